@@ -1,0 +1,2 @@
+//! `pulse-sensorctl`.
+fn main() {}

@@ -1,0 +1,2 @@
+//! `pulse-sensor-node`.
+fn main() {}

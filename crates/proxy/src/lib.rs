@@ -1,0 +1,1 @@
+//! The daemon: thin drivers around `pulse-core`.

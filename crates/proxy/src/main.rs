@@ -1,0 +1,2 @@
+//! `pulse-sensor-proxy`.
+fn main() {}
