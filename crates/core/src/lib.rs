@@ -10,7 +10,30 @@
 //! | [`name`] | which texts are node names |
 //! | [`command`] | what may reach a node |
 //! | [`document`] | what a node's answer says |
+//! | `known_hosts` | which host keys are trusted |
+//! | [`hosts`] | where a node is |
+//! | [`subid`] | whose containers an ID belongs to |
+//! | [`capability`] | what a caller may do |
+//! | [`peer`] | who a caller is |
+//! | [`limiter`] | how often a caller may ask |
+//! | [`work`] | how many exchanges run at a time, and for whom |
+//! | [`rpc`] | the socket's protocol and its words |
+//! | [`backoff`] | when to try a failed node again |
+//! | [`config`] | what the operator's file says |
 
+pub mod backoff;
+pub mod capability;
 pub mod command;
+#[cfg(feature = "config")]
+pub mod config;
 pub mod document;
+pub mod hosts;
+#[cfg(feature = "known-hosts")]
+pub mod known_hosts;
+pub mod limiter;
 pub mod name;
+pub mod peer;
+pub mod rpc;
+pub mod subid;
+pub mod work;
+pub mod subid;

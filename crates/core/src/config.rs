@@ -1,0 +1,349 @@
+//! The configuration: strict TOML, parsed once into an immutable snapshot.
+//!
+//! The admin owns the file and the daemon never writes it. Unknown and duplicate
+//! keys are errors, and every error says line and column, because a typing
+//! mistake in a security setting must not pass for a default. Keys keep the names
+//! that users of the earlier system know where they mean the same.
+
+mod values;
+
+use crate::capability::Capabilities;
+use crate::limiter::Limits;
+use crate::name::NodeName;
+use crate::peer::entry_capabilities;
+use crate::work::Caps;
+use serde::Deserialize;
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+use toml::Spanned;
+pub use values::LogLevel;
+use values::{CapabilityName, Interval, MetricsAddress, NodeEntry, PeerEntry, Positive, UserName};
+
+/// Where the file is unless told otherwise.
+pub const DEFAULT_PATH: &str = "/etc/pulse-sensor-proxy/config.toml";
+
+/// The largest file read, in bytes.
+pub const MAX_CONFIG_BYTES: usize = 4 << 20;
+
+/// A mistake in the file, and where.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}, column {column}: {message}")]
+pub struct ConfigError {
+    /// Counted from 1.
+    pub line: usize,
+    /// Counted from 1, in characters.
+    pub column: usize,
+    /// What is wrong and what would be right.
+    pub message: String,
+}
+
+/// Everything the daemon is told, checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The Unix socket.
+    pub socket: PathBuf,
+    /// Where the SSH key and `known_hosts` are.
+    pub ssh_dir: PathBuf,
+    /// Where metrics are served; `None` switches them off.
+    pub metrics_address: Option<SocketAddr>,
+    /// The least severe message that is logged.
+    pub log_level: LogLevel,
+    /// The nodes that may be read.
+    pub nodes: BTreeMap<NodeName, NodeSettings>,
+    /// Who may ask.
+    pub access: Access,
+    /// How often and how much at a time.
+    pub limits: Limits,
+    /// How many exchanges at a time.
+    pub caps: Caps,
+    /// Deadlines.
+    pub timeouts: Timeouts,
+    /// How long a sample is given again as it is.
+    pub cache_ttl: Duration,
+    /// The most that one reading may print, in bytes.
+    pub max_ssh_output_bytes: usize,
+    /// Every node is read in the background this often; `None` is never.
+    pub poll_interval: Option<Duration>,
+}
+
+/// One node of `allowed_nodes`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeSettings {
+    /// Its management address; else the name is looked up in `/etc/hosts`.
+    pub address: Option<IpAddr>,
+    /// The SSH port.
+    pub port: u16,
+    /// The user to log in as.
+    pub user: String,
+}
+
+/// Who may ask, as the file says it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Access {
+    /// Capabilities by user id.
+    pub uids: HashMap<u32, Capabilities>,
+    /// Group ids that may read.
+    pub gids: Vec<u32>,
+    /// Whether root of an unprivileged container may read.
+    pub allow_idmapped_root: bool,
+    /// Whose subordinate ranges count for that.
+    pub idmap_users: Vec<String>,
+}
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From accept to the end of the request line.
+    pub read: Duration,
+    /// For the whole reply to be taken.
+    pub write: Duration,
+    /// For a reading, all in all.
+    pub request: Duration,
+    /// For one connection to a node, until it has let us in.
+    pub connect: Duration,
+    /// Between keepalives on a quiet connection.
+    pub keepalive: Duration,
+    /// After which an unused connection is closed.
+    pub idle: Duration,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    socket: PathBuf,
+    ssh_dir: PathBuf,
+    metrics_address: MetricsAddress,
+    log_level: LogLevel,
+    allowed_nodes: Vec<Spanned<NodeEntry>>,
+    allowed_peers: Vec<Spanned<PeerEntry>>,
+    allowed_peer_uids: Vec<u32>,
+    allowed_peer_gids: Vec<u32>,
+    allow_idmapped_root: bool,
+    allowed_idmap_users: Vec<String>,
+    read_timeout: Interval,
+    write_timeout: Interval,
+    request_timeout: Interval,
+    cache_ttl: Interval,
+    max_ssh_output_bytes: Positive,
+    rate_limit: RateLimit,
+    ssh: Ssh,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RateLimit {
+    per_peer_interval_ms: Positive,
+    per_peer_burst: Positive,
+    per_peer_concurrency: Positive,
+    global_concurrency: Positive,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Ssh {
+    user: UserName,
+    port: u16,
+    connect_timeout: Interval,
+    keepalive_interval: Interval,
+    idle_timeout: Interval,
+    poll_interval: Interval,
+}
+
+const fn seconds(seconds: u64) -> Interval {
+    Interval(Duration::from_secs(seconds))
+}
+
+impl Default for File {
+    fn default() -> Self {
+        Self {
+            socket: PathBuf::from("/run/pulse-sensor-proxy/pulse-sensor-proxy.sock"),
+            ssh_dir: PathBuf::from("/var/lib/pulse-sensor-proxy/ssh"),
+            metrics_address: MetricsAddress::default(),
+            log_level: LogLevel::Info,
+            allowed_nodes: Vec::new(),
+            allowed_peers: Vec::new(),
+            allowed_peer_uids: Vec::new(),
+            allowed_peer_gids: Vec::new(),
+            allow_idmapped_root: true,
+            allowed_idmap_users: vec!["root".to_owned()],
+            read_timeout: seconds(5),
+            write_timeout: seconds(10),
+            request_timeout: seconds(15),
+            cache_ttl: seconds(2),
+            max_ssh_output_bytes: Positive(1 << 20),
+            rate_limit: RateLimit::default(),
+            ssh: Ssh::default(),
+        }
+    }
+}
+
+impl Default for RateLimit {
+    fn default() -> Self {
+        Self {
+            per_peer_interval_ms: Positive(5000),
+            per_peer_burst: Positive(2),
+            per_peer_concurrency: Positive(2),
+            global_concurrency: Positive(8),
+        }
+    }
+}
+
+impl Default for Ssh {
+    fn default() -> Self {
+        Self {
+            user: UserName("pulse-sensor".to_owned()),
+            port: 22,
+            connect_timeout: seconds(10),
+            keepalive_interval: seconds(15),
+            idle_timeout: seconds(600),
+            poll_interval: seconds(0),
+        }
+    }
+}
+
+impl Config {
+    /// Parses the text of a configuration file.
+    ///
+    /// # Errors
+    /// [`ConfigError`], with line and column, for anything that is not exactly as
+    /// it should be.
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        let locate = |span: Option<std::ops::Range<usize>>, message: String| {
+            let (line, column) = position(text, span.map_or(0, |s| s.start));
+            ConfigError {
+                line,
+                column,
+                message,
+            }
+        };
+        if text.len() > MAX_CONFIG_BYTES {
+            return Err(locate(
+                None,
+                format!("the file is over {MAX_CONFIG_BYTES} bytes"),
+            ));
+        }
+        let file: File =
+            toml::from_str(text).map_err(|e| locate(e.span(), e.message().to_owned()))?;
+        file.check()
+            .map_err(|(span, message)| locate(Some(span), message))
+    }
+}
+
+impl Default for Config {
+    /// What an empty file says.
+    fn default() -> Self {
+        // Defaults have no lists, and only lists are checked.
+        File::default().settle(BTreeMap::new(), HashMap::new())
+    }
+}
+
+type Misplaced = (std::ops::Range<usize>, String);
+
+impl File {
+    fn check(mut self) -> Result<Config, Misplaced> {
+        let nodes = self.take_nodes()?;
+        let uids = self.take_uids()?;
+        Ok(self.settle(nodes, uids))
+    }
+
+    fn take_nodes(&mut self) -> Result<BTreeMap<NodeName, NodeSettings>, Misplaced> {
+        let mut nodes = BTreeMap::new();
+        for entry in std::mem::take(&mut self.allowed_nodes) {
+            let span = entry.span();
+            let entry = entry.into_inner();
+            let settings = NodeSettings {
+                address: entry.address.or_else(|| entry.name.address()),
+                port: entry.port.unwrap_or(self.ssh.port),
+                user: entry
+                    .user
+                    .map_or_else(|| self.ssh.user.0.clone(), |user| user.0),
+            };
+            if nodes.contains_key(&entry.name) {
+                return Err((span, format!("node \"{}\" is listed twice", entry.name)));
+            }
+            nodes.insert(entry.name, settings);
+        }
+        Ok(nodes)
+    }
+
+    fn take_uids(&mut self) -> Result<HashMap<u32, Capabilities>, Misplaced> {
+        let mut uids = HashMap::new();
+        for entry in std::mem::take(&mut self.allowed_peers) {
+            let span = entry.span();
+            let entry = entry.into_inner();
+            let named: Vec<_> = entry
+                .capabilities
+                .iter()
+                .map(|CapabilityName(c)| *c)
+                .collect();
+            if uids.insert(entry.uid, entry_capabilities(&named)).is_some() {
+                return Err((span, format!("uid {} is listed twice", entry.uid)));
+            }
+        }
+        for uid in std::mem::take(&mut self.allowed_peer_uids) {
+            uids.entry(uid).or_insert_with(Capabilities::read_only);
+        }
+        Ok(uids)
+    }
+
+    fn settle(
+        self,
+        nodes: BTreeMap<NodeName, NodeSettings>,
+        uids: HashMap<u32, Capabilities>,
+    ) -> Config {
+        let caps = Caps {
+            per_peer: self.rate_limit.per_peer_concurrency.0 as usize,
+            total: self.rate_limit.global_concurrency.0 as usize,
+            // Room for two sweeps over the whole list and some single readings.
+            waiting_per_peer: 2 * nodes.len() + 64,
+        };
+        let interval = Duration::from_millis(u64::from(self.rate_limit.per_peer_interval_ms.0));
+        Config {
+            limits: Limits {
+                interval,
+                burst: self.rate_limit.per_peer_burst.0,
+                ..Limits::default()
+            },
+            timeouts: self.timeouts(),
+            poll_interval: Some(self.ssh.poll_interval.0).filter(|every| !every.is_zero()),
+            access: Access {
+                uids,
+                gids: self.allowed_peer_gids,
+                allow_idmapped_root: self.allow_idmapped_root,
+                idmap_users: self.allowed_idmap_users,
+            },
+            socket: self.socket,
+            ssh_dir: self.ssh_dir,
+            metrics_address: self.metrics_address.0,
+            log_level: self.log_level,
+            nodes,
+            caps,
+            cache_ttl: self.cache_ttl.0,
+            max_ssh_output_bytes: self.max_ssh_output_bytes.0 as usize,
+        }
+    }
+
+    fn timeouts(&self) -> Timeouts {
+        Timeouts {
+            read: self.read_timeout.at_least_one_ms(),
+            write: self.write_timeout.at_least_one_ms(),
+            request: self.request_timeout.at_least_one_ms(),
+            connect: self.ssh.connect_timeout.at_least_one_ms(),
+            keepalive: self.ssh.keepalive_interval.at_least_one_ms(),
+            idle: self.ssh.idle_timeout.at_least_one_ms(),
+        }
+    }
+}
+
+/// Line and column of a byte offset, counted from 1.
+fn position(text: &str, offset: usize) -> (usize, usize) {
+    let before = text.get(..offset).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
+    (line, column)
+}
+
+#[cfg(test)]
+mod tests;

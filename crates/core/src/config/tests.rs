@@ -1,0 +1,168 @@
+use super::*;
+use crate::capability::Capability;
+
+fn error(text: &str) -> String {
+    Config::parse(text).unwrap_err().to_string()
+}
+
+#[test]
+fn an_empty_file_is_the_defaults() {
+    let config = Config::parse("").unwrap();
+    assert_eq!(config, Config::default());
+    assert_eq!(config.limits.interval, Duration::from_secs(5));
+    assert_eq!((config.caps.per_peer, config.caps.total), (2, 8));
+    assert_eq!(config.cache_ttl, Duration::from_secs(2));
+    assert!(config.nodes.is_empty());
+}
+
+#[test]
+fn nodes_are_names_or_tables() {
+    let text = r#"
+        allowed_nodes = [
+            "pve1",
+            "192.0.2.9",
+            { name = "pve2", address = "2001:db8::2", port = 2222, user = "reader" },
+        ]
+        [ssh]
+        user = "sensors"
+        port = 23
+    "#;
+    let nodes = Config::parse(text).unwrap().nodes;
+    let node = |name: &str| nodes[&NodeName::parse(name).unwrap()].clone();
+    let plain = NodeSettings {
+        address: None,
+        port: 23,
+        user: "sensors".into(),
+    };
+    assert_eq!(node("pve1"), plain);
+    assert_eq!(
+        node("192.0.2.9").address,
+        Some("192.0.2.9".parse().unwrap())
+    );
+    let address = Some("2001:db8::2".parse().unwrap());
+    assert_eq!(
+        node("pve2"),
+        NodeSettings {
+            address,
+            port: 2222,
+            user: "reader".into()
+        }
+    );
+}
+
+#[test]
+fn an_entry_without_capabilities_gives_read_and_no_more() {
+    let text = r#"
+        allowed_peers = [1000, { uid = 1001 }, { uid = 1002, capabilities = ["admin"] }]
+        allowed_peer_uids = [1003, 1002]
+    "#;
+    let uids = Config::parse(text).unwrap().access.uids;
+    for uid in [1000, 1001, 1003] {
+        assert_eq!(uids[&uid], Capabilities::read_only());
+    }
+    assert!(uids[&1002].has(Capability::Admin) && !uids[&1002].has(Capability::Read));
+}
+
+#[test]
+fn every_mistake_is_named_with_its_place() {
+    for (text, place, part) in [
+        (
+            "\n  allowed_node = []",
+            "line 2, column 3",
+            "unknown field `allowed_node`",
+        ),
+        (
+            "log_level = 'info'\nlog_level = 'warn'",
+            "line 2, column 1",
+            "duplicate key",
+        ),
+        (
+            "allowed_nodes = ['pve1', '-x']",
+            "line 1, column 26",
+            "\"-x\" is no node name",
+        ),
+        (
+            "allowed_nodes = [\n'a',\n'a']",
+            "line 3, column 1",
+            "\"a\" is listed twice",
+        ),
+        (
+            "allowed_nodes = [{ name = 'a', adress = '::1' }]",
+            "line 1, column 32",
+            "`adress`",
+        ),
+        (
+            "allowed_nodes = [{ name = 'a', address = 'b' }]",
+            "line 1, column 42",
+            "IP address",
+        ),
+        (
+            "allowed_nodes = [7]",
+            "line 1, column 18",
+            "expected a node name",
+        ),
+        (
+            "allowed_peers = [{ uid = 1, capabilities = ['all'] }]",
+            "line 1",
+            "\"all\" is no capability",
+        ),
+        (
+            "allowed_peers = [1, 1]",
+            "line 1, column 21",
+            "uid 1 is listed twice",
+        ),
+        (
+            "allowed_peers = [-1]",
+            "line 1, column 18",
+            "this is no user id",
+        ),
+        (
+            "read_timeout = '5'",
+            "line 1, column 16",
+            "\"5\" is no length of time",
+        ),
+        (
+            "read_timeout = '25h'",
+            "line 1, column 16",
+            "no length of time",
+        ),
+        ("read_timeout = 5", "line 1, column 16", "expected a string"),
+        (
+            "metrics_address = 'localhost'",
+            "line 1, column 19",
+            "no address with a port",
+        ),
+        (
+            "max_ssh_output_bytes = 0",
+            "line 1, column 24",
+            "expected a number from 1",
+        ),
+        (
+            "[rate_limit]\nper_peer_burst = -1",
+            "line 2, column 18",
+            "expected a number from 1",
+        ),
+        (
+            "[ssh]\nuser = 'a b'",
+            "line 2, column 8",
+            "\"a b\" is no user name",
+        ),
+        ("[http]\n", "line 1, column 2", "unknown field `http`"),
+        (
+            "log_level = 'loud'",
+            "line 1, column 13",
+            "unknown variant `loud`",
+        ),
+        ("x = [", "line 1", ""),
+    ] {
+        let error = error(text);
+        assert!(error.starts_with(place), "{text:?}: {error}");
+        assert!(error.contains(part), "{text:?}: {error}");
+    }
+}
+
+#[test]
+fn columns_count_characters() {
+    assert_eq!(position("ä = 1\nöö x", 11), (2, 3));
+    assert_eq!(position("", 99), (1, 1));
+}

@@ -1,0 +1,239 @@
+//! Values of the configuration, each parsed into a type that cannot be wrong, so
+//! that a mistake is found where it stands.
+
+use crate::capability::Capability;
+use crate::name::{NodeName, shown};
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, MapAccess, Visitor, value::MapAccessDeserializer};
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+/// The least severe message that is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// Failures that need somebody.
+    Error,
+    /// What may need somebody.
+    Warn,
+    /// What happened.
+    Info,
+    /// Why it happened.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// A length of time, written `500ms`, `5s`, `2m` or `1h`; `0s` is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Interval(pub(super) Duration);
+
+/// Longer than this is a typing mistake.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
+impl Interval {
+    fn parse(text: &str) -> Option<Self> {
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let number: u64 = text[..digits].parse().ok()?;
+        let milliseconds = match &text[digits..] {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            _ => return None,
+        };
+        let length = Duration::from_millis(number.checked_mul(milliseconds)?);
+        (length <= LONGEST).then_some(Self(length))
+    }
+
+    /// The length, for deadlines that cannot be none.
+    pub(super) fn at_least_one_ms(self) -> Duration {
+        self.0.max(Duration::from_millis(1))
+    }
+}
+
+/// Implements `Deserialize` for a value written as a string.
+macro_rules! from_text {
+    ($type:ty, $parse:expr) => {
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(deserializer)?;
+                let parse: fn(&str) -> Result<$type, String> = $parse;
+                parse(&text).map_err(D::Error::custom)
+            }
+        }
+    };
+}
+
+from_text!(Interval, |text| Self::parse(text).ok_or_else(|| format!(
+    "\"{}\" is no length of time: write it like \"500ms\", \"5s\" or \"2m\", at most \"24h\"",
+    shown(text)
+)));
+
+/// Where metrics are served, or `disabled`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct MetricsAddress(pub(super) Option<SocketAddr>);
+
+impl Default for MetricsAddress {
+    fn default() -> Self {
+        Self(Some(SocketAddr::from(([127, 0, 0, 1], 9456))))
+    }
+}
+
+from_text!(MetricsAddress, |text| match text {
+    "disabled" | "" => Ok(Self(None)),
+    "default" => Ok(Self::default()),
+    address => address.parse().map(|a| Self(Some(a))).map_err(|_| format!(
+        "\"{}\" is no address with a port: write it like \"127.0.0.1:9456\", or \"disabled\"",
+        shown(address)
+    )),
+});
+
+/// A user to log in as: what useradd(8) lets through.
+#[derive(Clone, Debug)]
+pub(super) struct UserName(pub(super) String);
+
+from_text!(UserName, |text| {
+    let starts_well = text.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
+    let valid = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
+    if starts_well && text.len() <= 32 && text.bytes().all(valid) {
+        Ok(Self(text.to_owned()))
+    } else {
+        Err(format!("\"{}\" is no user name", shown(text)))
+    }
+});
+
+from_text!(NodeNameText, |text| {
+    let name = NodeName::parse(text);
+    name.map(Self)
+        .map_err(|e| format!("\"{}\" is no node name: {e}", shown(text)))
+});
+
+struct NodeNameText(NodeName);
+
+/// A capability by its name.
+pub(super) struct CapabilityName(pub(super) Capability);
+
+from_text!(CapabilityName, |text| {
+    let capability = Capability::from_name(text).map(Self);
+    capability.ok_or_else(|| {
+        format!(
+            "\"{}\" is no capability: there are \"read\", \"write\", \"admin\"",
+            shown(text)
+        )
+    })
+});
+
+/// A number from 1 to 1,000,000,000.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Positive(pub(super) u32);
+
+impl<'de> Deserialize<'de> for Positive {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = i64::deserialize(deserializer)?;
+        match u32::try_from(number) {
+            Ok(number @ 1..=1_000_000_000) => Ok(Self(number)),
+            _ => Err(D::Error::custom(
+                "expected a number from 1 to 1,000,000,000",
+            )),
+        }
+    }
+}
+
+/// A node: its name alone, or a table.
+pub(super) struct NodeEntry {
+    pub(super) name: NodeName,
+    pub(super) address: Option<IpAddr>,
+    pub(super) port: Option<u16>,
+    pub(super) user: Option<UserName>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NodeTable {
+    name: NodeNameText,
+    address: Option<IpAddr>,
+    port: Option<u16>,
+    user: Option<UserName>,
+}
+
+impl<'de> Deserialize<'de> for NodeEntry {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entry;
+        impl<'de> Visitor<'de> for Entry {
+            type Value = NodeEntry;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a node name, or { name = \"…\", address = \"…\" }")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<NodeEntry, E> {
+                let NodeNameText(name) =
+                    NodeNameText::deserialize(serde::de::value::StrDeserializer::new(text))?;
+                Ok(NodeEntry {
+                    name,
+                    address: None,
+                    port: None,
+                    user: None,
+                })
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<NodeEntry, A::Error> {
+                let table = NodeTable::deserialize(MapAccessDeserializer::new(map))?;
+                let NodeNameText(name) = table.name;
+                Ok(NodeEntry {
+                    name,
+                    address: table.address,
+                    port: table.port,
+                    user: table.user,
+                })
+            }
+        }
+        deserializer.deserialize_any(Entry)
+    }
+}
+
+/// A caller: a bare UID, or a table.
+pub(super) struct PeerEntry {
+    pub(super) uid: u32,
+    pub(super) capabilities: Vec<CapabilityName>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PeerTable {
+    uid: u32,
+    #[serde(default)]
+    capabilities: Vec<CapabilityName>,
+}
+
+impl<'de> Deserialize<'de> for PeerEntry {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entry;
+        impl<'de> Visitor<'de> for Entry {
+            type Value = PeerEntry;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a user id, or { uid = …, capabilities = [\"read\"] }")
+            }
+
+            fn visit_i64<E: Error>(self, uid: i64) -> Result<PeerEntry, E> {
+                let uid = u32::try_from(uid).map_err(|_| E::custom("this is no user id"))?;
+                Ok(PeerEntry {
+                    uid,
+                    capabilities: Vec::new(),
+                })
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<PeerEntry, A::Error> {
+                let table = PeerTable::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(PeerEntry {
+                    uid: table.uid,
+                    capabilities: table.capabilities,
+                })
+            }
+        }
+        deserializer.deserialize_any(Entry)
+    }
+}

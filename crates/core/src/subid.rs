@@ -1,0 +1,180 @@
+//! `/etc/subuid` and `/etc/subgid`: whose containers a foreign ID belongs to.
+//!
+//! A caller from an unprivileged container has an ID that no account has. The
+//! subordinate ranges (subuid(5), subgid(5)) tell which account was given it, so
+//! that the caller can be named, limited and refused as one of that range.
+
+/// The most ranges kept; a look-up walks them all.
+pub const MAX_RANGES: usize = 10_000;
+
+/// The most bytes that are read; a line that begins beyond them is not.
+pub const MAX_BYTES: usize = 1024 * 1024;
+
+/// The ranges of one file, in its order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SubordinateRanges {
+    ranges: Vec<SubordinateRange>,
+}
+
+/// IDs that an account may use in its user namespaces.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SubordinateRange {
+    /// The account: a login name, or a numeric user ID as text.
+    pub owner: String,
+    /// The first ID; a container that maps the whole range calls it 0.
+    pub start: u32,
+    /// How many IDs, at least 1. The range ends below `u32::MAX`.
+    pub count: u32,
+}
+
+impl SubordinateRanges {
+    /// Reads a file. Lines that are not `owner:start:count` are left out, and so
+    /// are empty ranges and those that leave the 32-bit IDs: the kernel maps
+    /// neither, and an ID that is in no range is a stranger's.
+    #[must_use]
+    pub fn parse(text: impl AsRef<[u8]>) -> Self {
+        let mut read = 0;
+        let lines = text.as_ref().split_inclusive(|byte| *byte == b'\n');
+        let ranges = lines
+            .take_while(|line| {
+                let begins = read;
+                read += line.len();
+                begins < MAX_BYTES
+            })
+            .filter_map(SubordinateRange::parse)
+            .take(MAX_RANGES)
+            .collect();
+        Self { ranges }
+    }
+
+    /// The range that holds `id`. Where ranges overlap, as they do when one is
+    /// given to two accounts, the first in the file holds it, so that an ID is
+    /// always of one range and of the same one.
+    #[must_use]
+    pub fn find(&self, id: u32) -> Option<&SubordinateRange> {
+        self.ranges.iter().find(|range| range.contains(id))
+    }
+
+    /// All ranges, in the order of the file.
+    #[must_use]
+    pub fn as_slice(&self) -> &[SubordinateRange] {
+        &self.ranges
+    }
+}
+
+impl SubordinateRange {
+    /// Whether `id` is one of the range.
+    #[must_use]
+    pub fn contains(&self, id: u32) -> bool {
+        id.checked_sub(self.start)
+            .is_some_and(|offset| offset < self.count)
+    }
+
+    fn parse(line: &[u8]) -> Option<Self> {
+        let line = str::from_utf8(line).ok()?.trim_ascii();
+        let mut fields = line.split(':');
+        let (owner, start, count) = (fields.next()?, fields.next()?, fields.next()?);
+        if fields.next().is_some() || owner.is_empty() || owner.starts_with('#') {
+            return None;
+        }
+        let (start, count) = (decimal(start)?, decimal(count)?);
+        // The highest ID means "none" to the kernel.
+        start
+            .checked_add(count)
+            .filter(|end| *end > start && start < u32::MAX)?;
+        Some(Self {
+            owner: owner.to_owned(),
+            start,
+            count,
+        })
+    }
+}
+
+/// Digits only: a sign or an octal look-alike is a mistake, not a number.
+fn decimal(text: &str) -> Option<u32> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit());
+    plain.then(|| text.parse().ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn owner(text: &str, id: u32) -> Option<String> {
+        let ranges = SubordinateRanges::parse(text);
+        ranges.find(id).map(|range| range.owner.clone())
+    }
+
+    #[test]
+    fn the_first_and_the_last_id_are_in_the_range_and_their_neighbours_are_not() {
+        let text = "root:100000:65536\n1000:165536:65536\n";
+        assert_eq!(owner(text, 99_999), None);
+        assert_eq!(owner(text, 100_000).as_deref(), Some("root"));
+        assert_eq!(owner(text, 165_535).as_deref(), Some("root"));
+        assert_eq!(owner(text, 165_536).as_deref(), Some("1000"));
+        assert_eq!(owner(text, 231_071).as_deref(), Some("1000"));
+        assert_eq!(owner(text, 231_072), None);
+        assert_eq!(owner(text, 0), None);
+    }
+
+    #[test]
+    fn a_range_given_twice_belongs_to_the_first() {
+        let text = "lxd:100000:65536\nroot:100000:65536\nroot:90000:20000\n";
+        assert_eq!(owner(text, 100_000).as_deref(), Some("lxd"));
+        assert_eq!(owner(text, 99_999).as_deref(), Some("root"));
+    }
+
+    #[test]
+    fn a_range_that_overflows_holds_nobody() {
+        for text in [
+            "a:4294967295:1",
+            "a:4294967290:6",
+            "a:1:4294967295",
+            "a:0:4294967296",
+            "a:99999999999:1",
+        ] {
+            assert_eq!(SubordinateRanges::parse(text).as_slice(), [], "{text}");
+        }
+        assert_eq!(owner("a:4294967290:5", u32::MAX - 1).as_deref(), Some("a"));
+        assert_eq!(owner("a:4294967290:5", u32::MAX), None);
+        assert_eq!(owner("a:4294967290:5", 0), None);
+    }
+
+    #[test]
+    fn a_bad_line_costs_no_other() {
+        let text = b"\n#a:1:9\nb:1\nc:1:9:\n:1:9\nd:-1:9\ne:+1:9\nf:0x1:9\ng: 1:9\nh:1:\ni:1:0\n\
+                     j:1:x\n\xff:1:9\n  k:5:1  \r\n";
+        let ranges = SubordinateRanges::parse(text);
+        let owners: Vec<_> = ranges.as_slice().iter().map(|range| &range.owner).collect();
+        assert_eq!(owners, ["k"]);
+    }
+
+    #[test]
+    fn a_file_without_end_is_cut() {
+        let text = "a:1:1\n".repeat(MAX_RANGES + 1);
+        assert_eq!(SubordinateRanges::parse(&text).as_slice().len(), MAX_RANGES);
+        let text = format!("{}\na:1:1\n", "#".repeat(MAX_BYTES));
+        assert_eq!(SubordinateRanges::parse(&text).as_slice(), []);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_reader_panic(bytes: Vec<u8>, id: u32) {
+            let _ = SubordinateRanges::parse(bytes).find(id);
+        }
+
+        #[test]
+        fn an_id_is_found_exactly_where_arithmetic_says(
+            ranges in prop::collection::vec((any::<u32>(), any::<u32>()), 0..6),
+            id: u32,
+        ) {
+            let text: String = ranges.iter().map(|(s, c)| format!("o:{s}:{c}\n")).collect();
+            let holds = |(s, c): (u64, u64)| s + c <= u64::from(u32::MAX) && (s..s + c).contains(&u64::from(id));
+            let expected = ranges.iter().map(|(s, c)| (u64::from(*s), u64::from(*c))).find(|r| holds(*r));
+            let parsed = SubordinateRanges::parse(text);
+            let found = parsed.find(id).map(|r| (u64::from(r.start), u64::from(r.count)));
+            prop_assert_eq!(found, expected);
+        }
+    }
+}

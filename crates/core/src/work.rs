@@ -1,0 +1,475 @@
+//! The work queue: how many exchanges with nodes run at a time, and for whom.
+//!
+//! One flight per node, whoever asks: callers that want the same node wait for
+//! the same exchange. A caller has a few slots, all callers together some more;
+//! what is over them waits, and callers take turns, so that a long list of one
+//! never starves another.
+//!
+//! A slot stands for work, and an exchange that has waited long for a node is no
+//! work any more. So the driver *parks* such a flight: it gives its slot back and
+//! goes on outside, and the next flight to that node starts outside at once. Two
+//! nodes that hang would else hold both slots of a caller and with them all its
+//! other nodes. Parked flights are bounded, because a node has one at a time.
+
+use crate::name::NodeName;
+use crate::peer::PeerId;
+use std::collections::{HashMap, HashSet, VecDeque};
+
+/// How much runs at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caps {
+    /// Exchanges of one caller.
+    pub per_peer: usize,
+    /// Exchanges in all.
+    pub total: usize,
+    /// Waiting requests of one caller.
+    pub waiting_per_peer: usize,
+}
+
+impl Default for Caps {
+    fn default() -> Self {
+        Self {
+            per_peer: 2,
+            total: 8,
+            waiting_per_peer: 128,
+        }
+    }
+}
+
+/// A request that waits for a flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(u64);
+
+/// The caller has too many requests waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("too many requests are waiting")]
+pub struct QueueFull;
+
+#[derive(Debug, PartialEq, Eq)]
+enum Phase {
+    Queued,
+    /// Runs on a slot of this caller.
+    Running(PeerId),
+    /// Runs without a slot.
+    Parked,
+}
+
+#[derive(Debug)]
+struct Flight {
+    phase: Phase,
+    waiting: Vec<(Ticket, PeerId)>,
+}
+
+#[derive(Debug, Default)]
+struct Caller {
+    running: usize,
+    waiting: usize,
+    queue: VecDeque<NodeName>,
+}
+
+/// All flights and the callers that wait for them.
+#[derive(Debug)]
+pub struct WorkQueue {
+    caps: Caps,
+    flights: HashMap<NodeName, Flight>,
+    callers: HashMap<PeerId, Caller>,
+    /// Callers with something queued, in the order of their turns.
+    turns: VecDeque<PeerId>,
+    /// Flights that start without a slot.
+    outside: VecDeque<NodeName>,
+    running: usize,
+    queued: usize,
+    tickets: u64,
+    slow: HashSet<NodeName>,
+}
+
+impl WorkQueue {
+    /// A queue with nothing in it.
+    #[must_use]
+    pub fn new(caps: Caps) -> Self {
+        Self {
+            caps,
+            flights: HashMap::new(),
+            callers: HashMap::new(),
+            turns: VecDeque::new(),
+            outside: VecDeque::new(),
+            running: 0,
+            queued: 0,
+            tickets: 0,
+            slow: HashSet::new(),
+        }
+    }
+
+    /// Takes new numbers; what runs goes on.
+    pub fn set_caps(&mut self, caps: Caps) {
+        self.caps = caps;
+    }
+
+    /// Puts a request in line for a node, or lets it join who already is.
+    /// Call [`WorkQueue::next`] afterwards.
+    ///
+    /// # Errors
+    /// [`QueueFull`] when the caller has too many waiting.
+    pub fn request(&mut self, peer: &PeerId, node: &NodeName) -> Result<Ticket, QueueFull> {
+        let caller = self.callers.entry(peer.clone()).or_default();
+        if caller.waiting >= self.caps.waiting_per_peer {
+            return Err(QueueFull);
+        }
+        caller.waiting += 1;
+        self.tickets += 1;
+        let ticket = Ticket(self.tickets);
+        if !self.flights.contains_key(node) {
+            self.lead(node);
+        }
+        self.wait(peer, node, ticket);
+        Ok(ticket)
+    }
+
+    /// Opens a flight: in line, or at once and without a slot to a slow node.
+    fn lead(&mut self, node: &NodeName) {
+        let phase = if self.slow.contains(node) {
+            self.outside.push_back(node.clone());
+            Phase::Parked
+        } else {
+            self.queued += 1;
+            Phase::Queued
+        };
+        self.flights.insert(
+            node.clone(),
+            Flight {
+                phase,
+                waiting: Vec::new(),
+            },
+        );
+    }
+
+    fn wait(&mut self, peer: &PeerId, node: &NodeName, ticket: Ticket) {
+        let Some(flight) = self.flights.get_mut(node) else {
+            return;
+        };
+        let first = !flight.waiting.iter().any(|(_, waiting)| waiting == peer);
+        flight.waiting.push((ticket, peer.clone()));
+        if first && flight.phase == Phase::Queued {
+            let caller = self.callers.entry(peer.clone()).or_default();
+            if caller.queue.is_empty() && !self.turns.contains(peer) {
+                self.turns.push_back(peer.clone());
+            }
+            caller.queue.push_back(node.clone());
+        }
+    }
+
+    /// The next flight to start, if one may. Call until there is none.
+    pub fn next(&mut self) -> Option<NodeName> {
+        if let Some(node) = self.outside.pop_front() {
+            return Some(node);
+        }
+        for _ in 0..self.turns.len() {
+            let peer = self.turns.pop_front()?;
+            let started = self.start_for(&peer);
+            if self.callers.get(&peer).is_some_and(|c| !c.queue.is_empty()) {
+                self.turns.push_back(peer);
+            }
+            if started.is_some() {
+                return started;
+            }
+        }
+        None
+    }
+
+    /// A request no longer waits (answered late, or its caller is gone). A flight
+    /// that nobody waits for and that has not started is dropped.
+    pub fn leave(&mut self, node: &NodeName, ticket: Ticket) {
+        let Some(flight) = self.flights.get_mut(node) else {
+            return;
+        };
+        let Some(at) = flight.waiting.iter().position(|(t, _)| *t == ticket) else {
+            return;
+        };
+        let (_, peer) = flight.waiting.swap_remove(at);
+        if flight.phase == Phase::Queued && flight.waiting.is_empty() {
+            self.flights.remove(node);
+            self.queued -= 1;
+            if let Some(caller) = self.callers.get_mut(&peer) {
+                caller.queue.retain(|queued| queued != node);
+            }
+        }
+        self.stopped_waiting(&peer);
+    }
+
+    /// The flight has waited long: its slot goes to others. Call
+    /// [`WorkQueue::next`] afterwards.
+    pub fn park(&mut self, node: &NodeName) {
+        let Some(flight) = self.flights.get_mut(node) else {
+            return;
+        };
+        if let Phase::Running(peer) = std::mem::replace(&mut flight.phase, Phase::Parked) {
+            self.slow.insert(node.clone());
+            self.release(&peer);
+        }
+    }
+
+    /// The flight ended, quickly or not; says who waited for it. Call
+    /// [`WorkQueue::next`] afterwards.
+    pub fn finish(&mut self, node: &NodeName, quickly: bool) -> Vec<Ticket> {
+        if quickly {
+            self.slow.remove(node);
+        }
+        let Some(flight) = self.flights.remove(node) else {
+            return Vec::new();
+        };
+        match flight.phase {
+            Phase::Running(peer) => self.release(&peer),
+            Phase::Queued => self.queued -= 1,
+            Phase::Parked => {}
+        }
+        for (_, peer) in &flight.waiting {
+            self.stopped_waiting(peer);
+        }
+        flight
+            .waiting
+            .into_iter()
+            .map(|(ticket, _)| ticket)
+            .collect()
+    }
+
+    /// Forgets nodes that are no longer on the list.
+    pub fn retain_nodes(&mut self, keep: impl Fn(&NodeName) -> bool) {
+        self.slow.retain(keep);
+    }
+
+    /// Exchanges that hold a slot.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        self.running
+    }
+
+    /// Flights that wait for a slot.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.queued
+    }
+
+    fn start_for(&mut self, peer: &PeerId) -> Option<NodeName> {
+        let caller = self.callers.get_mut(peer)?;
+        if caller.running >= self.caps.per_peer || self.running >= self.caps.total {
+            return None;
+        }
+        while let Some(node) = caller.queue.pop_front() {
+            let Some(flight) = self.flights.get_mut(&node) else {
+                continue;
+            };
+            // A flight that another caller's turn started is stale here.
+            if flight.phase == Phase::Queued && flight.waiting.iter().any(|(_, p)| p == peer) {
+                flight.phase = Phase::Running(peer.clone());
+                caller.running += 1;
+                self.running += 1;
+                self.queued -= 1;
+                return Some(node);
+            }
+        }
+        None
+    }
+
+    fn release(&mut self, peer: &PeerId) {
+        self.running -= 1;
+        if let Some(caller) = self.callers.get_mut(peer) {
+            caller.running -= 1;
+        }
+        self.forget_if_idle(peer);
+    }
+
+    fn stopped_waiting(&mut self, peer: &PeerId) {
+        if let Some(caller) = self.callers.get_mut(peer) {
+            caller.waiting -= 1;
+        }
+        self.forget_if_idle(peer);
+    }
+
+    fn forget_if_idle(&mut self, peer: &PeerId) {
+        if self
+            .callers
+            .get(peer)
+            .is_some_and(|c| c.running == 0 && c.waiting == 0)
+        {
+            self.callers.remove(peer);
+            self.turns.retain(|turn| turn != peer);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn node(i: usize) -> NodeName {
+        NodeName::parse(&format!("pve{i}")).unwrap()
+    }
+
+    fn starts(queue: &mut WorkQueue) -> Vec<NodeName> {
+        std::iter::from_fn(|| queue.next()).collect()
+    }
+
+    fn queue() -> WorkQueue {
+        WorkQueue::new(Caps::default())
+    }
+
+    const A: PeerId = PeerId::Uid(1);
+    const B: PeerId = PeerId::Uid(2);
+
+    #[test]
+    fn a_caller_runs_two_at_a_time_and_all_run_eight() {
+        let mut queue = queue();
+        for peer in 0..6 {
+            for i in 0..10 {
+                queue
+                    .request(&PeerId::Uid(peer), &node(peer as usize * 10 + i))
+                    .unwrap();
+            }
+        }
+        let mut running = starts(&mut queue);
+        assert_eq!((running.len(), queue.running(), queue.queued()), (8, 8, 52));
+        let mut order = Vec::new();
+        while let Some(node) = running.pop() {
+            assert_eq!(queue.finish(&node, true).len(), 1);
+            order.push(node);
+            running.extend(starts(&mut queue));
+            assert!(queue.running() <= 8);
+        }
+        assert_eq!((order.len(), queue.running(), queue.queued()), (60, 0, 0));
+    }
+
+    #[test]
+    fn callers_of_one_node_share_one_exchange() {
+        let mut queue = queue();
+        let first = queue.request(&A, &node(1)).unwrap();
+        assert_eq!(starts(&mut queue), [node(1)]);
+        let second = queue.request(&B, &node(1)).unwrap();
+        assert_eq!(starts(&mut queue), []);
+        assert_eq!(queue.finish(&node(1), true), [first, second]);
+        assert_eq!(queue.finish(&node(1), true), []);
+    }
+
+    #[test]
+    fn a_caller_who_joins_a_waiting_flight_lends_it_his_turn() {
+        let mut queue = queue();
+        for i in 0..50 {
+            queue.request(&A, &node(i)).unwrap();
+        }
+        assert_eq!(starts(&mut queue).len(), 2);
+        queue.request(&B, &node(49)).unwrap();
+        assert_eq!(starts(&mut queue), [node(49)]);
+    }
+
+    #[test]
+    fn a_node_that_hangs_costs_its_caller_no_slot() {
+        let mut queue = queue();
+        for i in 0..4 {
+            queue.request(&A, &node(i)).unwrap();
+        }
+        assert_eq!(starts(&mut queue), [node(0), node(1)]);
+        queue.park(&node(0));
+        queue.park(&node(0));
+        queue.park(&node(1));
+        assert_eq!(starts(&mut queue), [node(2), node(3)]);
+        queue.finish(&node(0), false);
+        // Known to be slow, it starts outside although both slots are taken.
+        queue.request(&A, &node(0)).unwrap();
+        assert_eq!(starts(&mut queue), [node(0)]);
+        queue.finish(&node(0), true);
+        queue.request(&A, &node(0)).unwrap();
+        assert_eq!(starts(&mut queue), []);
+    }
+
+    #[test]
+    fn a_caller_who_leaves_takes_only_his_own_wait_with_him() {
+        let mut queue = queue();
+        for i in 0..2 {
+            queue.request(&A, &node(i)).unwrap();
+        }
+        assert_eq!(starts(&mut queue).len(), 2);
+        let alone = queue.request(&A, &node(2)).unwrap();
+        let shared = queue.request(&A, &node(3)).unwrap();
+        let other = queue.request(&B, &node(3)).unwrap();
+        queue.leave(&node(2), alone);
+        queue.leave(&node(3), shared);
+        queue.leave(&node(3), shared);
+        assert_eq!(queue.queued(), 1);
+        assert_eq!(starts(&mut queue), [node(3)]);
+        assert_eq!(queue.finish(&node(3), true), [other]);
+    }
+
+    #[test]
+    fn too_many_waiting_requests_of_one_caller_are_refused() {
+        let mut queue = queue();
+        for _ in 0..128 {
+            queue.request(&A, &node(1)).unwrap();
+        }
+        assert_eq!(queue.request(&A, &node(2)), Err(QueueFull));
+        assert!(queue.request(&B, &node(2)).is_ok());
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Request(u32, usize),
+        Leave(usize),
+        Park(usize),
+        Finish(usize),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            4 => (0u32..5, 0usize..12).prop_map(|(p, n)| Step::Request(p, n)),
+            1 => (0usize..64).prop_map(Step::Leave),
+            1 => (0usize..16).prop_map(Step::Park),
+            3 => (0usize..16).prop_map(Step::Finish),
+        ]
+    }
+
+    proptest! {
+        /// Whatever happens: the caps hold, no node has two exchanges, no request
+        /// is forgotten, and once everything has ended nothing is left.
+        #[test]
+        fn no_schedule_breaks_the_caps_or_loses_a_request(
+            steps in proptest::collection::vec(step(), 0..400),
+        ) {
+            let mut queue = queue();
+            let mut flying: Vec<NodeName> = Vec::new();
+            let mut waiting: Vec<(NodeName, Ticket)> = Vec::new();
+            for step in steps {
+                match step {
+                    Step::Request(peer, n) => {
+                        if let Ok(ticket) = queue.request(&PeerId::Uid(peer), &node(n)) {
+                            waiting.push((node(n), ticket));
+                        }
+                    }
+                    Step::Leave(i) if i < waiting.len() => {
+                        let (node, ticket) = waiting.swap_remove(i);
+                        queue.leave(&node, ticket);
+                    }
+                    Step::Park(i) if i < flying.len() => queue.park(&flying[i]),
+                    Step::Finish(i) if i < flying.len() => {
+                        let node = flying.swap_remove(i);
+                        let done = queue.finish(&node, i % 2 == 0);
+                        waiting.retain(|(_, ticket)| !done.contains(ticket));
+                    }
+                    _ => {}
+                }
+                while let Some(node) = queue.next() {
+                    prop_assert!(!flying.contains(&node));
+                    flying.push(node);
+                }
+                prop_assert!(queue.running() <= 8);
+                prop_assert!(queue.callers.values().all(|c| c.running <= 2));
+            }
+            while let Some(node) = flying.pop() {
+                let done = queue.finish(&node, true);
+                waiting.retain(|(_, ticket)| !done.contains(ticket));
+                flying.extend(std::iter::from_fn(|| queue.next()));
+            }
+            prop_assert!(waiting.is_empty());
+            prop_assert!(queue.flights.is_empty() && queue.callers.is_empty());
+            prop_assert!(queue.turns.is_empty() && queue.running() == 0 && queue.queued() == 0);
+        }
+    }
+}
