@@ -36,4 +36,3 @@ pub mod peer;
 pub mod rpc;
 pub mod subid;
 pub mod work;
-pub mod subid;

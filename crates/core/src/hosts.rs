@@ -1,0 +1,167 @@
+//! `/etc/hosts`, so that the daemon needs no resolver.
+//!
+//! A confined daemon that may not send UDP cannot be lied to over it, and cannot
+//! carry anything out in queries. Node names come from this file (hosts(5)) or are
+//! addresses already; who may not write it cannot redirect a reading.
+
+use crate::name::NodeName;
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+
+/// The most addresses kept for one name.
+pub const MAX_ADDRESSES: usize = 16;
+
+/// The most bytes that are read; a line that begins beyond them is not.
+pub const MAX_BYTES: usize = 16 * 1024 * 1024;
+
+/// What a hosts file says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hosts {
+    /// By name in lower case.
+    addresses: HashMap<Box<str>, Vec<IpAddr>>,
+}
+
+impl Hosts {
+    /// Reads a hosts file. What it does not understand it leaves out, as the
+    /// system's own resolver does.
+    ///
+    /// Left out as well is what cannot be dialled as it stands: addresses with a
+    /// zone (`fe80::1%eth0`), link-local IPv6 addresses without one, and the
+    /// unspecified address, which blocks a name in some files and would lead back
+    /// to this very host.
+    #[must_use]
+    pub fn parse(text: impl AsRef<[u8]>) -> Self {
+        let mut hosts = Self::default();
+        let mut read = 0;
+        for line in text.as_ref().split_inclusive(|byte| *byte == b'\n') {
+            if read >= MAX_BYTES {
+                break;
+            }
+            read += line.len();
+            hosts.add_line(line);
+        }
+        hosts
+    }
+
+    /// The addresses of a node in the order of the file, each once, at most
+    /// [`MAX_ADDRESSES`]; a name that is an address is its own. Empty when the
+    /// name is not known.
+    #[must_use]
+    pub fn lookup(&self, name: &NodeName) -> Vec<IpAddr> {
+        if let Some(address) = name.address() {
+            return vec![address];
+        }
+        let name = name.as_str().to_ascii_lowercase();
+        self.addresses.get(&*name).cloned().unwrap_or_default()
+    }
+
+    fn add_line(&mut self, line: &[u8]) {
+        // A comment may be in any encoding; what stands before it is ASCII.
+        let content = line.split(|byte| *byte == b'#').next().unwrap_or_default();
+        let Ok(content) = str::from_utf8(content) else {
+            return;
+        };
+        let mut fields = content.split_ascii_whitespace();
+        let Some(address) = fields.next().and_then(dialable) else {
+            return;
+        };
+        for name in fields {
+            self.add(name, address);
+        }
+    }
+
+    fn add(&mut self, name: &str, address: IpAddr) {
+        // Only node names are ever looked up.
+        let is_host = NodeName::parse(name).is_ok_and(|name| name.address().is_none());
+        if !is_host {
+            return;
+        }
+        let known = self
+            .addresses
+            .entry(name.to_ascii_lowercase().into())
+            .or_default();
+        if known.len() < MAX_ADDRESSES && !known.contains(&address) {
+            known.push(address);
+        }
+    }
+}
+
+fn dialable(field: &str) -> Option<IpAddr> {
+    let address = field.parse::<IpAddr>().ok()?;
+    let link_local = matches!(address, IpAddr::V6(v6) if Ipv6Addr::is_unicast_link_local(&v6));
+    (!link_local && !address.is_unspecified()).then_some(address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn lookup(text: &str, name: &str) -> Vec<String> {
+        let addresses = Hosts::parse(text).lookup(&NodeName::parse(name).unwrap());
+        addresses.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn names_and_aliases_are_found_whatever_their_case() {
+        let text = "127.0.0.1\tlocalhost\n\
+                    # 10.0.0.9 pve1\n\
+                    \n  10.0.0.1 \t PVE1.Example.org  pve1 # the first, 10.0.0.8 pve1\r\n\
+                    10.0.0.2 pve2#pve1";
+        for name in ["pve1", "PVE1", "pve1.example.org"] {
+            assert_eq!(lookup(text, name), ["10.0.0.1"], "{name}");
+        }
+        assert_eq!(lookup(text, "pve2"), ["10.0.0.2"]);
+        assert_eq!(lookup(text, "pve3"), [""; 0]);
+        assert_eq!(lookup(text, "the"), [""; 0]);
+    }
+
+    #[test]
+    fn all_addresses_of_a_name_come_in_order_and_once() {
+        let text = "2001:db8::1 n\n10.0.0.1 n n\n10.0.0.1 n\n2001:DB8:0::1 n\n";
+        assert_eq!(lookup(text, "n"), ["2001:db8::1", "10.0.0.1"]);
+    }
+
+    #[test]
+    fn what_cannot_be_dialled_is_left_out() {
+        let text = "fe80::1%eth0 n\nfe80::1 n\n0.0.0.0 n\n:: n\n10.0.0.1 n";
+        assert_eq!(lookup(text, "n"), ["10.0.0.1"]);
+    }
+
+    #[test]
+    fn a_bad_line_costs_no_other() {
+        let text = b"10.0.0.256 n\n010.0.0.1 n\nn 10.0.0.3\n10.0.0.4\n\xff\xfe n\n\
+                     10.0.0.5 \xff n\n10.0.0.6 n # caf\xe9\n10.0.0.7 a;b $(x) -o n";
+        let addresses = Hosts::parse(text).lookup(&NodeName::parse("n").unwrap());
+        let expected: Vec<IpAddr> = vec![[10, 0, 0, 6].into(), [10, 0, 0, 7].into()];
+        assert_eq!(addresses, expected);
+    }
+
+    #[test]
+    fn an_address_is_itself_and_no_line_redirects_it() {
+        assert_eq!(lookup("10.0.0.9 10.0.0.1", "10.0.0.1"), ["10.0.0.1"]);
+        assert_eq!(lookup("10.0.0.9 ::1", "[::1]"), ["::1"]);
+    }
+
+    #[test]
+    fn one_name_cannot_have_addresses_without_end() {
+        let text: String = (0..100).map(|n| format!("10.0.0.{n} n\n")).collect();
+        assert_eq!(lookup(&text, "n").len(), MAX_ADDRESSES);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_reader_panic(bytes: Vec<u8>) {
+            let _ = Hosts::parse(bytes);
+        }
+
+        #[test]
+        fn every_listed_name_is_found(octets: [u8; 4], name in "[a-z][a-z0-9-]{0,20}", noise in "[^\n]{0,40}") {
+            prop_assume!(octets != [0; 4]);
+            let address = IpAddr::from(octets);
+            let text = format!("#{noise}\n{address} {name} #{noise}\n");
+            let found = Hosts::parse(text).lookup(&NodeName::parse(&name).unwrap());
+            prop_assert_eq!(found, vec![address]);
+        }
+    }
+}
