@@ -18,6 +18,7 @@
 //! | [`limiter`] | how often a caller may ask |
 //! | [`work`] | how many exchanges run at a time, and for whom |
 //! | [`rpc`] | the socket's protocol and its words |
+//! | [`event`] | what is put on record |
 //! | [`backoff`] | when to try a failed node again |
 //! | [`config`] | what the operator's file says |
 
@@ -27,6 +28,7 @@ pub mod command;
 #[cfg(feature = "config")]
 pub mod config;
 pub mod document;
+pub mod event;
 pub mod hosts;
 #[cfg(feature = "known-hosts")]
 pub mod known_hosts;

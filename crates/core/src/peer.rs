@@ -112,6 +112,9 @@ pub struct Surroundings {
     pub container: Option<ContainerId>,
     /// The UID of the host that its user namespace calls 0, when not 0 itself.
     pub mapped_root: Option<u32>,
+    /// Whether its process could be looked at; one that could not may be in any
+    /// container, so it is never taken for root of the host.
+    pub seen: bool,
 }
 
 /// A caller, identified.
@@ -170,8 +173,8 @@ impl AccessPolicy {
     }
 
     fn capabilities(&self, credentials: Credentials, around: &Surroundings) -> Capabilities {
-        let contained = around.container.is_some();
-        if !contained && (credentials.uid == 0 || credentials.uid == self.own_uid) {
+        let on_host = around.seen && around.container.is_none();
+        if on_host && (credentials.uid == 0 || credentials.uid == self.own_uid) {
             return Capabilities::all();
         }
         let by_uid = self.uids.get(&credentials.uid).copied().unwrap_or_default();
@@ -243,9 +246,16 @@ mod tests {
         }
     }
 
+    fn on_host() -> Surroundings {
+        Surroundings {
+            seen: true,
+            ..Surroundings::default()
+        }
+    }
+
     fn may(uid: u32, gid: u32) -> Capabilities {
         policy()
-            .identify(credentials(uid, gid), Surroundings::default())
+            .identify(credentials(uid, gid), on_host())
             .capabilities
     }
 
@@ -275,8 +285,8 @@ mod tests {
             assert_eq!(may(uid, gid), Capabilities::NONE, "{uid}:{gid}");
         }
         let around = Surroundings {
-            container: None,
             mapped_root: Some(165_536),
+            ..on_host()
         };
         let peer = policy().identify(credentials(100_000, 100_000), around);
         assert_eq!(peer.capabilities, Capabilities::NONE);
@@ -286,13 +296,19 @@ mod tests {
     fn root_of_a_privileged_container_is_not_root_of_the_host() {
         let around = || Surroundings {
             container: ContainerId::from_cgroup("0::/lxc/101/ns/init.scope\n"),
-            mapped_root: None,
+            ..on_host()
         };
         for uid in [0, 995] {
             let peer = policy().identify(credentials(uid, 0), around());
             assert_eq!(peer.capabilities, Capabilities::NONE);
             assert_eq!(peer.id.to_string(), "container:lxc/101");
         }
+    }
+
+    #[test]
+    fn a_process_that_cannot_be_seen_is_not_taken_for_root_of_the_host() {
+        let peer = policy().identify(credentials(0, 0), Surroundings::default());
+        assert_eq!(peer.capabilities, Capabilities::NONE);
     }
 
     #[test]

@@ -1,0 +1,89 @@
+//! Who is at the other end of a Unix socket, as the kernel says it.
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{getsockopt, sockopt};
+use pulse_core::peer::{ContainerId, Credentials, Surroundings, mapped_root};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd};
+
+/// Longer control group and mapping files are not read on.
+const MAX_PROC_BYTES: u64 = 16 * 1024;
+
+/// The credentials that the caller had when it connected (`SO_PEERCRED`, unix(7)).
+///
+/// # Errors
+/// Whatever getsockopt(2) says; on a connected Unix socket it does not fail.
+pub fn credentials(socket: &impl AsFd) -> io::Result<Credentials> {
+    let credentials = getsockopt(socket, sockopt::PeerCredentials)?;
+    Ok(Credentials {
+        uid: credentials.uid(),
+        gid: credentials.gid(),
+        pid: credentials.pid().try_into().unwrap_or(0),
+    })
+}
+
+/// Where the caller's process runs: its container and its user namespace.
+///
+/// What stands under `/proc/<pid>` may be another process's by the time it is
+/// read, so the process is pinned with `SO_PEERPIDFD` and must still be alive
+/// after the reading. Kernels before 6.5 have no such option; there the answer is
+/// only as good as process ids are. A process that is gone or hidden is not seen.
+#[must_use]
+pub fn surroundings(socket: &impl AsFd, pid: u32) -> Surroundings {
+    let pin = match getsockopt(socket, sockopt::PeerPidfd) {
+        Ok(pidfd) => Some(pidfd),
+        Err(Errno::ENOPROTOOPT) => None,
+        Err(_) => return Surroundings::default(),
+    };
+    let seen = look(pid).filter(|_| pin.is_none_or(|pidfd| is_alive(&pidfd)));
+    seen.unwrap_or_default()
+}
+
+fn look(pid: u32) -> Option<Surroundings> {
+    if pid == 0 {
+        return None;
+    }
+    let cgroup = read(pid, "cgroup")?;
+    let uid_map = read(pid, "uid_map")?;
+    Some(Surroundings {
+        container: ContainerId::from_cgroup(&cgroup),
+        mapped_root: mapped_root(&uid_map),
+        seen: true,
+    })
+}
+
+fn read(pid: u32, name: &str) -> Option<String> {
+    let file = File::open(format!("/proc/{pid}/{name}")).ok()?;
+    let mut bytes = Vec::new();
+    file.take(MAX_PROC_BYTES).read_to_end(&mut bytes).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// A pidfd becomes readable when its process has ended (pidfd_open(2)).
+fn is_alive(pidfd: &OwnedFd) -> bool {
+    let mut fds = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
+    poll(&mut fds, PollTimeout::ZERO) == Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn the_kernel_names_this_very_process() {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let found = credentials(&ours).unwrap();
+        assert_eq!(found.pid, std::process::id());
+        assert!(surroundings(&ours, found.pid).seen);
+    }
+
+    #[test]
+    fn a_process_that_is_gone_is_not_seen() {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        assert!(!surroundings(&ours, 0).seen);
+        assert!(!surroundings(&ours, u32::MAX).seen);
+    }
+}

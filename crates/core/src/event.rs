@@ -1,0 +1,207 @@
+//! What is put on record: one event for each decision.
+//!
+//! The names are those of the audit log's specification, so that whoever keeps
+//! the records (a log of the system now, a chained file later) and whoever reads
+//! them speak of the same things.
+
+use crate::command::NodeCommand;
+use crate::name::NodeName;
+use crate::peer::Peer;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EventType {
+    /// The daemon serves.
+    ProxyStart,
+    /// The daemon ends.
+    ProxyStop,
+    /// The configuration was read anew.
+    ConfigReloaded,
+    /// A caller without any capability was turned away.
+    ConnectionDenied,
+    /// The limiter refused a caller.
+    LimiterRejection,
+    /// A node is about to be asked.
+    CommandStart,
+    /// The outcome of a request to a node.
+    CommandFinish,
+    /// A request was malformed or forbidden.
+    ValidationFailed,
+    /// A node showed a host key that is not the pinned one.
+    HostKeyMismatch,
+    /// A node's address is not one that may be connected to.
+    EgressDenied,
+}
+
+impl EventType {
+    /// The name on record.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ProxyStart => "proxy.start",
+            Self::ProxyStop => "proxy.stop",
+            Self::ConfigReloaded => "config.reloaded",
+            Self::ConnectionDenied => "connection.denied",
+            Self::LimiterRejection => "limiter.rejection",
+            Self::CommandStart => "command.start",
+            Self::CommandFinish => "command.finish",
+            Self::ValidationFailed => "command.validation_failed",
+            Self::HostKeyMismatch => "hostkey.mismatch",
+            Self::EgressDenied => "egress.denied",
+        }
+    }
+}
+
+/// What was decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Decision {
+    /// It may be done.
+    Allowed,
+    /// It may not.
+    Denied,
+    /// It was done.
+    Completed,
+    /// It was tried.
+    Failed,
+}
+
+impl Decision {
+    /// The name on record.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::Denied => "denied",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// What an exchange with a node was and what came back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exchange {
+    /// The address that was connected to.
+    pub address: String,
+    /// The fingerprint of the host key that it proved to have.
+    pub host_key: String,
+    /// What was run.
+    pub command: NodeCommand,
+    /// The exit code, when the command ended.
+    pub exit_code: Option<u32>,
+    /// SHA-256 of what it printed.
+    pub stdout_sha256: [u8; 32],
+    /// How much it printed, in bytes.
+    pub stdout_bytes: u64,
+}
+
+/// One event. What does not apply is absent.
+#[derive(Clone, Copy, Debug)]
+pub struct Event<'a> {
+    /// What happened.
+    pub kind: EventType,
+    /// What was decided.
+    pub decision: Decision,
+    /// The request's correlation id.
+    pub correlation_id: Option<&'a str>,
+    /// Who asked.
+    pub peer: Option<&'a Peer>,
+    /// Which node.
+    pub node: Option<&'a NodeName>,
+    /// The exchange that the answer came from.
+    pub exchange: Option<&'a Exchange>,
+    /// Why, as one of the protocol's reasons.
+    pub reason: Option<&'a str>,
+    /// The error's text.
+    pub error: Option<&'a str>,
+    /// How long it took.
+    pub duration: Option<Duration>,
+    /// How many like it were left out since the last one.
+    pub suppressed: u64,
+}
+
+impl Event<'_> {
+    /// An event with nothing but its type and decision.
+    #[must_use]
+    pub fn new(kind: EventType, decision: Decision) -> Self {
+        Self {
+            kind,
+            decision,
+            correlation_id: None,
+            peer: None,
+            node: None,
+            exchange: None,
+            reason: None,
+            error: None,
+            duration: None,
+            suppressed: 0,
+        }
+    }
+}
+
+/// One record per second and UID; the rest are counted. So no local user can fill
+/// the disk by being refused.
+#[derive(Debug, Default)]
+pub struct Suppression {
+    uids: HashMap<u32, (Instant, u64)>,
+}
+
+/// UIDs remembered at a time.
+const MAX_UIDS: usize = 4096;
+/// The time between two records of one UID.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+impl Suppression {
+    /// Whether this one is put on record, and then how many were left out before.
+    pub fn note(&mut self, uid: u32, now: Instant) -> Option<u64> {
+        if self.uids.len() >= MAX_UIDS && !self.uids.contains_key(&uid) {
+            self.uids
+                .retain(|_, (at, left_out)| now < *at + INTERVAL || *left_out > 0);
+        }
+        if self.uids.len() >= MAX_UIDS && !self.uids.contains_key(&uid) {
+            self.uids.clear();
+        }
+        match self.uids.get_mut(&uid) {
+            Some((at, left_out)) if now < *at + INTERVAL => {
+                *left_out += 1;
+                None
+            }
+            _ => Some(
+                self.uids
+                    .insert(uid, (now, 0))
+                    .map_or(0, |(_, left_out)| left_out),
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_are_summed_up_and_none_is_lost() {
+        let (mut suppression, start) = (Suppression::default(), Instant::now());
+        let mut counted = 0;
+        for i in 0..10_000u32 {
+            let now = start + Duration::from_millis(u64::from(i));
+            counted += suppression.note(7, now).map_or(0, |left_out| left_out + 1);
+        }
+        counted += suppression
+            .note(7, start + Duration::from_secs(60))
+            .unwrap();
+        assert_eq!(counted, 10_000);
+        assert_eq!(suppression.note(8, start), Some(0));
+    }
+
+    #[test]
+    fn the_number_of_remembered_users_is_bounded() {
+        let (mut suppression, now) = (Suppression::default(), Instant::now());
+        for uid in 0..100_000 {
+            suppression.note(uid, now);
+            assert!(suppression.uids.len() <= MAX_UIDS);
+        }
+    }
+}
