@@ -1,8 +1,8 @@
 //! Key blobs: the bytes in which a public key travels, and what a person sees.
 //!
 //! Every key type that hosts have is a sequence of length-prefixed strings whose
-//! first is the type's name (RFC 4253, section 6.6, and its successors). That is
-//! all that is read here: keys are compared, not computed with, so a type that is
+//! first is the type's name (RFC 4253, section 6.6, and its successors). Little
+//! more is read here: keys are compared, not computed with, so a type that is
 //! invented tomorrow can be pinned today.
 
 use super::line::Reason;
@@ -25,11 +25,11 @@ pub(super) fn type_of(blob: &[u8]) -> Option<&[u8]> {
 
 /// Reads the two fields of a key, and gives its type and blob.
 ///
-/// A line cut short, or glued from two, is found here rather than when the host
-/// is refused for it.
+/// A key that is cut short, or glued to the next, is found here rather than when
+/// a good host is refused for it, or a revoked one is not.
 pub(super) fn decode(key_type: &[u8], encoded: &[u8]) -> Result<(String, Vec<u8>), Reason> {
     let blob = STANDARD.decode(encoded).map_err(|_| Reason::KeyNotBase64)?;
-    let (inner_type, mut rest) = take_string(&blob).ok_or(Reason::KeyMalformed)?;
+    let (inner_type, rest) = take_string(&blob).ok_or(Reason::KeyMalformed)?;
     if inner_type != key_type {
         return Err(Reason::KeyTypeMismatch);
     }
@@ -37,13 +37,32 @@ pub(super) fn decode(key_type: &[u8], encoded: &[u8]) -> Result<(String, Vec<u8>
     if key_type.contains("-cert-v0") {
         return Err(Reason::Certificate);
     }
-    if rest.is_empty() {
+    let count = count_strings(rest).ok_or(Reason::KeyMalformed)?;
+    if count == 0 || string_count(key_type).is_some_and(|known| known != count) {
         return Err(Reason::KeyMalformed);
     }
-    while !rest.is_empty() {
-        (_, rest) = take_string(rest).ok_or(Reason::KeyMalformed)?;
-    }
     Ok((key_type.to_owned(), blob))
+}
+
+/// How many strings follow the type's name, for the types we know.
+fn string_count(key_type: &str) -> Option<usize> {
+    match key_type {
+        "ssh-ed25519" => Some(1),
+        "ssh-rsa" | "ecdsa-sha2-nistp256" | "ecdsa-sha2-nistp384" | "ecdsa-sha2-nistp521" => {
+            Some(2)
+        }
+        _ => None,
+    }
+}
+
+/// How many strings there are, if there is nothing else.
+fn count_strings(mut bytes: &[u8]) -> Option<usize> {
+    let mut count = 0;
+    while !bytes.is_empty() {
+        (_, bytes) = take_string(bytes)?;
+        count += 1;
+    }
+    Some(count)
 }
 
 /// An SSH string (RFC 4251, section 5) and what follows it.

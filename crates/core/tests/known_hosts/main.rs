@@ -1,0 +1,48 @@
+//! The `known_hosts` reader against sshd(8)'s rules, and against files and keys
+//! that `ssh-keygen` made.
+#![cfg(feature = "known-hosts")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests fail a test by a panic"
+)]
+
+mod certificates;
+mod keys;
+mod lines;
+mod names;
+mod properties;
+mod verdicts;
+
+use pulse_core::known_hosts::{HostQuery, KnownHosts, Verdict};
+use pulse_core::name::NodeName;
+
+/// A file without a bad line.
+fn known(text: &str) -> KnownHosts {
+    let (known, problems) = KnownHosts::parse(text);
+    assert_eq!(problems, [], "{text}");
+    known
+}
+
+/// A node on port 22, with no address known yet.
+fn host(name: &str) -> HostQuery {
+    host_on(name, 22)
+}
+
+fn host_on(name: &str, port: u16) -> HostQuery {
+    HostQuery::new(&NodeName::parse(name).unwrap(), None, port)
+}
+
+fn host_at(name: &str, address: &str, port: u16) -> HostQuery {
+    let address = address.parse().unwrap();
+    HostQuery::new(&NodeName::parse(name).unwrap(), Some(address), port)
+}
+
+/// Whether the file trusts the first node's key for a node of that name.
+fn trusts(text: &str, name: &str) -> bool {
+    verdict(text, &host(name)) == Verdict::Trusted
+}
+
+/// What the file says of the first node's key.
+fn verdict(text: &str, host: &HostQuery) -> Verdict {
+    known(text).check_key(host, &keys::PVE1.blob())
+}
