@@ -1,0 +1,42 @@
+//! `cargo xtask ci`: everything a change has to pass, the quick answers first.
+//!
+//! A step that fails does not hide what the later ones would say.
+
+use crate::process::{self, Outcome};
+use crate::steps::Steps;
+use crate::workspace::{cargo, locked_cargo};
+use crate::{deny, deps, fuzz, products, test};
+
+/// How long each fuzz target runs: enough to see that it builds, that the corpus
+/// passes, and that no shallow mistake came in.
+const FUZZ_SECONDS: u64 = 10;
+
+/// Runs every check.
+pub(crate) fn run(steps: &mut Steps, _arguments: &[String]) -> Outcome {
+    steps.run("format", format);
+    steps.run("dependency list", deps::check);
+    steps.run("clippy", clippy);
+    steps.run("documentation", documentation);
+    deny::check(steps);
+    test::run(steps, &[])?;
+    fuzz::short(steps, FUZZ_SECONDS);
+    products::bench_smoke(steps);
+    Ok(())
+}
+
+fn format() -> Outcome {
+    process::run(cargo("fmt").args(["--all", "--check"]))?;
+    let fuzz = ["--manifest-path", "fuzz/Cargo.toml", "--check"];
+    process::run(cargo("fmt").args(fuzz))
+}
+
+fn clippy() -> Outcome {
+    let mut command = locked_cargo("clippy");
+    process::run(command.args(["--workspace", "--all-targets", "--", "-D", "warnings"]))
+}
+
+fn documentation() -> Outcome {
+    let mut command = locked_cargo("doc");
+    command.args(["--workspace", "--no-deps"]);
+    process::run(command.env("RUSTDOCFLAGS", "-D warnings"))
+}

@@ -1,0 +1,49 @@
+//! Putting what runs found into the corpus that is checked in, and no more of it
+//! than reaches the same code.
+
+use super::target::{Target, create, files};
+use crate::process::{self, Failure, Outcome};
+use std::fs;
+use std::io;
+
+/// Replaces each target's corpus by the smallest set that covers what it and the
+/// inputs found by runs cover together.
+pub(super) fn minimise(targets: &[Target]) -> Outcome {
+    targets.iter().try_for_each(merge)
+}
+
+fn merge(target: &Target) -> Outcome {
+    let merged = target.output("merged");
+    let (corpus, found) = (target.corpus(), target.found());
+    let _ = fs::remove_dir_all(&merged);
+    for dir in [&merged, &corpus, &found] {
+        create(dir)?;
+    }
+    let mut command = target.command();
+    command
+        .arg("-set_cover_merge=1")
+        .arg(&merged)
+        .args([&corpus, &found]);
+    let (status, log) = process::quietly(&mut command)?;
+    if !status.success() {
+        eprintln!("{log}");
+        return Err(Failure::new(format!("{}: merging failed", target.name())));
+    }
+    let before = files(&corpus)?.len();
+    replace(target).map_err(|error| Failure::new(format!("{}: {error}", corpus.display())))?;
+    let after = files(&corpus)?.len();
+    println!("{:>12}: {before} inputs before, {after} now", target.name());
+    Ok(())
+}
+
+/// The merged inputs are complete before the first old one is removed.
+fn replace(target: &Target) -> io::Result<()> {
+    for old in fs::read_dir(target.corpus())? {
+        fs::remove_file(old?.path())?;
+    }
+    for new in fs::read_dir(target.output("merged"))? {
+        let new = new?;
+        fs::copy(new.path(), target.corpus().join(new.file_name()))?;
+    }
+    Ok(())
+}

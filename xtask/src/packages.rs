@@ -1,0 +1,152 @@
+//! The real counterparts that the tests talk to, from Debian's packages.
+//!
+//! A machine that has them is left alone. As root, what is missing is installed,
+//! and no service is started by it: the tests start their own on loopback. When
+//! something stays missing, the tests that need it are told so and skip
+//! themselves; in CI that is a failure, since a skipped test looks like a passed one.
+
+use crate::process::{self, Failure, Outcome};
+use crate::workspace;
+use std::fs::{self, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// A program that tests need, and the package that has it.
+struct Counterpart {
+    program: &'static str,
+    package: &'static str,
+    serves: &'static str,
+}
+
+const COUNTERPARTS: [Counterpart; 5] = [
+    Counterpart {
+        program: "sshd",
+        package: "openssh-server",
+        serves: "readings from a real node",
+    },
+    Counterpart {
+        program: "socat",
+        package: "socat",
+        serves: "the socket behind socat",
+    },
+    Counterpart {
+        program: "python3",
+        package: "python3",
+        serves: "clients in another language",
+    },
+    Counterpart {
+        program: "sensors",
+        package: "lm-sensors",
+        serves: "what lm-sensors really prints",
+    },
+    Counterpart {
+        program: "promtool",
+        package: "prometheus",
+        serves: "the metrics' format",
+    },
+];
+
+/// Installs what is missing, if we may, and returns the names of the programs
+/// that are missing still.
+pub(crate) fn ensure() -> Outcome<Vec<&'static str>> {
+    if missing().next().is_some() {
+        try_install();
+    }
+    let still: Vec<_> = missing().map(|counterpart| counterpart.program).collect();
+    for counterpart in missing() {
+        let Counterpart {
+            program, serves, ..
+        } = counterpart;
+        println!("{program} is not here: tests of {serves} are skipped");
+    }
+    if still.is_empty() {
+        println!("all counterparts are here");
+    } else if workspace::is_ci() {
+        return Err(Failure::new("in CI nothing is skipped"));
+    }
+    Ok(still)
+}
+
+fn missing() -> impl Iterator<Item = &'static Counterpart> {
+    COUNTERPARTS
+        .iter()
+        .filter(|counterpart| workspace::find_program(counterpart.program).is_none())
+}
+
+fn try_install() {
+    let packages: Vec<_> = missing().map(|counterpart| counterpart.package).collect();
+    let list = packages.join(" ");
+    if !workspace::is_root() {
+        println!("not root, so nothing is installed; by hand: apt-get install {list}");
+    } else if workspace::find_program("apt-get").is_none() {
+        println!("no apt-get here; install what this system calls: {list}");
+    } else if let Err(failure) = install(&packages) {
+        eprintln!("cannot install {list}: {failure}");
+    }
+}
+
+fn install(packages: &[&str]) -> Outcome {
+    println!("installing {}", packages.join(" "));
+    let _no_services = NoServices::new()
+        .map_err(|error| Failure::new(format!("cannot write {POLICY}: {error}")))?;
+    // An update that fails for one source may well have reached the others.
+    if let Err(failure) = process::run(apt_get("update").arg("-q")) {
+        eprintln!("{failure}; going on with the package lists that are here");
+    }
+    let mut install = apt_get("install");
+    install.args(["-q", "--yes", "--no-install-recommends"]);
+    // A question nobody can answer would end the installation.
+    install.args(["-o", "Dpkg::Options::=--force-confdef"]);
+    install.args(["-o", "Dpkg::Options::=--force-confold"]);
+    process::run(install.args(packages))
+}
+
+fn apt_get(word: &str) -> Command {
+    let mut command = Command::new("apt-get");
+    command
+        .arg(word)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .stdin(Stdio::null());
+    command
+}
+
+/// Debian asks this program whether a package may start its service.
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+/// 101: the action is forbidden.
+const FORBID: &str =
+    "#!/bin/sh\n# Written by `cargo xtask test` while it installs; safe to remove.\nexit 101\n";
+
+/// No package starts a service while this lives.
+struct NoServices {
+    ours: bool,
+}
+
+impl NoServices {
+    fn new() -> io::Result<Self> {
+        let mut options = OpenOptions::new();
+        match options
+            .write(true)
+            .create_new(true)
+            .mode(0o755)
+            .open(POLICY)
+        {
+            Ok(mut file) => file.write_all(FORBID.as_bytes())?,
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+        // An administrator's own policy stays; one that an interrupted run left does not.
+        let ours = fs::read(POLICY)? == FORBID.as_bytes();
+        Ok(Self { ours })
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if self.ours && fs::remove_file(Path::new(POLICY)).is_err() {
+            eprintln!("could not remove {POLICY}: remove it, or no service will start");
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! The three programs we ship: built, shown and measured.
+
+use crate::process::{self, Failure, Outcome};
+use crate::steps::Steps;
+use crate::test::BIN_DIR;
+use crate::workspace::{locked_cargo, root, target_dir};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::Command;
+
+const PRODUCTS: [&str; 3] = ["pulse-sensor-proxy", "pulse-sensorctl", "pulse-sensor-node"];
+
+/// The package that measures, and its program.
+const BENCH: &str = "pulse-bench";
+
+/// How the programs are built.
+#[derive(Clone, Copy)]
+pub(crate) enum Profile {
+    /// What users get.
+    Release,
+    /// Nearly that, quicker to build, with assertions.
+    EndToEnd,
+}
+
+impl Profile {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Release => "release",
+            Self::EndToEnd => "e2e",
+        }
+    }
+}
+
+/// Where a profile's programs are.
+pub(crate) fn directory(profile: Profile) -> PathBuf {
+    target_dir().join(profile.name())
+}
+
+/// Builds the three programs.
+pub(crate) fn build(profile: Profile) -> Outcome {
+    build_packages(profile, &PRODUCTS)
+}
+
+fn build_packages(profile: Profile, packages: &[&str]) -> Outcome {
+    let mut command = locked_cargo("build");
+    command.args(["--profile", profile.name()]);
+    for package in packages {
+        command.args(["--package", package]);
+    }
+    process::run(&mut command)
+}
+
+/// `cargo xtask demo`: the demo takes our place, so that it alone gets Ctrl-C.
+pub(crate) fn demo(steps: &mut Steps, arguments: &[String]) -> Outcome {
+    let built = steps.run("build for release", || build(Profile::Release));
+    if built.is_none() {
+        return Ok(());
+    }
+    let program = directory(Profile::Release).join("pulse-sensorctl");
+    let error = Command::new(&program).arg("demo").args(arguments).exec();
+    let program = program.display();
+    Err(Failure::new(format!("cannot run {program}: {error}")))
+}
+
+/// `cargo xtask bench`: what `SPECIFICATION.md` promises, measured on release builds.
+pub(crate) fn bench(steps: &mut Steps, arguments: &[String]) -> Outcome {
+    measure(steps, Profile::Release, arguments);
+    Ok(())
+}
+
+/// In CI the benchmarks are run to see that they run; their numbers mean nothing there.
+pub(crate) fn bench_smoke(steps: &mut Steps) {
+    if root().join("bench/Cargo.toml").is_file() {
+        measure(steps, Profile::EndToEnd, &["--smoke".to_owned()]);
+    }
+}
+
+fn measure(steps: &mut Steps, profile: Profile, arguments: &[String]) {
+    // Each by itself: built together they would share cargo features, and the
+    // daemon that is measured would not be the daemon that is shipped.
+    let built = steps.run("programs to measure", || {
+        let mut packages = PRODUCTS.iter().chain([&BENCH]);
+        packages.try_for_each(|package| build_packages(profile, &[package]))
+    });
+    if built.is_some() {
+        let directory = directory(profile);
+        let mut bench = Command::new(directory.join(BENCH));
+        bench.args(arguments).env(BIN_DIR, &directory);
+        steps.run("benchmarks", || process::run(&mut bench));
+    }
+}

@@ -1,0 +1,133 @@
+//! How many tests passed and failed, read from what the runners print.
+//!
+//! `cargo test` sums up each of its programs in a line of its own, nextest all of
+//! them in one; together with the documentation's tests there is no single number
+//! that a reader, or a program, could find at the end. So we add up.
+
+use std::fmt;
+
+/// Tests that passed and tests that did not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    passed: u64,
+    failed: u64,
+}
+
+/// What the runners call a test that went wrong.
+const WRONG: [&str; 3] = ["failed", "timed out", "exec failed"];
+
+impl Tally {
+    /// Sums up every summary in a runner's output.
+    pub(crate) fn read(output: &str) -> Self {
+        let mut tally = Self::default();
+        for counts in without_colour(output).lines().filter_map(summary) {
+            tally += count(counts);
+        }
+        tally
+    }
+
+    /// Counts one failure at least: for a runner that ended badly without a
+    /// summary that says why.
+    pub(crate) fn with_a_failure(self) -> Self {
+        Self {
+            failed: self.failed.max(1),
+            ..self
+        }
+    }
+}
+
+/// The counts of a summary line: `3 passed; 0 failed; …`, `2 passed (1 slow), 1 failed`.
+fn summary(line: &str) -> Option<&str> {
+    let line = line.trim_start();
+    if let Some(result) = line.strip_prefix("test result: ") {
+        return result.split_once(". ").map(|(_, counts)| counts);
+    }
+    line.strip_prefix("Summary [")?
+        .split_once(" run: ")
+        .map(|(_, counts)| counts)
+}
+
+fn count(counts: &str) -> Tally {
+    let mut tally = Tally::default();
+    for part in counts.split([';', ',', '(']) {
+        let Some((number, what)) = part.trim().split_once(' ') else {
+            continue;
+        };
+        let number = number.parse().unwrap_or(0);
+        match what.trim_end().trim_end_matches(')') {
+            "passed" => tally.passed += number,
+            what if WRONG.contains(&what) => tally.failed += number,
+            _ => {}
+        }
+    }
+    tally
+}
+
+/// Drops the sequences that colour a terminal: `ESC [ … m`.
+fn without_colour(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("\x1b[") {
+        plain.push_str(before);
+        rest = after.split_once('m').map_or("", |(_, after)| after);
+    }
+    plain + rest
+}
+
+impl std::ops::AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} passed, {} failed", self.passed, self.failed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn reads(output: &str, passed: u64, failed: u64) {
+        assert_eq!(Tally::read(output), Tally { passed, failed });
+    }
+
+    #[test]
+    fn the_programs_of_cargo_test_are_added_up() {
+        let text = "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 3 filtered out; finished in 0.01s\n\
+                    noise 5 passed; 5 failed\n\
+                    test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out\n";
+        reads(text, 15, 2);
+    }
+
+    #[test]
+    fn the_summary_of_nextest_is_read_with_its_remarks() {
+        reads(
+            "     Summary [   0.006s] 1 test run: 1 passed, 0 skipped",
+            1,
+            0,
+        );
+        reads(
+            "     Summary [  10.1s] 9/12 tests run: 6 passed (1 slow, 2 leaky), 1 failed, 2 timed out, 4 skipped",
+            6,
+            3,
+        );
+        reads(
+            "\x1b[31;1m     Summary\x1b[0m [   1.0s] \x1b[1m3\x1b[0m tests run: \x1b[1m2\x1b[0m \x1b[32;1mpassed\x1b[0m, \x1b[1m1\x1b[0m \x1b[31;1mfailed\x1b[0m, 0 skipped",
+            2,
+            1,
+        );
+    }
+
+    #[test]
+    fn a_program_that_died_without_a_summary_counts() {
+        let tally = Tally::read("no summary").with_a_failure();
+        assert_eq!(tally.to_string(), "0 passed, 1 failed");
+        let one = Tally::read("test result: FAILED. 0 passed; 2 failed;");
+        assert_eq!(one.with_a_failure(), one);
+    }
+}
