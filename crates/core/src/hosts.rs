@@ -72,8 +72,7 @@ impl Hosts {
 
     fn add(&mut self, name: &str, address: IpAddr) {
         // Only node names are ever looked up.
-        let is_host = NodeName::parse(name).is_ok_and(|name| name.address().is_none());
-        if !is_host {
+        if NodeName::parse(name).is_err() {
             return;
         }
         let known = self
@@ -147,6 +146,12 @@ mod tests {
     fn one_name_cannot_have_addresses_without_end() {
         let text: String = (0..100).map(|n| format!("10.0.0.{n} n\n")).collect();
         assert_eq!(lookup(&text, "n").len(), MAX_ADDRESSES);
+    }
+
+    #[test]
+    fn a_file_without_end_is_cut() {
+        let text = format!("10.0.0.1 n #{}\n10.0.0.2 n\n", "x".repeat(MAX_BYTES));
+        assert_eq!(lookup(&text, "n"), ["10.0.0.1"]);
     }
 
     proptest! {

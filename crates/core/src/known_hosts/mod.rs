@@ -15,6 +15,9 @@
 //!   able to choose another pinned key as well.
 //! * A revocation reaches further than a pin (see [`HostQuery`]): when in doubt,
 //!   a stolen key is refused.
+//!
+//! Plain names are found by an index. A hashed name has none: a look-up costs one
+//! HMAC per hashed line, about 0.25 µs, so a large fleet had better pin in plain.
 
 mod certificate;
 mod key;

@@ -86,6 +86,10 @@ fn each_mistake_is_named() {
         ),
         ("pve1 ssh-ed25519 AAAA".to_owned(), Reason::KeyMalformed),
         (
+            "pve1 ssh-future AAAACnNzaC1mdXR1cmU=".to_owned(),
+            Reason::KeyMalformed,
+        ),
+        (
             format!("pve1 ssh-rsa {}", PVE1.encoded),
             Reason::KeyTypeMismatch,
         ),

@@ -73,6 +73,11 @@ fn a_revocation_reaches_every_text_that_stands_for_the_node() {
         verdict(&excluded, &host_at("pve1", "10.0.0.1", 22)),
         Verdict::Trusted
     );
+    let excluded_by_name = format!("{pin}\n@revoked 10.0.0.*,!pve1 {}", PVE1.text());
+    assert_eq!(
+        verdict(&excluded_by_name, &host_at("pve1", "10.0.0.1", 2222)),
+        Verdict::Trusted
+    );
     // With its port the node is what `*` says, and not what is excluded.
     assert_eq!(verdict(&excluded, &host_on("pve1", 2222)), Verdict::Revoked);
 }
