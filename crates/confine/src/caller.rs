@@ -61,7 +61,7 @@ fn read(pid: u32, name: &str) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// A pidfd becomes readable when its process has ended (pidfd_open(2)).
+/// A pidfd becomes readable when its process has ended (`pidfd_open(2)`).
 fn is_alive(pidfd: &OwnedFd) -> bool {
     let mut fds = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
     poll(&mut fds, PollTimeout::ZERO) == Ok(0)

@@ -6,3 +6,9 @@
 mod caller;
 
 pub use caller::{credentials, surroundings};
+
+/// The user this process acts as (geteuid(2)).
+#[must_use]
+pub fn own_uid() -> u32 {
+    nix::unistd::geteuid().as_raw()
+}

@@ -15,6 +15,7 @@
 //! | [`subid`] | whose containers an ID belongs to |
 //! | [`capability`] | what a caller may do |
 //! | [`peer`] | who a caller is |
+//! | [`gate`] | how many connections a caller may hold open |
 //! | [`limiter`] | how often a caller may ask |
 //! | [`work`] | how many exchanges run at a time, and for whom |
 //! | [`rpc`] | the socket's protocol and its words |
@@ -29,6 +30,7 @@ pub mod command;
 pub mod config;
 pub mod document;
 pub mod event;
+pub mod gate;
 pub mod hosts;
 #[cfg(feature = "known-hosts")]
 pub mod known_hosts;

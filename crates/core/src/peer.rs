@@ -36,6 +36,8 @@ pub enum PeerId {
     },
     /// A container that the kernel let us see.
     Container(ContainerId),
+    /// The daemon's own background polling.
+    Poller,
 }
 
 impl fmt::Display for PeerId {
@@ -44,6 +46,7 @@ impl fmt::Display for PeerId {
             Self::Uid(uid) => write!(f, "uid:{uid}"),
             Self::Range { start, count } => write!(f, "range:{start}+{count}"),
             Self::Container(id) => write!(f, "container:{}", id.0),
+            Self::Poller => f.write_str("poller"),
         }
     }
 }
@@ -190,8 +193,8 @@ impl AccessPolicy {
     /// see the mapping, really the one its namespace calls 0.
     fn is_idmapped_root(&self, credentials: Credentials, around: &Surroundings) -> bool {
         let is_first = |ranges: &SubordinateRanges, id: u32| {
-            let range = ranges.find(id).filter(|range| range.start == id);
-            range.is_some_and(|range| self.idmap_users.contains(&range.owner))
+            let mut owned = ranges.as_slice().iter().filter(|range| range.start == id);
+            owned.any(|range| self.idmap_users.contains(&range.owner))
         };
         self.allow_idmapped_root
             && is_first(&self.subuid, credentials.uid)
@@ -201,7 +204,7 @@ impl AccessPolicy {
 }
 
 /// The UID of the host that a user namespace calls 0, from the text of
-/// `/proc/<pid>/uid_map` (user_namespaces(7)); `None` for the host's own.
+/// `/proc/<pid>/uid_map` (`user_namespaces(7)`); `None` for the host's own.
 #[must_use]
 pub fn mapped_root(uid_map: &str) -> Option<u32> {
     uid_map.lines().find_map(|line| {

@@ -106,7 +106,7 @@ impl WorkQueue {
     }
 
     /// Puts a request in line for a node, or lets it join who already is.
-    /// Call [`WorkQueue::next`] afterwards.
+    /// Call [`WorkQueue::start_next`] afterwards.
     ///
     /// # Errors
     /// [`QueueFull`] when the caller has too many waiting.
@@ -159,7 +159,7 @@ impl WorkQueue {
     }
 
     /// The next flight to start, if one may. Call until there is none.
-    pub fn next(&mut self) -> Option<NodeName> {
+    pub fn start_next(&mut self) -> Option<NodeName> {
         if let Some(node) = self.outside.pop_front() {
             return Some(node);
         }
@@ -197,7 +197,7 @@ impl WorkQueue {
     }
 
     /// The flight has waited long: its slot goes to others. Call
-    /// [`WorkQueue::next`] afterwards.
+    /// [`WorkQueue::start_next`] afterwards.
     pub fn park(&mut self, node: &NodeName) {
         let Some(flight) = self.flights.get_mut(node) else {
             return;
@@ -209,7 +209,7 @@ impl WorkQueue {
     }
 
     /// The flight ended, quickly or not; says who waited for it. Call
-    /// [`WorkQueue::next`] afterwards.
+    /// [`WorkQueue::start_next`] afterwards.
     pub fn finish(&mut self, node: &NodeName, quickly: bool) -> Vec<Ticket> {
         if quickly {
             self.slow.remove(node);
@@ -307,7 +307,7 @@ mod tests {
     }
 
     fn starts(queue: &mut WorkQueue) -> Vec<NodeName> {
-        std::iter::from_fn(|| queue.next()).collect()
+        std::iter::from_fn(|| queue.start_next()).collect()
     }
 
     fn queue() -> WorkQueue {
@@ -455,7 +455,7 @@ mod tests {
                     }
                     _ => {}
                 }
-                while let Some(node) = queue.next() {
+                while let Some(node) = queue.start_next() {
                     prop_assert!(!flying.contains(&node));
                     flying.push(node);
                 }
@@ -465,7 +465,7 @@ mod tests {
             while let Some(node) = flying.pop() {
                 let done = queue.finish(&node, true);
                 waiting.retain(|(_, ticket)| !done.contains(ticket));
-                flying.extend(std::iter::from_fn(|| queue.next()));
+                flying.extend(std::iter::from_fn(|| queue.start_next()));
             }
             prop_assert!(waiting.is_empty());
             prop_assert!(queue.flights.is_empty() && queue.callers.is_empty());

@@ -1,1 +1,26 @@
 //! The daemon: thin drivers around `pulse-core`.
+//!
+//! A reading's way through the modules: [`listener`] accepts and admits,
+//! [`connection`] reads the line, [`dispatch`] decides and records, [`readings`]
+//! queues and shares, [`node`] asks the node over SSH.
+
+pub mod cli;
+pub mod connection;
+pub mod daemon;
+pub mod dispatch;
+pub mod key;
+pub mod known_hosts;
+pub mod listener;
+pub mod logging;
+pub mod metrics;
+pub mod node;
+mod poll;
+mod random;
+pub mod readings;
+pub mod recorder;
+pub mod resolve;
+pub mod run;
+pub mod scrape;
+pub mod settings;
+
+pub use run::main;

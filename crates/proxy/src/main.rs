@@ -1,2 +1,5 @@
-//! `pulse-sensor-proxy`.
-fn main() {}
+//! `pulse-sensor-proxy`: see the library.
+
+fn main() -> std::process::ExitCode {
+    pulse_sensor_proxy::main(std::env::args_os().skip(1))
+}

@@ -1,0 +1,206 @@
+//! What the daemon's tasks share. Each part has one owner and its own lock, held
+//! for a decision and never across an await.
+
+use crate::metrics::Metrics;
+use crate::node::{Access, Nodes};
+use crate::readings::{ReadingSettings, Readings};
+use crate::recorder::Recorder;
+use pulse_core::config::Config;
+use pulse_core::event::{Decision, Event, EventType, Suppression};
+use pulse_core::gate::{Gate, GateCaps};
+use pulse_core::limiter::{Limiter, Refusal};
+use pulse_core::peer::{AccessPolicy, Peer, PeerId};
+use pulse_core::subid::SubordinateRanges;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Instant;
+
+/// Connections in all, of callers that may ask.
+const MAX_CONNECTIONS: usize = 4096;
+/// Connections of callers that are being turned away.
+const MAX_TURNED_AWAY: GateCaps = GateCaps {
+    per_key: 16,
+    total: 256,
+};
+
+/// The daemon's shared state.
+pub struct Daemon {
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Where decisions are put on record.
+    pub recorder: Box<dyn Recorder>,
+    /// Readings under way.
+    pub readings: Arc<Readings>,
+    /// Our public key, as one line.
+    pub public_key: String,
+    access: Arc<Access>,
+    snapshot: RwLock<Arc<Snapshot>>,
+    limiter: Mutex<Limiter>,
+    gate: Mutex<Gate<PeerId>>,
+    door: Mutex<Gate<u32>>,
+    suppression: Mutex<Suppression>,
+}
+
+/// What a reload swaps whole.
+pub struct Snapshot {
+    /// The configuration.
+    pub config: Config,
+    /// Who may do what.
+    pub policy: AccessPolicy,
+}
+
+impl Daemon {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(
+        config: Config,
+        access: Access,
+        public_key: String,
+        recorder: Box<dyn Recorder>,
+    ) -> Self {
+        let metrics = Arc::new(Metrics::new());
+        let access = Arc::new(access);
+        let nodes = Nodes::of(&config, &access, &Nodes::default());
+        let settings = reading_settings(&config, nodes);
+        Self {
+            readings: Arc::new(Readings::new(settings, config.caps, Arc::clone(&metrics))),
+            metrics,
+            recorder,
+            public_key,
+            access,
+            limiter: Mutex::new(Limiter::new(config.limits)),
+            gate: Mutex::new(Gate::new(gate_caps(&config))),
+            door: Mutex::new(Gate::new(MAX_TURNED_AWAY)),
+            suppression: Mutex::default(),
+            snapshot: RwLock::new(Arc::new(Snapshot {
+                policy: policy(&config),
+                config,
+            })),
+        }
+    }
+
+    /// Takes a new configuration. What is being done goes on under the old one.
+    pub fn reload(&self, config: Config) {
+        let nodes = Nodes::of(&config, &self.access, &self.readings.settings().nodes);
+        self.readings
+            .set(reading_settings(&config, nodes), config.caps);
+        self.limiter().set_limits(config.limits);
+        self.gate().set_caps(gate_caps(&config));
+        let snapshot = Arc::new(Snapshot {
+            policy: policy(&config),
+            config,
+        });
+        *self
+            .snapshot
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = snapshot;
+    }
+
+    /// The snapshot in force.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.snapshot.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The configuration in force.
+    #[must_use]
+    pub fn config(&self) -> impl std::ops::Deref<Target = Config> + use<> {
+        ConfigOf(self.snapshot())
+    }
+
+    /// The limiter.
+    pub fn limiter(&self) -> MutexGuard<'_, Limiter> {
+        self.limiter.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Connections of callers that may ask.
+    pub fn gate(&self) -> MutexGuard<'_, Gate<PeerId>> {
+        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Connections of callers that are being turned away.
+    pub fn door(&self) -> MutexGuard<'_, Gate<u32>> {
+        self.door.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a refusal by the limiter.
+    pub fn refused(&self, peer: &Peer, refusal: Refusal) {
+        self.metrics.refused(refusal.as_str(), &peer.id);
+        tracing::debug!(target: "audit", peer = %peer.id, reason = refusal.as_str(), "limiter.rejection");
+    }
+
+    /// Puts a caller that is turned away on record: once a second for each UID,
+    /// the rest are summed up.
+    pub async fn record_turned_away(&self, peer: &Peer, kind: EventType, reason: &str) {
+        let noted = {
+            let mut suppression = self
+                .suppression
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            suppression.note(peer.credentials.uid, Instant::now())
+        };
+        if let Some(suppressed) = noted {
+            let event = Event::new(kind, Decision::Denied);
+            let event = Event {
+                peer: Some(peer),
+                reason: Some(reason),
+                suppressed,
+                ..event
+            };
+            // It is refused either way; there is nothing left to stop.
+            let _ = self.recorder.record(event).await;
+        }
+    }
+
+    /// Forgets callers that have nothing left to remember.
+    pub fn sweep(&self) {
+        let mut limiter = self.limiter();
+        limiter.sweep(Instant::now());
+        self.metrics.active_peers.set(limiter.active_peers() as i64);
+    }
+}
+
+struct ConfigOf(Arc<Snapshot>);
+
+impl std::ops::Deref for ConfigOf {
+    type Target = Config;
+
+    fn deref(&self) -> &Config {
+        &self.0.config
+    }
+}
+
+fn reading_settings(config: &Config, nodes: Nodes) -> ReadingSettings {
+    ReadingSettings {
+        nodes,
+        cache_ttl: config.cache_ttl,
+        deadline: config.timeouts.request,
+    }
+}
+
+/// A caller may have a connection for each request that it may have waiting.
+fn gate_caps(config: &Config) -> GateCaps {
+    let per_key = config.caps.waiting_per_peer.min(MAX_CONNECTIONS / 2);
+    GateCaps {
+        per_key,
+        total: MAX_CONNECTIONS,
+    }
+}
+
+fn policy(config: &Config) -> AccessPolicy {
+    let access = config.access.clone();
+    AccessPolicy {
+        own_uid: pulse_confine::own_uid(),
+        uids: access.uids,
+        gids: access.gids,
+        allow_idmapped_root: access.allow_idmapped_root,
+        idmap_users: access.idmap_users,
+        subuid: subordinate(Path::new("/etc/subuid")),
+        subgid: subordinate(Path::new("/etc/subgid")),
+    }
+}
+
+/// A file that is missing has no ranges.
+fn subordinate(path: &Path) -> SubordinateRanges {
+    SubordinateRanges::parse(std::fs::read_to_string(path).unwrap_or_default())
+}

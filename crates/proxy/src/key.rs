@@ -1,0 +1,200 @@
+//! The daemon's own SSH key: Ed25519, made on first start, readable by us alone.
+
+use pulse_core::rpc::uuid_from_random;
+use russh::keys::PrivateKey;
+use russh::keys::ssh_key::LineEnding;
+use russh::keys::ssh_key::private::Ed25519Keypair;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+/// The private key's file in the key store.
+pub const FILE_NAME: &str = "id_ed25519";
+
+/// A private key is some 400 bytes.
+const MAX_KEY_BYTES: u64 = 64 * 1024;
+
+/// Why there is no key.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The file system refused.
+    #[error("{}: {error}", path.display())]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// Others can read the key.
+    #[error("{}: others can read this private key (mode {mode:04o}): chmod 600 it, and think of replacing it", path.display())]
+    TooOpen {
+        /// Which file.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+    /// The file is no private key that we can use.
+    #[error("{}: {reason}", path.display())]
+    Unusable {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// Loads the key of a key store, or makes it.
+///
+/// # Errors
+/// [`KeyError`] when it can be neither read nor made.
+pub fn load_or_create(ssh_dir: &Path) -> Result<PrivateKey, KeyError> {
+    let path = ssh_dir.join(FILE_NAME);
+    match File::open(&path) {
+        Ok(file) => load(file, &path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => create(ssh_dir, &path),
+        Err(error) => Err(KeyError::Io { path, error }),
+    }
+}
+
+/// The public key as an `authorized_keys` line, without options.
+///
+/// # Errors
+/// [`KeyError::Unusable`] when it cannot be written as one.
+pub fn public_line(key: &PrivateKey) -> Result<String, KeyError> {
+    let line = key.public_key().to_openssh();
+    line.map_err(|e| unusable(Path::new(FILE_NAME), &e))
+}
+
+fn load(file: File, path: &Path) -> Result<PrivateKey, KeyError> {
+    let io_error = |error| KeyError::Io {
+        path: path.to_owned(),
+        error,
+    };
+    let mode = file.metadata().map_err(io_error)?.mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(KeyError::TooOpen {
+            path: path.to_owned(),
+            mode,
+        });
+    }
+    let mut pem = Zeroizing::new(Vec::new());
+    file.take(MAX_KEY_BYTES)
+        .read_to_end(&mut pem)
+        .map_err(io_error)?;
+    let key = PrivateKey::from_openssh(pem.as_slice()).map_err(|e| unusable(path, &e))?;
+    if key.is_encrypted() {
+        return Err(unusable(
+            path,
+            &"the key has a passphrase: remove it (ssh-keygen -p)",
+        ));
+    }
+    if key.key_data().ed25519().is_none() {
+        return Err(unusable(
+            path,
+            &"the key is not Ed25519: move it away, a new one will be made",
+        ));
+    }
+    Ok(key)
+}
+
+fn create(ssh_dir: &Path, path: &Path) -> Result<PrivateKey, KeyError> {
+    let io_error = |error| KeyError::Io {
+        path: path.to_owned(),
+        error,
+    };
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(ssh_dir)
+        .map_err(io_error)?;
+    let mut seed = Zeroizing::new([0; 32]);
+    getrandom::fill(seed.as_mut()).map_err(|e| unusable(path, &e))?;
+    let mut key = PrivateKey::from(Ed25519Keypair::from_seed(&seed));
+    key.set_comment(format!("pulse-sensor-proxy@{}", host_name()));
+    let pem = key
+        .to_openssh(LineEnding::LF)
+        .map_err(|e| unusable(path, &e))?;
+    write_new(path, 0o600, pem.as_bytes()).map_err(io_error)?;
+    let public = format!("{}\n", public_line(&key)?);
+    write_new(&path.with_extension("pub"), 0o644, public.as_bytes()).map_err(io_error)?;
+    tracing::info!(path = %path.display(), "made a new SSH key");
+    Ok(key)
+}
+
+/// All of the file or nothing: written beside its place, synced, then renamed.
+fn write_new(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random)?;
+    let beside = path.with_extension(uuid_from_random(random));
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(&beside)?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    let renamed = written.and_then(|()| std::fs::rename(&beside, path));
+    if renamed.is_err() {
+        // Best effort: what failed is reported, the leftover is harmless.
+        let _ = std::fs::remove_file(&beside);
+    }
+    renamed
+}
+
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let valid = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
+    name.trim().chars().filter(valid).take(64).collect()
+}
+
+fn unusable(path: &Path, reason: &dyn std::fmt::Display) -> KeyError {
+    KeyError::Unusable {
+        path: path.to_owned(),
+        reason: reason.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_key_is_made_once_and_kept_private() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = dir.path().join("a/ssh");
+        let made = load_or_create(&store).unwrap();
+        let mode = |name: &str| std::fs::metadata(store.join(name)).unwrap().mode() & 0o7777;
+        assert_eq!((mode("id_ed25519"), mode("id_ed25519.pub")), (0o600, 0o644));
+        assert_eq!(std::fs::metadata(&store).unwrap().mode() & 0o7777, 0o700);
+        assert_eq!(std::fs::read_dir(&store).unwrap().count(), 2);
+        let loaded = load_or_create(&store).unwrap();
+        assert_eq!(public_line(&made).unwrap(), public_line(&loaded).unwrap());
+    }
+
+    #[test]
+    fn a_key_that_others_can_read_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        load_or_create(dir.path()).unwrap();
+        let path = dir.path().join(FILE_NAME);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+        let error = load_or_create(dir.path()).unwrap_err();
+        assert!(
+            matches!(error, KeyError::TooOpen { mode: 0o640, .. }),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_no_key_is_never_overwritten() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(FILE_NAME);
+        write_new(&path, 0o600, b"not a key\n").unwrap();
+        assert!(matches!(
+            load_or_create(dir.path()),
+            Err(KeyError::Unusable { .. })
+        ));
+        assert_eq!(std::fs::read(&path).unwrap(), b"not a key\n");
+    }
+}

@@ -1,0 +1,233 @@
+//! The Unix socket: made, accepted from, and taken away again.
+//!
+//! A caller is identified and admitted before a byte of it is read. One that may
+//! not ask gets its answer at once and has never held anything but a descriptor.
+
+use crate::connection::{Connection, NoLine};
+use crate::daemon::Daemon;
+use crate::dispatch;
+use pulse_core::event::EventType;
+use pulse_core::peer::Peer;
+use pulse_core::rpc::RpcError;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// Who may speak is decided from the kernel's credentials, not from this.
+const SOCKET_MODE: u32 = 0o666;
+
+/// The listening socket; its file goes away with it.
+pub struct Socket {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl Socket {
+    /// Binds the socket. A file left behind by a daemon that is gone is replaced;
+    /// one that somebody still listens on is not.
+    ///
+    /// # Errors
+    /// `AddrInUse` when another daemon serves it, or whatever the system says.
+    pub fn bind(path: &Path) -> io::Result<Self> {
+        if let Some(directory) = path.parent() {
+            std::fs::create_dir_all(directory)?;
+        }
+        remove_stale(path)?;
+        let listener = UnixListener::bind(path)?;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(SOCKET_MODE))?;
+        Ok(Self {
+            listener,
+            path: path.to_owned(),
+        })
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        // Gone already is as good.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+fn remove_stale(path: &Path) -> io::Result<()> {
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(found) if !found.file_type().is_socket() => Err(io::Error::new(
+            io::ErrorKind::AlreadyExists,
+            "there is a file that is no socket",
+        )),
+        Ok(_) => match std::os::unix::net::UnixStream::connect(path) {
+            Ok(_) => Err(io::Error::new(
+                io::ErrorKind::AddrInUse,
+                "another daemon serves it",
+            )),
+            Err(_) => std::fs::remove_file(path),
+        },
+    }
+}
+
+/// Accepts callers until `draining` turns true.
+pub async fn serve(socket: Socket, daemon: Arc<Daemon>, mut draining: watch::Receiver<bool>) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = socket.listener.accept() => accepted,
+            _ = draining.wait_for(|draining| *draining) => return,
+        };
+        match accepted {
+            Ok((stream, _)) => welcome(stream, &daemon, &draining),
+            Err(error) => after_accept_error("rpc", &error).await,
+        }
+    }
+}
+
+/// Without descriptors left, accepting again at once would only spin.
+pub(crate) async fn after_accept_error(listener: &str, error: &io::Error) {
+    tracing::warn!(listener, %error, "cannot accept a connection");
+    tokio::time::sleep(Duration::from_millis(50)).await;
+}
+
+fn welcome(stream: UnixStream, daemon: &Arc<Daemon>, draining: &watch::Receiver<bool>) {
+    // A caller that the kernel cannot name is nobody.
+    let Ok(peer) = identify(&stream, daemon) else {
+        return;
+    };
+    let daemon = Arc::clone(daemon);
+    match admit(&daemon, &peer) {
+        Ok(admitted) => {
+            tokio::spawn(attend(
+                Connection::new(stream),
+                daemon,
+                peer,
+                admitted,
+                draining.clone(),
+            ));
+        }
+        Err(error) => turn_away(stream, daemon, peer, error),
+    }
+}
+
+fn identify(stream: &UnixStream, daemon: &Daemon) -> io::Result<Arc<Peer>> {
+    let credentials = pulse_confine::credentials(stream)?;
+    let around = pulse_confine::surroundings(stream, credentials.pid);
+    Ok(Arc::new(
+        daemon.snapshot().policy.identify(credentials, around),
+    ))
+}
+
+/// A caller's place among the connections; given back when dropped.
+struct Admitted {
+    daemon: Arc<Daemon>,
+    peer: Arc<Peer>,
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        self.daemon.gate().leave(&self.peer.id);
+    }
+}
+
+fn admit(daemon: &Arc<Daemon>, peer: &Arc<Peer>) -> Result<Admitted, RpcError> {
+    if peer.capabilities.is_empty() {
+        return Err(RpcError::Unauthorized);
+    }
+    let penalty = daemon
+        .limiter()
+        .check_penalty(&peer.id, std::time::Instant::now());
+    if let Err(refusal) = penalty {
+        daemon.refused(peer, refusal);
+        return Err(RpcError::RateLimited);
+    }
+    daemon.gate().enter(&peer.id).map_err(|_| {
+        daemon.metrics.refused("connections", &peer.id);
+        RpcError::RateLimited
+    })?;
+    Ok(Admitted {
+        daemon: Arc::clone(daemon),
+        peer: Arc::clone(peer),
+    })
+}
+
+/// Answers with the error and waits, within bounds, until the caller has read it.
+fn turn_away(stream: UnixStream, daemon: Arc<Daemon>, peer: Arc<Peer>, error: RpcError) {
+    daemon.metrics.turned_away(error.label());
+    let line = dispatch::refusal(&error);
+    // A fresh socket's buffer has room for a line.
+    let _ = stream.try_write(&line);
+    let uid = peer.credentials.uid;
+    if daemon.door().enter(&uid).is_err() {
+        // Too many of this user linger already: this one may get a reset.
+        return;
+    }
+    tokio::spawn(async move {
+        let kind = match error {
+            RpcError::Unauthorized => EventType::ConnectionDenied,
+            _ => EventType::LimiterRejection,
+        };
+        daemon.record_turned_away(&peer, kind, error.label()).await;
+        let patience = daemon.config().timeouts.read;
+        Connection::new(stream).finish(patience).await;
+        daemon.door().leave(&uid);
+    });
+}
+
+/// Serves one caller until it is done.
+async fn attend(
+    mut connection: Connection,
+    daemon: Arc<Daemon>,
+    peer: Arc<Peer>,
+    admitted: Admitted,
+    mut draining: watch::Receiver<bool>,
+) {
+    loop {
+        let timeouts = daemon.config().timeouts;
+        let line = tokio::select! {
+            biased;
+            line = connection.line(Instant::now() + timeouts.read) => line,
+            _ = draining.wait_for(|draining| *draining) => return,
+        };
+        let reply = match line {
+            Ok(line) => tokio::select! {
+                reply = dispatch::answer(&daemon, &peer, &line) => reply,
+                () = connection.gone() => return,
+            },
+            Err(NoLine::Ended) => return,
+            Err(NoLine::Refused(error)) => refuse(&daemon, &peer, &error),
+        };
+        if let Err(error) = connection.send(&reply.line, timeouts.write).await {
+            if error.kind() == io::ErrorKind::TimedOut {
+                daemon.metrics.write_timeouts.inc();
+            }
+            return;
+        }
+        if !reply.keep_alive || *draining.borrow() {
+            break;
+        }
+    }
+    // What follows is courtesy and takes nobody's place.
+    drop(admitted);
+    connection.finish_soon().await;
+}
+
+/// The reply to a line that never came whole.
+fn refuse(daemon: &Daemon, peer: &Peer, error: &RpcError) -> dispatch::Reply {
+    if *error == RpcError::ReadTimeout {
+        daemon.metrics.read_timeouts.inc();
+    }
+    if error.is_penalised() {
+        daemon
+            .limiter()
+            .penalise(&peer.id, std::time::Instant::now());
+        daemon.metrics.penalised(error.label(), &peer.id);
+    }
+    daemon.metrics.rpc("invalid", error.label(), Duration::ZERO);
+    dispatch::Reply {
+        line: dispatch::refusal(error),
+        keep_alive: false,
+    }
+}

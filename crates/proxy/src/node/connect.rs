@@ -1,0 +1,169 @@
+//! From a node's name to a connection that has proved who it is and let us in.
+
+use super::failure::NodeFailure;
+use super::host_key::{KeyCheck, NodeClient};
+use super::stream::{self, ConnectionGuard};
+use crate::resolve::Resolver;
+use pulse_core::config::{NodeSettings, Timeouts};
+use pulse_core::known_hosts::{HostQuery, KnownHosts};
+use pulse_core::name::NodeName;
+use russh::client::{self, Handle};
+use russh::keys::ssh_key::EcdsaCurve;
+use russh::keys::{Algorithm, PrivateKey, PrivateKeyWithHashAlg};
+use russh::{Preferred, SshId, cipher, kex, mac};
+use std::borrow::Cow;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// What every connection needs besides the node itself.
+pub struct Access {
+    /// Our key.
+    pub key: Arc<PrivateKey>,
+    /// Addresses of names, and which of them are permitted.
+    pub resolver: Resolver,
+    /// The pinned host keys.
+    pub known_hosts: crate::known_hosts::KnownHostsFile,
+}
+
+/// An established connection.
+pub(super) struct Connection {
+    pub(super) handle: Handle<NodeClient>,
+    pub(super) address: SocketAddr,
+    pub(super) host_key: String,
+    // Dropped last: shuts the socket down, whatever the library still holds.
+    _guard: ConnectionGuard,
+}
+
+impl Connection {
+    /// Connects, checks the host key, logs in. The caller sets the deadline and
+    /// may drop the future at any time.
+    pub(super) async fn open(
+        access: &Access,
+        node: &NodeName,
+        settings: &NodeSettings,
+        timeouts: &Timeouts,
+    ) -> Result<Self, NodeFailure> {
+        let address = access.resolver.resolve(node, settings)?;
+        let known_hosts = access.known_hosts.current();
+        let unreachable = |e: std::io::Error| NodeFailure::Unreachable {
+            address,
+            reason: e.to_string(),
+        };
+        let (stream, guard) = stream::connect(address).await.map_err(unreachable)?;
+        let host = HostQuery::new(node, Some(address.ip()), address.port());
+        let config = Arc::new(client_config(&known_hosts, &host, timeouts));
+        let check = KeyCheck::default();
+        let client = NodeClient {
+            known_hosts,
+            host,
+            check: check.clone(),
+        };
+        let handle = match client::connect_stream(config, stream, client).await {
+            Ok(handle) => handle,
+            Err(error) => return Err(refusal(&check).unwrap_or_else(|| error.into())),
+        };
+        let host_key = match check.take() {
+            Some(Ok(fingerprint)) => fingerprint,
+            Some(Err(failure)) => return Err(failure),
+            None => return Err(NodeFailure::Ssh("it never showed a host key".into())),
+        };
+        let mut connection = Self {
+            handle,
+            address,
+            host_key,
+            _guard: guard,
+        };
+        connection.log_in(&access.key, &settings.user).await?;
+        connection._guard.established();
+        Ok(connection)
+    }
+
+    async fn log_in(&mut self, key: &Arc<PrivateKey>, user: &str) -> Result<(), NodeFailure> {
+        let key = PrivateKeyWithHashAlg::new(Arc::clone(key), None);
+        let outcome = self.handle.authenticate_publickey(user, key).await?;
+        if outcome.success() {
+            Ok(())
+        } else {
+            Err(NodeFailure::KeyRefused {
+                user: user.to_owned(),
+            })
+        }
+    }
+}
+
+/// The host key's own failure, which says more than the library's.
+fn refusal(check: &KeyCheck) -> Option<NodeFailure> {
+    check.take().and_then(Result::err)
+}
+
+/// Key exchange: post-quantum first, and never without strict key exchange where
+/// the node knows it (CVE-2023-48795).
+const KEY_EXCHANGES: &[kex::Name] = &[
+    kex::MLKEM768X25519_SHA256,
+    kex::CURVE25519,
+    kex::CURVE25519_PRE_RFC_8731,
+    kex::EXTENSION_SUPPORT_AS_CLIENT,
+    kex::EXTENSION_OPENSSH_STRICT_KEX_AS_CLIENT,
+];
+
+/// Authenticated ciphers only; the MACs below are for `aes256-ctr`, which some
+/// hardened servers have alone.
+const CIPHERS: &[cipher::Name] = &[
+    cipher::AES_256_GCM,
+    cipher::CHACHA20_POLY1305,
+    cipher::AES_256_CTR,
+];
+const MACS: &[mac::Name] = &[mac::HMAC_SHA256_ETM, mac::HMAC_SHA512_ETM];
+
+/// Host keys in our order of preference. RSA is left out: see `Cargo.toml`.
+const HOST_KEYS: [Algorithm; 4] = [
+    Algorithm::Ed25519,
+    Algorithm::Ecdsa {
+        curve: EcdsaCurve::NistP256,
+    },
+    Algorithm::Ecdsa {
+        curve: EcdsaCurve::NistP384,
+    },
+    Algorithm::Ecdsa {
+        curve: EcdsaCurve::NistP521,
+    },
+];
+
+/// A document is a few kilobytes; a window is what a node may send unasked.
+const WINDOW_BYTES: u32 = 256 * 1024;
+/// Messages the library keeps for a channel that we have not read yet.
+const CHANNEL_BUFFER: usize = 4;
+const MAX_PACKET_BYTES: u32 = 32 * 1024;
+
+fn client_config(known: &KnownHosts, host: &HostQuery, timeouts: &Timeouts) -> client::Config {
+    let pinned = known.algorithms_for(host);
+    let is_pinned = |a: &Algorithm| pinned.key_types.iter().any(|name| name == a.as_str());
+    let mut host_keys: Vec<Algorithm> = HOST_KEYS.to_vec();
+    // A node with several keys must show one that is pinned.
+    host_keys.sort_by_key(|algorithm| !is_pinned(algorithm));
+    let certificates = if pinned.authority {
+        host_keys.clone()
+    } else {
+        Vec::new()
+    };
+    client::Config {
+        client_id: SshId::Standard(Cow::Borrowed(concat!(
+            "SSH-2.0-pulse-sensor-proxy_",
+            env!("CARGO_PKG_VERSION")
+        ))),
+        window_size: WINDOW_BYTES,
+        maximum_packet_size: MAX_PACKET_BYTES,
+        channel_buffer_size: CHANNEL_BUFFER,
+        preferred: Preferred {
+            kex: Cow::Borrowed(KEY_EXCHANGES),
+            key: Cow::Owned(host_keys),
+            host_key_certificates: Cow::Owned(certificates),
+            cipher: Cow::Borrowed(CIPHERS),
+            mac: Cow::Borrowed(MACS),
+            ..Preferred::default()
+        },
+        keepalive_interval: Some(timeouts.keepalive),
+        keepalive_max: 3,
+        ..client::Config::default()
+    }
+}

@@ -1,0 +1,268 @@
+//! One question to a node, one document back.
+//!
+//! A node with the helper keeps one channel open on which a reading is a line out
+//! and a line back. A node without it runs a command for each reading. Which kind
+//! it is shows on the first try: the helper greets, anything else prints its
+//! document straight away, and then that document is the first reading.
+
+use super::connect::Connection;
+use super::failure::NodeFailure;
+use pulse_core::command::NodeCommand;
+use pulse_core::document::{self, Dropped};
+use pulse_core::event::Exchange;
+use russh::client::Msg;
+use russh::{Channel, ChannelMsg};
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+use std::time::{Instant, SystemTime};
+
+/// What a reading brought.
+pub struct Sample {
+    /// The normalised document, ready for Pulse.
+    pub json: Box<RawValue>,
+    /// When it was read.
+    pub taken: Instant,
+    /// The same by the wall clock.
+    pub taken_at: SystemTime,
+    /// What ran where, for the record.
+    pub exchange: Exchange,
+    /// What was left out of the document.
+    pub dropped: Dropped,
+}
+
+/// How a node is spoken to.
+enum Manner {
+    /// Not tried yet.
+    Unknown,
+    /// Over the helper's open channel.
+    Helper(Lines),
+    /// One command per reading.
+    Command(NodeCommand),
+}
+
+/// A connection with its manner of speaking.
+pub(super) struct Session {
+    connection: Connection,
+    manner: Manner,
+    limit: usize,
+}
+
+/// What a finished command left behind.
+#[derive(Default)]
+struct Output {
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+    exit_code: Option<u32>,
+}
+
+/// How much of stderr is kept, in bytes, for the error message.
+const STDERR_BYTES: usize = 512;
+const REQUEST: &[u8] = b"read\n";
+/// The member that only the helper's greeting has.
+const GREETING: &str = "pulse_sensor_node";
+
+impl Session {
+    pub(super) fn new(connection: Connection, limit: usize) -> Self {
+        Self {
+            connection,
+            manner: Manner::Unknown,
+            limit,
+        }
+    }
+
+    /// Reads the node once. After a failure the session must be dropped: an
+    /// answer may still be on its way.
+    pub(super) async fn read(&mut self) -> Result<Sample, NodeFailure> {
+        match &mut self.manner {
+            Manner::Helper(lines) => {
+                lines.channel.data_bytes(REQUEST).await?;
+                let line = lines.next(self.limit).await?;
+                self.sample(NodeCommand::Serve, &line, None)
+            }
+            Manner::Command(command) => {
+                let command = *command;
+                let output = self.run(command).await?;
+                self.sample_of(command, &output)
+            }
+            Manner::Unknown => self.first_reading().await,
+        }
+    }
+
+    /// Ends when the other end closes the connection or the helper's channel.
+    pub(super) fn is_closed(&self) -> bool {
+        self.connection.handle.is_closed()
+    }
+
+    async fn first_reading(&mut self) -> Result<Sample, NodeFailure> {
+        let mut lines = Lines::new(self.exec(NodeCommand::Serve).await?);
+        let first = match lines.next(self.limit).await {
+            Ok(line) if is_greeting(&line) => {
+                lines.channel.data_bytes(REQUEST).await?;
+                let line = lines.next(self.limit).await?;
+                self.manner = Manner::Helper(lines);
+                return self.sample(NodeCommand::Serve, &line, None);
+            }
+            Ok(line) => line,
+            Err(NodeFailure::Ssh(_)) => Vec::new(),
+            Err(failure) => return Err(failure),
+        };
+        let output = lines.rest(first, self.limit).await?;
+        if let Ok(sample) = self.sample_of(NodeCommand::Serve, &output) {
+            // A forced command that prints its document whatever is asked.
+            self.manner = Manner::Command(NodeCommand::SensorsJson);
+            return Ok(sample);
+        }
+        let output = self.run(NodeCommand::SensorsJson).await?;
+        let sample = self.sample_of(NodeCommand::SensorsJson, &output)?;
+        self.manner = Manner::Command(NodeCommand::SensorsJson);
+        Ok(sample)
+    }
+
+    async fn exec(&self, command: NodeCommand) -> Result<Channel<Msg>, NodeFailure> {
+        let channel = self.connection.handle.channel_open_session().await?;
+        channel.exec(false, command.to_string()).await?;
+        Ok(channel)
+    }
+
+    async fn run(&self, command: NodeCommand) -> Result<Output, NodeFailure> {
+        let channel = self.exec(command).await?;
+        Lines::new(channel).rest(Vec::new(), self.limit).await
+    }
+
+    fn sample_of(&self, command: NodeCommand, output: &Output) -> Result<Sample, NodeFailure> {
+        let sample = self.sample(command, &output.stdout, output.exit_code);
+        match (sample, output.exit_code) {
+            (Err(_), Some(code)) if code != 0 => Err(NodeFailure::Command {
+                code,
+                stderr: pulse_core::name::shown(&String::from_utf8_lossy(&output.stderr)),
+            }),
+            (sample, _) => sample,
+        }
+    }
+
+    fn sample(
+        &self,
+        command: NodeCommand,
+        stdout: &[u8],
+        exit_code: Option<u32>,
+    ) -> Result<Sample, NodeFailure> {
+        let reading = document::read(stdout).map_err(|e| NodeFailure::NoDocument(e.to_string()))?;
+        let json = document::normalise(reading.document).to_json();
+        let json =
+            RawValue::from_string(json).map_err(|e| NodeFailure::NoDocument(e.to_string()))?;
+        Ok(Sample {
+            json,
+            taken: Instant::now(),
+            taken_at: SystemTime::now(),
+            exchange: Exchange {
+                address: self.connection.address.to_string(),
+                host_key: self.connection.host_key.clone(),
+                command,
+                exit_code,
+                stdout_sha256: Sha256::digest(stdout).into(),
+                stdout_bytes: stdout.len() as u64,
+            },
+            dropped: reading.dropped,
+        })
+    }
+}
+
+fn is_greeting(line: &[u8]) -> bool {
+    let value: Option<serde_json::Value> = serde_json::from_slice(line).ok();
+    value.is_some_and(|value| value.get(GREETING).is_some())
+}
+
+/// A channel's output, taken line by line, within a bound.
+struct Lines {
+    channel: Channel<Msg>,
+    pending: Vec<u8>,
+    output: Output,
+}
+
+impl Lines {
+    fn new(channel: Channel<Msg>) -> Self {
+        Self {
+            channel,
+            pending: Vec::new(),
+            output: Output::default(),
+        }
+    }
+
+    /// The next line, without its newline. A channel that ends first is an error.
+    async fn next(&mut self, limit: usize) -> Result<Vec<u8>, NodeFailure> {
+        let mut searched = 0;
+        loop {
+            if let Some(at) = self.pending[searched..].iter().position(|b| *b == b'\n') {
+                let rest = self.pending.split_off(searched + at + 1);
+                let mut line = std::mem::replace(&mut self.pending, rest);
+                line.pop();
+                return Ok(line);
+            }
+            searched = self.pending.len();
+            self.check(self.pending.len(), limit)?;
+            if !self.receive().await? {
+                return Err(NodeFailure::Ssh(self.ending()));
+            }
+        }
+    }
+
+    /// Everything until the command ends, after a line that was already taken.
+    async fn rest(mut self, first: Vec<u8>, limit: usize) -> Result<Output, NodeFailure> {
+        let mut stdout = first;
+        if !stdout.is_empty() {
+            stdout.push(b'\n');
+        }
+        loop {
+            stdout.append(&mut self.pending);
+            self.check(stdout.len(), limit)?;
+            if !self.receive().await? {
+                break;
+            }
+        }
+        stdout.append(&mut self.pending);
+        Ok(Output {
+            stdout,
+            ..self.output
+        })
+    }
+
+    /// Takes one message; `false` when there will be no more.
+    async fn receive(&mut self) -> Result<bool, NodeFailure> {
+        match self.channel.wait().await {
+            Some(ChannelMsg::Data { data }) => self.pending.extend_from_slice(&data),
+            Some(ChannelMsg::ExtendedData { data, .. }) => self.keep_stderr(&data),
+            Some(ChannelMsg::ExitStatus { exit_status }) => {
+                self.output.exit_code = Some(exit_status);
+            }
+            Some(ChannelMsg::Failure) => {
+                return Err(NodeFailure::Ssh("it does not run commands for us".into()));
+            }
+            Some(ChannelMsg::Close) | None => return Ok(false),
+            Some(_) => {}
+        }
+        Ok(true)
+    }
+
+    fn keep_stderr(&mut self, data: &[u8]) {
+        let room = STDERR_BYTES.saturating_sub(self.output.stderr.len());
+        self.output
+            .stderr
+            .extend_from_slice(&data[..data.len().min(room)]);
+    }
+
+    fn check(&self, length: usize, limit: usize) -> Result<(), NodeFailure> {
+        if length > limit {
+            Err(NodeFailure::Oversized { limit })
+        } else {
+            Ok(())
+        }
+    }
+
+    fn ending(&self) -> String {
+        let stderr = pulse_core::name::shown(&String::from_utf8_lossy(&self.output.stderr));
+        match self.output.exit_code {
+            Some(code) => format!("the helper ended with exit code {code}: {stderr}"),
+            None => "the channel was closed".to_owned(),
+        }
+    }
+}

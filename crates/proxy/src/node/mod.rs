@@ -1,0 +1,66 @@
+//! Nodes: one task each, which owns everything about its node.
+
+mod connect;
+mod exchange;
+mod failure;
+mod host_key;
+mod stream;
+mod task;
+
+pub use connect::Access;
+pub use exchange::Sample;
+pub use failure::NodeFailure;
+pub use task::{NodeHandle, NodeStatus, NodeTaskSettings};
+
+use pulse_core::config::Config;
+use pulse_core::name::NodeName;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// All nodes that may be read, with their tasks.
+#[derive(Clone, Default)]
+pub struct Nodes(BTreeMap<NodeName, (NodeTaskSettings, NodeHandle)>);
+
+impl Nodes {
+    /// The nodes of a configuration. A node whose settings are unchanged keeps
+    /// its task, with connection and sample, unless `afresh` is asked for.
+    #[must_use]
+    pub fn of(config: &Config, access: &Arc<Access>, previous: &Self) -> Self {
+        let start = |(name, node): (&NodeName, _)| {
+            let settings = NodeTaskSettings {
+                node: Clone::clone(node),
+                timeouts: config.timeouts,
+                max_output_bytes: config.max_ssh_output_bytes,
+            };
+            let handle = previous.unchanged(name, &settings).unwrap_or_else(|| {
+                NodeHandle::start(name.clone(), settings.clone(), Arc::clone(access))
+            });
+            (name.clone(), (settings, handle))
+        };
+        Self(config.nodes.iter().map(start).collect())
+    }
+
+    /// A task is worth keeping unless it waits out a failure: a reload is how an
+    /// operator says that something was mended.
+    fn unchanged(&self, name: &NodeName, settings: &NodeTaskSettings) -> Option<NodeHandle> {
+        let (before, handle) = self.0.get(name)?;
+        (before == settings && handle.blocked().is_none()).then(|| handle.clone())
+    }
+
+    /// The task of a node.
+    #[must_use]
+    pub fn get(&self, name: &NodeName) -> Option<&NodeHandle> {
+        self.0.get(name).map(|(_, handle)| handle)
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Every name, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &NodeName> {
+        self.0.keys()
+    }
+}

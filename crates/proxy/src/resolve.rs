@@ -1,0 +1,104 @@
+//! From a node to the one address that is connected to.
+//!
+//! Names come from the configuration and `/etc/hosts`, never from DNS: then the
+//! daemon needs no UDP, no helper threads and no trust in a name server. Every
+//! address passes the egress guard, and the connection goes to the very address
+//! that passed.
+
+use crate::node::NodeFailure;
+use pulse_core::config::NodeSettings;
+use pulse_core::hosts::Hosts;
+use pulse_core::name::NodeName;
+use std::io::Read;
+use std::net::{IpAddr, SocketAddr};
+
+/// Decides which addresses may be connected to.
+pub trait EgressGuard: Send + Sync {
+    /// Whether a connection to this address is permitted.
+    fn permits(&self, address: IpAddr) -> bool;
+}
+
+/// Permits every address that can belong to a node. The zones of the
+/// segmentation put a narrower guard in its place.
+pub struct AnyUnicast;
+
+impl EgressGuard for AnyUnicast {
+    fn permits(&self, address: IpAddr) -> bool {
+        let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
+        !(address.is_unspecified() || address.is_multicast() || broadcast)
+    }
+}
+
+/// Finds and checks addresses.
+pub struct Resolver {
+    guard: Box<dyn EgressGuard>,
+}
+
+/// A longer hosts file is not read on.
+const MAX_HOSTS_BYTES: u64 = 1 << 20;
+
+impl Resolver {
+    /// A resolver behind this guard.
+    #[must_use]
+    pub fn new(guard: impl EgressGuard + 'static) -> Self {
+        Self {
+            guard: Box::new(guard),
+        }
+    }
+
+    /// The address to connect to: the first one that is permitted.
+    ///
+    /// # Errors
+    /// [`NodeFailure::NoAddress`] or [`NodeFailure::AddressNotPermitted`].
+    pub fn resolve(
+        &self,
+        node: &NodeName,
+        settings: &NodeSettings,
+    ) -> Result<SocketAddr, NodeFailure> {
+        let found = match settings.address {
+            Some(address) => vec![address],
+            None => read_hosts().lookup(node),
+        };
+        if found.is_empty() {
+            return Err(NodeFailure::NoAddress);
+        }
+        let permitted = found
+            .into_iter()
+            .find(|address| self.guard.permits(*address));
+        let address = permitted.ok_or(NodeFailure::AddressNotPermitted)?;
+        Ok(SocketAddr::new(address, settings.port))
+    }
+}
+
+/// Read anew each time: connections are rare, and an edited file counts at once.
+fn read_hosts() -> Hosts {
+    let mut bytes = Vec::new();
+    if let Ok(file) = std::fs::File::open("/etc/hosts") {
+        // What could be read before an error still counts.
+        let _ = file.take(MAX_HOSTS_BYTES).read_to_end(&mut bytes);
+    }
+    Hosts::parse(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(address: &str) -> Result<SocketAddr, NodeFailure> {
+        let settings = NodeSettings {
+            address: Some(address.parse().unwrap()),
+            port: 22,
+            user: "pulse-sensor".into(),
+        };
+        Resolver::new(AnyUnicast).resolve(&NodeName::parse("pve1").unwrap(), &settings)
+    }
+
+    #[test]
+    fn no_connection_goes_where_no_node_can_be() {
+        assert!(resolve("192.0.2.1").is_ok());
+        for address in ["0.0.0.0", "255.255.255.255", "224.0.0.1", "ff02::1", "::"] {
+            let failure = resolve(address).unwrap_err();
+            assert_eq!(failure.label(), "address_not_permitted", "{address}");
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! Start, signals, end.
+
+use crate::cli::{self, Command};
+use crate::daemon::Daemon;
+use crate::known_hosts::KnownHostsFile;
+use crate::listener::{self, Socket};
+use crate::node::Access;
+use crate::recorder::LogRecorder;
+use crate::resolve::{AnyUnicast, Resolver};
+use crate::settings::{self, SettingsError};
+use crate::{key, logging, poll, scrape};
+use pulse_core::config::Config;
+use pulse_core::event::{Decision, Event, EventType};
+use sd_notify::NotifyState;
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// How often the limiter forgets and systemd's watchdog is fed.
+const TICK: Duration = Duration::from_secs(5);
+
+/// Why the daemon ended, other than in order.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The arguments are wrong.
+    #[error("{0}")]
+    Usage(String),
+    /// The configuration is wrong.
+    #[error("{0}")]
+    Settings(#[from] SettingsError),
+    /// The key is missing or unusable.
+    #[error("{0}")]
+    Key(#[from] key::KeyError),
+    /// Something could not be opened.
+    #[error("{what}: {error}")]
+    Open {
+        /// What it is.
+        what: String,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// A task that lives as long as the daemon ended.
+    #[error("the {0} task ended")]
+    TaskEnded(&'static str),
+}
+
+impl Failure {
+    /// The exit codes of sysexits(3), as `--help` lists them.
+    fn code(&self) -> u8 {
+        match self {
+            Self::Usage(_) => 64,
+            Self::Settings(_) => 78,
+            Self::Key(_) | Self::Open { .. } => 73,
+            Self::TaskEnded(_) => 70,
+        }
+    }
+}
+
+/// Runs the program and says how it ended.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let outcome = cli::parse(arguments).map_err(Failure::Usage);
+    let outcome = outcome.and_then(|command| match command {
+        Command::Help => {
+            say(cli::HELP);
+            Ok(())
+        }
+        Command::Version => {
+            say(concat!(
+                "pulse-sensor-proxy ",
+                env!("CARGO_PKG_VERSION"),
+                "\n"
+            ));
+            Ok(())
+        }
+        Command::Check { config } => check(&settings::config_path(config)),
+        Command::Run { config } => run(&settings::config_path(config)),
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let _ = writeln!(io::stderr(), "pulse-sensor-proxy: {failure}");
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+/// A reader that closed the pipe has read enough.
+fn say(text: &str) {
+    let _ = io::stdout().write_all(text.as_bytes());
+}
+
+fn check(path: &Path) -> Result<(), Failure> {
+    let config = settings::load(path)?;
+    say(&format!(
+        "{}: {} node(s), no mistakes\n",
+        path.display(),
+        config.nodes.len()
+    ));
+    Ok(())
+}
+
+fn run(path: &Path) -> Result<(), Failure> {
+    let config = settings::load(path)?;
+    logging::start(config.log_level);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.map_err(|error| Failure::Open {
+        what: "runtime".into(),
+        error,
+    })?;
+    runtime.block_on(serve(path, config))
+}
+
+/// Everything that serves, once it is open.
+struct Service {
+    daemon: Arc<Daemon>,
+    listener: JoinHandle<()>,
+    metrics: Option<JoinHandle<()>>,
+    poller: JoinHandle<()>,
+    drain: watch::Sender<bool>,
+}
+
+async fn serve(path: &Path, config: Config) -> Result<(), Failure> {
+    let signals = Signals::new().map_err(|error| Failure::Open {
+        what: "signals".into(),
+        error,
+    })?;
+    let service = open(config).await?;
+    record(&service.daemon, EventType::ProxyStart, Decision::Allowed).await;
+    notify(&[NotifyState::Ready]);
+    let mut service = service;
+    let outcome = service.supervise(path, signals).await;
+    notify(&[NotifyState::Stopping]);
+    service.drain().await;
+    record(&service.daemon, EventType::ProxyStop, Decision::Completed).await;
+    outcome
+}
+
+async fn open(config: Config) -> Result<Service, Failure> {
+    let key = key::load_or_create(&config.ssh_dir)?;
+    let public_key = key::public_line(&key)?;
+    let socket = Socket::bind(&config.socket).map_err(opening(&config.socket))?;
+    let metrics_listener = match config.metrics_address {
+        Some(address) => {
+            let what = || format!("metrics_address {address}");
+            let listener = TcpListener::bind(address).await;
+            Some(listener.map_err(|error| Failure::Open {
+                what: what(),
+                error,
+            })?)
+        }
+        None => None,
+    };
+    let access = Access {
+        key: Arc::new(key),
+        resolver: Resolver::new(AnyUnicast),
+        known_hosts: KnownHostsFile::new(config.ssh_dir.join("known_hosts")),
+    };
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        socket = %config.socket.display(),
+        metrics = ?config.metrics_address,
+        nodes = config.nodes.len(),
+        "serving"
+    );
+    if config.nodes.is_empty() {
+        tracing::warn!("allowed_nodes is empty: no node can be read");
+    }
+    let daemon = Arc::new(Daemon::new(
+        config,
+        access,
+        public_key,
+        Box::new(LogRecorder),
+    ));
+    let (drain, draining) = watch::channel(false);
+    let metrics = Arc::clone(&daemon.metrics);
+    Ok(Service {
+        listener: tokio::spawn(listener::serve(socket, Arc::clone(&daemon), draining)),
+        metrics: metrics_listener.map(|l| tokio::spawn(scrape::serve(l, metrics))),
+        poller: tokio::spawn(poll::run(Arc::clone(&daemon))),
+        daemon,
+        drain,
+    })
+}
+
+fn opening(path: &Path) -> impl FnOnce(io::Error) -> Failure {
+    let what = path.display().to_string();
+    move |error| Failure::Open { what, error }
+}
+
+impl Service {
+    /// Waits for signals and watches over the tasks; returns when it is to end.
+    async fn supervise(&mut self, path: &Path, mut signals: Signals) -> Result<(), Failure> {
+        let mut tick = tokio::time::interval(TICK);
+        loop {
+            tokio::select! {
+                _ = signals.terminate.recv() => return Ok(()),
+                _ = signals.interrupt.recv() => return Ok(()),
+                _ = signals.hangup.recv() => self.reload(path).await,
+                _ = tick.tick() => {
+                    self.daemon.sweep();
+                    notify(&[NotifyState::Watchdog]);
+                }
+                _ = &mut self.listener => return Err(Failure::TaskEnded("listener")),
+                _ = &mut self.poller => return Err(Failure::TaskEnded("poller")),
+                () = ended(&mut self.metrics) => return Err(Failure::TaskEnded("metrics")),
+            }
+        }
+    }
+
+    /// A file that is wrong leaves the running configuration in force.
+    async fn reload(&self, path: &Path) {
+        let began = NotifyState::monotonic_usec_now();
+        if let Ok(now) = began {
+            notify(&[NotifyState::Reloading, now]);
+        }
+        let (decision, reason) = match settings::load(path) {
+            Ok(config) => {
+                warn_unchangeable(&self.daemon.config(), &config);
+                tracing::info!(nodes = config.nodes.len(), "configuration read again");
+                self.daemon.reload(config);
+                (Decision::Completed, None)
+            }
+            Err(error) => {
+                tracing::error!("configuration not read, the running one stays in force: {error}");
+                (Decision::Failed, Some(error.to_string()))
+            }
+        };
+        let event = Event::new(EventType::ConfigReloaded, decision);
+        // The reload has happened; there is nothing left to stop.
+        let _ = self
+            .daemon
+            .recorder
+            .record(Event {
+                error: reason.as_deref(),
+                ..event
+            })
+            .await;
+        notify(&[NotifyState::Ready]);
+    }
+
+    /// Stops accepting, and waits for the requests in hand.
+    async fn drain(&mut self) {
+        let _ = self.drain.send(true);
+        let patience = self.daemon.config().timeouts.request;
+        let idle = async {
+            while self.daemon.gate().total() > 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        if tokio::time::timeout(patience, idle).await.is_err() {
+            tracing::warn!("ending with requests still in hand");
+        }
+        if !self.listener.is_finished() {
+            // Its socket's file is taken away before we end.
+            let _ = (&mut self.listener).await;
+        }
+    }
+}
+
+/// A task that there is none of never ends.
+async fn ended(task: &mut Option<JoinHandle<()>>) {
+    match task {
+        Some(task) => {
+            let _ = task.await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+fn warn_unchangeable(old: &Config, new: &Config) {
+    let changed: [(&str, bool); 4] = [
+        ("socket", old.socket != new.socket),
+        ("ssh_dir", old.ssh_dir != new.ssh_dir),
+        (
+            "metrics_address",
+            old.metrics_address != new.metrics_address,
+        ),
+        ("log_level", old.log_level != new.log_level),
+    ];
+    for (key, _) in changed.iter().filter(|(_, changed)| *changed) {
+        tracing::warn!(key, "changed in the file: it takes a restart");
+    }
+}
+
+async fn record(daemon: &Daemon, kind: EventType, decision: Decision) {
+    if let Err(error) = daemon.recorder.record(Event::new(kind, decision)).await {
+        tracing::error!(event = kind.as_str(), "{error}");
+    }
+}
+
+/// systemd may be absent; then nobody is told.
+fn notify(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!(%error, "systemd was not told");
+    }
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+}

@@ -1,0 +1,133 @@
+//! Serves the metrics: `GET /metrics`, one request a connection, nothing else.
+
+use crate::metrics::Metrics;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+/// Scrapes at a time; Prometheus needs one.
+const MAX_CONNECTIONS: usize = 16;
+/// For a whole scrape.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// The longest request head, in bytes.
+const MAX_HEAD: usize = 8 * 1024;
+const MAX_HEADERS: usize = 64;
+/// The type of the text that is served (`OpenMetrics` 1.0).
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Serves scrapes until dropped.
+pub async fn serve(listener: TcpListener, metrics: Arc<Metrics>) {
+    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    loop {
+        // The semaphore is never closed.
+        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
+            return;
+        };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let metrics = Arc::clone(&metrics);
+                tokio::spawn(async move {
+                    let _permit = permit;
+                    // A scraper that goes away or dawdles is its own loss.
+                    let _ = timeout(DEADLINE, answer(stream, &metrics)).await;
+                });
+            }
+            Err(error) => crate::listener::after_accept_error("metrics", &error).await,
+        }
+    }
+}
+
+async fn answer(mut stream: TcpStream, metrics: &Metrics) -> std::io::Result<()> {
+    let (status, kind, body) = match read_target(&mut stream).await? {
+        Target::Metrics => ("200 OK", OPEN_METRICS, metrics.encode()),
+        Target::Other => (
+            "404 Not Found",
+            "text/plain",
+            "metrics are at /metrics\n".into(),
+        ),
+        Target::Method => ("405 Method Not Allowed", "text/plain", "only GET\n".into()),
+        Target::Malformed => (
+            "400 Bad Request",
+            "text/plain",
+            "malformed request\n".into(),
+        ),
+    };
+    let head = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await?;
+    stream.write_all(body.as_bytes()).await?;
+    stream.shutdown().await?;
+    // Closing with unread input would reset the answer away.
+    let mut rest = [0; 1024];
+    while stream.read(&mut rest).await? > 0 {}
+    Ok(())
+}
+
+enum Target {
+    Metrics,
+    Other,
+    Method,
+    Malformed,
+}
+
+async fn read_target(stream: &mut TcpStream) -> std::io::Result<Target> {
+    let mut head = Vec::with_capacity(1024);
+    loop {
+        if let Some(target) = parse(&head) {
+            return Ok(target);
+        }
+        if head.len() >= MAX_HEAD || stream.read_buf(&mut head).await? == 0 {
+            return Ok(Target::Malformed);
+        }
+    }
+}
+
+fn parse(head: &[u8]) -> Option<Target> {
+    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    let mut request = httparse::Request::new(&mut headers);
+    match request.parse(head) {
+        Ok(httparse::Status::Partial) => None,
+        Err(_) => Some(Target::Malformed),
+        Ok(httparse::Status::Complete(_)) if request.method != Some("GET") => Some(Target::Method),
+        Ok(httparse::Status::Complete(_)) => {
+            let path = request.path.unwrap_or("").split('?').next();
+            Some(if path == Some("/metrics") {
+                Target::Metrics
+            } else {
+                Target::Other
+            })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_get_metrics_is_served() {
+        let is = |head: &str, expected: fn(&Target) -> bool| {
+            parse(head.as_bytes()).is_some_and(|t| expected(&t))
+        };
+        assert!(is(
+            "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n",
+            |t| matches!(t, Target::Metrics)
+        ));
+        assert!(is("GET /metrics?x=1 HTTP/1.0\r\n\r\n", |t| matches!(
+            t,
+            Target::Metrics
+        )));
+        assert!(is("GET / HTTP/1.1\r\n\r\n", |t| matches!(t, Target::Other)));
+        assert!(is("POST /metrics HTTP/1.1\r\n\r\n", |t| matches!(
+            t,
+            Target::Method
+        )));
+        assert!(is("\0\0\0\0\r\n\r\n", |t| matches!(t, Target::Malformed)));
+        assert!(parse(b"GET /metr").is_none());
+    }
+}
