@@ -1,6 +1,7 @@
 //! One connection of a caller: lines in, lines out, within bounds and deadlines.
 
 use pulse_core::rpc::{MAX_REQUEST_BYTES, RpcError};
+use socket2::SockRef;
 use std::io;
 use std::time::Duration;
 use tokio::io::{AsyncWriteExt, Interest};
@@ -94,7 +95,7 @@ impl Connection {
     /// `TimedOut` when the caller does not take it in time, or whatever the
     /// socket says when it is gone.
     pub async fn send(&mut self, line: &[u8], within: Duration) -> io::Result<()> {
-        timeout(within, self.stream.write_all(line))
+        timeout(within, self.write_all(line))
             .await
             .unwrap_or_else(|_| {
                 Err(io::Error::new(
@@ -102,6 +103,24 @@ impl Connection {
                     "the reply was not taken",
                 ))
             })
+    }
+
+    async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+        // The first write asks the kernel itself: `gone` has spent the readiness
+        // that the runtime would wait for, and none comes while there is room.
+        let mut outcome = SockRef::from(&self.stream).send(bytes);
+        loop {
+            match outcome {
+                Ok(sent) if sent == bytes.len() => return Ok(()),
+                Ok(sent) => bytes = &bytes[sent..],
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.stream.writable().await?;
+                }
+                Err(error) => return Err(error),
+            }
+            let send = || SockRef::from(&self.stream).send(bytes);
+            outcome = self.stream.try_io(Interest::WRITABLE, send);
+        }
     }
 
     /// Completes when the caller has closed both directions. One that has only
@@ -219,6 +238,20 @@ mod tests {
         assert!(waited.is_err(), "still reading");
         drop(client);
         timeout(SOON, connection.gone()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_reply_that_took_time_is_sent_at_once_and_whole() {
+        let (mut connection, mut client) = pair();
+        let waited = timeout(Duration::from_millis(20), connection.gone()).await;
+        assert!(waited.is_err());
+        let line = vec![b'x'; 3 << 20];
+        let reading = tokio::spawn(async move {
+            let mut taken = vec![0; 3 << 20];
+            client.read_exact(&mut taken).await.map(|_| taken)
+        });
+        connection.send(&line, SOON).await.unwrap();
+        assert_eq!(reading.await.unwrap().unwrap(), line);
     }
 
     #[tokio::test]
