@@ -166,3 +166,28 @@ fn columns_count_characters() {
     assert_eq!(position("ä = 1\nöö x", 11), (2, 3));
     assert_eq!(position("", 99), (1, 1));
 }
+
+#[test]
+fn the_packaged_file_shows_every_key_with_its_default() {
+    let packaged = include_str!("../../../../packaging/config.toml");
+    assert_eq!(Config::parse(packaged).unwrap(), Config::default());
+    // serde lists the keys it knows in the error for one it does not.
+    let known = |text: &str| {
+        let error = error(text);
+        let list = error.split("expected one of ").nth(1).unwrap().to_owned();
+        list.split(", ")
+            .map(|key| key.trim_matches('`').to_owned())
+            .collect::<Vec<_>>()
+    };
+    let keys = [
+        known("x = 1"),
+        known("[rate_limit]\nx = 1"),
+        known("[ssh]\nx = 1"),
+    ];
+    for key in keys.concat() {
+        let shown = packaged
+            .lines()
+            .any(|line| line.starts_with(&format!("{key} =")) || line == format!("[{key}]"));
+        assert!(shown, "packaging/config.toml does not show {key}");
+    }
+}
