@@ -1,0 +1,338 @@
+//! What a simulated node does, as pure decisions.
+//!
+//! An event (a command, a request line, the end of input) and the behaviour in
+//! force give an `Act`; the session only carries it out. The behaviour is
+//! asked again at every event, so a change reaches connections and channels that
+//! are already open.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The first line of `serve`, as the real helper prints it.
+pub const GREETING: &str = "{\"pulse_sensor_node\":{\"protocol\":1,\"version\":\"0.1.0\"}}\n";
+
+/// The longest request line, in bytes without its newline; a longer one ends
+/// the helper.
+pub const MAX_REQUEST_BYTES: usize = 1024;
+
+/// Bytes in one line of [`Behaviour::Garbage`], its newline included.
+pub const GARBAGE_BYTES: usize = 512;
+
+const UNKNOWN_REQUEST: &str = "{\"error\":\"unknown request\"}\n";
+const LINE_TOO_LONG: &str = "request line too long\n";
+/// The real helper's exit status for it.
+const TOO_LONG_STATUS: u32 = 65;
+
+/// What a node does with its clients, from the next event on.
+#[derive(Clone, Debug)]
+pub enum Behaviour {
+    /// Runs the real node helper: one child process per command, killed when
+    /// its channel closes. A change does not replace a child that runs.
+    Helper {
+        /// The helper's binary.
+        program: PathBuf,
+        /// The tree it reads, given as `--sys-root`.
+        sys_root: PathBuf,
+    },
+    /// Answers as the helper does, without a child: light enough for ten
+    /// thousand nodes on one listener.
+    Synthetic {
+        /// One line, without its newline.
+        document: Arc<str>,
+    },
+    /// Prints its output and exits, whatever the command: a node without helper.
+    Legacy {
+        /// Everything that goes to standard output.
+        output: Vec<u8>,
+        /// The exit status.
+        exit: u32,
+    },
+    /// Accepts the command and says nothing.
+    Hang,
+    /// Greets, then answers no request.
+    HangAfterGreeting,
+    /// Answers each reading after a delay.
+    SlowBy {
+        /// How long a reading takes.
+        delay: Duration,
+        /// As for [`Behaviour::Synthetic`].
+        document: Arc<str>,
+    },
+    /// Sends bytes without end and without a newline.
+    Flood,
+    /// Answers with lines of noise that are not UTF-8.
+    Garbage,
+    /// Closes the channel, without an exit status.
+    CloseAtOnce,
+    /// Drops the connection as soon as the client is logged in; one that is
+    /// logged in already, at its next command or request.
+    DropConnection,
+    /// Refuses every key.
+    RefuseKey,
+    /// Answers as [`Behaviour::Synthetic`], and meanwhile opens channels towards
+    /// the client as fast as the client takes them.
+    OpensChannels {
+        /// As for [`Behaviour::Synthetic`].
+        document: Arc<str>,
+    },
+    /// Accepts TCP connections and never says a byte.
+    Blackhole,
+    /// Sends lines before its SSH version, without end. A client that counts
+    /// lines notices soon when they are fast; slow ones need a deadline.
+    Banner {
+        /// The pause between two lines; zero for as fast as they are taken.
+        every: Duration,
+    },
+    /// Greets, then never reads from the socket again, keepalives included.
+    StopsReading,
+}
+
+/// What a session does about an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Act {
+    /// Nothing: the client waits.
+    Wait,
+    /// Send this.
+    Reply(Reply),
+    /// Send bytes until told otherwise.
+    Flood,
+    /// Close the channel.
+    Close,
+    /// Drop the connection.
+    Cut,
+    /// Send this, then read nothing more.
+    StopReading(Reply),
+    /// Start the helper.
+    Run { program: PathBuf, sys_root: PathBuf },
+}
+
+/// What a program prints, and whether it ends.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Reply {
+    pub(crate) after: Duration,
+    pub(crate) output: Vec<u8>,
+    pub(crate) complaint: &'static str,
+    pub(crate) readings: u64,
+    pub(crate) exit: Option<u32>,
+}
+
+impl Behaviour {
+    /// The answer to a command; a shell request is an empty one.
+    pub(crate) fn on_command(&self, command: &[u8]) -> Act {
+        match self {
+            Self::Helper { program, sys_root } => Act::Run {
+                program: program.clone(),
+                sys_root: sys_root.clone(),
+            },
+            Self::HangAfterGreeting => Act::Reply(greeting()),
+            Self::StopsReading => Act::StopReading(greeting()),
+            Self::Synthetic { .. } | Self::SlowBy { .. } | Self::OpensChannels { .. } => {
+                Act::Reply(self.start_program(command))
+            }
+            _ => self.misbehave(),
+        }
+    }
+
+    /// The answer to one line on a channel that serves in-process.
+    pub(crate) fn on_request(&self, line: &[u8]) -> Act {
+        if line.len() > MAX_REQUEST_BYTES && self.document().is_some() {
+            return Act::Reply(too_long());
+        }
+        match (self.document(), line) {
+            (Some(document), b"read") => Act::Reply(self.reading(document)),
+            (Some(_), _) => Act::Reply(Reply::print(UNKNOWN_REQUEST)),
+            (None, _) => self.misbehave(),
+        }
+    }
+
+    /// The answer to the end of input on a channel that serves in-process.
+    pub(crate) fn on_end_of_input(&self) -> Act {
+        if self.document().is_some() {
+            return Act::Reply(Reply::default().and_exit(0));
+        }
+        Act::Wait
+    }
+
+    /// Whether channels are to be opened towards the client.
+    pub(crate) fn opens_channels(&self) -> bool {
+        matches!(self, Self::OpensChannels { .. })
+    }
+
+    /// Whether this behaviour answers requests, and with what.
+    fn document(&self) -> Option<&str> {
+        match self {
+            Self::Synthetic { document }
+            | Self::SlowBy { document, .. }
+            | Self::OpensChannels { document } => Some(document),
+            _ => None,
+        }
+    }
+
+    fn start_program(&self, command: &[u8]) -> Reply {
+        match self.document() {
+            Some(document) if !asks_to_serve(command) => self.reading(document).and_exit(0),
+            _ => greeting(),
+        }
+    }
+
+    fn reading(&self, document: &str) -> Reply {
+        let after = match self {
+            Self::SlowBy { delay, .. } => *delay,
+            _ => Duration::ZERO,
+        };
+        Reply {
+            after,
+            readings: 1,
+            ..Reply::print(&format!("{document}\n"))
+        }
+    }
+
+    /// What comes of any event under a behaviour that serves nobody.
+    fn misbehave(&self) -> Act {
+        match self {
+            Self::Legacy { output, exit } => Act::Reply(Reply {
+                output: output.clone(),
+                readings: 1,
+                exit: Some(*exit),
+                ..Reply::default()
+            }),
+            // The program that served this channel is no more.
+            Self::Helper { .. } => Act::Reply(Reply::default().and_exit(0)),
+            Self::Flood => Act::Flood,
+            Self::Garbage => Act::Reply(Reply {
+                output: garbage(),
+                ..Reply::default()
+            }),
+            Self::CloseAtOnce => Act::Close,
+            Self::DropConnection => Act::Cut,
+            Self::StopsReading => Act::StopReading(Reply::default()),
+            _ => Act::Wait,
+        }
+    }
+}
+
+impl Reply {
+    fn print(text: &str) -> Self {
+        Self {
+            output: text.as_bytes().to_vec(),
+            ..Self::default()
+        }
+    }
+
+    fn and_exit(self, status: u32) -> Self {
+        Self {
+            exit: Some(status),
+            ..self
+        }
+    }
+}
+
+/// Whether a command starts the long-lived form of the helper.
+pub(crate) fn asks_to_serve(command: &[u8]) -> bool {
+    command
+        .rsplit(|byte| *byte == b' ')
+        .find(|word| !word.is_empty())
+        == Some(b"serve")
+}
+
+fn greeting() -> Reply {
+    Reply::print(GREETING)
+}
+
+fn too_long() -> Reply {
+    Reply {
+        complaint: LINE_TOO_LONG,
+        ..Reply::default().and_exit(TOO_LONG_STATUS)
+    }
+}
+
+/// Noise with every byte value but newline, the same in every run.
+fn garbage() -> Vec<u8> {
+    let mut state = 0x9e37_79b9_u32;
+    let mut noise: Vec<u8> = (1..GARBAGE_BYTES).map(|_| noise_byte(&mut state)).collect();
+    noise.push(b'\n');
+    noise
+}
+
+fn noise_byte(state: &mut u32) -> u8 {
+    loop {
+        *state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let [high, ..] = state.to_be_bytes();
+        if high != b'\n' {
+            return high;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn synthetic() -> Behaviour {
+        Behaviour::Synthetic {
+            document: "{}".into(),
+        }
+    }
+
+    #[test]
+    fn serve_greets_and_other_commands_print_one_document_and_exit() {
+        assert_eq!(
+            synthetic().on_command(b"pulse-sensor-node serve"),
+            Act::Reply(greeting())
+        );
+        for command in [&b"pulse-sensor-node read"[..], b"sensors -j", b""] {
+            let Act::Reply(reply) = synthetic().on_command(command) else {
+                panic!("no reply")
+            };
+            assert_eq!(
+                (reply.output, reply.exit),
+                (b"{}\n".to_vec(), Some(0)),
+                "{command:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn requests_are_answered_as_the_helper_answers_them() {
+        let Act::Reply(reading) = synthetic().on_request(b"read") else {
+            panic!("no reply")
+        };
+        assert_eq!((reading.readings, reading.exit), (1, None));
+        let Act::Reply(error) = synthetic().on_request(b"reboot") else {
+            panic!("no reply")
+        };
+        assert_eq!(
+            (error.output, error.exit),
+            (UNKNOWN_REQUEST.into(), None),
+            "an unknown request ends nothing"
+        );
+        let Act::Reply(long) = synthetic().on_request(&[b'r'; MAX_REQUEST_BYTES + 1]) else {
+            panic!("no reply")
+        };
+        assert_eq!(
+            (long.complaint, long.exit),
+            (LINE_TOO_LONG, Some(TOO_LONG_STATUS))
+        );
+    }
+
+    #[test]
+    fn garbage_is_one_line_that_is_not_utf8() {
+        let noise = garbage();
+        assert_eq!(noise.len(), GARBAGE_BYTES);
+        assert_eq!(
+            noise.iter().position(|b| *b == b'\n'),
+            Some(GARBAGE_BYTES - 1)
+        );
+        assert!(std::str::from_utf8(&noise).is_err());
+    }
+
+    #[test]
+    fn a_node_that_serves_nobody_waits_when_input_ends() {
+        assert_eq!(Behaviour::Hang.on_end_of_input(), Act::Wait);
+        assert_eq!(
+            synthetic().on_end_of_input(),
+            Act::Reply(Reply::default().and_exit(0))
+        );
+    }
+}

@@ -1,0 +1,162 @@
+//! How a node is set up, and the keys it identifies itself with.
+
+use std::borrow::Cow;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use russh::keys::ssh_key::certificate::{Builder, CertType};
+use russh::keys::ssh_key::private::Ed25519Keypair;
+use russh::keys::{Certificate, PrivateKey, PublicKey};
+use russh::{MethodKind, MethodSet, Preferred, SshId, kex, server};
+
+use crate::behaviour::Behaviour;
+
+/// A session's receive window, in bytes: requests are a few bytes each.
+const WINDOW_BYTES: u32 = 32 * 1024;
+
+const SSH_VERSION: &str = "SSH-2.0-PulseSimNode_0.1.0";
+
+const KEX_POST_QUANTUM: &[kex::Name] = &[
+    kex::MLKEM768X25519_SHA256,
+    kex::CURVE25519,
+    kex::CURVE25519_PRE_RFC_8731,
+    kex::EXTENSION_SUPPORT_AS_SERVER,
+    kex::EXTENSION_OPENSSH_STRICT_KEX_AS_SERVER,
+];
+
+/// Everything a node is started with.
+#[derive(Clone, Debug)]
+pub struct SimConfig {
+    /// Where to listen; must be loopback. Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The only key that may log in; `None` lets every key in.
+    pub authorized_key: Option<PublicKey>,
+    /// The host key; `None` makes a fresh Ed25519 key.
+    pub host_key: Option<PrivateKey>,
+    /// Who certifies the host key, if anybody.
+    pub host_authority: Option<HostAuthority>,
+    /// Whether to offer `mlkem768x25519-sha256`; without it, `curve25519-sha256`
+    /// alone, as older nodes do. Strict key exchange is offered either way.
+    pub post_quantum: bool,
+    /// What the node does at first.
+    pub behaviour: Behaviour,
+}
+
+impl SimConfig {
+    /// A node on a free port of 127.0.0.1 with a fresh host key, open to any key.
+    #[must_use]
+    pub fn new(behaviour: Behaviour) -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            authorized_key: None,
+            host_key: None,
+            host_authority: None,
+            post_quantum: true,
+            behaviour,
+        }
+    }
+}
+
+/// A certificate authority for host keys.
+#[derive(Clone, Debug)]
+pub struct HostAuthority {
+    /// The authority's own key.
+    pub key: PrivateKey,
+    /// The host names a certificate is for.
+    pub principals: Vec<String>,
+    /// When a certificate is valid, in seconds since 1970.
+    pub valid: RangeInclusive<u64>,
+}
+
+impl HostAuthority {
+    /// A fresh authority whose certificates for `name` never expire.
+    ///
+    /// # Errors
+    /// When the kernel gives no random bytes.
+    pub fn fresh(name: &str) -> io::Result<Self> {
+        Ok(Self {
+            key: fresh_key()?,
+            principals: vec![name.to_owned()],
+            valid: 0..=u64::MAX,
+        })
+    }
+
+    /// The line of `known_hosts` that trusts this authority for `pattern`.
+    #[must_use]
+    pub fn known_hosts_line(&self, pattern: &str) -> String {
+        let key = openssh_text(self.key.public_key());
+        format!("@cert-authority {pattern} {key}")
+    }
+
+    fn certify(&self, host_key: &PublicKey) -> io::Result<Certificate> {
+        let mut nonce = [0_u8; Builder::RECOMMENDED_NONCE_SIZE];
+        getrandom::fill(&mut nonce)?;
+        self.sign(&nonce, host_key).map_err(io::Error::other)
+    }
+
+    fn sign(
+        &self,
+        nonce: &[u8],
+        host_key: &PublicKey,
+    ) -> russh::keys::ssh_key::Result<Certificate> {
+        let (from, to) = (*self.valid.start(), *self.valid.end());
+        let mut builder = Builder::new(nonce, host_key.key_data().clone(), from, to)?;
+        builder.cert_type(CertType::Host)?.key_id("simnode")?;
+        for name in &self.principals {
+            builder.valid_principal(name)?;
+        }
+        builder.sign(&self.key)
+    }
+}
+
+/// A fresh Ed25519 key pair.
+///
+/// # Errors
+/// When the kernel gives no random bytes.
+pub fn fresh_key() -> io::Result<PrivateKey> {
+    let mut seed = [0_u8; 32];
+    getrandom::fill(&mut seed)?;
+    Ok(Ed25519Keypair::from_seed(&seed).into())
+}
+
+/// A key as `authorized_keys` and `known_hosts` write it, without its comment.
+pub(crate) fn openssh_text(key: &PublicKey) -> String {
+    let bare = PublicKey::from(key.key_data().clone());
+    // An Ed25519 key always has a text; one that had none would match nothing.
+    bare.to_openssh().unwrap_or_default()
+}
+
+/// What the SSH library needs to know, for one host key.
+pub(crate) fn ssh_config(
+    host_key: PrivateKey,
+    authority: Option<&HostAuthority>,
+    post_quantum: bool,
+) -> io::Result<server::Config> {
+    let certificates = authority
+        .map(|authority| authority.certify(host_key.public_key()))
+        .into_iter()
+        .collect::<io::Result<_>>()?;
+    Ok(server::Config {
+        server_id: SshId::Standard(Cow::Borrowed(SSH_VERSION)),
+        methods: MethodSet::from(&[MethodKind::PublicKey][..]),
+        auth_rejection_time: Duration::ZERO,
+        keys: vec![host_key],
+        certificates,
+        preferred: preferred(post_quantum),
+        window_size: WINDOW_BYTES,
+        channel_buffer_size: 2,
+        event_buffer_size: 4,
+        inactivity_timeout: None,
+        ..server::Config::default()
+    })
+}
+
+fn preferred(post_quantum: bool) -> Preferred {
+    let skip = usize::from(!post_quantum);
+    Preferred {
+        kex: Cow::Borrowed(&KEX_POST_QUANTUM[skip..]),
+        ..Preferred::DEFAULT
+    }
+}

@@ -1,0 +1,171 @@
+//! One TCP connection that can be cut or stalled from outside.
+//!
+//! The SSH library owns its socket and offers no way to drop it at once, nor to
+//! stop reading from it. So the library gets a [`Wire`] instead, and whoever
+//! holds its [`Control`] can do both. A second descriptor would do for cutting,
+//! but ten thousand nodes have none to spare.
+
+use std::collections::HashMap;
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::server::Shared;
+
+/// The switches of one connection.
+#[derive(Debug, Default)]
+pub(crate) struct Control {
+    cut: AtomicBool,
+    cut_after_flush: AtomicBool,
+    stalled: AtomicBool,
+    /// One task does all reading and writing, so one waker is enough.
+    waiting: Mutex<Option<Waker>>,
+}
+
+impl Control {
+    /// Drops the connection; what was written before is still delivered.
+    pub(crate) fn cut(&self) {
+        self.cut.store(true, Ordering::Release);
+        if let Some(waker) = locked(&self.waiting).take() {
+            waker.wake();
+        }
+    }
+
+    /// Drops the connection once what is being written has gone out.
+    pub(crate) fn cut_after_flush(&self) {
+        self.cut_after_flush.store(true, Ordering::Release);
+    }
+
+    /// Reads nothing more. There is no way back but [`Control::cut`].
+    pub(crate) fn stop_reading(&self) {
+        self.stalled.store(true, Ordering::Release);
+    }
+
+    /// The error of a connection that was cut; otherwise remembers whom to wake.
+    fn check(&self, context: &Context<'_>) -> io::Result<()> {
+        let mut waiting = locked(&self.waiting);
+        if self.cut.load(Ordering::Acquire) {
+            return Err(io::ErrorKind::ConnectionReset.into());
+        }
+        match &mut *waiting {
+            Some(waker) => waker.clone_from(context.waker()),
+            none => *none = Some(context.waker().clone()),
+        }
+        Ok(())
+    }
+}
+
+/// Every open connection of a node, until the node stops.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    next: u64,
+    live: HashMap<u64, Arc<Control>>,
+    stopped: bool,
+}
+
+impl Registry {
+    fn add(&mut self, control: Arc<Control>) -> Option<u64> {
+        if self.stopped {
+            return None;
+        }
+        self.next += 1;
+        self.live.insert(self.next, control);
+        Some(self.next)
+    }
+
+    /// Cuts every open connection.
+    pub(crate) fn cut_all(&mut self) {
+        self.live.drain().for_each(|(_, control)| control.cut());
+    }
+
+    /// Cuts every open connection, and admits no other.
+    pub(crate) fn stop(&mut self) {
+        self.stopped = true;
+        self.cut_all();
+    }
+}
+
+/// The stream that the SSH library reads and writes.
+#[derive(Debug)]
+pub(crate) struct Wire {
+    stream: TcpStream,
+    control: Arc<Control>,
+    number: u64,
+    shared: Arc<Shared>,
+}
+
+impl Wire {
+    /// Takes a fresh connection in; `None` when the node is stopping.
+    pub(crate) fn new(stream: TcpStream, shared: Arc<Shared>) -> Option<Self> {
+        let control = Arc::new(Control::default());
+        let number = locked(&shared.connections).add(Arc::clone(&control))?;
+        shared.tally.note(|counters| {
+            counters.connections += 1;
+            counters.open_connections += 1;
+        });
+        Some(Self {
+            stream,
+            control,
+            number,
+            shared,
+        })
+    }
+
+    pub(crate) fn control(&self) -> Arc<Control> {
+        Arc::clone(&self.control)
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        locked(&self.shared.connections).live.remove(&self.number);
+        let tally = &self.shared.tally;
+        tally.note(|counters| counters.open_connections -= 1);
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.control.check(context)?;
+        if self.control.stalled.load(Ordering::Acquire) {
+            return Poll::Pending;
+        }
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.control.check(context)?;
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.control.cut_after_flush.load(Ordering::Acquire) {
+            self.control.cut();
+        }
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+/// Locks; what a panicking holder left behind is still good enough here.
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,236 @@
+//! The real node helper as a child process behind a channel.
+//!
+//! What sshd does for a forced command: the command that was asked for goes
+//! into `SSH_ORIGINAL_COMMAND`, the three standard streams go to the channel,
+//! and the exit status ends it. A child does not outlive its channel.
+
+use std::convert::Infallible;
+use std::ffi::OsStr;
+use std::future::pending;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+
+use russh::Error;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, ChildStdin, Command};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::behaviour::asks_to_serve;
+use crate::outlet::{Outlet, Stream};
+
+/// What a shell says of a program it cannot start.
+const NOT_STARTED: u32 = 127;
+/// What a shell adds to the number of the signal that ended a program.
+const SIGNALLED: i32 = 128;
+/// Input that waits for the child, in messages.
+const INPUT_QUEUE: usize = 64;
+const COPY_BYTES: usize = 8 * 1024;
+
+/// A helper behind a channel; its process is killed when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Helper {
+    input: mpsc::Sender<Input>,
+    _alive: oneshot::Sender<Infallible>,
+}
+
+#[derive(Debug)]
+enum Input {
+    Bytes(Vec<u8>),
+    End,
+}
+
+impl Helper {
+    /// Starts the helper. Where that fails, the channel says so as a shell would.
+    pub(crate) fn start(program: &Path, sys_root: &Path, command: &[u8], outlet: Outlet) -> Self {
+        let (input, taken) = mpsc::channel(INPUT_QUEUE);
+        let (alive, gone) = oneshot::channel();
+        let serves = asks_to_serve(command);
+        match spawn(program, sys_root, command) {
+            Ok(child) => {
+                outlet.shared.tally.note(|counters| counters.helpers += 1);
+                tokio::spawn(supervise(child, serves, taken, gone, outlet));
+            }
+            Err(error) => {
+                let complaint = format!("{}: {error}\n", program.display());
+                tokio::spawn(report_failure(complaint, outlet));
+            }
+        }
+        Self {
+            input,
+            _alive: alive,
+        }
+    }
+
+    /// Queues input for the helper.
+    ///
+    /// # Errors
+    /// When the helper leaves its input unread: the connection is not worth
+    /// keeping then, and waiting here would stall its other channels.
+    pub(crate) fn write(&self, bytes: &[u8]) -> Result<(), Error> {
+        self.queue(Input::Bytes(bytes.to_vec()))
+    }
+
+    /// Closes the helper's standard input, after what is queued.
+    pub(crate) fn end_input(&self) -> Result<(), Error> {
+        self.queue(Input::End)
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.input.is_closed()
+    }
+
+    fn queue(&self, input: Input) -> Result<(), Error> {
+        match self.input.try_send(input) {
+            Err(mpsc::error::TrySendError::Full(_)) => Err(Error::SendError),
+            // Nobody reads what is sent to a program that has ended.
+            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Ok(()),
+        }
+    }
+}
+
+fn spawn(program: &Path, sys_root: &Path, asked: &[u8]) -> io::Result<Child> {
+    let mut command = Command::new(program);
+    command.arg("--sys-root").arg(sys_root).env_clear();
+    if !asked.is_empty() {
+        command.env("SSH_ORIGINAL_COMMAND", OsStr::from_bytes(asked));
+    }
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        // For when the whole runtime goes, and nobody is left to kill it.
+        .kill_on_drop(true)
+        .spawn()
+}
+
+/// Stays with the child until it ends or its channel does.
+async fn supervise(
+    mut child: Child,
+    serves: bool,
+    input: mpsc::Receiver<Input>,
+    gone: oneshot::Receiver<Infallible>,
+    outlet: Outlet,
+) {
+    let ended = tokio::select! {
+        status = attend(&mut child, serves, input, &outlet) => Some(status),
+        _ = gone => None,
+    };
+    if ended.is_none() {
+        // An error says that it ended by itself meanwhile.
+        let _ = child.kill().await;
+    }
+    outlet.shared.tally.note(|counters| counters.helpers -= 1);
+    if let Some(status) = ended {
+        finish(status, serves, &outlet).await;
+    }
+}
+
+/// Copies the three streams until the child has closed its two, and reaps it.
+async fn attend(
+    child: &mut Child,
+    serves: bool,
+    input: mpsc::Receiver<Input>,
+    outlet: &Outlet,
+) -> io::Result<ExitStatus> {
+    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let outputs = async {
+        tokio::join!(
+            copy(stdout, outlet, Stream::Output, serves),
+            copy(stderr, outlet, Stream::Errors, false)
+        );
+        child.wait().await
+    };
+    tokio::select! {
+        status = outputs => status,
+        never = feed(stdin, input) => match never {},
+    }
+}
+
+async fn copy(
+    source: Option<impl AsyncRead + Unpin>,
+    outlet: &Outlet,
+    stream: Stream,
+    count: bool,
+) {
+    let Some(mut source) = source else { return };
+    let mut buffer = vec![0; COPY_BYTES];
+    let mut documents = Documents::default();
+    while let Ok(length @ 1..) = source.read(&mut buffer).await {
+        let bytes = &buffer[..length];
+        if count {
+            outlet.count_readings(documents.in_bytes(bytes));
+        }
+        if outlet.send(stream, bytes.to_vec()).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Writes what is queued, and never ends: the end of input is not the end of
+/// the program.
+async fn feed(mut stdin: Option<ChildStdin>, mut input: mpsc::Receiver<Input>) -> Infallible {
+    while let Some(Input::Bytes(bytes)) = input.recv().await {
+        let Some(pipe) = &mut stdin else { continue };
+        if pipe.write_all(&bytes).await.is_err() {
+            stdin = None;
+        }
+    }
+    drop(stdin);
+    pending().await
+}
+
+async fn finish(status: io::Result<ExitStatus>, serves: bool, outlet: &Outlet) {
+    let status = status.map_or(NOT_STARTED, exit_status);
+    outlet.count_readings(u64::from(!serves && status == 0));
+    outlet.exit(status).await;
+}
+
+async fn report_failure(complaint: String, outlet: Outlet) {
+    // When the connection is gone, nobody waits for the reason.
+    let _ = outlet.send(Stream::Errors, complaint.into_bytes()).await;
+    outlet.exit(NOT_STARTED).await;
+}
+
+fn exit_status(status: ExitStatus) -> u32 {
+    let signalled = status.signal().map(|signal| SIGNALLED + signal);
+    let code = status.code().or(signalled);
+    code.and_then(|code| u32::try_from(code).ok())
+        .unwrap_or(NOT_STARTED)
+}
+
+/// Counts documents in the output of `serve`: every line but the greeting.
+#[derive(Debug, Default)]
+struct Documents {
+    greeted: bool,
+}
+
+impl Documents {
+    fn in_bytes(&mut self, bytes: &[u8]) -> u64 {
+        let lines = bytes.iter().filter(|byte| **byte == b'\n').count();
+        let greetings = usize::from(lines > 0 && !self.greeted);
+        self.greeted |= lines > 0;
+        (lines - greetings) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_greeting_is_no_reading() {
+        let mut documents = Documents::default();
+        assert_eq!(documents.in_bytes(b"{\"pulse"), 0);
+        assert_eq!(documents.in_bytes(b"\"}\n{}\n{"), 1);
+        assert_eq!(documents.in_bytes(b"}\n"), 1);
+    }
+
+    #[test]
+    fn a_signal_is_told_as_a_shell_tells_it() {
+        assert_eq!(exit_status(ExitStatus::from_raw(9)), 137);
+        assert_eq!(exit_status(ExitStatus::from_raw(3 << 8)), 3);
+    }
+}

@@ -1,0 +1,134 @@
+//! Simulated nodes as a process of their own, for the benchmarks: so the CPU
+//! time and memory of the nodes can be told apart from the daemon's.
+
+mod options;
+
+use std::io::{self, Read, Write};
+use std::process::ExitCode;
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use pulse_simnode::{Behaviour, Counters, PublicKey, SimConfig, SimNode};
+use tokio::sync::oneshot;
+
+use crate::options::{Options, USAGE};
+
+/// Descriptors the process needs besides its connections and listeners.
+const SPARE_DESCRIPTORS: usize = 64;
+
+/// Exit status 0 when standard input closed, 1 when serving failed, 2 for a
+/// wrong command line.
+fn main() -> ExitCode {
+    let options = match Options::parse(std::env::args_os().skip(1)) {
+        Ok(options) => options,
+        Err(mistake) => return complain(&format!("{mistake}\n\n{USAGE}"), 2),
+    };
+    match run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => complain(&error.to_string(), 1),
+    }
+}
+
+fn complain(text: &str, status: u8) -> ExitCode {
+    eprintln!("pulse-simnode: {text}");
+    ExitCode::from(status)
+}
+
+fn run(options: &Options) -> io::Result<()> {
+    let config = read_config(options)?;
+    raise_descriptor_limit(options.nodes + options.listeners + SPARE_DESCRIPTORS)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(serve(options, &config))
+}
+
+fn read_config(options: &Options) -> io::Result<SimConfig> {
+    let document = std::fs::read_to_string(&options.document)?;
+    let document = document.trim_end();
+    if document.is_empty() || document.contains('\n') {
+        return Err(io::Error::other("the document must be exactly one line"));
+    }
+    let key = options
+        .authorized_key
+        .as_ref()
+        .map(PublicKey::read_openssh_file);
+    Ok(SimConfig {
+        authorized_key: key.transpose().map_err(io::Error::other)?,
+        ..SimConfig::new(Behaviour::Synthetic {
+            document: document.into(),
+        })
+    })
+}
+
+async fn serve(options: &Options, config: &SimConfig) -> io::Result<()> {
+    let mut nodes = Vec::with_capacity(options.listeners);
+    for _ in 0..options.listeners {
+        nodes.push(SimNode::start(config.clone()).await?);
+    }
+    announce(&listening(options, &nodes))?;
+    end_of_input().await;
+    announce(&counted(&nodes))
+}
+
+/// Resolves when standard input closes. A thread waits for it, so that reading
+/// it cannot hold up the runtime's end.
+async fn end_of_input() {
+    let (closed, wait) = oneshot::channel::<()>();
+    std::thread::spawn(move || {
+        let _closed = closed;
+        let mut ignored = [0_u8; 256];
+        while io::stdin().read(&mut ignored).is_ok_and(|count| count > 0) {}
+    });
+    // The thread drops its end; it never sends.
+    let _ = wait.await;
+}
+
+fn announce(line: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{line}")?;
+    stdout.flush()
+}
+
+/// Nothing in it needs escaping: numbers, an address and base64.
+fn listening(options: &Options, nodes: &[SimNode]) -> String {
+    let listeners: Vec<String> = nodes
+        .iter()
+        .zip(options.shares())
+        .map(|(node, share)| listener(node, share))
+        .collect();
+    let (total, listeners) = (options.nodes, listeners.join(","));
+    format!("{{\"nodes\":{total},\"listeners\":[{listeners}]}}")
+}
+
+fn listener(node: &SimNode, share: usize) -> String {
+    let port = node.addr().port();
+    let host_key = node.host_key_line("127.0.0.1");
+    format!("{{\"port\":{port},\"nodes\":{share},\"host_key\":\"{host_key}\"}}")
+}
+
+fn counted(nodes: &[SimNode]) -> String {
+    let sum = |count: fn(&Counters) -> u64| -> u64 {
+        nodes.iter().map(|node| count(&node.counters())).sum()
+    };
+    format!(
+        "{{\"connections\":{},\"auth_refusals\":{},\"execs\":{},\"readings\":{}}}",
+        sum(|counters| counters.connections),
+        sum(|counters| counters.auth_refusals),
+        sum(|counters| counters.execs),
+        sum(|counters| counters.readings),
+    )
+}
+
+/// Raises the soft limit as far as it may go, and says so where that is not
+/// enough.
+fn raise_descriptor_limit(needed: usize) -> io::Result<()> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    if soft < hard {
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    }
+    if hard < needed as u64 {
+        let text = format!("needs {needed} open files, the hard limit is {hard}");
+        return Err(io::Error::other(text));
+    }
+    Ok(())
+}

@@ -1,0 +1,48 @@
+//! What stands behind a channel: a child process, or its stand-in.
+
+use tokio::task::JoinSet;
+
+use crate::behaviour::MAX_REQUEST_BYTES;
+use crate::helper::Helper;
+
+/// What runs for a command.
+#[derive(Debug)]
+pub(crate) enum Program {
+    Child(Helper),
+    InProcess(InProcess),
+}
+
+/// The stand-in for a helper process.
+#[derive(Debug, Default)]
+pub(crate) struct InProcess {
+    /// The request line so far.
+    partial: Vec<u8>,
+    /// Most channels never need one.
+    tasks: Option<JoinSet<()>>,
+}
+
+impl Program {
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(self, Self::Child(helper) if helper.has_ended())
+    }
+}
+
+impl InProcess {
+    /// Runs a task that ends with its channel.
+    pub(crate) fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        let tasks = self.tasks.get_or_insert_default();
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(task);
+    }
+
+    /// The next whole line, without its newline; or one that is too long
+    /// already. Takes what it used from `bytes`.
+    pub(crate) fn next_line(&mut self, bytes: &mut &[u8]) -> Option<Vec<u8>> {
+        let end = bytes.iter().position(|byte| *byte == b'\n');
+        let (now, rest) = bytes.split_at(end.unwrap_or(bytes.len()));
+        self.partial.extend_from_slice(now);
+        *bytes = rest.get(1..).unwrap_or_default();
+        let ready = end.is_some() || self.partial.len() > MAX_REQUEST_BYTES;
+        ready.then(|| std::mem::take(&mut self.partial))
+    }
+}

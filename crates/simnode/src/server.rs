@@ -1,0 +1,236 @@
+//! A node: one listener, its open connections, and the knobs to turn meanwhile.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use russh::keys::{PrivateKey, PublicKey};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::task::JoinHandle;
+
+use crate::behaviour::Behaviour;
+use crate::config::{HostAuthority, SimConfig, fresh_key, openssh_text, ssh_config};
+use crate::connection::{Registry, Wire, locked};
+use crate::counters::{Counters, Tally};
+use crate::faults;
+use crate::session::Session;
+
+/// Connections that may wait to be accepted: all nodes of a benchmark connect
+/// at once.
+const BACKLOG: u32 = 4096;
+
+/// The pause after a failed accept, which is mostly a want of descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
+
+/// A running simulated node. Dropping it stops everything it started.
+#[derive(Debug)]
+pub struct SimNode {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    accepting: JoinHandle<()>,
+}
+
+/// What a node's connections share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) tally: Tally,
+    pub(crate) connections: Mutex<Registry>,
+    behaviour: Mutex<Arc<Behaviour>>,
+    identity: Mutex<Identity>,
+    authorized_key: Option<PublicKey>,
+    host_authority: Option<HostAuthority>,
+    post_quantum: bool,
+}
+
+#[derive(Debug)]
+struct Identity {
+    host_key: PublicKey,
+    ssh: Arc<russh::server::Config>,
+}
+
+impl SimNode {
+    /// Starts a node on the current runtime.
+    ///
+    /// # Errors
+    /// When the address is not loopback or cannot be listened on, or when a key
+    /// or certificate cannot be made.
+    pub async fn start(config: SimConfig) -> io::Result<Self> {
+        let listener = listen(config.listen)?;
+        let address = listener.local_addr()?;
+        let shared = Arc::new(Shared::new(config)?);
+        let accepting = tokio::spawn(accept_all(listener, Arc::clone(&shared)));
+        Ok(Self {
+            address,
+            shared,
+            accepting,
+        })
+    }
+
+    /// Where the node listens.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The present host key.
+    #[must_use]
+    pub fn host_key(&self) -> PublicKey {
+        locked(&self.shared.identity).host_key.clone()
+    }
+
+    /// The line of `known_hosts` for the present host key under `name`, which
+    /// may be an address: `[name]:port ssh-ed25519 AAAA…`.
+    #[must_use]
+    pub fn host_key_line(&self, name: &str) -> String {
+        let key = openssh_text(&self.host_key());
+        match self.address.port() {
+            22 => format!("{name} {key}"),
+            port => format!("[{name}]:{port} {key}"),
+        }
+    }
+
+    /// Changes what the node does, from the next event on every connection.
+    pub fn set_behaviour(&self, behaviour: Behaviour) {
+        *locked(&self.shared.behaviour) = Arc::new(behaviour);
+    }
+
+    /// Changes the host key for the next connections.
+    ///
+    /// # Errors
+    /// When the node's authority cannot certify the key.
+    pub fn set_host_key(&self, host_key: PrivateKey) -> io::Result<()> {
+        *locked(&self.shared.identity) = self.shared.identify(host_key)?;
+        Ok(())
+    }
+
+    /// Drops every connection; new ones are accepted.
+    pub fn kick(&self) {
+        locked(&self.shared.connections).cut_all();
+    }
+
+    /// What happened so far.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.shared.tally.now()
+    }
+
+    /// Waits until the counters satisfy `reached`, and gives them. It has no
+    /// deadline of its own.
+    pub async fn wait_for(&self, reached: impl FnMut(&Counters) -> bool) -> Counters {
+        self.shared.tally.wait_for(reached).await
+    }
+
+    /// Stops listening, drops every connection and waits until the last
+    /// connection and the last helper process are gone.
+    pub async fn shutdown(mut self) {
+        self.stop();
+        // It was aborted, so the error says only that.
+        let _ = (&mut self.accepting).await;
+        self.wait_for(|now| now.open_connections == 0 && now.helpers == 0)
+            .await;
+    }
+
+    fn stop(&self) {
+        self.accepting.abort();
+        locked(&self.shared.connections).stop();
+    }
+}
+
+impl Drop for SimNode {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Shared {
+    fn new(config: SimConfig) -> io::Result<Self> {
+        let host_key = config.host_key.map_or_else(fresh_key, Ok)?;
+        let authority = config.host_authority;
+        let identity = Identity::new(host_key, authority.as_ref(), config.post_quantum)?;
+        Ok(Self {
+            tally: Tally::default(),
+            connections: Mutex::default(),
+            behaviour: Mutex::new(Arc::new(config.behaviour)),
+            identity: Mutex::new(identity),
+            authorized_key: config.authorized_key,
+            host_authority: authority,
+            post_quantum: config.post_quantum,
+        })
+    }
+
+    /// The behaviour in force.
+    pub(crate) fn behaviour(&self) -> Arc<Behaviour> {
+        Arc::clone(&locked(&self.behaviour))
+    }
+
+    /// Whether a client with this key may log in now.
+    pub(crate) fn admits(&self, key: &PublicKey) -> bool {
+        let known = self.authorized_key.as_ref();
+        !matches!(*self.behaviour(), Behaviour::RefuseKey)
+            && known.is_none_or(|known| known.key_data() == key.key_data())
+    }
+
+    fn identify(&self, host_key: PrivateKey) -> io::Result<Identity> {
+        Identity::new(host_key, self.host_authority.as_ref(), self.post_quantum)
+    }
+}
+
+impl Identity {
+    fn new(
+        host_key: PrivateKey,
+        authority: Option<&HostAuthority>,
+        post_quantum: bool,
+    ) -> io::Result<Self> {
+        Ok(Self {
+            host_key: host_key.public_key().clone(),
+            ssh: Arc::new(ssh_config(host_key, authority, post_quantum)?),
+        })
+    }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    if !address.ip().is_loopback() {
+        let reason = "a simulated node listens on loopback only";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+    }
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // A node that was stopped can come back on its port at once.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+async fn accept_all(listener: TcpListener, shared: Arc<Shared>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => receive(stream, &shared),
+            Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+        }
+    }
+}
+
+fn receive(stream: TcpStream, shared: &Arc<Shared>) {
+    // Without it readings are slower, nothing worse.
+    let _ = stream.set_nodelay(true);
+    let Some(wire) = Wire::new(stream, Arc::clone(shared)) else {
+        return;
+    };
+    match *shared.behaviour() {
+        Behaviour::Blackhole => drop(tokio::spawn(faults::say_nothing(wire))),
+        Behaviour::Banner { every } => drop(tokio::spawn(faults::print_banner(wire, every))),
+        _ => drop(tokio::spawn(speak_ssh(wire, Arc::clone(shared)))),
+    }
+}
+
+/// Reads the client's version, then leaves the connection to the SSH library,
+/// which goes on in a task of its own until the [`Wire`] ends.
+async fn speak_ssh(wire: Wire, shared: Arc<Shared>) {
+    let ssh = Arc::clone(&locked(&shared.identity).ssh);
+    let session = Session::new(shared, wire.control());
+    // How a connection fails is the client's business; the counters tell the rest.
+    let _ = russh::server::run_stream(ssh, wire, session).await;
+}

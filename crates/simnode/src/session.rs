@@ -1,0 +1,265 @@
+//! SSH on one connection: logins, channels, commands, request lines.
+//!
+//! The session asks the behaviour in force what to do about each event and
+//! carries the answer out, without waiting: whatever takes time runs in a task
+//! that dies with its channel.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use russh::server::{Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, VerifiedPublicKey};
+use russh::{Channel, ChannelId, Error, Pty};
+use tokio::task::JoinSet;
+
+use crate::behaviour::{Act, Behaviour, Reply};
+use crate::connection::Control;
+use crate::faults;
+use crate::helper::Helper;
+use crate::outlet::{Outlet, STDERR};
+use crate::program::{InProcess, Program};
+use crate::server::Shared;
+
+type Library = russh::server::Session;
+
+/// One client's connection.
+#[derive(Debug)]
+pub(crate) struct Session {
+    shared: Arc<Shared>,
+    control: Arc<Control>,
+    programs: HashMap<ChannelId, Program>,
+    openers: JoinSet<()>,
+}
+
+impl Session {
+    pub(crate) fn new(shared: Arc<Shared>, control: Arc<Control>) -> Self {
+        Self {
+            shared,
+            control,
+            programs: HashMap::new(),
+            openers: JoinSet::new(),
+        }
+    }
+
+    fn judge(&self, key: &russh::keys::PublicKey) -> Auth {
+        if self.shared.admits(key) {
+            return Auth::Accept;
+        }
+        self.shared
+            .tally
+            .note(|counters| counters.auth_refusals += 1);
+        Auth::reject()
+    }
+
+    fn start(
+        &mut self,
+        channel: ChannelId,
+        command: &[u8],
+        ssh: &mut Library,
+    ) -> Result<(), Error> {
+        self.shared.tally.note(|counters| counters.execs += 1);
+        ssh.channel_success(channel)?;
+        self.programs.retain(|_, program| !program.has_ended());
+        self.ensure_openers(ssh);
+        match self.shared.behaviour().on_command(command) {
+            Act::Run { program, sys_root } => {
+                let outlet = self.outlet(channel, ssh);
+                let helper = Helper::start(&program, &sys_root, command, outlet);
+                self.programs.insert(channel, Program::Child(helper));
+                Ok(())
+            }
+            act => {
+                let program = Program::InProcess(InProcess::default());
+                self.programs.insert(channel, program);
+                self.carry_out(act, channel, ssh)
+            }
+        }
+    }
+
+    /// Hands request lines of an in-process program to the behaviour.
+    fn take_requests(
+        &mut self,
+        channel: ChannelId,
+        mut bytes: &[u8],
+        ssh: &mut Library,
+    ) -> Result<(), Error> {
+        while let Some(Program::InProcess(program)) = self.programs.get_mut(&channel) {
+            let Some(line) = program.next_line(&mut bytes) else {
+                break;
+            };
+            self.ensure_openers(ssh);
+            let act = self.shared.behaviour().on_request(&line);
+            self.carry_out(act, channel, ssh)?;
+        }
+        Ok(())
+    }
+
+    fn carry_out(&mut self, act: Act, channel: ChannelId, ssh: &mut Library) -> Result<(), Error> {
+        match act {
+            Act::Wait | Act::Run { .. } => Ok(()),
+            Act::Reply(reply) if reply.after.is_zero() => self.reply(reply, channel, ssh),
+            Act::Reply(reply) => {
+                let outlet = self.outlet(channel, ssh);
+                self.spawn(channel, outlet.reply_later(reply));
+                Ok(())
+            }
+            Act::Flood => {
+                self.spawn(channel, faults::flood(self.outlet(channel, ssh)));
+                Ok(())
+            }
+            Act::Close => {
+                self.programs.remove(&channel);
+                ssh.close(channel)
+            }
+            Act::Cut => Err(Error::Disconnect),
+            Act::StopReading(reply) => {
+                self.control.stop_reading();
+                self.reply(reply, channel, ssh)
+            }
+        }
+    }
+
+    fn reply(&mut self, reply: Reply, channel: ChannelId, ssh: &mut Library) -> Result<(), Error> {
+        self.shared
+            .tally
+            .note(|counters| counters.readings += reply.readings);
+        ssh.data(channel, reply.output)?;
+        if !reply.complaint.is_empty() {
+            ssh.extended_data(channel, STDERR, reply.complaint.as_bytes())?;
+        }
+        if let Some(status) = reply.exit {
+            self.programs.remove(&channel);
+            ssh.exit_status_request(channel, status)?;
+            ssh.eof(channel)?;
+            ssh.close(channel)?;
+        }
+        Ok(())
+    }
+
+    fn spawn(&mut self, channel: ChannelId, task: impl Future<Output = ()> + Send + 'static) {
+        if let Some(Program::InProcess(program)) = self.programs.get_mut(&channel) {
+            program.spawn(task);
+        }
+    }
+
+    /// Openers that are no longer wanted end by themselves, each after its
+    /// answer: the library drops a connection whose answer finds nobody.
+    fn ensure_openers(&mut self, ssh: &Library) {
+        while self.openers.try_join_next().is_some() {}
+        if self.openers.is_empty() && self.shared.behaviour().opens_channels() {
+            self.openers = faults::open_channels(&ssh.handle(), &self.shared);
+        }
+    }
+
+    fn outlet(&self, channel: ChannelId, ssh: &Library) -> Outlet {
+        Outlet {
+            handle: ssh.handle(),
+            channel,
+            shared: Arc::clone(&self.shared),
+        }
+    }
+}
+
+impl Handler for Session {
+    type Error = Error;
+
+    async fn auth_publickey_offered(
+        &mut self,
+        _user: &str,
+        offer: PublicKeyOffer<'_>,
+    ) -> Result<Auth, Error> {
+        Ok(self.judge(offer.public_key))
+    }
+
+    async fn auth_publickey(
+        &mut self,
+        _user: &str,
+        key: VerifiedPublicKey<'_>,
+    ) -> Result<Auth, Error> {
+        Ok(self.judge(key.public_key))
+    }
+
+    async fn auth_succeeded(&mut self, ssh: &mut Library) -> Result<(), Error> {
+        self.shared.tally.note(|counters| counters.logins += 1);
+        self.ensure_openers(ssh);
+        if matches!(*self.shared.behaviour(), Behaviour::DropConnection) {
+            self.control.cut_after_flush();
+        }
+        Ok(())
+    }
+
+    async fn channel_open_session(
+        &mut self,
+        _channel: Channel<Msg>,
+        reply: ChannelOpenHandle,
+        _ssh: &mut Library,
+    ) -> Result<(), Error> {
+        reply.accept().await;
+        Ok(())
+    }
+
+    async fn exec_request(
+        &mut self,
+        channel: ChannelId,
+        command: &[u8],
+        ssh: &mut Library,
+    ) -> Result<(), Error> {
+        self.start(channel, command, ssh)
+    }
+
+    /// A forced command runs for a shell request too.
+    async fn shell_request(&mut self, channel: ChannelId, ssh: &mut Library) -> Result<(), Error> {
+        self.start(channel, b"", ssh)
+    }
+
+    async fn pty_request(
+        &mut self,
+        channel: ChannelId,
+        _term: &str,
+        _columns: u32,
+        _rows: u32,
+        _width: u32,
+        _height: u32,
+        _modes: &[(Pty, u32)],
+        ssh: &mut Library,
+    ) -> Result<(), Error> {
+        ssh.channel_failure(channel)
+    }
+
+    async fn subsystem_request(
+        &mut self,
+        channel: ChannelId,
+        _name: &str,
+        ssh: &mut Library,
+    ) -> Result<(), Error> {
+        ssh.channel_failure(channel)
+    }
+
+    async fn data(
+        &mut self,
+        channel: ChannelId,
+        bytes: &[u8],
+        ssh: &mut Library,
+    ) -> Result<(), Error> {
+        match self.programs.get(&channel) {
+            Some(Program::Child(helper)) => helper.write(bytes),
+            Some(Program::InProcess(_)) => self.take_requests(channel, bytes, ssh),
+            None => Ok(()),
+        }
+    }
+
+    async fn channel_eof(&mut self, channel: ChannelId, ssh: &mut Library) -> Result<(), Error> {
+        match self.programs.get(&channel) {
+            Some(Program::Child(helper)) => helper.end_input(),
+            Some(Program::InProcess(_)) => {
+                let act = self.shared.behaviour().on_end_of_input();
+                self.carry_out(act, channel, ssh)
+            }
+            None => Ok(()),
+        }
+    }
+
+    async fn channel_close(&mut self, channel: ChannelId, _ssh: &mut Library) -> Result<(), Error> {
+        self.programs.remove(&channel);
+        Ok(())
+    }
+}
