@@ -1,0 +1,208 @@
+//! Made-up nodes: small `/sys` trees, kept as one text file each.
+//!
+//! A tree of a few hundred one-line files and links is tedious to review in a
+//! repository and easy to get subtly wrong. So each node is one manifest, in the
+//! manner of an INI file, that reads like a listing of what the kernel shows:
+//!
+//! ```text
+//! # a comment
+//! [devices/platform/coretemp.0]
+//! subsystem -> ../../../bus/platform
+//! [devices/platform/coretemp.0/hwmon/hwmon3]
+//! name = coretemp
+//! serial_page =x 00 80 00 02 41 42
+//! power/
+//! ```
+//!
+//! A section names a directory; below it, `=` is a file with one line of text,
+//! `=x` a file with exactly these bytes, `->` a symbolic link, and a trailing
+//! slash an empty directory. Directories come into being as they are needed.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::symlink;
+use std::path::{Component, Path, PathBuf};
+
+/// The three made-up nodes, as name and manifest: a dual-socket Xeon, a Ryzen
+/// with SATA disks, and a Raspberry Pi.
+#[must_use]
+pub fn all() -> [(&'static str, &'static str); 3] {
+    [
+        ("xeon", include_str!("../trees/xeon.tree")),
+        ("ryzen", include_str!("../trees/ryzen.tree")),
+        ("pi", include_str!("../trees/pi.tree")),
+    ]
+}
+
+/// Unpacks a manifest into the directory `root`, which is made if need be.
+///
+/// # Errors
+/// A line that is not understood, or that leaves the root, is
+/// [`io::ErrorKind::InvalidData`] and names its number; anything else is what
+/// the file system said.
+pub fn unpack(manifest: &str, root: &Path) -> io::Result<()> {
+    fs::create_dir_all(root)?;
+    let mut directory = root.to_path_buf();
+    for (number, line) in (1..).zip(manifest.lines()) {
+        let entry = parse(line).ok_or_else(|| {
+            let problem = format!("line {number} of the tree is not understood: {line:?}");
+            io::Error::new(io::ErrorKind::InvalidData, problem)
+        })?;
+        make(root, &mut directory, entry)?;
+    }
+    Ok(())
+}
+
+/// Changes the one-line text of a file in an unpacked tree, as a kernel would:
+/// a reader that keeps the file open sees the new line, and never none.
+///
+/// # Errors
+/// When there is no such file, or it cannot be written.
+pub fn set(root: &Path, path: &str, text: &str) -> io::Result<()> {
+    let line = format!("{text}\n");
+    let mut file = OpenOptions::new().write(true).open(root.join(path))?;
+    file.write_all(line.as_bytes())?;
+    file.set_len(line.len() as u64)
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Entry<'a> {
+    Nothing,
+    Section(&'a str),
+    Directory(&'a str),
+    File(&'a str, Vec<u8>),
+    Link(&'a str, &'a str),
+}
+
+fn parse(line: &str) -> Option<Entry<'_>> {
+    if line.is_empty() || line.starts_with('#') {
+        return Some(Entry::Nothing);
+    }
+    if let Some(section) = line.strip_prefix('[') {
+        return inside(section.strip_suffix(']')?).map(Entry::Section);
+    }
+    if let Some(name) = line.strip_suffix('/') {
+        return inside(name).map(Entry::Directory);
+    }
+    let (name, rest) = line.split_once(' ')?;
+    let (sign, value) = rest.split_once(' ').unwrap_or((rest, ""));
+    let name = inside(name)?;
+    match sign {
+        "->" if Path::new(value).is_relative() => Some(Entry::Link(name, value)),
+        "=" => Some(Entry::File(name, format!("{value}\n").into_bytes())),
+        "=x" => Some(Entry::File(name, bytes(value)?)),
+        _ => None,
+    }
+}
+
+/// A path that stays below where it starts.
+fn inside(path: &str) -> Option<&str> {
+    let normal = |part| matches!(part, Component::Normal(_));
+    (!path.is_empty() && Path::new(path).components().all(normal)).then_some(path)
+}
+
+fn bytes(text: &str) -> Option<Vec<u8>> {
+    text.split_whitespace()
+        .map(|digits| u8::from_str_radix(digits, 16).ok())
+        .collect()
+}
+
+fn make(root: &Path, directory: &mut PathBuf, entry: Entry<'_>) -> io::Result<()> {
+    match entry {
+        Entry::Nothing => Ok(()),
+        Entry::Section(path) => {
+            *directory = root.join(path);
+            fs::create_dir_all(directory)
+        }
+        Entry::Directory(name) => fs::create_dir_all(directory.join(name)),
+        Entry::File(name, content) => fs::write(with_parent(directory, name)?, content),
+        Entry::Link(name, target) => symlink(target, with_parent(directory, name)?),
+    }
+}
+
+fn with_parent(directory: &Path, name: &str) -> io::Result<PathBuf> {
+    let path = directory.join(name);
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_line_is_understood() {
+        let file = |name, content: &[u8]| Some(Entry::File(name, content.to_vec()));
+        assert_eq!(parse(""), Some(Entry::Nothing));
+        assert_eq!(parse("# a = b"), Some(Entry::Nothing));
+        assert_eq!(parse("[a/b]"), Some(Entry::Section("a/b")));
+        assert_eq!(parse("power/"), Some(Entry::Directory("power")));
+        assert_eq!(parse("label = Core 0"), file("label", b"Core 0\n"));
+        assert_eq!(parse("empty ="), file("empty", b"\n"));
+        assert_eq!(parse("page =x 00 fF"), file("page", &[0, 255]));
+        assert_eq!(parse("page =x"), file("page", b""));
+        assert_eq!(parse("d -> ../../c"), Some(Entry::Link("d", "../../c")));
+    }
+
+    #[test]
+    fn a_line_that_is_wrong_or_leaves_the_root_is_refused_by_number() {
+        for line in [
+            "name",
+            "name : text",
+            "[a",
+            "[]",
+            "/",
+            "/etc/passwd = x",
+            "../x = y",
+            "a/../../x = y",
+            "[..]",
+            "d -> /etc/passwd",
+            "page =x 0g",
+        ] {
+            assert_eq!(parse(line), None, "{line}");
+        }
+        let root = scratch("refused");
+        let error = unpack("a = 1\n\nb\n", &root).unwrap_err();
+        assert!(error.to_string().starts_with("line 3 "), "{error}");
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn every_made_up_node_unpacks_and_no_link_leaves_its_tree() {
+        for (name, manifest) in all() {
+            let root = scratch(name);
+            unpack(manifest, &root).unwrap();
+            let real = root.canonicalize().unwrap();
+            for class in fs::read_dir(root.join("class")).unwrap() {
+                for device in fs::read_dir(class.unwrap().path()).unwrap() {
+                    let path = device.unwrap().path();
+                    let target = path.canonicalize();
+                    let target = target.unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+                    assert!(target.starts_with(&real), "{}", path.display());
+                }
+            }
+            fs::remove_dir_all(root).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_value_changes_under_an_open_file() {
+        use std::os::unix::fs::FileExt;
+        let root = scratch("set");
+        unpack("temp1_input = 41000\n", &root).unwrap();
+        let open = fs::File::open(root.join("temp1_input")).unwrap();
+        set(&root, "temp1_input", "9000").unwrap();
+        let mut seen = [0; 16];
+        let length = open.read_at(&mut seen, 0).unwrap();
+        assert_eq!(&seen[..length], b"9000\n");
+        assert!(set(&root, "missing", "1").is_err());
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    fn scratch(name: &str) -> PathBuf {
+        let id = std::process::id();
+        std::env::temp_dir().join(format!("pulse-tree-{id}-{name}"))
+    }
+}
