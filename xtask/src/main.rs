@@ -56,7 +56,7 @@ const WORDS: [Word; 8] = [
     },
     Word {
         name: "fuzz",
-        arguments: "[TARGET [FILE…]] [--seconds N] [--minimise]",
+        arguments: "[TARGET [FILE…]] [--seconds N] [--asan] [--minimise]",
         purpose: "fuzz every target, or one; run FILEs through it; or minimise the corpus",
         run: fuzz::run,
     },

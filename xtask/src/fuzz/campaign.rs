@@ -30,7 +30,7 @@ struct Statistics {
 pub(super) fn run(targets: &[Target], seconds: u64) -> Outcome {
     let at_once = thread::available_parallelism().map_or(1, usize::from);
     let count = targets.len();
-    println!("{count} targets for {seconds} s each, {at_once} at a time");
+    println!("targets: {count}, {seconds} s each, {at_once} at a time");
     let mut executions = 0;
     let mut broken = Vec::new();
     for group in targets.chunks(at_once) {

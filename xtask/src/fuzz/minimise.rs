@@ -21,7 +21,9 @@ fn merge(target: &Target) -> Outcome {
     }
     let mut command = target.command();
     command
-        .arg("-set_cover_merge=1")
+        // How often a place is reached is soon found out again; counting it here
+        // would keep ten inputs for one.
+        .args(["-set_cover_merge=1", "-use_counters=0"])
         .arg(&merged)
         .args([&corpus, &found]);
     let (status, log) = process::quietly(&mut command)?;

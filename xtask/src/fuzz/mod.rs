@@ -19,6 +19,7 @@ mod target;
 
 use crate::process::{self, Failure, Outcome};
 use crate::steps::Steps;
+use build::Sanitizer;
 use target::Target;
 
 /// How long a target runs when nobody says, in seconds.
@@ -31,15 +32,18 @@ struct Request {
     files: Vec<String>,
     seconds: Option<u64>,
     minimise: bool,
+    sanitizer: Sanitizer,
 }
 
-/// `cargo xtask fuzz [TARGET [FILE…]] [--seconds N] [--minimise]`.
+/// `cargo xtask fuzz [TARGET [FILE…]] [--seconds N] [--asan] [--minimise]`.
 pub(crate) fn run(steps: &mut Steps, arguments: &[String]) -> Outcome {
     let request = Request::parse(arguments)?;
-    let targets = target::chosen(request.target.as_deref())?;
-    let Some(()) = steps.run("build the fuzz targets", || build::build(&targets)) else {
+    let sanitizer = request.sanitizer;
+    let targets = target::chosen(request.target.as_deref(), sanitizer)?;
+    let build = || build::build(&targets, sanitizer);
+    if steps.run("build the fuzz targets", build).is_none() {
         return Ok(());
-    };
+    }
     if !request.files.is_empty() {
         let files = &request.files;
         steps.run("run the files", || reproduce(&targets, files));
@@ -55,8 +59,8 @@ pub(crate) fn run(steps: &mut Steps, arguments: &[String]) -> Outcome {
 /// What CI runs: every target for a few seconds.
 pub(crate) fn short(steps: &mut Steps, seconds: u64) {
     let work = || {
-        let targets = target::chosen(None)?;
-        build::build(&targets)?;
+        let targets = target::chosen(None, Sanitizer::None)?;
+        build::build(&targets, Sanitizer::None)?;
         Ok(targets)
     };
     if let Some(targets) = steps.run("build the fuzz targets", work) {
@@ -77,6 +81,7 @@ impl Request {
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 "--minimise" => request.minimise = true,
+                "--asan" => request.sanitizer = Sanitizer::Address,
                 "--seconds" => request.seconds = Some(seconds(arguments.next())?),
                 option if option.starts_with('-') => {
                     return Err(Failure::new(format!("fuzz has no option {option}")));
@@ -111,6 +116,7 @@ mod tests {
         assert_eq!(request.target.as_deref(), Some("node_name"));
         assert_eq!((request.files.len(), request.seconds), (2, Some(5)));
         assert!(parse("--minimise").unwrap().minimise);
+        assert_eq!(parse("--asan").unwrap().sanitizer, Sanitizer::Address);
         for wrong in ["--seconds", "--seconds x", "--seconds 0", "--jobs 2"] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }

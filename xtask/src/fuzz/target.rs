@@ -1,6 +1,6 @@
 //! A fuzz target and where its things are.
 
-use super::build;
+use super::build::{self, Sanitizer};
 use crate::process::{Failure, Outcome};
 use crate::workspace::{root, target_dir};
 use std::fs;
@@ -20,11 +20,12 @@ const MEMORY: &str = "-rss_limit_mb=2048";
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Target {
     name: String,
+    sanitizer: Sanitizer,
 }
 
 /// All targets, or the one that was named.
-pub(super) fn chosen(name: Option<&str>) -> Outcome<Vec<Target>> {
-    let mut targets = all()?;
+pub(super) fn chosen(name: Option<&str>, sanitizer: Sanitizer) -> Outcome<Vec<Target>> {
+    let mut targets = all(sanitizer)?;
     let names: Vec<_> = targets.iter().map(|target| target.name.clone()).collect();
     if let Some(name) = name {
         targets.retain(|target| target.name == name);
@@ -37,12 +38,13 @@ pub(super) fn chosen(name: Option<&str>) -> Outcome<Vec<Target>> {
     Ok(targets)
 }
 
-fn all() -> Outcome<Vec<Target>> {
+fn all(sanitizer: Sanitizer) -> Outcome<Vec<Target>> {
     let mut targets = Vec::new();
     for file in files(&root().join("fuzz/fuzz_targets"))? {
         if file.extension().is_some_and(|extension| extension == "rs") {
             let name = file.file_stem().unwrap_or_default().to_string_lossy();
-            targets.push(Target { name: name.into() });
+            let name = name.into_owned();
+            targets.push(Target { name, sanitizer });
         }
     }
     targets.sort();
@@ -84,7 +86,7 @@ impl Target {
 
     /// The program with the limits that every run has.
     pub(super) fn command(&self) -> Command {
-        let mut command = Command::new(build::program(&self.name));
+        let mut command = Command::new(build::program(&self.name, self.sanitizer));
         command
             .args([MAX_LENGTH, TIMEOUT, MEMORY])
             // Leaks are the memory limit's business: looking for them needs

@@ -1,0 +1,82 @@
+//! No file makes a key trusted that it does not list, or trusted again that it
+//! revokes.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use pulse_core::known_hosts::{HostQuery, KnownHosts, Problem, Verdict};
+use pulse_core::name::NodeName;
+
+/// The key of the host that is asked for: an Ed25519 key of 32 times `K`.
+/// `dictionaries/known_hosts.dict` has it, so that files come to list it.
+const KEY_TEXT: &str = "AAAAC3NzaC1lZDI1NTE5AAAAIEtLS0tLS0tLS0tLS0tLS0tLS0tLS0tLS0tLS0tLS0tL";
+
+fuzz_target!(|file: &[u8]| {
+    let (known, problems) = KnownHosts::parse(file);
+    check_problems(file, &problems);
+    for host in hosts() {
+        check_host(file, &known, &host);
+    }
+});
+
+fn hosts() -> [HostQuery; 3] {
+    let host = |name, address: Option<&str>, port| {
+        let name = NodeName::parse(name).expect("a name");
+        HostQuery::new(&name, address.and_then(|a| a.parse().ok()), port)
+    };
+    [
+        host("pve1", None, 22),
+        host("pve1", Some("10.0.0.1"), 2222),
+        host("2001:db8::1", Some("2001:db8::1"), 22),
+    ]
+}
+
+fn check_host(file: &[u8], known: &KnownHosts, host: &HostQuery) {
+    let key = key();
+    let verdict = known.check_key(host, &key);
+    match &verdict {
+        Verdict::Trusted | Verdict::Revoked => assert!(lists_key(file), "out of nowhere"),
+        Verdict::Changed { expected } => assert!(!expected.is_empty()),
+        Verdict::Unknown => {}
+    }
+    // However the file goes on, a pin before it pins and a revocation revokes.
+    let pinned = with_line(file, &format!("{} ssh-ed25519 {KEY_TEXT}", host.known_as()));
+    let now = pinned.check_key(host, &key);
+    let kept = if verdict == Verdict::Revoked {
+        Verdict::Revoked
+    } else {
+        Verdict::Trusted
+    };
+    assert_eq!(now, kept);
+    let revoked = with_line(file, &format!("@revoked * ssh-ed25519 {KEY_TEXT}"));
+    assert_eq!(revoked.check_key(host, &key), Verdict::Revoked);
+    let _ = known.algorithms_for(host);
+}
+
+/// The file with a line before it, as two files that are read one after the other.
+fn with_line(file: &[u8], line: &str) -> KnownHosts {
+    let (mut first, problems) = KnownHosts::parse(line);
+    assert_eq!(problems, [], "{line}");
+    first.extend(KnownHosts::parse(file).0);
+    first
+}
+
+fn check_problems(file: &[u8], problems: &[Problem]) {
+    let lines = file.split(|byte| *byte == b'\n').count();
+    assert!(problems.iter().all(|problem| problem.line <= lines));
+    assert!(
+        problems.is_sorted_by(|a, b| a.line < b.line),
+        "each once, in order"
+    );
+}
+
+fn lists_key(file: &[u8]) -> bool {
+    let text = KEY_TEXT.as_bytes();
+    file.windows(text.len()).any(|window| window == text)
+}
+
+fn key() -> Vec<u8> {
+    let mut key = b"\0\0\0\x0bssh-ed25519\0\0\0\x20".to_vec();
+    key.extend([b'K'; 32]);
+    key
+}

@@ -1,0 +1,49 @@
+//! Whatever line a caller sends, the reply is one line, and its words never make
+//! Pulse blame the whole proxy for one node.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use pulse_core::rpc::{Call, Envelope, MAX_REQUEST_BYTES, RpcError, is_uuid, response_line};
+
+const ID: &str = "00000000-0000-4000-8000-000000000000";
+
+fuzz_target!(|line: &[u8]| {
+    let envelope = Envelope::parse(line);
+    if line.len() >= MAX_REQUEST_BYTES {
+        assert_eq!(envelope, Err(RpcError::PayloadTooLarge));
+    }
+    let call = envelope.and_then(|envelope| {
+        let id = envelope.correlation_id.as_deref();
+        assert!(id.is_none_or(is_uuid), "a caller's id goes into the record");
+        envelope.call()
+    });
+    match call {
+        Ok(Call::Temperatures(Some(nodes))) => {
+            nodes
+                .iter()
+                .filter_map(|n| n.as_ref().err())
+                .for_each(check_error);
+        }
+        Ok(_) => {}
+        Err(error) => check_error(&error),
+    }
+});
+
+fn check_error(error: &RpcError) {
+    let text = error.to_string();
+    let concerns_a_node = matches!(error, RpcError::InvalidNodeName { .. });
+    assert_eq!(text.starts_with("node \""), concerns_a_node, "{text}");
+    assert!(!text.contains("rate limit"), "only the limiter says so");
+    check_reply(&response_line::<()>(ID.to_owned(), Err(error)), &text);
+}
+
+/// Pulse reads one JSON value up to the newline.
+fn check_reply(reply: &[u8], error: &str) {
+    let (newline, json) = reply.split_last().expect("a reply is never empty");
+    assert!(*newline == b'\n' && !json.contains(&b'\n'));
+    let value: serde_json::Value = serde_json::from_slice(json).expect("a reply is JSON");
+    assert_eq!(value["error"], error);
+    assert_eq!(value["success"], false);
+    assert!(value.get("data").is_none());
+}
