@@ -1,0 +1,167 @@
+//! What is asked: the argument vector, and what came over SSH.
+//!
+//! Where the helper is a forced command, sshd runs it with the arguments that the
+//! administrator wrote and puts what the caller asked for into
+//! `SSH_ORIGINAL_COMMAND`. That variable is all the caller controls, so it wins
+//! over words in the argument vector, and it never reaches an option.
+
+use crate::failure::{EXIT_CODES, Failure};
+use pulse_core::command::{CommandError, NodeCommand};
+use std::ffi::{OsStr, OsString};
+use std::fmt::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+/// Where the kernel shows its devices.
+const DEFAULT_ROOT: &str = "/sys";
+
+/// How much of an unknown option an error shows, in characters.
+const MAX_SHOWN: usize = 64;
+
+/// The program and its version, as `version` and `--version` print it.
+pub const VERSION_LINE: &str = concat!("pulse-sensor-node ", env!("CARGO_PKG_VERSION"), "\n");
+
+/// What to do, and on which tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invocation {
+    /// The root of the tree of devices.
+    pub sys_root: PathBuf,
+    /// What is asked.
+    pub request: Request,
+}
+
+/// What is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// `--help`.
+    Help,
+    /// `--version`.
+    Version,
+    /// One of the commands.
+    Command(NodeCommand),
+}
+
+impl Invocation {
+    /// Takes the arguments after the program's name, and `SSH_ORIGINAL_COMMAND`
+    /// when it is set.
+    ///
+    /// # Errors
+    /// [`Failure::NoCommand`], [`Failure::Refused`] or [`Failure::Option`].
+    pub fn parse(
+        arguments: impl IntoIterator<Item = OsString>,
+        original: Option<&OsStr>,
+    ) -> Result<Self, Failure> {
+        let given = Given::parse(arguments)?;
+        let request = match original {
+            Some(text) => command(NodeCommand::parse(text.as_bytes()))?,
+            None => given.request()?,
+        };
+        Ok(Self {
+            sys_root: given.sys_root,
+            request,
+        })
+    }
+}
+
+/// The argument vector: options first, then words.
+struct Given {
+    sys_root: PathBuf,
+    shown: Option<Request>,
+    words: Vec<OsString>,
+}
+
+impl Given {
+    fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, Failure> {
+        let mut arguments = arguments.into_iter().peekable();
+        let mut given = Self {
+            sys_root: DEFAULT_ROOT.into(),
+            shown: None,
+            words: Vec::new(),
+        };
+        while let Some(option) = arguments.next_if(|a| a.as_bytes().starts_with(b"-")) {
+            match option.to_str() {
+                Some("--help" | "-h") => given.shown = Some(Request::Help),
+                Some("--version" | "-V") => given.shown = Some(Request::Version),
+                Some("--sys-root") => given.sys_root = value(arguments.next())?,
+                Some(text) => given.sys_root = joined_value(text)?,
+                None => return Err(unknown(&option)),
+            }
+        }
+        given.words = arguments.collect();
+        Ok(given)
+    }
+
+    fn request(&self) -> Result<Request, Failure> {
+        if let Some(shown) = self.shown {
+            return Ok(shown);
+        }
+        if self.words.is_empty() {
+            return Err(Failure::NoCommand);
+        }
+        let words: Option<Vec<&str>> = self.words.iter().map(|word| word.to_str()).collect();
+        let words = words.ok_or(CommandError::InvalidUtf8);
+        command(words.and_then(|words| NodeCommand::from_words(&words)))
+    }
+}
+
+fn command(parsed: Result<NodeCommand, CommandError>) -> Result<Request, Failure> {
+    parsed.map(Request::Command).map_err(Failure::Refused)
+}
+
+fn value(argument: Option<OsString>) -> Result<PathBuf, Failure> {
+    let missing = || Failure::Option("--sys-root needs a directory".to_owned());
+    argument.map(PathBuf::from).ok_or_else(missing)
+}
+
+/// `--sys-root=DIR`.
+fn joined_value(option: &str) -> Result<PathBuf, Failure> {
+    let directory = option.strip_prefix("--sys-root=");
+    directory
+        .map(PathBuf::from)
+        .ok_or_else(|| unknown(option.as_ref()))
+}
+
+fn unknown(option: &OsStr) -> Failure {
+    let shown: String = option
+        .to_string_lossy()
+        .escape_debug()
+        .take(MAX_SHOWN)
+        .collect();
+    Failure::Option(format!("unknown option \"{shown}\""))
+}
+
+/// What `--help` prints.
+#[must_use]
+pub fn help() -> String {
+    let mut text = HELP.to_owned();
+    for (code, meaning) in EXIT_CODES {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "  {code:>2}  {meaning}");
+    }
+    text
+}
+
+const HELP: &str = "\
+Reads the temperatures of this machine from /sys, for pulse-sensor-proxy.
+
+Usage: pulse-sensor-node [--sys-root DIR] COMMAND
+
+Commands:
+  read                 print one document (a line of JSON)
+  serve                answer each line \"read\" on standard input with a document
+  version              print the version
+  sensors -j           print the same temperatures as \"sensors -j\" does
+  ipmitool sdr [type temperature|elist|list]
+  ipmitool sensor      print what ipmitool says, if it is installed
+
+Options:
+  --sys-root DIR       read DIR instead of /sys
+  --help, --version    print this text, or the version
+
+No root needed. Where sshd runs it as a forced command, the command is taken
+from SSH_ORIGINAL_COMMAND and from nowhere else. In authorized_keys:
+
+  restrict,command=\"/usr/libexec/pulse-sensor-node\" ssh-ed25519 AAAA...
+
+Exit codes:
+";

@@ -1,0 +1,89 @@
+//! The readings in the shape and the formatting of `sensors -j`.
+//!
+//! For callers that know nothing of this helper and ask for lm-sensors. Unlike
+//! its model this is always valid JSON: labels are escaped, and there is no
+//! comma after the last member.
+
+use pulse_core::document::{Chip, Document, Feature};
+use std::fmt::Write;
+
+/// The chips of a document as `sensors -j` prints them.
+#[must_use]
+pub fn to_sensors_json(document: &Document) -> String {
+    let chips: Vec<String> = document.chips.iter().map(chip).collect();
+    format!("{{\n{}\n}}\n", chips.join(",\n"))
+}
+
+fn chip(chip: &Chip) -> String {
+    let adapter = chip.adapter.iter().map(|name| adapter(name));
+    let members: Vec<String> = adapter.chain(chip.features.iter().map(feature)).collect();
+    format!(
+        "   {}:{{\n{}\n   }}",
+        quoted(&chip.name),
+        members.join(",\n")
+    )
+}
+
+fn adapter(name: &str) -> String {
+    format!("      \"Adapter\": {}", quoted(name))
+}
+
+fn feature(feature: &Feature) -> String {
+    let finite = feature.values.iter().filter(|(_, value)| value.is_finite());
+    let value = |(name, value): &(String, f64)| format!("         {}: {value:.3}", quoted(name));
+    let values: Vec<String> = finite.map(value).collect();
+    format!(
+        "      {}:{{\n{}\n      }}",
+        quoted(&feature.label),
+        values.join(",\n")
+    )
+}
+
+fn quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            // Writing to a string cannot fail.
+            c if c.is_control() => drop(write!(out, "\\u{:04x}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_layout_is_that_of_lm_sensors() {
+        let values = vec![
+            ("temp1_input".to_owned(), 41.85),
+            ("temp1_crit".to_owned(), 95.0),
+        ];
+        let label = "Package \"0\"\u{7}".to_owned();
+        let document = Document {
+            chips: vec![Chip {
+                name: "coretemp-isa-0000".to_owned(),
+                adapter: Some("ISA adapter".to_owned()),
+                features: vec![Feature { label, values }],
+            }],
+            ..Document::default()
+        };
+        let expected = r#"{
+   "coretemp-isa-0000":{
+      "Adapter": "ISA adapter",
+      "Package \"0\"\u0007":{
+         "temp1_input": 41.850,
+         "temp1_crit": 95.000
+      }
+   }
+}
+"#;
+        assert_eq!(to_sensors_json(&document), expected);
+        assert_eq!(to_sensors_json(&Document::default()), "{\n\n}\n");
+    }
+}

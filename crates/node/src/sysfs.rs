@@ -1,0 +1,186 @@
+//! Bounded reads below one root, by default `/sys`.
+//!
+//! The kernel is trusted, the hardware behind it is not: a disk chooses its own
+//! model name, and a tree may be a test's. So every text is cut and cleaned,
+//! every directory listing has an end, and a link that is followed must stay
+//! inside the root.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+/// How much of one file is read, in bytes.
+const MAX_FILE_BYTES: u64 = 4096;
+
+/// How many entries of one directory are looked at.
+const MAX_ENTRIES: usize = 4096;
+
+/// How long a name, label, model or serial number may be, in characters.
+const MAX_TEXT_CHARS: usize = 64;
+
+/// The root of a tree of device attributes.
+#[derive(Clone, Debug)]
+pub(crate) struct Sysfs {
+    root: PathBuf,
+}
+
+impl Sysfs {
+    /// Opens the tree at `root`, which must be a directory.
+    pub(crate) fn open(root: &Path) -> io::Result<Self> {
+        let root = root.canonicalize()?;
+        if !root.is_dir() {
+            return Err(io::ErrorKind::NotADirectory.into());
+        }
+        Ok(Self { root })
+    }
+
+    /// A path below the root.
+    pub(crate) fn path(&self, below: &str) -> PathBuf {
+        self.root.join(below)
+    }
+
+    /// Where a path leads when all its links are followed; `None` when it leads
+    /// nowhere, or out of the root.
+    pub(crate) fn resolve(&self, path: &Path) -> Option<PathBuf> {
+        let real = path.canonicalize().ok()?;
+        real.starts_with(&self.root).then_some(real)
+    }
+}
+
+/// What a directory holds, in the order of people (`hwmon2` before `hwmon10`);
+/// nothing when it cannot be listed.
+pub(crate) fn names(directory: &Path) -> Vec<String> {
+    let mut names = listing(directory, |_| true);
+    names.sort_by_cached_key(|name| natural_key(name));
+    names
+}
+
+/// The regular files of a directory, in no order. Links and directories are
+/// left out: an attribute is neither.
+pub(crate) fn files(directory: &Path) -> Vec<String> {
+    listing(directory, |entry| {
+        entry.file_type().is_ok_and(|kind| kind.is_file())
+    })
+}
+
+fn listing(directory: &Path, wanted: impl Fn(&fs::DirEntry) -> bool) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(directory) else {
+        return Vec::new();
+    };
+    entries
+        .take(MAX_ENTRIES)
+        .filter_map(Result::ok)
+        .filter(wanted)
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect()
+}
+
+/// The name without its trailing number, and that number.
+fn natural_key(name: &str) -> (String, u64) {
+    let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    (stem.to_owned(), name[stem.len()..].parse().unwrap_or(0))
+}
+
+/// The first 4 KiB of a regular file; `None` when there are none to be had.
+pub(crate) fn bytes(path: &Path) -> Option<Vec<u8>> {
+    if !path.metadata().ok()?.is_file() {
+        return None;
+    }
+    let mut content = Vec::with_capacity(64);
+    let file = File::open(path).ok()?;
+    file.take(MAX_FILE_BYTES).read_to_end(&mut content).ok()?;
+    Some(content)
+}
+
+/// The text of an attribute, cleaned; `None` when there is nothing in it.
+pub(crate) fn text(path: &Path) -> Option<String> {
+    Some(clean(&bytes(path)?)).filter(|text| !text.is_empty())
+}
+
+/// The number in an attribute.
+pub(crate) fn number(path: &Path) -> Option<f64> {
+    parse_number(&bytes(path)?)
+}
+
+/// The last component of a link's target.
+pub(crate) fn link_name(path: &Path) -> Option<String> {
+    let target = fs::read_link(path).ok()?;
+    base_name(&target)
+}
+
+/// The last component of a path.
+pub(crate) fn base_name(path: &Path) -> Option<String> {
+    path.file_name().and_then(OsStr::to_str).map(str::to_owned)
+}
+
+/// Text that is fit to be shown: control characters dropped, blanks around it
+/// trimmed, cut to a length that no honest device reaches.
+pub(crate) fn clean(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let printable: String = text.chars().filter(|c| !c.is_control()).collect();
+    let cut: String = printable.trim().chars().take(MAX_TEXT_CHARS).collect();
+    cut.trim_end().to_owned()
+}
+
+/// A finite decimal number with blanks around it.
+pub(crate) fn parse_number(bytes: &[u8]) -> Option<f64> {
+    let text = std::str::from_utf8(bytes).ok()?.trim();
+    text.parse().ok().filter(|value: &f64| value.is_finite())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn padding_and_control_characters_never_reach_a_document() {
+        assert_eq!(clean(b"WD Blue SN570   \n"), "WD Blue SN570");
+        assert_eq!(clean(b"\0\0 S1 \x1b[2J\0"), "S1 [2J");
+        assert_eq!(clean(b"a\xffb"), "a\u{fffd}b");
+        assert_eq!(clean(&[b'x'; 500]).len(), MAX_TEXT_CHARS);
+        assert_eq!(clean(b" \t\n"), "");
+    }
+
+    #[test]
+    fn only_finite_numbers_are_numbers() {
+        assert_eq!(parse_number(b"41000\n"), Some(41000.0));
+        assert_eq!(parse_number(b" -62000 \n"), Some(-62000.0));
+        for text in ["", "\n", "nan", "inf", "1 2", "0x10", "N/A", "1e999"] {
+            assert_eq!(parse_number(text.as_bytes()), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn entries_are_in_the_order_of_people() {
+        let mut names = ["hwmon10", "hwmon2", "hwmon", "a1", "hwmon1"];
+        names.sort_by_cached_key(|name| natural_key(name));
+        assert_eq!(names, ["a1", "hwmon", "hwmon1", "hwmon2", "hwmon10"]);
+    }
+
+    #[test]
+    fn no_link_leads_out_of_the_root() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().join("sys");
+        fs::create_dir_all(root.join("a")).unwrap();
+        fs::create_dir(directory.path().join("outside")).unwrap();
+        std::os::unix::fs::symlink("../outside", root.join("out")).unwrap();
+        std::os::unix::fs::symlink("a", root.join("in")).unwrap();
+        let sysfs = Sysfs::open(&root).unwrap();
+        assert_eq!(sysfs.resolve(&root.join("out")), None);
+        assert_eq!(
+            sysfs.resolve(&root.join("in")),
+            root.join("a").canonicalize().ok()
+        );
+    }
+
+    #[test]
+    fn a_huge_or_strange_file_costs_at_most_4_kib() {
+        let directory = tempfile::tempdir().unwrap();
+        let huge = directory.path().join("huge");
+        fs::write(&huge, vec![b'1'; 1 << 20]).unwrap();
+        assert_eq!(bytes(&huge).unwrap().len(), 4096);
+        assert_eq!(bytes(directory.path()), None);
+        assert_eq!(bytes(Path::new("/dev/zero")), None);
+    }
+}

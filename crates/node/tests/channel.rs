@@ -1,0 +1,144 @@
+//! The long-lived channel of the real binary.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::{Serving, Tree, helper, json, text};
+use pulse_sensor_node::VERSION;
+use std::io::Write;
+use std::process::Stdio;
+
+const UNKNOWN: &str = "{\"error\":\"unknown request; send read\"}\n";
+
+fn greeting() -> String {
+    format!("{{\"pulse_sensor_node\":{{\"protocol\":1,\"version\":\"{VERSION}\"}}}}\n")
+}
+
+#[test]
+fn the_channel_greets_answers_each_request_and_ends_with_its_input() {
+    let tree = Tree::of("xeon");
+    let mut serving = Serving::start(tree.root());
+    assert_eq!(serving.line(), greeting());
+    let core = "devices/platform/coretemp.0/hwmon/hwmon3/temp2_input";
+    for temperature in [50, 51, 52] {
+        tree.set(core, &format!("{temperature}000"));
+        let answer = json(serving.ask(b"read\n"));
+        let reading = &answer["sensors"]["coretemp-isa-0000"]["Core 0"]["temp2_input"];
+        assert_eq!(reading.as_f64(), Some(f64::from(temperature)));
+    }
+    let output = serving.finish(b"");
+    assert_eq!(output.status.code(), Some(0));
+    assert!(output.stdout.is_empty() && output.stderr.is_empty());
+}
+
+#[test]
+fn an_unknown_request_is_answered_and_the_next_one_served() {
+    let tree = Tree::of("pi");
+    let mut serving = Serving::start(tree.root());
+    serving.line();
+    let longest = [&[b'x'; 1024][..], b"\n"].concat();
+    let unknown: [&[u8]; 7] = [
+        b"\n",
+        b"READ\n",
+        b"read \n",
+        b"read\r\n",
+        b"\xff\0\n",
+        b"quit\n",
+        &longest,
+    ];
+    for request in unknown {
+        assert_eq!(serving.ask(request), UNKNOWN);
+        assert!(json(serving.ask(b"read\n"))["sensors"].is_object());
+    }
+}
+
+#[test]
+fn requests_that_come_together_are_answered_one_by_one() {
+    let tree = Tree::of("pi");
+    let mut serving = Serving::start(tree.root());
+    serving.line();
+    serving.requests.write_all(b"read\nx\nread\nre").unwrap();
+    assert!(json(serving.line())["sensors"].is_object());
+    assert_eq!(serving.line(), UNKNOWN);
+    assert!(json(serving.line())["sensors"].is_object());
+    assert!(json(serving.ask(b"ad\n"))["sensors"].is_object());
+}
+
+#[test]
+fn a_line_that_is_too_long_ends_the_channel() {
+    let tree = Tree::of("pi");
+    let endless = vec![b'x'; 1 << 20];
+    for line in [&[&[b'x'; 1025][..], b"\nread\n"].concat(), &endless] {
+        let mut serving = Serving::start(tree.root());
+        serving.line();
+        let output = serving.finish(line);
+        assert_eq!(output.status.code(), Some(65));
+        assert!(output.stdout.is_empty());
+        let errors = text(&output.stderr);
+        assert!(errors.starts_with("pulse-sensor-node: request line too long"));
+    }
+}
+
+#[test]
+fn a_request_that_was_cut_short_is_not_answered() {
+    let tree = Tree::of("pi");
+    let mut serving = Serving::start(tree.root());
+    serving.line();
+    let output = serving.finish(b"read\nread");
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(text(&output.stdout).lines().count(), 1);
+}
+
+#[test]
+fn a_caller_that_leaves_in_the_middle_is_no_error() {
+    let tree = Tree::of("pi");
+    let mut serving = Serving::start(tree.root());
+    serving.line();
+    drop(serving.answers);
+    // The first answer meets the closed pipe; the helper may end before the rest.
+    let _ = serving.requests.write_all(b"read\nread\nread\n");
+    let output = serving.child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(output.stderr.is_empty());
+}
+
+#[test]
+fn every_answer_leaves_in_one_write() {
+    let Ok(probe) = std::process::Command::new("strace").arg("-V").output() else {
+        eprintln!("skipped: strace is not installed");
+        return;
+    };
+    assert!(probe.status.success());
+    let tree = Tree::of("xeon");
+    let trace = tree.path("trace");
+    let plain = helper(tree.root());
+    let mut command = std::process::Command::new("strace");
+    command
+        .args(["-e", "trace=write", "-o"])
+        .arg(&trace)
+        .arg(plain.get_program());
+    command.args(plain.get_args()).arg("serve").env_clear();
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(b"read\nread\n")
+        .unwrap();
+    let output = child.wait_with_output().unwrap();
+    if !output.status.success() {
+        eprintln!("skipped: strace may not trace here");
+        return;
+    }
+    let trace = std::fs::read_to_string(trace).unwrap();
+    let writes = trace
+        .lines()
+        .filter(|line| line.starts_with("write(1,"))
+        .count();
+    assert_eq!(writes, 3, "{trace}");
+}

@@ -1,0 +1,319 @@
+//! What the helper says of whole nodes, and of trees where something is wrong.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::{Tree, json, wall};
+use pulse_core::document::{Chip, Document};
+use pulse_sensor_node::sensors_json::to_sensors_json;
+use pulse_sensor_node::{MAX_DOCUMENT_BYTES, Reader, VERSION, to_line};
+use std::fmt::Write;
+use std::time::{Duration, Instant};
+
+fn reading(tree: &Tree) -> Document {
+    let mut reader = Reader::open(tree.root()).unwrap();
+    reader.read(wall(), Instant::now())
+}
+
+fn chip<'a>(document: &'a Document, name: &str) -> &'a Chip {
+    let mut chips = document.chips.iter();
+    chips
+        .find(|chip| chip.name == name)
+        .unwrap_or_else(|| panic!("no {name}"))
+}
+
+fn input(document: &Document, name: &str, label: &str) -> Option<f64> {
+    let mut features = chip(document, name).features.iter();
+    features.find(|feature| feature.label == label)?.input()
+}
+
+fn names(document: &Document) -> Vec<&str> {
+    document
+        .chips
+        .iter()
+        .map(|chip| chip.name.as_str())
+        .collect()
+}
+
+#[test]
+fn each_made_up_node_gives_exactly_its_document() {
+    for (node, expected) in [
+        ("xeon", include_str!("expected/xeon.json")),
+        ("ryzen", include_str!("expected/ryzen.json")),
+        ("pi", include_str!("expected/pi.json")),
+    ] {
+        let mut expected = json(expected);
+        expected["node_helper"]["version"] = VERSION.into();
+        let line = to_line(reading(&Tree::of(node)));
+        assert_eq!(json(&line), expected, "{node}");
+        assert_eq!(line.find('\n'), Some(line.len() - 1), "{node}: one line");
+    }
+}
+
+#[test]
+fn the_daemon_reads_back_what_the_helper_wrote() {
+    for node in ["xeon", "ryzen", "pi"] {
+        let written = reading(&Tree::of(node));
+        let legacy = to_sensors_json(&written);
+        let read = pulse_core::document::read(to_line(written.clone()).as_bytes()).unwrap();
+        assert_eq!(read.dropped.malformed, 0, "{node}");
+        assert_eq!(inputs(&read.document), inputs(&written), "{node}");
+        assert_eq!(read.document.disks, written.disks, "{node}");
+        assert_eq!(read.document.collected_at, written.collected_at, "{node}");
+        assert_eq!(read.document.helper, written.helper, "{node}");
+
+        let read = pulse_core::document::read(legacy.as_bytes()).unwrap();
+        assert_eq!(read.dropped.malformed, 0, "{node}");
+        assert_eq!(inputs(&read.document), inputs(&written), "{node}");
+    }
+}
+
+/// Every temperature with its chip, its adapter and its label.
+fn inputs(document: &Document) -> Vec<(&str, Option<&str>, &str, Option<f64>)> {
+    let mut rows = Vec::new();
+    for chip in &document.chips {
+        let adapter = chip.adapter.as_deref();
+        for feature in &chip.features {
+            rows.push((
+                chip.name.as_str(),
+                adapter,
+                feature.label.as_str(),
+                feature.input(),
+            ));
+        }
+    }
+    rows
+}
+
+#[test]
+fn the_legacy_form_says_the_same_as_the_document() {
+    for node in ["xeon", "ryzen", "pi"] {
+        let document = reading(&Tree::of(node));
+        let legacy = json(to_sensors_json(&document));
+        assert_eq!(legacy, json(to_line(document))["sensors"], "{node}");
+    }
+}
+
+#[test]
+fn a_sensor_that_cannot_be_read_costs_no_other() {
+    let tree = Tree::of("xeon");
+    let core = "devices/platform/coretemp.0/hwmon/hwmon3";
+    tree.set(&format!("{core}/temp2_input"), "N/A");
+    tree.remove(&format!("{core}/temp3_input"));
+    tree.set(&format!("{core}/temp4_crit"), "");
+    tree.remove("class/hwmon/hwmon2");
+    let document = reading(&tree);
+    let name = "coretemp-isa-0000";
+    assert_eq!(input(&document, name, "Core 0"), None);
+    assert_eq!(input(&document, name, "Core 1"), None);
+    assert_eq!(input(&document, name, "Core 2"), Some(43.0));
+    let values = &chip(&document, name).features[1].values;
+    assert!(values.iter().all(|(value, _)| value != "temp4_crit"));
+    assert!(!names(&document).contains(&"nvme-pci-8100"));
+    assert_eq!(document.disks[0].temperature, Some(35));
+    assert_eq!(document.disks[1].temperature, None);
+    assert_eq!(document.disks[1].serial, "S64FNE0R512345");
+}
+
+#[test]
+fn a_sensor_that_fails_later_is_missed_only_while_it_fails() {
+    let tree = Tree::of("ryzen");
+    let mut reader = Reader::open(tree.root()).unwrap();
+    let tdie = "devices/pci0000:00/0000:00:18.3/hwmon/hwmon1/temp1_input";
+    for (text, expected) in [("58000", Some(58.0)), ("x", None), ("59125", Some(59.125))] {
+        tree.set(tdie, text);
+        let document = reader.read(wall(), Instant::now());
+        assert_eq!(input(&document, "k10temp-pci-00c3", "Tctl"), expected);
+        assert_eq!(input(&document, "k10temp-pci-00c3", "Tccd1"), Some(51.25));
+    }
+}
+
+#[test]
+fn a_disk_falls_asleep_and_wakes_without_another_search() {
+    let tree = Tree::of("ryzen");
+    let mut reader = Reader::open(tree.root()).unwrap();
+    let device = "devices/pci0000:00/0000:00:01.2/0000:02:00.1/ata1/host0/target0:0:0/0:0:0:0";
+    let start = Instant::now();
+    for (status, temperature) in [
+        ("active", Some(31)),
+        ("suspended", None),
+        ("suspending", Some(31)),
+        ("active", Some(31)),
+    ] {
+        tree.set(&format!("{device}/power/runtime_status"), status);
+        let document = reader.read(wall(), start);
+        let disk = &document.disks[0];
+        assert_eq!(disk.temperature, temperature, "{status}");
+        assert_eq!(disk.standby_skipped, status == "suspended");
+        assert_eq!(disk.last_updated.is_some(), temperature.is_some());
+        let shown = names(&document).contains(&"drivetemp-scsi-0-0");
+        assert_eq!(shown, temperature.is_some(), "{status}");
+    }
+}
+
+#[test]
+fn a_new_device_is_seen_within_a_second_and_a_changed_limit_within_a_minute() {
+    let tree = Tree::of("pi");
+    let mut reader = Reader::open(tree.root()).unwrap();
+    let start = Instant::now();
+    let mut at = |milliseconds| reader.read(wall(), start + Duration::from_millis(milliseconds));
+    let crit = |document: &Document| chip(document, "nvme-pci-10100").features[0].values[3].1;
+    assert_eq!(at(0).chips.len(), 3);
+    let nvme = "class/hwmon/hwmon1/temp1_crit";
+    tree.set(nvme, "70000");
+    tree.add("[class/hwmon/hwmon7]\nname = virtual\ntemp1_input = 1000\n");
+    assert_eq!(at(999).chips.len(), 3);
+    let document = at(1000);
+    assert_eq!(input(&document, "virtual-virtual-0", "temp1"), Some(1.0));
+    assert!((crit(&document) - 70.0).abs() < 1e-9);
+    tree.set(nvme, "71000");
+    assert!((crit(&at(60_999)) - 70.0).abs() < 1e-9);
+    assert!((crit(&at(61_000)) - 71.0).abs() < 1e-9);
+    std::fs::remove_dir_all(tree.path("class/hwmon/hwmon7")).unwrap();
+    assert_eq!(at(62_000).chips.len(), 3);
+}
+
+#[test]
+fn a_file_that_is_gone_makes_the_next_search_come_early() {
+    let tree = Tree::of("xeon");
+    let directory = "devices/platform/coretemp.1/hwmon/hwmon4";
+    // So many files that the last are not kept open.
+    let mut manifest = format!("[{directory}]\n");
+    for channel in 100..700 {
+        writeln!(manifest, "temp{channel}_input = 1000").unwrap();
+    }
+    tree.add(&manifest);
+    let mut reader = Reader::open(tree.root()).unwrap();
+    let start = Instant::now();
+    let before = reader.read(wall(), start);
+    let last = chip(&before, "coretemp-isa-0001").features.last().unwrap();
+    let file = format!("{directory}/{}_input", last.label);
+    tree.remove(&file);
+    let missing = reader.read(wall(), start);
+    tree.add(&format!("{file} = 2000\n"));
+    assert_eq!(input(&missing, "coretemp-isa-0001", &last.label), None);
+    let again = reader.read(wall(), start + Duration::from_secs(1));
+    assert_eq!(input(&again, "coretemp-isa-0001", &last.label), Some(2.0));
+}
+
+#[test]
+fn chips_of_one_name_and_labels_of_one_name_are_all_kept() {
+    let tree = Tree::empty();
+    tree.add(
+        "[class/hwmon/hwmon0]\nname = same\ntemp1_input = 1000\ntemp1_label = Adapter\n\
+         [class/hwmon/hwmon1]\nname = same\ntemp1_input = 2000\ntemp1_label = x\n\
+         temp2_input = 3000\ntemp2_label = x\n",
+    );
+    let document = reading(&tree);
+    assert_eq!(names(&document), ["same-virtual-0", "same-virtual-0#2"]);
+    assert_eq!(input(&document, "same-virtual-0", "Adapter#2"), Some(1.0));
+    assert_eq!(input(&document, "same-virtual-0#2", "x"), Some(2.0));
+    assert_eq!(input(&document, "same-virtual-0#2", "x#2"), Some(3.0));
+}
+
+#[test]
+fn zones_that_repeat_a_chip_or_measure_nothing_are_left_out() {
+    let tree = Tree::empty();
+    tree.add(
+        "[class/hwmon/hwmon0]\nname = acpitz\ntemp1_input = 1000\n\
+         [class/hwmon/hwmon1]\nname = renamed\ntemp1_input = 1000\ndevice -> ../../thermal/thermal_zone4\n\
+         [class/thermal/thermal_zone0]\ntype = acpitz\ntemp = 1000\n\
+         [class/thermal/thermal_zone1]\ntype = INT3400 Thermal\ntemp = 20000\n\
+         [class/thermal/thermal_zone2]\ntype = soc-thermal\ntemp = 2000\n\
+         [class/thermal/thermal_zone3]\ntype = soc-thermal\ntemp = 3000\n\
+         [class/thermal/thermal_zone4]\ntype = other\ntemp = 1000\n\
+         subsystem -> ../../../class/thermal\n\
+         [class/thermal/thermal_zone5]\ntype = silent\n\
+         [class/thermal/cooling_device0]\ntype = fan\ntemp = 1\n",
+    );
+    let document = reading(&tree);
+    let expected = [
+        "acpitz-virtual-0",
+        "renamed-virtual-0",
+        "soc_thermal-virtual-0",
+    ];
+    assert_eq!(names(&document), expected);
+    assert_eq!(
+        input(&document, "soc_thermal-virtual-0", "temp1"),
+        Some(2.0)
+    );
+    assert_eq!(
+        input(&document, "soc_thermal-virtual-0", "temp2"),
+        Some(3.0)
+    );
+}
+
+#[test]
+fn drivers_that_keep_their_files_in_the_device_are_understood() {
+    let tree = Tree::empty();
+    tree.add(
+        "[devices/platform/w83627.656]\nname = w83627hf\ntemp1_input = 30000\n\
+         subsystem -> ../../../bus/platform\n\
+         [class/hwmon/hwmon0]\ndevice -> ../../../devices/platform/w83627.656\n",
+    );
+    let document = reading(&tree);
+    assert_eq!(input(&document, "w83627hf-isa-0290", "temp1"), Some(30.0));
+}
+
+#[test]
+fn an_empty_tree_gives_an_empty_document() {
+    let document = reading(&Tree::empty());
+    let value = json(to_line(document));
+    assert_eq!(value["sensors"], serde_json::json!({}));
+    assert_eq!(value["smart"], serde_json::json!([]));
+}
+
+#[test]
+fn a_link_out_of_the_tree_is_not_followed() {
+    let outside = Tree::empty();
+    outside.add("[hwmon0]\nname = evil\ntemp1_input = 1000\n");
+    let tree = Tree::of("pi");
+    let link = tree.path("class/hwmon/hwmon9");
+    std::os::unix::fs::symlink(outside.path("hwmon0"), link).unwrap();
+    std::os::unix::fs::symlink("/etc", tree.path("block/sda")).unwrap();
+    assert_eq!(reading(&tree).chips.len(), 3);
+    assert_eq!(reading(&tree).disks.len(), 2);
+}
+
+#[test]
+fn a_tree_with_thousands_of_chips_and_disks_stays_bounded() {
+    let tree = Tree::empty();
+    let (name, label) = ("n".repeat(200), "\"\\".repeat(100));
+    let mut manifest = format!("[devices/chip]\nname = {name}\ntemp1000_label = {label}\n");
+    for suffix in [
+        "input",
+        "max",
+        "crit",
+        "emergency_hyst",
+        "lowest",
+        "crit_alarm",
+    ] {
+        writeln!(manifest, "temp1000_{suffix} = -273150123.4567").unwrap();
+    }
+    manifest.push_str("temp2_input = 1\ntemp3_input = 1\n[devices/disk/device]\n");
+    writeln!(manifest, "serial = {label}\nmodel = {label}").unwrap();
+    manifest.push_str("wwid = naa.5000c500a1b2c3d4\n[class]\n");
+    for number in 0..3000 {
+        writeln!(manifest, "hwmon/hwmon{number} -> ../../devices/chip").unwrap();
+        writeln!(
+            manifest,
+            "thermal/thermal_zone{number} -> ../../devices/chip"
+        )
+        .unwrap();
+    }
+    manifest.push_str("[block]\n");
+    for number in 0..3000 {
+        writeln!(manifest, "sd{number} -> ../devices/disk").unwrap();
+    }
+    tree.add(&manifest);
+    let document = reading(&tree);
+    assert!((100..=256).contains(&document.chips.len()));
+    let features: usize = document.chips.iter().map(|chip| chip.features.len()).sum();
+    assert!(features <= 512, "{features}");
+    assert_eq!(document.disks.len(), 512);
+    assert!(to_sensors_json(&document).len() < MAX_DOCUMENT_BYTES);
+    let line = to_line(document);
+    assert!(line.len() < MAX_DOCUMENT_BYTES && line.len() > MAX_DOCUMENT_BYTES / 2);
+    assert!(json(&line)["smart"].as_array().unwrap().len() > 100);
+}
