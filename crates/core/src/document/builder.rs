@@ -1,0 +1,174 @@
+//! Where both readers put what they find: bounds, unique names, counts.
+//!
+//! A reader says what it sees in the order it sees it; the builder decides what
+//! is kept. What is over a bound or cannot be true is dropped and counted, and
+//! the rest goes on: one bad sensor never costs another.
+
+use super::disk;
+use super::model::{Chip, Disk, Document, Feature, HelperInfo};
+use super::plausible;
+use super::reader::Dropped;
+use super::scalar::Scalar;
+use super::shape::ADAPTER;
+use super::text::{clean, unique};
+use super::timestamp::is_rfc3339;
+
+/// Chips in a document.
+const MAX_CHIPS: usize = 256;
+
+/// Features in a chip.
+const MAX_FEATURES: usize = 512;
+
+/// Values in a feature.
+const MAX_VALUES: usize = 64;
+
+/// Disks in a document.
+const MAX_DISKS: usize = 512;
+
+/// A document in the making.
+#[derive(Default)]
+pub(super) struct Builder {
+    pub(super) document: Document,
+    pub(super) dropped: Dropped,
+    /// Something that only a sensor document has was seen.
+    pub(super) recognised: bool,
+    /// What the node said instead of a document.
+    pub(super) refusal: Option<String>,
+    /// What is being read; none while what is being read is over a bound.
+    chip: Option<Chip>,
+    feature: Option<Feature>,
+    disk: Option<Disk>,
+    /// The chip has values outside of any feature, as no real chip has.
+    chip_has_strays: bool,
+}
+
+impl Builder {
+    /// Counts a piece that could not be read.
+    pub(super) fn malformed(&mut self) {
+        self.dropped.malformed += 1;
+    }
+
+    pub(super) fn start_chip(&mut self, name: &str) {
+        self.recognised = true;
+        self.chip_has_strays = false;
+        if self.document.chips.len() >= MAX_CHIPS {
+            return self.malformed();
+        }
+        let taken = self.document.chips.iter().map(|chip| chip.name.as_str());
+        self.chip = Some(Chip {
+            name: unique(clean(name), taken),
+            ..Chip::default()
+        });
+    }
+
+    pub(super) fn adapter(&mut self, adapter: &Scalar<'_>) {
+        match (adapter, &mut self.chip) {
+            (Scalar::Text(text), Some(chip)) => chip.adapter = Some(clean(text)),
+            (Scalar::Text(_) | Scalar::Null, _) => {}
+            _ => self.malformed(),
+        }
+    }
+
+    /// A value that belongs to a chip but to no feature of it.
+    pub(super) fn stray(&mut self) {
+        self.chip_has_strays = true;
+        self.malformed();
+    }
+
+    pub(super) fn end_chip(&mut self) {
+        self.end_feature();
+        let Some(chip) = self.chip.take() else { return };
+        if !(self.chip_has_strays && chip.features.is_empty()) {
+            self.document.chips.push(chip);
+        }
+    }
+
+    pub(super) fn start_feature(&mut self, label: &str) {
+        let Some(chip) = &self.chip else { return };
+        if chip.features.len() >= MAX_FEATURES {
+            return self.malformed();
+        }
+        let labels = chip.features.iter().map(|feature| feature.label.as_str());
+        let label = unique(clean(label), labels.chain([ADAPTER]));
+        self.feature = Some(Feature {
+            label,
+            ..Feature::default()
+        });
+    }
+
+    /// A value of the feature; a number in quotes is taken, and counted.
+    pub(super) fn value(&mut self, name: &str, value: &Scalar<'_>) {
+        if matches!(value, Scalar::Text(_)) {
+            self.malformed();
+        }
+        match value.number() {
+            Some(number) if number.is_finite() => self.number(clean(name), number),
+            Some(_) => self.dropped.implausible += 1,
+            None if matches!(value, Scalar::Null | Scalar::Text(_)) => {}
+            None => self.malformed(),
+        }
+    }
+
+    fn number(&mut self, name: String, number: f64) {
+        let Some(feature) = &mut self.feature else {
+            return;
+        };
+        let is_known = feature.values.iter().any(|(known, _)| *known == name);
+        if is_known || feature.values.len() >= MAX_VALUES {
+            return self.malformed();
+        }
+        feature.values.push((name, number));
+    }
+
+    pub(super) fn end_feature(&mut self) {
+        let Some(mut feature) = self.feature.take() else {
+            return;
+        };
+        self.dropped.implausible += plausible::retain_plausible(&mut feature.values);
+        if let Some(chip) = &mut self.chip {
+            chip.features.push(feature);
+        }
+    }
+
+    pub(super) fn start_disk(&mut self) {
+        self.recognised = true;
+        if self.document.disks.len() >= MAX_DISKS {
+            return self.malformed();
+        }
+        self.disk = Some(Disk::default());
+    }
+
+    pub(super) fn disk_field(&mut self, name: &str, value: &Scalar<'_>) {
+        if let Some(disk) = &mut self.disk {
+            disk::set(disk, name, value, &mut self.dropped);
+        }
+    }
+
+    /// Keeps the disk when it says which one it is.
+    pub(super) fn end_disk(&mut self) {
+        let Some(disk) = self.disk.take() else { return };
+        if disk.device.is_empty() {
+            return self.malformed();
+        }
+        self.document.disks.push(disk::finish(disk));
+    }
+
+    /// A member of the document itself, beside the sensors and the disks.
+    pub(super) fn document_field(&mut self, name: &str, value: &Scalar<'_>) {
+        let Scalar::Text(text) = value else { return };
+        match name {
+            "error" => self.refusal = Some(clean(text)),
+            "collected_at" if is_rfc3339(text) => self.document.collected_at = Some(clean(text)),
+            "collected_at" => self.malformed(),
+            _ => {}
+        }
+    }
+
+    pub(super) fn helper_field(&mut self, name: &str, value: &Scalar<'_>) {
+        if let ("version", Scalar::Text(text)) = (name, value) {
+            self.document.helper = Some(HelperInfo {
+                version: clean(text),
+            });
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! A disk's members, as different wrappers write them.
+//!
+//! Pulse's structures are strict: a temperature of 41.0 instead of 41 costs the
+//! whole node. So every member is brought into its one form here, or left out.
+
+use super::model::Disk;
+use super::plausible::is_plausible;
+use super::reader::Dropped;
+use super::scalar::Scalar;
+use super::text::clean;
+use super::timestamp::is_rfc3339;
+
+/// Digits of a world wide name.
+const WWN_DIGITS: usize = 16;
+
+/// Sets the member of this name; counts what cannot be used.
+pub(super) fn set(disk: &mut Disk, name: &str, value: &Scalar<'_>, dropped: &mut Dropped) {
+    let member = match name {
+        "device" => &mut disk.device,
+        "serial" => &mut disk.serial,
+        "model" => &mut disk.model,
+        "type" => &mut disk.kind,
+        _ => return set_other(disk, name, value, dropped),
+    };
+    match value {
+        Scalar::Text(text) => clean(text.trim()).trim_end().clone_into(member),
+        Scalar::Null => {}
+        _ => dropped.malformed += 1,
+    }
+}
+
+fn set_other(disk: &mut Disk, name: &str, value: &Scalar<'_>, dropped: &mut Dropped) {
+    match (name, value) {
+        ("temperature", _) => disk.temperature = temperature(value, dropped),
+        ("wwn", Scalar::Text(text)) => disk.wwn = wwn(text).unwrap_or_default(),
+        ("standbySkipped", Scalar::Bool(skipped)) => disk.standby_skipped = *skipped,
+        ("lastUpdated", Scalar::Text(text)) if is_rfc3339(text) => {
+            disk.last_updated = Some(clean(text));
+        }
+        (_, Scalar::Null) => {}
+        ("wwn" | "standbySkipped" | "lastUpdated", _) => dropped.malformed += 1,
+        _ => {}
+    }
+}
+
+/// The disk as it is kept: 0 °C of a disk that was left asleep is no reading.
+pub(super) fn finish(mut disk: Disk) -> Disk {
+    if disk.standby_skipped && disk.temperature == Some(0) {
+        disk.temperature = None;
+    }
+    disk
+}
+
+/// Whole degrees Celsius; a number in quotes is taken, and counted.
+fn temperature(value: &Scalar<'_>, dropped: &mut Dropped) -> Option<i32> {
+    if !matches!(value, Scalar::Number(_) | Scalar::Null) {
+        dropped.malformed += 1;
+    }
+    let degrees = value.number()?;
+    if !is_plausible(degrees) {
+        dropped.implausible += 1;
+        return None;
+    }
+    Some(whole(degrees))
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a plausible temperature fits"
+)]
+fn whole(degrees: f64) -> i32 {
+    degrees.round() as i32
+}
+
+/// `0x` and 16 lower-case digits, from any of the ways a name of 64 bits is written.
+///
+/// Names of other lengths (the 128 bits of some NVMe disks) have no such form:
+/// they are unknown, not malformed.
+fn wwn(text: &str) -> Option<String> {
+    let lower = text.trim().to_ascii_lowercase();
+    let bare = ["wwn-", "naa.", "eui.", "0x"]
+        .iter()
+        .fold(lower.as_str(), |rest, prefix| {
+            rest.strip_prefix(prefix).unwrap_or(rest)
+        });
+    let digits: String = bare
+        .chars()
+        .filter(|c| !matches!(c, ' ' | ':' | '-'))
+        .collect();
+    let is_wwn = digits.len() == WWN_DIGITS && digits.bytes().all(|b| b.is_ascii_hexdigit());
+    is_wwn.then(|| format!("0x{digits}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A disk with one member set, and what was counted.
+    fn with(name: &str, value: &Scalar<'_>) -> (Disk, Dropped) {
+        let (mut disk, mut dropped) = (Disk::default(), Dropped::default());
+        set(&mut disk, name, value, &mut dropped);
+        (finish(disk), dropped)
+    }
+
+    #[test]
+    fn a_temperature_is_whole_or_unknown() {
+        let cases = [
+            (Scalar::Number(41.0), Some(41), 0, 0),
+            (Scalar::Number(41.5), Some(42), 0, 0),
+            (Scalar::Number(-0.4), Some(0), 0, 0),
+            (Scalar::Null, None, 0, 0),
+            (Scalar::Text("41".into()), Some(41), 0, 1),
+            (Scalar::Text("-".into()), None, 0, 1),
+            (Scalar::Bool(true), None, 0, 1),
+            (Scalar::Number(-128.0), None, 1, 0),
+            (Scalar::Number(65261.85), None, 1, 0),
+            (Scalar::Number(f64::NAN), None, 1, 0),
+        ];
+        for (value, expected, implausible, malformed) in cases {
+            let (disk, dropped) = with("temperature", &value);
+            assert_eq!(disk.temperature, expected, "{value:?}");
+            assert_eq!(
+                dropped,
+                Dropped {
+                    implausible,
+                    malformed
+                },
+                "{value:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_sleeping_disk_is_not_at_0_degrees() {
+        let asleep = Disk {
+            standby_skipped: true,
+            temperature: Some(0),
+            ..Disk::default()
+        };
+        assert_eq!(finish(asleep).temperature, None);
+        let cold = Disk {
+            temperature: Some(0),
+            ..Disk::default()
+        };
+        assert_eq!(finish(cold).temperature, Some(0));
+    }
+
+    #[test]
+    fn a_world_wide_name_has_one_form() {
+        for text in [
+            "5000c500a1b2c3d4",
+            "0x5000C500A1B2C3D4",
+            "naa.5000c500a1b2c3d4",
+            "wwn-0x5000c500a1b2c3d4",
+            "5 000c50 0a1b2c3d4",
+            " 50:00:c5:00:a1:b2:c3:d4 ",
+        ] {
+            assert_eq!(wwn(text).as_deref(), Some("0x5000c500a1b2c3d4"), "{text}");
+        }
+        for text in [
+            "",
+            "0x",
+            "0x5000c500a1b2c3d",
+            "x000c500a1b2c3d4",
+            "eui.00000000000000000025385b71b0a8f3",
+        ] {
+            assert_eq!(wwn(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_doubtful_timestamp_is_left_out() {
+        let (disk, dropped) = with("lastUpdated", &Scalar::Text("yesterday".into()));
+        assert_eq!((disk.last_updated, dropped.malformed), (None, 1));
+    }
+}

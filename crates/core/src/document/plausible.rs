@@ -1,0 +1,136 @@
+//! Which numbers can be temperatures.
+//!
+//! Drivers hand on what a chip says, and a chip that measures nothing says
+//! something all the same: −128 or 127 °C from an open input, 65261.85 °C from an
+//! NVMe limit that is not set (65535 K), −273.15 °C from one that is zero. All but
+//! 127 lie outside the range in which any sensor works; 127 is believed as long
+//! as the sensor's own limits allow it.
+
+use std::ops::RangeInclusive;
+
+/// Degrees Celsius that a sensor in a computer can measure.
+const RANGE: RangeInclusive<f64> = -100.0..=250.0;
+
+/// What an eight-bit sensor with an open input reads, in degrees Celsius.
+const OPEN_INPUT: f64 = 127.0;
+
+/// Subfeatures of a temperature that are flags or kinds, not degrees.
+const NOT_DEGREES: [&str; 5] = ["_alarm", "_fault", "_type", "_beep", "_enable"];
+
+/// Limits above which an input should not be.
+const UPPER_LIMITS: [&str; 3] = ["max", "crit", "emergency"];
+
+/// Limits below which an input should not be.
+const LOWER_LIMITS: [&str; 2] = ["min", "lcrit"];
+
+/// Whether a temperature in degrees Celsius can be true.
+pub(super) fn is_plausible(degrees: f64) -> bool {
+    RANGE.contains(&degrees)
+}
+
+/// Drops the temperatures that cannot be true; returns how many.
+pub(super) fn retain_plausible(values: &mut Vec<(String, f64)>) -> u64 {
+    let before = values.len();
+    values.retain(|(name, value)| !is_degrees(name) || is_plausible(*value));
+    if values.iter().any(|(_, value)| *value == OPEN_INPUT) {
+        drop_open_inputs(values);
+    }
+    (before - values.len()) as u64
+}
+
+fn drop_open_inputs(values: &mut Vec<(String, f64)>) {
+    let limits = values.clone();
+    values.retain(|(name, value)| match name.strip_suffix("input") {
+        Some(sensor) if *value == OPEN_INPUT && is_degrees(name) => {
+            is_within_limits(sensor, *value, &limits)
+        }
+        _ => true,
+    });
+}
+
+/// Whether a value lies strictly between the limits of its own sensor (`temp1_`).
+fn is_within_limits(sensor: &str, value: f64, values: &[(String, f64)]) -> bool {
+    values
+        .iter()
+        .all(|(name, limit)| match name.strip_prefix(sensor) {
+            Some(kind) if UPPER_LIMITS.contains(&kind) => value < *limit,
+            Some(kind) if LOWER_LIMITS.contains(&kind) => value > *limit,
+            _ => true,
+        })
+}
+
+fn is_degrees(name: &str) -> bool {
+    name.starts_with("temp") && !NOT_DEGREES.iter().any(|suffix| name.ends_with(suffix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is left of a temperature with these subfeatures, and how many went.
+    fn judged(values: &[(&str, f64)]) -> (Vec<String>, u64) {
+        let mut values = values
+            .iter()
+            .map(|(n, v)| (format!("temp1_{n}"), *v))
+            .collect();
+        let dropped = retain_plausible(&mut values);
+        (values.into_iter().map(|(name, _)| name).collect(), dropped)
+    }
+
+    #[test]
+    fn what_no_sensor_can_measure_goes() {
+        for value in [-128.0, -273.15, -100.1, 250.1, 65261.85, 1e300] {
+            assert_eq!(judged(&[("input", value)]).1, 1, "{value}");
+            assert_eq!(judged(&[("max", value)]).1, 1, "{value}");
+        }
+        for value in [-100.0, -0.0, 0.0, 45.0, 250.0] {
+            assert_eq!(judged(&[("input", value)]).1, 0, "{value}");
+        }
+    }
+
+    #[test]
+    fn an_open_input_goes_when_its_own_limits_say_so() {
+        for limit in [
+            ("max", 80.0),
+            ("crit", 100.0),
+            ("max", 127.0),
+            ("min", 127.0),
+        ] {
+            let (left, dropped) = judged(&[("input", 127.0), limit]);
+            assert_eq!(left, [format!("temp1_{}", limit.0)], "{limit:?}");
+            assert_eq!(dropped, 1, "{limit:?}");
+        }
+    }
+
+    #[test]
+    fn a_real_127_degrees_stays() {
+        assert_eq!(judged(&[("input", 127.0)]).1, 0);
+        assert_eq!(
+            judged(&[("input", 127.0), ("crit", 150.0), ("min", 0.0)]).1,
+            0
+        );
+        // A limit that is not set says nothing, and only it goes.
+        assert_eq!(
+            judged(&[("input", 127.0), ("max", 65261.85)]).0,
+            ["temp1_input"]
+        );
+        // Hysteresis is no limit.
+        assert_eq!(judged(&[("input", 127.0), ("max_hyst", 75.0)]).1, 0);
+    }
+
+    #[test]
+    fn another_sensors_limits_do_not_count() {
+        let mut values = vec![
+            ("temp1_input".to_owned(), 127.0),
+            ("temp10_max".to_owned(), 80.0),
+        ];
+        assert_eq!(retain_plausible(&mut values), 0);
+    }
+
+    #[test]
+    fn flags_kinds_and_other_quantities_are_not_judged() {
+        assert_eq!(judged(&[("type", 3435.0), ("alarm", 1.0)]).1, 0);
+        let mut values = vec![("fan1_input".to_owned(), 1200.0)];
+        assert_eq!(retain_plausible(&mut values), 0);
+    }
+}

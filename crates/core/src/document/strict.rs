@@ -1,0 +1,206 @@
+//! The short way: one pass of `serde_json` over documents of the expected shape.
+//!
+//! `serde_json`'s maps would silently keep one of two equal keys, so the visitor
+//! here hands every member to the builder as it comes. Whatever is of another
+//! shape is an error, and the tolerant reader starts over.
+
+use super::builder::Builder;
+use super::scalar::Scalar;
+use super::shape::{ADAPTER, Member};
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use std::borrow::Cow;
+use std::fmt;
+
+/// Reads one document, or several one after the other.
+///
+/// # Errors
+/// The text is not JSON, or not of the expected shape.
+pub(super) fn read(bytes: &[u8]) -> Result<Builder, serde_json::Error> {
+    let mut builder = Builder::default();
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    loop {
+        builder.at(Level::Document).deserialize(&mut json)?;
+        if json.end().is_ok() {
+            return Ok(builder);
+        }
+    }
+}
+
+/// What the next value has to be.
+#[derive(Clone, Copy)]
+enum Level {
+    Document,
+    Chips,
+    Chip,
+    Feature,
+    Helper,
+    Disks,
+    Disk,
+}
+
+/// Reads one value of a level into the builder.
+struct Reader<'b> {
+    level: Level,
+    builder: &'b mut Builder,
+}
+
+impl Builder {
+    fn at(&mut self, level: Level) -> Reader<'_> {
+        Reader {
+            level,
+            builder: self,
+        }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Reader<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Reader<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a part of a sensor document")
+    }
+
+    /// `"sensors": null` and `"smart": null` are none at all.
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        match self.level {
+            Level::Chips | Level::Disks => Ok(()),
+            _ => Err(E::custom("null where an object belongs")),
+        }
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut disks: A) -> Result<(), A::Error> {
+        let Level::Disks = self.level else {
+            return Err(A::Error::custom("an array where an object belongs"));
+        };
+        while disks
+            .next_element_seed(self.builder.at(Level::Disk))?
+            .is_some()
+        {}
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
+        let mut members = Members {
+            map,
+            builder: self.builder,
+        };
+        match self.level {
+            Level::Document => members.document(),
+            Level::Chips => members.chips(),
+            Level::Chip => members.chip(),
+            Level::Feature => members.scalars(Builder::value),
+            Level::Helper => members.scalars(Builder::helper_field),
+            Level::Disk => members.disk(),
+            Level::Disks => Err(A::Error::custom("an object where an array belongs")),
+        }
+    }
+}
+
+/// The members of one object, on their way into the builder.
+struct Members<'b, A> {
+    map: A,
+    builder: &'b mut Builder,
+}
+
+impl<'de, A: MapAccess<'de>> Members<'_, A> {
+    fn document(&mut self) -> Result<(), A::Error> {
+        let mut is_empty = true;
+        while let Some(key) = self.key()? {
+            is_empty = false;
+            self.document_member(&key)?;
+        }
+        // What `sensors -j` prints where there are no sensors.
+        self.builder.recognised |= is_empty;
+        Ok(())
+    }
+
+    fn document_member(&mut self, key: &str) -> Result<(), A::Error> {
+        let member = Member::of(key);
+        self.builder.recognised |= matches!(member, Member::Sensors | Member::Smart);
+        match member {
+            Member::Sensors => self.descend(Level::Chips),
+            Member::Smart => self.descend(Level::Disks),
+            Member::Helper => self.descend(Level::Helper),
+            Member::Field => {
+                let value = self.map.next_value()?;
+                self.builder.document_field(key, &value);
+                Ok(())
+            }
+            Member::Foreign => self.map.next_value::<IgnoredAny>().map(drop),
+            Member::Chip => self.chips_member(key),
+        }
+    }
+
+    fn chips(&mut self) -> Result<(), A::Error> {
+        while let Some(name) = self.key()? {
+            self.chips_member(&name)?;
+        }
+        Ok(())
+    }
+
+    fn chips_member(&mut self, name: &str) -> Result<(), A::Error> {
+        self.builder.start_chip(name);
+        self.descend(Level::Chip)?;
+        self.builder.end_chip();
+        Ok(())
+    }
+
+    fn chip(&mut self) -> Result<(), A::Error> {
+        while let Some(key) = self.key()? {
+            if key == ADAPTER {
+                self.adapter()?;
+            } else {
+                self.builder.start_feature(&key);
+                self.descend(Level::Feature)?;
+                self.builder.end_feature();
+            }
+        }
+        Ok(())
+    }
+
+    fn adapter(&mut self) -> Result<(), A::Error> {
+        match self.map.next_value()? {
+            // An operator may call a feature so.
+            Scalar::Other => Err(A::Error::custom("an adapter that is no text")),
+            adapter => {
+                self.builder.adapter(&adapter);
+                Ok(())
+            }
+        }
+    }
+
+    fn disk(&mut self) -> Result<(), A::Error> {
+        self.builder.start_disk();
+        self.scalars(Builder::disk_field)?;
+        self.builder.end_disk();
+        Ok(())
+    }
+
+    fn scalars(&mut self, put: fn(&mut Builder, &str, &Scalar<'_>)) -> Result<(), A::Error> {
+        while let Some(name) = self.key()? {
+            let value = self.map.next_value()?;
+            put(self.builder, &name, &value);
+        }
+        Ok(())
+    }
+
+    fn descend(&mut self, level: Level) -> Result<(), A::Error> {
+        self.map.next_value_seed(self.builder.at(level))
+    }
+
+    fn key(&mut self) -> Result<Option<Cow<'de, str>>, A::Error> {
+        match self.map.next_key()? {
+            Some(Scalar::Text(key)) => Ok(Some(key)),
+            Some(_) => Err(A::Error::custom("a key that is no text")),
+            None => Ok(None),
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Whether a text is an RFC 3339 timestamp, as strictly as Go's `time.Time` reads it.
+//!
+//! Pulse is written in Go: a timestamp that Go refuses costs the whole document,
+//! so a doubtful one is left out.
+
+/// `2026-11-21T10:00:03`, before the fraction and the offset.
+const SECONDS_BYTES: usize = 19;
+
+/// Longer than nanoseconds and an offset need.
+const MAX_BYTES: usize = 40;
+
+/// Whether the text is `YYYY-MM-DDTHH:MM:SS[.fraction](Z|±HH:MM)` with every
+/// number in its range.
+pub(super) fn is_rfc3339(text: &str) -> bool {
+    let Some((seconds, rest)) = text.split_at_checked(SECONDS_BYTES) else {
+        return false;
+    };
+    text.len() <= MAX_BYTES
+        && is_date_and_time(seconds)
+        && without_fraction(rest).is_some_and(is_offset)
+}
+
+fn without_fraction(rest: &str) -> Option<&str> {
+    let Some(fraction) = rest.strip_prefix('.') else {
+        return Some(rest);
+    };
+    let offset = fraction.trim_start_matches(|c: char| c.is_ascii_digit());
+    (offset.len() < fraction.len()).then_some(offset)
+}
+
+fn is_date_and_time(text: &str) -> bool {
+    matches_shape(text, "0000-00-00T00:00:00")
+        && (1..=12).contains(&number(text, 5))
+        && (1..=days(number(text, 0) * 100 + number(text, 2), number(text, 5)))
+            .contains(&number(text, 8))
+        && number(text, 11) < 24
+        && number(text, 14) < 60
+        && number(text, 17) < 60
+}
+
+fn is_offset(text: &str) -> bool {
+    text == "Z"
+        || text.starts_with(['+', '-'])
+            && matches_shape(&text[1..], "00:00")
+            && number(text, 1) < 24
+            && number(text, 4) < 60
+}
+
+/// Whether digits stand where the shape has `0`, and everything else is the same.
+fn matches_shape(text: &str, shape: &str) -> bool {
+    text.len() == shape.len()
+        && text
+            .bytes()
+            .zip(shape.bytes())
+            .all(|(byte, expected)| match expected {
+                b'0' => byte.is_ascii_digit(),
+                _ => byte == expected,
+            })
+}
+
+/// The two digits at `at`, of a text whose shape is known.
+fn number(text: &str, at: usize) -> u32 {
+    text.get(at..at + 2)
+        .and_then(|digits| digits.parse().ok())
+        .unwrap_or(0)
+}
+
+fn days(year: u32, month: u32) -> u32 {
+    match month {
+        2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => {
+            29
+        }
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_date_and_go_print_is_accepted() {
+        for text in [
+            "2026-11-21T10:00:03Z",
+            "2026-11-21T10:00:03.123456789Z",
+            "2026-11-21T10:00:03+01:00",
+            "2024-02-29T23:59:59.5-23:59",
+        ] {
+            assert!(is_rfc3339(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_would_cost_the_whole_document_is_refused() {
+        for text in [
+            "",
+            "2026-11-21",
+            "2026-11-21 10:00:03Z",
+            "2026-11-21T10:00:03",
+            "2026-11-21T10:00:03.Z",
+            "2026-11-21T10:00:03.+01:00",
+            "2026-11-21T10:00:03+0100",
+            "2026-11-21T10:00:03z",
+            "2026-13-21T10:00:03Z",
+            "2026-00-21T10:00:03Z",
+            "2025-02-29T10:00:03Z",
+            "2026-11-31T10:00:03Z",
+            "2026-11-21T24:00:03Z",
+            "2026-11-21T10:00:60Z",
+            "2026-11-21T10:00:03+24:00",
+            "2026-11-21T10:00:03Z ",
+            "1764000000",
+            "2026-11-21T10:00:0\u{e9}Z",
+        ] {
+            assert!(!is_rfc3339(text), "{text}");
+        }
+    }
+}
