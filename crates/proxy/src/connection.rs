@@ -89,6 +89,12 @@ impl Connection {
         }
     }
 
+    /// Whether no part of another line has come.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.pending.is_empty()
+    }
+
     /// Sends a whole line.
     ///
     /// # Errors

@@ -19,8 +19,8 @@ use std::time::Instant;
 const MAX_CONNECTIONS: usize = 4096;
 /// Connections of callers that are being turned away.
 const MAX_TURNED_AWAY: GateCaps = GateCaps {
-    per_key: 16,
-    total: 256,
+    per_key: 64,
+    total: 512,
 };
 
 /// The daemon's shared state.

@@ -184,6 +184,7 @@ async fn attend(
     admitted: Admitted,
     mut draining: watch::Receiver<bool>,
 ) {
+    let mut answered = false;
     loop {
         let timeouts = daemon.config().timeouts;
         let line = tokio::select! {
@@ -196,6 +197,10 @@ async fn attend(
                 reply = dispatch::answer(&daemon, &peer, &line) => reply,
                 () = connection.gone() => return,
             },
+            // One that keeps its connection need not ask again.
+            Err(NoLine::Refused(RpcError::ReadTimeout)) if answered && connection.is_quiet() => {
+                break;
+            }
             Err(NoLine::Ended) => return,
             Err(NoLine::Refused(error)) => refuse(&daemon, &peer, &error),
         };
@@ -205,6 +210,7 @@ async fn attend(
             }
             return;
         }
+        answered = true;
         if !reply.keep_alive || *draining.borrow() {
             break;
         }

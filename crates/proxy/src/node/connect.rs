@@ -31,7 +31,7 @@ pub(super) struct Connection {
     pub(super) address: SocketAddr,
     pub(super) host_key: String,
     // Dropped last: shuts the socket down, whatever the library still holds.
-    _guard: ConnectionGuard,
+    pub(super) guard: ConnectionGuard,
 }
 
 impl Connection {
@@ -71,10 +71,10 @@ impl Connection {
             handle,
             address,
             host_key,
-            _guard: guard,
+            guard,
         };
         connection.log_in(&access.key, &settings.user).await?;
-        connection._guard.established();
+        connection.guard.established();
         Ok(connection)
     }
 

@@ -57,6 +57,8 @@ struct Output {
 
 /// How much of stderr is kept, in bytes, for the error message.
 const STDERR_BYTES: usize = 512;
+/// What SSH itself may need for one exchange and the quiet time after it, in bytes.
+const PROTOCOL_BYTES: usize = 256 * 1024;
 const REQUEST: &[u8] = b"read\n";
 /// The member that only the helper's greeting has.
 const GREETING: &str = "pulse_sensor_node";
@@ -73,6 +75,15 @@ impl Session {
     /// Reads the node once. After a failure the session must be dropped: an
     /// answer may still be on its way.
     pub(super) async fn read(&mut self) -> Result<Sample, NodeFailure> {
+        self.connection.guard.allow(2 * self.limit + PROTOCOL_BYTES);
+        let outcome = self.exchange().await;
+        if outcome.is_err() && self.connection.guard.exceeded() {
+            return Err(NodeFailure::Oversized { limit: self.limit });
+        }
+        outcome
+    }
+
+    async fn exchange(&mut self) -> Result<Sample, NodeFailure> {
         match &mut self.manner {
             Manner::Helper(lines) => {
                 lines.channel.data_bytes(REQUEST).await?;
@@ -88,7 +99,7 @@ impl Session {
         }
     }
 
-    /// Ends when the other end closes the connection or the helper's channel.
+    /// Whether the other end has closed the connection.
     pub(super) fn is_closed(&self) -> bool {
         self.connection.handle.is_closed()
     }

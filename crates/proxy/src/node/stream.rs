@@ -1,5 +1,8 @@
-//! The TCP connection to a node, with two remedies built in.
+//! The TCP connection to a node, with three remedies built in.
 //!
+//! A node may send only so much for each question: the allowance is counted here,
+//! below SSH, so that no kind of message escapes it, neither output nor messages
+//! that the library answers or ignores by itself.
 //! Connecting with the SSH library is not cancel-safe: a connect that is given up
 //! leaves its task and socket behind for ever. So the socket is shared with a
 //! guard that shuts it down when dropped, which ends the task. And the kernel's
@@ -11,7 +14,7 @@ use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -19,7 +22,14 @@ use tokio::net::TcpStream;
 struct Shared {
     stream: TcpStream,
     established: AtomicBool,
+    /// Bytes that the node may still send.
+    allowance: AtomicUsize,
+    exceeded: AtomicBool,
 }
+
+/// What a node may send until it has let us in: key exchange and host keys are a
+/// few kilobytes, a banner at most some more.
+const HANDSHAKE_BYTES: usize = 128 * 1024;
 
 /// Ends the connection when dropped.
 pub(super) struct ConnectionGuard(Arc<Shared>);
@@ -28,6 +38,16 @@ impl ConnectionGuard {
     /// The handshake is over: leave acknowledgements to the kernel.
     pub(super) fn established(&self) {
         self.0.established.store(true, Ordering::Relaxed);
+    }
+
+    /// Lets the node send this much from now on, and no more.
+    pub(super) fn allow(&self, bytes: usize) {
+        self.0.allowance.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether the connection was ended because the node sent too much.
+    pub(super) fn exceeded(&self) -> bool {
+        self.0.exceeded.load(Ordering::Relaxed)
     }
 }
 
@@ -51,8 +71,25 @@ pub(super) async fn connect(address: SocketAddr) -> io::Result<(NodeStream, Conn
     let shared = Arc::new(Shared {
         stream,
         established: AtomicBool::new(false),
+        allowance: AtomicUsize::new(HANDSHAKE_BYTES),
+        exceeded: AtomicBool::new(false),
     });
     Ok((NodeStream(Arc::clone(&shared)), ConnectionGuard(shared)))
+}
+
+impl Shared {
+    fn spend(&self, bytes: usize) -> io::Result<()> {
+        match self.allowance.load(Ordering::Relaxed).checked_sub(bytes) {
+            Some(left) => {
+                self.allowance.store(left, Ordering::Relaxed);
+                Ok(())
+            }
+            None => {
+                self.exceeded.store(true, Ordering::Relaxed);
+                Err(io::Error::other("the node sent too much"))
+            }
+        }
+    }
 }
 
 impl AsyncRead for NodeStream {
@@ -66,6 +103,7 @@ impl AsyncRead for NodeStream {
             ready!(stream.poll_read_ready(context))?;
             match stream.try_read(buffer.initialize_unfilled()) {
                 Ok(count) => {
+                    self.0.spend(count)?;
                     buffer.advance(count);
                     break;
                 }
