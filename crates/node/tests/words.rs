@@ -252,9 +252,14 @@ fn no_root_is_needed_and_what_only_root_may_read_is_left_out() {
         0o600,
     );
     mode("devices/platform/coretemp.1/hwmon", 0o700);
-    // The build directory may be closed to nobody: the program is copied out.
+    // The build directory may be closed to nobody. Copied by another process: while
+    // this one held the copy open, a fork of another test would too, and then the
+    // copy could not be run.
     let program = tree.path("pulse-sensor-node");
-    std::fs::copy(env!("CARGO_BIN_EXE_pulse-sensor-node"), &program).unwrap();
+    let mut copy = Command::new("cp");
+    copy.arg(env!("CARGO_BIN_EXE_pulse-sensor-node"))
+        .arg(&program);
+    assert!(copy.status().unwrap().success());
     let mut command = Command::new(program);
     command
         .env_clear()
