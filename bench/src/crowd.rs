@@ -1,0 +1,160 @@
+//! Many nodes at once: memory, processor time, and a sweep over all of them.
+//!
+//! The nodes are simulated in a process of their own, so that the daemon's share
+//! is its own. On a small machine both share the processors.
+
+use crate::Effort;
+use crate::devices;
+use crate::measure::milliseconds;
+use crate::process::{own_cpu, resident_mib};
+use crate::promise::{CONNECTED, IDLE, POLLED, SWEEP, SWEPT};
+use crate::report::{Report, rounded};
+use pulse_e2e::{Config, Daemon, Home, programs};
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The interval in which every node is read.
+const INTERVAL: Duration = Duration::from_secs(10);
+
+/// Simulated nodes in a process of their own; they end when their input does.
+struct Crowd {
+    process: Child,
+    _input: ChildStdin,
+    port: u16,
+    host_key: String,
+}
+
+impl Crowd {
+    fn start(nodes: usize) -> Self {
+        let devices = devices::server();
+        let document = devices::printed(devices.path(), &["read"]);
+        let program = programs::helper().with_file_name("pulse-simnode");
+        let mut process = Command::new(program)
+            .arg("--document")
+            .arg(document)
+            .args(["--nodes", &nodes.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let listener = serde_json::from_str::<Value>(&line).unwrap()["listeners"][0].clone();
+        let key = listener["host_key"].as_str().unwrap();
+        Self {
+            _input: process.stdin.take().unwrap(),
+            process,
+            port: u16::try_from(listener["port"].as_u64().unwrap()).unwrap(),
+            host_key: key.split_once(' ').unwrap().1.to_owned(),
+        }
+    }
+
+    /// A daemon that may read all of them.
+    fn daemon(&self, nodes: usize, config: Config) -> Daemon {
+        let home = Arc::new(Home::new());
+        let address = ([127, 0, 0, 1], self.port).into();
+        let mut known = String::new();
+        let mut config = config.set("log_level", "'warn'");
+        for i in 0..nodes {
+            let name = format!("pve{i}");
+            known += &format!("[{name}]:{} {}\n", self.port, self.host_key);
+            config = config.node(&name, address);
+        }
+        std::fs::create_dir_all(home.ssh_dir()).unwrap();
+        std::fs::write(home.known_hosts(), known).unwrap();
+        Daemon::start_in(&home, &config)
+    }
+}
+
+impl Drop for Crowd {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Measures and reports.
+pub(crate) fn measure(effort: Effort, report: &mut Report) {
+    idle(report);
+    polled(effort, report);
+    swept(effort, report);
+}
+
+fn idle(report: &mut Report) {
+    report.step("memory when idle");
+    let daemon = Daemon::start(&Config::new());
+    let status = daemon.ask(&json!({ "method": "get_status" }));
+    assert!(status["success"].as_bool().unwrap());
+    report.figure(IDLE, resident_mib(daemon.pid()));
+}
+
+/// Nodes read every ten seconds in the background.
+fn polled(effort: Effort, report: &mut Report) {
+    let (nodes, _) = effort.nodes;
+    report.step(&format!(
+        "{nodes} nodes read every {} s",
+        INTERVAL.as_secs()
+    ));
+    let crowd = Crowd::start(nodes);
+    let config = Config::new()
+        .set_ssh("poll_interval", "'10s'")
+        .set("request_timeout", "'1m'");
+    let daemon = crowd.daemon(nodes, config);
+    sweep(&daemon, nodes);
+    let (before, started) = (own_cpu(daemon.pid()), Instant::now());
+    std::thread::sleep(INTERVAL * effort.intervals);
+    let share = (own_cpu(daemon.pid()) - before) / milliseconds(started.elapsed());
+    report.figure(CONNECTED, resident_mib(daemon.pid()));
+    report.figure(POLLED, share * 100.0);
+}
+
+/// All nodes in one request.
+fn swept(effort: Effort, report: &mut Report) {
+    let (_, nodes) = effort.nodes;
+    report.step(&format!(
+        "sweeps over {nodes} nodes (connecting to all of them comes first)"
+    ));
+    let crowd = Crowd::start(nodes);
+    let config = Config::new()
+        .set("request_timeout", "'10m'")
+        .set_limit("per_peer_concurrency", "64")
+        .set_limit("global_concurrency", "64");
+    let daemon = crowd.daemon(nodes, config);
+    let connecting = sweep(&daemon, nodes);
+    let mut sweeps: Vec<Duration> = (0..5).map(|_| sweep(&daemon, nodes)).collect();
+    sweeps.sort_unstable();
+    report.figure(SWEEP, sweeps[2].as_secs_f64());
+    report.figure(SWEPT, resident_mib(daemon.pid()));
+    report.note(format!(
+        "{nodes} nodes: connecting {} s, sweeps from {} to {} s",
+        rounded(connecting.as_secs_f64()),
+        rounded(sweeps[0].as_secs_f64()),
+        rounded(sweeps[4].as_secs_f64())
+    ));
+}
+
+/// One `get_temperatures` of every node, to the last byte of the answer.
+fn sweep(daemon: &Daemon, nodes: usize) -> Duration {
+    let started = Instant::now();
+    let mut stream = UnixStream::connect(daemon.home().socket()).unwrap();
+    stream
+        .write_all(b"{\"method\":\"get_temperatures\"}\n")
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).unwrap();
+    let took = started.elapsed();
+    let good = line.matches("\"age_ms\"").count();
+    assert_eq!(
+        good,
+        nodes,
+        "{}",
+        line.chars().take(2_000).collect::<String>()
+    );
+    took
+}

@@ -1,0 +1,30 @@
+//! A made-up machine, and what the node helper prints of it.
+
+use pulse_e2e::programs;
+use pulse_e2e::sim::tree;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use tempfile::TempDir;
+
+/// The device tree of a server with two processors and two disks.
+pub(crate) fn server() -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let all = tree::all();
+    let (_, manifest) = all.iter().find(|(name, _)| *name == "xeon").unwrap();
+    tree::unpack(manifest, directory.path()).unwrap();
+    directory
+}
+
+/// Keeps what the helper prints for these words in a file beside the tree.
+pub(crate) fn printed(devices: &Path, words: &[&str]) -> PathBuf {
+    let helper = Command::new(programs::helper())
+        .arg("--sys-root")
+        .arg(devices)
+        .args(words)
+        .output();
+    let output = helper.unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let file = devices.join("printed");
+    std::fs::write(&file, output.stdout).unwrap();
+    file
+}

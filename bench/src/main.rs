@@ -1,0 +1,77 @@
+//! What `SPECIFICATION.md` promises, measured.
+//!
+//! `cargo xtask bench` builds what is measured and runs this. Every comparison is
+//! made in one run on one machine, in turns, and quotes medians: machines differ
+//! and are shared, ratios travel. `--smoke` only sees that everything runs.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a benchmark fails by panicking"
+)]
+
+mod crowd;
+mod devices;
+mod measure;
+mod process;
+mod promise;
+mod readings;
+mod report;
+
+use report::Report;
+
+/// How much is measured.
+#[derive(Clone, Copy, Debug)]
+struct Effort {
+    /// Readings of which the median is quoted.
+    samples: usize,
+    /// Readings over which processor time is added up.
+    cpu_samples: usize,
+    /// Simulated nodes: connected and polled; swept.
+    nodes: (usize, usize),
+    /// For how many intervals of 10 s the polled nodes are watched.
+    intervals: u32,
+}
+
+const FULL: Effort = Effort {
+    samples: 240,
+    cpu_samples: 8_000,
+    nodes: (1_000, 10_000),
+    intervals: 3,
+};
+const SMOKE: Effort = Effort {
+    samples: 8,
+    cpu_samples: 40,
+    nodes: (20, 50),
+    intervals: 0,
+};
+
+const HELP: &str = "\
+Measures what SPECIFICATION.md promises. Start it with `cargo xtask bench`.
+
+  readings   latency and processor time of readings against real sshd, beside
+             ssh and ssh over ControlMaster
+  crowd      memory and processor time with many simulated nodes
+  (none)     both
+
+  --smoke    a handful of each, to see that everything runs
+  --json     for programs
+";
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let has = |word: &str| arguments.iter().any(|argument| argument == word);
+    if has("--help") {
+        print!("{HELP}");
+        return;
+    }
+    let effort = if has("--smoke") { SMOKE } else { FULL };
+    let everything = !has("readings") && !has("crowd");
+    let mut report = Report::new(!has("--json"));
+    if everything || has("readings") {
+        readings::measure(effort, &mut report);
+    }
+    if everything || has("crowd") {
+        crowd::measure(effort, &mut report);
+    }
+    report.finish(has("--smoke"));
+}

@@ -1,0 +1,50 @@
+//! Times of many small things, and what to say of them.
+
+use crate::report::rounded;
+use std::time::{Duration, Instant};
+
+/// Durations in milliseconds.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Times(Vec<f64>);
+
+impl Times {
+    /// Does a thing some times and adds what each took.
+    pub(crate) fn add(&mut self, count: usize, mut thing: impl FnMut()) {
+        for _ in 0..count {
+            let started = Instant::now();
+            thing();
+            self.0.push(milliseconds(started.elapsed()));
+        }
+    }
+
+    pub(crate) fn median(&self) -> f64 {
+        self.quantile(0.5)
+    }
+
+    /// For a note.
+    pub(crate) fn described(&self, what: &str) -> String {
+        let (low, high) = (self.quantile(0.05), self.quantile(0.99));
+        format!(
+            "{what}: median {} ms (p5 {}, p99 {}; {} readings)",
+            rounded(self.median()),
+            rounded(low),
+            rounded(high),
+            self.0.len()
+        )
+    }
+
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "an index"
+    )]
+    fn quantile(&self, quantile: f64) -> f64 {
+        let mut sorted = self.0.clone();
+        sorted.sort_by(f64::total_cmp);
+        sorted[((sorted.len() - 1) as f64 * quantile).round() as usize]
+    }
+}
+
+pub(crate) fn milliseconds(length: Duration) -> f64 {
+    length.as_secs_f64() * 1000.0
+}

@@ -1,0 +1,98 @@
+//! Processor time and memory of processes, from `/proc` (proc(5)).
+
+use std::fs;
+use std::path::Path;
+
+/// Clock ticks a second, which Linux has fixed for what it shows to users.
+const TICKS: f64 = 100.0;
+
+/// One process's line of `/proc/<pid>/stat`.
+struct Stat {
+    parent: u32,
+    own_ticks: u64,
+    ended_children_ticks: u64,
+}
+
+fn stat(pid: u32) -> Option<Stat> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The program's name stands in brackets and may hold anything.
+    let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
+    let number = |i: usize| fields.get(i)?.parse::<u64>().ok();
+    Some(Stat {
+        parent: u32::try_from(number(1)?).ok()?,
+        own_ticks: number(11)? + number(12)?,
+        ended_children_ticks: number(13)? + number(14)?,
+    })
+}
+
+fn pids() -> Vec<u32> {
+    let entries = fs::read_dir("/proc").unwrap();
+    entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect()
+}
+
+/// Processor time in milliseconds that processes and all their descendants, ended
+/// ones too, have used.
+pub(crate) fn tree_cpu(roots: &[u32]) -> f64 {
+    let stats: Vec<(u32, Stat)> = pids()
+        .into_iter()
+        .filter_map(|pid| Some((pid, stat(pid)?)))
+        .collect();
+    let mut tree = roots.to_vec();
+    let mut i = 0;
+    while i < tree.len() {
+        let parent = tree[i];
+        tree.extend(
+            stats
+                .iter()
+                .filter(|(_, s)| s.parent == parent)
+                .map(|(pid, _)| *pid),
+        );
+        i += 1;
+    }
+    tree.sort_unstable();
+    tree.dedup();
+    let of_tree = stats
+        .iter()
+        .filter(|(pid, _)| tree.binary_search(pid).is_ok());
+    let ticks: u64 = of_tree
+        .map(|(_, s)| s.own_ticks + s.ended_children_ticks)
+        .sum();
+    ticks as f64 * 1000.0 / TICKS
+}
+
+/// Processor time in milliseconds that one process itself has used; in
+/// nanosecond steps, for the main thread.
+pub(crate) fn own_cpu(pid: u32) -> f64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/schedstat")).unwrap();
+    let nanoseconds: f64 = text.split_whitespace().next().unwrap().parse().unwrap();
+    nanoseconds / 1e6
+}
+
+/// Processor time in milliseconds of our own children that have ended.
+pub(crate) fn ended_children_cpu() -> f64 {
+    stat(std::process::id()).map_or(0.0, |s| s.ended_children_ticks as f64 * 1000.0 / TICKS)
+}
+
+/// The process that was started with this file among its arguments.
+pub(crate) fn started_with(file: &Path) -> u32 {
+    let file = file.to_str().unwrap().as_bytes();
+    let names_it = |pid: &u32| {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        line.split(|byte| *byte == 0)
+            .any(|argument| argument == file)
+    };
+    pids().into_iter().find(names_it).unwrap()
+}
+
+/// Resident memory in MiB.
+pub(crate) fn resident_mib(pid: u32) -> f64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = text
+        .lines()
+        .find(|line| line.starts_with("VmRSS:"))
+        .unwrap();
+    let kib: f64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+    kib / 1024.0
+}

@@ -1,0 +1,81 @@
+//! The promises, each once: what `SPECIFICATION.md` lists and the report checks.
+
+/// A number that is promised, and in which direction it may be missed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Bound {
+    /// The figure is at least this.
+    AtLeast(f64),
+    /// The figure is at most this.
+    AtMost(f64),
+}
+
+/// One row of the specification.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Promise {
+    pub(crate) what: &'static str,
+    pub(crate) unit: &'static str,
+    pub(crate) bound: Bound,
+}
+
+const fn promise(what: &'static str, unit: &'static str, bound: Bound) -> Promise {
+    Promise { what, unit, bound }
+}
+
+pub(crate) const HELPER_VS_SSH: Promise = promise(
+    "a reading, node helper, vs ssh per reading",
+    "times faster",
+    Bound::AtLeast(600.0),
+);
+pub(crate) const HELPER_VS_MASTER: Promise = promise(
+    "a reading, node helper, vs ssh over ControlMaster",
+    "times faster",
+    Bound::AtLeast(30.0),
+);
+pub(crate) const EXEC_VS_MASTER: Promise = promise(
+    "a reading, no helper, vs ssh over ControlMaster",
+    "times faster",
+    Bound::AtLeast(2.0),
+);
+pub(crate) const CPU_VS_MASTER: Promise = promise(
+    "CPU of daemon and node per reading, vs ControlMaster",
+    "times less",
+    Bound::AtLeast(30.0),
+);
+pub(crate) const STATUS: Promise = promise(
+    "get_status, a new connection each",
+    "ms",
+    Bound::AtMost(0.1),
+);
+pub(crate) const IDLE: Promise = promise("RSS idle", "MiB", Bound::AtMost(5.0));
+pub(crate) const CONNECTED: Promise = promise(
+    "RSS with 1,000 nodes connected",
+    "MiB",
+    Bound::AtMost(100.0),
+);
+pub(crate) const POLLED: Promise = promise(
+    "1,000 nodes read every 10 s",
+    "% of a core",
+    Bound::AtMost(2.0),
+);
+pub(crate) const SWEEP: Promise = promise("one sweep over 10,000 nodes", "s", Bound::AtMost(1.0));
+pub(crate) const SWEPT: Promise = promise(
+    "RSS with 10,000 nodes, after sweeps",
+    "MiB",
+    Bound::AtMost(1024.0),
+);
+
+impl Promise {
+    pub(crate) fn is_kept(&self, figure: f64) -> bool {
+        match self.bound {
+            Bound::AtLeast(bound) => figure >= bound,
+            Bound::AtMost(bound) => figure <= bound,
+        }
+    }
+
+    pub(crate) fn reach(&self) -> String {
+        match self.bound {
+            Bound::AtLeast(bound) => format!("at least {bound}"),
+            Bound::AtMost(bound) => format!("at most {bound}"),
+        }
+    }
+}

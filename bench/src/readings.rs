@@ -1,0 +1,203 @@
+//! Readings of real sshd: through the socket, and as they would be made without
+//! the daemon.
+//!
+//! Each kind is measured in turns with the others, so that a machine that is
+//! slower for a while is slower for all of them.
+
+use crate::Effort;
+use crate::devices;
+use crate::measure::Times;
+use crate::process::{ended_children_cpu, started_with, tree_cpu};
+use crate::promise::{CPU_VS_MASTER, EXEC_VS_MASTER, HELPER_VS_MASTER, HELPER_VS_SSH, STATUS};
+use crate::report::{Report, rounded};
+use pulse_e2e::programs::{Need, skipped};
+use pulse_e2e::sshd::{helper_command, make_key};
+use pulse_e2e::{Config, RealNode, SshdOptions};
+use serde_json::json;
+use std::process::{Child, Command, Stdio};
+use tempfile::TempDir;
+
+const TURNS: usize = 4;
+
+/// A node, the daemon that reads it, and ssh that can read it too.
+struct Place {
+    node: RealNode,
+    master: Child,
+    _devices: TempDir,
+}
+
+impl Place {
+    fn with_helper() -> Self {
+        let devices = devices::server();
+        Self::start(&helper_command(devices.path()), devices)
+    }
+
+    /// A node whose forced command prints what `sensors -j` printed.
+    fn without_helper() -> Self {
+        let devices = devices::server();
+        let file = devices::printed(devices.path(), &["sensors", "-j"]);
+        Self::start(&format!("cat {}", file.display()), devices)
+    }
+
+    fn start(command: &str, devices: TempDir) -> Self {
+        // The harness waits for the line that sshd logs when it listens.
+        let options = SshdOptions {
+            lines: vec!["LogLevel INFO".into()],
+            ..SshdOptions::default()
+        };
+        let config = Config::new().set("log_level", "'warn'");
+        let node = RealNode::start_strangers(config, &options);
+        let home = node.daemon.home();
+        make_key(home.ssh_dir().as_path(), "client");
+        let client = std::fs::read_to_string(home.ssh_dir().join("client.pub")).unwrap();
+        let options = format!("restrict,command=\"{command}\"");
+        let keys = format!("{} \n{options} {}", home.public_key(), client.trim());
+        node.sshd.authorize(&options, &keys);
+        home.trust(&node.sshd.host_key_line("pve1"));
+        let master = start_master(&node);
+        Self {
+            node,
+            master,
+            _devices: devices,
+        }
+    }
+
+    fn read(&self) {
+        let document = self.node.daemon.temperature("pve1").unwrap();
+        assert!(document["sensors"].is_object());
+    }
+
+    fn ssh(&self) -> Command {
+        let mut ssh = self
+            .node
+            .sshd
+            .client(&self.node.daemon.home().ssh_dir().join("client"));
+        ssh.stderr(Stdio::null());
+        ssh
+    }
+
+    /// A connection of its own for each reading.
+    fn read_by_ssh(&self) {
+        run(self.ssh().args(["-S", "none", "pulse-sensor-node read"]));
+    }
+
+    /// A session on the connection that is open.
+    fn read_by_master(&self) {
+        run(self
+            .ssh()
+            .args(["-S", &control_path(&self.node), "pulse-sensor-node read"]));
+    }
+
+    /// Processor time of the node with all its sessions, the daemon, and the ssh
+    /// processes that were started here.
+    fn cpu(&self) -> f64 {
+        let sshd = started_with(&self.node.sshd.path("sshd_config"));
+        let ours = [sshd, self.node.daemon.pid(), self.master.id()];
+        tree_cpu(&ours) + ended_children_cpu()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = self.master.kill();
+        let _ = self.master.wait();
+    }
+}
+
+fn control_path(node: &RealNode) -> String {
+    node.sshd.path("control").display().to_string()
+}
+
+fn start_master(node: &RealNode) -> Child {
+    let key = node.daemon.home().ssh_dir().join("client");
+    let mut ssh = node.sshd.client(&key);
+    ssh.args(["-M", "-N", "-S", &control_path(node)]);
+    let master = ssh
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    pulse_e2e::wait::until("the master connection", || {
+        node.sshd.path("control").exists()
+    });
+    master
+}
+
+fn run(command: &mut Command) {
+    let output = command.output().unwrap();
+    assert!(
+        output.status.success() && output.stdout.len() > 100,
+        "{command:?}: {output:?}"
+    );
+}
+
+/// Measures and reports.
+pub(crate) fn measure(effort: Effort, report: &mut Report) {
+    if skipped(&[Need::Sshd]) {
+        return;
+    }
+    let (helper, plain) = (Place::with_helper(), Place::without_helper());
+    latency(effort, report, &helper, &plain);
+    cpu(effort, report, &helper);
+    status(effort, report, &helper);
+}
+
+fn latency(effort: Effort, report: &mut Report, helper: &Place, plain: &Place) {
+    report.step("readings by socket, ssh and ControlMaster (about a minute and a half)");
+    let mut kinds: [Times; 5] = Default::default();
+    helper.read();
+    plain.read();
+    for _ in 0..TURNS {
+        let count = effort.samples / TURNS;
+        let [socket, ssh, master, exec, exec_master] = &mut kinds;
+        socket.add(count, || helper.read());
+        ssh.add(count, || helper.read_by_ssh());
+        master.add(count, || helper.read_by_master());
+        exec.add(count, || plain.read());
+        exec_master.add(count, || plain.read_by_master());
+    }
+    let [socket, ssh, master, exec, exec_master] = kinds;
+    report.figure(HELPER_VS_SSH, ssh.median() / socket.median());
+    report.figure(HELPER_VS_MASTER, master.median() / socket.median());
+    report.figure(EXEC_VS_MASTER, exec_master.median() / exec.median());
+    for (times, what) in [
+        (&socket, "through the socket, node helper"),
+        (&ssh, "ssh per reading, node helper"),
+        (&master, "ssh over ControlMaster, node helper"),
+        (&exec, "through the socket, no helper"),
+        (&exec_master, "ssh over ControlMaster, no helper"),
+    ] {
+        report.note(times.described(what));
+    }
+}
+
+fn cpu(effort: Effort, report: &mut Report, helper: &Place) {
+    report.step("processor time per reading");
+    let spent = |count: usize, read: &dyn Fn()| {
+        let before = helper.cpu();
+        for _ in 0..count {
+            read();
+        }
+        (helper.cpu() - before) / count as f64
+    };
+    let socket = spent(effort.cpu_samples, &|| helper.read());
+    let master = spent(effort.samples, &|| helper.read_by_master());
+    report.figure(CPU_VS_MASTER, master / socket);
+    report.note(format!(
+        "CPU per reading: {} ms through the socket, {} ms over ControlMaster",
+        rounded(socket),
+        rounded(master)
+    ));
+}
+
+fn status(effort: Effort, report: &mut Report, place: &Place) {
+    report.step("get_status");
+    let request = json!({ "method": "get_status" });
+    let mut times = Times::default();
+    times.add(effort.samples * 10, || {
+        let response = place.node.daemon.ask(&request);
+        assert!(response["success"].as_bool().unwrap());
+    });
+    report.figure(STATUS, times.median());
+    report.note(times.described("get_status"));
+}

@@ -1,0 +1,99 @@
+//! What was measured: a table for people, JSON for programs.
+
+use crate::promise::Promise;
+use serde_json::{Value, json};
+
+/// Collects figures and prints them.
+pub(crate) struct Report {
+    for_people: bool,
+    rows: Vec<(Promise, f64)>,
+    notes: Vec<String>,
+}
+
+impl Report {
+    pub(crate) fn new(for_people: bool) -> Self {
+        Self {
+            for_people,
+            rows: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    /// Says what is being done; it can take minutes.
+    pub(crate) fn step(&self, what: &str) {
+        eprintln!("measuring {what} …");
+    }
+
+    /// A figure that a promise speaks of.
+    pub(crate) fn figure(&mut self, promise: Promise, figure: f64) {
+        self.rows.push((promise, figure));
+    }
+
+    /// A figure beside the promises.
+    pub(crate) fn note(&mut self, note: String) {
+        self.notes.push(note);
+    }
+
+    /// Prints everything; a promise that is not kept ends the program with 1,
+    /// unless only a handful was measured.
+    pub(crate) fn finish(&self, smoke: bool) {
+        if self.for_people {
+            self.print_table();
+        } else {
+            println!("{}", self.json());
+        }
+        if smoke {
+            eprintln!("a smoke run: its figures mean nothing");
+        } else if self
+            .rows
+            .iter()
+            .any(|(promise, figure)| !promise.is_kept(*figure))
+        {
+            std::process::exit(1);
+        }
+    }
+
+    fn print_table(&self) {
+        println!("\n| what | promised | measured | |\n|---|---|---|---|");
+        for (promise, figure) in &self.rows {
+            let verdict = if promise.is_kept(*figure) {
+                "kept"
+            } else {
+                "**missed**"
+            };
+            let Promise { what, unit, .. } = promise;
+            println!(
+                "| {what} | {} {unit} | {} | {verdict} |",
+                promise.reach(),
+                rounded(*figure)
+            );
+        }
+        println!();
+        for note in &self.notes {
+            println!("* {note}");
+        }
+    }
+
+    fn json(&self) -> Value {
+        let row = |(promise, figure): &(Promise, f64)| {
+            json!({
+                "what": promise.what,
+                "promised": promise.reach(),
+                "unit": promise.unit,
+                "measured": figure,
+                "kept": promise.is_kept(*figure),
+            })
+        };
+        json!({ "figures": self.rows.iter().map(row).collect::<Vec<_>>(), "notes": self.notes })
+    }
+}
+
+/// Three digits that count.
+pub(crate) fn rounded(figure: f64) -> String {
+    match figure.abs() {
+        size if size >= 100.0 => format!("{figure:.0}"),
+        size if size >= 10.0 => format!("{figure:.1}"),
+        size if size >= 1.0 => format!("{figure:.2}"),
+        _ => format!("{figure:.3}"),
+    }
+}
