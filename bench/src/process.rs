@@ -75,13 +75,12 @@ pub(crate) fn ended_children_cpu() -> f64 {
     stat(std::process::id()).map_or(0.0, |s| s.ended_children_ticks as f64 * 1000.0 / TICKS)
 }
 
-/// The process that was started with this file among its arguments.
-pub(crate) fn started_with(file: &Path) -> u32 {
-    let file = file.to_str().unwrap().as_bytes();
+/// The process whose title names this file: sshd rewrites its arguments into one.
+pub(crate) fn titled(file: &Path) -> u32 {
+    let file = file.to_str().unwrap();
     let names_it = |pid: &u32| {
-        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        line.split(|byte| *byte == 0)
-            .any(|argument| argument == file)
+        let title = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&title).contains(file)
     };
     pids().into_iter().find(names_it).unwrap()
 }

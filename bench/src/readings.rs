@@ -7,7 +7,7 @@
 use crate::Effort;
 use crate::devices;
 use crate::measure::Times;
-use crate::process::{ended_children_cpu, started_with, tree_cpu};
+use crate::process::{ended_children_cpu, titled, tree_cpu};
 use crate::promise::{CPU_VS_MASTER, EXEC_VS_MASTER, HELPER_VS_MASTER, HELPER_VS_SSH, STATUS};
 use crate::report::{Report, rounded};
 use pulse_e2e::programs::{Need, skipped};
@@ -91,7 +91,7 @@ impl Place {
     /// Processor time of the node with all its sessions, the daemon, and the ssh
     /// processes that were started here.
     fn cpu(&self) -> f64 {
-        let sshd = started_with(&self.node.sshd.path("sshd_config"));
+        let sshd = titled(&self.node.sshd.path("sshd_config"));
         let ours = [sshd, self.node.daemon.pid(), self.master.id()];
         tree_cpu(&ours) + ended_children_cpu()
     }
