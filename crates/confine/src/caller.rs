@@ -31,25 +31,29 @@ pub fn credentials(socket: &impl AsFd) -> io::Result<Credentials> {
 /// after the reading. Kernels before 6.5 have no such option; there the answer is
 /// only as good as process ids are. A process that is gone or hidden is not seen.
 #[must_use]
-pub fn surroundings(socket: &impl AsFd, pid: u32) -> Surroundings {
+pub fn surroundings(socket: &impl AsFd, caller: Credentials) -> Surroundings {
     let pin = match getsockopt(socket, sockopt::PeerPidfd) {
         Ok(pidfd) => Some(pidfd),
         Err(Errno::ENOPROTOOPT) => None,
         Err(_) => return Surroundings::default(),
     };
-    let seen = look(pid).filter(|_| pin.is_none_or(|pidfd| is_alive(&pidfd)));
+    let seen = look(caller).filter(|_| pin.is_none_or(|pidfd| is_alive(&pidfd)));
     seen.unwrap_or_default()
 }
 
-fn look(pid: u32) -> Option<Surroundings> {
-    if pid == 0 {
+fn look(caller: Credentials) -> Option<Surroundings> {
+    if caller.pid == 0 {
         return None;
     }
-    let cgroup = read(pid, "cgroup")?;
-    let uid_map = read(pid, "uid_map")?;
+    let cgroup = read(caller.pid, "cgroup")?;
+    // No namespace but the host's own gives out UID 0, so root maps to nobody else.
+    let mapped_root = match caller.uid {
+        0 => None,
+        _ => mapped_root(&read(caller.pid, "uid_map")?),
+    };
     Some(Surroundings {
         container: ContainerId::from_cgroup(&cgroup),
-        mapped_root: mapped_root(&uid_map),
+        mapped_root,
         seen: true,
     })
 }
@@ -77,13 +81,15 @@ mod tests {
         let (ours, _theirs) = UnixStream::pair().unwrap();
         let found = credentials(&ours).unwrap();
         assert_eq!(found.pid, std::process::id());
-        assert!(surroundings(&ours, found.pid).seen);
+        assert!(surroundings(&ours, found).seen);
     }
 
     #[test]
     fn a_process_that_is_gone_is_not_seen() {
         let (ours, _theirs) = UnixStream::pair().unwrap();
-        assert!(!surroundings(&ours, 0).seen);
-        assert!(!surroundings(&ours, u32::MAX).seen);
+        let found = credentials(&ours).unwrap();
+        for pid in [0, u32::MAX] {
+            assert!(!surroundings(&ours, Credentials { pid, ..found }).seen);
+        }
     }
 }

@@ -114,7 +114,7 @@ fn welcome(stream: UnixStream, daemon: &Arc<Daemon>, draining: &watch::Receiver<
 
 fn identify(stream: &UnixStream, daemon: &Daemon) -> io::Result<Arc<Peer>> {
     let credentials = pulse_confine::credentials(stream)?;
-    let around = pulse_confine::surroundings(stream, credentials.pid);
+    let around = pulse_confine::surroundings(stream, credentials);
     Ok(Arc::new(
         daemon.snapshot().policy.identify(credentials, around),
     ))
