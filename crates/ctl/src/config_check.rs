@@ -1,0 +1,326 @@
+//! `config check`: the mistake in a configuration, or what it allows.
+
+use crate::excerpt::excerpt;
+use crate::failure::{Ending, Failure};
+use crate::line::{Line, Tone};
+use crate::screen::Screen;
+use pulse_core::capability::Capabilities;
+use pulse_core::config::{Config, ConfigError, MAX_CONFIG_BYTES, NodeSettings};
+use pulse_core::name::NodeName;
+use serde_json::{Value, json};
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// Carries the command out.
+///
+/// # Errors
+/// [`Failure`] when the file cannot be read or the result not written.
+pub(crate) fn run(mut screen: Screen, file: PathBuf, json: bool) -> Result<Ending, Failure> {
+    let text = match read(&file) {
+        Ok(text) => text,
+        Err(error) => return Err(Failure::File { path: file, error }),
+    };
+    let config = Config::parse(&text);
+    if json {
+        screen.print_text(&as_json(&file, &config).to_string())?;
+    } else {
+        screen.print(&match &config {
+            Ok(config) => allowed(&file, config),
+            Err(error) => mistake(&file, &text, error),
+        })?;
+    }
+    Ok(match config {
+        Ok(_) => Ending::Done,
+        Err(_) => Ending::ShownMistake,
+    })
+}
+
+fn read(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    let file = File::open(path)?;
+    file.take(MAX_CONFIG_BYTES as u64 + 1)
+        .read_to_string(&mut text)?;
+    Ok(text)
+}
+
+fn mistake(file: &Path, text: &str, error: &ConfigError) -> Vec<Line> {
+    let ConfigError {
+        line,
+        column,
+        message,
+    } = error;
+    let place = format!("{}:{line}:{column}: ", file.display());
+    let mut messages = message.lines();
+    let first = messages.next().unwrap_or_default();
+    let head = Line::of(Tone::Strong, place).and(Tone::Bad, first);
+    std::iter::once(head)
+        .chain(messages.map(Line::plain))
+        .chain(excerpt(text, *line, *column))
+        .collect()
+}
+
+fn allowed(file: &Path, config: &Config) -> Vec<Line> {
+    let title = format!("{}: ", file.display());
+    let head = Line::of(Tone::Strong, title).and(Tone::Good, "no mistakes");
+    let sections = [
+        ("Nodes that may be read", nodes(config)),
+        ("Callers that may ask", peers(config)),
+        ("How often, how long", limits(config)),
+        ("Where", places(config)),
+    ];
+    let mut lines = vec![head];
+    for (title, entries) in sections {
+        lines.extend([Line::default(), Line::of(Tone::Strong, title)]);
+        lines.extend(columns(entries));
+    }
+    lines.extend(remarks(config));
+    lines
+}
+
+/// Two columns, the first as wide as it must be.
+fn columns(entries: Vec<(String, String)>) -> Vec<Line> {
+    let count = |text: &String| text.chars().count();
+    let width = entries.iter().map(|(name, _)| count(name)).max();
+    let width = width.unwrap_or(0);
+    let line = |(name, value)| Line::plain(format!("  {name:width$}  {value}"));
+    entries.into_iter().map(line).collect()
+}
+
+fn nodes(config: &Config) -> Vec<(String, String)> {
+    let entry = |(name, node): (&NodeName, &NodeSettings)| (name.to_string(), way_to(node));
+    match config.nodes.is_empty() {
+        true => vec![("none".to_owned(), String::new())],
+        false => config.nodes.iter().map(entry).collect(),
+    }
+}
+
+fn way_to(node: &NodeSettings) -> String {
+    let NodeSettings {
+        address,
+        port,
+        user,
+    } = node;
+    let address = address.map_or("the address in /etc/hosts".to_owned(), |a| a.to_string());
+    format!("{address}, port {port}, as user {user}")
+}
+
+fn peers(config: &Config) -> Vec<(String, String)> {
+    let access = &config.access;
+    let mut uids: Vec<_> = access.uids.iter().collect();
+    uids.sort_by_key(|(uid, _)| **uid);
+    let mut entries = vec![(
+        "root, and the daemon's own user".to_owned(),
+        names(Capabilities::all()),
+    )];
+    entries.extend(
+        uids.iter()
+            .map(|(uid, held)| (format!("user id {uid}"), names(**held))),
+    );
+    let read = || names(Capabilities::read_only());
+    entries.extend(
+        access
+            .gids
+            .iter()
+            .map(|gid| (format!("group id {gid}"), read())),
+    );
+    if access.allow_idmapped_root && !access.idmap_users.is_empty() {
+        let owners = access.idmap_users.join(", ");
+        entries.push((format!("root of containers of {owners}"), read()));
+    }
+    entries
+}
+
+fn names(capabilities: Capabilities) -> String {
+    match capabilities.is_empty() {
+        true => "nothing".to_owned(),
+        false => capabilities.names().collect::<Vec<_>>().join(", "),
+    }
+}
+
+fn limits(config: &Config) -> Vec<(String, String)> {
+    let seconds = |length: std::time::Duration| format!("{} s", length.as_secs_f64());
+    let limits = &config.limits;
+    let entry = |name: &str, value: String| (name.to_owned(), value);
+    vec![
+        entry(
+            "each caller, each node",
+            format!(
+                "one reading every {}, {} at once",
+                seconds(limits.interval),
+                limits.burst
+            ),
+        ),
+        entry(
+            "at the same time",
+            format!(
+                "{} for a caller, {} in all",
+                config.caps.per_peer, config.caps.total
+            ),
+        ),
+        entry("a sample is given again for", seconds(config.cache_ttl)),
+        entry("a reading may take", seconds(config.timeouts.request)),
+        entry(
+            "in the background",
+            config.poll_interval.map_or("never".to_owned(), |every| {
+                format!("every node every {}", seconds(every))
+            }),
+        ),
+    ]
+}
+
+fn places(config: &Config) -> Vec<(String, String)> {
+    let metrics = config.metrics_address;
+    let metrics = metrics.map_or("not served".to_owned(), |a| format!("http://{a}/metrics"));
+    vec![
+        ("socket".to_owned(), config.socket.display().to_string()),
+        ("ssh dir".to_owned(), config.ssh_dir.display().to_string()),
+        ("metrics".to_owned(), metrics),
+    ]
+}
+
+/// What is right, but perhaps not meant.
+fn remarks(config: &Config) -> Vec<Line> {
+    let mut remarks = Vec::new();
+    if config.nodes.is_empty() {
+        remarks.push("no node can be read: name some in allowed_nodes");
+    }
+    if config.access.uids.values().any(|held| held.is_empty()) {
+        remarks.push("an entry of allowed_peers gives nothing");
+    }
+    if config
+        .metrics_address
+        .is_some_and(|a| !a.ip().is_loopback())
+    {
+        remarks.push("metrics_address is not loopback: whoever reaches it reads the metrics");
+    }
+    let gap = (!remarks.is_empty()).then(Line::default);
+    let lines = remarks
+        .into_iter()
+        .map(|text| Line::of(Tone::Warm, "note: ").and(Tone::Plain, text));
+    gap.into_iter().chain(lines).collect()
+}
+
+fn as_json(file: &Path, config: &Result<Config, ConfigError>) -> Value {
+    let file = file.display().to_string();
+    match config {
+        Err(ConfigError {
+            line,
+            column,
+            message,
+        }) => json!({
+            "file": file, "valid": false, "line": line, "column": column, "message": message,
+        }),
+        Ok(config) => json!({
+            "file": file,
+            "valid": true,
+            "nodes": config.nodes.iter().map(node_json).collect::<Vec<_>>(),
+            "peers": peers_json(config),
+            "socket": config.socket.display().to_string(),
+            "ssh_dir": config.ssh_dir.display().to_string(),
+            "metrics_address": config.metrics_address.map(|address| address.to_string()),
+        }),
+    }
+}
+
+fn node_json((name, node): (&NodeName, &NodeSettings)) -> Value {
+    json!({
+        "name": name.as_str(),
+        "address": node.address.map(|address| address.to_string()),
+        "port": node.port,
+        "user": node.user,
+    })
+}
+
+fn peers_json(config: &Config) -> Value {
+    let access = &config.access;
+    let mut uids: Vec<_> = access.uids.iter().collect();
+    uids.sort_by_key(|(uid, _)| **uid);
+    let names = |held: Capabilities| held.names().collect::<Vec<_>>();
+    let uid =
+        |(uid, held): &(&u32, &Capabilities)| json!({"uid": uid, "capabilities": names(**held)});
+    let gid = |gid: &u32| json!({"gid": gid, "capabilities": names(Capabilities::read_only())});
+    let owner = |user: &String| json!({"containers_of": user, "capabilities": names(Capabilities::read_only())});
+    let owners = access
+        .idmap_users
+        .iter()
+        .filter(|_| access.allow_idmapped_root);
+    uids.iter()
+        .map(uid)
+        .chain(access.gids.iter().map(gid))
+        .chain(owners.map(owner))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drawn(lines: &[Line]) -> String {
+        let lines: Vec<String> = lines.iter().map(|line| line.render(false)).collect();
+        lines.join("\n")
+    }
+
+    fn report(text: &str) -> String {
+        let file = Path::new("c.toml");
+        drawn(&match Config::parse(text) {
+            Ok(config) => allowed(file, &config),
+            Err(error) => mistake(file, text, &error),
+        })
+    }
+
+    #[test]
+    fn a_mistake_is_shown_where_it_stands() {
+        let text = "log_level = 'info'\nallowed_nodes = ['pve1', '-x']\n";
+        assert_eq!(
+            report(text),
+            "c.toml:2:26: \"-x\" is no node name: a node name starts with a letter or a digit\n  \
+             |\n2 | allowed_nodes = ['pve1', '-x']\n  |                          ^"
+        );
+    }
+
+    #[test]
+    fn a_right_file_is_told_as_what_it_allows() {
+        let text = "allowed_nodes = ['pve1', {name='pve2', address='192.0.2.2', port=23}]\n\
+                    allowed_peers = [{uid=1000}, {uid=33, capabilities=['read','admin']}]\n\
+                    allowed_peer_gids = [7]\nmetrics_address = '0.0.0.0:9456'";
+        let report = report(text);
+        for part in [
+            "c.toml: no mistakes",
+            "\n  pve1  the address in /etc/hosts, port 22, as user pulse-sensor",
+            "\n  pve2  192.0.2.2, port 23, as user pulse-sensor",
+            "user id 33                       read, admin",
+            "user id 1000                     read\n",
+            "group id 7                       read\n",
+            "root of containers of root       read\n",
+            "one reading every 5 s, 2 at once",
+            "note: metrics_address is not loopback",
+        ] {
+            assert!(report.contains(part), "{part:?} is not in:\n{report}");
+        }
+    }
+
+    #[test]
+    fn an_empty_list_of_nodes_is_remarked_on() {
+        let report = report("allow_idmapped_root = false");
+        assert!(report.contains("note: no node can be read"), "{report}");
+        assert!(!report.contains("containers"), "{report}");
+    }
+
+    #[test]
+    fn json_says_the_same() {
+        let json = |text: &str| as_json(Path::new("c"), &Config::parse(text));
+        let right = json("allowed_nodes = ['::1']\nallowed_peers = [5]");
+        assert_eq!(right["valid"], true);
+        assert_eq!(right["nodes"][0]["address"], "::1");
+        assert_eq!(
+            right["peers"][0],
+            json!({"uid": 5, "capabilities": ["read"]})
+        );
+        let wrong = json("\nx = 1");
+        assert_eq!(
+            (&wrong["valid"], &wrong["line"]),
+            (&json!(false), &json!(2))
+        );
+    }
+}

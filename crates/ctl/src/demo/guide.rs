@@ -1,0 +1,154 @@
+//! The words of the demo: what is happening, and what to try.
+
+use super::stage::Stage;
+use crate::line::{Line, Tone};
+use crate::wrap::wrapped;
+use std::net::SocketAddr;
+use std::path::Path;
+
+/// What is shown before the first table.
+pub(super) fn introduction(stage: &Stage, columns: Option<usize>) -> Vec<Line> {
+    let facts = Facts {
+        control: stage.control(),
+        daemon: stage.daemon_id(),
+        directory: stage.directory(),
+        socket: stage.client().socket(),
+        metrics: stage.metrics(),
+        has_socat: is_on_path("socat"),
+    };
+    facts.introduction(columns)
+}
+
+struct Facts<'a> {
+    control: &'a Path,
+    daemon: u32,
+    directory: &'a Path,
+    socket: &'a Path,
+    metrics: SocketAddr,
+    has_socat: bool,
+}
+
+impl Facts<'_> {
+    fn introduction(&self, columns: Option<usize>) -> Vec<Line> {
+        let mut lines = vec![Line::of(
+            Tone::Strong,
+            "pulse-sensor-proxy with three simulated nodes",
+        )];
+        for paragraph in [self.what_happens(), self.what_is_made_up()] {
+            lines.push(Line::default());
+            lines.extend(
+                wrapped(&paragraph, columns.map(|c| c.min(88)))
+                    .into_iter()
+                    .map(Line::plain),
+            );
+        }
+        lines.extend([
+            Line::default(),
+            Line::plain("Try it from another terminal:"),
+        ]);
+        let commands = self.commands().into_iter();
+        lines.extend(commands.map(|text| Line::of(Tone::Good, format!("  {text}"))));
+        lines.push(Line::default());
+        lines
+    }
+
+    fn what_happens(&self) -> String {
+        format!(
+            "The daemon (process {}) serves the Unix socket below. Asked for temperatures, it \
+             goes to each node over SSH, where the node helper reads them from /sys. One \
+             connection to each node stays open, so a reading is one round trip.",
+            self.daemon
+        )
+    }
+
+    fn what_is_made_up(&self) -> String {
+        format!(
+            "Daemon, helper and SSH are the real thing. Made up are the nodes: SSH servers in \
+             this process, with a tree of files for each one's /sys, in which the load comes and \
+             goes. All of it is below {}.",
+            self.directory.display()
+        )
+    }
+
+    fn commands(&self) -> [String; 3] {
+        let control = quoted(self.control);
+        let socket = quoted(self.socket);
+        [
+            format!("{control} --socket {socket} temps"),
+            self.by_hand(),
+            format!("curl http://{}/metrics", self.metrics),
+        ]
+    }
+
+    /// The same without any tool of ours.
+    fn by_hand(&self) -> String {
+        let socket = self.socket.display();
+        if self.has_socat {
+            let address = format!("UNIX:{socket}");
+            let address = quoted(Path::new(&address));
+            return format!("echo '{{\"method\":\"get_status\"}}' | socat - {address}");
+        }
+        let program = format!(
+            "import socket; s=socket.socket(socket.AF_UNIX); s.connect({socket:?}); \
+             s.sendall(b'{{\"method\":\"get_status\"}}\\n'); print(s.makefile().readline())",
+            socket = socket.to_string(),
+        );
+        format!("python3 -c {}", quoted(Path::new(&program)))
+    }
+}
+
+/// As a shell takes it for one word.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:=@,".contains(c);
+    match text.chars().all(is_plain) {
+        true => text,
+        false => format!("'{}'", text.replace('\'', "'\\''")),
+    }
+}
+
+fn is_on_path(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|directory| directory.join(name).is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(has_socat: bool) -> Facts<'static> {
+        Facts {
+            control: Path::new("/opt/my tools/pulse-sensorctl"),
+            daemon: 4242,
+            directory: Path::new("/tmp/d"),
+            socket: Path::new("/tmp/d/s"),
+            metrics: SocketAddr::from(([127, 0, 0, 1], 9456)),
+            has_socat,
+        }
+    }
+
+    fn told(has_socat: bool) -> String {
+        let lines = facts(has_socat).introduction(Some(80));
+        lines.iter().map(|line| line.render(false) + "\n").collect()
+    }
+
+    #[test]
+    fn commands_can_be_copied_into_a_shell() {
+        let text = told(true);
+        for part in [
+            "  '/opt/my tools/pulse-sensorctl' --socket /tmp/d/s temps\n",
+            "  echo '{\"method\":\"get_status\"}' | socat - UNIX:/tmp/d/s\n",
+            "  curl http://127.0.0.1:9456/metrics\n",
+            "process 4242",
+        ] {
+            assert!(text.contains(part), "{part:?} is not in:\n{text}");
+        }
+        assert!(told(false).contains("python3 -c '"), "{}", told(false));
+    }
+
+    #[test]
+    fn words_are_quoted_for_a_shell() {
+        assert_eq!(quoted(Path::new("/a/b-1.c")), "/a/b-1.c");
+        assert_eq!(quoted(Path::new("a'b c")), "'a'\\''b c'");
+    }
+}

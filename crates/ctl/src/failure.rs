@@ -1,0 +1,189 @@
+//! What can go wrong, what to do about it, and the exit code that says so.
+
+use crate::client::ClientError;
+use crate::demo::DemoError;
+use crate::keys::KeyError;
+use crate::shown::shown;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// The arguments are wrong.
+pub(crate) const USAGE: u8 = 64;
+
+/// Every exit code and what it means: `sysexits.h` where that has a word for it,
+/// as with the daemon and the node helper.
+pub(crate) const EXIT_CODES: [(u8, &str); 8] = [
+    (0, "done; also when Ctrl-C ended a watch or the demo"),
+    (
+        1,
+        "a node could not be read, or the daemon refused the request",
+    ),
+    (USAGE, "the arguments are wrong"),
+    (66, "a file cannot be read"),
+    (69, "the daemon cannot be reached, or did not answer"),
+    (70, "the demo, or a part of it, failed"),
+    (74, "the result could not be written"),
+    (78, "the configuration is wrong"),
+];
+
+/// How a command ended that could do what it is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// All is well.
+    Done,
+    /// Something that was shown is a failure.
+    ShownFailure,
+    /// What was shown is a mistake in the configuration.
+    ShownMistake,
+}
+
+impl From<Ending> for ExitCode {
+    fn from(ending: Ending) -> Self {
+        Self::from(match ending {
+            Ending::Done => 0,
+            Ending::ShownFailure => 1,
+            Ending::ShownMistake => 78,
+        })
+    }
+}
+
+/// Why a command could not do what it is for.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The daemon did not answer.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The daemon answered with an error.
+    #[error("the daemon refused: {}{}", shown(.0), remedy(.0))]
+    Refused(String),
+    /// The daemon's answer is not what the protocol says.
+    #[error("the daemon's answer is not understood ({0}): is it of version {version}, as this program is?", version = env!("CARGO_PKG_VERSION"))]
+    Answer(&'static str),
+    /// A file cannot be read.
+    #[error("{}: {error}{}", path.display(), file_remedy(error))]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The daemon's public key cannot be used.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The demo failed.
+    #[error(transparent)]
+    Demo(#[from] DemoError),
+    /// The result cannot be written.
+    #[error("cannot write the result: {0}")]
+    Output(#[from] io::Error),
+    /// The system gives no signals, or no event loop.
+    #[error("the system refused what every program needs: {0}")]
+    Runtime(io::Error),
+}
+
+impl Failure {
+    /// One of [`EXIT_CODES`].
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Refused(_) => 1,
+            Self::File { .. } | Self::Key(_) => 66,
+            Self::Client(_) | Self::Answer(_) => 69,
+            Self::Demo(_) | Self::Runtime(_) => 70,
+            Self::Output(_) => 74,
+        }
+    }
+
+    /// Whoever read our output has read enough.
+    pub(crate) fn is_hang_up(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+/// What to do about an error of the daemon.
+fn remedy(error: &str) -> String {
+    match error {
+        "unauthorized" => format!(
+            ": add {} to allowed_peers in the daemon's configuration, or ask as root",
+            user()
+        ),
+        "rate limit exceeded" => {
+            ": the next request is possible within seconds (see [rate_limit] in the configuration)"
+                .to_owned()
+        }
+        "unknown method" => {
+            ": there are get_status, get_temperature and get_temperatures".to_owned()
+        }
+        "audit log unavailable" => ": its log says why".to_owned(),
+        _ => String::new(),
+    }
+}
+
+/// What to do about an error that concerns one node, where it does not say so
+/// itself: these texts are fixed by the protocol.
+pub(crate) fn node_remedy(error: &str) -> &'static str {
+    let has = |part| error.contains(part);
+    if has("node_not_allowlisted") || has("no_validation_sources") {
+        ": add it to allowed_nodes in the daemon's configuration"
+    } else if has("address_not_permitted") {
+        ": its address is outside what the daemon may connect to"
+    } else if has("rate limit exceeded") {
+        ": ask again in some seconds (see [rate_limit] in the configuration)"
+    } else {
+        ""
+    }
+}
+
+fn user() -> String {
+    let ours = std::fs::metadata("/proc/self");
+    ours.map_or_else(
+        |_| "your user id".to_owned(),
+        |process| format!("your user id ({})", process.uid()),
+    )
+}
+
+fn file_remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound => ": is this the right path?",
+        io::ErrorKind::PermissionDenied => ": try as root, or as the daemon's user",
+        io::ErrorKind::InvalidData => ": is this the right file?",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_exit_code_is_documented() {
+        let hang_up = || io::Error::from(io::ErrorKind::BrokenPipe);
+        let path = PathBuf::from("a");
+        for failure in [
+            Failure::Refused("unauthorized".into()),
+            Failure::Answer("nodes"),
+            Failure::File {
+                path,
+                error: hang_up(),
+            },
+            Failure::Output(hang_up()),
+            Failure::Runtime(hang_up()),
+        ] {
+            let code = failure.exit_code();
+            assert!(EXIT_CODES.iter().any(|(known, _)| *known == code), "{code}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_what_to_do() {
+        let text = Failure::Refused("unauthorized".into()).to_string();
+        assert!(text.contains("allowed_peers"), "{text}");
+        let text = Failure::Refused("rate limit exceeded".into()).to_string();
+        assert!(text.contains("within seconds"), "{text}");
+        let text = node_remedy("rejected by validator (node_not_allowlisted)");
+        assert!(text.contains("allowed_nodes"), "{text}");
+        let text = Failure::Refused("a\u{1b}[2J".into()).to_string();
+        assert!(!text.contains('\u{1b}'), "{text}");
+    }
+}

@@ -1,0 +1,98 @@
+//! The operator's tool for `pulse-sensor-proxy`.
+//!
+//! It asks the running daemon over the same socket as everybody else, with the
+//! capabilities that the kernel's word on its user gives it, so whatever it shows
+//! is what a caller is really given. It has no other way in.
+//!
+//! | module | is about |
+//! |---|---|
+//! | `arguments` | what is asked, and `--help` |
+//! | `failure` | what can go wrong, and the exit codes |
+//! | `client` | one request over the socket |
+//! | `temps`, `status`, `rpc`, `keys`, `config_check` | the commands |
+//! | `reading`, `heat`, `rows`, `table` | from an answer to a table |
+//! | `line`, `wrap`, `screen` | colours, widths, and drawing over the last table |
+//! | `excerpt`, `pretty`, `shown` | a mistake in its line, readable JSON, safe text |
+//! | `demo` | the real daemon with simulated nodes |
+
+mod arguments;
+mod client;
+mod config_check;
+mod demo;
+mod excerpt;
+mod failure;
+mod heat;
+mod keys;
+mod line;
+mod pretty;
+mod reading;
+mod rows;
+mod rpc;
+mod screen;
+mod shown;
+mod signals;
+mod status;
+mod table;
+mod temps;
+mod wrap;
+
+use arguments::{Arguments, Command, ConfigCommand, KeysCommand};
+use client::Client;
+use failure::{Ending, Failure};
+use screen::Screen;
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+/// Runs the program, its own name among the arguments, and says how it ended.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match arguments::parse(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => return explain(&error),
+    };
+    match run(arguments) {
+        Ok(ending) => ending.into(),
+        Err(failure) if failure.is_hang_up() => ExitCode::SUCCESS,
+        Err(failure) => {
+            // Without a stderr there is still the exit code.
+            let _ = writeln!(io::stderr(), "pulse-sensorctl: {failure}");
+            failure.exit_code().into()
+        }
+    }
+}
+
+/// Prints the help that was asked for, or what is wrong with the arguments.
+fn explain(error: &clap::Error) -> ExitCode {
+    let _ = error.print();
+    if error.use_stderr() {
+        ExitCode::from(failure::USAGE)
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+fn run(arguments: Arguments) -> Result<Ending, Failure> {
+    let screen = Screen::on_stdout(arguments.color);
+    let client = Client::new(arguments.socket, arguments.timeout);
+    match arguments.command {
+        Command::Config(ConfigCommand::Check { file, json }) => {
+            config_check::run(screen, file, json)
+        }
+        Command::StartWithParent { parent, command } => demo::start_with_parent(parent, &command),
+        Command::Temps(options) => block_on(temps::run(&client, screen, options)),
+        Command::Status { json } => block_on(status::run(&client, screen, json)),
+        Command::Rpc { method, params } => block_on(rpc::run(&client, screen, &method, params)),
+        Command::Keys(KeysCommand::Show { ssh_dir, json }) => {
+            block_on(keys::run(&client, screen, ssh_dir, json))
+        }
+        Command::Demo(options) => block_on(demo::run(screen, options)),
+    }
+}
+
+/// One thread: the demo's child processes are tied to it.
+fn block_on(work: impl Future<Output = Result<Ending, Failure>>) -> Result<Ending, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.map_err(Failure::Runtime)?.block_on(work)
+}

@@ -1,0 +1,35 @@
+//! Text from elsewhere, fit for a terminal.
+
+/// The text with everything escaped that a terminal could take for an order:
+/// control characters, and marks that change the direction of writing.
+pub(crate) fn shown(text: &str) -> String {
+    if !text.chars().any(is_order) {
+        return text.to_owned();
+    }
+    let escape = |c: char| {
+        if is_order(c) {
+            c.escape_unicode().collect()
+        } else {
+            String::from(c)
+        }
+    };
+    text.chars().map(escape).collect()
+}
+
+/// Whether a character does something rather than show something.
+pub(crate) fn is_order(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_node_says_cannot_drive_the_terminal() {
+        assert_eq!(shown("Core 0 · 41 °C"), "Core 0 · 41 °C");
+        assert_eq!(shown("a\u{1b}[2Jb\r"), "a\\u{1b}[2Jb\\u{d}");
+        assert_eq!(shown("\u{9b}1m\u{202e}x"), "\\u{9b}1m\\u{202e}x");
+    }
+}

@@ -1,0 +1,80 @@
+//! What is asked for in a wrong way, or of nobody, is told with its remedy.
+
+mod common;
+
+use common::{control, run};
+
+#[test]
+fn help_teaches_and_is_no_failure() {
+    let help = run(&["--help"]);
+    assert_eq!((help.code, help.errors.as_str()), (Some(0), ""));
+    for part in [
+        "temps",
+        "status",
+        "rpc",
+        "config",
+        "keys",
+        "demo",
+        "Examples:",
+        "Exit codes:",
+    ] {
+        assert!(
+            help.output.contains(part),
+            "{part:?} is not in:\n{}",
+            help.output
+        );
+    }
+    for command in ["temps", "status", "rpc", "demo"] {
+        let help = run(&[command, "--help"]);
+        assert!(help.output.contains("Examples:"), "{}", help.output);
+    }
+}
+
+#[test]
+fn wrong_arguments_have_their_exit_code() {
+    for arguments in [
+        &[][..],
+        &["nonsense"],
+        &["temps", "-x"],
+        &["temps", "a;b"],
+        &["rpc"],
+        &["rpc", "get_status", "7"],
+        &["temps", "--color", "perhaps"],
+        &["demo", "--rounds", "0"],
+    ] {
+        let run = run(arguments);
+        assert_eq!(run.code, Some(64), "{arguments:?}: {run:?}");
+        assert!(!run.errors.is_empty() && run.output.is_empty(), "{run:?}");
+    }
+}
+
+#[test]
+fn a_daemon_that_is_not_there_is_told_with_what_to_do() {
+    let run = run(&["--socket", "/nonexistent/socket", "temps"]);
+    assert_eq!(run.code, Some(69));
+    for part in [
+        "/nonexistent/socket",
+        "is pulse-sensor-proxy running?",
+        "--socket",
+    ] {
+        assert!(
+            run.errors.contains(part),
+            "{part:?} is not in: {}",
+            run.errors
+        );
+    }
+}
+
+#[test]
+fn a_socket_that_a_daemon_left_behind_is_told_apart() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("socket");
+    drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+    let mut status = control();
+    status
+        .arg("status")
+        .env("PULSE_SENSOR_PROXY_SOCKET", &socket);
+    let run = common::Run::from(status.output().unwrap());
+    assert_eq!(run.code, Some(69));
+    assert!(run.errors.contains("has ended: start it"), "{}", run.errors);
+}
