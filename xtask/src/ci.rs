@@ -20,7 +20,7 @@ pub(crate) fn run(steps: &mut Steps, _arguments: &[String]) -> Outcome {
     deny::check(steps);
     test::run(steps, &[])?;
     fuzz::short(steps, FUZZ_SECONDS);
-    products::bench_smoke(steps);
+    steps.run("benchmarks, briefly", products::bench_smoke);
     Ok(())
 }
 

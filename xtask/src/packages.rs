@@ -61,6 +61,9 @@ pub(crate) fn ensure() -> Outcome<Vec<&'static str>> {
         } = counterpart;
         println!("{program} is not here: tests of {serves} are skipped");
     }
+    if !workspace::is_root() {
+        println!("not root: tests that act as several users are skipped");
+    }
     if still.is_empty() {
         println!("all counterparts are here");
     } else if workspace::is_ci() {

@@ -1,4 +1,8 @@
 //! The three programs we ship: built, shown and measured.
+//!
+//! What is measured is built one program at a time: built together they would share
+//! cargo's features, and the daemon that is measured would not be the daemon that is
+//! shipped. Tests are content with one build for all.
 
 use crate::process::{self, Failure, Outcome};
 use crate::steps::Steps;
@@ -9,6 +13,9 @@ use std::path::PathBuf;
 use std::process::Command;
 
 const PRODUCTS: [&str; 3] = ["pulse-sensor-proxy", "pulse-sensorctl", "pulse-sensor-node"];
+
+/// Simulated nodes, in a process of their own.
+const SIMULATOR: &str = "pulse-simnode";
 
 /// The package that measures, and its program.
 const BENCH: &str = "pulse-bench";
@@ -36,12 +43,12 @@ pub(crate) fn directory(profile: Profile) -> PathBuf {
     target_dir().join(profile.name())
 }
 
-/// Builds the three programs.
-pub(crate) fn build(profile: Profile) -> Outcome {
-    build_packages(profile, &PRODUCTS)
+/// Builds what the tests start.
+pub(crate) fn build_for_tests() -> Outcome {
+    build(Profile::EndToEnd, &[&PRODUCTS[..], &[SIMULATOR]].concat())
 }
 
-fn build_packages(profile: Profile, packages: &[&str]) -> Outcome {
+fn build(profile: Profile, packages: &[&str]) -> Outcome {
     let mut command = locked_cargo("build");
     command.args(["--profile", profile.name()]);
     for package in packages {
@@ -52,7 +59,7 @@ fn build_packages(profile: Profile, packages: &[&str]) -> Outcome {
 
 /// `cargo xtask demo`: the demo takes our place, so that it alone gets Ctrl-C.
 pub(crate) fn demo(steps: &mut Steps, arguments: &[String]) -> Outcome {
-    let built = steps.run("build for release", || build(Profile::Release));
+    let built = steps.run("build for release", || build(Profile::Release, &PRODUCTS));
     if built.is_none() {
         return Ok(());
     }
@@ -64,28 +71,24 @@ pub(crate) fn demo(steps: &mut Steps, arguments: &[String]) -> Outcome {
 
 /// `cargo xtask bench`: what `SPECIFICATION.md` promises, measured on release builds.
 pub(crate) fn bench(steps: &mut Steps, arguments: &[String]) -> Outcome {
-    measure(steps, Profile::Release, arguments);
-    Ok(())
-}
-
-/// In CI the benchmarks are run to see that they run; their numbers mean nothing there.
-pub(crate) fn bench_smoke(steps: &mut Steps) {
-    if root().join("bench/Cargo.toml").is_file() {
-        measure(steps, Profile::EndToEnd, &["--smoke".to_owned()]);
-    }
-}
-
-fn measure(steps: &mut Steps, profile: Profile, arguments: &[String]) {
-    // Each by itself: built together they would share cargo features, and the
-    // daemon that is measured would not be the daemon that is shipped.
     let built = steps.run("programs to measure", || {
-        let mut packages = PRODUCTS.iter().chain([&BENCH]);
-        packages.try_for_each(|package| build_packages(profile, &[package]))
+        let mut apart = PRODUCTS.iter();
+        apart.try_for_each(|package| build(Profile::Release, &[package]))?;
+        build(Profile::Release, &[SIMULATOR, BENCH])
     });
     if built.is_some() {
-        let directory = directory(profile);
+        let directory = directory(Profile::Release);
         let mut bench = Command::new(directory.join(BENCH));
         bench.args(arguments).env(BIN_DIR, &directory);
         steps.run("benchmarks", || process::run(&mut bench));
     }
+    Ok(())
+}
+
+/// In CI the benchmarks are run to see that they run, with what the tests have
+/// built already; their numbers mean nothing there.
+pub(crate) fn bench_smoke() -> Outcome {
+    let mut bench = locked_cargo("run");
+    bench.args(["--bin", BENCH, "--", "--smoke"]);
+    process::run(bench.env(BIN_DIR, directory(Profile::EndToEnd)))
 }

@@ -20,7 +20,7 @@ const MISSING: &str = "PULSE_TEST_MISSING";
 pub(crate) fn run(steps: &mut Steps, arguments: &[String]) -> Outcome {
     let missing = steps.run("counterparts", packages::ensure);
     let missing = missing.unwrap_or_default().join(",");
-    let build = || products::build(Profile::EndToEnd);
+    let build = products::build_for_tests;
     if steps.run("programs for the tests", build).is_none() {
         steps.end_with("no test was run".to_owned());
         return Ok(());
