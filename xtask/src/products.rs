@@ -7,7 +7,7 @@
 use crate::process::{self, Failure, Outcome};
 use crate::steps::Steps;
 use crate::test::BIN_DIR;
-use crate::workspace::{locked_cargo, root, target_dir};
+use crate::workspace::{locked_cargo, target_dir};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
