@@ -15,6 +15,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// The heading of what can be given with every command.
+const EVERYWHERE: &str = "Options of every command";
+
 /// The limiter gives one reading per node and this long.
 const WATCH_EVERY: &str = "5";
 
@@ -33,6 +36,7 @@ pub(crate) struct Arguments {
     #[arg(
         long,
         global = true,
+        help_heading = EVERYWHERE,
         value_name = "PATH",
         env = "PULSE_SENSOR_PROXY_SOCKET",
         hide_env_values = true,
@@ -45,6 +49,7 @@ pub(crate) struct Arguments {
     #[arg(
         long,
         global = true,
+        help_heading = EVERYWHERE,
         value_name = "SECONDS",
         default_value = "30",
         value_parser = seconds
@@ -57,6 +62,7 @@ pub(crate) struct Arguments {
     #[arg(
         long,
         global = true,
+        help_heading = EVERYWHERE,
         value_name = "WHEN",
         value_enum,
         default_value_t = When::Auto,

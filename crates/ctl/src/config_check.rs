@@ -4,6 +4,8 @@ use crate::excerpt::excerpt;
 use crate::failure::{Ending, Failure};
 use crate::line::{Line, Tone};
 use crate::screen::Screen;
+use crate::shown::shown;
+use crate::wrap::wrapped;
 use pulse_core::capability::Capabilities;
 use pulse_core::config::{Config, ConfigError, MAX_CONFIG_BYTES, NodeSettings};
 use pulse_core::name::NodeName;
@@ -27,7 +29,7 @@ pub(crate) fn run(mut screen: Screen, file: PathBuf, json: bool) -> Result<Endin
     } else {
         screen.print(&match &config {
             Ok(config) => allowed(&file, config),
-            Err(error) => mistake(&file, &text, error),
+            Err(error) => mistake(&file, &text, error, screen.columns()),
         })?;
     }
     Ok(match config {
@@ -44,18 +46,23 @@ fn read(path: &Path) -> std::io::Result<String> {
     Ok(text)
 }
 
-fn mistake(file: &Path, text: &str, error: &ConfigError) -> Vec<Line> {
+fn mistake(file: &Path, text: &str, error: &ConfigError, columns: Option<usize>) -> Vec<Line> {
     let ConfigError {
         line,
         column,
         message,
     } = error;
-    let place = format!("{}:{line}:{column}: ", file.display());
-    let mut messages = message.lines();
-    let first = messages.next().unwrap_or_default();
-    let head = Line::of(Tone::Strong, place).and(Tone::Bad, first);
+    let place = format!("{}:{line}:{column}:", file.display());
+    let message = shown(message);
+    let mut parts = wrapped(&format!("{place} {message}"), columns).into_iter();
+    let first = parts.next().unwrap_or_default();
+    // A path without blanks stays whole, and so its place does.
+    let head = match first.strip_prefix(&place) {
+        Some(rest) => Line::of(Tone::Strong, place).and(Tone::Bad, rest),
+        None => Line::of(Tone::Bad, first),
+    };
     std::iter::once(head)
-        .chain(messages.map(Line::plain))
+        .chain(parts.map(|part| Line::of(Tone::Bad, part)))
         .chain(excerpt(text, *line, *column))
         .collect()
 }
@@ -265,7 +272,7 @@ mod tests {
         let file = Path::new("c.toml");
         drawn(&match Config::parse(text) {
             Ok(config) => allowed(file, &config),
-            Err(error) => mistake(file, text, &error),
+            Err(error) => mistake(file, text, &error, None),
         })
     }
 

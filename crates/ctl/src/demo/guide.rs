@@ -6,6 +6,9 @@ use crate::wrap::wrapped;
 use std::net::SocketAddr;
 use std::path::Path;
 
+/// Longer lines are hard to read, however wide the window is.
+const WIDEST: usize = 88;
+
 /// What is shown before the first table.
 pub(super) fn introduction(stage: &Stage, columns: Option<usize>) -> Vec<Line> {
     let facts = Facts {
@@ -36,11 +39,9 @@ impl Facts<'_> {
         )];
         for paragraph in [self.what_happens(), self.what_is_made_up()] {
             lines.push(Line::default());
-            lines.extend(
-                wrapped(&paragraph, columns.map(|c| c.min(88)))
-                    .into_iter()
-                    .map(Line::plain),
-            );
+            let width = columns.unwrap_or(WIDEST).min(WIDEST);
+            let paragraph = wrapped(&paragraph, Some(width));
+            lines.extend(paragraph.into_iter().map(Line::plain));
         }
         lines.extend([
             Line::default(),

@@ -19,6 +19,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::TempDir;
+use tokio::time::timeout;
 
 /// How long the daemon may take to start, on a slow machine.
 const START: Duration = Duration::from_secs(20);
@@ -26,6 +27,9 @@ const START: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(20);
 /// For one answer of the daemon.
 const ANSWER: Duration = Duration::from_secs(20);
+
+/// For a node to end.
+const END: Duration = Duration::from_secs(5);
 
 /// Where metrics are by default.
 const METRICS_PORT: u16 = 9456;
@@ -55,7 +59,8 @@ impl Stage {
     pub(super) fn new() -> Result<Self, DemoError> {
         let programs = Programs::find()?;
         let directory = tempfile::Builder::new().prefix("pulse-demo-").tempdir();
-        let directory = directory.map_err(trying("making a temporary directory"))?;
+        let directory =
+            directory.map_err(trying("making a temporary directory (TMPDIR says where)"))?;
         let socket = directory.path().join("sock");
         if socket.as_os_str().len() > MAX_SOCKET_PATH || socket.to_str().is_none() {
             return Err(DemoError::Directory(directory.path().to_owned()));
@@ -149,7 +154,8 @@ impl Stage {
             None => Ok(()),
         };
         for (_, node) in self.nodes {
-            node.shutdown().await;
+            // Its helper is killed; one that cannot be is the kernel's business.
+            let _ = timeout(END, node.shutdown()).await;
         }
         let removed = self.directory.close();
         ended.and(removed.map_err(trying("removing the temporary directory")))
