@@ -6,7 +6,7 @@
 //! document straight away, and then that document is the first reading.
 
 use super::connect::Connection;
-use super::failure::NodeFailure;
+use super::failure::{NodeFailure, said};
 use pulse_core::command::NodeCommand;
 use pulse_core::document::{self, Dropped};
 use pulse_core::event::Exchange;
@@ -145,7 +145,7 @@ impl Session {
         match (sample, output.exit_code) {
             (Err(_), Some(code)) if code != 0 => Err(NodeFailure::Command {
                 code,
-                stderr: pulse_core::name::shown(&String::from_utf8_lossy(&output.stderr)),
+                stderr: shown_text(&output.stderr),
             }),
             (sample, _) => sample,
         }
@@ -176,6 +176,11 @@ impl Session {
             dropped: reading.dropped,
         })
     }
+}
+
+/// What a node printed, made fit for a message.
+fn shown_text(bytes: &[u8]) -> String {
+    pulse_core::name::shown(String::from_utf8_lossy(bytes).trim())
 }
 
 fn is_greeting(line: &[u8]) -> bool {
@@ -270,9 +275,9 @@ impl Lines {
     }
 
     fn ending(&self) -> String {
-        let stderr = pulse_core::name::shown(&String::from_utf8_lossy(&self.output.stderr));
+        let stderr = shown_text(&self.output.stderr);
         match self.output.exit_code {
-            Some(code) => format!("the helper ended with exit code {code}: {stderr}"),
+            Some(code) => format!("the helper ended with exit code {code}{}", said(&stderr)),
             None => "the channel was closed".to_owned(),
         }
     }

@@ -74,7 +74,7 @@ pub enum NodeFailure {
     #[error("sent no temperatures: {0}")]
     NoDocument(String),
     /// The command failed and printed nothing of use.
-    #[error("ran the command with exit code {code}: {stderr}")]
+    #[error("could not run the command: exit code {code}{}", said(stderr))]
     Command {
         /// The exit code.
         code: u32,
@@ -147,6 +147,15 @@ impl NodeFailure {
 impl From<russh::Error> for NodeFailure {
     fn from(error: russh::Error) -> Self {
         Self::Ssh(error.to_string())
+    }
+}
+
+/// What a command said, if it said anything.
+pub(super) fn said(stderr: &str) -> String {
+    if stderr.is_empty() {
+        String::new()
+    } else {
+        format!(", \"{stderr}\"")
     }
 }
 
