@@ -70,10 +70,13 @@ This line lets the daemon run the node helper, and nothing else. On each node:
 
   1. Install the helper: /usr/libexec/pulse-sensor-node
   2. Make its user, which has no password and no rights:
-       useradd --system --create-home --shell /bin/sh pulse-sensor
-  3. Put the line into ~pulse-sensor/.ssh/authorized_keys
-     (the directory with mode 0700, the file with 0600, both of that user);
+       useradd --system --home-dir / --shell /bin/sh --password '*' pulse-sensor
+  3. Put the line into /etc/ssh/authorized_keys.d/pulse-sensor (root's, mode 0644);
      with from=\"ADDRESS\", before \"command\" it works from the daemon's host only
+  4. Tell sshd where it is, in /etc/ssh/sshd_config.d/pulse-sensor.conf:
+       Match User pulse-sensor
+           AuthorizedKeysFile /etc/ssh/authorized_keys.d/%u
+     and then: sshd -t && systemctl reload ssh
 
 Then pin the node's host key, as its own administrator sees it, in known_hosts in
 the daemon's ssh_dir, and add the node to allowed_nodes in its configuration.
