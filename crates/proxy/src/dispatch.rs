@@ -79,7 +79,8 @@ pub async fn answer(daemon: &Arc<Daemon>, peer: &Arc<Peer>, line: &[u8]) -> Repl
         id,
         deadline,
     };
-    let (method, outcome) = match envelope {
+    let (method, outcome) = match context.check_penalty().and(envelope) {
+        Err(RpcError::RateLimited) => ("none", Err(RpcError::RateLimited)),
         Err(error) => ("invalid", Err(error)),
         Ok(envelope) => match envelope.method() {
             Err(error) => ("unknown", context.spend_own().and(Err(error))),
@@ -119,7 +120,7 @@ impl Context {
                 })
             }
             Call::Temperatures(nodes) => Ok(Data::Temperatures {
-                nodes: self.read_all(nodes).await,
+                nodes: self.read_all(nodes).await?,
             }),
         }
     }
@@ -133,12 +134,31 @@ impl Context {
         }
     }
 
-    /// Reads several nodes, each in its own time.
-    async fn read_all(&self, nodes: Option<Vec<Result<NodeName, RpcError>>>) -> Vec<Entry> {
+    /// A caller may have connected before it earned its penalty.
+    fn check_penalty(&self) -> Result<(), RpcError> {
+        let now = std::time::Instant::now();
+        let penalty = self.daemon.limiter().check_penalty(&self.peer.id, now);
+        penalty.map_err(|refusal| {
+            self.daemon.refused(&self.peer, refusal);
+            RpcError::RateLimited
+        })
+    }
+
+    /// Reads several nodes, each in its own time and from its own budget.
+    async fn read_all(
+        &self,
+        nodes: Option<Vec<Result<NodeName, RpcError>>>,
+    ) -> Result<Vec<Entry>, RpcError> {
         let nodes = nodes.unwrap_or_else(|| {
             let settings = self.daemon.readings.settings();
             settings.nodes.names().cloned().map(Ok).collect()
         });
+        if !nodes.iter().any(Result::is_ok) {
+            self.spend_own()?;
+        }
+        if let Some(Err(error)) = nodes.iter().find(|node| node.is_err()) {
+            self.punish(error).await;
+        }
         let mut entries: Vec<Option<Entry>> = nodes.iter().map(|_| None).collect();
         let mut tasks = JoinSet::new();
         for (i, node) in nodes.into_iter().enumerate() {
@@ -155,7 +175,7 @@ impl Context {
                 entries[i] = Some(entry);
             }
         }
-        entries.into_iter().flatten().collect()
+        Ok(entries.into_iter().flatten().collect())
     }
 
     async fn entry(&self, node: &NodeName) -> Entry {
