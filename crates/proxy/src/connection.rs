@@ -42,7 +42,8 @@ impl Connection {
     }
 
     /// The next line, without its newline. A caller that shuts down its side
-    /// after a request without newline has ended the line too.
+    /// after a request without newline has ended the line too; one that is gone
+    /// altogether in the middle of a line has said nothing.
     ///
     /// # Errors
     /// [`NoLine`] when the line is too long, too late, or never came.
@@ -74,11 +75,16 @@ impl Connection {
     }
 
     fn last_line(&mut self) -> Result<Vec<u8>, NoLine> {
-        if self.pending.is_empty() {
+        if self.pending.is_empty() || self.is_gone() {
             Err(NoLine::Ended)
         } else {
             Ok(std::mem::take(&mut self.pending))
         }
+    }
+
+    /// Whether nobody could read an answer: then even nothing cannot be sent.
+    fn is_gone(&self) -> bool {
+        SockRef::from(&self.stream).send(&[]).is_err()
     }
 
     async fn receive(&mut self, most: usize) {
@@ -210,6 +216,15 @@ mod tests {
             connection.line(deadline).await,
             Err(NoLine::Ended)
         ));
+    }
+
+    #[tokio::test]
+    async fn a_caller_that_is_gone_in_the_middle_of_a_line_has_said_nothing() {
+        let (mut connection, mut client) = pair();
+        client.write_all(b"{\"meth").await.unwrap();
+        drop(client);
+        let line = connection.line(Instant::now() + SOON).await;
+        assert!(matches!(line, Err(NoLine::Ended)));
     }
 
     #[tokio::test]
