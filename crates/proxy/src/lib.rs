@@ -8,6 +8,7 @@ pub mod cli;
 pub mod connection;
 pub mod daemon;
 pub mod dispatch;
+pub mod exposition;
 pub mod key;
 pub mod known_hosts;
 pub mod listener;

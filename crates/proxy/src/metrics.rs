@@ -9,7 +9,6 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::{Family, MetricConstructor};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use pulse_core::name::NodeName;
 use pulse_core::peer::PeerId;
@@ -22,6 +21,12 @@ use std::time::Duration;
 pub struct RpcLabels {
     method: &'static str,
     result: &'static str,
+}
+
+/// `version` of the daemon.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BuildLabel {
+    version: &'static str,
 }
 
 /// `method` of a request.
@@ -193,8 +198,11 @@ impl Metrics {
             "Replies that were not taken in time",
             self.write_timeouts.clone(),
         );
-        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-        r.register("build", "The daemon's version", build);
+        // A gauge rather than an info: the older text format has no such type.
+        let version = env!("CARGO_PKG_VERSION");
+        let build = Family::<BuildLabel, Gauge>::default();
+        build.get_or_create(&BuildLabel { version }).set(1);
+        r.register("build_info", "The daemon's version", build);
     }
 
     fn register_nodes(&mut self) {

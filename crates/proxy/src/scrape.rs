@@ -1,5 +1,6 @@
 //! Serves the metrics: `GET /metrics`, one request a connection, nothing else.
 
+use crate::exposition::Format;
 use crate::metrics::Metrics;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +16,6 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// The longest request head, in bytes.
 const MAX_HEAD: usize = 8 * 1024;
 const MAX_HEADERS: usize = 64;
-/// The type of the text that is served (`OpenMetrics` 1.0).
-const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Serves scrapes until dropped.
 pub async fn serve(listener: TcpListener, metrics: Arc<Metrics>) {
@@ -42,7 +41,11 @@ pub async fn serve(listener: TcpListener, metrics: Arc<Metrics>) {
 
 async fn answer(mut stream: TcpStream, metrics: &Metrics) -> std::io::Result<()> {
     let (status, kind, body) = match read_target(&mut stream).await? {
-        Target::Metrics => ("200 OK", OPEN_METRICS, metrics.encode()),
+        Target::Metrics(format) => (
+            "200 OK",
+            format.content_type(),
+            format.convert(metrics.encode()),
+        ),
         Target::Other => (
             "404 Not Found",
             "text/plain",
@@ -69,7 +72,7 @@ async fn answer(mut stream: TcpStream, metrics: &Metrics) -> std::io::Result<()>
 }
 
 enum Target {
-    Metrics,
+    Metrics(Format),
     Other,
     Method,
     Malformed,
@@ -97,12 +100,19 @@ fn parse(head: &[u8]) -> Option<Target> {
         Ok(httparse::Status::Complete(_)) => {
             let path = request.path.unwrap_or("").split('?').next();
             Some(if path == Some("/metrics") {
-                Target::Metrics
+                Target::Metrics(accepted(request.headers))
             } else {
                 Target::Other
             })
         }
     }
+}
+
+fn accepted(headers: &[httparse::Header<'_>]) -> Format {
+    let accept = headers
+        .iter()
+        .find(|header| header.name.eq_ignore_ascii_case("accept"));
+    accept.map_or(Format::Text, |header| Format::accepted(header.value))
 }
 
 #[cfg(test)]
@@ -116,12 +126,12 @@ mod tests {
         };
         assert!(is(
             "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n",
-            |t| matches!(t, Target::Metrics)
+            |t| matches!(t, Target::Metrics(Format::Text))
         ));
-        assert!(is("GET /metrics?x=1 HTTP/1.0\r\n\r\n", |t| matches!(
-            t,
-            Target::Metrics
-        )));
+        assert!(is(
+            "GET /metrics?x=1 HTTP/1.0\r\naccept: application/openmetrics-text\r\n\r\n",
+            |t| matches!(t, Target::Metrics(Format::OpenMetrics))
+        ));
         assert!(is("GET / HTTP/1.1\r\n\r\n", |t| matches!(t, Target::Other)));
         assert!(is("POST /metrics HTTP/1.1\r\n\r\n", |t| matches!(
             t,
