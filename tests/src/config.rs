@@ -1,0 +1,110 @@
+//! A configuration, written the way an operator would write it.
+
+use crate::home::Home;
+use crate::programs::user_name;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::net::SocketAddr;
+
+/// The limiter's numbers of a test that is not about the limiter.
+const NO_LIMIT: [(&str, &str); 2] = [("per_peer_interval_ms", "1"), ("per_peer_burst", "1000000")];
+
+/// What stands in a daemon's configuration file. Values are TOML.
+#[derive(Clone, Debug)]
+pub struct Config {
+    keys: BTreeMap<String, String>,
+    rate_limit: BTreeMap<String, String>,
+    ssh: BTreeMap<String, String>,
+    nodes: Vec<String>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Config {
+    /// No nodes, no cache and no limiter to speak of; metrics are on.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut config = Self {
+            keys: BTreeMap::new(),
+            rate_limit: BTreeMap::new(),
+            ssh: BTreeMap::new(),
+            nodes: Vec::new(),
+        };
+        config.rate_limit = NO_LIMIT.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
+        config
+            .set("cache_ttl", "'0s'")
+            .set_ssh("user", &format!("'{}'", user_name()))
+    }
+
+    /// The limiter as it is when the file says nothing of it.
+    #[must_use]
+    pub fn with_default_limits(mut self) -> Self {
+        self.rate_limit.clear();
+        self
+    }
+
+    /// Sets a key.
+    #[must_use]
+    pub fn set(mut self, key: &str, value: &str) -> Self {
+        self.keys.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Sets a key of `[rate_limit]`.
+    #[must_use]
+    pub fn set_limit(mut self, key: &str, value: &str) -> Self {
+        self.rate_limit.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Sets a key of `[ssh]`.
+    #[must_use]
+    pub fn set_ssh(mut self, key: &str, value: &str) -> Self {
+        self.ssh.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Adds a node.
+    #[must_use]
+    pub fn node(mut self, name: &str, address: SocketAddr) -> Self {
+        let (ip, port) = (address.ip(), address.port());
+        self.nodes.push(format!(
+            "{{ name = '{name}', address = '{ip}', port = {port} }}"
+        ));
+        self
+    }
+
+    /// The file's text. What the test did not set comes from the daemon's home.
+    #[must_use]
+    pub fn text(&self, home: &Home) -> String {
+        let mut keys = BTreeMap::from([
+            ("socket".to_owned(), format!("{:?}", home.socket())),
+            ("ssh_dir".to_owned(), format!("{:?}", home.ssh_dir())),
+            (
+                "metrics_address".to_owned(),
+                format!("'{}'", home.metrics_address()),
+            ),
+        ]);
+        keys.extend(self.keys.clone());
+        let mut text = String::new();
+        for (section, keys) in [
+            ("", &keys),
+            ("[rate_limit]", &self.rate_limit),
+            ("[ssh]", &self.ssh),
+        ] {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{section}");
+            for (key, value) in keys {
+                let _ = writeln!(text, "{key} = {value}");
+            }
+            if section.is_empty() {
+                let _ = writeln!(text, "allowed_nodes = [\n{}\n]", self.nodes.join(",\n"));
+            }
+        }
+        text
+    }
+}

@@ -1,0 +1,213 @@
+//! The daemon as a process: started, signalled, ended, never left behind.
+
+use crate::client::Client;
+use crate::config::Config;
+use crate::home::Home;
+use crate::programs;
+use crate::wait;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+use std::io::Read;
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A running daemon; it is killed when dropped.
+#[derive(Debug)]
+pub struct Daemon {
+    home: Arc<Home>,
+    child: Child,
+    log: Arc<Mutex<String>>,
+}
+
+/// How a daemon that was not meant to serve ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its exit code.
+    pub code: i32,
+    /// What it printed.
+    pub output: String,
+    /// What it printed on standard error.
+    pub errors: String,
+}
+
+/// Runs the daemon's program until it ends by itself, in an empty environment.
+///
+/// # Panics
+/// When it cannot be started, does not end, or was killed.
+#[must_use]
+pub fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Ended {
+    let mut child = Command::new(programs::daemon())
+        .args(arguments)
+        .env_clear()
+        .envs(environment.iter().copied())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // What it prints fits a pipe, so it can end before anybody reads.
+    let status = wait::until_some("the daemon to end", || child.try_wait().unwrap());
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Ended {
+        code: status.code().expect("it was not killed"),
+        output: text(output.stdout),
+        errors: text(output.stderr),
+    }
+}
+
+impl Daemon {
+    /// Starts one in a home of its own and waits until it serves.
+    #[must_use]
+    pub fn start(config: &Config) -> Self {
+        Self::start_in(&Arc::new(Home::new()), config)
+    }
+
+    /// Starts one in a home that may have been lived in.
+    #[must_use]
+    pub fn start_in(home: &Arc<Home>, config: &Config) -> Self {
+        home.write_config(config);
+        Self::start_with(home, &[])
+    }
+
+    /// Starts one on what is in its home, with these variables and no others.
+    ///
+    /// # Panics
+    /// When it does not serve.
+    #[must_use]
+    pub fn start_with(home: &Arc<Home>, environment: &[(&str, &str)]) -> Self {
+        let mut child = Command::new(programs::daemon())
+            .arg("--config")
+            .arg(home.config_file())
+            .env_clear()
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = follow(child.stderr.take().unwrap());
+        let mut daemon = Self {
+            home: Arc::clone(home),
+            child,
+            log,
+        };
+        wait::until("the daemon to serve", || daemon.serves());
+        daemon
+    }
+
+    fn serves(&mut self) -> bool {
+        if let Some(status) = self.child.try_wait().unwrap() {
+            panic!("the daemon ended at once ({status}):\n{}", self.log());
+        }
+        UnixStream::connect(self.home.socket()).is_ok()
+    }
+
+    /// Its files.
+    #[must_use]
+    pub fn home(&self) -> &Arc<Home> {
+        &self.home
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// A fresh connection.
+    #[must_use]
+    pub fn connect(&self) -> Client {
+        Client::connect(&self.home.socket())
+    }
+
+    /// Sends one request on a connection of its own; gives the response.
+    #[must_use]
+    pub fn ask(&self, request: &Value) -> Value {
+        let mut client = self.connect();
+        client.send(format!("{request}\n").as_bytes());
+        client.answer()
+    }
+
+    /// Reads a node: the document, or the error's text.
+    ///
+    /// # Errors
+    /// What the daemon said.
+    pub fn temperature(&self, node: &str) -> Result<Value, String> {
+        let request = json!({"method": "get_temperature", "params": {"node": node}});
+        let response = self.ask(&request);
+        match response["data"]["temperature"].as_str() {
+            Some(document) => Ok(serde_json::from_str(document).unwrap()),
+            None => Err(response["error"].as_str().unwrap().to_owned()),
+        }
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill(self.process(), signal).unwrap();
+    }
+
+    fn process(&self) -> Pid {
+        Pid::from_raw(self.pid().try_into().unwrap())
+    }
+
+    /// Sends SIGHUP and waits until the daemon has read its configuration again,
+    /// with whatever success.
+    pub fn reload(&self) {
+        let reloads = |log: &str| log.matches("config.reloaded").count();
+        let before = reloads(&self.log());
+        self.signal(Signal::SIGHUP);
+        wait::until("the reload", || reloads(&self.log()) > before);
+    }
+
+    /// Waits until the process has ended.
+    ///
+    /// # Panics
+    /// When it does not end.
+    pub fn wait(&mut self) -> ExitStatus {
+        let child = &mut self.child;
+        wait::until_some("the daemon to end", || child.try_wait().unwrap())
+    }
+
+    /// Ends it in order.
+    pub fn stop(mut self) {
+        self.signal(Signal::SIGTERM);
+        assert!(self.wait().success(), "{}", self.log());
+    }
+
+    /// What it has logged.
+    #[must_use]
+    pub fn log(&self) -> MutexGuard<'_, String> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            println!("the daemon's log:\n{}", self.log());
+        }
+    }
+}
+
+/// Collects what a process prints, for as long as it does.
+fn follow(mut output: impl Read + Send + 'static) -> Arc<Mutex<String>> {
+    let log = Arc::new(Mutex::new(String::new()));
+    let written = Arc::clone(&log);
+    std::thread::spawn(move || {
+        let mut chunk = [0; 4096];
+        while let Ok(count @ 1..) = output.read(&mut chunk) {
+            let text = String::from_utf8_lossy(&chunk[..count]);
+            written
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push_str(&text);
+        }
+    });
+    log
+}

@@ -1,0 +1,113 @@
+//! The files of one daemon, which outlive it: a test may start another on them.
+
+use crate::config::Config;
+use std::fs::{self, OpenOptions, Permissions};
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU16, Ordering};
+use tempfile::TempDir;
+
+/// A directory with everything that a daemon reads and makes.
+#[derive(Debug)]
+pub struct Home {
+    directory: TempDir,
+    metrics: SocketAddr,
+}
+
+impl Default for Home {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Home {
+    /// An empty one. Other users may pass through, as through `/run`.
+    #[must_use]
+    pub fn new() -> Self {
+        let directory = tempfile::Builder::new().prefix("pulse-").tempdir().unwrap();
+        let home = Self {
+            directory,
+            metrics: unused_address(),
+        };
+        let run = home.path("run");
+        fs::create_dir(&run).unwrap();
+        for open in [home.directory.path(), &run] {
+            fs::set_permissions(open, Permissions::from_mode(0o755)).unwrap();
+        }
+        home
+    }
+
+    /// A path below the directory.
+    #[must_use]
+    pub fn path(&self, below: &str) -> PathBuf {
+        self.directory.path().join(below)
+    }
+
+    /// The Unix socket.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.path("run/pulse-sensor-proxy.sock")
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub fn config_file(&self) -> PathBuf {
+        self.path("config.toml")
+    }
+
+    /// The key store.
+    #[must_use]
+    pub fn ssh_dir(&self) -> PathBuf {
+        self.path("ssh")
+    }
+
+    /// Where metrics are served unless the configuration says otherwise.
+    #[must_use]
+    pub fn metrics_address(&self) -> SocketAddr {
+        self.metrics
+    }
+
+    /// Writes the configuration.
+    pub fn write_config(&self, config: &Config) {
+        fs::write(self.config_file(), config.text(self)).unwrap();
+    }
+
+    /// Adds a line to the daemon's `known_hosts`.
+    pub fn trust(&self, line: &str) {
+        fs::create_dir_all(self.ssh_dir()).unwrap();
+        append(&self.known_hosts(), &format!("{line}\n"));
+    }
+
+    /// The daemon's `known_hosts`.
+    #[must_use]
+    pub fn known_hosts(&self) -> PathBuf {
+        self.ssh_dir().join("known_hosts")
+    }
+
+    /// The daemon's public key; it makes one when it first starts.
+    #[must_use]
+    pub fn public_key(&self) -> String {
+        let file = self.ssh_dir().join("id_ed25519.pub");
+        fs::read_to_string(file).unwrap().trim_end().to_owned()
+    }
+}
+
+fn append(file: &Path, text: &str) {
+    let mut options = OpenOptions::new();
+    let file = options.create(true).append(true).open(file);
+    file.unwrap().write_all(text.as_bytes()).unwrap();
+}
+
+/// An address of loopback that nobody else listens on: all of 127/8 is ours, so
+/// each process of the tests has an address, and counts its ports. Asking the
+/// kernel for a free port and using it later would be a race.
+#[must_use]
+pub fn unused_address() -> SocketAddr {
+    static NEXT_PORT: AtomicU16 = AtomicU16::new(20_000);
+    // A process id has 22 bits at most.
+    let [_, high, middle, low] = std::process::id().to_be_bytes();
+    let address = Ipv4Addr::new(127, 64 | (high & 0x3f), middle, low);
+    (address, NEXT_PORT.fetch_add(1, Ordering::Relaxed)).into()
+}

@@ -1,0 +1,37 @@
+//! What the end-to-end tests stand on: the real daemon as a process, and its
+//! counterparts.
+//!
+//! Nothing here knows the daemon's code. It is a program with a configuration, a
+//! socket, a log and signals, and everything is seen from outside, as its users
+//! and its nodes see it. No test needs a fixed port, a fixed path or a network
+//! beyond loopback, so all of them may run side by side.
+//!
+//! | module | is about |
+//! |---|---|
+//! | [`programs`] | finding and building what is run, and what is skipped without |
+//! | [`Home`], [`Config`] | a daemon's files |
+//! | [`Daemon`] | the daemon's life, and what it shows |
+//! | [`Client`] | a caller, byte by byte |
+//! | [`observe`] | its metrics, memory and descriptors |
+//! | [`python`] | callers in another language, and as other users |
+//! | [`Sshd`] | Debian's OpenSSH server as a node |
+//! | [`sim`] | simulated nodes |
+//! | [`wait`] | waiting without sleeping for luck |
+#![allow(clippy::unwrap_used, reason = "a test harness fails by panicking")]
+
+mod client;
+mod config;
+mod daemon;
+mod home;
+pub mod observe;
+pub mod programs;
+pub mod python;
+pub mod sim;
+pub mod sshd;
+pub mod wait;
+
+pub use client::Client;
+pub use config::Config;
+pub use daemon::{Daemon, Ended, run};
+pub use home::{Home, unused_address};
+pub use sshd::{RealNode, Sshd, SshdOptions};

@@ -1,0 +1,73 @@
+//! What a daemon shows of itself: its metrics, and what the kernel says of it.
+
+use crate::daemon::Daemon;
+use crate::wait::PATIENCE;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+
+/// An answer over HTTP.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status line and the headers.
+    pub head: String,
+    /// What follows.
+    pub body: String,
+}
+
+/// Sends a request head over HTTP and reads to the end.
+///
+/// # Panics
+/// When nobody answers.
+#[must_use]
+pub fn http(address: SocketAddr, head: &str) -> Answer {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
+    Answer {
+        head: head.to_owned(),
+        body: body.to_owned(),
+    }
+}
+
+impl Daemon {
+    /// Every metric, as one scrape gives them.
+    #[must_use]
+    pub fn scrape(&self) -> String {
+        let address = self.home().metrics_address();
+        let answer = http(address, "GET /metrics HTTP/1.1\r\nHost: test\r\n\r\n");
+        assert!(answer.head.starts_with("HTTP/1.1 200 "), "{}", answer.head);
+        answer.body
+    }
+
+    /// The value of one sample, named with its labels; 0 when it is not there,
+    /// as for Prometheus' `increase`.
+    #[must_use]
+    pub fn metric(&self, sample: &str) -> f64 {
+        let text = self.scrape();
+        let value = text
+            .lines()
+            .find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
+        value.map_or(0.0, |value| value.trim().parse().unwrap())
+    }
+
+    /// Memory that it really takes, in KiB.
+    #[must_use]
+    pub fn resident_kib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = line.unwrap().trim().trim_end_matches(" kB");
+        number.parse().unwrap()
+    }
+
+    /// How many files and sockets it has open.
+    #[must_use]
+    pub fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.pid()))
+            .unwrap()
+            .count()
+    }
+}

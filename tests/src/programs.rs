@@ -1,0 +1,138 @@
+//! The programs that the tests start, ours and others'.
+//!
+//! `cargo xtask test` builds ours, says where they are (`PULSE_BIN_DIR`) and which
+//! counterparts could not be had (`PULSE_TEST_MISSING`). Under a plain `cargo test`
+//! ours are built on first use and whatever is missing is skipped.
+
+use std::env;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// Where an unprivileged user's `PATH` does not lead.
+const MORE_PLACES: &str = "/usr/sbin:/sbin:/usr/bin:/bin";
+
+/// Something a test cannot run without.
+#[derive(Clone, Copy, Debug)]
+pub enum Need {
+    /// A program that others wrote.
+    Program(&'static str),
+    /// Acting as other users takes root.
+    Root,
+    /// OpenSSH's server, and an account that it lets in.
+    Sshd,
+}
+
+/// Whether a test cannot run here. Then this has said why, and the test passes.
+///
+/// # Panics
+/// When `cargo xtask test` promised a program that is not there.
+#[must_use]
+pub fn skipped(needs: &[Need]) -> bool {
+    let Some(why) = needs.iter().find_map(|need| need.missing()) else {
+        return false;
+    };
+    let test = std::thread::current();
+    let test = test.name().unwrap_or("a test");
+    // Straight to the terminal: the runner hides what passing tests print.
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {test}: {why}");
+    true
+}
+
+impl Need {
+    fn missing(self) -> Option<String> {
+        match self {
+            Self::Program(name) => missing_program(name),
+            Self::Root if is_root() => None,
+            Self::Root => Some("it acts as other users, which takes root".to_owned()),
+            Self::Sshd => missing_program("sshd").or_else(locked_account),
+        }
+    }
+}
+
+fn missing_program(name: &str) -> Option<String> {
+    if find(name).is_some() {
+        return None;
+    }
+    let known = env::var("PULSE_TEST_MISSING");
+    let promised = known.is_ok_and(|list| !list.split(',').any(|missing| missing == name));
+    assert!(!promised, "{name} is neither here nor known to be missing");
+    Some(format!("{name} is not installed"))
+}
+
+/// Without PAM, sshd lets nobody into an account whose password starts with `!`.
+fn locked_account() -> Option<String> {
+    let shadow = std::fs::read_to_string("/etc/shadow").unwrap_or_default();
+    let user = user_name();
+    let mine = |line: &&str| line.split(':').next() == Some(user.as_str());
+    let password = shadow.lines().find(mine)?.split(':').nth(1)?;
+    let locked = password.starts_with('!');
+    locked.then(|| format!("sshd lets nobody into the locked account \"{user}\""))
+}
+
+/// Finds a program that others wrote.
+#[must_use]
+pub fn find(name: &str) -> Option<PathBuf> {
+    let path = env::var("PATH").unwrap_or_default();
+    let places = [MORE_PLACES, &path].join(":");
+    env::split_paths(&places)
+        .map(|place| place.join(name))
+        .find(|program| program.is_file())
+}
+
+/// Whether we may act as other users.
+#[must_use]
+pub fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
+/// The user who runs the tests: nodes are logged in to as this one.
+#[must_use]
+pub fn user_name() -> String {
+    let user = nix::unistd::User::from_uid(nix::unistd::geteuid());
+    user.ok()
+        .flatten()
+        .expect("the user who runs the tests has a name")
+        .name
+}
+
+/// The daemon.
+#[must_use]
+pub fn daemon() -> PathBuf {
+    directory().join("pulse-sensor-proxy")
+}
+
+/// The helper on nodes.
+#[must_use]
+pub fn helper() -> PathBuf {
+    directory().join("pulse-sensor-node")
+}
+
+fn directory() -> &'static Path {
+    static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
+    DIRECTORY.get_or_init(|| match env::var_os("PULSE_BIN_DIR") {
+        Some(directory) => directory.into(),
+        None => build(),
+    })
+}
+
+/// Cargo itself sees to it that two test programs do not build at once.
+fn build() -> PathBuf {
+    let this = env::current_exe().expect("a process knows its program");
+    // <target>/<profile>/deps/<this>
+    let target = this.ancestors().nth(3).expect("cargo runs tests there");
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo)
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .args(["build", "--quiet", "--locked", "--profile", "e2e"])
+        .args(["-p", "pulse-sensor-proxy", "-p", "pulse-sensor-node"])
+        .arg("--target-dir")
+        .arg(target)
+        .status();
+    assert!(
+        status.is_ok_and(|status| status.success()),
+        "the programs under test cannot be built: see above, or run `cargo xtask test`"
+    );
+    target.join("e2e")
+}

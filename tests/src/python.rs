@@ -1,0 +1,111 @@
+//! Callers in another language, which can also be other users.
+//!
+//! The scripts travel in the argument vector: another user may not be able to read
+//! this checkout.
+
+use crate::programs;
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+/// Does what Pulse's client does.
+pub const PULSE: &str = include_str!("../clients/pulse.py");
+/// Shuts down its sending side and reads to the end.
+pub const HALF_CLOSE: &str = include_str!("../clients/half_close.py");
+/// Connects again and again and counts what comes of it.
+pub const REPEAT: &str = include_str!("../clients/repeat.py");
+/// Connects and says nothing.
+pub const SILENT: &str = include_str!("../clients/silent.py");
+
+/// Somebody on this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct User {
+    /// The user id.
+    pub uid: u32,
+    /// The group id.
+    pub gid: u32,
+}
+
+impl User {
+    /// A user whose group has the same number. Numbers need no names, and these
+    /// are below all subordinate ranges.
+    #[must_use]
+    pub fn number(uid: u32) -> Self {
+        Self { uid, gid: uid }
+    }
+}
+
+fn command(script: &str, user: Option<User>, arguments: &[&str]) -> Command {
+    let python = programs::find("python3").expect("python3 is here");
+    let mut command = Command::new(python);
+    command.args(["-I", "-c", script]).args(arguments);
+    command.current_dir("/").stdin(Stdio::null());
+    if let Some(user) = user {
+        // As root this also drops all other groups.
+        command.uid(user.uid).gid(user.gid);
+    }
+    command
+}
+
+/// Runs a script, as ourselves or as somebody else, and gives what it printed.
+///
+/// # Panics
+/// When it fails.
+#[must_use]
+pub fn run(script: &str, user: Option<User>, arguments: &[&str]) -> String {
+    let output = command(script, user, arguments).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {errors}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// A script that runs until it is told to go on.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+}
+
+impl Running {
+    /// Starts a script and waits for its first line.
+    ///
+    /// # Panics
+    /// When the line is not `ready`.
+    #[must_use]
+    pub fn start(script: &str, user: Option<User>, arguments: &[&str]) -> Self {
+        let mut command = command(script, user, arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut running = Self {
+            input: child.stdin.take(),
+            output: BufReader::new(child.stdout.take().unwrap()),
+            child,
+        };
+        assert_eq!(running.line(), "ready\n");
+        running
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.output.read_line(&mut line).unwrap();
+        line
+    }
+
+    /// Tells it to go on, and gives what it prints then.
+    #[must_use]
+    pub fn go_on(&mut self) -> Value {
+        let mut input = self.input.take().expect("it is told once");
+        input.write_all(b"go on\n").unwrap();
+        serde_json::from_str(&self.line()).unwrap()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

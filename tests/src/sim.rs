@@ -1,0 +1,106 @@
+//! Simulated nodes, in the tests' own process.
+
+use crate::config::Config;
+use crate::daemon::Daemon;
+use crate::home::Home;
+use crate::wait::PATIENCE;
+pub use pulse_simnode::{
+    Behaviour, Counters, HostAuthority, PrivateKey, SimConfig, SimNode, fresh_key, tree,
+};
+use std::sync::{Arc, OnceLock};
+use tokio::runtime::{Builder, Runtime};
+
+/// What a simulated helper answers: one processor of 41.5 °C.
+pub const DOCUMENT: &str =
+    r#"{"sensors":{"coretemp-isa-0000":{"Package id 0":{"temp1_input":41.5}}},"smart":[]}"#;
+
+/// Whether a document is what became of [`DOCUMENT`].
+#[must_use]
+pub fn is_document(document: &serde_json::Value) -> bool {
+    document["sensors"]["coretemp-isa-0000"]["Package id 0"]["temp1_input"] == 41.5
+}
+
+/// A node that is well.
+#[must_use]
+pub fn well() -> Behaviour {
+    Behaviour::Synthetic {
+        document: DOCUMENT.into(),
+    }
+}
+
+/// Where simulated nodes run.
+pub fn runtime() -> &'static Runtime {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| {
+        let mut builder = Builder::new_multi_thread();
+        builder.worker_threads(1).enable_all().build().unwrap()
+    })
+}
+
+/// Starts a node.
+#[must_use]
+pub fn start(behaviour: Behaviour) -> SimNode {
+    start_with(SimConfig::new(behaviour))
+}
+
+/// Starts a node that is more particular.
+#[must_use]
+pub fn start_with(config: SimConfig) -> SimNode {
+    runtime().block_on(SimNode::start(config)).unwrap()
+}
+
+/// Waits until a node's counters satisfy `reached`.
+///
+/// # Panics
+/// When they do not in all this time.
+pub fn wait_for(node: &SimNode, reached: impl FnMut(&Counters) -> bool) -> Counters {
+    runtime()
+        .block_on(async { tokio::time::timeout(PATIENCE, node.wait_for(reached)).await })
+        .unwrap_or_else(|_| panic!("in vain; by now {:?}", node.counters()))
+}
+
+/// A daemon and the simulated nodes that it reads and trusts.
+#[derive(Debug)]
+pub struct Fleet {
+    /// The daemon.
+    pub daemon: Daemon,
+    nodes: Vec<(String, SimNode)>,
+}
+
+impl Fleet {
+    /// Starts nodes of these names and behaviours, then the daemon.
+    #[must_use]
+    pub fn start<'a>(
+        mut config: Config,
+        nodes: impl IntoIterator<Item = (&'a str, Behaviour)>,
+    ) -> Self {
+        let home = Arc::new(Home::new());
+        let nodes: Vec<_> = nodes
+            .into_iter()
+            .map(|(name, behaviour)| (name.to_owned(), start(behaviour)))
+            .collect();
+        for (name, node) in &nodes {
+            home.trust(&node.host_key_line(name));
+            config = config.node(name, node.addr());
+        }
+        Self {
+            daemon: Daemon::start_in(&home, &config),
+            nodes,
+        }
+    }
+
+    /// One node.
+    ///
+    /// # Panics
+    /// When there is none of this name.
+    #[must_use]
+    pub fn node(&self, name: &str) -> &SimNode {
+        let found = self.nodes.iter().find(|(n, _)| n == name);
+        &found.expect("a node of the fleet").1
+    }
+
+    /// Every node, with its name.
+    pub fn nodes(&self) -> impl Iterator<Item = (&str, &SimNode)> {
+        self.nodes.iter().map(|(name, node)| (name.as_str(), node))
+    }
+}

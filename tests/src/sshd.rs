@@ -1,0 +1,292 @@
+//! OpenSSH's server as a node: Debian's own, on loopback, with its own
+//! configuration and host keys.
+//!
+//! It lets in the user who runs the tests, and nobody else: then it needs neither
+//! root nor an account made for it.
+
+use crate::config::Config;
+use crate::daemon::Daemon;
+use crate::home::unused_address;
+use crate::programs::{self, user_name};
+use crate::wait;
+use std::fmt::Write;
+use std::fs::{self, Permissions};
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use tempfile::TempDir;
+
+/// The forced command of a node with the helper, as our documentation says it,
+/// but for the tree of devices.
+#[must_use]
+pub fn helper_command(sys_root: &Path) -> String {
+    let helper = programs::helper();
+    format!("{} --sys-root {}", helper.display(), sys_root.display())
+}
+
+/// What a server is started with.
+#[derive(Clone, Debug, Default)]
+pub struct SshdOptions {
+    /// Further lines of its configuration.
+    pub lines: Vec<String>,
+    /// Principals of a host certificate, if it is to have one.
+    pub certified_for: Option<&'static str>,
+}
+
+/// A running server; it is killed when dropped, and its sessions with it.
+#[derive(Debug)]
+pub struct Sshd {
+    directory: TempDir,
+    address: SocketAddr,
+    child: Child,
+}
+
+impl Sshd {
+    /// Starts one that lets nobody in yet.
+    #[must_use]
+    pub fn start(options: &SshdOptions) -> Self {
+        let directory = tempfile::Builder::new()
+            .prefix("pulse-sshd-")
+            .tempdir()
+            .unwrap();
+        make_host_key(directory.path(), options.certified_for);
+        let address = unused_address();
+        let file = directory.path().join("sshd_config");
+        let text = configuration(directory.path(), address, options);
+        fs::write(&file, text).unwrap();
+        fs::create_dir(directory.path().join("bin")).unwrap();
+        let child = spawn(&file, &directory.path().join("log"));
+        let mut sshd = Self {
+            directory,
+            address,
+            child,
+        };
+        wait::until("sshd to listen", || sshd.listens());
+        sshd
+    }
+
+    fn listens(&mut self) -> bool {
+        if let Some(status) = self.child.try_wait().unwrap() {
+            panic!("sshd ended at once ({status}):\n{}", self.log());
+        }
+        self.log().contains("Server listening on")
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A file of its own directory.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Lets this key in, and no other, with the options of a line of
+    /// `authorized_keys`.
+    pub fn authorize(&self, options: &str, public_key: &str) {
+        let line = format!("{options} {public_key}\n");
+        fs::write(self.path("authorized_keys"), line.trim_start()).unwrap();
+    }
+
+    /// Puts a program where its sessions look first.
+    pub fn install(&self, name: &str, script: &str) {
+        let program = self.path("bin").join(name);
+        fs::write(&program, script).unwrap();
+        fs::set_permissions(program, Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// The line of `known_hosts` for its host key.
+    #[must_use]
+    pub fn host_key_line(&self, name: &str) -> String {
+        let key = read(&self.path("host_key.pub"));
+        format!("[{name}]:{} {key}", self.address.port())
+    }
+
+    /// The public half of a key of its own, as `authorized_keys` writes it.
+    #[must_use]
+    pub fn public_key(&self, name: &str) -> String {
+        read(&self.path(&format!("{name}.pub")))
+    }
+
+    /// What it has logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+
+    /// How often it has logged this. It logs a moment after the fact, so wait
+    /// for what must come before counting what must not.
+    #[must_use]
+    pub fn count(&self, text: &str) -> usize {
+        self.log().matches(text).count()
+    }
+
+    /// Logs in with OpenSSH's client as the operator's tools would, and runs a
+    /// command.
+    #[must_use]
+    pub fn client(&self, key: &Path) -> Command {
+        let mut command = Command::new(programs::find("ssh").expect("ssh comes with sshd"));
+        command.args(["-F", "none", "-o", "StrictHostKeyChecking=no"]);
+        command.args(["-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"]);
+        command.args(["-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes", "-i"]);
+        command
+            .arg(key)
+            .arg("-p")
+            .arg(self.address.port().to_string());
+        command.arg(format!("{}@{}", user_name(), self.address.ip()));
+        command.stdin(Stdio::null());
+        command
+    }
+}
+
+impl Drop for Sshd {
+    fn drop(&mut self) {
+        // Its sessions end when the daemon under test closes its connections.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            println!("sshd's log:\n{}", self.log());
+        }
+    }
+}
+
+/// Makes a key pair, as an operator would.
+///
+/// # Panics
+/// When ssh-keygen fails.
+pub fn keygen(arguments: &[&str], directory: &Path) {
+    let keygen = programs::find("ssh-keygen").expect("ssh-keygen comes with sshd");
+    let output = Command::new(keygen)
+        .current_dir(directory)
+        .args(arguments)
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "ssh-keygen {arguments:?}: {errors}"
+    );
+}
+
+/// Makes an Ed25519 key pair without a passphrase.
+pub fn make_key(directory: &Path, name: &str) {
+    keygen(
+        &["-q", "-t", "ed25519", "-N", "", "-C", "", "-f", name],
+        directory,
+    );
+}
+
+fn make_host_key(directory: &Path, certified_for: Option<&str>) {
+    make_key(directory, "host_key");
+    if let Some(principals) = certified_for {
+        make_key(directory, "authority");
+        let sign = [
+            "-q",
+            "-s",
+            "authority",
+            "-I",
+            "node",
+            "-h",
+            "-n",
+            principals,
+        ];
+        keygen(&[&sign[..], &["host_key.pub"]].concat(), directory);
+    }
+}
+
+fn configuration(directory: &Path, address: SocketAddr, options: &SshdOptions) -> String {
+    let at = directory.display();
+    let mut text = format!(
+        "ListenAddress {address}\n\
+         HostKey {at}/host_key\n\
+         AuthorizedKeysFile {at}/authorized_keys\n\
+         PidFile none\n\
+         StrictModes no\n\
+         UsePAM no\n\
+         PasswordAuthentication no\n\
+         KbdInteractiveAuthentication no\n\
+         PermitRootLogin prohibit-password\n\
+         SetEnv HOME=/nonexistent PATH={at}/bin:/usr/bin:/bin\n"
+    );
+    if options.certified_for.is_some() {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "HostCertificate {at}/host_key-cert.pub");
+    }
+    for line in &options.lines {
+        let _ = writeln!(text, "{line}");
+    }
+    if !options
+        .lines
+        .iter()
+        .any(|line| line.starts_with("LogLevel"))
+    {
+        text.push_str("LogLevel VERBOSE\n");
+    }
+    text
+}
+
+fn spawn(file: &Path, log: &Path) -> Child {
+    let sshd = programs::find("sshd").expect("a test without sshd is skipped");
+    if programs::is_root() {
+        // The package's service makes it, when it runs.
+        fs::create_dir_all("/run/sshd").unwrap();
+    }
+    // sshd starts itself again for each connection, so it wants its whole path.
+    let mut command = Command::new(sshd);
+    command.arg("-D").arg("-f").arg(file).arg("-E").arg(log);
+    if takes_penalty_option(file) {
+        // Newer servers shut out who is refused; some tests are refused on purpose.
+        command.args(["-o", "PerSourcePenalties=no"]);
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    command.stderr(Stdio::null()).spawn().unwrap()
+}
+
+fn takes_penalty_option(file: &Path) -> bool {
+    let sshd = programs::find("sshd").expect("a test without sshd is skipped");
+    let mut command = Command::new(sshd);
+    command.arg("-t").arg("-f").arg(file);
+    command.args(["-o", "PerSourcePenalties=no"]);
+    let status = command.stderr(Stdio::null()).status();
+    status.is_ok_and(|status| status.success())
+}
+
+fn read(file: &Path) -> String {
+    fs::read_to_string(file).unwrap().trim_end().to_owned()
+}
+
+/// A daemon and one real node, `pve1`, that it may read.
+#[derive(Debug)]
+pub struct RealNode {
+    /// The daemon.
+    pub daemon: Daemon,
+    /// The node's server.
+    pub sshd: Sshd,
+}
+
+impl RealNode {
+    /// Starts both; `options` stand before the daemon's key in `authorized_keys`.
+    #[must_use]
+    pub fn start(options: &str, config: Config) -> Self {
+        let node = Self::start_strangers(config, &SshdOptions::default());
+        node.sshd
+            .authorize(options, &node.daemon.home().public_key());
+        node.daemon.home().trust(&node.sshd.host_key_line("pve1"));
+        node
+    }
+
+    /// Starts both, and neither knows the other's key.
+    #[must_use]
+    pub fn start_strangers(config: Config, options: &SshdOptions) -> Self {
+        let sshd = Sshd::start(options);
+        let config = config.node("pve1", sshd.address());
+        Self {
+            daemon: Daemon::start(&config),
+            sshd,
+        }
+    }
+}

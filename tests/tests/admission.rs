@@ -1,0 +1,160 @@
+//! How often one caller may ask, and what misbehaving costs it.
+
+use pulse_e2e::sim::{self, Fleet};
+use pulse_e2e::{Config, Daemon, wait};
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+const LIMITED: &str = "rate limit exceeded";
+
+fn status(daemon: &Daemon) -> Value {
+    daemon.ask(&json!({"method": "get_status"}))
+}
+
+fn two_nodes() -> Fleet {
+    let config = Config::new().with_default_limits();
+    Fleet::start(config, [("pve1", sim::well()), ("pve2", sim::well())])
+}
+
+#[test]
+fn the_third_reading_of_a_node_at_once_is_refused_and_other_nodes_are_not() {
+    let fleet = two_nodes();
+    for _ in 0..2 {
+        assert!(fleet.daemon.temperature("pve1").is_ok());
+    }
+    assert_eq!(fleet.daemon.temperature("pve1").unwrap_err(), LIMITED);
+    assert!(fleet.daemon.temperature("pve2").is_ok());
+    assert_eq!(status(&fleet.daemon)["success"], true);
+}
+
+#[test]
+fn names_that_are_not_on_the_list_cost_the_caller_and_no_node() {
+    let fleet = two_nodes();
+    for name in ["pve3", "pve4"] {
+        let error = fleet.daemon.temperature(name).unwrap_err();
+        assert!(error.ends_with("(node_not_allowlisted)"), "{error}");
+    }
+    assert_eq!(fleet.daemon.temperature("pve5").unwrap_err(), LIMITED);
+    assert_eq!(status(&fleet.daemon)["error"], LIMITED);
+    assert!(fleet.daemon.temperature("pve1").is_ok());
+}
+
+#[test]
+fn a_list_spends_from_each_nodes_own_budget() {
+    let fleet = two_nodes();
+    for _ in 0..2 {
+        assert!(fleet.daemon.temperature("pve1").is_ok());
+    }
+    let response = fleet.daemon.ask(&json!({"method": "get_temperatures"}));
+    let nodes = response["data"]["nodes"].as_array().unwrap();
+    // For this node alone, so that Pulse does not blame the whole proxy.
+    let error = nodes[0]["error"].as_str().unwrap();
+    assert_eq!(error, "node \"pve1\" not read: rate limit exceeded");
+    assert!(sim::is_document(&nodes[1]["temperature"]));
+}
+
+#[test]
+fn asking_for_nothing_is_not_free() {
+    let fleet = two_nodes();
+    let nothing = json!({"method": "get_temperatures", "params": {"nodes": []}});
+    for _ in 0..2 {
+        assert_eq!(fleet.daemon.ask(&nothing)["success"], true);
+    }
+    assert_eq!(fleet.daemon.ask(&nothing)["error"], LIMITED);
+    assert_eq!(status(&fleet.daemon)["error"], LIMITED);
+}
+
+#[test]
+fn a_malformed_request_shuts_its_caller_out_for_two_seconds() {
+    let daemon = Daemon::start(&Config::new());
+    let mut client = daemon.connect();
+    let punished = Instant::now();
+    client.send(b"nonsense\n");
+    assert_eq!(client.error(), "invalid request format");
+    let mut refused = 0;
+    wait::until("forgiveness", || {
+        let response = status(&daemon);
+        refused += u32::from(response["error"] == LIMITED);
+        response["success"] == true
+    });
+    assert!(refused > 0);
+    assert!(punished.elapsed() >= Duration::from_secs(2));
+    let penalties = penalties(&daemon, "invalid_request");
+    assert!(
+        (penalties - 1.0).abs() < f64::EPSILON,
+        "being refused is no offence"
+    );
+}
+
+#[test]
+fn a_penalty_counts_on_connections_that_are_open_already() {
+    let fleet = Fleet::start(Config::new(), [("pve1", sim::well())]);
+    let mut open = fleet.daemon.connect();
+    let mut kept = fleet.daemon.connect();
+    kept.send(b"{\"method\":\"get_status\",\"keep_alive\":true}\n");
+    assert_eq!(kept.answer()["success"], true);
+    assert!(fleet.daemon.temperature("-oProxyCommand=id").is_err());
+    for client in [&mut open, &mut kept] {
+        client.send(b"{\"method\":\"get_status\",\"keep_alive\":true}\n");
+        assert_eq!(client.error(), LIMITED);
+    }
+}
+
+#[test]
+fn every_kind_of_offence_is_counted_by_its_name() {
+    for (request, reason) in [
+        (json!({"method": "get_temperature"}), "invalid_parameter"),
+        (
+            json!({"method": "get_temperature", "params": {"node": "$(id)"}}),
+            "invalid_node_name",
+        ),
+        (
+            json!({"method": "get_temperatures", "params": {"nodes": ["pve1", "$(id)"]}}),
+            "invalid_node_name",
+        ),
+        (json!({"params": {}}), "invalid_request"),
+    ] {
+        let daemon = Daemon::start(&Config::new());
+        let _ = daemon.ask(&request);
+        assert!(
+            (penalties(&daemon, reason) - 1.0).abs() < f64::EPSILON,
+            "{request}"
+        );
+    }
+}
+
+fn penalties(daemon: &Daemon, reason: &str) -> f64 {
+    let peer = format!("uid:{}", nix::unistd::geteuid());
+    daemon.metric(&format!(
+        "pulse_proxy_limiter_penalties_total{{reason=\"{reason}\",peer=\"{peer}\"}}"
+    ))
+}
+
+/// In real time; the same with fifty nodes and a whole day is a test of the
+/// limiter, in simulated time.
+#[test]
+fn a_poller_that_reads_all_nodes_at_once_is_never_refused() {
+    let names: Vec<String> = (1..=20).map(|i| format!("pve{i}")).collect();
+    let config = Config::new()
+        .with_default_limits()
+        .set_limit("per_peer_interval_ms", "500")
+        .set_limit("per_peer_burst", "2");
+    let nodes = names.iter().map(|name| (name.as_str(), sim::well()));
+    let fleet = Fleet::start(config, nodes);
+    let started = Instant::now();
+    for round in 0..3 {
+        let due = started + Duration::from_secs(1) * round;
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        std::thread::scope(|scope| {
+            for name in &names {
+                let daemon = &fleet.daemon;
+                scope.spawn(move || {
+                    let reading = daemon.temperature(name);
+                    assert!(reading.is_ok(), "round {round}, {name}: {reading:?}");
+                });
+            }
+        });
+    }
+    let hits = fleet.daemon.metric("pulse_proxy_rate_limit_hits_total");
+    assert!(hits.abs() < f64::EPSILON);
+}

@@ -1,0 +1,210 @@
+//! Which host keys are trusted: those an operator pinned, and no others.
+
+use pulse_e2e::programs::{Need, skipped};
+use pulse_e2e::sshd::{keygen, make_key};
+use pulse_e2e::{Config, RealNode, SshdOptions, sim};
+use std::fs;
+
+/// A node that lets the daemon in; which key it trusts is up to the test.
+fn node_with(options: &SshdOptions) -> RealNode {
+    let node = RealNode::start_strangers(Config::new(), options);
+    let document = sim::DOCUMENT.replace('"', "\\\"");
+    let forced = format!("restrict,command=\"echo '{document}'\"");
+    node.sshd
+        .authorize(&forced, &node.daemon.home().public_key());
+    node
+}
+
+fn node() -> RealNode {
+    node_with(&SshdOptions::default())
+}
+
+fn certified() -> RealNode {
+    node_with(&SshdOptions {
+        certified_for: Some("pve1,192.0.2.1"),
+        ..SshdOptions::default()
+    })
+}
+
+fn assert_trusted(node: &RealNode) {
+    let document = node.daemon.temperature("pve1").unwrap();
+    assert!(sim::is_document(&document), "{document}");
+}
+
+/// The error, which says so for this node alone, and came before any login.
+fn refusal(node: &RealNode) -> String {
+    let error = node.daemon.temperature("pve1").unwrap_err();
+    assert!(error.starts_with("node \"pve1\" "), "{error}");
+    assert_eq!(node.sshd.count("Accepted"), 0, "{error}");
+    error
+}
+
+fn changes(node: &RealNode) -> f64 {
+    node.daemon
+        .metric("pulse_proxy_hostkey_changes_total{node=\"pve1\"}")
+}
+
+fn fingerprint_in(text: &str) -> &str {
+    let start = text.find("SHA256:").expect("a fingerprint");
+    &text[start..start + "SHA256:".len() + 43]
+}
+
+#[test]
+fn a_pinned_host_key_is_trusted_in_plain_and_hashed() {
+    if skipped(&[Need::Sshd]) {
+        return;
+    }
+    let node = node();
+    node.daemon.home().trust(&node.sshd.host_key_line("pve1"));
+    assert_trusted(&node);
+    let hashed = self::node();
+    let home = hashed.daemon.home();
+    home.trust(&hashed.sshd.host_key_line("pve1"));
+    keygen(&["-H", "-f", "known_hosts"], &home.ssh_dir());
+    let text = fs::read_to_string(home.known_hosts()).unwrap();
+    assert!(text.starts_with("|1|") && !text.contains("pve1"), "{text}");
+    assert_trusted(&hashed);
+}
+
+#[test]
+fn an_unknown_host_key_is_refused_with_its_fingerprint() {
+    if skipped(&[Need::Sshd]) {
+        return;
+    }
+    let node = node();
+    let error = refusal(&node);
+    assert!(error.contains("not in known_hosts"), "{error}");
+    let shown = node.sshd.path("shown");
+    fs::copy(node.sshd.path("host_key.pub"), &shown).unwrap();
+    let output = std::process::Command::new("ssh-keygen")
+        .args(["-l", "-f"])
+        .arg(shown)
+        .output()
+        .unwrap();
+    let real = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(fingerprint_in(&error), fingerprint_in(&real));
+    assert!(changes(&node).abs() < f64::EPSILON, "it did not change");
+}
+
+#[test]
+fn a_changed_host_key_is_refused_and_counted_and_recorded() {
+    if skipped(&[Need::Sshd]) {
+        return;
+    }
+    let node = node();
+    make_key(&node.daemon.home().ssh_dir(), "other");
+    let other = fs::read_to_string(node.daemon.home().ssh_dir().join("other.pub")).unwrap();
+    let port = node.sshd.address().port();
+    node.daemon.home().trust(&format!("[pve1]:{port} {other}"));
+    let error = refusal(&node);
+    assert!(error.contains("another host key"), "{error}");
+    assert!((changes(&node) - 1.0).abs() < f64::EPSILON);
+    assert!(node.daemon.log().contains("hostkey.mismatch"));
+    // It is a hard error: asking again does not help, nor ask the node again.
+    assert_eq!(fingerprint_in(&refusal(&node)), fingerprint_in(&error));
+    assert_eq!(node.sshd.count("Connection from"), 1);
+}
+
+#[test]
+fn a_pin_that_is_mended_counts_after_a_reload() {
+    if skipped(&[Need::Sshd]) {
+        return;
+    }
+    let node = node();
+    assert!(refusal(&node).contains("not in known_hosts"));
+    node.daemon.home().trust(&node.sshd.host_key_line("pve1"));
+    node.daemon.reload();
+    assert_trusted(&node);
+}
+
+#[test]
+fn a_pin_for_another_port_or_name_is_none() {
+    if skipped(&[Need::Sshd]) {
+        return;
+    }
+    let node = node();
+    let key = node.sshd.public_key("host_key");
+    let port = node.sshd.address().port();
+    for name in [
+        "pve1".to_owned(),
+        format!("[pve2]:{port}"),
+        "[pve1]:22".into(),
+    ] {
+        node.daemon.home().trust(&format!("{name} {key}"));
+    }
+    assert!(refusal(&node).contains("not in known_hosts"));
+}
+
+#[test]
+fn a_host_certificate_of_a_pinned_authority_is_trusted() {
+    if skipped(&[Need::Sshd]) {
+        return;
+    }
+    let node = certified();
+    let authority = node.sshd.public_key("authority");
+    let home = node.daemon.home();
+    home.trust(&format!("@cert-authority [pve1]:* {authority}"));
+    assert_trusted(&node);
+}
+
+#[test]
+fn a_host_certificate_for_another_node_is_refused() {
+    if skipped(&[Need::Sshd]) {
+        return;
+    }
+    let node = node_with(&SshdOptions {
+        certified_for: Some("pve2"),
+        ..SshdOptions::default()
+    });
+    let authority = node.sshd.public_key("authority");
+    let home = node.daemon.home();
+    home.trust(&format!("@cert-authority * {authority}"));
+    assert!(refusal(&node).contains("host certificate"));
+}
+
+#[test]
+fn a_host_certificate_of_an_authority_nobody_pinned_is_refused() {
+    if skipped(&[Need::Sshd]) {
+        return;
+    }
+    let node = certified();
+    make_key(&node.daemon.home().ssh_dir(), "other");
+    let other = fs::read_to_string(node.daemon.home().ssh_dir().join("other.pub")).unwrap();
+    let home = node.daemon.home();
+    home.trust(&format!("@cert-authority * {other}"));
+    refusal(&node);
+}
+
+#[test]
+fn a_revoked_key_is_refused_however_it_is_pinned() {
+    if skipped(&[Need::Sshd]) {
+        return;
+    }
+    let node = node();
+    let key = node.sshd.public_key("host_key");
+    let home = node.daemon.home();
+    home.trust(&node.sshd.host_key_line("pve1"));
+    home.trust(&format!("@revoked * {key}"));
+    assert!(refusal(&node).contains("revoked host key"));
+
+    let certified = certified();
+    let authority = certified.sshd.public_key("authority");
+    let key = certified.sshd.public_key("host_key");
+    let home = certified.daemon.home();
+    home.trust(&format!("@cert-authority * {authority}"));
+    home.trust(&format!("@revoked [pve1]:* {key}"));
+    assert!(refusal(&certified).contains("revoked host key"));
+}
+
+#[test]
+fn a_revoked_authority_vouches_for_nobody() {
+    if skipped(&[Need::Sshd]) {
+        return;
+    }
+    let node = certified();
+    let authority = node.sshd.public_key("authority");
+    let home = node.daemon.home();
+    home.trust(&format!("@cert-authority * {authority}"));
+    home.trust(&format!("@revoked * {authority}"));
+    refusal(&node);
+}

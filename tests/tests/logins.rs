@@ -1,0 +1,89 @@
+//! The daemon's own key, and nodes that refuse it.
+
+use pulse_e2e::programs::{Need, skipped};
+use pulse_e2e::{Config, RealNode, SshdOptions, sim, wait};
+use std::os::unix::fs::PermissionsExt;
+
+const ATTEMPT: &str = "Connection from";
+
+#[test]
+fn a_node_that_refuses_our_key_is_asked_once_until_somebody_says_so() {
+    if skipped(&[Need::Sshd]) {
+        return;
+    }
+    let node = RealNode::start_strangers(Config::new(), &SshdOptions::default());
+    let home = node.daemon.home();
+    home.trust(&node.sshd.host_key_line("pve1"));
+    for _ in 0..5 {
+        let error = node.daemon.temperature("pve1").unwrap_err();
+        assert!(
+            error.starts_with("node \"pve1\" refused our SSH key"),
+            "{error}"
+        );
+        assert!(
+            error.contains("pulse-sensorctl keys show"),
+            "the remedy: {error}"
+        );
+    }
+    wait::until("sshd's log", || node.sshd.count("Connection closed") == 1);
+    assert_eq!(node.sshd.count(ATTEMPT), 1);
+
+    node.daemon.reload();
+    assert!(node.daemon.temperature("pve1").is_err());
+    assert!(node.daemon.temperature("pve1").is_err());
+    wait::until("sshd's log", || node.sshd.count("Connection closed") == 2);
+    assert_eq!(node.sshd.count(ATTEMPT), 2, "a reload tries again, once");
+
+    let document = sim::DOCUMENT.replace('"', "\\\"");
+    let forced = format!("restrict,command=\"echo '{document}'\"");
+    node.sshd.authorize(&forced, &home.public_key());
+    node.daemon.reload();
+    assert!(sim::is_document(&node.daemon.temperature("pve1").unwrap()));
+}
+
+#[test]
+fn the_waiting_time_is_told() {
+    if skipped(&[Need::Sshd]) {
+        return;
+    }
+    let node = RealNode::start_strangers(Config::new(), &SshdOptions::default());
+    node.daemon.home().trust(&node.sshd.host_key_line("pve1"));
+    assert!(node.daemon.temperature("pve1").is_err());
+    let error = node.daemon.temperature("pve1").unwrap_err();
+    let (_, seconds) = error.split_once("next attempt in ").expect("a time");
+    let seconds: u32 = seconds.trim_end_matches(" s").parse().unwrap();
+    assert!((590..=750).contains(&seconds), "{error}");
+}
+
+#[test]
+fn the_key_is_made_once_for_its_owner_alone() {
+    let daemon = pulse_e2e::Daemon::start(&Config::new());
+    let home = std::sync::Arc::clone(daemon.home());
+    let made = home.public_key();
+    assert!(made.starts_with("ssh-ed25519 "), "{made}");
+    let mode = |name: &str| {
+        let file = std::fs::metadata(home.ssh_dir().join(name)).unwrap();
+        file.permissions().mode() & 0o7777
+    };
+    assert_eq!((mode("."), mode("id_ed25519")), (0o700, 0o600));
+    let status = daemon.ask(&serde_json::json!({"method": "get_status"}));
+    assert_eq!(status["data"]["public_key"], made);
+    daemon.stop();
+    let again = pulse_e2e::Daemon::start_in(&home, &Config::new());
+    assert_eq!(home.public_key(), made);
+    again.stop();
+}
+
+#[test]
+fn the_node_sees_the_user_that_is_configured() {
+    if skipped(&[Need::Sshd]) {
+        return;
+    }
+    let config = Config::new().set_ssh("user", "'nobody-here'");
+    let node = RealNode::start("", config);
+    let error = node.daemon.temperature("pve1").unwrap_err();
+    assert!(error.contains("for user \"nobody-here\""), "{error}");
+    wait::until("sshd's log", || {
+        node.sshd.count("Invalid user nobody-here") > 0
+    });
+}

@@ -1,0 +1,24 @@
+//! The daemon, end to end: as Pulse, as operators and as nodes see it.
+//!
+//! One module for each concern; every test has a daemon of its own, so all of
+//! them may run at once. What cannot run on this machine says so and passes.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod admission;
+mod attacks;
+mod clients;
+mod host_keys;
+mod key_exchange;
+mod lifecycle;
+mod logins;
+mod metrics;
+mod node_faults;
+mod protocol;
+mod readings;
+mod refusals;
+mod reload;
+mod sharing;
+mod silence;
+mod slow_nodes;
+mod socket;
+mod strangers;

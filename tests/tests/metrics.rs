@@ -1,0 +1,226 @@
+//! The metrics, as Prometheus and its tools see them.
+
+use pulse_e2e::observe::http;
+use pulse_e2e::programs::{Need, find, skipped};
+use pulse_e2e::sim::{self, Behaviour, Fleet};
+use pulse_e2e::{Config, Daemon, unused_address, wait};
+use serde_json::json;
+use std::io::Write;
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+
+/// A daemon that has something to tell in every metric.
+fn eventful() -> Fleet {
+    let config = Config::new()
+        .set("request_timeout", "'1s'")
+        .set("read_timeout", "'100ms'")
+        .set("max_ssh_output_bytes", "65536");
+    let nodes = [
+        ("pve1", sim::well()),
+        ("flood", Behaviour::Flood),
+        ("changed", sim::well()),
+    ];
+    let fleet = Fleet::start(config, nodes);
+    let changed = fleet.node("changed");
+    changed.set_host_key(sim::fresh_key().unwrap()).unwrap();
+    for node in ["pve1", "flood", "changed", "unlisted"] {
+        let _ = fleet.daemon.temperature(node);
+    }
+    assert_eq!(fleet.daemon.connect().error(), "read timeout");
+    assert!(fleet.daemon.temperature("-x").is_err());
+    assert!(fleet.daemon.temperature("pve1").is_err(), "shut out");
+    fleet
+}
+
+#[test]
+fn every_metric_of_the_contract_is_there_and_counts() {
+    let fleet = eventful();
+    let me = format!("uid:{}", nix::unistd::geteuid());
+    let text = fleet.daemon.scrape();
+    let version = env!("CARGO_PKG_VERSION");
+    for sample in [
+        "pulse_proxy_rpc_requests_total{method=\"get_temperature\",result=\"success\"} 1",
+        "pulse_proxy_rpc_latency_seconds_count{method=\"get_temperature\"} 5",
+        "pulse_proxy_ssh_requests_total{node=\"pve1\",result=\"success\"} 1",
+        "pulse_proxy_ssh_latency_seconds_count{node=\"pve1\"} 1",
+        "pulse_proxy_queue_depth 0",
+        "pulse_proxy_rate_limit_hits_total 1",
+        &format!("pulse_proxy_limiter_rejections_total{{reason=\"penalty\",peer=\"{me}\"}} 1"),
+        &format!(
+            "pulse_proxy_limiter_penalties_total{{reason=\"invalid_node_name\",peer=\"{me}\"}} 1"
+        ),
+        "pulse_proxy_limiter_active_peers ",
+        "pulse_proxy_global_concurrency_inflight 0",
+        "pulse_proxy_node_validation_failures_total{reason=\"node_not_allowlisted\"} 1",
+        "pulse_proxy_node_validation_failures_total{reason=\"invalid_node_name\"} 1",
+        "pulse_proxy_read_timeouts_total 1",
+        "pulse_proxy_write_timeouts_total 0",
+        "pulse_proxy_hostkey_changes_total{node=\"changed\"} 1",
+        "pulse_proxy_ssh_output_oversized_total{node=\"flood\"} 1",
+        &format!("pulse_proxy_build_info{{version=\"{version}\"}} 1"),
+    ] {
+        assert!(text.contains(sample), "{sample} is missing from\n{text}");
+    }
+}
+
+#[test]
+fn names_that_callers_invent_become_no_labels() {
+    let fleet = eventful();
+    let text = fleet.daemon.scrape();
+    assert!(
+        !text.contains("unlisted") && !text.contains("\"-x\""),
+        "{text}"
+    );
+}
+
+#[test]
+fn promtool_finds_nothing_wrong() {
+    if skipped(&[Need::Program("promtool")]) {
+        return;
+    }
+    let fleet = eventful();
+    let mut promtool = Command::new(find("promtool").unwrap())
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = promtool.stdin.take().unwrap();
+    input.write_all(fleet.daemon.scrape().as_bytes()).unwrap();
+    drop(input);
+    let output = promtool.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && said.is_empty(), "{said}");
+}
+
+/// Killed when dropped.
+struct Prometheus(Child);
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_real_prometheus_scrapes_every_sample() {
+    if skipped(&[Need::Program("prometheus")]) {
+        return;
+    }
+    let fleet = eventful();
+    let address = unused_address();
+    let home = fleet.daemon.home();
+    let config = home.path("prometheus.yml");
+    let target = home.metrics_address();
+    let text = format!(
+        "scrape_configs:\n- job_name: pulse\n  scrape_interval: 1s\n  scrape_timeout: 1s\n  static_configs:\n  - targets: ['{target}']\n"
+    );
+    std::fs::write(&config, text).unwrap();
+    let mut prometheus = Command::new(find("prometheus").unwrap());
+    prometheus.arg(format!("--config.file={}", config.display()));
+    prometheus.arg(format!(
+        "--storage.tsdb.path={}",
+        home.path("tsdb").display()
+    ));
+    prometheus.arg(format!("--web.listen-address={address}"));
+    prometheus.stdout(Stdio::null()).stderr(Stdio::null());
+    let _prometheus = Prometheus(prometheus.spawn().unwrap());
+    wait::until("Prometheus", || TcpStream::connect(address).is_ok());
+    let value = |query: &str| {
+        let head = format!("GET /api/v1/query?query={query} HTTP/1.0\r\nHost: test\r\n\r\n");
+        let answer: serde_json::Value = serde_json::from_str(&http(address, &head).body).ok()?;
+        let value = answer["data"]["result"].get(0)?["value"][1].as_str()?;
+        value.parse::<f64>().ok()
+    };
+    let build = wait::until_some("a scrape", || value("pulse_proxy_build_info"));
+    assert!((build - 1.0).abs() < f64::EPSILON);
+    for query in [
+        "pulse_proxy_rpc_requests_total{method=\"get_temperature\",result=\"success\"}",
+        "pulse_proxy_ssh_latency_seconds_count{node=\"pve1\"}",
+        "pulse_proxy_hostkey_changes_total",
+        "histogram_quantile(0.5,pulse_proxy_ssh_latency_seconds_bucket{node=\"pve1\"})",
+    ] {
+        let encoded = query
+            .replace('{', "%7B")
+            .replace('}', "%7D")
+            .replace('"', "%22");
+        assert!(value(&encoded).is_some_and(|v| v > 0.0), "{query}");
+    }
+}
+
+#[test]
+fn each_scraper_gets_the_format_that_it_reads() {
+    let daemon = Daemon::start(&Config::new());
+    let scrape = |accept: &str| {
+        let head = format!("GET /metrics HTTP/1.1\r\nHost: a\r\nAccept: {accept}\r\n\r\n");
+        http(daemon.home().metrics_address(), &head)
+    };
+    let open = scrape("application/openmetrics-text;version=1.0.0,text/plain;q=0.1");
+    assert!(
+        open.head
+            .contains("Content-Type: application/openmetrics-text; version=1.0.0")
+    );
+    assert!(open.body.ends_with("# EOF\n"));
+    let text = scrape("*/*");
+    assert!(
+        text.head
+            .contains("Content-Type: text/plain; version=0.0.4")
+    );
+    assert!(
+        text.body
+            .contains("# TYPE pulse_proxy_read_timeouts_total counter\n")
+    );
+}
+
+#[test]
+fn metrics_can_be_switched_off() {
+    for value in ["'disabled'", "''"] {
+        let daemon = Daemon::start(&Config::new().set("metrics_address", value));
+        assert!(TcpStream::connect(daemon.home().metrics_address()).is_err());
+        assert_eq!(
+            daemon.ask(&json!({"method": "get_status"}))["success"],
+            true
+        );
+    }
+}
+
+#[test]
+fn whatever_is_not_a_scrape_gets_its_status() {
+    let daemon = Daemon::start(&Config::new());
+    let address = daemon.home().metrics_address();
+    let long = format!("GET /metrics HTTP/1.1\r\nA: {}\r\n\r\n", "a".repeat(9000));
+    for (head, status) in [
+        ("GET /metrics HTTP/1.0\r\n\r\n", "200"),
+        ("GET /metrics?name=x HTTP/1.1\r\nHost: a\r\n\r\n", "200"),
+        ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", "404"),
+        ("GET /../etc/passwd HTTP/1.1\r\nHost: a\r\n\r\n", "404"),
+        (
+            "POST /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
+            "405",
+        ),
+        ("\u{0}\u{1}\u{2}\r\n\r\n", "400"),
+        (&long, "400"),
+    ] {
+        let answer = http(address, head);
+        let expected = format!("HTTP/1.1 {status} ");
+        assert!(
+            answer.head.starts_with(&expected),
+            "{head:?}: {}",
+            answer.head
+        );
+        assert!(answer.head.contains("Connection: close"));
+    }
+}
+
+#[test]
+fn scrapers_that_say_nothing_do_not_keep_out_the_one_that_does() {
+    let daemon = Daemon::start(&Config::new());
+    let address = daemon.home().metrics_address();
+    let _silent: Vec<_> = (0..10)
+        .map(|_| TcpStream::connect(address).unwrap())
+        .collect();
+    assert!(daemon.scrape().contains("pulse_proxy_build_info"));
+}

@@ -1,0 +1,225 @@
+//! Nodes that misbehave: an error for them alone, in bounded time and memory, and
+//! no grudge once they are well.
+
+use pulse_e2e::sim::{self, Behaviour, Fleet, SimConfig};
+use pulse_e2e::{Config, Daemon, Home, wait};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Two attempts of a second each, and a busy machine.
+const BOUND: Duration = Duration::from_secs(10);
+
+fn impatient() -> Config {
+    Config::new().set("request_timeout", "'1s'")
+}
+
+/// Every way not to answer, and a part of what is said of it.
+fn faults() -> Vec<(&'static str, Behaviour, &'static str)> {
+    let document: Arc<str> = sim::DOCUMENT.into();
+    let slow = Behaviour::SlowBy {
+        delay: Duration::from_secs(3600),
+        document,
+    };
+    let prints_banner = |every| Behaviour::Banner { every };
+    vec![
+        ("hangs", Behaviour::Hang, "did not answer in time"),
+        (
+            "greets",
+            Behaviour::HangAfterGreeting,
+            "did not answer in time",
+        ),
+        ("slow", slow, "did not answer in time"),
+        ("floods", Behaviour::Flood, "sent more than"),
+        ("babbles", Behaviour::Garbage, ""),
+        ("closes", Behaviour::CloseAtOnce, "sent no temperatures"),
+        ("drops", Behaviour::DropConnection, "broke off"),
+        ("refuses", Behaviour::RefuseKey, "refused our SSH key"),
+        ("blackhole", Behaviour::Blackhole, "did not answer in time"),
+        ("banner", prints_banner(Duration::ZERO), ""),
+        ("drips", prints_banner(Duration::from_millis(20)), ""),
+        ("deaf", Behaviour::StopsReading, "did not answer in time"),
+        (
+            "fails",
+            Behaviour::Legacy {
+                output: b"".into(),
+                exit: 1,
+            },
+            "exit code 1",
+        ),
+        (
+            "empty",
+            Behaviour::Legacy {
+                output: b"Hello.\n".into(),
+                exit: 0,
+            },
+            "sent no temperatures",
+        ),
+    ]
+}
+
+#[test]
+fn every_fault_is_the_nodes_own_and_bounded_and_forgiven() {
+    let faults = faults();
+    let named = faults
+        .iter()
+        .map(|(name, behaviour, _)| (*name, behaviour.clone()));
+    let config = impatient().set_limit("per_peer_concurrency", "100");
+    let config = config.set_limit("global_concurrency", "100");
+    let fleet = Fleet::start(config, named.chain([("well", sim::well())]));
+    let before = fleet.daemon.resident_kib();
+    thread::scope(|scope| {
+        for (name, _, part) in &faults {
+            let daemon = &fleet.daemon;
+            scope.spawn(move || assert_fails(daemon, name, part));
+        }
+        assert!(fleet.daemon.temperature("well").is_ok());
+    });
+    let grown = fleet.daemon.resident_kib().saturating_sub(before);
+    assert!(grown < 24 * 1024, "it grew by {grown} KiB");
+
+    fleet
+        .nodes()
+        .for_each(|(_, node)| node.set_behaviour(sim::well()));
+    fleet.daemon.reload();
+    for (name, _) in fleet.nodes() {
+        let reading = fleet.daemon.temperature(name);
+        assert!(reading.is_ok(), "{name} is well again: {reading:?}");
+    }
+}
+
+fn assert_fails(daemon: &Daemon, name: &str, part: &str) {
+    let started = Instant::now();
+    let error = daemon.temperature(name).unwrap_err();
+    let took = started.elapsed();
+    println!("{took:?}: {error}");
+    assert!(error.starts_with(&format!("node \"{name}\" ")), "{error}");
+    assert!(error.contains(part), "{name}: {error}");
+    assert!(took < BOUND, "{name}: {took:?}");
+    // It is left alone for a while, and that is said at once.
+    let error = daemon.temperature(name).unwrap_err();
+    assert!(error.starts_with(&format!("node \"{name}\" ")), "{error}");
+}
+
+/// A node that was well, with its channel open, and then is not.
+#[test]
+fn a_node_that_falls_ill_with_its_channel_open_fails_alike() {
+    for (name, behaviour, _) in faults() {
+        let fleet = Fleet::start(impatient(), [(name, sim::well())]);
+        assert!(fleet.daemon.temperature(name).is_ok());
+        fleet.node(name).set_behaviour(behaviour);
+        if matches!(name, "refuses" | "blackhole" | "banner" | "drips") {
+            // These show on a new connection only.
+            fleet.node(name).kick();
+        }
+        let started = Instant::now();
+        let outcome = fleet.daemon.temperature(name);
+        assert!(started.elapsed() < BOUND, "{name}");
+        let error = outcome.expect_err(name);
+        assert!(error.starts_with(&format!("node \"{name}\" ")), "{error}");
+    }
+}
+
+#[test]
+fn a_flood_is_counted_and_takes_no_memory() {
+    let config = impatient().set("max_ssh_output_bytes", "65536");
+    let fleet = Fleet::start(config, [("pve1", Behaviour::Flood)]);
+    let before = fleet.daemon.resident_kib();
+    for _ in 0..10 {
+        let error = fleet.daemon.temperature("pve1").unwrap_err();
+        assert!(error.contains("sent more than 65536 bytes"), "{error}");
+        fleet.daemon.reload();
+    }
+    let grown = fleet.daemon.resident_kib().saturating_sub(before);
+    assert!(grown < 12 * 1024, "it grew by {grown} KiB");
+    let counted = "pulse_proxy_ssh_output_oversized_total{node=\"pve1\"}";
+    assert!((fleet.daemon.metric(counted) - 10.0).abs() < f64::EPSILON);
+}
+
+#[test]
+fn no_channel_that_a_node_opens_is_taken() {
+    let opens = Behaviour::OpensChannels {
+        document: sim::DOCUMENT.into(),
+    };
+    let fleet = Fleet::start(impatient(), [("pve1", opens)]);
+    let before = fleet.daemon.resident_kib();
+    for _ in 0..10 {
+        // It may still get an answer in before it is dropped.
+        let _ = fleet.daemon.temperature("pve1");
+        fleet.daemon.reload();
+    }
+    assert_eq!(fleet.node("pve1").counters().channels_taken, 0);
+    let grown = fleet.daemon.resident_kib().saturating_sub(before);
+    assert!(grown < 12 * 1024, "it grew by {grown} KiB");
+}
+
+#[test]
+fn a_node_that_changes_its_host_key_is_refused_from_then_on() {
+    let fleet = Fleet::start(Config::new(), [("pve1", sim::well())]);
+    assert!(fleet.daemon.temperature("pve1").is_ok());
+    let node = fleet.node("pve1");
+    node.set_host_key(sim::fresh_key().unwrap()).unwrap();
+    node.kick();
+    sim::wait_for(node, |now| now.open_connections == 0);
+    for _ in 0..3 {
+        let error = fleet.daemon.temperature("pve1").unwrap_err();
+        assert!(
+            error.starts_with("node \"pve1\" showed another host key"),
+            "{error}"
+        );
+    }
+    assert_eq!(node.counters().logins, 1, "the stranger got no login");
+    assert_eq!(node.counters().connections, 2, "and was asked once");
+    let changes = fleet
+        .daemon
+        .metric("pulse_proxy_hostkey_changes_total{node=\"pve1\"}");
+    assert!((changes - 1.0).abs() < f64::EPSILON);
+}
+
+#[test]
+fn a_node_that_is_down_is_read_soon_after_it_came_back() {
+    let well = || SimConfig::new(sim::well());
+    let node = sim::start_with(well());
+    let (address, host_key) = (node.addr(), sim::fresh_key().unwrap());
+    node.set_host_key(host_key.clone()).unwrap();
+    let home = Arc::new(Home::new());
+    home.trust(&node.host_key_line("pve1"));
+    sim::runtime().block_on(node.shutdown());
+    let daemon = Daemon::start_in(&home, &Config::new().node("pve1", address));
+    let error = daemon.temperature("pve1").unwrap_err();
+    assert!(
+        error.starts_with("node \"pve1\" cannot be reached"),
+        "{error}"
+    );
+    let _back = sim::start_with(SimConfig {
+        listen: address,
+        host_key: Some(host_key),
+        ..well()
+    });
+    // Without any reload: the backoff after one failure is a second.
+    wait::until("a reading", || daemon.temperature("pve1").is_ok());
+}
+
+#[test]
+fn a_hundred_connects_that_were_given_up_leave_no_socket_behind() {
+    let node = sim::start(Behaviour::Blackhole);
+    let names: Vec<String> = (1..=100).map(|i| format!("pve{i}")).collect();
+    let config = impatient()
+        .set_limit("per_peer_concurrency", "200")
+        .set_limit("global_concurrency", "200");
+    let config = names
+        .iter()
+        .fold(config, |c, name| c.node(name, node.addr()));
+    let daemon = Daemon::start(&config);
+    let before = daemon.descriptors();
+    let response = daemon.ask(&serde_json::json!({"method": "get_temperatures"}));
+    let entries = response["data"]["nodes"].as_array().unwrap();
+    assert_eq!(entries.len(), 100);
+    for entry in entries {
+        let error = entry["error"].as_str().unwrap();
+        assert!(error.contains("did not answer in time"), "{error}");
+    }
+    assert_eq!(node.counters().connections, 100);
+    sim::wait_for(&node, |now| now.open_connections == 0);
+    wait::until("their sockets", || daemon.descriptors() <= before);
+}

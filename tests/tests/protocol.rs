@@ -1,0 +1,273 @@
+//! The socket's protocol, byte by byte: frames, texts, ids, endings.
+
+use pulse_e2e::sim::{self, Fleet};
+use pulse_e2e::{Config, Daemon};
+use serde_json::{Value, json};
+
+/// With the newline.
+const LIMIT: usize = 16_384;
+
+const STATUS: &str = r#"{"method":"get_status"}"#;
+
+/// The error that one line gets from a daemon that knows nothing of the caller.
+fn error_of(line: impl AsRef<[u8]>) -> String {
+    let daemon = Daemon::start(&Config::new());
+    let mut client = daemon.connect();
+    client.send(&[line.as_ref(), b"\n"].concat());
+    let error = client.error();
+    assert!(client.rest().is_empty(), "the daemon closes after it");
+    error
+}
+
+/// A request of this many bytes, its newline included.
+fn request_of(bytes: usize) -> Vec<u8> {
+    let mut line = vec![b' '; bytes];
+    line[..STATUS.len()].copy_from_slice(STATUS.as_bytes());
+    line[bytes - 1] = b'\n';
+    line
+}
+
+#[test]
+fn every_malformed_request_gets_its_text() {
+    for (line, text) in [
+        (&b""[..], "empty request"),
+        (b" \t ", "empty request"),
+        (b"{", "invalid request format"),
+        (b"get_status", "invalid request format"),
+        (b"[]", "invalid request format"),
+        (b"{\"method\":\"\xff\xfe\"}", "invalid request format"),
+        (
+            b"{\"method\":\"get_status\",\"params\":[]}",
+            "invalid request format",
+        ),
+        (b"{\"method\":\"get_status\"}{}", "invalid request format"),
+        (
+            b"{\"method\":\"get_temperature\"}",
+            "missing 'node' parameter",
+        ),
+        (
+            b"{\"method\":\"get_temperature\",\"params\":{\"node\":7}}",
+            "'node' parameter must be a string",
+        ),
+        (
+            b"{\"method\":\"get_temperatures\",\"params\":{\"nodes\":[7]}}",
+            "'nodes' parameter must be a list of strings",
+        ),
+    ] {
+        assert_eq!(error_of(line), text, "{}", String::from_utf8_lossy(line));
+    }
+}
+
+#[test]
+fn json_that_is_deep_costs_nobody_a_stack() {
+    let deep = format!(
+        "{{\"method\":\"get_status\",\"params\":{{\"a\":{}",
+        "[".repeat(16_000)
+    );
+    assert_eq!(error_of(deep), "invalid request format");
+    let deep = "[".repeat(LIMIT - 1);
+    assert_eq!(error_of(deep), "invalid request format");
+}
+
+#[test]
+fn methods_of_later_versions_are_unknown() {
+    let daemon = Daemon::start(&Config::new());
+    for method in [
+        "register_nodes",
+        "ensure_cluster_keys",
+        "request_cleanup",
+        "GET_STATUS",
+        "",
+    ] {
+        let response = daemon.ask(&json!({"method": method}));
+        assert_eq!(response["error"], "unknown method", "{method}");
+    }
+    // An honest mistake: nobody is shut out for it.
+    assert_eq!(
+        daemon.ask(&json!({"method": "get_status"}))["success"],
+        true
+    );
+}
+
+#[test]
+fn a_request_may_fill_the_limit() {
+    let daemon = Daemon::start(&Config::new());
+    let mut client = daemon.connect();
+    client.send(&request_of(LIMIT));
+    assert_eq!(client.answer()["success"], true);
+}
+
+#[test]
+fn a_request_one_byte_too_long_is_refused() {
+    for excess in [1, 2, 100_000] {
+        let daemon = Daemon::start(&Config::new());
+        let mut client = daemon.connect();
+        client.send(&request_of(LIMIT + excess));
+        assert_eq!(client.error(), "payload too large", "{excess} too many");
+        assert!(client.rest().is_empty());
+    }
+}
+
+#[test]
+fn a_line_that_never_ends_is_answered_and_cut() {
+    let daemon = Daemon::start(&Config::new());
+    let mut client = daemon.connect();
+    let before = daemon.resident_kib();
+    let chunk = [b'x'; 64 * 1024];
+    let sent = (0..10_000).take_while(|_| client.try_send(&chunk).is_ok());
+    let sent = sent.count() * chunk.len();
+    assert!(sent < 4 << 20, "it took {sent} bytes of nothing");
+    assert_eq!(client.error(), "payload too large");
+    let grown = daemon.resident_kib().saturating_sub(before);
+    assert!(grown < 2048, "for that it kept {grown} KiB");
+}
+
+#[test]
+fn a_line_may_come_in_pieces_and_end_with_the_stream() {
+    let daemon = Daemon::start(&Config::new());
+    let mut client = daemon.connect();
+    for byte in STATUS.as_bytes() {
+        client.send(&[*byte]);
+    }
+    client.end_sending();
+    assert_eq!(client.answer()["success"], true);
+    assert!(client.rest().is_empty());
+}
+
+#[test]
+fn a_caller_that_sends_nothing_and_ends_is_no_error() {
+    let daemon = Daemon::start(&Config::new());
+    let mut client = daemon.connect();
+    client.end_sending();
+    assert!(client.rest().is_empty());
+    assert_eq!(
+        daemon.ask(&json!({"method": "get_status"}))["success"],
+        true
+    );
+}
+
+#[test]
+fn a_correlation_id_is_kept_if_it_is_a_uuid_and_replaced_if_not() {
+    let daemon = Daemon::start(&Config::new());
+    let answered = |id: Value| {
+        let response = daemon.ask(&json!({"method": "get_status", "correlation_id": id}));
+        assert_eq!(response["success"], true, "{response}");
+        response["correlation_id"].as_str().unwrap().to_owned()
+    };
+    let mine = "0190b6a5-7E57-7000-8000-0123456789ab";
+    assert_eq!(answered(json!(mine)), mine);
+    let mut replaced = vec![];
+    for bad in [
+        json!("x"),
+        json!(""),
+        json!(7),
+        json!(null),
+        json!("../../etc/passwd"),
+    ] {
+        let id = answered(bad);
+        assert_eq!((id.len(), id.matches('-').count()), (36, 4), "{id}");
+        replaced.push(id);
+    }
+    replaced.dedup();
+    assert_eq!(replaced.len(), 5, "each is fresh");
+}
+
+#[test]
+fn an_error_has_the_callers_id_too() {
+    let daemon = Daemon::start(&Config::new());
+    let id = "0190b6a5-7e57-7000-8000-0123456789ab";
+    let response = daemon.ask(&json!({"method": "register_nodes", "correlation_id": id}));
+    assert_eq!(
+        response,
+        json!({"correlation_id": id, "success": false, "error": "unknown method"})
+    );
+}
+
+#[test]
+fn a_kept_connection_serves_on_and_others_are_closed() {
+    let daemon = Daemon::start(&Config::new());
+    let mut client = daemon.connect();
+    for _ in 0..10 {
+        client.send(b"{\"method\":\"get_status\",\"keep_alive\":true}\n");
+        assert_eq!(client.answer()["success"], true);
+    }
+    // Two at once, and the second is the last.
+    client.send(b"{\"method\":\"get_status\",\"keep_alive\":true}\n{\"method\":\"get_status\"}\n");
+    assert_eq!(client.answer()["success"], true);
+    assert_eq!(client.answer()["success"], true);
+    assert!(client.rest().is_empty());
+}
+
+#[test]
+fn a_status_says_what_the_caller_may_do() {
+    let daemon = Daemon::start(&Config::new());
+    let response = daemon.ask(&json!({"method": "get_status", "params": null}));
+    let data = &response["data"];
+    assert_eq!(data["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(data["ssh_dir"], daemon.home().ssh_dir().to_str().unwrap());
+    assert_eq!(data["capabilities"], json!(["read", "write", "admin"]));
+}
+
+#[test]
+fn many_nodes_come_in_one_answer_each_with_its_age_or_its_error() {
+    let config = Config::new().set("request_timeout", "'1s'");
+    let fleet = Fleet::start(
+        config,
+        [("pve1", sim::well()), ("pve2", sim::Behaviour::Hang)],
+    );
+    let nodes = |params: Value| {
+        let request = json!({"method": "get_temperatures", "params": params});
+        let response = fleet.daemon.ask(&request);
+        response["data"]["nodes"].as_array().unwrap().clone()
+    };
+    let asked = nodes(json!({"nodes": ["pve2", "pve3", "pve1", "-x"]}));
+    let names: Vec<_> = asked.iter().map(|n| n["node"].as_str().unwrap()).collect();
+    assert_eq!(names, ["pve2", "pve3", "pve1", "-x"], "in the order asked");
+    for failed in [&asked[0], &asked[1], &asked[3]] {
+        let error = failed["error"].as_str().unwrap();
+        assert!(error.starts_with("node \""), "{error}");
+        assert!(failed.get("temperature").is_none() && failed.get("age_ms").is_none());
+    }
+    assert!(sim::is_document(&asked[2]["temperature"]) && asked[2]["age_ms"].is_u64());
+}
+
+#[test]
+fn without_a_list_every_allowed_node_is_read() {
+    let fleet = Fleet::start(
+        Config::new(),
+        [("pve1", sim::well()), ("pve2", sim::well())],
+    );
+    let response = fleet.daemon.ask(&json!({"method": "get_temperatures"}));
+    let nodes = response["data"]["nodes"].as_array().unwrap();
+    let names: Vec<_> = nodes.iter().map(|n| n["node"].as_str().unwrap()).collect();
+    assert_eq!(names, ["pve1", "pve2"]);
+    assert!(nodes.iter().all(|n| sim::is_document(&n["temperature"])));
+}
+
+#[test]
+fn an_empty_list_reads_nothing_and_says_there_is_no_list() {
+    let daemon = Daemon::start(&Config::new());
+    let error = daemon.temperature("pve1").unwrap_err();
+    assert_eq!(
+        error,
+        "node \"pve1\" rejected by validator (no_validation_sources)"
+    );
+    let node = sim::start(sim::well());
+    let daemon = Daemon::start(&Config::new().node("pve2", node.addr()));
+    let error = daemon.temperature("pve1").unwrap_err();
+    assert_eq!(
+        error,
+        "node \"pve1\" rejected by validator (node_not_allowlisted)"
+    );
+}
+
+#[test]
+fn an_address_where_no_node_can_be_is_never_connected_to() {
+    let daemon = Daemon::start(&Config::new().node("pve1", "0.0.0.0:22".parse().unwrap()));
+    let error = daemon.temperature("pve1").unwrap_err();
+    assert_eq!(
+        error,
+        "node \"pve1\" rejected by validator (address_not_permitted)"
+    );
+    assert!(daemon.log().contains("egress.denied"));
+}

@@ -1,0 +1,109 @@
+//! A caller that is refused always gets its line: never a reset, never a broken
+//! pipe, whatever it sends and when.
+
+use pulse_e2e::programs::{Need, skipped};
+use pulse_e2e::python::{self, User};
+use pulse_e2e::{Config, Daemon};
+use serde_json::Value;
+
+const NEEDS: [Need; 2] = [Need::Root, Need::Program("python3")];
+
+const STRANGER: User = User {
+    uid: 61_001,
+    gid: 61_001,
+};
+const READER: User = User {
+    uid: 61_002,
+    gid: 61_002,
+};
+
+fn seen(daemon: &Daemon, user: User, arguments: &[&str]) -> String {
+    let socket = daemon.home().socket();
+    let arguments = [&[socket.to_str().unwrap()], arguments].concat();
+    python::run(python::REPEAT, Some(user), &arguments)
+}
+
+fn with_reader() -> Config {
+    Config::new().set("allowed_peers", "[{ uid = 61002 }]")
+}
+
+#[test]
+fn a_stranger_gets_its_line_five_hundred_times_in_a_row() {
+    if skipped(&NEEDS) {
+        return;
+    }
+    let daemon = Daemon::start(&Config::new());
+    for size in ["24", "16384", "16385", "200000"] {
+        for when in ["first", "late"] {
+            let outcomes = seen(&daemon, STRANGER, &["500", "1", size, when]);
+            assert_eq!(
+                outcomes, "{\"unauthorized\": 500}\n",
+                "{size} bytes, {when}"
+            );
+        }
+    }
+}
+
+#[test]
+fn strangers_that_come_all_at_once_get_their_lines() {
+    if skipped(&NEEDS) {
+        return;
+    }
+    let daemon = Daemon::start(&Config::new());
+    for when in ["first", "late"] {
+        let outcomes = seen(&daemon, STRANGER, &["500", "50", "1000", when]);
+        assert_eq!(outcomes, "{\"unauthorized\": 500}\n", "{when}");
+    }
+}
+
+#[test]
+fn a_caller_without_tokens_gets_its_line() {
+    if skipped(&NEEDS) {
+        return;
+    }
+    let config = with_reader()
+        .with_default_limits()
+        .set_limit("per_peer_burst", "1")
+        .set_limit("per_peer_interval_ms", "3600000");
+    let daemon = Daemon::start(&config);
+    assert_eq!(
+        seen(&daemon, READER, &["1", "1", "24", "first"]),
+        "{\"success\": 1}\n"
+    );
+    for size in ["24", "16384"] {
+        let outcomes = seen(&daemon, READER, &["500", "1", size, "first"]);
+        assert_eq!(outcomes, "{\"rate limit exceeded\": 500}\n", "{size} bytes");
+    }
+}
+
+#[test]
+fn a_caller_that_sends_too_much_gets_its_line() {
+    if skipped(&NEEDS) {
+        return;
+    }
+    // Its first request is too large; the others find it shut out for a while.
+    for size in ["16385", "500000"] {
+        let daemon = Daemon::start(&with_reader());
+        let outcomes = seen(&daemon, READER, &["100", "1", size, "first"]);
+        let too_large = count(&outcomes, "payload too large");
+        let shut_out = count(&outcomes, "rate limit exceeded");
+        assert_eq!(too_large + shut_out, 100, "{size} bytes: {outcomes}");
+        assert!(too_large > 0, "{size} bytes: {outcomes}");
+    }
+}
+
+#[test]
+fn a_caller_with_too_many_connections_gets_its_line() {
+    if skipped(&NEEDS) {
+        return;
+    }
+    let daemon = Daemon::start(&with_reader());
+    let outcomes = seen(&daemon, READER, &["300", "100", "24", "first"]);
+    let answered = count(&outcomes, "success") + count(&outcomes, "rate limit exceeded");
+    assert_eq!(answered, 300, "{outcomes}");
+}
+
+fn count(outcomes: &str, name: &str) -> u64 {
+    let outcomes: Value = serde_json::from_str(outcomes).unwrap();
+    outcomes[name].as_u64().unwrap_or(0)
+}

@@ -1,0 +1,130 @@
+//! SIGHUP: a new configuration counts at once, a bad one not at all.
+
+use pulse_e2e::sim::{self, Fleet};
+use pulse_e2e::{Config, Daemon, wait};
+use serde_json::json;
+use std::fs;
+
+#[test]
+fn a_reload_adds_and_removes_nodes_and_keeps_connections() {
+    let (first, second) = (sim::start(sim::well()), sim::start(sim::well()));
+    let both = Config::new()
+        .node("pve1", first.addr())
+        .node("pve2", second.addr());
+    let one = Config::new().node("pve1", first.addr());
+    let daemon = Daemon::start(&one);
+    daemon.home().trust(&first.host_key_line("pve1"));
+    daemon.home().trust(&second.host_key_line("pve2"));
+    assert!(daemon.temperature("pve1").is_ok());
+    assert!(
+        daemon
+            .temperature("pve2")
+            .unwrap_err()
+            .contains("not_allowlisted")
+    );
+
+    daemon.home().write_config(&both);
+    daemon.reload();
+    assert!(daemon.temperature("pve1").is_ok() && daemon.temperature("pve2").is_ok());
+
+    daemon.home().write_config(&one);
+    daemon.reload();
+    assert!(daemon.temperature("pve1").is_ok());
+    assert!(
+        daemon
+            .temperature("pve2")
+            .unwrap_err()
+            .contains("not_allowlisted")
+    );
+    sim::wait_for(&second, |now| now.open_connections == 0);
+    assert_eq!(first.counters().connections, 1, "its connection was kept");
+}
+
+#[test]
+fn a_node_that_moved_is_read_where_it_is_now() {
+    let (old, new) = (sim::start(sim::well()), sim::start(sim::well()));
+    let daemon = Daemon::start(&Config::new().node("pve1", old.addr()));
+    daemon.home().trust(&old.host_key_line("pve1"));
+    daemon.home().trust(&new.host_key_line("pve1"));
+    assert!(daemon.temperature("pve1").is_ok());
+    daemon
+        .home()
+        .write_config(&Config::new().node("pve1", new.addr()));
+    daemon.reload();
+    assert!(daemon.temperature("pve1").is_ok());
+    assert_eq!((old.counters().readings, new.counters().readings), (1, 1));
+}
+
+#[test]
+fn a_bad_file_leaves_the_running_configuration_in_force() {
+    let fleet = Fleet::start(Config::new(), [("pve1", sim::well())]);
+    let file = fleet.daemon.home().config_file();
+    let good = fs::read_to_string(&file).unwrap();
+    let mystery = format!("mystery = 1\n{good}");
+    for bad in [b"allowed_nodes = [", mystery.as_bytes(), b"# \xff\xfe"] {
+        fs::write(&file, bad).unwrap();
+        fleet.daemon.reload();
+        assert!(fleet.daemon.temperature("pve1").is_ok());
+    }
+    fs::remove_file(&file).unwrap();
+    fleet.daemon.reload();
+    assert!(fleet.daemon.temperature("pve1").is_ok());
+    let log = fleet.daemon.log();
+    assert_eq!(
+        log.matches("the running one stays in force").count(),
+        4,
+        "{log}"
+    );
+    assert!(log.contains("line 1, column"), "{log}");
+}
+
+#[test]
+fn limits_and_deadlines_count_after_a_reload() {
+    let daemon = Daemon::start(&Config::new());
+    let status = || daemon.ask(&json!({"method": "get_status"}));
+    for _ in 0..10 {
+        assert_eq!(status()["success"], true);
+    }
+    let config = Config::new()
+        .set("read_timeout", "'200ms'")
+        .with_default_limits();
+    daemon.home().write_config(&config);
+    daemon.reload();
+    assert_eq!(daemon.connect().error(), "read timeout");
+    for _ in 0..2 {
+        assert_eq!(status()["success"], true);
+    }
+    assert_eq!(status()["error"], "rate limit exceeded");
+}
+
+#[test]
+fn what_takes_a_restart_is_said() {
+    let daemon = Daemon::start(&Config::new());
+    let config = Config::new()
+        .set("metrics_address", "'disabled'")
+        .set("log_level", "'debug'");
+    daemon.home().write_config(&config);
+    daemon.reload();
+    let log = daemon.log().clone();
+    for key in ["metrics_address", "log_level"] {
+        let warned = |line: &str| line.contains(key) && line.contains("it takes a restart");
+        assert!(log.lines().any(warned), "{key}: {log}");
+    }
+    assert!(
+        daemon.scrape().contains("pulse_proxy_build_info"),
+        "still served"
+    );
+}
+
+#[test]
+fn many_reloads_in_a_row_leave_nothing_behind() {
+    let fleet = Fleet::start(Config::new(), [("pve1", sim::well())]);
+    assert!(fleet.daemon.temperature("pve1").is_ok());
+    let before = fleet.daemon.descriptors();
+    for _ in 0..50 {
+        fleet.daemon.reload();
+    }
+    assert!(fleet.daemon.temperature("pve1").is_ok());
+    wait::until("their files", || fleet.daemon.descriptors() <= before);
+    assert_eq!(fleet.node("pve1").counters().connections, 1);
+}

@@ -1,0 +1,191 @@
+//! Callers that say nothing, read nothing or go away: they cost others nothing.
+
+use pulse_e2e::programs::{Need, skipped};
+use pulse_e2e::python::{self, Running, User};
+use pulse_e2e::sim::{self, Behaviour, Fleet};
+use pulse_e2e::{Client, Config, Daemon, wait};
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+/// What a caller may be kept waiting for while others are silent.
+const PROMPT: Duration = Duration::from_millis(50);
+const READING: &[u8] = b"{\"method\":\"get_temperature\",\"params\":{\"node\":\"pve1\"}}\n";
+
+fn silent(daemon: &Daemon, uid: u32, count: &str) -> Running {
+    let socket = daemon.home().socket();
+    let arguments = [socket.to_str().unwrap(), count];
+    Running::start(python::SILENT, Some(User::number(uid)), &arguments)
+}
+
+/// The middle one of many readings: one may always meet a busy machine.
+fn usual_time(mut action: impl FnMut()) -> Duration {
+    let mut times: Vec<_> = (0..21)
+        .map(|_| {
+            let started = Instant::now();
+            action();
+            started.elapsed()
+        })
+        .collect();
+    times.sort();
+    times[10]
+}
+
+fn total(outcomes: &Value) -> u64 {
+    let outcomes = outcomes.as_object().unwrap();
+    outcomes.values().map(|count| count.as_u64().unwrap()).sum()
+}
+
+#[test]
+fn two_hundred_silent_clients_of_one_user_lock_nobody_out() {
+    if skipped(&[Need::Root, Need::Program("python3")]) {
+        return;
+    }
+    let config = Config::new()
+        .set("read_timeout", "'3s'")
+        .set("allowed_peers", "[61002]");
+    let fleet = Fleet::start(config, [("pve1", sim::well())]);
+    for uid in [61_001, 61_002] {
+        let mut crowd = silent(&fleet.daemon, uid, "200");
+        let took = usual_time(|| {
+            assert!(fleet.daemon.temperature("pve1").is_ok());
+        });
+        assert!(took < PROMPT, "it took {took:?}");
+        // Each of them gets a line and an end.
+        let outcomes = crowd.go_on();
+        assert_eq!(total(&outcomes), 200, "{outcomes}");
+        assert!(outcomes.get("null").is_none(), "{outcomes}");
+        for error in outcomes.as_object().unwrap().keys() {
+            assert!(!error.ends_with("Error"), "{outcomes}");
+        }
+    }
+}
+
+#[test]
+fn two_silent_clients_of_each_of_eight_users_lock_nobody_out() {
+    if skipped(&[Need::Root, Need::Program("python3")]) {
+        return;
+    }
+    let config = Config::new().set("read_timeout", "'3s'").set(
+        "allowed_peer_uids",
+        "[61001, 61002, 61003, 61004, 61005, 61006, 61007, 61008]",
+    );
+    let fleet = Fleet::start(config, [("pve1", sim::well())]);
+    let crowd: Vec<_> = (61_001..=61_008)
+        .map(|uid| silent(&fleet.daemon, uid, "2"))
+        .collect();
+    let took = usual_time(|| {
+        assert!(fleet.daemon.temperature("pve1").is_ok());
+    });
+    assert!(took < PROMPT, "it took {took:?}");
+    for mut pair in crowd {
+        assert_eq!(pair.go_on(), json!({"read timeout": 2}));
+    }
+}
+
+#[test]
+fn a_silent_client_is_told_and_ended_in_time() {
+    let daemon = Daemon::start(&Config::new().set("read_timeout", "'300ms'"));
+    let started = Instant::now();
+    let mut client = daemon.connect();
+    assert_eq!(client.error(), "read timeout");
+    assert!(client.rest().is_empty());
+    assert!(started.elapsed() >= Duration::from_millis(300));
+    assert!((daemon.metric("pulse_proxy_read_timeouts_total") - 1.0).abs() < f64::EPSILON);
+    // It is slow, not hostile.
+    let response = daemon.ask(&json!({"method": "get_status"}));
+    assert_eq!(response["success"], true);
+}
+
+#[test]
+fn a_client_that_drips_gains_no_time() {
+    let daemon = Daemon::start(&Config::new().set("read_timeout", "'300ms'"));
+    let mut client = daemon.connect();
+    let mut dripped = 0;
+    wait::until("the end", || {
+        std::thread::sleep(Duration::from_millis(20));
+        dripped += 1;
+        daemon.metric("pulse_proxy_read_timeouts_total") > 0.0 || client.try_send(b" ").is_err()
+    });
+    assert_eq!(client.error(), "read timeout");
+    assert!(dripped > 2, "it was served while it dripped");
+}
+
+/// A node whose document is larger than what the kernel keeps for a reader.
+fn verbose() -> Behaviour {
+    let feature = |i| format!("\"temp{i}\":{{\"temp{i}_input\":41.5}}");
+    let features = (1..400).map(feature).collect::<Vec<_>>().join(",");
+    let chip = |i| format!("\"jc42-i2c-{i}-18\":{{{features}}}");
+    let chips = (0..50).map(chip).collect::<Vec<_>>().join(",");
+    let document = format!("{{\"sensors\":{{{chips}}},\"smart\":[]}}");
+    Behaviour::Synthetic {
+        document: document.into(),
+    }
+}
+
+fn with_verbose_node() -> Fleet {
+    let config = Config::new()
+        .set("write_timeout", "'300ms'")
+        .set("cache_ttl", "'1m'");
+    let fleet = Fleet::start(config, [("pve1", verbose()), ("pve2", sim::well())]);
+    let document = fleet.daemon.temperature("pve1").unwrap();
+    assert!(fleet.daemon.temperature("pve2").is_ok());
+    let length = document.to_string().len();
+    assert!(length > 400_000, "{length}");
+    fleet
+}
+
+#[test]
+fn a_client_that_never_reads_is_ended_and_blocks_nobody() {
+    let fleet = with_verbose_node();
+    let before = fleet.daemon.descriptors();
+    let mut clients: Vec<Client> = (0..20).map(|_| fleet.daemon.connect()).collect();
+    for client in &mut clients {
+        client.send(READING);
+    }
+    assert!(fleet.daemon.temperature("pve2").is_ok());
+    assert!(fleet.daemon.temperature("pve1").is_ok());
+    wait::until("their end", || {
+        fleet.daemon.metric("pulse_proxy_write_timeouts_total") >= 20.0
+    });
+    wait::until("their sockets", || fleet.daemon.descriptors() <= before);
+}
+
+#[test]
+fn clients_that_leave_in_the_middle_leave_nothing_behind() {
+    let fleet = with_verbose_node();
+    let before = fleet.daemon.descriptors();
+    for sent in [&b""[..], b"{\"meth", READING] {
+        for _ in 0..30 {
+            let mut client = fleet.daemon.connect();
+            client.send(sent);
+        }
+    }
+    wait::until("their sockets", || fleet.daemon.descriptors() <= before);
+    assert!(fleet.daemon.temperature("pve2").is_ok());
+}
+
+#[test]
+fn a_client_that_leaves_while_its_node_is_asked_takes_only_its_wait() {
+    let config = Config::new().set("cache_ttl", "'1m'");
+    let slow = Behaviour::SlowBy {
+        delay: Duration::from_millis(500),
+        document: sim::DOCUMENT.into(),
+    };
+    let fleet = Fleet::start(config, [("pve1", slow)]);
+    let mut leaver = fleet.daemon.connect();
+    leaver.send(READING);
+    sim::wait_for(fleet.node("pve1"), |now| now.execs == 1);
+    drop(leaver);
+    // The exchange went on, and whoever comes next has the use of it.
+    assert!(fleet.daemon.temperature("pve1").is_ok());
+    assert_eq!(fleet.node("pve1").counters().readings, 1);
+}
+
+#[test]
+fn open_connections_of_a_silent_caller_survive_a_reload_and_end_in_time() {
+    let daemon = Daemon::start(&Config::new().set("read_timeout", "'1s'"));
+    let mut client = daemon.connect();
+    daemon.reload();
+    client.send(b"{\"method\":\"get_status\"}\n");
+    assert_eq!(client.answer()["success"], true);
+}

@@ -1,0 +1,96 @@
+//! A slow node never slows another. Shown by order, not by the clock: whoever is
+//! well has answered while the others are still silent.
+
+use pulse_e2e::Config;
+use pulse_e2e::sim::{self, Behaviour, Fleet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+/// Names sort with the bad ones first: the worst order for a queue.
+fn names() -> Vec<String> {
+    let bad = (1..=8).map(|i| format!("bad{i}"));
+    bad.chain((1..=12).map(|i| format!("well{i}"))).collect()
+}
+
+fn fleet_with(behaviour: &Behaviour) -> Fleet {
+    // Long: nothing here waits for it to pass.
+    let config = Config::new().set("request_timeout", "'1h'");
+    let names = names();
+    let nodes = names.iter().map(|name| {
+        let well = name.starts_with("well");
+        let behaviour = if well { sim::well() } else { behaviour.clone() };
+        (name.as_str(), behaviour)
+    });
+    Fleet::start(config, nodes)
+}
+
+/// One caller asks for all nodes at once; then for the well ones again.
+fn assert_the_well_ones_answer(fleet: &Fleet) {
+    let names = names();
+    let (bad, well) = names.split_at(8);
+    let early = AtomicUsize::new(0);
+    let mut hung: Vec<_> = bad.iter().map(|name| ask(fleet, name)).collect();
+    thread::scope(|scope| {
+        for name in well {
+            scope.spawn(|| {
+                assert!(fleet.daemon.temperature(name).is_ok());
+                early.fetch_add(1, Ordering::Relaxed);
+            });
+        }
+    });
+    assert_eq!(early.into_inner(), 12);
+    for name in well {
+        assert!(fleet.daemon.temperature(name).is_ok());
+    }
+    fleet
+        .nodes()
+        .for_each(|(_, node)| node.set_behaviour(sim::well()));
+    // They were waiting all the while: here is their end.
+    fleet.nodes().for_each(|(_, node)| node.kick());
+    for client in &mut hung {
+        let error = client.error();
+        assert!(error.starts_with("node \"bad"), "{error}");
+    }
+}
+
+fn ask(fleet: &Fleet, name: &str) -> pulse_e2e::Client {
+    let mut client = fleet.daemon.connect();
+    let request = serde_json::json!({"method": "get_temperature", "params": {"node": name}});
+    client.send(format!("{request}\n").as_bytes());
+    client
+}
+
+#[test]
+fn eight_nodes_that_hang_do_not_hold_up_twelve_that_are_well() {
+    assert_the_well_ones_answer(&fleet_with(&Behaviour::Hang));
+}
+
+#[test]
+fn eight_nodes_that_never_speak_do_not_hold_up_twelve_that_are_well() {
+    let config_allows_long_connects = Behaviour::Blackhole;
+    assert_the_well_ones_answer(&fleet_with(&config_allows_long_connects));
+}
+
+#[test]
+fn a_sweep_over_all_nodes_waits_for_no_slot_twice() {
+    let config = Config::new().set("request_timeout", "'2s'");
+    let names = names();
+    let nodes = names.iter().map(|name| {
+        let well = name.starts_with("well");
+        (
+            name.as_str(),
+            if well { sim::well() } else { Behaviour::Hang },
+        )
+    });
+    let fleet = Fleet::start(config, nodes);
+    for sweep in 0..2 {
+        let response = fleet
+            .daemon
+            .ask(&serde_json::json!({"method": "get_temperatures"}));
+        for entry in response["data"]["nodes"].as_array().unwrap() {
+            let name = entry["node"].as_str().unwrap();
+            let good = sim::is_document(&entry["temperature"]);
+            assert_eq!(good, name.starts_with("well"), "sweep {sweep}: {entry}");
+        }
+    }
+}
