@@ -17,10 +17,16 @@ pub(crate) struct Tally {
 const WRONG: [&str; 3] = ["failed", "timed out", "exec failed"];
 
 impl Tally {
-    /// Sums up every summary in a runner's output.
+    /// Reads nextest's summary if there is one, or sums up those of `cargo test`.
+    ///
+    /// nextest repeats what a failed test printed, which is a summary as well.
     pub(crate) fn read(output: &str) -> Self {
+        let plain = without_colour(output);
+        if let Some(counts) = plain.lines().rev().find_map(of_nextest) {
+            return count(counts);
+        }
         let mut tally = Self::default();
-        for counts in without_colour(output).lines().filter_map(summary) {
+        for counts in plain.lines().filter_map(of_cargo_test) {
             tally += count(counts);
         }
         tally
@@ -36,15 +42,16 @@ impl Tally {
     }
 }
 
-/// The counts of a summary line: `3 passed; 0 failed; …`, `2 passed (1 slow), 1 failed`.
-fn summary(line: &str) -> Option<&str> {
-    let line = line.trim_start();
-    if let Some(result) = line.strip_prefix("test result: ") {
-        return result.split_once(". ").map(|(_, counts)| counts);
-    }
-    line.strip_prefix("Summary [")?
-        .split_once(" run: ")
-        .map(|(_, counts)| counts)
+/// `Summary [   0.1s] 3 tests run: 2 passed (1 slow), 1 failed, 0 skipped`
+fn of_nextest(line: &str) -> Option<&str> {
+    let summary = line.trim_start().strip_prefix("Summary [")?;
+    summary.split_once(" run: ").map(|(_, counts)| counts)
+}
+
+/// `test result: ok. 3 passed; 0 failed; …`
+fn of_cargo_test(line: &str) -> Option<&str> {
+    let result = line.trim_start().strip_prefix("test result: ")?;
+    result.split_once(". ").map(|(_, counts)| counts)
 }
 
 fn count(counts: &str) -> Tally {
@@ -121,6 +128,14 @@ mod tests {
             2,
             1,
         );
+    }
+
+    #[test]
+    fn a_failed_test_that_nextest_shows_is_not_counted_twice() {
+        let text = "        FAIL [   0.1s] (1/2) x::y\n\
+                    \x20   test result: FAILED. 0 passed; 1 failed; 0 ignored\n\
+                    \x20    Summary [   0.1s] 2 tests run: 1 passed, 1 failed, 0 skipped\n";
+        reads(text, 1, 1);
     }
 
     #[test]
