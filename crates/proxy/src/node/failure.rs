@@ -146,8 +146,18 @@ impl NodeFailure {
 
 impl From<russh::Error> for NodeFailure {
     fn from(error: russh::Error) -> Self {
-        Self::Ssh(error.to_string())
+        Self::Ssh(bounded(&error.to_string()))
     }
+}
+
+/// How much of the library's words is kept, in characters: some of them quote
+/// what the node said.
+const MAX_WORDS: usize = 200;
+
+fn bounded(text: &str) -> String {
+    let harmless = |c: char| c == ' ' || c.is_ascii_graphic();
+    let kept = text.chars().take(MAX_WORDS);
+    kept.map(|c| if harmless(c) { c } else { '?' }).collect()
 }
 
 /// What a command said, if it said anything.
