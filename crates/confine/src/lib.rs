@@ -4,8 +4,10 @@
 //! crate where `unsafe` is allowed. So far it has none.
 
 mod caller;
+mod descriptors;
 
 pub use caller::{credentials, surroundings};
+pub use descriptors::raise_descriptor_limit;
 
 /// The user this process acts as (geteuid(2)).
 #[must_use]

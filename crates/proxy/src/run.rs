@@ -109,6 +109,9 @@ fn check(path: &Path) -> Result<(), Failure> {
 fn run(path: &Path) -> Result<(), Failure> {
     let config = settings::load(path)?;
     logging::start(config.log_level);
+    if let Err(error) = pulse_confine::raise_descriptor_limit() {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
