@@ -1,5 +1,6 @@
 //! Why a node could not be read: a sentence with its remedy, and a metric label.
 
+use crate::resolve::NoAddress;
 use pulse_core::backoff::FailureKind;
 use pulse_core::known_hosts::{CertVerdict, PinnedKey};
 use std::net::SocketAddr;
@@ -140,6 +141,15 @@ impl NodeFailure {
             FailureKind::Refused
         } else {
             FailureKind::Transient
+        }
+    }
+}
+
+impl From<NoAddress> for NodeFailure {
+    fn from(error: NoAddress) -> Self {
+        match error {
+            NoAddress::Unknown => Self::NoAddress,
+            NoAddress::NotPermitted => Self::AddressNotPermitted,
         }
     }
 }

@@ -1,0 +1,233 @@
+//! The Unix socket's protocol: one JSON object a line, in and out.
+//!
+//! Pulse sorts errors by their words, first match wins, and a wrong word turns
+//! the whole proxy off for five minutes. So the words are made in [`RpcError`] and
+//! nowhere else, and the tests hold them against Pulse's own rules: a failure that
+//! concerns one node always starts with `node "<name>" `, and only the limiter
+//! says `rate limit exceeded`.
+
+mod error;
+
+use crate::capability::Capability;
+use crate::name::{NodeName, shown};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+pub use error::{Rejection, RpcError};
+
+/// The largest request accepted, in bytes, its newline included.
+pub const MAX_REQUEST_BYTES: usize = 16_384;
+
+/// What a request line says, before its method is looked at.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Envelope {
+    /// The caller's correlation id, if it is a UUID.
+    pub correlation_id: Option<String>,
+    /// Whether the connection stays open for another request (our extension).
+    pub keep_alive: bool,
+    method: String,
+    params: Option<Value>,
+}
+
+/// The methods, declared once: name, needed capability.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// Version, public key and the caller's capabilities.
+    GetStatus,
+    /// One node's temperatures, as a string that contains JSON.
+    GetTemperature,
+    /// Many nodes' temperatures, each with its age or its error.
+    GetTemperatures,
+}
+
+impl Method {
+    /// Every method, for tables and tests.
+    pub const ALL: [Self; 3] = [Self::GetStatus, Self::GetTemperature, Self::GetTemperatures];
+
+    /// The name on the wire, and in metric labels.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::GetStatus => "get_status",
+            Self::GetTemperature => "get_temperature",
+            Self::GetTemperatures => "get_temperatures",
+        }
+    }
+
+    /// What a caller must have to use it.
+    #[must_use]
+    pub fn needs(self) -> Capability {
+        match self {
+            Self::GetStatus | Self::GetTemperature | Self::GetTemperatures => Capability::Read,
+        }
+    }
+}
+
+/// A request, ready to be carried out.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Call {
+    /// `get_status`.
+    Status,
+    /// `get_temperature` of one node.
+    Temperature(NodeName),
+    /// `get_temperatures`: of these nodes, or of every allowed one. A name that
+    /// is none keeps its place, so that its error does too.
+    Temperatures(Option<Vec<Result<NodeName, RpcError>>>),
+}
+
+#[derive(Deserialize)]
+struct RawRequest {
+    #[serde(default)]
+    correlation_id: Value,
+    #[serde(default)]
+    keep_alive: bool,
+    method: String,
+    #[serde(default)]
+    params: Option<Value>,
+}
+
+impl Envelope {
+    /// Parses one line, without its newline.
+    ///
+    /// # Errors
+    /// [`RpcError::EmptyRequest`], [`RpcError::PayloadTooLarge`] or
+    /// [`RpcError::InvalidRequest`].
+    pub fn parse(line: &[u8]) -> Result<Self, RpcError> {
+        if line.len() >= MAX_REQUEST_BYTES {
+            return Err(RpcError::PayloadTooLarge);
+        }
+        if line.trim_ascii().is_empty() {
+            return Err(RpcError::EmptyRequest);
+        }
+        let raw: RawRequest = serde_json::from_slice(line).map_err(|_| RpcError::InvalidRequest)?;
+        if !matches!(raw.params, None | Some(Value::Null | Value::Object(_))) {
+            return Err(RpcError::InvalidRequest);
+        }
+        let correlation_id = raw.correlation_id.as_str().filter(|id| is_uuid(id));
+        Ok(Self {
+            correlation_id: correlation_id.map(str::to_owned),
+            keep_alive: raw.keep_alive,
+            method: raw.method,
+            params: raw.params,
+        })
+    }
+
+    /// The method, if there is one of that name.
+    ///
+    /// # Errors
+    /// [`RpcError::UnknownMethod`].
+    pub fn method(&self) -> Result<Method, RpcError> {
+        let known = Method::ALL.into_iter().find(|m| m.as_str() == self.method);
+        known.ok_or(RpcError::UnknownMethod)
+    }
+
+    /// The method with its parameters, parsed.
+    ///
+    /// # Errors
+    /// [`RpcError::UnknownMethod`], or what is wrong with a parameter.
+    pub fn call(&self) -> Result<Call, RpcError> {
+        match self.method()? {
+            Method::GetStatus => Ok(Call::Status),
+            Method::GetTemperature => self.node().map(Call::Temperature),
+            Method::GetTemperatures => self.nodes().map(Call::Temperatures),
+        }
+    }
+
+    fn parameter(&self, name: &str) -> Option<&Value> {
+        self.params
+            .as_ref()?
+            .get(name)
+            .filter(|value| !value.is_null())
+    }
+
+    fn node(&self) -> Result<NodeName, RpcError> {
+        match self.parameter("node") {
+            None => Err(RpcError::MissingNode),
+            Some(Value::String(text)) => parse_node(text),
+            Some(_) => Err(RpcError::NodeNotAString),
+        }
+    }
+
+    fn nodes(&self) -> Result<Option<Vec<Result<NodeName, RpcError>>>, RpcError> {
+        let list = match self.parameter("nodes") {
+            None => return Ok(None),
+            Some(Value::Array(list)) => list,
+            Some(_) => return Err(RpcError::NodesNotAList),
+        };
+        let names = list
+            .iter()
+            .map(|value| value.as_str().ok_or(RpcError::NodesNotAList));
+        let names = names.collect::<Result<Vec<_>, _>>()?;
+        Ok(Some(names.into_iter().map(parse_node).collect()))
+    }
+}
+
+fn parse_node(text: &str) -> Result<NodeName, RpcError> {
+    NodeName::parse(text).map_err(|error| RpcError::InvalidNodeName {
+        shown: shown(text),
+        error,
+    })
+}
+
+/// Whether a text is a UUID in its usual form (RFC 9562, section 4).
+#[must_use]
+pub fn is_uuid(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    bytes.len() == 36
+        && bytes.iter().enumerate().all(|(i, b)| match i {
+            8 | 13 | 18 | 23 => *b == b'-',
+            _ => b.is_ascii_hexdigit(),
+        })
+}
+
+/// A version 4 UUID from random bytes (RFC 9562, section 5.4).
+#[must_use]
+pub fn uuid_from_random(mut bytes: [u8; 16]) -> String {
+    bytes[6] = (bytes[6] & 0x0f) | 0x40;
+    bytes[8] = (bytes[8] & 0x3f) | 0x80;
+    let mut text = String::with_capacity(36);
+    for (i, byte) in bytes.iter().enumerate() {
+        if matches!(i, 4 | 6 | 8 | 10) {
+            text.push('-');
+        }
+        text.push_str(&format!("{byte:02x}"));
+    }
+    text
+}
+
+/// What goes back over the socket.
+#[derive(Debug, Serialize)]
+pub struct Response<T> {
+    /// The request's correlation id, or a fresh one.
+    pub correlation_id: String,
+    /// Whether `data` is there rather than `error`.
+    pub success: bool,
+    /// The answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<T>,
+    /// The error's text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// One response line, its newline included.
+#[must_use]
+pub fn response_line<T: Serialize>(id: String, outcome: Result<T, &RpcError>) -> Vec<u8> {
+    let (data, error) = match outcome {
+        Ok(data) => (Some(data), None),
+        Err(error) => (None, Some(error.to_string())),
+    };
+    let response = Response {
+        correlation_id: id,
+        success: error.is_none(),
+        data,
+        error,
+    };
+    // Maps with string keys cannot fail to serialise into memory.
+    let mut line = serde_json::to_vec(&response).unwrap_or_default();
+    line.push(b'\n');
+    line
+}
+
+#[cfg(test)]
+mod tests;

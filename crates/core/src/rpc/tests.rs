@@ -1,0 +1,181 @@
+use super::*;
+
+fn call(line: &str) -> Result<Call, RpcError> {
+    Envelope::parse(line.as_bytes())?.call()
+}
+
+/// Pulse's own rules, in its order: first match wins.
+fn pulse_concludes(text: &str) -> &'static str {
+    let has = |needle: &str| text.to_lowercase().contains(needle);
+    if has("rejected by validator") || has("not in allowlist") || has("node \"") {
+        "node"
+    } else if has("rate limit") {
+        "transport"
+    } else if text == "unauthorized" || has("admin capability") {
+        "authorisation"
+    } else if has("ssh") || has("connection") || has("timeout") {
+        "retried"
+    } else if has("sensor") || has("temperature") {
+        "node"
+    } else {
+        "proxy"
+    }
+}
+
+#[test]
+fn a_failure_of_one_node_never_counts_against_the_proxy() {
+    let node = NodeName::parse("pve1").unwrap();
+    let failure = "ssh connection timeout, rate limit, unauthorized".to_owned();
+    for error in [
+        RpcError::Failed {
+            node: node.clone(),
+            failure,
+        },
+        RpcError::Rejected {
+            node: node.clone(),
+            reason: Rejection::NotAllowlisted,
+        },
+        RpcError::NodeRateLimited { node },
+        parse_node("a;b").unwrap_err(),
+        parse_node("").unwrap_err(),
+    ] {
+        assert!(error.to_string().starts_with("node \""), "{error}");
+        assert_eq!(pulse_concludes(&error.to_string()), "node", "{error}");
+    }
+    assert_eq!(
+        pulse_concludes(&RpcError::RateLimited.to_string()),
+        "transport"
+    );
+    assert_eq!(
+        pulse_concludes(&RpcError::Unauthorized.to_string()),
+        "authorisation"
+    );
+    assert_eq!(
+        pulse_concludes(&RpcError::AdminRequired.to_string()),
+        "authorisation"
+    );
+    assert_eq!(
+        pulse_concludes(&RpcError::RecorderUnavailable.to_string()),
+        "proxy"
+    );
+}
+
+#[test]
+fn requests_are_read_as_the_protocol_says() {
+    assert_eq!(call(r#"{"method":"get_status"}"#), Ok(Call::Status));
+    assert_eq!(
+        call(r#"{"method":"get_status","params":null,"other":1}"#),
+        Ok(Call::Status)
+    );
+    let pve1 = NodeName::parse("pve1").unwrap();
+    assert_eq!(
+        call(r#"{"method":"get_temperature","params":{"node":"pve1"}}"#),
+        Ok(Call::Temperature(pve1.clone()))
+    );
+    assert_eq!(
+        call(r#"{"method":"get_temperatures"}"#),
+        Ok(Call::Temperatures(None))
+    );
+    let Ok(Call::Temperatures(Some(nodes))) =
+        call(r#"{"method":"get_temperatures","params":{"nodes":["pve1","-x"]}}"#)
+    else {
+        panic!("a list of nodes is a list of nodes");
+    };
+    assert_eq!(nodes[0], Ok(pve1));
+    assert!(nodes[1].is_err());
+}
+
+#[test]
+fn every_malformed_request_has_its_text() {
+    for (line, text) in [
+        ("", "empty request"),
+        (" \t\r", "empty request"),
+        ("{", "invalid request format"),
+        ("[]", "invalid request format"),
+        ("null", "invalid request format"),
+        ("{}", "invalid request format"),
+        (r#"{"method":1}"#, "invalid request format"),
+        (
+            r#"{"method":"get_status","params":[]}"#,
+            "invalid request format",
+        ),
+        (
+            r#"{"method":"get_status","method":"x"}"#,
+            "invalid request format",
+        ),
+        (r#"{"method":"get_status"} {}"#, "invalid request format"),
+        (r#"{"method":"register_nodes"}"#, "unknown method"),
+        (r#"{"method":"GET_STATUS"}"#, "unknown method"),
+        (
+            r#"{"method":"get_temperature"}"#,
+            "missing 'node' parameter",
+        ),
+        (
+            r#"{"method":"get_temperature","params":{"node":null}}"#,
+            "missing 'node' parameter",
+        ),
+        (
+            r#"{"method":"get_temperature","params":{"node":["a"]}}"#,
+            "'node' parameter must be a string",
+        ),
+        (
+            r#"{"method":"get_temperatures","params":{"nodes":"a"}}"#,
+            "'nodes' parameter must be a list of strings",
+        ),
+        (
+            r#"{"method":"get_temperature","params":{"node":"-oProxyCommand=x"}}"#,
+            "node \"-oProxyCommand=x\" rejected by validator (invalid_node_name)",
+        ),
+    ] {
+        assert_eq!(call(line).unwrap_err().to_string(), text, "{line}");
+    }
+    let deep = format!("{{\"method\":{}", "[".repeat(10_000));
+    assert_eq!(call(&deep), Err(RpcError::InvalidRequest));
+    assert_eq!(
+        Envelope::parse(b"{\"method\":\"\xff\"}"),
+        Err(RpcError::InvalidRequest)
+    );
+}
+
+#[test]
+fn the_size_limit_counts_the_newline() {
+    let padded = |total: usize| {
+        let head = r#"{"method":"get_status"}"#;
+        format!("{head}{}", " ".repeat(total - 1 - head.len()))
+    };
+    assert_eq!(call(&padded(MAX_REQUEST_BYTES)), Ok(Call::Status));
+    assert_eq!(
+        call(&padded(MAX_REQUEST_BYTES + 1)),
+        Err(RpcError::PayloadTooLarge)
+    );
+}
+
+#[test]
+fn a_correlation_id_is_kept_only_if_it_is_a_uuid() {
+    let id = uuid_from_random([0xab; 16]);
+    assert_eq!(id, "abababab-abab-4bab-abab-abababababab");
+    let line = format!(r#"{{"correlation_id":"{id}","method":"x"}}"#);
+    assert_eq!(
+        Envelope::parse(line.as_bytes()).unwrap().correlation_id,
+        Some(id)
+    );
+    for other in ["\"x\"", "7", "null", "{}"] {
+        let line = format!(r#"{{"correlation_id":{other},"method":"x"}}"#);
+        assert_eq!(
+            Envelope::parse(line.as_bytes()).unwrap().correlation_id,
+            None
+        );
+    }
+}
+
+#[test]
+fn a_response_has_data_or_an_error_never_both() {
+    let line = response_line("i".into(), Ok(1));
+    assert_eq!(
+        line,
+        b"{\"correlation_id\":\"i\",\"success\":true,\"data\":1}\n"
+    );
+    let line = response_line::<()>("i".into(), Err(&RpcError::Unauthorized));
+    let text = b"{\"correlation_id\":\"i\",\"success\":false,\"error\":\"unauthorized\"}\n";
+    assert_eq!(line, text);
+}
