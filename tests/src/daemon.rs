@@ -78,11 +78,27 @@ impl Daemon {
     /// When it does not serve.
     #[must_use]
     pub fn start_with(home: &Arc<Home>, environment: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(programs::daemon())
+        let mut command = Command::new(programs::daemon());
+        command.env_clear().envs(environment.iter().copied());
+        Self::spawn(home, &mut command)
+    }
+
+    /// Starts one on what is in its home, under a program that starts another
+    /// one in its own place, like `prlimit` or `setpriv`.
+    ///
+    /// # Panics
+    /// When it does not serve.
+    #[must_use]
+    pub fn start_under(home: &Arc<Home>, wrapper: &[&str]) -> Self {
+        let mut command = Command::new(programs::find(wrapper[0]).unwrap());
+        command.args(&wrapper[1..]).arg(programs::daemon());
+        Self::spawn(home, command.env_clear())
+    }
+
+    fn spawn(home: &Arc<Home>, command: &mut Command) -> Self {
+        let mut child = command
             .arg("--config")
             .arg(home.config_file())
-            .env_clear()
-            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -178,7 +194,6 @@ impl Daemon {
     }
 
     /// What it has logged.
-    #[must_use]
     pub fn log(&self) -> MutexGuard<'_, String> {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -18,6 +18,10 @@
 //! | [`sim`] | simulated nodes |
 //! | [`wait`] | waiting without sleeping for luck |
 #![allow(clippy::unwrap_used, reason = "a test harness fails by panicking")]
+#![allow(
+    clippy::print_stdout,
+    reason = "the runner shows it beside the failure"
+)]
 
 mod client;
 mod config;

@@ -16,8 +16,10 @@ const MORE_PLACES: &str = "/usr/sbin:/sbin:/usr/bin:/bin";
 /// Something a test cannot run without.
 #[derive(Clone, Copy, Debug)]
 pub enum Need {
-    /// A program that others wrote.
+    /// A program that others wrote, and that `cargo xtask test` sees to.
     Program(&'static str),
+    /// A program that often comes with another one.
+    Companion(&'static str),
     /// Acting as other users takes root.
     Root,
     /// OpenSSH's server, and an account that it lets in.
@@ -44,6 +46,7 @@ impl Need {
     fn missing(self) -> Option<String> {
         match self {
             Self::Program(name) => missing_program(name),
+            Self::Companion(name) => find(name).is_none().then(|| not_installed(name)),
             Self::Root if is_root() => None,
             Self::Root => Some("it acts as other users, which takes root".to_owned()),
             Self::Sshd => missing_program("sshd").or_else(locked_account),
@@ -58,7 +61,11 @@ fn missing_program(name: &str) -> Option<String> {
     let known = env::var("PULSE_TEST_MISSING");
     let promised = known.is_ok_and(|list| !list.split(',').any(|missing| missing == name));
     assert!(!promised, "{name} is neither here nor known to be missing");
-    Some(format!("{name} is not installed"))
+    Some(not_installed(name))
+}
+
+fn not_installed(name: &str) -> String {
+    format!("{name} is not installed")
 }
 
 /// Without PAM, sshd lets nobody into an account whose password starts with `!`.

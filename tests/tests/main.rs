@@ -8,6 +8,7 @@ mod admission;
 mod attacks;
 mod clients;
 mod host_keys;
+mod hostile_nodes;
 mod key_exchange;
 mod lifecycle;
 mod logins;

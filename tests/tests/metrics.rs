@@ -107,7 +107,7 @@ impl Drop for Prometheus {
 
 #[test]
 fn a_real_prometheus_scrapes_every_sample() {
-    if skipped(&[Need::Program("prometheus")]) {
+    if skipped(&[Need::Program("promtool"), Need::Companion("prometheus")]) {
         return;
     }
     let fleet = eventful();

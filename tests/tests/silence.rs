@@ -3,8 +3,9 @@
 use pulse_e2e::programs::{Need, skipped};
 use pulse_e2e::python::{self, Running, User};
 use pulse_e2e::sim::{self, Behaviour, Fleet};
-use pulse_e2e::{Client, Config, Daemon, wait};
+use pulse_e2e::{Client, Config, Daemon, Home, wait};
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// What a caller may be kept waiting for while others are silent.
@@ -155,7 +156,7 @@ fn clients_that_leave_in_the_middle_leave_nothing_behind() {
     let fleet = with_verbose_node();
     let before = fleet.daemon.descriptors();
     for sent in [&b""[..], b"{\"meth", READING] {
-        for _ in 0..30 {
+        for _ in 0..15 {
             let mut client = fleet.daemon.connect();
             client.send(sent);
         }
@@ -179,6 +180,23 @@ fn a_client_that_leaves_while_its_node_is_asked_takes_only_its_wait() {
     // The exchange went on, and whoever comes next has the use of it.
     assert!(fleet.daemon.temperature("pve1").is_ok());
     assert_eq!(fleet.node("pve1").counters().readings, 1);
+}
+
+/// Debian's usual soft limit is 1,024 files; here a lower one stands for it.
+#[test]
+fn more_callers_than_the_usual_limit_of_open_files_lock_nobody_out() {
+    if skipped(&[Need::Companion("prlimit")]) {
+        return;
+    }
+    let home = Arc::new(Home::new());
+    let node = |config: Config, i| config.node(&format!("pve{i}"), "127.0.0.1:1".parse().unwrap());
+    // A caller may have more connections the more nodes there are.
+    let patient = Config::new().set("read_timeout", "'1h'");
+    home.write_config(&(1..=200).fold(patient, node));
+    let daemon = Daemon::start_under(&home, &["prlimit", "--nofile=100:"]);
+    let _silent: Vec<_> = (0..300).map(|_| daemon.connect()).collect();
+    let response = daemon.ask(&json!({"method": "get_status"}));
+    assert_eq!(response["success"], true);
 }
 
 #[test]

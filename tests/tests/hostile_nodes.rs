@@ -1,0 +1,123 @@
+//! Nodes that speak to whoever reads our errors and logs.
+
+use pulse_e2e::{Config, Daemon, wait};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::thread;
+
+/// Clears a terminal, starts a line of its own, and goes on for long.
+fn poison() -> Vec<u8> {
+    let mut text = b"\x1b[2J\r\nERROR audit: forged \xe2\x80\xae,".to_vec();
+    text.resize(20_000, b'p');
+    text
+}
+
+/// What even a reader of ASCII lists lets through.
+fn ascii_poison() -> Vec<u8> {
+    let mut names = b"\x1b[2J\r\nERROR audit: forged,none,\x07,".to_vec();
+    names.resize(3_000, b'p');
+    names
+}
+
+/// A server that says this to everybody and closes when they do.
+fn saying(bytes: Vec<u8>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            // A client that has heard enough is gone.
+            let _ = stream.write_all(&bytes);
+            let _ = stream.read_to_end(&mut Vec::new());
+        }
+    });
+    address
+}
+
+/// A binary packet before encryption (RFC 4253, section 6).
+fn packet(payload: &[u8]) -> Vec<u8> {
+    let padding = 8 - (payload.len() + 5) % 8 + 4;
+    let length = u32::try_from(payload.len() + padding + 1).unwrap();
+    let mut packet = length.to_be_bytes().to_vec();
+    packet.push(u8::try_from(padding).unwrap());
+    packet.extend(payload);
+    packet.resize(packet.len() + padding, 0);
+    packet
+}
+
+fn string(bytes: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(bytes.len()).unwrap();
+    [&length.to_be_bytes(), bytes].concat()
+}
+
+/// A KEXINIT all of whose names are these (RFC 4253, section 7.1).
+fn key_exchange_of(names: &[u8]) -> Vec<u8> {
+    let mut payload = vec![20];
+    payload.extend([7; 16]);
+    for _ in 0..10 {
+        payload.extend(string(&names[..names.len().min(3_000)]));
+    }
+    payload.extend([0; 5]);
+    packet(&payload)
+}
+
+/// A DISCONNECT with these words (RFC 4253, section 11.1).
+fn disconnect_saying(words: &[u8]) -> Vec<u8> {
+    let payload = [&[1, 0, 0, 0, 2][..], &string(words), &string(b"en")].concat();
+    packet(&payload)
+}
+
+/// A DEBUG message that asks to be shown (RFC 4253, section 11.3).
+fn debug_saying(words: &[u8]) -> Vec<u8> {
+    let payload = [&[4, 1][..], &string(words), &string(b"en")].concat();
+    packet(&payload)
+}
+
+#[test]
+fn what_a_node_says_before_it_is_known_is_neither_shown_nor_logged_raw() {
+    let version = b"SSH-2.0-x\r\n".to_vec();
+    for (what, bytes) in [
+        ("words instead of a version", poison()),
+        (
+            "a version",
+            [b"SSH-2.0-", &poison()[..200], b"\r\n"].concat(),
+        ),
+        ("a banner", [&poison()[..], b"\r\n", &version].concat()),
+        (
+            "names",
+            [version.clone(), key_exchange_of(&poison())].concat(),
+        ),
+        (
+            "ASCII names",
+            [version.clone(), key_exchange_of(&ascii_poison())].concat(),
+        ),
+        (
+            "a farewell",
+            [version.clone(), disconnect_saying(&poison())].concat(),
+        ),
+        (
+            "a debug message",
+            [version.clone(), debug_saying(&poison())].concat(),
+        ),
+        ("a huge packet", [&version[..], &[0xff; 64]].concat()),
+        ("an empty packet", [&version[..], &[0; 64]].concat()),
+    ] {
+        let config = Config::new().set("request_timeout", "'1s'");
+        let config = config.set("log_level", "'debug'");
+        let daemon = Daemon::start(&config.node("pve1", saying(bytes)));
+        let error = daemon.temperature("pve1").unwrap_err();
+        assert!(error.starts_with("node \"pve1\" "), "{what}: {error}");
+        assert!(error.len() < 1_000, "{what}: {} bytes", error.len());
+        assert!(
+            error.chars().all(|c| c == ' ' || c.is_ascii_graphic()),
+            "{what}: {error:?}"
+        );
+        wait::until("the record", || daemon.log().contains("command.finish"));
+        let log = daemon.log();
+        assert!(
+            !log.contains('\u{1b}') && !log.contains("\nERROR audit"),
+            "{what}: {log}"
+        );
+        assert!(log.len() < 20_000, "{what}: {} bytes", log.len());
+    }
+}
