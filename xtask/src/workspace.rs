@@ -30,7 +30,19 @@ pub(crate) fn tools_dir() -> PathBuf {
 pub(crate) fn cargo(word: &str) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or(OsString::from("cargo")));
     command.current_dir(root()).arg(word);
+    // Cargo describes our own package to us. Build scripts that watch these
+    // variables (ring's) would run again whenever a contributor goes from `cargo
+    // build` to `cargo xtask`, and with them everything above.
+    for (name, _) in env::vars_os() {
+        if is_about_our_package(&name.to_string_lossy()) {
+            command.env_remove(name);
+        }
+    }
     command
+}
+
+fn is_about_our_package(variable: &str) -> bool {
+    variable.starts_with("CARGO_PKG_") || variable.starts_with("CARGO_MANIFEST_")
 }
 
 /// The same, for words that resolve dependencies: a lock file that does not fit
