@@ -14,6 +14,13 @@ use std::process::Command;
 
 const PRODUCTS: [&str; 3] = ["pulse-sensor-proxy", "pulse-sensorctl", "pulse-sensor-node"];
 
+/// The programs whose speed and size are promised.
+const MEASURED: [&str; 2] = ["pulse-sensor-proxy", "pulse-sensor-node"];
+
+/// The target of static builds, and the variable that names its C compiler.
+const STATIC: &str = "x86_64-unknown-linux-musl";
+const STATIC_CC: &str = "CC_x86_64_unknown_linux_musl";
+
 /// Simulated nodes, in a process of their own.
 const SIMULATOR: &str = "pulse-simnode";
 
@@ -69,20 +76,47 @@ pub(crate) fn demo(steps: &mut Steps, arguments: &[String]) -> Outcome {
     Err(Failure::new(format!("cannot run {program}: {error}")))
 }
 
-/// `cargo xtask bench`: what `SPECIFICATION.md` promises, measured on release builds.
+/// `cargo xtask bench`: what `SPECIFICATION.md` promises, measured on release builds;
+/// static ones, as they are shipped, where the target for them is installed.
 pub(crate) fn bench(steps: &mut Steps, arguments: &[String]) -> Outcome {
+    let target = static_target();
+    if target.is_none() {
+        println!("no static builds: add them with `rustup target add {STATIC}`");
+    }
     let built = steps.run("programs to measure", || {
-        let mut apart = PRODUCTS.iter();
-        apart.try_for_each(|package| build(Profile::Release, &[package]))?;
-        build(Profile::Release, &[SIMULATOR, BENCH])
+        for package in [&MEASURED[..], &[SIMULATOR, BENCH]].concat() {
+            let mut command = locked_cargo("build");
+            command.args(["--release", "--package", package]);
+            if let Some(target) = target {
+                // Cargo has no C compiler for it by that name; gcc is one.
+                command.args(["--target", target]).env(STATIC_CC, "gcc");
+            }
+            process::run(&mut command)?;
+        }
+        Ok(())
     });
     if built.is_some() {
-        let directory = directory(Profile::Release);
+        let directory = target_dir()
+            .join(target.unwrap_or_default())
+            .join("release");
         let mut bench = Command::new(directory.join(BENCH));
         bench.args(arguments).env(BIN_DIR, &directory);
         steps.run("benchmarks", || process::run(&mut bench));
     }
     Ok(())
+}
+
+/// The target of static builds, if it is installed.
+fn static_target() -> Option<&'static str> {
+    let rustc = Command::new("rustc")
+        .args(["--print", "sysroot"])
+        .output()
+        .ok()?;
+    let sysroot = String::from_utf8(rustc.stdout).ok()?;
+    let libraries = PathBuf::from(sysroot.trim())
+        .join("lib/rustlib")
+        .join(STATIC);
+    libraries.is_dir().then_some(STATIC)
 }
 
 /// In CI the benchmarks are run to see that they run, with what the tests have
