@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use pulse_core::document::{Reading, normalise, read};
+use pulse_core::document::{Chip, Document, Feature, Reading, normalise, read};
 use std::time::{Duration, Instant};
 
 /// Members `"NAME0":VALUE,"NAME1":VALUE,…`, numbered in hexadecimal as chips are.
@@ -167,4 +167,70 @@ fn as_many_sockets_as_fit_are_merged_in_linear_time() {
     let start = Instant::now();
     assert_eq!(normalise(reading.document).chips.len(), 1);
     assert!(start.elapsed() < Duration::from_secs(20));
+}
+
+fn hot(label: String, degrees: f64) -> Feature {
+    Feature {
+        label,
+        values: vec![("temp1_input".into(), degrees)],
+    }
+}
+
+/// Chips as a reader would never give them, with `cores` each.
+fn sockets(names: &[&str], cores: u32) -> Document {
+    let features = |package: f64| {
+        let cores = (0..cores).map(|core| hot(format!("Core {core}"), 40.0));
+        let package = hot("Package id 9".into(), package);
+        cores.chain([package]).collect()
+    };
+    let chips = names.iter().zip([50.0, 51.0, 52.0, 53.0]);
+    Document {
+        chips: chips
+            .map(|(name, package)| Chip {
+                name: (*name).to_owned(),
+                adapter: None,
+                features: features(package),
+            })
+            .collect(),
+        ..Document::default()
+    }
+}
+
+#[test]
+fn a_merged_chip_is_no_larger_than_any_other_and_keeps_its_package() {
+    let names = [
+        "coretemp-isa-0000",
+        "coretemp-isa-0001",
+        "coretemp-isa-0002",
+    ];
+    let normal = normalise(sockets(&names, 400));
+    let features = &normal.chips[0].features;
+    assert_eq!((normal.chips.len(), features.len()), (1, 512));
+    assert_eq!(features[0], hot("Package id 0".into(), 52.0));
+    assert_eq!(features[511], hot("Core 510".into(), 40.0));
+    assert_eq!(normalise(normal.clone()), normal);
+}
+
+#[test]
+fn a_chip_that_is_merged_with_none_is_bounded_too() {
+    let normal = normalise(sockets(&["coretemp-isa-0000", "x-isa-0"], 600));
+    let counts = normal.chips.iter().map(|chip| chip.features.len());
+    assert_eq!(counts.collect::<Vec<_>>(), [512, 512]);
+}
+
+/// The number after the highest is a label that a node can have printed itself.
+#[test]
+fn core_numbers_that_no_core_has_do_not_make_a_label_twice() {
+    let mut document = sockets(&["coretemp-isa-0000", "coretemp-isa-0001"], 1);
+    for (chip, number) in document
+        .chips
+        .iter_mut()
+        .zip([u32::MAX.into(), 1_u64 << 32])
+    {
+        let lie = hot(format!("Core {number}"), 40.0);
+        chip.features.push(lie);
+    }
+    let normal = normalise(document);
+    let again = read(normal.to_json().as_bytes()).unwrap();
+    assert_eq!(again.document, normal);
 }

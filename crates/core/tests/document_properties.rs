@@ -34,16 +34,18 @@ const PIECES: [&str; 14] = [
     "\"label \"x\"\":{",
 ];
 
-const NAMES: [&str; 6] = [
+const NAMES: [&str; 8] = [
     "coretemp-isa-0000",
     "coretemp-isa-0001",
     "k10temp-pci-00c3",
+    "cpu_thermal-virtual-0",
+    "nct6798-isa-0290",
     "nvme-pci-0100",
     "acpitz-acpi-0",
     "jc42-i2c-0-1a",
 ];
 
-const LABELS: [&str; 12] = [
+const LABELS: [&str; 14] = [
     "Package id 0",
     "Package id 1",
     "Core 0",
@@ -53,6 +55,8 @@ const LABELS: [&str; 12] = [
     "Tctl",
     "Tdie",
     "Tccd1",
+    "CPUTIN",
+    "temp1",
     "CPU (left)",
     "he said \"x\"",
     "a\\b",

@@ -17,7 +17,7 @@ use super::timestamp::is_rfc3339;
 const MAX_CHIPS: usize = 256;
 
 /// Features in a chip.
-const MAX_FEATURES: usize = 512;
+pub(super) const MAX_FEATURES: usize = 512;
 
 /// Values in a feature.
 const MAX_VALUES: usize = 64;

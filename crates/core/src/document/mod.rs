@@ -10,6 +10,7 @@
 //!                └─► noise ─ scanner ─ tolerant ┘  bounds, plausibility, counts
 //! ```
 
+mod board;
 mod builder;
 mod disk;
 mod model;

@@ -1,68 +1,101 @@
 //! Several processor chips of one kind become one.
 //!
-//! The chip of the hottest package keeps its name and gives its package
-//! temperature; the cores of the others join it under numbers that go on where
-//! its own end.
+//! Pulse keeps a series of temperatures for each name and each core number, so
+//! nothing in a name may depend on which package is hottest at the moment: two
+//! sockets of nearly the same temperature would swap their series with every
+//! reading. What stays is therefore the first chip in the order of the document,
+//! with its name and its cores; the cores of the others join it under numbers that
+//! go on where those before them end. Only the package temperature is that of the
+//! hottest, and it is called the same whichever that is.
+//!
+//! Features without a reading take part in the numbering too: a core that cannot
+//! be read for once does not move those of the next socket.
 
+use super::builder::MAX_FEATURES;
 use super::model::{Chip, Feature};
 use super::text::{unique, without_number};
-
-/// Features other than packages and cores that a merged chip takes from the others.
-const MAX_OTHERS: usize = 512;
 
 /// How one kind of processor names its chips and features.
 struct Kind {
     /// What the chip's name starts with, up to the first `-`.
     chip: &'static str,
-    /// What is in the label of a package temperature, the best name first.
-    packages: &'static [&'static str],
+    /// How packages are labelled, the best temperature first.
+    packages: &'static [Package],
     /// What the label of a core starts with, before its number.
     core: &'static str,
     /// The number of the first core.
     first: u64,
 }
 
+/// A label of package temperatures.
+struct Package {
+    /// What is in the label.
+    part: &'static str,
+    /// What it is called for Pulse, whichever socket it comes from.
+    stable: &'static str,
+}
+
+const INTEL: [Package; 1] = [Package {
+    part: "Package id",
+    stable: "Package id 0",
+}];
+
 /// `Tctl` is a scale for fan control that some processors shift by up to 27 °C;
 /// where there is a `Tdie`, that is the temperature.
+const AMD: [Package; 2] = [
+    Package {
+        part: "Tdie",
+        stable: "Tdie",
+    },
+    Package {
+        part: "Tctl",
+        stable: "Tctl",
+    },
+];
+
 const KINDS: [Kind; 3] = [
     Kind {
         chip: "coretemp",
-        packages: &["Package id"],
+        packages: &INTEL,
         core: "Core ",
         first: 0,
     },
     Kind {
         chip: "k10temp",
-        packages: &["Tdie", "Tctl"],
+        packages: &AMD,
         core: "Tccd",
         first: 1,
     },
     Kind {
         chip: "zenpower",
-        packages: &["Tdie", "Tctl"],
+        packages: &AMD,
         core: "Tccd",
         first: 1,
     },
 ];
 
-/// Leaves one chip of each kind of processor, at the place of the hottest.
+/// Leaves one chip of each kind of processor, at the place of the first.
+///
+/// Wants features with temperatures only; those without any are kept.
 pub(super) fn merge_processors(chips: Vec<Chip>) -> Vec<Chip> {
     KINDS.iter().fold(chips, |chips, kind| kind.merge(chips))
 }
 
+/// Whether the chip is a processor's own, and not one of the board.
+pub(super) fn is_processor(chip: &Chip) -> bool {
+    chip.name.starts_with("cpu_thermal") || KINDS.iter().any(|kind| kind.has(chip))
+}
+
 impl Kind {
-    fn merge(&self, mut chips: Vec<Chip>) -> Vec<Chip> {
-        drop_repeated(&mut chips, self);
-        let Some(hottest) = self.hottest(&chips) else {
+    fn merge(&self, chips: Vec<Chip>) -> Vec<Chip> {
+        let mut chips = without_repeated(chips, self);
+        let Some(first) = chips.iter().position(|chip| self.has(chip)) else {
             return chips;
         };
-        let name = chips[hottest].name.clone();
-        let others: Vec<_> = chips
-            .extract_if(.., |chip| self.has(chip) && chip.name != name)
+        let others = chips
+            .extract_if(first + 1.., |chip| self.has(chip))
             .collect();
-        if let Some(survivor) = chips.iter_mut().find(|chip| chip.name == name) {
-            self.join(survivor, others);
-        }
+        self.join(&mut chips[first], others);
         chips
     }
 
@@ -70,59 +103,47 @@ impl Kind {
         chip.name.split('-').next() == Some(self.chip)
     }
 
-    /// The place of the chip whose package is hottest, the first one of equals.
-    /// A chip without a package is as hot as its hottest feature, and comes last.
-    fn hottest(&self, chips: &[Chip]) -> Option<usize> {
-        let heat = |chip: &Chip| match self.package(chip) {
-            Some(package) => (true, reading(package)),
-            None => (
-                false,
-                chip.features.iter().map(reading).fold(f64::MIN, f64::max),
-            ),
-        };
-        let mine = chips.iter().enumerate().filter(|(_, chip)| self.has(chip));
-        mine.map(|(at, chip)| (at, heat(chip)))
-            .reduce(|best, next| if next.1 > best.1 { next } else { best })
-            .map(|(at, _)| at)
-    }
-
-    fn package<'a>(&self, chip: &'a Chip) -> Option<&'a Feature> {
-        self.packages.iter().find_map(|label| {
-            let named = chip
-                .features
-                .iter()
-                .filter(|feature| feature.label.contains(label));
-            named.reduce(|best, next| {
-                if reading(next) > reading(best) {
-                    next
-                } else {
-                    best
-                }
-            })
-        })
+    /// Whether both are this kind's, and one is the other read once more.
+    fn is_same(&self, one: &Chip, other: &Chip) -> bool {
+        let stem = |chip: &Chip| without_number(&chip.name).0.to_owned();
+        self.has(one) && self.has(other) && stem(one) == stem(other)
     }
 
     fn is_package(&self, feature: &Feature) -> bool {
-        self.packages
-            .iter()
-            .any(|label| feature.label.contains(label))
+        let mut packages = self.packages.iter();
+        packages.any(|package| feature.label.contains(package.part))
     }
 
-    fn join(&self, survivor: &mut Chip, others: Vec<Chip>) {
-        let package = self.package(survivor).map(|package| package.label.clone());
-        let is_kept = |feature: &Feature| {
-            !self.is_package(feature) || Some(&feature.label) == package.as_ref()
-        };
-        survivor.features.retain(is_kept);
-        let mut cores = self.renumber(&mut survivor.features, self.first);
+    fn join(&self, first: &mut Chip, others: Vec<Chip>) {
+        let package = self.hottest_package(first, &others);
+        first.features.retain(|feature| !self.is_package(feature));
+        let mut cores = self.renumber(&mut first.features, self.first);
         let mut joined = Joined::default();
         for mut chip in others {
             chip.features.retain(|feature| !self.is_package(feature));
             cores = self.renumber(&mut chip.features, cores);
-            joined.take(self, survivor, chip);
+            joined.take(self, first, chip);
         }
-        survivor.features.extend(joined.cores);
-        survivor.features.extend(joined.others);
+        let features = std::mem::take(&mut first.features);
+        first.features.extend(package);
+        first.features.extend(features);
+        joined.give(first);
+    }
+
+    /// The hottest package of all chips under its stable label. When any has a
+    /// `Tdie`, a `Tctl` of another one does not compete: the scales differ.
+    fn hottest_package(&self, first: &Chip, others: &[Chip]) -> Option<Feature> {
+        self.packages.iter().find_map(|package| {
+            let chips = std::iter::once(first).chain(others);
+            let features = chips.flat_map(|chip| &chip.features);
+            let named = features.filter(|feature| feature.label.contains(package.part));
+            let readings = named.filter_map(|feature| Some((feature.input()?, feature)));
+            let hotter = readings.reduce(|best, next| if next.0 > best.0 { next } else { best });
+            Some(Feature {
+                label: package.stable.to_owned(),
+                values: hotter?.1.values.clone(),
+            })
+        })
     }
 
     /// Moves a chip's cores up so that they start at `start`, and gives repeated
@@ -160,7 +181,7 @@ impl Kind {
     }
 }
 
-/// What the other chips give to the one that stays.
+/// What the other chips give to the first.
 #[derive(Default)]
 struct Joined {
     cores: Vec<Feature>,
@@ -168,33 +189,41 @@ struct Joined {
 }
 
 impl Joined {
-    fn take(&mut self, kind: &Kind, survivor: &Chip, chip: Chip) {
+    fn take(&mut self, kind: &Kind, first: &Chip, chip: Chip) {
         for mut feature in chip.features {
             if kind.core(&feature.label).is_some() {
                 self.cores.push(feature);
-            } else if self.others.len() < MAX_OTHERS {
-                let taken = survivor.features.iter().chain(&self.others);
+            } else if self.others.len() < MAX_FEATURES {
+                let taken = first.features.iter().chain(&self.others);
                 feature.label = unique(feature.label, taken.map(|taken| taken.label.as_str()));
                 self.others.push(feature);
             }
         }
     }
+
+    /// Cores come before the rest, so that they are not what a bound cuts off.
+    fn give(self, chip: &mut Chip) {
+        chip.features.extend(self.cores);
+        chip.features.extend(self.others);
+    }
 }
 
 /// Drops processor chips that were read twice (`coretemp-isa-0000 #2`, from two
 /// documents in one output): their names have an address, so they are the same.
-fn drop_repeated(chips: &mut Vec<Chip>, kind: &Kind) {
-    let names: Vec<String> = chips
-        .iter()
-        .filter(|chip| kind.has(chip))
-        .map(|chip| chip.name.clone())
-        .collect();
-    chips.retain(|chip| match without_number(&chip.name) {
-        (name, true) if kind.has(chip) => !names.iter().any(|known| known == name),
-        _ => true,
-    });
+/// One that could be read stands in for one that could not.
+fn without_repeated(chips: Vec<Chip>, kind: &Kind) -> Vec<Chip> {
+    let mut kept: Vec<Chip> = Vec::with_capacity(chips.len());
+    for chip in chips {
+        match kept.iter().position(|known| kind.is_same(known, &chip)) {
+            Some(at) if !is_read(&kept[at]) => kept[at].features = chip.features,
+            Some(_) => {}
+            None => kept.push(chip),
+        }
+    }
+    kept
 }
 
-fn reading(feature: &Feature) -> f64 {
-    feature.input().unwrap_or(f64::MIN)
+fn is_read(chip: &Chip) -> bool {
+    let mut features = chip.features.iter();
+    features.any(|feature| feature.input().is_some())
 }
