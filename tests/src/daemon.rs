@@ -4,21 +4,24 @@ use crate::client::Client;
 use crate::config::Config;
 use crate::home::Home;
 use crate::programs;
-use crate::wait;
+use crate::wait::{self, PATIENCE};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
+use std::fs;
 use std::io::Read;
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 /// A running daemon; it is killed when dropped.
 #[derive(Debug)]
 pub struct Daemon {
     home: Arc<Home>,
     child: Child,
-    log: Arc<Mutex<String>>,
+    log: PathBuf,
 }
 
 /// How a daemon that was not meant to serve ended.
@@ -96,15 +99,15 @@ impl Daemon {
     }
 
     fn spawn(home: &Arc<Home>, command: &mut Command) -> Self {
-        let mut child = command
+        let log = home.unused_path("log");
+        let child = command
             .arg("--config")
             .arg(home.config_file())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::piped())
+            .stderr(fs::File::create(&log).unwrap())
             .spawn()
             .unwrap();
-        let log = follow(child.stderr.take().unwrap());
         let mut daemon = Self {
             home: Arc::clone(home),
             child,
@@ -118,7 +121,7 @@ impl Daemon {
         if let Some(status) = self.child.try_wait().unwrap() {
             panic!("the daemon ended at once ({status}):\n{}", self.log());
         }
-        UnixStream::connect(self.home.socket()).is_ok()
+        UnixStream::connect(self.home.socket()).is_ok_and(is_attended)
     }
 
     /// Its files.
@@ -193,10 +196,20 @@ impl Daemon {
         assert!(self.wait().success(), "{}", self.log());
     }
 
-    /// What it has logged.
-    pub fn log(&self) -> MutexGuard<'_, String> {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What it has logged. It logs to a file, so what came before an answer is in
+    /// there by then.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
     }
+}
+
+/// Whether somebody hangs up when we do. The socket is there before everything
+/// else is; callers are attended to when everything is.
+fn is_attended(mut connection: UnixStream) -> bool {
+    connection.shutdown(Shutdown::Write).unwrap();
+    connection.set_read_timeout(Some(PATIENCE)).unwrap();
+    connection.read(&mut [0]).is_ok()
 }
 
 impl Drop for Daemon {
@@ -208,21 +221,4 @@ impl Drop for Daemon {
             println!("the daemon's log:\n{}", self.log());
         }
     }
-}
-
-/// Collects what a process prints, for as long as it does.
-fn follow(mut output: impl Read + Send + 'static) -> Arc<Mutex<String>> {
-    let log = Arc::new(Mutex::new(String::new()));
-    let written = Arc::clone(&log);
-    std::thread::spawn(move || {
-        let mut chunk = [0; 4096];
-        while let Ok(count @ 1..) = output.read(&mut chunk) {
-            let text = String::from_utf8_lossy(&chunk[..count]);
-            written
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push_str(&text);
-        }
-    });
-    log
 }

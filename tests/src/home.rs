@@ -45,6 +45,13 @@ impl Home {
         self.directory.path().join(below)
     }
 
+    /// A path that no other call has given, for a file of this kind.
+    #[must_use]
+    pub fn unused_path(&self, kind: &str) -> PathBuf {
+        static NEXT: AtomicU16 = AtomicU16::new(0);
+        self.path(&format!("{kind}-{}", NEXT.fetch_add(1, Ordering::Relaxed)))
+    }
+
     /// The Unix socket.
     #[must_use]
     pub fn socket(&self) -> PathBuf {

@@ -33,7 +33,7 @@ pub fn runtime() -> &'static Runtime {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     RUNTIME.get_or_init(|| {
         let mut builder = Builder::new_multi_thread();
-        builder.worker_threads(1).enable_all().build().unwrap()
+        builder.worker_threads(2).enable_all().build().unwrap()
     })
 }
 

@@ -12,8 +12,7 @@ use std::process::{Child, Command, Stdio};
 /// A daemon that has something to tell in every metric.
 fn eventful() -> Fleet {
     let config = Config::new()
-        .set("request_timeout", "'1s'")
-        .set("read_timeout", "'100ms'")
+        .set("read_timeout", "'1s'")
         .set("max_ssh_output_bytes", "65536");
     let nodes = [
         ("pve1", sim::well()),

@@ -7,11 +7,16 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Two attempts of a second each, and a busy machine.
-const BOUND: Duration = Duration::from_secs(10);
+/// A deadline, and a busy machine.
+const BOUND: Duration = Duration::from_secs(30);
 
+/// Long enough for those that are well, short enough to wait for the others. One
+/// caller may ask for all of them at once.
 fn impatient() -> Config {
-    Config::new().set("request_timeout", "'1s'")
+    Config::new()
+        .set("request_timeout", "'4s'")
+        .set_limit("per_peer_concurrency", "200")
+        .set_limit("global_concurrency", "200")
 }
 
 /// Every way not to answer, and a part of what is said of it.
@@ -64,9 +69,7 @@ fn every_fault_is_the_nodes_own_and_bounded_and_forgiven() {
     let named = faults
         .iter()
         .map(|(name, behaviour, _)| (*name, behaviour.clone()));
-    let config = impatient().set_limit("per_peer_concurrency", "100");
-    let config = config.set_limit("global_concurrency", "100");
-    let fleet = Fleet::start(config, named.chain([("well", sim::well())]));
+    let fleet = Fleet::start(impatient(), named.chain([("well", sim::well())]));
     let before = fleet.daemon.resident_kib();
     thread::scope(|scope| {
         for (name, _, part) in &faults {
@@ -100,28 +103,33 @@ fn assert_fails(daemon: &Daemon, name: &str, part: &str) {
     assert!(error.starts_with(&format!("node \"{name}\" ")), "{error}");
 }
 
-/// A node that was well, with its channel open, and then is not.
 #[test]
-fn a_node_that_falls_ill_with_its_channel_open_fails_alike() {
-    for (name, behaviour, _) in faults() {
-        let fleet = Fleet::start(impatient(), [(name, sim::well())]);
-        assert!(fleet.daemon.temperature(name).is_ok());
+fn nodes_that_fall_ill_with_their_channels_open_fail_alike() {
+    let faults = faults();
+    let well = faults.iter().map(|(name, ..)| (*name, sim::well()));
+    let fleet = Fleet::start(impatient(), well);
+    for (name, ..) in &faults {
+        let reading = fleet.daemon.temperature(name);
+        assert!(reading.is_ok(), "{name}: {reading:?}");
+    }
+    for (name, behaviour, _) in faults {
         fleet.node(name).set_behaviour(behaviour);
         if matches!(name, "refuses" | "blackhole" | "banner" | "drips") {
             // These show on a new connection only.
             fleet.node(name).kick();
         }
-        let started = Instant::now();
-        let outcome = fleet.daemon.temperature(name);
-        assert!(started.elapsed() < BOUND, "{name}");
-        let error = outcome.expect_err(name);
-        assert!(error.starts_with(&format!("node \"{name}\" ")), "{error}");
     }
+    thread::scope(|scope| {
+        for (name, _) in fleet.nodes() {
+            let daemon = &fleet.daemon;
+            scope.spawn(move || assert_fails(daemon, name, ""));
+        }
+    });
 }
 
 #[test]
 fn a_flood_is_counted_and_takes_no_memory() {
-    let config = impatient().set("max_ssh_output_bytes", "65536");
+    let config = Config::new().set("max_ssh_output_bytes", "65536");
     let fleet = Fleet::start(config, [("pve1", Behaviour::Flood)]);
     let before = fleet.daemon.resident_kib();
     for _ in 0..10 {
@@ -140,7 +148,7 @@ fn no_channel_that_a_node_opens_is_taken() {
     let opens = Behaviour::OpensChannels {
         document: sim::DOCUMENT.into(),
     };
-    let fleet = Fleet::start(impatient(), [("pve1", opens)]);
+    let fleet = Fleet::start(Config::new(), [("pve1", opens)]);
     let before = fleet.daemon.resident_kib();
     for _ in 0..10 {
         // It may still get an answer in before it is dropped.
@@ -203,12 +211,9 @@ fn a_node_that_is_down_is_read_soon_after_it_came_back() {
 fn a_hundred_connects_that_were_given_up_leave_no_socket_behind() {
     let node = sim::start(Behaviour::Blackhole);
     let names: Vec<String> = (1..=100).map(|i| format!("pve{i}")).collect();
-    let config = impatient()
-        .set_limit("per_peer_concurrency", "200")
-        .set_limit("global_concurrency", "200");
     let config = names
         .iter()
-        .fold(config, |c, name| c.node(name, node.addr()));
+        .fold(impatient(), |c, name| c.node(name, node.addr()));
     let daemon = Daemon::start(&config);
     let before = daemon.descriptors();
     let response = daemon.ask(&serde_json::json!({"method": "get_temperatures"}));

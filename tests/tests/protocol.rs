@@ -210,7 +210,7 @@ fn a_status_says_what_the_caller_may_do() {
 
 #[test]
 fn many_nodes_come_in_one_answer_each_with_its_age_or_its_error() {
-    let config = Config::new().set("request_timeout", "'1s'");
+    let config = Config::new().set("request_timeout", "'4s'");
     let fleet = Fleet::start(
         config,
         [("pve1", sim::well()), ("pve2", sim::Behaviour::Hang)],

@@ -86,7 +86,7 @@ fn limits_and_deadlines_count_after_a_reload() {
         assert_eq!(status()["success"], true);
     }
     let config = Config::new()
-        .set("read_timeout", "'200ms'")
+        .set("read_timeout", "'1s'")
         .with_default_limits();
     daemon.home().write_config(&config);
     daemon.reload();
@@ -105,7 +105,7 @@ fn what_takes_a_restart_is_said() {
         .set("log_level", "'debug'");
     daemon.home().write_config(&config);
     daemon.reload();
-    let log = daemon.log().clone();
+    let log = daemon.log();
     for key in ["metrics_address", "log_level"] {
         let warned = |line: &str| line.contains(key) && line.contains("it takes a restart");
         assert!(log.lines().any(warned), "{key}: {log}");

@@ -14,7 +14,7 @@ fn slow(milliseconds: u64) -> Behaviour {
 
 #[test]
 fn callers_of_one_node_share_one_exchange() {
-    let fleet = Fleet::start(Config::new(), [("pve1", slow(500))]);
+    let fleet = Fleet::start(Config::new(), [("pve1", slow(1000))]);
     thread::scope(|scope| {
         for _ in 0..10 {
             scope.spawn(|| assert!(fleet.daemon.temperature("pve1").is_ok()));

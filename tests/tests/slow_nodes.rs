@@ -72,21 +72,22 @@ fn eight_nodes_that_never_speak_do_not_hold_up_twelve_that_are_well() {
 }
 
 #[test]
-fn a_sweep_over_all_nodes_waits_for_no_slot_twice() {
-    let config = Config::new().set("request_timeout", "'2s'");
+fn a_sweep_over_all_nodes_brings_those_that_are_well() {
+    let config = Config::new().set("request_timeout", "'8s'");
     let names = names();
-    let nodes = names.iter().map(|name| {
-        let well = name.starts_with("well");
-        (
-            name.as_str(),
-            if well { sim::well() } else { Behaviour::Hang },
-        )
-    });
-    let fleet = Fleet::start(config, nodes);
+    let fleet = Fleet::start(
+        config,
+        names.iter().map(|name| (name.as_str(), sim::well())),
+    );
+    for (name, _) in fleet.nodes() {
+        assert!(fleet.daemon.temperature(name).is_ok());
+    }
+    for (_, node) in fleet.nodes().filter(|(name, _)| name.starts_with("bad")) {
+        node.set_behaviour(Behaviour::Hang);
+    }
     for sweep in 0..2 {
-        let response = fleet
-            .daemon
-            .ask(&serde_json::json!({"method": "get_temperatures"}));
+        let request = serde_json::json!({"method": "get_temperatures"});
+        let response = fleet.daemon.ask(&request);
         for entry in response["data"]["nodes"].as_array().unwrap() {
             let name = entry["node"].as_str().unwrap();
             let good = sim::is_document(&entry["temperature"]);

@@ -3,7 +3,7 @@
 use pulse_e2e::programs::{Need, skipped};
 use pulse_e2e::python::{self, User};
 use pulse_e2e::sim::{self, Fleet};
-use pulse_e2e::{Config, Daemon};
+use pulse_e2e::{Config, Daemon, wait};
 use serde_json::{Value, json};
 
 const NEEDS: [Need; 2] = [Need::Root, Need::Program("python3")];
@@ -63,7 +63,9 @@ fn a_stranger_is_told_exactly_unauthorized() {
         assert_eq!(response["success"], false);
     }
     assert_eq!(fleet.node("pve1").counters().connections, 0);
-    assert!(fleet.daemon.log().contains("connection.denied"));
+    wait::until("the record", || {
+        fleet.daemon.log().contains("connection.denied")
+    });
 }
 
 #[test]
