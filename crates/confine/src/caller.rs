@@ -60,7 +60,8 @@ fn look(caller: Credentials) -> Option<Surroundings> {
 
 fn read(pid: u32, name: &str) -> Option<String> {
     let file = File::open(format!("/proc/{pid}/{name}")).ok()?;
-    let mut bytes = Vec::new();
+    // Room for what is usual, so that it comes in one piece.
+    let mut bytes = Vec::with_capacity(1024);
     file.take(MAX_PROC_BYTES).read_to_end(&mut bytes).ok()?;
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
