@@ -1,6 +1,9 @@
-//! Background polling: every node in turn, spread evenly over the interval, so
-//! that callers find fresh samples and connections are open before they ask. The
-//! poller is a caller like others and waits for slots like them.
+//! Background polling: every node in turn, spread over the interval, so that
+//! callers find fresh samples and connections are open before they ask. The poller
+//! is a caller like others and waits for slots like them.
+//!
+//! Nodes go in small groups rather than one by one: waking up costs more than a
+//! reading does, and a group wakes up once.
 
 use crate::daemon::Daemon;
 use pulse_core::peer::PeerId;
@@ -8,6 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
 
+/// Groups in an interval.
+const GROUPS: u32 = 20;
 /// How often a switched-off poller looks whether it is switched on.
 const LOOK: Duration = Duration::from_secs(5);
 
@@ -21,9 +26,10 @@ pub(crate) async fn run(daemon: Arc<Daemon>) {
             continue;
         };
         let started = Instant::now();
-        let count = u32::try_from(names.len()).unwrap_or(u32::MAX);
-        for (i, node) in (0u32..).zip(names) {
-            sleep_until(started + interval.mul_f64(f64::from(i) / f64::from(count))).await;
+        let count = names.len() as u64;
+        for (i, node) in (0u64..).zip(names) {
+            let group = u32::try_from(i * u64::from(GROUPS) / count).unwrap_or(GROUPS);
+            sleep_until(started + interval * group / GROUPS).await;
             let daemon = Arc::clone(&daemon);
             let deadline = Instant::now() + interval;
             tokio::spawn(async move {
