@@ -43,7 +43,7 @@ pub enum RpcError {
     /// The method needs `admin`.
     #[error("method requires admin capability")]
     AdminRequired,
-    /// The request was longer than [`MAX_REQUEST_BYTES`].
+    /// The request was longer than [`MAX_REQUEST_BYTES`](super::MAX_REQUEST_BYTES).
     #[error("payload too large")]
     PayloadTooLarge,
     /// The line had nothing but blanks.
