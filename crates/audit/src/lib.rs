@@ -12,6 +12,7 @@ mod storage;
 mod tail;
 mod text;
 mod time;
+pub mod verify;
 
 pub use directory::Directory;
 pub use error::LogError;
