@@ -27,6 +27,10 @@ pub struct Settings {
     pub seal_after: Duration,
     /// Bytes kept free on the log's disk.
     pub reserve_bytes: u64,
+    /// Records that may wait for the disk.
+    pub queue_records: usize,
+    /// How long after a failure, or a vain attempt, writing is tried again.
+    pub retry_after: Duration,
 }
 
 impl Default for Settings {
@@ -37,6 +41,8 @@ impl Default for Settings {
             segment_age: Duration::from_secs(30 * 86_400),
             seal_after: Duration::from_secs(60),
             reserve_bytes: 256 * 1024,
+            queue_records: 4096,
+            retry_after: Duration::from_secs(1),
         }
     }
 }
@@ -238,6 +244,21 @@ impl<S: Storage> Log<S> {
         (self.at.length, self.at.first, self.at.began) = (0, head.seq + 1, now);
         let resumed = self.resumed("rotation").with_text("segment", renamed);
         self.write(now, &[resumed])
+    }
+
+    /// Keeps space free for the log's last words.
+    pub(crate) fn reserve(&mut self) -> Result<(), LogError> {
+        let bytes = self.settings.reserve_bytes;
+        self.storage
+            .reserve(bytes)
+            .map_err(LogError::while_doing("keep space free for the audit log"))
+    }
+
+    /// Gives that space back.
+    pub(crate) fn release(&mut self) -> Result<(), LogError> {
+        self.storage
+            .release()
+            .map_err(LogError::while_doing("free the space that was kept"))
     }
 
     /// The record that says where the log goes on, and with which key.
