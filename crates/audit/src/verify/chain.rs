@@ -221,6 +221,7 @@ impl<'a> Chain<'a> {
         if let Some(expected) = self.options.expected
             && expected.seq == self.head.seq
             && expected != self.head
+            && self.evidence.is_none()
         {
             let spot = self.spot.clone();
             let detail = "this is not the record that is known from elsewhere".to_owned();
@@ -322,18 +323,19 @@ impl<'a> Chain<'a> {
                 self.last_was_seal = true;
                 self.unsealed_since = None;
             }
-            _ => self.bad_seal(line, claimed, signed, signature),
+            (_, next) => {
+                let mut own = [claimed, next].into_iter().flatten();
+                let own = own.any(|key| self.is_another(key) && key.verifies(signed, signature));
+                self.bad_seal(line.seq, own, signed, signature);
+            }
         }
     }
 
-    fn bad_seal(
-        &mut self,
-        line: &Line<'_>,
-        claimed: Option<PublicKey>,
-        signed: &[u8],
-        signature: &[u8],
-    ) {
-        let own = claimed.is_some_and(|key| key.verifies(signed, signature));
+    fn is_another(&self, key: PublicKey) -> bool {
+        self.epoch.is_none_or(|(_, current)| current != key)
+    }
+
+    fn bad_seal(&mut self, seal: u64, own: bool, signed: &[u8], signature: &[u8]) {
         let mut evidence = Evidence::new(Break {
             head: self.head,
             found: None,
@@ -347,14 +349,7 @@ impl<'a> Chain<'a> {
             epoch: self.epoch,
             spot: self.spot.clone(),
         });
-        let own = own && self.epoch.is_none_or(|(_, key)| claimed != Some(key));
-        evidence.bad_seal(
-            self.report.sealed_through + 1,
-            line.seq,
-            own,
-            signed,
-            signature,
-        );
+        evidence.bad_seal(self.report.sealed_through + 1, seal, own, signed, signature);
         self.evidence = Some(evidence);
     }
 
@@ -384,7 +379,8 @@ impl<'a> Chain<'a> {
     pub(super) fn finish(mut self) -> Report {
         if let Some(evidence) = self.evidence.take() {
             let finding = evidence.judge();
-            self.report.findings.push(finding);
+            // Whatever else was found may well come from this.
+            self.report.findings.insert(0, finding);
         } else if !self.torn.is_empty() {
             self.finish_in_rubbish();
         }

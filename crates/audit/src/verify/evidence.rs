@@ -86,6 +86,11 @@ pub(super) struct Evidence {
     at: Break,
     /// The record that was to follow comes later.
     follows_later: bool,
+    /// What the record that does not follow goes on from comes later.
+    is_from_later: bool,
+    /// The record that does not follow stands there once more.
+    comes_again: bool,
+    observed: u64,
     /// A later record is another log's.
     is_foreign: bool,
     /// The next seal is as it should be, or not.
@@ -98,6 +103,9 @@ impl Evidence {
         Self {
             at,
             follows_later: false,
+            is_from_later: false,
+            comes_again: false,
+            observed: 0,
             is_foreign: false,
             next_seal: None,
             seal: None,
@@ -123,7 +131,12 @@ impl Evidence {
 
     pub(super) fn observe(&mut self, line: Option<&Line<'_>>, text: &[u8]) {
         let Some(line) = line else { return };
+        self.observed += 1;
         self.follows_later |= line.follows(&self.at.head);
+        if let Some((found, prev)) = &self.at.found {
+            self.is_from_later |= prev == line.event_hash;
+            self.comes_again |= self.observed > 1 && *found == line.head();
+        }
         if !matches!(
             line.event_type,
             b"log.open" | b"log.resumed" | b"log.sealed"
@@ -180,10 +193,14 @@ impl Evidence {
 
     fn judge_rubbish(&self, next: Option<Head>) -> (Attack, u64, String) {
         let wanted = self.at.head.seq + 1;
+        // A lost newline makes one line of two: one more may be missing than there
+        // are lines.
         let attack = match next.map(|head| head.seq) {
             _ if !self.at.rubbish_ended && self.at.at_boundary => Attack::Truncated,
             Some(seq) if seq == wanted && self.follows_later => Attack::Inserted,
-            Some(seq) if seq < wanted || seq > wanted + self.at.rubbish_lines => Attack::Spliced,
+            Some(seq) if seq < wanted || seq > wanted + self.at.rubbish_lines + 1 => {
+                Attack::Spliced
+            }
             _ => Attack::Edited,
         };
         (
@@ -207,7 +224,12 @@ impl Evidence {
             );
         }
         match found.seq {
-            seq if seq > wanted && self.follows_later => (Attack::Reordered, wanted, numbers),
+            seq if seq > wanted && self.follows_later => {
+                match self.is_from_later && !self.comes_again {
+                    true => (Attack::Reordered, wanted, numbers),
+                    false => (Attack::Inserted, wanted, numbers),
+                }
+            }
             seq if seq > wanted => (Attack::Deleted, wanted, numbers),
             seq if seq < wanted && self.at.repeats => (Attack::Duplicated, seq, numbers),
             seq if seq < wanted && self.follows_later => (Attack::Inserted, seq, numbers),
