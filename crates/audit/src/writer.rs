@@ -258,13 +258,13 @@ impl<S: Storage> Driver<S> {
             Command::Rotate(done) => done(self.rotate()),
             Command::Reopen => {
                 // Its failure is the log's, and shows in the health.
-                let _ = self.guarded(|log, now| log.reopen(now));
+                let _ = self.guarded(Log::reopen);
             }
         }
     }
 
     fn rotate(&mut self) -> Result<Rotation, Unavailable> {
-        let outcome = self.guarded(|log, now| log.rotate(now))?;
+        let outcome = self.guarded(Log::rotate)?;
         self.rotation_refused = match &outcome {
             Rotation::Done(_) => None,
             Rotation::NotPermitted(why) => Some(why.clone()),
@@ -291,7 +291,7 @@ impl<S: Storage> Driver<S> {
             .is_some_and(|since| now >= since + self.log.settings.seal_after);
         if is_due || is_last {
             // Its failure is the log's, and shows in the health.
-            let _ = self.guarded(|log, now| log.seal(now));
+            let _ = self.guarded(Log::seal);
         }
         if !is_last && now >= self.rotation_at && self.log.rotation_is_due((self.clock)()) {
             let _ = self.rotate();

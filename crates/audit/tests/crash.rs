@@ -1,5 +1,6 @@
 //! Power lost, or an error, at every single operation: the chain goes on, what
 //! was acknowledged is there, and the log still proves itself.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
 

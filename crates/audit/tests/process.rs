@@ -1,4 +1,5 @@
 //! A real process on a real disk: killed, out of space, read-only.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
 

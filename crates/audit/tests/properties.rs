@@ -1,5 +1,6 @@
 //! Whatever stands at the end of a log, recovery goes on behind its last record,
 //! and whatever stands in a file, the verifier answers.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
 
@@ -57,7 +58,9 @@ proptest! {
         prop_assert_eq!(report.verdict, Verdict::Intact, "{:?}", report.findings);
         let kept = disk.files.keys().filter(|(_, name)| name.contains("torn"));
         let kept: Vec<u8> = kept.flat_map(|(_, name)| disk.content(Place::Log, name).unwrap()).collect();
-        prop_assert!(torn.is_empty() || kept.ends_with(&torn));
+        // A newline may just have ended the last record.
+        let torn = torn.strip_prefix(b"\n").unwrap_or(&torn);
+        prop_assert!(kept.ends_with(torn));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The thread that writes: nothing acknowledged is missing, nothing is done
 //! unrecorded, and service comes back by itself.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
 

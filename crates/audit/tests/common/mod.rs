@@ -1,5 +1,6 @@
 //! What several tests of the log share.
 #![allow(dead_code, unreachable_pub, reason = "no test uses all of it")]
+#![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
 pub mod simulated;
 
