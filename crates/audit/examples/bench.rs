@@ -13,8 +13,11 @@ use std::fs::File;
 use std::io::{self, Cursor, Read, Write};
 use std::path::Path;
 use std::process::Command;
-use std::sync::mpsc;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+/// How long the disk or the log has its turn.
+const SLICE: Duration = Duration::from_millis(150);
 
 type Outcome = Result<(), Box<dyn Error>>;
 
@@ -62,77 +65,110 @@ fn encoding() -> Outcome {
     Ok(())
 }
 
-/// The median time of a write of `bytes` and its fdatasync.
-fn raw(place: &Path, bytes: usize) -> io::Result<Duration> {
+/// How many writes of `bytes`, each with its fdatasync, the disk does in a second.
+fn raw(place: &Path, bytes: usize) -> io::Result<f64> {
     let mut file = File::options()
         .create(true)
         .append(true)
         .open(place.join("raw"))?;
-    let lines = vec![b'x'; bytes];
-    let mut times = Vec::new();
-    for _ in 0..1500 {
-        let start = Instant::now();
+    let (lines, start, mut writes) = (vec![b'x'; bytes], Instant::now(), 0u32);
+    while start.elapsed() < SLICE {
         file.write_all(&lines)?;
         file.sync_data()?;
-        times.push(start.elapsed());
+        writes += 1;
     }
+    let rate = f64::from(writes) / start.elapsed().as_secs_f64();
     std::fs::remove_file(place.join("raw"))?;
-    times.sort_unstable();
-    Ok(times[times.len() / 2])
+    Ok(rate)
 }
 
-/// So many callers, each with one record at a time, as tasks of one thread.
+/// How answers reach the callers' thread, as an event loop's wake-ups do: it is
+/// woken once, however many come together.
+#[derive(Default)]
+struct Mailbox {
+    answers: Mutex<Vec<bool>>,
+    filled: Condvar,
+}
+
+impl Mailbox {
+    fn put(&self, answer: bool) {
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        answers.push(answer);
+        if answers.len() == 1 {
+            self.filled.notify_one();
+        }
+    }
+
+    fn take(&self) -> Vec<bool> {
+        let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let wanted = self
+            .filled
+            .wait_while(answers, |answers| answers.is_empty());
+        std::mem::take(&mut *wanted.unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// So many callers, each with one record at a time, as tasks of one thread. The
+/// disk alone and the log take turns, so that both meet the same neighbours.
 fn waiting(place: &Path, callers: usize) -> Outcome {
     let writer = Writer::start(
         Directory::lock(place, &place.join("state"))?,
         Settings::default(),
     )?;
-    let (exchange, before) = (exchange(), writer.health());
-    let before_raw = raw(place, 600)?;
-    let (done, finished) = mpsc::channel();
-    let submit = || {
-        let done = done.clone();
-        let answer = move |outcome: Result<_, _>| {
-            let _ = done.send(outcome.is_ok());
-        };
-        writer.submit(&event(&exchange), Box::new(answer));
-    };
-    (0..callers).for_each(|_| submit());
-    let (start, mut records, mut times, mut last) =
-        (Instant::now(), 0u32, Vec::new(), Instant::now());
-    while start.elapsed() < Duration::from_secs(3) {
-        if !finished.recv()? {
-            return Err("a record was refused".into());
-        }
-        times.push(last.elapsed());
-        last = Instant::now();
-        records += 1;
-        submit();
+    let exchange = exchange();
+    let mut turns = Vec::new();
+    let mut bytes = 600 * callers.div_ceil(2);
+    for _ in 0..15 {
+        let raw = raw(place, bytes)?;
+        let (before, start) = (writer.health().commits, Instant::now());
+        let records = turn(&writer, &exchange, callers)?;
+        let rate = f64::from(records) / start.elapsed().as_secs_f64();
+        let batch = f64::from(records) / (writer.health().commits - before) as f64;
+        turns.push((rate / (batch * raw), rate, batch, raw));
+        bytes = 600
+            * usize::try_from(records / u32::try_from(writer.health().commits - before)?.max(1))?
+                .max(1);
     }
-    let elapsed = start.elapsed().as_secs_f64();
-    let commits = writer.health().commits - before.commits;
-    let batch = f64::from(records) / commits as f64;
-    // The whole batch in one raw write, measured before and after.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a small number"
-    )]
-    let raw = raw(place, (batch * 600.0) as usize)?;
-    times.sort_unstable();
-    let median = times[times.len() / 2];
-    let rate = f64::from(records) / elapsed;
-    let bound = batch / raw.as_secs_f64();
+    turns.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let (share, rate, batch, raw) = turns[turns.len() / 2];
     println!(
-        "{callers} callers: {rate:.0} records/s, batch {batch:.1}, raw write + fdatasync {raw:.0?} (before: {before_raw:.0?}), {:.0} % of batch x raw rate",
-        rate / bound * 100.0
+        "{callers} callers: {rate:.0} records/s, batch {batch:.1}, disk alone {raw:.0} syncs/s: {:.0} % of both multiplied",
+        share * 100.0
     );
     if callers == 1 {
-        let times_raw = median.as_secs_f64() / raw.min(before_raw).as_secs_f64();
-        println!("1 caller: median {median:.0?}, {times_raw:.2} x raw");
+        println!(
+            "1 caller waits {:.2} x as long as one raw fdatasync takes ({:.0} us)",
+            1.0 / share,
+            1e6 / raw
+        );
     }
     writer.stop();
     Ok(())
+}
+
+/// Keeps the callers busy for a while; gives how many records came of it.
+fn turn(writer: &Writer, exchange: &Exchange, callers: usize) -> Result<u32, Box<dyn Error>> {
+    let mailbox = Arc::new(Mailbox::default());
+    let submit = || {
+        let mailbox = Arc::clone(&mailbox);
+        let answer = move |outcome: Result<_, _>| mailbox.put(outcome.is_ok());
+        writer.submit(&event(exchange), Box::new(answer));
+    };
+    (0..callers).for_each(|_| submit());
+    let (start, mut records, mut waiting) = (Instant::now(), 0, callers);
+    while waiting > 0 {
+        for is_written in mailbox.take() {
+            if !is_written {
+                return Err("a record was refused".into());
+            }
+            records += 1;
+            match start.elapsed() < SLICE {
+                true => submit(),
+                false => waiting -= 1,
+            }
+        }
+    }
+    Ok(records)
 }
 
 fn verifying(path: &Path) -> Outcome {
