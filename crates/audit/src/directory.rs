@@ -1,0 +1,208 @@
+//! The real storage: two directories of the file system.
+//!
+//! Nothing is assumed to last that was not synced: a new name is on disk only
+//! after its directory was, and a small file appears whole because it is renamed
+//! into place. The lock keeps a second writer out.
+
+use crate::storage::{LIVE, Live, Place, Storage};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// Keeps space free; removed when the disk is full.
+const RESERVE: &str = "audit.reserve";
+const LOG_MODE: u32 = 0o640;
+const KEY_MODE: u32 = 0o600;
+
+/// The log's directory and the private one beside it.
+#[derive(Debug)]
+pub struct Directory {
+    log: PathBuf,
+    state: PathBuf,
+    live: Option<File>,
+    /// Held as long as this lives, by the kernel for this process.
+    _lock: File,
+}
+
+impl Directory {
+    /// Takes both directories for one writer. The private one is made if need be,
+    /// for its owner alone; the log's must exist.
+    ///
+    /// # Errors
+    /// `WouldBlock` if another writer has them; else the operating system's error.
+    pub fn lock(log: &Path, state: &Path) -> io::Result<Self> {
+        if !state.exists() {
+            DirBuilder::new().mode(0o700).create(state)?;
+        }
+        let lock = File::open(state)?;
+        lock.try_lock().map_err(|error| match error {
+            TryLockError::Error(error) => error,
+            TryLockError::WouldBlock => {
+                io::Error::new(io::ErrorKind::WouldBlock, "another process writes this log")
+            }
+        })?;
+        Ok(Self {
+            log: log.to_owned(),
+            state: state.to_owned(),
+            live: None,
+            _lock: lock,
+        })
+    }
+
+    fn path(&self, place: Place) -> &Path {
+        match place {
+            Place::Log => &self.log,
+            Place::State => &self.state,
+        }
+    }
+
+    fn file(&self) -> io::Result<&File> {
+        self.live
+            .as_ref()
+            .ok_or_else(|| io::Error::other("the audit log is not open"))
+    }
+
+    /// The other name of the open file, if it is in the directory.
+    fn name_of(&self, inode: (u64, u64)) -> io::Result<Option<String>> {
+        for entry in fs::read_dir(&self.log)? {
+            let entry = entry?;
+            if identity(&entry.metadata()?) == inode {
+                return Ok(entry.file_name().into_string().ok());
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Storage for Directory {
+    fn open(&mut self, create: bool) -> io::Result<()> {
+        self.live = None;
+        let mut options = OpenOptions::new();
+        options.append(true).create_new(create).mode(LOG_MODE);
+        let file = options.open(self.log.join(LIVE))?;
+        if create {
+            sync_directory(&self.log)?;
+        }
+        self.live = Some(file);
+        Ok(())
+    }
+
+    fn append(&mut self, lines: &[u8]) -> io::Result<()> {
+        self.file()?.write_all(lines)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.file()?.sync_data()
+    }
+
+    fn live(&self) -> io::Result<Live> {
+        let open = self.file()?.metadata()?;
+        if open.nlink() == 0 {
+            return Ok(Live::Gone);
+        }
+        match fs::symlink_metadata(self.log.join(LIVE)) {
+            Ok(named) if identity(&named) == identity(&open) => Ok(Live::Here(open.len())),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(Live::Renamed(self.name_of(identity(&open))?)),
+        }
+    }
+
+    fn rename_live(&mut self, name: &str) -> io::Result<()> {
+        let to = self.log.join(name);
+        if to.exists() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        fs::rename(self.log.join(LIVE), to)?;
+        sync_directory(&self.log)
+    }
+
+    fn cut(&mut self, name: &str, length: u64) -> io::Result<()> {
+        let file = OpenOptions::new().write(true).open(self.log.join(name))?;
+        file.set_len(length)?;
+        file.sync_all()
+    }
+
+    fn list(&self, place: Place) -> io::Result<Vec<String>> {
+        let names =
+            fs::read_dir(self.path(place))?.map(|entry| Ok(entry?.file_name().into_string()));
+        let names: io::Result<Vec<_>> = names.collect();
+        Ok(names?.into_iter().filter_map(Result::ok).collect())
+    }
+
+    fn read(&self, place: Place, name: &str) -> io::Result<Box<dyn Read + '_>> {
+        Ok(Box::new(File::open(self.path(place).join(name))?))
+    }
+
+    fn store(&mut self, place: Place, name: &str, content: &[u8]) -> io::Result<()> {
+        let directory = self.path(place);
+        let unfinished = directory.join(format!("{name}.new"));
+        let mode = if place == Place::State {
+            KEY_MODE
+        } else {
+            LOG_MODE
+        };
+        write_new(&unfinished, mode, content)?;
+        fs::rename(unfinished, directory.join(name))?;
+        sync_directory(directory)
+    }
+
+    fn erase(&mut self, place: Place, name: &str) -> io::Result<()> {
+        let directory = self.path(place);
+        let path = directory.join(name);
+        let file = match OpenOptions::new().write(true).open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            file => file?,
+        };
+        write_zeros(&file, file.metadata()?.len())?;
+        fs::remove_file(path)?;
+        sync_directory(directory)
+    }
+
+    fn reserve(&mut self, bytes: u64) -> io::Result<()> {
+        let path = self.log.join(RESERVE);
+        if fs::metadata(&path).is_ok_and(|found| found.len() == bytes) {
+            return Ok(());
+        }
+        let file = create(&path, LOG_MODE)?;
+        let written = write_zeros(&file, bytes);
+        if written.is_err() {
+            fs::remove_file(path)?;
+        }
+        written
+    }
+
+    fn release(&mut self) -> io::Result<()> {
+        match fs::remove_file(self.log.join(RESERVE)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What makes a file itself, whatever its name.
+pub(crate) fn identity(file: &fs::Metadata) -> (u64, u64) {
+    (file.dev(), file.ino())
+}
+
+fn create(path: &Path, mode: u32) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(mode);
+    options.open(path)
+}
+
+fn write_new(path: &Path, mode: u32, content: &[u8]) -> io::Result<()> {
+    let mut file = create(path, mode)?;
+    file.write_all(content)?;
+    file.sync_all()
+}
+
+/// Overwrites the first `bytes`, with blocks that are really there.
+fn write_zeros(mut file: &File, bytes: u64) -> io::Result<()> {
+    io::copy(&mut io::repeat(0).take(bytes), &mut file)?;
+    file.sync_all()
+}
+
+fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}

@@ -1,0 +1,53 @@
+//! Beginning a log before the daemon does, to learn its verification key.
+
+use crate::directory::Directory;
+use crate::error::LogError;
+use crate::key::PublicKey;
+use crate::log::{Log, Settings};
+use crate::storage::{LIVE, Place, Storage, segments};
+use crate::time::Timestamp;
+use std::io;
+use std::path::Path;
+
+/// A log cannot be begun.
+#[derive(Debug, thiserror::Error)]
+pub enum InitError {
+    /// There is a log already.
+    #[error("there is an audit log already: its key was printed when it was begun")]
+    Exists,
+    /// The directories cannot be used.
+    #[error("cannot use the log's directories: {0}")]
+    Directory(#[from] io::Error),
+    /// It cannot be written.
+    #[error(transparent)]
+    Log(#[from] LogError),
+}
+
+/// Begins a log and gives its verification key.
+///
+/// # Errors
+/// [`InitError`], also while a daemon has the directories.
+pub fn init(log: &Path, state: &Path, settings: Settings) -> Result<PublicKey, InitError> {
+    let storage = Directory::lock(log, state)?;
+    let names = storage.list(Place::Log)?;
+    if names.iter().any(|name| name == LIVE) || !segments(&names).is_empty() {
+        return Err(InitError::Exists);
+    }
+    let log = Log::open(storage, settings, Timestamp::now())?;
+    Ok(log.public_key())
+}
+
+/// The epoch of the private key in the state directory: what the log must have
+/// reached ([`crate::verify::Options::expected_epoch`]). During a seal there are
+/// two keys, and the lower one counts.
+///
+/// # Errors
+/// The operating system's.
+pub fn current_epoch(state: &Path) -> io::Result<Option<u64>> {
+    let names = std::fs::read_dir(state)?.map(|entry| Ok(entry?.file_name().into_string()));
+    let names: io::Result<Vec<_>> = names.collect();
+    let names = names?.into_iter().filter_map(Result::ok);
+    Ok(names
+        .filter_map(|name| crate::key::SealKey::epoch_of(&name))
+        .min())
+}

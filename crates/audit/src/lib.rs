@@ -1,0 +1,50 @@
+//! The audit log: every decision on record, in one chain that proves itself.
+//!
+//! Each record holds the hash of the one before; at most a minute of records is
+//! followed by a seal, signed with a key that is erased at once. So whoever has
+//! the first public key can tell whether anything was changed, and a thief of
+//! today's key cannot rewrite yesterday. `docs/audit-format.md` says how the file
+//! is made; the modules say why.
+//!
+//! | part | does |
+//! |---|---|
+//! | [`Body`], [`Head`], [`Line`] | one record: written, chained, read |
+//! | [`Storage`], [`Directory`] | what is asked of a file system |
+//! | [`Log`] | append, seal, rotate, recover: durably or not at all |
+//! | [`Writer`] | the one thread: group commit, fail closed, back by itself |
+//! | [`verify`] | is this the log that was written, and if not, what was done? |
+//! | [`mod@show`], [`init()`] | for the operator's tool |
+//!
+//! Order of bytes, of keys and of syncs is decided in [`Log`], which is told the
+//! time and the disk; tests cut its power at every single operation.
+#![forbid(unsafe_code)]
+
+mod directory;
+mod error;
+mod init;
+mod key;
+mod line;
+mod log;
+mod queue;
+mod record;
+mod recovery;
+pub mod show;
+mod storage;
+mod tail;
+mod text;
+mod time;
+pub mod verify;
+mod writer;
+
+pub use directory::Directory;
+pub use error::LogError;
+pub use init::{InitError, current_epoch, init};
+pub use key::{NotAKey, PublicKey};
+pub use line::Line;
+pub use log::{Log, Rotation, Settings};
+pub use record::{Body, Head, MAX_LINE_BYTES};
+pub use recovery::Occasion;
+pub use storage::{LIVE, Live, Place, Storage};
+pub use tail::MAX_WRITE_BYTES;
+pub use time::Timestamp;
+pub use writer::{Completion, Health, Receipt, Unavailable, Writer};

@@ -1,0 +1,177 @@
+//! Reads a line back, strictly: only what our encoder writes is a record.
+//!
+//! Everything that the chain needs stands at a known place from the line's
+//! beginning or its end, so most of a line is hashed without being looked at.
+
+use crate::record::{Head, MAX_LINE_BYTES};
+use crate::text::{Hex, hex};
+use crate::time::{TEXT_BYTES, Timestamp};
+use sha2::{Digest, Sha256};
+
+const SEQ: &[u8] = b"{\"seq\":";
+const TS: &[u8] = b",\"ts\":\"";
+const TYPE: &[u8] = b"\",\"event_type\":\"";
+const PREV: &[u8] = b",\"prev_hash\":\"";
+const HASH: &[u8] = b",\"event_hash\":\"";
+const SIGNATURE: &[u8] = b",\"signature\":\"";
+const END: &[u8] = b"\"}";
+/// An Ed25519 signature in base64.
+const SIGNATURE_CHARS: usize = 88;
+
+/// A line that has the shape of a record. Its hash is not yet checked.
+#[derive(Clone, Copy, Debug)]
+pub struct Line<'a> {
+    /// The record's number.
+    pub seq: u64,
+    /// Its time.
+    pub ts: Timestamp,
+    /// What happened.
+    pub event_type: &'a [u8],
+    pub(crate) prev_hash: &'a Hex,
+    pub(crate) event_hash: &'a Hex,
+    /// What the hash is over.
+    hashed: &'a [u8],
+    /// What a seal's signature is over, and the signature.
+    pub(crate) signature: Option<(&'a [u8], &'a [u8])>,
+}
+
+impl<'a> Line<'a> {
+    /// Reads a line without its newline.
+    #[must_use]
+    pub fn parse(line: &'a [u8]) -> Option<Self> {
+        if line.len() >= MAX_LINE_BYTES {
+            return None;
+        }
+        let (seq, rest) = sequence(line.strip_prefix(SEQ)?)?;
+        let rest = rest.strip_prefix(TS)?;
+        let ts = Timestamp::parse(rest.get(..TEXT_BYTES)?)?;
+        let rest = rest[TEXT_BYTES..].strip_prefix(TYPE)?;
+        let event_type = &rest[..memchr::memchr(b'"', rest)?];
+        let (hashed, event_hash) = split_hash(rest.strip_suffix(END)?, HASH)?;
+        let (signed, signature) = match event_type {
+            b"log.sealed" => split_signature(hashed)?,
+            _ => (hashed, None),
+        };
+        let (body, prev_hash) = split_hash(signed.strip_suffix(b"\"")?, PREV)?;
+        let start = line.len() - rest.len();
+        (body.len() > event_type.len()).then_some(Self {
+            seq,
+            ts,
+            event_type,
+            prev_hash,
+            event_hash,
+            hashed: &line[..start + hashed.len()],
+            signature: signature.map(|text| (&line[..start + signed.len()], text)),
+        })
+    }
+
+    /// Whether the line hashes to what it says.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        hex(&Sha256::digest(self.hashed)) == *self.event_hash
+    }
+
+    /// Whether it is the record after `head`.
+    #[must_use]
+    pub fn follows(&self, head: &Head) -> bool {
+        self.seq == head.seq + 1 && *self.prev_hash == head.hash
+    }
+
+    /// The end of a chain that ends with this record.
+    #[must_use]
+    pub fn head(&self) -> Head {
+        Head {
+            seq: self.seq,
+            hash: *self.event_hash,
+        }
+    }
+}
+
+fn sequence(text: &[u8]) -> Option<(u64, &[u8])> {
+    let length = text.iter().position(|byte| !byte.is_ascii_digit())?;
+    if length == 0 || length > 19 || text[0] == b'0' {
+        return None;
+    }
+    let value = text[..length]
+        .iter()
+        .fold(0, |value, byte| value * 10 + u64::from(byte - b'0'));
+    Some((value, &text[length..]))
+}
+
+/// Splits a hash with its member's name off the end.
+fn split_hash<'a>(text: &'a [u8], name: &[u8]) -> Option<(&'a [u8], &'a Hex)> {
+    let (rest, hash) = text.split_last_chunk::<64>()?;
+    let digits = hash
+        .iter()
+        .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    Some((rest.strip_suffix(name)?, hash)).filter(|_| digits)
+}
+
+type Signed<'a> = (&'a [u8], Option<&'a [u8]>);
+
+fn split_signature(hashed: &[u8]) -> Option<Signed<'_>> {
+    let text = hashed.strip_suffix(b"\"")?;
+    let (rest, signature) = text.split_last_chunk::<SIGNATURE_CHARS>()?;
+    Some((rest.strip_suffix(SIGNATURE)?, Some(signature)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Body;
+    use proptest::prelude::*;
+
+    fn record() -> Vec<u8> {
+        let (mut head, mut line) = (
+            Head {
+                seq: 41,
+                ..Head::START
+            },
+            Vec::new(),
+        );
+        let body = Body::named("proxy.start").with_text("error", "x");
+        head.extend(&mut line, Timestamp::from_micros(7), &body);
+        line.pop();
+        line
+    }
+
+    #[test]
+    fn a_record_is_read_as_it_was_written() {
+        let line = record();
+        let read = Line::parse(&line).unwrap();
+        assert_eq!((read.seq, read.ts.as_micros()), (42, 7));
+        assert_eq!(read.event_type, b"proxy.start");
+        assert!(read.is_whole());
+        assert!(read.follows(&Head {
+            seq: 41,
+            ..Head::START
+        }));
+    }
+
+    #[test]
+    fn no_bit_of_a_record_can_change_unseen() {
+        let line = record();
+        for bit in 0..line.len() * 8 {
+            let mut changed = line.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            let unseen = Line::parse(&changed).is_some_and(|read| read.is_whole());
+            assert!(!unseen, "bit {bit}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_without_harm(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
+            let _ = Line::parse(&bytes);
+        }
+
+        #[test]
+        fn a_damaged_record_is_read_without_harm(cut in 0usize..500, at in 0usize..500, byte: u8) {
+            let mut line = record();
+            let at = at % line.len();
+            line[at] = byte;
+            line.truncate(cut);
+            let _ = Line::parse(&line).map(|read| read.is_whole());
+        }
+    }
+}

@@ -1,0 +1,334 @@
+//! The log over its storage: append, seal, rotate.
+//!
+//! Every method either did what it says, durably, or failed; after a failure
+//! nothing more is written until [`Log::recover`] has looked at what there is.
+//! Time is an argument. A seal comes before any record that would otherwise stand
+//! too long after the first unsealed one, whatever the clock did: so a verifier
+//! may insist on seals.
+
+use crate::error::LogError;
+use crate::key::{PublicKey, SealKey};
+use crate::record::{Body, Head, MAX_BODY_BYTES};
+use crate::storage::{Live, Place, Storage, segment_name};
+use crate::time::Timestamp;
+use std::io;
+use std::time::Duration;
+
+/// What the operator decides.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The host's name, for the first record.
+    pub host: String,
+    /// A segment is rotated when it has so many bytes.
+    pub segment_bytes: u64,
+    /// A segment is rotated when it is so old.
+    pub segment_age: Duration,
+    /// A seal is made so long after the first unsealed record, at most.
+    pub seal_after: Duration,
+    /// Bytes kept free on the log's disk.
+    pub reserve_bytes: u64,
+    /// Records that may wait for the disk.
+    pub queue_records: usize,
+    /// How long after a failure, or a vain attempt, writing is tried again.
+    pub retry_after: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            host: String::new(),
+            segment_bytes: 64 * 1024 * 1024,
+            segment_age: Duration::from_secs(30 * 86_400),
+            seal_after: Duration::from_secs(60),
+            reserve_bytes: 256 * 1024,
+            queue_records: 4096,
+            retry_after: Duration::from_secs(1),
+        }
+    }
+}
+
+/// What became of a rotation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rotation {
+    /// The segment has this name now.
+    Done(String),
+    /// It may not be renamed (`chattr +a`); the log goes on in the same file.
+    NotPermitted(String),
+}
+
+/// Where the log stands. What is here is on disk.
+pub(crate) struct Position {
+    pub(crate) head: Head,
+    pub(crate) key: SealKey,
+    pub(crate) unsealed: u64,
+    pub(crate) unsealed_since: Option<Timestamp>,
+    /// The live file: its first record, when it began, its bytes.
+    pub(crate) first: u64,
+    pub(crate) began: Timestamp,
+    pub(crate) length: u64,
+}
+
+/// The log, open for writing.
+pub struct Log<S> {
+    pub(crate) storage: S,
+    pub(crate) settings: Settings,
+    pub(crate) at: Position,
+    lines: Vec<u8>,
+}
+
+impl<S: Storage> Log<S> {
+    pub(crate) fn new(storage: S, settings: Settings, at: Position) -> Self {
+        let lines = Vec::with_capacity(64 * 1024);
+        Self {
+            storage,
+            settings,
+            at,
+            lines,
+        }
+    }
+
+    /// The last record.
+    #[must_use]
+    pub fn head(&self) -> Head {
+        self.at.head
+    }
+
+    /// The log's own name, random.
+    #[must_use]
+    pub fn log_id(&self) -> &str {
+        &self.at.key.log_id
+    }
+
+    /// The current epoch.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.at.key.epoch
+    }
+
+    /// The current epoch's public key; in epoch 0 it is the verification key.
+    #[must_use]
+    pub fn public_key(&self) -> PublicKey {
+        self.at.key.public()
+    }
+
+    /// How many records are not sealed.
+    #[must_use]
+    pub fn unsealed(&self) -> u64 {
+        self.at.unsealed
+    }
+
+    /// The time on the first of them.
+    #[must_use]
+    pub fn unsealed_since(&self) -> Option<Timestamp> {
+        self.at.unsealed_since
+    }
+
+    /// Puts records on disk, in one write and one sync, and gives the first one's
+    /// number. Together they must not have more than
+    /// [`MAX_WRITE_BYTES`](crate::MAX_WRITE_BYTES).
+    ///
+    /// # Errors
+    /// [`LogError`]; then none of them counts as written.
+    pub fn append(&mut self, now: Timestamp, bodies: &[Body]) -> Result<u64, LogError> {
+        if self.seal_is_due(now) {
+            self.seal(now)?;
+        }
+        let first = self.at.head.seq + 1;
+        self.write(now, bodies)?;
+        Ok(first)
+    }
+
+    /// Whether a seal has to come before a record of now.
+    #[must_use]
+    pub fn seal_is_due(&self, now: Timestamp) -> bool {
+        let since = self.at.unsealed_since;
+        since.is_some_and(|since| now.since(since) >= self.settings.seal_after)
+    }
+
+    /// Whether the live file is big or old enough to be rotated.
+    #[must_use]
+    pub fn rotation_is_due(&self, now: Timestamp) -> bool {
+        let has_more_than_its_beginning = self.at.head.seq > self.at.first + 1;
+        self.at.length >= self.settings.segment_bytes
+            || (has_more_than_its_beginning
+                && now.since(self.at.began) >= self.settings.segment_age)
+    }
+
+    /// Seals what is not sealed, and moves to the next epoch. Gives whether there
+    /// was anything.
+    ///
+    /// The order matters: the next key is stored before the seal names it, and
+    /// the old one goes only when the seal is on disk. A crash between any two
+    /// steps leaves the key that the log's end calls for.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub fn seal(&mut self, now: Timestamp) -> Result<bool, LogError> {
+        if self.at.unsealed == 0 {
+            return Ok(false);
+        }
+        let next = SealKey::generate(self.log_id(), self.epoch() + 1)?;
+        self.storage
+            .store(
+                Place::State,
+                &SealKey::file_name(next.epoch),
+                &next.to_file(),
+            )
+            .map_err(LogError::while_doing("store the seal's next key"))?;
+        let body = Body::named("log.sealed")
+            .with_number("epoch", self.epoch())
+            .with_text("key", &self.public_key().to_string())
+            .with_text("next_key", &next.public().to_string());
+        let mut head = self.at.head;
+        self.lines.clear();
+        let key = &self.at.key;
+        head.extend_signed(&mut self.lines, now, &body, |signed| key.sign(signed));
+        self.commit()?;
+        self.at.head = head;
+        (self.at.unsealed, self.at.unsealed_since) = (0, None);
+        let old = std::mem::replace(&mut self.at.key, next);
+        self.erase(old.epoch)?;
+        Ok(true)
+    }
+
+    pub(crate) fn erase(&mut self, epoch: u64) -> Result<(), LogError> {
+        self.storage
+            .erase(Place::State, &SealKey::file_name(epoch))
+            .map_err(LogError::while_doing("erase a seal's private key"))
+    }
+
+    /// Seals, gives the live file its segment's name, and begins a new one.
+    ///
+    /// # Errors
+    /// [`LogError`]. That the file may not be renamed is no error.
+    pub fn rotate(&mut self, now: Timestamp) -> Result<Rotation, LogError> {
+        self.seal(now)?;
+        let name = segment_name(self.at.first);
+        match self.storage.rename_live(&name) {
+            Ok(()) => (),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                return Ok(Rotation::NotPermitted(error.to_string()));
+            }
+            Err(error) => return Err(LogError::while_doing("rotate the audit log")(error)),
+        }
+        self.begin_segment(now, &name)?;
+        Ok(Rotation::Done(name))
+    }
+
+    /// Follows when somebody else renamed the file (logrotate).
+    ///
+    /// # Errors
+    /// [`LogError`], also when the file is gone.
+    pub fn reopen(&mut self, now: Timestamp) -> Result<(), LogError> {
+        match self.live()? {
+            Live::Here(length) if length == self.at.length => Ok(()),
+            Live::Renamed(name) => {
+                let name = name.unwrap_or_else(|| "elsewhere".to_owned());
+                self.begin_segment(now, &name)
+            }
+            Live::Here(_) | Live::Gone => Err(LogError::Disturbed),
+        }
+    }
+
+    /// Ends the renamed file and begins a new one, linked by name and hash.
+    fn begin_segment(&mut self, now: Timestamp, renamed: &str) -> Result<(), LogError> {
+        self.lines.clear();
+        let mut head = self.at.head;
+        let last = Body::named("log.rotated").with_text("segment", renamed);
+        head.extend(&mut self.lines, now, &last);
+        self.flush()?;
+        self.count(now, head);
+        self.storage
+            .open(true)
+            .map_err(LogError::while_doing("begin a new audit log file"))?;
+        (self.at.length, self.at.first, self.at.began) = (0, head.seq + 1, now);
+        let resumed = self.resumed("rotation").with_text("segment", renamed);
+        self.write(now, &[resumed])
+    }
+
+    /// Keeps space free for the log's last words.
+    pub(crate) fn reserve(&mut self) -> Result<(), LogError> {
+        let bytes = self.settings.reserve_bytes;
+        self.storage
+            .reserve(bytes)
+            .map_err(LogError::while_doing("keep space free for the audit log"))
+    }
+
+    /// Gives that space back.
+    pub(crate) fn release(&mut self) -> Result<(), LogError> {
+        self.storage
+            .release()
+            .map_err(LogError::while_doing("free the space that was kept"))
+    }
+
+    /// The record that says where the log goes on, and with which key.
+    pub(crate) fn resumed(&self, reason: &str) -> Body {
+        Body::named("log.resumed")
+            .with_text("log_id", self.log_id())
+            .with_number("epoch", self.epoch())
+            .with_text("key", &self.public_key().to_string())
+            .with_text("reason", reason)
+    }
+
+    /// Encodes records and puts them on disk.
+    pub(crate) fn write(&mut self, now: Timestamp, bodies: &[Body]) -> Result<(), LogError> {
+        self.lines.clear();
+        self.write_after(now, bodies)
+    }
+
+    /// As [`Log::write`], after the bytes that are in the buffer already.
+    fn write_after(&mut self, now: Timestamp, bodies: &[Body]) -> Result<(), LogError> {
+        let mut head = self.at.head;
+        for body in bodies {
+            debug_assert!(body.len() <= MAX_BODY_BYTES);
+            head.extend(&mut self.lines, now, body);
+        }
+        self.commit()?;
+        self.count(now, head);
+        Ok(())
+    }
+
+    /// Ends what could not be cut away, and accounts for it, in one write.
+    pub(crate) fn write_after_torn(
+        &mut self,
+        now: Timestamp,
+        bodies: &[Body],
+    ) -> Result<(), LogError> {
+        self.lines.clear();
+        self.lines.push(b'\n');
+        self.write_after(now, bodies)
+    }
+
+    fn count(&mut self, now: Timestamp, head: Head) {
+        self.at.unsealed += head.seq - self.at.head.seq;
+        self.at.unsealed_since.get_or_insert(now);
+        self.at.head = head;
+    }
+
+    /// Puts the lines on disk and sees that they are where they belong.
+    fn commit(&mut self) -> Result<(), LogError> {
+        self.flush()?;
+        let length = self.at.length + self.lines.len() as u64;
+        match self.live()? {
+            Live::Here(found) if found == length => (),
+            // Renamed by logrotate, which will tell us: they are safe there.
+            Live::Renamed(Some(_)) => (),
+            _ => return Err(LogError::Disturbed),
+        }
+        self.at.length = length;
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), LogError> {
+        self.storage
+            .append(&self.lines)
+            .and_then(|()| self.storage.sync())
+            .map_err(LogError::while_doing("write the audit log"))
+    }
+
+    fn live(&self) -> Result<Live, LogError> {
+        self.storage
+            .live()
+            .map_err(LogError::while_doing("look at the audit log"))
+    }
+}

@@ -1,0 +1,263 @@
+//! From an event to one line of the log.
+//!
+//! A line is made in two steps. What the caller knows is encoded at once, where
+//! the event is ([`Body`]); its number, time and hashes are added when its turn in
+//! the chain has come. Members stand in a fixed order and the hash is the last, so
+//! that what was hashed can be read off the line: everything before it.
+
+use crate::text::{Hex, hex, push_number, push_string};
+use crate::time::Timestamp;
+use pulse_core::event::{Event, Exchange};
+use sha2::{Digest, Sha256};
+
+/// The longest line, its newline included: it fits one syslog message.
+pub const MAX_LINE_BYTES: usize = 4096;
+/// What a body may take, so that number, time and hashes always fit beside it.
+pub(crate) const MAX_BODY_BYTES: usize = MAX_LINE_BYTES - 256;
+
+// Budgets of texts, in bytes as written. Together they fit a body.
+const ERROR_BYTES: usize = 1024;
+const NAME_BYTES: usize = 256;
+const ID_BYTES: usize = 128;
+
+/// What a log record says besides its place in the chain.
+#[derive(Clone, Debug)]
+pub struct Body(Vec<u8>);
+
+impl Body {
+    /// Encodes an event.
+    #[must_use]
+    pub fn of(event: &Event<'_>) -> Self {
+        let mut body = Self::named(event.kind.as_str());
+        body.optional("correlation_id", event.correlation_id, ID_BYTES);
+        if let Some(peer) = event.peer {
+            let who = peer.credentials;
+            body.number("peer_uid", u64::from(who.uid));
+            body.number("peer_gid", u64::from(who.gid));
+            body.number("peer_pid", u64::from(who.pid));
+            body.text("peer", &peer.id.to_string(), ID_BYTES);
+        }
+        if let Some(node) = event.node {
+            body.text("node", &node.to_string(), NAME_BYTES);
+        }
+        if let Some(exchange) = event.exchange {
+            body.text("address", &exchange.address, NAME_BYTES);
+            body.text("host_key", &exchange.host_key, ID_BYTES);
+            body.text("command", &exchange.command.to_string(), NAME_BYTES);
+        }
+        body.text("decision", event.decision.as_str(), ID_BYTES);
+        body.optional("reason", event.reason, NAME_BYTES);
+        body.outcome(event);
+        body
+    }
+
+    fn outcome(&mut self, event: &Event<'_>) {
+        if let Some(code) = event.exchange.and_then(|exchange| exchange.exit_code) {
+            self.number("exit_code", u64::from(code));
+        }
+        if let Some(duration) = event.duration {
+            self.milliseconds("duration_ms", duration);
+        }
+        if let Some(exchange) = event.exchange {
+            self.output(exchange);
+        }
+        self.optional("error", event.error, ERROR_BYTES);
+        if event.suppressed > 0 {
+            self.number("suppressed", event.suppressed);
+        }
+    }
+
+    fn output(&mut self, exchange: &Exchange) {
+        self.name("stdout_sha256");
+        self.0.push(b'"');
+        self.0.extend_from_slice(&hex(&exchange.stdout_sha256));
+        self.0.push(b'"');
+        self.number("stdout_bytes", exchange.stdout_bytes);
+    }
+
+    /// A record of the log about itself.
+    pub(crate) fn named(event_type: &str) -> Self {
+        let mut body = Self(Vec::with_capacity(512));
+        body.text("event_type", event_type, ID_BYTES);
+        body
+    }
+
+    pub(crate) fn with_text(mut self, name: &str, text: &str) -> Self {
+        self.text(name, text, NAME_BYTES);
+        self
+    }
+
+    pub(crate) fn with_number(mut self, name: &str, value: u64) -> Self {
+        self.number(name, value);
+        self
+    }
+
+    fn optional(&mut self, name: &str, text: Option<&str>, budget: usize) {
+        if let Some(text) = text {
+            self.text(name, text, budget);
+        }
+    }
+
+    fn text(&mut self, name: &str, text: &str, budget: usize) {
+        self.name(name);
+        push_string(&mut self.0, text, budget);
+    }
+
+    fn number(&mut self, name: &str, value: u64) {
+        self.name(name);
+        push_number(&mut self.0, value);
+    }
+
+    fn milliseconds(&mut self, name: &str, duration: std::time::Duration) {
+        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        self.number(name, micros / 1000);
+        let thousandths = micros % 1000;
+        self.0.push(b'.');
+        for place in [100, 10, 1] {
+            push_number(&mut self.0, thousandths / place % 10);
+        }
+    }
+
+    fn name(&mut self, name: &str) {
+        self.0.extend_from_slice(b",\"");
+        self.0.extend_from_slice(name.as_bytes());
+        self.0.extend_from_slice(b"\":");
+    }
+
+    /// How many bytes it takes.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// The end of a chain: what the next record goes on from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The last record's number; 0 before the first.
+    pub seq: u64,
+    /// Its hash; 64 zeros before the first.
+    pub(crate) hash: Hex,
+}
+
+impl Head {
+    /// Before the first record of a log.
+    pub const START: Self = Self {
+        seq: 0,
+        hash: [b'0'; 64],
+    };
+
+    /// Its hash, in hexadecimal digits.
+    #[must_use]
+    pub fn hash(&self) -> &str {
+        std::str::from_utf8(&self.hash).unwrap_or_default()
+    }
+
+    /// Appends the line of the next record, and becomes its head.
+    pub(crate) fn extend(&mut self, lines: &mut Vec<u8>, ts: Timestamp, body: &Body) {
+        let start = self.begin(lines, ts, body);
+        self.finish(lines, start);
+    }
+
+    /// As [`Head::extend`], with a signature over all that stands before it.
+    pub(crate) fn extend_signed<F>(
+        &mut self,
+        lines: &mut Vec<u8>,
+        ts: Timestamp,
+        body: &Body,
+        sign: F,
+    ) where
+        F: FnOnce(&[u8]) -> String,
+    {
+        let start = self.begin(lines, ts, body);
+        let signature = sign(&lines[start..]);
+        lines.extend_from_slice(b",\"signature\":\"");
+        lines.extend_from_slice(signature.as_bytes());
+        lines.push(b'"');
+        self.finish(lines, start);
+    }
+
+    fn begin(&self, lines: &mut Vec<u8>, ts: Timestamp, body: &Body) -> usize {
+        let start = lines.len();
+        lines.extend_from_slice(b"{\"seq\":");
+        push_number(lines, self.seq + 1);
+        lines.extend_from_slice(b",\"ts\":\"");
+        lines.extend_from_slice(&ts.text());
+        lines.push(b'"');
+        lines.extend_from_slice(&body.0);
+        lines.extend_from_slice(b",\"prev_hash\":\"");
+        lines.extend_from_slice(&self.hash);
+        lines.push(b'"');
+        start
+    }
+
+    fn finish(&mut self, lines: &mut Vec<u8>, start: usize) {
+        self.seq += 1;
+        self.hash = hex(&Sha256::digest(&lines[start..]));
+        lines.extend_from_slice(b",\"event_hash\":\"");
+        lines.extend_from_slice(&self.hash);
+        lines.extend_from_slice(b"\"}\n");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pulse_core::command::NodeCommand;
+    use pulse_core::event::{Decision, EventType};
+    use std::time::Duration;
+
+    fn line(event: &Event<'_>) -> String {
+        let (mut head, mut line) = (Head::START, Vec::new());
+        let ts = Timestamp::from_micros(1_795_255_203_123_456);
+        head.extend(&mut line, ts, &Body::of(event));
+        String::from_utf8(line).unwrap()
+    }
+
+    fn exchange(text: &str) -> Exchange {
+        Exchange {
+            address: text.to_owned(),
+            host_key: text.to_owned(),
+            command: NodeCommand::SensorsJson,
+            exit_code: Some(0),
+            stdout_sha256: [0xab; 32],
+            stdout_bytes: 3071,
+        }
+    }
+
+    #[test]
+    fn a_record_has_its_members_in_order_and_its_hash_last() {
+        let exchange = exchange("10.0.0.7:22");
+        let mut event = Event::new(EventType::CommandFinish, Decision::Completed);
+        event.correlation_id = Some("c-1");
+        event.exchange = Some(&exchange);
+        event.duration = Some(Duration::from_micros(12_034));
+        let line = line(&event);
+        let expected = format!(
+            r#"{{"seq":1,"ts":"2026-11-21T10:00:03.123456Z","event_type":"command.finish","correlation_id":"c-1","address":"10.0.0.7:22","host_key":"10.0.0.7:22","command":"sensors -j","decision":"completed","exit_code":0,"duration_ms":12.034,"stdout_sha256":"{}","stdout_bytes":3071,"prev_hash":"{}""#,
+            "ab".repeat(32),
+            "0".repeat(64)
+        );
+        assert!(line.starts_with(&expected), "{line}");
+        let (hashed, _) = line.split_once(",\"event_hash\"").unwrap();
+        let hash = String::from_utf8(hex(&Sha256::digest(hashed)).to_vec()).unwrap();
+        assert_eq!(line, format!("{hashed},\"event_hash\":\"{hash}\"}}\n"));
+        serde_json::from_str::<serde_json::Value>(&line).unwrap();
+    }
+
+    #[test]
+    fn the_longest_of_everything_fits_one_line() {
+        let long = "\u{1b}\n\"é".repeat(5000);
+        let exchange = exchange(&long);
+        let mut event = Event::new(EventType::ValidationFailed, Decision::Completed);
+        event.correlation_id = Some(&long);
+        event.exchange = Some(&exchange);
+        event.reason = Some(&long);
+        event.error = Some(&long);
+        event.suppressed = u64::MAX;
+        event.duration = Some(Duration::MAX);
+        assert!(Body::of(&event).len() + 2 * NAME_BYTES < MAX_BODY_BYTES);
+        let line = line(&event);
+        assert!(line.len() <= MAX_LINE_BYTES);
+        serde_json::from_str::<serde_json::Value>(&line).unwrap();
+    }
+}

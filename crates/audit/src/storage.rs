@@ -1,0 +1,126 @@
+//! What the log asks of a file system, and no more.
+//!
+//! A dozen operations, so that a test can stand in for the disk: lose what was
+//! not synced, tear a write, refuse any single operation, and see whether the log
+//! keeps its promises. [`crate::Directory`] is the real one.
+
+use std::io::{self, Read};
+
+/// The file that is written.
+pub const LIVE: &str = "audit.log";
+/// What the names of rotated segments begin with; the number of the segment's
+/// first record follows, twelve digits at least, so that names sort by age.
+pub(crate) const SEGMENT: &str = "audit.log-";
+/// What the names of torn bytes set aside begin with.
+pub(crate) const TORN: &str = "audit.log.torn-";
+
+/// Where a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The log's own directory.
+    Log,
+    /// The private directory that holds the seal's key.
+    State,
+}
+
+/// What became of the file that is being written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Live {
+    /// It is where it should be, with so many bytes.
+    Here(u64),
+    /// Somebody gave it another name, which is known if it is in the directory.
+    Renamed(Option<String>),
+    /// It has no name any more: what is written to it will vanish.
+    Gone,
+}
+
+/// A place that keeps files. Every change is on disk when its method returns,
+/// but for [`Storage::append`], which [`Storage::sync`] completes.
+///
+/// Errors are the operating system's.
+#[expect(clippy::missing_errors_doc, reason = "said once above")]
+pub trait Storage {
+    /// Opens the live file for appending. With `create` it must be new, else it
+    /// must exist.
+    fn open(&mut self, create: bool) -> io::Result<()>;
+
+    /// Appends to the open file. After an error any part may have been written.
+    fn append(&mut self, lines: &[u8]) -> io::Result<()>;
+
+    /// What was appended is on disk (`fdatasync`).
+    fn sync(&mut self) -> io::Result<()>;
+
+    /// Looks whether the open file is still the live one.
+    fn live(&self) -> io::Result<Live>;
+
+    /// Gives the live file another name, which must be free. It stays open.
+    fn rename_live(&mut self, name: &str) -> io::Result<()>;
+
+    /// Cuts a file of the log's directory to `length`, and syncs it.
+    fn cut(&mut self, name: &str, length: u64) -> io::Result<()>;
+
+    /// The names of all files.
+    fn list(&self, place: Place) -> io::Result<Vec<String>>;
+
+    /// Reads a file from its beginning.
+    fn read(&self, place: Place, name: &str) -> io::Result<Box<dyn Read + '_>>;
+
+    /// Writes a small file, whole or not at all.
+    fn store(&mut self, place: Place, name: &str, content: &[u8]) -> io::Result<()>;
+
+    /// Overwrites a small file, then removes it; fine if there is none.
+    fn erase(&mut self, place: Place, name: &str) -> io::Result<()>;
+
+    /// Sees to it that `bytes` of the log's disk are kept free for us.
+    fn reserve(&mut self, bytes: u64) -> io::Result<()>;
+
+    /// Gives that space back, for the log's last words.
+    fn release(&mut self) -> io::Result<()>;
+}
+
+/// The name of the segment whose first record is `first`.
+pub(crate) fn segment_name(first: u64) -> String {
+    format!("{SEGMENT}{first:012}")
+}
+
+/// The number of the first record of the segment with that name.
+pub(crate) fn segment_start(name: &str) -> Option<u64> {
+    let first = name.strip_prefix(SEGMENT)?.parse().ok()?;
+    (segment_name(first) == name).then_some(first)
+}
+
+/// The segments among `names`, oldest first.
+pub(crate) fn segments(names: &[String]) -> Vec<String> {
+    let mut found: Vec<(u64, &String)> = names
+        .iter()
+        .filter_map(|name| Some((segment_start(name)?, name)))
+        .collect();
+    found.sort_unstable();
+    found.into_iter().map(|(_, name)| name.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn segments_sort_by_age_and_nothing_else_is_one() {
+        let names = [
+            "audit.log",
+            "audit.log-000000000009",
+            "audit.log-1000000000000",
+            "audit.log-9",
+            "audit.log.torn-3",
+            "audit.log-000000000010",
+        ];
+        let names = names.map(str::to_owned);
+        assert_eq!(
+            segments(&names),
+            [
+                "audit.log-000000000009",
+                "audit.log-000000000010",
+                "audit.log-1000000000000"
+            ]
+        );
+    }
+}

@@ -1,0 +1,178 @@
+//! Reads a log file to its end, to go on from there.
+//!
+//! Whole records first; then, perhaps, bytes that are none: the end of a write
+//! that a crash tore. More than one write can hold is no tear but damage, and no
+//! place to go on from. A tear may also stand within a file that could not be cut
+//! (`chattr +a`): then the next record accounts for it.
+
+use crate::key::PublicKey;
+use crate::line::Line;
+use crate::record::{Head, MAX_LINE_BYTES};
+use crate::text::hex;
+use crate::time::Timestamp;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use std::io::{self, BufRead, BufReader, Read};
+
+/// The most that one write holds.
+pub const MAX_WRITE_BYTES: usize = 1024 * 1024;
+/// The most that a crash can tear, with a line's end before the write.
+pub(crate) const MAX_TORN_BYTES: usize = MAX_WRITE_BYTES + MAX_LINE_BYTES;
+
+/// Bytes that are no record, until the record that accounts for them.
+#[derive(Debug, Default)]
+pub(crate) struct Torn(Vec<u8>);
+
+impl Torn {
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// More than a crash can tear.
+    pub(crate) fn is_too_much(&self) -> bool {
+        self.0.len() > MAX_TORN_BYTES
+    }
+
+    /// All of the bytes.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Whether `line`, which stands after them and the newline that ends them,
+    /// accounts for them.
+    pub(crate) fn is_accounted_for(&self, line: &Line<'_>, text: &[u8]) -> bool {
+        let torn = self.0.strip_suffix(b"\n").unwrap_or(&self.0);
+        line.event_type == b"log.recovered"
+            && members(text).is_some_and(|members| {
+                let hash = hex(&Sha256::digest(torn));
+                members["torn_bytes"].as_u64() == u64::try_from(torn.len()).ok()
+                    && members["torn_sha256"].as_str().map(str::as_bytes) == Some(&hash[..])
+            })
+    }
+}
+
+/// The members of a line.
+pub(crate) fn members(text: &[u8]) -> Option<Value> {
+    serde_json::from_slice(text).ok().filter(Value::is_object)
+}
+
+/// Which key the next seal is made with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Epoch {
+    pub(crate) log_id: String,
+    pub(crate) number: u64,
+    pub(crate) key: PublicKey,
+}
+
+/// A file, read to its end.
+#[derive(Debug)]
+pub(crate) struct Tail {
+    /// The first record: where the file's part of the chain begins.
+    pub(crate) first: Option<(u64, Timestamp)>,
+    pub(crate) head: Head,
+    pub(crate) epoch: Option<Epoch>,
+    pub(crate) unsealed: u64,
+    pub(crate) unsealed_since: Option<Timestamp>,
+    /// Where the whole records end.
+    pub(crate) length: u64,
+    /// What stands after them.
+    pub(crate) torn: Torn,
+    /// The torn bytes are the live file's, not this one's.
+    pub(crate) torn_in_live: bool,
+}
+
+impl Tail {
+    /// Of a file that is not there.
+    pub(crate) fn empty() -> Self {
+        Self {
+            first: None,
+            head: Head::START,
+            epoch: None,
+            unsealed: 0,
+            unsealed_since: None,
+            length: 0,
+            torn: Torn::default(),
+            torn_in_live: false,
+        }
+    }
+
+    /// Reads to the end, or to the record number `until`, if it is met: what
+    /// stands after that one is then torn.
+    pub(crate) fn read(file: impl Read, until: Option<u64>) -> io::Result<Self> {
+        let mut file = BufReader::with_capacity(256 * 1024, file);
+        let (mut tail, mut line, mut at) = (Self::empty(), Vec::new(), 0u64);
+        while next_line(&mut file, &mut line)? > 0 && !tail.torn.is_too_much() {
+            at += line.len() as u64;
+            let is_after = until.is_some_and(|until| tail.head.seq == until);
+            if is_after || !tail.take(&line, at) {
+                tail.torn.push(&line);
+            }
+        }
+        Ok(tail)
+    }
+
+    /// Takes a line if it goes on with the chain.
+    fn take(&mut self, text: &[u8], end: u64) -> bool {
+        let Some(text) = text.strip_suffix(b"\n") else {
+            return false;
+        };
+        let Some(line) = Line::parse(text).filter(Line::is_whole) else {
+            return false;
+        };
+        let follows = self.first.is_none() || line.follows(&self.head);
+        if !follows || !(self.torn.is_empty() || self.torn.is_accounted_for(&line, text)) {
+            return false;
+        }
+        self.torn = Torn::default();
+        self.first.get_or_insert((line.seq, line.ts));
+        self.head = line.head();
+        self.length = end;
+        self.note(&line, text);
+        true
+    }
+
+    fn note(&mut self, line: &Line<'_>, text: &[u8]) {
+        self.unsealed += 1;
+        self.unsealed_since.get_or_insert(line.ts);
+        match line.event_type {
+            b"log.open" | b"log.resumed" => {
+                self.epoch = members(text)
+                    .and_then(|members| epoch(&members))
+                    .or(self.epoch.take());
+            }
+            b"log.sealed" => {
+                (self.unsealed, self.unsealed_since) = (0, None);
+                let next = members(text).and_then(|members| next_key(&members));
+                if let (Some(epoch), Some((number, key))) = (&mut self.epoch, next) {
+                    (epoch.number, epoch.key) = (number, key);
+                }
+            }
+            _ => (),
+        }
+    }
+}
+
+/// What `log.open` and `log.resumed` say of the epoch.
+fn epoch(members: &Value) -> Option<Epoch> {
+    Some(Epoch {
+        log_id: members["log_id"].as_str()?.to_owned(),
+        number: members["epoch"].as_u64()?,
+        key: members["key"].as_str()?.parse().ok()?,
+    })
+}
+
+/// The epoch after a seal, and its key.
+fn next_key(members: &Value) -> Option<(u64, PublicKey)> {
+    let epoch = members["epoch"].as_u64()?.checked_add(1)?;
+    Some((epoch, members["next_key"].as_str()?.parse().ok()?))
+}
+
+/// Reads a line with its newline; a longer one than there can be comes in parts.
+pub(crate) fn next_line(file: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<usize> {
+    line.clear();
+    file.take(MAX_LINE_BYTES as u64).read_until(b'\n', line)
+}

@@ -1,0 +1,133 @@
+//! JSON strings and hexadecimal, as the log writes them.
+//!
+//! What comes from elsewhere (a node's error, a peer's name) may hold anything.
+//! Control characters never reach the file as such, so a record is one line in
+//! any terminal and any syslog; and a text has a budget, so a record has one too.
+
+/// What stands at the end of a text that was cut.
+const CUT: &str = "…";
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
+/// A SHA-256 as it stands on a record: 64 hexadecimal digits.
+pub(crate) type Hex = [u8; 64];
+
+/// Appends a JSON string of at most `budget` bytes between its quotes.
+pub(crate) fn push_string(line: &mut Vec<u8>, text: &str, budget: usize) {
+    line.push(b'"');
+    if text.len() <= budget && text.bytes().all(is_plain) {
+        line.extend_from_slice(text.as_bytes());
+    } else {
+        push_escaped(line, text, budget);
+    }
+    line.push(b'"');
+}
+
+fn is_plain(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\'
+}
+
+fn push_escaped(line: &mut Vec<u8>, text: &str, budget: usize) {
+    let start = line.len();
+    let mut cut_at = start;
+    for c in text.chars() {
+        push_char(line, c);
+        if line.len() - start + CUT.len() <= budget {
+            cut_at = line.len();
+        }
+        if line.len() - start > budget {
+            line.truncate(cut_at);
+            line.extend_from_slice(CUT.as_bytes());
+            return;
+        }
+    }
+}
+
+fn push_char(line: &mut Vec<u8>, c: char) {
+    match c {
+        '"' | '\\' => line.extend_from_slice(&[b'\\', c as u8]),
+        // C0, DEL and C1: what a terminal would obey. All are below U+0100.
+        c if c.is_control() => {
+            let code = usize::try_from(u32::from(c)).unwrap_or(0);
+            line.extend_from_slice(b"\\u00");
+            line.extend_from_slice(&[HEX[code >> 4 & 15], HEX[code & 15]]);
+        }
+        c => line.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+    }
+}
+
+/// Appends a number.
+pub(crate) fn push_number(line: &mut Vec<u8>, mut value: u64) {
+    let mut digits = [0u8; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = HEX[usize::try_from(value % 10).unwrap_or(0)];
+        value /= 10;
+        if value == 0 {
+            break;
+        }
+    }
+    line.extend_from_slice(&digits[at..]);
+}
+
+/// The hexadecimal digits of a hash.
+pub(crate) fn hex(hash: &[u8]) -> Hex {
+    let mut text = [b'0'; 64];
+    for (pair, byte) in text.chunks_exact_mut(2).zip(hash) {
+        pair[0] = HEX[usize::from(byte >> 4)];
+        pair[1] = HEX[usize::from(byte & 15)];
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn string(text: &str, budget: usize) -> String {
+        let mut line = Vec::new();
+        push_string(&mut line, text, budget);
+        String::from_utf8(line).unwrap()
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_is_escaped() {
+        assert_eq!(
+            string("a\"b\\c\n\u{1b}[2J\u{7f}\u{9b}é", 99),
+            r#""a\"b\\c\u000a\u001b[2J\u007f\u009bé""#
+        );
+    }
+
+    #[test]
+    fn a_long_text_is_cut_where_one_sees_it() {
+        assert_eq!(string(&"x".repeat(20), 10), "\"xxxxxxx…\"");
+        assert_eq!(string("exactly10!", 10), "\"exactly10!\"");
+        assert_eq!(string("\n\n\n", 10), "\"\\u000a…\"");
+    }
+
+    #[test]
+    fn numbers_are_written_whole() {
+        for value in [0, 7, 10, 4096, u64::MAX] {
+            let mut line = Vec::new();
+            push_number(&mut line, value);
+            assert_eq!(line, value.to_string().into_bytes());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_text_within_its_budget_comes_back(text in any::<String>()) {
+            let read: String = serde_json::from_str(&string(&text, usize::MAX)).unwrap();
+            prop_assert_eq!(read, text);
+        }
+
+        #[test]
+        fn no_text_outgrows_its_budget(text in any::<String>(), budget in 3usize..64) {
+            let written = string(&text, budget);
+            prop_assert!(written.len() <= budget + 2);
+            let read: String = serde_json::from_str(&written).unwrap();
+            prop_assert!(read == text || text.starts_with(read.strip_suffix('…').unwrap()));
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Two copies of one log: ours, and the one the collector has.
+
+use super::chain::Spot;
+use super::lines::Lines;
+use super::report::{Attack, Finding, Note, NoteKind, Report, Verdict};
+use super::source::Source;
+use super::{Options, verify};
+use crate::line::Line;
+use crate::record::Head;
+use std::io::{self, Read};
+
+/// Compares a log, already verified as `report`, with a second copy, and adds what
+/// that tells. Both are given once more, as they were, and read side by side.
+///
+/// The second copy may lag behind, begin later and repeat records; what it has
+/// must be in the first, unchanged.
+///
+/// # Errors
+/// The operating system's, when a file cannot be read.
+fn compare(report: &mut Report, first: Vec<Source>, second: Vec<Source>) -> io::Result<()> {
+    let (mut ours, mut theirs) = (Records::new(first), Records::new(second));
+    let mut mine = ours.next()?;
+    let mut last = Head::START;
+    while let Some((record, spot)) = theirs.next()? {
+        while mine.as_ref().is_some_and(|(head, _)| head.seq < record.seq) {
+            mine = ours.next()?;
+        }
+        match &mine {
+            Some((head, _)) if head.seq == record.seq && *head != record => {
+                let detail = "the two copies differ from this record on";
+                add(report, Attack::Forked, record.seq, &spot, detail);
+                return Ok(());
+            }
+            None if record.seq > report.last_seq => {
+                let detail = "the second copy has this record and later ones, the first has not";
+                add(
+                    report,
+                    Attack::RolledBack,
+                    report.last_seq + 1,
+                    &spot,
+                    detail,
+                );
+                return Ok(());
+            }
+            _ => (),
+        }
+        if record.seq > last.seq {
+            last = record;
+        }
+    }
+    if last.seq < report.last_seq {
+        report.notes.push(Note {
+            kind: NoteKind::Behind,
+            record: last.seq + 1,
+            detail: format!("the second copy ends at record {}", last.seq),
+        });
+    }
+    Ok(())
+}
+
+/// Verifies both copies, then compares them. `open` gives the sources of the first
+/// copy or, for `true`, of the second: each is read twice.
+///
+/// # Errors
+/// The operating system's, when a file cannot be read.
+pub fn verify_against(
+    open: &mut dyn FnMut(bool) -> io::Result<Vec<Source>>,
+    options: &Options,
+    progress: &mut dyn FnMut(u64),
+) -> io::Result<(Report, Report)> {
+    let collector = Options {
+        partial: true,
+        repetitions: true,
+        expected: None,
+        expected_epoch: None,
+        now: None,
+        ..options.clone()
+    };
+    // The second first: what it has, the first has had before.
+    let second = verify(open(true)?, &collector, progress)?;
+    let mut first = verify(open(false)?, options, progress)?;
+    compare(&mut first, open(false)?, open(true)?)?;
+    Ok((first, second))
+}
+
+fn add(report: &mut Report, attack: Attack, record: u64, spot: &Spot, detail: &str) {
+    report.verdict = Verdict::Broken;
+    report.findings.push(Finding {
+        attack,
+        record,
+        source: spot.source.clone(),
+        line: spot.line,
+        detail: detail.to_owned(),
+    });
+}
+
+/// The whole records of several sources.
+struct Records {
+    sources: std::vec::IntoIter<Source>,
+    lines: Option<Lines<Box<dyn Read>>>,
+    spot: Spot,
+}
+
+impl Records {
+    fn new(sources: Vec<Source>) -> Self {
+        Self {
+            sources: sources.into_iter(),
+            lines: None,
+            spot: Spot::default(),
+        }
+    }
+
+    fn next(&mut self) -> io::Result<Option<(Head, Spot)>> {
+        loop {
+            let Some(lines) = &mut self.lines else {
+                let Some(source) = self.sources.next() else {
+                    return Ok(None);
+                };
+                self.spot = Spot {
+                    source: source.name().to_owned(),
+                    line: 0,
+                };
+                self.lines = Some(Lines::new(source.open()?));
+                continue;
+            };
+            let Some(raw) = lines.next()? else {
+                self.lines = None;
+                continue;
+            };
+            self.spot.line += 1;
+            if let Some(line) = Line::parse(raw.text).filter(Line::is_whole) {
+                return Ok(Some((line.head(), self.spot.clone())));
+            }
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Lines of a file, without copying them.
+
+use super::MAX_TEXT;
+use std::io::{self, ErrorKind, Read};
+
+const BUFFER: usize = 256 * 1024;
+
+/// A line, or what stands in its place.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RawLine<'a> {
+    /// Without its newline.
+    pub(super) text: &'a [u8],
+    /// A newline ended it. The file's end may be in the middle of a line; and a
+    /// line that is longer than any record comes in parts.
+    pub(super) ended: bool,
+}
+
+/// Reads a file line by line.
+pub(super) struct Lines<R> {
+    file: R,
+    buffer: Vec<u8>,
+    from: usize,
+    to: usize,
+    read: u64,
+}
+
+impl<R: Read> Lines<R> {
+    pub(super) fn new(file: R) -> Self {
+        Self {
+            file,
+            buffer: vec![0; BUFFER],
+            from: 0,
+            to: 0,
+            read: 0,
+        }
+    }
+
+    /// Bytes read and not yet told.
+    pub(super) fn read_since(&self) -> u64 {
+        self.read
+    }
+
+    pub(super) fn take_read(&mut self) -> u64 {
+        std::mem::take(&mut self.read)
+    }
+
+    pub(super) fn next(&mut self) -> io::Result<Option<RawLine<'_>>> {
+        loop {
+            let rest = &self.buffer[self.from..self.to];
+            let window = &rest[..rest.len().min(MAX_TEXT)];
+            if let Some(length) = memchr::memchr(b'\n', window) {
+                return Ok(Some(self.give(length, true)));
+            }
+            if window.len() == MAX_TEXT {
+                return Ok(Some(self.give(MAX_TEXT, false)));
+            }
+            let left = rest.len();
+            if !self.fill()? {
+                return Ok((left > 0).then(|| self.give(left, false)));
+            }
+        }
+    }
+
+    fn give(&mut self, length: usize, ended: bool) -> RawLine<'_> {
+        let start = self.from;
+        self.from += length + usize::from(ended);
+        self.read += (length + usize::from(ended)) as u64;
+        RawLine {
+            text: &self.buffer[start..start + length],
+            ended,
+        }
+    }
+
+    /// Gets more, keeping what is not yet given; false at the file's end.
+    fn fill(&mut self) -> io::Result<bool> {
+        self.buffer.copy_within(self.from..self.to, 0);
+        (self.from, self.to) = (0, self.to - self.from);
+        loop {
+            match self.file.read(&mut self.buffer[self.to..]) {
+                Ok(count) => {
+                    self.to += count;
+                    return Ok(count > 0);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => (),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! The verifier: is this the log that was written, and if not, what was done?
+//!
+//! It needs the lines and the first public key, nothing else. One pass, a bounded
+//! memory, whatever the log's size: every line is hashed and must go on from the
+//! line before; every seal must be signed by the key that the seal before named.
+//! Where the chain first breaks, the rest is read for evidence of what was done.
+
+mod against;
+mod chain;
+mod evidence;
+mod lines;
+mod report;
+mod source;
+
+pub use against::verify_against;
+pub use report::{Attack, Finding, Note, NoteKind, Report, Verdict};
+pub use source::{Source, open_directory};
+
+use crate::key::PublicKey;
+use crate::record::{Head, MAX_LINE_BYTES};
+use crate::text::Hex;
+use crate::time::Timestamp;
+use chain::Chain;
+use lines::Lines;
+use std::io;
+use std::time::Duration;
+
+/// What is known from elsewhere, and what is to be forgiven.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The verification key that `audit init` printed. Without it, the log's own
+    /// word is taken, and the verdict says so.
+    pub key: Option<PublicKey>,
+    /// A record that the log must hold, as the collector has it.
+    pub expected: Option<Head>,
+    /// The epoch that the log must be in at least, as the state directory says.
+    pub expected_epoch: Option<u64>,
+    /// Only a part is given: it need not begin with record 1.
+    pub partial: bool,
+    /// The last file is being written: its last line may be unfinished.
+    pub live: bool,
+    /// Exact repetitions are skipped, as a collector may have them.
+    pub repetitions: bool,
+    /// How long a record may stand unsealed.
+    pub max_unsealed: Duration,
+    /// The present time, when the end of the log must not be unsealed for longer.
+    pub now: Option<Timestamp>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            key: None,
+            expected: None,
+            expected_epoch: None,
+            partial: false,
+            live: false,
+            repetitions: false,
+            max_unsealed: Duration::from_secs(120),
+            now: None,
+        }
+    }
+}
+
+impl Head {
+    /// From a record's number and its hash, 64 hexadecimal digits.
+    #[must_use]
+    pub fn from_parts(seq: u64, hash: &str) -> Option<Self> {
+        let hash: Hex = hash.as_bytes().try_into().ok()?;
+        let digits = hash
+            .iter()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        digits.then_some(Self { seq, hash })
+    }
+}
+
+/// Verifies a log: its segments, oldest first, then the live file. `progress` is
+/// told how many bytes were read since it was told last.
+///
+/// # Errors
+/// The operating system's, when a file cannot be read. What is wrong with the log
+/// is in the report.
+pub fn verify(
+    sources: Vec<Source>,
+    options: &Options,
+    progress: &mut dyn FnMut(u64),
+) -> io::Result<Report> {
+    let mut chain = Chain::new(options);
+    for source in sources {
+        chain.begin_source(source.name());
+        let mut lines = Lines::new(source.open()?);
+        while let Some(line) = lines.next()? {
+            chain.take(&line);
+            if lines.read_since() > 1024 * 1024 {
+                progress(lines.take_read());
+            }
+        }
+        progress(lines.take_read());
+    }
+    Ok(chain.finish())
+}
+
+/// No line that is taken for one is longer.
+const MAX_TEXT: usize = MAX_LINE_BYTES;

@@ -1,0 +1,180 @@
+//! The verifier in `docs/`, written from the format's page alone, says the same.
+//!
+//! One Python process judges all cases: each is a file, and its key stands in the
+//! file's name. Skipped, with a message, where the `cryptography` package is not.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod common;
+
+use common::{Sample, check, join, lines, one, pinned, sample};
+use pulse_audit::verify::{Options, Verdict};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const RUNNER: &str = r#"
+import importlib.util, os, sys
+spec = importlib.util.spec_from_file_location("verifier", sys.argv[1])
+verifier = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(verifier)
+key, place = sys.argv[2], sys.argv[3]
+for name in sorted(os.listdir(place)):
+    try:
+        with open(os.path.join(place, name), "rb") as file:
+            verifier.verify(file, key, False)
+        print(name, "intact")
+    except (verifier.Broken, verifier.InvalidSignature, KeyError, TypeError, ValueError):
+        print(name, "broken")
+"#;
+
+fn script() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/verify_audit_log.py")
+}
+
+fn has_python() -> bool {
+    let found = Command::new("python3")
+        .args(["-c", "import cryptography"])
+        .output();
+    let found = found.is_ok_and(|output| output.status.success());
+    if !found {
+        eprintln!("SKIPPED: python3 with its cryptography package is not here");
+    }
+    found
+}
+
+fn cases(sample: &Sample, other: &Sample) -> Vec<Vec<u8>> {
+    let content = join(&sample.files);
+    let all = lines(&content);
+    let mut cases = vec![content.clone(), Vec::new(), join(&other.files)];
+    for at in 0..all.len() {
+        cases.push(all[..at].concat());
+        cases.push([all[..at].concat(), all[at + 1..].concat()].concat());
+        cases.push([all[..at].concat(), all[at].clone(), all[at..].concat()].concat());
+        cases.push(
+            [
+                all[..at].concat(),
+                b"rubbish\n".to_vec(),
+                all[at..].concat(),
+            ]
+            .concat(),
+        );
+        let mut swapped = all.clone();
+        swapped.swap(at, (at + 1) % all.len());
+        cases.push(swapped.concat());
+        let foreign = lines(&join(&other.files));
+        cases.push(
+            [
+                all[..at].concat(),
+                foreign[at.min(foreign.len())..].concat(),
+            ]
+            .concat(),
+        );
+    }
+    for place in (0..content.len()).step_by(7) {
+        let mut changed = content.clone();
+        changed[place] ^= 1 << (place / 7 % 8);
+        cases.push(changed);
+        cases.push(content[..place].to_vec());
+    }
+    cases
+}
+
+/// A log that could not be cut: torn bytes stand in it.
+fn torn_in_place() -> Sample {
+    let sample = sample(1, 1, 2, "torn");
+    {
+        let mut disk = sample.disk.disk.lock().unwrap();
+        disk.append_only = true;
+        let number = disk.files[&(0, "audit.log".to_owned())];
+        let file = disk.inodes.get_mut(&number).unwrap();
+        file.seen
+            .extend_from_slice(b"{\"seq\":5,\"torn\n\xff\0and more");
+    }
+    let mut log =
+        pulse_audit::Log::open(sample.disk.clone(), common::settings(), common::at(9)).unwrap();
+    log.seal(common::at(10)).unwrap();
+    let files = sample.disk.disk.lock().unwrap().log();
+    Sample { files, ..sample }
+}
+
+#[test]
+fn the_independent_verifier_agrees_on_every_case() {
+    if !has_python() {
+        return;
+    }
+    let other = sample(1, 2, 2, "theirs");
+    for sample in [sample(2, 2, 2, "ours"), torn_in_place()] {
+        let place = tempfile::tempdir().unwrap();
+        let cases = cases(&sample, &other);
+        for (number, case) in cases.iter().enumerate() {
+            std::fs::write(place.path().join(format!("{number:06}")), case).unwrap();
+        }
+        let output = Command::new("python3")
+            .args(["-c", RUNNER])
+            .arg(script())
+            .arg(sample.key.to_string())
+            .arg(place.path())
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(
+            text.lines().count(),
+            cases.len(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let mut intact = 0;
+        for (line, case) in text.lines().zip(&cases) {
+            let ours = check(&one(case.clone()), &pinned(sample.key));
+            let theirs = line.ends_with("intact");
+            assert_eq!(
+                ours.verdict == Verdict::Intact,
+                theirs,
+                "case {line}: {:?}",
+                ours.findings
+            );
+            intact += u32::from(theirs);
+        }
+        assert!(intact > 1 && (intact as usize) < cases.len() / 2);
+    }
+}
+
+#[test]
+fn the_independent_verifier_is_short_and_has_the_exit_codes_it_says() {
+    let source = std::fs::read_to_string(script()).unwrap();
+    assert!(source.lines().count() < 80);
+    if !has_python() {
+        return;
+    }
+    let sample = sample(1, 1, 2, "x");
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("log");
+    let run = |content: &[u8], key: Option<String>| {
+        std::fs::write(&file, content).unwrap();
+        let mut command = Command::new("python3");
+        command.arg(script()).arg(&file);
+        if let Some(key) = key {
+            command.args(["--key", &key]);
+        }
+        command.output().unwrap().status.code().unwrap()
+    };
+    let content = join(&sample.files);
+    let ours = |content: &[u8], options: &Options| {
+        i32::from(check(&one(content.to_vec()), options).verdict.exit_code())
+    };
+    let key = || Some(sample.key.to_string());
+    assert_eq!(
+        (run(&content, key()), ours(&content, &pinned(sample.key))),
+        (0, 0)
+    );
+    assert_eq!(
+        (run(&content, None), ours(&content, &Options::default())),
+        (3, 3)
+    );
+    assert_eq!(
+        (
+            run(&content[1..], key()),
+            ours(&content[1..], &pinned(sample.key))
+        ),
+        (1, 1)
+    );
+}

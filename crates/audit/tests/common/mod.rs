@@ -1,0 +1,100 @@
+//! What several tests of the log share.
+#![allow(dead_code, unreachable_pub, reason = "no test uses all of it")]
+#![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
+
+pub mod simulated;
+
+use pulse_audit::verify::{Options, Report, Source, verify};
+use pulse_audit::{Body, Log, PublicKey, Settings, Storage, Timestamp};
+use pulse_core::event::{Decision, Event, EventType};
+use simulated::Simulated;
+use std::io::Cursor;
+use std::time::Duration;
+
+pub const SECOND: u64 = 1_000_000;
+
+pub fn settings() -> Settings {
+    Settings {
+        host: "pve1".to_owned(),
+        ..Settings::default()
+    }
+}
+
+/// A moment, in seconds of the test's own time.
+pub fn at(second: u64) -> Timestamp {
+    Timestamp::from_micros(1_795_255_200 * SECOND).plus(Duration::from_secs(second))
+}
+
+pub fn body(text: &str) -> Body {
+    let mut event = Event::new(EventType::CommandStart, Decision::Allowed);
+    event.correlation_id = Some(text);
+    Body::of(&event)
+}
+
+pub fn sources(files: &[(String, Vec<u8>)]) -> Vec<Source> {
+    let source =
+        |(name, content): &(String, Vec<u8>)| Source::reader(name, Cursor::new(content.clone()));
+    files.iter().map(source).collect()
+}
+
+pub fn check(files: &[(String, Vec<u8>)], options: &Options) -> Report {
+    verify(sources(files), options, &mut |_| ()).unwrap()
+}
+
+pub fn pinned(key: PublicKey) -> Options {
+    Options {
+        key: Some(key),
+        ..Options::default()
+    }
+}
+
+/// A log of several epochs and segments, sealed at its end.
+pub struct Sample {
+    pub files: Vec<(String, Vec<u8>)>,
+    pub key: PublicKey,
+    pub disk: Simulated,
+}
+
+pub fn sample(segments: u64, seals: u64, records: u64, name: &str) -> Sample {
+    let disk = Simulated::default();
+    let mut log = Log::open(disk.clone(), settings(), at(0)).unwrap();
+    let key = log.public_key();
+    let mut second = 1;
+    for segment in 0..segments {
+        if segment > 0 {
+            log.rotate(at(second)).unwrap();
+        }
+        for _ in 0..seals {
+            for record in 0..records {
+                write(&mut log, second, &format!("{name}-{segment}-{record}"));
+                second += 1;
+            }
+            log.seal(at(second)).unwrap();
+        }
+    }
+    let files = disk.disk.lock().unwrap().log();
+    Sample { files, key, disk }
+}
+
+pub fn write<S: Storage>(log: &mut Log<S>, second: u64, text: &str) {
+    log.append(at(second), &[body(text)]).unwrap();
+}
+
+pub fn join(files: &[(String, Vec<u8>)]) -> Vec<u8> {
+    files
+        .iter()
+        .flat_map(|(_, content)| content.clone())
+        .collect()
+}
+
+pub fn one(content: Vec<u8>) -> Vec<(String, Vec<u8>)> {
+    vec![("log".to_owned(), content)]
+}
+
+/// Lines with their newlines.
+pub fn lines(content: &[u8]) -> Vec<Vec<u8>> {
+    content
+        .split_inclusive(|byte| *byte == b'\n')
+        .map(<[u8]>::to_vec)
+        .collect()
+}

@@ -1,0 +1,286 @@
+//! A disk that can be made to fail and to lose power.
+//!
+//! Files have two contents: what the program sees, and what is on the platter. A
+//! crash leaves the platter's, and of what was appended since the last sync any
+//! first part, perhaps with rubbish at its end. Names change at once and for good,
+//! as `Storage` asks: what a test can do between two of its methods is refuse the
+//! next one, or cut the power before, in or after it.
+
+use pulse_audit::{LIVE, Live, Place, Storage};
+use std::collections::BTreeMap;
+use std::io::{self, Cursor, ErrorKind, Read};
+use std::sync::{Arc, Mutex};
+
+#[derive(Clone, Debug, Default)]
+pub struct File {
+    pub seen: Vec<u8>,
+    pub safe: usize,
+}
+
+/// What happens at one operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Refused, with nothing done.
+    Before(ErrorKind),
+    /// Refused, but done: or half done, for an append.
+    After(ErrorKind),
+    /// Power lost before.
+    PowerBefore,
+    /// Power lost in the middle or right after.
+    PowerAfter,
+}
+
+#[derive(Debug, Default)]
+pub struct Disk {
+    pub files: BTreeMap<(u8, String), u64>,
+    pub inodes: BTreeMap<u64, File>,
+    next: u64,
+    /// Operations done so far.
+    pub operations: u64,
+    /// What happens from which operation on, and for how many.
+    pub fault: Option<(u64, u64, Fault)>,
+    pub dead: bool,
+    /// Files cannot be cut or renamed (`chattr +a`).
+    pub append_only: bool,
+    pub seed: u64,
+}
+
+/// The disk, shared by the test and the log.
+#[derive(Clone, Debug, Default)]
+pub struct Simulated {
+    pub disk: Arc<Mutex<Disk>>,
+    open: Option<u64>,
+}
+
+enum Go {
+    On,
+    ThenFail(io::Error),
+}
+
+fn key(place: Place, name: &str) -> (u8, String) {
+    (u8::from(place == Place::State), name.to_owned())
+}
+
+impl Disk {
+    fn operation(&mut self) -> io::Result<Go> {
+        if self.dead {
+            return Err(io::Error::other("no power"));
+        }
+        let number = self.operations;
+        self.operations += 1;
+        match self.fault {
+            Some((from, count, fault)) if number >= from && number < from + count => match fault {
+                Fault::Before(kind) => Err(kind.into()),
+                Fault::After(kind) => Ok(Go::ThenFail(kind.into())),
+                Fault::PowerBefore => {
+                    self.dead = true;
+                    Err(io::Error::other("no power"))
+                }
+                Fault::PowerAfter => {
+                    self.dead = true;
+                    Ok(Go::ThenFail(io::Error::other("no power")))
+                }
+            },
+            _ => Ok(Go::On),
+        }
+    }
+
+    fn random(&mut self) -> u64 {
+        self.seed = self
+            .seed
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        self.seed >> 33
+    }
+
+    fn inode(&mut self, place: Place, name: &str) -> io::Result<u64> {
+        self.files
+            .get(&key(place, name))
+            .copied()
+            .ok_or_else(|| ErrorKind::NotFound.into())
+    }
+
+    fn create(&mut self, place: Place, name: &str, content: &[u8]) {
+        self.next += 1;
+        let file = File {
+            seen: content.to_vec(),
+            safe: content.len(),
+        };
+        self.inodes.insert(self.next, file);
+        self.files.insert(key(place, name), self.next);
+    }
+
+    /// The power comes back.
+    pub fn restart(&mut self) {
+        self.dead = false;
+        self.fault = None;
+        let numbers: Vec<u64> = self.inodes.keys().copied().collect();
+        for number in numbers {
+            let (keep, rubbish) = (self.random(), self.random());
+            let file = self.inodes.get_mut(&number).unwrap();
+            let unsafe_bytes = file.seen.len() - file.safe;
+            let kept = file.safe + usize::try_from(keep).unwrap() % (unsafe_bytes + 1);
+            file.seen.truncate(kept);
+            if unsafe_bytes > 0 && rubbish % 4 == 0 {
+                file.seen.extend_from_slice(
+                    &b"\0\0\n\xffrubbish\n{"[..usize::try_from(rubbish / 4 % 12).unwrap()],
+                );
+            }
+            file.safe = file.seen.len();
+        }
+    }
+
+    pub fn content(&self, place: Place, name: &str) -> Option<Vec<u8>> {
+        let inode = self.files.get(&key(place, name))?;
+        Some(self.inodes[inode].seen.clone())
+    }
+
+    /// The whole log: segments by age, then the live file.
+    pub fn log(&self) -> Vec<(String, Vec<u8>)> {
+        let mut found: Vec<(String, Vec<u8>)> = Vec::new();
+        for (place, name) in self.files.keys() {
+            if *place == 0 && name.starts_with("audit.log-") {
+                found.push((name.clone(), self.content(Place::Log, name).unwrap()));
+            }
+        }
+        if let Some(live) = self.content(Place::Log, LIVE) {
+            found.push((LIVE.to_owned(), live));
+        }
+        found
+    }
+}
+
+fn after(go: Go) -> io::Result<()> {
+    match go {
+        Go::On => Ok(()),
+        Go::ThenFail(error) => Err(error),
+    }
+}
+
+impl Storage for Simulated {
+    fn open(&mut self, create: bool) -> io::Result<()> {
+        let mut disk = self.disk.lock().unwrap();
+        self.open = None;
+        let go = disk.operation()?;
+        if create {
+            if disk.inode(Place::Log, LIVE).is_ok() {
+                return Err(ErrorKind::AlreadyExists.into());
+            }
+            disk.create(Place::Log, LIVE, b"");
+        }
+        self.open = Some(disk.inode(Place::Log, LIVE)?);
+        after(go)
+    }
+
+    fn append(&mut self, lines: &[u8]) -> io::Result<()> {
+        let mut disk = self.disk.lock().unwrap();
+        let go = disk.operation()?;
+        let number = self.open.ok_or(ErrorKind::Other)?;
+        let part = match go {
+            Go::On => lines.len(),
+            Go::ThenFail(_) => usize::try_from(disk.random()).unwrap() % (lines.len() + 1),
+        };
+        disk.inodes
+            .get_mut(&number)
+            .unwrap()
+            .seen
+            .extend_from_slice(&lines[..part]);
+        after(go)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        let mut disk = self.disk.lock().unwrap();
+        let go = disk.operation()?;
+        let file = disk
+            .inodes
+            .get_mut(&self.open.ok_or(ErrorKind::Other)?)
+            .unwrap();
+        file.safe = file.seen.len();
+        after(go)
+    }
+
+    fn live(&self) -> io::Result<Live> {
+        let mut disk = self.disk.lock().unwrap();
+        if disk.dead {
+            return Err(io::Error::other("no power"));
+        }
+        let open = self.open.ok_or(ErrorKind::Other)?;
+        let named = disk
+            .files
+            .iter()
+            .find(|(_, inode)| **inode == open)
+            .map(|(name, _)| name.1.clone());
+        Ok(match named {
+            None => Live::Gone,
+            Some(name) if name == LIVE => {
+                Live::Here(disk.inodes.get_mut(&open).unwrap().seen.len() as u64)
+            }
+            name => Live::Renamed(name),
+        })
+    }
+
+    fn rename_live(&mut self, name: &str) -> io::Result<()> {
+        let mut disk = self.disk.lock().unwrap();
+        if disk.append_only {
+            return Err(ErrorKind::PermissionDenied.into());
+        }
+        let go = disk.operation()?;
+        if disk.inode(Place::Log, name).is_ok() {
+            return Err(ErrorKind::AlreadyExists.into());
+        }
+        let inode = disk.inode(Place::Log, LIVE)?;
+        disk.files.remove(&key(Place::Log, LIVE));
+        disk.files.insert(key(Place::Log, name), inode);
+        after(go)
+    }
+
+    fn cut(&mut self, name: &str, length: u64) -> io::Result<()> {
+        let mut disk = self.disk.lock().unwrap();
+        if disk.append_only {
+            return Err(ErrorKind::PermissionDenied.into());
+        }
+        let go = disk.operation()?;
+        let inode = disk.inode(Place::Log, name)?;
+        let file = disk.inodes.get_mut(&inode).unwrap();
+        file.seen.truncate(usize::try_from(length).unwrap());
+        file.safe = file.seen.len();
+        after(go)
+    }
+
+    fn list(&self, place: Place) -> io::Result<Vec<String>> {
+        let mut disk = self.disk.lock().unwrap();
+        after(disk.operation()?)?;
+        let wanted = key(place, "").0;
+        let names = disk.files.keys().filter(|(place, _)| *place == wanted);
+        Ok(names.map(|(_, name)| name.clone()).collect())
+    }
+
+    fn read(&self, place: Place, name: &str) -> io::Result<Box<dyn Read + '_>> {
+        let mut disk = self.disk.lock().unwrap();
+        after(disk.operation()?)?;
+        let inode = disk.inode(place, name)?;
+        Ok(Box::new(Cursor::new(disk.inodes[&inode].seen.clone())))
+    }
+
+    fn store(&mut self, place: Place, name: &str, content: &[u8]) -> io::Result<()> {
+        let mut disk = self.disk.lock().unwrap();
+        let go = disk.operation()?;
+        disk.create(place, name, content);
+        after(go)
+    }
+
+    fn erase(&mut self, place: Place, name: &str) -> io::Result<()> {
+        let mut disk = self.disk.lock().unwrap();
+        let go = disk.operation()?;
+        disk.files.remove(&key(place, name));
+        after(go)
+    }
+
+    fn reserve(&mut self, _bytes: u64) -> io::Result<()> {
+        after(self.disk.lock().unwrap().operation()?)
+    }
+
+    fn release(&mut self) -> io::Result<()> {
+        after(self.disk.lock().unwrap().operation()?)
+    }
+}

@@ -1,0 +1,373 @@
+//! Power lost, or an error, at every single operation: the chain goes on, what
+//! was acknowledged is there, and the log still proves itself.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod common;
+
+use common::simulated::{Fault, Simulated};
+use common::{at, body, check, pinned, settings};
+use pulse_audit::verify::Verdict;
+use pulse_audit::{Head, Log, LogError, Occasion, PublicKey, Timestamp};
+use std::io::ErrorKind;
+
+/// What a run came to.
+#[derive(Default)]
+struct Acknowledged {
+    key: Option<PublicKey>,
+    head: Option<Head>,
+    records: u64,
+}
+
+impl Acknowledged {
+    fn note(&mut self, log: &Log<Simulated>) {
+        self.key.get_or_insert(log.public_key());
+        self.head = Some(log.head());
+    }
+}
+
+const STEPS: u64 = 12;
+
+fn step(log: &mut Log<Simulated>, step: u64, now: Timestamp) -> Result<u64, LogError> {
+    match step {
+        3 | 9 => log.seal(now).map(|_| 0),
+        5 | 10 => log.rotate(now).map(|_| 0),
+        _ => {
+            let bodies = [body(&format!("step-{step}")), body("another")];
+            log.append(now, &bodies).map(|_| 2)
+        }
+    }
+}
+
+fn run(disk: &Simulated, known: &mut Acknowledged, from: u64) -> Result<(), LogError> {
+    let mut log = Log::open(disk.clone(), settings(), at(from))?;
+    known.note(&log);
+    for number in 0..STEPS {
+        let written = step(&mut log, number, at(from + number))?;
+        known.note(&log);
+        known.records += written;
+    }
+    Ok(())
+}
+
+fn key_in_log(disk: &Simulated) -> PublicKey {
+    let log = disk.disk.lock().unwrap().log();
+    let text = String::from_utf8_lossy(&log[0].1).into_owned();
+    let (_, rest) = text.split_once("\"key\":\"").unwrap();
+    rest[..44].parse().unwrap()
+}
+
+fn prove(disk: &Simulated, known: &Acknowledged, what: &str) {
+    let files = disk.disk.lock().unwrap().log();
+    let mut options = pinned(known.key.unwrap_or_else(|| key_in_log(disk)));
+    options.expected = known.head;
+    let report = check(&files, &options);
+    assert_eq!(
+        report.verdict,
+        Verdict::Intact,
+        "{what}: {:?}",
+        report.findings
+    );
+    let text = String::from_utf8_lossy(&common::join(&files)).into_owned();
+    let found = text.matches("command.start").count() as u64;
+    assert!(
+        found >= known.records,
+        "{what}: {found} of {} records",
+        known.records
+    );
+}
+
+fn one_private_key_is_left(disk: &Simulated, what: &str) {
+    let disk = disk.disk.lock().unwrap();
+    let keys = disk.files.keys().filter(|(place, _)| *place == 1).count();
+    assert_eq!(keys, 1, "{what}");
+}
+
+#[test]
+fn a_crash_at_any_operation_loses_nothing_that_was_acknowledged() {
+    let mut crashed = 0;
+    for fault in [Fault::PowerBefore, Fault::PowerAfter] {
+        for operation in 0.. {
+            let disk = Simulated::default();
+            let mut known = Acknowledged::default();
+            {
+                let mut inner = disk.disk.lock().unwrap();
+                inner.fault = Some((operation, 1, fault));
+                inner.seed = operation;
+            }
+            let finished = run(&disk, &mut known, 0).is_ok();
+            let what = format!("{fault:?} at {operation}");
+            // The next run crashes as well, somewhere.
+            for again in 0..6 {
+                let mut inner = disk.disk.lock().unwrap();
+                inner.restart();
+                let second = inner.operations + operation % 7 * (again + 1);
+                inner.fault = Some((second, 1, fault));
+                drop(inner);
+                let _ = run(&disk, &mut known, 20 * (again + 1));
+            }
+            disk.disk.lock().unwrap().restart();
+            run(&disk, &mut known, 200).unwrap_or_else(|error| panic!("{what}: {error}"));
+            prove(&disk, &known, &what);
+            one_private_key_is_left(&disk, &what);
+            crashed += 1;
+            if finished {
+                break;
+            }
+        }
+    }
+    assert!(crashed > 80, "{crashed}");
+}
+
+#[test]
+fn after_an_error_at_any_operation_the_same_log_goes_on() {
+    let kinds = [
+        ErrorKind::StorageFull,
+        ErrorKind::ReadOnlyFilesystem,
+        ErrorKind::Other,
+    ];
+    for (number, fault) in kinds
+        .iter()
+        .flat_map(|kind| [Fault::Before(*kind), Fault::After(*kind)])
+        .enumerate()
+    {
+        for operation in 14.. {
+            let disk = Simulated::default();
+            let mut log = Log::open(disk.clone(), settings(), at(0)).unwrap();
+            let mut known = Acknowledged::default();
+            known.note(&log);
+            let count = 1 + operation % 3;
+            {
+                let mut inner = disk.disk.lock().unwrap();
+                inner.fault = Some((operation, count, fault));
+                inner.seed = operation * 31 + number as u64;
+            }
+            for number in 0..STEPS {
+                let outcome = step(&mut log, number, at(number));
+                if let Err(error) = &outcome {
+                    let _ = log.recover(at(number), Occasion::Failure(&error.to_string()));
+                    let what = format!("{fault:?} at {operation}, step {number}");
+                    let recovered =
+                        (0..9).any(|_| log.recover(at(number), Occasion::Resumption(3)).is_ok());
+                    assert!(
+                        recovered,
+                        "{what}: {:?}",
+                        log.recover(at(number), Occasion::Resumption(3))
+                    );
+                }
+                known.note(&log);
+                known.records += outcome.unwrap_or(0);
+            }
+            let met = disk.disk.lock().unwrap().operations > operation;
+            disk.disk.lock().unwrap().fault = None;
+            log.seal(at(99)).unwrap();
+            known.note(&log);
+            let what = format!("{fault:?} at {operation}");
+            prove(&disk, &known, &what);
+            one_private_key_is_left(&disk, &what);
+            if !met {
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn an_append_only_log_recovers_without_being_cut() {
+    for operation in 10..40 {
+        let disk = Simulated::default();
+        let mut known = Acknowledged::default();
+        {
+            let mut inner = disk.disk.lock().unwrap();
+            inner.append_only = true;
+            inner.seed = operation;
+            inner.fault = Some((operation, 1, Fault::PowerAfter));
+        }
+        let _ = run(&disk, &mut known, 0);
+        disk.disk.lock().unwrap().restart();
+        run(&disk, &mut known, 20).unwrap();
+        prove(&disk, &known, &format!("at {operation}"));
+        let disk = disk.disk.lock().unwrap();
+        assert_eq!(disk.log().len(), 1, "no rotation was possible");
+    }
+}
+
+#[test]
+fn torn_bytes_are_kept_and_their_hash_is_in_the_log() {
+    for append_only in [false, true] {
+        let disk = Simulated::default();
+        let mut log = Log::open(disk.clone(), settings(), at(0)).unwrap();
+        let key = log.public_key();
+        common::write(&mut log, 1, "before");
+        let torn = b"{\"seq\":3,\"ts\":\"2026\n\0\xffhalf";
+        {
+            let mut inner = disk.disk.lock().unwrap();
+            inner.append_only = append_only;
+            let number = inner.files[&(0, "audit.log".to_owned())];
+            inner
+                .inodes
+                .get_mut(&number)
+                .unwrap()
+                .seen
+                .extend_from_slice(torn);
+        }
+        let mut log = Log::open(disk.clone(), settings(), at(2)).unwrap();
+        log.seal(at(3)).unwrap();
+        let inner = disk.disk.lock().unwrap();
+        let kept = inner
+            .content(pulse_audit::Place::Log, "audit.log.torn-3")
+            .unwrap();
+        assert_eq!(kept, torn);
+        let text = String::from_utf8_lossy(&inner.log()[0].1).into_owned();
+        assert!(
+            text.contains(r#""event_type":"log.recovered","torn_bytes":26,"#),
+            "{text}"
+        );
+        let report = check(&inner.log(), &pinned(key));
+        assert_eq!(report.verdict, Verdict::Intact, "{:?}", report.findings);
+    }
+}
+
+#[test]
+fn a_log_without_its_key_is_not_gone_on_with() {
+    let sample = common::sample(1, 2, 2, "one");
+    let stray = common::sample(1, 2, 2, "two");
+    let open = |disk: &Simulated| Log::open(disk.clone(), settings(), at(99)).map(|_| ());
+    let key_name = (1u8, "seal-key-2".to_owned());
+    let foreign = stray
+        .disk
+        .disk
+        .lock()
+        .unwrap()
+        .content(pulse_audit::Place::State, "seal-key-2")
+        .unwrap();
+
+    let number = sample
+        .disk
+        .disk
+        .lock()
+        .unwrap()
+        .files
+        .remove(&key_name)
+        .unwrap();
+    assert!(matches!(
+        open(&sample.disk),
+        Err(LogError::KeyMissing { epoch: 2 })
+    ));
+    {
+        let mut inner = sample.disk.disk.lock().unwrap();
+        inner.files.insert(key_name, number);
+        inner.inodes.get_mut(&number).unwrap().seen = foreign;
+    }
+    assert!(matches!(
+        open(&sample.disk),
+        Err(LogError::ForeignKey { epoch: 2 })
+    ));
+    stray
+        .disk
+        .disk
+        .lock()
+        .unwrap()
+        .files
+        .remove(&(0, "audit.log".to_owned()));
+    assert!(matches!(open(&stray.disk), Err(LogError::Missing)));
+}
+
+#[test]
+fn a_log_that_was_rolled_back_past_a_seal_is_not_gone_on_with() {
+    let sample = common::sample(1, 3, 2, "one");
+    let open = || Log::open(sample.disk.clone(), settings(), at(99)).map(|_| ());
+    let content = common::join(&sample.files);
+    let lines = common::lines(&content);
+    for keep in 1..lines.len() - 1 {
+        let mut inner = sample.disk.disk.lock().unwrap();
+        let number = inner.files[&(0, "audit.log".to_owned())];
+        inner.inodes.get_mut(&number).unwrap().seen = lines[..keep].concat();
+        drop(inner);
+        assert!(matches!(open(), Err(LogError::RolledBack { .. })), "{keep}");
+    }
+}
+
+#[test]
+fn a_file_removed_or_cut_while_it_is_written_is_noticed() {
+    let disk = Simulated::default();
+    let mut log = Log::open(disk.clone(), settings(), at(0)).unwrap();
+    let key = log.public_key();
+    common::write(&mut log, 1, "before");
+    let name = (0u8, "audit.log".to_owned());
+    let number = disk.disk.lock().unwrap().files[&name];
+    let content = disk.disk.lock().unwrap().inodes[&number].seen.clone();
+    disk.disk
+        .lock()
+        .unwrap()
+        .inodes
+        .get_mut(&number)
+        .unwrap()
+        .seen
+        .truncate(common::lines(&content)[0].len());
+    assert!(matches!(
+        log.append(at(2), &[body("x")]),
+        Err(LogError::Disturbed)
+    ));
+    assert!(log.recover(at(2), Occasion::Resumption(1)).is_err());
+    disk.disk
+        .lock()
+        .unwrap()
+        .inodes
+        .get_mut(&number)
+        .unwrap()
+        .seen = content;
+    log.recover(at(3), Occasion::Resumption(1)).unwrap();
+    disk.disk.lock().unwrap().files.remove(&name);
+    assert!(matches!(
+        log.append(at(4), &[body("x")]),
+        Err(LogError::Disturbed)
+    ));
+    log.recover(at(5), Occasion::Resumption(1)).unwrap();
+    common::write(&mut log, 6, "after");
+    let report = check(&disk.disk.lock().unwrap().log(), &pinned(key));
+    assert_eq!(
+        report.verdict,
+        Verdict::Broken,
+        "what was removed is missed"
+    );
+}
+
+#[test]
+fn a_file_that_logrotate_renamed_is_followed() {
+    let disk = Simulated::default();
+    let mut log = Log::open(disk.clone(), settings(), at(0)).unwrap();
+    let key = log.public_key();
+    common::write(&mut log, 1, "before");
+    {
+        let mut inner = disk.disk.lock().unwrap();
+        let number = inner.files.remove(&(0, "audit.log".to_owned())).unwrap();
+        inner.files.insert((0, "audit.log-1".to_owned()), number);
+    }
+    common::write(&mut log, 2, "between");
+    log.reopen(at(3)).unwrap();
+    common::write(&mut log, 4, "after");
+    log.seal(at(5)).unwrap();
+    let files = disk.disk.lock().unwrap().log();
+    assert_eq!(files.len(), 2);
+    assert!(String::from_utf8_lossy(&files[1].1).contains(r#""segment":"audit.log-1""#));
+    assert_eq!(check(&files, &pinned(key)).verdict, Verdict::Intact);
+}
+
+#[test]
+fn the_seal_comes_first_when_the_clock_leaps() {
+    let disk = Simulated::default();
+    let mut log = Log::open(disk.clone(), settings(), at(0)).unwrap();
+    for second in [1, 100_000, 5, 200_000, 200_001] {
+        common::write(&mut log, second, "x");
+    }
+    let key = key_in_log(&disk);
+    let files = disk.disk.lock().unwrap().log();
+    let report = check(&files, &pinned(key));
+    assert_eq!(report.verdict, Verdict::Intact, "{:?}", report.findings);
+    assert!(
+        report
+            .notes
+            .iter()
+            .any(|note| note.kind == pulse_audit::verify::NoteKind::ClockStepped)
+    );
+}

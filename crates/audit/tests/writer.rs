@@ -1,0 +1,246 @@
+//! The thread that writes: nothing acknowledged is missing, nothing is done
+//! unrecorded, and service comes back by itself.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod common;
+
+use common::simulated::{Fault, Simulated};
+use common::{check, pinned, settings};
+use pulse_audit::verify::Verdict;
+use pulse_audit::{Directory, Health, Receipt, Rotation, Settings, Unavailable, Writer};
+use pulse_core::event::{Decision, Event, EventType};
+use std::io::ErrorKind;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+fn record(writer: &Writer) -> Result<Receipt, Unavailable> {
+    let (done, receipt) = mpsc::channel();
+    let event = Event::new(EventType::CommandStart, Decision::Allowed);
+    writer.submit(&event, Box::new(move |outcome| done.send(outcome).unwrap()));
+    receipt.recv_timeout(Duration::from_secs(20)).unwrap()
+}
+
+fn rotate(writer: &Writer) -> Result<Rotation, Unavailable> {
+    let (done, outcome) = mpsc::channel();
+    writer.rotate(Box::new(move |rotation| done.send(rotation).unwrap()));
+    outcome.recv_timeout(Duration::from_secs(20)).unwrap()
+}
+
+/// Waits for what comes by itself; the deadline is far beyond it.
+fn until(writer: &Writer, wanted: impl Fn(&Health) -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !wanted(&writer.health()) {
+        assert!(Instant::now() < deadline, "{:?}", writer.health());
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn quick() -> Settings {
+    Settings {
+        retry_after: Duration::from_millis(5),
+        ..settings()
+    }
+}
+
+fn prove(disk: &Simulated, key: &str) {
+    let files = disk.disk.lock().unwrap().log();
+    let report = check(&files, &pinned(key.parse().unwrap()));
+    assert_eq!(report.verdict, Verdict::Intact, "{:?}", report.findings);
+    assert_eq!(report.sealed_through, report.last_seq, "sealed at stop");
+}
+
+#[test]
+fn concurrent_callers_share_syncs_and_each_gets_its_own_number() {
+    let disk = Simulated::default();
+    let writer = Writer::start(disk.clone(), settings()).unwrap();
+    let key = writer.health().key;
+    let mut numbers: Vec<u64> = std::thread::scope(|scope| {
+        let callers: Vec<_> = (0..8)
+            .map(|_| {
+                scope.spawn(|| {
+                    (0..100)
+                        .map(|_| record(&writer).unwrap().seq)
+                        .collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        callers
+            .into_iter()
+            .flat_map(|caller| caller.join().unwrap())
+            .collect()
+    });
+    numbers.sort_unstable();
+    assert_eq!(numbers, (2..=801).collect::<Vec<_>>());
+    writer.stop();
+    assert_eq!(record(&writer), Err(Unavailable::Stopped));
+    prove(&disk, &key);
+}
+
+#[test]
+fn a_failing_disk_refuses_everybody_and_service_comes_back_by_itself() {
+    for kind in [
+        ErrorKind::StorageFull,
+        ErrorKind::ReadOnlyFilesystem,
+        ErrorKind::Other,
+    ] {
+        let disk = Simulated::default();
+        let writer = Writer::start(disk.clone(), quick()).unwrap();
+        let key = writer.health().key;
+        record(&writer).unwrap();
+        disk.disk.lock().unwrap().fault = Some((0, u64::MAX, Fault::Before(kind)));
+        assert!(matches!(record(&writer), Err(Unavailable::Failed(_))));
+        assert!(matches!(record(&writer), Err(Unavailable::Failed(_))));
+        assert!(!writer.health().available);
+        disk.disk.lock().unwrap().fault = None;
+        until(&writer, |health| health.available);
+        record(&writer).unwrap();
+        assert!(writer.health().refused >= 2);
+        writer.stop();
+        prove(&disk, &key);
+        let text =
+            String::from_utf8_lossy(&common::join(&disk.disk.lock().unwrap().log())).into_owned();
+        assert!(
+            text.contains(r#""reason":"recovery","suppressed":"#),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_full_disk_leaves_a_record_of_the_refusal() {
+    let disk = Simulated::default();
+    let writer = Writer::start(disk.clone(), quick()).unwrap();
+    let key = writer.health().key;
+    let from = disk.disk.lock().unwrap().operations;
+    disk.disk.lock().unwrap().fault = Some((from, 1, Fault::After(ErrorKind::StorageFull)));
+    assert!(record(&writer).is_err());
+    until(&writer, |health| health.available);
+    writer.stop();
+    prove(&disk, &key);
+    let text =
+        String::from_utf8_lossy(&common::join(&disk.disk.lock().unwrap().log())).into_owned();
+    assert!(text.contains(r#""event_type":"log.recovered""#), "{text}");
+    assert!(
+        text.contains(r#""decision":"denied","error":"cannot write the audit log"#),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_seal_comes_in_time_though_nothing_is_written() {
+    let disk = Simulated::default();
+    let settings = Settings {
+        seal_after: Duration::from_millis(5),
+        ..settings()
+    };
+    let writer = Writer::start(disk, settings).unwrap();
+    until(&writer, |health| health.epoch == 1 && health.unsealed == 0);
+    record(&writer).unwrap();
+    until(&writer, |health| health.epoch == 2 && health.unsealed == 0);
+}
+
+#[test]
+fn segments_are_rotated_by_size_and_on_request() {
+    let disk = Simulated::default();
+    let settings = Settings {
+        segment_bytes: 4000,
+        ..settings()
+    };
+    let writer = Writer::start(disk.clone(), settings).unwrap();
+    let key = writer.health().key;
+    for _ in 0..40 {
+        record(&writer).unwrap();
+    }
+    assert!(matches!(rotate(&writer), Ok(Rotation::Done(_))));
+    writer.stop();
+    assert!(disk.disk.lock().unwrap().log().len() > 2);
+    prove(&disk, &key);
+}
+
+#[test]
+fn a_rotation_that_is_not_permitted_is_reported_and_not_fatal() {
+    let disk = Simulated::default();
+    disk.disk.lock().unwrap().append_only = true;
+    let settings = Settings {
+        segment_bytes: 1000,
+        ..settings()
+    };
+    let writer = Writer::start(disk.clone(), settings).unwrap();
+    let key = writer.health().key;
+    for _ in 0..20 {
+        record(&writer).unwrap();
+    }
+    assert!(matches!(rotate(&writer), Ok(Rotation::NotPermitted(_))));
+    until(&writer, |health| health.rotation_refused.is_some());
+    assert!(writer.health().available);
+    writer.stop();
+    prove(&disk, &key);
+}
+
+#[test]
+fn a_real_directory_that_is_removed_stops_service_until_it_is_back() {
+    let place = tempfile::tempdir().unwrap();
+    let (log, state) = (place.path().join("log"), place.path().join("state"));
+    std::fs::create_dir(&log).unwrap();
+    let writer = Writer::start(Directory::lock(&log, &state).unwrap(), quick()).unwrap();
+    assert!(Directory::lock(&log, &state).is_err(), "two writers");
+    record(&writer).unwrap();
+    std::fs::remove_dir_all(&log).unwrap();
+    assert!(record(&writer).is_err());
+    std::fs::create_dir(&log).unwrap();
+    until(&writer, |health| health.available);
+    record(&writer).unwrap();
+}
+
+#[test]
+fn logrotate_may_rename_the_file_and_tell_us_later() {
+    let place = tempfile::tempdir().unwrap();
+    let (log, state) = (place.path().join("log"), place.path().join("state"));
+    std::fs::create_dir(&log).unwrap();
+    let writer = Writer::start(Directory::lock(&log, &state).unwrap(), quick()).unwrap();
+    let key = writer.health().key;
+    record(&writer).unwrap();
+    std::fs::rename(log.join("audit.log"), log.join("audit.log.1")).unwrap();
+    record(&writer).unwrap();
+    writer.reopen();
+    record(&writer).unwrap();
+    writer.stop();
+    let read = |name: &str| (name.to_owned(), std::fs::read(log.join(name)).unwrap());
+    let report = check(
+        &[read("audit.log.1"), read("audit.log")],
+        &pinned(key.parse().unwrap()),
+    );
+    assert_eq!(report.verdict, Verdict::Intact, "{:?}", report.findings);
+}
+
+#[test]
+fn verification_while_the_log_is_written_and_rotated_is_never_a_false_alarm() {
+    let place = tempfile::tempdir().unwrap();
+    let (log, state) = (place.path().join("log"), place.path().join("state"));
+    std::fs::create_dir(&log).unwrap();
+    let settings = Settings {
+        seal_after: Duration::from_millis(3),
+        segment_bytes: 20_000,
+        ..settings()
+    };
+    let writer = Writer::start(Directory::lock(&log, &state).unwrap(), settings).unwrap();
+    let mut options = pinned(writer.health().key.parse().unwrap());
+    options.live = true;
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                record(&writer).unwrap();
+            }
+        });
+        for _ in 0..100 {
+            let sources = pulse_audit::verify::open_directory(&log).unwrap();
+            let report = pulse_audit::verify::verify(sources, &options, &mut |_| ()).unwrap();
+            if report.verdict != Verdict::Intact {
+                is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+            }
+            assert_eq!(report.verdict, Verdict::Intact, "{report:?}");
+        }
+        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}
