@@ -5,6 +5,7 @@
 //! mistake in a security setting must not pass for a default. Keys keep the names
 //! that users of the earlier system know where they mean the same.
 
+mod audit;
 mod values;
 
 use crate::capability::Capabilities;
@@ -12,6 +13,7 @@ use crate::limiter::Limits;
 use crate::name::NodeName;
 use crate::peer::entry_capabilities;
 use crate::work::Caps;
+pub use audit::{Audit, check_log_path};
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
@@ -50,6 +52,8 @@ pub struct Config {
     pub metrics_address: Option<SocketAddr>,
     /// The least severe message that is logged.
     pub log_level: LogLevel,
+    /// Where decisions are put on record.
+    pub audit: Audit,
     /// The nodes that may be read.
     pub nodes: BTreeMap<NodeName, NodeSettings>,
     /// Who may ask.
@@ -129,6 +133,7 @@ struct File {
     max_ssh_output_bytes: Positive,
     rate_limit: RateLimit,
     ssh: Ssh,
+    audit: audit::Table,
 }
 
 #[derive(Deserialize)]
@@ -175,6 +180,7 @@ impl Default for File {
             max_ssh_output_bytes: Positive(1 << 20),
             rate_limit: RateLimit::default(),
             ssh: Ssh::default(),
+            audit: audit::Table::default(),
         }
     }
 }
@@ -318,6 +324,7 @@ impl File {
             ssh_dir: self.ssh_dir,
             metrics_address: self.metrics_address.0,
             log_level: self.log_level,
+            audit: self.audit.settle(),
             nodes,
             caps,
             cache_ttl: self.cache_ttl.0,

@@ -1,7 +1,7 @@
 //! The configuration as it is in force: the file, and what the environment says
 //! more strongly.
 
-use pulse_core::config::{Config, ConfigError, DEFAULT_PATH, MAX_CONFIG_BYTES};
+use pulse_core::config::{Config, ConfigError, DEFAULT_PATH, MAX_CONFIG_BYTES, check_log_path};
 use std::env::var_os;
 use std::io::{self, Read};
 use std::net::SocketAddr;
@@ -82,6 +82,12 @@ fn override_from_environment(config: &mut Config) -> Result<(), SettingsError> {
     }
     if let Some(ssh_dir) = var_os("PULSE_SENSOR_PROXY_SSH_DIR") {
         config.ssh_dir = PathBuf::from(ssh_dir);
+    }
+    let variable = "PULSE_SENSOR_PROXY_AUDIT_LOG";
+    if let Some(log) = var_os(variable) {
+        config.audit.log = PathBuf::from(log);
+        check_log_path(&config.audit.log)
+            .map_err(|reason| SettingsError::Environment { variable, reason })?;
     }
     let variable = "PULSE_SENSOR_PROXY_METRICS_ADDR";
     if let Some(address) = var_os(variable) {

@@ -147,6 +147,11 @@ fn every_mistake_is_named_with_its_place() {
             "line 2, column 8",
             "\"a b\" is no user name",
         ),
+        (
+            "[audit]\nlog = '/var/log/a.log'",
+            "line 2, column 7",
+            "ends in /audit.log",
+        ),
         ("[http]\n", "line 1, column 2", "unknown field `http`"),
         (
             "log_level = 'loud'",
@@ -183,6 +188,7 @@ fn the_packaged_file_shows_every_key_with_its_default() {
         known("x = 1"),
         known("[rate_limit]\nx = 1"),
         known("[ssh]\nx = 1"),
+        known("[audit]\nx = 1"),
     ];
     for key in keys.concat() {
         let shown = packaged

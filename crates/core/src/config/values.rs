@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, Visitor, value::MapAccessDeserializer};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The least severe message that is logged.
@@ -88,6 +89,14 @@ from_text!(MetricsAddress, |text| match text {
         "\"{}\" is no address with a port: write it like \"127.0.0.1:9456\", or \"disabled\"",
         shown(address)
     )),
+});
+
+/// The audit log's live file.
+pub(super) struct LogPath(pub(super) PathBuf);
+
+from_text!(LogPath, |text| {
+    let path = PathBuf::from(text);
+    super::check_log_path(&path).map(|()| Self(path))
 });
 
 /// A user to log in as: what useradd(8) lets through.
