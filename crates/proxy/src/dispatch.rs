@@ -8,8 +8,7 @@ use pulse_core::limiter::Bucket;
 use pulse_core::name::NodeName;
 use pulse_core::peer::Peer;
 use pulse_core::rpc::{Call, Envelope, Rejection, RpcError, response_line};
-use serde::Serialize;
-use serde_json::value::RawValue;
+use serde::{Serialize, Serializer};
 use std::sync::Arc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -53,13 +52,20 @@ enum Data {
 #[derive(Serialize)]
 struct Entry {
     node: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    temperature: Option<Box<RawValue>>,
+    #[serde(serialize_with = "document", skip_serializing_if = "Option::is_none")]
+    temperature: Option<Arc<Sample>>,
     /// How old the sample is.
     #[serde(skip_serializing_if = "Option::is_none")]
     age_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+}
+
+fn document<S: Serializer>(sample: &Option<Arc<Sample>>, serializer: S) -> Result<S::Ok, S::Error> {
+    sample
+        .as_ref()
+        .map(|sample| &sample.json)
+        .serialize(serializer)
 }
 
 /// Answers a request line.
@@ -319,11 +325,11 @@ impl Context {
 }
 
 impl Entry {
-    fn of(node: &NodeName, sample: &Sample) -> Self {
+    fn of(node: &NodeName, sample: &Arc<Sample>) -> Self {
         let age = sample.taken.elapsed().as_millis();
         Self {
             node: node.to_string(),
-            temperature: Some(sample.json.clone()),
+            temperature: Some(Arc::clone(sample)),
             age_ms: Some(u64::try_from(age).unwrap_or(u64::MAX)),
             error: None,
         }

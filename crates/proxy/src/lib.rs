@@ -23,5 +23,6 @@ pub mod resolve;
 pub mod run;
 pub mod scrape;
 pub mod settings;
+mod watched;
 
 pub use run::main;

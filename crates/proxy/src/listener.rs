@@ -6,15 +6,18 @@
 use crate::connection::{Connection, NoLine};
 use crate::daemon::Daemon;
 use crate::dispatch;
+use crate::watched::watched;
 use pulse_core::event::EventType;
 use pulse_core::peer::Peer;
 use pulse_core::rpc::RpcError;
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{UnixListener, UnixStream};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -23,7 +26,7 @@ const SOCKET_MODE: u32 = 0o666;
 
 /// The listening socket; its file goes away with it.
 pub struct Socket {
-    listener: UnixListener,
+    listener: AsyncFd<UnixListener>,
     path: PathBuf,
 }
 
@@ -40,10 +43,18 @@ impl Socket {
         remove_stale(path)?;
         let listener = UnixListener::bind(path)?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(SOCKET_MODE))?;
+        listener.set_nonblocking(true)?;
         Ok(Self {
-            listener,
+            listener: watched(listener, Interest::READABLE)?,
             path: path.to_owned(),
         })
+    }
+
+    async fn accept(&self) -> io::Result<UnixStream> {
+        let accept = |listener: &UnixListener| listener.accept();
+        let (stream, _) = self.listener.async_io(Interest::READABLE, accept).await?;
+        stream.set_nonblocking(true)?;
+        Ok(stream)
     }
 }
 
@@ -62,7 +73,7 @@ fn remove_stale(path: &Path) -> io::Result<()> {
             io::ErrorKind::AlreadyExists,
             "there is a file that is no socket",
         )),
-        Ok(_) => match std::os::unix::net::UnixStream::connect(path) {
+        Ok(_) => match UnixStream::connect(path) {
             Ok(_) => Err(io::Error::new(
                 io::ErrorKind::AddrInUse,
                 "another daemon serves it",
@@ -76,11 +87,11 @@ fn remove_stale(path: &Path) -> io::Result<()> {
 pub async fn serve(socket: Socket, daemon: Arc<Daemon>, mut draining: watch::Receiver<bool>) {
     loop {
         let accepted = tokio::select! {
-            accepted = socket.listener.accept() => accepted,
+            accepted = socket.accept() => accepted,
             _ = draining.wait_for(|draining| *draining) => return,
         };
         match accepted {
-            Ok((stream, _)) => welcome(stream, &daemon, &draining),
+            Ok(stream) => welcome(stream, &daemon, &draining),
             Err(error) => after_accept_error("rpc", &error).await,
         }
     }
@@ -158,7 +169,7 @@ fn turn_away(stream: UnixStream, daemon: Arc<Daemon>, peer: Arc<Peer>, error: Rp
     daemon.metrics.turned_away(error.label());
     let line = dispatch::refusal(&error);
     // A fresh socket's buffer has room for a line.
-    let _ = stream.try_write(&line);
+    let _ = (&stream).write(&line);
     let uid = peer.credentials.uid;
     if daemon.door().enter(&uid).is_err() {
         // Too many of this user linger already: this one may get a reset.
@@ -184,7 +195,7 @@ async fn attend(
     admitted: Admitted,
     mut draining: watch::Receiver<bool>,
 ) {
-    let mut answered = false;
+    let (mut answered, mut cut_short) = (false, false);
     loop {
         let timeouts = daemon.config().timeouts;
         let line = tokio::select! {
@@ -202,7 +213,10 @@ async fn attend(
                 break;
             }
             Err(NoLine::Ended) => return,
-            Err(NoLine::Refused(error)) => refuse(&daemon, &peer, &error),
+            Err(NoLine::Refused(error)) => {
+                cut_short = true;
+                refuse(&daemon, &peer, &error)
+            }
         };
         if let Err(error) = connection.send(&reply.line, timeouts.write).await {
             if error.kind() == io::ErrorKind::TimedOut {
@@ -217,7 +231,11 @@ async fn attend(
     }
     // What follows is courtesy and takes nobody's place.
     drop(admitted);
-    connection.finish_soon().await;
+    if cut_short {
+        connection.finish_soon().await;
+    } else {
+        connection.close().await;
+    }
 }
 
 /// The reply to a line that never came whole.

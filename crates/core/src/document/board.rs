@@ -77,8 +77,7 @@ fn readings(chip: &Chip) -> impl Iterator<Item = Meaning> {
 /// Pulse looks for these words anywhere in a name, in any case; so do we. A
 /// processor's chip is never one of the board.
 fn is_board(chip: &Chip) -> bool {
-    let name = chip.name.to_ascii_lowercase();
-    !is_processor(chip) && BOARDS.iter().any(|board| name.contains(board))
+    !is_processor(chip) && BOARDS.iter().any(|board| mentions(&chip.name, board))
 }
 
 fn is_claim(label: &str) -> bool {
@@ -89,10 +88,10 @@ fn is_claim(label: &str) -> bool {
 }
 
 fn meaning(label: &str) -> Meaning {
-    let lower = label.to_ascii_lowercase();
-    if label.contains("Package id") || label.contains("Tdie") || lower.contains("tctl") {
+    let says = |word| mentions(label, word);
+    if label.contains("Package id") || label.contains("Tdie") || says("tctl") {
         Meaning::Package
-    } else if lower.contains("cputin") || (lower.contains("cpu") && lower.contains("temp")) {
+    } else if says("cputin") || (says("cpu") && says("temp")) {
         Meaning::Processor
     } else if label.starts_with("Tccd") {
         Meaning::Chiplet
@@ -103,6 +102,12 @@ fn meaning(label: &str) -> Meaning {
     } else {
         Meaning::Nothing
     }
+}
+
+/// Whether the word is anywhere in the text, in any case.
+fn mentions(text: &str, word: &str) -> bool {
+    let mut parts = text.as_bytes().windows(word.len());
+    parts.any(|part| part.eq_ignore_ascii_case(word.as_bytes()))
 }
 
 #[cfg(test)]

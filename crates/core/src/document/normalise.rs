@@ -31,26 +31,22 @@ pub fn normalise(document: Document) -> Document {
     Document { chips, ..document }
 }
 
-/// Leaves the values of the feature's first temperature sensor; none without a
-/// reading, since Pulse would take a limit for one.
+/// Leaves the values of the feature's first temperature sensor, its reading
+/// first; none without a reading, since Pulse would take a limit for one.
 fn keep_temperature(feature: &mut Feature) {
-    let Some((input, sensor)) = first_reading(feature) else {
+    let Some(place) = feature.values.iter().position(is_reading) else {
         return feature.values.clear();
     };
+    let input = feature.values.remove(place);
+    let sensor = input.0.strip_suffix("input").unwrap_or_default();
     feature.values.retain(|(name, value)| {
-        name.starts_with(&sensor) && !name.ends_with("_input") && value.is_finite()
+        name.starts_with(sensor) && !name.ends_with("_input") && value.is_finite()
     });
     feature.values.insert(0, input);
 }
 
-/// The first reading of a temperature, and what the names of its sensor start with.
-fn first_reading(feature: &Feature) -> Option<((String, f64), String)> {
-    let is_reading = |(name, value): &&(String, f64)| {
-        name.starts_with("temp") && name.ends_with("_input") && value.is_finite()
-    };
-    let input = feature.values.iter().find(is_reading)?.clone();
-    let sensor = input.0.strip_suffix("input")?.to_owned();
-    Some((input, sensor))
+fn is_reading((name, value): &(String, f64)) -> bool {
+    name.starts_with("temp") && name.ends_with("_input") && value.is_finite()
 }
 
 /// Drops the features that had only their label to give; says whether any is left.

@@ -105,8 +105,8 @@ impl Kind {
 
     /// Whether both are this kind's, and one is the other read once more.
     fn is_same(&self, one: &Chip, other: &Chip) -> bool {
-        let stem = |chip: &Chip| without_number(&chip.name).0.to_owned();
-        self.has(one) && self.has(other) && stem(one) == stem(other)
+        let stems = (without_number(&one.name).0, without_number(&other.name).0);
+        self.has(one) && self.has(other) && stems.0 == stems.1
     }
 
     fn is_package(&self, feature: &Feature) -> bool {
@@ -159,6 +159,7 @@ impl Kind {
         let mut next = clean.max().map_or(start, |highest| highest + 1);
         for feature in features {
             let number = match self.core(&feature.label) {
+                Some((number, false)) if moved(number) == u64::from(number) => continue,
                 Some((number, false)) => moved(number),
                 Some((_, true)) => {
                     next += 1;
@@ -175,8 +176,9 @@ impl Kind {
     fn core(&self, label: &str) -> Option<(u32, bool)> {
         let (label, repeated) = without_number(label);
         let digits = label.strip_prefix(self.core)?;
-        let number = digits.parse().ok()?;
-        let is_core = digits == format!("{number}") && u64::from(number) >= self.first;
+        let number: u32 = digits.parse().ok()?;
+        let is_plain = digits == "0" || !digits.starts_with(['0', '+']);
+        let is_core = is_plain && u64::from(number) >= self.first;
         is_core.then_some((number, repeated))
     }
 }

@@ -12,7 +12,7 @@ use pulse_core::document::{self, Dropped};
 use pulse_core::event::Exchange;
 use russh::client::Msg;
 use russh::{Channel, ChannelMsg};
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 use sha2::{Digest, Sha256};
 use std::time::{Instant, SystemTime};
 
@@ -158,9 +158,8 @@ impl Session {
         exit_code: Option<u32>,
     ) -> Result<Sample, NodeFailure> {
         let reading = document::read(stdout).map_err(|e| NodeFailure::NoDocument(e.to_string()))?;
-        let json = document::normalise(reading.document).to_json();
-        let json =
-            RawValue::from_string(json).map_err(|e| NodeFailure::NoDocument(e.to_string()))?;
+        let json = to_raw_value(&document::normalise(reading.document))
+            .map_err(|e| NodeFailure::NoDocument(e.to_string()))?;
         Ok(Sample {
             json,
             taken: Instant::now(),

@@ -16,7 +16,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 struct Shared {
@@ -59,7 +59,16 @@ impl Drop for ConnectionGuard {
 }
 
 /// A TCP stream that acknowledges at once while its connection is young.
-pub(super) struct NodeStream(Arc<Shared>);
+///
+/// A packet is asked for in two parts, its length and the rest. What has come is
+/// taken from the kernel in one piece, and the rest kept here until it is asked for.
+pub(super) struct NodeStream {
+    shared: Arc<Shared>,
+    ahead: Vec<u8>,
+}
+
+/// What is taken from the kernel at a time, in bytes.
+const CHUNK: usize = 8192;
 
 /// Connects to a node.
 ///
@@ -74,7 +83,11 @@ pub(super) async fn connect(address: SocketAddr) -> io::Result<(NodeStream, Conn
         allowance: AtomicUsize::new(HANDSHAKE_BYTES),
         exceeded: AtomicBool::new(false),
     });
-    Ok((NodeStream(Arc::clone(&shared)), ConnectionGuard(shared)))
+    let stream = NodeStream {
+        shared: Arc::clone(&shared),
+        ahead: Vec::new(),
+    };
+    Ok((stream, ConnectionGuard(shared)))
 }
 
 impl Shared {
@@ -92,28 +105,54 @@ impl Shared {
     }
 }
 
-impl AsyncRead for NodeStream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let stream = &self.0.stream;
+impl Shared {
+    fn poll_receive(&self, context: &mut Context<'_>, chunk: &mut [u8]) -> Poll<io::Result<usize>> {
         loop {
-            ready!(stream.poll_read_ready(context))?;
-            match stream.try_read(buffer.initialize_unfilled()) {
-                Ok(count) => {
-                    self.0.spend(count)?;
-                    buffer.advance(count);
-                    break;
-                }
+            ready!(self.stream.poll_read_ready(context))?;
+            match self.stream.try_read(chunk) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Ok(count) => return Poll::Ready(self.received(count, chunk.len())),
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
-        if !self.0.established.load(Ordering::Relaxed) {
+    }
+
+    fn received(&self, count: usize, room: usize) -> io::Result<usize> {
+        self.spend(count)?;
+        if count < room {
+            // That was all: the readiness is spent, and the kernel need not be
+            // asked once more to say so (epoll(7), on edge-triggered streams).
+            let nothing = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
+            let _ = self.stream.try_io(Interest::READABLE, nothing);
+        }
+        if !self.established.load(Ordering::Relaxed) {
             // Only a matter of speed: a kernel that refuses is slower, not wrong.
-            let _ = stream.set_quickack(true);
+            let _ = self.stream.set_quickack(true);
+        }
+        Ok(count)
+    }
+}
+
+impl AsyncRead for NodeStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.ahead.is_empty() {
+            let mut chunk = [0; CHUNK];
+            let count = ready!(self.shared.poll_receive(context, &mut chunk))?;
+            let fitting = count.min(buffer.remaining());
+            buffer.put_slice(&chunk[..fitting]);
+            self.ahead.extend_from_slice(&chunk[fitting..count]);
+        } else {
+            let fitting = self.ahead.len().min(buffer.remaining());
+            buffer.put_slice(&self.ahead[..fitting]);
+            self.ahead.drain(..fitting);
+        }
+        if self.ahead.is_empty() {
+            // Thousands of connections are quiet most of the time.
+            self.ahead = Vec::new();
         }
         Poll::Ready(Ok(()))
     }
@@ -126,8 +165,8 @@ impl AsyncWrite for NodeStream {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         loop {
-            ready!(self.0.stream.poll_write_ready(context))?;
-            match self.0.stream.try_write(bytes) {
+            ready!(self.shared.stream.poll_write_ready(context))?;
+            match self.shared.stream.try_write(bytes) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 outcome => return Poll::Ready(outcome),
             }
@@ -139,6 +178,6 @@ impl AsyncWrite for NodeStream {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(SockRef::from(&self.0.stream).shutdown(Shutdown::Write))
+        Poll::Ready(SockRef::from(&self.shared.stream).shutdown(Shutdown::Write))
     }
 }

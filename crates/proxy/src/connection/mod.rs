@@ -1,23 +1,28 @@
 //! One connection of a caller: lines in, lines out, within bounds and deadlines.
 
+mod stream;
+
 use pulse_core::rpc::{MAX_REQUEST_BYTES, RpcError};
 use socket2::SockRef;
 use std::io;
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
-use tokio::io::{AsyncWriteExt, Interest};
-use tokio::net::UnixStream;
-use tokio::time::{Instant, timeout, timeout_at};
+use stream::Stream;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 /// How long a caller that was answered may go on sending before we close.
 const LINGER: Duration = Duration::from_secs(1);
 /// How much of that is taken, in bytes.
 const LINGER_BYTES: usize = 1 << 20;
-const CHUNK: usize = 4096;
+/// Only one that waits for longer is watched for going away.
+const UNWATCHED: Duration = Duration::from_millis(250);
 
 /// A caller's connection, with what was received beyond the last line.
 pub struct Connection {
-    stream: UnixStream,
+    stream: Stream,
     pending: Vec<u8>,
+    /// How much of `pending` is known to hold no newline.
+    searched: usize,
     ended: bool,
 }
 
@@ -31,12 +36,13 @@ pub enum NoLine {
 }
 
 impl Connection {
-    /// Takes a fresh connection.
+    /// Takes a fresh connection, which must not block.
     #[must_use]
-    pub fn new(stream: UnixStream) -> Self {
+    pub fn new(socket: UnixStream) -> Self {
         Self {
-            stream,
+            stream: Stream::new(socket),
             pending: Vec::new(),
+            searched: 0,
             ended: false,
         }
     }
@@ -55,44 +61,46 @@ impl Connection {
     }
 
     async fn receive_line(&mut self) -> Result<Vec<u8>, NoLine> {
-        let mut searched = 0;
         loop {
-            if let Some(at) = self.pending[searched..].iter().position(|b| *b == b'\n') {
-                let rest = self.pending.split_off(searched + at + 1);
-                let mut line = std::mem::replace(&mut self.pending, rest);
-                line.pop();
+            if let Some(line) = self.whole_line() {
                 return Ok(line);
             }
-            searched = self.pending.len();
-            if searched >= MAX_REQUEST_BYTES {
+            if self.searched >= MAX_REQUEST_BYTES {
                 return Err(NoLine::Refused(RpcError::PayloadTooLarge));
             }
             if self.ended {
                 return self.last_line();
             }
-            self.receive(MAX_REQUEST_BYTES - searched).await;
+            let room = MAX_REQUEST_BYTES - self.searched;
+            let received = self.stream.read(&mut self.pending, room).await;
+            self.ended = matches!(received, Ok(0) | Err(_));
         }
+    }
+
+    fn whole_line(&mut self) -> Option<Vec<u8>> {
+        let unsearched = &self.pending[self.searched..];
+        let Some(at) = unsearched.iter().position(|byte| *byte == b'\n') else {
+            self.searched = self.pending.len();
+            return None;
+        };
+        let rest = self.pending.split_off(self.searched + at + 1);
+        let mut line = std::mem::replace(&mut self.pending, rest);
+        self.searched = 0;
+        line.pop();
+        Some(line)
     }
 
     fn last_line(&mut self) -> Result<Vec<u8>, NoLine> {
         if self.pending.is_empty() || self.is_gone() {
-            Err(NoLine::Ended)
-        } else {
-            Ok(std::mem::take(&mut self.pending))
+            return Err(NoLine::Ended);
         }
+        self.searched = 0;
+        Ok(std::mem::take(&mut self.pending))
     }
 
     /// Whether nobody could read an answer: then even nothing cannot be sent.
     fn is_gone(&self) -> bool {
-        SockRef::from(&self.stream).send(&[]).is_err()
-    }
-
-    async fn receive(&mut self, most: usize) {
-        let mut chunk = [0; CHUNK];
-        match read(&self.stream, &mut chunk[..most.min(CHUNK)]).await {
-            Ok(0) | Err(_) => self.ended = true,
-            Ok(count) => self.pending.extend_from_slice(&chunk[..count]),
-        }
+        SockRef::from(self.stream.socket()).send(&[]).is_err()
     }
 
     /// Whether no part of another line has come.
@@ -107,7 +115,7 @@ impl Connection {
     /// `TimedOut` when the caller does not take it in time, or whatever the
     /// socket says when it is gone.
     pub async fn send(&mut self, line: &[u8], within: Duration) -> io::Result<()> {
-        timeout(within, self.write_all(line))
+        timeout(within, self.stream.write_all(line))
             .await
             .unwrap_or_else(|_| {
                 Err(io::Error::new(
@@ -117,60 +125,41 @@ impl Connection {
             })
     }
 
-    async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
-        // The first write asks the kernel itself: `gone` has spent the readiness
-        // that the runtime would wait for, and none comes while there is room.
-        let mut outcome = SockRef::from(&self.stream).send(bytes);
-        loop {
-            match outcome {
-                Ok(sent) if sent == bytes.len() => return Ok(()),
-                Ok(sent) => bytes = &bytes[sent..],
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.stream.writable().await?;
-                }
-                Err(error) => return Err(error),
-            }
-            let send = || SockRef::from(&self.stream).send(bytes);
-            outcome = self.stream.try_io(Interest::WRITABLE, send);
+    /// Completes when a caller that has waited for a while is gone.
+    pub async fn gone(&mut self) {
+        sleep(UNWATCHED).await;
+        self.stream.gone().await;
+    }
+
+    /// Ends the connection of a caller that has its answer. One that sends on is
+    /// given time; for all others closing is enough, and the answer stays theirs.
+    pub async fn close(mut self) {
+        let _ = self.stream.try_read(&mut self.pending, LINGER_BYTES);
+        if !self.pending.is_empty() {
+            self.finish(LINGER).await;
         }
     }
 
-    /// Completes when the caller has closed both directions. One that has only
-    /// shut down its sending side still reads, and is waited for.
-    pub async fn gone(&self) {
-        loop {
-            match self.stream.ready(Interest::WRITABLE).await {
-                Ok(ready) if !ready.is_write_closed() => {
-                    // Spends the readiness, so that the next one is news.
-                    let nothing = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
-                    let _ = self.stream.try_io(Interest::WRITABLE, nothing);
-                }
-                _ => return,
-            }
-        }
+    /// [`Connection::finish`] for one whose request was cut short.
+    pub async fn finish_soon(self) {
+        self.finish(LINGER).await;
     }
 
-    /// Ends the connection so that the caller surely gets what was sent: closing
-    /// with unread input would reset it (unix(7): `ECONNRESET`), and one that is
-    /// about to write would get `EPIPE` instead of its answer.
+    /// Ends the connection so that a caller that may still be sending surely gets
+    /// its answer: closing with unread input would reset it (unix(7):
+    /// `ECONNRESET`), and one that is about to write would get `EPIPE` instead.
     pub async fn finish(mut self, patience: Duration) {
-        // One that is gone already needs no goodbye.
-        let _ = self.stream.shutdown().await;
+        self.stream.end();
         if !self.ended {
             let _ = timeout(patience, self.drain()).await;
         }
     }
 
-    /// [`Connection::finish`] after an ordinary reply.
-    pub async fn finish_soon(self) {
-        self.finish(LINGER).await;
-    }
-
     async fn drain(&mut self) {
-        let mut chunk = [0; CHUNK];
         let mut taken = 0;
         while taken < LINGER_BYTES {
-            match read(&self.stream, &mut chunk).await {
+            self.pending.clear();
+            match self.stream.read(&mut self.pending, LINGER_BYTES).await {
                 Ok(0) | Err(_) => return,
                 Ok(count) => taken += count,
             }
@@ -178,26 +167,19 @@ impl Connection {
     }
 }
 
-async fn read(stream: &UnixStream, buffer: &mut [u8]) -> io::Result<usize> {
-    loop {
-        stream.readable().await?;
-        match stream.try_read(buffer) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            outcome => return outcome,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::io::AsyncReadExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::UnixStream as Client;
 
     const SOON: Duration = Duration::from_secs(5);
 
-    fn pair() -> (Connection, UnixStream) {
+    fn pair() -> (Connection, Client) {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        (Connection::new(ours), theirs)
+        ours.set_nonblocking(true).unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        (Connection::new(ours), Client::from_std(theirs).unwrap())
     }
 
     #[tokio::test]
@@ -216,6 +198,26 @@ mod tests {
             connection.line(deadline).await,
             Err(NoLine::Ended)
         ));
+    }
+
+    #[tokio::test]
+    async fn lines_in_pieces_come_whole_and_once() {
+        let (mut connection, mut client) = pair();
+        let deadline = Instant::now() + SOON;
+        for request in ["one\n", "two\nthr", "ee\n", "four\n"] {
+            client.write_all(request.as_bytes()).await.unwrap();
+            let line = connection.line(deadline).await.unwrap();
+            let expected = if request == "ee\n" {
+                "three"
+            } else {
+                &request[..request.find('\n').unwrap()]
+            };
+            assert_eq!(line, expected.as_bytes());
+            connection.send(b"yes\n", SOON).await.unwrap();
+            client.read_exact(&mut [0; 4]).await.unwrap();
+        }
+        connection.close().await;
+        assert_eq!(client.read(&mut [0; 1]).await.unwrap(), 0, "and no reset");
     }
 
     #[tokio::test]
