@@ -15,6 +15,7 @@ pub struct Config {
     keys: BTreeMap<String, String>,
     rate_limit: BTreeMap<String, String>,
     ssh: BTreeMap<String, String>,
+    audit: BTreeMap<String, String>,
     nodes: Vec<String>,
 }
 
@@ -32,6 +33,7 @@ impl Config {
             keys: BTreeMap::new(),
             rate_limit: BTreeMap::new(),
             ssh: BTreeMap::new(),
+            audit: BTreeMap::new(),
             nodes: Vec::new(),
         };
         config.rate_limit = NO_LIMIT.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
@@ -68,6 +70,13 @@ impl Config {
         self
     }
 
+    /// Sets a key of `[audit]`.
+    #[must_use]
+    pub fn set_audit(mut self, key: &str, value: &str) -> Self {
+        self.audit.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
     /// Adds a node.
     #[must_use]
     pub fn node(mut self, name: &str, address: SocketAddr) -> Self {
@@ -90,11 +99,17 @@ impl Config {
             ),
         ]);
         keys.extend(self.keys.clone());
+        let mut audit = BTreeMap::from([
+            ("log".to_owned(), format!("{:?}", home.audit_log())),
+            ("state_dir".to_owned(), format!("{:?}", home.audit_state())),
+        ]);
+        audit.extend(self.audit.clone());
         let mut text = String::new();
         for (section, keys) in [
             ("", &keys),
             ("[rate_limit]", &self.rate_limit),
             ("[ssh]", &self.ssh),
+            ("[audit]", &audit),
         ] {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "{section}");

@@ -175,10 +175,10 @@ impl Daemon {
     /// Sends SIGHUP and waits until the daemon has read its configuration again,
     /// with whatever success.
     pub fn reload(&self) {
-        let reloads = |log: &str| log.matches("config.reloaded").count();
-        let before = reloads(&self.log());
+        let reloads = || self.home.records_of("config.reloaded").len();
+        let before = reloads();
         self.signal(Signal::SIGHUP);
-        wait::until("the reload", || reloads(&self.log()) > before);
+        wait::until("the reload", || reloads() > before);
     }
 
     /// Waits until the process has ended.

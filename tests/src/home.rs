@@ -1,6 +1,7 @@
 //! The files of one daemon, which outlive it: a test may start another on them.
 
 use crate::config::Config;
+use serde_json::Value;
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -68,6 +69,37 @@ impl Home {
     #[must_use]
     pub fn ssh_dir(&self) -> PathBuf {
         self.path("ssh")
+    }
+
+    /// The audit log's live file.
+    #[must_use]
+    pub fn audit_log(&self) -> PathBuf {
+        self.path("log/audit.log")
+    }
+
+    /// Where the key of its next seal is.
+    #[must_use]
+    pub fn audit_state(&self) -> PathBuf {
+        self.path("audit")
+    }
+
+    /// What is on record in the live file, a line that is being written left out.
+    #[must_use]
+    pub fn records(&self) -> Vec<Value> {
+        let text = fs::read_to_string(self.audit_log()).unwrap();
+        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        let lines = whole.lines();
+        lines
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    /// The records of one kind.
+    #[must_use]
+    pub fn records_of(&self, event_type: &str) -> Vec<Value> {
+        let mut records = self.records();
+        records.retain(|record| record["event_type"] == event_type);
+        records
     }
 
     /// Where metrics are served unless the configuration says otherwise.

@@ -1,6 +1,6 @@
 //! Nodes that speak to whoever reads our errors and logs.
 
-use pulse_e2e::{Config, Daemon, wait};
+use pulse_e2e::{Config, Daemon};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::thread;
@@ -112,7 +112,8 @@ fn what_a_node_says_before_it_is_known_is_neither_shown_nor_logged_raw() {
             error.chars().all(|c| c == ' ' || c.is_ascii_graphic()),
             "{what}: {error:?}"
         );
-        wait::until("the record", || daemon.log().contains("command.finish"));
+        let records = daemon.home().records_of("command.finish");
+        assert_eq!(records.len(), 1, "{what}");
         let log = daemon.log();
         assert!(
             !log.contains('\u{1b}') && !log.contains("\nERROR audit"),

@@ -63,8 +63,9 @@ fn a_stranger_is_told_exactly_unauthorized() {
         assert_eq!(response["success"], false);
     }
     assert_eq!(fleet.node("pve1").counters().connections, 0);
+    let home = fleet.daemon.home();
     wait::until("the record", || {
-        fleet.daemon.log().contains("connection.denied")
+        !home.records_of("connection.denied").is_empty()
     });
 }
 
@@ -149,7 +150,10 @@ fn strangers_at_the_door_fill_no_log() {
     let arguments = [socket.to_str().unwrap(), "300", "1", "100", "late"];
     let seen = python::run(python::REPEAT, Some(STRANGER), &arguments);
     assert_eq!(seen, "{\"unauthorized\": 300}\n");
-    let records = daemon.log().matches("connection.denied").count();
+    wait::until("the record", || {
+        !daemon.home().records_of("connection.denied").is_empty()
+    });
+    let records = daemon.home().records_of("connection.denied").len();
     assert!(
         (1..100).contains(&records),
         "{records} records for 300 knocks"

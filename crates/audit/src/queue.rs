@@ -146,6 +146,11 @@ impl Shared {
         self.lock().health = health;
     }
 
+    pub(crate) fn is_available(&self) -> bool {
+        let queue = self.lock();
+        queue.health.available && !queue.stopping
+    }
+
     pub(crate) fn health(&self) -> Health {
         let queue = self.lock();
         Health {

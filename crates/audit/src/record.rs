@@ -47,6 +47,7 @@ impl Body {
         }
         body.text("decision", event.decision.as_str(), ID_BYTES);
         body.optional("reason", event.reason, NAME_BYTES);
+        body.optional("limiter", event.limiter, ID_BYTES);
         body.outcome(event);
         body
     }

@@ -136,6 +136,13 @@ impl Writer {
         self.shared.command(Command::Reopen);
     }
 
+    /// Whether records can be written: the one part of [`Writer::health`] that is
+    /// asked with every request.
+    #[must_use]
+    pub fn is_available(&self) -> bool {
+        self.shared.is_available()
+    }
+
     /// How the log fares.
     #[must_use]
     pub fn health(&self) -> Health {

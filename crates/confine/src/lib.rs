@@ -6,8 +6,20 @@
 mod caller;
 mod descriptors;
 
+use pulse_core::peer::Credentials;
+
 pub use caller::{credentials, surroundings};
 pub use descriptors::raise_descriptor_limit;
+
+/// Who this process is.
+#[must_use]
+pub fn own_credentials() -> Credentials {
+    Credentials {
+        uid: own_uid(),
+        gid: nix::unistd::getegid().as_raw(),
+        pid: std::process::id(),
+    }
+}
 
 /// The user this process acts as (geteuid(2)).
 #[must_use]

@@ -19,6 +19,8 @@ pub enum EventType {
     ProxyStop,
     /// The configuration was read anew.
     ConfigReloaded,
+    /// A caller was let in.
+    ConnectionAccepted,
     /// A caller without any capability was turned away.
     ConnectionDenied,
     /// The limiter refused a caller.
@@ -43,6 +45,7 @@ impl EventType {
             Self::ProxyStart => "proxy.start",
             Self::ProxyStop => "proxy.stop",
             Self::ConfigReloaded => "config.reloaded",
+            Self::ConnectionAccepted => "connection.accepted",
             Self::ConnectionDenied => "connection.denied",
             Self::LimiterRejection => "limiter.rejection",
             Self::CommandStart => "command.start",
@@ -114,6 +117,8 @@ pub struct Event<'a> {
     pub exchange: Option<&'a Exchange>,
     /// Why, as one of the protocol's reasons.
     pub reason: Option<&'a str>,
+    /// Which part of the limiter refused.
+    pub limiter: Option<&'a str>,
     /// The error's text.
     pub error: Option<&'a str>,
     /// How long it took.
@@ -134,6 +139,7 @@ impl Event<'_> {
             node: None,
             exchange: None,
             reason: None,
+            limiter: None,
             error: None,
             duration: None,
             suppressed: 0,
@@ -141,38 +147,45 @@ impl Event<'_> {
     }
 }
 
-/// One record per second and UID; the rest are counted. So no local user can fill
-/// the disk by being refused.
+/// One record per second, UID and kind of event; the rest are counted. So no local
+/// user can fill the disk by connecting or by being refused.
 #[derive(Debug, Default)]
 pub struct Suppression {
-    uids: HashMap<u32, (Instant, u64)>,
+    seen: HashMap<(u32, EventType), (Instant, u64)>,
 }
 
-/// UIDs remembered at a time.
-const MAX_UIDS: usize = 4096;
-/// The time between two records of one UID.
+/// Pairs remembered at a time.
+const MAX_SEEN: usize = 4096;
+/// The time between two records of one pair.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 impl Suppression {
     /// Whether this one is put on record, and then how many were left out before.
-    pub fn note(&mut self, uid: u32, now: Instant) -> Option<u64> {
-        if self.uids.len() >= MAX_UIDS && !self.uids.contains_key(&uid) {
-            self.uids
-                .retain(|_, (at, left_out)| now < *at + INTERVAL || *left_out > 0);
-        }
-        if self.uids.len() >= MAX_UIDS && !self.uids.contains_key(&uid) {
-            self.uids.clear();
-        }
-        match self.uids.get_mut(&uid) {
+    pub fn note(&mut self, uid: u32, kind: EventType, now: Instant) -> Option<u64> {
+        self.make_room_for((uid, kind), now);
+        match self.seen.get_mut(&(uid, kind)) {
             Some((at, left_out)) if now < *at + INTERVAL => {
                 *left_out += 1;
                 None
             }
-            _ => Some(
-                self.uids
-                    .insert(uid, (now, 0))
-                    .map_or(0, |(_, left_out)| left_out),
-            ),
+            _ => {
+                let before = self.seen.insert((uid, kind), (now, 0));
+                Some(before.map_or(0, |(_, left_out)| left_out))
+            }
+        }
+    }
+
+    /// Forgets first what has nothing left to say, then everything: what that
+    /// loses is the count of one second.
+    fn make_room_for(&mut self, key: (u32, EventType), now: Instant) {
+        if self.seen.len() < MAX_SEEN || self.seen.contains_key(&key) {
+            return;
+        }
+        let has_something = |at: &Instant, left_out: &u64| now < *at + INTERVAL || *left_out > 0;
+        self.seen
+            .retain(|_, (at, left_out)| has_something(at, left_out));
+        if self.seen.len() >= MAX_SEEN {
+            self.seen.clear();
         }
     }
 }
@@ -187,21 +200,33 @@ mod tests {
         let mut counted = 0;
         for i in 0..10_000u32 {
             let now = start + Duration::from_millis(u64::from(i));
-            counted += suppression.note(7, now).map_or(0, |left_out| left_out + 1);
+            counted += suppression
+                .note(7, EventType::ConnectionDenied, now)
+                .map_or(0, |left_out| left_out + 1);
         }
         counted += suppression
-            .note(7, start + Duration::from_secs(60))
+            .note(
+                7,
+                EventType::ConnectionDenied,
+                start + Duration::from_secs(60),
+            )
             .unwrap();
         assert_eq!(counted, 10_000);
-        assert_eq!(suppression.note(8, start), Some(0));
+        let (denied, accepted) = (EventType::ConnectionDenied, EventType::ConnectionAccepted);
+        assert_eq!(suppression.note(8, denied, start), Some(0));
+        assert_eq!(
+            suppression.note(8, accepted, start),
+            Some(0),
+            "another kind"
+        );
     }
 
     #[test]
     fn the_number_of_remembered_users_is_bounded() {
         let (mut suppression, now) = (Suppression::default(), Instant::now());
         for uid in 0..100_000 {
-            suppression.note(uid, now);
-            assert!(suppression.uids.len() <= MAX_UIDS);
+            suppression.note(uid, EventType::ConnectionDenied, now);
+            assert!(suppression.seen.len() <= MAX_SEEN);
         }
     }
 }

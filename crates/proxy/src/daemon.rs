@@ -10,6 +10,7 @@ use pulse_core::event::{Decision, Event, EventType, Suppression};
 use pulse_core::gate::{Gate, GateCaps};
 use pulse_core::limiter::{Limiter, Refusal};
 use pulse_core::peer::{AccessPolicy, Peer, PeerId};
+use pulse_core::rpc::RpcError;
 use pulse_core::subid::SubordinateRanges;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -28,7 +29,7 @@ pub struct Daemon {
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Where decisions are put on record.
-    pub recorder: Box<dyn Recorder>,
+    pub recorder: Arc<dyn Recorder>,
     /// Readings under way.
     pub readings: Arc<Readings>,
     /// Our public key, as one line.
@@ -56,9 +57,9 @@ impl Daemon {
         config: Config,
         access: Access,
         public_key: String,
-        recorder: Box<dyn Recorder>,
+        recorder: Arc<dyn Recorder>,
     ) -> Self {
-        let metrics = Arc::new(Metrics::new());
+        let metrics = Arc::new(Metrics::new(&recorder));
         let access = Arc::new(access);
         let nodes = Nodes::of(&config, &access, &Nodes::default());
         let settings = reading_settings(&config, nodes);
@@ -123,32 +124,59 @@ impl Daemon {
         self.door.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a refusal by the limiter.
-    pub fn refused(&self, peer: &Peer, refusal: Refusal) {
-        self.metrics.refused(refusal.as_str(), &peer.id);
-        tracing::debug!(target: "audit", peer = %peer.id, reason = refusal.as_str(), "limiter.rejection");
+    /// Counts a refusal by the limiter and puts it on record; gives the error for
+    /// the caller.
+    pub fn limited(&self, peer: &Peer, refusal: Refusal) -> RpcError {
+        self.held_back(peer, refusal.as_str())
     }
 
-    /// Puts a caller that is turned away on record: once a second for each UID,
-    /// the rest are summed up.
-    pub async fn record_turned_away(&self, peer: &Peer, kind: EventType, reason: &str) {
+    /// As [`Daemon::limited`], for a caller with too many connections.
+    pub fn crowded(&self, peer: &Peer) -> RpcError {
+        self.held_back(peer, "connections")
+    }
+
+    fn held_back(&self, peer: &Peer, limiter: &'static str) -> RpcError {
+        self.metrics.refused(limiter, &peer.id);
+        let event = Event::new(EventType::LimiterRejection, Decision::Denied);
+        self.denied(
+            peer,
+            Event {
+                limiter: Some(limiter),
+                ..event
+            },
+            RpcError::RateLimited,
+        )
+    }
+
+    /// Puts a caller that may not ask anything on record; gives the error for it.
+    pub fn unauthorised(&self, peer: &Peer) -> RpcError {
+        let event = Event::new(EventType::ConnectionDenied, Decision::Denied);
+        self.denied(peer, event, RpcError::Unauthorized)
+    }
+
+    fn denied(&self, peer: &Peer, event: Event<'_>, error: RpcError) -> RpcError {
+        self.note_summed(Event {
+            peer: Some(peer),
+            reason: Some(error.label()),
+            ..event
+        });
+        error
+    }
+
+    /// Puts on record what callers could do without end: once a second for each
+    /// UID and kind of event, the rest are summed up.
+    pub fn note_summed(&self, event: Event<'_>) {
+        let uid = event.peer.map_or(0, |peer| peer.credentials.uid);
         let noted = {
-            let mut suppression = self
-                .suppression
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            suppression.note(peer.credentials.uid, Instant::now())
+            let suppression = self.suppression.lock();
+            let mut suppression = suppression.unwrap_or_else(PoisonError::into_inner);
+            suppression.note(uid, event.kind, Instant::now())
         };
         if let Some(suppressed) = noted {
-            let event = Event::new(kind, Decision::Denied);
-            let event = Event {
-                peer: Some(peer),
-                reason: Some(reason),
+            self.recorder.note(&Event {
                 suppressed,
                 ..event
-            };
-            // It is refused either way; there is nothing left to stop.
-            let _ = self.recorder.record(event).await;
+            });
         }
     }
 

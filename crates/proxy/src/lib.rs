@@ -1,8 +1,8 @@
 //! The daemon: thin drivers around `pulse-core`.
 //!
 //! A reading's way through the modules: [`listener`] accepts and admits,
-//! [`connection`] reads the line, [`dispatch`] decides and records, [`readings`]
-//! queues and shares, [`node`] asks the node over SSH.
+//! [`connection`] reads the line, [`dispatch`] decides, [`request`] admits and
+//! records, [`readings`] queues and shares, [`node`] asks the node over SSH.
 
 pub mod cli;
 pub mod connection;
@@ -19,6 +19,7 @@ mod poll;
 mod random;
 pub mod readings;
 pub mod recorder;
+mod request;
 pub mod resolve;
 pub mod run;
 pub mod scrape;

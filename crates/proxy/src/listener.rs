@@ -7,7 +7,7 @@ use crate::connection::{Connection, NoLine};
 use crate::daemon::Daemon;
 use crate::dispatch;
 use crate::watched::watched;
-use pulse_core::event::EventType;
+use pulse_core::event::{Decision, Event, EventType};
 use pulse_core::peer::Peer;
 use pulse_core::rpc::RpcError;
 use std::io::{self, Write};
@@ -119,7 +119,7 @@ fn welcome(stream: UnixStream, daemon: &Arc<Daemon>, draining: &watch::Receiver<
                 draining.clone(),
             ));
         }
-        Err(error) => turn_away(stream, daemon, peer, error),
+        Err(error) => turn_away(stream, daemon, &peer, &error),
     }
 }
 
@@ -145,19 +145,19 @@ impl Drop for Admitted {
 
 fn admit(daemon: &Arc<Daemon>, peer: &Arc<Peer>) -> Result<Admitted, RpcError> {
     if peer.capabilities.is_empty() {
-        return Err(RpcError::Unauthorized);
+        return Err(daemon.unauthorised(peer));
     }
     let penalty = daemon
         .limiter()
         .check_penalty(&peer.id, std::time::Instant::now());
-    if let Err(refusal) = penalty {
-        daemon.refused(peer, refusal);
-        return Err(RpcError::RateLimited);
-    }
-    daemon.gate().enter(&peer.id).map_err(|_| {
-        daemon.metrics.refused("connections", &peer.id);
-        RpcError::RateLimited
-    })?;
+    penalty.map_err(|refusal| daemon.limited(peer, refusal))?;
+    let entered = daemon.gate().enter(&peer.id);
+    entered.map_err(|_| daemon.crowded(peer))?;
+    let event = Event::new(EventType::ConnectionAccepted, Decision::Allowed);
+    daemon.note_summed(Event {
+        peer: Some(peer),
+        ..event
+    });
     Ok(Admitted {
         daemon: Arc::clone(daemon),
         peer: Arc::clone(peer),
@@ -165,9 +165,9 @@ fn admit(daemon: &Arc<Daemon>, peer: &Arc<Peer>) -> Result<Admitted, RpcError> {
 }
 
 /// Answers with the error and waits, within bounds, until the caller has read it.
-fn turn_away(stream: UnixStream, daemon: Arc<Daemon>, peer: Arc<Peer>, error: RpcError) {
+fn turn_away(stream: UnixStream, daemon: Arc<Daemon>, peer: &Peer, error: &RpcError) {
     daemon.metrics.turned_away(error.label());
-    let line = dispatch::refusal(&error);
+    let line = dispatch::refusal(error);
     // A fresh socket's buffer has room for a line.
     let _ = (&stream).write(&line);
     let uid = peer.credentials.uid;
@@ -176,11 +176,6 @@ fn turn_away(stream: UnixStream, daemon: Arc<Daemon>, peer: Arc<Peer>, error: Rp
         return;
     }
     tokio::spawn(async move {
-        let kind = match error {
-            RpcError::Unauthorized => EventType::ConnectionDenied,
-            _ => EventType::LimiterRejection,
-        };
-        daemon.record_turned_away(&peer, kind, error.label()).await;
         let patience = daemon.config().timeouts.read;
         Connection::new(stream).finish(patience).await;
         daemon.door().leave(&uid);

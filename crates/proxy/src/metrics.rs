@@ -3,6 +3,7 @@
 //! Labels are bounded: node names come from the list only, callers beyond a cap
 //! are counted as `other`.
 
+use crate::recorder::{AuditMetrics, Recorder};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -13,7 +14,7 @@ use prometheus_client::registry::Registry;
 use pulse_core::name::NodeName;
 use pulse_core::peer::PeerId;
 use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// `method` and `result` of a request.
@@ -106,16 +107,10 @@ pub struct Metrics {
     pub write_timeouts: Counter,
 }
 
-impl Default for Metrics {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Metrics {
     /// Registers everything, at zero.
     #[must_use]
-    pub fn new() -> Self {
+    pub fn new(recorder: &Arc<dyn Recorder>) -> Self {
         let mut metrics = Self {
             registry: Registry::with_prefix("pulse_proxy"),
             rpc_requests: Family::default(),
@@ -138,6 +133,8 @@ impl Metrics {
         };
         metrics.register_requests();
         metrics.register_nodes();
+        let audit = AuditMetrics(Arc::clone(recorder));
+        metrics.registry.register_collector(Box::new(audit));
         metrics
     }
 
@@ -336,10 +333,15 @@ fn label(node: &NodeName) -> NodeLabel {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::recorder::Nothing;
+
+    fn nothing() -> Arc<dyn Recorder> {
+        Arc::new(Nothing)
+    }
 
     #[test]
     fn names_are_those_of_the_contract() {
-        let metrics = Metrics::new();
+        let metrics = Metrics::new(&nothing());
         let node = NodeName::parse("pve1").unwrap();
         metrics.rpc("get_status", "success", Duration::from_millis(1));
         metrics.exchange(&node, "success", Duration::from_millis(1));
@@ -366,6 +368,9 @@ mod tests {
             "pulse_proxy_hostkey_changes_total{node=\"pve1\"} 1",
             "pulse_proxy_ssh_output_oversized_total{node=\"pve1\"} 1",
             "pulse_proxy_build_info{version=",
+            "pulse_proxy_audit_available 1",
+            "pulse_proxy_audit_refused_total 0",
+            "pulse_proxy_audit_queue_depth 0",
         ] {
             assert!(text.contains(sample), "{sample} is missing from\n{text}");
         }
@@ -373,7 +378,7 @@ mod tests {
 
     #[test]
     fn callers_beyond_the_cap_share_a_label() {
-        let metrics = Metrics::new();
+        let metrics = Metrics::new(&nothing());
         for uid in 0..1000 {
             metrics.refused("rate", &PeerId::Uid(uid));
         }

@@ -5,7 +5,7 @@ use crate::daemon::Daemon;
 use crate::known_hosts::KnownHostsFile;
 use crate::listener::{self, Socket};
 use crate::node::Access;
-use crate::recorder::LogRecorder;
+use crate::recorder::{AuditLog, OpenError, Recorder};
 use crate::resolve::{AnyUnicast, Resolver};
 use crate::settings::{self, SettingsError};
 use crate::{key, logging, poll, scrape};
@@ -38,6 +38,12 @@ pub enum Failure {
     /// The key is missing or unusable.
     #[error("{0}")]
     Key(#[from] key::KeyError),
+    /// The audit log cannot be opened, so nothing may be done.
+    #[error("audit log: {0}")]
+    Audit(#[from] OpenError),
+    /// The first record could not be written.
+    #[error("audit log unavailable: {0}")]
+    Recorder(String),
     /// Something could not be opened.
     #[error("{what}: {error}")]
     Open {
@@ -57,7 +63,7 @@ impl Failure {
         match self {
             Self::Usage(_) => 64,
             Self::Settings(_) => 78,
-            Self::Key(_) | Self::Open { .. } => 73,
+            Self::Key(_) | Self::Open { .. } | Self::Audit(_) | Self::Recorder(_) => 73,
             Self::TaskEnded(_) => 70,
         }
     }
@@ -65,6 +71,14 @@ impl Failure {
 
 /// Runs the program and says how it ended.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    main_with(arguments, open_audit_log)
+}
+
+/// As [`main`], with another recorder: for measuring the reading path alone.
+pub fn main_with(
+    arguments: impl IntoIterator<Item = OsString>,
+    recorder: impl Fn(&Config) -> Result<Arc<dyn Recorder>, Failure>,
+) -> ExitCode {
     let outcome = cli::parse(arguments).map_err(Failure::Usage);
     let outcome = outcome.and_then(|command| match command {
         Command::Help => {
@@ -80,7 +94,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Ok(())
         }
         Command::Check { config } => check(&settings::config_path(config)),
-        Command::Run { config } => run(&settings::config_path(config)),
+        Command::Run { config } => run(&settings::config_path(config), recorder),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -106,9 +120,24 @@ fn check(path: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-fn run(path: &Path) -> Result<(), Failure> {
+fn open_audit_log(config: &Config) -> Result<Arc<dyn Recorder>, Failure> {
+    let log = AuditLog::open(&config.audit)?;
+    if let Some(key) = log.new_key() {
+        tracing::warn!(
+            log = %config.audit.log.display(),
+            "a new audit log has begun; keep its verification key where this host cannot change it: {key}"
+        );
+    }
+    Ok(Arc::new(log))
+}
+
+fn run(
+    path: &Path,
+    recorder: impl Fn(&Config) -> Result<Arc<dyn Recorder>, Failure>,
+) -> Result<(), Failure> {
     let config = settings::load(path)?;
     logging::start(config.log_level);
+    let recorder = recorder(&config)?;
     if let Err(error) = pulse_confine::raise_descriptor_limit() {
         tracing::warn!(%error, "the limit of open files stays as it is");
     }
@@ -119,7 +148,7 @@ fn run(path: &Path) -> Result<(), Failure> {
         what: "runtime".into(),
         error,
     })?;
-    runtime.block_on(serve(path, config))
+    runtime.block_on(serve(path, config, recorder))
 }
 
 /// Everything that serves, once it is open.
@@ -129,25 +158,31 @@ struct Service {
     metrics: Option<JoinHandle<()>>,
     poller: JoinHandle<()>,
     drain: watch::Sender<bool>,
+    /// Whether the audit log could be written when we last looked.
+    recording: bool,
 }
 
-async fn serve(path: &Path, config: Config) -> Result<(), Failure> {
+async fn serve(path: &Path, config: Config, recorder: Arc<dyn Recorder>) -> Result<(), Failure> {
     let signals = Signals::new().map_err(|error| Failure::Open {
         what: "signals".into(),
         error,
     })?;
-    let service = open(config).await?;
-    record(&service.daemon, EventType::ProxyStart, Decision::Allowed).await;
+    let start = Event::new(EventType::ProxyStart, Decision::Allowed);
+    if recorder.record(&start).await.is_err() {
+        let why = recorder.health().last_error;
+        return Err(Failure::Recorder(why.unwrap_or_default().to_string()));
+    }
+    let mut service = open(config, Arc::clone(&recorder)).await?;
     notify(&[NotifyState::Ready]);
-    let mut service = service;
     let outcome = service.supervise(path, signals).await;
     notify(&[NotifyState::Stopping]);
     service.drain().await;
-    record(&service.daemon, EventType::ProxyStop, Decision::Completed).await;
+    recorder.note(&Event::new(EventType::ProxyStop, Decision::Completed));
+    recorder.stop();
     outcome
 }
 
-async fn open(config: Config) -> Result<Service, Failure> {
+async fn open(config: Config, recorder: Arc<dyn Recorder>) -> Result<Service, Failure> {
     let key = key::load_or_create(&config.ssh_dir)?;
     let public_key = key::public_line(&key)?;
     let socket = Socket::bind(&config.socket).map_err(opening(&config.socket))?;
@@ -177,18 +212,13 @@ async fn open(config: Config) -> Result<Service, Failure> {
     if config.nodes.is_empty() {
         tracing::warn!("allowed_nodes is empty: no node can be read");
     }
-    let daemon = Arc::new(Daemon::new(
-        config,
-        access,
-        public_key,
-        Box::new(LogRecorder),
-    ));
+    let daemon = Arc::new(Daemon::new(config, access, public_key, recorder));
     let (drain, draining) = watch::channel(false);
-    let metrics = Arc::clone(&daemon.metrics);
     Ok(Service {
         listener: tokio::spawn(listener::serve(socket, Arc::clone(&daemon), draining)),
-        metrics: metrics_listener.map(|l| tokio::spawn(scrape::serve(l, metrics))),
+        metrics: metrics_listener.map(|l| tokio::spawn(scrape::serve(l, Arc::clone(&daemon)))),
         poller: tokio::spawn(poll::run(Arc::clone(&daemon))),
+        recording: true,
         daemon,
         drain,
     })
@@ -208,8 +238,10 @@ impl Service {
                 _ = signals.terminate.recv() => return Ok(()),
                 _ = signals.interrupt.recv() => return Ok(()),
                 _ = signals.hangup.recv() => self.reload(path).await,
+                _ = signals.user.recv() => self.daemon.recorder.reopen(),
                 _ = tick.tick() => {
                     self.daemon.sweep();
+                    self.look_at_recorder();
                     notify(&[NotifyState::Watchdog]);
                 }
                 _ = &mut self.listener => return Err(Failure::TaskEnded("listener")),
@@ -239,15 +271,30 @@ impl Service {
         };
         let event = Event::new(EventType::ConfigReloaded, decision);
         // The reload has happened; there is nothing left to stop.
-        let _ = self
-            .daemon
-            .recorder
-            .record(Event {
-                error: reason.as_deref(),
-                ..event
-            })
-            .await;
+        self.daemon.recorder.note(&Event {
+            error: reason.as_deref(),
+            ..event
+        });
         notify(&[NotifyState::Ready]);
+    }
+
+    /// Says so when the audit log stops or starts being written.
+    fn look_at_recorder(&mut self) {
+        let health = self.daemon.recorder.health();
+        if health.available == self.recording {
+            return;
+        }
+        self.recording = health.available;
+        if health.available {
+            tracing::info!(seq = health.seq, "the audit log is written again");
+            notify(&[NotifyState::Status("serving")]);
+        } else {
+            let error = health.last_error.unwrap_or_default();
+            tracing::error!(%error, "the audit log cannot be written: every request is refused");
+            notify(&[NotifyState::Status(
+                "audit log unavailable: refusing every request",
+            )]);
+        }
     }
 
     /// Stops accepting, and waits for the requests in hand.
@@ -280,7 +327,7 @@ async fn ended(task: &mut Option<JoinHandle<()>>) {
 }
 
 fn warn_unchangeable(old: &Config, new: &Config) {
-    let changed: [(&str, bool); 4] = [
+    let changed: [(&str, bool); 5] = [
         ("socket", old.socket != new.socket),
         ("ssh_dir", old.ssh_dir != new.ssh_dir),
         (
@@ -288,15 +335,10 @@ fn warn_unchangeable(old: &Config, new: &Config) {
             old.metrics_address != new.metrics_address,
         ),
         ("log_level", old.log_level != new.log_level),
+        ("audit", old.audit != new.audit),
     ];
     for (key, _) in changed.iter().filter(|(_, changed)| *changed) {
         tracing::warn!(key, "changed in the file: it takes a restart");
-    }
-}
-
-async fn record(daemon: &Daemon, kind: EventType, decision: Decision) {
-    if let Err(error) = daemon.recorder.record(Event::new(kind, decision)).await {
-        tracing::error!(event = kind.as_str(), "{error}");
     }
 }
 
@@ -311,6 +353,7 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    user: Signal,
 }
 
 impl Signals {
@@ -319,6 +362,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            user: signal(SignalKind::user_defined1())?,
         })
     }
 }

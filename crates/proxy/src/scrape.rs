@@ -1,7 +1,8 @@
-//! Serves the metrics: `GET /metrics`, one request a connection, nothing else.
+//! Serves the metrics (`GET /metrics`) and whether we serve (`GET /ready`): one
+//! request a connection, nothing else.
 
+use crate::daemon::Daemon;
 use crate::exposition::Format;
-use crate::metrics::Metrics;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -18,7 +19,7 @@ const MAX_HEAD: usize = 8 * 1024;
 const MAX_HEADERS: usize = 64;
 
 /// Serves scrapes until dropped.
-pub async fn serve(listener: TcpListener, metrics: Arc<Metrics>) {
+pub async fn serve(listener: TcpListener, daemon: Arc<Daemon>) {
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         // The semaphore is never closed.
@@ -27,11 +28,11 @@ pub async fn serve(listener: TcpListener, metrics: Arc<Metrics>) {
         };
         match listener.accept().await {
             Ok((stream, _)) => {
-                let metrics = Arc::clone(&metrics);
+                let daemon = Arc::clone(&daemon);
                 tokio::spawn(async move {
                     let _permit = permit;
                     // A scraper that goes away or dawdles is its own loss.
-                    let _ = timeout(DEADLINE, answer(stream, &metrics)).await;
+                    let _ = timeout(DEADLINE, answer(stream, &daemon)).await;
                 });
             }
             Err(error) => crate::listener::after_accept_error("metrics", &error).await,
@@ -39,17 +40,18 @@ pub async fn serve(listener: TcpListener, metrics: Arc<Metrics>) {
     }
 }
 
-async fn answer(mut stream: TcpStream, metrics: &Metrics) -> std::io::Result<()> {
+async fn answer(mut stream: TcpStream, daemon: &Daemon) -> std::io::Result<()> {
     let (status, kind, body) = match read_target(&mut stream).await? {
         Target::Metrics(format) => (
             "200 OK",
             format.content_type(),
-            format.convert(metrics.encode()),
+            format.convert(daemon.metrics.encode()),
         ),
+        Target::Readiness => readiness(daemon),
         Target::Other => (
             "404 Not Found",
             "text/plain",
-            "metrics are at /metrics\n".into(),
+            "metrics are at /metrics, readiness is at /ready\n".into(),
         ),
         Target::Method => ("405 Method Not Allowed", "text/plain", "only GET\n".into()),
         Target::Malformed => (
@@ -71,8 +73,23 @@ async fn answer(mut stream: TcpStream, metrics: &Metrics) -> std::io::Result<()>
     Ok(())
 }
 
+/// Whether requests are served at all.
+fn readiness(daemon: &Daemon) -> (&'static str, &'static str, String) {
+    let health = daemon.recorder.health();
+    if health.available {
+        return ("200 OK", "text/plain", "ready\n".into());
+    }
+    let error = health.last_error.unwrap_or_default();
+    (
+        "503 Service Unavailable",
+        "text/plain",
+        format!("audit log unavailable: {error}\n"),
+    )
+}
+
 enum Target {
     Metrics(Format),
+    Readiness,
     Other,
     Method,
     Malformed,
@@ -99,10 +116,10 @@ fn parse(head: &[u8]) -> Option<Target> {
         Ok(httparse::Status::Complete(_)) if request.method != Some("GET") => Some(Target::Method),
         Ok(httparse::Status::Complete(_)) => {
             let path = request.path.unwrap_or("").split('?').next();
-            Some(if path == Some("/metrics") {
-                Target::Metrics(accepted(request.headers))
-            } else {
-                Target::Other
+            Some(match path {
+                Some("/metrics") => Target::Metrics(accepted(request.headers)),
+                Some("/ready") => Target::Readiness,
+                _ => Target::Other,
             })
         }
     }
@@ -132,6 +149,10 @@ mod tests {
             "GET /metrics?x=1 HTTP/1.0\r\naccept: application/openmetrics-text\r\n\r\n",
             |t| matches!(t, Target::Metrics(Format::OpenMetrics))
         ));
+        assert!(is("GET /ready HTTP/1.1\r\n\r\n", |t| matches!(
+            t,
+            Target::Readiness
+        )));
         assert!(is("GET / HTTP/1.1\r\n\r\n", |t| matches!(t, Target::Other)));
         assert!(is("POST /metrics HTTP/1.1\r\n\r\n", |t| matches!(
             t,

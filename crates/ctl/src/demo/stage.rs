@@ -119,6 +119,11 @@ impl Stage {
         self.metrics
     }
 
+    /// The audit log.
+    pub(super) fn audit_log(&self) -> PathBuf {
+        self.path("log/audit.log")
+    }
+
     /// Where everything is.
     pub(super) fn directory(&self) -> &Path {
         self.directory.path()
@@ -196,11 +201,13 @@ impl Stage {
         };
         let nodes: String = self.nodes.iter().map(entry).collect();
         let (socket, ssh) = (text(self.client.socket()), text(&self.path("ssh")));
+        let (log, state) = (text(&self.audit_log()), text(&self.path("audit")));
         let metrics = self.metrics;
         format!(
             "socket = {socket}\nssh_dir = {ssh}\nmetrics_address = \"{metrics}\"\n\
              cache_ttl = \"500ms\"\nallowed_nodes = [\n{nodes}]\n\n\
-             [rate_limit]\nper_peer_interval_ms = 250\nper_peer_burst = 8\n"
+             [rate_limit]\nper_peer_interval_ms = 250\nper_peer_burst = 8\n\n\
+             [audit]\nlog = {log}\nstate_dir = {state}\n"
         )
     }
 

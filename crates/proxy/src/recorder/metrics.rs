@@ -1,0 +1,90 @@
+//! How the audit log fares, as metrics: asked at each scrape, so never stale.
+
+use super::{Health, Recorder};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use std::fmt;
+use std::sync::Arc;
+
+/// The audit log's part of a scrape.
+pub(crate) struct AuditMetrics(pub(crate) Arc<dyn Recorder>);
+
+impl fmt::Debug for AuditMetrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AuditMetrics")
+    }
+}
+
+impl Collector for AuditMetrics {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let health = self.0.health();
+        for (name, help, value) in counters(&health) {
+            one(&mut encoder, name, help, &ConstCounter::new(value))?;
+        }
+        for (name, help, value) in gauges(&health) {
+            let value = i64::try_from(value).unwrap_or(i64::MAX);
+            one(&mut encoder, name, help, &ConstGauge::new(value))?;
+        }
+        Ok(())
+    }
+}
+
+type Figure = (&'static str, &'static str, u64);
+
+fn counters(health: &Health) -> [Figure; 2] {
+    [
+        (
+            "audit_refused",
+            "Records that could not be written since the start",
+            health.refused,
+        ),
+        (
+            "audit_commits",
+            "Writes of the audit log, each with one sync",
+            health.commits,
+        ),
+    ]
+}
+
+fn gauges(health: &Health) -> [Figure; 6] {
+    [
+        (
+            "audit_available",
+            "Whether records can be written; if not, every request is refused",
+            u64::from(health.available),
+        ),
+        (
+            "audit_sequence",
+            "Number of the last record on disk",
+            health.seq,
+        ),
+        ("audit_epoch", "Seals made so far", health.epoch),
+        (
+            "audit_unsealed_records",
+            "Records that no seal covers yet",
+            health.unsealed,
+        ),
+        (
+            "audit_queue_depth",
+            "Records that wait for the disk",
+            health.queue as u64,
+        ),
+        (
+            "audit_rotation_refused",
+            "Whether the file may not be rotated (chattr +a)",
+            u64::from(health.rotation_refused.is_some()),
+        ),
+    ]
+}
+
+fn one(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    metric: &impl EncodeMetric,
+) -> fmt::Result {
+    let figure = encoder.encode_descriptor(name, help, None, metric.metric_type())?;
+    metric.encode(figure)
+}
