@@ -1,0 +1,137 @@
+//! `audit show`: the log's records, as a table or as they are.
+
+use super::AuditError;
+use super::arguments::{FilterOptions, ShowOptions};
+use super::place::Place;
+use super::row::{head, row};
+use crate::failure::{Ending, Failure};
+use crate::line::Line;
+use crate::screen::Screen;
+use crate::shown::is_order;
+use pulse_audit::show::{Filter, Shown, records};
+use pulse_audit::verify::{Since, narrowed};
+use serde_json::json;
+use std::io;
+
+/// Lines that are written together.
+const TOGETHER: usize = 256;
+
+/// Carries the command out.
+///
+/// # Errors
+/// [`Failure`] when there is no log, or it cannot be read.
+pub(crate) fn run(screen: Screen, options: &ShowOptions) -> Result<Ending, Failure> {
+    let filter = options.filter.filter();
+    let mut sources = Place::find(&options.place)?.sources()?;
+    if let Some(seq) = filter.from_seq {
+        sources = narrowed(sources, &Since::Seq(seq));
+    }
+    let mut printer = Printer::new(screen, options.json);
+    for record in records(sources, filter) {
+        printer.take(&record.map_err(AuditError::reading)?)?;
+    }
+    printer.flush()?;
+    Ok(Ending::Done)
+}
+
+impl FilterOptions {
+    /// As the library wants it.
+    pub(crate) fn filter(&self) -> Filter {
+        let (since, seq) = match self.since {
+            Some(Since::Time(time)) => (Some(time), None),
+            Some(Since::Seq(seq)) => (None, Some(seq)),
+            None => (None, None),
+        };
+        Filter {
+            node: self.node.clone(),
+            peer: self.peer.clone(),
+            event: self.event.clone(),
+            correlation_id: self.id.clone(),
+            from_seq: self.from_seq.max(seq),
+            since,
+        }
+    }
+}
+
+/// Writes records as they come, several at a time.
+pub(crate) struct Printer {
+    screen: Screen,
+    json: bool,
+    lines: Vec<Line>,
+}
+
+impl Printer {
+    /// To the screen, as JSON or below the table's titles.
+    pub(crate) fn new(screen: Screen, json: bool) -> Self {
+        let lines = if json { Vec::new() } else { vec![head()] };
+        Self {
+            screen,
+            json,
+            lines,
+        }
+    }
+
+    /// Takes a record.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) fn take(&mut self, record: &Shown) -> io::Result<()> {
+        self.lines.push(match self.json {
+            true => Line::plain(self.json_line(record)),
+            false => row(record),
+        });
+        match self.lines.len() < TOGETHER {
+            true => Ok(()),
+            false => self.flush(),
+        }
+    }
+
+    /// Writes what was taken.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        let lines = std::mem::take(&mut self.lines);
+        match self.screen.columns().filter(|_| !self.json) {
+            None => self.screen.print(&lines),
+            Some(columns) => {
+                let lines: Vec<Line> = lines.iter().map(|line| line.cut(columns)).collect();
+                self.screen.print(&lines)
+            }
+        }
+    }
+
+    /// The record as it stands in the log; on a terminal, what that would obey is
+    /// written as JSON's own escapes, which changes the bytes but not the value.
+    fn json_line(&self, record: &Shown) -> String {
+        let line = match record.members.is_empty() {
+            true => json!({ "not_a_record": record.line }).to_string(),
+            false => record.line.clone(),
+        };
+        match self.screen.is_terminal() {
+            true => escaped(&line),
+            false => line,
+        }
+    }
+}
+
+fn escaped(json: &str) -> String {
+    let escape = |c: char| match is_order(c) {
+        true => format!("\\u{:04x}", u32::from(c)),
+        false => String::from(c),
+    };
+    json.chars().map(escape).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_escaped_record_means_the_same() {
+        let line = "{\"error\":\"a\u{9b}2J\u{202e}\"}";
+        let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        assert_eq!(value(&escaped(line)), value(line));
+        assert!(!escaped(line).chars().any(is_order));
+    }
+}
