@@ -242,6 +242,10 @@ fn advice(report: &Report) -> Option<&'static str> {
             "Give the verification key that was printed when the log was begun: --key KEY. Without \
              it, somebody may have written the whole log anew.",
         ),
+        Verdict::Broken if report.records == 0 => Some(
+            "Not one good record was read. Is this an audit log, and is its first file the first \
+             that was named?",
+        ),
         Verdict::Broken => report.findings.first().map(|first| remedy(first.attack)),
     }
 }

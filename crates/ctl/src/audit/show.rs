@@ -3,7 +3,7 @@
 use super::AuditError;
 use super::arguments::{FilterOptions, ShowOptions};
 use super::place::Place;
-use super::row::{head, row};
+use super::row::Layout;
 use crate::failure::{Ending, Failure};
 use crate::line::Line;
 use crate::screen::Screen;
@@ -63,7 +63,10 @@ pub(crate) struct Printer {
 impl Printer {
     /// To the screen, as JSON or below the table's titles.
     pub(crate) fn new(screen: Screen, json: bool) -> Self {
-        let lines = if json { Vec::new() } else { vec![head()] };
+        let lines = match json {
+            true => Vec::new(),
+            false => vec![Layout::of(screen.columns()).head()],
+        };
         Self {
             screen,
             json,
@@ -78,7 +81,7 @@ impl Printer {
     pub(crate) fn take(&mut self, record: &Shown) -> io::Result<()> {
         self.lines.push(match self.json {
             true => Line::plain(self.json_line(record)),
-            false => row(record),
+            false => Layout::of(self.screen.columns()).row(record),
         });
         match self.lines.len() < TOGETHER {
             true => Ok(()),
@@ -91,14 +94,7 @@ impl Printer {
     /// # Errors
     /// When it cannot be written.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
-        let lines = std::mem::take(&mut self.lines);
-        match self.screen.columns().filter(|_| !self.json) {
-            None => self.screen.print(&lines),
-            Some(columns) => {
-                let lines: Vec<Line> = lines.iter().map(|line| line.cut(columns)).collect();
-                self.screen.print(&lines)
-            }
-        }
+        self.screen.print(&std::mem::take(&mut self.lines))
     }
 
     /// The record as it stands in the log; on a terminal, what that would obey is

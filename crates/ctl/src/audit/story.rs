@@ -1,7 +1,7 @@
 //! What is known of a record, told so that it can be read aloud.
 
 use super::evidence::{Evidence, Reading};
-use super::row::{row, time, tone};
+use super::row::{Layout, time, tone};
 use crate::line::{Line, Tone};
 use crate::shown::shown;
 use crate::wrap::wrapped;
@@ -187,10 +187,8 @@ impl Teller {
         let text = "What else this caller was refused within a minute:";
         let mut lines = vec![Line::default()];
         lines.extend(self.text(Tone::Plain, text));
-        lines.extend(near.iter().map(|record| match self.columns {
-            Some(columns) => row(record).cut(columns),
-            None => row(record),
-        }));
+        let layout = Layout::of(self.columns);
+        lines.extend(near.iter().map(|record| layout.row(record)));
         lines
     }
 
