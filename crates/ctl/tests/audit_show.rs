@@ -10,6 +10,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::Stdio;
 
 fn seqs(run: &Run) -> Vec<u64> {
@@ -163,21 +164,22 @@ fn the_log_is_where_the_configuration_or_the_variable_says() {
         home.state().display()
     );
     std::fs::write(&file, table).unwrap();
-    let tail = |prepare: &dyn Fn(&mut std::process::Command)| -> Run {
+    let tail = |argument: Option<&Path>, variables: &[(&str, &Path)]| -> Run {
         let mut command = control();
         command.args(["audit", "tail", "-n", "1", "--json"]);
-        prepare(&mut command);
+        if let Some(file) = argument {
+            command.arg("--config").arg(file);
+        }
+        command.envs(variables.iter().copied());
         command.output().unwrap().into()
     };
-    let named = tail(&|command| drop(command.arg("--config").arg(&file)));
+    let (config, log) = ("PULSE_SENSOR_PROXY_CONFIG", "PULSE_SENSOR_PROXY_AUDIT_LOG");
+    let named = tail(Some(&file), &[]);
     assert_eq!(seqs(&named).len(), 1);
-    let in_environment = tail(&|command| drop(command.env("PULSE_SENSOR_PROXY_CONFIG", &file)));
+    let in_environment = tail(None, &[(config, &file)]);
     assert_eq!(seqs(&in_environment).len(), 1);
-    let stronger = tail(&|command| {
-        command.arg("--config").arg(&file);
-        command.env("PULSE_SENSOR_PROXY_AUDIT_LOG", "/nonexistent/audit.log");
-    });
+    let stronger = tail(Some(&file), &[(log, Path::new("/nonexistent/audit.log"))]);
     assert_eq!(stronger.code, Some(66), "{stronger:?}");
-    let wrong = tail(&|command| drop(command.env("PULSE_SENSOR_PROXY_AUDIT_LOG", "log")));
+    let wrong = tail(None, &[(log, Path::new("log"))]);
     assert_eq!(wrong.code, Some(78), "{wrong:?}");
 }

@@ -8,6 +8,7 @@ use pulse_core::event::{Decision, Event, EventType, Exchange};
 use pulse_core::name::NodeName;
 use pulse_core::peer::{Credentials, Peer, PeerId};
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -21,8 +22,29 @@ pub(crate) struct Home {
 
 /// A log that is open for writing, at a time of its own.
 pub(crate) struct Open {
-    log: Log<Directory>,
+    open: Option<Log<Directory>>,
+    state: PathBuf,
     pub(crate) now: Timestamp,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.open = None;
+        wait_until_free(&self.state);
+    }
+}
+
+/// A program that another test starts just now has our lock until it is itself.
+fn wait_until_free(state: &Path) {
+    let file = format!(":{} ", fs::metadata(state).unwrap().ino());
+    let is_locked = || {
+        let locks = fs::read_to_string("/proc/locks").unwrap();
+        let mut locks = locks.lines();
+        locks.any(|lock| lock.contains("FLOCK") && lock.contains(&file))
+    };
+    while is_locked() {
+        std::thread::yield_now();
+    }
 }
 
 impl Home {
@@ -30,7 +52,7 @@ impl Home {
     pub(crate) fn begun() -> Self {
         let directory = TempDir::new().unwrap();
         fs::create_dir(directory.path().join("log")).unwrap();
-        let key = Open::at(directory.path()).log.public_key();
+        let key = Open::at(directory.path()).log().public_key();
         Self { directory, key }
     }
 
@@ -41,9 +63,9 @@ impl Home {
         let mut open = home.open();
         for segment in 0..3 {
             open.reading("pve1", &format!("first-{segment}"));
-            open.log.seal(open.now).unwrap();
+            open.seal();
             open.reading("pve2", &format!("second-{segment}"));
-            open.log.seal(open.now).unwrap();
+            open.seal();
             if segment < 2 {
                 open.rotate();
             }
@@ -113,27 +135,37 @@ impl Open {
             ..Settings::default()
         };
         let now = Timestamp::now();
-        let log = Log::open(storage, settings, now).unwrap();
-        Self { log, now }
+        Self {
+            open: Some(Log::open(storage, settings, now).unwrap()),
+            state: home.join("state"),
+            now,
+        }
+    }
+
+    fn log(&mut self) -> &mut Log<Directory> {
+        self.open.as_mut().unwrap()
     }
 
     /// The number of the last record.
-    pub(crate) fn seq(&self) -> u64 {
-        self.log.head().seq
+    pub(crate) fn seq(&mut self) -> u64 {
+        self.log().head().seq
     }
 
     pub(crate) fn seal(&mut self) {
-        self.log.seal(self.now).unwrap();
+        let now = self.now;
+        self.log().seal(now).unwrap();
     }
 
     pub(crate) fn rotate(&mut self) {
-        self.log.rotate(self.now).unwrap();
+        let now = self.now;
+        self.log().rotate(now).unwrap();
     }
 
     /// Writes a record, a millisecond later.
     pub(crate) fn write(&mut self, event: &Event<'_>) {
-        self.now = self.now.plus(Duration::from_millis(1));
-        self.log.append(self.now, &[Body::of(event)]).unwrap();
+        let now = self.now.plus(Duration::from_millis(1));
+        self.now = now;
+        self.log().append(now, &[Body::of(event)]).unwrap();
     }
 
     /// Both records of a reading that worked.
