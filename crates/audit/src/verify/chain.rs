@@ -202,6 +202,7 @@ impl<'a> Chain<'a> {
         }
         if self.report.records == 0 {
             self.report.first_seq = line.seq;
+            self.check_beginning(line);
             if line.seq > 1 {
                 let text = match self.options.since {
                     Some(_) => "earlier records were not looked at",

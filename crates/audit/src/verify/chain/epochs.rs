@@ -20,6 +20,15 @@ impl Chain<'_> {
         }
     }
 
+    /// Without the record that names the key, no seal could ever be wrong.
+    pub(super) fn check_beginning(&mut self, line: &Line<'_>) {
+        if line.seq == 1 && line.event_type != b"log.open" {
+            let spot = self.spot.clone();
+            let detail = "the log begins with no key: it was written anew".to_owned();
+            self.find(Attack::WrongKey, line.seq, &spot, detail);
+        }
+    }
+
     fn take_open(&mut self, seq: u64, members: &Value) {
         if seq != 1 {
             let spot = self.spot.clone();
@@ -64,7 +73,7 @@ impl Chain<'_> {
         self.log_id = members["log_id"].as_str().map(str::to_owned);
         self.epoch = Some((number, key));
         match self.options.key {
-            Some(pinned) if number == 0 && pinned != key => {
+            Some(pinned) if (number == 0 || seq == 1) && pinned != key => {
                 let spot = self.spot.clone();
                 let detail =
                     format!("the log begins with the key {key}: another log, or written anew");
