@@ -47,13 +47,13 @@ fn a_chain_that_begins_without_a_key_is_not_a_log() {
 
 #[test]
 fn whatever_epoch_a_log_begins_with_its_key_is_compared() {
-    let (sample, other) = (sample(1, 1, 3, "a"), common::sample(1, 1, 3, "b"));
+    let (own, other) = (sample(1, 1, 3, "a"), sample(1, 1, 3, "b"));
     for epoch in [0, 1, 5] {
         let first = format!(
             r#""event_type":"log.open","log_id":"x","host":"h","epoch":{epoch},"key":"{}""#,
             other.key
         );
-        let report = check(&one(forged(3, &first)), &pinned(sample.key));
+        let report = check(&one(forged(3, &first)), &pinned(own.key));
         assert_eq!(report.verdict, Verdict::Broken, "{epoch}: {report:?}");
         assert_eq!(report.findings[0].attack, Attack::WrongKey);
     }

@@ -266,9 +266,87 @@ fn remedy(attack: Attack) -> &'static str {
         }
         _ => {
             "Do not mend the log. Keep a copy of it as it is, compare it with the collector's \
-             (--against), and find out who could write to it. Records before the first bad one \
-             are good. To go on, move the log and its state directory aside and begin a new one \
+             (--against), and find out who could write to it. What was sealed before the first \
+             bad record is good. To go on, move the log and its state directory aside and begin a new one \
              with audit init."
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pulse_audit::verify::{Options, Source, verify};
+
+    fn answer(log: &'static [u8], state: StateKey) -> Answer {
+        let source = Source::reader("a\u{1b}[2J", log);
+        Answer {
+            report: verify(vec![source], &Options::default(), &mut |_| ()).unwrap(),
+            second: None,
+            state,
+        }
+    }
+
+    fn drawn(answer: &Answer, columns: Option<usize>) -> Vec<String> {
+        let lines = answer.lines(columns);
+        lines.iter().map(|line| line.render(false)).collect()
+    }
+
+    #[test]
+    fn a_finding_stands_with_its_place_below_the_verdict() {
+        let answer = answer(b"rubbish\n", StateKey::Unknown);
+        let lines = drawn(&answer, Some(50));
+        assert_eq!(
+            lines[..4],
+            [
+                "NOT intact: edited at record 1",
+                "  edited at record 1  a\\u{1b}[2J:1",
+                "    this line is not a record as it was",
+                "    written",
+            ]
+        );
+        assert!(
+            lines.iter().all(|line| line.chars().count() <= 50),
+            "{lines:?}"
+        );
+    }
+
+    #[test]
+    fn that_a_rollback_could_not_be_told_is_said() {
+        let directory = PathBuf::from("/s");
+        let unreadable = io::ErrorKind::PermissionDenied.into();
+        for (state, part) in [
+            (StateKey::Unknown, "no --state-dir was given"),
+            (StateKey::Read(directory.clone(), None), "/s holds no key"),
+            (
+                StateKey::Unreadable(directory.clone(), unreadable),
+                "/s: permission denied",
+            ),
+        ] {
+            let answer = answer(b"", state);
+            let text = drawn(&answer, None).join("\n");
+            assert!(text.contains(part), "{part:?} is not in:\n{text}");
+            assert!(
+                answer.as_json()["rollback_unchecked"]
+                    .to_string()
+                    .contains(part)
+            );
+        }
+        let answer = answer(b"", StateKey::Read(directory, Some(3)));
+        assert!(!drawn(&answer, None).join("\n").contains("cannot be told"));
+    }
+
+    #[test]
+    fn every_attack_has_its_name_and_what_to_do() {
+        let attacks = [
+            (Attack::RolledBack, "rolled back"),
+            (Attack::WrongKey, "wrong key"),
+            (Attack::Unsealed, "unsealed"),
+            (Attack::SegmentSwapped, "segment swapped"),
+        ];
+        for (attack, text) in attacks {
+            assert_eq!(name(attack), text);
+            assert!(remedy(attack).len() > 40);
         }
     }
 }

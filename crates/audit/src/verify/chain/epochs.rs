@@ -82,7 +82,7 @@ impl Chain<'_> {
             Some(_) if number == 0 => (),
             _ => {
                 let text = format!("the key {key} was taken from the log itself");
-                self.report.key.get_or_insert(key.to_string());
+                self.report.key = Some(key.to_string());
                 self.note(NoteKind::KeyFromLog, seq, &text);
             }
         }
@@ -97,7 +97,7 @@ impl Chain<'_> {
             && let (Some(number), Some(key)) = (members["epoch"].as_u64(), claimed)
         {
             self.epoch = Some((number, key));
-            self.report.key.get_or_insert(key.to_string());
+            self.report.key = Some(key.to_string());
             self.note(
                 NoteKind::KeyFromLog,
                 line.seq,
