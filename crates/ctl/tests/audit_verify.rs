@@ -6,7 +6,7 @@ mod common;
 
 use common::Run;
 use common::log::{Home, edit, peer};
-use pulse_audit::{Directory, Settings, Writer};
+use pulse_audit::{Directory, Settings, Timestamp, Writer};
 use pulse_core::event::{Decision, Event, EventType};
 use serde_json::Value;
 use std::fs;
@@ -308,6 +308,25 @@ fn a_part_proves_less_and_says_so() {
     }
     edit(&home.live(), 2, |line| line.replace("pve1", "pve3"));
     assert_eq!(home.verify(&["--since", "12"]).code, Some(1));
+}
+
+#[test]
+fn a_writer_that_does_not_seal_is_noticed_and_a_log_without_one_is_not_blamed() {
+    let long_ago = Timestamp::from_micros(1_700_000_000_000_000);
+    let home = Home::begun_at(long_ago);
+    let mut open = home.open_at(long_ago);
+    open.reading("pve1", "a");
+    let run = home.verify(&[]);
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(
+        run.output.contains("unsealed at record 1"),
+        "{}",
+        run.output
+    );
+    drop(open);
+    let run = home.verify(&[]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(run.output.contains("not sealed yet"), "{}", run.output);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::arguments::ExplainOptions;
 use super::evidence::Evidence;
 use super::place::Place;
+use super::print_json;
 use super::story::lines;
 use crate::failure::{Ending, Failure};
 use crate::screen::Screen;
@@ -17,7 +18,7 @@ pub(crate) fn run(mut screen: Screen, options: &ExplainOptions) -> Result<Ending
     let place = Place::find(&options.place)?;
     let evidence = Evidence::collect(&place, &options.subject)?;
     if options.json {
-        screen.print_text(&as_json(&evidence).to_string())?;
+        print_json(&mut screen, &as_json(&evidence))?;
     } else {
         screen.print(&lines(&evidence, screen.columns()))?;
     }

@@ -1,6 +1,6 @@
 //! `chattr +a` without the program: the mark that a file may only grow.
 
-use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
+use rustix::fs::{IFlags, Mode, OFlags, ioctl_getflags, ioctl_setflags};
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -20,7 +20,7 @@ impl Lifted {
     /// # Errors
     /// The operating system's; `PermissionDenied` for anybody but root.
     pub(crate) fn off(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
+        let file = open(path)?;
         let was_set = is_set(&file);
         if was_set {
             set(&file, false)?;
@@ -56,7 +56,14 @@ impl Drop for Lifted {
 
 /// Marks a file.
 fn mark(path: &Path) -> io::Result<()> {
-    set(&File::open(path)?, true)
+    set(&open(path)?, true)
+}
+
+/// The file itself: the directory may be another user's, and a link of theirs must
+/// not lead root elsewhere.
+fn open(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
 }
 
 /// Where there are no such marks, none is set.
@@ -91,6 +98,15 @@ mod tests {
         assert!(is_set(&File::open(&new).unwrap()));
         assert!(fs::write(&new, "y").is_err());
         set(&File::open(&new).unwrap(), false).unwrap();
+    }
+
+    #[test]
+    fn a_link_is_not_followed() {
+        let home = tempfile::tempdir().unwrap();
+        let link = home.path().join("link");
+        fs::write(home.path().join("file"), "x").unwrap();
+        std::os::unix::fs::symlink("file", &link).unwrap();
+        assert!(Lifted::off(&link).is_err() && mark(&link).is_err());
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! `audit init`: a log is begun, and its key shown to whoever will keep it.
 
-use super::AuditError;
 use super::arguments::InitOptions;
 use super::owner::{Owner, make_directory, with_rights_of};
 use super::place::Place;
 use super::qr;
+use super::{AuditError, print_json};
 use crate::failure::{Ending, Failure};
 use crate::line::Line;
 use crate::screen::Screen;
@@ -32,7 +32,7 @@ pub(crate) fn run(mut screen: Screen, options: &InitOptions) -> Result<Ending, F
         .and_then(|begun| begun)
         .map_err(AuditError::Init)?;
     if options.json {
-        screen.print_text(&as_json(&key, log, state, owner).to_string())?;
+        print_json(&mut screen, &as_json(&key, log, state, owner))?;
     } else {
         show(&mut screen, &key, log, owner)?;
     }

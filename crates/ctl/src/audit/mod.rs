@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `arguments`, `place` | what is asked, and of which log |
 //! | `init`, `qr`, `owner` | beginning a log, for the daemon's user |
-//! | `verify`, `against`, `progress`, `report` | proving it, and telling the verdict |
+//! | `verify`, `spool`, `progress`, `report` | proving it, and telling the verdict |
 //! | `show`, `tail`, `row` | its records |
 //! | `explain`, `evidence`, `story` | one reading from beginning to seal |
 //! | `rotate`, `writer`, `flags` | ending a file that is marked append-only |
@@ -36,8 +36,9 @@ pub(crate) use arguments::AuditCommand;
 
 use crate::failure::{Ending, Failure, file_remedy};
 use crate::screen::Screen;
-use crate::shown::shown;
+use crate::shown::{shown, shown_json};
 use pulse_audit::{InitError, LogError};
+use serde_json::Value;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -54,6 +55,11 @@ pub(crate) fn run(screen: Screen, command: AuditCommand) -> Result<Ending, Failu
         AuditCommand::Explain(options) => explain::run(screen, &options),
         AuditCommand::Rotate(options) => rotate::run(screen, &options),
     }
+}
+
+/// Prints what a command found out, for programs.
+fn print_json(screen: &mut Screen, value: &Value) -> io::Result<()> {
+    screen.print_text(&shown_json(&value.to_string()))
 }
 
 /// Why something with an audit log cannot be done.

@@ -1,11 +1,11 @@
 //! `audit rotate`: the live file becomes a segment, and the log goes on in a new one.
 
-use super::AuditError;
 use super::arguments::RotateOptions;
 use super::flags::Lifted;
 use super::owner::{Owner, with_rights_of};
 use super::place::Place;
 use super::writer;
+use super::{AuditError, print_json};
 use crate::failure::{Ending, Failure};
 use crate::line::{Line, Tone};
 use crate::screen::Screen;
@@ -46,7 +46,7 @@ pub(crate) fn run(mut screen: Screen, options: &RotateOptions) -> Result<Ending,
     if options.json {
         let segment = segment.display().to_string();
         let told = json!({"segment": segment, "pid": pid, "append_only": mark.was_set()});
-        screen.print_text(&told.to_string())?;
+        print_json(&mut screen, &told)?;
     } else {
         screen.print(&told(&segment, pid, mark.was_set()))?;
     }
@@ -84,7 +84,8 @@ fn for_writer(log: &Path, pid: i32) -> Result<PathBuf, AuditError> {
 
 /// Nobody writes: does what the daemon would do, with the rights it would have.
 fn alone(log: &Path, state: &Path, settings: Settings) -> Result<PathBuf, AuditError> {
-    let owner = Owner::of_nearest(&log.join(LIVE)).filter(|owner| owner.uid != 0);
+    let not_root = |path: &Path| Owner::of_nearest(path).filter(|owner| owner.uid != 0);
+    let owner = not_root(log).or_else(|| not_root(&log.join(LIVE)));
     let rotation = with_rights_of(owner, || {
         let storage = Directory::lock(log, state).map_err(|error| cannot_lock(state, error))?;
         let now = Timestamp::now();

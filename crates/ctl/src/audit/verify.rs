@@ -1,12 +1,12 @@
 //! `audit verify`: is this the log that was written?
 
-use super::AuditError;
 use super::arguments::VerifyOptions;
 use super::place::Place;
 use super::progress::Progress;
 use super::report::{Answer, StateKey};
 use super::spool::{STDIN, Spool};
 use super::writer;
+use super::{AuditError, print_json};
 use crate::failure::{Ending, Failure};
 use crate::screen::Screen;
 use pulse_audit::verify::{Options, Source, narrowed, verify, verify_against};
@@ -26,7 +26,7 @@ pub(crate) fn run(mut screen: Screen, options: &VerifyOptions) -> Result<Ending,
     let task = Task::of(options)?;
     let answer = task.carry_out().map_err(Failure::Unverified)?;
     if options.json {
-        screen.print_text(&answer.as_json().to_string())?;
+        print_json(&mut screen, &answer.as_json())?;
     } else {
         screen.print(&answer.lines(screen.columns()))?;
     }

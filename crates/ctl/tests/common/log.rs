@@ -50,9 +50,13 @@ fn wait_until_free(state: &Path) {
 impl Home {
     /// A log that is just begun, and is not written.
     pub(crate) fn begun() -> Self {
+        Self::begun_at(Timestamp::now())
+    }
+
+    pub(crate) fn begun_at(now: Timestamp) -> Self {
         let directory = TempDir::new().unwrap();
         fs::create_dir(directory.path().join("log")).unwrap();
-        let key = Open::at(directory.path()).log().public_key();
+        let key = Open::at(directory.path(), now).log().public_key();
         Self { directory, key }
     }
 
@@ -74,7 +78,11 @@ impl Home {
     }
 
     pub(crate) fn open(&self) -> Open {
-        Open::at(self.directory.path())
+        self.open_at(Timestamp::now())
+    }
+
+    pub(crate) fn open_at(&self, now: Timestamp) -> Open {
+        Open::at(self.directory.path(), now)
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -128,13 +136,12 @@ impl Home {
 }
 
 impl Open {
-    fn at(home: &Path) -> Self {
+    fn at(home: &Path, now: Timestamp) -> Self {
         let storage = Directory::lock(&home.join("log"), &home.join("state")).unwrap();
         let settings = Settings {
             host: "host1".to_owned(),
             ..Settings::default()
         };
-        let now = Timestamp::now();
         Self {
             open: Some(Log::open(storage, settings, now).unwrap()),
             state: home.join("state"),
