@@ -9,7 +9,7 @@ use super::writer;
 use super::{AuditError, print_json};
 use crate::failure::{Ending, Failure};
 use crate::screen::Screen;
-use pulse_audit::verify::{Options, Source, narrowed, verify, verify_against};
+use pulse_audit::verify::{Options, Report, Source, narrowed, verify, verify_against};
 use pulse_audit::{LIVE, PublicKey, Timestamp};
 use std::fs::File;
 use std::io::{self, Read};
@@ -78,36 +78,43 @@ impl Task {
     }
 
     fn carry_out(self) -> Result<Answer, AuditError> {
-        let mut spool = Spool::default();
-        let Some(second) = &self.against else {
-            let sources = self.open(&spool, &self.paths)?;
-            let mut progress = Progress::on_stderr(bytes(&sources));
-            let report = verify(sources, &self.options, &mut |bytes| progress.advance(bytes));
-            return Ok(Answer {
-                report: report.map_err(AuditError::reading)?,
-                second: None,
-                state: self.state,
-            });
+        let (report, second) = match &self.against {
+            None => (self.alone()?, None),
+            Some(second) => {
+                let (report, second) = self.compared(second)?;
+                (report, Some(second))
+            }
         };
-        // Each copy is read twice.
+        Ok(Answer {
+            report,
+            second,
+            state: self.state,
+        })
+    }
+
+    fn alone(&self) -> Result<Report, AuditError> {
+        let sources = self.open(&Spool::default(), &self.paths)?;
+        let mut progress = Progress::on_stderr(bytes(&sources));
+        verify(sources, &self.options, &mut |bytes| progress.advance(bytes))
+            .map_err(AuditError::reading)
+    }
+
+    /// Each copy is read twice: for itself, and beside the other.
+    fn compared(&self, second: &PathBuf) -> Result<(Report, Report), AuditError> {
+        let mut spool = Spool::default();
         if self.paths.iter().chain([second]).any(|path| is_stdin(path)) {
             spool.keep_stdin()?;
         }
         let second = std::slice::from_ref(second);
-        let sizes = [self.open(&spool, &self.paths)?, self.open(&spool, second)?];
-        let mut progress = Progress::on_stderr(sizes.iter().map(|copy| bytes(copy)).sum());
+        let mut sources = self.open(&spool, &self.paths)?;
+        sources.extend(self.open(&spool, second)?);
+        let mut progress = Progress::on_stderr(bytes(&sources).map(|total| 2 * total));
         let mut open = |is_second| {
             let paths = if is_second { second } else { &self.paths };
             self.open(&spool, paths).map_err(io::Error::other)
         };
         let mut advance = |bytes| progress.advance(bytes);
-        let reports = verify_against(&mut open, &self.options, &mut advance);
-        let (report, second) = reports.map_err(AuditError::reading)?;
-        Ok(Answer {
-            report,
-            second: Some(second),
-            state: self.state,
-        })
+        verify_against(&mut open, &self.options, &mut advance).map_err(AuditError::reading)
     }
 
     /// The files of a copy, without those that need not be read.
