@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `arguments`, `place` | what is asked, and of which log |
 //! | `init`, `qr`, `owner` | beginning a log, for the daemon's user |
-//! | `verify`, `spool`, `progress`, `report` | proving it, and telling the verdict |
+//! | `verify`, `state_key`, `spool`, `progress`, `report` | proving it, and telling the verdict |
 //! | `show`, `tail`, `row` | its records |
 //! | `explain`, `evidence`, `story` | one reading from beginning to seal |
 //! | `rotate`, `writer`, `flags` | ending a file that is marked append-only |
@@ -27,6 +27,7 @@ mod rotate;
 mod row;
 mod show;
 mod spool;
+mod state_key;
 mod story;
 mod tail;
 mod verify;

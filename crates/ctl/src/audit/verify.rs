@@ -3,8 +3,9 @@
 use super::arguments::VerifyOptions;
 use super::place::Place;
 use super::progress::Progress;
-use super::report::{Answer, StateKey};
+use super::report::Answer;
 use super::spool::{STDIN, Spool};
+use super::state_key::StateKey;
 use super::writer;
 use super::{AuditError, print_json};
 use crate::failure::{Ending, Failure};
