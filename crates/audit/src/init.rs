@@ -13,7 +13,10 @@ use std::path::Path;
 #[derive(Debug, thiserror::Error)]
 pub enum InitError {
     /// There is a log already.
-    #[error("there is an audit log already: its key was printed when it was begun")]
+    #[error(
+        "there is an audit log already: its verification key was printed when it was begun, \
+         and the collector has it; to begin another, move the log and its state directory aside"
+    )]
     Exists,
     /// The directories cannot be used.
     #[error("cannot use the log's directories: {0}")]

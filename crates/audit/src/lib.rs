@@ -13,7 +13,7 @@
 //! | [`Log`] | append, seal, rotate, recover: durably or not at all |
 //! | [`Writer`] | the one thread: group commit, fail closed, back by itself |
 //! | [`verify`] | is this the log that was written, and if not, what was done? |
-//! | [`mod@show`], [`init()`] | for the operator's tool |
+//! | [`mod@show`], [`init()`], [`rename_live`] | for the operator's tool |
 //!
 //! Order of bytes, of keys and of syncs is decided in [`Log`], which is told the
 //! time and the disk; tests cut its power at every single operation.
@@ -21,6 +21,7 @@
 
 mod directory;
 mod error;
+mod handover;
 mod init;
 mod key;
 mod line;
@@ -38,6 +39,7 @@ mod writer;
 
 pub use directory::Directory;
 pub use error::LogError;
+pub use handover::rename_live;
 pub use init::{InitError, current_epoch, init};
 pub use key::{NotAKey, PublicKey};
 pub use line::Line;

@@ -5,7 +5,8 @@
     reason = "these comments are what --help prints, on a terminal"
 )]
 
-use crate::failure::EXIT_CODES;
+use crate::audit::AuditCommand;
+use crate::failure::{EXIT_CODES, USAGE, VERIFY_USAGE};
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, ValueHint};
 use pulse_core::config::Config;
@@ -124,6 +125,13 @@ Examples:
     /// The daemon's SSH key
     #[command(subcommand)]
     Keys(KeysCommand),
+
+    /// The audit log: begin it, prove it, read it
+    ///
+    /// Every decision of the daemon is on record, in a chain of hashes with seals
+    /// that the key printed by audit init verifies.
+    #[command(subcommand)]
+    Audit(AuditCommand),
 
     Demo(DemoOptions),
 
@@ -255,15 +263,15 @@ Examples:
   pulse-sensorctl temps pve1 --watch    one node, again every 5 seconds
   pulse-sensorctl status                is the daemon there, what may I do
   pulse-sensorctl keys show             what to put on the nodes
-  pulse-sensorctl config check          is the configuration right";
+  pulse-sensorctl config check          is the configuration right
+  pulse-sensorctl audit tail            what the daemon did last
+  pulse-sensorctl audit verify          is the audit log as it was written";
 
 /// Takes the arguments, the program's name first.
 ///
 /// # Errors
 /// What is wrong with them, or the help that was asked for.
-pub(crate) fn parse(
-    arguments: impl IntoIterator<Item = OsString>,
-) -> Result<Arguments, clap::Error> {
+pub(crate) fn parse(arguments: &[OsString]) -> Result<Arguments, clap::Error> {
     let codes: Vec<String> = EXIT_CODES
         .iter()
         .map(|(code, meaning)| format!("  {code:>2}  {meaning}"))
@@ -271,6 +279,15 @@ pub(crate) fn parse(
     let help = format!("{EXAMPLES}\n\nExit codes:\n{}", codes.join("\n"));
     let command = Arguments::command().after_long_help(help);
     Arguments::from_arg_matches(&command.try_get_matches_from(arguments)?)
+}
+
+/// The exit code for arguments that were refused. They were not understood, so
+/// which command was meant is told by its words alone.
+pub(crate) fn usage_code(arguments: &[OsString]) -> u8 {
+    let is_verify = arguments
+        .windows(2)
+        .any(|words| words[0] == "audit" && words[1] == "verify");
+    if is_verify { VERIFY_USAGE } else { USAGE }
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -300,7 +317,8 @@ mod tests {
 
     fn parsed(line: &str) -> Result<Arguments, String> {
         let words = std::iter::once("pulse-sensorctl").chain(line.split_whitespace());
-        parse(words.map(OsString::from)).map_err(|error| error.to_string())
+        let words: Vec<OsString> = words.map(OsString::from).collect();
+        parse(&words).map_err(|error| error.to_string())
     }
 
     fn temps(line: &str) -> TempsOptions {

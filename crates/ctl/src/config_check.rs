@@ -38,7 +38,8 @@ pub(crate) fn run(mut screen: Screen, file: PathBuf, json: bool) -> Result<Endin
     })
 }
 
-fn read(path: &Path) -> std::io::Result<String> {
+/// The text of a configuration, or of as much of it as there can be.
+pub(crate) fn read(path: &Path) -> std::io::Result<String> {
     let mut text = String::new();
     let file = File::open(path)?;
     file.take(MAX_CONFIG_BYTES as u64 + 1)

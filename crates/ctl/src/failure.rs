@@ -1,9 +1,12 @@
 //! What can go wrong, what to do about it, and the exit code that says so.
 
+use crate::audit::AuditError;
 use crate::client::ClientError;
 use crate::demo::DemoError;
 use crate::keys::KeyError;
 use crate::shown::shown;
+use pulse_audit::verify::Verdict;
+use pulse_core::config::ConfigError;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -12,18 +15,32 @@ use std::process::ExitCode;
 /// The arguments are wrong.
 pub(crate) const USAGE: u8 = 64;
 
+/// The arguments of `audit verify` are wrong. Its codes are those of programs that
+/// compare, so that a script need not know more than 0 and 1.
+pub(crate) const VERIFY_USAGE: u8 = 2;
+
+/// `audit verify` could not read what it had to.
+const VERIFY_UNREADABLE: u8 = 4;
+
 /// Every exit code and what it means: `sysexits.h` where that has a word for it,
 /// as with the daemon and the node helper.
-pub(crate) const EXIT_CODES: [(u8, &str); 8] = [
+pub(crate) const EXIT_CODES: [(u8, &str); 12] = [
     (0, "done; also when Ctrl-C ended a watch or the demo"),
     (
         1,
-        "a node could not be read, or the daemon refused the request",
+        "a node could not be read, the daemon refused, or the log is not intact",
     ),
+    (VERIFY_USAGE, "audit verify: the arguments are wrong"),
+    (
+        3,
+        "audit verify: nothing contradicts itself, but not all is proven",
+    ),
+    (VERIFY_UNREADABLE, "audit verify: a file cannot be read"),
     (USAGE, "the arguments are wrong"),
     (66, "a file cannot be read"),
     (69, "the daemon cannot be reached, or did not answer"),
     (70, "the demo, or a part of it, failed"),
+    (73, "the audit log cannot be begun or rotated"),
     (74, "the result could not be written"),
     (78, "the configuration is wrong"),
 ];
@@ -37,6 +54,8 @@ pub(crate) enum Ending {
     ShownFailure,
     /// What was shown is a mistake in the configuration.
     ShownMistake,
+    /// What was shown is the verdict on an audit log.
+    Verified(Verdict),
 }
 
 impl From<Ending> for ExitCode {
@@ -45,6 +64,7 @@ impl From<Ending> for ExitCode {
             Ending::Done => 0,
             Ending::ShownFailure => 1,
             Ending::ShownMistake => 78,
+            Ending::Verified(verdict) => verdict.exit_code(),
         })
     }
 }
@@ -69,6 +89,34 @@ pub(crate) enum Failure {
         /// What the system said.
         error: io::Error,
     },
+    /// The configuration is wrong.
+    #[error("{}: {}: `pulse-sensorctl config check` shows where", path.display(), shown(&error.to_string()))]
+    Config {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        error: ConfigError,
+    },
+    /// A variable of the environment is wrong.
+    #[error("{variable}: {reason}")]
+    Variable {
+        /// Which one.
+        variable: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The arguments do not go together.
+    #[error("{0}")]
+    Usage(&'static str),
+    /// As [`Failure::Usage`], for `audit verify`.
+    #[error("{0}")]
+    VerifyUsage(&'static str),
+    /// Something with the audit log.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+    /// The audit log cannot be verified, because it cannot be read.
+    #[error("{0}")]
+    Unverified(AuditError),
     /// The daemon's public key cannot be used.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -92,6 +140,11 @@ impl Failure {
             Self::Client(_) | Self::Answer(_) => 69,
             Self::Demo(_) | Self::Runtime(_) => 70,
             Self::Output(_) => 74,
+            Self::Usage(_) => USAGE,
+            Self::VerifyUsage(_) => VERIFY_USAGE,
+            Self::Audit(error) => error.exit_code(),
+            Self::Unverified(_) => VERIFY_UNREADABLE,
+            Self::Config { .. } | Self::Variable { .. } => 78,
         }
     }
 
@@ -143,7 +196,8 @@ fn user() -> String {
     )
 }
 
-fn file_remedy(error: &io::Error) -> &'static str {
+/// What to do about a file that cannot be read.
+pub(crate) fn file_remedy(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::NotFound => ": is this the right path?",
         io::ErrorKind::PermissionDenied => ": try as root, or as the daemon's user",
@@ -169,6 +223,11 @@ mod tests {
             },
             Failure::Output(hang_up()),
             Failure::Runtime(hang_up()),
+            Failure::Usage("a"),
+            Failure::Unverified(AuditError::NoLog("a".into())),
+            Failure::Audit(AuditError::NoLog("a".into())),
+            Failure::Audit(AuditError::NoRecord("a".into())),
+            Failure::Audit(AuditError::unreadable("a".as_ref(), hang_up())),
         ] {
             let code = failure.exit_code();
             assert!(EXIT_CODES.iter().any(|(known, _)| *known == code), "{code}");

@@ -10,12 +10,14 @@
 //! | `failure` | what can go wrong, and the exit codes |
 //! | `client` | one request over the socket |
 //! | `temps`, `status`, `rpc`, `keys`, `config_check` | the commands |
+//! | `audit` | the audit log: begin, verify, show, explain, rotate |
 //! | `reading`, `heat`, `rows`, `table` | from an answer to a table |
 //! | `line`, `wrap`, `screen` | colours, widths, and drawing over the last table |
 //! | `excerpt`, `pretty`, `shown` | a mistake in its line, readable JSON, safe text |
 //! | `demo` | the real daemon with simulated nodes |
 
 mod arguments;
+mod audit;
 mod client;
 mod config_check;
 mod demo;
@@ -46,9 +48,10 @@ use std::process::ExitCode;
 
 /// Runs the program, its own name among the arguments, and says how it ended.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let arguments = match arguments::parse(arguments) {
+    let words: Vec<OsString> = arguments.into_iter().collect();
+    let arguments = match arguments::parse(&words) {
         Ok(arguments) => arguments,
-        Err(error) => return explain(&error),
+        Err(error) => return explain(&error, arguments::usage_code(&words)),
     };
     match run(arguments) {
         Ok(ending) => ending.into(),
@@ -62,10 +65,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 /// Prints the help that was asked for, or what is wrong with the arguments.
-fn explain(error: &clap::Error) -> ExitCode {
+fn explain(error: &clap::Error, code: u8) -> ExitCode {
     let _ = error.print();
     if error.use_stderr() {
-        ExitCode::from(failure::USAGE)
+        ExitCode::from(code)
     } else {
         ExitCode::SUCCESS
     }
@@ -85,6 +88,7 @@ fn run(arguments: Arguments) -> Result<Ending, Failure> {
         Command::Keys(KeysCommand::Show { ssh_dir, json }) => {
             block_on(keys::run(&client, screen, ssh_dir, json))
         }
+        Command::Audit(command) => audit::run(screen, command),
         Command::Demo(options) => block_on(demo::run(screen, options)),
     }
 }

@@ -12,6 +12,8 @@ pub(crate) enum Tone {
     Good,
     Warm,
     Bad,
+    /// White on black, whatever the terminal's own colours.
+    Code,
 }
 
 impl Tone {
@@ -24,6 +26,7 @@ impl Tone {
             Self::Good => Some("32"),
             Self::Warm => Some("33"),
             Self::Bad => Some("1;31"),
+            Self::Code => Some("97;40"),
         }
     }
 }
@@ -46,6 +49,12 @@ impl Line {
     /// This line with more at its end.
     pub(crate) fn and(mut self, tone: Tone, text: impl Into<String>) -> Self {
         self.0.push((tone, text.into()));
+        self
+    }
+
+    /// This line with another one at its end.
+    pub(crate) fn append(mut self, other: Self) -> Self {
+        self.0.extend(other.0);
         self
     }
 

@@ -14,6 +14,7 @@ fn help_teaches_and_is_no_failure() {
         "rpc",
         "config",
         "keys",
+        "audit",
         "demo",
         "Examples:",
         "Exit codes:",
@@ -27,6 +28,12 @@ fn help_teaches_and_is_no_failure() {
     for command in ["temps", "status", "rpc", "demo"] {
         let help = run(&[command, "--help"]);
         assert!(help.output.contains("Examples:"), "{}", help.output);
+    }
+    for command in ["init", "verify", "show", "tail", "explain", "rotate"] {
+        let help = run(&["audit", command, "--help"]);
+        let example = format!("\n  pulse-sensorctl audit {command}");
+        assert!(help.output.contains(&example), "{}", help.output);
+        assert_eq!((help.code, help.errors.as_str()), (Some(0), ""));
     }
 }
 

@@ -17,11 +17,19 @@ use std::io::{self, Read};
 ///
 /// # Errors
 /// The operating system's, when a file cannot be read.
-fn compare(report: &mut Report, first: Vec<Source>, second: Vec<Source>) -> io::Result<()> {
+fn compare(
+    report: &mut Report,
+    first: Vec<Source>,
+    second: Vec<Source>,
+    progress: &mut dyn FnMut(u64),
+) -> io::Result<()> {
     let (mut ours, mut theirs) = (Records::new(first), Records::new(second));
     let mut mine = ours.next()?;
     let mut last = Head::START;
     while let Some((record, spot)) = theirs.next()? {
+        if ours.read + theirs.read > 1024 * 1024 {
+            progress(std::mem::take(&mut ours.read) + std::mem::take(&mut theirs.read));
+        }
         while mine.as_ref().is_some_and(|(head, _)| head.seq < record.seq) {
             mine = ours.next()?;
         }
@@ -59,7 +67,7 @@ fn compare(report: &mut Report, first: Vec<Source>, second: Vec<Source>) -> io::
 }
 
 /// Verifies both copies, then compares them. `open` gives the sources of the first
-/// copy or, for `true`, of the second: each is read twice.
+/// copy or, for `true`, of the second: each is read twice, and `progress` told of both.
 ///
 /// # Errors
 /// The operating system's, when a file cannot be read.
@@ -79,7 +87,7 @@ pub fn verify_against(
     // The second first: what it has, the first has had before.
     let second = verify(open(true)?, &collector, progress)?;
     let mut first = verify(open(false)?, options, progress)?;
-    compare(&mut first, open(false)?, open(true)?)?;
+    compare(&mut first, open(false)?, open(true)?, progress)?;
     Ok((first, second))
 }
 
@@ -99,6 +107,8 @@ struct Records {
     sources: std::vec::IntoIter<Source>,
     lines: Option<Lines<Box<dyn Read>>>,
     spot: Spot,
+    /// Bytes read and not yet told.
+    read: u64,
 }
 
 impl Records {
@@ -107,6 +117,7 @@ impl Records {
             sources: sources.into_iter(),
             lines: None,
             spot: Spot::default(),
+            read: 0,
         }
     }
 
@@ -128,6 +139,7 @@ impl Records {
                 continue;
             };
             self.spot.line += 1;
+            self.read += raw.text.len() as u64 + 1;
             if let Some(line) = Line::parse(raw.text).filter(Line::is_whole) {
                 return Ok(Some((line.head(), self.spot.clone())));
             }

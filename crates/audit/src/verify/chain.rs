@@ -1,5 +1,8 @@
 //! Follows the chain, record by record, until it breaks.
 
+mod ending;
+mod epochs;
+
 use super::Options;
 use super::evidence::{Break, Evidence, Recent};
 use super::lines::RawLine;
@@ -7,9 +10,8 @@ use super::report::{Attack, Finding, Note, NoteKind, Report, Verdict};
 use crate::key::PublicKey;
 use crate::line::Line;
 use crate::record::Head;
-use crate::tail::{Torn, members};
+use crate::tail::Torn;
 use crate::time::Timestamp;
-use serde_json::Value;
 use std::time::Duration;
 
 const MAX_NOTES: usize = 100;
@@ -95,8 +97,34 @@ impl<'a> Chain<'a> {
     }
 
     pub(super) fn take(&mut self, raw: &RawLine<'_>) {
+        self.count(raw);
+        self.examine(raw);
+        self.at_boundary = false;
+    }
+
+    /// A line before those that are verified.
+    pub(super) fn pass_over(&mut self, raw: &RawLine<'_>) {
+        self.count(raw);
+        self.at_boundary = false;
+    }
+
+    /// The last line that was passed over, from which the chain is followed.
+    pub(super) fn begin_with(&mut self, raw: &RawLine<'_>) {
+        self.examine(raw);
+    }
+
+    /// Whether the record that was asked for is covered by a good seal.
+    pub(super) fn is_sealed_enough(&self) -> bool {
+        let wanted = self.options.until_sealed;
+        wanted.is_some_and(|seq| self.evidence.is_none() && self.report.sealed_through >= seq)
+    }
+
+    fn count(&mut self, raw: &RawLine<'_>) {
         self.report.bytes += (raw.text.len() + usize::from(raw.ended)) as u64;
         self.spot.line += 1;
+    }
+
+    fn examine(&mut self, raw: &RawLine<'_>) {
         let line = match raw.ended {
             true => Line::parse(raw.text).filter(Line::is_whole),
             false => None,
@@ -106,7 +134,6 @@ impl<'a> Chain<'a> {
             (None, None) => self.take_rubbish(raw),
             (None, Some(line)) => self.take_record(&line, raw.text),
         }
-        self.at_boundary = false;
     }
 
     fn take_rubbish(&mut self, raw: &RawLine<'_>) {
@@ -136,7 +163,8 @@ impl<'a> Chain<'a> {
 
     /// A part may begin anywhere; a log begins with record 1.
     fn may_begin_with(&self, line: &Line<'_>) -> bool {
-        self.options.partial && line.seq > 1
+        let is_part = self.options.partial || self.options.since.is_some();
+        is_part && line.seq > 1
     }
 
     fn broke(&mut self, line: &Line<'_>, text: &[u8]) {
@@ -174,8 +202,13 @@ impl<'a> Chain<'a> {
         }
         if self.report.records == 0 {
             self.report.first_seq = line.seq;
+            self.check_beginning(line);
             if line.seq > 1 {
-                self.note(NoteKind::Partial, line.seq, "earlier records are not here");
+                let text = match self.options.since {
+                    Some(_) => "earlier records were not looked at",
+                    None => "earlier records are not here",
+                };
+                self.note(NoteKind::Partial, line.seq, text);
             }
         }
         self.check_clock(line);
@@ -229,130 +262,6 @@ impl<'a> Chain<'a> {
         }
     }
 
-    fn take_log_record(&mut self, line: &Line<'_>, text: &[u8]) {
-        let members = members(text).unwrap_or_default();
-        match line.event_type {
-            b"log.open" => self.take_open(line.seq, &members),
-            b"log.resumed" => self.take_resumed(line.seq, &members),
-            b"log.sealed" => self.take_seal(line, &members),
-            b"log.rotated" => self.last_was_rotation = true,
-            _ => (),
-        }
-    }
-
-    fn take_open(&mut self, seq: u64, members: &Value) {
-        if seq != 1 {
-            let spot = self.spot.clone();
-            return self.find(
-                Attack::Spliced,
-                seq,
-                &spot,
-                "another log begins here".to_owned(),
-            );
-        }
-        self.learn_epoch(seq, members);
-    }
-
-    fn take_resumed(&mut self, seq: u64, members: &Value) {
-        let Some((number, key)) = self.epoch else {
-            return self.learn_epoch(seq, members);
-        };
-        let same_log = members["log_id"].as_str() == self.log_id.as_deref();
-        let same_key = key_of(members, "key") == Some(key);
-        if !same_log || !same_key || members["epoch"].as_u64() != Some(number) {
-            let spot = self.spot.clone();
-            self.find(
-                Attack::Spliced,
-                seq,
-                &spot,
-                "it goes on with another log or key".to_owned(),
-            );
-        }
-    }
-
-    /// The key, where a log or a part of one begins.
-    fn learn_epoch(&mut self, seq: u64, members: &Value) {
-        let (Some(number), Some(key)) = (members["epoch"].as_u64(), key_of(members, "key")) else {
-            let spot = self.spot.clone();
-            return self.find(Attack::Edited, seq, &spot, "it names no key".to_owned());
-        };
-        self.log_id = members["log_id"].as_str().map(str::to_owned);
-        self.epoch = Some((number, key));
-        match self.options.key {
-            Some(pinned) if number == 0 && pinned != key => {
-                let spot = self.spot.clone();
-                let detail =
-                    format!("the log begins with the key {key}: another log, or written anew");
-                self.find(Attack::WrongKey, seq, &spot, detail);
-            }
-            Some(_) if number == 0 => (),
-            _ => {
-                let text = format!("the key {key} was taken from the log itself");
-                self.report.key.get_or_insert(key.to_string());
-                self.note(NoteKind::KeyFromLog, seq, &text);
-            }
-        }
-    }
-
-    fn take_seal(&mut self, line: &Line<'_>, members: &Value) {
-        let Some((signed, signature)) = line.signature else {
-            return;
-        };
-        let claimed = key_of(members, "key");
-        if self.epoch.is_none()
-            && let (Some(number), Some(key)) = (members["epoch"].as_u64(), claimed)
-        {
-            self.epoch = Some((number, key));
-            self.report.key.get_or_insert(key.to_string());
-            self.note(
-                NoteKind::KeyFromLog,
-                line.seq,
-                "the key was taken from a seal itself",
-            );
-        }
-        let right = self.epoch.filter(|(number, key)| {
-            claimed == Some(*key)
-                && members["epoch"].as_u64() == Some(*number)
-                && key.verifies(signed, signature)
-        });
-        match (right, key_of(members, "next_key")) {
-            (Some((number, _)), Some(next)) => {
-                self.epoch = Some((number + 1, next));
-                self.report.seals += 1;
-                self.report.sealed_through = line.seq;
-                self.last_was_seal = true;
-                self.unsealed_since = None;
-            }
-            (_, next) => {
-                let mut own = [claimed, next].into_iter().flatten();
-                let own = own.any(|key| self.is_another(key) && key.verifies(signed, signature));
-                self.bad_seal(line.seq, own, signed, signature);
-            }
-        }
-    }
-
-    fn is_another(&self, key: PublicKey) -> bool {
-        self.epoch.is_none_or(|(_, current)| current != key)
-    }
-
-    fn bad_seal(&mut self, seal: u64, own: bool, signed: &[u8], signature: &[u8]) {
-        let mut evidence = Evidence::new(Break {
-            head: self.head,
-            found: None,
-            rubbish_lines: 0,
-            rubbish_ended: true,
-            at_boundary: false,
-            after_rotation: false,
-            repeats: false,
-            branches_off: false,
-            log_id: self.log_id.clone(),
-            epoch: self.epoch,
-            spot: self.spot.clone(),
-        });
-        evidence.bad_seal(self.report.sealed_through + 1, seal, own, signed, signature);
-        self.evidence = Some(evidence);
-    }
-
     fn find(&mut self, attack: Attack, record: u64, spot: &Spot, detail: String) {
         self.report.findings.push(Finding {
             attack,
@@ -375,88 +284,4 @@ impl<'a> Chain<'a> {
             detail,
         });
     }
-
-    pub(super) fn finish(mut self) -> Report {
-        if let Some(evidence) = self.evidence.take() {
-            let finding = evidence.judge();
-            // Whatever else was found may well come from this.
-            self.report.findings.insert(0, finding);
-        } else if !self.torn.is_empty() {
-            self.finish_in_rubbish();
-        }
-        if self.report.findings.is_empty() {
-            self.check_end();
-        }
-        if self.repeated > 0 {
-            let text = format!("{} repetitions were skipped", self.repeated);
-            self.note(NoteKind::Repeated, self.head.seq, &text);
-        }
-        let on_its_word =
-            |note: &Note| matches!(note.kind, NoteKind::KeyFromLog | NoteKind::Partial);
-        self.report.verdict = match () {
-            () if !self.report.findings.is_empty() => Verdict::Broken,
-            () if self.report.notes.iter().any(on_its_word) => Verdict::Unproven,
-            () => Verdict::Intact,
-        };
-        self.report.log_id = self.log_id;
-        self.report.epoch = self.epoch.map(|(number, _)| number);
-        self.report.last_seq = self.head.seq;
-        self.report.last_hash = self.head.hash().to_owned();
-        self.report
-    }
-
-    fn finish_in_rubbish(&mut self) {
-        let (seq, spot) = (self.head.seq + 1, self.torn_spot.clone());
-        if self.options.live && self.torn_lines == 1 && !self.torn_ended {
-            return self.note(NoteKind::Unfinished, seq, "the last line is being written");
-        }
-        let (attack, detail) = match self.torn_ended {
-            true => (
-                Attack::Edited,
-                "this line is not a record as it was written",
-            ),
-            false => (Attack::Truncated, "the last line is not whole"),
-        };
-        self.find(attack, seq, &spot, detail.to_owned());
-    }
-
-    /// The chain is whole: does it end where it should?
-    fn check_end(&mut self) {
-        let (seq, spot) = (self.head.seq, self.spot.clone());
-        let is_short = self
-            .options
-            .expected
-            .is_some_and(|expected| seq < expected.seq);
-        let (epoch, wanted) = (
-            self.epoch.map(|(number, _)| number),
-            self.options.expected_epoch,
-        );
-        if self.report.records == 0 {
-            self.find(Attack::Truncated, 1, &spot, "there is no record".to_owned());
-        } else if is_short || wanted.is_some_and(|wanted| epoch < Some(wanted)) {
-            let attack = if self.last_was_seal {
-                Attack::RolledBack
-            } else {
-                Attack::Truncated
-            };
-            let detail = format!("the log ends at record {seq}, but later ones were written");
-            self.find(attack, seq + 1, &spot, detail);
-        } else if let Some((first, since)) = self.unsealed_since {
-            let age = self.options.now.map(|now| now.since(since));
-            if age.is_some_and(|age| age > self.options.max_unsealed) {
-                let detail = format!("the log's end is unsealed since {since}");
-                self.find(Attack::Unsealed, first, &spot, detail);
-            } else {
-                self.note(
-                    NoteKind::Pending,
-                    first,
-                    "records from here on are not sealed yet",
-                );
-            }
-        }
-    }
-}
-
-fn key_of(members: &Value, name: &str) -> Option<PublicKey> {
-    members[name].as_str()?.parse().ok()
 }

@@ -10,18 +10,21 @@ mod chain;
 mod evidence;
 mod lines;
 mod report;
+mod since;
 mod source;
 
 pub use against::verify_against;
 pub use report::{Attack, Finding, Note, NoteKind, Report, Verdict};
-pub use source::{Source, open_directory};
+pub use since::{NotAPlace, Since};
+pub use source::{Source, narrowed, open_directory};
 
 use crate::key::PublicKey;
 use crate::record::{Head, MAX_LINE_BYTES};
 use crate::text::Hex;
 use crate::time::Timestamp;
 use chain::Chain;
-use lines::Lines;
+use lines::{Lines, RawLine};
+use since::Skipping;
 use std::io;
 use std::time::Duration;
 
@@ -37,6 +40,10 @@ pub struct Options {
     pub expected_epoch: Option<u64>,
     /// Only a part is given: it need not begin with record 1.
     pub partial: bool,
+    /// What comes before is passed over, and not verified.
+    pub since: Option<Since>,
+    /// Nothing is read after the first good seal that covers this record.
+    pub until_sealed: Option<u64>,
     /// The last file is being written: its last line may be unfinished.
     pub live: bool,
     /// Exact repetitions are skipped, as a collector may have them.
@@ -54,6 +61,8 @@ impl Default for Options {
             expected: None,
             expected_epoch: None,
             partial: false,
+            since: None,
+            until_sealed: None,
             live: false,
             repetitions: false,
             max_unsealed: Duration::from_secs(120),
@@ -85,19 +94,63 @@ pub fn verify(
     options: &Options,
     progress: &mut dyn FnMut(u64),
 ) -> io::Result<Report> {
-    let mut chain = Chain::new(options);
+    let mut pass = Pass::new(options);
     for source in sources {
-        chain.begin_source(source.name());
+        pass.chain.begin_source(source.name());
         let mut lines = Lines::new(source.open()?);
-        while let Some(line) = lines.next()? {
-            chain.take(&line);
+        while !pass.is_over()
+            && let Some(line) = lines.next()?
+        {
+            pass.take(&line);
             if lines.read_since() > 1024 * 1024 {
                 progress(lines.take_read());
             }
         }
         progress(lines.take_read());
     }
-    Ok(chain.finish())
+    Ok(pass.finish())
+}
+
+/// The chain, and the way to where it is followed from.
+struct Pass<'a> {
+    chain: Chain<'a>,
+    skipping: Option<Skipping>,
+}
+
+impl<'a> Pass<'a> {
+    fn new(options: &'a Options) -> Self {
+        Self {
+            chain: Chain::new(options),
+            skipping: options.since.map(Skipping::to),
+        }
+    }
+
+    fn take(&mut self, line: &RawLine<'_>) {
+        if let Some(skipping) = &mut self.skipping
+            && skipping.passes_over(line)
+        {
+            return self.chain.pass_over(line);
+        }
+        self.arrive();
+        self.chain.take(line);
+    }
+
+    /// The place has come: the chain begins with the record before it.
+    fn arrive(&mut self) {
+        let skipping = self.skipping.take();
+        if let Some(before) = skipping.as_ref().and_then(Skipping::before) {
+            self.chain.begin_with(&before);
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.chain.is_sealed_enough()
+    }
+
+    fn finish(mut self) -> Report {
+        self.arrive();
+        self.chain.finish()
+    }
 }
 
 /// No line that is taken for one is longer.

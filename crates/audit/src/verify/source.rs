@@ -1,9 +1,13 @@
 //! Where a log's lines come from.
 
+use super::Since;
 use crate::directory::identity;
+use crate::line::Line;
+use crate::record::MAX_LINE_BYTES;
 use crate::storage::{LIVE, segments};
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// A file, or anything else that can be read.
@@ -14,6 +18,7 @@ pub struct Source {
 
 enum From {
     Path(PathBuf),
+    File(File),
     Reader(Box<dyn Read>),
 }
 
@@ -36,6 +41,20 @@ impl Source {
         }
     }
 
+    /// How many bytes it has, where that is known before it is read.
+    #[must_use]
+    pub fn bytes(&self) -> Option<u64> {
+        let found = match &self.from {
+            From::Path(path) => fs::metadata(path),
+            From::File(file) => file.metadata(),
+            From::Reader(_) => return None,
+        };
+        found
+            .ok()
+            .filter(fs::Metadata::is_file)
+            .map(|found| found.len())
+    }
+
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
@@ -43,15 +62,48 @@ impl Source {
     pub(crate) fn open(self) -> io::Result<Box<dyn Read>> {
         match self.from {
             From::Reader(reader) => Ok(reader),
-            From::Path(path) => match File::open(&path) {
-                Ok(file) => Ok(Box::new(file)),
-                Err(error) => Err(io::Error::new(
-                    error.kind(),
-                    format!("{}: {error}", path.display()),
-                )),
-            },
+            From::File(file) => Ok(Box::new(file)),
+            From::Path(path) => Ok(Box::new(open(&path)?)),
         }
     }
+
+    /// The file, where it is one.
+    pub(crate) fn into_file(self) -> io::Result<Option<File>> {
+        match self.from {
+            From::Reader(_) => Ok(None),
+            From::File(file) => Ok(Some(file)),
+            From::Path(path) => open(&path).map(Some),
+        }
+    }
+
+    /// Whether its first record is before a place in the log.
+    fn begins_before(&self, since: &Since) -> bool {
+        let mut start = [0; MAX_LINE_BYTES];
+        let length = match &self.from {
+            From::Path(path) => open(path).and_then(|file| file.read_at(&mut start, 0)),
+            From::File(file) => file.read_at(&mut start, 0),
+            From::Reader(_) => Ok(0),
+        };
+        let mut lines = start[..length.unwrap_or(0)].split(|byte| *byte == b'\n');
+        let first = lines.next().and_then(Line::parse);
+        first.is_some_and(|first| since.is_after(&first))
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    File::open(path)
+        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+}
+
+/// The files of a log without those that end before a place in it: nothing in
+/// them need be read to begin there.
+#[must_use]
+pub fn narrowed(mut sources: Vec<Source>, since: &Since) -> Vec<Source> {
+    let first = sources
+        .iter()
+        .rposition(|source| source.begins_before(since));
+    sources.drain(..first.unwrap_or(0));
+    sources
 }
 
 /// All of a log's files: the segments, oldest first, and the live one. May be
@@ -82,7 +134,10 @@ pub fn open_directory(directory: &Path) -> io::Result<Vec<Source>> {
         }
     }
     match live {
-        Some(file) => sources.push(Source::reader(LIVE, file)),
+        Some(file) => sources.push(Source {
+            name: directory.join(LIVE).display().to_string(),
+            from: From::File(file),
+        }),
         None if sources.is_empty() => return Err(io::ErrorKind::NotFound.into()),
         None => (),
     }

@@ -1,29 +1,22 @@
-//! Reading records for people: filtered, with their members.
+//! Reading records for people: filtered, with their members; the last ones; those
+//! to come.
 //!
 //! Nothing is verified here beyond each line's own hash; [`crate::verify`] does.
 
+mod filter;
+mod follow;
+mod last;
+
+pub use filter::Filter;
+pub use follow::Follower;
+pub use last::last;
+
 use crate::line::Line;
 use crate::tail::next_line;
+use crate::time::Timestamp;
 use crate::verify::Source;
 use serde_json::{Map, Value};
 use std::io::{self, BufReader, Read};
-
-/// Which records are wanted. What is not set does not matter.
-#[derive(Clone, Debug, Default)]
-pub struct Filter {
-    /// Those that name this node.
-    pub node: Option<String>,
-    /// Those of this peer, as the record's `peer` says it, or of this user id.
-    pub peer: Option<String>,
-    /// Those of this type; `log.` is all that begins with it.
-    pub event: Option<String>,
-    /// Those of one request.
-    pub correlation_id: Option<String>,
-    /// Those with this number or a higher one.
-    pub from_seq: Option<u64>,
-    /// Those of this time or later, as text: `2026-11-21` is the day's beginning.
-    pub since: Option<String>,
-}
 
 /// A record, or a line that is none.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,14 +32,31 @@ pub struct Shown {
 }
 
 impl Shown {
+    /// The time on the record.
+    #[must_use]
+    pub fn ts(&self) -> Option<Timestamp> {
+        Timestamp::parse(self.text("ts")?.as_bytes())
+    }
+
+    /// What happened; empty when the line is no record.
+    #[must_use]
+    pub fn event(&self) -> &str {
+        self.text("event_type").unwrap_or_default()
+    }
+
+    /// A member that is a number.
+    #[must_use]
+    pub fn number(&self, name: &str) -> Option<u64> {
+        self.members.get(name)?.as_u64()
+    }
+
     /// A text member.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&str> {
         self.members.get(name)?.as_str()
     }
 
-    fn read(line: &[u8]) -> Self {
-        let record = Line::parse(line);
+    fn read(line: &[u8], record: Option<Line<'_>>) -> Self {
         let members = record.and_then(|_| serde_json::from_slice(line).ok());
         Self {
             seq: record.map_or(0, |record| record.seq),
@@ -54,36 +64,6 @@ impl Shown {
             members: members.unwrap_or_default(),
             line: String::from_utf8_lossy(line).into_owned(),
         }
-    }
-}
-
-impl Filter {
-    /// Whether a record is wanted. A line that is no record always is, unless
-    /// something is asked of it: it should be seen.
-    #[must_use]
-    pub fn wants(&self, record: &Shown) -> bool {
-        let is = |name: &str, wanted: &Option<String>| {
-            wanted
-                .as_deref()
-                .is_none_or(|wanted| record.text(name) == Some(wanted))
-        };
-        let uid = record.members.get("peer_uid").map(Value::to_string);
-        let is_peer = self.peer.is_none() || uid == self.peer || is("peer", &self.peer);
-        let is_event = self.event.as_deref().is_none_or(|wanted| {
-            record.text("event_type").is_some_and(|found| {
-                found == wanted || (wanted.ends_with('.') && found.starts_with(wanted))
-            })
-        });
-        let is_recent = self
-            .since
-            .as_deref()
-            .is_none_or(|since| record.text("ts").is_some_and(|ts| ts >= since));
-        is("node", &self.node)
-            && is("correlation_id", &self.correlation_id)
-            && is_peer
-            && is_event
-            && is_recent
-            && self.from_seq.is_none_or(|from| record.seq >= from)
     }
 }
 
@@ -119,8 +99,7 @@ impl Records {
                 self.file = None;
                 continue;
             }
-            let shown = Shown::read(line.strip_suffix(b"\n").unwrap_or(&line));
-            if self.filter.wants(&shown) {
+            if let Some(shown) = self.filter.read(&line) {
                 return Ok(Some(shown));
             }
         }
@@ -188,7 +167,7 @@ mod tests {
             }),
             [1, 2, 3]
         );
-        let since = Some("1970-01-02".to_owned());
+        let since = Some(Timestamp::from_micros(86_400_000_000));
         assert_eq!(
             shown(Filter {
                 since,

@@ -1,0 +1,153 @@
+//! What the log says of itself: where it begins, and which key each seal must have.
+
+use super::Chain;
+use crate::key::PublicKey;
+use crate::line::Line;
+use crate::tail::members;
+use crate::verify::evidence::{Break, Evidence};
+use crate::verify::report::{Attack, NoteKind};
+use serde_json::Value;
+
+impl Chain<'_> {
+    pub(super) fn take_log_record(&mut self, line: &Line<'_>, text: &[u8]) {
+        let members = members(text).unwrap_or_default();
+        match line.event_type {
+            b"log.open" => self.take_open(line.seq, &members),
+            b"log.resumed" => self.take_resumed(line.seq, &members),
+            b"log.sealed" => self.take_seal(line, &members),
+            b"log.rotated" => self.last_was_rotation = true,
+            _ => (),
+        }
+    }
+
+    /// Without the record that names the key, no seal could ever be wrong.
+    pub(super) fn check_beginning(&mut self, line: &Line<'_>) {
+        if line.seq == 1 && line.event_type != b"log.open" {
+            let spot = self.spot.clone();
+            let detail = "the log begins with no key: it was written anew".to_owned();
+            self.find(Attack::WrongKey, line.seq, &spot, detail);
+        }
+    }
+
+    fn take_open(&mut self, seq: u64, members: &Value) {
+        if seq != 1 {
+            let spot = self.spot.clone();
+            return self.find(
+                Attack::Spliced,
+                seq,
+                &spot,
+                "another log begins here".to_owned(),
+            );
+        }
+        self.learn_epoch(seq, members);
+    }
+
+    fn take_resumed(&mut self, seq: u64, members: &Value) {
+        let Some((number, key)) = self.epoch else {
+            return self.learn_epoch(seq, members);
+        };
+        let log_id = members["log_id"].as_str();
+        if self.log_id.is_none() {
+            // A part that began after the record that names the log.
+            self.log_id = log_id.map(str::to_owned);
+        }
+        let same_log = log_id == self.log_id.as_deref();
+        let same_key = key_of(members, "key") == Some(key);
+        if !same_log || !same_key || members["epoch"].as_u64() != Some(number) {
+            let spot = self.spot.clone();
+            self.find(
+                Attack::Spliced,
+                seq,
+                &spot,
+                "it goes on with another log or key".to_owned(),
+            );
+        }
+    }
+
+    /// The key, where a log or a part of one begins.
+    fn learn_epoch(&mut self, seq: u64, members: &Value) {
+        let (Some(number), Some(key)) = (members["epoch"].as_u64(), key_of(members, "key")) else {
+            let spot = self.spot.clone();
+            return self.find(Attack::Edited, seq, &spot, "it names no key".to_owned());
+        };
+        self.log_id = members["log_id"].as_str().map(str::to_owned);
+        self.epoch = Some((number, key));
+        match self.options.key {
+            Some(pinned) if (number == 0 || seq == 1) && pinned != key => {
+                let spot = self.spot.clone();
+                let detail =
+                    format!("the log begins with the key {key}: another log, or written anew");
+                self.find(Attack::WrongKey, seq, &spot, detail);
+            }
+            Some(_) if number == 0 => (),
+            _ => {
+                let text = format!("the key {key} was taken from the log itself");
+                self.report.key = Some(key.to_string());
+                self.note(NoteKind::KeyFromLog, seq, &text);
+            }
+        }
+    }
+
+    fn take_seal(&mut self, line: &Line<'_>, members: &Value) {
+        let Some((signed, signature)) = line.signature else {
+            return;
+        };
+        let claimed = key_of(members, "key");
+        if self.epoch.is_none()
+            && let (Some(number), Some(key)) = (members["epoch"].as_u64(), claimed)
+        {
+            self.epoch = Some((number, key));
+            self.report.key = Some(key.to_string());
+            self.note(
+                NoteKind::KeyFromLog,
+                line.seq,
+                "the key was taken from a seal itself",
+            );
+        }
+        let right = self.epoch.filter(|(number, key)| {
+            claimed == Some(*key)
+                && members["epoch"].as_u64() == Some(*number)
+                && key.verifies(signed, signature)
+        });
+        match (right, key_of(members, "next_key")) {
+            (Some((number, _)), Some(next)) => {
+                self.epoch = Some((number + 1, next));
+                self.report.seals += 1;
+                self.report.sealed_through = line.seq;
+                self.last_was_seal = true;
+                self.unsealed_since = None;
+            }
+            (_, next) => {
+                let mut own = [claimed, next].into_iter().flatten();
+                let own = own.any(|key| self.is_another(key) && key.verifies(signed, signature));
+                self.bad_seal(line.seq, own, signed, signature);
+            }
+        }
+    }
+
+    fn is_another(&self, key: PublicKey) -> bool {
+        self.epoch.is_none_or(|(_, current)| current != key)
+    }
+
+    fn bad_seal(&mut self, seal: u64, own: bool, signed: &[u8], signature: &[u8]) {
+        let mut evidence = Evidence::new(Break {
+            head: self.head,
+            found: None,
+            rubbish_lines: 0,
+            rubbish_ended: true,
+            at_boundary: false,
+            after_rotation: false,
+            repeats: false,
+            branches_off: false,
+            log_id: self.log_id.clone(),
+            epoch: self.epoch,
+            spot: self.spot.clone(),
+        });
+        evidence.bad_seal(self.report.sealed_through + 1, seal, own, signed, signature);
+        self.evidence = Some(evidence);
+    }
+}
+
+fn key_of(members: &Value, name: &str) -> Option<PublicKey> {
+    members[name].as_str()?.parse().ok()
+}

@@ -1,0 +1,171 @@
+//! `audit`: the daemon's audit log, for its operator.
+//!
+//! The log's own library does the work; here it is asked and its answers are
+//! shown. Nothing of a record reaches the terminal unescaped: what callers and
+//! nodes say is in them.
+//!
+//! | module | is about |
+//! |---|---|
+//! | `arguments`, `place` | what is asked, and of which log |
+//! | `init`, `qr`, `owner` | beginning a log, for the daemon's user |
+//! | `verify`, `state_key`, `spool`, `progress`, `report` | proving it, and telling the verdict |
+//! | `show`, `tail`, `row` | its records |
+//! | `explain`, `evidence`, `story` | one reading from beginning to seal |
+//! | `rotate`, `writer`, `flags` | ending a file that is marked append-only |
+
+mod arguments;
+mod evidence;
+mod explain;
+mod flags;
+mod init;
+mod owner;
+mod place;
+mod progress;
+mod qr;
+mod report;
+mod rotate;
+mod row;
+mod show;
+mod spool;
+mod state_key;
+mod story;
+mod tail;
+mod verify;
+mod writer;
+
+pub(crate) use arguments::AuditCommand;
+
+use crate::failure::{Ending, Failure, file_remedy};
+use crate::screen::Screen;
+use crate::shown::{shown, shown_json};
+use pulse_audit::{InitError, LogError};
+use serde_json::Value;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Carries one of the commands out.
+///
+/// # Errors
+/// [`Failure`] when it cannot do what it is for.
+pub(crate) fn run(screen: Screen, command: AuditCommand) -> Result<Ending, Failure> {
+    match command {
+        AuditCommand::Init(options) => init::run(screen, &options),
+        AuditCommand::Verify(options) => verify::run(screen, &options),
+        AuditCommand::Show(options) => show::run(screen, &options),
+        AuditCommand::Tail(options) => tail::run(screen, &options),
+        AuditCommand::Explain(options) => explain::run(screen, &options),
+        AuditCommand::Rotate(options) => rotate::run(screen, &options),
+    }
+}
+
+/// Prints what a command found out, for programs.
+fn print_json(screen: &mut Screen, value: &Value) -> io::Result<()> {
+    screen.print_text(&shown_json(&value.to_string()))
+}
+
+/// Why something with an audit log cannot be done.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AuditError {
+    /// There is no log in the directory.
+    #[error(
+        "{}: there is no audit log here: `pulse-sensorctl audit init` begins one, and so does the daemon",
+        .0.display()
+    )]
+    NoLog(PathBuf),
+    /// A file cannot be read.
+    #[error("{what}{error}{}", file_remedy(error))]
+    Unreadable {
+        /// Which one, with what parts it from the error.
+        what: String,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// What was given as a key is none.
+    #[error("{}: {reason}", path.display())]
+    KeyFile {
+        /// Where it was read.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// No record is what was asked for.
+    #[error("{}: no record of the log has this number or correlation id: `pulse-sensorctl audit tail` shows the last ones", shown(.0))]
+    NoRecord(String),
+    /// The log cannot be begun.
+    #[error("cannot begin an audit log: {0}")]
+    Init(#[from] InitError),
+    /// Something of a log's place cannot be made or changed.
+    #[error("{}: cannot {doing}: {error}{}", path.display(), permission_remedy(error))]
+    Change {
+        /// What.
+        path: PathBuf,
+        /// What was being done.
+        doing: &'static str,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// There is no such user.
+    #[error("there is no user \"{}\" here: create it first, or name another with --owner", shown(.0))]
+    NoUser(String),
+    /// The log cannot be opened to rotate it.
+    #[error("cannot rotate the audit log: {0}")]
+    Log(#[from] LogError),
+    /// Whoever writes the log cannot be told.
+    #[error("cannot rotate the audit log: {0}")]
+    Writer(String),
+    /// The file was renamed, and its writer did not begin a new one.
+    #[error(
+        "process {pid} has not begun a new file within {seconds} s. Nothing is lost: it goes on \
+         writing to {}. See its log, tell it again with `kill -USR1 {pid}`, or restart it",
+        segment.display()
+    )]
+    NotFollowed {
+        /// Who writes it.
+        pid: i32,
+        /// How long it was waited for.
+        seconds: u64,
+        /// What the live file is called now.
+        segment: PathBuf,
+    },
+}
+
+impl AuditError {
+    /// A file that cannot be read. The library names the file itself where it can.
+    pub(crate) fn unreadable(path: &Path, error: io::Error) -> Self {
+        let path = path.display().to_string();
+        let is_named = error.to_string().starts_with(&path);
+        let what = if is_named {
+            String::new()
+        } else {
+            format!("{path}: ")
+        };
+        Self::Unreadable { what, error }
+    }
+
+    /// An error while reading files that are named in it.
+    pub(crate) fn reading(error: io::Error) -> Self {
+        let what = String::new();
+        Self::Unreadable { what, error }
+    }
+
+    /// One of the documented exit codes.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::NoRecord(_) => 1,
+            Self::NoLog(_) | Self::Unreadable { .. } | Self::KeyFile { .. } => 66,
+            Self::NotFollowed { .. } => 69,
+            Self::Init(_)
+            | Self::Change { .. }
+            | Self::NoUser(_)
+            | Self::Log(_)
+            | Self::Writer(_) => 73,
+        }
+    }
+}
+
+fn permission_remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => ": try as root, or as the daemon's user",
+        _ => "",
+    }
+}

@@ -1,0 +1,111 @@
+//! How far a long verification is: one line on the terminal, drawn over and over,
+//! on standard error, so that the result can go elsewhere.
+
+use std::io::{self, IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+/// Less is verified before anybody could read the line.
+const WORTH_IT: u64 = 8 * 1024 * 1024;
+
+/// Between two drawings.
+const EVERY: Duration = Duration::from_millis(100);
+
+const CLEAR_LINE: &str = "\r\x1b[K";
+
+const BAR: u64 = 24;
+
+/// A line that grows.
+pub(crate) struct Progress {
+    /// How many bytes there are, where that is known.
+    total: Option<u64>,
+    done: u64,
+    began: Instant,
+    /// When it was drawn last; none when nobody looks.
+    drawn: Option<Instant>,
+    is_drawn: bool,
+}
+
+impl Progress {
+    /// On standard error, if that is a terminal and there is much to do.
+    pub(crate) fn on_stderr(total: Option<u64>) -> Self {
+        let is_long = total.is_none_or(|total| total >= WORTH_IT);
+        let now = Instant::now();
+        Self {
+            total,
+            done: 0,
+            began: now,
+            drawn: (is_long && io::stderr().is_terminal()).then_some(now),
+            is_drawn: false,
+        }
+    }
+
+    /// So many bytes more are done.
+    pub(crate) fn advance(&mut self, bytes: u64) {
+        self.done += bytes;
+        let Some(drawn) = &mut self.drawn else { return };
+        if drawn.elapsed() < EVERY {
+            return;
+        }
+        *drawn = Instant::now();
+        self.is_drawn = true;
+        let text = text(self.done, self.total, self.began.elapsed());
+        // Whoever does not see it still gets the result.
+        let _ = write!(io::stderr(), "{CLEAR_LINE}{text}");
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if self.is_drawn {
+            let _ = write!(io::stderr(), "{CLEAR_LINE}");
+        }
+    }
+}
+
+fn text(done: u64, total: Option<u64>, elapsed: Duration) -> String {
+    let seconds = elapsed.as_secs_f64().max(0.001);
+    #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+    let rate = done as f64 / seconds;
+    let rate_text = format!("{:.0} MiB/s", rate / 1_048_576.0);
+    let Some(total) = total.filter(|total| *total > 0) else {
+        return format!("verifying: {}, {rate_text}", mebibytes(done));
+    };
+    // A live log grows meanwhile.
+    let total = total.max(done);
+    let filled = usize::try_from(done * BAR / total).unwrap_or(0);
+    let rest = usize::try_from(BAR).unwrap_or(0) - filled;
+    #[expect(clippy::cast_precision_loss, reason = "a guess for people")]
+    let left = (total - done) as f64 / rate.max(1.0);
+    format!(
+        "verifying [{}{}] {:>3} % of {}, {rate_text}, {left:.0} s left",
+        "=".repeat(filled),
+        " ".repeat(rest),
+        done * 100 / total,
+        mebibytes(total),
+    )
+}
+
+fn mebibytes(bytes: u64) -> String {
+    format!("{} MiB", bytes / 1_048_576)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1_048_576;
+
+    #[test]
+    fn it_says_how_far_how_fast_and_how_long_still() {
+        let second = Duration::from_secs(1);
+        assert_eq!(
+            text(256 * MIB, Some(1024 * MIB), second),
+            "verifying [======                  ]  25 % of 1024 MiB, 256 MiB/s, 3 s left"
+        );
+        assert_eq!(text(10 * MIB, None, second), "verifying: 10 MiB, 10 MiB/s");
+        // The log grew while it was read.
+        let grown = text(20 * MIB, Some(10 * MIB), second);
+        assert!(grown.contains("100 % of 20 MiB"), "{grown}");
+        assert!(text(0, Some(0), Duration::ZERO).starts_with("verifying: 0 MiB"));
+    }
+}

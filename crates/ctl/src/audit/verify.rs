@@ -1,0 +1,158 @@
+//! `audit verify`: is this the log that was written?
+
+use super::arguments::VerifyOptions;
+use super::place::Place;
+use super::progress::Progress;
+use super::report::Answer;
+use super::spool::{STDIN, Spool};
+use super::state_key::StateKey;
+use super::writer;
+use super::{AuditError, print_json};
+use crate::failure::{Ending, Failure};
+use crate::screen::Screen;
+use pulse_audit::verify::{Options, Report, Source, narrowed, verify, verify_against};
+use pulse_audit::{LIVE, PublicKey, Timestamp};
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+/// A key is 44 characters; a file that is longer is not one.
+const MAX_KEY_BYTES: u64 = 4096;
+
+/// Carries the command out.
+///
+/// # Errors
+/// [`Failure`] when there is nothing to verify, or it cannot be read.
+pub(crate) fn run(mut screen: Screen, options: &VerifyOptions) -> Result<Ending, Failure> {
+    let task = Task::of(options)?;
+    let answer = task.carry_out().map_err(Failure::Unverified)?;
+    if options.json {
+        print_json(&mut screen, &answer.as_json())?;
+    } else {
+        screen.print(&answer.lines(screen.columns()))?;
+    }
+    Ok(Ending::Verified(answer.report.verdict))
+}
+
+/// What is to be verified, and what is known of it.
+struct Task {
+    paths: Vec<PathBuf>,
+    against: Option<PathBuf>,
+    state: StateKey,
+    options: Options,
+}
+
+impl Task {
+    fn of(asked: &VerifyOptions) -> Result<Self, Failure> {
+        let key = key(asked).map_err(Failure::Unverified)?;
+        let (paths, state) = match asked.paths.is_empty() {
+            true => {
+                let place = Place::find(&asked.place)?;
+                (vec![place.log], place.state)
+            }
+            false => (asked.paths.clone(), asked.place.state_dir.clone()),
+        };
+        let named = paths.iter().chain(&asked.against);
+        if named.filter(|path| is_stdin(path)).count() > 1 {
+            return Err(Failure::VerifyUsage(
+                "standard input can be given once only",
+            ));
+        }
+        // Read before the log, which must have reached what is in it by then.
+        let state = StateKey::read(state.as_deref());
+        let is_written = state.directory().is_some_and(writer::is_held);
+        let options = Options {
+            key,
+            expected_epoch: state.epoch(),
+            since: asked.since,
+            repetitions: asked.repetitions,
+            live: paths.last().is_some_and(|path| may_be_written(path)),
+            now: is_written.then(Timestamp::now),
+            ..Options::default()
+        };
+        Ok(Self {
+            paths,
+            against: asked.against.clone(),
+            state,
+            options,
+        })
+    }
+
+    fn carry_out(self) -> Result<Answer, AuditError> {
+        let (report, second) = match &self.against {
+            None => (self.alone()?, None),
+            Some(second) => {
+                let (report, second) = self.compared(second)?;
+                (report, Some(second))
+            }
+        };
+        Ok(Answer {
+            report,
+            second,
+            state: self.state,
+        })
+    }
+
+    fn alone(&self) -> Result<Report, AuditError> {
+        let sources = self.open(&Spool::default(), &self.paths)?;
+        let mut progress = Progress::on_stderr(bytes(&sources));
+        verify(sources, &self.options, &mut |bytes| progress.advance(bytes))
+            .map_err(AuditError::reading)
+    }
+
+    /// Each copy is read twice: for itself, and beside the other.
+    fn compared(&self, second: &PathBuf) -> Result<(Report, Report), AuditError> {
+        let mut spool = Spool::default();
+        if self.paths.iter().chain([second]).any(|path| is_stdin(path)) {
+            spool.keep_stdin()?;
+        }
+        let second = std::slice::from_ref(second);
+        let mut sources = self.open(&spool, &self.paths)?;
+        sources.extend(self.open(&spool, second)?);
+        let mut progress = Progress::on_stderr(bytes(&sources).map(|total| 2 * total));
+        let mut open = |is_second| {
+            let paths = if is_second { second } else { &self.paths };
+            self.open(&spool, paths).map_err(io::Error::other)
+        };
+        let mut advance = |bytes| progress.advance(bytes);
+        verify_against(&mut open, &self.options, &mut advance).map_err(AuditError::reading)
+    }
+
+    /// The files of a copy, without those that need not be read.
+    fn open(&self, spool: &Spool, paths: &[PathBuf]) -> Result<Vec<Source>, AuditError> {
+        let sources = spool.open(paths)?;
+        Ok(match &self.options.since {
+            Some(since) => narrowed(sources, since),
+            None => sources,
+        })
+    }
+}
+
+fn is_stdin(path: &Path) -> bool {
+    path == Path::new(STDIN)
+}
+
+fn may_be_written(path: &Path) -> bool {
+    path.is_dir() || path.file_name().is_some_and(|name| name == LIVE)
+}
+
+fn bytes(sources: &[Source]) -> Option<u64> {
+    sources.iter().map(Source::bytes).sum()
+}
+
+fn key(asked: &VerifyOptions) -> Result<Option<PublicKey>, AuditError> {
+    let Some(path) = &asked.key_file else {
+        return Ok(asked.key);
+    };
+    let mut text = String::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_KEY_BYTES).read_to_string(&mut text))
+        .map_err(|error| AuditError::unreadable(path, error))?;
+    text.trim()
+        .parse()
+        .map(Some)
+        .map_err(|reason: pulse_audit::NotAKey| AuditError::KeyFile {
+            path: path.clone(),
+            reason: reason.to_string(),
+        })
+}

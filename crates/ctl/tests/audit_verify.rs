@@ -1,0 +1,364 @@
+//! `audit verify` as a script and a person see it.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod common;
+
+use common::Run;
+use common::log::{Home, edit, peer};
+use pulse_audit::{Directory, Settings, Timestamp, Writer};
+use pulse_core::event::{Decision, Event, EventType};
+use serde_json::Value;
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::Stdio;
+
+fn json(run: &Run) -> Value {
+    serde_json::from_str(&run.output).unwrap()
+}
+
+/// The program reads something from its standard input.
+fn piped(mut command: std::process::Command, input: &[u8]) -> Run {
+    command.stdin(Stdio::piped());
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(input).unwrap();
+    drop(stdin);
+    child.wait_with_output().unwrap().into()
+}
+
+fn verify_paths(arguments: &[&str]) -> Run {
+    common::run(&[&["audit", "verify"], arguments].concat())
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[test]
+fn a_log_as_it_was_written_is_intact() {
+    let home = Home::sample();
+    let run = home.verify(&[]);
+    assert_eq!((run.code, run.errors.as_str()), (Some(0), ""), "{run:?}");
+    assert!(run.output.starts_with("intact: "), "{}", run.output);
+    assert!(run.output.contains(&home.key.to_string()), "{}", run.output);
+    let report = json(&home.verify(&["--json"]));
+    assert_eq!(report["verdict"], "intact");
+    assert_eq!(report["rollback_unchecked"], Value::Null);
+    assert_eq!(report["sealed_through"], report["last_seq"]);
+}
+
+#[test]
+fn without_its_key_a_log_is_unproven_and_what_to_do_is_said() {
+    let home = Home::sample();
+    let run = home.run(&["verify"]);
+    assert_eq!(run.code, Some(3), "{run:?}");
+    assert!(run.output.starts_with("unproven: "), "{}", run.output);
+    assert!(run.output.contains("--key KEY"), "{}", run.output);
+}
+
+#[test]
+fn what_was_done_to_a_log_is_named_with_its_place() {
+    let home = Home::sample();
+    edit(&home.live(), 2, |line| line.replace("pve1", "pve3"));
+    let run = home.verify(&[]);
+    assert_eq!((run.code, run.errors.as_str()), (Some(1), ""), "{run:?}");
+    assert!(
+        run.output.starts_with("NOT intact: edited at record "),
+        "{}",
+        run.output
+    );
+    let place = format!("{}:3", home.live().display());
+    assert!(run.output.contains(&place), "{}", run.output);
+    assert!(run.output.contains("Do not mend the log"), "{}", run.output);
+    assert_eq!(
+        json(&home.verify(&["--json"]))["findings"][0]["attack"],
+        "edited"
+    );
+}
+
+#[test]
+fn a_missing_segment_and_a_missing_end_are_told_apart() {
+    let home = Home::sample();
+    let live = fs::read(home.live()).unwrap();
+    let cut = live.len() - live.iter().rev().skip(1).position(|b| *b == b'\n').unwrap() - 1;
+    fs::write(home.live(), &live[..cut]).unwrap();
+    let report = json(&home.verify(&["--json"]));
+    assert_eq!(report["findings"][0]["attack"], "truncated", "{report}");
+    fs::write(home.live(), &live).unwrap();
+    let middle = home.run(&["show", "--event", "log.rotated", "--json"]);
+    let second = middle.output.lines().nth(1).unwrap();
+    let name: Value = serde_json::from_str(second).unwrap();
+    fs::remove_file(home.log().join(name["segment"].as_str().unwrap())).unwrap();
+    let report = json(&home.verify(&["--json"]));
+    assert_eq!(report["findings"][0]["attack"], "deleted", "{report}");
+}
+
+#[test]
+fn an_older_state_is_known_by_the_private_directory_and_its_absence_is_said() {
+    let home = Home::sample();
+    let older = fs::read(home.live()).unwrap();
+    let mut open = home.open();
+    open.reading("pve1", "later");
+    open.seal();
+    drop(open);
+    fs::write(home.live(), older).unwrap();
+    let run = home.verify(&[]);
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(run.output.contains("rolled back"), "{}", run.output);
+    let key = home.key.to_string();
+    let unchecked = verify_paths(&["--key", &key, text(&home.log())]);
+    assert_eq!(unchecked.code, Some(0), "{unchecked:?}");
+    assert!(
+        unchecked.output.contains("cannot be told: no --state-dir"),
+        "{unchecked:?}"
+    );
+    let gone = home.path("gone");
+    let unreadable = verify_paths(&["--key", &key, "--state-dir", text(&gone), text(&home.log())]);
+    assert!(unreadable.output.contains("No such file"), "{unreadable:?}");
+}
+
+#[test]
+fn a_key_of_another_log_or_none_at_all_is_told() {
+    let home = Home::sample();
+    let other = Home::sample();
+    let run = home.run(&["verify", "--key", &other.key.to_string()]);
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(run.output.contains("wrong key"), "{}", run.output);
+    let run = home.run(&["verify", "--key", "rubbish"]);
+    assert_eq!((run.code, run.output.as_str()), (Some(2), ""), "{run:?}");
+    assert!(run.errors.contains("44 characters"), "{}", run.errors);
+    let file = home.path("key");
+    fs::write(&file, format!("{}\n", home.key)).unwrap();
+    assert_eq!(
+        home.run(&["verify", "--key-file", text(&file)]).code,
+        Some(0)
+    );
+    fs::write(&file, "no key").unwrap();
+    let run = home.run(&["verify", "--key-file", text(&file)]);
+    assert_eq!(run.code, Some(4), "{run:?}");
+    assert!(run.errors.contains("44 characters"), "{}", run.errors);
+    assert_eq!(
+        home.run(&["verify", "--key-file", "/nonexistent"]).code,
+        Some(4)
+    );
+}
+
+#[test]
+fn what_is_no_log_is_told_and_breaks_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    let run = verify_paths(&["/nonexistent/audit.log"]);
+    assert_eq!((run.code, run.output.as_str()), (Some(4), ""), "{run:?}");
+    assert!(
+        run.errors.contains("/nonexistent/audit.log: "),
+        "{}",
+        run.errors
+    );
+    let run = verify_paths(&[text(home.path())]);
+    assert_eq!(run.code, Some(4), "{run:?}");
+    assert!(run.errors.contains("no audit log here"), "{}", run.errors);
+    let file = home.path().join("rubbish\u{1b}[2J");
+    let rubbish: Vec<u8> = (0..=255).cycle().take(100_000).collect();
+    for content in [&b"x\n"[..], b"", b"\0", &rubbish] {
+        fs::write(&file, content).unwrap();
+        let run = verify_paths(&[text(&file)]);
+        assert_eq!((run.code, run.errors.as_str()), (Some(1), ""), "{run:?}");
+        assert!(
+            run.output.contains("Is this an audit log"),
+            "{}",
+            run.output
+        );
+        assert!(!run.output.contains('\u{1b}'), "{}", run.output);
+        json(&verify_paths(&["--json", text(&file)]));
+    }
+}
+
+#[test]
+fn a_wrong_command_line_has_the_exit_code_of_programs_that_compare() {
+    for arguments in [
+        &["--nonsense"][..],
+        &["--since", "yesterday"],
+        &["-", "-"],
+        &["-", "--against", "-"],
+        &["--key", "AAAA"],
+        &["--log", "/a", "/b"],
+    ] {
+        let run = verify_paths(arguments);
+        assert_eq!(run.code, Some(2), "{arguments:?}: {run:?}");
+        assert!(!run.errors.is_empty() && run.output.is_empty(), "{run:?}");
+    }
+    let other = common::run(&["audit", "show", "--nonsense"]);
+    assert_eq!(other.code, Some(64), "{other:?}");
+}
+
+#[test]
+fn standard_input_and_files_in_order_are_verified_like_a_directory() {
+    let home = Home::sample();
+    let key = home.key.to_string();
+    let from_stdin = |input: &[u8]| {
+        let mut command = common::control();
+        command.args(["audit", "verify", "--json", "--key", &key, "-"]);
+        piped(command, input)
+    };
+    let whole = from_stdin(&home.joined());
+    assert_eq!(
+        (whole.code, &json(&whole)["verdict"]),
+        (Some(0), &"intact".into())
+    );
+    let half = home.joined();
+    let cut = from_stdin(&half[..half.len() - 7]);
+    assert_eq!(json(&cut)["findings"][0]["attack"], "truncated");
+    let first = home.log().join("audit.log-000000000001");
+    let run = verify_paths(&["--key", &key, text(&first)]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let swapped = verify_paths(&["--key", &key, text(&home.live()), text(&first)]);
+    assert_eq!(swapped.code, Some(1), "{swapped:?}");
+}
+
+#[test]
+fn another_copy_that_differs_is_found() {
+    let home = Home::sample();
+    let copy = home.path("copy");
+    let mut lines = home.joined();
+    fs::write(&copy, &lines).unwrap();
+    let run = home.verify(&["--against", text(&copy)]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(run.output.contains("the copies agree"), "{}", run.output);
+    // It lags behind and repeats, as collectors do.
+    let end = lines.len() - 2000;
+    let end = end + lines[end..].iter().position(|b| *b == b'\n').unwrap() + 1;
+    let again = lines[..end].to_vec();
+    fs::write(&copy, [&again[..], &again].concat()).unwrap();
+    let run = home.verify(&["--against", text(&copy), "--json"]);
+    assert_eq!(
+        (run.code, &json(&run)["against"]["verdict"]),
+        (Some(0), &"intact".into())
+    );
+    assert!(
+        json(&run)["notes"].to_string().contains("behind"),
+        "{run:?}"
+    );
+    // The collector has what the log has not any more.
+    let mut open = home.open();
+    open.reading("pve1", "later");
+    lines = home.joined();
+    drop(open);
+    fs::write(&copy, &lines).unwrap();
+    let other = Home::sample();
+    let run = other.verify(&["--against", text(&copy), "--json"]);
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert_eq!(json(&run)["findings"][0]["attack"], "forked");
+    let run = piped(
+        home.command(&["verify", "--json", "--against", "-"]),
+        &lines,
+    );
+    assert_eq!(run.code, Some(3), "{run:?}");
+}
+
+#[test]
+fn a_copy_that_has_more_than_the_log_shows_that_it_was_rolled_back() {
+    let home = Home::sample();
+    let older = fs::read(home.live()).unwrap();
+    let mut open = home.open();
+    open.reading("pve1", "later");
+    let copy = home.path("copy");
+    fs::write(&copy, home.joined()).unwrap();
+    fs::write(home.live(), older).unwrap();
+    let key = home.key.to_string();
+    let log = home.log();
+    let run = verify_paths(&[
+        "--key",
+        &key,
+        text(&log),
+        "--against",
+        text(&copy),
+        "--json",
+    ]);
+    assert_eq!(
+        json(&run)["findings"][0]["attack"],
+        "rolled_back",
+        "{run:?}"
+    );
+}
+
+#[test]
+fn a_part_proves_less_and_says_so() {
+    let home = Home::sample();
+    for since in ["12", "2000-01-01"] {
+        let run = home.verify(&["--since", since]);
+        let expected = if since == "12" { 3 } else { 0 };
+        assert_eq!(run.code, Some(expected), "{run:?}");
+    }
+    let run = home.verify(&["--since", "12"]);
+    for part in [
+        "earlier records were not looked at",
+        "Only a part",
+        "from 11 to",
+    ] {
+        assert!(
+            run.output.contains(part),
+            "{part:?} is not in:\n{}",
+            run.output
+        );
+    }
+    edit(&home.live(), 2, |line| line.replace("pve1", "pve3"));
+    assert_eq!(home.verify(&["--since", "12"]).code, Some(1));
+}
+
+#[test]
+fn a_writer_that_does_not_seal_is_noticed_and_a_log_without_one_is_not_blamed() {
+    let long_ago = Timestamp::from_micros(1_700_000_000_000_000);
+    let home = Home::begun_at(long_ago);
+    let mut open = home.open_at(long_ago);
+    open.reading("pve1", "a");
+    let run = home.verify(&[]);
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(
+        run.output.contains("unsealed at record 1"),
+        "{}",
+        run.output
+    );
+    drop(open);
+    let run = home.verify(&[]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(run.output.contains("not sealed yet"), "{}", run.output);
+}
+
+#[test]
+fn a_log_that_is_being_written_never_gives_a_false_alarm() {
+    let home = Home::begun();
+    let storage = Directory::lock(&home.log(), &home.state()).unwrap();
+    let settings = Settings {
+        segment_bytes: 4 * 1024,
+        ..Settings::default()
+    };
+    let writer = Writer::start(storage, settings).unwrap();
+    let peer = peer();
+    std::thread::scope(|scope| {
+        let (writer, peer) = (&writer, &peer);
+        let (stop, stopped) = std::sync::mpsc::channel::<()>();
+        scope.spawn(move || {
+            while let Err(std::sync::mpsc::TryRecvError::Empty) = stopped.try_recv() {
+                let (done, waits) = std::sync::mpsc::channel();
+                let event = Event {
+                    peer: Some(peer),
+                    ..Event::new(EventType::LimiterRejection, Decision::Denied)
+                };
+                let told = move |outcome| drop(done.send(outcome));
+                writer.submit(&event, Box::new(told));
+                waits.recv().unwrap().unwrap();
+            }
+        });
+        let runs: Vec<Run> = (0..10).map(|_| home.verify(&[])).collect();
+        drop(stop);
+        for run in runs {
+            assert_eq!(run.code, Some(0), "{run:?}");
+        }
+    });
+    assert!(home.log().join("audit.log-000000000001").exists());
+}

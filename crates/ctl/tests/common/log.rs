@@ -1,0 +1,242 @@
+//! Audit logs as the daemon writes them, and hands that change them.
+
+use super::{Run, control};
+use pulse_audit::{Body, Directory, LIVE, Log, PublicKey, Settings, Timestamp};
+use pulse_core::capability::Capabilities;
+use pulse_core::command::NodeCommand;
+use pulse_core::event::{Decision, Event, EventType, Exchange};
+use pulse_core::name::NodeName;
+use pulse_core::peer::{Credentials, Peer, PeerId};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// A directory with a log, its private directory and what is copied from them.
+pub(crate) struct Home {
+    directory: TempDir,
+    pub(crate) key: PublicKey,
+}
+
+/// A log that is open for writing, at a time of its own.
+pub(crate) struct Open {
+    open: Option<Log<Directory>>,
+    state: PathBuf,
+    pub(crate) now: Timestamp,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.open = None;
+        wait_until_free(&self.state);
+    }
+}
+
+/// A program that another test starts just now has our lock until it is itself.
+fn wait_until_free(state: &Path) {
+    let file = format!(":{} ", fs::metadata(state).unwrap().ino());
+    let is_locked = || {
+        let locks = fs::read_to_string("/proc/locks").unwrap();
+        let mut locks = locks.lines();
+        locks.any(|lock| lock.contains("FLOCK") && lock.contains(&file))
+    };
+    while is_locked() {
+        std::thread::yield_now();
+    }
+}
+
+impl Home {
+    /// A log that is just begun, and is not written.
+    pub(crate) fn begun() -> Self {
+        Self::begun_at(Timestamp::now())
+    }
+
+    pub(crate) fn begun_at(now: Timestamp) -> Self {
+        let directory = TempDir::new().unwrap();
+        fs::create_dir(directory.path().join("log")).unwrap();
+        let key = Open::at(directory.path(), now).log().public_key();
+        Self { directory, key }
+    }
+
+    /// A sealed log of three segments, with two readings in each. The records of
+    /// a reading have the ids `first-<segment>` and `second-<segment>`.
+    pub(crate) fn sample() -> Self {
+        let home = Self::begun();
+        let mut open = home.open();
+        for segment in 0..3 {
+            open.reading("pve1", &format!("first-{segment}"));
+            open.seal();
+            open.reading("pve2", &format!("second-{segment}"));
+            open.seal();
+            if segment < 2 {
+                open.rotate();
+            }
+        }
+        home
+    }
+
+    pub(crate) fn open(&self) -> Open {
+        self.open_at(Timestamp::now())
+    }
+
+    pub(crate) fn open_at(&self, now: Timestamp) -> Open {
+        Open::at(self.directory.path(), now)
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    pub(crate) fn log(&self) -> PathBuf {
+        self.path("log")
+    }
+
+    pub(crate) fn state(&self) -> PathBuf {
+        self.path("state")
+    }
+
+    pub(crate) fn live(&self) -> PathBuf {
+        self.log().join(LIVE)
+    }
+
+    /// All files of the log, in their order, in one.
+    pub(crate) fn joined(&self) -> Vec<u8> {
+        let mut names: Vec<PathBuf> = fs::read_dir(self.log())
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path != &self.live())
+            .collect();
+        names.sort();
+        names.push(self.live());
+        names
+            .iter()
+            .flat_map(|path| fs::read(path).unwrap())
+            .collect()
+    }
+
+    /// The program, told of this log.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = control();
+        let (name, rest) = arguments.split_first().unwrap();
+        command.args(["audit", name, "--log"]).arg(self.live());
+        command.arg("--state-dir").arg(self.state()).args(rest);
+        command
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> Run {
+        self.command(arguments).output().unwrap().into()
+    }
+
+    pub(crate) fn verify(&self, arguments: &[&str]) -> Run {
+        let key = self.key.to_string();
+        self.run(&[&["verify", "--key", &key], arguments].concat())
+    }
+}
+
+impl Open {
+    fn at(home: &Path, now: Timestamp) -> Self {
+        let storage = Directory::lock(&home.join("log"), &home.join("state")).unwrap();
+        let settings = Settings {
+            host: "host1".to_owned(),
+            ..Settings::default()
+        };
+        Self {
+            open: Some(Log::open(storage, settings, now).unwrap()),
+            state: home.join("state"),
+            now,
+        }
+    }
+
+    fn log(&mut self) -> &mut Log<Directory> {
+        self.open.as_mut().unwrap()
+    }
+
+    /// The number of the last record.
+    pub(crate) fn seq(&mut self) -> u64 {
+        self.log().head().seq
+    }
+
+    pub(crate) fn seal(&mut self) {
+        let now = self.now;
+        self.log().seal(now).unwrap();
+    }
+
+    pub(crate) fn rotate(&mut self) {
+        let now = self.now;
+        self.log().rotate(now).unwrap();
+    }
+
+    /// Writes a record, a millisecond later.
+    pub(crate) fn write(&mut self, event: &Event<'_>) {
+        let now = self.now.plus(Duration::from_millis(1));
+        self.now = now;
+        self.log().append(now, &[Body::of(event)]).unwrap();
+    }
+
+    /// Both records of a reading that worked.
+    pub(crate) fn reading(&mut self, node: &str, id: &str) {
+        self.start(node, id);
+        let exchange = exchange();
+        let (node, peer) = (NodeName::parse(node).unwrap(), peer());
+        self.write(&Event {
+            correlation_id: Some(id),
+            peer: Some(&peer),
+            node: Some(&node),
+            exchange: Some(&exchange),
+            duration: Some(Duration::from_micros(12_034)),
+            ..Event::new(EventType::CommandFinish, Decision::Completed)
+        });
+    }
+
+    pub(crate) fn start(&mut self, node: &str, id: &str) {
+        let (node, peer) = (NodeName::parse(node).unwrap(), peer());
+        self.write(&Event {
+            correlation_id: Some(id),
+            peer: Some(&peer),
+            node: Some(&node),
+            ..Event::new(EventType::CommandStart, Decision::Allowed)
+        });
+    }
+
+    /// A caller is refused, with an error that would drive a terminal.
+    pub(crate) fn refusal(&mut self) {
+        let peer = peer();
+        self.write(&Event {
+            peer: Some(&peer),
+            reason: Some("rate limit"),
+            error: Some("it\u{1b}[2J\u{9b}31m\u{202e}said"),
+            suppressed: 41,
+            ..Event::new(EventType::LimiterRejection, Decision::Denied)
+        });
+    }
+}
+
+pub(crate) fn peer() -> Peer {
+    let (uid, gid, pid) = (1000, 1001, 4242);
+    Peer {
+        credentials: Credentials { uid, gid, pid },
+        id: PeerId::Uid(uid),
+        capabilities: Capabilities::read_only(),
+    }
+}
+
+pub(crate) fn exchange() -> Exchange {
+    Exchange {
+        address: "192.0.2.7:22".to_owned(),
+        host_key: "SHA256:uvOxn+FzSVQUbEoYjF7iTFQCCNXFmBNgsTLvm5H0f2A".to_owned(),
+        command: NodeCommand::SensorsJson,
+        exit_code: Some(0),
+        stdout_sha256: [0xab; 32],
+        stdout_bytes: 3071,
+    }
+}
+
+/// Changes one line of a file.
+pub(crate) fn edit(path: &Path, line: usize, change: impl FnOnce(&str) -> String) {
+    let text = fs::read_to_string(path).unwrap();
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    lines[line] = change(&lines[line]);
+    fs::write(path, lines.join("\n") + "\n").unwrap();
+}
