@@ -43,6 +43,14 @@ impl Daemon {
         answer.body
     }
 
+    /// What the metrics listener answers for another path: head and body.
+    #[must_use]
+    pub fn get(&self, path: &str) -> String {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n");
+        let answer = http(self.home().metrics_address(), &request);
+        format!("{}\r\n{}", answer.head, answer.body)
+    }
+
     /// The value of one sample, named with its labels; 0 when it is not there,
     /// as for Prometheus' `increase`.
     #[must_use]

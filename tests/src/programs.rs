@@ -48,7 +48,7 @@ impl Need {
             Self::Program(name) => missing_program(name),
             Self::Companion(name) => find(name).is_none().then(|| not_installed(name)),
             Self::Root if is_root() => None,
-            Self::Root => Some("it acts as other users, which takes root".to_owned()),
+            Self::Root => Some("it takes root".to_owned()),
             Self::Sshd => missing_program("sshd").or_else(locked_account),
         }
     }

@@ -6,6 +6,7 @@
 
 mod admission;
 mod attacks;
+mod audit;
 mod clients;
 mod host_keys;
 mod hostile_nodes;

@@ -14,7 +14,11 @@ fn assert_serves(daemon: &Daemon) {
 
 /// What a second daemon says that cannot start.
 fn refusal(home: &Home) -> String {
-    home.write_config(&Config::new().set("metrics_address", "'disabled'"));
+    refusal_of(home, Config::new())
+}
+
+fn refusal_of(home: &Home, config: Config) -> String {
+    home.write_config(&config.set("metrics_address", "'disabled'"));
     let config = home.config_file();
     let ended = run(&["--config", config.to_str().unwrap()], &[]);
     assert_eq!(ended.code, 73, "{}", ended.errors);
@@ -74,6 +78,13 @@ fn a_socket_that_a_dead_daemon_left_is_replaced() {
 fn a_second_daemon_refuses_and_the_first_serves_on() {
     let first = Daemon::start(&Config::new());
     let errors = refusal(first.home());
+    assert!(
+        errors.contains("another process writes this log"),
+        "{errors}"
+    );
+    let another = Home::new();
+    let config = Config::new().set("socket", &format!("{:?}", first.home().socket()));
+    let errors = refusal_of(&another, config);
     assert!(errors.contains("another daemon serves it"), "{errors}");
     assert_serves(&first);
 }

@@ -1,7 +1,7 @@
 //! The recorder of the daemon: the audit log's writer, awaited.
 
 use super::{Health, Recorder, Recording, RecordingFailed};
-use pulse_audit::{Directory, LogError, Settings, Writer};
+use pulse_audit::{Directory, LogError, Receipt, Settings, Unavailable, Writer};
 use pulse_core::config::Audit;
 use pulse_core::event::Event;
 use std::fs::DirBuilder;
@@ -9,7 +9,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 
 /// A disk that has not written a record by then counts as one that cannot.
@@ -50,8 +50,17 @@ fn remedy(error: &io::Error) -> &'static str {
     }
 }
 
+/// Of the records that may wait for the disk, so many are left to those that
+/// nobody waits for.
+const NOTES: usize = 1024;
+
 /// The audit log, open for writing.
-pub struct AuditLog(Writer);
+pub struct AuditLog {
+    writer: Writer,
+    /// Room in the writer's queue: a sweep over thousands of nodes waits for it,
+    /// where the queue itself would refuse.
+    room: Semaphore,
+}
 
 impl AuditLog {
     /// Opens the log, or begins it where there is none; directories are made.
@@ -64,58 +73,64 @@ impl AuditLog {
         make(&audit.state_dir, STATE_MODE)?;
         let storage = Directory::lock(directory, &audit.state_dir);
         let storage = storage.map_err(failed(&audit.state_dir))?;
-        let writer = Writer::start(storage, settings(audit));
-        writer.map(Self).map_err(|error| OpenError::Log {
+        let settings = settings(audit);
+        let room = Semaphore::new(settings.queue_records.saturating_sub(NOTES));
+        let writer = Writer::start(storage, settings).map_err(|error| OpenError::Log {
             path: audit.log.clone(),
             error,
-        })
+        })?;
+        Ok(Self { writer, room })
+    }
+
+    async fn write(&self, event: &Event<'_>) -> bool {
+        // It is never closed.
+        let _room = self.room.acquire().await;
+        let (sender, outcome) = oneshot::channel();
+        let done = move |written: Result<Receipt, Unavailable>| {
+            // One that gave up waiting does not listen any more.
+            let _ = sender.send(written.is_ok());
+        };
+        self.writer.submit(event, Box::new(done));
+        outcome.await.unwrap_or(false)
     }
 
     /// The verification key of a log that has only just begun: nobody may have it
     /// yet.
     #[must_use]
     pub fn new_key(&self) -> Option<String> {
-        let health = self.0.health();
+        let health = self.writer.health();
         (health.epoch == 0 && health.seq == 1).then_some(health.key)
     }
 }
 
 impl Recorder for AuditLog {
-    fn record<'a>(&'a self, event: &Event<'_>) -> Recording<'a> {
-        let (sender, outcome) = oneshot::channel();
-        self.0.submit(
-            event,
-            Box::new(move |written| {
-                // One that gave up waiting does not listen any more.
-                let _ = sender.send(written.is_ok());
-            }),
-        );
+    fn record<'a>(&'a self, event: &'a Event<'a>) -> Recording<'a> {
         Box::pin(async {
-            match timeout(PATIENCE, outcome).await {
-                Ok(Ok(true)) => Ok(()),
+            match timeout(PATIENCE, self.write(event)).await {
+                Ok(true) => Ok(()),
                 _ => Err(RecordingFailed),
             }
         })
     }
 
     fn note(&self, event: &Event<'_>) {
-        self.0.submit(event, Box::new(drop));
+        self.writer.submit(event, Box::new(drop));
     }
 
     fn health(&self) -> Health {
-        self.0.health()
+        self.writer.health()
     }
 
     fn is_available(&self) -> bool {
-        self.0.is_available()
+        self.writer.is_available()
     }
 
     fn reopen(&self) {
-        self.0.reopen();
+        self.writer.reopen();
     }
 
     fn stop(&self) {
-        let health = self.0.stop();
+        let health = self.writer.stop();
         if let (false, Some(error)) = (health.unsealed == 0, health.last_error) {
             tracing::error!(%error, unsealed = health.unsealed, "the audit log's end is not sealed");
         }

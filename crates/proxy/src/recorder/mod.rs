@@ -27,7 +27,7 @@ pub type Recording<'a> = Pin<Box<dyn Future<Output = Result<(), RecordingFailed>
 /// Keeps records.
 pub trait Recorder: Send + Sync {
     /// Puts an event on record; done when it is safe.
-    fn record<'a>(&'a self, event: &Event<'_>) -> Recording<'a>;
+    fn record<'a>(&'a self, event: &'a Event<'a>) -> Recording<'a>;
 
     /// Puts an event on record that nothing waits for: a refusal, which stands
     /// whatever becomes of its record.
@@ -50,7 +50,7 @@ pub trait Recorder: Send + Sync {
 pub struct Nothing;
 
 impl Recorder for Nothing {
-    fn record<'a>(&'a self, _: &Event<'_>) -> Recording<'a> {
+    fn record<'a>(&'a self, _: &'a Event<'a>) -> Recording<'a> {
         Box::pin(std::future::ready(Ok(())))
     }
 

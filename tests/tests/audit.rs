@@ -1,0 +1,346 @@
+//! The audit log as the daemon keeps it: nothing is done without its record.
+
+use nix::sys::signal::Signal;
+use pulse_audit::verify::{Options, Report, Verdict, open_directory, verify};
+use pulse_e2e::programs::{Need, skipped};
+use pulse_e2e::sim::{self, Behaviour, Fleet};
+use pulse_e2e::{Config, Daemon, Home, run, wait};
+use serde_json::{Value, json};
+use std::fs;
+use std::sync::Arc;
+use std::thread;
+
+const UNAVAILABLE: &str = "audit log unavailable";
+
+fn reading() -> Value {
+    json!({"method": "get_temperature", "params": {"node": "pve1"}})
+}
+
+fn is_available(daemon: &Daemon) -> bool {
+    daemon.metric("pulse_proxy_audit_available") > 0.5
+}
+
+fn fleet() -> Fleet {
+    Fleet::start(Config::new(), [("pve1", sim::well())])
+}
+
+/// What the verifier says of a daemon's log.
+fn verified(home: &Home) -> Report {
+    let log = home.audit_log();
+    let sources = open_directory(log.parent().unwrap()).unwrap();
+    let first = &home.records()[0];
+    let options = Options {
+        key: Some(first["key"].as_str().unwrap().parse().unwrap()),
+        live: true,
+        ..Options::default()
+    };
+    verify(sources, &options, &mut |_| ()).unwrap()
+}
+
+fn assert_intact(home: &Home) {
+    let report = verified(home);
+    assert_eq!(report.verdict, Verdict::Intact, "{report:?}");
+}
+
+#[test]
+fn a_reading_can_be_traced_from_its_records() {
+    let fleet = fleet();
+    let id = "6fa459ea-ee8a-4ca4-894e-db77e160355e";
+    let mut request = reading();
+    request["correlation_id"] = id.into();
+    assert_eq!(fleet.daemon.ask(&request)["success"], true);
+    let home = fleet.daemon.home();
+    let [start] = &home.records_of("command.start")[..] else {
+        panic!("{:?}", home.records());
+    };
+    let [finish] = &home.records_of("command.finish")[..] else {
+        panic!("{:?}", home.records());
+    };
+    for record in [start, finish] {
+        assert_eq!(record["correlation_id"], id);
+        assert_eq!(record["node"], "pve1");
+        assert_eq!(record["peer_pid"], std::process::id());
+        assert_eq!(record["peer_uid"], nix::unistd::getuid().as_raw());
+        assert!(record["peer"].is_string());
+    }
+    assert_eq!(start["decision"], "allowed");
+    assert_eq!(finish["decision"], "completed");
+    let node = fleet.node("pve1");
+    assert_eq!(finish["address"], node.addr().to_string());
+    let host_key = finish["host_key"].as_str().unwrap();
+    assert!(host_key.starts_with("SHA256:"), "{host_key}");
+    assert_eq!(finish["command"], "pulse-sensor-node serve");
+    assert_eq!(finish["stdout_sha256"].as_str().unwrap().len(), 64);
+    assert!(finish["stdout_bytes"].as_u64().unwrap() > 10);
+    assert!(finish["duration_ms"].as_f64().unwrap() > 0.0);
+    assert_intact(home);
+}
+
+#[test]
+fn a_log_that_cannot_be_written_stops_every_request_until_it_can() {
+    let fleet = fleet();
+    assert!(fleet.daemon.temperature("pve1").is_ok());
+    let home = fleet.daemon.home();
+    let before = fleet.node("pve1").counters().readings;
+    let log = home.audit_log();
+    let directory = log.parent().unwrap();
+    let aside = home.path("aside");
+    fs::rename(directory, &aside).unwrap();
+    for _ in 0..3 {
+        assert_eq!(fleet.daemon.ask(&reading())["error"], UNAVAILABLE);
+        let status = json!({"method": "get_status"});
+        assert_eq!(fleet.daemon.ask(&status)["error"], UNAVAILABLE);
+    }
+    assert_eq!(
+        fleet.node("pve1").counters().readings,
+        before,
+        "it was asked"
+    );
+    assert!(!is_available(&fleet.daemon));
+    assert!(fleet.daemon.metric("pulse_proxy_audit_refused_total") >= 1.0);
+    let not_ready = fleet.daemon.get("/ready");
+    assert!(not_ready.starts_with("HTTP/1.1 503"), "{not_ready}");
+    assert!(not_ready.contains(UNAVAILABLE), "{not_ready}");
+
+    fs::rename(&aside, directory).unwrap();
+    wait::until("the log to be written again", || {
+        fleet.daemon.ask(&reading())["success"] == true
+    });
+    assert!(fleet.daemon.get("/ready").starts_with("HTTP/1.1 200"));
+    assert!(is_available(&fleet.daemon));
+    assert!(!home.records_of("log.resumed").is_empty());
+    assert_intact(home);
+}
+
+#[test]
+fn a_request_in_hand_at_the_end_leaves_its_outcome_and_a_seal() {
+    let slow = Behaviour::SlowBy {
+        delay: std::time::Duration::from_millis(200),
+        document: sim::DOCUMENT.into(),
+    };
+    let mut fleet = Fleet::start(Config::new(), [("pve1", slow)]);
+    let mut client = fleet.daemon.connect();
+    client.send(format!("{}\n", reading()).as_bytes());
+    sim::wait_for(fleet.node("pve1"), |now| now.execs == 1);
+    fleet.daemon.signal(Signal::SIGTERM);
+    assert_eq!(client.answer()["success"], true);
+    assert!(fleet.daemon.wait().success());
+    let home = fleet.daemon.home();
+    let records = home.records();
+    let kinds: Vec<_> = records.iter().map(|r| r["event_type"].clone()).collect();
+    let expected = ["command.finish", "proxy.stop", "log.sealed"];
+    assert_eq!(kinds[kinds.len() - 3..], expected, "{kinds:?}");
+    let report = verified(home);
+    assert_eq!(report.sealed_through, report.last_seq, "{report:?}");
+}
+
+#[test]
+fn a_daemon_that_was_killed_goes_on_with_its_chain() {
+    let home = Arc::new(Home::new());
+    let config = Config::new();
+    for acknowledged in 1..=3 {
+        let mut daemon = Daemon::start_in(&home, &config);
+        let request = json!({"method": "get_temperature", "params": {"node": "none"}});
+        let response = daemon.ask(&request);
+        assert!(response["error"].as_str().unwrap().contains("validator"));
+        wait::until("the record", || {
+            home.records_of("command.validation_failed").len() == acknowledged
+        });
+        daemon.signal(Signal::SIGKILL);
+        daemon.wait();
+    }
+    Daemon::start_in(&home, &config).stop();
+    assert_eq!(home.records_of("log.open").len(), 1);
+    assert_eq!(home.records_of("log.resumed").len(), 3);
+    assert_intact(&home);
+}
+
+#[test]
+fn a_caller_that_goes_away_leaves_an_outcome_all_the_same() {
+    let fleet = Fleet::start(Config::new(), [("pve1", Behaviour::Hang)]);
+    let mut client = fleet.daemon.connect();
+    client.send(format!("{}\n", reading()).as_bytes());
+    sim::wait_for(fleet.node("pve1"), |now| now.execs == 1);
+    drop(client);
+    let home = fleet.daemon.home();
+    wait::until("the outcome", || {
+        !home.records_of("command.finish").is_empty()
+    });
+    let finish = &home.records_of("command.finish")[0];
+    assert_eq!(finish["decision"], "failed");
+    assert_eq!(finish["reason"], "abandoned");
+}
+
+#[test]
+fn a_renamed_file_is_followed_on_sigusr1() {
+    let fleet = fleet();
+    assert!(fleet.daemon.temperature("pve1").is_ok());
+    let home = fleet.daemon.home();
+    let segment = home.audit_log().with_file_name("audit.log-000000000001");
+    fs::rename(home.audit_log(), &segment).unwrap();
+    assert!(fleet.daemon.temperature("pve1").is_ok(), "still recorded");
+    fleet.daemon.signal(Signal::SIGUSR1);
+    wait::until("a new file", || home.audit_log().exists());
+    assert!(fleet.daemon.temperature("pve1").is_ok());
+    assert_eq!(home.records()[0]["event_type"], "log.resumed");
+    let report = {
+        let sources = open_directory(segment.parent().unwrap()).unwrap();
+        verify(sources, &Options::default(), &mut |_| ()).unwrap()
+    };
+    assert!(report.findings.is_empty(), "{report:?}");
+    assert_eq!(report.first_seq, 1);
+}
+
+#[test]
+fn a_caller_over_its_limit_is_on_record_once_a_second_and_none_is_lost() {
+    let daemon = Daemon::start(&Config::new().with_default_limits());
+    let status = json!({"method": "get_status"});
+    let refused = (0..200)
+        .filter(|_| daemon.ask(&status)["error"] == "rate limit exceeded")
+        .count();
+    let home = daemon.home();
+    let summed = || -> u64 {
+        let records = home.records_of("limiter.rejection");
+        let count = |r: &Value| 1 + r["suppressed"].as_u64().unwrap_or(0);
+        records.iter().map(count).sum()
+    };
+    assert!(refused > 150);
+    assert!(home.records_of("limiter.rejection").len() < 50);
+    // What was left out since the last record comes with the next.
+    let mut asked = refused as u64;
+    wait::until("the sum", || {
+        asked += u64::from(daemon.ask(&status)["error"] == "rate limit exceeded");
+        summed() == asked
+    });
+    assert_eq!(home.records_of("limiter.rejection")[0]["limiter"], "rate");
+}
+
+#[test]
+fn background_polling_is_on_record_and_stops_with_the_log() {
+    let config = Config::new().set_ssh("poll_interval", "'100ms'");
+    let fleet = Fleet::start(config, [("pve1", sim::well())]);
+    let home = fleet.daemon.home();
+    wait::until("polls on record", || {
+        home.records_of("command.finish").len() >= 2
+    });
+    assert_eq!(home.records_of("command.start")[0]["peer"], "poller");
+    let log = home.audit_log();
+    let aside = home.path("aside");
+    fs::rename(log.parent().unwrap(), &aside).unwrap();
+    wait::until("the log to be missed", || !is_available(&fleet.daemon));
+    let refused = || fleet.daemon.metric("pulse_proxy_audit_refused_total");
+    let more_polls = || {
+        let before = refused();
+        wait::until("more polls", || refused() > before + 2.5);
+    };
+    // An exchange that was on record before comes to its end.
+    more_polls();
+    let before = fleet.node("pve1").counters().readings;
+    more_polls();
+    assert_eq!(fleet.node("pve1").counters().readings, before);
+}
+
+#[test]
+fn without_a_log_it_does_not_start_and_says_why() {
+    let home = Home::new();
+    let taken = home.path("file");
+    fs::write(&taken, "").unwrap();
+    let below_a_file = Config::new().set_audit("log", &format!("{:?}", taken.join("audit.log")));
+    fs::write(home.config_file(), below_a_file.text(&home)).unwrap();
+    let config = home.config_file();
+    let ended = run(&["--config", config.to_str().unwrap()], &[]);
+    assert_eq!(ended.code, 73, "{ended:?}");
+    assert!(ended.errors.contains("audit log: "), "{ended:?}");
+    assert!(!home.socket().exists(), "nothing is served");
+}
+
+#[test]
+fn a_log_has_one_writer() {
+    let daemon = Daemon::start(&Config::new());
+    let other = Home::new();
+    let log = format!("{:?}", daemon.home().audit_log());
+    let state = format!("{:?}", daemon.home().audit_state());
+    let config = Config::new().set_audit("log", &log);
+    let config = config.set_audit("state_dir", &state);
+    fs::write(other.config_file(), config.text(&other)).unwrap();
+    let ended = run(&["--config", other.config_file().to_str().unwrap()], &[]);
+    assert_eq!(ended.code, 73, "{ended:?}");
+    assert!(ended.errors.contains("another"), "{ended:?}");
+}
+
+#[test]
+fn a_full_disk_refuses_is_on_record_and_passes() {
+    if skipped(&[Need::Root]) {
+        return;
+    }
+    let disk = Disk::mount("size=1m");
+    let log = format!("{:?}", disk.directory.path().join("log/audit.log"));
+    let config = Config::new()
+        .set_audit("log", &log)
+        .set_audit("reserve_bytes", "65536");
+    let fleet = Fleet::start(config, [("pve1", sim::well())]);
+    assert!(fleet.daemon.temperature("pve1").is_ok());
+    disk.fill();
+    // What fits the last block is still written, and so still done.
+    let refused = || fleet.daemon.ask(&reading())["error"] == UNAVAILABLE;
+    wait::until("refusals", || refused() && refused());
+    disk.empty();
+    wait::until("service", || {
+        fleet.daemon.ask(&reading())["success"] == true
+    });
+    let log = disk.directory.path().join("log");
+    let text = fs::read_to_string(log.join("audit.log")).unwrap();
+    assert!(text.contains("No space left on device"), "the last words");
+    let starts = text.matches("\"command.start\"").count() as u64;
+    assert!(fleet.node("pve1").counters().readings <= starts, "{text}");
+    let options = Options {
+        live: true,
+        ..Options::default()
+    };
+    let report = verify(open_directory(&log).unwrap(), &options, &mut |_| ()).unwrap();
+    assert!(report.findings.is_empty(), "{report:?}");
+}
+
+/// A small disk of its own.
+struct Disk {
+    directory: tempfile::TempDir,
+}
+
+impl Disk {
+    fn mount(options: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let mounted = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", options, "tmpfs"])
+            .arg(directory.path())
+            .status();
+        assert!(mounted.unwrap().success());
+        Self { directory }
+    }
+
+    /// Writes until there is no room left.
+    fn fill(&self) {
+        use std::io::Write;
+        let mut file = fs::File::create(self.directory.path().join("filler")).unwrap();
+        while file.write(&[0; 4096]).is_ok_and(|written| written > 0) {}
+    }
+
+    fn empty(&self) {
+        fs::remove_file(self.directory.path().join("filler")).unwrap();
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // The daemon below it may take a moment to end.
+        for _ in 0..100 {
+            let done = std::process::Command::new("umount")
+                .arg("-l")
+                .arg(self.directory.path())
+                .status();
+            if done.is_ok_and(|status| status.success()) {
+                return;
+            }
+            thread::yield_now();
+        }
+    }
+}
