@@ -254,6 +254,11 @@ impl<S: Storage> Log<S> {
             .map_err(LogError::while_doing("keep space free for the audit log"))
     }
 
+    /// Lets go of the file until [`Log::recover`] opens it again.
+    pub(crate) fn close(&mut self) {
+        self.storage.close();
+    }
+
     /// Gives that space back.
     pub(crate) fn release(&mut self) -> Result<(), LogError> {
         self.storage

@@ -283,8 +283,10 @@ fn go_on(
             if torn.in_place {
                 // What could not be cut away stays: whole records, then torn bytes.
                 tail = read_tail(storage, LIVE, None)?;
+                tail.complete();
                 torn = set_aside(storage, LIVE, tail.head.seq + 1, tail.length, &tail)?;
             }
+            torn.in_place |= tail.is_unended;
             position.head = tail.head;
             position.length = tail.length;
             if torn.in_place {

@@ -325,6 +325,7 @@ impl<S: Storage> Driver<S> {
             retry_at: Instant::now() + self.log.settings.retry_after,
             refused_before: self.shared.refused(),
         });
+        self.log.close();
         if error.is_full() && self.log.release().is_ok() {
             // The log's last words: that it refuses, and why. Without room even
             // for them, what the health says has to do.
@@ -344,6 +345,7 @@ impl<S: Storage> Driver<S> {
             .reserve()
             .and_then(|()| self.log.recover(now, Occasion::Resumption(refused)));
         if let Err(error) = outcome {
+            self.log.close();
             self.last_error = Some(error.to_string().into());
             self.failure = Some(Failure {
                 retry_at: Instant::now() + self.log.settings.retry_after,

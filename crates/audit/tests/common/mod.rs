@@ -6,11 +6,15 @@ pub mod forger;
 pub mod simulated;
 
 use pulse_audit::verify::{Attack, Options, Report, Source, Verdict, verify};
-use pulse_audit::{Body, Head, Log, PublicKey, Settings, Storage, Timestamp};
+use pulse_audit::{
+    Body, Head, Health, Log, PublicKey, Receipt, Rotation, Settings, Storage, Timestamp,
+    Unavailable, Writer,
+};
 use pulse_core::event::{Decision, Event, EventType};
 use simulated::Simulated;
 use std::io::Cursor;
-use std::time::Duration;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 pub const SECOND: u64 = 1_000_000;
 
@@ -129,5 +133,27 @@ impl Dice {
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1);
         usize::try_from(self.0 >> 33).unwrap() % limit
+    }
+}
+
+pub fn record(writer: &Writer) -> Result<Receipt, Unavailable> {
+    let (done, receipt) = mpsc::channel();
+    let event = Event::new(EventType::CommandStart, Decision::Allowed);
+    writer.submit(&event, Box::new(move |outcome| done.send(outcome).unwrap()));
+    receipt.recv_timeout(Duration::from_secs(20)).unwrap()
+}
+
+pub fn rotate(writer: &Writer) -> Result<Rotation, Unavailable> {
+    let (done, outcome) = mpsc::channel();
+    writer.rotate(Box::new(move |rotation| done.send(rotation).unwrap()));
+    outcome.recv_timeout(Duration::from_secs(20)).unwrap()
+}
+
+/// Waits for what comes by itself; the deadline is far beyond it.
+pub fn until(writer: &Writer, wanted: impl Fn(&Health) -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !wanted(&writer.health()) {
+        assert!(Instant::now() < deadline, "{:?}", writer.health());
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
