@@ -25,6 +25,7 @@ mod init;
 mod key;
 mod line;
 mod log;
+mod members;
 mod queue;
 mod record;
 mod recovery;
