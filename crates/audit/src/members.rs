@@ -75,7 +75,7 @@ fn is_hex(byte: u8) -> bool {
 /// A whole number of at most 64 bits, perhaps with decimals.
 fn after_number(text: &[u8]) -> Option<&[u8]> {
     let (whole, rest) = digits(text)?;
-    let fits = whole.len() < 20 || (whole.len() == 20 && whole <= b"18446744073709551615");
+    let fits = whole.len() < 20 || (whole.len() == 20 && *whole <= b"18446744073709551615"[..]);
     if !fits || (whole.len() > 1 && whole[0] == b'0') {
         return None;
     }
