@@ -31,7 +31,12 @@ pub(crate) fn are_well_formed(text: &[u8]) -> bool {
         names[count] = name;
         (count, rest) = (count + 1, after);
     }
-    count > 0 && std::str::from_utf8(text).is_ok()
+    count > 0 && std::str::from_utf8(text).is_ok_and(is_harmless)
+}
+
+/// Whether a terminal obeys nothing in it; the ASCII part has been looked at.
+fn is_harmless(text: &str) -> bool {
+    text.is_ascii() || !text.chars().any(char::is_control)
 }
 
 /// Whether it may be a name: of a member, or of an event.
@@ -56,7 +61,7 @@ fn after_string(mut text: &[u8]) -> Option<&[u8]> {
     loop {
         let end = text
             .iter()
-            .position(|byte| matches!(byte, b'"' | b'\\' | ..b' '))?;
+            .position(|byte| matches!(byte, b'"' | b'\\' | ..b' ' | 0x7f))?;
         text = match &text[end..] {
             [b'"', rest @ ..] => return Some(rest),
             [b'\\', b'"' | b'\\', rest @ ..] => rest,
@@ -133,6 +138,8 @@ mod tests {
             r#","":1"#,
             "\",\"a\":\"\n\"",
             ",\"a\":\"\u{0}\"",
+            ",\"a\":\"\u{7f}\"",
+            ",\"a\":\"\u{9b}\"",
         ] {
             assert!(!are_well_formed(text.as_bytes()), "{text}");
         }
