@@ -11,6 +11,11 @@ use std::path::Path;
 
 pub fn hash(line: &str) -> String {
     let (hashed, _) = line.split_once(",\"event_hash\"").unwrap();
+    hash_of(hashed)
+}
+
+/// SHA-256, as records show it.
+pub fn hash_of(hashed: &str) -> String {
     Sha256::digest(hashed)
         .iter()
         .fold(String::new(), |mut text, byte| {
