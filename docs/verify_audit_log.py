@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 """Verify an audit log: verify_audit_log.py [--live] [--key KEY] FILE...
-
 Files in order, the live one last; - is standard input. Written from
 audit-format.md alone. Exit code: 0 intact, 3 no key given, 1 broken."""
 import argparse, base64, hashlib, json, re, sys
@@ -8,28 +7,31 @@ from datetime import datetime, timedelta
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+TEXT = rb'"(?:(?!\xc2[\x80-\x9f])[^"\\\x00-\x1f\x7f]|\\["\\]|\\u00[0-9a-f]{2})*"'
+MEMBER = rb',"[a-z0-9_.]+":(?:' + TEXT + rb'|(?:0|[1-9][0-9]{0,19})(?:\.[0-9]{1,3})?)'
 SHAPE = re.compile(
-    rb'\{"seq":([1-9][0-9]{0,18}),"ts":"([0-9T:.-]{26}Z)","event_type":"([^"]*)",.+,"prev_hash":"([0-9a-f]{64})"'
-    rb'(,"signature":"[^"]{88}")?,"event_hash":"([0-9a-f]{64})"\}\n')
+    rb'\{"seq":([1-9][0-9]{0,18}),"ts":"([0-9T:.-]{26}Z)","event_type":"([a-z0-9_.]+)"(?:' + MEMBER + rb'){1,32}'
+    rb',"prev_hash":"([0-9a-f]{64})"(,"signature":"[^"]{88}")?,"event_hash":"([0-9a-f]{64})"\}\n')
 
 class Broken(Exception): pass
+def once(members):  # no name stands twice, no number has more than 64 bits
+    if len(dict(members)) == len(members) and not any(type(v) is not str and v >= 2**64 for _, v in members):
+        return dict(members)
+    raise ValueError("a member stands twice or is too big")
 
 def read(line):  # its members, or None if it is not a record as it was written
     shape = SHAPE.fullmatch(line) if len(line) <= 4096 else None
-    hashed = line.rpartition(b',"event_hash"')[0]
-    if not shape or hashlib.sha256(hashed).hexdigest().encode() != shape[6]:
+    if not shape or hashlib.sha256(line.rpartition(b',"event_hash"')[0]).hexdigest().encode() != shape[6]:
         return None
     try:
-        record = json.loads(line)
+        record = json.loads(line, object_pairs_hook=once)
         record["at"] = datetime.strptime(record["ts"], "%Y-%m-%dT%H:%M:%S.%fZ")
     except ValueError:
         return None
-    return record if bool(shape[5]) == (record["event_type"] == "log.sealed") else None
-
+    return record if ("signature" in record) == bool(shape[5]) == (record["event_type"] == "log.sealed") else None
 
 def verify(lines, key, live):
-    seq, prev, torn = 0, "0" * 64, b""
-    log_id = epoch = current = unsealed_since = None
+    seq, prev, torn, log_id, epoch, current, unsealed_since = 0, "0" * 64, b"", None, None, None, None
     for line in lines:
         record = read(line)
         if record is None:
@@ -45,9 +47,8 @@ def verify(lines, key, live):
         if (kind == "log.open") != (seq == 1):
             raise Broken(f"record {seq}: a log begins with log.open, and only there")
         if kind == "log.open":
-            log_id, epoch, first = record["log_id"], record["epoch"], record["key"]
-            key, current = key or first, first
-            if first != key:
+            log_id, epoch, current = record["log_id"], record["epoch"], record["key"]
+            if current != (key or current):
                 raise Broken("the log begins with another key")
         elif kind == "log.resumed" and (record["log_id"], record["epoch"], record["key"]) != (log_id, epoch, current):
             raise Broken(f"record {seq} goes on with another log or key")
@@ -64,7 +65,6 @@ def verify(lines, key, live):
     if seq == 0 or torn and not (live and b"\n" not in torn):
         raise Broken(f"after record {seq} the log is cut or changed")
     return seq, epoch
-
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()

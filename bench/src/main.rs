@@ -9,6 +9,7 @@
     reason = "a benchmark fails by panicking"
 )]
 
+mod audit;
 mod crowd;
 mod devices;
 mod measure;
@@ -30,6 +31,10 @@ struct Effort {
     nodes: (usize, usize),
     /// For how many intervals of 10 s the polled nodes are watched.
     intervals: u32,
+    /// How often the audit log and the disk alone take turns.
+    audit_turns: usize,
+    /// How big a log is verified.
+    audit_bytes: u64,
 }
 
 const FULL: Effort = Effort {
@@ -37,12 +42,16 @@ const FULL: Effort = Effort {
     cpu_samples: 8_000,
     nodes: (1_000, 10_000),
     intervals: 3,
+    audit_turns: 15,
+    audit_bytes: 1 << 30,
 };
 const SMOKE: Effort = Effort {
     samples: 8,
     cpu_samples: 40,
     nodes: (20, 50),
     intervals: 0,
+    audit_turns: 1,
+    audit_bytes: 1 << 20,
 };
 
 const HELP: &str = "\
@@ -51,7 +60,9 @@ Measures what SPECIFICATION.md promises. Start it with `cargo xtask bench`.
   readings   latency and processor time of readings against real sshd, beside
              ssh and ssh over ControlMaster
   crowd      memory and processor time with many simulated nodes
-  (none)     both
+  audit      durable audit records beside raw fdatasync, verification beside
+             sha256sum; takes 1.1 GiB of disk for a while
+  (none)     all of them
 
   --smoke    a handful of each, to see that everything runs
   --json     for programs
@@ -59,19 +70,27 @@ Measures what SPECIFICATION.md promises. Start it with `cargo xtask bench`.
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [word, rest @ ..] = &arguments[..]
+        && word == audit::WORD
+    {
+        return audit::verify_and_tell(rest);
+    }
     let has = |word: &str| arguments.iter().any(|argument| argument == word);
     if has("--help") {
         print!("{HELP}");
         return;
     }
     let effort = if has("--smoke") { SMOKE } else { FULL };
-    let everything = !has("readings") && !has("crowd");
+    let everything = !has("readings") && !has("crowd") && !has("audit");
     let mut report = Report::new(!has("--json"));
     if everything || has("readings") {
         readings::measure(effort, &mut report);
     }
     if everything || has("crowd") {
         crowd::measure(effort, &mut report);
+    }
+    if everything || has("audit") {
+        audit::measure(effort, &mut report);
     }
     report.finish(has("--smoke"));
 }

@@ -63,6 +63,28 @@ pub(crate) const SWEPT: Promise = promise(
     "MiB",
     Bound::AtMost(1024.0),
 );
+pub(crate) const AUDIT_RATE: Promise = promise(
+    "audit records/s, 64 callers, vs batch size x raw fdatasync rate",
+    "%",
+    Bound::AtLeast(60.0),
+);
+pub(crate) const AUDIT_WAIT: Promise = promise(
+    "one caller's wait for its record, vs one raw fdatasync",
+    "times",
+    Bound::AtMost(1.5),
+);
+pub(crate) const AUDIT_CPU: Promise = promise(
+    "CPU per audit record, encode and hash",
+    "us",
+    Bound::AtMost(3.0),
+);
+pub(crate) const AUDIT_VERIFY: Promise = promise(
+    "verification of 1 GiB, chain and seals, vs sha256sum",
+    "% of its speed",
+    Bound::AtLeast(70.0),
+);
+pub(crate) const AUDIT_MEMORY: Promise =
+    promise("memory of that verification", "MiB", Bound::AtMost(32.0));
 
 impl Promise {
     pub(crate) fn is_kept(&self, figure: f64) -> bool {

@@ -13,53 +13,68 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// A program that tests need, and the package that has it.
+/// Something that tests need, and the package that has it.
 struct Counterpart {
-    program: &'static str,
+    name: &'static str,
+    kind: Kind,
     package: &'static str,
     serves: &'static str,
 }
 
-const COUNTERPARTS: [Counterpart; 5] = [
+enum Kind {
+    Program,
+    PythonModule,
+}
+
+const COUNTERPARTS: [Counterpart; 6] = [
     Counterpart {
-        program: "sshd",
+        name: "sshd",
+        kind: Kind::Program,
         package: "openssh-server",
         serves: "readings from a real node",
     },
     Counterpart {
-        program: "socat",
+        name: "socat",
+        kind: Kind::Program,
         package: "socat",
         serves: "the socket behind socat",
     },
     Counterpart {
-        program: "python3",
+        name: "python3",
+        kind: Kind::Program,
         package: "python3",
         serves: "clients in another language",
     },
     Counterpart {
-        program: "sensors",
+        name: "cryptography",
+        kind: Kind::PythonModule,
+        package: "python3-cryptography",
+        serves: "the audit log's independent verifier",
+    },
+    Counterpart {
+        name: "sensors",
+        kind: Kind::Program,
         package: "lm-sensors",
         serves: "what lm-sensors really prints",
     },
     Counterpart {
-        program: "promtool",
+        name: "promtool",
+        kind: Kind::Program,
         package: "prometheus",
         serves: "the metrics' format",
     },
 ];
 
-/// Installs what is missing, if we may, and returns the names of the programs
-/// that are missing still.
+/// Installs what is missing, if we may, and returns the names of what is
+/// missing still.
 pub(crate) fn ensure() -> Outcome<Vec<&'static str>> {
     if missing().next().is_some() {
         try_install();
     }
-    let still: Vec<_> = missing().map(|counterpart| counterpart.program).collect();
+    let still: Vec<_> = missing().map(|counterpart| counterpart.name).collect();
     for counterpart in missing() {
-        let Counterpart {
-            program, serves, ..
-        } = counterpart;
-        println!("{program} is not here: tests of {serves} are skipped");
+        let Counterpart { name, serves, .. } = counterpart;
+        println!("{name} is not here: tests of {serves} are skipped");
     }
     if !workspace::is_root() {
         println!("not root: tests that act as several users are skipped");
@@ -75,7 +90,19 @@ pub(crate) fn ensure() -> Outcome<Vec<&'static str>> {
 fn missing() -> impl Iterator<Item = &'static Counterpart> {
     COUNTERPARTS
         .iter()
-        .filter(|counterpart| workspace::find_program(counterpart.program).is_none())
+        .filter(|counterpart| !counterpart.is_here())
+}
+
+impl Counterpart {
+    fn is_here(&self) -> bool {
+        match self.kind {
+            Kind::Program => workspace::find_program(self.name).is_some(),
+            Kind::PythonModule => {
+                let import = format!("import {}", self.name);
+                process::succeeds(Command::new("python3").args(["-c", &import]))
+            }
+        }
+    }
 }
 
 fn try_install() {

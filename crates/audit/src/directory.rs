@@ -88,6 +88,10 @@ impl Storage for Directory {
         Ok(())
     }
 
+    fn close(&mut self) {
+        self.live = None;
+    }
+
     fn append(&mut self, lines: &[u8]) -> io::Result<()> {
         self.file()?.write_all(lines)
     }

@@ -1,8 +1,9 @@
 //! Reads a line back, strictly: only what our encoder writes is a record.
 //!
 //! Everything that the chain needs stands at a known place from the line's
-//! beginning or its end, so most of a line is hashed without being looked at.
+//! beginning or its end. What is between is read only to see that it can be.
 
+use crate::members;
 use crate::record::{Head, MAX_LINE_BYTES};
 use crate::text::{Hex, hex};
 use crate::time::{TEXT_BYTES, Timestamp};
@@ -53,8 +54,10 @@ impl<'a> Line<'a> {
             _ => (hashed, None),
         };
         let (body, prev_hash) = split_hash(signed.strip_suffix(b"\"")?, PREV)?;
+        let members = body.get(event_type.len() + 1..)?;
+        let is_readable = members::is_name(event_type) && members::are_well_formed(members);
         let start = line.len() - rest.len();
-        (body.len() > event_type.len()).then_some(Self {
+        is_readable.then_some(Self {
             seq,
             ts,
             event_type,
@@ -156,6 +159,26 @@ mod tests {
             changed[bit / 8] ^= 1 << (bit % 8);
             let unseen = Line::parse(&changed).is_some_and(|read| read.is_whole());
             assert!(!unseen, "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_line_whose_hash_is_right_but_that_is_no_json_is_no_record() {
+        let whole = String::from_utf8(record()).unwrap();
+        for body in [
+            r#"proxy.start","error":x"#,
+            r#"proxy.start","error":"x","error":"y""#,
+            r#"proxy.start","error":"x","seq":7"#,
+            r#"proxy start","error":"x""#,
+            r#"proxy.start""#,
+        ] {
+            let (before, _) = whole.split_once("proxy.start").unwrap();
+            let (_, prev) = whole.split_once(",\"prev_hash\"").unwrap();
+            let (prev, _) = prev.split_once(",\"event_hash\"").unwrap();
+            let hashed = format!("{before}{body},\"prev_hash\"{prev}");
+            let hash = String::from_utf8(hex(&Sha256::digest(&hashed)).to_vec()).unwrap();
+            let line = format!("{hashed},\"event_hash\":\"{hash}\"}}");
+            assert!(Line::parse(line.as_bytes()).is_none(), "{line}");
         }
     }
 

@@ -9,43 +9,10 @@
 use crate::error::LogError;
 use crate::key::{PublicKey, SealKey};
 use crate::record::{Body, Head, MAX_BODY_BYTES};
+pub(crate) use crate::settings::Settings;
 use crate::storage::{Live, Place, Storage, segment_name};
 use crate::time::Timestamp;
 use std::io;
-use std::time::Duration;
-
-/// What the operator decides.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// The host's name, for the first record.
-    pub host: String,
-    /// A segment is rotated when it has so many bytes.
-    pub segment_bytes: u64,
-    /// A segment is rotated when it is so old.
-    pub segment_age: Duration,
-    /// A seal is made so long after the first unsealed record, at most.
-    pub seal_after: Duration,
-    /// Bytes kept free on the log's disk.
-    pub reserve_bytes: u64,
-    /// Records that may wait for the disk.
-    pub queue_records: usize,
-    /// How long after a failure, or a vain attempt, writing is tried again.
-    pub retry_after: Duration,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            host: String::new(),
-            segment_bytes: 64 * 1024 * 1024,
-            segment_age: Duration::from_secs(30 * 86_400),
-            seal_after: Duration::from_secs(60),
-            reserve_bytes: 256 * 1024,
-            queue_records: 4096,
-            retry_after: Duration::from_secs(1),
-        }
-    }
-}
 
 /// What became of a rotation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -252,6 +219,11 @@ impl<S: Storage> Log<S> {
         self.storage
             .reserve(bytes)
             .map_err(LogError::while_doing("keep space free for the audit log"))
+    }
+
+    /// Lets go of the file until [`Log::recover`] opens it again.
+    pub(crate) fn close(&mut self) {
+        self.storage.close();
     }
 
     /// Gives that space back.

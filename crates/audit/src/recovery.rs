@@ -6,16 +6,21 @@
 //! crash in between is met again, as it was, by the next attempt. Old keys are
 //! erased last, when all they have sealed is on disk.
 
+mod end;
+mod keys;
+mod torn;
+
 use crate::error::LogError;
 use crate::key::{SealKey, new_log_id};
-use crate::log::{Log, Position, Settings};
+use crate::log::{Log, Position};
 use crate::record::{Body, Head};
-use crate::storage::{LIVE, Place, Storage, TORN, segments};
-use crate::tail::{Epoch, MAX_TORN_BYTES, Tail};
-use crate::text::hex;
+use crate::settings::Settings;
+use crate::storage::{LIVE, Place, Storage};
+use crate::tail::Epoch;
 use crate::time::Timestamp;
-use sha2::{Digest, Sha256};
-use std::io::{self, Read};
+use end::{Found, Source, astray, find, read_tail};
+use keys::{key_epochs, matching_key, read_key};
+use torn::{TornFiles, set_aside};
 
 /// Why the log's end is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,22 +31,6 @@ pub enum Occasion<'a> {
     Failure(&'a str),
     /// Writing is possible again; so many requests were refused meanwhile.
     Resumption(u64),
-}
-
-/// Where the chain's end was found.
-enum Source {
-    Live,
-    /// There is no live file, or nothing in it: a rotation was cut short.
-    Segment(String),
-    /// Nowhere: the file was removed while we were writing it.
-    Memory,
-}
-
-struct Found {
-    source: Source,
-    tail: Tail,
-    /// There is a live file.
-    has_live: bool,
 }
 
 impl<S: Storage> Log<S> {
@@ -179,90 +168,6 @@ impl Position {
     }
 }
 
-/// Looks where the chain ends; with `memory`, looks for just that record.
-fn find(storage: &impl Storage, memory: Option<&Head>) -> Result<Found, LogError> {
-    let names = storage
-        .list(Place::Log)
-        .map_err(LogError::while_doing("list the audit log's directory"))?;
-    let has_live = names.iter().any(|name| name == LIVE);
-    let until = memory.map(|head| head.seq);
-    let live = match has_live {
-        true => read_tail(storage, LIVE, until)?,
-        false => Tail::empty(),
-    };
-    if live.first.is_some() {
-        let source = Source::Live;
-        return Ok(Found {
-            source,
-            tail: live,
-            has_live,
-        });
-    }
-    let mut found = match segments(&names).pop() {
-        Some(name) => {
-            let tail = read_tail(storage, &name, until)?;
-            Found {
-                source: Source::Segment(name),
-                tail,
-                has_live,
-            }
-        }
-        None => Found {
-            source: Source::Live,
-            tail: Tail::empty(),
-            has_live,
-        },
-    };
-    if memory.is_some_and(|head| found.tail.head.seq < head.seq) {
-        found = Found {
-            source: Source::Memory,
-            tail: Tail::empty(),
-            has_live,
-        };
-    }
-    if !live.torn.is_empty() {
-        if !found.tail.torn.is_empty() {
-            return Err(LogError::Damaged {
-                seq: found.tail.head.seq,
-            });
-        }
-        found.tail.torn = live.torn;
-        found.tail.torn_in_live = true;
-    }
-    Ok(found)
-}
-
-fn read_tail(storage: &impl Storage, name: &str, until: Option<u64>) -> Result<Tail, LogError> {
-    let read = |until| {
-        let file = storage.read(Place::Log, name)?;
-        Tail::read(file, until)
-    };
-    let doing = || LogError::while_doing("read the audit log");
-    let mut tail = read(until).map_err(doing())?;
-    // A file that begins after the record is nothing but what came after it.
-    if let (Some((first, _)), Some(until)) = (tail.first, until)
-        && first == until + 1
-    {
-        tail = read(Some(0)).map_err(doing())?;
-    }
-    if tail.torn.is_too_much() {
-        return Err(LogError::Damaged { seq: tail.head.seq });
-    }
-    Ok(tail)
-}
-
-/// The record that we wrote last is not where it should be.
-fn astray(tail: &Tail, memory: &Head) -> LogError {
-    let seq = tail.head.seq;
-    match &tail.epoch {
-        Some(epoch) if seq < memory.seq => LogError::RolledBack {
-            seq,
-            epoch: epoch.number,
-        },
-        _ => LogError::Damaged { seq },
-    }
-}
-
 /// Sets torn bytes aside and opens the live file behind its last record.
 fn go_on(
     storage: &mut impl Storage,
@@ -283,8 +188,10 @@ fn go_on(
             if torn.in_place {
                 // What could not be cut away stays: whole records, then torn bytes.
                 tail = read_tail(storage, LIVE, None)?;
+                tail.complete();
                 torn = set_aside(storage, LIVE, tail.head.seq + 1, tail.length, &tail)?;
             }
+            torn.in_place |= tail.is_unended;
             position.head = tail.head;
             position.length = tail.length;
             if torn.in_place {
@@ -323,156 +230,4 @@ fn cut(storage: &mut impl Storage, name: &str, length: u64) -> Result<(), LogErr
     storage
         .cut(name, length)
         .map_err(LogError::while_doing("cut torn bytes off the audit log"))
-}
-
-/// Torn bytes, kept in files of their own.
-#[derive(Default)]
-struct TornFiles {
-    files: Vec<(String, Vec<u8>)>,
-    /// The last of them also stands where it was: the file could not be cut.
-    in_place: bool,
-    /// The segment that the log goes on from, when it is another file.
-    segment: Option<String>,
-}
-
-/// Copies what is torn, then cuts it off if that is permitted.
-fn set_aside(
-    storage: &mut impl Storage,
-    name: &str,
-    seq: u64,
-    length: u64,
-    tail: &Tail,
-) -> Result<TornFiles, LogError> {
-    let doing = || LogError::while_doing("set torn bytes aside");
-    let bytes = tail.torn.bytes();
-    let mut torn = TornFiles::default();
-    if !bytes.is_empty() {
-        let kept = files_of(storage, seq).map_err(doing())?;
-        if !kept.iter().any(|(_, content)| content == bytes) {
-            let free = free_name(seq, &kept);
-            storage.store(Place::Log, &free, bytes).map_err(doing())?;
-        }
-        match storage.cut(name, length) {
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => torn.in_place = true,
-            outcome => outcome.map_err(doing())?,
-        }
-    }
-    torn.files = files_of(storage, seq).map_err(doing())?;
-    if torn.in_place {
-        torn.files.sort_by_key(|(_, content)| content != bytes);
-    }
-    Ok(torn)
-}
-
-fn free_name(seq: u64, kept: &[(String, Vec<u8>)]) -> String {
-    match kept.len() {
-        0 => format!("{TORN}{seq}"),
-        others => format!("{TORN}{seq}.{}", others + 1),
-    }
-}
-
-/// What was set aside before the record `seq`, also by an attempt that a crash
-/// ended before it could tell.
-fn files_of(storage: &impl Storage, seq: u64) -> io::Result<Vec<(String, Vec<u8>)>> {
-    let first = format!("{TORN}{seq}");
-    let another = format!("{first}.");
-    let mut names = storage.list(Place::Log)?;
-    names.retain(|name| {
-        let number = name.strip_prefix(&another);
-        *name == first
-            || number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
-    });
-    names.sort_unstable();
-    let read = |name: String| {
-        let mut content = Vec::new();
-        let file = storage.read(Place::Log, &name)?;
-        file.take(MAX_TORN_BYTES as u64 + 4096)
-            .read_to_end(&mut content)?;
-        Ok((name, content))
-    };
-    names.into_iter().map(read).collect()
-}
-
-impl TornFiles {
-    fn linked(mut self, segment: &str) -> Self {
-        self.segment = Some(segment.to_owned());
-        self
-    }
-
-    /// Names the segment in the record that goes on from it.
-    fn after(&self, resumed: Body) -> Body {
-        match &self.segment {
-            Some(segment) => resumed.with_text("segment", segment),
-            None => resumed,
-        }
-    }
-
-    /// The records that tell of what is torn and of what failed.
-    fn bodies(&self, occasion: Occasion<'_>) -> Vec<Body> {
-        let mut bodies: Vec<Body> = self
-            .files
-            .iter()
-            .map(|(name, bytes)| recovered(name, bytes))
-            .collect();
-        if let Occasion::Failure(error) = occasion {
-            let body = bodies.pop().unwrap_or_else(|| Body::named("log.recovered"));
-            bodies.push(
-                body.with_text("decision", "denied")
-                    .with_text("error", error),
-            );
-        }
-        bodies
-    }
-}
-
-fn recovered(name: &str, bytes: &[u8]) -> Body {
-    let hash = hex(&Sha256::digest(bytes));
-    Body::named("log.recovered")
-        .with_number("torn_bytes", bytes.len() as u64)
-        .with_text("torn_sha256", &String::from_utf8_lossy(&hash))
-        .with_text("torn_file", name)
-}
-
-fn key_epochs(storage: &impl Storage) -> Result<Vec<u64>, LogError> {
-    let names = storage
-        .list(Place::State)
-        .map_err(LogError::while_doing("list the state directory"))?;
-    Ok(names
-        .iter()
-        .filter_map(|name| SealKey::epoch_of(name))
-        .collect())
-}
-
-fn read_key(storage: &impl Storage, epoch: u64) -> Result<Option<SealKey>, LogError> {
-    let doing = LogError::while_doing("read the seal's private key");
-    let mut text = zeroize::Zeroizing::new(Vec::with_capacity(512));
-    let file = match storage.read(Place::State, &SealKey::file_name(epoch)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        file => file,
-    };
-    match file.and_then(|file| file.take(512).read_to_end(&mut text)) {
-        Ok(_) => Ok(SealKey::from_file(&text)),
-        Err(error) => Err(doing(error)),
-    }
-}
-
-/// The private key that the log's end calls for.
-fn matching_key(storage: &impl Storage, tail: &Tail) -> Result<SealKey, LogError> {
-    let seq = tail.head.seq;
-    let Some(wanted) = &tail.epoch else {
-        return Err(LogError::Damaged { seq });
-    };
-    let epoch = wanted.number;
-    match read_key(storage, epoch)? {
-        Some(key)
-            if key.log_id == wanted.log_id && key.epoch == epoch && key.public() == wanted.key =>
-        {
-            Ok(key)
-        }
-        Some(_) => Err(LogError::ForeignKey { epoch }),
-        None if key_epochs(storage)?.iter().any(|other| *other > epoch) => {
-            Err(LogError::RolledBack { seq, epoch })
-        }
-        None => Err(LogError::KeyMissing { epoch }),
-    }
 }

@@ -44,6 +44,9 @@ pub trait Storage {
     /// must exist.
     fn open(&mut self, create: bool) -> io::Result<()>;
 
+    /// Lets go of the open file: its file system may have to be unmounted and mended.
+    fn close(&mut self);
+
     /// Appends to the open file. After an error any part may have been written.
     fn append(&mut self, lines: &[u8]) -> io::Result<()>;
 

@@ -83,6 +83,8 @@ pub(crate) struct Tail {
     pub(crate) torn: Torn,
     /// The torn bytes are the live file's, not this one's.
     pub(crate) torn_in_live: bool,
+    /// The last record lacks its newline, and nothing else.
+    pub(crate) is_unended: bool,
 }
 
 impl Tail {
@@ -97,6 +99,7 @@ impl Tail {
             length: 0,
             torn: Torn::default(),
             torn_in_live: false,
+            is_unended: false,
         }
     }
 
@@ -113,6 +116,18 @@ impl Tail {
             }
         }
         Ok(tail)
+    }
+
+    /// For a file that cannot be cut: a newline will end what stands at its end. Where
+    /// nothing but that newline was missing, this makes a record of it.
+    pub(crate) fn complete(&mut self) {
+        let line = [self.torn.bytes(), b"\n"].concat();
+        let end = self.length + self.torn.bytes().len() as u64;
+        let torn = std::mem::take(&mut self.torn);
+        self.is_unended = self.take(&line, end);
+        if !self.is_unended {
+            self.torn = torn;
+        }
     }
 
     /// Takes a line if it goes on with the chain.

@@ -3,6 +3,7 @@
 //! Fixed width keeps the reader's work small, and text that sorts as time does is
 //! kind to whoever has nothing but `grep`.
 
+use pulse_core::calendar;
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -55,7 +56,7 @@ impl Timestamp {
     #[must_use]
     pub(crate) fn text(self) -> [u8; TEXT_BYTES] {
         let (seconds, micros) = (self.0 / MICROS, self.0 % MICROS);
-        let (year, month, day) = civil(seconds / 86_400);
+        let (year, month, day) = calendar::date(seconds / 86_400);
         let second = seconds % 86_400;
         let mut text = *b"0000-00-00T00:00:00.000000Z";
         digits(&mut text[0..4], year);
@@ -95,7 +96,7 @@ impl Timestamp {
         if hour > 23 || minute > 59 || second > 59 {
             return None;
         }
-        let day = days(year, month, day)?;
+        let day = calendar::day(year, month, day)?;
         Some(Self(
             ((day * 24 + hour) * 60 + minute) * 60 * MICROS + second * MICROS + micros,
         ))
@@ -120,36 +121,6 @@ fn number(text: &[u8]) -> Option<u64> {
         byte.is_ascii_digit()
             .then(|| value * 10 + u64::from(byte - b'0'))
     })
-}
-
-/// Year, month and day of a day since 1970. Years are counted from March, so that
-/// the leap day is the last of its year.
-fn civil(day: u64) -> (u64, u64, u64) {
-    let day = day + 719_468;
-    let (era, of_era) = (day / 146_097, day % 146_097);
-    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let from_march = (5 * of_year + 2) / 153;
-    let month = if from_march < 10 {
-        from_march + 3
-    } else {
-        from_march - 9
-    };
-    let year = year + era * 400 + u64::from(month <= 2);
-    (year, month, of_year - (153 * from_march + 2) / 5 + 1)
-}
-
-/// The day since 1970 of a date that exists.
-fn days(year: u64, month: u64, day: u64) -> Option<u64> {
-    if year < 1970 || !(1..=12).contains(&month) || day == 0 {
-        return None;
-    }
-    let shifted = if month <= 2 { year - 1 } else { year };
-    let (era, of_era) = (shifted / 400, shifted % 400);
-    let from_march = (month + 9) % 12;
-    let of_year = (153 * from_march + 2) / 5 + day - 1;
-    let count = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
-    (civil(count) == (year, month, day)).then_some(count)
 }
 
 #[cfg(test)]

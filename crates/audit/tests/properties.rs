@@ -4,10 +4,11 @@
 
 mod common;
 
-use common::{at, check, join, one, pinned, sample, settings};
+use common::simulated::{EIO, ENOSPC, EROFS, Fault, Simulated};
+use common::{at, body, check, join, one, pinned, sample, settings};
 use proptest::prelude::*;
 use pulse_audit::verify::{Options, Verdict};
-use pulse_audit::{Log, Place};
+use pulse_audit::{Log, LogError, Occasion, Place};
 
 fn pieces() -> impl Strategy<Value = Vec<u8>> {
     // Parts of what a record is made of, and anything else.
@@ -30,8 +31,72 @@ fn pieces() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
 }
 
+/// What is asked of the log, and what befalls its disk meanwhile.
+#[derive(Clone, Debug)]
+struct Step {
+    asked: Asked,
+    fault: Option<(u64, u64, Fault)>,
+    second: u64,
+}
+
+#[derive(Clone, Debug)]
+enum Asked {
+    Append(usize),
+    Seal,
+    Rotate,
+    Recover,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let asked = prop_oneof![
+        4 => (1usize..5).prop_map(Asked::Append),
+        1 => Just(Asked::Seal),
+        1 => Just(Asked::Rotate),
+        1 => Just(Asked::Recover),
+    ];
+    let number = prop::sample::select(vec![EIO, ENOSPC, EROFS]);
+    let fault = prop_oneof![
+        number.clone().prop_map(Fault::Before),
+        number.clone().prop_map(Fault::After),
+        number.prop_map(Fault::Lost),
+        Just(Fault::PowerBefore),
+        Just(Fault::PowerAfter),
+    ];
+    let fault = prop::option::of((0u64..14, 1u64..4, fault));
+    (asked, fault, 0u64..500).prop_map(|(asked, fault, second)| Step {
+        asked,
+        fault,
+        second,
+    })
+}
+
+/// Gives how many records were acknowledged.
+fn take(log: &mut Log<Simulated>, step: &Step) -> Result<usize, LogError> {
+    let now = at(step.second);
+    match step.asked {
+        Asked::Append(count) => log
+            .append(now, &vec![body("acknowledged"); count])
+            .map(|_| count),
+        Asked::Seal => log.seal(now).map(|_| 0),
+        Asked::Rotate => log.rotate(now).map(|_| 0),
+        Asked::Recover => log.recover(now, Occasion::Resumption(0)).map(|()| 0),
+    }
+}
+
+/// Goes on after a failure, as the daemon does: by itself, or after a restart.
+fn mend(log: &mut Log<Simulated>, disk: &Simulated, second: u64) {
+    let is_dead = disk.disk.lock().unwrap().dead;
+    if !is_dead {
+        let _ = log.recover(at(second), Occasion::Failure("a fault"));
+        disk.disk.lock().unwrap().fault = None;
+        return log.recover(at(second), Occasion::Resumption(1)).unwrap();
+    }
+    disk.disk.lock().unwrap().restart();
+    *log = Log::open(disk.clone(), settings(), at(second)).unwrap();
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
+    #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
     fn any_torn_bytes_are_recovered_from(torn in pieces(), cut in 0usize..600, append_only: bool) {
@@ -39,7 +104,7 @@ proptest! {
         let mut unsealed = Log::open(sample.disk.clone(), settings(), at(50)).unwrap();
         common::write(&mut unsealed, 51, "last");
         drop(unsealed);
-        {
+        let crashed = {
             let mut disk = sample.disk.disk.lock().unwrap();
             disk.append_only = append_only;
             let number = disk.files[&(0, "audit.log".to_owned())];
@@ -48,7 +113,8 @@ proptest! {
             let keep = seen.len() - cut.min(600);
             seen.truncate(keep);
             seen.extend_from_slice(&torn);
-        }
+            seen.clone()
+        };
         let mut log = Log::open(sample.disk.clone(), settings(), at(60)).unwrap();
         common::write(&mut log, 61, "after");
         log.seal(at(62)).unwrap();
@@ -58,9 +124,41 @@ proptest! {
         prop_assert_eq!(report.verdict, Verdict::Intact, "{:?}", report.findings);
         let kept = disk.files.keys().filter(|(_, name)| name.contains("torn"));
         let kept: Vec<u8> = kept.flat_map(|(_, name)| disk.content(Place::Log, name).unwrap()).collect();
-        // A newline may just have ended the last record.
-        let torn = torn.strip_prefix(b"\n").unwrap_or(&torn);
-        prop_assert!(kept.ends_with(torn));
+        // Not a byte is lost: each is in its place or set aside.
+        let left = join(&disk.log());
+        prop_assert!(crashed.ends_with(&kept));
+        prop_assert!(left.starts_with(&crashed[..crashed.len() - kept.len()]));
+        prop_assert!(!append_only || left.starts_with(&crashed));
+    }
+
+    #[test]
+    fn whatever_befalls_the_disk_one_chain_holds_all_that_was_acknowledged(
+        steps in prop::collection::vec(step(), 1..25),
+        seed: u64,
+    ) {
+        let disk = Simulated::default();
+        let mut log = Log::open(disk.clone(), settings(), at(0)).unwrap();
+        let (key, mut acknowledged) = (log.public_key(), 0);
+        disk.disk.lock().unwrap().seed = seed;
+        for step in &steps {
+            {
+                let mut disk = disk.disk.lock().unwrap();
+                let now = disk.operations;
+                disk.fault = step.fault.map(|(from, count, fault)| (now + from, count, fault));
+            }
+            match take(&mut log, step) {
+                Ok(count) => acknowledged += count,
+                Err(_) => mend(&mut log, &disk, step.second),
+            }
+        }
+        let head = log.head();
+        drop(log);
+        disk.disk.lock().unwrap().restart();
+        let files = disk.disk.lock().unwrap().log();
+        let report = check(&files, &Options { expected: Some(head), ..pinned(key) });
+        prop_assert_eq!(report.verdict, Verdict::Intact, "{:?}", report.findings);
+        let text = String::from_utf8_lossy(&join(&files)).into_owned();
+        prop_assert!(text.matches("acknowledged").count() >= acknowledged);
     }
 
     #[test]

@@ -22,8 +22,10 @@
 //! | [`event`] | what is put on record |
 //! | [`backoff`] | when to try a failed node again |
 //! | [`config`] | what the operator's file says |
+//! | [`calendar`] | which date a day has |
 
 pub mod backoff;
+pub mod calendar;
 pub mod capability;
 pub mod command;
 #[cfg(feature = "config")]

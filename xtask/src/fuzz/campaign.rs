@@ -85,7 +85,7 @@ fn finish(mut run: Run<'_>) -> Outcome<Statistics> {
         per_second,
         found,
     } = statistics;
-    println!("{name:>12}: {executions} executions, {per_second}/s, {found} new inputs");
+    println!("{name:>14}: {executions} executions, {per_second}/s, {found} new inputs");
     Ok(statistics)
 }
 

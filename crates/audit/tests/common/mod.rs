@@ -2,14 +2,19 @@
 #![allow(dead_code, unreachable_pub, reason = "no test uses all of it")]
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
+pub mod forger;
 pub mod simulated;
 
-use pulse_audit::verify::{Options, Report, Source, verify};
-use pulse_audit::{Body, Log, PublicKey, Settings, Storage, Timestamp};
+use pulse_audit::verify::{Attack, Options, Report, Source, Verdict, verify};
+use pulse_audit::{
+    Body, Head, Health, Log, PublicKey, Receipt, Rotation, Settings, Storage, Timestamp,
+    Unavailable, Writer,
+};
 use pulse_core::event::{Decision, Event, EventType};
 use simulated::Simulated;
 use std::io::Cursor;
-use std::time::Duration;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 pub const SECOND: u64 = 1_000_000;
 
@@ -97,4 +102,58 @@ pub fn lines(content: &[u8]) -> Vec<Vec<u8>> {
         .split_inclusive(|byte| *byte == b'\n')
         .map(<[u8]>::to_vec)
         .collect()
+}
+
+pub fn is_seal(line: &[u8]) -> bool {
+    String::from_utf8_lossy(line).contains("\"event_type\":\"log.sealed\"")
+}
+
+/// What the collector knows: the key, and the last record.
+pub fn known(sample: &Sample) -> Options {
+    let report = check(&sample.files, &pinned(sample.key));
+    assert_eq!(report.verdict, Verdict::Intact, "{:?}", report.findings);
+    Options {
+        expected: Head::from_parts(report.last_seq, &report.last_hash),
+        ..pinned(sample.key)
+    }
+}
+
+pub fn attack(report: &Report) -> Attack {
+    assert_eq!(report.verdict, Verdict::Broken);
+    report.findings[0].attack
+}
+
+/// A small generator: the same throws in every run.
+pub struct Dice(pub u64);
+
+impl Dice {
+    pub fn below(&mut self, limit: usize) -> usize {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        usize::try_from(self.0 >> 33).unwrap() % limit
+    }
+}
+
+pub fn record(writer: &Writer) -> Result<Receipt, Unavailable> {
+    let (done, receipt) = mpsc::channel();
+    let event = Event::new(EventType::CommandStart, Decision::Allowed);
+    writer.submit(&event, Box::new(move |outcome| done.send(outcome).unwrap()));
+    receipt.recv_timeout(Duration::from_secs(20)).unwrap()
+}
+
+pub fn rotate(writer: &Writer) -> Result<Rotation, Unavailable> {
+    let (done, outcome) = mpsc::channel();
+    writer.rotate(Box::new(move |rotation| done.send(rotation).unwrap()));
+    outcome.recv_timeout(Duration::from_secs(20)).unwrap()
+}
+
+/// Waits for what comes by itself; the deadline is far beyond it.
+pub fn until(writer: &Writer, wanted: impl Fn(&Health) -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !wanted(&writer.health()) {
+        assert!(Instant::now() < deadline, "{:?}", writer.health());
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }

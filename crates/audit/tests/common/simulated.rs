@@ -9,21 +9,31 @@
 use pulse_audit::{LIVE, Live, Place, Storage};
 use std::collections::BTreeMap;
 use std::io::{self, Cursor, ErrorKind, Read};
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 #[derive(Clone, Debug, Default)]
 pub struct File {
     pub seen: Vec<u8>,
     pub safe: usize,
+    /// Seen until the power is lost, and never on the platter.
+    lost: Vec<Range<usize>>,
 }
+
+pub const EIO: i32 = 5;
+pub const ENOSPC: i32 = 28;
+pub const EROFS: i32 = 30;
 
 /// What happens at one operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Refused, with nothing done.
-    Before(ErrorKind),
+    /// Refused with this error number, with nothing done.
+    Before(i32),
     /// Refused, but done: or half done, for an append.
-    After(ErrorKind),
+    After(i32),
+    /// Refused, and what a sync was to put on the platter is taken for done, as
+    /// Linux does: no later sync puts it there.
+    Lost(i32),
     /// Power lost before.
     PowerBefore,
     /// Power lost in the middle or right after.
@@ -55,6 +65,7 @@ pub struct Simulated {
 enum Go {
     On,
     ThenFail(io::Error),
+    ThenLose(io::Error),
 }
 
 fn key(place: Place, name: &str) -> (u8, String) {
@@ -70,8 +81,9 @@ impl Disk {
         self.operations += 1;
         match self.fault {
             Some((from, count, fault)) if number >= from && number < from + count => match fault {
-                Fault::Before(kind) => Err(kind.into()),
-                Fault::After(kind) => Ok(Go::ThenFail(kind.into())),
+                Fault::Before(number) => Err(io::Error::from_raw_os_error(number)),
+                Fault::After(number) => Ok(Go::ThenFail(io::Error::from_raw_os_error(number))),
+                Fault::Lost(number) => Ok(Go::ThenLose(io::Error::from_raw_os_error(number))),
                 Fault::PowerBefore => {
                     self.dead = true;
                     Err(io::Error::other("no power"))
@@ -105,6 +117,7 @@ impl Disk {
         let file = File {
             seen: content.to_vec(),
             safe: content.len(),
+            lost: Vec::new(),
         };
         self.inodes.insert(self.next, file);
         self.files.insert(key(place, name), self.next);
@@ -121,6 +134,9 @@ impl Disk {
             let unsafe_bytes = file.seen.len() - file.safe;
             let kept = file.safe + usize::try_from(keep).unwrap() % (unsafe_bytes + 1);
             file.seen.truncate(kept);
+            for lost in std::mem::take(&mut file.lost) {
+                file.seen[lost].fill(0);
+            }
             if unsafe_bytes > 0 && rubbish % 4 == 0 {
                 file.seen.extend_from_slice(
                     &b"\0\0\n\xffrubbish\n{"[..usize::try_from(rubbish / 4 % 12).unwrap()],
@@ -153,7 +169,7 @@ impl Disk {
 fn after(go: Go) -> io::Result<()> {
     match go {
         Go::On => Ok(()),
-        Go::ThenFail(error) => Err(error),
+        Go::ThenFail(error) | Go::ThenLose(error) => Err(error),
     }
 }
 
@@ -172,13 +188,19 @@ impl Storage for Simulated {
         after(go)
     }
 
+    fn close(&mut self) {
+        self.open = None;
+    }
+
     fn append(&mut self, lines: &[u8]) -> io::Result<()> {
         let mut disk = self.disk.lock().unwrap();
         let go = disk.operation()?;
         let number = self.open.ok_or(ErrorKind::Other)?;
         let part = match go {
             Go::On => lines.len(),
-            Go::ThenFail(_) => usize::try_from(disk.random()).unwrap() % (lines.len() + 1),
+            Go::ThenFail(_) | Go::ThenLose(_) => {
+                usize::try_from(disk.random()).unwrap() % (lines.len() + 1)
+            }
         };
         disk.inodes
             .get_mut(&number)
@@ -195,6 +217,9 @@ impl Storage for Simulated {
             .inodes
             .get_mut(&self.open.ok_or(ErrorKind::Other)?)
             .unwrap();
+        if let Go::ThenLose(_) = go {
+            file.lost.push(file.safe..file.seen.len());
+        }
         file.safe = file.seen.len();
         after(go)
     }
@@ -242,8 +267,12 @@ impl Storage for Simulated {
         let go = disk.operation()?;
         let inode = disk.inode(Place::Log, name)?;
         let file = disk.inodes.get_mut(&inode).unwrap();
-        file.seen.truncate(usize::try_from(length).unwrap());
+        let length = usize::try_from(length).unwrap();
+        file.seen.truncate(length);
         file.safe = file.seen.len();
+        for lost in &mut file.lost {
+            *lost = lost.start.min(length)..lost.end.min(length);
+        }
         after(go)
     }
 

@@ -3,6 +3,8 @@
 //! Pulse is written in Go: a timestamp that Go refuses costs the whole document,
 //! so a doubtful one is left out.
 
+use crate::calendar;
+
 /// `2026-11-21T10:00:03`, before the fraction and the offset.
 const SECONDS_BYTES: usize = 19;
 
@@ -30,9 +32,11 @@ fn without_fraction(rest: &str) -> Option<&str> {
 
 fn is_date_and_time(text: &str) -> bool {
     matches_shape(text, "0000-00-00T00:00:00")
-        && (1..=12).contains(&number(text, 5))
-        && (1..=days(number(text, 0) * 100 + number(text, 2), number(text, 5)))
-            .contains(&number(text, 8))
+        && calendar::exists(
+            number(text, 0) * 100 + number(text, 2),
+            number(text, 5),
+            number(text, 8),
+        )
         && number(text, 11) < 24
         && number(text, 14) < 60
         && number(text, 17) < 60
@@ -59,21 +63,10 @@ fn matches_shape(text: &str, shape: &str) -> bool {
 }
 
 /// The two digits at `at`, of a text whose shape is known.
-fn number(text: &str, at: usize) -> u32 {
+fn number(text: &str, at: usize) -> u64 {
     text.get(at..at + 2)
         .and_then(|digits| digits.parse().ok())
         .unwrap_or(0)
-}
-
-fn days(year: u32, month: u32) -> u32 {
-    match month {
-        2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => {
-            29
-        }
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,141 @@
+//! The audit log: what a durable record costs, and how fast a log is verified.
+//!
+//! The disk alone and the log on it take turns, so that both meet the same
+//! neighbours. The disk is the one that the programs were built on: what is
+//! temporary may be kept in memory, where a sync costs nothing.
+
+mod callers;
+mod scratch;
+mod verifying;
+
+use crate::Effort;
+use crate::process::own_cpu;
+use crate::promise::{AUDIT_CPU, AUDIT_RATE, AUDIT_WAIT};
+use crate::report::{Report, rounded};
+use callers::Callers;
+use pulse_audit::{Body, Log, Settings, Timestamp};
+use pulse_core::command::NodeCommand;
+use pulse_core::event::{Decision, Event, EventType, Exchange};
+use scratch::Scratch;
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+pub(crate) use verifying::{WORD, verify_and_tell};
+
+/// How long the disk or the log has its turn.
+const TURN: Duration = Duration::from_millis(150);
+/// What a record of [`event`] takes in the log.
+const RECORD_BYTES: usize = 600;
+const CONCURRENT: usize = 64;
+
+pub(crate) fn measure(effort: Effort, report: &mut Report) {
+    let program = std::env::current_exe().unwrap();
+    let place = tempfile::tempdir_in(program.parent().unwrap()).unwrap();
+    report.step("what an audit record costs");
+    report.figure(AUDIT_CPU, encoding(effort.audit_turns));
+    let alone = Waiting::measure(place.path(), 1, effort.audit_turns);
+    report.figure(AUDIT_WAIT, 1.0 / alone.share);
+    report.note(alone.described());
+    let many = Waiting::measure(place.path(), CONCURRENT, effort.audit_turns);
+    report.figure(AUDIT_RATE, many.share * 100.0);
+    report.note(many.described());
+    report.step("how fast an audit log is verified");
+    verifying::measure(place.path(), effort, report);
+}
+
+/// The outcome of a reading, with all that is recorded of it.
+fn exchange() -> Exchange {
+    Exchange {
+        address: "192.168.10.21:22".to_owned(),
+        host_key: "SHA256:8Jx2hVWkJ0c8m7XGm1o0x5xS3o9p5oS1vYv3gk2Zs7Q".to_owned(),
+        command: NodeCommand::SensorsJson,
+        exit_code: Some(0),
+        stdout_sha256: [0x5a; 32],
+        stdout_bytes: 3071,
+    }
+}
+
+fn event(exchange: &Exchange) -> Event<'_> {
+    let mut event = Event::new(EventType::CommandFinish, Decision::Completed);
+    event.correlation_id = Some("5f0c2a9e4b7d4d1c");
+    event.exchange = Some(exchange);
+    event.duration = Some(Duration::from_micros(1234));
+    event
+}
+
+/// Processor time to encode and hash one record, in microseconds.
+fn encoding(turns: usize) -> f64 {
+    let now = Timestamp::now();
+    let mut log = Log::open(Scratch::default(), Settings::default(), now).unwrap();
+    let (exchange, rounds) = (exchange(), turns * 1_000);
+    let before = own_cpu(std::process::id());
+    for _ in 0..rounds {
+        let bodies: Vec<Body> = (0..50).map(|_| Body::of(&event(&exchange))).collect();
+        log.append(now, &bodies).unwrap();
+    }
+    let milliseconds = own_cpu(std::process::id()) - before;
+    milliseconds * 1000.0 / (rounds * 50) as f64
+}
+
+/// What callers get who wait for the disk, beside what the disk can do alone.
+struct Waiting {
+    callers: usize,
+    /// The log's rate, as a part of the batch size times the disk's rate.
+    share: f64,
+    rate: f64,
+    batch: f64,
+    raw: f64,
+}
+
+impl Waiting {
+    /// The median of some turns.
+    fn measure(place: &Path, callers: usize, turns: usize) -> Self {
+        let log = Callers::start(place, callers);
+        let mut bytes = RECORD_BYTES * callers.div_ceil(2);
+        let turn = |_| {
+            let raw = raw_syncs(place, bytes);
+            let turn = log.turn(TURN);
+            bytes = RECORD_BYTES * usize::try_from(turn.records / turn.commits).unwrap().max(1);
+            let rate = turn.records as f64 / turn.length.as_secs_f64();
+            let batch = turn.records as f64 / turn.commits as f64;
+            Self {
+                callers,
+                share: rate / (batch * raw),
+                rate,
+                batch,
+                raw,
+            }
+        };
+        let mut turns: Vec<Self> = (0..turns).map(turn).collect();
+        turns.sort_by(|a, b| a.share.total_cmp(&b.share));
+        turns.swap_remove(turns.len() / 2)
+    }
+
+    fn described(&self) -> String {
+        format!(
+            "{} callers: {} records/s in batches of {}; the disk alone {} syncs/s",
+            self.callers,
+            rounded(self.rate),
+            rounded(self.batch),
+            rounded(self.raw)
+        )
+    }
+}
+
+/// How many writes of `bytes`, each with its fdatasync, the disk does in a second.
+fn raw_syncs(place: &Path, bytes: usize) -> f64 {
+    let path = place.join("raw");
+    let mut options = File::options();
+    let mut file = options.create(true).append(true).open(&path).unwrap();
+    let (lines, started, mut writes) = (vec![b'x'; bytes], Instant::now(), 0u32);
+    while started.elapsed() < TURN {
+        file.write_all(&lines).unwrap();
+        file.sync_data().unwrap();
+        writes += 1;
+    }
+    let rate = f64::from(writes) / started.elapsed().as_secs_f64();
+    std::fs::remove_file(path).unwrap();
+    rate
+}

@@ -1,0 +1,94 @@
+//! Callers that each have one record on its way at any time, as tasks of one thread.
+
+use super::{event, exchange};
+use pulse_audit::{Directory, Settings, Writer};
+use pulse_core::event::Exchange;
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+pub(super) struct Callers {
+    writer: Writer,
+    exchange: Exchange,
+    count: usize,
+}
+
+/// What came of a turn.
+pub(super) struct Turn {
+    pub(super) records: u64,
+    /// Writes with one sync each.
+    pub(super) commits: u64,
+    pub(super) length: Duration,
+}
+
+impl Callers {
+    pub(super) fn start(place: &Path, count: usize) -> Self {
+        let log = place.join(format!("log-{count}"));
+        std::fs::create_dir(&log).unwrap();
+        let directory = Directory::lock(&log, &log.join("state")).unwrap();
+        Self {
+            writer: Writer::start(directory, Settings::default()).unwrap(),
+            exchange: exchange(),
+            count,
+        }
+    }
+
+    /// Keeps all of them busy for a while.
+    pub(super) fn turn(&self, length: Duration) -> Turn {
+        let mailbox = Arc::new(Mailbox::default());
+        let (before, started) = (self.writer.health().commits, Instant::now());
+        let (mut records, mut waiting) = (0, self.count);
+        (0..self.count).for_each(|_| self.submit(&mailbox));
+        while waiting > 0 {
+            for _ in 0..mailbox.take() {
+                records += 1;
+                if started.elapsed() < length {
+                    self.submit(&mailbox);
+                } else {
+                    waiting -= 1;
+                }
+            }
+        }
+        Turn {
+            records,
+            commits: self.writer.health().commits - before,
+            length: started.elapsed(),
+        }
+    }
+
+    fn submit(&self, mailbox: &Arc<Mailbox>) {
+        let mailbox = Arc::clone(mailbox);
+        let answer = move |outcome: Result<_, _>| {
+            outcome.unwrap();
+            mailbox.put();
+        };
+        self.writer.submit(&event(&self.exchange), Box::new(answer));
+    }
+}
+
+/// How answers reach the callers' thread, as an event loop's wake-ups do: it is
+/// woken once, however many come together.
+#[derive(Default)]
+struct Mailbox {
+    answers: Mutex<u32>,
+    filled: Condvar,
+}
+
+impl Mailbox {
+    fn put(&self) {
+        let mut answers = self.answers.lock().unwrap();
+        *answers += 1;
+        if *answers == 1 {
+            self.filled.notify_one();
+        }
+    }
+
+    fn take(&self) -> u32 {
+        let answers = self.answers.lock().unwrap();
+        let mut filled = self
+            .filled
+            .wait_while(answers, |answers| *answers == 0)
+            .unwrap();
+        std::mem::take(&mut *filled)
+    }
+}

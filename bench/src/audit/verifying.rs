@@ -1,0 +1,93 @@
+//! Verification of a big log, chain and seals, beside `sha256sum` of the same file.
+//!
+//! Each is a process of its own: so its memory is its own, and both are measured
+//! with all that a process costs.
+
+use super::scratch::Scratch;
+use super::{event, exchange};
+use crate::Effort;
+use crate::measure::Times;
+use crate::promise::{AUDIT_MEMORY, AUDIT_VERIFY};
+use crate::report::{Report, rounded};
+use pulse_audit::verify::{Options, Source, Verdict, verify};
+use pulse_audit::{Body, Log, PublicKey, Settings, Timestamp};
+use std::fs::File;
+use std::path::Path;
+use std::process::Command;
+
+/// The word that makes this program verify a file and tell its memory.
+pub(crate) const WORD: &str = "--verify-audit-log";
+/// How often both are measured.
+const TURNS: usize = 3;
+
+pub(super) fn measure(place: &Path, effort: Effort, report: &mut Report) {
+    let path = place.join("big");
+    let key = write_log(&path, effort.audit_bytes);
+    let (mut theirs, mut ours, mut memory) = (Times::default(), Times::default(), 0.0);
+    // Both find the file in memory.
+    sha256sum(&path);
+    for _ in 0..TURNS {
+        theirs.add(1, || sha256sum(&path));
+        ours.add(1, || memory = verify_in_child(&path, key));
+    }
+    report.figure(AUDIT_VERIFY, theirs.median() / ours.median() * 100.0);
+    report.figure(AUDIT_MEMORY, memory);
+    report.note(format!(
+        "{} MiB verified in {} s; sha256sum takes {} s",
+        std::fs::metadata(&path).unwrap().len() >> 20,
+        rounded(ours.median() / 1000.0),
+        rounded(theirs.median() / 1000.0)
+    ));
+}
+
+/// A log of some size, with a seal for every minute of a thousand records a second.
+fn write_log(path: &Path, bytes: u64) -> PublicKey {
+    let storage = Scratch::with_file(File::create(path).unwrap());
+    let start = Timestamp::from_micros(0);
+    let mut log = Log::open(storage, Settings::default(), start).unwrap();
+    let (key, exchange) = (log.public_key(), exchange());
+    let bodies: Vec<Body> = (0..100).map(|_| Body::of(&event(&exchange))).collect();
+    let mut tenth = 0;
+    while std::fs::metadata(path).unwrap().len() < bytes {
+        tenth += 1;
+        let now = Timestamp::from_micros(tenth * 100_000);
+        log.append(now, &bodies).unwrap();
+    }
+    key
+}
+
+fn sha256sum(path: &Path) {
+    let output = Command::new("sha256sum").arg(path).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
+/// Gives the most memory that it took, in MiB.
+fn verify_in_child(path: &Path, key: PublicKey) -> f64 {
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    let child = child.arg(WORD).arg(path).arg(key.to_string());
+    let output = child.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let kib: f64 = String::from_utf8(output.stdout)
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap();
+    kib / 1024.0
+}
+
+/// What the child does; prints how many KiB it had at most.
+pub(crate) fn verify_and_tell(arguments: &[String]) {
+    let [path, key] = arguments else {
+        panic!("{WORD} FILE KEY");
+    };
+    let options = Options {
+        key: Some(key.parse().unwrap()),
+        ..Options::default()
+    };
+    let sources = vec![Source::path(Path::new(path))];
+    let report = verify(sources, &options, &mut |_| ()).unwrap();
+    assert_eq!(report.verdict, Verdict::Intact, "{:?}", report.findings);
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    println!("{}", most.unwrap().trim().trim_end_matches(" kB"));
+}

@@ -1,0 +1,148 @@
+//! Whether members are such as our encoder writes, so that every JSON parser reads
+//! them, and all of them the same.
+//!
+//! A hash says that bytes are as they were, not that they can be read. A member that
+//! stands twice, or a number that parsers round differently, would let two honest
+//! readers see two different records.
+
+/// More than any record has.
+const MOST: usize = 32;
+/// What stands around them on every line.
+const RESERVED: [&[u8]; 6] = [
+    b"seq",
+    b"ts",
+    b"event_type",
+    b"prev_hash",
+    b"signature",
+    b"event_hash",
+];
+
+/// Whether `text` is one or more times `,"name":value`, each name once.
+pub(crate) fn are_well_formed(text: &[u8]) -> bool {
+    let mut names = [&b""[..]; MOST];
+    let (mut count, mut rest) = (0, text);
+    while !rest.is_empty() {
+        let Some((name, after)) = member(rest) else {
+            return false;
+        };
+        if count == MOST || RESERVED.contains(&name) || names[..count].contains(&name) {
+            return false;
+        }
+        names[count] = name;
+        (count, rest) = (count + 1, after);
+    }
+    count > 0 && std::str::from_utf8(text).is_ok_and(is_harmless)
+}
+
+/// Whether a terminal obeys nothing in it; the ASCII part has been looked at.
+fn is_harmless(text: &str) -> bool {
+    text.is_ascii() || !text.chars().any(char::is_control)
+}
+
+/// Whether it may be a name: of a member, or of an event.
+pub(crate) fn is_name(text: &[u8]) -> bool {
+    let allowed = |byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.');
+    !text.is_empty() && text.iter().all(allowed)
+}
+
+/// Splits the first member off: its name, and what comes after it.
+fn member(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let text = text.strip_prefix(b",\"")?;
+    let (name, text) = text.split_at(memchr::memchr(b'"', text)?);
+    let text = text.strip_prefix(b"\":")?;
+    let rest = match text.strip_prefix(b"\"") {
+        Some(text) => after_string(text)?,
+        None => after_number(text)?,
+    };
+    is_name(name).then_some((name, rest))
+}
+
+fn after_string(mut text: &[u8]) -> Option<&[u8]> {
+    loop {
+        let end = text
+            .iter()
+            .position(|byte| matches!(byte, b'"' | b'\\' | ..b' ' | 0x7f))?;
+        text = match &text[end..] {
+            [b'"', rest @ ..] => return Some(rest),
+            [b'\\', b'"' | b'\\', rest @ ..] => rest,
+            [b'\\', b'u', b'0', b'0', high, low, rest @ ..] if is_hex(*high) && is_hex(*low) => {
+                rest
+            }
+            _ => return None,
+        };
+    }
+}
+
+fn is_hex(byte: u8) -> bool {
+    matches!(byte, b'0'..=b'9' | b'a'..=b'f')
+}
+
+/// A whole number of at most 64 bits, perhaps with decimals.
+fn after_number(text: &[u8]) -> Option<&[u8]> {
+    let (whole, rest) = digits(text)?;
+    let fits = whole.len() < 20 || (whole.len() == 20 && *whole <= b"18446744073709551615"[..]);
+    if !fits || (whole.len() > 1 && whole[0] == b'0') {
+        return None;
+    }
+    match rest.strip_prefix(b".") {
+        Some(decimals) => digits(decimals)
+            .filter(|(decimals, _)| decimals.len() <= 3)
+            .map(|(_, rest)| rest),
+        None => Some(rest),
+    }
+}
+
+fn digits(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = text.iter().position(|byte| !byte.is_ascii_digit());
+    let split = text.split_at(end.unwrap_or(text.len()));
+    (!split.0.is_empty()).then_some(split)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_we_write_is_well_formed() {
+        for text in [
+            r#","decision":"allowed""#,
+            r#","a":"","b":0,"c":18446744073709551615,"d":12.034"#,
+            r#","error":"a\"b\\c\u000a\u009bé…","exit_code":255"#,
+        ] {
+            assert!(are_well_formed(text.as_bytes()), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_readers_could_read_differently_is_not() {
+        for text in [
+            "",
+            ",",
+            r#","a":1,"a":2"#,
+            r#","seq":9"#,
+            r#","a":1,"event_hash":"x""#,
+            r#", "a":1"#,
+            r#","a": 1"#,
+            r#","a":01"#,
+            r#","a":1."#,
+            r#","a":1e5"#,
+            r#","a":-1"#,
+            r#","a":18446744073709551616"#,
+            r#","a":NaN"#,
+            r#","a":true"#,
+            r#","a":{}"#,
+            r#","a":"\n""#,
+            r#","a":"\ud800""#,
+            r#","a":"x"#,
+            r#","A":1"#,
+            r#","":1"#,
+            "\",\"a\":\"\n\"",
+            ",\"a\":\"\u{0}\"",
+            ",\"a\":\"\u{7f}\"",
+            ",\"a\":\"\u{9b}\"",
+        ] {
+            assert!(!are_well_formed(text.as_bytes()), "{text}");
+        }
+        assert!(!are_well_formed(b",\"a\":\"\xff\""));
+    }
+}

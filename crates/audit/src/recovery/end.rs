@@ -1,0 +1,113 @@
+//! Where the chain ends: in the live file, in the last segment when a rotation was cut
+//! short, or only in our memory when the file was taken away.
+//!
+//! Nothing is changed here.
+
+use crate::error::LogError;
+use crate::record::Head;
+use crate::storage::{LIVE, Place, Storage, segments};
+use crate::tail::Tail;
+
+/// Where the chain's end was found.
+pub(super) enum Source {
+    Live,
+    /// There is no live file, or nothing in it: a rotation was cut short.
+    Segment(String),
+    /// Nowhere: the file was removed while we were writing it.
+    Memory,
+}
+
+pub(super) struct Found {
+    pub(super) source: Source,
+    pub(super) tail: Tail,
+    /// There is a live file.
+    pub(super) has_live: bool,
+}
+
+/// Looks where the chain ends; with `memory`, looks for just that record.
+pub(super) fn find(storage: &impl Storage, memory: Option<&Head>) -> Result<Found, LogError> {
+    let names = storage
+        .list(Place::Log)
+        .map_err(LogError::while_doing("list the audit log's directory"))?;
+    let has_live = names.iter().any(|name| name == LIVE);
+    let until = memory.map(|head| head.seq);
+    let live = match has_live {
+        true => read_tail(storage, LIVE, until)?,
+        false => Tail::empty(),
+    };
+    if live.first.is_some() {
+        let source = Source::Live;
+        return Ok(Found {
+            source,
+            tail: live,
+            has_live,
+        });
+    }
+    let mut found = match segments(&names).pop() {
+        Some(name) => {
+            let tail = read_tail(storage, &name, until)?;
+            Found {
+                source: Source::Segment(name),
+                tail,
+                has_live,
+            }
+        }
+        None => Found {
+            source: Source::Live,
+            tail: Tail::empty(),
+            has_live,
+        },
+    };
+    if memory.is_some_and(|head| found.tail.head.seq < head.seq) {
+        found = Found {
+            source: Source::Memory,
+            tail: Tail::empty(),
+            has_live,
+        };
+    }
+    if !live.torn.is_empty() {
+        if !found.tail.torn.is_empty() {
+            return Err(LogError::Damaged {
+                seq: found.tail.head.seq,
+            });
+        }
+        found.tail.torn = live.torn;
+        found.tail.torn_in_live = true;
+    }
+    Ok(found)
+}
+
+pub(super) fn read_tail(
+    storage: &impl Storage,
+    name: &str,
+    until: Option<u64>,
+) -> Result<Tail, LogError> {
+    let read = |until| {
+        let file = storage.read(Place::Log, name)?;
+        Tail::read(file, until)
+    };
+    let doing = || LogError::while_doing("read the audit log");
+    let mut tail = read(until).map_err(doing())?;
+    // A file that begins after the record is nothing but what came after it.
+    if let (Some((first, _)), Some(until)) = (tail.first, until)
+        && first == until + 1
+    {
+        tail = read(Some(0)).map_err(doing())?;
+    }
+    if tail.torn.is_too_much() {
+        return Err(LogError::Damaged { seq: tail.head.seq });
+    }
+    Ok(tail)
+}
+
+/// The record that we wrote last is not where it should be.
+pub(super) fn astray(tail: &Tail, memory: &Head) -> LogError {
+    let seq = tail.head.seq;
+    match &tail.epoch {
+        Some(epoch) if seq < memory.seq => LogError::RolledBack {
+            seq,
+            epoch: epoch.number,
+        },
+        _ => LogError::Damaged { seq },
+    }
+}

@@ -1,0 +1,51 @@
+//! The private key that the log's end calls for, among those in the state directory.
+
+use crate::error::LogError;
+use crate::key::SealKey;
+use crate::storage::{Place, Storage};
+use crate::tail::Tail;
+use std::io::{self, Read};
+
+/// The private key that the log's end calls for.
+pub(super) fn matching_key(storage: &impl Storage, tail: &Tail) -> Result<SealKey, LogError> {
+    let seq = tail.head.seq;
+    let Some(wanted) = &tail.epoch else {
+        return Err(LogError::Damaged { seq });
+    };
+    let epoch = wanted.number;
+    match read_key(storage, epoch)? {
+        Some(key)
+            if key.log_id == wanted.log_id && key.epoch == epoch && key.public() == wanted.key =>
+        {
+            Ok(key)
+        }
+        Some(_) => Err(LogError::ForeignKey { epoch }),
+        None if key_epochs(storage)?.iter().any(|other| *other > epoch) => {
+            Err(LogError::RolledBack { seq, epoch })
+        }
+        None => Err(LogError::KeyMissing { epoch }),
+    }
+}
+
+pub(super) fn key_epochs(storage: &impl Storage) -> Result<Vec<u64>, LogError> {
+    let names = storage
+        .list(Place::State)
+        .map_err(LogError::while_doing("list the state directory"))?;
+    Ok(names
+        .iter()
+        .filter_map(|name| SealKey::epoch_of(name))
+        .collect())
+}
+
+pub(super) fn read_key(storage: &impl Storage, epoch: u64) -> Result<Option<SealKey>, LogError> {
+    let doing = LogError::while_doing("read the seal's private key");
+    let mut text = zeroize::Zeroizing::new(Vec::with_capacity(512));
+    let file = match storage.read(Place::State, &SealKey::file_name(epoch)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => file,
+    };
+    match file.and_then(|file| file.take(512).read_to_end(&mut text)) {
+        Ok(_) => Ok(SealKey::from_file(&text)),
+        Err(error) => Err(doing(error)),
+    }
+}

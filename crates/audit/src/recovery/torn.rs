@@ -1,0 +1,119 @@
+//! Torn bytes: copied to a file of their own, cut off where that is permitted, and
+//! told of in the log, by name, length and hash.
+
+use super::Occasion;
+use crate::error::LogError;
+use crate::record::Body;
+use crate::storage::{Place, Storage, TORN};
+use crate::tail::{MAX_TORN_BYTES, Tail};
+use crate::text::hex;
+use sha2::{Digest, Sha256};
+use std::io::{self, Read};
+
+/// Torn bytes, kept in files of their own.
+#[derive(Default)]
+pub(super) struct TornFiles {
+    files: Vec<(String, Vec<u8>)>,
+    /// The last of them also stands where it was: the file could not be cut.
+    pub(super) in_place: bool,
+    /// The segment that the log goes on from, when it is another file.
+    segment: Option<String>,
+}
+
+/// Copies what is torn, then cuts it off if that is permitted.
+pub(super) fn set_aside(
+    storage: &mut impl Storage,
+    name: &str,
+    seq: u64,
+    length: u64,
+    tail: &Tail,
+) -> Result<TornFiles, LogError> {
+    let doing = || LogError::while_doing("set torn bytes aside");
+    let bytes = tail.torn.bytes();
+    let mut torn = TornFiles::default();
+    if !bytes.is_empty() {
+        let kept = files_of(storage, seq).map_err(doing())?;
+        if !kept.iter().any(|(_, content)| content == bytes) {
+            let free = free_name(seq, &kept);
+            storage.store(Place::Log, &free, bytes).map_err(doing())?;
+        }
+        match storage.cut(name, length) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => torn.in_place = true,
+            outcome => outcome.map_err(doing())?,
+        }
+    }
+    torn.files = files_of(storage, seq).map_err(doing())?;
+    if torn.in_place {
+        torn.files.sort_by_key(|(_, content)| content != bytes);
+    }
+    Ok(torn)
+}
+
+fn free_name(seq: u64, kept: &[(String, Vec<u8>)]) -> String {
+    match kept.len() {
+        0 => format!("{TORN}{seq}"),
+        others => format!("{TORN}{seq}.{}", others + 1),
+    }
+}
+
+/// What was set aside before the record `seq`, also by an attempt that a crash
+/// ended before it could tell.
+fn files_of(storage: &impl Storage, seq: u64) -> io::Result<Vec<(String, Vec<u8>)>> {
+    let first = format!("{TORN}{seq}");
+    let another = format!("{first}.");
+    let mut names = storage.list(Place::Log)?;
+    names.retain(|name| {
+        let number = name.strip_prefix(&another);
+        *name == first
+            || number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
+    });
+    names.sort_unstable();
+    let read = |name: String| {
+        let mut content = Vec::new();
+        let file = storage.read(Place::Log, &name)?;
+        file.take(MAX_TORN_BYTES as u64 + 4096)
+            .read_to_end(&mut content)?;
+        Ok((name, content))
+    };
+    names.into_iter().map(read).collect()
+}
+
+impl TornFiles {
+    pub(super) fn linked(mut self, segment: &str) -> Self {
+        self.segment = Some(segment.to_owned());
+        self
+    }
+
+    /// Names the segment in the record that goes on from it.
+    pub(super) fn after(&self, resumed: Body) -> Body {
+        match &self.segment {
+            Some(segment) => resumed.with_text("segment", segment),
+            None => resumed,
+        }
+    }
+
+    /// The records that tell of what is torn and of what failed.
+    pub(super) fn bodies(&self, occasion: Occasion<'_>) -> Vec<Body> {
+        let mut bodies: Vec<Body> = self
+            .files
+            .iter()
+            .map(|(name, bytes)| recovered(name, bytes))
+            .collect();
+        if let Occasion::Failure(error) = occasion {
+            let body = bodies.pop().unwrap_or_else(|| Body::named("log.recovered"));
+            bodies.push(
+                body.with_text("decision", "denied")
+                    .with_text("error", error),
+            );
+        }
+        bodies
+    }
+}
+
+fn recovered(name: &str, bytes: &[u8]) -> Body {
+    let hash = hex(&Sha256::digest(bytes));
+    Body::named("log.recovered")
+        .with_number("torn_bytes", bytes.len() as u64)
+        .with_text("torn_sha256", &String::from_utf8_lossy(&hash))
+        .with_text("torn_file", name)
+}

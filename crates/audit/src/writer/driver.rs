@@ -1,0 +1,225 @@
+//! What the thread does: takes what is queued, writes it, seals and rotates when it
+//! is time, and after a failure tries until the log can be written again.
+
+use super::{Health, Receipt, Unavailable};
+use crate::error::LogError;
+use crate::log::{Log, Rotation};
+use crate::queue::{Command, Job, Shared, Work};
+use crate::recovery::Occasion;
+use crate::storage::Storage;
+use crate::time::Timestamp;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// After a rotation that was not permitted, the next comes no sooner.
+const ROTATION_RETRY: Duration = Duration::from_secs(3600);
+
+/// What the thread does.
+pub(super) struct Driver<S> {
+    log: Log<S>,
+    shared: Arc<Shared>,
+    clock: Box<dyn Fn() -> Timestamp + Send>,
+    /// When the first unsealed record was written, by the clock that never steps.
+    unsealed_since: Option<Instant>,
+    rotation_at: Instant,
+    rotation_refused: Option<String>,
+    failure: Option<Failure>,
+    commits: u64,
+    last_error: Option<Arc<str>>,
+}
+
+struct Failure {
+    retry_at: Instant,
+    /// Refused before this failure.
+    refused_before: u64,
+}
+
+impl<S: Storage> Driver<S> {
+    pub(super) fn new(
+        log: Log<S>,
+        shared: Arc<Shared>,
+        clock: Box<dyn Fn() -> Timestamp + Send>,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            unsealed_since: Some(now),
+            rotation_at: now,
+            rotation_refused: None,
+            failure: None,
+            commits: 0,
+            last_error: None,
+            log,
+            shared,
+            clock,
+        }
+    }
+
+    pub(super) fn run(&mut self) {
+        loop {
+            let Work {
+                jobs,
+                commands,
+                stopping,
+            } = self.shared.wait(self.wake_at());
+            let is_last = stopping && jobs.is_empty();
+            self.write(jobs);
+            for command in commands {
+                self.obey(command);
+            }
+            self.attend(is_last);
+            self.publish();
+            if is_last {
+                return;
+            }
+        }
+    }
+
+    /// When there is something to do though nobody asks.
+    fn wake_at(&self) -> Option<Instant> {
+        match &self.failure {
+            Some(failure) => Some(failure.retry_at),
+            None => self
+                .unsealed_since
+                .map(|since| since + self.log.settings.seal_after),
+        }
+    }
+
+    fn write(&mut self, jobs: Vec<Job>) {
+        if jobs.is_empty() {
+            return;
+        }
+        let (bodies, completions): (Vec<_>, Vec<_>) =
+            jobs.into_iter().map(|job| (job.body, job.done)).unzip();
+        let outcome = self.guarded(|log, now| log.append(now, &bodies));
+        self.commits += u64::from(outcome.is_ok());
+        self.publish();
+        match outcome {
+            Ok(first) => (first..)
+                .zip(completions)
+                .for_each(|(seq, done)| done(Ok(Receipt { seq }))),
+            Err(error) => {
+                self.shared.count_refused(completions.len() as u64);
+                completions
+                    .into_iter()
+                    .for_each(|done| done(Err(error.clone())));
+            }
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Rotate(done) => done(self.rotate()),
+            Command::Reopen => {
+                // Its failure is the log's, and shows in the health.
+                let _ = self.guarded(Log::reopen);
+            }
+        }
+    }
+
+    fn rotate(&mut self) -> Result<Rotation, Unavailable> {
+        let outcome = self.guarded(Log::rotate)?;
+        self.rotation_refused = match &outcome {
+            Rotation::Done(_) => None,
+            Rotation::NotPermitted(why) => Some(why.clone()),
+        };
+        self.rotation_at = Instant::now() + ROTATION_RETRY;
+        if self.rotation_refused.is_none() {
+            self.rotation_at = Instant::now();
+        }
+        Ok(outcome)
+    }
+
+    /// What the time asks for.
+    fn attend(&mut self, is_last: bool) {
+        let now = Instant::now();
+        if self
+            .failure
+            .as_ref()
+            .is_some_and(|failure| is_last || now >= failure.retry_at)
+        {
+            self.resume();
+        }
+        let is_due = self
+            .unsealed_since
+            .is_some_and(|since| now >= since + self.log.settings.seal_after);
+        if is_due || is_last {
+            // Its failure is the log's, and shows in the health.
+            let _ = self.guarded(Log::seal);
+        }
+        if !is_last && now >= self.rotation_at && self.log.rotation_is_due((self.clock)()) {
+            let _ = self.rotate();
+        }
+        self.unsealed_since = match self.log.unsealed() {
+            0 => None,
+            _ => self.unsealed_since.or(Some(now)),
+        };
+    }
+
+    /// Does something with the log, and sees to its failure.
+    fn guarded<T>(
+        &mut self,
+        work: impl FnOnce(&mut Log<S>, Timestamp) -> Result<T, LogError>,
+    ) -> Result<T, Unavailable> {
+        if self.failure.is_none() {
+            match work(&mut self.log, (self.clock)()) {
+                Ok(done) => return Ok(done),
+                Err(error) => self.fail(&error),
+            }
+        }
+        Err(Unavailable::Failed(
+            self.last_error.clone().unwrap_or_default(),
+        ))
+    }
+
+    fn fail(&mut self, error: &LogError) {
+        let text = error.to_string();
+        self.last_error = Some(text.as_str().into());
+        self.failure = Some(Failure {
+            retry_at: Instant::now() + self.log.settings.retry_after,
+            refused_before: self.shared.refused(),
+        });
+        self.log.close();
+        if error.is_full() && self.log.release().is_ok() {
+            // The log's last words: that it refuses, and why. Without room even
+            // for them, what the health says has to do.
+            let _ = self.log.recover((self.clock)(), Occasion::Failure(&text));
+        }
+        self.publish();
+    }
+
+    fn resume(&mut self) {
+        let Some(failure) = self.failure.take() else {
+            return;
+        };
+        let refused = self.shared.refused() - failure.refused_before;
+        let now = (self.clock)();
+        let outcome = self
+            .log
+            .reserve()
+            .and_then(|()| self.log.recover(now, Occasion::Resumption(refused)));
+        if let Err(error) = outcome {
+            self.log.close();
+            self.last_error = Some(error.to_string().into());
+            self.failure = Some(Failure {
+                retry_at: Instant::now() + self.log.settings.retry_after,
+                ..failure
+            });
+        }
+        self.unsealed_since = Some(Instant::now());
+    }
+
+    pub(super) fn publish(&self) {
+        self.shared.publish(Health {
+            available: self.failure.is_none(),
+            last_error: self.last_error.clone(),
+            log_id: self.log.log_id().to_owned(),
+            seq: self.log.head().seq,
+            epoch: self.log.epoch(),
+            key: self.log.public_key().to_string(),
+            unsealed: self.log.unsealed(),
+            commits: self.commits,
+            rotation_refused: self.rotation_refused.clone(),
+            ..Health::default()
+        });
+    }
+}

@@ -1,0 +1,229 @@
+//! An attacker with root and today's key, against yesterday's log: every file and
+//! the state directory can be read and written, hashes recomputed, seals made
+//! again with the stolen key. What cannot be done is sign as yesterday.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod common;
+
+use common::forger::{
+    falsify, key_named, public, rechain, rechain_and_reseal, rename_keys, reseal, stolen_key,
+};
+use common::{at, attack, is_seal, lines, settings};
+use ed25519_dalek::SigningKey;
+use pulse_audit::verify::{Attack, Options, Report, Verdict, open_directory, verify};
+use pulse_audit::{Directory, Log, LogError, PublicKey, current_epoch};
+use std::path::{Path, PathBuf};
+
+const DAY: u64 = 86_400;
+
+/// A log of two days on a real disk, at rest.
+struct Victim {
+    place: tempfile::TempDir,
+    /// What the operator wrote down when the log was begun.
+    key: PublicKey,
+    /// The log's lines, as they were written.
+    honest: Vec<Vec<u8>>,
+    /// The first line of today.
+    today: usize,
+}
+
+impl Victim {
+    fn new() -> Self {
+        let place = tempfile::tempdir().unwrap();
+        std::fs::create_dir(place.path().join("log")).unwrap();
+        let mut log = Self::open(place.path(), 0).unwrap();
+        let key = log.public_key();
+        let mut today = 0;
+        for minute in 0..8 {
+            let second = minute * 60 + minute / 4 * DAY;
+            if minute == 4 {
+                log.seal(at(second)).unwrap();
+                today = usize::try_from(log.head().seq).unwrap();
+            }
+            common::write(&mut log, second, &format!("asked-{minute}"));
+            log.seal(at(second + 1)).unwrap();
+        }
+        drop(log);
+        let live = std::fs::read(place.path().join("log/audit.log")).unwrap();
+        let honest = lines(&live);
+        Self {
+            place,
+            key,
+            honest,
+            today,
+        }
+    }
+
+    fn open(place: &Path, second: u64) -> Result<Log<Directory>, LogError> {
+        let directory = Directory::lock(&place.join("log"), &place.join("state")).unwrap();
+        Log::open(directory, settings(), at(second))
+    }
+
+    fn state(&self) -> PathBuf {
+        self.place.path().join("state")
+    }
+
+    /// Puts other lines in the log's place.
+    fn overwrite(&self, lines: &[Vec<u8>]) {
+        std::fs::write(self.place.path().join("log/audit.log"), lines.concat()).unwrap();
+    }
+
+    fn judged(&self, options: &Options) -> Report {
+        let sources = open_directory(&self.place.path().join("log")).unwrap();
+        verify(sources, options, &mut |_| ()).unwrap()
+    }
+
+    fn judged_with_its_key(&self) -> Report {
+        self.judged(&common::pinned(self.key))
+    }
+
+    /// Yesterday's record of what the attacker wants undone.
+    fn shameful(&self) -> usize {
+        let found = self
+            .honest
+            .iter()
+            .position(|line| String::from_utf8_lossy(line).contains("asked-2"));
+        found.filter(|at| *at < self.today).unwrap()
+    }
+}
+
+#[test]
+fn yesterdays_records_cannot_be_changed_under_seals_made_with_todays_key() {
+    let victim = Victim::new();
+    assert_eq!(victim.judged_with_its_key().verdict, Verdict::Intact);
+    let key = stolen_key(&victim.state());
+    let at = victim.shameful();
+    let mut edited = victim.honest.clone();
+    falsify(&mut edited[at]);
+    let mut deleted = victim.honest.clone();
+    deleted.remove(at);
+    for forged in [edited, deleted] {
+        victim.overwrite(&rechain_and_reseal(&forged, at, &key));
+        let report = victim.judged_with_its_key();
+        assert_eq!(attack(&report), Attack::Resealed, "{:?}", report.findings);
+        assert_eq!(report.findings[0].record, at as u64 + 1);
+        assert_eq!(
+            report.sealed_through, at as u64,
+            "what came before is proven"
+        );
+    }
+}
+
+#[test]
+fn naming_todays_key_in_yesterdays_seals_does_not_make_it_theirs() {
+    let victim = Victim::new();
+    let key = stolen_key(&victim.state());
+    let at = victim.shameful();
+    let mut forged = victim.honest.clone();
+    falsify(&mut forged[at]);
+    rename_keys(&mut forged, at, &key);
+    victim.overwrite(&rechain_and_reseal(&forged, at, &key));
+    let report = victim.judged_with_its_key();
+    assert_eq!(attack(&report), Attack::Resealed, "{:?}", report.findings);
+    assert_eq!(report.findings[0].record, at as u64 + 1);
+}
+
+#[test]
+fn a_log_written_anew_from_its_first_record_has_another_key() {
+    let victim = Victim::new();
+    let key = stolen_key(&victim.state());
+    let mut forged = victim.honest.clone();
+    falsify(&mut forged[victim.shameful()]);
+    rename_keys(&mut forged, 0, &key);
+    victim.overwrite(&rechain_and_reseal(&forged, 0, &key));
+    let report = victim.judged_with_its_key();
+    assert_eq!(attack(&report), Attack::WrongKey);
+    assert_eq!(report.key, Some(victim.key.to_string()));
+    assert_ne!(public(&key), victim.key.to_string());
+    let trusting = victim.judged(&Options::default());
+    assert_eq!(
+        trusting.verdict,
+        Verdict::Unproven,
+        "its own word is no proof"
+    );
+}
+
+#[test]
+fn leaving_the_seals_out_shows() {
+    let victim = Victim::new();
+    let mut forged = victim.honest.clone();
+    falsify(&mut forged[victim.shameful()]);
+    forged.retain(|line| !is_seal(line));
+    victim.overwrite(&rechain(&forged, 0));
+    let report = victim.judged_with_its_key();
+    assert_eq!(attack(&report), Attack::Unsealed, "{:?}", report.findings);
+}
+
+#[test]
+fn the_stolen_key_seals_nothing_before_todays_last_seal() {
+    // The seal's own text is left as it was: only the signature is made again.
+    let victim = Victim::new();
+    let key = stolen_key(&victim.state());
+    for at in (0..victim.honest.len()).filter(|at| is_seal(&victim.honest[*at])) {
+        let mut forged = victim.honest.clone();
+        reseal(&mut forged, at, &key);
+        victim.overwrite(&rechain(&forged, at));
+        let report = victim.judged_with_its_key();
+        assert_eq!(report.verdict, Verdict::Broken, "line {at}");
+        assert!(report.sealed_through < at as u64 + 1, "line {at}");
+    }
+}
+
+#[test]
+fn a_log_cut_back_to_yesterday_contradicts_the_state_and_the_collector() {
+    let victim = Victim::new();
+    let whole = victim.judged_with_its_key();
+    let collected = pulse_audit::Head::from_parts(whole.last_seq, &whole.last_hash);
+    let epoch = current_epoch(&victim.state()).unwrap();
+    victim.overwrite(&victim.honest[..victim.today]);
+    for options in [
+        Options {
+            expected_epoch: epoch,
+            ..common::pinned(victim.key)
+        },
+        Options {
+            expected: collected,
+            ..common::pinned(victim.key)
+        },
+    ] {
+        let report = victim.judged(&options);
+        assert_eq!(attack(&report), Attack::RolledBack);
+        assert_eq!(report.findings[0].record, victim.today as u64 + 1);
+    }
+    // The daemon does not go on with it either, under whatever name the key has.
+    let reopened = Victim::open(victim.place.path(), 3 * DAY).map(|_| ());
+    assert!(
+        matches!(reopened, Err(LogError::RolledBack { .. })),
+        "{reopened:?}"
+    );
+    rename_key_file(&victim.state(), epoch.unwrap(), epoch.unwrap() - 4);
+    let reopened = Victim::open(victim.place.path(), 3 * DAY).map(|_| ());
+    assert!(
+        matches!(reopened, Err(LogError::ForeignKey { .. })),
+        "{reopened:?}"
+    );
+}
+
+fn rename_key_file(state: &Path, from: u64, to: u64) {
+    let name = |epoch| state.join(format!("seal-key-{epoch}"));
+    let text = std::fs::read_to_string(name(from)).unwrap();
+    let renamed = text.replacen(&format!(" {from} "), &format!(" {to} "), 1);
+    std::fs::write(name(to), renamed).unwrap();
+    std::fs::remove_file(name(from)).unwrap();
+}
+
+#[test]
+fn no_file_keeps_a_key_that_yesterdays_log_names() {
+    let victim = Victim::new();
+    let key: SigningKey = stolen_key(&victim.state());
+    let named: Vec<String> = victim
+        .honest
+        .iter()
+        .filter_map(|line| key_named(line))
+        .collect();
+    assert!(named.len() > 8);
+    assert!(
+        !named.contains(&public(&key)),
+        "only the next seal names it"
+    );
+}

@@ -1,0 +1,86 @@
+//! The clock steps back and forth: numbers and hashes keep the order, seals come in
+//! time by every clock, and the verifier says what it saw.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod common;
+
+use common::simulated::Simulated;
+use common::{at, check, pinned, record, settings};
+use proptest::prelude::*;
+use pulse_audit::verify::{NoteKind, Verdict};
+use pulse_audit::{Log, Settings, Timestamp, Writer};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+#[test]
+fn the_seal_comes_first_when_the_clock_leaps() {
+    let disk = Simulated::default();
+    let mut log = Log::open(disk.clone(), settings(), at(0)).unwrap();
+    let key = log.public_key();
+    for second in [1, 100_000, 5, 200_000, 200_001] {
+        common::write(&mut log, second, "x");
+    }
+    let files = disk.disk.lock().unwrap().log();
+    let report = check(&files, &pinned(key));
+    assert_eq!(report.verdict, Verdict::Intact, "{:?}", report.findings);
+    assert!(
+        report
+            .notes
+            .iter()
+            .any(|note| note.kind == NoteKind::ClockStepped)
+    );
+}
+
+#[test]
+fn the_writer_seals_though_its_clock_stands_or_goes_back() {
+    let disk = Simulated::default();
+    let settings = Settings {
+        seal_after: Duration::from_millis(5),
+        ..settings()
+    };
+    let calls = AtomicU64::new(0);
+    let clock = move || match calls.fetch_add(1, Ordering::Relaxed) {
+        call if call < 20 => at(1_000_000 - call * 1_000),
+        _ => at(5),
+    };
+    let writer = Writer::start_with_clock(disk.clone(), settings, Box::new(clock)).unwrap();
+    let key = writer.health().key.parse().unwrap();
+    for epoch in 1..6 {
+        record(&writer).unwrap();
+        common::until(&writer, |health| {
+            health.epoch >= epoch && health.unsealed == 0
+        });
+    }
+    writer.stop();
+    let files = disk.disk.lock().unwrap().log();
+    let report = check(&files, &pinned(key));
+    assert_eq!(report.verdict, Verdict::Intact, "{:?}", report.findings);
+    assert_eq!(report.sealed_through, report.last_seq);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn whatever_the_clock_shows_the_log_verifies_and_steps_are_named(
+        moments in prop::collection::vec(0u64..400_000, 1..40),
+    ) {
+        let disk = Simulated::default();
+        let mut log = Log::open(disk.clone(), settings(), at(200_000)).unwrap();
+        let key = log.public_key();
+        for (number, second) in moments.iter().enumerate() {
+            let now: Timestamp = at(*second);
+            match number % 7 {
+                5 => { log.rotate(now).unwrap(); }
+                6 => log = Log::open(disk.clone(), settings(), now).unwrap(),
+                _ => common::write(&mut log, *second, "x"),
+            }
+        }
+        let files = disk.disk.lock().unwrap().log();
+        let report = check(&files, &pinned(key));
+        prop_assert_eq!(report.verdict, Verdict::Intact, "{:?}", report.findings);
+        let went_back = moments.windows(2).any(|pair| pair[1] + 1 < pair[0]) || moments[0] < 199_999;
+        let is_named = report.notes.iter().any(|note| note.kind == NoteKind::ClockStepped);
+        prop_assert_eq!(went_back, is_named);
+    }
+}

@@ -1,0 +1,139 @@
+//! The log's two directories, taken away and put back; the key in one of them, gone or
+//! another log's.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod common;
+
+use common::{pinned, record, until};
+use pulse_audit::verify::{Attack, Options, Verdict, open_directory, verify};
+use pulse_audit::{Directory, LogError, Settings, Writer, current_epoch};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A writer on two ordinary directories.
+struct Place {
+    place: tempfile::TempDir,
+    writer: Writer,
+}
+
+impl Place {
+    fn new(seal_after: Duration) -> Self {
+        let place = tempfile::tempdir().unwrap();
+        std::fs::create_dir(place.path().join("log")).unwrap();
+        let settings = Settings {
+            retry_after: Duration::from_millis(5),
+            seal_after,
+            ..Settings::default()
+        };
+        let directory = Directory::lock(&place.path().join("log"), &place.path().join("state"));
+        let writer = Writer::start(directory.unwrap(), settings).unwrap();
+        Self { place, writer }
+    }
+
+    fn log(&self) -> PathBuf {
+        self.place.path().join("log")
+    }
+
+    fn state(&self) -> PathBuf {
+        self.place.path().join("state")
+    }
+
+    fn options(&self) -> Options {
+        pinned(self.writer.health().key.parse().unwrap())
+    }
+}
+
+#[test]
+fn a_directory_that_is_removed_stops_service_until_it_is_back_and_is_missed() {
+    let place = Place::new(Duration::from_secs(60));
+    let options = place.options();
+    let writer = &place.writer;
+    assert!(
+        Directory::lock(&place.log(), &place.state()).is_err(),
+        "two writers"
+    );
+    let last = record(writer).unwrap().seq;
+    std::fs::remove_dir_all(place.log()).unwrap();
+    assert!(record(writer).is_err() && record(writer).is_err());
+    std::fs::create_dir(place.log()).unwrap();
+    until(writer, |health| health.available);
+    assert!(record(writer).unwrap().seq > last, "the numbers go on");
+    writer.stop();
+    let text = std::fs::read_to_string(place.log().join("audit.log")).unwrap();
+    let first = text.lines().next().unwrap();
+    assert!(first.contains(r#""event_type":"log.resumed""#), "{first}");
+    assert!(
+        first.contains(r#""reason":"recovery","suppressed":2"#),
+        "{first}"
+    );
+    let report = verify(open_directory(&place.log()).unwrap(), &options, &mut |_| ()).unwrap();
+    assert_eq!(
+        report.verdict,
+        Verdict::Broken,
+        "what was removed is missed"
+    );
+    assert_eq!(report.findings[0].attack, Attack::Deleted);
+    assert_eq!(report.findings[0].record, 1);
+}
+
+#[test]
+fn without_the_state_directory_nothing_is_written_that_cannot_be_sealed() {
+    let place = Place::new(Duration::from_millis(2));
+    let options = place.options();
+    let writer = &place.writer;
+    let away = place.place.path().join("away");
+    std::fs::rename(place.state(), &away).unwrap();
+    // The next seal cannot store its key.
+    while record(writer).is_ok() {}
+    assert!(record(writer).is_err() && !writer.health().available);
+    std::fs::rename(&away, place.state()).unwrap();
+    until(writer, |health| health.available);
+    record(writer).unwrap();
+    writer.stop();
+    let epoch = current_epoch(&place.state()).unwrap();
+    assert!(epoch > Some(0));
+    let options = Options {
+        expected_epoch: epoch,
+        ..options
+    };
+    let report = verify(open_directory(&place.log()).unwrap(), &options, &mut |_| ()).unwrap();
+    assert_eq!(report.verdict, Verdict::Intact, "{:?}", report.findings);
+}
+
+#[test]
+fn a_key_that_is_missing_or_of_another_log_is_a_reason_not_to_start() {
+    let (ours, theirs) = (
+        Place::new(Duration::from_secs(60)),
+        Place::new(Duration::from_secs(60)),
+    );
+    record(&ours.writer).unwrap();
+    let key = |place: &Place| {
+        place.writer.stop();
+        place.state().join("seal-key-1")
+    };
+    let (own, foreign) = (key(&ours), key(&theirs));
+    let (log, state) = (ours.log(), ours.state());
+    // The lock goes with the writer.
+    let Place {
+        place: _kept,
+        writer,
+    } = ours;
+    drop(writer);
+    let start = || {
+        let directory = Directory::lock(&log, &state).unwrap();
+        Writer::start(directory, Settings::default()).map(|writer| writer.stop().epoch)
+    };
+    let before = std::fs::read(log.join("audit.log")).unwrap();
+    let seed = std::fs::read(&own).unwrap();
+    std::fs::remove_file(&own).unwrap();
+    assert!(matches!(start(), Err(LogError::KeyMissing { epoch: 1 })));
+    std::fs::copy(&foreign, &own).unwrap();
+    assert!(matches!(start(), Err(LogError::ForeignKey { epoch: 1 })));
+    assert_eq!(
+        std::fs::read(log.join("audit.log")).unwrap(),
+        before,
+        "left as it is"
+    );
+    std::fs::write(&own, seed).unwrap();
+    assert!(matches!(start(), Ok(2)));
+}

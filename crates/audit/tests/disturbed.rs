@@ -1,0 +1,135 @@
+//! A log, its key or its file that somebody else moved, changed or took away.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod common;
+
+use common::simulated::Simulated;
+use common::{at, body, check, pinned, settings};
+use pulse_audit::verify::Verdict;
+use pulse_audit::{Log, LogError, Occasion};
+
+#[test]
+fn a_log_without_its_key_is_not_gone_on_with() {
+    let sample = common::sample(1, 2, 2, "one");
+    let stray = common::sample(1, 2, 2, "two");
+    let open = |disk: &Simulated| Log::open(disk.clone(), settings(), at(99)).map(|_| ());
+    let key_name = (1u8, "seal-key-2".to_owned());
+    let foreign = stray
+        .disk
+        .disk
+        .lock()
+        .unwrap()
+        .content(pulse_audit::Place::State, "seal-key-2")
+        .unwrap();
+
+    let number = sample
+        .disk
+        .disk
+        .lock()
+        .unwrap()
+        .files
+        .remove(&key_name)
+        .unwrap();
+    assert!(matches!(
+        open(&sample.disk),
+        Err(LogError::KeyMissing { epoch: 2 })
+    ));
+    {
+        let mut inner = sample.disk.disk.lock().unwrap();
+        inner.files.insert(key_name, number);
+        inner.inodes.get_mut(&number).unwrap().seen = foreign;
+    }
+    assert!(matches!(
+        open(&sample.disk),
+        Err(LogError::ForeignKey { epoch: 2 })
+    ));
+    stray
+        .disk
+        .disk
+        .lock()
+        .unwrap()
+        .files
+        .remove(&(0, "audit.log".to_owned()));
+    assert!(matches!(open(&stray.disk), Err(LogError::Missing)));
+}
+
+#[test]
+fn a_log_that_was_rolled_back_past_a_seal_is_not_gone_on_with() {
+    let sample = common::sample(1, 3, 2, "one");
+    let open = || Log::open(sample.disk.clone(), settings(), at(99)).map(|_| ());
+    let content = common::join(&sample.files);
+    let lines = common::lines(&content);
+    for keep in 1..lines.len() - 1 {
+        let mut inner = sample.disk.disk.lock().unwrap();
+        let number = inner.files[&(0, "audit.log".to_owned())];
+        inner.inodes.get_mut(&number).unwrap().seen = lines[..keep].concat();
+        drop(inner);
+        assert!(matches!(open(), Err(LogError::RolledBack { .. })), "{keep}");
+    }
+}
+
+#[test]
+fn a_file_removed_or_cut_while_it_is_written_is_noticed() {
+    let disk = Simulated::default();
+    let mut log = Log::open(disk.clone(), settings(), at(0)).unwrap();
+    let key = log.public_key();
+    common::write(&mut log, 1, "before");
+    let name = (0u8, "audit.log".to_owned());
+    let number = disk.disk.lock().unwrap().files[&name];
+    let content = disk.disk.lock().unwrap().inodes[&number].seen.clone();
+    disk.disk
+        .lock()
+        .unwrap()
+        .inodes
+        .get_mut(&number)
+        .unwrap()
+        .seen
+        .truncate(common::lines(&content)[0].len());
+    assert!(matches!(
+        log.append(at(2), &[body("x")]),
+        Err(LogError::Disturbed)
+    ));
+    assert!(log.recover(at(2), Occasion::Resumption(1)).is_err());
+    disk.disk
+        .lock()
+        .unwrap()
+        .inodes
+        .get_mut(&number)
+        .unwrap()
+        .seen = content;
+    log.recover(at(3), Occasion::Resumption(1)).unwrap();
+    disk.disk.lock().unwrap().files.remove(&name);
+    assert!(matches!(
+        log.append(at(4), &[body("x")]),
+        Err(LogError::Disturbed)
+    ));
+    log.recover(at(5), Occasion::Resumption(1)).unwrap();
+    common::write(&mut log, 6, "after");
+    let report = check(&disk.disk.lock().unwrap().log(), &pinned(key));
+    assert_eq!(
+        report.verdict,
+        Verdict::Broken,
+        "what was removed is missed"
+    );
+}
+
+#[test]
+fn a_file_that_logrotate_renamed_is_followed() {
+    let disk = Simulated::default();
+    let mut log = Log::open(disk.clone(), settings(), at(0)).unwrap();
+    let key = log.public_key();
+    common::write(&mut log, 1, "before");
+    {
+        let mut inner = disk.disk.lock().unwrap();
+        let number = inner.files.remove(&(0, "audit.log".to_owned())).unwrap();
+        inner.files.insert((0, "audit.log-1".to_owned()), number);
+    }
+    common::write(&mut log, 2, "between");
+    log.reopen(at(3)).unwrap();
+    common::write(&mut log, 4, "after");
+    log.seal(at(5)).unwrap();
+    let files = disk.disk.lock().unwrap().log();
+    assert_eq!(files.len(), 2);
+    assert!(String::from_utf8_lossy(&files[1].1).contains(r#""segment":"audit.log-1""#));
+    assert_eq!(check(&files, &pinned(key)).verdict, Verdict::Intact);
+}

@@ -1,0 +1,98 @@
+//! The Gregorian calendar, as far as timestamps need it: which date a day has.
+//!
+//! Days are counted from 1970-01-01. Years are taken to begin on 1 March, so that the
+//! leap day comes last and the lengths of months follow one formula.
+
+/// Days from 0000-03-01 to 1970-01-01.
+const DAYS_BEFORE_1970: u64 = 719_468;
+
+/// Everything repeats every 400 years.
+const DAYS_PER_ERA: u64 = 146_097;
+
+/// Year, month and day of the month of a day since 1970-01-01.
+#[must_use]
+pub fn date(day: u64) -> (u64, u64, u64) {
+    let days = day + DAYS_BEFORE_1970;
+    let day_of_era = days % DAYS_PER_ERA;
+    let leap_days = day_of_era / 1_460 - day_of_era / 36_524 + day_of_era / 146_096;
+    let year_of_era = (day_of_era - leap_days) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day_of_month = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 {
+        month_from_march + 3
+    } else {
+        month_from_march - 9
+    };
+    let year = days / DAYS_PER_ERA * 400 + year_of_era + u64::from(month <= 2);
+    (year, month, day_of_month)
+}
+
+/// The day since 1970-01-01 of a date; nothing if there is no such date, or it was
+/// before.
+#[must_use]
+pub fn day(year: u64, month: u64, day_of_month: u64) -> Option<u64> {
+    if year < 1970 || !exists(year, month, day_of_month) {
+        return None;
+    }
+    let year = if month <= 2 { year - 1 } else { year };
+    let year_of_era = year % 400;
+    let month_from_march = (month + 9) % 12;
+    let day_of_year = (153 * month_from_march + 2) / 5 + day_of_month - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    (year / 400 * DAYS_PER_ERA + day_of_era).checked_sub(DAYS_BEFORE_1970)
+}
+
+/// Whether there is such a date.
+#[must_use]
+pub fn exists(year: u64, month: u64, day_of_month: u64) -> bool {
+    (1..=12).contains(&month) && (1..=month_length(year, month)).contains(&day_of_month)
+}
+
+fn month_length(year: u64, month: u64) -> u64 {
+    match month {
+        2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => {
+            29
+        }
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_day_of_eight_centuries_follows_the_one_before() {
+        let mut expected = (1970, 1, 1);
+        for number in 0..2 * DAYS_PER_ERA {
+            assert_eq!(date(number), expected);
+            let (year, month, of_month) = expected;
+            assert_eq!(day(year, month, of_month), Some(number));
+            let length = month_length(year, month);
+            expected = match (month, of_month) {
+                (12, 31) => (year + 1, 1, 1),
+                (_, last) if last == length => (year, month + 1, 1),
+                (_, of_month) => (year, month, of_month + 1),
+            };
+        }
+    }
+
+    #[test]
+    fn dates_that_do_not_exist_have_no_day() {
+        for (year, month, of_month) in [
+            (2026, 2, 29),
+            (2100, 2, 29),
+            (2026, 4, 31),
+            (2026, 0, 1),
+            (2026, 13, 1),
+            (2026, 1, 0),
+            (1969, 12, 31),
+        ] {
+            assert_eq!(day(year, month, of_month), None);
+        }
+        assert_eq!(day(2000, 2, 29), Some(11_016));
+    }
+}

@@ -1,0 +1,123 @@
+//! What is taken for a record is one to every JSON parser, and says the same there;
+//! and what we write is taken for a record.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use pulse_audit::{Body, LIVE, Line, Log, MAX_LINE_BYTES, Place, Settings, Timestamp};
+use pulse_core::event::{Decision, Event, EventType};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+use std::fmt;
+
+#[path = "../../crates/audit/tests/common/simulated.rs"]
+#[allow(dead_code)]
+mod simulated;
+
+const START: &str = r#"{"seq":7,"ts":"2026-11-21T10:00:03.123456Z","event_type":""#;
+const SIGNATURE_CHARS: usize = 88;
+
+fuzz_target!(|bytes: &[u8]| {
+    check(bytes);
+    // The same bytes in the middle of a line whose hash is right.
+    check(&framed(bytes));
+    check_written(bytes);
+});
+
+fn framed(body: &[u8]) -> Vec<u8> {
+    let mut line = [START.as_bytes(), body].concat();
+    line.extend_from_slice(format!(",\"prev_hash\":\"{}\"", "0".repeat(64)).as_bytes());
+    if body.starts_with(b"log.sealed\"") {
+        let signature = "A".repeat(SIGNATURE_CHARS);
+        line.extend_from_slice(format!(",\"signature\":\"{signature}\"").as_bytes());
+    }
+    let hash: String = Sha256::digest(&line)
+        .iter()
+        .map(|b| format!("{b:02x}"))
+        .collect();
+    line.extend_from_slice(format!(",\"event_hash\":\"{hash}\"}}").as_bytes());
+    line
+}
+
+fn check(text: &[u8]) {
+    let Some(line) = Line::parse(text) else {
+        return;
+    };
+    assert!(text.len() < MAX_LINE_BYTES);
+    let shown = std::str::from_utf8(text).expect("text");
+    assert!(!shown.chars().any(char::is_control), "one line everywhere");
+    let members: Map<String, Value> = serde_json::from_slice(text).expect("JSON");
+    assert_eq!(members["seq"].as_u64(), Some(line.seq));
+    assert_eq!(members["ts"], line.ts.to_string());
+    assert_eq!(
+        members["event_type"].as_str().map(str::as_bytes),
+        Some(line.event_type)
+    );
+    assert_eq!(members["event_hash"], line.head().hash());
+    let Names(names) = serde_json::from_slice(text).expect("an object");
+    assert_eq!(names.len(), members.len(), "a member stands twice");
+    if line.is_whole() {
+        let (hashed, _) = split(text);
+        let hash: String = Sha256::digest(hashed)
+            .iter()
+            .map(|b| format!("{b:02x}"))
+            .collect();
+        assert_eq!(members["event_hash"], hash);
+    }
+}
+
+/// The names of an object's members, as they stand there.
+struct Names(Vec<String>);
+
+impl<'de> Deserialize<'de> for Names {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Names(Vec::new()))
+    }
+}
+
+impl<'de> Visitor<'de> for Names {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut members: A) -> Result<Self, A::Error> {
+        while let Some((name, IgnoredAny)) = members.next_entry()? {
+            self.0.push(name);
+        }
+        Ok(self)
+    }
+}
+
+fn split(text: &[u8]) -> (&[u8], &[u8]) {
+    text.split_at(text.len() - r#","event_hash":""}"#.len() - 64)
+}
+
+fn check_written(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let mut event = Event::new(EventType::ValidationFailed, Decision::Denied);
+    event.correlation_id = Some(&text);
+    event.reason = Some(&text);
+    event.error = Some(&text);
+    let disk = simulated::Simulated::default();
+    let now = Timestamp::from_micros(0);
+    let mut log = Log::open(disk.clone(), Settings::default(), now).expect("an empty disk");
+    log.append(now, &[Body::of(&event)]).expect("a disk");
+    let file = disk
+        .disk
+        .lock()
+        .expect("a disk")
+        .content(Place::Log, LIVE)
+        .expect("a log");
+    let line = file
+        .split(|byte| *byte == b'\n')
+        .nth(1)
+        .expect("a second record");
+    assert!(Line::parse(line).is_some_and(|line| line.is_whole()));
+    check(line);
+    let members: Value = serde_json::from_slice(line).expect("JSON");
+    let kept = members["error"].as_str().expect("a text");
+    assert!(kept == text || text.starts_with(kept.trim_end_matches('…')));
+}
