@@ -13,6 +13,7 @@ use pulse_e2e::{Config, Daemon, Home, programs};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -56,7 +57,7 @@ impl Crowd {
     }
 
     /// A daemon that may read all of them.
-    fn daemon(&self, nodes: usize, config: Config) -> Daemon {
+    fn daemon(&self, program: &Path, nodes: usize, config: Config) -> Daemon {
         let home = Arc::new(Home::new());
         let address = ([127, 0, 0, 1], self.port).into();
         let mut known = String::new();
@@ -68,7 +69,7 @@ impl Crowd {
         }
         std::fs::create_dir_all(home.ssh_dir()).unwrap();
         std::fs::write(home.known_hosts(), known).unwrap();
-        Daemon::start_in(&home, &config)
+        Daemon::start_program(program, &home, &config)
     }
 }
 
@@ -105,7 +106,7 @@ fn polled(effort: Effort, report: &mut Report) {
     let config = Config::new()
         .set_ssh("poll_interval", "'10s'")
         .set("request_timeout", "'1m'");
-    let daemon = crowd.daemon(nodes, config);
+    let daemon = crowd.daemon(&programs::daemon(), nodes, config);
     sweep(&daemon, nodes);
     let (before, started) = (own_cpu(daemon.pid()), Instant::now());
     std::thread::sleep(INTERVAL * effort.intervals);
@@ -114,29 +115,50 @@ fn polled(effort: Effort, report: &mut Report) {
     report.figure(POLLED, share * 100.0);
 }
 
-/// All nodes in one request.
+/// All nodes in one request: reading alone, then with two durable records for each.
 fn swept(effort: Effort, report: &mut Report) {
     let (_, nodes) = effort.nodes;
     report.step(&format!(
         "sweeps over {nodes} nodes (connecting to all of them comes first)"
     ));
     let crowd = Crowd::start(nodes);
+    let unrecorded = programs::unrecorded_daemon();
+    let (_, alone) = sweeps(&crowd, &unrecorded, nodes, "nothing recorded", report);
+    report.figure(SWEEP, alone.as_secs_f64());
+    let (resident, _) = sweeps(
+        &crowd,
+        &programs::daemon(),
+        nodes,
+        "durable records",
+        report,
+    );
+    report.figure(SWEPT, resident);
+}
+
+/// The daemon's memory after some sweeps, and their median.
+fn sweeps(
+    crowd: &Crowd,
+    program: &Path,
+    nodes: usize,
+    what: &str,
+    report: &mut Report,
+) -> (f64, Duration) {
     let config = Config::new()
         .set("request_timeout", "'10m'")
         .set_limit("per_peer_concurrency", "64")
         .set_limit("global_concurrency", "64");
-    let daemon = crowd.daemon(nodes, config);
+    let daemon = crowd.daemon(program, nodes, config);
     let connecting = sweep(&daemon, nodes);
     let mut sweeps: Vec<Duration> = (0..5).map(|_| sweep(&daemon, nodes)).collect();
     sweeps.sort_unstable();
-    report.figure(SWEEP, sweeps[2].as_secs_f64());
-    report.figure(SWEPT, resident_mib(daemon.pid()));
     report.note(format!(
-        "{nodes} nodes: connecting {} s, sweeps from {} to {} s",
+        "{nodes} nodes, {what}: connecting {} s, sweeps from {} to {} s, median {} s",
         rounded(connecting.as_secs_f64()),
         rounded(sweeps[0].as_secs_f64()),
-        rounded(sweeps[4].as_secs_f64())
+        rounded(sweeps[4].as_secs_f64()),
+        rounded(sweeps[2].as_secs_f64()),
     ));
+    (resident_mib(daemon.pid()), sweeps[2])
 }
 
 /// One `get_temperatures` of every node, to the last byte of the answer.

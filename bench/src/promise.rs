@@ -22,22 +22,32 @@ const fn promise(what: &'static str, unit: &'static str, bound: Bound) -> Promis
 }
 
 pub(crate) const HELPER_VS_SSH: Promise = promise(
-    "a reading, node helper, vs ssh per reading",
+    "reading alone, node helper, vs ssh per reading",
     "times faster",
     Bound::AtLeast(600.0),
 );
 pub(crate) const HELPER_VS_MASTER: Promise = promise(
-    "a reading, node helper, vs ssh over ControlMaster",
+    "reading alone, node helper, vs ssh over ControlMaster",
     "times faster",
     Bound::AtLeast(30.0),
 );
+pub(crate) const DURABLE_VS_SSH: Promise = promise(
+    "a whole reading with durable records, vs ssh per reading",
+    "times faster",
+    Bound::AtLeast(250.0),
+);
+pub(crate) const DURABLE_VS_MASTER: Promise = promise(
+    "a whole reading with durable records, vs ssh over ControlMaster",
+    "times faster",
+    Bound::AtLeast(12.0),
+);
 pub(crate) const EXEC_VS_MASTER: Promise = promise(
-    "a reading, no helper, vs ssh over ControlMaster",
+    "reading alone, no helper, vs ssh over ControlMaster",
     "times faster",
     Bound::AtLeast(2.0),
 );
 pub(crate) const CPU_VS_MASTER: Promise = promise(
-    "CPU of daemon and node per reading, vs ControlMaster",
+    "CPU of reading alone, daemon and node, vs ControlMaster",
     "times less",
     Bound::AtLeast(30.0),
 );
@@ -57,7 +67,11 @@ pub(crate) const POLLED: Promise = promise(
     "% of a core",
     Bound::AtMost(2.0),
 );
-pub(crate) const SWEEP: Promise = promise("one sweep over 10,000 nodes", "s", Bound::AtMost(1.0));
+pub(crate) const SWEEP: Promise = promise(
+    "reading alone, one sweep over 10,000 nodes",
+    "s",
+    Bound::AtMost(1.0),
+);
 pub(crate) const SWEPT: Promise = promise(
     "RSS with 10,000 nodes, after sweeps",
     "MiB",

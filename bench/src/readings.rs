@@ -1,5 +1,7 @@
 //! Readings of real sshd: through the socket, and as they would be made without
-//! the daemon.
+//! the daemon. Reading alone is measured on a daemon that records nothing, so that
+//! its figure does not hang on the disk; a whole reading on the one that is shipped,
+//! with two durable records.
 //!
 //! Each kind is measured in turns with the others, so that a machine that is
 //! slower for a while is slower for all of them.
@@ -8,11 +10,15 @@ use crate::Effort;
 use crate::devices;
 use crate::measure::Times;
 use crate::process::{ended_children_cpu, own_cpu, titled, tree_cpu};
-use crate::promise::{CPU_VS_MASTER, EXEC_VS_MASTER, HELPER_VS_MASTER, HELPER_VS_SSH, STATUS};
+use crate::promise::{
+    CPU_VS_MASTER, DURABLE_VS_MASTER, DURABLE_VS_SSH, EXEC_VS_MASTER, HELPER_VS_MASTER,
+    HELPER_VS_SSH, STATUS,
+};
 use crate::report::{Report, rounded};
-use pulse_e2e::programs::{Need, skipped};
+use pulse_e2e::programs::{self, Need, skipped};
 use pulse_e2e::sshd::{helper_command, make_key};
 use pulse_e2e::{Config, RealNode, SshdOptions};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
@@ -29,26 +35,26 @@ struct Place {
 }
 
 impl Place {
-    fn with_helper() -> Self {
+    fn with_helper(daemon: &Path) -> Self {
         let devices = devices::server();
-        Self::start(&helper_command(devices.path()), devices)
+        Self::start(daemon, &helper_command(devices.path()), devices)
     }
 
     /// A node whose forced command prints what `sensors -j` printed.
-    fn without_helper() -> Self {
+    fn without_helper(daemon: &Path) -> Self {
         let devices = devices::server();
         let file = devices::printed(devices.path(), &["sensors", "-j"]);
-        Self::start(&format!("cat {}", file.display()), devices)
+        Self::start(daemon, &format!("cat {}", file.display()), devices)
     }
 
-    fn start(command: &str, devices: TempDir) -> Self {
+    fn start(daemon: &Path, command: &str, devices: TempDir) -> Self {
         // The harness waits for the line that sshd logs when it listens.
         let options = SshdOptions {
             lines: vec!["LogLevel INFO".into()],
             ..SshdOptions::default()
         };
         let config = Config::new().set("log_level", "'warn'");
-        let node = RealNode::start_strangers(config, &options);
+        let node = RealNode::start_program(daemon, config, &options);
         let home = node.daemon.home();
         make_key(home.ssh_dir().as_path(), "client");
         let client = std::fs::read_to_string(home.ssh_dir().join("client.pub")).unwrap();
@@ -146,35 +152,63 @@ pub(crate) fn measure(effort: Effort, report: &mut Report) {
     if skipped(&[Need::Sshd]) {
         return;
     }
-    let (helper, plain) = (Place::with_helper(), Place::without_helper());
-    latency(effort, report, &helper, &plain);
-    cpu(effort, report, &helper);
-    status(effort, report, &helper);
+    let unrecorded = programs::unrecorded_daemon();
+    let places = Places {
+        helper: Place::with_helper(&unrecorded),
+        plain: Place::without_helper(&unrecorded),
+        durable: Place::with_helper(&programs::daemon()),
+    };
+    latency(effort, report, &places);
+    cpu(effort, report, &places.helper);
+    status(effort, report, &places.durable);
 }
 
-fn latency(effort: Effort, report: &mut Report, helper: &Place, plain: &Place) {
+/// What is compared.
+struct Places {
+    /// A node with the helper, and nothing recorded.
+    helper: Place,
+    /// A node without it, and nothing recorded.
+    plain: Place,
+    /// A node with the helper, and the daemon as it is shipped.
+    durable: Place,
+}
+
+fn latency(effort: Effort, report: &mut Report, places: &Places) {
+    let Places {
+        helper,
+        plain,
+        durable,
+    } = places;
     report.step("readings by socket, ssh and ControlMaster (about a minute and a half)");
-    let mut kinds: [Times; 5] = Default::default();
-    helper.read();
-    plain.read();
+    let mut kinds: [Times; 6] = Default::default();
+    for place in [helper, plain, durable] {
+        place.read();
+    }
     for _ in 0..TURNS {
         let count = effort.samples / TURNS;
-        let [socket, ssh, master, exec, exec_master] = &mut kinds;
+        let [socket, recorded, ssh, master, exec, exec_master] = &mut kinds;
         socket.add(count, || helper.read());
+        recorded.add(count, || durable.read());
         ssh.add(count, || helper.read_by_ssh());
         master.add(count, || helper.read_by_master());
         exec.add(count, || plain.read());
         exec_master.add(count, || plain.read_by_master());
     }
-    let [socket, ssh, master, exec, exec_master] = kinds;
+    let [socket, recorded, ssh, master, exec, exec_master] = kinds;
     report.figure(HELPER_VS_SSH, ssh.median() / socket.median());
     report.figure(HELPER_VS_MASTER, master.median() / socket.median());
+    report.figure(DURABLE_VS_SSH, ssh.median() / recorded.median());
+    report.figure(DURABLE_VS_MASTER, master.median() / recorded.median());
     report.figure(EXEC_VS_MASTER, exec_master.median() / exec.median());
     for (times, what) in [
-        (&socket, "through the socket, node helper"),
+        (&socket, "through the socket, node helper, nothing recorded"),
+        (
+            &recorded,
+            "through the socket, node helper, durable records",
+        ),
         (&ssh, "ssh per reading, node helper"),
         (&master, "ssh over ControlMaster, node helper"),
-        (&exec, "through the socket, no helper"),
+        (&exec, "through the socket, no helper, nothing recorded"),
         (&exec_master, "ssh over ControlMaster, no helper"),
     ] {
         report.note(times.described(what));

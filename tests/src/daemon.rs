@@ -12,7 +12,7 @@ use std::fs;
 use std::io::Read;
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 
@@ -73,6 +73,13 @@ impl Daemon {
     pub fn start_in(home: &Arc<Home>, config: &Config) -> Self {
         home.write_config(config);
         Self::start_with(home, &[])
+    }
+
+    /// As [`Daemon::start_in`], another program than the daemon that is shipped.
+    #[must_use]
+    pub fn start_program(program: &Path, home: &Arc<Home>, config: &Config) -> Self {
+        home.write_config(config);
+        Self::spawn(home, Command::new(program).env_clear())
     }
 
     /// Starts one on what is in its home, with these variables and no others.

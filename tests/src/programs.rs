@@ -110,6 +110,12 @@ pub fn daemon() -> PathBuf {
     directory().join("pulse-sensor-proxy")
 }
 
+/// The daemon without its audit log: for benchmarks, and only beside their program.
+#[must_use]
+pub fn unrecorded_daemon() -> PathBuf {
+    directory().join("pulse-unrecorded")
+}
+
 /// The helper on nodes.
 #[must_use]
 pub fn helper() -> PathBuf {

@@ -6,7 +6,7 @@
 
 use crate::config::Config;
 use crate::daemon::Daemon;
-use crate::home::unused_address;
+use crate::home::{Home, unused_address};
 use crate::programs::{self, user_name};
 use crate::wait;
 use std::fmt::Write;
@@ -15,6 +15,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use tempfile::TempDir;
 
 /// The forced command of a node with the helper, as our documentation says it,
@@ -282,10 +283,17 @@ impl RealNode {
     /// Starts both, and neither knows the other's key.
     #[must_use]
     pub fn start_strangers(config: Config, options: &SshdOptions) -> Self {
+        Self::start_program(&programs::daemon(), config, options)
+    }
+
+    /// As [`RealNode::start_strangers`], another program than the daemon that is
+    /// shipped.
+    #[must_use]
+    pub fn start_program(program: &Path, config: Config, options: &SshdOptions) -> Self {
         let sshd = Sshd::start(options);
         let config = config.node("pve1", sshd.address());
         Self {
-            daemon: Daemon::start(&config),
+            daemon: Daemon::start_program(program, &Arc::new(Home::new()), &config),
             sshd,
         }
     }

@@ -14,8 +14,9 @@ use std::process::Command;
 
 const PRODUCTS: [&str; 3] = ["pulse-sensor-proxy", "pulse-sensorctl", "pulse-sensor-node"];
 
-/// The programs whose speed and size are promised.
-const MEASURED: [&str; 2] = ["pulse-sensor-proxy", "pulse-sensor-node"];
+/// The programs whose speed and size are promised, and the daemon without its
+/// audit log, which tells what reading costs from what recording costs.
+const MEASURED: [&str; 3] = ["pulse-sensor-proxy", UNRECORDED, "pulse-sensor-node"];
 
 /// The target of static builds, and the variable that names its C compiler.
 const STATIC: &str = "x86_64-unknown-linux-musl";
@@ -23,6 +24,9 @@ const STATIC_CC: &str = "CC_x86_64_unknown_linux_musl";
 
 /// Simulated nodes, in a process of their own.
 const SIMULATOR: &str = "pulse-simnode";
+
+/// The daemon without its audit log.
+const UNRECORDED: &str = "pulse-unrecorded";
 
 /// The package that measures, and its program.
 const BENCH: &str = "pulse-bench";
@@ -52,7 +56,10 @@ pub(crate) fn directory(profile: Profile) -> PathBuf {
 
 /// Builds what the tests start.
 pub(crate) fn build_for_tests() -> Outcome {
-    build(Profile::EndToEnd, &[&PRODUCTS[..], &[SIMULATOR]].concat())
+    build(
+        Profile::EndToEnd,
+        &[&PRODUCTS[..], &[SIMULATOR, UNRECORDED]].concat(),
+    )
 }
 
 fn build(profile: Profile, packages: &[&str]) -> Outcome {

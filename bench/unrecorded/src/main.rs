@@ -1,0 +1,15 @@
+//! The daemon with nobody keeping its records: what reading costs, and nothing
+//! else. For benchmarks; it is not shipped, and the daemon has no such setting.
+
+use pulse_sensor_proxy::recorder::Nothing;
+use std::sync::Arc;
+
+/// As in the daemon, so that the two differ in nothing else.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
+fn main() -> std::process::ExitCode {
+    let arguments = std::env::args_os().skip(1);
+    pulse_sensor_proxy::run::main_with(arguments, |_| Ok(Arc::new(Nothing)))
+}
