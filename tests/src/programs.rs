@@ -116,6 +116,12 @@ pub fn unrecorded_daemon() -> PathBuf {
     directory().join("pulse-unrecorded")
 }
 
+/// The operator's tool.
+#[must_use]
+pub fn control() -> PathBuf {
+    directory().join("pulse-sensorctl")
+}
+
 /// The helper on nodes.
 #[must_use]
 pub fn helper() -> PathBuf {
@@ -140,6 +146,7 @@ fn build() -> PathBuf {
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .args(["build", "--quiet", "--locked", "--profile", "e2e"])
         .args(["-p", "pulse-sensor-proxy", "-p", "pulse-sensor-node"])
+        .args(["-p", "pulse-sensorctl"])
         .arg("--target-dir")
         .arg(target)
         .status();

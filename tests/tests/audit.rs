@@ -2,7 +2,7 @@
 
 use nix::sys::signal::Signal;
 use pulse_audit::verify::{Options, Report, Verdict, open_directory, verify};
-use pulse_e2e::programs::{Need, skipped};
+use pulse_e2e::programs::{self, Need, skipped};
 use pulse_e2e::sim::{self, Behaviour, Fleet};
 use pulse_e2e::{Config, Daemon, Home, run, wait};
 use serde_json::{Value, json};
@@ -74,6 +74,33 @@ fn a_reading_can_be_traced_from_its_records() {
     assert!(finish["stdout_bytes"].as_u64().unwrap() > 10);
     assert!(finish["duration_ms"].as_f64().unwrap() > 0.0);
     assert_intact(home);
+}
+
+#[test]
+fn the_operators_tool_tells_the_story_of_a_reading_and_verifies_the_log() {
+    let fleet = fleet();
+    assert!(fleet.daemon.temperature("pve1").is_ok());
+    let home = fleet.daemon.home();
+    let audit = |words: &[&str]| -> String {
+        let output = std::process::Command::new(programs::control())
+            .arg("audit")
+            .args(words)
+            .args(["--log".as_ref(), home.audit_log().as_os_str()])
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let finish = &home.records_of("command.finish")[0];
+    let story = audit(&["explain", &finish["seq"].to_string()]);
+    let own = nix::unistd::getuid().to_string();
+    let members = ["node", "address", "host_key", "command", "stdout_sha256"];
+    for told in members.map(|member| finish[member].as_str().unwrap()) {
+        assert!(story.contains(told), "{told}:\n{story}");
+    }
+    assert!(story.contains(&format!("user {own}")), "{story}");
+    let key = home.records()[0]["key"].as_str().unwrap().to_owned();
+    let verified = audit(&["verify", "--key", &key]);
+    assert!(verified.starts_with("intact"), "{verified}");
 }
 
 #[test]

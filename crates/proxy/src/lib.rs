@@ -23,6 +23,7 @@ mod request;
 pub mod resolve;
 pub mod run;
 pub mod scrape;
+mod service;
 pub mod settings;
 mod watched;
 

@@ -15,6 +15,7 @@ pub(super) fn introduction(stage: &Stage, columns: Option<usize>) -> Vec<Line> {
         control: stage.control(),
         daemon: stage.daemon_id(),
         directory: stage.directory(),
+        audit_log: &stage.audit_log(),
         socket: stage.client().socket(),
         metrics: stage.metrics(),
         has_socat: is_on_path("socat"),
@@ -26,6 +27,7 @@ struct Facts<'a> {
     control: &'a Path,
     daemon: u32,
     directory: &'a Path,
+    audit_log: &'a Path,
     socket: &'a Path,
     metrics: SocketAddr,
     has_socat: bool,
@@ -57,7 +59,8 @@ impl Facts<'_> {
         format!(
             "The daemon (process {}) serves the Unix socket below. Asked for temperatures, it \
              goes to each node over SSH, where the node helper reads them from /sys. One \
-             connection to each node stays open, so a reading is one round trip.",
+             connection to each node stays open, so a reading is one round trip. Each reading \
+             leaves two records in the audit log, on disk before you see its outcome.",
             self.daemon
         )
     }
@@ -71,13 +74,17 @@ impl Facts<'_> {
         )
     }
 
-    fn commands(&self) -> [String; 3] {
+    fn commands(&self) -> [String; 5] {
         let control = quoted(self.control);
         let socket = quoted(self.socket);
+        let log = format!("--log {}", quoted(self.audit_log));
+        let state = quoted(&self.directory.join("audit"));
         [
             format!("{control} --socket {socket} temps"),
             self.by_hand(),
             format!("curl http://{}/metrics", self.metrics),
+            format!("{control} audit tail --follow {log}"),
+            format!("{control} audit verify {log} --state-dir {state}"),
         ]
     }
 
@@ -122,6 +129,7 @@ mod tests {
             control: Path::new("/opt/my tools/pulse-sensorctl"),
             daemon: 4242,
             directory: Path::new("/tmp/d"),
+            audit_log: Path::new("/tmp/d/log/audit.log"),
             socket: Path::new("/tmp/d/s"),
             metrics: SocketAddr::from(([127, 0, 0, 1], 9456)),
             has_socat,

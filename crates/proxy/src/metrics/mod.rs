@@ -3,8 +3,12 @@
 //! Labels are bounded: node names come from the list only, callers beyond a cap
 //! are counted as `other`.
 
+mod labels;
+
 use crate::recorder::{AuditMetrics, Recorder};
-use prometheus_client::encoding::EncodeLabelSet;
+use labels::{
+    BuildLabel, ExchangeLabels, MethodLabel, NodeLabel, ReasonLabel, RefusalLabels, RpcLabels,
+};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::{Family, MetricConstructor};
@@ -16,51 +20,6 @@ use pulse_core::peer::PeerId;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-
-/// `method` and `result` of a request.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct RpcLabels {
-    method: &'static str,
-    result: &'static str,
-}
-
-/// `version` of the daemon.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct BuildLabel {
-    version: &'static str,
-}
-
-/// `method` of a request.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct MethodLabel {
-    method: &'static str,
-}
-
-/// `node` and `result` of an exchange.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ExchangeLabels {
-    node: String,
-    result: &'static str,
-}
-
-/// `node`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct NodeLabel {
-    node: String,
-}
-
-/// `reason` of a refusal and the `peer` that was refused.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct RefusalLabels {
-    reason: &'static str,
-    peer: String,
-}
-
-/// `reason`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ReasonLabel {
-    reason: &'static str,
-}
 
 /// Upper bounds in seconds: an open channel answers in a tenth of a millisecond,
 /// a node that hangs takes as long as its deadline.
@@ -331,62 +290,4 @@ fn label(node: &NodeName) -> NodeLabel {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::recorder::Nothing;
-
-    fn nothing() -> Arc<dyn Recorder> {
-        Arc::new(Nothing)
-    }
-
-    #[test]
-    fn names_are_those_of_the_contract() {
-        let metrics = Metrics::new(&nothing());
-        let node = NodeName::parse("pve1").unwrap();
-        metrics.rpc("get_status", "success", Duration::from_millis(1));
-        metrics.exchange(&node, "success", Duration::from_millis(1));
-        metrics.host_key_changed(&node);
-        metrics.oversized(&node);
-        metrics.refused("rate", &PeerId::Uid(1));
-        metrics.penalised("invalid_request", &PeerId::Uid(1));
-        metrics.node_refused("node_not_allowlisted");
-        let text = metrics.encode();
-        for sample in [
-            "pulse_proxy_rpc_requests_total{method=\"get_status\",result=\"success\"} 1",
-            "pulse_proxy_rpc_latency_seconds_bucket{le=\"+Inf\",method=\"get_status\"} 1",
-            "pulse_proxy_ssh_requests_total{node=\"pve1\",result=\"success\"} 1",
-            "pulse_proxy_ssh_latency_seconds_count{node=\"pve1\"} 1",
-            "pulse_proxy_queue_depth 0",
-            "pulse_proxy_rate_limit_hits_total 1",
-            "pulse_proxy_limiter_rejections_total{reason=\"rate\",peer=\"uid:1\"} 1",
-            "pulse_proxy_limiter_penalties_total{reason=\"invalid_request\",peer=\"uid:1\"} 1",
-            "pulse_proxy_limiter_active_peers 0",
-            "pulse_proxy_global_concurrency_inflight 0",
-            "pulse_proxy_node_validation_failures_total{reason=\"node_not_allowlisted\"} 1",
-            "pulse_proxy_read_timeouts_total 0",
-            "pulse_proxy_write_timeouts_total 0",
-            "pulse_proxy_hostkey_changes_total{node=\"pve1\"} 1",
-            "pulse_proxy_ssh_output_oversized_total{node=\"pve1\"} 1",
-            "pulse_proxy_build_info{version=",
-            "pulse_proxy_audit_available 1",
-            "pulse_proxy_audit_refused_total 0",
-            "pulse_proxy_audit_queue_depth 0",
-        ] {
-            assert!(text.contains(sample), "{sample} is missing from\n{text}");
-        }
-    }
-
-    #[test]
-    fn callers_beyond_the_cap_share_a_label() {
-        let metrics = Metrics::new(&nothing());
-        for uid in 0..1000 {
-            metrics.refused("rate", &PeerId::Uid(uid));
-        }
-        let text = metrics.encode();
-        let labels = text
-            .lines()
-            .filter(|l| l.contains("limiter_rejections_total{"));
-        assert_eq!(labels.count(), MAX_PEERS + 1);
-        assert!(text.contains("peer=\"other\"} 936"));
-    }
-}
+mod tests;

@@ -1,0 +1,48 @@
+//! The labels of metrics. All are bounded.
+
+use prometheus_client::encoding::EncodeLabelSet;
+
+/// `method` and `result` of a request.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct RpcLabels {
+    pub(super) method: &'static str,
+    pub(super) result: &'static str,
+}
+
+/// `version` of the daemon.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct BuildLabel {
+    pub(super) version: &'static str,
+}
+
+/// `method` of a request.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct MethodLabel {
+    pub(super) method: &'static str,
+}
+
+/// `node` and `result` of an exchange.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ExchangeLabels {
+    pub(super) node: String,
+    pub(super) result: &'static str,
+}
+
+/// `node`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct NodeLabel {
+    pub(super) node: String,
+}
+
+/// `reason` of a refusal and the `peer` that was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct RefusalLabels {
+    pub(super) reason: &'static str,
+    pub(super) peer: String,
+}
+
+/// `reason`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ReasonLabel {
+    pub(super) reason: &'static str,
+}
