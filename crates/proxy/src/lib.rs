@@ -1,7 +1,7 @@
 //! The daemon: thin drivers around `pulse-core`.
 //!
 //! A reading's way through the modules: [`listener`] accepts and admits,
-//! [`connection`] reads the line, [`dispatch`] decides, [`request`] admits and
+//! [`connection`] reads the line, [`dispatch`] decides, `request` admits and
 //! records, [`readings`] queues and shares, [`node`] asks the node over SSH.
 
 pub mod cli;
