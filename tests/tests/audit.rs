@@ -328,6 +328,31 @@ fn a_full_disk_refuses_is_on_record_and_passes() {
     assert!(report.findings.is_empty(), "{report:?}");
 }
 
+#[test]
+fn a_disk_that_fails_for_a_while_refuses_and_goes_on() {
+    if skipped(&[Need::Program("strace")]) {
+        return;
+    }
+    let node = sim::start(sim::well());
+    let home = Arc::new(Home::new());
+    home.trust(&node.host_key_line("pve1"));
+    home.write_config(&Config::new().node("pve1", node.addr()));
+    let trace = home.path("trace");
+    let inject = "inject=fdatasync:error=EIO:when=8..10";
+    let strace = ["strace", "-D", "-f", "-qq", "-o", trace.to_str().unwrap()];
+    let faulty = ["-e", "trace=fdatasync", "-e", inject];
+    let daemon = Daemon::start_under(&home, &[&strace[..], &faulty].concat());
+    let refused = || daemon.ask(&reading())["error"] == UNAVAILABLE;
+    wait::until("the failure", refused);
+    wait::until("its end", || daemon.ask(&reading())["success"] == true);
+    let injected = fs::read_to_string(&trace).unwrap();
+    assert!(injected.contains("(INJECTED)"), "{injected}");
+    let resumed = &home.records_of("log.resumed");
+    assert!(!resumed.is_empty(), "{:?}", home.records());
+    assert_intact(&home);
+    daemon.stop();
+}
+
 /// A small disk of its own.
 struct Disk {
     directory: tempfile::TempDir,

@@ -26,12 +26,18 @@ enum Kind {
     PythonModule,
 }
 
-const COUNTERPARTS: [Counterpart; 6] = [
+const COUNTERPARTS: [Counterpart; 7] = [
     Counterpart {
         name: "sshd",
         kind: Kind::Program,
         package: "openssh-server",
         serves: "readings from a real node",
+    },
+    Counterpart {
+        name: "strace",
+        kind: Kind::Program,
+        package: "strace",
+        serves: "a disk that fails",
     },
     Counterpart {
         name: "socat",

@@ -68,7 +68,6 @@ struct Service {
 async fn open(config: Config, recorder: Arc<dyn Recorder>) -> Result<Service, Failure> {
     let key = key::load_or_create(&config.ssh_dir)?;
     let public_key = key::public_line(&key)?;
-    let socket = Socket::bind(&config.socket).map_err(opening(&config.socket))?;
     let metrics_listener = match config.metrics_address {
         Some(address) => {
             let what = || format!("metrics_address {address}");
@@ -80,6 +79,8 @@ async fn open(config: Config, recorder: Arc<dyn Recorder>) -> Result<Service, Fa
         }
         None => None,
     };
+    // Last: whoever finds the socket finds everything behind it.
+    let socket = Socket::bind(&config.socket).map_err(opening(&config.socket))?;
     let access = Access {
         key: Arc::new(key),
         resolver: Resolver::new(AnyUnicast),
