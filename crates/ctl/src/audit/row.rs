@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn what_was_changed_or_is_no_record_is_told() {
-        let line = drawn(&read(&record("")), None);
+        let line = drawn(&read(&record(FAILED)), None);
         assert!(line.starts_with("changed: 2026"), "{line}");
         let line = drawn(&read("rubbish \u{1b}]0;x\u{7}"), None);
         assert_eq!(line, "not a record: rubbish \\u{1b}]0;x\\u{7}");
