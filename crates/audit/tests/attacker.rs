@@ -144,6 +144,25 @@ fn a_log_written_anew_from_its_first_record_has_another_key() {
 }
 
 #[test]
+fn what_is_wrong_first_is_told_first() {
+    let victim = Victim::new();
+    let key = stolen_key(&victim.state());
+    let mut forged = victim.honest.clone();
+    rename_keys(&mut forged, 0, &key);
+    forged = rechain_and_reseal(&forged, 0, &key);
+    forged.remove(victim.today);
+    victim.overwrite(&forged);
+    let report = victim.judged_with_its_key();
+    let found: Vec<_> = report
+        .findings
+        .iter()
+        .map(|it| (it.attack, it.record))
+        .collect();
+    let gap = victim.today as u64 + 1;
+    assert_eq!(found, [(Attack::WrongKey, 1), (Attack::Deleted, gap)]);
+}
+
+#[test]
 fn leaving_the_seals_out_shows() {
     let victim = Victim::new();
     let mut forged = victim.honest.clone();

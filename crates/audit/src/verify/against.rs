@@ -94,13 +94,17 @@ pub fn verify_against(
 
 fn add(report: &mut Report, attack: Attack, record: u64, spot: &Spot, detail: &str) {
     report.verdict = Verdict::Broken;
-    report.findings.push(Finding {
+    let finding = Finding {
         attack,
         record,
         source: spot.source.clone(),
         line: spot.line,
         detail: detail.to_owned(),
-    });
+    };
+    let mut known = report.findings.iter();
+    let at = known.position(|known| known.record > record);
+    let at = at.unwrap_or(report.findings.len());
+    report.findings.insert(at, finding);
 }
 
 /// The whole records of several sources, without those that are torn bytes.

@@ -4,8 +4,9 @@ mod ending;
 mod epochs;
 
 use super::Options;
-use super::evidence::{Break, Evidence, Recent};
+use super::evidence::{Break, Evidence};
 use super::lines::RawLine;
+use super::recent::Recent;
 use super::report::{Attack, Finding, Note, NoteKind, Report, Verdict};
 use super::tears::Met;
 use crate::key::PublicKey;
@@ -105,6 +106,9 @@ impl<'a> Chain<'a> {
 
     pub(super) fn begin_source(&mut self, name: &str) {
         self.at_boundary = self.sources > 0;
+        if let Some(evidence) = &mut self.evidence {
+            evidence.begin_source();
+        }
         self.sources += 1;
         self.spot = Spot::at_the_beginning_of(name);
     }
@@ -184,6 +188,7 @@ impl<'a> Chain<'a> {
             rubbish_ended: self.rubbish.ended,
             at_boundary: self.at_boundary,
             after_rotation: self.last_was_rotation,
+            begins_segment: line.event_type == b"log.resumed",
             repeats: self.recent.has(line),
             branches_off: self.recent.is_successor(line),
             log_id: self.log_id.clone(),

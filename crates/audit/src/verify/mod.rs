@@ -9,6 +9,7 @@ mod against;
 mod chain;
 mod evidence;
 mod lines;
+mod recent;
 mod report;
 mod since;
 mod source;

@@ -2,14 +2,17 @@
 
 use super::Chain;
 use crate::record::MAX_LINE_BYTES;
-use crate::verify::report::{Attack, Note, NoteKind, Report, Verdict};
+use crate::verify::report::{Attack, Finding, Note, NoteKind, Report, Verdict};
 
 impl Chain<'_> {
     pub(in crate::verify) fn finish(mut self) -> Report {
         if let Some(evidence) = self.evidence.take() {
-            let finding = evidence.judge();
-            // Whatever else was found may well come from this.
-            self.report.findings.insert(0, finding);
+            self.report.findings.sort_by_key(|found| found.record);
+            let place = evidence.begins_at();
+            let earlier = |found: &Finding| found.record < place;
+            let at = self.report.findings.partition_point(earlier);
+            // Whatever else was found from there on may well come from this.
+            self.report.findings.insert(at, evidence.judge());
         } else if self.rubbish.lines > 0 {
             self.finish_in_rubbish();
         }

@@ -137,6 +137,7 @@ impl Chain<'_> {
             rubbish_ended: true,
             at_boundary: false,
             after_rotation: false,
+            begins_segment: false,
             repeats: false,
             branches_off: false,
             log_id: self.log_id.clone(),
