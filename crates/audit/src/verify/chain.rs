@@ -16,6 +16,7 @@ use crate::time::Timestamp;
 use std::time::Duration;
 
 const MAX_NOTES: usize = 100;
+const MAX_FINDINGS: usize = 100;
 /// Clocks are corrected by less all the time.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(1);
 
@@ -73,6 +74,7 @@ impl<'a> Chain<'a> {
             report: Report {
                 verdict: Verdict::Intact,
                 findings: Vec::new(),
+                findings_left_out: 0,
                 notes: Vec::new(),
                 notes_left_out: 0,
                 log_id: None,
@@ -274,6 +276,10 @@ impl<'a> Chain<'a> {
     }
 
     fn find(&mut self, attack: Attack, record: u64, spot: &Spot, detail: String) {
+        if self.report.findings.len() == MAX_FINDINGS {
+            self.report.findings_left_out += 1;
+            return;
+        }
         self.report.findings.push(Finding {
             attack,
             record,
