@@ -204,7 +204,7 @@ impl Evidence {
         let (head, wanted) = (&self.at.head, self.at.head.seq + 1);
         let numbers = format!("record {} stands where record {wanted} should", found.seq);
         if self.is_about_a_segment() {
-            return self.judge_segment(found, numbers);
+            return self.judge_segment(found, &numbers);
         }
         if self.is_foreign && !self.follows_later {
             return (
@@ -250,7 +250,7 @@ impl Evidence {
         (self.at.at_boundary || is_first_file) && !is_put_before
     }
 
-    fn judge_segment(&self, found: &Head, numbers: String) -> (Attack, u64, String) {
+    fn judge_segment(&self, found: &Head, numbers: &str) -> (Attack, u64, String) {
         let wanted = self.at.head.seq + 1;
         let is_elsewhere = self.follows_later || self.is_foreign || self.comes_again_elsewhere;
         let (attack, why) = match (self.at.after_rotation, self.at.begins_segment) {
