@@ -3,7 +3,8 @@
 use crate::directory::Directory;
 use crate::error::LogError;
 use crate::key::PublicKey;
-use crate::log::{Log, Settings};
+use crate::log::Log;
+use crate::settings::Settings;
 use crate::storage::{LIVE, Place, Storage, segments};
 use crate::time::Timestamp;
 use std::io;

@@ -9,7 +9,7 @@
 use crate::error::LogError;
 use crate::key::{PublicKey, SealKey};
 use crate::record::{Body, Head, MAX_BODY_BYTES};
-pub(crate) use crate::settings::Settings;
+use crate::settings::Settings;
 use crate::storage::{Live, Place, Storage, segment_name};
 use crate::time::Timestamp;
 use std::io;

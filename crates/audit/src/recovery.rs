@@ -189,6 +189,8 @@ fn go_on(
                 // What could not be cut away stays: whole records, then torn bytes.
                 tail = read_tail(storage, LIVE, None)?;
                 tail.complete();
+                // Among them may be a seal that was written and failed to be synced.
+                position.key = matching_key(storage, &tail)?;
                 torn = set_aside(storage, LIVE, tail.head.seq + 1, tail.length, &tail)?;
             }
             torn.in_place |= tail.is_unended;

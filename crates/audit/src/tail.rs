@@ -8,7 +8,7 @@
 use crate::key::PublicKey;
 use crate::line::Line;
 use crate::record::{Head, MAX_LINE_BYTES};
-use crate::text::hex;
+use crate::text::{Hex, hex};
 use crate::time::Timestamp;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -19,39 +19,53 @@ pub const MAX_WRITE_BYTES: usize = 1024 * 1024;
 /// The most that a crash can tear, with a line's end before the write.
 pub(crate) const MAX_TORN_BYTES: usize = MAX_WRITE_BYTES + MAX_LINE_BYTES;
 
-/// Bytes that are no record, until the record that accounts for them.
+/// Bytes that are no part of the chain, until the record that accounts for them.
 #[derive(Debug, Default)]
-pub(crate) struct Torn(Vec<u8>);
+pub(crate) struct Torn {
+    bytes: Vec<u8>,
+    /// Over the first `hashed` of them: whoever asks often hashes nothing twice.
+    hash: Sha256,
+    hashed: usize,
+}
 
 impl Torn {
     pub(crate) fn push(&mut self, bytes: &[u8]) {
-        self.0.extend_from_slice(bytes);
+        self.bytes.extend_from_slice(bytes);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.bytes.is_empty()
     }
 
-    /// More than a crash can tear.
+    /// More than a crash can tear, and the newline that ends it.
     pub(crate) fn is_too_much(&self) -> bool {
-        self.0.len() > MAX_TORN_BYTES
+        let torn = self.bytes.strip_suffix(b"\n").unwrap_or(&self.bytes);
+        torn.len() > MAX_TORN_BYTES
     }
 
     /// All of the bytes.
     pub(crate) fn bytes(&self) -> &[u8] {
-        &self.0
+        &self.bytes
     }
 
     /// Whether `line`, which stands after them and the newline that ends them,
     /// accounts for them.
-    pub(crate) fn is_accounted_for(&self, line: &Line<'_>, text: &[u8]) -> bool {
-        let torn = self.0.strip_suffix(b"\n").unwrap_or(&self.0);
-        line.event_type == b"log.recovered"
-            && members(text).is_some_and(|members| {
-                let hash = hex(&Sha256::digest(torn));
-                members["torn_bytes"].as_u64() == u64::try_from(torn.len()).ok()
-                    && members["torn_sha256"].as_str().map(str::as_bytes) == Some(&hash[..])
-            })
+    pub(crate) fn is_accounted_for(&mut self, line: &Line<'_>, text: &[u8]) -> bool {
+        let is_ended = self.bytes.ends_with(b"\n");
+        if !is_ended || line.event_type != b"log.recovered" || self.is_too_much() {
+            return false;
+        }
+        let end = self.bytes.len() - 1;
+        members(text).is_some_and(|members| {
+            members["torn_bytes"].as_u64() == u64::try_from(end).ok()
+                && members["torn_sha256"].as_str().map(str::as_bytes) == Some(&self.hash_to(end))
+        })
+    }
+
+    fn hash_to(&mut self, end: usize) -> Hex {
+        self.hash.update(&self.bytes[self.hashed..end]);
+        self.hashed = end;
+        hex(&self.hash.clone().finalize())
     }
 }
 

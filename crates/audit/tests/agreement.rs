@@ -21,7 +21,7 @@ key, place = sys.argv[2], sys.argv[3]
 for name in sorted(os.listdir(place)):
     try:
         with open(os.path.join(place, name), "rb") as file:
-            verifier.verify(file, key, False)
+            verifier.verify([file], key, False)
         print(name, "intact")
     except (verifier.Broken, verifier.InvalidSignature, KeyError, TypeError, ValueError):
         print(name, "broken")
@@ -81,11 +81,13 @@ fn cases(sample: &Sample, other: &Sample) -> Vec<Vec<u8>> {
         cases.push(content[..place].to_vec());
     }
     cases.extend(BODIES.iter().map(|body| with_forged_end(&all, body)));
+    cases.push([&content[..], &[0; 4096], &content[..]].concat());
+    cases.push(with_other_base64(&all));
     cases
 }
 
 /// Bodies under a hash that is right; the first ones are such as we write.
-const BODIES: [&str; 22] = [
+const BODIES: [&str; 26] = [
     r#"proxy.start","decision":"allowed""#,
     r#"proxy.start","error":"a\"b\\c\u000a\u009bé…","duration_ms":12.034"#,
     r#"proxy.start","suppressed":18446744073709551615,"exit_code":0"#,
@@ -106,14 +108,41 @@ const BODIES: [&str; 22] = [
     r#"proxy.start","a":[1]"#,
     r#"proxy.start","a":18446744073709551616"#,
     r#"proxy.start","a":"\ud800""#,
+    r#"log.resumed","log_id":"ID","epoch":EPOCH,"key":"KEY""#,
+    r#"log.resumed","log_id":"ID","epoch":EPOCH.0,"key":"KEY""#,
+    r#"proxy.start","a":18446744073709551615.9"#,
+    r#"proxy.start","a":18446744073709551616.9"#,
     "proxy.start\",\"a\":\"\u{7f}\"",
     "proxy.start\",\"a\":\"\u{9b}\"",
 ];
 
+/// The last seal's signature is the same bytes, written in another way.
+fn with_other_base64(all: &[Vec<u8>]) -> Vec<u8> {
+    let (last, before) = all.split_last().unwrap();
+    let last = String::from_utf8(last.clone()).unwrap();
+    let signature = value(&last, "signature");
+    let (kept, end) = signature.split_at(85);
+    let digits = ["A", "Q", "g", "w"];
+    let digit = digits.iter().position(|digit| end.starts_with(digit));
+    let other = ["B", "R", "h", "x"][digit.unwrap()];
+    let line = last.replace(signature, &format!("{kept}{other}=="));
+    let line = line.replace(value(&last, "event_hash"), &common::forger::hash(&line));
+    [before.concat(), line.into_bytes()].concat()
+}
+
 /// The log with one more record, unsealed, whose chain is right.
 fn with_forged_end(all: &[Vec<u8>], body: &str) -> Vec<u8> {
     let last = String::from_utf8(all[all.len() - 1].clone()).unwrap();
-    let (seq, ts) = (all.len() + 1, value(&last, "ts"));
+    let (seq, ts) = (
+        value(&last, "seq").parse::<u64>().unwrap() + 1,
+        value(&last, "ts"),
+    );
+    let first = std::str::from_utf8(&all[0]).unwrap();
+    let epoch: u64 = value(&last, "epoch").parse().unwrap();
+    let body = body
+        .replace("ID", value(first, "log_id"))
+        .replace("EPOCH", &(epoch + 1).to_string())
+        .replace("KEY", value(&last, "next_key"));
     let hashed = format!(
         "{{\"seq\":{seq},\"ts\":\"{ts}\",\"event_type\":\"{body},\"prev_hash\":\"{}\"",
         value(&last, "event_hash")
@@ -141,13 +170,44 @@ fn torn_in_place() -> Sample {
     Sample { files, ..sample }
 }
 
+/// A log that could not be cut, and a crash that tore only the first of three
+/// records that were written at once.
+fn torn_with_whole_records() -> Sample {
+    let sample = sample(1, 1, 2, "torn");
+    sample.disk.disk.lock().unwrap().append_only = true;
+    let open = |second| {
+        let at = common::at(second);
+        pulse_audit::Log::open(sample.disk.clone(), common::settings(), at).unwrap()
+    };
+    let mut log = open(8);
+    let before = log.head().seq;
+    let bodies = ["a", "b", "c"].map(common::body);
+    log.append(common::at(9), &bodies).unwrap();
+    drop(log);
+    {
+        let mut disk = sample.disk.disk.lock().unwrap();
+        let number = disk.files[&(0, "audit.log".to_owned())];
+        let file = disk.inodes.get_mut(&number).unwrap();
+        let mut all = lines(&file.seen);
+        all[usize::try_from(before).unwrap()][..90].fill(0);
+        file.seen = all.concat();
+    }
+    open(10).seal(common::at(11)).unwrap();
+    let files = sample.disk.disk.lock().unwrap().log();
+    Sample { files, ..sample }
+}
+
 #[test]
 fn the_independent_verifier_agrees_on_every_case() {
     if !has_python() {
         return;
     }
     let other = sample(1, 2, 2, "theirs");
-    for sample in [sample(2, 2, 2, "ours"), torn_in_place()] {
+    for sample in [
+        sample(2, 2, 2, "ours"),
+        torn_in_place(),
+        torn_with_whole_records(),
+    ] {
         let place = tempfile::tempdir().unwrap();
         let cases = cases(&sample, &other);
         for (number, case) in cases.iter().enumerate() {
@@ -186,7 +246,7 @@ fn the_independent_verifier_agrees_on_every_case() {
 #[test]
 fn the_independent_verifier_is_short_and_has_the_exit_codes_it_says() {
     let source = std::fs::read_to_string(script()).unwrap();
-    assert!(source.lines().count() < 80);
+    assert!(source.lines().count() < 100);
     if !has_python() {
         return;
     }

@@ -144,6 +144,76 @@ fn a_log_written_anew_from_its_first_record_has_another_key() {
 }
 
 #[test]
+fn what_is_wrong_first_is_told_first() {
+    let victim = Victim::new();
+    let key = stolen_key(&victim.state());
+    let mut forged = victim.honest.clone();
+    rename_keys(&mut forged, 0, &key);
+    forged = rechain_and_reseal(&forged, 0, &key);
+    forged.remove(victim.today);
+    victim.overwrite(&forged);
+    let report = victim.judged_with_its_key();
+    let found: Vec<_> = report
+        .findings
+        .iter()
+        .map(|it| (it.attack, it.record))
+        .collect();
+    let gap = victim.today as u64 + 1;
+    assert_eq!(found, [(Attack::WrongKey, 1), (Attack::Deleted, gap)]);
+}
+
+/// Records that chain, whatever they say.
+fn forged_log(bodies: impl Iterator<Item = String>) -> Vec<Vec<u8>> {
+    let line = |body: String| {
+        let (seq, prev, hash) = (0, "0".repeat(64), "f".repeat(64));
+        let ts = "2026-11-21T10:00:03.123456Z";
+        format!(
+            r#"{{"seq":{seq},"ts":"{ts}","event_type":"{body},"prev_hash":"{prev}","event_hash":"{hash}"}}"#
+        )
+        .into_bytes()
+    };
+    let unhashed: Vec<Vec<u8>> = bodies.map(line).collect();
+    let chained = rechain(&unhashed, 0).into_iter();
+    chained
+        .map(|line| [line, b"\n".to_vec()].concat())
+        .collect()
+}
+
+#[test]
+fn an_epoch_that_cannot_be_counted_on_from_is_no_reason_to_fail() {
+    let key = SigningKey::from_bytes(&[7; 32]);
+    let (name, epoch) = (public(&key), u64::MAX);
+    let opened = format!(r#"log.open","log_id":"x","host":"x","epoch":{epoch},"key":"{name}""#);
+    let lines = forged_log(std::iter::once(opened));
+    let report = common::check(&common::one(lines.concat()), &Options::default());
+    assert_eq!(attack(&report), Attack::WrongKey, "{:?}", report.findings);
+    let part = Options {
+        partial: true,
+        ..Options::default()
+    };
+    let (zeros, signature) = ("0".repeat(64), "A".repeat(86));
+    let sealed = format!(
+        r#"{{"seq":2,"ts":"2026-11-21T10:00:03.123456Z","event_type":"log.sealed","epoch":{epoch},"key":"{name}","next_key":"{name}","prev_hash":"{zeros}","signature":"{signature}==","event_hash":"H"}}"#
+    );
+    let mut line = [sealed.into_bytes()];
+    reseal(&mut line, 0, &key);
+    let line = String::from_utf8(line[0].clone()).unwrap();
+    let line = line.replace("\"H\"", &format!("\"{}\"", common::forger::hash(&line)));
+    let report = common::check(&common::one(format!("{line}\n").into_bytes()), &part);
+    assert_eq!(report.verdict, Verdict::Broken, "{report:?}");
+}
+
+#[test]
+fn however_much_is_wrong_what_is_told_is_bounded() {
+    let opened = |_| r#"log.open","log_id":"x","host":"x","epoch":0,"key":"x""#.to_owned();
+    let lines = forged_log((0..5_000).map(opened));
+    let report = common::check(&common::one(lines.concat()), &Options::default());
+    assert_eq!(report.findings.len(), 100);
+    assert_eq!(report.findings_left_out, 4_900);
+    assert_eq!(report.records, 5_000);
+}
+
+#[test]
 fn leaving_the_seals_out_shows() {
     let victim = Victim::new();
     let mut forged = victim.honest.clone();

@@ -196,6 +196,47 @@ fn an_append_only_log_recovers_without_being_cut() {
 }
 
 #[test]
+fn after_an_error_at_any_operation_an_append_only_log_goes_on() {
+    for (number, fault) in [Fault::Before(EIO), Fault::After(EIO), Fault::After(ENOSPC)]
+        .into_iter()
+        .enumerate()
+    {
+        for operation in 14..70 {
+            let disk = Simulated::default();
+            let mut log = Log::open(disk.clone(), settings(), at(0)).unwrap();
+            let mut known = Acknowledged::default();
+            known.note(&log);
+            {
+                let mut inner = disk.disk.lock().unwrap();
+                inner.append_only = true;
+                inner.fault = Some((operation, 1 + operation % 3, fault));
+                inner.seed = operation * 31 + number as u64;
+            }
+            let what = format!("{fault:?} at {operation}");
+            for number in 0..STEPS {
+                let outcome = step(&mut log, number, at(number));
+                if let Err(error) = &outcome {
+                    let _ = log.recover(at(number), Occasion::Failure(&error.to_string()));
+                    let mut attempts =
+                        (0..9).map(|_| log.recover(at(number), Occasion::Resumption(3)));
+                    assert!(attempts.any(|outcome| outcome.is_ok()), "{what}");
+                }
+                known.note(&log);
+                known.records += outcome.unwrap_or(0);
+            }
+            disk.disk.lock().unwrap().fault = None;
+            log.seal(at(99)).unwrap();
+            known.note(&log);
+            drop(log);
+            disk.disk.lock().unwrap().restart();
+            prove(&disk, &known, &what);
+            one_private_key_is_left(&disk, &what);
+            Log::open(disk.clone(), settings(), at(100)).unwrap();
+        }
+    }
+}
+
+#[test]
 fn torn_bytes_are_kept_and_their_hash_is_in_the_log() {
     for append_only in [false, true] {
         let disk = Simulated::default();

@@ -59,7 +59,10 @@ fn a_hundred_verifications_while_the_log_is_written_are_never_a_false_alarm() {
                 }
             });
         }
-        for round in 0..100 {
+        for round in 0.. {
+            if round >= 100 && overlapping > 20 {
+                break;
+            }
             let before = writer.health().seq;
             let options = options(&key, &state);
             let sources = open_directory(&log).unwrap();
@@ -78,7 +81,6 @@ fn a_hundred_verifications_while_the_log_is_written_are_never_a_false_alarm() {
             }
         }
     });
-    assert!(overlapping > 20, "{overlapping} verifications met a write");
     assert!(segments(&log).len() > 20, "{:?}", segments(&log));
 }
 

@@ -6,7 +6,7 @@
 use crate::error::LogError;
 use crate::record::Head;
 use crate::storage::{LIVE, Place, Storage, segments};
-use crate::tail::Tail;
+use crate::tail::{MAX_TORN_BYTES, Tail};
 
 /// Where the chain's end was found.
 pub(super) enum Source {
@@ -94,7 +94,7 @@ pub(super) fn read_tail(
     {
         tail = read(Some(0)).map_err(doing())?;
     }
-    if tail.torn.is_too_much() {
+    if tail.torn.bytes().len() > MAX_TORN_BYTES {
         return Err(LogError::Damaged { seq: tail.head.seq });
     }
     Ok(tail)

@@ -4,9 +4,9 @@
 //! When the live file is another one, what was still written to the old one is
 //! read first, then every file after it, by the numbers of their records.
 
+use super::place::Place;
 use super::{Filter, Shown};
 use crate::directory::identity;
-use crate::line::Line;
 use crate::record::MAX_LINE_BYTES;
 use crate::storage::LIVE;
 use crate::verify::{Since, Source, narrowed, open_directory};
@@ -19,8 +19,7 @@ use std::path::{Path, PathBuf};
 pub struct Follower {
     directory: PathBuf,
     filter: Filter,
-    /// The last record that was met.
-    after: u64,
+    place: Place,
     file: Option<BufReader<File>>,
     /// Files after that one.
     next: VecDeque<Source>,
@@ -37,7 +36,7 @@ impl Follower {
         Self {
             directory: directory.to_owned(),
             filter,
-            after,
+            place: Place::after(after),
             file: None,
             next: VecDeque::new(),
             line: Vec::new(),
@@ -75,13 +74,10 @@ impl Follower {
     fn take_line(&mut self) -> Option<Shown> {
         let line = std::mem::take(&mut self.line);
         let text = line.strip_suffix(b"\n").unwrap_or(&line);
-        if let Some(record) = Line::parse(text) {
-            if record.seq <= self.after {
-                return None;
-            }
-            self.after = record.seq;
+        match self.place.passes(text) {
+            true => self.filter.read(text),
+            false => None,
         }
-        self.filter.read(text)
     }
 
     /// Whether there is something to go on with at the end of a file.
@@ -99,7 +95,7 @@ impl Follower {
                 sources => sources?,
             };
             // Files that begin no later than the next record, and the last of them.
-            self.next = narrowed(sources, &Since::Seq(self.after + 2)).into();
+            self.next = narrowed(sources, &Since::Seq(self.place.next() + 1)).into();
         }
         self.line.clear();
         self.is_left = false;

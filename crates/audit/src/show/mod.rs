@@ -6,6 +6,7 @@
 mod filter;
 mod follow;
 mod last;
+mod place;
 
 pub use filter::Filter;
 pub use follow::Follower;

@@ -4,9 +4,10 @@ use super::chain::Spot;
 use super::lines::Lines;
 use super::report::{Attack, Finding, Note, NoteKind, Report, Verdict};
 use super::source::Source;
+use super::tears::{Met, Tears};
 use super::{Options, verify};
-use crate::line::Line;
 use crate::record::Head;
+use std::collections::VecDeque;
 use std::io::{self, Read};
 
 /// Compares a log, already verified as `report`, with a second copy, and adds what
@@ -23,7 +24,7 @@ fn compare(
     second: Vec<Source>,
     progress: &mut dyn FnMut(u64),
 ) -> io::Result<()> {
-    let (mut ours, mut theirs) = (Records::new(first), Records::new(second));
+    let (mut ours, mut theirs) = (Records::new(first, false), Records::new(second, true));
     let mut mine = ours.next()?;
     let mut last = Head::START;
     while let Some((record, spot)) = theirs.next()? {
@@ -93,56 +94,67 @@ pub fn verify_against(
 
 fn add(report: &mut Report, attack: Attack, record: u64, spot: &Spot, detail: &str) {
     report.verdict = Verdict::Broken;
-    report.findings.push(Finding {
+    let finding = Finding {
         attack,
         record,
         source: spot.source.clone(),
         line: spot.line,
         detail: detail.to_owned(),
-    });
+    };
+    let mut known = report.findings.iter();
+    let at = known.position(|known| known.record > record);
+    let at = at.unwrap_or(report.findings.len());
+    report.findings.insert(at, finding);
 }
 
-/// The whole records of several sources.
+/// The whole records of several sources, without those that are torn bytes.
 struct Records {
     sources: std::vec::IntoIter<Source>,
     lines: Option<Lines<Box<dyn Read>>>,
+    tears: Tears,
+    ready: VecDeque<(Head, Spot)>,
     spot: Spot,
     /// Bytes read and not yet told.
     read: u64,
 }
 
 impl Records {
-    fn new(sources: Vec<Source>) -> Self {
+    fn new(sources: Vec<Source>, repetitions: bool) -> Self {
         Self {
             sources: sources.into_iter(),
             lines: None,
+            tears: Tears::new(repetitions),
+            ready: VecDeque::new(),
             spot: Spot::default(),
             read: 0,
         }
     }
 
     fn next(&mut self) -> io::Result<Option<(Head, Spot)>> {
-        loop {
+        while self.ready.is_empty() {
             let Some(lines) = &mut self.lines else {
                 let Some(source) = self.sources.next() else {
                     return Ok(None);
                 };
-                self.spot = Spot {
-                    source: source.name().to_owned(),
-                    line: 0,
-                };
+                self.spot = Spot::at_the_beginning_of(source.name());
                 self.lines = Some(Lines::new(source.open()?));
                 continue;
             };
-            let Some(raw) = lines.next()? else {
-                self.lines = None;
-                continue;
+            let (spot, ready) = (&mut self.spot, &mut self.ready);
+            let mut give = |met: Met<'_>| {
+                spot.line += met.lines();
+                if let Met::Line(_, Some(line)) = met {
+                    ready.push_back((line.head(), spot.clone()));
+                }
             };
-            self.spot.line += 1;
-            self.read += raw.text.len() as u64 + 1;
-            if let Some(line) = Line::parse(raw.text).filter(Line::is_whole) {
-                return Ok(Some((line.head(), self.spot.clone())));
+            if let Some(raw) = lines.next()? {
+                self.read += raw.text.len() as u64 + 1;
+                self.tears.take(raw, &mut give);
+            } else {
+                self.tears.let_go(&mut give);
+                self.lines = None;
             }
         }
+        Ok(self.ready.pop_front())
     }
 }

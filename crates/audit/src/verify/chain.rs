@@ -4,17 +4,19 @@ mod ending;
 mod epochs;
 
 use super::Options;
-use super::evidence::{Break, Evidence, Recent};
+use super::evidence::{Break, Evidence};
 use super::lines::RawLine;
+use super::recent::Recent;
 use super::report::{Attack, Finding, Note, NoteKind, Report, Verdict};
+use super::tears::Met;
 use crate::key::PublicKey;
 use crate::line::Line;
 use crate::record::Head;
-use crate::tail::Torn;
 use crate::time::Timestamp;
 use std::time::Duration;
 
 const MAX_NOTES: usize = 100;
+const MAX_FINDINGS: usize = 100;
 /// Clocks are corrected by less all the time.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(1);
 
@@ -23,6 +25,25 @@ const CLOCK_TOLERANCE: Duration = Duration::from_secs(1);
 pub(super) struct Spot {
     pub(super) source: String,
     pub(super) line: u64,
+}
+
+impl Spot {
+    pub(super) fn at_the_beginning_of(source: &str) -> Self {
+        Self {
+            source: source.to_owned(),
+            line: 0,
+        }
+    }
+}
+
+/// Lines that are no records, and that nothing accounts for.
+#[derive(Default)]
+struct Rubbish {
+    lines: u64,
+    spot: Spot,
+    /// How long the last of them is.
+    length: usize,
+    ended: bool,
 }
 
 pub(super) struct Chain<'a> {
@@ -39,10 +60,9 @@ pub(super) struct Chain<'a> {
     spot: Spot,
     sources: u64,
     at_boundary: bool,
-    torn: Torn,
-    torn_lines: u64,
-    torn_spot: Spot,
-    torn_ended: bool,
+    /// Torn bytes stand before the next record, which accounts for them.
+    is_torn: bool,
+    rubbish: Rubbish,
     recent: Recent,
     evidence: Option<Evidence>,
 }
@@ -54,6 +74,7 @@ impl<'a> Chain<'a> {
             report: Report {
                 verdict: Verdict::Intact,
                 findings: Vec::new(),
+                findings_left_out: 0,
                 notes: Vec::new(),
                 notes_left_out: 0,
                 log_id: None,
@@ -78,10 +99,8 @@ impl<'a> Chain<'a> {
             spot: Spot::default(),
             sources: 0,
             at_boundary: false,
-            torn: Torn::default(),
-            torn_lines: 0,
-            torn_spot: Spot::default(),
-            torn_ended: false,
+            is_torn: false,
+            rubbish: Rubbish::default(),
             recent: Recent::new(),
             evidence: None,
         }
@@ -89,28 +108,28 @@ impl<'a> Chain<'a> {
 
     pub(super) fn begin_source(&mut self, name: &str) {
         self.at_boundary = self.sources > 0;
+        if let Some(evidence) = &mut self.evidence {
+            evidence.begin_source();
+        }
         self.sources += 1;
-        self.spot = Spot {
-            source: name.to_owned(),
-            line: 0,
-        };
+        self.spot = Spot::at_the_beginning_of(name);
     }
 
-    pub(super) fn take(&mut self, raw: &RawLine<'_>) {
-        self.count(raw);
-        self.examine(raw);
+    pub(super) fn take(&mut self, met: &Met<'_>) {
+        self.count(met);
+        self.examine(met);
         self.at_boundary = false;
     }
 
     /// A line before those that are verified.
-    pub(super) fn pass_over(&mut self, raw: &RawLine<'_>) {
-        self.count(raw);
+    pub(super) fn pass_over(&mut self, met: &Met<'_>) {
+        self.count(met);
         self.at_boundary = false;
     }
 
     /// The last line that was passed over, from which the chain is followed.
-    pub(super) fn begin_with(&mut self, raw: &RawLine<'_>) {
-        self.examine(raw);
+    pub(super) fn begin_with(&mut self, met: &Met<'_>) {
+        self.examine(met);
     }
 
     /// Whether the record that was asked for is covered by a good seal.
@@ -119,42 +138,37 @@ impl<'a> Chain<'a> {
         wanted.is_some_and(|seq| self.evidence.is_none() && self.report.sealed_through >= seq)
     }
 
-    fn count(&mut self, raw: &RawLine<'_>) {
-        self.report.bytes += (raw.text.len() + usize::from(raw.ended)) as u64;
-        self.spot.line += 1;
+    fn count(&mut self, met: &Met<'_>) {
+        self.report.bytes += met.bytes();
+        self.spot.line += met.lines();
     }
 
-    fn examine(&mut self, raw: &RawLine<'_>) {
-        let line = match raw.ended {
-            true => Line::parse(raw.text).filter(Line::is_whole),
-            false => None,
-        };
-        match (&mut self.evidence, line) {
-            (Some(evidence), line) => evidence.observe(line.as_ref(), raw.text),
-            (None, None) => self.take_rubbish(raw),
-            (None, Some(line)) => self.take_record(&line, raw.text),
+    fn examine(&mut self, met: &Met<'_>) {
+        match (&mut self.evidence, met) {
+            (Some(evidence), Met::Line(raw, line)) => evidence.observe(line.as_ref(), raw.text),
+            (Some(_), Met::Torn(_)) => (),
+            (None, Met::Torn(_)) => self.is_torn = true,
+            (None, Met::Line(raw, None)) => self.take_rubbish(raw),
+            (None, Met::Line(raw, Some(line))) => self.take_record(line, raw.text),
         }
     }
 
     fn take_rubbish(&mut self, raw: &RawLine<'_>) {
-        if self.torn.is_empty() {
-            self.torn_spot = self.spot.clone();
+        if self.rubbish.lines == 0 {
+            self.rubbish.spot = self.spot.clone();
         }
-        if !self.torn.is_too_much() {
-            self.torn.push(raw.text);
-            self.torn.push(if raw.ended { b"\n" } else { b"" });
-        }
-        self.torn_lines += 1;
-        self.torn_ended = raw.ended;
+        self.rubbish.lines += 1;
+        (self.rubbish.length, self.rubbish.ended) = (raw.text.len(), raw.ended);
     }
 
     fn take_record(&mut self, line: &Line<'_>, text: &[u8]) {
         let is_first = self.report.records == 0;
         let follows = line.follows(&self.head) || (is_first && self.may_begin_with(line));
-        if follows && (self.torn.is_empty() || self.torn.is_accounted_for(line, text)) {
+        let is_next = self.rubbish.lines == 0;
+        if follows && is_next {
             return self.accept(line, text);
         }
-        if self.options.repetitions && self.torn.is_empty() && self.recent.has(line) {
+        if self.options.repetitions && is_next && self.recent.has(line) {
             self.repeated += 1;
             return;
         }
@@ -168,20 +182,21 @@ impl<'a> Chain<'a> {
     }
 
     fn broke(&mut self, line: &Line<'_>, text: &[u8]) {
-        let is_rubbish = !self.torn.is_empty();
+        let is_rubbish = self.rubbish.lines > 0;
         let mut evidence = Evidence::new(Break {
             head: self.head,
             found: Some((line.head(), *line.prev_hash)),
-            rubbish_lines: if is_rubbish { self.torn_lines } else { 0 },
-            rubbish_ended: self.torn_ended,
+            rubbish_lines: self.rubbish.lines,
+            rubbish_ended: self.rubbish.ended,
             at_boundary: self.at_boundary,
             after_rotation: self.last_was_rotation,
+            begins_segment: line.event_type == b"log.resumed",
             repeats: self.recent.has(line),
             branches_off: self.recent.is_successor(line),
             log_id: self.log_id.clone(),
             epoch: self.epoch,
             spot: if is_rubbish {
-                self.torn_spot.clone()
+                self.rubbish.spot.clone()
             } else {
                 self.spot.clone()
             },
@@ -191,14 +206,12 @@ impl<'a> Chain<'a> {
     }
 
     fn accept(&mut self, line: &Line<'_>, text: &[u8]) {
-        if !self.torn.is_empty() {
+        if std::mem::take(&mut self.is_torn) {
             self.note(
                 NoteKind::TornWrite,
                 line.seq,
                 "bytes of a torn write stand before this record",
             );
-            self.torn = Torn::default();
-            self.torn_lines = 0;
         }
         if self.report.records == 0 {
             self.report.first_seq = line.seq;
@@ -263,6 +276,10 @@ impl<'a> Chain<'a> {
     }
 
     fn find(&mut self, attack: Attack, record: u64, spot: &Spot, detail: String) {
+        if self.report.findings.len() == MAX_FINDINGS {
+            self.report.findings_left_out += 1;
+            return;
+        }
         self.report.findings.push(Finding {
             attack,
             record,

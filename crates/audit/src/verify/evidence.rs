@@ -8,52 +8,6 @@ use crate::record::Head;
 use crate::tail::members;
 use crate::text::Hex;
 
-/// How many records' hashes are remembered.
-const REMEMBERED: usize = 1 << 17;
-
-/// The last records' numbers and hashes, by the first eight digits.
-pub(super) struct Recent(Vec<(u64, [u8; 8])>);
-
-impl Recent {
-    pub(super) fn new() -> Self {
-        Self(Vec::new())
-    }
-
-    pub(super) fn push(&mut self, line: &Line<'_>) {
-        let entry = (line.seq, digits(line.event_hash));
-        match usize::try_from(line.seq).unwrap_or(0) % REMEMBERED {
-            // Grows as the log does, until it goes round.
-            place if place < self.0.len() => self.0[place] = entry,
-            place => {
-                self.0.resize(place, (0, [0; 8]));
-                self.0.push(entry);
-            }
-        }
-    }
-
-    fn get(&self, seq: u64) -> Option<[u8; 8]> {
-        let place = usize::try_from(seq).unwrap_or(0) % REMEMBERED;
-        let (found, hash) = self.0.get(place)?;
-        (*found == seq && seq > 0).then_some(*hash)
-    }
-
-    /// Whether it has been here before.
-    pub(super) fn has(&self, line: &Line<'_>) -> bool {
-        self.get(line.seq) == Some(digits(line.event_hash))
-    }
-
-    /// Whether it goes on from a record that something else went on from.
-    pub(super) fn is_successor(&self, line: &Line<'_>) -> bool {
-        line.seq > 1 && self.get(line.seq - 1) == Some(digits(line.prev_hash))
-    }
-}
-
-fn digits(hash: &Hex) -> [u8; 8] {
-    let mut first = [0; 8];
-    first.copy_from_slice(&hash[..8]);
-    first
-}
-
 /// Where and how the chain broke.
 pub(super) struct Break {
     /// The last good record.
@@ -64,6 +18,8 @@ pub(super) struct Break {
     pub(super) rubbish_ended: bool,
     pub(super) at_boundary: bool,
     pub(super) after_rotation: bool,
+    /// It is a record such as segments begin with.
+    pub(super) begins_segment: bool,
     /// It has been here before.
     pub(super) repeats: bool,
     /// It goes on from an earlier record.
@@ -84,13 +40,20 @@ struct BadSeal {
 
 pub(super) struct Evidence {
     at: Break,
-    /// The record that was to follow comes later.
+    /// The record that was to follow comes later; in the same file.
     follows_later: bool,
+    follows_here: bool,
     /// What the record that does not follow goes on from comes later.
     is_from_later: bool,
     /// The record that does not follow stands there once more.
     comes_again: bool,
+    /// In another file.
+    comes_again_elsewhere: bool,
+    /// Whether the record after it in its file goes on from it.
+    is_gone_on_from: Option<bool>,
     observed: u64,
+    /// Files begun since.
+    sources: u64,
     /// A later record is another log's.
     is_foreign: bool,
     /// The next seal is as it should be, or not.
@@ -103,9 +66,13 @@ impl Evidence {
         Self {
             at,
             follows_later: false,
+            follows_here: false,
             is_from_later: false,
             comes_again: false,
+            comes_again_elsewhere: false,
+            is_gone_on_from: None,
             observed: 0,
+            sources: 0,
             is_foreign: false,
             next_seal: None,
             seal: None,
@@ -129,14 +96,14 @@ impl Evidence {
         });
     }
 
+    pub(super) fn begin_source(&mut self) {
+        self.sources += 1;
+    }
+
     pub(super) fn observe(&mut self, line: Option<&Line<'_>>, text: &[u8]) {
         let Some(line) = line else { return };
         self.observed += 1;
-        self.follows_later |= line.follows(&self.at.head);
-        if let Some((found, prev)) = &self.at.found {
-            self.is_from_later |= prev == line.event_hash;
-            self.comes_again |= self.observed > 1 && *found == line.head();
-        }
+        self.observe_place(line);
         if !matches!(
             line.event_type,
             b"log.open" | b"log.resumed" | b"log.sealed"
@@ -165,6 +132,23 @@ impl Evidence {
         }
     }
 
+    fn observe_place(&mut self, line: &Line<'_>) {
+        let (is_same_file, follows) = (self.sources == 0, line.follows(&self.at.head));
+        self.follows_later |= follows;
+        self.follows_here |= follows && is_same_file;
+        let Some((found, prev)) = &self.at.found else {
+            return;
+        };
+        self.is_from_later |= prev == line.event_hash;
+        if self.observed > 1 && *found == line.head() {
+            self.comes_again = true;
+            self.comes_again_elsewhere |= !is_same_file;
+        }
+        if self.observed == 2 && is_same_file {
+            self.is_gone_on_from = Some(line.follows(found));
+        }
+    }
+
     /// Whether the bad seal was made with a key that came later.
     fn try_key(&mut self, key: &PublicKey) {
         if let Some(seal) = &mut self.seal
@@ -172,6 +156,12 @@ impl Evidence {
         {
             seal.own = key.verifies(&seal.signed, &seal.signature);
         }
+    }
+
+    /// Which record of the log is the first that may be bad.
+    pub(super) fn begins_at(&self) -> u64 {
+        let bad_seal = self.seal.as_ref().map(|seal| seal.from);
+        bad_seal.unwrap_or(self.at.head.seq + 1)
     }
 
     pub(super) fn judge(self) -> Finding {
@@ -213,8 +203,8 @@ impl Evidence {
     fn judge_link(&self, found: &Head, prev: &Hex) -> (Attack, u64, String) {
         let (head, wanted) = (&self.at.head, self.at.head.seq + 1);
         let numbers = format!("record {} stands where record {wanted} should", found.seq);
-        if self.at.at_boundary {
-            return self.judge_segment(found, numbers);
+        if self.is_about_a_segment() {
+            return self.judge_segment(found, &numbers);
         }
         if self.is_foreign && !self.follows_later {
             return (
@@ -252,22 +242,24 @@ impl Evidence {
         }
     }
 
-    fn judge_segment(&self, found: &Head, numbers: String) -> (Attack, u64, String) {
+    /// Whether a file begins with what does not follow, and goes on from that: then
+    /// it is all of the file, and not a record that was put before it.
+    fn is_about_a_segment(&self) -> bool {
+        let is_first_file = self.at.head.seq == 0 && self.comes_again_elsewhere;
+        let is_put_before = self.is_gone_on_from == Some(false) || self.follows_here;
+        (self.at.at_boundary || is_first_file) && !is_put_before
+    }
+
+    fn judge_segment(&self, found: &Head, numbers: &str) -> (Attack, u64, String) {
         let wanted = self.at.head.seq + 1;
-        let is_gap = found.seq > wanted && !self.follows_later && !self.is_foreign;
-        match (is_gap, self.at.after_rotation) {
-            (true, true) => (
-                Attack::Deleted,
-                wanted,
-                format!("{numbers}: a segment is missing"),
-            ),
-            (true, false) => (
-                Attack::Truncated,
-                wanted,
-                format!("{numbers}: the segment before was cut"),
-            ),
-            (false, _) => (Attack::SegmentSwapped, wanted, numbers),
-        }
+        let is_elsewhere = self.follows_later || self.is_foreign || self.comes_again_elsewhere;
+        let (attack, why) = match (self.at.after_rotation, self.at.begins_segment) {
+            _ if found.seq <= wanted || is_elsewhere => (Attack::SegmentSwapped, ""),
+            (true, true) => (Attack::Deleted, ": a segment is missing"),
+            (false, true) => (Attack::Truncated, ": the segment before was cut"),
+            (_, false) => (Attack::Deleted, ": the segment's beginning is missing"),
+        };
+        (attack, wanted, format!("{numbers}{why}"))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Lines of a file, without copying them.
 
 use super::MAX_TEXT;
+use crate::line::Line;
 use std::io::{self, ErrorKind, Read};
 
 const BUFFER: usize = 256 * 1024;
@@ -13,6 +14,14 @@ pub(super) struct RawLine<'a> {
     /// A newline ended it. The file's end may be in the middle of a line; and a
     /// line that is longer than any record comes in parts.
     pub(super) ended: bool,
+}
+
+impl<'a> RawLine<'a> {
+    /// The record that it is, as it was written.
+    pub(super) fn record(&self) -> Option<Line<'a>> {
+        let line = Line::parse(self.text).filter(Line::is_whole);
+        line.filter(|_| self.ended)
+    }
 }
 
 /// Reads a file line by line.

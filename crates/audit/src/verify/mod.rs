@@ -9,9 +9,11 @@ mod against;
 mod chain;
 mod evidence;
 mod lines;
+mod recent;
 mod report;
 mod since;
 mod source;
+mod tears;
 
 pub use against::verify_against;
 pub use report::{Attack, Finding, Note, NoteKind, Report, Verdict};
@@ -27,6 +29,7 @@ use lines::{Lines, RawLine};
 use since::Skipping;
 use std::io;
 use std::time::Duration;
+use tears::{Met, Tears};
 
 /// What is known from elsewhere, and what is to be forgiven.
 #[derive(Clone, Debug)]
@@ -96,16 +99,17 @@ pub fn verify(
 ) -> io::Result<Report> {
     let mut pass = Pass::new(options);
     for source in sources {
-        pass.chain.begin_source(source.name());
+        pass.judge.chain.begin_source(source.name());
         let mut lines = Lines::new(source.open()?);
         while !pass.is_over()
             && let Some(line) = lines.next()?
         {
-            pass.take(&line);
+            pass.take(line);
             if lines.read_since() > 1024 * 1024 {
                 progress(lines.take_read());
             }
         }
+        pass.end_source();
         progress(lines.take_read());
     }
     Ok(pass.finish())
@@ -113,43 +117,75 @@ pub fn verify(
 
 /// The chain, and the way to where it is followed from.
 struct Pass<'a> {
+    tears: Tears,
+    judge: Judge<'a>,
+}
+
+struct Judge<'a> {
     chain: Chain<'a>,
     skipping: Option<Skipping>,
 }
 
 impl<'a> Pass<'a> {
     fn new(options: &'a Options) -> Self {
-        Self {
+        let judge = Judge {
             chain: Chain::new(options),
             skipping: options.since.map(Skipping::to),
+        };
+        Self {
+            tears: Tears::new(options.repetitions),
+            judge,
         }
     }
 
-    fn take(&mut self, line: &RawLine<'_>) {
+    fn take(&mut self, line: RawLine<'_>) {
+        self.tears.take(line, &mut |met| self.judge.take(&met));
+    }
+
+    /// What a crash tears, it tears within one file.
+    fn end_source(&mut self) {
+        self.tears.let_go(&mut |met| self.judge.take(&met));
+    }
+
+    fn is_over(&self) -> bool {
+        self.judge.chain.is_sealed_enough()
+    }
+
+    fn finish(mut self) -> Report {
+        self.judge.arrive_at_the_end();
+        self.judge.chain.finish()
+    }
+}
+
+impl Judge<'_> {
+    fn take(&mut self, met: &Met<'_>) {
         if let Some(skipping) = &mut self.skipping
-            && skipping.passes_over(line)
+            && skipping.passes_over(met)
         {
-            return self.chain.pass_over(line);
+            return self.chain.pass_over(met);
         }
         self.arrive();
-        self.chain.take(line);
+        if !self.chain.is_sealed_enough() {
+            self.chain.take(met);
+        }
     }
 
     /// The place has come: the chain begins with the record before it.
-    fn arrive(&mut self) {
+    fn arrive(&mut self) -> Option<Skipping> {
         let skipping = self.skipping.take();
         if let Some(before) = skipping.as_ref().and_then(Skipping::before) {
             self.chain.begin_with(&before);
         }
+        skipping
     }
 
-    fn is_over(&self) -> bool {
-        self.chain.is_sealed_enough()
-    }
-
-    fn finish(mut self) -> Report {
-        self.arrive();
-        self.chain.finish()
+    /// The place did not come.
+    fn arrive_at_the_end(&mut self) {
+        if let Some(skipping) = self.arrive() {
+            for stray in skipping.strays() {
+                self.chain.begin_with(&stray);
+            }
+        }
     }
 }
 

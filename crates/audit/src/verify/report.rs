@@ -115,8 +115,10 @@ pub struct Note {
 pub struct Report {
     /// The answer.
     pub verdict: Verdict,
-    /// What is wrong, the first first.
+    /// What is wrong, the first first; about 100, `findings_left_out` counts the rest.
     pub findings: Vec<Finding>,
+    /// How many more findings there would be.
+    pub findings_left_out: u64,
     /// What is worth knowing; at most 100, `notes_left_out` counts the rest.
     pub notes: Vec<Note>,
     /// How many more notes there would be.

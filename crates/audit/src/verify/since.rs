@@ -1,6 +1,7 @@
 //! From where on a log is verified, when not all of it is.
 
 use super::lines::RawLine;
+use super::tears::Met;
 use crate::line::Line;
 use crate::time::Timestamp;
 use std::str::FromStr;
@@ -58,6 +59,9 @@ pub(super) struct Skipping {
     /// The record before the place: the chain is followed from there, so that the
     /// first record that was asked for is not taken on its own word.
     before: Vec<u8>,
+    /// Lines after it that are no records, the first two: where nothing else
+    /// comes, nothing else would show them.
+    strays: Vec<(Vec<u8>, bool)>,
 }
 
 impl Skipping {
@@ -65,27 +69,49 @@ impl Skipping {
         Self {
             since,
             before: Vec::new(),
+            strays: Vec::new(),
         }
     }
 
     /// Whether this line is before the place. One that is no record always is:
     /// if it should have been one, the next does not follow.
-    pub(super) fn passes_over(&mut self, raw: &RawLine<'_>) -> bool {
-        let Some(line) = Line::parse(raw.text).filter(|_| raw.ended) else {
-            return true;
+    pub(super) fn passes_over(&mut self, met: &Met<'_>) -> bool {
+        let (raw, line) = match met {
+            Met::Line(raw, Some(line)) => (raw, line),
+            Met::Line(raw, None) => {
+                self.note_stray(raw);
+                return true;
+            }
+            Met::Torn(_) => return true,
         };
-        let is_before = self.since.is_after(&line);
+        let is_before = self.since.is_after(line);
         if is_before {
+            self.strays.clear();
             self.before.clear();
             self.before.extend_from_slice(raw.text);
         }
         is_before
     }
 
+    fn note_stray(&mut self, raw: &RawLine<'_>) {
+        if self.strays.len() < 2 {
+            self.strays.push((raw.text.to_owned(), raw.ended));
+        }
+    }
+
+    /// What stands at the log's end, if the place did not come.
+    pub(super) fn strays(&self) -> impl Iterator<Item = Met<'_>> {
+        self.strays.iter().map(|(text, ended)| {
+            let (text, ended) = (&text[..], *ended);
+            Met::Line(RawLine { text, ended }, None)
+        })
+    }
+
     /// The last record before the place, if there is one.
-    pub(super) fn before(&self) -> Option<RawLine<'_>> {
+    pub(super) fn before(&self) -> Option<Met<'_>> {
         let (text, ended) = (&self.before[..], true);
-        (!text.is_empty()).then_some(RawLine { text, ended })
+        let raw = RawLine { text, ended };
+        (!text.is_empty()).then(|| Met::Line(raw, raw.record()))
     }
 }
 

@@ -94,6 +94,18 @@ impl Mutation {
         }
     }
 
+    /// Named as one whose end is missing: at a seal, it may be an older copy.
+    fn cut_back(self) -> Self {
+        match self
+            .lines
+            .last()
+            .is_some_and(|(_, line)| is_seal(line) && line.ends_with(b"\n"))
+        {
+            true => self.named(&[Attack::RolledBack]),
+            false => self.named(&[Attack::Truncated]),
+        }
+    }
+
     fn named(mut self, names: &[Attack]) -> Self {
         self.names = names.to_vec();
         self
@@ -171,7 +183,7 @@ fn edit_byte(dice: &mut Dice, mut mutation: Mutation) -> Mutation {
     line[place] ^= u8::try_from(1 + dice.below(255)).unwrap();
     let ends_line = place + 1 == line.len();
     match ends_file && ends_line {
-        true => mutation.named(&[Attack::Truncated, Attack::Edited]),
+        true => mutation.named(&[Attack::Truncated]),
         false => mutation.named(&[Attack::Edited]),
     }
 }
@@ -193,14 +205,12 @@ fn edit_length(dice: &mut Dice, mut mutation: Mutation) -> Mutation {
 fn insert(dice: &mut Dice, mut mutation: Mutation, line: Vec<u8>) -> Mutation {
     let at = dice.below(mutation.lines.len());
     let file = mutation.lines[at].0;
-    let begins_file = mutation.is_first_of_file(at);
     let begins_log = at == 0 && line.starts_with(b"{\"seq\":1,");
     mutation.lines.insert(at, (file, line));
-    match (begins_file, begins_log) {
-        (true, _) => mutation.named(&[Attack::Inserted, Attack::SegmentSwapped]),
+    match begins_log {
         // Another log's beginning, and then it is ours that does not follow.
-        (_, true) => mutation.named(&[Attack::WrongKey, Attack::Spliced]),
-        _ => mutation.named(&[Attack::Inserted]),
+        true => mutation.named(&[Attack::WrongKey]),
+        false => mutation.named(&[Attack::Inserted]),
     }
 }
 
@@ -208,12 +218,12 @@ fn delete(dice: &mut Dice, mut mutation: Mutation) -> Mutation {
     let count = mutation.lines.len();
     let at = dice.below(count);
     let end = (at + 1 + dice.below(3)).min(count);
-    let ends_file = (at + 1..=end).any(|next| mutation.is_first_of_file(next));
+    // A segment's end was cut off, and nothing else.
+    let cuts_file = mutation.is_first_of_file(end) && !mutation.is_first_of_file(at);
     mutation.lines.drain(at..end);
     match end == count {
-        true => mutation.named(&[Attack::Truncated, Attack::RolledBack]),
-        // A segment's end was cut off.
-        false if ends_file => mutation.named(&[Attack::Deleted, Attack::Truncated]),
+        true => mutation.cut_back(),
+        false if cuts_file => mutation.named(&[Attack::Truncated]),
         false => mutation.named(&[Attack::Deleted]),
     }
 }
@@ -223,13 +233,9 @@ fn swap(dice: &mut Dice, mut mutation: Mutation) -> Mutation {
     let (at, other) = (dice.below(count), dice.below(count));
     let other = if at == other { (at + 1) % count } else { other };
     let (first, second) = (at.min(other), at.max(other));
-    let begins_file = mutation.is_first_of_file(first);
     let line = mutation.lines[first].1.clone();
     mutation.lines[first].1 = std::mem::replace(&mut mutation.lines[second].1, line);
-    match begins_file {
-        true => mutation.named(&[Attack::Reordered, Attack::SegmentSwapped]),
-        false => mutation.named(&[Attack::Reordered]),
-    }
+    mutation.named(&[Attack::Reordered])
 }
 
 fn duplicate(dice: &mut Dice, mut mutation: Mutation) -> Mutation {
@@ -252,7 +258,7 @@ fn truncate(dice: &mut Dice, mut mutation: Mutation) -> Mutation {
     if keep == 0 {
         mutation.lines.pop();
     }
-    mutation.named(&[Attack::Truncated, Attack::RolledBack])
+    mutation.cut_back()
 }
 
 fn splice(dice: &mut Dice, mut mutation: Mutation, foreign: &[Vec<u8>]) -> Mutation {
@@ -264,7 +270,7 @@ fn splice(dice: &mut Dice, mut mutation: Mutation, foreign: &[Vec<u8>]) -> Mutat
     let rest = foreign[from..].iter().map(|line| (file, line.clone()));
     mutation.lines.extend(rest);
     match begins_file {
-        true => mutation.named(&[Attack::SegmentSwapped, Attack::Spliced, Attack::Deleted]),
+        true => mutation.named(&[Attack::SegmentSwapped, Attack::Deleted]),
         // Where nothing after a gap names its log, a gap is a gap.
         false => mutation.named(&[Attack::Spliced, Attack::Deleted]),
     }
@@ -274,8 +280,9 @@ fn splice(dice: &mut Dice, mut mutation: Mutation, foreign: &[Vec<u8>]) -> Mutat
 fn replace_segment(dice: &mut Dice, mut mutation: Mutation, theirs: &Sample) -> Mutation {
     let count = mutation.files.len();
     let place = dice.below(count);
-    let new: Vec<Vec<u8>> = match dice.below(2) {
-        0 => lines(&theirs.files[place].1),
+    let is_theirs = dice.below(2) == 0;
+    let new: Vec<Vec<u8>> = match is_theirs {
+        true => lines(&theirs.files[place].1),
         _ => {
             let other = (place + 1 + dice.below(count - 1)) % count;
             let of_other = |(file, line): &(usize, Vec<u8>)| (*file == other).then(|| line.clone());
@@ -287,11 +294,10 @@ fn replace_segment(dice: &mut Dice, mut mutation: Mutation, theirs: &Sample) -> 
     let start = start.unwrap();
     let new = new.into_iter().map(|line| (place, line));
     mutation.lines.splice(start..start, new);
-    match place {
-        // Instead of the first: another log's beginning, or none.
-        0 => mutation.named(&[Attack::SegmentSwapped, Attack::WrongKey, Attack::Deleted]),
-        // A later one of the same log: then the one it took the place of is missing.
-        _ => mutation.named(&[Attack::SegmentSwapped, Attack::Deleted]),
+    match place == 0 && is_theirs {
+        // Another log's beginning.
+        true => mutation.named(&[Attack::WrongKey]),
+        false => mutation.named(&[Attack::SegmentSwapped]),
     }
 }
 

@@ -1,15 +1,19 @@
 //! Where the lines end: does the log end there too, and what is the verdict?
 
 use super::Chain;
-use crate::verify::report::{Attack, Note, NoteKind, Report, Verdict};
+use crate::record::MAX_LINE_BYTES;
+use crate::verify::report::{Attack, Finding, Note, NoteKind, Report, Verdict};
 
 impl Chain<'_> {
     pub(in crate::verify) fn finish(mut self) -> Report {
         if let Some(evidence) = self.evidence.take() {
-            let finding = evidence.judge();
-            // Whatever else was found may well come from this.
-            self.report.findings.insert(0, finding);
-        } else if !self.torn.is_empty() {
+            self.report.findings.sort_by_key(|found| found.record);
+            let place = evidence.begins_at();
+            let earlier = |found: &Finding| found.record < place;
+            let at = self.report.findings.partition_point(earlier);
+            // Whatever else was found from there on may well come from this.
+            self.report.findings.insert(at, evidence.judge());
+        } else if self.rubbish.lines > 0 {
             self.finish_in_rubbish();
         }
         if self.report.findings.is_empty() {
@@ -34,11 +38,11 @@ impl Chain<'_> {
     }
 
     fn finish_in_rubbish(&mut self) {
-        let (seq, spot) = (self.head.seq + 1, self.torn_spot.clone());
-        if self.options.live && self.torn_lines == 1 && !self.torn_ended {
+        let (seq, spot) = (self.head.seq + 1, self.rubbish.spot.clone());
+        if self.options.live && self.is_unfinished() {
             return self.note(NoteKind::Unfinished, seq, "the last line is being written");
         }
-        let (attack, detail) = match self.torn_ended {
+        let (attack, detail) = match self.rubbish.ended {
             true => (
                 Attack::Edited,
                 "this line is not a record as it was written",
@@ -46,6 +50,11 @@ impl Chain<'_> {
             false => (Attack::Truncated, "the last line is not whole"),
         };
         self.find(attack, seq, &spot, detail.to_owned());
+    }
+
+    fn is_unfinished(&self) -> bool {
+        let rest = &self.rubbish;
+        rest.lines == 1 && !rest.ended && rest.length < MAX_LINE_BYTES
     }
 
     /// The chain is whole: does it end where it should?

@@ -72,6 +72,11 @@ impl Chain<'_> {
         };
         self.log_id = members["log_id"].as_str().map(str::to_owned);
         self.epoch = Some((number, key));
+        if seq == 1 && number != 0 {
+            let spot = self.spot.clone();
+            let detail = format!("the log begins in epoch {number}");
+            return self.find(Attack::WrongKey, seq, &spot, detail);
+        }
         match self.options.key {
             Some(pinned) if (number == 0 || seq == 1) && pinned != key => {
                 let spot = self.spot.clone();
@@ -109,9 +114,10 @@ impl Chain<'_> {
                 && members["epoch"].as_u64() == Some(*number)
                 && key.verifies(signed, signature)
         });
-        match (right, key_of(members, "next_key")) {
-            (Some((number, _)), Some(next)) => {
-                self.epoch = Some((number + 1, next));
+        let next_number = right.and_then(|(number, _)| number.checked_add(1));
+        match (next_number, key_of(members, "next_key")) {
+            (Some(number), Some(next)) => {
+                self.epoch = Some((number, next));
                 self.report.seals += 1;
                 self.report.sealed_through = line.seq;
                 self.last_was_seal = true;
@@ -137,6 +143,7 @@ impl Chain<'_> {
             rubbish_ended: true,
             at_boundary: false,
             after_rotation: false,
+            begins_segment: false,
             repeats: false,
             branches_off: false,
             log_id: self.log_id.clone(),

@@ -1,0 +1,81 @@
+//! Where whoever follows a log is in it.
+//!
+//! Numbers tell what was met before. But where torn bytes could not be cut away,
+//! whole records may stand among them whose numbers come once more, on other
+//! records: those after the `log.recovered` that goes on from before the tear.
+
+use crate::line::Line;
+use crate::record::Head;
+use crate::tail::MAX_TORN_BYTES;
+
+/// The last record that was met, by number and by chain.
+pub(super) struct Place {
+    /// Records up to this number were met.
+    after: u64,
+    head: Option<Head>,
+    tear: Option<Tear>,
+}
+
+/// What may be torn bytes.
+struct Tear {
+    /// The record before them, and what had been met then.
+    before: Head,
+    after: u64,
+    bytes: usize,
+}
+
+impl Place {
+    pub(super) fn after(after: u64) -> Self {
+        Self {
+            after,
+            head: None,
+            tear: None,
+        }
+    }
+
+    /// The number of the next record.
+    pub(super) fn next(&self) -> u64 {
+        self.after + 1
+    }
+
+    /// Whether a line has not been met: always, if it is no record.
+    pub(super) fn passes(&mut self, text: &[u8]) -> bool {
+        self.tear = self.tear.take().and_then(|tear| tear.with(text));
+        let Some(record) = Line::parse(text).filter(Line::is_whole) else {
+            return true;
+        };
+        match &self.tear {
+            Some(tear) if tear.is_ended_by(&record) => {
+                self.after = tear.after;
+                self.tear = None;
+            }
+            None => self.tear = self.torn_before(&record),
+            Some(_) => (),
+        }
+        self.head = Some(record.head());
+        let is_new = record.seq > self.after;
+        self.after = self.after.max(record.seq);
+        is_new
+    }
+
+    fn torn_before(&self, record: &Line<'_>) -> Option<Tear> {
+        let is_gap = |head: &Head| record.seq > head.seq && !record.follows(head);
+        self.head.filter(is_gap).map(|before| Tear {
+            before,
+            after: self.after,
+            bytes: 0,
+        })
+    }
+}
+
+impl Tear {
+    /// With one more line, if it may still be one.
+    fn with(mut self, text: &[u8]) -> Option<Self> {
+        self.bytes += text.len();
+        (self.bytes <= MAX_TORN_BYTES).then_some(self)
+    }
+
+    fn is_ended_by(&self, record: &Line<'_>) -> bool {
+        record.event_type == b"log.recovered" && record.follows(&self.before)
+    }
+}

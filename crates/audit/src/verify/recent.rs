@@ -1,0 +1,52 @@
+//! The records that came last, to know one that comes once more.
+//!
+//! Half of a hash is enough, and less is not: who knows eight digits finds another
+//! record with the same ones within minutes, and it would pass for a repetition.
+
+use crate::line::Line;
+use crate::text::Hex;
+
+/// How many records' hashes are remembered.
+const REMEMBERED: usize = 1 << 17;
+
+/// The last records' numbers and hashes: half of each, which nobody can match.
+pub(super) struct Recent(Vec<(u64, [u8; 16])>);
+
+impl Recent {
+    pub(super) fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    pub(super) fn push(&mut self, line: &Line<'_>) {
+        let entry = (line.seq, half(line.event_hash));
+        match usize::try_from(line.seq).unwrap_or(0) % REMEMBERED {
+            // Grows as the log does, until it goes round.
+            place if place < self.0.len() => self.0[place] = entry,
+            place => {
+                self.0.resize(place, (0, [0; 16]));
+                self.0.push(entry);
+            }
+        }
+    }
+
+    fn get(&self, seq: u64) -> Option<[u8; 16]> {
+        let place = usize::try_from(seq).unwrap_or(0) % REMEMBERED;
+        let (found, hash) = self.0.get(place)?;
+        (*found == seq && seq > 0).then_some(*hash)
+    }
+
+    /// Whether it has been here before.
+    pub(super) fn has(&self, line: &Line<'_>) -> bool {
+        self.get(line.seq) == Some(half(line.event_hash))
+    }
+
+    /// Whether it goes on from a record that something else went on from.
+    pub(super) fn is_successor(&self, line: &Line<'_>) -> bool {
+        line.seq > 1 && self.get(line.seq - 1) == Some(half(line.prev_hash))
+    }
+}
+
+fn half(hash: &Hex) -> [u8; 16] {
+    let value = |digit: u8| (digit & 15) + if digit > b'9' { 9 } else { 0 };
+    std::array::from_fn(|at| value(hash[2 * at]) << 4 | value(hash[2 * at + 1]))
+}

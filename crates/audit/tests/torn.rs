@@ -1,0 +1,200 @@
+//! A write of several records that a crash tore where nothing can be cut away
+//! (`chattr +a`): its later records may be whole, and are torn bytes all the same.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod common;
+
+use common::{Sample, at, attack, body, check, join, lines, one, pinned, sample, settings};
+use pulse_audit::show::{Filter, Follower};
+use pulse_audit::verify::{Attack, NoteKind, Options, Since, Verdict, verify_against};
+use pulse_audit::{LIVE, Log};
+
+/// What a crash made of the first of four records that were written at once.
+const LOSSES: [fn(&mut Vec<u8>); 4] = [
+    |line| line.clear(),
+    |line| line.fill(0),
+    |line| line[..100].fill(0),
+    // Still of a record's shape, and not what was hashed.
+    |line| line[40] = if line[40] == b'1' { b'2' } else { b'1' },
+];
+
+struct Torn {
+    log: Sample,
+    /// The last record before the write.
+    before: u64,
+    last: u64,
+}
+
+fn torn(loss: fn(&mut Vec<u8>)) -> Torn {
+    let log = sample(1, 1, 2, "torn");
+    log.disk.disk.lock().unwrap().append_only = true;
+    let mut writer = Log::open(log.disk.clone(), settings(), at(9)).unwrap();
+    let before = writer.head().seq;
+    let bodies = ["a", "b", "c", "d"].map(body);
+    writer.append(at(10), &bodies).unwrap();
+    drop(writer);
+    lose(&log, usize::try_from(before).unwrap(), loss);
+    let mut writer = Log::open(log.disk.clone(), settings(), at(11)).unwrap();
+    for second in 12..16 {
+        common::write(&mut writer, second, "after");
+    }
+    writer.seal(at(17)).unwrap();
+    let last = writer.head().seq;
+    let files = log.disk.disk.lock().unwrap().log();
+    let log = Sample { files, ..log };
+    Torn { log, before, last }
+}
+
+fn lose(log: &Sample, line: usize, loss: fn(&mut Vec<u8>)) {
+    let mut disk = log.disk.disk.lock().unwrap();
+    let number = disk.files[&(0, LIVE.to_owned())];
+    let file = disk.inodes.get_mut(&number).unwrap();
+    let mut all = lines(&file.seen);
+    loss(&mut all[line]);
+    file.seen = all.concat();
+    file.safe = file.seen.len();
+}
+
+#[test]
+fn later_records_of_a_torn_write_are_torn_bytes() {
+    for (number, loss) in LOSSES.into_iter().enumerate() {
+        let Torn { log, before, last } = torn(loss);
+        let report = check(&log.files, &pinned(log.key));
+        let what = format!("loss {number}: {:?}", report.findings);
+        assert_eq!(report.verdict, Verdict::Intact, "{what}");
+        assert_eq!((report.last_seq, report.records), (last, last), "{what}");
+        assert_eq!(report.bytes, join(&log.files).len() as u64);
+        let note = &report.notes[0];
+        assert_eq!((note.kind, note.record), (NoteKind::TornWrite, before + 1));
+    }
+}
+
+#[test]
+fn no_other_bytes_than_the_torn_ones_may_stand_there() {
+    let Torn { log, before, .. } = torn(LOSSES[0]);
+    let all = lines(&join(&log.files));
+    let place = usize::try_from(before).unwrap();
+    let follower = |line: &Vec<u8>| String::from_utf8_lossy(line).contains("log.recovered");
+    let end = all.iter().position(follower).unwrap();
+    assert!(end > place + 2);
+    let mut cases = Vec::new();
+    for at in place..end {
+        for bit in 0..all[at].len() * 8 {
+            let mut changed = all.clone();
+            changed[at][bit / 8] ^= 1 << (bit % 8);
+            cases.push(changed);
+        }
+        let [mut without, mut twice, mut swapped] = [(); 3].map(|()| all.clone());
+        without.remove(at);
+        twice.insert(at, all[at].clone());
+        swapped.swap(at, at + 1);
+        cases.extend([without, twice, swapped]);
+    }
+    for case in cases {
+        let report = check(&one(case.concat()), &pinned(log.key));
+        assert_eq!(report.verdict, Verdict::Broken, "{:?}", report.notes);
+        assert!(report.findings[0].record > before);
+    }
+    let mut unaccounted = all.clone();
+    unaccounted.remove(end);
+    let report = check(&one(unaccounted.concat()), &pinned(log.key));
+    assert_eq!(report.verdict, Verdict::Broken);
+}
+
+#[test]
+fn a_log_with_a_tear_can_be_verified_from_any_record_on() {
+    for loss in LOSSES {
+        let Torn { log, last, .. } = torn(loss);
+        for seq in 3..=last + 1 {
+            let options = Options {
+                since: Some(Since::Seq(seq)),
+                ..pinned(log.key)
+            };
+            let report = check(&log.files, &options);
+            let what = format!("since {seq}: {:?}", report.findings);
+            assert_eq!(report.verdict, Verdict::Unproven, "{what}");
+            assert_eq!(report.first_seq, seq - 1, "{what}");
+            assert_eq!(report.last_seq, last, "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_tear_is_no_fork_from_the_collectors_copy() {
+    for loss in LOSSES {
+        let Torn { log, before, last } = torn(loss);
+        let place = usize::try_from(before).unwrap();
+        let all = lines(&join(&log.files));
+        let goes_on = |line: &Vec<u8>| String::from_utf8_lossy(line).contains("log.recovered");
+        let end = all.iter().position(goes_on).unwrap();
+        // The collector has the records, some of them twice, and no torn bytes.
+        let mut collected = [&all[..place], &all[end..]].concat();
+        collected.insert(3, collected[2].clone());
+        let mut open = |is_second| {
+            let copy = one(collected.concat());
+            Ok(common::sources(if is_second { &copy } else { &log.files }))
+        };
+        let (first, second) = verify_against(&mut open, &pinned(log.key), &mut |_| ()).unwrap();
+        for report in [first, second] {
+            assert_eq!(report.verdict, Verdict::Intact, "{:?}", report.findings);
+            assert_eq!(report.last_seq, last);
+        }
+    }
+}
+
+#[test]
+fn following_loses_no_record_after_a_tear() {
+    for loss in LOSSES {
+        let Torn { log, before, last } = torn(loss);
+        let home = tempfile::tempdir().unwrap();
+        for (name, content) in &log.files {
+            std::fs::write(home.path().join(name), content).unwrap();
+        }
+        for after in [0, before, before + 2] {
+            let mut follower = Follower::new(home.path(), after, Filter::default());
+            let shown = std::iter::from_fn(|| follower.next_shown().unwrap());
+            let good: Vec<u64> = shown
+                .filter(|shown| shown.is_whole)
+                .map(|it| it.seq)
+                .collect();
+            let wanted: Vec<u64> = (after + 1..=last).collect();
+            assert!(good.ends_with(&wanted[wanted.len() - 4..]), "{good:?}");
+            assert!(
+                wanted.iter().all(|seq| good.contains(seq)),
+                "{after}: {good:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_ends_with_no_newline_is_not_accounted_for() {
+    // The page on the format says that a newline ends torn bytes.
+    let rubbish = vec![0; 4096];
+    for ending in [&b""[..], b"\n"] {
+        let log = sample(1, 1, 2, "x");
+        {
+            let mut disk = log.disk.disk.lock().unwrap();
+            disk.append_only = true;
+            let number = disk.files[&(0, LIVE.to_owned())];
+            let file = disk.inodes.get_mut(&number).unwrap();
+            file.seen.extend_from_slice(&rubbish);
+        }
+        Log::open(log.disk.clone(), settings(), at(9))
+            .unwrap()
+            .seal(at(10))
+            .unwrap();
+        let content = join(&log.disk.disk.lock().unwrap().log());
+        let start = content
+            .windows(8)
+            .position(|bytes| bytes == [0; 8])
+            .unwrap();
+        let (before, after) = content.split_at(start + rubbish.len());
+        let changed = [before, ending, &after[1..]].concat();
+        let report = check(&one(changed), &pinned(log.key));
+        match ending {
+            b"" => assert_eq!(attack(&report), Attack::Inserted),
+            _ => assert_eq!(report.verdict, Verdict::Intact),
+        }
+    }
+}
