@@ -1,95 +1,79 @@
 #!/usr/bin/env python3
-"""Verify an audit log: verify_audit_log.py [--live] [--key KEY] FILE...
-Files in order, the live one last; - is standard input. Written from
-audit-format.md alone. Exit code: 0 intact, 3 no key given, 1 broken."""
+"""Verify an audit log: verify_audit_log.py [--live] [--key KEY] FILE... (in order, the live one last; - is standard
+input). Written from audit-format.md alone. Exit code: 0 intact, 3 no key given, 1 broken."""
 import argparse, base64, hashlib, json, re, sys
 from datetime import datetime, timedelta
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
 TEXT = rb'"(?:(?!\xc2[\x80-\x9f])[^"\\\x00-\x1f\x7f]|\\["\\]|\\u00[0-9a-f]{2})*"'
 MEMBER = rb',"[a-z0-9_.]+":(?:' + TEXT + rb'|(?:0|[1-9][0-9]{0,19})(?:\.[0-9]{1,3})?)'
 SHAPE = re.compile(
     rb'\{"seq":([1-9][0-9]{0,18}),"ts":"((?:19[7-9]|[2-9][0-9]{2})[0-9T:.-]{23}Z)","event_type":"([a-z0-9_.]+)"(?:' + MEMBER + rb'){1,32}'
     rb',"prev_hash":"([0-9a-f]{64})"(,"signature":"[^"]{88}")?,"event_hash":"([0-9a-f]{64})"\}\n')
 
-class Broken(Exception): pass
-def once(members):
-    if len(dict(members)) == len(members):
-        return dict(members)
-    raise ValueError("a member stands twice")
-
-def number(text):  # of 64 bits; one with decimals is none that is looked at
-    if int(text.partition(".")[0]) >= 2**64:
-        raise ValueError("a number is too big")
-    return text if "." in text else int(text)
-
 def binary(text):
     if base64.b64encode(found := base64.b64decode(text, validate=True)).decode() != text:
-        raise Broken("base64 that says the same in another way")
+        raise ValueError("base64 that says the same in another way")
     return found
-
 def read(line):  # its members, or None if it is not a record as it was written
     shape = SHAPE.fullmatch(line) if len(line) <= 4096 else None
-    if not shape or hashlib.sha256(line.rpartition(b',"event_hash"')[0]).hexdigest().encode() != shape[6]:
+    if not shape or hashlib.sha256(line[:-82]).hexdigest().encode() != shape[6]:
         return None
+    number = lambda text: None if int(text.partition(".")[0]) >= 2**64 else text if "." in text else int(text)  # 64 bits
     try:
-        record = json.loads(line.decode(), object_pairs_hook=once, parse_int=number, parse_float=number)
-        record["at"] = datetime.strptime(record["ts"], "%Y-%m-%dT%H:%M:%S.%fZ")
+        members = json.loads(line.decode(), object_pairs_hook=list, parse_int=number, parse_float=number)
+        record = dict(members, **{"the time": datetime.strptime(dict(members)["ts"], "%Y-%m-%dT%H:%M:%S.%fZ")})
     except ValueError:
         return None
-    return record if ("signature" in record) == bool(shape[5]) == (record["event_type"] == "log.sealed") else None
-
+    sealed = ("signature" in record) == bool(shape[5]) == (record["event_type"] == "log.sealed")
+    return record if sealed and len(record) == len(members) + 1 and None not in record.values() else None
 def accounts(record, torn):  # for the bytes before it and the newline that ends them
-    return record["event_type"] == "log.recovered" and record.get("torn_bytes") == len(torn) - 1 and torn.endswith(
-        b"\n") and record.get("torn_sha256") == hashlib.sha256(torn[:-1]).hexdigest()
-
+    found = torn[-1:], record["event_type"], record.get("torn_bytes"), record.get("torn_sha256")
+    return found == (b"\n", "log.recovered", len(torn) - 1, hashlib.sha256(torn[:-1]).hexdigest())
 def pieces(files):  # lines, or as much of one as a record can have, and where a file ends
     for file in files:
         yield from iter(lambda: file.readline(4096), b"")
         yield b""
 
 def verify(files, key, live):
-    seq, prev, torn, log_id, epoch, current, unsealed_since = 0, "0" * 64, bytearray(), None, None, None, None
-    ended = False
+    seq, prev, torn, ended, log_id, epoch, current, unsealed_since = 0, "0" * 64, bytearray(), False, *[None] * 4
     for line in pieces(files):
         if torn and (ended or len(torn) > 1052673):
-            raise Broken(f"after record {seq} comes neither the next one nor what is accounted for")
+            raise ValueError(f"after record {seq} comes neither the next one nor what is accounted for")
         record, ended = read(line), not line
         if not record or record["seq"] != seq + 1 or record["prev_hash"] != prev or torn and not accounts(record, torn):
             torn += line
             continue
         kind, seq, prev, torn = record["event_type"], record["seq"], record["event_hash"], bytearray()
         if (kind == "log.open") != (seq == 1):
-            raise Broken(f"record {seq}: a log begins with log.open, and only there")
+            raise ValueError(f"record {seq}: a log begins with log.open, and only there")
         if kind == "log.open":
             log_id, epoch, current = record["log_id"], record["epoch"], record["key"]
             if current != (key or current) or epoch != 0:
-                raise Broken("the log begins with another key")
+                raise ValueError("the log begins with another key")
         elif kind == "log.resumed" and (record["log_id"], record["epoch"], record["key"]) != (log_id, epoch, current):
-            raise Broken(f"record {seq} goes on with another log or key")
+            raise ValueError(f"record {seq} goes on with another log or key")
         elif kind == "log.sealed":
             if (record["epoch"], record["key"]) != (epoch, current):
-                raise Broken(f"the seal {seq} was made with another key than it had to be")
-            public = Ed25519PublicKey.from_public_bytes(binary(current))
-            public.verify(binary(record["signature"]), line.rpartition(b',"signature"')[0])
+                raise ValueError(f"the seal {seq} was made with another key than it had to be")
+            signed, signature = line.rpartition(b',"signature"')[0], binary(record["signature"])
+            Ed25519PublicKey.from_public_bytes(binary(current)).verify(signature, signed)
             epoch, current, unsealed_since = epoch + 1, record["next_key"], None
             continue
-        unsealed_since = unsealed_since or record["at"]
-        if not kind.startswith("log.") and record["at"] - unsealed_since > timedelta(seconds=120):
-            raise Broken(f"record {seq} stands too long after the first unsealed one")
-    if seq == 0 or torn and not (live and b"\n" not in torn and len(torn) < 4096):
-        raise Broken(f"after record {seq} the log is cut or changed")
-    return seq, epoch
+        unsealed_since = unsealed_since or record["the time"]
+        if not kind.startswith("log.") and record["the time"] - unsealed_since > timedelta(seconds=120):
+            raise ValueError(f"record {seq} stands too long after the first unsealed one")
+    if seq and (not torn or live and b"\n" not in torn and len(torn) < 4096):
+        return seq, epoch
+    raise ValueError(f"after record {seq} the log is cut or changed")
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    for name, kind in ("--key", {}), ("--live", {"action": "store_true"}), ("file", {"nargs": "+"}):
-        parser.add_argument(name, **kind)
+    parser.add_argument("file", nargs="+"), parser.add_argument("--key"), parser.add_argument("--live", action="store_true")
     given = parser.parse_args()
-    files = (sys.stdin.buffer if name == "-" else open(name, "rb") for name in given.file)
     try:
+        files = (sys.stdin.buffer if name == "-" else open(name, "rb") for name in given.file)
         print("intact: %d records, epoch %s" % verify(files, given.key, given.live))
-    except (Broken, InvalidSignature, KeyError, TypeError, ValueError) as error:
+    except (InvalidSignature, KeyError, TypeError, ValueError) as error:
         sys.exit(f"broken: {error or 'a signature is not right'}")
     sys.exit(0 if given.key else 3)

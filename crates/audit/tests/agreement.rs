@@ -23,7 +23,7 @@ for name in sorted(os.listdir(place)):
         with open(os.path.join(place, name), "rb") as file:
             verifier.verify([file], key, False)
         print(name, "intact")
-    except (verifier.Broken, verifier.InvalidSignature, KeyError, TypeError, ValueError):
+    except (verifier.InvalidSignature, KeyError, TypeError, ValueError):
         print(name, "broken")
 "#;
 
@@ -246,7 +246,7 @@ fn the_independent_verifier_agrees_on_every_case() {
 #[test]
 fn the_independent_verifier_is_short_and_has_the_exit_codes_it_says() {
     let source = std::fs::read_to_string(script()).unwrap();
-    assert!(source.lines().count() < 100);
+    assert!(source.lines().count() < 80);
     if !has_python() {
         return;
     }

@@ -78,6 +78,10 @@ impl Answer {
             let text = format!("{} more notes", self.report.notes_left_out);
             lines.extend(note("", &text, columns));
         }
+        if self.report.findings_left_out > 0 {
+            let text = format!("{} more findings", self.report.findings_left_out);
+            lines.extend(note("", &text, columns));
+        }
         if let Some(second) = &self.second {
             let found = second.findings.iter().map(|found| {
                 format!(
