@@ -171,7 +171,7 @@ fn as_many_sockets_as_fit_are_merged_in_linear_time() {
 
 fn hot(label: String, degrees: f64) -> Feature {
     Feature {
-        label,
+        label: label.into(),
         values: vec![("temp1_input".into(), degrees)],
     }
 }

@@ -88,9 +88,9 @@ fn degrees() -> impl Strategy<Value = f64> {
 fn feature(label: &'static str, sensor: usize) -> impl Strategy<Value = Feature> {
     let values = (degrees(), proptest::option::of(degrees()));
     values.prop_map(move |(input, max)| Feature {
-        label: label.to_owned(),
-        values: std::iter::once((format!("temp{sensor}_input"), input))
-            .chain(max.map(|max| (format!("temp{sensor}_max"), max)))
+        label: label.into(),
+        values: std::iter::once((format!("temp{sensor}_input").into(), input))
+            .chain(max.map(|max| (format!("temp{sensor}_max").into(), max)))
             .collect(),
     })
 }

@@ -65,9 +65,9 @@ const BOARD_LABELS: [&str; 12] = [
 ];
 
 fn feature(label: &str, degrees: Option<f64>) -> Feature {
-    let values = degrees.map(|degrees| ("temp1_input".to_owned(), degrees));
+    let values = degrees.map(|degrees| ("temp1_input".into(), degrees));
     Feature {
-        label: label.to_owned(),
+        label: label.into(),
         values: values.into_iter().collect(),
     }
 }
@@ -196,8 +196,8 @@ fn all_read(document: &Document, degrees: &[f64]) -> Document {
         .iter_mut()
         .flat_map(|chip| &mut chip.features);
     for ((feature, degrees), origin) in features.zip(degrees).zip(1_u32..) {
-        let input = ("temp1_input".to_owned(), *degrees);
-        feature.values = vec![input, ("temp1_max".to_owned(), f64::from(origin))];
+        let input = ("temp1_input".into(), *degrees);
+        feature.values = vec![input, ("temp1_max".into(), f64::from(origin))];
     }
     document
 }
@@ -211,7 +211,7 @@ fn names(document: &Document) -> Vec<(String, String, Option<f64>)> {
             let is_package =
                 ["Package id", "Tdie", "Tctl"].contains(&feature.label.trim_end_matches(" 0"));
             let origin = (!is_package).then(|| feature.values[1].1);
-            (name.clone(), feature.label, origin)
+            (name.clone(), feature.label.to_string(), origin)
         })
     };
     document.chips.iter().flat_map(of_chip).collect()

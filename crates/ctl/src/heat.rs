@@ -141,9 +141,9 @@ mod tests {
     use super::*;
 
     fn limits(values: &[(&str, f64)]) -> Limits {
-        let values = values.iter().map(|(n, v)| ((*n).to_owned(), *v)).collect();
+        let values = values.iter().map(|(n, v)| ((*n).into(), *v)).collect();
         Limits::of(&Feature {
-            label: String::new(),
+            label: Default::default(),
             values,
         })
     }

@@ -126,7 +126,7 @@ impl Row {
         let limits = Limits::of(feature);
         Some(Self {
             source: chip.name.clone(),
-            label: feature.label.clone(),
+            label: feature.label.to_string(),
             shown: Shown::Degrees(degrees),
             limits,
             heat: Heat::judge(degrees, limits, Kind::of(chip)),

@@ -7,7 +7,7 @@
 
 use crate::attribute::{Absent, Attribute, Budget};
 use crate::sysfs;
-use pulse_core::document::{Chip, Feature};
+use pulse_core::document::{Chip, Feature, SmolStr};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
@@ -36,7 +36,7 @@ pub(crate) struct FoundChip {
 #[derive(Debug)]
 pub(crate) struct FoundFeature {
     /// Its label; unique in a chip.
-    pub(crate) label: String,
+    pub(crate) label: SmolStr,
     /// Its values in the order of lm-sensors.
     pub(crate) values: Vec<FoundValue>,
 }
@@ -44,7 +44,7 @@ pub(crate) struct FoundFeature {
 /// A value, found.
 #[derive(Debug)]
 pub(crate) struct FoundValue {
-    name: String,
+    name: SmolStr,
     source: Source,
     divisor: f64,
 }
@@ -104,7 +104,7 @@ impl FoundValue {
     pub(crate) fn live(name: String, path: PathBuf, divisor: f64, budget: &mut Budget) -> Self {
         let source = Source::Live(Attribute::new(path, budget));
         Self {
-            name,
+            name: name.into(),
             source,
             divisor,
         }
@@ -115,7 +115,7 @@ impl FoundValue {
     pub(crate) fn fixed(name: String, path: &Path, divisor: f64) -> Option<Self> {
         let source = Source::Fixed(sysfs::number(path)?);
         Some(Self {
-            name,
+            name: name.into(),
             source,
             divisor,
         })
@@ -181,7 +181,7 @@ mod tests {
             FoundValue::live((*name).to_owned(), path, MILLI, &mut budget)
         };
         FoundFeature {
-            label: "label".to_owned(),
+            label: "label".into(),
             values: files.iter().map(&mut value).collect(),
         }
     }
@@ -190,7 +190,7 @@ mod tests {
     fn a_feature_without_a_temperature_is_left_out_whole() {
         let directory = tempfile::tempdir().unwrap();
         let good = feature(directory.path(), &[("t1_input", "1500"), ("t1_max", "x")]);
-        assert_eq!(good.read().unwrap().values, [("t1_input".to_owned(), 1.5)]);
+        assert_eq!(good.read().unwrap().values, [("t1_input".into(), 1.5)]);
         let bad = feature(directory.path(), &[("t2_input", "x"), ("t2_max", "9")]);
         assert_eq!(bad.read(), Err(Absent::Unknown));
         let faulty = feature(directory.path(), &[("t3_input", "1"), ("t3_fault", "1")]);

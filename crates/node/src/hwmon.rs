@@ -105,7 +105,7 @@ fn features(directory: &Path, budget: &mut Budget) -> Vec<FoundFeature> {
         let label = sysfs::text(&directory.join(format!("temp{channel}_label")));
         let label = label.unwrap_or_else(|| format!("temp{channel}"));
         features.push(FoundFeature {
-            label: labels.unique(&label),
+            label: labels.unique(&label).into(),
             values: values(directory, channel, &present, budget),
         });
     }

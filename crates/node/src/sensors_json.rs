@@ -4,7 +4,7 @@
 //! its model this is always valid JSON: labels are escaped, and there is no
 //! comma after the last member.
 
-use pulse_core::document::{Chip, Document, Feature};
+use pulse_core::document::{Chip, Document, Feature, SmolStr};
 use std::fmt::Write;
 
 /// The chips of a document as `sensors -j` prints them.
@@ -30,7 +30,7 @@ fn adapter(name: &str) -> String {
 
 fn feature(feature: &Feature) -> String {
     let finite = feature.values.iter().filter(|(_, value)| value.is_finite());
-    let value = |(name, value): &(String, f64)| format!("         {}: {value:.3}", quoted(name));
+    let value = |(name, value): &(SmolStr, f64)| format!("         {}: {value:.3}", quoted(name));
     let values: Vec<String> = finite.map(value).collect();
     format!(
         "      {}:{{\n{}\n      }}",
@@ -60,11 +60,8 @@ mod tests {
 
     #[test]
     fn the_layout_is_that_of_lm_sensors() {
-        let values = vec![
-            ("temp1_input".to_owned(), 41.85),
-            ("temp1_crit".to_owned(), 95.0),
-        ];
-        let label = "Package \"0\"\u{7}".to_owned();
+        let values = vec![("temp1_input".into(), 41.85), ("temp1_crit".into(), 95.0)];
+        let label = "Package \"0\"\u{7}".into();
         let document = Document {
             chips: vec![Chip {
                 name: "coretemp-isa-0000".to_owned(),

@@ -103,7 +103,7 @@ fn feature(zone: &Path, channel: usize, budget: &mut Budget) -> FoundFeature {
         values.extend(critical.and_then(|path| FoundValue::fixed(name("crit"), &path, MILLI)));
     }
     FoundFeature {
-        label: format!("temp{channel}"),
+        label: format!("temp{channel}").into(),
         values,
     }
 }

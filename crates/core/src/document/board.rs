@@ -116,7 +116,7 @@ mod tests {
 
     fn chip(name: &str, labels: &[&str]) -> Chip {
         let feature = |label: &&str| Feature {
-            label: (*label).to_owned(),
+            label: (*label).into(),
             values: vec![("temp1_input".into(), 40.0)],
         };
         Chip {
@@ -135,7 +135,7 @@ mod tests {
         board
             .features
             .into_iter()
-            .map(|feature| feature.label)
+            .map(|feature| feature.label.into())
             .collect()
     }
 

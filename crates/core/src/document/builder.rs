@@ -10,14 +10,18 @@ use super::plausible;
 use super::reader::Dropped;
 use super::scalar::Scalar;
 use super::shape::ADAPTER;
-use super::text::{clean, unique};
+use super::text::{clean, clean_name, unique};
 use super::timestamp::is_rfc3339;
+use smol_str::SmolStr;
 
 /// Chips in a document.
 const MAX_CHIPS: usize = 256;
 
 /// Features in a chip.
 pub(super) const MAX_FEATURES: usize = 512;
+
+/// Most chips have no more.
+const USUAL_FEATURES: usize = 16;
 
 /// Values in a feature.
 const MAX_VALUES: usize = 64;
@@ -57,6 +61,7 @@ impl Builder {
         let taken = self.document.chips.iter().map(|chip| chip.name.as_str());
         self.chip = Some(Chip {
             name: unique(clean(name), taken),
+            features: Vec::with_capacity(USUAL_FEATURES),
             ..Chip::default()
         });
     }
@@ -89,7 +94,7 @@ impl Builder {
             return self.malformed();
         }
         let labels = chip.features.iter().map(|feature| feature.label.as_str());
-        let label = unique(clean(label), labels.chain([ADAPTER]));
+        let label = unique(clean_name(label), labels.chain([ADAPTER]));
         self.feature = Some(Feature {
             label,
             ..Feature::default()
@@ -102,14 +107,14 @@ impl Builder {
             self.malformed();
         }
         match value.number() {
-            Some(number) if number.is_finite() => self.number(clean(name), number),
+            Some(number) if number.is_finite() => self.number(clean_name(name), number),
             Some(_) => self.dropped.implausible += 1,
             None if matches!(value, Scalar::Null | Scalar::Text(_)) => {}
             None => self.malformed(),
         }
     }
 
-    fn number(&mut self, name: String, number: f64) {
+    fn number(&mut self, name: SmolStr, number: f64) {
         let Some(feature) = &mut self.feature else {
             return;
         };

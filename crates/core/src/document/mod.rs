@@ -32,3 +32,5 @@ mod writer;
 pub use model::{Chip, Disk, Document, Feature, HelperInfo};
 pub use normalise::normalise;
 pub use reader::{Dropped, ReadError, Reading, read};
+/// A short text that is kept without an allocation.
+pub use smol_str::SmolStr;

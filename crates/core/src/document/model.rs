@@ -1,5 +1,7 @@
 //! The model: chips with features with values, and disks.
 
+use smol_str::SmolStr;
+
 /// One reading of one node.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Document {
@@ -28,10 +30,10 @@ pub struct Chip {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Feature {
     /// What the chip or the operator calls it (`Package id 0`).
-    pub label: String,
+    pub label: SmolStr,
     /// Subfeatures in order (`temp1_input`, `temp1_max`), every value finite;
     /// temperatures in degrees Celsius.
-    pub values: Vec<(String, f64)>,
+    pub values: Vec<(SmolStr, f64)>,
 }
 
 /// A disk, as Pulse knows them.
@@ -66,7 +68,7 @@ impl Feature {
     /// The value of the feature's `*_input`, its current reading.
     #[must_use]
     pub fn input(&self) -> Option<f64> {
-        let is_input = |(name, _): &&(String, f64)| name.ends_with("_input");
+        let is_input = |(name, _): &&(SmolStr, f64)| name.ends_with("_input");
         self.values.iter().find(is_input).map(|(_, value)| *value)
     }
 }

@@ -13,6 +13,7 @@ use super::board::silence_boards;
 use super::builder::MAX_FEATURES;
 use super::model::{Chip, Document, Feature};
 use super::processor::merge_processors;
+use smol_str::SmolStr;
 
 /// Brings a document into the form for Pulse: temperatures only, each feature with
 /// exactly one `*_input`, one chip per kind of processor, and at most 512 features
@@ -45,7 +46,7 @@ fn keep_temperature(feature: &mut Feature) {
     feature.values.insert(0, input);
 }
 
-fn is_reading((name, value): &(String, f64)) -> bool {
+fn is_reading((name, value): &(SmolStr, f64)) -> bool {
     name.starts_with("temp") && name.ends_with("_input") && value.is_finite()
 }
 

@@ -6,6 +6,7 @@
 //! 127 lie outside the range in which any sensor works; 127 is believed as long
 //! as the sensor's own limits allow it.
 
+use smol_str::SmolStr;
 use std::ops::RangeInclusive;
 
 /// Degrees Celsius that a sensor in a computer can measure.
@@ -29,7 +30,7 @@ pub(super) fn is_plausible(degrees: f64) -> bool {
 }
 
 /// Drops the temperatures that cannot be true; returns how many.
-pub(super) fn retain_plausible(values: &mut Vec<(String, f64)>) -> u64 {
+pub(super) fn retain_plausible(values: &mut Vec<(SmolStr, f64)>) -> u64 {
     let before = values.len();
     values.retain(|(name, value)| !is_degrees(name) || is_plausible(*value));
     if values.iter().any(|(_, value)| *value == OPEN_INPUT) {
@@ -38,7 +39,7 @@ pub(super) fn retain_plausible(values: &mut Vec<(String, f64)>) -> u64 {
     (before - values.len()) as u64
 }
 
-fn drop_open_inputs(values: &mut Vec<(String, f64)>) {
+fn drop_open_inputs(values: &mut Vec<(SmolStr, f64)>) {
     let limits = values.clone();
     values.retain(|(name, value)| match name.strip_suffix("input") {
         Some(sensor) if *value == OPEN_INPUT && is_degrees(name) => {
@@ -49,7 +50,7 @@ fn drop_open_inputs(values: &mut Vec<(String, f64)>) {
 }
 
 /// Whether a value lies strictly between the limits of its own sensor (`temp1_`).
-fn is_within_limits(sensor: &str, value: f64, values: &[(String, f64)]) -> bool {
+fn is_within_limits(sensor: &str, value: f64, values: &[(SmolStr, f64)]) -> bool {
     values
         .iter()
         .all(|(name, limit)| match name.strip_prefix(sensor) {
@@ -71,10 +72,11 @@ mod tests {
     fn judged(values: &[(&str, f64)]) -> (Vec<String>, u64) {
         let mut values = values
             .iter()
-            .map(|(n, v)| (format!("temp1_{n}"), *v))
+            .map(|(n, v)| (format!("temp1_{n}").into(), *v))
             .collect();
         let dropped = retain_plausible(&mut values);
-        (values.into_iter().map(|(name, _)| name).collect(), dropped)
+        let names = values.into_iter().map(|(name, _)| name.into());
+        (names.collect(), dropped)
     }
 
     #[test]
@@ -120,17 +122,14 @@ mod tests {
 
     #[test]
     fn another_sensors_limits_do_not_count() {
-        let mut values = vec![
-            ("temp1_input".to_owned(), 127.0),
-            ("temp10_max".to_owned(), 80.0),
-        ];
+        let mut values = vec![("temp1_input".into(), 127.0), ("temp10_max".into(), 80.0)];
         assert_eq!(retain_plausible(&mut values), 0);
     }
 
     #[test]
     fn flags_kinds_and_other_quantities_are_not_judged() {
         assert_eq!(judged(&[("type", 3435.0), ("alarm", 1.0)]).1, 0);
-        let mut values = vec![("fan1_input".to_owned(), 1200.0)];
+        let mut values = vec![("fan1_input".into(), 1200.0)];
         assert_eq!(retain_plausible(&mut values), 0);
     }
 }

@@ -14,6 +14,7 @@
 use super::builder::MAX_FEATURES;
 use super::model::{Chip, Feature};
 use super::text::{unique, without_number};
+use smol_str::{SmolStr, format_smolstr};
 
 /// How one kind of processor names its chips and features.
 struct Kind {
@@ -140,7 +141,7 @@ impl Kind {
             let readings = named.filter_map(|feature| Some((feature.input()?, feature)));
             let hotter = readings.reduce(|best, next| if next.0 > best.0 { next } else { best });
             Some(Feature {
-                label: package.stable.to_owned(),
+                label: SmolStr::new_static(package.stable),
                 values: hotter?.1.values.clone(),
             })
         })
@@ -167,7 +168,7 @@ impl Kind {
                 }
                 None => continue,
             };
-            feature.label = format!("{}{number}", self.core);
+            feature.label = format_smolstr!("{}{number}", self.core);
         }
         next
     }

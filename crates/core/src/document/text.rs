@@ -3,6 +3,8 @@
 //! They end up on terminals, in logs and as keys of a JSON object, so control
 //! characters do not survive, nothing is long, and nothing is there twice.
 
+use smol_str::SmolStr;
+
 /// The longest text that is kept, in bytes; the rest is cut off.
 pub(super) const MAX_TEXT_BYTES: usize = 256;
 
@@ -11,9 +13,25 @@ const MAX_NUMBERED_BYTES: usize = MAX_TEXT_BYTES - 6;
 
 /// The text without control characters, cut to [`MAX_TEXT_BYTES`].
 pub(super) fn clean(text: &str) -> String {
-    if text.len() <= MAX_TEXT_BYTES && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-        return text.to_owned();
+    match is_clean(text) {
+        true => text.to_owned(),
+        false => cleaned(text),
     }
+}
+
+/// As [`clean`], for the short texts that are most of a document.
+pub(super) fn clean_name(text: &str) -> SmolStr {
+    match is_clean(text) {
+        true => SmolStr::new(text),
+        false => cleaned(text).into(),
+    }
+}
+
+fn is_clean(text: &str) -> bool {
+    text.len() <= MAX_TEXT_BYTES && text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+}
+
+fn cleaned(text: &str) -> String {
     let mut cleaned = String::with_capacity(text.len().min(MAX_TEXT_BYTES));
     for character in text.chars().map(printable) {
         if cleaned.len() + character.len_utf8() > MAX_TEXT_BYTES {
@@ -36,14 +54,17 @@ fn printable(character: char) -> char {
 ///
 /// Looks at each taken text once or twice, so a chip whose labels are all alike
 /// costs no more than one whose labels differ.
-pub(super) fn unique<'a>(wanted: String, taken: impl Iterator<Item = &'a str> + Clone) -> String {
-    if !taken.clone().any(|text| text == wanted) {
+pub(super) fn unique<'a, Text>(wanted: Text, taken: impl Iterator<Item = &'a str> + Clone) -> Text
+where
+    Text: AsRef<str> + From<String>,
+{
+    if !taken.clone().any(|text| text == wanted.as_ref()) {
         return wanted;
     }
-    let stem = cut(&wanted, MAX_NUMBERED_BYTES);
+    let stem = cut(wanted.as_ref(), MAX_NUMBERED_BYTES);
     let mut numbers: Vec<u32> = taken.filter_map(|text| number_after(stem, text)).collect();
     numbers.sort_unstable();
-    format!("{stem} #{}", first_free(&numbers))
+    format!("{stem} #{}", first_free(&numbers)).into()
 }
 
 fn number_after(stem: &str, text: &str) -> Option<u32> {
@@ -82,9 +103,9 @@ mod tests {
     #[test]
     fn a_number_that_is_taken_is_not_given_again() {
         let taken = ["a", "a #2", "a #4", "a #x"];
-        assert_eq!(unique("a".into(), taken.into_iter()), "a #3");
-        assert_eq!(unique("a #2".into(), taken.into_iter()), "a #2 #2");
-        assert_eq!(unique("b".into(), taken.into_iter()), "b");
+        assert_eq!(unique(String::from("a"), taken.into_iter()), "a #3");
+        assert_eq!(unique(String::from("a #2"), taken.into_iter()), "a #2 #2");
+        assert_eq!(unique(String::from("b"), taken.into_iter()), "b");
     }
 
     #[test]

@@ -57,7 +57,7 @@ impl Serialize for Chip {
             map.serialize_entry("Adapter", adapter)?;
         }
         for feature in &self.features {
-            map.serialize_entry(&feature.label, feature)?;
+            map.serialize_entry(feature.label.as_str(), feature)?;
         }
         map.end()
     }
@@ -66,7 +66,7 @@ impl Serialize for Chip {
 impl Serialize for Feature {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let finite = self.values.iter().filter(|(_, value)| value.is_finite());
-        serializer.collect_map(finite.map(|(name, value)| (name, value)))
+        serializer.collect_map(finite.map(|(name, value)| (name.as_str(), value)))
     }
 }
 
