@@ -1,4 +1,4 @@
-//! Arguments in, exit code out; what serves in between is [`crate::service`].
+//! Arguments in, exit code out; what serves in between is `service`.
 
 use crate::cli::{self, Command};
 use crate::confinement::Confinement;

@@ -86,9 +86,10 @@ const SETSOCKOPT: &[&[Argument]] = &[
 
 const FIONBIO: u32 = 0x5421;
 const F_GETFD: u32 = 1;
-const F_GETFL: u32 = 3;
-const F_SETFL: u32 = 4;
-const F_DUPFD_CLOEXEC: u32 = 1030;
+const F_SETFD: u32 = 2;
+/// The first is the standard library's, in builds with assertions; the second is
+/// musl's, which does not trust `O_CLOEXEC`.
+const FCNTL: &[&[Argument]] = &[&[is(1, F_GETFD)], &[is(1, F_SETFD)]];
 
 /// Every system call that is permitted once the daemon serves. By then its
 /// threads run, its sockets listen and its user is changed, so none of that is
@@ -97,34 +98,22 @@ pub const SYSCALLS: &[Syscall] = &[
     // Bytes in and out.
     call!(SYS_read, "files, sockets, the runtime's wake-ups"),
     call!(SYS_write, "records, log lines, the runtime's wake-ups"),
-    call!(SYS_writev, "replies and SSH packets"),
-    call!(SYS_readv, for Elsewhere, "the standard library's vectored reads"),
     call!(SYS_recvfrom, "callers and nodes"),
     call!(
         SYS_sendto,
         in &[&[without(3, MSG_FASTOPEN)]],
         "callers and nodes"
     ),
-    call!(SYS_recvmsg, for Elsewhere, "what the standard library uses on some sockets"),
-    call!(
-        SYS_sendmsg,
-        in &[&[without(2, MSG_FASTOPEN)]],
-        for Elsewhere,
-        "the journal takes its messages so"
-    ),
     call!(SYS_close, "files and sockets"),
-    call!(SYS_lseek, for Elsewhere, "finding the end of a file"),
-    call!(SYS_fcntl,
-        in &[&[is(1, F_GETFD)], &[is(1, F_GETFL)], &[is(1, F_SETFL)], &[is(1, F_DUPFD_CLOEXEC)]],
-        "sockets that do not wait"),
+    call!(SYS_fcntl, in FCNTL, "descriptors are open, and closed to others"),
     call!(SYS_ioctl, in &[&[is(1, FIONBIO)]], "sockets that do not wait"),
     // Files.
     call!(
         SYS_openat,
         "configuration, known_hosts, records: Landlock says which"
     ),
-    call!(SYS_fstat, "sizes of files"),
-    call!(SYS_newfstatat, for Elsewhere, "stat without statx"),
+    call!(SYS_fstat, for Musl, "sizes of files"),
+    call!(SYS_newfstatat, "sizes of files"),
     call!(SYS_statx, "has known_hosts changed, is the log still there"),
     call!(SYS_getdents64, "segments and keys of the log"),
     call!(SYS_ftruncate, "a torn record is cut away"),
@@ -143,8 +132,6 @@ pub const SYSCALLS: &[Syscall] = &[
     call!(SYS_connect, "SSH: Landlock says which ports"),
     call!(SYS_getsockopt, in GETSOCKOPT, "who calls; did the connection come about"),
     call!(SYS_setsockopt, in SETSOCKOPT, "acknowledgements at once"),
-    call!(SYS_getsockname, for Elsewhere, "the standard library asks after accepting"),
-    call!(SYS_getpeername, for Elsewhere, "the runtime asks after connecting"),
     call!(SYS_shutdown, "ends that do not lose the reply"),
     // Waiting.
     #[cfg(target_arch = "x86_64")]
@@ -155,7 +142,6 @@ pub const SYSCALLS: &[Syscall] = &[
     call!(SYS_poll, "is the caller still there"),
     call!(SYS_ppoll, for Elsewhere, "poll, where that is another call"),
     call!(SYS_futex, "the audit log's thread waits and is woken"),
-    call!(SYS_clock_nanosleep, for Elsewhere, "sleeping"),
     call!(SYS_clock_gettime, for Elsewhere, "the time, on machines without a vDSO clock"),
     call!(SYS_sched_yield, for Elsewhere, "locks that are waited for"),
     call!(SYS_restart_syscall, for Elsewhere, "the kernel resumes a call after a stop"),
@@ -171,6 +157,7 @@ pub const SYSCALLS: &[Syscall] = &[
     call!(SYS_getrandom, "keys, ids, jitter"),
     // Who are we. These cannot fail for anybody else, so their callers do not look.
     call!(SYS_geteuid, "the daemon's own user may ask everything"),
+    call!(SYS_getpid, "background readings are on record with it"),
     call!(SYS_getegid, "background readings are on record with it"),
     // Signals and the end.
     call!(SYS_rt_sigreturn, "signals are handled"),
@@ -183,7 +170,6 @@ pub const SYSCALLS: &[Syscall] = &[
         for Elsewhere,
         "abort: a signal to itself, to nobody else"
     ),
-    call!(SYS_getpid, for Elsewhere, "abort asks for itself"),
     call!(SYS_gettid, for Elsewhere, "abort asks for itself"),
     call!(SYS_exit, "the audit log's thread ends"),
     call!(SYS_exit_group, "the daemon ends"),
