@@ -16,6 +16,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 
+/// Says which user a daemon becomes that is started as root.
+pub(crate) const SERVICE_USER: &str = "PULSE_SENSOR_PROXY_USER";
+
 /// A running daemon; it is killed when dropped.
 #[derive(Debug)]
 pub struct Daemon {
@@ -44,6 +47,7 @@ pub fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Ended {
     let mut child = Command::new(programs::daemon())
         .args(arguments)
         .env_clear()
+        .env(SERVICE_USER, "root")
         .envs(environment.iter().copied())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -107,6 +111,11 @@ impl Daemon {
 
     fn spawn(home: &Arc<Home>, command: &mut Command) -> Self {
         let log = home.unused_path("log");
+        let named = command.get_envs().any(|(name, _)| name == SERVICE_USER);
+        if !named {
+            // A home is its user's, whoever else this machine knows.
+            command.env(SERVICE_USER, "root");
+        }
         let child = command
             .arg("--config")
             .arg(home.config_file())

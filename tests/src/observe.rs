@@ -71,7 +71,7 @@ impl Daemon {
         number.parse().unwrap()
     }
 
-    /// How many files and sockets it has open.
+    /// How many files and sockets it has open. Only root sees a confined daemon's.
     #[must_use]
     pub fn descriptors(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.pid()))

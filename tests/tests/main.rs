@@ -8,6 +8,7 @@ mod admission;
 mod attacks;
 mod audit;
 mod clients;
+mod confinement;
 mod host_keys;
 mod hostile_nodes;
 mod key_exchange;

@@ -143,6 +143,10 @@ fn with_verbose_node() -> Fleet {
 
 #[test]
 fn a_client_that_never_reads_is_ended_and_blocks_nobody() {
+    // Nobody else may count a confined daemon's descriptors.
+    if skipped(&[Need::Root]) {
+        return;
+    }
     let fleet = with_verbose_node();
     let before = fleet.daemon.descriptors();
     let mut clients: Vec<Client> = (0..20).map(|_| fleet.daemon.connect()).collect();
@@ -159,6 +163,10 @@ fn a_client_that_never_reads_is_ended_and_blocks_nobody() {
 
 #[test]
 fn clients_that_leave_in_the_middle_leave_nothing_behind() {
+    // Nobody else may count a confined daemon's descriptors.
+    if skipped(&[Need::Root]) {
+        return;
+    }
     let fleet = with_verbose_node();
     let before = fleet.daemon.descriptors();
     for sent in [&b""[..], b"{\"meth", READING] {

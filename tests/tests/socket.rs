@@ -78,10 +78,7 @@ fn a_socket_that_a_dead_daemon_left_is_replaced() {
 fn a_second_daemon_refuses_and_the_first_serves_on() {
     let first = Daemon::start(&Config::new());
     let errors = refusal(first.home());
-    assert!(
-        errors.contains("another process writes this log"),
-        "{errors}"
-    );
+    assert!(errors.contains("another daemon serves it"), "{errors}");
     let another = Home::new();
     let config = Config::new().set("socket", &format!("{:?}", first.home().socket()));
     let errors = refusal_of(&another, config);

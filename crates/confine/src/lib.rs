@@ -1,15 +1,26 @@
-//! What the kernel knows of a caller, behind small safe wrappers.
+//! What the kernel knows of a caller, and what it holds us to.
 //!
-//! The privilege drop, Landlock and seccomp move in here; then this is the one
-//! crate where `unsafe` is allowed. So far it has none.
+//! The daemon is confined by three layers: it becomes a user without privileges,
+//! Landlock says which files and ports it may use, and seccomp which system calls.
+//! What they permit stands in [`tables`]. This is the one crate where `unsafe` is
+//! allowed, for calls that nobody wraps.
 
 mod caller;
 mod descriptors;
+mod landlock;
+mod layers;
+mod privileges;
+pub mod probe;
+mod seccomp;
+pub mod tables;
 
 use pulse_core::peer::Credentials;
 
 pub use caller::{credentials, surroundings};
 pub use descriptors::raise_descriptor_limit;
+pub use landlock::Places;
+pub use layers::{Hold, Kernel, Layer, Layers};
+pub use privileges::ServiceUser;
 
 /// Who this process is.
 #[must_use]

@@ -15,13 +15,13 @@ use crate::peer::entry_capabilities;
 use crate::work::Caps;
 pub use audit::{Audit, check_log_path};
 use serde::Deserialize;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 use toml::Spanned;
-pub use values::LogLevel;
 use values::{CapabilityName, Interval, MetricsAddress, NodeEntry, PeerEntry, Positive, UserName};
+pub use values::{Confinement, LogLevel};
 
 /// Where the file is unless told otherwise.
 pub const DEFAULT_PATH: &str = "/etc/pulse-sensor-proxy/config.toml";
@@ -52,8 +52,12 @@ pub struct Config {
     pub metrics_address: Option<SocketAddr>,
     /// The least severe message that is logged.
     pub log_level: LogLevel,
+    /// What is done about a layer of the confinement that the kernel lacks.
+    pub confinement: Confinement,
     /// Where decisions are put on record.
     pub audit: Audit,
+    /// The port of nodes that say none; may be connected to even while there are none.
+    pub ssh_port: u16,
     /// The nodes that may be read.
     pub nodes: BTreeMap<NodeName, NodeSettings>,
     /// Who may ask.
@@ -120,6 +124,7 @@ struct File {
     ssh_dir: PathBuf,
     metrics_address: MetricsAddress,
     log_level: LogLevel,
+    confinement: Confinement,
     allowed_nodes: Vec<Spanned<NodeEntry>>,
     allowed_peers: Vec<Spanned<PeerEntry>>,
     allowed_peer_uids: Vec<u32>,
@@ -167,6 +172,7 @@ impl Default for File {
             ssh_dir: PathBuf::from("/var/lib/pulse-sensor-proxy/ssh"),
             metrics_address: MetricsAddress::default(),
             log_level: LogLevel::Info,
+            confinement: Confinement::BestEffort,
             allowed_nodes: Vec::new(),
             allowed_peers: Vec::new(),
             allowed_peer_uids: Vec::new(),
@@ -234,6 +240,15 @@ impl Config {
             toml::from_str(text).map_err(|e| locate(e.span(), e.message().to_owned()))?;
         file.check()
             .map_err(|(span, message)| locate(Some(span), message))
+    }
+}
+
+impl Config {
+    /// The SSH ports that may be connected to, in order, each once.
+    #[must_use]
+    pub fn ssh_ports(&self) -> BTreeSet<u16> {
+        let of_nodes = self.nodes.values().map(|node| node.port);
+        of_nodes.chain([self.ssh_port]).collect()
     }
 }
 
@@ -324,7 +339,9 @@ impl File {
             ssh_dir: self.ssh_dir,
             metrics_address: self.metrics_address.0,
             log_level: self.log_level,
+            confinement: self.confinement,
             audit: self.audit.settle(),
+            ssh_port: self.ssh.port,
             nodes,
             caps,
             cache_ttl: self.cache_ttl.0,

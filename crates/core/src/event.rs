@@ -17,6 +17,8 @@ pub enum EventType {
     ProxyStart,
     /// The daemon ends.
     ProxyStop,
+    /// The daemon has confined itself, as far as the kernel could.
+    Confinement,
     /// The configuration was read anew.
     ConfigReloaded,
     /// A caller was let in.
@@ -44,6 +46,7 @@ impl EventType {
         match self {
             Self::ProxyStart => "proxy.start",
             Self::ProxyStop => "proxy.stop",
+            Self::Confinement => "confinement",
             Self::ConfigReloaded => "config.reloaded",
             Self::ConnectionAccepted => "connection.accepted",
             Self::ConnectionDenied => "connection.denied",

@@ -1,6 +1,7 @@
 //! The daemon's few arguments. The operator's tool is `pulse-sensorctl`.
 
-use std::ffi::OsString;
+use pulse_confine::Layer;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 /// What `--help` prints.
@@ -9,11 +10,16 @@ pulse-sensor-proxy: reads the temperatures of nodes over SSH and serves them on
 a Unix socket.
 
 Usage: pulse-sensor-proxy [--config FILE] [--check]
+       pulse-sensor-proxy confine-probe [--config FILE] [--only LAYER] [--json]
 
   --config FILE   the configuration (default: /etc/pulse-sensor-proxy/config.toml)
   --check         read the configuration, say what is wrong with it, and exit
   --version       print the version
   --help          print this
+
+confine-probe confines itself as the daemon does and tries what an attacker would;
+it ends with 1 if anything was let through. With --only privileges, landlock or
+seccomp it shows what that layer stops by itself.
 
 Signals: SIGHUP reads the configuration again, SIGTERM ends after the requests
 in hand. Environment, stronger than the file:
@@ -21,10 +27,12 @@ in hand. Environment, stronger than the file:
   PULSE_SENSOR_PROXY_SOCKET        the Unix socket
   PULSE_SENSOR_PROXY_SSH_DIR       where the SSH key and known_hosts are
   PULSE_SENSOR_PROXY_METRICS_ADDR  where metrics are served, or \"disabled\"
+  PULSE_SENSOR_PROXY_USER          the user to become when started as root
 
-Exit codes: 0 ended in order; 64 wrong arguments; 70 a part of the daemon failed;
-73 the socket, the metrics address or the key could not be made; 78 the
-configuration is wrong.
+Exit codes: 0 ended in order; 1 the probe was let through; 64 wrong arguments;
+70 a part of the daemon failed; 71 the kernel lacks a layer of a required
+confinement; 73 the socket, the metrics address or the key could not be made; 78
+the configuration is wrong.
 ";
 
 /// What was asked on the command line.
@@ -40,6 +48,15 @@ pub enum Command {
         /// `--config`.
         config: Option<PathBuf>,
     },
+    /// Try what an attacker would, confined as the daemon.
+    Probe {
+        /// `--config`.
+        config: Option<PathBuf>,
+        /// `--only`.
+        only: Option<Layer>,
+        /// `--json`.
+        json: bool,
+    },
     /// Print [`HELP`].
     Help,
     /// Print the version.
@@ -52,24 +69,32 @@ pub enum Command {
 /// A sentence about the argument that is wrong.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, String> {
     let mut arguments = arguments.into_iter();
-    let (mut config, mut check) = (None, false);
+    let (mut config, mut check, mut probe) = (None, false, false);
+    let (mut only, mut json) = (None, false);
     while let Some(argument) = arguments.next() {
+        let mut value = |what: &str| arguments.next().ok_or(format!("{what} needs a value"));
         match argument.to_str() {
             Some("--help" | "-h") => return Ok(Command::Help),
             Some("--version" | "-V") => return Ok(Command::Version),
-            Some("--check") => check = true,
-            Some("--config" | "-c") => {
-                let file = arguments.next().ok_or("--config needs a file")?;
-                config = Some(PathBuf::from(file));
-            }
+            Some("--check") if !probe => check = true,
+            Some("confine-probe") if !check => probe = true,
+            Some("--json") if probe => json = true,
+            Some("--only") if probe => only = Some(layer(&value("--only")?)?),
+            Some("--config" | "-c") => config = Some(PathBuf::from(value("--config")?)),
             _ => return Err(format!("unknown argument {argument:?}: see --help")),
         }
     }
-    Ok(if check {
-        Command::Check { config }
-    } else {
-        Command::Run { config }
+    Ok(match (probe, check) {
+        (true, _) => Command::Probe { config, only, json },
+        (_, true) => Command::Check { config },
+        _ => Command::Run { config },
     })
+}
+
+fn layer(name: &OsStr) -> Result<Layer, String> {
+    let layers = [Layer::Privileges, Layer::Landlock, Layer::Seccomp];
+    let named = layers.into_iter().find(|l| *name == *l.to_string());
+    named.ok_or_else(|| format!("--only takes privileges, landlock or seccomp, not {name:?}"))
 }
 
 #[cfg(test)]
@@ -94,6 +119,20 @@ mod tests {
             parsed(&["--check", "-c", "a"]),
             Ok(Command::Check { config })
         );
+        let probe = Command::Probe {
+            config: None,
+            only: Some(Layer::Landlock),
+            json: true,
+        };
+        let words = ["confine-probe", "--only", "landlock", "--json"];
+        assert_eq!(parsed(&words), Ok(probe));
+        for wrong in [
+            &["confine-probe", "--only", "x"][..],
+            &["--json"],
+            &["--check", "confine-probe"],
+        ] {
+            assert!(parsed(wrong).is_err(), "{wrong:?}");
+        }
         assert_eq!(parsed(&["--help", "x"]), Ok(Command::Help));
         assert!(parsed(&["--config"]).is_err() && parsed(&["start"]).is_err());
     }

@@ -1,6 +1,7 @@
 //! What the daemon's tasks share. Each part has one owner and its own lock, held
 //! for a decision and never across an await.
 
+use crate::host_file::{HostFile, SUBGID, SUBUID};
 use crate::metrics::Metrics;
 use crate::node::{Access, Nodes};
 use crate::readings::{ReadingSettings, Readings};
@@ -12,7 +13,6 @@ use pulse_core::limiter::{Limiter, Refusal};
 use pulse_core::peer::{AccessPolicy, Peer, PeerId};
 use pulse_core::rpc::RpcError;
 use pulse_core::subid::SubordinateRanges;
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
 
@@ -223,12 +223,12 @@ fn policy(config: &Config) -> AccessPolicy {
         gids: access.gids,
         allow_idmapped_root: access.allow_idmapped_root,
         idmap_users: access.idmap_users,
-        subuid: subordinate(Path::new("/etc/subuid")),
-        subgid: subordinate(Path::new("/etc/subgid")),
+        subuid: subordinate(&SUBUID),
+        subgid: subordinate(&SUBGID),
     }
 }
 
 /// A file that is missing has no ranges.
-fn subordinate(path: &Path) -> SubordinateRanges {
-    SubordinateRanges::parse(std::fs::read_to_string(path).unwrap_or_default())
+fn subordinate(file: &HostFile) -> SubordinateRanges {
+    SubordinateRanges::parse(String::from_utf8(file.read()).unwrap_or_default())
 }

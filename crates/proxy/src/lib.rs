@@ -5,16 +5,20 @@
 //! records, [`readings`] queues and shares, [`node`] asks the node over SSH.
 
 pub mod cli;
+mod confine_probe;
+mod confinement;
 pub mod connection;
 pub mod daemon;
 pub mod dispatch;
 pub mod exposition;
+mod host_file;
 pub mod key;
 pub mod known_hosts;
 pub mod listener;
 pub mod logging;
 pub mod metrics;
 pub mod node;
+mod opened;
 mod poll;
 mod random;
 pub mod readings;
@@ -25,6 +29,7 @@ pub mod run;
 pub mod scrape;
 mod service;
 pub mod settings;
+mod systemd;
 mod watched;
 
 pub use run::main;

@@ -24,32 +24,47 @@ use tokio::time::Instant;
 /// Who may speak is decided from the kernel's credentials, not from this.
 const SOCKET_MODE: u32 = 0o666;
 
-/// The listening socket; its file goes away with it.
-pub struct Socket {
-    listener: AsyncFd<UnixListener>,
-    path: PathBuf,
+/// The listening socket, not watched by the runtime yet: it is bound before there
+/// is one, and before the daemon confines itself.
+pub struct BoundSocket {
+    listener: UnixListener,
+    file: SocketFile,
 }
 
-impl Socket {
-    /// Binds the socket. A file left behind by a daemon that is gone is replaced;
-    /// one that somebody still listens on is not.
+impl BoundSocket {
+    /// Binds the socket; its directory must be there. A file left behind by a
+    /// daemon that is gone is replaced; one that somebody still listens on is not.
     ///
     /// # Errors
     /// `AddrInUse` when another daemon serves it, or whatever the system says.
     pub fn bind(path: &Path) -> io::Result<Self> {
-        if let Some(directory) = path.parent() {
-            std::fs::create_dir_all(directory)?;
-        }
         remove_stale(path)?;
         let listener = UnixListener::bind(path)?;
+        let file = SocketFile(path.to_owned());
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(SOCKET_MODE))?;
         listener.set_nonblocking(true)?;
-        Ok(Self {
-            listener: watched(listener, Interest::READABLE)?,
-            path: path.to_owned(),
-        })
+        Ok(Self { listener, file })
     }
 
+    /// Has the runtime watch it.
+    ///
+    /// # Errors
+    /// Whatever `epoll_ctl(2)` says.
+    pub fn watch(self) -> io::Result<Socket> {
+        Ok(Socket {
+            listener: watched(self.listener, Interest::READABLE)?,
+            _file: self.file,
+        })
+    }
+}
+
+/// The listening socket; its file goes away with it.
+pub struct Socket {
+    listener: AsyncFd<UnixListener>,
+    _file: SocketFile,
+}
+
+impl Socket {
     async fn accept(&self) -> io::Result<UnixStream> {
         let accept = |listener: &UnixListener| listener.accept();
         let (stream, _) = self.listener.async_io(Interest::READABLE, accept).await?;
@@ -58,10 +73,13 @@ impl Socket {
     }
 }
 
-impl Drop for Socket {
+/// Removed when dropped.
+struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
     fn drop(&mut self) {
         // Gone already is as good.
-        let _ = std::fs::remove_file(&self.path);
+        let _ = std::fs::remove_file(&self.0);
     }
 }
 

@@ -5,10 +5,10 @@
 //! address passes the egress guard, and the connection goes to the very address
 //! that passed.
 
+use crate::host_file::HOSTS;
 use pulse_core::config::NodeSettings;
 use pulse_core::hosts::Hosts;
 use pulse_core::name::NodeName;
-use std::io::Read;
 use std::net::{IpAddr, SocketAddr};
 
 /// Decides which addresses may be connected to.
@@ -42,9 +42,6 @@ pub struct Resolver {
     guard: Box<dyn EgressGuard>,
 }
 
-/// A longer hosts file is not read on.
-const MAX_HOSTS_BYTES: u64 = 1 << 20;
-
 impl Resolver {
     /// A resolver behind this guard.
     #[must_use]
@@ -65,7 +62,8 @@ impl Resolver {
     ) -> Result<SocketAddr, NoAddress> {
         let found = match settings.address {
             Some(address) => vec![address],
-            None => read_hosts().lookup(node),
+            // Read anew each time: connections are rare, and an edited file counts at once.
+            None => Hosts::parse(HOSTS.read()).lookup(node),
         };
         if found.is_empty() {
             return Err(NoAddress::Unknown);
@@ -76,16 +74,6 @@ impl Resolver {
         let address = permitted.ok_or(NoAddress::NotPermitted)?;
         Ok(SocketAddr::new(address, settings.port))
     }
-}
-
-/// Read anew each time: connections are rare, and an edited file counts at once.
-fn read_hosts() -> Hosts {
-    let mut bytes = Vec::new();
-    if let Ok(file) = std::fs::File::open("/etc/hosts") {
-        // What could be read before an error still counts.
-        let _ = file.take(MAX_HOSTS_BYTES).read_to_end(&mut bytes);
-    }
-    Hosts::parse(bytes)
 }
 
 #[cfg(test)]

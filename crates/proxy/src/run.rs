@@ -1,9 +1,12 @@
 //! Arguments in, exit code out; what serves in between is the service.
 
 use crate::cli::{self, Command};
+use crate::confinement::Confinement;
+use crate::opened::Opened;
 use crate::recorder::{AuditLog, OpenError, Recorder};
 use crate::settings::{self, SettingsError};
-use crate::{key, logging, service};
+use crate::{confine_probe, host_file, key, logging, service};
+use pulse_confine::{Kernel, Layers, ServiceUser};
 use pulse_core::config::Config;
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -37,6 +40,12 @@ pub enum Failure {
         /// What the system said.
         error: io::Error,
     },
+    /// A layer of the confinement is required and does not hold.
+    #[error("confinement is required, but {0}")]
+    Confinement(String),
+    /// The probe's attempts were not all stopped: the text says which.
+    #[error("the confinement is not tight")]
+    LetThrough(String),
     /// A task that lives as long as the daemon ended.
     #[error("the {0} task ended")]
     TaskEnded(&'static str),
@@ -46,10 +55,12 @@ impl Failure {
     /// The exit codes of sysexits(3), as `--help` lists them.
     fn code(&self) -> u8 {
         match self {
+            Self::LetThrough(_) => 1,
             Self::Usage(_) => 64,
             Self::Settings(_) => 78,
             Self::Key(_) | Self::Open { .. } | Self::Audit(_) | Self::Recorder(_) => 73,
             Self::TaskEnded(_) => 70,
+            Self::Confinement(_) => 71,
         }
     }
 }
@@ -78,12 +89,18 @@ pub fn main_with(
             ));
             Ok(())
         }
+        Command::Probe { config, only, json } => {
+            confine_probe::run(config, only, json).map(|text| say(&text))
+        }
         Command::Check { config } => check(&settings::config_path(config)),
-        Command::Run { config } => run(&settings::config_path(config), recorder),
+        Command::Run { config } => run(&settings::config_path(config), recorder, &Kernel),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
+            if let Failure::LetThrough(text) = &failure {
+                say(text);
+            }
             let _ = writeln!(io::stderr(), "pulse-sensor-proxy: {failure}");
             ExitCode::from(failure.code())
         }
@@ -116,16 +133,26 @@ fn open_audit_log(config: &Config) -> Result<Arc<dyn Recorder>, Failure> {
     Ok(Arc::new(log))
 }
 
+/// Opens what takes privileges, gives them away, and opens the rest: so the key
+/// and the log are the service user's, and every thread is confined.
 fn run(
     path: &Path,
     recorder: impl Fn(&Config) -> Result<Arc<dyn Recorder>, Failure>,
+    layers: &dyn Layers,
 ) -> Result<(), Failure> {
     let config = settings::load(path)?;
     logging::start(config.log_level);
-    let recorder = recorder(&config)?;
     if let Err(error) = pulse_confine::raise_descriptor_limit() {
         tracing::warn!(%error, "the limit of open files stays as it is");
     }
+    let user = find_user(&settings::service_user())?;
+    let opened = Opened::open(&config, &user)?;
+    host_file::read_all();
+    let mut confinement = Confinement::new(config.confinement, layers);
+    confinement.drop_privileges(&user)?;
+    let key = key::load_or_create(&config.ssh_dir)?;
+    confinement.restrict_access(path, &config)?;
+    let recorder = recorder(&config)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
@@ -133,5 +160,19 @@ fn run(
         what: "runtime".into(),
         error,
     })?;
-    runtime.block_on(service::serve(path, config, recorder))
+    runtime.block_on(service::serve(service::Start {
+        path,
+        config,
+        opened,
+        key,
+        recorder,
+        confinement,
+    }))
+}
+
+pub(crate) fn find_user(name: &str) -> Result<ServiceUser, Failure> {
+    ServiceUser::find(name).map_err(|error| Failure::Open {
+        what: format!("user \"{name}\""),
+        error,
+    })
 }

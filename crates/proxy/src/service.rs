@@ -1,16 +1,21 @@
 //! Everything that serves: opened, watched over, reloaded, drained.
 
+use crate::confinement::Confinement;
 use crate::daemon::Daemon;
 use crate::known_hosts::KnownHostsFile;
-use crate::listener::{self, Socket};
+use crate::listener;
 use crate::node::Access;
+use crate::opened::Opened;
 use crate::recorder::Recorder;
 use crate::resolve::{AnyUnicast, Resolver};
 use crate::run::Failure;
+use crate::systemd::ServiceManager;
 use crate::{key, poll, scrape, settings};
-use pulse_core::config::Config;
+use pulse_core::config::{Config, Confinement as Mode};
 use pulse_core::event::{Decision, Event, EventType};
+use russh::keys::PrivateKey;
 use sd_notify::NotifyState;
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -24,37 +29,58 @@ use tokio::task::JoinHandle;
 /// is fed.
 const TICK: Duration = Duration::from_secs(5);
 
+/// What the service starts from.
+pub(crate) struct Start<'a> {
+    pub(crate) path: &'a Path,
+    pub(crate) config: Config,
+    pub(crate) opened: Opened,
+    pub(crate) key: PrivateKey,
+    pub(crate) recorder: Arc<dyn Recorder>,
+    pub(crate) confinement: Confinement<'a>,
+}
+
 /// Serves until it is told to end, or cannot go on.
 ///
 /// # Errors
 /// [`Failure`] says what could not be opened or has ended.
-pub(crate) async fn serve(
-    path: &Path,
-    config: Config,
-    recorder: Arc<dyn Recorder>,
-) -> Result<(), Failure> {
+pub(crate) async fn serve(start: Start<'_>) -> Result<(), Failure> {
     let signals = Signals::new().map_err(|error| Failure::Open {
         what: "signals".into(),
         error,
     })?;
-    let start = Event::new(EventType::ProxyStart, Decision::Allowed);
-    if recorder.record(&start).await.is_err() {
-        let why = recorder.health().last_error;
-        return Err(Failure::Recorder(why.unwrap_or_default().to_string()));
-    }
-    let mut service = open(config, Arc::clone(&recorder)).await?;
-    notify(&[NotifyState::Ready]);
-    let outcome = service.supervise(path, signals).await;
-    notify(&[NotifyState::Stopping]);
+    let recorder = Arc::clone(&start.recorder);
+    let began = Event::new(EventType::ProxyStart, Decision::Allowed);
+    must_record(&*recorder, &began).await?;
+    let mut confinement = start.confinement;
+    // Nothing that the tasks do may come before the last layer: they are spawned
+    // and wait until this one waits.
+    let mut service = open(start.config, start.opened, start.key, Arc::clone(&recorder))?;
+    let confined = confinement.filter_calls();
+    confinement.report(|event| recorder.note(event));
+    confined?;
+    service.manager.tell(&[NotifyState::Ready]);
+    let outcome = service.supervise(start.path, signals).await;
+    service.manager.tell(&[NotifyState::Stopping]);
     service.drain().await;
     recorder.note(&Event::new(EventType::ProxyStop, Decision::Completed));
     recorder.stop();
     outcome
 }
 
+async fn must_record(recorder: &dyn Recorder, event: &Event<'_>) -> Result<(), Failure> {
+    let recorded = recorder.record(event).await;
+    recorded.map_err(|_| {
+        let why = recorder.health().last_error;
+        Failure::Recorder(why.unwrap_or_default().to_string())
+    })
+}
+
 /// Everything that serves, once it is open.
 struct Service {
     daemon: Arc<Daemon>,
+    manager: ServiceManager,
+    /// The SSH ports that the confinement lets through.
+    ports: BTreeSet<u16>,
     listener: JoinHandle<()>,
     metrics: Option<JoinHandle<()>>,
     poller: JoinHandle<()>,
@@ -65,22 +91,16 @@ struct Service {
     rotation_refused: Option<String>,
 }
 
-async fn open(config: Config, recorder: Arc<dyn Recorder>) -> Result<Service, Failure> {
-    let key = key::load_or_create(&config.ssh_dir)?;
+fn open(
+    config: Config,
+    opened: Opened,
+    key: PrivateKey,
+    recorder: Arc<dyn Recorder>,
+) -> Result<Service, Failure> {
     let public_key = key::public_line(&key)?;
-    let metrics_listener = match config.metrics_address {
-        Some(address) => {
-            let what = || format!("metrics_address {address}");
-            let listener = TcpListener::bind(address).await;
-            Some(listener.map_err(|error| Failure::Open {
-                what: what(),
-                error,
-            })?)
-        }
-        None => None,
-    };
-    // Last: whoever finds the socket finds everything behind it.
-    let socket = Socket::bind(&config.socket).map_err(opening(&config.socket))?;
+    let socket = opened.socket.watch().map_err(opening("the socket"))?;
+    let metrics = opened.metrics.map(watch_port).transpose();
+    let metrics = metrics.map_err(opening("metrics_address"))?;
     let access = Access {
         key: Arc::new(key),
         resolver: Resolver::new(AnyUnicast),
@@ -96,21 +116,29 @@ async fn open(config: Config, recorder: Arc<dyn Recorder>) -> Result<Service, Fa
     if config.nodes.is_empty() {
         tracing::warn!("allowed_nodes is empty: no node can be read");
     }
+    let ports = config.ssh_ports();
     let daemon = Arc::new(Daemon::new(config, access, public_key, recorder));
     let (drain, draining) = watch::channel(false);
     Ok(Service {
         listener: tokio::spawn(listener::serve(socket, Arc::clone(&daemon), draining)),
-        metrics: metrics_listener.map(|l| tokio::spawn(scrape::serve(l, Arc::clone(&daemon)))),
+        metrics: metrics.map(|l| tokio::spawn(scrape::serve(l, Arc::clone(&daemon)))),
         poller: tokio::spawn(poll::run(Arc::clone(&daemon))),
         recording: true,
         rotation_refused: None,
         daemon,
         drain,
+        manager: opened.manager,
+        ports,
     })
 }
 
-fn opening(path: &Path) -> impl FnOnce(io::Error) -> Failure {
-    let what = path.display().to_string();
+fn watch_port(listener: std::net::TcpListener) -> io::Result<TcpListener> {
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
+}
+
+fn opening(what: &str) -> impl FnOnce(io::Error) -> Failure {
+    let what = what.to_owned();
     move |error| Failure::Open { what, error }
 }
 
@@ -127,7 +155,7 @@ impl Service {
                 _ = tick.tick() => {
                     self.daemon.sweep();
                     self.look_at_recorder();
-                    notify(&[NotifyState::Watchdog]);
+                    self.manager.tell(&[NotifyState::Watchdog]);
                 }
                 _ = &mut self.listener => return Err(Failure::TaskEnded("listener")),
                 _ = &mut self.poller => return Err(Failure::TaskEnded("poller")),
@@ -140,11 +168,12 @@ impl Service {
     async fn reload(&self, path: &Path) {
         let began = NotifyState::monotonic_usec_now();
         if let Ok(now) = began {
-            notify(&[NotifyState::Reloading, now]);
+            self.manager.tell(&[NotifyState::Reloading, now]);
         }
         let (decision, reason) = match settings::load(path) {
             Ok(config) => {
                 warn_unchangeable(&self.daemon.config(), &config);
+                self.warn_of_ports(&config);
                 tracing::info!(nodes = config.nodes.len(), "configuration read again");
                 self.daemon.reload(config);
                 (Decision::Completed, None)
@@ -160,7 +189,19 @@ impl Service {
             error: reason.as_deref(),
             ..event
         });
-        notify(&[NotifyState::Ready]);
+        self.manager.tell(&[NotifyState::Ready]);
+    }
+
+    /// The confinement can be narrowed and never widened.
+    fn warn_of_ports(&self, new: &Config) {
+        for port in new.ssh_ports().difference(&self.ports) {
+            if new.confinement != Mode::Off {
+                tracing::warn!(
+                    port,
+                    "the confinement does not let connections to this SSH port through: it takes a restart"
+                );
+            }
+        }
     }
 
     /// Says so when the audit log stops or starts being written, and when its file
@@ -177,11 +218,11 @@ impl Service {
         self.recording = health.available;
         if health.available {
             tracing::info!(seq = health.seq, "the audit log is written again");
-            notify(&[NotifyState::Status("serving")]);
+            self.manager.tell(&[NotifyState::Status("serving")]);
         } else {
             let error = health.last_error.unwrap_or_default();
             tracing::error!(%error, "the audit log cannot be written: every request is refused");
-            notify(&[NotifyState::Status(
+            self.manager.tell(&[NotifyState::Status(
                 "audit log unavailable: refusing every request",
             )]);
         }
@@ -217,7 +258,7 @@ async fn ended(task: &mut Option<JoinHandle<()>>) {
 }
 
 fn warn_unchangeable(old: &Config, new: &Config) {
-    let changed: [(&str, bool); 5] = [
+    let changed: [(&str, bool); 6] = [
         ("socket", old.socket != new.socket),
         ("ssh_dir", old.ssh_dir != new.ssh_dir),
         (
@@ -225,17 +266,11 @@ fn warn_unchangeable(old: &Config, new: &Config) {
             old.metrics_address != new.metrics_address,
         ),
         ("log_level", old.log_level != new.log_level),
+        ("confinement", old.confinement != new.confinement),
         ("audit", old.audit != new.audit),
     ];
     for (key, _) in changed.iter().filter(|(_, changed)| *changed) {
         tracing::warn!(key, "changed in the file: it takes a restart");
-    }
-}
-
-/// systemd may be absent; then nobody is told.
-fn notify(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        tracing::debug!(%error, "systemd was not told");
     }
 }
 

@@ -53,6 +53,16 @@ pub fn config_path(argument: Option<PathBuf>) -> PathBuf {
         .unwrap_or_else(|| PathBuf::from(DEFAULT_PATH))
 }
 
+/// The user that a daemon started as root becomes, unless told otherwise.
+const SERVICE_USER: &str = "pulse-sensor-proxy";
+
+/// Which user that is.
+#[must_use]
+pub fn service_user() -> String {
+    let named = std::env::var("PULSE_SENSOR_PROXY_USER").ok();
+    named.unwrap_or_else(|| SERVICE_USER.to_owned())
+}
+
 /// Reads the configuration.
 ///
 /// # Errors

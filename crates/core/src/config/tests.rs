@@ -27,7 +27,12 @@ fn nodes_are_names_or_tables() {
         user = "sensors"
         port = 23
     "#;
-    let nodes = Config::parse(text).unwrap().nodes;
+    let config = Config::parse(text).unwrap();
+    assert_eq!(
+        config.ssh_ports().into_iter().collect::<Vec<_>>(),
+        [23, 2222]
+    );
+    let nodes = config.nodes;
     let node = |name: &str| nodes[&NodeName::parse(name).unwrap()].clone();
     let plain = NodeSettings {
         address: None,
@@ -157,6 +162,11 @@ fn every_mistake_is_named_with_its_place() {
             "log_level = 'loud'",
             "line 1, column 13",
             "unknown variant `loud`",
+        ),
+        (
+            "confinement = 'some'",
+            "line 1, column 15",
+            "unknown variant `some`",
         ),
         ("x = [", "line 1", ""),
     ] {

@@ -26,6 +26,18 @@ pub enum LogLevel {
     Trace,
 }
 
+/// What is done about a layer of the confinement that the kernel lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Confinement {
+    /// It is reported, and the daemon serves without it.
+    BestEffort,
+    /// The daemon does not start.
+    Required,
+    /// The daemon is not confined at all.
+    Off,
+}
+
 /// A length of time, written `500ms`, `5s`, `2m` or `1h`; `0s` is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Interval(pub(super) Duration);

@@ -57,6 +57,9 @@ fn meaning(record: &Shown) -> String {
         }
         "connection.denied" => "A caller who may do nothing here was turned away.".into(),
         "limiter.rejection" => "A caller asked more than its share and was refused.".into(),
+        "confinement" => {
+            "The daemon confined itself; the reason names the layers that hold, the error those that do not.".into()
+        }
         "config.reloaded" => "The daemon read its configuration anew.".into(),
         "proxy.start" => "The daemon began to serve.".into(),
         "proxy.stop" => "The daemon ended in order.".into(),

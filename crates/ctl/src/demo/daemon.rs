@@ -30,9 +30,10 @@ pub(super) struct Daemon {
 }
 
 impl Daemon {
-    /// Starts it with this configuration. Its environment is empty, because
-    /// variables are stronger than the file; its process group is its own, so
-    /// that a Ctrl-C reaches us alone and we end it in order.
+    /// Starts it with this configuration. Its environment has nothing else, because
+    /// variables are stronger than the file, but that it stays the user it is: the
+    /// demo's files are that user's. Its process group is its own, so that a Ctrl-C
+    /// reaches us alone and we end it in order.
     ///
     /// # Errors
     /// When the system refuses.
@@ -49,6 +50,7 @@ impl Daemon {
             .arg("--config")
             .arg(config)
             .env_clear()
+            .env("PULSE_SENSOR_PROXY_USER", "root")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(errors)

@@ -46,6 +46,9 @@ pub(super) struct Stage {
     programs: Programs,
     client: Client,
     metrics: SocketAddr,
+    /// Every node's: the daemon may connect to no port that it did not know at its
+    /// start.
+    ssh_port: u16,
     daemon: Option<Daemon>,
     nodes: Vec<(&'static str, SimNode)>,
     trees: Vec<WorkingTree>,
@@ -68,6 +71,9 @@ impl Stage {
         Ok(Self {
             client: Client::new(socket, ANSWER),
             metrics: SocketAddr::from((Ipv4Addr::LOCALHOST, METRICS_PORT)),
+            ssh_port: free_address(0)
+                .map_err(trying("finding a free port"))?
+                .port(),
             directory,
             programs,
             daemon: None,
@@ -179,6 +185,7 @@ impl Stage {
         self.trees
             .push(working.map_err(trying("reading a node's tree"))?);
         let config = SimConfig {
+            listen: self.next_address(),
             authorized_key: Some(key.clone()),
             ..SimConfig::new(Behaviour::Helper {
                 program: self.programs.helper.clone(),
@@ -191,21 +198,27 @@ impl Stage {
         Ok(())
     }
 
+    /// Each node has an address of loopback to itself.
+    fn next_address(&self) -> SocketAddr {
+        let host = u8::try_from(self.nodes.len() + 1).unwrap_or(u8::MAX);
+        SocketAddr::from((Ipv4Addr::new(127, 0, 0, host), self.ssh_port))
+    }
+
     /// The configuration as it is now. Limits are wider than usual, so that there
     /// is room for trying by hand beside the demo's own readings.
     fn config(&self) -> String {
         let entry = |(name, node): &(&str, SimNode)| {
-            let address = node.addr();
-            let (ip, port) = (address.ip(), address.port());
-            format!("  {{ name = \"{name}\", address = \"{ip}\", port = {port} }},\n")
+            let ip = node.addr().ip();
+            format!("  {{ name = \"{name}\", address = \"{ip}\" }},\n")
         };
         let nodes: String = self.nodes.iter().map(entry).collect();
         let (socket, ssh) = (text(self.client.socket()), text(&self.path("ssh")));
         let (log, state) = (text(&self.audit_log()), text(&self.path("audit")));
-        let metrics = self.metrics;
+        let (metrics, port) = (self.metrics, self.ssh_port);
         format!(
             "socket = {socket}\nssh_dir = {ssh}\nmetrics_address = \"{metrics}\"\n\
              cache_ttl = \"500ms\"\nallowed_nodes = [\n{nodes}]\n\n\
+             [ssh]\nport = {port}\n\n\
              [rate_limit]\nper_peer_interval_ms = 250\nper_peer_burst = 8\n\n\
              [audit]\nlog = {log}\nstate_dir = {state}\n"
         )

@@ -1,0 +1,158 @@
+//! Giving privileges away: root's user id, groups, capabilities, and the ways to
+//! get any of them back.
+
+use crate::layers::Hold;
+use nix::errno::Errno;
+use nix::sys::prctl;
+use nix::sys::resource::{Resource, setrlimit};
+use nix::unistd::{Gid, Uid, User, geteuid, getresuid, setgroups, setresgid, setresuid};
+use std::io;
+
+/// The user that the daemon is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceUser {
+    /// Its name.
+    pub name: String,
+    /// Its user and group id; `None` when the system does not know the name.
+    pub ids: Option<(u32, u32)>,
+}
+
+impl ServiceUser {
+    /// Looks the name up.
+    ///
+    /// # Errors
+    /// When the system's users cannot be read.
+    pub fn find(name: &str) -> io::Result<Self> {
+        let user = User::from_name(name)?;
+        Ok(Self {
+            name: name.to_owned(),
+            ids: user.map(|user| (user.uid.as_raw(), user.gid.as_raw())),
+        })
+    }
+
+    /// Whom files have to belong to that the daemon needs later: nobody else than
+    /// already, unless it is to change its user.
+    #[must_use]
+    pub fn new_owner(&self) -> Option<(u32, u32)> {
+        self.ids.filter(|(uid, _)| geteuid().is_root() && *uid != 0)
+    }
+}
+
+/// Becomes that user, when we are root, and gives every privilege away, for good.
+#[must_use]
+pub(crate) fn drop_to(user: &ServiceUser) -> Hold {
+    let mut lacking = Vec::new();
+    let mut note = |what: &str, outcome: Result<(), Errno>| {
+        if let Err(errno) = outcome {
+            lacking.push(format!("{what}: {}", errno.desc()));
+        }
+    };
+    let was_root = geteuid().is_root();
+    // Both take a capability, which only matters where there is one.
+    if was_root {
+        note("capability bounding set", empty_bounding_set());
+        note("securebits", lock_securebits());
+    }
+    if let Some((uid, gid)) = user.new_owner() {
+        note("change of user", become_user(uid, gid));
+    }
+    note("capabilities", empty_capabilities());
+    note("no_new_privs", prctl::set_no_new_privs());
+    note("core dumps", setrlimit(Resource::RLIMIT_CORE, 0, 0));
+    // Last: a change of user resets it.
+    note("dumpable", prctl::set_dumpable(false));
+    let held = format!("user {}", geteuid());
+    if geteuid().is_root() {
+        lacking.push(still_root(user));
+    }
+    match lacking.is_empty() {
+        true => Hold::Whole(held),
+        false => Hold::Partly(format!("{held}; {}", lacking.join("; "))),
+    }
+}
+
+fn still_root(user: &ServiceUser) -> String {
+    match user.ids {
+        None => format!(
+            "still root, without capabilities: there is no user \"{}\"",
+            user.name
+        ),
+        Some(_) => "still root, without capabilities".to_owned(),
+    }
+}
+
+/// Group first: afterwards it may not any more.
+fn become_user(uid: u32, gid: u32) -> Result<(), Errno> {
+    let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+    setgroups(&[])?;
+    setresgid(gid, gid, gid)?;
+    setresuid(uid, uid, uid)?;
+    let now = getresuid()?;
+    let is_changed = now.real == uid && now.effective == uid && now.saved == uid;
+    is_changed.then_some(()).ok_or(Errno::EPERM)
+}
+
+/// More than any kernel has; the kernel says where its own end.
+const MAX_CAPABILITIES: libc::c_ulong = 64;
+
+fn empty_bounding_set() -> Result<(), Errno> {
+    for capability in 0..MAX_CAPABILITIES {
+        match control(libc::PR_CAPBSET_DROP, capability) {
+            Err(Errno::EINVAL) => return Ok(()),
+            outcome => outcome?,
+        }
+    }
+    Ok(())
+}
+
+/// Root's user id gives nothing any more, nor can that be undone
+/// (capabilities(7)): `NOROOT`, `NO_SETUID_FIXUP` and `NO_CAP_AMBIENT_RAISE`, each with
+/// its lock, and `KEEP_CAPS` locked.
+fn lock_securebits() -> Result<(), Errno> {
+    const LOCKED: libc::c_ulong = 0b1110_1111;
+    control(libc::PR_SET_SECUREBITS, LOCKED)
+}
+
+#[expect(unsafe_code, reason = "nix does not wrap these options")]
+fn control(option: libc::c_int, argument: libc::c_ulong) -> Result<(), Errno> {
+    const NONE: libc::c_ulong = 0;
+    // SAFETY: these options of prctl(2) take a number and no pointer.
+    let outcome = unsafe { libc::prctl(option, argument, NONE, NONE, NONE) };
+    Errno::result(outcome).map(drop)
+}
+
+/// The header of capset(2), linux/capability.h.
+#[repr(C)]
+struct Header {
+    version: u32,
+    pid: libc::c_int,
+}
+
+/// One of the two halves of the sets.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Sets {
+    effective: u32,
+    permitted: u32,
+    inheritable: u32,
+}
+
+/// Empties the effective, permitted, inheritable and, with them, ambient sets.
+#[expect(unsafe_code, reason = "nix does not wrap capset")]
+fn empty_capabilities() -> Result<(), Errno> {
+    const VERSION_3: u32 = 0x2008_0522;
+    let header = Header {
+        version: VERSION_3,
+        pid: 0,
+    };
+    let none = Sets {
+        effective: 0,
+        permitted: 0,
+        inheritable: 0,
+    };
+    let sets = [none; 2];
+    // SAFETY: both pointers are to live values of the layout that version 3 of
+    // capset(2) reads, and it writes to neither.
+    let outcome = unsafe { libc::syscall(libc::SYS_capset, &raw const header, sets.as_ptr()) };
+    Errno::result(outcome).map(drop)
+}

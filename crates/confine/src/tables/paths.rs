@@ -1,0 +1,104 @@
+//! Files and directories, with what may be done to them and below them.
+
+/// One path that is permitted.
+#[derive(Clone, Copy, Debug)]
+pub struct Path {
+    /// Which one.
+    pub whose: Whose,
+    /// What may be done.
+    pub access: &'static [Access],
+    /// Why.
+    pub reason: &'static str,
+}
+
+/// Which path: one of the configuration's, or one that is everywhere the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Whose {
+    /// The configuration, with the directory that it has to itself.
+    Configuration,
+    /// `ssh_dir`.
+    SshDirectory,
+    /// The directory of the audit log.
+    LogDirectory,
+    /// `audit.state_dir`.
+    StateDirectory,
+    /// The directory of the Unix socket.
+    SocketDirectory,
+    /// This one.
+    Fixed(&'static str),
+}
+
+/// What may be done. Executing is not among it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Open a file and read it.
+    ReadFile,
+    /// List a directory.
+    ReadDirectory,
+    /// Open a file and write it.
+    WriteFile,
+    /// Cut a file off.
+    Truncate,
+    /// Make a file, or give one a name.
+    MakeFile,
+    /// Take a file's name away.
+    RemoveFile,
+}
+
+use Access::{MakeFile, ReadDirectory, ReadFile, RemoveFile, Truncate, WriteFile};
+
+const RECORDS: &[Access] = &[
+    ReadFile,
+    ReadDirectory,
+    WriteFile,
+    Truncate,
+    MakeFile,
+    RemoveFile,
+];
+
+const fn file(path: &'static str, reason: &'static str) -> Path {
+    Path {
+        whose: Whose::Fixed(path),
+        access: &[ReadFile],
+        reason,
+    }
+}
+
+/// Every path that is permitted.
+pub const PATHS: &[Path] = &[
+    Path {
+        whose: Whose::Configuration,
+        access: &[ReadFile],
+        reason: "it is read again on SIGHUP, and editors replace it",
+    },
+    Path {
+        whose: Whose::SshDirectory,
+        access: &[ReadFile],
+        reason: "known_hosts is read again when it has changed",
+    },
+    Path {
+        whose: Whose::LogDirectory,
+        access: RECORDS,
+        reason: "records are written, segments renamed, torn ends set aside",
+    },
+    Path {
+        whose: Whose::StateDirectory,
+        access: RECORDS,
+        reason: "each seal stores the next key and erases the last",
+    },
+    Path {
+        whose: Whose::SocketDirectory,
+        access: &[RemoveFile],
+        reason: "the socket is taken away at the end",
+    },
+    file(
+        "/etc/hosts",
+        "addresses of nodes, read with each connection",
+    ),
+    file("/etc/subuid", "whose containers may ask, read on SIGHUP"),
+    file("/etc/subgid", "whose containers may ask, read on SIGHUP"),
+    file(
+        "/proc",
+        "cgroup and uid_map of each caller; the host's name",
+    ),
+];

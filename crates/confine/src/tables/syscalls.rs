@@ -1,0 +1,183 @@
+//! System calls, sorted by what they are for.
+
+use super::network::{INET, INET6};
+use super::{Argument, Need, Syscall, Test};
+
+/// One line: `call!(SYS_x, "reason")`, with `in` tests of arguments and `for`
+/// whom in between.
+macro_rules! call {
+    ($constant:ident, $reason:literal) => {
+        call!($constant, in &[], for Everywhere, $reason)
+    };
+    ($constant:ident, for $need:ident, $reason:literal) => {
+        call!($constant, in &[], for $need, $reason)
+    };
+    ($constant:ident, in $arguments:expr, $reason:literal) => {
+        call!($constant, in $arguments, for Everywhere, $reason)
+    };
+    ($constant:ident, in $arguments:expr, for $need:ident, $reason:literal) => {
+        Syscall {
+            constant: stringify!($constant),
+            number: libc::$constant,
+            arguments: $arguments,
+            need: Need::$need,
+            reason: $reason,
+        }
+    };
+}
+
+const fn is(index: u8, value: u32) -> Argument {
+    let test = Test::Is(value);
+    Argument { index, test }
+}
+
+/// None of these bits is set.
+const fn without(index: u8, bits: u32) -> Argument {
+    let test = Test::Masked {
+        mask: bits,
+        value: 0,
+    };
+    Argument { index, test }
+}
+
+/// TCP with this protocol number; how the descriptor behaves does not matter.
+const fn tcp(family: u32, protocol: u32) -> [Argument; 3] {
+    const SOCK_STREAM: u32 = 1;
+    const SOCK_NONBLOCK_CLOEXEC: u32 = 0o2_004_000;
+    let kind = Argument {
+        index: 1,
+        test: Test::Masked {
+            mask: !SOCK_NONBLOCK_CLOEXEC,
+            value: SOCK_STREAM,
+        },
+    };
+    [is(0, family), kind, is(2, protocol)]
+}
+
+const IPPROTO_TCP: u32 = 6;
+const SOCKET: &[&[Argument]] = &[
+    &tcp(INET.number, 0),
+    &tcp(INET.number, IPPROTO_TCP),
+    &tcp(INET6.number, 0),
+    &tcp(INET6.number, IPPROTO_TCP),
+];
+
+/// Connects without connect(2), past Landlock.
+const MSG_FASTOPEN: u32 = 0x2000_0000;
+const PROT_EXEC: u32 = 4;
+const NOT_EXECUTABLE: &[&[Argument]] = &[&[without(2, PROT_EXEC)]];
+
+const SOL_SOCKET: u32 = 1;
+const SO_ERROR: u32 = 4;
+const SO_PEERCRED: u32 = 17;
+const SO_PEERPIDFD: u32 = 77;
+const GETSOCKOPT: &[&[Argument]] = &[
+    &[is(1, SOL_SOCKET), is(2, SO_ERROR)],
+    &[is(1, SOL_SOCKET), is(2, SO_PEERCRED)],
+    &[is(1, SOL_SOCKET), is(2, SO_PEERPIDFD)],
+];
+
+const TCP_NODELAY: u32 = 1;
+const TCP_QUICKACK: u32 = 12;
+const SETSOCKOPT: &[&[Argument]] = &[
+    &[is(1, IPPROTO_TCP), is(2, TCP_NODELAY)],
+    &[is(1, IPPROTO_TCP), is(2, TCP_QUICKACK)],
+];
+
+const FIONBIO: u32 = 0x5421;
+const F_GETFD: u32 = 1;
+const F_SETFD: u32 = 2;
+/// The first is the standard library's, in builds with assertions; the second is
+/// musl's, which does not trust `O_CLOEXEC`.
+const FCNTL: &[&[Argument]] = &[&[is(1, F_GETFD)], &[is(1, F_SETFD)]];
+
+/// Every system call that is permitted once the daemon serves. By then its
+/// threads run, its sockets listen and its user is changed, so none of that is
+/// here; nor is there any way to start a program, a process or a thread.
+pub const SYSCALLS: &[Syscall] = &[
+    // Bytes in and out.
+    call!(SYS_read, "files, sockets, the runtime's wake-ups"),
+    call!(SYS_write, "records, log lines, the runtime's wake-ups"),
+    call!(SYS_recvfrom, "callers and nodes"),
+    call!(
+        SYS_sendto,
+        in &[&[without(3, MSG_FASTOPEN)]],
+        "callers and nodes"
+    ),
+    call!(SYS_close, "files and sockets"),
+    call!(SYS_fcntl, in FCNTL, "descriptors are open, and closed to others"),
+    call!(SYS_ioctl, in &[&[is(1, FIONBIO)]], "sockets that do not wait"),
+    // Files.
+    call!(
+        SYS_openat,
+        "configuration, known_hosts, records: Landlock says which"
+    ),
+    call!(SYS_fstat, for Musl, "sizes of files"),
+    call!(SYS_newfstatat, "sizes of files"),
+    call!(SYS_statx, "has known_hosts changed, is the log still there"),
+    call!(SYS_getdents64, "segments and keys of the log"),
+    call!(SYS_ftruncate, "a torn record is cut away"),
+    call!(SYS_fsync, "records are on disk before they count"),
+    call!(SYS_fdatasync, "records are on disk before they count"),
+    #[cfg(target_arch = "x86_64")]
+    call!(SYS_rename, "segments get their names, keys appear whole"),
+    call!(SYS_renameat, for Elsewhere, "rename, where that is another call"),
+    call!(SYS_renameat2, for Elsewhere, "rename, where that is another call"),
+    #[cfg(target_arch = "x86_64")]
+    call!(SYS_unlink, "old keys, the socket"),
+    call!(SYS_unlinkat, for Elsewhere, "unlink, where that is another call"),
+    // Sockets.
+    call!(SYS_accept4, "callers and scrapers"),
+    call!(SYS_socket, in SOCKET, "SSH: TCP and nothing else"),
+    call!(SYS_connect, "SSH: Landlock says which ports"),
+    call!(SYS_getsockopt, in GETSOCKOPT, "who calls; did the connection come about"),
+    call!(SYS_setsockopt, in SETSOCKOPT, "acknowledgements at once"),
+    call!(SYS_shutdown, "ends that do not lose the reply"),
+    // Waiting.
+    #[cfg(target_arch = "x86_64")]
+    call!(SYS_epoll_wait, "the runtime waits"),
+    call!(SYS_epoll_pwait, for Elsewhere, "the runtime waits, where that is another call"),
+    call!(SYS_epoll_ctl, "the runtime watches another socket"),
+    #[cfg(target_arch = "x86_64")]
+    call!(SYS_poll, "is the caller still there"),
+    call!(SYS_ppoll, for Elsewhere, "poll, where that is another call"),
+    call!(SYS_futex, "the audit log's thread waits and is woken"),
+    call!(SYS_clock_gettime, for Elsewhere, "the time, on machines without a vDSO clock"),
+    call!(SYS_sched_yield, for Elsewhere, "locks that are waited for"),
+    call!(SYS_restart_syscall, for Elsewhere, "the kernel resumes a call after a stop"),
+    // Memory.
+    call!(SYS_mmap, in NOT_EXECUTABLE, "memory, never executable"),
+    call!(SYS_mprotect, in NOT_EXECUTABLE, "memory, never executable"),
+    call!(SYS_munmap, "memory goes back"),
+    call!(SYS_mremap, "large buffers grow"),
+    call!(SYS_madvise, "memory goes back"),
+    call!(SYS_brk, "memory"),
+    call!(SYS_mlock, "secrets of SSH stay out of swap"),
+    call!(SYS_munlock, "secrets of SSH stay out of swap"),
+    call!(SYS_getrandom, "keys, ids, jitter"),
+    // Who are we. These cannot fail for anybody else, so their callers do not look.
+    call!(SYS_geteuid, "the daemon's own user may ask everything"),
+    call!(SYS_getpid, "background readings are on record with it"),
+    call!(SYS_getegid, "background readings are on record with it"),
+    // Signals and the end.
+    call!(SYS_rt_sigreturn, "signals are handled"),
+    call!(SYS_rt_sigaction, for Elsewhere, "abort restores its signal"),
+    call!(SYS_rt_sigprocmask, "the audit log's thread ends; abort"),
+    call!(SYS_sigaltstack, "the audit log's thread ends"),
+    call!(
+        SYS_tgkill,
+        in &[&[Argument { index: 0, test: Test::OwnPid }]],
+        for Elsewhere,
+        "abort: a signal to itself, to nobody else"
+    ),
+    call!(SYS_gettid, for Elsewhere, "abort asks for itself"),
+    call!(SYS_exit, "the audit log's thread ends"),
+    call!(SYS_exit_group, "the daemon ends"),
+    // The static build.
+    #[cfg(target_arch = "x86_64")]
+    call!(SYS_open, for Musl, "musl's openat"),
+    #[cfg(target_arch = "x86_64")]
+    call!(SYS_stat, for Musl, "musl's fstatat"),
+    #[cfg(target_arch = "x86_64")]
+    call!(SYS_lstat, for Musl, "musl's fstatat"),
+];

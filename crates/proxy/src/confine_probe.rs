@@ -1,0 +1,152 @@
+//! `confine-probe`: what the daemon's confinement stops, tried and told.
+
+use crate::confinement::places;
+use crate::run::{Failure, find_user};
+use crate::settings;
+use pulse_confine::probe::{self, Findings, Outcome, Tried};
+use pulse_confine::{Hold, Kernel, Layer};
+use pulse_core::config::Config;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+/// Confines this process as the configuration says and tries everything; gives the
+/// text to print.
+///
+/// # Errors
+/// [`Failure::LetThrough`], with the text, when anything was let through; else what
+/// could not be read or made.
+pub(crate) fn run(
+    named: Option<PathBuf>,
+    only: Option<Layer>,
+    json: bool,
+) -> Result<String, Failure> {
+    let is_named = named.is_some();
+    let path = settings::config_path(named);
+    let config = match settings::load(&path) {
+        // A host that is not set up yet is probed with the defaults.
+        Err(_) if !is_named && !path.exists() => Config::default(),
+        loaded => loaded?,
+    };
+    let user = find_user(&settings::service_user())?;
+    let places = places(&path, &config);
+    let findings = probe::run(&Kernel, only, &user, &places).map_err(|error| Failure::Open {
+        what: "what the attempts need".into(),
+        error,
+    })?;
+    let text = match json {
+        true => format!("{}\n", as_json(&findings)),
+        false => as_table(&findings),
+    };
+    match is_tight(&findings) {
+        true => Ok(text),
+        false => Err(Failure::LetThrough(text)),
+    }
+}
+
+/// Nothing was let through, and nothing was left out for want of a layer.
+fn is_tight(findings: &Findings) -> bool {
+    let stopped = |tried: &Tried| matches!(tried.outcome, Outcome::Stopped { .. });
+    findings.tried.iter().all(stopped)
+}
+
+/// The words of an outcome: what came back, and what stopped it.
+fn words(outcome: Outcome) -> (&'static str, &'static str) {
+    match outcome {
+        Outcome::Stopped { error, by } => (error, by.as_str()),
+        Outcome::LetThrough(result) => (result, "NOTHING: LET THROUGH"),
+        Outcome::NotTried => ("not tried", "without seccomp it could do harm"),
+    }
+}
+
+fn hold_words(hold: &Hold) -> (&'static str, &str) {
+    match hold {
+        Hold::Whole(detail) => ("whole", detail),
+        Hold::Partly(detail) => ("partly", detail),
+        Hold::Missing(detail) => ("missing", detail),
+    }
+}
+
+fn as_table(findings: &Findings) -> String {
+    let mut text = String::new();
+    for (layer, hold) in &findings.layers {
+        let (state, detail) = hold_words(hold);
+        text.push_str(&format!("{layer}: {state}, {detail}\n"));
+    }
+    text.push_str(&format!("\n{:<44}{:<16}stopped by\n", "attempt", "outcome"));
+    for tried in &findings.tried {
+        let (outcome, by) = words(tried.outcome);
+        text.push_str(&format!("{:<44}{outcome:<16}{by}\n", tried.what));
+    }
+    text + &format!("\n{}\n", summary(findings))
+}
+
+fn summary(findings: &Findings) -> String {
+    let count = |matching: fn(&Outcome) -> bool| {
+        let matching = findings
+            .tried
+            .iter()
+            .filter(|tried| matching(&tried.outcome));
+        matching.count()
+    };
+    let stopped = count(|outcome| matches!(outcome, Outcome::Stopped { .. }));
+    let through = count(|outcome| matches!(outcome, Outcome::LetThrough(_)));
+    let left_out = count(|outcome| matches!(outcome, Outcome::NotTried));
+    format!("{stopped} stopped, {through} let through, {left_out} not tried")
+}
+
+fn as_json(findings: &Findings) -> Value {
+    let layers = findings.layers.iter().map(|(layer, hold)| {
+        let (state, detail) = hold_words(hold);
+        json!({"layer": layer.to_string(), "state": state, "detail": detail})
+    });
+    let attempts = findings.tried.iter().map(|tried| {
+        let (outcome, by) = words(tried.outcome);
+        let stopped = matches!(tried.outcome, Outcome::Stopped { .. });
+        let by = stopped.then_some(by);
+        json!({"attempt": tried.what, "outcome": outcome, "stopped": stopped, "by": by})
+    });
+    json!({
+        "layers": layers.collect::<Vec<_>>(),
+        "attempts": attempts.collect::<Vec<_>>(),
+        "tight": is_tight(findings),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pulse_confine::probe::By;
+
+    fn findings(outcome: Outcome) -> Findings {
+        let what = "reboot";
+        Findings {
+            layers: vec![(Layer::Seccomp, Hold::Missing("none".into()))],
+            tried: vec![Tried { what, outcome }],
+        }
+    }
+
+    #[test]
+    fn what_was_let_through_or_left_out_is_a_failure_and_stands_out() {
+        let error = "EPERM";
+        let by = By::Seccomp;
+        assert!(is_tight(&findings(Outcome::Stopped { error, by })));
+        for (outcome, word) in [
+            (Outcome::LetThrough("EINVAL"), "LET THROUGH"),
+            (Outcome::NotTried, "not tried"),
+        ] {
+            let findings = findings(outcome);
+            assert!(!is_tight(&findings));
+            let table = as_table(&findings);
+            assert!(
+                table.contains(word) && table.contains("seccomp: missing, none"),
+                "{table}"
+            );
+            let json = as_json(&findings);
+            assert_eq!(
+                (&json["tight"], &json["attempts"][0]["stopped"]),
+                (&json!(false), &json!(false))
+            );
+            assert_eq!(json["attempts"][0]["by"], Value::Null);
+        }
+    }
+}
