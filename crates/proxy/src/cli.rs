@@ -21,18 +21,19 @@ confine-probe confines itself as the daemon does and tries what an attacker woul
 it ends with 1 if anything was let through. With --only privileges, landlock or
 seccomp it shows what that layer stops by itself.
 
-Signals: SIGHUP reads the configuration again, SIGTERM ends after the requests
-in hand. Environment, stronger than the file:
+Signals: SIGHUP reads the configuration again, SIGUSR1 follows an audit log that was
+renamed, SIGTERM ends after the requests in hand. Environment, stronger than the file:
   PULSE_SENSOR_PROXY_CONFIG        the configuration
   PULSE_SENSOR_PROXY_SOCKET        the Unix socket
   PULSE_SENSOR_PROXY_SSH_DIR       where the SSH key and known_hosts are
   PULSE_SENSOR_PROXY_METRICS_ADDR  where metrics are served, or \"disabled\"
+  PULSE_SENSOR_PROXY_AUDIT_LOG     the audit log
   PULSE_SENSOR_PROXY_USER          the user to become when started as root
 
 Exit codes: 0 ended in order; 1 the probe was let through; 64 wrong arguments;
 70 a part of the daemon failed; 71 the kernel lacks a layer of a required
-confinement; 73 the socket, the metrics address or the key could not be made; 78
-the configuration is wrong.
+confinement; 73 the socket, the metrics address, the key or the audit log could not
+be made; 78 the configuration is wrong.
 ";
 
 /// What was asked on the command line.
