@@ -5,8 +5,8 @@ use crate::run::{Failure, find_user};
 use crate::settings;
 use pulse_confine::probe::{self, Findings, Outcome, Tried};
 use pulse_confine::{Hold, Kernel, Layer};
-use pulse_core::config::Config;
 use serde_json::{Value, json};
+use std::io;
 use std::path::PathBuf;
 
 /// Confines this process as the configuration says and tries everything; gives the
@@ -20,13 +20,17 @@ pub(crate) fn run(
     only: Option<Layer>,
     json: bool,
 ) -> Result<String, Failure> {
-    let is_named = named.is_some();
     let path = settings::config_path(named);
-    let config = match settings::load(&path) {
-        // A host that is not set up yet is probed with the defaults.
-        Err(_) if !is_named && !path.exists() => Config::default(),
-        loaded => loaded?,
-    };
+    let config = settings::load(&path)?;
+    if !config.ssh_dir.exists() {
+        // What is not there cannot be denied, and would pass for let through.
+        let error = io::Error::new(
+            io::ErrorKind::NotFound,
+            "not there yet: start the daemon once, then probe",
+        );
+        let what = config.ssh_dir.display().to_string();
+        return Err(Failure::Open { what, error });
+    }
     let user = find_user(&settings::service_user())?;
     let places = places(&path, &config);
     let findings = probe::run(&Kernel, only, &user, &places).map_err(|error| Failure::Open {
