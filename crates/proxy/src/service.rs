@@ -71,7 +71,8 @@ async fn must_record(recorder: &dyn Recorder, event: &Event<'_>) -> Result<(), F
     let recorded = recorder.record(event).await;
     recorded.map_err(|_| {
         let why = recorder.health().last_error;
-        Failure::Recorder(why.unwrap_or_default().to_string())
+        let late = || "its disk did not take the first record in time".into();
+        Failure::Recorder(why.unwrap_or_else(late).to_string())
     })
 }
 

@@ -47,7 +47,7 @@ impl Connection {
         let known_hosts = access.known_hosts.current();
         let unreachable = |e: std::io::Error| NodeFailure::Unreachable {
             address,
-            reason: e.to_string(),
+            reason: with_remedy(&e),
         };
         let (stream, guard) = stream::connect(address).await.map_err(unreachable)?;
         let host = HostQuery::new(node, Some(address.ip()), address.port());
@@ -165,5 +165,15 @@ fn client_config(known: &KnownHosts, host: &HostQuery, timeouts: &Timeouts) -> c
         keepalive_interval: Some(timeouts.keepalive),
         keepalive_max: 3,
         ..client::Config::default()
+    }
+}
+
+/// The confinement lets connections through to the ports of the start alone.
+fn with_remedy(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::PermissionDenied => format!(
+            "{error}: a new SSH port takes a restart of the daemon; else a firewall refuses"
+        ),
+        _ => error.to_string(),
     }
 }
