@@ -2,7 +2,7 @@
 
 use crate::landlock::{self, Places};
 use crate::privileges::{self, ServiceUser};
-use crate::seccomp;
+use crate::{seccomp, tables};
 use std::fmt;
 
 /// A layer of the confinement, in the order in which they are put on.
@@ -61,6 +61,6 @@ impl Layers for Kernel {
     }
 
     fn filter_calls(&self) -> Hold {
-        seccomp::enforce()
+        seccomp::permit_only(tables::SYSCALLS)
     }
 }

@@ -21,6 +21,7 @@ pub use descriptors::raise_descriptor_limit;
 pub use landlock::Places;
 pub use layers::{Hold, Kernel, Layer, Layers};
 pub use privileges::ServiceUser;
+pub use seccomp::permit_only;
 
 /// Who this process is.
 #[must_use]

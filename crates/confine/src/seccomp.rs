@@ -5,29 +5,30 @@
 //! of another one.
 
 use crate::layers::Hold;
-use crate::tables::{Argument, SYSCALLS};
+use crate::tables::{Argument, Syscall};
 use seccompiler::{
     BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition,
     SeccompFilter, SeccompRule, TargetArch, apply_filter_all_threads,
 };
 use std::collections::BTreeMap;
 
-/// Puts every thread of this process under the filter, for good.
+/// Puts every thread of this process under a filter that permits these calls alone,
+/// for good.
 #[must_use]
-pub(crate) fn enforce() -> Hold {
-    let installed = program(std::process::id())
+pub fn permit_only(calls: &[Syscall]) -> Hold {
+    let installed = program(calls, std::process::id())
         .map_err(|error| error.to_string())
         .and_then(|program| apply_filter_all_threads(&program).map_err(|e| e.to_string()));
     match installed {
-        Ok(()) => Hold::Whole(format!("{} system calls", SYSCALLS.len())),
+        Ok(()) => Hold::Whole(format!("{} system calls", calls.len())),
         Err(error) => Hold::Missing(format!("the kernel did not take the filter: {error}")),
     }
 }
 
 /// The filter for the process with this id.
-fn program(pid: u32) -> Result<BpfProgram, BackendError> {
+fn program(calls: &[Syscall], pid: u32) -> Result<BpfProgram, BackendError> {
     let mut rules = BTreeMap::new();
-    for call in SYSCALLS {
+    for call in calls {
         let lines = call.arguments.iter().map(|line| rule(line, pid));
         rules.insert(call.number, lines.collect::<Result<Vec<_>, _>>()?);
     }
@@ -51,10 +52,11 @@ fn condition(argument: &Argument, pid: u32) -> Result<SeccompCondition, BackendE
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tables::SYSCALLS;
 
     #[test]
     fn the_tables_make_a_filter_that_the_kernel_can_take() {
-        let program = program(1).unwrap();
+        let program = program(SYSCALLS, 1).unwrap();
         // BPF_MAXINSNS, linux/bpf_common.h.
         assert!((100..4096).contains(&program.len()), "{}", program.len());
     }
