@@ -123,14 +123,16 @@ fn with_ports(mut rules: RulesetCreated, places: &Places) -> Result<RulesetCreat
 
 fn access(permitted: &[tables::Access]) -> BitFlags<AccessFs> {
     let one = |access: &tables::Access| match access {
-        tables::Access::ReadFile => AccessFs::ReadFile,
-        tables::Access::ReadDirectory => AccessFs::ReadDir,
-        tables::Access::WriteFile => AccessFs::WriteFile,
-        tables::Access::Truncate => AccessFs::Truncate,
-        tables::Access::MakeFile => AccessFs::MakeReg,
-        tables::Access::RemoveFile => AccessFs::RemoveFile,
+        tables::Access::ReadFile => Some(AccessFs::ReadFile),
+        tables::Access::ReadDirectory => Some(AccessFs::ReadDir),
+        tables::Access::WriteFile => Some(AccessFs::WriteFile),
+        tables::Access::Truncate => Some(AccessFs::Truncate),
+        tables::Access::MakeFile => Some(AccessFs::MakeReg),
+        tables::Access::RemoveFile => Some(AccessFs::RemoveFile),
+        tables::Access::MakeDirectory => Some(AccessFs::MakeDir),
+        tables::Access::Lock => None,
     };
-    permitted.iter().map(one).collect()
+    permitted.iter().filter_map(one).collect()
 }
 
 #[cfg(test)]

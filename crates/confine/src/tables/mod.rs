@@ -7,6 +7,7 @@
 
 mod network;
 mod paths;
+pub mod startup;
 mod syscalls;
 
 pub use network::{FAMILIES, Family, PORTS, Port};

@@ -26,13 +26,15 @@ macro_rules! call {
     };
 }
 
-const fn is(index: u8, value: u32) -> Argument {
+pub(super) use call;
+
+pub(super) const fn is(index: u8, value: u32) -> Argument {
     let test = Test::Is(value);
     Argument { index, test }
 }
 
 /// None of these bits is set.
-const fn without(index: u8, bits: u32) -> Argument {
+pub(super) const fn without(index: u8, bits: u32) -> Argument {
     let test = Test::Masked {
         mask: bits,
         value: 0,
@@ -67,7 +69,7 @@ const MSG_FASTOPEN: u32 = 0x2000_0000;
 const PROT_EXEC: u32 = 4;
 const NOT_EXECUTABLE: &[&[Argument]] = &[&[without(2, PROT_EXEC)]];
 
-const SOL_SOCKET: u32 = 1;
+pub(super) const SOL_SOCKET: u32 = 1;
 const SO_ERROR: u32 = 4;
 const SO_PEERCRED: u32 = 17;
 const SO_PEERPIDFD: u32 = 77;
