@@ -2,7 +2,7 @@
 
 use crate::landlock::{self, Places};
 use crate::privileges::{self, ServiceUser};
-use crate::{seccomp, tables};
+use crate::{limits, seccomp, tables};
 use std::fmt;
 
 /// A layer of the confinement, in the order in which they are put on.
@@ -12,8 +12,20 @@ pub enum Layer {
     Privileges,
     /// Which files and which ports.
     Landlock,
+    /// No more processes, threads or executable memory.
+    Limits,
     /// Which system calls.
     Seccomp,
+}
+
+impl Layer {
+    /// All of them, in the order in which they are put on.
+    pub const ALL: [Self; 4] = [
+        Self::Privileges,
+        Self::Landlock,
+        Self::Limits,
+        Self::Seccomp,
+    ];
 }
 
 impl fmt::Display for Layer {
@@ -21,6 +33,7 @@ impl fmt::Display for Layer {
         f.write_str(match self {
             Self::Privileges => "privileges",
             Self::Landlock => "landlock",
+            Self::Limits => "limits",
             Self::Seccomp => "seccomp",
         })
     }
@@ -43,6 +56,8 @@ pub trait Layers {
     fn drop_privileges(&self, user: &ServiceUser) -> Hold;
     /// Confines this thread, and those that it starts, to these places.
     fn restrict_access(&self, places: &Places) -> Hold;
+    /// Takes from this process the means to grow, once all its threads run.
+    fn limit(&self) -> Hold;
     /// Confines every thread to the system calls of the tables.
     fn filter_calls(&self) -> Hold;
 }
@@ -58,6 +73,10 @@ impl Layers for Kernel {
 
     fn restrict_access(&self, places: &Places) -> Hold {
         landlock::enforce(places)
+    }
+
+    fn limit(&self) -> Hold {
+        limits::put_on()
     }
 
     fn filter_calls(&self) -> Hold {

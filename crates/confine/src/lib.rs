@@ -1,7 +1,8 @@
 //! What the kernel knows of a caller, and what it holds us to.
 //!
-//! The daemon is confined by three layers: it becomes a user without privileges,
-//! Landlock says which files and ports it may use, and seccomp which system calls.
+//! The daemon is confined by four layers: it becomes a user without privileges,
+//! Landlock says which files and ports it may use, limits keep it from growing, and
+//! seccomp says which system calls it may make.
 //! What they permit stands in [`tables`]. This is the one crate where `unsafe` is
 //! allowed, for calls that nobody wraps.
 
@@ -9,6 +10,8 @@ mod caller;
 mod descriptors;
 mod landlock;
 mod layers;
+mod limits;
+mod outside;
 mod privileges;
 pub mod probe;
 mod seccomp;
@@ -17,9 +20,10 @@ pub mod tables;
 use pulse_core::peer::Credentials;
 
 pub use caller::{credentials, surroundings};
-pub use descriptors::raise_descriptor_limit;
+pub use descriptors::{Inherited, inherited_sockets, raise_descriptor_limit};
 pub use landlock::Places;
 pub use layers::{Hold, Kernel, Layer, Layers};
+pub use outside::Outside;
 pub use privileges::ServiceUser;
 pub use seccomp::permit_only;
 
@@ -31,6 +35,13 @@ pub fn own_credentials() -> Credentials {
         gid: nix::unistd::getegid().as_raw(),
         pid: std::process::id(),
     }
+}
+
+/// The host's name (uname(2)); empty when it is no text.
+#[must_use]
+pub fn host_name() -> String {
+    let name = nix::unistd::gethostname().unwrap_or_default();
+    name.into_string().unwrap_or_default()
 }
 
 /// The user this process acts as (geteuid(2)).

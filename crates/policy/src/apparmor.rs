@@ -1,4 +1,4 @@
-//! AppArmor profiles (apparmor.d(5)).
+//! Profiles for `AppArmor` (apparmor.d(5)).
 
 use crate::places::{self, PROGRAM};
 use pulse_confine::tables::startup::{self, CAPABILITIES};
@@ -111,7 +111,7 @@ fn letters(access: &[Access]) -> String {
         Access::Lock => Some('k'),
         Access::ReadDirectory | Access::MakeDirectory => None,
     };
-    in_order(access.iter().filter_map(letter).collect())
+    in_order(&access.iter().filter_map(letter).collect::<Vec<_>>())
 }
 
 fn letters_of_directory(access: &[Access]) -> String {
@@ -121,11 +121,11 @@ fn letters_of_directory(access: &[Access]) -> String {
         Access::Lock => Some('k'),
         _ => None,
     };
-    in_order(access.iter().filter_map(letter).collect())
+    in_order(&access.iter().filter_map(letter).collect::<Vec<_>>())
 }
 
 /// Each letter once, as people write them.
-fn in_order(found: Vec<char>) -> String {
+fn in_order(found: &[char]) -> String {
     "rwk"
         .chars()
         .filter(|letter| found.contains(letter))

@@ -2,15 +2,15 @@
 //! differs there. `cargo xtask policy` starts it.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match words[..] {
-        ["write", root] => write(PathBuf::from(root)),
-        ["check", root] => check(PathBuf::from(root)),
+        ["write", root] => write(Path::new(root)),
+        ["check", root] => check(Path::new(root)),
         _ => Err(io::Error::other("usage: pulse-policy write|check ROOT")),
     };
     match outcome {
@@ -23,20 +23,20 @@ fn main() -> ExitCode {
     }
 }
 
-fn write(root: PathBuf) -> io::Result<bool> {
+fn write(root: &Path) -> io::Result<bool> {
     for artefact in pulse_policy::artefacts() {
-        if !artefact.is_current(&root) {
-            artefact.write(&root)?;
+        if !artefact.is_current(root) {
+            artefact.write(root)?;
             writeln!(io::stdout(), "written: {}", artefact.path)?;
         }
     }
     Ok(true)
 }
 
-fn check(root: PathBuf) -> io::Result<bool> {
+fn check(root: &Path) -> io::Result<bool> {
     let mut is_current = true;
     for artefact in pulse_policy::artefacts() {
-        if !artefact.is_current(&root) {
+        if !artefact.is_current(root) {
             is_current = false;
             writeln!(io::stdout(), "differs: {}", artefact.path)?;
         }

@@ -45,11 +45,13 @@ const PR_SET_DUMPABLE: u32 = 4;
 const PR_SET_NAME: u32 = 15;
 const PR_CAPBSET_READ: u32 = 23;
 const PR_SET_NO_NEW_PRIVS: u32 = 38;
+const PR_SET_MDWE: u32 = 65;
 const PRCTL: &[&[Argument]] = &[
     &[is(0, PR_SET_DUMPABLE), is(1, 0)],
     &[is(0, PR_SET_NAME)],
     &[is(0, PR_CAPBSET_READ)],
     &[is(0, PR_SET_NO_NEW_PRIVS), is(1, 1)],
+    &[is(0, PR_SET_MDWE)],
 ];
 
 /// System calls that are made until the daemon serves, beside [`super::SYSCALLS`].
@@ -111,13 +113,27 @@ pub const SYSCALLS: &[Syscall] = &[
     call!(SYS_getsockname, "which of systemd's sockets is which"),
     // Giving privileges away.
     call!(SYS_capget, "are there any"),
-    call!(SYS_prctl, in PRCTL, "no new privileges, no dumps"),
+    call!(SYS_prctl, in PRCTL, "no new privileges, no dumps, no new executable memory"),
     call!(SYS_uname, "the host's name"),
     call!(SYS_landlock_create_ruleset, "the daemon confines itself"),
     call!(SYS_landlock_add_rule, "the daemon confines itself"),
     call!(SYS_landlock_restrict_self, "the daemon confines itself"),
     call!(SYS_seccomp, "the daemon confines itself"),
 ];
+
+/// Whether these tables or those for serving permit this call in process `pid`.
+#[must_use]
+pub fn permits(number: i64, arguments: &[u64; 6], pid: u32) -> bool {
+    let mut found = SYSCALLS.iter().filter(|call| call.number == number);
+    found.any(|call| call.permits(arguments, pid)) || super::permits(number, arguments, pid)
+}
+
+/// Whether the call stands in any of them, whatever its arguments.
+#[must_use]
+pub fn knows(number: i64) -> bool {
+    let mut all = SYSCALLS.iter().chain(super::SYSCALLS);
+    all.any(|call| call.number == number)
+}
 
 /// Paths that are used until the daemon serves, beside [`super::PATHS`].
 pub const PATHS: &[Path] = &[
@@ -157,6 +173,12 @@ pub const PATHS: &[Path] = &[
         access: &[Access::ReadFile],
         within: &["@{pid}/maps"],
         reason: "the C library looks where its stack ends",
+    },
+    Path {
+        whose: Whose::Fixed("/proc"),
+        access: &[Access::ReadFile],
+        within: &["@{pid}/attr/current", "@{pid}/attr/apparmor/current"],
+        reason: "which profile holds us, for the log",
     },
     Path {
         whose: Whose::Fixed("/run/credentials"),
