@@ -37,7 +37,9 @@ fn starts(effort: Effort, report: &mut Report) {
         for (times, starter) in [(&mut with, &confined), (&mut without, &free)] {
             let mut started = None;
             times.add(1, || started = Some(starter.start()));
-            started.map(end);
+            if let Some(daemon) = started {
+                end(daemon);
+            }
         }
     }
     report.figure(CONFINED_START, with.median() - without.median());
