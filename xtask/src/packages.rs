@@ -26,7 +26,7 @@ enum Kind {
     PythonModule,
 }
 
-const COUNTERPARTS: [Counterpart; 7] = [
+const COUNTERPARTS: [Counterpart; 9] = [
     Counterpart {
         name: "sshd",
         kind: Kind::Program,
@@ -68,6 +68,18 @@ const COUNTERPARTS: [Counterpart; 7] = [
         kind: Kind::Program,
         package: "prometheus",
         serves: "the metrics' format",
+    },
+    Counterpart {
+        name: "linux.uml",
+        kind: Kind::Program,
+        package: "user-mode-linux",
+        serves: "AppArmor, enforced",
+    },
+    Counterpart {
+        name: "apparmor_parser",
+        kind: Kind::Program,
+        package: "apparmor",
+        serves: "AppArmor's profiles",
     },
 ];
 
