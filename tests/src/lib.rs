@@ -16,6 +16,7 @@
 //! | [`findings`] | what the probe found, kept for the page that shows all settings |
 //! | [`python`] | callers in another language, and as other users |
 //! | [`Sshd`] | Debian's OpenSSH server as a node |
+//! | [`container`] | the daemon in a container |
 //! | [`sim`] | simulated nodes |
 //! | [`uml`] | a machine of its own, with AppArmor |
 //! | [`wait`] | waiting without sleeping for luck |
@@ -27,6 +28,7 @@
 
 mod client;
 mod config;
+pub mod container;
 mod daemon;
 pub mod findings;
 mod home;

@@ -10,6 +10,7 @@ mod attacks;
 mod audit;
 mod clients;
 mod confinement;
+mod container;
 mod host_keys;
 mod hostile_nodes;
 mod key_exchange;

@@ -26,7 +26,7 @@ enum Kind {
     PythonModule,
 }
 
-const COUNTERPARTS: [Counterpart; 9] = [
+const COUNTERPARTS: [Counterpart; 12] = [
     Counterpart {
         name: "sshd",
         kind: Kind::Program,
@@ -80,6 +80,24 @@ const COUNTERPARTS: [Counterpart; 9] = [
         kind: Kind::Program,
         package: "apparmor",
         serves: "AppArmor's profiles",
+    },
+    Counterpart {
+        name: "buildah",
+        kind: Kind::Program,
+        package: "buildah",
+        serves: "the container's image",
+    },
+    Counterpart {
+        name: "podman",
+        kind: Kind::Program,
+        package: "podman",
+        serves: "the daemon in a container",
+    },
+    Counterpart {
+        name: "runc",
+        kind: Kind::Program,
+        package: "runc",
+        serves: "the daemon in a container",
     },
 ];
 
