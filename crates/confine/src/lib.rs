@@ -2,6 +2,7 @@
 //!
 //! The daemon is confined by three layers: it becomes a user without privileges,
 //! Landlock says which files and ports it may use, and seccomp which system calls.
+//! So is the helper on the nodes, but that it is such a user from the start.
 //! What they permit stands in [`tables`]. This is the one crate where `unsafe` is
 //! allowed, for calls that nobody wraps.
 
@@ -11,6 +12,7 @@ mod landlock;
 mod layers;
 mod privileges;
 pub mod probe;
+mod rules;
 mod seccomp;
 pub mod tables;
 
@@ -18,9 +20,9 @@ use pulse_core::peer::Credentials;
 
 pub use caller::{credentials, surroundings};
 pub use descriptors::raise_descriptor_limit;
-pub use landlock::Places;
 pub use layers::{Hold, Kernel, Layer, Layers};
 pub use privileges::ServiceUser;
+pub use rules::{Places, Rules};
 pub use seccomp::permit_only;
 
 /// Who this process is.

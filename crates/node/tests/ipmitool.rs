@@ -7,7 +7,7 @@ mod common;
 use common::{Tree, over_ssh, text};
 use pulse_core::command::{NodeCommand, SdrView};
 use pulse_sensor_node::Failure;
-use pulse_sensor_node::ipmitool::{Limits, PLACES, run};
+use pulse_sensor_node::ipmitool::{Limits, PLACES, start};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,10 @@ fn stand_in(name: &str) -> String {
         "{}/tests/fixtures/ipmitool-{name}",
         env!("CARGO_MANIFEST_DIR")
     )
+}
+
+fn run(places: &[&str], command: NodeCommand, limits: Limits) -> Result<Vec<u8>, Failure> {
+    start(places, command, limits)?.output()
 }
 
 fn run_stand_in(name: &str, limits: Limits) -> Result<Vec<u8>, Failure> {

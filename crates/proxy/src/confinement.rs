@@ -2,6 +2,7 @@
 //! where the configuration says so.
 
 use crate::run::Failure;
+use pulse_confine::tables::SYSCALLS;
 use pulse_confine::{Hold, Layer, Layers, Places, ServiceUser};
 use pulse_core::config::{Config, Confinement as Mode};
 use pulse_core::event::{Decision, Event, EventType};
@@ -42,14 +43,14 @@ impl<'a> Confinement<'a> {
 
     /// The second layer. It holds threads that are started from here on.
     pub(crate) fn restrict_access(&mut self, path: &Path, config: &Config) -> Result<(), Failure> {
-        let places = places(path, config);
-        self.put_on(Layer::Landlock, |layers| layers.restrict_access(&places))
+        let rules = places(path, config).rules();
+        self.put_on(Layer::Landlock, |layers| layers.restrict_access(&rules))
     }
 
     /// The last layer. No file may be executed, no socket listen, no thread start
     /// from here on.
     pub(crate) fn filter_calls(&mut self) -> Result<(), Failure> {
-        self.put_on(Layer::Seccomp, |layers| layers.filter_calls())
+        self.put_on(Layer::Seccomp, |layers| layers.filter_calls(SYSCALLS))
     }
 
     fn put_on(
@@ -60,14 +61,13 @@ impl<'a> Confinement<'a> {
         if self.mode == Mode::Off {
             return Ok(());
         }
-        let lacking = match put_on(self.layers) {
-            Hold::Whole(detail) => {
-                tracing::info!(%layer, detail, "confined");
-                self.holding.push(format!("{layer} ({detail})"));
-                return Ok(());
-            }
-            Hold::Partly(detail) => format!("{layer} only in part: {detail}"),
-            Hold::Missing(detail) => format!("{layer} missing: {detail}"),
+        let hold = put_on(self.layers);
+        if let Hold::Whole(detail) = &hold {
+            tracing::info!(%layer, detail, "confined");
+            self.holding.push(format!("{layer} ({detail})"));
+        }
+        let Some(lacking) = hold.lacking(layer) else {
+            return Ok(());
         };
         tracing::warn!("not confined as it should be: {lacking}");
         self.lacking.push(lacking.clone());
@@ -107,6 +107,8 @@ pub(crate) fn places(path: &Path, config: &Config) -> Places {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pulse_confine::Rules;
+    use pulse_confine::tables::Syscall;
 
     /// A kernel of which one layer is as given.
     struct Lacking(Layer, Hold);
@@ -125,11 +127,15 @@ mod tests {
             self.answer(Layer::Privileges)
         }
 
-        fn restrict_access(&self, _: &Places) -> Hold {
+        fn refuse_privileges(&self) -> Hold {
+            self.answer(Layer::Privileges)
+        }
+
+        fn restrict_access(&self, _: &Rules) -> Hold {
             self.answer(Layer::Landlock)
         }
 
-        fn filter_calls(&self) -> Hold {
+        fn filter_calls(&self, _: &[Syscall]) -> Hold {
             self.answer(Layer::Seccomp)
         }
     }

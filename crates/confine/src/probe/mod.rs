@@ -8,9 +8,9 @@
 mod attempts;
 mod ground;
 
-use crate::landlock::Places;
 use crate::layers::{Hold, Layer, Layers};
 use crate::privileges::ServiceUser;
+use crate::rules::Places;
 use crate::tables;
 use attempts::{ATTEMPTS, Attempt, Care, Undo};
 use ground::Ground;
@@ -97,10 +97,10 @@ pub fn run(
         layers.push((Layer::Privileges, kernel.drop_privileges(user)));
     }
     if is_wanted(Layer::Landlock) {
-        layers.push((Layer::Landlock, kernel.restrict_access(places)));
+        layers.push((Layer::Landlock, kernel.restrict_access(&places.rules())));
     }
     if is_wanted(Layer::Seccomp) {
-        layers.push((Layer::Seccomp, kernel.filter_calls()));
+        layers.push((Layer::Seccomp, kernel.filter_calls(tables::SYSCALLS)));
     }
     let force = InForce::look();
     let tried = ATTEMPTS.iter().map(|attempt| Tried {

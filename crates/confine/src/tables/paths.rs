@@ -7,6 +7,9 @@ pub struct Path {
     pub whose: Whose,
     /// What may be done.
     pub access: &'static [Access],
+    /// Which files below a directory, as AppArmor's patterns: where an enforcer can
+    /// tell them apart. Landlock cannot.
+    pub within: &'static [&'static str],
     /// Why.
     pub reason: &'static str,
 }
@@ -28,7 +31,7 @@ pub enum Whose {
     Fixed(&'static str),
 }
 
-/// What may be done. Executing is not among it.
+/// What may be done. The daemon executes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// Open a file and read it.
@@ -43,9 +46,15 @@ pub enum Access {
     MakeFile,
     /// Take a file's name away.
     RemoveFile,
+    /// Lock a file or directory (flock(2)): Landlock leaves that alone.
+    Lock,
+    /// Start a program.
+    Execute,
+    /// Control a device (ioctl(2)).
+    ControlDevice,
 }
 
-use Access::{MakeFile, ReadDirectory, ReadFile, RemoveFile, Truncate, WriteFile};
+use Access::{Lock, MakeFile, ReadDirectory, ReadFile, RemoveFile, Truncate, WriteFile};
 
 const RECORDS: &[Access] = &[
     ReadFile,
@@ -54,12 +63,14 @@ const RECORDS: &[Access] = &[
     Truncate,
     MakeFile,
     RemoveFile,
+    Lock,
 ];
 
-const fn file(path: &'static str, reason: &'static str) -> Path {
+pub(super) const fn file(path: &'static str, reason: &'static str) -> Path {
     Path {
         whose: Whose::Fixed(path),
         access: &[ReadFile],
+        within: &[],
         reason,
     }
 }
@@ -69,26 +80,31 @@ pub const PATHS: &[Path] = &[
     Path {
         whose: Whose::Configuration,
         access: &[ReadFile],
+        within: &["*"],
         reason: "it is read again on SIGHUP, and editors replace it",
     },
     Path {
         whose: Whose::SshDirectory,
         access: &[ReadFile],
+        within: &["*"],
         reason: "known_hosts is read again when it has changed",
     },
     Path {
         whose: Whose::LogDirectory,
         access: RECORDS,
+        within: &["*"],
         reason: "records are written, segments renamed, torn ends set aside",
     },
     Path {
         whose: Whose::StateDirectory,
         access: RECORDS,
+        within: &["*"],
         reason: "each seal stores the next key and erases the last",
     },
     Path {
         whose: Whose::SocketDirectory,
         access: &[RemoveFile],
+        within: &["*"],
         reason: "the socket is taken away at the end",
     },
     file(
@@ -97,8 +113,10 @@ pub const PATHS: &[Path] = &[
     ),
     file("/etc/subuid", "whose containers may ask, read on SIGHUP"),
     file("/etc/subgid", "whose containers may ask, read on SIGHUP"),
-    file(
-        "/proc",
-        "cgroup and uid_map of each caller; the host's name",
-    ),
+    Path {
+        whose: Whose::Fixed("/proc"),
+        access: &[ReadFile],
+        within: &["@{pid}/cgroup", "@{pid}/uid_map", "@{pid}/fdinfo/*"],
+        reason: "who is a caller: its container, its user namespace",
+    },
 ];

@@ -1,7 +1,7 @@
 //! System calls, sorted by what they are for.
 
 use super::network::{INET, INET6};
-use super::{Argument, Need, Syscall, Test};
+use super::{Answer, Argument, Need, Syscall, Test};
 
 /// One line: `call!(SYS_x, "reason")`, with `in` tests of arguments and `for`
 /// whom in between.
@@ -20,19 +20,22 @@ macro_rules! call {
             constant: stringify!($constant),
             number: libc::$constant,
             arguments: $arguments,
+            answer: Answer::Permitted,
             need: Need::$need,
             reason: $reason,
         }
     };
 }
 
-const fn is(index: u8, value: u32) -> Argument {
+pub(super) use call;
+
+pub(super) const fn is(index: u8, value: u32) -> Argument {
     let test = Test::Is(value);
     Argument { index, test }
 }
 
 /// None of these bits is set.
-const fn without(index: u8, bits: u32) -> Argument {
+pub(super) const fn without(index: u8, bits: u32) -> Argument {
     let test = Test::Masked {
         mask: bits,
         value: 0,
@@ -65,9 +68,9 @@ const SOCKET: &[&[Argument]] = &[
 /// Connects without connect(2), past Landlock.
 const MSG_FASTOPEN: u32 = 0x2000_0000;
 const PROT_EXEC: u32 = 4;
-const NOT_EXECUTABLE: &[&[Argument]] = &[&[without(2, PROT_EXEC)]];
+pub(super) const NOT_EXECUTABLE: &[&[Argument]] = &[&[without(2, PROT_EXEC)]];
 
-const SOL_SOCKET: u32 = 1;
+pub(super) const SOL_SOCKET: u32 = 1;
 const SO_ERROR: u32 = 4;
 const SO_PEERCRED: u32 = 17;
 const SO_PEERPIDFD: u32 = 77;
