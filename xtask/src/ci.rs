@@ -5,7 +5,7 @@
 use crate::process::{self, Outcome};
 use crate::steps::Steps;
 use crate::workspace::{cargo, locked_cargo};
-use crate::{deny, deps, fuzz, products, test};
+use crate::{deny, deps, fuzz, policy, products, test};
 
 /// How long each fuzz target runs: enough to see that it builds, that the corpus
 /// passes, and that no shallow mistake came in.
@@ -15,6 +15,7 @@ const FUZZ_SECONDS: u64 = 10;
 pub(crate) fn run(steps: &mut Steps, _arguments: &[String]) -> Outcome {
     steps.run("format", format);
     steps.run("dependency list", deps::check);
+    steps.run("policy", policy::check);
     steps.run("clippy", clippy);
     steps.run("documentation", documentation);
     deny::check(steps);

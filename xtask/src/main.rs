@@ -15,6 +15,7 @@ mod deny;
 mod deps;
 mod fuzz;
 mod packages;
+mod policy;
 mod process;
 mod products;
 mod steps;
@@ -35,7 +36,7 @@ struct Word {
 }
 
 /// The one table: what is understood and what `help` prints.
-const WORDS: [Word; 8] = [
+const WORDS: [Word; 9] = [
     Word {
         name: "test",
         arguments: "[ARGUMENT…]",
@@ -71,6 +72,12 @@ const WORDS: [Word; 8] = [
         arguments: "[--check]",
         purpose: "write docs/dependencies.txt, or compare it with the truth",
         run: deps::run,
+    },
+    Word {
+        name: "policy",
+        arguments: "[--check]",
+        purpose: "write the AppArmor profiles, units and filters that the tables of crates/confine make",
+        run: policy::run,
     },
     Word {
         name: "ci",

@@ -92,6 +92,7 @@ fn access(permitted: &[tables::Access]) -> BitFlags<AccessFs> {
         tables::Access::RemoveFile => Some(AccessFs::RemoveFile),
         tables::Access::Execute => Some(AccessFs::Execute),
         tables::Access::ControlDevice => Some(AccessFs::IoctlDev),
+        tables::Access::MakeDirectory => Some(AccessFs::MakeDir),
         tables::Access::Lock => None,
     };
     permitted.iter().filter_map(one).collect()

@@ -3,7 +3,7 @@
 use crate::privileges::{self, ServiceUser};
 use crate::rules::Rules;
 use crate::tables::Syscall;
-use crate::{landlock, seccomp};
+use crate::{landlock, limits, seccomp};
 use std::fmt;
 
 /// A layer of the confinement, in the order in which they are put on.
@@ -13,8 +13,20 @@ pub enum Layer {
     Privileges,
     /// Which files and which ports.
     Landlock,
+    /// No more processes, threads or executable memory.
+    Limits,
     /// Which system calls.
     Seccomp,
+}
+
+impl Layer {
+    /// All of them, in the order in which they are put on.
+    pub const ALL: [Self; 4] = [
+        Self::Privileges,
+        Self::Landlock,
+        Self::Limits,
+        Self::Seccomp,
+    ];
 }
 
 impl fmt::Display for Layer {
@@ -22,6 +34,7 @@ impl fmt::Display for Layer {
         f.write_str(match self {
             Self::Privileges => "privileges",
             Self::Landlock => "landlock",
+            Self::Limits => "limits",
             Self::Seccomp => "seccomp",
         })
     }
@@ -58,6 +71,8 @@ pub trait Layers {
     fn refuse_privileges(&self) -> Hold;
     /// Confines this thread, and those that it starts, to these paths and ports.
     fn restrict_access(&self, rules: &Rules) -> Hold;
+    /// Takes from this process the means to grow, once all its threads run.
+    fn limit(&self) -> Hold;
     /// Confines every thread to these system calls.
     fn filter_calls(&self, calls: &[Syscall]) -> Hold;
 }
@@ -77,6 +92,10 @@ impl Layers for Kernel {
 
     fn restrict_access(&self, rules: &Rules) -> Hold {
         landlock::enforce(rules)
+    }
+
+    fn limit(&self) -> Hold {
+        limits::put_on()
     }
 
     fn filter_calls(&self, calls: &[Syscall]) -> Hold {

@@ -1,8 +1,9 @@
 //! What the kernel knows of a caller, and what it holds us to.
 //!
-//! The daemon is confined by three layers: it becomes a user without privileges,
-//! Landlock says which files and ports it may use, and seccomp which system calls.
-//! So is the helper on the nodes, but that it is such a user from the start.
+//! The daemon is confined by four layers: it becomes a user without privileges,
+//! Landlock says which files and ports it may use, limits keep it from growing, and
+//! seccomp says which system calls it may make. The helper on the nodes is such a user
+//! from the start; Landlock and seccomp hold it too.
 //! What they permit stands in [`tables`]. This is the one crate where `unsafe` is
 //! allowed, for calls that nobody wraps.
 
@@ -10,6 +11,8 @@ mod caller;
 mod descriptors;
 mod landlock;
 mod layers;
+mod limits;
+mod outside;
 mod privileges;
 pub mod probe;
 mod rules;
@@ -19,8 +22,9 @@ pub mod tables;
 use pulse_core::peer::Credentials;
 
 pub use caller::{credentials, surroundings};
-pub use descriptors::raise_descriptor_limit;
+pub use descriptors::{Inherited, inherited_sockets, raise_descriptor_limit};
 pub use layers::{Hold, Kernel, Layer, Layers};
+pub use outside::Outside;
 pub use privileges::ServiceUser;
 pub use rules::{Places, Rules};
 pub use seccomp::permit_only;
@@ -33,6 +37,13 @@ pub fn own_credentials() -> Credentials {
         gid: nix::unistd::getegid().as_raw(),
         pid: std::process::id(),
     }
+}
+
+/// The host's name (uname(2)); empty when it is no text.
+#[must_use]
+pub fn host_name() -> String {
+    let name = nix::unistd::gethostname().unwrap_or_default();
+    name.into_string().unwrap_or_default()
 }
 
 /// The user this process acts as (geteuid(2)).

@@ -13,17 +13,21 @@ use std::io;
 pub struct ServiceUser {
     /// Its name.
     pub name: String,
-    /// Its user and group id; `None` when the system does not know the name.
+    /// Its user and group id; `None` when the system does not know the name, or does
+    /// not have to.
     pub ids: Option<(u32, u32)>,
 }
 
 impl ServiceUser {
-    /// Looks the name up.
+    /// Looks the name up, if we are root: nobody else can become another user.
     ///
     /// # Errors
     /// When the system's users cannot be read.
     pub fn find(name: &str) -> io::Result<Self> {
-        let user = User::from_name(name)?;
+        let user = match geteuid().is_root() {
+            true => User::from_name(name)?,
+            false => None,
+        };
         Ok(Self {
             name: name.to_owned(),
             ids: user.map(|user| (user.uid.as_raw(), user.gid.as_raw())),
@@ -140,27 +144,47 @@ struct Header {
 
 /// One of the two halves of the sets.
 #[repr(C)]
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 struct Sets {
     effective: u32,
     permitted: u32,
     inheritable: u32,
 }
 
-/// Empties the effective, permitted, inheritable and, with them, ambient sets.
-#[expect(unsafe_code, reason = "nix does not wrap capset")]
+const NO_CAPABILITIES: [Sets; 2] = [Sets {
+    effective: 0,
+    permitted: 0,
+    inheritable: 0,
+}; 2];
+
+const THIS_PROCESS: Header = Header {
+    // _LINUX_CAPABILITY_VERSION_3
+    version: 0x2008_0522,
+    pid: 0,
+};
+
+/// Empties the effective, permitted, inheritable and, with them, ambient sets. Where
+/// they are empty already, a filter around us may well refuse the call: it is not made.
 fn empty_capabilities() -> Result<(), Errno> {
-    const VERSION_3: u32 = 0x2008_0522;
-    let header = Header {
-        version: VERSION_3,
-        pid: 0,
-    };
-    let none = Sets {
-        effective: 0,
-        permitted: 0,
-        inheritable: 0,
-    };
-    let sets = [none; 2];
+    match capabilities()? {
+        NO_CAPABILITIES => Ok(()),
+        _ => set_no_capabilities(),
+    }
+}
+
+#[expect(unsafe_code, reason = "nix does not wrap capget")]
+fn capabilities() -> Result<[Sets; 2], Errno> {
+    let mut header = THIS_PROCESS;
+    let mut sets = NO_CAPABILITIES;
+    // SAFETY: both pointers are to live values of the layout that version 3 of
+    // capget(2) reads and writes.
+    let outcome = unsafe { libc::syscall(libc::SYS_capget, &raw mut header, sets.as_mut_ptr()) };
+    Errno::result(outcome).map(|_| sets)
+}
+
+#[expect(unsafe_code, reason = "nix does not wrap capset")]
+fn set_no_capabilities() -> Result<(), Errno> {
+    let (header, sets) = (THIS_PROCESS, NO_CAPABILITIES);
     // SAFETY: both pointers are to live values of the layout that version 3 of
     // capset(2) reads, and it writes to neither.
     let outcome = unsafe { libc::syscall(libc::SYS_capset, &raw const header, sets.as_ptr()) };

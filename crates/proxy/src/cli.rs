@@ -1,6 +1,7 @@
 //! The daemon's few arguments. The operator's tool is `pulse-sensorctl`.
 
 use pulse_confine::Layer;
+use pulse_confine::probe::Wear;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
@@ -18,8 +19,9 @@ Usage: pulse-sensor-proxy [--config FILE] [--check]
   --help          print this
 
 confine-probe confines itself as the daemon does and tries what an attacker would;
-it ends with 1 if anything was let through. With --only privileges, landlock or
-seccomp it shows what that layer stops by itself.
+it ends with 1 if anything was let through. With --only privileges, landlock, limits
+or seccomp it shows what that layer stops by itself, with --only outside what a unit,
+a container or AppArmor stops around it.
 
 Signals: SIGHUP reads the configuration again, SIGUSR1 follows an audit log that was
 renamed, SIGTERM ends after the requests in hand. Environment, stronger than the file:
@@ -54,7 +56,7 @@ pub enum Command {
         /// `--config`.
         config: Option<PathBuf>,
         /// `--only`.
-        only: Option<Layer>,
+        wear: Wear,
         /// `--json`.
         json: bool,
     },
@@ -71,7 +73,7 @@ pub enum Command {
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, String> {
     let mut arguments = arguments.into_iter();
     let (mut config, mut check, mut probe) = (None, false, false);
-    let (mut only, mut json) = (None, false);
+    let (mut wear, mut json) = (Wear::All, false);
     while let Some(argument) = arguments.next() {
         let mut value = |what: &str| arguments.next().ok_or(format!("{what} needs a value"));
         match argument.to_str() {
@@ -80,22 +82,26 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, S
             Some("--check") if !probe => check = true,
             Some("confine-probe") if !check => probe = true,
             Some("--json") if probe => json = true,
-            Some("--only") if probe => only = Some(layer(&value("--only")?)?),
+            Some("--only") if probe => wear = only(&value("--only")?)?,
             Some("--config" | "-c") => config = Some(PathBuf::from(value("--config")?)),
             _ => return Err(format!("unknown argument {argument:?}: see --help")),
         }
     }
     Ok(match (probe, check) {
-        (true, _) => Command::Probe { config, only, json },
+        (true, _) => Command::Probe { config, wear, json },
         (_, true) => Command::Check { config },
         _ => Command::Run { config },
     })
 }
 
-fn layer(name: &OsStr) -> Result<Layer, String> {
-    let layers = [Layer::Privileges, Layer::Landlock, Layer::Seccomp];
-    let named = layers.into_iter().find(|l| *name == *l.to_string());
-    named.ok_or_else(|| format!("--only takes privileges, landlock or seccomp, not {name:?}"))
+fn only(name: &OsStr) -> Result<Wear, String> {
+    if name == "outside" {
+        return Ok(Wear::Nothing);
+    }
+    let named = Layer::ALL.into_iter().find(|l| *name == *l.to_string());
+    named.map(Wear::One).ok_or_else(|| {
+        format!("--only takes privileges, landlock, limits, seccomp or outside, not {name:?}")
+    })
 }
 
 #[cfg(test)]
@@ -122,7 +128,7 @@ mod tests {
         );
         let probe = Command::Probe {
             config: None,
-            only: Some(Layer::Landlock),
+            wear: Wear::One(Layer::Landlock),
             json: true,
         };
         let words = ["confine-probe", "--only", "landlock", "--json"];

@@ -3,23 +3,19 @@
 use crate::confinement::places;
 use crate::run::{Failure, find_user};
 use crate::settings;
-use pulse_confine::probe::{self, Findings, Outcome, Tried};
-use pulse_confine::{Hold, Kernel, Layer};
+use pulse_confine::probe::{self, Findings, Outcome, Tried, Wear};
+use pulse_confine::{Hold, Kernel};
 use serde_json::{Value, json};
 use std::io;
 use std::path::PathBuf;
 
-/// Confines this process as the configuration says and tries everything; gives the
+/// Confines this process as the configuration says, or by less, and tries everything; gives the
 /// text to print.
 ///
 /// # Errors
 /// [`Failure::LetThrough`], with the text, when anything was let through; else what
 /// could not be read or made.
-pub(crate) fn run(
-    named: Option<PathBuf>,
-    only: Option<Layer>,
-    json: bool,
-) -> Result<String, Failure> {
+pub(crate) fn run(named: Option<PathBuf>, wear: Wear, json: bool) -> Result<String, Failure> {
     let path = settings::config_path(named);
     let config = settings::load(&path)?;
     if !config.ssh_dir.exists() {
@@ -33,7 +29,7 @@ pub(crate) fn run(
     }
     let user = find_user(&settings::service_user())?;
     let places = places(&path, &config);
-    let findings = probe::run(&Kernel, only, &user, &places).map_err(|error| Failure::Open {
+    let findings = probe::run(&Kernel, wear, &user, &places).map_err(|error| Failure::Open {
         what: "what the attempts need".into(),
         error,
     })?;
@@ -58,7 +54,10 @@ fn words(outcome: Outcome) -> (&'static str, &'static str) {
     match outcome {
         Outcome::Stopped { error, by } => (error, by.as_str()),
         Outcome::LetThrough(result) => (result, "NOTHING: LET THROUGH"),
-        Outcome::NotTried => ("not tried", "without seccomp it could do harm"),
+        Outcome::NotTried => (
+            "not tried",
+            "without a layer that stops it, it could do harm",
+        ),
     }
 }
 
@@ -71,7 +70,7 @@ fn hold_words(hold: &Hold) -> (&'static str, &str) {
 }
 
 fn as_table(findings: &Findings) -> String {
-    let mut text = String::new();
+    let mut text = format!("outside: {}\n", findings.outside);
     for (layer, hold) in &findings.layers {
         let (state, detail) = hold_words(hold);
         text.push_str(&format!("{layer}: {state}, {detail}\n"));
@@ -110,6 +109,7 @@ fn as_json(findings: &Findings) -> Value {
         json!({"attempt": tried.what, "outcome": outcome, "stopped": stopped, "by": by})
     });
     json!({
+        "outside": findings.outside.to_string(),
         "layers": layers.collect::<Vec<_>>(),
         "attempts": attempts.collect::<Vec<_>>(),
         "tight": is_tight(findings),
@@ -120,10 +120,12 @@ fn as_json(findings: &Findings) -> Value {
 mod tests {
     use super::*;
     use pulse_confine::probe::By;
+    use pulse_confine::{Layer, Outside};
 
     fn findings(outcome: Outcome) -> Findings {
         let what = "reboot";
         Findings {
+            outside: Outside::default(),
             layers: vec![(Layer::Seccomp, Hold::Missing("none".into()))],
             tried: vec![Tried { what, outcome }],
         }

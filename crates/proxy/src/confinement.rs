@@ -3,7 +3,7 @@
 
 use crate::run::Failure;
 use pulse_confine::tables::SYSCALLS;
-use pulse_confine::{Hold, Layer, Layers, Places, ServiceUser};
+use pulse_confine::{Hold, Layer, Layers, Outside, Places, ServiceUser};
 use pulse_core::config::{Config, Confinement as Mode};
 use pulse_core::event::{Decision, Event, EventType};
 use std::path::Path;
@@ -14,6 +14,8 @@ pub(crate) struct Confinement<'a> {
     layers: &'a dyn Layers,
     holding: Vec<String>,
     lacking: Vec<String>,
+    /// What was there before; nothing of it is ours to demand.
+    outside: Outside,
 }
 
 impl<'a> Confinement<'a> {
@@ -24,11 +26,14 @@ impl<'a> Confinement<'a> {
             tracing::warn!("the daemon is not confined: confinement = \"off\"");
             lacking.push("switched off by the configuration".to_owned());
         }
+        let outside = Outside::look();
+        tracing::info!("confined from outside by {outside}");
         Self {
             mode,
             layers,
             holding: Vec::new(),
             lacking,
+            outside,
         }
     }
 
@@ -45,6 +50,11 @@ impl<'a> Confinement<'a> {
     pub(crate) fn restrict_access(&mut self, path: &Path, config: &Config) -> Result<(), Failure> {
         let rules = places(path, config).rules();
         self.put_on(Layer::Landlock, |layers| layers.restrict_access(&rules))
+    }
+
+    /// The third layer. Every thread runs by now.
+    pub(crate) fn limit(&mut self) -> Result<(), Failure> {
+        self.put_on(Layer::Limits, |layers| layers.limit())
     }
 
     /// The last layer. No file may be executed, no socket listen, no thread start
@@ -79,7 +89,12 @@ impl<'a> Confinement<'a> {
 
     /// Hands the report over as an event for the audit log.
     pub(crate) fn report<T>(&self, take: impl FnOnce(&Event<'_>) -> T) -> T {
-        let (holding, lacking) = (self.holding.join(", "), self.lacking.join("; "));
+        let lacking = self.lacking.join("; ");
+        let mut holding = self.holding.clone();
+        if self.outside != Outside::default() {
+            holding.push(format!("outside ({})", self.outside));
+        }
+        let holding = holding.join(", ");
         let decision = match self.lacking.is_empty() {
             true => Decision::Completed,
             false => Decision::Failed,
@@ -135,6 +150,10 @@ mod tests {
             self.answer(Layer::Landlock)
         }
 
+        fn limit(&self) -> Hold {
+            self.answer(Layer::Limits)
+        }
+
         fn filter_calls(&self, _: &[Syscall]) -> Hold {
             self.answer(Layer::Seccomp)
         }
@@ -149,6 +168,7 @@ mod tests {
         let outcome = confinement
             .drop_privileges(&user)
             .and_then(|()| confinement.restrict_access(Path::new("/c"), &Config::default()))
+            .and_then(|()| confinement.limit())
             .and_then(|()| confinement.filter_calls());
         confinement.report(|event| {
             let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
@@ -157,11 +177,9 @@ mod tests {
         })
     }
 
-    const LAYERS: [Layer; 3] = [Layer::Privileges, Layer::Landlock, Layer::Seccomp];
-
     #[test]
     fn a_layer_that_is_missing_or_partial_is_reported_and_refused_where_required() {
-        for layer in LAYERS {
+        for layer in Layer::ALL {
             for hold in [
                 Hold::Missing("too old".into()),
                 Hold::Partly("ABI 2".into()),
@@ -172,7 +190,7 @@ mod tests {
                 assert_eq!(decision, Decision::Failed);
                 assert!(error.starts_with(&layer.to_string()), "{error}");
                 assert!(!reason.contains(&layer.to_string()), "{reason}");
-                assert_eq!(reason.matches("fine").count(), 2, "{reason}");
+                assert_eq!(reason.matches("fine").count(), 3, "{reason}");
                 let (outcome, ..) = confine(Mode::Required, &kernel);
                 let text = outcome.unwrap_err().to_string();
                 assert!(text.contains(&layer.to_string()), "{text}");
@@ -186,7 +204,8 @@ mod tests {
         let (outcome, decision, reason, error) = confine(Mode::Required, &kernel);
         assert!(outcome.is_ok());
         assert_eq!((decision, error.as_str()), (Decision::Completed, ""));
-        assert_eq!(reason, "privileges (fine), landlock (fine), seccomp (fine)");
+        let all = "privileges (fine), landlock (fine), limits (fine), seccomp (fine)";
+        assert_eq!(reason, all);
     }
 
     #[test]

@@ -45,11 +45,34 @@ pub enum KeyError {
     },
 }
 
-/// Loads the key of a key store, or makes it.
+/// The key's name among the credentials that systemd keeps (systemd.exec(5)).
+pub const CREDENTIAL: &str = "pulse-sensor-proxy.id_ed25519";
+
+/// Where systemd has put this service's credentials, if it has any.
+#[must_use]
+pub fn credentials() -> Option<PathBuf> {
+    std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from)
+}
+
+/// Takes the key from the credentials, if it is there, else from the key store; and
+/// makes it when there is none.
 ///
 /// # Errors
 /// [`KeyError`] when it can be neither read nor made.
-pub fn load_or_create(ssh_dir: &Path) -> Result<PrivateKey, KeyError> {
+pub fn find_or_create(credentials: Option<&Path>, ssh_dir: &Path) -> Result<PrivateKey, KeyError> {
+    let Some(path) = credentials.map(|directory| directory.join(CREDENTIAL)) else {
+        return load_or_create(ssh_dir);
+    };
+    match File::open(&path) {
+        // systemd has made it readable for us alone, by means that a mode does not show.
+        Ok(file) => publish(read(file, &path)?, &ssh_dir.join(FILE_NAME)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => load_or_create(ssh_dir),
+        Err(error) => Err(KeyError::Io { path, error }),
+    }
+}
+
+/// Loads the key of a key store, or makes it.
+fn load_or_create(ssh_dir: &Path) -> Result<PrivateKey, KeyError> {
     let path = ssh_dir.join(FILE_NAME);
     match File::open(&path) {
         Ok(file) => load(file, &path),
@@ -79,6 +102,14 @@ fn load(file: File, path: &Path) -> Result<PrivateKey, KeyError> {
             mode,
         });
     }
+    read(file, path)
+}
+
+fn read(file: File, path: &Path) -> Result<PrivateKey, KeyError> {
+    let io_error = |error| KeyError::Io {
+        path: path.to_owned(),
+        error,
+    };
     let mut pem = Zeroizing::new(Vec::new());
     file.take(MAX_KEY_BYTES)
         .read_to_end(&mut pem)
@@ -117,9 +148,19 @@ fn create(ssh_dir: &Path, path: &Path) -> Result<PrivateKey, KeyError> {
         .to_openssh(LineEnding::LF)
         .map_err(|e| unusable(path, &e))?;
     write_new(path, 0o600, pem.as_bytes()).map_err(io_error)?;
-    let public = format!("{}\n", public_line(&key)?);
-    write_new(&path.with_extension("pub"), 0o644, public.as_bytes()).map_err(io_error)?;
     tracing::info!(path = %path.display(), "made a new SSH key");
+    publish(key, path)
+}
+
+/// Puts the public key beside the place of the private one, for people and `ssh-copy-id`.
+fn publish(key: PrivateKey, path: &Path) -> Result<PrivateKey, KeyError> {
+    let path = path.with_extension("pub");
+    let line = format!("{}\n", public_line(&key)?);
+    let is_there = std::fs::read_to_string(&path).is_ok_and(|found| found == line);
+    if !is_there {
+        let written = write_new(&path, 0o644, line.as_bytes());
+        written.map_err(|error| KeyError::Io { path, error })?;
+    }
     Ok(key)
 }
 
@@ -143,9 +184,9 @@ fn write_new(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
 }
 
 fn host_name() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = pulse_confine::host_name();
     let valid = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
-    name.trim().chars().filter(valid).take(64).collect()
+    name.chars().filter(valid).take(64).collect()
 }
 
 fn unusable(path: &Path, reason: &dyn std::fmt::Display) -> KeyError {
@@ -171,6 +212,26 @@ mod tests {
         assert_eq!(std::fs::read_dir(&store).unwrap().count(), 2);
         let loaded = load_or_create(&store).unwrap();
         assert_eq!(public_line(&made).unwrap(), public_line(&loaded).unwrap());
+    }
+
+    #[test]
+    fn a_credential_comes_before_the_key_store_and_is_published() {
+        let dir = tempfile::tempdir().unwrap();
+        let (credentials, store) = (dir.path().join("credentials"), dir.path().join("ssh"));
+        let kept = load_or_create(&credentials).unwrap();
+        let from_store = find_or_create(Some(&credentials), &store).unwrap();
+        assert_ne!(
+            public_line(&kept).unwrap(),
+            public_line(&from_store).unwrap()
+        );
+        let credential = credentials.join(CREDENTIAL);
+        std::fs::rename(credentials.join(FILE_NAME), &credential).unwrap();
+        // As systemd leaves it: an access list shows as a group's rights.
+        std::fs::set_permissions(&credential, std::fs::Permissions::from_mode(0o440)).unwrap();
+        let found = find_or_create(Some(&credentials), &store).unwrap();
+        assert_eq!(public_line(&kept).unwrap(), public_line(&found).unwrap());
+        let public = std::fs::read_to_string(store.join("id_ed25519.pub")).unwrap();
+        assert_eq!(public.trim_end(), public_line(&kept).unwrap());
     }
 
     #[test]

@@ -28,7 +28,8 @@ const SOCKET_MODE: u32 = 0o666;
 /// is one, and before the daemon confines itself.
 pub struct BoundSocket {
     listener: UnixListener,
-    file: SocketFile,
+    /// `None` when the file is the service manager's.
+    file: Option<SocketFile>,
 }
 
 impl BoundSocket {
@@ -40,10 +41,22 @@ impl BoundSocket {
     pub fn bind(path: &Path) -> io::Result<Self> {
         remove_stale(path)?;
         let listener = UnixListener::bind(path)?;
-        let file = SocketFile(path.to_owned());
+        let file = Some(SocketFile(path.to_owned()));
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(SOCKET_MODE))?;
         listener.set_nonblocking(true)?;
         Ok(Self { listener, file })
+    }
+
+    /// One that the service manager has bound.
+    ///
+    /// # Errors
+    /// Whatever `fcntl(2)` says.
+    pub fn inherited(listener: UnixListener) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        Ok(Self {
+            listener,
+            file: None,
+        })
     }
 
     /// Has the runtime watch it.
@@ -61,7 +74,7 @@ impl BoundSocket {
 /// The listening socket; its file goes away with it.
 pub struct Socket {
     listener: AsyncFd<UnixListener>,
-    _file: SocketFile,
+    _file: Option<SocketFile>,
 }
 
 impl Socket {

@@ -1,15 +1,17 @@
 //! What is opened before the daemon confines itself, while it may: directories,
-//! the Unix socket, the metrics' port, systemd.
+//! the Unix socket, the metrics' port, systemd. Sockets that systemd has opened already
+//! are taken from it.
 
 use crate::listener::BoundSocket;
 use crate::run::Failure;
 use crate::systemd::ServiceManager;
-use pulse_confine::ServiceUser;
+use pulse_confine::{Inherited, ServiceUser};
 use pulse_core::config::Config;
 use std::fs::DirBuilder;
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{DirBuilderExt, lchown};
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 /// Callers pass through the socket's directory; who may read the log is its
@@ -29,21 +31,59 @@ impl Opened {
     /// Opens it. Directories that are made here belong to the user that the daemon
     /// is going to be; those that are there already are left as they are.
     pub(crate) fn open(config: &Config, user: &ServiceUser) -> Result<Self, Failure> {
+        let given = Given::take();
         make_directories(config, user.new_owner())?;
-        let socket = BoundSocket::bind(&config.socket).map_err(opening(&config.socket))?;
-        let metrics = match config.metrics_address {
-            Some(address) => Some(TcpListener::bind(address).map_err(|error| Failure::Open {
-                what: format!("metrics_address {address}"),
-                error,
-            })?),
-            None => None,
+        let socket = match given.unix {
+            Some(listener) => BoundSocket::inherited(listener),
+            None => BoundSocket::bind(&config.socket),
         };
         Ok(Self {
-            socket,
-            metrics,
+            socket: socket.map_err(opening(&config.socket))?,
+            metrics: metrics(config.metrics_address, given.tcp)?,
             manager: ServiceManager::from_environment(),
         })
     }
+}
+
+/// Sockets that the service manager holds for us.
+#[derive(Default)]
+struct Given {
+    unix: Option<UnixListener>,
+    tcp: Option<TcpListener>,
+}
+
+impl Given {
+    fn take() -> Self {
+        let mut given = Self::default();
+        for socket in pulse_confine::inherited_sockets() {
+            match socket {
+                Inherited::Unix(listener) if given.unix.is_none() => {
+                    tracing::info!(address = ?listener.local_addr().ok(), "given a socket");
+                    given.unix = Some(listener);
+                }
+                Inherited::Tcp(listener) if given.tcp.is_none() => {
+                    tracing::info!(address = ?listener.local_addr().ok(), "given a port for metrics");
+                    given.tcp = Some(listener);
+                }
+                other => tracing::warn!(?other, "given a socket that nobody needs"),
+            }
+        }
+        given
+    }
+}
+
+fn metrics(
+    address: Option<SocketAddr>,
+    given: Option<TcpListener>,
+) -> Result<Option<TcpListener>, Failure> {
+    let Some(address) = address else {
+        return Ok(None);
+    };
+    let bound = given.map_or_else(|| TcpListener::bind(address), Ok);
+    bound.map(Some).map_err(|error| Failure::Open {
+        what: format!("metrics_address {address}"),
+        error,
+    })
 }
 
 fn opening(path: &Path) -> impl FnOnce(io::Error) -> Failure {

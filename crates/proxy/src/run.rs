@@ -89,8 +89,8 @@ pub fn main_with(
             ));
             Ok(())
         }
-        Command::Probe { config, only, json } => {
-            confine_probe::run(config, only, json).map(|text| say(&text))
+        Command::Probe { config, wear, json } => {
+            confine_probe::run(config, wear, json).map(|text| say(&text))
         }
         Command::Check { config } => check(&settings::config_path(config)),
         Command::Run { config } => run(&settings::config_path(config), recorder, &Kernel),
@@ -150,7 +150,7 @@ fn run(
     host_file::read_all();
     let mut confinement = Confinement::new(config.confinement, layers);
     confinement.drop_privileges(&user)?;
-    let key = key::load_or_create(&config.ssh_dir)?;
+    let key = key::find_or_create(key::credentials().as_deref(), &config.ssh_dir)?;
     confinement.restrict_access(path, &config)?;
     let recorder = recorder(&config)?;
     let runtime = tokio::runtime::Builder::new_current_thread()

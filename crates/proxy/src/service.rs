@@ -55,7 +55,8 @@ pub(crate) async fn serve(start: Start<'_>) -> Result<(), Failure> {
     // Nothing that the tasks do may come before the last layer: they are spawned
     // and wait until this one waits.
     let mut service = open(start.config, start.opened, start.key, Arc::clone(&recorder))?;
-    let confined = confinement.filter_calls();
+    let confined = confinement.limit();
+    let confined = confined.and_then(|()| confinement.filter_calls());
     confinement.report(|event| recorder.note(event));
     confined?;
     service.manager.tell(&[NotifyState::Ready]);

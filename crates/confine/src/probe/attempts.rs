@@ -2,9 +2,9 @@
 
 use super::ground::Ground;
 use libc::{
-    AF_ALG, AF_INET, AF_NETLINK, AF_PACKET, AF_UNIX, AF_VSOCK, MSG_FASTOPEN, O_CREAT, O_DIRECTORY,
-    O_EXCL, O_RDONLY, O_RDWR, O_WRONLY, PROT_EXEC, PROT_READ, PROT_WRITE, SOCK_DGRAM, SOCK_RAW,
-    SOCK_STREAM,
+    AF_ALG, AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_UNIX, AF_VSOCK, MSG_FASTOPEN, O_CREAT,
+    O_DIRECTORY, O_EXCL, O_RDONLY, O_RDWR, O_WRONLY, PROT_EXEC, PROT_READ, PROT_WRITE, SOCK_DGRAM,
+    SOCK_RAW, SOCK_STREAM,
 };
 use std::ffi::CStr;
 
@@ -15,6 +15,10 @@ pub(super) struct Attempt {
     pub(super) arguments: fn(&Ground) -> [u64; 6],
     /// Whether Landlock may be what stops it.
     pub(super) landlock: bool,
+    /// Whether it is about a file that is there for those who may see it.
+    pub(super) of_files: bool,
+    /// Whether it is about executable memory.
+    pub(super) of_memory: bool,
     pub(super) care: Care,
     pub(super) undo: Undo,
 }
@@ -24,10 +28,12 @@ pub(super) struct Attempt {
 pub(super) enum Care {
     /// It does no harm.
     None,
-    /// Seccomp or Landlock: it would disturb this process or its parent.
+    /// A filter or Landlock: it would disturb this process or its parent.
     Either,
-    /// Seccomp, and its table must not permit the call.
-    Seccomp,
+    /// A filter, and its table must not permit the call.
+    Filter,
+    /// Such a filter, or that no task may be made.
+    FilterOrLimit,
 }
 
 /// What takes it back.
@@ -53,6 +59,8 @@ impl Attempt {
             number,
             arguments,
             landlock: false,
+            of_files: false,
+            of_memory: false,
             care: Care::None,
             undo: Undo::Nothing,
         }
@@ -69,7 +77,21 @@ impl Attempt {
     /// One that could do harm to the host, were it not stopped.
     const fn with_care(self) -> Self {
         Self {
-            care: Care::Seccomp,
+            care: Care::Filter,
+            ..self
+        }
+    }
+
+    const fn on_files(self) -> Self {
+        Self {
+            of_files: true,
+            ..self
+        }
+    }
+
+    const fn on_memory(self) -> Self {
+        Self {
+            of_memory: true,
             ..self
         }
     }
@@ -106,12 +128,14 @@ fn socket(family: i32, kind: i32, protocol: u64) -> [u64; 6] {
 const fn reading(what: &'static str, arguments: fn(&Ground) -> [u64; 6]) -> Attempt {
     Attempt::new(what, libc::SYS_openat, arguments)
         .confined()
+        .on_files()
         .undone_by(Undo::Close)
 }
 
 const fn making(what: &'static str, arguments: fn(&Ground) -> [u64; 6]) -> Attempt {
     Attempt::new(what, libc::SYS_openat, arguments)
         .confined()
+        .on_files()
         .undone_by(Undo::CloseAndUnlink)
 }
 
@@ -122,6 +146,14 @@ const fn new_socket(what: &'static str, arguments: fn(&Ground) -> [u64; 6]) -> A
 /// A call that could do harm, with arguments that are wrong in any case.
 const fn harmful(what: &'static str, number: i64, arguments: fn(&Ground) -> [u64; 6]) -> Attempt {
     Attempt::new(what, number, arguments).with_care()
+}
+
+/// One that would make a process.
+const fn new_task(what: &'static str, number: i64, arguments: fn(&Ground) -> [u64; 6]) -> Attempt {
+    Attempt {
+        care: Care::FilterOrLimit,
+        ..Attempt::new(what, number, arguments)
+    }
 }
 
 const fn harmless(what: &'static str, number: i64, arguments: fn(&Ground) -> [u64; 6]) -> Attempt {
@@ -140,16 +172,18 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
     harmless("start a program", libc::SYS_execve, |_| {
         [text(c"/bin/sh"), BAD, BAD, 0, 0, 0]
     })
-    .confined(),
+    .confined()
+    .on_files(),
     harmless("start a program by descriptor", libc::SYS_execveat, |_| {
         [HERE, text(c"/bin/sh"), BAD, BAD, 0, 0]
     })
-    .confined(),
+    .confined()
+    .on_files(),
     #[cfg(target_arch = "x86_64")]
-    harmful("fork", libc::SYS_fork, |_| [0; 6]),
+    new_task("fork", libc::SYS_fork, |_| [0; 6]),
     #[cfg(target_arch = "x86_64")]
-    harmful("vfork", libc::SYS_vfork, |_| [0; 6]),
-    harmful("clone a process", libc::SYS_clone, |_| {
+    new_task("vfork", libc::SYS_vfork, |_| [0; 6]),
+    new_task("clone a process", libc::SYS_clone, |_| {
         [plain(libc::SIGCHLD), 0, 0, 0, 0, 0]
     }),
     harmful("clone into new namespaces", libc::SYS_clone, |_| {
@@ -175,7 +209,8 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
             CLOSED,
             0,
         ]
-    }),
+    })
+    .on_memory(),
     harmless("executable memory", libc::SYS_mmap, |_| {
         [
             0,
@@ -185,7 +220,8 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
             CLOSED,
             0,
         ]
-    }),
+    })
+    .on_memory(),
     harmless("map a program's code", libc::SYS_mmap, |ground| {
         [
             0,
@@ -195,7 +231,8 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
             ground.program(),
             0,
         ]
-    }),
+    })
+    .on_memory(),
     harmless("make memory executable", libc::SYS_mprotect, |ground| {
         [
             ground.page(),
@@ -205,7 +242,8 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
             0,
             0,
         ]
-    }),
+    })
+    .on_memory(),
     harmless(
         "make memory executable by key",
         libc::SYS_pkey_mprotect,
@@ -219,7 +257,8 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
                 0,
             ]
         },
-    ),
+    )
+    .on_memory(),
     // Files.
     reading("read the passwords", |_| {
         open(text(c"/etc/shadow"), O_RDONLY)
@@ -256,6 +295,7 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
         |ground| [HERE, ground.in_log(), 0o700, 0, 0, 0],
     )
     .confined()
+    .on_files()
     .undone_by(Undo::RemoveDirectory),
     harmless(
         "make a link among the records",
@@ -263,6 +303,7 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
         |ground| [text(c"/etc/shadow"), HERE, ground.in_log(), 0, 0, 0],
     )
     .confined()
+    .on_files()
     .undone_by(Undo::UnlinkLink),
     harmless("make a device", libc::SYS_mknodat, |ground| {
         [
@@ -275,6 +316,7 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
         ]
     })
     .confined()
+    .on_files()
     .undone_by(Undo::Unlink),
     harmless("change a file's mode", libc::SYS_fchmodat, |_| {
         [HERE, text(c"/nonexistent"), 0o777, 0, 0, 0]
@@ -315,6 +357,15 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
         [ground.tcp(0), address, length, 0, 0, 0]
     })
     .confined(),
+    Attempt::new(
+        "connect to another port over IPv6",
+        libc::SYS_connect,
+        |ground| {
+            let [address, length] = ground.other_port_of_ipv6();
+            [ground.tcp_of_ipv6(), address, length, 0, 0, 0]
+        },
+    )
+    .confined(),
     harmless(
         "connect past connect (TCP Fast Open)",
         libc::SYS_sendto,
@@ -349,6 +400,7 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
         [ground.tcp(3), 1, 0, 0, 0, 0]
     }),
     new_socket("UDP", |_| socket(AF_INET, SOCK_DGRAM, 0)),
+    new_socket("UDP over IPv6", |_| socket(AF_INET6, SOCK_DGRAM, 0)),
     new_socket("raw packets", |_| socket(AF_INET, SOCK_RAW, IPPROTO_ICMP)),
     new_socket("packets of the link", |_| socket(AF_PACKET, SOCK_RAW, 0)),
     new_socket("ping", |_| socket(AF_INET, SOCK_DGRAM, IPPROTO_ICMP)),

@@ -16,9 +16,12 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 /// Sockets, paths and memory, made while everything was permitted.
 pub(super) struct Ground {
     tcp: [OwnedFd; 4],
+    /// `None` on a machine without IPv6.
+    tcp_of_ipv6: Option<OwnedFd>,
     unix: OwnedFd,
     /// Where nobody of the SSH ports listens.
     other_port: [u8; 16],
+    other_port_of_ipv6: [u8; 28],
     any_port: [u8; 16],
     abstract_name: Vec<u8>,
     program: File,
@@ -49,12 +52,14 @@ impl Ground {
         let iovec = [page.0.as_mut_ptr().addr(), 8];
         Ok(Self {
             tcp: [tcp()?, tcp()?, tcp()?, tcp()?],
+            tcp_of_ipv6: new_socket(AddressFamily::Inet6).ok(),
             unix: new_socket(AddressFamily::Unix)?,
             other_port: loopback(port),
+            other_port_of_ipv6: loopback_of_ipv6(port),
             any_port: loopback(0),
             abstract_name: unix_address(&name),
             program: File::open("/proc/self/exe")?,
-            parent: u64::try_from(nix::unistd::getppid().as_raw()).unwrap_or(1),
+            parent: another_process(),
             in_tmp: text(&Path::new("/tmp").join(&name))?,
             in_ssh: text(&places.ssh_directory.join(&name))?,
             beside_config: text(&beside.join(&name))?,
@@ -71,6 +76,10 @@ impl Ground {
         descriptor(&self.tcp[which])
     }
 
+    pub(super) fn tcp_of_ipv6(&self) -> u64 {
+        self.tcp_of_ipv6.as_ref().map_or(NOT_HERE, descriptor)
+    }
+
     pub(super) fn unix(&self) -> u64 {
         descriptor(&self.unix)
     }
@@ -81,6 +90,10 @@ impl Ground {
 
     pub(super) fn other_port(&self) -> [u64; 2] {
         bytes(&self.other_port)
+    }
+
+    pub(super) fn other_port_of_ipv6(&self) -> [u64; 2] {
+        bytes(&self.other_port_of_ipv6)
     }
 
     pub(super) fn any_port(&self) -> [u64; 2] {
@@ -125,6 +138,16 @@ impl Ground {
     }
 }
 
+/// Instead of a descriptor of a kind that this machine does not have.
+pub(super) const NOT_HERE: u64 = u64::MAX - 1;
+
+/// The parent; where that is out of sight, as in a container, an id that is not ours.
+fn another_process() -> u64 {
+    let parent = nix::unistd::getppid().as_raw();
+    let seen = u64::try_from(parent).ok().filter(|parent| *parent != 0);
+    seen.unwrap_or(u64::from(std::process::id()) + 1)
+}
+
 fn descriptor(file: &impl AsRawFd) -> u64 {
     u64::try_from(file.as_raw_fd()).unwrap_or(u64::MAX)
 }
@@ -157,6 +180,15 @@ fn loopback(port: u16) -> [u8; 16] {
     address[..2].copy_from_slice(&2u16.to_ne_bytes());
     address[2..4].copy_from_slice(&port.to_be_bytes());
     address[4..8].copy_from_slice(&[127, 0, 0, 1]);
+    address
+}
+
+/// A `sockaddr_in6` of `::1`.
+fn loopback_of_ipv6(port: u16) -> [u8; 28] {
+    let mut address = [0; 28];
+    address[..2].copy_from_slice(&10u16.to_ne_bytes());
+    address[2..4].copy_from_slice(&port.to_be_bytes());
+    address[23] = 1;
     address
 }
 

@@ -9,9 +9,11 @@ mod attempts;
 mod ground;
 
 use crate::layers::{Hold, Layer, Layers};
+use crate::limits;
+use crate::outside::Outside;
 use crate::privileges::ServiceUser;
 use crate::rules::Places;
-use crate::tables;
+use crate::tables::{self, startup};
 use attempts::{ATTEMPTS, Attempt, Care, Undo};
 use ground::Ground;
 use nix::errno::Errno;
@@ -51,10 +53,41 @@ pub enum By {
     Landlock,
     /// Either Landlock, or what any user without privileges may not.
     LandlockOrPermissions,
+    /// The number of tasks, or the memory, may not grow.
+    Limits,
+    /// Either the enforced profile, or what any user without privileges may not.
+    AppArmorOrPermissions,
+    /// What holds the process from outside: a unit's or a container's filter.
+    Outside,
+    /// It is not there in the file system that the process sees.
+    Hidden,
+    /// That file system cannot be written.
+    ReadOnly,
     /// The process has no privilege for it.
     Permissions,
     /// The kernel has no such call.
     Kernel,
+}
+
+/// Which layers the probe puts on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wear {
+    /// All, as the daemon.
+    All,
+    /// This one.
+    One(Layer),
+    /// None: what stops the attempts holds from outside.
+    Nothing,
+}
+
+impl Wear {
+    fn includes(self, layer: Layer) -> bool {
+        match self {
+            Self::All => true,
+            Self::One(one) => one == layer,
+            Self::Nothing => false,
+        }
+    }
 }
 
 impl By {
@@ -65,6 +98,11 @@ impl By {
             Self::Seccomp => "seccomp",
             Self::Landlock => "landlock",
             Self::LandlockOrPermissions => "landlock or permissions",
+            Self::Limits => "limits",
+            Self::AppArmorOrPermissions => "apparmor or permissions",
+            Self::Outside => "outside",
+            Self::Hidden => "hidden",
+            Self::ReadOnly => "read-only file system",
             Self::Permissions => "permissions",
             Self::Kernel => "not in this kernel",
         }
@@ -74,106 +112,164 @@ impl By {
 /// What the probe found.
 #[derive(Clone, Debug)]
 pub struct Findings {
+    /// What held the process before.
+    pub outside: Outside,
     /// The layers that were put on, and how they hold.
     pub layers: Vec<(Layer, Hold)>,
     /// Every attempt.
     pub tried: Vec<Tried>,
 }
 
-/// Confines this process, by `only` this layer or by all, and tries everything.
+/// Confines this process and tries everything.
 ///
 /// # Errors
 /// When what the attempts need cannot be made.
 pub fn run(
     kernel: &dyn Layers,
-    only: Option<Layer>,
+    wear: Wear,
     user: &ServiceUser,
     places: &Places,
 ) -> io::Result<Findings> {
+    let outside = Outside::look();
     let ground = Ground::prepare(places)?;
-    let mut layers = Vec::new();
-    let is_wanted = |layer| only.is_none_or(|only| only == layer);
-    if is_wanted(Layer::Privileges) {
-        layers.push((Layer::Privileges, kernel.drop_privileges(user)));
-    }
-    if is_wanted(Layer::Landlock) {
-        layers.push((Layer::Landlock, kernel.restrict_access(&places.rules())));
-    }
-    if is_wanted(Layer::Seccomp) {
-        layers.push((Layer::Seccomp, kernel.filter_calls(tables::SYSCALLS)));
-    }
-    let force = InForce::look();
+    let worn = Layer::ALL.into_iter().filter(|layer| wear.includes(*layer));
+    let layers: Vec<_> = worn
+        .map(|layer| (layer, put_on(layer, kernel, user, places)))
+        .collect();
+    let force = InForce::look(&outside, &layers);
     let tried = ATTEMPTS.iter().map(|attempt| Tried {
         what: attempt.what,
         outcome: force.attempt(attempt, &ground),
     });
     let tried = tried.collect();
-    Ok(Findings { layers, tried })
+    Ok(Findings {
+        outside,
+        layers,
+        tried,
+    })
 }
 
-/// Which layers are in force, as trying shows.
-struct InForce {
+fn put_on(layer: Layer, kernel: &dyn Layers, user: &ServiceUser, places: &Places) -> Hold {
+    match layer {
+        Layer::Privileges => kernel.drop_privileges(user),
+        Layer::Landlock => kernel.restrict_access(&places.rules()),
+        Layer::Limits => kernel.limit(),
+        Layer::Seccomp => kernel.filter_calls(tables::SYSCALLS),
+    }
+}
+
+/// What is in force, as trying shows.
+struct InForce<'a> {
+    outside: &'a Outside,
     seccomp: bool,
     landlock: bool,
+    limits: bool,
+    no_more_tasks: bool,
     is_root: bool,
     pid: u32,
 }
 
-impl InForce {
-    fn look() -> Self {
-        let nothing = [0; 6];
-        // Neither can fail for anybody who is not confined.
-        let parent = call(libc::SYS_getppid, nothing);
-        let mut root = nothing;
-        root[0] = attempts::HERE;
-        root[1] = c"/".as_ptr().addr() as u64;
-        root[2] = u64::from(libc::O_DIRECTORY.unsigned_abs());
-        let root = call(libc::SYS_openat, root);
-        if let Ok(descriptor) = root {
-            close(descriptor);
-        }
+impl<'a> InForce<'a> {
+    fn look(outside: &'a Outside, layers: &[(Layer, Hold)]) -> Self {
+        let is_worn = |wanted| {
+            let mut worn = layers.iter();
+            worn.any(|(layer, hold)| *layer == wanted && !matches!(hold, Hold::Missing(_)))
+        };
         Self {
-            seccomp: parent == Err(Errno::EPERM),
-            landlock: root == Err(Errno::EACCES),
+            outside,
+            seccomp: is_worn(Layer::Seccomp) && is_filter_felt(),
+            landlock: is_worn(Layer::Landlock) && is_root_directory_closed(),
+            limits: is_worn(Layer::Limits),
+            no_more_tasks: limits::are_tasks_forbidden(),
             is_root: nix::unistd::geteuid().is_root(),
             pid: std::process::id(),
         }
     }
 
     fn attempt(&self, attempt: &Attempt, ground: &Ground) -> Outcome {
+        let arguments = (attempt.arguments)(ground);
+        let refused = self.refuses(attempt.number, &arguments);
         let may_try = match attempt.care {
             Care::None => true,
-            Care::Either => self.seccomp || self.landlock,
-            Care::Seccomp => self.seccomp,
+            Care::Either => refused.is_some() || self.landlock,
+            Care::Filter => refused.is_some(),
+            Care::FilterOrLimit => refused.is_some() || self.no_more_tasks,
         };
-        let arguments = (attempt.arguments)(ground);
-        let is_filtered = self.seccomp && !tables::permits(attempt.number, &arguments, self.pid);
-        if !may_try || (attempt.care == Care::Seccomp && !is_filtered) {
+        if !may_try {
             return Outcome::NotTried;
+        }
+        if arguments[0] == ground::NOT_HERE {
+            let (error, by) = ("EAFNOSUPPORT", By::Kernel);
+            return Outcome::Stopped { error, by };
         }
         match call(attempt.number, arguments) {
             Ok(result) => {
                 undo(attempt.undo, result, &arguments);
                 Outcome::LetThrough("success")
             }
-            Err(errno) => self.judge(attempt, errno, is_filtered),
+            Err(errno) => self.judge(attempt, errno, refused),
         }
     }
 
-    fn judge(&self, attempt: &Attempt, errno: Errno, is_filtered: bool) -> Outcome {
-        let by = match errno {
-            Errno::EPERM if is_filtered => By::Seccomp,
-            Errno::EPERM | Errno::EACCES => match attempt.landlock && self.landlock {
-                true if self.is_root => By::Landlock,
-                true => By::LandlockOrPermissions,
-                false => By::Permissions,
-            },
-            Errno::ENOSYS => By::Kernel,
+    /// Which filter refuses this call: ours, or the one around us, of which only that
+    /// is believed which it could not permit.
+    fn refuses(&self, number: i64, arguments: &[u64; 6]) -> Option<By> {
+        if self.seccomp && !tables::permits(number, arguments, self.pid) {
+            return Some(By::Seccomp);
+        }
+        let filter = self.outside.filter?;
+        let is_permitted = match filter.sees_arguments {
+            true => startup::permits(number, arguments, self.pid),
+            false => startup::knows(number),
+        };
+        (!is_permitted).then_some(By::Outside)
+    }
+
+    fn judge(&self, attempt: &Attempt, errno: Errno, refused: Option<By>) -> Outcome {
+        let by = match (errno, refused) {
+            (Errno::EPERM, Some(filter)) => filter,
+            (Errno::EPERM | Errno::EACCES, _) => self.denied_by(attempt),
+            (Errno::EAGAIN, _) if self.no_more_tasks => By::Limits,
+            (Errno::EAFNOSUPPORT | Errno::ENOSYS, _) if self.outside.filter.is_some() => {
+                By::Outside
+            }
+            (Errno::EAFNOSUPPORT | Errno::ENOSYS, _) => By::Kernel,
+            (Errno::ENOENT, _) if attempt.of_files => By::Hidden,
+            (Errno::EROFS, _) if attempt.of_files => By::ReadOnly,
             _ => return Outcome::LetThrough(name(errno)),
         };
         let error = name(errno);
         Outcome::Stopped { error, by }
     }
+
+    fn denied_by(&self, attempt: &Attempt) -> By {
+        match attempt.landlock && self.landlock {
+            true if self.is_root => By::Landlock,
+            true => By::LandlockOrPermissions,
+            false if attempt.of_memory && self.limits => By::Limits,
+            false if self.outside.is_profile_enforced() => By::AppArmorOrPermissions,
+            false if self.outside.filter.is_some() => By::Outside,
+            false => By::Permissions,
+        }
+    }
+}
+
+/// Nobody is refused this call but by a filter.
+fn is_filter_felt() -> bool {
+    call(libc::SYS_getppid, [0; 6]) == Err(Errno::EPERM)
+}
+
+/// Nobody may not list `/` but by Landlock, or by a profile that does the same.
+fn is_root_directory_closed() -> bool {
+    let mut root = [0; 6];
+    root[0] = attempts::HERE;
+    root[1] = c"/".as_ptr().addr() as u64;
+    root[2] = u64::from(libc::O_DIRECTORY.unsigned_abs());
+    let opened = call(libc::SYS_openat, root);
+    if let Ok(descriptor) = opened {
+        close(descriptor);
+    }
+    opened == Err(Errno::EACCES)
 }
 
 /// Takes back what an attempt made that should not have succeeded.
@@ -235,6 +331,8 @@ fn name(errno: Errno) -> &'static str {
         (Errno::ENOTBLK, "ENOTBLK"),
         (Errno::EXDEV, "EXDEV"),
         (Errno::ESRCH, "ESRCH"),
+        (Errno::EROFS, "EROFS"),
+        (Errno::EAGAIN, "EAGAIN"),
     ];
     let known = KNOWN.iter().find(|(known, _)| *known == errno);
     known.map_or_else(|| errno.desc(), |(_, name)| name)

@@ -134,10 +134,11 @@ const fn device(path: &'static str, reason: &'static str) -> Path {
 pub const IPMITOOL_PATHS: &[Path] = &[
     program("/usr/bin/ipmitool", "the program"),
     program("/usr/sbin/ipmitool", "the program, on other distributions"),
-    #[cfg(target_arch = "x86_64")]
     program("/lib64/ld-linux-x86-64.so.2", "the loader of its libraries"),
-    #[cfg(target_arch = "aarch64")]
-    program("/lib/ld-linux-aarch64.so.1", "the loader of its libraries"),
+    program(
+        "/lib/ld-linux-aarch64.so.1",
+        "the loader, on another architecture",
+    ),
     Path {
         whose: Whose::Fixed("/usr/lib"),
         access: &[ReadFile],

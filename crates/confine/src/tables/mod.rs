@@ -8,6 +8,7 @@
 pub mod helper;
 mod network;
 mod paths;
+pub mod startup;
 mod syscalls;
 
 pub use network::{FAMILIES, Family, PORTS, Port};

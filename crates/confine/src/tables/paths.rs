@@ -7,7 +7,7 @@ pub struct Path {
     pub whose: Whose,
     /// What may be done.
     pub access: &'static [Access],
-    /// Which files below a directory, as AppArmor's patterns: where an enforcer can
+    /// Which files below a directory, as patterns of `AppArmor`: where an enforcer can
     /// tell them apart. Landlock cannot.
     pub within: &'static [&'static str],
     /// Why.
@@ -46,6 +46,8 @@ pub enum Access {
     MakeFile,
     /// Take a file's name away.
     RemoveFile,
+    /// Make the directory itself.
+    MakeDirectory,
     /// Lock a file or directory (flock(2)): Landlock leaves that alone.
     Lock,
     /// Start a program.

@@ -1,7 +1,7 @@
 //! System calls, sorted by what they are for.
 
 use super::network::{INET, INET6};
-use super::{Answer, Argument, Need, Syscall, Test};
+use super::{Argument, Need, Syscall, Test};
 
 /// One line: `call!(SYS_x, "reason")`, with `in` tests of arguments and `for`
 /// whom in between.
@@ -20,7 +20,7 @@ macro_rules! call {
             constant: stringify!($constant),
             number: libc::$constant,
             arguments: $arguments,
-            answer: Answer::Permitted,
+            answer: $crate::tables::Answer::Permitted,
             need: Need::$need,
             reason: $reason,
         }

@@ -139,18 +139,12 @@ impl Recorder for AuditLog {
 
 fn settings(audit: &Audit) -> Settings {
     Settings {
-        host: host(),
+        host: pulse_confine::host_name(),
         segment_bytes: audit.segment_bytes,
         segment_age: audit.segment_age,
         reserve_bytes: audit.reserve_bytes,
         ..Settings::default()
     }
-}
-
-/// The host's name, as the kernel has it (`proc_sys_kernel(5)`).
-fn host() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname");
-    name.unwrap_or_default().trim_end().to_owned()
 }
 
 fn make(directory: &Path, mode: u32) -> Result<(), OpenError> {
