@@ -100,3 +100,92 @@ impl<'a> Confinement<'a> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pulse_confine::ServiceUser;
+    use std::cell::RefCell;
+
+    /// A kernel of which one layer is as given, and what was asked of it.
+    struct Lacking(Layer, Hold, RefCell<Vec<Layer>>);
+
+    impl Lacking {
+        fn new(layer: Layer, hold: Hold) -> Self {
+            Self(layer, hold, RefCell::default())
+        }
+
+        fn answer(&self, layer: Layer) -> Hold {
+            self.2.borrow_mut().push(layer);
+            match self.0 == layer {
+                true => self.1.clone(),
+                false => Hold::Whole("fine".into()),
+            }
+        }
+    }
+
+    impl Layers for Lacking {
+        fn drop_privileges(&self, _: &ServiceUser) -> Hold {
+            Hold::Missing("the helper has none".into())
+        }
+
+        fn refuse_privileges(&self) -> Hold {
+            self.answer(Layer::Privileges)
+        }
+
+        fn restrict_access(&self, _: &Rules) -> Hold {
+            self.answer(Layer::Landlock)
+        }
+
+        fn limit(&self) -> Hold {
+            Hold::Missing("the helper starts threads".into())
+        }
+
+        fn filter_calls(&self, _: &[Syscall]) -> Hold {
+            self.answer(Layer::Seccomp)
+        }
+    }
+
+    const LAYERS: [Layer; 3] = [Layer::Privileges, Layer::Landlock, Layer::Seccomp];
+
+    fn confine(mode: Mode, kernel: &Lacking) -> [Result<(), Failure>; 2] {
+        let confinement = Confinement::new(mode, kernel);
+        let for_ipmitool = || {
+            confinement.before_ipmitool()?;
+            confinement.beside_ipmitool()
+        };
+        [confinement.for_readings(Path::new("/sys")), for_ipmitool()]
+    }
+
+    #[test]
+    fn a_layer_that_is_lacking_costs_no_reading_unless_it_is_required() {
+        for layer in LAYERS {
+            for hold in [Hold::Missing("old".into()), Hold::Partly("ABI 2".into())] {
+                let kernel = Lacking::new(layer, hold);
+                assert!(confine(Mode::BestEffort, &kernel).iter().all(Result::is_ok));
+                for outcome in confine(Mode::Required, &kernel) {
+                    let failure = outcome.unwrap_err();
+                    assert_eq!(failure.exit_code(), 71);
+                    assert!(
+                        failure.to_string().contains(&layer.to_string()),
+                        "{failure}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_layer_is_put_on_in_its_order_in_either_form() {
+        let kernel = Lacking::new(Layer::Seccomp, Hold::Whole("fine".into()));
+        assert!(confine(Mode::Required, &kernel).iter().all(Result::is_ok));
+        assert_eq!(*kernel.2.borrow(), [LAYERS, LAYERS].concat());
+    }
+
+    #[test]
+    fn switched_off_nothing_is_asked_of_the_kernel() {
+        let kernel = Lacking::new(Layer::Seccomp, Hold::Missing("none".into()));
+        assert!(confine(Mode::Off, &kernel).iter().all(Result::is_ok));
+        assert!(kernel.2.borrow().is_empty());
+    }
+}

@@ -86,6 +86,10 @@ impl Layers for Without<'_> {
         Kernel.restrict_access(&rules)
     }
 
+    fn limit(&self) -> Hold {
+        Kernel.limit()
+    }
+
     fn filter_calls(&self, calls: &[Syscall]) -> Hold {
         Kernel.filter_calls(&without(calls, self.0))
     }
