@@ -10,6 +10,7 @@
 )]
 
 mod audit;
+mod confinement;
 mod crowd;
 mod devices;
 mod measure;
@@ -54,15 +55,18 @@ const SMOKE: Effort = Effort {
     audit_bytes: 1 << 20,
 };
 
+const SUITES: [&str; 4] = ["readings", "crowd", "audit", "confinement"];
+
 const HELP: &str = "\
 Measures what SPECIFICATION.md promises. Start it with `cargo xtask bench`.
 
-  readings   latency and processor time of readings against real sshd, beside
-             ssh and ssh over ControlMaster
-  crowd      memory and processor time with many simulated nodes
-  audit      durable audit records beside raw fdatasync, verification beside
-             sha256sum; takes 1.1 GiB of disk for a while
-  (none)     all of them
+  readings     latency and processor time of readings against real sshd, beside
+               ssh and ssh over ControlMaster
+  crowd        memory and processor time with many simulated nodes
+  audit        durable audit records beside raw fdatasync, verification beside
+               sha256sum; takes 1.1 GiB of disk for a while
+  confinement  a start and a reading, confined and not
+  (none)       all of them
 
   --smoke    a handful of each, to see that everything runs
   --json     for programs
@@ -81,7 +85,7 @@ fn main() {
         return;
     }
     let effort = if has("--smoke") { SMOKE } else { FULL };
-    let everything = !has("readings") && !has("crowd") && !has("audit");
+    let everything = !SUITES.iter().any(|suite| has(suite));
     let mut report = Report::new(!has("--json"));
     if everything || has("readings") {
         readings::measure(effort, &mut report);
@@ -91,6 +95,9 @@ fn main() {
     }
     if everything || has("audit") {
         audit::measure(effort, &mut report);
+    }
+    if everything || has("confinement") {
+        confinement::measure(effort, &mut report);
     }
     report.finish(has("--smoke"));
 }

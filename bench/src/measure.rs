@@ -25,7 +25,7 @@ impl Times {
     pub(crate) fn described(&self, what: &str) -> String {
         let (low, high) = (self.quantile(0.05), self.quantile(0.99));
         format!(
-            "{what}: median {} ms (p5 {}, p99 {}; {} readings)",
+            "{what}: median {} ms (p5 {}, p99 {}; {} times)",
             rounded(self.median()),
             rounded(low),
             rounded(high),

@@ -100,6 +100,17 @@ pub(crate) const AUDIT_VERIFY: Promise = promise(
 pub(crate) const AUDIT_MEMORY: Promise =
     promise("memory of that verification", "MiB", Bound::AtMost(32.0));
 
+pub(crate) const CONFINED_START: Promise = promise(
+    "start of the daemon, confined, vs not confined",
+    "ms more",
+    Bound::AtMost(20.0),
+);
+pub(crate) const CONFINED_READING: Promise = promise(
+    "reading alone, node helper, confined, vs not confined",
+    "% more",
+    Bound::AtMost(3.0),
+);
+
 impl Promise {
     pub(crate) fn is_kept(&self, figure: f64) -> bool {
         match self.bound {

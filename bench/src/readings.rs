@@ -28,7 +28,7 @@ const READ: &[u8] = b"{\"method\":\"get_temperature\",\"params\":{\"node\":\"pve
 const STATUS_REQUEST: &[u8] = b"{\"method\":\"get_status\"}\n";
 
 /// A node, the daemon that reads it, and ssh that can read it too.
-struct Place {
+pub(crate) struct Place {
     node: RealNode,
     master: Child,
     _devices: TempDir,
@@ -36,24 +36,29 @@ struct Place {
 
 impl Place {
     fn with_helper(daemon: &Path) -> Self {
+        Self::with_helper_and(daemon, Config::new())
+    }
+
+    pub(crate) fn with_helper_and(daemon: &Path, config: Config) -> Self {
         let devices = devices::server();
-        Self::start(daemon, &helper_command(devices.path()), devices)
+        Self::start(daemon, config, &helper_command(devices.path()), devices)
     }
 
     /// A node whose forced command prints what `sensors -j` printed.
     fn without_helper(daemon: &Path) -> Self {
         let devices = devices::server();
         let file = devices::printed(devices.path(), &["sensors", "-j"]);
-        Self::start(daemon, &format!("cat {}", file.display()), devices)
+        let command = format!("cat {}", file.display());
+        Self::start(daemon, Config::new(), &command, devices)
     }
 
-    fn start(daemon: &Path, command: &str, devices: TempDir) -> Self {
+    fn start(daemon: &Path, config: Config, command: &str, devices: TempDir) -> Self {
         // The harness waits for the line that sshd logs when it listens.
         let options = SshdOptions {
             lines: vec!["LogLevel INFO".into()],
             ..SshdOptions::default()
         };
-        let config = Config::new().set("log_level", "'warn'");
+        let config = config.set("log_level", "'warn'");
         let node = RealNode::start_program(daemon, config, &options);
         let home = node.daemon.home();
         make_key(home.ssh_dir().as_path(), "client");
@@ -72,7 +77,7 @@ impl Place {
 
     /// As Pulse does: connect, one line, one line back. What it does with the
     /// line is its own time.
-    fn read(&self) {
+    pub(crate) fn read(&self) {
         let line = self.ask(READ);
         assert!(line.contains("\\\"sensors\\\":"), "{line}");
     }

@@ -16,6 +16,7 @@ mod lifecycle;
 mod logins;
 mod metrics;
 mod node_faults;
+mod packaging;
 mod protocol;
 mod readings;
 mod refusals;

@@ -1,8 +1,10 @@
 //! The socket as a file: where containers find it, before and after.
 
-use pulse_e2e::{Config, Daemon, Home, run};
+use pulse_e2e::programs::{Need, skipped};
+use pulse_e2e::{Config, Daemon, Home, run, unused_address};
 use serde_json::json;
 use std::fs;
+use std::net::TcpStream;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
@@ -101,4 +103,34 @@ fn a_socket_that_another_program_serves_is_left_to_it() {
     let _other = UnixListener::bind(home.socket()).unwrap();
     refusal(&home);
     assert!(home.socket().exists());
+}
+
+#[test]
+fn systemd_may_hold_the_socket_and_the_port_of_metrics() {
+    const ACTIVATE: &str = "systemd-socket-activate";
+    if skipped(&[Need::Companion(ACTIVATE)]) {
+        return;
+    }
+    let home = Arc::new(Home::new());
+    fs::create_dir_all(home.socket().parent().unwrap()).unwrap();
+    let port = unused_address();
+    // What the configuration says is what is not opened then.
+    let elsewhere = unused_address();
+    home.write_config(&Config::new().set("metrics_address", &format!("'{elsewhere}'")));
+    let (socket, port_text) = (home.socket(), port.to_string());
+    let wrapper = [
+        ACTIVATE,
+        "-E",
+        "PULSE_SENSOR_PROXY_USER=root",
+        "-l",
+        socket.to_str().unwrap(),
+        "-l",
+        &port_text,
+    ];
+    let daemon = Daemon::start_under(&home, &wrapper);
+    assert_serves(&daemon);
+    assert!(TcpStream::connect(port).is_ok());
+    assert!(TcpStream::connect(elsewhere).is_err());
+    daemon.stop();
+    assert!(home.socket().exists(), "it is systemd's to remove");
 }

@@ -1,0 +1,54 @@
+//! What is installed beside the programs, judged by those who enforce it.
+
+use pulse_e2e::programs::{Need, find, skipped};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const UNITS: [&str; 2] = ["pulse-sensor-proxy.service", "pulse-sensor-proxy.socket"];
+
+fn repository(path: &str) -> PathBuf {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).join(path)
+}
+
+fn units() -> impl Iterator<Item = PathBuf> {
+    let directory = repository("packaging/systemd");
+    UNITS.into_iter().map(move |unit| directory.join(unit))
+}
+
+#[test]
+fn systemd_understands_every_line_of_the_units() {
+    const ANALYZE: &str = "systemd-analyze";
+    if skipped(&[Need::Companion(ANALYZE)]) {
+        return;
+    }
+    let judged = Command::new(find(ANALYZE).unwrap())
+        .args(["verify", "--man=no", "--recursive-errors=no"])
+        .args(units())
+        .output()
+        .unwrap();
+    // It ends with 0 even for keys that it does not know: what it says counts. The
+    // program is not installed where the tests run.
+    let said = String::from_utf8(judged.stderr).unwrap();
+    let ours = said.lines().filter(|line| line.contains("pulse-sensor"));
+    let complaints: Vec<_> = ours
+        .filter(|line| !line.contains("Command /usr/bin/pulse-sensor-proxy is not executable"))
+        .collect();
+    assert_eq!(complaints, Vec::<&str>::new());
+}
+
+#[test]
+fn systemd_judges_the_service_to_be_exposed_by_one_at_most() {
+    const ANALYZE: &str = "systemd-analyze";
+    if skipped(&[Need::Companion(ANALYZE)]) {
+        return;
+    }
+    let service = units().next().unwrap();
+    let judged = Command::new(find(ANALYZE).unwrap())
+        .args(["security", "--offline=yes", "--threshold=10", "--no-pager"])
+        .arg(service)
+        .output()
+        .unwrap();
+    let table = String::from_utf8_lossy(&judged.stdout);
+    assert!(judged.status.success(), "{table}");
+    assert!(table.contains("Overall exposure level"), "{table}");
+}
