@@ -9,9 +9,13 @@ use crate::rules::Rules;
 use crate::tables;
 use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, LandlockStatus, NetPort,
-    PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetError,
+    PathBeneath, Ruleset, RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetError,
     RulesetStatus, Scope,
 };
+use nix::fcntl::{self, OFlag};
+use nix::sys::stat::Mode;
+use std::os::fd::OwnedFd;
+use std::path::Path;
 
 /// What newer kernels can refuse beyond what is asked for is refused too.
 const NEWEST: ABI = ABI::V9;
@@ -68,11 +72,18 @@ fn ruleset() -> Result<Ruleset, RulesetError> {
 /// A path that is not there needs no rule.
 fn with_paths(mut set: RulesetCreated, rules: &Rules) -> Result<RulesetCreated, RulesetError> {
     for (path, permitted) in &rules.paths {
-        if let Ok(path) = PathFd::new(path) {
+        if let Ok(path) = named(path) {
             set = set.add_rule(PathBeneath::new(path, access(permitted)))?;
         }
     }
     Ok(set)
+}
+
+/// The path and no more: nothing is read, no device opened, no right to read needed.
+/// The crate's own way goes through the standard library, which leaves `O_PATH` out
+/// where the C library is musl.
+fn named(path: &Path) -> nix::Result<OwnedFd> {
+    fcntl::open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())
 }
 
 fn with_ports(mut set: RulesetCreated, rules: &Rules) -> Result<RulesetCreated, RulesetError> {
@@ -111,6 +122,14 @@ mod tests {
             "{text}"
         );
         assert!(!text.contains("cutting"), "{text}");
+    }
+
+    #[test]
+    fn a_path_that_may_not_be_read_is_named_all_the_same() {
+        let path = named(Path::new("/proc/self/mem")).unwrap();
+        // A descriptor of a path can do nothing.
+        let read = nix::unistd::read(&path, &mut [0]);
+        assert_eq!(read, Err(nix::errno::Errno::EBADF));
     }
 
     #[test]
