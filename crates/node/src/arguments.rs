@@ -109,7 +109,7 @@ impl Given {
         let value = || joined.or_else(next);
         match name {
             "--sys-root" => self.sys_root = directory(value())?,
-            "--confinement" => self.confinement = mode(value())?,
+            "--confinement" => self.confinement = mode(value().as_deref())?,
             _ => return Err(unknown(option)),
         }
         Ok(())
@@ -137,11 +137,8 @@ fn directory(value: Option<OsString>) -> Result<PathBuf, Failure> {
     value.map(PathBuf::from).ok_or_else(missing)
 }
 
-fn mode(value: Option<OsString>) -> Result<Mode, Failure> {
-    let mode = value
-        .as_deref()
-        .and_then(OsStr::to_str)
-        .and_then(Mode::parse);
+fn mode(value: Option<&OsStr>) -> Result<Mode, Failure> {
+    let mode = value.and_then(OsStr::to_str).and_then(Mode::parse);
     let wrong = "--confinement is required, best-effort or off";
     mode.ok_or_else(|| Failure::Option(wrong.to_owned()))
 }

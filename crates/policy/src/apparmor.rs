@@ -44,10 +44,11 @@ pub(crate) fn daemon() -> String {
         "abort: a signal to itself",
     );
     end(
-        text,
+        &mut text,
         "pulse-sensor-proxy",
         "Other directories in the configuration need a line there.",
-    )
+    );
+    text
 }
 
 /// The helper's, on the nodes. It holds `ipmitool` too, which the helper starts.
@@ -77,10 +78,11 @@ pub(crate) fn helper() -> String {
         "an ipmitool that does not end",
     );
     end(
-        text,
+        &mut text,
         "pulse-sensor-node",
         "Another directory than /sys needs a line there.",
-    )
+    );
+    text
 }
 
 const LIBRARIES: &str = "/{,usr/}lib/{,@{multiarch}/}*.so* mr";
@@ -100,8 +102,8 @@ fn head(name: &str, program: &str, page: &str) -> String {
 }
 
 /// What an administrator adds is in a file of its own.
-fn end(text: String, name: &str, hint: &str) -> String {
-    format!("{text}\n  # {hint}\n  include if exists <local/{name}>\n}}\n")
+fn end(text: &mut String, name: &str, hint: &str) {
+    let _ = writeln!(text, "\n  # {hint}\n  include if exists <local/{name}>\n}}");
 }
 
 fn section(text: &mut String, title: &str) {
