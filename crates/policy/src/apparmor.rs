@@ -1,7 +1,7 @@
 //! Profiles for `AppArmor` (apparmor.d(5)).
 
 use crate::places::{self, HELPER, PROGRAM};
-use pulse_confine::tables::startup::{self, CAPABILITIES};
+use pulse_confine::tables::startup::{self, CAPABILITIES, QUIETLY_REFUSED};
 use pulse_confine::tables::{Access, FAMILIES, PATHS, Path, helper as helper_tables};
 use std::fmt::Write;
 
@@ -30,6 +30,10 @@ pub(crate) fn daemon() -> String {
     section(&mut text, "Started as root, it becomes the service's user.");
     for capability in CAPABILITIES {
         let name = format!("capability {}", capability.name);
+        rule(&mut text, &name, capability.reason);
+    }
+    for capability in QUIETLY_REFUSED {
+        let name = format!("deny capability {}", capability.name);
         rule(&mut text, &name, capability.reason);
     }
     section(&mut text, "Signals.");

@@ -221,10 +221,6 @@ pub const CAPABILITIES: &[Capability] = &[
         reason: "a socket left behind in the service user's directory",
     },
     Capability {
-        name: "dac_read_search",
-        reason: "the kernel asks for it before dac_override, and logs that it is refused",
-    },
-    Capability {
         name: "setgid",
         reason: "the service's group, and no others",
     },
@@ -237,3 +233,10 @@ pub const CAPABILITIES: &[Capability] = &[
         reason: "no program may get capabilities back",
     },
 ];
+
+/// What the kernel asks for before it asks for what is needed: refused without a word
+/// in its log.
+pub const QUIETLY_REFUSED: &[Capability] = &[Capability {
+    name: "dac_read_search",
+    reason: "the kernel asks for it before dac_override, which is enough",
+}];
