@@ -32,10 +32,12 @@ impl Home {
             directory,
             metrics: unused_address(),
         };
-        let run = home.path("run");
-        fs::create_dir(&run).unwrap();
-        for open in [home.directory.path(), &run] {
-            fs::set_permissions(open, Permissions::from_mode(0o755)).unwrap();
+        let open = |path: &Path| fs::set_permissions(path, Permissions::from_mode(0o755));
+        open(home.directory.path()).unwrap();
+        // The configuration has a directory to itself: all of that may be read.
+        for below in ["etc", "run"] {
+            fs::create_dir(home.path(below)).unwrap();
+            open(&home.path(below)).unwrap();
         }
         home
     }
@@ -62,7 +64,7 @@ impl Home {
     /// The configuration.
     #[must_use]
     pub fn config_file(&self) -> PathBuf {
-        self.path("config.toml")
+        self.path("etc/config.toml")
     }
 
     /// The key store.

@@ -15,6 +15,7 @@ mod key_exchange;
 mod lifecycle;
 mod logins;
 mod metrics;
+mod no_redundant_rule;
 mod node_faults;
 mod protocol;
 mod readings;

@@ -5,7 +5,7 @@
 //! reported.
 
 use crate::layers::Hold;
-use crate::tables::{self, PATHS, Whose};
+use crate::tables::{self, Whose};
 use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, LandlockStatus, NetPort,
     PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetError,
@@ -55,18 +55,19 @@ fn own_directory(file: &Path) -> &Path {
     file.parent().filter(deep_enough).unwrap_or(file)
 }
 
-/// Puts this thread, and those that it will start, under the rules, for good.
+/// Puts this thread, and those that it will start, under rules that permit these
+/// paths of these places alone, for good.
 #[must_use]
-pub(crate) fn enforce(places: &Places) -> Hold {
-    match restrict(places) {
+pub fn permit_paths(paths: &[tables::Path], places: &Places) -> Hold {
+    match restrict(paths, places) {
         Ok(hold) => hold,
         Err(error) => Hold::Missing(format!("the kernel did not take the rules: {error}")),
     }
 }
 
-fn restrict(places: &Places) -> Result<Hold, RulesetError> {
+fn restrict(paths: &[tables::Path], places: &Places) -> Result<Hold, RulesetError> {
     let rules = ruleset()?.create()?;
-    let status = with_ports(with_paths(rules, places)?, places)?.restrict_self()?;
+    let status = with_ports(with_paths(rules, paths, places)?, places)?.restrict_self()?;
     let abi = match status.landlock {
         LandlockStatus::Available { effective_abi, .. } => effective_abi as u32,
         LandlockStatus::NotEnabled => return Ok(missing("is switched off (lsm= at boot)")),
@@ -105,8 +106,12 @@ fn ruleset() -> Result<Ruleset, RulesetError> {
 }
 
 /// A path that is not there needs no rule.
-fn with_paths(mut rules: RulesetCreated, places: &Places) -> Result<RulesetCreated, RulesetError> {
-    for line in PATHS {
+fn with_paths(
+    mut rules: RulesetCreated,
+    paths: &[tables::Path],
+    places: &Places,
+) -> Result<RulesetCreated, RulesetError> {
+    for line in paths {
         if let Ok(path) = PathFd::new(places.path(line.whose)) {
             rules = rules.add_rule(PathBeneath::new(path, access(line.access)))?;
         }
@@ -173,7 +178,7 @@ mod tests {
         };
         let outside = home.path().join("outside");
         std::thread::spawn(move || {
-            if let Hold::Missing(why) = enforce(&places) {
+            if let Hold::Missing(why) = permit_paths(tables::PATHS, &places) {
                 // This kernel has none: the daemon says so too.
                 println!("not tried: {why}");
                 return;

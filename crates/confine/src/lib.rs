@@ -18,7 +18,7 @@ use pulse_core::peer::Credentials;
 
 pub use caller::{credentials, surroundings};
 pub use descriptors::raise_descriptor_limit;
-pub use landlock::Places;
+pub use landlock::{Places, permit_paths};
 pub use layers::{Hold, Kernel, Layer, Layers};
 pub use privileges::ServiceUser;
 pub use seccomp::permit_only;
