@@ -3,6 +3,8 @@
 //!
 //! What nobody misses is to be taken out of the tables, or its need there corrected.
 
+mod endings;
+mod program;
 mod scenario;
 
 use pulse_e2e::{programs, wait};

@@ -1,6 +1,8 @@
 //! A day in the daemon's life, in a second or two: everything that its confinement
 //! has to let through, and that all of it had its effect.
 
+use super::endings::{ends_at_once, ends_by_a_fault};
+use super::program::{command, ids, own, state};
 use nix::sys::signal::Signal;
 use pulse_audit::rename_live;
 use pulse_audit::verify::{Options, Verdict, open_directory, verify};
@@ -13,13 +15,9 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::chown;
 use std::os::unix::net::UnixListener;
-use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command, ExitStatus};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Every system has this user, and it has nothing.
-const NOBODY: &str = "nobody";
 /// Stands in `/etc/hosts` everywhere.
 const LOCALHOST: &str = "localhost";
 
@@ -347,92 +345,6 @@ impl Play {
         records
             .filter(|record| record["event_type"] == kind)
             .collect()
-    }
-}
-
-/// It ends whatever its threads do, when something went wrong.
-fn ends_at_once(left_out: Option<&str>) {
-    assert_eq!(end_of(left_out, "exit").code(), Some(3));
-    let signal = end_of(left_out, "abort").signal();
-    if super::needs("tgkill") {
-        assert_eq!(signal, Some(Signal::SIGABRT as i32));
-    }
-}
-
-/// How a daemon ended that ends like this as soon as it is confined.
-fn end_of(left_out: Option<&str>, how: &str) -> ExitStatus {
-    let home = Arc::new(Home::new());
-    home.write_config(&Config::new());
-    own(&home);
-    let mut command = command(left_out);
-    command.arg("--config").arg(home.config_file());
-    let log = fs::File::create(home.unused_path("log")).unwrap();
-    let child = command.env("PULSE_END", how).stderr(log).spawn();
-    let mut child = Ended(child.unwrap());
-    wait::until_some("the end", || child.0.try_wait().unwrap())
-}
-
-/// A fault is looked into first, by a handler that then steps aside.
-fn ends_by_a_fault(left_out: Option<&str>) {
-    let home = Arc::new(Home::new());
-    home.write_config(&Config::new());
-    own(&home);
-    let mut daemon = Daemon::spawn(&home, &mut command(left_out));
-    wait::until("the end", || {
-        daemon.signal(Signal::SIGSEGV);
-        state(&daemon) == 'Z'
-    });
-    assert_eq!(daemon.wait().signal(), Some(Signal::SIGSEGV as i32));
-}
-
-/// One letter of ps(1).
-fn state(daemon: &Daemon) -> char {
-    let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
-    let (_, state) = status.split_once("State:\t").unwrap();
-    state.chars().next().unwrap()
-}
-
-/// A process that does not outlive the scenario.
-struct Ended(Child);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn command(left_out: Option<&str>) -> Command {
-    let mut command = Command::new(programs::lacking_daemon());
-    command.env_clear();
-    if let Some(rule) = left_out {
-        command.env("PULSE_LACKING", rule);
-    }
-    if is_root() {
-        command.env("PULSE_SENSOR_PROXY_USER", NOBODY);
-    }
-    command
-}
-
-/// Who the daemon is once it serves.
-fn ids() -> (u32, u32) {
-    if !is_root() {
-        return (
-            nix::unistd::geteuid().as_raw(),
-            nix::unistd::getegid().as_raw(),
-        );
-    }
-    let user = nix::unistd::User::from_name(NOBODY).unwrap().unwrap();
-    (user.uid.as_raw(), user.gid.as_raw())
-}
-
-fn own(home: &Home) {
-    let (uid, gid) = ids();
-    for path in [home.path("run"), home.ssh_dir()] {
-        if path.exists() {
-            chown(path, Some(uid), Some(gid)).unwrap();
-        }
     }
 }
 
