@@ -3,6 +3,11 @@
 //!
 //! What nobody misses is to be taken out of the tables, or its need there corrected.
 
+#![allow(
+    clippy::print_stdout,
+    reason = "the runner shows it beside the failure"
+)]
+
 mod endings;
 mod program;
 mod scenario;
