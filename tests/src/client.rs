@@ -1,6 +1,6 @@
 //! A caller, byte by byte: what it sends and when is up to the test.
 
-use crate::wait::PATIENCE;
+use crate::wait;
 use serde_json::Value;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::Shutdown;
@@ -21,8 +21,8 @@ impl Client {
     #[must_use]
     pub fn connect(socket: &Path) -> Self {
         let stream = UnixStream::connect(socket).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(wait::patience())).unwrap();
+        stream.set_write_timeout(Some(wait::patience())).unwrap();
         Self {
             stream: BufReader::new(stream),
         }

@@ -88,6 +88,13 @@ impl Config {
         self
     }
 
+    /// Adds a node whose address stands in `/etc/hosts`.
+    #[must_use]
+    pub fn named_node(mut self, name: &str) -> Self {
+        self.nodes.push(format!("'{name}'"));
+        self
+    }
+
     /// The file's text. What the test did not set comes from the daemon's home.
     #[must_use]
     pub fn text(&self, home: &Home) -> String {

@@ -4,7 +4,7 @@ use crate::client::Client;
 use crate::config::Config;
 use crate::home::Home;
 use crate::programs;
-use crate::wait::{self, PATIENCE};
+use crate::wait;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -110,8 +110,12 @@ impl Daemon {
         Self::spawn(home, command.env_clear())
     }
 
-    /// Starts what the command starts, on what is in its home.
-    pub(crate) fn spawn(home: &Arc<Home>, command: &mut Command) -> Self {
+    /// Starts a program in the daemon's place, on what is in its home.
+    ///
+    /// # Panics
+    /// When it does not serve.
+    #[must_use]
+    pub fn spawn(home: &Arc<Home>, command: &mut Command) -> Self {
         let log = home.unused_path("log");
         let named = command.get_envs().any(|(name, _)| name == SERVICE_USER);
         if !named && !home.is_installed() {
@@ -241,7 +245,7 @@ fn as_the_journal(mut file: fs::File) -> Stdio {
 /// else is; callers are attended to when everything is.
 fn is_attended(mut connection: UnixStream) -> bool {
     connection.shutdown(Shutdown::Write).unwrap();
-    connection.set_read_timeout(Some(PATIENCE)).unwrap();
+    connection.set_read_timeout(Some(wait::patience())).unwrap();
     connection.read(&mut [0]).is_ok()
 }
 

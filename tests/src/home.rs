@@ -34,7 +34,7 @@ impl Places {
     fn below(directory: &Path) -> Self {
         Self {
             socket: directory.join("run/pulse-sensor-proxy.sock"),
-            config: directory.join("config.toml"),
+            config: directory.join("etc/config.toml"),
             ssh: directory.join("ssh"),
             log: directory.join("log/audit.log"),
             state: directory.join("audit"),
@@ -70,10 +70,12 @@ impl Home {
             directory,
             metrics: unused_address(),
         };
-        let run = home.path("run");
-        fs::create_dir(&run).unwrap();
-        for open in [home.directory.path(), &run] {
-            fs::set_permissions(open, Permissions::from_mode(0o755)).unwrap();
+        let open = |path: &Path| fs::set_permissions(path, Permissions::from_mode(0o755));
+        open(home.directory.path()).unwrap();
+        // The configuration has a directory to itself: all of that may be read.
+        for below in ["etc", "run"] {
+            fs::create_dir(home.path(below)).unwrap();
+            open(&home.path(below)).unwrap();
         }
         home
     }

@@ -1,7 +1,7 @@
 //! What a daemon shows of itself: its metrics, and what the kernel says of it.
 
 use crate::daemon::Daemon;
-use crate::wait::PATIENCE;
+use crate::wait;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -22,7 +22,7 @@ pub struct Answer {
 #[must_use]
 pub fn http(address: SocketAddr, head: &str) -> Answer {
     let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(wait::patience())).unwrap();
     stream.write_all(head.as_bytes()).unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();

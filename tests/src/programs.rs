@@ -124,6 +124,12 @@ pub fn unrecorded_daemon() -> PathBuf {
     directory().join("pulse-unrecorded")
 }
 
+/// The daemon with one rule of its confinement left out.
+#[must_use]
+pub fn lacking_daemon() -> PathBuf {
+    directory().join("pulse-lacking")
+}
+
 /// The operator's tool.
 #[must_use]
 pub fn control() -> PathBuf {
@@ -155,7 +161,7 @@ fn build() -> PathBuf {
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .args(["build", "--quiet", "--locked", "--profile", "e2e"])
         .args(["-p", "pulse-sensor-proxy", "-p", "pulse-sensor-node"])
-        .args(["-p", "pulse-sensorctl"])
+        .args(["-p", "pulse-sensorctl", "-p", "pulse-lacking"])
         .arg("--target-dir")
         .arg(target)
         .status();

@@ -3,7 +3,7 @@
 use crate::config::Config;
 use crate::daemon::Daemon;
 use crate::home::Home;
-use crate::wait::PATIENCE;
+use crate::wait;
 pub use pulse_simnode::{
     Behaviour, Counters, HostAuthority, PrivateKey, SimConfig, SimNode, fresh_key, tree,
 };
@@ -55,7 +55,7 @@ pub fn start_with(config: SimConfig) -> SimNode {
 /// When they do not in all this time.
 pub fn wait_for(node: &SimNode, reached: impl FnMut(&Counters) -> bool) -> Counters {
     runtime()
-        .block_on(async { tokio::time::timeout(PATIENCE, node.wait_for(reached)).await })
+        .block_on(async { tokio::time::timeout(wait::patience(), node.wait_for(reached)).await })
         .unwrap_or_else(|_| panic!("in vain; by now {:?}", node.counters()))
 }
 

@@ -280,7 +280,7 @@ fn systemd_is_told_by_a_confined_daemon() {
             format!("@{name}"),
         ),
     ] {
-        socket.set_read_timeout(Some(wait::PATIENCE)).unwrap();
+        socket.set_read_timeout(Some(wait::patience())).unwrap();
         home.write_config(&Config::new());
         let daemon = Daemon::start_with(&home, &[("NOTIFY_SOCKET", &variable)]);
         let told = |what: &str| {

@@ -17,6 +17,7 @@ mod key_exchange;
 mod lifecycle;
 mod logins;
 mod metrics;
+mod no_redundant_rule;
 mod node_faults;
 mod packaging;
 mod protocol;

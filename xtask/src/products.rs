@@ -28,6 +28,9 @@ const SIMULATOR: &str = "pulse-simnode";
 /// The daemon without its audit log.
 const UNRECORDED: &str = "pulse-unrecorded";
 
+/// The daemon with one rule of its confinement left out.
+const LACKING: &str = "pulse-lacking";
+
 /// The package that measures, and its program.
 const BENCH: &str = "pulse-bench";
 
@@ -58,7 +61,7 @@ pub(crate) fn directory(profile: Profile) -> PathBuf {
 pub(crate) fn build_for_tests() -> Outcome {
     build(
         Profile::EndToEnd,
-        &[&PRODUCTS[..], &[SIMULATOR, UNRECORDED]].concat(),
+        &[&PRODUCTS[..], &[SIMULATOR, UNRECORDED, LACKING]].concat(),
     )
 }
 

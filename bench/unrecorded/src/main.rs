@@ -2,6 +2,7 @@
 //! else. For benchmarks; it is not shipped, and the daemon has no such setting.
 
 use pulse_sensor_proxy::recorder::Nothing;
+use pulse_sensor_proxy::run::{Parts, main_with};
 use std::sync::Arc;
 
 /// As in the daemon, so that the two differ in nothing else.
@@ -11,5 +12,9 @@ static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 
 fn main() -> std::process::ExitCode {
     let arguments = std::env::args_os().skip(1);
-    pulse_sensor_proxy::run::main_with(arguments, |_| Ok(Arc::new(Nothing)))
+    let parts = Parts {
+        recorder: &|_| Ok(Arc::new(Nothing)),
+        ..Parts::default()
+    };
+    main_with(arguments, &parts)
 }

@@ -65,16 +65,34 @@ impl Failure {
     }
 }
 
-/// Runs the program and says how it ended.
-pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    main_with(arguments, open_audit_log)
+/// What opens the recorder.
+pub type OpenRecorder = dyn Fn(&Config) -> Result<Arc<dyn Recorder>, Failure>;
+
+/// Two parts of the daemon that programs for benchmarks and tests exchange. The
+/// daemon that is shipped has the default ones and no setting for others.
+pub struct Parts<'a> {
+    /// Keeps the records.
+    pub recorder: &'a OpenRecorder,
+    /// Put the confinement on.
+    pub layers: &'a dyn Layers,
 }
 
-/// As [`main`], with another recorder: for measuring the reading path alone.
-pub fn main_with(
-    arguments: impl IntoIterator<Item = OsString>,
-    recorder: impl Fn(&Config) -> Result<Arc<dyn Recorder>, Failure>,
-) -> ExitCode {
+impl Default for Parts<'_> {
+    fn default() -> Self {
+        Self {
+            recorder: &open_audit_log,
+            layers: &Kernel,
+        }
+    }
+}
+
+/// Runs the program and says how it ended.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    main_with(arguments, &Parts::default())
+}
+
+/// As [`main`], with other parts.
+pub fn main_with(arguments: impl IntoIterator<Item = OsString>, parts: &Parts<'_>) -> ExitCode {
     let outcome = cli::parse(arguments).map_err(Failure::Usage);
     let outcome = outcome.and_then(|command| match command {
         Command::Help => {
@@ -93,7 +111,7 @@ pub fn main_with(
             confine_probe::run(config, wear, json).map(|text| say(&text))
         }
         Command::Check { config } => check(&settings::config_path(config)),
-        Command::Run { config } => run(&settings::config_path(config), recorder, &Kernel),
+        Command::Run { config } => run(&settings::config_path(config), parts),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -135,11 +153,7 @@ fn open_audit_log(config: &Config) -> Result<Arc<dyn Recorder>, Failure> {
 
 /// Opens what takes privileges, gives them away, and opens the rest: so the key
 /// and the log are the service user's, and every thread is confined.
-fn run(
-    path: &Path,
-    recorder: impl Fn(&Config) -> Result<Arc<dyn Recorder>, Failure>,
-    layers: &dyn Layers,
-) -> Result<(), Failure> {
+fn run(path: &Path, parts: &Parts<'_>) -> Result<(), Failure> {
     let config = settings::load(path)?;
     logging::start(config.log_level);
     if let Err(error) = pulse_confine::raise_descriptor_limit() {
@@ -148,11 +162,11 @@ fn run(
     let user = find_user(&settings::service_user())?;
     let opened = Opened::open(&config, &user)?;
     host_file::read_all();
-    let mut confinement = Confinement::new(config.confinement, layers);
+    let mut confinement = Confinement::new(config.confinement, parts.layers);
     confinement.drop_privileges(&user)?;
     let key = key::find_or_create(key::credentials().as_deref(), &config.ssh_dir)?;
     confinement.restrict_access(path, &config)?;
-    let recorder = recorder(&config)?;
+    let recorder = (parts.recorder)(&config)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();

@@ -5,7 +5,7 @@
 //! user. Started as root it needs [`CAPABILITIES`] besides.
 
 use super::paths::{Access, Path, Whose, file};
-use super::syscalls::{SOL_SOCKET, call, is};
+use super::syscalls::{NOT_EXECUTABLE, SOL_SOCKET, call, is};
 use super::{Argument, Need, Syscall, Test};
 
 /// All of these bits are set.
@@ -38,8 +38,16 @@ const SO_TYPE: u32 = 3;
 const SO_ACCEPTCONN: u32 = 30;
 const SO_DOMAIN: u32 = 39;
 const TCGETS: u32 = 0x5401;
+const F_GETFD: u32 = 1;
+const F_SETFD: u32 = 2;
 const F_GETFL: u32 = 3;
 const F_DUPFD_CLOEXEC: u32 = 1030;
+const FCNTL: &[&[Argument]] = &[
+    &[is(1, F_GETFD)],
+    &[is(1, F_SETFD)],
+    &[is(1, F_GETFL)],
+    &[is(1, F_DUPFD_CLOEXEC)],
+];
 
 const PR_SET_DUMPABLE: u32 = 4;
 const PR_SET_NAME: u32 = 15;
@@ -63,6 +71,7 @@ pub const SYSCALLS: &[Syscall] = &[
         "whoever starts the daemon does it with this call"
     ),
     call!(SYS_mmap, in &[LIBRARY], "the dynamic build's libraries"),
+    call!(SYS_mprotect, in NOT_EXECUTABLE, "relocated tables are read from then on, stacks have an end"),
     call!(SYS_pread64, "the dynamic build's libraries"),
     #[cfg(target_arch = "x86_64")]
     call!(SYS_access, "the dynamic build's libraries"),
@@ -87,7 +96,9 @@ pub const SYSCALLS: &[Syscall] = &[
     call!(SYS_socketpair, "the runtime's signals"),
     call!(SYS_eventfd2, "the runtime's wake-ups"),
     call!(SYS_epoll_create1, "the runtime"),
-    call!(SYS_fcntl, in &[&[is(1, F_GETFL)], &[is(1, F_DUPFD_CLOEXEC)]], "the runtime's descriptors"),
+    call!(SYS_fcntl, in FCNTL, "descriptors, closed to others"),
+    call!(SYS_rt_sigprocmask, "a thread begins"),
+    call!(SYS_sigaltstack, "a thread begins"),
     call!(SYS_ioctl, in &[&[is(1, TCGETS)]], "is the log a terminal"),
     // Directories, sockets.
     #[cfg(target_arch = "x86_64")]

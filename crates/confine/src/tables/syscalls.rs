@@ -43,8 +43,8 @@ pub(super) const fn without(index: u8, bits: u32) -> Argument {
     Argument { index, test }
 }
 
-/// TCP with this protocol number; how the descriptor behaves does not matter.
-const fn tcp(family: u32, protocol: u32) -> [Argument; 3] {
+/// TCP, by its protocol number 0; how the descriptor behaves does not matter.
+const fn tcp(family: u32) -> [Argument; 3] {
     const SOCK_STREAM: u32 = 1;
     const SOCK_NONBLOCK_CLOEXEC: u32 = 0o2_004_000;
     let kind = Argument {
@@ -54,16 +54,11 @@ const fn tcp(family: u32, protocol: u32) -> [Argument; 3] {
             value: SOCK_STREAM,
         },
     };
-    [is(0, family), kind, is(2, protocol)]
+    [is(0, family), kind, is(2, 0)]
 }
 
 const IPPROTO_TCP: u32 = 6;
-const SOCKET: &[&[Argument]] = &[
-    &tcp(INET.number, 0),
-    &tcp(INET.number, IPPROTO_TCP),
-    &tcp(INET6.number, 0),
-    &tcp(INET6.number, IPPROTO_TCP),
-];
+const SOCKET: &[&[Argument]] = &[&tcp(INET.number), &tcp(INET6.number)];
 
 /// Connects without connect(2), past Landlock.
 const MSG_FASTOPEN: u32 = 0x2000_0000;
@@ -88,11 +83,6 @@ const SETSOCKOPT: &[&[Argument]] = &[
 ];
 
 const FIONBIO: u32 = 0x5421;
-const F_GETFD: u32 = 1;
-const F_SETFD: u32 = 2;
-/// The first is the standard library's, in builds with assertions; the second is
-/// musl's, which does not trust `O_CLOEXEC`.
-const FCNTL: &[&[Argument]] = &[&[is(1, F_GETFD)], &[is(1, F_SETFD)]];
 
 /// Every system call that is permitted once the daemon serves. By then its
 /// threads run, its sockets listen and its user is changed, so none of that is
@@ -108,16 +98,16 @@ pub const SYSCALLS: &[Syscall] = &[
         "callers and nodes"
     ),
     call!(SYS_close, "files and sockets"),
-    call!(SYS_fcntl, in FCNTL, "descriptors are open, and closed to others"),
     call!(SYS_ioctl, in &[&[is(1, FIONBIO)]], "sockets that do not wait"),
     // Files.
     call!(
         SYS_openat,
+        for Glibc,
         "configuration, known_hosts, records: Landlock says which"
     ),
     call!(SYS_fstat, for Musl, "sizes of files"),
-    call!(SYS_newfstatat, "sizes of files"),
-    call!(SYS_statx, "has known_hosts changed, is the log still there"),
+    call!(SYS_newfstatat, for Glibc, "sizes of files"),
+    call!(SYS_statx, for Glibc, "has known_hosts changed, is the log still there"),
     call!(SYS_getdents64, "segments and keys of the log"),
     call!(SYS_ftruncate, "a torn record is cut away"),
     call!(SYS_fsync, "records are on disk before they count"),
@@ -138,23 +128,19 @@ pub const SYSCALLS: &[Syscall] = &[
     call!(SYS_shutdown, "ends that do not lose the reply"),
     // Waiting.
     #[cfg(target_arch = "x86_64")]
-    call!(SYS_epoll_wait, "the runtime waits"),
-    call!(SYS_epoll_pwait, for Elsewhere, "the runtime waits, where that is another call"),
+    call!(SYS_epoll_wait, for Glibc, "the runtime waits"),
+    call!(SYS_epoll_pwait, for Musl, "the runtime waits; other machines have this call alone"),
     call!(SYS_epoll_ctl, "the runtime watches another socket"),
     #[cfg(target_arch = "x86_64")]
     call!(SYS_poll, "is the caller still there"),
     call!(SYS_ppoll, for Elsewhere, "poll, where that is another call"),
     call!(SYS_futex, "the audit log's thread waits and is woken"),
-    call!(SYS_clock_gettime, for Elsewhere, "the time, on machines without a vDSO clock"),
-    call!(SYS_sched_yield, for Elsewhere, "locks that are waited for"),
     call!(SYS_restart_syscall, for Elsewhere, "the kernel resumes a call after a stop"),
+    call!(SYS_clock_gettime, for Elsewhere, "the time, on machines without a vDSO clock"),
     // Memory.
-    call!(SYS_mmap, in NOT_EXECUTABLE, "memory, never executable"),
-    call!(SYS_mprotect, in NOT_EXECUTABLE, "memory, never executable"),
-    call!(SYS_munmap, "memory goes back"),
-    call!(SYS_mremap, "large buffers grow"),
-    call!(SYS_madvise, "memory goes back"),
-    call!(SYS_brk, "memory"),
+    call!(SYS_mmap, in NOT_EXECUTABLE, for Musl, "memory, never executable"),
+    call!(SYS_munmap, for Glibc, "memory goes back"),
+    call!(SYS_brk, for Glibc, "memory"),
     call!(SYS_mlock, "secrets of SSH stay out of swap"),
     call!(SYS_munlock, "secrets of SSH stay out of swap"),
     call!(SYS_getrandom, "keys, ids, jitter"),
@@ -164,23 +150,24 @@ pub const SYSCALLS: &[Syscall] = &[
     call!(SYS_getegid, "background readings are on record with it"),
     // Signals and the end.
     call!(SYS_rt_sigreturn, "signals are handled"),
-    call!(SYS_rt_sigaction, for Elsewhere, "abort restores its signal"),
-    call!(SYS_rt_sigprocmask, "the audit log's thread ends; abort"),
-    call!(SYS_sigaltstack, "the audit log's thread ends"),
+    call!(
+        SYS_rt_sigaction,
+        "a fault ends the daemon: its handler steps aside"
+    ),
     call!(
         SYS_tgkill,
         in &[&[Argument { index: 0, test: Test::OwnPid }]],
-        for Elsewhere,
+        for Glibc,
         "abort: a signal to itself, to nobody else"
     ),
-    call!(SYS_gettid, for Elsewhere, "abort asks for itself"),
+    call!(SYS_gettid, for Glibc, "abort asks for itself"),
     call!(SYS_exit, "the audit log's thread ends"),
-    call!(SYS_exit_group, "the daemon ends"),
+    call!(SYS_exit_group, "the daemon ends, whatever its threads do"),
     // The static build.
     #[cfg(target_arch = "x86_64")]
     call!(SYS_open, for Musl, "musl's openat"),
     #[cfg(target_arch = "x86_64")]
-    call!(SYS_stat, for Musl, "musl's fstatat"),
+    call!(SYS_stat, for Musl, "musl's statx"),
     #[cfg(target_arch = "x86_64")]
-    call!(SYS_lstat, for Musl, "musl's fstatat"),
+    call!(SYS_lstat, for Musl, "musl's statx"),
 ];

@@ -1,0 +1,56 @@
+//! How it ends when something went wrong.
+
+use super::needs;
+use super::program::{command, own, state};
+use nix::sys::signal::Signal;
+use pulse_e2e::{Config, Daemon, Home, wait};
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, ExitStatus};
+use std::sync::Arc;
+
+/// It ends whatever its threads do, when something went wrong.
+pub(super) fn ends_at_once(left_out: Option<&str>) {
+    assert_eq!(end_of(left_out, "exit").code(), Some(3));
+    let signal = end_of(left_out, "abort").signal();
+    if needs("tgkill") {
+        assert_eq!(signal, Some(Signal::SIGABRT as i32));
+    }
+}
+
+/// How a daemon ended that ends like this as soon as it is confined.
+fn end_of(left_out: Option<&str>, how: &str) -> ExitStatus {
+    let home = Arc::new(Home::new());
+    home.write_config(&Config::new());
+    own(&home);
+    let mut command = command(left_out);
+    command.arg("--config").arg(home.config_file());
+    let log = fs::File::create(home.unused_path("log")).unwrap();
+    let child = command.env("PULSE_END", how).stderr(log).spawn();
+    let mut child = Ended(child.unwrap());
+    wait::until_some("the end", || child.0.try_wait().unwrap())
+}
+
+/// A fault is looked into first, by a handler that then steps aside.
+pub(super) fn ends_by_a_fault(left_out: Option<&str>) {
+    let home = Arc::new(Home::new());
+    home.write_config(&Config::new());
+    own(&home);
+    let mut daemon = Daemon::spawn(&home, &mut command(left_out));
+    wait::until("the end", || {
+        daemon.signal(Signal::SIGSEGV);
+        state(&daemon) == 'Z'
+    });
+    assert_eq!(daemon.wait().signal(), Some(Signal::SIGSEGV as i32));
+}
+
+/// A process that does not outlive the scenario.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

@@ -1,0 +1,358 @@
+//! A day in the daemon's life, in a second or two: everything that its confinement
+//! has to let through, and that all of it had its effect.
+
+use super::endings::{ends_at_once, ends_by_a_fault};
+use super::program::{command, ids, own, state};
+use nix::sys::signal::Signal;
+use pulse_audit::rename_live;
+use pulse_audit::verify::{Options, Verdict, open_directory, verify};
+use pulse_e2e::programs::{self, is_root};
+use pulse_e2e::python::{self, User};
+use pulse_e2e::sim::{self, Behaviour, SimConfig, SimNode};
+use pulse_e2e::{Config, Daemon, Home, wait};
+use serde_json::{Value, json};
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::chown;
+use std::os::unix::net::UnixListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Stands in `/etc/hosts` everywhere.
+const LOCALHOST: &str = "localhost";
+
+const V4: &str = "127.0.0.1:0";
+const V6: &str = "[::1]:0";
+const NAMES: [&str; 3] = ["pve1", "pve2", LOCALHOST];
+const READING: &[u8] = b"{\"method\":\"get_temperature\",\"params\":{\"node\":\"pve1\"}}\n";
+
+/// Connections that are made and closed; each has a page or two of secrets.
+const CONNECTIONS: u64 = 16;
+
+/// Plays it with this rule left out, or with all of them.
+///
+/// # Panics
+/// When anything is not as it should be.
+pub(super) fn play(left_out: Option<&str>) {
+    let mut play = Play::start(left_out);
+    play.reads_every_node();
+    play.pins_that_were_replaced_count();
+    play.answers_callers();
+    play.is_observed();
+    play.is_on_record_as_itself();
+    play.keeps_secrets_out_of_swap();
+    play.gives_memory_back();
+    play.follows_and_rotates_the_log();
+    play.goes_on_after_a_stop();
+    play.survives_a_log_that_fails();
+    play.ends_in_order();
+    play.leaves_all_in_order();
+    ends_at_once(left_out);
+    ends_by_a_fault(left_out);
+}
+
+struct Play {
+    home: Arc<Home>,
+    without_nodes: Config,
+    config: Config,
+    daemon: Daemon,
+    /// By IPv4, by IPv6, and by its name.
+    nodes: [SimNode; 3],
+}
+
+impl Play {
+    fn start(left_out: Option<&str>) -> Self {
+        let nodes = [V4, if super::has_ipv6() { V6 } else { V4 }, V4].map(|listen| {
+            sim::start_with(SimConfig {
+                listen: listen.parse().unwrap(),
+                ..SimConfig::new(sim::well())
+            })
+        });
+        let home = Arc::new(Home::new());
+        let without_nodes = Config::new()
+            .set("confinement", "'required'")
+            .set("read_timeout", "'1h'")
+            .set("max_ssh_output_bytes", "8388608")
+            .set_audit("segment_bytes", "24000")
+            // The first node at once, and the others in hours.
+            .set_ssh("poll_interval", "'9h'")
+            .set_ssh("port", &nodes[2].addr().port().to_string());
+        let config = without_nodes
+            .clone()
+            .node(NAMES[0], nodes[0].addr())
+            .node(NAMES[1], nodes[1].addr())
+            .named_node(NAMES[2]);
+        home.trust(&nodes[0].host_key_line(NAMES[0]));
+        home.trust(&nodes[2].host_key_line(NAMES[2]));
+        home.write_config(&config);
+        drop(UnixListener::bind(home.socket()).unwrap());
+        own(&home);
+        let daemon = Daemon::spawn(&home, &mut command(left_out));
+        Self {
+            home,
+            without_nodes,
+            config,
+            daemon,
+            nodes,
+        }
+    }
+
+    fn assert_reads(&self, name: &str) {
+        let document = self.daemon.temperature(name).unwrap();
+        assert!(sim::is_document(&document), "{name}: {document}");
+    }
+
+    fn reads_every_node(&self) {
+        self.leave_an_unfinished_key();
+        self.assert_reads(NAMES[0]);
+        self.assert_reads(LOCALHOST);
+    }
+
+    fn pins_that_were_replaced_count(&self) {
+        let known = self.home.known_hosts();
+        let line = self.nodes[1].host_key_line(NAMES[1]);
+        let text = fs::read_to_string(&known).unwrap() + &line + "\n";
+        let unfinished = known.with_extension("new");
+        fs::write(&unfinished, text).unwrap();
+        fs::rename(unfinished, &known).unwrap();
+        self.assert_reads(NAMES[1]);
+    }
+
+    fn answers_callers(&self) {
+        let mut keeping = self.daemon.connect();
+        for _ in 0..2 {
+            keeping.send(b"{\"method\":\"get_status\",\"keep_alive\":true}\n");
+            assert_eq!(keeping.answer()["success"], true);
+        }
+        let mut silent = self.daemon.connect();
+        silent.send(b"{\"meth");
+        drop(silent);
+        let mut ending = self.daemon.connect();
+        ending.send(b"{\"method\":\"get_status\"}");
+        ending.end_sending();
+        assert_eq!(ending.answer()["success"], true);
+        assert_eq!(ending.rest(), b"", "it hangs up");
+        self.turns_strangers_away();
+    }
+
+    fn turns_strangers_away(&self) {
+        if !is_root() || programs::find("python3").is_none() {
+            return;
+        }
+        let socket = self.home.socket();
+        let request = json!({"method": "get_status"}).to_string();
+        let arguments = [socket.to_str().unwrap(), &request];
+        let answer = python::run(python::PULSE, Some(User::number(61_001)), &arguments);
+        assert!(answer.contains("unauthorized"), "{answer}");
+    }
+
+    fn is_observed(&self) {
+        assert!(self.daemon.get("/ready").starts_with("HTTP/1.1 200"));
+        assert!(self.daemon.metric("pulse_proxy_audit_available") > 0.5);
+    }
+
+    /// It polls the first node as soon as it serves.
+    fn is_on_record_as_itself(&self) {
+        let starts = self.records_of("command.start");
+        let poll = starts.iter().find(|record| record["peer"] == "poller");
+        let poll = poll.expect("a poll");
+        let (uid, gid) = ids();
+        assert_eq!(poll["peer_pid"], self.daemon.pid(), "{poll}");
+        assert_eq!(
+            (&poll["peer_uid"], &poll["peer_gid"]),
+            (&json!(uid), &json!(gid))
+        );
+    }
+
+    /// SIGHUP with this configuration, and until it counts.
+    fn reload(&self, config: &Config) {
+        let reloads = || self.records_of("config.reloaded").len();
+        let before = reloads();
+        self.home.write_config(config);
+        self.daemon.signal(Signal::SIGHUP);
+        wait::until("the reload", || reloads() > before);
+    }
+
+    /// The configuration, but for the first node: its connection is closed.
+    fn forget_nodes(&self) {
+        self.reload(&self.without_nodes);
+        assert!(self.daemon.temperature(NAMES[0]).is_err());
+        for node in &self.nodes {
+            sim::wait_for(node, |now| now.open_connections == 0);
+        }
+    }
+
+    fn memory(&self, name: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.daemon.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        let number = line.unwrap().trim().trim_end_matches(" kB");
+        number.parse().unwrap()
+    }
+
+    /// Keys of connections are locked in memory while they are needed, and no longer.
+    fn keeps_secrets_out_of_swap(&self) {
+        self.assert_reads(NAMES[0]);
+        let locked = self.memory("VmLck:");
+        assert!(locked > 0, "nothing is locked");
+        for _ in 0..CONNECTIONS {
+            self.forget_nodes();
+            self.reload(&self.config);
+            self.assert_reads(NAMES[0]);
+        }
+        let after = self.memory("VmLck:");
+        assert!(
+            after < locked + 2 * CONNECTIONS,
+            "{locked} kB, then {after} kB"
+        );
+    }
+
+    /// The buffer of a large reading grows many times.
+    fn gives_memory_back(&self) {
+        let before = self.memory("VmSize:");
+        self.nodes[0].set_behaviour(Behaviour::Synthetic {
+            document: verbose(4000).into(),
+        });
+        assert!(self.daemon.temperature(NAMES[0]).is_ok());
+        self.nodes[0].set_behaviour(sim::well());
+        self.assert_reads(NAMES[0]);
+        let after = self.memory("VmSize:");
+        if super::needs("munmap") {
+            assert!(after < before + 8192, "{before} kB, then {after} kB");
+        }
+    }
+
+    fn goes_on_after_a_stop(&self) {
+        self.daemon.signal(Signal::SIGSTOP);
+        wait::until("the stop", || state(&self.daemon) == 'T');
+        self.daemon.signal(Signal::SIGCONT);
+        self.assert_reads(NAMES[0]);
+    }
+
+    fn follows_and_rotates_the_log(&self) {
+        let log = self.home.audit_log();
+        rename_live(log.parent().unwrap()).unwrap();
+        self.assert_reads(LOCALHOST);
+        self.daemon.signal(Signal::SIGUSR1);
+        wait::until("a new file", || log.exists());
+        wait::until("a rotation", || {
+            // Each leaves two records, so this does not go on for long.
+            self.assert_reads(LOCALHOST);
+            !self.records_of("log.rotated").is_empty()
+        });
+        self.assert_reads(LOCALHOST);
+    }
+
+    /// As a crash would, in the middle of the next seal.
+    fn leave_an_unfinished_key(&self) {
+        let file = self.home.audit_state().join("seal-key-1.new");
+        assert!(!file.exists());
+        fs::write(&file, "half a k").unwrap();
+        let (uid, gid) = ids();
+        chown(file, Some(uid), Some(gid)).unwrap();
+    }
+
+    /// The directory is away for a while, and then the last line is torn.
+    fn survives_a_log_that_fails(&self) {
+        let log = self.home.audit_log();
+        let directory = log.parent().unwrap();
+        let aside = self.home.path("aside");
+        fs::rename(directory, &aside).unwrap();
+        wait::until("refusals", || {
+            self.daemon
+                .temperature(LOCALHOST)
+                .is_err_and(|e| e == "audit log unavailable")
+        });
+        let mut torn = OpenOptions::new()
+            .append(true)
+            .open(aside.join("audit.log"))
+            .unwrap();
+        torn.write_all(b"{\"seq\":").unwrap();
+        fs::rename(&aside, directory).unwrap();
+        wait::until("the log to be written again", || {
+            self.daemon.temperature(LOCALHOST).is_ok()
+        });
+    }
+
+    fn ends_in_order(&mut self) {
+        self.nodes[0].set_behaviour(Behaviour::SlowBy {
+            delay: Duration::from_millis(300),
+            document: sim::DOCUMENT.into(),
+        });
+        let starts = || self.records_of("command.start").len();
+        let before = starts();
+        let mut in_hand = self.daemon.connect();
+        in_hand.send(READING);
+        wait::until("the request to be in hand", || starts() > before);
+        self.hangs_up_on_the_penalised();
+        self.daemon.signal(Signal::SIGTERM);
+        assert_eq!(in_hand.answer()["success"], true);
+        assert_eq!(self.daemon.wait().code(), Some(0), "{}", self.daemon.log());
+        assert!(!self.home.socket().exists());
+    }
+
+    /// A caller that is turned away may take hours to hang up itself.
+    fn hangs_up_on_the_penalised(&self) {
+        let mut longwinded = self.daemon.connect();
+        longwinded.send(&[b' '; 100_000]);
+        assert!(longwinded.error().contains("large"));
+        let mut again = self.daemon.connect();
+        assert_eq!(again.error(), "rate limit exceeded");
+        assert_eq!(again.rest(), b"", "it hangs up");
+    }
+
+    fn leaves_all_in_order(&self) {
+        let directory = self.home.audit_log();
+        let sources = open_directory(directory.parent().unwrap()).unwrap();
+        let opened = self.records_of("log.open");
+        let options = Options {
+            key: Some(opened[0]["key"].as_str().unwrap().parse().unwrap()),
+            ..Options::default()
+        };
+        let report = verify(sources, &options, &mut |_| ()).unwrap();
+        assert_eq!(report.verdict, Verdict::Intact, "{report:?}");
+        assert_eq!(report.sealed_through, report.last_seq, "{report:?}");
+        let log = self.daemon.log();
+        assert_eq!(
+            log.matches("read known_hosts").count(),
+            2,
+            "it changed once"
+        );
+        let alarms = log
+            .lines()
+            .filter(|line| line.contains(" WARN ") || line.contains("ERROR "));
+        // It is new, and it was away.
+        let others: Vec<_> = alarms.filter(|line| !line.contains("audit log ")).collect();
+        assert!(others.is_empty(), "{others:?}");
+    }
+
+    /// What is on record in all files. What was torn is in none of them.
+    fn records_of(&self, kind: &str) -> Vec<Value> {
+        let directory = fs::read_dir(self.home.audit_log().parent().unwrap()).unwrap();
+        let mut files: Vec<_> = directory.map(|entry| entry.unwrap().path()).collect();
+        files.retain(|file| {
+            let name = file.file_name().unwrap().to_str().unwrap();
+            name.starts_with("audit.log") && !name.contains("torn")
+        });
+        files.sort_by_key(|file| (*file == self.home.audit_log(), file.clone()));
+        let text: String = files
+            .iter()
+            .map(|file| fs::read_to_string(file).unwrap())
+            .collect();
+        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        let records = whole
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap());
+        records
+            .filter(|record| record["event_type"] == kind)
+            .collect()
+    }
+}
+
+/// A document of so many chips: a kilobyte each.
+fn verbose(chips: usize) -> String {
+    let feature = |i| format!("\"temp{i}\":{{\"temp{i}_input\":41.5}}");
+    let features = (1..40).map(feature).collect::<Vec<_>>().join(",");
+    let chip = |i| format!("\"jc42-i2c-{i}-18\":{{{features}}}");
+    let chips = (0..chips).map(chip).collect::<Vec<_>>().join(",");
+    format!("{{\"sensors\":{{{chips}}},\"smart\":[]}}")
+}
