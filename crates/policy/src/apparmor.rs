@@ -60,6 +60,11 @@ pub(crate) fn helper() -> String {
     let mut text = head("pulse-sensor-node", HELPER, "docs/nodes.md");
     section(&mut text, "The program.");
     rule(&mut text, &format!("{HELPER} mr"), "itself");
+    rule(
+        &mut text,
+        "@{PROC}/@{pid}/maps r",
+        "the C library looks where its stack ends",
+    );
     section(&mut text, "A reading.");
     paths(&mut text, helper_tables::PATHS);
     section(&mut text, "Where the BMC is asked, ipmitool.");
