@@ -23,7 +23,7 @@ use tempfile::TempDir;
 /// The program's name, for `programs::skipped`.
 pub const PROGRAM: &str = "linux.uml";
 
-/// How a profile is loaded.
+/// How profiles are loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// What it does not allow is refused.
@@ -48,9 +48,9 @@ impl Mode {
 pub struct Job<'a> {
     /// Which one, as the guest knows it.
     pub name: &'a str,
-    /// The AppArmor profile that is loaded first.
-    pub profile: &'a Path,
-    /// How it is loaded.
+    /// The directory of the AppArmor profiles that are loaded first.
+    pub profiles: &'a Path,
+    /// How they are loaded.
     pub mode: Mode,
 }
 
@@ -113,13 +113,13 @@ impl Machine {
     fn boot(guest: &Path, job: Job<'_>, exchange: TempDir) -> Self {
         let console = File::create(exchange.path().join(CONSOLE)).unwrap();
         // The guest mounts over directories, so links may lead elsewhere there.
-        let [programs, profile] =
-            [programs::directory(), job.profile].map(|path| path.canonicalize().unwrap());
+        let [programs, profiles] =
+            [programs::directory(), job.profiles].map(|path| path.canonicalize().unwrap());
         let child = Command::new(programs::find(PROGRAM).unwrap())
             .args(boot_line(guest, exchange.path()))
             .arg("--")
             .args([job.name, job.mode.as_str()])
-            .args([exchange.path(), &programs, &profile])
+            .args([exchange.path(), &programs, &profiles])
             .env_clear()
             .env("HOME", exchange.path())
             .env("TMPDIR", exchange.path())

@@ -1,8 +1,9 @@
-//! AppArmor around the daemon, on a kernel that has it.
+//! AppArmor around the daemon and the helper, on a kernel that has it.
 
 use pulse_e2e::findings::{self, attempts};
 use pulse_e2e::programs::{Need, find, skipped};
 use pulse_e2e::uml::{self, Job, Mode, Report};
+use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -18,12 +19,12 @@ fn profiles() -> Vec<PathBuf> {
     entries.map(|entry| entry.unwrap().path()).collect()
 }
 
-/// Has the guest do a job under the daemon's profile.
+/// Has the guest do a job under our profiles.
 fn run(name: &str, mode: Mode) -> Report {
-    let profile = &Path::new(PROFILES).join("pulse-sensor-proxy.apparmor");
+    let profiles = Path::new(PROFILES);
     let job = Job {
         name,
-        profile,
+        profiles,
         mode,
     };
     uml::run(Path::new(env!("CARGO_BIN_EXE_pulse-uml-guest")), job)
@@ -51,11 +52,9 @@ fn apparmor_takes_every_profile() {
 /// allows: only the file that no daemon is to read was noticed.
 fn assert_a_day_without_complaints(report: &Report, mode: Mode, verdict: &str) {
     let answer = &report.answer;
-    let profile = format!("pulse-sensor-proxy ({})", mode.as_str());
-    for found in answer["profiles"].as_array().unwrap() {
-        assert_eq!(found, &profile);
-    }
-    assert_eq!(answer["profiles"].as_array().unwrap().len(), 2);
+    let held_by = |profile: &str| format!("{profile} ({})", mode.as_str());
+    let (daemon, helper) = (held_by("pulse-sensor-proxy"), held_by("pulse-sensor-node"));
+    assert_eq!(answer["profiles"], json!([daemon, helper, daemon]));
     let processor = &answer["document"]["sensors"]["coretemp-isa-0000"];
     assert_eq!(processor["Package id 0"]["temp1_input"], 52.0);
     let metrics = answer["metrics"].as_str().unwrap();
@@ -70,7 +69,7 @@ fn assert_a_day_without_complaints(report: &Report, mode: Mode, verdict: &str) {
 }
 
 #[test]
-fn under_the_enforced_profile_the_daemon_does_all_its_work_and_is_refused_nothing() {
+fn under_the_enforced_profiles_daemon_and_helper_do_all_their_work_and_are_refused_nothing() {
     if skipped(&NEEDS) {
         return;
     }
@@ -84,7 +83,7 @@ fn under_the_enforced_profile_the_daemon_does_all_its_work_and_is_refused_nothin
 }
 
 #[test]
-fn a_profile_that_only_complains_has_nothing_to_complain_about() {
+fn profiles_that_only_complain_have_nothing_to_complain_about() {
     if skipped(&NEEDS) {
         return;
     }

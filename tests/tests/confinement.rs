@@ -259,7 +259,9 @@ fn a_required_layer_that_does_not_hold_keeps_it_from_starting() {
 fn switched_off_it_is_not_confined_and_that_is_on_record() {
     let daemon = Daemon::start(&Config::new().set("confinement", "'off'"));
     assert_eq!(status_of(&daemon, "Seccomp:"), only("0"));
-    let record = &daemon.home().records_of("confinement")[0];
+    // It serves a moment before that is written.
+    let look = || daemon.home().records_of("confinement").pop();
+    let record = wait::until_some("the record", look);
     assert_eq!(record["decision"], "failed");
     assert!(record["error"].as_str().unwrap().contains("switched off"));
 }

@@ -1,8 +1,6 @@
 //! What the machine may be started for.
 
 use crate::harmful;
-use pulse_e2e::sim::tree;
-use pulse_e2e::sshd::helper_command;
 use pulse_e2e::{Config, Daemon, Home, Sshd, SshdOptions, run, uml, wait};
 use serde_json::{Value, json};
 use std::fs;
@@ -20,6 +18,9 @@ pub(crate) fn do_job(name: &str) -> Value {
 /// So many bytes that a few readings fill a segment.
 const SEGMENT: &str = "24000";
 
+/// The forced command, as our documentation says it.
+const HELPER: &str = "/usr/libexec/pulse-sensor-node";
+
 /// As systemd starts it: as its own user from the first moment.
 const AS_SERVICE: [&str; 4] = ["setpriv", "--reuid=995", "--regid=995", "--clear-groups"];
 
@@ -28,26 +29,25 @@ const AS_SERVICE: [&str; 4] = ["setpriv", "--reuid=995", "--regid=995", "--clear
 /// starts it.
 fn work() -> Value {
     let home = Arc::new(Home::installed());
-    let devices = tempfile::tempdir().unwrap();
-    tree::unpack(tree::all()[0].1, devices.path()).unwrap();
     let sshd = Sshd::start(&SshdOptions::default());
     let config = Config::new().set_audit("segment_bytes", SEGMENT);
     home.write_config(&config);
     let daemon = Daemon::start_with(&home, &[]);
-    let profile = profile_of(&daemon);
-    let forced = format!("restrict,command=\"{}\"", helper_command(devices.path()));
+    let mut profiles = vec![profile_of(daemon.pid())];
+    let forced = format!("restrict,command=\"{HELPER}\"");
     sshd.authorize(&forced, &home.public_key());
     home.trust(&sshd.host_key_line("pve1"));
     home.write_config(&config.node("pve1", sshd.address()));
     daemon.reload();
     daemon.temperature("pve1").unwrap();
+    profiles.push(profile_of(helper()));
     let confinement = home.records_of("confinement")[0].clone();
     fill_a_segment(&daemon);
     let metrics = daemon.scrape();
     daemon.stop();
     let daemon = Daemon::start_under(&home, &AS_SERVICE);
     let document = daemon.temperature("pve1").unwrap();
-    let profiles = [profile, profile_of(&daemon)];
+    profiles.push(profile_of(daemon.pid()));
     daemon.stop();
     try_the_forbidden();
     json!({
@@ -64,9 +64,21 @@ fn try_the_forbidden() {
     let _ = run(&["--check", "--config", uml::FORBIDDEN], &[]);
 }
 
-fn profile_of(daemon: &Daemon) -> String {
-    let file = format!("/proc/{}/attr/current", daemon.pid());
+fn profile_of(pid: u32) -> String {
+    let file = format!("/proc/{pid}/attr/current");
     fs::read_to_string(file).unwrap().trim_end().to_owned()
+}
+
+/// The helper that waits for the next request.
+fn helper() -> u32 {
+    let processes = fs::read_dir("/proc").unwrap();
+    let mut numbers =
+        processes.filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
+    let is_it = |pid: &u32| {
+        let program = fs::read_link(format!("/proc/{pid}/exe"));
+        program.is_ok_and(|program| program.ends_with("pulse-sensor-node"))
+    };
+    numbers.find(is_it).expect("a helper at work")
 }
 
 fn fill_a_segment(daemon: &Daemon) {

@@ -1,9 +1,10 @@
-//! The machine as our package leaves it: programs in `/usr/bin`, a user for the
-//! service, its configuration's directory. Everything else is the host's, and
-//! read-only.
+//! The machine as our packages leave it, daemon and helper on the same one: programs in
+//! their places, a user for the service, its directories. Its devices are made up;
+//! everything else is the host's, and read-only.
 
 use nix::mount::{MsFlags, mount};
 use pulse_e2e::programs;
+use pulse_e2e::sim::tree;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
@@ -13,10 +14,18 @@ use std::process::Command;
 const HOST: &str = "/run/host";
 /// What both sides see.
 const EXCHANGE: &str = "/run/exchange";
-/// The daemon and the helper are mounted here; the rest are links to the host's.
-const PROGRAMS: &str = "/usr/bin";
-const OURS: [&str; 2] = ["pulse-sensor-proxy", "pulse-sensor-node"];
-const THEIRS: [&str; 4] = ["sh", "bash", "ssh-keygen", "setpriv"];
+/// Ours are mounted in these; the rest are links to the host's.
+const PROGRAMS: [&str; 2] = ["/usr/bin", "/usr/libexec"];
+const OURS: [&str; 2] = [
+    "/usr/bin/pulse-sensor-proxy",
+    "/usr/libexec/pulse-sensor-node",
+];
+const THEIRS: [&str; 4] = [
+    "/usr/bin/sh",
+    "/usr/bin/bash",
+    "/usr/bin/ssh-keygen",
+    "/usr/bin/setpriv",
+];
 
 /// The service's user and group, as below.
 const SERVICE: u32 = 995;
@@ -33,7 +42,6 @@ impl Machine {
     pub(crate) fn prepare(exchange: &str, programs: &str) -> Self {
         kernel("proc", "/proc");
         kernel("sysfs", "/sys");
-        kernel("securityfs", "/sys/kernel/security");
         for own in ["/run", "/tmp", "/var"] {
             kernel("tmpfs", own);
         }
@@ -55,24 +63,25 @@ impl Machine {
         make_service_directories();
         // An interface comes with its address.
         fs::write("/sys/class/net/lo/flags", "0x1").unwrap();
+        make_devices();
         // Or lines of AppArmor's are left out when there are many.
         fs::write("/proc/sys/kernel/printk_ratelimit", "0").unwrap();
         Self
     }
 
-    /// Loads an AppArmor profile of the host's.
-    pub(crate) fn load_profile(&self, profile: &str, mode: &str) {
+    /// Loads the AppArmor profiles of a directory of the host's.
+    pub(crate) fn load_profiles(&self, profiles: &str, mode: &str) {
         let complain: &[&str] = if mode == "complain" {
             &["--complain"]
         } else {
             &[]
         };
-        parser(&[&["--add"], complain].concat(), &on_host(profile));
+        parser(&[&["--add"], complain].concat(), &on_host(profiles));
     }
 
-    /// Takes it away again: the kernel logs that after all that it was asked before.
-    pub(crate) fn unload_profile(&self, profile: &str) {
-        parser(&["--remove"], &on_host(profile));
+    /// Takes them away again: the kernel logs that after all that it was asked before.
+    pub(crate) fn unload_profiles(&self, profiles: &str) {
+        parser(&["--remove"], &on_host(profiles));
     }
 
     /// Leaves a file to the host.
@@ -81,13 +90,13 @@ impl Machine {
     }
 }
 
-fn parser(words: &[&str], profile: &Path) {
+fn parser(words: &[&str], profiles: &Path) {
     let program = programs::find("apparmor_parser").unwrap();
     let mut parser = Command::new(program);
-    parser.args(words).arg("--skip-cache").arg(profile);
+    parser.args(words).arg("--skip-cache").arg(profiles);
     let output = parser.output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{}: {errors}", profile.display());
+    assert!(output.status.success(), "{}: {errors}", profiles.display());
 }
 
 fn on_host(path: &str) -> PathBuf {
@@ -95,15 +104,16 @@ fn on_host(path: &str) -> PathBuf {
 }
 
 fn install_programs(from: &Path) {
-    kernel("tmpfs", PROGRAMS);
+    for directory in PROGRAMS {
+        kernel("tmpfs", directory);
+    }
     for ours in OURS {
-        let here = Path::new(PROGRAMS).join(ours);
-        fs::write(&here, "").unwrap();
-        bind(from.join(ours).to_str().unwrap(), here.to_str().unwrap());
+        fs::write(ours, "").unwrap();
+        let program = from.join(Path::new(ours).file_name().unwrap());
+        bind(program.to_str().unwrap(), ours);
     }
     for theirs in THEIRS {
-        let here = Path::new(PROGRAMS).join(theirs);
-        symlink(on_host(PROGRAMS).join(theirs), here).unwrap();
+        symlink(on_host(theirs), theirs).unwrap();
     }
 }
 
@@ -125,6 +135,16 @@ fn write_etc() {
         on_host("/etc/apparmor.d").to_str().unwrap(),
         "/etc/apparmor.d",
     );
+}
+
+/// Those of a node, in place of a machine's that has none.
+fn make_devices() {
+    const SECURITY: &str = "/sys/kernel/security";
+    kernel("tmpfs", "/sys");
+    let [(_, node), ..] = tree::all();
+    tree::unpack(node, Path::new("/sys")).unwrap();
+    fs::create_dir_all(SECURITY).unwrap();
+    kernel("securityfs", SECURITY);
 }
 
 /// As the service's unit has systemd make them.

@@ -43,12 +43,12 @@ fn main() {
 fn do_job() {
     // The kernel adds words of its own.
     let words: Vec<String> = std::env::args().skip(1).take(5).collect();
-    let [job, mode, exchange, programs, profile] = <[String; 5]>::try_from(words).unwrap();
+    let [job, mode, exchange, programs, profiles] = <[String; 5]>::try_from(words).unwrap();
     let machine = Machine::prepare(&exchange, &programs);
-    machine.load_profile(&profile, &mode);
+    machine.load_profiles(&profiles, &mode);
     // What AppArmor said is of interest most of all when the job failed.
     let answer = std::panic::catch_unwind(|| jobs::do_job(&job));
-    machine.unload_profile(&profile);
+    machine.unload_profiles(&profiles);
     machine.hand_back(uml::APPARMOR, &kernel_log::of_apparmor());
     if let Ok(answer) = answer {
         machine.hand_back(uml::ANSWER, &answer.to_string());
