@@ -5,13 +5,15 @@ use nix::sys::signal::Signal;
 use pulse_e2e::programs::{Need, skipped};
 use pulse_e2e::python::{self, User};
 use pulse_e2e::sim::{self, Fleet};
-use pulse_e2e::{Config, Daemon, Home, Sshd, SshdOptions, run, wait};
+use pulse_e2e::sshd::helper_command;
+use pulse_e2e::{Config, Daemon, Home, RealNode, Sshd, SshdOptions, run, wait};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::chown;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Every system has this user, and it has nothing.
@@ -26,9 +28,13 @@ fn nobody() -> User {
     }
 }
 
-/// A line of `/proc/<pid>/status`, for the process and each of its threads.
+/// A line of `/proc/<pid>/status`, for the daemon and each of its threads.
 fn status_of(daemon: &Daemon, name: &str) -> BTreeSet<String> {
-    let threads = fs::read_dir(format!("/proc/{}/task", daemon.pid())).unwrap();
+    status_of_process(daemon.pid(), name)
+}
+
+fn status_of_process(pid: u32, name: &str) -> BTreeSet<String> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
     let value = |status: String| {
         let line = status.lines().find_map(|line| line.strip_prefix(name));
         line.unwrap()
@@ -293,4 +299,43 @@ fn systemd_is_told_by_a_confined_daemon() {
         daemon.stop();
         told("STOPPING=1");
     }
+}
+
+/// The helper that reads this tree, as sshd started it.
+fn helper_process(sys_root: &Path) -> u32 {
+    let is_it = |pid: &u32| {
+        let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let words = String::from_utf8_lossy(&words).into_owned();
+        let mut words = words.split('\0');
+        words
+            .next()
+            .is_some_and(|program| program.ends_with("/pulse-sensor-node"))
+            && words.any(|word| Path::new(word) == sys_root)
+    };
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let mut pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.find(is_it).unwrap()
+}
+
+#[test]
+fn the_helper_that_sshd_started_serves_with_all_its_confinement() {
+    if skipped(&[Need::Sshd]) {
+        return;
+    }
+    let devices = tempfile::tempdir().unwrap();
+    let all = sim::tree::all();
+    let (_, manifest) = all.iter().find(|(name, _)| *name == "ryzen").unwrap();
+    sim::tree::unpack(manifest, devices.path()).unwrap();
+    let command = helper_command(devices.path());
+    let (program, rest) = command.split_once(' ').unwrap();
+    let forced = format!("restrict,command=\"{program} --confinement required {rest}\"");
+    let node = RealNode::start(&forced, Config::new());
+    assert!(node.daemon.temperature("pve1").is_ok());
+    let helper = helper_process(devices.path());
+    assert_eq!(status_of_process(helper, "NoNewPrivs:"), only("1"));
+    assert_eq!(
+        status_of_process(helper, "Seccomp:"),
+        only("2"),
+        "every thread"
+    );
 }

@@ -5,68 +5,33 @@
 //! reported.
 
 use crate::layers::Hold;
-use crate::tables::{self, PATHS, Whose};
+use crate::rules::Rules;
+use crate::tables;
 use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, LandlockStatus, NetPort,
-    PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetError,
+    PathBeneath, Ruleset, RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetError,
     RulesetStatus, Scope,
 };
-use std::path::{Path, PathBuf};
+use nix::fcntl::{self, OFlag};
+use nix::sys::stat::Mode;
+use std::os::fd::OwnedFd;
+use std::path::Path;
 
-/// With this ABI (Linux 6.12) everything in the tables is enforced.
-const WHOLE: ABI = ABI::V6;
-/// What newer kernels can refuse beyond that is refused too.
+/// What newer kernels can refuse beyond what is asked for is refused too.
 const NEWEST: ABI = ABI::V9;
-
-/// The places of this daemon, as its configuration says them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Places {
-    /// The configuration's file.
-    pub configuration: PathBuf,
-    /// `ssh_dir`.
-    pub ssh_directory: PathBuf,
-    /// The directory of the audit log.
-    pub log_directory: PathBuf,
-    /// `audit.state_dir`.
-    pub state_directory: PathBuf,
-    /// The directory of the Unix socket.
-    pub socket_directory: PathBuf,
-    /// The SSH ports.
-    pub ports: Vec<u16>,
-}
-
-impl Places {
-    fn path(&self, whose: Whose) -> &Path {
-        match whose {
-            Whose::Configuration => own_directory(&self.configuration),
-            Whose::SshDirectory => &self.ssh_directory,
-            Whose::LogDirectory => &self.log_directory,
-            Whose::StateDirectory => &self.state_directory,
-            Whose::SocketDirectory => &self.socket_directory,
-            Whose::Fixed(path) => Path::new(path),
-        }
-    }
-}
-
-/// The directory of a file, so that the file can be replaced; but the file alone
-/// where the directory is one that much else is in, like `/etc` or `/root`.
-fn own_directory(file: &Path) -> &Path {
-    let deep_enough = |directory: &&Path| directory.components().count() > 2;
-    file.parent().filter(deep_enough).unwrap_or(file)
-}
 
 /// Puts this thread, and those that it will start, under the rules, for good.
 #[must_use]
-pub(crate) fn enforce(places: &Places) -> Hold {
-    match restrict(places) {
+pub(crate) fn enforce(rules: &Rules) -> Hold {
+    match restrict(rules) {
         Ok(hold) => hold,
         Err(error) => Hold::Missing(format!("the kernel did not take the rules: {error}")),
     }
 }
 
-fn restrict(places: &Places) -> Result<Hold, RulesetError> {
-    let rules = ruleset()?.create()?;
-    let status = with_ports(with_paths(rules, places)?, places)?.restrict_self()?;
+fn restrict(rules: &Rules) -> Result<Hold, RulesetError> {
+    let ruleset = ruleset()?.create()?;
+    let status = with_ports(with_paths(ruleset, rules)?, rules)?.restrict_self()?;
     let abi = match status.landlock {
         LandlockStatus::Available { effective_abi, .. } => effective_abi as u32,
         LandlockStatus::NotEnabled => return Ok(missing("is switched off (lsm= at boot)")),
@@ -74,7 +39,7 @@ fn restrict(places: &Places) -> Result<Hold, RulesetError> {
     };
     Ok(match status.ruleset {
         RulesetStatus::NotEnforced => missing("enforces nothing"),
-        _ if abi >= WHOLE as u32 => Hold::Whole(format!("ABI {abi}")),
+        _ if abi >= rules.since => Hold::Whole(format!("ABI {abi}")),
         _ => Hold::Partly(shortcoming(abi)),
     })
 }
@@ -105,20 +70,27 @@ fn ruleset() -> Result<Ruleset, RulesetError> {
 }
 
 /// A path that is not there needs no rule.
-fn with_paths(mut rules: RulesetCreated, places: &Places) -> Result<RulesetCreated, RulesetError> {
-    for line in PATHS {
-        if let Ok(path) = PathFd::new(places.path(line.whose)) {
-            rules = rules.add_rule(PathBeneath::new(path, access(line.access)))?;
+fn with_paths(mut set: RulesetCreated, rules: &Rules) -> Result<RulesetCreated, RulesetError> {
+    for (path, permitted) in &rules.paths {
+        if let Ok(path) = named(path) {
+            set = set.add_rule(PathBeneath::new(path, access(permitted)))?;
         }
     }
-    Ok(rules)
+    Ok(set)
 }
 
-fn with_ports(mut rules: RulesetCreated, places: &Places) -> Result<RulesetCreated, RulesetError> {
-    for port in &places.ports {
-        rules = rules.add_rule(NetPort::new(*port, AccessNet::ConnectTcp))?;
+/// The path and no more: nothing is read, no device opened, no right to read needed.
+/// The crate's own way goes through the standard library, which leaves `O_PATH` out
+/// where the C library is musl.
+fn named(path: &Path) -> nix::Result<OwnedFd> {
+    fcntl::open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())
+}
+
+fn with_ports(mut set: RulesetCreated, rules: &Rules) -> Result<RulesetCreated, RulesetError> {
+    for port in &rules.ports {
+        set = set.add_rule(NetPort::new(*port, AccessNet::ConnectTcp))?;
     }
-    Ok(rules)
+    Ok(set)
 }
 
 fn access(permitted: &[tables::Access]) -> BitFlags<AccessFs> {
@@ -129,6 +101,8 @@ fn access(permitted: &[tables::Access]) -> BitFlags<AccessFs> {
         tables::Access::Truncate => Some(AccessFs::Truncate),
         tables::Access::MakeFile => Some(AccessFs::MakeReg),
         tables::Access::RemoveFile => Some(AccessFs::RemoveFile),
+        tables::Access::Execute => Some(AccessFs::Execute),
+        tables::Access::ControlDevice => Some(AccessFs::IoctlDev),
         tables::Access::MakeDirectory => Some(AccessFs::MakeDir),
         tables::Access::Lock => None,
     };
@@ -138,21 +112,7 @@ fn access(permitted: &[tables::Access]) -> BitFlags<AccessFs> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_configuration_among_other_things_does_not_open_them() {
-        for (file, permitted) in [
-            (
-                "/etc/pulse-sensor-proxy/config.toml",
-                "/etc/pulse-sensor-proxy",
-            ),
-            ("/etc/config.toml", "/etc/config.toml"),
-            ("/config.toml", "/config.toml"),
-            ("config.toml", "config.toml"),
-        ] {
-            assert_eq!(own_directory(Path::new(file)), Path::new(permitted));
-        }
-    }
+    use crate::rules::Places;
 
     #[test]
     fn an_old_kernel_is_named_with_what_it_lets_through() {
@@ -165,17 +125,26 @@ mod tests {
     }
 
     #[test]
+    fn a_path_that_may_not_be_read_is_named_all_the_same() {
+        let path = named(Path::new("/proc/self/mem")).unwrap();
+        // A descriptor of a path can do nothing.
+        let read = nix::unistd::read(&path, &mut [0]);
+        assert_eq!(read, Err(nix::errno::Errno::EBADF));
+    }
+
+    #[test]
     fn the_rules_hold_the_thread_that_asked() {
         let home = tempfile::tempdir().unwrap();
         let log = home.path().join("log");
         std::fs::create_dir(&log).unwrap();
-        let places = Places {
+        let rules = Places {
             log_directory: log.clone(),
             ..Places::default()
-        };
+        }
+        .rules();
         let outside = home.path().join("outside");
         std::thread::spawn(move || {
-            if let Hold::Missing(why) = enforce(&places) {
+            if let Hold::Missing(why) = enforce(&rules) {
                 // This kernel has none: the daemon says so too.
                 println!("not tried: {why}");
                 return;

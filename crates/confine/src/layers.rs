@@ -1,8 +1,9 @@
-//! The layers that hold the daemon, and whether they do.
+//! The layers that hold a program, and whether they do.
 
-use crate::landlock::{self, Places};
 use crate::privileges::{self, ServiceUser};
-use crate::{limits, seccomp, tables};
+use crate::rules::Rules;
+use crate::tables::Syscall;
+use crate::{landlock, limits, seccomp};
 use std::fmt;
 
 /// A layer of the confinement, in the order in which they are put on.
@@ -50,16 +51,30 @@ pub enum Hold {
     Missing(String),
 }
 
+impl Hold {
+    /// What is lacking of this layer; `None` when it holds whole.
+    #[must_use]
+    pub fn lacking(&self, layer: Layer) -> Option<String> {
+        match self {
+            Self::Whole(_) => None,
+            Self::Partly(detail) => Some(format!("{layer} only in part: {detail}")),
+            Self::Missing(detail) => Some(format!("{layer} missing: {detail}")),
+        }
+    }
+}
+
 /// What puts the layers on. Tests put kernels in its place that lack some.
 pub trait Layers {
     /// Becomes the service's user and gives every privilege away.
     fn drop_privileges(&self, user: &ServiceUser) -> Hold;
-    /// Confines this thread, and those that it starts, to these places.
-    fn restrict_access(&self, places: &Places) -> Hold;
+    /// Gains no privilege any more, and cannot be traced by its own user.
+    fn refuse_privileges(&self) -> Hold;
+    /// Confines this thread, and those that it starts, to these paths and ports.
+    fn restrict_access(&self, rules: &Rules) -> Hold;
     /// Takes from this process the means to grow, once all its threads run.
     fn limit(&self) -> Hold;
-    /// Confines every thread to the system calls of the tables.
-    fn filter_calls(&self) -> Hold;
+    /// Confines every thread to these system calls.
+    fn filter_calls(&self, calls: &[Syscall]) -> Hold;
 }
 
 /// The kernel that runs us.
@@ -71,15 +86,19 @@ impl Layers for Kernel {
         privileges::drop_to(user)
     }
 
-    fn restrict_access(&self, places: &Places) -> Hold {
-        landlock::enforce(places)
+    fn refuse_privileges(&self) -> Hold {
+        privileges::refuse_new()
+    }
+
+    fn restrict_access(&self, rules: &Rules) -> Hold {
+        landlock::enforce(rules)
     }
 
     fn limit(&self) -> Hold {
         limits::put_on()
     }
 
-    fn filter_calls(&self) -> Hold {
-        seccomp::permit_only(tables::SYSCALLS)
+    fn filter_calls(&self, calls: &[Syscall]) -> Hold {
+        seccomp::permit_only(calls)
     }
 }

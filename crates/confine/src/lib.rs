@@ -2,7 +2,8 @@
 //!
 //! The daemon is confined by four layers: it becomes a user without privileges,
 //! Landlock says which files and ports it may use, limits keep it from growing, and
-//! seccomp says which system calls it may make.
+//! seccomp says which system calls it may make. The helper on the nodes is such a user
+//! from the start; Landlock and seccomp hold it too.
 //! What they permit stands in [`tables`]. This is the one crate where `unsafe` is
 //! allowed, for calls that nobody wraps.
 
@@ -14,6 +15,7 @@ mod limits;
 mod outside;
 mod privileges;
 pub mod probe;
+mod rules;
 mod seccomp;
 pub mod tables;
 
@@ -21,10 +23,10 @@ use pulse_core::peer::Credentials;
 
 pub use caller::{credentials, surroundings};
 pub use descriptors::{Inherited, inherited_sockets, raise_descriptor_limit};
-pub use landlock::Places;
 pub use layers::{Hold, Kernel, Layer, Layers};
 pub use outside::Outside;
 pub use privileges::ServiceUser;
+pub use rules::{Places, Rules};
 pub use seccomp::permit_only;
 
 /// Who this process is.

@@ -75,6 +75,16 @@ pub(crate) fn drop_to(user: &ServiceUser) -> Hold {
     }
 }
 
+/// Gains no privilege from here on, by whatever program, and cannot be traced by
+/// others of its user.
+#[must_use]
+pub(crate) fn refuse_new() -> Hold {
+    match prctl::set_no_new_privs().and_then(|()| prctl::set_dumpable(false)) {
+        Ok(()) => Hold::Whole("no new ones".to_owned()),
+        Err(errno) => Hold::Missing(errno.desc().to_owned()),
+    }
+}
+
 fn still_root(user: &ServiceUser) -> String {
     match user.ids {
         None => format!(

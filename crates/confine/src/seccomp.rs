@@ -5,7 +5,7 @@
 //! of another one.
 
 use crate::layers::Hold;
-use crate::tables::{Argument, Syscall};
+use crate::tables::{Answer, Argument, Syscall};
 use seccompiler::{
     BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition,
     SeccompFilter, SeccompRule, TargetArch, apply_filter_all_threads,
@@ -16,13 +16,25 @@ use std::collections::BTreeMap;
 /// for good.
 #[must_use]
 pub fn permit_only(calls: &[Syscall]) -> Hold {
-    let installed = program(calls, std::process::id())
-        .map_err(|error| error.to_string())
-        .and_then(|program| apply_filter_all_threads(&program).map_err(|e| e.to_string()));
-    match installed {
+    match install(calls) {
         Ok(()) => Hold::Whole(format!("{} system calls", calls.len())),
         Err(error) => Hold::Missing(format!("the kernel did not take the filter: {error}")),
     }
+}
+
+fn install(calls: &[Syscall]) -> Result<(), seccompiler::Error> {
+    let absent = calls.iter().filter(|call| call.answer == Answer::Absent);
+    let absent: BTreeMap<_, _> = absent.map(|call| (call.number, Vec::new())).collect();
+    if !absent.is_empty() {
+        apply_filter_all_threads(&hide(absent)?)?;
+    }
+    apply_filter_all_threads(&program(calls, std::process::id())?)
+}
+
+/// A filter before the other: of two answers the kernel takes the stricter.
+fn hide(calls: BTreeMap<i64, Vec<SeccompRule>>) -> Result<BpfProgram, BackendError> {
+    let absent = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
+    filter(calls, SeccompAction::Allow, absent)
 }
 
 /// The filter for the process with this id.
@@ -32,9 +44,17 @@ fn program(calls: &[Syscall], pid: u32) -> Result<BpfProgram, BackendError> {
         let lines = call.arguments.iter().map(|line| rule(line, pid));
         rules.insert(call.number, lines.collect::<Result<Vec<_>, _>>()?);
     }
-    let architecture = TargetArch::try_from(std::env::consts::ARCH)?;
     let refuse = SeccompAction::Errno(libc::EPERM.unsigned_abs());
-    SeccompFilter::new(rules, refuse, SeccompAction::Allow, architecture)?.try_into()
+    filter(rules, refuse, SeccompAction::Allow)
+}
+
+fn filter(
+    rules: BTreeMap<i64, Vec<SeccompRule>>,
+    others: SeccompAction,
+    listed: SeccompAction,
+) -> Result<BpfProgram, BackendError> {
+    let architecture = TargetArch::try_from(std::env::consts::ARCH)?;
+    SeccompFilter::new(rules, others, listed, architecture)?.try_into()
 }
 
 fn rule(line: &[Argument], pid: u32) -> Result<SeccompRule, BackendError> {

@@ -5,6 +5,7 @@
 //! `SSH_ORIGINAL_COMMAND`. That variable is all the caller controls, so it wins
 //! over words in the argument vector, and it never reaches an option.
 
+use crate::confinement::Mode;
 use crate::failure::{EXIT_CODES, Failure};
 use pulse_core::command::{CommandError, NodeCommand};
 use std::ffi::{OsStr, OsString};
@@ -26,6 +27,8 @@ pub const VERSION_LINE: &str = concat!("pulse-sensor-node ", env!("CARGO_PKG_VER
 pub struct Invocation {
     /// The root of the tree of devices.
     pub sys_root: PathBuf,
+    /// What if the kernel cannot hold the helper.
+    pub confinement: Mode,
     /// What is asked.
     pub request: Request,
 }
@@ -58,6 +61,7 @@ impl Invocation {
         };
         Ok(Self {
             sys_root: given.sys_root,
+            confinement: given.confinement,
             request,
         })
     }
@@ -66,6 +70,7 @@ impl Invocation {
 /// The argument vector: options first, then words.
 struct Given {
     sys_root: PathBuf,
+    confinement: Mode,
     shown: Option<Request>,
     words: Vec<OsString>,
 }
@@ -75,6 +80,7 @@ impl Given {
         let mut arguments = arguments.into_iter().peekable();
         let mut given = Self {
             sys_root: DEFAULT_ROOT.into(),
+            confinement: Mode::default(),
             shown: None,
             words: Vec::new(),
         };
@@ -82,13 +88,31 @@ impl Given {
             match option.to_str() {
                 Some("--help" | "-h") => given.shown = Some(Request::Help),
                 Some("--version" | "-V") => given.shown = Some(Request::Version),
-                Some("--sys-root") => given.sys_root = value(arguments.next())?,
-                Some(text) => given.sys_root = joined_value(text)?,
-                None => return Err(unknown(&option)),
+                _ => given.take(&option, || arguments.next())?,
             }
         }
         given.words = arguments.collect();
         Ok(given)
+    }
+
+    /// An option with a value, which is `next` or stands in the option, after `=`.
+    fn take(
+        &mut self,
+        option: &OsStr,
+        next: impl FnOnce() -> Option<OsString>,
+    ) -> Result<(), Failure> {
+        let text = option.to_str().ok_or_else(|| unknown(option))?;
+        let (name, joined) = match text.split_once('=') {
+            Some((name, value)) => (name, Some(OsString::from(value))),
+            None => (text, None),
+        };
+        let value = || joined.or_else(next);
+        match name {
+            "--sys-root" => self.sys_root = directory(value())?,
+            "--confinement" => self.confinement = mode(value().as_deref())?,
+            _ => return Err(unknown(option)),
+        }
+        Ok(())
     }
 
     fn request(&self) -> Result<Request, Failure> {
@@ -108,17 +132,15 @@ fn command(parsed: Result<NodeCommand, CommandError>) -> Result<Request, Failure
     parsed.map(Request::Command).map_err(Failure::Refused)
 }
 
-fn value(argument: Option<OsString>) -> Result<PathBuf, Failure> {
+fn directory(value: Option<OsString>) -> Result<PathBuf, Failure> {
     let missing = || Failure::Option("--sys-root needs a directory".to_owned());
-    argument.map(PathBuf::from).ok_or_else(missing)
+    value.map(PathBuf::from).ok_or_else(missing)
 }
 
-/// `--sys-root=DIR`.
-fn joined_value(option: &str) -> Result<PathBuf, Failure> {
-    let directory = option.strip_prefix("--sys-root=");
-    directory
-        .map(PathBuf::from)
-        .ok_or_else(|| unknown(option.as_ref()))
+fn mode(value: Option<&OsStr>) -> Result<Mode, Failure> {
+    let mode = value.and_then(OsStr::to_str).and_then(Mode::parse);
+    let wrong = "--confinement is required, best-effort or off";
+    mode.ok_or_else(|| Failure::Option(wrong.to_owned()))
 }
 
 fn unknown(option: &OsStr) -> Failure {
@@ -144,7 +166,7 @@ pub fn help() -> String {
 const HELP: &str = "\
 Reads the temperatures of this machine from /sys, for pulse-sensor-proxy.
 
-Usage: pulse-sensor-node [--sys-root DIR] COMMAND
+Usage: pulse-sensor-node [OPTION]... COMMAND
 
 Commands:
   read                 print one document (a line of JSON)
@@ -156,6 +178,9 @@ Commands:
 
 Options:
   --sys-root DIR       read DIR instead of /sys
+  --confinement required|best-effort|off
+                       what if the kernel cannot hold the helper to what it
+                       needs: end, say so and go on (the default), do not ask it
   --help, --version    print this text, or the version
 
 No root needed. Where sshd runs it as a forced command, the command is taken

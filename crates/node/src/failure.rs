@@ -19,6 +19,8 @@ pub enum Failure {
     Root(PathBuf, io::Error),
     /// A request line was too long to be one.
     LongLine,
+    /// A layer of the confinement is required and does not hold.
+    Confinement(String),
     /// Requests could not be read, or answers not written.
     Channel(io::Error),
     /// `ipmitool` is in none of its places.
@@ -34,13 +36,17 @@ pub enum Failure {
 }
 
 /// Every exit code and what it means: `sysexits.h` where that has a word for it.
-pub const EXIT_CODES: [(u8, &str); 8] = [
+pub const EXIT_CODES: [(u8, &str); 9] = [
     (0, "done, or the reader of the answer went away"),
     (64, "the command or option is not one that is permitted"),
     (65, "a request line was too long"),
     (66, "the tree of devices cannot be entered"),
     (69, "ipmitool is not installed"),
     (70, "ipmitool failed"),
+    (
+        71,
+        "confinement is required, and the kernel lacks some of it",
+    ),
     (74, "requests or answers could not be read or written"),
     (75, "ipmitool did not end in time"),
 ];
@@ -55,6 +61,7 @@ impl Failure {
             Self::Root(..) => 66,
             Self::NoIpmitool => 69,
             Self::Ipmitool(_) | Self::IpmitoolFailed(_) | Self::IpmitoolFlood => 70,
+            Self::Confinement(_) => 71,
             Self::Channel(_) => 74,
             Self::IpmitoolSlow => 75,
         }
@@ -79,6 +86,10 @@ impl fmt::Display for Failure {
                 root.display()
             ),
             Self::LongLine => f.write_str("request line too long; send \"read\" and a newline"),
+            Self::Confinement(lacking) => write!(
+                f,
+                "confinement is required, but {lacking}; \"--confinement best-effort\" reads without"
+            ),
             Self::Channel(error) => write!(f, "cannot talk to who asked: {error}"),
             Self::NoIpmitool => {
                 f.write_str("ipmitool is not installed; install the package \"ipmitool\"")
@@ -118,6 +129,7 @@ mod tests {
             Failure::Option(String::new()),
             Failure::Root(PathBuf::new(), error()),
             Failure::LongLine,
+            Failure::Confinement(String::new()),
             Failure::Channel(error()),
             Failure::NoIpmitool,
             Failure::Ipmitool(error()),

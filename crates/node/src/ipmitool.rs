@@ -2,11 +2,12 @@
 //!
 //! It runs with exactly the words of the command's table, without a shell and
 //! with no environment, for a limited time, and its output is taken whole or not
-//! at all.
+//! at all. Starting it and waiting for it are apart: the helper starts nothing more
+//! in between.
 
 use crate::failure::Failure;
 use pulse_core::command::NodeCommand;
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
@@ -36,31 +37,51 @@ impl Limits {
     };
 }
 
-/// Runs the program that is in one of the `places` and gives its output.
+/// The program, started.
+pub struct Running {
+    child: Child,
+    limit: usize,
+    until: Instant,
+}
+
+/// Starts the program that is in one of the `places`.
 ///
 /// # Errors
-/// [`Failure::NoIpmitool`], or what became of the program.
-pub fn run(places: &[&str], command: NodeCommand, limits: Limits) -> Result<Vec<u8>, Failure> {
+/// [`Failure::NoIpmitool`], or why it cannot be started.
+pub fn start(places: &[&str], command: NodeCommand, limits: Limits) -> Result<Running, Failure> {
     let program = places.iter().find(|place| Path::new(place).is_file());
     let program = program.ok_or(Failure::NoIpmitool)?;
     let until = Instant::now() + limits.time;
-    let mut child = start(program, command).map_err(Failure::Ipmitool)?;
-    let result = finish(&mut child, limits.output, until);
-    if result.is_err() {
-        // It may have ended by itself; either way nobody waits for it.
-        let _ = child.kill();
-    }
-    result
-}
-
-fn start(program: &str, command: NodeCommand) -> io::Result<Child> {
-    Command::new(program)
+    let child = Command::new(program)
         .args(command.words().iter().skip(1))
         .env_clear()
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .spawn()
+        .spawn();
+    Ok(Running {
+        child: child.map_err(Failure::Ipmitool)?,
+        limit: limits.output,
+        until,
+    })
+}
+
+impl Running {
+    /// Waits for its end and gives its output.
+    ///
+    /// # Errors
+    /// What became of the program.
+    pub fn output(mut self) -> Result<Vec<u8>, Failure> {
+        finish(&mut self.child, self.limit, self.until)
+    }
+}
+
+impl Drop for Running {
+    /// Nobody waits for one that has not ended.
+    fn drop(&mut self) {
+        // One that has been waited for is left alone.
+        let _ = self.child.kill();
+    }
 }
 
 fn finish(child: &mut Child, limit: usize, until: Instant) -> Result<Vec<u8>, Failure> {

@@ -9,6 +9,7 @@
 //! | module | is about |
 //! |---|---|
 //! | [`arguments`] | what is asked, by whom |
+//! | [`confinement`] | what the kernel holds the helper to |
 //! | [`serve()`] | the long-lived channel |
 //! | [`Reader`] | one reading after another |
 //! | `layout` | what one look at every device found |
@@ -24,6 +25,7 @@ mod attribute;
 mod bus;
 mod chip;
 mod clock;
+pub mod confinement;
 mod disk;
 mod failure;
 mod hwmon;
@@ -41,6 +43,8 @@ pub use reader::{MAX_DOCUMENT_BYTES, Reader, to_line};
 pub use serve::serve;
 
 use arguments::{Invocation, Request, VERSION_LINE};
+use confinement::Confinement;
+use pulse_confine::{Kernel, Layers};
 use pulse_core::command::NodeCommand;
 use pulse_core::document::Document;
 use std::io::{self, Write};
@@ -56,10 +60,16 @@ const ORIGINAL_COMMAND: &str = "SSH_ORIGINAL_COMMAND";
 /// Does what the process was asked to do, and gives its exit code.
 #[must_use]
 pub fn run() -> u8 {
+    run_under(&Kernel)
+}
+
+/// The same, under what these layers are.
+#[must_use]
+pub fn run_under(layers: &dyn Layers) -> u8 {
     let original = std::env::var_os(ORIGINAL_COMMAND);
     let arguments = std::env::args_os().skip(1);
     let invocation = Invocation::parse(arguments, original.as_deref());
-    match invocation.and_then(|invocation| perform(&invocation)) {
+    match invocation.and_then(|invocation| perform(&invocation, layers)) {
         Ok(()) => 0,
         Err(failure) if failure.is_hang_up() => 0,
         Err(failure) => {
@@ -70,33 +80,40 @@ pub fn run() -> u8 {
     }
 }
 
-fn perform(invocation: &Invocation) -> Result<(), Failure> {
+fn perform(invocation: &Invocation, layers: &dyn Layers) -> Result<(), Failure> {
+    let confinement = Confinement::new(invocation.confinement, layers);
     match invocation.request {
         Request::Help => print(arguments::help().as_bytes()),
         Request::Version => print(VERSION_LINE.as_bytes()),
-        Request::Command(command) => obey(command, &invocation.sys_root),
+        Request::Command(command) => obey(command, &invocation.sys_root, &confinement),
     }
 }
 
-fn obey(command: NodeCommand, root: &Path) -> Result<(), Failure> {
+fn obey(command: NodeCommand, root: &Path, confinement: &Confinement) -> Result<(), Failure> {
+    let open = || {
+        confinement.for_readings(root)?;
+        Reader::open(root)
+    };
     match command {
-        NodeCommand::Read => print(to_line(read(root)?).as_bytes()),
-        NodeCommand::Serve => {
-            let mut reader = Reader::open(root)?;
-            serve(io::stdin().lock(), io::stdout().lock(), &mut reader)
-        }
+        NodeCommand::Read => print(to_line(read(open()?)).as_bytes()),
+        NodeCommand::Serve => serve(io::stdin().lock(), io::stdout().lock(), &mut open()?),
         NodeCommand::Version => print(VERSION_LINE.as_bytes()),
-        NodeCommand::SensorsJson => print(sensors_json::to_sensors_json(&read(root)?).as_bytes()),
-        NodeCommand::IpmitoolSdr(_) | NodeCommand::IpmitoolSensor => print(&ipmitool::run(
-            &ipmitool::PLACES,
-            command,
-            ipmitool::Limits::DEFAULT,
-        )?),
+        NodeCommand::SensorsJson => print(sensors_json::to_sensors_json(&read(open()?)).as_bytes()),
+        NodeCommand::IpmitoolSdr(_) | NodeCommand::IpmitoolSensor => {
+            print(&ask_bmc(command, confinement)?)
+        }
     }
 }
 
-fn read(root: &Path) -> Result<Document, Failure> {
-    Ok(Reader::open(root)?.read(SystemTime::now(), Instant::now()))
+fn read(mut reader: Reader) -> Document {
+    reader.read(SystemTime::now(), Instant::now())
+}
+
+fn ask_bmc(command: NodeCommand, confinement: &Confinement) -> Result<Vec<u8>, Failure> {
+    confinement.before_ipmitool()?;
+    let running = ipmitool::start(&ipmitool::PLACES, command, ipmitool::Limits::DEFAULT)?;
+    confinement.beside_ipmitool()?;
+    running.output()
 }
 
 fn print(bytes: &[u8]) -> Result<(), Failure> {

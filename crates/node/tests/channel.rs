@@ -33,6 +33,23 @@ fn the_channel_greets_answers_each_request_and_ends_with_its_input() {
 }
 
 #[test]
+fn while_it_serves_every_thread_is_confined() {
+    let tree = Tree::of("ryzen");
+    let mut serving = Serving::start(tree.root());
+    serving.line();
+    // Disks are read by a thread of their own.
+    serving.ask(b"read\n");
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", serving.child.id())).unwrap();
+    let status = |task: std::path::PathBuf| std::fs::read_to_string(task.join("status")).unwrap();
+    let threads: Vec<_> = tasks.map(|task| status(task.unwrap().path())).collect();
+    assert!(threads.len() > 1);
+    for line in ["NoNewPrivs:\t1\n", "Seccomp:\t2\n"] {
+        assert!(threads.iter().all(|status| status.contains(line)), "{line}");
+    }
+    assert!(serving.finish(b"").stderr.is_empty());
+}
+
+#[test]
 fn an_unknown_request_is_answered_and_the_next_one_served() {
     let tree = Tree::of("pi");
     let mut serving = Serving::start(tree.root());

@@ -4,10 +4,10 @@
 
 mod common;
 
-use common::{Tree, over_ssh, text};
+use common::{Tree, helper, over_ssh, text};
 use pulse_core::command::{NodeCommand, SdrView};
 use pulse_sensor_node::Failure;
-use pulse_sensor_node::ipmitool::{Limits, PLACES, run};
+use pulse_sensor_node::ipmitool::{Limits, PLACES, start};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,10 @@ fn stand_in(name: &str) -> String {
         "{}/tests/fixtures/ipmitool-{name}",
         env!("CARGO_MANIFEST_DIR")
     )
+}
+
+fn run(places: &[&str], command: NodeCommand, limits: Limits) -> Result<Vec<u8>, Failure> {
+    start(places, command, limits)?.output()
 }
 
 fn run_stand_in(name: &str, limits: Limits) -> Result<Vec<u8>, Failure> {
@@ -80,6 +84,28 @@ fn one_that_fails_gives_nothing() {
     let error = run_stand_in("broken", PATIENT).unwrap_err();
     assert!(matches!(error, Failure::IpmitoolFailed(_)), "{error}");
     assert_eq!(error.exit_code(), 70);
+}
+
+#[test]
+fn the_real_one_starts_under_the_rules_and_misses_its_device() {
+    if !PLACES.iter().any(|place| Path::new(place).exists()) || Path::new("/dev/ipmi0").exists() {
+        eprintln!("skipped: it takes ipmitool, and no BMC");
+        return;
+    }
+    let mut command = helper(Tree::empty().root());
+    command.env("SSH_ORIGINAL_COMMAND", "ipmitool sdr");
+    let output = command.output().unwrap();
+    let errors = text(&output.stderr);
+    // Its own words, at the end of what it does before: libraries, manufacturers.
+    assert!(
+        errors.contains("Could not open device at /dev/ipmi0"),
+        "{errors}"
+    );
+    assert!(
+        !errors.contains("denied") && !errors.contains("not confined"),
+        "{errors}"
+    );
+    assert_eq!(output.status.code(), Some(70), "{errors}");
 }
 
 #[test]

@@ -88,6 +88,23 @@ fn what_came_over_ssh_wins_over_the_arguments() {
 }
 
 #[test]
+fn confinement_can_be_asked_for_in_either_manner_and_in_each_mode() {
+    let tree = Tree::of("pi");
+    let expected = sensors(&by_words(tree.root(), &["read"]));
+    for words in [
+        &["--confinement", "off", "read"][..],
+        &["--confinement=best-effort", "read"],
+        &["--confinement=off", "--confinement", "best-effort", "read"],
+    ] {
+        assert_eq!(
+            sensors(&by_words(tree.root(), words)),
+            expected,
+            "{words:?}"
+        );
+    }
+}
+
+#[test]
 fn an_interactive_login_is_told_what_to_ask_for() {
     let tree = Tree::empty();
     let output = by_words(tree.root(), &[]);
@@ -144,6 +161,7 @@ fn every_attack_family_is_refused_over_ssh() {
         b"--sys-root /tmp read",
         b"--sys-root=/tmp read",
         b"--help",
+        b"--confinement off read",
         b"read --sys-root /tmp",
         b"pulse-sensor-node --sys-root /tmp read",
         b"sensors -j -c /etc/shadow",
@@ -181,6 +199,10 @@ fn arguments_that_are_no_command_are_refused() {
         &["--sys-root"],
         &["--nothing"],
         &["--sys-rootx", "read"],
+        &["--confinement"],
+        &["--confinement", "some", "read"],
+        &["--confinement=", "read"],
+        &["--help=x"],
         &["-\x1b[2J"],
         &["sensors -j"],
     ] {

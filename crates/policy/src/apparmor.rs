@@ -1,21 +1,17 @@
 //! Profiles for `AppArmor` (apparmor.d(5)).
 
-use crate::places::{self, PROGRAM};
+use crate::places::{self, HELPER, PROGRAM};
 use pulse_confine::tables::startup::{self, CAPABILITIES};
-use pulse_confine::tables::{Access, FAMILIES, PATHS, Path};
+use pulse_confine::tables::{Access, FAMILIES, PATHS, Path, helper as helper_tables};
 use std::fmt::Write;
 
 /// The daemon's. It holds from the start, so it permits what the daemon does until it
 /// serves, too.
 pub(crate) fn daemon() -> String {
-    let mut text = head();
+    let mut text = head("pulse-sensor-proxy", PROGRAM, "docs/hardening.md");
     section(&mut text, "The program and its libraries.");
     rule(&mut text, &format!("{PROGRAM} mr"), "itself");
-    rule(
-        &mut text,
-        "/{,usr/}lib/{,@{multiarch}/}*.so* mr",
-        "the dynamic build's libraries",
-    );
+    rule(&mut text, LIBRARIES, "the dynamic build's libraries");
     section(&mut text, "While it serves.");
     paths(&mut text, PATHS);
     section(&mut text, "Until it serves.");
@@ -47,25 +43,67 @@ pub(crate) fn daemon() -> String {
         "signal (send, receive) peer=@{profile_name}",
         "abort: a signal to itself",
     );
-    text.push_str(
-        "\n  # Other directories in the configuration need a line there.\n  \
-         include if exists <local/pulse-sensor-proxy>\n}\n",
+    end(
+        &mut text,
+        "pulse-sensor-proxy",
+        "Other directories in the configuration need a line there.",
     );
     text
 }
 
-fn head() -> String {
+/// The helper's, on the nodes. It holds `ipmitool` too, which the helper starts.
+pub(crate) fn helper() -> String {
+    let mut text = head("pulse-sensor-node", HELPER, "docs/nodes.md");
+    section(&mut text, "The program.");
+    rule(&mut text, &format!("{HELPER} mr"), "itself");
+    section(&mut text, "A reading.");
+    paths(&mut text, helper_tables::PATHS);
+    section(&mut text, "Where the BMC is asked, ipmitool.");
+    paths(&mut text, helper_tables::IPMITOOL_PATHS);
+    rule(&mut text, LIBRARIES, "its libraries' code");
+    section(&mut text, "Sockets and signals.");
+    rule(
+        &mut text,
+        "network unix stream",
+        "what sshd hands over: requests, answers",
+    );
+    rule(
+        &mut text,
+        "signal (receive) peer=unconfined",
+        "sshd, and who may signal it anyway, may end it",
+    );
+    rule(
+        &mut text,
+        "signal (send, receive) peer=@{profile_name}",
+        "an ipmitool that does not end",
+    );
+    end(
+        &mut text,
+        "pulse-sensor-node",
+        "Another directory than /sys needs a line there.",
+    );
+    text
+}
+
+const LIBRARIES: &str = "/{,usr/}lib/{,@{multiarch}/}*.so* mr";
+
+fn head(name: &str, program: &str, page: &str) -> String {
     format!(
-        "# AppArmor profile of pulse-sensor-proxy, written by `cargo xtask policy` from\n\
+        "# AppArmor profile of {name}, written by `cargo xtask policy` from\n\
          # crates/confine/src/tables: what it does not list is refused. How to install,\n\
-         # stage and enforce it: docs/hardening.md.\n\
+         # stage and enforce it: {page}.\n\
          \n\
          abi <abi/3.0>,\n\
          \n\
          include <tunables/global>\n\
          \n\
-         profile pulse-sensor-proxy {PROGRAM} {{\n"
+         profile {name} {program} {{\n"
     )
+}
+
+/// What an administrator adds is in a file of its own.
+fn end(text: &mut String, name: &str, hint: &str) {
+    let _ = writeln!(text, "\n  # {hint}\n  include if exists <local/{name}>\n}}");
 }
 
 fn section(text: &mut String, title: &str) {
@@ -109,9 +147,12 @@ fn letters(access: &[Access]) -> String {
         Access::ReadFile => Some('r'),
         Access::WriteFile | Access::Truncate | Access::MakeFile | Access::RemoveFile => Some('w'),
         Access::Lock => Some('k'),
-        Access::ReadDirectory | Access::MakeDirectory => None,
+        // Mapped, and started under the same profile: `mix`.
+        Access::Execute => Some('x'),
+        Access::ReadDirectory | Access::MakeDirectory | Access::ControlDevice => None,
     };
-    in_order(&access.iter().filter_map(letter).collect::<Vec<_>>())
+    let found = in_order(&access.iter().filter_map(letter).collect::<Vec<_>>());
+    found.replace('x', "mix")
 }
 
 fn letters_of_directory(access: &[Access]) -> String {
@@ -126,7 +167,7 @@ fn letters_of_directory(access: &[Access]) -> String {
 
 /// Each letter once, as people write them.
 fn in_order(found: &[char]) -> String {
-    "rwk"
+    "rwkx"
         .chars()
         .filter(|letter| found.contains(letter))
         .collect()
@@ -136,19 +177,46 @@ fn in_order(found: &[char]) -> String {
 mod tests {
     use super::*;
 
+    /// The paths that may be executed.
+    fn programs(profile: &str) -> Vec<&str> {
+        let rules = profile.lines().map(str::trim);
+        let of_paths = rules.filter(|rule| rule.starts_with(['/', '@']));
+        let parts = of_paths.filter_map(|rule| rule.trim_end_matches(',').rsplit_once(' '));
+        let executed = parts.filter(|(_, letters)| letters.contains('x'));
+        executed.map(|(path, _)| path).collect()
+    }
+
     #[test]
     fn nothing_may_be_executed_and_nothing_unconfined() {
-        let text = daemon();
-        let rules = text
-            .lines()
-            .map(str::trim)
-            .filter(|l| !l.starts_with('#') && l.ends_with(','));
-        for rule in rules {
-            let access = rule.trim_end_matches(',').rsplit(' ').next().unwrap_or("");
-            let is_path = rule.starts_with('/') || rule.starts_with('@');
-            assert!(!is_path || !access.contains('x'), "{rule}");
+        assert_eq!(programs(&daemon()), [""; 0]);
+        for text in [daemon(), helper()] {
+            assert!(!text.contains("ux") && !text.contains("flags="), "{text}");
         }
-        assert!(!text.contains("ux") && !text.contains("flags="), "{text}");
+    }
+
+    #[test]
+    fn the_helper_may_start_ipmitool_under_its_own_profile_and_writes_to_a_bmc_alone() {
+        let text = helper();
+        for program in programs(&text) {
+            assert!(
+                program.ends_with("/ipmitool") || program.contains("/ld-"),
+                "{program}"
+            );
+            assert!(text.contains(&format!("  {program} rmix,\n")), "{program}");
+        }
+        for line in text
+            .lines()
+            .filter(|line| line.starts_with("  /") && line.ends_with("w,"))
+        {
+            assert!(line.starts_with("  /dev/ipmi"), "{line}");
+        }
+        for line in [
+            "  /sys/devices/** r,",
+            "  /sys/block/ r,",
+            "  /dev/ipmi0 rw,",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
     }
 
     #[test]

@@ -55,6 +55,10 @@ pub fn artefacts() -> Vec<Artefact> {
             "security/apparmor/pulse-sensor-proxy.apparmor",
             apparmor::daemon(),
         ),
+        Artefact::new(
+            "security/apparmor/pulse-sensor-node.apparmor",
+            apparmor::helper(),
+        ),
         Artefact::new("security/seccomp/pulse-sensor-proxy.json", oci::daemon()),
         Artefact::new(
             "packaging/systemd/pulse-sensor-proxy.service",

@@ -6,6 +6,8 @@ use std::path::Path;
 
 /// The program.
 pub(crate) const PROGRAM: &str = "/usr/bin/pulse-sensor-proxy";
+/// The helper on the nodes.
+pub(crate) const HELPER: &str = "/usr/libexec/pulse-sensor-node";
 
 /// The directory, or the file, without a slash at its end.
 pub(crate) fn of(whose: Whose) -> String {

@@ -2,6 +2,7 @@
 //! where the configuration says so.
 
 use crate::run::Failure;
+use pulse_confine::tables::SYSCALLS;
 use pulse_confine::{Hold, Layer, Layers, Outside, Places, ServiceUser};
 use pulse_core::config::{Config, Confinement as Mode};
 use pulse_core::event::{Decision, Event, EventType};
@@ -47,8 +48,8 @@ impl<'a> Confinement<'a> {
 
     /// The second layer. It holds threads that are started from here on.
     pub(crate) fn restrict_access(&mut self, path: &Path, config: &Config) -> Result<(), Failure> {
-        let places = places(path, config);
-        self.put_on(Layer::Landlock, |layers| layers.restrict_access(&places))
+        let rules = places(path, config).rules();
+        self.put_on(Layer::Landlock, |layers| layers.restrict_access(&rules))
     }
 
     /// The third layer. Every thread runs by now.
@@ -59,7 +60,7 @@ impl<'a> Confinement<'a> {
     /// The last layer. No file may be executed, no socket listen, no thread start
     /// from here on.
     pub(crate) fn filter_calls(&mut self) -> Result<(), Failure> {
-        self.put_on(Layer::Seccomp, |layers| layers.filter_calls())
+        self.put_on(Layer::Seccomp, |layers| layers.filter_calls(SYSCALLS))
     }
 
     fn put_on(
@@ -70,14 +71,13 @@ impl<'a> Confinement<'a> {
         if self.mode == Mode::Off {
             return Ok(());
         }
-        let lacking = match put_on(self.layers) {
-            Hold::Whole(detail) => {
-                tracing::info!(%layer, detail, "confined");
-                self.holding.push(format!("{layer} ({detail})"));
-                return Ok(());
-            }
-            Hold::Partly(detail) => format!("{layer} only in part: {detail}"),
-            Hold::Missing(detail) => format!("{layer} missing: {detail}"),
+        let hold = put_on(self.layers);
+        if let Hold::Whole(detail) = &hold {
+            tracing::info!(%layer, detail, "confined");
+            self.holding.push(format!("{layer} ({detail})"));
+        }
+        let Some(lacking) = hold.lacking(layer) else {
+            return Ok(());
         };
         tracing::warn!("not confined as it should be: {lacking}");
         self.lacking.push(lacking.clone());
@@ -122,6 +122,8 @@ pub(crate) fn places(path: &Path, config: &Config) -> Places {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pulse_confine::Rules;
+    use pulse_confine::tables::Syscall;
 
     /// A kernel of which one layer is as given.
     struct Lacking(Layer, Hold);
@@ -140,7 +142,11 @@ mod tests {
             self.answer(Layer::Privileges)
         }
 
-        fn restrict_access(&self, _: &Places) -> Hold {
+        fn refuse_privileges(&self) -> Hold {
+            self.answer(Layer::Privileges)
+        }
+
+        fn restrict_access(&self, _: &Rules) -> Hold {
             self.answer(Layer::Landlock)
         }
 
@@ -148,7 +154,7 @@ mod tests {
             self.answer(Layer::Limits)
         }
 
-        fn filter_calls(&self) -> Hold {
+        fn filter_calls(&self, _: &[Syscall]) -> Hold {
             self.answer(Layer::Seccomp)
         }
     }

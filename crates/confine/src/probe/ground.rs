@@ -1,6 +1,6 @@
 //! What the attempts need and cannot make any more once confined.
 
-use crate::landlock::Places;
+use crate::rules::Places;
 use std::ffi::CString;
 use std::fs::File;
 use std::io;

@@ -8,11 +8,11 @@
 mod attempts;
 mod ground;
 
-use crate::landlock::Places;
 use crate::layers::{Hold, Layer, Layers};
 use crate::limits;
 use crate::outside::Outside;
 use crate::privileges::ServiceUser;
+use crate::rules::Places;
 use crate::tables::{self, startup};
 use attempts::{ATTEMPTS, Attempt, Care, Undo};
 use ground::Ground;
@@ -152,9 +152,9 @@ pub fn run(
 fn put_on(layer: Layer, kernel: &dyn Layers, user: &ServiceUser, places: &Places) -> Hold {
     match layer {
         Layer::Privileges => kernel.drop_privileges(user),
-        Layer::Landlock => kernel.restrict_access(places),
+        Layer::Landlock => kernel.restrict_access(&places.rules()),
         Layer::Limits => kernel.limit(),
-        Layer::Seccomp => kernel.filter_calls(),
+        Layer::Seccomp => kernel.filter_calls(tables::SYSCALLS),
     }
 }
 

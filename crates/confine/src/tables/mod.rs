@@ -1,10 +1,11 @@
-//! What the daemon may do once it serves, as plain data: one place for every
-//! enforcer.
+//! What the daemon may do once it serves, and what the [`helper`] may, as plain
+//! data: one place for every enforcer.
 //!
 //! Whatever is not listed is refused. Each line says why it is there, so that it
 //! can be taken away when that reason goes. The seccomp filter and the Landlock
 //! rules are made from these tables, and so is the judgement of `confine-probe`.
 
+pub mod helper;
 mod network;
 mod paths;
 pub mod startup;
@@ -24,6 +25,8 @@ pub struct Syscall {
     /// The arguments must pass all tests of one of these lines; without any, they
     /// may be whatever they are.
     pub arguments: &'static [&'static [Argument]],
+    /// What who makes it is told.
+    pub answer: Answer,
     /// Who needs it.
     pub need: Need,
     /// Why it is there.
@@ -41,8 +44,18 @@ impl Syscall {
     #[must_use]
     pub fn permits(&self, arguments: &[u64; 6], pid: u32) -> bool {
         let passes = |line: &&[Argument]| line.iter().all(|test| test.passes(arguments, pid));
-        self.arguments.is_empty() || self.arguments.iter().any(passes)
+        let fits = self.arguments.is_empty() || self.arguments.iter().any(passes);
+        fits && self.answer == Answer::Permitted
     }
+}
+
+/// What who makes a call on a line is told; whoever makes another gets `EPERM`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It is the kernel's to answer.
+    Permitted,
+    /// The kernel has no such call (`ENOSYS`): then libraries make an older one.
+    Absent,
 }
 
 /// Who needs a system call: the tests here can only show the first.

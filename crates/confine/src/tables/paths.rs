@@ -31,7 +31,7 @@ pub enum Whose {
     Fixed(&'static str),
 }
 
-/// What may be done. Executing is not among it.
+/// What may be done. The daemon executes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// Open a file and read it.
@@ -50,6 +50,10 @@ pub enum Access {
     MakeDirectory,
     /// Lock a file or directory (flock(2)): Landlock leaves that alone.
     Lock,
+    /// Start a program.
+    Execute,
+    /// Control a device (ioctl(2)).
+    ControlDevice,
 }
 
 use Access::{Lock, MakeFile, ReadDirectory, ReadFile, RemoveFile, Truncate, WriteFile};

@@ -20,6 +20,7 @@ macro_rules! call {
             constant: stringify!($constant),
             number: libc::$constant,
             arguments: $arguments,
+            answer: $crate::tables::Answer::Permitted,
             need: Need::$need,
             reason: $reason,
         }
@@ -67,7 +68,7 @@ const SOCKET: &[&[Argument]] = &[
 /// Connects without connect(2), past Landlock.
 const MSG_FASTOPEN: u32 = 0x2000_0000;
 const PROT_EXEC: u32 = 4;
-const NOT_EXECUTABLE: &[&[Argument]] = &[&[without(2, PROT_EXEC)]];
+pub(super) const NOT_EXECUTABLE: &[&[Argument]] = &[&[without(2, PROT_EXEC)]];
 
 pub(super) const SOL_SOCKET: u32 = 1;
 const SO_ERROR: u32 = 4;
