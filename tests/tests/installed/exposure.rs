@@ -16,7 +16,6 @@ fn systemd_finds_the_unit_exposed_no_more_than_promised() {
     // As it is shipped.
     service.forget_drop_ins();
     let text = guest::run("systemd-analyze", &["security", "--no-pager", UNIT]);
-    guest::bring_out("exposure.txt", &text);
     let exposure = level(&text).expect("systemd says so in its last line");
     println!("exposure {exposure}");
     assert!(exposure <= PROMISED, "{text}");

@@ -1,4 +1,4 @@
-//! The machine that the tests are in: its programs are run, its results brought out.
+//! The machine that the tests are in: its programs are run, its files changed.
 
 use pulse_e2e::programs;
 use std::ffi::OsStr;
@@ -7,13 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// What the machine outside has brought.
-pub(crate) fn share() -> PathBuf {
+fn share() -> PathBuf {
     programs::shared_directory().expect("a test without it is skipped")
-}
-
-/// Brings a result out.
-pub(crate) fn bring_out(name: &str, text: &str) {
-    fs::write(share().join("results").join(name), text).unwrap();
 }
 
 /// Runs a program that has to succeed, and gives what it printed.

@@ -1,4 +1,4 @@
-//! What `AppArmor` says in the kernel's log, from some moment on.
+//! What AppArmor says in the kernel's log, from some moment on.
 //!
 //! A thread of the kernel writes it, a little after the fact. So a look at the log is
 //! preceded by an event of our own, which comes after everything before it.
@@ -20,12 +20,12 @@ impl KernelLog {
         Self { begin: event() }
     }
 
-    /// What `AppArmor` has refused the service.
+    /// What AppArmor has refused the service.
     pub(crate) fn denied(&self) -> Vec<String> {
         self.of("DENIED")
     }
 
-    /// What `AppArmor` would have refused the service, had it not been told to
+    /// What AppArmor would have refused the service, had it not been told to
     /// complain only.
     pub(crate) fn allowed(&self) -> Vec<String> {
         self.of("ALLOWED")
@@ -44,7 +44,7 @@ impl KernelLog {
 /// Also those of its children, `pulse-sensor-proxy//…`.
 const PROFILE: &str = "profile=\"pulse-sensor-proxy";
 
-/// Has `AppArmor` put something unmistakable on its record, and waits until it is
+/// Has AppArmor put something unmistakable on its record, and waits until it is
 /// there.
 fn event() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);

@@ -1,4 +1,4 @@
-//! The service as it is installed: Debian's systemd starts it, Debian's `AppArmor` and
+//! The service as it is installed: Debian's systemd starts it, Debian's AppArmor and
 //! the unit hold it, Debian's sshd is its node.
 //!
 //! These tests change the machine they run in, so they have one of their own:

@@ -1,18 +1,18 @@
 //! The daemon's own probe, under each of the layers that stand outside it.
 //!
 //! With `--only outside` it puts no layer on itself: what is stopped was stopped by the
-//! surroundings. Each report is brought out of the machine.
+//! surroundings.
 
 use crate::guest;
 use crate::service::{AppArmor, PROXY, Service, UNIT, show, systemctl, try_systemctl};
+use pulse_e2e::findings::{self, attempts};
 use pulse_e2e::programs::{Need, skipped};
 use serde_json::Value;
-use std::collections::BTreeSet;
 
 const OUTSIDE: &str = "confine-probe --only outside --json";
 const ALL: &str = "confine-probe --json";
 
-/// Attempts that `AppArmor` stops, whoever makes them, and what its refusal looks like
+/// Attempts that AppArmor stops, whoever makes them, and what its refusal looks like
 /// in the kernel's log.
 const REFUSALS: [(&str, &str); 7] = [
     ("read the passwords", "name=\"/etc/shadow\""),
@@ -48,10 +48,10 @@ fn apparmor_alone_stops_what_the_profile_does_not_list_and_says_so() {
     let words: Vec<_> = aa_exec.into_iter().chain(OUTSIDE.split(' ')).collect();
     let ended = guest::try_run("aa-exec", &words);
     let (text, errors) = (guest::text(&ended.stdout), guest::text(&ended.stderr));
-    let report = Report::new("apparmor-alone", &format!("{text}\n{errors}"));
+    let findings = findings_in(&format!("{text}\n{errors}"), "vm-apparmor");
     let denied = service.kernel_log().denied();
     for (attempt, refusal) in REFUSALS {
-        assert!(report.stopped().contains(attempt), "{attempt}");
+        assert!(attempts(&findings, true).contains(&attempt), "{attempt}");
         let told = denied.iter().any(|line| line.contains(refusal));
         assert!(told, "{attempt}: {denied:#?}");
     }
@@ -64,9 +64,9 @@ fn no_layer_at_all_stops_little() {
     }
     let _service = lived_in(AppArmor::Absent);
     let ended = guest::try_run(PROXY, &OUTSIDE.split(' ').collect::<Vec<_>>());
-    let report = Report::new("nothing", &guest::text(&ended.stdout));
+    let findings = findings_in(&guest::text(&ended.stdout), "vm-nothing");
     for (attempt, _) in REFUSALS {
-        assert!(!report.stopped().contains(attempt), "{attempt}");
+        assert!(!attempts(&findings, true).contains(&attempt), "{attempt}");
     }
 }
 
@@ -76,9 +76,9 @@ fn the_unit_alone_stops_programs_privileges_and_foreign_files() {
         return;
     }
     let service = lived_in(AppArmor::Absent);
-    let report = in_unit(&service, "unit-alone", OUTSIDE);
+    let findings = in_unit(&service, "vm-unit", OUTSIDE);
     for attempt in STOPPED_BY_THE_UNIT {
-        assert!(report.stopped().contains(attempt), "{attempt}");
+        assert!(attempts(&findings, true).contains(&attempt), "{attempt}");
     }
 }
 
@@ -88,8 +88,10 @@ fn the_unit_and_apparmor_leave_little_to_the_daemon() {
         return;
     }
     let service = lived_in(AppArmor::Enforces);
-    let report = in_unit(&service, "unit-and-apparmor", OUTSIDE);
-    println!("let through: {:#?}", report.let_through());
+    let findings = in_unit(&service, "vm-unit-and-apparmor", OUTSIDE);
+    for attempt in STOPPED_BY_THE_UNIT.into_iter().chain(REFUSALS.map(first)) {
+        assert!(attempts(&findings, true).contains(&attempt), "{attempt}");
+    }
 }
 
 #[test]
@@ -98,9 +100,13 @@ fn everything_together_lets_nothing_through() {
         return;
     }
     let service = lived_in(AppArmor::Enforces);
-    let report = in_unit(&service, "everything", ALL);
-    assert_eq!(report.let_through(), BTreeSet::new());
-    assert_eq!(report.0["tight"], true);
+    let findings = in_unit(&service, "vm-everything", ALL);
+    assert_eq!(attempts(&findings, false), [""; 0]);
+    assert_eq!(findings["tight"], true);
+}
+
+fn first((attempt, _): (&'static str, &str)) -> &'static str {
+    attempt
 }
 
 /// The service after its first start: what is not there cannot be refused.
@@ -112,7 +118,7 @@ fn lived_in(apparmor: AppArmor) -> Service {
 }
 
 /// Runs the probe in the daemon's place, with everything that the unit puts on it.
-fn in_unit(service: &Service, name: &str, words: &str) -> Report {
+fn in_unit(service: &Service, setting: &str, words: &str) -> Value {
     // A probe is no daemon: it ends, and with 1 if anything was let through.
     let instead = format!(
         "[Service]\nType=oneshot\nRestart=no\nWatchdogSec=0\nSuccessExitStatus=1\n\
@@ -122,38 +128,16 @@ fn in_unit(service: &Service, name: &str, words: &str) -> Report {
     let ended = try_systemctl(&["start", UNIT]);
     let said = service.journal();
     assert!(ended.status.success(), "{}: {said}", show("Result"));
-    Report::new(name, &said)
+    findings_in(&said, setting)
 }
 
-/// What a probe found.
-struct Report(Value);
-
-impl Report {
-    fn new(name: &str, text: &str) -> Self {
-        let line = text.lines().find(|line| line.starts_with('{'));
-        let line = line.unwrap_or_else(|| panic!("no report: {text}"));
-        guest::bring_out(&format!("{name}.json"), &format!("{line}\n"));
-        let report = Self(serde_json::from_str(line).unwrap());
-        let (stopped, rest) = (report.stopped().len(), report.let_through().len());
-        println!("{name}: {stopped} stopped, {rest} not");
-        report
-    }
-
-    fn stopped(&self) -> BTreeSet<&str> {
-        self.those(true)
-    }
-
-    /// Also what was not even tried.
-    fn let_through(&self) -> BTreeSet<&str> {
-        self.those(false)
-    }
-
-    fn those(&self, stopped: bool) -> BTreeSet<&str> {
-        let attempts = self.0["attempts"].as_array().unwrap();
-        attempts
-            .iter()
-            .filter(|attempt| attempt["stopped"] == stopped)
-            .map(|attempt| attempt["attempt"].as_str().unwrap())
-            .collect()
-    }
+/// What a probe printed, kept for the page that puts the settings side by side.
+fn findings_in(text: &str, setting: &str) -> Value {
+    let line = text.lines().find(|line| line.starts_with('{'));
+    let line = line.unwrap_or_else(|| panic!("no findings: {text}"));
+    let findings = serde_json::from_str(line).unwrap();
+    findings::keep(setting, &findings);
+    let (stopped, rest) = (attempts(&findings, true), attempts(&findings, false));
+    println!("{setting}: {} stopped, {} not", stopped.len(), rest.len());
+    findings
 }

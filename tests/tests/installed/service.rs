@@ -32,7 +32,7 @@ const TRACES: [&str; 6] = [
     DROP_INS,
 ];
 
-/// What `AppArmor` does with the profile.
+/// What AppArmor does with the profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AppArmor {
     /// The profile is not loaded.

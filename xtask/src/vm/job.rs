@@ -5,6 +5,7 @@
 use super::directory;
 use crate::process::{self, Failure, Outcome};
 use crate::products::{self, Profile};
+use crate::test::BIN_DIR;
 use crate::workspace::{self, locked_cargo};
 use std::fs;
 use std::io;
@@ -26,11 +27,24 @@ impl Job {
         self.directory.join("output")
     }
 
-    /// What the tests bring out.
-    pub(crate) fn results(&self) -> PathBuf {
-        self.directory.join("results")
+    /// Puts what the probe found in the machine beside what it found elsewhere.
+    ///
+    /// # Errors
+    /// When it cannot be copied.
+    pub(crate) fn take_findings(&self) -> Outcome {
+        let from = self.directory.join(FINDINGS);
+        if !from.exists() {
+            return Ok(());
+        }
+        let to = workspace::target_dir().join(FINDINGS);
+        copy_tree(&from, &to).map_err(|error| cannot_fill(&to, &error))?;
+        println!("what the probe found: {}", to.display());
+        Ok(())
     }
 }
+
+/// Where tests keep it, beside the directory of the programs.
+const FINDINGS: &str = "confine";
 
 /// Builds everything and lays it out.
 pub(crate) fn prepare(arguments: &[String]) -> Outcome<Job> {
@@ -39,10 +53,12 @@ pub(crate) fn prepare(arguments: &[String]) -> Outcome<Job> {
     };
     products::build_for_tests()?;
     let tests = build_tests()?;
-    let laid_out = lay_out(&job, &tests, arguments);
-    let at = job.directory.display();
-    laid_out.map_err(|error| Failure::new(format!("cannot fill {at}: {error}")))?;
+    lay_out(&job, &tests, arguments).map_err(|error| cannot_fill(&job.directory, &error))?;
     Ok(job)
+}
+
+fn cannot_fill(directory: &Path, error: &io::Error) -> Failure {
+    Failure::new(format!("cannot fill {}: {error}", directory.display()))
 }
 
 /// As `cargo xtask test` builds them, so that it is done once: a test cannot be built
@@ -68,7 +84,6 @@ fn lay_out(job: &Job, tests: &Path, arguments: &[String]) -> io::Result<()> {
     }
     let bin = directory.join("bin");
     fs::create_dir_all(&bin)?;
-    fs::create_dir(job.results())?;
     fs::copy(tests, bin.join("installed"))?;
     for program in products::PRODUCTS {
         let built = products::directory(Profile::EndToEnd).join(program);
@@ -84,11 +99,11 @@ fn lay_out(job: &Job, tests: &Path, arguments: &[String]) -> io::Result<()> {
 /// What the machine's service runs the tests with.
 fn environment(arguments: &[String]) -> String {
     let arguments = arguments.join(" ");
-    format!("{SHARE}=/job\nRUST_BACKTRACE=0\nARGUMENTS={arguments}\n")
+    format!("{MACHINE}=/job\n{BIN_DIR}=/job/bin\nARGUMENTS={arguments}\n")
 }
 
 /// Tells the tests that they are in the machine, and where this directory is.
-const SHARE: &str = "PULSE_TEST_MACHINE";
+const MACHINE: &str = "PULSE_TEST_MACHINE";
 
 fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir_all(to)?;

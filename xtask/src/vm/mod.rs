@@ -1,8 +1,8 @@
 //! `cargo xtask vm-test`: the service as it is installed, under Debian's own
-//! systemd and `AppArmor`, in a virtual machine.
+//! systemd and AppArmor, in a virtual machine.
 //!
 //! What holds the daemon from outside cannot be judged on the machine of whoever
-//! tests: it may have no systemd, its kernel no `AppArmor`, and a test that loads
+//! tests: it may have no systemd, its kernel no AppArmor, and a test that loads
 //! profiles and makes services fail has no business there. So Debian is made from
 //! its packages ([`image`]), gets what is tested over a shared directory ([`job`]),
 //! and runs it in QEMU ([`machine`]), which needs no rights, no network and no
@@ -92,7 +92,7 @@ pub(crate) fn run(steps: &mut Steps, arguments: &[String]) -> Outcome {
     steps.run("tests in the machine", || {
         let ended = machine::run(&image, &job)?;
         tally = Tally::read(&ended.output);
-        println!("\nresults: {}", job.results().display());
+        job.take_findings()?;
         ended.outcome()
     });
     steps.end_with(tally.to_string());
