@@ -112,7 +112,7 @@ fn first((attempt, _): (&'static str, &str)) -> &'static str {
 /// The service after its first start: what is not there cannot be refused.
 fn lived_in(apparmor: AppArmor) -> Service {
     let service = Service::installed(apparmor);
-    service.start_with_nodes();
+    service.start();
     systemctl(&["stop", UNIT]);
     service
 }

@@ -57,7 +57,7 @@ impl Service {
         INSTALLED.call_once(install_files);
         node::set_up();
         stop();
-        TRACES.map(guest::remove);
+        TRACES.into_iter().for_each(guest::remove);
         load_profile(apparmor);
         guest::run("systemd-tmpfiles", &["--create", "pulse-sensor-proxy.conf"]);
         let service = Self {
