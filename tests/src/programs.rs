@@ -24,6 +24,8 @@ pub enum Need {
     Root,
     /// OpenSSH's server, and an account that it lets in.
     Sshd,
+    /// A machine to install the service in, which `cargo xtask vm-test` boots.
+    OwnMachine,
 }
 
 /// Whether a test cannot run here. Then this has said why, and the test passes.
@@ -50,6 +52,10 @@ impl Need {
             Self::Root if is_root() => None,
             Self::Root => Some("it takes root".to_owned()),
             Self::Sshd => missing_program("sshd").or_else(locked_account),
+            Self::OwnMachine => {
+                let why = "it takes a machine of its own: `cargo xtask vm-test`";
+                shared_directory().is_none().then(|| why.to_owned())
+            }
         }
     }
 }
@@ -86,6 +92,13 @@ pub fn find(name: &str) -> Option<PathBuf> {
     env::split_paths(&places)
         .map(|place| place.join(name))
         .find(|program| program.is_file())
+}
+
+/// Within a machine of our own: the directory that it shares with the one outside,
+/// which has what is to be installed and takes results.
+#[must_use]
+pub fn shared_directory() -> Option<PathBuf> {
+    env::var_os("PULSE_TEST_MACHINE").map(PathBuf::from)
 }
 
 /// Whether we may act as other users.

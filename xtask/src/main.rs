@@ -21,6 +21,7 @@ mod products;
 mod steps;
 mod tally;
 mod test;
+mod vm;
 mod workspace;
 
 use process::Outcome;
@@ -36,12 +37,18 @@ struct Word {
 }
 
 /// The one table: what is understood and what `help` prints.
-const WORDS: [Word; 9] = [
+const WORDS: [Word; 10] = [
     Word {
         name: "test",
         arguments: "[ARGUMENT…]",
         purpose: "all tests, against real counterparts; arguments go to the test runner",
         run: test::run,
+    },
+    Word {
+        name: "vm-test",
+        arguments: "[--fresh] [--stock-kernel] [TEST…]",
+        purpose: "the installed service, under Debian's systemd and AppArmor, in a virtual machine",
+        run: vm::run,
     },
     Word {
         name: "demo",

@@ -14,14 +14,14 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Something that tests need, and the package that has it.
-struct Counterpart {
-    name: &'static str,
-    kind: Kind,
-    package: &'static str,
-    serves: &'static str,
+pub(crate) struct Counterpart {
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) package: &'static str,
+    pub(crate) serves: &'static str,
 }
 
-enum Kind {
+pub(crate) enum Kind {
     Program,
     PythonModule,
 }
@@ -104,12 +104,8 @@ const COUNTERPARTS: [Counterpart; 12] = [
 /// Installs what is missing, if we may, and returns the names of what is
 /// missing still.
 pub(crate) fn ensure() -> Outcome<Vec<&'static str>> {
-    if missing().next().is_some() {
-        try_install();
-    }
-    let still: Vec<_> = missing().map(|counterpart| counterpart.name).collect();
-    for counterpart in missing() {
-        let Counterpart { name, serves, .. } = counterpart;
+    let still = install_missing(&COUNTERPARTS);
+    for Counterpart { name, serves, .. } in &still {
         println!("{name} is not here: tests of {serves} are skipped");
     }
     if !workspace::is_root() {
@@ -120,13 +116,32 @@ pub(crate) fn ensure() -> Outcome<Vec<&'static str>> {
     } else if workspace::is_ci() {
         return Err(Failure::new("in CI nothing is skipped"));
     }
-    Ok(still)
+    Ok(still.iter().map(|counterpart| counterpart.name).collect())
 }
 
-fn missing() -> impl Iterator<Item = &'static Counterpart> {
-    COUNTERPARTS
-        .iter()
-        .filter(|counterpart| !counterpart.is_here())
+/// Installs what is missing of `needs`, if we may; whatever stays missing is a
+/// failure.
+pub(crate) fn require(needs: &'static [Counterpart]) -> Outcome {
+    match install_missing(needs).first() {
+        None => Ok(()),
+        Some(Counterpart { name, serves, .. }) => {
+            Err(Failure::new(format!("{name} is not here: it {serves}")))
+        }
+    }
+}
+
+fn install_missing(needs: &'static [Counterpart]) -> Vec<&'static Counterpart> {
+    let before = missing(needs);
+    if before.is_empty() {
+        return before;
+    }
+    try_install(&before);
+    missing(needs)
+}
+
+fn missing(needs: &'static [Counterpart]) -> Vec<&'static Counterpart> {
+    let is_missing = |need: &&Counterpart| !need.is_here();
+    needs.iter().filter(is_missing).collect()
 }
 
 impl Counterpart {
@@ -141,8 +156,8 @@ impl Counterpart {
     }
 }
 
-fn try_install() {
-    let packages: Vec<_> = missing().map(|counterpart| counterpart.package).collect();
+fn try_install(missing: &[&Counterpart]) {
+    let packages: Vec<_> = missing.iter().map(|missing| missing.package).collect();
     let list = packages.join(" ");
     if !workspace::is_root() {
         println!("not root, so nothing is installed; by hand: apt-get install {list}");
@@ -183,7 +198,7 @@ const POLICY: &str = "/usr/sbin/policy-rc.d";
 
 /// 101: the action is forbidden.
 const FORBID: &str =
-    "#!/bin/sh\n# Written by `cargo xtask test` while it installs; safe to remove.\nexit 101\n";
+    "#!/bin/sh\n# Written by `cargo xtask` while it installs; safe to remove.\nexit 101\n";
 
 /// No package starts a service while this lives.
 struct NoServices {

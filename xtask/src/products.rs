@@ -12,7 +12,9 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 
-const PRODUCTS: [&str; 3] = ["pulse-sensor-proxy", "pulse-sensorctl", "pulse-sensor-node"];
+/// What is installed.
+pub(crate) const PRODUCTS: [&str; 3] =
+    ["pulse-sensor-proxy", "pulse-sensorctl", "pulse-sensor-node"];
 
 /// The programs whose speed and size are promised, and the daemon without its
 /// audit log, which tells what reading costs from what recording costs.

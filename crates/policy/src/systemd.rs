@@ -80,8 +80,9 @@ KeyringMode=private
 TasksMax=16
 LimitCORE=0
 
-# Files: it sees no others than these.
+# Files: it sees no others than these. Who sends it the signal to reload does.
 RootDirectory={ROOT}
+RootDirectoryStartOnly=yes
 MountAPIVFS=yes
 {paths}ProtectSystem=strict
 ProtectHome=yes

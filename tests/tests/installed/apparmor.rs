@@ -1,0 +1,99 @@
+//! The profile, staged and enforced: what the daemon does every day is in it.
+
+use crate::guest;
+use crate::service::{AppArmor, LOG, Service, UNIT, show, systemctl};
+use pulse_e2e::programs::{Need, skipped};
+use pulse_e2e::wait;
+use std::fs;
+
+/// Everything that an ordinary day brings.
+fn live_through_a_day(service: &Service) {
+    service.start_with_nodes();
+    let document = service.temperature("pve1").unwrap();
+    let mut chips = document["sensors"].as_object().unwrap().keys();
+    assert!(chips.any(|chip| chip.starts_with("nvme")), "{document}");
+    assert!(service.scrape().contains("pulse_proxy_build_info"));
+    systemctl(&["reload", UNIT]);
+    assert!(service.temperature("pve2").is_ok());
+    rotate(service);
+    assert!(service.temperature("pve1").is_ok());
+    // The second start finds what the first has made.
+    systemctl(&["restart", UNIT]);
+    assert!(service.temperature("pve1").is_ok());
+    systemctl(&["stop", UNIT]);
+    assert_eq!(show("Result"), "success");
+}
+
+fn rotate(service: &Service) {
+    let before = service.segments();
+    fs::rename(format!("{LOG}/audit.log"), format!("{LOG}/audit.log.1")).unwrap();
+    systemctl(&["kill", "--kill-who=main", "--signal=SIGUSR1", UNIT]);
+    wait::until("a new segment", || service.segments() > before);
+}
+
+/// The profile that a process is under, and its mode.
+fn confinement(pid: &str) -> String {
+    let file = format!("/proc/{pid}/attr/apparmor/current");
+    fs::read_to_string(file).unwrap().trim_end().to_owned()
+}
+
+#[test]
+fn a_staged_profile_would_refuse_nothing_that_the_daemon_needs() {
+    if skipped(&[Need::OwnMachine]) {
+        return;
+    }
+    let service = Service::installed(AppArmor::Complains);
+    live_through_a_day(&service);
+    assert_eq!(service.kernel_log().allowed(), [""; 0]);
+    service.start();
+    let expected = "pulse-sensor-proxy (complain)";
+    assert_eq!(confinement(&service.pid()), expected);
+}
+
+#[test]
+fn an_enforced_profile_refuses_nothing_that_the_daemon_needs() {
+    if skipped(&[Need::OwnMachine]) {
+        return;
+    }
+    let service = Service::installed(AppArmor::Enforces);
+    live_through_a_day(&service);
+    assert_eq!(service.kernel_log().denied(), [""; 0]);
+    service.start();
+    let expected = "pulse-sensor-proxy (enforce)";
+    assert_eq!(confinement(&service.pid()), expected);
+}
+
+#[test]
+fn the_service_runs_on_a_host_without_the_profile() {
+    if skipped(&[Need::OwnMachine]) {
+        return;
+    }
+    let service = Service::installed(AppArmor::Absent);
+    live_through_a_day(&service);
+    service.start();
+    assert_eq!(confinement(&service.pid()), "unconfined");
+}
+
+#[test]
+fn no_program_can_be_started_under_the_profile_and_the_attempt_is_seen() {
+    if skipped(&[Need::OwnMachine]) {
+        return;
+    }
+    let service = Service::installed(AppArmor::Enforces);
+    // `env` comes under the profile, and may not start another program from there.
+    let words = [
+        "-p",
+        "pulse-sensor-proxy",
+        "--",
+        "/usr/bin/env",
+        "/usr/bin/true",
+    ];
+    let refused = guest::try_run("aa-exec", &words);
+    let errors = guest::text(&refused.stderr);
+    assert!(errors.contains("Permission denied"), "{errors}");
+    let denied = service.kernel_log().denied();
+    let told = |line: &String| {
+        line.contains("operation=\"exec\"") && line.contains("name=\"/usr/bin/true\"")
+    };
+    assert!(denied.iter().any(told), "{denied:?}");
+}

@@ -1,0 +1,29 @@
+//! How much systemd itself thinks of the unit.
+
+use crate::guest;
+use crate::service::{AppArmor, Service, UNIT};
+use pulse_e2e::programs::{Need, skipped};
+
+/// On a scale to 10, as promised.
+const PROMISED: f64 = 1.0;
+
+#[test]
+fn systemd_finds_the_unit_exposed_no_more_than_promised() {
+    if skipped(&[Need::OwnMachine]) {
+        return;
+    }
+    let service = Service::installed(AppArmor::Enforces);
+    // As it is shipped.
+    service.forget_drop_ins();
+    let text = guest::run("systemd-analyze", &["security", "--no-pager", UNIT]);
+    let exposure = level(&text).expect("systemd says so in its last line");
+    println!("exposure {exposure}");
+    assert!(exposure <= PROMISED, "{text}");
+}
+
+/// `→ Overall exposure level for pulse-sensor-proxy.service: 0.8 SAFE`
+fn level(text: &str) -> Option<f64> {
+    let last = text.lines().rev().find(|line| line.contains("Overall"))?;
+    let (_, level) = last.split_once(&format!("{UNIT}: "))?;
+    level.split(' ').next()?.parse().ok()
+}

@@ -1,0 +1,52 @@
+//! The machine that the tests are in: its programs are run, its files changed.
+
+use pulse_e2e::programs;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// What the machine outside has brought.
+fn share() -> PathBuf {
+    programs::shared_directory().expect("a test without it is skipped")
+}
+
+/// Runs a program that has to succeed, and gives what it printed.
+pub(crate) fn run(program: &str, arguments: &[&str]) -> String {
+    let output = try_run(program, arguments);
+    let (text, errors) = (text(&output.stdout), text(&output.stderr));
+    let status = output.status;
+    assert!(
+        status.success(),
+        "{program} {arguments:?}: {status}\n{text}{errors}"
+    );
+    text
+}
+
+/// Runs a program, whatever comes of it.
+pub(crate) fn try_run(program: &str, arguments: &[impl AsRef<OsStr>]) -> Output {
+    let found = programs::find(program).expect("Debian in the machine has it");
+    Command::new(found).args(arguments).output().unwrap()
+}
+
+/// What a program printed.
+pub(crate) fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Copies a file of the share to where it is installed.
+pub(crate) fn install(from: &str, to: &str) {
+    let to = Path::new(to);
+    fs::create_dir_all(to.parent().unwrap()).unwrap();
+    fs::copy(share().join(from), to).unwrap();
+}
+
+/// Removes a file or a directory, whether it is there or not.
+pub(crate) fn remove(path: &str) {
+    let path = Path::new(path);
+    if path.is_dir() {
+        fs::remove_dir_all(path).unwrap();
+    } else if path.exists() {
+        fs::remove_file(path).unwrap();
+    }
+}

@@ -1,0 +1,35 @@
+//! The unit's firewall: the kernel drops what goes elsewhere than to the nodes.
+
+use crate::node::ADDRESSES;
+use crate::service::{AppArmor, Service};
+use pulse_e2e::programs::{Need, skipped};
+
+#[test]
+fn a_node_at_an_address_that_the_unit_does_not_permit_cannot_be_reached() {
+    if skipped(&[Need::OwnMachine]) {
+        return;
+    }
+    let service = Service::installed(AppArmor::Enforces);
+    service.start_with_nodes();
+    assert!(service.temperature("pve2").is_ok(), "it can, if permitted");
+
+    let [first, _] = ADDRESSES;
+    let narrow = format!("[Service]\nIPAddressAllow=\nIPAddressAllow={first}\n");
+    service.drop_in("narrow", &narrow);
+    service.start_again();
+    assert!(service.temperature("pve1").is_ok());
+    let error = service.temperature("pve2").unwrap_err();
+    assert_eq!(error, "node \"pve2\" did not answer in time");
+}
+
+#[test]
+fn a_unit_without_a_drop_in_reaches_nothing() {
+    if skipped(&[Need::OwnMachine]) {
+        return;
+    }
+    let service = Service::installed(AppArmor::Enforces);
+    service.drop_in("addresses", "");
+    service.start_with_nodes();
+    let error = service.temperature("pve1").unwrap_err();
+    assert_eq!(error, "node \"pve1\" did not answer in time");
+}

@@ -1,0 +1,143 @@
+//! The daemon's own probe, under each of the layers that stand outside it.
+//!
+//! With `--only outside` it puts no layer on itself: what is stopped was stopped by the
+//! surroundings.
+
+use crate::guest;
+use crate::service::{AppArmor, PROXY, Service, UNIT, show, systemctl, try_systemctl};
+use pulse_e2e::findings::{self, attempts};
+use pulse_e2e::programs::{Need, skipped};
+use serde_json::Value;
+
+const OUTSIDE: &str = "confine-probe --only outside --json";
+const ALL: &str = "confine-probe --json";
+
+/// Attempts that AppArmor stops, whoever makes them, and what its refusal looks like
+/// in the kernel's log.
+const REFUSALS: [(&str, &str); 7] = [
+    ("read the passwords", "name=\"/etc/shadow\""),
+    ("list root's home, where .ssh is", "name=\"/root/\""),
+    ("list the file system", "name=\"/\""),
+    ("write the configuration", "name=\"/etc/pulse-sensor-proxy/"),
+    ("UDP", "family=\"inet\" sock_type=\"dgram\""),
+    ("raw packets", "family=\"inet\" sock_type=\"raw\""),
+    ("packets of the link", "family=\"packet\""),
+];
+
+/// Attempts that the unit stops, with or without a profile.
+const STOPPED_BY_THE_UNIT: [&str; 10] = [
+    "start a program",
+    "fork",
+    "writable and executable memory",
+    "read the passwords",
+    "list root's home, where .ssh is",
+    "write the configuration",
+    "raw packets",
+    "packets of the link",
+    "mount",
+    "reboot",
+];
+
+#[test]
+fn apparmor_alone_stops_what_the_profile_does_not_list_and_says_so() {
+    if skipped(&[Need::OwnMachine]) {
+        return;
+    }
+    let service = lived_in(AppArmor::Enforces);
+    let aa_exec = ["-p", "pulse-sensor-proxy", "--", PROXY];
+    let words: Vec<_> = aa_exec.into_iter().chain(OUTSIDE.split(' ')).collect();
+    let ended = guest::try_run("aa-exec", &words);
+    let (text, errors) = (guest::text(&ended.stdout), guest::text(&ended.stderr));
+    let findings = findings_in(&format!("{text}\n{errors}"), "vm-apparmor");
+    let denied = service.kernel_log().denied();
+    for (attempt, refusal) in REFUSALS {
+        assert!(attempts(&findings, true).contains(&attempt), "{attempt}");
+        let told = denied.iter().any(|line| line.contains(refusal));
+        assert!(told, "{attempt}: {denied:#?}");
+    }
+}
+
+#[test]
+fn no_layer_at_all_stops_little() {
+    if skipped(&[Need::OwnMachine]) {
+        return;
+    }
+    let _service = lived_in(AppArmor::Absent);
+    let ended = guest::try_run(PROXY, &OUTSIDE.split(' ').collect::<Vec<_>>());
+    let findings = findings_in(&guest::text(&ended.stdout), "vm-nothing");
+    for (attempt, _) in REFUSALS {
+        assert!(!attempts(&findings, true).contains(&attempt), "{attempt}");
+    }
+}
+
+#[test]
+fn the_unit_alone_stops_programs_privileges_and_foreign_files() {
+    if skipped(&[Need::OwnMachine]) {
+        return;
+    }
+    let service = lived_in(AppArmor::Absent);
+    let findings = in_unit(&service, "vm-unit", OUTSIDE);
+    for attempt in STOPPED_BY_THE_UNIT {
+        assert!(attempts(&findings, true).contains(&attempt), "{attempt}");
+    }
+}
+
+#[test]
+fn the_unit_and_apparmor_leave_little_to_the_daemon() {
+    if skipped(&[Need::OwnMachine]) {
+        return;
+    }
+    let service = lived_in(AppArmor::Enforces);
+    let findings = in_unit(&service, "vm-unit-and-apparmor", OUTSIDE);
+    for attempt in STOPPED_BY_THE_UNIT.into_iter().chain(REFUSALS.map(first)) {
+        assert!(attempts(&findings, true).contains(&attempt), "{attempt}");
+    }
+}
+
+#[test]
+fn everything_together_lets_nothing_through() {
+    if skipped(&[Need::OwnMachine]) {
+        return;
+    }
+    let service = lived_in(AppArmor::Enforces);
+    let findings = in_unit(&service, "vm-everything", ALL);
+    assert_eq!(attempts(&findings, false), [""; 0]);
+    assert_eq!(findings["tight"], true);
+}
+
+fn first((attempt, _): (&'static str, &str)) -> &'static str {
+    attempt
+}
+
+/// The service after its first start: what is not there cannot be refused.
+fn lived_in(apparmor: AppArmor) -> Service {
+    let service = Service::installed(apparmor);
+    service.start();
+    systemctl(&["stop", UNIT]);
+    service
+}
+
+/// Runs the probe in the daemon's place, with everything that the unit puts on it.
+fn in_unit(service: &Service, setting: &str, words: &str) -> Value {
+    // A probe is no daemon: it ends, and with 1 if anything was let through.
+    let instead = format!(
+        "[Service]\nType=oneshot\nRestart=no\nWatchdogSec=0\nSuccessExitStatus=1\n\
+         ExecStart=\nExecStart={PROXY} {words}\n"
+    );
+    service.drop_in("probe", &instead);
+    let ended = try_systemctl(&["start", UNIT]);
+    let said = service.journal();
+    assert!(ended.status.success(), "{}: {said}", show("Result"));
+    findings_in(&said, setting)
+}
+
+/// What a probe printed, kept for the page that puts the settings side by side.
+fn findings_in(text: &str, setting: &str) -> Value {
+    let line = text.lines().find(|line| line.starts_with('{'));
+    let line = line.unwrap_or_else(|| panic!("no findings: {text}"));
+    let findings = serde_json::from_str(line).unwrap();
+    findings::keep(setting, &findings);
+    let (stopped, rest) = (attempts(&findings, true), attempts(&findings, false));
+    println!("{setting}: {} stopped, {} not", stopped.len(), rest.len());
+    findings
+}

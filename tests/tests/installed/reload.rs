@@ -1,0 +1,36 @@
+//! `systemctl reload`: a changed configuration counts, a wrong one is refused where
+//! the operator looks.
+
+use crate::service::{AppArmor, Service, UNIT, systemctl, try_systemctl};
+use pulse_e2e::programs::{Need, skipped};
+
+#[test]
+fn a_reload_takes_what_was_changed() {
+    if skipped(&[Need::OwnMachine]) {
+        return;
+    }
+    let service = Service::installed(AppArmor::Enforces);
+    service.start_with_nodes();
+    let pid = service.pid();
+    assert!(service.temperature("pve1").is_ok());
+    service.configure("read_timeout = '1s'");
+    systemctl(&["reload", UNIT]);
+    assert_eq!(service.connect().error(), "read timeout");
+    assert_eq!(service.pid(), pid, "it is the same process");
+}
+
+#[test]
+fn a_reload_with_a_mistake_fails_and_says_why() {
+    if skipped(&[Need::OwnMachine]) {
+        return;
+    }
+    let service = Service::installed(AppArmor::Enforces);
+    service.start_with_nodes();
+    service.configure("mystery = 1");
+    let refused = try_systemctl(&["reload", UNIT]);
+    assert!(!refused.status.success());
+    let journal = service.journal();
+    let told = |line: &str| line.contains("mystery") && line.contains("unknown");
+    assert!(journal.lines().any(told), "{journal}");
+    assert!(service.temperature("pve1").is_ok(), "the old one counts");
+}

@@ -1,0 +1,280 @@
+//! The service, installed and run as `docs/hardening.md` tells an operator.
+
+use crate::guest;
+use crate::kernel_log::KernelLog;
+use crate::node;
+use pulse_e2e::{Client, observe, wait};
+use serde_json::{Value, json};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Output;
+use std::sync::Once;
+
+pub(crate) const UNIT: &str = "pulse-sensor-proxy.service";
+pub(crate) const SOCKET_UNIT: &str = "pulse-sensor-proxy.socket";
+pub(crate) const PROFILE: &str = "/etc/apparmor.d/pulse-sensor-proxy";
+pub(crate) const CREDENTIAL: &str = "/etc/credstore/pulse-sensor-proxy.id_ed25519";
+pub(crate) const PROXY: &str = "/usr/bin/pulse-sensor-proxy";
+const CONFIG: &str = "/etc/pulse-sensor-proxy/config.toml";
+const DROP_INS: &str = "/etc/systemd/system/pulse-sensor-proxy.service.d";
+const SOCKET: &str = "/run/pulse-sensor-proxy/pulse-sensor-proxy.sock";
+const KNOWN_HOSTS: &str = "/var/lib/pulse-sensor-proxy/ssh/known_hosts";
+pub(crate) const LOG: &str = "/var/log/pulse/sensor-proxy";
+
+/// What a service leaves behind.
+const TRACES: [&str; 6] = [
+    "/var/lib/pulse-sensor-proxy",
+    "/var/log/pulse",
+    "/run/pulse-sensor-proxy",
+    "/etc/pulse-sensor-proxy",
+    CREDENTIAL,
+    DROP_INS,
+];
+
+/// What AppArmor does with the profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AppArmor {
+    /// The profile is not loaded.
+    Absent,
+    /// It reports what it would refuse.
+    Complains,
+    /// It refuses.
+    Enforces,
+}
+
+/// The service; stopped when dropped.
+#[derive(Debug)]
+pub(crate) struct Service {
+    log: KernelLog,
+    journal_begin: usize,
+}
+
+impl Service {
+    /// One that was installed just now, and permitted the nodes' addresses.
+    pub(crate) fn installed(apparmor: AppArmor) -> Self {
+        static INSTALLED: Once = Once::new();
+        INSTALLED.call_once(install_files);
+        node::set_up();
+        stop();
+        TRACES.into_iter().for_each(guest::remove);
+        load_profile(apparmor);
+        guest::run("systemd-tmpfiles", &["--create", "pulse-sensor-proxy.conf"]);
+        let service = Self {
+            log: KernelLog::from_here(),
+            journal_begin: journal(UNIT).len(),
+        };
+        service.configure("");
+        let [first, second] = node::ADDRESSES;
+        let addresses = format!("[Service]\nIPAddressAllow=localhost {first} {second}\n");
+        service.drop_in("addresses", &addresses);
+        if !knows_root_by_its_pidfd() {
+            service.drop_in("root", "[Service]\nProtectProc=default\nProcSubset=all\n");
+        }
+        service
+    }
+
+    /// Starts it; it has reported that it is ready then.
+    pub(crate) fn start(&self) {
+        systemctl(&["start", UNIT]);
+        assert_eq!(show("ActiveState"), "active");
+    }
+
+    /// Stops it, if it runs, and starts it.
+    pub(crate) fn start_again(&self) {
+        systemctl(&["stop", UNIT]);
+        self.start();
+    }
+
+    /// Starts it and makes it and the nodes known to each other.
+    pub(crate) fn start_with_nodes(&self) {
+        self.start();
+        let key = guest::run("pulse-sensorctl", &["keys", "show", "--json"]);
+        let key: Value = serde_json::from_str(&key).unwrap();
+        node::authorize(key["authorized_keys"].as_str().unwrap());
+        fs::write(KNOWN_HOSTS, node::known_hosts()).unwrap();
+        fs::set_permissions(KNOWN_HOSTS, Permissions::from_mode(0o644)).unwrap();
+    }
+
+    /// Writes the configuration, with further keys before the usual ones.
+    pub(crate) fn configure(&self, keys: &str) {
+        let [first, second] = node::ADDRESSES;
+        let text = format!(
+            "{keys}\n\
+             cache_ttl = '0s'\n\
+             allowed_nodes = [\n  \
+               {{ name = 'pve1', address = '{first}' }},\n  \
+               {{ name = 'pve2', address = '{second}' }},\n\
+             ]\n\
+             [rate_limit]\n\
+             per_peer_interval_ms = 1\n\
+             per_peer_burst = 1000\n"
+        );
+        write(CONFIG, &text);
+    }
+
+    /// Adds to the unit, as `systemctl edit` does.
+    pub(crate) fn drop_in(&self, name: &str, text: &str) {
+        write(&format!("{DROP_INS}/{name}.conf"), text);
+        systemctl(&["daemon-reload"]);
+    }
+
+    /// Leaves the unit as it is shipped.
+    pub(crate) fn forget_drop_ins(&self) {
+        guest::remove(DROP_INS);
+        systemctl(&["daemon-reload"]);
+    }
+
+    /// One request on a connection of its own.
+    pub(crate) fn ask(&self, request: &Value) -> Value {
+        let mut client = self.connect();
+        client.send(format!("{request}\n").as_bytes());
+        client.answer()
+    }
+
+    pub(crate) fn connect(&self) -> Client {
+        Client::connect(Path::new(SOCKET))
+    }
+
+    /// Reads a node: the document, or the error's text.
+    pub(crate) fn temperature(&self, node: &str) -> Result<Value, String> {
+        let request = json!({"method": "get_temperature", "params": {"node": node}});
+        let response = self.ask(&request);
+        match response["data"]["temperature"].as_str() {
+            Some(document) => Ok(serde_json::from_str(document).unwrap()),
+            None => Err(response["error"].as_str().unwrap().to_owned()),
+        }
+    }
+
+    /// Every metric, as one scrape gives them.
+    pub(crate) fn scrape(&self) -> String {
+        let address = "127.0.0.1:9456".parse().unwrap();
+        let request = "GET /metrics HTTP/1.1\r\nHost: test\r\n\r\n";
+        observe::http(address, request).body
+    }
+
+    /// Its process, in the unit's words.
+    pub(crate) fn pid(&self) -> String {
+        show("MainPID")
+    }
+
+    /// Waits for another process than this one to serve.
+    pub(crate) fn wait_for_another_than(&self, pid: &str) {
+        wait::until("another process to serve", || {
+            show("ActiveState") == "active" && ![pid, "0"].contains(&self.pid().as_str())
+        });
+    }
+
+    /// How many segments its audit log has.
+    pub(crate) fn segments(&self) -> usize {
+        fs::read_dir(LOG).unwrap().count()
+    }
+
+    /// What it and systemd said since it was installed.
+    pub(crate) fn journal(&self) -> String {
+        journal(UNIT).split_off(self.journal_begin)
+    }
+
+    /// What the kernel said about it since it was installed.
+    pub(crate) fn kernel_log(&self) -> &KernelLog {
+        &self.log
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("the service's journal:\n{}", self.journal());
+            println!("sshd's journal:\n{}", node::journal());
+            println!("AppArmor: {:#?}", self.log.denied());
+        }
+        stop();
+    }
+}
+
+/// One property of the unit.
+pub(crate) fn show(property: &str) -> String {
+    let shown = guest::run("systemctl", &["show", "--value", "-p", property, UNIT]);
+    shown.trim_end().to_owned()
+}
+
+pub(crate) fn systemctl(words: &[&str]) {
+    guest::run("systemctl", words);
+}
+
+pub(crate) fn try_systemctl(words: &[&str]) -> Output {
+    guest::try_run("systemctl", words)
+}
+
+/// What a unit has printed since boot.
+fn journal(unit: &str) -> String {
+    guest::run("journalctl", &["--sync"]);
+    guest::run("journalctl", &["--no-pager", "-o", "cat", "-u", unit])
+}
+
+/// What is installed from the repository, and where.
+const FILES: [(&str, &str); 5] = [
+    (
+        "packaging/systemd/pulse-sensor-proxy.service",
+        "/etc/systemd/system/pulse-sensor-proxy.service",
+    ),
+    (
+        "packaging/systemd/pulse-sensor-proxy.socket",
+        "/etc/systemd/system/pulse-sensor-proxy.socket",
+    ),
+    (
+        "packaging/sysusers.d/pulse-sensor-proxy.conf",
+        "/usr/lib/sysusers.d/pulse-sensor-proxy.conf",
+    ),
+    (
+        "packaging/tmpfiles.d/pulse-sensor-proxy.conf",
+        "/usr/lib/tmpfiles.d/pulse-sensor-proxy.conf",
+    ),
+    ("security/apparmor/pulse-sensor-proxy.apparmor", PROFILE),
+];
+
+fn install_files() {
+    for program in ["pulse-sensor-proxy", "pulse-sensorctl"] {
+        let to = format!("/usr/bin/{program}");
+        guest::install(&format!("bin/{program}"), &to);
+        fs::set_permissions(to, Permissions::from_mode(0o755)).unwrap();
+    }
+    for (from, to) in FILES {
+        guest::install(from, to);
+    }
+    guest::run("systemd-sysusers", &[]);
+    systemctl(&["daemon-reload"]);
+}
+
+/// The kernel has told it since 6.5; `docs/hardening.md` says what to do before.
+fn knows_root_by_its_pidfd() -> bool {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split('.').map_while(|number| number.parse().ok());
+    let version: (u32, u32) = (numbers.next().unwrap(), numbers.next().unwrap());
+    version >= (6, 5)
+}
+
+fn load_profile(apparmor: AppArmor) {
+    // Whatever was loaded: the mode changes with a fresh one only.
+    let _ = guest::try_run("apparmor_parser", &["--remove", PROFILE]);
+    match apparmor {
+        AppArmor::Absent => {}
+        AppArmor::Complains => {
+            guest::run("apparmor_parser", &["--replace", "--Complain", PROFILE]);
+        }
+        AppArmor::Enforces => {
+            guest::run("apparmor_parser", &["--replace", PROFILE]);
+        }
+    }
+}
+
+fn stop() {
+    systemctl(&["stop", SOCKET_UNIT, UNIT]);
+    let _ = try_systemctl(&["reset-failed", SOCKET_UNIT, UNIT]);
+}
+
+pub(crate) fn write(file: &str, text: &str) {
+    let file = Path::new(file);
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(file, text).unwrap();
+}
