@@ -5,6 +5,7 @@ use crate::programs::user_name;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 /// The limiter's numbers of a test that is not about the limiter.
 const NO_LIMIT: [(&str, &str); 2] = [("per_peer_interval_ms", "1"), ("per_peer_burst", "1000000")];
@@ -90,9 +91,10 @@ impl Config {
     /// The file's text. What the test did not set comes from the daemon's home.
     #[must_use]
     pub fn text(&self, home: &Home) -> String {
+        let seen = |path: PathBuf| format!("{:?}", home.seen(&path));
         let mut keys = BTreeMap::from([
-            ("socket".to_owned(), format!("{:?}", home.socket())),
-            ("ssh_dir".to_owned(), format!("{:?}", home.ssh_dir())),
+            ("socket".to_owned(), seen(home.socket())),
+            ("ssh_dir".to_owned(), seen(home.ssh_dir())),
             (
                 "metrics_address".to_owned(),
                 format!("'{}'", home.metrics_address()),
@@ -100,8 +102,8 @@ impl Config {
         ]);
         keys.extend(self.keys.clone());
         let mut audit = BTreeMap::from([
-            ("log".to_owned(), format!("{:?}", home.audit_log())),
-            ("state_dir".to_owned(), format!("{:?}", home.audit_state())),
+            ("log".to_owned(), seen(home.audit_log())),
+            ("state_dir".to_owned(), seen(home.audit_state())),
         ]);
         audit.extend(self.audit.clone());
         let mut text = String::new();

@@ -9,8 +9,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 use std::fs;
-use std::io::Read;
+use std::io::{self, Read};
 use std::net::Shutdown;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -109,21 +110,29 @@ impl Daemon {
         Self::spawn(home, command.env_clear())
     }
 
-    fn spawn(home: &Arc<Home>, command: &mut Command) -> Self {
+    /// Starts what the command starts, on what is in its home.
+    pub(crate) fn spawn(home: &Arc<Home>, command: &mut Command) -> Self {
         let log = home.unused_path("log");
         let named = command.get_envs().any(|(name, _)| name == SERVICE_USER);
-        if !named {
+        if !named && !home.is_installed() {
             // A home is its user's, whoever else this machine knows.
             command.env(SERVICE_USER, "root");
         }
+        let file = fs::File::create(&log).unwrap();
+        let errors = match home.is_installed() {
+            true => as_the_journal(file),
+            false => file.into(),
+        };
         let child = command
             .arg("--config")
-            .arg(home.config_file())
+            .arg(home.seen(&home.config_file()))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(fs::File::create(&log).unwrap())
+            .stderr(errors)
             .spawn()
             .unwrap();
+        // Our end of the journal's socket goes with it.
+        command.stderr(Stdio::null());
         let mut daemon = Self {
             home: Arc::clone(home),
             child,
@@ -218,6 +227,14 @@ impl Daemon {
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap()
     }
+}
+
+/// A socket, as a service has it from systemd: a profile need not permit that a
+/// file is inherited. What comes is written to the file.
+fn as_the_journal(mut file: fs::File) -> Stdio {
+    let (mut journal, service) = UnixStream::pair().unwrap();
+    std::thread::spawn(move || io::copy(&mut journal, &mut file));
+    OwnedFd::from(service).into()
 }
 
 /// Whether somebody hangs up when we do. The socket is there before everything

@@ -14,7 +14,43 @@ use tempfile::TempDir;
 #[derive(Debug)]
 pub struct Home {
     directory: TempDir,
+    places: Places,
+    /// What the daemon takes for the whole file system.
+    root: PathBuf,
     metrics: SocketAddr,
+}
+
+/// Where its files are.
+#[derive(Debug)]
+struct Places {
+    socket: PathBuf,
+    config: PathBuf,
+    ssh: PathBuf,
+    log: PathBuf,
+    state: PathBuf,
+}
+
+impl Places {
+    fn below(directory: &Path) -> Self {
+        Self {
+            socket: directory.join("run/pulse-sensor-proxy.sock"),
+            config: directory.join("config.toml"),
+            ssh: directory.join("ssh"),
+            log: directory.join("log/audit.log"),
+            state: directory.join("audit"),
+        }
+    }
+
+    /// As the package has them.
+    fn installed(root: &Path) -> Self {
+        Self {
+            socket: root.join("run/pulse-sensor-proxy/pulse-sensor-proxy.sock"),
+            config: root.join("etc/pulse-sensor-proxy/config.toml"),
+            ssh: root.join("var/lib/pulse-sensor-proxy/ssh"),
+            log: root.join("var/log/pulse/sensor-proxy/audit.log"),
+            state: root.join("var/lib/pulse-sensor-proxy/audit"),
+        }
+    }
 }
 
 impl Default for Home {
@@ -29,6 +65,8 @@ impl Home {
     pub fn new() -> Self {
         let directory = tempfile::Builder::new().prefix("pulse-").tempdir().unwrap();
         let home = Self {
+            places: Places::below(directory.path()),
+            root: "/".into(),
             directory,
             metrics: unused_address(),
         };
@@ -38,6 +76,45 @@ impl Home {
             fs::set_permissions(open, Permissions::from_mode(0o755)).unwrap();
         }
         home
+    }
+
+    /// That of a daemon which is installed: its files are where packages, profiles
+    /// and units expect them, so this is for machines of our own. Only what the
+    /// daemon does not know of is below a directory of its own.
+    #[must_use]
+    pub fn installed() -> Self {
+        Self {
+            places: Places::installed(Path::new("/")),
+            ..Self::new()
+        }
+    }
+
+    /// That of a daemon which is installed where its container's volumes show it
+    /// parts of a directory.
+    pub(crate) fn contained() -> Self {
+        let home = Self::new();
+        let root = home.path("root");
+        Self {
+            places: Places::installed(&root),
+            root,
+            ..home
+        }
+    }
+
+    /// The name that a file of ours has for the daemon.
+    pub(crate) fn seen(&self, path: &Path) -> PathBuf {
+        let below = path.strip_prefix(&self.root).unwrap();
+        Path::new("/").join(below)
+    }
+
+    /// Where we find what has this name for the daemon.
+    pub(crate) fn shown(&self, path: &str) -> PathBuf {
+        self.root.join(path.trim_start_matches('/'))
+    }
+
+    /// Whether its files are where they are installed.
+    pub(crate) fn is_installed(&self) -> bool {
+        self.seen(&self.config_file()).starts_with("/etc")
     }
 
     /// A path below the directory.
@@ -56,31 +133,31 @@ impl Home {
     /// The Unix socket.
     #[must_use]
     pub fn socket(&self) -> PathBuf {
-        self.path("run/pulse-sensor-proxy.sock")
+        self.places.socket.clone()
     }
 
     /// The configuration.
     #[must_use]
     pub fn config_file(&self) -> PathBuf {
-        self.path("config.toml")
+        self.places.config.clone()
     }
 
     /// The key store.
     #[must_use]
     pub fn ssh_dir(&self) -> PathBuf {
-        self.path("ssh")
+        self.places.ssh.clone()
     }
 
     /// The audit log's live file.
     #[must_use]
     pub fn audit_log(&self) -> PathBuf {
-        self.path("log/audit.log")
+        self.places.log.clone()
     }
 
     /// Where the key of its next seal is.
     #[must_use]
     pub fn audit_state(&self) -> PathBuf {
-        self.path("audit")
+        self.places.state.clone()
     }
 
     /// What is on record in the live file, a line that is being written left out.

@@ -13,9 +13,12 @@
 //! | [`Daemon`] | the daemon's life, and what it shows |
 //! | [`Client`] | a caller, byte by byte |
 //! | [`observe`] | its metrics, memory and descriptors |
+//! | [`findings`] | what the probe found, kept for the page that shows all settings |
 //! | [`python`] | callers in another language, and as other users |
 //! | [`Sshd`] | Debian's OpenSSH server as a node |
+//! | [`container`] | the daemon in a container |
 //! | [`sim`] | simulated nodes |
+//! | [`uml`] | a machine of its own, with AppArmor |
 //! | [`wait`] | waiting without sleeping for luck |
 #![allow(clippy::unwrap_used, reason = "a test harness fails by panicking")]
 #![allow(
@@ -25,13 +28,16 @@
 
 mod client;
 mod config;
+pub mod container;
 mod daemon;
+pub mod findings;
 mod home;
 pub mod observe;
 pub mod programs;
 pub mod python;
 pub mod sim;
 pub mod sshd;
+pub mod uml;
 pub mod wait;
 
 pub use client::Client;

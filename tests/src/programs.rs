@@ -11,7 +11,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 /// Where an unprivileged user's `PATH` does not lead.
-const MORE_PLACES: &str = "/usr/sbin:/sbin:/usr/bin:/bin";
+pub(crate) const MORE_PLACES: &str = "/usr/sbin:/sbin:/usr/bin:/bin";
 
 /// Something a test cannot run without.
 #[derive(Clone, Copy, Debug)]
@@ -110,6 +110,14 @@ pub fn daemon() -> PathBuf {
     directory().join("pulse-sensor-proxy")
 }
 
+/// The daemon as a static program, from where `PULSE_STATIC_BIN_DIR` says: it calls
+/// the kernel in other ways than the dynamic build.
+#[must_use]
+pub fn static_daemon() -> Option<PathBuf> {
+    let directory = env::var_os("PULSE_STATIC_BIN_DIR")?;
+    Some(Path::new(&directory).join("pulse-sensor-proxy"))
+}
+
 /// The daemon without its audit log: for benchmarks, and only beside their program.
 #[must_use]
 pub fn unrecorded_daemon() -> PathBuf {
@@ -128,7 +136,8 @@ pub fn helper() -> PathBuf {
     directory().join("pulse-sensor-node")
 }
 
-fn directory() -> &'static Path {
+/// Where ours are.
+pub(crate) fn directory() -> &'static Path {
     static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
     DIRECTORY.get_or_init(|| match env::var_os("PULSE_BIN_DIR") {
         Some(directory) => directory.into(),

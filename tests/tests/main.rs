@@ -5,10 +5,12 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod admission;
+mod apparmor;
 mod attacks;
 mod audit;
 mod clients;
 mod confinement;
+mod container;
 mod host_keys;
 mod hostile_nodes;
 mod key_exchange;

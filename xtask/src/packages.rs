@@ -26,7 +26,7 @@ enum Kind {
     PythonModule,
 }
 
-const COUNTERPARTS: [Counterpart; 7] = [
+const COUNTERPARTS: [Counterpart; 12] = [
     Counterpart {
         name: "sshd",
         kind: Kind::Program,
@@ -68,6 +68,36 @@ const COUNTERPARTS: [Counterpart; 7] = [
         kind: Kind::Program,
         package: "prometheus",
         serves: "the metrics' format",
+    },
+    Counterpart {
+        name: "linux.uml",
+        kind: Kind::Program,
+        package: "user-mode-linux",
+        serves: "AppArmor, enforced",
+    },
+    Counterpart {
+        name: "apparmor_parser",
+        kind: Kind::Program,
+        package: "apparmor",
+        serves: "AppArmor's profiles",
+    },
+    Counterpart {
+        name: "buildah",
+        kind: Kind::Program,
+        package: "buildah",
+        serves: "the container's image",
+    },
+    Counterpart {
+        name: "podman",
+        kind: Kind::Program,
+        package: "podman",
+        serves: "the daemon in a container",
+    },
+    Counterpart {
+        name: "runc",
+        kind: Kind::Program,
+        package: "runc",
+        serves: "the daemon in a container",
     },
 ];
 

@@ -35,8 +35,9 @@ struct Comparison {
 
 /// The daemon's, a rule on each line.
 pub(crate) fn daemon() -> String {
-    let calls = SYSCALLS.iter().chain(startup::SYSCALLS).flat_map(rules);
-    let lines = calls.filter_map(|rule| serde_json::to_string(&rule).ok());
+    let calls = SYSCALLS.iter().chain(startup::SYSCALLS);
+    let rules = calls.chain(startup::RUNTIME).flat_map(rules);
+    let lines = rules.filter_map(|rule| serde_json::to_string(&rule).ok());
     let lines: Vec<String> = lines.map(|line| format!("    {line}")).collect();
     format!(
         "{{\n  \"defaultAction\": \"SCMP_ACT_ERRNO\",\n  \"defaultErrnoRet\": {EPERM},\n  \

@@ -121,6 +121,13 @@ pub const SYSCALLS: &[Syscall] = &[
     call!(SYS_seccomp, "the daemon confines itself"),
 ];
 
+/// System calls of a container's runtime, between putting the filter on and starting
+/// the daemon, beside those above.
+pub const RUNTIME: &[Syscall] = &[call!(
+    SYS_fstatfs,
+    "runc since 1.1.12 looks whether /proc is the kernel's"
+)];
+
 /// Whether these tables or those for serving permit this call in process `pid`.
 #[must_use]
 pub fn permits(number: i64, arguments: &[u64; 6], pid: u32) -> bool {
@@ -212,6 +219,10 @@ pub const CAPABILITIES: &[Capability] = &[
     Capability {
         name: "dac_override",
         reason: "a socket left behind in the service user's directory",
+    },
+    Capability {
+        name: "dac_read_search",
+        reason: "the kernel asks for it before dac_override, and logs that it is refused",
     },
     Capability {
         name: "setgid",

@@ -1,0 +1,95 @@
+//! What the probe leaves out, since it could do harm where nothing but AppArmor holds
+//! it, is tried here: this machine is thrown away. Each attempt is made twice, by a
+//! thread of its own, so that it is the profile that stops the second.
+
+use nix::errno::Errno;
+use nix::mount::{MsFlags, mount};
+use serde_json::{Value, json};
+use std::process::Command;
+use std::{fs, io, thread};
+
+type Attempt = fn() -> io::Result<()>;
+
+/// By the probe's names.
+const ATTEMPTS: [(&str, Attempt); 5] = [
+    ("start a program", start_a_program),
+    ("mount", mount_something),
+    ("change the root", change_the_root),
+    ("another host name", rename_the_host),
+    ("load a kernel module", load_a_module),
+];
+
+/// Puts into the probe's findings what came of them.
+pub(crate) fn add(findings: &mut Value) {
+    for (what, attempt) in ATTEMPTS {
+        let without = thread::spawn(attempt).join().unwrap();
+        assert!(
+            !is_refusal(&without),
+            "without a profile: {what}: {without:?}"
+        );
+        let outcome = thread::spawn(move || under_the_profile(attempt)).join();
+        put(findings, what, &outcome.unwrap());
+    }
+}
+
+/// A thread may have a profile to itself; it does not get rid of it again.
+fn under_the_profile(attempt: Attempt) -> io::Result<()> {
+    let profile = "changeprofile pulse-sensor-proxy";
+    fs::write("/proc/thread-self/attr/current", profile).unwrap();
+    attempt()
+}
+
+fn is_refusal(outcome: &io::Result<()>) -> bool {
+    let refused = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
+    outcome.as_ref().is_err_and(refused)
+}
+
+fn put(findings: &mut Value, what: &str, outcome: &io::Result<()>) {
+    let attempts = findings["attempts"].as_array_mut().unwrap();
+    let found = attempts.iter_mut().find(|found| found["attempt"] == what);
+    let stopped = is_refusal(outcome);
+    *found.expect("the probe's name") = json!({
+        "attempt": what,
+        "outcome": words(outcome),
+        "stopped": stopped,
+        "by": stopped.then_some("apparmor"),
+    });
+}
+
+fn words(outcome: &io::Result<()>) -> String {
+    match outcome {
+        Ok(()) => "success".to_owned(),
+        Err(error) => format!("{:?}", Errno::from_raw(error.raw_os_error().unwrap_or(0))),
+    }
+}
+
+fn start_a_program() -> io::Result<()> {
+    Command::new("/usr/bin/sh")
+        .args(["-c", ":"])
+        .status()
+        .map(|_| ())
+}
+
+fn mount_something() -> io::Result<()> {
+    let nothing = None::<&str>;
+    Ok(mount(
+        nothing,
+        "/tmp",
+        Some("tmpfs"),
+        MsFlags::empty(),
+        nothing,
+    )?)
+}
+
+fn change_the_root() -> io::Result<()> {
+    // To what it is already.
+    Ok(nix::unistd::chroot("/")?)
+}
+
+fn rename_the_host() -> io::Result<()> {
+    Ok(nix::unistd::sethostname("harmed")?)
+}
+
+fn load_a_module() -> io::Result<()> {
+    Ok(nix::kmod::init_module(b"no module", c"")?)
+}

@@ -1,0 +1,140 @@
+//! AppArmor around the daemon, on a kernel that has it.
+
+use pulse_e2e::findings::{self, attempts};
+use pulse_e2e::programs::{Need, find, skipped};
+use pulse_e2e::uml::{self, Job, Mode, Report};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const PROFILES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../security/apparmor");
+const NEEDS: [Need; 3] = [
+    Need::Program(uml::PROGRAM),
+    Need::Program("apparmor_parser"),
+    Need::Program("sshd"),
+];
+
+fn profiles() -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(PROFILES).unwrap();
+    entries.map(|entry| entry.unwrap().path()).collect()
+}
+
+/// Has the guest do a job under the daemon's profile.
+fn run(name: &str, mode: Mode) -> Report {
+    let profile = &Path::new(PROFILES).join("pulse-sensor-proxy.apparmor");
+    let job = Job {
+        name,
+        profile,
+        mode,
+    };
+    uml::run(Path::new(env!("CARGO_BIN_EXE_pulse-uml-guest")), job)
+}
+
+#[test]
+fn apparmor_takes_every_profile() {
+    if skipped(&[Need::Program("apparmor_parser")]) {
+        return;
+    }
+    let profiles = profiles();
+    assert!(!profiles.is_empty());
+    for profile in profiles {
+        let mut parser = Command::new(find("apparmor_parser").unwrap());
+        let output = parser.arg("-QKT").arg(&profile).output().unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        // It says so on kernels without AppArmor.
+        let is_about_the_kernel = |line: &&str| line.is_empty() || line.contains("Kernel needs");
+        let is_clean = errors.lines().all(|line| is_about_the_kernel(&line));
+        assert!(output.status.success() && is_clean, "{errors}");
+    }
+}
+
+/// All of a day's work was done, and nothing was asked for but what the profile
+/// allows: only the file that no daemon is to read was noticed.
+fn assert_a_day_without_complaints(report: &Report, mode: Mode, verdict: &str) {
+    let answer = &report.answer;
+    let profile = format!("pulse-sensor-proxy ({})", mode.as_str());
+    for found in answer["profiles"].as_array().unwrap() {
+        assert_eq!(found, &profile);
+    }
+    assert_eq!(answer["profiles"].as_array().unwrap().len(), 2);
+    let processor = &answer["document"]["sensors"]["coretemp-isa-0000"];
+    assert_eq!(processor["Package id 0"]["temp1_input"], 52.0);
+    let metrics = answer["metrics"].as_str().unwrap();
+    assert!(metrics.contains("pulse_proxy_build_info{"), "{metrics}");
+    assert_eq!(answer["socket_is_left"], false);
+    let (of_the_forbidden, of_work): (Vec<_>, Vec<_>) = report
+        .lines(verdict)
+        .into_iter()
+        .partition(|line| line.contains(uml::FORBIDDEN));
+    assert_eq!(of_work, Vec::<&str>::new());
+    assert!(!of_the_forbidden.is_empty(), "AppArmor noticed nothing");
+}
+
+#[test]
+fn under_the_enforced_profile_the_daemon_does_all_its_work_and_is_refused_nothing() {
+    if skipped(&NEEDS) {
+        return;
+    }
+    let report = run("work", Mode::Enforce);
+    assert_a_day_without_complaints(&report, Mode::Enforce, "DENIED");
+    let record = &report.answer["confinement"];
+    let (holds, lacks) = (&record["reason"], &record["error"]);
+    assert!(holds.as_str().unwrap().contains("seccomp ("), "{record}");
+    let said = lacks.as_str().unwrap().starts_with("landlock missing: ");
+    assert!(said, "this kernel has no Landlock: {record}");
+}
+
+#[test]
+fn a_profile_that_only_complains_has_nothing_to_complain_about() {
+    if skipped(&NEEDS) {
+        return;
+    }
+    let report = run("work", Mode::Complain);
+    assert_a_day_without_complaints(&report, Mode::Complain, "ALLOWED");
+    assert_eq!(report.lines("DENIED"), Vec::<&str>::new());
+}
+
+#[test]
+fn apparmor_alone_stops_what_it_can_and_logs_it() {
+    if skipped(&NEEDS) {
+        return;
+    }
+    let report = run("probe", Mode::Enforce);
+    findings::keep("apparmor", &report.answer);
+    let stopped = attempts(&report.answer, true);
+    for what in [
+        "read the passwords",
+        "list root's home, where .ssh is",
+        "list the file system",
+        "write the configuration",
+        "make a file beside the configuration",
+        "make a file in /tmp",
+        "start a program",
+        "mount",
+        "change the root",
+        "another host name",
+        "load a kernel module",
+        "raw packets",
+        "packets of the link",
+        "UDP",
+        "the kernel's netlink",
+        "signal another process",
+        "read another process's memory",
+    ] {
+        assert!(stopped.contains(&what), "{what}: {}", report.answer);
+    }
+    let denied = report.lines("DENIED");
+    for what in [
+        "name=\"/etc/shadow\"",
+        "name=\"/etc/pulse-sensor-proxy/config.toml\"",
+        "operation=\"exec\"",
+        "operation=\"mount\"",
+        "operation=\"ptrace\"",
+        "operation=\"signal\"",
+        "capname=\"sys_module\"",
+        "sock_type=\"raw\"",
+        "family=\"packet\"",
+    ] {
+        let logged = denied.iter().any(|line| line.contains(what));
+        assert!(logged, "{what} is not in {denied:#?}");
+    }
+}
