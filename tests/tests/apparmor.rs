@@ -20,7 +20,11 @@ fn profiles() -> Vec<PathBuf> {
 
 /// Has the guest do a job under the daemon's profile.
 fn run(name: &str, mode: Mode) -> Report {
-    let profile = &Path::new(PROFILES).join("pulse-sensor-proxy.apparmor");
+    run_under("pulse-sensor-proxy", name, mode)
+}
+
+fn run_under(profile: &str, name: &str, mode: Mode) -> Report {
+    let profile = &Path::new(PROFILES).join(format!("{profile}.apparmor"));
     let job = Job {
         name,
         profile,
@@ -91,6 +95,29 @@ fn a_profile_that_only_complains_has_nothing_to_complain_about() {
     let report = run("work", Mode::Complain);
     assert_a_day_without_complaints(&report, Mode::Complain, "ALLOWED");
     assert_eq!(report.lines("DENIED"), Vec::<&str>::new());
+}
+
+#[test]
+fn under_its_enforced_profile_the_helper_reads_its_node_and_nothing_else() {
+    if skipped(&NEEDS) {
+        return;
+    }
+    let report = run_under("pulse-sensor-node", "helper", Mode::Enforce);
+    let processor = &report.answer["document"]["sensors"]["coretemp-isa-0000"];
+    assert_eq!(processor["Package id 0"]["temp1_input"], 52.0);
+    assert_eq!(report.answer["elsewhere"]["sensors"], serde_json::json!({}));
+    // The dynamic build's C library looks where its stack ends, and does without.
+    let denied = report.lines("DENIED").into_iter();
+    let (elsewhere, at_work): (Vec<_>, Vec<_>) = denied
+        .filter(|line| !line.contains("/maps\""))
+        .partition(|line| line.contains(uml::FORBIDDEN));
+    assert_eq!(at_work, Vec::<&str>::new());
+    assert!(!elsewhere.is_empty(), "AppArmor noticed nothing");
+    assert!(
+        elsewhere
+            .iter()
+            .all(|line| line.contains("profile=\"pulse-sensor-node\""))
+    );
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! What the machine may be started for.
 
-use crate::harmful;
+use crate::{harmful, machine};
 use pulse_e2e::sim::tree;
 use pulse_e2e::sshd::helper_command;
 use pulse_e2e::{Config, Daemon, Home, Sshd, SshdOptions, run, uml, wait};
 use serde_json::{Value, json};
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 
 /// Does the job of this name.
@@ -13,6 +15,7 @@ pub(crate) fn do_job(name: &str) -> Value {
     match name {
         "work" => work(),
         "probe" => probe(),
+        "helper" => helper(),
         _ => panic!("there is no job {name}"),
     }
 }
@@ -78,6 +81,35 @@ fn fill_a_segment(daemon: &Daemon) {
         daemon.temperature("pve1").unwrap();
         files() > before
     });
+}
+
+/// A node's day: sshd starts the helper, which reads a made-up node in the place of
+/// this one; and then it is asked for what is none of its business.
+fn helper() -> Value {
+    let home = Arc::new(Home::installed());
+    let devices = tempfile::tempdir().unwrap();
+    tree::unpack(tree::all()[0].1, devices.path()).unwrap();
+    machine::show_devices(devices.path());
+    let program = machine::install_helper();
+    let sshd = Sshd::start(&SshdOptions::default());
+    home.write_config(&Config::new().node("pve1", sshd.address()));
+    let daemon = Daemon::start_with(&home, &[]);
+    sshd.authorize(
+        &format!("restrict,command=\"{program}\""),
+        &home.public_key(),
+    );
+    home.trust(&sshd.host_key_line("pve1"));
+    daemon.reload();
+    let document = daemon.temperature("pve1").unwrap();
+    daemon.stop();
+    let elsewhere = Path::new(uml::FORBIDDEN);
+    tree::unpack(tree::all()[0].1, elsewhere).unwrap();
+    let refused = Command::new(program)
+        .args(["--confinement", "off", "--sys-root", uml::FORBIDDEN, "read"])
+        .output()
+        .unwrap();
+    let refused: Value = serde_json::from_slice(&refused.stdout).unwrap();
+    json!({"document": document, "elsewhere": refused})
 }
 
 /// What an attacker in the daemon's place could do, were there nothing but what

@@ -107,6 +107,23 @@ fn install_programs(from: &Path) {
     }
 }
 
+/// Puts a made-up node's devices where the kernel shows this machine's.
+pub(crate) fn show_devices(tree: &Path) {
+    for part in ["class", "bus", "devices", "block"] {
+        let from = tree.join(part);
+        bind(from.to_str().unwrap(), &format!("/sys/{part}"));
+    }
+}
+
+/// Puts the helper where a node has it.
+pub(crate) fn install_helper() -> &'static str {
+    const HELPER: &str = "/usr/libexec/pulse-sensor-node";
+    kernel("tmpfs", "/usr/libexec");
+    fs::write(HELPER, "").unwrap();
+    bind("/usr/bin/pulse-sensor-node", HELPER);
+    HELPER
+}
+
 fn write_etc() {
     kernel("tmpfs", "/etc");
     for directory in ["/etc/apparmor.d", "/etc/pulse-sensor-proxy"] {
