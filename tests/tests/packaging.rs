@@ -52,20 +52,3 @@ fn systemd_judges_the_service_to_be_exposed_by_one_at_most() {
     assert!(judged.status.success(), "{table}");
     assert!(table.contains("Overall exposure level"), "{table}");
 }
-
-#[test]
-fn apparmors_compiler_takes_every_profile() {
-    const PARSER: &str = "apparmor_parser";
-    if skipped(&[Need::Companion(PARSER)]) {
-        return;
-    }
-    for name in ["pulse-sensor-proxy", "pulse-sensor-node"] {
-        let compiled = Command::new(find(PARSER).unwrap())
-            .args(["--skip-kernel-load", "--skip-cache", "--skip-read-cache"])
-            .arg(repository(&format!("security/apparmor/{name}.apparmor")))
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&compiled.stderr);
-        assert!(compiled.status.success(), "{name}: {said}");
-    }
-}
