@@ -23,12 +23,12 @@ fn a_node_at_an_address_that_the_unit_does_not_permit_cannot_be_reached() {
 }
 
 #[test]
-fn a_unit_without_a_drop_in_reaches_nothing() {
+fn a_unit_that_permits_no_address_reaches_nothing() {
     if skipped(&[Need::OwnMachine]) {
         return;
     }
     let service = Service::installed(AppArmor::Enforces);
-    service.drop_in("addresses", "");
+    service.drop_in("nothing", "[Service]\nIPAddressAllow=\n");
     service.start_with_nodes();
     let error = service.temperature("pve1").unwrap_err();
     assert_eq!(error, "node \"pve1\" did not answer in time");

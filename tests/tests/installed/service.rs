@@ -23,13 +23,12 @@ const KNOWN_HOSTS: &str = "/var/lib/pulse-sensor-proxy/ssh/known_hosts";
 pub(crate) const LOG: &str = "/var/log/pulse/sensor-proxy";
 
 /// What a service leaves behind.
-const TRACES: [&str; 6] = [
+const TRACES: [&str; 5] = [
     "/var/lib/pulse-sensor-proxy",
     "/var/log/pulse",
     "/run/pulse-sensor-proxy",
     "/etc/pulse-sensor-proxy",
     CREDENTIAL,
-    DROP_INS,
 ];
 
 /// What AppArmor does with the profile.
@@ -56,6 +55,7 @@ impl Service {
         static INSTALLED: Once = Once::new();
         INSTALLED.call_once(install_files);
         node::set_up();
+        adapt_unit();
         stop();
         TRACES.into_iter().for_each(guest::remove);
         load_profile(apparmor);
@@ -65,12 +65,6 @@ impl Service {
             journal_begin: journal(UNIT).len(),
         };
         service.configure("");
-        let [first, second] = node::ADDRESSES;
-        let addresses = format!("[Service]\nIPAddressAllow=localhost {first} {second}\n");
-        service.drop_in("addresses", &addresses);
-        if !knows_root_by_its_pidfd() {
-            service.drop_in("root", "[Service]\nProtectProc=default\nProcSubset=all\n");
-        }
         service
     }
 
@@ -115,7 +109,8 @@ impl Service {
 
     /// Adds to the unit, as `systemctl edit` does.
     pub(crate) fn drop_in(&self, name: &str, text: &str) {
-        write(&format!("{DROP_INS}/{name}.conf"), text);
+        // The last word is the last file's.
+        write(&format!("{DROP_INS}/test-{name}.conf"), text);
         systemctl(&["daemon-reload"]);
     }
 
@@ -243,7 +238,28 @@ fn install_files() {
         guest::install(from, to);
     }
     guest::run("systemd-sysusers", &[]);
-    systemctl(&["daemon-reload"]);
+}
+
+/// Adds to the unit what every test wants, and nothing else. systemd takes seconds to
+/// read its units again, so it does only when a test has left others.
+fn adapt_unit() {
+    let (file, text) = (format!("{DROP_INS}/site.conf"), site_settings());
+    let is_there = fs::read_to_string(&file).is_ok_and(|found| found == text);
+    let is_alone = fs::read_dir(DROP_INS).is_ok_and(|files| files.count() == 1);
+    if !is_there || !is_alone {
+        guest::remove(DROP_INS);
+        write(&file, &text);
+        systemctl(&["daemon-reload"]);
+    }
+}
+
+fn site_settings() -> String {
+    let [first, second] = node::ADDRESSES;
+    let addresses = format!("[Service]\nIPAddressAllow=localhost {first} {second}\n");
+    match knows_root_by_its_pidfd() {
+        true => addresses,
+        false => addresses + "ProtectProc=default\nProcSubset=all\n",
+    }
 }
 
 /// The kernel has told it since 6.5; `docs/hardening.md` says what to do before.

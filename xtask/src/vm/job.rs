@@ -70,9 +70,12 @@ fn build_tests() -> Outcome<PathBuf> {
     executable(&messages).ok_or_else(|| Failure::new("cargo did not say where the tests are"))
 }
 
-/// The last program that cargo made; paths with quotes or backslashes are not ours.
+/// The tests among what cargo made; paths with quotes or backslashes are not ours.
 fn executable(messages: &str) -> Option<PathBuf> {
-    let (_, rest) = messages.rsplit_once("\"executable\":\"")?;
+    let mut ours = messages
+        .lines()
+        .filter(|line| line.contains("\"name\":\"installed\""));
+    let (_, rest) = ours.find_map(|line| line.split_once("\"executable\":\""))?;
     let (path, _) = rest.split_once('"')?;
     Some(PathBuf::from(path))
 }
@@ -125,10 +128,11 @@ mod tests {
 
     #[test]
     fn the_program_that_cargo_made_is_found_among_its_messages() {
-        let messages = r#"{"reason":"compiler-artifact","executable":null}
-{"reason":"compiler-artifact","executable":"/t/e2e/deps/installed-1","fresh":true}
+        let messages = r#"{"target":{"name":"installed"},"executable":null}
+{"target":{"name":"installed"},"executable":"/t/debug/deps/installed-1","fresh":true}
+{"target":{"name":"guest"},"executable":"/t/debug/guest","fresh":true}
 {"reason":"build-finished","success":true}"#;
-        let expected = PathBuf::from("/t/e2e/deps/installed-1");
+        let expected = PathBuf::from("/t/debug/deps/installed-1");
         assert_eq!(executable(messages), Some(expected));
         assert_eq!(executable("{}"), None);
     }

@@ -129,7 +129,7 @@ impl Drop for Machine {
 }
 
 const KERNEL_COMMAND_LINE: &str = "root=/dev/vda rw quiet console=ttyS0 panic=-1 mitigations=off \
-     log_buf_len=4M systemd.show_status=error";
+     log_buf_len=4M systemd.show_status=error systemd.mask=e2scrub_reap.service";
 
 /// Two processors, a shared directory, and a disk with a thermometer.
 const HARDWARE: [&str; 20] = [
