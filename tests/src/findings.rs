@@ -6,8 +6,20 @@
 
 use crate::programs;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
+
+/// The settings that the page puts side by side, with the heads of their columns. The
+/// first three are the daemon's own layers, each alone.
+pub const SETTINGS: [(&str, &str); 6] = [
+    ("vm-landlock", "Landlock"),
+    ("vm-limits", "limits"),
+    ("vm-seccomp", "seccomp"),
+    ("vm-unit", "systemd unit"),
+    ("vm-apparmor", "AppArmor"),
+    ("oci", "OCI filter"),
+];
 
 /// Where the findings of a setting are kept.
 ///
@@ -43,4 +55,94 @@ pub fn attempts(findings: &Value, stopped: bool) -> Vec<&str> {
         .filter(|attempt| attempt["stopped"] == stopped)
         .map(|attempt| attempt["attempt"].as_str().unwrap())
         .collect()
+}
+
+/// What was kept of a setting, if it was tried.
+///
+/// # Panics
+/// When it cannot be read.
+#[must_use]
+pub fn kept(setting: &str) -> Option<Value> {
+    let text = fs::read_to_string(file(setting)).ok()?;
+    Some(serde_json::from_str(&text).unwrap())
+}
+
+/// How many of these settings stop each attempt. What this kernel does not have is
+/// stopped by nobody, and by everybody: it is left out.
+///
+/// # Panics
+/// When these are no findings.
+#[must_use]
+pub fn layers_of(settings: &[Value]) -> BTreeMap<&str, usize> {
+    let mut layers = BTreeMap::new();
+    for attempt in settings.iter().flat_map(attempts_in) {
+        let count = layers
+            .entry(attempt["attempt"].as_str().unwrap())
+            .or_insert(0);
+        *count += usize::from(attempt["stopped"] == true);
+        if attempt["by"] == "not in this kernel" {
+            *count = settings.len();
+        }
+    }
+    layers
+}
+
+/// A table for the page: an attempt a line, a setting a column.
+///
+/// # Panics
+/// When these are no findings, or not all of the same attempts.
+#[must_use]
+pub fn table(columns: &[(&str, Value)]) -> String {
+    let heads: Vec<&str> = columns.iter().map(|(head, _)| *head).collect();
+    let rule = "|---".repeat(columns.len() + 1);
+    let mut table = format!("| attempt | {} |\n{rule}|\n", heads.join(" | "));
+    for (number, attempt) in attempts_in(&columns[0].1).enumerate() {
+        let cells = columns
+            .iter()
+            .map(|(_, findings)| cell(&findings["attempts"][number], attempt));
+        let cells: Vec<String> = cells.collect();
+        let what = attempt["attempt"].as_str().unwrap();
+        table.push_str(&format!("| {what} | {} |\n", cells.join(" | ")));
+    }
+    table
+}
+
+fn attempts_in(findings: &Value) -> impl Iterator<Item = &Value> {
+    findings["attempts"].as_array().unwrap().iter()
+}
+
+fn cell(found: &Value, attempt: &Value) -> String {
+    assert_eq!(found["attempt"], attempt["attempt"], "other attempts");
+    let outcome = found["outcome"].as_str().unwrap();
+    match (found["stopped"] == true, outcome, found["by"].as_str()) {
+        (true, _, Some("not in this kernel")) => "not there".to_owned(),
+        (true, error, _) => error.to_owned(),
+        (false, "not tried", _) => "not tried".to_owned(),
+        (false, ..) => "–".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn findings(stopped: bool, by: &str) -> Value {
+        let outcome = if stopped { "EPERM" } else { "success" };
+        json!({"attempts": [{"attempt": "reboot", "outcome": outcome, "stopped": stopped, "by": by}]})
+    }
+
+    #[test]
+    fn layers_are_counted_and_what_is_not_there_is_left_out() {
+        let (yes, no) = (findings(true, "seccomp"), findings(false, ""));
+        assert_eq!(layers_of(&[yes.clone(), no.clone()])["reboot"], 1);
+        assert_eq!(layers_of(&[yes.clone(), yes.clone()])["reboot"], 2);
+        let absent = findings(true, "not in this kernel");
+        assert_eq!(layers_of(&[absent.clone(), no.clone()])["reboot"], 2);
+        let table = table(&[("a", yes), ("b", no), ("c", absent)]);
+        assert!(
+            table.ends_with("| reboot | EPERM | – | not there |\n"),
+            "{table}"
+        );
+    }
 }

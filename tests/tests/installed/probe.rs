@@ -44,11 +44,8 @@ fn apparmor_alone_stops_what_the_profile_does_not_list_and_says_so() {
         return;
     }
     let service = lived_in(AppArmor::Enforces);
-    let aa_exec = ["-p", "pulse-sensor-proxy", "--", PROXY];
-    let words: Vec<_> = aa_exec.into_iter().chain(OUTSIDE.split(' ')).collect();
-    let ended = guest::try_run("aa-exec", &words);
-    let (text, errors) = (guest::text(&ended.stdout), guest::text(&ended.stderr));
-    let findings = findings_in(&format!("{text}\n{errors}"), "vm-apparmor");
+    let aa_exec = ["aa-exec", "-p", "pulse-sensor-proxy", "--"];
+    let findings = alone("vm-apparmor", &aa_exec, "outside");
     let denied = service.kernel_log().denied();
     for (attempt, refusal) in REFUSALS {
         assert!(attempts(&findings, true).contains(&attempt), "{attempt}");
@@ -103,6 +100,49 @@ fn everything_together_lets_nothing_through() {
     let findings = in_unit(&service, "vm-everything", ALL);
     assert_eq!(attempts(&findings, false), [""; 0]);
     assert_eq!(findings["tight"], true);
+}
+
+/// Attempts that one layer alone stops, since the kernel offers no second.
+const ONE_LAYER: [(&str, &str); 0] = [];
+
+#[test]
+fn every_attempt_is_stopped_by_two_layers_where_the_kernel_offers_two() {
+    if skipped(&[Need::OwnMachine]) {
+        return;
+    }
+    let service = lived_in(AppArmor::Enforces);
+    let aa_exec = ["aa-exec", "-p", "pulse-sensor-proxy", "--"];
+    let mut settings = vec![alone("vm-apparmor", &aa_exec, "outside")];
+    let service_user = [
+        "setpriv",
+        "--reuid=pulse-sensor-proxy",
+        "--regid=pulse-sensor-proxy",
+        "--clear-groups",
+        "aa-exec",
+        "-p",
+        "unconfined",
+        "--",
+    ];
+    // The kernel does not count root's tasks.
+    settings.push(alone("vm-limits", &service_user, "limits"));
+    for layer in ["landlock", "seccomp"] {
+        settings.push(alone(&format!("vm-{layer}"), &service_user[4..], layer));
+    }
+    drop(service);
+    settings.push(in_unit(&lived_in(AppArmor::Absent), "vm-unit", OUTSIDE));
+    let layers = findings::layers_of(&settings);
+    let single = layers.iter().filter(|(_, layers)| **layers < 2);
+    let single: Vec<_> = single.map(|(attempt, _)| *attempt).collect();
+    assert_eq!(single, ONE_LAYER.map(first));
+}
+
+/// The probe under one layer, or under what these words put around it.
+fn alone(setting: &str, around: &[&str], layer: &str) -> Value {
+    let probe = [PROXY, "confine-probe", "--json", "--only", layer];
+    let words = [&around[1..], &probe].concat();
+    let ended = guest::try_run(around[0], &words);
+    let (text, errors) = (guest::text(&ended.stdout), guest::text(&ended.stderr));
+    findings_in(&format!("{text}\n{errors}"), setting)
 }
 
 fn first((attempt, _): (&'static str, &str)) -> &'static str {
