@@ -1,7 +1,7 @@
 //! Profiles for `AppArmor` (apparmor.d(5)).
 
 use crate::places::{self, HELPER, PROGRAM};
-use pulse_confine::tables::startup::{self, CAPABILITIES, QUIETLY_REFUSED};
+use pulse_confine::tables::startup::{self, CAPABILITIES, PATHS_OF_ROOT, QUIETLY_REFUSED};
 use pulse_confine::tables::{Access, FAMILIES, PATHS, Path, helper as helper_tables};
 use std::fmt::Write;
 
@@ -28,6 +28,7 @@ pub(crate) fn daemon() -> String {
         "systemd is told how we fare, the journal gets our log",
     );
     section(&mut text, "Started as root, it becomes the service's user.");
+    paths(&mut text, PATHS_OF_ROOT);
     for capability in CAPABILITIES {
         let name = format!("capability {}", capability.name);
         rule(&mut text, &name, capability.reason);

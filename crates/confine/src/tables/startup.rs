@@ -2,7 +2,7 @@
 //! must permit this too, and what it puts on itself takes it away again.
 //!
 //! A service manager or a container's runtime is expected to start it as its own
-//! user. Started as root it needs [`CAPABILITIES`] besides.
+//! user. Started as root it needs [`PATHS_OF_ROOT`] and [`CAPABILITIES`] besides.
 
 use super::paths::{Access, Path, Whose, file};
 use super::syscalls::{NOT_EXECUTABLE, SOL_SOCKET, call, is};
@@ -179,11 +179,6 @@ pub const PATHS: &[Path] = &[
         within: &["*"],
         reason: "the socket is made",
     },
-    file("/etc/passwd", "the service's user"),
-    file(
-        "/etc/nsswitch.conf",
-        "the dynamic build looks for the service's user",
-    ),
     file("/etc/ld.so.cache", "the dynamic build's libraries"),
     file("/etc/ld.so.preload", "the dynamic build's libraries"),
     Path {
@@ -210,6 +205,15 @@ pub const PATHS: &[Path] = &[
         within: &["notify", "journal/socket", "journal/stdout"],
         reason: "systemd is told how we fare, the journal gets our log",
     },
+];
+
+/// Paths that root uses besides: it is told by name whom to become.
+pub const PATHS_OF_ROOT: &[Path] = &[
+    file("/etc/passwd", "the service's user"),
+    file(
+        "/etc/nsswitch.conf",
+        "the dynamic build looks for the service's user",
+    ),
 ];
 
 /// A capability of a daemon that is started as root.
