@@ -18,6 +18,7 @@
 //! | [`Sshd`] | Debian's OpenSSH server as a node |
 //! | [`container`] | the daemon in a container |
 //! | [`sim`] | simulated nodes |
+//! | [`certificates`], [`rsyslog`] | a CA, and Debian's rsyslog as a collector |
 //! | [`uml`] | a machine of its own, with AppArmor |
 //! | [`wait`] | waiting without sleeping for luck |
 #![allow(clippy::unwrap_used, reason = "a test harness fails by panicking")]
@@ -26,6 +27,7 @@
     reason = "the runner shows it beside the failure"
 )]
 
+pub mod certificates;
 mod client;
 mod config;
 pub mod container;
@@ -35,6 +37,7 @@ mod home;
 pub mod observe;
 pub mod programs;
 pub mod python;
+pub mod rsyslog;
 pub mod sim;
 pub mod sshd;
 pub mod uml;

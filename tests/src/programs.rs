@@ -24,6 +24,8 @@ pub enum Need {
     Root,
     /// OpenSSH's server, and an account that it lets in.
     Sshd,
+    /// rsyslog with RELP, and what makes certificates.
+    Collector,
     /// A machine to install the service in, which `cargo xtask vm-test` boots.
     OwnMachine,
 }
@@ -52,6 +54,13 @@ impl Need {
             Self::Root if is_root() => None,
             Self::Root => Some("it takes root".to_owned()),
             Self::Sshd => missing_program("sshd").or_else(locked_account),
+            Self::Collector => {
+                let programs = ["openssl", "rsyslogd"].into_iter();
+                programs
+                    .filter_map(missing_program)
+                    .next()
+                    .or_else(missing_relp)
+            }
             Self::OwnMachine => {
                 let why = "it takes a machine of its own: `cargo xtask vm-test`";
                 shared_directory().is_none().then(|| why.to_owned())
@@ -68,6 +77,16 @@ fn missing_program(name: &str) -> Option<String> {
     let promised = known.is_ok_and(|list| !list.split(',').any(|missing| missing == name));
     assert!(!promised, "{name} is neither here nor known to be missing");
     Some(not_installed(name))
+}
+
+/// rsyslog's input for RELP: Debian keeps modules in a directory for each architecture.
+fn missing_relp() -> Option<String> {
+    let mut libraries = std::fs::read_dir("/usr/lib")
+        .into_iter()
+        .flatten()
+        .flatten();
+    let has_it = libraries.any(|library| library.path().join("rsyslog/imrelp.so").is_file());
+    (!has_it).then(|| not_installed("rsyslog-relp"))
 }
 
 fn not_installed(name: &str) -> String {

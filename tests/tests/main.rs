@@ -9,6 +9,7 @@ mod apparmor;
 mod attacks;
 mod audit;
 mod clients;
+mod collector;
 mod confinement;
 mod container;
 mod host_keys;

@@ -24,9 +24,10 @@ pub(crate) struct Counterpart {
 pub(crate) enum Kind {
     Program,
     PythonModule,
+    RsyslogModule,
 }
 
-const COUNTERPARTS: [Counterpart; 12] = [
+const COUNTERPARTS: [Counterpart; 15] = [
     Counterpart {
         name: "sshd",
         kind: Kind::Program,
@@ -68,6 +69,24 @@ const COUNTERPARTS: [Counterpart; 12] = [
         kind: Kind::Program,
         package: "prometheus",
         serves: "the metrics' format",
+    },
+    Counterpart {
+        name: "openssl",
+        kind: Kind::Program,
+        package: "openssl",
+        serves: "certificates",
+    },
+    Counterpart {
+        name: "rsyslogd",
+        kind: Kind::Program,
+        package: "rsyslog",
+        serves: "a collector of records",
+    },
+    Counterpart {
+        name: "imrelp",
+        kind: Kind::RsyslogModule,
+        package: "rsyslog-relp",
+        serves: "a collector of records",
     },
     Counterpart {
         name: "linux.uml",
@@ -152,6 +171,7 @@ impl Counterpart {
                 let import = format!("import {}", self.name);
                 process::succeeds(Command::new("python3").args(["-c", &import]))
             }
+            Kind::RsyslogModule => workspace::is_rsyslog_module(self.name),
         }
     }
 }

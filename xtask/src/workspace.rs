@@ -72,6 +72,19 @@ pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
         .find(|file| is_program(file))
 }
 
+/// Whether rsyslog has this module: Debian keeps them in a directory for each
+/// architecture.
+pub(crate) fn is_rsyslog_module(name: &str) -> bool {
+    let libraries = std::fs::read_dir("/usr/lib")
+        .into_iter()
+        .flatten()
+        .flatten();
+    let module = format!("rsyslog/{name}.so");
+    libraries
+        .map(|library| library.path().join(&module))
+        .any(|file| file.is_file())
+}
+
 fn is_program(file: &Path) -> bool {
     file.metadata()
         .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)

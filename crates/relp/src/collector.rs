@@ -1,0 +1,171 @@
+//! The collector's side of a session, as far as tests need one: it takes messages, and
+//! acknowledges them when it is told to.
+
+use crate::frame::{self, Command, Decoder, FrameError, Number};
+
+/// As `maxDataSize` of rsyslog's imrelp.
+const MAX_MESSAGE: usize = 64 * 1024;
+
+const OFFERS: &[u8] = b"200 OK\nrelp_version=0\nrelp_software=pulse-collector\ncommands=syslog";
+
+/// A message that came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// Its transaction.
+    pub number: Number,
+    /// It itself.
+    pub message: Vec<u8>,
+}
+
+/// Why a sender is sent away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SenderError {
+    /// What came is no RELP.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// Numbers have to follow each other.
+    #[error("transaction {found} where {expected} was to come")]
+    Gap {
+        /// What came.
+        found: Number,
+        /// What was to come.
+        expected: Number,
+    },
+    /// A response, or a command that nobody offered.
+    #[error("a command that was not offered")]
+    Command,
+}
+
+/// One session.
+#[derive(Debug)]
+pub struct Collector {
+    decoder: Decoder,
+    expected: Number,
+    is_closed: bool,
+}
+
+impl Default for Collector {
+    fn default() -> Self {
+        Self {
+            decoder: Decoder::new(MAX_MESSAGE),
+            expected: Number::FIRST,
+            is_closed: false,
+        }
+    }
+}
+
+impl Collector {
+    /// Takes what the sender sent; gives the messages in it, and appends to `out` what is
+    /// to be answered at once. Acknowledging is the caller's.
+    ///
+    /// # Errors
+    /// [`SenderError`] ends the session.
+    pub fn receive(
+        &mut self,
+        mut bytes: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<Vec<Received>, SenderError> {
+        let mut messages = Vec::new();
+        loop {
+            let taken = self.decoder.feed(bytes);
+            bytes = &bytes[taken..];
+            while let Some(frame) = self.decoder.frame()? {
+                self.follow(frame.number)?;
+                match frame.command {
+                    Command::Open => frame::encode(out, frame.number, Command::Response, OFFERS),
+                    Command::Syslog => messages.push(Received {
+                        number: frame.number,
+                        message: frame.data,
+                    }),
+                    Command::Close => self.close(frame.number, out),
+                    _ => return Err(SenderError::Command),
+                }
+            }
+            if bytes.is_empty() {
+                return Ok(messages);
+            }
+        }
+    }
+
+    /// Appends the acknowledgement of a message.
+    pub fn acknowledge(number: Number, out: &mut Vec<u8>) {
+        frame::encode(out, number, Command::Response, b"200 OK");
+    }
+
+    /// Whether the sender said goodbye.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
+    fn follow(&mut self, found: Number) -> Result<(), SenderError> {
+        let expected = self.expected;
+        if found != expected {
+            return Err(SenderError::Gap { found, expected });
+        }
+        self.expected = expected.next();
+        Ok(())
+    }
+
+    fn close(&mut self, number: Number, out: &mut Vec<u8>) {
+        frame::encode(out, number, Command::Response, b"");
+        frame::encode(out, Number::HINT, Command::ServerClose, b"");
+        self.is_closed = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::{Session, WINDOW};
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Whatever is cut, delayed or acknowledged in whatever order: what the session
+        /// calls acknowledged has arrived, and all of it arrives.
+        #[test]
+        fn what_is_called_acknowledged_has_arrived(
+            seeds in prop::collection::vec(any::<u8>(), 20..200),
+            window in 1..WINDOW,
+        ) {
+            let (mut to_collector, mut to_sender) = (Vec::new(), Vec::new());
+            let mut session = Session::begin(window, &mut to_collector);
+            let mut collector = Collector::default();
+            let (mut arrived, mut waiting, mut tag, mut cursor) = (0, Vec::new(), 0, 0);
+            for seed in seeds.iter().cycle().take(4000) {
+                match seed % 4 {
+                    0 => { tag += u64::from(session.send(tag + 1, b"m", &mut to_collector)); }
+                    1 => {
+                        let cut = to_collector.len().min(usize::from(*seed));
+                        let piece: Vec<u8> = to_collector.drain(..cut).collect();
+                        let messages = collector.receive(&piece, &mut to_sender).unwrap();
+                        arrived += messages.len() as u64;
+                        waiting.extend(messages);
+                    }
+                    2 if !waiting.is_empty() => {
+                        let message = waiting.swap_remove(usize::from(*seed) % waiting.len());
+                        Collector::acknowledge(message.number, &mut to_sender);
+                    }
+                    _ => {
+                        let cut = to_sender.len().min(usize::from(*seed));
+                        let piece: Vec<u8> = to_sender.drain(..cut).collect();
+                        session.receive(&piece).unwrap();
+                        cursor = session.acknowledged().unwrap_or(cursor);
+                        prop_assert!(cursor <= arrived, "{cursor} of {arrived}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_gap_in_the_numbers_ends_the_session() {
+        let mut collector = Collector::default();
+        let mut out = Vec::new();
+        collector
+            .receive(b"1 open 15 commands=syslog\n", &mut out)
+            .unwrap();
+        let error = collector.receive(b"3 syslog 1 x\n", &mut out).unwrap_err();
+        assert!(matches!(error, SenderError::Gap { .. }));
+    }
+}

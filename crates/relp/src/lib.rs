@@ -1,0 +1,25 @@
+//! Records on their way to a collector: RELP, and syslog over TLS.
+//!
+//! RELP (the Reliable Event Logging Protocol, as librelp 1.11 speaks it) has every
+//! message acknowledged, so that a sender knows what to send again. Where a collector
+//! has no RELP, messages go as RFC 5425 frames them, and nobody knows what arrived.
+//!
+//! But for the driver everything is bytes in and bytes out: no socket, no clock, no task.
+//! What a peer sends is bounded and judged before it is believed; a session that was lied to ends
+//! with an error that says how, and whoever drives it connects again.
+//!
+//! | module | is about |
+//! |---|---|
+//! | [`frame`] | RELP's frames, read piece by piece |
+//! | [`session`] | the sender: a window of messages and their acknowledgements |
+//! | [`collector`] | the other side, for tests |
+//! | [`message`] | RFC 5424 messages, RFC 5425 octet counting |
+//! | [`identity`] | certificates, and whom we take for the collector |
+//! | [`link`] | a session on a TLS connection: the thin driver |
+
+pub mod collector;
+pub mod frame;
+pub mod identity;
+pub mod link;
+pub mod message;
+pub mod session;

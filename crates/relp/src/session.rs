@@ -1,0 +1,384 @@
+//! The sender's side of a session: a window of messages on their way, and what the
+//! collector says of them.
+//!
+//! An acknowledgement means that the collector has the message, not that it has stored
+//! it. Messages are told apart by a tag of the caller's (a place in its queue), and the
+//! tags come back in the order in which they were sent, when they and all before them
+//! are acknowledged: so one number is enough to remember what need not be sent again.
+
+use crate::frame::{self, Command, Decoder, Frame, FrameError, Number};
+use std::collections::VecDeque;
+
+/// The most that a collector has to say: its offers.
+const MAX_RESPONSE: usize = 4096;
+
+/// As many messages may be on their way as librelp permits.
+pub const WINDOW: usize = 128;
+
+/// What we tell a collector of ourselves.
+const OFFERS: &str = concat!(
+    "relp_version=0\n",
+    "relp_software=pulse-sensor-proxy,",
+    env!("CARGO_PKG_VERSION"),
+    "\ncommands=syslog"
+);
+
+/// Why a session is over that should not be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SessionError {
+    /// What came is no RELP.
+    #[error("the collector does not speak RELP: {0}")]
+    Frame(#[from] FrameError),
+    /// It refused the session or a message.
+    #[error("the collector refused: {code} {text}")]
+    Refused {
+        /// Its three digits.
+        code: u16,
+        /// What it said, printable and short.
+        text: String,
+    },
+    /// It does not take messages.
+    #[error("the collector does not offer to take syslog messages")]
+    NoSyslog,
+    /// It acknowledged what was not on its way.
+    #[error("the collector acknowledged transaction {0}, which was not on its way")]
+    Unknown(Number),
+    /// A response without a code.
+    #[error("the collector sent a response without a code")]
+    NoCode,
+    /// Something else than a response.
+    #[error("the collector sent a request")]
+    Request,
+    /// It will take nothing more.
+    #[error("the collector closed the session")]
+    ServerClosed,
+}
+
+/// Where a session is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Opening,
+    Open,
+    Closing,
+    Closed,
+}
+
+/// A message on its way.
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    number: Number,
+    tag: u64,
+    is_acknowledged: bool,
+}
+
+/// One session, from the first frame to the last.
+#[derive(Debug)]
+pub struct Session {
+    phase: Phase,
+    decoder: Decoder,
+    next: Number,
+    /// What was asked last: to open or to close.
+    asked: Number,
+    window: usize,
+    sent: VecDeque<Sent>,
+    acknowledged: Option<u64>,
+}
+
+impl Session {
+    /// Begins one: the first frame is appended to `out`. Up to `window` messages will be
+    /// on their way at a time.
+    #[must_use]
+    pub fn begin(window: usize, out: &mut Vec<u8>) -> Self {
+        frame::encode(out, Number::FIRST, Command::Open, OFFERS.as_bytes());
+        Self {
+            phase: Phase::Opening,
+            decoder: Decoder::new(MAX_RESPONSE),
+            next: Number::FIRST.next(),
+            asked: Number::FIRST,
+            window,
+            sent: VecDeque::with_capacity(window),
+            acknowledged: None,
+        }
+    }
+
+    /// How many messages may be sent now.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        match self.phase {
+            Phase::Open => self.window - self.sent.len(),
+            _ => 0,
+        }
+    }
+
+    /// Whether the collector has accepted the session.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.phase == Phase::Open
+    }
+
+    /// Whether both sides have said goodbye.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.phase == Phase::Closed
+    }
+
+    /// How many messages wait for their acknowledgement.
+    #[must_use]
+    pub fn on_their_way(&self) -> usize {
+        self.sent.len()
+    }
+
+    /// Appends a message to `out`; false, and nothing, when there is no
+    /// [room](Self::room). Tags grow.
+    pub fn send(&mut self, tag: u64, message: &[u8], out: &mut Vec<u8>) -> bool {
+        if self.room() == 0 {
+            return false;
+        }
+        let number = self.take_number();
+        frame::encode(out, number, Command::Syslog, message);
+        self.sent.push_back(Sent {
+            number,
+            tag,
+            is_acknowledged: false,
+        });
+        true
+    }
+
+    /// Appends the request to end the session in order.
+    pub fn close(&mut self, out: &mut Vec<u8>) {
+        if self.phase != Phase::Open {
+            return;
+        }
+        self.asked = self.take_number();
+        frame::encode(out, self.asked, Command::Close, b"");
+        self.phase = Phase::Closing;
+    }
+
+    /// Takes what the collector sent.
+    ///
+    /// # Errors
+    /// [`SessionError`] ends the session. What was acknowledged before stays so:
+    /// [`Session::acknowledged`].
+    pub fn receive(&mut self, mut bytes: &[u8]) -> Result<(), SessionError> {
+        loop {
+            let taken = self.decoder.feed(bytes);
+            bytes = &bytes[taken..];
+            while let Some(frame) = self.decoder.frame()? {
+                self.take(&frame)?;
+            }
+            if bytes.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The tag up to which everything is acknowledged, if that has grown since it was
+    /// last asked for.
+    pub fn acknowledged(&mut self) -> Option<u64> {
+        self.acknowledged.take()
+    }
+
+    fn take_number(&mut self) -> Number {
+        let number = self.next;
+        self.next = number.next();
+        number
+    }
+
+    fn take(&mut self, frame: &Frame) -> Result<(), SessionError> {
+        match (frame.command, self.phase) {
+            // The end that we asked for, or that it wants.
+            (Command::ServerClose, Phase::Closing | Phase::Closed) => {
+                self.phase = Phase::Closed;
+                Ok(())
+            }
+            (Command::ServerClose, _) => Err(SessionError::ServerClosed),
+            (Command::Response, _) => self.respond(frame),
+            _ => Err(SessionError::Request),
+        }
+    }
+
+    fn respond(&mut self, frame: &Frame) -> Result<(), SessionError> {
+        let is_asked = frame.number == self.asked;
+        match self.phase {
+            Phase::Opening if is_asked => {
+                accepted(&frame.data)?;
+                offers_syslog(&frame.data)?;
+                self.phase = Phase::Open;
+                Ok(())
+            }
+            // rsyslog's answer to a close is empty.
+            Phase::Closing if is_asked => {
+                self.phase = Phase::Closed;
+                Ok(())
+            }
+            Phase::Open | Phase::Closing => self.acknowledge(frame),
+            _ => Err(SessionError::Unknown(frame.number)),
+        }
+    }
+
+    fn acknowledge(&mut self, frame: &Frame) -> Result<(), SessionError> {
+        let mut waiting = self.sent.iter_mut();
+        let sent = waiting.find(|sent| sent.number == frame.number && !sent.is_acknowledged);
+        let sent = sent.ok_or(SessionError::Unknown(frame.number))?;
+        accepted(&frame.data)?;
+        sent.is_acknowledged = true;
+        while let Some(first) = self.sent.front().filter(|first| first.is_acknowledged) {
+            self.acknowledged = Some(first.tag);
+            self.sent.pop_front();
+        }
+        Ok(())
+    }
+}
+
+/// A response begins with three digits; 200 is yes.
+fn accepted(data: &[u8]) -> Result<(), SessionError> {
+    let code = data.get(..3).and_then(|digits| str::from_utf8(digits).ok());
+    let code = code.and_then(|digits| digits.parse::<u16>().ok());
+    match code.ok_or(SessionError::NoCode)? {
+        200 => Ok(()),
+        code => Err(SessionError::Refused {
+            code,
+            text: printable(data.get(3..).unwrap_or_default()),
+        }),
+    }
+}
+
+/// What a stranger said, fit for a log: one line, short.
+fn printable(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let kept = text.trim().chars().filter(|c| !c.is_control()).take(200);
+    kept.collect()
+}
+
+fn offers_syslog(data: &[u8]) -> Result<(), SessionError> {
+    let offers = String::from_utf8_lossy(data);
+    let mut commands = offers
+        .lines()
+        .filter_map(|line| line.strip_prefix("commands="))
+        .flat_map(|commands| commands.split(','));
+    match commands.any(|command| command.trim() == "syslog") {
+        true => Ok(()),
+        false => Err(SessionError::NoSyslog),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WELCOME: &[u8] = b"1 rsp 93 200 OK\nrelp_version=0\nrelp_software=librelp,1.11.0,http://librelp.adiscon.com\ncommands=syslog\n";
+
+    fn open() -> Session {
+        let mut out = Vec::new();
+        let mut session = Session::begin(3, &mut out);
+        assert!(out.starts_with(b"1 open ") && out.ends_with(b"\ncommands=syslog\n"));
+        assert_eq!(session.room(), 0);
+        session.receive(WELCOME).unwrap();
+        assert!(session.is_open());
+        session
+    }
+
+    fn send(session: &mut Session, tag: u64) -> Vec<u8> {
+        let mut out = Vec::new();
+        assert!(session.send(tag, b"x", &mut out));
+        out
+    }
+
+    #[test]
+    fn a_session_as_rsyslog_has_it() {
+        let mut session = open();
+        assert_eq!(send(&mut session, 17), b"2 syslog 1 x\n");
+        session.receive(b"2 rsp 6 200 OK\n").unwrap();
+        assert_eq!(
+            (session.acknowledged(), session.acknowledged()),
+            (Some(17), None)
+        );
+        let mut out = Vec::new();
+        session.close(&mut out);
+        assert_eq!(out, b"3 close 0\n");
+        assert_eq!(session.room(), 0);
+        session.receive(b"3 rsp 0\n0 serverclose 0\n").unwrap();
+        assert!(session.is_closed());
+    }
+
+    #[test]
+    fn no_more_than_the_window_is_on_its_way() {
+        let mut session = open();
+        for tag in 0..3 {
+            send(&mut session, tag);
+        }
+        let mut out = Vec::new();
+        assert!(!session.send(3, b"x", &mut out) && out.is_empty());
+        session.receive(b"2 rsp 6 200 OK\n").unwrap();
+        assert_eq!((session.room(), session.on_their_way()), (1, 2));
+    }
+
+    #[test]
+    fn what_is_acknowledged_out_of_order_counts_when_all_before_it_is() {
+        let mut session = open();
+        for tag in [10, 20, 30] {
+            send(&mut session, tag);
+        }
+        session
+            .receive(b"3 rsp 6 200 OK\n4 rsp 6 200 OK\n")
+            .unwrap();
+        assert_eq!((session.acknowledged(), session.room()), (None, 0));
+        session.receive(b"2 rsp 6 200 OK\n").unwrap();
+        assert_eq!((session.acknowledged(), session.room()), (Some(30), 3));
+    }
+
+    #[test]
+    fn a_collector_that_lies_is_left() {
+        let once = |bytes: &[u8]| {
+            let mut session = open();
+            send(&mut session, 1);
+            session.receive(bytes).unwrap_err()
+        };
+        let unknown = |error| matches!(error, SessionError::Unknown(_));
+        assert!(unknown(once(b"9 rsp 6 200 OK\n")));
+        assert!(unknown(once(b"1 rsp 6 200 OK\n")));
+        assert!(unknown(once(b"2 rsp 6 200 OK\n2 rsp 6 200 OK\n")));
+        assert_eq!(once(b"2 rsp 2 OK\n"), SessionError::NoCode);
+        assert_eq!(once(b"2 syslog 1 x\n"), SessionError::Request);
+        assert_eq!(once(b"0 serverclose 0\n"), SessionError::ServerClosed);
+        assert!(matches!(
+            once(b"HTTP/1.1 400 Bad Request\r\n"),
+            SessionError::Frame(_)
+        ));
+        assert!(matches!(once(b"2 rsp 999999999 "), SessionError::Frame(_)));
+    }
+
+    #[test]
+    fn a_refusal_is_told_without_what_could_spoil_a_log() {
+        let mut session = open();
+        send(&mut session, 1);
+        let data = b"500 no\x1b[31m\nroom";
+        let frame = [format!("2 rsp {} ", data.len()).as_bytes(), data, b"\n"].concat();
+        let SessionError::Refused { code, text } = session.receive(&frame).unwrap_err() else {
+            panic!("it was refused");
+        };
+        assert_eq!((code, text.as_str()), (500, "no[31mroom"));
+    }
+
+    #[test]
+    fn what_was_acknowledged_before_a_lie_stays_acknowledged() {
+        let mut session = open();
+        send(&mut session, 1);
+        send(&mut session, 2);
+        assert!(
+            session
+                .receive(b"2 rsp 6 200 OK\n7 rsp 6 200 OK\n")
+                .is_err()
+        );
+        assert_eq!(session.acknowledged(), Some(1));
+    }
+
+    #[test]
+    fn a_collector_that_takes_no_syslog_is_of_no_use() {
+        let mut session = Session::begin(3, &mut Vec::new());
+        let error = session
+            .receive(b"1 rsp 20 200 OK\ncommands=none\n")
+            .unwrap_err();
+        assert_eq!(error, SessionError::NoSyslog);
+    }
+}

@@ -1,0 +1,159 @@
+//! Certificates for collectors and for us, made by OpenSSL's tool.
+
+use crate::programs;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use tempfile::TempDir;
+
+/// A CA and what it signed; gone with it.
+#[derive(Debug)]
+pub struct Authority {
+    directory: TempDir,
+}
+
+/// When a certificate is good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Validity {
+    /// Now, for some days.
+    Good,
+    /// No longer.
+    Expired,
+    /// Not yet.
+    Future,
+}
+
+impl Validity {
+    /// From when and until when.
+    fn dates(self) -> Option<[&'static str; 2]> {
+        match self {
+            Self::Good => None,
+            Self::Expired => Some(["20200101000000Z", "20200102000000Z"]),
+            Self::Future => Some(["20900101000000Z", "20900102000000Z"]),
+        }
+    }
+}
+
+impl Default for Authority {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Authority {
+    /// A new one, with a key of its own.
+    #[must_use]
+    pub fn new() -> Self {
+        let directory = tempfile::Builder::new()
+            .prefix("pulse-ca-")
+            .tempdir()
+            .unwrap();
+        let authority = Self { directory };
+        openssl(
+            authority.directory.path(),
+            &[
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:P-256",
+                "-nodes",
+                "-days",
+                "30",
+                "-subj",
+                "/CN=Test CA",
+                "-keyout",
+                "ca.key",
+                "-out",
+                "ca.pem",
+            ],
+        );
+        authority.write("index.txt", "");
+        authority.write("serial", "01\n");
+        authority.write(
+            "ca.cnf",
+            "[ca]\ndefault_ca=d\n[d]\ndatabase=index.txt\nserial=serial\nnew_certs_dir=.\n\
+             certificate=ca.pem\nprivate_key=ca.key\ndefault_md=sha256\npolicy=p\ndefault_days=30\n\
+             unique_subject=no\ncopy_extensions=copy\n[p]\ncommonName=supplied\n",
+        );
+        authority
+    }
+
+    /// Its own certificate.
+    #[must_use]
+    pub fn certificate(&self) -> PathBuf {
+        self.path("ca.pem")
+    }
+
+    /// Signs a certificate for this name; gives its file, and the key's beside it, which
+    /// ends in `.key`.
+    #[must_use]
+    pub fn sign(&self, name: &str, validity: Validity) -> PathBuf {
+        let serial = fs::read_to_string(self.path("serial")).unwrap();
+        let stem = format!("{name}-{}", serial.trim());
+        let [key, request, certificate] =
+            ["key", "csr", "pem"].map(|extension| format!("{stem}.{extension}"));
+        let alternative = format!("subjectAltName=DNS:{name}");
+        openssl(
+            self.directory.path(),
+            &[
+                "req",
+                "-new",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:P-256",
+                "-nodes",
+                "-subj",
+                &format!("/CN={name}"),
+                "-addext",
+                &alternative,
+                "-keyout",
+                &key,
+                "-out",
+                &request,
+            ],
+        );
+        let mut words = vec![
+            "ca",
+            "-batch",
+            "-notext",
+            "-config",
+            "ca.cnf",
+            "-in",
+            &request,
+            "-out",
+            &certificate,
+        ];
+        if let Some([from, until]) = validity.dates() {
+            words.extend(["-startdate", from, "-enddate", until]);
+        }
+        openssl(self.directory.path(), &words);
+        self.path(&certificate)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+    }
+}
+
+/// The key of a certificate that an authority signed.
+#[must_use]
+pub fn key_of(certificate: &Path) -> PathBuf {
+    certificate.with_extension("key")
+}
+
+fn openssl(directory: &Path, words: &[&str]) {
+    let output = Command::new(programs::find("openssl").unwrap())
+        .current_dir(directory)
+        .args(words)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "openssl {words:?}: {said}");
+}

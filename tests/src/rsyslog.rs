@@ -1,0 +1,174 @@
+//! rsyslog as a collector: Debian's own, on loopback, with RELP over TLS.
+
+use crate::certificates::key_of;
+use crate::home::unused_address;
+use crate::programs;
+use crate::wait;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::fs;
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use tempfile::TempDir;
+
+/// Which of its TLS libraries is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsLibrary {
+    /// OpenSSL.
+    OpenSsl,
+    /// `GnuTLS`.
+    GnuTls,
+}
+
+impl TlsLibrary {
+    fn name(self) -> &'static str {
+        match self {
+            Self::OpenSsl => "openssl",
+            Self::GnuTls => "gnutls",
+        }
+    }
+}
+
+/// What a collector is started with.
+#[derive(Clone, Debug)]
+pub struct Collector<'a> {
+    /// Its TLS library.
+    pub library: TlsLibrary,
+    /// Who signs senders' certificates.
+    pub ca: &'a Path,
+    /// Its own certificate; the key is beside it.
+    pub certificate: &'a Path,
+    /// The name that senders' certificates must have.
+    pub sender: &'a str,
+}
+
+/// A running collector; it is killed when dropped.
+#[derive(Debug)]
+pub struct Rsyslog {
+    directory: TempDir,
+    address: SocketAddr,
+    child: Child,
+}
+
+impl Rsyslog {
+    /// Starts one.
+    #[must_use]
+    pub fn start(collector: &Collector<'_>) -> Self {
+        let directory = tempfile::Builder::new()
+            .prefix("pulse-rsyslog-")
+            .tempdir()
+            .unwrap();
+        let address = unused_address();
+        let text = configuration(collector, address, directory.path());
+        fs::write(directory.path().join("rsyslog.conf"), text).unwrap();
+        let child = spawn(directory.path());
+        let mut rsyslog = Self {
+            directory,
+            address,
+            child,
+        };
+        rsyslog.wait_until_it_listens();
+        rsyslog
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What it has collected, a line for each message.
+    #[must_use]
+    pub fn collected(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.file()).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// Where it collects.
+    #[must_use]
+    pub fn file(&self) -> PathBuf {
+        self.directory.path().join("collected")
+    }
+
+    /// What it says of itself.
+    #[must_use]
+    pub fn complaints(&self) -> String {
+        fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
+    }
+
+    /// Ends it, at once or in order.
+    pub fn end(&mut self, signal: Signal) {
+        let pid = Pid::from_raw(self.child.id().try_into().unwrap());
+        kill(pid, signal).unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts it again, on the same address and file.
+    pub fn start_again(&mut self) {
+        self.child = spawn(self.directory.path());
+        self.wait_until_it_listens();
+    }
+
+    fn wait_until_it_listens(&mut self) {
+        let address = self.address;
+        let child = &mut self.child;
+        wait::until("rsyslog to listen", || {
+            let ended = child.try_wait().unwrap();
+            assert!(ended.is_none(), "rsyslog ended at once ({ended:?})");
+            TcpStream::connect(address).is_ok()
+        });
+    }
+}
+
+impl Drop for Rsyslog {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            println!("rsyslog's log:\n{}", self.complaints());
+        }
+    }
+}
+
+fn spawn(directory: &Path) -> Child {
+    let log = fs::File::create(directory.join("log")).unwrap();
+    Command::new(programs::find("rsyslogd").unwrap())
+        .arg("-n")
+        .args(["-i", directory.join("pid").to_str().unwrap()])
+        .args(["-f", directory.join("rsyslog.conf").to_str().unwrap()])
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .unwrap()
+}
+
+/// A queue that stores before it acknowledges, messages as they are.
+fn configuration(collector: &Collector<'_>, address: SocketAddr, directory: &Path) -> String {
+    let Collector {
+        library,
+        ca,
+        certificate,
+        sender,
+    } = collector;
+    format!(
+        r#"global(workDirectory="{directory}" maxMessageSize="64k"
+    parser.escapeControlCharactersOnReceive="off")
+main_queue(queue.type="Direct")
+module(load="imrelp" tls.tlslib="{library}")
+input(type="imrelp" address="{ip}" port="{port}" maxDataSize="64k" tls="on"
+    tls.caCert="{ca}" tls.myCert="{certificate}" tls.myPrivKey="{key}"
+    tls.authMode="name" tls.permittedPeer=["{sender}"])
+template(name="message" type="string" string="%msg%\n")
+action(type="omfile" file="{directory}/collected" template="message")
+"#,
+        directory = directory.display(),
+        library = library.name(),
+        ip = address.ip(),
+        port = address.port(),
+        ca = ca.display(),
+        certificate = certificate.display(),
+        key = key_of(certificate).display(),
+    )
+}
