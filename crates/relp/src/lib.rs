@@ -19,7 +19,9 @@
 
 pub mod collector;
 pub mod frame;
+#[cfg(feature = "driver")]
 pub mod identity;
+#[cfg(feature = "driver")]
 pub mod link;
 pub mod message;
 pub mod session;

@@ -1,0 +1,55 @@
+//! Whatever a collector sends, however it is cut: nothing counts as acknowledged that
+//! was not sent, memory is bounded, and the session ends with an error or goes on.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use pulse_relp::collector::Collector;
+use pulse_relp::frame::{Decoder, encode};
+use pulse_relp::session::Session;
+
+const WELCOME: &[u8] = b"1 rsp 22 200 OK\ncommands=syslog\n";
+const WINDOW: usize = 8;
+
+fuzz_target!(|bytes: &[u8]| {
+    frames_are_written_as_they_are_read(bytes);
+    // A sender may send anything, too.
+    let _ = Collector::default().receive(bytes, &mut Vec::new());
+    session(Session::begin(WINDOW, &mut Vec::new()), bytes);
+    let mut open = Session::begin(WINDOW, &mut Vec::new());
+    open.receive(WELCOME).expect("it is what a collector says");
+    session(open, bytes);
+});
+
+fn frames_are_written_as_they_are_read(bytes: &[u8]) {
+    let mut decoder = Decoder::new(64);
+    decoder.feed(bytes);
+    while let Ok(Some(frame)) = decoder.frame() {
+        let mut again = Vec::new();
+        encode(&mut again, frame.number, frame.command, &frame.data);
+        let mut second = Decoder::new(64);
+        second.feed(&again);
+        let second = second.frame().expect("it was written").expect("whole");
+        assert_eq!((second.number, &second.data), (frame.number, &frame.data));
+    }
+}
+
+/// Sends as much as it may, and takes the bytes in pieces.
+fn session(mut session: Session, bytes: &[u8]) {
+    let (mut tag, mut cursor) = (0, 0);
+    for piece in bytes.chunks(7) {
+        let mut out = Vec::new();
+        while session.send(tag + 1, b"m", &mut out) {
+            tag += 1;
+        }
+        assert!(session.on_their_way() <= WINDOW && out.len() < 32 * WINDOW);
+        let outcome = session.receive(piece);
+        if let Some(acknowledged) = session.acknowledged() {
+            assert!(cursor < acknowledged && acknowledged <= tag);
+            cursor = acknowledged;
+        }
+        if outcome.is_err() {
+            return;
+        }
+    }
+}
