@@ -37,7 +37,7 @@ struct Word {
 }
 
 /// The one table: what is understood and what `help` prints.
-const WORDS: [Word; 10] = [
+const WORDS: [Word; 11] = [
     Word {
         name: "test",
         arguments: "[ARGUMENT…]",
@@ -85,6 +85,12 @@ const WORDS: [Word; 10] = [
         arguments: "[--check]",
         purpose: "write the AppArmor profiles, units and filters that the tables of crates/confine make",
         run: policy::run,
+    },
+    Word {
+        name: "matrix",
+        arguments: "",
+        purpose: "write what vm-test and test found of each layer into docs/hardening.md",
+        run: products::matrix,
     },
     Word {
         name: "ci",

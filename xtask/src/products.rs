@@ -131,6 +131,15 @@ fn static_target() -> Option<&'static str> {
     libraries.is_dir().then_some(STATIC)
 }
 
+/// `cargo xtask matrix`: which layer stops which attempt, for people.
+pub(crate) fn matrix(steps: &mut Steps, _arguments: &[String]) -> Outcome {
+    let mut matrix = locked_cargo("run");
+    matrix.args(["--quiet", "--package", "pulse-e2e", "--bin", "pulse-matrix"]);
+    matrix.env(BIN_DIR, directory(Profile::EndToEnd));
+    steps.run("matrix", || process::run(&mut matrix));
+    Ok(())
+}
+
 /// In CI the benchmarks are run to see that they run, with what the tests have
 /// built already; their numbers mean nothing there.
 pub(crate) fn bench_smoke() -> Outcome {

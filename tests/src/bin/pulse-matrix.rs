@@ -1,7 +1,7 @@
 //! Puts what the probe found in each setting side by side, into `docs/hardening.md`.
 //!
 //! The findings come from `cargo xtask vm-test` and `cargo xtask test`; this only
-//! writes them down.
+//! writes them down. `cargo xtask matrix` starts it.
 #![allow(clippy::print_stdout, reason = "it says what it has done")]
 
 use pulse_e2e::findings::{SETTINGS, kept, table};
@@ -13,6 +13,11 @@ const BEGIN: &str = "<!-- the table is written by pulse-matrix -->\n";
 const END: &str = "<!-- the table ends -->";
 
 fn main() -> ExitCode {
+    // Its place says where findings are kept; without it they would be sought in vain.
+    if std::env::var_os("PULSE_BIN_DIR").is_none() {
+        eprintln!("pulse-matrix: start it with `cargo xtask matrix`");
+        return ExitCode::from(64);
+    }
     let mut columns = Vec::new();
     for (setting, head) in SETTINGS {
         let Some(findings) = kept(setting) else {
@@ -22,10 +27,15 @@ fn main() -> ExitCode {
         columns.push((head, findings));
     }
     match write(&table(&columns)) {
-        Some(()) => println!("written: docs/hardening.md"),
-        None => eprintln!("docs/hardening.md has no place for the table"),
+        Some(()) => {
+            println!("written: docs/hardening.md");
+            ExitCode::SUCCESS
+        }
+        None => {
+            eprintln!("docs/hardening.md has no place for the table");
+            ExitCode::FAILURE
+        }
     }
-    ExitCode::SUCCESS
 }
 
 fn write(table: &str) -> Option<()> {
