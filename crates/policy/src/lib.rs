@@ -8,6 +8,7 @@
 mod apparmor;
 mod oci;
 mod places;
+pub mod rsyslog;
 mod systemd;
 
 use std::fs;
