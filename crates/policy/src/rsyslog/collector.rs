@@ -67,8 +67,8 @@ template(name="pulse_audit_record" type="string" string="%msg%\n")
 template(name="pulse_audit_file" type="string"
     string="{directory}/%HOSTNAME:1:200:secpath-replace%.audit.log")
 
-# Without a queue a record is on disk before it is acknowledged. While the disk is
-# full it is tried again and not acknowledged.
+# Without a queue a record is on disk before it is acknowledged. But a full disk is not
+# told to the sender: rsyslog acknowledges, and drops. Watch it.
 ruleset(name="pulse_audit_collector" queue.type="Direct") {{
     action(type="mmrm1stspace")
     action(type="omfile" dynaFile="pulse_audit_file" template="pulse_audit_record"
