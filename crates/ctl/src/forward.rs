@@ -2,11 +2,6 @@
 //!
 //! The configuration for rsyslog is written by `pulse_policy`; here it is asked for.
 
-#![expect(
-    clippy::doc_markdown,
-    reason = "these comments are what --help prints, on a terminal"
-)]
-
 use crate::audit::configured_log;
 use crate::failure::{Ending, Failure};
 use crate::screen::Screen;
@@ -74,11 +69,13 @@ pub(crate) struct SenderOptions {
     )]
     config: Option<PathBuf>,
 
-    /// An existing directory for what is not sent yet
+    /// An existing directory, for what is not sent yet and how far the log was read
+    ///
+    /// Nothing else should be in it: emptied, it makes rsyslog send everything again.
     #[arg(
         long,
         value_name = "DIR",
-        default_value = "/var/spool/rsyslog",
+        default_value = "/var/spool/rsyslog/pulse",
         value_hint = ValueHint::DirPath
     )]
     spool: Path,

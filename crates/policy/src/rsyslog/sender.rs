@@ -37,8 +37,10 @@ impl fmt::Display for Sender {
 # Written by `pulse-sensorctl forward render rsyslog-sender`: a file of /etc/rsyslog.d.
 # Debian: rsyslog, rsyslog-relp. Check it with `rsyslogd -N1`.
 #
-# A restart of this rsyslog while the collector is away can cost a few records. The log
-# still has them: `pulse-sensorctl audit verify` at the collector tells which.
+# rsyslog loses a few records when it is restarted while the collector is away, and many
+# after the collector has shown a wrong certificate: it switches the action off. The log
+# still has them. `pulse-sensorctl audit verify` at the collector tells which are missing;
+# docs/operations.md tells how to send all again.
 
 module(load="imfile" mode="inotify" statefile.directory="{spool}")
 # Its refusal of wrong certificates is tried.
