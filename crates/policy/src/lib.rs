@@ -4,6 +4,8 @@
 //! `cargo xtask policy` puts it there, and CI fails when the two differ. So there is
 //! one place where a path or a system call is permitted, with its reason:
 //! [`pulse_confine::tables`].
+//!
+//! [`rsyslog`] is written for others too, but from what an operator asks for.
 
 mod apparmor;
 mod oci;
