@@ -24,7 +24,7 @@ pub enum Need {
     Root,
     /// OpenSSH's server, and an account that it lets in.
     Sshd,
-    /// rsyslog with RELP, and what makes certificates.
+    /// rsyslog with RELP and syslog over TLS, and what makes certificates.
     Collector,
     /// A machine to install the service in, which `cargo xtask vm-test` boots.
     OwnMachine,
@@ -59,7 +59,7 @@ impl Need {
                 programs
                     .filter_map(missing_program)
                     .next()
-                    .or_else(missing_relp)
+                    .or_else(missing_modules)
             }
             Self::OwnMachine => {
                 let why = "it takes a machine of its own: `cargo xtask vm-test`";
@@ -79,14 +79,20 @@ fn missing_program(name: &str) -> Option<String> {
     Some(not_installed(name))
 }
 
-/// rsyslog's input for RELP: Debian keeps modules in a directory for each architecture.
-fn missing_relp() -> Option<String> {
-    let mut libraries = std::fs::read_dir("/usr/lib")
-        .into_iter()
+/// rsyslog's modules for RELP, and for TLS.
+fn missing_modules() -> Option<String> {
+    let modules = [("imrelp", "rsyslog-relp"), ("lmnsd_gtls", "rsyslog-gnutls")];
+    let mut missing = modules.into_iter().filter(|(module, _)| !is_module(module));
+    missing.next().map(|(_, package)| not_installed(package))
+}
+
+/// Debian keeps modules in a directory for each architecture.
+fn is_module(name: &str) -> bool {
+    let libraries = std::fs::read_dir("/usr/lib").into_iter().flatten();
+    let module = format!("rsyslog/{name}.so");
+    libraries
         .flatten()
-        .flatten();
-    let has_it = libraries.any(|library| library.path().join("rsyslog/imrelp.so").is_file());
-    (!has_it).then(|| not_installed("rsyslog-relp"))
+        .any(|library| library.path().join(&module).is_file())
 }
 
 fn not_installed(name: &str) -> String {

@@ -1,4 +1,4 @@
-//! rsyslog as a collector: Debian's own, on loopback, with RELP over TLS.
+//! rsyslog as a collector, and as a sender: Debian's own, on loopback, over TLS.
 
 use crate::certificates::key_of;
 use crate::home::unused_address;
@@ -43,25 +43,31 @@ pub struct Collector<'a> {
     pub sender: &'a str,
 }
 
-/// A running collector; it is killed when dropped.
+/// A running rsyslog; it is killed when dropped.
 #[derive(Debug)]
 pub struct Rsyslog {
     directory: TempDir,
-    address: SocketAddr,
+    address: Option<SocketAddr>,
     child: Child,
 }
 
 impl Rsyslog {
-    /// Starts one.
+    /// Starts a collector.
     #[must_use]
     pub fn start(collector: &Collector<'_>) -> Self {
-        let directory = tempfile::Builder::new()
-            .prefix("pulse-rsyslog-")
-            .tempdir()
-            .unwrap();
-        let address = unused_address();
+        let (directory, address) = (directory(), unused_address());
         let text = configuration(collector, address, directory.path());
-        fs::write(directory.path().join("rsyslog.conf"), text).unwrap();
+        Self::spawned(directory, &text, Some(address))
+    }
+
+    /// Starts one with a configuration that listens at this address, if at any.
+    #[must_use]
+    pub fn with(configuration: &str, address: Option<SocketAddr>) -> Self {
+        Self::spawned(directory(), configuration, address)
+    }
+
+    fn spawned(directory: TempDir, configuration: &str, address: Option<SocketAddr>) -> Self {
+        fs::write(directory.path().join("rsyslog.conf"), configuration).unwrap();
         let child = spawn(directory.path());
         let mut rsyslog = Self {
             directory,
@@ -72,10 +78,27 @@ impl Rsyslog {
         rsyslog
     }
 
+    /// What `rsyslogd -N1` finds wrong with a configuration, and whether it refuses it.
+    #[must_use]
+    pub fn check(configuration: &str) -> (String, bool) {
+        let directory = directory();
+        let file = directory.path().join("rsyslog.conf");
+        fs::write(&file, configuration).unwrap();
+        let mut rsyslogd = Command::new(programs::find("rsyslogd").unwrap());
+        let output = rsyslogd.arg("-N1").arg("-f").arg(file).output().unwrap();
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        // It says when it begins, and when it ends.
+        let complaints = said
+            .lines()
+            .filter(|line| !line.contains("config validation run"));
+        let complaints = complaints.collect::<Vec<_>>().join("\n");
+        (complaints, !output.status.success())
+    }
+
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.address.unwrap()
     }
 
     /// What it has collected, a line for each message.
@@ -111,7 +134,9 @@ impl Rsyslog {
     }
 
     fn wait_until_it_listens(&mut self) {
-        let address = self.address;
+        let Some(address) = self.address else {
+            return;
+        };
         let child = &mut self.child;
         wait::until("rsyslog to listen", || {
             let ended = child.try_wait().unwrap();
@@ -129,6 +154,11 @@ impl Drop for Rsyslog {
             println!("rsyslog's log:\n{}", self.complaints());
         }
     }
+}
+
+fn directory() -> TempDir {
+    let mut directory = tempfile::Builder::new();
+    directory.prefix("pulse-rsyslog-").tempdir().unwrap()
 }
 
 fn spawn(directory: &Path) -> Child {

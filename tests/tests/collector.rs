@@ -12,9 +12,9 @@ use std::path::Path;
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(20);
-const COLLECTOR: &str = "collector.test";
-const SENDER: &str = "sender.test";
-const NEEDS: [Need; 1] = [Need::Collector];
+pub(crate) const COLLECTOR: &str = "collector.test";
+pub(crate) const SENDER: &str = "sender.test";
+pub(crate) const NEEDS: [Need; 1] = [Need::Collector];
 
 fn collector(authority: &Authority, library: TlsLibrary) -> Rsyslog {
     Rsyslog::start(&Collector {
@@ -25,7 +25,7 @@ fn collector(authority: &Authority, library: TlsLibrary) -> Rsyslog {
     })
 }
 
-fn identity(ca: &Authority, certificate: &Path, pin: Option<Pin>) -> Identity {
+pub(crate) fn identity(ca: &Authority, certificate: &Path, pin: Option<Pin>) -> Identity {
     let files = Files {
         ca: ca.certificate(),
         certificate: certificate.to_owned(),
@@ -34,7 +34,7 @@ fn identity(ca: &Authority, certificate: &Path, pin: Option<Pin>) -> Identity {
     Identity::load(&files, pin).unwrap()
 }
 
-async fn open(
+pub(crate) async fn open(
     rsyslog: &Rsyslog,
     name: &'static str,
     identity: &Identity,
@@ -46,7 +46,7 @@ async fn open(
     Link::open(&peer, &identity.config, PATIENCE, |_| ()).await
 }
 
-fn run<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.worker_threads(1).enable_all().build();
     runtime.unwrap().block_on(future)
@@ -61,7 +61,10 @@ fn record(number: u64) -> Vec<u8> {
     message
 }
 
-async fn send(link: &mut Link, numbers: std::ops::RangeInclusive<u64>) -> Result<(), LinkError> {
+pub(crate) async fn send(
+    link: &mut Link,
+    numbers: std::ops::RangeInclusive<u64>,
+) -> Result<(), LinkError> {
     let last = *numbers.end();
     let mut acknowledged = numbers.start() - 1;
     for number in numbers {

@@ -25,6 +25,7 @@ mod protocol;
 mod readings;
 mod refusals;
 mod reload;
+mod rendered;
 mod sharing;
 mod silence;
 mod slow_nodes;

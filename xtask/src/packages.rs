@@ -27,7 +27,7 @@ pub(crate) enum Kind {
     RsyslogModule,
 }
 
-const COUNTERPARTS: [Counterpart; 15] = [
+const COUNTERPARTS: [Counterpart; 16] = [
     Counterpart {
         name: "sshd",
         kind: Kind::Program,
@@ -87,6 +87,12 @@ const COUNTERPARTS: [Counterpart; 15] = [
         kind: Kind::RsyslogModule,
         package: "rsyslog-relp",
         serves: "a collector of records",
+    },
+    Counterpart {
+        name: "lmnsd_gtls",
+        kind: Kind::RsyslogModule,
+        package: "rsyslog-gnutls",
+        serves: "a collector of syslog over TLS",
     },
     Counterpart {
         name: "linux.uml",

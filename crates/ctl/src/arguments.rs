@@ -7,6 +7,7 @@
 
 use crate::audit::AuditCommand;
 use crate::failure::{EXIT_CODES, USAGE, VERIFY_USAGE};
+use crate::forward::ForwardCommand;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, ValueHint};
 use pulse_core::config::Config;
@@ -132,6 +133,10 @@ Examples:
     /// that the key printed by audit init verifies.
     #[command(subcommand)]
     Audit(AuditCommand),
+
+    /// Bring the audit log to a collector
+    #[command(subcommand)]
+    Forward(ForwardCommand),
 
     Demo(DemoOptions),
 

@@ -7,6 +7,7 @@ use crate::keys::KeyError;
 use crate::shown::shown;
 use pulse_audit::verify::Verdict;
 use pulse_core::config::ConfigError;
+use pulse_policy::rsyslog::WordError;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -108,6 +109,9 @@ pub(crate) enum Failure {
     /// The arguments do not go together.
     #[error("{0}")]
     Usage(&'static str),
+    /// Something cannot stand in another program's configuration.
+    #[error("the audit log's place: {0}: give another path to it with --log")]
+    Word(WordError),
     /// As [`Failure::Usage`], for `audit verify`.
     #[error("{0}")]
     VerifyUsage(&'static str),
@@ -140,7 +144,7 @@ impl Failure {
             Self::Client(_) | Self::Answer(_) => 69,
             Self::Demo(_) | Self::Runtime(_) => 70,
             Self::Output(_) => 74,
-            Self::Usage(_) => USAGE,
+            Self::Usage(_) | Self::Word(_) => USAGE,
             Self::VerifyUsage(_) => VERIFY_USAGE,
             Self::Audit(error) => error.exit_code(),
             Self::Unverified(_) => VERIFY_UNREADABLE,

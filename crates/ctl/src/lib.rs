@@ -11,6 +11,7 @@
 //! | `client` | one request over the socket |
 //! | `temps`, `status`, `rpc`, `keys`, `config_check` | the commands |
 //! | `audit` | the audit log: begin, verify, show, explain, rotate |
+//! | `forward` | bringing the audit log to a collector |
 //! | `reading`, `heat`, `rows`, `table` | from an answer to a table |
 //! | `line`, `wrap`, `screen` | colours, widths, and drawing over the last table |
 //! | `excerpt`, `pretty`, `shown` | a mistake in its line, readable JSON, safe text |
@@ -23,6 +24,7 @@ mod config_check;
 mod demo;
 mod excerpt;
 mod failure;
+mod forward;
 mod heat;
 mod keys;
 mod line;
@@ -89,6 +91,7 @@ fn run(arguments: Arguments) -> Result<Ending, Failure> {
             block_on(keys::run(&client, screen, ssh_dir, json))
         }
         Command::Audit(command) => audit::run(screen, command),
+        Command::Forward(command) => forward::run(screen, command),
         Command::Demo(options) => block_on(demo::run(screen, options)),
     }
 }

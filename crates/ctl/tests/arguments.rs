@@ -15,6 +15,7 @@ fn help_teaches_and_is_no_failure() {
         "config",
         "keys",
         "audit",
+        "forward",
         "demo",
         "Examples:",
         "Exit codes:",

@@ -34,6 +34,7 @@ mod verify;
 mod writer;
 
 pub(crate) use arguments::AuditCommand;
+pub(crate) use place::configured_log;
 
 use crate::failure::{Ending, Failure, file_remedy};
 use crate::screen::Screen;

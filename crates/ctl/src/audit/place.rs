@@ -119,6 +119,15 @@ fn directory_of(log: &Path) -> PathBuf {
     }
 }
 
+/// The live file of the daemon's log.
+///
+/// # Errors
+/// [`Failure`] when the configuration cannot be used.
+pub(crate) fn configured_log(file: Option<&Path>) -> Result<PathBuf, Failure> {
+    let audit = configured(file, std::env::var_os(LOG_VARIABLE))?;
+    Ok(audit.log)
+}
+
 fn configured(file: Option<&Path>, variable: Option<OsString>) -> Result<Audit, Failure> {
     let path = file.unwrap_or(Path::new(DEFAULT_PATH));
     let config = match read(path) {

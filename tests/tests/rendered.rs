@@ -1,0 +1,273 @@
+//! What `pulse-sensorctl forward render` writes, with rsyslog itself: it is accepted, and
+//! the audit log arrives as it was written.
+
+use crate::collector::{COLLECTOR, NEEDS, SENDER, identity, open, run, send};
+use pulse_audit::{Body, Directory, Log, PublicKey, Settings, Timestamp};
+use pulse_core::event::{Decision, Event, EventType};
+use pulse_e2e::certificates::{Authority, Validity, key_of};
+use pulse_e2e::programs::{self, skipped};
+use pulse_e2e::rsyslog::Rsyslog;
+use pulse_e2e::{unused_address, wait};
+use std::fs;
+use std::io::Write;
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use tempfile::TempDir;
+
+/// Both sides' files.
+struct Place {
+    authority: Authority,
+    directory: TempDir,
+    relp: SocketAddr,
+    syslog: SocketAddr,
+}
+
+impl Place {
+    fn new() -> Self {
+        let directory = TempDir::with_prefix("pulse-rendered-").unwrap();
+        for below in ["log", "spool", "collected"] {
+            fs::create_dir(directory.path().join(below)).unwrap();
+        }
+        Self {
+            authority: Authority::new(),
+            directory,
+            relp: unused_address(),
+            syslog: unused_address(),
+        }
+    }
+
+    fn path(&self, below: &str) -> PathBuf {
+        self.directory.path().join(below)
+    }
+
+    fn live(&self) -> PathBuf {
+        self.path("log/audit.log")
+    }
+
+    /// What the tool writes, with certificates for this name.
+    fn rendered(&self, role: &str, name: &str, more: &[(&str, String)]) -> String {
+        let certificate = self.authority.sign(name, Validity::Good);
+        let mut tool = Command::new(programs::control());
+        tool.args(["forward", "render", role])
+            .arg("--ca")
+            .arg(self.authority.certificate())
+            .arg("--key")
+            .arg(key_of(&certificate))
+            .arg("--certificate")
+            .arg(certificate);
+        for (option, value) in more {
+            tool.arg(option).arg(value);
+        }
+        let output = tool.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn sender(&self) -> String {
+        let options = [
+            ("--collector", self.relp.to_string()),
+            ("--permitted", COLLECTOR.to_owned()),
+            ("--log", text(&self.live())),
+            ("--spool", text(&self.path("spool"))),
+        ];
+        self.rendered("rsyslog-sender", SENDER, &options)
+    }
+
+    fn collector(&self) -> String {
+        let options = [
+            ("--permitted", SENDER.to_owned()),
+            ("--listen", self.relp.ip().to_string()),
+            ("--port", self.relp.port().to_string()),
+            ("--syslog-port", self.syslog.port().to_string()),
+            ("--directory", text(&self.path("collected"))),
+        ];
+        self.rendered("rsyslog-collector", COLLECTOR, &options)
+    }
+
+    fn start_collector(&self) -> Rsyslog {
+        Rsyslog::with(&self.collector(), Some(self.relp))
+    }
+
+    /// The only host's file.
+    fn collected(&self) -> Option<PathBuf> {
+        let mut files = fs::read_dir(self.path("collected")).unwrap();
+        let first = files.next()?.unwrap().path();
+        assert!(files.next().is_none(), "there is one host");
+        Some(first)
+    }
+
+    fn collected_bytes(&self) -> Vec<u8> {
+        let file = self.collected();
+        file.map(|file| fs::read(file).unwrap()).unwrap_or_default()
+    }
+}
+
+fn text(path: &Path) -> String {
+    path.to_str().unwrap().to_owned()
+}
+
+/// An audit log that is being written.
+struct Writer {
+    log: Log<Directory>,
+    /// The one to keep: every seal has the log take another.
+    key: PublicKey,
+    now: Timestamp,
+}
+
+impl Writer {
+    fn begin(place: &Place) -> Self {
+        let storage = Directory::lock(&place.path("log"), &place.path("state")).unwrap();
+        let now = Timestamp::now();
+        let settings = Settings {
+            host: "host1".to_owned(),
+            ..Settings::default()
+        };
+        let log = Log::open(storage, settings, now).unwrap();
+        let key = log.public_key();
+        Self { log, key, now }
+    }
+
+    /// So many refusals, with texts that are hard on whoever parses them, and a seal.
+    fn write(&mut self, count: u64) {
+        for suppressed in 1..=count {
+            let event = Event {
+                reason: Some("rate limit"),
+                error: Some("tab\t, line\n, esc \u{1b}[2J, \u{9b}, \u{7f}, é, \\n %msg% $!all \"'"),
+                suppressed,
+                ..Event::new(EventType::LimiterRejection, Decision::Denied)
+            };
+            self.log.append(self.now, &[Body::of(&event)]).unwrap();
+        }
+        self.log.seal(self.now).unwrap();
+    }
+}
+
+#[test]
+fn both_files_are_accepted_without_a_word_and_a_misspelt_one_is_not() {
+    if skipped(&NEEDS) {
+        return;
+    }
+    let place = Place::new();
+    for configuration in [place.sender(), place.collector()] {
+        assert_eq!(Rsyslog::check(&configuration), (String::new(), false));
+        let misspelt = configuration.replace("action.resumeRetryCount", "action.resumeCount");
+        let (complaint, _) = Rsyslog::check(&misspelt);
+        assert!(
+            complaint.contains("'action.resumeCount' not known"),
+            "{complaint}"
+        );
+    }
+}
+
+#[test]
+fn a_thousand_records_are_the_same_at_the_collector_and_verify_there() {
+    if skipped(&NEEDS) {
+        return;
+    }
+    let place = Place::new();
+    let mut writer = Writer::begin(&place);
+    writer.write(600);
+    let _collector = place.start_collector();
+    let _sender = Rsyslog::with(&place.sender(), None);
+    wait::until("the first records", || place.collected().is_some());
+    writer.write(400);
+    let written = fs::read(place.live()).unwrap();
+    wait::until("all records", || {
+        place.collected_bytes().len() >= written.len()
+    });
+    assert!(place.collected_bytes() == written, "the copy differs");
+    let mut verify = Command::new(programs::control());
+    verify.args(["audit", "verify", "--key", &writer.key.to_string()]);
+    let output = verify.arg(place.collected().unwrap()).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
+fn our_own_link_delivers_to_it_and_a_stranger_does_not() {
+    if skipped(&NEEDS) {
+        return;
+    }
+    let place = Place::new();
+    let collector = place.start_collector();
+    let authority = &place.authority;
+    let ours = identity(authority, &authority.sign(SENDER, Validity::Good), None);
+    let other = identity(
+        authority,
+        &authority.sign("other.test", Validity::Good),
+        None,
+    );
+    run(async {
+        assert!(open(&collector, COLLECTOR, &other).await.is_err());
+        let mut link = open(&collector, COLLECTOR, &ours).await.unwrap();
+        send(&mut link, 1..=100).await.unwrap();
+        link.close().await;
+    });
+    // What is acknowledged is on disk: nothing is waited for.
+    let expected: String = (1..=100)
+        .map(|n| format!("{{\"seq\":{n},\"error\":\"tab\\tand é\"}}\n"))
+        .collect();
+    assert_eq!(
+        place.collected(),
+        Some(place.path("collected/host.audit.log"))
+    );
+    assert_eq!(
+        String::from_utf8(place.collected_bytes()).unwrap(),
+        expected
+    );
+}
+
+#[test]
+fn syslog_over_tls_is_taken_from_a_permitted_name_and_from_nobody_else() {
+    if skipped(&NEEDS) {
+        return;
+    }
+    let place = Place::new();
+    let _collector = place.start_collector();
+    // Its two inputs do not begin to listen at once.
+    let listens = || TcpStream::connect(place.syslog).is_ok();
+    wait::until("the other input to listen", listens);
+    let mut stranger = SyslogClient::start(&place, "other.test", "stranger");
+    wait::until("the stranger to be refused", || stranger.has_ended());
+    let _client = SyslogClient::start(&place, SENDER, "{\"seq\":1}");
+    wait::until("the record", || !place.collected_bytes().is_empty());
+    assert_eq!(place.collected_bytes(), b"{\"seq\":1}\n");
+}
+
+/// OpenSSL's client, which sends one message (RFC 5425) and stays.
+struct SyslogClient(Child);
+
+impl SyslogClient {
+    fn start(place: &Place, name: &str, record: &str) -> Self {
+        let certificate = place.authority.sign(name, Validity::Good);
+        let mut child = Command::new(programs::find("openssl").unwrap())
+            .args(["s_client", "-quiet", "-connect", &place.syslog.to_string()])
+            .arg("-CAfile")
+            .arg(place.authority.certificate())
+            .arg("-key")
+            .arg(key_of(&certificate))
+            .arg("-cert")
+            .arg(certificate)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let message = format!("<110>1 - host pulse - - - {record}");
+        let frame = format!("{} {message}", message.len());
+        let stdin = child.stdin.as_mut().unwrap();
+        stdin.write_all(frame.as_bytes()).unwrap();
+        Self(child)
+    }
+
+    fn has_ended(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_some()
+    }
+}
+
+impl Drop for SyslogClient {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
