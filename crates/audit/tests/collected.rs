@@ -271,3 +271,20 @@ fn a_file_without_a_record_and_one_that_cannot_be_read_twice_are_told() {
     let error = verify_collected(once, none, None, &pinned(key), &mut |_| ()).unwrap_err();
     assert!(error.to_string().starts_with("pipe: "), "{error}");
 }
+
+#[test]
+fn more_disorder_than_memory_is_meant_for_is_refused() {
+    let (log, key) = log();
+    let examine = |times: usize| {
+        let file = vec![file(&log[..3].concat().repeat(times))];
+        let none = &Collection::default();
+        verify_collected(file, none, None, &pinned(key), &mut |_| ())
+    };
+    let (_, collected, _) = examine(200).unwrap();
+    assert_eq!(collected.duplicates, 199 * 3);
+    let error = examine(300).unwrap_err();
+    assert!(
+        error.to_string().contains("more than 256 replays"),
+        "{error}"
+    );
+}
