@@ -362,3 +362,103 @@ fn a_log_that_is_being_written_never_gives_a_false_alarm() {
     });
     assert!(home.log().join("audit.log-000000000001").exists());
 }
+
+/// What a collector's default template makes of the log, for some of its lines.
+fn collected(home: &Home, is_kept: impl Fn(usize) -> bool) -> Vec<u8> {
+    let log = String::from_utf8(home.joined()).unwrap();
+    let mut file = "Nov 21 10:00:00 host2 cron[1]: hello\n".to_owned();
+    for (_, line) in log.lines().enumerate().filter(|(at, _)| is_kept(at + 1)) {
+        file += &format!("Nov 21 10:00:03 host1 pulse-sensor-proxy[7]: {line}\n");
+    }
+    file.into_bytes()
+}
+
+#[test]
+fn a_collectors_file_is_complete_or_says_from_where_to_replay() {
+    let home = Home::sample();
+    let (file, key) = (home.path("pulse.log"), home.key.to_string());
+    let verify = |arguments: &[&str]| {
+        let named = ["--key", &key, "--collected", text(&file)];
+        verify_paths(&[&named, arguments].concat())
+    };
+    fs::write(&file, collected(&home, |_| true).repeat(2)).unwrap();
+    let run = verify(&["--against", text(&home.log())]);
+    assert_eq!((run.code, run.errors.as_str()), (Some(0), ""), "{run:?}");
+    assert!(run.output.contains("the copies agree"), "{}", run.output);
+    assert!(!run.output.contains("--state-dir"), "{}", run.output);
+    fs::write(
+        &file,
+        collected(&home, |seq| seq != 4 && !(7..9).contains(&seq)),
+    )
+    .unwrap();
+    let run = verify(&[]);
+    assert_eq!((run.code, run.errors.as_str()), (Some(1), ""), "{run:?}");
+    for part in [
+        "NOT intact: deleted at record 4",
+        "record 4 is missing",
+        "records 7 to 8 are missing",
+        "forward replay --from 4",
+    ] {
+        assert!(run.output.contains(part), "{part:?}: {}", run.output);
+    }
+    let report = json(&verify(&["--json", "--host", "host1"]));
+    assert_eq!(report["collected"]["missing"][1]["to"], 8, "{report}");
+    assert_eq!(report["collected"]["replay_from"], 4, "{report}");
+    assert_eq!(report["collected"]["others"], 1, "{report}");
+    let report = json(&verify(&["--json", "--host", "host3"]));
+    assert_eq!(report["records"], 0, "{report}");
+}
+
+#[test]
+fn a_collectors_end_and_beginning_are_judged_by_what_is_known() {
+    let home = Home::sample();
+    let (file, key) = (home.path("pulse.log"), home.key.to_string());
+    let last = home.open().seq();
+    fs::write(&file, collected(&home, |seq| seq < 8)).unwrap();
+    let log = home.log();
+    let against = |acknowledged: &str| {
+        let known = [
+            "--against",
+            text(&log),
+            "--acknowledged",
+            acknowledged,
+            "--json",
+        ];
+        let run =
+            verify_paths(&[&["--key", &key, "--collected", text(&file)][..], &known].concat());
+        (run.code, json(&run))
+    };
+    let (code, report) = against("7");
+    assert_eq!(code, Some(0), "{report}");
+    assert_eq!(report["collected"]["not_here_yet"]["to"], last, "{report}");
+    let (code, report) = against("9");
+    assert_eq!(
+        (code, &report["findings"][0]["attack"]),
+        (Some(1), &"truncated".into())
+    );
+    assert_eq!(report["collected"]["replay_from"], 8, "{report}");
+    let late = collected(&home, |seq| seq > 5);
+    let mut command = common::control();
+    command.args(["audit", "verify", "--key", &key, "--collected", "-"]);
+    let run = piped(command, &late);
+    assert_eq!(run.code, Some(3), "{run:?}");
+    assert!(
+        run.output.contains("earlier records are not here"),
+        "{run:?}"
+    );
+}
+
+#[test]
+fn what_is_for_a_collectors_file_is_refused_without_one() {
+    for arguments in [
+        &["--collected"][..],
+        &["--host", "a", "/b"],
+        &["--acknowledged", "7", "/b"],
+        &["--collected", "--since", "7", "/b"],
+        &["--collected", "-", "--against", "-"],
+    ] {
+        let run = verify_paths(arguments);
+        assert_eq!(run.code, Some(2), "{arguments:?}: {run:?}");
+    }
+    assert_eq!(verify_paths(&["--collected", "/nonexistent"]).code, Some(4));
+}

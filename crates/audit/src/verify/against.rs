@@ -108,7 +108,7 @@ fn add(report: &mut Report, attack: Attack, record: u64, spot: &Spot, detail: &s
 }
 
 /// The whole records of several sources, without those that are torn bytes.
-struct Records {
+pub(super) struct Records {
     sources: std::vec::IntoIter<Source>,
     lines: Option<Lines<Box<dyn Read>>>,
     tears: Tears,
@@ -119,7 +119,7 @@ struct Records {
 }
 
 impl Records {
-    fn new(sources: Vec<Source>, repetitions: bool) -> Self {
+    pub(super) fn new(sources: Vec<Source>, repetitions: bool) -> Self {
         Self {
             sources: sources.into_iter(),
             lines: None,
@@ -130,7 +130,7 @@ impl Records {
         }
     }
 
-    fn next(&mut self) -> io::Result<Option<(Head, Spot)>> {
+    pub(super) fn next(&mut self) -> io::Result<Option<(Head, Spot)>> {
         while self.ready.is_empty() {
             let Some(lines) = &mut self.lines else {
                 let Some(source) = self.sources.next() else {

@@ -2,6 +2,7 @@
 
 mod ending;
 mod epochs;
+mod gaps;
 
 use super::Options;
 use super::evidence::{Break, Evidence};
@@ -52,6 +53,8 @@ pub(super) struct Chain<'a> {
     head: Head,
     log_id: Option<String>,
     epoch: Option<(u64, PublicKey)>,
+    /// The epoch that was reached before records that are missing.
+    epoch_before_gap: Option<(u64, PublicKey)>,
     unsealed_since: Option<(u64, Timestamp)>,
     last_ts: Timestamp,
     last_was_seal: bool,
@@ -91,6 +94,7 @@ impl<'a> Chain<'a> {
             head: Head::START,
             log_id: None,
             epoch: None,
+            epoch_before_gap: None,
             unsealed_since: None,
             last_ts: Timestamp::default(),
             last_was_seal: false,
@@ -275,7 +279,7 @@ impl<'a> Chain<'a> {
         }
     }
 
-    fn find(&mut self, attack: Attack, record: u64, spot: &Spot, detail: String) {
+    pub(super) fn find(&mut self, attack: Attack, record: u64, spot: &Spot, detail: String) {
         if self.report.findings.len() == MAX_FINDINGS {
             self.report.findings_left_out += 1;
             return;
@@ -289,7 +293,7 @@ impl<'a> Chain<'a> {
         });
     }
 
-    fn note(&mut self, kind: NoteKind, record: u64, detail: &str) {
+    pub(super) fn note(&mut self, kind: NoteKind, record: u64, detail: &str) {
         if self.report.notes.len() == MAX_NOTES {
             self.report.notes_left_out += 1;
             return;

@@ -31,16 +31,23 @@ pub(super) struct Lines<R> {
     from: usize,
     to: usize,
     read: u64,
+    longest: usize,
 }
 
 impl<R: Read> Lines<R> {
     pub(super) fn new(file: R) -> Self {
+        Self::of(file, BUFFER, MAX_TEXT)
+    }
+
+    /// With a buffer of another size, for lines of at most `longest` bytes.
+    pub(super) fn of(file: R, buffer: usize, longest: usize) -> Self {
         Self {
             file,
-            buffer: vec![0; BUFFER],
+            buffer: vec![0; buffer.max(2 * longest)],
             from: 0,
             to: 0,
             read: 0,
+            longest,
         }
     }
 
@@ -56,12 +63,12 @@ impl<R: Read> Lines<R> {
     pub(super) fn next(&mut self) -> io::Result<Option<RawLine<'_>>> {
         loop {
             let rest = &self.buffer[self.from..self.to];
-            let window = &rest[..rest.len().min(MAX_TEXT)];
+            let window = &rest[..rest.len().min(self.longest)];
             if let Some(length) = memchr::memchr(b'\n', window) {
                 return Ok(Some(self.give(length, true)));
             }
-            if window.len() == MAX_TEXT {
-                return Ok(Some(self.give(MAX_TEXT, false)));
+            if window.len() == self.longest {
+                return Ok(Some(self.give(self.longest, false)));
             }
             let left = rest.len();
             if !self.fill()? {

@@ -7,6 +7,7 @@
 
 mod against;
 mod chain;
+mod collected;
 mod evidence;
 mod lines;
 mod recent;
@@ -16,6 +17,7 @@ mod source;
 mod tears;
 
 pub use against::verify_against;
+pub use collected::{Collected, Collection, Missing, verify_collected};
 pub use report::{Attack, Finding, Note, NoteKind, Report, Verdict};
 pub use since::{NotAPlace, Since};
 pub use source::{Source, narrowed, open_directory};

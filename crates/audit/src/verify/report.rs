@@ -97,6 +97,10 @@ pub enum NoteKind {
     Repeated,
     /// The second copy does not have all of the first.
     Behind,
+    /// Whether a collector's file ends too early cannot be told.
+    EndUnknown,
+    /// Lines of others in a collector's file.
+    Others,
 }
 
 /// A note and the record that it is about.

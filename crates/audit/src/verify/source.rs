@@ -32,6 +32,15 @@ impl Source {
         }
     }
 
+    /// A file that is open.
+    #[must_use]
+    pub fn file(name: &str, file: File) -> Self {
+        Self {
+            name: name.to_owned(),
+            from: From::File(file),
+        }
+    }
+
     /// Anything to read from: standard input, bytes in memory.
     #[must_use]
     pub fn reader(name: &str, reader: impl Read + 'static) -> Self {

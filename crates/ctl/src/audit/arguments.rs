@@ -11,6 +11,9 @@ const PLACE: &str = "Which log";
 /// The heading of what says which records are wanted.
 const FILTER: &str = "Which records";
 
+/// The heading of what is for a collector's files.
+const COLLECTED: &str = "What a collector has";
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum AuditCommand {
     Init(InitOptions),
@@ -88,6 +91,7 @@ Examples:
   pulse-sensorctl audit verify --key KEY /mnt/backup/sensor-proxy
   pulse-sensorctl audit verify --key KEY --against /mnt/collector/audit.log
   ssh collector cat /var/log/pulse.log | pulse-sensorctl audit verify --key KEY -
+  pulse-sensorctl audit verify --key KEY --collected /var/log/pulse.log
   pulse-sensorctl audit verify --since 2026-11-21 --json | jq .verdict")]
 pub(crate) struct VerifyOptions {
     /// A directory, files in their order, or - for standard input
@@ -125,6 +129,28 @@ pub(crate) struct VerifyOptions {
     /// Skip exact repetitions, as a collector's file may have them
     #[arg(long)]
     pub(crate) repetitions: bool,
+
+    /// The paths are a collector's files: name every gap, and from where to replay
+    ///
+    /// Syslog headers and lines of others are passed over, records may come late, in
+    /// any order and more than once, and the first may be missing. With --against, the
+    /// log itself is named there.
+    #[arg(
+        long,
+        help_heading = COLLECTED,
+        requires = "paths",
+        conflicts_with_all = ["since", "repetitions"]
+    )]
+    pub(crate) collected: bool,
+
+    /// Only lines whose header has this word, where several hosts send to one file
+    #[arg(long, value_name = "NAME", help_heading = COLLECTED, requires = "collected")]
+    pub(crate) host: Option<String>,
+
+    /// The last record that the collector acknowledged: then an end that was cut off
+    /// is told from one that was not sent yet
+    #[arg(long, value_name = "SEQ", help_heading = COLLECTED, requires = "collected")]
+    pub(crate) acknowledged: Option<u64>,
 
     /// Print the report as JSON
     #[arg(long)]

@@ -4,7 +4,7 @@ use super::state_key::StateKey;
 use crate::line::{Line, Tone};
 use crate::shown::shown;
 use crate::wrap::wrapped;
-use pulse_audit::verify::{Attack, Finding, Note, NoteKind, Report, Verdict};
+use pulse_audit::verify::{Attack, Collected, Finding, Note, NoteKind, Report, Verdict};
 use serde_json::{Value, json};
 
 /// How far what stands below a finding is indented.
@@ -16,6 +16,8 @@ pub(crate) struct Answer {
     pub(crate) report: Report,
     /// On the copy that it was compared with.
     pub(crate) second: Option<Report>,
+    /// What more is known of a collector's file.
+    pub(crate) collected: Option<Collected>,
     /// What the private directory says.
     pub(crate) state: StateKey,
 }
@@ -25,7 +27,8 @@ impl Answer {
     pub(crate) fn as_json(&self) -> Value {
         let mut value = json!(self.report);
         value["state_epoch"] = json!(self.state.epoch());
-        value["rollback_unchecked"] = json!(self.state.gap());
+        value["rollback_unchecked"] = json!(self.gap());
+        value["collected"] = json!(self.collected);
         value["against"] = json!(self.second);
         value
     }
@@ -38,12 +41,34 @@ impl Answer {
         lines.extend(self.notes(columns));
         lines.push(Line::default());
         lines.extend(self.summary());
-        let advice = advice(&self.report);
-        if let Some(advice) = advice {
+        if let Some(advice) = self.advice() {
             lines.push(Line::default());
-            lines.extend(wrapped(advice, columns).into_iter().map(Line::plain));
+            lines.extend(wrapped(&advice, columns).into_iter().map(Line::plain));
         }
         lines
+    }
+
+    /// Why a rollback of the log cannot be told; a collector's file has its own note.
+    fn gap(&self) -> Option<String> {
+        self.state.gap().filter(|_| self.collected.is_none())
+    }
+
+    fn advice(&self) -> Option<String> {
+        let Some(collected) = &self.collected else {
+            return advice(&self.report).map(str::to_owned);
+        };
+        match (collected.replay_from, self.report.verdict) {
+            (Some(seq), _) => Some(format!(
+                "To have what is missing sent again, on the host of the log: pulse-sensorctl \
+                 forward replay --from {seq}"
+            )),
+            (None, Verdict::Broken) if self.report.records > 0 => Some(
+                "Every record between the first and the last is there. Keep the file as it is, \
+                 compare it with the log (--against), and find out who could write to it."
+                    .to_owned(),
+            ),
+            _ => advice(&self.report).map(str::to_owned),
+        }
     }
 
     fn verdict(&self) -> Line {
@@ -83,6 +108,10 @@ impl Answer {
             lines.extend(note("", &text, columns));
         }
         if let Some(second) = &self.second {
+            let who = match self.collected {
+                Some(_) => "the log, ",
+                None => "second copy, ",
+            };
             let found = second.findings.iter().map(|found| {
                 format!(
                     "record {}: {}: {}",
@@ -91,10 +120,10 @@ impl Answer {
                     found.detail
                 )
             });
-            lines.extend(found.flat_map(from("second copy, ")));
-            lines.extend(texts(second).into_iter().flat_map(from("second copy, ")));
+            lines.extend(found.flat_map(from(who)));
+            lines.extend(texts(second).into_iter().flat_map(from(who)));
         }
-        lines.extend(self.state.gap().into_iter().flat_map(from("")));
+        lines.extend(self.gap().into_iter().flat_map(from("")));
         lines
     }
 
@@ -236,6 +265,7 @@ mod tests {
         Answer {
             report: verify(vec![source], &Options::default(), &mut |_| ()).unwrap(),
             second: None,
+            collected: None,
             state,
         }
     }

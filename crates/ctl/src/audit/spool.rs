@@ -6,7 +6,7 @@ use pulse_audit::verify::Source;
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 /// What stands for standard input.
@@ -51,6 +51,23 @@ impl Spool {
             }
         }
         Ok(sources)
+    }
+
+    /// The same for a collector's files, which are read in another order than they
+    /// have; standard input must have been kept.
+    ///
+    /// # Errors
+    /// [`AuditError`] when one cannot be read.
+    pub(crate) fn open_collected(&self, paths: &[PathBuf]) -> Result<Vec<Source>, AuditError> {
+        let open = |path: &PathBuf| {
+            let file = match &self.stdin {
+                Some(kept) if path == Path::new(STDIN) => kept.try_clone(),
+                _ => File::open(path),
+            };
+            let file = file.map_err(|error| AuditError::unreadable(path, error))?;
+            Ok(Source::file(&path.display().to_string(), file))
+        };
+        paths.iter().map(open).collect()
     }
 
     fn stdin(&self) -> Source {

@@ -10,7 +10,10 @@ use super::writer;
 use super::{AuditError, print_json};
 use crate::failure::{Ending, Failure};
 use crate::screen::Screen;
-use pulse_audit::verify::{Options, Report, Source, narrowed, verify, verify_against};
+use pulse_audit::verify::{
+    Collected, Collection, Options, Report, Source, narrowed, verify, verify_against,
+    verify_collected,
+};
 use pulse_audit::{LIVE, PublicKey, Timestamp};
 use std::fs::File;
 use std::io::{self, Read};
@@ -34,10 +37,15 @@ pub(crate) fn run(mut screen: Screen, options: &VerifyOptions) -> Result<Ending,
     Ok(Ending::Verified(answer.report.verdict))
 }
 
+/// On a collector's file, and on the log if it was named.
+type Found = (Report, Collected, Option<Report>);
+
 /// What is to be verified, and what is known of it.
 struct Task {
     paths: Vec<PathBuf>,
     against: Option<PathBuf>,
+    /// The paths are a collector's files.
+    collection: Option<Collection>,
     state: StateKey,
     options: Options,
 }
@@ -61,36 +69,82 @@ impl Task {
         // Read before the log, which must have reached what is in it by then.
         let state = StateKey::read(state.as_deref());
         let is_written = state.directory().is_some_and(writer::is_held);
+        let collection = asked.collected.then(|| Collection {
+            host: asked.host.clone(),
+            acknowledged: asked.acknowledged,
+        });
+        let log = match collection {
+            Some(_) => asked.against.as_ref(),
+            None => paths.last(),
+        };
         let options = Options {
             key,
             expected_epoch: state.epoch(),
             since: asked.since,
             repetitions: asked.repetitions,
-            live: paths.last().is_some_and(|path| may_be_written(path)),
+            live: log.is_some_and(|path| may_be_written(path)),
             now: is_written.then(Timestamp::now),
             ..Options::default()
         };
         Ok(Self {
             paths,
             against: asked.against.clone(),
+            collection,
             state,
             options,
         })
     }
 
     fn carry_out(self) -> Result<Answer, AuditError> {
-        let (report, second) = match &self.against {
-            None => (self.alone()?, None),
-            Some(second) => {
+        let (report, second, collected) = match (&self.collection, &self.against) {
+            (Some(collection), _) => {
+                let (report, collected, second) = self.collected(collection)?;
+                (report, second, Some(collected))
+            }
+            (None, None) => (self.alone()?, None, None),
+            (None, Some(second)) => {
                 let (report, second) = self.compared(second)?;
-                (report, Some(second))
+                (report, Some(second), None)
             }
         };
         Ok(Answer {
             report,
             second,
+            collected,
             state: self.state,
         })
+    }
+
+    /// The collector's files are read twice, and so is the log if it was named.
+    fn collected(&self, collection: &Collection) -> Result<Found, AuditError> {
+        let spool = self.spool()?;
+        let files = spool.open_collected(&self.paths)?;
+        let mut open = || {
+            let log = self.against.as_slice();
+            spool.open(log).map_err(io::Error::other)
+        };
+        let log: Option<&mut dyn FnMut() -> _> = match self.against {
+            Some(_) => Some(&mut open),
+            None => None,
+        };
+        let mut progress = Progress::on_stderr(bytes(&files).map(|total| 2 * total));
+        let mut advance = |bytes| progress.advance(bytes);
+        verify_collected(files, collection, log, &self.options, &mut advance)
+            .map_err(AuditError::reading)
+    }
+
+    /// With standard input kept, if it is to be read.
+    fn spool(&self) -> Result<Spool, AuditError> {
+        let mut spool = Spool::default();
+        if self
+            .paths
+            .iter()
+            .chain(&self.against)
+            .any(|path| is_stdin(path))
+        {
+            spool.keep_stdin()?;
+        }
+        Ok(spool)
     }
 
     fn alone(&self) -> Result<Report, AuditError> {
@@ -102,10 +156,7 @@ impl Task {
 
     /// Each copy is read twice: for itself, and beside the other.
     fn compared(&self, second: &PathBuf) -> Result<(Report, Report), AuditError> {
-        let mut spool = Spool::default();
-        if self.paths.iter().chain([second]).any(|path| is_stdin(path)) {
-            spool.keep_stdin()?;
-        }
+        let spool = self.spool()?;
         let second = std::slice::from_ref(second);
         let mut sources = self.open(&spool, &self.paths)?;
         sources.extend(self.open(&spool, second)?);

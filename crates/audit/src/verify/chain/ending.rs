@@ -6,14 +6,7 @@ use crate::verify::report::{Attack, Finding, Note, NoteKind, Report, Verdict};
 
 impl Chain<'_> {
     pub(in crate::verify) fn finish(mut self) -> Report {
-        if let Some(evidence) = self.evidence.take() {
-            self.report.findings.sort_by_key(|found| found.record);
-            let place = evidence.begins_at();
-            let earlier = |found: &Finding| found.record < place;
-            let at = self.report.findings.partition_point(earlier);
-            // Whatever else was found from there on may well come from this.
-            self.report.findings.insert(at, evidence.judge());
-        } else if self.rubbish.lines > 0 {
+        if !self.judge_evidence() && self.rubbish.lines > 0 {
             self.finish_in_rubbish();
         }
         if self.report.findings.is_empty() {
@@ -35,6 +28,20 @@ impl Chain<'_> {
         self.report.last_seq = self.head.seq;
         self.report.last_hash = self.head.hash().to_owned();
         self.report
+    }
+
+    /// False when there is none.
+    pub(super) fn judge_evidence(&mut self) -> bool {
+        let Some(evidence) = self.evidence.take() else {
+            return false;
+        };
+        self.report.findings.sort_by_key(|found| found.record);
+        let place = evidence.begins_at();
+        let earlier = |found: &Finding| found.record < place;
+        let at = self.report.findings.partition_point(earlier);
+        // Whatever else was found from there on may well come from this.
+        self.report.findings.insert(at, evidence.judge());
+        true
     }
 
     fn finish_in_rubbish(&mut self) {

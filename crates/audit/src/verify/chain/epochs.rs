@@ -70,6 +70,7 @@ impl Chain<'_> {
             let spot = self.spot.clone();
             return self.find(Attack::Edited, seq, &spot, "it names no key".to_owned());
         };
+        self.check_after_gap(seq, number, key, members["log_id"].as_str());
         self.log_id = members["log_id"].as_str().map(str::to_owned);
         self.epoch = Some((number, key));
         if seq == 1 && number != 0 {
@@ -101,6 +102,7 @@ impl Chain<'_> {
         if self.epoch.is_none()
             && let (Some(number), Some(key)) = (members["epoch"].as_u64(), claimed)
         {
+            self.check_after_gap(line.seq, number, key, None);
             self.epoch = Some((number, key));
             self.report.key = Some(key.to_string());
             self.note(

@@ -1,0 +1,130 @@
+//! What of a collector's line is a record of ours.
+//!
+//! A record follows whatever header the collector's template wrote. A collector that
+//! is killed while it writes leaves half a line, and the next one goes on behind it:
+//! so one line may hold several. No record can hold the sign by which one is known,
+//! for quotation marks within it are escaped.
+
+const SIGN: &[u8] = b"{\"seq\":";
+const AFTER_NUMBER: &[u8] = b",\"ts\":\"";
+
+/// Text that says it is a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Claim<'a> {
+    pub(super) seq: u64,
+    pub(super) text: &'a [u8],
+    /// The line goes on with another one, or was not ended.
+    pub(super) is_cut_short: bool,
+}
+
+/// The claims of a line, those of one host only if it is named.
+pub(super) fn claims<'a>(
+    line: &'a [u8],
+    ended: bool,
+    host: Option<&'a str>,
+) -> impl Iterator<Item = Claim<'a>> {
+    let mut header_from = 0;
+    signs(line).filter_map(move |(from, seq)| {
+        let header = &line[header_from..from];
+        header_from = from;
+        let end = signs(&line[from + 1..]).next();
+        let end = end.map(|(at, _)| from + 1 + at);
+        let text = &line[from..end.unwrap_or(line.len())];
+        host.is_none_or(|host| names(header, host)).then(|| Claim {
+            seq,
+            text: trimmed(text, end.is_some()),
+            is_cut_short: end.is_some() || !ended,
+        })
+    })
+}
+
+/// Where each begins, and its number.
+fn signs(line: &[u8]) -> impl Iterator<Item = (usize, u64)> {
+    memchr::memmem::find_iter(line, SIGN)
+        .filter_map(move |at| Some((at, number(&line[at + SIGN.len()..])?)))
+}
+
+fn number(text: &[u8]) -> Option<u64> {
+    let length = text.iter().position(|byte| !byte.is_ascii_digit())?;
+    let (digits, rest) = text.split_at(length);
+    let value = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    (rest.starts_with(AFTER_NUMBER) && (1..u64::MAX).contains(&value)).then_some(value)
+}
+
+/// Whether a header has this word.
+fn names(header: &[u8], host: &str) -> bool {
+    let mut words = header.split(u8::is_ascii_whitespace);
+    words.any(|word| word == host.as_bytes())
+}
+
+/// Without what stands behind the record.
+fn trimmed(text: &[u8], is_followed: bool) -> &[u8] {
+    match memchr::memmem::rfind(text, b"\"}") {
+        Some(end) if is_followed => &text[..end + 2],
+        _ => text.trim_ascii_end(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RECORD: &str = r#"{"seq":7,"ts":"x"}"#;
+
+    fn texts(line: &str, host: Option<&str>) -> Vec<(u64, String, bool)> {
+        let text = |claim: Claim<'_>| {
+            let text = String::from_utf8(claim.text.to_vec()).unwrap();
+            (claim.seq, text, claim.is_cut_short)
+        };
+        claims(line.as_bytes(), true, host).map(text).collect()
+    }
+
+    #[test]
+    fn a_record_is_found_behind_every_header() {
+        for header in [
+            "",
+            " ",
+            "<110>1 2026-11-21T10:00:03.1Z host1 pulse-sensor-proxy 7 audit - ",
+            "<110>1 2026-11-21T10:00:03.1Z host1 app - - [x@1 a=\"b\"] \u{feff}",
+            "Nov 21 10:00:03 host1 pulse-sensor-proxy[7]: ",
+            "<13>Nov  1 10:00:03 host1 app:",
+        ] {
+            let found = texts(&format!("{header}{RECORD}\r"), None);
+            assert_eq!(found, [(7, RECORD.to_owned(), false)], "{header}");
+        }
+    }
+
+    #[test]
+    fn what_others_wrote_is_no_record() {
+        for line in [
+            "",
+            "Nov 21 10:00:03 host1 sshd[1]: hello",
+            r#"{"seq":"7","ts":"x"}"#,
+            r#"{"seq":7,"level":"info"}"#,
+            r#"{"seq":0,"ts":"x"}"#,
+            r#"{"seq":99999999999999999999,"ts":"x"}"#,
+            r#"{"seq":"#,
+            r#"{"sequence":7,"ts":"x"}"#,
+        ] {
+            assert_eq!(texts(line, None), [], "{line}");
+        }
+    }
+
+    #[test]
+    fn half_a_line_does_not_swallow_the_next() {
+        let line = format!("h1 {{\"seq\":6,\"ts\":\"2Nov 21 host1 a: {RECORD}h1 {RECORD}");
+        let found = texts(&line, None);
+        assert_eq!(found.len(), 3);
+        assert_eq!((found[0].0, found[0].2), (6, true));
+        assert_eq!(found[1], (7, RECORD.to_owned(), true));
+        assert_eq!(found[2], (7, RECORD.to_owned(), false));
+    }
+
+    #[test]
+    fn a_host_is_told_by_a_whole_word_of_the_header() {
+        let line = format!("Nov 21 10:00:03 host1 a: {RECORD}");
+        assert_eq!(texts(&line, Some("host1")).len(), 1);
+        assert_eq!(texts(&line, Some("host")), []);
+        assert_eq!(texts(RECORD, Some("host1")), []);
+    }
+}

@@ -1,0 +1,150 @@
+//! Which copy of a record counts, what the others are, and what is missing.
+
+use super::runs::Found;
+use super::{Collected, Missing};
+use crate::line::Line;
+use crate::record::Head;
+use crate::verify::Options;
+use crate::verify::chain::{Chain, Spot};
+use crate::verify::lines::RawLine;
+use crate::verify::report::{Attack, Report};
+use crate::verify::tears::Met;
+
+/// How many gaps are told one by one.
+const MOST_MISSING: usize = 1000;
+/// How many damaged records are kept in mind between two that are whole.
+const MOST_DAMAGED: usize = 1000;
+
+pub(super) struct Judge<'a> {
+    chain: Chain<'a>,
+    pub(super) collected: Collected,
+    /// The last whole record.
+    pub(super) last: Option<Head>,
+    /// Since then, records of which there is no whole copy.
+    damaged: Vec<u64>,
+}
+
+impl<'a> Judge<'a> {
+    pub(super) fn new(options: &'a Options, name: &str) -> Self {
+        let mut chain = Chain::new(options);
+        chain.begin_source(name);
+        Self {
+            chain,
+            collected: Collected::default(),
+            last: None,
+            damaged: Vec::new(),
+        }
+    }
+
+    /// All copies of one record, the first to arrive first.
+    pub(super) fn take(&mut self, copies: &[Found]) -> Option<(Head, Spot)> {
+        let Some((chosen, line)) = choose(copies, self.chain.head()) else {
+            self.take_damaged(copies);
+            return None;
+        };
+        let others = copies.iter().filter(|copy| !std::ptr::eq(*copy, chosen));
+        others.for_each(|copy| self.compare(copy, chosen));
+        self.close_gap(&line, &chosen.spot);
+        self.chain.stand_before(&chosen.spot);
+        let text = &chosen.text[..];
+        let raw = RawLine { text, ended: true };
+        self.chain.take(&Met::Line(raw, Some(line)));
+        self.last = Some(line.head());
+        Some((line.head(), chosen.spot.clone()))
+    }
+
+    fn compare(&mut self, copy: &Found, chosen: &Found) {
+        if copy.text == chosen.text {
+            self.collected.duplicates += 1;
+        } else if copy.is_cut_short || chosen.text.starts_with(&copy.text) {
+            self.collected.torn += 1;
+        } else {
+            let whole = Line::parse(&copy.text).is_some_and(|line| line.is_whole());
+            let attack = if whole {
+                Attack::Forked
+            } else {
+                Attack::Edited
+            };
+            let (file, line) = (&chosen.spot.source, chosen.spot.line);
+            let detail = format!("it has other bytes than the same record at {file}:{line}");
+            self.chain.find(attack, copy.seq, &copy.spot, detail);
+        }
+    }
+
+    fn take_damaged(&mut self, copies: &[Found]) {
+        let mut damaged = copies.iter().filter(|copy| !copy.is_cut_short).peekable();
+        let seq = damaged.peek().map(|copy| copy.seq);
+        self.collected.torn += copies.iter().filter(|copy| copy.is_cut_short).count() as u64;
+        for copy in damaged {
+            let detail = "this line is not a record as it was written".to_owned();
+            self.chain
+                .find(Attack::Edited, copy.seq, &copy.spot, detail);
+        }
+        if self.damaged.len() < MOST_DAMAGED {
+            self.damaged.extend(seq);
+        }
+    }
+
+    /// What is missing before this record, if anything is.
+    fn close_gap(&mut self, line: &Line<'_>, spot: &Spot) {
+        let damaged = std::mem::take(&mut self.damaged);
+        // Without an earlier record the file begins here, or with what is damaged.
+        let expected = self.last.map(|last| last.seq + 1);
+        let expected = expected.or(damaged.first().copied());
+        let Some(mut from) = expected.filter(|from| *from < line.seq) else {
+            return;
+        };
+        self.miss(from, line.seq - 1);
+        for seq in damaged {
+            self.blame_deletion(from, seq, spot);
+            from = seq + 1;
+        }
+        self.blame_deletion(from, line.seq, spot);
+        self.chain.begin_anew_with(line);
+    }
+
+    /// A damaged record has its own finding.
+    fn blame_deletion(&mut self, from: u64, before: u64, spot: &Spot) {
+        if from < before {
+            let detail = match before - from {
+                1 => format!("record {from} is missing"),
+                _ => format!("records {from} to {} are missing", before - 1),
+            };
+            self.chain.find(Attack::Deleted, from, spot, detail);
+        }
+    }
+
+    fn miss(&mut self, from: u64, to: u64) {
+        self.collected.replay_from.get_or_insert(from);
+        if self.collected.missing.len() < MOST_MISSING {
+            self.collected.missing.push(Missing { from, to });
+        } else {
+            self.collected.missing_left_out += 1;
+        }
+    }
+
+    /// The report on what was read, and what belongs to it.
+    pub(super) fn finish(mut self) -> (Report, Collected) {
+        // The damaged ones at the end must come once more too.
+        if let (Some(last), false) = (self.last, self.damaged.is_empty()) {
+            self.collected.replay_from.get_or_insert(last.seq + 1);
+        }
+        (self.chain.finish(), self.collected)
+    }
+}
+
+/// The whole copy that goes on from the record before, or else any whole one.
+fn choose<'a>(copies: &'a [Found], head: &Head) -> Option<(&'a Found, Line<'a>)> {
+    let whole = |copy: &'a Found| {
+        let line = Line::parse(&copy.text).filter(Line::is_whole);
+        line.map(|line| (copy, line))
+    };
+    let mut any = None;
+    for (copy, line) in copies.iter().filter_map(whole) {
+        if line.follows(head) {
+            return Some((copy, line));
+        }
+        any = any.or(Some((copy, line)));
+    }
+    any
+}

@@ -1,0 +1,238 @@
+//! A collector's file: what arrived of a log, among what others sent.
+//!
+//! A forwarder sends again what was not acknowledged, so records come twice, late and
+//! out of order; lines have headers; the file may begin in the middle of the log.
+//! None of that is an attack. What counts is that every record is there, as it was
+//! written. The file is read twice: once to learn where which record stands, once in
+//! the order of their numbers. Memory is bounded: see `runs` and `order`.
+
+mod claims;
+mod judge;
+mod order;
+mod runs;
+
+use super::against::Records;
+use super::chain::Spot;
+use super::report::{Attack, Finding, Note, NoteKind, Report, Verdict};
+use super::{Options, Source, verify};
+use crate::record::Head;
+use judge::Judge;
+use order::Order;
+use runs::Index;
+use serde::Serialize;
+use std::io;
+
+/// What is known of a collector's file.
+#[derive(Clone, Debug, Default)]
+pub struct Collection {
+    /// Only lines whose header has this word are looked at.
+    pub host: Option<String>,
+    /// The collector has acknowledged this record and all before it.
+    pub acknowledged: Option<u64>,
+}
+
+/// Records that are not in a collector's file, or not whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Missing {
+    /// The first.
+    pub from: u64,
+    /// The last.
+    pub to: u64,
+}
+
+/// What a report on a log does not say of a collector's file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Collected {
+    /// What is missing between records that are there, in order; at most 1,000.
+    pub missing: Vec<Missing>,
+    /// How many more gaps there would be.
+    pub missing_left_out: u64,
+    /// What the log has after the last record, if a log was given.
+    pub not_here_yet: Option<Missing>,
+    /// From here on it must be sent again to be complete, as far as is known.
+    pub replay_from: Option<u64>,
+    /// Records that came once more, with the same bytes.
+    pub duplicates: u64,
+    /// Parts of records that a collector or its host left when it stopped.
+    pub torn: u64,
+    /// Lines of others.
+    pub others: u64,
+}
+
+/// Verifies a collector's file, and compares it with the log if `log` gives its
+/// sources; each file is read twice. The second report is on the log.
+///
+/// # Errors
+/// The operating system's, when a file cannot be read. Another one when a source is no
+/// file, or when its records are in such disorder that no bounded memory is enough.
+pub fn verify_collected(
+    sources: Vec<Source>,
+    collection: &Collection,
+    log: Option<&mut dyn FnMut() -> io::Result<Vec<Source>>>,
+    options: &Options,
+    progress: &mut dyn FnMut(u64),
+) -> io::Result<(Report, Collected, Option<Report>)> {
+    let index = Index::of(sources, collection.host.as_deref(), progress)?;
+    // Opened only now: what the collector has, the log has had before.
+    let (records, second) = match log {
+        None => (None, None),
+        Some(open) => {
+            let records = Records::new(open()?, false);
+            (Some(records), Some(verify(open()?, options, progress)?))
+        }
+    };
+    let own = Options {
+        partial: true,
+        live: false,
+        since: None,
+        expected_epoch: None,
+        now: None,
+        ..options.clone()
+    };
+    let mut judge = Judge::new(&own, index.name());
+    let mut log = Beside::new(records);
+    let (mut order, mut read) = (Order::of(&index), 0);
+    loop {
+        let copies = order.next()?;
+        if copies.is_empty() {
+            break;
+        }
+        if let Some((record, spot)) = judge.take(&copies) {
+            log.compare(&record, spot)?;
+        }
+        read += copies.iter().map(|copy| copy.text.len()).sum::<usize>();
+        if read > 1024 * 1024 {
+            progress(std::mem::take(&mut read) as u64);
+        }
+    }
+    let last = judge.last.map_or(0, |last| last.seq);
+    let (mut report, mut collected) = judge.finish();
+    (report.bytes, collected.others) = (index.bytes, index.others);
+    log.finish(&mut report, &mut collected, last, collection)?;
+    tell(&mut report, &collected);
+    Ok((report, collected, second))
+}
+
+/// The log itself, read beside the collector's file.
+struct Beside {
+    records: Option<Records>,
+    mine: Option<Head>,
+    findings: Vec<Finding>,
+}
+
+impl Beside {
+    fn new(records: Option<Records>) -> Self {
+        Self {
+            records,
+            mine: None,
+            findings: Vec::new(),
+        }
+    }
+
+    fn compare(&mut self, record: &Head, spot: Spot) -> io::Result<()> {
+        let Some(log) = &mut self.records else {
+            return Ok(());
+        };
+        while self.mine.is_none_or(|mine| mine.seq < record.seq) {
+            match log.next()? {
+                Some((head, _)) => self.mine = Some(head),
+                None => break,
+            }
+        }
+        let mine = self.mine.unwrap_or(Head::START);
+        if !self.findings.is_empty() {
+            // What follows a difference differs too.
+        } else if mine.seq < record.seq {
+            let detail = "the collector has this record and the log has not";
+            self.find(Attack::RolledBack, record.seq, spot, detail);
+        } else if mine.seq == record.seq && mine != *record {
+            let detail = "the log has this record with other bytes";
+            self.find(Attack::Forked, record.seq, spot, detail);
+        }
+        Ok(())
+    }
+
+    fn find(&mut self, attack: Attack, record: u64, spot: Spot, detail: &str) {
+        self.findings.push(Finding {
+            attack,
+            record,
+            source: spot.source,
+            line: spot.line,
+            detail: detail.to_owned(),
+        });
+    }
+
+    /// How far the log goes, and what of it the collector should have.
+    fn finish(
+        mut self,
+        report: &mut Report,
+        collected: &mut Collected,
+        last: u64,
+        collection: &Collection,
+    ) -> io::Result<()> {
+        let is_compared = self.records.is_some();
+        if let Some(log) = &mut self.records {
+            while let Some((head, _)) = log.next()? {
+                self.mine = Some(head);
+            }
+        }
+        let end = self.mine.map_or(0, |mine| mine.seq);
+        if let Some(acknowledged) = collection.acknowledged.filter(|seq| *seq > last) {
+            let detail = format!(
+                "the file ends at record {last}, but all to record {acknowledged} was acknowledged"
+            );
+            let spot = Spot::default();
+            self.find(Attack::Truncated, last + 1, spot, &detail);
+            collected.replay_from.get_or_insert(last + 1);
+        }
+        if end > last {
+            let (from, to) = (last + 1, end);
+            collected.not_here_yet = Some(Missing { from, to });
+            collected.replay_from.get_or_insert(from);
+            let why = match collection.acknowledged {
+                Some(seq) if seq <= last => "not sent yet",
+                Some(_) => "cut off, or not sent yet",
+                None => "not sent yet, or cut off: what was acknowledged tells",
+            };
+            let text = format!("the log has records {from} to {to}, the file has not: {why}");
+            report.note_beside(NoteKind::Behind, from, text);
+        } else if !is_compared && collection.acknowledged.is_none() {
+            let text = "whether its end was cut off cannot be told without the log or what was \
+                        acknowledged";
+            report.note_beside(NoteKind::EndUnknown, last + 1, text.to_owned());
+        }
+        for found in self.findings {
+            report.verdict = Verdict::Broken;
+            let at = |known: &Finding| known.record <= found.record;
+            let at = report.findings.partition_point(at);
+            report.findings.insert(at, found);
+        }
+        Ok(())
+    }
+}
+
+impl Report {
+    fn note_beside(&mut self, kind: NoteKind, record: u64, detail: String) {
+        self.notes.push(Note {
+            kind,
+            record,
+            detail,
+        });
+    }
+}
+
+fn tell(report: &mut Report, collected: &Collected) {
+    let first = report.first_seq;
+    if collected.duplicates > 0 {
+        let text = format!("{} records came more than once", collected.duplicates);
+        report.note_beside(NoteKind::Repeated, first, text);
+    }
+    if collected.torn > 0 {
+        let text = format!("{} lines have half a record only", collected.torn);
+        report.note_beside(NoteKind::Unfinished, first, text);
+    }
+    if collected.others > 0 {
+        let text = format!("{} lines of others were skipped", collected.others);
+        report.note_beside(NoteKind::Others, first, text);
+    }
+}

@@ -1,0 +1,222 @@
+//! Where in a collector's files which records stand.
+//!
+//! Records mostly come one after the other; a reconnect or a replay begins anew
+//! somewhere earlier. So the index holds *runs*, not records: its size grows with the
+//! number of such beginnings. It is bounded, and a file that is more in disorder than
+//! any forwarder leaves it is refused.
+
+use super::claims::claims;
+use crate::verify::Source;
+use crate::verify::chain::Spot;
+use crate::verify::lines::Lines;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+use std::rc::Rc;
+
+/// A header and a record; a longer line is none of ours.
+const LONGEST_LINE: usize = 8 * 1024;
+/// 12 MiB of them, at 48 bytes each.
+const MOST_RUNS: usize = 1 << 18;
+const INDEXING_BUFFER: usize = 256 * 1024;
+const READING_BUFFER: usize = 32 * 1024;
+
+/// Records that stand one after the other, whatever stands between them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Run {
+    pub(super) first: u64,
+    count: u64,
+    /// Where the first one's line begins, and how many lines are before it.
+    offset: u64,
+    lines: u64,
+    /// How many claims of that line come before.
+    skip: u32,
+    file: u32,
+}
+
+/// All runs of all files.
+pub(super) struct Index {
+    files: Vec<(Rc<File>, String)>,
+    pub(super) runs: Vec<Run>,
+    host: Option<String>,
+    /// Lines without a record that was asked for.
+    pub(super) others: u64,
+    pub(super) bytes: u64,
+}
+
+impl Index {
+    pub(super) fn of(
+        sources: Vec<Source>,
+        host: Option<&str>,
+        progress: &mut dyn FnMut(u64),
+    ) -> io::Result<Self> {
+        let mut index = Self {
+            files: Vec::new(),
+            runs: Vec::new(),
+            host: host.map(str::to_owned),
+            others: 0,
+            bytes: 0,
+        };
+        for source in sources {
+            let name = source.name().to_owned();
+            let no_file = || io::Error::other(format!("{name}: it cannot be read twice"));
+            let file = Rc::new(source.into_file()?.ok_or_else(no_file)?);
+            index.files.push((Rc::clone(&file), name));
+            index.read(Span::from(file, 0), progress)?;
+        }
+        index.runs.sort_by_key(|run| run.first);
+        Ok(index)
+    }
+
+    fn read(&mut self, file: Span, progress: &mut dyn FnMut(u64)) -> io::Result<()> {
+        let mut lines = Lines::of(file, INDEXING_BUFFER, LONGEST_LINE);
+        let number = u32::try_from(self.files.len() - 1).map_err(io::Error::other)?;
+        let (mut run, mut before, mut offset): (Option<Run>, u64, u64) = (None, 0, 0);
+        while let Some(raw) = lines.next()? {
+            let length = (raw.text.len() + usize::from(raw.ended)) as u64;
+            let mut skip = 0;
+            for claim in claims(raw.text, raw.ended, self.host.as_deref()) {
+                match &mut run {
+                    Some(run) if claim.seq == run.first + run.count => run.count += 1,
+                    _ => {
+                        let begun = Run {
+                            first: claim.seq,
+                            count: 1,
+                            offset,
+                            lines: before,
+                            skip,
+                            file: number,
+                        };
+                        keep(&mut self.runs, run.replace(begun))?;
+                    }
+                }
+                skip += 1;
+            }
+            self.others += u64::from(skip == 0);
+            before += u64::from(raw.ended);
+            offset += length;
+            if lines.read_since() > 1024 * 1024 {
+                progress(lines.take_read());
+            }
+        }
+        progress(lines.take_read());
+        self.bytes += offset;
+        keep(&mut self.runs, run)
+    }
+
+    /// The first file's.
+    pub(super) fn name(&self) -> &str {
+        self.files.first().map_or("", |(_, name)| name)
+    }
+
+    /// Reads a run's records once more.
+    pub(super) fn open(&self, run: &Run) -> Reading {
+        let (file, name) = &self.files[run.file as usize];
+        Reading {
+            lines: Lines::of(
+                Span::from(Rc::clone(file), run.offset),
+                READING_BUFFER,
+                LONGEST_LINE,
+            ),
+            spot: Spot {
+                source: name.clone(),
+                line: run.lines,
+            },
+            next: run.first,
+            left: run.count,
+            skip: run.skip,
+            ready: Vec::new(),
+            host: self.host.clone(),
+        }
+    }
+}
+
+fn keep(runs: &mut Vec<Run>, run: Option<Run>) -> io::Result<()> {
+    if runs.len() == MOST_RUNS {
+        let text = format!("its records are in disorder in more than {MOST_RUNS} places");
+        return Err(io::Error::other(text));
+    }
+    runs.extend(run);
+    Ok(())
+}
+
+/// A record as it stands in a file.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    pub(super) seq: u64,
+    pub(super) text: Vec<u8>,
+    pub(super) is_cut_short: bool,
+    pub(super) spot: Spot,
+}
+
+/// A run that is being read.
+pub(super) struct Reading {
+    lines: Lines<Span>,
+    spot: Spot,
+    /// The number of the next record.
+    pub(super) next: u64,
+    pub(super) left: u64,
+    skip: u32,
+    /// What is left of a line, the last first.
+    ready: Vec<Found>,
+    host: Option<String>,
+}
+
+impl Reading {
+    /// The next record, of those that are left.
+    ///
+    /// # Errors
+    /// The operating system's; another one when the file was changed meanwhile.
+    pub(super) fn next(&mut self) -> io::Result<Found> {
+        while self.ready.is_empty() && self.read_line()? {}
+        let wanted = self.next;
+        (self.next, self.left) = (wanted + 1, self.left - 1);
+        let found = self.ready.pop().filter(|found| found.seq == wanted);
+        found.ok_or_else(|| {
+            let text = format!("{}: it was changed while it was read", self.spot.source);
+            io::Error::other(text)
+        })
+    }
+
+    fn read_line(&mut self) -> io::Result<bool> {
+        let Some(raw) = self.lines.next()? else {
+            return Ok(false);
+        };
+        let spot = Spot {
+            source: self.spot.source.clone(),
+            line: self.spot.line + 1,
+        };
+        self.spot.line += u64::from(raw.ended);
+        let found = claims(raw.text, raw.ended, self.host.as_deref()).map(|claim| Found {
+            seq: claim.seq,
+            text: claim.text.to_vec(),
+            is_cut_short: claim.is_cut_short,
+            spot: spot.clone(),
+        });
+        self.ready = found
+            .skip(std::mem::take(&mut self.skip) as usize)
+            .collect();
+        self.ready.reverse();
+        Ok(true)
+    }
+}
+
+/// A file from an offset on, whatever else reads it.
+struct Span {
+    file: Rc<File>,
+    at: u64,
+}
+
+impl Span {
+    fn from(file: Rc<File>, at: u64) -> Self {
+        Self { file, at }
+    }
+}
+
+impl Read for Span {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read_at(buffer, self.at)?;
+        self.at += count as u64;
+        Ok(count)
+    }
+}
