@@ -397,7 +397,7 @@ fn a_collectors_file_is_complete_or_says_from_where_to_replay() {
         "NOT intact: deleted at record 4",
         "record 4 is missing",
         "records 7 to 8 are missing",
-        "forward replay --from 4",
+        "from record 4 on",
     ] {
         assert!(run.output.contains(part), "{part:?}: {}", run.output);
     }

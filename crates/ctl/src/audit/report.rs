@@ -59,8 +59,8 @@ impl Answer {
         };
         match (collected.replay_from, self.report.verdict) {
             (Some(seq), _) => Some(format!(
-                "To have what is missing sent again, on the host of the log: pulse-sensorctl \
-                 forward replay --from {seq}"
+                "What is missing, from record {seq} on, may still be in the log on its host: have \
+                 that sent again (docs/operations.md), and verify once more. Copies do no harm."
             )),
             (None, Verdict::Broken) if self.report.records > 0 => Some(
                 "Every record between the first and the last is there. Keep the file as it is, \
