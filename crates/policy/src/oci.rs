@@ -4,11 +4,11 @@
 //! It holds from the start, so it permits what the daemon does until it serves. What
 //! it does not list fails with `EPERM`.
 
-use pulse_confine::tables::{Argument, SYSCALLS, Syscall, Test, startup};
+use pulse_confine::tables::{Answer, Argument, SYSCALLS, Syscall, Test, startup};
 use serde::Serialize;
 
-/// `clone3` fails with this, so that the C library falls back to `clone`, whose
-/// arguments can be seen.
+/// What the tables call absent fails with this, so that the C library falls back to an
+/// older call, whose arguments can be seen.
 const ENOSYS: u32 = 38;
 const EPERM: u32 = 1;
 
@@ -56,7 +56,7 @@ fn rules(call: &'static Syscall) -> Vec<Rule> {
         args,
         comment: call.reason,
     };
-    if call.name() == "clone3" {
+    if call.answer == Answer::Absent {
         let mut refused = rule(Vec::new());
         refused.action = "SCMP_ACT_ERRNO";
         refused.errno_ret = Some(ENOSYS);

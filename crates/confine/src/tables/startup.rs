@@ -6,7 +6,7 @@
 
 use super::paths::{Access, Path, Whose, file};
 use super::syscalls::{NOT_EXECUTABLE, SOL_SOCKET, call, is};
-use super::{Argument, Need, Syscall, Test};
+use super::{Answer, Argument, Need, Syscall, Test};
 
 /// All of these bits are set.
 const fn with(index: u8, bits: u32) -> Argument {
@@ -89,10 +89,13 @@ pub const SYSCALLS: &[Syscall] = &[
     call!(SYS_lseek, "the configuration is read"),
     // Threads.
     call!(SYS_clone, in &[&[with(0, CLONE_THREAD)]], "threads, no processes"),
-    call!(
-        SYS_clone3,
-        "threads: its arguments cannot be seen, a container's runtime gets ENOSYS for it"
-    ),
+    Syscall {
+        answer: Answer::Absent,
+        ..call!(
+            SYS_clone3,
+            "threads: its arguments cannot be seen, a container's runtime gets ENOSYS for it"
+        )
+    },
     call!(SYS_socketpair, "the runtime's signals"),
     call!(SYS_eventfd2, "the runtime's wake-ups"),
     call!(SYS_epoll_create1, "the runtime"),
