@@ -13,6 +13,7 @@
 //! | [`Log`] | append, seal, rotate, recover: durably or not at all |
 //! | [`Writer`] | the one thread: group commit, fail closed, back by itself |
 //! | [`verify`] | is this the log that was written, and if not, what was done? |
+//! | [`Reader`] | what is on disk, for whoever brings it elsewhere |
 //! | [`mod@show`], [`init()`], [`rename_live`] | for the operator's tool |
 //!
 //! Order of bytes, of keys and of syncs is decided in [`Log`], which is told the
@@ -21,6 +22,7 @@
 
 mod directory;
 mod error;
+mod growing;
 mod handover;
 mod init;
 mod key;
@@ -28,6 +30,7 @@ mod line;
 mod log;
 mod members;
 mod queue;
+mod reader;
 mod record;
 mod recovery;
 mod settings;
@@ -46,6 +49,7 @@ pub use init::{InitError, current_epoch, init};
 pub use key::{NotAKey, PublicKey};
 pub use line::Line;
 pub use log::{Log, Rotation};
+pub use reader::{Reader, Record};
 pub use record::{Body, Head, MAX_LINE_BYTES};
 pub use recovery::Occasion;
 pub use settings::Settings;

@@ -6,7 +6,7 @@ use crate::tail::MAX_WRITE_BYTES;
 use crate::writer::{Completion, Health, Receipt, Unavailable};
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 /// What stands around a body on its line, at most.
@@ -37,7 +37,13 @@ pub(crate) struct Shared {
     queue: Mutex<Queue>,
     filled: Condvar,
     limit: usize,
+    /// Whoever is to know at once how far the log is on disk.
+    follower: OnceLock<Follower>,
 }
+
+/// What is told the number of the last record on disk. It runs on the writer's thread
+/// and must not wait.
+pub(crate) type Follower = Box<dyn Fn(u64) + Send + Sync>;
 
 #[derive(Default)]
 struct Queue {
@@ -61,7 +67,14 @@ impl Shared {
             queue: Mutex::default(),
             filled: Condvar::new(),
             limit,
+            follower: OnceLock::new(),
         }
+    }
+
+    /// Has somebody told how far the log is on disk; only the first who asks is.
+    pub(crate) fn tell(&self, follower: Follower) {
+        follower(self.lock().health.seq);
+        let _ = self.follower.set(follower);
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -143,7 +156,11 @@ impl Shared {
 
     /// The thread tells how the log fares.
     pub(crate) fn publish(&self, health: Health) {
+        let seq = health.seq;
         self.lock().health = health;
+        if let Some(follower) = self.follower.get() {
+            follower(seq);
+        }
     }
 
     pub(crate) fn is_available(&self) -> bool {

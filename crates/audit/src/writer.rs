@@ -135,6 +135,12 @@ impl Writer {
         self.shared.command(Command::Reopen);
     }
 
+    /// Has `follower` told the number of the last record on disk, now and whenever it
+    /// grows, on the writer's thread: it must not wait. There can be one follower.
+    pub fn tell(&self, follower: impl Fn(u64) + Send + Sync + 'static) {
+        self.shared.tell(Box::new(follower));
+    }
+
     /// Whether records can be written: the one part of [`Writer::health`] that is
     /// asked with every request.
     #[must_use]

@@ -1,32 +1,16 @@
-//! Records as they come, across rotations.
-//!
-//! The file is looked at, not watched: whoever follows asks again after a while.
-//! When the live file is another one, what was still written to the old one is
-//! read first, then every file after it, by the numbers of their records.
+//! Records as they come, for people.
 
 use super::place::Place;
 use super::{Filter, Shown};
-use crate::directory::identity;
-use crate::record::MAX_LINE_BYTES;
-use crate::storage::LIVE;
-use crate::verify::{Since, Source, narrowed, open_directory};
-use std::collections::VecDeque;
-use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
+use crate::growing::Growing;
+use std::io;
+use std::path::Path;
 
 /// Reads a log that is being written.
 pub struct Follower {
-    directory: PathBuf,
+    log: Growing,
     filter: Filter,
     place: Place,
-    file: Option<BufReader<File>>,
-    /// Files after that one.
-    next: VecDeque<Source>,
-    /// The line that is being written.
-    line: Vec<u8>,
-    /// The file is not the live one any more, and was read once more since.
-    is_left: bool,
 }
 
 impl Follower {
@@ -34,13 +18,9 @@ impl Follower {
     #[must_use]
     pub fn new(directory: &Path, after: u64, filter: Filter) -> Self {
         Self {
-            directory: directory.to_owned(),
+            log: Growing::new(directory),
             filter,
             place: Place::after(after),
-            file: None,
-            next: VecDeque::new(),
-            line: Vec::new(),
-            is_left: false,
         }
     }
 
@@ -49,78 +29,27 @@ impl Follower {
     /// # Errors
     /// The operating system's, when a file cannot be read.
     pub fn next_shown(&mut self) -> io::Result<Option<Shown>> {
-        loop {
-            while self.next_line()? {
-                if let Some(shown) = self.take_line() {
-                    return Ok(Some(shown));
-                }
-            }
-            if !self.go_on()? {
-                return Ok(None);
-            }
-        }
-    }
-
-    /// Whether there is a whole line, or as much of one as a record can have.
-    fn next_line(&mut self) -> io::Result<bool> {
-        let Some(file) = &mut self.file else {
-            return Ok(false);
-        };
-        let room = MAX_LINE_BYTES.saturating_sub(self.line.len());
-        file.take(room as u64).read_until(b'\n', &mut self.line)?;
-        Ok(self.line.ends_with(b"\n") || self.line.len() == MAX_LINE_BYTES)
-    }
-
-    fn take_line(&mut self) -> Option<Shown> {
-        let line = std::mem::take(&mut self.line);
-        let text = line.strip_suffix(b"\n").unwrap_or(&line);
-        match self.place.passes(text) {
-            true => self.filter.read(text),
-            false => None,
-        }
-    }
-
-    /// Whether there is something to go on with at the end of a file.
-    fn go_on(&mut self) -> io::Result<bool> {
-        if self.next.is_empty() && self.is_live()? {
-            return Ok(false);
-        }
-        if self.file.is_some() && !self.is_left {
-            self.is_left = true;
-            return Ok(true);
-        }
-        if self.next.is_empty() {
-            let sources = match open_directory(&self.directory) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-                sources => sources?,
+        while let Some(line) = self.log.line(self.place.next())? {
+            let text = line.strip_suffix(b"\n").unwrap_or(line);
+            let shown = match self.place.passes(text) {
+                true => self.filter.read(text),
+                false => None,
             };
-            // Files that begin no later than the next record, and the last of them.
-            self.next = narrowed(sources, &Since::Seq(self.place.next() + 1)).into();
+            self.log.take();
+            if shown.is_some() {
+                return Ok(shown);
+            }
         }
-        self.line.clear();
-        self.is_left = false;
-        let file = self.next.pop_front().map(Source::into_file).transpose()?;
-        self.file = file.flatten().map(BufReader::new);
-        Ok(self.file.is_some())
-    }
-
-    /// Whether the file is the one that is written, or no other is there yet.
-    fn is_live(&self) -> io::Result<bool> {
-        let Some(file) = &self.file else {
-            return Ok(false);
-        };
-        match fs::metadata(self.directory.join(LIVE)) {
-            Ok(live) => Ok(identity(&live) == identity(&file.get_ref().metadata()?)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
-            Err(error) => Err(error),
-        }
+        Ok(None)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::LIVE;
     use crate::{Directory, Log, Settings, Timestamp};
+    use std::fs::{self, File};
     use std::time::Duration;
 
     struct Written {

@@ -8,12 +8,12 @@ const BUFFER: usize = 256 * 1024;
 
 /// A line, or what stands in its place.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct RawLine<'a> {
+pub(crate) struct RawLine<'a> {
     /// Without its newline.
-    pub(super) text: &'a [u8],
+    pub(crate) text: &'a [u8],
     /// A newline ended it. The file's end may be in the middle of a line; and a
     /// line that is longer than any record comes in parts.
-    pub(super) ended: bool,
+    pub(crate) ended: bool,
 }
 
 impl<'a> RawLine<'a> {

@@ -9,12 +9,12 @@ mod against;
 mod chain;
 mod collected;
 mod evidence;
-mod lines;
+pub(crate) mod lines;
 mod recent;
 mod report;
 mod since;
 mod source;
-mod tears;
+pub(crate) mod tears;
 
 pub use against::verify_against;
 pub use collected::{Collected, Collection, Missing, verify_collected};

@@ -12,7 +12,7 @@ use crate::record::Head;
 use crate::tail::Torn;
 
 /// What a log is made of.
-pub(super) enum Met<'a> {
+pub(crate) enum Met<'a> {
     /// A line, and the record that it is.
     Line(RawLine<'a>, Option<Line<'a>>),
     /// All bytes between a record and the next, which accounts for them.
@@ -36,7 +36,7 @@ impl Met<'_> {
 }
 
 /// Holds back what may be torn.
-pub(super) struct Tears {
+pub(crate) struct Tears {
     head: Option<Head>,
     held: Torn,
     repetitions: bool,
@@ -44,7 +44,7 @@ pub(super) struct Tears {
 
 impl Tears {
     /// With `repetitions`, a record that comes once more tears nothing.
-    pub(super) fn new(repetitions: bool) -> Self {
+    pub(crate) fn new(repetitions: bool) -> Self {
         Self {
             head: None,
             held: Torn::default(),
@@ -52,7 +52,7 @@ impl Tears {
         }
     }
 
-    pub(super) fn take(&mut self, raw: RawLine<'_>, give: &mut dyn FnMut(Met<'_>)) {
+    pub(crate) fn take(&mut self, raw: RawLine<'_>, give: &mut dyn FnMut(Met<'_>)) {
         let line = raw.record();
         match &line {
             Some(line) if self.goes_on_with(line, raw.text) => {
@@ -87,7 +87,7 @@ impl Tears {
     }
 
     /// Nothing accounts for what is held, also because its file ends here.
-    pub(super) fn let_go(&mut self, give: &mut dyn FnMut(Met<'_>)) {
+    pub(crate) fn let_go(&mut self, give: &mut dyn FnMut(Met<'_>)) {
         let held = std::mem::take(&mut self.held);
         if held.is_empty() {
             return;

@@ -1,0 +1,108 @@
+//! The lines of a log that is being written, across rotations.
+//!
+//! The files are looked at, not watched: whoever follows asks again after a while.
+//! When the live file is another one, what was still written to the old one is
+//! read first, then every file after it, by the numbers of their records.
+
+use crate::directory::identity;
+use crate::record::MAX_LINE_BYTES;
+use crate::storage::LIVE;
+use crate::verify::{Since, Source, narrowed, open_directory};
+use std::collections::VecDeque;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+/// What is read at a time.
+const BUFFER: usize = 64 * 1024;
+
+/// Reads a log's lines to their present end.
+pub(crate) struct Growing {
+    directory: PathBuf,
+    file: Option<BufReader<File>>,
+    /// Files after that one.
+    next: VecDeque<Source>,
+    /// The line that is being read.
+    line: Vec<u8>,
+    /// The file is not the live one any more, and was read once more since.
+    is_left: bool,
+}
+
+impl Growing {
+    pub(crate) fn new(directory: &Path) -> Self {
+        Self {
+            directory: directory.to_owned(),
+            file: None,
+            next: VecDeque::new(),
+            line: Vec::with_capacity(MAX_LINE_BYTES),
+            is_left: false,
+        }
+    }
+
+    /// The next line with its newline, or as much of one as a record can have; none when
+    /// there is no more for now. It stays the next until it is [taken](Self::take).
+    /// Where a file has to be looked for, it is the one with the record number `wanted`.
+    pub(crate) fn line(&mut self, wanted: u64) -> io::Result<Option<&[u8]>> {
+        while !self.read_line()? {
+            if !self.go_on(wanted)? {
+                return Ok(None);
+            }
+        }
+        Ok(Some(&self.line))
+    }
+
+    /// Goes past the line.
+    pub(crate) fn take(&mut self) {
+        self.line.clear();
+    }
+
+    fn is_whole(&self) -> bool {
+        self.line.ends_with(b"\n") || self.line.len() == MAX_LINE_BYTES
+    }
+
+    fn read_line(&mut self) -> io::Result<bool> {
+        if let Some(file) = self.file.as_mut().filter(|_| !self.line.ends_with(b"\n")) {
+            let room = MAX_LINE_BYTES.saturating_sub(self.line.len());
+            file.take(room as u64).read_until(b'\n', &mut self.line)?;
+        }
+        Ok(self.is_whole())
+    }
+
+    /// Whether there is something to go on with at the end of a file.
+    fn go_on(&mut self, wanted: u64) -> io::Result<bool> {
+        if self.next.is_empty() && self.is_live()? {
+            return Ok(false);
+        }
+        if self.file.is_some() && !self.is_left {
+            self.is_left = true;
+            return Ok(true);
+        }
+        if self.next.is_empty() {
+            let sources = match open_directory(&self.directory) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+                sources => sources?,
+            };
+            // Files that begin no later than that record, and the last of them.
+            self.next = narrowed(sources, &Since::Seq(wanted + 1)).into();
+        }
+        self.line.clear();
+        self.is_left = false;
+        let file = self.next.pop_front().map(Source::into_file).transpose()?;
+        self.file = file
+            .flatten()
+            .map(|file| BufReader::with_capacity(BUFFER, file));
+        Ok(self.file.is_some())
+    }
+
+    /// Whether the file is the one that is written, or no other is there yet.
+    fn is_live(&self) -> io::Result<bool> {
+        let Some(file) = &self.file else {
+            return Ok(false);
+        };
+        match fs::metadata(self.directory.join(LIVE)) {
+            Ok(live) => Ok(identity(&live) == identity(&file.get_ref().metadata()?)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! Records as they stand in the log, for whoever brings them elsewhere.
+//!
+//! Nothing is given that is not on disk: a copy must never be ahead of its log. Torn
+//! bytes are left out, also where whole records stand among them. Where the chain breaks, the
+//! lines are given as they are: whoever verifies the copy must see what was done.
+
+use crate::growing::Growing;
+use crate::line::Line;
+use crate::record::Head;
+use crate::time::Timestamp;
+use crate::verify::lines::RawLine;
+use crate::verify::tears::{Met, Tears};
+use std::collections::VecDeque;
+use std::io;
+use std::ops::Range;
+use std::path::Path;
+
+/// A record, unchanged.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    /// Its number and its hash.
+    pub head: Head,
+    /// The time on it.
+    pub ts: Timestamp,
+    /// The line, without its newline.
+    pub text: &'a [u8],
+}
+
+/// Reads a log that is being written, once through.
+pub struct Reader {
+    log: Growing,
+    tears: Tears,
+    /// Records before this one are passed over.
+    from: u64,
+    /// The last record that was met.
+    met: u64,
+    ready: Ready,
+}
+
+/// Records that wait to be asked for. Mostly it is one; after a tear, or where the chain
+/// breaks, as many as a write holds.
+#[derive(Default)]
+struct Ready {
+    text: Vec<u8>,
+    records: VecDeque<(Head, Timestamp, Range<usize>)>,
+}
+
+impl Reader {
+    /// Begins with the record number `from`, or the first one after it that there is.
+    #[must_use]
+    pub fn from(directory: &Path, from: u64) -> Self {
+        Self {
+            log: Growing::new(directory),
+            tears: Tears::new(false),
+            from,
+            met: from.saturating_sub(1),
+            ready: Ready::default(),
+        }
+    }
+
+    /// The next record, none when there is no more for now. Records after `durable` may
+    /// not be on disk yet, and are not looked at.
+    ///
+    /// # Errors
+    /// The operating system's, when a file cannot be read.
+    pub fn next(&mut self, durable: u64) -> io::Result<Option<Record<'_>>> {
+        if self.ready.records.is_empty() {
+            self.ready.text.clear();
+        }
+        while self.ready.records.is_empty() && self.look(durable)? {}
+        Ok(self.ready.next())
+    }
+
+    /// Looks at one line; false when there is none for now.
+    fn look(&mut self, durable: u64) -> io::Result<bool> {
+        let Some(line) = self.log.line(self.met + 1)? else {
+            return Ok(self.give_up(durable));
+        };
+        let (text, ended) = match line.strip_suffix(b"\n") {
+            Some(text) => (text, true),
+            None => (line, false),
+        };
+        let raw = RawLine { text, ended };
+        // While durable ones are still to come, a higher number is not the next one's.
+        let is_caught_up = self.met >= durable;
+        if is_caught_up && Line::parse(text).is_some_and(|line| line.seq > durable) {
+            return Ok(false);
+        }
+        let (ready, from, met) = (&mut self.ready, self.from, &mut self.met);
+        self.tears.take(raw, &mut |given| ready.take(&given, from, met));
+        self.log.take();
+        Ok(true)
+    }
+
+    /// At the end of what there is: if the last durable record has not come, what is held
+    /// back is not going to be accounted for.
+    fn give_up(&mut self, durable: u64) -> bool {
+        if self.met < durable {
+            let (ready, from, met) = (&mut self.ready, self.from, &mut self.met);
+            self.tears.let_go(&mut |given| ready.take(&given, from, met));
+        }
+        !self.ready.records.is_empty()
+    }
+}
+
+impl Ready {
+    fn take(&mut self, given: &Met<'_>, from: u64, met: &mut u64) {
+        let Met::Line(raw, Some(line)) = given else {
+            return;
+        };
+        *met = line.seq.max(*met);
+        if line.seq < from {
+            return;
+        }
+        let start = self.text.len();
+        self.text.extend_from_slice(raw.text);
+        let range = start..self.text.len();
+        self.records.push_back((line.head(), line.ts, range));
+    }
+
+    fn next(&mut self) -> Option<Record<'_>> {
+        let (head, ts, range) = self.records.pop_front()?;
+        let text = &self.text[range];
+        Some(Record { head, ts, text })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Body;
+    use crate::storage::LIVE;
+    use crate::{Directory, Log, Settings};
+    use sha2::{Digest, Sha256};
+    use std::fs;
+
+    const ALL: u64 = u64::MAX;
+
+    fn given(reader: &mut Reader, durable: u64) -> Vec<u64> {
+        let mut seqs = Vec::new();
+        while let Some(record) = reader.next(durable).unwrap() {
+            seqs.push(record.head.seq);
+        }
+        seqs
+    }
+
+    fn body(event: &str) -> Body {
+        Body::named(event).with_text("reason", "x")
+    }
+
+    /// Lines of a chain, and where each of them leads.
+    struct Chain {
+        head: Head,
+        file: Vec<u8>,
+    }
+
+    impl Chain {
+        fn new() -> Self {
+            let mut chain = Self {
+                head: Head::START,
+                file: Vec::new(),
+            };
+            chain.write("log.open");
+            chain
+        }
+
+        fn line(&mut self, body: &Body) -> Vec<u8> {
+            let mut line = Vec::new();
+            self.head.extend(&mut line, Timestamp::default(), body);
+            line
+        }
+
+        fn write(&mut self, event: &str) {
+            let line = self.line(&body(event));
+            self.file.extend(line);
+        }
+
+        /// Bytes that a crash left, and the record that accounts for them.
+        fn tear(&mut self, torn: &[u8]) {
+            let hash = crate::text::hex(&Sha256::digest(torn));
+            let body = Body::named("log.recovered")
+                .with_number("torn_bytes", torn.len() as u64)
+                .with_text("torn_sha256", std::str::from_utf8(&hash).unwrap());
+            self.file.extend_from_slice(torn);
+            self.file.push(b'\n');
+            let line = self.line(&body);
+            self.file.extend(line);
+        }
+
+        fn read(&self, durable: u64) -> Vec<u64> {
+            let home = tempfile::tempdir().unwrap();
+            fs::write(home.path().join(LIVE), &self.file).unwrap();
+            given(&mut Reader::from(home.path(), 1), durable)
+        }
+    }
+
+    #[test]
+    fn records_are_given_unchanged_across_rotations_and_from_any_on() {
+        let home = tempfile::tempdir().unwrap();
+        let storage = Directory::lock(home.path(), &home.path().join("state")).unwrap();
+        let now = Timestamp::default();
+        let mut log = Log::open(storage, Settings::default(), now).unwrap();
+        let mut reader = Reader::from(home.path(), 1);
+        let mut seen = given(&mut reader, 1);
+        for _ in 0..3 {
+            let body = Body::named("proxy.start").with_text("reason", "x");
+            log.append(now, &[body]).unwrap();
+            log.rotate(now).unwrap();
+            seen.extend(given(&mut reader, log.head().seq));
+        }
+        let last = log.head();
+        assert_eq!(seen, (1..=last.seq).collect::<Vec<_>>());
+        let mut late = Reader::from(home.path(), 3);
+        assert_eq!(given(&mut late, ALL), &seen[2..]);
+        let live = fs::read_to_string(home.path().join(LIVE)).unwrap();
+        let mut reader = Reader::from(home.path(), last.seq);
+        let record = reader.next(last.seq).unwrap().unwrap();
+        assert_eq!(record.head, last);
+        assert_eq!(Some(record.text), live.lines().last().map(str::as_bytes));
+    }
+
+    #[test]
+    fn what_may_not_be_on_disk_is_not_given() {
+        let mut chain = Chain::new();
+        chain.write("proxy.start");
+        chain.write("proxy.stop");
+        assert_eq!(chain.read(2), [1, 2]);
+        assert_eq!(chain.read(3), [1, 2, 3]);
+    }
+
+    #[test]
+    fn torn_records_are_left_out_and_what_comes_after_is_given_once() {
+        let mut chain = Chain::new();
+        let before = chain.head;
+        let first = chain.line(&body("command.start"));
+        let second = chain.line(&body("command.finish"));
+        chain.head = before;
+        // The first line of the write was lost, the second is whole.
+        let torn = [&vec![0; first.len() - 1][..], b"\n", &second[..9], b"\n", &second].concat();
+        chain.tear(&torn[..torn.len() - 1]);
+        chain.write("proxy.start");
+        assert_eq!(chain.read(ALL), [1, 2, 3]);
+        assert_eq!(chain.read(2), [1, 2]);
+    }
+
+    #[test]
+    fn where_the_chain_breaks_everything_is_given_as_it_stands() {
+        let mut chain = Chain::new();
+        chain.write("proxy.start");
+        let kept = chain.file.len();
+        chain.write("command.start");
+        chain.file.truncate(kept);
+        chain.write("command.finish");
+        chain.write("proxy.stop");
+        assert_eq!(chain.read(5), [1, 2, 4, 5]);
+    }
+
+    #[test]
+    fn a_number_that_is_too_high_holds_nothing_up() {
+        let mut chain = Chain::new();
+        let mut forged = Chain::new();
+        forged.head.seq = 1 << 60;
+        chain.file.extend(forged.line(&body("proxy.stop")));
+        chain.write("proxy.start");
+        chain.write("proxy.stop");
+        assert_eq!(chain.read(3), [1, 1 + (1 << 60), 2, 3]);
+    }
+}
