@@ -87,7 +87,8 @@ impl Reader {
             return Ok(false);
         }
         let (ready, from, met) = (&mut self.ready, self.from, &mut self.met);
-        self.tears.take(raw, &mut |given| ready.take(&given, from, met));
+        self.tears
+            .take(raw, &mut |given| ready.take(&given, from, met));
         self.log.take();
         Ok(true)
     }
@@ -97,7 +98,8 @@ impl Reader {
     fn give_up(&mut self, durable: u64) -> bool {
         if self.met < durable {
             let (ready, from, met) = (&mut self.ready, self.from, &mut self.met);
-            self.tears.let_go(&mut |given| ready.take(&given, from, met));
+            self.tears
+                .let_go(&mut |given| ready.take(&given, from, met));
         }
         !self.ready.records.is_empty()
     }
@@ -236,7 +238,14 @@ mod tests {
         let second = chain.line(&body("command.finish"));
         chain.head = before;
         // The first line of the write was lost, the second is whole.
-        let torn = [&vec![0; first.len() - 1][..], b"\n", &second[..9], b"\n", &second].concat();
+        let torn = [
+            &vec![0; first.len() - 1][..],
+            b"\n",
+            &second[..9],
+            b"\n",
+            &second,
+        ]
+        .concat();
         chain.tear(&torn[..torn.len() - 1]);
         chain.write("proxy.start");
         assert_eq!(chain.read(ALL), [1, 2, 3]);

@@ -6,6 +6,7 @@
 //! that users of the earlier system know where they mean the same.
 
 mod audit;
+pub mod forward;
 mod values;
 
 use crate::capability::Capabilities;
@@ -14,13 +15,16 @@ use crate::name::NodeName;
 use crate::peer::entry_capabilities;
 use crate::work::Caps;
 pub use audit::{Audit, check_log_path};
+pub use forward::Forward;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 use toml::Spanned;
-use values::{CapabilityName, Interval, MetricsAddress, NodeEntry, PeerEntry, Positive, UserName};
+use values::{
+    CapabilityName, Interval, MetricsAddress, NodeEntry, PeerEntry, Positive, UserName, seconds,
+};
 pub use values::{Confinement, LogLevel};
 
 /// Where the file is unless told otherwise.
@@ -56,6 +60,8 @@ pub struct Config {
     pub confinement: Confinement,
     /// Where decisions are put on record.
     pub audit: Audit,
+    /// Where records are brought to.
+    pub forward: Forward,
     /// The port of nodes that say none; may be connected to even while there are none.
     pub ssh_port: u16,
     /// The nodes that may be read.
@@ -139,6 +145,7 @@ struct File {
     rate_limit: RateLimit,
     ssh: Ssh,
     audit: audit::Table,
+    forward: forward::Table,
 }
 
 #[derive(Deserialize)]
@@ -159,10 +166,6 @@ struct Ssh {
     keepalive_interval: Interval,
     idle_timeout: Interval,
     poll_interval: Interval,
-}
-
-const fn seconds(seconds: u64) -> Interval {
-    Interval(Duration::from_secs(seconds))
 }
 
 impl Default for File {
@@ -187,6 +190,7 @@ impl Default for File {
             rate_limit: RateLimit::default(),
             ssh: Ssh::default(),
             audit: audit::Table::default(),
+            forward: forward::Table::default(),
         }
     }
 }
@@ -250,13 +254,22 @@ impl Config {
         let of_nodes = self.nodes.values().map(|node| node.port);
         of_nodes.chain([self.ssh_port]).collect()
     }
+
+    /// Every port that may be connected to: of nodes and of collectors.
+    #[must_use]
+    pub fn ports(&self) -> BTreeSet<u16> {
+        self.ssh_ports()
+            .union(&self.forward.ports())
+            .copied()
+            .collect()
+    }
 }
 
 impl Default for Config {
     /// What an empty file says.
     fn default() -> Self {
         // Defaults have no lists, and only lists are checked.
-        File::default().settle(BTreeMap::new(), HashMap::new())
+        File::default().settle(BTreeMap::new(), HashMap::new(), Vec::new())
     }
 }
 
@@ -266,7 +279,8 @@ impl File {
     fn check(mut self) -> Result<Config, Misplaced> {
         let nodes = self.take_nodes()?;
         let uids = self.take_uids()?;
-        Ok(self.settle(nodes, uids))
+        let collectors = self.forward.take_collectors()?;
+        Ok(self.settle(nodes, uids, collectors))
     }
 
     fn take_nodes(&mut self) -> Result<BTreeMap<NodeName, NodeSettings>, Misplaced> {
@@ -313,6 +327,7 @@ impl File {
         self,
         nodes: BTreeMap<NodeName, NodeSettings>,
         uids: HashMap<u32, Capabilities>,
+        collectors: Vec<forward::Collector>,
     ) -> Config {
         let caps = Caps {
             per_peer: self.rate_limit.per_peer_concurrency.0 as usize,
@@ -341,6 +356,7 @@ impl File {
             log_level: self.log_level,
             confinement: self.confinement,
             audit: self.audit.settle(),
+            forward: self.forward.settle(collectors),
             ssh_port: self.ssh.port,
             nodes,
             caps,

@@ -199,11 +199,57 @@ fn the_packaged_file_shows_every_key_with_its_default() {
         known("[rate_limit]\nx = 1"),
         known("[ssh]\nx = 1"),
         known("[audit]\nx = 1"),
+        known("[forward]\nx = 1"),
     ];
     for key in keys.concat() {
         let shown = packaged
             .lines()
             .any(|line| line.starts_with(&format!("{key} =")) || line == format!("[{key}]"));
         assert!(shown, "packaging/config.toml does not show {key}");
+    }
+}
+
+#[test]
+fn collectors_are_named_with_what_differs_from_the_usual() {
+    let config = Config::parse(
+        r#"
+        [forward]
+        mode = "all"
+        collectors = [
+            { name = "logs.example.org" },
+            { name = "192.0.2.7", port = 20514, protocol = "syslog",
+              pin = "sha256//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=" },
+        ]
+        "#,
+    )
+    .unwrap();
+    let [first, second] = &config.forward.collectors[..] else {
+        panic!("there are two");
+    };
+    assert_eq!((first.address, first.port, first.pin), (None, 6514, None));
+    assert_eq!(first.protocol, forward::Protocol::Relp);
+    assert_eq!(second.address, Some("192.0.2.7".parse().unwrap()));
+    assert_eq!(second.pin, Some([0; 32]));
+    assert_eq!(
+        config.ports().into_iter().collect::<Vec<_>>(),
+        [22, 6514, 20514]
+    );
+    assert!(!Config::default().forward.is_wanted());
+}
+
+#[test]
+fn a_mistake_about_a_collector_is_found_where_it_stands() {
+    for (line, words) in [
+        (r#"collectors = [{ name = "a" }, { name = "a" }]"#, "twice"),
+        (r#"collectors = [{ name = "a", port = 0 }]"#, "from 1"),
+        (r#"collectors = [{ name = "a", pin = "AAAA" }]"#, "no pin"),
+        (r#"collectors = [{ name = "a b" }]"#, "no node name"),
+        (r#"collectors = [{ name = "a", protocol = "udp" }]"#, "udp"),
+        (r#"credentials = "/etc""#, "for this alone"),
+        (r#"mode = "both""#, "both"),
+    ] {
+        let error = Config::parse(&format!("[forward]\n{line}\n")).unwrap_err();
+        assert_eq!(error.line, 2, "{line}: {error}");
+        assert!(error.message.contains(words), "{line}: {error}");
     }
 }

@@ -3,6 +3,7 @@
 
 use crate::capability::Capability;
 use crate::name::{NodeName, shown};
+use base64::Engine;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, Visitor, value::MapAccessDeserializer};
 use std::fmt;
@@ -44,6 +45,10 @@ pub(super) struct Interval(pub(super) Duration);
 
 /// Longer than this is a typing mistake.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
+pub(super) const fn seconds(seconds: u64) -> Interval {
+    Interval(Duration::from_secs(seconds))
+}
 
 impl Interval {
     fn parse(text: &str) -> Option<Self> {
@@ -111,6 +116,37 @@ from_text!(LogPath, |text| {
     super::check_log_path(&path).map(|()| Self(path))
 });
 
+/// A directory that is named whole, and has something to itself.
+pub(super) struct Directory(pub(super) PathBuf);
+
+from_text!(Directory, |text| {
+    let path = PathBuf::from(text);
+    match path.is_absolute() && path.components().count() > 2 {
+        true => Ok(Self(path)),
+        false => Err(format!(
+            "\"{}\" is no absolute path of a directory for this alone",
+            shown(text)
+        )),
+    }
+});
+
+/// SHA-256 of a public key.
+pub(super) struct PinText(pub(super) [u8; 32]);
+
+from_text!(PinText, |text| {
+    let digits = text.strip_prefix("sha256//").unwrap_or_default();
+    let bytes = base64::engine::general_purpose::STANDARD
+        .decode(digits)
+        .ok();
+    let pin = bytes.and_then(|bytes| bytes.try_into().ok());
+    pin.map(Self).ok_or_else(|| {
+        format!(
+            "\"{}\" is no pin: write \"sha256//\" and, in base64, SHA-256 of the public key",
+            shown(text)
+        )
+    })
+});
+
 /// A user to log in as: what useradd(8) lets through.
 #[derive(Clone, Debug)]
 pub(super) struct UserName(pub(super) String);
@@ -131,7 +167,7 @@ from_text!(NodeNameText, |text| {
         .map_err(|e| format!("\"{}\" is no node name: {e}", shown(text)))
 });
 
-struct NodeNameText(NodeName);
+pub(super) struct NodeNameText(pub(super) NodeName);
 
 /// A capability by its name.
 pub(super) struct CapabilityName(pub(super) Capability);
