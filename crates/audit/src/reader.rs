@@ -58,6 +58,19 @@ impl Reader {
         }
     }
 
+    /// Begins after a record that was met before; none when the log does not hold it any
+    /// more, or another one in its place.
+    ///
+    /// # Errors
+    /// As [`Reader::next`].
+    pub fn after(directory: &Path, last: Head, durable: u64) -> io::Result<Option<Self>> {
+        let mut reader = Self::from(directory, last.seq);
+        let is_held = reader
+            .next(durable)?
+            .is_some_and(|record| record.head == last);
+        Ok(is_held.then_some(reader))
+    }
+
     /// The next record, none when there is no more for now. Records after `durable` may
     /// not be on disk yet, and are not looked at.
     ///

@@ -1,0 +1,307 @@
+//! One stream: reads the log, sends, and moves on by what is acknowledged.
+//!
+//! While it has a connection, it does whichever comes first: what the collector says, new
+//! records, what it is asked to. Before a connection is given up in order (new
+//! certificates, a better collector, the end) everything on its way is waited for, so
+//! that nothing is sent twice.
+
+mod connecting;
+mod flight;
+mod sending;
+
+use crate::credentials::{self, Look};
+use crate::cursor::{CursorFile, Place};
+use crate::forwarder::Command;
+use crate::journal::Journal;
+use crate::problem::Problem;
+use crate::route::Route;
+use crate::status::Board;
+use flight::Flight;
+use pulse_audit::Reader;
+use pulse_core::backoff::Backoff;
+use pulse_relp::identity::Files;
+use pulse_relp::link::Link;
+use pulse_relp::message::Origin;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep, sleep_until};
+
+/// How often certificates are looked at, and the cursor is written while it moves.
+const LOOK: Duration = Duration::from_secs(5);
+/// Records that come one by one leave together, when they come so close together.
+const GATHER: Duration = Duration::from_millis(10);
+/// How often a better collector is tried while another one serves.
+const PREFER: Duration = Duration::from_secs(60);
+/// At the end, so long for what is still to be sent.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// What a stream is made of.
+pub(crate) struct Parts {
+    /// Its number among the streams of the status.
+    pub(crate) index: usize,
+    pub(crate) routes: Vec<Route>,
+    pub(crate) files: Files,
+    pub(crate) log: PathBuf,
+    pub(crate) cursor: CursorFile,
+    pub(crate) durable: watch::Receiver<u64>,
+    pub(crate) commands: mpsc::Receiver<Command>,
+    pub(crate) board: Arc<Board>,
+    pub(crate) journal: Option<Journal>,
+    pub(crate) records: Origin,
+    pub(crate) messages: Origin,
+}
+
+/// A stream at work.
+pub(crate) struct Stream {
+    parts: Parts,
+    reader: Reader,
+    /// Everything up to here is acknowledged.
+    acknowledged: Place,
+    /// What of that is on disk.
+    stored: Place,
+    flight: Flight,
+    backoff: Backoff,
+    /// The certificates that were last tried.
+    seen: Look,
+    /// When the end has to be reached.
+    end: Option<Instant>,
+    message: Vec<u8>,
+}
+
+/// Why a connection is over that was not broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Over {
+    /// There are other certificates.
+    Renewed,
+    /// A collector that comes first takes records again.
+    Preferred,
+    /// The daemon ends.
+    Ended,
+}
+
+impl Stream {
+    /// A stream that goes on where it was.
+    pub(crate) fn begin(parts: Parts) -> Self {
+        let place = parts.cursor.load().unwrap_or(Place::START);
+        Self {
+            reader: Reader::from(&parts.log, place.seq() + 1),
+            acknowledged: place,
+            stored: place,
+            flight: Flight::default(),
+            backoff: Backoff::default(),
+            seen: credentials::look(&parts.files),
+            end: None,
+            message: Vec::with_capacity(4096),
+            parts,
+        }
+    }
+
+    /// Goes on until the daemon ends.
+    pub(crate) async fn run(mut self) {
+        self.publish();
+        let mut next = None;
+        while self.end.is_none() {
+            let connected = match next.take() {
+                Some(connected) => Some(connected),
+                None => self.connect().await,
+            };
+            if let Some((index, link)) = connected {
+                next = self.serve(index, link).await;
+            }
+        }
+        self.store();
+    }
+
+    /// Uses a connection for as long as it is of use. Gives the one to go on with, if there
+    /// is one.
+    async fn serve(&mut self, index: usize, mut link: Link) -> Option<(usize, Link)> {
+        self.went_up(index, &link);
+        let mut better = None;
+        let outcome = match self.go_back() {
+            Ok(()) => self.carry(&mut link, index, &mut better).await,
+            Err(problem) => Err(problem),
+        };
+        match outcome {
+            Ok(over) => {
+                tracing::info!(collector = %self.name(index), ?over, "connection to the collector ended in order");
+                self.went_down(index, None);
+                link.close().await;
+            }
+            Err(problem) => {
+                self.went_down(index, Some(&problem));
+                // What it said before it broke counts.
+                while let Ok(tag) = tokio::time::timeout(Duration::ZERO, link.acknowledged()).await {
+                    match tag {
+                        Ok(tag) => self.settle(tag),
+                        Err(_) => break,
+                    }
+                }
+                self.pause().await;
+            }
+        }
+        if let Some(journal) = &self.parts.journal {
+            journal.put_back(self.flight.take_messages());
+        }
+        self.flight.clear();
+        self.store();
+        better
+    }
+
+    async fn carry(
+        &mut self,
+        link: &mut Link,
+        index: usize,
+        better: &mut Option<(usize, Link)>,
+    ) -> Result<Over, Problem> {
+        let mut look = tokio::time::interval(LOOK);
+        let (found, mut finding) = mpsc::channel(1);
+        let mut prefer = Instant::now() + PREFER;
+        let mut over = None;
+        loop {
+            let caught_up = match over {
+                None => self.fill(link)?,
+                Some(_) => true,
+            };
+            link.flush().await?;
+            let is_empty = link.on_their_way() == 0;
+            match over {
+                Some(over) if is_empty => return Ok(over),
+                _ if self.end.is_some() && is_empty && caught_up => return Ok(Over::Ended),
+                _ => (),
+            }
+            let journal = self.parts.journal.clone();
+            let message = async move {
+                match journal {
+                    Some(journal) => journal.filled().await,
+                    None => std::future::pending().await,
+                }
+            };
+            let end = self.end.unwrap_or_else(far);
+            tokio::select! {
+                tag = link.acknowledged() => self.settle(tag?),
+                _ = self.parts.durable.changed(), if caught_up && over.is_none() => {
+                    sleep(GATHER).await;
+                }
+                () = message, if caught_up && over.is_none() => (),
+                command = self.parts.commands.recv() => if self.obey(command) {
+                    over = over.or(Some(Over::Renewed));
+                },
+                _ = look.tick() => {
+                    self.store();
+                    if self.has_other_certificates() {
+                        over = over.or(Some(Over::Renewed));
+                    }
+                }
+                () = sleep_until(prefer), if index > 0 && over.is_none() => {
+                    prefer = Instant::now() + PREFER;
+                    self.look_for_better(index, found.clone());
+                }
+                Some(link) = finding.recv() => {
+                    *better = Some(link);
+                    over = over.or(Some(Over::Preferred));
+                }
+                () = sleep_until(end) => return Ok(Over::Ended),
+            }
+        }
+    }
+
+    /// Carries out what is asked; true when the connection has to be made anew.
+    fn obey(&mut self, command: Option<Command>) -> bool {
+        match command {
+            None | Some(Command::End) => {
+                self.end.get_or_insert_with(|| Instant::now() + FAREWELL);
+                false
+            }
+            Some(Command::Look) => self.has_other_certificates(),
+            Some(Command::Replay(from)) => {
+                self.replay(from);
+                // What is on its way belongs to before.
+                true
+            }
+        }
+    }
+
+    /// Goes back to a record. What comes after it is sent again.
+    fn replay(&mut self, from: u64) {
+        let name = &self.parts.board.lock().streams[self.parts.index].name.clone();
+        tracing::info!(stream = %name, from, "records are sent again");
+        self.acknowledged = Place::From(from);
+        self.flight.forget_records();
+        self.store();
+        self.publish();
+    }
+
+    fn has_other_certificates(&mut self) -> bool {
+        let look = credentials::look(&self.parts.files);
+        let is_other = look != self.seen;
+        self.seen = look;
+        is_other
+    }
+
+    fn settle(&mut self, tag: u64) {
+        self.backoff.succeeded();
+        let count = self.flight.settle(tag);
+        if let Some(head) = count.last {
+            self.acknowledged = Place::After(head);
+        }
+        let mut status = self.parts.board.lock();
+        let stream = &mut status.streams[self.parts.index];
+        stream.acknowledged += count.records;
+        stream.last_ack = Some(crate::status::now());
+        stream.acknowledged_seq = self.acknowledged.seq();
+    }
+
+    /// Has the cursor say how far everything is acknowledged.
+    fn store(&mut self) {
+        if self.acknowledged == self.stored {
+            return;
+        }
+        match self.parts.cursor.store(self.acknowledged) {
+            Ok(()) => self.stored = self.acknowledged,
+            // Tried again at the next occasion; at worst some records are sent twice.
+            Err(error) => tracing::warn!(%error, "how far the audit log is forwarded cannot be stored"),
+        }
+    }
+
+    fn publish(&self) {
+        let mut status = self.parts.board.lock();
+        let stream = &mut status.streams[self.parts.index];
+        stream.acknowledged_seq = self.acknowledged.seq();
+    }
+
+    fn name(&self, index: usize) -> String {
+        let collector = &self.parts.routes[index].collector;
+        format!("{}:{}", collector.name, collector.port)
+    }
+
+    fn went_up(&mut self, index: usize, link: &Link) {
+        let mut status = self.parts.board.lock();
+        let stream = &mut status.streams[self.parts.index];
+        stream.connections += 1;
+        stream.collectors[index].went_up(link.agreed().to_string());
+        drop(status);
+        tracing::info!(collector = %self.name(index), tls = %link.agreed(), "records go to the collector");
+    }
+
+    fn went_down(&self, index: usize, problem: Option<&Problem>) {
+        let mut status = self.parts.board.lock();
+        let stream = &mut status.streams[self.parts.index];
+        let is_news = stream.collectors[index].went_down(problem);
+        drop(status);
+        if let (true, Some(problem)) = (is_news, problem) {
+            tracing::warn!(
+                collector = %self.name(index),
+                step = problem.step(),
+                "records do not get to the collector: {problem}: {}",
+                problem.remedy()
+            );
+        }
+    }
+}
+
+/// Later than anything.
+fn far() -> Instant {
+    Instant::now() + Duration::from_secs(86_400)
+}

@@ -1,0 +1,82 @@
+//! From the log into a connection.
+
+use super::Stream;
+use crate::cursor::Place;
+use crate::problem::Problem;
+use pulse_audit::Reader;
+use pulse_core::config::forward::Protocol;
+use pulse_relp::link::Link;
+use pulse_relp::message::Severity;
+
+/// With less room than this, more is waited for: a few large writes cost less than many
+/// small ones.
+const WORTHWHILE: usize = 64;
+
+impl Stream {
+    /// Begins again after what is acknowledged.
+    pub(super) fn go_back(&mut self) -> Result<(), Problem> {
+        let durable = *self.parts.durable.borrow();
+        self.reader = match self.acknowledged {
+            Place::From(seq) => Reader::from(&self.parts.log, seq),
+            Place::After(head) => match Reader::after(&self.parts.log, head, durable)? {
+                Some(reader) => reader,
+                None => {
+                    tracing::error!(
+                        seq = head.seq,
+                        "the audit log does not hold the record any more up to which it was forwarded: all of it is sent again"
+                    );
+                    self.acknowledged = Place::START;
+                    Reader::from(&self.parts.log, 1)
+                }
+            },
+        };
+        Ok(())
+    }
+
+    /// Gives the connection what there is and it has room for; true when nothing is left.
+    pub(super) fn fill(&mut self, link: &mut Link) -> Result<bool, Problem> {
+        let is_relp = self.parts.routes[0].collector.protocol == Protocol::Relp;
+        if link.room() < WORTHWHILE && link.on_their_way() > WORTHWHILE {
+            return Ok(false);
+        }
+        self.fill_messages(link);
+        let durable = *self.parts.durable.borrow_and_update();
+        while link.room() > 0 {
+            let Some(record) = self.reader.next(durable)? else {
+                return Ok(true);
+            };
+            self.message.clear();
+            self.parts.records.write(
+                &mut self.message,
+                Severity::Info,
+                &record.ts.to_string(),
+                "audit",
+                record.text,
+            );
+            let is_last = record.head.seq == durable;
+            link.give(self.flight.tag(), &self.message);
+            self.flight.record(record.head, is_relp || is_last);
+        }
+        Ok(false)
+    }
+
+    fn fill_messages(&mut self, link: &mut Link) {
+        let Some(journal) = &self.parts.journal else {
+            return;
+        };
+        while link.room() > 0
+            && let Some(message) = journal.pop()
+        {
+            self.message.clear();
+            self.parts.messages.write(
+                &mut self.message,
+                message.severity,
+                &message.when,
+                "log",
+                message.text.as_bytes(),
+            );
+            link.give(self.flight.tag(), &self.message);
+            self.flight.message(message);
+        }
+    }
+}
