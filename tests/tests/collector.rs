@@ -5,11 +5,12 @@ use pulse_e2e::certificates::{Authority, Validity, key_of};
 use pulse_e2e::programs::{Need, skipped};
 use pulse_e2e::rsyslog::{Collector, Rsyslog, TlsLibrary};
 use pulse_e2e::wait;
+use pulse_relp::certificate;
 use pulse_relp::identity::{Files, Identity, Pin, public_key};
 use pulse_relp::link::{Link, LinkError, Peer, Step};
 use pulse_relp::message::{LOG_AUDIT, Origin, Severity};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) const COLLECTOR: &str = "collector.test";
@@ -171,6 +172,26 @@ fn a_collectors_certificate_that_is_not_good_now_is_refused_and_its_pin_is_its_k
 fn pin_of(authority: &Authority, certificate: &Path) -> Pin {
     let identity = identity(authority, certificate, None);
     public_key(&identity.certificate).unwrap()
+}
+
+#[test]
+fn when_a_certificate_begins_and_ends_is_known() {
+    if skipped(&NEEDS) {
+        return;
+    }
+    let authority = Authority::new();
+    let of = |validity| {
+        let identity = identity(&authority, &authority.sign(SENDER, validity), None);
+        let read = certificate::validity(&identity.certificate).unwrap();
+        (read.not_before, read.not_after)
+    };
+    assert_eq!(of(Validity::Expired), (1_577_836_800, 1_577_923_200));
+    assert_eq!(of(Validity::Future), (3_786_912_000, 3_786_998_400));
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let now = i64::try_from(now.unwrap().as_secs()).unwrap();
+    let (from, until) = of(Validity::Good);
+    assert!(from <= now && now < until);
+    assert_eq!(until - from, 30 * 24 * 3600);
 }
 
 #[test]

@@ -14,9 +14,12 @@
 //! | [`session`] | the sender: a window of messages and their acknowledgements |
 //! | [`collector`] | the other side, for tests |
 //! | [`message`] | RFC 5424 messages, RFC 5425 octet counting |
+//! | [`certificate`] | from when and until when a certificate is good |
 //! | [`identity`] | certificates, and whom we take for the collector |
 //! | [`link`] | a session on a TLS connection: the thin driver |
 
+#[cfg(feature = "driver")]
+pub mod certificate;
 pub mod collector;
 pub mod frame;
 #[cfg(feature = "driver")]
