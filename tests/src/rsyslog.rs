@@ -30,11 +30,20 @@ impl TlsLibrary {
     }
 }
 
+/// What it takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// RELP over TLS.
+    Relp(TlsLibrary),
+    /// Syslog over TLS (RFC 5425), with `GnuTLS`: its other library takes wrong names.
+    Syslog,
+}
+
 /// What a collector is started with.
 #[derive(Clone, Debug)]
 pub struct Collector<'a> {
-    /// Its TLS library.
-    pub library: TlsLibrary,
+    /// What it takes, and with which library.
+    pub input: Input,
     /// Who signs senders' certificates.
     pub ca: &'a Path,
     /// Its own certificate; the key is beside it.
@@ -176,29 +185,52 @@ fn spawn(directory: &Path) -> Child {
 
 /// A queue that stores before it acknowledges, messages as they are.
 fn configuration(collector: &Collector<'_>, address: SocketAddr, directory: &Path) -> String {
-    let Collector {
-        library,
-        ca,
-        certificate,
-        sender,
-    } = collector;
     format!(
         r#"global(workDirectory="{directory}" maxMessageSize="64k"
     parser.escapeControlCharactersOnReceive="off")
 main_queue(queue.type="Direct")
-module(load="imrelp" tls.tlslib="{library}")
-input(type="imrelp" address="{ip}" port="{port}" maxDataSize="64k" tls="on"
-    tls.caCert="{ca}" tls.myCert="{certificate}" tls.myPrivKey="{key}"
-    tls.authMode="name" tls.permittedPeer=["{sender}"])
-template(name="message" type="string" string="%msg%\n")
+{input}template(name="message" type="string" string="%msg%\n")
 action(type="omfile" file="{directory}/collected" template="message")
 "#,
         directory = directory.display(),
+        input = match collector.input {
+            Input::Relp(library) => relp(collector, library, address),
+            Input::Syslog => syslog(collector, address),
+        },
+    )
+}
+
+fn relp(collector: &Collector<'_>, library: TlsLibrary, address: SocketAddr) -> String {
+    format!(
+        r#"module(load="imrelp" tls.tlslib="{library}")
+input(type="imrelp" address="{ip}" port="{port}" maxDataSize="64k" tls="on"
+    tls.caCert="{ca}" tls.myCert="{certificate}" tls.myPrivKey="{key}"
+    tls.authMode="name" tls.permittedPeer=["{sender}"])
+"#,
         library = library.name(),
         ip = address.ip(),
         port = address.port(),
-        ca = ca.display(),
-        certificate = certificate.display(),
-        key = key_of(certificate).display(),
+        ca = collector.ca.display(),
+        certificate = collector.certificate.display(),
+        key = key_of(collector.certificate).display(),
+        sender = collector.sender,
+    )
+}
+
+fn syslog(collector: &Collector<'_>, address: SocketAddr) -> String {
+    format!(
+        r#"module(load="imtcp" maxFrameSize="65536")
+input(type="imtcp" address="{ip}" port="{port}"
+    streamDriver.name="gtls" streamDriver.mode="1"
+    streamDriver.authMode="x509/name" permittedPeer=["{sender}"]
+    streamDriver.caFile="{ca}" streamDriver.certFile="{certificate}"
+    streamDriver.keyFile="{key}")
+"#,
+        ip = address.ip(),
+        port = address.port(),
+        ca = collector.ca.display(),
+        certificate = collector.certificate.display(),
+        key = key_of(collector.certificate).display(),
+        sender = collector.sender,
     )
 }

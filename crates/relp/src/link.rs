@@ -1,12 +1,16 @@
-//! A session on a connection: the thin part, which carries out what [`session`] decides.
+//! A session on a connection: the thin part, which carries out what [`session`] and
+//! [`counted`] decide.
 //!
 //! A step is either connecting, TLS, the session's opening, or messages and their
 //! acknowledgements; each has its deadline, so that a collector that falls silent at any
 //! of them is left and not waited for.
 //!
 //! [`session`]: crate::session
+//! [`counted`]: crate::counted
 
+use crate::counted::Counted;
 use crate::session::{Session, SessionError, WINDOW};
+use crate::tcp;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use std::io;
@@ -15,12 +19,27 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 /// What is read at a time, in bytes: many acknowledgements.
 const READ: usize = 4096;
+
+/// With TLS 1.3 a collector that does not take our certificate says so only after the
+/// handshake. One that says nothing else either is given so long to say it.
+const REFUSAL: Duration = Duration::from_millis(500);
+
+/// What a collector speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// RELP: every message is acknowledged.
+    Relp,
+    /// Syslog over TLS (RFC 5425): nothing is. A message counts as acknowledged when the
+    /// connection has stood for half as long again as there is patience, since it was
+    /// written: then the collector's kernel has it. Its program may lose it even so.
+    Syslog,
+}
 
 /// Why a connection could not be opened, or is of no use any more. Its words say at
 /// which step.
@@ -32,9 +51,15 @@ pub enum LinkError {
     /// It is not the collector that it should be, or does not take us.
     #[error("TLS: {0}")]
     Tls(io::Error),
+    /// It went away before it said anything.
+    #[error("the collector hung up after TLS; it may not take our certificate: {0}")]
+    HungUp(io::Error),
     /// It speaks no RELP, or refused.
     #[error("{0}")]
     Session(#[from] SessionError),
+    /// It speaks something else than syslog.
+    #[error("the collector answered, where syslog has no answers")]
+    Answered,
     /// It went away.
     #[error("the connection broke: {0}")]
     Broken(io::Error),
@@ -76,138 +101,233 @@ pub struct Peer {
     pub name: ServerName<'static>,
 }
 
+/// Where a session is kept, or what there is instead of one.
+#[derive(Debug)]
+enum Dialogue {
+    Relp(Session),
+    Syslog(Counted),
+}
+
 /// An open session.
 #[derive(Debug)]
 pub struct Link {
     stream: TlsStream<TcpStream>,
-    session: Session,
+    opened: Instant,
+    dialogue: Dialogue,
     out: Vec<u8>,
+    /// Of which so much is written.
+    written: usize,
     patience: Duration,
 }
 
 impl Link {
-    /// Connects, and opens a session; each step may take `patience`. `reached` is told
-    /// of each step that was made.
+    /// Connects, and opens a session; each step may take `patience`, and so may a peer to
+    /// take what was sent. `reached` is told of each step that was made; with syslog there
+    /// is nothing to [open](Step::Open).
     ///
     /// # Errors
     /// [`LinkError`] says at which step it ended.
     pub async fn open(
         peer: &Peer,
         config: &Arc<ClientConfig>,
+        protocol: Protocol,
         patience: Duration,
         mut reached: impl FnMut(Step),
     ) -> Result<Self, LinkError> {
         let silent = |step| move |_| LinkError::Silent(step);
-        let tcp = timeout(patience, TcpStream::connect(peer.address)).await;
+        let tcp = timeout(patience, tcp::connect(peer.address, patience)).await;
         let tcp = tcp
             .map_err(silent(Step::Tcp))?
             .map_err(LinkError::Connect)?;
-        tcp.set_nodelay(true).map_err(LinkError::Connect)?;
         reached(Step::Tcp);
         let tls = TlsConnector::from(Arc::clone(config)).connect(peer.name.clone(), tcp);
         let stream = timeout(patience, tls).await;
         let stream = stream.map_err(silent(Step::Tls))?.map_err(LinkError::Tls)?;
         reached(Step::Tls);
         let mut out = Vec::new();
-        let session = Session::begin(WINDOW, &mut out);
+        let dialogue = match protocol {
+            Protocol::Relp => Dialogue::Relp(Session::begin(WINDOW, &mut out)),
+            Protocol::Syslog => Dialogue::Syslog(Counted::begin(patience)),
+        };
         let mut link = Self {
             stream,
-            session,
+            opened: Instant::now(),
+            dialogue,
             out,
+            written: 0,
             patience,
         };
-        link.begin().await?;
-        reached(Step::Open);
+        match protocol {
+            Protocol::Relp => {
+                link.begin().await?;
+                reached(Step::Open);
+            }
+            Protocol::Syslog => link.hear_refusal().await?,
+        }
         Ok(link)
     }
 
     /// With TLS 1.3 a collector that does not take our certificate says so only now.
     async fn begin(&mut self) -> Result<(), LinkError> {
-        self.flush().await?;
-        while !self.session.is_open() {
+        self.flush().await.map_err(hung_up)?;
+        while !matches!(&self.dialogue, Dialogue::Relp(session) if session.is_open()) {
             let read = timeout(self.patience, self.read()).await;
-            read.map_err(|_| LinkError::Silent(Step::Open))??;
+            let read = read.map_err(|_| LinkError::Silent(Step::Open))?;
+            read.map_err(hung_up)?;
         }
         Ok(())
     }
 
-    /// How many messages may be given now.
+    async fn hear_refusal(&mut self) -> Result<(), LinkError> {
+        let heard = timeout(self.patience.min(REFUSAL), self.read()).await;
+        heard.unwrap_or(Ok(())).map_err(hung_up)
+    }
+
+    /// How many messages may be given now. With syslog there is always room after
+    /// [`flush`](Self::flush).
     #[must_use]
     pub fn room(&self) -> usize {
-        self.session.room()
+        match &self.dialogue {
+            Dialogue::Relp(session) => session.room(),
+            Dialogue::Syslog(counted) => counted.room(),
+        }
     }
 
     /// How many messages wait for their acknowledgement.
     #[must_use]
     pub fn on_their_way(&self) -> usize {
-        self.session.on_their_way()
+        match &self.dialogue {
+            Dialogue::Relp(session) => session.on_their_way(),
+            Dialogue::Syslog(counted) => counted.on_their_way(),
+        }
     }
 
     /// Takes a message; false when there is no [room](Self::room).
     pub fn give(&mut self, tag: u64, message: &[u8]) -> bool {
-        self.session.send(tag, message, &mut self.out)
+        match &mut self.dialogue {
+            Dialogue::Relp(session) => session.send(tag, message, &mut self.out),
+            Dialogue::Syslog(counted) => counted.send(tag, message, &mut self.out),
+        }
     }
 
-    /// Sends what was given.
+    /// Sends what was given. When the wait is given up, the next one goes on with it.
     ///
     /// # Errors
     /// [`LinkError`] ends the link.
     pub async fn flush(&mut self) -> Result<(), LinkError> {
-        let out = std::mem::take(&mut self.out);
-        let sent = timeout(self.patience, async {
-            self.stream.write_all(&out).await?;
-            self.stream.flush().await
-        });
-        let sent = sent.await;
-        // The buffer is used again.
-        self.out = out;
-        self.out.clear();
+        let sent = timeout(self.patience, self.write()).await;
         let late = |_| LinkError::Silent(Step::Acknowledgement);
-        sent.map_err(late)?.map_err(LinkError::Broken)
+        sent.map_err(late)?.map_err(broken)?;
+        self.out.clear();
+        self.written = 0;
+        if let Dialogue::Syslog(counted) = &mut self.dialogue {
+            counted.written(self.opened.elapsed());
+        }
+        Ok(())
+    }
+
+    async fn write(&mut self) -> io::Result<()> {
+        while self.written < self.out.len() {
+            self.written += self.stream.write(&self.out[self.written..]).await?;
+        }
+        self.stream.flush().await
     }
 
     /// Waits until the collector has acknowledged something, and gives the tag up to
     /// which everything is acknowledged by now. Nothing is lost when the wait is given up.
+    /// What acknowledged means is said at [`Protocol`].
     ///
     /// # Errors
     /// [`LinkError`] ends the link: also when messages are on their way and nothing comes
-    /// for as long as there is patience.
+    /// for as long as there is patience, and when the collector hangs up.
     pub async fn acknowledged(&mut self) -> Result<u64, LinkError> {
         loop {
-            if let Some(tag) = self.session.acknowledged() {
+            if let Dialogue::Relp(session) = &mut self.dialogue
+                && let Some(tag) = session.acknowledged()
+            {
                 return Ok(tag);
             }
-            match self.session.on_their_way() {
-                0 => self.read().await?,
-                _ => {
-                    let read = timeout(self.patience, self.read()).await;
-                    read.map_err(|_| LinkError::Silent(Step::Acknowledgement))??;
+            let Some(deadline) = self.deadline() else {
+                self.read().await?;
+                continue;
+            };
+            // What came is read first, however late it is.
+            match timeout_at(deadline, self.read()).await {
+                Ok(read) => read?,
+                Err(_) => {
+                    if let Some(tag) = self.nothing_came()? {
+                        return Ok(tag);
+                    }
+                    // The runtime has yet to see what the kernel has.
+                    tokio::task::yield_now().await;
                 }
             }
         }
     }
 
+    /// Until when something has to come, or nothing may.
+    fn deadline(&self) -> Option<Instant> {
+        match &self.dialogue {
+            Dialogue::Relp(session) => {
+                (session.on_their_way() > 0).then(|| Instant::now() + self.patience)
+            }
+            Dialogue::Syslog(counted) => counted.due().map(|due| self.opened + due),
+        }
+    }
+
+    fn nothing_came(&mut self) -> Result<Option<u64>, LinkError> {
+        let Dialogue::Syslog(counted) = &mut self.dialogue else {
+            return Err(LinkError::Silent(Step::Acknowledgement));
+        };
+        match tcp::stands(self.stream.get_ref().0).map_err(LinkError::Broken)? {
+            true => Ok(counted.stood(self.opened.elapsed())),
+            false => Ok(None),
+        }
+    }
+
     /// Says goodbye, and waits for the answer as long as there is patience.
     pub async fn close(mut self) {
-        self.session.close(&mut self.out);
-        let patience = self.patience;
-        let goodbye = async {
-            self.flush().await?;
-            while !self.session.is_closed() {
-                self.read().await?;
-            }
-            Ok::<_, LinkError>(())
-        };
+        if let Dialogue::Relp(session) = &mut self.dialogue {
+            session.close(&mut self.out);
+        }
         // Whoever does not answer a goodbye is left without one.
-        let _ = timeout(patience, goodbye).await;
+        let _ = timeout(self.patience, self.goodbye()).await;
+    }
+
+    async fn goodbye(&mut self) -> Result<(), LinkError> {
+        self.flush().await?;
+        if matches!(self.dialogue, Dialogue::Syslog(_)) {
+            self.stream.shutdown().await.map_err(broken)?;
+        }
+        while !matches!(&self.dialogue, Dialogue::Relp(session) if session.is_closed()) {
+            self.read().await?;
+        }
+        Ok(())
     }
 
     async fn read(&mut self) -> Result<(), LinkError> {
         let mut bytes = [0; READ];
-        match self.stream.read(&mut bytes).await {
-            Ok(0) => Err(LinkError::Broken(io::ErrorKind::UnexpectedEof.into())),
-            Ok(length) => Ok(self.session.receive(&bytes[..length])?),
-            Err(error) => Err(LinkError::Broken(error)),
+        let length = self.stream.read(&mut bytes).await.map_err(broken)?;
+        match &mut self.dialogue {
+            _ if length == 0 => Err(broken(io::ErrorKind::UnexpectedEof.into())),
+            Dialogue::Relp(session) => Ok(session.receive(&bytes[..length])?),
+            Dialogue::Syslog(_) => Err(LinkError::Answered),
         }
+    }
+}
+
+/// What TLS has to say comes as any other error of reading or writing.
+fn broken(error: io::Error) -> LinkError {
+    match error.get_ref() {
+        Some(inner) if inner.is::<rustls::Error>() => LinkError::Tls(error),
+        _ => LinkError::Broken(error),
+    }
+}
+
+/// So early, there is a likely reason.
+fn hung_up(error: LinkError) -> LinkError {
+    match error {
+        LinkError::Broken(error) => LinkError::HungUp(error),
+        error => error,
     }
 }
