@@ -28,7 +28,9 @@ pub struct Places {
     pub state_directory: PathBuf,
     /// The directory of the Unix socket.
     pub socket_directory: PathBuf,
-    /// The SSH ports.
+    /// `forward.credentials`, where something is forwarded.
+    pub credentials: Option<PathBuf>,
+    /// The ports of nodes and collectors.
     pub ports: Vec<u16>,
 }
 
@@ -39,23 +41,24 @@ impl Places {
     /// What the daemon's tables permit here.
     #[must_use]
     pub fn rules(&self) -> Rules {
-        let rule = |line: &Line| (self.path(line.whose).to_owned(), line.access);
+        let rule = |line: &Line| Some((self.path(line.whose)?.to_owned(), line.access));
         Rules {
-            paths: PATHS.iter().map(rule).collect(),
+            paths: PATHS.iter().filter_map(rule).collect(),
             ports: self.ports.clone(),
             since: DAEMON_SINCE,
         }
     }
 
-    fn path(&self, whose: Whose) -> &Path {
-        match whose {
+    fn path(&self, whose: Whose) -> Option<&Path> {
+        Some(match whose {
             Whose::Configuration => own_directory(&self.configuration),
             Whose::SshDirectory => &self.ssh_directory,
             Whose::LogDirectory => &self.log_directory,
             Whose::StateDirectory => &self.state_directory,
             Whose::SocketDirectory => &self.socket_directory,
+            Whose::Credentials => return self.credentials.as_deref(),
             Whose::Fixed(path) => Path::new(path),
-        }
+        })
     }
 }
 

@@ -86,7 +86,10 @@ impl CursorFile {
             },
         };
         let unfinished = self.path.with_extension("new");
-        fs::write(&unfinished, format!("{}\n", serde_json::to_string(&content)?))?;
+        fs::write(
+            &unfinished,
+            format!("{}\n", serde_json::to_string(&content)?),
+        )?;
         fs::rename(unfinished, &self.path)
     }
 }

@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::LocalSet;
 
 /// What a message says of its program.
 const PROGRAM: &str = "pulse-sensor-proxy";
@@ -88,10 +89,7 @@ impl Forwarder {
     ///
     /// # Errors
     /// The operating system's, when it cannot be started.
-    pub fn prepare(
-        settings: &Settings,
-        at_first: fn(),
-    ) -> io::Result<(Self, Prepared)> {
+    pub fn prepare(settings: &Settings, at_first: fn()) -> io::Result<(Self, Prepared)> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
@@ -103,7 +101,14 @@ impl Forwarder {
         for (index, group) in groups.iter().enumerate() {
             let (sender, receiver) = mpsc::channel(8);
             commands.push(sender);
-            streams.push(parts(settings, group, index, &board, receiver, watched.clone()));
+            streams.push(parts(
+                settings,
+                group,
+                index,
+                &board,
+                receiver,
+                watched.clone(),
+            ));
         }
         let (prepared, begun) = oneshot::channel();
         let thread = std::thread::Builder::new().name("forward".to_owned());
@@ -148,8 +153,11 @@ impl Forwarder {
 
     /// Asks something of every stream; false when one of them is too busy to be asked.
     pub fn ask(&self, command: Command) -> bool {
-        let asked = self.commands.iter();
-        asked.fold(true, |all, stream| stream.try_send(command).is_ok() && all)
+        let refused = self
+            .commands
+            .iter()
+            .filter(|stream| stream.try_send(command).is_err());
+        refused.count() == 0
     }
 
     /// Sends what is left, if that takes no longer than some seconds, and ends.
@@ -164,24 +172,30 @@ impl Forwarder {
 }
 
 fn run(runtime: &Runtime, streams: Vec<Parts>, begun: oneshot::Receiver<()>) {
-    runtime.block_on(async {
+    let tasks = LocalSet::new();
+    let work = tasks.run_until(async {
         if begun.await.is_err() {
             return;
         }
         let streams = streams.into_iter().map(|parts| Stream::begin(parts).run());
-        let tasks: Vec<_> = streams.map(tokio::spawn).collect();
+        let tasks: Vec<_> = streams.map(tokio::task::spawn_local).collect();
         for task in tasks {
             // One that panicked ends the daemon, where panics abort.
             let _ = task.await;
         }
     });
+    runtime.block_on(work);
 }
 
 /// One list of collectors for each stream.
 fn groups(forward: &Forward) -> Vec<Vec<Collector>> {
     match forward.mode {
         Mode::Failover => vec![forward.collectors.clone()],
-        Mode::All => forward.collectors.iter().map(|one| vec![one.clone()]).collect(),
+        Mode::All => forward
+            .collectors
+            .iter()
+            .map(|one| vec![one.clone()])
+            .collect(),
     }
 }
 
@@ -204,7 +218,9 @@ fn parts(
     let forward = &settings.forward;
     let name = name(forward, group);
     board.lock().streams[index].name.clone_from(&name);
-    let cursor = settings.state_directory.join(format!("forward-{name}.cursor"));
+    let cursor = settings
+        .state_directory
+        .join(format!("forward-{name}.cursor"));
     let origin = |facility| Origin::new(facility, &settings.host, PROGRAM, std::process::id());
     let routes = group.iter();
     Parts {

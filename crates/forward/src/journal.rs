@@ -42,7 +42,10 @@ struct Waiting {
 
 impl Journal {
     fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0
+            .waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a message; the oldest makes room for it.

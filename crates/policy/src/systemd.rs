@@ -181,6 +181,8 @@ fn read_only_paths() -> BTreeSet<String> {
         .chain(startup::PATHS)
         .filter_map(|path| match path.whose {
             Whose::Fixed(place) if place.starts_with("/etc/") => Some(format!("-{place}")),
+            // They are there only where something is forwarded.
+            Whose::Credentials => Some(format!("-{}", places::of(Whose::Credentials))),
             _ => None,
         });
     let libraries = LIBRARIES.map(|directory| format!("-{directory}"));

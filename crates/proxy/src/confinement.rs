@@ -115,7 +115,8 @@ pub(crate) fn places(path: &Path, config: &Config) -> Places {
         log_directory: config.audit.directory().to_owned(),
         state_directory: config.audit.state_dir.clone(),
         socket_directory: config.socket.parent().unwrap_or(Path::new("/")).to_owned(),
-        ports: config.ssh_ports().into_iter().collect(),
+        credentials: (config.forward.is_wanted()).then(|| config.forward.credentials.clone()),
+        ports: config.ports().into_iter().collect(),
     }
 }
 

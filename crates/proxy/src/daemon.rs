@@ -13,6 +13,7 @@ use pulse_core::limiter::{Limiter, Refusal};
 use pulse_core::peer::{AccessPolicy, Peer, PeerId};
 use pulse_core::rpc::RpcError;
 use pulse_core::subid::SubordinateRanges;
+use pulse_forward::Forwarder;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
 
@@ -30,6 +31,8 @@ pub struct Daemon {
     pub metrics: Arc<Metrics>,
     /// Where decisions are put on record.
     pub recorder: Arc<dyn Recorder>,
+    /// Brings records elsewhere, where that is wanted.
+    pub forwarder: Option<Arc<Forwarder>>,
     /// Readings under way.
     pub readings: Arc<Readings>,
     /// Our public key, as one line.
@@ -40,6 +43,14 @@ pub struct Daemon {
     gate: Mutex<Gate<PeerId>>,
     door: Mutex<Gate<u32>>,
     suppression: Mutex<Suppression>,
+}
+
+/// What it works with that has a thread of its own.
+pub struct Parts {
+    /// Where decisions are put on record.
+    pub recorder: Arc<dyn Recorder>,
+    /// Brings records elsewhere, where that is wanted.
+    pub forwarder: Option<Arc<Forwarder>>,
 }
 
 /// What a reload swaps whole.
@@ -53,13 +64,12 @@ pub struct Snapshot {
 impl Daemon {
     /// Puts the parts together.
     #[must_use]
-    pub fn new(
-        config: Config,
-        access: Access,
-        public_key: String,
-        recorder: Arc<dyn Recorder>,
-    ) -> Self {
-        let metrics = Arc::new(Metrics::new(&recorder));
+    pub fn new(config: Config, access: Access, public_key: String, parts: Parts) -> Self {
+        let Parts {
+            recorder,
+            forwarder,
+        } = parts;
+        let metrics = Arc::new(Metrics::new(&recorder, forwarder.as_ref()));
         let access = Arc::new(access);
         let nodes = Nodes::of(&config, &access, &Nodes::default());
         let settings = reading_settings(&config, nodes);
@@ -67,6 +77,7 @@ impl Daemon {
             readings: Arc::new(Readings::new(settings, config.caps, Arc::clone(&metrics))),
             metrics,
             recorder,
+            forwarder,
             public_key,
             access,
             limiter: Mutex::new(Limiter::new(config.limits)),

@@ -4,9 +4,13 @@
 use crate::daemon::Daemon;
 use crate::node::Sample;
 use crate::request::Request;
+use pulse_core::capability::Capability;
 use pulse_core::name::NodeName;
 use pulse_core::peer::Peer;
-use pulse_core::rpc::{Call, Envelope, RpcError, response_line};
+use pulse_core::rpc::{Call, Envelope, Method, RpcError, response_line};
+use pulse_forward::Forwarder;
+use pulse_forward::forwarder::Command;
+use pulse_forward::status::Status;
 use serde::{Serialize, Serializer};
 use std::sync::Arc;
 use tokio::task::JoinSet;
@@ -35,6 +39,12 @@ enum Data {
     },
     Temperatures {
         nodes: Vec<Entry>,
+    },
+    Forwarding {
+        forwarding: Status,
+    },
+    Replay {
+        from: u64,
     },
 }
 
@@ -101,9 +111,15 @@ pub fn refusal(error: &RpcError) -> Vec<u8> {
 async fn carry_out(request: &Request, envelope: &Envelope) -> Result<Data, RpcError> {
     let method = envelope.method()?;
     if !request.peer.capabilities.has(method.needs()) {
-        return Err(RpcError::Unauthorized);
+        return Err(match method.needs() {
+            Capability::Admin => RpcError::AdminRequired,
+            _ => RpcError::Unauthorized,
+        });
     }
-    request.check_recorder()?;
+    // What is wrong with the log must be seen while it is.
+    if method != Method::GetForwarding {
+        request.check_recorder()?;
+    }
     match envelope.call()? {
         Call::Status => request.spend_own().map(|()| status(request)),
         Call::Temperature(node) => {
@@ -116,6 +132,27 @@ async fn carry_out(request: &Request, envelope: &Envelope) -> Result<Data, RpcEr
         Call::Temperatures(nodes) => Ok(Data::Temperatures {
             nodes: read_all(request, nodes).await?,
         }),
+        Call::Forwarding => request.spend_own().and_then(|()| {
+            let forwarding = forwarder(request)?.status();
+            Ok(Data::Forwarding { forwarding })
+        }),
+        Call::Replay(from) => request.spend_own().and_then(|()| replay(request, from)),
+    }
+}
+
+fn forwarder(request: &Request) -> Result<&Forwarder, RpcError> {
+    let forwarder = request.daemon.forwarder.as_deref();
+    forwarder.ok_or(RpcError::NotForwarding)
+}
+
+fn replay(request: &Request, from: u64) -> Result<Data, RpcError> {
+    let forwarder = forwarder(request)?;
+    if from > forwarder.status().seq {
+        return Err(RpcError::NoSuchRecord);
+    }
+    match forwarder.ask(Command::Replay(from)) {
+        true => Ok(Data::Replay { from }),
+        false => Err(RpcError::ForwardingBusy),
     }
 }
 

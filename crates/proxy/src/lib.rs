@@ -11,6 +11,7 @@ pub mod connection;
 pub mod daemon;
 pub mod dispatch;
 pub mod exposition;
+mod forwarding;
 mod host_file;
 pub mod key;
 pub mod known_hosts;

@@ -1,6 +1,8 @@
 //! Logs: structured to journald when systemd gives us one, text otherwise.
 
+use crate::forwarding::ToCollectors;
 use pulse_core::config::LogLevel;
+use pulse_forward::Journal;
 use std::io::IsTerminal;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
@@ -9,8 +11,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 /// The SSH library's own messages, at the same level, would drown ours.
 const QUIET: &str = "russh";
 
-/// Sets logging up, once.
-pub fn start(level: LogLevel) {
+/// Sets logging up, once. What goes into `journals` goes to collectors too.
+pub fn start(level: LogLevel, journals: &[Journal]) {
     let level = match level {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,
@@ -22,7 +24,14 @@ pub fn start(level: LogLevel) {
         let library = metadata.target().starts_with(QUIET);
         *metadata.level() <= level && !(library && level < LevelFilter::TRACE)
     });
-    let registry = tracing_subscriber::registry().with(ours);
+    let elsewhere = (!journals.is_empty()).then(|| {
+        let layer = tracing_subscriber::fmt::layer()
+            .without_time()
+            .with_level(false);
+        let layer = layer.with_target(false).with_ansi(false);
+        layer.with_writer(ToCollectors(journals.to_vec()))
+    });
+    let registry = tracing_subscriber::registry().with(ours).with(elsewhere);
     // systemd sets JOURNAL_STREAM when stderr goes to the journal.
     let journal = std::env::var_os("JOURNAL_STREAM").and_then(|_| tracing_journald::layer().ok());
     // A second start (in tests) keeps the first.

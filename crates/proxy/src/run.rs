@@ -5,7 +5,7 @@ use crate::confinement::Confinement;
 use crate::opened::Opened;
 use crate::recorder::{AuditLog, OpenError, Recorder};
 use crate::settings::{self, SettingsError};
-use crate::{confine_probe, host_file, key, logging, service};
+use crate::{confine_probe, forwarding, host_file, key, logging, service};
 use pulse_confine::{Kernel, Layers, ServiceUser};
 use pulse_core::config::Config;
 use std::ffi::OsString;
@@ -155,7 +155,8 @@ fn open_audit_log(config: &Config) -> Result<Arc<dyn Recorder>, Failure> {
 /// and the log are the service user's, and every thread is confined.
 fn run(path: &Path, parts: &Parts<'_>) -> Result<(), Failure> {
     let config = settings::load(path)?;
-    logging::start(config.log_level);
+    let journals = forwarding::journals(&config.forward);
+    logging::start(config.log_level, &journals);
     if let Err(error) = pulse_confine::raise_descriptor_limit() {
         tracing::warn!(%error, "the limit of open files stays as it is");
     }
@@ -167,6 +168,7 @@ fn run(path: &Path, parts: &Parts<'_>) -> Result<(), Failure> {
     let key = key::find_or_create(key::credentials().as_deref(), &config.ssh_dir)?;
     confinement.restrict_access(path, &config)?;
     let recorder = (parts.recorder)(&config)?;
+    let forwarder = forwarding::prepare(&config, &recorder, journals)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
@@ -180,6 +182,7 @@ fn run(path: &Path, parts: &Parts<'_>) -> Result<(), Failure> {
         opened,
         key,
         recorder,
+        forwarder,
         confinement,
     }))
 }

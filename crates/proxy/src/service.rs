@@ -1,7 +1,7 @@
 //! Everything that serves: opened, watched over, reloaded, drained.
 
 use crate::confinement::Confinement;
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, Parts};
 use crate::known_hosts::KnownHostsFile;
 use crate::listener;
 use crate::node::Access;
@@ -13,6 +13,8 @@ use crate::systemd::ServiceManager;
 use crate::{key, poll, scrape, settings};
 use pulse_core::config::{Config, Confinement as Mode};
 use pulse_core::event::{Decision, Event, EventType};
+use pulse_forward::forwarder::Command;
+use pulse_forward::{Forwarder, Prepared};
 use russh::keys::PrivateKey;
 use sd_notify::NotifyState;
 use std::collections::BTreeSet;
@@ -36,6 +38,7 @@ pub(crate) struct Start<'a> {
     pub(crate) opened: Opened,
     pub(crate) key: PrivateKey,
     pub(crate) recorder: Arc<dyn Recorder>,
+    pub(crate) forwarder: Option<(Arc<Forwarder>, Prepared)>,
     pub(crate) confinement: Confinement<'a>,
 }
 
@@ -54,17 +57,28 @@ pub(crate) async fn serve(start: Start<'_>) -> Result<(), Failure> {
     let mut confinement = start.confinement;
     // Nothing that the tasks do may come before the last layer: they are spawned
     // and wait until this one waits.
-    let mut service = open(start.config, start.opened, start.key, Arc::clone(&recorder))?;
+    let (forwarder, prepared) = start.forwarder.unzip();
+    let parts = Parts {
+        recorder: Arc::clone(&recorder),
+        forwarder: forwarder.clone(),
+    };
+    let mut service = open(start.config, start.opened, start.key, parts)?;
     let confined = confinement.limit();
     let confined = confined.and_then(|()| confinement.filter_calls());
     confinement.report(|event| recorder.note(event));
     confined?;
+    if let Some(prepared) = prepared {
+        prepared.begin();
+    }
     service.manager.tell(&[NotifyState::Ready]);
     let outcome = service.supervise(start.path, signals).await;
     service.manager.tell(&[NotifyState::Stopping]);
     service.drain().await;
     recorder.note(&Event::new(EventType::ProxyStop, Decision::Completed));
     recorder.stop();
+    if let Some(forwarder) = forwarder {
+        forwarder.stop();
+    }
     outcome
 }
 
@@ -93,12 +107,7 @@ struct Service {
     rotation_refused: Option<String>,
 }
 
-fn open(
-    config: Config,
-    opened: Opened,
-    key: PrivateKey,
-    recorder: Arc<dyn Recorder>,
-) -> Result<Service, Failure> {
+fn open(config: Config, opened: Opened, key: PrivateKey, parts: Parts) -> Result<Service, Failure> {
     let public_key = key::public_line(&key)?;
     let socket = opened.socket.watch().map_err(opening("the socket"))?;
     let metrics = opened.metrics.map(watch_port).transpose();
@@ -119,7 +128,7 @@ fn open(
         tracing::warn!("allowed_nodes is empty: no node can be read");
     }
     let ports = config.ssh_ports();
-    let daemon = Arc::new(Daemon::new(config, access, public_key, recorder));
+    let daemon = Arc::new(Daemon::new(config, access, public_key, parts));
     let (drain, draining) = watch::channel(false);
     Ok(Service {
         listener: tokio::spawn(listener::serve(socket, Arc::clone(&daemon), draining)),
@@ -178,6 +187,9 @@ impl Service {
                 self.warn_of_ports(&config);
                 tracing::info!(nodes = config.nodes.len(), "configuration read again");
                 self.daemon.reload(config);
+                if let Some(forwarder) = &self.daemon.forwarder {
+                    forwarder.ask(Command::Look);
+                }
                 (Decision::Completed, None)
             }
             Err(error) => {
@@ -260,7 +272,7 @@ async fn ended(task: &mut Option<JoinHandle<()>>) {
 }
 
 fn warn_unchangeable(old: &Config, new: &Config) {
-    let changed: [(&str, bool); 6] = [
+    let changed: [(&str, bool); 7] = [
         ("socket", old.socket != new.socket),
         ("ssh_dir", old.ssh_dir != new.ssh_dir),
         (
@@ -270,6 +282,7 @@ fn warn_unchangeable(old: &Config, new: &Config) {
         ("log_level", old.log_level != new.log_level),
         ("confinement", old.confinement != new.confinement),
         ("audit", old.audit != new.audit),
+        ("forward", old.forward != new.forward),
     ];
     for (key, _) in changed.iter().filter(|(_, changed)| *changed) {
         tracing::warn!(key, "changed in the file: it takes a restart");

@@ -113,6 +113,8 @@ enum Dialogue {
 pub struct Link {
     stream: TlsStream<TcpStream>,
     opened: Instant,
+    /// When it last said something, or nothing was waited for any more.
+    heard: Instant,
     dialogue: Dialogue,
     out: Vec<u8>,
     /// Of which so much is written.
@@ -152,6 +154,7 @@ impl Link {
         let mut link = Self {
             stream,
             opened: Instant::now(),
+            heard: Instant::now(),
             dialogue,
             out,
             written: 0,
@@ -204,6 +207,9 @@ impl Link {
 
     /// Takes a message; false when there is no [room](Self::room).
     pub fn give(&mut self, tag: u64, message: &[u8]) -> bool {
+        if self.on_their_way() == 0 {
+            self.heard = Instant::now();
+        }
         match &mut self.dialogue {
             Dialogue::Relp(session) => session.send(tag, message, &mut self.out),
             Dialogue::Syslog(counted) => counted.send(tag, message, &mut self.out),
@@ -269,7 +275,7 @@ impl Link {
     fn deadline(&self) -> Option<Instant> {
         match &self.dialogue {
             Dialogue::Relp(session) => {
-                (session.on_their_way() > 0).then(|| Instant::now() + self.patience)
+                (session.on_their_way() > 0).then(|| self.heard + self.patience)
             }
             Dialogue::Syslog(counted) => counted.due().map(|due| self.opened + due),
         }
@@ -308,6 +314,7 @@ impl Link {
     async fn read(&mut self) -> Result<(), LinkError> {
         let mut bytes = [0; READ];
         let length = self.stream.read(&mut bytes).await.map_err(broken)?;
+        self.heard = Instant::now();
         match &mut self.dialogue {
             _ if length == 0 => Err(broken(io::ErrorKind::UnexpectedEof.into())),
             Dialogue::Relp(session) => Ok(session.receive(&bytes[..length])?),

@@ -18,12 +18,12 @@ pub const FAMILIES: &[Family] = &[INET, INET6];
 pub(super) const INET: Family = Family {
     name: "AF_INET",
     number: 2,
-    reason: "SSH to nodes with IPv4 addresses",
+    reason: "nodes and collectors with IPv4 addresses",
 };
 pub(super) const INET6: Family = Family {
     name: "AF_INET6",
     number: 10,
-    reason: "SSH to nodes with IPv6 addresses",
+    reason: "nodes and collectors with IPv6 addresses",
 };
 
 /// Ports that TCP may connect to. None may be bound to.
@@ -36,7 +36,13 @@ pub struct Port {
 }
 
 /// Every kind of port that is permitted.
-pub const PORTS: &[Port] = &[Port {
-    key: "allowed_nodes",
-    reason: "the SSH ports of the nodes, as they were at the start",
-}];
+pub const PORTS: &[Port] = &[
+    Port {
+        key: "allowed_nodes",
+        reason: "the SSH ports of the nodes, as they were at the start",
+    },
+    Port {
+        key: "forward.collectors",
+        reason: "the collectors' ports",
+    },
+];

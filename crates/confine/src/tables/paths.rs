@@ -27,6 +27,8 @@ pub enum Whose {
     StateDirectory,
     /// The directory of the Unix socket.
     SocketDirectory,
+    /// The directory of the certificates for forwarding, where something is forwarded.
+    Credentials,
     /// This one.
     Fixed(&'static str),
 }
@@ -109,9 +111,15 @@ pub const PATHS: &[Path] = &[
         within: &["*"],
         reason: "the socket is taken away at the end",
     },
+    Path {
+        whose: Whose::Credentials,
+        access: &[ReadFile],
+        within: &["*"],
+        reason: "certificates for the collector, read again when they have changed",
+    },
     file(
         "/etc/hosts",
-        "addresses of nodes, read with each connection",
+        "addresses of nodes and collectors, read with each connection",
     ),
     file("/etc/subuid", "whose containers may ask, read on SIGHUP"),
     file("/etc/subgid", "whose containers may ask, read on SIGHUP"),

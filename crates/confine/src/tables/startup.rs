@@ -88,6 +88,7 @@ pub const SYSCALLS: &[Syscall] = &[
     ),
     call!(SYS_lseek, "the configuration is read"),
     // Threads.
+    call!(SYS_setpriority, "forwarding makes way for readings"),
     call!(SYS_clone, in &[&[with(0, CLONE_THREAD)]], "threads, no processes"),
     Syscall {
         answer: Answer::Absent,

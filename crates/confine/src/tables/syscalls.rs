@@ -77,9 +77,20 @@ const GETSOCKOPT: &[&[Argument]] = &[
 
 const TCP_NODELAY: u32 = 1;
 const TCP_QUICKACK: u32 = 12;
+const TCP_KEEPIDLE: u32 = 4;
+const TCP_KEEPINTVL: u32 = 5;
+const TCP_KEEPCNT: u32 = 6;
+const TCP_USER_TIMEOUT: u32 = 18;
+const SO_KEEPALIVE: u32 = 9;
 const SETSOCKOPT: &[&[Argument]] = &[
     &[is(1, IPPROTO_TCP), is(2, TCP_NODELAY)],
     &[is(1, IPPROTO_TCP), is(2, TCP_QUICKACK)],
+    // Collectors that are gone without a word are noticed.
+    &[is(1, SOL_SOCKET), is(2, SO_KEEPALIVE)],
+    &[is(1, IPPROTO_TCP), is(2, TCP_KEEPIDLE)],
+    &[is(1, IPPROTO_TCP), is(2, TCP_KEEPINTVL)],
+    &[is(1, IPPROTO_TCP), is(2, TCP_KEEPCNT)],
+    &[is(1, IPPROTO_TCP), is(2, TCP_USER_TIMEOUT)],
 ];
 
 const FIONBIO: u32 = 0x5421;

@@ -94,6 +94,15 @@ pub enum RpcError {
         /// What went wrong, as a sentence with its remedy.
         failure: String,
     },
+    /// `from` is not the number of a record in the log.
+    #[error("'from' parameter must be the number of a record")]
+    NoSuchRecord,
+    /// There is no collector.
+    #[error("forwarding is not configured")]
+    NotForwarding,
+    /// Too much is asked of it at once.
+    #[error("forwarding is busy")]
+    ForwardingBusy,
     /// The record could not be written, so nothing was done.
     #[error("audit log unavailable")]
     RecorderUnavailable,
@@ -112,11 +121,15 @@ impl RpcError {
             Self::EmptyRequest => "empty_request",
             Self::InvalidRequest => "invalid_request",
             Self::ReadTimeout => "read_timeout",
-            Self::MissingNode | Self::NodeNotAString | Self::NodesNotAList => "invalid_parameter",
+            Self::MissingNode | Self::NodeNotAString | Self::NodesNotAList | Self::NoSuchRecord => {
+                "invalid_parameter"
+            }
             Self::InvalidNodeName { .. } => Rejection::InvalidNodeName.as_str(),
             Self::Rejected { reason, .. } => reason.as_str(),
             Self::Failed { .. } => "failed",
             Self::RecorderUnavailable => "recorder_unavailable",
+            Self::NotForwarding => "not_forwarding",
+            Self::ForwardingBusy => "forwarding_busy",
         }
     }
 

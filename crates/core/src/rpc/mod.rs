@@ -38,11 +38,21 @@ pub enum Method {
     GetTemperature,
     /// Many nodes' temperatures, each with its age or its error.
     GetTemperatures,
+    /// How the audit log gets to its collectors (our extension).
+    GetForwarding,
+    /// Has records sent to the collectors again (our extension).
+    ReplayForwarding,
 }
 
 impl Method {
     /// Every method, for tables and tests.
-    pub const ALL: [Self; 3] = [Self::GetStatus, Self::GetTemperature, Self::GetTemperatures];
+    pub const ALL: [Self; 5] = [
+        Self::GetStatus,
+        Self::GetTemperature,
+        Self::GetTemperatures,
+        Self::GetForwarding,
+        Self::ReplayForwarding,
+    ];
 
     /// The name on the wire, and in metric labels.
     #[must_use]
@@ -51,6 +61,8 @@ impl Method {
             Self::GetStatus => "get_status",
             Self::GetTemperature => "get_temperature",
             Self::GetTemperatures => "get_temperatures",
+            Self::GetForwarding => "get_forwarding",
+            Self::ReplayForwarding => "replay_forwarding",
         }
     }
 
@@ -59,6 +71,7 @@ impl Method {
     pub fn needs(self) -> Capability {
         match self {
             Self::GetStatus | Self::GetTemperature | Self::GetTemperatures => Capability::Read,
+            Self::GetForwarding | Self::ReplayForwarding => Capability::Admin,
         }
     }
 }
@@ -73,6 +86,10 @@ pub enum Call {
     /// `get_temperatures`: of these nodes, or of every allowed one. A name that
     /// is none keeps its place, so that its error does too.
     Temperatures(Option<Vec<Result<NodeName, RpcError>>>),
+    /// `get_forwarding`.
+    Forwarding,
+    /// `replay_forwarding`, from the record with this number on.
+    Replay(u64),
 }
 
 #[derive(Deserialize)]
@@ -130,6 +147,8 @@ impl Envelope {
             Method::GetStatus => Ok(Call::Status),
             Method::GetTemperature => self.node().map(Call::Temperature),
             Method::GetTemperatures => self.nodes().map(Call::Temperatures),
+            Method::GetForwarding => Ok(Call::Forwarding),
+            Method::ReplayForwarding => self.from().map(Call::Replay),
         }
     }
 
@@ -146,6 +165,11 @@ impl Envelope {
             Some(Value::String(text)) => parse_node(text),
             Some(_) => Err(RpcError::NodeNotAString),
         }
+    }
+
+    fn from(&self) -> Result<u64, RpcError> {
+        let from = self.parameter("from").and_then(Value::as_u64);
+        from.filter(|from| *from > 0).ok_or(RpcError::NoSuchRecord)
     }
 
     fn nodes(&self) -> Result<Option<Vec<Result<NodeName, RpcError>>>, RpcError> {

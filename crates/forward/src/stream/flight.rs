@@ -65,7 +65,8 @@ impl Flight {
 
     /// Acknowledgements of records that are on their way count for nothing any more.
     pub(super) fn forget_records(&mut self) {
-        self.sent.retain(|(_, sent)| matches!(sent, Sent::Message(_)));
+        self.sent
+            .retain(|(_, sent)| matches!(sent, Sent::Message(_)));
     }
 
     /// The connection is over: gives the messages that may not have arrived.

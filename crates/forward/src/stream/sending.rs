@@ -34,8 +34,8 @@ impl Stream {
     }
 
     /// Gives the connection what there is and it has room for; true when nothing is left.
-    pub(super) fn fill(&mut self, link: &mut Link) -> Result<bool, Problem> {
-        let is_relp = self.parts.routes[0].collector.protocol == Protocol::Relp;
+    pub(super) fn fill(&mut self, link: &mut Link, index: usize) -> Result<bool, Problem> {
+        let is_relp = self.parts.routes[index].collector.protocol == Protocol::Relp;
         if link.room() < WORTHWHILE && link.on_their_way() > WORTHWHILE {
             return Ok(false);
         }

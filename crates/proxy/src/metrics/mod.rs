@@ -5,6 +5,7 @@
 
 mod labels;
 
+use crate::forwarding::ForwardMetrics;
 use crate::recorder::{AuditMetrics, Recorder};
 use labels::{
     BuildLabel, ExchangeLabels, MethodLabel, NodeLabel, ReasonLabel, RefusalLabels, RpcLabels,
@@ -17,6 +18,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use pulse_core::name::NodeName;
 use pulse_core::peer::PeerId;
+use pulse_forward::Forwarder;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -69,7 +71,7 @@ pub struct Metrics {
 impl Metrics {
     /// Registers everything, at zero.
     #[must_use]
-    pub fn new(recorder: &Arc<dyn Recorder>) -> Self {
+    pub fn new(recorder: &Arc<dyn Recorder>, forwarder: Option<&Arc<Forwarder>>) -> Self {
         let mut metrics = Self {
             registry: Registry::with_prefix("pulse_proxy"),
             rpc_requests: Family::default(),
@@ -94,6 +96,10 @@ impl Metrics {
         metrics.register_nodes();
         let audit = AuditMetrics(Arc::clone(recorder));
         metrics.registry.register_collector(Box::new(audit));
+        if let Some(forwarder) = forwarder {
+            let forward = ForwardMetrics(Arc::clone(forwarder));
+            metrics.registry.register_collector(Box::new(forward));
+        }
         metrics
     }
 

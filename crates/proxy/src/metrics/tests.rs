@@ -7,7 +7,7 @@ fn nothing() -> Arc<dyn Recorder> {
 
 #[test]
 fn names_are_those_of_the_contract() {
-    let metrics = Metrics::new(&nothing());
+    let metrics = Metrics::new(&nothing(), None);
     let node = NodeName::parse("pve1").unwrap();
     metrics.rpc("get_status", "success", Duration::from_millis(1));
     metrics.exchange(&node, "success", Duration::from_millis(1));
@@ -44,7 +44,7 @@ fn names_are_those_of_the_contract() {
 
 #[test]
 fn callers_beyond_the_cap_share_a_label() {
-    let metrics = Metrics::new(&nothing());
+    let metrics = Metrics::new(&nothing(), None);
     for uid in 0..1000 {
         metrics.refused("rate", &PeerId::Uid(uid));
     }

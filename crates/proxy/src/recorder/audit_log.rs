@@ -125,6 +125,10 @@ impl Recorder for AuditLog {
         self.writer.is_available()
     }
 
+    fn tell(&self, follower: Box<dyn Fn(u64) + Send + Sync>) {
+        self.writer.tell(follower);
+    }
+
     fn reopen(&self) {
         self.writer.reopen();
     }

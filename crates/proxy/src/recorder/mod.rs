@@ -39,6 +39,10 @@ pub trait Recorder: Send + Sync {
     /// Whether records can be written now.
     fn is_available(&self) -> bool;
 
+    /// Has `follower` told, now and whenever it grows, how far the log is on disk. It must
+    /// not wait.
+    fn tell(&self, follower: Box<dyn Fn(u64) + Send + Sync>);
+
     /// Follows a log file that somebody renamed.
     fn reopen(&self);
 
@@ -66,6 +70,8 @@ impl Recorder for Nothing {
     fn is_available(&self) -> bool {
         true
     }
+
+    fn tell(&self, _: Box<dyn Fn(u64) + Send + Sync>) {}
 
     fn reopen(&self) {}
 

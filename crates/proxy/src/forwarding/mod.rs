@@ -1,0 +1,54 @@
+//! Forwarding, as the daemon has it: prepared with the rest, asked over the socket.
+
+mod journal;
+mod metrics;
+
+pub(crate) use journal::{ToCollectors, journals};
+pub(crate) use metrics::ForwardMetrics;
+
+use crate::host_file::HOSTS;
+use crate::recorder::Recorder;
+use crate::run::Failure;
+use pulse_core::config::Config;
+use pulse_core::hosts::Hosts;
+use pulse_forward::{Forwarder, Journal, Prepared, Settings};
+use std::sync::Arc;
+
+/// Prepares it, where anything is to be forwarded.
+///
+/// # Errors
+/// [`Failure::Open`] when its thread cannot be started.
+pub(crate) fn prepare(
+    config: &Config,
+    recorder: &Arc<dyn Recorder>,
+    journals: Vec<Journal>,
+) -> Result<Option<(Arc<Forwarder>, Prepared)>, Failure> {
+    if !config.forward.is_wanted() {
+        return Ok(None);
+    }
+    let settings = Settings {
+        forward: config.forward.clone(),
+        log_directory: config.audit.directory().to_owned(),
+        state_directory: config.audit.state_dir.clone(),
+        log_id: recorder.health().log_id,
+        host: pulse_confine::host_name(),
+        lookup: Arc::new(|name| Hosts::parse(HOSTS.read()).lookup(name)),
+        journals,
+    };
+    let prepared = Forwarder::prepare(&settings, make_way).map_err(|error| Failure::Open {
+        what: "the forwarder's thread".into(),
+        error,
+    });
+    let (forwarder, prepared) = prepared?;
+    let forwarder = Arc::new(forwarder);
+    let told = Arc::clone(&forwarder);
+    recorder.tell(Box::new(move |seq| told.tell(seq)));
+    Ok(Some((forwarder, prepared)))
+}
+
+/// Readings come first, however much there is to send.
+fn make_way() {
+    if let Err(error) = pulse_confine::yield_to_others() {
+        tracing::warn!(%error, "forwarding runs beside readings, not behind them");
+    }
+}
