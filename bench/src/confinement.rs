@@ -7,7 +7,7 @@ use crate::promise::{CONFINED_READING, CONFINED_START};
 use crate::readings::Place;
 use crate::report::Report;
 use pulse_e2e::programs::{self, Need, skipped};
-use pulse_e2e::{Config, Home};
+use pulse_e2e::{Config, Home, service};
 use std::os::unix::net::UnixDatagram;
 use std::process::{Child, Command, Stdio};
 
@@ -85,7 +85,7 @@ impl Starter {
             .arg("--config")
             .arg(self.home.config_file())
             .env_clear()
-            .env("PULSE_SENSOR_PROXY_USER", "root")
+            .envs([service::SETTING])
             .env("NOTIFY_SOCKET", self.home.path("notify"))
             .stdin(Stdio::null())
             .stderr(Stdio::null())

@@ -2,8 +2,9 @@
 //! by its probe.
 
 use nix::sys::signal::Signal;
-use pulse_e2e::programs::{Need, skipped};
+use pulse_e2e::programs::{self, Need, skipped};
 use pulse_e2e::python::{self, User};
+use pulse_e2e::service::{self, VARIABLE};
 use pulse_e2e::sim::{self, Fleet};
 use pulse_e2e::sshd::helper_command;
 use pulse_e2e::{Config, Daemon, Home, RealNode, Sshd, SshdOptions, run, wait};
@@ -16,17 +17,7 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::Path;
 use std::sync::Arc;
 
-/// Every system has this user, and it has nothing.
-const NOBODY: &str = "nobody";
-const AS_NOBODY: (&str, &str) = ("PULSE_SENSOR_PROXY_USER", NOBODY);
-
-fn nobody() -> User {
-    let user = nix::unistd::User::from_name(NOBODY).unwrap().unwrap();
-    User {
-        uid: user.uid.as_raw(),
-        gid: user.gid.as_raw(),
-    }
-}
+const NO_CAPABILITIES: &str = "0000000000000000";
 
 /// A line of `/proc/<pid>/status`, for the daemon and each of its threads.
 fn status_of(daemon: &Daemon, name: &str) -> BTreeSet<String> {
@@ -53,10 +44,19 @@ fn only(value: &str) -> BTreeSet<String> {
 
 fn assert_confined(daemon: &Daemon) {
     for set in ["CapInh:", "CapPrm:", "CapEff:", "CapAmb:"] {
-        assert_eq!(status_of(daemon, set), only("0000000000000000"), "{set}");
+        assert_eq!(status_of(daemon, set), only(NO_CAPABILITIES), "{set}");
     }
     assert_eq!(status_of(daemon, "NoNewPrivs:"), only("1"));
     assert_eq!(status_of(daemon, "Seccomp:"), only("2"), "every thread");
+}
+
+/// Its real, effective, saved and file system's ids are these, for good.
+fn assert_is(daemon: &Daemon, User { uid, gid }: User) {
+    for (name, id) in [("Uid:", uid), ("Gid:", gid)] {
+        let all_four = format!("{id} {id} {id} {id}");
+        assert_eq!(status_of(daemon, name), only(&all_four), "{name}");
+    }
+    assert_eq!(status_of(daemon, "CapBnd:"), only(NO_CAPABILITIES));
 }
 
 fn probe(home: &Home, words: &[&str], environment: &[(&str, &str)]) -> (i32, Value) {
@@ -81,6 +81,13 @@ fn probe(home: &Home, words: &[&str], environment: &[(&str, &str)]) -> (i32, Val
     )
 }
 
+/// That of a daemon which has no other user to become.
+fn home_of_root() -> Home {
+    let home = Home::new();
+    chown(home.path("run"), Some(0), Some(0)).unwrap();
+    home
+}
+
 /// The attempts that were, or were not, stopped.
 fn attempts(findings: &Value, stopped: bool) -> BTreeSet<String> {
     let attempts = findings["attempts"].as_array().unwrap().iter();
@@ -103,11 +110,43 @@ fn a_daemon_that_serves_is_confined_on_every_thread_and_on_record() {
     );
 }
 
+/// However they are started.
+#[test]
+fn the_daemons_of_these_tests_are_started_as_root_and_drop_to_a_user_that_has_nothing() {
+    if skipped(&[Need::Root]) {
+        return;
+    }
+    let config = Config::new();
+    let home = || Arc::new(Home::new());
+    let under = home();
+    under.write_config(&config);
+    let daemons = [
+        Daemon::start(&config),
+        Daemon::start_program(&programs::lacking_daemon(), &home(), &config),
+        Daemon::start_under(&under, &["setpriv", "--groups=0,1"]),
+        Fleet::start(config, [("pve1", sim::well())]).daemon,
+    ];
+    let user = service::user();
+    assert_ne!((user.uid, user.gid), (0, 0));
+    for daemon in daemons {
+        assert_is(&daemon, user);
+        assert_eq!(status_of(&daemon, "Groups:"), only(""));
+        assert_confined(&daemon);
+        let record = &daemon.home().records_of("confinement")[0];
+        let held = format!("privileges (user {})", user.uid);
+        assert!(
+            record["reason"].as_str().unwrap().contains(&held),
+            "{record}"
+        );
+    }
+}
+
 #[test]
 fn every_attempt_of_the_probe_is_stopped() {
     let (code, findings) = probe(&Home::new(), &[], &[]);
     assert_eq!(attempts(&findings, false), BTreeSet::new(), "{findings}");
     assert_eq!((code, &findings["tight"]), (0, &json!(true)));
+    assert_eq!(findings["layers"][0]["state"], "whole");
     assert!(attempts(&findings, true).len() >= 30);
 }
 
@@ -161,33 +200,24 @@ fn each_layer_stops_its_part_by_itself_and_the_other_stops_the_rest() {
 }
 
 #[test]
-fn started_as_root_it_becomes_another_user_and_does_all_its_work() {
+fn after_its_drop_from_root_it_reloads_rotates_polls_and_takes_its_socket_away() {
     if skipped(&[Need::Root, Need::Sshd, Need::Program("python3")]) {
         return;
     }
     let (sshd, home) = (Sshd::start(&SshdOptions::default()), Arc::new(Home::new()));
-    let run = home.path("run");
-    chown(run, Some(nobody().uid), Some(nobody().gid)).unwrap();
     let config = Config::new()
         .set("confinement", "'required'")
         .set_audit("segment_bytes", "24000")
         .set_ssh("poll_interval", "'1s'")
         .node("pve1", sshd.address());
-    home.write_config(&config);
-    let daemon = Daemon::start_with(&home, &[AS_NOBODY]);
+    let daemon = Daemon::start_in(&home, &config);
     let document = sim::DOCUMENT.replace('"', "\\\"");
     let forced = format!("restrict,command=\"echo '{document}'\"");
     sshd.authorize(&forced, &home.public_key());
     home.trust(&sshd.host_key_line("pve1"));
     daemon.reload();
 
-    let uid = nobody().uid;
-    assert_eq!(
-        status_of(&daemon, "Uid:"),
-        only(&format!("{uid} {uid} {uid} {uid}"))
-    );
-    assert_eq!(status_of(&daemon, "Groups:"), only(""));
-    assert_eq!(status_of(&daemon, "CapBnd:"), only("0000000000000000"));
+    assert_is(&daemon, service::user());
     assert_confined(&daemon);
     assert_eq!(home.records_of("confinement")[0]["decision"], "completed");
 
@@ -195,7 +225,7 @@ fn started_as_root_it_becomes_another_user_and_does_all_its_work() {
     let socket = home.socket();
     let request = json!({"method": "get_status"}).to_string();
     let as_itself = [socket.to_str().unwrap(), &request];
-    let answer = python::run(python::PULSE, Some(nobody()), &as_itself);
+    let answer = python::run(python::PULSE, Some(service::user()), &as_itself);
     assert!(
         answer.contains("admin"),
         "its own user, after a reload: {answer}"
@@ -216,7 +246,8 @@ fn started_as_root_it_becomes_another_user_and_does_all_its_work() {
         assert!(daemon.temperature("pve1").is_ok());
         all().contains("\"log.rotated\"")
     });
-    wait::until("a poll", || all().contains(&format!("\"peer_uid\":{uid},")));
+    let as_its_user = format!("\"peer_uid\":{},", service::user().uid);
+    wait::until("a poll", || all().contains(&as_its_user));
     assert!(
         daemon.temperature("pve1").is_ok(),
         "recorded in the next file"
@@ -226,16 +257,40 @@ fn started_as_root_it_becomes_another_user_and_does_all_its_work() {
 }
 
 #[test]
-fn the_probe_is_stopped_as_another_user_too() {
+fn without_a_user_to_become_it_keeps_root_without_capabilities_and_says_so() {
     if skipped(&[Need::Root]) {
         return;
     }
-    let (code, findings) = probe(&Home::new(), &[], &[AS_NOBODY]);
-    assert_eq!(attempts(&findings, false), BTreeSet::new());
-    assert_eq!(
-        (code, &findings["layers"][0]["state"]),
-        (0, &json!("whole"))
-    );
+    for name in ["root", "no-such-user-here"] {
+        let home = Arc::new(home_of_root());
+        home.write_config(&Config::new());
+        let daemon = Daemon::start_with(&home, &[(VARIABLE, name)]);
+        let status = daemon.ask(&json!({"method": "get_status"}));
+        assert_eq!(status["success"], true, "{name}");
+        assert_is(&daemon, User::number(0));
+        assert_confined(&daemon);
+        let record = &home.records_of("confinement")[0];
+        assert_eq!(record["decision"], "failed", "{record}");
+        let lacks = record["error"].as_str().unwrap();
+        assert!(
+            lacks.contains("still root, without capabilities"),
+            "{lacks}"
+        );
+        assert_eq!(lacks.contains("no user"), name != "root", "{lacks}");
+        daemon.stop();
+        assert!(!home.socket().exists(), "{name}");
+    }
+}
+
+#[test]
+fn what_keeps_root_stops_every_attempt_of_the_probe_too() {
+    if skipped(&[Need::Root]) {
+        return;
+    }
+    let (code, findings) = probe(&Home::new(), &[], &[(VARIABLE, "root")]);
+    assert_eq!(attempts(&findings, false), BTreeSet::new(), "{findings}");
+    let state = &findings["layers"][0]["state"];
+    assert_eq!((code, state), (0, &json!("partly")));
 }
 
 #[test]
@@ -243,10 +298,10 @@ fn a_required_layer_that_does_not_hold_keeps_it_from_starting() {
     if skipped(&[Need::Root]) {
         return;
     }
-    let home = Home::new();
+    let home = home_of_root();
     home.write_config(&Config::new().set("confinement", "'required'"));
     let config = home.config_file();
-    let missing = ("PULSE_SENSOR_PROXY_USER", "no-such-user-here");
+    let missing = (VARIABLE, "no-such-user-here");
     let ended = run(&["--config", config.to_str().unwrap()], &[missing]);
     assert_eq!(ended.code, 71, "{ended:?}");
     for part in ["required", "no-such-user-here"] {
