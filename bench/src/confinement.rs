@@ -1,18 +1,24 @@
-//! What the daemon's confinement of itself costs: at the start, and with each reading.
-//! The daemon is the same; only its configuration differs.
+//! What confinement costs: the daemon at its start and with each reading, the helper
+//! whenever it is started. The programs are the same; only what they are told differs.
 
 use crate::Effort;
+use crate::devices;
 use crate::measure::Times;
+use crate::process::ended_children_cpu;
 use crate::promise::{CONFINED_READING, CONFINED_START};
 use crate::readings::Place;
-use crate::report::Report;
+use crate::report::{Report, rounded};
 use pulse_e2e::programs::{self, Need, skipped};
-use pulse_e2e::{Config, Home};
+use pulse_e2e::{Config, Home, service};
 use std::os::unix::net::UnixDatagram;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 /// Readings are short: more of them than of anything else, in turns of one.
 const READINGS_PER_SAMPLE: usize = 20;
+
+/// Processor time is shown in steps of 10 ms, so it is added up over many starts.
+const TURNS: usize = 4;
 
 /// Measures and reports.
 pub(crate) fn measure(effort: Effort, report: &mut Report) {
@@ -20,6 +26,7 @@ pub(crate) fn measure(effort: Effort, report: &mut Report) {
     if !skipped(&[Need::Sshd]) {
         readings(effort, report);
     }
+    helpers(effort, report);
 }
 
 fn config(mode: &str) -> Config {
@@ -65,6 +72,48 @@ fn readings(effort: Effort, report: &mut Report) {
     report.note(without.described("the same, not confined"));
 }
 
+/// The helper where sshd starts it for each reading, without sshd.
+fn helpers(effort: Effort, report: &mut Report) {
+    report.step("starts of the node helper, confined and not");
+    let devices = devices::server();
+    let count = effort.samples / TURNS;
+    let [mut with, mut without] = <[Starts; 2]>::default();
+    for _ in 0..TURNS {
+        with.add(count, || read_once("best-effort", devices.path()));
+        without.add(count, || read_once("off", devices.path()));
+    }
+    report.note(with.described("one reading by a node helper of its own, confined"));
+    report.note(without.described("the same, not confined"));
+}
+
+fn read_once(mode: &str, devices: &Path) {
+    let mut helper = Command::new(programs::helper());
+    helper.args(["--confinement", mode, "--sys-root"]);
+    let output = helper.arg(devices).arg("read").output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
+/// Programs that were started, and have ended.
+#[derive(Default)]
+struct Starts {
+    times: Times,
+    /// In milliseconds, of all of them.
+    cpu: f64,
+}
+
+impl Starts {
+    fn add(&mut self, count: usize, start: impl FnMut()) {
+        let before = ended_children_cpu();
+        self.times.add(count, start);
+        self.cpu += ended_children_cpu() - before;
+    }
+
+    fn described(&self, what: &str) -> String {
+        let cpu = rounded(self.cpu / self.times.count() as f64);
+        format!("{}; CPU {cpu} ms each", self.times.described(what))
+    }
+}
+
 /// A daemon that is started again and again.
 struct Starter {
     home: Home,
@@ -85,7 +134,7 @@ impl Starter {
             .arg("--config")
             .arg(self.home.config_file())
             .env_clear()
-            .env("PULSE_SENSOR_PROXY_USER", "root")
+            .envs([service::SETTING])
             .env("NOTIFY_SOCKET", self.home.path("notify"))
             .stdin(Stdio::null())
             .stderr(Stdio::null())

@@ -64,11 +64,10 @@ impl Crowd {
         let mut config = config.set("log_level", "'warn'");
         for i in 0..nodes {
             let name = format!("pve{i}");
-            known += &format!("[{name}]:{} {}\n", self.port, self.host_key);
+            known += &format!("\n[{name}]:{} {}", self.port, self.host_key);
             config = config.node(&name, address);
         }
-        std::fs::create_dir_all(home.ssh_dir()).unwrap();
-        std::fs::write(home.known_hosts(), known).unwrap();
+        home.trust(&known);
         Daemon::start_program(program, &home, &config)
     }
 }

@@ -65,7 +65,8 @@ Measures what SPECIFICATION.md promises. Start it with `cargo xtask bench`.
   crowd        memory and processor time with many simulated nodes
   audit        durable audit records beside raw fdatasync, verification beside
                sha256sum; takes 1.1 GiB of disk for a while
-  confinement  a start and a reading, confined and not
+  confinement  starts and readings of the daemon, starts of the helper, confined
+               and not
   (none)       all of them
 
   --smoke    a handful of each, to see that everything runs

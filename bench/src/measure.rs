@@ -17,6 +17,10 @@ impl Times {
         }
     }
 
+    pub(crate) fn count(&self) -> usize {
+        self.0.len()
+    }
+
     pub(crate) fn median(&self) -> f64 {
         self.quantile(0.5)
     }
@@ -29,7 +33,7 @@ impl Times {
             rounded(self.median()),
             rounded(low),
             rounded(high),
-            self.0.len()
+            self.count()
         )
     }
 

@@ -4,6 +4,7 @@ use crate::client::Client;
 use crate::config::Config;
 use crate::home::Home;
 use crate::programs;
+use crate::service;
 use crate::wait;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -16,9 +17,6 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
-
-/// Says which user a daemon becomes that is started as root.
-pub(crate) const SERVICE_USER: &str = "PULSE_SENSOR_PROXY_USER";
 
 /// A running daemon; it is killed when dropped.
 #[derive(Debug)]
@@ -48,7 +46,7 @@ pub fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Ended {
     let mut child = Command::new(programs::daemon())
         .args(arguments)
         .env_clear()
-        .env(SERVICE_USER, "root")
+        .envs([service::SETTING])
         .envs(environment.iter().copied())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -117,10 +115,12 @@ impl Daemon {
     #[must_use]
     pub fn spawn(home: &Arc<Home>, command: &mut Command) -> Self {
         let log = home.unused_path("log");
-        let named = command.get_envs().any(|(name, _)| name == SERVICE_USER);
+        let named = command
+            .get_envs()
+            .any(|(name, _)| name == service::VARIABLE);
+        // One that is installed has a user to itself.
         if !named && !home.is_installed() {
-            // A home is its user's, whoever else this machine knows.
-            command.env(SERVICE_USER, "root");
+            command.envs([service::SETTING]);
         }
         let file = fs::File::create(&log).unwrap();
         let errors = match home.is_installed() {

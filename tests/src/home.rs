@@ -1,6 +1,7 @@
 //! The files of one daemon, which outlive it: a test may start another on them.
 
 use crate::config::Config;
+use crate::service;
 use serde_json::Value;
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::Write;
@@ -60,9 +61,17 @@ impl Default for Home {
 }
 
 impl Home {
-    /// An empty one. Other users may pass through, as through `/run`.
+    /// As a package leaves it: the socket's directory is there, and the service's.
+    /// What else the daemon needs it makes.
     #[must_use]
     pub fn new() -> Self {
+        let home = Self::empty();
+        service::own(&home.path("run"));
+        home
+    }
+
+    /// Other users may pass through, as through `/run`.
+    fn empty() -> Self {
         let directory = tempfile::Builder::new().prefix("pulse-").tempdir().unwrap();
         let home = Self {
             places: Places::below(directory.path()),
@@ -87,14 +96,14 @@ impl Home {
     pub fn installed() -> Self {
         Self {
             places: Places::installed(Path::new("/")),
-            ..Self::new()
+            ..Self::empty()
         }
     }
 
     /// That of a daemon which is installed where its container's volumes show it
     /// parts of a directory.
     pub(crate) fn contained() -> Self {
-        let home = Self::new();
+        let home = Self::empty();
         let root = home.path("root");
         Self {
             places: Places::installed(&root),
@@ -190,12 +199,14 @@ impl Home {
     /// Writes the configuration.
     pub fn write_config(&self, config: &Config) {
         fs::write(self.config_file(), config.text(self)).unwrap();
+        service::let_read(&self.config_file());
     }
 
-    /// Adds a line to the daemon's `known_hosts`.
+    /// Adds a line to the daemon's `known_hosts`, as an operator does.
     pub fn trust(&self, line: &str) {
-        fs::create_dir_all(self.ssh_dir()).unwrap();
+        service::make_private(&self.ssh_dir());
         append(&self.known_hosts(), &format!("{line}\n"));
+        service::let_read(&self.known_hosts());
     }
 
     /// The daemon's `known_hosts`.

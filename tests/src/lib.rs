@@ -14,6 +14,7 @@
 //! | [`Client`] | a caller, byte by byte |
 //! | [`observe`] | its metrics, memory and descriptors |
 //! | [`findings`] | what the probe found, kept for the page that shows all settings |
+//! | [`service`] | the user that a daemon becomes, and what is that user's |
 //! | [`python`] | callers in another language, and as other users |
 //! | [`Sshd`] | Debian's OpenSSH server as a node |
 //! | [`container`] | the daemon in a container |
@@ -38,6 +39,7 @@ pub mod observe;
 pub mod programs;
 pub mod python;
 pub mod rsyslog;
+pub mod service;
 pub mod sim;
 pub mod sshd;
 pub mod uml;

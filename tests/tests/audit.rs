@@ -300,7 +300,7 @@ fn a_full_disk_refuses_is_on_record_and_passes() {
     if skipped(&[Need::Root]) {
         return;
     }
-    let disk = Disk::mount("size=1m");
+    let disk = Disk::mount("size=1m,mode=755");
     let log = format!("{:?}", disk.directory.path().join("log/audit.log"));
     let config = Config::new()
         .set_audit("log", &log)

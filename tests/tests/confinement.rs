@@ -3,33 +3,21 @@
 
 use nix::sys::signal::Signal;
 use pulse_e2e::programs::{Need, skipped};
-use pulse_e2e::python::{self, User};
 use pulse_e2e::sim::{self, Fleet};
 use pulse_e2e::sshd::helper_command;
-use pulse_e2e::{Config, Daemon, Home, RealNode, Sshd, SshdOptions, run, wait};
+use pulse_e2e::{Config, Daemon, Home, RealNode, run, wait};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::linux::net::SocketAddrExt;
-use std::os::unix::fs::chown;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::Path;
 use std::sync::Arc;
 
-/// Every system has this user, and it has nothing.
-const NOBODY: &str = "nobody";
-const AS_NOBODY: (&str, &str) = ("PULSE_SENSOR_PROXY_USER", NOBODY);
-
-fn nobody() -> User {
-    let user = nix::unistd::User::from_name(NOBODY).unwrap().unwrap();
-    User {
-        uid: user.uid.as_raw(),
-        gid: user.gid.as_raw(),
-    }
-}
+pub(crate) const NO_CAPABILITIES: &str = "0000000000000000";
 
 /// A line of `/proc/<pid>/status`, for the daemon and each of its threads.
-fn status_of(daemon: &Daemon, name: &str) -> BTreeSet<String> {
+pub(crate) fn status_of(daemon: &Daemon, name: &str) -> BTreeSet<String> {
     status_of_process(daemon.pid(), name)
 }
 
@@ -47,26 +35,26 @@ fn status_of_process(pid: u32, name: &str) -> BTreeSet<String> {
         .collect()
 }
 
-fn only(value: &str) -> BTreeSet<String> {
+pub(crate) fn only(value: &str) -> BTreeSet<String> {
     BTreeSet::from([value.to_owned()])
 }
 
-fn assert_confined(daemon: &Daemon) {
+pub(crate) fn assert_confined(daemon: &Daemon) {
     for set in ["CapInh:", "CapPrm:", "CapEff:", "CapAmb:"] {
-        assert_eq!(status_of(daemon, set), only("0000000000000000"), "{set}");
+        assert_eq!(status_of(daemon, set), only(NO_CAPABILITIES), "{set}");
     }
     assert_eq!(status_of(daemon, "NoNewPrivs:"), only("1"));
     assert_eq!(status_of(daemon, "Seccomp:"), only("2"), "every thread");
 }
 
-fn probe(home: &Home, words: &[&str], environment: &[(&str, &str)]) -> (i32, Value) {
+pub(crate) fn probe(
+    home: &Arc<Home>,
+    words: &[&str],
+    environment: &[(&str, &str)],
+) -> (i32, Value) {
     home.write_config(&Config::new());
-    for directory in [
-        home.ssh_dir(),
-        home.audit_log().parent().unwrap().to_owned(),
-    ] {
-        fs::create_dir_all(directory).unwrap();
-    }
+    // It makes what the probe then tries to spoil.
+    Daemon::start_with(home, environment).stop();
     let config = home.config_file();
     let always = [
         "confine-probe",
@@ -81,8 +69,14 @@ fn probe(home: &Home, words: &[&str], environment: &[(&str, &str)]) -> (i32, Val
     )
 }
 
+/// What it put on record of its confinement. It serves a moment before that is written.
+pub(crate) fn record_of(daemon: &Daemon) -> Value {
+    let look = || daemon.home().records_of("confinement").pop();
+    wait::until_some("the record", look)
+}
+
 /// The attempts that were, or were not, stopped.
-fn attempts(findings: &Value, stopped: bool) -> BTreeSet<String> {
+pub(crate) fn attempts(findings: &Value, stopped: bool) -> BTreeSet<String> {
     let attempts = findings["attempts"].as_array().unwrap().iter();
     attempts
         .filter(|attempt| attempt["stopped"] == stopped)
@@ -105,15 +99,16 @@ fn a_daemon_that_serves_is_confined_on_every_thread_and_on_record() {
 
 #[test]
 fn every_attempt_of_the_probe_is_stopped() {
-    let (code, findings) = probe(&Home::new(), &[], &[]);
+    let (code, findings) = probe(&Arc::new(Home::new()), &[], &[]);
     assert_eq!(attempts(&findings, false), BTreeSet::new(), "{findings}");
     assert_eq!((code, &findings["tight"]), (0, &json!(true)));
+    assert_eq!(findings["layers"][0]["state"], "whole");
     assert!(attempts(&findings, true).len() >= 30);
 }
 
 #[test]
 fn each_layer_stops_its_part_by_itself_and_the_other_stops_the_rest() {
-    let home = Home::new();
+    let home = Arc::new(Home::new());
     let alone = |layer| {
         let (code, findings) = probe(&home, &["--only", layer], &[]);
         assert_eq!(code, 1, "{layer} alone is not enough");
@@ -161,107 +156,10 @@ fn each_layer_stops_its_part_by_itself_and_the_other_stops_the_rest() {
 }
 
 #[test]
-fn started_as_root_it_becomes_another_user_and_does_all_its_work() {
-    if skipped(&[Need::Root, Need::Sshd, Need::Program("python3")]) {
-        return;
-    }
-    let (sshd, home) = (Sshd::start(&SshdOptions::default()), Arc::new(Home::new()));
-    let run = home.path("run");
-    chown(run, Some(nobody().uid), Some(nobody().gid)).unwrap();
-    let config = Config::new()
-        .set("confinement", "'required'")
-        .set_audit("segment_bytes", "24000")
-        .set_ssh("poll_interval", "'1s'")
-        .node("pve1", sshd.address());
-    home.write_config(&config);
-    let daemon = Daemon::start_with(&home, &[AS_NOBODY]);
-    let document = sim::DOCUMENT.replace('"', "\\\"");
-    let forced = format!("restrict,command=\"echo '{document}'\"");
-    sshd.authorize(&forced, &home.public_key());
-    home.trust(&sshd.host_key_line("pve1"));
-    daemon.reload();
-
-    let uid = nobody().uid;
-    assert_eq!(
-        status_of(&daemon, "Uid:"),
-        only(&format!("{uid} {uid} {uid} {uid}"))
-    );
-    assert_eq!(status_of(&daemon, "Groups:"), only(""));
-    assert_eq!(status_of(&daemon, "CapBnd:"), only("0000000000000000"));
-    assert_confined(&daemon);
-    assert_eq!(home.records_of("confinement")[0]["decision"], "completed");
-
-    assert!(sim::is_document(&daemon.temperature("pve1").unwrap()));
-    let socket = home.socket();
-    let request = json!({"method": "get_status"}).to_string();
-    let as_itself = [socket.to_str().unwrap(), &request];
-    let answer = python::run(python::PULSE, Some(nobody()), &as_itself);
-    assert!(
-        answer.contains("admin"),
-        "its own user, after a reload: {answer}"
-    );
-
-    let directory = home.audit_log().parent().unwrap().to_owned();
-    let all = || {
-        let mut text = String::new();
-        for file in fs::read_dir(&directory).unwrap().flatten() {
-            if file.file_name().to_string_lossy().starts_with("audit.log") {
-                text += &fs::read_to_string(file.path()).unwrap();
-            }
-        }
-        text
-    };
-    wait::until("a rotation", || {
-        // Each leaves two records, so this does not go on for long.
-        assert!(daemon.temperature("pve1").is_ok());
-        all().contains("\"log.rotated\"")
-    });
-    wait::until("a poll", || all().contains(&format!("\"peer_uid\":{uid},")));
-    assert!(
-        daemon.temperature("pve1").is_ok(),
-        "recorded in the next file"
-    );
-    daemon.stop();
-    assert!(!socket.exists(), "it may still take its socket away");
-}
-
-#[test]
-fn the_probe_is_stopped_as_another_user_too() {
-    if skipped(&[Need::Root]) {
-        return;
-    }
-    let (code, findings) = probe(&Home::new(), &[], &[AS_NOBODY]);
-    assert_eq!(attempts(&findings, false), BTreeSet::new());
-    assert_eq!(
-        (code, &findings["layers"][0]["state"]),
-        (0, &json!("whole"))
-    );
-}
-
-#[test]
-fn a_required_layer_that_does_not_hold_keeps_it_from_starting() {
-    if skipped(&[Need::Root]) {
-        return;
-    }
-    let home = Home::new();
-    home.write_config(&Config::new().set("confinement", "'required'"));
-    let config = home.config_file();
-    let missing = ("PULSE_SENSOR_PROXY_USER", "no-such-user-here");
-    let ended = run(&["--config", config.to_str().unwrap()], &[missing]);
-    assert_eq!(ended.code, 71, "{ended:?}");
-    for part in ["required", "no-such-user-here"] {
-        assert!(ended.errors.contains(part), "{}", ended.errors);
-    }
-    assert!(!home.socket().exists() && !home.audit_log().exists());
-}
-
-#[test]
 fn switched_off_it_is_not_confined_and_that_is_on_record() {
     let daemon = Daemon::start(&Config::new().set("confinement", "'off'"));
     assert_eq!(status_of(&daemon, "Seccomp:"), only("0"));
-    // It serves a moment before that is written.
-    let look = || daemon.home().records_of("confinement").pop();
-    let record = wait::until_some("the record", look);
+    let record = record_of(&daemon);
     assert_eq!(record["decision"], "failed");
     assert!(record["error"].as_str().unwrap().contains("switched off"));
 }

@@ -1,10 +1,11 @@
 //! Start, signals, end: what operators and systemd see.
 
 use nix::sys::signal::Signal;
+use pulse_e2e::programs::{Need, skipped};
 use pulse_e2e::sim::{self, Behaviour, Fleet};
-use pulse_e2e::{Config, Daemon, Home, run, wait};
+use pulse_e2e::{Config, Daemon, Home, run, service, wait};
 use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -141,6 +142,25 @@ fn a_key_that_others_can_read_is_refused_with_its_remedy() {
         assert!(ended.errors.contains("chmod 600"), "{}", ended.errors);
         assert!(!home.socket().exists());
     }
+}
+
+#[test]
+fn what_a_daemon_left_that_ran_as_root_is_named_with_its_remedy() {
+    if skipped(&[Need::Root]) {
+        return;
+    }
+    let home = Arc::new(Home::new());
+    Daemon::start_in(&home, &Config::new()).stop();
+    for file in [home.ssh_dir().join("id_ed25519"), home.audit_log()] {
+        chown(&file, Some(0), Some(0)).unwrap();
+        let ended = run(&["--config", home.config_file().to_str().unwrap()], &[]);
+        assert_eq!(ended.code, 73, "{ended:?}");
+        for part in [file.to_str().unwrap(), "the daemon's user"] {
+            assert!(ended.errors.contains(part), "{}", ended.errors);
+        }
+        service::own(&file);
+    }
+    Daemon::start_in(&home, &Config::new()).stop();
 }
 
 #[test]

@@ -21,6 +21,7 @@ mod metrics;
 mod no_redundant_rule;
 mod node_faults;
 mod packaging;
+mod privileges;
 mod protocol;
 mod readings;
 mod refusals;

@@ -1,7 +1,7 @@
 //! The socket as a file: where containers find it, before and after.
 
 use pulse_e2e::programs::{Need, skipped};
-use pulse_e2e::{Config, Daemon, Home, run, unused_address};
+use pulse_e2e::{Config, Daemon, Home, run, service, unused_address};
 use serde_json::json;
 use std::fs;
 use std::net::TcpStream;
@@ -121,7 +121,7 @@ fn systemd_may_hold_the_socket_and_the_port_of_metrics() {
     let wrapper = [
         ACTIVATE,
         "-E",
-        "PULSE_SENSOR_PROXY_USER=root",
+        service::VARIABLE,
         "-l",
         socket.to_str().unwrap(),
         "-l",

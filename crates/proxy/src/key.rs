@@ -20,7 +20,7 @@ const MAX_KEY_BYTES: u64 = 64 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The file system refused.
-    #[error("{}: {error}", path.display())]
+    #[error("{}: {error}{}", path.display(), remedy(error))]
     Io {
         /// Which file.
         path: PathBuf,
@@ -43,6 +43,15 @@ pub enum KeyError {
         /// What is wrong with it.
         reason: String,
     },
+}
+
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            ": this file and its directory must belong to the daemon's user"
+        }
+        _ => "",
+    }
 }
 
 /// The key's name among the credentials that systemd keeps (systemd.exec(5)).

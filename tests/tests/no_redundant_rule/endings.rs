@@ -1,7 +1,7 @@
 //! How it ends when something went wrong.
 
 use super::needs;
-use super::program::{command, own, state};
+use super::program::{command, state};
 use nix::sys::signal::Signal;
 use pulse_e2e::{Config, Daemon, Home, wait};
 use std::fs;
@@ -22,7 +22,6 @@ pub(super) fn ends_at_once(left_out: Option<&str>) {
 fn end_of(left_out: Option<&str>, how: &str) -> ExitStatus {
     let home = Arc::new(Home::new());
     home.write_config(&Config::new());
-    own(&home);
     let mut command = command(left_out);
     command.arg("--config").arg(home.config_file());
     let log = fs::File::create(home.unused_path("log")).unwrap();
@@ -35,7 +34,6 @@ fn end_of(left_out: Option<&str>, how: &str) -> ExitStatus {
 pub(super) fn ends_by_a_fault(left_out: Option<&str>) {
     let home = Arc::new(Home::new());
     home.write_config(&Config::new());
-    own(&home);
     let mut daemon = Daemon::spawn(&home, &mut command(left_out));
     wait::until("the end", || {
         daemon.signal(Signal::SIGSEGV);

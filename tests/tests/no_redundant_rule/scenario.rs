@@ -2,18 +2,17 @@
 //! has to let through, and that all of it had its effect.
 
 use super::endings::{ends_at_once, ends_by_a_fault};
-use super::program::{command, ids, own, state};
+use super::program::{command, state};
 use nix::sys::signal::Signal;
 use pulse_audit::rename_live;
 use pulse_audit::verify::{Options, Verdict, open_directory, verify};
 use pulse_e2e::programs::{self, is_root};
 use pulse_e2e::python::{self, User};
 use pulse_e2e::sim::{self, Behaviour, SimConfig, SimNode};
-use pulse_e2e::{Config, Daemon, Home, wait};
+use pulse_e2e::{Config, Daemon, Home, service, wait};
 use serde_json::{Value, json};
 use std::fs::{self, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::chown;
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::Duration;
@@ -86,7 +85,6 @@ impl Play {
         home.trust(&nodes[2].host_key_line(NAMES[2]));
         home.write_config(&config);
         drop(UnixListener::bind(home.socket()).unwrap());
-        own(&home);
         let daemon = Daemon::spawn(&home, &mut command(left_out));
         Self {
             home,
@@ -156,7 +154,7 @@ impl Play {
         let starts = self.records_of("command.start");
         let poll = starts.iter().find(|record| record["peer"] == "poller");
         let poll = poll.expect("a poll");
-        let (uid, gid) = ids();
+        let User { uid, gid } = service::user();
         assert_eq!(poll["peer_pid"], self.daemon.pid(), "{poll}");
         assert_eq!(
             (&poll["peer_uid"], &poll["peer_gid"]),
@@ -247,8 +245,7 @@ impl Play {
         let file = self.home.audit_state().join("seal-key-1.new");
         assert!(!file.exists());
         fs::write(&file, "half a k").unwrap();
-        let (uid, gid) = ids();
-        chown(file, Some(uid), Some(gid)).unwrap();
+        service::own(&file);
     }
 
     /// The directory is away for a while, and then the last line is torn.

@@ -31,7 +31,7 @@ pub enum OpenError {
         error: io::Error,
     },
     /// The log cannot be gone on with.
-    #[error("{}: {error}", path.display())]
+    #[error("{}: {error}{}", path.display(), remedy_of_log(error))]
     Log {
         /// The log's file.
         path: PathBuf,
@@ -46,6 +46,14 @@ fn remedy(error: &io::Error) -> &'static str {
             ": the daemon's user must be able to write here"
         }
         io::ErrorKind::WouldBlock => ": stop the other daemon, or give this one a log of its own",
+        _ => "",
+    }
+}
+
+fn remedy_of_log(error: &LogError) -> &'static str {
+    match error {
+        LogError::Storage { source, .. } => remedy(source),
+        // They say it themselves.
         _ => "",
     }
 }

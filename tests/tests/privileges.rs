@@ -1,0 +1,174 @@
+//! Started as root, the daemon gives root away: for a user that has nothing, or, where
+//! there is none, for root without any privilege.
+
+use crate::confinement::{
+    NO_CAPABILITIES, assert_confined, attempts, only, probe, record_of, status_of,
+};
+use pulse_e2e::programs::{self, Need, skipped};
+use pulse_e2e::python::{self, User};
+use pulse_e2e::service::{self, VARIABLE};
+use pulse_e2e::sim::{self, Fleet};
+use pulse_e2e::{Config, Daemon, Home, Sshd, SshdOptions, run, wait};
+use serde_json::json;
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::chown;
+use std::sync::Arc;
+
+/// Its real, effective, saved and file system's ids are these, for good.
+fn assert_is(daemon: &Daemon, User { uid, gid }: User) {
+    for (name, id) in [("Uid:", uid), ("Gid:", gid)] {
+        let all_four = format!("{id} {id} {id} {id}");
+        assert_eq!(status_of(daemon, name), only(&all_four), "{name}");
+    }
+    assert_eq!(status_of(daemon, "CapBnd:"), only(NO_CAPABILITIES));
+}
+
+/// That of a daemon which has no other user to become.
+fn home_of_root() -> Arc<Home> {
+    let home = Home::new();
+    chown(home.path("run"), Some(0), Some(0)).unwrap();
+    Arc::new(home)
+}
+
+/// However they are started.
+#[test]
+fn the_daemons_of_these_tests_are_started_as_root_and_drop_to_a_user_that_has_nothing() {
+    if skipped(&[Need::Root]) {
+        return;
+    }
+    let config = Config::new();
+    let home = || Arc::new(Home::new());
+    let under = home();
+    under.write_config(&config);
+    let daemons = [
+        Daemon::start(&config),
+        Daemon::start_program(&programs::lacking_daemon(), &home(), &config),
+        Daemon::start_under(&under, &["setpriv", "--groups=0,1"]),
+        Fleet::start(config, [("pve1", sim::well())]).daemon,
+    ];
+    let user = service::user();
+    assert_ne!((user.uid, user.gid), (0, 0));
+    for daemon in daemons {
+        let record = record_of(&daemon);
+        assert_is(&daemon, user);
+        assert_eq!(status_of(&daemon, "Groups:"), only(""));
+        assert_confined(&daemon);
+        let held = format!("privileges (user {})", user.uid);
+        assert!(
+            record["reason"].as_str().unwrap().contains(&held),
+            "{record}"
+        );
+    }
+}
+
+#[test]
+fn after_its_drop_from_root_it_reloads_rotates_polls_and_takes_its_socket_away() {
+    if skipped(&[Need::Root, Need::Sshd, Need::Program("python3")]) {
+        return;
+    }
+    let (sshd, home) = (Sshd::start(&SshdOptions::default()), Arc::new(Home::new()));
+    let config = Config::new()
+        .set("confinement", "'required'")
+        .set_audit("segment_bytes", "24000")
+        .set_ssh("poll_interval", "'1s'")
+        .node("pve1", sshd.address());
+    let daemon = Daemon::start_in(&home, &config);
+    let document = sim::DOCUMENT.replace('"', "\\\"");
+    let forced = format!("restrict,command=\"echo '{document}'\"");
+    sshd.authorize(&forced, &home.public_key());
+    home.trust(&sshd.host_key_line("pve1"));
+    daemon.reload();
+
+    assert_is(&daemon, service::user());
+    assert_confined(&daemon);
+    assert_eq!(home.records_of("confinement")[0]["decision"], "completed");
+
+    assert!(sim::is_document(&daemon.temperature("pve1").unwrap()));
+    let socket = home.socket();
+    let request = json!({"method": "get_status"}).to_string();
+    let as_itself = [socket.to_str().unwrap(), &request];
+    let answer = python::run(python::PULSE, Some(service::user()), &as_itself);
+    assert!(
+        answer.contains("admin"),
+        "its own user, after a reload: {answer}"
+    );
+
+    let directory = home.audit_log().parent().unwrap().to_owned();
+    let all = || {
+        let mut text = String::new();
+        for file in fs::read_dir(&directory).unwrap().flatten() {
+            if file.file_name().to_string_lossy().starts_with("audit.log") {
+                text += &fs::read_to_string(file.path()).unwrap();
+            }
+        }
+        text
+    };
+    wait::until("a rotation", || {
+        // Each leaves two records, so this does not go on for long.
+        assert!(daemon.temperature("pve1").is_ok());
+        all().contains("\"log.rotated\"")
+    });
+    let as_its_user = format!("\"peer_uid\":{},", service::user().uid);
+    wait::until("a poll", || all().contains(&as_its_user));
+    assert!(
+        daemon.temperature("pve1").is_ok(),
+        "recorded in the next file"
+    );
+    daemon.stop();
+    assert!(!socket.exists(), "it may still take its socket away");
+}
+
+#[test]
+fn a_required_layer_that_does_not_hold_keeps_it_from_starting() {
+    if skipped(&[Need::Root]) {
+        return;
+    }
+    let home = home_of_root();
+    home.write_config(&Config::new().set("confinement", "'required'"));
+    let config = home.config_file();
+    let missing = (VARIABLE, "no-such-user-here");
+    let ended = run(&["--config", config.to_str().unwrap()], &[missing]);
+    assert_eq!(ended.code, 71, "{ended:?}");
+    for part in ["required", "no-such-user-here"] {
+        assert!(ended.errors.contains(part), "{}", ended.errors);
+    }
+    assert!(!home.socket().exists() && !home.audit_log().exists());
+}
+
+#[test]
+fn without_a_user_to_become_it_keeps_root_without_capabilities_and_says_so() {
+    if skipped(&[Need::Root]) {
+        return;
+    }
+    for name in ["root", "no-such-user-here"] {
+        let home = home_of_root();
+        home.write_config(&Config::new());
+        let daemon = Daemon::start_with(&home, &[(VARIABLE, name)]);
+        let status = daemon.ask(&json!({"method": "get_status"}));
+        assert_eq!(status["success"], true, "{name}");
+        let record = record_of(&daemon);
+        assert_is(&daemon, User::number(0));
+        assert_confined(&daemon);
+        assert_eq!(record["decision"], "failed", "{record}");
+        let lacks = record["error"].as_str().unwrap();
+        assert!(
+            lacks.contains("still root, without capabilities"),
+            "{lacks}"
+        );
+        assert_eq!(lacks.contains("no user"), name != "root", "{lacks}");
+        daemon.stop();
+        assert!(!home.socket().exists(), "{name}");
+    }
+}
+
+#[test]
+fn what_keeps_root_stops_every_attempt_of_the_probe_too() {
+    if skipped(&[Need::Root]) {
+        return;
+    }
+    let (code, findings) = probe(&home_of_root(), &[], &[(VARIABLE, "root")]);
+    assert_eq!(attempts(&findings, false), BTreeSet::new(), "{findings}");
+    let state = &findings["layers"][0]["state"];
+    assert_eq!((code, state), (0, &json!("partly")));
+}
