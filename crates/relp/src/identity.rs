@@ -4,6 +4,7 @@
 //! other. A pin narrows that to one public key. Files are read whole, so that a new
 //! certificate and its key are taken together or not at all.
 
+use crate::hybrid;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
@@ -93,7 +94,7 @@ impl Identity {
             .first()
             .cloned()
             .ok_or_else(|| empty(&files.certificate))?;
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let provider = Arc::new(hybrid::provider());
         let verifier = verifier(&files.ca, &authorities, &provider, pin)?;
         let builder = ClientConfig::builder_with_provider(provider);
         let mismatch = |reason| IdentityError::Mismatch {
