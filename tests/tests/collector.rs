@@ -2,7 +2,7 @@
 
 use nix::sys::signal::Signal;
 use pulse_e2e::certificates::{Authority, Validity, key_of};
-use pulse_e2e::programs::{Need, skipped};
+use pulse_e2e::programs::{Need, find, skipped};
 use pulse_e2e::rsyslog::{Collector, Input, Rsyslog, TlsLibrary};
 use pulse_e2e::wait;
 use pulse_relp::certificate;
@@ -10,6 +10,7 @@ use pulse_relp::identity::{Files, Identity, Pin, public_key};
 use pulse_relp::link::{Link, LinkError, Peer, Protocol, Step};
 use pulse_relp::message::{LOG_AUDIT, Origin, Severity};
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, timeout};
 
@@ -199,6 +200,37 @@ fn a_collectors_certificate_that_is_not_good_now_is_refused_and_its_pin_is_its_k
             _ => assert!(matches!(opened, Err(LinkError::Tls(_))), "{validity:?}"),
         }
     }
+}
+
+#[test]
+fn a_pin_as_an_operator_makes_it_is_the_keys() {
+    if skipped(&NEEDS) {
+        return;
+    }
+    let authority = Authority::new();
+    let certificate = authority.sign(COLLECTOR, Validity::Good);
+    let [pem, der] =
+        ["pem", "der"].map(|ending| certificate.with_extension(format!("key.{ending}")));
+    let openssl = |command: &str, files: [&Path; 2], more: &[&str]| {
+        let mut openssl = Command::new(find("openssl").unwrap());
+        openssl.arg(command).args(more).arg("-in").arg(files[0]);
+        assert!(
+            openssl
+                .arg("-out")
+                .arg(files[1])
+                .status()
+                .unwrap()
+                .success()
+        );
+    };
+    openssl("x509", [&certificate, &pem], &["-pubkey", "-noout"]);
+    openssl("pkey", [&pem, &der], &["-pubin", "-outform", "der"]);
+    let mut digest = Command::new(find("openssl").unwrap());
+    let digest = digest.args(["dgst", "-sha256", "-r"]).arg(&der).output();
+    let digest = String::from_utf8(digest.unwrap().stdout).unwrap();
+    let pin: Pin = digest.split(' ').next().unwrap().parse().unwrap();
+    assert_eq!(pin, pin_of(&authority, &certificate));
+    assert_eq!(pin.to_string().parse(), Ok(pin));
 }
 
 fn pin_of(authority: &Authority, certificate: &Path) -> Pin {

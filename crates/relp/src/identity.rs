@@ -5,6 +5,7 @@
 //! certificate and its key are taken together or not at all.
 
 use crate::hybrid;
+pub use crate::pin::{Pin, PinError};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
@@ -28,10 +29,6 @@ pub struct Files {
     /// The private key of ours.
     pub key: PathBuf,
 }
-
-/// SHA-256 of a public key (its `SubjectPublicKeyInfo`, RFC 7469).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pin(pub [u8; 32]);
 
 /// Why there is no identity.
 #[derive(Debug, thiserror::Error)]
