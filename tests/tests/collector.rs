@@ -1,5 +1,6 @@
 //! Records at a real collector: rsyslog, with either of its TLS libraries.
 
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::Signal;
 use pulse_e2e::certificates::{Authority, Validity, key_of};
 use pulse_e2e::programs::{Need, find, skipped};
@@ -9,12 +10,15 @@ use pulse_relp::certificate;
 use pulse_relp::identity::{Files, Identity, Pin, public_key};
 use pulse_relp::link::{Link, LinkError, Peer, Protocol, Step};
 use pulse_relp::message::{LOG_AUDIT, Origin, Severity};
+use std::io::ErrorKind;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, timeout};
 
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Of the real clock, where it is the kernel's or the collector's.
+const SHORT: Duration = Duration::from_secs(1);
 pub(crate) const COLLECTOR: &str = "collector.test";
 pub(crate) const SENDER: &str = "sender.test";
 pub(crate) const NEEDS: [Need; 1] = [Need::Collector];
@@ -364,8 +368,6 @@ fn nothing_written_as_syslog_is_lost_with_a_killed_collector() {
     if skipped(&NEEDS) {
         return;
     }
-    // Of the real clock: it is the kernel's, and the collector's.
-    const SHORT: Duration = Duration::from_secs(1);
     let authority = Authority::new();
     let mut rsyslog = collector(&authority, Input::Syslog);
     let ours = identity(&authority, &authority.sign(SENDER, Validity::Good), None);
@@ -420,4 +422,57 @@ fn a_message_of_syslog_counts_once_its_connection_has_stood_and_never_on_a_broke
         let broken = link.acknowledged().await.unwrap_err();
         assert!(matches!(broken, LinkError::Broken(_)), "{broken}");
     });
+}
+
+#[test]
+fn what_a_cut_cable_kept_from_a_collector_of_syslog_never_counts() {
+    if skipped(&[
+        Need::Collector,
+        Need::Root,
+        Need::Companion("ip"),
+        Need::Companion("nft"),
+    ]) {
+        return;
+    }
+    // A network of this thread's own, which goes with it.
+    std::thread::spawn(|| {
+        unshare(CloneFlags::CLONE_NEWNET).unwrap();
+        cut_off();
+    })
+    .join()
+    .unwrap();
+}
+
+fn cut_off() {
+    network("ip", "link set lo up");
+    let authority = Authority::new();
+    let rsyslog = collector(&authority, Input::Syslog);
+    let ours = identity(&authority, &authority.sign(SENDER, Validity::Good), None);
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_all().build().unwrap().block_on(async {
+        let link = open_as(Protocol::Syslog, &rsyslog, COLLECTOR, &ours, SHORT).await;
+        let mut link = link.unwrap();
+        write(&mut link, 1..=10).await.unwrap();
+        assert_eq!(link.acknowledged().await.unwrap(), 10);
+        let port = rsyslog.address().port();
+        network("nft", "add table ip cut");
+        let hook = "{ type filter hook output priority 0 ; }";
+        network("nft", &format!("add chain ip cut out {hook}"));
+        network("nft", &format!("add rule ip cut out tcp dport {port} drop"));
+        write(&mut link, 11..=20).await.unwrap();
+        let written = Instant::now();
+        let error = link.acknowledged().await.unwrap_err();
+        assert!(
+            matches!(&error, LinkError::Broken(e) if e.kind() == ErrorKind::TimedOut),
+            "{error}"
+        );
+        assert!(written.elapsed() < SHORT * 2, "{:?}", written.elapsed());
+    });
+    assert_eq!(records(&rsyslog), expected(1..=10));
+}
+
+fn network(program: &str, words: &str) {
+    let mut command = Command::new(find(program).unwrap());
+    let status = command.args(words.split(' ')).status().unwrap();
+    assert!(status.success(), "{program} {words}");
 }
