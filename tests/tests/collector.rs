@@ -1,19 +1,24 @@
 //! Records at a real collector: rsyslog, with either of its TLS libraries.
 
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::Signal;
 use pulse_e2e::certificates::{Authority, Validity, key_of};
-use pulse_e2e::programs::{Need, skipped};
+use pulse_e2e::programs::{Need, find, skipped};
 use pulse_e2e::rsyslog::{Collector, Input, Rsyslog, TlsLibrary};
 use pulse_e2e::wait;
 use pulse_relp::certificate;
 use pulse_relp::identity::{Files, Identity, Pin, public_key};
 use pulse_relp::link::{Link, LinkError, Peer, Protocol, Step};
 use pulse_relp::message::{LOG_AUDIT, Origin, Severity};
+use std::io::ErrorKind;
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, timeout};
 
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Of the real clock, where it is the kernel's or the collector's.
+const SHORT: Duration = Duration::from_secs(1);
 pub(crate) const COLLECTOR: &str = "collector.test";
 pub(crate) const SENDER: &str = "sender.test";
 pub(crate) const NEEDS: [Need; 1] = [Need::Collector];
@@ -125,6 +130,9 @@ fn records_arrive_unchanged_and_in_order_with_either_library() {
         let ours = identity(&authority, &authority.sign(SENDER, Validity::Good), None);
         run(async {
             let mut link = open(&rsyslog, COLLECTOR, &ours).await.unwrap();
+            // What follows depends on how new their libraries are.
+            let agreed = link.agreed().unwrap().to_string();
+            assert!(agreed.starts_with("TLS 1.3, X25519"), "{agreed}");
             send(&mut link, 1..=1000).await.unwrap();
             link.close().await;
         });
@@ -196,6 +204,37 @@ fn a_collectors_certificate_that_is_not_good_now_is_refused_and_its_pin_is_its_k
             _ => assert!(matches!(opened, Err(LinkError::Tls(_))), "{validity:?}"),
         }
     }
+}
+
+#[test]
+fn a_pin_as_an_operator_makes_it_is_the_keys() {
+    if skipped(&NEEDS) {
+        return;
+    }
+    let authority = Authority::new();
+    let certificate = authority.sign(COLLECTOR, Validity::Good);
+    let [pem, der] =
+        ["pem", "der"].map(|ending| certificate.with_extension(format!("key.{ending}")));
+    let openssl = |command: &str, files: [&Path; 2], more: &[&str]| {
+        let mut openssl = Command::new(find("openssl").unwrap());
+        openssl.arg(command).args(more).arg("-in").arg(files[0]);
+        assert!(
+            openssl
+                .arg("-out")
+                .arg(files[1])
+                .status()
+                .unwrap()
+                .success()
+        );
+    };
+    openssl("x509", [&certificate, &pem], &["-pubkey", "-noout"]);
+    openssl("pkey", [&pem, &der], &["-pubin", "-outform", "der"]);
+    let mut digest = Command::new(find("openssl").unwrap());
+    let digest = digest.args(["dgst", "-sha256", "-r"]).arg(&der).output();
+    let digest = String::from_utf8(digest.unwrap().stdout).unwrap();
+    let pin: Pin = digest.split(' ').next().unwrap().parse().unwrap();
+    assert_eq!(pin, pin_of(&authority, &certificate));
+    assert_eq!(pin.to_string().parse(), Ok(pin));
 }
 
 fn pin_of(authority: &Authority, certificate: &Path) -> Pin {
@@ -329,8 +368,6 @@ fn nothing_written_as_syslog_is_lost_with_a_killed_collector() {
     if skipped(&NEEDS) {
         return;
     }
-    // Of the real clock: it is the kernel's, and the collector's.
-    const SHORT: Duration = Duration::from_secs(1);
     let authority = Authority::new();
     let mut rsyslog = collector(&authority, Input::Syslog);
     let ours = identity(&authority, &authority.sign(SENDER, Validity::Good), None);
@@ -385,4 +422,57 @@ fn a_message_of_syslog_counts_once_its_connection_has_stood_and_never_on_a_broke
         let broken = link.acknowledged().await.unwrap_err();
         assert!(matches!(broken, LinkError::Broken(_)), "{broken}");
     });
+}
+
+#[test]
+fn what_a_cut_cable_kept_from_a_collector_of_syslog_never_counts() {
+    if skipped(&[
+        Need::Collector,
+        Need::Root,
+        Need::Companion("ip"),
+        Need::Companion("nft"),
+    ]) {
+        return;
+    }
+    // A network of this thread's own, which goes with it.
+    std::thread::spawn(|| {
+        unshare(CloneFlags::CLONE_NEWNET).unwrap();
+        cut_off();
+    })
+    .join()
+    .unwrap();
+}
+
+fn cut_off() {
+    network("ip", "link set lo up");
+    let authority = Authority::new();
+    let rsyslog = collector(&authority, Input::Syslog);
+    let ours = identity(&authority, &authority.sign(SENDER, Validity::Good), None);
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_all().build().unwrap().block_on(async {
+        let link = open_as(Protocol::Syslog, &rsyslog, COLLECTOR, &ours, SHORT).await;
+        let mut link = link.unwrap();
+        write(&mut link, 1..=10).await.unwrap();
+        assert_eq!(link.acknowledged().await.unwrap(), 10);
+        let port = rsyslog.address().port();
+        network("nft", "add table ip cut");
+        let hook = "{ type filter hook output priority 0 ; }";
+        network("nft", &format!("add chain ip cut out {hook}"));
+        network("nft", &format!("add rule ip cut out tcp dport {port} drop"));
+        write(&mut link, 11..=20).await.unwrap();
+        let written = Instant::now();
+        let error = link.acknowledged().await.unwrap_err();
+        assert!(
+            matches!(&error, LinkError::Broken(e) if e.kind() == ErrorKind::TimedOut),
+            "{error}"
+        );
+        assert!(written.elapsed() < SHORT * 2, "{:?}", written.elapsed());
+    });
+    assert_eq!(records(&rsyslog), expected(1..=10));
+}
+
+fn network(program: &str, words: &str) {
+    let mut command = Command::new(find(program).unwrap());
+    let status = command.args(words.split(' ')).status().unwrap();
+    assert!(status.success(), "{program} {words}");
 }

@@ -4,6 +4,8 @@
 //! other. A pin narrows that to one public key. Files are read whole, so that a new
 //! certificate and its key are taken together or not at all.
 
+use crate::hybrid;
+pub use crate::pin::{Pin, PinError};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
@@ -27,10 +29,6 @@ pub struct Files {
     /// The private key of ours.
     pub key: PathBuf,
 }
-
-/// SHA-256 of a public key (its `SubjectPublicKeyInfo`, RFC 7469).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pin(pub [u8; 32]);
 
 /// Why there is no identity.
 #[derive(Debug, thiserror::Error)]
@@ -93,7 +91,7 @@ impl Identity {
             .first()
             .cloned()
             .ok_or_else(|| empty(&files.certificate))?;
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let provider = Arc::new(hybrid::provider());
         let verifier = verifier(&files.ca, &authorities, &provider, pin)?;
         let builder = ClientConfig::builder_with_provider(provider);
         let mismatch = |reason| IdentityError::Mismatch {

@@ -17,6 +17,7 @@
 //! | [`message`] | RFC 5424 messages, RFC 5425 octet counting |
 //! | [`certificate`] | from when and until when a certificate is good |
 //! | [`identity`] | certificates, and whom we take for the collector |
+//! | [`hybrid`] | a key exchange for after quantum computers |
 //! | [`link`] | a session on a TLS connection: the thin driver |
 
 #[cfg(feature = "driver")]
@@ -25,10 +26,14 @@ pub mod collector;
 pub mod counted;
 pub mod frame;
 #[cfg(feature = "driver")]
+pub mod hybrid;
+#[cfg(feature = "driver")]
 pub mod identity;
 #[cfg(feature = "driver")]
 pub mod link;
 pub mod message;
+#[cfg(feature = "driver")]
+mod pin;
 pub mod session;
 #[cfg(feature = "driver")]
 mod tcp;

@@ -11,8 +11,8 @@
 use crate::counted::Counted;
 use crate::session::{Session, SessionError, WINDOW};
 use crate::tcp;
-use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, NamedGroup, ProtocolVersion};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -101,6 +101,41 @@ pub struct Peer {
     pub name: ServerName<'static>,
 }
 
+/// What TLS agreed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Agreed {
+    /// The version.
+    pub version: ProtocolVersion,
+    /// How keys were exchanged.
+    pub group: NamedGroup,
+}
+
+impl Agreed {
+    fn of(connection: &ClientConnection) -> Option<Self> {
+        Some(Self {
+            version: connection.protocol_version()?,
+            group: connection.negotiated_key_exchange_group()?.name(),
+        })
+    }
+
+    /// Whether a quantum computer would not be enough to read along.
+    #[must_use]
+    pub fn is_post_quantum(self) -> bool {
+        self.group == NamedGroup::X25519MLKEM768
+    }
+}
+
+impl std::fmt::Display for Agreed {
+    /// As in `TLS 1.3, X25519MLKEM768`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.version {
+            ProtocolVersion::TLSv1_2 => write!(f, "TLS 1.2, {:?}", self.group),
+            ProtocolVersion::TLSv1_3 => write!(f, "TLS 1.3, {:?}", self.group),
+            version => write!(f, "{version:?}, {:?}", self.group),
+        }
+    }
+}
+
 /// Where a session is kept, or what there is instead of one.
 #[derive(Debug)]
 enum Dialogue {
@@ -184,6 +219,12 @@ impl Link {
     async fn hear_refusal(&mut self) -> Result<(), LinkError> {
         let heard = timeout(self.patience.min(REFUSAL), self.read()).await;
         heard.unwrap_or(Ok(())).map_err(hung_up)
+    }
+
+    /// What TLS agreed on; after a handshake there is always something.
+    #[must_use]
+    pub fn agreed(&self) -> Option<Agreed> {
+        Agreed::of(self.stream.get_ref().1)
     }
 
     /// How many messages may be given now. With syslog there is always room after
