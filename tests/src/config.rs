@@ -17,6 +17,7 @@ pub struct Config {
     rate_limit: BTreeMap<String, String>,
     ssh: BTreeMap<String, String>,
     audit: BTreeMap<String, String>,
+    forward: BTreeMap<String, String>,
     nodes: Vec<String>,
 }
 
@@ -35,6 +36,7 @@ impl Config {
             rate_limit: BTreeMap::new(),
             ssh: BTreeMap::new(),
             audit: BTreeMap::new(),
+            forward: BTreeMap::new(),
             nodes: Vec::new(),
         };
         config.rate_limit = NO_LIMIT.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
@@ -78,6 +80,13 @@ impl Config {
         self
     }
 
+    /// Sets a key of `[forward]`.
+    #[must_use]
+    pub fn set_forward(mut self, key: &str, value: &str) -> Self {
+        self.forward.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
     /// Adds a node.
     #[must_use]
     pub fn node(mut self, name: &str, address: SocketAddr) -> Self {
@@ -113,12 +122,16 @@ impl Config {
             ("state_dir".to_owned(), seen(home.audit_state())),
         ]);
         audit.extend(self.audit.clone());
+        let credentials = seen(home.credentials());
+        let mut forward = BTreeMap::from([("credentials".to_owned(), credentials)]);
+        forward.extend(self.forward.clone());
         let mut text = String::new();
         for (section, keys) in [
             ("", &keys),
             ("[rate_limit]", &self.rate_limit),
             ("[ssh]", &self.ssh),
             ("[audit]", &audit),
+            ("[forward]", &forward),
         ] {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "{section}");

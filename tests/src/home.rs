@@ -29,6 +29,7 @@ struct Places {
     ssh: PathBuf,
     log: PathBuf,
     state: PathBuf,
+    credentials: PathBuf,
 }
 
 impl Places {
@@ -39,6 +40,7 @@ impl Places {
             ssh: directory.join("ssh"),
             log: directory.join("log/audit.log"),
             state: directory.join("audit"),
+            credentials: directory.join("etc/forwarding"),
         }
     }
 
@@ -50,6 +52,7 @@ impl Places {
             ssh: root.join("var/lib/pulse-sensor-proxy/ssh"),
             log: root.join("var/log/pulse/sensor-proxy/audit.log"),
             state: root.join("var/lib/pulse-sensor-proxy/audit"),
+            credentials: root.join("etc/pulse/log-forwarding"),
         }
     }
 }
@@ -157,6 +160,12 @@ impl Home {
     #[must_use]
     pub fn ssh_dir(&self) -> PathBuf {
         self.places.ssh.clone()
+    }
+
+    /// Certificates for collectors.
+    #[must_use]
+    pub fn credentials(&self) -> PathBuf {
+        self.places.credentials.clone()
     }
 
     /// The audit log's live file.

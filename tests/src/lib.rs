@@ -20,6 +20,7 @@
 //! | [`container`] | the daemon in a container |
 //! | [`sim`] | simulated nodes |
 //! | [`certificates`], [`rsyslog`] | a CA, and Debian's rsyslog as a collector |
+//! | [`forwarding`] | a daemon whose records go to a collector |
 //! | [`uml`] | a machine of its own, with AppArmor |
 //! | [`wait`] | waiting without sleeping for luck |
 #![allow(clippy::unwrap_used, reason = "a test harness fails by panicking")]
@@ -34,6 +35,7 @@ mod config;
 pub mod container;
 mod daemon;
 pub mod findings;
+pub mod forwarding;
 mod home;
 pub mod observe;
 pub mod programs;

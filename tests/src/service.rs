@@ -56,6 +56,6 @@ pub(crate) fn make_private(directory: &Path) {
 }
 
 /// Lets it read what an operator wrote, whatever files the tests' own user makes.
-pub(crate) fn let_read(file: &Path) {
+pub fn let_read(file: &Path) {
     fs::set_permissions(file, Permissions::from_mode(0o644)).unwrap();
 }

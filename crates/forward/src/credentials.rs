@@ -6,7 +6,7 @@
 use pulse_core::config::Forward;
 use pulse_core::config::forward::Collector;
 use pulse_relp::certificate::validity;
-use pulse_relp::identity::{Files, Identity, IdentityError, Pin};
+use pulse_relp::identity::{Files, Identity, IdentityError};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
@@ -40,7 +40,7 @@ pub fn look(files: &Files) -> Look {
 /// # Errors
 /// [`IdentityError`] names the file and what is wrong with it.
 pub fn load(files: &Files, collector: &Collector) -> Result<Identity, IdentityError> {
-    Identity::load(files, collector.pin.map(Pin))
+    Identity::load(files, collector.pin)
 }
 
 /// When the first of ours ends, and when the first authority does: seconds since 1970.

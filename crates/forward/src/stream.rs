@@ -203,6 +203,8 @@ impl Stream {
                     *better = Some(link);
                     over = over.or(Some(Over::Preferred));
                 }
+                // There is more to send, and room for it.
+                () = std::future::ready(()), if !caught_up && link.room() >= sending::WORTHWHILE => (),
                 () = sleep_until(end) => return Ok(Over::Ended),
             }
         }
@@ -306,8 +308,9 @@ impl Stream {
     }
 }
 
-fn agreed(_link: &Link) -> String {
-    String::new()
+fn agreed(link: &Link) -> String {
+    link.agreed()
+        .map_or_else(String::new, |agreed| agreed.to_string())
 }
 
 /// Later than anything.

@@ -81,6 +81,7 @@ const TCP_KEEPIDLE: u32 = 4;
 const TCP_KEEPINTVL: u32 = 5;
 const TCP_KEEPCNT: u32 = 6;
 const TCP_USER_TIMEOUT: u32 = 18;
+const TCP_NOTSENT_LOWAT: u32 = 25;
 const SO_KEEPALIVE: u32 = 9;
 const SETSOCKOPT: &[&[Argument]] = &[
     &[is(1, IPPROTO_TCP), is(2, TCP_NODELAY)],
@@ -91,6 +92,7 @@ const SETSOCKOPT: &[&[Argument]] = &[
     &[is(1, IPPROTO_TCP), is(2, TCP_KEEPINTVL)],
     &[is(1, IPPROTO_TCP), is(2, TCP_KEEPCNT)],
     &[is(1, IPPROTO_TCP), is(2, TCP_USER_TIMEOUT)],
+    &[is(1, IPPROTO_TCP), is(2, TCP_NOTSENT_LOWAT)],
 ];
 
 const FIONBIO: u32 = 0x5421;
@@ -102,6 +104,7 @@ pub const SYSCALLS: &[Syscall] = &[
     // Bytes in and out.
     call!(SYS_read, "files, sockets, the runtime's wake-ups"),
     call!(SYS_write, "records, log lines, the runtime's wake-ups"),
+    call!(SYS_writev, "TLS to the collector: several pieces at once"),
     call!(SYS_recvfrom, "callers and nodes"),
     call!(
         SYS_sendto,

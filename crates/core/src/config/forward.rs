@@ -3,6 +3,7 @@
 use super::Misplaced;
 use super::values::{Directory, Interval, NodeNameText, PinText, seconds};
 use crate::name::NodeName;
+use pulse_relp::pin::Pin;
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -41,8 +42,8 @@ pub struct Collector {
     pub port: u16,
     /// What it speaks.
     pub protocol: Protocol,
-    /// SHA-256 of its public key, when no other will do.
-    pub pin: Option<[u8; 32]>,
+    /// Its public key, when no other will do.
+    pub pin: Option<Pin>,
 }
 
 /// Which collectors get the records.

@@ -3,7 +3,7 @@
 
 use crate::capability::Capability;
 use crate::name::{NodeName, shown};
-use base64::Engine;
+use pulse_relp::pin::Pin;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, Visitor, value::MapAccessDeserializer};
 use std::fmt;
@@ -130,21 +130,12 @@ from_text!(Directory, |text| {
     }
 });
 
-/// SHA-256 of a public key.
-pub(super) struct PinText(pub(super) [u8; 32]);
+/// A collector's public key.
+pub(super) struct PinText(pub(super) Pin);
 
 from_text!(PinText, |text| {
-    let digits = text.strip_prefix("sha256//").unwrap_or_default();
-    let bytes = base64::engine::general_purpose::STANDARD
-        .decode(digits)
-        .ok();
-    let pin = bytes.and_then(|bytes| bytes.try_into().ok());
-    pin.map(Self).ok_or_else(|| {
-        format!(
-            "\"{}\" is no pin: write \"sha256//\" and, in base64, SHA-256 of the public key",
-            shown(text)
-        )
-    })
+    let pin = text.parse().map(Self);
+    pin.map_err(|error| format!("\"{}\" is no pin: {error}", shown(text)))
 });
 
 /// A user to log in as: what useradd(8) lets through.

@@ -10,7 +10,7 @@ use pulse_relp::message::Severity;
 
 /// With less room than this, more is waited for: a few large writes cost less than many
 /// small ones.
-const WORTHWHILE: usize = 64;
+pub(super) const WORTHWHILE: usize = 64;
 
 impl Stream {
     /// Begins again after what is acknowledged.

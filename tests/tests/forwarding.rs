@@ -1,0 +1,90 @@
+//! The audit log at its collectors, as the daemon brings it there.
+
+use nix::sys::signal::Signal;
+use pulse_e2e::certificates::Authority;
+use pulse_e2e::forwarding::{COLLECTOR, collector, equip_well, is_done, numbers, status, to_all};
+use pulse_e2e::programs::{Need, skipped};
+use pulse_e2e::rsyslog::{Input, Rsyslog, TlsLibrary};
+use pulse_e2e::{Daemon, Home, wait};
+use serde_json::Value;
+use std::sync::Arc;
+
+const NEEDS: [Need; 1] = [Need::Collector];
+const RELP: Input = Input::Relp(TlsLibrary::OpenSsl);
+
+/// A daemon whose collector is there.
+struct Site {
+    rsyslog: Rsyslog,
+    daemon: Daemon,
+}
+
+impl Site {
+    fn new(input: Input) -> Self {
+        let authority = Authority::new();
+        let rsyslog = collector(&authority, input);
+        let home = Arc::new(Home::new());
+        equip_well(&home, &authority);
+        let protocol = match input {
+            Input::Relp(_) => "relp",
+            Input::Syslog => "syslog",
+        };
+        let config = to_all(&[(COLLECTOR, rsyslog.address(), protocol)]);
+        Self {
+            rsyslog,
+            daemon: Daemon::start_in(&home, &config),
+        }
+    }
+
+    fn has_everything(&self) -> bool {
+        let on_disk = self.daemon.home().records().len() as u64;
+        numbers(&self.rsyslog) == (1..=on_disk).collect::<Vec<_>>()
+    }
+}
+
+/// Puts some refusals on record.
+fn write(daemon: &Daemon, records: usize) {
+    for _ in 0..records {
+        let answer = daemon.temperature("nowhere");
+        assert!(answer.is_err());
+    }
+}
+
+/// The trouble of the first stream's collector.
+fn trouble(daemon: &Daemon) -> Value {
+    status(daemon)["streams"][0]["collectors"][0]["trouble"].clone()
+}
+
+#[test]
+fn every_record_arrives_unchanged_and_what_comes_later_too() {
+    if skipped(&NEEDS) {
+        return;
+    }
+    let site = Site::new(RELP);
+    wait::until("the first records", || is_done(&site.daemon));
+    write(&site.daemon, 10);
+    wait::until("the later ones", || site.has_everything());
+    let log = std::fs::read_to_string(site.daemon.home().audit_log()).unwrap();
+    let collected = std::fs::read_to_string(site.rsyslog.file()).unwrap();
+    assert_eq!(collected, log);
+    let status = status(&site.daemon);
+    assert_eq!(status["streams"][0]["collectors"][0]["up"], true);
+    assert_eq!(
+        status["streams"][0]["collectors"][0]["trouble"],
+        Value::Null
+    );
+}
+
+#[test]
+fn what_comes_while_the_collector_is_away_comes_later() {
+    if skipped(&NEEDS) {
+        return;
+    }
+    let mut site = Site::new(RELP);
+    wait::until("the first records", || is_done(&site.daemon));
+    site.rsyslog.end(Signal::SIGTERM);
+    write(&site.daemon, 300);
+    wait::until("the trouble", || trouble(&site.daemon)["step"] == "tcp");
+    site.rsyslog.start_again();
+    site.daemon.signal(Signal::SIGHUP);
+    wait::until("all of it", || site.has_everything());
+}
