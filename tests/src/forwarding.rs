@@ -6,7 +6,9 @@ use crate::daemon::Daemon;
 use crate::home::Home;
 use crate::rsyslog::{Collector, Input, Rsyslog};
 use crate::service;
+use crate::wait;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -64,6 +66,41 @@ pub fn equip(home: &Home, ca: &Authority, certificate: &Path) {
 /// A good certificate for [`SENDER`], in place.
 pub fn equip_well(home: &Home, authority: &Authority) {
     equip(home, authority, &authority.sign(SENDER, Validity::Good));
+}
+
+/// What is wrong with the first collector of the first stream.
+#[must_use]
+pub fn trouble(daemon: &Daemon) -> Value {
+    status(daemon)["streams"][0]["collectors"][0]["trouble"].clone()
+}
+
+/// How often something was wrong with [`COLLECTOR`] at this step, as metrics tell it.
+#[must_use]
+pub fn failures(daemon: &Daemon, step: &str) -> f64 {
+    daemon.metric(&format!(
+        "pulse_proxy_audit_forward_failures_total\
+         {{stream=\"failover\",collector=\"{COLLECTOR}\",step=\"{step}\"}}"
+    ))
+}
+
+/// Asks for everything from a record on once more.
+///
+/// # Panics
+/// When the daemon does not agree.
+pub fn replay(daemon: &Daemon, from: u64) {
+    let answer = daemon.ask(&json!({"method": "replay_forwarding", "params": {"from": from}}));
+    assert_eq!(answer["success"], true, "{answer}");
+}
+
+/// Waits until a collector has each record that is in the live file, whatever its order.
+///
+/// # Panics
+/// When it does not get them.
+pub fn wait_for_all(daemon: &Daemon, rsyslog: &Rsyslog) {
+    wait::until("everything at the collector", || {
+        let has: BTreeSet<u64> = numbers(rsyslog).into_iter().collect();
+        (1..=daemon.home().records().len() as u64).all(|seq| has.contains(&seq))
+    });
 }
 
 /// What a daemon says of its collectors.

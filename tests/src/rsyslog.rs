@@ -64,7 +64,13 @@ impl Rsyslog {
     /// Starts a collector.
     #[must_use]
     pub fn start(collector: &Collector<'_>) -> Self {
-        let (directory, address) = (directory(), unused_address());
+        Self::start_at(collector, unused_address())
+    }
+
+    /// Starts a collector where another one was, or is to be.
+    #[must_use]
+    pub fn start_at(collector: &Collector<'_>, address: SocketAddr) -> Self {
+        let directory = directory();
         let text = configuration(collector, address, directory.path());
         Self::spawned(directory, &text, Some(address))
     }
@@ -129,10 +135,15 @@ impl Rsyslog {
         fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
     }
 
+    /// Its process.
+    #[must_use]
+    pub fn process(&self) -> Pid {
+        Pid::from_raw(self.child.id().try_into().unwrap())
+    }
+
     /// Ends it, at once or in order.
     pub fn end(&mut self, signal: Signal) {
-        let pid = Pid::from_raw(self.child.id().try_into().unwrap());
-        kill(pid, signal).unwrap();
+        kill(self.process(), signal).unwrap();
         self.child.wait().unwrap();
     }
 
@@ -140,6 +151,13 @@ impl Rsyslog {
     pub fn start_again(&mut self) {
         self.child = spawn(self.directory.path());
         self.wait_until_it_listens();
+    }
+
+    /// Changes its configuration, for when it is started again.
+    pub fn edit(&self, change: impl FnOnce(String) -> String) {
+        let file = self.directory.path().join("rsyslog.conf");
+        let text = change(fs::read_to_string(&file).unwrap());
+        fs::write(file, text).unwrap();
     }
 
     fn wait_until_it_listens(&mut self) {

@@ -1,8 +1,20 @@
 //! The audit log at its collectors, as the daemon brings it there.
 
+mod campaign;
+mod continued;
+mod hostile;
+mod load;
+mod machine;
+mod refused;
+mod renewed;
+mod several;
+mod villain;
+
 use nix::sys::signal::Signal;
 use pulse_e2e::certificates::Authority;
-use pulse_e2e::forwarding::{COLLECTOR, collector, equip_well, is_done, numbers, status, to_all};
+use pulse_e2e::forwarding::{
+    COLLECTOR, collector, equip_well, is_done, numbers, status, to_all, trouble,
+};
 use pulse_e2e::programs::{Need, skipped};
 use pulse_e2e::rsyslog::{Input, Rsyslog, TlsLibrary};
 use pulse_e2e::{Daemon, Home, wait};
@@ -16,6 +28,8 @@ const RELP: Input = Input::Relp(TlsLibrary::OpenSsl);
 struct Site {
     rsyslog: Rsyslog,
     daemon: Daemon,
+    /// rsyslog reads its certificates for each connection.
+    _authority: Authority,
 }
 
 impl Site {
@@ -32,6 +46,7 @@ impl Site {
         Self {
             rsyslog,
             daemon: Daemon::start_in(&home, &config),
+            _authority: authority,
         }
     }
 
@@ -47,11 +62,6 @@ fn write(daemon: &Daemon, records: usize) {
         let answer = daemon.temperature("nowhere");
         assert!(answer.is_err());
     }
-}
-
-/// The trouble of the first stream's collector.
-fn trouble(daemon: &Daemon) -> Value {
-    status(daemon)["streams"][0]["collectors"][0]["trouble"].clone()
 }
 
 #[test]

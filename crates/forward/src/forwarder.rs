@@ -85,7 +85,7 @@ pub fn streams(forward: &Forward) -> usize {
 }
 
 impl Forwarder {
-    /// Prepares the thread; `at_first` is the first that it does.
+    /// Prepares the thread; `at_first` is the first that it does, and done when this returns.
     ///
     /// # Errors
     /// The operating system's, when it cannot be started.
@@ -111,11 +111,17 @@ impl Forwarder {
             ));
         }
         let (prepared, begun) = oneshot::channel();
+        let (started, is_there) = std::sync::mpsc::channel();
         let thread = std::thread::Builder::new().name("forward".to_owned());
         let thread = thread.spawn(move || {
             at_first();
+            // Nobody waits for it any more: then it does not matter.
+            let _ = started.send(());
             run(&runtime, streams, begun);
         })?;
+        // Once calls are filtered a thread cannot even start: the C library's first call is
+        // refused, and it ends the daemon.
+        let _ = is_there.recv();
         let forwarder = Self {
             board,
             durable,
@@ -257,5 +263,36 @@ fn beginning(groups: &[Vec<Collector>]) -> Status {
     Status {
         streams: groups.iter().map(stream).collect(),
         ..Status::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pulse_core::config::Config;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Duration;
+
+    static IS_THERE: AtomicBool = AtomicBool::new(false);
+
+    fn slowly() {
+        std::thread::sleep(Duration::from_millis(50));
+        IS_THERE.store(true, Ordering::SeqCst);
+    }
+
+    #[test]
+    fn the_thread_has_started_before_the_daemon_goes_on_to_confine_itself() {
+        let home = tempfile::tempdir().unwrap();
+        let settings = Settings {
+            forward: Config::default().forward,
+            log_directory: home.path().to_owned(),
+            state_directory: home.path().to_owned(),
+            log_id: String::new(),
+            host: String::new(),
+            lookup: Arc::new(|_| Vec::new()),
+            journals: Vec::new(),
+        };
+        let (_forwarder, _prepared) = Forwarder::prepare(&settings, slowly).unwrap();
+        assert!(IS_THERE.load(Ordering::SeqCst));
     }
 }

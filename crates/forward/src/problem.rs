@@ -56,6 +56,9 @@ impl Problem {
     }
 }
 
+/// When the collector refuses us.
+const OURS: &str = "the collector does not take our certificate: is it of an authority that it trusts, with a name that it permits, and in date?";
+
 fn of_link(error: &LinkError) -> &'static str {
     match error {
         LinkError::Connect(error) if error.kind() == io::ErrorKind::PermissionDenied => {
@@ -65,10 +68,12 @@ fn of_link(error: &LinkError) -> &'static str {
             "is the collector up, and do firewalls let us through?"
         }
         LinkError::Tls(error) => of_tls(&error.to_string()),
-        error if is_refusal(error) => {
-            "the collector does not take our certificate: is it of an authority that it trusts, with a name that it permits, and in date?"
-        }
+        error if is_refusal(error) => OURS,
         LinkError::Silent(Step::Tls) => "does TLS listen on this port?",
+        // rsyslog with OpenSSL says no more to a sender whose name it does not permit.
+        LinkError::Session(SessionError::ServerClosed) => {
+            "its own log says why: does it permit the name in our certificate?"
+        }
         LinkError::Session(SessionError::Refused { .. }) => "its own log says why it refused",
         LinkError::Session(_) | LinkError::Silent(Step::Open) | LinkError::Answered => {
             "does the collector speak this protocol on this port?"
@@ -80,9 +85,12 @@ fn of_link(error: &LinkError) -> &'static str {
 /// rustls's own words tell these apart; nothing else does through an [`io::Error`].
 fn of_tls(words: &str) -> &'static str {
     let has = |word: &str| words.contains(word);
-    if has("NotValidForName") || has("not valid for name") {
+    // What an alert names is ours, also when it is `CertificateExpired`.
+    if has("alert") {
+        OURS
+    } else if has("NotValidForName") || has("not valid for name") {
         "the collector shows a certificate with another name: is it the right one?"
-    } else if has("UnknownIssuer") {
+    } else if has("UnknownIssuer") || has("BadSignature") {
         "the collector's certificate is not of the authority in ca.pem"
     } else if has("Expired") || has("expired") {
         "the collector's certificate is over: renew it there"
@@ -92,17 +100,17 @@ fn of_tls(words: &str) -> &'static str {
         "the collector has another public key than the pinned one: if that is meant, change `pin`"
     } else if has("corrupt") || has("InvalidContentType") {
         "what listens there does not speak TLS"
-    } else if has("alert") {
-        "the collector does not take our certificate: is it of an authority that it trusts, with a name that it permits, and in date?"
     } else {
         "look at the collector's own log"
     }
 }
 
-/// With TLS 1.3 a refusal comes when the handshake seemed to be over.
+/// With TLS 1.3 a refusal comes when the handshake seemed to be over. GnuTLS hangs up
+/// without a word.
 fn is_refusal(error: &LinkError) -> bool {
     match error {
         LinkError::Broken(error) => error.to_string().contains("alert"),
+        LinkError::HungUp(_) => true,
         _ => false,
     }
 }

@@ -19,14 +19,15 @@ use crate::status::Board;
 use flight::Flight;
 use pulse_audit::Reader;
 use pulse_core::backoff::Backoff;
-use pulse_relp::identity::Files;
+use pulse_core::config::forward::Protocol;
+use pulse_relp::identity::{Files, IdentityError};
 use pulse_relp::link::Link;
 use pulse_relp::message::Origin;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 /// How often certificates are looked at, and the cursor is written while it moves.
 const LOOK: Duration = Duration::from_secs(5);
@@ -36,6 +37,8 @@ const GATHER: Duration = Duration::from_millis(10);
 const PREFER: Duration = Duration::from_secs(60);
 /// At the end, so long for what is still to be sent.
 const FAREWELL: Duration = Duration::from_secs(5);
+/// What a collector said before its connection broke is read for so long.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// What a stream is made of.
 pub(crate) struct Parts {
@@ -63,6 +66,8 @@ pub(crate) struct Stream {
     stored: Place,
     flight: Flight,
     backoff: Backoff,
+    /// When better collectors are tried next, while another one serves.
+    prefer: Instant,
     /// The certificates that were last tried.
     seen: Look,
     /// When the end has to be reached.
@@ -75,6 +80,8 @@ pub(crate) struct Stream {
 enum Over {
     /// There are other certificates.
     Renewed,
+    /// Records are sent again; what is on its way belongs to before.
+    Replayed,
     /// A collector that comes first takes records again.
     Preferred,
     /// The daemon ends.
@@ -91,6 +98,7 @@ impl Stream {
             stored: place,
             flight: Flight::default(),
             backoff: Backoff::default(),
+            prefer: Instant::now(),
             seen: credentials::look(&parts.files),
             end: None,
             message: Vec::with_capacity(4096),
@@ -123,31 +131,42 @@ impl Stream {
             Ok(()) => self.carry(&mut link, index, &mut better).await,
             Err(problem) => Err(problem),
         };
-        match outcome {
+        let broken = match outcome {
             Ok(over) => {
                 tracing::info!(collector = %self.name(index), ?over, "connection to the collector ended in order");
                 self.went_down(index, None);
-                link.close().await;
+                self.part(link).await;
+                false
             }
             Err(problem) => {
                 self.went_down(index, Some(&problem));
-                // What it said before it broke counts.
-                while let Ok(tag) = tokio::time::timeout(Duration::ZERO, link.acknowledged()).await
-                {
-                    match tag {
-                        Ok(tag) => self.settle(tag),
-                        Err(_) => break,
-                    }
-                }
-                self.pause().await;
+                self.hear_the_last(link).await;
+                true
             }
-        }
+        };
         if let Some(journal) = &self.parts.journal {
             journal.put_back(self.flight.take_messages());
         }
         self.flight.clear();
         self.store();
+        if broken && better.is_none() {
+            self.pause().await;
+        }
         better
+    }
+
+    /// Says goodbye; at the end not longer than the farewell lasts.
+    async fn part(&self, link: Link) {
+        // Whoever does not answer a goodbye is left without one.
+        let _ = timeout_at(self.end.unwrap_or_else(far), link.close()).await;
+    }
+
+    /// What a collector said before its connection broke counts.
+    async fn hear_the_last(&mut self, mut link: Link) {
+        let over = Instant::now() + LAST_WORDS;
+        while let Ok(Ok(tag)) = timeout_at(over, link.acknowledged()).await {
+            self.settle(tag);
+        }
     }
 
     async fn carry(
@@ -158,16 +177,27 @@ impl Stream {
     ) -> Result<Over, Problem> {
         let mut look = tokio::time::interval(LOOK);
         let (found, mut finding) = mpsc::channel(1);
-        let mut prefer = Instant::now() + PREFER;
+        let protocol = self.parts.routes[index].collector.protocol;
+        self.prefer = Instant::now() + PREFER;
         let mut over = None;
         loop {
             let caught_up = match over {
                 None => self.fill(link, index)?,
                 Some(_) => true,
             };
-            link.flush().await?;
+            tokio::select! {
+                flushed = link.flush() => flushed?,
+                // It takes its time: one who ends does not.
+                command = self.parts.commands.recv(), if self.end.is_none() => {
+                    over = self.obey(command, index).or(over);
+                    continue;
+                }
+                () = sleep_until(self.end.unwrap_or_else(far)) => return Ok(Over::Ended),
+            }
             let is_empty = link.on_their_way() == 0;
             match over {
+                // There it would take long, and be for nothing.
+                Some(Over::Replayed) if protocol == Protocol::Syslog => return Ok(Over::Replayed),
                 Some(over) if is_empty => return Ok(over),
                 _ if self.end.is_some() && is_empty && caught_up => return Ok(Over::Ended),
                 _ => (),
@@ -179,24 +209,21 @@ impl Stream {
                     None => std::future::pending().await,
                 }
             };
-            let end = self.end.unwrap_or_else(far);
             tokio::select! {
                 tag = link.acknowledged() => self.settle(tag?),
                 _ = self.parts.durable.changed(), if caught_up && over.is_none() => {
                     sleep(GATHER).await;
                 }
                 () = message, if caught_up && over.is_none() => (),
-                command = self.parts.commands.recv(), if self.end.is_none() => if self.obey(command) {
-                    over = over.or(Some(Over::Renewed));
-                },
+                command = self.parts.commands.recv(), if self.end.is_none() => {
+                    over = self.obey(command, index).or(over);
+                }
                 _ = look.tick() => {
                     self.store();
-                    if self.has_other_certificates() {
-                        over = over.or(Some(Over::Renewed));
-                    }
+                    over = over.or(self.renewed(index));
                 }
-                () = sleep_until(prefer), if index > 0 && over.is_none() => {
-                    prefer = Instant::now() + PREFER;
+                () = sleep_until(self.prefer), if index > 0 && over.is_none() => {
+                    self.prefer = Instant::now() + PREFER;
                     self.look_for_better(index, found.clone());
                 }
                 Some(link) = finding.recv() => {
@@ -205,23 +232,35 @@ impl Stream {
                 }
                 // There is more to send, and room for it.
                 () = std::future::ready(()), if !caught_up && link.room() >= sending::WORTHWHILE => (),
-                () = sleep_until(end) => return Ok(Over::Ended),
+                () = sleep_until(self.end.unwrap_or_else(far)) => return Ok(Over::Ended),
             }
         }
     }
 
-    /// Carries out what is asked; true when the connection has to be made anew.
-    fn obey(&mut self, command: Option<Command>) -> bool {
+    /// Carries out what is asked while a collector is connected; why the connection has to
+    /// be made anew, if it has.
+    fn obey(&mut self, command: Option<Command>, index: usize) -> Option<Over> {
+        match command {
+            Some(Command::Look) => {
+                self.prefer = Instant::now();
+                self.renewed(index)
+            }
+            command => self.heed(command),
+        }
+    }
+
+    /// Carries out what is asked at any time.
+    fn heed(&mut self, command: Option<Command>) -> Option<Over> {
         match command {
             None | Some(Command::End) => {
                 self.end.get_or_insert_with(|| Instant::now() + FAREWELL);
-                false
+                None
             }
-            Some(Command::Look) => self.has_other_certificates(),
+            // Certificates are looked at before each connection.
+            Some(Command::Look) => None,
             Some(Command::Replay(from)) => {
                 self.replay(from);
-                // What is on its way belongs to before.
-                true
+                Some(Over::Replayed)
             }
         }
     }
@@ -238,11 +277,35 @@ impl Stream {
         self.publish();
     }
 
-    fn has_other_certificates(&mut self) -> bool {
-        let look = credentials::look(&self.parts.files);
-        let is_other = look != self.seen;
-        self.seen = look;
-        is_other
+    fn has_other_certificates(&self) -> bool {
+        credentials::look(&self.parts.files) != self.seen
+    }
+
+    /// Whether a connection with other certificates has to be made. Those that are of no use
+    /// do not end one that is.
+    fn renewed(&self, index: usize) -> Option<Over> {
+        if !self.has_other_certificates() {
+            return None;
+        }
+        let collector = &self.parts.routes[index].collector;
+        match credentials::load(&self.parts.files, collector) {
+            Ok(_) => Some(Over::Renewed),
+            Err(error) => {
+                self.regret(&error);
+                None
+            }
+        }
+    }
+
+    fn regret(&self, error: &IdentityError) {
+        let said = Some(error.to_string());
+        let mut status = self.parts.board.lock();
+        let is_news = status.certificates.error != said;
+        status.certificates.error = said;
+        drop(status);
+        if is_news {
+            tracing::warn!(%error, "the new certificates are of no use: the connection with the old ones goes on");
+        }
     }
 
     fn settle(&mut self, tag: u64) {

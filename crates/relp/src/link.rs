@@ -148,7 +148,7 @@ enum Dialogue {
 pub struct Link {
     stream: TlsStream<TcpStream>,
     opened: Instant,
-    /// When it last said something, or nothing was waited for any more.
+    /// When it last acknowledged something, or nothing was waited for any more.
     heard: Instant,
     dialogue: Dialogue,
     out: Vec<u8>,
@@ -207,11 +207,15 @@ impl Link {
 
     /// With TLS 1.3 a collector that does not take our certificate says so only now.
     async fn begin(&mut self) -> Result<(), LinkError> {
-        self.flush().await.map_err(hung_up)?;
+        let opened = timeout(self.patience, self.open_session()).await;
+        let opened = opened.map_err(|_| LinkError::Silent(Step::Open))?;
+        opened.map_err(hung_up)
+    }
+
+    async fn open_session(&mut self) -> Result<(), LinkError> {
+        self.flush().await?;
         while !matches!(&self.dialogue, Dialogue::Relp(session) if session.is_open()) {
-            let read = timeout(self.patience, self.read()).await;
-            let read = read.map_err(|_| LinkError::Silent(Step::Open))?;
-            read.map_err(hung_up)?;
+            self.read().await?;
         }
         Ok(())
     }
@@ -355,12 +359,18 @@ impl Link {
     async fn read(&mut self) -> Result<(), LinkError> {
         let mut bytes = [0; READ];
         let length = self.stream.read(&mut bytes).await.map_err(broken)?;
-        self.heard = Instant::now();
-        match &mut self.dialogue {
-            _ if length == 0 => Err(broken(io::ErrorKind::UnexpectedEof.into())),
-            Dialogue::Relp(session) => Ok(session.receive(&bytes[..length])?),
-            Dialogue::Syslog(_) => Err(LinkError::Answered),
+        let session = match &mut self.dialogue {
+            _ if length == 0 => return Err(broken(io::ErrorKind::UnexpectedEof.into())),
+            Dialogue::Relp(session) => session,
+            Dialogue::Syslog(_) => return Err(LinkError::Answered),
+        };
+        let before = session.answers();
+        session.receive(&bytes[..length])?;
+        // Whoever drips bytes that acknowledge nothing is as good as silent.
+        if session.answers() > before {
+            self.heard = Instant::now();
         }
+        Ok(())
     }
 }
 

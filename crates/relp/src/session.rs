@@ -82,6 +82,8 @@ pub struct Session {
     window: usize,
     sent: VecDeque<Sent>,
     acknowledged: Option<u64>,
+    /// How many answers there were.
+    answers: u64,
 }
 
 impl Session {
@@ -98,7 +100,14 @@ impl Session {
             window,
             sent: VecDeque::with_capacity(window),
             acknowledged: None,
+            answers: 0,
         }
+    }
+
+    /// How many answers there were that were expected. Bytes that make none are none.
+    #[must_use]
+    pub fn answers(&self) -> u64 {
+        self.answers
     }
 
     /// How many messages may be sent now.
@@ -222,6 +231,7 @@ impl Session {
         let sent = sent.ok_or(SessionError::Unknown(frame.number))?;
         accepted(&frame.data)?;
         sent.is_acknowledged = true;
+        self.answers += 1;
         while let Some(first) = self.sent.front().filter(|first| first.is_acknowledged) {
             self.acknowledged = Some(first.tag);
             self.sent.pop_front();

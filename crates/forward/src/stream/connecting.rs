@@ -41,7 +41,7 @@ impl Stream {
                     return opened.map(Some);
                 }
                 command = self.parts.commands.recv() => {
-                    self.obey(command);
+                    self.heed(command);
                     if self.end.is_some() {
                         return Ok(None);
                     }
@@ -63,7 +63,7 @@ impl Stream {
             tokio::select! {
                 () = sleep_until(over) => return,
                 command = self.parts.commands.recv() => {
-                    self.obey(command);
+                    self.heed(command);
                     return;
                 }
                 _ = look.tick() => if self.has_other_certificates() {

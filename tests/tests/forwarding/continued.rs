@@ -1,0 +1,216 @@
+//! The log goes on, under whatever name and after whatever end; so does the stream.
+
+use super::{NEEDS, RELP, write};
+use nix::sys::signal::Signal;
+use pulse_e2e::certificates::Authority;
+use pulse_e2e::forwarding::{
+    collector, equip_well, is_done, numbers, replay, status, to, wait_for_all,
+};
+use pulse_e2e::programs::skipped;
+use pulse_e2e::rsyslog::Rsyslog;
+use pulse_e2e::{Config, Daemon, Home, wait};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+struct Site {
+    rsyslog: Rsyslog,
+    home: Arc<Home>,
+    config: Config,
+    _authority: Authority,
+}
+
+impl Site {
+    fn new() -> Self {
+        let authority = Authority::new();
+        let rsyslog = collector(&authority, RELP);
+        let home = Arc::new(Home::new());
+        equip_well(&home, &authority);
+        Self {
+            config: to(rsyslog.address()),
+            rsyslog,
+            home,
+            _authority: authority,
+        }
+    }
+
+    fn start(&self) -> Daemon {
+        Daemon::start_in(&self.home, &self.config)
+    }
+
+    fn cursor(&self) -> PathBuf {
+        self.home.audit_state().join("forward-failover.cursor")
+    }
+
+    /// How often each record came, from the first to the last.
+    fn counts(&self) -> Vec<usize> {
+        let numbers = numbers(&self.rsyslog);
+        let last = numbers.iter().max().copied().unwrap_or(0);
+        let count = |seq| numbers.iter().filter(|number| **number == seq).count();
+        (1..=last).map(count).collect()
+    }
+}
+
+/// Kills a daemon with what it has not written.
+fn kill(mut daemon: Daemon) {
+    daemon.signal(Signal::SIGKILL);
+    daemon.wait();
+}
+
+fn last(daemon: &Daemon) -> u64 {
+    status(daemon)["seq"].as_u64().unwrap()
+}
+
+fn segments(home: &Home) -> usize {
+    let log = home.audit_log();
+    let files = fs::read_dir(log.parent().unwrap()).unwrap();
+    let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+    names
+        .filter(|name| name.starts_with("audit.log") || name.starts_with("audit-"))
+        .count()
+}
+
+#[test]
+fn segments_that_end_while_they_are_sent_and_while_nobody_takes_them_lose_nothing() {
+    if skipped(&NEEDS) {
+        return;
+    }
+    let mut site = Site::new();
+    site.config = site.config.set_audit("segment_bytes", "8192");
+    let daemon = site.start();
+    let complete = |site: &Site, daemon: &Daemon| {
+        wait::until("everything, in order", || {
+            numbers(&site.rsyslog) == (1..=last(daemon)).collect::<Vec<_>>()
+        });
+    };
+    reload(&daemon, 60);
+    complete(&site, &daemon);
+    site.rsyslog.end(Signal::SIGTERM);
+    reload(&daemon, 60);
+    assert!(segments(&site.home) > 4, "{}", segments(&site.home));
+    site.rsyslog.start_again();
+    daemon.signal(Signal::SIGHUP);
+    complete(&site, &daemon);
+    // Also from a segment that ended long ago.
+    replay(&daemon, 3);
+    wait::until("everything once more", || {
+        site.counts().iter().filter(|count| **count >= 2).count() as u64 >= last(&daemon) - 3
+    });
+}
+
+/// Puts so many records on the log, which no limit sums up.
+fn reload(daemon: &Daemon, times: usize) {
+    for _ in 0..times {
+        let before = last(daemon);
+        daemon.signal(Signal::SIGHUP);
+        wait::until("the record", || last(daemon) > before);
+    }
+}
+
+#[test]
+fn a_daemon_that_was_killed_goes_on_where_it_was() {
+    if skipped(&NEEDS) {
+        return;
+    }
+    let site = Site::new();
+    let daemon = site.start();
+    write(&daemon, 20);
+    wait_for_all(&daemon, &site.rsyslog);
+    // The cursor follows within seconds.
+    let at = last(&daemon);
+    wait::until("the cursor", || {
+        let cursor = fs::read_to_string(site.cursor()).unwrap_or_default();
+        cursor.contains(&format!("\"seq\":{at},"))
+    });
+    kill(daemon);
+    let daemon = site.start();
+    write(&daemon, 5);
+    wait_for_all(&daemon, &site.rsyslog);
+    assert!(
+        site.counts().iter().all(|count| *count == 1),
+        "{:?}",
+        site.counts()
+    );
+    kill(daemon);
+    // And with a torn end, which is accounted for.
+    let mut log = fs::OpenOptions::new()
+        .append(true)
+        .open(site.home.audit_log())
+        .unwrap();
+    std::io::Write::write_all(&mut log, b"{\"seq\":99,\"ts\":\"20").unwrap();
+    drop(log);
+    let daemon = site.start();
+    wait::until("what was recovered", || {
+        is_done(&daemon)
+            && site
+                .rsyslog
+                .collected()
+                .iter()
+                .any(|line| line.contains("log.recovered"))
+    });
+    let has: BTreeSet<u64> = numbers(&site.rsyslog).into_iter().collect();
+    assert_eq!(has, (1..=last(&daemon)).collect());
+}
+
+#[test]
+fn without_a_cursor_or_with_a_damaged_one_everything_is_sent_again() {
+    if skipped(&NEEDS) {
+        return;
+    }
+    let site = Site::new();
+    let daemon = site.start();
+    write(&daemon, 5);
+    wait_for_all(&daemon, &site.rsyslog);
+    let mut before = last(&daemon);
+    daemon.stop();
+    for (round, damage) in [None, Some(""), Some("{\"log_id\":"), Some("\0\0\0\0")]
+        .iter()
+        .enumerate()
+    {
+        match damage {
+            None => fs::remove_file(site.cursor()).unwrap(),
+            Some(text) => fs::write(site.cursor(), text).unwrap(),
+        }
+        let daemon = site.start();
+        wait::until("everything again", || {
+            let counts = site.counts();
+            is_done(&daemon) && counts.iter().take(5).all(|count| *count == round + 2)
+        });
+        wait_for_all(&daemon, &site.rsyslog);
+        assert!(last(&daemon) > before);
+        before = last(&daemon);
+        daemon.stop();
+    }
+}
+
+#[test]
+fn a_new_log_is_sent_from_its_beginning() {
+    if skipped(&NEEDS) {
+        return;
+    }
+    let site = Site::new();
+    let daemon = site.start();
+    write(&daemon, 5);
+    wait_for_all(&daemon, &site.rsyslog);
+    daemon.stop();
+    assert!(site.cursor().exists());
+    let log = site.home.audit_log();
+    fs::remove_dir_all(log.parent().unwrap()).unwrap();
+    let state = fs::read_dir(site.home.audit_state()).unwrap();
+    for file in state.map(|file| file.unwrap().path()) {
+        if file != site.cursor() {
+            fs::remove_file(file).unwrap();
+        }
+    }
+    let daemon = site.start();
+    let first = site.home.records()[0].clone();
+    wait::until("the new log's first record", || {
+        is_done(&daemon)
+            && site
+                .rsyslog
+                .collected()
+                .iter()
+                .any(|line| line.contains(first["event_hash"].as_str().unwrap()))
+    });
+}

@@ -1,0 +1,295 @@
+//! Certificates that are not good enough, on either side: nothing is sent, everybody is
+//! told, and when the cause is mended everything arrives.
+
+use super::NEEDS;
+use pulse_e2e::certificates::{Authority, Validity, exchange, key_of};
+use pulse_e2e::forwarding::{
+    COLLECTOR, SENDER, equip, equip_well, failures, to, to_all, trouble, wait_for_all,
+};
+use pulse_e2e::programs::{find, skipped};
+use pulse_e2e::rsyslog::{Collector, Input, Rsyslog, TlsLibrary};
+use pulse_e2e::{Config, Daemon, Home, unused_address, wait};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+const BOTH: [TlsLibrary; 2] = [TlsLibrary::OpenSsl, TlsLibrary::GnuTls];
+
+/// A collector and a daemon that will not get on.
+struct Site {
+    authority: Authority,
+    /// The collector's.
+    certificate: PathBuf,
+    rsyslog: Rsyslog,
+    home: Arc<Home>,
+}
+
+impl Site {
+    /// Whose collector shows what `sign` gives.
+    fn new(library: TlsLibrary, sign: impl FnOnce(&Authority) -> PathBuf) -> Self {
+        let authority = Authority::new();
+        let certificate = sign(&authority);
+        let rsyslog = Rsyslog::start(&Collector {
+            input: Input::Relp(library),
+            ca: &authority.certificate(),
+            certificate: &certificate,
+            sender: SENDER,
+        });
+        Self {
+            authority,
+            certificate,
+            rsyslog,
+            home: Arc::new(Home::new()),
+        }
+    }
+
+    /// Whose collector is as it should be.
+    fn good(library: TlsLibrary) -> Self {
+        Self::new(library, |authority| {
+            authority.sign(COLLECTOR, Validity::Good)
+        })
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.rsyslog.address()
+    }
+
+    /// Gives the daemon good certificates, and starts it.
+    fn well_equipped(&self) -> Daemon {
+        equip_well(&self.home, &self.authority);
+        Daemon::start_in(&self.home, &to(self.address()))
+    }
+
+    /// Gives the daemon a certificate, and starts it.
+    fn equipped(&self, ca: &Authority, certificate: &Path) -> Daemon {
+        equip(&self.home, ca, certificate);
+        Daemon::start_in(&self.home, &to(self.address()))
+    }
+
+    /// Nothing arrives until our certificates are as they should be.
+    fn until_we_are_mended(&self, daemon: &Daemon, step: &str, remedy: &str) {
+        assert_refused(daemon, step, remedy);
+        assert_eq!(self.rsyslog.collected(), [""; 0]);
+        equip_well(&self.home, &self.authority);
+        daemon.reload();
+        wait_for_all(daemon, &self.rsyslog);
+    }
+
+    /// Nothing arrives until the collector has this certificate.
+    fn until_it_is_mended(mut self, daemon: &Daemon, remedy: &str, good: &Path) {
+        assert_refused(daemon, "tls", remedy);
+        assert_eq!(self.rsyslog.collected(), [""; 0]);
+        exchange(&self.certificate, good);
+        self.rsyslog.end(nix::sys::signal::Signal::SIGTERM);
+        self.rsyslog.start_again();
+        daemon.reload();
+        wait_for_all(daemon, &self.rsyslog);
+    }
+}
+
+/// Status, log and metrics say at which step it ends and what to do, and it is tried again.
+fn assert_refused(daemon: &Daemon, step: &str, remedy: &str) {
+    wait::until("two attempts", || {
+        daemon.reload();
+        failures(daemon, step) > 1.5
+    });
+    let trouble = trouble(daemon);
+    assert_eq!(trouble["step"], step, "{trouble}");
+    let told = trouble["remedy"].as_str().unwrap();
+    assert!(told.contains(remedy), "{trouble}");
+    let log = daemon.log();
+    assert!(log.contains("records do not get to the collector"), "{log}");
+    assert!(log.contains(told), "{log}");
+}
+
+#[test]
+fn a_collector_of_another_authority_gets_no_record() {
+    if skipped(&NEEDS) {
+        return;
+    }
+    for library in BOTH {
+        let site = Site::good(library);
+        let (authority, stranger) = (&site.authority, Authority::new());
+        let ours = authority.sign(SENDER, Validity::Good);
+        let daemon = site.equipped(&stranger, &ours);
+        site.until_we_are_mended(&daemon, "tls", "not of the authority in ca.pem");
+    }
+}
+
+#[test]
+fn a_collector_of_another_name_gets_no_record() {
+    if skipped(&NEEDS) {
+        return;
+    }
+    for library in BOTH {
+        let site = Site::new(library, |authority| {
+            authority.sign("elsewhere.test", Validity::Good)
+        });
+        let daemon = site.well_equipped();
+        let good = site.authority.sign(COLLECTOR, Validity::Good);
+        site.until_it_is_mended(&daemon, "another name", &good);
+    }
+}
+
+#[test]
+fn a_collector_whose_certificate_is_over_or_not_valid_yet_gets_no_record() {
+    if skipped(&NEEDS) {
+        return;
+    }
+    for (validity, remedy) in [
+        (Validity::Expired, "the collector's certificate is over"),
+        (Validity::Future, "not valid yet"),
+    ] {
+        for library in BOTH {
+            let site = Site::new(library, |authority| authority.sign(COLLECTOR, validity));
+            let daemon = site.well_equipped();
+            let good = site.authority.sign(COLLECTOR, Validity::Good);
+            site.until_it_is_mended(&daemon, remedy, &good);
+        }
+    }
+}
+
+#[test]
+fn a_collector_whose_pinned_key_was_replaced_gets_no_record() {
+    if skipped(&NEEDS) {
+        return;
+    }
+    for library in BOTH {
+        let site = Site::good(library);
+        let pinned = site.authority.sign(COLLECTOR, Validity::Good);
+        equip_well(&site.home, &site.authority);
+        let address = site.address();
+        let collector = format!(
+            "[{{ name = '{COLLECTOR}', address = '{}', port = {}, pin = '{}' }}]",
+            address.ip(),
+            address.port(),
+            pin(&pinned)
+        );
+        let config = Config::new().set_forward("collectors", &collector);
+        let daemon = Daemon::start_in(&site.home, &config);
+        site.until_it_is_mended(&daemon, "another public key than the pinned one", &pinned);
+    }
+}
+
+/// As an operator makes it.
+fn pin(certificate: &Path) -> String {
+    let openssl = |words: &[&str], from: &Path| {
+        let mut openssl = Command::new(find("openssl").unwrap());
+        let output = openssl.args(words).arg(from).output().unwrap();
+        assert!(output.status.success(), "openssl {words:?}");
+        output.stdout
+    };
+    let key = certificate.with_extension("der");
+    let words = ["pkey", "-pubout", "-outform", "der", "-in"];
+    std::fs::write(&key, openssl(&words, &key_of(certificate))).unwrap();
+    let digest = String::from_utf8(openssl(&["dgst", "-sha256", "-r"], &key)).unwrap();
+    digest.split(' ').next().unwrap().to_owned()
+}
+
+#[test]
+fn a_collector_that_does_not_take_our_certificate_is_said_to_and_tried_again() {
+    if skipped(&NEEDS) {
+        return;
+    }
+    let stranger = Authority::new();
+    for library in BOTH {
+        let bad: [fn(&Authority, &Authority) -> PathBuf; 3] = [
+            |_, stranger| stranger.sign(SENDER, Validity::Good),
+            |authority, _| authority.sign(SENDER, Validity::Expired),
+            |authority, _| authority.sign(SENDER, Validity::Future),
+        ];
+        for sign in bad {
+            let site = Site::good(library);
+            let certificate = sign(&site.authority, &stranger);
+            println!("{library:?}, {}", certificate.display());
+            let daemon = site.equipped(&site.authority, &certificate);
+            site.until_we_are_mended(&daemon, "tls", "does not take our certificate");
+        }
+    }
+}
+
+#[test]
+fn a_collector_that_does_not_permit_our_name_is_said_to_and_tried_again() {
+    if skipped(&NEEDS) {
+        return;
+    }
+    for (library, step, remedy) in [
+        // It lets everybody in, and closes the session.
+        (TlsLibrary::OpenSsl, "open", "does it permit the name"),
+        (TlsLibrary::GnuTls, "tls", "with a name that it permits"),
+    ] {
+        let site = Site::good(library);
+        let certificate = site.authority.sign("somebody.test", Validity::Good);
+        let daemon = site.equipped(&site.authority, &certificate);
+        site.until_we_are_mended(&daemon, step, remedy);
+    }
+}
+
+#[test]
+fn without_a_certificate_or_with_anothers_key_nothing_is_sent_until_there_is_one() {
+    if skipped(&NEEDS) {
+        return;
+    }
+    let site = Site::good(TlsLibrary::OpenSsl);
+    let daemon = Daemon::start_in(&site.home, &to(site.address()));
+    let remedy = "put ca.pem, certificate.pem and key.pem there";
+    assert_refused(&daemon, "certificates", remedy);
+    let [ours, other] = [0, 1].map(|_| site.authority.sign(SENDER, Validity::Good));
+    std::fs::copy(key_of(&other), key_of(&ours)).unwrap();
+    equip(&site.home, &site.authority, &ours);
+    site.until_we_are_mended(&daemon, "certificates", remedy);
+}
+
+#[test]
+fn a_peer_without_tls_gets_no_record() {
+    if skipped(&NEEDS) {
+        return;
+    }
+    let authority = Authority::new();
+    let (address, home) = (unused_address(), Arc::new(Home::new()));
+    let plaintext = format!(
+        "module(load=\"imrelp\")\ninput(type=\"imrelp\" address=\"{}\" port=\"{}\")\n\
+         action(type=\"omfile\" file=\"{}\")\n",
+        address.ip(),
+        address.port(),
+        home.path("plaintext").display(),
+    );
+    let rsyslog = Rsyslog::with(&plaintext, Some(address));
+    equip_well(&home, &authority);
+    let config = to_all(&[(COLLECTOR, address, "relp")]).set_forward("timeout", "'500ms'");
+    let daemon = Daemon::start_in(&home, &config);
+    assert_refused(&daemon, "tls", "");
+    let collected = std::fs::read_to_string(home.path("plaintext")).unwrap_or_default();
+    assert!(!collected.contains("event_hash"), "{collected}");
+    drop(rsyslog);
+    let rsyslog = Rsyslog::start_at(
+        &Collector {
+            input: Input::Relp(TlsLibrary::OpenSsl),
+            ca: &authority.certificate(),
+            certificate: &authority.sign(COLLECTOR, Validity::Good),
+            sender: SENDER,
+        },
+        address,
+    );
+    daemon.reload();
+    wait_for_all(&daemon, &rsyslog);
+}
+
+#[test]
+fn a_collector_of_syslog_that_does_not_take_our_certificate_is_said_to() {
+    if skipped(&NEEDS) {
+        return;
+    }
+    let (authority, stranger) = (Authority::new(), Authority::new());
+    let rsyslog = pulse_e2e::forwarding::collector(&authority, Input::Syslog);
+    let home = Arc::new(Home::new());
+    equip(&home, &authority, &stranger.sign(SENDER, Validity::Good));
+    let config = to_all(&[(COLLECTOR, rsyslog.address(), "syslog")]);
+    let daemon = Daemon::start_in(&home, &config.set_forward("timeout", "'1s'"));
+    assert_refused(&daemon, "tls", "does not take our certificate");
+    assert_eq!(rsyslog.collected(), [""; 0]);
+    equip_well(&home, &authority);
+    daemon.reload();
+    wait_for_all(&daemon, &rsyslog);
+}
