@@ -258,7 +258,8 @@ impl Campaign {
     }
 
     fn come_back_as_another(&mut self) {
-        let stranger = Authority::new().sign(COLLECTOR, Validity::Good);
+        let elsewhere = Authority::new();
+        let stranger = elsewhere.sign(COLLECTOR, Validity::Good);
         let kept = self.authority.sign(COLLECTOR, Validity::Good);
         self.rsyslog.end(Signal::SIGKILL);
         exchange(&self.certificate, &stranger);
