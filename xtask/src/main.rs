@@ -10,6 +10,7 @@
     reason = "what this program does is talk to a terminal"
 )]
 
+mod campaign;
 mod ci;
 mod deny;
 mod deps;
@@ -37,7 +38,7 @@ struct Word {
 }
 
 /// The one table: what is understood and what `help` prints.
-const WORDS: [Word; 11] = [
+const WORDS: [Word; 12] = [
     Word {
         name: "test",
         arguments: "[ARGUMENT…]",
@@ -49,6 +50,12 @@ const WORDS: [Word; 11] = [
         arguments: "[--fresh] [--stock-kernel] [TEST…]",
         purpose: "the installed service, under Debian's systemd and AppArmor, in a virtual machine",
         run: vm::run,
+    },
+    Word {
+        name: "forward-campaign",
+        arguments: "[RECORDS]",
+        purpose: "everything that can go wrong on the way to a collector, with 100,000 records",
+        run: campaign::run,
     },
     Word {
         name: "demo",

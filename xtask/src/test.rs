@@ -14,7 +14,7 @@ pub(crate) const BIN_DIR: &str = "PULSE_BIN_DIR";
 
 /// The counterparts that are not here, with commas between: a test that needs one
 /// of these skips itself, a test that misses any other fails.
-const MISSING: &str = "PULSE_TEST_MISSING";
+pub(crate) const MISSING: &str = "PULSE_TEST_MISSING";
 
 /// Prepares the machine and runs the tests; arguments go to the runner.
 pub(crate) fn run(steps: &mut Steps, arguments: &[String]) -> Outcome {

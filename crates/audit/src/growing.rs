@@ -82,8 +82,10 @@ impl Growing {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
                 sources => sources?,
             };
-            // Files that begin no later than that record, and the last of them.
-            self.next = narrowed(sources, &Since::Seq(wanted + 1)).into();
+            self.next = self.follow(sources, wanted)?.into();
+        }
+        if self.next.is_empty() {
+            return Ok(false);
         }
         self.line.clear();
         self.is_left = false;
@@ -92,6 +94,22 @@ impl Growing {
             .flatten()
             .map(|file| BufReader::with_capacity(BUFFER, file));
         Ok(self.file.is_some())
+    }
+
+    /// The files after the one that was read; there may be none yet. Where it is not among
+    /// them any more, those that begin no later than the record, and the last of them.
+    fn follow(&self, mut sources: Vec<Source>, wanted: u64) -> io::Result<Vec<Source>> {
+        let read = self.file.as_ref().map(|file| file.get_ref().metadata());
+        let read = read.transpose()?.map(|file| identity(&file));
+        let at = read.and_then(|read| {
+            let is_read = |source: &Source| source.identity() == Some(read);
+            sources.iter().position(is_read)
+        });
+        match at {
+            Some(at) => drop(sources.drain(..=at)),
+            None => sources = narrowed(sources, &Since::Seq(wanted + 1)),
+        }
+        Ok(sources)
     }
 
     /// Whether the file is the one that is written, or no other is there yet.

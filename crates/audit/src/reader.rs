@@ -235,6 +235,25 @@ mod tests {
     }
 
     #[test]
+    fn a_segment_that_has_just_ended_is_not_read_again_while_the_next_one_is_empty() {
+        let home = tempfile::tempdir().unwrap();
+        let live = home.path().join(LIVE);
+        let mut chain = Chain::new();
+        fs::write(&live, &chain.file).unwrap();
+        let mut reader = Reader::from(home.path(), 1);
+        assert_eq!(given(&mut reader, 1), [1]);
+        let ended = home.path().join("audit.log-000000000001");
+        fs::rename(&live, ended).unwrap();
+        assert_eq!(given(&mut reader, 2), [0; 0]);
+        fs::write(&live, "").unwrap();
+        assert_eq!(given(&mut reader, 2), [0; 0]);
+        chain.file.clear();
+        chain.write("log.resumed");
+        fs::write(&live, &chain.file).unwrap();
+        assert_eq!(given(&mut reader, 2), [2]);
+    }
+
+    #[test]
     fn what_may_not_be_on_disk_is_not_given() {
         let mut chain = Chain::new();
         chain.write("proxy.start");

@@ -70,9 +70,9 @@ fn of_link(error: &LinkError) -> &'static str {
         LinkError::Tls(error) => of_tls(&error.to_string()),
         error if is_refusal(error) => OURS,
         LinkError::Silent(Step::Tls) => "does TLS listen on this port?",
-        // rsyslog with OpenSSL says no more to a sender whose name it does not permit.
+        // rsyslog with OpenSSL says no more than this to a sender that it refuses.
         LinkError::Session(SessionError::ServerClosed) => {
-            "its own log says why: does it permit the name in our certificate?"
+            "if it does so at once, the collector does not take our certificate: is it of an authority that it trusts, with a name that it permits, and in date?"
         }
         LinkError::Session(SessionError::Refused { .. }) => "its own log says why it refused",
         LinkError::Session(_) | LinkError::Silent(Step::Open) | LinkError::Answered => {

@@ -31,6 +31,8 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 /// How often certificates are looked at, and the cursor is written while it moves.
 const LOOK: Duration = Duration::from_secs(5);
+/// It is written after so many records as well: as many are sent again after a kill.
+const STRIDE: u64 = 2048;
 /// Records that come one by one leave together, when they come so close together.
 const GATHER: Duration = Duration::from_millis(10);
 /// How often a better collector is tried while another one serves.
@@ -313,6 +315,9 @@ impl Stream {
         let count = self.flight.settle(tag);
         if let Some(head) = count.last {
             self.acknowledged = Place::After(head);
+        }
+        if self.acknowledged.seq() >= self.stored.seq() + STRIDE {
+            self.store();
         }
         let mut status = self.parts.board.lock();
         let stream = &mut status.streams[self.parts.index];

@@ -353,6 +353,15 @@ impl Campaign {
         self.daemon.take().unwrap().stop();
         let found = self.verify();
         let collected = &found["collected"];
+        assert_eq!(found["verdict"], "intact", "{found}");
+        assert_eq!(found["against"]["verdict"], "intact", "{found}");
+        assert_eq!(collected["missing"], Value::Array(Vec::new()), "{found}");
+        assert_eq!(collected["replay_from"], Value::Null, "{found}");
+        assert_eq!(collected["others"], 0, "{found}");
+        assert!(found["records"].as_u64().unwrap() > last, "{found}");
+        assert!(last >= self.portion * FAULTS.len() as u64);
+        // Without a loss to make good this would prove less.
+        assert!(!self.replays.is_empty());
         println!(
             "{:.1} s: {} records ({readings} readings), {} starts of the daemon, replays from {:?}; \
              lost 0, {} sent again, {} torn",
@@ -363,15 +372,6 @@ impl Campaign {
             collected["duplicates"],
             collected["torn"],
         );
-        assert_eq!(found["verdict"], "intact", "{found}");
-        assert_eq!(found["against"]["verdict"], "intact", "{found}");
-        assert_eq!(collected["missing"], Value::Array(Vec::new()), "{found}");
-        assert_eq!(collected["replay_from"], Value::Null, "{found}");
-        assert_eq!(collected["others"], 0, "{found}");
-        assert!(found["records"].as_u64().unwrap() > last, "{found}");
-        assert!(last >= self.portion * FAULTS.len() as u64);
-        // Without a loss to make good this would prove less.
-        assert!(!self.replays.is_empty());
     }
 }
 

@@ -10,7 +10,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -216,8 +216,7 @@ impl Shared {
                 }
                 tls.flush()?;
                 if way == Way::ClosesAfterAnAcknowledgement {
-                    tls.conn.send_close_notify();
-                    return tls.flush();
+                    return self.leave(tls);
                 }
             }
             if collector.is_closed() && way != Way::NoGoodbye {
@@ -276,6 +275,14 @@ impl Shared {
     fn say(&self, tls: &mut Tls, bytes: &[u8]) -> io::Result<()> {
         tls.write_all(bytes)?;
         tls.flush()
+    }
+
+    /// Says so, and reads on: else the kernel would drop what we said last.
+    fn leave(&self, tls: &mut Tls) -> io::Result<()> {
+        tls.conn.send_close_notify();
+        tls.flush()?;
+        tls.sock.shutdown(Shutdown::Write)?;
+        self.wait(tls)
     }
 
     /// Until the other one goes.

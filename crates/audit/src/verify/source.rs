@@ -64,6 +64,16 @@ impl Source {
             .map(|found| found.len())
     }
 
+    /// What makes it itself, where it is a file.
+    pub(crate) fn identity(&self) -> Option<(u64, u64)> {
+        let found = match &self.from {
+            From::Path(path) => fs::metadata(path),
+            From::File(file) => file.metadata(),
+            From::Reader(_) => return None,
+        };
+        found.ok().map(|found| identity(&found))
+    }
+
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
