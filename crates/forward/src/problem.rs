@@ -105,7 +105,7 @@ fn of_tls(words: &str) -> &'static str {
     }
 }
 
-/// With TLS 1.3 a refusal comes when the handshake seemed to be over. GnuTLS hangs up
+/// With TLS 1.3 a refusal comes when the handshake seemed to be over. `GnuTLS` hangs up
 /// without a word.
 fn is_refusal(error: &LinkError) -> bool {
     match error {

@@ -66,6 +66,10 @@ pub(crate) struct Stream {
     acknowledged: Place,
     /// What of that is on disk.
     stored: Place,
+    /// How far it was when that was last tried.
+    attempted: u64,
+    /// Whether that went well.
+    is_stored: bool,
     flight: Flight,
     backoff: Backoff,
     /// When better collectors are tried next, while another one serves.
@@ -98,6 +102,8 @@ impl Stream {
             reader: Reader::from(&parts.log, place.seq() + 1),
             acknowledged: place,
             stored: place,
+            attempted: place.seq(),
+            is_stored: true,
             flight: Flight::default(),
             backoff: Backoff::default(),
             prefer: Instant::now(),
@@ -316,7 +322,7 @@ impl Stream {
         if let Some(head) = count.last {
             self.acknowledged = Place::After(head);
         }
-        if self.acknowledged.seq() >= self.stored.seq() + STRIDE {
+        if self.acknowledged.seq() >= self.attempted + STRIDE {
             self.store();
         }
         let mut status = self.parts.board.lock();
@@ -331,13 +337,17 @@ impl Stream {
         if self.acknowledged == self.stored {
             return;
         }
-        match self.parts.cursor.store(self.acknowledged) {
+        self.attempted = self.acknowledged.seq();
+        let stored = self.parts.cursor.store(self.acknowledged);
+        match &stored {
             Ok(()) => self.stored = self.acknowledged,
             // Tried again at the next occasion; at worst some records are sent twice.
-            Err(error) => {
+            Err(error) if self.is_stored => {
                 tracing::warn!(%error, "how far the audit log is forwarded cannot be stored");
             }
+            Err(_) => (),
         }
+        self.is_stored = stored.is_ok();
     }
 
     fn publish(&self) {
