@@ -4,6 +4,7 @@
 //! A part of the log is written before each start of the daemon, by the library that the
 //! daemon writes with: so each fault comes while a backlog is on its way. `cargo xtask
 //! forward-campaign` does this with many records, and prints what it found.
+#![allow(clippy::print_stdout, reason = "figures are what a campaign is for")]
 
 use super::load::{Load, Nodes};
 use super::machine::{CutCable, Disk, alone};
@@ -97,6 +98,8 @@ struct Campaign {
     portion: u64,
     began: Instant,
     replays: Vec<u64>,
+    /// Records that were acknowledged and not there, before the first replay.
+    missed: u64,
     starts: usize,
 }
 
@@ -130,6 +133,7 @@ impl Campaign {
             portion: records.div_ceil(FAULTS.len() as u64),
             began: Instant::now(),
             replays: Vec::new(),
+            missed: 0,
             starts: 0,
         }
     }
@@ -305,9 +309,13 @@ impl Campaign {
     fn complete(&mut self) {
         loop {
             self.wait_for_the_rest();
-            let Some(from) = self.verify()["collected"]["replay_from"].as_u64() else {
+            let found = self.verify();
+            let Some(from) = found["collected"]["replay_from"].as_u64() else {
                 return;
             };
+            if self.replays.is_empty() {
+                self.missed = missing(&found);
+            }
             self.replays.push(from);
             assert!(self.replays.len() <= MOST_REPLAYS, "{:?}", self.replays);
             replay(self.daemon(), from);
@@ -363,16 +371,25 @@ impl Campaign {
         // Without a loss to make good this would prove less.
         assert!(!self.replays.is_empty());
         println!(
-            "{:.1} s: {} records ({readings} readings), {} starts of the daemon, replays from {:?}; \
-             lost 0, {} sent again, {} torn",
+            "{:.1} s: {} records ({readings} readings), {} starts of the daemon, {} records \
+             missing before the replays from {:?}; then lost {}, {} sent again, {} torn",
             self.seconds(),
             found["records"],
             self.starts,
+            self.missed,
             self.replays,
+            missing(&found),
             collected["duplicates"],
             collected["torn"],
         );
     }
+}
+
+/// How many records are named as missing.
+fn missing(found: &Value) -> u64 {
+    let gaps = found["collected"]["missing"].as_array().unwrap().iter();
+    let end = |gap: &Value, name: &str| gap[name].as_u64().unwrap();
+    gaps.map(|gap| end(gap, "to") + 1 - end(gap, "from")).sum()
 }
 
 /// Has the daemon's user own a directory and what is in it.

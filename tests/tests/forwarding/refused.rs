@@ -14,6 +14,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
+/// Makes a certificate of ours, by the collector's authority or by a stranger.
+type Sign = fn(&Authority, &Authority) -> PathBuf;
+
 const BOTH: [TlsLibrary; 2] = [TlsLibrary::OpenSsl, TlsLibrary::GnuTls];
 
 /// A collector and a daemon that will not get on.
@@ -199,7 +202,7 @@ fn a_collector_that_does_not_take_our_certificate_is_said_to_and_tried_again() {
             TlsLibrary::OpenSsl => "open",
             TlsLibrary::GnuTls => "tls",
         };
-        let bad: [(&str, fn(&Authority, &Authority) -> PathBuf); 4] = [
+        let bad: [(&str, Sign); 4] = [
             ("tls", |_, stranger| stranger.sign(SENDER, Validity::Good)),
             (late, |ours, _| ours.sign(SENDER, Validity::Expired)),
             ("tls", |ours, _| ours.sign(SENDER, Validity::Future)),
@@ -208,7 +211,6 @@ fn a_collector_that_does_not_take_our_certificate_is_said_to_and_tried_again() {
         for (step, sign) in bad {
             let site = Site::good(library);
             let certificate = sign(&site.authority, &stranger);
-            println!("{library:?}, {}", certificate.display());
             let daemon = site.equipped(&site.authority, &certificate);
             site.until_we_are_mended(&daemon, step, "does not take our certificate");
         }
