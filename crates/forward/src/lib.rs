@@ -13,7 +13,7 @@
 //! | [`status`] | what is told to operators and metrics |
 //! | [`journal`] | the daemon's own messages, on their way |
 //! | [`route`] | from a collector's name to an open connection |
-//! | [`stream`] | the work: read, send, move on what is acknowledged |
+//! | `stream` | the work: read, send, move on what is acknowledged |
 //! | [`forwarder`] | the thread, and what is asked of it |
 
 pub mod credentials;
