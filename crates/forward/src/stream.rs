@@ -37,7 +37,7 @@ const STRIDE: u64 = 2048;
 const GATHER: Duration = Duration::from_millis(10);
 /// How often a better collector is tried while another one serves.
 const PREFER: Duration = Duration::from_secs(60);
-/// At the end, so long for what is still to be sent.
+/// So long for a goodbye, and at the end for what is still to be sent.
 const FAREWELL: Duration = Duration::from_secs(5);
 /// What a collector said before its connection broke is read for so long.
 const LAST_WORDS: Duration = Duration::from_millis(100);
@@ -163,10 +163,11 @@ impl Stream {
         better
     }
 
-    /// Says goodbye; at the end not longer than the farewell lasts.
+    /// Says goodbye, for as long as a farewell lasts.
     async fn part(&self, link: Link) {
+        let over = self.end.unwrap_or_else(|| Instant::now() + FAREWELL);
         // Whoever does not answer a goodbye is left without one.
-        let _ = timeout_at(self.end.unwrap_or_else(far), link.close()).await;
+        let _ = timeout_at(over, link.close()).await;
     }
 
     /// What a collector said before its connection broke counts.

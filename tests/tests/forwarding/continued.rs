@@ -8,7 +8,7 @@ use pulse_e2e::forwarding::{
 };
 use pulse_e2e::programs::skipped;
 use pulse_e2e::rsyslog::Rsyslog;
-use pulse_e2e::{Config, Daemon, Home, wait};
+use pulse_e2e::{Config, Daemon, Home, service, wait};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
@@ -201,6 +201,30 @@ fn without_a_cursor_or_with_a_damaged_one_everything_is_sent_again() {
         before = last(&daemon);
         daemon.stop();
     }
+}
+
+#[test]
+fn a_cursor_that_cannot_be_stored_holds_nothing_up_and_is_told_once() {
+    if skipped(&NEEDS) {
+        return;
+    }
+    let mut site = Site::new();
+    fs::create_dir(site.home.audit_state()).unwrap();
+    service::own(&site.home.audit_state());
+    fs::create_dir(site.cursor()).unwrap();
+    let mut daemon = site.start();
+    let told = |daemon: &Daemon| daemon.log().matches("cannot be stored").count();
+    for _ in 0..2 {
+        wait_for_all(&daemon, &site.rsyslog);
+        site.rsyslog.end(Signal::SIGTERM);
+        wait::until("the complaint", || told(&daemon) == 1);
+        site.rsyslog.start_again();
+        daemon.reload();
+    }
+    wait_for_all(&daemon, &site.rsyslog);
+    daemon.signal(Signal::SIGTERM);
+    assert!(daemon.wait().success());
+    assert_eq!(told(&daemon), 1, "{}", daemon.log());
 }
 
 #[test]
