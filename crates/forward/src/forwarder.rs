@@ -111,11 +111,16 @@ impl Forwarder {
             ));
         }
         let (prepared, begun) = oneshot::channel();
+        let (started, starting) = std::sync::mpsc::channel();
         let thread = std::thread::Builder::new().name("forward".to_owned());
         let thread = thread.spawn(move || {
             at_first();
+            // Nobody waits any more when the daemon ends meanwhile.
+            let _ = started.send(());
             run(&runtime, streams, begun);
         })?;
+        // A thread that has only just begun makes calls that it must not make later.
+        starting.recv().map_err(io::Error::other)?;
         let forwarder = Self {
             board,
             durable,

@@ -8,6 +8,7 @@
     reason = "the runner shows it beside the failure"
 )]
 
+mod collector;
 mod endings;
 mod program;
 mod scenario;
@@ -75,6 +76,7 @@ fn can_be_tried(rule: &str) -> bool {
     let why_not = match rule {
         QUICK_ACKNOWLEDGEMENT => "sshd's handshake is 40 ms slower without it, and nothing else",
         "socket line 1" if !has_ipv6() => "there is no IPv6 here",
+        _ if !collector::is_tried(rule) => "there is no collector here",
         _ if is_missing(rule) => "there is no such file here",
         _ => return true,
     };
