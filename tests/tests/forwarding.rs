@@ -14,6 +14,8 @@ const RELP: Input = Input::Relp(TlsLibrary::OpenSsl);
 
 /// A daemon whose collector is there.
 struct Site {
+    /// Its files are the collector's certificates.
+    _authority: Authority,
     rsyslog: Rsyslog,
     daemon: Daemon,
 }
@@ -30,6 +32,7 @@ impl Site {
         };
         let config = to_all(&[(COLLECTOR, rsyslog.address(), protocol)]);
         Self {
+            _authority: authority,
             rsyslog,
             daemon: Daemon::start_in(&home, &config),
         }
