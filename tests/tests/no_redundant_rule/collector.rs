@@ -7,7 +7,7 @@ use pulse_e2e::programs::{Need, skipped};
 use pulse_e2e::rsyslog::{Input, Rsyslog, TlsLibrary};
 use pulse_e2e::{Config, Daemon, Home, wait};
 use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 /// A rule that is there for it alone, by how its name begins.
 const ITS_RULES: [&str; 3] = ["writev", "Credentials", "setsockopt line"];
@@ -18,22 +18,36 @@ struct Site {
     rsyslog: Rsyslog,
 }
 
-fn site() -> Option<&'static Site> {
-    static SITE: OnceLock<Option<Site>> = OnceLock::new();
-    let site = SITE.get_or_init(|| {
-        if skipped(&[Need::Collector]) {
-            return None;
+static SITE: RwLock<Option<Site>> = RwLock::new(None);
+
+fn site() -> RwLockReadGuard<'static, Option<Site>> {
+    SITE.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Keeps it for as long as it lives.
+pub(super) struct Kept;
+
+impl Kept {
+    /// Starts it, where there is one.
+    pub(super) fn start() -> Self {
+        if !skipped(&[Need::Collector]) {
+            let authority = Authority::new();
+            let input = Input::Relp(TlsLibrary::OpenSsl);
+            let rsyslog = forwarding::collector(&authority, input);
+            *SITE.write().unwrap() = Some(Site {
+                certificate: authority.sign(SENDER, Validity::Good),
+                authority,
+                rsyslog,
+            });
         }
-        let authority = Authority::new();
-        let input = Input::Relp(TlsLibrary::OpenSsl);
-        let rsyslog = forwarding::collector(&authority, input);
-        Some(Site {
-            certificate: authority.sign(SENDER, Validity::Good),
-            authority,
-            rsyslog,
-        })
-    });
-    site.as_ref()
+        Self
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        SITE.write().unwrap_or_else(PoisonError::into_inner).take();
+    }
 }
 
 /// Whether the rule can be missed on this machine.
@@ -43,7 +57,8 @@ pub(super) fn is_tried(rule: &str) -> bool {
 
 /// A configuration with the collector, and the certificates for it.
 pub(super) fn forwarding(home: &Home) -> Config {
-    let Some(site) = site() else {
+    let site = site();
+    let Some(site) = site.as_ref() else {
         return Config::new();
     };
     equip(home, &site.authority, &site.certificate);

@@ -34,6 +34,7 @@ const QUICK_ACKNOWLEDGEMENT: &str = "setsockopt line 1";
 
 #[test]
 fn each_rule_of_the_confinement_is_missed_when_it_is_left_out() {
+    let _collector = collector::Kept::start();
     scenario::play(None);
     let rules = Mutex::new(needed().iter().filter(|rule| can_be_tried(rule)));
     let next = || rules.lock().unwrap().next();
