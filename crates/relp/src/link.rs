@@ -356,6 +356,9 @@ impl Link {
         let mut bytes = [0; READ];
         let length = self.stream.read(&mut bytes).await.map_err(broken)?;
         self.heard = Instant::now();
+        // librelp's next acknowledgement waits for our kernel's of the last: 40 ms, if that
+        // has its way. Where it cannot be told, it is only slower.
+        let _ = self.stream.get_ref().0.set_quickack(true);
         match &mut self.dialogue {
             _ if length == 0 => Err(broken(io::ErrorKind::UnexpectedEof.into())),
             Dialogue::Relp(session) => Ok(session.receive(&bytes[..length])?),
