@@ -32,6 +32,9 @@ use tokio::time::{Instant, sleep, sleep_until};
 const LOOK: Duration = Duration::from_secs(5);
 /// Records that come one by one leave together, when they come so close together.
 const GATHER: Duration = Duration::from_millis(10);
+/// While there is much to send, acknowledgements are left to come together for so long:
+/// each of them alone would wake us up.
+const MOMENT: Duration = Duration::from_millis(1);
 /// How often a better collector is tried while another one serves.
 const PREFER: Duration = Duration::from_secs(60);
 /// At the end, so long for what is still to be sent.
@@ -181,7 +184,12 @@ impl Stream {
             };
             let end = self.end.unwrap_or_else(far);
             tokio::select! {
-                tag = link.acknowledged() => self.settle(tag?),
+                tag = link.acknowledged() => {
+                    self.settle(tag?);
+                    if !caught_up {
+                        sleep(MOMENT).await;
+                    }
+                }
                 _ = self.parts.durable.changed(), if caught_up && over.is_none() => {
                     sleep(GATHER).await;
                 }
