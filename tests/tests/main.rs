@@ -12,6 +12,7 @@ mod clients;
 mod collector;
 mod confinement;
 mod container;
+mod forward_commands;
 mod forwarding;
 mod host_keys;
 mod hostile_nodes;
