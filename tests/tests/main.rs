@@ -22,6 +22,7 @@ mod logins;
 mod metrics;
 mod no_redundant_rule;
 mod node_faults;
+mod operations;
 mod packaging;
 mod privileges;
 mod protocol;
