@@ -13,6 +13,7 @@ use crate::credentials::{self, Look};
 use crate::cursor::{CursorFile, Place};
 use crate::forwarder::Command;
 use crate::journal::Journal;
+use crate::message::RecordMessages;
 use crate::problem::Problem;
 use crate::route::Route;
 use crate::status::Board;
@@ -52,7 +53,7 @@ pub(crate) struct Parts {
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) board: Arc<Board>,
     pub(crate) journal: Option<Journal>,
-    pub(crate) records: Origin,
+    pub(crate) records: RecordMessages,
     pub(crate) messages: Origin,
 }
 
