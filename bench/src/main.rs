@@ -13,6 +13,7 @@ mod audit;
 mod confinement;
 mod crowd;
 mod devices;
+mod forwarding;
 mod measure;
 mod process;
 mod promise;
@@ -36,6 +37,9 @@ struct Effort {
     audit_turns: usize,
     /// How big a log is verified.
     audit_bytes: u64,
+    /// Records of a log that is forwarded for speed, how often, and of the one whose
+    /// backlog drains beside readings.
+    forwarded: (u64, usize, u64),
 }
 
 const FULL: Effort = Effort {
@@ -45,6 +49,7 @@ const FULL: Effort = Effort {
     intervals: 3,
     audit_turns: 15,
     audit_bytes: 1 << 30,
+    forwarded: (100_000, 2, 300_000),
 };
 const SMOKE: Effort = Effort {
     samples: 8,
@@ -53,9 +58,10 @@ const SMOKE: Effort = Effort {
     intervals: 0,
     audit_turns: 1,
     audit_bytes: 1 << 20,
+    forwarded: (500, 1, 2_000),
 };
 
-const SUITES: [&str; 4] = ["readings", "crowd", "audit", "confinement"];
+const SUITES: [&str; 5] = ["readings", "crowd", "audit", "confinement", "forwarding"];
 
 const HELP: &str = "\
 Measures what SPECIFICATION.md promises. Start it with `cargo xtask bench`.
@@ -67,6 +73,9 @@ Measures what SPECIFICATION.md promises. Start it with `cargo xtask bench`.
                sha256sum; takes 1.1 GiB of disk for a while
   confinement  starts and readings of the daemon, starts of the helper, confined
                and not
+  forwarding   speed, processor time and memory of forwarding beside rsyslog's, and
+               readings while a million records go to the collector; takes 1.3 GiB
+               of disk for a while
   (none)       all of them
 
   --smoke    a handful of each, to see that everything runs
@@ -99,6 +108,9 @@ fn main() {
     }
     if everything || has("confinement") {
         confinement::measure(effort, &mut report);
+    }
+    if everything || has("forwarding") {
+        forwarding::measure(effort, &mut report);
     }
     report.finish(has("--smoke"));
 }

@@ -111,6 +111,27 @@ pub(crate) const CONFINED_READING: Promise = promise(
     Bound::AtMost(3.0),
 );
 
+pub(crate) const FORWARD_RATE: Promise = promise(
+    "records forwarded with RELP over TLS, vs rsyslog's omrelp",
+    "% of its rate",
+    Bound::AtLeast(50.0),
+);
+pub(crate) const FORWARD_CPU: Promise = promise(
+    "CPU per forwarded record, vs rsyslog's imfile and omrelp",
+    "% of its CPU",
+    Bound::AtMost(50.0),
+);
+pub(crate) const FORWARD_MEMORY: Promise = promise(
+    "memory of forwarding, a million records behind",
+    "MiB",
+    Bound::AtMost(8.0),
+);
+pub(crate) const FORWARD_READING: Promise = promise(
+    "a whole reading while a million records are forwarded, vs not",
+    "% more",
+    Bound::AtMost(5.0),
+);
+
 impl Promise {
     pub(crate) fn is_kept(&self, figure: f64) -> bool {
         match self.bound {

@@ -17,9 +17,10 @@ use crate::promise::{
 use crate::report::{Report, rounded};
 use pulse_e2e::programs::{self, Need, skipped};
 use pulse_e2e::sshd::{helper_command, make_key};
-use pulse_e2e::{Config, RealNode, SshdOptions};
+use pulse_e2e::{Config, Daemon, Home, RealNode, SshdOptions};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use tempfile::TempDir;
 
 const TURNS: usize = 4;
@@ -40,8 +41,13 @@ impl Place {
     }
 
     pub(crate) fn with_helper_and(daemon: &Path, config: Config) -> Self {
+        Self::with_helper_in(&Arc::new(Home::new()), daemon, config)
+    }
+
+    pub(crate) fn with_helper_in(home: &Arc<Home>, daemon: &Path, config: Config) -> Self {
         let devices = devices::server();
-        Self::start(daemon, config, &helper_command(devices.path()), devices)
+        let command = helper_command(devices.path());
+        Self::start(home, daemon, config, &command, devices)
     }
 
     /// A node whose forced command prints what `sensors -j` printed.
@@ -49,17 +55,24 @@ impl Place {
         let devices = devices::server();
         let file = devices::printed(devices.path(), &["sensors", "-j"]);
         let command = format!("cat {}", file.display());
-        Self::start(daemon, Config::new(), &command, devices)
+        let home = Arc::new(Home::new());
+        Self::start(&home, daemon, Config::new(), &command, devices)
     }
 
-    fn start(daemon: &Path, config: Config, command: &str, devices: TempDir) -> Self {
+    fn start(
+        home: &Arc<Home>,
+        daemon: &Path,
+        config: Config,
+        command: &str,
+        devices: TempDir,
+    ) -> Self {
         // The harness waits for the line that sshd logs when it listens.
         let options = SshdOptions {
             lines: vec!["LogLevel INFO".into()],
             ..SshdOptions::default()
         };
         let config = config.set("log_level", "'warn'");
-        let node = RealNode::start_program(daemon, config, &options);
+        let node = RealNode::start_program_in(daemon, home, config, &options);
         let home = node.daemon.home();
         make_key(home.ssh_dir().as_path(), "client");
         let client = std::fs::read_to_string(home.ssh_dir().join("client.pub")).unwrap();
@@ -80,6 +93,10 @@ impl Place {
     pub(crate) fn read(&self) {
         let line = self.ask(READ);
         assert!(line.contains("\\\"sensors\\\":"), "{line}");
+    }
+
+    pub(crate) fn daemon(&self) -> &Daemon {
+        &self.node.daemon
     }
 
     fn ask(&self, request: &[u8]) -> String {

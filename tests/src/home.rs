@@ -40,7 +40,7 @@ impl Places {
             ssh: directory.join("ssh"),
             log: directory.join("log/audit.log"),
             state: directory.join("audit"),
-            credentials: directory.join("etc/forwarding"),
+            credentials: directory.join("forwarding"),
         }
     }
 

@@ -17,6 +17,7 @@
 //! | [`service`] | the user that a daemon becomes, and what is that user's |
 //! | [`python`] | callers in another language, and as other users |
 //! | [`Sshd`] | Debian's OpenSSH server as a node |
+//! | [`control`] | the operator's tool |
 //! | [`container`] | the daemon in a container |
 //! | [`sim`] | simulated nodes |
 //! | [`certificates`], [`rsyslog`] | a CA, and Debian's rsyslog as a collector |
@@ -33,6 +34,7 @@ pub mod certificates;
 mod client;
 mod config;
 pub mod container;
+pub mod control;
 mod daemon;
 pub mod findings;
 pub mod forwarding;

@@ -2,6 +2,7 @@
 
 use crate::daemon::Daemon;
 use crate::wait;
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -31,6 +32,22 @@ pub fn http(address: SocketAddr, head: &str) -> Answer {
         head: head.to_owned(),
         body: body.to_owned(),
     }
+}
+
+/// A line of `/proc/<pid>/status`, for the process and each of its threads.
+///
+/// # Panics
+/// When there is no such process, or no such line.
+#[must_use]
+pub fn status(pid: u32, name: &str) -> BTreeSet<String> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let status = threads.map(|thread| fs::read_to_string(thread.unwrap().path().join("status")));
+    let value = |status: String| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        let words: Vec<_> = line.unwrap().split_whitespace().collect();
+        words.join(" ")
+    };
+    status.map(|status| value(status.unwrap())).collect()
 }
 
 impl Daemon {

@@ -290,10 +290,21 @@ impl RealNode {
     /// shipped.
     #[must_use]
     pub fn start_program(program: &Path, config: Config, options: &SshdOptions) -> Self {
+        Self::start_program_in(program, &Arc::new(Home::new()), config, options)
+    }
+
+    /// As [`RealNode::start_program`], in a home that may have been lived in.
+    #[must_use]
+    pub fn start_program_in(
+        program: &Path,
+        home: &Arc<Home>,
+        config: Config,
+        options: &SshdOptions,
+    ) -> Self {
         let sshd = Sshd::start(options);
         let config = config.node("pve1", sshd.address());
         Self {
-            daemon: Daemon::start_program(program, &Arc::new(Home::new()), &config),
+            daemon: Daemon::start_program(program, home, &config),
             sshd,
         }
     }

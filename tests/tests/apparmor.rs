@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const PROFILES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../security/apparmor");
-const NEEDS: [Need; 3] = [
+const NEEDS: [Need; 4] = [
+    Need::Collector,
     Need::Program(uml::PROGRAM),
     Need::Program("apparmor_parser"),
     Need::Program("sshd"),
@@ -60,6 +61,7 @@ fn assert_a_day_without_complaints(report: &Report, mode: Mode, verdict: &str) {
     let metrics = answer["metrics"].as_str().unwrap();
     assert!(metrics.contains("pulse_proxy_build_info{"), "{metrics}");
     assert_eq!(answer["socket_is_left"], false);
+    assert!(answer["forwarded"].as_u64().unwrap() > 20, "{answer}");
     let (of_the_forbidden, of_work): (Vec<_>, Vec<_>) = report
         .lines(verdict)
         .into_iter()

@@ -5,7 +5,7 @@ use nix::sys::signal::Signal;
 use pulse_e2e::programs::{Need, skipped};
 use pulse_e2e::sim::{self, Fleet};
 use pulse_e2e::sshd::helper_command;
-use pulse_e2e::{Config, Daemon, Home, RealNode, run, wait};
+use pulse_e2e::{Config, Daemon, Home, RealNode, observe, run, wait};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,21 +18,7 @@ pub(crate) const NO_CAPABILITIES: &str = "0000000000000000";
 
 /// A line of `/proc/<pid>/status`, for the daemon and each of its threads.
 pub(crate) fn status_of(daemon: &Daemon, name: &str) -> BTreeSet<String> {
-    status_of_process(daemon.pid(), name)
-}
-
-fn status_of_process(pid: u32, name: &str) -> BTreeSet<String> {
-    let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
-    let value = |status: String| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name));
-        line.unwrap()
-            .split_whitespace()
-            .collect::<Vec<_>>()
-            .join(" ")
-    };
-    threads
-        .map(|thread| value(fs::read_to_string(thread.unwrap().path().join("status")).unwrap()))
-        .collect()
+    observe::status(daemon.pid(), name)
 }
 
 pub(crate) fn only(value: &str) -> BTreeSet<String> {
@@ -232,9 +218,9 @@ fn the_helper_that_sshd_started_serves_with_all_its_confinement() {
     let node = RealNode::start(&forced, Config::new());
     assert!(node.daemon.temperature("pve1").is_ok());
     let helper = helper_process(devices.path());
-    assert_eq!(status_of_process(helper, "NoNewPrivs:"), only("1"));
+    assert_eq!(observe::status(helper, "NoNewPrivs:"), only("1"));
     assert_eq!(
-        status_of_process(helper, "Seccomp:"),
+        observe::status(helper, "Seccomp:"),
         only("2"),
         "every thread"
     );

@@ -26,10 +26,10 @@ const RELP: Input = Input::Relp(TlsLibrary::OpenSsl);
 
 /// A daemon whose collector is there.
 struct Site {
+    /// Its files are the collector's certificates.
+    _authority: Authority,
     rsyslog: Rsyslog,
     daemon: Daemon,
-    /// rsyslog reads its certificates for each connection.
-    _authority: Authority,
 }
 
 impl Site {
@@ -44,9 +44,9 @@ impl Site {
         };
         let config = to_all(&[(COLLECTOR, rsyslog.address(), protocol)]);
         Self {
+            _authority: authority,
             rsyslog,
             daemon: Daemon::start_in(&home, &config),
-            _authority: authority,
         }
     }
 

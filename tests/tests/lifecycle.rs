@@ -1,11 +1,12 @@
 //! Start, signals, end: what operators and systemd see.
 
 use nix::sys::signal::Signal;
-use pulse_e2e::programs::{Need, skipped};
+use pulse_e2e::programs::{self, Need, skipped};
 use pulse_e2e::sim::{self, Behaviour, Fleet};
-use pulse_e2e::{Config, Daemon, Home, run, service, wait};
+use pulse_e2e::{Config, Daemon, Home, observe, run, service, wait};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -49,6 +50,50 @@ fn a_node_that_hangs_does_not_hold_up_the_end() {
     fleet.daemon.signal(Signal::SIGTERM);
     assert!(client.error().starts_with("node \"pve1\" "));
     assert_eq!(fleet.daemon.wait().code(), Some(0));
+}
+
+#[test]
+fn a_caller_is_answered_at_the_end_though_the_disk_takes_its_time_over_the_outcome() {
+    if skipped(&[Need::Root, Need::Program("strace")]) {
+        return;
+    }
+    let config = Config::new().set("request_timeout", "'1s'");
+    let mut fleet = Fleet::start(config, [("pve1", Behaviour::Hang)]);
+    let mut client = fleet.daemon.connect();
+    client.send(READING);
+    sim::wait_for(fleet.node("pve1"), |now| now.execs == 1);
+    let _slow = SlowDisk::under(&fleet.daemon);
+    fleet.daemon.signal(Signal::SIGTERM);
+    assert!(client.error().starts_with("node \"pve1\" "));
+    assert_eq!(fleet.daemon.wait().code(), Some(0));
+}
+
+/// Every record of a daemon takes half a second more.
+struct SlowDisk(Child);
+
+impl SlowDisk {
+    fn under(daemon: &Daemon) -> Self {
+        let strace = Command::new(programs::find("strace").unwrap())
+            .args(["-f", "-qq", "-e", "trace=fdatasync"])
+            .args(["-e", "inject=fdatasync:delay_enter=500000"])
+            .args(["-p", &daemon.pid().to_string()])
+            .stderr(Stdio::null())
+            .spawn();
+        let slow = Self(strace.unwrap());
+        wait::until("every thread to be traced", || {
+            let tracers = observe::status(daemon.pid(), "TracerPid:");
+            tracers.iter().all(|tracer| tracer != "0")
+        });
+        slow
+    }
+}
+
+impl Drop for SlowDisk {
+    fn drop(&mut self) {
+        // It ends with the daemon.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use pulse_e2e::programs::{self, Need, skipped};
 use pulse_e2e::python::{self, User};
 use pulse_e2e::service::{self, VARIABLE};
 use pulse_e2e::sim::{self, Fleet};
+use pulse_e2e::sshd::make_key;
 use pulse_e2e::{Config, Daemon, Home, Sshd, SshdOptions, run, wait};
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -73,11 +74,14 @@ fn after_its_drop_from_root_it_reloads_rotates_polls_and_takes_its_socket_away()
         .set_audit("segment_bytes", "24000")
         .set_ssh("poll_interval", "'1s'")
         .node("pve1", sshd.address());
-    let daemon = Daemon::start_in(&home, &config);
+    // It polls as soon as it serves, so the two know each other before.
+    home.trust(&sshd.host_key_line("pve1"));
+    make_key(&home.ssh_dir(), "id_ed25519");
+    service::own(&home.ssh_dir().join("id_ed25519"));
     let document = sim::DOCUMENT.replace('"', "\\\"");
     let forced = format!("restrict,command=\"echo '{document}'\"");
     sshd.authorize(&forced, &home.public_key());
-    home.trust(&sshd.host_key_line("pve1"));
+    let daemon = Daemon::start_in(&home, &config);
     daemon.reload();
 
     assert_is(&daemon, service::user());

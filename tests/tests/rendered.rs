@@ -5,14 +5,16 @@ use crate::collector::{COLLECTOR, NEEDS, SENDER, identity, open, run, send};
 use pulse_audit::{Body, Directory, Log, PublicKey, Settings, Timestamp};
 use pulse_core::event::{Decision, Event, EventType};
 use pulse_e2e::certificates::{Authority, Validity, key_of};
+use pulse_e2e::forwarding::{equip_well, is_done, to_all};
 use pulse_e2e::programs::{self, skipped};
 use pulse_e2e::rsyslog::Rsyslog;
-use pulse_e2e::{unused_address, wait};
+use pulse_e2e::{Daemon, Home, unused_address, wait};
 use std::fs;
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use tempfile::TempDir;
 
 /// Both sides' files.
@@ -89,10 +91,21 @@ impl Place {
         Rsyslog::with(&self.collector(), Some(self.relp))
     }
 
-    /// The only host's file.
+    /// The only host's file of records.
     fn collected(&self) -> Option<PathBuf> {
-        let mut files = fs::read_dir(self.path("collected")).unwrap();
-        let first = files.next()?.unwrap().path();
+        self.only(|name| name.ends_with(".audit.log"))
+    }
+
+    /// Its file of what else the daemon says.
+    fn messages(&self) -> Option<PathBuf> {
+        self.only(|name| !name.ends_with(".audit.log"))
+    }
+
+    fn only(&self, is_it: impl Fn(&str) -> bool) -> Option<PathBuf> {
+        let files = fs::read_dir(self.path("collected")).unwrap();
+        let files = files.map(|file| file.unwrap().path());
+        let mut files = files.filter(|file| is_it(file.to_str().unwrap()));
+        let first = files.next()?;
         assert!(files.next().is_none(), "there is one host");
         Some(first)
     }
@@ -218,6 +231,39 @@ fn our_own_link_delivers_to_it_and_a_stranger_does_not() {
 }
 
 #[test]
+fn the_daemons_own_messages_have_a_file_of_their_own() {
+    if skipped(&NEEDS) {
+        return;
+    }
+    let place = Place::new();
+    let _collector = place.start_collector();
+    let home = Arc::new(Home::new());
+    equip_well(&home, &place.authority);
+    let config = to_all(&[(COLLECTOR, place.relp, "relp")]).set_forward("application_log", "true");
+    let daemon = Daemon::start_in(&home, &config);
+    let messages = || {
+        place
+            .messages()
+            .map(|file| fs::read_to_string(file).unwrap())
+    };
+    wait::until("the daemon's own messages", || {
+        messages().is_some_and(|text| text.contains("records go to the collector"))
+    });
+    wait::until("the records", || is_done(&daemon));
+    assert_eq!(
+        String::from_utf8(place.collected_bytes()).unwrap(),
+        fs::read_to_string(home.audit_log()).unwrap(),
+        "nothing else is among the records"
+    );
+    let messages = messages().unwrap();
+    let serving = messages
+        .lines()
+        .find(|line| line.contains("serving version="));
+    let serving = serving.unwrap_or_else(|| panic!("{messages}"));
+    assert!(serving.contains(" info "), "{serving}");
+}
+
+#[test]
 fn syslog_over_tls_is_taken_from_a_permitted_name_and_from_nobody_else() {
     if skipped(&NEEDS) {
         return;
@@ -253,7 +299,7 @@ impl SyslogClient {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let message = format!("<110>1 - host pulse - - - {record}");
+        let message = format!("<110>1 - host pulse - audit - {record}");
         let frame = format!("{} {message}", message.len());
         let stdin = child.stdin.as_mut().unwrap();
         stdin.write_all(frame.as_bytes()).unwrap();

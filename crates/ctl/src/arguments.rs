@@ -103,8 +103,9 @@ Examples:
 
     /// Send a request as it is and show the response
     ///
-    /// The methods are get_status, get_temperature and get_temperatures. The exit
-    /// code is 1 when the response has "success": false.
+    /// The methods are get_status, get_temperature and get_temperatures, and for
+    /// administrators get_forwarding and replay_forwarding. The exit code is 1 when the
+    /// response has "success": false.
     #[command(after_help = "\
 Examples:
   pulse-sensorctl rpc get_status
@@ -134,7 +135,7 @@ Examples:
     #[command(subcommand)]
     Audit(AuditCommand),
 
-    /// Bring the audit log to a collector
+    /// Bring the audit log to a collector: is it there, try the way, send again
     #[command(subcommand)]
     Forward(ForwardCommand),
 
@@ -270,7 +271,8 @@ Examples:
   pulse-sensorctl keys show             what to put on the nodes
   pulse-sensorctl config check          is the configuration right
   pulse-sensorctl audit tail            what the daemon did last
-  pulse-sensorctl audit verify          is the audit log as it was written";
+  pulse-sensorctl audit verify          is the audit log as it was written
+  pulse-sensorctl forward status        does it get to its collectors";
 
 /// Takes the arguments, the program's name first.
 ///

@@ -98,6 +98,11 @@ impl Client {
         &self.socket
     }
 
+    /// How long an answer is waited for.
+    pub(crate) fn patience(&self) -> Duration {
+        self.patience
+    }
+
     /// Sends one request and takes its response, on a connection of its own.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ use crate::keys::KeyError;
 use crate::shown::shown;
 use pulse_audit::verify::Verdict;
 use pulse_core::config::ConfigError;
+use pulse_core::rpc::Method;
 use pulse_policy::rsyslog::WordError;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -29,7 +30,7 @@ pub(crate) const EXIT_CODES: [(u8, &str); 12] = [
     (0, "done; also when Ctrl-C ended a watch or the demo"),
     (
         1,
-        "a node could not be read, the daemon refused, or the log is not intact",
+        "a node or a collector failed, the daemon refused, or the log is not intact",
     ),
     (VERIFY_USAGE, "audit verify: the arguments are wrong"),
     (
@@ -115,6 +116,25 @@ pub(crate) enum Failure {
     /// As [`Failure::Usage`], for `audit verify`.
     #[error("{0}")]
     VerifyUsage(&'static str),
+    /// There is no collector in the configuration.
+    #[error("{NOT_FORWARDING}{}", remedy(NOT_FORWARDING))]
+    NotForwarding,
+    /// There is none of this name.
+    #[error("there is no collector \"{name}\" in the configuration, but {known}")]
+    NoCollector {
+        /// Which one was asked for.
+        name: String,
+        /// Those that there are.
+        known: String,
+    },
+    /// There is no such record to be sent again.
+    #[error("there is no record {from} yet: the last one on disk is {last}")]
+    NotOnDisk {
+        /// From where on records were to be sent.
+        from: u64,
+        /// The last one.
+        last: u64,
+    },
     /// Something with the audit log.
     #[error(transparent)]
     Audit(#[from] AuditError),
@@ -139,16 +159,16 @@ impl Failure {
     /// One of [`EXIT_CODES`].
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Refused(_) => 1,
+            Self::Refused(_) | Self::NotOnDisk { .. } => 1,
             Self::File { .. } | Self::Key(_) => 66,
             Self::Client(_) | Self::Answer(_) => 69,
             Self::Demo(_) | Self::Runtime(_) => 70,
             Self::Output(_) => 74,
-            Self::Usage(_) | Self::Word(_) => USAGE,
+            Self::Usage(_) | Self::Word(_) | Self::NoCollector { .. } => USAGE,
             Self::VerifyUsage(_) => VERIFY_USAGE,
             Self::Audit(error) => error.exit_code(),
             Self::Unverified(_) => VERIFY_UNREADABLE,
-            Self::Config { .. } | Self::Variable { .. } => 78,
+            Self::Config { .. } | Self::Variable { .. } | Self::NotForwarding => 78,
         }
     }
 
@@ -157,6 +177,9 @@ impl Failure {
         matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }
 }
+
+/// As the daemon says it.
+const NOT_FORWARDING: &str = "forwarding is not configured";
 
 /// What to do about an error of the daemon.
 fn remedy(error: &str) -> String {
@@ -169,9 +192,19 @@ fn remedy(error: &str) -> String {
             ": the next request is possible within seconds (see [rate_limit] in the configuration)"
                 .to_owned()
         }
+        "method requires admin capability" => format!(
+            ": ask as root, or give {} \"admin\" in allowed_peers",
+            user()
+        ),
         "unknown method" => {
-            ": there are get_status, get_temperature and get_temperatures".to_owned()
+            let methods = Method::ALL.map(Method::as_str).join(", ");
+            format!(": there are {methods}; an older daemon has fewer")
         }
+        NOT_FORWARDING => {
+            ": name a collector below [forward] in the daemon's configuration and restart it (docs/operations.md)"
+                .to_owned()
+        }
+        "forwarding is busy" => ": ask again in some seconds".to_owned(),
         "audit log unavailable" => ": its log says why".to_owned(),
         _ => String::new(),
     }
@@ -228,6 +261,8 @@ mod tests {
             Failure::Output(hang_up()),
             Failure::Runtime(hang_up()),
             Failure::Usage("a"),
+            Failure::NotForwarding,
+            Failure::NotOnDisk { from: 2, last: 1 },
             Failure::Unverified(AuditError::NoLog("a".into())),
             Failure::Audit(AuditError::NoLog("a".into())),
             Failure::Audit(AuditError::NoRecord("a".into())),
@@ -244,6 +279,12 @@ mod tests {
         assert!(text.contains("allowed_peers"), "{text}");
         let text = Failure::Refused("rate limit exceeded".into()).to_string();
         assert!(text.contains("within seconds"), "{text}");
+        let text = Failure::NotForwarding.to_string();
+        assert!(text.contains("[forward]"), "{text}");
+        let refused = Failure::Refused(NOT_FORWARDING.into()).to_string();
+        assert!(refused.ends_with(&text), "{refused}");
+        let text = Failure::Refused("method requires admin capability".into()).to_string();
+        assert!(text.contains("\"admin\" in allowed_peers"), "{text}");
         let text = node_remedy("rejected by validator (node_not_allowlisted)");
         assert!(text.contains("allowed_nodes"), "{text}");
         let text = Failure::Refused("a\u{1b}[2J".into()).to_string();

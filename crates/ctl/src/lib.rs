@@ -91,7 +91,7 @@ fn run(arguments: Arguments) -> Result<Ending, Failure> {
             block_on(keys::run(&client, screen, ssh_dir, json))
         }
         Command::Audit(command) => audit::run(screen, command),
-        Command::Forward(command) => forward::run(screen, command),
+        Command::Forward(command) => block_on(forward::run(&client, screen, command)),
         Command::Demo(options) => block_on(demo::run(screen, options)),
     }
 }

@@ -219,7 +219,7 @@ fn limit(limit: Option<f64>) -> String {
 }
 
 /// A length of time in the unit that fits it.
-fn ago(age: Duration) -> String {
+pub(crate) fn ago(age: Duration) -> String {
     match age.as_secs() {
         0..10 => format!("{:.1} s", age.as_secs_f64()),
         seconds @ 10..120 => format!("{seconds} s"),

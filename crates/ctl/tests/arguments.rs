@@ -36,6 +36,11 @@ fn help_teaches_and_is_no_failure() {
         assert!(help.output.contains(&example), "{}", help.output);
         assert_eq!((help.code, help.errors.as_str()), (Some(0), ""));
     }
+    for command in ["status", "test", "replay"] {
+        let help = run(&["forward", command, "--help"]);
+        let example = format!("\n  pulse-sensorctl forward {command}");
+        assert!(help.output.contains(&example), "{}", help.output);
+    }
 }
 
 #[test]
@@ -49,6 +54,9 @@ fn wrong_arguments_have_their_exit_code() {
         &["rpc", "get_status", "7"],
         &["temps", "--color", "perhaps"],
         &["demo", "--rounds", "0"],
+        &["forward", "replay"],
+        &["forward", "replay", "--from", "0"],
+        &["forward", "test", "--collector", "a;b"],
     ] {
         let run = run(arguments);
         assert_eq!(run.code, Some(64), "{arguments:?}: {run:?}");

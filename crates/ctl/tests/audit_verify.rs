@@ -398,6 +398,7 @@ fn a_collectors_file_is_complete_or_says_from_where_to_replay() {
         "record 4 is missing",
         "records 7 to 8 are missing",
         "from record 4 on",
+        "forward replay --from 4 --wait",
     ] {
         assert!(run.output.contains(part), "{part:?}: {}", run.output);
     }

@@ -6,12 +6,12 @@
 use crate::credentials;
 use crate::cursor::CursorFile;
 use crate::journal::Journal;
+use crate::message::{self, RecordMessages};
 use crate::route::{Lookup, Route};
 use crate::status::{Board, CollectorStatus, Status, StreamStatus};
 use crate::stream::{Parts, Stream};
 use pulse_core::config::Forward;
 use pulse_core::config::forward::{Collector, Mode, Protocol};
-use pulse_relp::message::{DAEMON, LOG_AUDIT, Origin};
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,9 +19,6 @@ use std::thread::JoinHandle;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::LocalSet;
-
-/// What a message says of its program.
-const PROGRAM: &str = "pulse-sensor-proxy";
 
 /// What is forwarded, and where to.
 #[derive(Clone)]
@@ -111,17 +108,16 @@ impl Forwarder {
             ));
         }
         let (prepared, begun) = oneshot::channel();
-        let (started, is_there) = std::sync::mpsc::channel();
+        let (started, starting) = std::sync::mpsc::channel();
         let thread = std::thread::Builder::new().name("forward".to_owned());
         let thread = thread.spawn(move || {
             at_first();
-            // Nobody waits for it any more: then it does not matter.
+            // Nobody waits any more when the daemon ends meanwhile.
             let _ = started.send(());
             run(&runtime, streams, begun);
         })?;
-        // Once calls are filtered a thread cannot even start: the C library's first call is
-        // refused, and it ends the daemon.
-        let _ = is_there.recv();
+        // A thread that has only just begun makes calls that it must not make later.
+        starting.recv().map_err(io::Error::other)?;
         let forwarder = Self {
             board,
             durable,
@@ -227,7 +223,6 @@ fn parts(
     let cursor = settings
         .state_directory
         .join(format!("forward-{name}.cursor"));
-    let origin = |facility| Origin::new(facility, &settings.host, PROGRAM, std::process::id());
     let routes = group.iter();
     Parts {
         index,
@@ -241,8 +236,8 @@ fn parts(
         commands,
         board: Arc::clone(board),
         journal: settings.journals.get(index).cloned(),
-        records: origin(LOG_AUDIT),
-        messages: origin(DAEMON),
+        records: RecordMessages::of(&settings.host),
+        messages: message::own(&settings.host),
     }
 }
 

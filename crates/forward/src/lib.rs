@@ -9,6 +9,7 @@
 //! |---|---|
 //! | [`cursor`] | how far a stream has come, on disk |
 //! | [`credentials`] | certificates that may change while we run |
+//! | [`message`] | what a collector is sent of a record |
 //! | [`problem`] | what is wrong with a collector, and the remedy |
 //! | [`status`] | what is told to operators and metrics |
 //! | [`journal`] | the daemon's own messages, on their way |
@@ -20,6 +21,7 @@ pub mod credentials;
 pub mod cursor;
 pub mod forwarder;
 pub mod journal;
+pub mod message;
 pub mod problem;
 pub mod route;
 pub mod status;

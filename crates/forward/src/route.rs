@@ -6,10 +6,12 @@ use pulse_core::config::Forward;
 use pulse_core::config::forward::{Collector, Protocol};
 use pulse_core::name::NodeName;
 use pulse_relp::identity::{Files, Identity};
-use pulse_relp::link::{self, Link, Peer, Step};
+use pulse_relp::link::{self, Peer};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
+
+pub use pulse_relp::link::{Link, Step};
 
 /// Looks a name up in `/etc/hosts`.
 pub type Lookup = Arc<dyn Fn(&NodeName) -> Vec<IpAddr> + Send + Sync>;

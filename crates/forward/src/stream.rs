@@ -13,6 +13,7 @@ use crate::credentials::{self, Look};
 use crate::cursor::{CursorFile, Place};
 use crate::forwarder::Command;
 use crate::journal::Journal;
+use crate::message::RecordMessages;
 use crate::problem::Problem;
 use crate::route::Route;
 use crate::status::Board;
@@ -35,6 +36,9 @@ const LOOK: Duration = Duration::from_secs(5);
 const STRIDE: u64 = 2048;
 /// Records that come one by one leave together, when they come so close together.
 const GATHER: Duration = Duration::from_millis(10);
+/// While there is much to send, acknowledgements are left to come together for so long:
+/// each of them alone would wake us up.
+const MOMENT: Duration = Duration::from_millis(1);
 /// How often a better collector is tried while another one serves.
 const PREFER: Duration = Duration::from_secs(60);
 /// So long for a goodbye, and at the end for what is still to be sent.
@@ -54,7 +58,7 @@ pub(crate) struct Parts {
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) board: Arc<Board>,
     pub(crate) journal: Option<Journal>,
-    pub(crate) records: Origin,
+    pub(crate) records: RecordMessages,
     pub(crate) messages: Origin,
 }
 
@@ -219,7 +223,12 @@ impl Stream {
                 }
             };
             tokio::select! {
-                tag = link.acknowledged() => self.settle(tag?),
+                tag = link.acknowledged() => {
+                    self.settle(tag?);
+                    if !caught_up {
+                        sleep(MOMENT).await;
+                    }
+                }
                 _ = self.parts.durable.changed(), if caught_up && over.is_none() => {
                     sleep(GATHER).await;
                 }

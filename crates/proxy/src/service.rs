@@ -6,7 +6,7 @@ use crate::known_hosts::KnownHostsFile;
 use crate::listener;
 use crate::node::Access;
 use crate::opened::Opened;
-use crate::recorder::Recorder;
+use crate::recorder::{self, Recorder};
 use crate::resolve::{AnyUnicast, Resolver};
 use crate::run::Failure;
 use crate::systemd::ServiceManager;
@@ -245,7 +245,8 @@ impl Service {
     /// Stops accepting, and waits for the requests in hand.
     async fn drain(&mut self) {
         let _ = self.drain.send(true);
-        let patience = self.daemon.config().timeouts.request;
+        // One that takes all of its time still has its outcome to be recorded.
+        let patience = self.daemon.config().timeouts.request + recorder::PATIENCE;
         let idle = async {
             while self.daemon.gate().total() > 0 {
                 tokio::time::sleep(Duration::from_millis(5)).await;

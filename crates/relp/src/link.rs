@@ -359,6 +359,9 @@ impl Link {
     async fn read(&mut self) -> Result<(), LinkError> {
         let mut bytes = [0; READ];
         let length = self.stream.read(&mut bytes).await.map_err(broken)?;
+        // librelp's next acknowledgement waits for our kernel's of the last: 40 ms, if that
+        // has its way. Where it cannot be told, it is only slower.
+        let _ = self.stream.get_ref().0.set_quickack(true);
         let session = match &mut self.dialogue {
             _ if length == 0 => return Err(broken(io::ErrorKind::UnexpectedEof.into())),
             Dialogue::Relp(session) => session,

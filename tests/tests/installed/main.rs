@@ -14,6 +14,7 @@ mod activation;
 mod apparmor;
 mod credential;
 mod exposure;
+mod forwarding;
 mod guest;
 mod kernel_log;
 mod network;

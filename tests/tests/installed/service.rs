@@ -23,11 +23,12 @@ const KNOWN_HOSTS: &str = "/var/lib/pulse-sensor-proxy/ssh/known_hosts";
 pub(crate) const LOG: &str = "/var/log/pulse/sensor-proxy";
 
 /// What a service leaves behind.
-const TRACES: [&str; 5] = [
+const TRACES: [&str; 6] = [
     "/var/lib/pulse-sensor-proxy",
     "/var/log/pulse",
     "/run/pulse-sensor-proxy",
     "/etc/pulse-sensor-proxy",
+    "/etc/pulse",
     CREDENTIAL,
 ];
 

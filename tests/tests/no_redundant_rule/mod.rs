@@ -8,6 +8,7 @@
     reason = "the runner shows it beside the failure"
 )]
 
+mod collector;
 mod endings;
 mod program;
 mod scenario;
@@ -33,6 +34,7 @@ const QUICK_ACKNOWLEDGEMENT: &str = "setsockopt line 1";
 
 #[test]
 fn each_rule_of_the_confinement_is_missed_when_it_is_left_out() {
+    let _collector = collector::Kept::start();
     scenario::play(None);
     let rules = Mutex::new(needed().iter().filter(|rule| can_be_tried(rule)));
     let next = || rules.lock().unwrap().next();
@@ -75,6 +77,7 @@ fn can_be_tried(rule: &str) -> bool {
     let why_not = match rule {
         QUICK_ACKNOWLEDGEMENT => "sshd's handshake is 40 ms slower without it, and nothing else",
         "socket line 1" if !has_ipv6() => "there is no IPv6 here",
+        _ if !collector::is_tried(rule) => "there is no collector here",
         _ if is_missing(rule) => "there is no such file here",
         _ => return true,
     };

@@ -1,6 +1,7 @@
 //! A day in the daemon's life, in a second or two: everything that its confinement
 //! has to let through, and that all of it had its effect.
 
+use super::collector::{forwarding, has_everything};
 use super::endings::{ends_at_once, ends_by_a_fault};
 use super::program::{command, state};
 use nix::sys::signal::Signal;
@@ -38,11 +39,13 @@ pub(super) fn play(left_out: Option<&str>) {
     play.pins_that_were_replaced_count();
     play.answers_callers();
     play.is_observed();
+    has_everything(&play.daemon);
     play.is_on_record_as_itself();
     play.keeps_secrets_out_of_swap();
     play.gives_memory_back();
     play.follows_and_rotates_the_log();
     play.goes_on_after_a_stop();
+    has_everything(&play.daemon);
     play.survives_a_log_that_fails();
     play.ends_in_order();
     play.leaves_all_in_order();
@@ -68,7 +71,7 @@ impl Play {
             })
         });
         let home = Arc::new(Home::new());
-        let without_nodes = Config::new()
+        let without_nodes = forwarding(&home)
             .set("confinement", "'required'")
             .set("read_timeout", "'1h'")
             .set("max_ssh_output_bytes", "8388608")

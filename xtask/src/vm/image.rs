@@ -37,12 +37,16 @@ impl Kernel {
 }
 
 /// What is in the machine beside the essential packages and the kernel.
-const PACKAGES: [&str; 11] = [
+const PACKAGES: [&str; 14] = [
     "systemd-sysv",
     "udev",
     "dbus",
     "apparmor",
     "openssh-server",
+    // A collector, and certificates for it.
+    "rsyslog",
+    "rsyslog-relp",
+    "openssl",
     "iproute2",
     "kmod",
     "procps",

@@ -138,7 +138,7 @@ pub const SYSCALLS: &[Syscall] = &[
     call!(SYS_socket, in SOCKET, "SSH: TCP and nothing else"),
     call!(SYS_connect, "SSH: Landlock says which ports"),
     call!(SYS_getsockopt, in GETSOCKOPT, "who calls; did the connection come about"),
-    call!(SYS_setsockopt, in SETSOCKOPT, "acknowledgements at once"),
+    call!(SYS_setsockopt, in SETSOCKOPT, "acknowledgements at once; collectors that are gone are noticed"),
     call!(SYS_shutdown, "ends that do not lose the reply"),
     // Waiting.
     #[cfg(target_arch = "x86_64")]

@@ -34,7 +34,7 @@ mod verify;
 mod writer;
 
 pub(crate) use arguments::AuditCommand;
-pub(crate) use place::configured_log;
+pub(crate) use place::{configured, host_name};
 
 use crate::failure::{Ending, Failure, file_remedy};
 use crate::screen::Screen;
@@ -60,7 +60,7 @@ pub(crate) fn run(screen: Screen, command: AuditCommand) -> Result<Ending, Failu
 }
 
 /// Prints what a command found out, for programs.
-fn print_json(screen: &mut Screen, value: &Value) -> io::Result<()> {
+pub(crate) fn print_json(screen: &mut Screen, value: &Value) -> io::Result<()> {
     screen.print_text(&shown_json(&value.to_string()))
 }
 

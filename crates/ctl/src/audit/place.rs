@@ -39,8 +39,7 @@ impl Place {
                 audit: None,
             }),
             None => {
-                let variable = std::env::var_os(LOG_VARIABLE);
-                let audit = configured(options.config.as_deref(), variable)?;
+                let audit = configured(options.config.as_deref())?.audit;
                 let state = options.state_dir.as_ref().unwrap_or(&audit.state_dir);
                 Ok(Self {
                     log: audit.directory().to_owned(),
@@ -74,9 +73,8 @@ impl Place {
 
     /// What a log is begun and gone on with.
     pub(crate) fn settings(&self) -> Settings {
-        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let settings = Settings {
-            host: host.trim().to_owned(),
+            host: host_name(),
             ..Settings::default()
         };
         match &self.audit {
@@ -89,6 +87,12 @@ impl Place {
             },
         }
     }
+}
+
+/// What the kernel calls this host.
+pub(crate) fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim().to_owned()
 }
 
 /// The files of the log that a path names.
@@ -119,18 +123,17 @@ fn directory_of(log: &Path) -> PathBuf {
     }
 }
 
-/// The live file of the daemon's log.
+/// The daemon's configuration; its defaults when the usual file is not there.
 ///
 /// # Errors
-/// [`Failure`] when the configuration cannot be used.
-pub(crate) fn configured_log(file: Option<&Path>) -> Result<PathBuf, Failure> {
-    let audit = configured(file, std::env::var_os(LOG_VARIABLE))?;
-    Ok(audit.log)
+/// [`Failure`] when it cannot be used.
+pub(crate) fn configured(file: Option<&Path>) -> Result<Config, Failure> {
+    with_variable(file, std::env::var_os(LOG_VARIABLE))
 }
 
-fn configured(file: Option<&Path>, variable: Option<OsString>) -> Result<Audit, Failure> {
+fn with_variable(file: Option<&Path>, variable: Option<OsString>) -> Result<Config, Failure> {
     let path = file.unwrap_or(Path::new(DEFAULT_PATH));
-    let config = match read(path) {
+    let mut config = match read(path) {
         Ok(text) => Config::parse(&text).map_err(|error| Failure::Config {
             path: path.to_owned(),
             error,
@@ -143,15 +146,14 @@ fn configured(file: Option<&Path>, variable: Option<OsString>) -> Result<Audit, 
             });
         }
     };
-    let mut audit = config.audit;
     if let Some(log) = variable {
-        audit.log = PathBuf::from(log);
-        check_log_path(&audit.log).map_err(|reason| Failure::Variable {
+        config.audit.log = PathBuf::from(log);
+        check_log_path(&config.audit.log).map_err(|reason| Failure::Variable {
             variable: LOG_VARIABLE,
             reason,
         })?;
     }
-    Ok(audit)
+    Ok(config)
 }
 
 #[cfg(test)]
@@ -174,21 +176,25 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("c.toml");
         std::fs::write(&file, "[audit]\nlog = '/x/audit.log'\nstate_dir = '/y'\n").unwrap();
-        let audit = configured(Some(&file), None).unwrap();
+        let audit = with_variable(Some(&file), None).unwrap().audit;
         assert_eq!(audit.directory(), Path::new("/x"));
-        let audit = configured(Some(&file), Some("/z/audit.log".into())).unwrap();
+        let audit = with_variable(Some(&file), Some("/z/audit.log".into()));
+        let audit = audit.unwrap().audit;
         assert_eq!(
             (audit.directory(), &*audit.state_dir),
             (Path::new("/z"), Path::new("/y"))
         );
-        let wrong = configured(Some(&file), Some("/z/other".into())).unwrap_err();
+        let wrong = with_variable(Some(&file), Some("/z/other".into())).unwrap_err();
         assert_eq!(wrong.exit_code(), 78);
         let missing = directory.path().join("none.toml");
         assert_eq!(
-            configured(Some(&missing), None).unwrap_err().exit_code(),
+            with_variable(Some(&missing), None).unwrap_err().exit_code(),
             66
         );
         std::fs::write(&file, "[audit]\nlog = 7").unwrap();
-        assert_eq!(configured(Some(&file), None).unwrap_err().exit_code(), 78);
+        assert_eq!(
+            with_variable(Some(&file), None).unwrap_err().exit_code(),
+            78
+        );
     }
 }

@@ -60,7 +60,9 @@ impl Answer {
         match (collected.replay_from, self.report.verdict) {
             (Some(seq), _) => Some(format!(
                 "What is missing, from record {seq} on, may still be in the log on its host: have \
-                 that sent again (docs/operations.md), and verify once more. Copies do no harm."
+                 it sent again, and verify once more. Copies do no harm. If the daemon forwards: \
+                 `pulse-sensorctl forward replay --from {seq} --wait` on the host; if rsyslog does: \
+                 docs/operations.md."
             )),
             (None, Verdict::Broken) if self.report.records > 0 => Some(
                 "Every record between the first and the last is there. Keep the file as it is, \

@@ -84,3 +84,67 @@ impl Flight {
         self.settled = self.next;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pulse_relp::message::Severity;
+
+    fn head(seq: u64) -> Head {
+        Head::from_parts(seq, &"a".repeat(64)).unwrap()
+    }
+
+    fn message() -> Message {
+        Message {
+            severity: Severity::Info,
+            when: String::new(),
+            text: "x".to_owned(),
+        }
+    }
+
+    fn settled(flight: &mut Flight, tag: u64) -> (u64, Option<u64>) {
+        let settled = flight.settle(tag);
+        (settled.records, settled.last.map(|head| head.seq))
+    }
+
+    #[test]
+    fn records_count_and_messages_between_them_do_not() {
+        let mut flight = Flight::default();
+        flight.record(head(1), true);
+        flight.message(message());
+        flight.record(head(2), true);
+        assert_eq!(settled(&mut flight, 2), (1, Some(1)));
+        assert_eq!(settled(&mut flight, 3), (1, Some(2)));
+        assert_eq!(settled(&mut flight, 3), (0, None));
+    }
+
+    #[test]
+    fn of_very_many_few_are_remembered_and_none_is_believed_too_early() {
+        let mut flight = Flight::default();
+        (1..=200).for_each(|seq| flight.record(head(seq), seq == 200));
+        assert_eq!(flight.sent.len(), 4);
+        assert_eq!(settled(&mut flight, 100), (100, Some(64)));
+        assert_eq!(settled(&mut flight, 200), (100, Some(200)));
+    }
+
+    #[test]
+    fn what_was_on_its_way_counts_for_nothing_on_the_next_connection() {
+        let mut flight = Flight::default();
+        flight.record(head(1), true);
+        flight.message(message());
+        assert_eq!(flight.take_messages().count(), 1);
+        flight.clear();
+        flight.record(head(1), true);
+        let tag = flight.next;
+        assert_eq!(settled(&mut flight, tag), (1, Some(1)));
+    }
+
+    #[test]
+    fn a_replay_makes_late_acknowledgements_of_records_worthless() {
+        let mut flight = Flight::default();
+        flight.record(head(9), true);
+        flight.message(message());
+        flight.forget_records();
+        assert_eq!(flight.settle(2).last, None);
+    }
+}

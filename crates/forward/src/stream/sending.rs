@@ -6,7 +6,6 @@ use crate::problem::Problem;
 use pulse_audit::Reader;
 use pulse_core::config::forward::Protocol;
 use pulse_relp::link::Link;
-use pulse_relp::message::Severity;
 
 /// With less room than this, more is waited for: a few large writes cost less than many
 /// small ones.
@@ -46,13 +45,7 @@ impl Stream {
                 return Ok(true);
             };
             self.message.clear();
-            self.parts.records.write(
-                &mut self.message,
-                Severity::Info,
-                &record.ts.to_string(),
-                "audit",
-                record.text,
-            );
+            self.parts.records.write(&mut self.message, &record);
             let is_last = record.head.seq == durable;
             link.give(self.flight.tag(), &self.message);
             self.flight.record(record.head, is_relp || is_last);

@@ -4,6 +4,11 @@ use crate::rsyslog::{Credentials, Path, Permitted};
 use std::fmt;
 use std::net::IpAddr;
 
+/// How both kinds of files are written: at once, and for as long as it takes.
+const STORED: &str = r#"dynaFileCacheSize="100" dirCreateMode="0750" fileCreateMode="0640"
+        sync="on" flushOnTXEnd="on" asyncWriting="off"
+        action.resumeRetryCount="-1" action.resumeInterval="1" action.resumeIntervalMax="60""#;
+
 /// What a collector is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Collector {
@@ -17,7 +22,8 @@ pub struct Collector {
     pub permitted: Permitted,
     /// What it shows, and whom it believes.
     pub credentials: Credentials,
-    /// Where the files are: `<host>.audit.log`.
+    /// Where the files are: `<host>.audit.log`, and `<host>.log` for the daemon's own
+    /// messages.
     pub directory: Path,
 }
 
@@ -66,15 +72,24 @@ template(name="pulse_audit_record" type="string" string="%msg%\n")
 # room for the ending.
 template(name="pulse_audit_file" type="string"
     string="{directory}/%HOSTNAME:1:200:secpath-replace%.audit.log")
+# What else the daemon says (application_log), a line each.
+template(name="pulse_log_line" type="string"
+    string="%timereported:::date-rfc3339% %syslogseverity-text% %msg:::escape-cc%\n")
+template(name="pulse_log_file" type="string"
+    string="{directory}/%HOSTNAME:1:200:secpath-replace%.log")
 
 # Without a queue a record is on disk before it is acknowledged. But a full disk is not
 # told to the sender: rsyslog acknowledges, and drops. Watch it.
 ruleset(name="pulse_audit_collector" queue.type="Direct") {{
     action(type="mmrm1stspace")
-    action(type="omfile" dynaFile="pulse_audit_file" template="pulse_audit_record"
-    dynaFileCacheSize="100" dirCreateMode="0750" fileCreateMode="0640"
-    sync="on" flushOnTXEnd="on" asyncWriting="off"
-    action.resumeRetryCount="-1" action.resumeInterval="1" action.resumeIntervalMax="60")
+    # Only records are records: a chain with other lines in between is hard to read.
+    if $msgid == "audit" then {{
+        action(type="omfile" dynaFile="pulse_audit_file" template="pulse_audit_record"
+        {STORED})
+    }} else {{
+        action(type="omfile" dynaFile="pulse_log_file" template="pulse_log_line"
+        {STORED})
+    }}
 }}
 
 # RELP over TLS. A longer frame would be cut off and acknowledged; it ends the session.

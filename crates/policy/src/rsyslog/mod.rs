@@ -151,6 +151,8 @@ mod tests {
                 "type=\"mmrm1stspace\"",
                 "string=\"%msg%\\n\"",
                 "string=\"/d/%HOSTNAME:1:200:secpath-replace%.audit.log\"",
+                "if $msgid == \"audit\" then {",
+                "string=\"/d/%HOSTNAME:1:200:secpath-replace%.log\"",
                 "sync=\"on\"",
                 "action.resumeRetryCount=\"-1\"",
                 "tls=\"on\" tls.authMode=\"name\" tls.permittedPeer=[\"pve1.example\"]",

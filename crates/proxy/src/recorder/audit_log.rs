@@ -1,6 +1,6 @@
 //! The recorder of the daemon: the audit log's writer, awaited.
 
-use super::{Health, Recorder, Recording, RecordingFailed};
+use super::{Health, PATIENCE, Recorder, Recording, RecordingFailed};
 use pulse_audit::{Directory, LogError, Receipt, Settings, Unavailable, Writer};
 use pulse_core::config::Audit;
 use pulse_core::event::Event;
@@ -8,12 +8,8 @@ use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
-
-/// A disk that has not written a record by then counts as one that cannot.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The directory of the log may be read by a group, that of its keys may not.
 const LOG_MODE: u32 = 0o750;

@@ -15,6 +15,10 @@ pub use pulse_audit::Health;
 use pulse_core::event::Event;
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
+
+/// A disk that has not written a record by then counts as one that cannot.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The record could not be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

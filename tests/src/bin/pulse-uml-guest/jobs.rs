@@ -1,6 +1,9 @@
 //! What the machine may be started for.
 
 use crate::harmful;
+use pulse_e2e::certificates::Authority;
+use pulse_e2e::forwarding::{collector, equip_well, is_done, numbers, to};
+use pulse_e2e::rsyslog::{Input, TlsLibrary};
 use pulse_e2e::{Config, Daemon, Home, Sshd, SshdOptions, run, uml, wait};
 use serde_json::{Value, json};
 use std::fs;
@@ -24,13 +27,16 @@ const HELPER: &str = "/usr/libexec/pulse-sensor-node";
 /// As systemd starts it: as its own user from the first moment.
 const AS_SERVICE: [&str; 4] = ["setpriv", "--reuid=995", "--regid=995", "--clear-groups"];
 
-/// A day in the daemon's life: it starts as root, learns of a node, reads it, is
-/// scraped, goes on to the next segment of its log, ends; and once more as systemd
-/// starts it.
+/// A day in the daemon's life: it starts as root, learns of a node, reads it, goes on
+/// to the next segment of its log, brings all of it to a collector, is scraped, ends;
+/// and once more as systemd starts it.
 fn work() -> Value {
     let home = Arc::new(Home::installed());
     let sshd = Sshd::start(&SshdOptions::default());
-    let config = Config::new().set_audit("segment_bytes", SEGMENT);
+    let authority = Authority::new();
+    let rsyslog = collector(&authority, Input::Relp(TlsLibrary::OpenSsl));
+    equip_well(&home, &authority);
+    let config = to(rsyslog.address()).set_audit("segment_bytes", SEGMENT);
     home.write_config(&config);
     let daemon = Daemon::start_with(&home, &[]);
     let mut profiles = vec![profile_of(daemon.pid())];
@@ -43,6 +49,7 @@ fn work() -> Value {
     profiles.push(profile_of(helper()));
     let confinement = home.records_of("confinement")[0].clone();
     fill_a_segment(&daemon);
+    wait::until("everything to be forwarded", || is_done(&daemon));
     let metrics = daemon.scrape();
     daemon.stop();
     let daemon = Daemon::start_under(&home, &AS_SERVICE);
@@ -54,6 +61,7 @@ fn work() -> Value {
         "profiles": profiles,
         "confinement": confinement,
         "metrics": metrics,
+        "forwarded": numbers(&rsyslog).len(),
         "document": document,
         "socket_is_left": home.socket().exists(),
     })

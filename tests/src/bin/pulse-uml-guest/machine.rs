@@ -20,11 +20,12 @@ const OURS: [&str; 2] = [
     "/usr/bin/pulse-sensor-proxy",
     "/usr/libexec/pulse-sensor-node",
 ];
-const THEIRS: [&str; 4] = [
+const THEIRS: [&str; 5] = [
     "/usr/bin/sh",
     "/usr/bin/bash",
     "/usr/bin/ssh-keygen",
     "/usr/bin/setpriv",
+    "/usr/bin/openssl",
 ];
 
 /// The service's user and group, as below.
@@ -119,7 +120,7 @@ fn install_programs(from: &Path) {
 
 fn write_etc() {
     kernel("tmpfs", "/etc");
-    for directory in ["/etc/apparmor.d", "/etc/pulse-sensor-proxy"] {
+    for directory in ["/etc/apparmor.d", "/etc/pulse-sensor-proxy", "/etc/ssl"] {
         fs::create_dir(directory).unwrap();
     }
     for (file, text) in [
@@ -130,11 +131,10 @@ fn write_etc() {
     ] {
         fs::write(file, text).unwrap();
     }
-    // What profiles include.
-    bind(
-        on_host("/etc/apparmor.d").to_str().unwrap(),
-        "/etc/apparmor.d",
-    );
+    // What profiles include, and what openssl begins with.
+    for theirs in ["/etc/apparmor.d", "/etc/ssl"] {
+        bind(on_host(theirs).to_str().unwrap(), theirs);
+    }
 }
 
 /// Those of a node, in place of a machine's that has none.

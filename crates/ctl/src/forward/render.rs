@@ -1,8 +1,8 @@
-//! `forward`: bringing the audit log to a collector.
+//! `forward render`: a configuration for rsyslog.
 //!
-//! The configuration for rsyslog is written by `pulse_policy`; here it is asked for.
+//! It is written by `pulse_policy`; here it is asked for.
 
-use crate::audit::configured_log;
+use crate::audit::configured;
 use crate::failure::{Ending, Failure};
 use crate::screen::Screen;
 use clap::{Args, Subcommand, ValueHint};
@@ -15,16 +15,6 @@ use std::path::PathBuf;
 
 /// The heading of what both sides of a connection are told.
 const TLS: &str = "Certificates";
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum ForwardCommand {
-    /// Write a configuration for rsyslog
-    ///
-    /// rsyslog's own settings lose records: every one that matters is written out, with
-    /// its reason. The text goes to standard output; put it below /etc/rsyslog.d.
-    #[command(subcommand)]
-    Render(RenderCommand),
-}
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum RenderCommand {
@@ -182,12 +172,11 @@ fn port() -> clap::builder::RangedI64ValueParser<u16> {
     clap::value_parser!(u16).range(1..)
 }
 
-/// Carries one of the commands out.
+/// Carries the command out.
 ///
 /// # Errors
 /// [`Failure`] when the log's place cannot be told or the result not written.
-pub(crate) fn run(mut screen: Screen, command: ForwardCommand) -> Result<Ending, Failure> {
-    let ForwardCommand::Render(command) = command;
+pub(super) fn run(mut screen: Screen, command: RenderCommand) -> Result<Ending, Failure> {
     let text = match command {
         RenderCommand::RsyslogSender(options) => sender(options)?.to_string(),
         RenderCommand::RsyslogCollector(options) => collector(options)?.to_string(),
@@ -199,7 +188,7 @@ pub(crate) fn run(mut screen: Screen, command: ForwardCommand) -> Result<Ending,
 fn sender(options: SenderOptions) -> Result<Sender, Failure> {
     let log = match options.log {
         Some(log) => log,
-        None => place(&configured_log(options.config.as_deref())?)?,
+        None => place(&configured(options.config.as_deref())?.audit.log)?,
     };
     let collector = options.collector;
     let same_name = || collector.name.clone().into();

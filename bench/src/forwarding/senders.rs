@@ -1,0 +1,124 @@
+//! The daemon and rsyslog, each bringing the same log to the same collector.
+
+use super::{home_with_a_log, log_bytes};
+use crate::process::tree_cpu;
+use nix::sys::signal::Signal;
+use pulse_e2e::certificates::{Authority, Validity, key_of};
+use pulse_e2e::forwarding::{COLLECTOR, SENDER, collector, equip, to};
+use pulse_e2e::rsyslog::{Input, Rsyslog, TlsLibrary};
+use pulse_e2e::{Daemon, Home, wait};
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// One time through the log.
+pub(super) struct Sending {
+    /// Records in a second, from the first at the collector to the last.
+    pub(super) rate: f64,
+    /// Processor time for each, in microseconds.
+    pub(super) cpu: f64,
+}
+
+/// A log, and the collector that it goes to.
+pub(super) struct Site {
+    authority: Authority,
+    certificate: PathBuf,
+    rsyslog: Rsyslog,
+    home: Arc<Home>,
+    records: u64,
+}
+
+impl Site {
+    pub(super) fn new(records: u64) -> Self {
+        let authority = Authority::new();
+        let rsyslog = collector(&authority, Input::Relp(TlsLibrary::OpenSsl));
+        let certificate = authority.sign(SENDER, Validity::Good);
+        let home = home_with_a_log(records);
+        equip(&home, &authority, &certificate);
+        Self {
+            authority,
+            certificate,
+            rsyslog,
+            home,
+            records,
+        }
+    }
+
+    /// Everything again, from the first record.
+    pub(super) fn by_the_daemon(&mut self) -> Sending {
+        let cursor = self.home.audit_state().join("forward-failover.cursor");
+        // There is none before the first time.
+        let _ = fs::remove_file(cursor);
+        self.empty();
+        let daemon = Daemon::start_in(&self.home, &to(self.rsyslog.address()));
+        self.rsyslog.start_again();
+        daemon.signal(Signal::SIGHUP);
+        let sending = self.watch(daemon.pid());
+        daemon.stop();
+        sending
+    }
+
+    pub(super) fn by_rsyslog(&mut self) -> Sending {
+        self.empty();
+        self.rsyslog.start_again();
+        let sender = Rsyslog::with(&self.sender(), None);
+        self.watch(sender.pid())
+    }
+
+    /// The collector is away, and what it had is gone.
+    fn empty(&mut self) {
+        self.rsyslog.end(Signal::SIGTERM);
+        let _ = fs::remove_file(self.rsyslog.file());
+    }
+
+    fn watch(&self, sender: u32) -> Sending {
+        // The log grows by some records at each start of a daemon.
+        let all = log_bytes(&self.home) - 4096;
+        let collected = || fs::metadata(self.rsyslog.file()).map_or(0, |file| file.len());
+        wait::until("the first records", || collected() > 0);
+        let (before, cpu, started) = (collected(), tree_cpu(&[sender]), Instant::now());
+        while collected() < all {
+            assert!(
+                started.elapsed() < Duration::from_secs(120),
+                "it takes too long"
+            );
+            sleep(Duration::from_millis(1));
+        }
+        let length = started.elapsed().as_secs_f64();
+        let share = (all - before) as f64 / all as f64;
+        let records = self.records as f64 * share;
+        Sending {
+            rate: records / length,
+            cpu: (tree_cpu(&[sender]) - cpu) * 1000.0 / records,
+        }
+    }
+
+    /// rsyslog's own settings.
+    fn sender(&self) -> String {
+        let address = self.rsyslog.address();
+        // It keeps in there how far it has come.
+        let work = self.home.unused_path("work");
+        fs::create_dir(&work).unwrap();
+        format!(
+            r#"global(workDirectory="{work}" maxMessageSize="64k")
+module(load="imfile")
+module(load="omrelp" tls.tlslib="openssl")
+template(name="message" type="string"
+    string="<110>1 %timegenerated:::date-rfc3339% %HOSTNAME% pulse-sensor-proxy - audit - %msg%")
+input(type="imfile" file="{log}*" tag="pulse-sensor-proxy" freshStartTail="off")
+action(type="omrelp" target="{ip}" port="{port}" template="message" tls="on"
+    tls.caCert="{ca}" tls.myCert="{certificate}" tls.myPrivKey="{key}"
+    tls.authMode="name" tls.permittedPeer=["{COLLECTOR}"])
+"#,
+            work = work.display(),
+            log = self.home.audit_log().display(),
+            ip = address.ip(),
+            port = address.port(),
+            ca = self.authority.certificate().display(),
+            certificate = self.certificate.display(),
+            key = key_of(&self.certificate).display(),
+        )
+    }
+}

@@ -1,0 +1,334 @@
+//! How forwarding fares, for people: what is on disk, who has it, and what is wrong.
+
+use super::validity::{both, is_over};
+use crate::line::{Line, Tone};
+use crate::shown::shown;
+use crate::table::ago;
+use crate::wrap::wrapped;
+use pulse_forward::status::{CollectorStatus, Status, StreamStatus, Trouble};
+use std::time::Duration;
+
+/// The widest a name in front may be.
+const NAMES: usize = 14;
+
+const HEAD: [&str; 6] = [
+    "STREAM",
+    "COLLECTOR",
+    "STATE",
+    "QUEUE",
+    "LAST ACK",
+    "SPEAKS",
+];
+/// The column that has a colour.
+const STATE: usize = 2;
+
+/// Whether somebody has to do something.
+pub(super) fn is_wrong(status: &Status, now: i64) -> bool {
+    let ends = &status.certificates;
+    let mut collectors = status.streams.iter().flat_map(|stream| &stream.collectors);
+    collectors.any(|collector| collector.trouble.is_some())
+        || ends.error.is_some()
+        || is_over(ends.own, now)
+        || is_over(ends.authority, now)
+}
+
+/// The lines, for a terminal so wide, or for anything else.
+pub(super) fn overview(status: &Status, now: i64, columns: Option<usize>) -> Vec<Line> {
+    let mut lines = vec![on_disk(status), certificates(status, now)];
+    lines.extend(dropped(status));
+    lines.push(Line::default());
+    lines.extend(table(status, now, columns));
+    lines.extend(troubles(status, now, columns));
+    lines
+}
+
+fn named(name: &str) -> Line {
+    Line::of(Tone::Faint, format!("{name:<NAMES$}"))
+}
+
+fn on_disk(status: &Status) -> Line {
+    named("on disk").and(Tone::Plain, format!("records 1 to {}", status.seq))
+}
+
+fn certificates(status: &Status, now: i64) -> Line {
+    let ends = &status.certificates;
+    let line = named("certificates");
+    match &ends.error {
+        Some(error) => line.and(Tone::Bad, shown(error)),
+        None => line.append(both(ends.own, ends.authority, now)),
+    }
+}
+
+/// The daemon's own messages, when they are forwarded too.
+fn dropped(status: &Status) -> Option<Line> {
+    let (tone, text) = match status.messages_dropped? {
+        0 => (
+            Tone::Plain,
+            "none of the daemon's own was dropped".to_owned(),
+        ),
+        count => (
+            Tone::Warm,
+            format!("{count} of the daemon's own were dropped: no collector took them in time"),
+        ),
+    };
+    Some(named("messages").and(tone, text))
+}
+
+/// A collector's row, and the colour of its state.
+struct Row {
+    cells: [String; HEAD.len()],
+    tone: Tone,
+}
+
+fn table(status: &Status, now: i64, columns: Option<usize>) -> Vec<Line> {
+    let rows: Vec<Row> = status
+        .streams
+        .iter()
+        .flat_map(|stream| rows(stream, now, columns.is_none()))
+        .collect();
+    let width = |column: usize| {
+        let cells = rows.iter().map(|row| row.cells[column].as_str());
+        let widths = cells.chain([HEAD[column]]).map(|text| text.chars().count());
+        widths.max().unwrap_or(0)
+    };
+    let mut widths: Vec<usize> = (0..HEAD.len()).map(width).collect();
+    let total: usize = widths.iter().map(|width| width + 2).sum();
+    if columns.is_some_and(|columns| total > columns + 2) {
+        // What TLS agreed on matters least.
+        widths.pop();
+    }
+    let head = widths.iter().zip(HEAD);
+    let head = head.map(|(width, name)| format!("{name:width$}  "));
+    let head = Line::of(Tone::Faint, head.collect::<String>());
+    let bodies = rows.iter().map(|row| row.line(&widths));
+    std::iter::once(head).chain(bodies).collect()
+}
+
+/// What is the stream's own stands in its first row; in all of them where grep is to find it.
+fn rows(stream: &StreamStatus, now: i64, is_repeated: bool) -> Vec<Row> {
+    let serves = stream.collectors.iter().any(|collector| collector.up);
+    let row = |(place, collector): (usize, &CollectorStatus)| {
+        let of_stream = |text: String| match place == 0 || is_repeated {
+            true => text,
+            false => String::new(),
+        };
+        let (tone, state) = state(collector, serves);
+        Row {
+            cells: [
+                of_stream(shown(&stream.name)),
+                place_of(collector),
+                state.to_owned(),
+                of_stream(stream.queue.to_string()),
+                of_stream(last_ack(stream, now)),
+                speaks(collector),
+            ],
+            tone,
+        }
+    };
+    stream.collectors.iter().enumerate().map(row).collect()
+}
+
+impl Row {
+    fn line(&self, widths: &[usize]) -> Line {
+        let cells = self.cells.iter().zip(widths).enumerate();
+        cells.fold(Line::default(), |line, (column, (text, width))| {
+            let tone = if column == STATE {
+                self.tone
+            } else {
+                Tone::Plain
+            };
+            line.and(tone, format!("{text:width$}  "))
+        })
+    }
+}
+
+fn state(collector: &CollectorStatus, serves: bool) -> (Tone, &'static str) {
+    match (collector.up, &collector.trouble) {
+        (true, _) => (Tone::Good, "up"),
+        (false, Some(_)) => (Tone::Bad, "DOWN"),
+        (false, None) if serves => (Tone::Faint, "standby"),
+        (false, None) => (Tone::Warm, "connecting"),
+    }
+}
+
+/// A collector's name and port.
+pub(super) fn place_of(collector: &CollectorStatus) -> String {
+    format!("{}:{}", shown(&collector.name), collector.port)
+}
+
+fn last_ack(stream: &StreamStatus, now: i64) -> String {
+    match stream.last_ack {
+        None => "none yet".to_owned(),
+        Some(then) => format!("{} ago", since(then, now)),
+    }
+}
+
+fn speaks(collector: &CollectorStatus) -> String {
+    match &collector.tls {
+        Some(tls) => format!("{}, {}", shown(&collector.protocol), shown(tls)),
+        None => shown(&collector.protocol),
+    }
+}
+
+/// How long ago, in the unit that fits.
+fn since(then: u64, now: i64) -> String {
+    let now = u64::try_from(now).unwrap_or(0);
+    match now.saturating_sub(then) {
+        seconds @ 0..10 => format!("{seconds} s"),
+        seconds => ago(Duration::from_secs(seconds)),
+    }
+}
+
+fn troubles(status: &Status, now: i64, columns: Option<usize>) -> Vec<Line> {
+    let collectors = status.streams.iter().flat_map(|stream| &stream.collectors);
+    collectors
+        .filter_map(|collector| Some((collector, collector.trouble.as_ref()?)))
+        .flat_map(|(collector, trouble)| {
+            let since = since(trouble.since, now);
+            let head = format!(
+                "{} gets no records since {since}, step {}",
+                place_of(collector),
+                shown(&trouble.step)
+            );
+            [Line::default(), Line::of(Tone::Strong, head)]
+                .into_iter()
+                .chain(explained(trouble, columns))
+        })
+        .collect()
+}
+
+/// What is wrong, and the remedy.
+pub(super) fn explained(trouble: &Trouble, columns: Option<usize>) -> Vec<Line> {
+    let error = indented(Tone::Bad, &shown(&trouble.error), columns);
+    let remedy = format!("what to do: {}", shown(&trouble.remedy));
+    error
+        .into_iter()
+        .chain(indented(Tone::Plain, &remedy, columns))
+        .collect()
+}
+
+fn indented(tone: Tone, text: &str, columns: Option<usize>) -> Vec<Line> {
+    let room = columns.map(|columns| columns.saturating_sub(2));
+    let parts = wrapped(text, room).into_iter();
+    parts
+        .map(|part| Line::plain("  ").and(tone, part))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pulse_forward::status::Certificates;
+
+    const DAY: i64 = 86_400;
+    const NOW: i64 = 100 * DAY;
+
+    fn collector(name: &str) -> CollectorStatus {
+        CollectorStatus {
+            name: name.to_owned(),
+            port: 6514,
+            protocol: "relp".to_owned(),
+            ..CollectorStatus::default()
+        }
+    }
+
+    fn site() -> Status {
+        let trouble = Trouble {
+            step: "tcp".to_owned(),
+            error: "cannot connect: refused".to_owned(),
+            remedy: "start it".to_owned(),
+            since: 100 * 86_400 - 300,
+        };
+        let down = CollectorStatus {
+            trouble: Some(trouble),
+            ..collector("first.example")
+        };
+        let up = CollectorStatus {
+            up: true,
+            tls: Some("TLS 1.3, X25519".to_owned()),
+            ..collector("second.example")
+        };
+        Status {
+            seq: 1204,
+            streams: vec![StreamStatus {
+                name: "failover".to_owned(),
+                queue: 12,
+                last_ack: Some(100 * 86_400 - 3),
+                collectors: vec![down, up, collector("third.example")],
+                ..StreamStatus::default()
+            }],
+            certificates: Certificates {
+                own: Some(NOW + 40 * DAY),
+                authority: Some(NOW + 5 * DAY),
+                error: None,
+            },
+            messages_dropped: Some(3),
+        }
+    }
+
+    fn drawn(status: &Status, columns: Option<usize>) -> String {
+        let lines = overview(status, NOW, columns);
+        let lines: Vec<String> = lines.iter().map(|line| line.render(false)).collect();
+        format!("\n{}\n", lines.join("\n"))
+    }
+
+    #[test]
+    fn all_that_is_known_is_told_with_what_to_do() {
+        let expected = "
+on disk       records 1 to 1204
+certificates  ours good for 40 days, the authority's ends in 5 days: renew it
+messages      3 of the daemon's own were dropped: no collector took them in time
+
+STREAM    COLLECTOR            STATE    QUEUE  LAST ACK  SPEAKS
+failover  first.example:6514   DOWN     12     3 s ago   relp
+          second.example:6514  up                        relp, TLS 1.3, X25519
+          third.example:6514   standby                   relp
+
+first.example:6514 gets no records since 5 min, step tcp
+  cannot connect: refused
+  what to do: start it
+";
+        assert_eq!(drawn(&site(), Some(80)), expected);
+    }
+
+    #[test]
+    fn a_narrow_terminal_gets_what_matters() {
+        let text = drawn(&site(), Some(60));
+        assert!(text.contains("LAST ACK\n"), "{text}");
+        assert!(
+            text.lines()
+                .skip(5)
+                .take(4)
+                .all(|l| l.chars().count() <= 60)
+        );
+    }
+
+    #[test]
+    fn a_pipe_gets_whole_lines_that_grep_can_use() {
+        let text = drawn(&site(), None);
+        assert!(
+            text.contains("\nfailover  third.example:6514   standby  12 "),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn trouble_a_certificate_that_is_over_and_one_that_cannot_be_read_are_wrong() {
+        assert!(is_wrong(&site(), NOW));
+        let mut status = site();
+        status.streams[0].collectors[0].trouble = None;
+        assert!(!is_wrong(&status, NOW));
+        assert!(is_wrong(&status, NOW + 6 * DAY));
+        status.certificates.error = Some("x".to_owned());
+        assert!(is_wrong(&status, NOW));
+        assert!(drawn(&status, None).contains("certificates  x\n"));
+    }
+
+    #[test]
+    fn what_a_collector_says_cannot_move_the_cursor() {
+        let mut status = site();
+        let trouble = status.streams[0].collectors[0].trouble.as_mut().unwrap();
+        trouble.error = "\u{1b}[2J".to_owned();
+        assert!(drawn(&status, None).contains("  \\u{1b}[2J\n"));
+    }
+}

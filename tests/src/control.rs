@@ -1,0 +1,53 @@
+//! The operator's tool, as root starts it, or somebody else.
+
+use crate::daemon::Ended;
+use crate::home::Home;
+use crate::programs;
+use crate::python::User;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Output, Stdio};
+
+/// Runs it in an empty environment but for this home's socket and configuration.
+///
+/// # Panics
+/// When it cannot be started, or was killed.
+#[must_use]
+pub fn run(home: &Home, arguments: &[&str]) -> Ended {
+    let mut command = Command::new(programs::control());
+    set(&mut command, home, arguments);
+    ended(command.output().unwrap())
+}
+
+/// As [`run`], as somebody else. The tests' own directory may not be that user's to enter,
+/// so the program is copied.
+///
+/// # Panics
+/// As [`run`].
+#[must_use]
+pub fn run_as(user: User, home: &Home, arguments: &[&str]) -> Ended {
+    let copy = home.unused_path("pulse-sensorctl");
+    std::fs::copy(programs::control(), &copy).unwrap();
+    let mut command = Command::new(copy);
+    set(&mut command, home, arguments);
+    command.uid(user.uid).gid(user.gid);
+    ended(command.output().unwrap())
+}
+
+fn set(command: &mut Command, home: &Home, arguments: &[&str]) {
+    command
+        .args(arguments)
+        .env_clear()
+        .env("PULSE_SENSOR_PROXY_SOCKET", home.socket())
+        .env("PULSE_SENSOR_PROXY_CONFIG", home.config_file())
+        .current_dir("/")
+        .stdin(Stdio::null());
+}
+
+fn ended(output: Output) -> Ended {
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Ended {
+        code: output.status.code().expect("it was not killed"),
+        output: text(output.stdout),
+        errors: text(output.stderr),
+    }
+}

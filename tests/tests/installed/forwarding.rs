@@ -1,0 +1,69 @@
+//! From the installed service to a collector, as `docs/operations.md` tells an operator.
+
+use crate::guest;
+use crate::service::{AppArmor, Service};
+use pulse_e2e::certificates::{Authority, Validity, key_of};
+use pulse_e2e::forwarding::{COLLECTOR, SENDER, collector, numbers};
+use pulse_e2e::programs::{Need, skipped};
+use pulse_e2e::rsyslog::{Input, TlsLibrary};
+use pulse_e2e::wait;
+use serde_json::{Value, json};
+use std::path::Path;
+
+const CREDENTIALS: &str = "/etc/pulse/log-forwarding";
+
+#[test]
+fn the_services_log_gets_to_a_collector_also_with_a_renewed_certificate() {
+    if skipped(&[Need::OwnMachine]) {
+        return;
+    }
+    let service = Service::installed(AppArmor::Enforces);
+    let authority = Authority::new();
+    let rsyslog = collector(&authority, Input::Relp(TlsLibrary::OpenSsl));
+    equip(&authority);
+    let (ip, port) = (rsyslog.address().ip(), rsyslog.address().port());
+    service.configure(&format!(
+        "forward = {{ collectors = [{{ name = '{COLLECTOR}', address = '{ip}', port = {port} }}] }}"
+    ));
+    service.start_with_nodes();
+    service.temperature("pve1").unwrap();
+    wait::until("the records", || stream(&service)["queue"] == 0);
+
+    equip(&authority);
+    wait::until("the new certificate", || {
+        stream(&service)["connections"] == 2
+    });
+    service.temperature("pve1").unwrap();
+    wait::until("the later records", || stream(&service)["queue"] == 0);
+
+    let collected = numbers(&rsyslog);
+    assert_eq!(collected, (1..=collected.len() as u64).collect::<Vec<_>>());
+    assert_eq!(service.kernel_log().denied(), Vec::<String>::new());
+}
+
+fn stream(service: &Service) -> Value {
+    let answer = service.ask(&json!({"method": "get_forwarding"}));
+    answer["data"]["forwarding"]["streams"][0].clone()
+}
+
+/// A new certificate and its key, for the service's user to read and for nobody else.
+fn equip(authority: &Authority) {
+    let certificate = authority.sign(SENDER, Validity::Good);
+    let group = ["-o", "root", "-g", "pulse-sensor-proxy"];
+    guest::run(
+        "install",
+        &[&["-d", "-m", "0750"], &group[..], &[CREDENTIALS]].concat(),
+    );
+    for (from, name) in [
+        (authority.certificate(), "ca.pem"),
+        (certificate.clone(), "certificate.pem"),
+        (key_of(&certificate), "key.pem"),
+    ] {
+        let to = Path::new(CREDENTIALS).join(name);
+        let files = [from.to_str().unwrap(), to.to_str().unwrap()];
+        guest::run(
+            "install",
+            &[&["-m", "0640"], &group[..], &files[..]].concat(),
+        );
+    }
+}

@@ -1,0 +1,365 @@
+//! `docs/operations.md`, tried as it is written: its commands are taken from the page, so
+//! that an operator who follows it has a verified record at the collector.
+//!
+//! What differs from the page: files are below a directory of the test's, addresses are
+//! loopback's, the daemon's user is the one of all tests, and nothing is installed. What
+//! systemd would restart is started here.
+
+use pulse_e2e::forwarding::is_done;
+use pulse_e2e::programs::{self, Need, skipped};
+use pulse_e2e::rsyslog::Rsyslog;
+use pulse_e2e::{Config, Daemon, Home, service, unused_address, wait};
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::Arc;
+
+const PAGE: &str = include_str!("../../docs/operations.md");
+const NEEDS: [Need; 2] = [Need::Root, Need::Collector];
+/// The address on the page.
+const ADDRESS: &str = "192.0.2.7";
+
+/// The blocks of commands below a heading, with lines that go on put together.
+fn blocks(heading: &str) -> Vec<Vec<String>> {
+    let start = format!("\n{heading}\n");
+    let (_, section) = PAGE.split_once(&start).expect(heading);
+    let section = section.split("\n#").next().unwrap();
+    let mut blocks: Vec<Vec<String>> = Vec::new();
+    let mut is_inside = false;
+    for line in section.replace("\\\n", "").lines() {
+        match line.strip_prefix("    ") {
+            Some(code) if is_inside => blocks.last_mut().unwrap().push(code.to_owned()),
+            Some(code) => blocks.push(vec![code.to_owned()]),
+            None => (),
+        }
+        is_inside = line.starts_with("    ");
+    }
+    blocks
+}
+
+/// Words as a shell takes them apart, as far as the page needs it.
+fn words(line: &str, variables: &BTreeMap<String, String>) -> Vec<String> {
+    let mut line = line.to_owned();
+    for (name, value) in variables {
+        line = line.replace(&format!("${name}"), value);
+    }
+    let mut words = vec![String::new()];
+    let mut is_quoted = false;
+    for c in line.chars() {
+        match c {
+            '"' => is_quoted = !is_quoted,
+            ' ' if !is_quoted => words.push(String::new()),
+            c => words.last_mut().unwrap().push(c),
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+/// Where the page is tried.
+struct Operator {
+    home: Arc<Home>,
+    listen: SocketAddr,
+    /// A copy that every user may start.
+    control: PathBuf,
+    directory: PathBuf,
+    /// Whose files are meant: here both machines are one.
+    machine: &'static str,
+    collector: Option<Rsyslog>,
+    daemon: Option<Daemon>,
+    /// What systemd was asked, in order.
+    asked: Vec<String>,
+}
+
+impl Operator {
+    fn new() -> Self {
+        let home = Arc::new(Home::new());
+        let control = home.path("pulse-sensorctl");
+        fs::copy(programs::control(), &control).unwrap();
+        let directory = home.path("authority");
+        fs::create_dir(&directory).unwrap();
+        fs::create_dir_all(home.path("collector/etc/rsyslog.d")).unwrap();
+        Self {
+            listen: SocketAddr::new(unused_address().ip(), 6514),
+            control,
+            directory,
+            machine: "collector",
+            home,
+            collector: None,
+            daemon: None,
+            asked: Vec::new(),
+        }
+    }
+
+    /// What stands for a word of the page here.
+    fn here(&self, word: &str) -> String {
+        let word = word.replace(ADDRESS, &self.listen.ip().to_string());
+        for top in ["/etc/", "/var/"] {
+            if let Some(at) = word.find(top) {
+                return format!("{}{}{}", &word[..at], self.root(), &word[at..]);
+            }
+        }
+        match word.as_str() {
+            "pulse-sensorctl" => self.control.display().to_string(),
+            "pulse-sensor-proxy" => "nobody".to_owned(),
+            _ => word,
+        }
+    }
+
+    /// What a program wrote, whose files are below our directory here.
+    fn relocated(&self, text: &str) -> String {
+        let root = self.root();
+        text.replace("\"/etc/", &format!("\"{root}/etc/"))
+            .replace("\"/var/", &format!("\"{root}/var/"))
+    }
+
+    fn root(&self) -> String {
+        self.home.path(self.machine).display().to_string()
+    }
+
+    /// A file of the machine.
+    fn file(&self, name: &str) -> PathBuf {
+        self.home.path(self.machine).join(name)
+    }
+
+    /// Does what a block says.
+    fn follow(&mut self, block: &[String]) -> Vec<Output> {
+        let mut variables = BTreeMap::new();
+        self.follow_with(block, &mut variables)
+    }
+
+    fn follow_with(
+        &mut self,
+        block: &[String],
+        variables: &mut BTreeMap<String, String>,
+    ) -> Vec<Output> {
+        let mut lines = block.iter();
+        let mut outputs = Vec::new();
+        while let Some(line) = lines.next() {
+            if let Some((name, value)) = line.split_once('=')
+                && name.chars().all(|c| c.is_ascii_uppercase())
+            {
+                // What is given before counts: the page is followed for several names.
+                variables.entry(name.to_owned()).or_insert(value.to_owned());
+                continue;
+            }
+            let mut words = words(line, variables);
+            let target = words.iter().position(|word| word.starts_with('>'));
+            let target = target.map(|at| words.remove(at));
+            let target = target.map(|word| PathBuf::from(self.here(&word[1..])));
+            if words.last().is_some_and(|word| word == "<<END") {
+                let text = lines.by_ref().take_while(|line| *line != "END");
+                let text: String = text.map(|line| self.here(line) + "\n").collect();
+                fs::write(target.unwrap(), text).unwrap();
+                continue;
+            }
+            if let Some(output) = self.run(&words) {
+                assert!(output.status.success(), "{line}: {output:?}");
+                if let Some(target) = target {
+                    fs::write(target, self.relocated(&text(&output))).unwrap();
+                }
+                outputs.push(output);
+            }
+        }
+        outputs
+    }
+
+    fn run(&mut self, words: &[String]) -> Option<Output> {
+        match words[0].as_str() {
+            "umask" | "apt-get" => return None,
+            "systemctl" => {
+                self.systemd(&words[1..]);
+                return None;
+            }
+            "rsyslogd" => {
+                assert_eq!(
+                    Rsyslog::check(&self.collectors_file()),
+                    (String::new(), false)
+                );
+                return None;
+            }
+            _ => (),
+        }
+        let words: Vec<String> = words.iter().map(|word| self.here(word)).collect();
+        // A user is named after `-u`, a group after `-g`.
+        let words = words.iter().enumerate().map(|(at, word)| {
+            let is_group = at > 0 && words[at - 1] == "-g";
+            if is_group {
+                service::user().gid.to_string()
+            } else {
+                word.clone()
+            }
+        });
+        let words: Vec<String> = words.collect();
+        let program = programs::find(&words[0]).unwrap_or_else(|| PathBuf::from(&words[0]));
+        let mut command = Command::new(program);
+        command
+            .args(&words[1..])
+            .current_dir(&self.directory)
+            .env("PULSE_SENSOR_PROXY_SOCKET", self.home.socket())
+            .env("PULSE_SENSOR_PROXY_CONFIG", self.home.config_file());
+        Some(command.output().unwrap())
+    }
+
+    fn systemd(&mut self, words: &[String]) {
+        self.asked.push(words.join(" "));
+        match words.last().map(String::as_str) {
+            Some("rsyslog") => {
+                self.collector = Some(Rsyslog::with(&self.collectors_file(), Some(self.listen)));
+            }
+            Some("pulse-sensor-proxy") => {
+                let daemon = Daemon::start_with(&self.home, &[]);
+                wait::until("the queue to become empty", || is_done(&daemon));
+                self.daemon = Some(daemon);
+            }
+            _ => (),
+        }
+    }
+
+    fn collectors_file(&self) -> String {
+        fs::read_to_string(self.file("etc/rsyslog.d/pulse-collector.conf")).unwrap()
+    }
+
+    fn credentials(&self) -> PathBuf {
+        self.file("etc/pulse/log-forwarding")
+    }
+}
+
+fn mode(path: &Path) -> (u32, u32) {
+    let metadata = fs::metadata(path).unwrap();
+    (metadata.permissions().mode() & 0o777, metadata.gid())
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+#[test]
+fn the_page_leads_from_certificates_to_a_verified_record_at_the_collector() {
+    if skipped(&NEEDS) {
+        return;
+    }
+    let mut operator = Operator::new();
+    certificates(&mut operator);
+    the_collector(&mut operator);
+    the_host(&mut operator);
+    check_it(&mut operator);
+    assert_eq!(
+        operator.asked,
+        [
+            "restart rsyslog",
+            "daemon-reload",
+            "restart pulse-sensor-proxy"
+        ]
+    );
+}
+
+fn certificates(operator: &mut Operator) {
+    let [authority, machine] = &blocks("### Certificates")[..] else {
+        panic!("there are two blocks");
+    };
+    operator.follow(authority);
+    for name in ["logs.example.org", "pve1.example.org"] {
+        let mut variables = BTreeMap::from([("NAME".to_owned(), name.to_owned())]);
+        let outputs = operator.follow_with(machine, &mut variables);
+        assert!(
+            text(outputs.last().unwrap()).ends_with(": OK\n"),
+            "{outputs:?}"
+        );
+    }
+}
+
+fn the_collector(operator: &mut Operator) {
+    let blocks = blocks("### The collector");
+    operator.directory = operator.home.path("authority/logs.example.org");
+    operator.follow(&blocks[0]);
+    assert_eq!(mode(&operator.credentials()).0, 0o700);
+}
+
+fn the_host(operator: &mut Operator) {
+    let [files, configuration, begin] = &blocks("### The host")[..] else {
+        panic!("there are three blocks");
+    };
+    operator.directory = operator.home.path("authority/pve1.example.org");
+    operator.machine = "host";
+    operator.follow(files);
+    let group = service::user().gid;
+    assert_eq!(mode(&operator.credentials()), (0o750, group));
+    assert_eq!(
+        mode(&operator.credentials().join("key.pem")),
+        (0o640, group)
+    );
+    operator.home.write_config(&Config::new());
+    let file = operator.home.config_file();
+    let before = fs::read_to_string(&file).unwrap();
+    // The tests' own configuration ends with the section that the page begins.
+    let added = configuration[1..]
+        .join("\n")
+        .replace(ADDRESS, &operator.listen.ip().to_string());
+    assert_eq!(configuration[0], "[forward]");
+    let credentials = format!("credentials = {:?}\n", operator.home.credentials());
+    let own = format!("credentials = {:?}\n", operator.credentials());
+    fs::write(
+        &file,
+        format!("{}{added}\n", before.replace(&credentials, &own)),
+    )
+    .unwrap();
+    let outputs = operator.follow(begin);
+    let said: Vec<String> = outputs.iter().map(text).collect();
+    let said = said.join("\n");
+    for part in ["the collector speaks RELP", "logs.example.org:6514  up"] {
+        assert!(said.contains(part), "{part} is not in:\n{said}");
+    }
+    let dropped_in = "etc/systemd/system/pulse-sensor-proxy.service.d/collector.conf";
+    let dropped_in = fs::read_to_string(operator.file(dropped_in)).unwrap();
+    let expected = format!("[Service]\nIPAddressAllow={}\n", operator.listen.ip());
+    assert_eq!(dropped_in, expected);
+}
+
+fn check_it(operator: &mut Operator) {
+    operator.machine = "collector";
+    let first = &operator.home.records()[0];
+    let key = first["audit_key"].as_str().map(str::to_owned);
+    let log = operator.daemon.as_ref().unwrap().log();
+    let printed = log
+        .split("verification key where this host cannot change it: ")
+        .nth(1);
+    let printed = printed
+        .and_then(|rest| rest.split_whitespace().next())
+        .map(str::to_owned);
+    let key = key.or(printed).unwrap();
+    // What is sealed when the daemon ends is proven at once.
+    operator.daemon.take().unwrap().stop();
+    let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    let block: Vec<String> = blocks("### Check it").concat();
+    let block: Vec<String> = block
+        .iter()
+        .map(|line| {
+            line.replace("KEY", &key)
+                .replace("pve1.audit", &format!("{}.audit", host.trim()))
+        })
+        .collect();
+    let outputs = operator.follow(&block);
+    assert!(text(&outputs[0]).starts_with("intact"), "{outputs:?}");
+}
+
+#[test]
+fn every_command_of_ours_on_the_page_is_one_that_we_have() {
+    for line in PAGE
+        .lines()
+        .filter(|line| line.contains("pulse-sensorctl forward"))
+    {
+        let (_, command) = line
+            .split_once("pulse-sensorctl forward ")
+            .unwrap_or(("", "status"));
+        let word: String = command
+            .chars()
+            .take_while(char::is_ascii_lowercase)
+            .collect();
+        let known = ["status", "test", "replay", "render"];
+        assert!(known.contains(&word.as_str()), "{line}");
+    }
+}
