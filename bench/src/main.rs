@@ -49,7 +49,7 @@ const FULL: Effort = Effort {
     intervals: 3,
     audit_turns: 15,
     audit_bytes: 1 << 30,
-    forwarded: (100_000, 2, 300_000),
+    forwarded: (100_000, 5, 1_000_000),
 };
 const SMOKE: Effort = Effort {
     samples: 8,

@@ -1,7 +1,8 @@
 //! Readings while a backlog drains, and between: the collector sleeps and wakes in turns,
 //! so that both kinds meet the same neighbours.
 //!
-//! The collector is to be another machine. Here it runs behind everything else.
+//! The collector is to be another machine. Here it has a processor of its own, and
+//! everything else shares the others.
 
 use super::{home_with_a_log, log_bytes};
 use crate::measure::Times;
@@ -37,7 +38,7 @@ pub(super) fn drain(records: u64) -> Drained {
     let without = resident_without(records);
     let authority = Authority::new();
     let rsyslog = collector(&authority, Input::Relp(TlsLibrary::OpenSsl));
-    make_way(&rsyslog);
+    let _alone = Apart::from(rsyslog.pid());
     signal(&rsyslog, Signal::SIGSTOP);
     let home = home_with_a_log(records);
     equip_well(&home, &authority);
@@ -93,12 +94,34 @@ fn signal(rsyslog: &Rsyslog, signal: Signal) {
     kill(Pid::from_raw(rsyslog.pid().try_into().unwrap()), signal).unwrap();
 }
 
-fn make_way(rsyslog: &Rsyslog) {
-    for task in fs::read_dir(format!("/proc/{}/task", rsyslog.pid())).unwrap() {
-        let mut renice = Command::new(find("renice").unwrap());
-        renice
-            .args(["-n", "19", "-p"])
-            .arg(task.unwrap().file_name());
-        assert!(renice.output().unwrap().status.success());
+/// This process and what it starts are kept from the last processor, which is another
+/// one's.
+struct Apart {
+    last: usize,
+}
+
+impl Apart {
+    fn from(other: u32) -> Self {
+        let last = std::thread::available_parallelism().unwrap().get() - 1;
+        if last > 0 {
+            bind(std::process::id(), &format!("0-{}", last - 1));
+            bind(other, &last.to_string());
+        }
+        Self { last }
     }
+}
+
+impl Drop for Apart {
+    fn drop(&mut self) {
+        bind(std::process::id(), &format!("0-{}", self.last));
+    }
+}
+
+/// All threads of a process, to these processors.
+fn bind(pid: u32, processors: &str) {
+    let mut taskset = Command::new(find("taskset").unwrap());
+    let output = taskset
+        .args(["-acp", processors, &pid.to_string()])
+        .output();
+    assert!(output.unwrap().status.success(), "{processors}");
 }

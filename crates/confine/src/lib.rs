@@ -24,7 +24,6 @@ use pulse_core::peer::Credentials;
 pub use caller::{credentials, surroundings};
 pub use descriptors::{Inherited, inherited_sockets, raise_descriptor_limit};
 pub use layers::{Hold, Kernel, Layer, Layers};
-pub use limits::yield_to_others;
 pub use outside::Outside;
 pub use privileges::ServiceUser;
 pub use rules::{Places, Rules};

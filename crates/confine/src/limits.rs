@@ -5,7 +5,6 @@ use crate::layers::Hold;
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::unistd::geteuid;
-use std::io;
 
 /// No thread and no process more, and no memory that becomes executable, for good.
 #[must_use]
@@ -43,20 +42,6 @@ fn refuse_executable_gain() -> Result<(), Errno> {
     // SAFETY: this option of prctl(2) takes a number and no pointer.
     let outcome = unsafe { libc::prctl(PR_SET_MDWE, REFUSE_EXEC_GAIN, NONE, NONE, NONE) };
     Errno::result(outcome).map(drop)
-}
-
-/// Makes this thread the last to run while others want to (`nice` 19, as Linux has it:
-/// for one thread).
-///
-/// # Errors
-/// The operating system's; then it runs as any other.
-#[expect(unsafe_code, reason = "nix does not wrap this call")]
-pub fn yield_to_others() -> io::Result<()> {
-    const OURSELVES: libc::id_t = 0;
-    const LAST: libc::c_int = 19;
-    // SAFETY: setpriority(2) takes numbers and no pointer.
-    let outcome = unsafe { libc::setpriority(libc::PRIO_PROCESS, OURSELVES, LAST) };
-    Errno::result(outcome).map(drop).map_err(io::Error::from)
 }
 
 /// linux/prctl.h

@@ -82,11 +82,11 @@ pub fn streams(forward: &Forward) -> usize {
 }
 
 impl Forwarder {
-    /// Prepares the thread; `at_first` is the first that it does, and done when this returns.
+    /// Prepares the thread, which runs when this returns, and waits.
     ///
     /// # Errors
     /// The operating system's, when it cannot be started.
-    pub fn prepare(settings: &Settings, at_first: fn()) -> io::Result<(Self, Prepared)> {
+    pub fn prepare(settings: &Settings) -> io::Result<(Self, Prepared)> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
@@ -111,7 +111,6 @@ impl Forwarder {
         let (started, starting) = std::sync::mpsc::channel();
         let thread = std::thread::Builder::new().name("forward".to_owned());
         let thread = thread.spawn(move || {
-            at_first();
             // Nobody waits any more when the daemon ends meanwhile.
             let _ = started.send(());
             run(&runtime, streams, begun);

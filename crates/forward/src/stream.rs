@@ -39,6 +39,11 @@ const GATHER: Duration = Duration::from_millis(10);
 /// While there is much to send, acknowledgements are left to come together for so long:
 /// each of them alone would wake us up.
 const MOMENT: Duration = Duration::from_millis(1);
+/// The same while records are being written: between two bursts most readings find the
+/// processor free.
+const PAUSE: Duration = Duration::from_millis(5);
+/// Records are being written when the last one came so short a time ago.
+const LIVELY: Duration = Duration::from_millis(100);
 /// How often a better collector is tried while another one serves.
 const PREFER: Duration = Duration::from_secs(60);
 /// So long for a goodbye, and at the end for what is still to be sent.
@@ -75,6 +80,8 @@ pub(crate) struct Stream {
     /// Whether that went well.
     is_stored: bool,
     flight: Flight,
+    /// When the log was last found longer.
+    grown: Instant,
     backoff: Backoff,
     /// When better collectors are tried next, while another one serves.
     prefer: Instant,
@@ -109,6 +116,7 @@ impl Stream {
             attempted: place.seq(),
             is_stored: true,
             flight: Flight::default(),
+            grown: Instant::now(),
             backoff: Backoff::default(),
             prefer: Instant::now(),
             seen: credentials::look(&parts.files),
@@ -225,8 +233,8 @@ impl Stream {
             tokio::select! {
                 tag = link.acknowledged() => {
                     self.settle(tag?);
-                    if !caught_up {
-                        sleep(MOMENT).await;
+                    if !caught_up && link.room() < sending::WORTHWHILE {
+                        sleep(self.rest()).await;
                     }
                 }
                 _ = self.parts.durable.changed(), if caught_up && over.is_none() => {
@@ -252,6 +260,14 @@ impl Stream {
                 () = std::future::ready(()), if !caught_up && link.room() >= sending::WORTHWHILE => (),
                 () = sleep_until(self.end.unwrap_or_else(far)) => return Ok(Over::Ended),
             }
+        }
+    }
+
+    /// How long more acknowledgements are waited for.
+    fn rest(&self) -> Duration {
+        match self.grown.elapsed() < LIVELY {
+            true => PAUSE,
+            false => MOMENT,
         }
     }
 
@@ -289,6 +305,8 @@ impl Stream {
             .name
             .clone();
         tracing::info!(stream = %name, from, "records are sent again");
+        // Going forward would leave records out.
+        let from = from.min(self.acknowledged.seq() + 1);
         self.acknowledged = Place::From(from);
         self.flight.forget_records();
         self.store();

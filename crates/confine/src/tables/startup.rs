@@ -88,7 +88,6 @@ pub const SYSCALLS: &[Syscall] = &[
     ),
     call!(SYS_lseek, "the configuration is read"),
     // Threads.
-    call!(SYS_setpriority, in &[&[is(0, 0), is(1, 0), is(2, 19)]], "forwarding makes way for readings"),
     call!(SYS_clone, in &[&[with(0, CLONE_THREAD)]], "threads, no processes"),
     Syscall {
         answer: Answer::Absent,

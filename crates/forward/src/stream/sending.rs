@@ -6,6 +6,7 @@ use crate::problem::Problem;
 use pulse_audit::Reader;
 use pulse_core::config::forward::Protocol;
 use pulse_relp::link::Link;
+use tokio::time::Instant;
 
 /// With less room than this, more is waited for: a few large writes cost less than many
 /// small ones.
@@ -39,6 +40,9 @@ impl Stream {
             return Ok(false);
         }
         self.fill_messages(link);
+        if self.parts.durable.has_changed().unwrap_or(false) {
+            self.grown = Instant::now();
+        }
         let durable = *self.parts.durable.borrow_and_update();
         while link.room() > 0 {
             let Some(record) = self.reader.next(durable)? else {

@@ -35,7 +35,7 @@ pub(crate) fn prepare(
         lookup: Arc::new(|name| Hosts::parse(HOSTS.read()).lookup(name)),
         journals,
     };
-    let prepared = Forwarder::prepare(&settings, make_way).map_err(|error| Failure::Open {
+    let prepared = Forwarder::prepare(&settings).map_err(|error| Failure::Open {
         what: "the forwarder's thread".into(),
         error,
     });
@@ -44,11 +44,4 @@ pub(crate) fn prepare(
     let told = Arc::clone(&forwarder);
     recorder.tell(Box::new(move |seq| told.tell(seq)));
     Ok(Some((forwarder, prepared)))
-}
-
-/// Readings come first, however much there is to send.
-fn make_way() {
-    if let Err(error) = pulse_confine::yield_to_others() {
-        tracing::warn!(%error, "forwarding runs beside readings, not behind them");
-    }
 }
