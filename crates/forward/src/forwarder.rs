@@ -259,34 +259,3 @@ fn beginning(groups: &[Vec<Collector>]) -> Status {
         ..Status::default()
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use pulse_core::config::Config;
-    use std::sync::atomic::{AtomicBool, Ordering};
-    use std::time::Duration;
-
-    static IS_THERE: AtomicBool = AtomicBool::new(false);
-
-    fn slowly() {
-        std::thread::sleep(Duration::from_millis(50));
-        IS_THERE.store(true, Ordering::SeqCst);
-    }
-
-    #[test]
-    fn the_thread_has_started_before_the_daemon_goes_on_to_confine_itself() {
-        let home = tempfile::tempdir().unwrap();
-        let settings = Settings {
-            forward: Config::default().forward,
-            log_directory: home.path().to_owned(),
-            state_directory: home.path().to_owned(),
-            log_id: String::new(),
-            host: String::new(),
-            lookup: Arc::new(|_| Vec::new()),
-            journals: Vec::new(),
-        };
-        let (_forwarder, _prepared) = Forwarder::prepare(&settings, slowly).unwrap();
-        assert!(IS_THERE.load(Ordering::SeqCst));
-    }
-}
