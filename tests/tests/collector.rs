@@ -430,7 +430,7 @@ fn what_a_cut_cable_kept_from_a_collector_of_syslog_never_counts() {
         Need::Collector,
         Need::Root,
         Need::Companion("ip"),
-        Need::Companion("nft"),
+        Need::Program("nft"),
     ]) {
         return;
     }

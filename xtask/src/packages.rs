@@ -27,7 +27,7 @@ pub(crate) enum Kind {
     RsyslogModule,
 }
 
-const COUNTERPARTS: [Counterpart; 16] = [
+const COUNTERPARTS: [Counterpart; 17] = [
     Counterpart {
         name: "sshd",
         kind: Kind::Program,
@@ -93,6 +93,12 @@ const COUNTERPARTS: [Counterpart; 16] = [
         kind: Kind::RsyslogModule,
         package: "rsyslog-gnutls",
         serves: "a collector of syslog over TLS",
+    },
+    Counterpart {
+        name: "nft",
+        kind: Kind::Program,
+        package: "nftables",
+        serves: "a cable that is cut",
     },
     Counterpart {
         name: "linux.uml",

@@ -79,7 +79,7 @@ fn step_of(error: &LinkError) -> &'static str {
 fn of_identity(error: &IdentityError) -> &'static str {
     match error {
         IdentityError::Unreadable { .. } | IdentityError::Empty { .. } => {
-            "put ca.pem, certificate.pem and key.pem there, readable for the daemon's user (mode 0640, its group); they are tried again within seconds"
+            "put ca.pem, certificate.pem and key.pem there, readable for the daemon's user (mode 0640, its group); they are tried again within seconds, but a directory that was not there when the daemon started takes a restart"
         }
         IdentityError::Mismatch { .. } => {
             "put ca.pem, certificate.pem and key.pem there, all three from one directory: the key has to be the certificate's own; they are tried again within seconds"

@@ -70,8 +70,8 @@ const FAULTS: [Fault; 7] = [
 
 #[test]
 fn whatever_happens_the_collector_has_every_record_in_the_end() {
-    let programs = ["ip", "nft"].map(Need::Companion);
-    if skipped(&[Need::Collector, Need::Root, programs[0], programs[1]]) {
+    let cable = [Need::Companion("ip"), Need::Program("nft")];
+    if skipped(&[Need::Collector, Need::Root, cable[0], cable[1]]) {
         return;
     }
     let records = std::env::var(RECORDS).map_or(FEW, |number| number.parse().unwrap());
