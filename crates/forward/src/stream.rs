@@ -5,6 +5,7 @@
 //! certificates, a better collector, the end) everything on its way is waited for, so
 //! that nothing is sent twice.
 
+mod commands;
 mod connecting;
 mod flight;
 mod sending;
@@ -21,7 +22,7 @@ use flight::Flight;
 use pulse_audit::Reader;
 use pulse_core::backoff::Backoff;
 use pulse_core::config::forward::Protocol;
-use pulse_relp::identity::{Files, IdentityError};
+use pulse_relp::identity::Files;
 use pulse_relp::link::Link;
 use pulse_relp::message::Origin;
 use std::path::PathBuf;
@@ -83,6 +84,10 @@ pub(crate) struct Stream {
     /// When the log was last found longer.
     grown: Instant,
     backoff: Backoff,
+    /// Whether this connection's collector has acknowledged anything.
+    is_heard: bool,
+    /// Who is tried first the next time.
+    first: usize,
     /// When better collectors are tried next, while another one serves.
     prefer: Instant,
     /// The certificates that were last tried.
@@ -118,6 +123,8 @@ impl Stream {
             flight: Flight::default(),
             grown: Instant::now(),
             backoff: Backoff::default(),
+            is_heard: false,
+            first: 0,
             prefer: Instant::now(),
             seen: credentials::look(&parts.files),
             end: None,
@@ -146,6 +153,7 @@ impl Stream {
     /// is one.
     async fn serve(&mut self, index: usize, mut link: Link) -> Option<(usize, Link)> {
         self.went_up(index, &link);
+        self.is_heard = false;
         let mut better = None;
         let outcome = match self.go_back() {
             Ok(()) => self.carry(&mut link, index, &mut better).await,
@@ -161,6 +169,10 @@ impl Stream {
             Err(problem) => {
                 self.went_down(index, Some(&problem));
                 self.hear_the_last(link).await;
+                if !self.is_heard {
+                    // It takes connections and no records: another one may take both.
+                    self.first = index + 1;
+                }
                 true
             }
         };
@@ -271,80 +283,8 @@ impl Stream {
         }
     }
 
-    /// Carries out what is asked while a collector is connected; why the connection has to
-    /// be made anew, if it has.
-    fn obey(&mut self, command: Option<Command>, index: usize) -> Option<Over> {
-        match command {
-            Some(Command::Look) => {
-                self.prefer = Instant::now();
-                self.renewed(index)
-            }
-            command => self.heed(command),
-        }
-    }
-
-    /// Carries out what is asked at any time.
-    fn heed(&mut self, command: Option<Command>) -> Option<Over> {
-        match command {
-            None | Some(Command::End) => {
-                self.end.get_or_insert_with(|| Instant::now() + FAREWELL);
-                None
-            }
-            // Certificates are looked at before each connection.
-            Some(Command::Look) => None,
-            Some(Command::Replay(from)) => {
-                self.replay(from);
-                Some(Over::Replayed)
-            }
-        }
-    }
-
-    /// Goes back to a record. What comes after it is sent again.
-    fn replay(&mut self, from: u64) {
-        let name = &self.parts.board.lock().streams[self.parts.index]
-            .name
-            .clone();
-        tracing::info!(stream = %name, from, "records are sent again");
-        // Going forward would leave records out.
-        let from = from.min(self.acknowledged.seq() + 1);
-        self.acknowledged = Place::From(from);
-        self.flight.forget_records();
-        self.store();
-        self.publish();
-    }
-
-    fn has_other_certificates(&self) -> bool {
-        credentials::look(&self.parts.files) != self.seen
-    }
-
-    /// Whether a connection with other certificates has to be made. Those that are of no use
-    /// do not end one that is.
-    fn renewed(&self, index: usize) -> Option<Over> {
-        if !self.has_other_certificates() {
-            return None;
-        }
-        let collector = &self.parts.routes[index].collector;
-        match credentials::load(&self.parts.files, collector) {
-            Ok(_) => Some(Over::Renewed),
-            Err(error) => {
-                self.regret(&error);
-                None
-            }
-        }
-    }
-
-    fn regret(&self, error: &IdentityError) {
-        let said = Some(error.to_string());
-        let mut status = self.parts.board.lock();
-        let is_news = status.certificates.error != said;
-        status.certificates.error = said;
-        drop(status);
-        if is_news {
-            tracing::warn!(%error, "the new certificates are of no use: the connection with the old ones goes on");
-        }
-    }
-
     fn settle(&mut self, tag: u64) {
+        self.is_heard = true;
         self.backoff.succeeded();
         let count = self.flight.settle(tag);
         if let Some(head) = count.last {

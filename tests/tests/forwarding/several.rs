@@ -1,6 +1,7 @@
 //! Two collectors, the other protocol, and the daemon's own messages.
 
 use super::NEEDS;
+use super::villain::{Villain, Way};
 use super::write;
 use nix::sys::signal::Signal;
 use pulse_e2e::certificates::{Authority, Validity};
@@ -21,7 +22,7 @@ struct Site {
     collectors: [Rsyslog; 2],
     home: Arc<Home>,
     config: Config,
-    _authority: Authority,
+    authority: Authority,
 }
 
 impl Site {
@@ -43,7 +44,7 @@ impl Site {
             config: to_all(&named),
             collectors,
             home,
-            _authority: authority,
+            authority,
         }
     }
 
@@ -102,6 +103,26 @@ fn the_second_collector_gets_what_follows_until_the_first_is_back() {
     twice.dedup();
     // Only what was on its way when the first died is sent to the second as well.
     assert!(all - twice.len() <= 128, "{all} of {}", twice.len());
+}
+
+#[test]
+fn a_collector_that_takes_connections_and_no_records_does_not_keep_them_from_the_next() {
+    if skipped(&NEEDS) {
+        return;
+    }
+    let site = Site::new();
+    let certificate = site.authority.sign(NAMES[0], Validity::Good);
+    let villain = Villain::start(&certificate, Way::WrongNumbers);
+    let daemon = Daemon::start_in(
+        &site.home,
+        &to_all(&[
+            (NAMES[0], villain.address(), "relp"),
+            (NAMES[1], site.collectors[1].address(), "relp"),
+        ]),
+    );
+    write(&daemon, 20);
+    wait_for_all(&daemon, &site.collectors[1]);
+    assert!(villain.connections() > 0);
 }
 
 #[test]

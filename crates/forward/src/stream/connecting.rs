@@ -15,7 +15,8 @@ impl Stream {
     /// or the daemon ends.
     pub(super) async fn connect(&mut self) -> Option<(usize, Link)> {
         self.seen = credentials::look(&self.parts.files);
-        for index in 0..self.parts.routes.len() {
+        let (first, count) = (std::mem::take(&mut self.first), self.parts.routes.len());
+        for index in (first..first + count).map(|turn| turn % count) {
             match self.try_one(index).await {
                 Ok(link) => return link.map(|link| (index, link)),
                 Err(problem) => self.went_down(index, Some(&problem)),
