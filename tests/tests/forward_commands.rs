@@ -143,22 +143,17 @@ fn a_refused_certificate_of_ours_is_told_as_one_however_the_collector_refuses() 
     if skipped(&NEEDS) {
         return;
     }
-    for (library, step, remedy) in [
-        (
-            TlsLibrary::OpenSsl,
-            "  open          FAILED",
-            "does it permit the name",
-        ),
-        (
-            TlsLibrary::GnuTls,
-            "  tls           FAILED",
-            "does not take our certificate",
-        ),
-    ] {
+    let hung_up = ["  tls           FAILED", "does not take our certificate"];
+    let closed = ["  open          FAILED", "does it permit the name"];
+    for library in [TlsLibrary::GnuTls, TlsLibrary::OpenSsl] {
         let site = Site::new(Input::Relp(library));
         let stranger = site.authority.sign("stranger.test", Validity::Good);
         equip(&site.home, &site.authority, &stranger);
-        assert_shows(&site.ask(&TEST), 1, &[step, remedy]);
+        let tried = site.ask(&TEST);
+        // With OpenSSL it closes the session in order, and then the connection, which may
+        // take away what it has just said.
+        let is_closed = library == TlsLibrary::OpenSsl && tried.output.contains(closed[0]);
+        assert_shows(&tried, 1, if is_closed { &closed } else { &hung_up });
     }
 }
 
