@@ -46,7 +46,7 @@ pub(crate) fn measure(effort: Effort, report: &mut Report) {
 }
 
 /// The outcome of a reading, with all that is recorded of it.
-fn exchange() -> Exchange {
+pub(crate) fn exchange() -> Exchange {
     Exchange {
         address: "192.168.10.21:22".to_owned(),
         host_key: "SHA256:8Jx2hVWkJ0c8m7XGm1o0x5xS3o9p5oS1vYv3gk2Zs7Q".to_owned(),
@@ -57,7 +57,7 @@ fn exchange() -> Exchange {
     }
 }
 
-fn event(exchange: &Exchange) -> Event<'_> {
+pub(crate) fn event(exchange: &Exchange) -> Event<'_> {
     let mut event = Event::new(EventType::CommandFinish, Decision::Completed);
     event.correlation_id = Some("5f0c2a9e4b7d4d1c");
     event.exchange = Some(exchange);

@@ -8,11 +8,10 @@ mod backlog;
 mod senders;
 
 use crate::Effort;
+use crate::audit::{event, exchange};
 use crate::promise::{FORWARD_CPU, FORWARD_MEMORY, FORWARD_RATE, FORWARD_READING};
 use crate::report::{Report, rounded};
 use pulse_audit::{Body, Directory, Log, Settings, Timestamp};
-use pulse_core::command::NodeCommand;
-use pulse_core::event::{Decision, Event, EventType, Exchange};
 use pulse_e2e::programs::{Need, skipped};
 use pulse_e2e::{Home, service};
 use senders::{Sending, Site};
@@ -87,7 +86,7 @@ fn home_with_a_log(records: u64) -> Arc<Home> {
     let exchange = exchange();
     for _ in 0..records / BATCH.min(records) {
         let bodies: Vec<Body> = (0..BATCH.min(records))
-            .map(|_| outcome(&exchange))
+            .map(|_| Body::of(&event(&exchange)))
             .collect();
         let now = Timestamp::now();
         log.append(now, &bodies).unwrap();
@@ -103,27 +102,6 @@ fn home_with_a_log(records: u64) -> Arc<Home> {
         }
     }
     home
-}
-
-fn exchange() -> Exchange {
-    Exchange {
-        address: "192.168.10.21:22".to_owned(),
-        host_key: "SHA256:8Jx2hVWkJ0c8m7XGm1o0x5xS3o9p5oS1vYv3gk2Zs7Q".to_owned(),
-        command: NodeCommand::SensorsJson,
-        exit_code: Some(0),
-        stdout_sha256: [0x5a; 32],
-        stdout_bytes: 3071,
-    }
-}
-
-fn outcome(exchange: &Exchange) -> Body {
-    let event = Event::new(EventType::CommandFinish, Decision::Completed);
-    Body::of(&Event {
-        correlation_id: Some("5f0c2a9e4b7d4d1c"),
-        exchange: Some(exchange),
-        duration: Some(Duration::from_micros(1234)),
-        ..event
-    })
 }
 
 /// The bytes of a log's files that records are in.
