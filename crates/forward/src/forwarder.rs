@@ -16,9 +16,14 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 use tokio::runtime::Runtime;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::LocalSet;
+
+/// A stream that is too busy to hear of the end is told again after so long.
+const ASKED_AGAIN: Duration = Duration::from_millis(10);
 
 /// What is forwarded, and where to.
 #[derive(Clone)]
@@ -163,7 +168,12 @@ impl Forwarder {
 
     /// Sends what is left, if that takes no longer than some seconds, and ends.
     pub fn stop(&self) {
-        self.ask(Command::End);
+        for stream in &self.commands {
+            // It must hear this, however much it was asked before; one that has ended need not.
+            while let Err(TrySendError::Full(_)) = stream.try_send(Command::End) {
+                std::thread::sleep(ASKED_AGAIN);
+            }
+        }
         let thread = self.thread.lock();
         if let Some(thread) = thread.unwrap_or_else(PoisonError::into_inner).take() {
             // It ends by itself; what it did not send, the next one will.
