@@ -80,10 +80,7 @@ impl Prepared {
 /// How many streams there are: each with a cursor, and a journal if one is wanted.
 #[must_use]
 pub fn streams(forward: &Forward) -> usize {
-    match forward.mode {
-        Mode::Failover => usize::from(forward.is_wanted()),
-        Mode::All => forward.collectors.len(),
-    }
+    groups(forward).len()
 }
 
 impl Forwarder {
@@ -201,7 +198,8 @@ fn run(runtime: &Runtime, streams: Vec<Parts>, begun: oneshot::Receiver<()>) {
 /// One list of collectors for each stream.
 fn groups(forward: &Forward) -> Vec<Vec<Collector>> {
     match forward.mode {
-        Mode::Failover => vec![forward.collectors.clone()],
+        Mode::Failover if forward.is_wanted() => vec![forward.collectors.clone()],
+        Mode::Failover => Vec::new(),
         Mode::All => forward
             .collectors
             .iter()
