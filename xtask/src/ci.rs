@@ -2,7 +2,7 @@
 //!
 //! A step that fails does not hide what the later ones would say.
 
-use crate::process::{self, Outcome};
+use crate::process::{self, Failure, Outcome};
 use crate::steps::Steps;
 use crate::workspace::{cargo, locked_cargo};
 use crate::{deny, deps, fuzz, policy, products, test};
@@ -14,6 +14,7 @@ const FUZZ_SECONDS: u64 = 10;
 /// Runs every check.
 pub(crate) fn run(steps: &mut Steps, _arguments: &[String]) -> Outcome {
     steps.run("format", format);
+    steps.run("lock files", lock_files);
     steps.run("dependency list", deps::check);
     steps.run("policy", policy::check);
     steps.run("clippy", clippy);
@@ -29,6 +30,21 @@ fn format() -> Outcome {
     process::run(cargo("fmt").args(["--all", "--check"]))?;
     let fuzz = ["--manifest-path", "fuzz/Cargo.toml", "--check"];
     process::run(cargo("fmt").args(fuzz))
+}
+
+/// Ours and the fuzz targets', which the rest of the build never looks at.
+fn lock_files() -> Outcome {
+    for manifest in ["Cargo.toml", "fuzz/Cargo.toml"] {
+        let mut command = locked_cargo("metadata");
+        command.args(["--format-version", "1", "--manifest-path", manifest]);
+        let (status, said) = process::quietly(&mut command)?;
+        if !status.success() {
+            return Err(Failure::new(format!(
+                "{said}run `cargo metadata --manifest-path {manifest}` and commit the lock file"
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn clippy() -> Outcome {
