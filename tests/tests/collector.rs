@@ -2,12 +2,13 @@
 
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::Signal;
+use pulse_core::pin::Pin;
 use pulse_e2e::certificates::{Authority, Validity, key_of};
 use pulse_e2e::programs::{Need, find, skipped};
 use pulse_e2e::rsyslog::{Collector, Input, Rsyslog, TlsLibrary};
 use pulse_e2e::wait;
 use pulse_relp::certificate;
-use pulse_relp::identity::{Files, Identity, Pin, public_key};
+use pulse_relp::identity::{Files, Identity, public_key};
 use pulse_relp::link::{Link, LinkError, Peer, Protocol, Step};
 use pulse_relp::message::{LOG_AUDIT, Origin, Severity};
 use std::io::ErrorKind;

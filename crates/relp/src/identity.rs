@@ -5,7 +5,7 @@
 //! certificate and its key are taken together or not at all.
 
 use crate::hybrid;
-pub use crate::pin::{Pin, PinError};
+use pulse_core::pin::Pin;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;

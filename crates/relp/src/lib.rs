@@ -32,8 +32,6 @@ pub mod identity;
 #[cfg(feature = "driver")]
 pub mod link;
 pub mod message;
-#[cfg(feature = "pin")]
-pub mod pin;
 pub mod session;
 #[cfg(feature = "driver")]
 mod tcp;

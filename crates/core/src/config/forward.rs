@@ -3,7 +3,7 @@
 use super::Misplaced;
 use super::values::{Directory, Interval, NodeNameText, PinText, seconds};
 use crate::name::NodeName;
-use pulse_relp::pin::Pin;
+use crate::pin::Pin;
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::net::IpAddr;

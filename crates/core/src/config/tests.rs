@@ -229,7 +229,7 @@ fn collectors_are_named_with_what_differs_from_the_usual() {
     assert_eq!((first.address, first.port, first.pin), (None, 6514, None));
     assert_eq!(first.protocol, forward::Protocol::Relp);
     assert_eq!(second.address, Some("192.0.2.7".parse().unwrap()));
-    assert_eq!(second.pin, Some(pulse_relp::pin::Pin([0; 32])));
+    assert_eq!(second.pin, Some(crate::pin::Pin([0; 32])));
     assert_eq!(
         config.ports().into_iter().collect::<Vec<_>>(),
         [22, 6514, 20514]

@@ -3,7 +3,7 @@
 
 use crate::capability::Capability;
 use crate::name::{NodeName, shown};
-use pulse_relp::pin::Pin;
+use crate::pin::Pin;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, Visitor, value::MapAccessDeserializer};
 use std::fmt;
