@@ -8,7 +8,9 @@ use crate::cursor::CursorFile;
 use crate::journal::Journal;
 use crate::message::{self, RecordMessages};
 use crate::route::{Lookup, Route};
+use crate::spool::Spool;
 use crate::status::{Board, CollectorStatus, Status, StreamStatus};
+use crate::stream::telling::{Messages, Telling};
 use crate::stream::{Parts, Stream};
 use pulse_core::config::Forward;
 use pulse_core::config::forward::{Collector, Mode, Protocol};
@@ -24,6 +26,8 @@ use tokio::task::LocalSet;
 
 /// A stream that is too busy to hear of the end is told again after so long.
 const ASKED_AGAIN: Duration = Duration::from_millis(10);
+/// Messages that the disk did not take are tried again after so long.
+const STORED_AGAIN: Duration = Duration::from_secs(5);
 
 /// What is forwarded, and where to.
 #[derive(Clone)]
@@ -40,8 +44,8 @@ pub struct Settings {
     pub host: String,
     /// Looks collectors up.
     pub lookup: Lookup,
-    /// Where the daemon's own messages come from: one for each stream, or none at all.
-    pub journals: Vec<Journal>,
+    /// Where the daemon's own messages come from, if they are wanted.
+    pub journal: Option<Journal>,
 }
 
 /// What is asked of a stream.
@@ -61,7 +65,7 @@ pub struct Forwarder {
     board: Arc<Board>,
     durable: watch::Sender<u64>,
     commands: Vec<mpsc::Sender<Command>>,
-    journals: Vec<Journal>,
+    journal: Option<Journal>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -77,12 +81,6 @@ impl Prepared {
     }
 }
 
-/// How many streams there are: each with a cursor, and a journal if one is wanted.
-#[must_use]
-pub fn streams(forward: &Forward) -> usize {
-    groups(forward).len()
-}
-
 impl Forwarder {
     /// Prepares the thread, which runs when this returns, and waits.
     ///
@@ -93,29 +91,30 @@ impl Forwarder {
             .enable_all()
             .build()?;
         let groups = groups(&settings.forward);
-        let board = Arc::new(Board::new(beginning(&groups)));
         let (durable, watched) = watch::channel(0);
+        let common = Common {
+            settings,
+            board: Arc::new(Board::new(beginning(&settings.forward, &groups))),
+            durable: watched,
+            messages: messages(settings, &groups),
+        };
         let mut commands = Vec::new();
         let mut streams = Vec::new();
         for (index, group) in groups.iter().enumerate() {
             let (sender, receiver) = mpsc::channel(8);
             commands.push(sender);
-            streams.push(parts(
-                settings,
-                group,
-                index,
-                &board,
-                receiver,
-                watched.clone(),
-            ));
+            streams.push(common.parts(group, index, receiver));
         }
+        let Common {
+            board, messages, ..
+        } = common;
         let (prepared, begun) = oneshot::channel();
         let (started, starting) = std::sync::mpsc::channel();
         let thread = std::thread::Builder::new().name("forward".to_owned());
         let thread = thread.spawn(move || {
             // Nobody waits any more when the daemon ends meanwhile.
             let _ = started.send(());
-            run(&runtime, streams, begun);
+            run(&runtime, streams, messages, begun);
         })?;
         // A thread that has only just begun makes calls that it must not make later.
         starting.recv().map_err(io::Error::other)?;
@@ -123,7 +122,7 @@ impl Forwarder {
             board,
             durable,
             commands,
-            journals: settings.journals.clone(),
+            journal: settings.journal.clone(),
             thread: Mutex::new(Some(thread)),
         };
         Ok((forwarder, Prepared(prepared)))
@@ -146,10 +145,9 @@ impl Forwarder {
         status.seq = seq;
         for stream in &mut status.streams {
             stream.queue = seq.saturating_sub(stream.acknowledged_seq);
-        }
-        if !self.journals.is_empty() {
-            let dropped = self.journals.iter().map(Journal::dropped).max();
-            status.messages_dropped = dropped;
+            if let (Some(journal), Some(messages)) = (&self.journal, &mut stream.messages) {
+                messages.queue = journal.last().saturating_sub(messages.acknowledged);
+            }
         }
         status
     }
@@ -179,11 +177,19 @@ impl Forwarder {
     }
 }
 
-fn run(runtime: &Runtime, streams: Vec<Parts>, begun: oneshot::Receiver<()>) {
+fn run(
+    runtime: &Runtime,
+    streams: Vec<Parts>,
+    messages: Option<Messages>,
+    begun: oneshot::Receiver<()>,
+) {
     let tasks = LocalSet::new();
     let work = tasks.run_until(async {
         if begun.await.is_err() {
             return;
+        }
+        if let Some(messages) = messages.clone() {
+            tokio::task::spawn_local(keep(messages));
         }
         let streams = streams.into_iter().map(|parts| Stream::begin(parts).run());
         let tasks: Vec<_> = streams.map(tokio::task::spawn_local).collect();
@@ -193,6 +199,33 @@ fn run(runtime: &Runtime, streams: Vec<Parts>, begun: oneshot::Receiver<()>) {
         }
     });
     runtime.block_on(work);
+    if let Some(messages) = messages {
+        messages.store();
+    }
+}
+
+/// Brings the daemon's own messages to disk, for as long as there may be more.
+async fn keep(messages: Messages) {
+    let mut news = messages.journal.watch();
+    loop {
+        messages.store();
+        tokio::select! {
+            _ = news.changed() => (),
+            // The disk may take again what it did not take.
+            () = tokio::time::sleep(STORED_AGAIN) => (),
+        }
+    }
+}
+
+/// The daemon's own messages, if they are wanted: those of earlier runs, too.
+fn messages(settings: &Settings, groups: &[Vec<Collector>]) -> Option<Messages> {
+    let journal = settings.journal.clone()?;
+    let names = groups.iter().map(|group| name(&settings.forward, group));
+    let cursors: Vec<_> = names
+        .map(|name| settings.cursor("messages", &name))
+        .collect();
+    let spool = Spool::open(&settings.state_directory);
+    Some(Messages::new(journal, spool, &cursors))
 }
 
 /// One list of collectors for each stream.
@@ -216,39 +249,49 @@ fn name(forward: &Forward, group: &[Collector]) -> String {
     }
 }
 
-fn parts(
-    settings: &Settings,
-    group: &[Collector],
-    index: usize,
-    board: &Arc<Board>,
-    commands: mpsc::Receiver<Command>,
-    durable: watch::Receiver<u64>,
-) -> Parts {
-    let forward = &settings.forward;
-    let name = name(forward, group);
-    board.lock().streams[index].name.clone_from(&name);
-    let cursor = settings
-        .state_directory
-        .join(format!("forward-{name}.cursor"));
-    let routes = group.iter();
-    Parts {
-        index,
-        routes: routes
-            .map(|collector| Route::new(forward, collector, &settings.lookup))
-            .collect(),
-        files: credentials::files(forward),
-        log: settings.log_directory.clone(),
-        cursor: CursorFile::new(cursor, &settings.log_id),
-        durable,
-        commands,
-        board: Arc::clone(board),
-        journal: settings.journals.get(index).cloned(),
-        records: RecordMessages::of(&settings.host),
-        messages: message::own(&settings.host),
+impl Settings {
+    /// How far a stream is with something.
+    fn cursor(&self, with: &str, stream: &str) -> CursorFile {
+        let file = format!("{with}-{stream}.cursor");
+        CursorFile::new(self.state_directory.join(file), &self.log_id)
     }
 }
 
-fn beginning(groups: &[Vec<Collector>]) -> Status {
+/// What all streams have in common.
+struct Common<'a> {
+    settings: &'a Settings,
+    board: Arc<Board>,
+    durable: watch::Receiver<u64>,
+    messages: Option<Messages>,
+}
+
+impl Common<'_> {
+    fn parts(&self, group: &[Collector], index: usize, commands: mpsc::Receiver<Command>) -> Parts {
+        let Settings {
+            forward, lookup, ..
+        } = self.settings;
+        let name = name(forward, group);
+        let telling = |messages| Telling::begin(messages, self.settings.cursor("messages", &name));
+        let routes = group.iter();
+        Parts {
+            index,
+            routes: routes
+                .map(|collector| Route::new(forward, collector, lookup))
+                .collect(),
+            files: credentials::files(forward),
+            log: self.settings.log_directory.clone(),
+            cursor: self.settings.cursor("forward", &name),
+            durable: self.durable.clone(),
+            commands,
+            board: Arc::clone(&self.board),
+            telling: self.messages.as_ref().map(telling),
+            records: RecordMessages::of(&self.settings.host),
+            messages: message::own(&self.settings.host),
+        }
+    }
+}
+
+fn beginning(forward: &Forward, groups: &[Vec<Collector>]) -> Status {
     let collector = |collector: &Collector| CollectorStatus {
         name: collector.name.to_string(),
         port: collector.port,
@@ -259,6 +302,7 @@ fn beginning(groups: &[Vec<Collector>]) -> Status {
         ..CollectorStatus::default()
     };
     let stream = |group: &Vec<Collector>| StreamStatus {
+        name: name(forward, group),
         collectors: group.iter().map(collector).collect(),
         ..StreamStatus::default()
     };

@@ -14,9 +14,6 @@ pub struct Status {
     pub streams: Vec<StreamStatus>,
     /// Ours, and the authorities that we trust.
     pub certificates: Certificates,
-    /// Of the daemon's own messages, those that were left out because no collector took
-    /// them in time; absent when they are not forwarded.
-    pub messages_dropped: Option<u64>,
 }
 
 /// A way to one collector, or to the first of several.
@@ -34,8 +31,21 @@ pub struct StreamStatus {
     pub last_ack: Option<u64>,
     /// Connections since the start.
     pub connections: u64,
+    /// The daemon's own messages; absent when they are not forwarded.
+    pub messages: Option<MessagesStatus>,
     /// In the order of preference.
     pub collectors: Vec<CollectorStatus>,
+}
+
+/// The daemon's own messages on their way.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessagesStatus {
+    /// Everything up to this message is acknowledged.
+    pub acknowledged: u64,
+    /// Messages that are not.
+    pub queue: u64,
+    /// Those that were left out since the start, because no collector took them in time.
+    pub dropped: u64,
 }
 
 /// One collector.

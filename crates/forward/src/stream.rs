@@ -9,11 +9,11 @@ mod commands;
 mod connecting;
 mod flight;
 mod sending;
+pub(crate) mod telling;
 
 use crate::credentials::{self, Look};
 use crate::cursor::{CursorFile, Place};
 use crate::forwarder::Command;
-use crate::journal::Journal;
 use crate::message::RecordMessages;
 use crate::problem::Problem;
 use crate::route::Route;
@@ -25,9 +25,11 @@ use pulse_core::config::forward::Protocol;
 use pulse_relp::identity::Files;
 use pulse_relp::link::Link;
 use pulse_relp::message::Origin;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use telling::Telling;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
@@ -63,7 +65,8 @@ pub(crate) struct Parts {
     pub(crate) durable: watch::Receiver<u64>,
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) board: Arc<Board>,
-    pub(crate) journal: Option<Journal>,
+    /// The daemon's own messages, if they are wanted.
+    pub(crate) telling: Option<Telling>,
     pub(crate) records: RecordMessages,
     pub(crate) messages: Origin,
 }
@@ -176,9 +179,6 @@ impl Stream {
                 true
             }
         };
-        if let Some(journal) = &self.parts.journal {
-            journal.put_back(self.flight.take_messages());
-        }
         self.flight.clear();
         self.store();
         if broken && better.is_none() {
@@ -235,10 +235,10 @@ impl Stream {
                 _ if self.end.is_some() && is_empty && caught_up => return Ok(Over::Ended),
                 _ => (),
             }
-            let journal = self.parts.journal.clone();
+            let telling = self.parts.telling.as_mut();
             let message = async move {
-                match journal {
-                    Some(journal) => journal.filled().await,
+                match telling {
+                    Some(telling) => telling.news().await,
                     None => std::future::pending().await,
                 }
             };
@@ -290,6 +290,9 @@ impl Stream {
         if let Some(head) = count.last {
             self.acknowledged = Place::After(head);
         }
+        if let (Some(telling), Some(number)) = (&mut self.parts.telling, count.message) {
+            telling.acknowledge(number);
+        }
         if self.acknowledged.seq() >= self.attempted + STRIDE {
             self.store();
         }
@@ -298,30 +301,41 @@ impl Stream {
         stream.acknowledged += count.records;
         stream.last_ack = Some(crate::status::now());
         stream.acknowledged_seq = self.acknowledged.seq();
+        stream.messages = self.parts.telling.as_ref().map(Telling::status);
     }
 
-    /// Has the cursor say how far everything is acknowledged.
+    /// Has the cursors say how far everything is acknowledged.
     fn store(&mut self) {
-        if self.acknowledged == self.stored {
-            return;
-        }
-        self.attempted = self.acknowledged.seq();
-        let stored = self.parts.cursor.store(self.acknowledged);
+        let stored = self.store_records().and(self.store_messages());
         match &stored {
-            Ok(()) => self.stored = self.acknowledged,
-            // Tried again at the next occasion; at worst some records are sent twice.
+            // Tried again at the next occasion; at worst some of it is sent twice.
             Err(error) if self.is_stored => {
                 tracing::warn!(%error, "how far the audit log is forwarded cannot be stored");
             }
-            Err(_) => (),
+            _ => (),
         }
         self.is_stored = stored.is_ok();
+    }
+
+    fn store_records(&mut self) -> io::Result<()> {
+        if self.acknowledged == self.stored {
+            return Ok(());
+        }
+        self.attempted = self.acknowledged.seq();
+        self.parts.cursor.store(self.acknowledged)?;
+        self.stored = self.acknowledged;
+        Ok(())
+    }
+
+    fn store_messages(&mut self) -> io::Result<()> {
+        self.parts.telling.as_mut().map_or(Ok(()), Telling::store)
     }
 
     fn publish(&self) {
         let mut status = self.parts.board.lock();
         let stream = &mut status.streams[self.parts.index];
         stream.acknowledged_seq = self.acknowledged.seq();
+        stream.messages = self.parts.telling.as_ref().map(Telling::status);
     }
 
     fn name(&self, index: usize) -> String {

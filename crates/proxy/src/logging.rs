@@ -11,8 +11,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 /// The SSH library's own messages, at the same level, would drown ours.
 const QUIET: &str = "russh";
 
-/// Sets logging up, once. What goes into `journals` goes to collectors too.
-pub fn start(level: LogLevel, journals: &[Journal]) {
+/// Sets logging up, once. What goes into the `journal` goes to collectors too.
+pub fn start(level: LogLevel, journal: Option<&Journal>) {
     let level = match level {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,
@@ -24,12 +24,12 @@ pub fn start(level: LogLevel, journals: &[Journal]) {
         let library = metadata.target().starts_with(QUIET);
         *metadata.level() <= level && !(library && level < LevelFilter::TRACE)
     });
-    let elsewhere = (!journals.is_empty()).then(|| {
+    let elsewhere = journal.map(|journal| {
         let layer = tracing_subscriber::fmt::layer()
             .without_time()
             .with_level(false);
         let layer = layer.with_target(false).with_ansi(false);
-        layer.with_writer(ToCollectors(journals.to_vec()))
+        layer.with_writer(ToCollectors(journal.clone()))
     });
     let registry = tracing_subscriber::registry().with(ours).with(elsewhere);
     // systemd sets JOURNAL_STREAM when stderr goes to the journal.

@@ -155,8 +155,8 @@ fn open_audit_log(config: &Config) -> Result<Arc<dyn Recorder>, Failure> {
 /// and the log are the service user's, and every thread is confined.
 fn run(path: &Path, parts: &Parts<'_>) -> Result<(), Failure> {
     let config = settings::load(path)?;
-    let journals = forwarding::journals(&config.forward);
-    logging::start(config.log_level, &journals);
+    let journal = forwarding::journal(&config.forward);
+    logging::start(config.log_level, journal.as_ref());
     if let Err(error) = pulse_confine::raise_descriptor_limit() {
         tracing::warn!(%error, "the limit of open files stays as it is");
     }
@@ -168,7 +168,7 @@ fn run(path: &Path, parts: &Parts<'_>) -> Result<(), Failure> {
     let key = key::find_or_create(key::credentials().as_deref(), &config.ssh_dir)?;
     confinement.restrict_access(path, &config)?;
     let recorder = (parts.recorder)(&config)?;
-    let forwarder = forwarding::prepare(&config, &recorder, journals)?;
+    let forwarder = forwarding::prepare(&config, &recorder, journal)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();

@@ -21,6 +21,21 @@ pub enum Severity {
     Debug = 7,
 }
 
+impl Severity {
+    /// The one with this numerical code, if it is one of ours.
+    #[must_use]
+    pub fn of(code: u8) -> Option<Self> {
+        let all = [
+            Self::Error,
+            Self::Warning,
+            Self::Notice,
+            Self::Info,
+            Self::Debug,
+        ];
+        all.into_iter().find(|severity| *severity as u8 == code)
+    }
+}
+
 /// Who speaks: what is the same in every message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {

@@ -5,7 +5,7 @@ use crate::line::{Line, Tone};
 use crate::shown::shown;
 use crate::table::ago;
 use crate::wrap::wrapped;
-use pulse_forward::status::{CollectorStatus, Status, StreamStatus, Trouble};
+use pulse_forward::status::{CollectorStatus, MessagesStatus, Status, StreamStatus, Trouble};
 use std::time::Duration;
 
 /// The widest a name in front may be.
@@ -35,7 +35,7 @@ pub(super) fn is_wrong(status: &Status, now: i64) -> bool {
 /// The lines, for a terminal so wide, or for anything else.
 pub(super) fn overview(status: &Status, now: i64, columns: Option<usize>) -> Vec<Line> {
     let mut lines = vec![on_disk(status), certificates(status, now)];
-    lines.extend(dropped(status));
+    lines.extend(messages(status));
     lines.push(Line::default());
     lines.extend(table(status, now, columns));
     lines.extend(troubles(status, now, columns));
@@ -59,19 +59,29 @@ fn certificates(status: &Status, now: i64) -> Line {
     }
 }
 
-/// The daemon's own messages, when they are forwarded too.
-fn dropped(status: &Status) -> Option<Line> {
-    let (tone, text) = match status.messages_dropped? {
-        0 => (
-            Tone::Plain,
-            "none of the daemon's own was dropped".to_owned(),
-        ),
-        count => (
-            Tone::Warm,
-            format!("{count} of the daemon's own were dropped: no collector took them in time"),
-        ),
-    };
-    Some(named("messages").and(tone, text))
+/// The daemon's own messages, where they are forwarded too.
+fn messages(status: &Status) -> impl Iterator<Item = Line> {
+    let is_one = status.streams.len() == 1;
+    status.streams.iter().filter_map(move |stream| {
+        let MessagesStatus { queue, dropped, .. } = stream.messages.as_ref()?;
+        let of = match is_one {
+            true => String::new(),
+            false => format!("{}: ", shown(&stream.name)),
+        };
+        let wait = match queue {
+            0 => "none of the daemon's own waits".to_owned(),
+            1 => "1 of the daemon's own waits".to_owned(),
+            count => format!("{count} of the daemon's own wait"),
+        };
+        let line = named("messages").and(Tone::Plain, of + &wait);
+        Some(match dropped {
+            0 => line,
+            count => line.and(
+                Tone::Warm,
+                format!("; {count} left out: no collector took them in time"),
+            ),
+        })
+    })
 }
 
 /// A collector's row, and the colour of its state.
@@ -254,6 +264,11 @@ mod tests {
                 name: "failover".to_owned(),
                 queue: 12,
                 last_ack: Some(100 * 86_400 - 3),
+                messages: Some(MessagesStatus {
+                    queue: 2,
+                    dropped: 3,
+                    ..MessagesStatus::default()
+                }),
                 collectors: vec![down, up, collector("third.example")],
                 ..StreamStatus::default()
             }],
@@ -262,7 +277,6 @@ mod tests {
                 authority: Some(NOW + 5 * DAY),
                 error: None,
             },
-            messages_dropped: Some(3),
         }
     }
 
@@ -277,7 +291,7 @@ mod tests {
         let expected = "
 on disk       records 1 to 1204
 certificates  ours good for 40 days, the authority's ends in 5 days: renew it
-messages      3 of the daemon's own were dropped: no collector took them in time
+messages      2 of the daemon's own wait; 3 left out: no collector took them in time
 
 STREAM    COLLECTOR            STATE    QUEUE  LAST ACK  SPEAKS
 failover  first.example:6514   DOWN     12     3 s ago   relp

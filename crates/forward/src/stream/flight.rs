@@ -1,6 +1,5 @@
 //! What was sent and is not acknowledged.
 
-use crate::journal::Message;
 use pulse_audit::Head;
 use std::collections::VecDeque;
 
@@ -19,7 +18,8 @@ pub(super) struct Flight {
 
 enum Sent {
     Record(Head),
-    Message(Message),
+    /// The number of one of the daemon's own.
+    Message(u64),
 }
 
 /// What an acknowledgement was worth.
@@ -27,6 +27,7 @@ enum Sent {
 pub(super) struct Settled {
     pub(super) records: u64,
     pub(super) last: Option<Head>,
+    pub(super) message: Option<u64>,
 }
 
 impl Flight {
@@ -42,22 +43,25 @@ impl Flight {
         }
     }
 
-    pub(super) fn message(&mut self, message: Message) {
+    pub(super) fn message(&mut self, number: u64) {
         self.next += 1;
-        self.sent.push_back((self.next, Sent::Message(message)));
+        self.sent.push_back((self.next, Sent::Message(number)));
     }
 
     /// Everything up to this tag is acknowledged.
     pub(super) fn settle(&mut self, tag: u64) -> Settled {
         let mut settled = Settled {
             records: tag.saturating_sub(self.settled),
-            last: None,
+            ..Settled::default()
         };
         self.settled = tag;
         while let Some((_, sent)) = self.sent.pop_front_if(|(sent, _)| *sent <= tag) {
             match sent {
                 Sent::Record(head) => settled.last = Some(head),
-                Sent::Message(_) => settled.records = settled.records.saturating_sub(1),
+                Sent::Message(number) => {
+                    settled.records = settled.records.saturating_sub(1);
+                    settled.message = Some(number);
+                }
             }
         }
         settled
@@ -67,15 +71,6 @@ impl Flight {
     pub(super) fn forget_records(&mut self) {
         self.sent
             .retain(|(_, sent)| matches!(sent, Sent::Message(_)));
-    }
-
-    /// The connection is over: gives the messages that may not have arrived.
-    pub(super) fn take_messages(&mut self) -> std::vec::IntoIter<Message> {
-        let messages = self.sent.drain(..).filter_map(|(_, sent)| match sent {
-            Sent::Message(message) => Some(message),
-            Sent::Record(_) => None,
-        });
-        messages.collect::<Vec<_>>().into_iter()
     }
 
     /// The connection is over.
@@ -88,18 +83,9 @@ impl Flight {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pulse_relp::message::Severity;
 
     fn head(seq: u64) -> Head {
         Head::from_parts(seq, &"a".repeat(64)).unwrap()
-    }
-
-    fn message() -> Message {
-        Message {
-            severity: Severity::Info,
-            when: String::new(),
-            text: "x".to_owned(),
-        }
     }
 
     fn settled(flight: &mut Flight, tag: u64) -> (u64, Option<u64>) {
@@ -111,7 +97,7 @@ mod tests {
     fn records_count_and_messages_between_them_do_not() {
         let mut flight = Flight::default();
         flight.record(head(1), true);
-        flight.message(message());
+        flight.message(7);
         flight.record(head(2), true);
         assert_eq!(settled(&mut flight, 2), (1, Some(1)));
         assert_eq!(settled(&mut flight, 3), (1, Some(2)));
@@ -131,8 +117,7 @@ mod tests {
     fn what_was_on_its_way_counts_for_nothing_on_the_next_connection() {
         let mut flight = Flight::default();
         flight.record(head(1), true);
-        flight.message(message());
-        assert_eq!(flight.take_messages().count(), 1);
+        flight.message(7);
         flight.clear();
         flight.record(head(1), true);
         let tag = flight.next;
@@ -143,8 +128,9 @@ mod tests {
     fn a_replay_makes_late_acknowledgements_of_records_worthless() {
         let mut flight = Flight::default();
         flight.record(head(9), true);
-        flight.message(message());
+        flight.message(7);
         flight.forget_records();
-        assert_eq!(flight.settle(2).last, None);
+        let settled = flight.settle(2);
+        assert_eq!((settled.last, settled.message), (None, Some(7)));
     }
 }

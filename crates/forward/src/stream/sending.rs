@@ -11,10 +11,15 @@ use tokio::time::Instant;
 /// With less room than this, more is waited for: a few large writes cost less than many
 /// small ones.
 pub(super) const WORTHWHILE: usize = 64;
+/// So many of the daemon's own messages go before records.
+const MESSAGES: usize = WORTHWHILE / 2;
 
 impl Stream {
     /// Begins again after what is acknowledged.
     pub(super) fn go_back(&mut self) -> Result<(), Problem> {
+        if let Some(telling) = &mut self.parts.telling {
+            telling.go_back();
+        }
         let durable = *self.parts.durable.borrow();
         self.reader = match self.acknowledged {
             Place::From(seq) => Reader::from(&self.parts.log, seq),
@@ -39,14 +44,14 @@ impl Stream {
         if link.room() < WORTHWHILE && link.on_their_way() > WORTHWHILE {
             return Ok(false);
         }
-        self.fill_messages(link);
+        let is_all_told = self.fill_messages(link);
         if self.parts.durable.has_changed().unwrap_or(false) {
             self.grown = Instant::now();
         }
         let durable = *self.parts.durable.borrow_and_update();
         while link.room() > 0 {
             let Some(record) = self.reader.next(durable)? else {
-                return Ok(true);
+                return Ok(is_all_told);
             };
             self.message.clear();
             self.parts.records.write(&mut self.message, &record);
@@ -57,13 +62,16 @@ impl Stream {
         Ok(false)
     }
 
-    fn fill_messages(&mut self, link: &mut Link) {
-        let Some(journal) = &self.parts.journal else {
-            return;
+    /// Gives it some of the daemon's own messages; true when none is left. However many
+    /// there are, records go with them.
+    fn fill_messages(&mut self, link: &mut Link) -> bool {
+        let Some(telling) = &mut self.parts.telling else {
+            return true;
         };
-        while link.room() > 0
-            && let Some(message) = journal.pop()
-        {
+        for _ in 0..MESSAGES.min(link.room()) {
+            let Some(message) = telling.next() else {
+                return true;
+            };
             self.message.clear();
             self.parts.messages.write(
                 &mut self.message,
@@ -73,7 +81,8 @@ impl Stream {
                 message.text.as_bytes(),
             );
             link.give(self.flight.tag(), &self.message);
-            self.flight.message(message);
+            self.flight.message(message.number);
         }
+        false
     }
 }

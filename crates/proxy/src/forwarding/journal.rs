@@ -2,28 +2,23 @@
 
 use pulse_core::config::Forward;
 use pulse_forward::Journal;
-use pulse_forward::journal::Message;
 use pulse_relp::message::Severity;
 use std::io;
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
-/// One for each stream, if that is wanted.
-pub(crate) fn journals(forward: &Forward) -> Vec<Journal> {
-    let count = match forward.application_log {
-        true => pulse_forward::forwarder::streams(forward),
-        false => 0,
-    };
-    (0..count).map(|_| Journal::default()).collect()
+/// Where they are kept, if they are wanted anywhere.
+pub(crate) fn journal(forward: &Forward) -> Option<Journal> {
+    (forward.application_log && forward.is_wanted()).then(Journal::default)
 }
 
 /// Takes messages as lines of text.
 #[derive(Clone)]
-pub(crate) struct ToCollectors(pub(crate) Vec<Journal>);
+pub(crate) struct ToCollectors(pub(crate) Journal);
 
 /// One message, while it is written.
 pub(crate) struct Line<'a> {
-    journals: &'a [Journal],
+    journal: &'a Journal,
     severity: Severity,
     text: Vec<u8>,
 }
@@ -48,7 +43,7 @@ impl<'a> MakeWriter<'a> for ToCollectors {
 impl ToCollectors {
     fn line(&self, severity: Severity) -> Line<'_> {
         Line {
-            journals: &self.0,
+            journal: &self.0,
             severity,
             text: Vec::new(),
         }
@@ -70,12 +65,6 @@ impl Drop for Line<'_> {
     fn drop(&mut self) {
         let text = String::from_utf8_lossy(&self.text).into_owned();
         let when = pulse_audit::Timestamp::now().to_string();
-        for journal in self.journals {
-            journal.push(Message {
-                severity: self.severity,
-                when: when.clone(),
-                text: text.clone(),
-            });
-        }
+        self.journal.push(self.severity, when, text);
     }
 }

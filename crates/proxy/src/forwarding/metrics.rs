@@ -48,13 +48,7 @@ impl Collector for ForwardMetrics {
         streams(&mut encoder, &status)?;
         collectors(&mut encoder, &status)?;
         certificates(&mut encoder, &status)?;
-        let dropped = status.messages_dropped.iter();
-        family(
-            &mut encoder,
-            "audit_forward_messages_dropped",
-            "Messages of the daemon itself that no collector took in time",
-            dropped.map(|dropped| (None::<OfStep>, ConstCounter::new(*dropped))),
-        )
+        messages(&mut encoder, &status)
     }
 }
 
@@ -92,6 +86,26 @@ fn streams(encoder: &mut DescriptorEncoder<'_>, status: &Status) -> fmt::Result 
         "audit_forward_last_ack_timestamp_seconds",
         "When a record was last acknowledged; 0 is never",
         streams().map(|stream| (of(stream), gauge(stream.last_ack.unwrap_or(0)))),
+    )
+}
+
+/// The daemon's own.
+fn messages(encoder: &mut DescriptorEncoder<'_>, status: &Status) -> fmt::Result {
+    let streams = || {
+        let streams = status.streams.iter();
+        streams.filter_map(|stream| Some((stream, stream.messages.as_ref()?)))
+    };
+    family(
+        encoder,
+        "audit_forward_messages_queue_depth",
+        "Messages of the daemon itself that no collector has acknowledged",
+        streams().map(|(stream, messages)| (of(stream), gauge(messages.queue))),
+    )?;
+    family(
+        encoder,
+        "audit_forward_messages_dropped",
+        "Messages of the daemon itself that no collector took in time",
+        streams().map(|(stream, messages)| (of(stream), ConstCounter::new(messages.dropped))),
     )
 }
 

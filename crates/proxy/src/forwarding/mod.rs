@@ -3,7 +3,7 @@
 mod journal;
 mod metrics;
 
-pub(crate) use journal::{ToCollectors, journals};
+pub(crate) use journal::{ToCollectors, journal};
 pub(crate) use metrics::ForwardMetrics;
 
 use crate::host_file::HOSTS;
@@ -21,7 +21,7 @@ use std::sync::Arc;
 pub(crate) fn prepare(
     config: &Config,
     recorder: &Arc<dyn Recorder>,
-    journals: Vec<Journal>,
+    journal: Option<Journal>,
 ) -> Result<Option<(Arc<Forwarder>, Prepared)>, Failure> {
     if !config.forward.is_wanted() {
         return Ok(None);
@@ -33,7 +33,7 @@ pub(crate) fn prepare(
         log_id: recorder.health().log_id,
         host: pulse_confine::host_name(),
         lookup: Arc::new(|name| Hosts::parse(HOSTS.read()).lookup(name)),
-        journals,
+        journal,
     };
     let prepared = Forwarder::prepare(&settings).map_err(|error| Failure::Open {
         what: "the forwarder's thread".into(),
