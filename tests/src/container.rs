@@ -18,7 +18,8 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 /// What makes an image and runs a container, and users that files can be given to.
-pub const NEEDS: [Need; 4] = [
+pub const NEEDS: [Need; 5] = [
+    Need::NoUnit("a container holds it"),
     Need::Root,
     Need::Program("buildah"),
     Need::Program("podman"),

@@ -5,6 +5,7 @@ use crate::config::Config;
 use crate::home::Home;
 use crate::programs;
 use crate::service;
+use crate::unit::{self, Unit};
 use crate::wait;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -22,7 +23,10 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct Daemon {
     home: Arc<Home>,
+    /// It, or what lasts as long as it does.
     child: Child,
+    pid: u32,
+    unit: Option<Unit>,
     log: PathBuf,
 }
 
@@ -127,9 +131,11 @@ impl Daemon {
             true => as_the_journal(file),
             false => file.into(),
         };
+        command.arg("--config").arg(home.seen(&home.config_file()));
+        let unit = unit::wanted().filter(|_| !home.is_installed());
+        let mut held = unit.map(|unit| Unit::of(&unit, home, command));
+        let command = held.as_mut().map_or(command, |(_, command)| command);
         let child = command
-            .arg("--config")
-            .arg(home.seen(&home.config_file()))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(errors)
@@ -139,10 +145,13 @@ impl Daemon {
         command.stderr(Stdio::null());
         let mut daemon = Self {
             home: Arc::clone(home),
+            pid: child.id(),
             child,
+            unit: held.map(|(unit, _)| unit),
             log,
         };
         wait::until("the daemon to serve", || daemon.serves());
+        daemon.pid = daemon.unit.as_ref().map_or(daemon.pid, Unit::pid);
         daemon
     }
 
@@ -162,7 +171,7 @@ impl Daemon {
     /// Its process.
     #[must_use]
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.pid
     }
 
     /// A fresh connection.
@@ -252,7 +261,10 @@ fn is_attended(mut connection: UnixStream) -> bool {
 impl Drop for Daemon {
     fn drop(&mut self) {
         // It may have ended already.
-        let _ = self.child.kill();
+        let _ = match &self.unit {
+            Some(unit) => unit.kill(),
+            None => self.child.kill(),
+        };
         let _ = self.child.wait();
         if std::thread::panicking() {
             println!("the daemon's log:\n{}", self.log());

@@ -47,6 +47,7 @@ pub mod service;
 pub mod sim;
 pub mod sshd;
 pub mod uml;
+mod unit;
 pub mod wait;
 
 pub use client::Client;

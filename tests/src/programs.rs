@@ -4,6 +4,7 @@
 //! counterparts could not be had (`PULSE_TEST_MISSING`). Under a plain `cargo test`
 //! ours are built on first use and whatever is missing is skipped.
 
+use crate::unit;
 use std::env;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -26,6 +27,10 @@ pub enum Need {
     Sshd,
     /// rsyslog with RELP and syslog over TLS, and what makes certificates.
     Collector,
+    /// A daemon that no unit of systemd holds, and why: not under `cargo xtask unit-test`.
+    NoUnit(&'static str),
+    /// The unit, where `cargo xtask unit-test` has it hold every daemon.
+    Unit,
     /// A machine to install the service in, which `cargo xtask vm-test` boots.
     OwnMachine,
 }
@@ -60,6 +65,11 @@ impl Need {
                     .filter_map(missing_program)
                     .next()
                     .or_else(missing_modules)
+            }
+            Self::NoUnit(why) => unit::wanted().map(|_| format!("no unit: {why}")),
+            Self::Unit => {
+                let why = "it takes systemd: `cargo xtask unit-test`";
+                unit::wanted().is_none().then(|| why.to_owned())
             }
             Self::OwnMachine => {
                 let why = "it takes a machine of its own: `cargo xtask vm-test`";

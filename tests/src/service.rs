@@ -16,7 +16,7 @@ use std::path::Path;
 pub const VARIABLE: &str = "PULSE_SENSOR_PROXY_USER";
 
 /// Every system has this user, and it has nothing.
-const NOBODY: &str = "nobody";
+pub(crate) const NOBODY: &str = "nobody";
 
 /// What the environment of every daemon says, unless the test is about this.
 pub const SETTING: (&str, &str) = (VARIABLE, NOBODY);

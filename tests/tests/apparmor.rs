@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const PROFILES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../security/apparmor");
-const NEEDS: [Need; 4] = [
+const NEEDS: [Need; 5] = [
+    Need::NoUnit("AppArmor alone holds it"),
     Need::Collector,
     Need::Program(uml::PROGRAM),
     Need::Program("apparmor_parser"),

@@ -35,3 +35,4 @@ mod silence;
 mod slow_nodes;
 mod socket;
 mod strangers;
+mod unit;

@@ -35,7 +35,7 @@ fn home_of_root() -> Arc<Home> {
 /// However they are started.
 #[test]
 fn the_daemons_of_these_tests_are_started_as_root_and_drop_to_a_user_that_has_nothing() {
-    if skipped(&[Need::Root]) {
+    if skipped(&[Need::Root, Need::NoUnit("it gives root's privileges away")]) {
         return;
     }
     let config = Config::new();
@@ -142,7 +142,7 @@ fn a_required_layer_that_does_not_hold_keeps_it_from_starting() {
 
 #[test]
 fn without_a_user_to_become_it_keeps_root_without_capabilities_and_says_so() {
-    if skipped(&[Need::Root]) {
+    if skipped(&[Need::Root, Need::NoUnit("it gives root's privileges away")]) {
         return;
     }
     for name in ["root", "no-such-user-here"] {
@@ -168,7 +168,7 @@ fn without_a_user_to_become_it_keeps_root_without_capabilities_and_says_so() {
 
 #[test]
 fn what_keeps_root_stops_every_attempt_of_the_probe_too() {
-    if skipped(&[Need::Root]) {
+    if skipped(&[Need::Root, Need::NoUnit("it gives root's privileges away")]) {
         return;
     }
     let (code, findings) = probe(&home_of_root(), &[], &[(VARIABLE, "root")]);

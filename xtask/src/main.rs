@@ -15,6 +15,7 @@ mod ci;
 mod deny;
 mod deps;
 mod fuzz;
+mod guest;
 mod packages;
 mod policy;
 mod process;
@@ -22,6 +23,7 @@ mod products;
 mod steps;
 mod tally;
 mod test;
+mod unit;
 mod vm;
 mod workspace;
 
@@ -38,7 +40,7 @@ struct Word {
 }
 
 /// The one table: what is understood and what `help` prints.
-const WORDS: [Word; 12] = [
+const WORDS: [Word; 13] = [
     Word {
         name: "test",
         arguments: "[ARGUMENT…]",
@@ -50,6 +52,12 @@ const WORDS: [Word; 12] = [
         arguments: "[--fresh] [--stock-kernel] [TEST…]",
         purpose: "the installed service, under Debian's systemd and AppArmor, in a virtual machine",
         run: vm::run,
+    },
+    Word {
+        name: "unit-test",
+        arguments: "[ARGUMENT…]",
+        purpose: "the end-to-end tests, with every daemon under its systemd unit, in a container",
+        run: unit::run,
     },
     Word {
         name: "forward-campaign",

@@ -76,6 +76,24 @@ fn build(profile: Profile, packages: &[&str]) -> Outcome {
     process::run(&mut command)
 }
 
+/// A program of tests, as `cargo xtask test` builds it, so that it is done once: a test
+/// cannot be built as our programs are, which do not unwind.
+pub(crate) fn tests(name: &str) -> Outcome<PathBuf> {
+    let mut command = locked_cargo("test");
+    command.args(["--no-run", "--workspace", "--test", name]);
+    let messages = process::capture(command.arg("--message-format=json-render-diagnostics"))?;
+    executable(&messages, name).ok_or_else(|| Failure::new("cargo did not say where the tests are"))
+}
+
+/// The tests among what cargo made; paths with quotes or backslashes are not ours.
+fn executable(messages: &str, name: &str) -> Option<PathBuf> {
+    let ours = format!("\"name\":\"{name}\"");
+    let mut ours = messages.lines().filter(|line| line.contains(&ours));
+    let (_, rest) = ours.find_map(|line| line.split_once("\"executable\":\""))?;
+    let (path, _) = rest.split_once('"')?;
+    Some(PathBuf::from(path))
+}
+
 /// `cargo xtask demo`: the demo takes our place, so that it alone gets Ctrl-C.
 pub(crate) fn demo(steps: &mut Steps, arguments: &[String]) -> Outcome {
     let built = steps.run("build for release", || build(Profile::Release, &PRODUCTS));
@@ -146,4 +164,20 @@ pub(crate) fn bench_smoke() -> Outcome {
     let mut bench = locked_cargo("run");
     bench.args(["--bin", BENCH, "--", "--smoke"]);
     process::run(bench.env(BIN_DIR, directory(Profile::EndToEnd)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_program_that_cargo_made_is_found_among_its_messages() {
+        let messages = r#"{"target":{"name":"installed"},"executable":null}
+{"target":{"name":"installed"},"executable":"/t/debug/deps/installed-1","fresh":true}
+{"target":{"name":"guest"},"executable":"/t/debug/guest","fresh":true}
+{"reason":"build-finished","success":true}"#;
+        let expected = PathBuf::from("/t/debug/deps/installed-1");
+        assert_eq!(executable(messages, "installed"), Some(expected));
+        assert_eq!(executable("{}", "installed"), None);
+    }
 }

@@ -3,10 +3,10 @@
 //! what the tests bring out is there at once.
 
 use super::directory;
-use crate::process::{self, Failure, Outcome};
+use crate::process::{Failure, Outcome};
 use crate::products::{self, Profile};
 use crate::test::BIN_DIR;
-use crate::workspace::{self, locked_cargo};
+use crate::workspace;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -52,32 +52,13 @@ pub(crate) fn prepare(arguments: &[String]) -> Outcome<Job> {
         directory: directory().join("job"),
     };
     products::build_for_tests()?;
-    let tests = build_tests()?;
+    let tests = products::tests("installed")?;
     lay_out(&job, &tests, arguments).map_err(|error| cannot_fill(&job.directory, &error))?;
     Ok(job)
 }
 
 fn cannot_fill(directory: &Path, error: &io::Error) -> Failure {
     Failure::new(format!("cannot fill {}: {error}", directory.display()))
-}
-
-/// As `cargo xtask test` builds them, so that it is done once: a test cannot be built
-/// as our programs are, which do not unwind.
-fn build_tests() -> Outcome<PathBuf> {
-    let mut command = locked_cargo("test");
-    command.args(["--no-run", "--workspace", "--test", "installed"]);
-    let messages = process::capture(command.arg("--message-format=json-render-diagnostics"))?;
-    executable(&messages).ok_or_else(|| Failure::new("cargo did not say where the tests are"))
-}
-
-/// The tests among what cargo made; paths with quotes or backslashes are not ours.
-fn executable(messages: &str) -> Option<PathBuf> {
-    let mut ours = messages
-        .lines()
-        .filter(|line| line.contains("\"name\":\"installed\""));
-    let (_, rest) = ours.find_map(|line| line.split_once("\"executable\":\""))?;
-    let (path, _) = rest.split_once('"')?;
-    Some(PathBuf::from(path))
 }
 
 fn lay_out(job: &Job, tests: &Path, arguments: &[String]) -> io::Result<()> {
@@ -120,20 +101,4 @@ fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_program_that_cargo_made_is_found_among_its_messages() {
-        let messages = r#"{"target":{"name":"installed"},"executable":null}
-{"target":{"name":"installed"},"executable":"/t/debug/deps/installed-1","fresh":true}
-{"target":{"name":"guest"},"executable":"/t/debug/guest","fresh":true}
-{"reason":"build-finished","success":true}"#;
-        let expected = PathBuf::from("/t/debug/deps/installed-1");
-        assert_eq!(executable(messages), Some(expected));
-        assert_eq!(executable("{}"), None);
-    }
 }
