@@ -1,7 +1,7 @@
 //! The daemon's own messages, the latest of them.
 //!
 //! Whoever logs waits for nothing: a message goes into memory, gets a number, and is
-//! brought to disk by somebody else ([`spool`](crate::spool)). Numbers go on over
+//! brought to disk by somebody else (`spool`). Numbers go on over
 //! restarts, so a collector's stream can tell what it had, and what was left out.
 
 use pulse_relp::message::Severity;
