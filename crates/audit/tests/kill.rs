@@ -8,7 +8,7 @@ mod common;
 
 use common::{Dice, pinned};
 use pulse_audit::verify::{Options, Report, open_directory, verify};
-use pulse_audit::{Directory, PublicKey, Settings, Writer};
+use pulse_audit::{Directory, MAX_WRITE_BYTES, PublicKey, Settings, Writer};
 use pulse_core::event::{Decision, Event, EventType};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
@@ -161,7 +161,8 @@ fn count_torn(log: &Path, text: &str) -> usize {
 /// first part of lines, unacknowledged.
 fn tear(log: &Path, content: &[u8], dice: &mut Dice) {
     let from = dice.below(content.len());
-    let to = from + dice.below(content.len() - from);
+    // More than one write holds, a crash cannot tear.
+    let to = from + dice.below(MAX_WRITE_BYTES.min(content.len() - from));
     // Not to be taken for a line that merely has a newline missing.
     let part = [b"{\"seq\":", &content[from..to]].concat();
     let mut options = std::fs::OpenOptions::new();
