@@ -71,7 +71,9 @@ fn step_of(error: &LinkError) -> &'static str {
     match error {
         LinkError::Connect(_) | LinkError::Silent(Step::Tcp) => "tcp",
         LinkError::Tls(_) | LinkError::HungUp(_) | LinkError::Silent(Step::Tls) => "tls",
-        LinkError::Broken(_) | LinkError::Silent(Step::Acknowledgement) => "records",
+        LinkError::Broken(_) | LinkError::Over(_) | LinkError::Silent(Step::Acknowledgement) => {
+            "records"
+        }
         LinkError::Session(_) | LinkError::Answered | LinkError::Silent(Step::Open) => "open",
     }
 }
@@ -97,7 +99,8 @@ fn of_link(error: &LinkError) -> &'static str {
         LinkError::Tls(error) => of_tls(error),
         LinkError::HungUp(_) => OUR_CERTIFICATE,
         LinkError::Silent(Step::Tls) => NO_TLS,
-        LinkError::Session(SessionError::Refused { .. }) => {
+        LinkError::Session(SessionError::Refused { .. })
+        | LinkError::Over(SessionError::Refused { .. }) => {
             "the collector's own log says why it refused"
         }
         // rsyslog with OpenSSL says no more to a sender whose certificate it does not take.
@@ -110,7 +113,10 @@ fn of_link(error: &LinkError) -> &'static str {
         LinkError::Silent(Step::Acknowledgement) => {
             "is the collector overloaded, or its disk full? What it did not acknowledge is sent again"
         }
-        LinkError::Broken(_) => {
+        LinkError::Over(error) if *error != SessionError::ServerClosed => {
+            "the collector does not keep to RELP: is it up to date, and is nothing between us and it? What it did not acknowledge is sent again"
+        }
+        LinkError::Over(_) | LinkError::Broken(_) => {
             "was the collector restarted? Its own log may say why; what it did not acknowledge is sent again"
         }
     }
@@ -292,6 +298,10 @@ mod tests {
         assert_is(late, "records", "disk full");
         let stopped = LinkError::Session(SessionError::ServerClosed);
         assert_is(stopped, "open", "permit the name");
+        let stopped = LinkError::Over(SessionError::ServerClosed);
+        assert_is(stopped, "records", "restarted");
+        let lie = LinkError::Over(SessionError::NoCode);
+        assert_is(lie, "records", "keep to RELP");
         let broken = LinkError::Broken(io::ErrorKind::BrokenPipe.into());
         assert_is(broken, "records", "sent again");
         let log = io::Error::from(io::ErrorKind::PermissionDenied);

@@ -57,6 +57,9 @@ pub enum LinkError {
     /// It speaks no RELP, or refused.
     #[error("{0}")]
     Session(#[from] SessionError),
+    /// It said something that ends an open session, or ended it.
+    #[error("the session is over: {0}")]
+    Over(SessionError),
     /// It speaks something else than syslog.
     #[error("the collector answered, where syslog has no answers")]
     Answered,
@@ -367,8 +370,13 @@ impl Link {
             Dialogue::Relp(session) => session,
             Dialogue::Syslog(_) => return Err(LinkError::Answered),
         };
-        let before = session.answers();
-        session.receive(&bytes[..length])?;
+        let (before, was_open) = (session.answers(), session.is_open());
+        session
+            .receive(&bytes[..length])
+            .map_err(|error| match was_open {
+                true => LinkError::Over(error),
+                false => LinkError::Session(error),
+            })?;
         // Whoever drips bytes that acknowledge nothing is as good as silent.
         if session.answers() > before {
             self.heard = Instant::now();

@@ -112,12 +112,12 @@ fn a_huge_length_reserves_nothing() {
 
 #[test]
 fn an_acknowledgement_with_a_wrong_number_acknowledges_nothing() {
-    is_endured(Way::WrongNumbers, "open");
+    is_endured(Way::WrongNumbers, "records");
 }
 
 #[test]
 fn an_acknowledgement_of_what_was_not_sent_acknowledges_nothing() {
-    is_endured(Way::Forward, "open");
+    is_endured(Way::Forward, "records");
 }
 
 #[test]
