@@ -103,7 +103,7 @@ pub const PATHS: &[Path] = &[
         whose: Whose::StateDirectory,
         access: RECORDS,
         within: &["*"],
-        reason: "each seal stores the next key and erases the last",
+        reason: "seals store and erase keys; how far forwarding is, and what waits for it",
     },
     Path {
         whose: Whose::SocketDirectory,
