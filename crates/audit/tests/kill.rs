@@ -163,8 +163,9 @@ fn tear(log: &Path, content: &[u8], dice: &mut Dice) {
     let from = dice.below(content.len());
     // More than one write holds, a crash cannot tear.
     let to = from + dice.below(MAX_WRITE_BYTES.min(content.len() - from));
-    // Not to be taken for a line that merely has a newline missing.
-    let part = [b"{\"seq\":", &content[from..to]].concat();
+    // Neither a line that merely has a newline missing nor, in a file that is still empty,
+    // an old one: that would be another log's beginning.
+    let part = [b"{\"seq\":0", &content[from..to]].concat();
     let mut options = std::fs::OpenOptions::new();
     let mut file = options.append(true).open(log.join("audit.log")).unwrap();
     file.write_all(&part).unwrap();
