@@ -123,7 +123,11 @@ impl Spool {
 
     fn turn_over(&mut self) -> io::Result<()> {
         self.file = None;
-        fs::rename(&self.newer, &self.older)?;
+        match fs::rename(&self.newer, &self.older) {
+            // Somebody took it away: the next one begins all the same.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (),
+            renamed => renamed?,
+        }
         self.turn += 1;
         self.length = 0;
         Ok(())
@@ -305,6 +309,17 @@ mod tests {
         opened(&spool.newer).unwrap().write_all(&garbage).unwrap();
         let (_, spool) = filled(home.path(), 1);
         assert_eq!(all(&mut Reading::default(), &spool, 0), [1, 2, 3, 4, 5]);
+    }
+
+    #[test]
+    fn a_file_that_was_taken_away_holds_nothing_up() {
+        let home = tempfile::tempdir().unwrap();
+        let (journal, mut spool) = filled(home.path(), 1);
+        fs::remove_file(&spool.newer).unwrap();
+        spool.length = FILE;
+        say(&journal, "something happened");
+        spool.take(&journal);
+        assert_eq!(all(&mut Reading::default(), &spool, 0), [2]);
     }
 
     #[test]
