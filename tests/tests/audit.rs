@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use std::fs;
 use std::sync::Arc;
 use std::thread;
+use std::time::{Duration, Instant};
 
 const UNAVAILABLE: &str = "audit log unavailable";
 
@@ -142,7 +143,7 @@ fn a_log_that_cannot_be_written_stops_every_request_until_it_can() {
 #[test]
 fn a_request_in_hand_at_the_end_leaves_its_outcome_and_a_seal() {
     let slow = Behaviour::SlowBy {
-        delay: std::time::Duration::from_millis(200),
+        delay: Duration::from_millis(200),
         document: sim::DOCUMENT.into(),
     };
     let mut fleet = Fleet::start(Config::new(), [("pve1", slow)]);
@@ -222,9 +223,9 @@ fn a_renamed_file_is_followed_on_sigusr1() {
 fn a_caller_over_its_limit_is_on_record_once_a_second_and_none_is_lost() {
     let daemon = Daemon::start(&Config::new().with_default_limits());
     let status = json!({"method": "get_status"});
-    let refused = (0..200)
-        .filter(|_| daemon.ask(&status)["error"] == "rate limit exceeded")
-        .count();
+    let is_refused = || daemon.ask(&status)["error"] == "rate limit exceeded";
+    let refused = (0..200).filter(|_| is_refused()).count() as u64;
+    let last = Instant::now();
     let home = daemon.home();
     let summed = || -> u64 {
         let records = home.records_of("limiter.rejection");
@@ -233,12 +234,12 @@ fn a_caller_over_its_limit_is_on_record_once_a_second_and_none_is_lost() {
     };
     assert!(refused > 150);
     assert!(home.records_of("limiter.rejection").len() < 50);
-    // What was left out since the last record comes with the next.
-    let mut asked = refused as u64;
-    wait::until("the sum", || {
-        asked += u64::from(daemon.ask(&status)["error"] == "rate limit exceeded");
-        summed() == asked
-    });
+    // What was left out since the last record comes with the next, which the first
+    // refusal after a second is sure to make, sooner or later: nothing waits for it.
+    wait::until("another second", || last.elapsed() > Duration::from_secs(1));
+    wait::until("a refusal", is_refused);
+    wait::until("the sum", || summed() > refused);
+    assert_eq!(summed(), refused + 1);
     assert_eq!(home.records_of("limiter.rejection")[0]["limiter"], "rate");
 }
 
