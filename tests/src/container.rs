@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::daemon::Daemon;
 use crate::home::Home;
 use crate::programs::{self, Need};
+use crate::wait;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
@@ -176,8 +177,20 @@ impl Engine {
         let name = "daemon";
         let mut command = self.container(name, setting);
         let removal = Removal { engine: self, name };
-        let daemon = Daemon::spawn(&self.home, command.arg(IMAGE));
+        let mut daemon = Daemon::spawn(&self.home, command.arg(IMAGE));
+        daemon.set_pid(self.pid(name));
         Contained { daemon, removal }
+    }
+
+    /// The process of a container that serves. Podman hands signals on as well, but not
+    /// from the beginning: one that comes before ends podman alone.
+    fn pid(&self, name: &str) -> u32 {
+        wait::until_some("the container's process", || {
+            let mut inspect = self.podman("inspect");
+            inspect.args(["--format={{.State.Pid}}", name]);
+            let pid = printed_by(&mut inspect).trim().parse().unwrap();
+            (pid != 0).then_some(pid)
+        })
     }
 
     /// Runs the program with other arguments until it ends; gives what it printed.
@@ -229,7 +242,7 @@ impl Engine {
     }
 }
 
-/// A daemon in a container; its process is podman's, which hands signals on.
+/// A daemon in a container.
 #[derive(Debug)]
 pub struct Contained<'a> {
     /// The daemon.

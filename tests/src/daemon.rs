@@ -174,6 +174,11 @@ impl Daemon {
         self.pid
     }
 
+    /// Names its process, where another program was started that starts it.
+    pub(crate) fn set_pid(&mut self, pid: u32) {
+        self.pid = pid;
+    }
+
     /// A fresh connection.
     #[must_use]
     pub fn connect(&self) -> Client {

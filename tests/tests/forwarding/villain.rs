@@ -190,23 +190,19 @@ impl Shared {
         mut collector: Collector,
         mut messages: Vec<Received>,
     ) -> io::Result<()> {
-        match way {
-            Way::Forward => {
-                return self.send(tls, b"2000 rsp 6 200 OK\n");
+        if way == Way::NeverReads {
+            while !self.is_over() {
+                sleep(Duration::from_millis(20));
             }
-            Way::NeverReads => {
-                while !self.is_over() {
-                    sleep(Duration::from_millis(20));
-                }
-                return Ok(());
-            }
-            _ => (),
+            return Ok(());
         }
         loop {
             for message in messages {
                 let number = number(&message);
                 match way {
                     Way::SilentOnceOpen => continue,
+                    // Not before: what comes with the opening's answer counts to the opening.
+                    Way::Forward => return self.send(tls, b"2000 rsp 6 200 OK\n"),
                     Way::DripsOnceOpen => return self.drip(tls, b"2 rsp 4000 200 OK\n"),
                     Way::WrongNumbers => writeln!(tls, "{} {YES}", number + 1000)?,
                     _ => {
