@@ -212,13 +212,12 @@ fn replay_sends_again_from_there_on_and_waits_until_it_is_done() {
     wait::until("the records", || is_done(&daemon));
     let last = numbers(&site.rsyslog).into_iter().max().unwrap();
     let replayed = site.ask(&["forward", "replay", "--from", "2", "--wait"]);
-    let parts = [
-        "records 2 to ",
-        " are sent again",
-        COLLECTOR,
-        "everything is acknowledged",
-    ];
-    assert_shows(&replayed, 0, &parts);
+    assert_shows(&replayed, 0, &[COLLECTOR, "everything is acknowledged"]);
+    // The question may be on record itself by then, and last.
+    let written = daemon.home().records().len() as u64;
+    let says = |last| format!("records 2 to {last} are sent again");
+    let is_said = |last| replayed.output.contains(&says(last));
+    assert!((last..=written).any(is_said), "{replayed:?}");
     let times = |seq| numbers(&site.rsyslog).iter().filter(|n| **n == seq).count();
     assert_eq!((times(1), times(2), times(last)), (1, 2, 2));
     let beyond = site.ask(&["forward", "replay", "--from", "1000000"]);
