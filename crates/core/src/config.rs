@@ -280,6 +280,7 @@ impl File {
         let nodes = self.take_nodes()?;
         let uids = self.take_uids()?;
         let collectors = self.forward.take_collectors()?;
+        self.audit.check()?;
         Ok(self.settle(nodes, uids, collectors))
     }
 

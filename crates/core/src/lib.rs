@@ -20,6 +20,8 @@
 //! | [`work`] | how many exchanges run at a time, and for whom |
 //! | [`rpc`] | the socket's protocol and its words |
 //! | [`event`] | what is put on record |
+//! | [`retention`] | which segment of the audit log may be removed |
+//! | [`growth`] | when the audit log fills its disk |
 //! | [`backoff`] | when to try a failed node again |
 //! | `pin` | which public key a collector has to have |
 //! | [`config`] | what the operator's file says |
@@ -34,6 +36,7 @@ pub mod config;
 pub mod document;
 pub mod event;
 pub mod gate;
+pub mod growth;
 pub mod hosts;
 #[cfg(feature = "known-hosts")]
 pub mod known_hosts;
@@ -42,6 +45,7 @@ pub mod name;
 pub mod peer;
 #[cfg(feature = "pin")]
 pub mod pin;
+pub mod retention;
 pub mod rpc;
 pub mod subid;
 pub mod work;
