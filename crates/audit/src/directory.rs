@@ -5,9 +5,10 @@
 //! into place. The lock keeps a second writer out.
 
 use crate::storage::{LIVE, Live, Place, Storage};
+use nix::sys::statvfs::statvfs;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Keeps space free; removed when the disk is full.
@@ -136,6 +137,44 @@ impl Storage for Directory {
 
     fn read(&self, place: Place, name: &str) -> io::Result<Box<dyn Read + '_>> {
         Ok(Box::new(File::open(self.path(place).join(name))?))
+    }
+
+    fn read_at(&self, name: &str, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let file = File::open(self.log.join(name))?;
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match file.read_at(&mut buffer[filled..], offset + filled as u64) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(filled)
+    }
+
+    fn length(&self, name: &str) -> io::Result<u64> {
+        fs::symlink_metadata(self.log.join(name)).map(|found| found.len())
+    }
+
+    fn append_to(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let mut options = OpenOptions::new();
+        options.append(true).create(true).mode(LOG_MODE);
+        let mut file = options.open(self.log.join(name))?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        // The name may be new.
+        sync_directory(&self.log)
+    }
+
+    fn remove(&mut self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.log.join(name))?;
+        sync_directory(&self.log)
+    }
+
+    fn free(&self) -> io::Result<u64> {
+        let disk = statvfs(&self.log)?;
+        Ok(disk.blocks_available().saturating_mul(disk.fragment_size()))
     }
 
     fn store(&mut self, place: Place, name: &str, content: &[u8]) -> io::Result<()> {

@@ -1,5 +1,6 @@
 //! Why the log cannot be written, in sentences for whoever has to mend it.
 
+use crate::storage::SEALS;
 use std::io;
 
 /// The log cannot be written.
@@ -56,6 +57,12 @@ pub enum LogError {
         "the log is missing, but the seal's key says there was one: put it back, or move the key aside"
     )]
     Missing,
+    /// The seals of removed segments are there, but no log.
+    #[error(
+        "the log is missing, but {SEALS} beside it says there was one: put it back, or move \
+         {SEALS} aside with it"
+    )]
+    SealsLeft,
     /// The file was removed or cut while it was being written.
     #[error("the log was removed or changed by somebody else")]
     Disturbed,

@@ -10,7 +10,7 @@
 //! |---|---|
 //! | [`Body`], [`Head`], [`Line`] | one record: written, chained, read |
 //! | [`Storage`], [`Directory`] | what is asked of a file system |
-//! | [`Log`] | append, seal, rotate, recover: durably or not at all |
+//! | [`Log`] | append, seal, rotate, recover, prune: durably or not at all |
 //! | [`Writer`] | the one thread: group commit, fail closed, back by itself |
 //! | [`verify`] | is this the log that was written, and if not, what was done? |
 //! | [`Reader`] | what is on disk, for whoever brings it elsewhere |
@@ -29,6 +29,7 @@ mod key;
 mod line;
 mod log;
 mod members;
+mod prune;
 mod queue;
 mod reader;
 mod record;
@@ -49,11 +50,12 @@ pub use init::{InitError, current_epoch, init};
 pub use key::{NotAKey, PublicKey};
 pub use line::Line;
 pub use log::{Log, Rotation};
-pub use reader::{Reader, Record};
+pub use prune::{Extent, Obstacle, Outlook, Removed, Step};
+pub use reader::{After, Reader, Record};
 pub use record::{Body, Head, MAX_LINE_BYTES};
 pub use recovery::Occasion;
 pub use settings::Settings;
-pub use storage::{LIVE, Live, Place, Storage};
+pub use storage::{LIVE, Live, Place, SEALS, Storage};
 pub use tail::MAX_WRITE_BYTES;
 pub use time::Timestamp;
-pub use writer::{Completion, Health, Receipt, Unavailable, Writer};
+pub use writer::{Completion, Health, OnDisk, Receipt, Retention, Unavailable, Upkeep, Writer};

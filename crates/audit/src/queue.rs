@@ -3,7 +3,7 @@
 use crate::log::Rotation;
 use crate::record::Body;
 use crate::tail::MAX_WRITE_BYTES;
-use crate::writer::{Completion, Health, Receipt, Unavailable};
+use crate::writer::{Completion, Health, OnDisk, Receipt, Retention, Unavailable};
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -24,6 +24,7 @@ pub(crate) struct Job {
 pub(crate) enum Command {
     Rotate(Completion<Rotation>),
     Reopen,
+    Retain(Retention),
 }
 
 /// What the thread has to do.
@@ -41,9 +42,9 @@ pub(crate) struct Shared {
     follower: OnceLock<Follower>,
 }
 
-/// What is told the number of the last record on disk. It runs on the writer's thread
-/// and must not wait.
-pub(crate) type Follower = Box<dyn Fn(u64) + Send + Sync>;
+/// What is told which records are on disk. It runs on the writer's thread and must not
+/// wait.
+pub(crate) type Follower = Box<dyn Fn(OnDisk) + Send + Sync>;
 
 #[derive(Default)]
 struct Queue {
@@ -73,7 +74,7 @@ impl Shared {
 
     /// Has somebody told how far the log is on disk; only the first who asks is.
     pub(crate) fn tell(&self, follower: Follower) {
-        follower(self.lock().health.seq);
+        follower(self.lock().health.on_disk());
         let _ = self.follower.set(follower);
     }
 
@@ -156,10 +157,10 @@ impl Shared {
 
     /// The thread tells how the log fares.
     pub(crate) fn publish(&self, health: Health) {
-        let seq = health.seq;
+        let on_disk = health.on_disk();
         self.lock().health = health;
         if let Some(follower) = self.follower.get() {
-            follower(seq);
+            follower(on_disk);
         }
     }
 

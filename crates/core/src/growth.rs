@@ -107,6 +107,47 @@ pub fn time_left(free: Option<u64>, held: u64, rate: Option<Rate>, limits: &Limi
     ))
 }
 
+/// The daily warning about a log without retention; none while nothing is known, or the
+/// disk never gets full.
+#[must_use]
+pub fn warning(directory: &str, held: u64, rate: Option<Rate>, left: TimeLeft) -> Option<String> {
+    let (Some(Rate(rate)), TimeLeft::For(left)) = (rate, left) else {
+        return None;
+    };
+    let days = match u128::from(left.as_secs()) / DAY {
+        0 => "less than a day".to_owned(),
+        1 => "1 day".to_owned(),
+        days => format!("{days} days"),
+    };
+    Some(format!(
+        "the audit log in {directory} has {} and grows by {} a day: its disk is full in {days}; \
+         set [audit] retain_days or retain_bytes to have old segments removed",
+        readable(held),
+        readable(rate)
+    ))
+}
+
+/// A number of bytes for people: three digits, in steps of a thousand.
+#[must_use]
+pub fn readable(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
+    let mut below = 1000;
+    if bytes < below {
+        return format!("{bytes} bytes");
+    }
+    let mut unit = 0;
+    while unit + 1 < UNITS.len() && bytes / below >= 1000 {
+        below *= 1000;
+        unit += 1;
+    }
+    let whole = bytes / below;
+    let tenths = bytes / (below / 10) % 10;
+    match whole {
+        0..100 => format!("{whole}.{tenths} {}", UNITS[unit]),
+        _ => format!("{whole} {}", UNITS[unit]),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -190,5 +231,35 @@ mod tests {
         assert_eq!(left(0, limits(Some(99), Some(9 * GIB))), TimeLeft::Never);
         // It has more already than it may.
         assert_eq!(left(20 * GIB, limits(None, Some(9 * GIB))), TimeLeft::Never);
+    }
+    #[test]
+    fn the_warning_names_directory_bytes_days_and_both_keys() {
+        let warning = |left| warning("/var/log/x", 31_234_567_890, Some(Rate(85_400_000)), left);
+        let days = |days: u32| warning(TimeLeft::For(hours(24) * days)).unwrap();
+        assert_eq!(
+            days(412),
+            "the audit log in /var/log/x has 31.2 GB and grows by 85.4 MB a day: its disk is full \
+             in 412 days; set [audit] retain_days or retain_bytes to have old segments removed"
+        );
+        assert!(days(1).contains("in 1 day;"));
+        assert!(days(0).contains("in less than a day;"));
+        assert_eq!(warning(TimeLeft::Never), None);
+        assert_eq!(warning(TimeLeft::Unknown), None);
+    }
+
+    #[test]
+    fn bytes_are_readable() {
+        for (bytes, text) in [
+            (0, "0 bytes"),
+            (999, "999 bytes"),
+            (1000, "1.0 kB"),
+            (99_999, "99.9 kB"),
+            (100_000, "100 kB"),
+            (999_999, "999 kB"),
+            (1_000_000, "1.0 MB"),
+            (u64::MAX, "18.4 EB"),
+        ] {
+            assert_eq!(readable(bytes), text);
+        }
     }
 }

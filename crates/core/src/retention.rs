@@ -130,6 +130,13 @@ impl Hold {
         }
     }
 
+    /// Whether another one is the same but for its numbers.
+    #[must_use]
+    pub fn is_like(&self, other: &Self) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+            && self.stream() == other.stream()
+    }
+
     /// Whether it ends by itself in the course of things, without an operator.
     #[must_use]
     pub fn is_passing(&self) -> bool {
