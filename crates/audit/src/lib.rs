@@ -10,6 +10,7 @@
 //! |---|---|
 //! | [`Body`], [`Head`], [`Line`] | one record: written, chained, read |
 //! | [`Storage`], [`Directory`] | what is asked of a file system |
+//! | [`RegularFile`] | the one way in which files are opened |
 //! | [`Log`] | append, seal, rotate, recover, prune: durably or not at all |
 //! | [`Writer`] | the one thread: group commit, fail closed, back by itself |
 //! | [`verify`] | is this the log that was written, and if not, what was done? |
@@ -34,6 +35,7 @@ mod queue;
 mod reader;
 mod record;
 mod recovery;
+mod regular;
 mod settings;
 pub mod show;
 mod storage;
@@ -54,6 +56,7 @@ pub use prune::{Extent, Obstacle, Outlook, Removed, Step};
 pub use reader::{After, Reader, Record};
 pub use record::{Body, Head, MAX_LINE_BYTES};
 pub use recovery::Occasion;
+pub use regular::RegularFile;
 pub use settings::Settings;
 pub use storage::{LIVE, Live, Place, SEALS, Storage};
 pub use tail::MAX_WRITE_BYTES;

@@ -48,13 +48,11 @@ pub enum Obstacle {
         segment: String,
     },
     /// A file beside the log cannot be read, written or removed.
-    #[error("cannot {doing} {file}: {source}")]
+    #[error("cannot {doing}: {source}")]
     Storage {
         /// What was being done.
         doing: &'static str,
-        /// To which file.
-        file: String,
-        /// What the operating system said.
+        /// What the operating system said, and of which file.
         source: io::Error,
     },
     /// The log itself cannot be written.
@@ -63,13 +61,8 @@ pub enum Obstacle {
 }
 
 impl Obstacle {
-    fn while_doing(doing: &'static str, file: &str) -> impl FnOnce(io::Error) -> Self {
-        let file = file.to_owned();
-        move |source| Self::Storage {
-            doing,
-            file,
-            source,
-        }
+    fn while_doing(doing: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Storage { doing, source }
     }
 }
 
@@ -225,7 +218,7 @@ impl<S: Storage> Log<S> {
             self.read_slice()?;
             return Ok(Outlook::Reading);
         }
-        let listing = Obstacle::while_doing("list", "the audit log's directory");
+        let listing = Obstacle::while_doing("list the audit log's directory");
         let files = self.files().map_err(listing)?;
         let Some(oldest) = files.segments.first() else {
             self.pruning.stage = Stage::Unknown;
@@ -320,7 +313,7 @@ impl<S: Storage> Log<S> {
 
     fn scan(&self, segment: &str, last: u64) -> Result<Scan, Obstacle> {
         let length = self.storage.length(segment);
-        let length = length.map_err(Obstacle::while_doing("look at", segment))?;
+        let length = length.map_err(Obstacle::while_doing("look at the oldest segment"))?;
         Ok(Scan::of(segment, length, last))
     }
 
@@ -409,7 +402,7 @@ impl<S: Storage> Log<S> {
         if !lines.is_empty() {
             self.pruning.synced = Some(kept.length);
             let appended = self.storage.append_to(SEALS, &lines);
-            appended.map_err(Obstacle::while_doing("append to", SEALS))?;
+            appended.map_err(Obstacle::while_doing("append to audit.seals"))?;
             self.pruning.synced = None;
             kept.length += lines.len() as u64;
         }
@@ -419,14 +412,14 @@ impl<S: Storage> Log<S> {
     /// The segment, and what a crash tore from it: a record in it accounts for that.
     fn remove(&mut self, known: &Known) -> Result<(), Obstacle> {
         let removed = self.storage.remove(&known.name);
-        removed.map_err(Obstacle::while_doing("remove", &known.name))?;
-        let listing = Obstacle::while_doing("list", "the audit log's directory");
+        removed.map_err(Obstacle::while_doing("remove the oldest segment"))?;
+        let listing = Obstacle::while_doing("list the audit log's directory");
         let names = self.storage.list(Place::Log).map_err(listing)?;
         let is_of_the_past =
             |name: &&String| torn_before(name).is_some_and(|seq| seq <= known.end.seq);
         for torn in names.iter().filter(is_of_the_past) {
             let removed = self.storage.remove(torn);
-            removed.map_err(Obstacle::while_doing("remove", torn))?;
+            removed.map_err(Obstacle::while_doing("remove the oldest torn bytes"))?;
         }
         Ok(())
     }

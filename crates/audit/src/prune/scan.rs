@@ -76,7 +76,7 @@ impl Scan {
     ) -> Result<Slice, Obstacle> {
         let mut buffer = vec![0; SLICE];
         let read = storage.read_at(&self.segment, self.offset, &mut buffer);
-        let read = read.map_err(Obstacle::while_doing("read", &self.segment))?;
+        let read = read.map_err(Obstacle::while_doing("read the oldest segment"))?;
         let is_last = self.offset + read as u64 >= self.length || read < SLICE;
         let mut rest = &buffer[..read];
         while let Some(line) = next(rest, is_last) {
@@ -179,7 +179,7 @@ fn next(rest: &[u8], is_last: bool) -> Option<&[u8]> {
 pub(super) fn first_line(storage: &impl Storage, name: &str) -> Result<Vec<u8>, Obstacle> {
     let mut buffer = vec![0; MAX_LINE_BYTES];
     let read = storage.read_at(name, 0, &mut buffer);
-    let read = read.map_err(Obstacle::while_doing("read", name))?;
+    let read = read.map_err(Obstacle::while_doing("read the segment after the oldest"))?;
     let line = next(&buffer[..read], true).map_or(0, <[u8]>::len);
     buffer.truncate(line);
     Ok(buffer)

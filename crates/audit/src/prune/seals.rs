@@ -127,7 +127,7 @@ impl End {
         let mut bytes = vec![0; usize::try_from(length - from).unwrap_or(0)];
         if length > 0 {
             let read = storage.read_at(SEALS, from, &mut bytes);
-            bytes.truncate(read.map_err(Obstacle::while_doing("read", SEALS))?);
+            bytes.truncate(read.map_err(Obstacle::while_doing("read audit.seals"))?);
         }
         let (last, end) = last_seal(&bytes);
         Ok(Self {
@@ -157,13 +157,13 @@ impl End {
 fn length(storage: &impl Storage) -> Result<u64, Obstacle> {
     match storage.length(SEALS) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
-        length => length.map_err(Obstacle::while_doing("look at", SEALS)),
+        length => length.map_err(Obstacle::while_doing("look at audit.seals")),
     }
 }
 
 fn cut(storage: &mut impl Storage, length: u64) -> Result<(), Obstacle> {
     let cut = storage.cut(SEALS, length);
-    cut.map_err(Obstacle::while_doing("cut torn bytes off", SEALS))
+    cut.map_err(Obstacle::while_doing("cut torn bytes off audit.seals"))
 }
 
 /// The last line that is a seal, and where it ends; what stands behind it is no line.

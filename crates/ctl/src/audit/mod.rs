@@ -81,6 +81,9 @@ pub(crate) enum AuditError {
         /// What the system said.
         error: io::Error,
     },
+    /// What was named is no regular file.
+    #[error("{0}: name the file itself, or - for standard input, which may be a pipe")]
+    NotAFile(io::Error),
     /// What was given as a key is none.
     #[error("{}: {reason}", path.display())]
     KeyFile {
@@ -96,7 +99,11 @@ pub(crate) enum AuditError {
     #[error("cannot begin an audit log: {0}")]
     Init(#[from] InitError),
     /// Something of a log's place cannot be made or changed.
-    #[error("{}: cannot {doing}: {error}{}", path.display(), permission_remedy(error))]
+    #[error(
+        "{}cannot {doing}: {error}{}",
+        name_before(path, error),
+        permission_remedy(error)
+    )]
     Change {
         /// What.
         path: PathBuf,
@@ -131,19 +138,13 @@ pub(crate) enum AuditError {
 }
 
 impl AuditError {
-    /// A file that cannot be read. The library names the file itself where it can.
+    /// A file that cannot be read.
     pub(crate) fn unreadable(path: &Path, error: io::Error) -> Self {
-        let path = path.display().to_string();
-        let is_named = error.to_string().starts_with(&path);
-        let what = if is_named {
-            String::new()
-        } else {
-            format!("{path}: ")
-        };
+        let what = name_before(path, &error);
         Self::Unreadable { what, error }
     }
 
-    /// An error while reading files that are named in it.
+    /// An error of the audit library, which names the file.
     pub(crate) fn reading(error: io::Error) -> Self {
         let what = String::new();
         Self::Unreadable { what, error }
@@ -153,7 +154,9 @@ impl AuditError {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::NoRecord(_) => 1,
-            Self::NoLog(_) | Self::Unreadable { .. } | Self::KeyFile { .. } => 66,
+            Self::NoLog(_) | Self::Unreadable { .. } | Self::NotAFile(_) | Self::KeyFile { .. } => {
+                66
+            }
             Self::NotFollowed { .. } => 69,
             Self::Init(_)
             | Self::Change { .. }
@@ -161,6 +164,16 @@ impl AuditError {
             | Self::Log(_)
             | Self::Writer(_) => 73,
         }
+    }
+}
+
+/// The name that goes before an error, which the library may have put there itself.
+fn name_before(path: &Path, error: &io::Error) -> String {
+    let path = path.display().to_string();
+    if error.to_string().starts_with(&path) {
+        String::new()
+    } else {
+        format!("{path}: ")
     }
 }
 
