@@ -3,7 +3,7 @@
 use super::chain::Spot;
 use super::lines::Lines;
 use super::report::{Attack, Finding, Note, NoteKind, Report, Verdict};
-use super::source::Source;
+use super::source::{LogFiles, Source};
 use super::tears::{Met, Tears};
 use super::{Options, verify};
 use crate::record::Head;
@@ -73,7 +73,7 @@ fn compare(
 /// # Errors
 /// The operating system's, when a file cannot be read.
 pub fn verify_against(
-    open: &mut dyn FnMut(bool) -> io::Result<Vec<Source>>,
+    open: &mut dyn FnMut(bool) -> io::Result<LogFiles>,
     options: &Options,
     progress: &mut dyn FnMut(u64),
 ) -> io::Result<(Report, Report)> {
@@ -88,7 +88,7 @@ pub fn verify_against(
     // The second first: what it has, the first has had before.
     let second = verify(open(true)?, &collector, progress)?;
     let mut first = verify(open(false)?, options, progress)?;
-    compare(&mut first, open(false)?, open(true)?, progress)?;
+    compare(&mut first, open(false)?.files, open(true)?.files, progress)?;
     Ok((first, second))
 }
 

@@ -60,6 +60,8 @@ pub enum Attack {
     Spliced,
     /// The log begins with another key than the one that was given.
     WrongKey,
+    /// Records were removed, on record, though no limit of retention was exceeded.
+    PrunedEarly,
 }
 
 /// What is wrong, and where first.
@@ -101,6 +103,8 @@ pub enum NoteKind {
     EndUnknown,
     /// Lines of others in a collector's file.
     Others,
+    /// Retention removed the log's beginning, on record.
+    Pruned,
 }
 
 /// A note and the record that it is about.
@@ -137,6 +141,8 @@ pub struct Report {
     pub seals: u64,
     /// The number of the first record.
     pub first_seq: u64,
+    /// Records up to this one were removed by retention, on record; 0 is none.
+    pub pruned_through: u64,
     /// The last good record's number.
     pub last_seq: u64,
     /// The last good record's hash.

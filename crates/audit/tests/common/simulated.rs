@@ -123,6 +123,11 @@ impl Disk {
         self.files.insert(key(place, name), self.next);
     }
 
+    /// A file as somebody else put it there.
+    pub fn create_log_file(&mut self, name: &str, content: &[u8]) {
+        self.create(Place::Log, name, content);
+    }
+
     /// The power comes back.
     pub fn restart(&mut self) {
         self.dead = false;

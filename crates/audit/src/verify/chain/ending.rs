@@ -9,6 +9,7 @@ impl Chain<'_> {
         if !self.judge_evidence() && self.rubbish.lines > 0 {
             self.finish_in_rubbish();
         }
+        self.judge_beginning();
         if self.report.findings.is_empty() {
             self.check_end();
         }
