@@ -231,6 +231,7 @@ impl<'a> Chain<'a> {
 
     fn broke(&mut self, line: &Line<'_>, text: &[u8]) {
         self.evidence = Some(self.break_at(line, text));
+        self.observe_removal(line, text);
     }
 
     /// The evidence that begins with a record which does not follow.
