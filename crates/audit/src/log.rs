@@ -234,17 +234,17 @@ impl<S: Storage> Log<S> {
     }
 
     /// Keeps space free: for the log's last words, and for the seals of the oldest
-    /// segment where that is known, so that it can be removed from a full disk.
+    /// segment where these are known, so that it can be removed from a full disk.
     pub(crate) fn reserve(&mut self) -> Result<(), LogError> {
         // In steps, so that the file is seldom made anew.
         let seals = self.bytes_to_prune().next_multiple_of(RESERVE_STEP);
-        let bytes = self.settings.reserve_bytes;
-        let more = self.storage.reserve(bytes.saturating_add(seals));
-        let kept = match more {
-            Err(_) if seals > 0 => self.storage.reserve(bytes),
-            kept => kept,
-        };
-        kept.map_err(LogError::while_doing("keep space free for the audit log"))
+        self.reserve_bytes(self.settings.reserve_bytes.saturating_add(seals))
+    }
+
+    pub(crate) fn reserve_bytes(&mut self, bytes: u64) -> Result<(), LogError> {
+        self.storage
+            .reserve(bytes)
+            .map_err(LogError::while_doing("keep space free for the audit log"))
     }
 
     /// Lets go of the file until [`Log::recover`] opens it again.

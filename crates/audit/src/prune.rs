@@ -294,13 +294,16 @@ impl<S: Storage> Log<S> {
         self.pruning.known().map_or(0, |segment| segment.seal_bytes)
     }
 
-    /// Keeps so much free, once for each segment. What cannot be had now is no failure of
-    /// the log: it has the space that the operator asks for, or its next record fails.
+    /// Keeps so much free as well, once for each segment. What cannot be had now is no
+    /// failure of a log that can be written: it goes on with what the operator asks for.
     pub(crate) fn reserve_to_prune(&mut self) {
         let segment = self.pruning.known().map(|segment| segment.first);
         if segment.is_some() && segment != self.pruning.reserved_for {
             self.pruning.reserved_for = segment;
-            let _ = self.reserve();
+            if self.reserve().is_err() {
+                // If not even that is left, the next record fails and says so.
+                let _ = self.reserve_bytes(self.settings.reserve_bytes);
+            }
         }
     }
 

@@ -124,6 +124,26 @@ pub fn verify(
     pass.finish()
 }
 
+/// A log is pruned no more often than this while it is read.
+const MOST_ATTEMPTS: u32 = 8;
+
+/// Does something that reads a log's files, and does it again from the beginning when one
+/// of them was removed by retention before it was opened.
+///
+/// # Errors
+/// Those of `read`; `NotFound` when files go on vanishing.
+pub fn retried<T>(read: &mut dyn FnMut() -> io::Result<T>) -> io::Result<T> {
+    let mut attempts = 1;
+    loop {
+        match read() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && attempts < MOST_ATTEMPTS => {
+                attempts += 1;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
 /// The chain, and the way to where it is followed from.
 struct Pass<'a> {
     tears: Tears,

@@ -178,7 +178,7 @@ pub fn narrowed(mut sources: Vec<Source>, since: &Since) -> Vec<Source> {
 /// As [`open_directory`].
 pub fn open_log(directory: &Path) -> io::Result<LogFiles> {
     // In this order: a segment that is missing from the list had its seals kept before.
-    let files = open_directory(directory)?;
+    let files = held_open(open_directory(directory)?)?;
     let seals = directory.join(SEALS);
     let seals = match RegularFile::open(&seals) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -187,6 +187,30 @@ pub fn open_log(directory: &Path) -> io::Result<LogFiles> {
         file => Seals::Here(Source::regular(file?)),
     };
     Ok(LogFiles { seals, files })
+}
+
+/// So many of the oldest segments are opened at once: they may be removed before their
+/// turn comes.
+const HELD_OPEN: usize = 64;
+
+fn held_open(sources: Vec<Source>) -> io::Result<Vec<Source>> {
+    let mut held = Vec::with_capacity(sources.len());
+    for (index, source) in sources.into_iter().enumerate() {
+        let From::Path(path) = &source.from else {
+            held.push(source);
+            continue;
+        };
+        if index >= HELD_OPEN {
+            held.push(source);
+            continue;
+        }
+        match RegularFile::open(path) {
+            // Those before it were removed first.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => held.clear(),
+            file => held.push(Source::regular(file?)),
+        }
+    }
+    Ok(held)
 }
 
 /// The segments of a log, oldest first, and its live file. May be called while the log is

@@ -27,6 +27,8 @@ pub(super) struct Housekeeping {
     growth: Growth,
     look_at: Instant,
     prune_at: Instant,
+    /// When room may be made next on a full disk.
+    room_at: Instant,
     retention: Option<Retention>,
     /// Since when something has been holding the oldest segment.
     held_since: Option<Instant>,
@@ -41,6 +43,7 @@ impl Housekeeping {
             growth: Growth::of(age, bytes),
             look_at: now,
             prune_at: now,
+            room_at: now,
             retention: None,
             held_since: None,
             upkeep: Upkeep::default(),
@@ -176,18 +179,16 @@ impl<S: Storage> Driver<S> {
     /// On a full disk: removes the oldest segment, if it is due, with the space that was
     /// kept free. True when one was removed.
     pub(super) fn make_room(&mut self) -> bool {
-        if self.house.retention.is_none() || Instant::now() < self.house.prune_at {
+        let is_hindered = self.house.upkeep.obstacle.is_some();
+        if self.house.retention.is_none() || (is_hindered && Instant::now() < self.house.prune_at) {
             return false;
         }
-        let outcome = self.try_to_make_room();
-        // Not with each attempt to write: this one reads a segment.
-        self.house.prune_at = Instant::now() + LOOK_INTERVAL;
-        match outcome {
-            Ok(Step::Removed(_)) => {
+        match self.try_to_make_room() {
+            Ok(step) => {
                 self.house.prune_at = Instant::now();
-                true
+                matches!(step, Step::Removed(_))
             }
-            Ok(_) | Err(Obstacle::Log(_)) => false,
+            Err(Obstacle::Log(_)) => false,
             Err(obstacle) => {
                 self.hindered(&obstacle);
                 false
@@ -203,11 +204,21 @@ impl<S: Storage> Driver<S> {
                 Outlook::Rest | Outlook::Held(..) => return Ok(Step::Nothing),
             }
         };
+        let now = Instant::now();
+        if now < self.house.room_at {
+            return Ok(Step::Nothing);
+        }
+        // Where there is no room even for the record, that takes reading all of the live
+        // file, so not each second.
+        self.house.room_at = now + LOOK_INTERVAL;
         self.log.recover((self.clock)(), Occasion::Pruning)?;
         loop {
             match self.prune(reason)? {
                 Step::More => (),
-                step => return Ok(step),
+                step => {
+                    self.house.room_at = now;
+                    return Ok(step);
+                }
             }
         }
     }
