@@ -27,6 +27,8 @@ use std::io::{self, Read};
 /// of six weeks, if a minute never passes without a record.
 const MOST_TIMES: usize = 1 << 16;
 
+const ANOTHER_RECORD: &str = "the log has another record than this seal";
+
 /// `audit.seals`, as far as it was read.
 pub(in crate::verify) enum KeptSeals {
     /// It is not known whether there is such a file.
@@ -351,8 +353,7 @@ impl Chain<'_> {
                 Ok(Some(Ok(kept))) if kept.seq > line.seq => return self.seals.put_back(kept),
                 Ok(Some(Ok(kept))) if kept.seq == line.seq && kept.text == text => return,
                 Ok(Some(Ok(kept))) => {
-                    let detail = "the log has another record than this seal";
-                    let found = finding(Attack::Forked, kept.seq, &kept.spot, detail);
+                    let found = finding(Attack::Forked, kept.seq, &kept.spot, ANOTHER_RECORD);
                     self.report.findings.push(found);
                 }
                 // What was torn when a removal was interrupted is cut off by the next one.
@@ -362,25 +363,25 @@ impl Chain<'_> {
         }
     }
 
-    /// What is kept must not go beyond the log.
+    /// What is kept has been met by now.
     pub(in crate::verify) fn finish_kept(&mut self) {
         let is_followed = self.evidence.is_none() && self.rubbish.lines == 0;
         if !is_followed || !self.report.findings.is_empty() || self.is_part() {
             return;
         }
-        match self.seals.next() {
-            Ok(Some(Ok(kept))) if kept.seq > self.head.seq => {
-                let detail = format!(
-                    "the log ends at record {}, but this later seal was kept",
-                    self.head.seq
-                );
-                let record = self.head.seq + 1;
-                let found = finding(Attack::RolledBack, record, &kept.spot, &detail);
-                self.report.findings.push(found);
-            }
-            Ok(_) => (),
-            Err(error) => self.error = Some(error),
-        }
+        let kept = match self.seals.next() {
+            Ok(Some(Ok(kept))) => kept,
+            Ok(_) => return,
+            Err(error) => return self.error = Some(error),
+        };
+        let end = self.head.seq;
+        let found = if kept.seq > end {
+            let detail = format!("the log ends at record {end}, but this later seal was kept");
+            finding(Attack::RolledBack, end + 1, &kept.spot, &detail)
+        } else {
+            finding(Attack::Forked, kept.seq, &kept.spot, ANOTHER_RECORD)
+        };
+        self.report.findings.push(found);
     }
 
     pub(super) fn take_pruned(&mut self, line: &Line<'_>, members: &Value) {
