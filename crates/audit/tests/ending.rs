@@ -4,7 +4,8 @@
 
 mod common;
 
-use common::simulated::{EIO, Fault, Simulated};
+use common::keys::{keys, renamed, state, with_all_keys};
+use common::simulated::{EIO, Fault};
 use common::{Sample, at, attack, check, is_seal, join, lines, one, pinned_with_state, sample};
 use common::{settings, write};
 use pulse_audit::verify::{
@@ -12,29 +13,6 @@ use pulse_audit::verify::{
     verify,
 };
 use pulse_audit::{Directory, Log, LogError, Place};
-
-type Files = Vec<(String, Vec<u8>)>;
-
-/// The private keys' files.
-fn keys(disk: &Simulated) -> Files {
-    let disk = disk.disk.lock().unwrap();
-    let names = disk.files.keys().filter(|(place, _)| *place == 1);
-    names
-        .map(|(_, name)| (name.clone(), disk.content(Place::State, name).unwrap()))
-        .collect()
-}
-
-fn state(keys: &[(String, Vec<u8>)]) -> StateKeys {
-    StateKeys::of_files(keys.iter().map(|(name, text)| (&**name, &**text)))
-}
-
-/// The same key, in a file of another epoch that says so too.
-fn renamed((name, text): &(String, Vec<u8>), epoch: u64) -> (String, Vec<u8>) {
-    let own = name.strip_prefix("seal-key-").unwrap();
-    let text = String::from_utf8(text.clone()).unwrap();
-    let text = text.replacen(&format!(" {own} "), &format!(" {epoch} "), 1);
-    (format!("seal-key-{epoch}"), text.into_bytes())
-}
 
 fn judge(log: &[Vec<u8>], sample: &Sample, keys: &[(String, Vec<u8>)]) -> Report {
     let options = Options {
@@ -57,22 +35,6 @@ fn has(report: &Report, kind: NoteKind) -> bool {
 fn by_key(through: u64) -> [Proof; 1] {
     let by = Witness::StateKey;
     [Proof { by, through }]
-}
-
-/// A log in epoch 6 whose every key was kept by somebody: its lines, and the keys by epoch.
-fn with_all_keys() -> (Sample, Vec<Vec<u8>>, Files) {
-    let disk = Simulated::default();
-    let mut log = Log::open(disk.clone(), settings(), at(0)).unwrap();
-    let key = log.public_key();
-    let mut kept = keys(&disk);
-    for second in 1..7 {
-        write(&mut log, second, "x");
-        log.seal(at(second)).unwrap();
-        kept.extend(keys(&disk));
-    }
-    let files = disk.disk.lock().unwrap().log();
-    let all = lines(&join(&files));
-    (Sample { files, key, disk }, all, kept)
 }
 
 fn seals(log: &[Vec<u8>]) -> Vec<usize> {

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
 pub mod forger;
+pub mod keys;
+pub mod python;
 pub mod simulated;
 
 use pulse_audit::verify::{Attack, Options, Report, Source, Verdict, verify};
