@@ -1,7 +1,7 @@
 //! The audit log as the daemon keeps it: nothing is done without its record.
 
 use nix::sys::signal::Signal;
-use pulse_audit::verify::{Options, Report, Verdict, open_directory, verify};
+use pulse_audit::verify::{Options, Report, StateKeys, Verdict, open_directory, verify};
 use pulse_e2e::programs::{self, Need, skipped};
 use pulse_e2e::sim::{self, Behaviour, Fleet};
 use pulse_e2e::{Config, Daemon, Home, run, wait};
@@ -28,10 +28,13 @@ fn fleet() -> Fleet {
 /// What the verifier says of a daemon's log.
 fn verified(home: &Home) -> Report {
     let log = home.audit_log();
+    // What it says, the log must have reached when it is opened.
+    let state = StateKeys::read(&home.audit_state()).unwrap();
     let sources = open_directory(log.parent().unwrap()).unwrap();
     let first = &home.records()[0];
     let options = Options {
         key: Some(first["key"].as_str().unwrap().parse().unwrap()),
+        state: Some(state),
         live: true,
         ..Options::default()
     };
@@ -87,6 +90,7 @@ fn the_operators_tool_tells_the_story_of_a_reading_and_verifies_the_log() {
             .arg("audit")
             .args(words)
             .args(["--log".as_ref(), home.audit_log().as_os_str()])
+            .args(["--state-dir".as_ref(), home.audit_state().as_os_str()])
             .output()
             .unwrap();
         String::from_utf8(output.stdout).unwrap()

@@ -14,6 +14,7 @@
 //! | [`Log`] | append, seal, rotate, recover, prune: durably or not at all |
 //! | [`Writer`] | the one thread: group commit, fail closed, back by itself |
 //! | [`verify`] | is this the log that was written, and if not, what was done? |
+//! | [`HeadLine`] | one record, noted elsewhere: the log must hold it for ever |
 //! | [`Reader`] | what is on disk, for whoever brings it elsewhere |
 //! | [`mod@show`], [`init()`], [`rename_live`] | for the operator's tool |
 //!
@@ -25,6 +26,7 @@ mod directory;
 mod error;
 mod growing;
 mod handover;
+mod head_line;
 mod init;
 mod key;
 mod line;
@@ -48,7 +50,8 @@ mod writer;
 pub use directory::Directory;
 pub use error::LogError;
 pub use handover::rename_live;
-pub use init::{InitError, current_epoch, init};
+pub use head_line::{HeadError, HeadLine, NotAHead};
+pub use init::{InitError, init};
 pub use key::{NotAKey, PublicKey};
 pub use line::Line;
 pub use log::{Log, Rotation};

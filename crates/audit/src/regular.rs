@@ -70,6 +70,11 @@ impl RegularFile {
         self.named(self.file.read_at(buffer, offset))
     }
 
+    /// What was read of it is on disk (`fdatasync`).
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.named(self.file.sync_data())
+    }
+
     fn named<T>(&self, outcome: io::Result<T>) -> io::Result<T> {
         outcome.map_err(|error| naming(&self.name, error))
     }

@@ -434,13 +434,16 @@ fn an_edit_in_a_pruned_log_is_told_and_not_its_missing_beginning() {
 #[test]
 fn records_that_are_older_than_the_log_are_not_expected_in_it() {
     let log = pruned();
-    let expected = |seq| Options {
-        expected: Head::from_parts(seq, &"a".repeat(64)),
+    let known = |seq| Options {
+        heads: vec![Head::from_parts(seq, &"a".repeat(64)).unwrap()],
         ..pinned(log.key)
     };
     // Another hash is told where there is one to compare.
-    assert_eq!(log.check(&expected(5)).verdict, Verdict::Intact);
-    assert_eq!(attack(&log.check(&expected(log.first()))), Attack::Forked);
+    let report = log.check(&known(5));
+    assert_eq!(report.verdict, Verdict::Unproven, "{report:#?}");
+    let says = |words: &str| report.notes.iter().any(|note| note.detail.contains(words));
+    assert!(says("was removed: note a later one"), "{report:#?}");
+    assert_eq!(attack(&log.check(&known(log.first()))), Attack::Forked);
 }
 
 #[test]

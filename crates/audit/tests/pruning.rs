@@ -60,23 +60,28 @@ fn run(disk: &Simulated, known: &mut Known, from: u64) -> Result<(), Obstacle> {
     Ok(())
 }
 
-fn options(known: &Known) -> Options {
-    let options = Options {
-        expected: known.head,
+/// The end is held against the private keys, too.
+fn options(disk: &Simulated, known: &Known) -> Options {
+    let key = known
+        .key
+        .unwrap_or_else(|| common::first_key(&first_seal_or_record(disk)));
+    Options {
+        heads: known.head.into_iter().collect(),
         retention: Some(at_most(LIMIT)),
-        ..Options::default()
-    };
-    match known.key {
-        Some(key) => Options {
-            key: Some(key),
-            ..options
-        },
-        None => options,
+        ..common::pinned_with_state(key, disk)
+    }
+}
+
+/// A line that names the first key.
+fn first_seal_or_record(disk: &Simulated) -> Vec<u8> {
+    match common::lines(&seals(disk)).first() {
+        Some(first) if common::is_seal(first) => first.clone(),
+        _ => disk.disk.lock().unwrap().log()[0].1.clone(),
     }
 }
 
 fn prove(disk: &Simulated, known: &Known, what: &str) -> Report {
-    let report = check_disk(disk, &options(known));
+    let report = check_disk(disk, &options(disk, known));
     assert_eq!(report.verdict, Verdict::Intact, "{what}: {report:#?}");
     report
 }

@@ -6,10 +6,8 @@ mod common;
 
 use common::{at_most, pinned, record, settings, until};
 use pulse_audit::show::{Filter, Follower};
-use pulse_audit::verify::{Options, Report, Verdict, open_log, retried, verify};
-use pulse_audit::{
-    After, Directory, Head, Health, Reader, Retention, SEALS, Settings, Writer, current_epoch,
-};
+use pulse_audit::verify::{Options, Report, StateKeys, Verdict, open_log, retried, verify};
+use pulse_audit::{After, Directory, Head, Health, Reader, Retention, SEALS, Settings, Writer};
 use pulse_core::retention::{Hold, Limits, Stream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -73,7 +71,8 @@ fn retain(writer: &Writer, limits: Limits) {
 fn options(key: &str, state: &Path) -> Options {
     Options {
         live: true,
-        expected_epoch: current_epoch(state).unwrap(),
+        state: Some(StateKeys::read(state).unwrap()),
+        lagging: false,
         retention: Some(at_most(LIMIT)),
         ..pinned(key.parse().unwrap())
     }

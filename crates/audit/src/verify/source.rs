@@ -184,7 +184,13 @@ pub fn open_log(directory: &Path) -> io::Result<LogFiles> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             Seals::Missing(seals.display().to_string())
         }
-        file => Seals::Here(Source::regular(file?)),
+        file => {
+            // What is appended while the log is read may be of records that are not.
+            let file = file?;
+            let length = file.metadata()?.len();
+            let name = file.name().to_owned();
+            Seals::Here(Source::reader(&name, file.take(length)))
+        }
     };
     Ok(LogFiles { seals, files })
 }

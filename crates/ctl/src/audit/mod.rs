@@ -8,7 +8,8 @@
 //! |---|---|
 //! | `arguments`, `place` | what is asked, and of which log |
 //! | `init`, `qr`, `owner` | beginning a log, for the daemon's user |
-//! | `verify`, `state_key`, `spool`, `progress`, `report` | proving it, and telling the verdict |
+//! | `verify`, `state_key`, `snapshots`, `spool`, `progress`, `report` | proving it, and telling the verdict |
+//! | `heads` | one record, noted elsewhere |
 //! | `show`, `tail`, `row` | its records |
 //! | `explain`, `evidence`, `story` | one reading from beginning to seal |
 //! | `rotate`, `writer`, `flags` | ending a file that is marked append-only |
@@ -17,6 +18,7 @@ mod arguments;
 mod evidence;
 mod explain;
 mod flags;
+mod heads;
 mod init;
 mod owner;
 mod place;
@@ -26,6 +28,7 @@ mod report;
 mod rotate;
 mod row;
 mod show;
+mod snapshots;
 mod spool;
 mod state_key;
 mod story;
@@ -39,7 +42,7 @@ pub(crate) use place::{configured, host_name};
 use crate::failure::{Ending, Failure, file_remedy};
 use crate::screen::Screen;
 use crate::shown::{shown, shown_json};
-use pulse_audit::{InitError, LogError};
+use pulse_audit::{HeadError, InitError, LogError};
 use serde_json::Value;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -52,6 +55,7 @@ pub(crate) fn run(screen: Screen, command: AuditCommand) -> Result<Ending, Failu
     match command {
         AuditCommand::Init(options) => init::run(screen, &options),
         AuditCommand::Verify(options) => verify::run(screen, &options),
+        AuditCommand::Head(options) => heads::run(screen, &options),
         AuditCommand::Show(options) => show::run(screen, &options),
         AuditCommand::Tail(options) => tail::run(screen, &options),
         AuditCommand::Explain(options) => explain::run(screen, &options),
@@ -92,6 +96,17 @@ pub(crate) enum AuditError {
         /// What is wrong with it.
         reason: String,
     },
+    /// What was given as heads is none.
+    #[error("{}: {reason}", path.display())]
+    HeadFile {
+        /// Where it was read.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The log has no head.
+    #[error(transparent)]
+    Head(HeadError),
     /// No record is what was asked for.
     #[error("{}: no record of the log has this number or correlation id: `pulse-sensorctl audit tail` shows the last ones", shown(.0))]
     NoRecord(String),
@@ -154,9 +169,12 @@ impl AuditError {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::NoRecord(_) => 1,
-            Self::NoLog(_) | Self::Unreadable { .. } | Self::NotAFile(_) | Self::KeyFile { .. } => {
-                66
-            }
+            Self::NoLog(_)
+            | Self::Unreadable { .. }
+            | Self::NotAFile(_)
+            | Self::KeyFile { .. }
+            | Self::HeadFile { .. }
+            | Self::Head(_) => 66,
             Self::NotFollowed { .. } => 69,
             Self::Init(_)
             | Self::Change { .. }

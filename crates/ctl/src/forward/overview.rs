@@ -365,7 +365,10 @@ first.example:6514 gets no records since 5 min, step tcp
         assert!(is_wrong(&status, NOW));
         let text = drawn(&status, None);
         assert!(text.contains("records 900 to 1204"), "{text}");
-        assert!(text.ends_with(&format!("retention\n  {reason}\n")), "{text}");
+        assert!(
+            text.ends_with(&format!("retention\n  {reason}\n")),
+            "{text}"
+        );
     }
 
     #[test]

@@ -174,15 +174,6 @@ impl KeptSeals {
     }
 }
 
-/// What the seals of the missing part come to.
-enum Proof {
-    /// The epoch and the key after the last of them.
-    Key(u64, PublicKey),
-    /// There are none, and none are needed.
-    Nothing,
-    Broken(Finding),
-}
-
 impl Chain<'_> {
     /// Whether the log may begin with this record: a segment's first.
     pub(super) fn may_be_pruned(&self, line: &Line<'_>) -> bool {
@@ -200,23 +191,26 @@ impl Chain<'_> {
             evidence: self.break_at(line, text),
         });
         match self.prove_key(line.seq, epoch.unwrap_or(0)) {
-            Ok(Proof::Key(number, key)) => self.epoch = Some((number, key)),
-            Ok(Proof::Nothing) => (),
-            Ok(Proof::Broken(finding)) => self.report.findings.push(finding),
+            Ok(None) => (),
+            Ok(Some(found)) => {
+                // What they led to is worth nothing then.
+                self.epoch = None;
+                self.report.findings.push(found);
+            }
             Err(error) => self.error = Some(error),
         }
     }
 
     /// Reads the seals before the record `first`, which says that there were `epochs` of
-    /// them.
-    fn prove_key(&mut self, first: u64, epochs: u64) -> io::Result<Proof> {
+    /// them; gives what is wrong with them. They lead to the key that is current there.
+    fn prove_key(&mut self, first: u64, epochs: u64) -> io::Result<Option<Finding>> {
         match &self.seals {
-            KeptSeals::Unknown => return Ok(Proof::Nothing),
-            KeptSeals::Missing(_) if epochs == 0 => return Ok(Proof::Nothing),
+            KeptSeals::Unknown => return Ok(None),
+            KeptSeals::Missing(_) if epochs == 0 => return Ok(None),
             KeptSeals::Missing(spot) => {
                 let detail = "the seals of the records that were removed are missing: keys \
                               cannot be proven from the first one on";
-                return Ok(Proof::Broken(finding(Attack::Deleted, 1, spot, detail)));
+                return Ok(Some(finding(Attack::Deleted, 1, spot, detail)));
             }
             KeptSeals::Here { .. } => (),
         }
@@ -234,32 +228,25 @@ impl Chain<'_> {
                         epochs - 1
                     );
                     let record = last_seq + 1;
-                    return Ok(Proof::Broken(finding(
-                        Attack::Deleted,
-                        record,
-                        &spot,
-                        &detail,
-                    )));
+                    return Ok(Some(finding(Attack::Deleted, record, &spot, &detail)));
                 }
                 Some(Err(spot)) => {
                     let detail = "this line is not a seal as it was written";
                     let record = last_seq + 1;
-                    return Ok(Proof::Broken(finding(
-                        Attack::Edited,
-                        record,
-                        &spot,
-                        detail,
-                    )));
+                    return Ok(Some(finding(Attack::Edited, record, &spot, detail)));
                 }
             };
             match self.check_kept(&seal, reached, last_seq)? {
-                Ok(next) => reached = Some(next),
-                Err(finding) => return Ok(Proof::Broken(finding)),
+                Ok((number, key)) => {
+                    self.announce(number, key, seal.seq);
+                    reached = Some((number, key));
+                }
+                Err(finding) => return Ok(Some(finding)),
             }
             self.seals.note_time(&seal);
             last_seq = seal.seq;
         }
-        Ok(reached.map_or(Proof::Nothing, |(number, key)| Proof::Key(number, key)))
+        Ok(None)
     }
 
     /// The epoch and key after this seal, if it is the one that has to stand here.
@@ -498,7 +485,10 @@ impl Chain<'_> {
             );
             self.note(NoteKind::Pruned, beginning.first, &text);
         } else {
-            self.report.findings.insert(0, beginning.evidence.judge());
+            // Segments that are in disorder as a whole are told once.
+            let findings = &mut self.report.findings;
+            findings.retain(|found| found.attack != Attack::SegmentSwapped);
+            findings.insert(0, beginning.evidence.judge());
         }
     }
 }
