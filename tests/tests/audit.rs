@@ -109,6 +109,36 @@ fn the_operators_tool_tells_the_story_of_a_reading_and_verifies_the_log() {
 }
 
 #[test]
+fn a_head_is_on_disk_before_it_is_told_and_the_log_holds_it_later() {
+    if skipped(&[Need::Program("strace")]) {
+        return;
+    }
+    let fleet = fleet();
+    assert!(fleet.daemon.temperature("pve1").is_ok());
+    let home = fleet.daemon.home();
+    let trace = tempfile::NamedTempFile::new().unwrap();
+    let mut tool = std::process::Command::new("strace");
+    tool.args(["-e", "trace=fdatasync,write", "-o"])
+        .arg(trace.path());
+    tool.arg(programs::control())
+        .args(["audit", "head", "--log"]);
+    let output = tool.arg(home.audit_log()).output().unwrap();
+    let line = String::from_utf8(output.stdout).unwrap();
+    let calls = fs::read_to_string(trace.path()).unwrap();
+    let (synced, told) = (calls.find("fdatasync("), calls.find("write(1, \"seq="));
+    assert!(synced.is_some() && synced < told, "{calls}");
+    assert!(fleet.daemon.temperature("pve1").is_ok());
+    let directory = home.audit_log();
+    let mut tool = std::process::Command::new(programs::control());
+    tool.args(["audit", "verify", "--json", "--head", &line]);
+    let output = tool.arg(directory.parent().unwrap()).output().unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["findings"], json!([]), "{report}");
+    let seq = line.split(['=', ' ']).nth(1).unwrap();
+    assert_eq!(report["proved_through"].to_string(), seq, "{report}");
+}
+
+#[test]
 fn a_log_that_cannot_be_written_stops_every_request_until_it_can() {
     let fleet = fleet();
     assert!(fleet.daemon.temperature("pve1").is_ok());

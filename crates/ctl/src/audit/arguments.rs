@@ -182,7 +182,7 @@ pub(crate) struct VerifyOptions {
 #[command(after_help = "\
 Examples:
   pulse-sensorctl audit head
-  pulse-sensorctl audit head | mail -s \"audit log of $(hostname)\" keeper@example.org
+  pulse-sensorctl audit head | mail -s audit-head keeper@example.org
   ssh pve1 pulse-sensorctl audit head >>heads-of-pve1.txt")]
 pub(crate) struct HeadOptions {
     #[command(flatten)]

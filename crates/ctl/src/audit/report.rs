@@ -256,15 +256,12 @@ impl Answer {
     }
 
     fn proof(&self, proof: &Proof) -> String {
-        let by = match (proof.by, self.state.directory()) {
-            (Witness::StateKey, Some(directory)) => {
-                format!("by the private key in {}", directory.display())
-            }
-            (Witness::StateKey, None) => "by the private key".to_owned(),
-            (Witness::Head, _) => "by a head from elsewhere".to_owned(),
-            (Witness::Copy, _) if self.collected.is_some() => "by the log".to_owned(),
-            (Witness::Copy, _) => "by the other copy".to_owned(),
-            (Witness::Acknowledged, _) => "by what was acknowledged".to_owned(),
+        let by = match proof.by {
+            Witness::StateKey => "by the private key",
+            Witness::Head => "by a head",
+            Witness::Copy if self.collected.is_some() => "by the log",
+            Witness::Copy => "by the other copy",
+            Witness::Acknowledged => "by what was acknowledged",
         };
         format!("record {}, {by}", proof.through)
     }
@@ -475,7 +472,7 @@ mod tests {
         text = drawn(&answer, None).join("\n");
         assert!(text.contains("/s is on btrfs"), "{text}");
         assert!(
-            text.contains("through record 7, by the private key in /s"),
+            text.contains("through record 7, by the private key"),
             "{text}"
         );
         assert_eq!(answer.as_json()["snapshots"], "btrfs");
