@@ -105,8 +105,10 @@ pub(crate) fn segment_name(first: u64) -> String {
     format!("{SEGMENT}{first:012}")
 }
 
-/// The number of the first record of the segment with that name.
-pub(crate) fn segment_start(name: &str) -> Option<u64> {
+/// The number of the first record of the segment with that name; none if no segment can
+/// have it.
+#[must_use]
+pub fn segment_start(name: &str) -> Option<u64> {
     let first = name.strip_prefix(SEGMENT)?.parse().ok()?;
     (segment_name(first) == name).then_some(first)
 }
