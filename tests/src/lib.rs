@@ -35,6 +35,7 @@ mod client;
 mod config;
 pub mod container;
 pub mod control;
+mod control_group;
 mod daemon;
 pub mod findings;
 pub mod forwarding;
@@ -52,6 +53,7 @@ pub mod wait;
 
 pub use client::Client;
 pub use config::Config;
+pub use control_group::ControlGroup;
 pub use daemon::{Daemon, Ended, run};
 pub use home::{Home, unused_address};
 pub use sshd::{RealNode, Sshd, SshdOptions};

@@ -15,6 +15,8 @@ pub const PULSE: &str = include_str!("../clients/pulse.py");
 pub const HALF_CLOSE: &str = include_str!("../clients/half_close.py");
 /// Connects again and again and counts what comes of it.
 pub const REPEAT: &str = include_str!("../clients/repeat.py");
+/// As [`PULSE`], in a control group and as a user.
+pub const GROUPED: &str = include_str!("../clients/grouped.py");
 /// Connects and says nothing.
 pub const SILENT: &str = include_str!("../clients/silent.py");
 

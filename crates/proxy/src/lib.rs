@@ -20,6 +20,7 @@ pub mod logging;
 pub mod metrics;
 pub mod node;
 mod opened;
+mod ours;
 mod poll;
 mod random;
 pub mod readings;

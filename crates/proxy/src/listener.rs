@@ -8,10 +8,10 @@ use crate::daemon::Daemon;
 use crate::dispatch;
 use crate::watched::watched;
 use pulse_core::event::{Decision, Event, EventType};
-use pulse_core::peer::Peer;
+use pulse_core::peer::{Peer, SocketRole};
 use pulse_core::rpc::RpcError;
 use std::io::{self, Write};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,9 +20,6 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
 use tokio::time::Instant;
-
-/// Who may speak is decided from the kernel's credentials, not from this.
-const SOCKET_MODE: u32 = 0o666;
 
 /// The listening socket, not watched by the runtime yet: it is bound before there
 /// is one, and before the daemon confines itself.
@@ -33,16 +30,16 @@ pub struct BoundSocket {
 }
 
 impl BoundSocket {
-    /// Binds the socket; its directory must be there. A file left behind by a
-    /// daemon that is gone is replaced; one that somebody still listens on is not.
+    /// Binds the socket, with the rights that the process has now; its directory must be
+    /// there. A file left behind by a daemon that is gone is replaced; one that somebody
+    /// still listens on is not.
     ///
     /// # Errors
     /// `AddrInUse` when another daemon serves it, or whatever the system says.
-    pub fn bind(path: &Path) -> io::Result<Self> {
+    pub fn bind(path: &Path, mode: u32) -> io::Result<Self> {
         remove_stale(path)?;
-        let listener = UnixListener::bind(path)?;
+        let listener = pulse_confine::bind_unix(path, mode)?;
         let file = Some(SocketFile(path.to_owned()));
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(SOCKET_MODE))?;
         listener.set_nonblocking(true)?;
         Ok(Self { listener, file })
     }
@@ -91,7 +88,8 @@ struct SocketFile(PathBuf);
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // Gone already is as good.
+        // It may be gone already. In a directory of root's it stays, and the next daemon
+        // that starts as root takes its place.
         let _ = std::fs::remove_file(&self.0);
     }
 }
@@ -104,25 +102,34 @@ fn remove_stale(path: &Path) -> io::Result<()> {
             io::ErrorKind::AlreadyExists,
             "there is a file that is no socket",
         )),
+        // Only a refusal proves that nobody listens (connect(2)): a socket that we may not
+        // open, or whose queue is full, is somebody's.
         Ok(_) => match UnixStream::connect(path) {
-            Ok(_) => Err(io::Error::new(
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                std::fs::remove_file(path)
+            }
+            _ => Err(io::Error::new(
                 io::ErrorKind::AddrInUse,
                 "another daemon serves it",
             )),
-            Err(_) => std::fs::remove_file(path),
         },
     }
 }
 
 /// Accepts callers until `draining` turns true.
-pub async fn serve(socket: Socket, daemon: Arc<Daemon>, mut draining: watch::Receiver<bool>) {
+pub async fn serve(
+    socket: Socket,
+    role: SocketRole,
+    daemon: Arc<Daemon>,
+    mut draining: watch::Receiver<bool>,
+) {
     loop {
         let accepted = tokio::select! {
             accepted = socket.accept() => accepted,
             _ = draining.wait_for(|draining| *draining) => return,
         };
         match accepted {
-            Ok(stream) => welcome(stream, &daemon, &draining),
+            Ok(stream) => welcome(stream, role, &daemon, &draining),
             Err(error) => after_accept_error("rpc", &error).await,
         }
     }
@@ -134,9 +141,14 @@ pub(crate) async fn after_accept_error(listener: &str, error: &io::Error) {
     tokio::time::sleep(Duration::from_millis(50)).await;
 }
 
-fn welcome(stream: UnixStream, daemon: &Arc<Daemon>, draining: &watch::Receiver<bool>) {
+fn welcome(
+    stream: UnixStream,
+    role: SocketRole,
+    daemon: &Arc<Daemon>,
+    draining: &watch::Receiver<bool>,
+) {
     // A caller that the kernel cannot name is nobody.
-    let Ok(peer) = identify(&stream, daemon) else {
+    let Ok(peer) = identify(&stream, role, daemon) else {
         return;
     };
     let daemon = Arc::clone(daemon);
@@ -154,12 +166,11 @@ fn welcome(stream: UnixStream, daemon: &Arc<Daemon>, draining: &watch::Receiver<
     }
 }
 
-fn identify(stream: &UnixStream, daemon: &Daemon) -> io::Result<Arc<Peer>> {
+fn identify(stream: &UnixStream, role: SocketRole, daemon: &Daemon) -> io::Result<Arc<Peer>> {
     let credentials = pulse_confine::credentials(stream)?;
     let around = pulse_confine::surroundings(stream, credentials);
-    Ok(Arc::new(
-        daemon.snapshot().policy.identify(credentials, around),
-    ))
+    let policy = &daemon.snapshot().policy;
+    Ok(Arc::new(policy.identify(role, credentials, around)))
 }
 
 /// A caller's place among the connections; given back when dropped.

@@ -3,7 +3,7 @@
 use crate::confinement::Confinement;
 use crate::daemon::{Daemon, Parts};
 use crate::known_hosts::KnownHostsFile;
-use crate::listener;
+use crate::listener::{self, BoundSocket};
 use crate::node::Access;
 use crate::opened::Opened;
 use crate::recorder::{self, Recorder};
@@ -13,6 +13,7 @@ use crate::systemd::ServiceManager;
 use crate::{key, poll, scrape, settings};
 use pulse_core::config::{Config, Confinement as Mode};
 use pulse_core::event::{Decision, Event, EventType};
+use pulse_core::peer::SocketRole;
 use pulse_forward::forwarder::Command;
 use pulse_forward::{Forwarder, Prepared};
 use russh::keys::PrivateKey;
@@ -25,7 +26,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 /// How often the limiter forgets, the audit log is looked at and systemd's watchdog
 /// is fed.
@@ -97,7 +98,8 @@ struct Service {
     manager: ServiceManager,
     /// The SSH ports that the confinement lets through.
     ports: BTreeSet<u16>,
-    listener: JoinHandle<()>,
+    /// One for each socket.
+    listeners: JoinSet<()>,
     metrics: Option<JoinHandle<()>>,
     poller: JoinHandle<()>,
     drain: watch::Sender<bool>,
@@ -110,6 +112,8 @@ struct Service {
 fn open(config: Config, opened: Opened, key: PrivateKey, parts: Parts) -> Result<Service, Failure> {
     let public_key = key::public_line(&key)?;
     let socket = opened.socket.watch().map_err(opening("the socket"))?;
+    let control = opened.control.map(BoundSocket::watch).transpose();
+    let control = control.map_err(opening("control_socket"))?;
     let metrics = opened.metrics.map(watch_port).transpose();
     let metrics = metrics.map_err(opening("metrics_address"))?;
     let access = Access {
@@ -130,8 +134,19 @@ fn open(config: Config, opened: Opened, key: PrivateKey, parts: Parts) -> Result
     let ports = config.ssh_ports();
     let daemon = Arc::new(Daemon::new(config, access, public_key, parts));
     let (drain, draining) = watch::channel(false);
+    let sockets = [
+        (Some(socket), SocketRole::Callers),
+        (control, SocketRole::Control),
+    ];
+    let mut listeners = JoinSet::new();
+    for (socket, role) in sockets {
+        if let Some(socket) = socket {
+            let daemon = Arc::clone(&daemon);
+            listeners.spawn(listener::serve(socket, role, daemon, draining.clone()));
+        }
+    }
     Ok(Service {
-        listener: tokio::spawn(listener::serve(socket, Arc::clone(&daemon), draining)),
+        listeners,
         metrics: metrics.map(|l| tokio::spawn(scrape::serve(l, Arc::clone(&daemon)))),
         poller: tokio::spawn(poll::run(Arc::clone(&daemon))),
         recording: true,
@@ -168,7 +183,7 @@ impl Service {
                     self.look_at_recorder();
                     self.manager.tell(&[NotifyState::Watchdog]);
                 }
-                _ = &mut self.listener => return Err(Failure::TaskEnded("listener")),
+                _ = self.listeners.join_next() => return Err(Failure::TaskEnded("listener")),
                 _ = &mut self.poller => return Err(Failure::TaskEnded("poller")),
                 () = ended(&mut self.metrics) => return Err(Failure::TaskEnded("metrics")),
             }
@@ -255,10 +270,8 @@ impl Service {
         if tokio::time::timeout(patience, idle).await.is_err() {
             tracing::warn!("ending with requests still in hand");
         }
-        if !self.listener.is_finished() {
-            // Its socket's file is taken away before we end.
-            let _ = (&mut self.listener).await;
-        }
+        // The callers' socket's file is taken away before we end.
+        while self.listeners.join_next().await.is_some() {}
     }
 }
 
@@ -273,8 +286,9 @@ async fn ended(task: &mut Option<JoinHandle<()>>) {
 }
 
 fn warn_unchangeable(old: &Config, new: &Config) {
-    let changed: [(&str, bool); 7] = [
+    let changed: [(&str, bool); 8] = [
         ("socket", old.socket != new.socket),
+        ("control_socket", old.control_socket != new.control_socket),
         ("ssh_dir", old.ssh_dir != new.ssh_dir),
         (
             "metrics_address",
