@@ -8,6 +8,7 @@ mod machine;
 mod refused;
 mod renewed;
 mod several;
+mod spoilt;
 mod villain;
 
 use nix::sys::signal::Signal;

@@ -17,6 +17,7 @@ pub(crate) fn run(steps: &mut Steps, _arguments: &[String]) -> Outcome {
     steps.run("lock files", lock_files);
     steps.run("dependency list", deps::check);
     steps.run("policy", policy::check);
+    steps.run("fuzzing figures", fuzz::check_table);
     steps.run("clippy", clippy);
     steps.run("documentation", documentation);
     deny::check(steps);

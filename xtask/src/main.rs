@@ -79,8 +79,8 @@ const WORDS: [Word; 13] = [
     },
     Word {
         name: "fuzz",
-        arguments: "[TARGET [FILE…]] [--seconds N] [--asan] [--minimise]",
-        purpose: "fuzz every target, or one; run FILEs through it; or minimise the corpus",
+        arguments: "[TARGET [FILE…]] [--seconds N] [--asan] [--campaign [--hours N]] [--minimise] [--table]",
+        purpose: "fuzz every target, or one; run FILEs through it; go on with the campaign; or minimise the corpus",
         run: fuzz::run,
     },
     Word {

@@ -40,6 +40,7 @@ mod tail;
 mod text;
 mod time;
 pub mod verify;
+mod worker;
 mod writer;
 
 pub use directory::Directory;
@@ -56,4 +57,5 @@ pub use settings::Settings;
 pub use storage::{LIVE, Live, Place, Storage};
 pub use tail::MAX_WRITE_BYTES;
 pub use time::Timestamp;
+pub use worker::{Ending, Worker};
 pub use writer::{Completion, Health, Receipt, Unavailable, Writer};

@@ -7,6 +7,7 @@ use crate::members;
 use crate::record::{Head, MAX_LINE_BYTES};
 use crate::text::{Hex, hex};
 use crate::time::{TEXT_BYTES, Timestamp};
+use pulse_core::ordinal::Ordinal;
 use sha2::{Digest, Sha256};
 
 const SEQ: &[u8] = b"{\"seq\":";
@@ -22,7 +23,7 @@ const SIGNATURE_CHARS: usize = 88;
 /// A line that has the shape of a record. Its hash is not yet checked.
 #[derive(Clone, Copy, Debug)]
 pub struct Line<'a> {
-    /// The record's number.
+    /// The record's number, 1 to [`Ordinal::MAX`].
     pub seq: u64,
     /// Its time.
     pub ts: Timestamp,
@@ -91,14 +92,9 @@ impl<'a> Line<'a> {
 }
 
 fn sequence(text: &[u8]) -> Option<(u64, &[u8])> {
-    let length = text.iter().position(|byte| !byte.is_ascii_digit())?;
-    if length == 0 || length > 19 || text[0] == b'0' {
-        return None;
-    }
-    let value = text[..length]
-        .iter()
-        .fold(0, |value, byte| value * 10 + u64::from(byte - b'0'));
-    Some((value, &text[length..]))
+    let (digits, rest) = text.split_at(text.iter().position(|byte| !byte.is_ascii_digit())?);
+    let number = Ordinal::parse(digits).map(Ordinal::get);
+    Some((number.filter(|number| *number > 0)?, rest))
 }
 
 /// Splits a hash with its member's name off the end.

@@ -19,6 +19,8 @@ pub struct Settings {
     pub queue_records: usize,
     /// How long after a failure, or a vain attempt, writing is tried again.
     pub retry_after: Duration,
+    /// How long the writer's thread may take to end, once it was asked to.
+    pub stop_timeout: Duration,
 }
 
 impl Default for Settings {
@@ -31,6 +33,7 @@ impl Default for Settings {
             reserve_bytes: 256 * 1024,
             queue_records: 4096,
             retry_after: Duration::from_secs(1),
+            stop_timeout: Duration::from_secs(5),
         }
     }
 }

@@ -6,6 +6,7 @@
 //! from the start; Landlock and seccomp hold it too.
 //! What they permit stands in [`tables`]. This is the one crate where `unsafe` is
 //! allowed, for calls that nobody wraps.
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 mod binding;
 mod caller;

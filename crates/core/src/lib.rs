@@ -21,6 +21,7 @@
 //! | [`rpc`] | the socket's protocol and its words |
 //! | [`event`] | what is put on record |
 //! | [`backoff`] | when to try a failed node again |
+//! | [`ordinal`] | how large a number may be that is counted on from |
 //! | `pin` | which public key a collector has to have |
 //! | [`config`] | what the operator's file says |
 //! | [`calendar`] | which date a day has |
@@ -39,6 +40,7 @@ pub mod hosts;
 pub mod known_hosts;
 pub mod limiter;
 pub mod name;
+pub mod ordinal;
 pub mod peer;
 #[cfg(feature = "pin")]
 pub mod pin;

@@ -10,8 +10,6 @@ use pulse_core::capability::Capabilities;
 use pulse_core::config::{Config, ConfigError, MAX_CONFIG_BYTES, NodeSettings};
 use pulse_core::name::NodeName;
 use serde_json::{Value, json};
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Carries the command out.
@@ -38,13 +36,9 @@ pub(crate) fn run(mut screen: Screen, file: PathBuf, json: bool) -> Result<Endin
     })
 }
 
-/// The text of a configuration, or of as much of it as there can be.
+/// The text of a configuration.
 pub(crate) fn read(path: &Path) -> std::io::Result<String> {
-    let mut text = String::new();
-    let file = File::open(path)?;
-    file.take(MAX_CONFIG_BYTES as u64 + 1)
-        .read_to_string(&mut text)?;
-    Ok(text)
+    pulse_files::read_text(path, MAX_CONFIG_BYTES)
 }
 
 fn mistake(file: &Path, text: &str, error: &ConfigError, columns: Option<usize>) -> Vec<Line> {

@@ -18,6 +18,7 @@
 //! | [`route`] | from a collector's name to an open connection |
 //! | `stream` | the work: read, send, move on what is acknowledged |
 //! | [`forwarder`] | the thread, and what is asked of it |
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 pub mod credentials;
 pub mod cursor;

@@ -50,7 +50,7 @@ const LIVELY: Duration = Duration::from_millis(100);
 /// How often a better collector is tried while another one serves.
 const PREFER: Duration = Duration::from_secs(60);
 /// So long for a goodbye, and at the end for what is still to be sent.
-const FAREWELL: Duration = Duration::from_secs(5);
+pub(crate) const FAREWELL: Duration = Duration::from_secs(5);
 /// What a collector said before its connection broke is read for so long.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 

@@ -19,6 +19,7 @@
 //! | `lane` | reads that may hang |
 //! | `sysfs` | bounded reads below one root |
 //! | [`sensors_json`], [`ipmitool`] | for callers that know nothing of the helper |
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 pub mod arguments;
 mod attribute;

@@ -136,7 +136,9 @@ async fn carry_out(request: &Request, envelope: &Envelope) -> Result<Data, RpcEr
             let forwarding = forwarder(request)?.status();
             Ok(Data::Forwarding { forwarding })
         }),
-        Call::Replay(from) => request.spend_own().and_then(|()| replay(request, from)),
+        Call::Replay(from) => request
+            .spend_own()
+            .and_then(|()| replay(request, from.get())),
     }
 }
 

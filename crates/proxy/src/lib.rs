@@ -3,6 +3,7 @@
 //! A reading's way through the modules: [`listener`] accepts and admits,
 //! [`connection`] reads the line, [`dispatch`] decides, `request` admits and
 //! records, [`readings`] queues and shares, [`node`] asks the node over SSH.
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 pub mod cli;
 mod confine_probe;

@@ -19,6 +19,7 @@
 //! | [`identity`] | certificates, and whom we take for the collector |
 //! | [`hybrid`] | a key exchange for after quantum computers |
 //! | [`link`] | a session on a TLS connection: the thin driver |
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 #[cfg(feature = "driver")]
 pub mod certificate;

@@ -28,6 +28,7 @@ use crate::text::Hex;
 use crate::time::Timestamp;
 use chain::Chain;
 use lines::{Lines, RawLine};
+use pulse_core::ordinal::Ordinal;
 use since::Skipping;
 use std::io;
 use std::time::Duration;
@@ -77,9 +78,11 @@ impl Default for Options {
 }
 
 impl Head {
-    /// From a record's number and its hash, 64 hexadecimal digits.
+    /// From a record's number and its hash, 64 hexadecimal digits. `None` when the number is
+    /// over [`Ordinal::MAX`].
     #[must_use]
     pub fn from_parts(seq: u64, hash: &str) -> Option<Self> {
+        let seq = Ordinal::new(seq)?.get();
         let hash: Hex = hash.as_bytes().try_into().ok()?;
         let digits = hash
             .iter()

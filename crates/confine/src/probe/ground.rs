@@ -58,7 +58,7 @@ impl Ground {
             other_port_of_ipv6: loopback_of_ipv6(port),
             any_port: loopback(0),
             abstract_name: unix_address(&name),
-            program: File::open("/proc/self/exe")?,
+            program: pulse_files::open(Path::new("/proc/self/exe"))?,
             parent: another_process(),
             in_tmp: text(&Path::new("/tmp").join(&name))?,
             in_ssh: text(&places.ssh_directory.join(&name))?,

@@ -5,6 +5,8 @@
 //! so one line may hold several. No record can hold the sign by which one is known,
 //! for quotation marks within it are escaped.
 
+use pulse_core::ordinal::Ordinal;
+
 const SIGN: &[u8] = b"{\"seq\":";
 const AFTER_NUMBER: &[u8] = b",\"ts\":\"";
 
@@ -47,8 +49,8 @@ fn signs(line: &[u8]) -> impl Iterator<Item = (usize, u64)> {
 fn number(text: &[u8]) -> Option<u64> {
     let length = text.iter().position(|byte| !byte.is_ascii_digit())?;
     let (digits, rest) = text.split_at(length);
-    let value = std::str::from_utf8(digits).ok()?.parse().ok()?;
-    (rest.starts_with(AFTER_NUMBER) && (1..u64::MAX).contains(&value)).then_some(value)
+    let number = Ordinal::parse(digits)?.get();
+    (rest.starts_with(AFTER_NUMBER) && number > 0).then_some(number)
 }
 
 /// Whether a header has this word.
@@ -102,7 +104,10 @@ mod tests {
             r#"{"seq":"7","ts":"x"}"#,
             r#"{"seq":7,"level":"info"}"#,
             r#"{"seq":0,"ts":"x"}"#,
+            r#"{"seq":9007199254740992,"ts":"x"}"#,
+            r#"{"seq":18446744073709551614,"ts":"x"}"#,
             r#"{"seq":99999999999999999999,"ts":"x"}"#,
+            r#"{"seq":07,"ts":"x"}"#,
             r#"{"seq":"#,
             r#"{"sequence":7,"ts":"x"}"#,
         ] {
