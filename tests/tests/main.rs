@@ -30,6 +30,7 @@ mod readings;
 mod refusals;
 mod reload;
 mod rendered;
+mod scrapers;
 mod sharing;
 mod silence;
 mod slow_nodes;

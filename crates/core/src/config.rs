@@ -9,6 +9,7 @@ mod audit;
 pub mod forward;
 mod values;
 
+use crate::authority::HostNames;
 use crate::capability::Capabilities;
 use crate::limiter::Limits;
 use crate::name::NodeName;
@@ -23,7 +24,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 use toml::Spanned;
 use values::{
-    CapabilityName, Interval, MetricsAddress, NodeEntry, PeerEntry, Positive, UserName, seconds,
+    CapabilityName, HostNameText, Interval, MetricsAddress, NodeEntry, PeerEntry, Positive,
+    UserName, seconds,
 };
 pub use values::{Confinement, LogLevel};
 
@@ -54,6 +56,8 @@ pub struct Config {
     pub ssh_dir: PathBuf,
     /// Where metrics are served; `None` switches them off.
     pub metrics_address: Option<SocketAddr>,
+    /// How metrics are served.
+    pub metrics: Metrics,
     /// The least severe message that is logged.
     pub log_level: LogLevel,
     /// What is done about a layer of the confinement that the kernel lacks.
@@ -80,6 +84,13 @@ pub struct Config {
     pub max_ssh_output_bytes: usize,
     /// Every node is read in the background this often; `None` is never.
     pub poll_interval: Option<Duration>,
+}
+
+/// How metrics are served.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Metrics {
+    /// The names that requests may be for, beside addresses and `localhost`.
+    pub host_names: HostNames,
 }
 
 /// One node of `allowed_nodes`.
@@ -129,6 +140,7 @@ struct File {
     socket: PathBuf,
     ssh_dir: PathBuf,
     metrics_address: MetricsAddress,
+    metrics: MetricsTable,
     log_level: LogLevel,
     confinement: Confinement,
     allowed_nodes: Vec<Spanned<NodeEntry>>,
@@ -146,6 +158,12 @@ struct File {
     ssh: Ssh,
     audit: audit::Table,
     forward: forward::Table,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct MetricsTable {
+    host_names: Vec<HostNameText>,
 }
 
 #[derive(Deserialize)]
@@ -174,6 +192,7 @@ impl Default for File {
             socket: PathBuf::from("/run/pulse-sensor-proxy/pulse-sensor-proxy.sock"),
             ssh_dir: PathBuf::from("/var/lib/pulse-sensor-proxy/ssh"),
             metrics_address: MetricsAddress::default(),
+            metrics: MetricsTable::default(),
             log_level: LogLevel::Info,
             confinement: Confinement::BestEffort,
             allowed_nodes: Vec::new(),
@@ -353,6 +372,14 @@ impl File {
             socket: self.socket,
             ssh_dir: self.ssh_dir,
             metrics_address: self.metrics_address.0,
+            metrics: Metrics {
+                host_names: self
+                    .metrics
+                    .host_names
+                    .into_iter()
+                    .map(|name| name.0)
+                    .collect(),
+            },
             log_level: self.log_level,
             confinement: self.confinement,
             audit: self.audit.settle(),

@@ -19,12 +19,15 @@
 //! | [`limiter`] | how often a caller may ask |
 //! | [`work`] | how many exchanges run at a time, and for whom |
 //! | [`rpc`] | the socket's protocol and its words |
+//! | [`authority`] | which names the metrics listener answers to |
+//! | [`scrapers`] | which connection to it gives way |
 //! | [`event`] | what is put on record |
 //! | [`backoff`] | when to try a failed node again |
 //! | `pin` | which public key a collector has to have |
 //! | [`config`] | what the operator's file says |
 //! | [`calendar`] | which date a day has |
 
+pub mod authority;
 pub mod backoff;
 pub mod calendar;
 pub mod capability;
@@ -43,5 +46,6 @@ pub mod peer;
 #[cfg(feature = "pin")]
 pub mod pin;
 pub mod rpc;
+pub mod scrapers;
 pub mod subid;
 pub mod work;
