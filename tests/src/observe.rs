@@ -55,7 +55,7 @@ impl Daemon {
     #[must_use]
     pub fn scrape(&self) -> String {
         let address = self.home().metrics_address();
-        let answer = http(address, "GET /metrics HTTP/1.1\r\nHost: test\r\n\r\n");
+        let answer = http(address, "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
         assert!(answer.head.starts_with("HTTP/1.1 200 "), "{}", answer.head);
         answer.body
     }
@@ -63,7 +63,7 @@ impl Daemon {
     /// What the metrics listener answers for another path: head and body.
     #[must_use]
     pub fn get(&self, path: &str) -> String {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
         let answer = http(self.home().metrics_address(), &request);
         format!("{}\r\n{}", answer.head, answer.body)
     }

@@ -7,6 +7,7 @@
 use crate::unit;
 use std::env;
 use std::io::Write;
+use std::net::{Ipv6Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -23,6 +24,8 @@ pub enum Need {
     Companion(&'static str),
     /// Acting as other users takes root.
     Root,
+    /// IPv6 on loopback.
+    Ipv6,
     /// OpenSSH's server, and an account that it lets in.
     Sshd,
     /// rsyslog with RELP and syslog over TLS, and what makes certificates.
@@ -58,6 +61,10 @@ impl Need {
             Self::Companion(name) => find(name).is_none().then(|| not_installed(name)),
             Self::Root if is_root() => None,
             Self::Root => Some("it takes root".to_owned()),
+            Self::Ipv6 => {
+                let bound = TcpListener::bind((Ipv6Addr::LOCALHOST, 0));
+                bound.is_err().then(|| "there is no IPv6".to_owned())
+            }
             Self::Sshd => missing_program("sshd").or_else(locked_account),
             Self::Collector => {
                 let programs = ["openssl", "rsyslogd"].into_iter();

@@ -31,6 +31,7 @@ mod readings;
 mod refusals;
 mod reload;
 mod rendered;
+mod scrapers;
 mod sharing;
 mod silence;
 mod slow_nodes;

@@ -19,6 +19,8 @@
 //! | [`limiter`] | how often a caller may ask |
 //! | [`work`] | how many exchanges run at a time, and for whom |
 //! | [`rpc`] | the socket's protocol and its words |
+//! | [`authority`] | which names the metrics listener answers to |
+//! | [`scrapers`] | which connection to it gives way |
 //! | [`event`] | what is put on record |
 //! | [`backoff`] | when to try a failed node again |
 //! | [`ordinal`] | how large a number may be that is counted on from |
@@ -26,6 +28,7 @@
 //! | [`config`] | what the operator's file says |
 //! | [`calendar`] | which date a day has |
 
+pub mod authority;
 pub mod backoff;
 pub mod calendar;
 pub mod capability;
@@ -45,5 +48,6 @@ pub mod peer;
 #[cfg(feature = "pin")]
 pub mod pin;
 pub mod rpc;
+pub mod scrapers;
 pub mod subid;
 pub mod work;

@@ -1,6 +1,7 @@
 //! Values of the configuration, each parsed into a type that cannot be wrong, so
 //! that a mistake is found where it stands.
 
+use crate::authority::HostName;
 use crate::capability::Capability;
 use crate::name::{NodeName, shown};
 use crate::pin::Pin;
@@ -106,6 +107,14 @@ from_text!(MetricsAddress, |text| match text {
         "\"{}\" is no address with a port: write it like \"127.0.0.1:9456\", or \"disabled\"",
         shown(address)
     )),
+});
+
+/// A name that the metrics listener answers to.
+pub(super) struct HostNameText(pub(super) HostName);
+
+from_text!(HostNameText, |text| {
+    let name = HostName::parse(text).map(Self);
+    name.map_err(|error| format!("\"{}\" is no host name: {error}", shown(text)))
 });
 
 /// The audit log's live file.
