@@ -8,6 +8,7 @@ mod admission;
 mod apparmor;
 mod attacks;
 mod audit;
+mod claims;
 mod clients;
 mod collector;
 mod confinement;
