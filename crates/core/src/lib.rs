@@ -15,17 +15,22 @@
 //! | [`subid`] | whose containers an ID belongs to |
 //! | [`capability`] | what a caller may do |
 //! | [`peer`] | who a caller is |
+//! | [`accept`] | how often a user may connect |
 //! | [`gate`] | how many connections a caller may hold open |
 //! | [`limiter`] | how often a caller may ask |
 //! | [`work`] | how many exchanges run at a time, and for whom |
 //! | [`rpc`] | the socket's protocol and its words |
 //! | [`event`] | what is put on record |
+//! | [`summary`] | what is summed up on record |
+//! | [`bucket`] | when there is a token |
 //! | [`backoff`] | when to try a failed node again |
 //! | `pin` | which public key a collector has to have |
 //! | [`config`] | what the operator's file says |
 //! | [`calendar`] | which date a day has |
 
+pub mod accept;
 pub mod backoff;
+pub mod bucket;
 pub mod calendar;
 pub mod capability;
 pub mod command;
@@ -44,4 +49,5 @@ pub mod peer;
 pub mod pin;
 pub mod rpc;
 pub mod subid;
+pub mod summary;
 pub mod work;
