@@ -10,7 +10,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 use nix::unistd::{Gid, Uid, setegid, seteuid, setgroups};
 use serde_json::Value;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -193,10 +193,11 @@ impl Polled {
 fn reading(path: &Path, node: &str) -> Result<(), String> {
     let said = |error: io::Error| error.to_string();
     let mut stream = connect_at_once(path).map_err(|errno| errno.to_string())?;
-    stream.set_read_timeout(Some(wait::patience())).map_err(said)?;
-    let request = format!(
-        "{{\"method\":\"get_temperature\",\"params\":{{\"node\":\"{node}\"}}}}\n"
-    );
+    stream
+        .set_read_timeout(Some(wait::patience()))
+        .map_err(said)?;
+    let request =
+        format!("{{\"method\":\"get_temperature\",\"params\":{{\"node\":\"{node}\"}}}}\n");
     stream.write_all(request.as_bytes()).map_err(said)?;
     let mut line = String::new();
     BufReader::new(stream).read_line(&mut line).map_err(said)?;
@@ -210,7 +211,10 @@ fn reading(path: &Path, node: &str) -> Result<(), String> {
 fn connect_at_once(path: &Path) -> Result<UnixStream, Errno> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let ours: OwnedFd = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
-    connect(std::os::fd::AsRawFd::as_raw_fd(&ours), &UnixAddr::new(path)?)?;
+    connect(
+        std::os::fd::AsRawFd::as_raw_fd(&ours),
+        &UnixAddr::new(path)?,
+    )?;
     let stream = UnixStream::from(ours);
     // Only the place is not waited for; the answer is.
     stream.set_nonblocking(false).map_err(|_| Errno::EIO)?;

@@ -70,9 +70,10 @@ pub struct Connecting<'a> {
     pub standing: Standing,
 }
 
-/// The budgets of all users.
+/// The budgets of all users, or an equal part of them for each of several threads.
 #[derive(Debug)]
 pub struct AcceptBudgets {
+    parts: u32,
     eligible: Users,
     eligible_rate: Rate,
     strangers: Users,
@@ -82,12 +83,14 @@ pub struct AcceptBudgets {
 
 impl AcceptBudgets {
     /// Full budgets. A process whose user may have a capability can connect twice as often
-    /// as the limiter lets it ask, with `nodes` nodes.
+    /// as the limiter lets it ask, with `nodes` nodes. Of `parts` threads that accept, each
+    /// has its part.
     #[must_use]
-    pub fn new(limits: &Limits, nodes: usize) -> Self {
+    pub fn new(limits: &Limits, nodes: usize, parts: u32) -> Self {
         Self {
+            parts,
             eligible: Users::default(),
-            eligible_rate: eligible_rate(limits, nodes),
+            eligible_rate: eligible_rate(limits, nodes).part(parts),
             strangers: Users::default(),
             all_strangers: TokenBucket::default(),
             closed_at: None,
@@ -96,7 +99,7 @@ impl AcceptBudgets {
 
     /// Takes new limits; what was spent stays spent.
     pub fn set_limits(&mut self, limits: &Limits, nodes: usize) {
-        self.eligible_rate = eligible_rate(limits, nodes);
+        self.eligible_rate = eligible_rate(limits, nodes).part(self.parts);
     }
 
     /// Spends one connection.
@@ -109,8 +112,8 @@ impl AcceptBudgets {
             Standing::Eligible => self.eligible.spend(caller, self.eligible_rate, now),
             // Its own first, so that one who has had it takes nothing from the others.
             Standing::Stranger => {
-                self.strangers.spend(caller, STRANGER, now)
-                    && self.all_strangers.take(STRANGERS, now)
+                self.strangers.spend(caller, STRANGER.part(self.parts), now)
+                    && self.all_strangers.take(STRANGERS.part(self.parts), now)
             }
         };
         if has_one {
@@ -186,17 +189,13 @@ impl User {
     }
 
     fn spend(&mut self, pid: u32, rate: Rate, now: Instant) -> bool {
-        let own_rate = Rate {
-            interval: rate.interval * PROCESSES,
-            burst: rate.burst.div_ceil(PROCESSES),
-        };
         let has_room = self.processes.len() < MAX_PROCESSES;
         let own = match self.processes.get_mut(&pid) {
             Some(own) => own,
             None if has_room => self.processes.entry(pid).or_default(),
             None => &mut self.other_processes,
         };
-        own.take(own_rate, now) && self.bucket.take(rate, now)
+        own.take(rate.part(PROCESSES), now) && self.bucket.take(rate, now)
     }
 }
 
@@ -207,7 +206,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn budgets() -> AcceptBudgets {
-        AcceptBudgets::new(&Limits::default(), 10)
+        AcceptBudgets::new(&Limits::default(), 10, 1)
     }
 
     fn connecting(user: &PeerId, pid: u32, standing: Standing) -> Connecting<'_> {
@@ -292,7 +291,7 @@ mod tests {
     #[test]
     fn poller_of_ten_thousand_nodes_is_served() {
         let limits = Limits::default();
-        let mut budgets = AcceptBudgets::new(&limits, 10_000);
+        let mut budgets = AcceptBudgets::new(&limits, 10_000, 1);
         let (poller, start) = (PeerId::Uid(1000), Instant::now());
         for round in 0..12 {
             for _ in 0..10_000 {

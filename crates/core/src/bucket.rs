@@ -12,6 +12,17 @@ pub struct Rate {
     pub burst: u32,
 }
 
+impl Rate {
+    /// The rate of one of `parts` that share this one.
+    #[must_use]
+    pub fn part(self, parts: u32) -> Self {
+        Self {
+            interval: self.interval.saturating_mul(parts),
+            burst: self.burst.div_ceil(parts.max(1)),
+        }
+    }
+}
+
 /// A bucket, full at first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TokenBucket {

@@ -71,28 +71,51 @@ pub enum Account {
     Strangers,
 }
 
-/// A record that is due.
+/// Occurrences of one account that are not on record yet, at least one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Due {
-    /// What happened last.
-    pub occurrence: Occurrence,
-    /// To whom.
-    pub peer: Peer,
-    /// How many like it were left out before.
-    pub left_out: u64,
-    /// The first and the last of those, where they need not be `peer`.
-    pub between: Option<(PeerId, PeerId)>,
+pub struct Tally {
+    /// The last of them.
+    occurrence: Occurrence,
+    peer: Peer,
+    /// The others: how many, the first of them and the last.
+    before: u64,
+    first: PeerId,
+    last: PeerId,
 }
 
-impl Due {
-    /// The event to be put on record.
+impl Tally {
+    /// One of them.
+    #[must_use]
+    pub fn one(occurrence: Occurrence, peer: &Peer) -> Self {
+        Self {
+            occurrence,
+            peer: peer.clone(),
+            before: 0,
+            first: peer.id.clone(),
+            last: peer.id.clone(),
+        }
+    }
+
+    /// Adds later ones.
+    pub fn add(&mut self, later: Self) {
+        let before = std::mem::replace(&mut self.peer, later.peer);
+        self.last = match later.before {
+            0 => before.id,
+            _ => later.last,
+        };
+        self.before += later.before + 1;
+        self.occurrence = later.occurrence;
+    }
+
+    /// The event of their record: the last of them, with what is left out.
     #[must_use]
     pub fn event(&self) -> Event<'_> {
-        let between = self.between.as_ref();
+        // The record names its own caller anyway.
+        let is_named = self.first == self.peer.id && self.last == self.peer.id;
         Event {
             peer: Some(&self.peer),
-            suppressed: self.left_out,
-            suppressed_peers: between.map(|(first, last)| (first, last)),
+            suppressed: self.before,
+            suppressed_peers: (self.before > 0 && !is_named).then_some((&self.first, &self.last)),
             ..self.occurrence.event()
         }
     }
@@ -114,167 +137,112 @@ const MAX_ACCOUNTS: usize = 1_024;
 #[derive(Debug, Default)]
 pub struct Summaries {
     own: HashMap<(PeerId, EventType), Own>,
-    /// Callers for whom there was no account left, and who have a capability.
+    /// Callers with a capability for whom there was no account left.
     others: HashMap<EventType, Own>,
-    strangers: HashMap<Occurrence, Sum>,
+    strangers: HashMap<Occurrence, Held>,
     budget: TokenBucket,
 }
 
-/// An account of which one record is put down in each interval.
+/// An account that has one record in each interval.
 #[derive(Debug)]
 struct Own {
     next: Instant,
-    sum: Sum,
+    left_out: Option<Tally>,
 }
 
-/// What was left out since the last record.
-#[derive(Debug, Default)]
-struct Sum(Option<Held>);
-
+/// What strangers did, and since when it is left out.
 #[derive(Debug)]
 struct Held {
-    /// The last of them, for a record that no further event brings about.
-    occurrence: Occurrence,
-    peer: Peer,
     since: Instant,
-    /// The others: how many, the first and the last.
-    before: u64,
-    first: PeerId,
-    last: PeerId,
+    left_out: Tally,
 }
 
 impl Summaries {
-    /// Notes that something happened to a caller; gives the record, if one is due.
-    pub fn note(
-        &mut self,
-        occurrence: Occurrence,
-        peer: &Peer,
-        account: Account,
-        now: Instant,
-    ) -> Option<Due> {
-        if account == Account::Strangers {
-            let sum = self.strangers.entry(occurrence).or_default();
-            if self.budget.take(STRANGERS, now) {
-                return Some(sum.record(occurrence, peer));
+    /// Notes that something happened to a caller; gives what is to be put on record now.
+    pub fn note(&mut self, tally: Tally, account: Account, now: Instant) -> Option<Tally> {
+        match account {
+            Account::Own => self.note_own(tally, now),
+            Account::Strangers => self.note_stranger(tally, now),
+        }
+    }
+
+    fn note_own(&mut self, tally: Tally, now: Instant) -> Option<Tally> {
+        let new = || Own {
+            next: now,
+            left_out: None,
+        };
+        let kind = tally.occurrence.kind();
+        let key = (tally.peer.id.clone(), kind);
+        let account = if self.own.len() < MAX_ACCOUNTS || self.own.contains_key(&key) {
+            self.own.entry(key).or_insert_with(new)
+        } else {
+            self.others.entry(kind).or_insert_with(new)
+        };
+        match &mut account.left_out {
+            Some(left_out) => left_out.add(tally),
+            none => *none = Some(tally),
+        }
+        account.record(now)
+    }
+
+    fn note_stranger(&mut self, tally: Tally, now: Instant) -> Option<Tally> {
+        let occurrence = tally.occurrence;
+        let left_out = match self.strangers.remove(&occurrence) {
+            Some(mut held) => {
+                held.left_out.add(tally);
+                held
             }
-            sum.hold(occurrence, peer, now);
-            return None;
+            None => Held {
+                since: now,
+                left_out: tally,
+            },
+        };
+        if self.budget.take(STRANGERS, now) {
+            return Some(left_out.left_out);
         }
-        let own = self.account(&peer.id, occurrence.kind(), now);
-        if now >= own.next {
-            own.next = now + INTERVAL;
-            return Some(own.sum.record(occurrence, peer));
-        }
-        own.sum.hold(occurrence, peer, now);
+        self.strangers.insert(occurrence, left_out);
         None
     }
 
-    fn account(&mut self, id: &PeerId, kind: EventType, now: Instant) -> &mut Own {
-        let new = || Own {
-            next: now,
-            sum: Sum::default(),
-        };
-        let key = (id.clone(), kind);
-        if self.own.len() >= MAX_ACCOUNTS && !self.own.contains_key(&key) {
-            return self.others.entry(kind).or_insert_with(new);
-        }
-        self.own.entry(key).or_insert_with(new)
-    }
-
-    /// The records that are due although nothing more happened. Accounts that hold
+    /// What is to be put on record although nothing more happened. Accounts that hold
     /// nothing back are closed.
-    pub fn due(&mut self, now: Instant) -> Vec<Due> {
+    pub fn due(&mut self, now: Instant) -> Vec<Tally> {
         self.own
-            .retain(|_, own| own.sum.0.is_some() || now < own.next);
-        let mut due = Vec::new();
-        for own in self.own.values_mut().chain(self.others.values_mut()) {
-            if now >= own.next
-                && let Some(record) = own.sum.take()
-            {
-                own.next = now + INTERVAL;
-                due.push(record);
-            }
-        }
-        for sum in self.strangers.values_mut() {
-            let is_old = sum
-                .0
-                .as_ref()
-                .is_some_and(|held| now >= held.since + INTERVAL);
-            // A flood of one occurrence takes all tokens; those of another still get a
-            // record, which the flood then pays for.
-            if is_old && let Some(record) = sum.take() {
-                self.budget.borrow(STRANGERS, now);
-                due.push(record);
-            }
+            .retain(|_, own| own.left_out.is_some() || now < own.next);
+        let own = self.own.values_mut().chain(self.others.values_mut());
+        let mut due: Vec<Tally> = own.filter_map(|own| own.record(now)).collect();
+        // A flood of one occurrence takes all tokens; those of another still get a record,
+        // which the flood then pays for.
+        let old = self
+            .strangers
+            .extract_if(|_, held| now >= held.since + INTERVAL);
+        for (_, held) in old {
+            self.budget.borrow(STRANGERS, now);
+            due.push(held.left_out);
         }
         due
     }
 
     /// All that is left, at the end.
-    pub fn finish(&mut self) -> Vec<Due> {
-        let own = self.own.values_mut().chain(self.others.values_mut());
-        let sums = own
-            .map(|own| &mut own.sum)
-            .chain(self.strangers.values_mut());
-        sums.filter_map(Sum::take).collect()
+    pub fn finish(&mut self) -> Vec<Tally> {
+        let own = self.own.drain().map(|(_, own)| own);
+        let own = own.chain(self.others.drain().map(|(_, own)| own));
+        let strangers = self.strangers.drain().map(|(_, held)| held.left_out);
+        own.filter_map(|own| own.left_out)
+            .chain(strangers)
+            .collect()
     }
 }
 
-impl Sum {
-    /// The record of this event, with what was left out before it.
-    fn record(&mut self, occurrence: Occurrence, peer: &Peer) -> Due {
-        let (left_out, between) = match self.0.take() {
-            Some(held) => (held.before + 1, named(held.first, held.peer.id, &peer.id)),
-            None => (0, None),
-        };
-        Due {
-            occurrence,
-            peer: peer.clone(),
-            left_out,
-            between,
+impl Own {
+    fn record(&mut self, now: Instant) -> Option<Tally> {
+        if now < self.next {
+            return None;
         }
+        let due = self.left_out.take()?;
+        self.next = now + INTERVAL;
+        Some(due)
     }
-
-    fn hold(&mut self, occurrence: Occurrence, peer: &Peer, now: Instant) {
-        match &mut self.0 {
-            Some(held) => {
-                held.occurrence = occurrence;
-                held.before += 1;
-                let before = std::mem::replace(&mut held.peer, peer.clone());
-                held.last = before.id;
-            }
-            none => {
-                *none = Some(Held {
-                    occurrence,
-                    peer: peer.clone(),
-                    since: now,
-                    before: 0,
-                    first: peer.id.clone(),
-                    last: peer.id.clone(),
-                });
-            }
-        }
-    }
-
-    /// The record of the last event that was left out, with those before it.
-    fn take(&mut self) -> Option<Due> {
-        let held = self.0.take()?;
-        let between = match held.before {
-            0 => None,
-            _ => named(held.first, held.last, &held.peer.id),
-        };
-        Some(Due {
-            occurrence: held.occurrence,
-            peer: held.peer,
-            left_out: held.before,
-            between,
-        })
-    }
-}
-
-/// Both, unless the record names them anyway.
-fn named(first: PeerId, last: PeerId, peer: &PeerId) -> Option<(PeerId, PeerId)> {
-    (first != *peer || last != *peer).then_some((first, last))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Everything that serves: opened, watched over, reloaded, drained.
 
+use crate::backlog::Guards;
 use crate::confinement::Confinement;
 use crate::daemon::{Daemon, Parts};
 use crate::known_hosts::KnownHostsFile;
@@ -36,6 +37,7 @@ pub(crate) struct Start<'a> {
     pub(crate) path: &'a Path,
     pub(crate) config: Config,
     pub(crate) opened: Opened,
+    pub(crate) guards: Guards,
     pub(crate) key: PrivateKey,
     pub(crate) recorder: Arc<dyn Recorder>,
     pub(crate) forwarder: Option<(Arc<Forwarder>, Prepared)>,
@@ -62,7 +64,7 @@ pub(crate) async fn serve(start: Start<'_>) -> Result<(), Failure> {
         recorder: Arc::clone(&recorder),
         forwarder: forwarder.clone(),
     };
-    let mut service = open(start.config, start.opened, start.key, parts)?;
+    let mut service = open(start.config, start.opened, start.guards, start.key, parts)?;
     let confined = confinement.limit();
     let confined = confined.and_then(|()| confinement.filter_calls());
     confinement.report(|event| recorder.note(event));
@@ -74,6 +76,7 @@ pub(crate) async fn serve(start: Start<'_>) -> Result<(), Failure> {
     let outcome = service.supervise(start.path, signals).await;
     service.manager.tell(&[NotifyState::Stopping]);
     service.drain().await;
+    service.daemon.finish();
     recorder.note(&Event::new(EventType::ProxyStop, Decision::Completed));
     recorder.stop();
     if let Some(forwarder) = forwarder {
@@ -107,9 +110,15 @@ struct Service {
     rotation_refused: Option<String>,
 }
 
-fn open(config: Config, opened: Opened, key: PrivateKey, parts: Parts) -> Result<Service, Failure> {
+fn open(
+    config: Config,
+    opened: Opened,
+    guards: Guards,
+    key: PrivateKey,
+    parts: Parts,
+) -> Result<Service, Failure> {
     let public_key = key::public_line(&key)?;
-    let socket = opened.socket.watch().map_err(opening("the socket"))?;
+    let socket = opened.socket.into_socket();
     let metrics = opened.metrics.map(watch_port).transpose();
     let metrics = metrics.map_err(opening("metrics_address"))?;
     let access = Access {
@@ -131,7 +140,12 @@ fn open(config: Config, opened: Opened, key: PrivateKey, parts: Parts) -> Result
     let daemon = Arc::new(Daemon::new(config, access, public_key, parts));
     let (drain, draining) = watch::channel(false);
     Ok(Service {
-        listener: tokio::spawn(listener::serve(socket, Arc::clone(&daemon), draining)),
+        listener: tokio::spawn(listener::serve(
+            socket,
+            guards,
+            Arc::clone(&daemon),
+            draining,
+        )),
         metrics: metrics.map(|l| tokio::spawn(scrape::serve(l, Arc::clone(&daemon)))),
         poller: tokio::spawn(poll::run(Arc::clone(&daemon))),
         recording: true,

@@ -14,9 +14,21 @@ fn peer(uid: u32) -> Peer {
     }
 }
 
-/// The events that a record stands for.
-fn count(record: &Due) -> u64 {
-    1 + record.left_out
+/// The events that a record stands for, as its reader counts them.
+fn count(record: &Tally) -> u64 {
+    1 + record.event().suppressed
+}
+
+impl Summaries {
+    fn see(
+        &mut self,
+        occurrence: Occurrence,
+        peer: &Peer,
+        account: Account,
+        now: Instant,
+    ) -> Option<Tally> {
+        self.note(Tally::one(occurrence, peer), account, now)
+    }
 }
 
 #[test]
@@ -25,19 +37,24 @@ fn own_account_has_one_record_a_second() {
     let mut records = Vec::new();
     for turn in 0..10_000 {
         let now = start + SECOND / 1_000 * turn;
-        records.extend(summaries.note(Occurrence::Accepted, &peer(7), Account::Own, now));
+        records.extend(summaries.see(Occurrence::Accepted, &peer(7), Account::Own, now));
     }
     assert_eq!(records.len(), 10);
     let rest = summaries.due(start + SECOND * 10);
     assert_eq!(records.iter().chain(&rest).map(count).sum::<u64>(), 10_000);
     // All of them were this caller's, as the record says anyway.
-    assert!(records.iter().chain(&rest).all(|due| due.between.is_none()));
+    assert!(
+        records
+            .iter()
+            .chain(&rest)
+            .all(|due| due.event().suppressed_peers.is_none())
+    );
 }
 
 #[test]
 fn kinds_have_accounts_of_their_own() {
     let (mut summaries, now) = (Summaries::default(), Instant::now());
-    let mut note = |what| summaries.note(what, &peer(7), Account::Own, now);
+    let mut note = |what| summaries.see(what, &peer(7), Account::Own, now);
     assert!(note(Occurrence::Accepted).is_some());
     assert!(note(Occurrence::Limited(Refusal::Rate)).is_some());
     assert!(note(Occurrence::Limited(Refusal::Penalty)).is_none());
@@ -52,12 +69,7 @@ fn strangers_are_bounded_together() {
     for turn in 0..EVENTS {
         let now = start + SECOND * turn / 7_000;
         let stranger = peer(100_000 + turn % 65_536);
-        records.extend(summaries.note(
-            Occurrence::Unauthorized,
-            &stranger,
-            Account::Strangers,
-            now,
-        ));
+        records.extend(summaries.see(Occurrence::Unauthorized, &stranger, Account::Strangers, now));
         if turn % 35_000 == 0 {
             records.extend(summaries.due(now));
         }
@@ -66,12 +78,13 @@ fn strangers_are_bounded_together() {
     records.extend(summaries.finish());
     assert_eq!(records.iter().map(count).sum::<u64>(), u64::from(EVENTS));
     let last = records.last().unwrap();
-    let (first, before) = last.between.as_ref().unwrap();
+    let event = last.event();
     let uid = |left_out: u64| {
         let turn = u32::try_from(u64::from(EVENTS) - 1 - left_out).unwrap();
         PeerId::Uid(100_000 + turn % 65_536)
     };
-    assert_eq!((first, before), (&uid(last.left_out), &uid(1)));
+    let named = event.suppressed_peers;
+    assert_eq!(named, Some((&uid(event.suppressed), &uid(1))));
     assert_eq!(last.peer.id, uid(0));
 }
 
@@ -79,7 +92,7 @@ fn strangers_are_bounded_together() {
 fn strangers_take_nothing_from_the_known() {
     let (mut summaries, now) = (Summaries::default(), Instant::now());
     for uid in 0..100_000 {
-        summaries.note(
+        summaries.see(
             Occurrence::Unauthorized,
             &peer(uid),
             Account::Strangers,
@@ -88,8 +101,8 @@ fn strangers_take_nothing_from_the_known() {
     }
     let refusal = Occurrence::Limited(Refusal::Rate);
     for uid in 0..500 {
-        let record = summaries.note(refusal, &peer(uid), Account::Own, now);
-        assert_eq!(record.unwrap().left_out, 0);
+        let record = summaries.see(refusal, &peer(uid), Account::Own, now);
+        assert_eq!(record.unwrap().event().suppressed, 0);
     }
 }
 
@@ -97,8 +110,8 @@ fn strangers_take_nothing_from_the_known() {
 fn sums_come_without_another_event() {
     let (mut summaries, now) = (Summaries::default(), Instant::now());
     for _ in 0..50 {
-        summaries.note(Occurrence::Accepted, &peer(7), Account::Own, now);
-        summaries.note(Occurrence::Unauthorized, &peer(8), Account::Strangers, now);
+        summaries.see(Occurrence::Accepted, &peer(7), Account::Own, now);
+        summaries.see(Occurrence::Unauthorized, &peer(8), Account::Strangers, now);
     }
     assert_eq!(summaries.due(now + SECOND / 2), []);
     let mut due = summaries.due(now + SECOND);
@@ -116,9 +129,9 @@ fn a_flood_does_not_hide_another_occurrence() {
     let mut found = 0;
     for turn in 0..50_000 {
         let now = start + SECOND / 10_000 * turn;
-        summaries.note(flood, &peer(8), Account::Strangers, now);
+        summaries.see(flood, &peer(8), Account::Strangers, now);
         if turn == 20_000 {
-            summaries.note(Occurrence::Unauthorized, &peer(9), Account::Strangers, now);
+            summaries.see(Occurrence::Unauthorized, &peer(9), Account::Strangers, now);
         }
         if turn % 10_000 == 0 {
             let due = summaries.due(now);
@@ -134,7 +147,7 @@ fn callers_beyond_the_cap_share_an_account() {
     let (mut summaries, now) = (Summaries::default(), Instant::now());
     let mut counted = 0;
     for uid in 0..10_000 {
-        let record = summaries.note(Occurrence::Accepted, &peer(uid), Account::Own, now);
+        let record = summaries.see(Occurrence::Accepted, &peer(uid), Account::Own, now);
         counted += record.as_ref().map_or(0, count);
         assert!(summaries.own.len() <= MAX_ACCOUNTS);
     }
@@ -143,7 +156,8 @@ fn callers_beyond_the_cap_share_an_account() {
         panic!("{rest:?}")
     };
     let first = PeerId::Uid(u32::try_from(MAX_ACCOUNTS).unwrap() + 1);
-    assert_eq!(shared.between, Some((first, PeerId::Uid(9_998))));
+    let named = shared.event().suppressed_peers;
+    assert_eq!(named, Some((&first, &PeerId::Uid(9_998))));
     assert_eq!(counted + count(shared), 10_000);
 }
 
@@ -178,6 +192,27 @@ fn records_say_what_happened() {
     );
 }
 
+#[test]
+fn tallies_add_up_as_one_by_one() {
+    let accepts = Occurrence::Limited(Refusal::Accepts);
+    let one = |uid| Tally::one(accepts, &peer(uid));
+    let of = |uids: &[u32]| {
+        let mut tallies = uids.iter().map(|uid| one(*uid));
+        let first = tallies.next().unwrap();
+        tallies.fold(first, |mut sum, tally| {
+            sum.add(tally);
+            sum
+        })
+    };
+    let uids = [7, 8, 9, 10, 11];
+    for cut in 1..uids.len() {
+        let (before, after) = uids.split_at(cut);
+        let mut sum = of(before);
+        sum.add(of(after));
+        assert_eq!(sum, of(&uids), "{cut}");
+    }
+}
+
 fn occurrences() -> impl Strategy<Value = Occurrence> {
     prop_oneof![
         Just(Occurrence::Accepted),
@@ -202,7 +237,7 @@ proptest! {
         for &(occurrence, uid, is_stranger, gap, is_tick) in &events {
             now += Duration::from_millis(gap);
             let account = if is_stranger { Account::Strangers } else { Account::Own };
-            let record = summaries.note(occurrence, &peer(uid), account, now);
+            let record = summaries.see(occurrence, &peer(uid), account, now);
             strangers += u128::from(is_stranger && record.is_some());
             counted += record.as_ref().map_or(0, count);
             if is_tick {
