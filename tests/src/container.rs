@@ -45,9 +45,6 @@ impl Setting {
     pub fn options(self) -> &'static [&'static str] {
         match self {
             Self::Documented => &[
-                // Callers are known by what /proc says of them.
-                "--pid=host",
-                "--cgroupns=host",
                 "--read-only",
                 "--cap-drop=all",
                 "--security-opt=no-new-privileges",
@@ -75,11 +72,12 @@ impl Setting {
     }
 }
 
-const VOLUMES: [Volume; 4] = [
+const VOLUMES: [Volume; 5] = [
     ("/etc/pulse-sensor-proxy", "ro"),
     ("/var/lib/pulse-sensor-proxy", "rw"),
     ("/var/log/pulse/sensor-proxy", "rw"),
     ("/run/pulse-sensor-proxy", "rw"),
+    ("/run/pulse-sensor-proxy-admin", "rw"),
 ];
 
 /// What a host has and the image has not: what is not there cannot be refused.

@@ -12,6 +12,7 @@ mod clients;
 mod collector;
 mod confinement;
 mod container;
+mod control_socket;
 mod forward_commands;
 mod forwarding;
 mod host_keys;

@@ -36,6 +36,9 @@ impl Body {
             body.number("peer_gid", u64::from(who.gid));
             body.number("peer_pid", u64::from(who.pid));
             body.text("peer", &peer.id.to_string(), ID_BYTES);
+            if let Some(container) = &peer.container {
+                body.text("container", &container.to_string(), ID_BYTES);
+            }
         }
         if let Some(node) = event.node {
             body.text("node", &node.to_string(), NAME_BYTES);

@@ -7,6 +7,7 @@
 //! What they permit stands in [`tables`]. This is the one crate where `unsafe` is
 //! allowed, for calls that nobody wraps.
 
+mod binding;
 mod caller;
 mod descriptors;
 mod landlock;
@@ -21,8 +22,9 @@ pub mod tables;
 
 use pulse_core::peer::Credentials;
 
+pub use binding::bind_unix;
 pub use caller::{credentials, surroundings, wait_readable};
-pub use descriptors::{Inherited, inherited_sockets, raise_descriptor_limit};
+pub use descriptors::{Handed, Inherited, inherited_sockets, raise_descriptor_limit};
 pub use layers::{Hold, Kernel, Layer, Layers};
 pub use outside::Outside;
 pub use privileges::ServiceUser;

@@ -5,7 +5,10 @@ use crate::layers::Hold;
 use nix::errno::Errno;
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
-use nix::unistd::{Gid, Uid, User, geteuid, getresuid, setgroups, setresgid, setresuid};
+use nix::unistd::{
+    Gid, Uid, User, getegid, geteuid, getgroups, getresuid, setegid, seteuid, setgroups, setresgid,
+    setresuid,
+};
 use std::io;
 
 /// The user that the daemon is to be.
@@ -39,6 +42,28 @@ impl ServiceUser {
     #[must_use]
     pub fn new_owner(&self) -> Option<(u32, u32)> {
         self.ids.filter(|(uid, _)| geteuid().is_root() && *uid != 0)
+    }
+
+    /// Does something to files with this user's rights and no others (credentials(7)),
+    /// where we are root: in a directory of this user, a path can be exchanged for
+    /// another between any two calls, and root would follow it.
+    ///
+    /// # Errors
+    /// Those of `work`, and the kernel's when the rights cannot be changed. Whether
+    /// root's rights came back is not known then: the program has to end.
+    pub fn act<T>(&self, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        let Some((uid, gid)) = self.new_owner() else {
+            return work();
+        };
+        let (own_gid, own_groups) = (getegid(), getgroups()?);
+        setgroups(&[])?;
+        setegid(Gid::from_raw(gid))?;
+        seteuid(Uid::from_raw(uid))?;
+        let outcome = work();
+        seteuid(Uid::from_raw(0))?;
+        setegid(own_gid)?;
+        setgroups(&own_groups)?;
+        outcome
     }
 }
 

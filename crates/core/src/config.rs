@@ -9,7 +9,7 @@ mod audit;
 pub mod forward;
 mod values;
 
-use crate::capability::Capabilities;
+use crate::capability::{Capabilities, Capability};
 use crate::limiter::Limits;
 use crate::name::NodeName;
 use crate::peer::entry_capabilities;
@@ -23,7 +23,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 use toml::Spanned;
 use values::{
-    CapabilityName, Interval, MetricsAddress, NodeEntry, PeerEntry, Positive, UserName, seconds,
+    CapabilityName, Interval, MetricsAddress, NodeEntry, PeerEntry, Positive, SocketPath, UserName,
+    seconds,
 };
 pub use values::{Confinement, LogLevel};
 
@@ -48,8 +49,10 @@ pub struct ConfigError {
 /// Everything the daemon is told, checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// The Unix socket.
+    /// The Unix socket of callers.
     pub socket: PathBuf,
+    /// The Unix socket of administrators.
+    pub control_socket: PathBuf,
     /// Where the SSH key and `known_hosts` are.
     pub ssh_dir: PathBuf,
     /// Where metrics are served; `None` switches them off.
@@ -127,6 +130,7 @@ pub struct Timeouts {
 #[serde(deny_unknown_fields, default)]
 struct File {
     socket: PathBuf,
+    control_socket: SocketPath,
     ssh_dir: PathBuf,
     metrics_address: MetricsAddress,
     log_level: LogLevel,
@@ -172,6 +176,7 @@ impl Default for File {
     fn default() -> Self {
         Self {
             socket: PathBuf::from("/run/pulse-sensor-proxy/pulse-sensor-proxy.sock"),
+            control_socket: SocketPath(PathBuf::from("/run/pulse-sensor-proxy-admin/control.sock")),
             ssh_dir: PathBuf::from("/var/lib/pulse-sensor-proxy/ssh"),
             metrics_address: MetricsAddress::default(),
             log_level: LogLevel::Info,
@@ -273,6 +278,9 @@ impl Default for Config {
     }
 }
 
+const ROOT_ADMINISTERS_ELSEWHERE: &str = "uid 0 cannot have \"admin\" here, since root of any \
+     container has uid 0 too: remove it; root of the host administers over control_socket";
+
 type Misplaced = (std::ops::Range<usize>, String);
 
 impl File {
@@ -313,7 +321,12 @@ impl File {
                 .iter()
                 .map(|CapabilityName(c)| *c)
                 .collect();
-            if uids.insert(entry.uid, entry_capabilities(&named)).is_some() {
+            let capabilities = entry_capabilities(&named);
+            // UID 0 on the callers' socket may be root of any container.
+            if entry.uid == 0 && capabilities.has(Capability::Admin) {
+                return Err((span, ROOT_ADMINISTERS_ELSEWHERE.to_owned()));
+            }
+            if uids.insert(entry.uid, capabilities).is_some() {
                 return Err((span, format!("uid {} is listed twice", entry.uid)));
             }
         }
@@ -351,6 +364,7 @@ impl File {
                 idmap_users: self.allowed_idmap_users,
             },
             socket: self.socket,
+            control_socket: self.control_socket.0,
             ssh_dir: self.ssh_dir,
             metrics_address: self.metrics_address.0,
             log_level: self.log_level,

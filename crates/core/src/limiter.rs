@@ -142,6 +142,9 @@ impl Limiter {
         bucket: Bucket<'_>,
         now: Instant,
     ) -> Result<(), Refusal> {
+        if !peer.is_limited() {
+            return Ok(());
+        }
         let rate = self.limits.rate();
         let state = self.state(peer, now);
         let bucket = match bucket {
@@ -156,8 +159,11 @@ impl Limiter {
     }
 
     /// Penalises a caller and says for how long: twice as long as the last time
-    /// when that is not long past.
+    /// when that is not long past. An administrator is not penalised.
     pub fn penalise(&mut self, peer: &PeerId, now: Instant) -> Duration {
+        if !peer.is_limited() {
+            return Duration::ZERO;
+        }
         let limits = self.limits;
         let state = self.state(peer, now);
         let recent = state.penalty.filter(|p| now < p.until + limits.penalty_max);
@@ -289,6 +295,18 @@ mod tests {
             let _ = limiter.spend(&PeerId::Uid(uid), Bucket::Own, now);
             assert!(limiter.active_peers() <= 8);
         }
+    }
+
+    #[test]
+    fn administrators_are_not_limited() {
+        let (mut limiter, now) = (Limiter::new(Limits::default()), Instant::now());
+        let root = PeerId::Administrator(0);
+        for _ in 0..100 {
+            assert_eq!(limiter.spend(&root, Bucket::Own, now), Ok(()));
+            assert_eq!(limiter.penalise(&root, now), Duration::ZERO);
+            assert_eq!(limiter.check_penalty(&root, now), Ok(()));
+        }
+        assert_eq!(limiter.active_peers(), 0);
     }
 
     proptest! {

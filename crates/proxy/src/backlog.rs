@@ -123,6 +123,7 @@ impl Sieve {
         let peer = Peer {
             credentials,
             id,
+            container: None,
             capabilities: Capabilities::NONE,
         };
         let tally = Tally::one(Occurrence::Limited(Refusal::Accepts), &peer);

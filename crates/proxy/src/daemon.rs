@@ -213,7 +213,6 @@ fn gate_caps(config: &Config) -> GateCaps {
 fn policy(config: &Config) -> AccessPolicy {
     let access = config.access.clone();
     AccessPolicy {
-        own_uid: pulse_confine::own_uid(),
         uids: access.uids,
         gids: access.gids,
         allow_idmapped_root: access.allow_idmapped_root,

@@ -10,11 +10,11 @@ use crate::dispatch;
 use crate::watched::watched;
 use pulse_core::accept::Standing;
 use pulse_core::limiter::Refusal;
-use pulse_core::peer::{Peer, Surroundings};
+use pulse_core::peer::{Peer, SocketRole, Surroundings};
 use pulse_core::rpc::RpcError;
 use pulse_core::summary::Occurrence;
 use std::io::{self, Write};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,9 +22,6 @@ use std::time::Duration;
 use tokio::io::Interest;
 use tokio::sync::watch;
 use tokio::time::Instant;
-
-/// Who may speak is decided from the kernel's credentials, not from this.
-const SOCKET_MODE: u32 = 0o666;
 
 /// The listening socket, not watched by the runtime yet: it is bound before there
 /// is one, and before the daemon confines itself.
@@ -35,16 +32,16 @@ pub struct BoundSocket {
 }
 
 impl BoundSocket {
-    /// Binds the socket; its directory must be there. A file left behind by a
-    /// daemon that is gone is replaced; one that somebody still listens on is not.
+    /// Binds the socket, with the rights that the process has now; its directory must be
+    /// there. A file left behind by a daemon that is gone is replaced; one that somebody
+    /// still listens on is not.
     ///
     /// # Errors
     /// `AddrInUse` when another daemon serves it, or whatever the system says.
-    pub fn bind(path: &Path) -> io::Result<Self> {
+    pub fn bind(path: &Path, mode: u32) -> io::Result<Self> {
         remove_stale(path)?;
-        let listener = UnixListener::bind(path)?;
+        let listener = pulse_confine::bind_unix(path, mode)?;
         let file = Some(SocketFile(path.to_owned()));
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(SOCKET_MODE))?;
         listener.set_nonblocking(true)?;
         Ok(Self { listener, file })
     }
@@ -82,7 +79,8 @@ struct SocketFile(PathBuf);
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // Gone already is as good.
+        // It may be gone already. In a directory of root's it stays, and the next daemon
+        // that starts as root takes its place.
         let _ = std::fs::remove_file(&self.0);
     }
 }
@@ -95,12 +93,16 @@ fn remove_stale(path: &Path) -> io::Result<()> {
             io::ErrorKind::AlreadyExists,
             "there is a file that is no socket",
         )),
+        // Only a refusal proves that nobody listens (connect(2)): a socket that we may not
+        // open, or whose queue is full, is somebody's.
         Ok(_) => match UnixStream::connect(path) {
-            Ok(_) => Err(io::Error::new(
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                std::fs::remove_file(path)
+            }
+            _ => Err(io::Error::new(
                 io::ErrorKind::AddrInUse,
                 "another daemon serves it",
             )),
-            Err(_) => std::fs::remove_file(path),
         },
     }
 }
@@ -115,8 +117,49 @@ const FULL_BATCHES: usize = 2;
 /// again at once would only spin.
 pub(crate) const AFTER_ACCEPT_ERROR: Duration = Duration::from_millis(50);
 
+/// Serves administrators until `draining` turns true. Nobody else can open their socket,
+/// so none of them is closed out.
+pub(crate) async fn serve_administrators(
+    socket: Socket,
+    daemon: Arc<Daemon>,
+    mut draining: watch::Receiver<bool>,
+) {
+    let watch = match watched(Arc::clone(&socket.listener), Interest::READABLE) {
+        Ok(watch) => watch,
+        Err(error) => {
+            tracing::error!("cannot watch the control socket: {error}: nobody can administer");
+            // Callers are served all the same. The sender lives longer than we do.
+            let _ = draining.wait_for(|draining| *draining).await;
+            return;
+        }
+    };
+    loop {
+        let accepted = tokio::select! {
+            accepted = watch.async_io(Interest::READABLE, |listener| listener.accept()) => accepted,
+            _ = draining.wait_for(|draining| *draining) => return,
+        };
+        let accepted = accepted.and_then(|(stream, _)| {
+            stream.set_nonblocking(true)?;
+            let credentials = pulse_confine::credentials(&stream)?;
+            Ok((stream, credentials))
+        });
+        match accepted {
+            Ok((stream, credentials)) => {
+                let around = pulse_confine::surroundings(&stream, credentials);
+                let peer =
+                    daemon
+                        .snapshot()
+                        .policy
+                        .identify(SocketRole::Control, credentials, around);
+                welcome(stream, peer, &daemon, &draining);
+            }
+            Err(error) => after_accept_error("control", &error).await,
+        }
+    }
+}
+
 /// Serves callers until `draining` turns true.
-pub(crate) async fn serve(
+pub(crate) async fn serve_callers(
     socket: Socket,
     guards: Guards,
     daemon: Arc<Daemon>,
@@ -142,7 +185,7 @@ pub(crate) async fn serve(
         let mut handed_over = guards.accept(listener, &daemon);
         let welcome_all = async {
             while let Some(accepted) = handed_over.next().await {
-                welcome(accepted, &daemon, &handed_on);
+                welcome_caller(accepted, &daemon, &handed_on);
             }
         };
         tokio::select! {
@@ -173,7 +216,7 @@ async fn accept_until_flooded(
         full_batches += 1;
         for _ in 0..BATCH {
             match sieve.accept(listener) {
-                Ok(Some(accepted)) => welcome(accepted, daemon, draining),
+                Ok(Some(accepted)) => welcome_caller(accepted, daemon, draining),
                 Ok(None) => (),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     ready.clear_ready();
@@ -202,10 +245,26 @@ pub(crate) fn warn_of_accept_error(listener: &str, error: &io::Error) {
     tracing::warn!(listener, %error, "cannot accept a connection");
 }
 
-fn welcome(accepted: Accepted, daemon: &Arc<Daemon>, draining: &watch::Receiver<bool>) {
-    let daemon = Arc::clone(daemon);
-    let peer = identify(&accepted, &daemon);
-    let Accepted { stream, .. } = accepted;
+/// Whoever cannot have a capability is not worth a look at its process.
+fn welcome_caller(accepted: Accepted, daemon: &Arc<Daemon>, draining: &watch::Receiver<bool>) {
+    let Accepted {
+        stream,
+        credentials,
+        standing,
+    } = accepted;
+    let around = match standing {
+        Standing::Stranger => Surroundings::default(),
+        Standing::Eligible => pulse_confine::surroundings(&stream, credentials),
+    };
+    let peer = daemon
+        .snapshot()
+        .policy
+        .identify(SocketRole::Callers, credentials, around);
+    welcome(stream, peer, daemon, draining);
+}
+
+fn welcome(stream: UnixStream, peer: Peer, daemon: &Arc<Daemon>, draining: &watch::Receiver<bool>) {
+    let (daemon, peer) = (Arc::clone(daemon), Arc::new(peer));
     match admit(&daemon, &peer) {
         Ok(admitted) => {
             tokio::spawn(attend(
@@ -218,20 +277,6 @@ fn welcome(accepted: Accepted, daemon: &Arc<Daemon>, draining: &watch::Receiver<
         }
         Err(error) => turn_away(stream, daemon, &peer, &error),
     }
-}
-
-/// Whoever cannot have a capability is not worth a look at its process.
-fn identify(accepted: &Accepted, daemon: &Daemon) -> Arc<Peer> {
-    let Accepted {
-        stream,
-        credentials,
-        standing,
-    } = accepted;
-    let around = match standing {
-        Standing::Stranger => Surroundings::default(),
-        Standing::Eligible => pulse_confine::surroundings(stream, *credentials),
-    };
-    Arc::new(daemon.snapshot().policy.identify(*credentials, around))
 }
 
 /// A caller's place among the connections; given back when dropped.

@@ -4,7 +4,7 @@ use crate::backlog::Guards;
 use crate::confinement::Confinement;
 use crate::daemon::{Daemon, Parts};
 use crate::known_hosts::KnownHostsFile;
-use crate::listener;
+use crate::listener::{self, BoundSocket};
 use crate::node::Access;
 use crate::opened::Opened;
 use crate::recorder::{self, Recorder};
@@ -26,7 +26,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 /// How often the limiter forgets, the audit log is looked at and systemd's watchdog
 /// is fed.
@@ -100,7 +100,8 @@ struct Service {
     manager: ServiceManager,
     /// The SSH ports that the confinement lets through.
     ports: BTreeSet<u16>,
-    listener: JoinHandle<()>,
+    /// One for each socket.
+    listeners: JoinSet<()>,
     metrics: Option<JoinHandle<()>>,
     poller: JoinHandle<()>,
     drain: watch::Sender<bool>,
@@ -119,6 +120,7 @@ fn open(
 ) -> Result<Service, Failure> {
     let public_key = key::public_line(&key)?;
     let socket = opened.socket.into_socket();
+    let control = opened.control.map(BoundSocket::into_socket);
     let metrics = opened.metrics.map(watch_port).transpose();
     let metrics = metrics.map_err(opening("metrics_address"))?;
     let access = Access {
@@ -139,13 +141,22 @@ fn open(
     let ports = config.ssh_ports();
     let daemon = Arc::new(Daemon::new(config, access, public_key, parts));
     let (drain, draining) = watch::channel(false);
-    Ok(Service {
-        listener: tokio::spawn(listener::serve(
-            socket,
-            guards,
+    let mut listeners = JoinSet::new();
+    listeners.spawn(listener::serve_callers(
+        socket,
+        guards,
+        Arc::clone(&daemon),
+        draining.clone(),
+    ));
+    if let Some(control) = control {
+        listeners.spawn(listener::serve_administrators(
+            control,
             Arc::clone(&daemon),
             draining,
-        )),
+        ));
+    }
+    Ok(Service {
+        listeners,
         metrics: metrics.map(|l| tokio::spawn(scrape::serve(l, Arc::clone(&daemon)))),
         poller: tokio::spawn(poll::run(Arc::clone(&daemon))),
         recording: true,
@@ -182,7 +193,7 @@ impl Service {
                     self.look_at_recorder();
                     self.manager.tell(&[NotifyState::Watchdog]);
                 }
-                _ = &mut self.listener => return Err(Failure::TaskEnded("listener")),
+                _ = self.listeners.join_next() => return Err(Failure::TaskEnded("listener")),
                 _ = &mut self.poller => return Err(Failure::TaskEnded("poller")),
                 () = ended(&mut self.metrics) => return Err(Failure::TaskEnded("metrics")),
             }
@@ -269,10 +280,8 @@ impl Service {
         if tokio::time::timeout(patience, idle).await.is_err() {
             tracing::warn!("ending with requests still in hand");
         }
-        if !self.listener.is_finished() {
-            // Its socket's file is taken away before we end.
-            let _ = (&mut self.listener).await;
-        }
+        // The callers' socket's file is taken away before we end.
+        while self.listeners.join_next().await.is_some() {}
     }
 }
 
@@ -287,8 +296,9 @@ async fn ended(task: &mut Option<JoinHandle<()>>) {
 }
 
 fn warn_unchangeable(old: &Config, new: &Config) {
-    let changed: [(&str, bool); 7] = [
+    let changed: [(&str, bool); 8] = [
         ("socket", old.socket != new.socket),
+        ("control_socket", old.control_socket != new.control_socket),
         ("ssh_dir", old.ssh_dir != new.ssh_dir),
         (
             "metrics_address",

@@ -168,6 +168,16 @@ fn every_mistake_is_named_with_its_place() {
             "line 1, column 15",
             "unknown variant `some`",
         ),
+        (
+            "allowed_peers = [{ uid = 0, capabilities = ['read', 'admin'] }]",
+            "line 1, column 18",
+            "control_socket",
+        ),
+        (
+            "control_socket = '/run/control.sock'",
+            "line 1, column 18",
+            "directory for this alone",
+        ),
         ("x = [", "line 1", ""),
     ] {
         let error = error(text);

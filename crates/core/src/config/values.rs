@@ -130,6 +130,22 @@ from_text!(Directory, |text| {
     }
 });
 
+/// A socket in a directory of its own.
+pub(super) struct SocketPath(pub(super) PathBuf);
+
+from_text!(SocketPath, |text| {
+    let path = PathBuf::from(text);
+    let is_file = path.file_name().is_some() && !text.ends_with('/');
+    if path.is_absolute() && is_file && path.components().count() > 3 {
+        Ok(Self(path))
+    } else {
+        Err(format!(
+            "\"{}\" is no absolute path of a socket in a directory for this alone",
+            shown(text)
+        ))
+    }
+});
+
 /// A collector's public key.
 pub(super) struct PinText(pub(super) Pin);
 

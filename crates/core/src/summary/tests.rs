@@ -10,6 +10,7 @@ fn peer(uid: u32) -> Peer {
     Peer {
         credentials: Credentials { uid, gid, pid },
         id: PeerId::Uid(uid),
+        container: None,
         capabilities: Capabilities::NONE,
     }
 }
