@@ -15,6 +15,7 @@
 //! | [`observe`] | its metrics, memory and descriptors |
 //! | [`findings`] | what the probe found, kept for the page that shows all settings |
 //! | [`service`] | the user that a daemon becomes, and what is that user's |
+//! | [`flood`] | callers that connect as often as they can |
 //! | [`python`] | callers in another language, and as other users |
 //! | [`Sshd`] | Debian's OpenSSH server as a node |
 //! | [`control`] | the operator's tool |
@@ -38,6 +39,7 @@ pub mod control;
 mod control_group;
 mod daemon;
 pub mod findings;
+pub mod flood;
 pub mod forwarding;
 mod home;
 pub mod observe;

@@ -10,7 +10,7 @@ mod driver;
 
 use crate::error::LogError;
 use crate::log::{Log, Rotation};
-use crate::queue::{Command, Job, Shared};
+use crate::queue::{Bounds, Command, Job, Shared};
 use crate::record::Body;
 use crate::settings::Settings;
 use crate::storage::Storage;
@@ -63,6 +63,8 @@ pub struct Health {
     pub queue: usize,
     /// Records refused since the start.
     pub refused: u64,
+    /// Records that nobody waited for, dropped since the start because too many waited.
+    pub dropped: u64,
     /// Writes, each with one sync: `seq` over this is the batch size.
     pub commits: u64,
     /// Why the file could not be rotated when it last was due.
@@ -107,8 +109,11 @@ impl Writer {
     {
         let mut log = Log::open(storage, settings, clock())?;
         log.reserve()?;
-        let shared = Arc::new(Shared::new(log.settings.queue_records));
         let stop_timeout = log.settings.stop_timeout;
+        let shared = Arc::new(Shared::new(Bounds {
+            awaited: log.settings.queue_records,
+            notes: log.settings.queue_notes,
+        }));
         let mut driver = Driver::new(log, Arc::clone(&shared), clock);
         driver.publish();
         let thread = Worker::start("audit", move || driver.run())
@@ -123,8 +128,19 @@ impl Writer {
     /// Puts an event on record; `done` is called when it is on disk, or at once
     /// when it cannot be.
     pub fn submit(&self, event: &Event<'_>, done: Completion<Receipt>) {
-        let body = Body::of(event);
-        self.shared.submit(Job { body, done });
+        self.shared.submit(Job {
+            body: Body::of(event),
+            done: Some(done),
+        });
+    }
+
+    /// Puts an event on record that nobody waits for. While too many of these wait for the
+    /// disk, it is dropped and counted, and the count is put on record.
+    pub fn note(&self, event: &Event<'_>) {
+        self.shared.submit(Job {
+            body: Body::of(event),
+            done: None,
+        });
     }
 
     /// Ends the segment and begins a new one.

@@ -7,6 +7,7 @@ use pulse_core::peer::{ContainerId, Credentials, Surroundings, mapped_root};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::time::Duration;
 
 /// Longer control group and mapping files are not read on.
 const MAX_PROC_BYTES: usize = 16 * 1024;
@@ -62,6 +63,17 @@ fn read(pid: u32, name: &str) -> Option<String> {
     let path = format!("/proc/{pid}/{name}");
     let bytes = pulse_files::read_beginning(Path::new(&path), MAX_PROC_BYTES).ok()?;
     Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Waits until a listening socket has a connection, or for so long.
+///
+/// # Errors
+/// Those of poll(2).
+pub fn wait_readable(listener: &impl AsFd, most: Duration) -> io::Result<()> {
+    let mut fds = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
+    let timeout = PollTimeout::try_from(most).unwrap_or(PollTimeout::MAX);
+    poll(&mut fds, timeout)?;
+    Ok(())
 }
 
 /// A pidfd becomes readable when its process has ended (`pidfd_open(2)`).

@@ -24,7 +24,7 @@ pub mod tables;
 use pulse_core::peer::Credentials;
 
 pub use binding::bind_unix;
-pub use caller::{credentials, surroundings};
+pub use caller::{credentials, surroundings, wait_readable};
 pub use descriptors::{Handed, Inherited, inherited_sockets, raise_descriptor_limit};
 pub use layers::{Hold, Kernel, Layer, Layers};
 pub use outside::Outside;

@@ -7,6 +7,7 @@
 
 mod audit;
 pub mod forward;
+mod socket;
 mod values;
 
 use crate::authority::HostNames;
@@ -18,6 +19,8 @@ use crate::work::Caps;
 pub use audit::{Audit, check_log_path};
 pub use forward::Forward;
 use serde::Deserialize;
+use socket::GroupText;
+pub use socket::{SocketAccess, SocketFile, SocketGroup, SocketMode, TooWide};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -52,6 +55,8 @@ pub struct ConfigError {
 pub struct Config {
     /// The Unix socket of callers.
     pub socket: PathBuf,
+    /// Who may connect to it.
+    pub socket_access: SocketAccess,
     /// The Unix socket of administrators.
     pub control_socket: PathBuf,
     /// Where the SSH key and `known_hosts` are.
@@ -140,6 +145,8 @@ pub struct Timeouts {
 #[serde(deny_unknown_fields, default)]
 struct File {
     socket: PathBuf,
+    socket_mode: SocketMode,
+    socket_group: Spanned<GroupText>,
     control_socket: SocketPath,
     ssh_dir: PathBuf,
     metrics_address: MetricsAddress,
@@ -193,6 +200,8 @@ impl Default for File {
     fn default() -> Self {
         Self {
             socket: PathBuf::from("/run/pulse-sensor-proxy/pulse-sensor-proxy.sock"),
+            socket_mode: SocketAccess::default().mode,
+            socket_group: Spanned::new(0..0, GroupText::default()),
             control_socket: SocketPath(PathBuf::from("/run/pulse-sensor-proxy-admin/control.sock")),
             ssh_dir: PathBuf::from("/var/lib/pulse-sensor-proxy/ssh"),
             metrics_address: MetricsAddress::default(),
@@ -291,8 +300,8 @@ impl Config {
 impl Default for Config {
     /// What an empty file says.
     fn default() -> Self {
-        // Defaults have no lists, and only lists are checked.
-        File::default().settle(BTreeMap::new(), HashMap::new(), Vec::new())
+        // Defaults have no lists, and only lists and what goes together are checked.
+        File::default().settle(Checked::default())
     }
 }
 
@@ -301,12 +310,34 @@ const ROOT_ADMINISTERS_ELSEWHERE: &str = "uid 0 cannot have \"admin\" here, sinc
 
 type Misplaced = (std::ops::Range<usize>, String);
 
+/// What takes more than one value to be right.
+#[derive(Default)]
+struct Checked {
+    nodes: BTreeMap<NodeName, NodeSettings>,
+    uids: HashMap<u32, Capabilities>,
+    collectors: Vec<forward::Collector>,
+    socket_access: SocketAccess,
+}
+
 impl File {
     fn check(mut self) -> Result<Config, Misplaced> {
-        let nodes = self.take_nodes()?;
-        let uids = self.take_uids()?;
-        let collectors = self.forward.take_collectors()?;
-        Ok(self.settle(nodes, uids, collectors))
+        let checked = Checked {
+            nodes: self.take_nodes()?,
+            uids: self.take_uids()?,
+            collectors: self.forward.take_collectors()?,
+            socket_access: self.take_socket_access()?,
+        };
+        Ok(self.settle(checked))
+    }
+
+    fn take_socket_access(&mut self) -> Result<SocketAccess, Misplaced> {
+        let span = self.socket_group.span();
+        let access = SocketAccess {
+            mode: self.socket_mode,
+            group: self.socket_group.get_mut().0.take(),
+        };
+        access.check_group().map_err(|message| (span, message))?;
+        Ok(access)
     }
 
     fn take_nodes(&mut self) -> Result<BTreeMap<NodeName, NodeSettings>, Misplaced> {
@@ -354,12 +385,13 @@ impl File {
         Ok(uids)
     }
 
-    fn settle(
-        self,
-        nodes: BTreeMap<NodeName, NodeSettings>,
-        uids: HashMap<u32, Capabilities>,
-        collectors: Vec<forward::Collector>,
-    ) -> Config {
+    fn settle(self, checked: Checked) -> Config {
+        let Checked {
+            nodes,
+            uids,
+            collectors,
+            socket_access,
+        } = checked;
         let caps = Caps {
             per_peer: self.rate_limit.per_peer_concurrency.0 as usize,
             total: self.rate_limit.global_concurrency.0 as usize,
@@ -382,6 +414,7 @@ impl File {
                 idmap_users: self.allowed_idmap_users,
             },
             socket: self.socket,
+            socket_access,
             control_socket: self.control_socket.0,
             ssh_dir: self.ssh_dir,
             metrics_address: self.metrics_address.0,

@@ -15,6 +15,7 @@
 //! | [`subid`] | whose containers an ID belongs to |
 //! | [`capability`] | what a caller may do |
 //! | [`peer`] | who a caller is |
+//! | [`accept`] | how often a user may connect |
 //! | [`gate`] | how many connections a caller may hold open |
 //! | [`limiter`] | how often a caller may ask |
 //! | [`work`] | how many exchanges run at a time, and for whom |
@@ -22,14 +23,18 @@
 //! | [`authority`] | which names the metrics listener answers to |
 //! | [`scrapers`] | which connection to it gives way |
 //! | [`event`] | what is put on record |
+//! | [`summary`] | what is summed up on record |
+//! | [`bucket`] | when there is a token |
 //! | [`backoff`] | when to try a failed node again |
 //! | [`ordinal`] | how large a number may be that is counted on from |
 //! | `pin` | which public key a collector has to have |
 //! | [`config`] | what the operator's file says |
 //! | [`calendar`] | which date a day has |
 
+pub mod accept;
 pub mod authority;
 pub mod backoff;
+pub mod bucket;
 pub mod calendar;
 pub mod capability;
 pub mod command;
@@ -50,4 +55,5 @@ pub mod pin;
 pub mod rpc;
 pub mod scrapers;
 pub mod subid;
+pub mod summary;
 pub mod work;

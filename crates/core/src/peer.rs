@@ -7,6 +7,7 @@
 //! control group is looked up as a description: it divides the budget of a subordinate
 //! range and stands in records, but gives no right.
 
+use crate::accept::Standing;
 use crate::capability::{Capabilities, Capability};
 use crate::subid::SubordinateRanges;
 use std::collections::HashMap;
@@ -204,7 +205,7 @@ impl AccessPolicy {
         let (id, capabilities) = match role {
             SocketRole::Control => (PeerId::Administrator(credentials.uid), Capabilities::all()),
             SocketRole::Callers => (
-                self.id(credentials, &around),
+                self.id(credentials.uid, around.container.clone()),
                 self.capabilities(credentials, &around),
             ),
         };
@@ -216,16 +217,35 @@ impl AccessPolicy {
         }
     }
 
+    /// What the credentials alone say: a stranger has no capability, whatever its process
+    /// is found to be, so nobody need look.
+    #[must_use]
+    pub fn standing(&self, credentials: Credentials) -> Standing {
+        // What is known of the process narrows: it gives nobody a capability.
+        let most = self.capabilities(credentials, &Surroundings::default());
+        if most.is_empty() {
+            Standing::Stranger
+        } else {
+            Standing::Eligible
+        }
+    }
+
+    /// A user as far as the credentials tell: its UID, or the range that has it.
+    #[must_use]
+    pub fn user(&self, uid: u32) -> PeerId {
+        self.id(uid, None)
+    }
+
     /// A UID of the host is one caller in every container, since its user can make
     /// control groups; a container divides a subordinate range alone.
-    fn id(&self, credentials: Credentials, around: &Surroundings) -> PeerId {
-        match self.subuid.find(credentials.uid) {
+    fn id(&self, uid: u32, container: Option<ContainerId>) -> PeerId {
+        match self.subuid.find(uid) {
             Some(range) => PeerId::Range {
                 start: range.start,
                 count: range.count,
-                container: around.container.clone(),
+                container,
             },
-            None => PeerId::Uid(credentials.uid),
+            None => PeerId::Uid(uid),
         }
     }
 
@@ -243,7 +263,7 @@ impl AccessPolicy {
     /// see the mapping, really the one its namespace calls 0.
     fn is_idmapped_root(&self, credentials: Credentials, around: &Surroundings) -> bool {
         let is_first = |ranges: &SubordinateRanges, id: u32| {
-            let mut owned = ranges.as_slice().iter().filter(|range| range.start == id);
+            let mut owned = ranges.starting_at(id);
             owned.any(|range| self.idmap_users.contains(&range.owner))
         };
         self.allow_idmapped_root
@@ -279,6 +299,7 @@ pub fn entry_capabilities(named: &[Capability]) -> Capabilities {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn credentials(uid: u32, gid: u32) -> Credentials {
         Credentials { uid, gid, pid: 1 }
@@ -451,5 +472,47 @@ mod tests {
             Some(7)
         );
         assert_eq!(mapped_root("0"), None);
+    }
+
+    fn interesting_id() -> impl Strategy<Value = u32> {
+        let near = |id: u32| id.saturating_sub(1)..=id + 1;
+        prop_oneof![
+            near(0),
+            near(50),
+            near(995),
+            near(1000),
+            near(100_000),
+            near(165_536),
+            any::<u32>()
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn strangers_never_have_a_capability(
+            uid in interesting_id(),
+            gid in interesting_id(),
+            mapped_root in proptest::option::of(interesting_id()),
+            in_container: bool,
+        ) {
+            let container = in_container
+                .then(|| ContainerId::from_cgroup("0::/lxc/101\n"))
+                .flatten();
+            let around = Surroundings { container, mapped_root };
+            if policy().standing(credentials(uid, gid)) == Standing::Stranger {
+                prop_assert!(caller(uid, gid, around).capabilities.is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn standing_follows_the_rules() {
+        let standing = |uid, gid| policy().standing(credentials(uid, gid));
+        for (uid, gid) in [(1001, 1), (7, 50), (100_000, 100_000)] {
+            assert_eq!(standing(uid, gid), Standing::Eligible, "{uid}:{gid}");
+        }
+        for (uid, gid) in [(0, 0), (1002, 1), (100_001, 100_000), (165_536, 165_536)] {
+            assert_eq!(standing(uid, gid), Standing::Stranger, "{uid}:{gid}");
+        }
     }
 }

@@ -1,10 +1,11 @@
 //! The daemon: thin drivers around `pulse-core`.
 //!
-//! A reading's way through the modules: [`listener`] accepts and admits,
+//! A reading's way through the modules: `backlog` accepts, [`listener`] admits,
 //! [`connection`] reads the line, [`dispatch`] decides, `request` admits and
 //! records, [`readings`] queues and shares, [`node`] asks the node over SSH.
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
+mod backlog;
 pub mod cli;
 mod confine_probe;
 mod confinement;
@@ -16,6 +17,7 @@ mod forwarding;
 mod host_file;
 pub mod key;
 pub mod known_hosts;
+mod ledger;
 pub mod listener;
 pub mod logging;
 pub mod metrics;

@@ -1,5 +1,6 @@
 //! Arguments in, exit code out; what serves in between is the service.
 
+use crate::backlog::Guards;
 use crate::cli::{self, Command};
 use crate::confinement::Confinement;
 use crate::opened::Opened;
@@ -167,6 +168,10 @@ fn run(path: &Path, parts: &Parts<'_>) -> Result<(), Failure> {
     confinement.drop_privileges(&user)?;
     let key = key::find_or_create(key::credentials().as_deref(), &config.ssh_dir)?;
     confinement.restrict_access(path, &config)?;
+    let guards = Guards::start().map_err(|error| Failure::Open {
+        what: "the threads that accept".into(),
+        error,
+    })?;
     let recorder = (parts.recorder)(&config)?;
     let forwarder = forwarding::prepare(&config, &recorder, journal)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -180,6 +185,7 @@ fn run(path: &Path, parts: &Parts<'_>) -> Result<(), Failure> {
         path,
         config,
         opened,
+        guards,
         key,
         recorder,
         forwarder,

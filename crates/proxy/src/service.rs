@@ -1,5 +1,6 @@
 //! Everything that serves: opened, watched over, reloaded, drained.
 
+use crate::backlog::Guards;
 use crate::confinement::Confinement;
 use crate::daemon::{Daemon, Parts};
 use crate::known_hosts::KnownHostsFile;
@@ -13,7 +14,6 @@ use crate::systemd::ServiceManager;
 use crate::{key, poll, scrape, settings};
 use pulse_core::config::{Config, Confinement as Mode};
 use pulse_core::event::{Decision, Event, EventType};
-use pulse_core::peer::SocketRole;
 use pulse_forward::forwarder::Command;
 use pulse_forward::{Forwarder, Prepared};
 use russh::keys::PrivateKey;
@@ -37,6 +37,7 @@ pub(crate) struct Start<'a> {
     pub(crate) path: &'a Path,
     pub(crate) config: Config,
     pub(crate) opened: Opened,
+    pub(crate) guards: Guards,
     pub(crate) key: PrivateKey,
     pub(crate) recorder: Arc<dyn Recorder>,
     pub(crate) forwarder: Option<(Arc<Forwarder>, Prepared)>,
@@ -63,7 +64,7 @@ pub(crate) async fn serve(start: Start<'_>) -> Result<(), Failure> {
         recorder: Arc::clone(&recorder),
         forwarder: forwarder.clone(),
     };
-    let mut service = open(start.config, start.opened, start.key, parts)?;
+    let mut service = open(start.config, start.opened, start.guards, start.key, parts)?;
     let confined = confinement.limit();
     let confined = confined.and_then(|()| confinement.filter_calls());
     confinement.report(|event| recorder.note(event));
@@ -75,6 +76,7 @@ pub(crate) async fn serve(start: Start<'_>) -> Result<(), Failure> {
     let outcome = service.supervise(start.path, signals).await;
     service.manager.tell(&[NotifyState::Stopping]);
     service.drain().await;
+    service.daemon.finish();
     recorder.note(&Event::new(EventType::ProxyStop, Decision::Completed));
     recorder.stop();
     if let Some(forwarder) = forwarder {
@@ -109,11 +111,16 @@ struct Service {
     rotation_refused: Option<String>,
 }
 
-fn open(config: Config, opened: Opened, key: PrivateKey, parts: Parts) -> Result<Service, Failure> {
+fn open(
+    config: Config,
+    opened: Opened,
+    guards: Guards,
+    key: PrivateKey,
+    parts: Parts,
+) -> Result<Service, Failure> {
     let public_key = key::public_line(&key)?;
-    let socket = opened.socket.watch().map_err(opening("the socket"))?;
-    let control = opened.control.map(BoundSocket::watch).transpose();
-    let control = control.map_err(opening("control_socket"))?;
+    let socket = opened.socket.into_socket();
+    let control = opened.control.map(BoundSocket::into_socket);
     let metrics = opened.metrics.map(watch_port).transpose();
     let metrics = metrics.map_err(opening("metrics_address"))?;
     let access = Access {
@@ -134,16 +141,19 @@ fn open(config: Config, opened: Opened, key: PrivateKey, parts: Parts) -> Result
     let ports = config.ssh_ports();
     let daemon = Arc::new(Daemon::new(config, access, public_key, parts));
     let (drain, draining) = watch::channel(false);
-    let sockets = [
-        (Some(socket), SocketRole::Callers),
-        (control, SocketRole::Control),
-    ];
     let mut listeners = JoinSet::new();
-    for (socket, role) in sockets {
-        if let Some(socket) = socket {
-            let daemon = Arc::clone(&daemon);
-            listeners.spawn(listener::serve(socket, role, daemon, draining.clone()));
-        }
+    listeners.spawn(listener::serve_callers(
+        socket,
+        guards,
+        Arc::clone(&daemon),
+        draining.clone(),
+    ));
+    if let Some(control) = control {
+        listeners.spawn(listener::serve_administrators(
+            control,
+            Arc::clone(&daemon),
+            draining,
+        ));
     }
     Ok(Service {
         listeners,

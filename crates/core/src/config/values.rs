@@ -168,14 +168,27 @@ from_text!(PinText, |text| {
 pub(super) struct UserName(pub(super) String);
 
 from_text!(UserName, |text| {
-    let starts_well = text.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
-    let valid = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
-    if starts_well && text.len() <= 32 && text.bytes().all(valid) {
+    if is_account_name(text) {
         Ok(Self(text.to_owned()))
     } else {
         Err(format!("\"{}\" is no user name", shown(text)))
     }
 });
+
+/// A group's name: groupadd(8) lets the same through.
+pub(super) fn group_name(text: &str) -> Result<String, String> {
+    if is_account_name(text) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("\"{}\" is no group name", shown(text)))
+    }
+}
+
+fn is_account_name(text: &str) -> bool {
+    let starts_well = text.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
+    let valid = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
+    starts_well && text.len() <= 32 && text.bytes().all(valid)
+}
 
 from_text!(NodeNameText, |text| {
     let name = NodeName::parse(text);

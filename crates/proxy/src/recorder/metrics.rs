@@ -33,12 +33,17 @@ impl Collector for AuditMetrics {
 
 type Figure = (&'static str, &'static str, u64);
 
-fn counters(health: &Health) -> [Figure; 2] {
+fn counters(health: &Health) -> [Figure; 3] {
     [
         (
             "audit_refused",
             "Records that could not be written since the start",
             health.refused,
+        ),
+        (
+            "audit_dropped",
+            "Records that nobody waited for and that found no place in the queue",
+            health.dropped,
         ),
         (
             "audit_commits",
