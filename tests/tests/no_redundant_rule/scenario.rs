@@ -6,7 +6,7 @@ use super::endings::{ends_at_once, ends_by_a_fault};
 use super::program::{command, state};
 use nix::sys::signal::Signal;
 use pulse_audit::rename_live;
-use pulse_audit::verify::{Options, Verdict, open_directory, verify};
+use pulse_audit::verify::{Options, StateKeys, Verdict, open_directory, verify};
 use pulse_e2e::programs::{self, is_root};
 use pulse_e2e::python::{self, User};
 use pulse_e2e::sim::{self, Behaviour, SimConfig, SimNode};
@@ -333,6 +333,7 @@ impl Play {
         let opened = self.records_of("log.open");
         let options = Options {
             key: Some(opened[0]["key"].as_str().unwrap().parse().unwrap()),
+            state: Some(StateKeys::read(&self.home.audit_state()).unwrap()),
             ..Options::default()
         };
         let report = verify(sources, &options, &mut |_| ()).unwrap();
