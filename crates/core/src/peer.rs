@@ -100,12 +100,9 @@ fn scope_name(part: &str) -> Option<String> {
     }
     let engines = ["docker-", "libpod-", "cri-containerd-", "crio-"];
     let scope = part.strip_suffix(".scope")?;
-    let engine = engines.iter().find(|engine| scope.starts_with(**engine))?;
-    Some(format!(
-        "{}/{}",
-        engine.trim_end_matches('-'),
-        &scope[engine.len()..]
-    ))
+    let name_of = |engine: &&'static str| Some((*engine, scope.strip_prefix(*engine)?));
+    let (engine, name) = engines.iter().find_map(name_of)?;
+    Some(format!("{}/{name}", engine.trim_end_matches('-')))
 }
 
 /// What could be learnt of a caller beyond its credentials.

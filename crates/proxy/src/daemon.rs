@@ -2,7 +2,7 @@
 //! for a decision and never across an await.
 
 use crate::host_file::{HostFile, SUBGID, SUBUID};
-use crate::metrics::Metrics;
+use crate::metrics::{self, Metrics};
 use crate::node::{Access, Nodes};
 use crate::readings::{ReadingSettings, Readings};
 use crate::recorder::Recorder;
@@ -195,7 +195,9 @@ impl Daemon {
     pub fn sweep(&self) {
         let mut limiter = self.limiter();
         limiter.sweep(Instant::now());
-        self.metrics.active_peers.set(limiter.active_peers() as i64);
+        self.metrics
+            .active_peers
+            .set(metrics::gauge(limiter.active_peers()));
     }
 }
 
