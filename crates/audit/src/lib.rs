@@ -21,6 +21,17 @@
 //! Order of bytes, of keys and of syncs is decided in [`Log`], which is told the
 //! time and the disk; tests cut its power at every single operation.
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::cast_possible_wrap,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::string_slice,
+        clippy::unreachable
+    )
+)]
 
 mod directory;
 mod error;

@@ -46,9 +46,10 @@ impl<'a> Line<'a> {
         }
         let (seq, rest) = sequence(line.strip_prefix(SEQ)?)?;
         let rest = rest.strip_prefix(TS)?;
-        let ts = Timestamp::parse(rest.get(..TEXT_BYTES)?)?;
-        let rest = rest[TEXT_BYTES..].strip_prefix(TYPE)?;
-        let event_type = &rest[..memchr::memchr(b'"', rest)?];
+        let (ts, rest) = rest.split_at_checked(TEXT_BYTES)?;
+        let ts = Timestamp::parse(ts)?;
+        let rest = rest.strip_prefix(TYPE)?;
+        let event_type = rest.get(..memchr::memchr(b'"', rest)?)?;
         let (hashed, event_hash) = split_hash(rest.strip_suffix(END)?, HASH)?;
         let (signed, signature) = match event_type {
             b"log.sealed" => split_signature(hashed)?,
@@ -58,14 +59,21 @@ impl<'a> Line<'a> {
         let members = body.get(event_type.len() + 1..)?;
         let is_readable = members::is_name(event_type) && members::are_well_formed(members);
         let start = line.len() - rest.len();
-        is_readable.then_some(Self {
+        if !is_readable {
+            return None;
+        }
+        let signature = match signature {
+            Some(text) => Some((line.get(..start + signed.len())?, text)),
+            None => None,
+        };
+        Some(Self {
             seq,
             ts,
             event_type,
             prev_hash,
             event_hash,
-            hashed: &line[..start + hashed.len()],
-            signature: signature.map(|text| (&line[..start + signed.len()], text)),
+            hashed: line.get(..start + hashed.len())?,
+            signature,
         })
     }
 

@@ -135,7 +135,7 @@ impl Ready {
 
     fn next(&mut self) -> Option<Record<'_>> {
         let (head, ts, range) = self.records.pop_front()?;
-        let text = &self.text[range];
+        let text = self.text.get(range)?;
         Some(Record { head, ts, text })
     }
 }

@@ -58,13 +58,15 @@ impl Torn {
         }
         let end = self.bytes.len() - 1;
         members(text).is_some_and(|members| {
-            members["torn_bytes"].as_u64() == u64::try_from(end).ok()
-                && members["torn_sha256"].as_str().map(str::as_bytes) == Some(&self.hash_to(end))
+            let (bytes, hash) = (members.get("torn_bytes"), members.get("torn_sha256"));
+            bytes.and_then(Value::as_u64) == u64::try_from(end).ok()
+                && hash.and_then(Value::as_str).map(str::as_bytes) == Some(&self.hash_to(end))
         })
     }
 
     fn hash_to(&mut self, end: usize) -> Hex {
-        self.hash.update(&self.bytes[self.hashed..end]);
+        let new = self.bytes.get(self.hashed..end);
+        self.hash.update(new.unwrap_or_default());
         self.hashed = end;
         hex(&self.hash.clone().finalize())
     }

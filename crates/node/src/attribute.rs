@@ -94,10 +94,11 @@ impl Attribute {
             Some(file) => file.read_at(buffer, 0)?,
             None => open(&self.path)?.read_at(buffer, 0)?,
         };
-        if length == buffer.len() {
-            return Err(io::ErrorKind::InvalidData.into());
+        // A file that fills it may go on.
+        match buffer.split_at_checked(length) {
+            Some((value, [_, ..])) => Ok(value),
+            _ => Err(io::ErrorKind::InvalidData.into()),
         }
-        Ok(&buffer[..length])
     }
 }
 

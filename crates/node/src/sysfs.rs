@@ -79,7 +79,8 @@ fn listing(directory: &Path, wanted: impl Fn(&fs::DirEntry) -> bool) -> Vec<Stri
 /// The name without its trailing number, and that number.
 fn natural_key(name: &str) -> (String, u64) {
     let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
-    (stem.to_owned(), name[stem.len()..].parse().unwrap_or(0))
+    let number = name.strip_prefix(stem).unwrap_or_default();
+    (stem.to_owned(), number.parse().unwrap_or(0))
 }
 
 /// The first 4 KiB of a regular file; `None` when there are none to be had.

@@ -73,7 +73,7 @@ impl Ground {
 
     /// A TCP socket; each attempt that changes one has one to itself.
     pub(super) fn tcp(&self, which: usize) -> u64 {
-        descriptor(&self.tcp[which])
+        self.tcp.get(which).map_or(NOT_HERE, descriptor)
     }
 
     pub(super) fn tcp_of_ipv6(&self) -> u64 {
