@@ -55,3 +55,35 @@ impl Drop for ControlGroup {
         }
     }
 }
+
+/// This process's own group, without the slash before it.
+pub(crate) fn own() -> String {
+    let groups = fs::read_to_string("/proc/self/cgroup").unwrap();
+    let own = groups.lines().find_map(|line| line.strip_prefix("0::/"));
+    own.unwrap_or_default().to_owned()
+}
+
+/// Whether no hierarchy has a group of this path.
+pub(crate) fn is_absent(path: &str) -> bool {
+    !everywhere(path).iter().any(|group| group.is_dir())
+}
+
+/// Removes a group from every hierarchy, unless something is in it: engines use both
+/// versions where both are mounted.
+pub(crate) fn remove(path: &str) {
+    for group in everywhere(path) {
+        // It may have been removed already, and the mounts' own files are no groups.
+        let _ = fs::remove_dir(group);
+    }
+}
+
+/// Where hierarchies may have a group of this path.
+fn everywhere(path: &str) -> Vec<PathBuf> {
+    let (mount, path) = (Path::new(MOUNTS[0]), path.trim_start_matches('/'));
+    if is_second_version(MOUNTS[0]) {
+        return vec![mount.join(path)];
+    }
+    let hierarchies = fs::read_dir(mount).into_iter().flatten().flatten();
+    let groups = hierarchies.map(|hierarchy| hierarchy.path().join(path));
+    groups.collect()
+}

@@ -4,6 +4,7 @@
 //! counterparts could not be had (`PULSE_TEST_MISSING`). Under a plain `cargo test`
 //! ours are built on first use and whatever is missing is skipped.
 
+use crate::control_group::ControlGroup;
 use crate::unit;
 use std::env;
 use std::io::Write;
@@ -23,6 +24,8 @@ pub enum Need {
     Companion(&'static str),
     /// Acting as other users takes root.
     Root,
+    /// Making control groups.
+    ControlGroups,
     /// OpenSSH's server, and an account that it lets in.
     Sshd,
     /// rsyslog with RELP and syslog over TLS, and what makes certificates.
@@ -58,6 +61,8 @@ impl Need {
             Self::Companion(name) => find(name).is_none().then(|| not_installed(name)),
             Self::Root if is_root() => None,
             Self::Root => Some("it takes root".to_owned()),
+            Self::ControlGroups if ControlGroup::can_be_made() => None,
+            Self::ControlGroups => Some("no control group can be made here".to_owned()),
             Self::Sshd => missing_program("sshd").or_else(locked_account),
             Self::Collector => {
                 let programs = ["openssl", "rsyslogd"].into_iter();
