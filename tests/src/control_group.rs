@@ -3,10 +3,16 @@
 use crate::programs::is_root;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 /// Where the second version of control groups is mounted (cgroups(7)): alone, or beside
 /// the first version.
 const MOUNTS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
+
+/// Two seconds in all.
+const REMOVAL_ATTEMPTS: u32 = 400;
+const REMOVAL_PAUSE: Duration = Duration::from_millis(5);
 
 /// A control group; it is removed when dropped, with those above it that are empty then.
 #[derive(Debug)]
@@ -68,12 +74,19 @@ pub(crate) fn is_absent(path: &str) -> bool {
     !everywhere(path).iter().any(|group| group.is_dir())
 }
 
-/// Removes a group from every hierarchy, unless something is in it: engines use both
-/// versions where both are mounted.
+/// Removes a group from every hierarchy: engines use both versions where both are mounted.
+///
+/// A process that was killed is in its group for a moment yet, so this tries again. One
+/// that is still in use then stays.
 pub(crate) fn remove(path: &str) {
-    for group in everywhere(path) {
-        // It may have been removed already, and the mounts' own files are no groups.
-        let _ = fs::remove_dir(group);
+    for _ in 0..REMOVAL_ATTEMPTS {
+        for group in everywhere(path) {
+            let _ = fs::remove_dir(group);
+        }
+        if is_absent(path) {
+            return;
+        }
+        thread::sleep(REMOVAL_PAUSE);
     }
 }
 

@@ -23,6 +23,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// An engine that makes containers.
@@ -144,6 +145,10 @@ pub struct ContainerEngine {
     /// Control groups that are to be gone in the end.
     groups: Vec<String>,
 }
+
+/// Ten seconds in all.
+const KILL_ATTEMPTS: u32 = 2_000;
+const KILL_PAUSE: Duration = Duration::from_millis(5);
 
 /// The one that Docker imports.
 const IMAGE: &str = "pulse";
@@ -477,9 +482,9 @@ impl ContainerEngine {
 
 impl Drop for ContainerEngine {
     fn drop(&mut self) {
-        // One that is killed may just have started another, so this looks again; and no
-        // longer than that takes, since this may run while a test panics.
-        for _ in 0..5_000 {
+        // One that is killed may just have started another, so this looks again. It gives up
+        // in the end and does not panic: a test may be panicking already.
+        for _ in 0..KILL_ATTEMPTS {
             let left = self.processes();
             if left.is_empty() {
                 break;
@@ -488,7 +493,7 @@ impl Drop for ContainerEngine {
                 // It may have ended meanwhile.
                 let _ = kill(process, Signal::SIGKILL);
             }
-            thread::sleep(std::time::Duration::from_millis(2));
+            thread::sleep(KILL_PAUSE);
         }
         for server in &mut self.servers {
             let _ = server.wait();
