@@ -17,6 +17,10 @@ pub const HALF_CLOSE: &str = include_str!("../clients/half_close.py");
 pub const REPEAT: &str = include_str!("../clients/repeat.py");
 /// As [`PULSE`], in a control group and as a user.
 pub const GROUPED: &str = include_str!("../clients/grouped.py");
+/// Sends whatever a daemon does not want.
+pub const HOSTILE: &str = include_str!("../clients/hostile.py");
+/// Reads nodes in rounds and counts.
+pub const POLLER: &str = include_str!("../clients/poller.py");
 /// Connects and says nothing.
 pub const SILENT: &str = include_str!("../clients/silent.py");
 

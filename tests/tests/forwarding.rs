@@ -8,7 +8,7 @@ mod machine;
 mod refused;
 mod renewed;
 mod several;
-mod villain;
+pub(crate) mod villain;
 
 use nix::sys::signal::Signal;
 use pulse_e2e::certificates::Authority;

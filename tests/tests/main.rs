@@ -32,6 +32,7 @@ mod refusals;
 mod reload;
 mod rendered;
 mod sharing;
+mod siege;
 mod silence;
 mod slow_nodes;
 mod socket;
