@@ -37,6 +37,9 @@ pub enum Need {
     NoUnit(&'static str),
     /// The unit, where `cargo xtask unit-test` has it hold every daemon.
     Unit,
+    /// The whole machine for a while, and so a command of its own: a variable that the
+    /// command sets, and the command.
+    WholeMachine(&'static str, &'static str),
     /// A machine to install the service in, which `cargo xtask vm-test` boots.
     OwnMachine,
 }
@@ -83,6 +86,9 @@ impl Need {
                 let why = "it takes systemd: `cargo xtask unit-test`";
                 unit::wanted().is_none().then(|| why.to_owned())
             }
+            Self::WholeMachine(variable, command) => env::var_os(variable)
+                .is_none()
+                .then(|| format!("it takes the whole machine: `{command}`")),
             Self::OwnMachine => {
                 let why = "it takes a machine of its own: `cargo xtask vm-test`";
                 shared_directory().is_none().then(|| why.to_owned())

@@ -19,6 +19,10 @@ pub const REPEAT: &str = include_str!("../clients/repeat.py");
 pub const GROUPED: &str = include_str!("../clients/grouped.py");
 /// Root in a container.
 pub(crate) const CONTAINED: &str = include_str!("../clients/contained.py");
+/// Sends whatever a daemon does not want.
+pub const HOSTILE: &str = include_str!("../clients/hostile.py");
+/// Reads nodes in rounds and counts.
+pub const POLLER: &str = include_str!("../clients/poller.py");
 /// Connects and says nothing.
 pub const SILENT: &str = include_str!("../clients/silent.py");
 

@@ -36,6 +36,7 @@ mod reload;
 mod rendered;
 mod scrapers;
 mod sharing;
+mod siege;
 mod silence;
 mod slow_nodes;
 mod socket;
