@@ -69,11 +69,15 @@ impl EngineKind {
             Self::Nspawn => &["systemd-nspawn"],
         };
         let mut needs = vec![Need::Root, Need::Program("python3")];
-        // It goes without a control group of its own, and so runs anywhere.
+        // nspawn makes groups below the tests' own, which also a container has.
         if self != Self::Nspawn {
             needs.extend([Need::NoUnit(CGROUPS), Need::ControlGroups]);
         }
         needs.extend(programs.iter().map(|name| Need::Program(name)));
+        // The client: from Debian 13 on it is a package of its own.
+        if self == Self::Docker {
+            needs.push(Need::Companion("docker"));
+        }
         needs
     }
 
