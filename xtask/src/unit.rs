@@ -157,7 +157,10 @@ impl Container {
             ("HOME", "/root".to_owned()),
             ("ARGUMENTS", arguments.join(" ")),
         ];
-        environment.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        environment.extend(
+            more.iter()
+                .map(|(name, value)| (*name, (*value).to_owned())),
+        );
         fs::write(&container.job, job(tests, &environment, &container.output))?;
         Ok(container)
     }

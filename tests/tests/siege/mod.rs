@@ -197,25 +197,43 @@ fn the_innocent_is_served() {
     println!("  innocent       {seen}");
     println!("  connections    {connections} of 65,536 user ids");
     println!("  requests       {requests} hostile ones, {half_requests} half scrapes");
-    println!("  memory         {} KiB, {} before", most.resident_kib, before.resident_kib);
-    println!("  descriptors    {}, {} before", most.descriptors, before.descriptors);
-    println!("  processor      {:.1} s", (most.processor - before.processor).as_secs_f64());
+    println!(
+        "  memory         {} KiB, {} before",
+        most.resident_kib, before.resident_kib
+    );
+    println!(
+        "  descriptors    {}, {} before",
+        most.descriptors, before.descriptors
+    );
+    println!(
+        "  processor      {:.1} s",
+        (most.processor - before.processor).as_secs_f64()
+    );
     println!("  log, strangers {strangers} bytes/s");
 
-    assert!(seen.asked > 0 && seen.served * 100 >= seen.asked * LEAST_SERVED, "{seen}");
+    assert!(
+        seen.asked > 0 && seen.served * 100 >= seen.asked * LEAST_SERVED,
+        "{seen}"
+    );
     assert!(seen.median() <= LONGEST_MEDIAN, "{seen}");
-    assert!(most.resident_kib <= before.resident_kib + GROWTH_KIB, "{most:?}");
+    assert!(
+        most.resident_kib <= before.resident_kib + GROWTH_KIB,
+        "{most:?}"
+    );
     assert!(most.descriptors <= DESCRIPTORS, "{most:?}");
     // What a burst leaves at the beginning is once and for all.
-    assert!(strangers <= STRANGERS_BYTES, "{strangers} bytes/s of strangers' records");
+    assert!(
+        strangers <= STRANGERS_BYTES,
+        "{strangers} bytes/s of strangers' records"
+    );
     assert!(daemon.get("/ready").contains("200 OK"));
 
     let home = Arc::clone(daemon.home());
     siege.daemon.stop();
     let log = home.audit_log();
     let sources = open_directory(log.parent().unwrap()).unwrap();
-    let report = verify(sources, &Options::default()).unwrap();
-    assert_ne!(report.verdict(), Verdict::Broken, "{report:?}");
+    let report = verify(sources, &Options::default(), &mut |_| ()).unwrap();
+    assert_ne!(report.verdict, Verdict::Broken, "{report:?}");
 }
 
 /// Bytes of records about callers without a capability, in all files of the log.
