@@ -13,6 +13,7 @@ mod collector;
 mod confinement;
 mod container;
 mod control_socket;
+mod flood;
 mod forward_commands;
 mod forwarding;
 mod host_keys;
