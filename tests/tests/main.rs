@@ -16,6 +16,7 @@ mod container;
 mod control_groups;
 mod control_socket;
 mod engines;
+mod flood;
 mod forward_commands;
 mod forwarding;
 mod host_keys;

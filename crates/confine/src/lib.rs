@@ -39,7 +39,7 @@ pub use caller::{credentials, surroundings, wait_readable};
 pub use descriptors::{Handed, Inherited, inherited_sockets, raise_descriptor_limit};
 pub use layers::{Hold, Kernel, Layer, Layers};
 pub use outside::Outside;
-pub use privileges::ServiceUser;
+pub use privileges::{ServiceUser, group_id};
 pub use rules::{Places, Rules};
 pub use seccomp::permit_only;
 

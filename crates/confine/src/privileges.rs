@@ -6,8 +6,8 @@ use nix::errno::Errno;
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::unistd::{
-    Gid, Uid, User, getegid, geteuid, getgroups, getresuid, setegid, seteuid, setgroups, setresgid,
-    setresuid,
+    Gid, Group, Uid, User, getegid, geteuid, getgroups, getresuid, setegid, seteuid, setgroups,
+    setresgid, setresuid,
 };
 use std::io;
 
@@ -52,12 +52,24 @@ impl ServiceUser {
     /// Those of `work`, and the kernel's when the rights cannot be changed. Whether
     /// root's rights came back is not known then: the program has to end.
     pub fn act<T>(&self, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        self.act_in(None, work)
+    }
+
+    /// As [`ServiceUser::act`], with another group, which files then have that are made.
+    ///
+    /// # Errors
+    /// As [`ServiceUser::act`]; where we are not root, no other group can be had.
+    pub fn act_in<T>(
+        &self,
+        group: Option<u32>,
+        work: impl FnOnce() -> io::Result<T>,
+    ) -> io::Result<T> {
         let Some((uid, gid)) = self.new_owner() else {
-            return work();
+            return in_group(group.map_or_else(getegid, Gid::from_raw), work);
         };
         let (own_gid, own_groups) = (getegid(), getgroups()?);
         setgroups(&[])?;
-        setegid(Gid::from_raw(gid))?;
+        setegid(Gid::from_raw(group.unwrap_or(gid)))?;
         seteuid(Uid::from_raw(uid))?;
         let outcome = work();
         seteuid(Uid::from_raw(0))?;
@@ -65,6 +77,26 @@ impl ServiceUser {
         setgroups(&own_groups)?;
         outcome
     }
+}
+
+fn in_group<T>(group: Gid, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    let own = getegid();
+    if group == own {
+        return work();
+    }
+    setegid(group)?;
+    let outcome = work();
+    setegid(own)?;
+    outcome
+}
+
+/// The number of a group of the system; `None` when there is no group of this name.
+///
+/// # Errors
+/// When the system's groups cannot be read.
+pub fn group_id(name: &str) -> io::Result<Option<u32>> {
+    let group = Group::from_name(name)?;
+    Ok(group.map(|group| group.gid.as_raw()))
 }
 
 /// Becomes that user, when we are root, and gives every privilege away, for good.

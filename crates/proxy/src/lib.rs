@@ -45,6 +45,7 @@ pub mod run;
 pub mod scrape;
 mod service;
 pub mod settings;
+mod socket_access;
 mod systemd;
 mod watched;
 

@@ -5,6 +5,7 @@
 use crate::listener::BoundSocket;
 use crate::ours::is_ours_alone;
 use crate::run::Failure;
+use crate::socket_access;
 use crate::systemd::ServiceManager;
 use pulse_confine::{Handed, Inherited, ServiceUser};
 use pulse_core::config::Config;
@@ -21,9 +22,7 @@ const CALLERS_MODE: u32 = 0o755;
 const LOG_MODE: u32 = 0o750;
 const PRIVATE_MODE: u32 = 0o700;
 
-/// Anybody may connect to the callers' socket: who may ask is decided from the kernel's
-/// credentials. Whoever can open the control socket administers.
-const SOCKET_MODE: u32 = 0o666;
+/// Whoever can open the control socket administers.
 const CONTROL_MODE: u32 = 0o600;
 
 /// `FileDescriptorName=` of the control socket's unit.
@@ -45,18 +44,32 @@ impl Opened {
     pub(crate) fn open(config: &Config, user: &ServiceUser) -> Result<Self, Failure> {
         let given = Given::take();
         make_directories(config, user)?;
-        let socket = match given.callers {
-            Some(listener) => BoundSocket::inherited(listener),
-            // The directory is the service user's, so that user's rights are enough.
-            None => user.act(|| BoundSocket::bind(&config.socket, SOCKET_MODE)),
-        };
         Ok(Self {
-            socket: socket.map_err(opening(&config.socket))?,
+            socket: callers(config, given.callers, user)?,
             control: control(&config.control_socket, given.control),
             metrics: metrics(config.metrics_address, given.tcp)?,
             manager: ServiceManager::from_environment(),
         })
     }
+}
+
+/// The callers' socket: systemd's, or our own.
+fn callers(
+    config: &Config,
+    given: Option<UnixListener>,
+    user: &ServiceUser,
+) -> Result<BoundSocket, Failure> {
+    let (access, path) = (&config.socket_access, &config.socket);
+    let group = socket_access::group(access)?;
+    if let Some(listener) = given {
+        socket_access::check_given(&listener, access, group)?;
+        return BoundSocket::inherited(listener).map_err(opening(path));
+    }
+    // The directory is the service user's, so that user's rights are enough.
+    let bound = user.act_in(group, || BoundSocket::bind(path, access.mode.bits()));
+    let bound = bound.map_err(opening(path))?;
+    socket_access::check_bound(path, access, group)?;
+    Ok(bound)
 }
 
 /// Sockets that the service manager holds for us.

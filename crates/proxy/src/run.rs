@@ -6,6 +6,7 @@ use crate::confinement::Confinement;
 use crate::opened::Opened;
 use crate::recorder::{AuditLog, OpenError, Recorder};
 use crate::settings::{self, SettingsError};
+use crate::socket_access::SocketError;
 use crate::{confine_probe, forwarding, host_file, key, logging, service};
 use pulse_confine::{Kernel, Layers, ServiceUser};
 use pulse_core::config::Config;
@@ -24,6 +25,9 @@ pub enum Failure {
     /// The configuration is wrong.
     #[error("{0}")]
     Settings(#[from] SettingsError),
+    /// Others may connect than were configured.
+    #[error("{0}")]
+    Socket(#[from] SocketError),
     /// The key is missing or unusable.
     #[error("{0}")]
     Key(#[from] key::KeyError),
@@ -58,7 +62,8 @@ impl Failure {
         match self {
             Self::LetThrough(_) => 1,
             Self::Usage(_) => 64,
-            Self::Settings(_) => 78,
+            // None of them becomes right by itself.
+            Self::Settings(_) | Self::Socket(_) => 78,
             Self::Key(_) | Self::Open { .. } | Self::Audit(_) | Self::Recorder(_) => 73,
             Self::TaskEnded(_) => 70,
             Self::Confinement(_) => 71,

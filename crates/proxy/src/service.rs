@@ -296,8 +296,11 @@ async fn ended(task: &mut Option<JoinHandle<()>>) {
 }
 
 fn warn_unchangeable(old: &Config, new: &Config) {
-    let changed: [(&str, bool); 8] = [
+    let (old_access, new_access) = (&old.socket_access, &new.socket_access);
+    let changed: [(&str, bool); 10] = [
         ("socket", old.socket != new.socket),
+        ("socket_mode", old_access.mode != new_access.mode),
+        ("socket_group", old_access.group != new_access.group),
         ("control_socket", old.control_socket != new.control_socket),
         ("ssh_dir", old.ssh_dir != new.ssh_dir),
         (

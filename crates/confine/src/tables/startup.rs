@@ -180,6 +180,7 @@ pub const PATHS: &[Path] = &[
         within: &["*"],
         reason: "the socket is made",
     },
+    file("/etc/group", "the group of the callers' socket"),
     file("/etc/ld.so.cache", "the dynamic build's libraries"),
     file("/etc/ld.so.preload", "the dynamic build's libraries"),
     Path {
