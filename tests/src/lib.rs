@@ -20,6 +20,7 @@
 //! | [`Sshd`] | Debian's OpenSSH server as a node |
 //! | [`control`] | the operator's tool |
 //! | [`container`] | the daemon in a container |
+//! | [`engines`] | root in a container of each usual engine |
 //! | [`sim`] | simulated nodes |
 //! | [`certificates`], [`rsyslog`] | a CA, and Debian's rsyslog as a collector |
 //! | [`forwarding`] | a daemon whose records go to a collector |
@@ -38,6 +39,7 @@ pub mod container;
 pub mod control;
 mod control_group;
 mod daemon;
+pub mod engines;
 pub mod findings;
 pub mod flood;
 pub mod forwarding;

@@ -4,6 +4,7 @@
 //! counterparts could not be had (`PULSE_TEST_MISSING`). Under a plain `cargo test`
 //! ours are built on first use and whatever is missing is skipped.
 
+use crate::control_group::ControlGroup;
 use crate::unit;
 use std::env;
 use std::io::Write;
@@ -26,6 +27,8 @@ pub enum Need {
     Root,
     /// IPv6 on loopback.
     Ipv6,
+    /// Making control groups.
+    ControlGroups,
     /// OpenSSH's server, and an account that it lets in.
     Sshd,
     /// rsyslog with RELP and syslog over TLS, and what makes certificates.
@@ -65,6 +68,8 @@ impl Need {
                 let bound = TcpListener::bind((Ipv6Addr::LOCALHOST, 0));
                 bound.is_err().then(|| "there is no IPv6".to_owned())
             }
+            Self::ControlGroups if ControlGroup::can_be_made() => None,
+            Self::ControlGroups => Some("no control group can be made here".to_owned()),
             Self::Sshd => missing_program("sshd").or_else(locked_account),
             Self::Collector => {
                 let programs = ["openssl", "rsyslogd"].into_iter();

@@ -17,6 +17,8 @@ pub const HALF_CLOSE: &str = include_str!("../clients/half_close.py");
 pub const REPEAT: &str = include_str!("../clients/repeat.py");
 /// As [`PULSE`], in a control group and as a user.
 pub const GROUPED: &str = include_str!("../clients/grouped.py");
+/// Root in a container.
+pub(crate) const CONTAINED: &str = include_str!("../clients/contained.py");
 /// Connects and says nothing.
 pub const SILENT: &str = include_str!("../clients/silent.py");
 
