@@ -4,8 +4,11 @@
 //! after its directory was, and a small file appears whole because it is renamed
 //! into place. The lock keeps a second writer out.
 
-use crate::regular::{RegularFile, identity, names_in, open_directory, open_with};
+use crate::regular::{
+    RegularFile, identity, look_at, names_in, naming_path, open_directory, open_with,
+};
 use crate::storage::{LIVE, Live, Place, Storage};
+use nix::sys::statvfs::statvfs;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
@@ -134,6 +137,46 @@ impl Storage for Directory {
 
     fn read(&self, place: Place, name: &str) -> io::Result<Box<dyn Read + '_>> {
         Ok(Box::new(RegularFile::open(&self.path(place).join(name))?))
+    }
+
+    fn read_at(&self, name: &str, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let file = RegularFile::open(&self.log.join(name))?;
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match file.read_at(&mut buffer[filled..], offset + filled as u64) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(filled)
+    }
+
+    fn length(&self, name: &str) -> io::Result<u64> {
+        look_at(&self.log.join(name)).map(|found| found.len())
+    }
+
+    fn append_to(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let mut options = OpenOptions::new();
+        options.append(true).create(true).mode(LOG_MODE);
+        let path = self.log.join(name);
+        let mut file = open_with(&mut options, &path)?;
+        let appended = file.write_all(bytes).and_then(|()| file.sync_all());
+        appended.map_err(|error| naming_path(&path, error))?;
+        // The name may be new.
+        sync_directory(&self.log)
+    }
+
+    fn remove(&mut self, name: &str) -> io::Result<()> {
+        let path = self.log.join(name);
+        fs::remove_file(&path).map_err(|error| naming_path(&path, error))?;
+        sync_directory(&self.log)
+    }
+
+    fn free(&self) -> io::Result<u64> {
+        let disk = statvfs(&self.log)?;
+        Ok(disk.blocks_available().saturating_mul(disk.fragment_size()))
     }
 
     fn store(&mut self, place: Place, name: &str, content: &[u8]) -> io::Result<()> {

@@ -88,7 +88,16 @@ impl Growing {
         }
         self.line.clear();
         self.is_left = false;
-        let file = self.next.pop_front().map(Source::into_file).transpose()?;
+        let opened = self.next.pop_front().map(Source::into_file).transpose();
+        let file = match opened {
+            // It was removed since: what comes after it is looked for anew.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.next.clear();
+                self.file = None;
+                return Ok(true);
+            }
+            file => file?,
+        };
         self.file = file
             .flatten()
             .map(|file| BufReader::with_capacity(BUFFER, file));

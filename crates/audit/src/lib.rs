@@ -11,7 +11,7 @@
 //! | [`Body`], [`Head`], [`Line`] | one record: written, chained, read |
 //! | [`Storage`], [`Directory`] | what is asked of a file system |
 //! | [`RegularFile`] | the one way in which files are opened |
-//! | [`Log`] | append, seal, rotate, recover: durably or not at all |
+//! | [`Log`] | append, seal, rotate, recover, prune: durably or not at all |
 //! | [`Writer`] | the one thread: group commit, fail closed, back by itself |
 //! | [`verify`] | is this the log that was written, and if not, what was done? |
 //! | [`HeadLine`] | one record, noted elsewhere: the log must hold it for ever |
@@ -43,6 +43,7 @@ mod key;
 mod line;
 mod log;
 mod members;
+mod prune;
 mod queue;
 mod reader;
 mod record;
@@ -66,13 +67,14 @@ pub use init::{InitError, init};
 pub use key::{NotAKey, PublicKey};
 pub use line::Line;
 pub use log::{Log, Rotation};
-pub use reader::{Reader, Record};
+pub use prune::{Extent, Obstacle, Outlook, Removed, Step};
+pub use reader::{After, Reader, Record};
 pub use record::{Body, Head, MAX_LINE_BYTES};
 pub use recovery::Occasion;
 pub use regular::RegularFile;
 pub use settings::Settings;
-pub use storage::{LIVE, Live, Place, Storage};
+pub use storage::{LIVE, Live, Place, SEALS, Storage};
 pub use tail::MAX_WRITE_BYTES;
 pub use time::Timestamp;
 pub use worker::{Ending, Worker};
-pub use writer::{Completion, Health, Receipt, Unavailable, Writer};
+pub use writer::{Completion, Health, OnDisk, Receipt, Retention, Unavailable, Upkeep, Writer};

@@ -8,7 +8,7 @@
 use crate::log::Rotation;
 use crate::record::Body;
 use crate::tail::MAX_WRITE_BYTES;
-use crate::writer::{Completion, Health, Receipt, Unavailable};
+use crate::writer::{Completion, Health, OnDisk, Receipt, Retention, Unavailable};
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -39,6 +39,7 @@ pub(crate) struct Bounds {
 pub(crate) enum Command {
     Rotate(Completion<Rotation>),
     Reopen,
+    Retain(Retention),
 }
 
 /// What the thread has to do.
@@ -56,9 +57,9 @@ pub(crate) struct Shared {
     follower: OnceLock<Follower>,
 }
 
-/// What is told the number of the last record on disk. It runs on the writer's thread
-/// and must not wait.
-pub(crate) type Follower = Box<dyn Fn(u64) + Send + Sync>;
+/// What is told which records are on disk. It runs on the writer's thread and must not
+/// wait.
+pub(crate) type Follower = Box<dyn Fn(OnDisk) + Send + Sync>;
 
 #[derive(Default)]
 struct Queue {
@@ -92,7 +93,7 @@ impl Shared {
 
     /// Has somebody told how far the log is on disk; only the first who asks is.
     pub(crate) fn tell(&self, follower: Follower) {
-        follower(self.lock().health.seq);
+        follower(self.lock().health.on_disk());
         let _ = self.follower.set(follower);
     }
 
@@ -187,10 +188,10 @@ impl Shared {
 
     /// The thread tells how the log fares.
     pub(crate) fn publish(&self, health: Health) {
-        let seq = health.seq;
+        let on_disk = health.on_disk();
         self.lock().health = health;
         if let Some(follower) = self.follower.get() {
-            follower(seq);
+            follower(on_disk);
         }
     }
 

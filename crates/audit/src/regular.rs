@@ -176,7 +176,8 @@ pub(crate) fn naming(name: &str, source: io::Error) -> io::Error {
     io::Error::new(source.kind(), Named { name, source })
 }
 
-fn naming_path(path: &Path, source: io::Error) -> io::Error {
+/// As [`naming`], with the path as the name.
+pub(crate) fn naming_path(path: &Path, source: io::Error) -> io::Error {
     naming(&path.display().to_string(), source)
 }
 

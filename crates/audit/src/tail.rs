@@ -156,7 +156,7 @@ impl Tail {
     }
 
     /// Takes a line if it goes on with the chain.
-    fn take(&mut self, text: &[u8], end: u64) -> bool {
+    pub(crate) fn take(&mut self, text: &[u8], end: u64) -> bool {
         let Some(text) = text.strip_suffix(b"\n") else {
             return false;
         };

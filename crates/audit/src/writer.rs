@@ -7,6 +7,7 @@
 //! again, which is tried by itself.
 
 mod driver;
+mod housekeeping;
 
 use crate::error::LogError;
 use crate::log::{Log, Rotation};
@@ -18,6 +19,8 @@ use crate::time::Timestamp;
 use crate::worker::{Ending, Worker};
 use driver::Driver;
 use pulse_core::event::Event;
+use pulse_core::growth::{Rate, TimeLeft};
+use pulse_core::retention::{Hold, Limits, Stream};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +43,15 @@ pub enum Unavailable {
     /// The writer was stopped.
     #[error("audit log unavailable: the writer was stopped")]
     Stopped,
+}
+
+/// The records that a log holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OnDisk {
+    /// The number of the first.
+    pub first: u64,
+    /// The number of the last.
+    pub last: u64,
 }
 
 /// How the log fares.
@@ -69,6 +81,74 @@ pub struct Health {
     pub commits: u64,
     /// Why the file could not be rotated when it last was due.
     pub rotation_refused: Option<String>,
+    /// How much there is of it, and what becomes of old segments.
+    pub upkeep: Upkeep,
+}
+
+/// How much there is of the log, and what becomes of old segments.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Upkeep {
+    /// The first record that the log holds.
+    pub first: u64,
+    /// The bytes of all segments, the live file among them.
+    pub bytes: u64,
+    /// The bytes that may still be written to its disk; none before that was looked at.
+    pub free: Option<u64>,
+    /// The bytes that are written in a day.
+    pub rate: Option<Rate>,
+    /// The time until the disk is full.
+    pub left: TimeLeft,
+    /// Segments removed since the start.
+    pub removed_segments: u64,
+    /// The last record that was removed since the start; 0 is none.
+    pub removed_through: u64,
+    /// What keeps the oldest segment, though it exceeds a limit.
+    pub hold: Option<Hold>,
+    /// For how long, when that was last looked at.
+    pub held_for: Duration,
+    /// Why the oldest segment cannot be removed.
+    pub obstacle: Option<Arc<str>>,
+}
+
+impl Health {
+    /// The records that the log holds.
+    #[must_use]
+    pub fn on_disk(&self) -> OnDisk {
+        OnDisk {
+            first: self.upkeep.first,
+            last: self.seq,
+        }
+    }
+}
+
+/// A collector that is behind for less time than this is none of the operator's business.
+const PRESSING: Duration = Duration::from_secs(60);
+
+impl Upkeep {
+    /// What keeps the oldest segment and needs an operator: because it does not end by
+    /// itself, or has not for a while.
+    #[must_use]
+    pub fn pressing_hold(&self) -> Option<&Hold> {
+        let hold = self.hold.as_ref()?;
+        (!hold.is_passing() || self.held_for >= PRESSING).then_some(hold)
+    }
+}
+
+/// What is to become of old segments.
+pub struct Retention {
+    /// Nothing is removed unless one of them is set.
+    pub limits: Limits,
+    /// Tells the streams that have to have passed a segment. It runs on the writer's
+    /// thread and must not wait.
+    pub streams: Box<dyn Fn() -> Vec<Stream> + Send>,
+}
+
+impl std::fmt::Debug for Retention {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Retention")
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What is called when a record is on disk, or will not be. It runs on the
@@ -115,6 +195,7 @@ impl Writer {
             notes: log.settings.queue_notes,
         }));
         let mut driver = Driver::new(log, Arc::clone(&shared), clock);
+        driver.look();
         driver.publish();
         let thread = Worker::start("audit", move || driver.run())
             .map_err(LogError::while_doing("start the audit log's thread"))?;
@@ -153,9 +234,15 @@ impl Writer {
         self.shared.command(Command::Reopen);
     }
 
-    /// Has `follower` told the number of the last record on disk, now and whenever it
-    /// grows, on the writer's thread: it must not wait. There can be one follower.
-    pub fn tell(&self, follower: impl Fn(u64) + Send + Sync + 'static) {
+    /// Removes old segments from now on, within these limits. Until this is called,
+    /// nothing is removed: the streams that need the segments must be known first.
+    pub fn retain(&self, retention: Retention) {
+        self.shared.command(Command::Retain(retention));
+    }
+
+    /// Has `follower` told which records are on disk, now and whenever that changes, on
+    /// the writer's thread: it must not wait. There can be one follower.
+    pub fn tell(&self, follower: impl Fn(OnDisk) + Send + Sync + 'static) {
         self.shared.tell(Box::new(follower));
     }
 

@@ -48,7 +48,8 @@ fn against(
     options: &Options,
 ) -> (Report, Report) {
     let (first, second) = (first.to_vec(), second.to_vec());
-    let mut open = |is_second: bool| Ok(common::sources(if is_second { &second } else { &first }));
+    let mut open =
+        |is_second: bool| Ok(common::sources(if is_second { &second } else { &first }).into());
     pulse_audit::verify::verify_against(&mut open, options, &mut |_| ()).unwrap()
 }
 

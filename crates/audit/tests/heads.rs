@@ -201,7 +201,7 @@ fn a_second_copy_proves_a_log_as_far_as_it_goes() {
         let second = one(second.concat());
         let mut open = |is_second| {
             let first = &known.sample.files;
-            Ok(common::sources(if is_second { &second } else { first }))
+            Ok(common::sources(if is_second { &second } else { first }).into())
         };
         verify_against(&mut open, &known.options(&[]), &mut |_| ()).unwrap()
     };
@@ -231,7 +231,7 @@ fn a_collectors_file_is_held_against_heads_as_against_what_it_acknowledged() {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&known.log[..count].concat()).unwrap();
         let sources = vec![Source::file("collected", file)];
-        let mut open = || Ok(common::sources(&known.sample.files));
+        let mut open = || Ok(common::sources(&known.sample.files).into());
         let log: Option<&mut dyn FnMut() -> _> = if log { Some(&mut open) } else { None };
         let options = known.options(heads);
         let none = &Collection::default();

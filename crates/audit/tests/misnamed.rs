@@ -5,7 +5,7 @@ mod common;
 
 use common::{Sample, check, pinned, pinned_with_state, sample};
 use pulse_audit::verify::{
-    Attack, Finding, Options, Since, Verdict, open_directory, verify, verify_against,
+    Attack, Finding, LogFiles, Options, Since, Verdict, open_directory, verify, verify_against,
 };
 
 fn name(number: u64) -> String {
@@ -110,8 +110,8 @@ fn renaming_a_file_on_disk_is_found_and_in_the_other_copy_too() {
     let report = verify(open_directory(home.path()).unwrap(), &options, &mut |_| ()).unwrap();
     assert_eq!(found(&report.findings), [(Attack::SegmentMisnamed, 9)]);
     let mut open = |is_second| match is_second {
-        true => open_directory(home.path()),
-        false => Ok(common::sources(&sample.files)),
+        true => open_directory(home.path()).map(LogFiles::from),
+        false => Ok(common::sources(&sample.files).into()),
     };
     let (ours, theirs) = verify_against(&mut open, &options, &mut |_| ()).unwrap();
     assert_eq!(ours.verdict, Verdict::Intact, "{:?}", ours.findings);

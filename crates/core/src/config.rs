@@ -327,6 +327,7 @@ impl File {
             collectors: self.forward.take_collectors()?,
             socket_access: self.take_socket_access()?,
         };
+        self.audit.check()?;
         Ok(self.settle(checked))
     }
 

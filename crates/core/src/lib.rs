@@ -27,6 +27,8 @@
 //! | [`event`] | what is put on record |
 //! | [`summary`] | what is summed up on record |
 //! | [`bucket`] | when there is a token |
+//! | [`retention`] | which segment of the audit log may be removed |
+//! | [`growth`] | when the audit log fills its disk |
 //! | [`backoff`] | when to try a failed node again |
 //! | [`ordinal`] | how large a number may be that is counted on from |
 //! | `pin` | which public key a collector has to have |
@@ -57,6 +59,7 @@ pub mod config;
 pub mod document;
 pub mod event;
 pub mod gate;
+pub mod growth;
 pub mod hosts;
 #[cfg(feature = "known-hosts")]
 pub mod known_hosts;
@@ -68,6 +71,7 @@ pub mod peer;
 #[cfg(feature = "pin")]
 pub mod pin;
 pub mod printed;
+pub mod retention;
 pub mod rpc;
 pub mod scrapers;
 pub mod subid;

@@ -135,6 +135,17 @@ pub(crate) enum Failure {
         /// The last one.
         last: u64,
     },
+    /// A record to be sent again is not in the log any more.
+    #[error(
+        "record {from} is not in the log any more: retention removed what comes before record \
+         {first}. `--from {first}` sends everything that there is"
+    )]
+    Removed {
+        /// From where on records were to be sent.
+        from: u64,
+        /// The first one that there is.
+        first: u64,
+    },
     /// Something with the audit log.
     #[error(transparent)]
     Audit(#[from] AuditError),
@@ -159,7 +170,7 @@ impl Failure {
     /// One of [`EXIT_CODES`].
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Refused(_) | Self::NotOnDisk { .. } => 1,
+            Self::Refused(_) | Self::NotOnDisk { .. } | Self::Removed { .. } => 1,
             Self::File { .. } | Self::Key(_) => 66,
             Self::Client(_) | Self::Answer(_) => 69,
             Self::Demo(_) | Self::Runtime(_) => 70,

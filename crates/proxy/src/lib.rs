@@ -41,6 +41,7 @@ pub mod readings;
 pub mod recorder;
 mod request;
 pub mod resolve;
+mod retention;
 pub mod run;
 pub mod scrape;
 mod service;

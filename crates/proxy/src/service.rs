@@ -11,7 +11,7 @@ use crate::recorder::{self, Recorder};
 use crate::resolve::{AnyUnicast, Resolver};
 use crate::run::Failure;
 use crate::systemd::ServiceManager;
-use crate::{key, poll, scrape, settings};
+use crate::{key, poll, retention, scrape, settings};
 use pulse_core::config::{Config, Confinement as Mode};
 use pulse_core::event::{Decision, Event, EventType};
 use pulse_forward::forwarder::Command;
@@ -72,6 +72,7 @@ pub(crate) async fn serve(start: Start<'_>) -> Result<(), Failure> {
     if let Some(prepared) = prepared {
         prepared.begin();
     }
+    service.retain();
     service.manager.tell(&[NotifyState::Ready]);
     let outcome = service.supervise(start.path, signals).await;
     service.manager.tell(&[NotifyState::Stopping]);
@@ -109,6 +110,7 @@ struct Service {
     recording: bool,
     /// Why its file could not be rotated when we last looked.
     rotation_refused: Option<String>,
+    retention: retention::Watch,
 }
 
 fn open(
@@ -161,6 +163,7 @@ fn open(
         poller: tokio::spawn(poll::run(Arc::clone(&daemon))),
         recording: true,
         rotation_refused: None,
+        retention: retention::Watch::over(&daemon.config().audit),
         daemon,
         drain,
         manager: opened.manager,
@@ -212,6 +215,7 @@ impl Service {
                 self.warn_of_ports(&config);
                 tracing::info!(nodes = config.nodes.len(), "configuration read again");
                 self.daemon.reload(config);
+                self.retain();
                 if let Some(forwarder) = &self.daemon.forwarder {
                     forwarder.ask(Command::Look);
                 }
@@ -231,6 +235,13 @@ impl Service {
         self.manager.tell(&[NotifyState::Ready]);
     }
 
+    /// Puts the configuration's retention into force.
+    fn retain(&self) {
+        let forwarder = self.daemon.forwarder.as_ref();
+        let limits = self.daemon.config().audit.retention;
+        retention::apply(&*self.daemon.recorder, forwarder, limits);
+    }
+
     /// The confinement can be narrowed and never widened.
     fn warn_of_ports(&self, new: &Config) {
         for port in new.ssh_ports().difference(&self.ports) {
@@ -247,6 +258,8 @@ impl Service {
     /// ought to be rotated and may not.
     fn look_at_recorder(&mut self) {
         let health = self.daemon.recorder.health();
+        let limits = self.daemon.config().audit.retention;
+        self.retention.look(&health, &limits);
         if let (Some(why), None) = (&health.rotation_refused, &self.rotation_refused) {
             tracing::warn!(%why, "the audit log may not be rotated: run `pulse-sensorctl audit rotate` as root");
         }
@@ -309,7 +322,7 @@ fn warn_unchangeable(old: &Config, new: &Config) {
         ),
         ("log_level", old.log_level != new.log_level),
         ("confinement", old.confinement != new.confinement),
-        ("audit", old.audit != new.audit),
+        ("audit", old.audit.needs_restart_for(&new.audit)),
         ("forward", old.forward != new.forward),
     ];
     for (key, _) in changed.iter().filter(|(_, changed)| *changed) {

@@ -3,7 +3,7 @@
 use super::chain::Spot;
 use super::lines::Lines;
 use super::report::{Attack, Finding, NoteKind, Report, Unjudged, Witness};
-use super::source::Source;
+use super::source::{LogFiles, Source};
 use super::tears::{Met, Tears};
 use super::{Options, examine};
 use crate::record::Head;
@@ -68,7 +68,7 @@ fn compare(
 /// # Errors
 /// The operating system's, when a file cannot be read.
 pub fn verify_against(
-    open: &mut dyn FnMut(bool) -> io::Result<Vec<Source>>,
+    open: &mut dyn FnMut(bool) -> io::Result<LogFiles>,
     options: &Options,
     progress: &mut dyn FnMut(u64),
 ) -> io::Result<(Report, Report)> {
@@ -84,7 +84,7 @@ pub fn verify_against(
     // The second first: what it has, the first has had before.
     let second = examine(open(true)?, &collector, progress)?;
     let mut first = examine(open(false)?, options, progress)?;
-    compare(&mut first, open(false)?, open(true)?, progress)?;
+    compare(&mut first, open(false)?.files, open(true)?.files, progress)?;
     Ok((first.judge(), second.judge()))
 }
 

@@ -3,6 +3,7 @@
 mod ending;
 mod epochs;
 mod gaps;
+pub(super) mod pruned;
 mod state;
 
 use super::Options;
@@ -16,7 +17,9 @@ use crate::line::Line;
 use crate::record::Head;
 use crate::storage::segment_start;
 use crate::time::Timestamp;
+use pruned::{Beginning, KeptSeals};
 use state::Announced;
+use std::io;
 use std::time::Duration;
 
 const MAX_NOTES: usize = 100;
@@ -85,6 +88,14 @@ pub(super) struct Chain<'a> {
     rubbish: Rubbish,
     recent: Recent,
     evidence: Option<Evidence>,
+    /// The seals of what retention removed.
+    seals: KeptSeals,
+    /// What is missing before the first record, until a record says why.
+    beginning: Option<Beginning>,
+    /// The last record that is on record as removed.
+    removed_through: Option<u64>,
+    /// Why the seals cannot be read.
+    error: Option<io::Error>,
 }
 
 impl<'a> Chain<'a> {
@@ -102,6 +113,7 @@ impl<'a> Chain<'a> {
                 records: 0,
                 seals: 0,
                 first_seq: 0,
+                pruned_through: 0,
                 last_seq: 0,
                 last_hash: String::new(),
                 sealed_through: 0,
@@ -133,13 +145,30 @@ impl<'a> Chain<'a> {
             rubbish: Rubbish::default(),
             recent: Recent::new(),
             evidence: None,
+            seals: KeptSeals::Unknown,
+            beginning: None,
+            removed_through: None,
+            error: None,
         }
+    }
+
+    /// Gives it the seals of what retention removed.
+    pub(super) fn with_seals(&mut self, seals: KeptSeals) {
+        self.seals = seals;
+    }
+
+    /// Why it cannot go on, if it cannot.
+    pub(super) fn take_error(&mut self) -> Option<io::Error> {
+        self.error.take()
     }
 
     pub(super) fn begin_source(&mut self, name: &str) {
         self.at_boundary = self.sources > 0;
         if let Some(evidence) = &mut self.evidence {
             evidence.begin_source();
+        }
+        if let Some(beginning) = &mut self.beginning {
+            beginning.begin_source();
         }
         self.sources += 1;
         self.spot = Spot::at_the_beginning_of(name);
@@ -198,8 +227,16 @@ impl<'a> Chain<'a> {
     }
 
     fn examine(&mut self, met: &Met<'_>) {
+        if let (Some(beginning), Met::Line(raw, line)) = (&mut self.beginning, met) {
+            beginning.observe(line.as_ref(), raw.text);
+        }
         match (&mut self.evidence, met) {
-            (Some(evidence), Met::Line(raw, line)) => evidence.observe(line.as_ref(), raw.text),
+            (Some(evidence), Met::Line(raw, line)) => {
+                evidence.observe(line.as_ref(), raw.text);
+                if let Some(line) = line {
+                    self.observe_removal(line, raw.text);
+                }
+            }
             (Some(_), Met::Torn(_)) => (),
             (None, Met::Torn(_)) => self.is_torn = true,
             (None, Met::Line(raw, None)) => self.take_rubbish(raw),
@@ -222,6 +259,10 @@ impl<'a> Chain<'a> {
         if follows && is_next {
             return self.accept(line, text);
         }
+        if is_first && self.may_be_pruned(line) {
+            self.begin_pruned(line, text);
+            return self.accept(line, text);
+        }
         if self.options.repetitions && is_next && self.recent.has(line) {
             self.repeated += 1;
             return;
@@ -231,11 +272,20 @@ impl<'a> Chain<'a> {
 
     /// A part may begin anywhere; a log begins with record 1.
     fn may_begin_with(&self, line: &Line<'_>) -> bool {
-        let is_part = self.options.partial || self.options.since.is_some();
-        is_part && line.seq > 1
+        self.is_part() && line.seq > 1
+    }
+
+    fn is_part(&self) -> bool {
+        self.options.partial || self.options.since.is_some()
     }
 
     fn broke(&mut self, line: &Line<'_>, text: &[u8]) {
+        self.evidence = Some(self.break_at(line, text));
+        self.observe_removal(line, text);
+    }
+
+    /// The evidence that begins with a record which does not follow.
+    fn break_at(&self, line: &Line<'_>, text: &[u8]) -> Evidence {
         let is_rubbish = self.rubbish.lines > 0;
         let mut evidence = Evidence::new(Break {
             head: self.head,
@@ -256,7 +306,7 @@ impl<'a> Chain<'a> {
             },
         });
         evidence.observe(Some(line), text);
-        self.evidence = Some(evidence);
+        evidence
     }
 
     fn accept(&mut self, line: &Line<'_>, text: &[u8]) {
@@ -270,7 +320,7 @@ impl<'a> Chain<'a> {
         if self.report.records == 0 {
             self.report.first_seq = line.seq;
             self.check_beginning(line);
-            if line.seq > 1 {
+            if line.seq > 1 && self.beginning.is_none() {
                 let text = match self.options.since {
                     Some(_) => "earlier records were not looked at",
                     None => "earlier records are not here",
@@ -330,7 +380,12 @@ impl<'a> Chain<'a> {
                     through: known.seq,
                 });
             } else if known.seq < self.head.seq {
-                let text = "a record that is known from elsewhere is before those that are here";
+                let text = match self.beginning {
+                    None => "a record that is known from elsewhere is before those that are here",
+                    Some(_) => {
+                        "a record that is known from elsewhere was removed: note a later one"
+                    }
+                };
                 self.note(NoteKind::Partial, known.seq, text);
             } else if self.evidence.is_none() {
                 let spot = self.spot.clone();

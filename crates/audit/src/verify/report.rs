@@ -69,6 +69,8 @@ pub enum Attack {
     WrongState,
     /// A segment does not begin with the record that its name says.
     SegmentMisnamed,
+    /// Records were removed, on record, though no limit of retention was exceeded.
+    PrunedEarly,
 }
 
 /// What is wrong, and where first.
@@ -110,6 +112,8 @@ pub enum NoteKind {
     EndUnknown,
     /// Lines of others in a collector's file.
     Others,
+    /// Retention removed the log's beginning, on record.
+    Pruned,
     /// Whether the log's end was cut off cannot be told.
     EndUnproven,
     /// The private key of the last seal is still there, as a crash leaves it.
@@ -173,6 +177,8 @@ pub struct Report {
     pub seals: u64,
     /// The number of the first record.
     pub first_seq: u64,
+    /// Records up to this one were removed by retention, on record; 0 is none.
+    pub pruned_through: u64,
     /// The last good record's number.
     pub last_seq: u64,
     /// The last good record's hash.

@@ -4,7 +4,7 @@ use super::Since;
 use crate::line::Line;
 use crate::record::MAX_LINE_BYTES;
 use crate::regular::{RegularFile, identity, look_at, names_in, naming};
-use crate::storage::{LIVE, segments};
+use crate::storage::{LIVE, SEALS, segments};
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -117,6 +117,33 @@ impl Source {
     }
 }
 
+/// The files of a log.
+pub struct LogFiles {
+    /// The seals of the segments that were removed.
+    pub seals: Seals,
+    /// The segments, oldest first, and the live file.
+    pub files: Vec<Source>,
+}
+
+/// The file with the seals of the segments that were removed (`audit.seals`).
+pub enum Seals {
+    /// Whether there is one is not known.
+    Unknown,
+    /// There is none; it would have this name.
+    Missing(String),
+    /// There is one.
+    Here(Source),
+}
+
+impl std::convert::From<Vec<Source>> for LogFiles {
+    fn from(files: Vec<Source>) -> Self {
+        Self {
+            seals: Seals::Unknown,
+            files,
+        }
+    }
+}
+
 /// What is no file of a name, but has one.
 struct NamedReader {
     name: String,
@@ -145,17 +172,82 @@ pub fn narrowed(mut sources: Vec<Source>, since: &Since) -> Vec<Source> {
     sources
 }
 
-/// All of a log's files: the segments, oldest first, and the live one. May be
-/// called while the log is written and rotated.
+/// A log's files, the seals of removed segments among them. May be called while the log
+/// is written, rotated and pruned.
+///
+/// # Errors
+/// As [`open_directory`].
+pub fn open_log(directory: &Path) -> io::Result<LogFiles> {
+    // In this order: a segment that is missing from the list had its seals kept before.
+    let files = held_open(open_directory(directory)?)?;
+    let seals = directory.join(SEALS);
+    let seals = match RegularFile::open(&seals) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Seals::Missing(seals.display().to_string())
+        }
+        file => {
+            // What is appended while the log is read may be of records that are not.
+            let file = file?;
+            let length = file.metadata()?.len();
+            let name = file.name().to_owned();
+            Seals::Here(Source::reader(&name, file.take(length)))
+        }
+    };
+    Ok(LogFiles { seals, files })
+}
+
+/// So many of the oldest segments are opened at once: they may be removed before their
+/// turn comes.
+const HELD_OPEN: usize = 64;
+
+fn held_open(sources: Vec<Source>) -> io::Result<Vec<Source>> {
+    let mut held = Vec::with_capacity(sources.len());
+    for (index, source) in sources.into_iter().enumerate() {
+        let From::Path(path) = &source.from else {
+            held.push(source);
+            continue;
+        };
+        if index >= HELD_OPEN {
+            held.push(source);
+            continue;
+        }
+        match RegularFile::open(path) {
+            // Those before it were removed first.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => held.clear(),
+            file => held.push(Source::regular(file?)),
+        }
+    }
+    Ok(held)
+}
+
+/// The segments of a log, oldest first, and its live file. May be called while the log is
+/// written, rotated and pruned.
 ///
 /// # Errors
 /// `NotFound` if there is no log in the directory; `InvalidInput` if there is something
 /// under a segment's name that is no regular file; else the operating system's. Each names
 /// what it is about.
 pub fn open_directory(directory: &Path) -> io::Result<Vec<Source>> {
+    let mut attempts = 0;
+    loop {
+        let (sources, is_consistent) = look_into(directory)?;
+        attempts += 1;
+        if is_consistent || attempts == MOST_ATTEMPTS {
+            return Ok(sources);
+        }
+    }
+}
+
+/// A log is not rotated more often than this while its directory is listed.
+const MOST_ATTEMPTS: u32 = 16;
+
+/// The files, and whether the live one was the live one all the while: where it was
+/// rotated, the record of a removal may be in a file that we have not seen.
+fn look_into(directory: &Path) -> io::Result<(Vec<Source>, bool)> {
     // The live file first: if it is rotated meanwhile, it is found again among
     // the segments, by what it is and not by its name.
-    let live = match RegularFile::open(&directory.join(LIVE)) {
+    let path = directory.join(LIVE);
+    let live = match RegularFile::open(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         file => Some(file?),
     };
@@ -164,17 +256,23 @@ pub fn open_directory(directory: &Path) -> io::Result<Vec<Source>> {
     let mut sources = Vec::new();
     for name in segments(&names_in(directory)?) {
         let path = directory.join(name);
-        if own != Some(identity(&look_at(&path)?)) {
-            sources.push(Source::path(&path));
-        } else {
+        let found = match look_at(&path) {
+            // It was removed since the names were read.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            found => found?,
+        };
+        if own == Some(identity(&found)) {
             // What came after it was not there when we began.
             break;
         }
+        sources.push(Source::path(&path));
     }
+    let is_consistent =
+        live.is_none() || look_at(&path).is_ok_and(|now| own == Some(identity(&now)));
     match live {
         Some(file) => sources.push(Source::regular(file)),
         None if sources.is_empty() => return Err(io::ErrorKind::NotFound.into()),
         None => (),
     }
-    Ok(sources)
+    Ok((sources, is_consistent))
 }

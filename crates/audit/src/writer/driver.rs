@@ -1,6 +1,7 @@
 //! What the thread does: takes what is queued, writes it, seals and rotates when it
 //! is time, and after a failure tries until the log can be written again.
 
+use super::housekeeping::Housekeeping;
 use super::{Health, Receipt, Unavailable};
 use crate::error::LogError;
 use crate::log::{Log, Rotation};
@@ -21,9 +22,10 @@ const DROPPED_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What the thread does.
 pub(super) struct Driver<S> {
-    log: Log<S>,
+    pub(super) log: Log<S>,
     shared: Arc<Shared>,
-    clock: Box<dyn Fn() -> Timestamp + Send>,
+    pub(super) clock: Box<dyn Fn() -> Timestamp + Send>,
+    pub(super) house: Housekeeping,
     /// When the first unsealed record was written, by the clock that never steps.
     unsealed_since: Option<Instant>,
     rotation_at: Instant,
@@ -50,6 +52,7 @@ impl<S: Storage> Driver<S> {
     ) -> Self {
         let now = Instant::now();
         Self {
+            house: Housekeeping::new(log.live_file(clock())),
             unsealed_since: Some(now),
             rotation_at: now,
             rotation_refused: None,
@@ -93,7 +96,13 @@ impl<S: Storage> Driver<S> {
         let seal_at = self.unsealed_since.map(|since| since + seal_after);
         let has_dropped = self.shared.dropped() > self.dropped;
         let dropped_at = has_dropped.then_some(self.dropped_at);
-        seal_at.into_iter().chain(dropped_at).min()
+        let sometime = seal_at.into_iter().chain(dropped_at);
+        sometime.chain([self.house.wake_at()]).min()
+    }
+
+    /// Whether the log can be written.
+    pub(super) fn is_well(&self) -> bool {
+        self.failure.is_none()
     }
 
     fn write(&mut self, jobs: Vec<Job>) {
@@ -148,7 +157,9 @@ impl<S: Storage> Driver<S> {
             Command::Reopen => {
                 // Its failure is the log's, and shows in the health.
                 let _ = self.guarded(Log::reopen);
+                self.house.rotated();
             }
+            Command::Retain(retention) => self.house.retain(retention),
         }
     }
 
@@ -161,6 +172,7 @@ impl<S: Storage> Driver<S> {
         self.rotation_at = Instant::now() + ROTATION_RETRY;
         if self.rotation_refused.is_none() {
             self.rotation_at = Instant::now();
+            self.house.rotated();
         }
         Ok(outcome)
     }
@@ -188,6 +200,9 @@ impl<S: Storage> Driver<S> {
         if !is_last && now >= self.rotation_at && self.log.rotation_is_due((self.clock)()) {
             let _ = self.rotate();
         }
+        if !is_last {
+            self.keep_house();
+        }
         self.unsealed_since = match self.log.unsealed() {
             0 => None,
             _ => self.unsealed_since.or(Some(now)),
@@ -210,7 +225,7 @@ impl<S: Storage> Driver<S> {
         ))
     }
 
-    fn fail(&mut self, error: &LogError) {
+    pub(super) fn fail(&mut self, error: &LogError) {
         let text = error.to_string();
         self.last_error = Some(text.as_str().into());
         self.failure = Some(Failure {
@@ -232,10 +247,14 @@ impl<S: Storage> Driver<S> {
         };
         let refused = self.shared.refused() - failure.refused_before;
         let now = (self.clock)();
-        let outcome = self
-            .log
-            .reserve()
-            .and_then(|()| self.log.recover(now, Occasion::Resumption(refused)));
+        let resume = |log: &mut Log<S>| {
+            log.reserve()?;
+            log.recover(now, Occasion::Resumption(refused))
+        };
+        let mut outcome = resume(&mut self.log);
+        if outcome.as_ref().is_err_and(LogError::is_full) && self.make_room() {
+            outcome = resume(&mut self.log);
+        }
         if let Err(error) = outcome {
             self.log.close();
             self.last_error = Some(error.to_string().into());
@@ -258,6 +277,7 @@ impl<S: Storage> Driver<S> {
             unsealed: self.log.unsealed(),
             commits: self.commits,
             rotation_refused: self.rotation_refused.clone(),
+            upkeep: self.house.upkeep().clone(),
             ..Health::default()
         });
     }

@@ -167,6 +167,21 @@ fn every_mistake_is_named_with_its_place() {
             "line 2, column 14",
             "an IP address are always answered",
         ),
+        (
+            "[audit]\nretain_days = 0",
+            "line 2, column 15",
+            "expected a number from 1",
+        ),
+        (
+            "[audit]\nretain_bytes = -1",
+            "line 2, column 16",
+            "expected a number of bytes from 1",
+        ),
+        (
+            "[audit]\nretain_bytes = 67108863",
+            "line 2, column 16",
+            "less than segment_bytes (67108864)",
+        ),
         ("[http]\n", "line 1, column 2", "unknown field `http`"),
         (
             "log_level = 'loud'",
@@ -259,11 +274,33 @@ fn the_packaged_file_shows_every_key_with_its_default() {
         known("[forward]\nx = 1"),
     ];
     for key in keys.concat() {
-        let shown = packaged
-            .lines()
-            .any(|line| line.starts_with(&format!("{key} =")) || line == format!("[{key}]"));
+        // One that has no default is shown as a comment.
+        let shown = packaged.lines().any(|line| {
+            let line = line.strip_prefix("# ").unwrap_or(line);
+            line.starts_with(&format!("{key} =")) || line == format!("[{key}]")
+        });
         assert!(shown, "packaging/config.toml does not show {key}");
     }
+}
+
+#[test]
+fn retention_is_off_unless_a_limit_is_set() {
+    let retention = |text: &str| Config::parse(text).unwrap().audit.retention;
+    assert!(!retention("").are_set());
+    assert!(!retention("[audit]\nretain_unacknowledged = true").are_set());
+    let limits = retention("[audit]\nretain_days = 30\nretain_bytes = 50000000000");
+    assert_eq!(limits.age, Some(Duration::from_secs(30 * 86_400)));
+    assert_eq!(limits.bytes, Some(50_000_000_000));
+    assert!(!limits.unacknowledged);
+}
+
+#[test]
+fn retention_alone_changes_without_a_restart() {
+    let audit = |text: &str| Config::parse(text).unwrap().audit;
+    let old = audit("[audit]\nretain_days = 30");
+    assert!(!old.needs_restart_for(&old));
+    assert!(!old.needs_restart_for(&audit("[audit]\nretain_bytes = 100000000")));
+    assert!(old.needs_restart_for(&audit("[audit]\nretain_days = 30\nsegment_days = 1")));
 }
 
 #[test]

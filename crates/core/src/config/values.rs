@@ -227,6 +227,21 @@ impl<'de> Deserialize<'de> for Positive {
     }
 }
 
+/// A number of bytes that a disk may have, from 1 to 10^15.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bytes(pub(super) u64);
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match u64::try_from(i64::deserialize(deserializer)?) {
+            Ok(number @ 1..=1_000_000_000_000_000) => Ok(Self(number)),
+            _ => Err(D::Error::custom(
+                "expected a number of bytes from 1 to 1,000,000,000,000,000",
+            )),
+        }
+    }
+}
+
 /// A node: its name alone, or a table.
 pub(super) struct NodeEntry {
     pub(super) name: NodeName,

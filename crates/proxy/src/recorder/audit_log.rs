@@ -1,6 +1,6 @@
 //! The recorder of the daemon: the audit log's writer, awaited.
 
-use super::{Health, PATIENCE, Recorder, Recording, RecordingFailed};
+use super::{Health, OnDisk, PATIENCE, Recorder, Recording, RecordingFailed, Retention};
 use pulse_audit::{Directory, LogError, Receipt, Settings, Unavailable, Writer};
 use pulse_core::config::Audit;
 use pulse_core::event::Event;
@@ -125,8 +125,12 @@ impl Recorder for AuditLog {
         self.writer.is_available()
     }
 
-    fn tell(&self, follower: Box<dyn Fn(u64) + Send + Sync>) {
+    fn tell(&self, follower: Box<dyn Fn(OnDisk) + Send + Sync>) {
         self.writer.tell(follower);
+    }
+
+    fn retain(&self, retention: Retention) {
+        self.writer.retain(retention);
     }
 
     fn reopen(&self) {

@@ -10,6 +10,7 @@ impl Chain<'_> {
         if !is_broken && self.rubbish.lines > 0 {
             self.finish_in_rubbish();
         }
+        self.judge_beginning();
         if self.report.findings.is_empty() {
             self.check_end();
         }

@@ -14,7 +14,11 @@ impl Chain<'_> {
         match line.event_type {
             b"log.open" => self.take_open(line.seq, &members),
             b"log.resumed" => self.take_resumed(line.seq, &members),
-            b"log.sealed" => self.take_seal(line, &members),
+            b"log.sealed" => {
+                self.compare_with_kept(line, text);
+                self.take_seal(line, &members);
+            }
+            b"log.pruned" => self.take_pruned(line, &members),
             b"log.rotated" => self.last_was_rotation = true,
             _ => (),
         }

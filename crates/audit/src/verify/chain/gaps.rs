@@ -33,6 +33,7 @@ impl Chain<'_> {
         self.epoch_before_gap = self.epoch.take().or(self.epoch_before_gap);
         self.announced = None;
         self.unsealed_since = None;
+        self.removed_through = None;
         (self.last_was_seal, self.last_was_rotation) = (false, false);
     }
 

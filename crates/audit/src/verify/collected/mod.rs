@@ -14,7 +14,7 @@ mod runs;
 use super::against::Records;
 use super::chain::Spot;
 use super::report::{Attack, Finding, NoteKind, Report, Unjudged, Witness};
-use super::{Options, Source, examine};
+use super::{LogFiles, Options, Source, examine};
 use crate::record::Head;
 use judge::Judge;
 use order::Order;
@@ -68,7 +68,7 @@ pub struct Collected {
 pub fn verify_collected(
     sources: Vec<Source>,
     collection: &Collection,
-    log: Option<&mut dyn FnMut() -> io::Result<Vec<Source>>>,
+    log: Option<&mut dyn FnMut() -> io::Result<LogFiles>>,
     options: &Options,
     progress: &mut dyn FnMut(u64),
 ) -> io::Result<(Report, Collected, Option<Report>)> {
@@ -77,7 +77,7 @@ pub fn verify_collected(
     let (records, mut second) = match log {
         None => (None, None),
         Some(open) => {
-            let records = Records::new(open()?, false);
+            let records = Records::new(open()?.files, false);
             (Some(records), Some(examine(open()?, options, progress)?))
         }
     };
