@@ -73,7 +73,7 @@ pub use record::{Body, Head, MAX_LINE_BYTES};
 pub use recovery::Occasion;
 pub use regular::RegularFile;
 pub use settings::Settings;
-pub use storage::{LIVE, Live, Place, SEALS, Storage};
+pub use storage::{LIVE, Live, Place, SEALS, Storage, segment_start};
 pub use tail::MAX_WRITE_BYTES;
 pub use time::Timestamp;
 pub use worker::{Ending, Worker};

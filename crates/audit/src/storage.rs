@@ -106,8 +106,10 @@ pub(crate) fn segment_name(first: u64) -> String {
     format!("{SEGMENT}{first:012}")
 }
 
-/// The number of the first record of the segment with that name.
-pub(crate) fn segment_start(name: &str) -> Option<u64> {
+/// The number of the first record of the segment with that name; none if no segment can
+/// have it.
+#[must_use]
+pub fn segment_start(name: &str) -> Option<u64> {
     // A name that we would have given, with a number that a record may have.
     let first = Ordinal::new(name.strip_prefix(SEGMENT)?.parse().ok()?)?.get();
     (segment_name(first) == name).then_some(first)

@@ -42,7 +42,7 @@ pub(crate) const EXIT_CODES: [(u8, &str); 12] = [
     (66, "a file cannot be read"),
     (69, "the daemon cannot be reached, or did not answer"),
     (70, "the demo, or a part of it, failed"),
-    (73, "the audit log cannot be begun or rotated"),
+    (73, "the audit log cannot be begun, rotated or archived"),
     (74, "the result could not be written"),
     (78, "the configuration is wrong"),
 ];

@@ -177,6 +177,8 @@ impl<'a> Chain<'a> {
     /// The file's name says what its first record is.
     pub(super) fn hold_to_its_name(&mut self, name: &str) {
         let name = name.rsplit('/').next();
+        // Packed, it keeps its name.
+        let name = name.map(|name| name.strip_suffix(".zst").unwrap_or(name));
         self.named_for = name.and_then(segment_start);
     }
 

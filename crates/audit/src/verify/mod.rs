@@ -24,7 +24,7 @@ pub use against::verify_against;
 pub use collected::{Collected, Collection, Missing, verify_collected};
 pub use report::{Attack, Finding, Note, NoteKind, Proof, Report, Verdict, Witness};
 pub use since::{NotAPlace, Since};
-pub use source::{LogFiles, Seals, Source, narrowed, open_directory, open_log};
+pub use source::{LogFiles, Seals, Source, narrowed, open_directory, open_log, open_seals};
 pub use state::StateKeys;
 
 use crate::key::PublicKey;

@@ -75,12 +75,17 @@ impl Source {
         }
     }
 
-    pub(crate) fn name(&self) -> &str {
+    /// Its name, as findings have it.
+    #[must_use]
+    pub fn name(&self) -> &str {
         &self.name
     }
 
     /// What it is read with. Its errors name it.
-    pub(crate) fn open(self) -> io::Result<Box<dyn Read>> {
+    ///
+    /// # Errors
+    /// As [`RegularFile::open`].
+    pub fn open(self) -> io::Result<Box<dyn Read>> {
         match self.from {
             From::Reader(reader) => {
                 let name = self.name;
@@ -180,8 +185,17 @@ pub fn narrowed(mut sources: Vec<Source>, since: &Since) -> Vec<Source> {
 pub fn open_log(directory: &Path) -> io::Result<LogFiles> {
     // In this order: a segment that is missing from the list had its seals kept before.
     let files = held_open(open_directory(directory)?)?;
+    let seals = open_seals(directory)?;
+    Ok(LogFiles { seals, files })
+}
+
+/// The seals of the segments that were removed from the log in a directory.
+///
+/// # Errors
+/// As [`RegularFile::open`].
+pub fn open_seals(directory: &Path) -> io::Result<Seals> {
     let seals = directory.join(SEALS);
-    let seals = match RegularFile::open(&seals) {
+    Ok(match RegularFile::open(&seals) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             Seals::Missing(seals.display().to_string())
         }
@@ -192,8 +206,7 @@ pub fn open_log(directory: &Path) -> io::Result<LogFiles> {
             let name = file.name().to_owned();
             Seals::Here(Source::reader(&name, file.take(length)))
         }
-    };
-    Ok(LogFiles { seals, files })
+    })
 }
 
 /// So many of the oldest segments are opened at once: they may be removed before their

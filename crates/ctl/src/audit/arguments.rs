@@ -11,6 +11,9 @@ const PLACE: &str = "Which log";
 /// The heading of what says which records are wanted.
 const FILTER: &str = "Which records";
 
+/// The heading of what is for logs whose beginning was removed.
+const RETENTION: &str = "What retention removed";
+
 /// The heading of what is for a collector's files.
 const COLLECTED: &str = "What a collector has";
 
@@ -23,6 +26,7 @@ pub(crate) enum AuditCommand {
     Tail(TailOptions),
     Explain(ExplainOptions),
     Rotate(RotateOptions),
+    Archive(ArchiveOptions),
 }
 
 /// Where the log is. Without any of these, where the daemon's configuration says.
@@ -167,6 +171,26 @@ pub(crate) struct VerifyOptions {
     /// is told from one that was not sent yet
     #[arg(long, value_name = "SEQ", help_heading = COLLECTED, requires = "collected")]
     pub(crate) acknowledged: Option<u64>,
+
+    /// Records were to be kept for so many days: a removal that came earlier is named
+    ///
+    /// Without this and the next one, the limits of the configuration are taken.
+    #[arg(
+        long,
+        value_name = "DAYS",
+        help_heading = RETENTION,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub(crate) retain_days: Option<u32>,
+
+    /// The log was to keep so many bytes
+    #[arg(
+        long,
+        value_name = "BYTES",
+        help_heading = RETENTION,
+        value_parser = clap::value_parser!(u64).range(1..)
+    )]
+    pub(crate) retain_bytes: Option<u64>,
 
     /// Print the report as JSON
     #[arg(long)]
@@ -320,6 +344,33 @@ pub(crate) struct RotateOptions {
     /// The daemon's process, where /proc/locks does not tell it
     #[arg(long, value_name = "PID", value_parser = clap::value_parser!(i32).range(1..))]
     pub(crate) pid: Option<i32>,
+
+    /// Print what was done as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Copy and compress sealed segments, before retention removes them
+///
+/// Each segment that a seal covers whole is written to DIR with ".zst" after its name, read
+/// back and compared. One that is there already is left as it is, so this can be run again
+/// and again, from a timer. Nothing is removed from the log. The seals of what retention
+/// removed are copied too.
+///
+/// "audit verify DIR LOG" reads archives and log as one, and so does zstd(1).
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pulse-sensorctl audit archive /srv/archive/pve1
+  pulse-sensorctl audit verify --key KEY /srv/archive/pve1 /var/log/pulse/sensor-proxy
+  pulse-sensorctl audit show --log /srv/archive/pve1 --node pve1")]
+pub(crate) struct ArchiveOptions {
+    /// Where to; it is made if need be, for its owner alone
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) directory: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) place: PlaceOptions,
 
     /// Print what was done as JSON
     #[arg(long)]

@@ -13,14 +13,18 @@
 //! | `show`, `tail`, `row` | its records |
 //! | `explain`, `evidence`, `story` | one reading from beginning to seal |
 //! | `rotate`, `writer`, `flags` | ending a file that is marked append-only |
+//! | `archive`, `packed`, `files` | segments kept elsewhere, packed; read with the log |
 
+mod archive;
 mod arguments;
 mod evidence;
 mod explain;
+mod files;
 mod flags;
 mod heads;
 mod init;
 mod owner;
+mod packed;
 mod place;
 mod progress;
 mod qr;
@@ -60,6 +64,7 @@ pub(crate) fn run(screen: Screen, command: AuditCommand) -> Result<Ending, Failu
         AuditCommand::Tail(options) => tail::run(screen, &options),
         AuditCommand::Explain(options) => explain::run(screen, &options),
         AuditCommand::Rotate(options) => rotate::run(screen, &options),
+        AuditCommand::Archive(options) => archive::run(screen, &options),
     }
 }
 
@@ -110,6 +115,19 @@ pub(crate) enum AuditError {
     /// No record is what was asked for.
     #[error("{}: no record of the log has this number or correlation id: `pulse-sensorctl audit tail` shows the last ones", shown(.0))]
     NoRecord(String),
+    /// A record is asked for that retention removed.
+    #[error(
+        "record {seq} is not in the log any more: retention removed what comes before record {first}. Name an archive of it with --log, if there is one"
+    )]
+    Removed {
+        /// Which one.
+        seq: u64,
+        /// The first that there is.
+        first: u64,
+    },
+    /// An archive is of another log.
+    #[error("{}: it is of another log: name another directory for this one", .0.display())]
+    OtherLog(PathBuf),
     /// The log cannot be begun.
     #[error("cannot begin an audit log: {0}")]
     Init(#[from] InitError),
@@ -168,7 +186,7 @@ impl AuditError {
     /// One of the documented exit codes.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::NoRecord(_) => 1,
+            Self::NoRecord(_) | Self::Removed { .. } => 1,
             Self::NoLog(_)
             | Self::Unreadable { .. }
             | Self::NotAFile(_)
@@ -178,6 +196,7 @@ impl AuditError {
             Self::NotFollowed { .. } => 69,
             Self::Init(_)
             | Self::Change { .. }
+            | Self::OtherLog(_)
             | Self::NoUser(_)
             | Self::Log(_)
             | Self::Writer(_) => 73,

@@ -149,12 +149,16 @@ impl Answer {
         let report = &self.report;
         match report.verdict {
             Verdict::Intact => {
+                let from = match report.pruned_through {
+                    0 => String::new(),
+                    _ => format!(" from record {} on", report.first_seq),
+                };
                 let (through, what) = match self.limit() {
                     Some(seq) => (
-                        format!(" through record {seq}"),
+                        format!("{from} through record {seq}"),
                         ": every record up to it is there as it was written",
                     ),
-                    None => (String::new(), ": every record is as it was written"),
+                    None => (from, ": every record is as it was written"),
                 };
                 let agree = match self.second {
                     Some(_) => ", and the copies agree",
@@ -370,6 +374,11 @@ fn remedy(attack: Attack) -> &'static str {
         Attack::SegmentMisnamed => {
             "The daemon never gives such a name. Find out who renamed the file, and whether it is \
              the one that was written: the collector's copy tells (--against)."
+        }
+        Attack::PrunedEarly => {
+            "If the limits were others when this was removed, verify with these: --retain-days, \
+             --retain-bytes. Else somebody with the private key of that time removed it: a head \
+             (--head) or another copy (--against, the collector's) shows what it was."
         }
         Attack::Truncated | Attack::RolledBack | Attack::CutAtSeal => {
             "Records that were written are missing at the end. Keep a copy of what there is, and \

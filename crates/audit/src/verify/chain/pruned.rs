@@ -480,8 +480,9 @@ impl Chain<'_> {
         if beginning.removal.is_some_and(is_good) {
             self.report.pruned_through = last;
             let text = format!(
-                "records 1 to {last} were removed by retention, on record; the log is complete \
-                 from here on"
+                "records 1 to {last} were removed by retention, on record: the log is complete \
+                 from here on. The seals that were kept prove the keys of what was removed, and \
+                 not its records"
             );
             self.note(NoteKind::Pruned, beginning.first, &text);
         } else {
