@@ -371,6 +371,7 @@ mod tests {
         let forwarder = Forwarder {
             board: Arc::default(),
             durable: watch::channel(0).0,
+            first: AtomicU64::new(1),
             commands: vec![commands],
             journal: None,
             thread: thread.unwrap(),

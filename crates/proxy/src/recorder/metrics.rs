@@ -59,7 +59,7 @@ fn disk(encoder: &mut DescriptorEncoder<'_>, upkeep: &Upkeep) -> fmt::Result {
 
 type Figure = (&'static str, &'static str, u64);
 
-fn counters(health: &Health) -> [Figure; 3] {
+fn counters(health: &Health) -> [Figure; 4] {
     [
         (
             "audit_refused",
