@@ -15,6 +15,7 @@ const NO_LIMIT: [(&str, &str); 2] = [("per_peer_interval_ms", "1"), ("per_peer_b
 #[derive(Clone, Debug)]
 pub struct Config {
     keys: BTreeMap<String, String>,
+    metrics: BTreeMap<String, String>,
     rate_limit: BTreeMap<String, String>,
     ssh: BTreeMap<String, String>,
     audit: BTreeMap<String, String>,
@@ -35,6 +36,7 @@ impl Config {
     pub fn new() -> Self {
         let mut config = Self {
             keys: BTreeMap::new(),
+            metrics: BTreeMap::new(),
             rate_limit: BTreeMap::new(),
             ssh: BTreeMap::new(),
             audit: BTreeMap::new(),
@@ -60,6 +62,13 @@ impl Config {
     #[must_use]
     pub fn set(mut self, key: &str, value: &str) -> Self {
         self.keys.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Sets a key of `[metrics]`.
+    #[must_use]
+    pub fn set_metrics(mut self, key: &str, value: &str) -> Self {
+        self.metrics.insert(key.to_owned(), value.to_owned());
         self
     }
 
@@ -133,13 +142,16 @@ impl Config {
         let mut text = String::new();
         for (section, keys) in [
             ("", &keys),
+            ("[metrics]", &self.metrics),
             ("[rate_limit]", &self.rate_limit),
             ("[ssh]", &self.ssh),
             ("[audit]", &audit),
             ("[forward]", &forward),
         ] {
             // Writing to a string cannot fail.
-            let _ = writeln!(text, "{section}");
+            if !keys.is_empty() {
+                let _ = writeln!(text, "{section}");
+            }
             for (key, value) in keys {
                 let _ = writeln!(text, "{key} = {value}");
             }

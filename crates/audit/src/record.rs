@@ -177,7 +177,7 @@ impl Head {
         F: FnOnce(&[u8]) -> String,
     {
         let start = self.begin(lines, ts, body);
-        let signature = sign(&lines[start..]);
+        let signature = sign(lines.get(start..).unwrap_or_default());
         lines.extend_from_slice(b",\"signature\":\"");
         lines.extend_from_slice(signature.as_bytes());
         lines.push(b'"');
@@ -200,7 +200,7 @@ impl Head {
 
     fn finish(&mut self, lines: &mut Vec<u8>, start: usize) {
         self.seq += 1;
-        self.hash = hex(&Sha256::digest(&lines[start..]));
+        self.hash = hex(&Sha256::digest(lines.get(start..).unwrap_or_default()));
         lines.extend_from_slice(b",\"event_hash\":\"");
         lines.extend_from_slice(&self.hash);
         lines.extend_from_slice(b"\"}\n");

@@ -21,6 +21,8 @@ pub struct Settings {
     pub queue_notes: usize,
     /// How long after a failure, or a vain attempt, writing is tried again.
     pub retry_after: Duration,
+    /// How long the writer's thread may take to end, once it was asked to.
+    pub stop_timeout: Duration,
 }
 
 impl Default for Settings {
@@ -34,6 +36,7 @@ impl Default for Settings {
             queue_records: 3072,
             queue_notes: 1024,
             retry_after: Duration::from_secs(1),
+            stop_timeout: Duration::from_secs(5),
         }
     }
 }

@@ -15,10 +15,11 @@ use crate::record::Body;
 use crate::settings::Settings;
 use crate::storage::Storage;
 use crate::time::Timestamp;
+use crate::worker::{Ending, Worker};
 use driver::Driver;
 use pulse_core::event::Event;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// A record is on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +79,8 @@ pub type Completion<T> = Box<dyn FnOnce(Result<T, Unavailable>) + Send>;
 #[derive(Debug)]
 pub struct Writer {
     shared: Arc<Shared>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    thread: Worker,
+    stop_timeout: Duration,
 }
 
 impl Writer {
@@ -107,19 +109,19 @@ impl Writer {
     {
         let mut log = Log::open(storage, settings, clock())?;
         log.reserve()?;
+        let stop_timeout = log.settings.stop_timeout;
         let shared = Arc::new(Shared::new(Bounds {
             awaited: log.settings.queue_records,
             notes: log.settings.queue_notes,
         }));
         let mut driver = Driver::new(log, Arc::clone(&shared), clock);
         driver.publish();
-        let thread = std::thread::Builder::new()
-            .name("audit".to_owned())
-            .spawn(move || driver.run())
+        let thread = Worker::start("audit", move || driver.run())
             .map_err(LogError::while_doing("start the audit log's thread"))?;
         Ok(Self {
             shared,
-            thread: Mutex::new(Some(thread)),
+            thread,
+            stop_timeout,
         })
     }
 
@@ -172,18 +174,20 @@ impl Writer {
 
     /// Writes what is queued, seals, and ends the thread. Nothing is taken
     /// afterwards. Gives how the log fared at its end.
+    ///
+    /// A disk that does not answer is waited for as long as
+    /// [`stop_timeout`](Settings::stop_timeout) says: then the thread
+    /// [still runs](Self::is_running), and the health is the last that was known.
     pub fn stop(&self) -> Health {
         self.shared.stop();
-        let thread = self
-            .thread
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(thread) = thread {
-            // It ends by itself; if it panicked, the health says nothing new.
-            let _ = thread.join();
-        }
+        self.thread.wait(self.stop_timeout);
         self.health()
+    }
+
+    /// Whether the thread has not ended.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.thread.wait(Duration::ZERO) == Ending::StillRunning
     }
 }
 

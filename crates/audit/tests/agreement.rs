@@ -7,9 +7,11 @@
 mod common;
 
 use common::forger::{hash_of, value};
-use common::{Sample, check, join, lines, one, pinned, sample};
+use common::keys::keys;
+use common::python::{has_python, script};
+use common::{Sample, check, join, lines, one, pinned, pinned_with_state, sample};
+use pulse_audit::HeadLine;
 use pulse_audit::verify::{Options, Verdict};
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const RUNNER: &str = r#"
@@ -26,25 +28,6 @@ for name in sorted(os.listdir(place)):
     except (verifier.InvalidSignature, KeyError, TypeError, ValueError):
         print(name, "broken")
 "#;
-
-fn script() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/verify_audit_log.py")
-}
-
-fn has_python() -> bool {
-    let found = Command::new("python3")
-        .args(["-c", "import cryptography"])
-        .output();
-    let found = found.is_ok_and(|output| output.status.success());
-    if !found {
-        // In CI it is among the counterparts that have to be here.
-        let missing = std::env::var("PULSE_TEST_MISSING");
-        let is_known = missing.map_or(true, |names| names.contains("cryptography"));
-        assert!(is_known, "python3 has no cryptography package");
-        eprintln!("SKIPPED: python3 with its cryptography package is not here");
-    }
-    found
-}
 
 fn cases(sample: &Sample, other: &Sample) -> Vec<Vec<u8>> {
     let content = join(&sample.files);
@@ -246,40 +229,82 @@ fn the_independent_verifier_agrees_on_every_case() {
 #[test]
 fn the_independent_verifier_is_short_and_has_the_exit_codes_it_says() {
     let source = std::fs::read_to_string(script()).unwrap();
-    assert!(source.lines().count() < 80);
+    assert!(source.lines().count() < 130);
     if !has_python() {
         return;
     }
     let sample = sample(1, 1, 2, "x");
     let place = tempfile::tempdir().unwrap();
-    let file = place.path().join("log");
-    let run = |content: &[u8], key: Option<String>| {
+    let (file, state) = (place.path().join("log"), place.path().join("state"));
+    std::fs::create_dir(&state).unwrap();
+    for (name, text) in keys(&sample.disk) {
+        std::fs::write(state.join(name), text).unwrap();
+    }
+    let key = sample.key.to_string();
+    let state = state.to_str().unwrap();
+    let run = |content: &[u8], arguments: &[&str]| {
         std::fs::write(&file, content).unwrap();
         let mut command = Command::new("python3");
-        command.arg(script()).arg(&file);
-        if let Some(key) = key {
-            command.args(["--key", &key]);
-        }
+        command.arg(script()).arg(&file).args(arguments);
         command.output().unwrap().status.code().unwrap()
     };
     let content = join(&sample.files);
     let ours = |content: &[u8], options: &Options| {
         i32::from(check(&one(content.to_vec()), options).verdict.exit_code())
     };
-    let key = || Some(sample.key.to_string());
-    assert_eq!(
-        (run(&content, key()), ours(&content, &pinned(sample.key))),
-        (0, 0)
-    );
-    assert_eq!(
-        (run(&content, None), ours(&content, &Options::default())),
-        (3, 3)
-    );
-    assert_eq!(
+    let pinned = Options {
+        key: Some(sample.key),
+        ..Options::default()
+    };
+    let all = pinned_with_state(sample.key, &sample.disk);
+    let state_only = Options {
+        key: None,
+        ..all.clone()
+    };
+    let head = |seq: usize| {
+        let line = lines(&content)[seq - 1].clone();
+        let hash = value(std::str::from_utf8(&line).unwrap(), "event_hash").to_owned();
+        let ts = "2026-11-22T02:19:00.678123Z";
+        format!("seq={seq} epoch=1 ts={ts} log_id=78fb event_hash={hash}")
+    };
+    let headed = Options {
+        heads: vec![head(3).parse::<HeadLine>().unwrap().head],
+        ..pinned.clone()
+    };
+    let head = head(3);
+    for (content, arguments, options, code) in [
         (
-            run(&content[1..], key()),
-            ours(&content[1..], &pinned(sample.key))
+            &content[..],
+            &["--key", &key, "--state", state][..],
+            &all,
+            0,
         ),
-        (1, 1)
-    );
+        (&content, &["--key", &key, "--head", &head], &headed, 0),
+        (&content, &["--key", &key], &pinned, 3),
+        (&content, &["--state", state], &state_only, 3),
+        (&content, &[], &Options::default(), 3),
+        (&content[1..], &["--key", &key], &pinned, 1),
+    ] {
+        let (theirs, ours) = (run(content, arguments), ours(content, options));
+        assert_eq!((theirs, ours), (code, code), "{arguments:?}");
+    }
+    assert_eq!(run(&content, &["--head", "seq=3"]), 2);
+    // Only regular files are read, and their names are held against what is in them.
+    let renamed = place.path().join("audit.log-000000000002");
+    std::fs::write(&renamed, &content).unwrap();
+    let alone = |path: &std::path::Path| {
+        let mut command = Command::new("python3");
+        command.arg(script()).arg(path).output().unwrap()
+    };
+    assert_eq!(alone(&renamed).status.code(), Some(1));
+    let link = place.path().join("link");
+    std::os::unix::fs::symlink(&renamed, &link).unwrap();
+    let fifo = place.path().join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    for path in [link, fifo] {
+        let output = alone(&path);
+        assert_eq!(output.status.code(), Some(4), "{output:?}");
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(text.contains(path.to_str().unwrap()), "{text}");
+    }
 }

@@ -100,6 +100,23 @@ fn a_full_disk_leaves_a_record_of_the_refusal() {
 }
 
 #[test]
+fn a_disk_that_does_not_answer_does_not_hold_up_the_end() {
+    let disk = Simulated::default();
+    let settings = Settings {
+        stop_timeout: Duration::from_millis(10),
+        ..settings()
+    };
+    let writer = Writer::start(disk.clone(), settings).unwrap();
+    record(&writer).unwrap();
+    let stuck = disk.disk.lock().unwrap();
+    assert_ne!(writer.stop().unsealed, 0);
+    assert!(writer.is_running());
+    drop(stuck);
+    until(&writer, |_| !writer.is_running());
+    assert_eq!(writer.health().unsealed, 0);
+}
+
+#[test]
 fn a_seal_comes_in_time_though_nothing_is_written() {
     let disk = Simulated::default();
     let settings = Settings {

@@ -4,13 +4,13 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{getsockopt, sockopt};
 use pulse_core::peer::{ContainerId, Credentials, Surroundings, mapped_root};
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::time::Duration;
 
 /// Longer control group and mapping files are not read on.
-const MAX_PROC_BYTES: u64 = 16 * 1024;
+const MAX_PROC_BYTES: usize = 16 * 1024;
 
 /// The credentials that the caller had when it connected (`SO_PEERCRED`, unix(7)).
 ///
@@ -60,10 +60,8 @@ fn look(caller: Credentials) -> Option<Surroundings> {
 }
 
 fn read(pid: u32, name: &str) -> Option<String> {
-    let file = File::open(format!("/proc/{pid}/{name}")).ok()?;
-    // Room for what is usual, so that it comes in one piece.
-    let mut bytes = Vec::with_capacity(1024);
-    file.take(MAX_PROC_BYTES).read_to_end(&mut bytes).ok()?;
+    let path = format!("/proc/{pid}/{name}");
+    let bytes = pulse_files::read_beginning(Path::new(&path), MAX_PROC_BYTES).ok()?;
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 

@@ -10,6 +10,7 @@ pub mod forward;
 mod socket;
 mod values;
 
+use crate::authority::HostNames;
 use crate::capability::{Capabilities, Capability};
 use crate::limiter::Limits;
 use crate::name::NodeName;
@@ -26,8 +27,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 use toml::Spanned;
 use values::{
-    CapabilityName, Interval, MetricsAddress, NodeEntry, PeerEntry, Positive, SocketPath, UserName,
-    seconds,
+    CapabilityName, HostNameText, Interval, MetricsAddress, NodeEntry, PeerEntry, Positive,
+    SocketPath, UserName, seconds,
 };
 pub use values::{Confinement, LogLevel};
 
@@ -62,6 +63,8 @@ pub struct Config {
     pub ssh_dir: PathBuf,
     /// Where metrics are served; `None` switches them off.
     pub metrics_address: Option<SocketAddr>,
+    /// How metrics are served.
+    pub metrics: Metrics,
     /// The least severe message that is logged.
     pub log_level: LogLevel,
     /// What is done about a layer of the confinement that the kernel lacks.
@@ -88,6 +91,13 @@ pub struct Config {
     pub max_ssh_output_bytes: usize,
     /// Every node is read in the background this often; `None` is never.
     pub poll_interval: Option<Duration>,
+}
+
+/// How metrics are served.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Metrics {
+    /// The names that requests may be for, beside addresses and `localhost`.
+    pub host_names: HostNames,
 }
 
 /// One node of `allowed_nodes`.
@@ -140,6 +150,7 @@ struct File {
     control_socket: SocketPath,
     ssh_dir: PathBuf,
     metrics_address: MetricsAddress,
+    metrics: MetricsTable,
     log_level: LogLevel,
     confinement: Confinement,
     allowed_nodes: Vec<Spanned<NodeEntry>>,
@@ -157,6 +168,12 @@ struct File {
     ssh: Ssh,
     audit: audit::Table,
     forward: forward::Table,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct MetricsTable {
+    host_names: Vec<HostNameText>,
 }
 
 #[derive(Deserialize)]
@@ -188,6 +205,7 @@ impl Default for File {
             control_socket: SocketPath(PathBuf::from("/run/pulse-sensor-proxy-admin/control.sock")),
             ssh_dir: PathBuf::from("/var/lib/pulse-sensor-proxy/ssh"),
             metrics_address: MetricsAddress::default(),
+            metrics: MetricsTable::default(),
             log_level: LogLevel::Info,
             confinement: Confinement::BestEffort,
             allowed_nodes: Vec::new(),
@@ -400,6 +418,14 @@ impl File {
             control_socket: self.control_socket.0,
             ssh_dir: self.ssh_dir,
             metrics_address: self.metrics_address.0,
+            metrics: Metrics {
+                host_names: self
+                    .metrics
+                    .host_names
+                    .into_iter()
+                    .map(|name| name.0)
+                    .collect(),
+            },
             log_level: self.log_level,
             confinement: self.confinement,
             audit: self.audit.settle(),

@@ -116,7 +116,11 @@ impl ContainerId {
     /// container: what is below those can be made by their users.
     #[must_use]
     pub fn from_cgroup(text: &str) -> Option<Self> {
-        text.lines().find_map(|line| {
+        // Where both versions are mounted, engines may use either, and the first version's
+        // hierarchies may name other things besides.
+        let is_unified = |line: &&str| line.starts_with("0::");
+        let (unified, older): (Vec<_>, Vec<_>) = text.lines().partition(is_unified);
+        unified.into_iter().chain(older).find_map(|line| {
             let name = container_in(line.splitn(3, ':').nth(2)?)?;
             let kept = name.chars().filter(char::is_ascii_graphic);
             Some(Self(kept.take(MAX_CONTAINER_BYTES).collect()))
@@ -444,8 +448,13 @@ mod tests {
             let found = in_group(path).container.map(|found| found.to_string());
             assert_eq!(found.as_deref(), expected, "{path}");
         }
-        let versions = "12:cpu:/docker/0123abcd\n0::/\n";
-        assert!(ContainerId::from_cgroup(versions).is_some());
+        for (text, expected) in [
+            ("12:cpu:/docker/0123\n0::/\n", "docker/0123"),
+            ("4:memory:/other/1\n0::/lxc/101\n", "lxc/101"),
+        ] {
+            let found = ContainerId::from_cgroup(text).unwrap();
+            assert_eq!(found.to_string(), expected);
+        }
         for text in ["", "garbage", "0::"] {
             assert_eq!(ContainerId::from_cgroup(text), None);
         }

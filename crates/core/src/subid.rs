@@ -52,7 +52,7 @@ impl SubordinateRanges {
             .take(MAX_RANGES)
             .collect();
         let mut by_start: Vec<usize> = (0..ranges.len()).collect();
-        by_start.sort_by_key(|index| ranges[*index].start);
+        by_start.sort_by_key(|index| ranges.get(*index).map(|range| range.start));
         Self {
             pieces: pieces(&ranges),
             by_start,
@@ -72,12 +72,13 @@ impl SubordinateRanges {
 
     /// The ranges whose first ID is `id`, in the order of the file.
     pub fn starting_at(&self, id: u32) -> impl Iterator<Item = &SubordinateRange> {
-        let ranges = self.by_start.iter().map(|index| &self.ranges[*index]);
+        let range = |index: &usize| self.ranges.get(*index);
         let before = self
             .by_start
-            .partition_point(|index| self.ranges[*index].start < id);
-        ranges
-            .skip(before)
+            .partition_point(|index| range(index).is_some_and(|range| range.start < id));
+        let from_there = self.by_start.iter().skip(before);
+        from_there
+            .filter_map(move |index| self.ranges.get(*index))
             .take_while(move |range| range.start == id)
     }
 

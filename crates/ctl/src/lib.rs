@@ -16,11 +16,30 @@
 //! | `line`, `wrap`, `screen` | colours, widths, and drawing over the last table |
 //! | `excerpt`, `pretty`, `shown` | a mistake in its line, readable JSON, safe text |
 //! | `demo` | the real daemon with simulated nodes |
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::cast_possible_wrap,
+        clippy::disallowed_methods,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::string_slice,
+        clippy::unreachable
+    )
+)]
 
 mod arguments;
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the files that it opens itself are those that the operator names"
+)]
 mod audit;
 mod client;
 mod config_check;
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it reads and writes in a directory that it has just made for itself"
+)]
 mod demo;
 mod excerpt;
 mod failure;

@@ -3,7 +3,7 @@
 
 use crate::host_file::{HostFile, SUBGID, SUBUID};
 use crate::ledger::Ledger;
-use crate::metrics::Metrics;
+use crate::metrics::{self, Metrics};
 use crate::node::{Access, Nodes};
 use crate::readings::{ReadingSettings, Readings};
 use crate::recorder::Recorder;
@@ -179,7 +179,9 @@ impl Daemon {
         self.ledger.catch_up(now);
         let mut limiter = self.limiter();
         limiter.sweep(now);
-        self.metrics.active_peers.set(limiter.active_peers() as i64);
+        self.metrics
+            .active_peers
+            .set(metrics::gauge(limiter.active_peers()));
     }
 }
 

@@ -3,6 +3,18 @@
 //! A reading's way through the modules: `backlog` accepts, [`listener`] admits,
 //! [`connection`] reads the line, [`dispatch`] decides, `request` admits and
 //! records, [`readings`] queues and shares, [`node`] asks the node over SSH.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::cast_possible_wrap,
+        clippy::disallowed_methods,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::string_slice,
+        clippy::unreachable
+    )
+)]
 
 mod backlog;
 pub mod cli;
@@ -22,6 +34,7 @@ pub mod logging;
 pub mod metrics;
 pub mod node;
 mod opened;
+mod ours;
 mod poll;
 mod random;
 pub mod readings;

@@ -3,15 +3,16 @@
 //! systemd has opened already are taken from it.
 
 use crate::listener::BoundSocket;
+use crate::ours::is_ours_alone;
 use crate::run::Failure;
 use crate::socket_access;
 use crate::systemd::ServiceManager;
 use pulse_confine::{Handed, Inherited, ServiceUser};
 use pulse_core::config::Config;
-use std::fs::{self, DirBuilder};
+use std::fs::DirBuilder;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, lchown};
+use std::os::unix::fs::{DirBuilderExt, lchown};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
@@ -147,21 +148,6 @@ fn private_directory(socket: &Path) -> io::Result<()> {
     )))
 }
 
-/// Whether root and the user that we are now are the only ones who can give the directory,
-/// or one above it, another content. In a sticky directory, like `/tmp`, entries can be
-/// changed by their owners alone (inode(7)).
-fn is_ours_alone(directory: &Path) -> io::Result<bool> {
-    for directory in fs::canonicalize(directory)?.ancestors() {
-        let found = fs::symlink_metadata(directory)?;
-        let is_ours = found.uid() == 0 || found.uid() == pulse_confine::own_uid();
-        let is_shared = found.mode() & 0o022 != 0 && found.mode() & 0o1000 == 0;
-        if !is_ours || is_shared {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
 fn metrics(
     address: Option<SocketAddr>,
     given: Option<TcpListener>,
@@ -219,7 +205,8 @@ fn make(directory: &Path, mode: u32, user: &ServiceUser) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
+    use std::fs;
+    use std::os::unix::fs::MetadataExt;
 
     #[test]
     fn only_what_was_missing_is_made_and_what_was_there_is_left_alone() {
@@ -233,27 +220,5 @@ mod tests {
         let mode = |path: &str| fs::metadata(there.join(path)).unwrap().mode() & 0o777;
         assert_eq!((mode("a"), mode("a/b")), (0o700, 0o700));
         assert_eq!(fs::metadata(&there).unwrap().mode(), before);
-    }
-
-    #[test]
-    fn a_directory_that_others_can_exchange_is_not_ours_alone() {
-        let home = tempfile::tempdir().unwrap();
-        let below = home.path().join("a/b");
-        fs::create_dir_all(&below).unwrap();
-        assert!(is_ours_alone(&below).unwrap(), "below a sticky directory");
-        let link = home.path().join("link");
-        std::os::unix::fs::symlink(&below, &link).unwrap();
-        let open =
-            |mode| fs::set_permissions(home.path().join("a"), fs::Permissions::from_mode(mode));
-        for mode in [0o770, 0o707, 0o777] {
-            open(mode).unwrap();
-            assert!(!is_ours_alone(&below).unwrap(), "{mode:o}");
-            assert!(!is_ours_alone(&link).unwrap(), "{mode:o}");
-        }
-        open(0o1777).unwrap();
-        assert!(is_ours_alone(&below).unwrap());
-        assert!(private_directory(&below.join("c/control.sock")).is_ok());
-        open(0o777).unwrap();
-        assert!(private_directory(&below.join("d/control.sock")).is_err());
     }
 }

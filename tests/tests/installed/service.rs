@@ -155,7 +155,7 @@ impl Service {
     /// Every metric, as one scrape gives them.
     pub(crate) fn scrape(&self) -> String {
         let address = "127.0.0.1:9456".parse().unwrap();
-        let request = "GET /metrics HTTP/1.1\r\nHost: test\r\n\r\n";
+        let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
         observe::http(address, request).body
     }
 

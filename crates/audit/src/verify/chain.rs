@@ -3,17 +3,20 @@
 mod ending;
 mod epochs;
 mod gaps;
+mod state;
 
 use super::Options;
 use super::evidence::{Break, Evidence};
 use super::lines::RawLine;
 use super::recent::Recent;
-use super::report::{Attack, Finding, Note, NoteKind, Report, Verdict};
+use super::report::{Attack, Finding, Note, NoteKind, Proof, Report, Verdict, Witness};
 use super::tears::Met;
 use crate::key::PublicKey;
 use crate::line::Line;
 use crate::record::Head;
+use crate::storage::segment_start;
 use crate::time::Timestamp;
+use state::Announced;
 use std::time::Duration;
 
 const MAX_NOTES: usize = 100;
@@ -53,9 +56,20 @@ pub(super) struct Chain<'a> {
     head: Head,
     log_id: Option<String>,
     epoch: Option<(u64, PublicKey)>,
+    /// Where that was announced.
+    announced: Option<Announced>,
+    /// The first epoch that is known.
+    first_epoch: Option<u64>,
+    /// Where each of the private keys was announced, as far as they were.
+    met_keys: Vec<Option<Announced>>,
     /// The epoch that was reached before records that are missing.
     epoch_before_gap: Option<(u64, PublicKey)>,
+    /// Records that are known from elsewhere, by their numbers; the first that was not met.
+    heads: Vec<Head>,
+    next_head: usize,
     unsealed_since: Option<(u64, Timestamp)>,
+    /// The first record at the end that is not sealed yet, and need not be.
+    pending: Option<u64>,
     last_ts: Timestamp,
     last_was_seal: bool,
     last_was_rotation: bool,
@@ -63,6 +77,9 @@ pub(super) struct Chain<'a> {
     spot: Spot,
     sources: u64,
     at_boundary: bool,
+    /// The number in the file's name, until its first record is met.
+    named_for: Option<u64>,
+    misnamed: Vec<Finding>,
     /// Torn bytes stand before the next record, which accounts for them.
     is_torn: bool,
     rubbish: Rubbish,
@@ -89,13 +106,20 @@ impl<'a> Chain<'a> {
                 last_hash: String::new(),
                 sealed_through: 0,
                 epoch: None,
+                proofs: Vec::new(),
                 bytes: 0,
             },
             head: Head::START,
             log_id: None,
             epoch: None,
+            announced: None,
+            first_epoch: None,
+            met_keys: vec![None; options.state.as_ref().map_or(0, |keys| keys.held().len())],
             epoch_before_gap: None,
+            heads: in_order(&options.heads),
+            next_head: 0,
             unsealed_since: None,
+            pending: None,
             last_ts: Timestamp::default(),
             last_was_seal: false,
             last_was_rotation: false,
@@ -103,6 +127,8 @@ impl<'a> Chain<'a> {
             spot: Spot::default(),
             sources: 0,
             at_boundary: false,
+            named_for: None,
+            misnamed: Vec::new(),
             is_torn: false,
             rubbish: Rubbish::default(),
             recent: Recent::new(),
@@ -117,6 +143,12 @@ impl<'a> Chain<'a> {
         }
         self.sources += 1;
         self.spot = Spot::at_the_beginning_of(name);
+    }
+
+    /// The file's name says what its first record is.
+    pub(super) fn hold_to_its_name(&mut self, name: &str) {
+        let name = name.rsplit('/').next();
+        self.named_for = name.and_then(segment_start);
     }
 
     pub(super) fn take(&mut self, met: &Met<'_>) {
@@ -145,6 +177,24 @@ impl<'a> Chain<'a> {
     fn count(&mut self, met: &Met<'_>) {
         self.report.bytes += met.bytes();
         self.spot.line += met.lines();
+        // What is torn may stand before it. A line that is no record hides which one it was.
+        if let (Some(named_for), Met::Line(_, line)) = (self.named_for, met) {
+            self.named_for = None;
+            if let Some(line) = line.filter(|line| line.seq != named_for) {
+                let detail = format!(
+                    "the file's name says that it begins with record {named_for}, but it begins \
+                     with record {}",
+                    line.seq
+                );
+                self.misnamed.push(Finding {
+                    attack: Attack::SegmentMisnamed,
+                    record: line.seq,
+                    source: self.spot.source.clone(),
+                    line: self.spot.line,
+                    detail,
+                });
+            }
+        }
     }
 
     fn examine(&mut self, met: &Met<'_>) {
@@ -241,7 +291,7 @@ impl<'a> Chain<'a> {
         if !self.last_was_seal {
             self.unsealed_since.get_or_insert((line.seq, line.ts));
         }
-        self.check_expected();
+        self.compare_heads();
     }
 
     fn check_clock(&mut self, line: &Line<'_>) {
@@ -267,15 +317,26 @@ impl<'a> Chain<'a> {
         }
     }
 
-    fn check_expected(&mut self) {
-        if let Some(expected) = self.options.expected
-            && expected.seq == self.head.seq
-            && expected != self.head
-            && self.evidence.is_none()
+    /// Whether this is the record that is known from elsewhere.
+    fn compare_heads(&mut self) {
+        while let Some(known) = self.heads.get(self.next_head)
+            && known.seq <= self.head.seq
         {
-            let spot = self.spot.clone();
-            let detail = "this is not the record that is known from elsewhere".to_owned();
-            self.find(Attack::Forked, self.head.seq, &spot, detail);
+            self.next_head += 1;
+            if *known == self.head {
+                self.report.proofs.retain(|proof| proof.by != Witness::Head);
+                self.report.proofs.push(Proof {
+                    by: Witness::Head,
+                    through: known.seq,
+                });
+            } else if known.seq < self.head.seq {
+                let text = "a record that is known from elsewhere is before those that are here";
+                self.note(NoteKind::Partial, known.seq, text);
+            } else if self.evidence.is_none() {
+                let spot = self.spot.clone();
+                let detail = "this is not the record that is known from elsewhere".to_owned();
+                self.find(Attack::Forked, self.head.seq, &spot, detail);
+            }
         }
     }
 
@@ -305,4 +366,10 @@ impl<'a> Chain<'a> {
             detail,
         });
     }
+}
+
+fn in_order(heads: &[Head]) -> Vec<Head> {
+    let mut heads = heads.to_vec();
+    heads.sort_unstable_by_key(|head| head.seq);
+    heads
 }

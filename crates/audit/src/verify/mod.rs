@@ -4,6 +4,9 @@
 //! memory, whatever the log's size: every line is hashed and must go on from the
 //! line before; every seal must be signed by the key that the seal before named.
 //! Where the chain first breaks, the rest is read for evidence of what was done.
+//!
+//! That the log's end is there cannot be told from the log. The private key in the state
+//! directory tells it, a record that was noted elsewhere, or another copy.
 
 mod against;
 mod chain;
@@ -14,13 +17,15 @@ mod recent;
 mod report;
 mod since;
 mod source;
+mod state;
 pub(crate) mod tears;
 
 pub use against::verify_against;
 pub use collected::{Collected, Collection, Missing, verify_collected};
-pub use report::{Attack, Finding, Note, NoteKind, Report, Verdict};
+pub use report::{Attack, Finding, Note, NoteKind, Proof, Report, Verdict, Witness};
 pub use since::{NotAPlace, Since};
 pub use source::{Source, narrowed, open_directory};
+pub use state::StateKeys;
 
 use crate::key::PublicKey;
 use crate::record::{Head, MAX_LINE_BYTES};
@@ -28,6 +33,8 @@ use crate::text::Hex;
 use crate::time::Timestamp;
 use chain::Chain;
 use lines::{Lines, RawLine};
+use pulse_core::ordinal::Ordinal;
+use report::Unjudged;
 use since::Skipping;
 use std::io;
 use std::time::Duration;
@@ -39,10 +46,13 @@ pub struct Options {
     /// The verification key that `audit init` printed. Without it, the log's own
     /// word is taken, and the verdict says so.
     pub key: Option<PublicKey>,
-    /// A record that the log must hold, as the collector has it.
-    pub expected: Option<Head>,
-    /// The epoch that the log must be in at least, as the state directory says.
-    pub expected_epoch: Option<u64>,
+    /// Records that the log must hold, as somebody noted them elsewhere.
+    pub heads: Vec<Head>,
+    /// The private keys: the log must have come to the one that its end calls for.
+    pub state: Option<StateKeys>,
+    /// A copy that may lag behind its log is given: that it ends anywhere is no finding, and
+    /// that nothing proves its end does not make it unproven.
+    pub lagging: bool,
     /// Only a part is given: it need not begin with record 1.
     pub partial: bool,
     /// What comes before is passed over, and not verified.
@@ -63,8 +73,9 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             key: None,
-            expected: None,
-            expected_epoch: None,
+            heads: Vec::new(),
+            state: None,
+            lagging: false,
             partial: false,
             since: None,
             until_sealed: None,
@@ -77,9 +88,11 @@ impl Default for Options {
 }
 
 impl Head {
-    /// From a record's number and its hash, 64 hexadecimal digits.
+    /// From a record's number and its hash, 64 hexadecimal digits. `None` when the number is
+    /// over [`Ordinal::MAX`].
     #[must_use]
     pub fn from_parts(seq: u64, hash: &str) -> Option<Self> {
+        let seq = Ordinal::new(seq)?.get();
         let hash: Hex = hash.as_bytes().try_into().ok()?;
         let digits = hash
             .iter()
@@ -99,9 +112,18 @@ pub fn verify(
     options: &Options,
     progress: &mut dyn FnMut(u64),
 ) -> io::Result<Report> {
+    examine(sources, options, progress).map(Unjudged::judge)
+}
+
+fn examine(
+    sources: Vec<Source>,
+    options: &Options,
+    progress: &mut dyn FnMut(u64),
+) -> io::Result<Unjudged> {
     let mut pass = Pass::new(options);
     for source in sources {
         pass.judge.chain.begin_source(source.name());
+        pass.judge.chain.hold_to_its_name(source.name());
         let mut lines = Lines::new(source.open()?);
         while !pass.is_over()
             && let Some(line) = lines.next()?
@@ -153,7 +175,7 @@ impl<'a> Pass<'a> {
         self.judge.chain.is_sealed_enough()
     }
 
-    fn finish(mut self) -> Report {
+    fn finish(mut self) -> Unjudged {
         self.judge.arrive_at_the_end();
         self.judge.chain.finish()
     }

@@ -1,13 +1,12 @@
 //! Where a log's lines come from.
 
 use super::Since;
-use crate::directory::identity;
 use crate::line::Line;
 use crate::record::MAX_LINE_BYTES;
+use crate::regular::{RegularFile, identity, look_at, names_in, naming};
 use crate::storage::{LIVE, segments};
-use std::fs::{self, File};
+use std::fs::{File, Metadata};
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// A file, or anything else that can be read.
@@ -18,7 +17,7 @@ pub struct Source {
 
 enum From {
     Path(PathBuf),
-    File(File),
+    File(RegularFile),
     Reader(Box<dyn Read>),
 }
 
@@ -35,8 +34,14 @@ impl Source {
     /// A file that is open.
     #[must_use]
     pub fn file(name: &str, file: File) -> Self {
+        Self::regular(RegularFile::opened(name, file))
+    }
+
+    /// A file that was opened by its name.
+    #[must_use]
+    pub fn regular(file: RegularFile) -> Self {
         Self {
-            name: name.to_owned(),
+            name: file.name().to_owned(),
             from: From::File(file),
         }
     }
@@ -53,45 +58,45 @@ impl Source {
     /// How many bytes it has, where that is known before it is read.
     #[must_use]
     pub fn bytes(&self) -> Option<u64> {
-        let found = match &self.from {
-            From::Path(path) => fs::metadata(path),
-            From::File(file) => file.metadata(),
-            From::Reader(_) => return None,
-        };
-        found
-            .ok()
-            .filter(fs::Metadata::is_file)
-            .map(|found| found.len())
+        let found = self.metadata().filter(Metadata::is_file);
+        found.map(|found| found.len())
     }
 
     /// What makes it itself, where it is a file.
     pub(crate) fn identity(&self) -> Option<(u64, u64)> {
-        let found = match &self.from {
-            From::Path(path) => fs::metadata(path),
-            From::File(file) => file.metadata(),
-            From::Reader(_) => return None,
-        };
-        found.ok().map(|found| identity(&found))
+        self.metadata().map(|found| identity(&found))
+    }
+
+    fn metadata(&self) -> Option<Metadata> {
+        match &self.from {
+            From::Path(path) => look_at(path).ok(),
+            From::File(file) => file.metadata().ok(),
+            From::Reader(_) => None,
+        }
     }
 
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
+    /// What it is read with. Its errors name it.
     pub(crate) fn open(self) -> io::Result<Box<dyn Read>> {
         match self.from {
-            From::Reader(reader) => Ok(reader),
+            From::Reader(reader) => {
+                let name = self.name;
+                Ok(Box::new(NamedReader { name, reader }))
+            }
             From::File(file) => Ok(Box::new(file)),
-            From::Path(path) => Ok(Box::new(open(&path)?)),
+            From::Path(path) => Ok(Box::new(RegularFile::open(&path)?)),
         }
     }
 
     /// The file, where it is one.
-    pub(crate) fn into_file(self) -> io::Result<Option<File>> {
+    pub(crate) fn into_file(self) -> io::Result<Option<RegularFile>> {
         match self.from {
             From::Reader(_) => Ok(None),
             From::File(file) => Ok(Some(file)),
-            From::Path(path) => open(&path).map(Some),
+            From::Path(path) => RegularFile::open(&path).map(Some),
         }
     }
 
@@ -99,19 +104,34 @@ impl Source {
     fn begins_before(&self, since: &Since) -> bool {
         let mut start = [0; MAX_LINE_BYTES];
         let length = match &self.from {
-            From::Path(path) => open(path).and_then(|file| file.read_at(&mut start, 0)),
+            From::Path(path) => {
+                RegularFile::open(path).and_then(|file| file.read_at(&mut start, 0))
+            }
             From::File(file) => file.read_at(&mut start, 0),
             From::Reader(_) => Ok(0),
         };
-        let mut lines = start[..length.unwrap_or(0)].split(|byte| *byte == b'\n');
+        let start = start.get(..length.unwrap_or(0)).unwrap_or_default();
+        let mut lines = start.split(|byte| *byte == b'\n');
         let first = lines.next().and_then(Line::parse);
         first.is_some_and(|first| since.is_after(&first))
     }
 }
 
-fn open(path: &Path) -> io::Result<File> {
-    File::open(path)
-        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+/// What is no file of a name, but has one.
+struct NamedReader {
+    name: String,
+    reader: Box<dyn Read>,
+}
+
+impl Read for NamedReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.reader.read(buffer) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                Err(naming(&self.name, error))
+            }
+            outcome => outcome,
+        }
+    }
 }
 
 /// The files of a log without those that end before a place in it: nothing in
@@ -129,23 +149,22 @@ pub fn narrowed(mut sources: Vec<Source>, since: &Since) -> Vec<Source> {
 /// called while the log is written and rotated.
 ///
 /// # Errors
-/// The operating system's; `NotFound` if there is no log in the directory.
+/// `NotFound` if there is no log in the directory; `InvalidInput` if there is something
+/// under a segment's name that is no regular file; else the operating system's. Each names
+/// what it is about.
 pub fn open_directory(directory: &Path) -> io::Result<Vec<Source>> {
     // The live file first: if it is rotated meanwhile, it is found again among
     // the segments, by what it is and not by its name.
-    let live = match File::open(directory.join(LIVE)) {
+    let live = match RegularFile::open(&directory.join(LIVE)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         file => Some(file?),
     };
-    let own = live.as_ref().map(File::metadata).transpose()?;
+    let own = live.as_ref().map(RegularFile::metadata).transpose()?;
     let own = own.as_ref().map(identity);
-    let names = fs::read_dir(directory)?.map(|entry| Ok(entry?.file_name().into_string()));
-    let names: io::Result<Vec<_>> = names.collect();
-    let names: Vec<String> = names?.into_iter().filter_map(Result::ok).collect();
     let mut sources = Vec::new();
-    for name in segments(&names) {
+    for name in segments(&names_in(directory)?) {
         let path = directory.join(name);
-        if own != Some(identity(&fs::metadata(&path)?)) {
+        if own != Some(identity(&look_at(&path)?)) {
             sources.push(Source::path(&path));
         } else {
             // What came after it was not there when we began.
@@ -153,10 +172,7 @@ pub fn open_directory(directory: &Path) -> io::Result<Vec<Source>> {
         }
     }
     match live {
-        Some(file) => sources.push(Source {
-            name: directory.join(LIVE).display().to_string(),
-            from: From::File(file),
-        }),
+        Some(file) => sources.push(Source::regular(file)),
         None if sources.is_empty() => return Err(io::ErrorKind::NotFound.into()),
         None => (),
     }

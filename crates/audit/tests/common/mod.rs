@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
 pub mod forger;
+pub mod keys;
+pub mod python;
 pub mod simulated;
 
 use pulse_audit::verify::{Attack, Options, Report, Source, Verdict, verify};
@@ -46,9 +48,20 @@ pub fn check(files: &[(String, Vec<u8>)], options: &Options) -> Report {
     verify(sources(files), options, &mut |_| ()).unwrap()
 }
 
+/// The content alone is judged, wherever it ends.
 pub fn pinned(key: PublicKey) -> Options {
     Options {
         key: Some(key),
+        lagging: true,
+        ..Options::default()
+    }
+}
+
+/// The end is judged too, by the private keys on the log's disk.
+pub fn pinned_with_state(key: PublicKey, disk: &Simulated) -> Options {
+    Options {
+        key: Some(key),
+        state: Some(disk.disk.lock().unwrap().state_keys()),
         ..Options::default()
     }
 }
@@ -96,6 +109,12 @@ pub fn one(content: Vec<u8>) -> Vec<(String, Vec<u8>)> {
     vec![("log".to_owned(), content)]
 }
 
+/// The verification key, from a log's first record: a writer has the next one soon.
+pub fn first_key(log: &[u8]) -> PublicKey {
+    let text = std::str::from_utf8(log).unwrap();
+    forger::value(text, "key").parse().unwrap()
+}
+
 /// Lines with their newlines.
 pub fn lines(content: &[u8]) -> Vec<Vec<u8>> {
     content
@@ -112,8 +131,10 @@ pub fn is_seal(line: &[u8]) -> bool {
 pub fn known(sample: &Sample) -> Options {
     let report = check(&sample.files, &pinned(sample.key));
     assert_eq!(report.verdict, Verdict::Intact, "{:?}", report.findings);
+    let head = Head::from_parts(report.last_seq, &report.last_hash);
     Options {
-        expected: Head::from_parts(report.last_seq, &report.last_hash),
+        heads: head.into_iter().collect(),
+        lagging: false,
         ..pinned(sample.key)
     }
 }

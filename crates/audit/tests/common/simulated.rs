@@ -6,6 +6,7 @@
 //! as `Storage` asks: what a test can do between two of its methods is refuse the
 //! next one, or cut the power before, in or after it.
 
+use pulse_audit::verify::StateKeys;
 use pulse_audit::{LIVE, Live, Place, Storage};
 use std::collections::BTreeMap;
 use std::io::{self, Cursor, ErrorKind, Read};
@@ -149,6 +150,12 @@ impl Disk {
     pub fn content(&self, place: Place, name: &str) -> Option<Vec<u8>> {
         let inode = self.files.get(&key(place, name))?;
         Some(self.inodes[inode].seen.clone())
+    }
+
+    /// The private keys.
+    pub fn state_keys(&self) -> StateKeys {
+        let keys = self.files.iter().filter(|((place, _), _)| *place == 1);
+        StateKeys::of_files(keys.map(|((_, name), inode)| (&**name, &*self.inodes[inode].seen)))
     }
 
     /// The whole log: segments by age, then the live file.

@@ -157,6 +157,16 @@ fn every_mistake_is_named_with_its_place() {
             "line 2, column 7",
             "ends in /audit.log",
         ),
+        (
+            "[metrics]\nhost_names = ['pve1', 'pve1:9456']",
+            "line 2, column 14",
+            "\"pve1:9456\" is no host name",
+        ),
+        (
+            "[metrics]\nhost_names = ['::1']",
+            "line 2, column 14",
+            "an IP address are always answered",
+        ),
         ("[http]\n", "line 1, column 2", "unknown field `http`"),
         (
             "log_level = 'loud'",
@@ -234,13 +244,15 @@ fn the_packaged_file_shows_every_key_with_its_default() {
     // serde lists the keys it knows in the error for one it does not.
     let known = |text: &str| {
         let error = error(text);
-        let list = error.split("expected one of ").nth(1).unwrap().to_owned();
+        let (_, list) = error.split_once("expected ").unwrap();
+        let list = list.trim_start_matches("one of ");
         list.split(", ")
             .map(|key| key.trim_matches('`').to_owned())
             .collect::<Vec<_>>()
     };
     let keys = [
         known("x = 1"),
+        known("[metrics]\nx = 1"),
         known("[rate_limit]\nx = 1"),
         known("[ssh]\nx = 1"),
         known("[audit]\nx = 1"),

@@ -1,6 +1,7 @@
 //! Values of the configuration, each parsed into a type that cannot be wrong, so
 //! that a mistake is found where it stands.
 
+use crate::authority::HostName;
 use crate::capability::Capability;
 use crate::name::{NodeName, shown};
 use crate::pin::Pin;
@@ -52,9 +53,9 @@ pub(super) const fn seconds(seconds: u64) -> Interval {
 
 impl Interval {
     fn parse(text: &str) -> Option<Self> {
-        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-        let number: u64 = text[..digits].parse().ok()?;
-        let milliseconds = match &text[digits..] {
+        let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
+        let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
+        let milliseconds = match unit {
             "ms" => 1,
             "s" => 1_000,
             "m" => 60_000,
@@ -106,6 +107,14 @@ from_text!(MetricsAddress, |text| match text {
         "\"{}\" is no address with a port: write it like \"127.0.0.1:9456\", or \"disabled\"",
         shown(address)
     )),
+});
+
+/// A name that the metrics listener answers to.
+pub(super) struct HostNameText(pub(super) HostName);
+
+from_text!(HostNameText, |text| {
+    let name = HostName::parse(text).map(Self);
+    name.map_err(|error| format!("\"{}\" is no host name: {error}", shown(text)))
 });
 
 /// The audit log's live file.

@@ -1,8 +1,8 @@
 //! What is asked of `audit`, and the help that teaches it.
 
 use clap::{Args, Subcommand, ValueHint};
-use pulse_audit::PublicKey;
 use pulse_audit::verify::Since;
+use pulse_audit::{HeadLine, PublicKey};
 use std::path::PathBuf;
 
 /// The heading of what says which log is meant.
@@ -18,6 +18,7 @@ const COLLECTED: &str = "What a collector has";
 pub(crate) enum AuditCommand {
     Init(InitOptions),
     Verify(VerifyOptions),
+    Head(HeadOptions),
     Show(ShowOptions),
     Tail(TailOptions),
     Explain(ExplainOptions),
@@ -81,16 +82,20 @@ pub(crate) struct InitOptions {
 /// signed by the key that the seal before named, and the first one by the key that
 /// `audit init` printed. Works while the daemon writes.
 ///
+/// That nothing was cut off at the end is shown by the private key in the state
+/// directory, by a line that `audit head` printed earlier, or by another copy.
+///
 /// The exit code is 0 when the log is intact, 1 when it is not, 3 when nothing
 /// contradicts itself but something was taken on the log's own word (no --key,
-/// only a part), 2 when the arguments are wrong, 4 when a file cannot be read.
+/// only a part, nothing that shows its end), 2 when the arguments are wrong, 4 when
+/// a file cannot be read.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   pulse-sensorctl audit verify --key-file /root/audit.key
-  pulse-sensorctl audit verify --key KEY /mnt/backup/sensor-proxy
+  pulse-sensorctl audit verify --key KEY --head-file heads.txt /mnt/backup/sensor-proxy
   pulse-sensorctl audit verify --key KEY --against /mnt/collector/audit.log
-  ssh collector cat /var/log/pulse.log | pulse-sensorctl audit verify --key KEY -
+  pulse-sensorctl audit verify --key KEY --head \"$(tail -n 1 heads.txt)\"
   pulse-sensorctl audit verify --key KEY --collected /var/log/pulse.log
   pulse-sensorctl audit verify --since 2026-11-21 --json | jq .verdict")]
 pub(crate) struct VerifyOptions {
@@ -110,6 +115,17 @@ pub(crate) struct VerifyOptions {
     /// A file with the verification key
     #[arg(long, value_name = "FILE", conflicts_with = "key", value_hint = ValueHint::FilePath)]
     pub(crate) key_file: Option<PathBuf>,
+
+    /// A line that `audit head` printed: the log must hold this record (repeatable)
+    ///
+    /// It proves that nothing before the record is missing, also when the log and
+    /// its private directory were put back to an older state together.
+    #[arg(long = "head", value_name = "LINE")]
+    pub(crate) heads: Vec<HeadLine>,
+
+    /// A file with such lines, one for each head; "#" begins a comment
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) head_file: Option<PathBuf>,
 
     /// Compare with another copy: a directory, a file, or - for standard input
     ///
@@ -153,6 +169,26 @@ pub(crate) struct VerifyOptions {
     pub(crate) acknowledged: Option<u64>,
 
     /// Print the report as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Print the last record's number and hash as one line, to be kept elsewhere
+///
+/// Keep it where this host cannot change it: mail it, note it, send it with each
+/// backup. `audit verify --head LINE` finds then that the record is not in the log
+/// any more, whatever was done to the log and its private directory.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pulse-sensorctl audit head
+  pulse-sensorctl audit head | mail -s audit-head keeper@example.org
+  ssh pve1 pulse-sensorctl audit head >>heads-of-pve1.txt")]
+pub(crate) struct HeadOptions {
+    #[command(flatten)]
+    pub(crate) place: PlaceOptions,
+
+    /// Print it as JSON
     #[arg(long)]
     pub(crate) json: bool,
 }

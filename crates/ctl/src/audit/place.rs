@@ -5,10 +5,9 @@ use super::arguments::PlaceOptions;
 use crate::config_check::read;
 use crate::failure::Failure;
 use pulse_audit::verify::{Source, open_directory};
-use pulse_audit::{LIVE, Settings};
+use pulse_audit::{LIVE, RegularFile, Settings};
 use pulse_core::config::{Audit, Config, DEFAULT_PATH, check_log_path};
 use std::ffi::OsString;
-use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -91,7 +90,8 @@ impl Place {
 
 /// What the kernel calls this host.
 pub(crate) fn host_name() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let file = Path::new("/proc/sys/kernel/hostname");
+    let name = pulse_files::read_text(file, 256).unwrap_or_default();
     name.trim().to_owned()
 }
 
@@ -102,14 +102,22 @@ pub(crate) fn host_name() -> String {
 pub(crate) fn sources(path: &Path) -> Result<Vec<Source>, AuditError> {
     if !path.is_dir() {
         // Opened now, so that a wrong path is told before anything is read.
-        return match File::open(path) {
-            Ok(_) => Ok(vec![Source::path(path)]),
-            Err(error) => Err(AuditError::unreadable(path, error)),
-        };
+        return Ok(vec![Source::regular(open(path)?)]);
     }
     open_directory(path).map_err(|error| match error.kind() {
         ErrorKind::NotFound => AuditError::NoLog(path.to_owned()),
-        _ => AuditError::unreadable(path, error),
+        _ => AuditError::reading(error),
+    })
+}
+
+/// A file that was named by itself.
+///
+/// # Errors
+/// [`AuditError`] when it cannot be read, or is none.
+pub(crate) fn open(path: &Path) -> Result<RegularFile, AuditError> {
+    RegularFile::open(path).map_err(|error| match error.kind() {
+        ErrorKind::InvalidInput => AuditError::NotAFile(error),
+        _ => AuditError::reading(error),
     })
 }
 

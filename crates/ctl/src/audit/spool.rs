@@ -59,13 +59,13 @@ impl Spool {
     /// # Errors
     /// [`AuditError`] when one cannot be read.
     pub(crate) fn open_collected(&self, paths: &[PathBuf]) -> Result<Vec<Source>, AuditError> {
-        let open = |path: &PathBuf| {
-            let file = match &self.stdin {
-                Some(kept) if path == Path::new(STDIN) => kept.try_clone(),
-                _ => File::open(path),
-            };
-            let file = file.map_err(|error| AuditError::unreadable(path, error))?;
-            Ok(Source::file(&path.display().to_string(), file))
+        let open = |path: &PathBuf| match &self.stdin {
+            Some(kept) if path == Path::new(STDIN) => {
+                let kept = kept.try_clone();
+                let kept = kept.map_err(|error| AuditError::unreadable(NAME.as_ref(), error))?;
+                Ok(Source::file(NAME, kept))
+            }
+            _ => Ok(Source::regular(place::open(path)?)),
         };
         paths.iter().map(open).collect()
     }

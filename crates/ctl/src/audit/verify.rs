@@ -1,6 +1,7 @@
 //! `audit verify`: is this the log that was written?
 
 use super::arguments::VerifyOptions;
+use super::heads;
 use super::place::Place;
 use super::progress::Progress;
 use super::report::Answer;
@@ -14,7 +15,7 @@ use pulse_audit::verify::{
     Collected, Collection, Options, Report, Source, narrowed, verify, verify_against,
     verify_collected,
 };
-use pulse_audit::{LIVE, PublicKey, Timestamp};
+use pulse_audit::{HeadLine, LIVE, PublicKey, Timestamp};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -47,12 +48,14 @@ struct Task {
     /// The paths are a collector's files.
     collection: Option<Collection>,
     state: StateKey,
+    heads: Vec<HeadLine>,
     options: Options,
 }
 
 impl Task {
     fn of(asked: &VerifyOptions) -> Result<Self, Failure> {
         let key = key(asked).map_err(Failure::Unverified)?;
+        let heads = heads::given(asked).map_err(Failure::Unverified)?;
         let (paths, state) = match asked.paths.is_empty() {
             true => {
                 let place = Place::find(&asked.place)?;
@@ -79,7 +82,8 @@ impl Task {
         };
         let options = Options {
             key,
-            expected_epoch: state.epoch(),
+            heads: heads.iter().map(|line| line.head).collect(),
+            state: state.keys().cloned(),
             since: asked.since,
             repetitions: asked.repetitions,
             live: log.is_some_and(|path| may_be_written(path)),
@@ -91,6 +95,7 @@ impl Task {
             against: asked.against.clone(),
             collection,
             state,
+            heads,
             options,
         })
     }
@@ -112,6 +117,7 @@ impl Task {
             second,
             collected,
             state: self.state,
+            heads: self.heads,
         })
     }
 

@@ -297,6 +297,11 @@ impl Metrics {
     }
 }
 
+/// A count, for a gauge.
+pub(crate) fn gauge(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
 fn label(node: &NodeName) -> NodeLabel {
     NodeLabel {
         node: node.to_string(),

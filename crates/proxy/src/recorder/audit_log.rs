@@ -135,6 +135,13 @@ impl Recorder for AuditLog {
 
     fn stop(&self) {
         let health = self.writer.stop();
+        if self.writer.is_running() {
+            tracing::error!(
+                queue = health.queue,
+                "the audit log's thread did not end in time: its disk does not answer; the log's end is not sealed, and records that waited may be lost"
+            );
+            return;
+        }
         if let (false, Some(error)) = (health.unsealed == 0, health.last_error) {
             tracing::error!(%error, unsealed = health.unsealed, "the audit log's end is not sealed");
         }
