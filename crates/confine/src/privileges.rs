@@ -6,8 +6,8 @@ use nix::errno::Errno;
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::unistd::{
-    Gid, Group, Uid, User, getegid, geteuid, getgroups, getresuid, setegid, seteuid, setgroups,
-    setresgid, setresuid,
+    Gid, Group, Uid, User, getegid, geteuid, getresuid, setegid, seteuid, setgroups, setresgid,
+    setresuid,
 };
 use std::io;
 
@@ -67,14 +67,14 @@ impl ServiceUser {
         let Some((uid, gid)) = self.new_owner() else {
             return in_group(group.map_or_else(getegid, Gid::from_raw), work);
         };
-        let (own_gid, own_groups) = (getegid(), getgroups()?);
+        let own_gid = getegid();
+        // They do not come back: whoever is to become this user needs none of root's.
         setgroups(&[])?;
         setegid(Gid::from_raw(group.unwrap_or(gid)))?;
         seteuid(Uid::from_raw(uid))?;
         let outcome = work();
         seteuid(Uid::from_raw(0))?;
         setegid(own_gid)?;
-        setgroups(&own_groups)?;
         outcome
     }
 }
