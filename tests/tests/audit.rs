@@ -189,7 +189,9 @@ fn a_request_in_hand_at_the_end_leaves_its_outcome_and_a_seal() {
     assert!(fleet.daemon.wait().success());
     let home = fleet.daemon.home();
     let records = home.records();
-    let kinds: Vec<_> = records.iter().map(|r| r["event_type"].clone()).collect();
+    let mut kinds: Vec<_> = records.iter().map(|r| r["event_type"].clone()).collect();
+    // What was summed up of connections may come out at the end.
+    kinds.retain(|kind| kind != "connection.accepted");
     let expected = ["command.finish", "proxy.stop", "log.sealed"];
     assert_eq!(kinds[kinds.len() - 3..], expected, "{kinds:?}");
     let report = verified(home);

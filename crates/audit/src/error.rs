@@ -57,6 +57,17 @@ pub enum LogError {
         "the log is missing, but the seal's key says there was one: put it back, or move the key aside"
     )]
     Missing,
+    /// The next number would be over [`Ordinal::MAX`](pulse_core::ordinal::Ordinal::MAX).
+    #[error(
+        "the log's numbers are used up after record {seq}, epoch {epoch}, where no log gets by \
+         itself: it was tampered with; `pulse-sensorctl audit verify` says how; move it aside"
+    )]
+    Exhausted {
+        /// The last record.
+        seq: u64,
+        /// The epoch that the log is in.
+        epoch: u64,
+    },
     /// The seals of removed segments are there, but no log.
     #[error(
         "the log is missing, but {SEALS} beside it says there was one: put it back, or move \

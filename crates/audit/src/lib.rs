@@ -21,6 +21,17 @@
 //! Order of bytes, of keys and of syncs is decided in [`Log`], which is told the
 //! time and the disk; tests cut its power at every single operation.
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::cast_possible_wrap,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::string_slice,
+        clippy::unreachable
+    )
+)]
 
 mod directory;
 mod error;
@@ -45,6 +56,7 @@ mod tail;
 mod text;
 mod time;
 pub mod verify;
+mod worker;
 mod writer;
 
 pub use directory::Directory;
@@ -64,4 +76,5 @@ pub use settings::Settings;
 pub use storage::{LIVE, Live, Place, SEALS, Storage, segment_start};
 pub use tail::MAX_WRITE_BYTES;
 pub use time::Timestamp;
+pub use worker::{Ending, Worker};
 pub use writer::{Completion, Health, OnDisk, Receipt, Retention, Unavailable, Upkeep, Writer};

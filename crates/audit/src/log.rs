@@ -13,6 +13,7 @@ use crate::record::{Body, Head, MAX_BODY_BYTES};
 use crate::settings::Settings;
 use crate::storage::{Live, Place, Storage, segment_name};
 use crate::time::Timestamp;
+use pulse_core::ordinal::Ordinal;
 use std::io;
 use std::time::Duration;
 
@@ -144,6 +145,7 @@ impl<S: Storage> Log<S> {
         if self.at.unsealed == 0 {
             return Ok(false);
         }
+        self.check_numbers(1)?;
         let next = SealKey::generate(self.log_id(), self.epoch() + 1)?;
         self.storage
             .store(
@@ -210,6 +212,7 @@ impl<S: Storage> Log<S> {
     /// Ends the renamed file and begins a new one, linked by name and hash.
     fn begin_segment(&mut self, now: Timestamp, renamed: &str) -> Result<(), LogError> {
         self.lines.clear();
+        self.check_numbers(1)?;
         let mut head = self.at.head;
         let last = Body::named("log.rotated").with_text("segment", renamed);
         head.extend(&mut self.lines, now, &last);
@@ -276,6 +279,7 @@ impl<S: Storage> Log<S> {
 
     /// As [`Log::write`], after the bytes that are in the buffer already.
     fn write_after(&mut self, now: Timestamp, bodies: &[Body]) -> Result<(), LogError> {
+        self.check_numbers(bodies.len())?;
         let mut head = self.at.head;
         for body in bodies {
             debug_assert!(body.len() <= MAX_BODY_BYTES);
@@ -295,6 +299,17 @@ impl<S: Storage> Log<S> {
         self.lines.clear();
         self.lines.push(b'\n');
         self.write_after(now, bodies)
+    }
+
+    /// So many records, and a seal, still have a number. A log that somebody wrote with numbers
+    /// near the last one is not gone on with: nobody would read what came after it.
+    fn check_numbers(&self, records: usize) -> Result<(), LogError> {
+        let (seq, epoch) = (self.at.head.seq, self.epoch());
+        let is_left = |last: u64, more: u64| Ordinal::MAX.saturating_sub(last) >= more;
+        match is_left(seq, records as u64) && is_left(epoch, 1) {
+            true => Ok(()),
+            false => Err(LogError::Exhausted { seq, epoch }),
+        }
     }
 
     fn count(&mut self, now: Timestamp, head: Head) {
@@ -330,5 +345,55 @@ impl<S: Storage> Log<S> {
         self.storage
             .live()
             .map_err(LogError::while_doing("look at the audit log"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Directory;
+    use crate::storage::LIVE;
+    use std::fs;
+    use std::path::Path;
+
+    fn open(home: &Path) -> Result<Log<Directory>, LogError> {
+        let storage = Directory::lock(home, &home.join("state")).unwrap();
+        Log::open(storage, Settings::default(), Timestamp::default())
+    }
+
+    #[test]
+    fn a_log_whose_numbers_are_used_up_is_refused() {
+        let home = tempfile::tempdir().unwrap();
+        let log = open(home.path()).unwrap();
+        // What whoever may write the file can make of it: the key is not asked before a seal.
+        let resumed = log.resumed("start");
+        drop(log);
+        let forged = |seq: u64| {
+            let mut line = Vec::new();
+            let mut head = Head {
+                seq: seq - 1,
+                ..Head::START
+            };
+            head.extend(&mut line, Timestamp::default(), &resumed);
+            fs::write(home.path().join(LIVE), line).unwrap();
+        };
+        forged(Ordinal::MAX);
+        let seq = Ordinal::MAX;
+        let error = open(home.path()).err().unwrap();
+        assert!(matches!(error, LogError::Exhausted { seq: last, epoch: 0 } if last == seq));
+        // There is one more, for the record of the start.
+        forged(Ordinal::MAX - 1);
+        let mut log = open(home.path()).unwrap();
+        let body = || Body::named("proxy.start").with_text("reason", "x");
+        for outcome in [
+            log.append(Timestamp::default(), &[body()]).map(drop),
+            log.seal(Timestamp::default()).map(drop),
+            log.rotate(Timestamp::default()).map(drop),
+        ] {
+            assert!(
+                matches!(outcome, Err(LogError::Exhausted { .. })),
+                "{outcome:?}"
+            );
+        }
     }
 }

@@ -308,9 +308,11 @@ impl<S: Storage> Log<S> {
     }
 
     fn begin_reading(&mut self, segments: &[String]) -> Result<(), Obstacle> {
-        let next = segments.get(1).and_then(|name| segment_start(name));
-        let last = next.unwrap_or(self.at.first) - 1;
-        self.pruning.stage = Stage::Reading(Box::new(self.scan(&segments[0], last)?));
+        if let Some(oldest) = segments.first() {
+            let next = segments.get(1).and_then(|name| segment_start(name));
+            let last = next.unwrap_or(self.at.first) - 1;
+            self.pruning.stage = Stage::Reading(Box::new(self.scan(oldest, last)?));
+        }
         Ok(())
     }
 

@@ -153,7 +153,7 @@ impl Ready {
 
     fn next(&mut self) -> Option<Record<'_>> {
         let (head, ts, range) = self.records.pop_front()?;
-        let text = &self.text[range];
+        let text = self.text.get(range)?;
         Some(Record { head, ts, text })
     }
 }
@@ -164,6 +164,7 @@ mod tests {
     use crate::record::Body;
     use crate::storage::LIVE;
     use crate::{Directory, Log, Settings};
+    use pulse_core::ordinal::Ordinal;
     use sha2::{Digest, Sha256};
     use std::fs;
 
@@ -318,10 +319,22 @@ mod tests {
     fn a_number_that_is_too_high_holds_nothing_up() {
         let mut chain = Chain::new();
         let mut forged = Chain::new();
-        forged.head.seq = 1 << 60;
+        forged.head.seq = Ordinal::MAX - 1;
         chain.file.extend(forged.line(&body("proxy.stop")));
         chain.write("proxy.start");
         chain.write("proxy.stop");
-        assert_eq!(chain.read(3), [1, 1 + (1 << 60), 2, 3]);
+        assert_eq!(chain.read(3), [1, Ordinal::MAX, 2, 3]);
+    }
+
+    #[test]
+    fn a_number_that_no_record_has_is_no_record() {
+        let mut chain = Chain::new();
+        for seq in [Ordinal::MAX, u64::MAX - 1] {
+            let mut forged = Chain::new();
+            forged.head.seq = seq;
+            chain.file.extend(forged.line(&body("proxy.stop")));
+        }
+        chain.write("proxy.start");
+        assert_eq!(chain.read(2), [1, 2]);
     }
 }

@@ -4,6 +4,7 @@
 //! not synced, tear a write, refuse any single operation, and see whether the log
 //! keeps its promises. [`crate::Directory`] is the real one.
 
+use pulse_core::ordinal::Ordinal;
 use std::io::{self, Read};
 
 /// The file that is written.
@@ -109,7 +110,8 @@ pub(crate) fn segment_name(first: u64) -> String {
 /// have it.
 #[must_use]
 pub fn segment_start(name: &str) -> Option<u64> {
-    let first = name.strip_prefix(SEGMENT)?.parse().ok()?;
+    // A name that we would have given, with a number that a record may have.
+    let first = Ordinal::new(name.strip_prefix(SEGMENT)?.parse().ok()?)?.get();
     (segment_name(first) == name).then_some(first)
 }
 
@@ -152,6 +154,8 @@ mod tests {
             "audit.log-9",
             "audit.log.torn-3",
             "audit.log-000000000010",
+            "audit.log-9007199254740992",
+            "audit.log-18446744073709551615",
         ];
         let names = names.map(str::to_owned);
         assert_eq!(

@@ -11,17 +11,17 @@ mod housekeeping;
 
 use crate::error::LogError;
 use crate::log::{Log, Rotation};
-use crate::queue::{Command, Job, Shared};
+use crate::queue::{Bounds, Command, Job, Shared};
 use crate::record::Body;
 use crate::settings::Settings;
 use crate::storage::Storage;
 use crate::time::Timestamp;
+use crate::worker::{Ending, Worker};
 use driver::Driver;
 use pulse_core::event::Event;
 use pulse_core::growth::{Rate, TimeLeft};
 use pulse_core::retention::{Hold, Limits, Stream};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A record is on disk.
@@ -75,6 +75,8 @@ pub struct Health {
     pub queue: usize,
     /// Records refused since the start.
     pub refused: u64,
+    /// Records that nobody waited for, dropped since the start because too many waited.
+    pub dropped: u64,
     /// Writes, each with one sync: `seq` over this is the batch size.
     pub commits: u64,
     /// Why the file could not be rotated when it last was due.
@@ -157,7 +159,8 @@ pub type Completion<T> = Box<dyn FnOnce(Result<T, Unavailable>) + Send>;
 #[derive(Debug)]
 pub struct Writer {
     shared: Arc<Shared>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    thread: Worker,
+    stop_timeout: Duration,
 }
 
 impl Writer {
@@ -186,25 +189,39 @@ impl Writer {
     {
         let mut log = Log::open(storage, settings, clock())?;
         log.reserve()?;
-        let shared = Arc::new(Shared::new(log.settings.queue_records));
+        let stop_timeout = log.settings.stop_timeout;
+        let shared = Arc::new(Shared::new(Bounds {
+            awaited: log.settings.queue_records,
+            notes: log.settings.queue_notes,
+        }));
         let mut driver = Driver::new(log, Arc::clone(&shared), clock);
         driver.look();
         driver.publish();
-        let thread = std::thread::Builder::new()
-            .name("audit".to_owned())
-            .spawn(move || driver.run())
+        let thread = Worker::start("audit", move || driver.run())
             .map_err(LogError::while_doing("start the audit log's thread"))?;
         Ok(Self {
             shared,
-            thread: Mutex::new(Some(thread)),
+            thread,
+            stop_timeout,
         })
     }
 
     /// Puts an event on record; `done` is called when it is on disk, or at once
     /// when it cannot be.
     pub fn submit(&self, event: &Event<'_>, done: Completion<Receipt>) {
-        let body = Body::of(event);
-        self.shared.submit(Job { body, done });
+        self.shared.submit(Job {
+            body: Body::of(event),
+            done: Some(done),
+        });
+    }
+
+    /// Puts an event on record that nobody waits for. While too many of these wait for the
+    /// disk, it is dropped and counted, and the count is put on record.
+    pub fn note(&self, event: &Event<'_>) {
+        self.shared.submit(Job {
+            body: Body::of(event),
+            done: None,
+        });
     }
 
     /// Ends the segment and begins a new one.
@@ -244,18 +261,20 @@ impl Writer {
 
     /// Writes what is queued, seals, and ends the thread. Nothing is taken
     /// afterwards. Gives how the log fared at its end.
+    ///
+    /// A disk that does not answer is waited for as long as
+    /// [`stop_timeout`](Settings::stop_timeout) says: then the thread
+    /// [still runs](Self::is_running), and the health is the last that was known.
     pub fn stop(&self) -> Health {
         self.shared.stop();
-        let thread = self
-            .thread
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(thread) = thread {
-            // It ends by itself; if it panicked, the health says nothing new.
-            let _ = thread.join();
-        }
+        self.thread.wait(self.stop_timeout);
         self.health()
+    }
+
+    /// Whether the thread has not ended.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.thread.wait(Duration::ZERO) == Ending::StillRunning
     }
 }
 

@@ -131,20 +131,20 @@ pub fn warning(directory: &str, held: u64, rate: Option<Rate>, left: TimeLeft) -
 #[must_use]
 pub fn readable(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
-    let mut below = 1000;
-    if bytes < below {
+    if bytes < 1000 {
         return format!("{bytes} bytes");
     }
-    let mut unit = 0;
-    while unit + 1 < UNITS.len() && bytes / below >= 1000 {
-        below *= 1000;
-        unit += 1;
-    }
+    let steps = std::iter::successors(Some(1000_u64), |step| step.checked_mul(1000));
+    let (below, unit) = steps
+        .zip(UNITS)
+        .take_while(|(step, _)| bytes >= *step)
+        .last()
+        .unwrap_or((1000, "kB"));
     let whole = bytes / below;
     let tenths = bytes / (below / 10) % 10;
     match whole {
-        0..100 => format!("{whole}.{tenths} {}", UNITS[unit]),
-        _ => format!("{whole} {}", UNITS[unit]),
+        0..100 => format!("{whole}.{tenths} {unit}"),
+        _ => format!("{whole} {unit}"),
     }
 }
 

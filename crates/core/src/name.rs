@@ -115,7 +115,7 @@ fn is_dotted_numbers(text: &str) -> bool {
 }
 
 fn check_host(text: &str) -> Result<(), NameError> {
-    if !text.as_bytes()[0].is_ascii_alphanumeric() {
+    if !text.starts_with(|first: char| first.is_ascii_alphanumeric()) {
         return Err(NameError::BadStart);
     }
     let valid = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');

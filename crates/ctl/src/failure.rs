@@ -196,7 +196,8 @@ const NOT_FORWARDING: &str = "forwarding is not configured";
 fn remedy(error: &str) -> String {
     match error {
         "unauthorized" => format!(
-            ": add {} to allowed_peers in the daemon's configuration, or ask as root",
+            ": add {} to allowed_peers in the daemon's configuration, or ask as root over the \
+             control socket",
             user()
         ),
         "rate limit exceeded" => {
@@ -204,7 +205,7 @@ fn remedy(error: &str) -> String {
                 .to_owned()
         }
         "method requires admin capability" => format!(
-            ": ask as root, or give {} \"admin\" in allowed_peers",
+            ": ask as root over the control socket, or give {} \"admin\" in allowed_peers",
             user()
         ),
         "unknown method" => {

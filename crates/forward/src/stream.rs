@@ -4,6 +4,10 @@
 //! records, what it is asked to. Before a connection is given up in order (new
 //! certificates, a better collector, the end) everything on its way is waited for, so
 //! that nothing is sent twice.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a stream has as many routes as collectors in the status, and knows its own place there"
+)]
 
 mod commands;
 mod connecting;
@@ -50,7 +54,7 @@ const LIVELY: Duration = Duration::from_millis(100);
 /// How often a better collector is tried while another one serves.
 const PREFER: Duration = Duration::from_secs(60);
 /// So long for a goodbye, and at the end for what is still to be sent.
-const FAREWELL: Duration = Duration::from_secs(5);
+pub(crate) const FAREWELL: Duration = Duration::from_secs(5);
 /// What a collector said before its connection broke is read for so long.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 

@@ -12,6 +12,7 @@ use pulse_forward::Forwarder;
 use pulse_forward::forwarder::Command;
 use pulse_forward::status::Status;
 use serde::{Serialize, Serializer};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -136,7 +137,9 @@ async fn carry_out(request: &Request, envelope: &Envelope) -> Result<Data, RpcEr
             let forwarding = forwarding(request)?;
             Ok(Data::Forwarding { forwarding })
         }),
-        Call::Replay(from) => request.spend_own().and_then(|()| replay(request, from)),
+        Call::Replay(from) => request
+            .spend_own()
+            .and_then(|()| replay(request, from.get())),
     }
 }
 
@@ -198,7 +201,8 @@ async fn read_all(
     if let Some(Err(error)) = nodes.iter().find(|node| node.is_err()) {
         request.punish(error);
     }
-    let mut entries: Vec<Option<Entry>> = nodes.iter().map(|_| None).collect();
+    // By place in the request: each has one entry.
+    let mut entries = BTreeMap::new();
     let mut tasks = JoinSet::new();
     for (i, node) in nodes.into_iter().enumerate() {
         match node {
@@ -206,15 +210,15 @@ async fn read_all(
                 let request = request.clone();
                 tasks.spawn(async move { (i, entry(&request, &node).await) });
             }
-            Err(error) => entries[i] = Some(Entry::invalid(&error)),
+            Err(error) => drop(entries.insert(i, Entry::invalid(&error))),
         }
     }
     while let Some(done) = tasks.join_next().await {
         if let Ok((i, entry)) = done {
-            entries[i] = Some(entry);
+            entries.insert(i, entry);
         }
     }
-    Ok(entries.into_iter().flatten().collect())
+    Ok(entries.into_values().collect())
 }
 
 async fn entry(request: &Request, node: &NodeName) -> Entry {

@@ -4,8 +4,8 @@
 //! as it is now; one that was replaced is another file, which the daemon may not
 //! read. It then goes on with what it read last, and says so.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 /// Addresses of nodes.
@@ -15,7 +15,7 @@ pub(crate) static SUBUID: HostFile = HostFile::new("/etc/subuid");
 pub(crate) static SUBGID: HostFile = HostFile::new("/etc/subgid");
 
 /// A longer file is not read on.
-const MAX_BYTES: u64 = 1 << 20;
+const MAX_BYTES: usize = 1 << 20;
 
 /// One of them.
 pub(crate) struct HostFile {
@@ -33,11 +33,7 @@ impl HostFile {
 
     /// What it says; nothing when there is none.
     pub(crate) fn read(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        let read = File::open(self.path)
-            // What could be read before an error still counts.
-            .map(|file| drop(file.take(MAX_BYTES).read_to_end(&mut bytes)));
-        self.settle(read.map(|()| bytes))
+        self.settle(pulse_files::read_beginning(Path::new(self.path), MAX_BYTES))
     }
 
     fn settle(&self, read: io::Result<Vec<u8>>) -> Vec<u8> {

@@ -3,7 +3,7 @@
 
 use pulse_core::known_hosts::{KnownHosts, MAX_BYTES, Problem};
 use std::fs::Metadata;
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -95,8 +95,6 @@ impl KnownHostsFile {
 const MAX_REPORTED: usize = 20;
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut text = Vec::new();
-    let file = std::fs::File::open(path)?;
-    file.take(MAX_BYTES as u64 + 1).read_to_end(&mut text)?;
-    Ok(text)
+    // One byte more than is taken: the parser says what it does with a file that is too long.
+    pulse_files::read_beginning(path, MAX_BYTES + 1)
 }

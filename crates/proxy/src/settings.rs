@@ -3,7 +3,7 @@
 
 use pulse_core::config::{Config, ConfigError, DEFAULT_PATH, MAX_CONFIG_BYTES, check_log_path};
 use std::env::var_os;
-use std::io::{self, Read};
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -72,11 +72,7 @@ pub fn load(path: &Path) -> Result<Config, SettingsError> {
         path: path.to_owned(),
         error,
     };
-    let mut text = String::new();
-    let file = std::fs::File::open(path).map_err(unreadable)?;
-    file.take(MAX_CONFIG_BYTES as u64 + 1)
-        .read_to_string(&mut text)
-        .map_err(unreadable)?;
+    let text = pulse_files::read_text(path, MAX_CONFIG_BYTES).map_err(unreadable)?;
     let config = Config::parse(&text);
     let mut config = config.map_err(|error| SettingsError::Wrong {
         path: path.to_owned(),
@@ -89,6 +85,9 @@ pub fn load(path: &Path) -> Result<Config, SettingsError> {
 fn override_from_environment(config: &mut Config) -> Result<(), SettingsError> {
     if let Some(socket) = var_os("PULSE_SENSOR_PROXY_SOCKET") {
         config.socket = PathBuf::from(socket);
+    }
+    if let Some(socket) = var_os("PULSE_SENSOR_PROXY_CONTROL_SOCKET") {
+        config.control_socket = PathBuf::from(socket);
     }
     if let Some(ssh_dir) = var_os("PULSE_SENSOR_PROXY_SSH_DIR") {
         config.ssh_dir = PathBuf::from(ssh_dir);

@@ -18,6 +18,10 @@ use rustls::{
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use zeroize::Zeroizing;
+
+/// The largest file that is read: a system's list of authorities has some 220 KiB.
+const MAX_PEM_BYTES: usize = 1 << 20;
 
 /// Where the files are, PEM each.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,7 +90,8 @@ impl Identity {
     pub fn load(files: &Files, pin: Option<Pin>) -> Result<Self, IdentityError> {
         let authorities = certificates(&files.ca)?;
         let chain = certificates(&files.certificate)?;
-        let key = PrivateKeyDer::from_pem_file(&files.key).map_err(unreadable(&files.key))?;
+        let key = Zeroizing::new(pem(&files.key)?);
+        let key = PrivateKeyDer::from_pem_slice(&key).map_err(unreadable(&files.key))?;
         let certificate = chain
             .first()
             .cloned()
@@ -117,9 +122,14 @@ impl Identity {
     }
 }
 
+fn pem(path: &Path) -> Result<Vec<u8>, IdentityError> {
+    pulse_files::read(path, MAX_PEM_BYTES).map_err(unreadable(path))
+}
+
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
-    let found = CertificateDer::pem_file_iter(path).map_err(unreadable(path))?;
-    let found: Vec<_> = found.collect::<Result<_, _>>().map_err(unreadable(path))?;
+    let text = pem(path)?;
+    let found = CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>();
+    let found = found.map_err(unreadable(path))?;
     match found.is_empty() {
         true => Err(empty(path)),
         false => Ok(found),

@@ -5,7 +5,7 @@ use crate::key::PublicKey;
 use crate::line::Line;
 use crate::record::{Head, MAX_LINE_BYTES};
 use crate::storage::{Storage, segment_start};
-use crate::tail::{Epoch, Tail, members};
+use crate::tail::{Epoch, Tail, members, ordinal};
 use crate::time::Timestamp;
 
 /// What is read at a time: a millisecond's work.
@@ -78,9 +78,9 @@ impl Scan {
         let read = storage.read_at(&self.segment, self.offset, &mut buffer);
         let read = read.map_err(Obstacle::while_doing("read the oldest segment"))?;
         let is_last = self.offset + read as u64 >= self.length || read < SLICE;
-        let mut rest = &buffer[..read];
+        let mut rest = buffer.get(..read).unwrap_or_default();
         while let Some(line) = next(rest, is_last) {
-            rest = &rest[line.len()..];
+            rest = rest.get(line.len()..).unwrap_or_default();
             self.offset += line.len() as u64;
             self.take(line, give)?;
         }
@@ -154,10 +154,10 @@ impl Seal {
     pub(super) fn read(record: &Line<'_>, text: &[u8]) -> Option<Self> {
         record.signature?;
         let members = members(text)?;
-        let key = |name: &str| members[name].as_str()?.parse().ok();
+        let key = |name: &str| members.get(name)?.as_str()?.parse().ok();
         Some(Self {
             head: record.head(),
-            epoch: members["epoch"].as_u64()?,
+            epoch: ordinal(&members, "epoch")?,
             key: key("key")?,
             next_key: key("next_key")?,
         })
@@ -167,9 +167,9 @@ impl Seal {
 /// The next line with its newline, or as much of one as a record can have; at the file's
 /// end also less.
 fn next(rest: &[u8], is_last: bool) -> Option<&[u8]> {
-    let window = &rest[..rest.len().min(MAX_LINE_BYTES)];
+    let window = rest.get(..MAX_LINE_BYTES).unwrap_or(rest);
     match memchr::memchr(b'\n', window) {
-        Some(end) => Some(&window[..=end]),
+        Some(end) => window.get(..=end),
         None if window.len() == MAX_LINE_BYTES || (is_last && !window.is_empty()) => Some(window),
         None => None,
     }
@@ -180,7 +180,7 @@ pub(super) fn first_line(storage: &impl Storage, name: &str) -> Result<Vec<u8>, 
     let mut buffer = vec![0; MAX_LINE_BYTES];
     let read = storage.read_at(name, 0, &mut buffer);
     let read = read.map_err(Obstacle::while_doing("read the segment after the oldest"))?;
-    let line = next(&buffer[..read], true).map_or(0, <[u8]>::len);
+    let line = next(buffer.get(..read).unwrap_or_default(), true).map_or(0, <[u8]>::len);
     buffer.truncate(line);
     Ok(buffer)
 }

@@ -168,15 +168,15 @@ fn cut(storage: &mut impl Storage, length: u64) -> Result<(), Obstacle> {
 
 /// The last line that is a seal, and where it ends; what stands behind it is no line.
 fn last_seal(bytes: &[u8]) -> (Option<Seal>, usize) {
-    let mut end = bytes.len();
-    while let Some(newline) = memchr::memrchr(b'\n', &bytes[..end]) {
-        let start = memchr::memrchr(b'\n', &bytes[..newline]).map_or(0, |before| before + 1);
-        let text = &bytes[start..newline];
+    let mut rest = bytes;
+    while let Some(newline) = memchr::memrchr(b'\n', rest) {
+        rest = rest.get(..newline).unwrap_or_default();
+        let start = memchr::memrchr(b'\n', rest).map_or(0, |before| before + 1);
+        let text = rest.get(start..).unwrap_or_default();
         let record = Line::parse(text).filter(Line::is_whole);
         if let Some(seal) = record.and_then(|record| Seal::read(&record, text)) {
             return (Some(seal), newline + 1);
         }
-        end = newline;
     }
     (None, 0)
 }

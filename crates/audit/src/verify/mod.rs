@@ -34,6 +34,7 @@ use crate::time::Timestamp;
 use chain::Chain;
 use chain::pruned::KeptSeals;
 use lines::{Lines, RawLine};
+use pulse_core::ordinal::Ordinal;
 use pulse_core::retention::Limits;
 use report::Unjudged;
 use since::Skipping;
@@ -92,9 +93,11 @@ impl Default for Options {
 }
 
 impl Head {
-    /// From a record's number and its hash, 64 hexadecimal digits.
+    /// From a record's number and its hash, 64 hexadecimal digits. `None` when the number is
+    /// over [`Ordinal::MAX`].
     #[must_use]
     pub fn from_parts(seq: u64, hash: &str) -> Option<Self> {
+        let seq = Ordinal::new(seq)?.get();
         let hash: Hex = hash.as_bytes().try_into().ok()?;
         let digits = hash
             .iter()

@@ -115,7 +115,8 @@ impl Source {
             From::File(file) => file.read_at(&mut start, 0),
             From::Reader(_) => Ok(0),
         };
-        let mut lines = start[..length.unwrap_or(0)].split(|byte| *byte == b'\n');
+        let start = start.get(..length.unwrap_or(0)).unwrap_or_default();
+        let mut lines = start.split(|byte| *byte == b'\n');
         let first = lines.next().and_then(Line::parse);
         first.is_some_and(|first| since.is_after(&first))
     }

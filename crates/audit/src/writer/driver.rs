@@ -6,6 +6,7 @@ use super::{Health, Receipt, Unavailable};
 use crate::error::LogError;
 use crate::log::{Log, Rotation};
 use crate::queue::{Command, Job, Shared, Work};
+use crate::record::Body;
 use crate::recovery::Occasion;
 use crate::storage::Storage;
 use crate::time::Timestamp;
@@ -14,6 +15,10 @@ use std::time::{Duration, Instant};
 
 /// After a rotation that was not permitted, the next comes no sooner.
 const ROTATION_RETRY: Duration = Duration::from_secs(3600);
+
+/// Between two records of what was dropped; while notes come faster than the disk takes
+/// them, each write would bring one.
+const DROPPED_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What the thread does.
 pub(super) struct Driver<S> {
@@ -26,6 +31,9 @@ pub(super) struct Driver<S> {
     rotation_at: Instant,
     rotation_refused: Option<String>,
     failure: Option<Failure>,
+    /// How many dropped notes are on record, and when the next ones may be.
+    dropped: u64,
+    dropped_at: Instant,
     commits: u64,
     last_error: Option<Arc<str>>,
 }
@@ -49,6 +57,8 @@ impl<S: Storage> Driver<S> {
             rotation_at: now,
             rotation_refused: None,
             failure: None,
+            dropped: 0,
+            dropped_at: now,
             commits: 0,
             last_error: None,
             log,
@@ -82,10 +92,12 @@ impl<S: Storage> Driver<S> {
         if let Some(failure) = &self.failure {
             return Some(failure.retry_at);
         }
-        let seal_at = self
-            .unsealed_since
-            .map(|since| since + self.log.settings.seal_after);
-        seal_at.into_iter().chain([self.house.wake_at()]).min()
+        let seal_after = self.log.settings.seal_after;
+        let seal_at = self.unsealed_since.map(|since| since + seal_after);
+        let has_dropped = self.shared.dropped() > self.dropped;
+        let dropped_at = has_dropped.then_some(self.dropped_at);
+        let sometime = seal_at.into_iter().chain(dropped_at);
+        sometime.chain([self.house.wake_at()]).min()
     }
 
     /// Whether the log can be written.
@@ -99,19 +111,43 @@ impl<S: Storage> Driver<S> {
         }
         let (bodies, completions): (Vec<_>, Vec<_>) =
             jobs.into_iter().map(|job| (job.body, job.done)).unzip();
-        let outcome = self.guarded(|log, now| log.append(now, &bodies));
-        self.commits += u64::from(outcome.is_ok());
-        self.publish();
+        let outcome = self.append(&bodies);
         match outcome {
-            Ok(first) => (first..)
-                .zip(completions)
-                .for_each(|(seq, done)| done(Ok(Receipt { seq }))),
+            Ok(first) => (first..).zip(completions).for_each(|(seq, done)| {
+                if let Some(done) = done {
+                    done(Ok(Receipt { seq }));
+                }
+            }),
             Err(error) => {
                 self.shared.count_refused(completions.len() as u64);
                 completions
                     .into_iter()
+                    .flatten()
                     .for_each(|done| done(Err(error.clone())));
             }
+        }
+    }
+
+    fn append(&mut self, bodies: &[Body]) -> Result<u64, Unavailable> {
+        let outcome = self.guarded(|log, now| log.append(now, bodies));
+        self.commits += u64::from(outcome.is_ok());
+        self.publish();
+        outcome
+    }
+
+    /// Puts on record how many notes found no place in the queue.
+    fn account_for_dropped(&mut self, now: Instant) {
+        let dropped = self.shared.dropped();
+        if dropped == self.dropped {
+            return;
+        }
+        let body = Body::named("log.dropped")
+            .with_text("reason", "queue_full")
+            .with_number("suppressed", dropped - self.dropped);
+        // While the log cannot be written, they wait.
+        if self.append(&[body]).is_ok() {
+            self.dropped = dropped;
+            self.dropped_at = now + DROPPED_INTERVAL;
         }
     }
 
@@ -150,6 +186,9 @@ impl<S: Storage> Driver<S> {
             .is_some_and(|failure| is_last || now >= failure.retry_at)
         {
             self.resume();
+        }
+        if is_last || now >= self.dropped_at {
+            self.account_for_dropped(now);
         }
         let is_due = self
             .unsealed_since

@@ -81,7 +81,7 @@ fn first_free(numbers: &[u32]) -> u32 {
 }
 
 fn cut(text: &str, bytes: usize) -> &str {
-    &text[..text.floor_char_boundary(bytes)]
+    text.get(..text.floor_char_boundary(bytes)).unwrap_or(text)
 }
 
 /// The text without the ` #2` that [`unique`] gave it, and whether it had one.

@@ -97,7 +97,8 @@ impl Place {
 
 /// What the kernel calls this host.
 pub(crate) fn host_name() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let file = Path::new("/proc/sys/kernel/hostname");
+    let name = pulse_files::read_text(file, 256).unwrap_or_default();
     name.trim().to_owned()
 }
 

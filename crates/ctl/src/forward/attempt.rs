@@ -22,6 +22,9 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+/// As much of `/etc/hosts` as the daemon reads.
+const MAX_HOSTS_BYTES: usize = 1 << 20;
+
 /// What is sent.
 struct First {
     seq: u64,
@@ -194,5 +197,8 @@ async fn send(link: &mut Link, protocol: Protocol, first: &First) -> Result<Stri
 
 /// Looks names up as the daemon does.
 fn lookup() -> Lookup {
-    Arc::new(|name| Hosts::parse(std::fs::read("/etc/hosts").unwrap_or_default()).lookup(name))
+    Arc::new(|name| {
+        let hosts = pulse_files::read_beginning(Path::new("/etc/hosts"), MAX_HOSTS_BYTES);
+        Hosts::parse(hosts.unwrap_or_default()).lookup(name)
+    })
 }

@@ -253,6 +253,7 @@ pub(crate) fn peer() -> Peer {
     Peer {
         credentials: Credentials { uid, gid, pid },
         id: PeerId::Uid(uid),
+        container: None,
         capabilities: Capabilities::read_only(),
     }
 }

@@ -3,6 +3,7 @@
 use crate::resolve::NoAddress;
 use pulse_core::backoff::FailureKind;
 use pulse_core::known_hosts::{CertVerdict, PinnedKey};
+use pulse_core::printed::Oversized;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -142,6 +143,12 @@ impl NodeFailure {
         } else {
             FailureKind::Transient
         }
+    }
+}
+
+impl From<Oversized> for NodeFailure {
+    fn from(Oversized { limit }: Oversized) -> Self {
+        Self::Oversized { limit }
     }
 }
 

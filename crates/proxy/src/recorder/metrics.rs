@@ -59,12 +59,17 @@ fn disk(encoder: &mut DescriptorEncoder<'_>, upkeep: &Upkeep) -> fmt::Result {
 
 type Figure = (&'static str, &'static str, u64);
 
-fn counters(health: &Health) -> [Figure; 3] {
+fn counters(health: &Health) -> [Figure; 4] {
     [
         (
             "audit_refused",
             "Records that could not be written since the start",
             health.refused,
+        ),
+        (
+            "audit_dropped",
+            "Records that nobody waited for and that found no place in the queue",
+            health.dropped,
         ),
         (
             "audit_commits",

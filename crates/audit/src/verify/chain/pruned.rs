@@ -11,7 +11,7 @@ use super::{Chain, Spot};
 use crate::key::PublicKey;
 use crate::line::Line;
 use crate::record::MAX_LINE_BYTES;
-use crate::tail::{MAX_TORN_BYTES, members};
+use crate::tail::{MAX_TORN_BYTES, members, ordinal};
 use crate::text::Hex;
 use crate::time::Timestamp;
 use crate::verify::evidence::Evidence;
@@ -182,7 +182,7 @@ impl Chain<'_> {
 
     /// The log begins with this record, if a later one says why.
     pub(super) fn begin_pruned(&mut self, line: &Line<'_>, text: &[u8]) {
-        let epoch = members(text).and_then(|members| members["epoch"].as_u64());
+        let epoch = members(text).and_then(|members| ordinal(&members, "epoch"));
         self.beginning = Some(Beginning {
             first: line.seq,
             follows: *line.prev_hash,
@@ -257,9 +257,9 @@ impl Chain<'_> {
         last_seq: u64,
     ) -> io::Result<Result<(u64, PublicKey), Finding>> {
         let members = members(&seal.text).unwrap_or_default();
-        let key = |name: &str| -> Option<PublicKey> { members[name].as_str()?.parse().ok() };
+        let key = |name: &str| -> Option<PublicKey> { members.get(name)?.as_str()?.parse().ok() };
         let wanted = reached.map_or(0, |(number, _)| number);
-        let found = members["epoch"].as_u64();
+        let found = ordinal(&members, "epoch");
         if found != Some(wanted) {
             return self.judge_epoch(seal, found, wanted, last_seq).map(Err);
         }
@@ -321,7 +321,7 @@ impl Chain<'_> {
         }
         while let Some(line) = self.seals.next()? {
             let Ok(later) = line else { continue };
-            let epoch = members(&later.text).and_then(|members| members["epoch"].as_u64());
+            let epoch = members(&later.text).and_then(|members| ordinal(&members, "epoch"));
             if epoch == Some(wanted) {
                 return Ok(finding(Attack::Reordered, later.seq, &seal.spot, &detail));
             }

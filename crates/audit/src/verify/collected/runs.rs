@@ -109,6 +109,10 @@ impl Index {
     }
 
     /// Reads a run's records once more.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "a run is of one of these files, by its place"
+    )]
     pub(super) fn open(&self, run: &Run) -> Reading {
         let (file, name) = &self.files[run.file as usize];
         Reading {
