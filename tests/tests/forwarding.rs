@@ -7,6 +7,7 @@ mod load;
 mod machine;
 mod refused;
 mod renewed;
+mod retained;
 mod several;
 mod spoilt;
 pub(crate) mod villain;

@@ -35,6 +35,7 @@ mod readings;
 mod refusals;
 mod reload;
 mod rendered;
+mod retention;
 mod scrapers;
 mod sharing;
 mod siege;

@@ -338,6 +338,15 @@ fn who_has_todays_key_can_remove_more_and_is_found_by_limits_heads_and_copies() 
     assert_eq!(attack(&report), Attack::PrunedEarly, "{report:#?}");
     let mut details = report.findings.iter().map(|found| found.detail.as_str());
     assert!(details.any(|detail| detail.contains("retain_bytes is 100000000")));
+    // A head that was noted of what should still be there.
+    let noted = Options {
+        heads: vec![Head::from_parts(log.first(), &"a".repeat(64)).unwrap()],
+        ..pinned(log.key)
+    };
+    let report = check(&noted);
+    assert_eq!(report.verdict, Verdict::Unproven, "{report:#?}");
+    let mut notes = report.notes.iter().map(|note| note.detail.as_str());
+    assert!(notes.any(|detail| detail.contains("was removed: note a later one")));
     // A copy that has what was removed shows what it was, and does not contradict.
     let mut open = |is_second: bool| {
         let files = common::sources(if is_second { &before } else { &files });

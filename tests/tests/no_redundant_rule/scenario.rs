@@ -47,6 +47,7 @@ pub(super) fn play(left_out: Option<&str>) {
     play.keeps_secrets_out_of_swap();
     play.gives_memory_back();
     play.follows_and_rotates_the_log();
+    play.looks_at_what_may_be_removed();
     play.goes_on_after_a_stop();
     has_everything(&play.daemon);
     play.survives_a_log_that_fails();
@@ -80,6 +81,8 @@ impl Play {
             .set("read_timeout", "'1h'")
             .set("max_ssh_output_bytes", "8388608")
             .set_audit("segment_bytes", "24000")
+            // Nothing is so old, but it is looked at.
+            .set_audit("retain_days", "365")
             // The first node at once, and the others in hours.
             .set_ssh("poll_interval", "'9h'")
             .set_ssh("port", &nodes[2].addr().port().to_string());
@@ -268,6 +271,17 @@ impl Play {
             !self.records_of("log.rotated").is_empty()
         });
         self.assert_reads(LOCALHOST);
+    }
+
+    /// A segment has ended: its size counts, it is read, and space is kept for its seals.
+    fn looks_at_what_may_be_removed(&self) {
+        wait::until("the log's size", || {
+            self.daemon.metric("pulse_proxy_audit_log_bytes") > 24_000.0
+        });
+        let reserve = self.home.audit_log().with_file_name("audit.reserve");
+        wait::until("space for the seals of the oldest segment", || {
+            fs::metadata(&reserve).is_ok_and(|found| found.len() > 262_144)
+        });
     }
 
     /// As a crash would, in the middle of the next seal.

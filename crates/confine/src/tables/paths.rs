@@ -99,7 +99,7 @@ pub const PATHS: &[Path] = &[
         whose: Whose::LogDirectory,
         access: RECORDS,
         within: &["*"],
-        reason: "records are written, segments renamed, torn ends set aside",
+        reason: "records are written, segments renamed and removed, torn ends set aside",
     },
     Path {
         whose: Whose::StateDirectory,

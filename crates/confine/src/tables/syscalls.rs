@@ -123,6 +123,8 @@ pub const SYSCALLS: &[Syscall] = &[
     call!(SYS_newfstatat, for Glibc, "sizes of files"),
     call!(SYS_statx, for Glibc, "has known_hosts changed, is the log still there"),
     call!(SYS_getdents64, "segments and keys of the log"),
+    call!(SYS_pread64, "old segments slice by slice, before they are removed"),
+    call!(SYS_statfs, "the space that is left for the log"),
     call!(SYS_ftruncate, "a torn record is cut away"),
     call!(SYS_fsync, "records are on disk before they count"),
     call!(SYS_fdatasync, "records are on disk before they count"),

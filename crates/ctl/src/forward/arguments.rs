@@ -79,8 +79,8 @@ pub(crate) struct TestOptions {
 ///
 /// For when a collector lost what it had acknowledged: "audit verify --collected" at the
 /// collector names the number. Records that it has already come twice, which does no harm.
-/// The daemon never removes a file of the log, so every record can be sent again for as
-/// long as you keep the files. It remembers what it was asked, also through a restart.
+/// A record can be sent again for as long as its segment is there: until retention removes it,
+/// where that is configured. The daemon remembers what it was asked, also through a restart.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

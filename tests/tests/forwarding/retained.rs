@@ -1,0 +1,188 @@
+//! Retention waits for collectors.
+
+use super::{NEEDS, RELP, write};
+use nix::sys::signal::Signal;
+use pulse_e2e::certificates::Authority;
+use pulse_e2e::forwarding::{COLLECTOR, collector, equip_well, numbers, status, to_all};
+use pulse_e2e::programs::skipped;
+use pulse_e2e::rsyslog::{Input, Rsyslog};
+use pulse_e2e::{Config, Daemon, Home, control, wait};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+const LIMIT: u32 = 20_000;
+
+/// A daemon whose log is to have no more than [`LIMIT`], and its collector.
+struct Site {
+    rsyslog: Rsyslog,
+    home: Arc<Home>,
+    config: Config,
+    _authority: Authority,
+}
+
+impl Site {
+    fn new(input: Input) -> Self {
+        let authority = Authority::new();
+        let rsyslog = collector(&authority, input);
+        let home = Arc::new(Home::new());
+        equip_well(&home, &authority);
+        let protocol = match input {
+            Input::Relp(_) => "relp",
+            Input::Syslog => "syslog",
+        };
+        let config = to_all(&[(COLLECTOR, rsyslog.address(), protocol)])
+            .set_audit("segment_bytes", "5000")
+            .set_audit("retain_bytes", &LIMIT.to_string());
+        Self {
+            rsyslog,
+            home,
+            config,
+            _authority: authority,
+        }
+    }
+
+    fn start(&self) -> Daemon {
+        Daemon::start_in(&self.home, &self.config)
+    }
+
+    /// All records up to this one are at the collector.
+    fn has_all(&self, last: u64) -> bool {
+        let has: BTreeSet<u64> = numbers(&self.rsyslog).into_iter().collect();
+        (1..=last).all(|seq| has.contains(&seq))
+    }
+
+    fn control(&self, words: &[&str]) -> pulse_e2e::Ended {
+        control::run(&self.home, words)
+    }
+}
+
+fn bytes(daemon: &Daemon) -> f64 {
+    daemon.metric("pulse_proxy_audit_log_bytes")
+}
+
+fn first(daemon: &Daemon) -> f64 {
+    daemon.metric("pulse_proxy_audit_first_sequence")
+}
+
+fn is_held(daemon: &Daemon) -> bool {
+    daemon.metric("pulse_proxy_audit_retention_held") > 0.5
+}
+
+/// Writes until the log has far more than its limit.
+fn exceed(daemon: &Daemon) {
+    wait::until("more than the limit", || {
+        write(daemon, 20);
+        bytes(daemon) > 3.0 * f64::from(LIMIT)
+    });
+}
+
+#[test]
+fn a_segment_stays_until_the_collector_has_it() {
+    if skipped(&NEEDS) {
+        return;
+    }
+    let mut site = Site::new(RELP);
+    site.rsyslog.end(Signal::SIGTERM);
+    let daemon = site.start();
+    let key = site.home.records()[0]["key"].as_str().unwrap().to_owned();
+    exceed(&daemon);
+    wait::until("the hold", || is_held(&daemon));
+    assert!((first(&daemon) - 1.0).abs() < 0.5);
+    site.rsyslog.start_again();
+    // Certificates and collectors are looked at anew.
+    daemon.signal(Signal::SIGHUP);
+    wait::until("removals", || bytes(&daemon) <= f64::from(LIMIT));
+    assert!(first(&daemon) > 1.0);
+    // Not one record was removed that the collector has not.
+    let last = status(&daemon)["seq"].as_u64().unwrap();
+    wait::until("all of them at the collector", || site.has_all(last));
+    let file = site.rsyslog.file();
+    let log = site.home.audit_log();
+    let words = ["audit", "verify", "--key", &key, "--json", "--collected"];
+    let words = [
+        &words[..],
+        &[file.to_str().unwrap(), "--against"],
+        &[log.parent().unwrap().to_str().unwrap()],
+    ];
+    let verified = site.control(&words.concat());
+    let report: Value = serde_json::from_str(&verified.output).unwrap();
+    assert_eq!(report["findings"], json!([]), "{report:#}");
+    assert_eq!(report["first_seq"], 1, "{report:#}");
+    assert!(report["against"]["pruned_through"].as_u64() > Some(0), "{report:#}");
+    assert!(daemon.log().contains("old segments of the audit log were removed"));
+}
+
+#[test]
+fn a_record_that_was_removed_is_not_sent_again_and_the_first_that_can_be_is_named() {
+    if skipped(&NEEDS) {
+        return;
+    }
+    let site = Site::new(RELP);
+    let daemon = site.start();
+    wait::until("a removal", || {
+        write(&daemon, 20);
+        first(&daemon) > 1.0
+    });
+    let answer = daemon.ask(&json!({"method": "replay_forwarding", "params": {"from": 1}}));
+    let error = answer["error"].as_str().unwrap().to_owned();
+    assert!(error.ends_with("or more: earlier records were removed from the log"), "{error}");
+    let refused = site.control(&["forward", "replay", "--from", "1"]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(refused.errors.contains("retention removed what comes before record"), "{refused:?}");
+    // The first that there is.
+    let kept = status(&daemon)["first_seq"].as_u64().unwrap();
+    assert!(kept > 1);
+    let text = site.control(&["forward", "status"]).output;
+    assert!(text.contains("on disk       records "), "{text}");
+    assert!(!text.contains("records 1 to"), "{text}");
+    let answer = daemon.ask(&json!({"method": "replay_forwarding", "params": {"from": kept}}));
+    assert_eq!(answer["success"], true, "{answer}");
+    wait::until("it to be sent again", || {
+        numbers(&site.rsyslog).iter().filter(|seq| **seq == kept).count() > 1
+    });
+}
+
+#[test]
+fn a_stream_that_acknowledges_nothing_keeps_segments_unless_it_is_to_count() {
+    if skipped(&NEEDS) {
+        return;
+    }
+    let site = Site::new(Input::Syslog);
+    let daemon = site.start();
+    exceed(&daemon);
+    let why = "stream failover speaks syslog, which acknowledges nothing";
+    wait::until("the complaint", || {
+        let said = "the audit log exceeds its retention and nothing is removed: ";
+        daemon.log().contains(&format!("{said}{why}"))
+    });
+    assert!((first(&daemon) - 1.0).abs() < 0.5);
+    let shown = site.control(&["forward", "status"]);
+    assert_eq!(shown.code, 1, "{shown:?}");
+    assert!(shown.output.contains(why), "{shown:?}");
+    let counted = site.config.clone().set_audit("retain_unacknowledged", "true");
+    site.home.write_config(&counted);
+    daemon.signal(Signal::SIGHUP);
+    wait::until("removals", || bytes(&daemon) <= f64::from(LIMIT));
+    wait::until("the all-clear", || {
+        daemon.log().contains("nothing keeps old segments of the audit log any more")
+    });
+    assert_eq!(status(&daemon)["streams"][0]["keeps_segments"], Value::Null);
+}
+
+#[test]
+fn a_collector_that_is_new_keeps_segments_until_it_has_them() {
+    if skipped(&NEEDS) {
+        return;
+    }
+    // The log is there before its collector.
+    let site = Site::new(RELP);
+    let alone = Config::new().set_audit("segment_bytes", "5000");
+    let daemon = Daemon::start_in(&site.home, &alone);
+    exceed(&daemon);
+    daemon.stop();
+    let daemon = site.start();
+    wait::until("removals", || bytes(&daemon) <= f64::from(LIMIT));
+    let kept = status(&daemon)["first_seq"].as_u64().unwrap();
+    assert!(site.has_all(kept - 1), "{kept}");
+}
