@@ -18,7 +18,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// The first argument of a program that is to be an attacker.
-pub const WORD: &str = "flood";
+pub const WORD: &str = "connect-without-a-pause";
 
 /// What an attacker does, without a pause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

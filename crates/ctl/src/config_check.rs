@@ -8,7 +8,7 @@ use crate::shown::shown;
 use crate::wrap::wrapped;
 use pulse_core::authority::HostName;
 use pulse_core::capability::Capabilities;
-use pulse_core::config::{Config, ConfigError, MAX_CONFIG_BYTES, NodeSettings};
+use pulse_core::config::{Config, ConfigError, MAX_CONFIG_BYTES, NodeSettings, SocketAccess};
 use pulse_core::name::NodeName;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -177,6 +177,10 @@ fn places(config: &Config) -> Vec<(String, String)> {
     let metrics = metrics.map_or("not served".to_owned(), |a| format!("http://{a}/metrics"));
     let mut places = vec![
         ("socket".to_owned(), config.socket.display().to_string()),
+        (
+            "may connect to it".to_owned(),
+            connecting(&config.socket_access),
+        ),
         ("ssh dir".to_owned(), config.ssh_dir.display().to_string()),
         ("metrics".to_owned(), metrics),
     ];
@@ -184,6 +188,14 @@ fn places(config: &Config) -> Vec<(String, String)> {
         places.push(("metrics are also for".to_owned(), name.to_string()));
     }
     places
+}
+
+fn connecting(access: &SocketAccess) -> String {
+    match &access.group {
+        Some(group) => format!("mode {}, group {group}", access.mode),
+        None if access.is_narrow() => format!("mode {}, the daemon's own group", access.mode),
+        None => "anybody".to_owned(),
+    }
 }
 
 /// What is right, but perhaps not meant.
@@ -227,6 +239,8 @@ fn as_json(file: &Path, config: &Result<Config, ConfigError>) -> Value {
             "nodes": config.nodes.iter().map(node_json).collect::<Vec<_>>(),
             "peers": peers_json(config),
             "socket": config.socket.display().to_string(),
+            "socket_mode": config.socket_access.mode.to_string(),
+            "socket_group": config.socket_access.group.as_ref().map(ToString::to_string),
             "ssh_dir": config.ssh_dir.display().to_string(),
             "metrics_address": config.metrics_address.map(|address| address.to_string()),
             "metrics_host_names": config.metrics.host_names.iter().map(HostName::as_str).collect::<Vec<_>>(),
@@ -321,6 +335,24 @@ mod tests {
         let report = report("allow_idmapped_root = false");
         assert!(report.contains("note: no node can be read"), "{report}");
         assert!(!report.contains("containers"), "{report}");
+    }
+
+    #[test]
+    fn who_may_connect_is_shown() {
+        for (text, expected) in [
+            ("", "may connect to it  anybody"),
+            ("socket_mode = '0600'", "mode 0600, the daemon's own group"),
+            (
+                "socket_mode = '0660'\nsocket_group = 'pulse'",
+                "mode 0660, group pulse",
+            ),
+        ] {
+            let report = report(text);
+            assert!(
+                report.contains(expected),
+                "{expected:?} is not in:\n{report}"
+            );
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
 
 /// Connections in all, of callers that may ask.
-const MAX_CONNECTIONS: usize = 4096;
+pub(crate) const MAX_CONNECTIONS: usize = 4096;
 /// Connections of callers that are being turned away.
 const MAX_TURNED_AWAY: GateCaps = GateCaps {
     per_key: 64,

@@ -170,6 +170,8 @@ fn run(path: &Path, parts: &Parts<'_>) -> Result<(), Failure> {
     let opened = Opened::open(&config, &user)?;
     host_file::read_all();
     let mut confinement = Confinement::new(config.confinement, parts.layers);
+    // Whether we may shows when the guards take it, which a unit may have allowed, too.
+    let _ = pulse_confine::allow_priority();
     confinement.drop_privileges(&user)?;
     let key = key::find_or_create(key::credentials().as_deref(), &config.ssh_dir)?;
     confinement.restrict_access(path, &config)?;
