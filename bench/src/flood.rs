@@ -10,7 +10,7 @@ use crate::Effort;
 use crate::measure::{Times, milliseconds};
 use crate::promise::{FLOOD_LOG, FLOOD_MEDIAN, FLOOD_SERVED};
 use crate::report::{Report, rounded};
-use pulse_e2e::flood::{Attack, Flood, Polled};
+use pulse_e2e::flood::{Attack, Flood, FullBacklog, Polled};
 use pulse_e2e::programs::{Need, skipped};
 use pulse_e2e::sim::{self, Fleet};
 use pulse_e2e::{Config, wait};
@@ -76,7 +76,8 @@ fn readings(effort: Effort, report: &mut Report, place: &Place) {
         for (attack, kind) in &mut kinds {
             let flood = place.start(*attack);
             let began = Instant::now();
-            kind.add(&Polled::readings(&socket, "pve1", count, INTERVAL));
+            let full = FullBacklog::GiveUp;
+            kind.add(&Polled::readings(&socket, "pve1", count, INTERVAL, full));
             kind.seconds += began.elapsed().as_secs_f64();
             kind.connections += flood.stop();
         }

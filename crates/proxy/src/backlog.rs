@@ -15,6 +15,7 @@ use pulse_core::limiter::Refusal;
 use pulse_core::peer::{Credentials, Peer, PeerId};
 use pulse_core::summary::{Account, Occurrence, Tally};
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
@@ -201,12 +202,15 @@ struct Job {
     until: Instant,
     eligible: mpsc::Sender<Accepted>,
     strangers: mpsc::Sender<Accepted>,
+    /// Dropped with the job, when all that the guard closed is on record.
+    _at_work: mpsc::Sender<Infallible>,
 }
 
 /// What the guards hand over.
 pub(crate) struct HandedOver {
     eligible: mpsc::Receiver<Accepted>,
     strangers: mpsc::Receiver<Accepted>,
+    at_work: mpsc::Receiver<Infallible>,
 }
 
 impl HandedOver {
@@ -226,6 +230,8 @@ impl HandedOver {
         self.eligible.close();
         self.strangers.close();
         while self.next().await.is_some() {}
+        // A closed channel has no more to give although its senders are still there.
+        while self.at_work.recv().await.is_some() {}
     }
 }
 
@@ -263,6 +269,7 @@ impl Guards {
     pub(crate) fn accept(&self, listener: &Arc<UnixListener>, daemon: &Arc<Daemon>) -> HandedOver {
         let (eligible, of_eligible) = mpsc::channel(HANDED_OVER);
         let (strangers, of_strangers) = mpsc::channel(HANDED_OVER_OF_STRANGERS);
+        let (at_work, of_work) = mpsc::channel(1);
         let until = Instant::now() + CALM;
         for guard in &self.0 {
             let job = Job {
@@ -271,6 +278,7 @@ impl Guards {
                 until,
                 eligible: eligible.clone(),
                 strangers: strangers.clone(),
+                _at_work: at_work.clone(),
             };
             // They live as long as we do.
             let _ = guard.send(job);
@@ -278,6 +286,7 @@ impl Guards {
         HandedOver {
             eligible: of_eligible,
             strangers: of_strangers,
+            at_work: of_work,
         }
     }
 }
