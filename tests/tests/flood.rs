@@ -106,8 +106,10 @@ fn refusals_of_callers_with_a_capability_stand_apart() {
     wait::until("a flood", || daemon.metric(CLOSED) > 1_000.0);
     let socket = daemon.home().socket();
     let request = json!({"method": "get_status"}).to_string();
-    let arguments = [socket.to_str().unwrap(), &request];
-    let ask = || python::run(python::PULSE, Some(READER), &arguments);
+    // GROUPED connects without a deadline: it waits for its place in the backlog.
+    let user = READER.uid.to_string();
+    let arguments = ["/dev/null", &user, socket.to_str().unwrap(), &request];
+    let ask = || python::run(python::GROUPED, None, &arguments);
     wait::until("a refusal by the limiter", || ask().contains("rate limit"));
     flood.stop();
     wait::until("its record", || {
