@@ -12,7 +12,9 @@ use common::{
     at, at_most, attack, check_pruned, is_seal, join, lines, one, pinned, prune, settings, write,
 };
 use ed25519_dalek::{Signer, SigningKey};
-use pulse_audit::verify::{Attack, LogFiles, NoteKind, Options, Report, Seals, Verdict, verify};
+use pulse_audit::verify::{
+    Attack, LogFiles, NoteKind, Options, Report, Seals, Since, Verdict, verify,
+};
 use pulse_audit::{Head, Log, Place, PublicKey, SEALS};
 use pulse_core::retention::Limits;
 use std::time::Duration;
@@ -406,6 +408,25 @@ fn a_removal_that_was_interrupted_is_no_finding() {
         &pinned(log.key),
     );
     assert_eq!(attack(&report), Attack::Deleted);
+}
+
+#[test]
+fn a_part_of_a_pruned_log_is_unproven_and_no_more() {
+    let log = pruned();
+    let options = |since| Options {
+        since: Some(Since::Seq(since)),
+        ..pinned(log.key)
+    };
+    for since in 1..=log.first() + 30 {
+        let report = log.check(&options(since));
+        assert_eq!(report.verdict, Verdict::Unproven, "{since}: {report:#?}");
+    }
+    let part = Options {
+        partial: true,
+        ..pinned(log.key)
+    };
+    let report = log.check(&part);
+    assert_eq!(report.verdict, Verdict::Unproven, "{report:#?}");
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! Audit logs as the daemon writes them, and hands that change them.
 
 use super::{Run, control};
-use pulse_audit::{Body, Directory, LIVE, Log, PublicKey, Settings, Timestamp};
+use pulse_audit::{Body, Directory, LIVE, Log, Outlook, PublicKey, Settings, Step, Timestamp};
 use pulse_core::capability::Capabilities;
 use pulse_core::command::NodeCommand;
 use pulse_core::event::{Decision, Event, EventType, Exchange};
 use pulse_core::name::NodeName;
 use pulse_core::peer::{Credentials, Peer, PeerId};
+use pulse_core::retention::Limits;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -178,6 +179,28 @@ impl Open {
     pub(crate) fn rotate(&mut self) {
         let now = self.now;
         self.log().rotate(now).unwrap();
+    }
+
+    /// Removes the oldest segment, as the daemon does.
+    pub(crate) fn prune(&mut self) {
+        let (now, limits) = (
+            self.now,
+            Limits {
+                bytes: Some(1),
+                ..Limits::default()
+            },
+        );
+        loop {
+            match self.log().outlook(now, &limits, &[]).unwrap() {
+                Outlook::Reading => (),
+                Outlook::Due(reason) => {
+                    if let Step::Removed(_) = self.log().prune(now, reason).unwrap() {
+                        return;
+                    }
+                }
+                other => panic!("{other:?}"),
+            }
+        }
     }
 
     /// Writes a record, a millisecond later.

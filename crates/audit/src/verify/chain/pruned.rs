@@ -332,7 +332,8 @@ impl Chain<'_> {
     /// A seal of the log itself: one that is also kept must be the same. A removal that
     /// was interrupted leaves seals in both places.
     pub(super) fn compare_with_kept(&mut self, line: &Line<'_>, text: &[u8]) {
-        if self.evidence.is_some() {
+        // A part may begin behind those that are kept.
+        if self.evidence.is_some() || self.is_part() {
             return;
         }
         loop {
