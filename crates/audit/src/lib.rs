@@ -33,6 +33,8 @@
 
 mod directory;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod growing;
 mod handover;
 mod init;

@@ -56,7 +56,7 @@ fn look_through(pidfd: &OwnedFd, caller: Credentials) -> Option<Surroundings> {
 
 /// Whether the process has this id and no other: it is in our own namespace of pids
 /// (`NSpid` of a pidfd's fdinfo, `proc_pid_fdinfo(5)`).
-fn is_beside_us(info: &str, pid: u32) -> bool {
+pub(crate) fn is_beside_us(info: &str, pid: u32) -> bool {
     let mut ids = info.lines().filter_map(|line| line.strip_prefix("NSpid:"));
     let one = pid.to_string();
     ids.next().is_some_and(|ids| pid != 0 && ids.trim() == one)

@@ -21,6 +21,8 @@
 
 mod caller;
 mod descriptors;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod landlock;
 mod layers;
 mod limits;

@@ -132,6 +132,22 @@ fn accepted(headers: &[httparse::Header<'_>]) -> Format {
     accept.map_or(Format::Text, |header| Format::accepted(header.value))
 }
 
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing {
+    /// What the head of a request asks for, in a word, once it is whole.
+    #[must_use]
+    pub fn http_head(head: &[u8]) -> Option<&'static str> {
+        use super::Target;
+        Some(match super::parse(head)? {
+            Target::Metrics(_) => "metrics",
+            Target::Readiness => "readiness",
+            Target::Other => "other",
+            Target::Method => "method",
+            Target::Malformed => "malformed",
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,0 +1,4 @@
+//! Parsers that are nobody's business but the fuzz targets'.
+
+pub use crate::node::fuzzing::Node;
+pub use crate::scrape::fuzzing::http_head;
