@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pulse_confine::fuzzing::{apparmor_profile, is_beside_us};
+use pulse_confine::fuzzing::apparmor_profile;
 use pulse_core::peer::{ContainerId, mapped_root};
 
 /// As `core::peer` has it.
@@ -14,7 +14,6 @@ fuzz_target!(|bytes: &[u8]| {
     let text = String::from_utf8_lossy(bytes);
     control_group(&text);
     user_map(&text);
-    pidfd(&text);
     label(&text);
 });
 
@@ -42,19 +41,6 @@ fn user_map(text: &str) {
         (inside, outside) == (Some(0), Some(root))
     };
     assert!(text.lines().any(names_it), "{root} is not in {text:?}");
-}
-
-fn pidfd(text: &str) {
-    assert!(!is_beside_us(text, 0), "no process has this number");
-    for pid in [1, 42, u32::MAX] {
-        if is_beside_us(text, pid) {
-            let mut lines = text.lines().filter(|line| line.starts_with("NSpid:"));
-            let line = lines.next().unwrap_or_default();
-            let mut words = line.trim_start_matches("NSpid:").split_whitespace();
-            assert_eq!(words.next(), Some(pid.to_string().as_str()));
-            assert_eq!(words.next(), None, "it is in another namespace, too");
-        }
-    }
 }
 
 fn label(text: &str) {

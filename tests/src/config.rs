@@ -2,6 +2,7 @@
 
 use crate::home::Home;
 use crate::programs::user_name;
+use nix::unistd::geteuid;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ const NO_LIMIT: [(&str, &str); 2] = [("per_peer_interval_ms", "1"), ("per_peer_b
 #[derive(Clone, Debug)]
 pub struct Config {
     keys: BTreeMap<String, String>,
+    metrics: BTreeMap<String, String>,
     rate_limit: BTreeMap<String, String>,
     ssh: BTreeMap<String, String>,
     audit: BTreeMap<String, String>,
@@ -28,11 +30,13 @@ impl Default for Config {
 }
 
 impl Config {
-    /// No nodes, no cache and no limiter to speak of; metrics are on.
+    /// No nodes, no cache and no limiter to speak of; metrics are on, and the user who
+    /// runs the tests may read.
     #[must_use]
     pub fn new() -> Self {
         let mut config = Self {
             keys: BTreeMap::new(),
+            metrics: BTreeMap::new(),
             rate_limit: BTreeMap::new(),
             ssh: BTreeMap::new(),
             audit: BTreeMap::new(),
@@ -42,6 +46,8 @@ impl Config {
         config.rate_limit = NO_LIMIT.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
         config
             .set("cache_ttl", "'0s'")
+            // The tests themselves may read, whoever runs them.
+            .set("allowed_peer_uids", &format!("[{}]", geteuid()))
             .set_ssh("user", &format!("'{}'", user_name()))
     }
 
@@ -56,6 +62,13 @@ impl Config {
     #[must_use]
     pub fn set(mut self, key: &str, value: &str) -> Self {
         self.keys.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Sets a key of `[metrics]`.
+    #[must_use]
+    pub fn set_metrics(mut self, key: &str, value: &str) -> Self {
+        self.metrics.insert(key.to_owned(), value.to_owned());
         self
     }
 
@@ -110,6 +123,7 @@ impl Config {
         let seen = |path: PathBuf| format!("{:?}", home.seen(&path));
         let mut keys = BTreeMap::from([
             ("socket".to_owned(), seen(home.socket())),
+            ("control_socket".to_owned(), seen(home.control_socket())),
             ("ssh_dir".to_owned(), seen(home.ssh_dir())),
             (
                 "metrics_address".to_owned(),
@@ -128,13 +142,16 @@ impl Config {
         let mut text = String::new();
         for (section, keys) in [
             ("", &keys),
+            ("[metrics]", &self.metrics),
             ("[rate_limit]", &self.rate_limit),
             ("[ssh]", &self.ssh),
             ("[audit]", &audit),
             ("[forward]", &forward),
         ] {
             // Writing to a string cannot fail.
-            let _ = writeln!(text, "{section}");
+            if !keys.is_empty() {
+                let _ = writeln!(text, "{section}");
+            }
             for (key, value) in keys {
                 let _ = writeln!(text, "{key} = {value}");
             }

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
 
 /// An answer over HTTP.
 #[derive(Debug)]
@@ -55,7 +56,7 @@ impl Daemon {
     #[must_use]
     pub fn scrape(&self) -> String {
         let address = self.home().metrics_address();
-        let answer = http(address, "GET /metrics HTTP/1.1\r\nHost: test\r\n\r\n");
+        let answer = http(address, "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
         assert!(answer.head.starts_with("HTTP/1.1 200 "), "{}", answer.head);
         answer.body
     }
@@ -63,7 +64,7 @@ impl Daemon {
     /// What the metrics listener answers for another path: head and body.
     #[must_use]
     pub fn get(&self, path: &str) -> String {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
         let answer = http(self.home().metrics_address(), &request);
         format!("{}\r\n{}", answer.head, answer.body)
     }
@@ -86,6 +87,18 @@ impl Daemon {
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let number = line.unwrap().trim().trim_end_matches(" kB");
         number.parse().unwrap()
+    }
+
+    /// The processor time that it has taken, user's and system's (`proc_pid_stat(5)`).
+    #[must_use]
+    pub fn processor_time(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
+        // The name may have blanks and ends with the last parenthesis.
+        let (_, fields) = stat.rsplit_once(')').unwrap();
+        let ticks = fields.split_whitespace().skip(11).take(2);
+        let ticks: u64 = ticks.map(|field| field.parse::<u64>().unwrap()).sum();
+        // USER_HZ is 100 on every architecture that we build for.
+        Duration::from_millis(ticks * 10)
     }
 
     /// How many files and sockets it has open. Only root sees a confined daemon's.

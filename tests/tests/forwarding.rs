@@ -9,7 +9,7 @@ mod refused;
 mod renewed;
 mod several;
 mod spoilt;
-mod villain;
+pub(crate) mod villain;
 
 use nix::sys::signal::Signal;
 use pulse_e2e::certificates::Authority;

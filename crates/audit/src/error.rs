@@ -1,5 +1,6 @@
 //! Why the log cannot be written, in sentences for whoever has to mend it.
 
+use crate::storage::SEALS;
 use std::io;
 
 /// The log cannot be written.
@@ -67,6 +68,12 @@ pub enum LogError {
         /// The epoch that the log is in.
         epoch: u64,
     },
+    /// The seals of removed segments are there, but no log.
+    #[error(
+        "the log is missing, but {SEALS} beside it says there was one: put it back, or move \
+         {SEALS} aside with it"
+    )]
+    SealsLeft,
     /// The file was removed or cut while it was being written.
     #[error("the log was removed or changed by somebody else")]
     Disturbed,

@@ -8,12 +8,17 @@
 
 use crate::error::LogError;
 use crate::key::{PublicKey, SealKey};
+use crate::prune::Pruning;
 use crate::record::{Body, Head, MAX_BODY_BYTES};
 use crate::settings::Settings;
 use crate::storage::{Live, Place, Storage, segment_name};
 use crate::time::Timestamp;
 use pulse_core::ordinal::Ordinal;
 use std::io;
+use std::time::Duration;
+
+/// The kept space is a multiple of this above what the operator asks for.
+const RESERVE_STEP: u64 = 256 * 1024;
 
 /// What became of a rotation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +46,9 @@ pub struct Log<S> {
     pub(crate) storage: S,
     pub(crate) settings: Settings,
     pub(crate) at: Position,
+    pub(crate) pruning: Pruning,
+    /// Bytes written since it was opened.
+    written: u64,
     lines: Vec<u8>,
 }
 
@@ -51,6 +59,8 @@ impl<S: Storage> Log<S> {
             storage,
             settings,
             at,
+            pruning: Pruning::default(),
+            written: 0,
             lines,
         }
     }
@@ -216,9 +226,25 @@ impl<S: Storage> Log<S> {
         self.write(now, &[resumed])
     }
 
-    /// Keeps space free for the log's last words.
+    /// The age and the bytes of the live file.
+    pub(crate) fn live_file(&self, now: Timestamp) -> (Duration, u64) {
+        (now.since(self.at.began), self.at.length)
+    }
+
+    /// Bytes written since the log was opened.
+    pub(crate) fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Keeps space free: for the log's last words, and for the seals of the oldest
+    /// segment where these are known, so that it can be removed from a full disk.
     pub(crate) fn reserve(&mut self) -> Result<(), LogError> {
-        let bytes = self.settings.reserve_bytes;
+        // In steps, so that the file is seldom made anew.
+        let seals = self.bytes_to_prune().next_multiple_of(RESERVE_STEP);
+        self.reserve_bytes(self.settings.reserve_bytes.saturating_add(seals))
+    }
+
+    pub(crate) fn reserve_bytes(&mut self, bytes: u64) -> Result<(), LogError> {
         self.storage
             .reserve(bytes)
             .map_err(LogError::while_doing("keep space free for the audit log"))
@@ -310,7 +336,9 @@ impl<S: Storage> Log<S> {
         self.storage
             .append(&self.lines)
             .and_then(|()| self.storage.sync())
-            .map_err(LogError::while_doing("write the audit log"))
+            .map_err(LogError::while_doing("write the audit log"))?;
+        self.written += self.lines.len() as u64;
+        Ok(())
     }
 
     fn live(&self) -> Result<Live, LogError> {

@@ -26,6 +26,16 @@ pub struct Record<'a> {
     pub text: &'a [u8],
 }
 
+/// The way on from a record that was met before.
+pub enum After {
+    /// With the record that comes next.
+    Here(Reader),
+    /// With this one, the first that the log holds: what stood between was removed.
+    Removed(Reader, u64),
+    /// None: the log ends before the record, or has another one in its place.
+    Other,
+}
+
 /// Reads a log that is being written, once through.
 pub struct Reader {
     log: Growing,
@@ -58,17 +68,25 @@ impl Reader {
         }
     }
 
-    /// Begins after a record that was met before; none when the log does not hold it any
-    /// more, or another one in its place.
+    /// Begins after a record that was met before.
     ///
     /// # Errors
     /// As [`Reader::next`].
-    pub fn after(directory: &Path, last: Head, durable: u64) -> io::Result<Option<Self>> {
+    pub fn after(directory: &Path, last: Head, durable: u64) -> io::Result<After> {
         let mut reader = Self::from(directory, last.seq);
-        let is_held = reader
-            .next(durable)?
-            .is_some_and(|record| record.head == last);
-        Ok(is_held.then_some(reader))
+        let Some(record) = reader.next(durable)? else {
+            return Ok(After::Other);
+        };
+        let first = record.head.seq;
+        Ok(if record.head == last {
+            After::Here(reader)
+        } else if first <= last.seq {
+            After::Other
+        } else if Line::parse(record.text).is_some_and(|line| line.follows(&last)) {
+            After::Here(Self::from(directory, first))
+        } else {
+            After::Removed(Self::from(directory, first), first)
+        })
     }
 
     /// The next record, none when there is no more for now. Records after `durable` may

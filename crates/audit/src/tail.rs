@@ -96,6 +96,8 @@ pub(crate) struct Tail {
     /// The first record: where the file's part of the chain begins.
     pub(crate) first: Option<(u64, Timestamp)>,
     pub(crate) head: Head,
+    /// The time on the last record.
+    pub(crate) ts: Timestamp,
     pub(crate) epoch: Option<Epoch>,
     pub(crate) unsealed: u64,
     pub(crate) unsealed_since: Option<Timestamp>,
@@ -115,6 +117,7 @@ impl Tail {
         Self {
             first: None,
             head: Head::START,
+            ts: Timestamp::default(),
             epoch: None,
             unsealed: 0,
             unsealed_since: None,
@@ -153,7 +156,7 @@ impl Tail {
     }
 
     /// Takes a line if it goes on with the chain.
-    fn take(&mut self, text: &[u8], end: u64) -> bool {
+    pub(crate) fn take(&mut self, text: &[u8], end: u64) -> bool {
         let Some(text) = text.strip_suffix(b"\n") else {
             return false;
         };
@@ -166,7 +169,7 @@ impl Tail {
         }
         self.torn = Torn::default();
         self.first.get_or_insert((line.seq, line.ts));
-        self.head = line.head();
+        (self.head, self.ts) = (line.head(), line.ts);
         self.length = end;
         self.note(&line, text);
         true

@@ -19,6 +19,7 @@
     )
 )]
 
+mod binding;
 mod caller;
 mod descriptors;
 #[cfg(fuzzing)]
@@ -35,11 +36,12 @@ pub mod tables;
 
 use pulse_core::peer::Credentials;
 
-pub use caller::{credentials, surroundings};
-pub use descriptors::{Inherited, inherited_sockets, raise_descriptor_limit};
+pub use binding::bind_unix;
+pub use caller::{credentials, surroundings, wait_readable};
+pub use descriptors::{Handed, Inherited, inherited_sockets, raise_descriptor_limit};
 pub use layers::{Hold, Kernel, Layer, Layers};
 pub use outside::Outside;
-pub use privileges::ServiceUser;
+pub use privileges::{ServiceUser, group_id};
 pub use rules::{Places, Rules};
 pub use seccomp::permit_only;
 

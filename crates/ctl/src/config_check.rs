@@ -6,6 +6,7 @@ use crate::line::{Line, Tone};
 use crate::screen::Screen;
 use crate::shown::shown;
 use crate::wrap::wrapped;
+use pulse_core::authority::HostName;
 use pulse_core::capability::Capabilities;
 use pulse_core::config::{Config, ConfigError, MAX_CONFIG_BYTES, NodeSettings};
 use pulse_core::name::NodeName;
@@ -174,11 +175,15 @@ fn limits(config: &Config) -> Vec<(String, String)> {
 fn places(config: &Config) -> Vec<(String, String)> {
     let metrics = config.metrics_address;
     let metrics = metrics.map_or("not served".to_owned(), |a| format!("http://{a}/metrics"));
-    vec![
+    let mut places = vec![
         ("socket".to_owned(), config.socket.display().to_string()),
         ("ssh dir".to_owned(), config.ssh_dir.display().to_string()),
         ("metrics".to_owned(), metrics),
-    ]
+    ];
+    for name in config.metrics.host_names.iter() {
+        places.push(("metrics are also for".to_owned(), name.to_string()));
+    }
+    places
 }
 
 /// What is right, but perhaps not meant.
@@ -195,6 +200,9 @@ fn remarks(config: &Config) -> Vec<Line> {
         .is_some_and(|a| !a.ip().is_loopback())
     {
         remarks.push("metrics_address is not loopback: whoever reaches it reads the metrics");
+        if config.metrics.host_names.is_empty() {
+            remarks.push("metrics are served under IP addresses alone: a scraper that uses a name needs it in host_names of [metrics]");
+        }
     }
     let gap = (!remarks.is_empty()).then(Line::default);
     let lines = remarks
@@ -221,6 +229,7 @@ fn as_json(file: &Path, config: &Result<Config, ConfigError>) -> Value {
             "socket": config.socket.display().to_string(),
             "ssh_dir": config.ssh_dir.display().to_string(),
             "metrics_address": config.metrics_address.map(|address| address.to_string()),
+            "metrics_host_names": config.metrics.host_names.iter().map(HostName::as_str).collect::<Vec<_>>(),
         }),
     }
 }
@@ -286,6 +295,7 @@ mod tests {
         let text = "allowed_nodes = ['pve1', {name='pve2', address='192.0.2.2', port=23}]\n\
                     allowed_peers = [{uid=1000}, {uid=33, capabilities=['read','admin']}]\n\
                     allowed_peer_gids = [7]\nmetrics_address = '0.0.0.0:9456'";
+        let named = format!("{text}\n[metrics]\nhost_names = ['Pve1.example.org']");
         let report = report(text);
         for part in [
             "c.toml: no mistakes",
@@ -297,9 +307,13 @@ mod tests {
             "root of containers of root       read\n",
             "one reading every 5 s, 2 at once",
             "note: metrics_address is not loopback",
+            "note: metrics are served under IP addresses alone",
         ] {
             assert!(report.contains(part), "{part:?} is not in:\n{report}");
         }
+        let report = self::report(&named);
+        assert!(report.contains("  pve1.example.org"), "{report}");
+        assert!(!report.contains("addresses alone"), "{report}");
     }
 
     #[test]

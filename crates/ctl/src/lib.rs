@@ -1,6 +1,6 @@
 //! The operator's tool for `pulse-sensor-proxy`.
 //!
-//! It asks the running daemon over the same socket as everybody else, with the
+//! It asks the running daemon over the control socket or the callers', with the
 //! capabilities that the kernel's word on its user gives it, so whatever it shows
 //! is what a caller is really given. It has no other way in.
 //!
@@ -60,7 +60,7 @@ mod temps;
 mod wrap;
 
 use arguments::{Arguments, Command, ConfigCommand, KeysCommand};
-use client::Client;
+use client::{Client, Sockets};
 use failure::{Ending, Failure};
 use screen::Screen;
 use std::ffi::OsString;
@@ -97,7 +97,8 @@ fn explain(error: &clap::Error, code: u8) -> ExitCode {
 
 fn run(arguments: Arguments) -> Result<Ending, Failure> {
     let screen = Screen::on_stdout(arguments.color);
-    let client = Client::new(arguments.socket, arguments.timeout);
+    let sockets = Sockets::choose(arguments.control_socket, arguments.socket);
+    let client = Client::new(sockets, arguments.timeout);
     match arguments.command {
         Command::Config(ConfigCommand::Check { file, json }) => {
             config_check::run(screen, file, json)

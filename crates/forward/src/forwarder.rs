@@ -12,18 +12,22 @@ use crate::spool::Spool;
 use crate::status::{Board, CollectorStatus, Status, StreamStatus};
 use crate::stream::telling::{Messages, Telling};
 use crate::stream::{FAREWELL, Parts, Stream};
-use pulse_audit::{Ending, Worker};
+use pulse_audit::{Ending, OnDisk, Worker};
 use pulse_core::config::Forward;
 use pulse_core::config::forward::{Collector, Mode, Protocol};
+use pulse_core::retention;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::LocalSet;
 
+/// What a collector speaks that acknowledges records.
+const RELP: &str = "relp";
 /// A stream that is too busy to hear of the end is told again after so long.
 const ASKED_AGAIN: Duration = Duration::from_millis(10);
 /// Messages that the disk did not take are tried again after so long.
@@ -68,6 +72,8 @@ pub enum Command {
 pub struct Forwarder {
     board: Arc<Board>,
     durable: watch::Sender<u64>,
+    /// The first record that the log holds.
+    first: AtomicU64,
     commands: Vec<mpsc::Sender<Command>>,
     journal: Option<Journal>,
     thread: Worker,
@@ -124,6 +130,7 @@ impl Forwarder {
         let forwarder = Self {
             board,
             durable,
+            first: AtomicU64::new(1),
             commands,
             journal: settings.journal.clone(),
             thread,
@@ -131,13 +138,31 @@ impl Forwarder {
         Ok((forwarder, Prepared(prepared)))
     }
 
-    /// Records up to this one are on disk. Does not wait.
-    pub fn tell(&self, seq: u64) {
+    /// These records are on disk. Does not wait.
+    pub fn tell(&self, on_disk: OnDisk) {
+        self.first.store(on_disk.first.max(1), Ordering::Relaxed);
         self.durable.send_if_modified(|durable| {
-            let is_news = seq > *durable;
-            *durable = (*durable).max(seq);
+            let is_news = on_disk.last > *durable;
+            *durable = (*durable).max(on_disk.last);
             is_news
         });
+    }
+
+    /// The streams, and how far their cursors on disk are: what retention has to know.
+    /// One that may send to a collector without acknowledgements counts as one of these.
+    #[must_use]
+    pub fn cursors(&self) -> Vec<retention::Stream> {
+        let status = self.board.lock();
+        let acknowledges = |stream: &StreamStatus| {
+            let mut collectors = stream.collectors.iter();
+            collectors.all(|collector| collector.protocol == RELP)
+        };
+        let streams = status.streams.iter().map(|stream| retention::Stream {
+            name: stream.name.clone(),
+            acknowledges: acknowledges(stream),
+            passed: stream.stored_seq,
+        });
+        streams.collect()
     }
 
     /// How it fares.
@@ -145,9 +170,11 @@ impl Forwarder {
     pub fn status(&self) -> Status {
         let seq = *self.durable.borrow();
         let mut status = self.board.lock().clone();
-        status.seq = seq;
+        (status.first_seq, status.seq) = (self.first.load(Ordering::Relaxed), seq);
         for stream in &mut status.streams {
-            stream.queue = seq.saturating_sub(stream.acknowledged_seq);
+            // What was removed will not be sent.
+            let behind = stream.acknowledged_seq.max(status.first_seq - 1);
+            stream.queue = seq.saturating_sub(behind);
             if let (Some(journal), Some(messages)) = (&self.journal, &mut stream.messages) {
                 messages.queue = journal.last().saturating_sub(messages.acknowledged);
             }
@@ -313,7 +340,7 @@ fn beginning(forward: &Forward, groups: &[Vec<Collector>]) -> Status {
         name: collector.name.to_string(),
         port: collector.port,
         protocol: match collector.protocol {
-            Protocol::Relp => "relp".to_owned(),
+            Protocol::Relp => RELP.to_owned(),
             Protocol::Syslog => "syslog".to_owned(),
         },
         ..CollectorStatus::default()
@@ -344,6 +371,7 @@ mod tests {
         let forwarder = Forwarder {
             board: Arc::default(),
             durable: watch::channel(0).0,
+            first: AtomicU64::new(1),
             commands: vec![commands],
             journal: None,
             thread: thread.unwrap(),

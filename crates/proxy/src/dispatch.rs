@@ -134,7 +134,7 @@ async fn carry_out(request: &Request, envelope: &Envelope) -> Result<Data, RpcEr
             nodes: read_all(request, nodes).await?,
         }),
         Call::Forwarding => request.spend_own().and_then(|()| {
-            let forwarding = forwarder(request)?.status();
+            let forwarding = forwarding(request)?;
             Ok(Data::Forwarding { forwarding })
         }),
         Call::Replay(from) => request
@@ -148,10 +148,28 @@ fn forwarder(request: &Request) -> Result<&Forwarder, RpcError> {
     forwarder.ok_or(RpcError::NotForwarding)
 }
 
+/// The streams, and which of them keeps old segments of the log.
+fn forwarding(request: &Request) -> Result<Status, RpcError> {
+    let mut status = forwarder(request)?.status();
+    let upkeep = request.daemon.recorder.health().upkeep;
+    if let Some(hold) = upkeep.pressing_hold() {
+        let mut streams = status.streams.iter_mut();
+        if let Some(stream) = streams.find(|stream| hold.stream() == Some(&stream.name)) {
+            stream.keeps_segments = Some(hold.to_string());
+        }
+    }
+    Ok(status)
+}
+
 fn replay(request: &Request, from: u64) -> Result<Data, RpcError> {
     let forwarder = forwarder(request)?;
-    if from > forwarder.status().seq {
+    let status = forwarder.status();
+    if from > status.seq {
         return Err(RpcError::NoSuchRecord);
+    }
+    let first = status.first_seq;
+    if from < first {
+        return Err(RpcError::RecordRemoved { first });
     }
     match forwarder.ask(Command::Replay(from)) {
         true => Ok(Data::Replay { from }),

@@ -1,4 +1,3 @@
 //! Parsers that are nobody's business but the fuzz targets'.
 
 pub use crate::node::fuzzing::Node;
-pub use crate::scrape::fuzzing::http_head;

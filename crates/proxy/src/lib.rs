@@ -1,6 +1,6 @@
 //! The daemon: thin drivers around `pulse-core`.
 //!
-//! A reading's way through the modules: [`listener`] accepts and admits,
+//! A reading's way through the modules: `backlog` accepts, [`listener`] admits,
 //! [`connection`] reads the line, [`dispatch`] decides, `request` admits and
 //! records, [`readings`] queues and shares, [`node`] asks the node over SSH.
 #![cfg_attr(
@@ -16,6 +16,7 @@
     )
 )]
 
+mod backlog;
 pub mod cli;
 mod confine_probe;
 mod confinement;
@@ -29,21 +30,25 @@ pub mod fuzzing;
 mod host_file;
 pub mod key;
 pub mod known_hosts;
+mod ledger;
 pub mod listener;
 pub mod logging;
 pub mod metrics;
 pub mod node;
 mod opened;
+mod ours;
 mod poll;
 mod random;
 pub mod readings;
 pub mod recorder;
 mod request;
 pub mod resolve;
+mod retention;
 pub mod run;
 pub mod scrape;
 mod service;
 pub mod settings;
+mod socket_access;
 mod systemd;
 mod watched;
 

@@ -86,6 +86,9 @@ fn override_from_environment(config: &mut Config) -> Result<(), SettingsError> {
     if let Some(socket) = var_os("PULSE_SENSOR_PROXY_SOCKET") {
         config.socket = PathBuf::from(socket);
     }
+    if let Some(socket) = var_os("PULSE_SENSOR_PROXY_CONTROL_SOCKET") {
+        config.control_socket = PathBuf::from(socket);
+    }
     if let Some(ssh_dir) = var_os("PULSE_SENSOR_PROXY_SSH_DIR") {
         config.ssh_dir = PathBuf::from(ssh_dir);
     }

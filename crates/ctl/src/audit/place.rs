@@ -2,13 +2,14 @@
 
 use super::AuditError;
 use super::arguments::PlaceOptions;
+use super::files;
 use crate::config_check::read;
 use crate::failure::Failure;
-use pulse_audit::verify::{Source, open_directory};
+use pulse_audit::verify::Source;
 use pulse_audit::{LIVE, Settings};
 use pulse_core::config::{Audit, Config, DEFAULT_PATH, check_log_path};
+use pulse_core::retention::Limits;
 use std::ffi::OsString;
-use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -71,6 +72,11 @@ impl Place {
         }
     }
 
+    /// The limits of its retention, where they are known.
+    pub(crate) fn retention(&self) -> Option<Limits> {
+        self.audit.as_ref().map(|audit| audit.retention)
+    }
+
     /// What a log is begun and gone on with.
     pub(crate) fn settings(&self) -> Settings {
         let settings = Settings {
@@ -100,18 +106,8 @@ pub(crate) fn host_name() -> String {
 ///
 /// # Errors
 /// [`AuditError`] when there are none, or they cannot be read.
-pub(crate) fn sources(path: &Path) -> Result<Vec<Source>, AuditError> {
-    if !path.is_dir() {
-        // Opened now, so that a wrong path is told before anything is read.
-        return match File::open(path) {
-            Ok(_) => Ok(vec![Source::path(path)]),
-            Err(error) => Err(AuditError::unreadable(path, error)),
-        };
-    }
-    open_directory(path).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => AuditError::NoLog(path.to_owned()),
-        _ => AuditError::unreadable(path, error),
-    })
+fn sources(path: &Path) -> Result<Vec<Source>, AuditError> {
+    Ok(files::open([path], &|_| None)?.files)
 }
 
 /// The live file stands for its directory.

@@ -8,7 +8,7 @@ use super::daemon::Daemon;
 use super::load::WorkingTree;
 use super::programs::Programs;
 use super::{DemoError, trying};
-use crate::client::Client;
+use crate::client::{Client, Sockets};
 use crate::failure::Failure;
 use crate::status::Status;
 use crate::temps::Answer;
@@ -69,7 +69,7 @@ impl Stage {
             return Err(DemoError::Directory(directory.path().to_owned()));
         }
         Ok(Self {
-            client: Client::new(socket, ANSWER),
+            client: Client::new(Sockets::only(socket), ANSWER),
             metrics: SocketAddr::from((Ipv4Addr::LOCALHOST, METRICS_PORT)),
             ssh_port: free_address(0)
                 .map_err(trying("finding a free port"))?
@@ -215,8 +215,10 @@ impl Stage {
         let (socket, ssh) = (text(self.client.socket()), text(&self.path("ssh")));
         let (log, state) = (text(&self.audit_log()), text(&self.path("audit")));
         let (metrics, port) = (self.metrics, self.ssh_port);
+        let control = text(&self.path("control/control.sock"));
+        let user = nix::unistd::geteuid();
         format!(
-            "socket = {socket}\nssh_dir = {ssh}\nmetrics_address = \"{metrics}\"\n\
+            "socket = {socket}\ncontrol_socket = {control}\nallowed_peer_uids = [{user}]\nssh_dir = {ssh}\nmetrics_address = \"{metrics}\"\n\
              cache_ttl = \"500ms\"\nallowed_nodes = [\n{nodes}]\n\n\
              [ssh]\nport = {port}\n\n\
              [rate_limit]\nper_peer_interval_ms = 250\nper_peer_burst = 8\n\n\
