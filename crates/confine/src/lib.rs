@@ -22,6 +22,8 @@
 mod binding;
 mod caller;
 mod descriptors;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod landlock;
 mod layers;
 mod limits;

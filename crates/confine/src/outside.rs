@@ -96,7 +96,7 @@ fn profile() -> Option<Profile> {
     parse_label(&label)
 }
 
-fn parse_label(label: &str) -> Option<Profile> {
+pub(crate) fn parse_label(label: &str) -> Option<Profile> {
     let (name, mode) = label.trim_end_matches(['\n', '\0']).rsplit_once(" (")?;
     let printable = name.chars().filter(|c| !c.is_control()).take(80);
     Some(Profile {

@@ -34,6 +34,17 @@ pub struct Files {
     pub key: PathBuf,
 }
 
+/// What they say.
+#[derive(Clone, Copy, Debug)]
+pub struct Texts<'a> {
+    /// Of [`Files::ca`].
+    pub ca: &'a [u8],
+    /// Of [`Files::certificate`].
+    pub certificate: &'a [u8],
+    /// Of [`Files::key`].
+    pub key: &'a [u8],
+}
+
 /// Why there is no identity.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
@@ -88,10 +99,24 @@ impl Identity {
     /// # Errors
     /// [`IdentityError`] names the file and what is wrong with it.
     pub fn load(files: &Files, pin: Option<Pin>) -> Result<Self, IdentityError> {
-        let authorities = certificates(&files.ca)?;
-        let chain = certificates(&files.certificate)?;
+        let (ca, certificate) = (pem(&files.ca)?, pem(&files.certificate)?);
         let key = Zeroizing::new(pem(&files.key)?);
-        let key = PrivateKeyDer::from_pem_slice(&key).map_err(unreadable(&files.key))?;
+        let texts = Texts {
+            ca: &ca,
+            certificate: &certificate,
+            key: &key,
+        };
+        Self::parse(files, texts, pin)
+    }
+
+    /// Takes what the files say.
+    ///
+    /// # Errors
+    /// As [`Identity::load`].
+    pub fn parse(files: &Files, texts: Texts<'_>, pin: Option<Pin>) -> Result<Self, IdentityError> {
+        let authorities = certificates(&files.ca, texts.ca)?;
+        let chain = certificates(&files.certificate, texts.certificate)?;
+        let key = PrivateKeyDer::from_pem_slice(texts.key).map_err(unreadable(&files.key))?;
         let certificate = chain
             .first()
             .cloned()
@@ -126,9 +151,8 @@ fn pem(path: &Path) -> Result<Vec<u8>, IdentityError> {
     pulse_files::read(path, MAX_PEM_BYTES).map_err(unreadable(path))
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
-    let text = pem(path)?;
-    let found = CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>();
+fn certificates(path: &Path, text: &[u8]) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
+    let found = CertificateDer::pem_slice_iter(text).collect::<Result<Vec<_>, _>>();
     let found = found.map_err(unreadable(path))?;
     match found.is_empty() {
         true => Err(empty(path)),

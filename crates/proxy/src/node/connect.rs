@@ -14,6 +14,7 @@ use russh::{Preferred, SshId, cipher, kex, mac};
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use tokio::net::TcpStream;
 
 /// What every connection needs besides the node itself.
 pub struct Access {
@@ -49,7 +50,30 @@ impl Connection {
             address,
             reason: with_remedy(&e),
         };
-        let (stream, guard) = stream::connect(address).await.map_err(unreachable)?;
+        let tcp = stream::connect(address).await.map_err(unreachable)?;
+        Self::over(
+            tcp,
+            address,
+            node,
+            known_hosts,
+            &access.key,
+            &settings.user,
+            timeouts,
+        )
+        .await
+    }
+
+    /// Over a connection that stands: checks the host key, logs in.
+    pub(super) async fn over(
+        tcp: TcpStream,
+        address: SocketAddr,
+        node: &NodeName,
+        known_hosts: Arc<KnownHosts>,
+        key: &Arc<PrivateKey>,
+        user: &str,
+        timeouts: &Timeouts,
+    ) -> Result<Self, NodeFailure> {
+        let (stream, guard) = stream::guarded(tcp);
         let host = HostQuery::new(node, Some(address.ip()), address.port());
         let config = Arc::new(client_config(&known_hosts, &host, timeouts));
         let check = KeyCheck::default();
@@ -73,7 +97,7 @@ impl Connection {
             host_key,
             guard,
         };
-        connection.log_in(&access.key, &settings.user).await?;
+        connection.log_in(key, user).await?;
         connection.guard.established();
         Ok(connection)
     }

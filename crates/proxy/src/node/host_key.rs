@@ -41,7 +41,7 @@ pub(super) struct NodeClient {
 }
 
 impl NodeClient {
-    fn judge(&self, shown: &PublicKeyOrCertificate) -> Result<String, NodeFailure> {
+    pub(super) fn judge(&self, shown: &PublicKeyOrCertificate) -> Result<String, NodeFailure> {
         match shown {
             PublicKeyOrCertificate::PublicKey { key, .. } => self.judge_key(key),
             PublicKeyOrCertificate::Certificate(certificate) => self.judge_certificate(certificate),

@@ -3,6 +3,8 @@
 mod connect;
 mod exchange;
 mod failure;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod host_key;
 mod stream;
 mod task;
