@@ -23,6 +23,7 @@ mod metrics;
 mod no_redundant_rule;
 mod node_faults;
 mod operations;
+mod ownership;
 mod packaging;
 mod privileges;
 mod protocol;

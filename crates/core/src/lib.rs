@@ -21,6 +21,8 @@
 //! | [`rpc`] | the socket's protocol and its words |
 //! | [`authority`] | which names the metrics listener answers to |
 //! | [`scrapers`] | which connection to it gives way |
+//! | [`trust`] | which files may decide anything |
+//! | [`shown`] | which characters are fit to be shown |
 //! | [`event`] | what is put on record |
 //! | [`backoff`] | when to try a failed node again |
 //! | `pin` | which public key a collector has to have |
@@ -47,5 +49,7 @@ pub mod peer;
 pub mod pin;
 pub mod rpc;
 pub mod scrapers;
+pub mod shown;
 pub mod subid;
+pub mod trust;
 pub mod work;

@@ -29,10 +29,12 @@ impl EgressGuard for AnyUnicast {
 }
 
 /// Why there is no address to connect to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoAddress {
     /// Neither the configuration nor `/etc/hosts` has one.
     Unknown,
+    /// The configuration has none, and `/etc/hosts` is not read, for this reason.
+    HostsRefused(String),
     /// Every address is outside what may be connected to.
     NotPermitted,
 }
@@ -66,7 +68,8 @@ impl Resolver {
             None => Hosts::parse(HOSTS.read()).lookup(node),
         };
         if found.is_empty() {
-            return Err(NoAddress::Unknown);
+            let refusal = HOSTS.refusal().filter(|_| settings.address.is_none());
+            return Err(refusal.map_or(NoAddress::Unknown, NoAddress::HostsRefused));
         }
         let permitted = found
             .into_iter()

@@ -132,6 +132,7 @@ fn say(text: &str) {
 
 fn check(path: &Path) -> Result<(), Failure> {
     let config = settings::load(path)?;
+    settings::check_all(&config)?;
     say(&format!(
         "{}: {} node(s), no mistakes\n",
         path.display(),
@@ -160,11 +161,12 @@ fn run(path: &Path, parts: &Parts<'_>) -> Result<(), Failure> {
     if let Err(error) = pulse_confine::raise_descriptor_limit() {
         tracing::warn!(%error, "the limit of open files stays as it is");
     }
-    let user = find_user(&settings::service_user())?;
+    let user = find_user(&pulse_trust::service_user())?;
     let opened = Opened::open(&config, &user)?;
     host_file::read_all();
     let mut confinement = Confinement::new(config.confinement, parts.layers);
     confinement.drop_privileges(&user)?;
+    settings::check_directories(&config)?;
     let key = key::find_or_create(key::credentials().as_deref(), &config.ssh_dir)?;
     confinement.restrict_access(path, &config)?;
     let recorder = (parts.recorder)(&config)?;

@@ -14,8 +14,10 @@ use crate::status::Status;
 use crate::temps::Answer;
 use pulse_simnode::{Behaviour, PublicKey, SimConfig, SimNode, tree};
 use serde_json::json;
-use std::fs;
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -236,7 +238,13 @@ impl Stage {
     }
 
     fn write(&self, below: &str, text: &str) -> Result<(), DemoError> {
-        fs::write(self.path(below), text).map_err(trying("writing a file"))
+        // Whatever the umask says: the daemon reads nothing that a group may change.
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o644);
+        let written = options
+            .open(self.path(below))
+            .and_then(|mut file| file.write_all(text.as_bytes()));
+        written.map_err(trying("writing a file"))
     }
 
     fn daemon(&self) -> Result<&Daemon, DemoError> {

@@ -10,11 +10,13 @@ use crate::screen::Screen;
 use pulse_audit::Reader;
 use pulse_core::config::Config;
 use pulse_core::config::forward::{Collector, Protocol};
-use pulse_core::hosts::Hosts;
+use pulse_core::hosts::{Hosts, MAX_BYTES};
+use pulse_core::trust::Demand;
 use pulse_forward::credentials;
 use pulse_forward::message::RecordMessages;
 use pulse_forward::problem::Problem;
 use pulse_forward::route::{Link, Lookup, Made, Route, Step};
+use pulse_trust::Refused;
 use serde_json::{Value, json};
 use std::cell::{Cell, RefCell};
 use std::io::ErrorKind;
@@ -194,5 +196,12 @@ async fn send(link: &mut Link, protocol: Protocol, first: &First) -> Result<Stri
 
 /// Looks names up as the daemon does.
 fn lookup() -> Lookup {
-    Arc::new(|name| Hosts::parse(std::fs::read("/etc/hosts").unwrap_or_default()).lookup(name))
+    Arc::new(|name| {
+        let path = Path::new("/etc/hosts");
+        let hosts = match pulse_trust::read(path, Demand::Unwritable, MAX_BYTES) {
+            Err(Refused::Untrusted(untrusted)) => return Err(untrusted.to_string()),
+            hosts => hosts.unwrap_or_default(),
+        };
+        Ok(Hosts::parse(hosts).lookup(name))
+    })
 }

@@ -45,6 +45,7 @@ impl Connection {
     ) -> Result<Self, NodeFailure> {
         let address = access.resolver.resolve(node, settings)?;
         let known_hosts = access.known_hosts.current();
+        let known_hosts = known_hosts.map_err(NodeFailure::KnownHosts)?;
         let unreachable = |e: std::io::Error| NodeFailure::Unreachable {
             address,
             reason: with_remedy(&e),

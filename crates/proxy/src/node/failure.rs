@@ -4,6 +4,7 @@ use crate::resolve::NoAddress;
 use pulse_core::backoff::FailureKind;
 use pulse_core::known_hosts::{CertVerdict, PinnedKey};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Every way in which reading a node can fail. The text follows `node "<name>" `.
@@ -12,6 +13,12 @@ pub enum NodeFailure {
     /// Neither the configuration nor `/etc/hosts` has an address.
     #[error("has no address: give one in allowed_nodes, or add the name to /etc/hosts")]
     NoAddress,
+    /// The configuration has no address, and `/etc/hosts` is not read.
+    #[error("has no address: /etc/hosts is refused: {0}")]
+    HostsRefused(String),
+    /// `known_hosts` is there and cannot be used, so no host key can be checked.
+    #[error("is not connected to, because known_hosts cannot be used: {0}")]
+    KnownHosts(Arc<str>),
     /// Every address is outside what may be connected to.
     #[error("has no permitted address")]
     AddressNotPermitted,
@@ -104,6 +111,8 @@ impl NodeFailure {
     pub fn label(&self) -> &'static str {
         match self {
             Self::NoAddress => "no_address",
+            Self::HostsRefused(_) => "hosts_refused",
+            Self::KnownHosts(_) => "known_hosts_unusable",
             Self::AddressNotPermitted => "address_not_permitted",
             Self::Unreachable { .. } => "unreachable",
             Self::HostKeyUnknown { .. } => "host_key_unknown",
@@ -149,6 +158,7 @@ impl From<NoAddress> for NodeFailure {
     fn from(error: NoAddress) -> Self {
         match error {
             NoAddress::Unknown => Self::NoAddress,
+            NoAddress::HostsRefused(reason) => Self::HostsRefused(reason),
             NoAddress::NotPermitted => Self::AddressNotPermitted,
         }
     }
