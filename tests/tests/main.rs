@@ -38,3 +38,4 @@ mod slow_nodes;
 mod socket;
 mod strangers;
 mod unit;
+mod withdrawn;

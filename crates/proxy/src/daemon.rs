@@ -191,6 +191,12 @@ impl Daemon {
         }
     }
 
+    /// Looks whether `known_hosts` has changed; connections whose host key it accepts no
+    /// longer are closed then.
+    pub fn look_at_pins(&self) {
+        self.access.known_hosts.look();
+    }
+
     /// Forgets callers that have nothing left to remember.
     pub fn sweep(&self) {
         let mut limiter = self.limiter();

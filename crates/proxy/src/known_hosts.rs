@@ -14,11 +14,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::watch;
 
 /// A `known_hosts` file and what it last said.
 pub struct KnownHostsFile {
     path: PathBuf,
     state: Mutex<State>,
+    pins: watch::Sender<Pins>,
 }
 
 #[derive(Default)]
@@ -84,7 +86,14 @@ impl KnownHostsFile {
         Self {
             path,
             state: Mutex::default(),
+            pins: watch::Sender::new(Watched::default().pins().clone()),
         }
+    }
+
+    /// Tells when other pins are in force.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<Pins> {
+        self.pins.subscribe()
     }
 
     /// The pins for a new connection: what the file says now, and nothing when there is
@@ -145,6 +154,7 @@ impl KnownHostsFile {
         }
         if let Some(change) = state.watched.update(found, Instant::now()) {
             self.tell(change, state.watched.pins());
+            self.pins.send_replace(state.watched.pins().clone());
         }
     }
 

@@ -58,6 +58,14 @@ pub enum NodeFailure {
     /// The host certificate is not valid for this node.
     #[error("showed a host certificate that is not accepted ({})", .0.as_str())]
     HostCertificate(CertVerdict),
+    /// The host key is no longer accepted, so its connection was closed.
+    #[error("{failure}")]
+    Withdrawn {
+        /// Where the connection led.
+        address: SocketAddr,
+        /// What is said of the host key now.
+        failure: Box<NodeFailure>,
+    },
     /// Our key was refused.
     #[error(
         "refused our SSH key for user \"{user}\": install the line that \"pulse-sensorctl keys show\" prints"
@@ -119,6 +127,7 @@ impl NodeFailure {
             Self::HostKeyChanged { .. } => "host_key_changed",
             Self::HostKeyRevoked { .. } => "host_key_revoked",
             Self::HostCertificate(_) => "host_certificate",
+            Self::Withdrawn { failure, .. } => failure.label(),
             Self::KeyRefused { .. } => "key_refused",
             Self::Ssh(_) => "ssh_error",
             Self::TimedOut => "timeout",
@@ -140,6 +149,7 @@ impl NodeFailure {
                 | Self::HostKeyChanged { .. }
                 | Self::HostKeyRevoked { .. }
                 | Self::HostCertificate(_)
+                | Self::Withdrawn { .. }
         )
     }
 
