@@ -20,6 +20,7 @@ mod key_exchange;
 mod lifecycle;
 mod logins;
 mod metrics;
+mod names;
 mod no_redundant_rule;
 mod node_faults;
 mod operations;

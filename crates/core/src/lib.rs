@@ -7,7 +7,8 @@
 //!
 //! | module | decides |
 //! |---|---|
-//! | [`name`] | which texts are node names |
+//! | [`name`] | which texts are node names, and which of them mean one node |
+//! | [`address`] | which addresses no host can have |
 //! | [`command`] | what may reach a node |
 //! | [`document`] | what a node's answer says |
 //! | `known_hosts` | which host keys are trusted |
@@ -29,6 +30,7 @@
 //! | [`config`] | what the operator's file says |
 //! | [`calendar`] | which date a day has |
 
+pub mod address;
 pub mod authority;
 pub mod backoff;
 pub mod calendar;

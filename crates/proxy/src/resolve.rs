@@ -6,6 +6,7 @@
 //! that passed.
 
 use crate::host_file::HOSTS;
+use pulse_core::address::unreachable;
 use pulse_core::config::NodeSettings;
 use pulse_core::hosts::Hosts;
 use pulse_core::name::NodeName;
@@ -23,8 +24,7 @@ pub struct AnyUnicast;
 
 impl EgressGuard for AnyUnicast {
     fn permits(&self, address: IpAddr) -> bool {
-        let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
-        !(address.is_unspecified() || address.is_multicast() || broadcast)
+        unreachable(address).is_none()
     }
 }
 
@@ -95,7 +95,16 @@ mod tests {
     #[test]
     fn no_connection_goes_where_no_node_can_be() {
         assert!(resolve("192.0.2.1").is_ok());
-        for address in ["0.0.0.0", "255.255.255.255", "224.0.0.1", "ff02::1", "::"] {
+        for address in [
+            "0.0.0.0",
+            "255.255.255.255",
+            "224.0.0.1",
+            "ff02::1",
+            "::",
+            "::ffff:0.0.0.0",
+            "::ffff:224.0.0.1",
+            "fe80::1",
+        ] {
             assert_eq!(resolve(address), Err(NoAddress::NotPermitted), "{address}");
         }
     }
