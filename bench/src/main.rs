@@ -13,6 +13,7 @@ mod audit;
 mod confinement;
 mod crowd;
 mod devices;
+mod flood;
 mod forwarding;
 mod measure;
 mod process;
@@ -61,7 +62,14 @@ const SMOKE: Effort = Effort {
     forwarded: (500, 1, 2_000),
 };
 
-const SUITES: [&str; 5] = ["readings", "crowd", "audit", "confinement", "forwarding"];
+const SUITES: [&str; 6] = [
+    "readings",
+    "crowd",
+    "audit",
+    "confinement",
+    "flood",
+    "forwarding",
+];
 
 const HELP: &str = "\
 Measures what SPECIFICATION.md promises. Start it with `cargo xtask bench`.
@@ -89,6 +97,12 @@ fn main() {
     {
         return audit::verify_and_tell(rest);
     }
+    if let [word, rest @ ..] = &arguments[..]
+        && word == pulse_e2e::flood::WORD
+        && rest.first().is_some_and(|path| path.starts_with('/'))
+    {
+        return pulse_e2e::flood::attack(rest);
+    }
     let has = |word: &str| arguments.iter().any(|argument| argument == word);
     if has("--help") {
         print!("{HELP}");
@@ -108,6 +122,9 @@ fn main() {
     }
     if everything || has("confinement") {
         confinement::measure(effort, &mut report);
+    }
+    if everything || has("flood") {
+        flood::measure(effort, &mut report);
     }
     if everything || has("forwarding") {
         forwarding::measure(effort, &mut report);

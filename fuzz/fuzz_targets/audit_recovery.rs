@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pulse_audit::verify::{Options, Report, Source, Verdict, verify};
+use pulse_audit::verify::{Options, Report, Source, StateKeys, Verdict, verify};
 use pulse_audit::{Body, LIVE, Log, Place, PublicKey, Settings, Storage, Timestamp};
 use pulse_core::event::{Decision, Event, EventType};
 use simulated::{Disk, Simulated};
@@ -24,7 +24,7 @@ fuzz_target!(|bytes: &[u8]| {
     let (disk, key) = begun(layout & 1 == 1);
     let is_tail = befall(&disk, *layout, *cut, rest);
     let before = snapshot(&disk);
-    let good = judge(&before, key);
+    let good = judge(&before, key, None);
     let Ok(mut log) = Log::open(disk.clone(), Settings::default(), at(60)) else {
         let kept = snapshot(&disk);
         assert_eq!(kept, before, "what cannot be gone on with is left as it is");
@@ -35,7 +35,8 @@ fuzz_target!(|bytes: &[u8]| {
     let last = log.head();
     drop(log);
     let after = snapshot(&disk);
-    let report = judge(&after, key);
+    let state = disk.disk.lock().expect("a disk").state_keys();
+    let report = judge(&after, key, Some(state));
     if is_tail {
         assert_eq!(report.verdict, Verdict::Intact, "{:?}", report.findings);
         assert_eq!(report.last_seq, last.seq);
@@ -133,11 +134,14 @@ fn records(files: &Files, count: u64) -> Vec<u8> {
         .collect()
 }
 
-fn judge(files: &Files, key: PublicKey) -> Report {
+/// Without the private keys, its content alone is judged.
+fn judge(files: &Files, key: PublicKey, state: Option<StateKeys>) -> Report {
     let source =
         |(name, content): &(String, Vec<u8>)| Source::reader(name, Cursor::new(content.clone()));
     let options = Options {
         key: Some(key),
+        lagging: state.is_none(),
+        state,
         ..Options::default()
     };
     verify(files.iter().map(source).collect(), &options, &mut |_| ()).expect("memory can be read")

@@ -65,7 +65,7 @@ fuzz_target!(|bytes: &[u8]| {
     let sample = sample();
     let options = Options {
         key: Some(sample.key),
-        expected: Some(sample.head),
+        heads: vec![sample.head],
         live: bytes.first().is_some_and(|byte| byte % 2 == 1),
         ..Options::default()
     };

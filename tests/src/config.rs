@@ -2,6 +2,7 @@
 
 use crate::home::Home;
 use crate::programs::user_name;
+use nix::unistd::geteuid;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -29,7 +30,8 @@ impl Default for Config {
 }
 
 impl Config {
-    /// No nodes, no cache and no limiter to speak of; metrics are on.
+    /// No nodes, no cache and no limiter to speak of; metrics are on, and the user who
+    /// runs the tests may read.
     #[must_use]
     pub fn new() -> Self {
         let mut config = Self {
@@ -44,6 +46,8 @@ impl Config {
         config.rate_limit = NO_LIMIT.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
         config
             .set("cache_ttl", "'0s'")
+            // The tests themselves may read, whoever runs them.
+            .set("allowed_peer_uids", &format!("[{}]", geteuid()))
             .set_ssh("user", &format!("'{}'", user_name()))
     }
 
@@ -119,6 +123,7 @@ impl Config {
         let seen = |path: PathBuf| format!("{:?}", home.seen(&path));
         let mut keys = BTreeMap::from([
             ("socket".to_owned(), seen(home.socket())),
+            ("control_socket".to_owned(), seen(home.control_socket())),
             ("ssh_dir".to_owned(), seen(home.ssh_dir())),
             (
                 "metrics_address".to_owned(),

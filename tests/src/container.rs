@@ -45,9 +45,6 @@ impl Setting {
     pub fn options(self) -> &'static [&'static str] {
         match self {
             Self::Documented => &[
-                // Callers are known by what /proc says of them.
-                "--pid=host",
-                "--cgroupns=host",
                 "--read-only",
                 "--cap-drop=all",
                 "--security-opt=no-new-privileges",
@@ -75,11 +72,12 @@ impl Setting {
     }
 }
 
-const VOLUMES: [Volume; 4] = [
+const VOLUMES: [Volume; 5] = [
     ("/etc/pulse-sensor-proxy", "ro"),
     ("/var/lib/pulse-sensor-proxy", "rw"),
     ("/var/log/pulse/sensor-proxy", "rw"),
     ("/run/pulse-sensor-proxy", "rw"),
+    ("/run/pulse-sensor-proxy-admin", "rw"),
 ];
 
 /// What a host has and the image has not: what is not there cannot be refused.
@@ -90,16 +88,16 @@ const IMAGE: &str = "pulse-sensor-proxy";
 /// The user and the group that the image starts the program as.
 const SERVICE: u32 = 995;
 
-/// What every container of the tests has: the host's network, and limits that a
-/// machine gives which does not let them be raised.
-const ALWAYS: [&str; 6] = [
+/// What every container of a daemon has, besides limits: the host's network.
+const ALWAYS: [&str; 4] = [
     "--rm",
     "--network=host",
     "--log-driver=none",
     "--read-only-tmpfs=false",
-    "--ulimit=nofile=1024:1024",
-    "--ulimit=nproc=1000:1000",
 ];
+
+/// Limits that a machine gives which does not let them be raised.
+pub(crate) const LIMITS: [&str; 2] = ["--ulimit=nofile=1024:1024", "--ulimit=nproc=1000:1000"];
 
 /// An engine with one image and one daemon's files.
 #[derive(Debug)]
@@ -145,7 +143,7 @@ impl Engine {
         fs::create_dir(&context).unwrap();
         fs::copy(program, context.join(IMAGE)).unwrap();
         let file = Path::new(REPOSITORY).join("packaging/container/Containerfile");
-        let mut build = self.command("buildah");
+        let mut build = storing("buildah", self.state.path());
         build.args(["bud", "--isolation=chroot", "--tag", IMAGE, "--file"]);
         let output = build.arg(file).arg(context).output().unwrap();
         let errors = String::from_utf8_lossy(&output.stderr);
@@ -206,7 +204,8 @@ impl Engine {
     /// `podman run`, up to the image.
     fn container(&self, name: &str, setting: Setting) -> Command {
         let mut command = self.podman("run");
-        command.arg(format!("--name={name}")).args(ALWAYS);
+        command.arg(format!("--name={name}"));
+        command.args(ALWAYS).args(LIMITS);
         let filter = Path::new(REPOSITORY).join("security/seccomp/pulse-sensor-proxy.json");
         command.arg(format!("--security-opt=seccomp={}", filter.display()));
         for (volume, access) in setting.volumes() {
@@ -222,24 +221,29 @@ impl Engine {
     }
 
     fn podman(&self, word: &str) -> Command {
-        let mut command = self.command("podman");
-        command.arg("--tmpdir").arg(self.state.path().join("tmp"));
-        command.args(["--events-backend=none", "--runtime=runc"]);
-        command.args(["--cgroup-manager=cgroupfs", word]);
-        command
+        podman(self.state.path(), word)
     }
+}
 
-    /// Both keep images in the same place.
-    fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(programs::find(program).unwrap());
-        for (option, directory) in [("--root", "storage"), ("--runroot", "run")] {
-            command.arg(option).arg(self.state.path().join(directory));
-        }
-        command.arg("--storage-driver=vfs").stdin(Stdio::null());
-        command.env_clear().env("PATH", programs::MORE_PLACES);
-        command.env("HOME", self.state.path());
-        command
+/// Podman with runc, and its state in this directory.
+pub(crate) fn podman(state: &Path, word: &str) -> Command {
+    let mut command = storing("podman", state);
+    command.arg("--tmpdir").arg(state.join("tmp"));
+    command.args(["--events-backend=none", "--runtime=runc"]);
+    command.args(["--cgroup-manager=cgroupfs", word]);
+    command
+}
+
+/// Podman and buildah keep images in the same place.
+fn storing(program: &str, state: &Path) -> Command {
+    let mut command = Command::new(programs::find(program).unwrap());
+    for (option, directory) in [("--root", "storage"), ("--runroot", "run")] {
+        command.arg(option).arg(state.join(directory));
     }
+    command.arg("--storage-driver=vfs").stdin(Stdio::null());
+    command.env_clear().env("PATH", programs::MORE_PLACES);
+    command.env("HOME", state);
+    command
 }
 
 /// A daemon in a container.

@@ -7,7 +7,7 @@ use crate::python::User;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Output, Stdio};
 
-/// Runs it in an empty environment but for this home's socket and configuration.
+/// Runs it in an empty environment but for this home's sockets and configuration.
 ///
 /// # Panics
 /// When it cannot be started, or was killed.
@@ -38,6 +38,7 @@ fn set(command: &mut Command, home: &Home, arguments: &[&str]) {
         .args(arguments)
         .env_clear()
         .env("PULSE_SENSOR_PROXY_SOCKET", home.socket())
+        .env("PULSE_SENSOR_PROXY_CONTROL_SOCKET", home.control_socket())
         .env("PULSE_SENSOR_PROXY_CONFIG", home.config_file())
         .current_dir("/")
         .stdin(Stdio::null());

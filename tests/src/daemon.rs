@@ -188,9 +188,13 @@ impl Daemon {
     /// Sends one request on a connection of its own; gives the response.
     #[must_use]
     pub fn ask(&self, request: &Value) -> Value {
-        let mut client = self.connect();
-        client.send(format!("{request}\n").as_bytes());
-        client.answer()
+        ask(self.connect(), request)
+    }
+
+    /// As [`Daemon::ask`], over the control socket.
+    #[must_use]
+    pub fn administer(&self, request: &Value) -> Value {
+        ask(Client::connect(&self.home.control_socket()), request)
     }
 
     /// Reads a node: the document, or the error's text.
@@ -245,6 +249,11 @@ impl Daemon {
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap()
     }
+}
+
+fn ask(mut client: Client, request: &Value) -> Value {
+    client.send(format!("{request}\n").as_bytes());
+    client.answer()
 }
 
 /// A socket, as a service has it from systemd: a profile need not permit that a

@@ -94,7 +94,8 @@ pub fn failures(daemon: &Daemon, step: &str) -> f64 {
 /// # Panics
 /// When the daemon does not agree.
 pub fn replay(daemon: &Daemon, from: u64) {
-    let answer = daemon.ask(&json!({"method": "replay_forwarding", "params": {"from": from}}));
+    let answer =
+        daemon.administer(&json!({"method": "replay_forwarding", "params": {"from": from}}));
     assert_eq!(answer["success"], true, "{answer}");
 }
 
@@ -112,7 +113,7 @@ pub fn wait_for_all(daemon: &Daemon, rsyslog: &Rsyslog) {
 /// What a daemon says of its collectors.
 #[must_use]
 pub fn status(daemon: &Daemon) -> Value {
-    let answer = daemon.ask(&json!({"method": "get_forwarding"}));
+    let answer = daemon.administer(&json!({"method": "get_forwarding"}));
     answer["data"]["forwarding"].clone()
 }
 

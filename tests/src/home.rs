@@ -26,6 +26,7 @@ pub struct Home {
 #[derive(Debug)]
 struct Places {
     socket: PathBuf,
+    control_socket: PathBuf,
     config: PathBuf,
     ssh: PathBuf,
     log: PathBuf,
@@ -37,6 +38,7 @@ impl Places {
     fn below(directory: &Path) -> Self {
         Self {
             socket: directory.join("run/pulse-sensor-proxy.sock"),
+            control_socket: directory.join("admin/control.sock"),
             config: directory.join("etc/config.toml"),
             ssh: directory.join("ssh"),
             log: directory.join("log/audit.log"),
@@ -49,6 +51,7 @@ impl Places {
     fn installed(root: &Path) -> Self {
         Self {
             socket: root.join("run/pulse-sensor-proxy/pulse-sensor-proxy.sock"),
+            control_socket: root.join("run/pulse-sensor-proxy-admin/control.sock"),
             config: root.join("etc/pulse-sensor-proxy/config.toml"),
             ssh: root.join("var/lib/pulse-sensor-proxy/ssh"),
             log: root.join("var/log/pulse/sensor-proxy/audit.log"),
@@ -147,10 +150,16 @@ impl Home {
         self.path(&format!("{kind}-{}", NEXT.fetch_add(1, Ordering::Relaxed)))
     }
 
-    /// The Unix socket.
+    /// The callers' socket.
     #[must_use]
     pub fn socket(&self) -> PathBuf {
         self.places.socket.clone()
+    }
+
+    /// The administrators' socket.
+    #[must_use]
+    pub fn control_socket(&self) -> PathBuf {
+        self.places.control_socket.clone()
     }
 
     /// The configuration.

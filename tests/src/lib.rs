@@ -15,10 +15,12 @@
 //! | [`observe`] | its metrics, memory and descriptors |
 //! | [`findings`] | what the probe found, kept for the page that shows all settings |
 //! | [`service`] | the user that a daemon becomes, and what is that user's |
+//! | [`flood`] | callers that connect as often as they can |
 //! | [`python`] | callers in another language, and as other users |
 //! | [`Sshd`] | Debian's OpenSSH server as a node |
 //! | [`control`] | the operator's tool |
 //! | [`container`] | the daemon in a container |
+//! | [`engines`] | root in a container of each usual engine |
 //! | [`sim`] | simulated nodes |
 //! | [`certificates`], [`rsyslog`] | a CA, and Debian's rsyslog as a collector |
 //! | [`forwarding`] | a daemon whose records go to a collector |
@@ -35,8 +37,11 @@ mod client;
 mod config;
 pub mod container;
 pub mod control;
+mod control_group;
 mod daemon;
+pub mod engines;
 pub mod findings;
+pub mod flood;
 pub mod forwarding;
 mod home;
 pub mod observe;
@@ -52,6 +57,7 @@ pub mod wait;
 
 pub use client::Client;
 pub use config::Config;
+pub use control_group::ControlGroup;
 pub use daemon::{Daemon, Ended, run};
 pub use home::{Home, unused_address};
 pub use sshd::{RealNode, Sshd, SshdOptions};

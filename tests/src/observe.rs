@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
 
 /// An answer over HTTP.
 #[derive(Debug)]
@@ -86,6 +87,18 @@ impl Daemon {
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let number = line.unwrap().trim().trim_end_matches(" kB");
         number.parse().unwrap()
+    }
+
+    /// The processor time that it has taken, user's and system's (`proc_pid_stat(5)`).
+    #[must_use]
+    pub fn processor_time(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
+        // The name may have blanks and ends with the last parenthesis.
+        let (_, fields) = stat.rsplit_once(')').unwrap();
+        let ticks = fields.split_whitespace().skip(11).take(2);
+        let ticks: u64 = ticks.map(|field| field.parse::<u64>().unwrap()).sum();
+        // USER_HZ is 100 on every architecture that we build for.
+        Duration::from_millis(ticks * 10)
     }
 
     /// How many files and sockets it has open. Only root sees a confined daemon's.

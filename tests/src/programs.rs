@@ -4,6 +4,7 @@
 //! counterparts could not be had (`PULSE_TEST_MISSING`). Under a plain `cargo test`
 //! ours are built on first use and whatever is missing is skipped.
 
+use crate::control_group::ControlGroup;
 use crate::unit;
 use std::env;
 use std::io::Write;
@@ -26,6 +27,8 @@ pub enum Need {
     Root,
     /// IPv6 on loopback.
     Ipv6,
+    /// Making control groups.
+    ControlGroups,
     /// OpenSSH's server, and an account that it lets in.
     Sshd,
     /// rsyslog with RELP and syslog over TLS, and what makes certificates.
@@ -34,6 +37,9 @@ pub enum Need {
     NoUnit(&'static str),
     /// The unit, where `cargo xtask unit-test` has it hold every daemon.
     Unit,
+    /// The whole machine for a while, and so a command of its own: a variable that the
+    /// command sets, and the command.
+    WholeMachine(&'static str, &'static str),
     /// A machine to install the service in, which `cargo xtask vm-test` boots.
     OwnMachine,
 }
@@ -65,6 +71,8 @@ impl Need {
                 let bound = TcpListener::bind((Ipv6Addr::LOCALHOST, 0));
                 bound.is_err().then(|| "there is no IPv6".to_owned())
             }
+            Self::ControlGroups if ControlGroup::can_be_made() => None,
+            Self::ControlGroups => Some("no control group can be made here".to_owned()),
             Self::Sshd => missing_program("sshd").or_else(locked_account),
             Self::Collector => {
                 let programs = ["openssl", "rsyslogd"].into_iter();
@@ -78,6 +86,9 @@ impl Need {
                 let why = "it takes systemd: `cargo xtask unit-test`";
                 unit::wanted().is_none().then(|| why.to_owned())
             }
+            Self::WholeMachine(variable, command) => env::var_os(variable)
+                .is_none()
+                .then(|| format!("it takes the whole machine: `{command}`")),
             Self::OwnMachine => {
                 let why = "it takes a machine of its own: `cargo xtask vm-test`";
                 shared_directory().is_none().then(|| why.to_owned())

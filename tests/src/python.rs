@@ -15,6 +15,14 @@ pub const PULSE: &str = include_str!("../clients/pulse.py");
 pub const HALF_CLOSE: &str = include_str!("../clients/half_close.py");
 /// Connects again and again and counts what comes of it.
 pub const REPEAT: &str = include_str!("../clients/repeat.py");
+/// As [`PULSE`], in a control group and as a user.
+pub const GROUPED: &str = include_str!("../clients/grouped.py");
+/// Root in a container.
+pub(crate) const CONTAINED: &str = include_str!("../clients/contained.py");
+/// Sends whatever a daemon does not want.
+pub const HOSTILE: &str = include_str!("../clients/hostile.py");
+/// Reads nodes in rounds and counts.
+pub const POLLER: &str = include_str!("../clients/poller.py");
 /// Connects and says nothing.
 pub const SILENT: &str = include_str!("../clients/silent.py");
 

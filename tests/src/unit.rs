@@ -20,7 +20,8 @@ use std::sync::atomic::{AtomicU16, Ordering};
 const VARIABLE: &str = "PULSE_TEST_UNIT";
 
 /// What a test says for itself: whose it is, what is started, and how often.
-const OURS: [&str; 7] = [
+const OURS: [&str; 8] = [
+    "Sockets",
     "User",
     "Group",
     "Type",

@@ -8,7 +8,8 @@ mod machine;
 mod refused;
 mod renewed;
 mod several;
-mod villain;
+mod spoilt;
+pub(crate) mod villain;
 
 use nix::sys::signal::Signal;
 use pulse_e2e::certificates::Authority;

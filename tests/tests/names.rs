@@ -25,11 +25,16 @@ fn node_is_one_node_in_whatever_case() {
     let counters = fleet.node("pve1").counters();
     assert_eq!((counters.connections, counters.readings), (1, 2));
     let home = fleet.daemon.home();
-    for record in ["command.start", "command.finish"].map(|kind| home.records_of(kind)).concat() {
+    for record in ["command.start", "command.finish"]
+        .map(|kind| home.records_of(kind))
+        .concat()
+    {
         assert_eq!(record["node"], "pve1", "{record}");
     }
     let metrics = fleet.daemon.scrape().to_lowercase();
-    let series = metrics.matches("pulse_proxy_ssh_requests_total{node=\"pve1\"").count();
+    let series = metrics
+        .matches("pulse_proxy_ssh_requests_total{node=\"pve1\"")
+        .count();
     assert_eq!(series, 1, "{metrics}");
 }
 
@@ -87,7 +92,10 @@ fn address_is_one_node_however_it_is_written() {
 fn check(config: &Config) -> (i32, String) {
     let home = Home::new();
     home.write_config(config);
-    let ended = run(&["--check", "--config", home.config_file().to_str().unwrap()], &[]);
+    let ended = run(
+        &["--check", "--config", home.config_file().to_str().unwrap()],
+        &[],
+    );
     (ended.code, ended.errors)
 }
 
@@ -135,6 +143,13 @@ fn labels_that_reorder_or_hide_text_are_scrubbed() {
     for text in [scrubbed, "x\u{fffd}y", "\u{fffd}1"] {
         assert!(read.contains(text), "{text:?}: {read:?}");
     }
-    let active = ['\u{202e}', '\u{2028}', '\u{200b}', '\u{e0041}', '\u{2066}', '\u{feff}'];
+    let active = [
+        '\u{202e}',
+        '\u{2028}',
+        '\u{200b}',
+        '\u{e0041}',
+        '\u{2066}',
+        '\u{feff}',
+    ];
     assert!(!read.contains(active), "{read:?}");
 }

@@ -200,6 +200,10 @@ impl Operator {
             .args(&words[1..])
             .current_dir(&self.directory)
             .env("PULSE_SENSOR_PROXY_SOCKET", self.home.socket())
+            .env(
+                "PULSE_SENSOR_PROXY_CONTROL_SOCKET",
+                self.home.control_socket(),
+            )
             .env("PULSE_SENSOR_PROXY_CONFIG", self.home.config_file());
         Some(command.output().unwrap())
     }

@@ -4,7 +4,11 @@ use pulse_e2e::programs::{Need, find, skipped};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const UNITS: [&str; 2] = ["pulse-sensor-proxy.service", "pulse-sensor-proxy.socket"];
+const UNITS: [&str; 3] = [
+    "pulse-sensor-proxy.service",
+    "pulse-sensor-proxy.socket",
+    "pulse-sensor-proxy-control.socket",
+];
 
 fn repository(path: &str) -> PathBuf {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).join(path)

@@ -192,7 +192,8 @@ fn a_thousand_records_are_the_same_at_the_collector_and_verify_there() {
     assert!(place.collected_bytes() == written, "the copy differs");
     let mut verify = Command::new(programs::control());
     verify.args(["audit", "verify", "--key", &writer.key.to_string()]);
-    let output = verify.arg(place.collected().unwrap()).output().unwrap();
+    verify.arg("--collected").arg(place.collected().unwrap());
+    let output = verify.output().unwrap();
     assert!(output.status.success(), "{output:?}");
 }
 

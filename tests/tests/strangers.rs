@@ -32,7 +32,7 @@ fn config() -> Config {
             "allowed_peers",
             "[{ uid = 61002 }, { uid = 61003, capabilities = ['admin'] }]",
         )
-        .set("allowed_peer_uids", "[61005]")
+        .set("allowed_peer_uids", "[0, 61005]")
         .set("allowed_peer_gids", "[61100]")
 }
 

@@ -5,7 +5,7 @@
 use crate::process::{self, Failure, Outcome};
 use crate::steps::Steps;
 use crate::workspace::{cargo, locked_cargo};
-use crate::{deny, deps, fuzz, policy, products, test, unit};
+use crate::{deny, deps, fuzz, policy, products, siege, test, unit};
 
 /// How long each fuzz target runs: enough to see that it builds, that the corpus
 /// passes, and that no shallow mistake came in.
@@ -17,11 +17,13 @@ pub(crate) fn run(steps: &mut Steps, _arguments: &[String]) -> Outcome {
     steps.run("lock files", lock_files);
     steps.run("dependency list", deps::check);
     steps.run("policy", policy::check);
+    steps.run("fuzzing figures", fuzz::check_table);
     steps.run("clippy", clippy);
     steps.run("documentation", documentation);
     deny::check(steps);
     test::run(steps, &[])?;
     unit::check(steps);
+    siege::check(steps);
     fuzz::short(steps, FUZZ_SECONDS);
     steps.run("benchmarks, briefly", products::bench_smoke);
     Ok(())

@@ -20,6 +20,7 @@ mod packages;
 mod policy;
 mod process;
 mod products;
+mod siege;
 mod steps;
 mod tally;
 mod test;
@@ -40,7 +41,7 @@ struct Word {
 }
 
 /// The one table: what is understood and what `help` prints.
-const WORDS: [Word; 13] = [
+const WORDS: [Word; 14] = [
     Word {
         name: "test",
         arguments: "[ARGUMENT…]",
@@ -58,6 +59,12 @@ const WORDS: [Word; 13] = [
         arguments: "[ARGUMENT…]",
         purpose: "the end-to-end tests, with every daemon under its systemd unit, in a container",
         run: unit::run,
+    },
+    Word {
+        name: "siege",
+        arguments: "[SECONDS]",
+        purpose: "hostile callers, nodes, scrapers and a collector at once, for a minute",
+        run: siege::run,
     },
     Word {
         name: "forward-campaign",
@@ -79,8 +86,8 @@ const WORDS: [Word; 13] = [
     },
     Word {
         name: "fuzz",
-        arguments: "[TARGET [FILE…]] [--seconds N] [--asan] [--minimise]",
-        purpose: "fuzz every target, or one; run FILEs through it; or minimise the corpus",
+        arguments: "[TARGET [FILE…]] [--seconds N] [--asan] [--campaign [--hours N]] [--minimise] [--table]",
+        purpose: "fuzz every target, or one; run FILEs through it; go on with the campaign; or minimise the corpus",
         run: fuzz::run,
     },
     Word {

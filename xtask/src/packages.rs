@@ -27,7 +27,7 @@ pub(crate) enum Kind {
     RsyslogModule,
 }
 
-const COUNTERPARTS: [Counterpart; 17] = [
+const COUNTERPARTS: [Counterpart; 22] = [
     Counterpart {
         name: "sshd",
         kind: Kind::Program,
@@ -129,6 +129,37 @@ const COUNTERPARTS: [Counterpart; 17] = [
         kind: Kind::Program,
         package: "runc",
         serves: "the daemon in a container",
+    },
+    // The client alone is not enough: other packages have it, too.
+    Counterpart {
+        name: "dockerd",
+        kind: Kind::Program,
+        package: "docker.io",
+        serves: "root in a container of Docker",
+    },
+    Counterpart {
+        name: "containerd",
+        kind: Kind::Program,
+        package: "containerd",
+        serves: "root in containers of containerd and Docker",
+    },
+    Counterpart {
+        name: "ctr",
+        kind: Kind::Program,
+        package: "containerd",
+        serves: "root in a container of containerd",
+    },
+    Counterpart {
+        name: "lxc-execute",
+        kind: Kind::Program,
+        package: "lxc",
+        serves: "root in a container of LXC",
+    },
+    Counterpart {
+        name: "systemd-nspawn",
+        kind: Kind::Program,
+        package: "systemd-container",
+        serves: "root in a container of systemd-nspawn",
     },
 ];
 

@@ -52,6 +52,15 @@ const LANDLOCK: &str = "--system-call-filter=landlock_create_ruleset landlock_ad
 
 /// Runs the tests; arguments go to the test runner.
 pub(crate) fn run(steps: &mut Steps, arguments: &[String]) -> Outcome {
+    run_with(steps, arguments, &[])
+}
+
+/// As [`run`], with more variables in the tests' environment.
+pub(crate) fn run_with(
+    steps: &mut Steps,
+    arguments: &[String],
+    environment: &[(&str, &str)],
+) -> Outcome {
     if !workspace::is_root() {
         return Err(Failure::new("unit-test takes root: it boots systemd"));
     }
@@ -61,7 +70,7 @@ pub(crate) fn run(steps: &mut Steps, arguments: &[String]) -> Outcome {
     };
     let built = steps.run("programs for the tests", products::build_for_tests);
     if built.is_some()
-        && let Some(tally) = suite(steps, &missing, arguments)
+        && let Some(tally) = suite(steps, STEP, &missing, arguments, environment)
     {
         steps.end_with(tally.to_string());
     }
@@ -70,18 +79,39 @@ pub(crate) fn run(steps: &mut Steps, arguments: &[String]) -> Outcome {
 
 /// What CI does after the other tests, which have built and installed everything.
 pub(crate) fn check(steps: &mut Steps) {
-    match workspace::is_root() {
-        true => drop(suite(steps, &[], &[])),
-        false => println!("not root: the unit holds no daemon of these tests"),
+    check_with(steps, STEP, &[], &[]);
+}
+
+/// As [`check`], for some of the tests and with more variables.
+pub(crate) fn check_with(
+    steps: &mut Steps,
+    step: &'static str,
+    arguments: &[String],
+    environment: &[(&str, &str)],
+) {
+    if workspace::is_root() {
+        // What it counted has been printed.
+        let _ = suite(steps, step, &[], arguments, environment);
+    } else {
+        println!("not root, so no {step}");
     }
 }
 
-fn suite(steps: &mut Steps, missing: &[&str], arguments: &[String]) -> Option<Tally> {
+/// The step's name.
+const STEP: &str = "tests under the unit";
+
+fn suite(
+    steps: &mut Steps,
+    step: &'static str,
+    missing: &[&str],
+    arguments: &[String],
+    environment: &[(&str, &str)],
+) -> Option<Tally> {
     steps.run("what the unit takes", || packages::require(&NEEDS))?;
     let mut tally = None;
-    steps.run("tests under the unit", || {
+    steps.run(step, || {
         let tests = products::tests("end_to_end")?;
-        let container = Container::lay_out(&tests, missing, arguments);
+        let container = Container::lay_out(&tests, missing, arguments, environment);
         let container = container.map_err(|error| {
             Failure::new(format!("cannot fill {}: {error}", directory().display()))
         })?;
@@ -105,7 +135,12 @@ struct Container {
 }
 
 impl Container {
-    fn lay_out(tests: &Path, missing: &[&str], arguments: &[String]) -> io::Result<Self> {
+    fn lay_out(
+        tests: &Path,
+        missing: &[&str],
+        arguments: &[String],
+        more: &[(&str, &str)],
+    ) -> io::Result<Self> {
         let container = Self {
             root: directory().join("root"),
             job: directory().join(JOB),
@@ -116,13 +151,17 @@ impl Container {
         }
         make_root(&container.root)?;
         fs::write(&container.output, "")?;
-        let environment = [
+        let mut environment = vec![
             (UNIT, workspace::root().join(SHIPPED).display().to_string()),
             (BIN_DIR, programs().display().to_string()),
             (MISSING, missing.join(",")),
             ("HOME", "/root".to_owned()),
             ("ARGUMENTS", arguments.join(" ")),
         ];
+        environment.extend(
+            more.iter()
+                .map(|(name, value)| (*name, (*value).to_owned())),
+        );
         fs::write(&container.job, job(tests, &environment, &container.output))?;
         Ok(container)
     }

@@ -82,6 +82,8 @@ pub(crate) fn verify_and_tell(arguments: &[String]) {
     };
     let options = Options {
         key: Some(key.parse().unwrap()),
+        // Its state is not kept.
+        lagging: true,
         ..Options::default()
     };
     let sources = vec![Source::path(Path::new(path))];

@@ -4,7 +4,11 @@
 //! after its directory was, and a small file appears whole because it is renamed
 //! into place. The lock keeps a second writer out.
 
+use crate::regular::{
+    RegularFile, identity, look_at, names_in, naming_path, open_directory, open_with,
+};
 use crate::storage::{LIVE, Live, Place, Storage};
+use nix::sys::statvfs::statvfs;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
@@ -35,7 +39,7 @@ impl Directory {
         if !state.exists() {
             DirBuilder::new().mode(0o700).create(state)?;
         }
-        let lock = File::open(state)?;
+        let lock = open_directory(state)?;
         lock.try_lock().map_err(|error| match error {
             TryLockError::Error(error) => error,
             TryLockError::WouldBlock => {
@@ -80,7 +84,7 @@ impl Storage for Directory {
         self.live = None;
         let mut options = OpenOptions::new();
         options.append(true).create_new(create).mode(LOG_MODE);
-        let file = options.open(self.log.join(LIVE))?;
+        let file = open_with(&mut options, &self.log.join(LIVE))?;
         if create {
             sync_directory(&self.log)?;
         }
@@ -122,20 +126,57 @@ impl Storage for Directory {
     }
 
     fn cut(&mut self, name: &str, length: u64) -> io::Result<()> {
-        let file = OpenOptions::new().write(true).open(self.log.join(name))?;
+        let file = open_with(OpenOptions::new().write(true), &self.log.join(name))?;
         file.set_len(length)?;
         file.sync_all()
     }
 
     fn list(&self, place: Place) -> io::Result<Vec<String>> {
-        let names =
-            fs::read_dir(self.path(place))?.map(|entry| Ok(entry?.file_name().into_string()));
-        let names: io::Result<Vec<_>> = names.collect();
-        Ok(names?.into_iter().filter_map(Result::ok).collect())
+        names_in(self.path(place))
     }
 
     fn read(&self, place: Place, name: &str) -> io::Result<Box<dyn Read + '_>> {
-        Ok(Box::new(File::open(self.path(place).join(name))?))
+        Ok(Box::new(RegularFile::open(&self.path(place).join(name))?))
+    }
+
+    fn read_at(&self, name: &str, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let file = RegularFile::open(&self.log.join(name))?;
+        let mut filled = 0;
+        while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            match file.read_at(rest, offset + filled as u64) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(filled)
+    }
+
+    fn length(&self, name: &str) -> io::Result<u64> {
+        look_at(&self.log.join(name)).map(|found| found.len())
+    }
+
+    fn append_to(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let mut options = OpenOptions::new();
+        options.append(true).create(true).mode(LOG_MODE);
+        let path = self.log.join(name);
+        let mut file = open_with(&mut options, &path)?;
+        let appended = file.write_all(bytes).and_then(|()| file.sync_all());
+        appended.map_err(|error| naming_path(&path, error))?;
+        // The name may be new.
+        sync_directory(&self.log)
+    }
+
+    fn remove(&mut self, name: &str) -> io::Result<()> {
+        let path = self.log.join(name);
+        fs::remove_file(&path).map_err(|error| naming_path(&path, error))?;
+        sync_directory(&self.log)
+    }
+
+    fn free(&self) -> io::Result<u64> {
+        let disk = statvfs(&self.log)?;
+        Ok(disk.blocks_available().saturating_mul(disk.fragment_size()))
     }
 
     fn store(&mut self, place: Place, name: &str, content: &[u8]) -> io::Result<()> {
@@ -154,7 +195,7 @@ impl Storage for Directory {
     fn erase(&mut self, place: Place, name: &str) -> io::Result<()> {
         let directory = self.path(place);
         let path = directory.join(name);
-        let file = match OpenOptions::new().write(true).open(&path) {
+        let file = match open_with(OpenOptions::new().write(true), &path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             file => file?,
         };
@@ -165,7 +206,7 @@ impl Storage for Directory {
 
     fn reserve(&mut self, bytes: u64) -> io::Result<()> {
         let path = self.log.join(RESERVE);
-        if fs::metadata(&path).is_ok_and(|found| found.len() == bytes) {
+        if fs::symlink_metadata(&path).is_ok_and(|found| found.len() == bytes) {
             return Ok(());
         }
         let file = create(&path, LOG_MODE)?;
@@ -184,15 +225,10 @@ impl Storage for Directory {
     }
 }
 
-/// What makes a file itself, whatever its name.
-pub(crate) fn identity(file: &fs::Metadata) -> (u64, u64) {
-    (file.dev(), file.ino())
-}
-
 fn create(path: &Path, mode: u32) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(mode);
-    options.open(path)
+    open_with(&mut options, path)
 }
 
 fn write_new(path: &Path, mode: u32, content: &[u8]) -> io::Result<()> {
@@ -208,5 +244,5 @@ fn write_zeros(mut file: &File, bytes: u64) -> io::Result<()> {
 }
 
 pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
+    open_directory(path)?.sync_all()
 }

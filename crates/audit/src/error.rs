@@ -1,5 +1,6 @@
 //! Why the log cannot be written, in sentences for whoever has to mend it.
 
+use crate::storage::SEALS;
 use std::io;
 
 /// The log cannot be written.
@@ -56,6 +57,23 @@ pub enum LogError {
         "the log is missing, but the seal's key says there was one: put it back, or move the key aside"
     )]
     Missing,
+    /// The next number would be over [`Ordinal::MAX`](pulse_core::ordinal::Ordinal::MAX).
+    #[error(
+        "the log's numbers are used up after record {seq}, epoch {epoch}, where no log gets by \
+         itself: it was tampered with; `pulse-sensorctl audit verify` says how; move it aside"
+    )]
+    Exhausted {
+        /// The last record.
+        seq: u64,
+        /// The epoch that the log is in.
+        epoch: u64,
+    },
+    /// The seals of removed segments are there, but no log.
+    #[error(
+        "the log is missing, but {SEALS} beside it says there was one: put it back, or move \
+         {SEALS} aside with it"
+    )]
+    SealsLeft,
     /// The file was removed or cut while it was being written.
     #[error("the log was removed or changed by somebody else")]
     Disturbed,

@@ -4,12 +4,11 @@
 //! When the live file is another one, what was still written to the old one is
 //! read first, then every file after it, by the numbers of their records.
 
-use crate::directory::identity;
 use crate::record::MAX_LINE_BYTES;
+use crate::regular::{RegularFile, identity, look_at};
 use crate::storage::LIVE;
 use crate::verify::{Since, Source, narrowed, open_directory};
 use std::collections::VecDeque;
-use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
@@ -19,7 +18,7 @@ const BUFFER: usize = 64 * 1024;
 /// Reads a log's lines to their present end.
 pub(crate) struct Growing {
     directory: PathBuf,
-    file: Option<BufReader<File>>,
+    file: Option<BufReader<RegularFile>>,
     /// Files after that one.
     next: VecDeque<Source>,
     /// The line that is being read.
@@ -89,7 +88,16 @@ impl Growing {
         }
         self.line.clear();
         self.is_left = false;
-        let file = self.next.pop_front().map(Source::into_file).transpose()?;
+        let opened = self.next.pop_front().map(Source::into_file).transpose();
+        let file = match opened {
+            // It was removed since: what comes after it is looked for anew.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.next.clear();
+                self.file = None;
+                return Ok(true);
+            }
+            file => file?,
+        };
         self.file = file
             .flatten()
             .map(|file| BufReader::with_capacity(BUFFER, file));
@@ -117,7 +125,7 @@ impl Growing {
         let Some(file) = &self.file else {
             return Ok(false);
         };
-        match fs::metadata(self.directory.join(LIVE)) {
+        match look_at(&self.directory.join(LIVE)) {
             Ok(live) => Ok(identity(&live) == identity(&file.get_ref().metadata()?)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
             Err(error) => Err(error),

@@ -6,8 +6,9 @@
 use crate::directory::sync_directory;
 use crate::line::Line;
 use crate::record::MAX_LINE_BYTES;
+use crate::regular::RegularFile;
 use crate::storage::{LIVE, segment_name};
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
@@ -20,7 +21,7 @@ use std::path::{Path, PathBuf};
 pub fn rename_live(directory: &Path) -> io::Result<PathBuf> {
     let live = directory.join(LIVE);
     let mut line = Vec::with_capacity(MAX_LINE_BYTES);
-    crate::tail::next_line(&mut BufReader::new(File::open(&live)?), &mut line)?;
+    crate::tail::next_line(&mut BufReader::new(RegularFile::open(&live)?), &mut line)?;
     let first = line
         .strip_suffix(b"\n")
         .and_then(Line::parse)

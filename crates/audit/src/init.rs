@@ -40,18 +40,3 @@ pub fn init(log: &Path, state: &Path, settings: Settings) -> Result<PublicKey, I
     let log = Log::open(storage, settings, Timestamp::now())?;
     Ok(log.public_key())
 }
-
-/// The epoch of the private key in the state directory: what the log must have
-/// reached ([`crate::verify::Options::expected_epoch`]). During a seal there are
-/// two keys, and the lower one counts.
-///
-/// # Errors
-/// The operating system's.
-pub fn current_epoch(state: &Path) -> io::Result<Option<u64>> {
-    let names = std::fs::read_dir(state)?.map(|entry| Ok(entry?.file_name().into_string()));
-    let names: io::Result<Vec<_>> = names.collect();
-    let names = names?.into_iter().filter_map(Result::ok);
-    Ok(names
-        .filter_map(|name| crate::key::SealKey::epoch_of(&name))
-        .min())
-}

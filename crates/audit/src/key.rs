@@ -7,6 +7,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
+use pulse_core::ordinal::Ordinal;
 use std::fmt;
 use std::str::FromStr;
 use zeroize::Zeroizing;
@@ -96,9 +97,7 @@ impl SealKey {
 
     /// The epoch in a file's name, when it is a key file's.
     pub(crate) fn epoch_of(name: &str) -> Option<u64> {
-        let digits = name.strip_prefix(KEY_FILE)?;
-        let epoch = digits.parse().ok()?;
-        (Self::file_name(epoch) == name).then_some(epoch)
+        Ordinal::parse(name.strip_prefix(KEY_FILE)?.as_bytes()).map(Ordinal::get)
     }
 
     /// Its file's text: log, epoch, seed.
@@ -117,7 +116,7 @@ impl SealKey {
         let seed = Zeroizing::new(<[u8; 32]>::try_from(seed.as_slice()).ok()?);
         words.next().is_none().then_some(Self {
             log_id: log_id.to_owned(),
-            epoch: epoch.parse().ok()?,
+            epoch: Ordinal::parse(epoch.as_bytes())?.get(),
             key: SigningKey::from_bytes(&seed),
         })
     }
@@ -153,6 +152,15 @@ mod tests {
         for text in ["", "log 3\n", "log x AAAA\n", "log 3 AAAA\n", "log 3 AAAA"] {
             assert!(SealKey::from_file(text.as_bytes()).is_none(), "{text:?}");
         }
+        let seed = STANDARD.encode([7; 32]);
+        for (epoch, is_read) in [("3", true), ("+3", false), ("18446744073709551615", false)] {
+            let text = format!("log {epoch} {seed}\n");
+            assert_eq!(
+                SealKey::from_file(text.as_bytes()).is_some(),
+                is_read,
+                "{epoch}"
+            );
+        }
         assert!("AAAA".parse::<PublicKey>().is_err());
         // The neutral point: every signature would verify.
         assert!(
@@ -165,7 +173,14 @@ mod tests {
     #[test]
     fn only_exact_names_are_key_files() {
         assert_eq!(SealKey::epoch_of("seal-key-12"), Some(12));
-        for name in ["seal-key-", "seal-key-012", "seal-key-1.tmp", "key-1"] {
+        for name in [
+            "seal-key-",
+            "seal-key-012",
+            "seal-key-+1",
+            "seal-key-1.tmp",
+            "seal-key-18446744073709551615",
+            "key-1",
+        ] {
             assert_eq!(SealKey::epoch_of(name), None, "{name}");
         }
     }

@@ -10,29 +10,45 @@
 //! |---|---|
 //! | [`Body`], [`Head`], [`Line`] | one record: written, chained, read |
 //! | [`Storage`], [`Directory`] | what is asked of a file system |
-//! | [`Log`] | append, seal, rotate, recover: durably or not at all |
+//! | [`RegularFile`] | the one way in which files are opened |
+//! | [`Log`] | append, seal, rotate, recover, prune: durably or not at all |
 //! | [`Writer`] | the one thread: group commit, fail closed, back by itself |
 //! | [`verify`] | is this the log that was written, and if not, what was done? |
+//! | [`HeadLine`] | one record, noted elsewhere: the log must hold it for ever |
 //! | [`Reader`] | what is on disk, for whoever brings it elsewhere |
 //! | [`mod@show`], [`init()`], [`rename_live`] | for the operator's tool |
 //!
 //! Order of bytes, of keys and of syncs is decided in [`Log`], which is told the
 //! time and the disk; tests cut its power at every single operation.
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::cast_possible_wrap,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::string_slice,
+        clippy::unreachable
+    )
+)]
 
 mod directory;
 mod error;
 mod growing;
 mod handover;
+mod head_line;
 mod init;
 mod key;
 mod line;
 mod log;
 mod members;
+mod prune;
 mod queue;
 mod reader;
 mod record;
 mod recovery;
+mod regular;
 mod settings;
 pub mod show;
 mod storage;
@@ -40,20 +56,25 @@ mod tail;
 mod text;
 mod time;
 pub mod verify;
+mod worker;
 mod writer;
 
 pub use directory::Directory;
 pub use error::LogError;
 pub use handover::rename_live;
-pub use init::{InitError, current_epoch, init};
+pub use head_line::{HeadError, HeadLine, NotAHead};
+pub use init::{InitError, init};
 pub use key::{NotAKey, PublicKey};
 pub use line::Line;
 pub use log::{Log, Rotation};
-pub use reader::{Reader, Record};
+pub use prune::{Extent, Obstacle, Outlook, Removed, Step};
+pub use reader::{After, Reader, Record};
 pub use record::{Body, Head, MAX_LINE_BYTES};
 pub use recovery::Occasion;
+pub use regular::RegularFile;
 pub use settings::Settings;
-pub use storage::{LIVE, Live, Place, Storage};
+pub use storage::{LIVE, Live, Place, SEALS, Storage, segment_start};
 pub use tail::MAX_WRITE_BYTES;
 pub use time::Timestamp;
-pub use writer::{Completion, Health, Receipt, Unavailable, Writer};
+pub use worker::{Ending, Worker};
+pub use writer::{Completion, Health, OnDisk, Receipt, Retention, Unavailable, Upkeep, Writer};

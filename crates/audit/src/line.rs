@@ -7,6 +7,7 @@ use crate::members;
 use crate::record::{Head, MAX_LINE_BYTES};
 use crate::text::{Hex, hex};
 use crate::time::{TEXT_BYTES, Timestamp};
+use pulse_core::ordinal::Ordinal;
 use sha2::{Digest, Sha256};
 
 const SEQ: &[u8] = b"{\"seq\":";
@@ -22,7 +23,7 @@ const SIGNATURE_CHARS: usize = 88;
 /// A line that has the shape of a record. Its hash is not yet checked.
 #[derive(Clone, Copy, Debug)]
 pub struct Line<'a> {
-    /// The record's number.
+    /// The record's number, 1 to [`Ordinal::MAX`].
     pub seq: u64,
     /// Its time.
     pub ts: Timestamp,
@@ -45,9 +46,10 @@ impl<'a> Line<'a> {
         }
         let (seq, rest) = sequence(line.strip_prefix(SEQ)?)?;
         let rest = rest.strip_prefix(TS)?;
-        let ts = Timestamp::parse(rest.get(..TEXT_BYTES)?)?;
-        let rest = rest[TEXT_BYTES..].strip_prefix(TYPE)?;
-        let event_type = &rest[..memchr::memchr(b'"', rest)?];
+        let (ts, rest) = rest.split_at_checked(TEXT_BYTES)?;
+        let ts = Timestamp::parse(ts)?;
+        let rest = rest.strip_prefix(TYPE)?;
+        let event_type = rest.get(..memchr::memchr(b'"', rest)?)?;
         let (hashed, event_hash) = split_hash(rest.strip_suffix(END)?, HASH)?;
         let (signed, signature) = match event_type {
             b"log.sealed" => split_signature(hashed)?,
@@ -57,14 +59,21 @@ impl<'a> Line<'a> {
         let members = body.get(event_type.len() + 1..)?;
         let is_readable = members::is_name(event_type) && members::are_well_formed(members);
         let start = line.len() - rest.len();
-        is_readable.then_some(Self {
+        if !is_readable {
+            return None;
+        }
+        let signature = match signature {
+            Some(text) => Some((line.get(..start + signed.len())?, text)),
+            None => None,
+        };
+        Some(Self {
             seq,
             ts,
             event_type,
             prev_hash,
             event_hash,
-            hashed: &line[..start + hashed.len()],
-            signature: signature.map(|text| (&line[..start + signed.len()], text)),
+            hashed: line.get(..start + hashed.len())?,
+            signature,
         })
     }
 
@@ -91,14 +100,9 @@ impl<'a> Line<'a> {
 }
 
 fn sequence(text: &[u8]) -> Option<(u64, &[u8])> {
-    let length = text.iter().position(|byte| !byte.is_ascii_digit())?;
-    if length == 0 || length > 19 || text[0] == b'0' {
-        return None;
-    }
-    let value = text[..length]
-        .iter()
-        .fold(0, |value, byte| value * 10 + u64::from(byte - b'0'));
-    Some((value, &text[length..]))
+    let (digits, rest) = text.split_at(text.iter().position(|byte| !byte.is_ascii_digit())?);
+    let number = Ordinal::parse(digits).map(Ordinal::get);
+    Some((number.filter(|number| *number > 0)?, rest))
 }
 
 /// Splits a hash with its member's name off the end.

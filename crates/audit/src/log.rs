@@ -8,11 +8,17 @@
 
 use crate::error::LogError;
 use crate::key::{PublicKey, SealKey};
+use crate::prune::Pruning;
 use crate::record::{Body, Head, MAX_BODY_BYTES};
 use crate::settings::Settings;
 use crate::storage::{Live, Place, Storage, segment_name};
 use crate::time::Timestamp;
+use pulse_core::ordinal::Ordinal;
 use std::io;
+use std::time::Duration;
+
+/// The kept space is a multiple of this above what the operator asks for.
+const RESERVE_STEP: u64 = 256 * 1024;
 
 /// What became of a rotation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +46,9 @@ pub struct Log<S> {
     pub(crate) storage: S,
     pub(crate) settings: Settings,
     pub(crate) at: Position,
+    pub(crate) pruning: Pruning,
+    /// Bytes written since it was opened.
+    written: u64,
     lines: Vec<u8>,
 }
 
@@ -50,6 +59,8 @@ impl<S: Storage> Log<S> {
             storage,
             settings,
             at,
+            pruning: Pruning::default(),
+            written: 0,
             lines,
         }
     }
@@ -134,6 +145,7 @@ impl<S: Storage> Log<S> {
         if self.at.unsealed == 0 {
             return Ok(false);
         }
+        self.check_numbers(1)?;
         let next = SealKey::generate(self.log_id(), self.epoch() + 1)?;
         self.storage
             .store(
@@ -200,6 +212,7 @@ impl<S: Storage> Log<S> {
     /// Ends the renamed file and begins a new one, linked by name and hash.
     fn begin_segment(&mut self, now: Timestamp, renamed: &str) -> Result<(), LogError> {
         self.lines.clear();
+        self.check_numbers(1)?;
         let mut head = self.at.head;
         let last = Body::named("log.rotated").with_text("segment", renamed);
         head.extend(&mut self.lines, now, &last);
@@ -213,9 +226,25 @@ impl<S: Storage> Log<S> {
         self.write(now, &[resumed])
     }
 
-    /// Keeps space free for the log's last words.
+    /// The age and the bytes of the live file.
+    pub(crate) fn live_file(&self, now: Timestamp) -> (Duration, u64) {
+        (now.since(self.at.began), self.at.length)
+    }
+
+    /// Bytes written since the log was opened.
+    pub(crate) fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Keeps space free: for the log's last words, and for the seals of the oldest
+    /// segment where these are known, so that it can be removed from a full disk.
     pub(crate) fn reserve(&mut self) -> Result<(), LogError> {
-        let bytes = self.settings.reserve_bytes;
+        // In steps, so that the file is seldom made anew.
+        let seals = self.bytes_to_prune().next_multiple_of(RESERVE_STEP);
+        self.reserve_bytes(self.settings.reserve_bytes.saturating_add(seals))
+    }
+
+    pub(crate) fn reserve_bytes(&mut self, bytes: u64) -> Result<(), LogError> {
         self.storage
             .reserve(bytes)
             .map_err(LogError::while_doing("keep space free for the audit log"))
@@ -250,6 +279,7 @@ impl<S: Storage> Log<S> {
 
     /// As [`Log::write`], after the bytes that are in the buffer already.
     fn write_after(&mut self, now: Timestamp, bodies: &[Body]) -> Result<(), LogError> {
+        self.check_numbers(bodies.len())?;
         let mut head = self.at.head;
         for body in bodies {
             debug_assert!(body.len() <= MAX_BODY_BYTES);
@@ -269,6 +299,17 @@ impl<S: Storage> Log<S> {
         self.lines.clear();
         self.lines.push(b'\n');
         self.write_after(now, bodies)
+    }
+
+    /// So many records, and a seal, still have a number. A log that somebody wrote with numbers
+    /// near the last one is not gone on with: nobody would read what came after it.
+    fn check_numbers(&self, records: usize) -> Result<(), LogError> {
+        let (seq, epoch) = (self.at.head.seq, self.epoch());
+        let is_left = |last: u64, more: u64| Ordinal::MAX.saturating_sub(last) >= more;
+        match is_left(seq, records as u64) && is_left(epoch, 1) {
+            true => Ok(()),
+            false => Err(LogError::Exhausted { seq, epoch }),
+        }
     }
 
     fn count(&mut self, now: Timestamp, head: Head) {
@@ -295,12 +336,64 @@ impl<S: Storage> Log<S> {
         self.storage
             .append(&self.lines)
             .and_then(|()| self.storage.sync())
-            .map_err(LogError::while_doing("write the audit log"))
+            .map_err(LogError::while_doing("write the audit log"))?;
+        self.written += self.lines.len() as u64;
+        Ok(())
     }
 
     fn live(&self) -> Result<Live, LogError> {
         self.storage
             .live()
             .map_err(LogError::while_doing("look at the audit log"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Directory;
+    use crate::storage::LIVE;
+    use std::fs;
+    use std::path::Path;
+
+    fn open(home: &Path) -> Result<Log<Directory>, LogError> {
+        let storage = Directory::lock(home, &home.join("state")).unwrap();
+        Log::open(storage, Settings::default(), Timestamp::default())
+    }
+
+    #[test]
+    fn a_log_whose_numbers_are_used_up_is_refused() {
+        let home = tempfile::tempdir().unwrap();
+        let log = open(home.path()).unwrap();
+        // What whoever may write the file can make of it: the key is not asked before a seal.
+        let resumed = log.resumed("start");
+        drop(log);
+        let forged = |seq: u64| {
+            let mut line = Vec::new();
+            let mut head = Head {
+                seq: seq - 1,
+                ..Head::START
+            };
+            head.extend(&mut line, Timestamp::default(), &resumed);
+            fs::write(home.path().join(LIVE), line).unwrap();
+        };
+        forged(Ordinal::MAX);
+        let seq = Ordinal::MAX;
+        let error = open(home.path()).err().unwrap();
+        assert!(matches!(error, LogError::Exhausted { seq: last, epoch: 0 } if last == seq));
+        // There is one more, for the record of the start.
+        forged(Ordinal::MAX - 1);
+        let mut log = open(home.path()).unwrap();
+        let body = || Body::named("proxy.start").with_text("reason", "x");
+        for outcome in [
+            log.append(Timestamp::default(), &[body()]).map(drop),
+            log.seal(Timestamp::default()).map(drop),
+            log.rotate(Timestamp::default()).map(drop),
+        ] {
+            assert!(
+                matches!(outcome, Err(LogError::Exhausted { .. })),
+                "{outcome:?}"
+            );
+        }
     }
 }

@@ -25,10 +25,14 @@ pub(crate) fn are_well_formed(text: &[u8]) -> bool {
         let Some((name, after)) = member(rest) else {
             return false;
         };
-        if count == MOST || RESERVED.contains(&name) || names[..count].contains(&name) {
+        let (met, free) = names.split_at_mut(count);
+        let Some(place) = free.first_mut() else {
+            return false;
+        };
+        if RESERVED.contains(&name) || met.contains(&name) {
             return false;
         }
-        names[count] = name;
+        *place = name;
         (count, rest) = (count + 1, after);
     }
     count > 0 && std::str::from_utf8(text).is_ok_and(is_harmless)
@@ -62,7 +66,7 @@ fn after_string(mut text: &[u8]) -> Option<&[u8]> {
         let end = text
             .iter()
             .position(|byte| matches!(byte, b'"' | b'\\' | ..b' ' | 0x7f))?;
-        text = match &text[end..] {
+        text = match text.get(end..)? {
             [b'"', rest @ ..] => return Some(rest),
             [b'\\', b'"' | b'\\', rest @ ..] => rest,
             [b'\\', b'u', b'0', b'0', high, low, rest @ ..] if is_hex(*high) && is_hex(*low) => {
@@ -81,7 +85,7 @@ fn is_hex(byte: u8) -> bool {
 fn after_number(text: &[u8]) -> Option<&[u8]> {
     let (whole, rest) = digits(text)?;
     let fits = whole.len() < 20 || (whole.len() == 20 && *whole <= b"18446744073709551615"[..]);
-    if !fits || (whole.len() > 1 && whole[0] == b'0') {
+    if !fits || matches!(whole, [b'0', _, ..]) {
         return None;
     }
     match rest.strip_prefix(b".") {

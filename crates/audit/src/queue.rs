@@ -1,9 +1,14 @@
-//! Between the callers and the thread that writes: a bounded queue.
+//! The queue between the callers and the thread that writes.
+//!
+//! It has two bounds, one for records that somebody waits for and one for those that
+//! nobody does (notes), so that neither takes a place from the other. They are written in
+//! the order in which they came. A note that finds no place is dropped and counted, and
+//! the count is put on record (`log.dropped`).
 
 use crate::log::Rotation;
 use crate::record::Body;
 use crate::tail::MAX_WRITE_BYTES;
-use crate::writer::{Completion, Health, Receipt, Unavailable};
+use crate::writer::{Completion, Health, OnDisk, Receipt, Retention, Unavailable};
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -14,16 +19,27 @@ const AROUND_BODY: usize = 256;
 /// A seal may come into the same write.
 const WRITE_BYTES: usize = MAX_WRITE_BYTES - 4096;
 
-/// A record and who waits for it.
+/// A record, and who waits for it.
 pub(crate) struct Job {
     pub(crate) body: Body,
-    pub(crate) done: Completion<Receipt>,
+    /// `None` for a note.
+    pub(crate) done: Option<Completion<Receipt>>,
+}
+
+/// How many records may wait for the disk.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// Of those that somebody waits for.
+    pub(crate) awaited: usize,
+    /// Of the others.
+    pub(crate) notes: usize,
 }
 
 /// What is asked of the thread besides records.
 pub(crate) enum Command {
     Rotate(Completion<Rotation>),
     Reopen,
+    Retain(Retention),
 }
 
 /// What the thread has to do.
@@ -36,23 +52,27 @@ pub(crate) struct Work {
 pub(crate) struct Shared {
     queue: Mutex<Queue>,
     filled: Condvar,
-    limit: usize,
+    bounds: Bounds,
     /// Whoever is to know at once how far the log is on disk.
     follower: OnceLock<Follower>,
 }
 
-/// What is told the number of the last record on disk. It runs on the writer's thread
-/// and must not wait.
-pub(crate) type Follower = Box<dyn Fn(u64) + Send + Sync>;
+/// What is told which records are on disk. It runs on the writer's thread and must not
+/// wait.
+pub(crate) type Follower = Box<dyn Fn(OnDisk) + Send + Sync>;
 
 #[derive(Default)]
 struct Queue {
     jobs: VecDeque<Job>,
+    /// How many of `jobs` are notes.
+    notes: usize,
     commands: Vec<Command>,
     stopping: bool,
     waiting: bool,
     health: Health,
     refused: u64,
+    /// Notes that found no place.
+    dropped: u64,
 }
 
 impl fmt::Debug for Shared {
@@ -62,18 +82,18 @@ impl fmt::Debug for Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(limit: usize) -> Self {
+    pub(crate) fn new(bounds: Bounds) -> Self {
         Self {
             queue: Mutex::default(),
             filled: Condvar::new(),
-            limit,
+            bounds,
             follower: OnceLock::new(),
         }
     }
 
     /// Has somebody told how far the log is on disk; only the first who asks is.
     pub(crate) fn tell(&self, follower: Follower) {
-        follower(self.lock().health.seq);
+        follower(self.lock().health.on_disk());
         let _ = self.follower.set(follower);
     }
 
@@ -84,15 +104,22 @@ impl Shared {
     /// Queues a record, or refuses it at once.
     pub(crate) fn submit(&self, job: Job) {
         let mut queue = self.lock();
-        match queue.refusal(self.limit) {
+        let is_note = job.done.is_none();
+        match queue.refusal(is_note, self.bounds) {
             None => {
+                queue.notes += usize::from(is_note);
                 queue.jobs.push_back(job);
                 self.wake(queue);
             }
+            // The thread is busy writing, or the queue would not be full: it comes to
+            // what was dropped by itself.
+            Some(Unavailable::Busy) if is_note => queue.dropped += 1,
             Some(error) => {
                 queue.refused += 1;
                 drop(queue);
-                (job.done)(Err(error));
+                if let Some(done) = job.done {
+                    done(Err(error));
+                }
             }
         }
     }
@@ -154,12 +181,17 @@ impl Shared {
         self.lock().refused
     }
 
+    /// Notes that found no place, since the start.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.lock().dropped
+    }
+
     /// The thread tells how the log fares.
     pub(crate) fn publish(&self, health: Health) {
-        let seq = health.seq;
+        let on_disk = health.on_disk();
         self.lock().health = health;
         if let Some(follower) = self.follower.get() {
-            follower(seq);
+            follower(on_disk);
         }
     }
 
@@ -173,6 +205,7 @@ impl Shared {
         Health {
             queue: queue.jobs.len(),
             refused: queue.refused,
+            dropped: queue.dropped,
             available: queue.health.available && !queue.stopping,
             ..queue.health.clone()
         }
@@ -184,7 +217,7 @@ impl Queue {
         self.jobs.is_empty() && self.commands.is_empty() && !self.stopping
     }
 
-    fn refusal(&self, limit: usize) -> Option<Unavailable> {
+    fn refusal(&self, is_note: bool, bounds: Bounds) -> Option<Unavailable> {
         if self.stopping {
             return Some(Unavailable::Stopped);
         }
@@ -192,7 +225,12 @@ impl Queue {
             let error = self.health.last_error.clone().unwrap_or_default();
             return Some(Unavailable::Failed(error));
         }
-        (self.jobs.len() >= limit).then_some(Unavailable::Busy)
+        let is_full = if is_note {
+            self.notes >= bounds.notes
+        } else {
+            self.jobs.len() - self.notes >= bounds.awaited
+        };
+        is_full.then_some(Unavailable::Busy)
     }
 
     /// As many records as one write holds, and all else.
@@ -205,8 +243,10 @@ impl Queue {
             fits
         });
         let count = fitting.count();
+        let jobs: Vec<Job> = self.jobs.drain(..count).collect();
+        self.notes -= jobs.iter().filter(|job| job.done.is_none()).count();
         Work {
-            jobs: self.jobs.drain(..count).collect(),
+            jobs,
             commands: std::mem::take(&mut self.commands),
             stopping: self.stopping,
         }

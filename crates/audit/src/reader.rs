@@ -26,6 +26,16 @@ pub struct Record<'a> {
     pub text: &'a [u8],
 }
 
+/// The way on from a record that was met before.
+pub enum After {
+    /// With the record that comes next.
+    Here(Reader),
+    /// With this one, the first that the log holds: what stood between was removed.
+    Removed(Reader, u64),
+    /// None: the log ends before the record, or has another one in its place.
+    Other,
+}
+
 /// Reads a log that is being written, once through.
 pub struct Reader {
     log: Growing,
@@ -58,17 +68,25 @@ impl Reader {
         }
     }
 
-    /// Begins after a record that was met before; none when the log does not hold it any
-    /// more, or another one in its place.
+    /// Begins after a record that was met before.
     ///
     /// # Errors
     /// As [`Reader::next`].
-    pub fn after(directory: &Path, last: Head, durable: u64) -> io::Result<Option<Self>> {
+    pub fn after(directory: &Path, last: Head, durable: u64) -> io::Result<After> {
         let mut reader = Self::from(directory, last.seq);
-        let is_held = reader
-            .next(durable)?
-            .is_some_and(|record| record.head == last);
-        Ok(is_held.then_some(reader))
+        let Some(record) = reader.next(durable)? else {
+            return Ok(After::Other);
+        };
+        let first = record.head.seq;
+        Ok(if record.head == last {
+            After::Here(reader)
+        } else if first <= last.seq {
+            After::Other
+        } else if Line::parse(record.text).is_some_and(|line| line.follows(&last)) {
+            After::Here(Self::from(directory, first))
+        } else {
+            After::Removed(Self::from(directory, first), first)
+        })
     }
 
     /// The next record, none when there is no more for now. Records after `durable` may
@@ -135,7 +153,7 @@ impl Ready {
 
     fn next(&mut self) -> Option<Record<'_>> {
         let (head, ts, range) = self.records.pop_front()?;
-        let text = &self.text[range];
+        let text = self.text.get(range)?;
         Some(Record { head, ts, text })
     }
 }
@@ -146,6 +164,7 @@ mod tests {
     use crate::record::Body;
     use crate::storage::LIVE;
     use crate::{Directory, Log, Settings};
+    use pulse_core::ordinal::Ordinal;
     use sha2::{Digest, Sha256};
     use std::fs;
 
@@ -300,10 +319,22 @@ mod tests {
     fn a_number_that_is_too_high_holds_nothing_up() {
         let mut chain = Chain::new();
         let mut forged = Chain::new();
-        forged.head.seq = 1 << 60;
+        forged.head.seq = Ordinal::MAX - 1;
         chain.file.extend(forged.line(&body("proxy.stop")));
         chain.write("proxy.start");
         chain.write("proxy.stop");
-        assert_eq!(chain.read(3), [1, 1 + (1 << 60), 2, 3]);
+        assert_eq!(chain.read(3), [1, Ordinal::MAX, 2, 3]);
+    }
+
+    #[test]
+    fn a_number_that_no_record_has_is_no_record() {
+        let mut chain = Chain::new();
+        for seq in [Ordinal::MAX, u64::MAX - 1] {
+            let mut forged = Chain::new();
+            forged.head.seq = seq;
+            chain.file.extend(forged.line(&body("proxy.stop")));
+        }
+        chain.write("proxy.start");
+        assert_eq!(chain.read(2), [1, 2]);
     }
 }

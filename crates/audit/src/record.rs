@@ -36,6 +36,9 @@ impl Body {
             body.number("peer_gid", u64::from(who.gid));
             body.number("peer_pid", u64::from(who.pid));
             body.text("peer", &peer.id.to_string(), ID_BYTES);
+            if let Some(container) = &peer.container {
+                body.text("container", &container.to_string(), ID_BYTES);
+            }
         }
         if let Some(node) = event.node {
             body.text("node", &node.to_string(), NAME_BYTES);
@@ -65,6 +68,10 @@ impl Body {
         self.optional("error", event.error, ERROR_BYTES);
         if event.suppressed > 0 {
             self.number("suppressed", event.suppressed);
+        }
+        if let Some((first, last)) = event.suppressed_peers {
+            self.text("first_peer", &first.to_string(), ID_BYTES);
+            self.text("last_peer", &last.to_string(), ID_BYTES);
         }
     }
 
@@ -170,7 +177,7 @@ impl Head {
         F: FnOnce(&[u8]) -> String,
     {
         let start = self.begin(lines, ts, body);
-        let signature = sign(&lines[start..]);
+        let signature = sign(lines.get(start..).unwrap_or_default());
         lines.extend_from_slice(b",\"signature\":\"");
         lines.extend_from_slice(signature.as_bytes());
         lines.push(b'"');
@@ -193,7 +200,7 @@ impl Head {
 
     fn finish(&mut self, lines: &mut Vec<u8>, start: usize) {
         self.seq += 1;
-        self.hash = hex(&Sha256::digest(&lines[start..]));
+        self.hash = hex(&Sha256::digest(lines.get(start..).unwrap_or_default()));
         lines.extend_from_slice(b",\"event_hash\":\"");
         lines.extend_from_slice(&self.hash);
         lines.extend_from_slice(b"\"}\n");
@@ -205,6 +212,7 @@ mod tests {
     use super::*;
     use pulse_core::command::NodeCommand;
     use pulse_core::event::{Decision, EventType};
+    use pulse_core::peer::PeerId;
     use std::time::Duration;
 
     fn line(event: &Event<'_>) -> String {
@@ -243,6 +251,18 @@ mod tests {
         let hash = String::from_utf8(hex(&Sha256::digest(hashed)).to_vec()).unwrap();
         assert_eq!(line, format!("{hashed},\"event_hash\":\"{hash}\"}}\n"));
         serde_json::from_str::<serde_json::Value>(&line).unwrap();
+    }
+
+    #[test]
+    fn a_sum_names_the_first_and_the_last() {
+        let event = Event {
+            suppressed: 9,
+            suppressed_peers: Some((&PeerId::Uid(7), &PeerId::Uid(8))),
+            ..Event::new(EventType::ConnectionDenied, Decision::Denied)
+        };
+        let line = line(&event);
+        let expected = r#""suppressed":9,"first_peer":"uid:7","last_peer":"uid:8","prev_hash""#;
+        assert!(line.contains(expected), "{line}");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::key::{SealKey, new_log_id};
 use crate::log::{Log, Position};
 use crate::record::{Body, Head};
 use crate::settings::Settings;
-use crate::storage::{LIVE, Place, Storage};
+use crate::storage::{LIVE, Place, SEALS, Storage};
 use crate::tail::Epoch;
 use crate::time::Timestamp;
 use end::{Found, Source, astray, find, read_tail};
@@ -31,6 +31,9 @@ pub enum Occasion<'a> {
     Failure(&'a str),
     /// Writing is possible again; so many requests were refused meanwhile.
     Resumption(u64),
+    /// The disk is full, and a segment is to be removed from it. The log does not resume
+    /// yet.
+    Pruning,
 }
 
 impl<S: Storage> Log<S> {
@@ -85,6 +88,7 @@ impl<S: Storage> Log<S> {
         let mut bodies = torn.bodies(occasion);
         let resumed = match occasion {
             Occasion::Failure(_) => self.resumed("failure"),
+            Occasion::Pruning => self.resumed("pruning"),
             Occasion::Start => self.resumed("start"),
             Occasion::Resumption(0) => self.resumed("recovery"),
             Occasion::Resumption(refused) => {
@@ -93,12 +97,12 @@ impl<S: Storage> Log<S> {
         };
         if self.at.length == 0 && !torn.in_place {
             bodies.insert(0, torn.after(resumed));
-        } else if !matches!(occasion, Occasion::Failure(_)) {
+        } else if !matches!(occasion, Occasion::Failure(_) | Occasion::Pruning) {
             bodies.push(torn.after(resumed));
         }
         if torn.in_place {
             self.write_after_torn(now, &bodies)?;
-        } else {
+        } else if !bodies.is_empty() {
             self.write(now, &bodies)?;
         }
         self.erase_other_keys()
@@ -125,6 +129,9 @@ fn begin<S: Storage>(
     let epochs = key_epochs(&storage)?;
     if epochs.iter().any(|epoch| *epoch > 0) {
         return Err(LogError::Missing);
+    }
+    if storage.length(SEALS).is_ok() {
+        return Err(LogError::SealsLeft);
     }
     let stored = read_key(&storage, 0)?.filter(|key| key.epoch == 0);
     let key = match stored {

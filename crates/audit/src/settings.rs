@@ -15,10 +15,14 @@ pub struct Settings {
     pub seal_after: Duration,
     /// Bytes kept free on the log's disk.
     pub reserve_bytes: u64,
-    /// Records that may wait for the disk.
+    /// Records that may wait for the disk while somebody waits for them.
     pub queue_records: usize,
+    /// Records that may wait for the disk while nobody does.
+    pub queue_notes: usize,
     /// How long after a failure, or a vain attempt, writing is tried again.
     pub retry_after: Duration,
+    /// How long the writer's thread may take to end, once it was asked to.
+    pub stop_timeout: Duration,
 }
 
 impl Default for Settings {
@@ -29,8 +33,10 @@ impl Default for Settings {
             segment_age: Duration::from_secs(30 * 86_400),
             seal_after: Duration::from_secs(60),
             reserve_bytes: 256 * 1024,
-            queue_records: 4096,
+            queue_records: 3072,
+            queue_notes: 1024,
             retry_after: Duration::from_secs(1),
+            stop_timeout: Duration::from_secs(5),
         }
     }
 }

@@ -1,9 +1,10 @@
 //! What the log asks of a file system, and no more.
 //!
-//! A dozen operations, so that a test can stand in for the disk: lose what was
+//! Some operations, so that a test can stand in for the disk: lose what was
 //! not synced, tear a write, refuse any single operation, and see whether the log
 //! keeps its promises. [`crate::Directory`] is the real one.
 
+use pulse_core::ordinal::Ordinal;
 use std::io::{self, Read};
 
 /// The file that is written.
@@ -13,6 +14,8 @@ pub const LIVE: &str = "audit.log";
 pub(crate) const SEGMENT: &str = "audit.log-";
 /// What the names of torn bytes set aside begin with.
 pub(crate) const TORN: &str = "audit.log.torn-";
+/// The seals of segments that were removed.
+pub const SEALS: &str = "audit.seals";
 
 /// Where a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +71,23 @@ pub trait Storage {
     /// Reads a file from its beginning.
     fn read(&self, place: Place, name: &str) -> io::Result<Box<dyn Read + '_>>;
 
+    /// Fills `buffer` with a log file's bytes from `offset` on, and gives how many there
+    /// were: fewer at the file's end only.
+    fn read_at(&self, name: &str, offset: u64, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// The bytes of a file of the log's directory.
+    fn length(&self, name: &str) -> io::Result<u64>;
+
+    /// Appends to a file of the log's directory that is not the live one, made if need
+    /// be, and syncs it. After an error any part may have been written.
+    fn append_to(&mut self, name: &str, bytes: &[u8]) -> io::Result<()>;
+
+    /// Removes a file of the log's directory.
+    fn remove(&mut self, name: &str) -> io::Result<()>;
+
+    /// The bytes that may still be written to the log's disk.
+    fn free(&self) -> io::Result<u64>;
+
     /// Writes a small file, whole or not at all.
     fn store(&mut self, place: Place, name: &str, content: &[u8]) -> io::Result<()>;
 
@@ -86,10 +106,20 @@ pub(crate) fn segment_name(first: u64) -> String {
     format!("{SEGMENT}{first:012}")
 }
 
-/// The number of the first record of the segment with that name.
-pub(crate) fn segment_start(name: &str) -> Option<u64> {
-    let first = name.strip_prefix(SEGMENT)?.parse().ok()?;
+/// The number of the first record of the segment with that name; none if no segment can
+/// have it.
+#[must_use]
+pub fn segment_start(name: &str) -> Option<u64> {
+    // A name that we would have given, with a number that a record may have.
+    let first = Ordinal::new(name.strip_prefix(SEGMENT)?.parse().ok()?)?.get();
     (segment_name(first) == name).then_some(first)
+}
+
+/// The number of the record that the torn bytes with that file name stand before.
+pub(crate) fn torn_before(name: &str) -> Option<u64> {
+    let numbers = name.strip_prefix(TORN)?;
+    let seq = numbers.split_once('.').map_or(numbers, |(seq, _)| seq);
+    seq.parse().ok()
 }
 
 /// The segments among `names`, oldest first.
@@ -107,6 +137,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn torn_files_tell_the_record_after_them() {
+        assert_eq!(torn_before("audit.log.torn-17"), Some(17));
+        assert_eq!(torn_before("audit.log.torn-17.2"), Some(17));
+        for name in ["audit.log", "audit.log-000000000017", "audit.log.torn-x"] {
+            assert_eq!(torn_before(name), None, "{name}");
+        }
+    }
+
+    #[test]
     fn segments_sort_by_age_and_nothing_else_is_one() {
         let names = [
             "audit.log",
@@ -115,6 +154,8 @@ mod tests {
             "audit.log-9",
             "audit.log.torn-3",
             "audit.log-000000000010",
+            "audit.log-9007199254740992",
+            "audit.log-18446744073709551615",
         ];
         let names = names.map(str::to_owned);
         assert_eq!(

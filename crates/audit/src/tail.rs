@@ -10,6 +10,7 @@ use crate::line::Line;
 use crate::record::{Head, MAX_LINE_BYTES};
 use crate::text::{Hex, hex};
 use crate::time::Timestamp;
+use pulse_core::ordinal::Ordinal;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::io::{self, BufRead, BufReader, Read};
@@ -57,13 +58,15 @@ impl Torn {
         }
         let end = self.bytes.len() - 1;
         members(text).is_some_and(|members| {
-            members["torn_bytes"].as_u64() == u64::try_from(end).ok()
-                && members["torn_sha256"].as_str().map(str::as_bytes) == Some(&self.hash_to(end))
+            let (bytes, hash) = (members.get("torn_bytes"), members.get("torn_sha256"));
+            bytes.and_then(Value::as_u64) == u64::try_from(end).ok()
+                && hash.and_then(Value::as_str).map(str::as_bytes) == Some(&self.hash_to(end))
         })
     }
 
     fn hash_to(&mut self, end: usize) -> Hex {
-        self.hash.update(&self.bytes[self.hashed..end]);
+        let new = self.bytes.get(self.hashed..end);
+        self.hash.update(new.unwrap_or_default());
         self.hashed = end;
         hex(&self.hash.clone().finalize())
     }
@@ -72,6 +75,11 @@ impl Torn {
 /// The members of a line.
 pub(crate) fn members(text: &[u8]) -> Option<Value> {
     serde_json::from_slice(text).ok().filter(Value::is_object)
+}
+
+/// A member that counts something: records, epochs.
+pub(crate) fn ordinal(members: &Value, name: &str) -> Option<u64> {
+    Ordinal::new(members[name].as_u64()?).map(Ordinal::get)
 }
 
 /// Which key the next seal is made with.
@@ -88,6 +96,8 @@ pub(crate) struct Tail {
     /// The first record: where the file's part of the chain begins.
     pub(crate) first: Option<(u64, Timestamp)>,
     pub(crate) head: Head,
+    /// The time on the last record.
+    pub(crate) ts: Timestamp,
     pub(crate) epoch: Option<Epoch>,
     pub(crate) unsealed: u64,
     pub(crate) unsealed_since: Option<Timestamp>,
@@ -107,6 +117,7 @@ impl Tail {
         Self {
             first: None,
             head: Head::START,
+            ts: Timestamp::default(),
             epoch: None,
             unsealed: 0,
             unsealed_since: None,
@@ -145,7 +156,7 @@ impl Tail {
     }
 
     /// Takes a line if it goes on with the chain.
-    fn take(&mut self, text: &[u8], end: u64) -> bool {
+    pub(crate) fn take(&mut self, text: &[u8], end: u64) -> bool {
         let Some(text) = text.strip_suffix(b"\n") else {
             return false;
         };
@@ -158,7 +169,7 @@ impl Tail {
         }
         self.torn = Torn::default();
         self.first.get_or_insert((line.seq, line.ts));
-        self.head = line.head();
+        (self.head, self.ts) = (line.head(), line.ts);
         self.length = end;
         self.note(&line, text);
         true
@@ -189,15 +200,17 @@ impl Tail {
 fn epoch(members: &Value) -> Option<Epoch> {
     Some(Epoch {
         log_id: members["log_id"].as_str()?.to_owned(),
-        number: members["epoch"].as_u64()?,
+        number: ordinal(members, "epoch")?,
         key: members["key"].as_str()?.parse().ok()?,
     })
 }
 
 /// The epoch after a seal, and its key.
 fn next_key(members: &Value) -> Option<(u64, PublicKey)> {
-    let epoch = members["epoch"].as_u64()?.checked_add(1)?;
-    Some((epoch, members["next_key"].as_str()?.parse().ok()?))
+    Some((
+        ordinal(members, "epoch")? + 1,
+        members["next_key"].as_str()?.parse().ok()?,
+    ))
 }
 
 /// Reads a line with its newline; a longer one than there can be comes in parts.

@@ -8,7 +8,6 @@ use pulse_core::shown::is_active;
 
 /// What stands at the end of a text that was cut.
 const CUT: &str = "…";
-const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// A SHA-256 as it stands on a record: 64 hexadecimal digits.
 pub(crate) type Hex = [u8; 64];
@@ -50,9 +49,9 @@ fn push_char(line: &mut Vec<u8>, c: char) {
         // C0, DEL, C1 and the soft hyphen: what a terminal would obey, or not show. All are
         // below U+0100, and the format has escapes for these alone.
         c if is_active(c) && c < '\u{100}' => {
-            let code = usize::try_from(u32::from(c)).unwrap_or(0);
+            let [.., code] = u32::from(c).to_be_bytes();
             line.extend_from_slice(b"\\u00");
-            line.extend_from_slice(&[HEX[code >> 4 & 15], HEX[code & 15]]);
+            line.extend_from_slice(&[digit(code >> 4), digit(code)]);
         }
         // What reorders a line, breaks it, or is not seen.
         c if is_active(c) => push_char(line, char::REPLACEMENT_CHARACTER),
@@ -62,25 +61,34 @@ fn push_char(line: &mut Vec<u8>, c: char) {
 
 /// Appends a number.
 pub(crate) fn push_number(line: &mut Vec<u8>, mut value: u64) {
+    // Of 64 bits there are at most 20 digits; the last comes first.
     let mut digits = [0u8; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = HEX[usize::try_from(value % 10).unwrap_or(0)];
+    let mut count = 0;
+    for place in digits.iter_mut().rev() {
+        *place = b'0' + u8::try_from(value % 10).unwrap_or(0);
         value /= 10;
+        count += 1;
         if value == 0 {
             break;
         }
     }
-    line.extend_from_slice(&digits[at..]);
+    line.extend(digits.iter().skip(digits.len() - count));
+}
+
+/// The hexadecimal digit of the lower four bits.
+fn digit(bits: u8) -> u8 {
+    match bits & 15 {
+        low @ 0..10 => b'0' + low,
+        high => b'a' + (high - 10),
+    }
 }
 
 /// The hexadecimal digits of a hash.
 pub(crate) fn hex(hash: &[u8]) -> Hex {
     let mut text = [b'0'; 64];
-    for (pair, byte) in text.chunks_exact_mut(2).zip(hash) {
-        pair[0] = HEX[usize::from(byte >> 4)];
-        pair[1] = HEX[usize::from(byte & 15)];
+    let (pairs, _) = text.as_chunks_mut::<2>();
+    for (pair, byte) in pairs.iter_mut().zip(hash) {
+        *pair = [digit(byte >> 4), digit(*byte)];
     }
     text
 }

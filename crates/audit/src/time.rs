@@ -82,7 +82,7 @@ impl Timestamp {
             (19, b'.'),
             (26, b'Z'),
         ] {
-            if text[at] != mark {
+            if text.get(at) != Some(&mark) {
                 return None;
             }
         }
@@ -111,7 +111,7 @@ impl fmt::Display for Timestamp {
 
 fn digits(text: &mut [u8], mut value: u64) {
     for place in text.iter_mut().rev() {
-        *place = b"0123456789"[usize::try_from(value % 10).unwrap_or(0)];
+        *place = b'0' + u8::try_from(value % 10).unwrap_or(0);
         value /= 10;
     }
 }

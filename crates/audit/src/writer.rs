@@ -7,18 +7,22 @@
 //! again, which is tried by itself.
 
 mod driver;
+mod housekeeping;
 
 use crate::error::LogError;
 use crate::log::{Log, Rotation};
-use crate::queue::{Command, Job, Shared};
+use crate::queue::{Bounds, Command, Job, Shared};
 use crate::record::Body;
 use crate::settings::Settings;
 use crate::storage::Storage;
 use crate::time::Timestamp;
+use crate::worker::{Ending, Worker};
 use driver::Driver;
 use pulse_core::event::Event;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use pulse_core::growth::{Rate, TimeLeft};
+use pulse_core::retention::{Hold, Limits, Stream};
+use std::sync::Arc;
+use std::time::Duration;
 
 /// A record is on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +43,15 @@ pub enum Unavailable {
     /// The writer was stopped.
     #[error("audit log unavailable: the writer was stopped")]
     Stopped,
+}
+
+/// The records that a log holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OnDisk {
+    /// The number of the first.
+    pub first: u64,
+    /// The number of the last.
+    pub last: u64,
 }
 
 /// How the log fares.
@@ -62,10 +75,80 @@ pub struct Health {
     pub queue: usize,
     /// Records refused since the start.
     pub refused: u64,
+    /// Records that nobody waited for, dropped since the start because too many waited.
+    pub dropped: u64,
     /// Writes, each with one sync: `seq` over this is the batch size.
     pub commits: u64,
     /// Why the file could not be rotated when it last was due.
     pub rotation_refused: Option<String>,
+    /// How much there is of it, and what becomes of old segments.
+    pub upkeep: Upkeep,
+}
+
+/// How much there is of the log, and what becomes of old segments.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Upkeep {
+    /// The first record that the log holds.
+    pub first: u64,
+    /// The bytes of all segments, the live file among them.
+    pub bytes: u64,
+    /// The bytes that may still be written to its disk; none before that was looked at.
+    pub free: Option<u64>,
+    /// The bytes that are written in a day.
+    pub rate: Option<Rate>,
+    /// The time until the disk is full.
+    pub left: TimeLeft,
+    /// Segments removed since the start.
+    pub removed_segments: u64,
+    /// The last record that was removed since the start; 0 is none.
+    pub removed_through: u64,
+    /// What keeps the oldest segment, though it exceeds a limit.
+    pub hold: Option<Hold>,
+    /// For how long, when that was last looked at.
+    pub held_for: Duration,
+    /// Why the oldest segment cannot be removed.
+    pub obstacle: Option<Arc<str>>,
+}
+
+impl Health {
+    /// The records that the log holds.
+    #[must_use]
+    pub fn on_disk(&self) -> OnDisk {
+        OnDisk {
+            first: self.upkeep.first,
+            last: self.seq,
+        }
+    }
+}
+
+/// A collector that is behind for less time than this is none of the operator's business.
+const PRESSING: Duration = Duration::from_secs(60);
+
+impl Upkeep {
+    /// What keeps the oldest segment and needs an operator: because it does not end by
+    /// itself, or has not for a while.
+    #[must_use]
+    pub fn pressing_hold(&self) -> Option<&Hold> {
+        let hold = self.hold.as_ref()?;
+        (!hold.is_passing() || self.held_for >= PRESSING).then_some(hold)
+    }
+}
+
+/// What is to become of old segments.
+pub struct Retention {
+    /// Nothing is removed unless one of them is set.
+    pub limits: Limits,
+    /// Tells the streams that have to have passed a segment. It runs on the writer's
+    /// thread and must not wait.
+    pub streams: Box<dyn Fn() -> Vec<Stream> + Send>,
+}
+
+impl std::fmt::Debug for Retention {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Retention")
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What is called when a record is on disk, or will not be. It runs on the
@@ -76,7 +159,8 @@ pub type Completion<T> = Box<dyn FnOnce(Result<T, Unavailable>) + Send>;
 #[derive(Debug)]
 pub struct Writer {
     shared: Arc<Shared>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    thread: Worker,
+    stop_timeout: Duration,
 }
 
 impl Writer {
@@ -105,24 +189,39 @@ impl Writer {
     {
         let mut log = Log::open(storage, settings, clock())?;
         log.reserve()?;
-        let shared = Arc::new(Shared::new(log.settings.queue_records));
+        let stop_timeout = log.settings.stop_timeout;
+        let shared = Arc::new(Shared::new(Bounds {
+            awaited: log.settings.queue_records,
+            notes: log.settings.queue_notes,
+        }));
         let mut driver = Driver::new(log, Arc::clone(&shared), clock);
+        driver.look();
         driver.publish();
-        let thread = std::thread::Builder::new()
-            .name("audit".to_owned())
-            .spawn(move || driver.run())
+        let thread = Worker::start("audit", move || driver.run())
             .map_err(LogError::while_doing("start the audit log's thread"))?;
         Ok(Self {
             shared,
-            thread: Mutex::new(Some(thread)),
+            thread,
+            stop_timeout,
         })
     }
 
     /// Puts an event on record; `done` is called when it is on disk, or at once
     /// when it cannot be.
     pub fn submit(&self, event: &Event<'_>, done: Completion<Receipt>) {
-        let body = Body::of(event);
-        self.shared.submit(Job { body, done });
+        self.shared.submit(Job {
+            body: Body::of(event),
+            done: Some(done),
+        });
+    }
+
+    /// Puts an event on record that nobody waits for. While too many of these wait for the
+    /// disk, it is dropped and counted, and the count is put on record.
+    pub fn note(&self, event: &Event<'_>) {
+        self.shared.submit(Job {
+            body: Body::of(event),
+            done: None,
+        });
     }
 
     /// Ends the segment and begins a new one.
@@ -135,9 +234,15 @@ impl Writer {
         self.shared.command(Command::Reopen);
     }
 
-    /// Has `follower` told the number of the last record on disk, now and whenever it
-    /// grows, on the writer's thread: it must not wait. There can be one follower.
-    pub fn tell(&self, follower: impl Fn(u64) + Send + Sync + 'static) {
+    /// Removes old segments from now on, within these limits. Until this is called,
+    /// nothing is removed: the streams that need the segments must be known first.
+    pub fn retain(&self, retention: Retention) {
+        self.shared.command(Command::Retain(retention));
+    }
+
+    /// Has `follower` told which records are on disk, now and whenever that changes, on
+    /// the writer's thread: it must not wait. There can be one follower.
+    pub fn tell(&self, follower: impl Fn(OnDisk) + Send + Sync + 'static) {
         self.shared.tell(Box::new(follower));
     }
 
@@ -156,18 +261,20 @@ impl Writer {
 
     /// Writes what is queued, seals, and ends the thread. Nothing is taken
     /// afterwards. Gives how the log fared at its end.
+    ///
+    /// A disk that does not answer is waited for as long as
+    /// [`stop_timeout`](Settings::stop_timeout) says: then the thread
+    /// [still runs](Self::is_running), and the health is the last that was known.
     pub fn stop(&self) -> Health {
         self.shared.stop();
-        let thread = self
-            .thread
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(thread) = thread {
-            // It ends by itself; if it panicked, the health says nothing new.
-            let _ = thread.join();
-        }
+        self.thread.wait(self.stop_timeout);
         self.health()
+    }
+
+    /// Whether the thread has not ended.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.thread.wait(Duration::ZERO) == Ending::StillRunning
     }
 }
 

@@ -7,9 +7,11 @@
 mod common;
 
 use common::forger::{hash_of, value};
-use common::{Sample, check, join, lines, one, pinned, sample};
+use common::keys::keys;
+use common::python::{has_python, script};
+use common::{Sample, check, check_pruned, join, lines, one, pinned, pinned_with_state, sample};
 use pulse_audit::verify::{Options, Verdict};
-use std::path::{Path, PathBuf};
+use pulse_audit::{HeadLine, PublicKey};
 use std::process::Command;
 
 const RUNNER: &str = r#"
@@ -19,32 +21,17 @@ verifier = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(verifier)
 key, place = sys.argv[2], sys.argv[3]
 for name in sorted(os.listdir(place)):
+    if name.endswith(".seals"):
+        continue
     try:
-        with open(os.path.join(place, name), "rb") as file:
-            verifier.verify([file], key, False)
+        path = os.path.join(place, name)
+        seals = [open(path + ".seals", "rb")] if os.path.exists(path + ".seals") else []
+        with open(path, "rb") as file:
+            verifier.verify([file], key, False, seals=seals)
         print(name, "intact")
     except (verifier.InvalidSignature, KeyError, TypeError, ValueError):
         print(name, "broken")
 "#;
-
-fn script() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/verify_audit_log.py")
-}
-
-fn has_python() -> bool {
-    let found = Command::new("python3")
-        .args(["-c", "import cryptography"])
-        .output();
-    let found = found.is_ok_and(|output| output.status.success());
-    if !found {
-        // In CI it is among the counterparts that have to be here.
-        let missing = std::env::var("PULSE_TEST_MISSING");
-        let is_known = missing.map_or(true, |names| names.contains("cryptography"));
-        assert!(is_known, "python3 has no cryptography package");
-        eprintln!("SKIPPED: python3 with its cryptography package is not here");
-    }
-    found
-}
 
 fn cases(sample: &Sample, other: &Sample) -> Vec<Vec<u8>> {
     let content = join(&sample.files);
@@ -132,12 +119,17 @@ fn with_other_base64(all: &[Vec<u8>]) -> Vec<u8> {
 
 /// The log with one more record, unsealed, whose chain is right.
 fn with_forged_end(all: &[Vec<u8>], body: &str) -> Vec<u8> {
+    with_forged_end_of(all, body, &all[0])
+}
+
+/// As [`with_forged_end`]; `first` names the log.
+fn with_forged_end_of(all: &[Vec<u8>], body: &str, first: &[u8]) -> Vec<u8> {
     let last = String::from_utf8(all[all.len() - 1].clone()).unwrap();
     let (seq, ts) = (
         value(&last, "seq").parse::<u64>().unwrap() + 1,
         value(&last, "ts"),
     );
-    let first = std::str::from_utf8(&all[0]).unwrap();
+    let first = std::str::from_utf8(first).unwrap();
     let epoch: u64 = value(&last, "epoch").parse().unwrap();
     let body = body
         .replace("ID", value(first, "log_id"))
@@ -197,6 +189,62 @@ fn torn_with_whole_records() -> Sample {
     Sample { files, ..sample }
 }
 
+/// What the independent verifier says of each case, a log with the seals of what was
+/// removed from it: whether it is intact.
+fn their_verdicts(cases: &[Case], key: PublicKey) -> Vec<bool> {
+    let place = tempfile::tempdir().unwrap();
+    for (number, case) in cases.iter().enumerate() {
+        let path = place.path().join(format!("{number:06}"));
+        std::fs::write(&path, &case.log).unwrap();
+        if let Some(seals) = &case.seals {
+            std::fs::write(path.with_extension("seals"), seals).unwrap();
+        }
+    }
+    let output = Command::new("python3")
+        .args(["-c", RUNNER])
+        .arg(script())
+        .arg(key.to_string())
+        .arg(place.path())
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(
+        text.lines().count(),
+        cases.len(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    text.lines().map(|line| line.ends_with("intact")).collect()
+}
+
+#[derive(Clone)]
+struct Case {
+    log: Vec<u8>,
+    seals: Option<Vec<u8>>,
+}
+
+/// Both verifiers judge; a few cases are intact, and most are not.
+fn assert_agreement(cases: &[Case], key: PublicKey) {
+    let mut intact = 0;
+    for (number, (theirs, case)) in their_verdicts(cases, key)
+        .into_iter()
+        .zip(cases)
+        .enumerate()
+    {
+        let ours = check_pruned(&one(case.log.clone()), case.seals.clone(), &pinned(key));
+        assert_eq!(
+            ours.verdict == Verdict::Intact,
+            theirs,
+            "case {number}: {:?}\n{}\nseals:\n{}",
+            ours.findings,
+            String::from_utf8_lossy(&case.log),
+            String::from_utf8_lossy(case.seals.as_deref().unwrap_or_default())
+        );
+        intact += usize::from(theirs);
+    }
+    assert!(intact > 1 && intact < cases.len() / 2, "{intact}");
+}
+
 #[test]
 fn the_independent_verifier_agrees_on_every_case() {
     if !has_python() {
@@ -208,78 +256,189 @@ fn the_independent_verifier_agrees_on_every_case() {
         torn_in_place(),
         torn_with_whole_records(),
     ] {
-        let place = tempfile::tempdir().unwrap();
-        let cases = cases(&sample, &other);
-        for (number, case) in cases.iter().enumerate() {
-            std::fs::write(place.path().join(format!("{number:06}")), case).unwrap();
-        }
-        let output = Command::new("python3")
-            .args(["-c", RUNNER])
-            .arg(script())
-            .arg(sample.key.to_string())
-            .arg(place.path())
-            .output()
-            .unwrap();
-        let text = String::from_utf8(output.stdout).unwrap();
-        assert_eq!(
-            text.lines().count(),
-            cases.len(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        let mut intact = 0;
-        for (line, case) in text.lines().zip(&cases) {
-            let ours = check(&one(case.clone()), &pinned(sample.key));
-            let theirs = line.ends_with("intact");
-            assert_eq!(
-                ours.verdict == Verdict::Intact,
-                theirs,
-                "case {line}: {:?}",
-                ours.findings
-            );
-            intact += u32::from(theirs);
-        }
-        assert!(intact > 1 && (intact as usize) < cases.len() / 2);
+        let cases = cases(&sample, &other).into_iter();
+        let cases: Vec<Case> = cases.map(|log| Case { log, seals: None }).collect();
+        assert_agreement(&cases, sample.key);
     }
+}
+
+/// A log of which two segments were removed, one after the other; and the second of them.
+fn pruned() -> (Case, Vec<u8>, PublicKey) {
+    let sample = sample(4, 2, 2, "pruned");
+    let at = common::at;
+    let storage = sample.disk.clone();
+    let mut log = pulse_audit::Log::open(storage, common::settings(), at(90)).unwrap();
+    log.seal(at(91)).unwrap();
+    let size = |skipped: usize| join(&sample.disk.disk.lock().unwrap().log()[skipped..]).len();
+    let second = sample.files[1].1.clone();
+    for _ in 0..2 {
+        let limits = common::at_most(size(1) as u64);
+        common::prune(&mut log, 92, &limits, &[]).unwrap();
+    }
+    common::write(&mut log, 93, "last");
+    log.seal(at(93)).unwrap();
+    let disk = sample.disk.disk.lock().unwrap();
+    let case = Case {
+        log: join(&disk.log()),
+        seals: disk.content(pulse_audit::Place::Log, pulse_audit::SEALS),
+    };
+    assert!(!case.log.starts_with(b"{\"seq\":1,"));
+    (case, second, sample.key)
+}
+
+/// Whatever can be done to lines.
+fn line_changes(content: &[u8], foreign: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let all = lines(content);
+    let mut changed = Vec::new();
+    for at in 0..all.len() {
+        let (before, after) = (all[..at].concat(), all[at..].concat());
+        let rest = all[at + 1..].concat();
+        let other = foreign[at.min(foreign.len() - 1)].clone();
+        changed.push(before.clone());
+        changed.push([&before[..], &rest].concat());
+        changed.push([&before[..], &all[at], &after].concat());
+        changed.push([&before[..], b"rubbish\n", &after].concat());
+        changed.push([&before[..], &other, &rest].concat());
+        let mut swapped = all.clone();
+        swapped.swap(at, (at + 1) % all.len());
+        changed.push(swapped.concat());
+        let mut edited = all.clone();
+        let middle = edited[at].len() / 2;
+        edited[at][middle] ^= 1;
+        changed.push(edited.concat());
+    }
+    changed
+}
+
+#[test]
+fn the_independent_verifier_agrees_on_pruned_logs() {
+    if !has_python() {
+        return;
+    }
+    let (case, second, key) = pruned();
+    let (other, ..) = pruned();
+    let seals = case.seals.clone().unwrap();
+    let with = |log: &[u8], seals: Option<&[u8]>| Case {
+        log: log.to_vec(),
+        seals: seals.map(<[u8]>::to_vec),
+    };
+    // With the second segment again, as a removal that was interrupted leaves it.
+    let interrupted = [&second[..], &case.log].concat();
+    let mut cases = vec![
+        case.clone(),
+        with(&case.log, None),
+        with(&case.log, Some(b"")),
+        with(&case.log, other.seals.as_deref()),
+        with(&other.log, Some(&seals)),
+        with(&interrupted, Some(&seals)),
+        with(&interrupted, Some(&[&seals[..], b"torn"].concat())),
+    ];
+    let foreign = lines(&other.log);
+    let logs = line_changes(&case.log, &foreign).into_iter();
+    cases.extend(logs.map(|log| with(&log, Some(&seals))));
+    let foreign = lines(&other.seals.unwrap());
+    for changed in line_changes(&seals, &foreign) {
+        cases.push(with(&case.log, Some(&changed)));
+        cases.push(with(&interrupted, Some(&changed)));
+    }
+    // Records of removals that do not say what they should, without a seal after them.
+    let all = lines(&case.log);
+    for body in [
+        r#"log.pruned","first_seq":1,"last_seq":2,"last_hash":"x","epoch":1,"reason":"age""#,
+        r#"log.pruned","first_seq":1,"last_seq":2,"last_hash":"x","epoch":1,"reason":"other""#,
+        r#"log.pruned","first_seq":0,"last_seq":2,"last_hash":"x","epoch":1,"reason":"size""#,
+        r#"log.pruned","first_seq":3,"last_seq":2,"last_hash":"x","epoch":1,"reason":"size""#,
+        r#"log.pruned","first_seq":1,"last_seq":99999,"last_hash":"x","epoch":1,"reason":"age""#,
+        r#"log.pruned","first_seq":60,"last_seq":61,"last_hash":"x","epoch":1,"reason":"age""#,
+        r#"log.pruned","first_seq":1,"last_seq":2,"last_hash":7,"epoch":1,"reason":"age""#,
+        r#"log.pruned","first_seq":1,"last_seq":2,"last_hash":"x","epoch":"1","reason":"age""#,
+        r#"log.pruned","first_seq":"1","last_seq":2,"last_hash":"x","epoch":1,"reason":"age""#,
+        r#"log.pruned","last_seq":2,"last_hash":"x","epoch":1,"reason":"age""#,
+    ] {
+        cases.push(with(&with_forged_end_of(&all, body, &all[0]), Some(&seals)));
+    }
+    assert_agreement(&cases, key);
 }
 
 #[test]
 fn the_independent_verifier_is_short_and_has_the_exit_codes_it_says() {
     let source = std::fs::read_to_string(script()).unwrap();
-    assert!(source.lines().count() < 80);
+    assert!(source.lines().count() < 170);
     if !has_python() {
         return;
     }
     let sample = sample(1, 1, 2, "x");
     let place = tempfile::tempdir().unwrap();
-    let file = place.path().join("log");
-    let run = |content: &[u8], key: Option<String>| {
+    let (file, state) = (place.path().join("log"), place.path().join("state"));
+    std::fs::create_dir(&state).unwrap();
+    for (name, text) in keys(&sample.disk) {
+        std::fs::write(state.join(name), text).unwrap();
+    }
+    let key = sample.key.to_string();
+    let state = state.to_str().unwrap();
+    let run = |content: &[u8], arguments: &[&str]| {
         std::fs::write(&file, content).unwrap();
         let mut command = Command::new("python3");
-        command.arg(script()).arg(&file);
-        if let Some(key) = key {
-            command.args(["--key", &key]);
-        }
+        command.arg(script()).arg(&file).args(arguments);
         command.output().unwrap().status.code().unwrap()
     };
     let content = join(&sample.files);
     let ours = |content: &[u8], options: &Options| {
         i32::from(check(&one(content.to_vec()), options).verdict.exit_code())
     };
-    let key = || Some(sample.key.to_string());
-    assert_eq!(
-        (run(&content, key()), ours(&content, &pinned(sample.key))),
-        (0, 0)
-    );
-    assert_eq!(
-        (run(&content, None), ours(&content, &Options::default())),
-        (3, 3)
-    );
-    assert_eq!(
+    let pinned = Options {
+        key: Some(sample.key),
+        ..Options::default()
+    };
+    let all = pinned_with_state(sample.key, &sample.disk);
+    let state_only = Options {
+        key: None,
+        ..all.clone()
+    };
+    let head = |seq: usize| {
+        let line = lines(&content)[seq - 1].clone();
+        let hash = value(std::str::from_utf8(&line).unwrap(), "event_hash").to_owned();
+        let ts = "2026-11-22T02:19:00.678123Z";
+        format!("seq={seq} epoch=1 ts={ts} log_id=78fb event_hash={hash}")
+    };
+    let headed = Options {
+        heads: vec![head(3).parse::<HeadLine>().unwrap().head],
+        ..pinned.clone()
+    };
+    let head = head(3);
+    for (content, arguments, options, code) in [
         (
-            run(&content[1..], key()),
-            ours(&content[1..], &pinned(sample.key))
+            &content[..],
+            &["--key", &key, "--state", state][..],
+            &all,
+            0,
         ),
-        (1, 1)
-    );
+        (&content, &["--key", &key, "--head", &head], &headed, 0),
+        (&content, &["--key", &key], &pinned, 3),
+        (&content, &["--state", state], &state_only, 3),
+        (&content, &[], &Options::default(), 3),
+        (&content[1..], &["--key", &key], &pinned, 1),
+    ] {
+        let (theirs, ours) = (run(content, arguments), ours(content, options));
+        assert_eq!((theirs, ours), (code, code), "{arguments:?}");
+    }
+    assert_eq!(run(&content, &["--head", "seq=3"]), 2);
+    // Only regular files are read, and their names are held against what is in them.
+    let renamed = place.path().join("audit.log-000000000002");
+    std::fs::write(&renamed, &content).unwrap();
+    let alone = |path: &std::path::Path| {
+        let mut command = Command::new("python3");
+        command.arg(script()).arg(path).output().unwrap()
+    };
+    assert_eq!(alone(&renamed).status.code(), Some(1));
+    let link = place.path().join("link");
+    std::os::unix::fs::symlink(&renamed, &link).unwrap();
+    let fifo = place.path().join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    for path in [link, fifo] {
+        let output = alone(&path);
+        assert_eq!(output.status.code(), Some(4), "{output:?}");
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(text.contains(path.to_str().unwrap()), "{text}");
+    }
 }

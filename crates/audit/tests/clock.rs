@@ -44,7 +44,6 @@ fn the_writer_seals_though_its_clock_stands_or_goes_back() {
         _ => at(5),
     };
     let writer = Writer::start_with_clock(disk.clone(), settings, Box::new(clock)).unwrap();
-    let key = writer.health().key.parse().unwrap();
     for epoch in 1..6 {
         record(&writer).unwrap();
         common::until(&writer, |health| {
@@ -53,6 +52,7 @@ fn the_writer_seals_though_its_clock_stands_or_goes_back() {
     }
     writer.stop();
     let files = disk.disk.lock().unwrap().log();
+    let key = common::first_key(&files[0].1);
     let report = check(&files, &pinned(key));
     assert_eq!(report.verdict, Verdict::Intact, "{:?}", report.findings);
     assert_eq!(report.sealed_through, report.last_seq);

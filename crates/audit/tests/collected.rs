@@ -34,7 +34,7 @@ fn examine(
     log: Option<&[Vec<u8>]>,
 ) -> (Report, Collected) {
     let live = log.map(|log| vec![("log".to_owned(), log.concat())]);
-    let mut open = || Ok(sources(live.as_ref().unwrap()));
+    let mut open = || Ok(sources(live.as_ref().unwrap()).into());
     let open: Option<&mut dyn FnMut() -> _> = match live {
         Some(_) => Some(&mut open),
         None => None,

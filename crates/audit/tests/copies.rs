@@ -16,16 +16,12 @@ fn a_log_put_back_to_an_older_epoch_is_known_by_the_state() {
         .nth(1)
         .unwrap()
         + 1;
-    let mut options = pinned(sample.key);
-    assert_eq!(
-        check(&one(all[..cut].concat()), &options).verdict,
-        Verdict::Intact
-    );
-    options.expected_epoch = Some(4);
-    assert_eq!(
-        attack(&check(&one(all[..cut].concat()), &options)),
-        Attack::RolledBack
-    );
+    let content = check(&one(all[..cut].concat()), &pinned(sample.key));
+    assert_eq!(content.verdict, Verdict::Intact);
+    let options = common::pinned_with_state(sample.key, &sample.disk);
+    let report = check(&one(all[..cut].concat()), &options);
+    assert_eq!(attack(&report), Attack::CutAtSeal);
+    assert_eq!(report.findings[0].record, cut as u64 + 1);
 }
 
 #[test]
@@ -52,7 +48,8 @@ fn against(
     options: &Options,
 ) -> (Report, Report) {
     let (first, second) = (first.to_vec(), second.to_vec());
-    let mut open = |is_second: bool| Ok(common::sources(if is_second { &second } else { &first }));
+    let mut open =
+        |is_second: bool| Ok(common::sources(if is_second { &second } else { &first }).into());
     pulse_audit::verify::verify_against(&mut open, options, &mut |_| ()).unwrap()
 }
 

@@ -5,7 +5,7 @@
 mod common;
 
 use common::simulated::{EIO, ENOSPC, EROFS, Fault, Simulated};
-use common::{at, body, check, pinned, settings};
+use common::{at, body, check, pinned, pinned_with_state, settings};
 use pulse_audit::verify::Verdict;
 use pulse_audit::{Head, Log, LogError, Occasion, PublicKey, Timestamp};
 
@@ -48,17 +48,11 @@ fn run(disk: &Simulated, known: &mut Acknowledged, from: u64) -> Result<(), LogE
     Ok(())
 }
 
-fn key_in_log(disk: &Simulated) -> PublicKey {
-    let log = disk.disk.lock().unwrap().log();
-    let text = String::from_utf8_lossy(&log[0].1).into_owned();
-    let (_, rest) = text.split_once("\"key\":\"").unwrap();
-    rest[..44].parse().unwrap()
-}
-
 fn prove(disk: &Simulated, known: &Acknowledged, what: &str) {
     let files = disk.disk.lock().unwrap().log();
-    let mut options = pinned(known.key.unwrap_or_else(|| key_in_log(disk)));
-    options.expected = known.head;
+    let key = known.key.unwrap_or_else(|| common::first_key(&files[0].1));
+    let mut options = pinned_with_state(key, disk);
+    options.heads.extend(known.head);
     let report = check(&files, &options);
     assert_eq!(
         report.verdict,

@@ -5,8 +5,8 @@
 mod common;
 
 use common::{pinned, record, until};
-use pulse_audit::verify::{Attack, Options, Verdict, open_directory, verify};
-use pulse_audit::{Directory, LogError, Settings, Writer, current_epoch};
+use pulse_audit::verify::{Attack, Options, StateKeys, Verdict, open_directory, verify};
+use pulse_audit::{Directory, LogError, Settings, Writer};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -90,10 +90,10 @@ fn without_the_state_directory_nothing_is_written_that_cannot_be_sealed() {
     until(writer, |health| health.available);
     record(writer).unwrap();
     writer.stop();
-    let epoch = current_epoch(&place.state()).unwrap();
-    assert!(epoch > Some(0));
+    assert!(writer.health().epoch > 0);
     let options = Options {
-        expected_epoch: epoch,
+        state: Some(StateKeys::read(&place.state()).unwrap()),
+        lagging: false,
         ..options
     };
     let report = verify(open_directory(&place.log()).unwrap(), &options, &mut |_| ()).unwrap();

@@ -5,11 +5,14 @@
 mod common;
 
 use common::{check, pinned, record, rotate, until};
-use pulse_audit::verify::Verdict;
-use pulse_audit::{Directory, LogError, Rotation, Settings, Unavailable, Writer};
+use pulse_audit::verify::{Verdict, open_log, verify};
+use pulse_audit::{Directory, LogError, Retention, Rotation, Settings, Unavailable, Writer};
+use pulse_core::retention::Stream;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// A mounted file system, or nothing where that is not permitted.
@@ -126,6 +129,55 @@ fn a_full_disk_refuses_is_on_record_and_mends_itself() {
         "the refusal is on record"
     );
     assert!(text.contains(r#""reason":"recovery","suppressed":"#));
+}
+
+#[test]
+fn a_full_disk_is_left_by_removing_a_segment_as_soon_as_that_may_go() {
+    let place = tempfile::tempdir().unwrap();
+    let Some(mount) = Mount::tmpfs(place.path(), "1m") else {
+        return;
+    };
+    let settings = Settings {
+        reserve_bytes: 32 * 1024,
+        segment_bytes: 32 * 1024,
+        retry_after: Duration::from_millis(5),
+        ..Settings::default()
+    };
+    let state = place.path().join("state");
+    let writer = Writer::start(Directory::lock(&mount.0, &state).unwrap(), settings).unwrap();
+    let key = writer.health().key;
+    for _ in 0..400 {
+        record(&writer).unwrap();
+    }
+    // The collector is away.
+    let passed = Arc::new(AtomicU64::new(0));
+    let cursor = Arc::clone(&passed);
+    writer.retain(Retention {
+        limits: common::at_most(64 * 1024),
+        streams: Box::new(move || {
+            vec![Stream {
+                name: "logs.example".to_owned(),
+                acknowledges: true,
+                passed: Some(cursor.load(Ordering::Relaxed)),
+            }]
+        }),
+    });
+    until(&writer, |health| health.upkeep.hold.is_some());
+    let ballast = mount.0.join("ballast");
+    let _ = std::fs::write(&ballast, vec![0; 1024 * 1024]);
+    let refused = (0..1000).any(|_| record(&writer).is_err());
+    assert!(refused && !writer.health().available);
+    assert_eq!(writer.health().upkeep.removed_segments, 0);
+    // It is back. Nothing else makes room.
+    passed.store(u64::MAX, Ordering::Relaxed);
+    until(&writer, |health| health.available);
+    assert!(ballast.exists() && writer.health().upkeep.removed_segments > 0);
+    record(&writer).unwrap();
+    writer.stop();
+    let log = open_log(&mount.0).unwrap();
+    let report = verify(log, &pinned(key.parse().unwrap()), &mut |_| ()).unwrap();
+    assert_eq!(report.verdict, Verdict::Intact, "{report:#?}");
+    assert!(report.pruned_through > 0);
 }
 
 #[test]

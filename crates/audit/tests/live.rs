@@ -4,8 +4,8 @@
 mod common;
 
 use common::{at, pinned, record, settings};
-use pulse_audit::verify::{Options, Verdict, open_directory, verify};
-use pulse_audit::{Directory, Log, Settings, Writer, current_epoch};
+use pulse_audit::verify::{Options, StateKeys, Verdict, open_directory, verify};
+use pulse_audit::{Directory, Log, Settings, Writer};
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +15,8 @@ use std::time::Duration;
 fn options(key: &str, state: &Path) -> Options {
     Options {
         live: true,
-        expected_epoch: current_epoch(state).unwrap(),
+        state: Some(StateKeys::read(state).unwrap()),
+        lagging: false,
         ..pinned(key.parse().unwrap())
     }
 }
@@ -48,7 +49,7 @@ fn a_hundred_verifications_while_the_log_is_written_are_never_a_false_alarm() {
         ..settings()
     };
     let writer = Writer::start(Directory::lock(&log, &state).unwrap(), settings).unwrap();
-    let key = writer.health().key;
+    let key = common::first_key(&std::fs::read(log.join("audit.log")).unwrap()).to_string();
     let (is_over, mut overlapping) = (AtomicBool::new(false), 0);
     std::thread::scope(|scope| {
         let _ends = EndsOnDrop(&is_over);

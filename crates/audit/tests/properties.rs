@@ -155,7 +155,7 @@ proptest! {
         drop(log);
         disk.disk.lock().unwrap().restart();
         let files = disk.disk.lock().unwrap().log();
-        let report = check(&files, &Options { expected: Some(head), ..pinned(key) });
+        let report = check(&files, &Options { heads: vec![head], lagging: false, ..pinned(key) });
         prop_assert_eq!(report.verdict, Verdict::Intact, "{:?}", report.findings);
         let text = String::from_utf8_lossy(&join(&files)).into_owned();
         prop_assert!(text.matches("acknowledged").count() >= acknowledged);

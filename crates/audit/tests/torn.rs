@@ -132,7 +132,7 @@ fn a_tear_is_no_fork_from_the_collectors_copy() {
         collected.insert(3, collected[2].clone());
         let mut open = |is_second| {
             let copy = one(collected.concat());
-            Ok(common::sources(if is_second { &copy } else { &log.files }))
+            Ok(common::sources(if is_second { &copy } else { &log.files }).into())
         };
         let (first, second) = verify_against(&mut open, &pinned(log.key), &mut |_| ()).unwrap();
         for report in [first, second] {

@@ -8,6 +8,8 @@ use common::simulated::{EIO, ENOSPC, EROFS, Fault, Simulated};
 use common::{check, pinned, record, rotate, settings, until};
 use pulse_audit::verify::Verdict;
 use pulse_audit::{Directory, Rotation, Settings, Unavailable, Writer};
+use pulse_core::event::{Decision, Event, EventType};
+use std::sync::mpsc;
 use std::time::Duration;
 
 fn quick() -> Settings {
@@ -98,6 +100,23 @@ fn a_full_disk_leaves_a_record_of_the_refusal() {
 }
 
 #[test]
+fn a_disk_that_does_not_answer_does_not_hold_up_the_end() {
+    let disk = Simulated::default();
+    let settings = Settings {
+        stop_timeout: Duration::from_millis(10),
+        ..settings()
+    };
+    let writer = Writer::start(disk.clone(), settings).unwrap();
+    record(&writer).unwrap();
+    let stuck = disk.disk.lock().unwrap();
+    assert_ne!(writer.stop().unsealed, 0);
+    assert!(writer.is_running());
+    drop(stuck);
+    until(&writer, |_| !writer.is_running());
+    assert_eq!(writer.health().unsealed, 0);
+}
+
+#[test]
 fn a_seal_comes_in_time_though_nothing_is_written() {
     let disk = Simulated::default();
     let settings = Settings {
@@ -167,4 +186,87 @@ fn logrotate_may_rename_the_file_and_tell_us_later() {
         &pinned(key.parse().unwrap()),
     );
     assert_eq!(report.verdict, Verdict::Intact, "{:?}", report.findings);
+}
+
+fn written(disk: &Simulated) -> String {
+    let files = disk.disk.lock().unwrap().log();
+    String::from_utf8_lossy(&common::join(&files)).into_owned()
+}
+
+#[test]
+fn notes_and_records_have_places_of_their_own() {
+    let disk = Simulated::default();
+    let settings = Settings {
+        queue_records: 4,
+        queue_notes: 2,
+        ..settings()
+    };
+    let writer = Writer::start(disk.clone(), settings).unwrap();
+    let key = writer.health().key;
+    let (sender, outcomes) = mpsc::channel();
+    let submit = || {
+        let sender = sender.clone();
+        let done = move |outcome| sender.send(outcome).unwrap();
+        writer.submit(&note(), Box::new(done));
+    };
+    let stalled = disk.disk.lock().unwrap();
+    submit();
+    until(&writer, |health| health.queue == 0);
+    for _ in 0..10 {
+        writer.note(&note());
+    }
+    assert_eq!((writer.health().queue, writer.health().dropped), (2, 8));
+    for _ in 0..5 {
+        submit();
+    }
+    assert_eq!(outcomes.recv().unwrap(), Err(Unavailable::Busy));
+    assert_eq!((writer.health().queue, writer.health().refused), (6, 1));
+    drop(stalled);
+    for _ in 0..5 {
+        outcomes.recv().unwrap().unwrap();
+    }
+    writer.stop();
+    prove(&disk, &key);
+    let text = written(&disk);
+    assert!(
+        text.contains(r#""event_type":"log.dropped","reason":"queue_full","suppressed":8,"#),
+        "{text}"
+    );
+    assert_eq!(text.matches("limiter.rejection").count(), 7, "{text}");
+}
+
+#[test]
+fn a_failed_log_accounts_for_dropped_notes_later() {
+    let disk = Simulated::default();
+    let settings = Settings {
+        queue_notes: 1,
+        ..quick()
+    };
+    let writer = Writer::start(disk.clone(), settings).unwrap();
+    let key = writer.health().key;
+    {
+        let mut stalled = disk.disk.lock().unwrap();
+        writer.note(&note());
+        until(&writer, |health| health.queue == 0);
+        for _ in 0..3 {
+            writer.note(&note());
+        }
+        assert_eq!(writer.health().dropped, 2);
+        stalled.fault = Some((0, u64::MAX, Fault::Before(EIO)));
+    }
+    until(&writer, |health| !health.available);
+    disk.disk.lock().unwrap().fault = None;
+    until(&writer, |health| health.available);
+    record(&writer).unwrap();
+    writer.stop();
+    prove(&disk, &key);
+    let text = written(&disk);
+    assert!(
+        text.contains(r#""reason":"queue_full","suppressed":2,"#),
+        "{text}"
+    );
+}
+
+fn note() -> Event<'static> {
+    Event::new(EventType::LimiterRejection, Decision::Denied)
 }

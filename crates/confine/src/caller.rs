@@ -4,12 +4,13 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{getsockopt, sockopt};
 use pulse_core::peer::{ContainerId, Credentials, Surroundings, mapped_root};
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::time::Duration;
 
 /// Longer control group and mapping files are not read on.
-const MAX_PROC_BYTES: u64 = 16 * 1024;
+const MAX_PROC_BYTES: usize = 16 * 1024;
 
 /// The credentials that the caller had when it connected (`SO_PEERCRED`, unix(7)).
 ///
@@ -24,12 +25,13 @@ pub fn credentials(socket: &impl AsFd) -> io::Result<Credentials> {
     })
 }
 
-/// Where the caller's process runs: its container and its user namespace.
+/// The container and the user namespace of the caller's process.
 ///
 /// What stands under `/proc/<pid>` may be another process's by the time it is
 /// read, so the process is pinned with `SO_PEERPIDFD` and must still be alive
 /// after the reading. Kernels before 6.5 have no such option; there the answer is
-/// only as good as process ids are. A process that is gone or hidden is not seen.
+/// only as good as process ids are. Of a process that is gone or hidden nothing is
+/// known; since these facts give no right, that costs nothing but the description.
 #[must_use]
 pub fn surroundings(socket: &impl AsFd, caller: Credentials) -> Surroundings {
     let pin = match getsockopt(socket, sockopt::PeerPidfd) {
@@ -37,28 +39,8 @@ pub fn surroundings(socket: &impl AsFd, caller: Credentials) -> Surroundings {
         Err(Errno::ENOPROTOOPT) => None,
         Err(_) => return Surroundings::default(),
     };
-    let pin = pin.as_ref();
-    let seen = look(caller).or_else(|| look_through(pin?, caller));
-    let seen = seen.filter(|_| pin.is_none_or(is_alive));
+    let seen = look(caller).filter(|_| pin.as_ref().is_none_or(is_alive));
     seen.unwrap_or_default()
-}
-
-/// What the pidfd itself says, when `/proc` hides the process.
-fn look_through(pidfd: &OwnedFd, caller: Credentials) -> Option<Surroundings> {
-    let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd())).ok()?;
-    let beside_us = is_beside_us(&info, caller.pid);
-    beside_us.then(|| Surroundings {
-        seen: true,
-        ..Surroundings::default()
-    })
-}
-
-/// Whether the process has this id and no other: it is in our own namespace of pids
-/// (`NSpid` of a pidfd's fdinfo, `proc_pid_fdinfo(5)`).
-fn is_beside_us(info: &str, pid: u32) -> bool {
-    let mut ids = info.lines().filter_map(|line| line.strip_prefix("NSpid:"));
-    let one = pid.to_string();
-    ids.next().is_some_and(|ids| pid != 0 && ids.trim() == one)
 }
 
 fn look(caller: Credentials) -> Option<Surroundings> {
@@ -74,16 +56,24 @@ fn look(caller: Credentials) -> Option<Surroundings> {
     Some(Surroundings {
         container: ContainerId::from_cgroup(&cgroup),
         mapped_root,
-        seen: true,
     })
 }
 
 fn read(pid: u32, name: &str) -> Option<String> {
-    let file = File::open(format!("/proc/{pid}/{name}")).ok()?;
-    // Room for what is usual, so that it comes in one piece.
-    let mut bytes = Vec::with_capacity(1024);
-    file.take(MAX_PROC_BYTES).read_to_end(&mut bytes).ok()?;
+    let path = format!("/proc/{pid}/{name}");
+    let bytes = pulse_files::read_beginning(Path::new(&path), MAX_PROC_BYTES).ok()?;
     Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Waits until a listening socket has a connection, or for so long.
+///
+/// # Errors
+/// Those of poll(2).
+pub fn wait_readable(listener: &impl AsFd, most: Duration) -> io::Result<()> {
+    let mut fds = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
+    let timeout = PollTimeout::try_from(most).unwrap_or(PollTimeout::MAX);
+    poll(&mut fds, timeout)?;
+    Ok(())
 }
 
 /// A pidfd becomes readable when its process has ended (`pidfd_open(2)`).
@@ -102,27 +92,7 @@ mod tests {
         let (ours, _theirs) = UnixStream::pair().unwrap();
         let found = credentials(&ours).unwrap();
         assert_eq!(found.pid, std::process::id());
-        assert!(surroundings(&ours, found).seen);
-    }
-
-    #[test]
-    fn a_pidfd_tells_who_runs_beside_us() {
-        let (ours, _theirs) = UnixStream::pair().unwrap();
-        let found = credentials(&ours).unwrap();
-        if let Ok(pidfd) = getsockopt(&ours, sockopt::PeerPidfd) {
-            assert!(look_through(&pidfd, found).unwrap().seen);
-            let another = Credentials { pid: 1, ..found };
-            assert_eq!(look_through(&pidfd, another), None);
-        }
-        for (info, expected) in [
-            ("pos:\t0\nPid:\t42\nNSpid:\t42\n", true),
-            ("Pid:\t42\nNSpid:\t42\t7\n", false),
-            ("Pid:\t-1\nNSpid:\t0\n", false),
-            ("Pid:\t42\n", false),
-        ] {
-            assert_eq!(is_beside_us(info, 42), expected, "{info}");
-        }
-        assert!(!is_beside_us("NSpid:\t0\n", 0));
+        assert!(look(found).is_some());
     }
 
     #[test]
@@ -130,7 +100,7 @@ mod tests {
         let (ours, _theirs) = UnixStream::pair().unwrap();
         let found = credentials(&ours).unwrap();
         for pid in [0, u32::MAX] {
-            assert!(!surroundings(&ours, Credentials { pid, ..found }).seen);
+            assert_eq!(look(Credentials { pid, ..found }), None);
         }
     }
 }

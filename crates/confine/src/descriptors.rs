@@ -24,6 +24,15 @@ pub fn raise_descriptor_limit() -> io::Result<u64> {
     Ok(hard)
 }
 
+/// A descriptor that the service manager hands over, with its name.
+#[derive(Debug)]
+pub struct Handed {
+    /// `FileDescriptorName=` of its unit (systemd.socket(5)); empty when it has none.
+    pub name: String,
+    /// The socket.
+    pub socket: Inherited,
+}
+
 /// A socket that the service manager opened for us and listens on.
 #[derive(Debug)]
 pub enum Inherited {
@@ -41,10 +50,10 @@ const FIRST: RawFd = 3;
 const MOST: RawFd = 16;
 
 /// The sockets that the environment says were given to this process
-/// (`LISTEN_PID`, `LISTEN_FDS`: `sd_listen_fds(3)`). They are given once: the second
-/// answer is that there are none.
+/// (`LISTEN_PID`, `LISTEN_FDS`, `LISTEN_FDNAMES`: `sd_listen_fds_with_names(3)`). They are
+/// given once: the second answer is that there are none.
 #[must_use]
-pub fn inherited_sockets() -> Vec<Inherited> {
+pub fn inherited_sockets() -> Vec<Handed> {
     static TAKEN: AtomicBool = AtomicBool::new(false);
     let number = |name| std::env::var(name).ok()?.parse::<u32>().ok();
     let is_ours = number("LISTEN_PID") == Some(std::process::id());
@@ -53,7 +62,17 @@ pub fn inherited_sockets() -> Vec<Inherited> {
     }
     let count = number("LISTEN_FDS").and_then(|count| RawFd::try_from(count).ok());
     let last = FIRST + count.unwrap_or(0).min(MOST);
-    (FIRST..last).filter_map(take).map(recognise).collect()
+    let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
+    let names = names.split(':').chain(std::iter::repeat(""));
+    (FIRST..last)
+        .zip(names)
+        .filter_map(|(descriptor, name)| {
+            Some(Handed {
+                name: name.to_owned(),
+                socket: recognise(take(descriptor)?),
+            })
+        })
+        .collect()
 }
 
 /// Makes the descriptor ours, if it is open.

@@ -6,7 +6,20 @@
 //! from the start; Landlock and seccomp hold it too.
 //! What they permit stands in [`tables`]. This is the one crate where `unsafe` is
 //! allowed, for calls that nobody wraps.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::cast_possible_wrap,
+        clippy::disallowed_methods,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::string_slice,
+        clippy::unreachable
+    )
+)]
 
+mod binding;
 mod caller;
 mod descriptors;
 mod landlock;
@@ -21,11 +34,12 @@ pub mod tables;
 
 use pulse_core::peer::Credentials;
 
-pub use caller::{credentials, surroundings};
-pub use descriptors::{Inherited, inherited_sockets, raise_descriptor_limit};
+pub use binding::bind_unix;
+pub use caller::{credentials, surroundings, wait_readable};
+pub use descriptors::{Handed, Inherited, inherited_sockets, raise_descriptor_limit};
 pub use layers::{Hold, Kernel, Layer, Layers};
 pub use outside::Outside;
-pub use privileges::ServiceUser;
+pub use privileges::{ServiceUser, group_id};
 pub use rules::{Places, Rules};
 pub use seccomp::permit_only;
 

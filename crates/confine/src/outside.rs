@@ -4,6 +4,10 @@
 use nix::errno::Errno;
 use pulse_core::shown::is_active;
 use std::fmt;
+use std::path::Path;
+
+/// Longer than any label: a profile's name is a path at most.
+const MAX_LABEL_BYTES: usize = 8 * 1024;
 
 /// What holds from outside.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -89,7 +93,7 @@ fn profile() -> Option<Profile> {
     ];
     let label = places
         .iter()
-        .find_map(|place| std::fs::read_to_string(place).ok())?;
+        .find_map(|place| pulse_files::read_text(Path::new(place), MAX_LABEL_BYTES).ok())?;
     parse_label(&label)
 }
 

@@ -5,7 +5,10 @@ use crate::layers::Hold;
 use nix::errno::Errno;
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
-use nix::unistd::{Gid, Uid, User, geteuid, getresuid, setgroups, setresgid, setresuid};
+use nix::unistd::{
+    Gid, Group, Uid, User, getegid, geteuid, getresuid, setegid, seteuid, setgroups, setresgid,
+    setresuid,
+};
 use std::io;
 
 /// The user that the daemon is to be.
@@ -40,6 +43,60 @@ impl ServiceUser {
     pub fn new_owner(&self) -> Option<(u32, u32)> {
         self.ids.filter(|(uid, _)| geteuid().is_root() && *uid != 0)
     }
+
+    /// Does something to files with this user's rights and no others (credentials(7)),
+    /// where we are root: in a directory of this user, a path can be exchanged for
+    /// another between any two calls, and root would follow it.
+    ///
+    /// # Errors
+    /// Those of `work`, and the kernel's when the rights cannot be changed. Whether
+    /// root's rights came back is not known then: the program has to end.
+    pub fn act<T>(&self, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        self.act_in(None, work)
+    }
+
+    /// As [`ServiceUser::act`], with another group, which files then have that are made.
+    ///
+    /// # Errors
+    /// As [`ServiceUser::act`]; where we are not root, no other group can be had.
+    pub fn act_in<T>(
+        &self,
+        group: Option<u32>,
+        work: impl FnOnce() -> io::Result<T>,
+    ) -> io::Result<T> {
+        let Some((uid, gid)) = self.new_owner() else {
+            return in_group(group.map_or_else(getegid, Gid::from_raw), work);
+        };
+        let own_gid = getegid();
+        // They do not come back: whoever is to become this user needs none of root's.
+        setgroups(&[])?;
+        setegid(Gid::from_raw(group.unwrap_or(gid)))?;
+        seteuid(Uid::from_raw(uid))?;
+        let outcome = work();
+        seteuid(Uid::from_raw(0))?;
+        setegid(own_gid)?;
+        outcome
+    }
+}
+
+fn in_group<T>(group: Gid, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    let own = getegid();
+    if group == own {
+        return work();
+    }
+    setegid(group)?;
+    let outcome = work();
+    setegid(own)?;
+    outcome
+}
+
+/// The number of a group of the system; `None` when there is no group of this name.
+///
+/// # Errors
+/// When the system's groups cannot be read.
+pub fn group_id(name: &str) -> io::Result<Option<u32>> {
+    let group = Group::from_name(name)?;
+    Ok(group.map(|group| group.gid.as_raw()))
 }
 
 /// Becomes that user, when we are root, and gives every privilege away, for good.

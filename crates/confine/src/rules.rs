@@ -28,6 +28,8 @@ pub struct Places {
     pub state_directory: PathBuf,
     /// The directory of the Unix socket.
     pub socket_directory: PathBuf,
+    /// The directory of the control socket.
+    pub control_directory: PathBuf,
     /// `forward.credentials`, where something is forwarded.
     pub credentials: Option<PathBuf>,
     /// The ports of nodes and collectors.
@@ -56,6 +58,7 @@ impl Places {
             Whose::LogDirectory => &self.log_directory,
             Whose::StateDirectory => &self.state_directory,
             Whose::SocketDirectory => &self.socket_directory,
+            Whose::ControlDirectory => &self.control_directory,
             Whose::Credentials => return self.credentials.as_deref(),
             Whose::Fixed(path) => Path::new(path),
         })

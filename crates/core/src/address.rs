@@ -39,7 +39,7 @@ pub fn unreachable(address: IpAddr) -> Option<Unreachable> {
 fn unreachable_v4(address: Ipv4Addr) -> Option<Unreachable> {
     if address.is_unspecified() {
         Some(Unreachable::Unspecified)
-    } else if address.octets()[0] == 0 {
+    } else if matches!(address.octets(), [0, ..]) {
         Some(Unreachable::ThisNetwork)
     } else if address.is_multicast() {
         Some(Unreachable::Multicast)

@@ -165,7 +165,7 @@ impl NodeCommand {
 }
 
 fn is_bare_helper_word(exact: &[&str], words: &[&str]) -> bool {
-    exact[0] == HELPER && exact[1..] == *words
+    matches!(exact, [HELPER, rest @ ..] if rest == words)
 }
 
 /// Refuses by character before any word is looked at.

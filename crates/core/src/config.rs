@@ -7,10 +7,11 @@
 
 mod audit;
 pub mod forward;
+mod socket;
 mod values;
 
 use crate::authority::HostNames;
-use crate::capability::Capabilities;
+use crate::capability::{Capabilities, Capability};
 use crate::limiter::Limits;
 use crate::name::NodeName;
 use crate::peer::entry_capabilities;
@@ -19,6 +20,8 @@ use crate::work::Caps;
 pub use audit::{Audit, check_log_path};
 pub use forward::Forward;
 use serde::Deserialize;
+use socket::GroupText;
+pub use socket::{SocketAccess, SocketFile, SocketGroup, SocketMode, TooWide};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -26,7 +29,7 @@ use std::time::Duration;
 use toml::Spanned;
 use values::{
     CapabilityName, HostNameText, Interval, MetricsAddress, NodeEntry, PeerEntry, Positive,
-    UserName, seconds,
+    SocketPath, UserName, seconds,
 };
 pub use values::{Confinement, LogLevel};
 
@@ -51,8 +54,12 @@ pub struct ConfigError {
 /// Everything the daemon is told, checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// The Unix socket.
+    /// The Unix socket of callers.
     pub socket: PathBuf,
+    /// Who may connect to it.
+    pub socket_access: SocketAccess,
+    /// The Unix socket of administrators.
+    pub control_socket: PathBuf,
     /// Where the SSH key and `known_hosts` are.
     pub ssh_dir: PathBuf,
     /// Where metrics are served; `None` switches them off.
@@ -139,6 +146,9 @@ pub struct Timeouts {
 #[serde(deny_unknown_fields, default)]
 struct File {
     socket: PathBuf,
+    socket_mode: SocketMode,
+    socket_group: Spanned<GroupText>,
+    control_socket: SocketPath,
     ssh_dir: PathBuf,
     metrics_address: MetricsAddress,
     metrics: MetricsTable,
@@ -191,6 +201,9 @@ impl Default for File {
     fn default() -> Self {
         Self {
             socket: PathBuf::from("/run/pulse-sensor-proxy/pulse-sensor-proxy.sock"),
+            socket_mode: SocketAccess::default().mode,
+            socket_group: Spanned::new(0..0, GroupText::default()),
+            control_socket: SocketPath(PathBuf::from("/run/pulse-sensor-proxy-admin/control.sock")),
             ssh_dir: PathBuf::from("/var/lib/pulse-sensor-proxy/ssh"),
             metrics_address: MetricsAddress::default(),
             metrics: MetricsTable::default(),
@@ -289,19 +302,45 @@ impl Config {
 impl Default for Config {
     /// What an empty file says.
     fn default() -> Self {
-        // Defaults have no lists, and only lists are checked.
-        File::default().settle(BTreeMap::new(), HashMap::new(), Vec::new())
+        // Defaults have no lists, and only lists and what goes together are checked.
+        File::default().settle(Checked::default())
     }
 }
 
+const ROOT_ADMINISTERS_ELSEWHERE: &str = "uid 0 cannot have \"admin\" here, since root of any \
+     container has uid 0 too: remove it; root of the host administers over control_socket";
+
 type Misplaced = (std::ops::Range<usize>, String);
+
+/// What takes more than one value to be right.
+#[derive(Default)]
+struct Checked {
+    nodes: BTreeMap<NodeName, NodeSettings>,
+    uids: HashMap<u32, Capabilities>,
+    collectors: Vec<forward::Collector>,
+    socket_access: SocketAccess,
+}
 
 impl File {
     fn check(mut self) -> Result<Config, Misplaced> {
-        let nodes = self.take_nodes()?;
-        let uids = self.take_uids()?;
-        let collectors = self.forward.take_collectors()?;
-        Ok(self.settle(nodes, uids, collectors))
+        let checked = Checked {
+            nodes: self.take_nodes()?,
+            uids: self.take_uids()?,
+            collectors: self.forward.take_collectors()?,
+            socket_access: self.take_socket_access()?,
+        };
+        self.audit.check()?;
+        Ok(self.settle(checked))
+    }
+
+    fn take_socket_access(&mut self) -> Result<SocketAccess, Misplaced> {
+        let span = self.socket_group.span();
+        let access = SocketAccess {
+            mode: self.socket_mode,
+            group: self.socket_group.get_mut().0.take(),
+        };
+        access.check_group().map_err(|message| (span, message))?;
+        Ok(access)
     }
 
     fn take_nodes(&mut self) -> Result<BTreeMap<NodeName, NodeSettings>, Misplaced> {
@@ -341,7 +380,12 @@ impl File {
                 .iter()
                 .map(|CapabilityName(c)| *c)
                 .collect();
-            if uids.insert(entry.uid, entry_capabilities(&named)).is_some() {
+            let capabilities = entry_capabilities(&named);
+            // UID 0 on the callers' socket may be root of any container.
+            if entry.uid == 0 && capabilities.has(Capability::Admin) {
+                return Err((span, ROOT_ADMINISTERS_ELSEWHERE.to_owned()));
+            }
+            if uids.insert(entry.uid, capabilities).is_some() {
                 return Err((span, format!("uid {} is listed twice", entry.uid)));
             }
         }
@@ -351,12 +395,13 @@ impl File {
         Ok(uids)
     }
 
-    fn settle(
-        self,
-        nodes: BTreeMap<NodeName, NodeSettings>,
-        uids: HashMap<u32, Capabilities>,
-        collectors: Vec<forward::Collector>,
-    ) -> Config {
+    fn settle(self, checked: Checked) -> Config {
+        let Checked {
+            nodes,
+            uids,
+            collectors,
+            socket_access,
+        } = checked;
         let caps = Caps {
             per_peer: self.rate_limit.per_peer_concurrency.0 as usize,
             total: self.rate_limit.global_concurrency.0 as usize,
@@ -379,6 +424,8 @@ impl File {
                 idmap_users: self.allowed_idmap_users,
             },
             socket: self.socket,
+            socket_access,
+            control_socket: self.control_socket.0,
             ssh_dir: self.ssh_dir,
             metrics_address: self.metrics_address.0,
             metrics: Metrics {

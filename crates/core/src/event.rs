@@ -6,9 +6,8 @@
 
 use crate::command::NodeCommand;
 use crate::name::NodeName;
-use crate::peer::Peer;
-use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use crate::peer::{Peer, PeerId};
+use std::time::Duration;
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -128,6 +127,8 @@ pub struct Event<'a> {
     pub duration: Option<Duration>,
     /// How many like it were left out since the last one.
     pub suppressed: u64,
+    /// The first and the last of those that were left out, where they need not be `peer`.
+    pub suppressed_peers: Option<(&'a PeerId, &'a PeerId)>,
 }
 
 impl Event<'_> {
@@ -146,90 +147,7 @@ impl Event<'_> {
             error: None,
             duration: None,
             suppressed: 0,
-        }
-    }
-}
-
-/// One record per second, UID and kind of event; the rest are counted. So no local
-/// user can fill the disk by connecting or by being refused.
-#[derive(Debug, Default)]
-pub struct Suppression {
-    seen: HashMap<(u32, EventType), (Instant, u64)>,
-}
-
-/// Pairs remembered at a time.
-const MAX_SEEN: usize = 4096;
-/// The time between two records of one pair.
-const INTERVAL: Duration = Duration::from_secs(1);
-
-impl Suppression {
-    /// Whether this one is put on record, and then how many were left out before.
-    pub fn note(&mut self, uid: u32, kind: EventType, now: Instant) -> Option<u64> {
-        self.make_room_for((uid, kind), now);
-        match self.seen.get_mut(&(uid, kind)) {
-            Some((at, left_out)) if now < *at + INTERVAL => {
-                *left_out += 1;
-                None
-            }
-            _ => {
-                let before = self.seen.insert((uid, kind), (now, 0));
-                Some(before.map_or(0, |(_, left_out)| left_out))
-            }
-        }
-    }
-
-    /// Forgets first what has nothing left to say, then everything: what that
-    /// loses is the count of one second.
-    fn make_room_for(&mut self, key: (u32, EventType), now: Instant) {
-        if self.seen.len() < MAX_SEEN || self.seen.contains_key(&key) {
-            return;
-        }
-        let has_something = |at: &Instant, left_out: &u64| now < *at + INTERVAL || *left_out > 0;
-        self.seen
-            .retain(|_, (at, left_out)| has_something(at, left_out));
-        if self.seen.len() >= MAX_SEEN {
-            self.seen.clear();
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn refusals_are_summed_up_and_none_is_lost() {
-        let (mut suppression, start) = (Suppression::default(), Instant::now());
-        let mut counted = 0;
-        for i in 0..10_000u32 {
-            let now = start + Duration::from_millis(u64::from(i));
-            counted += suppression
-                .note(7, EventType::ConnectionDenied, now)
-                .map_or(0, |left_out| left_out + 1);
-        }
-        counted += suppression
-            .note(
-                7,
-                EventType::ConnectionDenied,
-                start + Duration::from_secs(60),
-            )
-            .unwrap();
-        assert_eq!(counted, 10_000);
-        let (denied, accepted) = (EventType::ConnectionDenied, EventType::ConnectionAccepted);
-        assert_eq!(suppression.note(8, denied, start), Some(0));
-        assert_eq!(
-            suppression.note(8, accepted, start),
-            Some(0),
-            "another kind"
-        );
-    }
-
-    #[test]
-    fn the_number_of_remembered_users_is_bounded() {
-        let (mut suppression, now) = (Suppression::default(), Instant::now());
-        for uid in 0..100_000 {
-            suppression.note(uid, EventType::ConnectionDenied, now);
-            assert!(suppression.seen.len() <= MAX_SEEN);
+            suppressed_peers: None,
         }
     }
 }

@@ -6,6 +6,7 @@
 //! them. A caller that sends malformed or forbidden requests is refused for a
 //! while, and longer each time; nothing sleeps and nothing is held meanwhile.
 
+use crate::bucket::{Rate, TokenBucket};
 use crate::name::NodeName;
 use crate::peer::PeerId;
 use std::collections::HashMap;
@@ -38,6 +39,17 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// The rate of each bucket.
+    #[must_use]
+    pub fn rate(&self) -> Rate {
+        Rate {
+            interval: self.interval,
+            burst: self.burst,
+        }
+    }
+}
+
 /// Which bucket a request spends from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bucket<'a> {
@@ -54,6 +66,10 @@ pub enum Refusal {
     Rate,
     /// The caller is being penalised.
     Penalty,
+    /// The caller has too many connections open.
+    Connections,
+    /// The caller connects too often: its connections are closed unread.
+    Accepts,
 }
 
 impl Refusal {
@@ -63,6 +79,8 @@ impl Refusal {
         match self {
             Self::Rate => "rate",
             Self::Penalty => "penalty",
+            Self::Connections => "connections",
+            Self::Accepts => "accepts",
         }
     }
 }
@@ -85,31 +103,6 @@ struct Peer {
 struct Penalty {
     length: Duration,
     until: Instant,
-}
-
-/// A token bucket kept as one instant: when it will be full again (the generic
-/// cell rate algorithm, ITU-T I.371, in its virtual scheduling form).
-#[derive(Clone, Copy, Debug, Default)]
-struct TokenBucket {
-    full_at: Option<Instant>,
-}
-
-impl TokenBucket {
-    fn take(&mut self, limits: &Limits, now: Instant) -> bool {
-        let full_at = self.full_at.map_or(now, |at| at.max(now));
-        let room = limits
-            .interval
-            .saturating_mul(limits.burst.saturating_sub(1));
-        if full_at.duration_since(now) > room {
-            return false;
-        }
-        self.full_at = Some(full_at + limits.interval);
-        true
-    }
-
-    fn is_full(&self, now: Instant) -> bool {
-        self.full_at.is_none_or(|at| at <= now)
-    }
 }
 
 impl Limiter {
@@ -149,13 +142,16 @@ impl Limiter {
         bucket: Bucket<'_>,
         now: Instant,
     ) -> Result<(), Refusal> {
-        let limits = self.limits;
+        if !peer.is_limited() {
+            return Ok(());
+        }
+        let rate = self.limits.rate();
         let state = self.state(peer, now);
         let bucket = match bucket {
             Bucket::Own => &mut state.own,
             Bucket::Node(node) => state.nodes.entry(node.clone()).or_default(),
         };
-        if bucket.take(&limits, now) {
+        if bucket.take(rate, now) {
             Ok(())
         } else {
             Err(Refusal::Rate)
@@ -163,8 +159,11 @@ impl Limiter {
     }
 
     /// Penalises a caller and says for how long: twice as long as the last time
-    /// when that is not long past.
+    /// when that is not long past. An administrator is not penalised.
     pub fn penalise(&mut self, peer: &PeerId, now: Instant) -> Duration {
+        if !peer.is_limited() {
+            return Duration::ZERO;
+        }
         let limits = self.limits;
         let state = self.state(peer, now);
         let recent = state.penalty.filter(|p| now < p.until + limits.penalty_max);
@@ -205,7 +204,7 @@ impl Limiter {
         if self.peers.len() < self.limits.max_peers {
             return;
         }
-        let nearest = self.peers.iter().min_by_key(|(_, peer)| peer.own.full_at);
+        let nearest = self.peers.iter().min_by_key(|(_, peer)| peer.own.full_at());
         if let Some(id) = nearest.map(|(id, _)| id.clone()) {
             self.peers.remove(&id);
         }
@@ -296,6 +295,18 @@ mod tests {
             let _ = limiter.spend(&PeerId::Uid(uid), Bucket::Own, now);
             assert!(limiter.active_peers() <= 8);
         }
+    }
+
+    #[test]
+    fn administrators_are_not_limited() {
+        let (mut limiter, now) = (Limiter::new(Limits::default()), Instant::now());
+        let root = PeerId::Administrator(0);
+        for _ in 0..100 {
+            assert_eq!(limiter.spend(&root, Bucket::Own, now), Ok(()));
+            assert_eq!(limiter.penalise(&root, now), Duration::ZERO);
+            assert_eq!(limiter.check_penalty(&root, now), Ok(()));
+        }
+        assert_eq!(limiter.active_peers(), 0);
     }
 
     proptest! {

@@ -182,7 +182,7 @@ fn is_dotted_numbers(text: &str) -> bool {
 }
 
 fn check_host(text: &str) -> Result<(), NameError> {
-    if !text.as_bytes()[0].is_ascii_alphanumeric() {
+    if !text.starts_with(|first: char| first.is_ascii_alphanumeric()) {
         return Err(NameError::BadStart);
     }
     let valid = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
@@ -273,7 +273,10 @@ mod tests {
             &["2001:DB8::A", "2001:db8:0::a"],
             &["192.0.2.1", "::ffff:192.0.2.1", "[::FFFF:c000:201]"],
         ] {
-            for (one, other) in spellings.iter().flat_map(|a| spellings.iter().map(move |b| (a, b))) {
+            for (one, other) in spellings
+                .iter()
+                .flat_map(|a| spellings.iter().map(move |b| (a, b)))
+            {
                 let (one, other) = (name(one), name(other));
                 assert_eq!(one, other);
                 assert_eq!(one.cmp(&other), Ordering::Equal);
@@ -281,7 +284,11 @@ mod tests {
                 assert_eq!(one.canonical(), other.canonical());
             }
         }
-        for (one, other) in [("pve1", "pve2"), ("pve1", "pve1.example.org"), ("::1", "127.0.0.1")] {
+        for (one, other) in [
+            ("pve1", "pve2"),
+            ("pve1", "pve1.example.org"),
+            ("::1", "127.0.0.1"),
+        ] {
             assert_ne!(name(one), name(other));
             assert_ne!(name(one).canonical(), name(other).canonical());
         }

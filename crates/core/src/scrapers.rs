@@ -130,7 +130,14 @@ impl<C> Scrapers<C> {
     fn slots(&mut self, among: Option<Lane>) -> &mut BTreeMap<u64, C> {
         match among {
             None => &mut self.heads,
-            Some(lane) => &mut self.lanes[lane as usize],
+            Some(lane) => {
+                let [metrics, readiness, refusals] = &mut self.lanes;
+                match lane {
+                    Lane::Metrics => metrics,
+                    Lane::Readiness => readiness,
+                    Lane::Refusals => refusals,
+                }
+            }
         }
     }
 }

@@ -48,7 +48,8 @@ pub fn is_active(c: char) -> bool {
     }
     let code = u32::from(c);
     let after = ACTIVE.partition_point(|(first, _)| *first <= code);
-    after > 0 && code <= ACTIVE[after - 1].1
+    let range = after.checked_sub(1).and_then(|at| ACTIVE.get(at));
+    range.is_some_and(|(_, last)| code <= *last)
 }
 
 /// The text with U+FFFD in the place of every active character.

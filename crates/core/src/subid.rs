@@ -4,16 +4,23 @@
 //! subordinate ranges (subuid(5), subgid(5)) tell which account was given it, so
 //! that the caller can be named, limited and refused as one of that range.
 
-/// The most ranges kept; a look-up walks them all.
+use std::collections::BTreeSet;
+
+/// The most ranges kept.
 pub const MAX_RANGES: usize = 10_000;
 
 /// The most bytes that are read; a line that begins beyond them is not.
 pub const MAX_BYTES: usize = 1024 * 1024;
 
-/// The ranges of one file, in its order.
+/// The ranges of one file, in its order. A look-up takes logarithmic time, since it comes
+/// before anything is known of a caller.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SubordinateRanges {
     ranges: Vec<SubordinateRange>,
+    /// Where each piece begins, in order, and the range that holds it.
+    pieces: Vec<(u32, Option<usize>)>,
+    /// All ranges by their first ID.
+    by_start: Vec<usize>,
 }
 
 /// IDs that an account may use in its user namespaces.
@@ -35,7 +42,7 @@ impl SubordinateRanges {
     pub fn parse(text: impl AsRef<[u8]>) -> Self {
         let mut read = 0;
         let lines = text.as_ref().split_inclusive(|byte| *byte == b'\n');
-        let ranges = lines
+        let ranges: Vec<SubordinateRange> = lines
             .take_while(|line| {
                 let begins = read;
                 read += line.len();
@@ -44,7 +51,13 @@ impl SubordinateRanges {
             .filter_map(SubordinateRange::parse)
             .take(MAX_RANGES)
             .collect();
-        Self { ranges }
+        let mut by_start: Vec<usize> = (0..ranges.len()).collect();
+        by_start.sort_by_key(|index| ranges.get(*index).map(|range| range.start));
+        Self {
+            pieces: pieces(&ranges),
+            by_start,
+            ranges,
+        }
     }
 
     /// The range that holds `id`. Where ranges overlap, as they do when one is
@@ -52,7 +65,21 @@ impl SubordinateRanges {
     /// always of one range and of the same one.
     #[must_use]
     pub fn find(&self, id: u32) -> Option<&SubordinateRange> {
-        self.ranges.iter().find(|range| range.contains(id))
+        let after = self.pieces.partition_point(|(start, _)| *start <= id);
+        let (_, holder) = self.pieces.get(after.checked_sub(1)?)?;
+        self.ranges.get((*holder)?)
+    }
+
+    /// The ranges whose first ID is `id`, in the order of the file.
+    pub fn starting_at(&self, id: u32) -> impl Iterator<Item = &SubordinateRange> {
+        let range = |index: &usize| self.ranges.get(*index);
+        let before = self
+            .by_start
+            .partition_point(|index| range(index).is_some_and(|range| range.start < id));
+        let from_there = self.by_start.iter().skip(before);
+        from_there
+            .filter_map(move |index| self.ranges.get(*index))
+            .take_while(move |range| range.start == id)
     }
 
     /// All ranges, in the order of the file.
@@ -60,6 +87,28 @@ impl SubordinateRanges {
     pub fn as_slice(&self) -> &[SubordinateRange] {
         &self.ranges
     }
+}
+
+/// Cuts the IDs where a range begins or ends; between two cuts, the first in the file
+/// holds all of them.
+fn pieces(ranges: &[SubordinateRange]) -> Vec<(u32, Option<usize>)> {
+    let cuts_of = |(index, range): (usize, &SubordinateRange)| {
+        // Ends lie below `u32::MAX`: see `SubordinateRange::parse`.
+        [(range.start, index), (range.start + range.count, index)]
+    };
+    let mut cuts: Vec<_> = ranges.iter().enumerate().flat_map(cuts_of).collect();
+    cuts.sort_unstable();
+    let mut open = BTreeSet::new();
+    let mut pieces: Vec<(u32, Option<usize>)> = Vec::new();
+    for (at, index) in cuts {
+        // Each range is cut twice: where it begins, then where it ends.
+        if !open.remove(&index) {
+            open.insert(index);
+        }
+        pieces.pop_if(|(start, _)| *start == at);
+        pieces.push((at, open.first().copied()));
+    }
+    pieces
 }
 
 impl SubordinateRange {
@@ -178,6 +227,9 @@ mod tests {
             let parsed = SubordinateRanges::parse(text);
             let found = parsed.find(id).map(|r| (u64::from(r.start), u64::from(r.count)));
             prop_assert_eq!(found, expected);
+            let starting: Vec<_> = parsed.starting_at(id).collect();
+            let all = parsed.as_slice().iter();
+            prop_assert_eq!(starting, all.filter(|r| r.start == id).collect::<Vec<_>>());
         }
     }
 }

@@ -101,23 +101,38 @@ impl Owners {
     /// # Errors
     /// [`Untrusted`] names the first step that is wrong.
     pub fn judge(&self, steps: &[Step], end: Kind, demand: Demand) -> Result<(), Untrusted> {
-        let last = steps.len().saturating_sub(1);
-        for (i, step) in steps.iter().enumerate() {
-            let flaw = if i == last {
-                self.flaw_of_end(step, end, demand)
-            } else {
-                self.flaw_on_the_way(step)
-            };
-            if let Some(flaw) = flaw {
-                return Err(Untrusted {
-                    step: step.clone(),
-                    is_at_the_end: i == last,
-                    flaw,
-                    owners: self.clone(),
-                });
+        let Some((last, way)) = steps.split_last() else {
+            return Ok(());
+        };
+        self.judge_way(way)?;
+        match self.flaw_of_end(last, end, demand) {
+            None => Ok(()),
+            Some(flaw) => Err(self.untrusted(last, flaw, true)),
+        }
+    }
+
+    /// Judges directories and links that a path leads through, its last directory among
+    /// them: whether somebody else can have it name something else. In a sticky directory
+    /// nobody can exchange what others have there.
+    ///
+    /// # Errors
+    /// As [`Owners::judge`].
+    pub fn judge_way(&self, steps: &[Step]) -> Result<(), Untrusted> {
+        for step in steps {
+            if let Some(flaw) = self.flaw_on_the_way(step) {
+                return Err(self.untrusted(step, flaw, false));
             }
         }
         Ok(())
+    }
+
+    fn untrusted(&self, step: &Step, flaw: Flaw, is_at_the_end: bool) -> Untrusted {
+        Untrusted {
+            step: step.clone(),
+            is_at_the_end,
+            flaw,
+            owners: self.clone(),
+        }
     }
 
     fn flaw_of_end(&self, step: &Step, end: Kind, demand: Demand) -> Option<Flaw> {
@@ -160,7 +175,7 @@ impl Untrusted {
 impl fmt::Display for Owners {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("root")?;
-        for user in &self.0[1..] {
+        for user in self.0.iter().skip(1) {
             write!(f, " or user {user}")?;
         }
         Ok(())

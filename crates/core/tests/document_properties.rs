@@ -5,10 +5,10 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
-use pulse_core::shown::is_active;
 use pulse_core::document::{
     Chip, Disk, Document, Dropped, Feature, HelperInfo, Reading, normalise, read,
 };
+use pulse_core::shown::is_active;
 use std::fmt::Write;
 
 /// What damaged documents are made of.

@@ -10,7 +10,6 @@ use crate::failure::{EXIT_CODES, USAGE, VERIFY_USAGE};
 use crate::forward::ForwardCommand;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, ValueHint};
-use pulse_core::config::Config;
 use pulse_core::name::NodeName;
 use serde_json::Value;
 use std::ffi::OsString;
@@ -28,13 +27,14 @@ const LONGEST: Duration = Duration::from_hours(24);
 
 /// See temperatures, ask the daemon, check its configuration, try it all out.
 ///
-/// pulse-sensorctl talks to a running pulse-sensor-proxy over its Unix socket and
-/// may do what your user may: root and the daemon's own user everything, others
-/// what allowed_peers in the configuration gives them.
+/// pulse-sensorctl talks to a running pulse-sensor-proxy over its Unix sockets. Root
+/// uses the control socket and has every capability; other users use the socket that
+/// Pulse uses, and have what allowed_peers in the configuration gives them.
 #[derive(Debug, Parser)]
 #[command(name = "pulse-sensorctl", version, after_long_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// The daemon's Unix socket
+    /// The daemon's Unix socket [default: the control socket where your user can open
+    /// it, else the callers' socket]
     #[arg(
         long,
         global = true,
@@ -42,10 +42,21 @@ pub(crate) struct Arguments {
         value_name = "PATH",
         env = "PULSE_SENSOR_PROXY_SOCKET",
         hide_env_values = true,
-        default_value_os_t = Config::default().socket,
         value_hint = ValueHint::FilePath
     )]
-    pub(crate) socket: PathBuf,
+    pub(crate) socket: Option<PathBuf>,
+
+    /// The daemon's control socket, tried before the other one
+    #[arg(
+        long,
+        global = true,
+        help_heading = EVERYWHERE,
+        value_name = "PATH",
+        env = "PULSE_SENSOR_PROXY_CONTROL_SOCKET",
+        hide_env_values = true,
+        value_hint = ValueHint::FilePath
+    )]
+    pub(crate) control_socket: Option<PathBuf>,
 
     /// How long to wait for an answer
     #[arg(

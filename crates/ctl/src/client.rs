@@ -1,6 +1,7 @@
-//! The client's side of the socket: connect, one line out, one line in, within a
+//! The client's side of the sockets: connect, one line out, one line in, within a
 //! deadline.
 
+use pulse_core::config::Config;
 use pulse_core::rpc::MAX_REQUEST_BYTES;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -63,18 +64,67 @@ fn remedy(error: &io::Error) -> &'static str {
         io::ErrorKind::ConnectionRefused => {
             "the daemon that made this socket has ended: start it (systemctl start pulse-sensor-proxy)"
         }
-        io::ErrorKind::PermissionDenied => {
-            "your user may not enter its directory: try as root, or see to the directory's mode"
-        }
+        io::ErrorKind::PermissionDenied => "your user cannot open it: try as root",
         io::ErrorKind::WouldBlock => "too many callers are waiting: try again",
         _ => "name the daemon's socket with --socket",
     }
 }
 
-/// The way to a daemon.
+/// The sockets of one daemon.
+#[derive(Clone, Debug)]
+pub(crate) struct Sockets {
+    /// Tried first: whoever can open it administers.
+    control: Option<PathBuf>,
+    /// Tried where that one cannot be opened.
+    callers: PathBuf,
+}
+
+impl Sockets {
+    /// One socket and no other.
+    pub(crate) fn only(socket: PathBuf) -> Self {
+        Self {
+            control: None,
+            callers: socket,
+        }
+    }
+
+    /// The sockets that were named. A single name excludes the other socket's default,
+    /// which may be another daemon's.
+    pub(crate) fn choose(control: Option<PathBuf>, callers: Option<PathBuf>) -> Self {
+        let default = Config::default();
+        match (control, callers) {
+            (Some(socket), None) | (None, Some(socket)) => Self::only(socket),
+            (Some(control), Some(callers)) => Self {
+                control: Some(control),
+                callers,
+            },
+            (None, None) => Self {
+                control: Some(default.control_socket),
+                callers: default.socket,
+            },
+        }
+    }
+
+    /// Connects to the first that can be opened.
+    async fn connect(&self) -> Result<(UnixStream, &Path), ClientError> {
+        if let Some(control) = &self.control
+            && let Ok(stream) = UnixStream::connect(control).await
+        {
+            return Ok((stream, control));
+        }
+        let stream = UnixStream::connect(&self.callers).await;
+        let stream = stream.map_err(|error| ClientError::Connect {
+            socket: self.callers.clone(),
+            error,
+        })?;
+        Ok((stream, &self.callers))
+    }
+}
+
+/// A client of one daemon.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
-    socket: PathBuf,
+    sockets: Sockets,
     patience: Duration,
 }
 
@@ -83,19 +133,21 @@ pub(crate) struct Client {
 pub(crate) struct Response {
     /// The whole line, without its newline: valid JSON.
     pub(crate) line: String,
+    /// The socket that it came over.
+    pub(crate) socket: PathBuf,
     /// Its data, or the text of its error.
     pub(crate) outcome: Result<Box<RawValue>, String>,
 }
 
 impl Client {
-    /// A client of the daemon at this socket, which waits so long for an answer.
-    pub(crate) fn new(socket: PathBuf, patience: Duration) -> Self {
-        Self { socket, patience }
+    /// A client of the daemon at these sockets, which waits so long for an answer.
+    pub(crate) fn new(sockets: Sockets, patience: Duration) -> Self {
+        Self { sockets, patience }
     }
 
-    /// Where the daemon is.
+    /// The callers' socket.
     pub(crate) fn socket(&self) -> &Path {
-        &self.socket
+        &self.sockets.callers
     }
 
     /// How long an answer is waited for.
@@ -115,33 +167,27 @@ impl Client {
             return Err(ClientError::TooLong);
         }
         let answer = timeout(self.patience, self.exchange(line.as_bytes())).await;
-        let answer = answer.unwrap_or_else(|_| {
+        let (answer, socket) = answer.unwrap_or_else(|_| {
             Err(ClientError::Silent {
-                socket: self.socket.clone(),
+                socket: self.sockets.callers.clone(),
                 patience: self.patience,
             })
-        });
-        let not_a_response = || ClientError::NotAResponse(self.socket.clone());
-        Response::parse(answer?).ok_or_else(not_a_response)
+        })?;
+        Response::parse(answer, socket).ok_or_else(|| ClientError::NotAResponse(socket.to_owned()))
     }
 
-    async fn exchange(&self, request: &[u8]) -> Result<Vec<u8>, ClientError> {
-        let socket = || self.socket.clone();
-        let stream = UnixStream::connect(&self.socket).await;
-        let mut stream = stream.map_err(|error| ClientError::Connect {
-            socket: socket(),
-            error,
-        })?;
+    async fn exchange(&self, request: &[u8]) -> Result<(Vec<u8>, &Path), ClientError> {
+        let (mut stream, socket) = self.sockets.connect().await?;
         let sent = stream.write_all(request).await;
         let mut answer = Vec::new();
         let mut source = BufReader::new(stream).take(MAX_RESPONSE_BYTES);
         let received = source.read_until(b'\n', &mut answer).await;
         // One that refuses us may do so before it has read what we sent.
         match received.and(sent) {
-            _ if !answer.is_empty() => Ok(answer),
-            Ok(()) => Err(ClientError::NoAnswer(socket())),
+            _ if !answer.is_empty() => Ok((answer, socket)),
+            Ok(()) => Err(ClientError::NoAnswer(socket.to_owned())),
             Err(error) => Err(ClientError::Broken {
-                socket: socket(),
+                socket: socket.to_owned(),
                 error,
             }),
         }
@@ -149,7 +195,7 @@ impl Client {
 }
 
 impl Response {
-    fn parse(line: Vec<u8>) -> Option<Self> {
+    fn parse(line: Vec<u8>, socket: &Path) -> Option<Self> {
         let line = String::from_utf8(line).ok()?;
         let members: BTreeMap<String, Box<RawValue>> = serde_json::from_str(&line).ok()?;
         let success: bool = serde_json::from_str(members.get("success")?.get()).ok()?;
@@ -162,6 +208,7 @@ impl Response {
         };
         Some(Self {
             line: line.trim_end().to_owned(),
+            socket: socket.to_owned(),
             outcome,
         })
     }
@@ -172,7 +219,7 @@ mod tests {
     use super::*;
 
     fn outcome(line: &str) -> Option<Result<String, String>> {
-        let response = Response::parse(line.as_bytes().to_vec())?;
+        let response = Response::parse(line.as_bytes().to_vec(), Path::new("s"))?;
         Some(response.outcome.map(|data| data.get().to_owned()))
     }
 

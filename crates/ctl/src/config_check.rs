@@ -14,7 +14,7 @@ use pulse_core::trust::{Demand, Untrusted};
 use pulse_trust::Refused;
 use pulse_trust::places::{self, Flaw};
 use serde_json::{Value, json};
-use std::io::{self, ErrorKind, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// Carries the command out.
@@ -24,8 +24,7 @@ use std::path::{Path, PathBuf};
 pub(crate) fn run(mut screen: Screen, file: PathBuf, json: bool) -> Result<Ending, Failure> {
     let opened = match read(&file) {
         Ok(opened) => opened,
-        Err(Refused::Io(error)) => return Err(Failure::File { path: file, error }),
-        Err(Refused::Untrusted(untrusted)) => return Err(Failure::Untrusted(untrusted)),
+        Err(error) => return Err(Failure::File { path: file, error }),
     };
     let config = Config::parse(&opened.text);
     let untrusted = untrusted(&opened, config.as_ref().ok());
@@ -68,25 +67,22 @@ impl Opened {
     }
 }
 
-/// Reads a configuration, or as much of it as there can be.
+/// Reads a configuration.
 ///
 /// # Errors
-/// [`Refused`] when that cannot be done, or it is no file.
-pub(crate) fn read(path: &Path) -> Result<Opened, Refused> {
+/// When that cannot be done, or it is no file.
+pub(crate) fn read(path: &Path) -> io::Result<Opened> {
     let path = std::path::absolute(path)?;
     let owners = pulse_trust::owners_and_service();
     let (file, judged) = pulse_trust::examine(&path, &owners, Demand::Unwritable)?;
-    let untrusted = judged.err();
-    if !file.metadata()?.is_file() {
-        return Err(untrusted.map_or_else(
-            || io::Error::from(ErrorKind::InvalidInput).into(),
-            Refused::from,
-        ));
-    }
-    let mut text = String::new();
-    file.take(MAX_CONFIG_BYTES as u64 + 1)
-        .read_to_string(&mut text)?;
-    Ok(Opened { text, untrusted })
+    let mut bytes = Vec::new();
+    pulse_files::read_into(&mut bytes, file, MAX_CONFIG_BYTES)?;
+    let text = String::from_utf8(bytes);
+    let text = text.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not UTF-8 text"))?;
+    Ok(Opened {
+        text,
+        untrusted: judged.err(),
+    })
 }
 
 /// Whatever the daemon would refuse because others may change it, as sentences.

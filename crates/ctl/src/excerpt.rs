@@ -1,7 +1,7 @@
 //! A mistake shown in its line, with a caret below it.
 
-use pulse_core::shown::is_active;
 use crate::line::{Line, Tone};
+use pulse_core::shown::is_active;
 
 /// How much of a long line is shown, in characters.
 const WINDOW: usize = 72;

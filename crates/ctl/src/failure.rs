@@ -43,7 +43,7 @@ pub(crate) const EXIT_CODES: [(u8, &str); 12] = [
     (66, "a file cannot be read"),
     (69, "the daemon cannot be reached, or did not answer"),
     (70, "the demo, or a part of it, failed"),
-    (73, "the audit log cannot be begun or rotated"),
+    (73, "the audit log cannot be begun, rotated or archived"),
     (74, "the result could not be written"),
     (78, "the configuration is wrong"),
 ];
@@ -139,6 +139,17 @@ pub(crate) enum Failure {
         /// The last one.
         last: u64,
     },
+    /// A record to be sent again is not in the log any more.
+    #[error(
+        "record {from} is not in the log any more: retention removed what comes before record \
+         {first}. `--from {first}` sends everything that there is"
+    )]
+    Removed {
+        /// From where on records were to be sent.
+        from: u64,
+        /// The first one that there is.
+        first: u64,
+    },
     /// Something with the audit log.
     #[error(transparent)]
     Audit(#[from] AuditError),
@@ -163,7 +174,7 @@ impl Failure {
     /// One of [`EXIT_CODES`].
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Refused(_) | Self::NotOnDisk { .. } => 1,
+            Self::Refused(_) | Self::NotOnDisk { .. } | Self::Removed { .. } => 1,
             Self::File { .. } | Self::Key(_) => 66,
             Self::Client(_) | Self::Answer(_) => 69,
             Self::Demo(_) | Self::Runtime(_) => 70,
@@ -192,7 +203,8 @@ const NOT_FORWARDING: &str = "forwarding is not configured";
 fn remedy(error: &str) -> String {
     match error {
         "unauthorized" => format!(
-            ": add {} to allowed_peers in the daemon's configuration, or ask as root",
+            ": add {} to allowed_peers in the daemon's configuration, or ask as root over the \
+             control socket",
             user()
         ),
         "rate limit exceeded" => {
@@ -200,7 +212,7 @@ fn remedy(error: &str) -> String {
                 .to_owned()
         }
         "method requires admin capability" => format!(
-            ": ask as root, or give {} \"admin\" in allowed_peers",
+            ": ask as root over the control socket, or give {} \"admin\" in allowed_peers",
             user()
         ),
         "unknown method" => {

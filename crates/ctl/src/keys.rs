@@ -6,15 +6,14 @@ use crate::screen::Screen;
 use crate::status::Status;
 use pulse_simnode::PublicKey;
 use serde_json::json;
-use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// The public half of the daemon's key, in its key store.
 const FILE_NAME: &str = "id_ed25519.pub";
 
 /// A public key is some 100 bytes.
-const MAX_KEY_BYTES: u64 = 16 * 1024;
+const MAX_KEY_BYTES: usize = 16 * 1024;
 
 /// Where the helper is on a node.
 const HELPER: &str = "/usr/libexec/pulse-sensor-node";
@@ -88,11 +87,7 @@ fn from_file(path: &Path) -> Result<String, Failure> {
         path: path.to_owned(),
         error,
     };
-    let mut text = String::new();
-    let file = File::open(path).map_err(failure)?;
-    file.take(MAX_KEY_BYTES)
-        .read_to_string(&mut text)
-        .map_err(failure)?;
+    let text = pulse_files::read_text(path, MAX_KEY_BYTES).map_err(failure)?;
     Ok(checked(&path.display().to_string(), &text)?)
 }
 

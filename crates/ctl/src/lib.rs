@@ -1,6 +1,6 @@
 //! The operator's tool for `pulse-sensor-proxy`.
 //!
-//! It asks the running daemon over the same socket as everybody else, with the
+//! It asks the running daemon over the control socket or the callers', with the
 //! capabilities that the kernel's word on its user gives it, so whatever it shows
 //! is what a caller is really given. It has no other way in.
 //!
@@ -16,11 +16,30 @@
 //! | `line`, `wrap`, `screen` | colours, widths, and drawing over the last table |
 //! | `excerpt`, `pretty`, `shown` | a mistake in its line, readable JSON, safe text |
 //! | `demo` | the real daemon with simulated nodes |
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::cast_possible_wrap,
+        clippy::disallowed_methods,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::string_slice,
+        clippy::unreachable
+    )
+)]
 
 mod arguments;
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the files that it opens itself are those that the operator names"
+)]
 mod audit;
 mod client;
 mod config_check;
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it reads and writes in a directory that it has just made for itself"
+)]
 mod demo;
 mod excerpt;
 mod failure;
@@ -41,7 +60,7 @@ mod temps;
 mod wrap;
 
 use arguments::{Arguments, Command, ConfigCommand, KeysCommand};
-use client::Client;
+use client::{Client, Sockets};
 use failure::{Ending, Failure};
 use screen::Screen;
 use std::ffi::OsString;
@@ -78,7 +97,8 @@ fn explain(error: &clap::Error, code: u8) -> ExitCode {
 
 fn run(arguments: Arguments) -> Result<Ending, Failure> {
     let screen = Screen::on_stdout(arguments.color);
-    let client = Client::new(arguments.socket, arguments.timeout);
+    let sockets = Sockets::choose(arguments.control_socket, arguments.socket);
+    let client = Client::new(sockets, arguments.timeout);
     match arguments.command {
         Command::Config(ConfigCommand::Check { file, json }) => {
             config_check::run(screen, file, json)

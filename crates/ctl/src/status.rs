@@ -7,6 +7,7 @@ use crate::screen::Screen;
 use crate::shown::shown;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use std::path::PathBuf;
 
 /// Carries the command out.
 ///
@@ -21,13 +22,14 @@ pub(crate) async fn run(
     if json {
         screen.print_text(status.data.get())?;
     } else {
-        screen.print(&status.lines(client))?;
+        screen.print(&status.lines())?;
     }
     Ok(Ending::Done)
 }
 
 /// What `get_status` answers.
 pub(crate) struct Status {
+    socket: PathBuf,
     data: Box<RawValue>,
     members: Value,
 }
@@ -39,9 +41,14 @@ impl Status {
     /// [`Failure`] when the daemon does not answer, or refuses.
     pub(crate) async fn of(client: &Client) -> Result<Self, Failure> {
         let response = client.ask("get_status", Value::Null).await?;
+        let socket = response.socket;
         let data = response.outcome.map_err(Failure::Refused)?;
         let members = serde_json::from_str(data.get()).map_err(|_| Failure::Answer("no object"))?;
-        Ok(Self { data, members })
+        Ok(Self {
+            socket,
+            data,
+            members,
+        })
     }
 
     /// A member that is text; empty when it is missing.
@@ -49,14 +56,14 @@ impl Status {
         self.members[member].as_str().unwrap_or_default()
     }
 
-    fn lines(&self, client: &Client) -> Vec<Line> {
+    fn lines(&self) -> Vec<Line> {
         let capabilities = self.members["capabilities"].as_array();
         let capabilities: Vec<&str> = capabilities
             .into_iter()
             .flatten()
             .filter_map(Value::as_str)
             .collect();
-        let socket = client.socket().display().to_string();
+        let socket = self.socket.display().to_string();
         let version = format!("pulse-sensor-proxy {}", self.text("version"));
         [
             ("daemon", version.as_str()),

@@ -30,7 +30,9 @@ fn help_teaches_and_is_no_failure() {
         let help = run(&[command, "--help"]);
         assert!(help.output.contains("Examples:"), "{}", help.output);
     }
-    for command in ["init", "verify", "show", "tail", "explain", "rotate"] {
+    for command in [
+        "init", "verify", "head", "show", "tail", "explain", "rotate",
+    ] {
         let help = run(&["audit", command, "--help"]);
         let example = format!("\n  pulse-sensorctl audit {command}");
         assert!(help.output.contains(&example), "{}", help.output);

@@ -34,6 +34,7 @@ fn the_key_alone_goes_to_the_file_and_verifies_the_log() {
     let log = home.path().join("new/log");
     let mut verify = common::control();
     verify.args(["audit", "verify", "--key", run.output.trim()]);
+    verify.arg("--state-dir").arg(home.path().join("new/state"));
     let verified = common::Run::from(verify.arg(log).output().unwrap());
     assert_eq!(verified.code, Some(0), "{verified:?}");
 }

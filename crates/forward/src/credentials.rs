@@ -46,8 +46,8 @@ pub fn look(files: &Files) -> Look {
     }))
 }
 
-/// A chain of certificates has a few kilobytes; bundles of authorities have some hundreds.
-const MAX_BYTES: usize = 4 << 20;
+/// The largest file that is read: a system's list of authorities has some 220 KiB.
+const MAX_BYTES: usize = 1 << 20;
 
 /// Reads them, for one collector. Whoever can change one of them chooses who the collector
 /// is, or can pose as us; so that is refused, and so is a key that everybody can read.

@@ -6,10 +6,15 @@
 //! and everything is sent again.
 
 use pulse_audit::Head;
+use pulse_core::ordinal::Ordinal;
+use pulse_files::Durability;
 use serde::{Deserialize, Serialize};
-use std::fs;
 use std::io;
 use std::path::PathBuf;
+
+const MODE: u32 = 0o600;
+/// More than any cursor has, in bytes.
+const MAX_BYTES: usize = 4096;
 
 /// The place after which a stream goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +50,7 @@ pub struct CursorFile {
 #[derive(Serialize, Deserialize)]
 struct Content {
     log_id: String,
-    seq: u64,
+    seq: Ordinal,
     event_hash: Option<String>,
 }
 
@@ -62,13 +67,14 @@ impl CursorFile {
     /// What it says; none when it is not there, of no use, or about another log.
     #[must_use]
     pub fn load(&self) -> Option<Place> {
-        let content: Content = serde_json::from_slice(&fs::read(&self.path).ok()?).ok()?;
+        let text = pulse_files::read(&self.path, MAX_BYTES).ok()?;
+        let content: Content = serde_json::from_slice(&text).ok()?;
         if content.log_id != self.log_id {
             return None;
         }
         match content.event_hash {
-            Some(hash) => Head::from_parts(content.seq, &hash).map(Place::After),
-            None => Some(Place::From(content.seq.checked_add(1)?)),
+            Some(hash) => Head::from_parts(content.seq.get(), &hash).map(Place::After),
+            None => Some(Place::From(content.seq.get() + 1)),
         }
     }
 
@@ -79,24 +85,30 @@ impl CursorFile {
     pub fn store(&self, place: Place) -> io::Result<()> {
         let content = Content {
             log_id: self.log_id.clone(),
-            seq: place.seq(),
+            seq: Ordinal::new(place.seq()).ok_or_else(|| {
+                let reason = "the number is over 2^53: the cursor's file was tampered with";
+                io::Error::new(io::ErrorKind::InvalidData, reason)
+            })?,
             event_hash: match place {
                 Place::After(head) => Some(head.hash().to_owned()),
                 Place::From(_) => None,
             },
         };
-        let unfinished = self.path.with_extension("new");
-        fs::write(
-            &unfinished,
-            format!("{}\n", serde_json::to_string(&content)?),
-        )?;
-        fs::rename(unfinished, &self.path)
+        let text = format!("{}\n", serde_json::to_string(&content)?);
+        pulse_files::replace(
+            &self.path,
+            &self.path.with_extension("new"),
+            MODE,
+            text.as_bytes(),
+            Durability::Written,
+        )
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn a_place_is_found_again_but_not_in_another_log() {
@@ -112,5 +124,20 @@ mod tests {
         }
         fs::write(&path, "{").unwrap();
         assert_eq!(cursor("one").load(), None);
+    }
+
+    #[test]
+    fn absurd_numbers_count_as_no_cursor() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("forward-a.cursor");
+        let cursor = CursorFile::new(path.clone(), "one");
+        let hashes = ["null".to_owned(), format!("\"{}\"", "a".repeat(64))];
+        for number in [u64::MAX, u64::MAX - 1, Ordinal::MAX + 1] {
+            for hash in &hashes {
+                let text = format!("{{\"log_id\":\"one\",\"seq\":{number},\"event_hash\":{hash}}}");
+                fs::write(&path, text).unwrap();
+                assert_eq!(cursor.load(), None, "{number} {hash}");
+            }
+        }
     }
 }

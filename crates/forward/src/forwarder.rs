@@ -11,23 +11,31 @@ use crate::route::{Lookup, Route};
 use crate::spool::Spool;
 use crate::status::{Board, CollectorStatus, Status, StreamStatus};
 use crate::stream::telling::{Messages, Telling};
-use crate::stream::{Parts, Stream};
+use crate::stream::{FAREWELL, Parts, Stream};
+use pulse_audit::{Ending, OnDisk, Worker};
 use pulse_core::config::Forward;
 use pulse_core::config::forward::{Collector, Mode, Protocol};
+use pulse_core::retention;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::LocalSet;
 
+/// What a collector speaks that acknowledges records.
+const RELP: &str = "relp";
 /// A stream that is too busy to hear of the end is told again after so long.
 const ASKED_AGAIN: Duration = Duration::from_millis(10);
 /// Messages that the disk did not take are tried again after so long.
 const STORED_AGAIN: Duration = Duration::from_secs(5);
+
+/// The thread is waited for so long: a stream takes [`FAREWELL`] for what is left and its
+/// goodbye.
+const STOP_TIMEOUT: Duration = Duration::from_secs(FAREWELL.as_secs() + 2);
 
 /// What is forwarded, and where to.
 #[derive(Clone)]
@@ -64,9 +72,11 @@ pub enum Command {
 pub struct Forwarder {
     board: Arc<Board>,
     durable: watch::Sender<u64>,
+    /// The first record that the log holds.
+    first: AtomicU64,
     commands: Vec<mpsc::Sender<Command>>,
     journal: Option<Journal>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    thread: Worker,
 }
 
 /// Lets the thread begin.
@@ -110,8 +120,7 @@ impl Forwarder {
         } = common;
         let (prepared, begun) = oneshot::channel();
         let (started, starting) = std::sync::mpsc::channel();
-        let thread = std::thread::Builder::new().name("forward".to_owned());
-        let thread = thread.spawn(move || {
+        let thread = Worker::start("forward", move || {
             // Nobody waits any more when the daemon ends meanwhile.
             let _ = started.send(());
             run(&runtime, streams, messages, begun);
@@ -121,20 +130,39 @@ impl Forwarder {
         let forwarder = Self {
             board,
             durable,
+            first: AtomicU64::new(1),
             commands,
             journal: settings.journal.clone(),
-            thread: Mutex::new(Some(thread)),
+            thread,
         };
         Ok((forwarder, Prepared(prepared)))
     }
 
-    /// Records up to this one are on disk. Does not wait.
-    pub fn tell(&self, seq: u64) {
+    /// These records are on disk. Does not wait.
+    pub fn tell(&self, on_disk: OnDisk) {
+        self.first.store(on_disk.first.max(1), Ordering::Relaxed);
         self.durable.send_if_modified(|durable| {
-            let is_news = seq > *durable;
-            *durable = (*durable).max(seq);
+            let is_news = on_disk.last > *durable;
+            *durable = (*durable).max(on_disk.last);
             is_news
         });
+    }
+
+    /// The streams, and how far their cursors on disk are: what retention has to know.
+    /// One that may send to a collector without acknowledgements counts as one of these.
+    #[must_use]
+    pub fn cursors(&self) -> Vec<retention::Stream> {
+        let status = self.board.lock();
+        let acknowledges = |stream: &StreamStatus| {
+            let mut collectors = stream.collectors.iter();
+            collectors.all(|collector| collector.protocol == RELP)
+        };
+        let streams = status.streams.iter().map(|stream| retention::Stream {
+            name: stream.name.clone(),
+            acknowledges: acknowledges(stream),
+            passed: stream.stored_seq,
+        });
+        streams.collect()
     }
 
     /// How it fares.
@@ -142,9 +170,11 @@ impl Forwarder {
     pub fn status(&self) -> Status {
         let seq = *self.durable.borrow();
         let mut status = self.board.lock().clone();
-        status.seq = seq;
+        (status.first_seq, status.seq) = (self.first.load(Ordering::Relaxed), seq);
         for stream in &mut status.streams {
-            stream.queue = seq.saturating_sub(stream.acknowledged_seq);
+            // What was removed will not be sent.
+            let behind = stream.acknowledged_seq.max(status.first_seq - 1);
+            stream.queue = seq.saturating_sub(behind);
             if let (Some(journal), Some(messages)) = (&self.journal, &mut stream.messages) {
                 messages.queue = journal.last().saturating_sub(messages.acknowledged);
             }
@@ -161,19 +191,33 @@ impl Forwarder {
         refused.count() == 0
     }
 
-    /// Sends what is left, if that takes no longer than some seconds, and ends.
+    /// Sends what is left, if that takes no longer than some seconds, and ends. A thread that
+    /// cannot end is left alone, and the log says so.
     pub fn stop(&self) {
+        self.stop_within(STOP_TIMEOUT);
+    }
+
+    fn stop_within(&self, timeout: Duration) -> Ending {
+        let end = Instant::now() + timeout;
         for stream in &self.commands {
             // It must hear this, however much it was asked before; one that has ended need not.
-            while let Err(TrySendError::Full(_)) = stream.try_send(Command::End) {
+            while let Err(TrySendError::Full(_)) = stream.try_send(Command::End)
+                && Instant::now() < end
+            {
                 std::thread::sleep(ASKED_AGAIN);
             }
         }
-        let thread = self.thread.lock();
-        if let Some(thread) = thread.unwrap_or_else(PoisonError::into_inner).take() {
-            // It ends by itself; what it did not send, the next one will.
-            let _ = thread.join();
+        // What it did not send, the next one will.
+        let ending = self
+            .thread
+            .wait(end.saturating_duration_since(Instant::now()));
+        if ending == Ending::StillRunning {
+            tracing::error!(
+                "the forwarding thread did not end within {} s: the daemon ends without it; what no collector has acknowledged is sent after the next start",
+                timeout.as_secs()
+            );
         }
+        ending
     }
 }
 
@@ -296,7 +340,7 @@ fn beginning(forward: &Forward, groups: &[Vec<Collector>]) -> Status {
         name: collector.name.to_string(),
         port: collector.port,
         protocol: match collector.protocol {
-            Protocol::Relp => "relp".to_owned(),
+            Protocol::Relp => RELP.to_owned(),
             Protocol::Syslog => "syslog".to_owned(),
         },
         ..CollectorStatus::default()
@@ -309,5 +353,34 @@ fn beginning(forward: &Forward, groups: &[Vec<Collector>]) -> Status {
     Status {
         streams: groups.iter().map(stream).collect(),
         ..Status::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_cannot_end_does_not_hold_up_the_end() {
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let thread = Worker::start("forward", move || {
+            let _ = released.recv();
+        });
+        // A stream that never looks at what it is asked.
+        let (commands, _never_read) = mpsc::channel(1);
+        let forwarder = Forwarder {
+            board: Arc::default(),
+            durable: watch::channel(0).0,
+            first: AtomicU64::new(1),
+            commands: vec![commands],
+            journal: None,
+            thread: thread.unwrap(),
+        };
+        assert!(forwarder.ask(Command::Look));
+        let soon = Duration::from_millis(20);
+        assert_eq!(forwarder.stop_within(soon), Ending::StillRunning);
+        drop(release);
+        let long = Duration::from_secs(60);
+        assert_eq!(forwarder.thread.wait(long), Ending::Ended);
     }
 }

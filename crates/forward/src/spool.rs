@@ -6,6 +6,7 @@
 //! takes nothing, messages wait in memory, and go to collectors from there.
 
 use crate::journal::{Journal, Message, Next};
+use pulse_core::ordinal::Ordinal;
 use pulse_relp::message::Severity;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -15,9 +16,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// One file's size, in bytes.
-const FILE: u64 = 2 << 20;
+const FILE: usize = 2 << 20;
 /// Longer than any line that is written.
 const LINE: usize = 8 << 10;
+const MODE: u32 = 0o600;
 
 /// A line.
 #[derive(Serialize, Deserialize)]
@@ -35,7 +37,7 @@ pub(crate) struct Spool {
     newer: PathBuf,
     older: PathBuf,
     file: Option<File>,
-    length: u64,
+    length: usize,
     /// Which file is the newer one: so many came before it.
     turn: u64,
     /// The number of the last message that was written, or never will be.
@@ -49,10 +51,13 @@ impl Spool {
     /// What an earlier run left in a directory, or nothing.
     pub(crate) fn open(directory: &Path) -> Self {
         let (newer, older) = (directory.join("messages"), directory.join("messages.older"));
-        let content = fs::read(&newer).unwrap_or_default();
-        let before = || last_number(&fs::read(&older).unwrap_or_default());
+        // A file that cannot be read, or is none, counts as empty: messages are written again
+        // as soon as there can be one. Of one that is longer than we make it, the rest is left.
+        let read = |path: &Path| pulse_files::read_beginning(path, FILE).unwrap_or_default();
+        let content = read(&newer);
+        let before = || last_number(&read(&older));
         Self {
-            length: content.len() as u64,
+            length: content.len(),
             last: last_number(&content).or_else(before).unwrap_or(0),
             is_torn: content.last().is_some_and(|byte| *byte != b'\n'),
             newer,
@@ -107,7 +112,7 @@ impl Spool {
             line.push(b'\n');
         }
         line.extend(encoded(message)?);
-        if self.length + line.len() as u64 > FILE {
+        if self.length.saturating_add(line.len()) > FILE {
             self.turn_over()?;
         }
         let file = match &mut self.file {
@@ -117,7 +122,7 @@ impl Spool {
         self.is_torn = true;
         file.write_all(&line)?;
         self.is_torn = false;
-        self.length += line.len() as u64;
+        self.length = self.length.saturating_add(line.len());
         Ok(())
     }
 
@@ -136,7 +141,8 @@ impl Spool {
 
 fn opened(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    options.append(true).create(true).mode(0o600).open(path)
+    options.append(true).create(true).mode(MODE);
+    pulse_files::open_with(&mut options, path)
 }
 
 fn encoded(message: &Message) -> io::Result<Vec<u8>> {
@@ -150,11 +156,12 @@ fn encoded(message: &Message) -> io::Result<Vec<u8>> {
     Ok(line)
 }
 
-/// Half a line is none.
+/// Half a line is none. Nor is one with a number that we never give: this run's numbers go on
+/// after the last one that is found here.
 fn decoded(line: &[u8]) -> Option<Message> {
     let line: Line<'_> = serde_json::from_slice(line.strip_suffix(b"\n")?).ok()?;
     Some(Message {
-        number: line.number,
+        number: Ordinal::new(line.number)?.get(),
         severity: Severity::of(line.severity)?,
         when: line.when.to_owned(),
         text: line.text.into_owned(),
@@ -166,10 +173,13 @@ fn last_number(content: &[u8]) -> Option<u64> {
     lines.find_map(decoded).map(|message| message.number)
 }
 
+/// A file of messages: somebody else's may be longer than ours ever are.
+type Bounded = io::Take<BufReader<File>>;
+
 /// A way through the files, from the oldest message to the last.
 #[derive(Debug, Default)]
 pub(crate) struct Reading {
-    at: Option<(u64, BufReader<File>)>,
+    at: Option<(u64, Bounded)>,
     line: Vec<u8>,
 }
 
@@ -210,9 +220,9 @@ impl Reading {
                 true => &spool.older,
                 false => &spool.newer,
             };
-            match File::open(path) {
+            match pulse_files::open(path) {
                 Ok(file) => {
-                    self.at = Some((turn, BufReader::new(file)));
+                    self.at = Some((turn, BufReader::new(file).take(FILE as u64)));
                     return Ok(true);
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => (),
@@ -290,7 +300,7 @@ mod tests {
         assert_eq!(left.last(), Some(&80_000));
         assert!(left[0] > 1 && left.len() > 20_000, "{}", left.len());
         for file in [&spool.newer, &spool.older] {
-            assert!(fs::metadata(file).unwrap().len() <= FILE);
+            assert!(fs::metadata(file).unwrap().len() <= FILE as u64);
         }
     }
 
@@ -320,6 +330,73 @@ mod tests {
         say(&journal, "something happened");
         spool.take(&journal);
         assert_eq!(all(&mut Reading::default(), &spool, 0), [2]);
+    }
+
+    #[test]
+    fn absurd_numbers_are_passed_over() {
+        for number in [u64::MAX, u64::MAX - 1, Ordinal::MAX + 1] {
+            let home = tempfile::tempdir().unwrap();
+            drop(filled(home.path(), 2));
+            let line = format!(
+                "{{\"number\":{number},\"severity\":6,\"when\":\"2026-01-01T00:00:00Z\",\"text\":\"x\"}}\n"
+            );
+            opened(&home.path().join("messages"))
+                .unwrap()
+                .write_all(line.as_bytes())
+                .unwrap();
+            let (_, spool) = filled(home.path(), 2);
+            assert_eq!(all(&mut Reading::default(), &spool, 0), [1, 2, 3, 4]);
+        }
+    }
+
+    #[test]
+    fn after_the_last_number_messages_still_go_through_memory() {
+        let home = tempfile::tempdir().unwrap();
+        let mut journal = Journal::default();
+        journal.go_on_after(Ordinal::MAX - 1);
+        let mut spool = Spool::open(home.path());
+        spool.last = journal.last();
+        for _ in 0..3 {
+            say(&journal, "x");
+            spool.take(&journal);
+        }
+        assert_eq!(spool.last(), Ordinal::MAX + 2);
+        (journal, spool) = filled(home.path(), 1);
+        assert_eq!(
+            (journal.last(), spool.last()),
+            (Ordinal::MAX + 1, Ordinal::MAX + 1)
+        );
+    }
+
+    #[test]
+    fn a_fifo_in_a_files_place_hangs_nothing() {
+        let home = tempfile::tempdir().unwrap();
+        let (_, spool) = filled(home.path(), 1);
+        for path in [&spool.newer, &spool.older] {
+            let _ = fs::remove_file(path);
+            nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        }
+        let (journal, mut spool) = filled(home.path(), 2);
+        assert!(Reading::default().after(0, &spool).is_err());
+        fs::remove_file(&spool.newer).unwrap();
+        fs::remove_file(&spool.older).unwrap();
+        spool.take(&journal);
+        assert_eq!(all(&mut Reading::default(), &spool, 0), [1, 2]);
+    }
+
+    #[test]
+    fn a_huge_file_is_read_no_further_than_ours_reach_and_goes() {
+        let home = tempfile::tempdir().unwrap();
+        let (_, spool) = filled(home.path(), 2);
+        let huge = opened(&spool.newer).unwrap();
+        huge.set_len(1 << 40).unwrap();
+        let (journal, mut spool) = filled(home.path(), 1);
+        assert_eq!(all(&mut Reading::default(), &spool, 0), [1, 2, 3]);
+        spool.length = FILE;
+        say(&journal, "x");
+        spool.take(&journal);
+        assert_eq!(all(&mut Reading::default(), &spool, 2), [3, 4]);
+        assert!(fs::metadata(&spool.older).unwrap().len() < FILE as u64);
     }
 
     #[test]

@@ -10,6 +10,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub struct Status {
     /// The last record on disk.
     pub seq: u64,
+    /// The first: what comes before it was removed.
+    #[serde(default)]
+    pub first_seq: u64,
     /// Each goes its own way at its own pace.
     pub streams: Vec<StreamStatus>,
     /// Ours, and the authorities that we trust.
@@ -23,6 +26,12 @@ pub struct StreamStatus {
     pub name: String,
     /// Everything up to this record is acknowledged.
     pub acknowledged_seq: u64,
+    /// What of that its cursor on disk says; none before there is one.
+    #[serde(default)]
+    pub stored_seq: Option<u64>,
+    /// Why old segments stay because of it, though they exceed a limit.
+    #[serde(default)]
+    pub keeps_segments: Option<String>,
     /// Records that are not.
     pub queue: u64,
     /// Acknowledgements since the start.

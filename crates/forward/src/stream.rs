@@ -4,6 +4,10 @@
 //! records, what it is asked to. Before a connection is given up in order (new
 //! certificates, a better collector, the end) everything on its way is waited for, so
 //! that nothing is sent twice.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a stream has as many routes as collectors in the status, and knows its own place there"
+)]
 
 mod commands;
 mod connecting;
@@ -50,7 +54,7 @@ const LIVELY: Duration = Duration::from_millis(100);
 /// How often a better collector is tried while another one serves.
 const PREFER: Duration = Duration::from_secs(60);
 /// So long for a goodbye, and at the end for what is still to be sent.
-const FAREWELL: Duration = Duration::from_secs(5);
+pub(crate) const FAREWELL: Duration = Duration::from_secs(5);
 /// What a collector said before its connection broke is read for so long.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
@@ -77,8 +81,8 @@ pub(crate) struct Stream {
     reader: Reader,
     /// Everything up to here is acknowledged.
     acknowledged: Place,
-    /// What of that is on disk.
-    stored: Place,
+    /// What of that is on disk; none before there is a cursor.
+    stored: Option<Place>,
     /// How far it was when that was last tried.
     attempted: u64,
     /// Whether that went well.
@@ -116,11 +120,12 @@ enum Over {
 impl Stream {
     /// A stream that goes on where it was.
     pub(crate) fn begin(parts: Parts) -> Self {
-        let place = parts.cursor.load().unwrap_or(Place::START);
+        let stored = parts.cursor.load();
+        let place = stored.unwrap_or(Place::START);
         Self {
             reader: Reader::from(&parts.log, place.seq() + 1),
             acknowledged: place,
-            stored: place,
+            stored,
             attempted: place.seq(),
             is_stored: true,
             flight: Flight::default(),
@@ -318,12 +323,13 @@ impl Stream {
     }
 
     fn store_records(&mut self) -> io::Result<()> {
-        if self.acknowledged == self.stored {
+        if self.acknowledged == self.stored.unwrap_or(Place::START) {
             return Ok(());
         }
         self.attempted = self.acknowledged.seq();
         self.parts.cursor.store(self.acknowledged)?;
-        self.stored = self.acknowledged;
+        self.stored = Some(self.acknowledged);
+        self.publish();
         Ok(())
     }
 
@@ -335,7 +341,14 @@ impl Stream {
         let mut status = self.parts.board.lock();
         let stream = &mut status.streams[self.parts.index];
         stream.acknowledged_seq = self.acknowledged.seq();
+        stream.stored_seq = self.stored.map(Place::seq);
         stream.messages = self.parts.telling.as_ref().map(Telling::status);
+    }
+
+    fn stream_name(&self) -> String {
+        self.parts.board.lock().streams[self.parts.index]
+            .name
+            .clone()
     }
 
     fn name(&self, index: usize) -> String {

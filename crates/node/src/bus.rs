@@ -173,7 +173,7 @@ fn hex(digits: &str) -> Option<u32> {
 
 fn leading_digits(text: &str) -> &str {
     let end = text.find(|c: char| !c.is_ascii_digit());
-    &text[..end.unwrap_or(text.len())]
+    end.and_then(|end| text.get(..end)).unwrap_or(text)
 }
 
 fn i2c_adapter(sysfs: &Sysfs, adapter: u16) -> Option<String> {

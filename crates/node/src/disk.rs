@@ -160,7 +160,8 @@ impl Paths {
 }
 
 fn is_disk(name: &str) -> bool {
-    let part_of_card = name.starts_with("mmcblk") && !name["mmcblk".len()..].bytes().all(is_digit);
+    let card = name.strip_prefix("mmcblk");
+    let part_of_card = card.is_some_and(|number| !number.bytes().all(is_digit));
     let not_disk = NOT_DISKS.iter().any(|prefix| name.starts_with(prefix));
     !not_disk && !part_of_card && !is_nvme_path(name)
 }

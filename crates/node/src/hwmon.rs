@@ -120,7 +120,9 @@ fn channels(directory: &Path) -> BTreeMap<u16, [bool; SUBFEATURES.len()]> {
             let present = channels
                 .entry(channel)
                 .or_insert([false; SUBFEATURES.len()]);
-            present[subfeature] = true;
+            if let Some(present) = present.get_mut(subfeature) {
+                *present = true;
+            }
         }
     }
     channels

@@ -7,7 +7,7 @@
 
 use crate::failure::Failure;
 use pulse_core::command::NodeCommand;
-use std::io::Read;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
@@ -107,12 +107,11 @@ fn collect(output: ChildStdout, limit: usize, until: Instant) -> Result<Vec<u8>,
 
 fn read_all(output: ChildStdout, limit: usize) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
-    let mut limited = output.take(limit as u64 + 1);
-    limited.read_to_end(&mut bytes).map_err(Failure::Ipmitool)?;
-    if bytes.len() > limit {
-        return Err(Failure::IpmitoolFlood);
+    match pulse_files::read_into(&mut bytes, output, limit) {
+        Ok(()) => Ok(bytes),
+        Err(error) if error.kind() == ErrorKind::FileTooLarge => Err(Failure::IpmitoolFlood),
+        Err(error) => Err(Failure::Ipmitool(error)),
     }
-    Ok(bytes)
 }
 
 fn wait(child: &mut Child, until: Instant) -> Result<ExitStatus, Failure> {

@@ -8,6 +8,10 @@
 //!
 //! A batch of reads wakes the thread once, and the thread wakes the caller once:
 //! switching between the two costs more than reading.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a place is of a list that was made here, and that does not shrink"
+)]
 
 use std::collections::VecDeque;
 use std::mem;

@@ -1,4 +1,8 @@
 //! What one look at every device found, and who reads which part of it.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a place is of a list that was made here, and that does not shrink"
+)]
 
 use crate::attribute::Budget;
 use crate::chip::{FoundChip, Names};

@@ -4,6 +4,10 @@
 //! hardware rarely changes. So the layout is kept until the kernel lists other
 //! devices, a value is gone, or a minute has passed (limits are set by hand,
 //! and links may come to point elsewhere).
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a place is of a list that was made here, and that does not shrink"
+)]
 
 use crate::chip::{ChipReading, FoundChip};
 use crate::clock;

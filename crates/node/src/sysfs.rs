@@ -7,12 +7,12 @@
 
 use pulse_core::shown::is_active;
 use std::ffi::OsStr;
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// How much of one file is read, in bytes.
-const MAX_FILE_BYTES: u64 = 4096;
+const MAX_FILE_BYTES: usize = 4096;
 
 /// How many entries of one directory are looked at.
 const MAX_ENTRIES: usize = 4096;
@@ -80,18 +80,13 @@ fn listing(directory: &Path, wanted: impl Fn(&fs::DirEntry) -> bool) -> Vec<Stri
 /// The name without its trailing number, and that number.
 fn natural_key(name: &str) -> (String, u64) {
     let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
-    (stem.to_owned(), name[stem.len()..].parse().unwrap_or(0))
+    let number = name.strip_prefix(stem).unwrap_or_default();
+    (stem.to_owned(), number.parse().unwrap_or(0))
 }
 
 /// The first 4 KiB of a regular file; `None` when there are none to be had.
 pub(crate) fn bytes(path: &Path) -> Option<Vec<u8>> {
-    if !path.metadata().ok()?.is_file() {
-        return None;
-    }
-    let mut content = Vec::with_capacity(64);
-    let file = File::open(path).ok()?;
-    file.take(MAX_FILE_BYTES).read_to_end(&mut content).ok()?;
-    Some(content)
+    pulse_files::read_beginning(path, MAX_FILE_BYTES).ok()
 }
 
 /// The text of an attribute, cleaned; `None` when there is nothing in it.

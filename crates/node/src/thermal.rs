@@ -34,18 +34,15 @@ pub(crate) fn scan(
 ) -> Vec<FoundChip> {
     let mut found: Vec<FoundChip> = Vec::new();
     for (zone, driver) in zones(sysfs, chips) {
-        let place = match found.iter().position(|chip| chip.driver == driver) {
-            Some(place) => place,
-            None if take_one(&mut budget.chips) => {
-                found.push(chip(sysfs, driver, names));
-                found.len() - 1
-            }
+        let place = found.iter().position(|chip| chip.driver == driver);
+        let chip = match place.and_then(|place| found.get_mut(place)) {
+            Some(chip) => chip,
+            None if take_one(&mut budget.chips) => found.push_mut(chip(sysfs, driver, names)),
             None => break,
         };
         if take_one(&mut budget.features) {
-            let channel = found[place].features.len() + 1;
-            let feature = feature(&zone, channel, budget);
-            found[place].features.push(feature);
+            let channel = chip.features.len() + 1;
+            chip.features.push(feature(&zone, channel, budget));
         }
     }
     found

@@ -72,6 +72,10 @@ pub fn artefacts() -> Vec<Artefact> {
             systemd::socket(),
         ),
         Artefact::new(
+            "packaging/systemd/pulse-sensor-proxy-control.socket",
+            systemd::control_socket(),
+        ),
+        Artefact::new(
             "packaging/tmpfiles.d/pulse-sensor-proxy.conf",
             systemd::tmpfiles(),
         ),

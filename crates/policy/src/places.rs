@@ -18,6 +18,7 @@ pub(crate) fn of(whose: Whose) -> String {
         Whose::LogDirectory => config.audit.directory().display().to_string(),
         Whose::StateDirectory => config.audit.state_dir.display().to_string(),
         Whose::SocketDirectory => directory_of(&config.socket),
+        Whose::ControlDirectory => directory_of(&config.control_socket),
         Whose::Credentials => config.forward.credentials.display().to_string(),
         Whose::Fixed(path) => path.to_owned(),
     }

@@ -11,6 +11,9 @@ const ROOT: &str = "/run/pulse-sensor-proxy.root";
 const ORIGIN: &str = "# Written by `cargo xtask policy` from crates/confine/src/tables; docs/hardening.md\n\
                       # explains it. Changes belong into a drop-in: systemctl edit pulse-sensor-proxy\n";
 
+/// The unit of the administrators' socket.
+const CONTROL_UNIT: &str = "pulse-sensor-proxy-control.socket";
+
 /// Where the dynamic build's libraries are; the static build needs none.
 const LIBRARIES: [&str; 3] = ["/lib/x86_64-linux-gnu", "/lib/aarch64-linux-gnu", "/lib64"];
 
@@ -36,6 +39,8 @@ After=network.target
 [Service]
 Type=notify
 NotifyAccess=main
+# Started with the service: the daemon, which is not root, could not make root's socket.
+Sockets={CONTROL_UNIT}
 ExecStart={PROGRAM}
 # A wrong configuration is refused here, with its reason; the daemon keeps the old one.
 ExecReload={PROGRAM} --check
@@ -116,6 +121,30 @@ SystemCallErrorNumber=EPERM
 [Install]
 WantedBy=multi-user.target
 "
+    )
+}
+
+/// The administrators' socket. It ends with the service, so that connecting to it never
+/// starts a daemon that an operator has stopped.
+pub(crate) fn control_socket() -> String {
+    let socket = pulse_core::config::Config::default().control_socket;
+    format!(
+        "{ORIGIN}
+[Unit]
+Description=Socket on which root administers pulse-sensor-proxy
+PartOf=pulse-sensor-proxy.service
+
+[Socket]
+ListenStream={}
+Service=pulse-sensor-proxy.service
+# Whoever can open it has every capability. Never mount it into a container.
+SocketUser=root
+SocketGroup=root
+SocketMode=0600
+DirectoryMode=0700
+FileDescriptorName=control
+",
+        socket.display()
     )
 }
 

@@ -26,7 +26,9 @@ a container or AppArmor stops around it.
 Signals: SIGHUP reads the configuration again, SIGUSR1 follows an audit log that was
 renamed, SIGTERM ends after the requests in hand. Environment, stronger than the file:
   PULSE_SENSOR_PROXY_CONFIG        the configuration
-  PULSE_SENSOR_PROXY_SOCKET        the Unix socket
+  PULSE_SENSOR_PROXY_SOCKET        the callers' Unix socket
+  PULSE_SENSOR_PROXY_CONTROL_SOCKET
+                                   the administrators' Unix socket
   PULSE_SENSOR_PROXY_SSH_DIR       where the SSH key and known_hosts are
   PULSE_SENSOR_PROXY_METRICS_ADDR  where metrics are served, or \"disabled\"
   PULSE_SENSOR_PROXY_AUDIT_LOG     the audit log

@@ -6,7 +6,7 @@ use pulse_confine::tables::SYSCALLS;
 use pulse_confine::{Hold, Layer, Layers, Outside, Places, ServiceUser};
 use pulse_core::config::{Config, Confinement as Mode};
 use pulse_core::event::{Decision, Event, EventType};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What was done so far.
 pub(crate) struct Confinement<'a> {
@@ -114,10 +114,15 @@ pub(crate) fn places(path: &Path, config: &Config) -> Places {
         ssh_directory: config.ssh_dir.clone(),
         log_directory: config.audit.directory().to_owned(),
         state_directory: config.audit.state_dir.clone(),
-        socket_directory: config.socket.parent().unwrap_or(Path::new("/")).to_owned(),
+        socket_directory: directory_of(&config.socket),
+        control_directory: directory_of(&config.control_socket),
         credentials: (config.forward.is_wanted()).then(|| config.forward.credentials.clone()),
         ports: config.ports().into_iter().collect(),
     }
+}
+
+fn directory_of(socket: &Path) -> PathBuf {
+    socket.parent().unwrap_or(Path::new("/")).to_owned()
 }
 
 #[cfg(test)]

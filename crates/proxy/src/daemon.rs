@@ -2,17 +2,18 @@
 //! for a decision and never across an await.
 
 use crate::host_file::{HostFile, SUBGID, SUBUID};
-use crate::metrics::Metrics;
+use crate::ledger::Ledger;
+use crate::metrics::{self, Metrics};
 use crate::node::{Access, Nodes};
 use crate::readings::{ReadingSettings, Readings};
 use crate::recorder::Recorder;
 use pulse_core::config::Config;
-use pulse_core::event::{Decision, Event, EventType, Suppression};
 use pulse_core::gate::{Gate, GateCaps};
 use pulse_core::limiter::{Limiter, Refusal};
 use pulse_core::peer::{AccessPolicy, Peer, PeerId};
 use pulse_core::rpc::RpcError;
 use pulse_core::subid::SubordinateRanges;
+use pulse_core::summary::{Account, Occurrence, Tally};
 use pulse_forward::Forwarder;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
@@ -41,8 +42,8 @@ pub struct Daemon {
     snapshot: RwLock<Arc<Snapshot>>,
     limiter: Mutex<Limiter>,
     gate: Mutex<Gate<PeerId>>,
-    door: Mutex<Gate<u32>>,
-    suppression: Mutex<Suppression>,
+    door: Mutex<Gate<PeerId>>,
+    ledger: Ledger,
 }
 
 /// What it works with that has a thread of its own.
@@ -76,6 +77,7 @@ impl Daemon {
         Self {
             readings: Arc::new(Readings::new(settings, config.caps, Arc::clone(&metrics))),
             metrics,
+            ledger: Ledger::new(Arc::clone(&recorder)),
             recorder,
             forwarder,
             public_key,
@@ -83,7 +85,6 @@ impl Daemon {
             limiter: Mutex::new(Limiter::new(config.limits)),
             gate: Mutex::new(Gate::new(gate_caps(&config))),
             door: Mutex::new(Gate::new(MAX_TURNED_AWAY)),
-            suppression: Mutex::default(),
             snapshot: RwLock::new(Arc::new(Snapshot {
                 policy: policy(&config),
                 config,
@@ -131,64 +132,33 @@ impl Daemon {
     }
 
     /// Connections of callers that are being turned away.
-    pub fn door(&self) -> MutexGuard<'_, Gate<u32>> {
+    pub fn door(&self) -> MutexGuard<'_, Gate<PeerId>> {
         self.door.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts a refusal by the limiter and puts it on record; gives the error for
     /// the caller.
     pub fn limited(&self, peer: &Peer, refusal: Refusal) -> RpcError {
-        self.held_back(peer, refusal.as_str())
-    }
-
-    /// As [`Daemon::limited`], for a caller with too many connections.
-    pub fn crowded(&self, peer: &Peer) -> RpcError {
-        self.held_back(peer, "connections")
-    }
-
-    fn held_back(&self, peer: &Peer, limiter: &'static str) -> RpcError {
-        self.metrics.refused(limiter, &peer.id);
-        let event = Event::new(EventType::LimiterRejection, Decision::Denied);
-        self.denied(
-            peer,
-            Event {
-                limiter: Some(limiter),
-                ..event
-            },
-            RpcError::RateLimited,
-        )
+        self.metrics.refused(refusal.as_str(), &peer.id);
+        self.note(Occurrence::Limited(refusal), peer);
+        RpcError::RateLimited
     }
 
     /// Puts a caller that may not ask anything on record; gives the error for it.
     pub fn unauthorised(&self, peer: &Peer) -> RpcError {
-        let event = Event::new(EventType::ConnectionDenied, Decision::Denied);
-        self.denied(peer, event, RpcError::Unauthorized)
+        self.note(Occurrence::Unauthorized, peer);
+        RpcError::Unauthorized
     }
 
-    fn denied(&self, peer: &Peer, event: Event<'_>, error: RpcError) -> RpcError {
-        self.note_summed(Event {
-            peer: Some(peer),
-            reason: Some(error.label()),
-            ..event
-        });
-        error
-    }
-
-    /// Puts on record what callers could do without end: once a second for each
-    /// UID and kind of event, the rest are summed up.
-    pub fn note_summed(&self, event: Event<'_>) {
-        let uid = event.peer.map_or(0, |peer| peer.credentials.uid);
-        let noted = {
-            let suppression = self.suppression.lock();
-            let mut suppression = suppression.unwrap_or_else(PoisonError::into_inner);
-            suppression.note(uid, event.kind, Instant::now())
+    /// Puts on record what callers could bring about without end: not each time, but so
+    /// that each is counted.
+    pub(crate) fn note(&self, occurrence: Occurrence, peer: &Peer) {
+        let account = if peer.capabilities.is_empty() {
+            Account::Strangers
+        } else {
+            Account::Own
         };
-        if let Some(suppressed) = noted {
-            self.recorder.note(&Event {
-                suppressed,
-                ..event
-            });
-        }
+        self.note_all(Tally::one(occurrence, peer), account);
     }
 
     /// Looks whether `known_hosts` has changed; connections whose host key it accepts no
@@ -197,11 +167,27 @@ impl Daemon {
         self.access.known_hosts.look();
     }
 
-    /// Forgets callers that have nothing left to remember.
+    /// As [`Daemon::note`], several at once.
+    pub(crate) fn note_all(&self, tally: Tally, account: Account) {
+        self.ledger.note(tally, account);
+    }
+
+    /// Puts on record what was left out and not yet accounted for. Nothing is noted
+    /// afterwards.
+    pub(crate) fn finish(&self) {
+        self.ledger.finish();
+    }
+
+    /// Forgets callers that have nothing left to remember, and puts the sums on record
+    /// whose time has come.
     pub fn sweep(&self) {
+        let now = Instant::now();
+        self.ledger.catch_up(now);
         let mut limiter = self.limiter();
-        limiter.sweep(Instant::now());
-        self.metrics.active_peers.set(limiter.active_peers() as i64);
+        limiter.sweep(now);
+        self.metrics
+            .active_peers
+            .set(metrics::gauge(limiter.active_peers()));
     }
 }
 
@@ -235,7 +221,6 @@ fn gate_caps(config: &Config) -> GateCaps {
 fn policy(config: &Config) -> AccessPolicy {
     let access = config.access.clone();
     AccessPolicy {
-        own_uid: pulse_confine::own_uid(),
         uids: access.uids,
         gids: access.gids,
         allow_idmapped_root: access.allow_idmapped_root,

@@ -12,6 +12,7 @@ use pulse_forward::Forwarder;
 use pulse_forward::forwarder::Command;
 use pulse_forward::status::Status;
 use serde::{Serialize, Serializer};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -134,10 +135,12 @@ async fn carry_out(request: &Request, envelope: &Envelope) -> Result<Data, RpcEr
             nodes: read_all(request, nodes).await?,
         }),
         Call::Forwarding => request.spend_own().and_then(|()| {
-            let forwarding = forwarder(request)?.status();
+            let forwarding = forwarding(request)?;
             Ok(Data::Forwarding { forwarding })
         }),
-        Call::Replay(from) => request.spend_own().and_then(|()| replay(request, from)),
+        Call::Replay(from) => request
+            .spend_own()
+            .and_then(|()| replay(request, from.get())),
     }
 }
 
@@ -146,10 +149,28 @@ fn forwarder(request: &Request) -> Result<&Forwarder, RpcError> {
     forwarder.ok_or(RpcError::NotForwarding)
 }
 
+/// The streams, and which of them keeps old segments of the log.
+fn forwarding(request: &Request) -> Result<Status, RpcError> {
+    let mut status = forwarder(request)?.status();
+    let upkeep = request.daemon.recorder.health().upkeep;
+    if let Some(hold) = upkeep.pressing_hold() {
+        let mut streams = status.streams.iter_mut();
+        if let Some(stream) = streams.find(|stream| hold.stream() == Some(&stream.name)) {
+            stream.keeps_segments = Some(hold.to_string());
+        }
+    }
+    Ok(status)
+}
+
 fn replay(request: &Request, from: u64) -> Result<Data, RpcError> {
     let forwarder = forwarder(request)?;
-    if from > forwarder.status().seq {
+    let status = forwarder.status();
+    if from > status.seq {
         return Err(RpcError::NoSuchRecord);
+    }
+    let first = status.first_seq;
+    if from < first {
+        return Err(RpcError::RecordRemoved { first });
     }
     match forwarder.ask(Command::Replay(from)) {
         true => Ok(Data::Replay { from }),
@@ -181,7 +202,8 @@ async fn read_all(
     if let Some(Err(error)) = nodes.iter().find(|node| node.is_err()) {
         request.punish(error);
     }
-    let mut entries: Vec<Option<Entry>> = nodes.iter().map(|_| None).collect();
+    // By place in the request: each has one entry.
+    let mut entries = BTreeMap::new();
     let mut tasks = JoinSet::new();
     for (i, node) in nodes.into_iter().enumerate() {
         match node {
@@ -189,15 +211,15 @@ async fn read_all(
                 let request = request.clone();
                 tasks.spawn(async move { (i, entry(&request, &node).await) });
             }
-            Err(error) => entries[i] = Some(Entry::invalid(&error)),
+            Err(error) => drop(entries.insert(i, Entry::invalid(&error))),
         }
     }
     while let Some(done) = tasks.join_next().await {
         if let Ok((i, entry)) = done {
-            entries[i] = Some(entry);
+            entries.insert(i, entry);
         }
     }
-    Ok(entries.into_iter().flatten().collect())
+    Ok(entries.into_values().collect())
 }
 
 async fn entry(request: &Request, node: &NodeName) -> Entry {

@@ -8,6 +8,7 @@
 use pulse_core::trust::Demand;
 use pulse_trust::Refused;
 use std::io;
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Addresses of nodes.
@@ -44,8 +45,12 @@ impl HostFile {
 
     /// What it says; nothing when there is none, or others may change it.
     pub(crate) fn read(&self) -> Vec<u8> {
-        let path = std::path::Path::new(self.path);
-        self.settle(pulse_trust::read(path, Demand::Unwritable, MAX_BYTES))
+        let path = Path::new(self.path);
+        self.settle(pulse_trust::read_beginning(
+            path,
+            Demand::Unwritable,
+            MAX_BYTES,
+        ))
     }
 
     /// Why it said nothing when it was last read, although it is there.

@@ -6,7 +6,7 @@ use russh::keys::PrivateKey;
 use russh::keys::ssh_key::LineEnding;
 use russh::keys::ssh_key::private::Ed25519Keypair;
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 pub const FILE_NAME: &str = "id_ed25519";
 
 /// A private key is some 400 bytes.
-const MAX_KEY_BYTES: u64 = 64 * 1024;
+const MAX_KEY_BYTES: usize = 64 * 1024;
 
 /// Why there is no key.
 #[derive(Debug, thiserror::Error)]
@@ -136,10 +136,9 @@ fn read(file: File, path: &Path) -> Result<PrivateKey, KeyError> {
         path: path.to_owned(),
         error,
     };
-    let mut pem = Zeroizing::new(Vec::new());
-    file.take(MAX_KEY_BYTES)
-        .read_to_end(&mut pem)
-        .map_err(io_error)?;
+    // Room for all of it, so that no copy of it is left behind when it grows.
+    let mut pem = Zeroizing::new(Vec::with_capacity(MAX_KEY_BYTES + 1));
+    pulse_files::read_into(&mut pem, file, MAX_KEY_BYTES).map_err(io_error)?;
     let key = PrivateKey::from_openssh(pem.as_slice()).map_err(|e| unusable(path, &e))?;
     if key.is_encrypted() {
         return Err(unusable(
@@ -182,7 +181,7 @@ fn create(ssh_dir: &Path, path: &Path) -> Result<PrivateKey, KeyError> {
 fn publish(key: PrivateKey, path: &Path) -> Result<PrivateKey, KeyError> {
     let path = path.with_extension("pub");
     let line = format!("{}\n", public_line(&key)?);
-    let is_there = std::fs::read_to_string(&path).is_ok_and(|found| found == line);
+    let is_there = pulse_files::read(&path, line.len()).is_ok_and(|it| it == line.as_bytes());
     if !is_there {
         let written = write_new(&path, 0o644, line.as_bytes());
         written.map_err(|error| KeyError::Io { path, error })?;
@@ -195,11 +194,9 @@ fn write_new(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
     let mut random = [0; 16];
     getrandom::fill(&mut random)?;
     let beside = path.with_extension(uuid_from_random(random));
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(&beside)?;
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(mode);
+    let mut file = pulse_files::open_with(&mut options, &beside)?;
     let written = file.write_all(bytes).and_then(|()| file.sync_all());
     let renamed = written.and_then(|()| std::fs::rename(&beside, path));
     if renamed.is_err() {

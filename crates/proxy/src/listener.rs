@@ -3,26 +3,25 @@
 //! A caller is identified and admitted before a byte of it is read. One that may
 //! not ask gets its answer at once and has never held anything but a descriptor.
 
+use crate::backlog::{Accepted, Guards, Sieve};
 use crate::connection::{Connection, NoLine};
 use crate::daemon::Daemon;
 use crate::dispatch;
 use crate::watched::watched;
-use pulse_core::event::{Decision, Event, EventType};
-use pulse_core::peer::Peer;
+use pulse_core::accept::Standing;
+use pulse_core::limiter::Refusal;
+use pulse_core::peer::{Peer, SocketRole, Surroundings};
 use pulse_core::rpc::RpcError;
+use pulse_core::summary::Occurrence;
 use std::io::{self, Write};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
 use tokio::time::Instant;
-
-/// Who may speak is decided from the kernel's credentials, not from this.
-const SOCKET_MODE: u32 = 0o666;
 
 /// The listening socket, not watched by the runtime yet: it is bound before there
 /// is one, and before the daemon confines itself.
@@ -33,16 +32,16 @@ pub struct BoundSocket {
 }
 
 impl BoundSocket {
-    /// Binds the socket; its directory must be there. A file left behind by a
-    /// daemon that is gone is replaced; one that somebody still listens on is not.
+    /// Binds the socket, with the rights that the process has now; its directory must be
+    /// there. A file left behind by a daemon that is gone is replaced; one that somebody
+    /// still listens on is not.
     ///
     /// # Errors
     /// `AddrInUse` when another daemon serves it, or whatever the system says.
-    pub fn bind(path: &Path) -> io::Result<Self> {
+    pub fn bind(path: &Path, mode: u32) -> io::Result<Self> {
         remove_stale(path)?;
-        let listener = UnixListener::bind(path)?;
+        let listener = pulse_confine::bind_unix(path, mode)?;
         let file = Some(SocketFile(path.to_owned()));
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(SOCKET_MODE))?;
         listener.set_nonblocking(true)?;
         Ok(Self { listener, file })
     }
@@ -59,31 +58,20 @@ impl BoundSocket {
         })
     }
 
-    /// Has the runtime watch it.
-    ///
-    /// # Errors
-    /// Whatever `epoll_ctl(2)` says.
-    pub fn watch(self) -> io::Result<Socket> {
-        Ok(Socket {
-            listener: watched(self.listener, Interest::READABLE)?,
+    /// The listening socket itself.
+    #[must_use]
+    pub fn into_socket(self) -> Socket {
+        Socket {
+            listener: Arc::new(self.listener),
             _file: self.file,
-        })
+        }
     }
 }
 
 /// The listening socket; its file goes away with it.
 pub struct Socket {
-    listener: AsyncFd<UnixListener>,
+    listener: Arc<UnixListener>,
     _file: Option<SocketFile>,
-}
-
-impl Socket {
-    async fn accept(&self) -> io::Result<UnixStream> {
-        let accept = |listener: &UnixListener| listener.accept();
-        let (stream, _) = self.listener.async_io(Interest::READABLE, accept).await?;
-        stream.set_nonblocking(true)?;
-        Ok(stream)
-    }
 }
 
 /// Removed when dropped.
@@ -91,7 +79,8 @@ struct SocketFile(PathBuf);
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // Gone already is as good.
+        // It may be gone already. In a directory of root's it stays, and the next daemon
+        // that starts as root takes its place.
         let _ = std::fs::remove_file(&self.0);
     }
 }
@@ -104,42 +93,178 @@ fn remove_stale(path: &Path) -> io::Result<()> {
             io::ErrorKind::AlreadyExists,
             "there is a file that is no socket",
         )),
+        // Only a refusal proves that nobody listens (connect(2)): a socket that we may not
+        // open, or whose queue is full, is somebody's.
         Ok(_) => match UnixStream::connect(path) {
-            Ok(_) => Err(io::Error::new(
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                std::fs::remove_file(path)
+            }
+            _ => Err(io::Error::new(
                 io::ErrorKind::AddrInUse,
                 "another daemon serves it",
             )),
-            Err(_) => std::fs::remove_file(path),
         },
     }
 }
 
-/// Accepts callers until `draining` turns true.
-pub async fn serve(socket: Socket, daemon: Arc<Daemon>, mut draining: watch::Receiver<bool>) {
+/// Connections that are taken off the backlog before other tasks have their turn.
+const BATCH: usize = 32;
+
+/// So many batches in a row that did not empty the backlog are a flood, or like one.
+const FULL_BATCHES: usize = 2;
+
+/// The pause after a connection could not be accepted: without descriptors left, accepting
+/// again at once would only spin.
+pub(crate) const AFTER_ACCEPT_ERROR: Duration = Duration::from_millis(50);
+
+/// Serves administrators until `draining` turns true. Nobody else can open their socket,
+/// so none of them is closed out.
+pub(crate) async fn serve_administrators(
+    socket: Socket,
+    daemon: Arc<Daemon>,
+    mut draining: watch::Receiver<bool>,
+) {
+    let watch = match watched(Arc::clone(&socket.listener), Interest::READABLE) {
+        Ok(watch) => watch,
+        Err(error) => {
+            tracing::error!("cannot watch the control socket: {error}: nobody can administer");
+            // Callers are served all the same. The sender lives longer than we do.
+            let _ = draining.wait_for(|draining| *draining).await;
+            return;
+        }
+    };
     loop {
         let accepted = tokio::select! {
-            accepted = socket.accept() => accepted,
+            accepted = watch.async_io(Interest::READABLE, |listener| listener.accept()) => accepted,
             _ = draining.wait_for(|draining| *draining) => return,
         };
+        let accepted = accepted.and_then(|(stream, _)| {
+            stream.set_nonblocking(true)?;
+            let credentials = pulse_confine::credentials(&stream)?;
+            Ok((stream, credentials))
+        });
         match accepted {
-            Ok(stream) => welcome(stream, &daemon, &draining),
-            Err(error) => after_accept_error("rpc", &error).await,
+            Ok((stream, credentials)) => {
+                let around = pulse_confine::surroundings(&stream, credentials);
+                let peer =
+                    daemon
+                        .snapshot()
+                        .policy
+                        .identify(SocketRole::Control, credentials, around);
+                welcome(stream, peer, &daemon, &draining);
+            }
+            Err(error) => after_accept_error("control", &error).await,
         }
     }
 }
 
-/// Without descriptors left, accepting again at once would only spin.
-pub(crate) async fn after_accept_error(listener: &str, error: &io::Error) {
-    tracing::warn!(listener, %error, "cannot accept a connection");
-    tokio::time::sleep(Duration::from_millis(50)).await;
+/// Serves callers until `draining` turns true.
+pub(crate) async fn serve_callers(
+    socket: Socket,
+    guards: Guards,
+    daemon: Arc<Daemon>,
+    mut draining: watch::Receiver<bool>,
+) {
+    let is_draining = async |draining: &mut watch::Receiver<bool>| {
+        // Its sender lives longer than we do.
+        let _ = draining.wait_for(|draining| *draining).await;
+    };
+    let (listener, handed_on) = (&socket.listener, draining.clone());
+    let mut sieve = Sieve::new(&daemon, 1);
+    loop {
+        tokio::select! {
+            ended = accept_until_flooded(listener, &mut sieve, &daemon, &handed_on) => {
+                if let Err(error) = ended {
+                    // The guards accept what is there, and then it is tried again.
+                    after_accept_error("rpc", &error).await;
+                }
+            }
+            () = is_draining(&mut draining) => break,
+        }
+        sieve.put_on_record();
+        let mut handed_over = guards.accept(listener, &daemon);
+        let welcome_all = async {
+            while let Some(accepted) = handed_over.next().await {
+                welcome_caller(accepted, &daemon, &handed_on);
+            }
+        };
+        tokio::select! {
+            () = welcome_all => (),
+            () = is_draining(&mut draining) => {
+                // What they close is on record before the end.
+                handed_over.end().await;
+                break;
+            }
+        }
+    }
+    sieve.put_on_record();
 }
 
-fn welcome(stream: UnixStream, daemon: &Arc<Daemon>, draining: &watch::Receiver<bool>) {
-    // A caller that the kernel cannot name is nobody.
-    let Ok(peer) = identify(&stream, daemon) else {
-        return;
+/// Serves callers until one is over its budget, or so many come that others should wait
+/// for the runtime instead of the backlog. The runtime watches the socket only that long:
+/// it would be woken for each connection that a guard takes.
+async fn accept_until_flooded(
+    listener: &Arc<UnixListener>,
+    sieve: &mut Sieve,
+    daemon: &Arc<Daemon>,
+    draining: &watch::Receiver<bool>,
+) -> io::Result<()> {
+    let watch = watched(Arc::clone(listener), Interest::READABLE)?;
+    let mut full_batches = 0;
+    while !sieve.is_flooded() && full_batches < FULL_BATCHES {
+        let mut ready = watch.readable().await?;
+        full_batches += 1;
+        for _ in 0..BATCH {
+            match sieve.accept(listener) {
+                Ok(Some(accepted)) => welcome_caller(accepted, daemon, draining),
+                Ok(None) => (),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    ready.clear_ready();
+                    full_batches = 0;
+                    break;
+                }
+                Err(error) => {
+                    after_accept_error("rpc", &error).await;
+                    break;
+                }
+            }
+        }
+        drop(ready);
+        tokio::task::yield_now().await;
+    }
+    Ok(())
+}
+
+/// Says why a connection could not be accepted, and waits a little.
+pub(crate) async fn after_accept_error(listener: &str, error: &io::Error) {
+    warn_of_accept_error(listener, error);
+    tokio::time::sleep(AFTER_ACCEPT_ERROR).await;
+}
+
+pub(crate) fn warn_of_accept_error(listener: &str, error: &io::Error) {
+    tracing::warn!(listener, %error, "cannot accept a connection");
+}
+
+/// Whoever cannot have a capability is not worth a look at its process.
+fn welcome_caller(accepted: Accepted, daemon: &Arc<Daemon>, draining: &watch::Receiver<bool>) {
+    let Accepted {
+        stream,
+        credentials,
+        standing,
+    } = accepted;
+    let around = match standing {
+        Standing::Stranger => Surroundings::default(),
+        Standing::Eligible => pulse_confine::surroundings(&stream, credentials),
     };
-    let daemon = Arc::clone(daemon);
+    let peer = daemon
+        .snapshot()
+        .policy
+        .identify(SocketRole::Callers, credentials, around);
+    welcome(stream, peer, daemon, draining);
+}
+
+fn welcome(stream: UnixStream, peer: Peer, daemon: &Arc<Daemon>, draining: &watch::Receiver<bool>) {
+    let (daemon, peer) = (Arc::clone(daemon), Arc::new(peer));
     match admit(&daemon, &peer) {
         Ok(admitted) => {
             tokio::spawn(attend(
@@ -152,14 +277,6 @@ fn welcome(stream: UnixStream, daemon: &Arc<Daemon>, draining: &watch::Receiver<
         }
         Err(error) => turn_away(stream, daemon, &peer, &error),
     }
-}
-
-fn identify(stream: &UnixStream, daemon: &Daemon) -> io::Result<Arc<Peer>> {
-    let credentials = pulse_confine::credentials(stream)?;
-    let around = pulse_confine::surroundings(stream, credentials);
-    Ok(Arc::new(
-        daemon.snapshot().policy.identify(credentials, around),
-    ))
 }
 
 /// A caller's place among the connections; given back when dropped.
@@ -183,12 +300,8 @@ fn admit(daemon: &Arc<Daemon>, peer: &Arc<Peer>) -> Result<Admitted, RpcError> {
         .check_penalty(&peer.id, std::time::Instant::now());
     penalty.map_err(|refusal| daemon.limited(peer, refusal))?;
     let entered = daemon.gate().enter(&peer.id);
-    entered.map_err(|_| daemon.crowded(peer))?;
-    let event = Event::new(EventType::ConnectionAccepted, Decision::Allowed);
-    daemon.note_summed(Event {
-        peer: Some(peer),
-        ..event
-    });
+    entered.map_err(|_| daemon.limited(peer, Refusal::Connections))?;
+    daemon.note(Occurrence::Accepted, peer);
     Ok(Admitted {
         daemon: Arc::clone(daemon),
         peer: Arc::clone(peer),
@@ -201,15 +314,15 @@ fn turn_away(stream: UnixStream, daemon: Arc<Daemon>, peer: &Peer, error: &RpcEr
     let line = dispatch::refusal(error);
     // A fresh socket's buffer has room for a line.
     let _ = (&stream).write(&line);
-    let uid = peer.credentials.uid;
-    if daemon.door().enter(&uid).is_err() {
+    let user = peer.id.clone();
+    if daemon.door().enter(&user).is_err() {
         // Too many of this user linger already: this one may get a reset.
         return;
     }
     tokio::spawn(async move {
         let patience = daemon.config().timeouts.read;
         Connection::new(stream).finish(patience).await;
-        daemon.door().leave(&uid);
+        daemon.door().leave(&user);
     });
 }
 

@@ -24,6 +24,7 @@ pub(crate) async fn run(daemon: Arc<Daemon>) {
     let ourselves = Arc::new(Peer {
         credentials: pulse_confine::own_credentials(),
         id: PeerId::Poller,
+        container: None,
         capabilities: Capabilities::read_only(),
     });
     loop {

@@ -5,7 +5,7 @@
 //! it. Slots are given back before any waiting caller is told the outcome: one
 //! that asks again at once is not refused for its own last request.
 
-use crate::metrics::Metrics;
+use crate::metrics::{self, Metrics};
 use crate::node::{NodeFailure, NodeHandle, Nodes, Sample};
 use pulse_core::name::NodeName;
 use pulse_core::peer::PeerId;
@@ -201,8 +201,8 @@ impl Readings {
     }
 
     fn show(&self, queue: &WorkQueue) {
-        self.metrics.queue_depth.set(queue.queued() as i64);
-        self.metrics.inflight.set(queue.running() as i64);
+        self.metrics.queue_depth.set(metrics::gauge(queue.queued()));
+        self.metrics.inflight.set(metrics::gauge(queue.running()));
     }
 
     fn flights(&self) -> MutexGuard<'_, Flights> {

@@ -1,10 +1,12 @@
 //! Arguments in, exit code out; what serves in between is the service.
 
+use crate::backlog::Guards;
 use crate::cli::{self, Command};
 use crate::confinement::Confinement;
 use crate::opened::Opened;
 use crate::recorder::{AuditLog, OpenError, Recorder};
 use crate::settings::{self, SettingsError};
+use crate::socket_access::SocketError;
 use crate::{confine_probe, forwarding, host_file, key, logging, service};
 use pulse_confine::{Kernel, Layers, ServiceUser};
 use pulse_core::config::Config;
@@ -23,6 +25,9 @@ pub enum Failure {
     /// The configuration is wrong.
     #[error("{0}")]
     Settings(#[from] SettingsError),
+    /// Others may connect than were configured.
+    #[error("{0}")]
+    Socket(#[from] SocketError),
     /// The key is missing or unusable.
     #[error("{0}")]
     Key(#[from] key::KeyError),
@@ -57,7 +62,8 @@ impl Failure {
         match self {
             Self::LetThrough(_) => 1,
             Self::Usage(_) => 64,
-            Self::Settings(_) => 78,
+            // None of them becomes right by itself.
+            Self::Settings(_) | Self::Socket(_) => 78,
             Self::Key(_) | Self::Open { .. } | Self::Audit(_) | Self::Recorder(_) => 73,
             Self::TaskEnded(_) => 70,
             Self::Confinement(_) => 71,
@@ -169,6 +175,10 @@ fn run(path: &Path, parts: &Parts<'_>) -> Result<(), Failure> {
     settings::check_directories(&config)?;
     let key = key::find_or_create(key::credentials().as_deref(), &config.ssh_dir)?;
     confinement.restrict_access(path, &config)?;
+    let guards = Guards::start().map_err(|error| Failure::Open {
+        what: "the threads that accept".into(),
+        error,
+    })?;
     let recorder = (parts.recorder)(&config)?;
     let forwarder = forwarding::prepare(&config, &recorder, journal)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -182,6 +192,7 @@ fn run(path: &Path, parts: &Parts<'_>) -> Result<(), Failure> {
         path,
         config,
         opened,
+        guards,
         key,
         recorder,
         forwarder,

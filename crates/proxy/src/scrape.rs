@@ -39,7 +39,11 @@ struct Rendered {
 impl Listener {
     fn metrics(&self, format: Format, daemon: &Daemon) -> Arc<str> {
         let now = Instant::now();
-        let mut last = lock(&self.texts[format as usize]);
+        let [open_metrics, text] = &self.texts;
+        let mut last = lock(match format {
+            Format::OpenMetrics => open_metrics,
+            Format::Text => text,
+        });
         if let Some(rendered) = last.as_ref().filter(|last| now < last.until) {
             return Arc::clone(&rendered.text);
         }
@@ -269,7 +273,7 @@ async fn read_request(stream: &mut TcpStream, names: &HostNames) -> io::Result<R
 
 /// Whether an empty line ends in the bytes after `from`.
 fn may_end(head: &[u8], from: usize) -> bool {
-    let new = &head[from.saturating_sub(2)..];
+    let new = head.get(from.saturating_sub(2)..).unwrap_or_default();
     new.windows(3).any(|end| end == b"\n\r\n") || new.windows(2).any(|end| end == b"\n\n")
 }
 

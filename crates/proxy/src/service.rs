@@ -1,16 +1,17 @@
 //! Everything that serves: opened, watched over, reloaded, drained.
 
+use crate::backlog::Guards;
 use crate::confinement::Confinement;
 use crate::daemon::{Daemon, Parts};
 use crate::known_hosts::KnownHostsFile;
-use crate::listener;
+use crate::listener::{self, BoundSocket};
 use crate::node::Access;
 use crate::opened::Opened;
 use crate::recorder::{self, Recorder};
 use crate::resolve::{AnyUnicast, Resolver};
 use crate::run::Failure;
 use crate::systemd::ServiceManager;
-use crate::{key, poll, scrape, settings};
+use crate::{key, poll, retention, scrape, settings};
 use pulse_core::config::{Config, Confinement as Mode};
 use pulse_core::event::{Decision, Event, EventType};
 use pulse_forward::forwarder::Command;
@@ -25,7 +26,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::MissedTickBehavior;
 
 /// How often the limiter forgets, the audit log is looked at and systemd's watchdog
@@ -41,6 +42,7 @@ pub(crate) struct Start<'a> {
     pub(crate) path: &'a Path,
     pub(crate) config: Config,
     pub(crate) opened: Opened,
+    pub(crate) guards: Guards,
     pub(crate) key: PrivateKey,
     pub(crate) recorder: Arc<dyn Recorder>,
     pub(crate) forwarder: Option<(Arc<Forwarder>, Prepared)>,
@@ -67,7 +69,7 @@ pub(crate) async fn serve(start: Start<'_>) -> Result<(), Failure> {
         recorder: Arc::clone(&recorder),
         forwarder: forwarder.clone(),
     };
-    let mut service = open(start.config, start.opened, start.key, parts)?;
+    let mut service = open(start.config, start.opened, start.guards, start.key, parts)?;
     let confined = confinement.limit();
     let confined = confined.and_then(|()| confinement.filter_calls());
     confinement.report(|event| recorder.note(event));
@@ -75,10 +77,12 @@ pub(crate) async fn serve(start: Start<'_>) -> Result<(), Failure> {
     if let Some(prepared) = prepared {
         prepared.begin();
     }
+    service.retain();
     service.manager.tell(&[NotifyState::Ready]);
     let outcome = service.supervise(start.path, signals).await;
     service.manager.tell(&[NotifyState::Stopping]);
     service.drain().await;
+    service.daemon.finish();
     recorder.note(&Event::new(EventType::ProxyStop, Decision::Completed));
     recorder.stop();
     if let Some(forwarder) = forwarder {
@@ -102,7 +106,8 @@ struct Service {
     manager: ServiceManager,
     /// The SSH ports that the confinement lets through.
     ports: BTreeSet<u16>,
-    listener: JoinHandle<()>,
+    /// One for each socket.
+    listeners: JoinSet<()>,
     metrics: Option<JoinHandle<()>>,
     poller: JoinHandle<()>,
     drain: watch::Sender<bool>,
@@ -110,11 +115,19 @@ struct Service {
     recording: bool,
     /// Why its file could not be rotated when we last looked.
     rotation_refused: Option<String>,
+    retention: retention::Watch,
 }
 
-fn open(config: Config, opened: Opened, key: PrivateKey, parts: Parts) -> Result<Service, Failure> {
+fn open(
+    config: Config,
+    opened: Opened,
+    guards: Guards,
+    key: PrivateKey,
+    parts: Parts,
+) -> Result<Service, Failure> {
     let public_key = key::public_line(&key)?;
-    let socket = opened.socket.watch().map_err(opening("the socket"))?;
+    let socket = opened.socket.into_socket();
+    let control = opened.control.map(BoundSocket::into_socket);
     let metrics = opened.metrics.map(watch_port).transpose();
     let metrics = metrics.map_err(opening("metrics_address"))?;
     let access = Access {
@@ -136,12 +149,27 @@ fn open(config: Config, opened: Opened, key: PrivateKey, parts: Parts) -> Result
     let ports = config.ssh_ports();
     let daemon = Arc::new(Daemon::new(config, access, public_key, parts));
     let (drain, draining) = watch::channel(false);
+    let mut listeners = JoinSet::new();
+    listeners.spawn(listener::serve_callers(
+        socket,
+        guards,
+        Arc::clone(&daemon),
+        draining.clone(),
+    ));
+    if let Some(control) = control {
+        listeners.spawn(listener::serve_administrators(
+            control,
+            Arc::clone(&daemon),
+            draining,
+        ));
+    }
     Ok(Service {
-        listener: tokio::spawn(listener::serve(socket, Arc::clone(&daemon), draining)),
+        listeners,
         metrics: metrics.map(|l| tokio::spawn(scrape::serve(l, Arc::clone(&daemon)))),
         poller: tokio::spawn(poll::run(Arc::clone(&daemon))),
         recording: true,
         rotation_refused: None,
+        retention: retention::Watch::over(&daemon.config().audit),
         daemon,
         drain,
         manager: opened.manager,
@@ -177,7 +205,7 @@ impl Service {
                     self.manager.tell(&[NotifyState::Watchdog]);
                 }
                 _ = look.tick() => self.daemon.look_at_pins(),
-                _ = &mut self.listener => return Err(Failure::TaskEnded("listener")),
+                _ = self.listeners.join_next() => return Err(Failure::TaskEnded("listener")),
                 _ = &mut self.poller => return Err(Failure::TaskEnded("poller")),
                 () = ended(&mut self.metrics) => return Err(Failure::TaskEnded("metrics")),
             }
@@ -196,6 +224,7 @@ impl Service {
                 self.warn_of_ports(&config);
                 tracing::info!(nodes = config.nodes.len(), "configuration read again");
                 self.daemon.reload(config);
+                self.retain();
                 if let Some(forwarder) = &self.daemon.forwarder {
                     forwarder.ask(Command::Look);
                 }
@@ -215,6 +244,13 @@ impl Service {
         self.manager.tell(&[NotifyState::Ready]);
     }
 
+    /// Puts the configuration's retention into force.
+    fn retain(&self) {
+        let forwarder = self.daemon.forwarder.as_ref();
+        let limits = self.daemon.config().audit.retention;
+        retention::apply(&*self.daemon.recorder, forwarder, limits);
+    }
+
     /// The confinement can be narrowed and never widened.
     fn warn_of_ports(&self, new: &Config) {
         for port in new.ssh_ports().difference(&self.ports) {
@@ -231,6 +267,8 @@ impl Service {
     /// ought to be rotated and may not.
     fn look_at_recorder(&mut self) {
         let health = self.daemon.recorder.health();
+        let limits = self.daemon.config().audit.retention;
+        self.retention.look(&health, &limits);
         if let (Some(why), None) = (&health.rotation_refused, &self.rotation_refused) {
             tracing::warn!(%why, "the audit log may not be rotated: run `pulse-sensorctl audit rotate` as root");
         }
@@ -264,10 +302,8 @@ impl Service {
         if tokio::time::timeout(patience, idle).await.is_err() {
             tracing::warn!("ending with requests still in hand");
         }
-        if !self.listener.is_finished() {
-            // Its socket's file is taken away before we end.
-            let _ = (&mut self.listener).await;
-        }
+        // The callers' socket's file is taken away before we end.
+        while self.listeners.join_next().await.is_some() {}
     }
 }
 
@@ -282,8 +318,12 @@ async fn ended(task: &mut Option<JoinHandle<()>>) {
 }
 
 fn warn_unchangeable(old: &Config, new: &Config) {
-    let changed: [(&str, bool); 7] = [
+    let (old_access, new_access) = (&old.socket_access, &new.socket_access);
+    let changed: [(&str, bool); 10] = [
         ("socket", old.socket != new.socket),
+        ("socket_mode", old_access.mode != new_access.mode),
+        ("socket_group", old_access.group != new_access.group),
+        ("control_socket", old.control_socket != new.control_socket),
         ("ssh_dir", old.ssh_dir != new.ssh_dir),
         (
             "metrics_address",
@@ -291,7 +331,7 @@ fn warn_unchangeable(old: &Config, new: &Config) {
         ),
         ("log_level", old.log_level != new.log_level),
         ("confinement", old.confinement != new.confinement),
-        ("audit", old.audit != new.audit),
+        ("audit", old.audit.needs_restart_for(&new.audit)),
         ("forward", old.forward != new.forward),
     ];
     for (key, _) in changed.iter().filter(|(_, changed)| *changed) {

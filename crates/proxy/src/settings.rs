@@ -85,7 +85,7 @@ pub fn load(path: &Path) -> Result<Config, SettingsError> {
         Refused::Untrusted(untrusted) => SettingsError::Untrusted(untrusted),
     })?;
     let text = String::from_utf8(bytes)
-        .map_err(|error| unreadable(io::Error::new(io::ErrorKind::InvalidData, error)))?;
+        .map_err(|_| unreadable(io::Error::new(io::ErrorKind::InvalidData, "not UTF-8 text")))?;
     let config = Config::parse(&text);
     let mut config = config.map_err(|error| SettingsError::Wrong {
         path: path.to_owned(),
@@ -129,6 +129,9 @@ fn check_places(places: &[Place]) -> Result<(), SettingsError> {
 fn override_from_environment(config: &mut Config) -> Result<(), SettingsError> {
     if let Some(socket) = var_os("PULSE_SENSOR_PROXY_SOCKET") {
         config.socket = PathBuf::from(socket);
+    }
+    if let Some(socket) = var_os("PULSE_SENSOR_PROXY_CONTROL_SOCKET") {
+        config.control_socket = PathBuf::from(socket);
     }
     if let Some(ssh_dir) = var_os("PULSE_SENSOR_PROXY_SSH_DIR") {
         config.ssh_dir = PathBuf::from(ssh_dir);

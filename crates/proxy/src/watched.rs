@@ -10,7 +10,7 @@ use tokio::io::unix::AsyncFd;
 /// What keeps one descriptor open for as long as it lives.
 pub(crate) trait Socket: AsRawFd {}
 
-impl Socket for UnixListener {}
+impl Socket for Arc<UnixListener> {}
 impl Socket for Arc<UnixStream> {}
 
 /// Has the runtime watch a socket.

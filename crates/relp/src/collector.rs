@@ -67,8 +67,7 @@ impl Collector {
     ) -> Result<Vec<Received>, SenderError> {
         let mut messages = Vec::new();
         loop {
-            let taken = self.decoder.feed(bytes);
-            bytes = &bytes[taken..];
+            bytes = self.decoder.feed(bytes);
             while let Some(frame) = self.decoder.frame()? {
                 self.follow(frame.number)?;
                 match frame.command {

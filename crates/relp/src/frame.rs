@@ -157,13 +157,14 @@ impl Decoder {
         (MAX_HEADER + self.limit + 1).saturating_sub(kept)
     }
 
-    /// Adds what came, as far as there is [room](Self::room); gives how much that was.
-    pub fn feed(&mut self, bytes: &[u8]) -> usize {
+    /// Adds what came, as far as there is [room](Self::room); gives what is left of it.
+    #[must_use = "what is left must be fed later"]
+    pub fn feed<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
         self.bytes.drain(..self.read);
         self.read = 0;
-        let taken = bytes.len().min(self.room());
-        self.bytes.extend_from_slice(&bytes[..taken]);
-        taken
+        let (taken, left) = bytes.split_at(bytes.len().min(self.room()));
+        self.bytes.extend_from_slice(taken);
+        left
     }
 
     /// The next frame, if it is whole.
@@ -171,23 +172,25 @@ impl Decoder {
     /// # Errors
     /// [`FrameError`] as soon as the bytes can be no frame any more.
     pub fn frame(&mut self) -> Result<Option<Frame>, FrameError> {
-        let Some(header) = parse_header(&self.bytes[self.read..], self.limit)? else {
+        let unread = self.bytes.get(self.read..).unwrap_or_default();
+        let Some((header, rest)) = parse_header(unread, self.limit)? else {
             return Ok(None);
         };
-        let start = self.read + header.length;
-        let end = start + header.data;
-        let Some(trailer) = self.bytes.get(end) else {
+        let Some((data, after)) = rest.split_at_checked(header.data) else {
             return Ok(None);
         };
-        if *trailer != b'\n' {
-            return Err(FrameError::Trailer);
-        }
-        self.read = end + 1;
-        Ok(Some(Frame {
+        let after = match after {
+            [] => return Ok(None),
+            [b'\n', after @ ..] => after,
+            _ => return Err(FrameError::Trailer),
+        };
+        let frame = Frame {
             number: header.number,
             command: header.command,
-            data: self.bytes[start..end].to_vec(),
-        }))
+            data: data.to_vec(),
+        };
+        self.read = self.bytes.len() - after.len();
+        Ok(Some(frame))
     }
 }
 
@@ -195,14 +198,13 @@ impl Decoder {
 struct Header {
     number: Number,
     command: Command,
-    /// Of the header itself, up to the data or, without any, to the line feed.
-    length: usize,
-    /// Of the data.
+    /// The length of the data.
     data: usize,
 }
 
-/// `None` when more bytes are needed.
-fn parse_header(bytes: &[u8], limit: usize) -> Result<Option<Header>, FrameError> {
+/// The header, and what follows it: the data or, without any, the line feed. `None` when
+/// more bytes are needed.
+fn parse_header(bytes: &[u8], limit: usize) -> Result<Option<(Header, &[u8])>, FrameError> {
     if bytes.first().is_some_and(|byte| !byte.is_ascii_digit()) {
         return Err(FrameError::Number);
     }
@@ -224,12 +226,12 @@ fn parse_header(bytes: &[u8], limit: usize) -> Result<Option<Header>, FrameError
         let length = data;
         return Err(FrameError::TooLong { length, limit });
     }
-    Ok(Some(Header {
+    let header = Header {
         number: Number(number),
         command: Command::parse(command),
-        length: bytes.len() - rest.len(),
         data,
-    }))
+    };
+    Ok(Some((header, rest)))
 }
 
 /// A word, and what follows the space after it.
@@ -237,31 +239,27 @@ type Word<'a> = (&'a [u8], &'a [u8]);
 
 /// A word of one to `most` bytes; `None` when more bytes are needed.
 fn word(bytes: &[u8], most: usize, error: FrameError) -> Result<Option<Word<'_>>, FrameError> {
-    let looked_at = &bytes[..bytes.len().min(most + 1)];
-    match looked_at.iter().position(|byte| *byte == b' ') {
-        Some(0) => Err(error),
-        Some(end) => Ok(Some((&bytes[..end], &bytes[end + 1..]))),
-        None if looked_at.len() > most || looked_at.contains(&b'\n') => Err(error),
+    let mut parts = bytes.splitn(2, |byte| *byte == b' ');
+    let (word, rest) = (parts.next().unwrap_or_default(), parts.next());
+    match rest {
+        _ if word.len() > most || word.contains(&b'\n') => Err(error),
+        Some(_) if word.is_empty() => Err(error),
+        Some(rest) => Ok(Some((word, rest))),
         None => Ok(None),
     }
 }
 
 /// The length, and what follows: data after a space, or, for 0, the line feed itself.
 fn length(bytes: &[u8]) -> Result<Option<(u32, &[u8])>, FrameError> {
-    let digits = bytes
-        .iter()
-        .take_while(|byte| byte.is_ascii_digit())
-        .count();
-    let Some(after) = bytes.get(digits) else {
-        return match digits {
-            ..=9 => Ok(None),
-            _ => Err(FrameError::Length),
-        };
-    };
-    let length = decimal(&bytes[..digits]).ok_or(FrameError::Length)?;
+    let end = bytes.iter().position(|byte| !byte.is_ascii_digit());
+    let (digits, after) = bytes.split_at(end.unwrap_or(bytes.len()));
+    if after.is_empty() && digits.len() <= 9 {
+        return Ok(None);
+    }
+    let length = decimal(digits).ok_or(FrameError::Length)?;
     match (after, length) {
-        (b'\n', 0) => Ok(Some((0, &bytes[digits..]))),
-        (b' ', _) => Ok(Some((length, &bytes[digits + 1..]))),
+        ([b'\n', ..], 0) => Ok(Some((0, after))),
+        ([b' ', data @ ..], _) => Ok(Some((length, data))),
         _ => Err(FrameError::Length),
     }
 }
@@ -286,7 +284,7 @@ mod tests {
 
     fn decode(bytes: &[u8]) -> Result<Option<Frame>, FrameError> {
         let mut decoder = Decoder::new(100);
-        decoder.feed(bytes);
+        assert_eq!(decoder.feed(bytes), b"");
         decoder.frame()
     }
 
@@ -347,7 +345,8 @@ mod tests {
     fn memory_is_bounded_by_the_longest_frame() {
         let mut decoder = Decoder::new(10);
         let flood = vec![b'1'; 1 << 20];
-        assert!(decoder.feed(&flood) <= MAX_HEADER + 11);
+        let left = decoder.feed(&flood).len();
+        assert!(flood.len() - left <= MAX_HEADER + 11);
         assert_eq!(decoder.room(), 0);
         assert!(decoder.frame().is_err());
     }
@@ -366,8 +365,8 @@ mod tests {
             let (mut rest, mut cuts) = (wire.as_slice(), cuts.iter().cycle());
             while !rest.is_empty() {
                 let piece = rest.len().min(*cuts.next().unwrap());
-                let taken = decoder.feed(&rest[..piece]);
-                rest = &rest[taken..];
+                let left = decoder.feed(&rest[..piece]).len();
+                rest = &rest[piece - left..];
                 while let Some(frame) = decoder.frame().unwrap() {
                     found.push((frame.number.0, frame.data));
                 }
@@ -378,7 +377,7 @@ mod tests {
         #[test]
         fn any_bytes_are_taken_or_refused_and_never_more_than_bounded(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             let mut decoder = Decoder::new(20);
-            decoder.feed(&bytes);
+            let _ = decoder.feed(&bytes);
             while let Ok(Some(frame)) = decoder.frame() {
                 prop_assert!(frame.data.len() <= 20);
             }

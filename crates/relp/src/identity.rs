@@ -20,6 +20,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
+/// The largest file that is read: a system's list of authorities has some 220 KiB.
+const MAX_PEM_BYTES: usize = 1 << 20;
+
 /// Where the files are, PEM each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Files {
@@ -107,7 +110,8 @@ impl Identity {
     /// # Errors
     /// [`IdentityError`] names the file and what is wrong with it.
     pub fn load(files: &Files, pin: Option<Pin>) -> Result<Self, IdentityError> {
-        let read = |path: &PathBuf| std::fs::read(path).map_err(unreadable(path));
+        let read =
+            |path: &PathBuf| pulse_files::read(path, MAX_PEM_BYTES).map_err(unreadable(path));
         let [ca, certificate, key] = [&files.ca, &files.certificate, &files.key].map(read);
         let contents = Contents::new(ca?, certificate?, key?);
         Self::parse(files, &contents, pin)

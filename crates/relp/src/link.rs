@@ -281,8 +281,8 @@ impl Link {
     }
 
     async fn write(&mut self) -> io::Result<()> {
-        while self.written < self.out.len() {
-            self.written += self.stream.write(&self.out[self.written..]).await?;
+        while let Some(left @ [_, ..]) = self.out.get(self.written..) {
+            self.written += self.stream.write(left).await?;
         }
         self.stream.flush().await
     }
@@ -372,7 +372,7 @@ impl Link {
         };
         let (before, was_open) = (session.answers(), session.is_open());
         session
-            .receive(&bytes[..length])
+            .receive(bytes.get(..length).unwrap_or_default())
             .map_err(|error| match was_open {
                 true => LinkError::Over(error),
                 false => LinkError::Session(error),

@@ -171,8 +171,7 @@ impl Session {
     /// [`Session::acknowledged`].
     pub fn receive(&mut self, mut bytes: &[u8]) -> Result<(), SessionError> {
         loop {
-            let taken = self.decoder.feed(bytes);
-            bytes = &bytes[taken..];
+            bytes = self.decoder.feed(bytes);
             while let Some(frame) = self.decoder.frame()? {
                 self.take(&frame)?;
             }

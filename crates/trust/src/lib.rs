@@ -5,16 +5,27 @@
 //! A file is opened first and judged by its descriptor, so that what was judged is what is
 //! read, whatever happens to its name. The directories above are looked at afterwards: if
 //! only trusted users can change them now, nobody else can have been there in between.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::cast_possible_wrap,
+        clippy::disallowed_methods,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::string_slice,
+        clippy::unreachable
+    )
+)]
 
 pub mod places;
 
-use nix::fcntl::OFlag;
 use nix::unistd::User;
 use pulse_core::trust::{Demand, Kind, Owners, Step, Untrusted};
 use std::ffi::OsString;
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -91,33 +102,39 @@ pub fn open(path: &Path, demand: Demand) -> Result<File, Refused> {
     Ok(file)
 }
 
-/// Opens a regular file of a few megabytes at most and reads it, if nobody but its
-/// [`owners`] can change it. More than `most` bytes are cut to one more than that.
+/// Reads a file of at most `limit` bytes, if nobody but its [`owners`] can change it.
+///
+/// # Errors
+/// `FileTooLarge` when it has more; else as [`open`].
+pub fn read(path: &Path, demand: Demand, limit: usize) -> Result<Vec<u8>, Refused> {
+    // A secret of the usual size is not copied, and left behind, while it grows.
+    let mut content = Vec::with_capacity(limit.min(4096));
+    pulse_files::read_into(&mut content, open(path, demand)?, limit)?;
+    Ok(content)
+}
+
+/// Reads the first `limit` bytes of a file, if nobody but its [`owners`] can change it.
 ///
 /// # Errors
 /// As [`open`].
-pub fn read(path: &Path, demand: Demand, most: usize) -> Result<Vec<u8>, Refused> {
-    let mut bytes = Vec::new();
-    let file = open(path, demand)?;
-    file.take(most as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
+pub fn read_beginning(path: &Path, demand: Demand, limit: usize) -> Result<Vec<u8>, Refused> {
+    let mut content = Vec::new();
+    let file = open(path, demand)?.take(limit as u64);
+    pulse_files::read_into(&mut content, file, limit)?;
+    Ok(content)
 }
 
-/// Opens a file, and says what is wrong with who can change it.
+/// Opens a regular file, and says what is wrong with who can change it.
 ///
 /// # Errors
-/// Whatever the system says, also when the path is relative.
+/// `InvalidInput` when it is no regular file, or the path is relative; else whatever the
+/// system says.
 pub fn examine(
     path: &Path,
     owners: &Owners,
     demand: Demand,
 ) -> io::Result<(File, Result<(), Untrusted>)> {
-    // A pipe with this name must not make the daemon wait for a writer.
-    let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(flags.bits())
-        .open(path)?;
+    let file = pulse_files::open(path)?;
     let mut steps = steps(path)?;
     if let Some(last) = steps.last_mut() {
         *last = step(std::mem::take(&mut last.path), &file.metadata()?);
@@ -344,8 +361,8 @@ mod tests {
         let pipe = home.path().join("pipe");
         nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
         for path in [&pipe, &home.path().to_owned()] {
-            let said = refusal(path);
-            assert!(said.ends_with("is no regular file"), "{said}");
+            let refused = open(path, Demand::Unwritable).unwrap_err();
+            assert_eq!(refused.kind(), Some(ErrorKind::InvalidInput));
         }
         let relative = open(Path::new("file"), Demand::Unwritable).unwrap_err();
         assert!(matches!(

@@ -22,7 +22,7 @@ const YES: &str = "rsp 6 200 OK";
 
 /// What it does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
+pub(crate) enum Way {
     /// What it should.
     Good,
     /// Acknowledges without end.
@@ -52,7 +52,7 @@ pub(super) enum Way {
 }
 
 /// A listening one; it ends when dropped.
-pub(super) struct Villain {
+pub(crate) struct Villain {
     address: SocketAddr,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
@@ -70,7 +70,7 @@ struct Shared {
 type Tls = StreamOwned<ServerConnection, TcpStream>;
 
 impl Villain {
-    pub(super) fn start(certificate: &Path, way: Way) -> Self {
+    pub(crate) fn start(certificate: &Path, way: Way) -> Self {
         let address = unused_address();
         let listener = TcpListener::bind(address).unwrap();
         let shared = Arc::new(Shared {
@@ -89,7 +89,7 @@ impl Villain {
         }
     }
 
-    pub(super) fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
@@ -99,7 +99,7 @@ impl Villain {
     }
 
     /// What it does with further connections.
-    pub(super) fn change(&self, way: Way) {
+    pub(crate) fn change(&self, way: Way) {
         *self.shared.way.lock().unwrap() = way;
     }
 

@@ -42,7 +42,7 @@ fn the_services_log_gets_to_a_collector_also_with_a_renewed_certificate() {
 }
 
 fn stream(service: &Service) -> Value {
-    let answer = service.ask(&json!({"method": "get_forwarding"}));
+    let answer = service.administer(&json!({"method": "get_forwarding"}));
     answer["data"]["forwarding"]["streams"][0].clone()
 }
 

@@ -12,6 +12,8 @@ use std::process::Output;
 use std::sync::Once;
 
 pub(crate) const UNIT: &str = "pulse-sensor-proxy.service";
+/// Where root administers it.
+const CONTROL_SOCKET: &str = "/run/pulse-sensor-proxy-admin/control.sock";
 pub(crate) const SOCKET_UNIT: &str = "pulse-sensor-proxy.socket";
 pub(crate) const PROFILE: &str = "/etc/apparmor.d/pulse-sensor-proxy";
 pub(crate) const CREDENTIAL: &str = "/etc/credstore/pulse-sensor-proxy.id_ed25519";
@@ -97,6 +99,7 @@ impl Service {
         let text = format!(
             "{keys}\n\
              cache_ttl = '0s'\n\
+             allowed_peer_uids = [0]\n\
              allowed_nodes = [\n  \
                {{ name = 'pve1', address = '{first}' }},\n  \
                {{ name = 'pve2', address = '{second}' }},\n\
@@ -124,6 +127,13 @@ impl Service {
     /// One request on a connection of its own.
     pub(crate) fn ask(&self, request: &Value) -> Value {
         let mut client = self.connect();
+        client.send(format!("{request}\n").as_bytes());
+        client.answer()
+    }
+
+    /// As [`Service::ask`], over the control socket.
+    pub(crate) fn administer(&self, request: &Value) -> Value {
+        let mut client = Client::connect(Path::new(CONTROL_SOCKET));
         client.send(format!("{request}\n").as_bytes());
         client.answer()
     }
@@ -209,7 +219,7 @@ fn journal(unit: &str) -> String {
 }
 
 /// What is installed from the repository, and where.
-const FILES: [(&str, &str); 5] = [
+const FILES: [(&str, &str); 6] = [
     (
         "packaging/systemd/pulse-sensor-proxy.service",
         "/etc/systemd/system/pulse-sensor-proxy.service",
@@ -217,6 +227,10 @@ const FILES: [(&str, &str); 5] = [
     (
         "packaging/systemd/pulse-sensor-proxy.socket",
         "/etc/systemd/system/pulse-sensor-proxy.socket",
+    ),
+    (
+        "packaging/systemd/pulse-sensor-proxy-control.socket",
+        "/etc/systemd/system/pulse-sensor-proxy-control.socket",
     ),
     (
         "packaging/sysusers.d/pulse-sensor-proxy.conf",
@@ -256,19 +270,7 @@ fn adapt_unit() {
 
 fn site_settings() -> String {
     let [first, second] = node::ADDRESSES;
-    let addresses = format!("[Service]\nIPAddressAllow=localhost {first} {second}\n");
-    match knows_root_by_its_pidfd() {
-        true => addresses,
-        false => addresses + "ProtectProc=default\nProcSubset=all\n",
-    }
-}
-
-/// The kernel has told it since 6.5; `docs/hardening.md` says what to do before.
-fn knows_root_by_its_pidfd() -> bool {
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
-    let mut numbers = release.split('.').map_while(|number| number.parse().ok());
-    let version: (u32, u32) = (numbers.next().unwrap(), numbers.next().unwrap());
-    version >= (6, 5)
+    format!("[Service]\nIPAddressAllow=localhost {first} {second}\n")
 }
 
 fn load_profile(apparmor: AppArmor) {

@@ -6,11 +6,11 @@ use super::endings::{ends_at_once, ends_by_a_fault};
 use super::program::{command, state};
 use nix::sys::signal::Signal;
 use pulse_audit::rename_live;
-use pulse_audit::verify::{Options, Verdict, open_directory, verify};
+use pulse_audit::verify::{Options, StateKeys, Verdict, open_directory, verify};
 use pulse_e2e::programs::{self, is_root};
 use pulse_e2e::python::{self, User};
 use pulse_e2e::sim::{self, Behaviour, SimConfig, SimNode};
-use pulse_e2e::{Config, Daemon, Home, service, wait};
+use pulse_e2e::{Config, ControlGroup, Daemon, Home, service, wait};
 use serde_json::{Value, json};
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -21,6 +21,9 @@ use std::time::Duration;
 
 /// Stands in `/etc/hosts` everywhere.
 const LOCALHOST: &str = "localhost";
+
+/// A caller in a control group, whose first connection nobody else's hides on record.
+const GROUPED: u32 = 61_007;
 
 const V4: &str = "127.0.0.1:0";
 const V6: &str = "[::1]:0";
@@ -74,6 +77,7 @@ impl Play {
         let home = Arc::new(Home::new());
         let without_nodes = forwarding(&home)
             .set("confinement", "'required'")
+            .set("allowed_peers", &format!("[{GROUPED}]"))
             .set("read_timeout", "'1h'")
             .set("max_ssh_output_bytes", "8388608")
             .set_audit("segment_bytes", "24000")
@@ -89,6 +93,7 @@ impl Play {
         home.trust(&nodes[2].host_key_line(NAMES[2]));
         home.write_config(&config);
         drop(UnixListener::bind(home.socket()).unwrap());
+        service::own(&home.socket());
         let daemon = Daemon::spawn(&home, &mut command(left_out));
         Self {
             home,
@@ -139,6 +144,28 @@ impl Play {
         assert_eq!(ending.answer()["success"], true);
         assert_eq!(ending.rest(), b"", "it hangs up");
         self.turns_strangers_away();
+        self.names_containers();
+    }
+
+    /// The control group of a caller is looked up while its process is pinned.
+    fn names_containers(&self) {
+        let name = format!("pulse-{}", self.daemon.pid());
+        let Some(group) = ControlGroup::new(&format!("{name}/caller")) else {
+            return;
+        };
+        let request = json!({"method": "get_status"}).to_string();
+        let socket = self.home.socket();
+        let user = GROUPED.to_string();
+        let entry = group.entry().to_str().unwrap();
+        let arguments = [entry, &user, socket.to_str().unwrap(), &request];
+        let answer = python::run(python::GROUPED, None, &arguments);
+        assert!(answer.contains("\"success\":true"), "{answer}");
+        wait::until("its container on record", || {
+            let accepted = self.records_of("connection.accepted");
+            accepted
+                .iter()
+                .any(|record| record["container"] == name.as_str())
+        });
     }
 
     fn turns_strangers_away(&self) {
@@ -311,6 +338,7 @@ impl Play {
         let opened = self.records_of("log.open");
         let options = Options {
             key: Some(opened[0]["key"].as_str().unwrap().parse().unwrap()),
+            state: Some(StateKeys::read(&self.home.audit_state()).unwrap()),
             ..Options::default()
         };
         let report = verify(sources, &options, &mut |_| ()).unwrap();

@@ -34,7 +34,7 @@ fn merge(target: &Target) -> Outcome {
     let before = files(&corpus)?.len();
     replace(target).map_err(|error| Failure::new(format!("{}: {error}", corpus.display())))?;
     let after = files(&corpus)?.len();
-    println!("{:>14}: {before} inputs before, {after} now", target.name());
+    println!("{:>20}: {before} inputs before, {after} now", target.name());
     Ok(())
 }
 

@@ -11,9 +11,12 @@
 //! | `fuzz/dictionaries/TARGET.dict` | words of the format, if it has any |
 //! | `target/fuzz/corpus/TARGET` | what runs found; the next one goes on from there |
 //! | `target/fuzz/artifacts/TARGET` | inputs that broke something |
+//! | `fuzz/campaign.tsv` | what campaigns came to; they add to it |
 
 mod build;
 mod campaign;
+mod execution;
+mod ledger;
 mod minimise;
 mod target;
 
@@ -31,14 +34,36 @@ struct Request {
     target: Option<String>,
     files: Vec<String>,
     seconds: Option<u64>,
-    minimise: bool,
+    hours: Option<u64>,
+    work: Work,
     sanitizer: Sanitizer,
 }
 
-/// `cargo xtask fuzz [TARGET [FILE…]] [--seconds N] [--asan] [--minimise]`.
+/// What is to be done with the targets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Work {
+    /// Fuzz each for a while.
+    #[default]
+    Fuzz,
+    /// Fuzz until the goal is reached, and keep count.
+    Campaign,
+    /// Put what was found into the corpus.
+    Minimise,
+    /// Write what campaigns came to into the page.
+    Table,
+}
+
+/// `cargo xtask fuzz [TARGET [FILE…]] [--seconds N] [--asan]`, or with `--campaign [--hours N]`,
+/// `--minimise` or `--table`.
 pub(crate) fn run(steps: &mut Steps, arguments: &[String]) -> Outcome {
     let request = Request::parse(arguments)?;
     let sanitizer = request.sanitizer;
+    if request.work == Work::Table {
+        let names = target::names()?;
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        steps.run("the campaign's table", || ledger::write_table(&names));
+        return Ok(());
+    }
     let targets = target::chosen(request.target.as_deref(), sanitizer)?;
     let build = || build::build(&targets, sanitizer);
     if steps.run("build the fuzz targets", build).is_none() {
@@ -47,12 +72,14 @@ pub(crate) fn run(steps: &mut Steps, arguments: &[String]) -> Outcome {
     if !request.files.is_empty() {
         let files = &request.files;
         steps.run("run the files", || reproduce(&targets, files));
-    } else if request.minimise {
-        steps.run("minimise the corpus", || minimise::minimise(&targets));
-    } else {
-        let seconds = request.seconds.unwrap_or(DEFAULT_SECONDS);
-        steps.run("fuzz", || campaign::run(&targets, seconds));
+        return Ok(());
     }
+    let seconds = request.seconds.unwrap_or(DEFAULT_SECONDS);
+    steps.run(request.work.name(), || match request.work {
+        Work::Campaign => campaign::run(&targets, request.hours),
+        Work::Minimise => minimise::minimise(&targets),
+        Work::Fuzz | Work::Table => execution::run(&targets, seconds),
+    });
     Ok(())
 }
 
@@ -64,8 +91,15 @@ pub(crate) fn short(steps: &mut Steps, seconds: u64) {
         Ok(targets)
     };
     if let Some(targets) = steps.run("build the fuzz targets", work) {
-        steps.run("fuzz", || campaign::run(&targets, seconds));
+        steps.run("fuzz", || execution::run(&targets, seconds));
     }
+}
+
+/// Fails when the page does not say what campaigns came to.
+pub(crate) fn check_table() -> Outcome {
+    let names = target::names()?;
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    ledger::check_table(&names)
 }
 
 /// Runs inputs once each, on the terminal: a crash shows its backtrace.
@@ -80,9 +114,12 @@ impl Request {
         let mut arguments = arguments.iter();
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
-                "--minimise" => request.minimise = true,
+                "--minimise" => request.work = Work::Minimise,
+                "--campaign" => request.work = Work::Campaign,
+                "--table" => request.work = Work::Table,
                 "--asan" => request.sanitizer = Sanitizer::Address,
-                "--seconds" => request.seconds = Some(seconds(arguments.next())?),
+                "--seconds" => request.seconds = Some(count(argument, arguments.next())?),
+                "--hours" => request.hours = Some(count(argument, arguments.next())?),
                 option if option.starts_with('-') => {
                     return Err(Failure::new(format!("fuzz has no option {option}")));
                 }
@@ -90,15 +127,32 @@ impl Request {
                 file => request.files.push(file.to_owned()),
             }
         }
-        Ok(request)
+        match (request.hours, request.work) {
+            (Some(_), Work::Fuzz | Work::Minimise | Work::Table) => {
+                Err(Failure::new("--hours is for --campaign"))
+            }
+            _ => Ok(request),
+        }
     }
 }
 
-fn seconds(argument: Option<&String>) -> Outcome<u64> {
+impl Work {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Fuzz => "fuzz",
+            Self::Campaign => "campaign",
+            Self::Minimise => "minimise the corpus",
+            Self::Table => "the campaign's table",
+        }
+    }
+}
+
+/// What follows an option: a number above 0, and no more than a year has seconds.
+fn count(option: &str, argument: Option<&String>) -> Outcome<u64> {
     argument
         .and_then(|text| text.parse().ok())
-        .filter(|seconds| *seconds > 0)
-        .ok_or_else(|| Failure::new("--seconds takes a number above 0"))
+        .filter(|count| (1..=31_536_000).contains(count))
+        .ok_or_else(|| Failure::new(format!("{option} takes a number above 0")))
 }
 
 #[cfg(test)]
@@ -115,9 +169,18 @@ mod tests {
         let request = parse("node_name --seconds 5 a b").unwrap();
         assert_eq!(request.target.as_deref(), Some("node_name"));
         assert_eq!((request.files.len(), request.seconds), (2, Some(5)));
-        assert!(parse("--minimise").unwrap().minimise);
+        assert_eq!(parse("--minimise").unwrap().work, Work::Minimise);
+        let campaign = parse("--campaign --hours 2").unwrap();
+        assert_eq!((campaign.work, campaign.hours), (Work::Campaign, Some(2)));
+        assert_eq!(parse("--table").unwrap().work, Work::Table);
         assert_eq!(parse("--asan").unwrap().sanitizer, Sanitizer::Address);
-        for wrong in ["--seconds", "--seconds x", "--seconds 0", "--jobs 2"] {
+        for wrong in [
+            "--seconds",
+            "--seconds x",
+            "--seconds 0",
+            "--hours 2",
+            "--jobs 2",
+        ] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
     }

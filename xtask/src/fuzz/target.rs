@@ -38,6 +38,12 @@ pub(super) fn chosen(name: Option<&str>, sanitizer: Sanitizer) -> Outcome<Vec<Ta
     Ok(targets)
 }
 
+/// All targets' names, in order.
+pub(super) fn names() -> Outcome<Vec<String>> {
+    let targets = all(Sanitizer::None)?.into_iter();
+    Ok(targets.map(|target| target.name).collect())
+}
+
 fn all(sanitizer: Sanitizer) -> Outcome<Vec<Target>> {
     let mut targets = Vec::new();
     for file in files(&root().join("fuzz/fuzz_targets"))? {

@@ -19,6 +19,9 @@ pub(super) fn matching_key(storage: &impl Storage, tail: &Tail) -> Result<SealKe
         {
             Ok(key)
         }
+        // A key of this log that the log does not know is a later one, whatever its file is
+        // called: what announced it is missing.
+        Some(key) if key.log_id == wanted.log_id => Err(LogError::RolledBack { seq, epoch }),
         Some(_) => Err(LogError::ForeignKey { epoch }),
         None if key_epochs(storage)?.iter().any(|other| *other > epoch) => {
             Err(LogError::RolledBack { seq, epoch })

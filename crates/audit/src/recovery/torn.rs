@@ -10,6 +10,11 @@ use crate::text::hex;
 use sha2::{Digest, Sha256};
 use std::io::{self, Read};
 
+/// More than one of them has, in bytes.
+const MOST_BYTES: u64 = MAX_TORN_BYTES as u64 + 4096;
+/// All of them are in memory for a moment; a crash adds one.
+const MOST_FILES: usize = 64;
+
 /// Torn bytes, kept in files of their own.
 #[derive(Default)]
 pub(super) struct TornFiles {
@@ -67,12 +72,15 @@ fn files_of(storage: &impl Storage, seq: u64) -> io::Result<Vec<(String, Vec<u8>
         *name == first
             || number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
     });
+    if names.len() > MOST_FILES {
+        let reason = format!("more than {MOST_FILES} files whose names begin with {first}");
+        return Err(io::Error::other(reason));
+    }
     names.sort_unstable();
     let read = |name: String| {
         let mut content = Vec::new();
         let file = storage.read(Place::Log, &name)?;
-        file.take(MAX_TORN_BYTES as u64 + 4096)
-            .read_to_end(&mut content)?;
+        file.take(MOST_BYTES).read_to_end(&mut content)?;
         Ok((name, content))
     };
     names.into_iter().map(read).collect()
@@ -116,4 +124,30 @@ fn recovered(name: &str, bytes: &[u8]) -> Body {
         .with_number("torn_bytes", bytes.len() as u64)
         .with_text("torn_sha256", &String::from_utf8_lossy(&hash))
         .with_text("torn_file", name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Directory;
+    use std::fs;
+
+    #[test]
+    fn files_of_torn_bytes_are_read_up_to_a_bound() {
+        let home = tempfile::tempdir().unwrap();
+        let storage = Directory::lock(home.path(), &home.path().join("state")).unwrap();
+        let file = |name: String| home.path().join(name);
+        let huge = fs::File::create(file(format!("{TORN}7"))).unwrap();
+        huge.set_len(1 << 40).unwrap();
+        for number in 2..=MOST_FILES {
+            fs::write(file(format!("{TORN}7.{number}")), "x").unwrap();
+        }
+        let found = files_of(&storage, 7).unwrap();
+        assert_eq!(found.len(), MOST_FILES);
+        let lengths = found.iter().map(|(_, content)| content.len() as u64);
+        assert_eq!(lengths.max(), Some(MOST_BYTES));
+        fs::write(file(format!("{TORN}7.{}", MOST_FILES + 1)), "x").unwrap();
+        let error = files_of(&storage, 7).unwrap_err().to_string();
+        assert!(error.contains("audit.log.torn-7"), "{error}");
+    }
 }

@@ -2,16 +2,16 @@
 
 use super::chain::Spot;
 use super::lines::Lines;
-use super::report::{Attack, Finding, Note, NoteKind, Report, Verdict};
-use super::source::Source;
+use super::report::{Attack, Finding, NoteKind, Report, Unjudged, Witness};
+use super::source::{LogFiles, Source};
 use super::tears::{Met, Tears};
-use super::{Options, verify};
+use super::{Options, examine};
 use crate::record::Head;
 use std::collections::VecDeque;
 use std::io::{self, Read};
 
-/// Compares a log, already verified as `report`, with a second copy, and adds what
-/// that tells. Both are given once more, as they were, and read side by side.
+/// Compares a log with a second copy, and adds what that tells. Both are given once more,
+/// as they were, and read side by side.
 ///
 /// The second copy may lag behind, begin later and repeat records; what it has
 /// must be in the first, unchanged.
@@ -19,14 +19,15 @@ use std::io::{self, Read};
 /// # Errors
 /// The operating system's, when a file cannot be read.
 fn compare(
-    report: &mut Report,
+    examined: &mut Unjudged,
     first: Vec<Source>,
     second: Vec<Source>,
     progress: &mut dyn FnMut(u64),
 ) -> io::Result<()> {
     let (mut ours, mut theirs) = (Records::new(first, false), Records::new(second, true));
+    let last_seq = examined.report.last_seq;
     let mut mine = ours.next()?;
-    let mut last = Head::START;
+    let (mut last, mut agreed) = (Head::START, 0);
     while let Some((record, spot)) = theirs.next()? {
         if ours.read + theirs.read > 1024 * 1024 {
             progress(std::mem::take(&mut ours.read) + std::mem::take(&mut theirs.read));
@@ -35,20 +36,15 @@ fn compare(
             mine = ours.next()?;
         }
         match &mine {
-            Some((head, _)) if head.seq == record.seq && *head != record => {
+            Some((head, _)) if *head == record => agreed = record.seq.max(agreed),
+            Some((head, _)) if head.seq == record.seq => {
                 let detail = "the two copies differ from this record on";
-                add(report, Attack::Forked, record.seq, &spot, detail);
+                examined.find(finding(Attack::Forked, record.seq, spot, detail));
                 return Ok(());
             }
-            None if record.seq > report.last_seq => {
+            None if record.seq > last_seq => {
                 let detail = "the second copy has this record and later ones, the first has not";
-                add(
-                    report,
-                    Attack::RolledBack,
-                    report.last_seq + 1,
-                    &spot,
-                    detail,
-                );
+                examined.find(finding(Attack::RolledBack, last_seq + 1, spot, detail));
                 return Ok(());
             }
             _ => (),
@@ -57,12 +53,11 @@ fn compare(
             last = record;
         }
     }
-    if last.seq < report.last_seq {
-        report.notes.push(Note {
-            kind: NoteKind::Behind,
-            record: last.seq + 1,
-            detail: format!("the second copy ends at record {}", last.seq),
-        });
+    examined.prove(Witness::Copy, agreed);
+    if last.seq < last_seq {
+        let text = format!("the second copy ends at record {}", last.seq);
+        let report = &mut examined.report;
+        report.note_beside(NoteKind::Behind, last.seq + 1, text);
     }
     Ok(())
 }
@@ -73,38 +68,34 @@ fn compare(
 /// # Errors
 /// The operating system's, when a file cannot be read.
 pub fn verify_against(
-    open: &mut dyn FnMut(bool) -> io::Result<Vec<Source>>,
+    open: &mut dyn FnMut(bool) -> io::Result<LogFiles>,
     options: &Options,
     progress: &mut dyn FnMut(u64),
 ) -> io::Result<(Report, Report)> {
     let collector = Options {
         partial: true,
         repetitions: true,
-        expected: None,
-        expected_epoch: None,
+        lagging: true,
+        heads: Vec::new(),
+        state: None,
         now: None,
         ..options.clone()
     };
     // The second first: what it has, the first has had before.
-    let second = verify(open(true)?, &collector, progress)?;
-    let mut first = verify(open(false)?, options, progress)?;
-    compare(&mut first, open(false)?, open(true)?, progress)?;
-    Ok((first, second))
+    let second = examine(open(true)?, &collector, progress)?;
+    let mut first = examine(open(false)?, options, progress)?;
+    compare(&mut first, open(false)?.files, open(true)?.files, progress)?;
+    Ok((first.judge(), second.judge()))
 }
 
-fn add(report: &mut Report, attack: Attack, record: u64, spot: &Spot, detail: &str) {
-    report.verdict = Verdict::Broken;
-    let finding = Finding {
+fn finding(attack: Attack, record: u64, spot: Spot, detail: &str) -> Finding {
+    Finding {
         attack,
         record,
-        source: spot.source.clone(),
+        source: spot.source,
         line: spot.line,
         detail: detail.to_owned(),
-    };
-    let mut known = report.findings.iter();
-    let at = known.position(|known| known.record > record);
-    let at = at.unwrap_or(report.findings.len());
-    report.findings.insert(at, finding);
+    }
 }
 
 /// The whole records of several sources, without those that are torn bytes.

@@ -3,17 +3,23 @@
 mod ending;
 mod epochs;
 mod gaps;
+pub(super) mod pruned;
+mod state;
 
 use super::Options;
 use super::evidence::{Break, Evidence};
 use super::lines::RawLine;
 use super::recent::Recent;
-use super::report::{Attack, Finding, Note, NoteKind, Report, Verdict};
+use super::report::{Attack, Finding, Note, NoteKind, Proof, Report, Verdict, Witness};
 use super::tears::Met;
 use crate::key::PublicKey;
 use crate::line::Line;
 use crate::record::Head;
+use crate::storage::segment_start;
 use crate::time::Timestamp;
+use pruned::{Beginning, KeptSeals};
+use state::Announced;
+use std::io;
 use std::time::Duration;
 
 const MAX_NOTES: usize = 100;
@@ -53,9 +59,20 @@ pub(super) struct Chain<'a> {
     head: Head,
     log_id: Option<String>,
     epoch: Option<(u64, PublicKey)>,
+    /// Where that was announced.
+    announced: Option<Announced>,
+    /// The first epoch that is known.
+    first_epoch: Option<u64>,
+    /// Where each of the private keys was announced, as far as they were.
+    met_keys: Vec<Option<Announced>>,
     /// The epoch that was reached before records that are missing.
     epoch_before_gap: Option<(u64, PublicKey)>,
+    /// Records that are known from elsewhere, by their numbers; the first that was not met.
+    heads: Vec<Head>,
+    next_head: usize,
     unsealed_since: Option<(u64, Timestamp)>,
+    /// The first record at the end that is not sealed yet, and need not be.
+    pending: Option<u64>,
     last_ts: Timestamp,
     last_was_seal: bool,
     last_was_rotation: bool,
@@ -63,11 +80,22 @@ pub(super) struct Chain<'a> {
     spot: Spot,
     sources: u64,
     at_boundary: bool,
+    /// The number in the file's name, until its first record is met.
+    named_for: Option<u64>,
+    misnamed: Vec<Finding>,
     /// Torn bytes stand before the next record, which accounts for them.
     is_torn: bool,
     rubbish: Rubbish,
     recent: Recent,
     evidence: Option<Evidence>,
+    /// The seals of what retention removed.
+    seals: KeptSeals,
+    /// What is missing before the first record, until a record says why.
+    beginning: Option<Beginning>,
+    /// The last record that is on record as removed.
+    removed_through: Option<u64>,
+    /// Why the seals cannot be read.
+    error: Option<io::Error>,
 }
 
 impl<'a> Chain<'a> {
@@ -85,17 +113,25 @@ impl<'a> Chain<'a> {
                 records: 0,
                 seals: 0,
                 first_seq: 0,
+                pruned_through: 0,
                 last_seq: 0,
                 last_hash: String::new(),
                 sealed_through: 0,
                 epoch: None,
+                proofs: Vec::new(),
                 bytes: 0,
             },
             head: Head::START,
             log_id: None,
             epoch: None,
+            announced: None,
+            first_epoch: None,
+            met_keys: vec![None; options.state.as_ref().map_or(0, |keys| keys.held().len())],
             epoch_before_gap: None,
+            heads: in_order(&options.heads),
+            next_head: 0,
             unsealed_since: None,
+            pending: None,
             last_ts: Timestamp::default(),
             last_was_seal: false,
             last_was_rotation: false,
@@ -103,11 +139,27 @@ impl<'a> Chain<'a> {
             spot: Spot::default(),
             sources: 0,
             at_boundary: false,
+            named_for: None,
+            misnamed: Vec::new(),
             is_torn: false,
             rubbish: Rubbish::default(),
             recent: Recent::new(),
             evidence: None,
+            seals: KeptSeals::Unknown,
+            beginning: None,
+            removed_through: None,
+            error: None,
         }
+    }
+
+    /// Gives it the seals of what retention removed.
+    pub(super) fn with_seals(&mut self, seals: KeptSeals) {
+        self.seals = seals;
+    }
+
+    /// Why it cannot go on, if it cannot.
+    pub(super) fn take_error(&mut self) -> Option<io::Error> {
+        self.error.take()
     }
 
     pub(super) fn begin_source(&mut self, name: &str) {
@@ -115,8 +167,19 @@ impl<'a> Chain<'a> {
         if let Some(evidence) = &mut self.evidence {
             evidence.begin_source();
         }
+        if let Some(beginning) = &mut self.beginning {
+            beginning.begin_source();
+        }
         self.sources += 1;
         self.spot = Spot::at_the_beginning_of(name);
+    }
+
+    /// The file's name says what its first record is.
+    pub(super) fn hold_to_its_name(&mut self, name: &str) {
+        let name = name.rsplit('/').next();
+        // Packed, it keeps its name.
+        let name = name.map(|name| name.strip_suffix(".zst").unwrap_or(name));
+        self.named_for = name.and_then(segment_start);
     }
 
     pub(super) fn take(&mut self, met: &Met<'_>) {
@@ -145,11 +208,37 @@ impl<'a> Chain<'a> {
     fn count(&mut self, met: &Met<'_>) {
         self.report.bytes += met.bytes();
         self.spot.line += met.lines();
+        // What is torn may stand before it. A line that is no record hides which one it was.
+        if let (Some(named_for), Met::Line(_, line)) = (self.named_for, met) {
+            self.named_for = None;
+            if let Some(line) = line.filter(|line| line.seq != named_for) {
+                let detail = format!(
+                    "the file's name says that it begins with record {named_for}, but it begins \
+                     with record {}",
+                    line.seq
+                );
+                self.misnamed.push(Finding {
+                    attack: Attack::SegmentMisnamed,
+                    record: line.seq,
+                    source: self.spot.source.clone(),
+                    line: self.spot.line,
+                    detail,
+                });
+            }
+        }
     }
 
     fn examine(&mut self, met: &Met<'_>) {
+        if let (Some(beginning), Met::Line(raw, line)) = (&mut self.beginning, met) {
+            beginning.observe(line.as_ref(), raw.text);
+        }
         match (&mut self.evidence, met) {
-            (Some(evidence), Met::Line(raw, line)) => evidence.observe(line.as_ref(), raw.text),
+            (Some(evidence), Met::Line(raw, line)) => {
+                evidence.observe(line.as_ref(), raw.text);
+                if let Some(line) = line {
+                    self.observe_removal(line, raw.text);
+                }
+            }
             (Some(_), Met::Torn(_)) => (),
             (None, Met::Torn(_)) => self.is_torn = true,
             (None, Met::Line(raw, None)) => self.take_rubbish(raw),
@@ -172,6 +261,10 @@ impl<'a> Chain<'a> {
         if follows && is_next {
             return self.accept(line, text);
         }
+        if is_first && self.may_be_pruned(line) {
+            self.begin_pruned(line, text);
+            return self.accept(line, text);
+        }
         if self.options.repetitions && is_next && self.recent.has(line) {
             self.repeated += 1;
             return;
@@ -181,11 +274,20 @@ impl<'a> Chain<'a> {
 
     /// A part may begin anywhere; a log begins with record 1.
     fn may_begin_with(&self, line: &Line<'_>) -> bool {
-        let is_part = self.options.partial || self.options.since.is_some();
-        is_part && line.seq > 1
+        self.is_part() && line.seq > 1
+    }
+
+    fn is_part(&self) -> bool {
+        self.options.partial || self.options.since.is_some()
     }
 
     fn broke(&mut self, line: &Line<'_>, text: &[u8]) {
+        self.evidence = Some(self.break_at(line, text));
+        self.observe_removal(line, text);
+    }
+
+    /// The evidence that begins with a record which does not follow.
+    fn break_at(&self, line: &Line<'_>, text: &[u8]) -> Evidence {
         let is_rubbish = self.rubbish.lines > 0;
         let mut evidence = Evidence::new(Break {
             head: self.head,
@@ -206,7 +308,7 @@ impl<'a> Chain<'a> {
             },
         });
         evidence.observe(Some(line), text);
-        self.evidence = Some(evidence);
+        evidence
     }
 
     fn accept(&mut self, line: &Line<'_>, text: &[u8]) {
@@ -220,7 +322,7 @@ impl<'a> Chain<'a> {
         if self.report.records == 0 {
             self.report.first_seq = line.seq;
             self.check_beginning(line);
-            if line.seq > 1 {
+            if line.seq > 1 && self.beginning.is_none() {
                 let text = match self.options.since {
                     Some(_) => "earlier records were not looked at",
                     None => "earlier records are not here",
@@ -241,7 +343,7 @@ impl<'a> Chain<'a> {
         if !self.last_was_seal {
             self.unsealed_since.get_or_insert((line.seq, line.ts));
         }
-        self.check_expected();
+        self.compare_heads();
     }
 
     fn check_clock(&mut self, line: &Line<'_>) {
@@ -267,15 +369,31 @@ impl<'a> Chain<'a> {
         }
     }
 
-    fn check_expected(&mut self) {
-        if let Some(expected) = self.options.expected
-            && expected.seq == self.head.seq
-            && expected != self.head
-            && self.evidence.is_none()
+    /// Whether this is the record that is known from elsewhere.
+    fn compare_heads(&mut self) {
+        while let Some(known) = self.heads.get(self.next_head)
+            && known.seq <= self.head.seq
         {
-            let spot = self.spot.clone();
-            let detail = "this is not the record that is known from elsewhere".to_owned();
-            self.find(Attack::Forked, self.head.seq, &spot, detail);
+            self.next_head += 1;
+            if *known == self.head {
+                self.report.proofs.retain(|proof| proof.by != Witness::Head);
+                self.report.proofs.push(Proof {
+                    by: Witness::Head,
+                    through: known.seq,
+                });
+            } else if known.seq < self.head.seq {
+                let text = match self.beginning {
+                    None => "a record that is known from elsewhere is before those that are here",
+                    Some(_) => {
+                        "a record that is known from elsewhere was removed: note a later one"
+                    }
+                };
+                self.note(NoteKind::Partial, known.seq, text);
+            } else if self.evidence.is_none() {
+                let spot = self.spot.clone();
+                let detail = "this is not the record that is known from elsewhere".to_owned();
+                self.find(Attack::Forked, self.head.seq, &spot, detail);
+            }
         }
     }
 
@@ -305,4 +423,10 @@ impl<'a> Chain<'a> {
             detail,
         });
     }
+}
+
+fn in_order(heads: &[Head]) -> Vec<Head> {
+    let mut heads = heads.to_vec();
+    heads.sort_unstable_by_key(|head| head.seq);
+    heads
 }

@@ -7,6 +7,7 @@ use crate::line::Line;
 use crate::record::Head;
 use crate::tail::members;
 use crate::text::Hex;
+use serde_json::Value;
 
 /// Where and how the chain broke.
 pub(super) struct Break {
@@ -100,7 +101,7 @@ impl Evidence {
         self.sources += 1;
     }
 
-    pub(super) fn observe(&mut self, line: Option<&Line<'_>>, text: &[u8]) {
+    pub(super) fn observe(&mut self, line: Option<&Line<'_>>, raw: &[u8]) {
         let Some(line) = line else { return };
         self.observed += 1;
         self.observe_place(line);
@@ -110,15 +111,12 @@ impl Evidence {
         ) {
             return;
         }
-        let Some(members) = members(text) else { return };
-        if let (Some(ours), Some(theirs)) = (&self.at.log_id, members["log_id"].as_str()) {
+        let Some(members) = members(raw) else { return };
+        let text = |name: &str| members.get(name).and_then(Value::as_str);
+        if let (Some(ours), Some(theirs)) = (&self.at.log_id, text("log_id")) {
             self.is_foreign |= ours != theirs;
         }
-        let key = |name: &str| {
-            members[name]
-                .as_str()
-                .and_then(|text| text.parse::<PublicKey>().ok())
-        };
+        let key = |name: &str| text(name).and_then(|text| text.parse::<PublicKey>().ok());
         for key in [key("key"), key("next_key")].into_iter().flatten() {
             self.try_key(&key);
         }
@@ -127,8 +125,8 @@ impl Evidence {
         {
             let right = expected.verifies(signed, signature);
             self.next_seal.get_or_insert(right);
-            self.is_foreign |=
-                members["epoch"].as_u64() == Some(epoch) && key("key") != Some(expected);
+            let is_same_epoch = members.get("epoch").and_then(Value::as_u64) == Some(epoch);
+            self.is_foreign |= is_same_epoch && key("key") != Some(expected);
         }
     }
 

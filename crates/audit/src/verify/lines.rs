@@ -62,8 +62,8 @@ impl<R: Read> Lines<R> {
 
     pub(super) fn next(&mut self) -> io::Result<Option<RawLine<'_>>> {
         loop {
-            let rest = &self.buffer[self.from..self.to];
-            let window = &rest[..rest.len().min(self.longest)];
+            let rest = self.buffer.get(self.from..self.to).unwrap_or_default();
+            let window = rest.get(..self.longest).unwrap_or(rest);
             if let Some(length) = memchr::memchr(b'\n', window) {
                 return Ok(Some(self.give(length, true)));
             }
@@ -82,7 +82,7 @@ impl<R: Read> Lines<R> {
         self.from += length + usize::from(ended);
         self.read += (length + usize::from(ended)) as u64;
         RawLine {
-            text: &self.buffer[start..start + length],
+            text: self.buffer.get(start..start + length).unwrap_or_default(),
             ended,
         }
     }
@@ -92,7 +92,10 @@ impl<R: Read> Lines<R> {
         self.buffer.copy_within(self.from..self.to, 0);
         (self.from, self.to) = (0, self.to - self.from);
         loop {
-            match self.file.read(&mut self.buffer[self.to..]) {
+            match self
+                .file
+                .read(self.buffer.get_mut(self.to..).unwrap_or_default())
+            {
                 Ok(count) => {
                     self.to += count;
                     return Ok(count > 0);

@@ -4,6 +4,9 @@
 //! memory, whatever the log's size: every line is hashed and must go on from the
 //! line before; every seal must be signed by the key that the seal before named.
 //! Where the chain first breaks, the rest is read for evidence of what was done.
+//!
+//! That the log's end is there cannot be told from the log. The private key in the state
+//! directory tells it, a record that was noted elsewhere, or another copy.
 
 mod against;
 mod chain;
@@ -14,20 +17,26 @@ mod recent;
 mod report;
 mod since;
 mod source;
+mod state;
 pub(crate) mod tears;
 
 pub use against::verify_against;
 pub use collected::{Collected, Collection, Missing, verify_collected};
-pub use report::{Attack, Finding, Note, NoteKind, Report, Verdict};
+pub use report::{Attack, Finding, Note, NoteKind, Proof, Report, Verdict, Witness};
 pub use since::{NotAPlace, Since};
-pub use source::{Source, narrowed, open_directory};
+pub use source::{LogFiles, Seals, Source, narrowed, open_directory, open_log, open_seals};
+pub use state::StateKeys;
 
 use crate::key::PublicKey;
 use crate::record::{Head, MAX_LINE_BYTES};
 use crate::text::Hex;
 use crate::time::Timestamp;
 use chain::Chain;
+use chain::pruned::KeptSeals;
 use lines::{Lines, RawLine};
+use pulse_core::ordinal::Ordinal;
+use pulse_core::retention::Limits;
+use report::Unjudged;
 use since::Skipping;
 use std::io;
 use std::time::Duration;
@@ -39,10 +48,13 @@ pub struct Options {
     /// The verification key that `audit init` printed. Without it, the log's own
     /// word is taken, and the verdict says so.
     pub key: Option<PublicKey>,
-    /// A record that the log must hold, as the collector has it.
-    pub expected: Option<Head>,
-    /// The epoch that the log must be in at least, as the state directory says.
-    pub expected_epoch: Option<u64>,
+    /// Records that the log must hold, as somebody noted them elsewhere.
+    pub heads: Vec<Head>,
+    /// The private keys: the log must have come to the one that its end calls for.
+    pub state: Option<StateKeys>,
+    /// A copy that may lag behind its log is given: that it ends anywhere is no finding, and
+    /// that nothing proves its end does not make it unproven.
+    pub lagging: bool,
     /// Only a part is given: it need not begin with record 1.
     pub partial: bool,
     /// What comes before is passed over, and not verified.
@@ -55,6 +67,8 @@ pub struct Options {
     pub repetitions: bool,
     /// How long a record may stand unsealed.
     pub max_unsealed: Duration,
+    /// The limits of retention; none when they are not known.
+    pub retention: Option<Limits>,
     /// The present time, when the end of the log must not be unsealed for longer.
     pub now: Option<Timestamp>,
 }
@@ -63,23 +77,27 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             key: None,
-            expected: None,
-            expected_epoch: None,
+            heads: Vec::new(),
+            state: None,
+            lagging: false,
             partial: false,
             since: None,
             until_sealed: None,
             live: false,
             repetitions: false,
             max_unsealed: Duration::from_secs(120),
+            retention: None,
             now: None,
         }
     }
 }
 
 impl Head {
-    /// From a record's number and its hash, 64 hexadecimal digits.
+    /// From a record's number and its hash, 64 hexadecimal digits. `None` when the number is
+    /// over [`Ordinal::MAX`].
     #[must_use]
     pub fn from_parts(seq: u64, hash: &str) -> Option<Self> {
+        let seq = Ordinal::new(seq)?.get();
         let hash: Hex = hash.as_bytes().try_into().ok()?;
         let digits = hash
             .iter()
@@ -88,33 +106,64 @@ impl Head {
     }
 }
 
-/// Verifies a log: its segments, oldest first, then the live file. `progress` is
-/// told how many bytes were read since it was told last.
+/// Verifies a log: its segments, oldest first, then the live file, and the seals of those
+/// that were removed. `progress` is told how many bytes were read since it was told last.
 ///
 /// # Errors
 /// The operating system's, when a file cannot be read. What is wrong with the log
 /// is in the report.
 pub fn verify(
-    sources: Vec<Source>,
+    log: impl Into<LogFiles>,
     options: &Options,
     progress: &mut dyn FnMut(u64),
 ) -> io::Result<Report> {
+    examine(log.into(), options, progress).map(Unjudged::judge)
+}
+
+fn examine(
+    log: LogFiles,
+    options: &Options,
+    progress: &mut dyn FnMut(u64),
+) -> io::Result<Unjudged> {
+    let LogFiles { seals, files } = log;
     let mut pass = Pass::new(options);
-    for source in sources {
+    pass.judge.chain.with_seals(KeptSeals::open(seals)?);
+    for source in files {
         pass.judge.chain.begin_source(source.name());
+        pass.judge.chain.hold_to_its_name(source.name());
         let mut lines = Lines::new(source.open()?);
         while !pass.is_over()
             && let Some(line) = lines.next()?
         {
-            pass.take(line);
+            pass.take(line)?;
             if lines.read_since() > 1024 * 1024 {
                 progress(lines.take_read());
             }
         }
-        pass.end_source();
+        pass.end_source()?;
         progress(lines.take_read());
     }
-    Ok(pass.finish())
+    pass.finish()
+}
+
+/// A log is pruned no more often than this while it is read.
+const MOST_ATTEMPTS: u32 = 8;
+
+/// Does something that reads a log's files, and does it again from the beginning when one
+/// of them was removed by retention before it was opened.
+///
+/// # Errors
+/// Those of `read`; `NotFound` when files go on vanishing.
+pub fn retried<T>(read: &mut dyn FnMut() -> io::Result<T>) -> io::Result<T> {
+    let mut attempts = 1;
+    loop {
+        match read() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && attempts < MOST_ATTEMPTS => {
+                attempts += 1;
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 /// The chain, and the way to where it is followed from.
@@ -140,26 +189,35 @@ impl<'a> Pass<'a> {
         }
     }
 
-    fn take(&mut self, line: RawLine<'_>) {
+    fn take(&mut self, line: RawLine<'_>) -> io::Result<()> {
         self.tears.take(line, &mut |met| self.judge.take(&met));
+        self.judge.outcome()
     }
 
     /// What a crash tears, it tears within one file.
-    fn end_source(&mut self) {
+    fn end_source(&mut self) -> io::Result<()> {
         self.tears.let_go(&mut |met| self.judge.take(&met));
+        self.judge.outcome()
     }
 
     fn is_over(&self) -> bool {
         self.judge.chain.is_sealed_enough()
     }
 
-    fn finish(mut self) -> Report {
+    fn finish(mut self) -> io::Result<Unjudged> {
         self.judge.arrive_at_the_end();
-        self.judge.chain.finish()
+        self.judge.chain.finish_kept();
+        self.judge.outcome()?;
+        Ok(self.judge.chain.finish())
     }
 }
 
 impl Judge<'_> {
+    /// Whether all could be read that had to be.
+    fn outcome(&mut self) -> io::Result<()> {
+        self.chain.take_error().map_or(Ok(()), Err)
+    }
+
     fn take(&mut self, met: &Met<'_>) {
         if let Some(skipping) = &mut self.skipping
             && skipping.passes_over(met)

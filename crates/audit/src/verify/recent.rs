@@ -19,13 +19,13 @@ impl Recent {
 
     pub(super) fn push(&mut self, line: &Line<'_>) {
         let entry = (line.seq, half(line.event_hash));
-        match usize::try_from(line.seq).unwrap_or(0) % REMEMBERED {
+        let place = usize::try_from(line.seq).unwrap_or(0) % REMEMBERED;
+        if let Some(found) = self.0.get_mut(place) {
+            *found = entry;
+        } else {
             // Grows as the log does, until it goes round.
-            place if place < self.0.len() => self.0[place] = entry,
-            place => {
-                self.0.resize(place, (0, [0; 16]));
-                self.0.push(entry);
-            }
+            self.0.resize(place, (0, [0; 16]));
+            self.0.push(entry);
         }
     }
 
@@ -48,5 +48,10 @@ impl Recent {
 
 fn half(hash: &Hex) -> [u8; 16] {
     let value = |digit: u8| (digit & 15) + if digit > b'9' { 9 } else { 0 };
-    std::array::from_fn(|at| value(hash[2 * at]) << 4 | value(hash[2 * at + 1]))
+    let (pairs, _) = hash.as_chunks::<2>();
+    let mut half = [0; 16];
+    for (byte, [high, low]) in half.iter_mut().zip(pairs) {
+        *byte = value(*high) << 4 | value(*low);
+    }
+    half
 }

@@ -6,10 +6,11 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// All of it is as it was written, by the key that was given.
+    /// All of it is as it was written, by the key that was given, and something from
+    /// outside of the log [proves](Report::proofs) that its end is there.
     Intact,
     /// Nothing contradicts itself, but something was taken on the log's own word:
-    /// the key, or what comes before the part that was given.
+    /// the key, what comes before the part that was given, or that it ends here.
     Unproven,
     /// It is not as it was written.
     Broken,
@@ -60,6 +61,16 @@ pub enum Attack {
     Spliced,
     /// The log begins with another key than the one that was given.
     WrongKey,
+    /// The end was cut off after a seal: the private key is a later one.
+    CutAtSeal,
+    /// A private key is there that was erased.
+    KeyRestored,
+    /// The private key is another log's.
+    WrongState,
+    /// A segment does not begin with the record that its name says.
+    SegmentMisnamed,
+    /// Records were removed, on record, though no limit of retention was exceeded.
+    PrunedEarly,
 }
 
 /// What is wrong, and where first.
@@ -101,6 +112,35 @@ pub enum NoteKind {
     EndUnknown,
     /// Lines of others in a collector's file.
     Others,
+    /// Retention removed the log's beginning, on record.
+    Pruned,
+    /// Whether the log's end was cut off cannot be told.
+    EndUnproven,
+    /// The private key of the last seal is still there, as a crash leaves it.
+    KeyNotErased,
+}
+
+/// What shows from outside of a log that records are there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Witness {
+    /// The private key in the state directory is the one that a record announced.
+    StateKey,
+    /// A record is the one that is [known](super::Options::heads) from elsewhere.
+    Head,
+    /// Another copy has the same records.
+    Copy,
+    /// The collector acknowledged them.
+    Acknowledged,
+}
+
+/// No record up to this one is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Proof {
+    /// What shows it.
+    pub by: Witness,
+    /// The record's number.
+    pub through: u64,
 }
 
 /// A note and the record that it is about.
@@ -137,6 +177,8 @@ pub struct Report {
     pub seals: u64,
     /// The number of the first record.
     pub first_seq: u64,
+    /// Records up to this one were removed by retention, on record; 0 is none.
+    pub pruned_through: u64,
     /// The last good record's number.
     pub last_seq: u64,
     /// The last good record's hash.
@@ -145,6 +187,86 @@ pub struct Report {
     pub sealed_through: u64,
     /// The epoch after the last good seal.
     pub epoch: Option<u64>,
+    /// What shows that the log was not cut off earlier.
+    pub proofs: Vec<Proof>,
     /// Bytes that were read.
     pub bytes: u64,
+}
+
+impl Report {
+    /// The last record up to which nothing can be missing; 0 where nothing shows it.
+    #[must_use]
+    pub fn proved_through(&self) -> u64 {
+        let proofs = self.proofs.iter().map(|proof| proof.through);
+        proofs.max().unwrap_or(0)
+    }
+
+    /// Adds a note that must not be left out.
+    pub(super) fn note_beside(&mut self, kind: NoteKind, record: u64, detail: String) {
+        self.notes.push(Note {
+            kind,
+            record,
+            detail,
+        });
+    }
+}
+
+/// A report whose verdict is still open: what the log is compared with may tell more.
+pub(super) struct Unjudged {
+    pub(super) report: Report,
+    /// See [`super::Options::lagging`].
+    pub(super) lagging: bool,
+    /// The first record at the end that is not sealed yet.
+    pub(super) pending: Option<u64>,
+}
+
+impl Unjudged {
+    pub(super) fn prove(&mut self, by: Witness, through: u64) {
+        if through > 0 {
+            self.report.proofs.push(Proof { by, through });
+        }
+    }
+
+    /// Adds a finding where its record belongs.
+    pub(super) fn find(&mut self, finding: Finding) {
+        let findings = &mut self.report.findings;
+        let at = findings.partition_point(|known| known.record <= finding.record);
+        findings.insert(at, finding);
+    }
+
+    pub(super) fn judge(mut self) -> Report {
+        self.note_pending();
+        let mut report = self.report;
+        let on_its_word =
+            |note: &Note| matches!(note.kind, NoteKind::KeyFromLog | NoteKind::Partial);
+        let mut is_unproven = report.notes.iter().any(on_its_word);
+        if report.findings.is_empty() && report.proofs.is_empty() && !self.lagging {
+            let text = "whether the log's end was cut off cannot be told".to_owned();
+            report.note_beside(NoteKind::EndUnproven, report.last_seq + 1, text);
+            is_unproven = true;
+        }
+        report.verdict = if !report.findings.is_empty() {
+            Verdict::Broken
+        } else if is_unproven {
+            Verdict::Unproven
+        } else {
+            Verdict::Intact
+        };
+        report
+    }
+
+    /// Somebody else has the hash of a head, and a copy's records: these hold what comes
+    /// before them in its place, sealed or not. The private key only vouches for seals.
+    fn note_pending(&mut self) {
+        let report = &mut self.report;
+        let noted = report.proofs.iter();
+        let noted = noted.filter(|proof| proof.by != Witness::StateKey);
+        let noted = noted.map(|proof| proof.through).max().unwrap_or(0);
+        let first = self.pending.map(|first| first.max(noted + 1));
+        if let Some(first) = first.filter(|first| *first <= report.last_seq) {
+            let text = "records from here on are not sealed yet: nothing but the file's \
+                        permissions protects them";
+            report.note_beside(NoteKind::Pending, first, text.to_owned());
+        }
+    }
 }

@@ -4,6 +4,7 @@ use super::lines::RawLine;
 use super::tears::Met;
 use crate::line::Line;
 use crate::time::Timestamp;
+use pulse_core::ordinal::Ordinal;
 use std::str::FromStr;
 
 /// The earliest moment; a shorter text is completed from it.
@@ -41,8 +42,8 @@ impl FromStr for Since {
     /// A number, or a time that may stop anywhere after the day: what is missing
     /// is its beginning.
     fn from_str(text: &str) -> Result<Self, NotAPlace> {
-        if let Ok(seq) = text.parse() {
-            return Ok(Self::Seq(seq));
+        if let Some(seq) = Ordinal::parse(text.as_bytes()) {
+            return Ok(Self::Seq(seq.get()));
         }
         let text = text.trim_end_matches('Z').replacen(' ', "T", 1);
         let is_cut_well = matches!(text.len(), 10 | 13 | 16 | 19 | 21..=26);
@@ -135,6 +136,7 @@ mod tests {
         for text in [
             "",
             "-1",
+            "18446744073709551615",
             "yesterday",
             "2026-11",
             "2026-11-2",

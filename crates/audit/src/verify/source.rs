@@ -1,13 +1,12 @@
 //! Where a log's lines come from.
 
 use super::Since;
-use crate::directory::identity;
 use crate::line::Line;
 use crate::record::MAX_LINE_BYTES;
-use crate::storage::{LIVE, segments};
-use std::fs::{self, File};
+use crate::regular::{RegularFile, identity, look_at, names_in, naming};
+use crate::storage::{LIVE, SEALS, segments};
+use std::fs::{File, Metadata};
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// A file, or anything else that can be read.
@@ -18,7 +17,7 @@ pub struct Source {
 
 enum From {
     Path(PathBuf),
-    File(File),
+    File(RegularFile),
     Reader(Box<dyn Read>),
 }
 
@@ -35,8 +34,14 @@ impl Source {
     /// A file that is open.
     #[must_use]
     pub fn file(name: &str, file: File) -> Self {
+        Self::regular(RegularFile::opened(name, file))
+    }
+
+    /// A file that was opened by its name.
+    #[must_use]
+    pub fn regular(file: RegularFile) -> Self {
         Self {
-            name: name.to_owned(),
+            name: file.name().to_owned(),
             from: From::File(file),
         }
     }
@@ -53,45 +58,50 @@ impl Source {
     /// How many bytes it has, where that is known before it is read.
     #[must_use]
     pub fn bytes(&self) -> Option<u64> {
-        let found = match &self.from {
-            From::Path(path) => fs::metadata(path),
-            From::File(file) => file.metadata(),
-            From::Reader(_) => return None,
-        };
-        found
-            .ok()
-            .filter(fs::Metadata::is_file)
-            .map(|found| found.len())
+        let found = self.metadata().filter(Metadata::is_file);
+        found.map(|found| found.len())
     }
 
     /// What makes it itself, where it is a file.
     pub(crate) fn identity(&self) -> Option<(u64, u64)> {
-        let found = match &self.from {
-            From::Path(path) => fs::metadata(path),
-            From::File(file) => file.metadata(),
-            From::Reader(_) => return None,
-        };
-        found.ok().map(|found| identity(&found))
+        self.metadata().map(|found| identity(&found))
     }
 
-    pub(crate) fn name(&self) -> &str {
+    fn metadata(&self) -> Option<Metadata> {
+        match &self.from {
+            From::Path(path) => look_at(path).ok(),
+            From::File(file) => file.metadata().ok(),
+            From::Reader(_) => None,
+        }
+    }
+
+    /// Its name, as findings have it.
+    #[must_use]
+    pub fn name(&self) -> &str {
         &self.name
     }
 
-    pub(crate) fn open(self) -> io::Result<Box<dyn Read>> {
+    /// What it is read with. Its errors name it.
+    ///
+    /// # Errors
+    /// As [`RegularFile::open`].
+    pub fn open(self) -> io::Result<Box<dyn Read>> {
         match self.from {
-            From::Reader(reader) => Ok(reader),
+            From::Reader(reader) => {
+                let name = self.name;
+                Ok(Box::new(NamedReader { name, reader }))
+            }
             From::File(file) => Ok(Box::new(file)),
-            From::Path(path) => Ok(Box::new(open(&path)?)),
+            From::Path(path) => Ok(Box::new(RegularFile::open(&path)?)),
         }
     }
 
     /// The file, where it is one.
-    pub(crate) fn into_file(self) -> io::Result<Option<File>> {
+    pub(crate) fn into_file(self) -> io::Result<Option<RegularFile>> {
         match self.from {
             From::Reader(_) => Ok(None),
             From::File(file) => Ok(Some(file)),
-            From::Path(path) => open(&path).map(Some),
+            From::Path(path) => RegularFile::open(&path).map(Some),
         }
     }
 
@@ -99,19 +109,61 @@ impl Source {
     fn begins_before(&self, since: &Since) -> bool {
         let mut start = [0; MAX_LINE_BYTES];
         let length = match &self.from {
-            From::Path(path) => open(path).and_then(|file| file.read_at(&mut start, 0)),
+            From::Path(path) => {
+                RegularFile::open(path).and_then(|file| file.read_at(&mut start, 0))
+            }
             From::File(file) => file.read_at(&mut start, 0),
             From::Reader(_) => Ok(0),
         };
-        let mut lines = start[..length.unwrap_or(0)].split(|byte| *byte == b'\n');
+        let start = start.get(..length.unwrap_or(0)).unwrap_or_default();
+        let mut lines = start.split(|byte| *byte == b'\n');
         let first = lines.next().and_then(Line::parse);
         first.is_some_and(|first| since.is_after(&first))
     }
 }
 
-fn open(path: &Path) -> io::Result<File> {
-    File::open(path)
-        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+/// The files of a log.
+pub struct LogFiles {
+    /// The seals of the segments that were removed.
+    pub seals: Seals,
+    /// The segments, oldest first, and the live file.
+    pub files: Vec<Source>,
+}
+
+/// The file with the seals of the segments that were removed (`audit.seals`).
+pub enum Seals {
+    /// Whether there is one is not known.
+    Unknown,
+    /// There is none; it would have this name.
+    Missing(String),
+    /// There is one.
+    Here(Source),
+}
+
+impl std::convert::From<Vec<Source>> for LogFiles {
+    fn from(files: Vec<Source>) -> Self {
+        Self {
+            seals: Seals::Unknown,
+            files,
+        }
+    }
+}
+
+/// What is no file of a name, but has one.
+struct NamedReader {
+    name: String,
+    reader: Box<dyn Read>,
+}
+
+impl Read for NamedReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.reader.read(buffer) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                Err(naming(&self.name, error))
+            }
+            outcome => outcome,
+        }
+    }
 }
 
 /// The files of a log without those that end before a place in it: nothing in
@@ -125,40 +177,115 @@ pub fn narrowed(mut sources: Vec<Source>, since: &Since) -> Vec<Source> {
     sources
 }
 
-/// All of a log's files: the segments, oldest first, and the live one. May be
-/// called while the log is written and rotated.
+/// A log's files, the seals of removed segments among them. May be called while the log
+/// is written, rotated and pruned.
 ///
 /// # Errors
-/// The operating system's; `NotFound` if there is no log in the directory.
+/// As [`open_directory`].
+pub fn open_log(directory: &Path) -> io::Result<LogFiles> {
+    // In this order: a segment that is missing from the list had its seals kept before.
+    let files = held_open(open_directory(directory)?)?;
+    let seals = open_seals(directory)?;
+    Ok(LogFiles { seals, files })
+}
+
+/// The seals of the segments that were removed from the log in a directory.
+///
+/// # Errors
+/// As [`RegularFile::open`].
+pub fn open_seals(directory: &Path) -> io::Result<Seals> {
+    let seals = directory.join(SEALS);
+    Ok(match RegularFile::open(&seals) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Seals::Missing(seals.display().to_string())
+        }
+        file => {
+            // What is appended while the log is read may be of records that are not.
+            let file = file?;
+            let length = file.metadata()?.len();
+            let name = file.name().to_owned();
+            Seals::Here(Source::reader(&name, file.take(length)))
+        }
+    })
+}
+
+/// So many of the oldest segments are opened at once: they may be removed before their
+/// turn comes.
+const HELD_OPEN: usize = 64;
+
+fn held_open(sources: Vec<Source>) -> io::Result<Vec<Source>> {
+    let mut held = Vec::with_capacity(sources.len());
+    for (index, source) in sources.into_iter().enumerate() {
+        let From::Path(path) = &source.from else {
+            held.push(source);
+            continue;
+        };
+        if index >= HELD_OPEN {
+            held.push(source);
+            continue;
+        }
+        match RegularFile::open(path) {
+            // Those before it were removed first.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => held.clear(),
+            file => held.push(Source::regular(file?)),
+        }
+    }
+    Ok(held)
+}
+
+/// The segments of a log, oldest first, and its live file. May be called while the log is
+/// written, rotated and pruned.
+///
+/// # Errors
+/// `NotFound` if there is no log in the directory; `InvalidInput` if there is something
+/// under a segment's name that is no regular file; else the operating system's. Each names
+/// what it is about.
 pub fn open_directory(directory: &Path) -> io::Result<Vec<Source>> {
+    let mut attempts = 0;
+    loop {
+        let (sources, is_consistent) = look_into(directory)?;
+        attempts += 1;
+        if is_consistent || attempts == MOST_ATTEMPTS {
+            return Ok(sources);
+        }
+    }
+}
+
+/// A log is not rotated more often than this while its directory is listed.
+const MOST_ATTEMPTS: u32 = 16;
+
+/// The files, and whether the live one was the live one all the while: where it was
+/// rotated, the record of a removal may be in a file that we have not seen.
+fn look_into(directory: &Path) -> io::Result<(Vec<Source>, bool)> {
     // The live file first: if it is rotated meanwhile, it is found again among
     // the segments, by what it is and not by its name.
-    let live = match File::open(directory.join(LIVE)) {
+    let path = directory.join(LIVE);
+    let live = match RegularFile::open(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         file => Some(file?),
     };
-    let own = live.as_ref().map(File::metadata).transpose()?;
+    let own = live.as_ref().map(RegularFile::metadata).transpose()?;
     let own = own.as_ref().map(identity);
-    let names = fs::read_dir(directory)?.map(|entry| Ok(entry?.file_name().into_string()));
-    let names: io::Result<Vec<_>> = names.collect();
-    let names: Vec<String> = names?.into_iter().filter_map(Result::ok).collect();
     let mut sources = Vec::new();
-    for name in segments(&names) {
+    for name in segments(&names_in(directory)?) {
         let path = directory.join(name);
-        if own != Some(identity(&fs::metadata(&path)?)) {
-            sources.push(Source::path(&path));
-        } else {
+        let found = match look_at(&path) {
+            // It was removed since the names were read.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            found => found?,
+        };
+        if own == Some(identity(&found)) {
             // What came after it was not there when we began.
             break;
         }
+        sources.push(Source::path(&path));
     }
+    let is_consistent =
+        live.is_none() || look_at(&path).is_ok_and(|now| own == Some(identity(&now)));
     match live {
-        Some(file) => sources.push(Source {
-            name: directory.join(LIVE).display().to_string(),
-            from: From::File(file),
-        }),
+        Some(file) => sources.push(Source::regular(file)),
         None if sources.is_empty() => return Err(io::ErrorKind::NotFound.into()),
         None => (),
     }
-    Ok(sources)
+    Ok((sources, is_consistent))
 }

@@ -1,10 +1,12 @@
 //! What the thread does: takes what is queued, writes it, seals and rotates when it
 //! is time, and after a failure tries until the log can be written again.
 
+use super::housekeeping::Housekeeping;
 use super::{Health, Receipt, Unavailable};
 use crate::error::LogError;
 use crate::log::{Log, Rotation};
 use crate::queue::{Command, Job, Shared, Work};
+use crate::record::Body;
 use crate::recovery::Occasion;
 use crate::storage::Storage;
 use crate::time::Timestamp;
@@ -14,16 +16,24 @@ use std::time::{Duration, Instant};
 /// After a rotation that was not permitted, the next comes no sooner.
 const ROTATION_RETRY: Duration = Duration::from_secs(3600);
 
+/// Between two records of what was dropped; while notes come faster than the disk takes
+/// them, each write would bring one.
+const DROPPED_INTERVAL: Duration = Duration::from_secs(1);
+
 /// What the thread does.
 pub(super) struct Driver<S> {
-    log: Log<S>,
+    pub(super) log: Log<S>,
     shared: Arc<Shared>,
-    clock: Box<dyn Fn() -> Timestamp + Send>,
+    pub(super) clock: Box<dyn Fn() -> Timestamp + Send>,
+    pub(super) house: Housekeeping,
     /// When the first unsealed record was written, by the clock that never steps.
     unsealed_since: Option<Instant>,
     rotation_at: Instant,
     rotation_refused: Option<String>,
     failure: Option<Failure>,
+    /// How many dropped notes are on record, and when the next ones may be.
+    dropped: u64,
+    dropped_at: Instant,
     commits: u64,
     last_error: Option<Arc<str>>,
 }
@@ -42,10 +52,13 @@ impl<S: Storage> Driver<S> {
     ) -> Self {
         let now = Instant::now();
         Self {
+            house: Housekeeping::new(log.live_file(clock())),
             unsealed_since: Some(now),
             rotation_at: now,
             rotation_refused: None,
             failure: None,
+            dropped: 0,
+            dropped_at: now,
             commits: 0,
             last_error: None,
             log,
@@ -76,12 +89,20 @@ impl<S: Storage> Driver<S> {
 
     /// When there is something to do though nobody asks.
     fn wake_at(&self) -> Option<Instant> {
-        match &self.failure {
-            Some(failure) => Some(failure.retry_at),
-            None => self
-                .unsealed_since
-                .map(|since| since + self.log.settings.seal_after),
+        if let Some(failure) = &self.failure {
+            return Some(failure.retry_at);
         }
+        let seal_after = self.log.settings.seal_after;
+        let seal_at = self.unsealed_since.map(|since| since + seal_after);
+        let has_dropped = self.shared.dropped() > self.dropped;
+        let dropped_at = has_dropped.then_some(self.dropped_at);
+        let sometime = seal_at.into_iter().chain(dropped_at);
+        sometime.chain([self.house.wake_at()]).min()
+    }
+
+    /// Whether the log can be written.
+    pub(super) fn is_well(&self) -> bool {
+        self.failure.is_none()
     }
 
     fn write(&mut self, jobs: Vec<Job>) {
@@ -90,19 +111,43 @@ impl<S: Storage> Driver<S> {
         }
         let (bodies, completions): (Vec<_>, Vec<_>) =
             jobs.into_iter().map(|job| (job.body, job.done)).unzip();
-        let outcome = self.guarded(|log, now| log.append(now, &bodies));
-        self.commits += u64::from(outcome.is_ok());
-        self.publish();
+        let outcome = self.append(&bodies);
         match outcome {
-            Ok(first) => (first..)
-                .zip(completions)
-                .for_each(|(seq, done)| done(Ok(Receipt { seq }))),
+            Ok(first) => (first..).zip(completions).for_each(|(seq, done)| {
+                if let Some(done) = done {
+                    done(Ok(Receipt { seq }));
+                }
+            }),
             Err(error) => {
                 self.shared.count_refused(completions.len() as u64);
                 completions
                     .into_iter()
+                    .flatten()
                     .for_each(|done| done(Err(error.clone())));
             }
+        }
+    }
+
+    fn append(&mut self, bodies: &[Body]) -> Result<u64, Unavailable> {
+        let outcome = self.guarded(|log, now| log.append(now, bodies));
+        self.commits += u64::from(outcome.is_ok());
+        self.publish();
+        outcome
+    }
+
+    /// Puts on record how many notes found no place in the queue.
+    fn account_for_dropped(&mut self, now: Instant) {
+        let dropped = self.shared.dropped();
+        if dropped == self.dropped {
+            return;
+        }
+        let body = Body::named("log.dropped")
+            .with_text("reason", "queue_full")
+            .with_number("suppressed", dropped - self.dropped);
+        // While the log cannot be written, they wait.
+        if self.append(&[body]).is_ok() {
+            self.dropped = dropped;
+            self.dropped_at = now + DROPPED_INTERVAL;
         }
     }
 
@@ -112,7 +157,9 @@ impl<S: Storage> Driver<S> {
             Command::Reopen => {
                 // Its failure is the log's, and shows in the health.
                 let _ = self.guarded(Log::reopen);
+                self.house.rotated();
             }
+            Command::Retain(retention) => self.house.retain(retention),
         }
     }
 
@@ -125,6 +172,7 @@ impl<S: Storage> Driver<S> {
         self.rotation_at = Instant::now() + ROTATION_RETRY;
         if self.rotation_refused.is_none() {
             self.rotation_at = Instant::now();
+            self.house.rotated();
         }
         Ok(outcome)
     }
@@ -139,6 +187,9 @@ impl<S: Storage> Driver<S> {
         {
             self.resume();
         }
+        if is_last || now >= self.dropped_at {
+            self.account_for_dropped(now);
+        }
         let is_due = self
             .unsealed_since
             .is_some_and(|since| now >= since + self.log.settings.seal_after);
@@ -148,6 +199,9 @@ impl<S: Storage> Driver<S> {
         }
         if !is_last && now >= self.rotation_at && self.log.rotation_is_due((self.clock)()) {
             let _ = self.rotate();
+        }
+        if !is_last {
+            self.keep_house();
         }
         self.unsealed_since = match self.log.unsealed() {
             0 => None,
@@ -171,7 +225,7 @@ impl<S: Storage> Driver<S> {
         ))
     }
 
-    fn fail(&mut self, error: &LogError) {
+    pub(super) fn fail(&mut self, error: &LogError) {
         let text = error.to_string();
         self.last_error = Some(text.as_str().into());
         self.failure = Some(Failure {
@@ -193,10 +247,14 @@ impl<S: Storage> Driver<S> {
         };
         let refused = self.shared.refused() - failure.refused_before;
         let now = (self.clock)();
-        let outcome = self
-            .log
-            .reserve()
-            .and_then(|()| self.log.recover(now, Occasion::Resumption(refused)));
+        let resume = |log: &mut Log<S>| {
+            log.reserve()?;
+            log.recover(now, Occasion::Resumption(refused))
+        };
+        let mut outcome = resume(&mut self.log);
+        if outcome.as_ref().is_err_and(LogError::is_full) && self.make_room() {
+            outcome = resume(&mut self.log);
+        }
         if let Err(error) = outcome {
             self.log.close();
             self.last_error = Some(error.to_string().into());
@@ -219,6 +277,7 @@ impl<S: Storage> Driver<S> {
             unsealed: self.log.unsealed(),
             commits: self.commits,
             rotation_refused: self.rotation_refused.clone(),
+            upkeep: self.house.upkeep().clone(),
             ..Health::default()
         });
     }

@@ -1,6 +1,7 @@
 //! What somebody who may write every file can do to a log: give records new
 //! numbers and hashes, and sign seals with whatever key is at hand.
 
+use super::simulated::Simulated;
 use super::{Sample, is_seal};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -111,7 +112,12 @@ pub fn public(key: &SigningKey) -> String {
 
 /// The one private key that there is, as a thief reads it from its file.
 pub fn todays_key(sample: &Sample) -> SigningKey {
-    let disk = sample.disk.disk.lock().unwrap();
+    todays_key_on(&sample.disk)
+}
+
+/// As [`todays_key`], on this disk.
+pub fn todays_key_on(disk: &Simulated) -> SigningKey {
+    let disk = disk.disk.lock().unwrap();
     let (_, name) = disk.files.keys().find(|(place, _)| *place == 1).unwrap();
     key_in(&disk.content(pulse_audit::Place::State, name).unwrap())
 }

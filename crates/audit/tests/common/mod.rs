@@ -3,14 +3,17 @@
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
 pub mod forger;
+pub mod keys;
+pub mod python;
 pub mod simulated;
 
-use pulse_audit::verify::{Attack, Options, Report, Source, Verdict, verify};
+use pulse_audit::verify::{Attack, LogFiles, Options, Report, Seals, Source, Verdict, verify};
 use pulse_audit::{
-    Body, Head, Health, Log, PublicKey, Receipt, Rotation, Settings, Storage, Timestamp,
-    Unavailable, Writer,
+    Body, Head, Health, Log, Obstacle, Outlook, Place, PublicKey, Receipt, Removed, Rotation,
+    SEALS, Settings, Step, Storage, Timestamp, Unavailable, Writer,
 };
 use pulse_core::event::{Decision, Event, EventType};
+use pulse_core::retention::{Limits, Stream};
 use simulated::Simulated;
 use std::io::Cursor;
 use std::sync::mpsc;
@@ -46,9 +49,72 @@ pub fn check(files: &[(String, Vec<u8>)], options: &Options) -> Report {
     verify(sources(files), options, &mut |_| ()).unwrap()
 }
 
+/// The log on a disk, with the seals of what was removed from it.
+pub fn check_disk(disk: &Simulated, options: &Options) -> Report {
+    let (files, seals) = {
+        let disk = disk.disk.lock().unwrap();
+        (disk.log(), disk.content(Place::Log, SEALS))
+    };
+    check_pruned(&files, seals, options)
+}
+
+/// As [`check`], with the seals of what was removed.
+pub fn check_pruned(
+    files: &[(String, Vec<u8>)],
+    seals: Option<Vec<u8>>,
+    options: &Options,
+) -> Report {
+    let seals = match seals {
+        Some(seals) => Seals::Here(Source::reader(SEALS, Cursor::new(seals))),
+        None => Seals::Missing(SEALS.to_owned()),
+    };
+    let files = sources(files);
+    verify(LogFiles { seals, files }, options, &mut |_| ()).unwrap()
+}
+
+/// No more bytes than these, all files together.
+pub fn at_most(bytes: u64) -> Limits {
+    Limits {
+        bytes: Some(bytes),
+        ..Limits::default()
+    }
+}
+
+/// Removes what is due, as the writer does.
+pub fn prune<S: Storage>(
+    log: &mut Log<S>,
+    second: u64,
+    limits: &Limits,
+    streams: &[Stream],
+) -> Result<Vec<Removed>, Obstacle> {
+    let mut removed = Vec::new();
+    loop {
+        match log.outlook(at(second), limits, streams)? {
+            Outlook::Reading => (),
+            Outlook::Due(reason) => {
+                if let Step::Removed(one) = log.prune(at(second), reason)? {
+                    removed.push(one);
+                }
+            }
+            Outlook::Rest | Outlook::Held(..) => return Ok(removed),
+        }
+    }
+}
+
+/// The content alone is judged, wherever it ends.
 pub fn pinned(key: PublicKey) -> Options {
     Options {
         key: Some(key),
+        lagging: true,
+        ..Options::default()
+    }
+}
+
+/// The end is judged too, by the private keys on the log's disk.
+pub fn pinned_with_state(key: PublicKey, disk: &Simulated) -> Options {
+    Options {
+        key: Some(key),
+        state: Some(disk.disk.lock().unwrap().state_keys()),
         ..Options::default()
     }
 }
@@ -96,6 +162,12 @@ pub fn one(content: Vec<u8>) -> Vec<(String, Vec<u8>)> {
     vec![("log".to_owned(), content)]
 }
 
+/// The verification key, from a log's first record: a writer has the next one soon.
+pub fn first_key(log: &[u8]) -> PublicKey {
+    let text = std::str::from_utf8(log).unwrap();
+    forger::value(text, "key").parse().unwrap()
+}
+
 /// Lines with their newlines.
 pub fn lines(content: &[u8]) -> Vec<Vec<u8>> {
     content
@@ -112,8 +184,10 @@ pub fn is_seal(line: &[u8]) -> bool {
 pub fn known(sample: &Sample) -> Options {
     let report = check(&sample.files, &pinned(sample.key));
     assert_eq!(report.verdict, Verdict::Intact, "{:?}", report.findings);
+    let head = Head::from_parts(report.last_seq, &report.last_hash);
     Options {
-        expected: Head::from_parts(report.last_seq, &report.last_hash),
+        heads: head.into_iter().collect(),
+        lagging: false,
         ..pinned(sample.key)
     }
 }

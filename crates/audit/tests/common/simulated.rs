@@ -6,6 +6,7 @@
 //! as `Storage` asks: what a test can do between two of its methods is refuse the
 //! next one, or cut the power before, in or after it.
 
+use pulse_audit::verify::StateKeys;
 use pulse_audit::{LIVE, Live, Place, Storage};
 use std::collections::BTreeMap;
 use std::io::{self, Cursor, ErrorKind, Read};
@@ -123,6 +124,11 @@ impl Disk {
         self.files.insert(key(place, name), self.next);
     }
 
+    /// A file as somebody else put it there.
+    pub fn create_log_file(&mut self, name: &str, content: &[u8]) {
+        self.create(Place::Log, name, content);
+    }
+
     /// The power comes back.
     pub fn restart(&mut self) {
         self.dead = false;
@@ -149,6 +155,12 @@ impl Disk {
     pub fn content(&self, place: Place, name: &str) -> Option<Vec<u8>> {
         let inode = self.files.get(&key(place, name))?;
         Some(self.inodes[inode].seen.clone())
+    }
+
+    /// The private keys.
+    pub fn state_keys(&self) -> StateKeys {
+        let keys = self.files.iter().filter(|((place, _), _)| *place == 1);
+        StateKeys::of_files(keys.map(|((_, name), inode)| (&**name, &*self.inodes[inode].seen)))
     }
 
     /// The whole log: segments by age, then the live file.
@@ -289,6 +301,64 @@ impl Storage for Simulated {
         after(disk.operation()?)?;
         let inode = disk.inode(place, name)?;
         Ok(Box::new(Cursor::new(disk.inodes[&inode].seen.clone())))
+    }
+
+    fn read_at(&self, name: &str, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut disk = self.disk.lock().unwrap();
+        after(disk.operation()?)?;
+        let inode = disk.inode(Place::Log, name)?;
+        let content = &disk.inodes[&inode].seen;
+        let offset = usize::try_from(offset).unwrap().min(content.len());
+        let count = buffer.len().min(content.len() - offset);
+        buffer[..count].copy_from_slice(&content[offset..offset + count]);
+        Ok(count)
+    }
+
+    fn length(&self, name: &str) -> io::Result<u64> {
+        let mut disk = self.disk.lock().unwrap();
+        after(disk.operation()?)?;
+        let inode = disk.inode(Place::Log, name)?;
+        Ok(disk.inodes[&inode].seen.len() as u64)
+    }
+
+    fn append_to(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let mut disk = self.disk.lock().unwrap();
+        let go = disk.operation()?;
+        if disk.inode(Place::Log, name).is_err() {
+            disk.create(Place::Log, name, b"");
+        }
+        let inode = disk.inode(Place::Log, name)?;
+        let part = match go {
+            Go::On => bytes.len(),
+            Go::ThenFail(_) | Go::ThenLose(_) => {
+                usize::try_from(disk.random()).unwrap() % (bytes.len() + 1)
+            }
+        };
+        let file = disk.inodes.get_mut(&inode).unwrap();
+        file.seen.extend_from_slice(&bytes[..part]);
+        match go {
+            Go::On => file.safe = file.seen.len(),
+            Go::ThenLose(_) => {
+                file.lost.push(file.safe..file.seen.len());
+                file.safe = file.seen.len();
+            }
+            Go::ThenFail(_) => (),
+        }
+        after(go)
+    }
+
+    fn remove(&mut self, name: &str) -> io::Result<()> {
+        let mut disk = self.disk.lock().unwrap();
+        let go = disk.operation()?;
+        disk.inode(Place::Log, name)?;
+        disk.files.remove(&key(Place::Log, name));
+        after(go)
+    }
+
+    fn free(&self) -> io::Result<u64> {
+        let mut disk = self.disk.lock().unwrap();
+        after(disk.operation()?)?;
+        Ok(1 << 30)
     }
 
     fn store(&mut self, place: Place, name: &str, content: &[u8]) -> io::Result<()> {

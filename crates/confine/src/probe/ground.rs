@@ -58,7 +58,7 @@ impl Ground {
             other_port_of_ipv6: loopback_of_ipv6(port),
             any_port: loopback(0),
             abstract_name: unix_address(&name),
-            program: File::open("/proc/self/exe")?,
+            program: pulse_files::open(Path::new("/proc/self/exe"))?,
             parent: another_process(),
             in_tmp: text(&Path::new("/tmp").join(&name))?,
             in_ssh: text(&places.ssh_directory.join(&name))?,
@@ -73,7 +73,7 @@ impl Ground {
 
     /// A TCP socket; each attempt that changes one has one to itself.
     pub(super) fn tcp(&self, which: usize) -> u64 {
-        descriptor(&self.tcp[which])
+        self.tcp.get(which).map_or(NOT_HERE, descriptor)
     }
 
     pub(super) fn tcp_of_ipv6(&self) -> u64 {

@@ -113,7 +113,8 @@ pub enum Test {
 impl Argument {
     fn passes(&self, arguments: &[u64; 6], pid: u32) -> bool {
         // What the kernel compares too: these arguments are C integers.
-        let [a, b, c, d, ..] = arguments[usize::from(self.index)].to_le_bytes();
+        let argument = arguments.get(usize::from(self.index)).copied();
+        let [a, b, c, d, ..] = argument.unwrap_or_default().to_le_bytes();
         let given = u32::from_le_bytes([a, b, c, d]);
         let (mask, value) = self.test.mask_and_value(pid);
         given & mask == value

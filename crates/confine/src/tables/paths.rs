@@ -27,6 +27,8 @@ pub enum Whose {
     StateDirectory,
     /// The directory of the Unix socket.
     SocketDirectory,
+    /// The directory of the control socket.
+    ControlDirectory,
     /// The directory of the certificates for forwarding, where something is forwarded.
     Credentials,
     /// This one.
@@ -126,7 +128,7 @@ pub const PATHS: &[Path] = &[
     Path {
         whose: Whose::Fixed("/proc"),
         access: &[ReadFile],
-        within: &["@{pid}/cgroup", "@{pid}/uid_map", "@{pid}/fdinfo/*"],
-        reason: "who is a caller: its container, its user namespace",
+        within: &["@{pid}/cgroup", "@{pid}/uid_map"],
+        reason: "the container and the user namespace of a caller",
     },
 ];

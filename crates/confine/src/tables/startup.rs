@@ -107,9 +107,7 @@ pub const SYSCALLS: &[Syscall] = &[
     #[cfg(target_arch = "x86_64")]
     call!(SYS_mkdir, "directories that are missing"),
     call!(SYS_mkdirat, for Elsewhere, "mkdir, where that is another call"),
-    #[cfg(target_arch = "x86_64")]
-    call!(SYS_chmod, "anybody may connect to the socket"),
-    call!(SYS_fchmodat, for Elsewhere, "chmod, where that is another call"),
+    call!(SYS_umask, "sockets have their mode from the first instant"),
     call!(SYS_flock, "one daemon writes the log"),
     call!(SYS_socket, in &[&[is(0, AF_UNIX)]], "the callers' socket, systemd's and the journal's"),
     call!(SYS_bind, "the callers' socket, the metrics' port"),
@@ -182,6 +180,7 @@ pub const PATHS: &[Path] = &[
         within: &["*"],
         reason: "the socket is made",
     },
+    file("/etc/group", "the group of the callers' socket"),
     file("/etc/ld.so.cache", "the dynamic build's libraries"),
     file("/etc/ld.so.preload", "the dynamic build's libraries"),
     Path {
@@ -212,6 +211,17 @@ pub const PATHS: &[Path] = &[
 
 /// Paths that root uses besides: it is told by name whom to become.
 pub const PATHS_OF_ROOT: &[Path] = &[
+    Path {
+        whose: Whose::ControlDirectory,
+        access: &[
+            Access::WriteFile,
+            Access::MakeFile,
+            Access::RemoveFile,
+            Access::MakeDirectory,
+        ],
+        within: &["*"],
+        reason: "the control socket is made, in the place of one that an earlier daemon left",
+    },
     file("/etc/passwd", "the service's user"),
     file(
         "/etc/nsswitch.conf",
@@ -236,7 +246,7 @@ pub const CAPABILITIES: &[Capability] = &[
     },
     Capability {
         name: "dac_override",
-        reason: "a socket left behind in the service user's directory",
+        reason: "a configuration that the service's user alone can read",
     },
     Capability {
         name: "setgid",

@@ -1,10 +1,13 @@
 //! The audit log's part of the configuration. How often the log is sealed is not
 //! in it: that is a promise.
 
-use super::values::{LogPath, Positive};
+use super::Misplaced;
+use super::values::{Bytes, LogPath, Positive};
+use crate::retention::Limits;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use toml::Spanned;
 
 /// What the live file is called, whatever its directory.
 const LIVE_NAME: &str = "audit.log";
@@ -24,6 +27,8 @@ pub struct Audit {
     pub segment_age: Duration,
     /// Kept free on the log's disk, so that a full disk can be put on record.
     pub reserve_bytes: u64,
+    /// When old segments are removed; a reload changes it.
+    pub retention: Limits,
 }
 
 impl Audit {
@@ -31,6 +36,17 @@ impl Audit {
     #[must_use]
     pub fn directory(&self) -> &Path {
         self.log.parent().unwrap_or(Path::new("/"))
+    }
+
+    /// Whether only a restart would put `new` into force.
+    #[must_use]
+    pub fn needs_restart_for(&self, new: &Self) -> bool {
+        let retention = self.retention;
+        *self
+            != Self {
+                retention,
+                ..new.clone()
+            }
     }
 }
 
@@ -42,6 +58,9 @@ pub(super) struct Table {
     segment_bytes: Positive,
     segment_days: Positive,
     reserve_bytes: Positive,
+    retain_days: Option<Positive>,
+    retain_bytes: Option<Spanned<Bytes>>,
+    retain_unacknowledged: bool,
 }
 
 impl Default for Table {
@@ -52,11 +71,31 @@ impl Default for Table {
             segment_bytes: Positive(64 << 20),
             segment_days: Positive(30),
             reserve_bytes: Positive(256 << 10),
+            retain_days: None,
+            retain_bytes: None,
+            retain_unacknowledged: false,
         }
     }
 }
 
 impl Table {
+    /// Whether what is asked for can be kept.
+    pub(super) fn check(&self) -> Result<(), Misplaced> {
+        let Some(most) = &self.retain_bytes else {
+            return Ok(());
+        };
+        // The live file has so many, and is never removed.
+        let least = u64::from(self.segment_bytes.0);
+        if most.get_ref().0 < least {
+            let text = format!(
+                "retain_bytes is less than segment_bytes ({least}): the live file alone would \
+                 exceed it"
+            );
+            return Err((most.span(), text));
+        }
+        Ok(())
+    }
+
     pub(super) fn settle(self) -> Audit {
         Audit {
             log: self.log.0,
@@ -64,6 +103,11 @@ impl Table {
             segment_bytes: u64::from(self.segment_bytes.0),
             segment_age: DAY.saturating_mul(self.segment_days.0),
             reserve_bytes: u64::from(self.reserve_bytes.0),
+            retention: Limits {
+                age: self.retain_days.map(|days| DAY.saturating_mul(days.0)),
+                bytes: self.retain_bytes.map(|most| most.into_inner().0),
+                unacknowledged: self.retain_unacknowledged,
+            },
         }
     }
 }

@@ -235,6 +235,21 @@ fn every_mistake_is_named_with_its_place() {
             "line 2, column 14",
             "an IP address are always answered",
         ),
+        (
+            "[audit]\nretain_days = 0",
+            "line 2, column 15",
+            "expected a number from 1",
+        ),
+        (
+            "[audit]\nretain_bytes = -1",
+            "line 2, column 16",
+            "expected a number of bytes from 1",
+        ),
+        (
+            "[audit]\nretain_bytes = 67108863",
+            "line 2, column 16",
+            "less than segment_bytes (67108864)",
+        ),
         ("[http]\n", "line 1, column 2", "unknown field `http`"),
         (
             "log_level = 'loud'",
@@ -245,6 +260,51 @@ fn every_mistake_is_named_with_its_place() {
             "confinement = 'some'",
             "line 1, column 15",
             "unknown variant `some`",
+        ),
+        (
+            "allowed_peers = [{ uid = 0, capabilities = ['read', 'admin'] }]",
+            "line 1, column 18",
+            "control_socket",
+        ),
+        (
+            "socket_mode = '660 '",
+            "line 1, column 15",
+            "\"660 \" is no mode",
+        ),
+        (
+            "socket_mode = '0770'",
+            "line 1, column 15",
+            "other permissions than read and write",
+        ),
+        (
+            "socket_mode = '0066'",
+            "line 1, column 15",
+            "keeps the daemon's own user out",
+        ),
+        (
+            "socket_mode = '0660'\nsocket_group = 'a b'",
+            "line 2, column 16",
+            "\"a b\" is no group name",
+        ),
+        (
+            "socket_mode = '0660'\nsocket_group = 4294967295",
+            "line 2, column 16",
+            "this is no group id",
+        ),
+        (
+            "socket_group = 'pulse'",
+            "line 1, column 16",
+            "set socket_mode = \"0660\"",
+        ),
+        (
+            "socket_group = 'pulse'\nsocket_mode = '0600'",
+            "line 1, column 16",
+            "keeps group pulse out",
+        ),
+        (
+            "control_socket = '/run/control.sock'",
+            "line 1, column 18",
+            "directory for this alone",
         ),
         ("x = [", "line 1", ""),
     ] {
@@ -282,11 +342,33 @@ fn the_packaged_file_shows_every_key_with_its_default() {
         known("[forward]\nx = 1"),
     ];
     for key in keys.concat() {
-        let shown = packaged
-            .lines()
-            .any(|line| line.starts_with(&format!("{key} =")) || line == format!("[{key}]"));
+        // One that has no default is shown as a comment.
+        let shown = packaged.lines().any(|line| {
+            let line = line.strip_prefix("# ").unwrap_or(line);
+            line.starts_with(&format!("{key} =")) || line == format!("[{key}]")
+        });
         assert!(shown, "packaging/config.toml does not show {key}");
     }
+}
+
+#[test]
+fn retention_is_off_unless_a_limit_is_set() {
+    let retention = |text: &str| Config::parse(text).unwrap().audit.retention;
+    assert!(!retention("").are_set());
+    assert!(!retention("[audit]\nretain_unacknowledged = true").are_set());
+    let limits = retention("[audit]\nretain_days = 30\nretain_bytes = 50000000000");
+    assert_eq!(limits.age, Some(Duration::from_secs(30 * 86_400)));
+    assert_eq!(limits.bytes, Some(50_000_000_000));
+    assert!(!limits.unacknowledged);
+}
+
+#[test]
+fn retention_alone_changes_without_a_restart() {
+    let audit = |text: &str| Config::parse(text).unwrap().audit;
+    let old = audit("[audit]\nretain_days = 30");
+    assert!(!old.needs_restart_for(&old));
+    assert!(!old.needs_restart_for(&audit("[audit]\nretain_bytes = 100000000")));
+    assert!(old.needs_restart_for(&audit("[audit]\nretain_days = 30\nsegment_days = 1")));
 }
 
 #[test]
@@ -333,4 +415,57 @@ fn a_mistake_about_a_collector_is_found_where_it_stands() {
         assert_eq!(error.line, 2, "{line}: {error}");
         assert!(error.message.contains(words), "{line}: {error}");
     }
+}
+
+#[test]
+fn groups_of_the_socket_have_names_or_numbers() {
+    let access = |group: &str| {
+        let text = format!("socket_mode = '0660'\nsocket_group = {group}");
+        Config::parse(&text).unwrap().socket_access
+    };
+    for (group, expected) in [
+        ("'pulse'", SocketGroup::Name("pulse".into())),
+        ("1001", SocketGroup::Id(1001)),
+        ("'1001'", SocketGroup::Id(1001)),
+    ] {
+        let access = access(group);
+        assert_eq!(access.group, Some(expected));
+        assert_eq!(
+            (access.mode.to_string(), access.is_narrow()),
+            ("0660".into(), true)
+        );
+    }
+    assert!(!Config::default().socket_access.is_narrow());
+}
+
+#[test]
+fn sockets_that_let_others_connect_are_too_wide() {
+    let access = |mode: &str, group| SocketAccess {
+        mode: Config::parse(&format!("socket_mode = '{mode}'"))
+            .unwrap()
+            .socket_access
+            .mode,
+        group,
+    };
+    let grouped = access("0660", Some(SocketGroup::Id(50)));
+    for (mode, gid, expected) in [
+        (0o140_660, 50, Ok(())),
+        (0o140_664, 50, Ok(())),
+        (0o140_600, 7, Ok(())),
+        (0o140_666, 50, Err(TooWide::Mode(0o666))),
+        (0o140_660, 7, Err(TooWide::Group(7))),
+    ] {
+        let file = SocketFile { mode, gid };
+        assert_eq!(grouped.check(file, Some(50)), expected, "{mode:o}, {gid}");
+    }
+    let file = SocketFile {
+        mode: 0o660,
+        gid: 7,
+    };
+    assert_eq!(access("0660", None).check(file, None), Ok(()));
+    assert_eq!(
+        access("0600", None).check(file, None),
+        Err(TooWide::Mode(0o660))
+    );
+    assert_eq!(SocketAccess::default().check(file, None), Ok(()));
 }

@@ -54,9 +54,9 @@ pub(super) const fn seconds(seconds: u64) -> Interval {
 
 impl Interval {
     fn parse(text: &str) -> Option<Self> {
-        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-        let number: u64 = text[..digits].parse().ok()?;
-        let milliseconds = match &text[digits..] {
+        let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
+        let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
+        let milliseconds = match unit {
             "ms" => 1,
             "s" => 1_000,
             "m" => 60_000,
@@ -140,6 +140,22 @@ from_text!(Directory, |text| {
     }
 });
 
+/// A socket in a directory of its own.
+pub(super) struct SocketPath(pub(super) PathBuf);
+
+from_text!(SocketPath, |text| {
+    let path = PathBuf::from(text);
+    let is_file = path.file_name().is_some() && !text.ends_with('/');
+    if path.is_absolute() && is_file && path.components().count() > 3 {
+        Ok(Self(path))
+    } else {
+        Err(format!(
+            "\"{}\" is no absolute path of a socket in a directory for this alone",
+            shown(text)
+        ))
+    }
+});
+
 /// A collector's public key.
 pub(super) struct PinText(pub(super) Pin);
 
@@ -153,14 +169,27 @@ from_text!(PinText, |text| {
 pub(super) struct UserName(pub(super) String);
 
 from_text!(UserName, |text| {
-    let starts_well = text.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
-    let valid = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
-    if starts_well && text.len() <= 32 && text.bytes().all(valid) {
+    if is_account_name(text) {
         Ok(Self(text.to_owned()))
     } else {
         Err(format!("\"{}\" is no user name", shown(text)))
     }
 });
+
+/// A group's name: groupadd(8) lets the same through.
+pub(super) fn group_name(text: &str) -> Result<String, String> {
+    if is_account_name(text) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("\"{}\" is no group name", shown(text)))
+    }
+}
+
+fn is_account_name(text: &str) -> bool {
+    let starts_well = text.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
+    let valid = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
+    starts_well && text.len() <= 32 && text.bytes().all(valid)
+}
 
 from_text!(NodeNameText, |text| {
     let name = NodeName::parse(text);
@@ -232,6 +261,21 @@ impl<'de> Deserialize<'de> for Port {
         match u16::try_from(i64::deserialize(deserializer)?) {
             Ok(port @ 1..) => Ok(Self(port)),
             _ => Err(D::Error::custom("a port is a number from 1 to 65535")),
+        }
+    }
+}
+
+/// A number of bytes that a disk may have, from 1 to 10^15.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bytes(pub(super) u64);
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match u64::try_from(i64::deserialize(deserializer)?) {
+            Ok(number @ 1..=1_000_000_000_000_000) => Ok(Self(number)),
+            _ => Err(D::Error::custom(
+                "expected a number of bytes from 1 to 1,000,000,000,000,000",
+            )),
         }
     }
 }

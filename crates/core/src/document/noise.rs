@@ -14,7 +14,8 @@ pub(super) fn without_error_lines(bytes: &[u8]) -> (Cow<'_, [u8]>, u64) {
     let Some(first) = find_error_line(bytes) else {
         return (Cow::Borrowed(bytes), 0);
     };
-    let (mut kept, mut rest) = (bytes[..first].to_vec(), &bytes[first..]);
+    let (kept, mut rest) = bytes.split_at(first);
+    let mut kept = kept.to_vec();
     let mut count = 1;
     loop {
         rest = after_line(rest);
@@ -22,23 +23,23 @@ pub(super) fn without_error_lines(bytes: &[u8]) -> (Cow<'_, [u8]>, u64) {
             kept.extend_from_slice(rest);
             return (Cow::Owned(kept), count);
         };
-        kept.extend_from_slice(&rest[..next]);
-        rest = &rest[next..];
+        let (between, line) = rest.split_at(next);
+        kept.extend_from_slice(between);
+        rest = line;
         count += 1;
     }
 }
 
 fn find_error_line(bytes: &[u8]) -> Option<usize> {
     (0..bytes.len()).find(|at| {
-        ERROR_LINES
-            .iter()
-            .any(|start| bytes[*at..].starts_with(start))
+        let from_here = bytes.get(*at..).unwrap_or_default();
+        ERROR_LINES.iter().any(|start| from_here.starts_with(start))
     })
 }
 
 fn after_line(bytes: &[u8]) -> &[u8] {
-    let end = bytes.iter().position(|byte| *byte == b'\n');
-    end.map_or(&[], |end| &bytes[end + 1..])
+    let mut lines = bytes.splitn(2, |byte| *byte == b'\n').skip(1);
+    lines.next().unwrap_or_default()
 }
 
 #[cfg(test)]

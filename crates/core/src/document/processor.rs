@@ -96,7 +96,9 @@ impl Kind {
         let others = chips
             .extract_if(first + 1.., |chip| self.has(chip))
             .collect();
-        self.join(&mut chips[first], others);
+        if let Some(first) = chips.get_mut(first) {
+            self.join(first, others);
+        }
         chips
     }
 
@@ -217,8 +219,8 @@ impl Joined {
 fn without_repeated(chips: Vec<Chip>, kind: &Kind) -> Vec<Chip> {
     let mut kept: Vec<Chip> = Vec::with_capacity(chips.len());
     for chip in chips {
-        match kept.iter().position(|known| kind.is_same(known, &chip)) {
-            Some(at) if !is_read(&kept[at]) => kept[at].features = chip.features,
+        match kept.iter_mut().find(|known| kind.is_same(known, &chip)) {
+            Some(known) if !is_read(known) => known.features = chip.features,
             Some(_) => {}
             None => kept.push(chip),
         }

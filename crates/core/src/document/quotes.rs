@@ -19,8 +19,8 @@ const MAX_BLANKS: usize = 64;
 pub(super) fn key_end(bytes: &[u8], open: usize) -> Result<(usize, usize), usize> {
     let limit = bytes.len().min(open + MAX_TEXT);
     let mut last_quote = open;
-    for at in open + 1..limit {
-        match bytes[at] {
+    for (at, byte) in between(bytes, open, limit) {
+        match byte {
             b'"' => match value_after(bytes, at) {
                 Some(value_at) => return Ok((at, value_at)),
                 None => last_quote = at,
@@ -38,8 +38,8 @@ pub(super) fn key_end(bytes: &[u8], open: usize) -> Result<(usize, usize), usize
 pub(super) fn text_end(bytes: &[u8], open: usize) -> Result<usize, usize> {
     let limit = bytes.len().min(open + MAX_TEXT);
     let mut last_quote = open;
-    for at in open + 1..limit {
-        match bytes[at] {
+    for (at, byte) in between(bytes, open, limit) {
+        match byte {
             b'"' if ends_value(bytes, at) => return Ok(at),
             // These are the quotes at the end of a key, so the ones before them
             // opened it.
@@ -50,6 +50,12 @@ pub(super) fn text_end(bytes: &[u8], open: usize) -> Result<usize, usize> {
         }
     }
     Err(resume_at(bytes, open, last_quote, limit))
+}
+
+/// What comes after the opening quotes, with its place.
+fn between(bytes: &[u8], open: usize, limit: usize) -> impl Iterator<Item = (usize, u8)> {
+    let places = bytes.iter().copied().enumerate();
+    places.take(limit).skip(open + 1)
 }
 
 /// After a text without an end: at the last quotes seen, which may open the next
@@ -93,7 +99,7 @@ fn ends_value(bytes: &[u8], quote: usize) -> bool {
 /// Whether an odd number of backslashes stands before these quotes. They may still
 /// end a text, at the end of a line: lm-sensors escapes nothing.
 fn is_escaped(bytes: &[u8], quote: usize) -> bool {
-    let before = bytes[..quote].iter().rev();
+    let before = bytes.iter().take(quote).rev();
     before.take_while(|byte| **byte == b'\\').count() % 2 == 1
 }
 

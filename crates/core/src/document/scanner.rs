@@ -59,8 +59,12 @@ impl<'a> Scanner<'a> {
     pub(super) fn place(&self) -> Place {
         Place {
             malformed: self.malformed,
-            indent: indent(&self.bytes[..self.start]),
+            indent: indent(self.bytes.get(..self.start).unwrap_or_default()),
         }
+    }
+
+    fn rest(&self) -> &'a [u8] {
+        self.bytes.get(self.at..).unwrap_or_default()
     }
 
     fn one(&mut self, piece: Piece<'a>) -> Option<Piece<'a>> {
@@ -70,22 +74,22 @@ impl<'a> Scanner<'a> {
 
     fn skip_separators(&mut self) {
         let is_separator = |byte: &u8| byte.is_ascii_whitespace() || *byte == b',';
-        let rest = &self.bytes[self.at..];
-        self.at += rest.iter().take_while(|byte| is_separator(byte)).count();
+        let rest = self.rest().iter();
+        self.at += rest.take_while(|byte| is_separator(byte)).count();
     }
 
     /// Skips what cannot be the start of anything.
     fn skip_noise(&mut self) {
         self.malformed += 1;
         let ends_noise = |byte: &u8| matches!(byte, b'"' | b'{' | b'}' | b']' | b'\n');
-        let rest = &self.bytes[self.at + 1..];
-        self.at += 1 + rest.iter().take_while(|byte| !ends_noise(byte)).count();
+        let rest = self.rest().iter().skip(1);
+        self.at += 1 + rest.take_while(|byte| !ends_noise(byte)).count();
     }
 
     /// Skips `(label)`, which lm-sensors prints in place of a value that is only
     /// for writing; the label may have quotes and brackets of its own.
     fn skip_parenthesised(&mut self) {
-        match closing_parenthesis(&self.bytes[self.at..]) {
+        match closing_parenthesis(self.rest()) {
             Some(length) => {
                 self.malformed += 1;
                 self.at += length;
@@ -112,9 +116,10 @@ impl<'a> Scanner<'a> {
     /// The key from here to `end`; only its tail when that is a landmark, since
     /// then the quotes before it belong to something that has lost its end.
     fn key(&mut self, end: usize) -> Cow<'a, str> {
-        let key = &self.bytes[self.at + 1..end];
-        let quote = key.iter().rposition(|byte| *byte == b'"');
-        match quote.map(|quote| decode(&key[quote + 1..])) {
+        let key = self.bytes.get(self.at + 1..end).unwrap_or_default();
+        let mut tails = key.rsplitn(2, |byte| *byte == b'"');
+        let tail = tails.next().filter(|_| tails.next().is_some());
+        match tail.map(decode) {
             Some(tail) if is_landmark(&tail) => {
                 self.malformed += 1;
                 tail
@@ -124,13 +129,13 @@ impl<'a> Scanner<'a> {
     }
 
     fn member_value(&mut self, key: Cow<'a, str>) -> Piece<'a> {
-        match self.bytes[self.at] {
-            b'{' => self.at += 1,
-            b'[' => {
+        match self.rest() {
+            [b'{', ..] => self.at += 1,
+            [b'[', ..] => {
                 self.at += 1;
                 return Piece::OpenArray(key);
             }
-            b'"' => return Piece::Value(key, self.text()),
+            [b'"', ..] => return Piece::Value(key, self.text()),
             _ => return Piece::Value(key, self.bare()),
         }
         Piece::OpenMember(key)
@@ -138,14 +143,12 @@ impl<'a> Scanner<'a> {
 
     fn bare(&mut self) -> Scalar<'a> {
         let ends = |byte: &u8| byte.is_ascii_whitespace() || b",}](\"{[".contains(byte);
-        let rest = &self.bytes[self.at..];
-        let length = rest.iter().take_while(|byte| !ends(byte)).count();
-        self.at += length;
-        if length == rest.len() {
-            // Of a number at the end of the output, digits may be missing.
-            return Scalar::Other;
-        }
-        std::str::from_utf8(&rest[..length]).map_or(Scalar::Other, Scalar::from_bare)
+        let rest = self.rest();
+        let end = rest.iter().position(ends);
+        self.at += end.unwrap_or(rest.len());
+        // Of a number at the end of the output, digits may be missing.
+        let text = end.and_then(|end| std::str::from_utf8(rest.get(..end)?).ok());
+        text.map_or(Scalar::Other, Scalar::from_bare)
     }
 
     /// A value in quotes; [`Scalar::Other`] when it has lost its end.
@@ -154,7 +157,7 @@ impl<'a> Scanner<'a> {
         match text_end(self.bytes, self.at) {
             Ok(end) => {
                 self.at = end + 1;
-                Scalar::Text(decode(&self.bytes[start..end]))
+                Scalar::Text(decode(self.bytes.get(start..end).unwrap_or_default()))
             }
             Err(resume) => {
                 self.at = resume;
@@ -202,5 +205,6 @@ fn decode(raw: &[u8]) -> Cow<'_, str> {
 fn indent(bytes: &[u8]) -> Option<usize> {
     let blanks = bytes.iter().rev().take(MAX_INDENT);
     let count = blanks.take_while(|byte| **byte == b' ').count();
-    matches!(bytes[..bytes.len() - count], [] | [.., b'\n']).then_some(count)
+    let before = bytes.iter().rev().nth(count);
+    before.is_none_or(|byte| *byte == b'\n').then_some(count)
 }

@@ -44,8 +44,9 @@ fn is_date_and_time(text: &str) -> bool {
 
 fn is_offset(text: &str) -> bool {
     text == "Z"
-        || text.starts_with(['+', '-'])
-            && matches_shape(&text[1..], "00:00")
+        || text
+            .strip_prefix(['+', '-'])
+            .is_some_and(|offset| matches_shape(offset, "00:00"))
             && number(text, 1) < 24
             && number(text, 4) < 60
 }

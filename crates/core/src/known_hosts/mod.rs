@@ -208,7 +208,7 @@ impl KnownHosts {
     fn candidates(&self, host: &HostQuery) -> impl Iterator<Item = &Line> {
         let named = self.by_name.get(host.known_as());
         let indexes = named.into_iter().flatten().chain(&self.unindexed);
-        indexes.map(|index| &self.pins[*index])
+        indexes.filter_map(|index| self.pins.get(*index))
     }
 
     /// The key is compared before the host: a hashed name costs an HMAC.

@@ -129,13 +129,13 @@ pub(super) fn wildcard_matches(pattern: &str, text: &str) -> bool {
     let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
     let (mut p, mut t) = (0, 0);
     let mut last_star: Option<(usize, usize)> = None;
-    while t < text.len() {
+    while let Some(&next) = text.get(t) {
         match pattern.get(p) {
             Some(b'*') => {
                 p += 1;
                 last_star = Some((p, t));
             }
-            Some(&byte) if byte == b'?' || byte == text[t] => {
+            Some(&byte) if byte == b'?' || byte == next => {
                 p += 1;
                 t += 1;
             }
@@ -148,7 +148,7 @@ pub(super) fn wildcard_matches(pattern: &str, text: &str) -> bool {
             }
         }
     }
-    pattern[p..].iter().all(|byte| *byte == b'*')
+    pattern.iter().skip(p).all(|byte| *byte == b'*')
 }
 
 fn parse_hashed(field: &[u8]) -> Option<HostPatterns> {

@@ -97,6 +97,12 @@ pub enum RpcError {
     /// `from` is not the number of a record in the log.
     #[error("'from' parameter must be the number of a record")]
     NoSuchRecord,
+    /// `from` is the number of a record that the log does not hold any more.
+    #[error("'from' parameter must be {first} or more: earlier records were removed from the log")]
+    RecordRemoved {
+        /// The first that it holds.
+        first: u64,
+    },
     /// There is no collector.
     #[error("forwarding is not configured")]
     NotForwarding,
@@ -121,9 +127,11 @@ impl RpcError {
             Self::EmptyRequest => "empty_request",
             Self::InvalidRequest => "invalid_request",
             Self::ReadTimeout => "read_timeout",
-            Self::MissingNode | Self::NodeNotAString | Self::NodesNotAList | Self::NoSuchRecord => {
-                "invalid_parameter"
-            }
+            Self::MissingNode
+            | Self::NodeNotAString
+            | Self::NodesNotAList
+            | Self::NoSuchRecord
+            | Self::RecordRemoved { .. } => "invalid_parameter",
             Self::InvalidNodeName { .. } => Rejection::InvalidNodeName.as_str(),
             Self::Rejected { reason, .. } => reason.as_str(),
             Self::Failed { .. } => "failed",

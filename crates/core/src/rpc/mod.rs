@@ -10,6 +10,7 @@ mod error;
 
 use crate::capability::Capability;
 use crate::name::{NodeName, shown};
+use crate::ordinal::Ordinal;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::HashSet;
@@ -90,7 +91,7 @@ pub enum Call {
     /// `get_forwarding`.
     Forwarding,
     /// `replay_forwarding`, from the record with this number on.
-    Replay(u64),
+    Replay(Ordinal),
 }
 
 #[derive(Deserialize)]
@@ -168,9 +169,10 @@ impl Envelope {
         }
     }
 
-    fn from(&self) -> Result<u64, RpcError> {
+    fn from(&self) -> Result<Ordinal, RpcError> {
         let from = self.parameter("from").and_then(Value::as_u64);
-        from.filter(|from| *from > 0).ok_or(RpcError::NoSuchRecord)
+        let from = from.filter(|from| *from > 0).and_then(Ordinal::new);
+        from.ok_or(RpcError::NoSuchRecord)
     }
 
     fn nodes(&self) -> Result<Option<Vec<Result<NodeName, RpcError>>>, RpcError> {

@@ -153,6 +153,19 @@ fn every_malformed_request_has_its_text() {
 }
 
 #[test]
+fn a_replay_begins_at_a_number_that_a_record_may_have() {
+    let from = |number: u64| {
+        let line = format!(r#"{{"method":"replay_forwarding","params":{{"from":{number}}}}}"#);
+        call(&line)
+    };
+    let last = Ordinal::new(Ordinal::MAX).unwrap();
+    assert_eq!(from(Ordinal::MAX), Ok(Call::Replay(last)));
+    for number in [0, Ordinal::MAX + 1, u64::MAX] {
+        assert_eq!(from(number), Err(RpcError::NoSuchRecord), "{number}");
+    }
+}
+
+#[test]
 fn the_size_limit_counts_the_newline() {
     let padded = |total: usize| {
         let head = r#"{"method":"get_status"}"#;

@@ -1,8 +1,8 @@
 //! What is asked of `audit`, and the help that teaches it.
 
 use clap::{Args, Subcommand, ValueHint};
-use pulse_audit::PublicKey;
 use pulse_audit::verify::Since;
+use pulse_audit::{HeadLine, PublicKey};
 use std::path::PathBuf;
 
 /// The heading of what says which log is meant.
@@ -11,6 +11,9 @@ const PLACE: &str = "Which log";
 /// The heading of what says which records are wanted.
 const FILTER: &str = "Which records";
 
+/// The heading of what is for logs whose beginning was removed.
+const RETENTION: &str = "What retention removed";
+
 /// The heading of what is for a collector's files.
 const COLLECTED: &str = "What a collector has";
 
@@ -18,10 +21,12 @@ const COLLECTED: &str = "What a collector has";
 pub(crate) enum AuditCommand {
     Init(InitOptions),
     Verify(VerifyOptions),
+    Head(HeadOptions),
     Show(ShowOptions),
     Tail(TailOptions),
     Explain(ExplainOptions),
     Rotate(RotateOptions),
+    Archive(ArchiveOptions),
 }
 
 /// Where the log is. Without any of these, where the daemon's configuration says.
@@ -81,16 +86,20 @@ pub(crate) struct InitOptions {
 /// signed by the key that the seal before named, and the first one by the key that
 /// `audit init` printed. Works while the daemon writes.
 ///
+/// That nothing was cut off at the end is shown by the private key in the state
+/// directory, by a line that `audit head` printed earlier, or by another copy.
+///
 /// The exit code is 0 when the log is intact, 1 when it is not, 3 when nothing
 /// contradicts itself but something was taken on the log's own word (no --key,
-/// only a part), 2 when the arguments are wrong, 4 when a file cannot be read.
+/// only a part, nothing that shows its end), 2 when the arguments are wrong, 4 when
+/// a file cannot be read.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   pulse-sensorctl audit verify --key-file /root/audit.key
-  pulse-sensorctl audit verify --key KEY /mnt/backup/sensor-proxy
+  pulse-sensorctl audit verify --key KEY --head-file heads.txt /mnt/backup/sensor-proxy
   pulse-sensorctl audit verify --key KEY --against /mnt/collector/audit.log
-  ssh collector cat /var/log/pulse.log | pulse-sensorctl audit verify --key KEY -
+  pulse-sensorctl audit verify --key KEY --head \"$(tail -n 1 heads.txt)\"
   pulse-sensorctl audit verify --key KEY --collected /var/log/pulse.log
   pulse-sensorctl audit verify --since 2026-11-21 --json | jq .verdict")]
 pub(crate) struct VerifyOptions {
@@ -110,6 +119,17 @@ pub(crate) struct VerifyOptions {
     /// A file with the verification key
     #[arg(long, value_name = "FILE", conflicts_with = "key", value_hint = ValueHint::FilePath)]
     pub(crate) key_file: Option<PathBuf>,
+
+    /// A line that `audit head` printed: the log must hold this record (repeatable)
+    ///
+    /// It proves that nothing before the record is missing, also when the log and
+    /// its private directory were put back to an older state together.
+    #[arg(long = "head", value_name = "LINE")]
+    pub(crate) heads: Vec<HeadLine>,
+
+    /// A file with such lines, one for each head; "#" begins a comment
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) head_file: Option<PathBuf>,
 
     /// Compare with another copy: a directory, a file, or - for standard input
     ///
@@ -152,7 +172,47 @@ pub(crate) struct VerifyOptions {
     #[arg(long, value_name = "SEQ", help_heading = COLLECTED, requires = "collected")]
     pub(crate) acknowledged: Option<u64>,
 
+    /// Records were to be kept for so many days: a removal that came earlier is named
+    ///
+    /// Without this and the next one, the limits of the configuration are taken.
+    #[arg(
+        long,
+        value_name = "DAYS",
+        help_heading = RETENTION,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub(crate) retain_days: Option<u32>,
+
+    /// The log was to keep so many bytes
+    #[arg(
+        long,
+        value_name = "BYTES",
+        help_heading = RETENTION,
+        value_parser = clap::value_parser!(u64).range(1..)
+    )]
+    pub(crate) retain_bytes: Option<u64>,
+
     /// Print the report as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Print the last record's number and hash as one line, to be kept elsewhere
+///
+/// Keep it where this host cannot change it: mail it, note it, send it with each
+/// backup. `audit verify --head LINE` finds then that the record is not in the log
+/// any more, whatever was done to the log and its private directory.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pulse-sensorctl audit head
+  pulse-sensorctl audit head | mail -s audit-head keeper@example.org
+  ssh pve1 pulse-sensorctl audit head >>heads-of-pve1.txt")]
+pub(crate) struct HeadOptions {
+    #[command(flatten)]
+    pub(crate) place: PlaceOptions,
+
+    /// Print it as JSON
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -284,6 +344,33 @@ pub(crate) struct RotateOptions {
     /// The daemon's process, where /proc/locks does not tell it
     #[arg(long, value_name = "PID", value_parser = clap::value_parser!(i32).range(1..))]
     pub(crate) pid: Option<i32>,
+
+    /// Print what was done as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Copy and compress sealed segments, before retention removes them
+///
+/// Each segment that a seal covers whole is written to DIR with ".zst" after its name, read
+/// back and compared. One that is there already is left as it is, so this can be run again
+/// and again, from a timer. Nothing is removed from the log. The seals of what retention
+/// removed are copied too.
+///
+/// "audit verify DIR LOG" reads archives and log as one, and so does zstd(1).
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pulse-sensorctl audit archive /srv/archive/pve1
+  pulse-sensorctl audit verify --key KEY /srv/archive/pve1 /var/log/pulse/sensor-proxy
+  pulse-sensorctl audit show --log /srv/archive/pve1 --node pve1")]
+pub(crate) struct ArchiveOptions {
+    /// Where to; it is made if need be, for its owner alone
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) directory: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) place: PlaceOptions,
 
     /// Print what was done as JSON
     #[arg(long)]

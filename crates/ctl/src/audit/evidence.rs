@@ -166,9 +166,22 @@ fn find(place: &Place, subject: &str, seq: Option<u64>) -> Result<Shown, AuditEr
     };
     let found = records(sources, filter).next().transpose();
     let found = found.map_err(AuditError::reading)?;
+    if let (Some(seq), None) = (seq, found.as_ref().filter(|found| Some(found.seq) == seq)) {
+        check_removed(place, seq)?;
+    }
     found
         .filter(|record| record.seq > 0 && seq.is_none_or(|seq| record.seq == seq))
         .ok_or_else(|| AuditError::NoRecord(subject.to_owned()))
+}
+
+/// Whether a record would be before the first that there is.
+fn check_removed(place: &Place, seq: u64) -> Result<(), AuditError> {
+    let first = records(place.sources()?, Filter::default()).next();
+    let first = first.transpose().map_err(AuditError::reading)?;
+    match first.map(|record| record.seq) {
+        Some(first) if 0 < seq && seq < first => Err(AuditError::Removed { seq, first }),
+        _ => Ok(()),
+    }
 }
 
 /// The records of the same request, and refusals of the same caller.

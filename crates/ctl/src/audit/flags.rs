@@ -1,6 +1,7 @@
 //! `chattr +a` without the program: the mark that a file may only grow.
 
-use rustix::fs::{IFlags, Mode, OFlags, ioctl_getflags, ioctl_setflags};
+use pulse_audit::RegularFile;
+use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -62,8 +63,7 @@ fn mark(path: &Path) -> io::Result<()> {
 /// The file itself: the directory may be another user's, and a link of theirs must
 /// not lead root elsewhere.
 fn open(path: &Path) -> io::Result<File> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
+    RegularFile::open(path).map(RegularFile::into_inner)
 }
 
 /// Where there are no such marks, none is set.

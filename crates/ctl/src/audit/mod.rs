@@ -8,17 +8,23 @@
 //! |---|---|
 //! | `arguments`, `place` | what is asked, and of which log |
 //! | `init`, `qr`, `owner` | beginning a log, for the daemon's user |
-//! | `verify`, `state_key`, `spool`, `progress`, `report` | proving it, and telling the verdict |
+//! | `verify`, `state_key`, `snapshots`, `spool`, `progress`, `report` | proving it, and telling the verdict |
+//! | `heads` | one record, noted elsewhere |
 //! | `show`, `tail`, `row` | its records |
 //! | `explain`, `evidence`, `story` | one reading from beginning to seal |
 //! | `rotate`, `writer`, `flags` | ending a file that is marked append-only |
+//! | `archive`, `packed`, `files` | segments kept elsewhere, packed; read with the log |
 
+mod archive;
 mod arguments;
 mod evidence;
 mod explain;
+mod files;
 mod flags;
+mod heads;
 mod init;
 mod owner;
+mod packed;
 mod place;
 mod progress;
 mod qr;
@@ -26,6 +32,7 @@ mod report;
 mod rotate;
 mod row;
 mod show;
+mod snapshots;
 mod spool;
 mod state_key;
 mod story;
@@ -39,7 +46,7 @@ pub(crate) use place::{configured, host_name};
 use crate::failure::{Ending, Failure, file_remedy};
 use crate::screen::Screen;
 use crate::shown::{shown, shown_json};
-use pulse_audit::{InitError, LogError};
+use pulse_audit::{HeadError, InitError, LogError};
 use serde_json::Value;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -52,10 +59,12 @@ pub(crate) fn run(screen: Screen, command: AuditCommand) -> Result<Ending, Failu
     match command {
         AuditCommand::Init(options) => init::run(screen, &options),
         AuditCommand::Verify(options) => verify::run(screen, &options),
+        AuditCommand::Head(options) => heads::run(screen, &options),
         AuditCommand::Show(options) => show::run(screen, &options),
         AuditCommand::Tail(options) => tail::run(screen, &options),
         AuditCommand::Explain(options) => explain::run(screen, &options),
         AuditCommand::Rotate(options) => rotate::run(screen, &options),
+        AuditCommand::Archive(options) => archive::run(screen, &options),
     }
 }
 
@@ -81,6 +90,9 @@ pub(crate) enum AuditError {
         /// What the system said.
         error: io::Error,
     },
+    /// What was named is no regular file.
+    #[error("{0}: name the file itself, or - for standard input, which may be a pipe")]
+    NotAFile(io::Error),
     /// What was given as a key is none.
     #[error("{}: {reason}", path.display())]
     KeyFile {
@@ -89,14 +101,42 @@ pub(crate) enum AuditError {
         /// What is wrong with it.
         reason: String,
     },
+    /// What was given as heads is none.
+    #[error("{}: {reason}", path.display())]
+    HeadFile {
+        /// Where it was read.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The log has no head.
+    #[error(transparent)]
+    Head(HeadError),
     /// No record is what was asked for.
     #[error("{}: no record of the log has this number or correlation id: `pulse-sensorctl audit tail` shows the last ones", shown(.0))]
     NoRecord(String),
+    /// A record is asked for that retention removed.
+    #[error(
+        "record {seq} is not in the log any more: retention removed what comes before record {first}. Name an archive of it with --log, if there is one"
+    )]
+    Removed {
+        /// Which one.
+        seq: u64,
+        /// The first that there is.
+        first: u64,
+    },
+    /// An archive is of another log.
+    #[error("{}: it is of another log: name another directory for this one", .0.display())]
+    OtherLog(PathBuf),
     /// The log cannot be begun.
     #[error("cannot begin an audit log: {0}")]
     Init(#[from] InitError),
     /// Something of a log's place cannot be made or changed.
-    #[error("{}: cannot {doing}: {error}{}", path.display(), permission_remedy(error))]
+    #[error(
+        "{}cannot {doing}: {error}{}",
+        name_before(path, error),
+        permission_remedy(error)
+    )]
     Change {
         /// What.
         path: PathBuf,
@@ -131,19 +171,13 @@ pub(crate) enum AuditError {
 }
 
 impl AuditError {
-    /// A file that cannot be read. The library names the file itself where it can.
+    /// A file that cannot be read.
     pub(crate) fn unreadable(path: &Path, error: io::Error) -> Self {
-        let path = path.display().to_string();
-        let is_named = error.to_string().starts_with(&path);
-        let what = if is_named {
-            String::new()
-        } else {
-            format!("{path}: ")
-        };
+        let what = name_before(path, &error);
         Self::Unreadable { what, error }
     }
 
-    /// An error while reading files that are named in it.
+    /// An error of the audit library, which names the file.
     pub(crate) fn reading(error: io::Error) -> Self {
         let what = String::new();
         Self::Unreadable { what, error }
@@ -152,15 +186,31 @@ impl AuditError {
     /// One of the documented exit codes.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::NoRecord(_) => 1,
-            Self::NoLog(_) | Self::Unreadable { .. } | Self::KeyFile { .. } => 66,
+            Self::NoRecord(_) | Self::Removed { .. } => 1,
+            Self::NoLog(_)
+            | Self::Unreadable { .. }
+            | Self::NotAFile(_)
+            | Self::KeyFile { .. }
+            | Self::HeadFile { .. }
+            | Self::Head(_) => 66,
             Self::NotFollowed { .. } => 69,
             Self::Init(_)
             | Self::Change { .. }
+            | Self::OtherLog(_)
             | Self::NoUser(_)
             | Self::Log(_)
             | Self::Writer(_) => 73,
         }
+    }
+}
+
+/// The name that goes before an error, which the library may have put there itself.
+fn name_before(path: &Path, error: &io::Error) -> String {
+    let path = path.display().to_string();
+    if error.to_string().starts_with(&path) {
+        String::new()
+    } else {
+        format!("{path}: ")
     }
 }
 

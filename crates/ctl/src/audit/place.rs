@@ -2,14 +2,15 @@
 
 use super::AuditError;
 use super::arguments::PlaceOptions;
+use super::files;
 use crate::config_check::{Opened, read};
 use crate::failure::Failure;
-use pulse_audit::verify::{Source, open_directory};
+use pulse_audit::verify::Source;
 use pulse_audit::{LIVE, Settings};
 use pulse_core::config::{Audit, Config, DEFAULT_PATH, check_log_path};
+use pulse_core::retention::Limits;
 use pulse_trust::Refused;
 use std::ffi::OsString;
-use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -72,6 +73,11 @@ impl Place {
         }
     }
 
+    /// The limits of its retention, where they are known.
+    pub(crate) fn retention(&self) -> Option<Limits> {
+        self.audit.as_ref().map(|audit| audit.retention)
+    }
+
     /// What a log is begun and gone on with.
     pub(crate) fn settings(&self) -> Settings {
         let settings = Settings {
@@ -92,7 +98,8 @@ impl Place {
 
 /// What the kernel calls this host.
 pub(crate) fn host_name() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let file = Path::new("/proc/sys/kernel/hostname");
+    let name = pulse_files::read_text(file, 256).unwrap_or_default();
     name.trim().to_owned()
 }
 
@@ -100,18 +107,8 @@ pub(crate) fn host_name() -> String {
 ///
 /// # Errors
 /// [`AuditError`] when there are none, or they cannot be read.
-pub(crate) fn sources(path: &Path) -> Result<Vec<Source>, AuditError> {
-    if !path.is_dir() {
-        // Opened now, so that a wrong path is told before anything is read.
-        return match File::open(path) {
-            Ok(_) => Ok(vec![Source::path(path)]),
-            Err(error) => Err(AuditError::unreadable(path, error)),
-        };
-    }
-    open_directory(path).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => AuditError::NoLog(path.to_owned()),
-        _ => AuditError::unreadable(path, error),
-    })
+fn sources(path: &Path) -> Result<Vec<Source>, AuditError> {
+    Ok(files::open([path], &|_| None)?.files)
 }
 
 /// The live file stands for its directory.
@@ -134,7 +131,8 @@ pub(crate) fn configured(file: Option<&Path>) -> Result<Config, Failure> {
 
 fn with_variable(file: Option<&Path>, variable: Option<OsString>) -> Result<Config, Failure> {
     let path = file.unwrap_or(Path::new(DEFAULT_PATH));
-    let mut config = match read(path).and_then(Opened::trusted) {
+    let text = read(path).map_err(Refused::from);
+    let mut config = match text.and_then(Opened::trusted) {
         Ok(text) => Config::parse(&text).map_err(|error| Failure::Config {
             path: path.to_owned(),
             error,

@@ -16,6 +16,8 @@ const BAR: u64 = 24;
 
 /// A line that grows.
 pub(crate) struct Progress {
+    /// What is being done.
+    what: &'static str,
     /// How many bytes there are, where that is known.
     total: Option<u64>,
     done: u64,
@@ -27,10 +29,11 @@ pub(crate) struct Progress {
 
 impl Progress {
     /// On standard error, if that is a terminal and there is much to do.
-    pub(crate) fn on_stderr(total: Option<u64>) -> Self {
+    pub(crate) fn on_stderr(what: &'static str, total: Option<u64>) -> Self {
         let is_long = total.is_none_or(|total| total >= WORTH_IT);
         let now = Instant::now();
         Self {
+            what,
             total,
             done: 0,
             began: now,
@@ -48,7 +51,7 @@ impl Progress {
         }
         *drawn = Instant::now();
         self.is_drawn = true;
-        let text = text(self.done, self.total, self.began.elapsed());
+        let text = text(self.what, self.done, self.total, self.began.elapsed());
         // Whoever does not see it still gets the result.
         let _ = write!(io::stderr(), "{CLEAR_LINE}{text}");
     }
@@ -62,13 +65,13 @@ impl Drop for Progress {
     }
 }
 
-fn text(done: u64, total: Option<u64>, elapsed: Duration) -> String {
+fn text(what: &str, done: u64, total: Option<u64>, elapsed: Duration) -> String {
     let seconds = elapsed.as_secs_f64().max(0.001);
     #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
     let rate = done as f64 / seconds;
     let rate_text = format!("{:.0} MiB/s", rate / 1_048_576.0);
     let Some(total) = total.filter(|total| *total > 0) else {
-        return format!("verifying: {}, {rate_text}", mebibytes(done));
+        return format!("{what}: {}, {rate_text}", mebibytes(done));
     };
     // A live log grows meanwhile.
     let total = total.max(done);
@@ -77,7 +80,7 @@ fn text(done: u64, total: Option<u64>, elapsed: Duration) -> String {
     #[expect(clippy::cast_precision_loss, reason = "a guess for people")]
     let left = (total - done) as f64 / rate.max(1.0);
     format!(
-        "verifying [{}{}] {:>3} % of {}, {rate_text}, {left:.0} s left",
+        "{what} [{}{}] {:>3} % of {}, {rate_text}, {left:.0} s left",
         "=".repeat(filled),
         " ".repeat(rest),
         done * 100 / total,
@@ -99,13 +102,16 @@ mod tests {
     fn it_says_how_far_how_fast_and_how_long_still() {
         let second = Duration::from_secs(1);
         assert_eq!(
-            text(256 * MIB, Some(1024 * MIB), second),
+            text("verifying", 256 * MIB, Some(1024 * MIB), second),
             "verifying [======                  ]  25 % of 1024 MiB, 256 MiB/s, 3 s left"
         );
-        assert_eq!(text(10 * MIB, None, second), "verifying: 10 MiB, 10 MiB/s");
+        assert_eq!(
+            text("verifying", 10 * MIB, None, second),
+            "verifying: 10 MiB, 10 MiB/s"
+        );
         // The log grew while it was read.
-        let grown = text(20 * MIB, Some(10 * MIB), second);
+        let grown = text("verifying", 20 * MIB, Some(10 * MIB), second);
         assert!(grown.contains("100 % of 20 MiB"), "{grown}");
-        assert!(text(0, Some(0), Duration::ZERO).starts_with("verifying: 0 MiB"));
+        assert!(text("verifying", 0, Some(0), Duration::ZERO).starts_with("verifying: 0 MiB"));
     }
 }

@@ -4,8 +4,31 @@ use super::state_key::StateKey;
 use crate::line::{Line, Tone};
 use crate::shown::shown;
 use crate::wrap::wrapped;
-use pulse_audit::verify::{Attack, Collected, Finding, Note, NoteKind, Report, Verdict};
+use pulse_audit::HeadLine;
+use pulse_audit::verify::{
+    Attack, Collected, Finding, Note, NoteKind, Proof, Report, StateKeys, Verdict, Witness,
+};
 use serde_json::{Value, json};
+
+/// What proves what is not proven yet.
+const UNPROVEN: [(NoteKind, &str); 3] = [
+    (
+        NoteKind::Partial,
+        "Only a part was verified. For a proof, verify the whole log from its first record on, \
+         with --key KEY.",
+    ),
+    (
+        NoteKind::KeyFromLog,
+        "Give the verification key that was printed when the log was begun: --key KEY. Without \
+         it, somebody may have written the whole log anew.",
+    ),
+    (
+        NoteKind::EndUnproven,
+        "Nothing shows that the log still has its end. Name the private directory as root \
+         (--state-dir), a line that `audit head` printed earlier (--head), or another copy \
+         (--against).",
+    ),
+];
 
 /// How far what stands below a finding is indented.
 const INDENT: &str = "    ";
@@ -20,14 +43,17 @@ pub(crate) struct Answer {
     pub(crate) collected: Option<Collected>,
     /// What the private directory says.
     pub(crate) state: StateKey,
+    /// The records that it had to hold.
+    pub(crate) heads: Vec<HeadLine>,
 }
 
 impl Answer {
     /// For programs: the report, and what it was held against.
     pub(crate) fn as_json(&self) -> Value {
         let mut value = json!(self.report);
-        value["state_epoch"] = json!(self.state.epoch());
+        value["proved_through"] = json!(self.report.proved_through());
         value["rollback_unchecked"] = json!(self.gap());
+        value["snapshots"] = json!(self.snapshots());
         value["collected"] = json!(self.collected);
         value["against"] = json!(self.second);
         value
@@ -48,14 +74,60 @@ impl Answer {
         lines
     }
 
-    /// Why a rollback of the log cannot be told; a collector's file has its own note.
+    fn is_proved_by(&self, witness: Witness) -> bool {
+        self.report.proofs.iter().any(|proof| proof.by == witness)
+    }
+
+    /// Why an end that was cut off cannot be told; a collector's file has its own note.
     fn gap(&self) -> Option<String> {
-        self.state.gap().filter(|_| self.collected.is_none())
+        if self.collected.is_some() || self.is_proved_by(Witness::StateKey) {
+            return None;
+        }
+        // Where the chain breaks, its end was not looked for.
+        let is_broken = self.report.verdict == Verdict::Broken;
+        if is_broken && self.state.keys().is_some_and(StateKeys::is_usable) {
+            return None;
+        }
+        let what = match self.report.proved_through() {
+            0 => "the log's end was".to_owned(),
+            seq => format!("what came after record {seq} was"),
+        };
+        let why = self.state.why_no_proof();
+        Some(format!("whether {what} cut off cannot be told: {why}"))
+    }
+
+    /// The file system that weakens what the private key proves.
+    fn snapshots(&self) -> Option<&'static str> {
+        let name = self.state.snapshots();
+        name.filter(|_| self.is_proved_by(Witness::StateKey))
+    }
+
+    fn warning(&self) -> Option<String> {
+        let (name, directory) = (self.snapshots()?, self.state.directory()?);
+        Some(format!(
+            "{} is on {name}, which can keep older states of files. Whoever has a snapshot of an \
+             earlier private key can have cut the log off there: only a head kept elsewhere \
+             (--head) or another copy (--against) shows that",
+            directory.display()
+        ))
+    }
+
+    /// A head says which log it is of.
+    fn strangers(&self) -> Vec<String> {
+        let Some(own) = &self.report.log_id else {
+            return Vec::new();
+        };
+        let strangers = self.heads.iter().filter(|line| line.log_id != *own);
+        let told = |line: &HeadLine| {
+            let (seq, log) = (line.head.seq, &line.log_id);
+            format!("the head of record {seq} is of the log {log}, and this is another")
+        };
+        strangers.map(told).collect()
     }
 
     fn advice(&self) -> Option<String> {
         let Some(collected) = &self.collected else {
-            return advice(&self.report).map(str::to_owned);
+            return advice(&self.report);
         };
         match (collected.replay_from, self.report.verdict) {
             (Some(seq), _) => Some(format!(
@@ -69,7 +141,7 @@ impl Answer {
                  compare it with the log (--against), and find out who could write to it."
                     .to_owned(),
             ),
-            _ => advice(&self.report).map(str::to_owned),
+            _ => advice(&self.report),
         }
     }
 
@@ -77,11 +149,23 @@ impl Answer {
         let report = &self.report;
         match report.verdict {
             Verdict::Intact => {
-                let text = match self.second {
-                    None => ": every record is as it was written",
-                    Some(_) => ": every record is as it was written, and the copies agree",
+                let from = match report.pruned_through {
+                    0 => String::new(),
+                    _ => format!(" from record {} on", report.first_seq),
                 };
-                Line::of(Tone::Good, "intact").and(Tone::Plain, text)
+                let (through, what) = match self.limit() {
+                    Some(seq) => (
+                        format!("{from} through record {seq}"),
+                        ": every record up to it is there as it was written",
+                    ),
+                    None => (from, ": every record is as it was written"),
+                };
+                let agree = match self.second {
+                    Some(_) => ", and the copies agree",
+                    None => "",
+                };
+                Line::of(Tone::Good, format!("intact{through}"))
+                    .and(Tone::Plain, format!("{what}{agree}"))
             }
             Verdict::Unproven => Line::of(Tone::Warm, "unproven").and(
                 Tone::Plain,
@@ -97,9 +181,18 @@ impl Answer {
         }
     }
 
+    /// The last record that is there for certain, where later ones may have been cut off: a
+    /// head says nothing of what came after it, nor a copy that ends before the last seal.
+    fn limit(&self) -> Option<u64> {
+        let through = self.report.proved_through();
+        let is_whole = self.is_proved_by(Witness::StateKey)
+            || (self.is_proved_by(Witness::Copy) && through >= self.report.sealed_through);
+        (through > 0 && self.collected.is_none() && !is_whole).then_some(through)
+    }
+
     fn notes(&self, columns: Option<usize>) -> Vec<Line> {
         let from = |who: &'static str| move |text: String| note(who, &text, columns);
-        let texts = |report: &Report| report.notes.iter().map(told).collect::<Vec<_>>();
+        let texts = |report: &Report| report.notes.iter().filter_map(told).collect::<Vec<_>>();
         let mut lines: Vec<Line> = texts(&self.report).into_iter().flat_map(from("")).collect();
         if self.report.notes_left_out > 0 {
             let text = format!("{} more notes", self.report.notes_left_out);
@@ -125,7 +218,9 @@ impl Answer {
             lines.extend(found.flat_map(from(who)));
             lines.extend(texts(second).into_iter().flat_map(from(who)));
         }
-        lines.extend(self.gap().into_iter().flat_map(from("")));
+        let more = self.strangers().into_iter();
+        let more = more.chain(self.gap()).chain(self.warning());
+        lines.extend(more.flat_map(from("")));
         lines
     }
 
@@ -139,10 +234,18 @@ impl Answer {
             0 => "nothing yet".to_owned(),
             seals => format!("through record {}, by {seals} seals", report.sealed_through),
         };
+        let complete = match &report.proofs[..] {
+            [] => "unknown".to_owned(),
+            proofs => {
+                let shown = proofs.iter().map(|proof| self.proof(proof));
+                format!("through {}", shown.collect::<Vec<_>>().join("; "))
+            }
+        };
         let or_none = |text: Option<String>| text.unwrap_or_else(|| "unknown".to_owned());
         let rows = [
             ("records", range),
             ("sealed", sealed),
+            ("complete", complete),
             (
                 "epoch",
                 or_none(report.epoch.map(|epoch| epoch.to_string())),
@@ -154,6 +257,17 @@ impl Answer {
             Line::of(Tone::Faint, format!("{title:<9}")).and(Tone::Plain, shown(&value))
         })
         .into()
+    }
+
+    fn proof(&self, proof: &Proof) -> String {
+        let by = match proof.by {
+            Witness::StateKey => "by the private key",
+            Witness::Head => "by a head",
+            Witness::Copy if self.collected.is_some() => "by the log",
+            Witness::Copy => "by the other copy",
+            Witness::Acknowledged => "by what was acknowledged",
+        };
+        format!("record {}, {by}", proof.through)
     }
 
     fn whose_key(&self) -> &'static str {
@@ -177,8 +291,10 @@ fn finding(found: &Finding, columns: Option<usize>) -> Vec<Line> {
         .collect()
 }
 
-fn told(note: &Note) -> String {
-    format!("record {}: {}", note.record, note.detail)
+/// The end has a sentence of its own, with its reason.
+fn told(note: &Note) -> Option<String> {
+    let is_end = note.kind == NoteKind::EndUnproven;
+    (!is_end).then(|| format!("record {}: {}", note.record, note.detail))
 }
 
 fn note(who: &str, text: &str, columns: Option<usize>) -> Vec<Line> {
@@ -213,22 +329,25 @@ fn has(report: &Report, kind: NoteKind) -> bool {
 }
 
 /// What to do next; nothing when all is well.
-fn advice(report: &Report) -> Option<&'static str> {
+fn advice(report: &Report) -> Option<String> {
     match report.verdict {
         Verdict::Intact => None,
-        Verdict::Unproven if has(report, NoteKind::Partial) => Some(
-            "Only a part was verified. For a proof, verify the whole log from its first record \
-             on, with --key KEY.",
-        ),
-        Verdict::Unproven => Some(
-            "Give the verification key that was printed when the log was begun: --key KEY. Without \
-             it, somebody may have written the whole log anew.",
-        ),
+        Verdict::Unproven => {
+            // A part never names the first key.
+            let is_part = has(report, NoteKind::Partial);
+            let is_due = |kind| has(report, kind) && !(is_part && kind == NoteKind::KeyFromLog);
+            let texts = UNPROVEN.iter().filter(|(kind, _)| is_due(*kind));
+            Some(texts.map(|(_, text)| *text).collect::<Vec<_>>().join(" "))
+        }
         Verdict::Broken if report.records == 0 => Some(
             "Not one good record was read. Is this an audit log, and is its first file the first \
-             that was named?",
+             that was named?"
+                .to_owned(),
         ),
-        Verdict::Broken => report.findings.first().map(|first| remedy(first.attack)),
+        Verdict::Broken => {
+            let first = report.findings.first();
+            first.map(|first| remedy(first.attack).to_owned())
+        }
     }
 }
 
@@ -242,7 +361,26 @@ fn remedy(attack: Attack) -> &'static str {
             "The daemon seals within a minute of what it writes. If it ran and could write (its \
              own log tells), somebody else wrote these records."
         }
-        Attack::Truncated | Attack::RolledBack => {
+        Attack::WrongState => {
+            "Either the directory is another log's, or its key was exchanged. Verify with the one \
+             that the daemon's configuration names (state_dir)."
+        }
+        Attack::KeyRestored => {
+            "Erased keys come back with a restored backup or snapshot of the state directory, or \
+             with a copy that somebody kept. Until the log was compared with a head or a copy \
+             from elsewhere (--head, --against), what was written since is not proven. The \
+             daemon does not start with such a key alone, and erases one that it does not need."
+        }
+        Attack::SegmentMisnamed => {
+            "The daemon never gives such a name. Find out who renamed the file, and whether it is \
+             the one that was written: the collector's copy tells (--against)."
+        }
+        Attack::PrunedEarly => {
+            "If the limits were others when this was removed, verify with these: --retain-days, \
+             --retain-bytes. Else somebody with the private key of that time removed it: a head \
+             (--head) or another copy (--against, the collector's) shows what it was."
+        }
+        Attack::Truncated | Attack::RolledBack | Attack::CutAtSeal => {
             "Records that were written are missing at the end. Keep a copy of what there is, and \
              get the rest from the collector: --against shows what it has."
         }
@@ -260,7 +398,6 @@ mod tests {
     use super::*;
     use pulse_audit::verify::{Options, Source, verify};
     use std::io;
-    use std::path::PathBuf;
 
     fn answer(log: &'static [u8], state: StateKey) -> Answer {
         let source = Source::reader("a\u{1b}[2J", log);
@@ -269,6 +406,7 @@ mod tests {
             second: None,
             collected: None,
             state,
+            heads: Vec::new(),
         }
     }
 
@@ -298,14 +436,16 @@ mod tests {
 
     #[test]
     fn that_a_rollback_could_not_be_told_is_said() {
-        let directory = PathBuf::from("/s");
-        let unreadable = io::ErrorKind::PermissionDenied.into();
+        let refused = io::Error::new(io::ErrorKind::PermissionDenied, "/s: refused");
+        let none = StateKeys::of_files([]);
+        let garbage = StateKeys::of_files([("/s/seal-key-3", &b"garbage"[..])]);
         for (state, part) in [
             (StateKey::Unknown, "no --state-dir was given"),
-            (StateKey::Read(directory.clone(), None), "/s holds no key"),
+            (read(none), "it holds no key"),
+            (read(garbage), "/s/seal-key-3: not a private key"),
             (
-                StateKey::Unreadable(directory.clone(), unreadable),
-                "/s: permission denied",
+                StateKey::Unreadable("/s".into(), refused),
+                "told: /s: refused: try as root",
             ),
         ] {
             let answer = answer(b"", state);
@@ -317,8 +457,34 @@ mod tests {
                     .contains(part)
             );
         }
-        let answer = answer(b"", StateKey::Read(directory, Some(3)));
-        assert!(!drawn(&answer, None).join("\n").contains("cannot be told"));
+    }
+
+    fn read(keys: StateKeys) -> StateKey {
+        StateKey::Read {
+            directory: "/s".into(),
+            keys,
+            snapshots: Some("btrfs"),
+        }
+    }
+
+    #[test]
+    fn a_file_system_with_snapshots_is_warned_of_where_its_key_is_the_proof() {
+        let mut answer = answer(b"", read(StateKeys::default()));
+        let mut text = drawn(&answer, None).join("\n");
+        assert!(!text.contains("btrfs"), "{text}");
+        answer.report.findings.clear();
+        answer.report.verdict = Verdict::Intact;
+        answer.report.proofs.push(Proof {
+            by: Witness::StateKey,
+            through: 7,
+        });
+        text = drawn(&answer, None).join("\n");
+        assert!(text.contains("/s is on btrfs"), "{text}");
+        assert!(
+            text.contains("through record 7, by the private key"),
+            "{text}"
+        );
+        assert_eq!(answer.as_json()["snapshots"], "btrfs");
     }
 
     #[test]
@@ -328,6 +494,10 @@ mod tests {
             (Attack::WrongKey, "wrong key"),
             (Attack::Unsealed, "unsealed"),
             (Attack::SegmentSwapped, "segment swapped"),
+            (Attack::CutAtSeal, "cut at seal"),
+            (Attack::KeyRestored, "key restored"),
+            (Attack::WrongState, "wrong state"),
+            (Attack::SegmentMisnamed, "segment misnamed"),
         ];
         for (attack, text) in attacks {
             assert_eq!(name(attack), text);

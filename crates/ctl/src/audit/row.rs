@@ -144,6 +144,8 @@ fn why(record: &Shown) -> String {
         text("segment", ""),
         number("torn_bytes", "torn bytes: "),
         number("suppressed", "not recorded: "),
+        text("first_peer", "from "),
+        text("last_peer", "to "),
         text("error", ""),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
@@ -200,6 +202,14 @@ mod tests {
                 assert_eq!(head.find(title), line.find(text), "{title}");
             }
         }
+    }
+
+    #[test]
+    fn sums_name_their_first_and_last_caller() {
+        let members = r#","peer":"uid:9","decision":"denied","reason":"unauthorized","suppressed":41,"first_peer":"uid:7","last_peer":"uid:8""#;
+        let line = drawn(&read(&record(members)), None);
+        let end = "denied: unauthorized; not recorded: 41; from uid:7; to uid:8";
+        assert!(line.ends_with(end), "{line}");
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Standard input as a log: read once, or kept in a file when it is needed twice.
 
 use super::AuditError;
-use super::place;
-use pulse_audit::verify::Source;
+use super::files;
+use pulse_audit::verify::{LogFiles, Source};
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
@@ -42,15 +42,9 @@ impl Spool {
     ///
     /// # Errors
     /// [`AuditError`] when one cannot be read.
-    pub(crate) fn open(&self, paths: &[impl AsRef<Path>]) -> Result<Vec<Source>, AuditError> {
-        let mut sources = Vec::new();
-        for path in paths {
-            match path.as_ref() {
-                path if path == Path::new(STDIN) => sources.push(self.stdin()),
-                path => sources.extend(place::sources(path)?),
-            }
-        }
-        Ok(sources)
+    pub(crate) fn open(&self, paths: &[PathBuf]) -> Result<LogFiles, AuditError> {
+        let stdin = |path: &Path| (path == Path::new(STDIN)).then(|| self.stdin());
+        files::open(paths.iter().map(PathBuf::as_path), &stdin)
     }
 
     /// The same for a collector's files, which are read in another order than they
@@ -59,13 +53,13 @@ impl Spool {
     /// # Errors
     /// [`AuditError`] when one cannot be read.
     pub(crate) fn open_collected(&self, paths: &[PathBuf]) -> Result<Vec<Source>, AuditError> {
-        let open = |path: &PathBuf| {
-            let file = match &self.stdin {
-                Some(kept) if path == Path::new(STDIN) => kept.try_clone(),
-                _ => File::open(path),
-            };
-            let file = file.map_err(|error| AuditError::unreadable(path, error))?;
-            Ok(Source::file(&path.display().to_string(), file))
+        let open = |path: &PathBuf| match &self.stdin {
+            Some(kept) if path == Path::new(STDIN) => {
+                let kept = kept.try_clone();
+                let kept = kept.map_err(|error| AuditError::unreadable(NAME.as_ref(), error))?;
+                Ok(Source::file(NAME, kept))
+            }
+            _ => Ok(Source::regular(files::open_file(path)?)),
         };
         paths.iter().map(open).collect()
     }

@@ -1,18 +1,25 @@
-//! How far a log must have come: what its private directory says.
-//!
-//! The key of the next seal is made before a seal is written, so a log that ends
-//! before that epoch had more once.
+//! The private directory, as evidence of where its log ends.
 
+use super::snapshots;
+use crate::failure::file_remedy;
+use pulse_audit::verify::StateKeys;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What the private directory says of where the log must have come to.
+/// What the private directory holds.
 pub(crate) enum StateKey {
     /// Which one belongs to the log is not known.
     Unknown,
-    /// It was read: the epoch, if there is a key.
-    Read(PathBuf, Option<u64>),
-    /// It cannot be read.
+    /// It was read.
+    Read {
+        /// It.
+        directory: PathBuf,
+        /// Its keys.
+        keys: StateKeys,
+        /// Its file system's name, where that keeps older states of its files.
+        snapshots: Option<&'static str>,
+    },
+    /// It cannot be read. The error names it.
     Unreadable(PathBuf, io::Error),
 }
 
@@ -22,8 +29,12 @@ impl StateKey {
         let Some(state) = state else {
             return Self::Unknown;
         };
-        match pulse_audit::current_epoch(state) {
-            Ok(epoch) => Self::Read(state.to_owned(), epoch),
+        match StateKeys::read(state) {
+            Ok(keys) => Self::Read {
+                directory: state.to_owned(),
+                keys,
+                snapshots: snapshots::of(state),
+            },
             Err(error) => Self::Unreadable(state.to_owned(), error),
         }
     }
@@ -32,28 +43,34 @@ impl StateKey {
     pub(crate) fn directory(&self) -> Option<&Path> {
         match self {
             Self::Unknown => None,
-            Self::Read(path, _) | Self::Unreadable(path, _) => Some(path),
+            Self::Read { directory, .. } | Self::Unreadable(directory, _) => Some(directory),
         }
     }
 
-    /// What the log must have reached.
-    pub(crate) fn epoch(&self) -> Option<u64> {
+    /// Its keys, where they could be read.
+    pub(crate) fn keys(&self) -> Option<&StateKeys> {
         match self {
-            Self::Read(_, epoch) => *epoch,
+            Self::Read { keys, .. } => Some(keys),
             Self::Unknown | Self::Unreadable(..) => None,
         }
     }
 
-    /// Why it does not tell whether an older state was put back.
-    pub(crate) fn gap(&self) -> Option<String> {
-        let why = match self {
-            Self::Read(_, Some(_)) => return None,
+    /// The name of a file system that keeps older states of the directory.
+    pub(crate) fn snapshots(&self) -> Option<&'static str> {
+        match self {
+            Self::Read { snapshots, .. } => *snapshots,
+            Self::Unknown | Self::Unreadable(..) => None,
+        }
+    }
+
+    /// Why it does not prove where the log ends.
+    pub(crate) fn why_no_proof(&self) -> String {
+        match self {
             Self::Unknown => "no --state-dir was given".to_owned(),
-            Self::Read(path, None) => format!("{} holds no key", path.display()),
-            Self::Unreadable(path, error) => format!("{}: {error}", path.display()),
-        };
-        Some(format!(
-            "whether the log's end was cut off cannot be told: {why}"
-        ))
+            Self::Read { keys, .. } => keys
+                .why_unknown()
+                .unwrap_or_else(|| "no record that was read names its key".to_owned()),
+            Self::Unreadable(_, error) => format!("{error}{}", file_remedy(error)),
+        }
     }
 }

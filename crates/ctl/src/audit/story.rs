@@ -55,7 +55,12 @@ fn meaning(record: &Shown) -> String {
         "egress.denied" => {
             format!("Node {node} has an address that may not be connected to. It was not asked.")
         }
-        "connection.denied" => "A caller who may do nothing here was turned away.".into(),
+        "connection.accepted" => "A caller with a capability was let in.".into(),
+        "connection.denied" => "A caller without a capability was refused.".into(),
+        "limiter.rejection" if record.text("limiter") == Some("accepts") => {
+            "A user connected more often than it is served. The connection was closed unread."
+                .into()
+        }
         "limiter.rejection" => "A caller asked more than its share and was refused.".into(),
         "confinement" => {
             "The daemon confined itself; the reason names the layers that hold, the error those that do not.".into()
@@ -70,6 +75,10 @@ fn meaning(record: &Shown) -> String {
         }
         "log.rotated" => "The segment ends here; the log goes on in the next file.".into(),
         "log.resumed" => "The log goes on here, after a start, a rotation or a failure.".into(),
+        "log.dropped" => {
+            "Records that nobody waited for came faster than the disk took them: so many are missing."
+                .into()
+        }
         "log.recovered" => {
             "A write was cut short before; what it left is accounted for by its hash.".into()
         }

@@ -1,6 +1,8 @@
 //! `audit verify`: is this the log that was written?
 
 use super::arguments::VerifyOptions;
+use super::files::may_be_written;
+use super::heads;
 use super::place::Place;
 use super::progress::Progress;
 use super::report::Answer;
@@ -11,13 +13,15 @@ use super::{AuditError, print_json};
 use crate::failure::{Ending, Failure};
 use crate::screen::Screen;
 use pulse_audit::verify::{
-    Collected, Collection, Options, Report, Source, narrowed, verify, verify_against,
-    verify_collected,
+    Collected, Collection, LogFiles, Options, Report, Source, narrowed, retried, verify,
+    verify_against, verify_collected,
 };
-use pulse_audit::{LIVE, PublicKey, Timestamp};
+use pulse_audit::{HeadLine, PublicKey, Timestamp};
+use pulse_core::retention::Limits;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// A key is 44 characters; a file that is longer is not one.
 const MAX_KEY_BYTES: u64 = 4096;
@@ -47,12 +51,14 @@ struct Task {
     /// The paths are a collector's files.
     collection: Option<Collection>,
     state: StateKey,
+    heads: Vec<HeadLine>,
     options: Options,
 }
 
 impl Task {
     fn of(asked: &VerifyOptions) -> Result<Self, Failure> {
         let key = key(asked).map_err(Failure::Unverified)?;
+        let heads = heads::given(asked).map_err(Failure::Unverified)?;
         let (paths, state) = match asked.paths.is_empty() {
             true => {
                 let place = Place::find(&asked.place)?;
@@ -79,9 +85,11 @@ impl Task {
         };
         let options = Options {
             key,
-            expected_epoch: state.epoch(),
+            heads: heads.iter().map(|line| line.head).collect(),
+            state: state.keys().cloned(),
             since: asked.since,
             repetitions: asked.repetitions,
+            retention: limits(asked)?,
             live: log.is_some_and(|path| may_be_written(path)),
             now: is_written.then(Timestamp::now),
             ..Options::default()
@@ -91,6 +99,7 @@ impl Task {
             against: asked.against.clone(),
             collection,
             state,
+            heads,
             options,
         })
     }
@@ -112,6 +121,7 @@ impl Task {
             second,
             collected,
             state: self.state,
+            heads: self.heads,
         })
     }
 
@@ -127,7 +137,7 @@ impl Task {
             Some(_) => Some(&mut open),
             None => None,
         };
-        let mut progress = Progress::on_stderr(bytes(&files).map(|total| 2 * total));
+        let mut progress = Progress::on_stderr(VERIFYING, bytes(&files).map(|total| 2 * total));
         let mut advance = |bytes| progress.advance(bytes);
         verify_collected(files, collection, log, &self.options, &mut advance)
             .map_err(AuditError::reading)
@@ -148,43 +158,72 @@ impl Task {
     }
 
     fn alone(&self) -> Result<Report, AuditError> {
-        let sources = self.open(&Spool::default(), &self.paths)?;
-        let mut progress = Progress::on_stderr(bytes(&sources));
-        verify(sources, &self.options, &mut |bytes| progress.advance(bytes))
-            .map_err(AuditError::reading)
+        let spool = Spool::default();
+        let mut log = Some(self.open(&spool, &self.paths)?);
+        let total = log.as_ref().and_then(|log| bytes(&log.files));
+        let mut progress = Progress::on_stderr(VERIFYING, total);
+        let verified = retried(&mut || {
+            let log = match log.take() {
+                Some(log) => log,
+                None => self.open(&spool, &self.paths).map_err(io::Error::other)?,
+            };
+            verify(log, &self.options, &mut |bytes| progress.advance(bytes))
+        });
+        verified.map_err(AuditError::reading)
     }
 
     /// Each copy is read twice: for itself, and beside the other.
     fn compared(&self, second: &PathBuf) -> Result<(Report, Report), AuditError> {
         let spool = self.spool()?;
         let second = std::slice::from_ref(second);
-        let mut sources = self.open(&spool, &self.paths)?;
-        sources.extend(self.open(&spool, second)?);
-        let mut progress = Progress::on_stderr(bytes(&sources).map(|total| 2 * total));
+        let mut sources = self.open(&spool, &self.paths)?.files;
+        sources.extend(self.open(&spool, second)?.files);
+        let total = bytes(&sources).map(|total| 2 * total);
+        let mut progress = Progress::on_stderr(VERIFYING, total);
         let mut open = |is_second| {
             let paths = if is_second { second } else { &self.paths };
             self.open(&spool, paths).map_err(io::Error::other)
         };
-        let mut advance = |bytes| progress.advance(bytes);
-        verify_against(&mut open, &self.options, &mut advance).map_err(AuditError::reading)
+        let compared = retried(&mut || {
+            let mut advance = |bytes| progress.advance(bytes);
+            verify_against(&mut open, &self.options, &mut advance)
+        });
+        compared.map_err(AuditError::reading)
     }
 
     /// The files of a copy, without those that need not be read.
-    fn open(&self, spool: &Spool, paths: &[PathBuf]) -> Result<Vec<Source>, AuditError> {
-        let sources = spool.open(paths)?;
-        Ok(match &self.options.since {
-            Some(since) => narrowed(sources, since),
-            None => sources,
-        })
+    fn open(&self, spool: &Spool, paths: &[PathBuf]) -> Result<LogFiles, AuditError> {
+        let LogFiles { seals, files } = spool.open(paths)?;
+        let files = match &self.options.since {
+            Some(since) => narrowed(files, since),
+            None => files,
+        };
+        Ok(LogFiles { seals, files })
     }
+}
+
+/// What verifying is called while it goes on.
+const VERIFYING: &str = "verifying";
+
+/// The limits of retention: as they were given, else as the configuration says.
+fn limits(asked: &VerifyOptions) -> Result<Option<Limits>, Failure> {
+    if asked.retain_days.is_some() || asked.retain_bytes.is_some() {
+        let days = asked.retain_days.map(u64::from);
+        return Ok(Some(Limits {
+            age: days.map(|days| Duration::from_secs(days * 86_400)),
+            bytes: asked.retain_bytes,
+            unacknowledged: false,
+        }));
+    }
+    let is_configured = asked.paths.is_empty() || asked.place.config.is_some();
+    if is_configured {
+        return Ok(Place::find(&asked.place)?.retention());
+    }
+    Ok(None)
 }
 
 fn is_stdin(path: &Path) -> bool {
     path == Path::new(STDIN)
-}
-
-fn may_be_written(path: &Path) -> bool {
-    path.is_dir() || path.file_name().is_some_and(|name| name == LIVE)
 }
 
 fn bytes(sources: &[Source]) -> Option<u64> {

@@ -11,6 +11,9 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+/// Room for 100,000 locks.
+const MAX_PROC_BYTES: usize = 8 << 20;
+
 /// A lock as /proc/locks has it.
 #[derive(Debug, PartialEq, Eq)]
 struct Lock {
@@ -22,7 +25,7 @@ struct Lock {
 /// The process that holds the directory's lock, if it can be told.
 pub(crate) fn holder(state: &Path) -> Option<i32> {
     let directory = fs::metadata(state).ok()?;
-    let locks = fs::read_to_string("/proc/locks").ok()?;
+    let locks = pulse_files::read_text(Path::new("/proc/locks"), MAX_PROC_BYTES).ok()?;
     let device = (
         rustix::fs::major(directory.dev()),
         rustix::fs::minor(directory.dev()),
@@ -53,7 +56,8 @@ pub(crate) fn tell(pid: i32) -> Result<(), AuditError> {
 /// [`AuditError::Writer`] says why not.
 pub(crate) fn check(pid: i32) -> Result<(), AuditError> {
     send(pid, None)?;
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let status = format!("/proc/{pid}/status");
+    let status = pulse_files::read_text(Path::new(&status), MAX_PROC_BYTES).unwrap_or_default();
     match heeds(&status, Signal::SIGUSR1) {
         true => Ok(()),
         false => Err(AuditError::Writer(format!(

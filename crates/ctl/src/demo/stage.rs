@@ -8,16 +8,14 @@ use super::daemon::Daemon;
 use super::load::WorkingTree;
 use super::programs::Programs;
 use super::{DemoError, trying};
-use crate::client::Client;
+use crate::client::{Client, Sockets};
 use crate::failure::Failure;
 use crate::status::Status;
 use crate::temps::Answer;
+use pulse_files::Durability;
 use pulse_simnode::{Behaviour, PublicKey, SimConfig, SimNode, tree};
 use serde_json::json;
-use std::fs::OpenOptions;
-use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -71,7 +69,7 @@ impl Stage {
             return Err(DemoError::Directory(directory.path().to_owned()));
         }
         Ok(Self {
-            client: Client::new(socket, ANSWER),
+            client: Client::new(Sockets::only(socket), ANSWER),
             metrics: SocketAddr::from((Ipv4Addr::LOCALHOST, METRICS_PORT)),
             ssh_port: free_address(0)
                 .map_err(trying("finding a free port"))?
@@ -217,8 +215,10 @@ impl Stage {
         let (socket, ssh) = (text(self.client.socket()), text(&self.path("ssh")));
         let (log, state) = (text(&self.audit_log()), text(&self.path("audit")));
         let (metrics, port) = (self.metrics, self.ssh_port);
+        let control = text(&self.path("control/control.sock"));
+        let user = nix::unistd::geteuid();
         format!(
-            "socket = {socket}\nssh_dir = {ssh}\nmetrics_address = \"{metrics}\"\n\
+            "socket = {socket}\ncontrol_socket = {control}\nallowed_peer_uids = [{user}]\nssh_dir = {ssh}\nmetrics_address = \"{metrics}\"\n\
              cache_ttl = \"500ms\"\nallowed_nodes = [\n{nodes}]\n\n\
              [ssh]\nport = {port}\n\n\
              [rate_limit]\nper_peer_interval_ms = 250\nper_peer_burst = 8\n\n\
@@ -239,11 +239,15 @@ impl Stage {
 
     fn write(&self, below: &str, text: &str) -> Result<(), DemoError> {
         // Whatever the umask says: the daemon reads nothing that a group may change.
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true).mode(0o644);
-        let written = options
-            .open(self.path(below))
-            .and_then(|mut file| file.write_all(text.as_bytes()));
+        let path = self.path(below);
+        let unfinished = path.with_extension("new");
+        let written = pulse_files::replace(
+            &path,
+            &unfinished,
+            0o644,
+            text.as_bytes(),
+            Durability::Written,
+        );
         written.map_err(trying("writing a file"))
     }
 

@@ -10,7 +10,7 @@ use crate::screen::Screen;
 use pulse_audit::Reader;
 use pulse_core::config::Config;
 use pulse_core::config::forward::{Collector, Protocol};
-use pulse_core::hosts::{Hosts, MAX_BYTES};
+use pulse_core::hosts::Hosts;
 use pulse_core::trust::Demand;
 use pulse_forward::credentials;
 use pulse_forward::message::RecordMessages;
@@ -23,6 +23,9 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+
+/// As much of `/etc/hosts` as the daemon reads.
+const MAX_HOSTS_BYTES: usize = 1 << 20;
 
 /// What is sent.
 struct First {
@@ -198,7 +201,7 @@ async fn send(link: &mut Link, protocol: Protocol, first: &First) -> Result<Stri
 fn lookup() -> Lookup {
     Arc::new(|name| {
         let path = Path::new("/etc/hosts");
-        let hosts = match pulse_trust::read(path, Demand::Unwritable, MAX_BYTES) {
+        let hosts = match pulse_trust::read_beginning(path, Demand::Unwritable, MAX_HOSTS_BYTES) {
             Err(Refused::Untrusted(untrusted)) => return Err(untrusted.to_string()),
             hosts => hosts.unwrap_or_default(),
         };

@@ -25,8 +25,10 @@ const STATE: usize = 2;
 /// Whether somebody has to do something.
 pub(super) fn is_wrong(status: &Status, now: i64) -> bool {
     let ends = &status.certificates;
+    let mut streams = status.streams.iter();
     let mut collectors = status.streams.iter().flat_map(|stream| &stream.collectors);
     collectors.any(|collector| collector.trouble.is_some())
+        || streams.any(|stream| stream.keeps_segments.is_some())
         || ends.error.is_some()
         || is_over(ends.own, now)
         || is_over(ends.authority, now)
@@ -39,6 +41,7 @@ pub(super) fn overview(status: &Status, now: i64, columns: Option<usize>) -> Vec
     lines.push(Line::default());
     lines.extend(table(status, now, columns));
     lines.extend(troubles(status, now, columns));
+    lines.extend(kept_segments(status, columns));
     lines
 }
 
@@ -47,7 +50,9 @@ fn named(name: &str) -> Line {
 }
 
 fn on_disk(status: &Status) -> Line {
-    named("on disk").and(Tone::Plain, format!("records 1 to {}", status.seq))
+    // A daemon of before does not tell the first.
+    let first = status.first_seq.max(1);
+    named("on disk").and(Tone::Plain, format!("records {first} to {}", status.seq))
 }
 
 fn certificates(status: &Status, now: i64) -> Line {
@@ -207,6 +212,17 @@ fn troubles(status: &Status, now: i64, columns: Option<usize>) -> Vec<Line> {
         .collect()
 }
 
+/// Old segments of the log that exceed a limit and stay.
+fn kept_segments(status: &Status, columns: Option<usize>) -> Vec<Line> {
+    let reasons = status.streams.iter().filter_map(|stream| {
+        let reason = stream.keeps_segments.as_ref()?;
+        let head = "old segments of the log stay, though they exceed its retention";
+        let lines = [Line::default(), Line::of(Tone::Strong, head)].into_iter();
+        Some(lines.chain(indented(Tone::Warm, &shown(reason), columns)))
+    });
+    reasons.flatten().collect()
+}
+
 /// What is wrong, and the remedy.
 pub(super) fn explained(trouble: &Trouble, columns: Option<usize>) -> Vec<Line> {
     let error = indented(Tone::Bad, &shown(&trouble.error), columns);
@@ -260,6 +276,7 @@ mod tests {
         };
         Status {
             seq: 1204,
+            first_seq: 1,
             streams: vec![StreamStatus {
                 name: "failover".to_owned(),
                 queue: 12,
@@ -336,6 +353,22 @@ first.example:6514 gets no records since 5 min, step tcp
         status.certificates.error = Some("x".to_owned());
         assert!(is_wrong(&status, NOW));
         assert!(drawn(&status, None).contains("certificates  x\n"));
+    }
+
+    #[test]
+    fn a_stream_that_keeps_old_segments_is_named_with_the_remedy() {
+        let mut status = site();
+        status.first_seq = 900;
+        let reason = "stream failover speaks syslog: set retain_unacknowledged = true";
+        status.streams[0].keeps_segments = Some(reason.to_owned());
+        status.streams[0].collectors[0].trouble = None;
+        assert!(is_wrong(&status, NOW));
+        let text = drawn(&status, None);
+        assert!(text.contains("records 900 to 1204"), "{text}");
+        assert!(
+            text.ends_with(&format!("retention\n  {reason}\n")),
+            "{text}"
+        );
     }
 
     #[test]

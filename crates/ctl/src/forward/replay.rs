@@ -36,6 +36,10 @@ pub(super) async fn run(
     if from > to {
         return Err(Failure::NotOnDisk { from, last: to });
     }
+    let first = before.first_seq;
+    if from < first {
+        return Err(Failure::Removed { from, first });
+    }
     ask(client, "replay_forwarding", json!({ "from": from })).await?;
     let asked = Asked { from, to, before };
     match options.json {

@@ -101,8 +101,8 @@ impl Home {
         self.log().join(LIVE)
     }
 
-    /// All files of the log, in their order, in one.
-    pub(crate) fn joined(&self) -> Vec<u8> {
+    /// All files of the log, in their order.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
         let mut names: Vec<PathBuf> = fs::read_dir(self.log())
             .unwrap()
             .map(|entry| entry.unwrap().path())
@@ -111,9 +111,21 @@ impl Home {
         names.sort();
         names.push(self.live());
         names
-            .iter()
-            .flat_map(|path| fs::read(path).unwrap())
-            .collect()
+    }
+
+    /// The same in one.
+    pub(crate) fn joined(&self) -> Vec<u8> {
+        let files = self.files().into_iter();
+        files.flat_map(|path| fs::read(path).unwrap()).collect()
+    }
+
+    /// The epoch of the one private key that there is.
+    pub(crate) fn epoch(&self) -> u64 {
+        let mut names = fs::read_dir(self.state()).unwrap();
+        let name = names.next().unwrap().unwrap().file_name();
+        assert!(names.next().is_none());
+        let name = name.into_string().unwrap();
+        name.strip_prefix("seal-key-").unwrap().parse().unwrap()
     }
 
     /// The program, told of this log.
@@ -218,6 +230,7 @@ pub(crate) fn peer() -> Peer {
     Peer {
         credentials: Credentials { uid, gid, pid },
         id: PeerId::Uid(uid),
+        container: None,
         capabilities: Capabilities::read_only(),
     }
 }

@@ -39,10 +39,7 @@ impl Stream {
 
     /// Goes back to a record. What comes after it is sent again.
     fn replay(&mut self, from: u64) {
-        let name = &self.parts.board.lock().streams[self.parts.index]
-            .name
-            .clone();
-        tracing::info!(stream = %name, from, "records are sent again");
+        tracing::info!(stream = %self.stream_name(), from, "records are sent again");
         // Going forward would leave records out.
         let from = from.min(self.acknowledged.seq() + 1);
         self.acknowledged = Place::From(from);

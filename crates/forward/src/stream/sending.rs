@@ -3,7 +3,7 @@
 use super::Stream;
 use crate::cursor::Place;
 use crate::problem::Problem;
-use pulse_audit::Reader;
+use pulse_audit::{After, Reader};
 use pulse_core::config::forward::Protocol;
 use pulse_relp::link::Link;
 use tokio::time::Instant;
@@ -24,8 +24,17 @@ impl Stream {
         self.reader = match self.acknowledged {
             Place::From(seq) => Reader::from(&self.parts.log, seq),
             Place::After(head) => match Reader::after(&self.parts.log, head, durable)? {
-                Some(reader) => reader,
-                None => {
+                After::Here(reader) => reader,
+                After::Removed(reader, first) => {
+                    let (from, to) = (head.seq + 1, first - 1);
+                    tracing::warn!(
+                        "the audit log begins with record {first}: stream {} goes on there, and \
+                         records {from} to {to} were removed though its cursor is before them",
+                        self.stream_name()
+                    );
+                    reader
+                }
+                After::Other => {
                     tracing::error!(
                         seq = head.seq,
                         "the audit log does not hold the record any more up to which it was forwarded: all of it is sent again"

@@ -2,6 +2,7 @@
 
 mod stream;
 
+use pulse_core::lines::LineBuffer;
 use pulse_core::rpc::{MAX_REQUEST_BYTES, RpcError};
 use socket2::SockRef;
 use std::io;
@@ -20,9 +21,7 @@ const UNWATCHED: Duration = Duration::from_millis(250);
 /// A caller's connection, with what was received beyond the last line.
 pub struct Connection {
     stream: Stream,
-    pending: Vec<u8>,
-    /// How much of `pending` is known to hold no newline.
-    searched: usize,
+    pending: LineBuffer,
     ended: bool,
 }
 
@@ -41,8 +40,7 @@ impl Connection {
     pub fn new(socket: UnixStream) -> Self {
         Self {
             stream: Stream::new(socket),
-            pending: Vec::new(),
-            searched: 0,
+            pending: LineBuffer::new(),
             ended: false,
         }
     }
@@ -62,40 +60,26 @@ impl Connection {
 
     async fn receive_line(&mut self) -> Result<Vec<u8>, NoLine> {
         loop {
-            if let Some(line) = self.whole_line() {
+            if let Some(line) = self.pending.line() {
                 return Ok(line);
             }
-            if self.searched >= MAX_REQUEST_BYTES {
+            let room = MAX_REQUEST_BYTES.saturating_sub(self.pending.len());
+            if room == 0 {
                 return Err(NoLine::Refused(RpcError::PayloadTooLarge));
             }
             if self.ended {
                 return self.last_line();
             }
-            let room = MAX_REQUEST_BYTES - self.searched;
-            let received = self.stream.read(&mut self.pending, room).await;
+            let received = self.stream.read(self.pending.pending(), room).await;
             self.ended = matches!(received, Ok(0) | Err(_));
         }
-    }
-
-    fn whole_line(&mut self) -> Option<Vec<u8>> {
-        let unsearched = &self.pending[self.searched..];
-        let Some(at) = unsearched.iter().position(|byte| *byte == b'\n') else {
-            self.searched = self.pending.len();
-            return None;
-        };
-        let rest = self.pending.split_off(self.searched + at + 1);
-        let mut line = std::mem::replace(&mut self.pending, rest);
-        self.searched = 0;
-        line.pop();
-        Some(line)
     }
 
     fn last_line(&mut self) -> Result<Vec<u8>, NoLine> {
         if self.pending.is_empty() || self.is_gone() {
             return Err(NoLine::Ended);
         }
-        self.searched = 0;
-        Ok(std::mem::take(&mut self.pending))
+        Ok(self.pending.rest())
     }
 
     /// Whether nobody could read an answer: then even nothing cannot be sent.
@@ -134,7 +118,7 @@ impl Connection {
     /// Ends the connection of a caller that has its answer. One that sends on is
     /// given time; for all others closing is enough, and the answer stays theirs.
     pub async fn close(mut self) {
-        let _ = self.stream.try_read(&mut self.pending, LINGER_BYTES);
+        let _ = self.stream.try_read(self.pending.pending(), LINGER_BYTES);
         if !self.pending.is_empty() {
             self.finish(LINGER).await;
         }
@@ -158,8 +142,8 @@ impl Connection {
     async fn drain(&mut self) {
         let mut taken = 0;
         while taken < LINGER_BYTES {
-            self.pending.clear();
-            match self.stream.read(&mut self.pending, LINGER_BYTES).await {
+            self.pending.rest();
+            match self.stream.read(self.pending.pending(), LINGER_BYTES).await {
                 Ok(0) | Err(_) => return,
                 Ok(count) => taken += count,
             }

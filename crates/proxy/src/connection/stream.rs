@@ -40,8 +40,9 @@ impl Stream {
     /// Appends what is there, which may be nothing: then it gives `WouldBlock`.
     pub(super) fn try_read(&self, buffer: &mut Vec<u8>, most: usize) -> io::Result<usize> {
         let mut chunk = [0; CHUNK];
-        let count = self.socket().read(&mut chunk[..most.min(CHUNK)])?;
-        buffer.extend_from_slice(&chunk[..count]);
+        let (chunk, _) = chunk.split_at_mut(most.min(CHUNK));
+        let count = self.socket().read(chunk)?;
+        buffer.extend(chunk.iter().take(count));
         Ok(count)
     }
 
@@ -60,7 +61,7 @@ impl Stream {
         loop {
             match self.socket().write(bytes) {
                 Ok(sent) if sent == bytes.len() => return Ok(()),
-                Ok(sent) => bytes = &bytes[sent..],
+                Ok(sent) => bytes = bytes.get(sent..).unwrap_or_default(),
                 Err(error) if is_early(&error) => self.wait(Interest::WRITABLE).await?,
                 Err(error) => return Err(error),
             }

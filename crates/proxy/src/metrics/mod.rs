@@ -56,6 +56,8 @@ pub struct Metrics {
     oversized: Family<NodeLabel, Counter>,
     dropped_values: Family<NodeLabel, Counter>,
     peers: Mutex<HashSet<PeerId>>,
+    /// Connections over their user's accept budget.
+    pub closed_unread: Counter,
     /// Flights that wait for a slot.
     pub queue_depth: Gauge,
     /// Callers the limiter remembers.
@@ -86,6 +88,7 @@ impl Metrics {
             oversized: Family::default(),
             dropped_values: Family::default(),
             peers: Mutex::default(),
+            closed_unread: Counter::default(),
             queue_depth: Gauge::default(),
             active_peers: Gauge::default(),
             inflight: Gauge::default(),
@@ -114,6 +117,11 @@ impl Metrics {
             "rpc_latency_seconds",
             "Time from a parsed request to its outcome",
             self.rpc_latency.clone(),
+        );
+        r.register(
+            "connections_closed_unread",
+            "Connections over their user's accept budget, closed without an answer",
+            self.closed_unread.clone(),
         );
         r.register(
             "queue_depth",
@@ -287,6 +295,11 @@ impl Metrics {
         }
         "other".to_owned()
     }
+}
+
+/// A count, for a gauge.
+pub(crate) fn gauge(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 fn label(node: &NodeName) -> NodeLabel {

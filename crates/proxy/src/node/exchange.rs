@@ -11,6 +11,7 @@ use super::host_key::Identity;
 use pulse_core::command::NodeCommand;
 use pulse_core::document::{self, Dropped};
 use pulse_core::event::Exchange;
+use pulse_core::printed::{Printed, Printing, is_greeting};
 use russh::client::Msg;
 use russh::{Channel, ChannelMsg};
 use serde_json::value::{RawValue, to_raw_value};
@@ -50,21 +51,9 @@ pub(super) struct Session {
     limit: usize,
 }
 
-/// What a finished command left behind.
-#[derive(Default)]
-struct Output {
-    stdout: Vec<u8>,
-    stderr: Vec<u8>,
-    exit_code: Option<u32>,
-}
-
-/// How much of stderr is kept, in bytes, for the error message.
-const STDERR_BYTES: usize = 512;
 /// What SSH itself may need for one exchange and the quiet time after it, in bytes.
 const PROTOCOL_BYTES: usize = 256 * 1024;
 const REQUEST: &[u8] = b"read\n";
-/// The member that only the helper's greeting has.
-const GREETING: &str = "pulse_sensor_node";
 
 impl Session {
     pub(super) fn new(connection: Connection, limit: usize) -> Self {
@@ -90,7 +79,7 @@ impl Session {
         match &mut self.manner {
             Manner::Helper(lines) => {
                 lines.channel.data_bytes(REQUEST).await?;
-                let line = lines.next(self.limit).await?;
+                let line = lines.next().await?;
                 self.sample(NodeCommand::Serve, &line, None)
             }
             Manner::Command(command) => {
@@ -118,11 +107,11 @@ impl Session {
     }
 
     async fn first_reading(&mut self) -> Result<Sample, NodeFailure> {
-        let mut lines = Lines::new(self.exec(NodeCommand::Serve).await?);
-        let first = match lines.next(self.limit).await {
+        let mut lines = Lines::new(self.exec(NodeCommand::Serve).await?, self.limit);
+        let first = match lines.next().await {
             Ok(line) if is_greeting(&line) => {
                 lines.channel.data_bytes(REQUEST).await?;
-                let line = lines.next(self.limit).await?;
+                let line = lines.next().await?;
                 self.manner = Manner::Helper(lines);
                 return self.sample(NodeCommand::Serve, &line, None);
             }
@@ -130,7 +119,7 @@ impl Session {
             Err(NodeFailure::Ssh(_)) => Vec::new(),
             Err(failure) => return Err(failure),
         };
-        let output = lines.rest(first, self.limit).await?;
+        let output = lines.rest(first).await?;
         if let Ok(sample) = self.sample_of(NodeCommand::Serve, &output) {
             // A forced command that prints its document whatever is asked.
             self.manner = Manner::Command(NodeCommand::SensorsJson);
@@ -148,12 +137,12 @@ impl Session {
         Ok(channel)
     }
 
-    async fn run(&self, command: NodeCommand) -> Result<Output, NodeFailure> {
+    async fn run(&self, command: NodeCommand) -> Result<Printed, NodeFailure> {
         let channel = self.exec(command).await?;
-        Lines::new(channel).rest(Vec::new(), self.limit).await
+        Lines::new(channel, self.limit).rest(Vec::new()).await
     }
 
-    fn sample_of(&self, command: NodeCommand, output: &Output) -> Result<Sample, NodeFailure> {
+    fn sample_of(&self, command: NodeCommand, output: &Printed) -> Result<Sample, NodeFailure> {
         let sample = self.sample(command, &output.stdout, output.exit_code);
         match (sample, output.exit_code) {
             (Err(_), Some(code)) if code != 0 => Err(NodeFailure::Command {
@@ -195,39 +184,26 @@ fn shown_text(bytes: &[u8]) -> String {
     pulse_core::name::shown(String::from_utf8_lossy(bytes).trim())
 }
 
-fn is_greeting(line: &[u8]) -> bool {
-    let value: Option<serde_json::Value> = serde_json::from_slice(line).ok();
-    value.is_some_and(|value| value.get(GREETING).is_some())
-}
-
 /// A channel's output, taken line by line, within a bound.
 struct Lines {
     channel: Channel<Msg>,
-    pending: Vec<u8>,
-    output: Output,
+    printing: Printing,
 }
 
 impl Lines {
-    fn new(channel: Channel<Msg>) -> Self {
+    fn new(channel: Channel<Msg>, limit: usize) -> Self {
         Self {
             channel,
-            pending: Vec::new(),
-            output: Output::default(),
+            printing: Printing::new(limit),
         }
     }
 
     /// The next line, without its newline. A channel that ends first is an error.
-    async fn next(&mut self, limit: usize) -> Result<Vec<u8>, NodeFailure> {
-        let mut searched = 0;
+    async fn next(&mut self) -> Result<Vec<u8>, NodeFailure> {
         loop {
-            if let Some(at) = self.pending[searched..].iter().position(|b| *b == b'\n') {
-                let rest = self.pending.split_off(searched + at + 1);
-                let mut line = std::mem::replace(&mut self.pending, rest);
-                line.pop();
+            if let Some(line) = self.printing.line()? {
                 return Ok(line);
             }
-            searched = self.pending.len();
-            self.check(self.pending.len(), limit)?;
             if !self.receive().await? {
                 return Err(NodeFailure::Ssh(self.ending()));
             }
@@ -235,33 +211,21 @@ impl Lines {
     }
 
     /// Everything until the command ends, after a line that was already taken.
-    async fn rest(mut self, first: Vec<u8>, limit: usize) -> Result<Output, NodeFailure> {
-        let mut stdout = first;
-        if !stdout.is_empty() {
-            stdout.push(b'\n');
+    async fn rest(mut self, first: Vec<u8>) -> Result<Printed, NodeFailure> {
+        self.printing.put_back(first);
+        self.printing.check()?;
+        while self.receive().await? {
+            self.printing.check()?;
         }
-        loop {
-            stdout.append(&mut self.pending);
-            self.check(stdout.len(), limit)?;
-            if !self.receive().await? {
-                break;
-            }
-        }
-        stdout.append(&mut self.pending);
-        Ok(Output {
-            stdout,
-            ..self.output
-        })
+        Ok(self.printing.finish())
     }
 
     /// Takes one message; `false` when there will be no more.
     async fn receive(&mut self) -> Result<bool, NodeFailure> {
         match self.channel.wait().await {
-            Some(ChannelMsg::Data { data }) => self.pending.extend_from_slice(&data),
-            Some(ChannelMsg::ExtendedData { data, .. }) => self.keep_stderr(&data),
-            Some(ChannelMsg::ExitStatus { exit_status }) => {
-                self.output.exit_code = Some(exit_status);
-            }
+            Some(ChannelMsg::Data { data }) => self.printing.add_stdout(&data),
+            Some(ChannelMsg::ExtendedData { data, .. }) => self.printing.add_stderr(&data),
+            Some(ChannelMsg::ExitStatus { exit_status }) => self.printing.exit(exit_status),
             Some(ChannelMsg::Failure) => {
                 return Err(NodeFailure::Ssh("it does not run commands for us".into()));
             }
@@ -271,24 +235,9 @@ impl Lines {
         Ok(true)
     }
 
-    fn keep_stderr(&mut self, data: &[u8]) {
-        let room = STDERR_BYTES.saturating_sub(self.output.stderr.len());
-        self.output
-            .stderr
-            .extend_from_slice(&data[..data.len().min(room)]);
-    }
-
-    fn check(&self, length: usize, limit: usize) -> Result<(), NodeFailure> {
-        if length > limit {
-            Err(NodeFailure::Oversized { limit })
-        } else {
-            Ok(())
-        }
-    }
-
     fn ending(&self) -> String {
-        let stderr = shown_text(&self.output.stderr);
-        match self.output.exit_code {
+        let stderr = shown_text(self.printing.stderr());
+        match self.printing.exit_code() {
             Some(code) => format!("the helper ended with exit code {code}{}", said(&stderr)),
             None => "the channel was closed".to_owned(),
         }

@@ -3,6 +3,7 @@
 use crate::resolve::NoAddress;
 use pulse_core::backoff::FailureKind;
 use pulse_core::known_hosts::{CertVerdict, PinnedKey};
+use pulse_core::printed::Oversized;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -161,6 +162,12 @@ impl NodeFailure {
         } else {
             FailureKind::Transient
         }
+    }
+}
+
+impl From<Oversized> for NodeFailure {
+    fn from(Oversized { limit }: Oversized) -> Self {
+        Self::Oversized { limit }
     }
 }
 

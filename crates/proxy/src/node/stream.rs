@@ -142,12 +142,14 @@ impl AsyncRead for NodeStream {
         if self.ahead.is_empty() {
             let mut chunk = [0; CHUNK];
             let count = ready!(self.shared.poll_receive(context, &mut chunk))?;
-            let fitting = count.min(buffer.remaining());
-            buffer.put_slice(&chunk[..fitting]);
-            self.ahead.extend_from_slice(&chunk[fitting..count]);
+            let received = chunk.get(..count).unwrap_or(&chunk);
+            let (fitting, ahead) = received.split_at(count.min(buffer.remaining()));
+            buffer.put_slice(fitting);
+            self.ahead.extend_from_slice(ahead);
         } else {
             let fitting = self.ahead.len().min(buffer.remaining());
-            buffer.put_slice(&self.ahead[..fitting]);
+            let (given, _) = self.ahead.split_at(fitting);
+            buffer.put_slice(given);
             self.ahead.drain(..fitting);
         }
         if self.ahead.is_empty() {

@@ -1,6 +1,6 @@
 //! The recorder of the daemon: the audit log's writer, awaited.
 
-use super::{Health, PATIENCE, Recorder, Recording, RecordingFailed};
+use super::{Health, OnDisk, PATIENCE, Recorder, Recording, RecordingFailed, Retention};
 use pulse_audit::{Directory, LogError, Receipt, Settings, Unavailable, Writer};
 use pulse_core::config::Audit;
 use pulse_core::event::Event;
@@ -54,15 +54,11 @@ fn remedy_of_log(error: &LogError) -> &'static str {
     }
 }
 
-/// Of the records that may wait for the disk, so many are left to those that
-/// nobody waits for.
-const NOTES: usize = 1024;
-
 /// The audit log, open for writing.
 pub struct AuditLog {
     writer: Writer,
-    /// Room in the writer's queue: a sweep over thousands of nodes waits for it,
-    /// where the queue itself would refuse.
+    /// Places in the writer's queue: a sweep over thousands of nodes waits for one,
+    /// where the queue itself would refuse. Records that nobody waits for have other ones.
     room: Semaphore,
 }
 
@@ -78,7 +74,7 @@ impl AuditLog {
         let storage = Directory::lock(directory, &audit.state_dir);
         let storage = storage.map_err(failed(&audit.state_dir))?;
         let settings = settings(audit);
-        let room = Semaphore::new(settings.queue_records.saturating_sub(NOTES));
+        let room = Semaphore::new(settings.queue_records);
         let writer = Writer::start(storage, settings).map_err(|error| OpenError::Log {
             path: audit.log.clone(),
             error,
@@ -118,7 +114,7 @@ impl Recorder for AuditLog {
     }
 
     fn note(&self, event: &Event<'_>) {
-        self.writer.submit(event, Box::new(drop));
+        self.writer.note(event);
     }
 
     fn health(&self) -> Health {
@@ -129,8 +125,12 @@ impl Recorder for AuditLog {
         self.writer.is_available()
     }
 
-    fn tell(&self, follower: Box<dyn Fn(u64) + Send + Sync>) {
+    fn tell(&self, follower: Box<dyn Fn(OnDisk) + Send + Sync>) {
         self.writer.tell(follower);
+    }
+
+    fn retain(&self, retention: Retention) {
+        self.writer.retain(retention);
     }
 
     fn reopen(&self) {
@@ -139,6 +139,13 @@ impl Recorder for AuditLog {
 
     fn stop(&self) {
         let health = self.writer.stop();
+        if self.writer.is_running() {
+            tracing::error!(
+                queue = health.queue,
+                "the audit log's thread did not end in time: its disk does not answer; the log's end is not sealed, and records that waited may be lost"
+            );
+            return;
+        }
         if let (false, Some(error)) = (health.unsealed == 0, health.last_error) {
             tracing::error!(%error, unsealed = health.unsealed, "the audit log's end is not sealed");
         }

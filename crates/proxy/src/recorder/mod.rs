@@ -10,7 +10,7 @@ mod metrics;
 
 pub use audit_log::{AuditLog, OpenError};
 pub(crate) use metrics::AuditMetrics;
-pub use pulse_audit::Health;
+pub use pulse_audit::{Health, OnDisk, Retention};
 
 use pulse_core::event::Event;
 use std::future::Future;
@@ -43,9 +43,12 @@ pub trait Recorder: Send + Sync {
     /// Whether records can be written now.
     fn is_available(&self) -> bool;
 
-    /// Has `follower` told, now and whenever it grows, how far the log is on disk. It must
-    /// not wait.
-    fn tell(&self, follower: Box<dyn Fn(u64) + Send + Sync>);
+    /// Has `follower` told, now and whenever that changes, which records are on disk. It
+    /// must not wait.
+    fn tell(&self, follower: Box<dyn Fn(OnDisk) + Send + Sync>);
+
+    /// Removes old segments of the log from now on, within these limits.
+    fn retain(&self, retention: Retention);
 
     /// Follows a log file that somebody renamed.
     fn reopen(&self);
@@ -75,7 +78,9 @@ impl Recorder for Nothing {
         true
     }
 
-    fn tell(&self, _: Box<dyn Fn(u64) + Send + Sync>) {}
+    fn tell(&self, _: Box<dyn Fn(OnDisk) + Send + Sync>) {}
+
+    fn retain(&self, _: Retention) {}
 
     fn reopen(&self) {}
 

@@ -1,33 +1,33 @@
 //! Where the lines end: does the log end there too, and what is the verdict?
 
-use super::Chain;
+use super::{Chain, MAX_FINDINGS};
 use crate::record::MAX_LINE_BYTES;
-use crate::verify::report::{Attack, Finding, Note, NoteKind, Report, Verdict};
+use crate::verify::report::{Attack, Finding, NoteKind, Unjudged};
 
 impl Chain<'_> {
-    pub(in crate::verify) fn finish(mut self) -> Report {
-        if !self.judge_evidence() && self.rubbish.lines > 0 {
+    pub(in crate::verify) fn finish(mut self) -> Unjudged {
+        let is_broken = self.judge_evidence();
+        if !is_broken && self.rubbish.lines > 0 {
             self.finish_in_rubbish();
         }
+        self.judge_beginning();
         if self.report.findings.is_empty() {
             self.check_end();
         }
+        self.tell_misnamed(is_broken);
         if self.repeated > 0 {
             let text = format!("{} repetitions were skipped", self.repeated);
             self.note(NoteKind::Repeated, self.head.seq, &text);
         }
-        let on_its_word =
-            |note: &Note| matches!(note.kind, NoteKind::KeyFromLog | NoteKind::Partial);
-        self.report.verdict = match () {
-            () if !self.report.findings.is_empty() => Verdict::Broken,
-            () if self.report.notes.iter().any(on_its_word) => Verdict::Unproven,
-            () => Verdict::Intact,
-        };
         self.report.log_id = self.log_id;
         self.report.epoch = self.epoch.map(|(number, _)| number);
         self.report.last_seq = self.head.seq;
         self.report.last_hash = self.head.hash().to_owned();
-        self.report
+        Unjudged {
+            report: self.report,
+            lagging: self.options.lagging,
+            pending: self.pending,
+        }
     }
 
     /// False when there is none.
@@ -42,6 +42,21 @@ impl Chain<'_> {
         // Whatever else was found from there on may well come from this.
         self.report.findings.insert(at, evidence.judge());
         true
+    }
+
+    /// A file that is not the one of its name mostly breaks the chain, and how says more.
+    fn tell_misnamed(&mut self, is_broken: bool) {
+        for found in std::mem::take(&mut self.misnamed) {
+            let findings = &mut self.report.findings;
+            if findings.len() == MAX_FINDINGS {
+                self.report.findings_left_out += 1;
+            } else if is_broken {
+                findings.push(found);
+            } else {
+                let at = findings.partition_point(|known| known.record < found.record);
+                findings.insert(at, found);
+            }
+        }
     }
 
     fn finish_in_rubbish(&mut self) {
@@ -66,37 +81,48 @@ impl Chain<'_> {
 
     /// The chain is whole: does it end where it should?
     fn check_end(&mut self) {
-        let (seq, spot) = (self.head.seq, self.spot.clone());
-        let is_short = self
-            .options
-            .expected
-            .is_some_and(|expected| seq < expected.seq);
-        let (epoch, wanted) = (
-            self.epoch.map(|(number, _)| number),
-            self.options.expected_epoch,
-        );
+        let spot = self.spot.clone();
         if self.report.records == 0 {
-            self.find(Attack::Truncated, 1, &spot, "there is no record".to_owned());
-        } else if is_short || wanted.is_some_and(|wanted| epoch < Some(wanted)) {
-            let attack = if self.last_was_seal {
-                Attack::RolledBack
-            } else {
-                Attack::Truncated
-            };
-            let detail = format!("the log ends at record {seq}, but later ones were written");
-            self.find(attack, seq + 1, &spot, detail);
-        } else if let Some((first, since)) = self.unsealed_since {
-            let age = self.options.now.map(|now| now.since(since));
-            if age.is_some_and(|age| age > self.options.max_unsealed) {
-                let detail = format!("the log's end is unsealed since {since}");
-                self.find(Attack::Unsealed, first, &spot, detail);
-            } else {
-                self.note(
-                    NoteKind::Pending,
-                    first,
-                    "records from here on are not sealed yet",
-                );
-            }
+            return self.find(Attack::Truncated, 1, &spot, "there is no record".to_owned());
         }
+        self.judge_state();
+        self.check_heads_to_come();
+        let Some((first, since)) = self
+            .unsealed_since
+            .filter(|_| self.report.findings.is_empty())
+        else {
+            return;
+        };
+        let age = self.options.now.map(|now| now.since(since));
+        if age.is_some_and(|age| age > self.options.max_unsealed) {
+            let detail = format!("the log's end is unsealed since {since}");
+            return self.find(Attack::Unsealed, first, &spot, detail);
+        }
+        self.pending = Some(first);
+    }
+
+    /// Records that are known from elsewhere and come after the end.
+    fn check_heads_to_come(&mut self) {
+        let (seq, spot) = (self.head.seq, self.spot.clone());
+        let Some(last) = self.heads.last().filter(|last| last.seq > seq) else {
+            return;
+        };
+        if self.options.lagging {
+            return;
+        }
+        let attack = if self.last_was_seal {
+            Attack::RolledBack
+        } else {
+            Attack::Truncated
+        };
+        let missing = match last.seq - seq {
+            1 => format!("record {} is", last.seq),
+            _ => format!("records {} to {} are", seq + 1, last.seq),
+        };
+        let detail = format!(
+            "the log ends at record {seq}, but record {} is known from elsewhere: {missing} missing",
+            last.seq
+        );
+        self.find(attack, seq + 1, &spot, detail);
     }
 }

@@ -14,7 +14,11 @@ impl Chain<'_> {
         match line.event_type {
             b"log.open" => self.take_open(line.seq, &members),
             b"log.resumed" => self.take_resumed(line.seq, &members),
-            b"log.sealed" => self.take_seal(line, &members),
+            b"log.sealed" => {
+                self.compare_with_kept(line, text);
+                self.take_seal(line, &members);
+            }
+            b"log.pruned" => self.take_pruned(line, &members),
             b"log.rotated" => self.last_was_rotation = true,
             _ => (),
         }
@@ -72,7 +76,7 @@ impl Chain<'_> {
         };
         self.check_after_gap(seq, number, key, members["log_id"].as_str());
         self.log_id = members["log_id"].as_str().map(str::to_owned);
-        self.epoch = Some((number, key));
+        self.announce(number, key, seq);
         if seq == 1 && number != 0 {
             let spot = self.spot.clone();
             let detail = format!("the log begins in epoch {number}");
@@ -103,7 +107,7 @@ impl Chain<'_> {
             && let (Some(number), Some(key)) = (members["epoch"].as_u64(), claimed)
         {
             self.check_after_gap(line.seq, number, key, None);
-            self.epoch = Some((number, key));
+            self.announce(number, key, line.seq);
             self.report.key = Some(key.to_string());
             self.note(
                 NoteKind::KeyFromLog,
@@ -119,7 +123,7 @@ impl Chain<'_> {
         let next_number = right.and_then(|(number, _)| number.checked_add(1));
         match (next_number, key_of(members, "next_key")) {
             (Some(number), Some(next)) => {
-                self.epoch = Some((number, next));
+                self.announce(number, next, line.seq);
                 self.report.seals += 1;
                 self.report.sealed_through = line.seq;
                 self.last_was_seal = true;

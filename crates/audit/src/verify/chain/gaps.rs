@@ -31,7 +31,9 @@ impl Chain<'_> {
             hash: *line.prev_hash,
         };
         self.epoch_before_gap = self.epoch.take().or(self.epoch_before_gap);
+        self.announced = None;
         self.unsealed_since = None;
+        self.removed_through = None;
         (self.last_was_seal, self.last_was_rotation) = (false, false);
     }
 

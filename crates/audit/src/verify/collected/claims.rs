@@ -5,6 +5,8 @@
 //! so one line may hold several. No record can hold the sign by which one is known,
 //! for quotation marks within it are escaped.
 
+use pulse_core::ordinal::Ordinal;
+
 const SIGN: &[u8] = b"{\"seq\":";
 const AFTER_NUMBER: &[u8] = b",\"ts\":\"";
 
@@ -25,11 +27,11 @@ pub(super) fn claims<'a>(
 ) -> impl Iterator<Item = Claim<'a>> {
     let mut header_from = 0;
     signs(line).filter_map(move |(from, seq)| {
-        let header = &line[header_from..from];
+        let header = line.get(header_from..from)?;
         header_from = from;
-        let end = signs(&line[from + 1..]).next();
+        let end = signs(line.get(from + 1..)?).next();
         let end = end.map(|(at, _)| from + 1 + at);
-        let text = &line[from..end.unwrap_or(line.len())];
+        let text = line.get(from..end.unwrap_or(line.len()))?;
         host.is_none_or(|host| names(header, host)).then(|| Claim {
             seq,
             text: trimmed(text, end.is_some()),
@@ -41,14 +43,14 @@ pub(super) fn claims<'a>(
 /// Where each begins, and its number.
 fn signs(line: &[u8]) -> impl Iterator<Item = (usize, u64)> {
     memchr::memmem::find_iter(line, SIGN)
-        .filter_map(move |at| Some((at, number(&line[at + SIGN.len()..])?)))
+        .filter_map(move |at| Some((at, number(line.get(at + SIGN.len()..)?)?)))
 }
 
 fn number(text: &[u8]) -> Option<u64> {
     let length = text.iter().position(|byte| !byte.is_ascii_digit())?;
     let (digits, rest) = text.split_at(length);
-    let value = std::str::from_utf8(digits).ok()?.parse().ok()?;
-    (rest.starts_with(AFTER_NUMBER) && (1..u64::MAX).contains(&value)).then_some(value)
+    let number = Ordinal::parse(digits)?.get();
+    (rest.starts_with(AFTER_NUMBER) && number > 0).then_some(number)
 }
 
 /// Whether a header has this word.
@@ -59,10 +61,9 @@ fn names(header: &[u8], host: &str) -> bool {
 
 /// Without what stands behind the record.
 fn trimmed(text: &[u8], is_followed: bool) -> &[u8] {
-    match memchr::memmem::rfind(text, b"\"}") {
-        Some(end) if is_followed => &text[..end + 2],
-        _ => text.trim_ascii_end(),
-    }
+    let end = memchr::memmem::rfind(text, b"\"}").filter(|_| is_followed);
+    let record = end.and_then(|end| text.get(..end + 2));
+    record.unwrap_or(text.trim_ascii_end())
 }
 
 #[cfg(test)]
@@ -102,7 +103,10 @@ mod tests {
             r#"{"seq":"7","ts":"x"}"#,
             r#"{"seq":7,"level":"info"}"#,
             r#"{"seq":0,"ts":"x"}"#,
+            r#"{"seq":9007199254740992,"ts":"x"}"#,
+            r#"{"seq":18446744073709551614,"ts":"x"}"#,
             r#"{"seq":99999999999999999999,"ts":"x"}"#,
+            r#"{"seq":07,"ts":"x"}"#,
             r#"{"seq":"#,
             r#"{"sequence":7,"ts":"x"}"#,
         ] {

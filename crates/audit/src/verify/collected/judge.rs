@@ -7,7 +7,7 @@ use crate::record::Head;
 use crate::verify::Options;
 use crate::verify::chain::{Chain, Spot};
 use crate::verify::lines::RawLine;
-use crate::verify::report::{Attack, Report};
+use crate::verify::report::{Attack, Unjudged};
 use crate::verify::tears::Met;
 
 /// How many gaps are told one by one.
@@ -124,7 +124,7 @@ impl<'a> Judge<'a> {
     }
 
     /// The report on what was read, and what belongs to it.
-    pub(super) fn finish(mut self) -> (Report, Collected) {
+    pub(super) fn finish(mut self) -> (Unjudged, Collected) {
         // The damaged ones at the end must come once more too.
         if let (Some(last), false) = (self.last, self.damaged.is_empty()) {
             self.collected.replay_from.get_or_insert(last.seq + 1);

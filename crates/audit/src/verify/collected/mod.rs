@@ -13,8 +13,8 @@ mod runs;
 
 use super::against::Records;
 use super::chain::Spot;
-use super::report::{Attack, Finding, Note, NoteKind, Report, Verdict};
-use super::{Options, Source, verify};
+use super::report::{Attack, Finding, NoteKind, Report, Unjudged, Witness};
+use super::{LogFiles, Options, Source, examine};
 use crate::record::Head;
 use judge::Judge;
 use order::Order;
@@ -68,24 +68,25 @@ pub struct Collected {
 pub fn verify_collected(
     sources: Vec<Source>,
     collection: &Collection,
-    log: Option<&mut dyn FnMut() -> io::Result<Vec<Source>>>,
+    log: Option<&mut dyn FnMut() -> io::Result<LogFiles>>,
     options: &Options,
     progress: &mut dyn FnMut(u64),
 ) -> io::Result<(Report, Collected, Option<Report>)> {
     let index = Index::of(sources, collection.host.as_deref(), progress)?;
     // Opened only now: what the collector has, the log has had before.
-    let (records, second) = match log {
+    let (records, mut second) = match log {
         None => (None, None),
         Some(open) => {
-            let records = Records::new(open()?, false);
-            (Some(records), Some(verify(open()?, options, progress)?))
+            let records = Records::new(open()?.files, false);
+            (Some(records), Some(examine(open()?, options, progress)?))
         }
     };
     let own = Options {
         partial: true,
         live: false,
         since: None,
-        expected_epoch: None,
+        lagging: true,
+        state: None,
         now: None,
         ..options.clone()
     };
@@ -106,17 +107,24 @@ pub fn verify_collected(
         }
     }
     let last = judge.last.map_or(0, |last| last.seq);
-    let (mut report, mut collected) = judge.finish();
-    (report.bytes, collected.others) = (index.bytes, index.others);
-    log.finish(&mut report, &mut collected, last, collection)?;
+    let (mut examined, mut collected) = judge.finish();
+    (examined.report.bytes, collected.others) = (index.bytes, index.others);
+    if let Some(second) = &mut second {
+        second.prove(Witness::Copy, log.agreed);
+    }
+    let known = options.heads.iter().map(|head| head.seq).max();
+    log.finish(&mut examined, &mut collected, last, collection, known)?;
+    let mut report = examined.judge();
     tell(&mut report, &collected);
-    Ok((report, collected, second))
+    Ok((report, collected, second.map(Unjudged::judge)))
 }
 
 /// The log itself, read beside the collector's file.
 struct Beside {
     records: Option<Records>,
     mine: Option<Head>,
+    /// The last record that both have.
+    agreed: u64,
     findings: Vec<Finding>,
 }
 
@@ -125,6 +133,7 @@ impl Beside {
         Self {
             records,
             mine: None,
+            agreed: 0,
             findings: Vec::new(),
         }
     }
@@ -145,7 +154,9 @@ impl Beside {
         } else if mine.seq < record.seq {
             let detail = "the collector has this record and the log has not";
             self.find(Attack::RolledBack, record.seq, spot, detail);
-        } else if mine.seq == record.seq && mine != *record {
+        } else if mine == *record {
+            self.agreed = record.seq;
+        } else if mine.seq == record.seq {
             let detail = "the log has this record with other bytes";
             self.find(Attack::Forked, record.seq, spot, detail);
         }
@@ -162,13 +173,15 @@ impl Beside {
         });
     }
 
-    /// How far the log goes, and what of it the collector should have.
+    /// How far the log goes, and what of it the collector should have: what it
+    /// acknowledged, and what is `known` from elsewhere.
     fn finish(
         mut self,
-        report: &mut Report,
+        examined: &mut Unjudged,
         collected: &mut Collected,
         last: u64,
         collection: &Collection,
+        known: Option<u64>,
     ) -> io::Result<()> {
         let is_compared = self.records.is_some();
         if let Some(log) = &mut self.records {
@@ -177,13 +190,20 @@ impl Beside {
             }
         }
         let end = self.mine.map_or(0, |mine| mine.seq);
-        if let Some(acknowledged) = collection.acknowledged.filter(|seq| *seq > last) {
-            let detail = format!(
-                "the file ends at record {last}, but all to record {acknowledged} was acknowledged"
-            );
-            let spot = Spot::default();
-            self.find(Attack::Truncated, last + 1, spot, &detail);
+        let wanted = [
+            (collection.acknowledged, "all to record", "was acknowledged"),
+            (known, "record", "is known from elsewhere"),
+        ];
+        for (wanted, what, why) in wanted {
+            let Some(wanted) = wanted.filter(|seq| *seq > last) else {
+                continue;
+            };
+            let detail = format!("the file ends at record {last}, but {what} {wanted} {why}");
+            self.find(Attack::Truncated, last + 1, Spot::default(), &detail);
             collected.replay_from.get_or_insert(last + 1);
+        }
+        if let Some(seq) = collection.acknowledged.filter(|seq| *seq <= last) {
+            examined.prove(Witness::Acknowledged, seq);
         }
         if end > last {
             let (from, to) = (last + 1, end);
@@ -195,29 +215,20 @@ impl Beside {
                 None => "not sent yet, or cut off: what was acknowledged tells",
             };
             let text = format!("the log has records {from} to {to}, the file has not: {why}");
+            let report = &mut examined.report;
             report.note_beside(NoteKind::Behind, from, text);
-        } else if !is_compared && collection.acknowledged.is_none() {
+        } else if is_compared {
+            examined.prove(Witness::Copy, self.agreed);
+        } else if collection.acknowledged.is_none() && known.is_none() {
             let text = "whether its end was cut off cannot be told without the log or what was \
                         acknowledged";
+            let report = &mut examined.report;
             report.note_beside(NoteKind::EndUnknown, last + 1, text.to_owned());
         }
         for found in self.findings {
-            report.verdict = Verdict::Broken;
-            let at = |known: &Finding| known.record <= found.record;
-            let at = report.findings.partition_point(at);
-            report.findings.insert(at, found);
+            examined.find(found);
         }
         Ok(())
-    }
-}
-
-impl Report {
-    fn note_beside(&mut self, kind: NoteKind, record: u64, detail: String) {
-        self.notes.push(Note {
-            kind,
-            record,
-            detail,
-        });
     }
 }
 

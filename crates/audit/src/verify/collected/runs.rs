@@ -6,12 +6,11 @@
 //! any forwarder leaves it is refused.
 
 use super::claims::claims;
+use crate::regular::RegularFile;
 use crate::verify::Source;
 use crate::verify::chain::Spot;
 use crate::verify::lines::Lines;
-use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 
 /// A header and a record; a longer line is none of ours.
@@ -36,7 +35,7 @@ pub(super) struct Run {
 
 /// All runs of all files.
 pub(super) struct Index {
-    files: Vec<(Rc<File>, String)>,
+    files: Vec<(Rc<RegularFile>, String)>,
     pub(super) runs: Vec<Run>,
     host: Option<String>,
     /// Lines without a record that was asked for.
@@ -110,6 +109,10 @@ impl Index {
     }
 
     /// Reads a run's records once more.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "a run is of one of these files, by its place"
+    )]
     pub(super) fn open(&self, run: &Run) -> Reading {
         let (file, name) = &self.files[run.file as usize];
         Reading {
@@ -203,12 +206,12 @@ impl Reading {
 
 /// A file from an offset on, whatever else reads it.
 struct Span {
-    file: Rc<File>,
+    file: Rc<RegularFile>,
     at: u64,
 }
 
 impl Span {
-    fn from(file: Rc<File>, at: u64) -> Self {
+    fn from(file: Rc<RegularFile>, at: u64) -> Self {
         Self { file, at }
     }
 }

@@ -1,0 +1,245 @@
+//! The last record of a log as one line, to be kept where its host cannot change it.
+//!
+//! A log and its private key can be put back to an older state together: a restored snapshot
+//! does it, and so does root with a copy of an earlier key. Nothing on the host shows that.
+//! Whoever noted a head elsewhere sees that the log does not hold it any more.
+//!
+//! The line has the members' names that records have, so that `grep` finds the record:
+//! `seq=29 epoch=7 ts=2026-11-22T02:19:00.678123Z log_id=78fb… event_hash=3f0c…`.
+
+use crate::record::Head;
+use crate::tail::{MAX_TORN_BYTES, Tail};
+use crate::time::Timestamp;
+use crate::verify::Source;
+use std::fmt;
+use std::io::{self, Read};
+use std::str::FromStr;
+
+/// Longer than any id of a log, in bytes.
+const MAX_ID_BYTES: usize = 64;
+
+/// A log's last record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeadLine {
+    /// Its number and its hash.
+    pub head: Head,
+    /// The epoch after it: the next seal is made with its key.
+    pub epoch: u64,
+    /// The time on it.
+    pub ts: Timestamp,
+    /// The log's own name.
+    pub log_id: String,
+}
+
+/// A text is no head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "not a head: it is one line, as `audit head` printed it: \
+     seq=… epoch=… ts=… log_id=… event_hash=…"
+)]
+pub struct NotAHead;
+
+/// A log has no last record that could be noted.
+#[derive(Debug, thiserror::Error)]
+pub enum HeadError {
+    /// A file cannot be read.
+    #[error(transparent)]
+    Read(#[from] io::Error),
+    /// There is no record.
+    #[error("{0}: there is no record in it")]
+    Empty(String),
+    /// What follows a record is none.
+    #[error(
+        "{name}: what follows record {seq} is no record. If the daemon is stopped, a crash may \
+         have left it: start the daemon. Else `pulse-sensorctl audit verify` says what was done"
+    )]
+    Damaged {
+        /// The file.
+        name: String,
+        /// The last good record.
+        seq: u64,
+    },
+    /// The file begins in the middle of a log, where nothing names it.
+    #[error("{0}: it does not say which log it is: name the log's directory")]
+    Nameless(String),
+}
+
+impl HeadLine {
+    /// The last record of a log's files, oldest first. It is on disk when this returns: a
+    /// power failure does not take it back.
+    ///
+    /// # Errors
+    /// [`HeadError`].
+    pub fn of(sources: Vec<Source>) -> Result<Self, HeadError> {
+        let mut empty = String::new();
+        for source in sources.into_iter().rev() {
+            let name = source.name().to_owned();
+            let tail = read(source)?;
+            // One line may be unfinished, for the log may be being written.
+            let torn = tail.torn.bytes();
+            if torn.contains(&b'\n') || torn.len() > MAX_TORN_BYTES {
+                let seq = tail.head.seq;
+                return Err(HeadError::Damaged { name, seq });
+            }
+            if tail.first.is_some() {
+                let (head, ts) = (tail.head, tail.ts);
+                let epoch = tail.epoch.filter(|epoch| is_id(&epoch.log_id));
+                let epoch = epoch.ok_or(HeadError::Nameless(name))?;
+                return Ok(Self {
+                    head,
+                    epoch: epoch.number,
+                    ts,
+                    log_id: epoch.log_id,
+                });
+            }
+            // The rotation to this file is under way: the one before has the last record.
+            empty = name;
+        }
+        Err(HeadError::Empty(empty))
+    }
+}
+
+fn read(source: Source) -> io::Result<Tail> {
+    let mut file = source
+        .into_file()?
+        .ok_or_else(|| io::Error::other("not a file"))?;
+    let tail = Tail::read(file.by_ref(), None)?;
+    file.sync()?;
+    Ok(tail)
+}
+
+impl fmt::Display for HeadLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            head,
+            epoch,
+            ts,
+            log_id,
+        } = self;
+        let (seq, hash) = (head.seq, head.hash());
+        write!(
+            f,
+            "seq={seq} epoch={epoch} ts={ts} log_id={log_id} event_hash={hash}"
+        )
+    }
+}
+
+impl FromStr for HeadLine {
+    type Err = NotAHead;
+
+    /// Any blanks may stand between the parts: mail programs break long lines.
+    fn from_str(text: &str) -> Result<Self, NotAHead> {
+        let mut words = text.split_whitespace();
+        let mut value = |name: &str| {
+            let word = words.next().and_then(|word| word.strip_prefix(name));
+            word.ok_or(NotAHead)
+        };
+        let seq: u64 = value("seq=")?.parse().map_err(|_| NotAHead)?;
+        let epoch = value("epoch=")?.parse().map_err(|_| NotAHead)?;
+        let ts = Timestamp::parse(value("ts=")?.as_bytes()).ok_or(NotAHead)?;
+        let log_id = value("log_id=")?.to_owned();
+        let head = Head::from_parts(seq, value("event_hash=")?).ok_or(NotAHead)?;
+        let is_head = seq > 0 && is_id(&log_id) && words.next().is_none();
+        let line = Self {
+            head,
+            epoch,
+            ts,
+            log_id,
+        };
+        is_head.then_some(line).ok_or(NotAHead)
+    }
+}
+
+fn is_id(text: &str) -> bool {
+    let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    (1..=MAX_ID_BYTES).contains(&text.len()) && text.bytes().all(is_hex)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::LIVE;
+    use crate::verify::open_directory;
+    use crate::{Body, Directory, Log, Settings};
+    use std::fs;
+    use std::path::Path;
+    use std::time::Duration;
+
+    fn of(directory: &Path) -> Result<HeadLine, HeadError> {
+        HeadLine::of(open_directory(directory).unwrap())
+    }
+
+    #[test]
+    fn a_head_is_the_last_record_wherever_it_is() {
+        let home = tempfile::tempdir().unwrap();
+        let storage = Directory::lock(home.path(), &home.path().join("state")).unwrap();
+        let now = |second| Timestamp::default().plus(Duration::from_secs(second));
+        let mut log = Log::open(storage, Settings::default(), now(0)).unwrap();
+        let body = Body::named("proxy.start").with_text("reason", "x");
+        for second in 1..5 {
+            log.append(now(second), std::slice::from_ref(&body))
+                .unwrap();
+            let line = of(home.path()).unwrap();
+            assert_eq!((line.head, line.ts), (log.head(), now(second)));
+            assert_eq!((line.epoch, &*line.log_id), (log.epoch(), log.log_id()));
+            assert_eq!(line.to_string().parse(), Ok(line));
+            log.rotate(now(second)).unwrap();
+            assert_eq!(of(home.path()).unwrap().head, log.head());
+        }
+        let live = home.path().join(LIVE);
+        let written = fs::read(&live).unwrap();
+        // A line that is being written, and a rotation that has only just begun.
+        fs::write(&live, [&written[..], &written[..9]].concat()).unwrap();
+        assert_eq!(of(home.path()).unwrap().head, log.head());
+        fs::write(&live, "").unwrap();
+        assert_eq!(of(home.path()).unwrap().head.seq, log.head().seq - 1);
+        // What follows is none, and nothing tells whether it is a torn write.
+        fs::write(&live, [&written[..], b"x\n"].concat()).unwrap();
+        let error = of(home.path()).unwrap_err();
+        assert!(matches!(error, HeadError::Damaged { seq, .. } if seq == log.head().seq));
+    }
+
+    #[test]
+    fn a_log_without_a_record_or_a_name_has_no_head() {
+        let home = tempfile::tempdir().unwrap();
+        let live = home.path().join(LIVE);
+        fs::write(&live, "").unwrap();
+        assert!(matches!(of(home.path()), Err(HeadError::Empty(_))));
+        let (mut head, mut line) = (Head::START, Vec::new());
+        let body = Body::named("proxy.start").with_text("reason", "x");
+        head.extend(&mut line, Timestamp::default(), &body);
+        fs::write(&live, &line).unwrap();
+        assert!(matches!(of(home.path()), Err(HeadError::Nameless(_))));
+    }
+
+    #[test]
+    fn a_head_is_read_strictly_but_for_blanks() {
+        let hash = "a".repeat(64);
+        let line =
+            format!("seq=29 epoch=7 ts=2026-11-22T02:19:00.678123Z log_id=78fb event_hash={hash}");
+        let read: HeadLine = line.parse().unwrap();
+        assert_eq!(read.to_string(), line);
+        assert_eq!((read.head.seq, read.epoch), (29, 7));
+        assert_eq!(
+            format!("  {}\r\n", line.replace(' ', "\n ")).parse(),
+            Ok(read)
+        );
+        for (part, other) in [
+            ("seq=29", "seq=0"),
+            ("seq=29", "29"),
+            ("seq=29", "seq=-1"),
+            ("epoch=7", "epoch="),
+            ("678123Z", "678Z"),
+            ("log_id=78fb", "log_id="),
+            ("log_id=78fb", "log_id=78fg"),
+            ("log_id=78fb", ""),
+            ("hash=a", "hash="),
+            ("hash=a", "hash=A"),
+        ] {
+            let changed = line.replacen(part, other, 1);
+            assert_eq!(changed.parse::<HeadLine>(), Err(NotAHead), "{changed}");
+        }
+        assert_eq!(format!("{line} x").parse::<HeadLine>(), Err(NotAHead));
+        assert_eq!("".parse::<HeadLine>(), Err(NotAHead));
+    }
+}

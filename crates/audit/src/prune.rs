@@ -1,0 +1,431 @@
+//! Pruning: the oldest segment is removed, on record first.
+//!
+//! The order is what makes a removal honest. The segment is read, to know that it is
+//! the chain that it should be and how it ends; a `log.pruned` record names its records
+//! and is sealed; its `log.sealed` lines, which prove every later key, are appended to
+//! `audit.seals`; only then the file goes. Each step can be done again: a crash between
+//! two of them leaves a segment that is still there, and pruning it begins anew. Then
+//! the log has two records of one removal, which a verifier takes for what they are.
+//!
+//! A segment has tens of megabytes and the log's thread has other work, so reading goes
+//! slice by slice. A segment that is not as it was written stays: its removal would
+//! take the evidence away.
+
+mod scan;
+mod seals;
+
+use crate::error::LogError;
+use crate::log::Log;
+use crate::record::{Body, Head};
+use crate::storage::{LIVE, Place, SEALS, Storage, segment_start, segments, torn_before};
+use crate::time::Timestamp;
+use pulse_core::retention::{Hold, Limits, Oldest, Reason, Stream, Verdict, judge};
+use scan::{Scan, Seal, Slice};
+use seals::Kept;
+use std::io;
+
+/// A segment may not be removed, or not yet, though its limit says so.
+#[derive(Debug, thiserror::Error)]
+pub enum Obstacle {
+    /// The segment is not a chain of records from its name's number to the next file.
+    #[error(
+        "{segment} is not as it was written after record {seq}: `pulse-sensorctl audit verify` \
+         says how; it stays until you have looked and moved it away"
+    )]
+    Damaged {
+        /// Its name.
+        segment: String,
+        /// The last record that is as it was written.
+        seq: u64,
+    },
+    /// The seals that were kept do not lead to this segment's.
+    #[error(
+        "{SEALS} does not lead to the seals of {segment}: `pulse-sensorctl audit verify` says \
+         what is wrong with it; put back the file that belongs to this log"
+    )]
+    OtherSeals {
+        /// The segment's name.
+        segment: String,
+    },
+    /// A file beside the log cannot be read, written or removed.
+    #[error("cannot {doing}: {source}")]
+    Storage {
+        /// What was being done.
+        doing: &'static str,
+        /// What the operating system said, and of which file.
+        source: io::Error,
+    },
+    /// The log itself cannot be written.
+    #[error(transparent)]
+    Log(#[from] LogError),
+}
+
+impl Obstacle {
+    fn while_doing(doing: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Storage { doing, source }
+    }
+}
+
+/// The files of a log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extent {
+    /// The first record that the log holds.
+    pub first: u64,
+    /// The bytes of all segments, the live file among them.
+    pub bytes: u64,
+    /// The bytes that may still be written to its disk.
+    pub free: u64,
+}
+
+/// The state of the oldest segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outlook {
+    /// There is none, or it exceeds no limit.
+    Rest,
+    /// It is being read: ask again.
+    Reading,
+    /// It exceeds a limit and may go.
+    Due(Reason),
+    /// It exceeds a limit and may not.
+    Held(Reason, Hold),
+}
+
+/// What a step of a removal came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// No segment was found due.
+    Nothing,
+    /// There are more steps.
+    More,
+    /// It was the last one.
+    Removed(Removed),
+}
+
+/// A segment that was removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Removed {
+    /// Its first record.
+    pub first: u64,
+    /// Its last record.
+    pub last: u64,
+    /// The limit that it exceeded.
+    pub reason: Reason,
+}
+
+/// How far the oldest segment is on its way.
+#[derive(Default)]
+pub(crate) struct Pruning {
+    stage: Stage,
+    /// Records up to this one are on record as removed, under a seal.
+    recorded: u64,
+    /// The first record of the segment whose seals space was kept free for.
+    reserved_for: Option<u64>,
+    /// What `audit.seals` has beyond this length could not be synced.
+    synced: Option<u64>,
+}
+
+#[derive(Default)]
+enum Stage {
+    #[default]
+    Unknown,
+    Reading(Box<Scan>),
+    Known(Box<Known>),
+    /// On record and sealed.
+    Copying(Box<Copying>),
+}
+
+/// A segment whose seals are being copied.
+struct Copying {
+    segment: Box<Known>,
+    reason: Reason,
+    scan: Scan,
+    kept: Kept,
+}
+
+/// A segment that was read and found whole.
+#[derive(Clone, Debug)]
+struct Known {
+    name: String,
+    first: u64,
+    /// Its last record, and the time on that.
+    end: Head,
+    ts: Timestamp,
+    /// The epoch that the log is in after it.
+    epoch: u64,
+    /// Its first seal, and the bytes of all of them.
+    first_seal: Option<Seal>,
+    seal_bytes: u64,
+}
+
+impl Pruning {
+    fn known(&self) -> Option<&Known> {
+        match &self.stage {
+            Stage::Known(segment) => Some(segment),
+            Stage::Copying(copying) => Some(&copying.segment),
+            Stage::Unknown | Stage::Reading(_) => None,
+        }
+    }
+}
+
+/// The segments, and the bytes of all files of the log.
+struct Files {
+    segments: Vec<String>,
+    bytes: u64,
+}
+
+impl<S: Storage> Log<S> {
+    /// Looks how much there is of the log, and how much there may be.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn extent(&self) -> io::Result<Extent> {
+        let Files { segments, bytes } = self.files()?;
+        let oldest = segments.first().and_then(|name| segment_start(name));
+        Ok(Extent {
+            first: oldest.unwrap_or(self.at.first),
+            bytes,
+            free: self.storage.free()?,
+        })
+    }
+
+    fn files(&self) -> io::Result<Files> {
+        let names = self.storage.list(Place::Log)?;
+        let mut segments = segments(&names);
+        segments.retain(|name| segment_start(name).is_some_and(|first| first < self.at.first));
+        let mut bytes = self.at.length;
+        for name in &segments {
+            bytes += self.storage.length(name)?;
+        }
+        Ok(Files { segments, bytes })
+    }
+
+    /// Looks whether the oldest segment is to go. Reads at most a slice of it and
+    /// changes nothing.
+    ///
+    /// # Errors
+    /// [`Obstacle`], when it cannot be removed whatever the limits say.
+    pub fn outlook(
+        &mut self,
+        now: Timestamp,
+        limits: &Limits,
+        streams: &[Stream],
+    ) -> Result<Outlook, Obstacle> {
+        if !limits.are_set() {
+            self.pruning.stage = Stage::Unknown;
+            return Ok(Outlook::Rest);
+        }
+        if let Stage::Reading(_) = self.pruning.stage {
+            self.read_slice()?;
+            return Ok(Outlook::Reading);
+        }
+        let listing = Obstacle::while_doing("list the audit log's directory");
+        let files = self.files().map_err(listing)?;
+        let Some(oldest) = files.segments.first() else {
+            self.pruning.stage = Stage::Unknown;
+            return Ok(Outlook::Rest);
+        };
+        let Some(known) = self.pruning.known() else {
+            self.begin_reading(&files.segments)?;
+            return Ok(Outlook::Reading);
+        };
+        if known.name != *oldest {
+            // Somebody else removed it, or put another one before it.
+            self.pruning.stage = Stage::Unknown;
+            return Ok(Outlook::Reading);
+        }
+        let judged = Oldest {
+            last: known.end.seq,
+            age: now.since(known.ts),
+            total: files.bytes,
+            sealed: self.at.head.seq - self.at.unsealed,
+        };
+        Ok(match judge(&judged, limits, streams) {
+            Verdict::Keep => Outlook::Rest,
+            Verdict::Remove(reason) => Outlook::Due(reason),
+            Verdict::Hold(reason, hold) => Outlook::Held(reason, hold),
+        })
+    }
+
+    /// Does a step of removing the segment that [`Log::outlook`] found due: puts it on
+    /// record, copies a slice's seals, or removes the file.
+    ///
+    /// # Errors
+    /// [`Obstacle`]; after [`Obstacle::Log`] the log has to [recover](Log::recover).
+    pub fn prune(&mut self, now: Timestamp, reason: Reason) -> Result<Step, Obstacle> {
+        match std::mem::take(&mut self.pruning.stage) {
+            Stage::Known(segment) => {
+                // What cannot be finished is not put on record as done.
+                let kept = Kept::before(&mut self.storage, &segment, self.pruning.synced)?;
+                self.pruning.synced = None;
+                let scan = self.scan(&segment.name, segment.end.seq)?;
+                self.put_on_record(now, &segment, reason)?;
+                self.pruning.stage = Stage::Copying(Box::new(Copying {
+                    segment,
+                    reason,
+                    scan,
+                    kept,
+                }));
+                Ok(Step::More)
+            }
+            Stage::Copying(mut copying) => {
+                if !self.copy_slice(&mut copying)? {
+                    self.pruning.stage = Stage::Copying(copying);
+                    return Ok(Step::More);
+                }
+                let Copying {
+                    segment, reason, ..
+                } = *copying;
+                self.remove(&segment)?;
+                Ok(Step::Removed(Removed {
+                    first: segment.first,
+                    last: segment.end.seq,
+                    reason,
+                }))
+            }
+            other => {
+                self.pruning.stage = other;
+                Ok(Step::Nothing)
+            }
+        }
+    }
+
+    /// The bytes that a full disk must leave for the oldest segment to go nevertheless.
+    pub(crate) fn bytes_to_prune(&self) -> u64 {
+        self.pruning.known().map_or(0, |segment| segment.seal_bytes)
+    }
+
+    /// Keeps so much free as well, once for each segment. What cannot be had now is no
+    /// failure of a log that can be written: it goes on with what the operator asks for.
+    pub(crate) fn reserve_to_prune(&mut self) {
+        let segment = self.pruning.known().map(|segment| segment.first);
+        if segment.is_some() && segment != self.pruning.reserved_for {
+            self.pruning.reserved_for = segment;
+            if self.reserve().is_err() {
+                // If not even that is left, the next record fails and says so.
+                let _ = self.reserve_bytes(self.settings.reserve_bytes);
+            }
+        }
+    }
+
+    fn begin_reading(&mut self, segments: &[String]) -> Result<(), Obstacle> {
+        if let Some(oldest) = segments.first() {
+            let next = segments.get(1).and_then(|name| segment_start(name));
+            let last = next.unwrap_or(self.at.first) - 1;
+            self.pruning.stage = Stage::Reading(Box::new(self.scan(oldest, last)?));
+        }
+        Ok(())
+    }
+
+    fn scan(&self, segment: &str, last: u64) -> Result<Scan, Obstacle> {
+        let length = self.storage.length(segment);
+        let length = length.map_err(Obstacle::while_doing("look at the oldest segment"))?;
+        Ok(Scan::of(segment, length, last))
+    }
+
+    /// Reads on. What was read wrong is not remembered, so it is read again.
+    fn read_slice(&mut self) -> Result<(), Obstacle> {
+        let Stage::Reading(mut scan) = std::mem::take(&mut self.pruning.stage) else {
+            return Ok(());
+        };
+        let slice = scan.step(&self.storage, &mut |_, _| ())?;
+        self.pruning.stage = match slice {
+            Slice::More => Stage::Reading(scan),
+            Slice::End(end) => {
+                self.check_link(&scan, &end.head)?;
+                Stage::Known(Box::new(Known {
+                    name: scan.segment,
+                    first: scan.first,
+                    end: end.head,
+                    ts: end.ts,
+                    epoch: end.epoch,
+                    first_seal: scan.first_seal,
+                    seal_bytes: scan.seal_bytes,
+                }))
+            }
+        };
+        Ok(())
+    }
+
+    /// The file after it must go on from its last record: that is what the record of its
+    /// removal says.
+    fn check_link(&self, scan: &Scan, end: &Head) -> Result<(), Obstacle> {
+        let next = match end.seq + 1 {
+            first if first == self.at.first => LIVE.to_owned(),
+            first => crate::storage::segment_name(first),
+        };
+        let line = scan::first_line(&self.storage, &next)?;
+        let record = line.strip_suffix(b"\n").and_then(crate::Line::parse);
+        if record.is_some_and(|record| record.is_whole() && record.follows(end)) {
+            return Ok(());
+        }
+        Err(Obstacle::Damaged {
+            segment: scan.segment.clone(),
+            seq: end.seq,
+        })
+    }
+
+    /// Not again, when an earlier attempt did.
+    fn put_on_record(
+        &mut self,
+        now: Timestamp,
+        known: &Known,
+        reason: Reason,
+    ) -> Result<(), LogError> {
+        if self.pruning.recorded >= known.end.seq {
+            return Ok(());
+        }
+        let pruned = Body::named("log.pruned")
+            .with_number("first_seq", known.first)
+            .with_number("last_seq", known.end.seq)
+            .with_text("last_hash", known.end.hash())
+            .with_number("epoch", known.epoch)
+            .with_text("reason", reason.as_str());
+        self.append(now, &[pruned])?;
+        self.seal(now)?;
+        self.pruning.recorded = known.end.seq;
+        Ok(())
+    }
+
+    /// True when there is nothing more to copy.
+    fn copy_slice(&mut self, copying: &mut Copying) -> Result<bool, Obstacle> {
+        let Copying {
+            segment,
+            scan,
+            kept,
+            ..
+        } = copying;
+        let (mut lines, mut fits) = (Vec::new(), true);
+        let slice = scan.step(&self.storage, &mut |seal, line| {
+            fits &= kept.take(seal, line, &mut lines);
+        })?;
+        let is_end = matches!(slice, Slice::End(_));
+        if !fits || (is_end && !kept.is_met()) {
+            return Err(Obstacle::OtherSeals {
+                segment: segment.name.clone(),
+            });
+        }
+        if !lines.is_empty() {
+            self.pruning.synced = Some(kept.length);
+            let appended = self.storage.append_to(SEALS, &lines);
+            appended.map_err(Obstacle::while_doing("append to audit.seals"))?;
+            self.pruning.synced = None;
+            kept.length += lines.len() as u64;
+        }
+        Ok(is_end)
+    }
+
+    /// The segment, and what a crash tore from it: a record in it accounts for that.
+    fn remove(&mut self, known: &Known) -> Result<(), Obstacle> {
+        let removed = self.storage.remove(&known.name);
+        removed.map_err(Obstacle::while_doing("remove the oldest segment"))?;
+        let listing = Obstacle::while_doing("list the audit log's directory");
+        let names = self.storage.list(Place::Log).map_err(listing)?;
+        let is_of_the_past =
+            |name: &&String| torn_before(name).is_some_and(|seq| seq <= known.end.seq);
+        for torn in names.iter().filter(is_of_the_past) {
+            let removed = self.storage.remove(torn);
+            removed.map_err(Obstacle::while_doing("remove the oldest torn bytes"))?;
+        }
+        Ok(())
+    }
+}

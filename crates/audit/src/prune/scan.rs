@@ -1,0 +1,186 @@
+//! Reading a segment slice by slice, as the chain that it has to be.
+
+use super::Obstacle;
+use crate::key::PublicKey;
+use crate::line::Line;
+use crate::record::{Head, MAX_LINE_BYTES};
+use crate::storage::{Storage, segment_start};
+use crate::tail::{Epoch, Tail, members, ordinal};
+use crate::time::Timestamp;
+
+/// What is read at a time: a millisecond's work.
+const SLICE: usize = 256 * 1024;
+
+/// A seal of the segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Seal {
+    pub(super) head: Head,
+    pub(super) epoch: u64,
+    /// The key that it is made with, and the one that it names.
+    pub(super) key: PublicKey,
+    pub(super) next_key: PublicKey,
+}
+
+/// A segment that is being read.
+pub(super) struct Scan {
+    pub(super) segment: String,
+    pub(super) first: u64,
+    /// Its last record has this number.
+    last: u64,
+    length: u64,
+    /// Where a line begins that was not read.
+    offset: u64,
+    tail: Tail,
+    ts: Timestamp,
+    /// The first of its seals, and the bytes of those that were met.
+    pub(super) first_seal: Option<Seal>,
+    pub(super) seal_bytes: u64,
+}
+
+/// What a step came to.
+pub(super) enum Slice {
+    More,
+    End(End),
+}
+
+/// The end of a segment that is whole.
+pub(super) struct End {
+    pub(super) head: Head,
+    pub(super) ts: Timestamp,
+    pub(super) epoch: u64,
+}
+
+impl Scan {
+    pub(super) fn of(segment: &str, length: u64, last: u64) -> Self {
+        Self {
+            segment: segment.to_owned(),
+            first: segment_start(segment).unwrap_or(0),
+            last,
+            length,
+            offset: 0,
+            tail: Tail::empty(),
+            ts: Timestamp::default(),
+            first_seal: None,
+            seal_bytes: 0,
+        }
+    }
+
+    /// Reads a slice, and gives each seal in it with its line.
+    ///
+    /// # Errors
+    /// [`Obstacle::Damaged`] when it is not what it has to be.
+    pub(super) fn step(
+        &mut self,
+        storage: &impl Storage,
+        give: &mut dyn FnMut(&Seal, &[u8]),
+    ) -> Result<Slice, Obstacle> {
+        let mut buffer = vec![0; SLICE];
+        let read = storage.read_at(&self.segment, self.offset, &mut buffer);
+        let read = read.map_err(Obstacle::while_doing("read the oldest segment"))?;
+        let is_last = self.offset + read as u64 >= self.length || read < SLICE;
+        let mut rest = buffer.get(..read).unwrap_or_default();
+        while let Some(line) = next(rest, is_last) {
+            rest = rest.get(line.len()..).unwrap_or_default();
+            self.offset += line.len() as u64;
+            self.take(line, give)?;
+        }
+        match is_last {
+            true => self.finish().map(Slice::End),
+            false => Ok(Slice::More),
+        }
+    }
+
+    fn take(&mut self, line: &[u8], give: &mut dyn FnMut(&Seal, &[u8])) -> Result<(), Obstacle> {
+        let before = self.tail.epoch.clone();
+        if !self.tail.take(line, self.offset) {
+            self.tail.torn.push(line);
+            return match self.tail.torn.is_too_much() {
+                true => Err(self.damaged()),
+                false => Ok(()),
+            };
+        }
+        let text = line.strip_suffix(b"\n").unwrap_or(line);
+        let Some(record) = Line::parse(text) else {
+            return Err(self.damaged());
+        };
+        self.ts = record.ts;
+        if record.event_type == b"log.sealed" {
+            let seal = Seal::of(&record, text, before.as_ref()).ok_or_else(|| self.damaged())?;
+            self.first_seal.get_or_insert(seal);
+            self.seal_bytes += line.len() as u64;
+            give(&seal, line);
+        }
+        Ok(())
+    }
+
+    fn finish(&self) -> Result<End, Obstacle> {
+        let begins_well = self
+            .tail
+            .first
+            .is_some_and(|(first, _)| first == self.first);
+        let ends_well = self.tail.torn.is_empty() && self.tail.head.seq == self.last;
+        match &self.tail.epoch {
+            Some(epoch) if begins_well && ends_well => Ok(End {
+                head: self.tail.head,
+                ts: self.ts,
+                epoch: epoch.number,
+            }),
+            _ => Err(self.damaged()),
+        }
+    }
+
+    fn damaged(&self) -> Obstacle {
+        Obstacle::Damaged {
+            segment: self.segment.clone(),
+            seq: self.tail.head.seq,
+        }
+    }
+}
+
+impl Seal {
+    /// The seal that a line is, if it is made with the key of the epoch that the chain is
+    /// in. Every segment begins with a record that names this.
+    fn of(record: &Line<'_>, text: &[u8], epoch: Option<&Epoch>) -> Option<Self> {
+        let seal = Self::read(record, text)?;
+        let epoch = epoch?;
+        let (signed, signature) = record.signature?;
+        let is_made_well = seal.key == epoch.key
+            && seal.epoch == epoch.number
+            && seal.key.verifies(signed, signature);
+        is_made_well.then_some(seal)
+    }
+
+    /// What a line says that is a seal.
+    pub(super) fn read(record: &Line<'_>, text: &[u8]) -> Option<Self> {
+        record.signature?;
+        let members = members(text)?;
+        let key = |name: &str| members.get(name)?.as_str()?.parse().ok();
+        Some(Self {
+            head: record.head(),
+            epoch: ordinal(&members, "epoch")?,
+            key: key("key")?,
+            next_key: key("next_key")?,
+        })
+    }
+}
+
+/// The next line with its newline, or as much of one as a record can have; at the file's
+/// end also less.
+fn next(rest: &[u8], is_last: bool) -> Option<&[u8]> {
+    let window = rest.get(..MAX_LINE_BYTES).unwrap_or(rest);
+    match memchr::memchr(b'\n', window) {
+        Some(end) => window.get(..=end),
+        None if window.len() == MAX_LINE_BYTES || (is_last && !window.is_empty()) => Some(window),
+        None => None,
+    }
+}
+
+/// The first line of a file, with its newline if there is one.
+pub(super) fn first_line(storage: &impl Storage, name: &str) -> Result<Vec<u8>, Obstacle> {
+    let mut buffer = vec![0; MAX_LINE_BYTES];
+    let read = storage.read_at(name, 0, &mut buffer);
+    let read = read.map_err(Obstacle::while_doing("read the segment after the oldest"))?;
+    let line = next(buffer.get(..read).unwrap_or_default(), true).map_or(0, <[u8]>::len);
+    buffer.truncate(line);
+    Ok(buffer)
+}

@@ -1,0 +1,274 @@
+//! Regular files, opened without following a link and without waiting.
+//!
+//! Whoever may write to a log's directory can put anything there under a segment's name: a
+//! FIFO, whose opening waits for a writer that never comes; a device; a link to a file that
+//! only root may read. The reader is often root. So every file of a log and of its state
+//! directory is opened here, for reading and for writing, and every error names the file.
+
+use std::fs::{self, File, FileType, Metadata, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+/// A file that is open for reading. Its errors name it.
+#[derive(Debug)]
+pub struct RegularFile {
+    name: String,
+    file: File,
+}
+
+/// An error, and the file or directory that it is about.
+#[derive(Debug, thiserror::Error)]
+#[error("{name}: {source}")]
+struct Named {
+    name: String,
+    source: io::Error,
+}
+
+/// There is something else under the file's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}, not a regular file: nothing else is opened")]
+struct NotRegular(&'static str);
+
+impl RegularFile {
+    /// Opens it.
+    ///
+    /// # Errors
+    /// `InvalidInput` when it is a link, a directory, a FIFO, a socket or a device; else the
+    /// operating system's.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self {
+            file: open_with(OpenOptions::new().read(true), path)?,
+            name: path.display().to_string(),
+        })
+    }
+
+    /// A file that is open already.
+    pub(crate) fn opened(name: &str, file: File) -> Self {
+        Self {
+            name: name.to_owned(),
+            file,
+        }
+    }
+
+    /// The file alone.
+    #[must_use]
+    pub fn into_inner(self) -> File {
+        self.file
+    }
+
+    /// What it was opened as.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn metadata(&self) -> io::Result<Metadata> {
+        self.named(self.file.metadata())
+    }
+
+    pub(crate) fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.named(self.file.read_at(buffer, offset))
+    }
+
+    /// What was read of it is on disk (`fdatasync`).
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.named(self.file.sync_data())
+    }
+
+    fn named<T>(&self, outcome: io::Result<T>) -> io::Result<T> {
+        outcome.map_err(|error| naming(&self.name, error))
+    }
+}
+
+impl Read for RegularFile {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.file.read(buffer) {
+            // Whoever reads on asks for this kind alone.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),
+            outcome => self.named(outcome),
+        }
+    }
+}
+
+impl Seek for RegularFile {
+    fn seek(&mut self, place: SeekFrom) -> io::Result<u64> {
+        let place = self.file.seek(place);
+        self.named(place)
+    }
+}
+
+/// Opens a regular file, or creates it, as `options` say.
+///
+/// # Errors
+/// As [`RegularFile::open`].
+pub(crate) fn open_with(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    // Looked at before it is opened, for opening alone makes some devices act: a tape rewinds,
+    // a watchdog starts.
+    let looked = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        found => found.and_then(|found| check(found.file_type())),
+    };
+    let opened = looked.and_then(|()| open_unseen(options, path));
+    opened.map_err(|error| naming_path(path, error))
+}
+
+/// As [`open_with`], where the name may lead elsewhere than when it was looked at.
+fn open_unseen(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    // O_NONBLOCK: a FIFO's other end is not waited for. It changes nothing for regular files
+    // (open(2)).
+    let file = options
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+        .open(path)?;
+    check(file.metadata()?.file_type())?;
+    Ok(file)
+}
+
+/// Opens a directory, to lock it or to sync its names.
+///
+/// # Errors
+/// The operating system's; `NotADirectory` when it is none.
+pub(crate) fn open_directory(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    let opened = options
+        .read(true)
+        .custom_flags(libc::O_DIRECTORY)
+        .open(path);
+    opened.map_err(|error| naming_path(path, error))
+}
+
+/// The names in a directory, but for those that are no UTF-8: none of ours is.
+///
+/// # Errors
+/// The operating system's, with the directory's name.
+pub(crate) fn names_in(directory: &Path) -> io::Result<Vec<String>> {
+    let list = || {
+        let names = fs::read_dir(directory)?.map(|entry| Ok(entry?.file_name().into_string()));
+        names.collect::<io::Result<Vec<_>>>()
+    };
+    let names = list().map_err(|error| naming_path(directory, error))?;
+    Ok(names.into_iter().filter_map(Result::ok).collect())
+}
+
+/// What the name itself stands for, which must be a regular file.
+///
+/// # Errors
+/// As [`RegularFile::open`].
+pub(crate) fn look_at(path: &Path) -> io::Result<Metadata> {
+    let look = || {
+        let found = fs::symlink_metadata(path)?;
+        check(found.file_type())?;
+        Ok(found)
+    };
+    look().map_err(|error| naming_path(path, error))
+}
+
+/// What makes a file itself, whatever its name.
+pub(crate) fn identity(file: &Metadata) -> (u64, u64) {
+    (file.dev(), file.ino())
+}
+
+/// The error with a name before it, if it has none yet.
+pub(crate) fn naming(name: &str, source: io::Error) -> io::Error {
+    if matches!(source.get_ref(), Some(inner) if inner.is::<Named>()) {
+        return source;
+    }
+    let name = name.to_owned();
+    io::Error::new(source.kind(), Named { name, source })
+}
+
+/// As [`naming`], with the path as the name.
+pub(crate) fn naming_path(path: &Path, source: io::Error) -> io::Error {
+    naming(&path.display().to_string(), source)
+}
+
+fn check(found: FileType) -> io::Result<()> {
+    let what = match found {
+        it if it.is_file() => return Ok(()),
+        it if it.is_symlink() => "a symbolic link",
+        it if it.is_dir() => "a directory",
+        it if it.is_fifo() => "a FIFO",
+        it if it.is_socket() => "a socket",
+        _ => "a device",
+    };
+    Err(io::Error::new(
+        io::ErrorKind::InvalidInput,
+        NotRegular(what),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::stat::Mode;
+    use std::os::unix::fs::symlink;
+    use std::os::unix::net::UnixListener;
+
+    #[test]
+    fn nothing_but_regular_files_is_opened() {
+        let home = tempfile::tempdir().unwrap();
+        let [link, fifo, socket, directory] =
+            ["link", "fifo", "socket", "directory"].map(|name| home.path().join(name));
+        fs::write(home.path().join("file"), "x").unwrap();
+        symlink("file", &link).unwrap();
+        nix::unistd::mkfifo(&fifo, Mode::S_IRWXU).unwrap();
+        let _listener = UnixListener::bind(&socket).unwrap();
+        fs::create_dir(&directory).unwrap();
+        let null = Path::new("/dev/null").to_owned();
+        for (path, what) in [
+            (link, "a symbolic link"),
+            (fifo, "a FIFO"),
+            (socket, "a socket"),
+            (directory, "a directory"),
+            (null, "a device"),
+        ] {
+            let appending = open_with(OpenOptions::new().append(true).create(true), &path);
+            let looked = look_at(&path).map(drop);
+            for error in [
+                RegularFile::open(&path).unwrap_err(),
+                appending.unwrap_err(),
+                looked.unwrap_err(),
+            ] {
+                assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+                let said = format!("{}: {what}, not a regular file", path.display());
+                assert!(error.to_string().starts_with(&said), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_takes_a_files_place_meanwhile_is_not_opened_either() {
+        let home = tempfile::tempdir().unwrap();
+        let [link, fifo] = ["link", "fifo"].map(|name| home.path().join(name));
+        symlink("/etc/passwd", &link).unwrap();
+        nix::unistd::mkfifo(&fifo, Mode::S_IRWXU).unwrap();
+        let open = |path: &Path| open_unseen(OpenOptions::new().read(true), path).unwrap_err();
+        assert_eq!(open(&link).raw_os_error(), Some(libc::ELOOP));
+        for path in [&fifo, Path::new("/dev/null"), home.path()] {
+            assert_eq!(open(path).kind(), io::ErrorKind::InvalidInput);
+        }
+    }
+
+    #[test]
+    fn errors_name_the_file_once() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("none");
+        let error = RegularFile::open(&path).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        let text = error.to_string();
+        assert!(text.starts_with(&format!("{}: No such", path.display())));
+        assert_eq!(naming("other", error).to_string(), text);
+        let text = names_in(&path).unwrap_err().to_string();
+        assert!(text.starts_with(&path.display().to_string()), "{text}");
+        // A file whose reading fails.
+        let directory = open_directory(home.path()).unwrap();
+        let error = RegularFile::opened("log", directory)
+            .read(&mut [0])
+            .unwrap_err();
+        assert!(
+            error.to_string().starts_with("log: Is a directory"),
+            "{error}"
+        );
+        let error = open_directory(&home.path().join("none")).unwrap_err();
+        assert!(error.to_string().contains("none: "), "{error}");
+    }
+}

@@ -1,0 +1,536 @@
+//! A log whose beginning retention removed: is the removal on record, and do the keys
+//! still go back to the first one?
+//!
+//! The first record that is left names the epoch that the log is in there. The seals of
+//! the epochs before it stand in `audit.seals`, so they prove its key; that nothing else
+//! was in those epochs they cannot prove, for what they signed is gone. Which records may
+//! be missing, a `log.pruned` record says that comes later. Until it has come, the log is
+//! also looked at as one whose beginning was taken away, which it is if none comes.
+
+use super::{Chain, Spot};
+use crate::key::PublicKey;
+use crate::line::Line;
+use crate::record::MAX_LINE_BYTES;
+use crate::tail::{MAX_TORN_BYTES, members, ordinal};
+use crate::text::Hex;
+use crate::time::Timestamp;
+use crate::verify::evidence::Evidence;
+use crate::verify::lines::Lines;
+use crate::verify::report::{Attack, Finding, NoteKind};
+use crate::verify::source::Seals;
+use pulse_core::retention::{Limits, Reason};
+use serde_json::Value;
+use std::collections::VecDeque;
+use std::io::{self, Read};
+
+/// Times of so many seals are remembered, to tell a removal that came too early: those
+/// of six weeks, if a minute never passes without a record.
+const MOST_TIMES: usize = 1 << 16;
+
+const ANOTHER_RECORD: &str = "the log has another record than this seal";
+
+/// `audit.seals`, as far as it was read.
+pub(in crate::verify) enum KeptSeals {
+    /// It is not known whether there is such a file.
+    Unknown,
+    /// There is none where it would be.
+    Missing(Spot),
+    Here {
+        lines: Lines<Box<dyn Read>>,
+        spot: Spot,
+        /// A line that was read and not used.
+        next: Option<KeptSeal>,
+        /// Nothing more is read.
+        is_over: bool,
+        /// Sequence numbers and times of the last ones.
+        times: VecDeque<(u64, Timestamp)>,
+    },
+}
+
+/// One of its lines.
+#[derive(Clone)]
+pub(in crate::verify) struct KeptSeal {
+    seq: u64,
+    ts: Timestamp,
+    text: Vec<u8>,
+    spot: Spot,
+}
+
+/// What is known of the part that is missing.
+pub(in crate::verify) struct Beginning {
+    /// The first record that there is, and what it follows.
+    first: u64,
+    follows: Hex,
+    /// The epoch that it names.
+    epoch: Option<u64>,
+    /// The record that says that what is missing was removed.
+    removal: Option<u64>,
+    /// What it looks like when nothing says so.
+    evidence: Evidence,
+}
+
+/// A `log.pruned` record.
+struct Removal {
+    first: u64,
+    last: u64,
+    last_hash: String,
+    epoch: u64,
+    reason: Reason,
+}
+
+impl Removal {
+    fn read(members: &Value) -> Option<Self> {
+        let number = |name: &str| members[name].as_u64();
+        let text = |name: &str| members[name].as_str();
+        let removal = Self {
+            first: number("first_seq")?,
+            last: number("last_seq")?,
+            last_hash: text("last_hash")?.to_owned(),
+            epoch: number("epoch")?,
+            reason: Reason::from_name(text("reason")?)?,
+        };
+        (0 < removal.first && removal.first <= removal.last).then_some(removal)
+    }
+}
+
+impl KeptSeals {
+    /// Opens the file, if there is one.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub(in crate::verify) fn open(seals: Seals) -> io::Result<Self> {
+        Ok(match seals {
+            Seals::Unknown => Self::Unknown,
+            Seals::Missing(name) => Self::Missing(Spot::at_the_beginning_of(&name)),
+            Seals::Here(source) => Self::Here {
+                spot: Spot::at_the_beginning_of(source.name()),
+                lines: Lines::new(source.open()?),
+                next: None,
+                is_over: false,
+                times: VecDeque::new(),
+            },
+        })
+    }
+
+    /// The next line; `Err` with its place when it is no seal as it was written.
+    fn next(&mut self) -> io::Result<Option<Result<KeptSeal, Spot>>> {
+        let Self::Here {
+            lines,
+            spot,
+            next,
+            is_over: false,
+            ..
+        } = self
+        else {
+            return Ok(None);
+        };
+        if let Some(seal) = next.take() {
+            return Ok(Some(Ok(seal)));
+        }
+        let Some(raw) = lines.next()? else {
+            return Ok(None);
+        };
+        spot.line += 1;
+        let seal = raw.record().filter(|line| line.event_type == b"log.sealed");
+        Ok(Some(match seal {
+            Some(line) => Ok(KeptSeal {
+                seq: line.seq,
+                ts: line.ts,
+                text: raw.text.to_owned(),
+                spot: spot.clone(),
+            }),
+            None => Err(spot.clone()),
+        }))
+    }
+
+    fn leave_off(&mut self) {
+        if let Self::Here { is_over, .. } = self {
+            *is_over = true;
+        }
+    }
+
+    fn put_back(&mut self, seal: KeptSeal) {
+        if let Self::Here { next, .. } = self {
+            *next = Some(seal);
+        }
+    }
+
+    fn note_time(&mut self, seal: &KeptSeal) {
+        if let Self::Here { times, .. } = self {
+            if times.len() == MOST_TIMES {
+                times.pop_front();
+            }
+            times.push_back((seal.seq, seal.ts));
+        }
+    }
+
+    /// The time of the last seal up to a record, if it is remembered.
+    fn time_before(&self, seq: u64) -> Option<Timestamp> {
+        let Self::Here { times, .. } = self else {
+            return None;
+        };
+        let after = times.partition_point(|(seal, _)| *seal <= seq);
+        Some(times.get(after.checked_sub(1)?)?.1)
+    }
+}
+
+impl Chain<'_> {
+    /// Whether the log may begin with this record: a segment's first.
+    pub(super) fn may_be_pruned(&self, line: &Line<'_>) -> bool {
+        line.seq > 1 && line.event_type == b"log.resumed" && self.rubbish.lines == 0
+    }
+
+    /// The log begins with this record, if a later one says why.
+    pub(super) fn begin_pruned(&mut self, line: &Line<'_>, text: &[u8]) {
+        let epoch = members(text).and_then(|members| ordinal(&members, "epoch"));
+        self.beginning = Some(Beginning {
+            first: line.seq,
+            follows: *line.prev_hash,
+            epoch,
+            removal: None,
+            evidence: self.break_at(line, text),
+        });
+        match self.prove_key(line.seq, epoch.unwrap_or(0)) {
+            Ok(None) => (),
+            Ok(Some(found)) => {
+                // What they led to is worth nothing then.
+                self.epoch = None;
+                self.report.findings.push(found);
+            }
+            Err(error) => self.error = Some(error),
+        }
+    }
+
+    /// Reads the seals before the record `first`, which says that there were `epochs` of
+    /// them; gives what is wrong with them. They lead to the key that is current there.
+    fn prove_key(&mut self, first: u64, epochs: u64) -> io::Result<Option<Finding>> {
+        match &self.seals {
+            KeptSeals::Unknown => return Ok(None),
+            KeptSeals::Missing(_) if epochs == 0 => return Ok(None),
+            KeptSeals::Missing(spot) => {
+                let detail = "the seals of the records that were removed are missing: keys \
+                              cannot be proven from the first one on";
+                return Ok(Some(finding(Attack::Deleted, 1, spot, detail)));
+            }
+            KeptSeals::Here { .. } => (),
+        }
+        let mut reached: Option<(u64, PublicKey)> = None;
+        let mut last_seq = 0;
+        while reached.map_or(0, |(number, _)| number) < epochs {
+            let wanted = reached.map_or(0, |(number, _)| number);
+            let seal = match self.seals.next()? {
+                Some(Ok(seal)) if seal.seq < first => seal,
+                None | Some(Ok(_)) => {
+                    let spot = self.seals.spot();
+                    let detail = format!(
+                        "the seals of epochs {wanted} to {} are missing, of records before \
+                         {first}",
+                        epochs - 1
+                    );
+                    let record = last_seq + 1;
+                    return Ok(Some(finding(Attack::Deleted, record, &spot, &detail)));
+                }
+                Some(Err(spot)) => {
+                    let detail = "this line is not a seal as it was written";
+                    let record = last_seq + 1;
+                    return Ok(Some(finding(Attack::Edited, record, &spot, detail)));
+                }
+            };
+            match self.check_kept(&seal, reached, last_seq)? {
+                Ok((number, key)) => {
+                    self.announce(number, key, seal.seq);
+                    reached = Some((number, key));
+                }
+                Err(finding) => return Ok(Some(finding)),
+            }
+            self.seals.note_time(&seal);
+            last_seq = seal.seq;
+        }
+        Ok(None)
+    }
+
+    /// The epoch and key after this seal, if it is the one that has to stand here.
+    fn check_kept(
+        &mut self,
+        seal: &KeptSeal,
+        reached: Option<(u64, PublicKey)>,
+        last_seq: u64,
+    ) -> io::Result<Result<(u64, PublicKey), Finding>> {
+        let members = members(&seal.text).unwrap_or_default();
+        let key = |name: &str| -> Option<PublicKey> { members.get(name)?.as_str()?.parse().ok() };
+        let wanted = reached.map_or(0, |(number, _)| number);
+        let found = ordinal(&members, "epoch");
+        if found != Some(wanted) {
+            return self.judge_epoch(seal, found, wanted, last_seq).map(Err);
+        }
+        if reached.is_none() {
+            match (self.options.key, key("key")) {
+                (Some(pinned), Some(first)) if pinned != first => {
+                    let detail = format!("the first seal is by the key {first}: another log's");
+                    return Ok(Err(finding(
+                        Attack::WrongKey,
+                        seal.seq,
+                        &seal.spot,
+                        &detail,
+                    )));
+                }
+                (None, Some(first)) => {
+                    self.report.key = Some(first.to_string());
+                    let text = format!("the key {first} was taken from the first seal itself");
+                    self.note(NoteKind::KeyFromLog, seal.seq, &text);
+                }
+                _ => (),
+            }
+        }
+        let current = reached
+            .map(|(_, key)| key)
+            .or(self.options.key)
+            .or(key("key"));
+        let line = Line::parse(&seal.text);
+        let signature = line.as_ref().and_then(|line| line.signature);
+        let is_good = current.is_some_and(|current| {
+            key("key") == Some(current)
+                && signature.is_some_and(|(signed, signature)| current.verifies(signed, signature))
+        });
+        Ok(match key("next_key").filter(|_| is_good) {
+            Some(next) if seal.seq > last_seq => Ok((wanted + 1, next)),
+            Some(_) => {
+                let detail = "its record's number is not above that of the seal before";
+                Err(finding(Attack::Reordered, seal.seq, &seal.spot, detail))
+            }
+            None => {
+                let detail = "this seal was made with another key than it had to be";
+                Err(finding(Attack::Resealed, seal.seq, &seal.spot, detail))
+            }
+        })
+    }
+
+    /// A seal of another epoch stands where that of `wanted` should.
+    fn judge_epoch(
+        &mut self,
+        seal: &KeptSeal,
+        found: Option<u64>,
+        wanted: u64,
+        last_seq: u64,
+    ) -> io::Result<Finding> {
+        let found = found.unwrap_or(0);
+        let detail = format!("the seal of epoch {found} stands where that of {wanted} should");
+        if found < wanted {
+            let attack = Attack::Duplicated;
+            return Ok(finding(attack, seal.seq, &seal.spot, &detail));
+        }
+        while let Some(line) = self.seals.next()? {
+            let Ok(later) = line else { continue };
+            let epoch = members(&later.text).and_then(|members| ordinal(&members, "epoch"));
+            if epoch == Some(wanted) {
+                return Ok(finding(Attack::Reordered, later.seq, &seal.spot, &detail));
+            }
+        }
+        Ok(finding(Attack::Deleted, last_seq + 1, &seal.spot, &detail))
+    }
+
+    /// A seal of the log itself: one that is also kept must be the same. A removal that
+    /// was interrupted leaves seals in both places.
+    pub(super) fn compare_with_kept(&mut self, line: &Line<'_>, text: &[u8]) {
+        if self.evidence.is_some() {
+            return;
+        }
+        loop {
+            match self.seals.next() {
+                Ok(Some(Ok(kept))) if kept.seq > line.seq => return self.seals.put_back(kept),
+                Ok(Some(Ok(kept))) if kept.seq == line.seq && kept.text == text => return,
+                Ok(Some(Ok(kept))) => {
+                    let found = finding(Attack::Forked, kept.seq, &kept.spot, ANOTHER_RECORD);
+                    self.report.findings.push(found);
+                }
+                // What was torn when a removal was interrupted is cut off by the next one.
+                Ok(Some(Err(_)) | None) => return self.seals.leave_off(),
+                Err(error) => return self.error = Some(error),
+            }
+        }
+    }
+
+    /// What is kept has been met by now.
+    pub(in crate::verify) fn finish_kept(&mut self) {
+        let is_followed = self.evidence.is_none() && self.rubbish.lines == 0;
+        if !is_followed || !self.report.findings.is_empty() || self.is_part() {
+            return;
+        }
+        let kept = match self.seals.next() {
+            Ok(Some(Ok(kept))) => kept,
+            Ok(_) => return,
+            Err(error) => return self.error = Some(error),
+        };
+        let end = self.head.seq;
+        let found = if kept.seq > end {
+            let detail = format!("the log ends at record {end}, but this later seal was kept");
+            finding(Attack::RolledBack, end + 1, &kept.spot, &detail)
+        } else {
+            finding(Attack::Forked, kept.seq, &kept.spot, ANOTHER_RECORD)
+        };
+        self.report.findings.push(found);
+    }
+
+    pub(super) fn take_pruned(&mut self, line: &Line<'_>, members: &Value) {
+        let spot = self.spot.clone();
+        let removal = Removal::read(members).filter(|removal| removal.last < line.seq);
+        let Some(removal) = removal else {
+            let detail = "it does not say what was removed".to_owned();
+            return self.find(Attack::Inserted, line.seq, &spot, detail);
+        };
+        if let Some(before) = self.removed_through
+            && removal.first > before + 1
+        {
+            let detail = format!(
+                "records {} to {} were removed, but nothing before says so",
+                before + 1,
+                removal.first - 1
+            );
+            self.find(Attack::Deleted, before + 1, &spot, detail);
+        }
+        self.removed_through = self.removed_through.max(Some(removal.last));
+        let Some(beginning) = &mut self.beginning else {
+            return;
+        };
+        beginning.cover(&removal, line.seq);
+        let first_here = beginning.first;
+        if removal.last < first_here {
+            self.check_limits(line, &removal, first_here, &spot);
+        }
+    }
+
+    /// Whether a removal agrees with the limits. What was removed is gone; but it was no
+    /// older than its last seal, and no larger than its records can be.
+    fn check_limits(&mut self, line: &Line<'_>, removal: &Removal, first_here: u64, spot: &Spot) {
+        let Some(limits) = self.options.retention else {
+            return;
+        };
+        let why = match removal.reason {
+            Reason::Age => self.contradicts_age(line, removal, &limits),
+            Reason::Size => self.contradicts_size(removal, first_here, &limits),
+        };
+        if let Some(why) = why {
+            let detail = format!(
+                "records {} to {} were pruned early: {why}. If the limits were others then, \
+                 give these",
+                removal.first, removal.last
+            );
+            self.find(Attack::PrunedEarly, removal.first, spot, detail);
+        }
+    }
+
+    fn contradicts_age(
+        &self,
+        line: &Line<'_>,
+        removal: &Removal,
+        limits: &Limits,
+    ) -> Option<String> {
+        let Some(limit) = limits.age else {
+            return Some("retain_days is not set".to_owned());
+        };
+        let sealed = self.seals.time_before(removal.last)?;
+        let age = line.ts.since(sealed);
+        (age + super::CLOCK_TOLERANCE <= limit).then(|| {
+            format!(
+                "their last seal is of {sealed}, and {} days before {} is not past",
+                limit.as_secs() / 86_400,
+                line.ts
+            )
+        })
+    }
+
+    fn contradicts_size(
+        &self,
+        removal: &Removal,
+        first_here: u64,
+        limits: &Limits,
+    ) -> Option<String> {
+        let Some(limit) = limits.bytes else {
+            return Some("retain_bytes is not set".to_owned());
+        };
+        // What was there besides what is here: it may have been removed since.
+        let gone = (first_here - removal.first).saturating_mul(MAX_LINE_BYTES as u64);
+        let most = gone
+            .saturating_add(self.report.bytes)
+            .saturating_add(MAX_TORN_BYTES as u64);
+        (most < limit)
+            .then(|| format!("the log had {most} bytes then at most, and retain_bytes is {limit}"))
+    }
+
+    /// Lines after the chain broke: they may still say what was removed.
+    pub(super) fn observe_removal(&mut self, line: &Line<'_>, text: &[u8]) {
+        if let Some(beginning) = &mut self.beginning
+            && line.event_type == b"log.pruned"
+            && let Some(removal) = members(text).and_then(|members| Removal::read(&members))
+        {
+            beginning.cover(&removal, line.seq);
+        }
+    }
+
+    /// What the missing part comes to, when all was read.
+    pub(super) fn judge_beginning(&mut self) {
+        let Some(beginning) = self.beginning.take() else {
+            return;
+        };
+        let last = beginning.first - 1;
+        // Nothing is removed before the seal on its record: one without a seal was written
+        // by somebody who has no key. Where the chain broke, that is what is told.
+        let is_broken = !self.report.findings.is_empty();
+        let is_good = |record| is_broken || record <= self.report.sealed_through;
+        if beginning.removal.is_some_and(is_good) {
+            self.report.pruned_through = last;
+            let text = format!(
+                "records 1 to {last} were removed by retention, on record: the log is complete \
+                 from here on. The seals that were kept prove the keys of what was removed, and \
+                 not its records"
+            );
+            self.note(NoteKind::Pruned, beginning.first, &text);
+        } else {
+            // Segments that are in disorder as a whole are told once.
+            let findings = &mut self.report.findings;
+            findings.retain(|found| found.attack != Attack::SegmentSwapped);
+            findings.insert(0, beginning.evidence.judge());
+        }
+    }
+}
+
+impl KeptSeals {
+    fn spot(&self) -> Spot {
+        match self {
+            Self::Unknown => Spot::default(),
+            Self::Missing(spot) | Self::Here { spot, .. } => spot.clone(),
+        }
+    }
+}
+
+impl Beginning {
+    /// A record that says that just what is missing was removed, and how it ended.
+    fn cover(&mut self, removal: &Removal, record: u64) {
+        let is_it = removal.last + 1 == self.first
+            && removal.last_hash.as_bytes() == self.follows
+            && self.epoch == Some(removal.epoch);
+        if is_it {
+            self.removal.get_or_insert(record);
+        }
+    }
+
+    pub(super) fn observe(&mut self, line: Option<&Line<'_>>, text: &[u8]) {
+        self.evidence.observe(line, text);
+    }
+
+    pub(super) fn begin_source(&mut self) {
+        self.evidence.begin_source();
+    }
+}
+
+fn finding(attack: Attack, record: u64, spot: &Spot, detail: &str) -> Finding {
+    Finding {
+        attack,
+        record,
+        source: spot.source.clone(),
+        line: spot.line,
+        detail: detail.to_owned(),
+    }
+}
+
+const _: () = assert!(MOST_TIMES * size_of::<(u64, Timestamp)>() <= 1 << 20);

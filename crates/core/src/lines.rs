@@ -1,0 +1,98 @@
+//! Lines out of bytes that come in pieces.
+//!
+//! What a caller or a node sends is cut wherever the network likes. Each byte is looked at
+//! once, however small the pieces are. Who reads says how much there may be before a newline
+//! comes: this keeps what it is given.
+
+/// Bytes that came, and are not yet taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LineBuffer {
+    pending: Vec<u8>,
+    /// There is no newline before this place.
+    searched: usize,
+}
+
+impl LineBuffer {
+    /// One with nothing in it.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Where more is appended. What is there must stay.
+    pub fn pending(&mut self) -> &mut Vec<u8> {
+        &mut self.pending
+    }
+
+    /// How many bytes there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    /// Takes the first line, without its newline, if one is whole.
+    pub fn line(&mut self) -> Option<Vec<u8>> {
+        let mut unsearched = self.pending.iter().skip(self.searched);
+        let Some(at) = unsearched.position(|byte| *byte == b'\n') else {
+            self.searched = self.pending.len();
+            return None;
+        };
+        let rest = self.pending.split_off(self.searched + at + 1);
+        let mut line = std::mem::replace(&mut self.pending, rest);
+        line.pop();
+        self.searched = 0;
+        Some(line)
+    }
+
+    /// Takes everything, whether a line or not.
+    pub fn rest(&mut self) -> Vec<u8> {
+        self.searched = 0;
+        std::mem::take(&mut self.pending)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn lines_are_whole_and_the_rest_waits() {
+        let mut buffer = LineBuffer::new();
+        buffer.pending().extend_from_slice(b"on");
+        assert_eq!(buffer.line(), None);
+        buffer.pending().extend_from_slice(b"e\n\ntw");
+        assert_eq!(buffer.line(), Some(b"one".to_vec()));
+        assert_eq!(buffer.line(), Some(Vec::new()));
+        assert_eq!((buffer.line(), buffer.len()), (None, 2));
+        assert_eq!((buffer.rest(), buffer.is_empty()), (b"tw".to_vec(), true));
+        buffer.pending().extend_from_slice(b"x\n");
+        assert_eq!(buffer.line(), Some(b"x".to_vec()));
+    }
+
+    proptest! {
+        #[test]
+        fn however_it_is_cut_the_lines_are_the_same(
+            bytes in prop::collection::vec(prop::sample::select(b"ab\n".to_vec()), 0..60),
+            cuts in prop::collection::vec(1..9usize, 1..9),
+        ) {
+            let (mut buffer, mut lines) = (LineBuffer::new(), Vec::new());
+            let (mut left, mut cuts) = (bytes.as_slice(), cuts.iter().cycle());
+            while !left.is_empty() {
+                let (piece, rest) = left.split_at(left.len().min(*cuts.next().unwrap()));
+                buffer.pending().extend_from_slice(piece);
+                lines.extend(std::iter::from_fn(|| buffer.line()));
+                left = rest;
+            }
+            lines.push(buffer.rest());
+            let expected: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').collect();
+            prop_assert_eq!(lines, expected);
+        }
+    }
+}

@@ -1,0 +1,444 @@
+//! Retention of the audit log: which segment may be removed, and why another may not.
+//!
+//! The log is a list of segments, oldest first, and a live file. Only the oldest
+//! segment is ever judged: a log may lose its beginning and nothing else. The rules are
+//! in the order in which [`judge`] applies them: nothing goes unless a limit is set and
+//! exceeded; nothing goes whose seal is not on disk; nothing goes that a configured
+//! stream has not brought to its collector.
+
+use std::fmt;
+use std::time::Duration;
+
+/// The operator's limits (`[audit] retain_…`). Without any, nothing is ever removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// A segment goes when its last record is older.
+    pub age: Option<Duration>,
+    /// The oldest segment goes while all segments together have more bytes.
+    pub bytes: Option<u64>,
+    /// The cursor of a stream that nothing acknowledges counts as well.
+    pub unacknowledged: bool,
+}
+
+impl Limits {
+    /// Whether anything may be removed at all.
+    #[must_use]
+    pub fn are_set(&self) -> bool {
+        self.age.is_some() || self.bytes.is_some()
+    }
+}
+
+/// The limit that a segment exceeds: `reason` of its `log.pruned` record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// `retain_days`.
+    Age,
+    /// `retain_bytes`.
+    Size,
+}
+
+impl Reason {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Age, Self::Size];
+
+    /// The word on record.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Age => "age",
+            Self::Size => "size",
+        }
+    }
+
+    /// The reason with this word on record.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == name)
+    }
+}
+
+/// The oldest segment of a log, and the log that it belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Oldest {
+    /// The number of its last record.
+    pub last: u64,
+    /// The age of its last record; zero when its time is in the future.
+    pub age: Duration,
+    /// The bytes of all segments, the live file among them.
+    pub total: u64,
+    /// The last record that a seal on disk covers.
+    pub sealed: u64,
+}
+
+/// A configured stream of records to collectors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stream {
+    /// Its name in `forward status`.
+    pub name: String,
+    /// Whether every collector that it may send to acknowledges records (RELP).
+    pub acknowledges: bool,
+    /// The last record before its cursor on disk; none before there is such a cursor.
+    pub passed: Option<u64>,
+}
+
+/// The verdict on the oldest segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// No limit is exceeded.
+    Keep,
+    /// It goes.
+    Remove(Reason),
+    /// It exceeds a limit and stays.
+    Hold(Reason, Hold),
+}
+
+/// The condition that keeps a segment which exceeds a limit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// No seal covers its last record yet.
+    Unsealed,
+    /// The stream has acknowledged nothing yet.
+    NoCursor {
+        /// Its name.
+        stream: String,
+    },
+    /// The stream's cursor is before the segment's end.
+    Behind {
+        /// Its name.
+        stream: String,
+        /// The last record before its cursor.
+        passed: u64,
+        /// The segment's last record.
+        last: u64,
+    },
+    /// The stream speaks syslog, and such a cursor does not count.
+    Unacknowledged {
+        /// Its name.
+        stream: String,
+    },
+}
+
+impl Hold {
+    /// The stream that keeps it, if one does.
+    #[must_use]
+    pub fn stream(&self) -> Option<&str> {
+        match self {
+            Self::Unsealed => None,
+            Self::NoCursor { stream }
+            | Self::Behind { stream, .. }
+            | Self::Unacknowledged { stream } => Some(stream),
+        }
+    }
+
+    /// Whether another one is the same but for its numbers.
+    #[must_use]
+    pub fn is_like(&self, other: &Self) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+            && self.stream() == other.stream()
+    }
+
+    /// Whether it ends by itself in the course of things, without an operator.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Unsealed | Self::Behind { .. })
+    }
+}
+
+impl fmt::Display for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unsealed => f.write_str("no seal covers the oldest segment yet"),
+            Self::NoCursor { stream } => write!(
+                f,
+                "no collector of stream {stream} has acknowledged a record yet"
+            ),
+            Self::Behind {
+                stream,
+                passed,
+                last,
+            } => write!(
+                f,
+                "stream {stream} has forwarded records up to {passed} only, and the oldest \
+                 segment ends with record {last}"
+            ),
+            Self::Unacknowledged { stream } => write!(
+                f,
+                "stream {stream} speaks syslog, which acknowledges nothing: set \
+                 [audit] retain_unacknowledged = true to have its cursor count"
+            ),
+        }
+    }
+}
+
+/// Judges the oldest segment.
+#[must_use]
+pub fn judge(oldest: &Oldest, limits: &Limits, streams: &[Stream]) -> Verdict {
+    let is_too_old = limits.age.is_some_and(|limit| oldest.age > limit);
+    let is_too_much = limits.bytes.is_some_and(|limit| oldest.total > limit);
+    let reason = if is_too_old {
+        Reason::Age
+    } else if is_too_much {
+        Reason::Size
+    } else {
+        return Verdict::Keep;
+    };
+    if oldest.last > oldest.sealed {
+        return Verdict::Hold(reason, Hold::Unsealed);
+    }
+    let holds = streams
+        .iter()
+        .find_map(|stream| stream.hold(oldest.last, limits));
+    match holds {
+        Some(hold) => Verdict::Hold(reason, hold),
+        None => Verdict::Remove(reason),
+    }
+}
+
+impl Stream {
+    fn hold(&self, last: u64, limits: &Limits) -> Option<Hold> {
+        let stream = || self.name.clone();
+        if !self.acknowledges && !limits.unacknowledged {
+            return Some(Hold::Unacknowledged { stream: stream() });
+        }
+        match self.passed {
+            None => Some(Hold::NoCursor { stream: stream() }),
+            Some(passed) if passed < last => Some(Hold::Behind {
+                stream: stream(),
+                passed,
+                last,
+            }),
+            Some(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    fn limits(days: Option<u32>, bytes: Option<u64>) -> Limits {
+        Limits {
+            age: days.map(|days| DAY * days),
+            bytes,
+            unacknowledged: false,
+        }
+    }
+
+    fn oldest(age_days: u32, total: u64) -> Oldest {
+        Oldest {
+            last: 100,
+            age: DAY * age_days,
+            total,
+            sealed: 1000,
+        }
+    }
+
+    fn relp(name: &str, passed: Option<u64>) -> Stream {
+        Stream {
+            name: name.to_owned(),
+            acknowledges: true,
+            passed,
+        }
+    }
+
+    fn syslog(passed: Option<u64>) -> Stream {
+        Stream {
+            acknowledges: false,
+            ..relp("s", passed)
+        }
+    }
+
+    #[test]
+    fn without_a_limit_nothing_goes() {
+        let verdict = judge(&oldest(40_000, u64::MAX), &limits(None, None), &[]);
+        assert_eq!(verdict, Verdict::Keep);
+        let only_flag = Limits {
+            unacknowledged: true,
+            ..Limits::default()
+        };
+        assert!(!only_flag.are_set());
+        let verdict = judge(&oldest(40_000, u64::MAX), &only_flag, &[]);
+        assert_eq!(verdict, Verdict::Keep);
+    }
+
+    #[test]
+    fn either_limit_is_enough_and_neither_is_reached_by_being_met() {
+        let both = limits(Some(30), Some(5000));
+        for (age, total, verdict) in [
+            (30, 5000, Verdict::Keep),
+            (31, 0, Verdict::Remove(Reason::Age)),
+            (0, 5001, Verdict::Remove(Reason::Size)),
+            (31, 5001, Verdict::Remove(Reason::Age)),
+        ] {
+            assert_eq!(judge(&oldest(age, total), &both, &[]), verdict);
+        }
+        let old = limits(Some(30), None);
+        assert_eq!(judge(&oldest(30, u64::MAX), &old, &[]), Verdict::Keep);
+        let big = limits(None, Some(5000));
+        assert_eq!(judge(&oldest(9999, 5000), &big, &[]), Verdict::Keep);
+    }
+
+    #[test]
+    fn an_unsealed_record_keeps_its_segment() {
+        let due = limits(Some(1), None);
+        let unsealed = Oldest {
+            sealed: 99,
+            ..oldest(2, 0)
+        };
+        assert_eq!(
+            judge(&unsealed, &due, &[]),
+            Verdict::Hold(Reason::Age, Hold::Unsealed)
+        );
+        let sealed = Oldest {
+            sealed: 100,
+            ..unsealed
+        };
+        assert_eq!(judge(&sealed, &due, &[]), Verdict::Remove(Reason::Age));
+    }
+
+    #[test]
+    fn every_stream_has_to_have_passed_the_last_record() {
+        let due = limits(None, Some(10));
+        let judged = |streams: &[Stream]| judge(&oldest(0, 11), &due, streams);
+        let passed = [relp("a", Some(100)), relp("b", Some(101))];
+        assert_eq!(judged(&passed), Verdict::Remove(Reason::Size));
+        let behind = [relp("a", Some(100)), relp("b", Some(99))];
+        let hold = Hold::Behind {
+            stream: "b".to_owned(),
+            passed: 99,
+            last: 100,
+        };
+        assert_eq!(judged(&behind), Verdict::Hold(Reason::Size, hold));
+        let new = [relp("a", Some(100)), relp("b", None)];
+        let stream = "b".to_owned();
+        let hold = Hold::NoCursor { stream };
+        assert_eq!(judged(&new), Verdict::Hold(Reason::Size, hold));
+    }
+
+    #[test]
+    fn a_stream_without_acknowledgements_counts_only_when_that_is_allowed() {
+        let due = limits(Some(1), None);
+        let allowed = Limits {
+            unacknowledged: true,
+            ..due
+        };
+        let stream = "s".to_owned();
+        for passed in [None, Some(5), Some(100)] {
+            let hold = Hold::Unacknowledged {
+                stream: stream.clone(),
+            };
+            assert_eq!(
+                judge(&oldest(2, 0), &due, &[syslog(passed)]),
+                Verdict::Hold(Reason::Age, hold)
+            );
+        }
+        // Its cursor counts then, and still has to have passed.
+        let verdict = |passed| judge(&oldest(2, 0), &allowed, &[syslog(passed)]);
+        assert_eq!(verdict(Some(100)), Verdict::Remove(Reason::Age));
+        assert!(matches!(verdict(Some(99)), Verdict::Hold(..)));
+        assert!(matches!(verdict(None), Verdict::Hold(..)));
+    }
+
+    #[test]
+    fn a_hold_says_which_stream_and_what_to_do() {
+        let hold = Hold::Unacknowledged {
+            stream: "logs".to_owned(),
+        };
+        let text = hold.to_string();
+        assert!(text.contains("stream logs") && text.contains("retain_unacknowledged = true"));
+        assert_eq!(hold.stream(), Some("logs"));
+        assert!(!hold.is_passing() && Hold::Unsealed.is_passing());
+    }
+
+    #[test]
+    fn words_of_reasons_are_read_back() {
+        for reason in Reason::ALL {
+            assert_eq!(Reason::from_name(reason.as_str()), Some(reason));
+        }
+        assert_eq!(Reason::from_name("boredom"), None);
+    }
+
+    /// A segment of a log that is pruned until nothing more may go.
+    #[derive(Clone, Copy, Debug)]
+    struct Segment {
+        last: u64,
+        age: u64,
+        bytes: u64,
+    }
+
+    fn pruned(
+        mut segments: &[Segment],
+        live: u64,
+        sealed: u64,
+        limits: &Limits,
+        streams: &[Stream],
+    ) -> usize {
+        let before = segments.len();
+        while let [first, rest @ ..] = segments {
+            let total = segments.iter().map(|one| one.bytes).sum::<u64>() + live;
+            let oldest = Oldest {
+                last: first.last,
+                age: Duration::from_secs(first.age),
+                total,
+                sealed,
+            };
+            match judge(&oldest, limits, streams) {
+                Verdict::Remove(_) => segments = rest,
+                _ => break,
+            }
+        }
+        before - segments.len()
+    }
+
+    proptest! {
+        /// Whatever the log, what stays obeys the limits unless something holds it, and
+        /// what goes is the least that does.
+        #[test]
+        fn the_least_goes_that_keeps_the_limits(
+            sizes in proptest::collection::vec((1u64..50, 1u64..1000, 0u64..90), 0..20),
+            live in 0u64..1000,
+            age in proptest::option::of(0u64..100),
+            bytes in proptest::option::of(0u64..8000),
+            sealed in 0u64..600,
+            passed in proptest::option::of(0u64..600),
+        ) {
+            let (mut last, mut old) = (0, 2000);
+            let segments: Vec<Segment> = sizes
+                .iter()
+                .map(|(records, bytes, younger)| {
+                    last += records;
+                    old -= younger;
+                    Segment { last, age: old, bytes: *bytes }
+                })
+                .collect();
+            let limits = Limits {
+                age: age.map(|age| Duration::from_secs(age * 20)),
+                bytes,
+                unacknowledged: false,
+            };
+            let streams = [relp("a", passed)];
+            let gone = pruned(&segments, live, sealed, &limits, &streams);
+            let rest = &segments[gone..];
+            let size = |of: &[Segment]| of.iter().map(|one| one.bytes).sum::<u64>() + live;
+            let is_over = |of: &[Segment]| {
+                of.first().is_some_and(|first| {
+                    limits.age.is_some_and(|age| Duration::from_secs(first.age) > age)
+                        || bytes.is_some_and(|bytes| size(of) > bytes)
+                })
+            };
+            for count in 0..gone {
+                prop_assert!(is_over(&segments[count..]), "{count} of {gone}");
+                prop_assert!(segments[count].last <= sealed);
+                prop_assert!(passed.is_some_and(|passed| segments[count].last <= passed));
+            }
+            if is_over(rest) {
+                let held = rest[0].last > sealed
+                    || passed.is_none_or(|passed| rest[0].last > passed);
+                prop_assert!(held, "{rest:?}");
+            }
+        }
+    }
+}

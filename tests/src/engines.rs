@@ -1,0 +1,526 @@
+//! Container engines from Debian's packages, and root in their containers as a caller.
+//!
+//! Each engine has its state, its sockets and its configuration in a directory of the
+//! test's, and a mount namespace with a `/run` of its own, so that nothing is left of its
+//! mounts. A container has this machine's `/usr`, readable only, and the directory of a
+//! callers' socket; it needs no image from anywhere and no network.
+
+use crate::container;
+use crate::control_group;
+use crate::home::Home;
+use crate::programs::{self, Need};
+use crate::python;
+use crate::wait;
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+use std::fs::{self, File};
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::thread;
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// An engine that makes containers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EngineKind {
+    /// Podman with runc.
+    Podman,
+    /// Docker's daemon and client, with containerd.
+    Docker,
+    /// containerd with its own client, `ctr`.
+    Containerd,
+    /// LXC without LXD or Proxmox VE around it.
+    Lxc,
+    /// systemd-nspawn without a service manager.
+    Nspawn,
+}
+
+/// Whose pid and cgroup namespaces a container has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Namespaces {
+    /// Its own, as is usual.
+    Own,
+    /// The host's.
+    Host,
+}
+
+impl Namespaces {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Own, Self::Host];
+}
+
+const CGROUPS: &str = "the engine takes the control groups of a whole machine";
+
+impl EngineKind {
+    /// What its tests cannot run without.
+    #[must_use]
+    pub fn needs(self) -> Vec<Need> {
+        let programs: &[&'static str] = match self {
+            Self::Podman => &["podman", "runc"],
+            Self::Docker => &["dockerd", "containerd", "runc"],
+            Self::Containerd => &["containerd", "ctr", "runc"],
+            Self::Lxc => &["lxc-execute"],
+            Self::Nspawn => &["systemd-nspawn"],
+        };
+        let mut needs = vec![Need::Root, Need::Program("python3")];
+        // nspawn makes groups below the tests' own, which also a container has.
+        if self != Self::Nspawn {
+            needs.extend([Need::NoUnit(CGROUPS), Need::ControlGroups]);
+        }
+        needs.extend(programs.iter().map(|name| Need::Program(name)));
+        // The client: from Debian 13 on it is a package of its own.
+        if self == Self::Docker {
+            needs.push(Need::Companion("docker"));
+        }
+        needs
+    }
+
+    /// Groups that it makes for all of its containers and leaves behind. Those of podman
+    /// are not here: other tests may be using them.
+    fn leaves(self) -> Vec<String> {
+        match self {
+            Self::Podman => Vec::new(),
+            Self::Docker => vec!["docker".to_owned()],
+            Self::Containerd => vec!["default".to_owned()],
+            Self::Lxc => vec!["lxc.pivot".to_owned()],
+            Self::Nspawn => {
+                let own = control_group::own();
+                vec![format!("{own}/payload"), format!("{own}/supervisor")]
+            }
+        }
+    }
+}
+
+/// A mount namespace with a `/run` of its own.
+#[derive(Debug)]
+struct MountNamespace(File);
+
+impl MountNamespace {
+    fn new() -> Self {
+        // Only a thread can enter one: the others of this process stay where they are.
+        let enter = || {
+            unshare(CloneFlags::CLONE_NEWNS).unwrap();
+            let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+            mount(None::<&str>, "/", None::<&str>, private, None::<&str>).unwrap();
+            let (tmpfs, flags) = (Some("tmpfs"), MsFlags::empty());
+            mount(tmpfs, "/run", tmpfs, flags, Some("mode=755")).unwrap();
+            Self(File::open("/proc/thread-self/ns/mnt").unwrap())
+        };
+        thread::scope(|scope| scope.spawn(enter).join().unwrap())
+    }
+
+    fn spawn(&self, command: &mut Command) -> Child {
+        let enter = || {
+            // The kernel wants a thread that shares no working directory with others.
+            unshare(CloneFlags::CLONE_FS).unwrap();
+            setns(&self.0, CloneFlags::CLONE_NEWNS).unwrap();
+            command.spawn().unwrap()
+        };
+        thread::scope(|scope| scope.spawn(enter).join().unwrap())
+    }
+}
+
+/// The answers that root in a container got.
+#[derive(Debug)]
+pub struct Answers {
+    /// For each socket, the answer to each request.
+    pub answers: Vec<Vec<Value>>,
+    /// The paths of control sockets that were there.
+    pub control_sockets: Value,
+    /// The control group that the engine made for the container, if it makes any.
+    pub group: Option<String>,
+}
+
+/// An engine, and everything it has; all of it ends with this.
+#[derive(Debug)]
+pub struct ContainerEngine {
+    kind: EngineKind,
+    /// Its name is in the argument vector of each of the engine's processes, and of each
+    /// process in its containers.
+    directory: TempDir,
+    mounts: MountNamespace,
+    servers: Vec<Child>,
+    /// Control groups that are to be gone in the end.
+    groups: Vec<String>,
+}
+
+/// Ten seconds in all.
+const KILL_ATTEMPTS: u32 = 2_000;
+const KILL_PAUSE: Duration = Duration::from_millis(5);
+
+/// The one that Docker imports.
+const IMAGE: &str = "pulse";
+
+/// Where a container finds the directories of callers' sockets.
+const PLACES: [&str; 2] = ["/mnt/pulse-proxy", "/mnt/pulse-proxy-2"];
+
+impl ContainerEngine {
+    /// Starts an engine and waits until it serves.
+    #[must_use]
+    pub fn start(kind: EngineKind) -> Self {
+        let directory = tempfile::Builder::new().prefix("pulse-engine-").tempdir();
+        let mut groups = kind.leaves();
+        // A group that the host had before is the host's.
+        groups.retain(|group| control_group::is_absent(group));
+        let mut engine = Self {
+            kind,
+            directory: directory.unwrap(),
+            mounts: MountNamespace::new(),
+            servers: Vec::new(),
+            groups,
+        };
+        make_root(&engine.path("root"));
+        match kind {
+            EngineKind::Podman | EngineKind::Nspawn => {}
+            EngineKind::Lxc => fs::create_dir(engine.path("lxc")).unwrap(),
+            EngineKind::Containerd => engine.start_containerd(),
+            EngineKind::Docker => {
+                engine.start_containerd();
+                engine.start_docker();
+            }
+        }
+        engine
+    }
+
+    fn path(&self, below: &str) -> PathBuf {
+        self.directory.path().join(below)
+    }
+
+    /// The path of a file as text, as options and configurations take it.
+    fn text(&self, below: &str) -> String {
+        self.path(below).to_str().unwrap().to_owned()
+    }
+
+    fn name(&self) -> &str {
+        self.directory.path().file_name().unwrap().to_str().unwrap()
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(programs::find(program).unwrap());
+        command.env_clear().env("PATH", programs::MORE_PLACES);
+        command.env("HOME", self.directory.path()).current_dir("/");
+        command
+    }
+
+    fn start_containerd(&mut self) {
+        let config = self.path("containerd.toml");
+        let (root, state) = (self.text("containerd"), self.text("containerd-state"));
+        let socket = self.text("containerd.sock");
+        // What serves Kubernetes needs a network.
+        let text = format!(
+            "version = 2\nroot = {root:?}\nstate = {state:?}\n\
+             disabled_plugins = ['io.containerd.grpc.v1.cri']\n\
+             [grpc]\naddress = {socket:?}\n"
+        );
+        fs::write(&config, text).unwrap();
+        let mut command = self.command("containerd");
+        command.arg("--config").arg(config);
+        self.serve(command, "containerd");
+    }
+
+    /// Imports an image, too: Docker runs nothing without one.
+    fn start_docker(&mut self) {
+        // The host's own configuration is not for this one.
+        fs::write(self.path("docker.json"), "{}").unwrap();
+        let mut command = self.command("dockerd");
+        for (option, below) in [
+            ("config-file", "docker.json"),
+            ("containerd", "containerd.sock"),
+            ("data-root", "docker"),
+            ("exec-root", "docker-exec"),
+            ("pidfile", "docker.pid"),
+        ] {
+            command.arg(format!("--{option}={}", self.text(below)));
+        }
+        command.arg(format!("--host=unix://{}", self.text("docker.sock")));
+        command.args(["--bridge=none", "--iptables=false", "--ip6tables=false"]);
+        command.args(["--storage-driver=vfs", "--group=root"]);
+        self.serve(command, "docker");
+        let archive = self.path("image.tar");
+        let mut tar = self.command("tar");
+        tar.arg("--create").arg("--file").arg(&archive);
+        tar.arg("--directory").arg(self.path("root")).arg(".");
+        self.finish(&mut tar);
+        let mut import = self.docker("import");
+        self.finish(import.arg(archive).arg(IMAGE));
+    }
+
+    /// Starts a server and waits until its socket is open.
+    fn serve(&mut self, mut command: Command, name: &str) {
+        let log = self.path(&format!("{name}.log"));
+        let file = File::create(&log).unwrap();
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        let mut child = self.mounts.spawn(command.stderr(file));
+        let socket = self.path(&format!("{name}.sock"));
+        wait::until(&format!("{name} to serve"), || {
+            if let Some(status) = child.try_wait().unwrap() {
+                let log = fs::read_to_string(&log).unwrap();
+                panic!("{name} ended at once ({status}):\n{log}");
+            }
+            UnixStream::connect(&socket).is_ok()
+        });
+        self.servers.push(child);
+    }
+
+    /// Runs a program of the engine to its end and gives what it printed.
+    fn finish(&self, command: &mut Command) -> String {
+        command.stdin(Stdio::null());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = self.mounts.spawn(command);
+        let program = command.get_program().display();
+        // What it prints fits a pipe, so it can end before anybody reads.
+        let status = wait::until_some(&format!("{program} to end"), || child.try_wait().unwrap());
+        let output = child.wait_with_output().unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(status.success(), "{program}: {status}: {errors}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Sends these requests from a container to the callers' sockets in these homes.
+    ///
+    /// # Panics
+    /// When the container does not run, or its user is not root.
+    #[must_use]
+    pub fn ask(&mut self, namespaces: Namespaces, homes: &[&Home], requests: &[Value]) -> Answers {
+        static NEXT: AtomicU16 = AtomicU16::new(0);
+        let name = format!("{}-{}", self.name(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let sockets: Vec<_> = homes.iter().map(|home| home.socket()).collect();
+        let sockets = || sockets.iter().zip(PLACES);
+        let mounts: Vec<_> = sockets()
+            .map(|(socket, place)| (socket.parent().unwrap(), place))
+            .collect();
+        let seen = sockets().map(|(socket, place)| {
+            let file = socket.file_name().unwrap();
+            Path::new(place).join(file)
+        });
+        let controls = homes.iter().map(|home| home.control_socket());
+        let usual = "/run/pulse-sensor-proxy-admin/control.sock".into();
+        let task = json!({
+            "sockets": seen.collect::<Vec<_>>(),
+            "requests": requests,
+            "paths": controls.chain([usual]).collect::<Vec<PathBuf>>(),
+        });
+        let mut command = self.container(namespaces, &name, &mounts);
+        command.args(["/usr/bin/python3", "-I", "-c", python::CONTAINED]);
+        command.args([&name, &task.to_string()]);
+        // They are known before the container is, so that they can always be removed.
+        match self.kind {
+            EngineKind::Containerd => self.groups.insert(0, format!("default/{name}")),
+            EngineKind::Lxc => {
+                self.groups.insert(0, format!("lxc.monitor.{name}"));
+                self.groups.insert(0, format!("lxc.payload.{name}"));
+            }
+            EngineKind::Podman | EngineKind::Docker | EngineKind::Nspawn => {}
+        }
+        let output = self.finish(&mut command);
+        let said: Value = serde_json::from_str(&output).unwrap();
+        assert_eq!(said["uid"], 0, "{said}");
+        Answers {
+            answers: serde_json::from_value(said["answers"].clone()).unwrap(),
+            control_sockets: said["there"].clone(),
+            group: self.group(&name),
+        }
+    }
+
+    /// The command that runs a container, up to the program in it.
+    fn container(&self, namespaces: Namespaces, name: &str, mounts: &[(&Path, &str)]) -> Command {
+        match self.kind {
+            EngineKind::Podman => {
+                let mut command = container::podman(self.directory.path(), "run");
+                command.args(container::LIMITS).arg("--log-driver=none");
+                self.add_oci_options(&mut command, namespaces, name, mounts);
+                command.arg("--rootfs").arg(self.path("root"));
+                command
+            }
+            EngineKind::Docker => {
+                let mut command = self.docker("run");
+                self.add_oci_options(&mut command, namespaces, name, mounts);
+                command.arg(IMAGE);
+                command
+            }
+            EngineKind::Containerd => self.ctr(namespaces, name, mounts),
+            EngineKind::Lxc => self.lxc(namespaces, name, mounts),
+            EngineKind::Nspawn => self.nspawn(namespaces, name, mounts),
+        }
+    }
+
+    fn docker(&self, word: &str) -> Command {
+        let mut command = self.command("docker");
+        command.arg(format!("--host=unix://{}", self.text("docker.sock")));
+        command.arg(word);
+        command
+    }
+
+    /// The options of `run` that podman and Docker have in common.
+    fn add_oci_options(
+        &self,
+        command: &mut Command,
+        namespaces: Namespaces,
+        name: &str,
+        mounts: &[(&Path, &str)],
+    ) {
+        command.args(["--rm", "--network=none", "--volume=/usr:/usr:ro"]);
+        command.arg(format!("--name={name}"));
+        command.arg(format!("--cidfile={}", self.id_file(name).display()));
+        match namespaces {
+            Namespaces::Own => command.arg("--cgroupns=private"),
+            Namespaces::Host => command.args(["--pid=host", "--cgroupns=host"]),
+        };
+        for (source, place) in mounts {
+            command.arg(format!("--volume={}:{place}", source.display()));
+        }
+    }
+
+    fn id_file(&self, name: &str) -> PathBuf {
+        self.path(&format!("{name}.id"))
+    }
+
+    fn ctr(&self, namespaces: Namespaces, name: &str, mounts: &[(&Path, &str)]) -> Command {
+        let mut command = self.command("ctr");
+        command.args(["--address", &self.text("containerd.sock"), "run", "--rm"]);
+        // An empty path stands for a new namespace.
+        let of_host = |kind| match namespaces {
+            Namespaces::Own => String::new(),
+            Namespaces::Host => format!("/proc/{}/ns/{kind}", std::process::id()),
+        };
+        for kind in ["pid", "cgroup"] {
+            command.arg("--with-ns");
+            command.arg(format!("{kind}:{}", of_host(kind)));
+        }
+        let usr = (Path::new("/usr"), "/usr");
+        for ((source, place), access) in [(&usr, "ro")]
+            .into_iter()
+            .chain(mounts.iter().map(|mount| (mount, "rw")))
+        {
+            let source = source.display();
+            command.arg("--mount").arg(format!(
+                "type=bind,src={source},dst={place},options=rbind:{access}"
+            ));
+        }
+        command.arg("--rootfs").arg(self.path("root")).arg(name);
+        command
+    }
+
+    fn lxc(&self, namespaces: Namespaces, name: &str, mounts: &[(&Path, &str)]) -> Command {
+        let mut config = format!(
+            "lxc.rootfs.path = dir:{}\n\
+             lxc.net.0.type = none\n\
+             lxc.autodev = 0\n\
+             lxc.mount.entry = proc proc proc nosuid,nodev,noexec 0 0\n\
+             lxc.mount.entry = /dev/null dev/null none bind,create=file 0 0\n\
+             lxc.mount.entry = /usr usr none bind,ro 0 0\n",
+            self.text("root")
+        );
+        for (source, place) in mounts {
+            let (source, place) = (source.display(), place.trim_start_matches('/'));
+            config += &format!("lxc.mount.entry = {source} {place} none bind,create=dir 0 0\n");
+        }
+        if namespaces == Namespaces::Host {
+            // What is not named here is made anew, a user namespace too.
+            config += "lxc.namespace.keep = pid cgroup user net\n";
+        }
+        let file = self.path(&format!("{name}.conf"));
+        fs::write(&file, config).unwrap();
+        let mut command = self.command("lxc-execute");
+        command.args(["--lxcpath", &self.text("lxc"), "--name", name]);
+        command.arg("--rcfile").arg(file).arg("--");
+        command
+    }
+
+    fn nspawn(&self, namespaces: Namespaces, name: &str, mounts: &[(&Path, &str)]) -> Command {
+        let mut command = self.command("systemd-nspawn");
+        command.args(["--quiet", "--register=no", "--keep-unit", "--pipe"]);
+        command.args(["--settings=no", "--link-journal=no"]);
+        command.args(["--resolv-conf=off", "--timezone=off", "--bind-ro=/usr"]);
+        command.arg(format!("--machine={name}"));
+        command.arg(format!("--directory={}", self.text("root")));
+        // Only these variables make it share namespaces (systemd-nspawn(1) names no option).
+        let (shared, own) = match namespaces {
+            Namespaces::Own => ("0", "1"),
+            Namespaces::Host => ("1", "0"),
+        };
+        command.env("SYSTEMD_NSPAWN_SHARE_NS_PID", shared);
+        // Or it mounts hierarchies that the host need not have.
+        command.env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1");
+        command.env("SYSTEMD_NSPAWN_USE_CGNS", own);
+        for (source, place) in mounts {
+            command.arg(format!("--bind={}:{place}", source.display()));
+        }
+        command
+    }
+
+    /// The control group of a container that has run.
+    fn group(&self, name: &str) -> Option<String> {
+        let id = || fs::read_to_string(self.id_file(name)).unwrap();
+        match self.kind {
+            EngineKind::Podman => Some(format!("libpod_parent/libpod-{}", id())),
+            EngineKind::Docker => Some(format!("docker/{}", id())),
+            EngineKind::Containerd => Some(format!("default/{name}")),
+            EngineKind::Lxc => Some(format!("lxc.payload.{name}")),
+            EngineKind::Nspawn => None,
+        }
+    }
+
+    /// What is left of the engine: servers, shims, monitors, and what runs in containers.
+    fn processes(&self) -> Vec<Pid> {
+        let name = self.name().as_bytes();
+        let ids = fs::read_dir("/proc")
+            .unwrap()
+            .flatten()
+            .filter_map(|entry| {
+                let id = entry.file_name().to_str()?.parse().ok()?;
+                // One that has ended has no arguments.
+                let arguments = fs::read(entry.path().join("cmdline")).ok()?;
+                let mut parts = arguments.windows(name.len());
+                parts.any(|part| part == name).then_some(Pid::from_raw(id))
+            });
+        ids.collect()
+    }
+}
+
+impl Drop for ContainerEngine {
+    fn drop(&mut self) {
+        // One that is killed may just have started another, so this looks again. It gives up
+        // in the end and does not panic: a test may be panicking already.
+        for _ in 0..KILL_ATTEMPTS {
+            let left = self.processes();
+            if left.is_empty() {
+                break;
+            }
+            for process in left {
+                // It may have ended meanwhile.
+                let _ = kill(process, Signal::SIGKILL);
+            }
+            thread::sleep(KILL_PAUSE);
+        }
+        for server in &mut self.servers {
+            let _ = server.wait();
+        }
+        for file in fs::read_dir(self.directory.path()).into_iter().flatten() {
+            let path = file.map(|file| file.path()).unwrap_or_default();
+            let name = path.file_stem().and_then(|name| name.to_str());
+            if let (Some("id"), Some(name)) = (path.extension().and_then(|e| e.to_str()), name) {
+                self.groups.splice(0..0, self.group(name));
+            }
+        }
+        for group in &self.groups {
+            control_group::remove(group);
+        }
+    }
+}
+
+/// A root directory with nothing in it but places for what a container gets.
+fn make_root(root: &Path) {
+    for directory in ["dev", "etc", "mnt", "proc", "run", "sys", "tmp", "usr"] {
+        fs::create_dir_all(root.join(directory)).unwrap();
+    }
+    for link in ["bin", "sbin", "lib", "lib64"] {
+        symlink(format!("usr/{link}"), root.join(link)).unwrap();
+    }
+}

@@ -1,0 +1,198 @@
+//! Callers that connect without a pause: they neither fill the log nor keep others out.
+
+use pulse_e2e::flood::{Attack, Flood, FullBacklog, Polled};
+use pulse_e2e::programs::{Need, skipped};
+use pulse_e2e::python::{self, User};
+use pulse_e2e::sim::{self, Fleet};
+use pulse_e2e::{Config, Daemon, Home, wait};
+use serde_json::{Value, json};
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+const NEEDS: [Need; 2] = [Need::Root, Need::Program("python3")];
+
+const STRANGER: User = User {
+    uid: 61_001,
+    gid: 61_001,
+};
+const READER: User = User {
+    uid: 61_002,
+    gid: 61_002,
+};
+
+/// As many users as anybody has who has a subordinate range.
+const RANGE: Attack = Attack::Connect {
+    first: 2_000_000,
+    count: 65_536,
+};
+
+const CLOSED: &str = "pulse_proxy_connections_closed_unread_total";
+const REFUSED: &str = "pulse_proxy_rpc_requests_total{method=\"none\",result=\"unauthorized\"}";
+
+fn program() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_pulse-flood"))
+}
+
+fn connect_as(user: User) -> Attack {
+    Attack::Connect {
+        first: user.uid,
+        count: 1,
+    }
+}
+
+fn flood(daemon: &Daemon, attack: Attack) -> Flood {
+    Flood::start(program(), &daemon.home().socket(), attack)
+}
+
+/// The refusals of callers without a capability that are on record, sums counted whole.
+fn on_record(home: &Home) -> u64 {
+    let records = home.records();
+    let refusals = records.iter().filter(|record| {
+        record["event_type"] == "connection.denied" || record["limiter"] == "accepts"
+    });
+    let count = |record: &Value| 1 + record["suppressed"].as_u64().unwrap_or(0);
+    refusals.map(count).sum()
+}
+
+#[test]
+fn a_range_of_users_fills_no_log() {
+    if skipped(&NEEDS) {
+        return;
+    }
+    let daemon = Daemon::start(&Config::new());
+    let home = daemon.home().clone();
+    let length = || fs::metadata(home.audit_log()).unwrap().len();
+    let (before, began) = (length(), Instant::now());
+    let flood = flood(&daemon, RANGE);
+    let refused = || daemon.metric(CLOSED) + daemon.metric(REFUSED);
+    wait::until("many connections", || refused() > 50_000.0);
+    let connections = flood.stop();
+    wait::until("the last of them", || refused() >= connections as f64);
+    let (grown, seconds) = (length() - before, began.elapsed().as_secs_f64());
+    // Ten records may come at once, and a seal each minute.
+    let most = 10_000.0 * seconds + 16_000.0;
+    assert!(
+        (grown as f64) < most,
+        "{grown} bytes in {seconds} s for {connections} connections"
+    );
+    daemon.stop();
+    assert_eq!(on_record(&home), connections, "none is lost from the count");
+    let named = home.records().into_iter().filter_map(|record| {
+        let [first, last] =
+            ["first_peer", "last_peer"].map(|name| record[name].as_str().map(str::to_owned));
+        first.zip(last)
+    });
+    let named: Vec<_> = named.collect();
+    let is_of_range = |peer: &str| peer.starts_with("uid:20");
+    assert!(!named.is_empty());
+    assert!(
+        named
+            .iter()
+            .all(|(first, last)| is_of_range(first) && is_of_range(last))
+    );
+}
+
+#[test]
+fn refusals_of_callers_with_a_capability_stand_apart() {
+    if skipped(&NEEDS) {
+        return;
+    }
+    let config = Config::new()
+        .with_default_limits()
+        .set("allowed_peers", "[{ uid = 61002 }]");
+    let daemon = Daemon::start(&config);
+    let flood = flood(&daemon, RANGE);
+    wait::until("a flood", || daemon.metric(CLOSED) > 1_000.0);
+    let socket = daemon.home().socket();
+    let request = json!({"method": "get_status"}).to_string();
+    let arguments = [socket.to_str().unwrap(), &request];
+    let ask = || python::run(python::PULSE, Some(READER), &arguments);
+    wait::until("a refusal by the limiter", || ask().contains("rate limit"));
+    flood.stop();
+    wait::until("its record", || {
+        let refusals = daemon.home().records_of("limiter.rejection");
+        refusals
+            .iter()
+            .any(|record| record["peer"] == "uid:61002" && record["limiter"] == "rate")
+    });
+}
+
+#[test]
+fn sums_come_without_another_refusal_and_at_the_end() {
+    if skipped(&NEEDS) {
+        return;
+    }
+    let daemon = Daemon::start(&Config::new());
+    let home = daemon.home().clone();
+    let socket = home.socket();
+    let arguments = [socket.to_str().unwrap(), "200", "1", "100", "first"];
+    let knock = || python::run(python::REPEAT, Some(STRANGER), &arguments);
+    assert_eq!(knock(), "{\"unauthorized\": 200}\n");
+    wait::until("the sum", || on_record(&home) == 200);
+    assert_eq!(knock(), "{\"unauthorized\": 200}\n");
+    daemon.stop();
+    assert_eq!(on_record(&home), 400);
+    let last = home
+        .records()
+        .into_iter()
+        .rev()
+        .find(|record| !record["event_type"].as_str().unwrap().starts_with("log."));
+    assert_eq!(last.unwrap()["event_type"], "proxy.stop");
+}
+
+/// Medians, and callers that do not wait for a place in the backlog, are for `cargo xtask
+/// bench flood`: both depend on what else the machine does.
+fn assert_readings_go_on(config: Config, attack: Attack) {
+    const COUNT: u32 = 100;
+    let fleet = Fleet::start(config, [("pve1", sim::well())]);
+    let daemon = &fleet.daemon;
+    assert!(daemon.temperature("pve1").is_ok());
+    let socket = daemon.home().socket();
+    let readings = |attack| {
+        let flood = flood(daemon, attack);
+        if attack != Attack::Spin {
+            wait::until("a flood", || daemon.metric(CLOSED) > 10_000.0);
+        }
+        let interval = Duration::from_millis(20);
+        let polled = Polled::readings(&socket, "pve1", COUNT, interval, FullBacklog::Wait);
+        flood.stop();
+        polled
+    };
+    let (spinning, connecting) = (readings(Attack::Spin), readings(attack));
+    let [spinning_times, connecting_times] =
+        [&spinning, &connecting].map(|polled| polled.times.len());
+    assert!(
+        connecting_times * 100 >= spinning_times * 99,
+        "{connecting_times} of {spinning_times} readings: {:?}",
+        connecting.failures
+    );
+}
+
+#[test]
+fn readings_go_on_while_strangers_connect() {
+    if skipped(&NEEDS) {
+        return;
+    }
+    assert_readings_go_on(Config::new(), connect_as(STRANGER));
+}
+
+#[test]
+fn readings_go_on_while_a_range_of_users_connects() {
+    if skipped(&NEEDS) {
+        return;
+    }
+    assert_readings_go_on(Config::new(), RANGE);
+}
+
+#[test]
+fn readings_go_on_while_another_reader_connects() {
+    if skipped(&NEEDS) {
+        return;
+    }
+    let config = Config::new()
+        .set_limit("per_peer_interval_ms", "10")
+        .set_limit("per_peer_burst", "1000")
+        .set("allowed_peers", "[{ uid = 61002 }]");
+    assert_readings_go_on(config, connect_as(READER));
+}

@@ -1,0 +1,72 @@
+//! Those who attack while it lasts.
+
+use pulse_e2e::python::{self, Running, User};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// A user's process that sends whatever a daemon does not want, without a pause.
+pub(super) struct Crowd(Running);
+
+impl Crowd {
+    /// Starts it; it asks for these nodes, among other things.
+    pub(super) fn of(user: User, socket: &Path, nodes: &[&str]) -> Self {
+        let arguments = [&[socket.to_str().unwrap()], nodes].concat();
+        Self(Running::start(python::HOSTILE, Some(user), &arguments))
+    }
+
+    /// Ends it; gives how many requests it made.
+    pub(super) fn end(mut self) -> u64 {
+        self.0.go_on().as_u64().unwrap()
+    }
+}
+
+/// So many at a time.
+const AT_ONCE: usize = 64;
+
+/// Scrapers that begin a request and do not end it; who is closed comes again.
+pub(super) struct HalfRequests {
+    is_over: Arc<AtomicBool>,
+    thread: JoinHandle<u64>,
+}
+
+impl HalfRequests {
+    pub(super) fn start(address: SocketAddr) -> Self {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let theirs = Arc::clone(&is_over);
+        let thread = std::thread::spawn(move || {
+            let (mut open, mut count) = (Vec::new(), 0);
+            while !theirs.load(Ordering::Relaxed) {
+                open.retain_mut(is_open);
+                while open.len() < AT_ONCE {
+                    let Ok(mut stream) = TcpStream::connect(address) else {
+                        break;
+                    };
+                    stream.set_nonblocking(true).unwrap();
+                    // It may be refused already.
+                    let _ = stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: loc");
+                    open.push(stream);
+                    count += 1;
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            count
+        });
+        Self { is_over, thread }
+    }
+
+    /// Ends them; gives how many there were.
+    pub(super) fn end(self) -> u64 {
+        self.is_over.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap()
+    }
+}
+
+fn is_open(stream: &mut TcpStream) -> bool {
+    let read = stream.read(&mut [0; 512]);
+    matches!(read, Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
+}
