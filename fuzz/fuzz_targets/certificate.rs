@@ -5,7 +5,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use pulse_relp::certificate::validity;
-use pulse_relp::identity::{Files, Identity, Texts, public_key};
+use pulse_relp::identity::{Contents, Files, Identity, public_key};
 use rustls::pki_types::CertificateDer;
 use sha2::{Digest, Sha256};
 
@@ -72,12 +72,8 @@ fn identity(bytes: &[u8]) {
         certificate: "certificate".into(),
         key: "key".into(),
     };
-    let texts = Texts {
-        ca,
-        certificate,
-        key,
-    };
-    match Identity::parse(&files, texts, None) {
+    let contents = Contents::new(ca.to_vec(), certificate.to_vec(), key.to_vec());
+    match Identity::parse(&files, &contents, None) {
         Ok(identity) => {
             assert!(!identity.authorities.is_empty());
             assert!(identity.config.client_auth_cert_resolver.has_certs());

@@ -161,6 +161,12 @@ impl Daemon {
         self.note_all(Tally::one(occurrence, peer), account);
     }
 
+    /// Looks whether `known_hosts` has changed; connections whose host key it accepts no
+    /// longer are closed then.
+    pub fn look_at_pins(&self) {
+        self.access.known_hosts.look();
+    }
+
     /// As [`Daemon::note`], several at once.
     pub(crate) fn note_all(&self, tally: Tally, account: Account) {
         self.ledger.note(tally, account);

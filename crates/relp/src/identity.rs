@@ -34,15 +34,23 @@ pub struct Files {
     pub key: PathBuf,
 }
 
-/// What they say.
-#[derive(Clone, Copy, Debug)]
-pub struct Texts<'a> {
-    /// Of [`Files::ca`].
-    pub ca: &'a [u8],
-    /// Of [`Files::certificate`].
-    pub certificate: &'a [u8],
-    /// Of [`Files::key`].
-    pub key: &'a [u8],
+/// What is in the files.
+pub struct Contents {
+    ca: Vec<u8>,
+    certificate: Vec<u8>,
+    key: Zeroizing<Vec<u8>>,
+}
+
+impl Contents {
+    /// What each of the [`Files`] holds.
+    #[must_use]
+    pub fn new(ca: Vec<u8>, certificate: Vec<u8>, key: Vec<u8>) -> Self {
+        Self {
+            ca,
+            certificate,
+            key: Zeroizing::new(key),
+        }
+    }
 }
 
 /// Why there is no identity.
@@ -56,6 +64,9 @@ pub enum IdentityError {
         /// What is wrong.
         reason: String,
     },
+    /// Others may change it, or read the key.
+    #[error("{0}")]
+    Untrusted(String),
     /// There is nothing of the kind in it.
     #[error("{}: there is no certificate in it", path.display())]
     Empty {
@@ -99,24 +110,25 @@ impl Identity {
     /// # Errors
     /// [`IdentityError`] names the file and what is wrong with it.
     pub fn load(files: &Files, pin: Option<Pin>) -> Result<Self, IdentityError> {
-        let (ca, certificate) = (pem(&files.ca)?, pem(&files.certificate)?);
-        let key = Zeroizing::new(pem(&files.key)?);
-        let texts = Texts {
-            ca: &ca,
-            certificate: &certificate,
-            key: &key,
-        };
-        Self::parse(files, texts, pin)
+        let read =
+            |path: &PathBuf| pulse_files::read(path, MAX_PEM_BYTES).map_err(unreadable(path));
+        let [ca, certificate, key] = [&files.ca, &files.certificate, &files.key].map(read);
+        let contents = Contents::new(ca?, certificate?, key?);
+        Self::parse(files, &contents, pin)
     }
 
-    /// Takes what the files say.
+    /// Takes what somebody has read from the files.
     ///
     /// # Errors
     /// As [`Identity::load`].
-    pub fn parse(files: &Files, texts: Texts<'_>, pin: Option<Pin>) -> Result<Self, IdentityError> {
-        let authorities = certificates(&files.ca, texts.ca)?;
-        let chain = certificates(&files.certificate, texts.certificate)?;
-        let key = PrivateKeyDer::from_pem_slice(texts.key).map_err(unreadable(&files.key))?;
+    pub fn parse(
+        files: &Files,
+        contents: &Contents,
+        pin: Option<Pin>,
+    ) -> Result<Self, IdentityError> {
+        let authorities = certificates(&files.ca, &contents.ca)?;
+        let chain = certificates(&files.certificate, &contents.certificate)?;
+        let key = PrivateKeyDer::from_pem_slice(&contents.key).map_err(unreadable(&files.key))?;
         let certificate = chain
             .first()
             .cloned()
@@ -147,13 +159,9 @@ impl Identity {
     }
 }
 
-fn pem(path: &Path) -> Result<Vec<u8>, IdentityError> {
-    pulse_files::read(path, MAX_PEM_BYTES).map_err(unreadable(path))
-}
-
-fn certificates(path: &Path, text: &[u8]) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
-    let found = CertificateDer::pem_slice_iter(text).collect::<Result<Vec<_>, _>>();
-    let found = found.map_err(unreadable(path))?;
+fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
+    let found = CertificateDer::pem_slice_iter(pem);
+    let found: Vec<_> = found.collect::<Result<_, _>>().map_err(unreadable(path))?;
     match found.is_empty() {
         true => Err(empty(path)),
         false => Ok(found),

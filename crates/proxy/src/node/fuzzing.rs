@@ -52,16 +52,17 @@ impl Node {
         (documents, None)
     }
 
-    /// Judges a host certificate; the fingerprint of the key in it.
+    /// Judges a host certificate.
     ///
     /// # Errors
     /// Why it is not accepted.
-    pub fn judge(&self, certificate: Certificate) -> Result<String, NodeFailure> {
+    pub fn judge(&self, certificate: Certificate) -> Result<(), NodeFailure> {
         let client = NodeClient {
             known_hosts: Arc::clone(&self.known_hosts),
             host: HostQuery::new(&self.name, None, 22),
             check: KeyCheck::default(),
         };
-        client.judge(&PublicKeyOrCertificate::Certificate(certificate))
+        let shown = client.judge(&PublicKeyOrCertificate::Certificate(certificate));
+        shown.verdict
     }
 }
