@@ -15,13 +15,13 @@ pub enum Unreachable {
     /// The rest of 0.0.0.0/8 (RFC 6890).
     #[error("addresses of 0.0.0.0/8 are no host's")]
     ThisNetwork,
-    /// 224.0.0.0/4 or ff00::/8.
+    /// 224.0.0.0/4 or `ff00::/8`.
     #[error("a multicast address is a group's and no host's")]
     Multicast,
     /// 255.255.255.255.
     #[error("the broadcast address is everybody's and no host's")]
     Broadcast,
-    /// fe80::/10, whose addresses mean something beside an interface's name alone.
+    /// `fe80::/10`, whose addresses mean something beside an interface's name alone.
     #[error("a link-local address takes a zone, which is not supported: use another one")]
     LinkLocal,
 }

@@ -28,7 +28,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use toml::Spanned;
 use values::{
-    CapabilityName, HostNameText, Interval, MetricsAddress, NodeEntry, PeerEntry, Positive,
+    CapabilityName, HostNameText, Interval, MetricsAddress, NodeEntry, PeerEntry, Port, Positive,
     SocketPath, UserName, seconds,
 };
 pub use values::{Confinement, LogLevel};
@@ -344,7 +344,7 @@ impl File {
     }
 
     fn take_nodes(&mut self) -> Result<BTreeMap<NodeName, NodeSettings>, Misplaced> {
-        let mut nodes = BTreeMap::new();
+        let mut nodes: BTreeMap<NodeName, NodeSettings> = BTreeMap::new();
         for entry in std::mem::take(&mut self.allowed_nodes) {
             let span = entry.span();
             let entry = entry.into_inner();

@@ -7,7 +7,9 @@
 //! answers of the daemon and the operator's own words, and is left out.
 
 /// Whose source is looked through.
-const CRATES: [&str; 7] = ["audit", "confine", "core", "forward", "node", "proxy", "relp"];
+const CRATES: [&str; 7] = [
+    "audit", "confine", "core", "forward", "node", "proxy", "relp",
+];
 
 /// Targets of what is no parser.
 const WITHOUT_A_PARSER: [&str; 1] = ["limiter"];
@@ -35,29 +37,46 @@ mod tests {
     #[test]
     fn every_parser_has_a_target() {
         let targets = target::names().unwrap();
-        let known: BTreeSet<_> = PARSERS.iter().map(|(file, name, _)| (*file, *name)).collect();
+        let known: BTreeSet<_> = PARSERS
+            .iter()
+            .map(|(file, name, _)| (*file, *name))
+            .collect();
         assert_eq!(known.len(), PARSERS.len(), "a line stands twice");
         for (file, name, target) in PARSERS {
-            assert!(targets.iter().any(|known| known == target), "{file} {name}: no {target}");
+            assert!(
+                targets.iter().any(|known| known == target),
+                "{file} {name}: no {target}"
+            );
         }
         let mut found = BTreeSet::new();
         for name in CRATES {
             let directory = root().join("crates").join(name).join("src");
             look_through(&directory, &mut found);
         }
-        let known: BTreeSet<(String, String)> =
-            known.into_iter().map(|(file, name)| (file.into(), name.into())).collect();
+        let known: BTreeSet<(String, String)> = known
+            .into_iter()
+            .map(|(file, name)| (file.into(), name.into()))
+            .collect();
         let missing: Vec<_> = found.difference(&known).collect();
-        assert!(missing.is_empty(), "parsers without a fuzz target: {missing:#?}");
+        assert!(
+            missing.is_empty(),
+            "parsers without a fuzz target: {missing:#?}"
+        );
         let gone: Vec<_> = known.difference(&found).collect();
-        assert!(gone.is_empty(), "parsers that are not there any more: {gone:#?}");
+        assert!(
+            gone.is_empty(),
+            "parsers that are not there any more: {gone:#?}"
+        );
     }
 
     #[test]
     fn every_target_is_for_some_parser() {
         for target in target::names().unwrap() {
             let is_named = PARSERS.iter().any(|(_, _, named)| *named == target);
-            assert!(is_named || WITHOUT_A_PARSER.contains(&target.as_str()), "{target}");
+            assert!(
+                is_named || WITHOUT_A_PARSER.contains(&target.as_str()),
+                "{target}"
+            );
         }
     }
 

@@ -93,7 +93,7 @@ impl Connection {
         key: &Arc<PrivateKey>,
         user: &str,
         timeouts: &Timeouts,
-    ) -> Result<Self, NodeFailure> {
+    ) -> Result<Self, NotOpened> {
         let (stream, guard) = stream::guarded(tcp);
         let host = HostQuery::new(node, Some(address.ip()), address.port());
         let config = Arc::new(client_config(&known_hosts, &host, timeouts));

@@ -40,7 +40,7 @@ impl Node {
             Connection::over(tcp, address, &self.name, known, &self.key, "u", &timeouts).await;
         let mut session = match connection {
             Ok(connection) => Session::new(connection, limit),
-            Err(failure) => return (Vec::new(), Some(failure)),
+            Err(not_opened) => return (Vec::new(), Some(not_opened.failure)),
         };
         let mut documents = Vec::new();
         for _ in 0..readings {
