@@ -17,6 +17,11 @@ impl Times {
         }
     }
 
+    /// Adds one that was measured elsewhere, in milliseconds.
+    pub(crate) fn push(&mut self, time: f64) {
+        self.0.push(time);
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.0.len()
     }

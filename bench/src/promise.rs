@@ -111,6 +111,22 @@ pub(crate) const CONFINED_READING: Promise = promise(
     Bound::AtMost(3.0),
 );
 
+pub(crate) const FLOOD_SERVED: Promise = promise(
+    "readings that succeed while two processes connect, vs while they spin",
+    "%",
+    Bound::AtLeast(99.0),
+);
+pub(crate) const FLOOD_MEDIAN: Promise = promise(
+    "their median, vs while two processes spin",
+    "times",
+    Bound::AtMost(2.0),
+);
+pub(crate) const FLOOD_LOG: Promise = promise(
+    "growth of the log while 65,536 users connect",
+    "kB/s",
+    Bound::AtMost(10.0),
+);
+
 pub(crate) const FORWARD_RATE: Promise = promise(
     "records forwarded with RELP over TLS, vs rsyslog's omrelp",
     "% of its rate",

@@ -144,5 +144,6 @@ fn judge(files: &Files, key: PublicKey, state: Option<StateKeys>) -> Report {
         state,
         ..Options::default()
     };
-    verify(files.iter().map(source).collect(), &options, &mut |_| ()).expect("memory can be read")
+    let sources: Vec<Source> = files.iter().map(source).collect();
+    verify(sources, &options, &mut |_| ()).expect("memory can be read")
 }

@@ -97,7 +97,7 @@ fn judge(files: &[Vec<u8>], options: &Options) -> Report {
     let sources = files
         .iter()
         .map(|file| Source::reader("file", Cursor::new(file.clone())));
-    verify(sources.collect(), options, &mut |_| ()).expect("memory can be read")
+    verify(sources.collect::<Vec<_>>(), options, &mut |_| ()).expect("memory can be read")
 }
 
 /// Does what the input says: each step is a verb, two places and some bytes.

@@ -11,7 +11,7 @@ os.setgid(int(user))
 os.setuid(int(user))
 for request in requests:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(60)
         connection.connect(path)
+        connection.settimeout(60)
         connection.sendall(request.encode() + b"\n")
         print(connection.makefile().readline(), end="")

@@ -1,5 +1,6 @@
-"""Reads nodes every second for SECONDS, all at once, as a monitoring program does. Told to
-go on, prints how long each reading took that succeeded, and what was said instead."""
+"""Reads nodes every second for SECONDS, all at once, as a monitoring program does. Where the
+socket's backlog has no place, it tries again. Told to go on, prints how long each reading
+took that succeeded, what was said instead, and how often there was no place."""
 import collections
 import concurrent.futures
 import json
@@ -10,13 +11,26 @@ import time
 path, seconds, *nodes = sys.argv[1:]
 
 
+def connect(connection):
+    global no_place
+    end = time.monotonic() + 20
+    while True:
+        try:
+            return connection.connect(path)
+        except BlockingIOError:
+            no_place += 1
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.005)
+
+
 def read(node):
     request = {"method": "get_temperature", "params": {"node": node}}
     started = time.monotonic()
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(20)
-            connection.connect(path)
+            connect(connection)
             connection.sendall(json.dumps(request).encode() + b"\n")
             answer = json.loads(connection.makefile("rb").readline() or b"{}")
     except OSError as error:
@@ -27,7 +41,7 @@ def read(node):
 
 
 print("ready", flush=True)
-times, failures = [], collections.Counter()
+times, failures, no_place = [], collections.Counter(), 0
 end = time.monotonic() + float(seconds)
 with concurrent.futures.ThreadPoolExecutor(len(nodes)) as pool:
     due = time.monotonic()
@@ -40,4 +54,4 @@ with concurrent.futures.ThreadPoolExecutor(len(nodes)) as pool:
         due += 1
         time.sleep(max(0, due - time.monotonic()))
 sys.stdin.readline()
-print(json.dumps({"times": times, "failures": failures}), flush=True)
+print(json.dumps({"times": times, "failures": failures, "no_place": no_place}), flush=True)

@@ -18,7 +18,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// The first argument of a program that is to be an attacker.
-pub const WORD: &str = "flood";
+pub const WORD: &str = "connect-without-a-pause";
 
 /// What an attacker does, without a pause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,18 +159,32 @@ pub struct Polled {
     pub failures: Vec<String>,
 }
 
+/// What a caller does while the socket's backlog has no place for it (connect(2)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FullBacklog {
+    /// Waits for a place.
+    Wait,
+    /// Gives up, as one whose socket does not block: `EAGAIN`.
+    GiveUp,
+}
+
 impl Polled {
-    /// Asks for a node's temperatures `count` times, one every `interval`, as a client does
-    /// that does not wait for a place: where the kernel has none, `connect` fails.
+    /// Asks for a node's temperatures `count` times, one every `interval`.
     #[must_use]
-    pub fn readings(socket: &Path, node: &str, count: u32, interval: Duration) -> Self {
+    pub fn readings(
+        socket: &Path,
+        node: &str,
+        count: u32,
+        interval: Duration,
+        full: FullBacklog,
+    ) -> Self {
         let mut polled = Self::default();
         let began = Instant::now();
         for turn in 0..count {
             let due = began + interval * turn;
             std::thread::sleep(due.saturating_duration_since(Instant::now()));
             let started = Instant::now();
-            match reading(socket, node) {
+            match reading(socket, node, full) {
                 Ok(()) => polled.times.push(started.elapsed()),
                 Err(failure) => polled.failures.push(failure),
             }
@@ -190,9 +204,12 @@ impl Polled {
     }
 }
 
-fn reading(path: &Path, node: &str) -> Result<(), String> {
+fn reading(path: &Path, node: &str, full: FullBacklog) -> Result<(), String> {
     let said = |error: io::Error| error.to_string();
-    let mut stream = connect_at_once(path).map_err(|errno| errno.to_string())?;
+    let mut stream = match full {
+        FullBacklog::Wait => UnixStream::connect(path).map_err(said)?,
+        FullBacklog::GiveUp => connect_at_once(path).map_err(|errno| errno.to_string())?,
+    };
     stream
         .set_read_timeout(Some(wait::patience()))
         .map_err(said)?;

@@ -9,8 +9,9 @@ use crate::service;
 use crate::wait;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 /// The name in the collector's certificate.
@@ -51,6 +52,7 @@ pub fn to_all(collectors: &[(&str, SocketAddr, &str)]) -> Config {
 pub fn equip(home: &Home, ca: &Authority, certificate: &Path) {
     let directory = home.credentials();
     fs::create_dir_all(&directory).unwrap();
+    fs::set_permissions(&directory, Permissions::from_mode(0o755)).unwrap();
     for (from, name) in [
         (ca.certificate(), "ca.pem"),
         (certificate.to_owned(), "certificate.pem"),
@@ -58,7 +60,11 @@ pub fn equip(home: &Home, ca: &Authority, certificate: &Path) {
     ] {
         let unfinished = directory.join(format!(".{name}"));
         fs::copy(from, &unfinished).unwrap();
-        service::let_read(&unfinished);
+        if name == "key.pem" {
+            service::let_read_alone(&unfinished);
+        } else {
+            service::let_read(&unfinished);
+        }
         fs::rename(unfinished, directory.join(name)).unwrap();
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::service;
+use nix::sys::stat::{Mode, umask};
 use serde_json::Value;
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::Write;
@@ -78,6 +79,8 @@ impl Home {
 
     /// Other users may pass through, as through `/run`.
     fn empty() -> Self {
+        // Whatever umask the tests' user has: what its group may write is refused.
+        umask(Mode::from_bits_truncate(0o022));
         let directory = tempfile::Builder::new().prefix("pulse-").tempdir().unwrap();
         let home = Self {
             places: Places::below(directory.path()),

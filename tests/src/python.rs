@@ -11,6 +11,10 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 /// Does what Pulse's client does.
 pub const PULSE: &str = include_str!("../clients/pulse.py");
+/// Connects, and says what comes of it.
+pub const CONNECT: &str = include_str!("../clients/connect.py");
+/// Starts a program with a socket, as systemd does.
+pub const ACTIVATE: &str = include_str!("../clients/activate.py");
 /// Shuts down its sending side and reads to the end.
 pub const HALF_CLOSE: &str = include_str!("../clients/half_close.py");
 /// Connects again and again and counts what comes of it.

@@ -55,6 +55,12 @@ pub(crate) fn make_private(directory: &Path) {
     }
 }
 
+/// Lets it, and nobody else, read a secret that an operator wrote.
+pub fn let_read_alone(file: &Path) {
+    chown(file, None, Some(user().gid)).unwrap();
+    fs::set_permissions(file, Permissions::from_mode(0o640)).unwrap();
+}
+
 /// Lets it read what an operator wrote, whatever files the tests' own user makes.
 pub fn let_read(file: &Path) {
     fs::set_permissions(file, Permissions::from_mode(0o644)).unwrap();

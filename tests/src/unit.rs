@@ -86,8 +86,14 @@ impl Unit {
 
 /// As `StateDirectory=` and `LogsDirectory=` do where they are installed.
 fn make_directories(home: &Home) {
-    let log = home.audit_log();
-    for directory in [&home.ssh_dir(), &home.audit_state(), log.parent().unwrap()] {
+    let (log, control) = (home.audit_log(), home.control_socket());
+    for directory in [
+        &home.ssh_dir(),
+        &home.audit_state(),
+        log.parent().unwrap(),
+        // Where it is installed, this is systemd's socket.
+        control.parent().unwrap(),
+    ] {
         service::make_private(directory);
     }
 }

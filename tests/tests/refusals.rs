@@ -12,6 +12,8 @@ const STRANGER: User = User {
     uid: 61_001,
     gid: 61_001,
 };
+/// More strangers, each with a budget of its own.
+const FIRST_OF_MANY: u32 = 61_010;
 const READER: User = User {
     uid: 61_002,
     gid: 61_002,
@@ -33,9 +35,11 @@ fn a_stranger_gets_its_line_five_hundred_times_in_a_row() {
         return;
     }
     let daemon = Daemon::start(&Config::new());
-    for size in ["24", "16384", "16385", "200000"] {
+    let sizes = ["24", "16384", "16385", "200000"];
+    for (size, uid) in sizes.into_iter().zip(FIRST_OF_MANY..) {
         for when in ["first", "late"] {
-            let outcomes = seen(&daemon, STRANGER, &["500", "1", size, when]);
+            let stranger = User::number(uid);
+            let outcomes = seen(&daemon, stranger, &["500", "1", size, when]);
             assert_eq!(
                 outcomes, "{\"unauthorized\": 500}\n",
                 "{size} bytes, {when}"

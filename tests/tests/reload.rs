@@ -107,13 +107,22 @@ fn what_takes_a_restart_is_said() {
     let daemon = Daemon::start(&Config::new());
     let config = Config::new()
         .set("metrics_address", "'disabled'")
+        .set("socket_mode", "'0660'")
+        .set("socket_group", "0")
         .set("confinement", "'required'")
         .set_ssh("port", "40022")
         .set("log_level", "'debug'");
     daemon.home().write_config(&config);
     daemon.reload();
     let log = daemon.log();
-    for key in ["metrics_address", "log_level", "confinement", "40022"] {
+    for key in [
+        "metrics_address",
+        "socket_mode",
+        "socket_group",
+        "log_level",
+        "confinement",
+        "40022",
+    ] {
         let warned = |line: &str| line.contains(key) && line.contains("it takes a restart");
         assert!(log.lines().any(warned), "{key}: {log}");
     }

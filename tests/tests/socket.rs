@@ -1,13 +1,37 @@
 //! The socket as a file: where containers find it, before and after.
 
-use pulse_e2e::programs::{Need, skipped};
+use pulse_e2e::programs::{self, Need, skipped};
+use pulse_e2e::python::{self, User};
 use pulse_e2e::{Config, Daemon, Home, run, service, unused_address};
 use serde_json::json;
 use std::fs;
 use std::net::TcpStream;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
+use std::process::Command;
 use std::sync::Arc;
+
+const STRANGER: User = User {
+    uid: 61_001,
+    gid: 61_001,
+};
+/// Of the socket's group, in the tests that give it one.
+const MEMBER: User = User {
+    uid: 61_004,
+    gid: 61_100,
+};
+
+fn narrow() -> Config {
+    Config::new()
+        .set("socket_mode", "'0660'")
+        .set("socket_group", "61100")
+}
+
+/// What comes of connecting.
+fn connected(home: &Home, user: User) -> String {
+    let socket = home.socket();
+    python::run(python::CONNECT, Some(user), &[socket.to_str().unwrap()])
+}
 
 fn assert_serves(daemon: &Daemon) {
     let response = daemon.ask(&json!({"method": "get_status"}));
@@ -139,4 +163,90 @@ fn systemd_may_hold_the_socket_and_the_port_of_metrics() {
     assert!(TcpStream::connect(elsewhere).is_err());
     daemon.stop();
     assert!(home.socket().exists(), "it is systemd's to remove");
+}
+
+#[test]
+fn others_cannot_connect_to_a_narrow_socket() {
+    let needs = [
+        Need::Root,
+        Need::Program("python3"),
+        Need::NoUnit("the unit's user can give its files no other group"),
+    ];
+    if skipped(&needs) {
+        return;
+    }
+    let daemon = Daemon::start(&narrow());
+    let file = fs::symlink_metadata(daemon.home().socket()).unwrap();
+    assert_eq!((file.mode() & 0o7777, file.gid()), (0o660, MEMBER.gid));
+    assert_eq!(connected(daemon.home(), STRANGER), "Permission denied\n");
+    assert_eq!(connected(daemon.home(), MEMBER), "connected\n");
+    assert_serves(&daemon);
+}
+
+/// A wrapper that makes the socket as systemd would.
+fn activation(home: &Home, mode: &str, gid: &str) -> Vec<String> {
+    fs::create_dir_all(home.socket().parent().unwrap()).unwrap();
+    let socket = home.socket();
+    let words = ["python3", "-I", "-c", python::ACTIVATE];
+    let more = [socket.to_str().unwrap(), mode, gid];
+    words.into_iter().chain(more).map(str::to_owned).collect()
+}
+
+const ACTIVATION: [Need; 3] = [
+    Need::Root,
+    Need::Program("python3"),
+    Need::NoUnit("it gets its socket from another program"),
+];
+
+#[test]
+fn a_given_socket_that_is_wider_is_not_served() {
+    if skipped(&ACTIVATION) {
+        return;
+    }
+    for (mode, gid, why) in [
+        ("0666", "61100", "its mode is 0666"),
+        ("0660", "61001", "its group is 61001"),
+    ] {
+        let home = Home::new();
+        home.write_config(&narrow().set("metrics_address", "'disabled'"));
+        let wrapper = activation(&home, mode, gid);
+        let mut command = Command::new(&wrapper[0]);
+        command.args(&wrapper[1..]).arg(programs::daemon());
+        command.arg("--config").arg(home.config_file());
+        let output = command.envs([service::SETTING]).output().unwrap();
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(78), "{errors}");
+        let drop_in = "[Socket]\nSocketMode=0660\nSocketGroup=61100\n";
+        for part in [why, drop_in, "systemctl edit pulse-sensor-proxy.socket"] {
+            assert!(errors.contains(part), "{part:?} is not in {errors}");
+        }
+    }
+}
+
+#[test]
+fn a_given_socket_that_is_as_narrow_is_served() {
+    if skipped(&ACTIVATION) {
+        return;
+    }
+    let home = Arc::new(Home::new());
+    home.write_config(&narrow());
+    let wrapper = activation(&home, "0660", "61100");
+    let wrapper: Vec<&str> = wrapper.iter().map(String::as_str).collect();
+    let daemon = Daemon::start_under(&home, &wrapper);
+    assert_serves(&daemon);
+    assert_eq!(connected(&home, STRANGER), "Permission denied\n");
+}
+
+#[test]
+fn a_group_that_is_not_there_is_named() {
+    let home = Home::new();
+    let config = narrow().set("socket_group", "'no-such-group'");
+    home.write_config(&config.set("metrics_address", "'disabled'"));
+    let ended = run(&["--config", home.config_file().to_str().unwrap()], &[]);
+    assert_eq!(ended.code, 78, "{}", ended.errors);
+    assert!(
+        ended.errors.contains("no group \"no-such-group\""),
+        "{}",
+        ended.errors
+    );
 }

@@ -35,6 +35,8 @@
 
 mod directory;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod growing;
 mod handover;
 mod head_line;

@@ -4,6 +4,8 @@
 //! Control characters never reach the file as such, so a record is one line in
 //! any terminal and any syslog; and a text has a budget, so a record has one too.
 
+use pulse_core::shown::is_active;
+
 /// What stands at the end of a text that was cut.
 const CUT: &str = "…";
 
@@ -44,12 +46,15 @@ fn push_escaped(line: &mut Vec<u8>, text: &str, budget: usize) {
 fn push_char(line: &mut Vec<u8>, c: char) {
     match c {
         '"' | '\\' => line.extend_from_slice(&[b'\\', c as u8]),
-        // C0, DEL and C1: what a terminal would obey. All are below U+0100.
-        c if c.is_control() => {
+        // C0, DEL, C1 and the soft hyphen: what a terminal would obey, or not show. All are
+        // below U+0100, and the format has escapes for these alone.
+        c if is_active(c) && c < '\u{100}' => {
             let [.., code] = u32::from(c).to_be_bytes();
             line.extend_from_slice(b"\\u00");
             line.extend_from_slice(&[digit(code >> 4), digit(code)]);
         }
+        // What reorders a line, breaks it, or is not seen.
+        c if is_active(c) => push_char(line, char::REPLACEMENT_CHARACTER),
         c => line.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
     }
 }
@@ -105,6 +110,10 @@ mod tests {
             string("a\"b\\c\n\u{1b}[2J\u{7f}\u{9b}é", 99),
             r#""a\"b\\c\u000a\u001b[2J\u007f\u009bé""#
         );
+        assert_eq!(
+            string("a\u{ad}\u{202e}\u{2028}\u{feff}\u{e0041}b", 99),
+            "\"a\\u00ad\u{fffd}\u{fffd}\u{fffd}\u{fffd}b\""
+        );
     }
 
     #[test]
@@ -123,11 +132,16 @@ mod tests {
         }
     }
 
+    /// What of a text can be put on record.
+    fn kept(text: &str) -> String {
+        text.replace(|c| is_active(c) && c >= '\u{100}', "\u{fffd}")
+    }
+
     proptest! {
         #[test]
         fn a_text_within_its_budget_comes_back(text in any::<String>()) {
             let read: String = serde_json::from_str(&string(&text, usize::MAX)).unwrap();
-            prop_assert_eq!(read, text);
+            prop_assert_eq!(read, kept(&text));
         }
 
         #[test]
@@ -135,6 +149,7 @@ mod tests {
             let written = string(&text, budget);
             prop_assert!(written.len() <= budget + 2);
             let read: String = serde_json::from_str(&written).unwrap();
+            let text = kept(&text);
             prop_assert!(read == text || text.starts_with(read.strip_suffix('…').unwrap()));
         }
     }

@@ -22,10 +22,13 @@
 mod binding;
 mod caller;
 mod descriptors;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod landlock;
 mod layers;
 mod limits;
 mod outside;
+mod priority;
 mod privileges;
 pub mod probe;
 mod rules;
@@ -39,6 +42,7 @@ pub use caller::{credentials, surroundings, wait_readable};
 pub use descriptors::{Handed, Inherited, inherited_sockets, raise_descriptor_limit};
 pub use layers::{Hold, Kernel, Layer, Layers};
 pub use outside::Outside;
+pub use priority::{allow_priority, forbid_priority, take_priority};
 pub use privileges::{ServiceUser, group_id};
 pub use rules::{Places, Rules};
 pub use seccomp::permit_only;

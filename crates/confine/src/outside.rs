@@ -2,6 +2,7 @@
 //! runtime, `AppArmor`.
 
 use nix::errno::Errno;
+use pulse_core::shown::is_active;
 use std::fmt;
 use std::path::Path;
 
@@ -96,9 +97,9 @@ fn profile() -> Option<Profile> {
     parse_label(&label)
 }
 
-fn parse_label(label: &str) -> Option<Profile> {
+pub(crate) fn parse_label(label: &str) -> Option<Profile> {
     let (name, mode) = label.trim_end_matches(['\n', '\0']).rsplit_once(" (")?;
-    let printable = name.chars().filter(|c| !c.is_control()).take(80);
+    let printable = name.chars().filter(|c| !is_active(*c)).take(80);
     Some(Profile {
         name: printable.collect(),
         is_enforced: mode == "enforce)",

@@ -53,7 +53,7 @@ const MAX_USERS: usize = 1_024;
 const MAX_PROCESSES: usize = 256;
 
 /// So long after the last connection that was closed unread, the flood is over.
-const CALM: Duration = Duration::from_secs(1);
+pub const CALM: Duration = Duration::from_secs(1);
 
 /// The connection is to be closed unread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,6 +15,7 @@ use crate::capability::{Capabilities, Capability};
 use crate::limiter::Limits;
 use crate::name::NodeName;
 use crate::peer::entry_capabilities;
+use crate::shown::scrubbed;
 use crate::work::Caps;
 pub use audit::{Audit, check_log_path};
 pub use forward::Forward;
@@ -27,7 +28,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use toml::Spanned;
 use values::{
-    CapabilityName, HostNameText, Interval, MetricsAddress, NodeEntry, PeerEntry, Positive,
+    CapabilityName, HostNameText, Interval, MetricsAddress, NodeEntry, PeerEntry, Port, Positive,
     SocketPath, UserName, seconds,
 };
 pub use values::{Confinement, LogLevel};
@@ -189,7 +190,7 @@ struct RateLimit {
 #[serde(deny_unknown_fields, default)]
 struct Ssh {
     user: UserName,
-    port: u16,
+    port: Port,
     connect_timeout: Interval,
     keepalive_interval: Interval,
     idle_timeout: Interval,
@@ -242,7 +243,7 @@ impl Default for Ssh {
     fn default() -> Self {
         Self {
             user: UserName("pulse-sensor".to_owned()),
-            port: 22,
+            port: Port(22),
             connect_timeout: seconds(10),
             keepalive_interval: seconds(15),
             idle_timeout: seconds(600),
@@ -263,7 +264,8 @@ impl Config {
             ConfigError {
                 line,
                 column,
-                message,
+                // It may quote a key, which may hold anything.
+                message: scrubbed(&message).into_owned(),
             }
         };
         if text.len() > MAX_CONFIG_BYTES {
@@ -342,19 +344,26 @@ impl File {
     }
 
     fn take_nodes(&mut self) -> Result<BTreeMap<NodeName, NodeSettings>, Misplaced> {
-        let mut nodes = BTreeMap::new();
+        let mut nodes: BTreeMap<NodeName, NodeSettings> = BTreeMap::new();
         for entry in std::mem::take(&mut self.allowed_nodes) {
             let span = entry.span();
             let entry = entry.into_inner();
             let settings = NodeSettings {
-                address: entry.address.or_else(|| entry.name.address()),
-                port: entry.port.unwrap_or(self.ssh.port),
+                address: entry
+                    .address
+                    .map_or_else(|| entry.name.address(), |address| Some(address.0)),
+                port: entry.port.unwrap_or(self.ssh.port).0,
                 user: entry
                     .user
                     .map_or_else(|| self.ssh.user.0.clone(), |user| user.0),
             };
-            if nodes.contains_key(&entry.name) {
-                return Err((span, format!("node \"{}\" is listed twice", entry.name)));
+            if let Some((first, _)) = nodes.get_key_value(&entry.name) {
+                let name = &entry.name;
+                let spelt = match first.as_str() == name.as_str() {
+                    true => String::new(),
+                    false => format!(", first as \"{first}\": case makes no other node"),
+                };
+                return Err((span, format!("node \"{name}\" is listed twice{spelt}")));
             }
             nodes.insert(entry.name, settings);
         }
@@ -431,7 +440,7 @@ impl File {
             confinement: self.confinement,
             audit: self.audit.settle(),
             forward: self.forward.settle(collectors),
-            ssh_port: self.ssh.port,
+            ssh_port: self.ssh.port.0,
             nodes,
             caps,
             cache_ttl: self.cache_ttl.0,

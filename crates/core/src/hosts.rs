@@ -4,9 +4,10 @@
 //! carry anything out in queries. Node names come from this file (hosts(5)) or are
 //! addresses already; who may not write it cannot redirect a reading.
 
+use crate::address;
 use crate::name::NodeName;
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 /// The most addresses kept for one name.
 pub const MAX_ADDRESSES: usize = 16;
@@ -26,9 +27,9 @@ impl Hosts {
     /// system's own resolver does.
     ///
     /// Left out as well is what cannot be dialled as it stands: addresses with a
-    /// zone (`fe80::1%eth0`), link-local IPv6 addresses without one, and the
-    /// unspecified address, which blocks a name in some files and would lead back
-    /// to this very host.
+    /// zone (`fe80::1%eth0`), and those that no host can have ([`address::unreachable`]):
+    /// the unspecified one blocks a name in some files and would lead back to this very
+    /// host.
     #[must_use]
     pub fn parse(text: impl AsRef<[u8]>) -> Self {
         let mut hosts = Self::default();
@@ -51,8 +52,10 @@ impl Hosts {
         if let Some(address) = name.address() {
             return vec![address];
         }
-        let name = name.as_str().to_ascii_lowercase();
-        self.addresses.get(&*name).cloned().unwrap_or_default()
+        self.addresses
+            .get(name.canonical())
+            .cloned()
+            .unwrap_or_default()
     }
 
     fn add_line(&mut self, line: &[u8]) {
@@ -86,9 +89,8 @@ impl Hosts {
 }
 
 fn dialable(field: &str) -> Option<IpAddr> {
-    let address = field.parse::<IpAddr>().ok()?;
-    let link_local = matches!(address, IpAddr::V6(v6) if Ipv6Addr::is_unicast_link_local(&v6));
-    (!link_local && !address.is_unspecified()).then_some(address)
+    let address = field.parse::<IpAddr>().ok()?.to_canonical();
+    address::unreachable(address).is_none().then_some(address)
 }
 
 #[cfg(test)]
@@ -123,7 +125,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_dialled_is_left_out() {
-        let text = "fe80::1%eth0 n\nfe80::1 n\n0.0.0.0 n\n:: n\n10.0.0.1 n";
+        let text = "fe80::1%eth0 n\nfe80::1 n\n0.0.0.0 n\n:: n\n::ffff:0.0.0.0 n\n\
+                    224.0.0.1 n\nff02::1 n\n255.255.255.255 n\n10.0.0.1 n\n::ffff:10.0.0.1 n";
         assert_eq!(lookup(text, "n"), ["10.0.0.1"]);
     }
 
@@ -162,8 +165,8 @@ mod tests {
 
         #[test]
         fn every_listed_name_is_found(octets: [u8; 4], name in "[a-z][a-z0-9-]{0,20}", noise in "[^\n]{0,40}") {
-            prop_assume!(octets != [0; 4]);
             let address = IpAddr::from(octets);
+            prop_assume!(address::unreachable(address).is_none());
             let text = format!("#{noise}\n{address} {name} #{noise}\n");
             let found = Hosts::parse(text).lookup(&NodeName::parse(&name).unwrap());
             prop_assert_eq!(found, vec![address]);

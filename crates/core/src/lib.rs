@@ -7,7 +7,8 @@
 //!
 //! | module | decides |
 //! |---|---|
-//! | [`name`] | which texts are node names |
+//! | [`name`] | which texts are node names, and which of them mean one node |
+//! | [`address`] | which addresses no host can have |
 //! | [`command`] | what may reach a node |
 //! | [`document`] | what a node's answer says |
 //! | `known_hosts` | which host keys are trusted |
@@ -24,6 +25,8 @@
 //! | [`rpc`] | the socket's protocol and its words |
 //! | [`authority`] | which names the metrics listener answers to |
 //! | [`scrapers`] | which connection to it gives way |
+//! | [`trust`] | which files may decide anything |
+//! | [`shown`] | which characters are fit to be shown |
 //! | [`event`] | what is put on record |
 //! | [`summary`] | what is summed up on record |
 //! | [`bucket`] | when there is a token |
@@ -48,6 +51,7 @@
 )]
 
 pub mod accept;
+pub mod address;
 pub mod authority;
 pub mod backoff;
 pub mod bucket;
@@ -74,6 +78,8 @@ pub mod printed;
 pub mod retention;
 pub mod rpc;
 pub mod scrapers;
+pub mod shown;
 pub mod subid;
 pub mod summary;
+pub mod trust;
 pub mod work;

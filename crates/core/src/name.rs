@@ -4,7 +4,9 @@
 //! and `known_hosts` look-ups, so the type holds nothing that could be read as
 //! an option, a path, a pattern or markup. It never reaches a shell: there is none.
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The longest host name accepted, in bytes.
@@ -16,15 +18,55 @@ const SHOWN_CHARS: usize = 64;
 /// A valid node name: an IPv4 or IPv6 address, or a host name.
 ///
 /// Host names are 1–64 bytes of `[A-Za-z0-9._-]` that start with a letter or a
-/// digit. IPv6 addresses may come in brackets; they are kept without, in the
-/// canonical form of RFC 5952. Zones and ports are refused.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct NodeName(Repr);
+/// digit. IPv6 addresses may come in brackets. Zones and ports are refused.
+///
+/// Names that mean one node are equal, hash alike and sort alike, however they are spelt:
+/// host names without regard to case (RFC 4343), addresses by what they are, an IPv4
+/// address within IPv6 (`::ffff:192.0.2.1`) as the IPv4 address. Two spellings must
+/// not be two nodes: each would have a limiter's budget, a connection and a place in the
+/// list of its own.
+#[derive(Clone, Debug)]
+pub struct NodeName {
+    key: Key,
+    /// A host as it was written, an address in its canonical form.
+    text: String,
+    /// An address that was written in another form.
+    written: Option<String>,
+}
 
+/// What a name means.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Repr {
-    Address(IpAddr, String),
+enum Key {
+    /// In its canonical family.
+    Address(IpAddr),
+    /// In lower case.
     Host(String),
+}
+
+impl PartialEq for NodeName {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+}
+
+impl Eq for NodeName {}
+
+impl PartialOrd for NodeName {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for NodeName {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.key.cmp(&other.key)
+    }
+}
+
+impl Hash for NodeName {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.key.hash(state);
+    }
 }
 
 /// Why a text is not a node name.
@@ -60,26 +102,51 @@ impl NodeName {
             return Err(NameError::TooLong);
         }
         if let Some(address) = parse_address(text)? {
-            return Ok(Self(Repr::Address(address, address.to_string())));
+            let address = address.to_canonical();
+            let canonical = address.to_string();
+            return Ok(Self {
+                key: Key::Address(address),
+                written: (canonical != text).then(|| text.to_owned()),
+                text: canonical,
+            });
         }
         check_host(text)?;
-        Ok(Self(Repr::Host(text.to_owned())))
+        Ok(Self {
+            key: Key::Host(text.to_ascii_lowercase()),
+            text: text.to_owned(),
+            written: None,
+        })
     }
 
-    /// The name as text: an address in its canonical form, a host as given.
+    /// The name as text: an address in its canonical form (RFC 5952), a host as it was
+    /// written.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        match &self.0 {
-            Repr::Address(_, text) | Repr::Host(text) => text,
+        &self.text
+    }
+
+    /// The name exactly as it was written, for the answer to whoever wrote it.
+    #[must_use]
+    pub fn as_written(&self) -> &str {
+        self.written.as_ref().unwrap_or(&self.text)
+    }
+
+    /// The one text of all spellings, for look-ups: as [`NodeName::as_str`], a host in
+    /// lower case.
+    #[must_use]
+    pub fn canonical(&self) -> &str {
+        match &self.key {
+            Key::Address(_) => &self.text,
+            Key::Host(name) => name,
         }
     }
 
     /// The address, when the name is one.
     #[must_use]
     pub fn address(&self) -> Option<IpAddr> {
-        match &self.0 {
-            Repr::Address(address, _) => Some(*address),
-            Repr::Host(_) => None,
+        match &self.key {
+            Key::Address(address) => Some(*address),
+            Key::Host(_) => None,
         }
     }
 }
@@ -140,12 +207,6 @@ impl std::str::FromStr for NodeName {
     }
 }
 
-impl serde::Serialize for NodeName {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
-}
-
 /// An invalid name made fit to be shown: cut to 64 characters, and everything
 /// that is not printable ASCII (or is a quote or backslash) escaped.
 ///
@@ -168,6 +229,7 @@ pub fn shown(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::hash::{BuildHasher, RandomState};
 
     fn error(text: &str) -> NameError {
         NodeName::parse(text).unwrap_err()
@@ -189,13 +251,46 @@ mod tests {
         }
         for (text, canonical) in [
             ("10.0.0.1", "10.0.0.1"),
-            ("[2001:db8:0::1]", "2001:db8::1"),
+            ("[2001:DB8:0::1]", "2001:db8::1"),
             ("::1", "::1"),
-            ("::ffff:1.2.3.4", "::ffff:1.2.3.4"),
+            ("::ffff:1.2.3.4", "1.2.3.4"),
         ] {
             let name = NodeName::parse(text).unwrap();
-            assert_eq!(name.as_str(), canonical);
-            assert!(name.address().is_some());
+            assert_eq!((name.as_str(), name.canonical()), (canonical, canonical));
+            assert_eq!(name.as_written(), text);
+            assert_eq!(name.address(), Some(canonical.parse().unwrap()));
+        }
+    }
+
+    #[test]
+    fn spellings_of_one_node_are_one_name() {
+        let name = |text| NodeName::parse(text).unwrap();
+        let state = RandomState::new();
+        let hash = |name: &NodeName| state.hash_one(name);
+        for spellings in [
+            &["pve1.Example.org", "PVE1.EXAMPLE.ORG", "pve1.example.org"][..],
+            &["::1", "[::1]", "0:0:0:0:0:0:0:1", "[0::0:1]"],
+            &["2001:DB8::A", "2001:db8:0::a"],
+            &["192.0.2.1", "::ffff:192.0.2.1", "[::FFFF:c000:201]"],
+        ] {
+            for (one, other) in spellings
+                .iter()
+                .flat_map(|a| spellings.iter().map(move |b| (a, b)))
+            {
+                let (one, other) = (name(one), name(other));
+                assert_eq!(one, other);
+                assert_eq!(one.cmp(&other), Ordering::Equal);
+                assert_eq!(hash(&one), hash(&other));
+                assert_eq!(one.canonical(), other.canonical());
+            }
+        }
+        for (one, other) in [
+            ("pve1", "pve2"),
+            ("pve1", "pve1.example.org"),
+            ("::1", "127.0.0.1"),
+        ] {
+            assert_ne!(name(one), name(other));
+            assert_ne!(name(one).canonical(), name(other).canonical());
         }
     }
 

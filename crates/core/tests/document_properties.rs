@@ -8,6 +8,7 @@ use proptest::sample::{Index, select};
 use pulse_core::document::{
     Chip, Disk, Document, Dropped, Feature, HelperInfo, Reading, normalise, read,
 };
+use pulse_core::shown::is_active;
 use std::fmt::Write;
 
 /// What damaged documents are made of.
@@ -29,7 +30,7 @@ const PIECES: [&str; 14] = [
     "\"device\":\"/dev/sda\"",
     "\"temperature\":41.5",
     "\"error\":\"x\"",
-    "\u{e9}\u{202e}",
+    "\u{e9}\u{202e}\u{2028}\u{ad}\u{e0041}",
     "(temp1)",
     "\"label \"x\"\":{",
 ];
@@ -219,6 +220,7 @@ fn named<'a>(reading: &'a Reading, name: &str) -> Option<&'a Chip> {
 /// it gives the same document again.
 fn assert_strict(document: &Document) {
     let text = document.to_json();
+    assert!(!text.chars().any(is_active), "{text:?}");
     let value: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert!(value["sensors"].is_object() && value["smart"].is_array());
     let again = read(text.as_bytes()).unwrap();

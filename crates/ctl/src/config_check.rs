@@ -8,9 +8,13 @@ use crate::shown::shown;
 use crate::wrap::wrapped;
 use pulse_core::authority::HostName;
 use pulse_core::capability::Capabilities;
-use pulse_core::config::{Config, ConfigError, MAX_CONFIG_BYTES, NodeSettings};
+use pulse_core::config::{Config, ConfigError, MAX_CONFIG_BYTES, NodeSettings, SocketAccess};
 use pulse_core::name::NodeName;
+use pulse_core::trust::{Demand, Untrusted};
+use pulse_trust::Refused;
+use pulse_trust::places::{self, Flaw};
 use serde_json::{Value, json};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// Carries the command out.
@@ -18,28 +22,88 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// [`Failure`] when the file cannot be read or the result not written.
 pub(crate) fn run(mut screen: Screen, file: PathBuf, json: bool) -> Result<Ending, Failure> {
-    let text = match read(&file) {
-        Ok(text) => text,
+    let opened = match read(&file) {
+        Ok(opened) => opened,
         Err(error) => return Err(Failure::File { path: file, error }),
     };
-    let config = Config::parse(&text);
+    let config = Config::parse(&opened.text);
+    let untrusted = untrusted(&opened, config.as_ref().ok());
     if json {
-        screen.print_text(&as_json(&file, &config).to_string())?;
+        screen.print_text(&as_json(&file, &config, &untrusted).to_string())?;
     } else {
+        let columns = screen.columns();
         screen.print(&match &config {
-            Ok(config) => allowed(&file, config),
-            Err(error) => mistake(&file, &text, error, screen.columns()),
+            Ok(config) if untrusted.is_empty() => allowed(&file, config),
+            Ok(_) => refused(&untrusted, columns),
+            Err(error) => {
+                let mut lines = mistake(&file, &opened.text, error, columns);
+                lines.extend(refused(&untrusted, columns));
+                lines
+            }
         })?;
     }
     Ok(match config {
-        Ok(_) => Ending::Done,
-        Err(_) => Ending::ShownMistake,
+        Ok(_) if untrusted.is_empty() => Ending::Done,
+        _ => Ending::ShownMistake,
     })
 }
 
-/// The text of a configuration.
-pub(crate) fn read(path: &Path) -> std::io::Result<String> {
-    pulse_files::read_text(path, MAX_CONFIG_BYTES)
+/// A configuration, and what is wrong with who may change it.
+pub(crate) struct Opened {
+    text: String,
+    untrusted: Option<Untrusted>,
+}
+
+impl Opened {
+    /// The text, if nobody else may change it.
+    ///
+    /// # Errors
+    /// [`Refused::Untrusted`].
+    pub(crate) fn trusted(self) -> Result<String, Refused> {
+        match self.untrusted {
+            None => Ok(self.text),
+            Some(untrusted) => Err(untrusted.into()),
+        }
+    }
+}
+
+/// Reads a configuration.
+///
+/// # Errors
+/// When that cannot be done, or it is no file.
+pub(crate) fn read(path: &Path) -> io::Result<Opened> {
+    let path = std::path::absolute(path)?;
+    let owners = pulse_trust::owners_and_service();
+    let (file, judged) = pulse_trust::examine(&path, &owners, Demand::Unwritable)?;
+    let mut bytes = Vec::new();
+    pulse_files::read_into(&mut bytes, file, MAX_CONFIG_BYTES)?;
+    let text = String::from_utf8(bytes);
+    let text = text.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not UTF-8 text"))?;
+    Ok(Opened {
+        text,
+        untrusted: judged.err(),
+    })
+}
+
+/// Whatever the daemon would refuse because others may change it, as sentences.
+fn untrusted(opened: &Opened, config: Option<&Config>) -> Vec<String> {
+    let mut sentences = Vec::new();
+    if let Some(untrusted) = &opened.untrusted {
+        sentences.push(format!("the configuration is refused: {untrusted}"));
+    }
+    let owners = pulse_trust::owners_and_service();
+    let places = config.map(|config| [places::directories(config), places::files(config)].concat());
+    for place in places.into_iter().flatten() {
+        if let Some(Flaw::Refused(untrusted)) = place.flaw(&owners) {
+            sentences.push(format!("{} is refused: {untrusted}", place.name));
+        }
+    }
+    sentences
+}
+
+fn refused(untrusted: &[String], columns: Option<usize>) -> Vec<Line> {
+    let lines = untrusted.iter().flat_map(|text| wrapped(text, columns));
+    lines.map(|line| Line::of(Tone::Bad, line)).collect()
 }
 
 fn mistake(file: &Path, text: &str, error: &ConfigError, columns: Option<usize>) -> Vec<Line> {
@@ -177,6 +241,10 @@ fn places(config: &Config) -> Vec<(String, String)> {
     let metrics = metrics.map_or("not served".to_owned(), |a| format!("http://{a}/metrics"));
     let mut places = vec![
         ("socket".to_owned(), config.socket.display().to_string()),
+        (
+            "may connect to it".to_owned(),
+            connecting(&config.socket_access),
+        ),
         ("ssh dir".to_owned(), config.ssh_dir.display().to_string()),
         ("metrics".to_owned(), metrics),
     ];
@@ -184,6 +252,14 @@ fn places(config: &Config) -> Vec<(String, String)> {
         places.push(("metrics are also for".to_owned(), name.to_string()));
     }
     places
+}
+
+fn connecting(access: &SocketAccess) -> String {
+    match &access.group {
+        Some(group) => format!("mode {}, group {group}", access.mode),
+        None if access.is_narrow() => format!("mode {}, the daemon's own group", access.mode),
+        None => "anybody".to_owned(),
+    }
 }
 
 /// What is right, but perhaps not meant.
@@ -211,7 +287,7 @@ fn remarks(config: &Config) -> Vec<Line> {
     gap.into_iter().chain(lines).collect()
 }
 
-fn as_json(file: &Path, config: &Result<Config, ConfigError>) -> Value {
+fn as_json(file: &Path, config: &Result<Config, ConfigError>, untrusted: &[String]) -> Value {
     let file = file.display().to_string();
     match config {
         Err(ConfigError {
@@ -220,13 +296,17 @@ fn as_json(file: &Path, config: &Result<Config, ConfigError>) -> Value {
             message,
         }) => json!({
             "file": file, "valid": false, "line": line, "column": column, "message": message,
+            "untrusted": untrusted,
         }),
         Ok(config) => json!({
             "file": file,
-            "valid": true,
+            "valid": untrusted.is_empty(),
+            "untrusted": untrusted,
             "nodes": config.nodes.iter().map(node_json).collect::<Vec<_>>(),
             "peers": peers_json(config),
             "socket": config.socket.display().to_string(),
+            "socket_mode": config.socket_access.mode.to_string(),
+            "socket_group": config.socket_access.group.as_ref().map(ToString::to_string),
             "ssh_dir": config.ssh_dir.display().to_string(),
             "metrics_address": config.metrics_address.map(|address| address.to_string()),
             "metrics_host_names": config.metrics.host_names.iter().map(HostName::as_str).collect::<Vec<_>>(),
@@ -324,8 +404,26 @@ mod tests {
     }
 
     #[test]
+    fn who_may_connect_is_shown() {
+        for (text, expected) in [
+            ("", "may connect to it  anybody"),
+            ("socket_mode = '0600'", "mode 0600, the daemon's own group"),
+            (
+                "socket_mode = '0660'\nsocket_group = 'pulse'",
+                "mode 0660, group pulse",
+            ),
+        ] {
+            let report = report(text);
+            assert!(
+                report.contains(expected),
+                "{expected:?} is not in:\n{report}"
+            );
+        }
+    }
+
+    #[test]
     fn json_says_the_same() {
-        let json = |text: &str| as_json(Path::new("c"), &Config::parse(text));
+        let json = |text: &str| as_json(Path::new("c"), &Config::parse(text), &[]);
         let right = json("allowed_nodes = ['::1']\nallowed_peers = [5]");
         assert_eq!(right["valid"], true);
         assert_eq!(right["nodes"][0]["address"], "::1");

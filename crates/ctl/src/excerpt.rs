@@ -1,7 +1,7 @@
 //! A mistake shown in its line, with a caret below it.
 
 use crate::line::{Line, Tone};
-use crate::shown::is_order;
+use pulse_core::shown::is_active;
 
 /// How much of a long line is shown, in characters.
 const WINDOW: usize = 72;
@@ -41,7 +41,7 @@ impl Window {
             .chars()
             .map(|c| match c {
                 '\t' => ' ',
-                c if is_order(c) => char::REPLACEMENT_CHARACTER,
+                c if is_active(c) => char::REPLACEMENT_CHARACTER,
                 c => c,
             })
             .collect();

@@ -8,6 +8,7 @@ use crate::shown::shown;
 use pulse_audit::verify::Verdict;
 use pulse_core::config::ConfigError;
 use pulse_core::rpc::Method;
+use pulse_core::trust::Untrusted;
 use pulse_policy::rsyslog::WordError;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -99,6 +100,9 @@ pub(crate) enum Failure {
         /// What is wrong, and where.
         error: ConfigError,
     },
+    /// Others may change the configuration.
+    #[error("the configuration is refused: {0}")]
+    Untrusted(Untrusted),
     /// A variable of the environment is wrong.
     #[error("{variable}: {reason}")]
     Variable {
@@ -179,7 +183,10 @@ impl Failure {
             Self::VerifyUsage(_) => VERIFY_USAGE,
             Self::Audit(error) => error.exit_code(),
             Self::Unverified(_) => VERIFY_UNREADABLE,
-            Self::Config { .. } | Self::Variable { .. } | Self::NotForwarding => 78,
+            Self::Config { .. }
+            | Self::Untrusted(_)
+            | Self::Variable { .. }
+            | Self::NotForwarding => 78,
         }
     }
 

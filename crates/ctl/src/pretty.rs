@@ -1,7 +1,8 @@
 //! JSON made readable without changing it: the members keep their order and the
 //! numbers their digits, which parsing and writing again would not promise.
 
-use crate::shown::is_order;
+use crate::shown::escaped;
+use pulse_core::shown::is_active;
 
 const INDENT: &str = "  ";
 
@@ -67,7 +68,7 @@ impl Printer {
                     .text
                     .extend(std::iter::once(c).chain(characters.next())),
                 // The same string, but nothing that a terminal would obey.
-                c if is_order(c) => self.text.push_str(&format!("\\u{:04x}", u32::from(c))),
+                c if is_active(c) => self.text.push_str(&escaped(c)),
                 c => self.text.push(c),
             }
             if c == '"' {

@@ -163,7 +163,7 @@ fn the_log_is_where_the_configuration_or_the_variable_says() {
         home.live().display(),
         home.state().display()
     );
-    std::fs::write(&file, table).unwrap();
+    common::write_config(&file, &table);
     let tail = |argument: Option<&Path>, variables: &[(&str, &Path)]| -> Run {
         let mut command = control();
         command.args(["audit", "tail", "-n", "1", "--json"]);

@@ -6,10 +6,17 @@ mod common;
 
 use common::{Run, control};
 use serde_json::Value;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use tempfile::TempDir;
 
 fn check(text: &str, arguments: &[&str]) -> Run {
     let directory = tempfile::tempdir().unwrap();
-    std::fs::write(directory.path().join("config.toml"), text).unwrap();
+    common::write_config(&directory.path().join("config.toml"), text);
+    check_in(&directory, arguments)
+}
+
+fn check_in(directory: &TempDir, arguments: &[&str]) -> Run {
     let mut command = control();
     command.args(["config", "check"]).args(arguments);
     let output = command
@@ -65,4 +72,46 @@ fn a_file_that_cannot_be_read_is_no_mistake_in_it() {
         missing.errors.contains("/nonexistent/config.toml"),
         "{missing:?}"
     );
+}
+
+#[test]
+fn file_that_others_may_change_is_refused_with_the_command_that_fixes_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("config.toml");
+    common::write_config(&file, "[rate_limit]\nper_peer_burst = 0\n");
+    let set = |path: &std::path::Path, mode| {
+        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    };
+    set(&file, 0o664);
+    let run = check_in(&directory, &[]);
+    assert_eq!(run.code, Some(78));
+    // The mistake is shown as well.
+    for part in ["config.toml:2:18", "mode 0664", "chmod g-w"] {
+        assert!(run.output.contains(part), "{part:?}: {}", run.output);
+    }
+    common::write_config(&file, "");
+    set(directory.path(), 0o757);
+    let run = check_in(&directory, &["--json"]);
+    let report: Value = serde_json::from_str(&run.output).unwrap();
+    assert_eq!((run.code, &report["valid"]), (Some(78), &false.into()));
+    let untrusted = report["untrusted"][0].as_str().unwrap();
+    let remedy = format!("chmod o-w {}", directory.path().display());
+    assert!(untrusted.ends_with(&remedy), "{untrusted}");
+    set(directory.path(), 0o700);
+    assert_eq!(check_in(&directory, &[]).code, Some(0));
+}
+
+#[test]
+fn known_hosts_that_others_may_change_are_refused_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let known_hosts = directory.path().join("known_hosts");
+    fs::write(&known_hosts, "").unwrap();
+    fs::set_permissions(&known_hosts, Permissions::from_mode(0o666)).unwrap();
+    let text = format!("ssh_dir = '{}'\n", directory.path().display());
+    common::write_config(&directory.path().join("config.toml"), &text);
+    let run = check_in(&directory, &[]);
+    assert_eq!(run.code, Some(78));
+    for part in ["known_hosts is refused", "chmod g-w,o-w"] {
+        assert!(run.output.contains(part), "{part:?}: {}", run.output);
+    }
 }

@@ -35,7 +35,7 @@ fn help_teaches_both_sides() {
 fn a_sender_reads_the_configurations_log_and_believes_the_collectors_name() {
     let directory = tempfile::tempdir().unwrap();
     let config = directory.path().join("c.toml");
-    std::fs::write(&config, "[audit]\nlog = '/x/audit.log'\n").unwrap();
+    common::write_config(&config, "[audit]\nlog = '/x/audit.log'\n");
     let mut command = control();
     let output = command.args(SENDER).arg("--config").arg(&config).output();
     let run: common::Run = output.unwrap().into();
@@ -55,7 +55,7 @@ fn a_sender_reads_the_configurations_log_and_believes_the_collectors_name() {
 fn a_log_in_a_place_that_rsyslog_would_misread_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let config = directory.path().join("c.toml");
-    std::fs::write(&config, "[audit]\nlog = '/x\"y/audit.log'\n").unwrap();
+    common::write_config(&config, "[audit]\nlog = '/x\"y/audit.log'\n");
     let mut command = control();
     let output = command.args(SENDER).arg("--config").arg(&config).output();
     let run: common::Run = output.unwrap().into();

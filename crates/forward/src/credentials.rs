@@ -6,13 +6,16 @@
 use pulse_core::config::Forward;
 use pulse_core::config::forward::Collector;
 use pulse_relp::certificate::validity;
-use pulse_relp::identity::{Files, Identity, IdentityError};
+use pulse_relp::identity::{Contents, Files, Identity, IdentityError};
+use pulse_trust::Refused;
+use pulse_trust::places::{CA, CERTIFICATE, KEY};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 /// What three files looked like.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Look([Option<[i64; 4]>; 3]);
+pub struct Look([Option<[i64; 6]>; 3]);
 
 /// Where they are.
 #[must_use]
@@ -31,16 +34,42 @@ pub fn look(files: &Files) -> Look {
         let found = fs::metadata(path).ok()?;
         let inode = i64::try_from(found.ino()).unwrap_or(i64::MAX);
         let length = i64::try_from(found.len()).unwrap_or(i64::MAX);
-        Some([inode, length, found.mtime(), found.mtime_nsec()])
+        // The second time changes with owner and mode as well, and cannot be set back.
+        Some([
+            inode,
+            length,
+            found.mtime(),
+            found.mtime_nsec(),
+            found.ctime(),
+            found.ctime_nsec(),
+        ])
     }))
 }
 
-/// Reads them, for one collector.
+/// The largest file that is read: a system's list of authorities has some 220 KiB.
+const MAX_BYTES: usize = 1 << 20;
+
+/// Reads them, for one collector. Whoever can change one of them chooses who the collector
+/// is, or can pose as us; so that is refused, and so is a key that everybody can read.
 ///
 /// # Errors
 /// [`IdentityError`] names the file and what is wrong with it.
 pub fn load(files: &Files, collector: &Collector) -> Result<Identity, IdentityError> {
-    Identity::load(files, collector.pin)
+    let read = |path: &Path, demand| {
+        pulse_trust::read(path, demand, MAX_BYTES).map_err(|refused| match refused {
+            Refused::Io(error) => IdentityError::Unreadable {
+                path: path.to_owned(),
+                reason: error.to_string(),
+            },
+            Refused::Untrusted(untrusted) => IdentityError::Untrusted(untrusted.to_string()),
+        })
+    };
+    let contents = Contents::new(
+        read(&files.ca, CA)?,
+        read(&files.certificate, CERTIFICATE)?,
+        read(&files.key, KEY)?,
+    );
+    Identity::parse(files, &contents, collector.pin)
 }
 
 /// When the first of ours ends, and when the first authority does: seconds since 1970.

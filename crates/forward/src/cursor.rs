@@ -67,8 +67,11 @@ impl CursorFile {
     /// What it says; none when it is not there, of no use, or about another log.
     #[must_use]
     pub fn load(&self) -> Option<Place> {
-        let text = pulse_files::read(&self.path, MAX_BYTES).ok()?;
-        let content: Content = serde_json::from_slice(&text).ok()?;
+        self.parse(&pulse_files::read(&self.path, MAX_BYTES).ok()?)
+    }
+
+    pub(crate) fn parse(&self, text: &[u8]) -> Option<Place> {
+        let content: Content = serde_json::from_slice(text).ok()?;
         if content.log_id != self.log_id {
             return None;
         }
@@ -83,6 +86,16 @@ impl CursorFile {
     /// # Errors
     /// The operating system's.
     pub fn store(&self, place: Place) -> io::Result<()> {
+        pulse_files::replace(
+            &self.path,
+            &self.path.with_extension("new"),
+            MODE,
+            self.text(place)?.as_bytes(),
+            Durability::Written,
+        )
+    }
+
+    pub(crate) fn text(&self, place: Place) -> io::Result<String> {
         let content = Content {
             log_id: self.log_id.clone(),
             seq: Ordinal::new(place.seq()).ok_or_else(|| {
@@ -94,14 +107,7 @@ impl CursorFile {
                 Place::From(_) => None,
             },
         };
-        let text = format!("{}\n", serde_json::to_string(&content)?);
-        pulse_files::replace(
-            &self.path,
-            &self.path.with_extension("new"),
-            MODE,
-            text.as_bytes(),
-            Durability::Written,
-        )
+        Ok(format!("{}\n", serde_json::to_string(&content)?))
     }
 }
 

@@ -4,6 +4,7 @@
 //! brought to disk by somebody else (`spool`). Numbers go on over
 //! restarts, so a collector's stream can tell what it had, and what was left out.
 
+use pulse_core::shown::is_active;
 use pulse_relp::message::Severity;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -54,7 +55,7 @@ impl Journal {
     pub fn push(&self, severity: Severity, when: String, mut text: String) {
         let end = text.floor_char_boundary(LONGEST);
         text.truncate(end);
-        let text = text.trim_end().replace(char::is_control, " ");
+        let text = text.trim_end().replace(is_active, " ");
         let mut latest = self.lock();
         if latest.len() == MOST {
             latest.pop_front();

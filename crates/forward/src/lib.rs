@@ -34,6 +34,8 @@
 pub mod credentials;
 pub mod cursor;
 pub mod forwarder;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod journal;
 pub mod message;
 pub mod problem;

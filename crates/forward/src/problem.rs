@@ -31,6 +31,9 @@ pub enum Problem {
     /// It has no address.
     #[error("\"{0}\" is not in /etc/hosts")]
     Name(String),
+    /// Its address cannot be looked up.
+    #[error("/etc/hosts is refused: {0}")]
+    Hosts(String),
     /// The way to it, or its answer.
     #[error("{0}")]
     Link(#[from] LinkError),
@@ -45,7 +48,7 @@ impl Problem {
     pub fn step(&self) -> &'static str {
         match self {
             Self::Identity(_) => "certificates",
-            Self::Name(_) => "name",
+            Self::Name(_) | Self::Hosts(_) => "name",
             Self::Link(error) => step_of(error),
             Self::Log(_) => "records",
         }
@@ -58,6 +61,9 @@ impl Problem {
             Self::Identity(error) => of_identity(error),
             Self::Name(_) => {
                 "add it to /etc/hosts, or give the collector an `address` in the configuration: DNS is not asked"
+            }
+            Self::Hosts(_) => {
+                "what others may change decides nothing: the command is root's; until then give the collector an `address` in the configuration"
             }
             Self::Log(_) => "the log's directory and files must be readable for the daemon's user",
             Self::Link(error) => of_link(error),
@@ -82,6 +88,9 @@ fn of_identity(error: &IdentityError) -> &'static str {
     match error {
         IdentityError::Unreadable { .. } | IdentityError::Empty { .. } => {
             "put ca.pem, certificate.pem and key.pem there, readable for the daemon's user (mode 0640, its group); they are tried again within seconds, but a directory that was not there when the daemon started takes a restart"
+        }
+        IdentityError::Untrusted(_) => {
+            "what others may change decides nothing: the command is root's; the files are tried again within seconds"
         }
         IdentityError::Mismatch { .. } => {
             "put ca.pem, certificate.pem and key.pem there, all three from one directory: the key has to be the certificate's own; they are tried again within seconds"
@@ -286,6 +295,7 @@ mod tests {
         );
         assert_is(LinkError::Silent(Step::Tcp), "tcp", "IPAddressAllow=");
         assert_is(Problem::Name("logs".to_owned()), "name", "/etc/hosts");
+        assert_is(Problem::Hosts(String::new()), "name", "`address`");
         let unknown = SessionError::Unknown(Number::FIRST);
         assert_is(LinkError::Session(unknown), "open", "`protocol`");
         assert_is(LinkError::Answered, "open", "`protocol`");

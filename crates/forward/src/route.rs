@@ -13,8 +13,8 @@ use std::time::Duration;
 
 pub use pulse_relp::link::{Link, Step};
 
-/// Looks a name up in `/etc/hosts`.
-pub type Lookup = Arc<dyn Fn(&NodeName) -> Vec<IpAddr> + Send + Sync>;
+/// Looks a name up in `/etc/hosts`, or says why that is not read.
+pub type Lookup = Arc<dyn Fn(&NodeName) -> Result<Vec<IpAddr>, String> + Send + Sync>;
 
 /// The way to one collector.
 #[derive(Clone)]
@@ -76,8 +76,11 @@ impl Route {
         let Collector { name, address, .. } = &self.collector;
         let unknown = || Problem::Name(name.to_string());
         // Looked up each time: connections are rare, and an edited file counts at once.
-        let looked_up = || (self.lookup)(name).first().copied();
-        let address = address.or_else(looked_up).ok_or_else(unknown)?;
+        let looked_up = || {
+            let found = (self.lookup)(name).map_err(Problem::Hosts)?;
+            found.first().copied().ok_or_else(unknown)
+        };
+        let address = address.map_or_else(looked_up, Ok)?;
         let server = name.to_string().try_into().map_err(|_| unknown())?;
         Ok(Peer {
             address: (address, self.collector.port).into(),

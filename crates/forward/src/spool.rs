@@ -145,7 +145,7 @@ fn opened(path: &Path) -> io::Result<File> {
     pulse_files::open_with(&mut options, path)
 }
 
-fn encoded(message: &Message) -> io::Result<Vec<u8>> {
+pub(crate) fn encoded(message: &Message) -> io::Result<Vec<u8>> {
     let mut line = serde_json::to_vec(&Line {
         number: message.number,
         severity: message.severity as u8,
@@ -158,7 +158,7 @@ fn encoded(message: &Message) -> io::Result<Vec<u8>> {
 
 /// Half a line is none. Nor is one with a number that we never give: this run's numbers go on
 /// after the last one that is found here.
-fn decoded(line: &[u8]) -> Option<Message> {
+pub(crate) fn decoded(line: &[u8]) -> Option<Message> {
     let line: Line<'_> = serde_json::from_slice(line.strip_suffix(b"\n")?).ok()?;
     Some(Message {
         number: Ordinal::new(line.number)?.get(),

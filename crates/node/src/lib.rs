@@ -40,6 +40,8 @@ mod clock;
 pub mod confinement;
 mod disk;
 mod failure;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod hwmon;
 pub mod ipmitool;
 mod lane;

@@ -5,6 +5,7 @@
 //! every directory listing has an end, and a link that is followed must stay
 //! inside the root.
 
+use pulse_core::shown::is_active;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
@@ -109,11 +110,11 @@ pub(crate) fn base_name(path: &Path) -> Option<String> {
     path.file_name().and_then(OsStr::to_str).map(str::to_owned)
 }
 
-/// Text that is fit to be shown: control characters dropped, blanks around it
-/// trimmed, cut to a length that no honest device reaches.
+/// Text that is fit to be shown: what does something or is not seen is dropped, blanks
+/// around it trimmed, cut to a length that no honest device reaches.
 pub(crate) fn clean(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
-    let printable: String = text.chars().filter(|c| !c.is_control()).collect();
+    let printable: String = text.chars().filter(|c| !is_active(*c)).collect();
     let cut: String = printable.trim().chars().take(MAX_TEXT_CHARS).collect();
     cut.trim_end().to_owned()
 }

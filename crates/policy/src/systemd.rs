@@ -84,6 +84,10 @@ KeyringMode=private
 # A few threads and no processes.
 TasksMax=16
 LimitCORE=0
+# Threads that accept during a flood come first; the service counts for ten others while
+# processors are short. It uses them otherwise for what it is asked.
+LimitNICE=-10
+CPUWeight=1000
 
 # Files: it sees no others than these. Who sends it the signal to reload does.
 RootDirectory={ROOT}
@@ -159,7 +163,8 @@ Description=Socket on which Pulse asks for temperatures
 
 [Socket]
 ListenStream={}
-# Anybody may connect; who may ask is decided by who it is.
+# Anybody may connect; who may ask is decided by who it is. Narrow it together with
+# socket_mode and socket_group in the configuration, which the daemon compares.
 SocketMode=0666
 DirectoryMode=0755
 FileDescriptorName=rpc

@@ -8,13 +8,14 @@
 //! over the rest. Otherwise the runtime accepts by itself, since handing over costs each
 //! reading a change of threads.
 
-use crate::daemon::{Daemon, Snapshot};
-use pulse_core::accept::{AcceptBudgets, Connecting, OverBudget, Standing};
+use crate::daemon::{Daemon, MAX_CONNECTIONS, Snapshot};
+use pulse_core::accept::{AcceptBudgets, CALM, Connecting, OverBudget, Standing};
 use pulse_core::capability::Capabilities;
 use pulse_core::limiter::Refusal;
 use pulse_core::peer::{Credentials, Peer, PeerId};
 use pulse_core::summary::{Account, Occurrence, Tally};
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
@@ -29,8 +30,13 @@ use tokio::sync::mpsc::error::TrySendError;
 /// empty.
 const GUARDS: u32 = 3;
 
-/// Connections on their way from the guards to the runtime, of either standing.
-const HANDED_OVER: usize = 1_024;
+/// Connections on their way from the guards to the runtime, each with its descriptor: as
+/// many as may be open of callers with a capability, and some of the others.
+const HANDED_OVER: usize = MAX_CONNECTIONS;
+const HANDED_OVER_OF_STRANGERS: usize = 256;
+
+/// How often at most it is said that connections cannot be accepted.
+const WARNING_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How often what was closed is put on record, and how long a guard with nothing to accept
 /// waits before it looks whether it is still wanted.
@@ -55,6 +61,7 @@ pub(crate) struct Sieve {
     budgets: AcceptBudgets,
     closed: Closed,
     renew_at: Instant,
+    warn_at: Instant,
 }
 
 /// Connections that were closed unread and are not on record yet.
@@ -75,6 +82,7 @@ impl Sieve {
             snapshot,
             closed: Closed::default(),
             renew_at: Instant::now(),
+            warn_at: Instant::now(),
         }
     }
 
@@ -149,6 +157,15 @@ impl Sieve {
         self.budgets.is_flooded(Instant::now())
     }
 
+    /// Says why a connection could not be accepted.
+    pub(crate) fn warn(&mut self, error: &io::Error) {
+        let now = Instant::now();
+        if now >= self.warn_at {
+            self.warn_at = now + WARNING_INTERVAL;
+            crate::listener::warn_of_accept_error("rpc", error);
+        }
+    }
+
     /// Follows a reload, forgets idle users, puts on record what was closed.
     fn renew(&mut self, now: Instant) {
         self.renew_at = now + INTERVAL;
@@ -181,14 +198,19 @@ pub(crate) struct Guards(Vec<std_mpsc::Sender<Job>>);
 struct Job {
     listener: Arc<UnixListener>,
     daemon: Arc<Daemon>,
+    /// Until then at least: what called the guards in may not have reached them yet.
+    until: Instant,
     eligible: mpsc::Sender<Accepted>,
     strangers: mpsc::Sender<Accepted>,
+    /// Dropped with the job, when all that the guard closed is on record.
+    _at_work: mpsc::Sender<Infallible>,
 }
 
 /// What the guards hand over.
 pub(crate) struct HandedOver {
     eligible: mpsc::Receiver<Accepted>,
     strangers: mpsc::Receiver<Accepted>,
+    at_work: mpsc::Receiver<Infallible>,
 }
 
 impl HandedOver {
@@ -208,11 +230,14 @@ impl HandedOver {
         self.eligible.close();
         self.strangers.close();
         while self.next().await.is_some() {}
+        // A closed channel has no more to give although its senders are still there.
+        while self.at_work.recv().await.is_some() {}
     }
 }
 
 impl Guards {
-    /// Starts the threads, which run when this returns.
+    /// Starts the threads, which run when this returns, with priority where they may have
+    /// it: without, several attackers would get more of the processors than they.
     ///
     /// # Errors
     /// The operating system's, when one cannot be started.
@@ -224,26 +249,36 @@ impl Guards {
             let thread = thread::Builder::new().name("accept".to_owned());
             thread.spawn(move || {
                 // Nobody waits any more when the daemon ends meanwhile.
-                let _ = started.send(());
+                let _ = started.send(pulse_confine::take_priority());
                 guard(&given);
             })?;
             // A thread that has only just begun makes calls that it must not make later.
-            starting.recv().map_err(io::Error::other)?;
-            Ok(jobs)
+            let priority = starting.recv().map_err(io::Error::other)?;
+            Ok((jobs, priority))
         };
-        (0..GUARDS).map(start).collect::<io::Result<_>>().map(Self)
+        let guards = (0..GUARDS).map(start).collect::<io::Result<Vec<_>>>()?;
+        pulse_confine::forbid_priority()?;
+        let (jobs, priorities): (Vec<_>, Vec<_>) = guards.into_iter().unzip();
+        if let Some(error) = priorities.into_iter().find_map(Result::err) {
+            tracing::info!("threads that accept during a flood have no priority: {error}");
+        }
+        Ok(Self(jobs))
     }
 
     /// Has the guards accept until the flood is over.
     pub(crate) fn accept(&self, listener: &Arc<UnixListener>, daemon: &Arc<Daemon>) -> HandedOver {
         let (eligible, of_eligible) = mpsc::channel(HANDED_OVER);
-        let (strangers, of_strangers) = mpsc::channel(HANDED_OVER);
+        let (strangers, of_strangers) = mpsc::channel(HANDED_OVER_OF_STRANGERS);
+        let (at_work, of_work) = mpsc::channel(1);
+        let until = Instant::now() + CALM;
         for guard in &self.0 {
             let job = Job {
                 listener: Arc::clone(listener),
                 daemon: Arc::clone(daemon),
+                until,
                 eligible: eligible.clone(),
                 strangers: strangers.clone(),
+                _at_work: at_work.clone(),
             };
             // They live as long as we do.
             let _ = guard.send(job);
@@ -251,6 +286,7 @@ impl Guards {
         HandedOver {
             eligible: of_eligible,
             strangers: of_strangers,
+            at_work: of_work,
         }
     }
 }
@@ -272,14 +308,14 @@ impl Job {
                 Ok(None) => (),
                 Ok(Some(accepted)) => self.hand_over(accepted, sieve),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if !sieve.is_flooded() {
+                    if !sieve.is_flooded() && Instant::now() >= self.until {
                         break;
                     }
                     // Whatever poll(2) says, accept(2) says it again.
                     let _ = pulse_confine::wait_readable(&*self.listener, INTERVAL);
                 }
                 Err(error) => {
-                    crate::listener::warn_of_accept_error("rpc", &error);
+                    sieve.warn(&error);
                     thread::sleep(crate::listener::AFTER_ACCEPT_ERROR);
                 }
             }

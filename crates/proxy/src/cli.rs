@@ -37,7 +37,7 @@ renamed, SIGTERM ends after the requests in hand. Environment, stronger than the
 Exit codes: 0 ended in order; 1 the probe was let through; 64 wrong arguments;
 70 a part of the daemon failed; 71 the kernel lacks a layer of a required
 confinement; 73 the socket, the metrics address, the key or the audit log could not
-be made; 78 the configuration is wrong.
+be made; 78 the configuration is wrong, or others may change it or what it names.
 ";
 
 /// What was asked on the command line.

@@ -27,7 +27,7 @@ pub(crate) fn run(named: Option<PathBuf>, wear: Wear, json: bool) -> Result<Stri
         let what = config.ssh_dir.display().to_string();
         return Err(Failure::Open { what, error });
     }
-    let user = find_user(&settings::service_user())?;
+    let user = find_user(&pulse_trust::service_user())?;
     let places = places(&path, &config);
     let findings = probe::run(&Kernel, wear, &user, &places).map_err(|error| Failure::Open {
         what: "what the attempts need".into(),

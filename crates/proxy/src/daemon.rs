@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
 
 /// Connections in all, of callers that may ask.
-const MAX_CONNECTIONS: usize = 4096;
+pub(crate) const MAX_CONNECTIONS: usize = 4096;
 /// Connections of callers that are being turned away.
 const MAX_TURNED_AWAY: GateCaps = GateCaps {
     per_key: 64,
@@ -159,6 +159,12 @@ impl Daemon {
             Account::Own
         };
         self.note_all(Tally::one(occurrence, peer), account);
+    }
+
+    /// Looks whether `known_hosts` has changed; connections whose host key it accepts no
+    /// longer are closed then.
+    pub fn look_at_pins(&self) {
+        self.access.known_hosts.look();
     }
 
     /// As [`Daemon::note`], several at once.

@@ -35,7 +35,8 @@ enum Data {
         capabilities: Vec<&'static str>,
     },
     Temperature {
-        node: NodeName,
+        /// As it was asked for.
+        node: String,
         temperature: String,
     },
     Temperatures {
@@ -126,7 +127,7 @@ async fn carry_out(request: &Request, envelope: &Envelope) -> Result<Data, RpcEr
         Call::Temperature(node) => {
             let sample = request.read(&node).await?;
             Ok(Data::Temperature {
-                node,
+                node: node.as_written().to_owned(),
                 temperature: sample.json.get().to_owned(),
             })
         }
@@ -235,7 +236,7 @@ impl Entry {
     fn of(node: &NodeName, sample: &Arc<Sample>) -> Self {
         let age = sample.taken.elapsed().as_millis();
         Self {
-            node: node.to_string(),
+            node: node.as_written().to_owned(),
             temperature: Some(Arc::clone(sample)),
             age_ms: Some(u64::try_from(age).unwrap_or(u64::MAX)),
             error: None,
@@ -244,7 +245,7 @@ impl Entry {
 
     fn failed(node: &NodeName, error: &RpcError) -> Self {
         Self {
-            node: node.to_string(),
+            node: node.as_written().to_owned(),
             temperature: None,
             age_ms: None,
             error: Some(error.to_string()),

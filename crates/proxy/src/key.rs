@@ -1,6 +1,7 @@
 //! The daemon's own SSH key: Ed25519, made on first start, readable by us alone.
 
 use pulse_core::rpc::uuid_from_random;
+use pulse_core::trust::{Demand, Untrusted};
 use russh::keys::PrivateKey;
 use russh::keys::ssh_key::LineEnding;
 use russh::keys::ssh_key::private::Ed25519Keypair;
@@ -35,6 +36,9 @@ pub enum KeyError {
         /// Its mode.
         mode: u32,
     },
+    /// Others can change the key, or exchange it.
+    #[error("the SSH key is refused: {0}")]
+    Untrusted(Untrusted),
     /// The file is no private key that we can use.
     #[error("{}: {reason}", path.display())]
     Unusable {
@@ -72,9 +76,12 @@ pub fn find_or_create(credentials: Option<&Path>, ssh_dir: &Path) -> Result<Priv
     let Some(path) = credentials.map(|directory| directory.join(CREDENTIAL)) else {
         return load_or_create(ssh_dir);
     };
-    match pulse_files::open(&path) {
+    match open(&path) {
         // systemd has made it readable for us alone, by means that a mode does not show.
-        Ok(file) => publish(read(file, &path)?, &ssh_dir.join(FILE_NAME)),
+        Ok((file, judged)) => {
+            judged.map_err(KeyError::Untrusted)?;
+            publish(read(file, &path)?, &ssh_dir.join(FILE_NAME))
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => load_or_create(ssh_dir),
         Err(error) => Err(KeyError::Io { path, error }),
     }
@@ -83,8 +90,12 @@ pub fn find_or_create(credentials: Option<&Path>, ssh_dir: &Path) -> Result<Priv
 /// Loads the key of a key store, or makes it.
 fn load_or_create(ssh_dir: &Path) -> Result<PrivateKey, KeyError> {
     let path = ssh_dir.join(FILE_NAME);
-    match pulse_files::open(&path) {
-        Ok(file) => load(file, &path),
+    match open(&path) {
+        Ok((file, judged)) => {
+            check_mode(&file, &path)?;
+            judged.map_err(KeyError::Untrusted)?;
+            read(file, &path)
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => create(ssh_dir, &path),
         Err(error) => Err(KeyError::Io { path, error }),
     }
@@ -99,7 +110,13 @@ pub fn public_line(key: &PrivateKey) -> Result<String, KeyError> {
     line.map_err(|e| unusable(Path::new(FILE_NAME), &e))
 }
 
-fn load(file: File, path: &Path) -> Result<PrivateKey, KeyError> {
+/// Whoever can change the key chooses whom the nodes let in.
+fn open(path: &Path) -> io::Result<(File, Result<(), Untrusted>)> {
+    pulse_trust::examine(path, pulse_trust::owners(), Demand::Unwritable)
+}
+
+/// Reading is said first: a key that others could read has to be replaced.
+fn check_mode(file: &File, path: &Path) -> Result<(), KeyError> {
     let io_error = |error| KeyError::Io {
         path: path.to_owned(),
         error,
@@ -111,7 +128,7 @@ fn load(file: File, path: &Path) -> Result<PrivateKey, KeyError> {
             mode,
         });
     }
-    read(file, path)
+    Ok(())
 }
 
 fn read(file: File, path: &Path) -> Result<PrivateKey, KeyError> {

@@ -1,41 +1,82 @@
-//! The daemon's `known_hosts`: read again when it has changed on disk, so that
-//! an operator who pins a host key need not restart anything.
+//! The daemon's `known_hosts`: read again when it has changed on disk, so that an operator
+//! who pins or revokes a host key need not restart anything.
+//!
+//! Whether it has changed is told by stat(2): the filter of system calls has no inotify,
+//! and needs none. One look costs a few microseconds, whatever the number of nodes.
 
-use pulse_core::known_hosts::{KnownHosts, MAX_BYTES, Problem};
-use std::fs::Metadata;
-use std::io;
+use pulse_core::known_hosts::pins::{Change, Found, Pins, Watched};
+use pulse_core::known_hosts::{KnownHosts, MAX_BYTES, Problem, Reason};
+use pulse_core::trust::{Demand, Step};
+use pulse_trust::Refused;
+use sha2::{Digest, Sha256};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::watch;
 
 /// A `known_hosts` file and what it last said.
 pub struct KnownHostsFile {
     path: PathBuf,
     state: Mutex<State>,
+    pins: watch::Sender<Pins>,
 }
 
 #[derive(Default)]
 struct State {
-    stamp: Option<Stamp>,
-    known: Arc<KnownHosts>,
+    look: Option<Result<Look, ErrorKind>>,
+    /// Of the text that the pins are from; `None` when the file could not be used.
+    digest: Option<[u8; 32]>,
+    watched: Watched,
 }
 
-/// What tells one version of the file from another.
-#[derive(PartialEq, Eq)]
-struct Stamp {
+/// What tells one version of the file from another: itself and, because who may change
+/// them decides whether it counts, what its path leads through.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Look {
+    steps: Vec<Step>,
+    device: u64,
     inode: u64,
     size: u64,
+    /// Seconds and nanoseconds. The second one cannot be set back (utimensat(2)).
     modified: (i64, i64),
+    changed: (i64, i64),
 }
 
-impl Stamp {
-    fn of(metadata: &Metadata) -> Self {
-        Self {
-            inode: metadata.ino(),
-            size: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-        }
+/// Two changes within the clock that a file system keeps may look alike. Ten milliseconds
+/// is the coarsest that Linux has; of file systems over a network nobody knows.
+const SETTLED_AFTER: Duration = Duration::from_secs(2);
+
+impl Look {
+    fn at(path: &std::path::Path) -> io::Result<Self> {
+        let found = std::fs::metadata(path)?;
+        Ok(Self {
+            steps: pulse_trust::steps(path)?,
+            device: found.dev(),
+            inode: found.ino(),
+            size: found.size(),
+            modified: (found.mtime(), found.mtime_nsec()),
+            changed: (found.ctime(), found.ctime_nsec()),
+        })
     }
+
+    /// Whether a change after this look cannot look the same.
+    fn is_settled(&self) -> bool {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = now.map_or(0, |now| now.as_secs());
+        let settled = u64::try_from(self.changed.0).unwrap_or(0) + SETTLED_AFTER.as_secs();
+        settled < now
+    }
+}
+
+/// Who wants to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Occasion {
+    /// A connection is to be opened: thousands may be.
+    Connection,
+    /// Some time has passed.
+    Tick,
 }
 
 impl KnownHostsFile {
@@ -45,34 +86,95 @@ impl KnownHostsFile {
         Self {
             path,
             state: Mutex::default(),
+            pins: watch::Sender::new(Watched::default().pins().clone()),
         }
     }
 
-    /// What the file says now. When it cannot be read, nothing is pinned and so
-    /// nothing is trusted.
+    /// Tells when other pins are in force.
     #[must_use]
-    pub fn current(&self) -> Arc<KnownHosts> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let stamp = std::fs::metadata(&self.path).ok().map(|m| Stamp::of(&m));
-        if stamp.is_none() || stamp != state.stamp {
-            state.known = Arc::new(self.load());
-            state.stamp = stamp;
-        }
-        Arc::clone(&state.known)
+    pub fn subscribe(&self) -> watch::Receiver<Pins> {
+        self.pins.subscribe()
     }
 
-    fn load(&self) -> KnownHosts {
-        let text = match read(&self.path) {
-            Ok(text) => text,
-            Err(error) => {
-                tracing::warn!(path = %self.path.display(), %error, "cannot read known_hosts: no node is trusted");
-                return KnownHosts::default();
-            }
+    /// The pins for a new connection: what the file says now, and nothing when there is
+    /// none.
+    ///
+    /// # Errors
+    /// Why it cannot be used, although it is there.
+    pub fn current(&self) -> Result<Arc<KnownHosts>, Arc<str>> {
+        self.refresh(Occasion::Connection).for_new
+    }
+
+    /// Looks whether the file has changed.
+    pub fn look(&self) {
+        self.refresh(Occasion::Tick);
+    }
+
+    fn refresh(&self, occasion: Occasion) -> Pins {
+        let mut state = self.state();
+        let look = Look::at(&self.path).map_err(|error| error.kind());
+        let is_same = state.look.as_ref() == Some(&look);
+        let may_hide_a_change = match &look {
+            Ok(look) => occasion == Occasion::Tick && !look.is_settled(),
+            // Time passes while it is away, and an error may be gone.
+            Err(_) => true,
         };
-        let (known, problems) = KnownHosts::parse(&text);
-        self.report(&problems);
-        tracing::info!(path = %self.path.display(), keys = known.len(), "read known_hosts");
-        known
+        if !is_same || may_hide_a_change {
+            state.look = Some(look);
+            self.load(&mut state);
+        }
+        state.watched.pins().clone()
+    }
+
+    fn load(&self, state: &mut State) {
+        let path = self.path.display();
+        let found = match pulse_trust::read(&self.path, Demand::Unwritable, MAX_BYTES) {
+            Ok(text) => {
+                let digest = Some(Sha256::digest(&text).into());
+                if state.digest == digest {
+                    return;
+                }
+                let (known, problems) = KnownHosts::parse(&text);
+                self.report(&problems);
+                let too_large = |problem: &&Problem| problem.reason == Reason::FileTooLarge;
+                match problems.iter().find(too_large) {
+                    Some(problem) => Found::Unusable(format!("{path}: {}", problem.reason)),
+                    None => {
+                        state.digest = digest;
+                        Found::Read(known)
+                    }
+                }
+            }
+            Err(Refused::Io(error)) if error.kind() == ErrorKind::NotFound => Found::Missing,
+            Err(Refused::Io(error)) => Found::Unusable(format!("{path}: {error}")),
+            Err(Refused::Untrusted(untrusted)) => Found::Unusable(untrusted.to_string()),
+        };
+        if !matches!(found, Found::Read(_)) {
+            state.digest = None;
+        }
+        if let Some(change) = state.watched.update(found, Instant::now()) {
+            self.tell(change, state.watched.pins());
+            self.pins.send_replace(state.watched.pins().clone());
+        }
+    }
+
+    fn tell(&self, change: Change, pins: &Pins) {
+        let path = self.path.display();
+        match (change, &pins.for_new) {
+            (Change::Read, _) => {
+                tracing::info!(%path, keys = pins.for_open.len(), "read known_hosts");
+            }
+            (Change::Missing, _) => {
+                tracing::warn!("{path} is not there: no host key is pinned");
+            }
+            (Change::Gone, _) => {
+                tracing::warn!("{path} stays away: connections to nodes are closed");
+            }
+            (Change::Unusable, Err(reason)) => tracing::error!(
+                "known_hosts cannot be used: no connection to a node is opened, open ones are judged by what it said before: {reason}"
+            ),
+            (Change::Unusable, Ok(_)) => {}
+        }
     }
 
     /// A revocation that could not be read is an alarm, and never left out.
@@ -89,12 +191,11 @@ impl KnownHostsFile {
             tracing::warn!(%path, more, "known_hosts: further lines cannot be read");
         }
     }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Bad lines that are reported one by one.
 const MAX_REPORTED: usize = 20;
-
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    // One byte more than is taken: the parser says what it does with a file that is too long.
-    pulse_files::read_beginning(path, MAX_BYTES + 1)
-}

@@ -25,6 +25,8 @@ pub mod daemon;
 pub mod dispatch;
 pub mod exposition;
 mod forwarding;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod host_file;
 pub mod key;
 pub mod known_hosts;

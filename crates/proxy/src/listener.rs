@@ -176,7 +176,8 @@ pub(crate) async fn serve_callers(
             ended = accept_until_flooded(listener, &mut sieve, &daemon, &handed_on) => {
                 if let Err(error) = ended {
                     // The guards accept what is there, and then it is tried again.
-                    after_accept_error("rpc", &error).await;
+                    sieve.warn(&error);
+                    tokio::time::sleep(AFTER_ACCEPT_ERROR).await;
                 }
             }
             () = is_draining(&mut draining) => break,
@@ -224,7 +225,8 @@ async fn accept_until_flooded(
                     break;
                 }
                 Err(error) => {
-                    after_accept_error("rpc", &error).await;
+                    sieve.warn(&error);
+                    tokio::time::sleep(AFTER_ACCEPT_ERROR).await;
                     break;
                 }
             }

@@ -5,14 +5,9 @@
 //! (`path_resolution(7)`), those of symbolic links among them, has to be root's or ours, and
 //! nobody else's to write to.
 
-use std::ffi::OsString;
-use std::fs::{self, Metadata};
+use pulse_core::trust::Owners;
 use std::io;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Component, Path, PathBuf};
-
-/// The kernel follows no more links than these in one path.
-const MAX_LINKS: usize = 40;
+use std::path::Path;
 
 /// Whether root and the user that this process is now are the only ones who can have the
 /// path name something else, or give its directory another entry.
@@ -20,63 +15,15 @@ const MAX_LINKS: usize = 40;
 /// # Errors
 /// Those of stat(2), and one for a circle of links.
 pub(crate) fn is_ours_alone(path: &Path) -> io::Result<bool> {
-    let mut here = PathBuf::from("/");
-    let mut ahead = steps(&std::path::absolute(path)?);
-    let mut links = 0;
-    while let Some(step) = ahead.pop() {
-        if !is_unshared(&fs::symlink_metadata(&here)?) {
-            return Ok(false);
-        }
-        if step == ".." {
-            here.pop();
-            continue;
-        }
-        let next = here.join(step);
-        let found = fs::symlink_metadata(&next)?;
-        if !found.is_symlink() {
-            here = next;
-            continue;
-        }
-        links += 1;
-        if links > MAX_LINKS {
-            return Err(io::Error::other("too many symbolic links"));
-        }
-        if !is_ours(&found) {
-            return Ok(false);
-        }
-        let target = fs::read_link(next)?;
-        if target.is_absolute() {
-            here = PathBuf::from("/");
-        }
-        ahead.extend(steps(&target));
-    }
-    Ok(is_unshared(&fs::symlink_metadata(here)?))
-}
-
-/// The components below the root directory, the last one first.
-fn steps(path: &Path) -> Vec<OsString> {
-    let named = |component: Component<'_>| match component {
-        Component::Normal(name) => Some(name.to_owned()),
-        Component::ParentDir => Some("..".into()),
-        _ => None,
-    };
-    path.components().rev().filter_map(named).collect()
-}
-
-fn is_ours(found: &Metadata) -> bool {
-    found.uid() == 0 || found.uid() == pulse_confine::own_uid()
-}
-
-/// In a sticky directory, like `/tmp`, an entry can be changed by its owner alone
-/// (inode(7)).
-fn is_unshared(found: &Metadata) -> bool {
-    is_ours(found) && (found.mode() & 0o022 == 0 || found.mode() & 0o1000 != 0)
+    let steps = pulse_trust::steps(&std::path::absolute(path)?)?;
+    let owners = Owners::root_and([pulse_confine::own_uid()]);
+    Ok(owners.judge_way(&steps).is_ok())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs::Permissions;
+    use std::fs::{self, Permissions};
     use std::os::unix::fs::{PermissionsExt, lchown, symlink};
 
     #[test]

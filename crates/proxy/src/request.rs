@@ -77,17 +77,23 @@ impl Request {
 
     /// One reading that needs no admission: it is on record before the node is
     /// asked, and its outcome before anybody hears of it.
+    ///
+    /// The caller is answered with the name that it asked for; records, metrics and the queue
+    /// know the node by the one that is listed.
     pub(crate) async fn read_admitted(&self, node: &NodeName) -> Result<Arc<Sample>, RpcError> {
+        let settings = self.daemon.readings.settings();
+        let listed = settings.nodes.listed(node).unwrap_or(node);
         let start = Event {
-            node: Some(node),
+            node: Some(listed),
             ..self.event(EventType::CommandStart, Decision::Allowed)
         };
         self.record(&start).await?;
-        let mut pending = Pending::new(self, node);
+        let mut pending = Pending::new(self, listed);
         let readings = &self.daemon.readings;
-        let outcome = readings.read(&self.peer.id, node, self.deadline).await;
+        let outcome = readings.read(&self.peer.id, listed, self.deadline).await;
         pending.is_over = true;
-        self.record_outcome(node, &outcome, pending.started).await?;
+        self.record_outcome(listed, &outcome, pending.started)
+            .await?;
         outcome.map_err(|failure| match failure {
             NodeFailure::AddressNotPermitted => RpcError::Rejected {
                 node: node.clone(),

@@ -6,6 +6,7 @@
 //! that passed.
 
 use crate::host_file::HOSTS;
+use pulse_core::address::unreachable;
 use pulse_core::config::NodeSettings;
 use pulse_core::hosts::Hosts;
 use pulse_core::name::NodeName;
@@ -23,16 +24,17 @@ pub struct AnyUnicast;
 
 impl EgressGuard for AnyUnicast {
     fn permits(&self, address: IpAddr) -> bool {
-        let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
-        !(address.is_unspecified() || address.is_multicast() || broadcast)
+        unreachable(address).is_none()
     }
 }
 
 /// Why there is no address to connect to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoAddress {
     /// Neither the configuration nor `/etc/hosts` has one.
     Unknown,
+    /// The configuration has none, and `/etc/hosts` is not read, for this reason.
+    HostsRefused(String),
     /// Every address is outside what may be connected to.
     NotPermitted,
 }
@@ -66,7 +68,8 @@ impl Resolver {
             None => Hosts::parse(HOSTS.read()).lookup(node),
         };
         if found.is_empty() {
-            return Err(NoAddress::Unknown);
+            let refusal = HOSTS.refusal().filter(|_| settings.address.is_none());
+            return Err(refusal.map_or(NoAddress::Unknown, NoAddress::HostsRefused));
         }
         let permitted = found
             .into_iter()
@@ -92,7 +95,16 @@ mod tests {
     #[test]
     fn no_connection_goes_where_no_node_can_be() {
         assert!(resolve("192.0.2.1").is_ok());
-        for address in ["0.0.0.0", "255.255.255.255", "224.0.0.1", "ff02::1", "::"] {
+        for address in [
+            "0.0.0.0",
+            "255.255.255.255",
+            "224.0.0.1",
+            "ff02::1",
+            "::",
+            "::ffff:0.0.0.0",
+            "::ffff:224.0.0.1",
+            "fe80::1",
+        ] {
             assert_eq!(resolve(address), Err(NoAddress::NotPermitted), "{address}");
         }
     }

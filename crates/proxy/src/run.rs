@@ -138,6 +138,7 @@ fn say(text: &str) {
 
 fn check(path: &Path) -> Result<(), Failure> {
     let config = settings::load(path)?;
+    settings::check_all(&config)?;
     say(&format!(
         "{}: {} node(s), no mistakes\n",
         path.display(),
@@ -166,11 +167,14 @@ fn run(path: &Path, parts: &Parts<'_>) -> Result<(), Failure> {
     if let Err(error) = pulse_confine::raise_descriptor_limit() {
         tracing::warn!(%error, "the limit of open files stays as it is");
     }
-    let user = find_user(&settings::service_user())?;
+    let user = find_user(&pulse_trust::service_user())?;
     let opened = Opened::open(&config, &user)?;
     host_file::read_all();
     let mut confinement = Confinement::new(config.confinement, parts.layers);
+    // Whether we may shows when the guards take it, which a unit may have allowed, too.
+    let _ = pulse_confine::allow_priority();
     confinement.drop_privileges(&user)?;
+    settings::check_directories(&config)?;
     let key = key::find_or_create(key::credentials().as_deref(), &config.ssh_dir)?;
     confinement.restrict_access(path, &config)?;
     let guards = Guards::start().map_err(|error| Failure::Open {

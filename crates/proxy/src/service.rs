@@ -27,10 +27,15 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::MissedTickBehavior;
 
 /// How often the limiter forgets, the audit log is looked at and systemd's watchdog
 /// is fed.
 const TICK: Duration = Duration::from_secs(5);
+
+/// How often `known_hosts` is looked at: a host key that is revoked is trusted no longer
+/// than that.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// What the service starts from.
 pub(crate) struct Start<'a> {
@@ -129,6 +134,7 @@ fn open(
         key: Arc::new(key),
         resolver: Resolver::new(AnyUnicast),
         known_hosts: KnownHostsFile::new(config.ssh_dir.join("known_hosts")),
+        recorder: Arc::clone(&parts.recorder),
     };
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -185,6 +191,8 @@ impl Service {
     /// Waits for signals and watches over the tasks; returns when it is to end.
     async fn supervise(&mut self, path: &Path, mut signals: Signals) -> Result<(), Failure> {
         let mut tick = tokio::time::interval(TICK);
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 _ = signals.terminate.recv() => return Ok(()),
@@ -196,6 +204,7 @@ impl Service {
                     self.look_at_recorder();
                     self.manager.tell(&[NotifyState::Watchdog]);
                 }
+                _ = look.tick() => self.daemon.look_at_pins(),
                 _ = self.listeners.join_next() => return Err(Failure::TaskEnded("listener")),
                 _ = &mut self.poller => return Err(Failure::TaskEnded("poller")),
                 () = ended(&mut self.metrics) => return Err(Failure::TaskEnded("metrics")),

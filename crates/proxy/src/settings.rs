@@ -2,6 +2,9 @@
 //! more strongly.
 
 use pulse_core::config::{Config, ConfigError, DEFAULT_PATH, MAX_CONFIG_BYTES, check_log_path};
+use pulse_core::trust::{Demand, Untrusted};
+use pulse_trust::Refused;
+use pulse_trust::places::{self, Flaw, Place};
 use std::env::var_os;
 use std::io;
 use std::net::SocketAddr;
@@ -17,6 +20,17 @@ pub enum SettingsError {
         path: PathBuf,
         /// What the system said.
         error: io::Error,
+    },
+    /// Others may change the file.
+    #[error("the configuration is refused: {0}")]
+    Untrusted(Untrusted),
+    /// Others may change what the configuration names.
+    #[error("{name} is refused: {untrusted}")]
+    UntrustedPlace {
+        /// The name of the place.
+        name: &'static str,
+        /// What is wrong with it.
+        untrusted: Untrusted,
     },
     /// The file is wrong.
     #[error("{}: {error}", path.display())]
@@ -44,26 +58,19 @@ fn remedy(error: &io::Error) -> &'static str {
     }
 }
 
-/// Which file is read: the argument, else the environment, else the default.
+/// Which file is read: the argument, else the environment, else the default. The path is
+/// absolute: every directory above the file is looked at, each time it is read.
 #[must_use]
 pub fn config_path(argument: Option<PathBuf>) -> PathBuf {
     let from_environment = || var_os("PULSE_SENSOR_PROXY_CONFIG").map(PathBuf::from);
-    argument
+    let path = argument
         .or_else(from_environment)
-        .unwrap_or_else(|| PathBuf::from(DEFAULT_PATH))
+        .unwrap_or_else(|| PathBuf::from(DEFAULT_PATH));
+    // Without a working directory there is nothing to go from: reading it says so.
+    std::path::absolute(&path).unwrap_or(path)
 }
 
-/// The user that a daemon started as root becomes, unless told otherwise.
-const SERVICE_USER: &str = "pulse-sensor-proxy";
-
-/// Which user that is.
-#[must_use]
-pub fn service_user() -> String {
-    let named = std::env::var("PULSE_SENSOR_PROXY_USER").ok();
-    named.unwrap_or_else(|| SERVICE_USER.to_owned())
-}
-
-/// Reads the configuration.
+/// Reads the configuration, unless others may change it.
 ///
 /// # Errors
 /// [`SettingsError`] says what is wrong and where.
@@ -72,7 +79,13 @@ pub fn load(path: &Path) -> Result<Config, SettingsError> {
         path: path.to_owned(),
         error,
     };
-    let text = pulse_files::read_text(path, MAX_CONFIG_BYTES).map_err(unreadable)?;
+    let bytes = pulse_trust::read(path, Demand::Unwritable, MAX_CONFIG_BYTES);
+    let bytes = bytes.map_err(|refused| match refused {
+        Refused::Io(error) => unreadable(error),
+        Refused::Untrusted(untrusted) => SettingsError::Untrusted(untrusted),
+    })?;
+    let text = String::from_utf8(bytes)
+        .map_err(|_| unreadable(io::Error::new(io::ErrorKind::InvalidData, "not UTF-8 text")))?;
     let config = Config::parse(&text);
     let mut config = config.map_err(|error| SettingsError::Wrong {
         path: path.to_owned(),
@@ -80,6 +93,37 @@ pub fn load(path: &Path) -> Result<Config, SettingsError> {
     })?;
     override_from_environment(&mut config)?;
     Ok(config)
+}
+
+/// Looks at the directories that the configuration names.
+///
+/// # Errors
+/// [`SettingsError::UntrustedPlace`] names the first that others may change.
+pub fn check_directories(config: &Config) -> Result<(), SettingsError> {
+    check_places(&places::directories(config))
+}
+
+/// As [`check_directories`], and at the files that are looked at later.
+///
+/// # Errors
+/// As [`check_directories`].
+pub fn check_all(config: &Config) -> Result<(), SettingsError> {
+    check_directories(config)?;
+    check_places(&places::files(config))
+}
+
+fn check_places(places: &[Place]) -> Result<(), SettingsError> {
+    for place in places {
+        let name = place.name;
+        match place.flaw(pulse_trust::owners()) {
+            None => {}
+            Some(Flaw::Reported(untrusted)) => tracing::warn!("{name} is exposed: {untrusted}"),
+            Some(Flaw::Refused(untrusted)) => {
+                return Err(SettingsError::UntrustedPlace { name, untrusted });
+            }
+        }
+    }
+    Ok(())
 }
 
 fn override_from_environment(config: &mut Config) -> Result<(), SettingsError> {

@@ -34,6 +34,25 @@ pub struct Files {
     pub key: PathBuf,
 }
 
+/// What is in the files.
+pub struct Contents {
+    ca: Vec<u8>,
+    certificate: Vec<u8>,
+    key: Zeroizing<Vec<u8>>,
+}
+
+impl Contents {
+    /// What each of the [`Files`] holds.
+    #[must_use]
+    pub fn new(ca: Vec<u8>, certificate: Vec<u8>, key: Vec<u8>) -> Self {
+        Self {
+            ca,
+            certificate,
+            key: Zeroizing::new(key),
+        }
+    }
+}
+
 /// Why there is no identity.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
@@ -45,6 +64,9 @@ pub enum IdentityError {
         /// What is wrong.
         reason: String,
     },
+    /// Others may change it, or read the key.
+    #[error("{0}")]
+    Untrusted(String),
     /// There is nothing of the kind in it.
     #[error("{}: there is no certificate in it", path.display())]
     Empty {
@@ -88,10 +110,25 @@ impl Identity {
     /// # Errors
     /// [`IdentityError`] names the file and what is wrong with it.
     pub fn load(files: &Files, pin: Option<Pin>) -> Result<Self, IdentityError> {
-        let authorities = certificates(&files.ca)?;
-        let chain = certificates(&files.certificate)?;
-        let key = Zeroizing::new(pem(&files.key)?);
-        let key = PrivateKeyDer::from_pem_slice(&key).map_err(unreadable(&files.key))?;
+        let read =
+            |path: &PathBuf| pulse_files::read(path, MAX_PEM_BYTES).map_err(unreadable(path));
+        let [ca, certificate, key] = [&files.ca, &files.certificate, &files.key].map(read);
+        let contents = Contents::new(ca?, certificate?, key?);
+        Self::parse(files, &contents, pin)
+    }
+
+    /// Takes what somebody has read from the files.
+    ///
+    /// # Errors
+    /// As [`Identity::load`].
+    pub fn parse(
+        files: &Files,
+        contents: &Contents,
+        pin: Option<Pin>,
+    ) -> Result<Self, IdentityError> {
+        let authorities = certificates(&files.ca, &contents.ca)?;
+        let chain = certificates(&files.certificate, &contents.certificate)?;
+        let key = PrivateKeyDer::from_pem_slice(&contents.key).map_err(unreadable(&files.key))?;
         let certificate = chain
             .first()
             .cloned()
@@ -122,14 +159,9 @@ impl Identity {
     }
 }
 
-fn pem(path: &Path) -> Result<Vec<u8>, IdentityError> {
-    pulse_files::read(path, MAX_PEM_BYTES).map_err(unreadable(path))
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
-    let text = pem(path)?;
-    let found = CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>();
-    let found = found.map_err(unreadable(path))?;
+fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
+    let found = CertificateDer::pem_slice_iter(pem);
+    let found: Vec<_> = found.collect::<Result<_, _>>().map_err(unreadable(path))?;
     match found.is_empty() {
         true => Err(empty(path)),
         false => Ok(found),

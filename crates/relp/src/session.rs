@@ -7,6 +7,7 @@
 //! are acknowledged: so one number is enough to remember what need not be sent again.
 
 use crate::frame::{self, Command, Decoder, Frame, FrameError, Number};
+use pulse_core::shown::is_active;
 use std::collections::VecDeque;
 
 /// The most that a collector has to say: its offers.
@@ -255,7 +256,7 @@ fn accepted(data: &[u8]) -> Result<(), SessionError> {
 /// What a stranger said, fit for a log: one line, short.
 fn printable(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
-    let kept = text.trim().chars().filter(|c| !c.is_control()).take(200);
+    let kept = text.trim().chars().filter(|c| !is_active(*c)).take(200);
     kept.collect()
 }
 

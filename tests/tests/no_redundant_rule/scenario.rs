@@ -14,6 +14,7 @@ use pulse_e2e::{Config, ControlGroup, Daemon, Home, service, wait};
 use serde_json::{Value, json};
 use std::fs::{self, OpenOptions};
 use std::io::Write;
+use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::Duration;
@@ -121,8 +122,12 @@ impl Play {
         let known = self.home.known_hosts();
         let line = self.nodes[1].host_key_line(NAMES[1]);
         let text = fs::read_to_string(&known).unwrap() + &line + "\n";
+        // A link, as configuration management makes them: its target is looked at.
+        let target = known.with_extension("2");
+        fs::write(&target, text).unwrap();
+        service::let_read(&target);
         let unfinished = known.with_extension("new");
-        fs::write(&unfinished, text).unwrap();
+        symlink(target, &unfinished).unwrap();
         fs::rename(unfinished, &known).unwrap();
         self.assert_reads(NAMES[1]);
     }

@@ -31,6 +31,8 @@ pub(super) struct Seen {
     /// In order.
     times: Vec<Duration>,
     failures: Value,
+    /// How often the backlog had no place for it, and it tried again.
+    no_place: Value,
 }
 
 impl Seen {
@@ -47,6 +49,7 @@ impl Seen {
             served: times.len(),
             times,
             failures: answer["failures"].clone(),
+            no_place: answer["no_place"].clone(),
         }
     }
 
@@ -66,13 +69,15 @@ impl fmt::Display for Seen {
         let ms = |percent| self.at(percent).as_millis();
         write!(
             f,
-            "{} of {} readings served, median {} ms, p99 {} ms, longest {} ms, failures {}",
+            "{} of {} readings served, median {} ms, p99 {} ms, longest {} ms, failures {}, \
+             no place in the backlog {} times",
             self.served,
             self.asked,
             ms(50),
             ms(99),
             ms(100),
-            self.failures
+            self.failures,
+            self.no_place
         )
     }
 }

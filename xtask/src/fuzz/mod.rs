@@ -18,6 +18,8 @@ mod campaign;
 mod execution;
 mod ledger;
 mod minimise;
+#[cfg(test)]
+mod parsers;
 mod target;
 
 use crate::process::{self, Failure, Outcome};

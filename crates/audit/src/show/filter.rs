@@ -60,7 +60,12 @@ impl Filter {
         let is_peer = self.peer.is_none() || uid == self.peer || is("peer", &self.peer);
         let event = record.event().as_bytes();
         let is_event = |wanted: &String| matches_event(wanted.as_bytes(), event);
-        is("node", &self.node)
+        // Names that differ in case are one node.
+        let is_node = self.node.as_ref().is_none_or(|wanted| {
+            let node = record.text("node");
+            node.is_some_and(|node| node.eq_ignore_ascii_case(wanted))
+        });
+        is_node
             && is("correlation_id", &self.correlation_id)
             && is_peer
             && self.event.as_ref().is_none_or(is_event)

@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn only_what_is_asked_for_is_shown() {
         assert_eq!(shown(Filter::default()), [1, 2, 3, 0]);
-        let node = Some("pve1".to_owned());
+        let node = Some("PVE1".to_owned());
         assert_eq!(
             shown(Filter {
                 node,

@@ -122,6 +122,12 @@ pub const SYSCALLS: &[Syscall] = &[
     call!(SYS_fstat, for Musl, "sizes of files"),
     call!(SYS_newfstatat, for Glibc, "sizes of files"),
     call!(SYS_statx, for Glibc, "has known_hosts changed, is the log still there"),
+    #[cfg(target_arch = "x86_64")]
+    call!(
+        SYS_readlink,
+        "a link to the configuration or to known_hosts: who may change its target"
+    ),
+    call!(SYS_readlinkat, for Elsewhere, "readlink, where that is another call"),
     call!(SYS_getdents64, "segments and keys of the log"),
     call!(SYS_pread64, "old segments slice by slice, before they are removed"),
     call!(SYS_statfs, "the space that is left for the log"),

@@ -1,7 +1,7 @@
 //! Where the audit log is brought to: the configuration's part of forwarding.
 
 use super::Misplaced;
-use super::values::{Directory, Interval, NodeNameText, PinText, seconds};
+use super::values::{Directory, HostAddress, Interval, NodeNameText, PinText, Port, seconds};
 use crate::name::NodeName;
 use crate::pin::Pin;
 use serde::Deserialize;
@@ -80,16 +80,16 @@ pub(super) struct Table {
 #[serde(deny_unknown_fields)]
 struct Entry {
     name: NodeNameText,
-    address: Option<IpAddr>,
+    address: Option<HostAddress>,
     #[serde(default = "port")]
-    port: u16,
+    port: Port,
     #[serde(default = "relp")]
     protocol: Protocol,
     pin: Option<PinText>,
 }
 
-const fn port() -> u16 {
-    PORT
+const fn port() -> Port {
+    Port(PORT)
 }
 
 const fn relp() -> Protocol {
@@ -114,9 +114,6 @@ impl Table {
         for entry in std::mem::take(&mut self.collectors) {
             let span = entry.span();
             let collector = entry.into_inner().settle();
-            if collector.port == 0 {
-                return Err((span, "a port is a number from 1 to 65535".to_owned()));
-            }
             if collectors.iter().any(|other| other.name == collector.name) {
                 let twice = format!("collector \"{}\" is listed twice", collector.name);
                 return Err((span, twice));
@@ -143,9 +140,11 @@ impl Table {
 impl Entry {
     fn settle(self) -> Collector {
         Collector {
-            address: self.address.or_else(|| self.name.0.address()),
+            address: self
+                .address
+                .map_or_else(|| self.name.0.address(), |address| Some(address.0)),
             name: self.name.0,
-            port: self.port,
+            port: self.port.0,
             protocol: self.protocol,
             pin: self.pin.map(|pin| pin.0),
         }

@@ -56,6 +56,18 @@ fn nodes_are_names_or_tables() {
 }
 
 #[test]
+fn an_ipv4_address_within_ipv6_is_dialled_as_what_it_is() {
+    let text = "allowed_nodes = ['::ffff:192.0.2.1', { name = 'a', address = '::ffff:192.0.2.2' }]";
+    let config = Config::parse(text).unwrap();
+    let addresses = config.nodes.iter().map(|(name, node)| {
+        let address = node.address.map(|address| address.to_string());
+        (name.to_string(), address.unwrap_or_default())
+    });
+    let expected = [("192.0.2.1", "192.0.2.1"), ("a", "192.0.2.2")];
+    assert!(addresses.eq(expected.map(|(n, a)| (n.to_owned(), a.to_owned()))));
+}
+
+#[test]
 fn an_entry_without_capabilities_gives_read_and_no_more() {
     let text = r#"
         allowed_peers = [1000, { uid = 1001 }, { uid = 1002, capabilities = ["admin"] }]
@@ -100,6 +112,62 @@ fn every_mistake_is_named_with_its_place() {
             "allowed_nodes = [{ name = 'a', address = 'b' }]",
             "line 1, column 42",
             "IP address",
+        ),
+        (
+            "allowed_nodes = ['pve1', 'PVE1']",
+            "line 1, column 26",
+            "\"PVE1\" is listed twice, first as \"pve1\"",
+        ),
+        (
+            "allowed_nodes = ['::1', '[0:0::1]']",
+            "line 1, column 25",
+            "\"::1\" is listed twice",
+        ),
+        (
+            "allowed_nodes = ['192.0.2.1', '::ffff:192.0.2.1']",
+            "line 1, column 31",
+            "\"192.0.2.1\" is listed twice",
+        ),
+        (
+            "allowed_nodes = ['0.0.0.0']",
+            "line 1, column 18",
+            "unspecified",
+        ),
+        (
+            "allowed_nodes = ['[::ffff:224.0.0.1]']",
+            "line 1, column 18",
+            "multicast",
+        ),
+        (
+            "allowed_nodes = [{ name = 'a', address = '::' }]",
+            "line 1, column 42",
+            "unspecified",
+        ),
+        (
+            "allowed_nodes = [{ name = 'a', address = '255.255.255.255' }]",
+            "line 1, column 42",
+            "broadcast",
+        ),
+        (
+            "allowed_nodes = [{ name = 'a', address = 'fe80::1' }]",
+            "line 1, column 42",
+            "zone",
+        ),
+        (
+            "allowed_nodes = [{ name = 'a', port = 0 }]",
+            "line 1",
+            "from 1 to 65535",
+        ),
+        ("[ssh]\nport = 0", "line 2, column 8", "from 1 to 65535"),
+        (
+            "[forward]\ncollectors = [{ name = 'a', address = '0.0.0.0' }]",
+            "line 2",
+            "unspecified",
+        ),
+        (
+            "\"a\u{202e}b\" = 1",
+            "line 1, column 1",
+            "unknown field `a\u{fffd}b`",
         ),
         (
             "allowed_nodes = [7]",
@@ -335,6 +403,7 @@ fn collectors_are_named_with_what_differs_from_the_usual() {
 fn a_mistake_about_a_collector_is_found_where_it_stands() {
     for (line, words) in [
         (r#"collectors = [{ name = "a" }, { name = "a" }]"#, "twice"),
+        (r#"collectors = [{ name = "a" }, { name = "A" }]"#, "twice"),
         (r#"collectors = [{ name = "a", port = 0 }]"#, "from 1"),
         (r#"collectors = [{ name = "a", pin = "AAAA" }]"#, "no pin"),
         (r#"collectors = [{ name = "a b" }]"#, "no node name"),

@@ -1,6 +1,7 @@
 //! Values of the configuration, each parsed into a type that cannot be wrong, so
 //! that a mistake is found where it stands.
 
+use crate::address::unreachable;
 use crate::authority::HostName;
 use crate::capability::Capability;
 use crate::name::{NodeName, shown};
@@ -192,10 +193,13 @@ fn is_account_name(text: &str) -> bool {
 
 from_text!(NodeNameText, |text| {
     let name = NodeName::parse(text);
-    name.map(Self)
-        .map_err(|e| format!("\"{}\" is no node name: {e}", shown(text)))
+    let name = name.map_err(|e| format!("\"{}\" is no node name: {e}", shown(text)))?;
+    name.address().map_or(Ok(()), |a| reachable(a).map(drop))?;
+    Ok(Self(name))
 });
 
+/// The name of a node or a collector. One that is an address is one that some host can
+/// have.
 pub(super) struct NodeNameText(pub(super) NodeName);
 
 /// A capability by its name.
@@ -227,6 +231,40 @@ impl<'de> Deserialize<'de> for Positive {
     }
 }
 
+/// An address that some host can have, in its canonical family.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HostAddress(pub(super) IpAddr);
+
+from_text!(HostAddress, |text| {
+    let address = text.parse::<IpAddr>();
+    let address = address.map_err(|_| format!("\"{}\" is no IP address", shown(text)))?;
+    reachable(address).map(Self)
+});
+
+/// The address in its canonical family.
+///
+/// # Errors
+/// Why no host can have it.
+pub(super) fn reachable(address: IpAddr) -> Result<IpAddr, String> {
+    match unreachable(address) {
+        None => Ok(address.to_canonical()),
+        Some(reason) => Err(format!("nothing can be reached at {address}: {reason}")),
+    }
+}
+
+/// A port that can be connected to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Port(pub(super) u16);
+
+impl<'de> Deserialize<'de> for Port {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match u16::try_from(i64::deserialize(deserializer)?) {
+            Ok(port @ 1..) => Ok(Self(port)),
+            _ => Err(D::Error::custom("a port is a number from 1 to 65535")),
+        }
+    }
+}
+
 /// A number of bytes that a disk may have, from 1 to 10^15.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bytes(pub(super) u64);
@@ -245,8 +283,8 @@ impl<'de> Deserialize<'de> for Bytes {
 /// A node: its name alone, or a table.
 pub(super) struct NodeEntry {
     pub(super) name: NodeName,
-    pub(super) address: Option<IpAddr>,
-    pub(super) port: Option<u16>,
+    pub(super) address: Option<HostAddress>,
+    pub(super) port: Option<Port>,
     pub(super) user: Option<UserName>,
 }
 
@@ -254,8 +292,8 @@ pub(super) struct NodeEntry {
 #[serde(deny_unknown_fields)]
 struct NodeTable {
     name: NodeNameText,
-    address: Option<IpAddr>,
-    port: Option<u16>,
+    address: Option<HostAddress>,
+    port: Option<Port>,
     user: Option<UserName>,
 }
 

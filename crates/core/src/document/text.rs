@@ -1,8 +1,9 @@
 //! Texts that a node chose: labels, names, models. Bounded, printable, unique.
 //!
-//! They end up on terminals, in logs and as keys of a JSON object, so control
-//! characters do not survive, nothing is long, and nothing is there twice.
+//! They end up on terminals, in logs and as keys of a JSON object, so characters that do
+//! something or are not seen do not survive, nothing is long, and nothing is there twice.
 
+use crate::shown::is_active;
 use smol_str::SmolStr;
 
 /// The longest text that is kept, in bytes; the rest is cut off.
@@ -11,7 +12,7 @@ pub(super) const MAX_TEXT_BYTES: usize = 256;
 /// What is left of a text that gets a number, so that ` #512` still fits.
 const MAX_NUMBERED_BYTES: usize = MAX_TEXT_BYTES - 6;
 
-/// The text without control characters, cut to [`MAX_TEXT_BYTES`].
+/// The text without active characters, cut to [`MAX_TEXT_BYTES`].
 pub(super) fn clean(text: &str) -> String {
     match is_clean(text) {
         true => text.to_owned(),
@@ -43,7 +44,7 @@ fn cleaned(text: &str) -> String {
 }
 
 fn printable(character: char) -> char {
-    if character.is_control() {
+    if is_active(character) {
         char::REPLACEMENT_CHARACTER
     } else {
         character
@@ -121,5 +122,17 @@ mod tests {
     #[test]
     fn an_escape_sequence_never_reaches_a_terminal() {
         assert_eq!(clean("a\x1b[31m\u{9b}b"), "a\u{fffd}[31m\u{fffd}b");
+        // Nor does what reorders a line, breaks it, or is not seen.
+        for c in [
+            '\u{202e}',
+            '\u{2066}',
+            '\u{2028}',
+            '\u{200b}',
+            '\u{feff}',
+            '\u{e0041}',
+        ] {
+            assert_eq!(clean(&format!("a{c}b")), "a\u{fffd}b");
+            assert_eq!(clean_name(&format!("a{c}b")), "a\u{fffd}b");
+        }
     }
 }

@@ -23,6 +23,7 @@ mod certificate;
 mod key;
 mod line;
 mod pattern;
+pub mod pins;
 mod query;
 
 pub use certificate::{CertVerdict, CertificateFacts};

@@ -26,7 +26,7 @@ impl HostQuery {
     /// A node, the address it resolved to (if that is known yet), and its port.
     #[must_use]
     pub fn new(name: &NodeName, address: Option<IpAddr>, port: u16) -> Self {
-        let name = name.as_str().to_ascii_lowercase();
+        let name = name.canonical().to_owned();
         let known_as = if port == DEFAULT_PORT {
             name.clone()
         } else {

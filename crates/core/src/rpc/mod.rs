@@ -13,6 +13,7 @@ use crate::name::{NodeName, shown};
 use crate::ordinal::Ordinal;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::HashSet;
 
 pub use error::{Rejection, RpcError};
 
@@ -84,7 +85,7 @@ pub enum Call {
     Status,
     /// `get_temperature` of one node.
     Temperature(NodeName),
-    /// `get_temperatures`: of these nodes, or of every allowed one. A name that
+    /// `get_temperatures`: of these nodes, each once, or of every allowed one. A name that
     /// is none keeps its place, so that its error does too.
     Temperatures(Option<Vec<Result<NodeName, RpcError>>>),
     /// `get_forwarding`.
@@ -184,7 +185,15 @@ impl Envelope {
             .iter()
             .map(|value| value.as_str().ok_or(RpcError::NodesNotAList));
         let names = names.collect::<Result<Vec<_>, _>>()?;
-        Ok(Some(names.into_iter().map(parse_node).collect()))
+        // A name that is given twice, in whatever spelling, is read once and answered once:
+        // twice would cost two tokens for one sample. The first spelling is answered.
+        let mut seen = HashSet::new();
+        let parsed = names.into_iter().map(|text| (text, parse_node(text)));
+        let first = parsed.filter(|(text, node)| {
+            let means = node.as_ref().map_or(*text, NodeName::canonical);
+            seen.insert(means.to_owned())
+        });
+        Ok(Some(first.map(|(_, node)| node).collect()))
     }
 }
 

@@ -86,6 +86,21 @@ fn requests_are_read_as_the_protocol_says() {
 }
 
 #[test]
+fn name_that_is_given_twice_is_meant_once() {
+    let line = r#"{"method":"get_temperatures","params":{"nodes":
+        ["PVE1","-x","pve1","::1","pve2","-x","[0:0::1]","Pve1","-X"]}}"#;
+    let Ok(Call::Temperatures(Some(nodes))) = call(&line.replace('\n', "")) else {
+        panic!("a list of nodes is a list of nodes");
+    };
+    let written = nodes.iter().map(|node| match node {
+        Ok(name) => name.as_written().to_owned(),
+        Err(RpcError::InvalidNodeName { shown, .. }) => shown.clone(),
+        Err(error) => panic!("{error}"),
+    });
+    assert!(written.eq(["PVE1", "-x", "::1", "pve2", "-X"]));
+}
+
+#[test]
 fn every_malformed_request_has_its_text() {
     for (line, text) in [
         ("", "empty request"),

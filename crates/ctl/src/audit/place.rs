@@ -3,12 +3,13 @@
 use super::AuditError;
 use super::arguments::PlaceOptions;
 use super::files;
-use crate::config_check::read;
+use crate::config_check::{Opened, read};
 use crate::failure::Failure;
 use pulse_audit::verify::Source;
 use pulse_audit::{LIVE, Settings};
 use pulse_core::config::{Audit, Config, DEFAULT_PATH, check_log_path};
 use pulse_core::retention::Limits;
+use pulse_trust::Refused;
 use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -130,18 +131,23 @@ pub(crate) fn configured(file: Option<&Path>) -> Result<Config, Failure> {
 
 fn with_variable(file: Option<&Path>, variable: Option<OsString>) -> Result<Config, Failure> {
     let path = file.unwrap_or(Path::new(DEFAULT_PATH));
-    let mut config = match read(path) {
+    let text = read(path).map_err(Refused::from);
+    let mut config = match text.and_then(Opened::trusted) {
         Ok(text) => Config::parse(&text).map_err(|error| Failure::Config {
             path: path.to_owned(),
             error,
         })?,
-        Err(error) if error.kind() == ErrorKind::NotFound && file.is_none() => Config::default(),
-        Err(error) => {
+        Err(Refused::Io(error)) if error.kind() == ErrorKind::NotFound && file.is_none() => {
+            Config::default()
+        }
+        Err(Refused::Io(error)) => {
             return Err(Failure::File {
                 path: path.to_owned(),
                 error,
             });
         }
+        // As root this would act on whatever paths somebody else has written there.
+        Err(Refused::Untrusted(untrusted)) => return Err(Failure::Untrusted(untrusted)),
     };
     if let Some(log) = variable {
         config.audit.log = PathBuf::from(log);
@@ -156,6 +162,8 @@ fn with_variable(file: Option<&Path>, variable: Option<OsString>) -> Result<Conf
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn the_live_file_stands_for_its_directory() {
@@ -173,6 +181,12 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("c.toml");
         std::fs::write(&file, "[audit]\nlog = '/x/audit.log'\nstate_dir = '/y'\n").unwrap();
+        let set = |mode| std::fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
+        set(0o664);
+        let refused = with_variable(Some(&file), None).unwrap_err();
+        assert_eq!(refused.exit_code(), 78);
+        assert!(refused.to_string().contains("chmod g-w"), "{refused}");
+        set(0o644);
         let audit = with_variable(Some(&file), None).unwrap().audit;
         assert_eq!(audit.directory(), Path::new("/x"));
         let audit = with_variable(Some(&file), Some("/z/audit.log".into()));

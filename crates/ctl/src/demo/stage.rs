@@ -12,9 +12,9 @@ use crate::client::{Client, Sockets};
 use crate::failure::Failure;
 use crate::status::Status;
 use crate::temps::Answer;
+use pulse_files::Durability;
 use pulse_simnode::{Behaviour, PublicKey, SimConfig, SimNode, tree};
 use serde_json::json;
-use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -238,7 +238,17 @@ impl Stage {
     }
 
     fn write(&self, below: &str, text: &str) -> Result<(), DemoError> {
-        fs::write(self.path(below), text).map_err(trying("writing a file"))
+        // Whatever the umask says: the daemon reads nothing that a group may change.
+        let path = self.path(below);
+        let unfinished = path.with_extension("new");
+        let written = pulse_files::replace(
+            &path,
+            &unfinished,
+            0o644,
+            text.as_bytes(),
+            Durability::Written,
+        );
+        written.map_err(trying("writing a file"))
     }
 
     fn daemon(&self) -> Result<&Daemon, DemoError> {

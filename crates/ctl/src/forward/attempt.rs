@@ -11,10 +11,12 @@ use pulse_audit::Reader;
 use pulse_core::config::Config;
 use pulse_core::config::forward::{Collector, Protocol};
 use pulse_core::hosts::Hosts;
+use pulse_core::trust::Demand;
 use pulse_forward::credentials;
 use pulse_forward::message::RecordMessages;
 use pulse_forward::problem::Problem;
 use pulse_forward::route::{Link, Lookup, Made, Route, Step};
+use pulse_trust::Refused;
 use serde_json::{Value, json};
 use std::cell::{Cell, RefCell};
 use std::io::ErrorKind;
@@ -198,7 +200,11 @@ async fn send(link: &mut Link, protocol: Protocol, first: &First) -> Result<Stri
 /// Looks names up as the daemon does.
 fn lookup() -> Lookup {
     Arc::new(|name| {
-        let hosts = pulse_files::read_beginning(Path::new("/etc/hosts"), MAX_HOSTS_BYTES);
-        Hosts::parse(hosts.unwrap_or_default()).lookup(name)
+        let path = Path::new("/etc/hosts");
+        let hosts = match pulse_trust::read_beginning(path, Demand::Unwritable, MAX_HOSTS_BYTES) {
+            Err(Refused::Untrusted(untrusted)) => return Err(untrusted.to_string()),
+            hosts => hosts.unwrap_or_default(),
+        };
+        Ok(Hosts::parse(hosts).lookup(name))
     })
 }

@@ -5,7 +5,9 @@
 
 pub(crate) mod log;
 
+use std::fs::Permissions;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -26,6 +28,12 @@ pub(crate) fn command(program: &Path) -> Command {
         }
     }
     command
+}
+
+/// Writes a configuration that nobody else may change, whatever the umask says.
+pub(crate) fn write_config(path: &Path, text: &str) {
+    std::fs::write(path, text).unwrap();
+    std::fs::set_permissions(path, Permissions::from_mode(0o644)).unwrap();
 }
 
 /// What a run printed, and its exit code.

@@ -32,7 +32,10 @@ pub(crate) fn prepare(
         state_directory: config.audit.state_dir.clone(),
         log_id: recorder.health().log_id,
         host: pulse_confine::host_name(),
-        lookup: Arc::new(|name| Hosts::parse(HOSTS.read()).lookup(name)),
+        lookup: Arc::new(|name| {
+            let found = Hosts::parse(HOSTS.read()).lookup(name);
+            HOSTS.refusal().map_or(Ok(found), Err)
+        }),
         journal,
     };
     let prepared = Forwarder::prepare(&settings).map_err(|error| Failure::Open {

@@ -1,8 +1,9 @@
 //! From a node's name to a connection that has proved who it is and let us in.
 
 use super::failure::NodeFailure;
-use super::host_key::{KeyCheck, NodeClient};
+use super::host_key::{Identity, KeyCheck, NodeClient, Shown};
 use super::stream::{self, ConnectionGuard};
+use crate::recorder::Recorder;
 use crate::resolve::Resolver;
 use pulse_core::config::{NodeSettings, Timeouts};
 use pulse_core::known_hosts::{HostQuery, KnownHosts};
@@ -14,6 +15,7 @@ use russh::{Preferred, SshId, cipher, kex, mac};
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use tokio::net::TcpStream;
 
 /// What every connection needs besides the node itself.
 pub struct Access {
@@ -23,15 +25,34 @@ pub struct Access {
     pub resolver: Resolver,
     /// The pinned host keys.
     pub known_hosts: crate::known_hosts::KnownHostsFile,
+    /// Where a connection that is closed for its host key is put on record.
+    pub recorder: Arc<dyn Recorder>,
 }
 
 /// An established connection.
 pub(super) struct Connection {
     pub(super) handle: Handle<NodeClient>,
     pub(super) address: SocketAddr,
-    pub(super) host_key: String,
+    /// Who the node has proved to be.
+    pub(super) identity: Arc<Identity>,
     // Dropped last: shuts the socket down, whatever the library still holds.
     pub(super) guard: ConnectionGuard,
+}
+
+/// Why there is no connection.
+pub(super) struct NotOpened {
+    pub(super) failure: NodeFailure,
+    /// The host key that was refused, if that is why: pins that change may accept it.
+    pub(super) refused: Option<Arc<Identity>>,
+}
+
+impl<E: Into<NodeFailure>> From<E> for NotOpened {
+    fn from(error: E) -> Self {
+        Self {
+            failure: error.into(),
+            refused: None,
+        }
+    }
 }
 
 impl Connection {
@@ -42,14 +63,38 @@ impl Connection {
         node: &NodeName,
         settings: &NodeSettings,
         timeouts: &Timeouts,
-    ) -> Result<Self, NodeFailure> {
+    ) -> Result<Self, NotOpened> {
         let address = access.resolver.resolve(node, settings)?;
         let known_hosts = access.known_hosts.current();
+        let known_hosts = known_hosts.map_err(NodeFailure::KnownHosts)?;
         let unreachable = |e: std::io::Error| NodeFailure::Unreachable {
             address,
             reason: with_remedy(&e),
         };
-        let (stream, guard) = stream::connect(address).await.map_err(unreachable)?;
+        let tcp = stream::connect(address).await.map_err(unreachable)?;
+        Self::over(
+            tcp,
+            address,
+            node,
+            known_hosts,
+            &access.key,
+            &settings.user,
+            timeouts,
+        )
+        .await
+    }
+
+    /// Over a connection that stands: checks the host key, logs in.
+    pub(super) async fn over(
+        tcp: TcpStream,
+        address: SocketAddr,
+        node: &NodeName,
+        known_hosts: Arc<KnownHosts>,
+        key: &Arc<PrivateKey>,
+        user: &str,
+        timeouts: &Timeouts,
+    ) -> Result<Self, NotOpened> {
+        let (stream, guard) = stream::guarded(tcp);
         let host = HostQuery::new(node, Some(address.ip()), address.port());
         let config = Arc::new(client_config(&known_hosts, &host, timeouts));
         let check = KeyCheck::default();
@@ -62,18 +107,21 @@ impl Connection {
             Ok(handle) => handle,
             Err(error) => return Err(refusal(&check).unwrap_or_else(|| error.into())),
         };
-        let host_key = match check.take() {
-            Some(Ok(fingerprint)) => fingerprint,
-            Some(Err(failure)) => return Err(failure),
-            None => return Err(NodeFailure::Ssh("it never showed a host key".into())),
+        let identity = match check.take() {
+            Some(Shown {
+                identity: Some(identity),
+                verdict: Ok(()),
+            }) => identity,
+            Some(shown) => return Err(refused(shown)),
+            None => return Err(NodeFailure::Ssh("it never showed a host key".into()).into()),
         };
         let mut connection = Self {
             handle,
             address,
-            host_key,
+            identity,
             guard,
         };
-        connection.log_in(&access.key, &settings.user).await?;
+        connection.log_in(key, user).await?;
         connection.guard.established();
         Ok(connection)
     }
@@ -92,8 +140,17 @@ impl Connection {
 }
 
 /// The host key's own failure, which says more than the library's.
-fn refusal(check: &KeyCheck) -> Option<NodeFailure> {
-    check.take().and_then(Result::err)
+fn refusal(check: &KeyCheck) -> Option<NotOpened> {
+    let shown = check.take()?;
+    shown.verdict.is_err().then(|| refused(shown))
+}
+
+fn refused(shown: Shown) -> NotOpened {
+    let missing = || NodeFailure::Ssh("its host key cannot be read".into());
+    NotOpened {
+        failure: shown.verdict.err().unwrap_or_else(missing),
+        refused: shown.identity,
+    }
 }
 
 /// Key exchange: post-quantum first, and never without strict key exchange where

@@ -7,6 +7,7 @@
 
 use super::connect::Connection;
 use super::failure::{NodeFailure, said};
+use super::host_key::Identity;
 use pulse_core::command::NodeCommand;
 use pulse_core::document::{self, Dropped};
 use pulse_core::event::Exchange;
@@ -15,6 +16,8 @@ use russh::client::Msg;
 use russh::{Channel, ChannelMsg};
 use serde_json::value::{RawValue, to_raw_value};
 use sha2::{Digest, Sha256};
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 /// What a reading brought.
@@ -88,6 +91,16 @@ impl Session {
         }
     }
 
+    /// Who the node has proved to be.
+    pub(super) fn identity(&self) -> &Arc<Identity> {
+        &self.connection.identity
+    }
+
+    /// Where it is.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.connection.address
+    }
+
     /// Whether the other end has closed the connection.
     pub(super) fn is_closed(&self) -> bool {
         self.connection.handle.is_closed()
@@ -155,7 +168,7 @@ impl Session {
             taken_at: SystemTime::now(),
             exchange: Exchange {
                 address: self.connection.address.to_string(),
-                host_key: self.connection.host_key.clone(),
+                host_key: self.connection.identity.fingerprint().to_owned(),
                 command,
                 exit_code,
                 stdout_sha256: Sha256::digest(stdout).into(),

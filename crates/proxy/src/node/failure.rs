@@ -5,6 +5,7 @@ use pulse_core::backoff::FailureKind;
 use pulse_core::known_hosts::{CertVerdict, PinnedKey};
 use pulse_core::printed::Oversized;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Every way in which reading a node can fail. The text follows `node "<name>" `.
@@ -13,6 +14,12 @@ pub enum NodeFailure {
     /// Neither the configuration nor `/etc/hosts` has an address.
     #[error("has no address: give one in allowed_nodes, or add the name to /etc/hosts")]
     NoAddress,
+    /// The configuration has no address, and `/etc/hosts` is not read.
+    #[error("has no address: /etc/hosts is refused: {0}")]
+    HostsRefused(String),
+    /// `known_hosts` is there and cannot be used, so no host key can be checked.
+    #[error("is not connected to, because known_hosts cannot be used: {0}")]
+    KnownHosts(Arc<str>),
     /// Every address is outside what may be connected to.
     #[error("has no permitted address")]
     AddressNotPermitted,
@@ -52,6 +59,14 @@ pub enum NodeFailure {
     /// The host certificate is not valid for this node.
     #[error("showed a host certificate that is not accepted ({})", .0.as_str())]
     HostCertificate(CertVerdict),
+    /// The host key is no longer accepted, so its connection was closed.
+    #[error("{failure}")]
+    Withdrawn {
+        /// Where the connection led.
+        address: SocketAddr,
+        /// What is said of the host key now.
+        failure: Box<NodeFailure>,
+    },
     /// Our key was refused.
     #[error(
         "refused our SSH key for user \"{user}\": install the line that \"pulse-sensorctl keys show\" prints"
@@ -105,12 +120,15 @@ impl NodeFailure {
     pub fn label(&self) -> &'static str {
         match self {
             Self::NoAddress => "no_address",
+            Self::HostsRefused(_) => "hosts_refused",
+            Self::KnownHosts(_) => "known_hosts_unusable",
             Self::AddressNotPermitted => "address_not_permitted",
             Self::Unreachable { .. } => "unreachable",
             Self::HostKeyUnknown { .. } => "host_key_unknown",
             Self::HostKeyChanged { .. } => "host_key_changed",
             Self::HostKeyRevoked { .. } => "host_key_revoked",
             Self::HostCertificate(_) => "host_certificate",
+            Self::Withdrawn { failure, .. } => failure.label(),
             Self::KeyRefused { .. } => "key_refused",
             Self::Ssh(_) => "ssh_error",
             Self::TimedOut => "timeout",
@@ -132,6 +150,7 @@ impl NodeFailure {
                 | Self::HostKeyChanged { .. }
                 | Self::HostKeyRevoked { .. }
                 | Self::HostCertificate(_)
+                | Self::Withdrawn { .. }
         )
     }
 
@@ -156,6 +175,7 @@ impl From<NoAddress> for NodeFailure {
     fn from(error: NoAddress) -> Self {
         match error {
             NoAddress::Unknown => Self::NoAddress,
+            NoAddress::HostsRefused(reason) => Self::HostsRefused(reason),
             NoAddress::NotPermitted => Self::AddressNotPermitted,
         }
     }

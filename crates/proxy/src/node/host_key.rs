@@ -15,20 +15,149 @@ use russh::{Channel, ChannelId};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// What the check of a host key came to; shared with whoever is connecting.
+/// The host key that a node has proved to own, and what vouches for it. It is judged when
+/// the node shows it and again whenever pins change, or time does, while the connection
+/// lasts.
+pub(super) struct Identity {
+    host: HostQuery,
+    fingerprint: String,
+    /// The key in wire format.
+    key: Vec<u8>,
+    certificate: Option<Certified>,
+}
+
+/// A certificate whose authority really signed it.
+struct Certified {
+    authority: Vec<u8>,
+    principals: Vec<String>,
+    valid_after: u64,
+    valid_before: u64,
+    is_host: bool,
+    critical_options: bool,
+}
+
+impl Identity {
+    fn of(host: &HostQuery, shown: &PublicKeyOrCertificate) -> Result<Self, NodeFailure> {
+        let (key, certificate) = match shown {
+            PublicKeyOrCertificate::PublicKey { key, .. } => (wire_format(key)?, None),
+            PublicKeyOrCertificate::Certificate(certificate) => {
+                certificate.verify_signature().map_err(|_| {
+                    NodeFailure::Ssh("the host certificate's signature is wrong".into())
+                })?;
+                let key = PublicKey::new(certificate.public_key().clone(), "");
+                (wire_format(&key)?, Some(Certified::of(certificate)?))
+            }
+        };
+        Ok(Self {
+            host: host.clone(),
+            fingerprint: fingerprint(&key),
+            key,
+            certificate,
+        })
+    }
+
+    /// As a person compares it.
+    pub(super) fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// Whether its acceptance ends by itself.
+    pub(super) fn is_certified(&self) -> bool {
+        self.certificate.is_some()
+    }
+
+    /// Judges it by these pins, now.
+    pub(super) fn judge(&self, known_hosts: &KnownHosts) -> Result<(), NodeFailure> {
+        let Some(certificate) = &self.certificate else {
+            return self.judge_key(known_hosts);
+        };
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |t| t.as_secs());
+        let facts = certificate.facts(&self.key);
+        match known_hosts.check_certificate(&self.host, &facts, now) {
+            CertVerdict::Trusted => Ok(()),
+            CertVerdict::Revoked => Err(self.revoked()),
+            // The key inside may still be pinned by itself.
+            verdict => self
+                .judge_key(known_hosts)
+                .map_err(|_| NodeFailure::HostCertificate(verdict)),
+        }
+    }
+
+    fn judge_key(&self, known_hosts: &KnownHosts) -> Result<(), NodeFailure> {
+        let fingerprint = || self.fingerprint.clone();
+        match known_hosts.check_key(&self.host, &self.key) {
+            Verdict::Trusted => Ok(()),
+            Verdict::Unknown => Err(NodeFailure::HostKeyUnknown {
+                fingerprint: fingerprint(),
+            }),
+            Verdict::Changed { expected } => Err(NodeFailure::HostKeyChanged {
+                fingerprint: fingerprint(),
+                expected,
+            }),
+            Verdict::Revoked => Err(self.revoked()),
+        }
+    }
+
+    fn revoked(&self) -> NodeFailure {
+        NodeFailure::HostKeyRevoked {
+            fingerprint: self.fingerprint.clone(),
+        }
+    }
+}
+
+impl Certified {
+    fn of(certificate: &Certificate) -> Result<Self, NodeFailure> {
+        let authority = PublicKey::new(certificate.signature_key().clone(), "");
+        Ok(Self {
+            authority: wire_format(&authority)?,
+            principals: certificate.valid_principals().to_vec(),
+            valid_after: certificate.valid_after(),
+            valid_before: certificate.valid_before(),
+            is_host: certificate.cert_type() == CertType::Host,
+            critical_options: !certificate.critical_options().is_empty(),
+        })
+    }
+
+    fn facts<'a>(&'a self, key_blob: &'a [u8]) -> CertificateFacts<'a> {
+        CertificateFacts {
+            key_blob,
+            ca_blob: &self.authority,
+            principals: &self.principals,
+            valid_after: self.valid_after,
+            valid_before: self.valid_before,
+            is_host: self.is_host,
+            critical_options: self.critical_options,
+        }
+    }
+}
+
+fn wire_format(key: &PublicKey) -> Result<Vec<u8>, NodeFailure> {
+    key.to_bytes().map_err(|e| NodeFailure::Ssh(e.to_string()))
+}
+
+/// What a node has shown, and what was said to it; shared with whoever is connecting.
 #[derive(Clone, Default)]
-pub(super) struct KeyCheck(Arc<Mutex<Option<Result<String, NodeFailure>>>>);
+pub(super) struct KeyCheck(Arc<Mutex<Option<Shown>>>);
+
+/// A host key that was shown.
+pub(super) struct Shown {
+    /// What it is; `None` when it could not be read.
+    pub(super) identity: Option<Arc<Identity>>,
+    /// Whether it was accepted.
+    pub(super) verdict: Result<(), NodeFailure>,
+}
 
 impl KeyCheck {
-    /// The fingerprint of the accepted key, or why it was not accepted; `None`
-    /// when the node never showed one.
-    pub(super) fn take(&self) -> Option<Result<String, NodeFailure>> {
+    /// What was shown; `None` when the node never showed a key.
+    pub(super) fn take(&self) -> Option<Shown> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    fn set(&self, outcome: Result<String, NodeFailure>) -> bool {
-        let accepted = outcome.is_ok();
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+    fn set(&self, shown: Shown) -> bool {
+        let accepted = shown.verdict.is_ok();
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(shown);
         accepted
     }
 }
@@ -41,72 +170,17 @@ pub(super) struct NodeClient {
 }
 
 impl NodeClient {
-    fn judge(&self, shown: &PublicKeyOrCertificate) -> Result<String, NodeFailure> {
-        match shown {
-            PublicKeyOrCertificate::PublicKey { key, .. } => self.judge_key(key),
-            PublicKeyOrCertificate::Certificate(certificate) => self.judge_certificate(certificate),
+    pub(super) fn judge(&self, shown: &PublicKeyOrCertificate) -> Shown {
+        match Identity::of(&self.host, shown) {
+            Ok(identity) => Shown {
+                verdict: identity.judge(&self.known_hosts),
+                identity: Some(Arc::new(identity)),
+            },
+            Err(failure) => Shown {
+                identity: None,
+                verdict: Err(failure),
+            },
         }
-    }
-
-    fn judge_key(&self, key: &PublicKey) -> Result<String, NodeFailure> {
-        let blob = key
-            .to_bytes()
-            .map_err(|e| NodeFailure::Ssh(e.to_string()))?;
-        let fingerprint = fingerprint(&blob);
-        match self.known_hosts.check_key(&self.host, &blob) {
-            Verdict::Trusted => Ok(fingerprint),
-            Verdict::Unknown => Err(NodeFailure::HostKeyUnknown { fingerprint }),
-            Verdict::Changed { expected } => Err(NodeFailure::HostKeyChanged {
-                fingerprint,
-                expected,
-            }),
-            Verdict::Revoked => Err(NodeFailure::HostKeyRevoked { fingerprint }),
-        }
-    }
-
-    /// A certificate counts only when its authority really signed it; when it is
-    /// not accepted, the key inside may still be pinned by itself.
-    fn judge_certificate(&self, certificate: &Certificate) -> Result<String, NodeFailure> {
-        let key = PublicKey::new(certificate.public_key().clone(), "");
-        let blob = key
-            .to_bytes()
-            .map_err(|e| NodeFailure::Ssh(e.to_string()))?;
-        certificate
-            .verify_signature()
-            .map_err(|_| NodeFailure::Ssh("the host certificate's signature is wrong".into()))?;
-        match self.certificate_verdict(certificate, &blob)? {
-            CertVerdict::Trusted => Ok(fingerprint(&blob)),
-            CertVerdict::Revoked => Err(NodeFailure::HostKeyRevoked {
-                fingerprint: fingerprint(&blob),
-            }),
-            verdict => self
-                .judge_key(&key)
-                .map_err(|_| NodeFailure::HostCertificate(verdict)),
-        }
-    }
-
-    fn certificate_verdict(
-        &self,
-        certificate: &Certificate,
-        key_blob: &[u8],
-    ) -> Result<CertVerdict, NodeFailure> {
-        let authority = PublicKey::new(certificate.signature_key().clone(), "");
-        let ca_blob = authority
-            .to_bytes()
-            .map_err(|e| NodeFailure::Ssh(e.to_string()))?;
-        let facts = CertificateFacts {
-            key_blob,
-            ca_blob: &ca_blob,
-            principals: certificate.valid_principals(),
-            valid_after: certificate.valid_after(),
-            valid_before: certificate.valid_before(),
-            is_host: certificate.cert_type() == CertType::Host,
-            critical_options: !certificate.critical_options().is_empty(),
-        };
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |t| t.as_secs());
-        Ok(self.known_hosts.check_certificate(&self.host, &facts, now))
     }
 }
 

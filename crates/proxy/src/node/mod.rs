@@ -3,6 +3,8 @@
 mod connect;
 mod exchange;
 mod failure;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod host_key;
 mod stream;
 mod task;
@@ -43,14 +45,22 @@ impl Nodes {
     /// A task is worth keeping unless it waits out a failure: a reload is how an
     /// operator says that something was mended.
     fn unchanged(&self, name: &NodeName, settings: &NodeTaskSettings) -> Option<NodeHandle> {
-        let (before, handle) = self.0.get(name)?;
-        (before == settings && handle.blocked().is_none()).then(|| handle.clone())
+        let (listed, (before, handle)) = self.0.get_key_value(name)?;
+        // Another spelling is no other node, but logs have to name it as it is listed now.
+        let is_unchanged = before == settings && listed.as_str() == name.as_str();
+        (is_unchanged && handle.blocked().is_none()).then(|| handle.clone())
     }
 
     /// The task of a node.
     #[must_use]
     pub fn get(&self, name: &NodeName) -> Option<&NodeHandle> {
         self.0.get(name).map(|(_, handle)| handle)
+    }
+
+    /// The name of a node as it is listed, however it was asked for.
+    #[must_use]
+    pub fn listed(&self, name: &NodeName) -> Option<&NodeName> {
+        self.0.get_key_value(name).map(|(listed, _)| listed)
     }
 
     /// Whether there are none.

@@ -74,9 +74,14 @@ const CHUNK: usize = 8192;
 ///
 /// # Errors
 /// Whatever connect(2) says.
-pub(super) async fn connect(address: SocketAddr) -> io::Result<(NodeStream, ConnectionGuard)> {
+pub(super) async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// Puts the remedies around a connection.
+pub(super) fn guarded(stream: TcpStream) -> (NodeStream, ConnectionGuard) {
     let shared = Arc::new(Shared {
         stream,
         established: AtomicBool::new(false),
@@ -87,7 +92,7 @@ pub(super) async fn connect(address: SocketAddr) -> io::Result<(NodeStream, Conn
         shared: Arc::clone(&shared),
         ahead: Vec::new(),
     };
-    Ok((stream, ConnectionGuard(shared)))
+    (stream, ConnectionGuard(shared))
 }
 
 impl Shared {

@@ -4,12 +4,16 @@
 //! node up. Whoever gives up waiting changes nothing here: the exchange has its
 //! own deadline, and what it brings is kept for the next caller.
 
-use super::connect::{Access, Connection};
+use super::connect::{Access, Connection, NotOpened};
 use super::exchange::{Sample, Session};
 use super::failure::NodeFailure;
+use super::host_key::Identity;
 use pulse_core::backoff::{Backoff, FailureKind};
 use pulse_core::config::{NodeSettings, Timeouts};
+use pulse_core::event::{Decision, Event, EventType};
+use pulse_core::known_hosts::pins::Pins;
 use pulse_core::name::NodeName;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -60,9 +64,11 @@ impl NodeHandle {
         let task = NodeTask {
             name,
             settings,
+            pins: access.known_hosts.subscribe(),
             access,
             publish,
             session: None,
+            refused: None,
             backoff: Backoff::default(),
         };
         tokio::spawn(task.run(inbox));
@@ -116,23 +122,83 @@ struct NodeTask {
     access: Arc<Access>,
     publish: watch::Sender<NodeStatus>,
     session: Option<Session>,
+    /// Tells of other pins; those that the session was judged by count as seen.
+    pins: watch::Receiver<Pins>,
+    /// The host key that the node showed last, if it was not accepted.
+    refused: Option<Arc<Identity>>,
     backoff: Backoff,
+}
+
+/// How often a host certificate is looked at while its connection lasts: clocks are set,
+/// so the end of its time is not waited for.
+const CERTIFICATE_CHECK_INTERVAL: Duration = Duration::from_secs(5);
+
+/// What other pins mean for a node.
+enum Judged {
+    /// The host key of its open connection is not accepted any more.
+    Withdrawn(SocketAddr, NodeFailure),
+    /// What kept it from being connected to is mended.
+    Mended,
 }
 
 impl NodeTask {
     async fn run(mut self, mut inbox: mpsc::Receiver<Request>) {
         loop {
-            let request = match timeout_at(self.idle_until(), inbox.recv()).await {
-                Ok(Some(request)) => request,
-                Ok(None) => return,
-                Err(_) => {
-                    self.close("idle");
-                    continue;
-                }
+            let idle_until = self.idle_until();
+            tokio::select! {
+                biased;
+                judged = self.judged_anew() => match judged {
+                    Judged::Withdrawn(address, failure) => self.withdraw(address, failure).await,
+                    Judged::Mended => self.mend(),
+                },
+                request = timeout_at(idle_until, inbox.recv()) => match request {
+                    Ok(Some(request)) => {
+                        let answer = self.read(request.deadline).await;
+                        // Nobody may be waiting any more; the sample is published all the same.
+                        let _ = request.answer.send(answer);
+                    }
+                    Ok(None) => return,
+                    Err(_) => self.close("idle"),
+                },
+            }
+        }
+    }
+
+    /// Waits until other pins mean something for this node.
+    async fn judged_anew(&mut self) -> Judged {
+        match &self.session {
+            Some(session) => {
+                let failure = withdrawn(&mut self.pins, session.identity()).await;
+                Judged::Withdrawn(session.address(), failure)
+            }
+            None => {
+                self.mended().await;
+                Judged::Mended
+            }
+        }
+    }
+
+    /// Waits until the pins would accept the host key that they have refused, or can be
+    /// used again.
+    async fn mended(&mut self) {
+        loop {
+            // The file is watched for as long as there are nodes.
+            if self.pins.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+            let pins = self.pins.borrow_and_update().for_new.clone();
+            let Ok(known_hosts) = pins else { continue };
+            let blocked = self.publish.borrow().blocked.clone();
+            let is_mended = match blocked {
+                Some((_, NodeFailure::KnownHosts(_))) => true,
+                _ => self
+                    .refused
+                    .as_ref()
+                    .is_some_and(|refused| refused.judge(&known_hosts).is_ok()),
             };
-            let answer = self.read(request.deadline).await;
-            // Nobody may be waiting any more; the sample is published all the same.
-            let _ = request.answer.send(answer);
+            if is_mended {
+                return;
+            }
         }
     }
 
@@ -148,7 +214,11 @@ impl NodeTask {
     async fn read(&mut self, deadline: Instant) -> Answer {
         let reused = self.has_open_session();
         let mut outcome = self.attempt(deadline).await;
-        if reused && matches!(outcome, Err(NodeFailure::Ssh(_))) {
+        if let Err(NodeFailure::Withdrawn { address, failure }) = outcome {
+            // With the new pins the node may well be trusted: its key was exchanged.
+            self.withdraw(address, *failure).await;
+            outcome = self.attempt(deadline).await;
+        } else if reused && matches!(outcome, Err(NodeFailure::Ssh(_))) {
             // The connection had died unnoticed; that says nothing of the node.
             outcome = self.attempt(deadline).await;
         }
@@ -171,7 +241,15 @@ impl NodeTask {
                 Some(session) => session,
                 None => self.open().await?,
             };
-            let sample = session.read().await?;
+            let (identity, address) = (Arc::clone(session.identity()), session.address());
+            let sample = tokio::select! {
+                biased;
+                failure = withdrawn(&mut self.pins, &identity) => {
+                    let failure = Box::new(failure);
+                    return Err(NodeFailure::Withdrawn { address, failure });
+                }
+                sample = session.read() => sample?,
+            };
             Ok((session, sample))
         };
         // A session is put back only after a success: else it is dropped, and
@@ -182,12 +260,22 @@ impl NodeTask {
         Ok(sample)
     }
 
-    async fn open(&self) -> Result<Session, NodeFailure> {
+    async fn open(&mut self) -> Result<Session, NodeFailure> {
+        // What changes from here on is noticed by whoever uses the session.
+        self.pins.mark_unchanged();
         let timeouts = &self.settings.timeouts;
         let open = Connection::open(&self.access, &self.name, &self.settings.node, timeouts);
         let connection = tokio::time::timeout(timeouts.connect, open).await;
-        let connection = connection.unwrap_or(Err(NodeFailure::TimedOut))?;
-        tracing::debug!(node = %self.name, address = %connection.address, host_key = %connection.host_key, "connected");
+        let connection = connection.unwrap_or_else(|_| Err(NodeFailure::TimedOut.into()));
+        let connection = match connection {
+            Ok(connection) => connection,
+            Err(NotOpened { failure, refused }) => {
+                self.refused = refused;
+                return Err(failure);
+            }
+        };
+        self.refused = None;
+        tracing::debug!(node = %self.name, address = %connection.address, host_key = %connection.identity.fingerprint(), "connected");
         Ok(Session::new(connection, self.settings.max_output_bytes))
     }
 
@@ -227,10 +315,64 @@ impl NodeTask {
         failure
     }
 
+    /// Closes a connection whose host key is not accepted any more, and forgets what came
+    /// over it.
+    async fn withdraw(&mut self, address: SocketAddr, failure: NodeFailure) {
+        self.session = None;
+        let sentence = format!(
+            "the open connection to {address} is closed, its host key is no longer accepted: the node {failure}"
+        );
+        self.publish.send_modify(|status| {
+            status.connected = false;
+            status.sample = None;
+        });
+        tracing::warn!(node = %self.name, reason = failure.label(), "node \"{}\": {sentence}", self.name);
+        let event = Event {
+            node: Some(&self.name),
+            reason: Some(failure.label()),
+            error: Some(&sentence),
+            ..Event::new(EventType::HostKeyMismatch, Decision::Denied)
+        };
+        // The connection is closed whatever becomes of the record; the log says what does.
+        let _ = self.access.recorder.record(&event).await;
+    }
+
+    /// A mistake that is mended heals at once.
+    fn mend(&mut self) {
+        self.refused = None;
+        self.backoff.succeeded();
+        self.publish.send_modify(|status| status.blocked = None);
+    }
+
     fn close(&mut self, why: &str) {
         if self.session.take().is_some() {
             tracing::debug!(node = %self.name, why, "connection closed");
             self.publish.send_modify(|status| status.connected = false);
+        }
+    }
+}
+
+/// Waits until a host key that was accepted is not any more, and gives the reason. What
+/// happens to pins while nobody waits is noticed the next time.
+async fn withdrawn(pins: &mut watch::Receiver<Pins>, identity: &Identity) -> NodeFailure {
+    // The time of a certificate may have ended since it was looked at; a plain key is
+    // accepted until the pins change.
+    let mut is_due = identity.is_certified();
+    loop {
+        if !is_due {
+            let check = tokio::time::sleep(CERTIFICATE_CHECK_INTERVAL);
+            tokio::select! {
+                changed = pins.changed() => if changed.is_err() {
+                    // The file is watched for as long as there are nodes.
+                    std::future::pending::<()>().await;
+                },
+                () = check, if identity.is_certified() => {}
+            }
+        }
+        is_due = false;
+        let known_hosts = Arc::clone(&pins.borrow_and_update().for_open);
+        if let Err(failure) = identity.judge(&known_hosts) {
+            return failure;
         }
     }
 }

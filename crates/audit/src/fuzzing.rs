@@ -1,0 +1,31 @@
+//! Parsers that are nobody's business but the fuzz targets'.
+
+use crate::key::SealKey;
+use crate::storage;
+
+/// A seal key's file: its log, its epoch, and the file that would be written of it.
+#[must_use]
+pub fn seal_key(text: &[u8]) -> Option<(String, u64, Vec<u8>)> {
+    let key = SealKey::from_file(text)?;
+    Some((key.log_id.clone(), key.epoch, key.to_file().to_vec()))
+}
+
+/// The epoch in the name of a seal key's file, and the name of the file of that epoch.
+#[must_use]
+pub fn seal_key_name(name: &str) -> Option<(u64, String)> {
+    let epoch = SealKey::epoch_of(name)?;
+    Some((epoch, SealKey::file_name(epoch)))
+}
+
+/// The number of the first record in a segment's name, and the name of that segment.
+#[must_use]
+pub fn segment_name(name: &str) -> Option<(u64, String)> {
+    let first = storage::segment_start(name)?;
+    Some((first, storage::segment_name(first)))
+}
+
+/// The name of a log's live file and the order of its segments.
+#[must_use]
+pub fn segments(names: &[String]) -> Vec<String> {
+    storage::segments(names)
+}

@@ -1,0 +1,8 @@
+//! Parsers that are nobody's business but the fuzz targets'.
+
+/// The profile in an AppArmor label, and whether it is enforced.
+#[must_use]
+pub fn apparmor_profile(label: &str) -> Option<(String, bool)> {
+    let profile = crate::outside::parse_label(label)?;
+    Some((profile.name, profile.is_enforced))
+}

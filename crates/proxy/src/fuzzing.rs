@@ -1,0 +1,3 @@
+//! Parsers that are nobody's business but the fuzz targets'.
+
+pub use crate::node::fuzzing::Node;

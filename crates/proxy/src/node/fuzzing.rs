@@ -1,0 +1,68 @@
+//! One node, for the fuzz targets.
+
+use super::NodeFailure;
+use super::connect::Connection;
+use super::exchange::Session;
+use super::host_key::{KeyCheck, NodeClient};
+use pulse_core::config::Config;
+use pulse_core::known_hosts::{HostQuery, KnownHosts};
+use pulse_core::name::NodeName;
+use russh::keys::{Certificate, PrivateKey, PublicKeyOrCertificate};
+use std::sync::Arc;
+use tokio::net::TcpStream;
+
+/// What is known of a node.
+#[derive(Clone)]
+pub struct Node {
+    /// Its name, under which its keys are pinned.
+    pub name: NodeName,
+    /// The pinned keys.
+    pub known_hosts: Arc<KnownHosts>,
+    /// Our key.
+    pub key: Arc<PrivateKey>,
+}
+
+impl Node {
+    /// Logs in over a connection and reads so many times, or until a failure: the documents.
+    ///
+    /// # Errors
+    /// The failure, and the documents before it.
+    pub async fn read(
+        &self,
+        tcp: TcpStream,
+        readings: usize,
+        limit: usize,
+    ) -> (Vec<String>, Option<NodeFailure>) {
+        let address = ([127, 0, 0, 1], 22).into();
+        let timeouts = Config::default().timeouts;
+        let known = Arc::clone(&self.known_hosts);
+        let connection =
+            Connection::over(tcp, address, &self.name, known, &self.key, "u", &timeouts).await;
+        let mut session = match connection {
+            Ok(connection) => Session::new(connection, limit),
+            Err(not_opened) => return (Vec::new(), Some(not_opened.failure)),
+        };
+        let mut documents = Vec::new();
+        for _ in 0..readings {
+            match session.read().await {
+                Ok(sample) => documents.push(sample.json.get().to_owned()),
+                Err(failure) => return (documents, Some(failure)),
+            }
+        }
+        (documents, None)
+    }
+
+    /// Judges a host certificate.
+    ///
+    /// # Errors
+    /// Why it is not accepted.
+    pub fn judge(&self, certificate: Certificate) -> Result<(), NodeFailure> {
+        let client = NodeClient {
+            known_hosts: Arc::clone(&self.known_hosts),
+            host: HostQuery::new(&self.name, None, 22),
+            check: KeyCheck::default(),
+        };
+        let shown = client.judge(&PublicKeyOrCertificate::Certificate(certificate));
+        shown.verdict
+    }
+}

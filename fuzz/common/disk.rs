@@ -1,0 +1,22 @@
+//! A directory in memory, for targets whose parser reads files.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const MEMORY: &str = "/dev/shm";
+const PREFIX: &str = "pulse-fuzz-";
+
+/// A new directory of this process. Those of processes that have ended go.
+pub fn directory() -> PathBuf {
+    for entry in fs::read_dir(MEMORY).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let owner = name.strip_prefix(PREFIX);
+        if owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            // Another one may be doing the same.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+    let directory = Path::new(MEMORY).join(format!("{PREFIX}{}", std::process::id()));
+    fs::create_dir_all(&directory).expect("a disk in memory");
+    directory
+}

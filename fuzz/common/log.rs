@@ -1,0 +1,50 @@
+//! A log as it was written: its lines, and the key that it is verified with.
+
+use pulse_audit::{Body, Log, PublicKey, Settings, Timestamp};
+use pulse_core::event::{Decision, Event, EventType};
+use std::time::Duration;
+
+#[path = "../../crates/audit/tests/common/simulated.rs"]
+#[allow(dead_code)]
+pub mod simulated;
+
+/// Records of several kinds, over three segments, sealed at the end.
+#[allow(dead_code, reason = "no target uses all of it")]
+pub struct Sample {
+    pub lines: Vec<Vec<u8>>,
+    /// How many lines each segment has.
+    pub segments: Vec<usize>,
+    pub key: PublicKey,
+}
+
+impl Sample {
+    pub fn new() -> Self {
+        let disk = simulated::Simulated::default();
+        let at = |second| Timestamp::from_micros(0).plus(Duration::from_secs(second));
+        let mut log = Log::open(disk.clone(), Settings::default(), at(0)).expect("a disk");
+        let key = log.public_key();
+        for round in 0..3 {
+            for kind in [EventType::CommandStart, EventType::CommandFinish] {
+                let mut event = Event::new(kind, Decision::Completed);
+                event.reason = Some("because \"of\" it");
+                event.correlation_id = Some("00000000-0000-4000-8000-000000000000");
+                log.append(at(round), &[Body::of(&event)]).expect("a disk");
+            }
+            log.seal(at(round)).expect("a disk");
+            if round < 2 {
+                log.rotate(at(round)).expect("a disk");
+            }
+        }
+        let files = disk.disk.lock().expect("a disk").log();
+        let lines_of = |content: &Vec<u8>| -> Vec<Vec<u8>> {
+            let lines = content.split_inclusive(|byte| *byte == b'\n');
+            lines.map(<[u8]>::to_vec).collect()
+        };
+        let files: Vec<_> = files.iter().map(|(_, content)| lines_of(content)).collect();
+        Self {
+            segments: files.iter().map(Vec::len).collect(),
+            lines: files.concat(),
+            key,
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Two copies of a log: a second copy that lags, begins late or repeats itself is no attack;
+//! one that has what the first has not, or something else in its place, always is.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use pulse_audit::verify::{Options, Report, Source, Verdict, verify_against};
+use std::io::Cursor;
+use std::sync::OnceLock;
+
+#[path = "../common/log.rs"]
+mod log;
+
+fuzz_target!(|bytes: &[u8]| {
+    let [kind, script @ ..] = bytes else {
+        return;
+    };
+    static SAMPLE: OnceLock<log::Sample> = OnceLock::new();
+    let sample = SAMPLE.get_or_init(log::Sample::new);
+    let all = sample.lines.concat();
+    match kind % 3 {
+        // Somebody's bytes, as either copy.
+        0 => {
+            let (one, other) = script.split_at(script.len() / 2);
+            judge(one, other, sample);
+            assert_ne!(judge(script, &all, sample).verdict, Verdict::Intact);
+        }
+        // A copy as a collector may have it.
+        1 => {
+            let report = judge(&all, &lagging(script, sample), sample);
+            assert_eq!(report.verdict, Verdict::Intact, "{:?}", report.findings);
+        }
+        // The log lost its end, which the collector has.
+        _ => {
+            let kept = usize::from(script.first().copied().unwrap_or(0)) % sample.lines.len();
+            let report = judge(&sample.lines[..kept].concat(), &all, sample);
+            assert_eq!(report.verdict, Verdict::Broken, "cut to {kept}");
+        }
+    }
+});
+
+fn judge(first: &[u8], second: &[u8], sample: &log::Sample) -> Report {
+    let options = Options {
+        key: Some(sample.key),
+        ..Options::default()
+    };
+    let mut open = |is_second: bool| {
+        let copy = if is_second { second } else { first };
+        Ok(vec![Source::reader("copy", Cursor::new(copy.to_vec()))])
+    };
+    let judged = verify_against(&mut open, &options, &mut |_| ());
+    judged.expect("memory can be read").0
+}
+
+/// From some record on to some other, now and then going back to an earlier one.
+fn lagging(script: &[u8], sample: &log::Sample) -> Vec<u8> {
+    let count = sample.lines.len();
+    let mut copy = Vec::new();
+    let [first, rest @ ..] = script else {
+        return copy;
+    };
+    let mut next = usize::from(*first) % count;
+    let begin = next;
+    for step in rest {
+        let Some(line) = sample.lines.get(next) else {
+            break;
+        };
+        copy.extend_from_slice(line);
+        next += 1;
+        if step & 7 == 7 {
+            // Sent again, since it was not acknowledged.
+            next = (next - (usize::from(step >> 3) % 4).min(next)).max(begin);
+        }
+    }
+    copy
+}

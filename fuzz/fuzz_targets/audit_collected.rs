@@ -1,0 +1,161 @@
+//! A collector's file: records with whatever headers, late, twice, torn, among lines of
+//! others. What is called missing is missing, and everything that is, is; a record with other
+//! bytes is found.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use pulse_audit::verify::{
+    Attack, Collected, Collection, Options, Report, Source, Verdict, verify_collected,
+};
+use std::collections::BTreeSet;
+use std::fs::{File, OpenOptions};
+use std::io::{Cursor, Write};
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+#[path = "../common/disk.rs"]
+mod disk;
+#[path = "../common/log.rs"]
+mod log;
+
+const HEADERS: [&str; 4] = [
+    "",
+    "Nov 21 10:00:03 host1 pulse-sensor-proxy[7]: ",
+    "<110>1 2026-11-21T10:00:03Z host1 app - - [x@1 a=\"b\"] \u{feff}",
+    "host2 ",
+];
+
+fuzz_target!(|bytes: &[u8]| {
+    let [kind, script @ ..] = bytes else {
+        return;
+    };
+    static SAMPLE: OnceLock<log::Sample> = OnceLock::new();
+    let sample = SAMPLE.get_or_init(log::Sample::new);
+    if kind & 1 == 0 {
+        // Whatever it is: an answer, whose numbers are in order.
+        let with_log = kind & 2 != 0;
+        if let Some((_, collected)) = judge(script, sample, with_log) {
+            check_order(&collected);
+        }
+        return;
+    }
+    let file = gathered(script, sample);
+    let (report, collected) = judge(&file.text, sample, true).expect("a few records");
+    let last = file.whole.last().copied().unwrap_or(0);
+    let first = file.whole.first().copied().unwrap_or(0);
+    let missing: BTreeSet<u64> = (first..last)
+        .filter(|seq| !file.whole.contains(seq))
+        .collect();
+    let found = collected
+        .missing
+        .iter()
+        .flat_map(|range| range.from..=range.to);
+    assert_eq!(
+        found.collect::<BTreeSet<_>>(),
+        missing,
+        "{}",
+        show(&file.text)
+    );
+    check_order(&collected);
+    let is_changed = |found: &pulse_audit::verify::Finding| {
+        matches!(found.attack, Attack::Forked | Attack::Edited)
+    };
+    assert_eq!(
+        report.findings.iter().any(is_changed),
+        file.is_changed,
+        "{report:?} {}",
+        show(&file.text)
+    );
+    if report.verdict == Verdict::Intact {
+        assert!(missing.is_empty() && !file.is_changed);
+    }
+});
+
+fn show(text: &[u8]) -> String {
+    String::from_utf8_lossy(text).into_owned()
+}
+
+/// A file, and what is in it.
+struct Gathered {
+    text: Vec<u8>,
+    /// The numbers of records that are there, whole.
+    whole: BTreeSet<u64>,
+    /// Beside a whole copy there is one with other bytes.
+    is_changed: bool,
+}
+
+fn gathered(mut script: &[u8], sample: &log::Sample) -> Gathered {
+    let mut file = Gathered {
+        text: Vec::new(),
+        whole: BTreeSet::new(),
+        is_changed: false,
+    };
+    let mut changed = BTreeSet::new();
+    while let [verb, which, rest @ ..] = script {
+        script = rest;
+        let at = usize::from(*which) % sample.lines.len();
+        let (line, seq) = (&sample.lines[at], at as u64 + 1);
+        let header = HEADERS[usize::from(verb >> 4) % HEADERS.len()];
+        match verb & 7 {
+            // Half of one, where a collector was killed; the next goes on behind it.
+            0 => {
+                let cut = usize::from(verb >> 3) * 9 % (line.len() - 40);
+                file.text.extend_from_slice(header.as_bytes());
+                file.text.extend_from_slice(&line[..cut]);
+            }
+            1 => file
+                .text
+                .extend_from_slice(b"Nov 21 10:00:03 host3 sshd[1]: hello\n"),
+            // With another byte where every record has the same.
+            2 if !file.text.is_empty() && file.text.ends_with(b"\n") => {
+                let mut line = line.clone();
+                line[30] = if line[30] == b'7' { b'8' } else { b'7' };
+                file.text.extend_from_slice(header.as_bytes());
+                file.text.extend(line);
+                changed.insert(seq);
+            }
+            _ => {
+                file.text.extend_from_slice(header.as_bytes());
+                file.text.extend_from_slice(line);
+                file.whole.insert(seq);
+            }
+        }
+    }
+    file.is_changed = changed.iter().any(|seq| file.whole.contains(seq));
+    file
+}
+
+fn check_order(collected: &Collected) {
+    let missing = &collected.missing;
+    assert!(missing.iter().all(|range| range.from <= range.to));
+    assert!(missing.is_sorted_by(|a, b| a.to < b.from));
+    assert!(missing.len() <= 1000);
+}
+
+fn judge(text: &[u8], sample: &log::Sample, with_log: bool) -> Option<(Report, Collected)> {
+    let mut file = scratch();
+    file.write_all(text).expect("a disk in memory");
+    let sources = vec![Source::file("file", file)];
+    let whole = sample.lines.concat();
+    let mut log = || Ok(vec![Source::reader("log", Cursor::new(whole.clone()))]);
+    let log: Option<&mut dyn FnMut() -> std::io::Result<Vec<Source>>> =
+        if with_log { Some(&mut log) } else { None };
+    let options = Options {
+        key: Some(sample.key),
+        ..Options::default()
+    };
+    let collection = Collection::default();
+    let judged = verify_collected(sources, &collection, log, &options, &mut |_| ());
+    judged
+        .ok()
+        .map(|(report, collected, _)| (report, collected))
+}
+
+fn scratch() -> File {
+    static FILE: OnceLock<PathBuf> = OnceLock::new();
+    let path = FILE.get_or_init(|| disk::directory().join("collected"));
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(true);
+    options.open(path).expect("a disk in memory")
+}

@@ -1,0 +1,145 @@
+//! A log that is written, rotated, torn and spoilt while others read it: a forwarder gets
+//! nothing that is not on disk, and every record once; who follows sees every line.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use pulse_audit::show::{Filter, Follower};
+use pulse_audit::{LIVE, Line, Reader};
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+#[path = "../common/disk.rs"]
+mod disk;
+#[path = "../common/log.rs"]
+mod log;
+
+/// More than the lines of any input.
+const MOST: usize = 100_000;
+
+fuzz_target!(|script: &[u8]| {
+    static SAMPLE: OnceLock<log::Sample> = OnceLock::new();
+    static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
+    let sample = SAMPLE.get_or_init(log::Sample::new);
+    let directory = DIRECTORY.get_or_init(disk::directory);
+    for file in fs::read_dir(directory).expect("a disk in memory").flatten() {
+        fs::remove_file(file.path()).expect("a disk in memory");
+    }
+    let mut site = Site {
+        directory,
+        reader: Reader::from(directory, 1),
+        follower: Follower::new(directory, 0, Filter::default()),
+        written: 0,
+        first_of_live: 1,
+        read: Vec::new(),
+        followed: Vec::new(),
+        is_spoilt: false,
+    };
+    let mut script = script.iter();
+    while let Some(step) = script.next() {
+        match step & 7 {
+            0..=2 => site.append(sample, usize::from(step >> 3) + 1),
+            3 => site.rotate(),
+            4 => {
+                let count = usize::from(step >> 3);
+                let bytes: Vec<u8> = script.by_ref().take(count).copied().collect();
+                site.spoil(&bytes);
+            }
+            5 => site.cut(u64::from(step >> 3)),
+            // What is written is not yet on disk, or is.
+            6 => site.look(sample, site.written.saturating_sub(u64::from(step >> 3))),
+            _ => site.look(sample, site.written),
+        }
+    }
+    site.look(sample, site.written);
+    if !site.is_spoilt {
+        let all: Vec<u64> = (1..=site.written).collect();
+        assert_eq!(site.read, all);
+        assert_eq!(site.followed, all);
+    }
+});
+
+struct Site<'a> {
+    directory: &'a Path,
+    reader: Reader,
+    follower: Follower,
+    /// Records that are in the files.
+    written: u64,
+    first_of_live: u64,
+    read: Vec<u64>,
+    followed: Vec<u64>,
+    /// Something was done that no writer does.
+    is_spoilt: bool,
+}
+
+impl Site<'_> {
+    fn write(&self, bytes: &[u8]) {
+        let mut options = OpenOptions::new();
+        let file = options
+            .append(true)
+            .create(true)
+            .open(self.directory.join(LIVE));
+        file.and_then(|mut file| file.write_all(bytes))
+            .expect("a disk in memory");
+    }
+
+    fn append(&mut self, sample: &log::Sample, count: usize) {
+        let next = usize::try_from(self.written).expect("a few");
+        for line in sample.lines.iter().skip(next).take(count) {
+            self.write(line);
+            self.written += 1;
+        }
+    }
+
+    fn rotate(&mut self) {
+        if self.written < self.first_of_live {
+            return;
+        }
+        let segment = format!("audit.log-{:012}", self.first_of_live);
+        if fs::rename(self.directory.join(LIVE), self.directory.join(segment)).is_ok() {
+            self.first_of_live = self.written + 1;
+        }
+    }
+
+    fn spoil(&mut self, bytes: &[u8]) {
+        self.is_spoilt |= !bytes.is_empty();
+        self.write(bytes);
+    }
+
+    fn cut(&mut self, length: u64) {
+        let file = OpenOptions::new()
+            .write(true)
+            .open(self.directory.join(LIVE));
+        if let Ok(file) = file {
+            self.is_spoilt = true;
+            file.set_len(length * 64).expect("a disk in memory");
+        }
+    }
+
+    /// Both read as far as they can; that is never without end.
+    fn look(&mut self, sample: &log::Sample, durable: u64) {
+        for turn in 0.. {
+            assert!(turn < MOST, "the reader does not come to an end");
+            let Some(record) = self.reader.next(durable).expect("a disk in memory") else {
+                break;
+            };
+            let line = Line::parse(record.text).expect("it is a record");
+            assert!(line.is_whole() && line.head() == record.head);
+            if !self.is_spoilt {
+                assert!(record.head.seq <= durable, "it may not be on disk");
+                let at = usize::try_from(record.head.seq - 1).expect("a few");
+                assert_eq!(Some(record.text), sample.lines[at].strip_suffix(b"\n"));
+            }
+            self.read.push(record.head.seq);
+        }
+        for turn in 0.. {
+            assert!(turn < MOST, "who follows does not come to an end");
+            let Some(shown) = self.follower.next_shown().expect("a disk in memory") else {
+                break;
+            };
+            self.followed.push(shown.seq);
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Whatever stands in the attributes below `/sys`: what the helper makes of them is one line
+//! that the daemon reads whole, with nothing in it that a terminal obeys.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use pulse_core::document;
+use pulse_sensor_node::fuzzing::{number, text};
+use pulse_sensor_node::{MAX_DOCUMENT_BYTES, Reader, to_line};
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+#[path = "../common/disk.rs"]
+mod disk;
+
+const DIRECTORIES: [&str; 6] = [
+    "devices/platform/a/hwmon/hwmon0",
+    "devices/platform/a/hwmon/hwmon1",
+    "devices/virtual/thermal/thermal_zone0",
+    "devices/pci0/nvme/nvme0/nvme0n1/device",
+    "devices/pci0/ata1/host0/target0/0:0:0:0/block/sda/device",
+    "devices/pci0/ata1/host0/target0/0:0:0:0/hwmon/hwmon2",
+];
+const LINKS: [(&str, &str); 7] = [
+    (
+        "class/hwmon/hwmon0",
+        "../../devices/platform/a/hwmon/hwmon0",
+    ),
+    (
+        "class/hwmon/hwmon1",
+        "../../devices/platform/a/hwmon/hwmon1",
+    ),
+    (
+        "class/hwmon/hwmon2",
+        "../../devices/pci0/ata1/host0/target0/0:0:0:0/hwmon/hwmon2",
+    ),
+    (
+        "class/thermal/thermal_zone0",
+        "../../devices/virtual/thermal/thermal_zone0",
+    ),
+    ("block/nvme0n1", "../devices/pci0/nvme/nvme0/nvme0n1"),
+    (
+        "block/sda",
+        "../devices/pci0/ata1/host0/target0/0:0:0:0/block/sda",
+    ),
+    ("class/hwmon/hwmon3", "../../../outside"),
+];
+/// Files, below one of the directories each.
+const FILES: [&str; 16] = [
+    "name",
+    "temp1_input",
+    "temp1_label",
+    "temp1_crit",
+    "temp1_max",
+    "temp2_input",
+    "temp2_label",
+    "temp17_input",
+    "temp1_crit_alarm",
+    "fan1_input",
+    "type",
+    "temp",
+    "model",
+    "serial",
+    "wwid",
+    "vendor",
+];
+
+fuzz_target!(|bytes: &[u8]| {
+    values(bytes);
+    static ROOT: OnceLock<PathBuf> = OnceLock::new();
+    let root = ROOT.get_or_init(made);
+    fill(root, bytes);
+    let mut reader = Reader::open(root).expect("a disk in memory");
+    let wall = UNIX_EPOCH + Duration::from_secs(1_795_255_203);
+    let line = to_line(reader.read(wall, Instant::now()));
+    assert!(line.len() < MAX_DOCUMENT_BYTES && line.ends_with('\n'));
+    let line = line.trim_end_matches('\n');
+    assert!(!line.contains(char::is_control), "{line:?}");
+    let read = document::read(line.as_bytes()).expect("the helper's own document");
+    assert_eq!(read.dropped.malformed, 0, "{line}");
+});
+
+fn values(bytes: &[u8]) {
+    if let Some(number) = number(bytes) {
+        assert!(number.is_finite());
+    }
+    let shown = text(bytes);
+    assert!(shown.chars().count() <= 64 && !shown.chars().any(char::is_control));
+    assert_eq!(shown.trim(), shown);
+    assert_eq!(text(shown.as_bytes()), shown, "clean is clean");
+}
+
+fn made() -> PathBuf {
+    let root = disk::directory().join("sys");
+    for directory in DIRECTORIES {
+        fs::create_dir_all(root.join(directory)).expect("a disk in memory");
+    }
+    for (name, target) in LINKS {
+        let link = root.join(name);
+        fs::create_dir_all(link.parent().expect("it has one")).expect("a disk in memory");
+        symlink(target, link).expect("a disk in memory");
+    }
+    root
+}
+
+/// Pieces of the input, each with a directory, a name and a length before it.
+fn fill(root: &Path, mut bytes: &[u8]) {
+    let places = DIRECTORIES
+        .iter()
+        .flat_map(|place| FILES.iter().map(move |file| (place, file)));
+    for (place, file) in places {
+        // Most of them are not there.
+        let _ = fs::remove_file(root.join(place).join(file));
+    }
+    while let [place, length, rest @ ..] = bytes {
+        let (content, rest) = rest.split_at(usize::from(*length).min(rest.len()));
+        bytes = rest;
+        let directory = DIRECTORIES[usize::from(place >> 4) % DIRECTORIES.len()];
+        let file = FILES[usize::from(place & 15)];
+        fs::write(root.join(directory).join(file), content).expect("a disk in memory");
+    }
+}

@@ -1,0 +1,149 @@
+//! A node's host certificate: it is accepted exactly when its authority signed it, for a host,
+//! for this name, for now, and asks for nothing that we do not know. Bytes out of nowhere are
+//! never accepted.
+
+#![no_main]
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use libfuzzer_sys::arbitrary::{self, Arbitrary};
+use libfuzzer_sys::fuzz_target;
+use pulse_core::known_hosts::KnownHosts;
+use pulse_core::name::NodeName;
+use pulse_sensor_proxy::fuzzing::Node;
+use russh::keys::ssh_key::certificate::{Builder, CertType};
+use russh::keys::ssh_key::private::Ed25519Keypair;
+use russh::keys::{Certificate, PrivateKey};
+use std::sync::{Arc, OnceLock};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+#[derive(Debug, Arbitrary)]
+struct Input {
+    /// Bytes that are nobody's certificate.
+    raw: Vec<u8>,
+    is_for_a_host: bool,
+    principals: Vec<Principal>,
+    /// Seconds before and after now.
+    since: i16,
+    until: i16,
+    option: Option<(String, String)>,
+    extension: Option<(String, String)>,
+    is_our_authority: bool,
+    key_id: String,
+    serial: u64,
+    /// A byte of the finished certificate that is changed.
+    change: Option<(u16, u8)>,
+}
+
+#[derive(Debug, Arbitrary)]
+enum Principal {
+    Right,
+    Wrong,
+    Any(String),
+}
+
+/// Nobody's clock is as wrong, and no run takes as long.
+const MARGIN: i64 = 60;
+
+fuzz_target!(|input: Input| {
+    if let Ok(certificate) = Certificate::from_bytes(&input.raw) {
+        assert!(node().judge(certificate).is_err(), "nobody signed it");
+    }
+    let Some(certificate) = signed(&input) else {
+        return;
+    };
+    if let Some((at, bits)) = input.change.filter(|(_, bits)| *bits != 0) {
+        let mut bytes = certificate.to_bytes().expect("it was just made");
+        let at = usize::from(at) % bytes.len();
+        bytes[at] ^= bits;
+        if let Ok(changed) = Certificate::from_bytes(&bytes) {
+            assert!(
+                changed == certificate || node().judge(changed).is_err(),
+                "byte {at}"
+            );
+        }
+        return;
+    }
+    let names = |principal: &Principal| match principal {
+        Principal::Right => true,
+        Principal::Wrong => false,
+        Principal::Any(text) => text == "pve1",
+    };
+    let is_good = input.is_our_authority
+        && input.is_for_a_host
+        && input.principals.iter().any(names)
+        && i64::from(input.since) <= -MARGIN
+        && i64::from(input.until) >= MARGIN
+        && input.option.is_none();
+    let may_be_good = input.is_our_authority
+        && input.is_for_a_host
+        && input.principals.iter().any(names)
+        && i64::from(input.since) <= MARGIN
+        && i64::from(input.until) >= -MARGIN
+        && input.option.is_none();
+    let verdict = node().judge(certificate);
+    assert!(verdict.is_ok() || !is_good, "{verdict:?}");
+    assert!(verdict.is_err() || may_be_good, "{input:?}");
+});
+
+fn signed(input: &Input) -> Option<Certificate> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs();
+    let at = |seconds: i16| now.checked_add_signed(i64::from(seconds));
+    let subject = key(3);
+    let nonce = vec![0x11; 16];
+    let mut builder = Builder::new(
+        nonce,
+        subject.public_key(),
+        at(input.since)?,
+        at(input.until)?,
+    )
+    .ok()?;
+    builder.serial(input.serial).ok()?;
+    builder.key_id(input.key_id.clone()).ok()?;
+    let kind = if input.is_for_a_host {
+        CertType::Host
+    } else {
+        CertType::User
+    };
+    builder.cert_type(kind).ok()?;
+    for principal in &input.principals {
+        let name = match principal {
+            Principal::Right => "pve1",
+            Principal::Wrong => "pve2",
+            Principal::Any(text) => text,
+        };
+        builder.valid_principal(name).ok()?;
+    }
+    if input.principals.is_empty() {
+        builder.all_principals_valid().ok()?;
+    }
+    if let Some((name, value)) = &input.option {
+        builder.critical_option(name.clone(), value.clone()).ok()?;
+    }
+    if let Some((name, value)) = &input.extension {
+        builder.extension(name.clone(), value.clone()).ok()?;
+    }
+    let authority = if input.is_our_authority {
+        key(1)
+    } else {
+        key(2)
+    };
+    builder.sign(&authority).ok()
+}
+
+fn key(seed: u8) -> PrivateKey {
+    PrivateKey::from(Ed25519Keypair::from_seed(&[seed; 32]))
+}
+
+fn node() -> &'static Node {
+    static NODE: OnceLock<Node> = OnceLock::new();
+    NODE.get_or_init(|| {
+        let authority = STANDARD.encode(key(1).public_key().to_bytes().expect("a key"));
+        let line = format!("@cert-authority pve* ssh-ed25519 {authority}\n");
+        Node {
+            name: NodeName::parse("pve1").expect("a name"),
+            known_hosts: Arc::new(KnownHosts::parse(line).0),
+            key: Arc::new(key(9)),
+        }
+    })
+}

@@ -1,0 +1,63 @@
+//! What stands before an empty line, in whatever pieces: one answer, which does not change
+//! with what comes behind, and nothing for a page that only has our address.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use pulse_core::authority::{HostName, HostNames};
+use pulse_sensor_proxy::scrape::{Request, parse};
+use std::net::IpAddr;
+
+const LISTED: &str = "metrics.example";
+
+fuzz_target!(|head: &[u8]| {
+    let names: HostNames = HostName::parse(LISTED).into_iter().collect();
+    let whole = parse(head, &names);
+    // As it comes, in some dozen pieces: the first answer stands.
+    let mut ends = (0..head.len()).step_by(head.len() / 32 + 1).chain([head.len()]);
+    let first = ends.find_map(|end| parse(&head[..end], &names).map(|asked| (end, asked)));
+    let Some((end, asked)) = first else {
+        assert_eq!(whole, None);
+        return;
+    };
+    assert_eq!(whole.as_ref(), Some(&asked), "more of it changed the answer");
+    let path: &[u8] = match asked {
+        Request::Metrics(_) => b"/metrics",
+        Request::Readiness => b"/ready",
+        Request::Refused(_) => return,
+    };
+    assert!(asks_for(&head[..end], path), "{head:?}");
+    let hosts = hosts(&head[..end]);
+    assert!(hosts.len() <= 1 && hosts.iter().all(|host| is_ours(host)), "{hosts:?}");
+});
+
+/// Whether it begins with `GET PATH`, after which a word ends.
+fn asks_for(head: &[u8], path: &[u8]) -> bool {
+    let blank = |byte: &u8| matches!(byte, b'\r' | b'\n');
+    let start = head.iter().position(|byte| !blank(byte)).unwrap_or(0);
+    let rest = head[start..].strip_prefix(b"GET ");
+    let rest = rest.and_then(|rest| rest.strip_prefix(path));
+    rest.is_some_and(|rest| matches!(rest.first(), Some(b' ' | b'?')))
+}
+
+/// What lines of the name `Host` say.
+fn hosts(head: &[u8]) -> Vec<String> {
+    let lines = head.split(|byte| *byte == b'\n').skip(1);
+    let named = lines.filter_map(|line| {
+        let text = String::from_utf8_lossy(line).into_owned();
+        let (name, value) = text.split_once(':')?;
+        name.eq_ignore_ascii_case("host").then(|| value.trim().to_owned())
+    });
+    named.collect()
+}
+
+/// An address, `localhost` or what is listed, with a port or without.
+fn is_ours(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let bare = name.trim_start_matches('[').trim_end_matches(']');
+    let lower = name.trim_end_matches('.').to_ascii_lowercase();
+    bare.parse::<IpAddr>().is_ok() || lower == "localhost" || lower == LISTED || lower.is_empty()
+}

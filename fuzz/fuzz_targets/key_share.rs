@@ -1,0 +1,62 @@
+//! Whatever a peer sends as its share of the hybrid key exchange: an error, or a secret of
+//! both halves; and both sides of an honest exchange come to the same.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use pulse_relp::hybrid::X25519MlKem768;
+use rustls::crypto::SupportedKxGroup;
+
+/// Of the client, and of the server (draft-ietf-tls-ecdhe-mlkem).
+const CLIENT: usize = 1184 + 32;
+const SERVER: usize = 1088 + 32;
+const GROUP: X25519MlKem768 = X25519MlKem768;
+
+fuzz_target!(|bytes: &[u8]| {
+    let [kind, bytes @ ..] = bytes else {
+        return;
+    };
+    let client = GROUP.start().expect("the kernel has random bytes");
+    match kind % 4 {
+        // A share out of nowhere, of the right length or another.
+        0 => server(&padded(bytes, CLIENT)),
+        1 => server(bytes),
+        2 => drop(client.complete(&padded(bytes, SERVER)).map(check)),
+        // An honest server's, with some bytes changed.
+        _ => {
+            let answer = GROUP.start_and_complete(client.pub_key());
+            let answer = answer.expect("it is an honest share");
+            let mut share = answer.pub_key;
+            for change in bytes.chunks_exact(3) {
+                let at = usize::from(change[0]) << 8 | usize::from(change[1]);
+                let at = at % share.len();
+                share[at] ^= change[2];
+            }
+            let is_changed = bytes.chunks_exact(3).any(|change| change[2] != 0);
+            if let Ok(secret) = client.complete(&share) {
+                let is_same = secret.secret_bytes() == answer.secret.secret_bytes();
+                // Two changes of one byte may undo each other.
+                assert!(is_same || is_changed);
+            }
+        }
+    }
+});
+
+fn server(share: &[u8]) {
+    let completed = GROUP.start_and_complete(share);
+    assert!(completed.is_err() || share.len() == CLIENT);
+    if let Ok(completed) = completed {
+        assert_eq!(completed.pub_key.len(), SERVER);
+        check(completed.secret);
+    }
+}
+
+fn check(secret: rustls::crypto::SharedSecret) {
+    assert_eq!(secret.secret_bytes().len(), 64);
+}
+
+fn padded(bytes: &[u8], length: usize) -> Vec<u8> {
+    let mut share = bytes.to_vec();
+    share.resize(length, 0x55);
+    share
+}

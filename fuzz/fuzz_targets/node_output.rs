@@ -1,0 +1,94 @@
+//! Whatever a node prints, in whatever pieces: each line comes out as it went in, nothing
+//! over a bound is taken, and of stderr only the beginning is kept.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use pulse_core::printed::{MAX_STDERR_BYTES, Oversized, Printing, is_greeting};
+
+fuzz_target!(|bytes: &[u8]| {
+    let [limit, script @ ..] = bytes else {
+        return;
+    };
+    let limit = usize::from(*limit);
+    let mut printing = Printing::new(limit);
+    let mut model = Model::default();
+    let mut script = script;
+    while let [verb, length, rest @ ..] = script {
+        let (data, rest) = rest.split_at(usize::from(*length).min(rest.len()));
+        script = rest;
+        match verb % 6 {
+            0 | 1 => {
+                printing.add_stdout(data);
+                model.stdout.extend_from_slice(data);
+            }
+            2 => {
+                printing.add_stderr(data);
+                model.stderr.extend_from_slice(data);
+            }
+            3 => {
+                printing.exit(u32::from(*length));
+                model.code = Some(u32::from(*length));
+            }
+            4 => {
+                let line = printing.line();
+                assert_eq!(line, model.line(limit));
+                match line {
+                    Ok(Some(line)) => assert_eq!(is_greeting(&line), greets(&line)),
+                    Ok(None) => assert!(model.stdout.len() <= limit),
+                    Err(_) => return,
+                }
+            }
+            _ => {
+                if let Ok(Some(line)) = printing.line() {
+                    assert_eq!(model.line(limit), Ok(Some(line.clone())));
+                    printing.put_back(line.clone());
+                    // An empty line is nothing that has to come first.
+                    if !line.is_empty() {
+                        model.stdout = [line, b"\n".to_vec(), model.stdout].concat();
+                    }
+                } else {
+                    return;
+                }
+            }
+        }
+        assert_eq!(printing.check().is_ok(), model.stdout.len() <= limit);
+    }
+    let printed = printing.finish();
+    assert_eq!(printed.stdout, model.stdout);
+    model.stderr.truncate(MAX_STDERR_BYTES);
+    assert_eq!(
+        (printed.stderr, printed.exit_code),
+        (model.stderr, model.code)
+    );
+});
+
+/// The same, as simple as can be.
+#[derive(Default)]
+struct Model {
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+    code: Option<u32>,
+}
+
+impl Model {
+    fn line(&mut self, limit: usize) -> Result<Option<Vec<u8>>, Oversized> {
+        let found = self.stdout.iter().position(|byte| *byte == b'\n');
+        if found.unwrap_or(self.stdout.len()) > limit {
+            return Err(Oversized { limit });
+        }
+        Ok(found.map(|end| {
+            let rest = self.stdout.split_off(end + 1);
+            let mut line = std::mem::replace(&mut self.stdout, rest);
+            line.pop();
+            line
+        }))
+    }
+}
+
+fn greets(line: &[u8]) -> bool {
+    match serde_json::from_slice(line) {
+        Ok(serde_json::Value::Object(members)) => members.contains_key("pulse_sensor_node"),
+        _ => false,
+    }
+}

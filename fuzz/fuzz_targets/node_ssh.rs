@@ -1,0 +1,160 @@
+//! A node that has proved its key, or has another one, and then says whatever it wants: the
+//! first is read within bounds, and may open nothing here; to the second nobody logs in.
+
+#![no_main]
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use libfuzzer_sys::fuzz_target;
+use pulse_core::known_hosts::KnownHosts;
+use pulse_core::name::NodeName;
+use pulse_sensor_proxy::fuzzing::Node;
+use russh::keys::PrivateKey;
+use russh::keys::ssh_key::private::Ed25519Keypair;
+use ssh::{Encrypted, host_key, host_key_blob, string};
+use std::io;
+use std::sync::{Arc, OnceLock};
+
+#[path = "../common/ssh.rs"]
+mod ssh;
+
+const SERVICE_ACCEPT: u8 = 6;
+const USERAUTH_REQUEST: u8 = 50;
+const USERAUTH_SUCCESS: u8 = 52;
+const CHANNEL_OPEN: u8 = 90;
+const CHANNEL_OPEN_CONFIRMATION: u8 = 91;
+const CHANNEL_DATA: u8 = 94;
+const CHANNEL_REQUEST: u8 = 98;
+
+const READINGS: usize = 2;
+const LIMIT: usize = 4096;
+/// For a login and two readings; more only as an answer to what the node says.
+const MOST_SAID: usize = 4 * 1024;
+
+fuzz_target!(|bytes: &[u8]| {
+    let [kind, script @ ..] = bytes else {
+        return;
+    };
+    let is_known = kind & 8 == 0;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.expect("a runtime").block_on(async {
+        let (client, server) = ssh::connection();
+        let reading = node(is_known).read(client, READINGS, LIMIT);
+        let speaking = speak(server, kind & 7, script);
+        let ((documents, failure), said) = tokio::join!(reading, speaking);
+        check(&documents, is_known);
+        if !is_known {
+            let failure = failure.expect("it has another key").to_string();
+            assert!(failure.contains("host key"), "{failure}");
+        }
+        for payload in &said {
+            let kind = payload.first().copied().unwrap_or(0);
+            assert!(
+                is_known || kind < USERAUTH_REQUEST,
+                "said to somebody else: {payload:?}"
+            );
+            assert_ne!(kind, CHANNEL_OPEN_CONFIRMATION, "a node opens nothing here");
+        }
+        let count: usize = said.iter().map(Vec::len).sum();
+        assert!(count <= MOST_SAID + 4 * script.len(), "{count} bytes");
+    });
+});
+
+fn check(documents: &[String], is_known: bool) {
+    assert!(is_known || documents.is_empty());
+    for document in documents {
+        assert!(!document.contains('\n'));
+        let value: serde_json::Value = serde_json::from_str(document).expect("JSON");
+        assert!(value["sensors"].is_object() && value["smart"].is_array());
+    }
+}
+
+/// Does some honest steps, then what the script says; gives all that the client said.
+async fn speak(server: tokio::net::TcpStream, steps: u8, script: &[u8]) -> Vec<Vec<u8>> {
+    let mut said = Vec::new();
+    let Ok(mut server) = Encrypted::begin(server, &host_key()).await else {
+        return said;
+    };
+    // The client may hang up at any of them.
+    if honest(&mut server, steps, &mut said).await.is_ok() {
+        let _ = hostile(&mut server, script, &mut said).await;
+    }
+    let _ = server.end().await;
+    while let Ok(payload) = server.receive().await {
+        said.push(payload);
+    }
+    said
+}
+
+async fn honest(server: &mut Encrypted, steps: u8, said: &mut Vec<Vec<u8>>) -> io::Result<()> {
+    let mut channel = [0; 4];
+    for step in 0..steps {
+        let asked = server.receive().await?;
+        said.push(asked.clone());
+        let mut answer = Vec::new();
+        match (step, asked.first()) {
+            (0, _) => {
+                answer.push(SERVICE_ACCEPT);
+                string(&mut answer, b"ssh-userauth");
+            }
+            (_, Some(&USERAUTH_REQUEST)) => answer.push(USERAUTH_SUCCESS),
+            (_, Some(&CHANNEL_OPEN)) => {
+                // Its number comes after the kind, "session".
+                let number = asked.get(12..16).unwrap_or(&[0; 4]);
+                channel.copy_from_slice(number);
+                answer.push(CHANNEL_OPEN_CONFIRMATION);
+                answer.extend_from_slice(&channel);
+                answer.extend_from_slice(&[0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0x80, 0]);
+            }
+            (_, Some(&CHANNEL_REQUEST)) => {
+                answer.push(CHANNEL_DATA);
+                answer.extend_from_slice(&channel);
+                string(&mut answer, b"{\"pulse_sensor_node\":{\"protocol\":1}}\n");
+            }
+            _ => {
+                answer.push(CHANNEL_DATA);
+                answer.extend_from_slice(&channel);
+                string(&mut answer, b"{\"sensors\":{},\"smart\":[]}\n");
+            }
+        }
+        server.send(&answer).await?;
+    }
+    Ok(())
+}
+
+/// Each packet has its length before it; 0 waits for the client, 255 is for bytes that are
+/// no packet.
+async fn hostile(
+    server: &mut Encrypted,
+    mut script: &[u8],
+    said: &mut Vec<Vec<u8>>,
+) -> io::Result<()> {
+    while let [length, rest @ ..] = script {
+        let (payload, rest) = rest.split_at(usize::from(*length).min(rest.len()));
+        script = rest;
+        match length {
+            0 => said.push(server.receive().await?),
+            255 => server.send_raw(payload).await?,
+            _ => server.send(payload).await?,
+        }
+    }
+    Ok(())
+}
+
+fn node(is_known: bool) -> &'static Node {
+    static NODES: OnceLock<[Node; 2]> = OnceLock::new();
+    let nodes = NODES.get_or_init(|| {
+        let blob = STANDARD.encode(host_key_blob(&host_key()));
+        let another = STANDARD.encode(host_key_blob(&ed25519_dalek::SigningKey::from_bytes(
+            &[8; 32],
+        )));
+        [another, blob].map(|key| Node {
+            name: NodeName::parse("pve1").expect("a name"),
+            known_hosts: Arc::new(KnownHosts::parse(format!("pve1 ssh-ed25519 {key}\n")).0),
+            key: Arc::new(PrivateKey::from(Ed25519Keypair::from_seed(&[9; 32]))),
+        })
+    });
+    &nodes[usize::from(is_known)]
+}

@@ -1,0 +1,59 @@
+//! A node's bytes from the first one on, before there is a key: whatever they are, nobody is
+//! logged in to, and little is said.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use pulse_core::known_hosts::KnownHosts;
+use pulse_core::name::NodeName;
+use pulse_sensor_proxy::fuzzing::Node;
+use russh::keys::PrivateKey;
+use russh::keys::ssh_key::private::Ed25519Keypair;
+use std::sync::{Arc, OnceLock};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+#[path = "../common/ssh.rs"]
+#[allow(dead_code)]
+mod ssh;
+
+/// Our version, one key exchange and a goodbye: a share for ML-KEM is the largest part.
+const MOST_SAID: usize = 8 * 1024;
+
+fuzz_target!(|bytes: &[u8]| {
+    let [kind, bytes @ ..] = bytes else {
+        return;
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.expect("a runtime").block_on(async {
+        let (client, mut server) = ssh::connection();
+        let node = node();
+        let reading = node.read(client, 1, 4096);
+        let speaking = async {
+            if kind & 1 == 1 {
+                // Then the rest need not begin with a version.
+                let _ = server.write_all(ssh::VERSION).await;
+            }
+            let _ = server.write_all(bytes).await;
+            let _ = server.shutdown().await;
+            let (mut said, mut part) = (0, [0; 4096]);
+            while let Ok(count @ 1..) = server.read(&mut part).await {
+                said += count;
+            }
+            said
+        };
+        let ((documents, failure), said) = tokio::join!(reading, speaking);
+        assert!(documents.is_empty() && failure.is_some());
+        assert!(said <= MOST_SAID, "{said} bytes");
+    });
+});
+
+fn node() -> &'static Node {
+    static NODE: OnceLock<Node> = OnceLock::new();
+    NODE.get_or_init(|| Node {
+        name: NodeName::parse("pve1").expect("a name"),
+        known_hosts: Arc::new(KnownHosts::parse("").0),
+        key: Arc::new(PrivateKey::from(Ed25519Keypair::from_seed(&[9; 32]))),
+    })
+}

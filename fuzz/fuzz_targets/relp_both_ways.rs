@@ -1,0 +1,118 @@
+//! Both sides of RELP, and a wire that delays and cuts: what the sender calls acknowledged
+//! has arrived, in order, and in the end all of it is. Bytes that somebody puts on the wire
+//! end the session, or change nothing of that.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use pulse_relp::collector::{Collector, Received};
+use pulse_relp::session::{Session, WINDOW};
+
+fuzz_target!(|script: &[u8]| {
+    let [window, script @ ..] = script else {
+        return;
+    };
+    let window = usize::from(*window) % WINDOW + 1;
+    let mut wire = Wire {
+        is_honest: true,
+        ..Wire::default()
+    };
+    let mut session = Session::begin(window, &mut wire.to_collector);
+    let mut collector = Collector::default();
+    let mut tag = 0;
+    let mut steps = script.iter();
+    while let Some(step) = steps.next() {
+        let count = usize::from(step >> 3);
+        let outcome = match step & 7 {
+            0 | 1 => {
+                let message = format!("message {}", tag + 1);
+                let message = &message.as_bytes()[..message.len().min(count + 1)];
+                tag += u64::from(session.send(tag + 1, message, &mut wire.to_collector));
+                Ok(())
+            }
+            2 | 3 => wire.carry_on(&mut collector, count),
+            4 => {
+                wire.acknowledge(count);
+                Ok(())
+            }
+            5 => wire.carry_back(&mut session, count),
+            6 => {
+                // Somebody's bytes, one after the other.
+                let bytes: Vec<u8> = steps.by_ref().take(count).copied().collect();
+                wire.is_honest &= bytes.is_empty();
+                wire.to_sender.extend(bytes);
+                Ok(())
+            }
+            _ => {
+                let bytes: Vec<u8> = steps.by_ref().take(count).copied().collect();
+                wire.is_honest &= bytes.is_empty();
+                wire.to_collector.extend(bytes);
+                Ok(())
+            }
+        };
+        assert!(session.on_their_way() <= window);
+        if outcome.is_err() {
+            assert!(!wire.is_honest, "an honest session ended");
+            return;
+        }
+        if let Some(acknowledged) = session.acknowledged() {
+            assert!(acknowledged > wire.cursor && acknowledged <= tag);
+            // Somebody's bytes may claim what they like of what is on its way.
+            assert!(!wire.is_honest || acknowledged <= wire.arrived);
+            wire.cursor = acknowledged;
+        }
+    }
+    if wire.is_honest {
+        while wire.cursor < tag || !session.is_open() {
+            wire.carry_on(&mut collector, usize::MAX).expect("honest");
+            wire.acknowledge(usize::MAX);
+            wire.carry_back(&mut session, usize::MAX).expect("honest");
+            wire.cursor = session.acknowledged().unwrap_or(wire.cursor);
+        }
+        assert_eq!((wire.cursor, wire.arrived), (tag, tag));
+    }
+});
+
+#[derive(Default)]
+struct Wire {
+    to_collector: Vec<u8>,
+    to_sender: Vec<u8>,
+    /// What came and is not acknowledged.
+    waiting: Vec<Received>,
+    arrived: u64,
+    cursor: u64,
+    is_honest: bool,
+}
+
+/// A session ended.
+struct Ended;
+
+impl Wire {
+    fn carry_on(&mut self, collector: &mut Collector, count: usize) -> Result<(), Ended> {
+        let count = count.min(self.to_collector.len());
+        let piece: Vec<u8> = self.to_collector.drain(..count).collect();
+        let came = collector.receive(&piece, &mut self.to_sender);
+        let came = came.map_err(|_| Ended)?;
+        self.arrived += came.len() as u64;
+        self.waiting.extend(came);
+        Ok(())
+    }
+
+    /// In any order: librelp does it in theirs, others may not.
+    fn acknowledge(&mut self, which: usize) {
+        if which == usize::MAX {
+            for message in self.waiting.drain(..) {
+                Collector::acknowledge(message.number, &mut self.to_sender);
+            }
+        } else if !self.waiting.is_empty() {
+            let message = self.waiting.swap_remove(which % self.waiting.len());
+            Collector::acknowledge(message.number, &mut self.to_sender);
+        }
+    }
+
+    fn carry_back(&mut self, session: &mut Session, count: usize) -> Result<(), Ended> {
+        let count = count.min(self.to_sender.len());
+        let piece: Vec<u8> = self.to_sender.drain(..count).collect();
+        session.receive(&piece).map_err(|_| Ended)
+    }
+}

@@ -1,0 +1,109 @@
+//! Files of the state directory that somebody may have written: cursors, messages, seal keys.
+//! What is read of one is written as the same, no number is over 2^53, and a start on any
+//! file goes on with numbers of its own.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use pulse_audit::fuzzing::{seal_key, seal_key_name, segment_name, segments};
+use pulse_core::ordinal::Ordinal;
+use pulse_forward::cursor::Place;
+use pulse_forward::fuzzing::{cursor, message, messages};
+use std::fs;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+#[path = "../common/disk.rs"]
+mod disk;
+
+const LOG: &str = "0123456789abcdef0123456789abcdef";
+
+fuzz_target!(|bytes: &[u8]| {
+    let [kind, bytes @ ..] = bytes else {
+        return;
+    };
+    match kind % 4 {
+        0 => a_cursor(bytes),
+        1 => a_key(bytes),
+        2 => names(bytes),
+        _ => files_of_messages(bytes),
+    }
+});
+
+fn a_cursor(text: &[u8]) {
+    let Some((place, written)) = cursor(text, LOG) else {
+        return;
+    };
+    assert!(place.seq() <= Ordinal::MAX);
+    assert!(String::from_utf8_lossy(text).contains("seq"));
+    let written = written.expect("what was read can be written");
+    assert_eq!(
+        cursor(written.as_bytes(), LOG).map(|(again, _)| again),
+        Some(place)
+    );
+    assert!(cursor(written.as_bytes(), "another").is_none());
+    if let Place::After(head) = place {
+        assert_eq!(head.hash().len(), 64);
+    }
+}
+
+fn a_key(text: &[u8]) {
+    if let Some((log, epoch, file)) = seal_key(text) {
+        assert!(epoch <= Ordinal::MAX && !log.contains(' '));
+        assert_eq!(file, text, "a key has one file");
+    }
+}
+
+fn names(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    for name in text.lines() {
+        if let Some((epoch, again)) = seal_key_name(name) {
+            assert!(epoch <= Ordinal::MAX && again == name);
+        }
+        if let Some((first, again)) = segment_name(name) {
+            assert!(first <= Ordinal::MAX && again == name);
+        }
+        let number = Ordinal::parse(name.as_bytes());
+        assert!(number.is_none_or(|number| number.to_string() == name));
+    }
+    let names: Vec<String> = text.lines().map(str::to_owned).collect();
+    let numbers = segments(&names)
+        .into_iter()
+        .filter_map(|name| segment_name(&name));
+    assert!(numbers.is_sorted_by_key(|(first, _)| *first));
+}
+
+/// The two files, one after the other, and what two starts make of them.
+fn files_of_messages(bytes: &[u8]) {
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        if let Some((read, written)) = message(line) {
+            assert!(read.number <= Ordinal::MAX);
+            let written = written.expect("what was read can be written");
+            assert_eq!(message(&written).map(|(again, _)| again), Some(read));
+        }
+    }
+    let directory = directory();
+    let cut = bytes
+        .iter()
+        .position(|byte| *byte == 0)
+        .unwrap_or(bytes.len());
+    let (older, newer) = bytes.split_at(cut);
+    fs::write(directory.join("messages.older"), older).expect("a disk in memory");
+    fs::write(directory.join("messages"), newer).expect("a disk in memory");
+    let (found, last) = messages(directory, 0, &["one", "two"]);
+    assert!(found.is_sorted_by(|a, b| a < b), "{found:?}");
+    // Beyond the last number nothing is read back; nobody counts that far.
+    if last <= Ordinal::MAX {
+        assert!(
+            found.ends_with(&[last - 1, last]),
+            "{found:?} without {last}"
+        );
+    }
+    let (again, _) = messages(directory, 0, &[]);
+    assert_eq!(again, found);
+}
+
+fn directory() -> &'static PathBuf {
+    static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
+    DIRECTORY.get_or_init(disk::directory)
+}
