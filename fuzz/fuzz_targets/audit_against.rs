@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pulse_audit::verify::{Options, Report, Source, Verdict, verify_against};
+use pulse_audit::verify::{LogFiles, Options, Report, Source, Verdict, verify_against};
 use std::io::Cursor;
 use std::sync::OnceLock;
 
@@ -42,11 +42,14 @@ fuzz_target!(|bytes: &[u8]| {
 fn judge(first: &[u8], second: &[u8], sample: &log::Sample) -> Report {
     let options = Options {
         key: Some(sample.key),
+        // Where it ends is judged by the other copy alone.
+        lagging: true,
         ..Options::default()
     };
     let mut open = |is_second: bool| {
         let copy = if is_second { second } else { first };
-        Ok(vec![Source::reader("copy", Cursor::new(copy.to_vec()))])
+        let source = Source::reader("copy", Cursor::new(copy.to_vec()));
+        Ok(LogFiles::from(vec![source]))
     };
     let judged = verify_against(&mut open, &options, &mut |_| ());
     judged.expect("memory can be read").0

@@ -6,7 +6,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use pulse_audit::verify::{
-    Attack, Collected, Collection, Options, Report, Source, Verdict, verify_collected,
+    Attack, Collected, Collection, LogFiles, Options, Report, Source, Verdict, verify_collected,
 };
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
@@ -138,11 +138,15 @@ fn judge(text: &[u8], sample: &log::Sample, with_log: bool) -> Option<(Report, C
     file.write_all(text).expect("a disk in memory");
     let sources = vec![Source::file("file", file)];
     let whole = sample.lines.concat();
-    let mut log = || Ok(vec![Source::reader("log", Cursor::new(whole.clone()))]);
-    let log: Option<&mut dyn FnMut() -> std::io::Result<Vec<Source>>> =
+    let mut log = || {
+        let source = Source::reader("log", Cursor::new(whole.clone()));
+        Ok(LogFiles::from(vec![source]))
+    };
+    let log: Option<&mut dyn FnMut() -> std::io::Result<LogFiles>> =
         if with_log { Some(&mut log) } else { None };
     let options = Options {
         key: Some(sample.key),
+        lagging: true,
         ..Options::default()
     };
     let collection = Collection::default();

@@ -14,13 +14,19 @@ fuzz_target!(|head: &[u8]| {
     let names: HostNames = HostName::parse(LISTED).into_iter().collect();
     let whole = parse(head, &names);
     // As it comes, in some dozen pieces: the first answer stands.
-    let mut ends = (0..head.len()).step_by(head.len() / 32 + 1).chain([head.len()]);
+    let mut ends = (0..head.len())
+        .step_by(head.len() / 32 + 1)
+        .chain([head.len()]);
     let first = ends.find_map(|end| parse(&head[..end], &names).map(|asked| (end, asked)));
     let Some((end, asked)) = first else {
         assert_eq!(whole, None);
         return;
     };
-    assert_eq!(whole.as_ref(), Some(&asked), "more of it changed the answer");
+    assert_eq!(
+        whole.as_ref(),
+        Some(&asked),
+        "more of it changed the answer"
+    );
     let path: &[u8] = match asked {
         Request::Metrics(_) => b"/metrics",
         Request::Readiness => b"/ready",
@@ -28,7 +34,10 @@ fuzz_target!(|head: &[u8]| {
     };
     assert!(asks_for(&head[..end], path), "{head:?}");
     let hosts = hosts(&head[..end]);
-    assert!(hosts.len() <= 1 && hosts.iter().all(|host| is_ours(host)), "{hosts:?}");
+    assert!(
+        hosts.len() <= 1 && hosts.iter().all(|host| is_ours(host)),
+        "{hosts:?}"
+    );
 });
 
 /// Whether it begins with `GET PATH`, after which a word ends.
@@ -46,7 +55,8 @@ fn hosts(head: &[u8]) -> Vec<String> {
     let named = lines.filter_map(|line| {
         let text = String::from_utf8_lossy(line).into_owned();
         let (name, value) = text.split_once(':')?;
-        name.eq_ignore_ascii_case("host").then(|| value.trim().to_owned())
+        name.eq_ignore_ascii_case("host")
+            .then(|| value.trim().to_owned())
     });
     named.collect()
 }

@@ -4,8 +4,10 @@
 
 use crate::process::{self, Failure, Outcome};
 use crate::steps::Steps;
-use crate::workspace::{cargo, locked_cargo};
+use crate::workspace::{cargo, locked_cargo, root};
 use crate::{deny, deps, fuzz, policy, products, siege, test, unit};
+use std::collections::BTreeSet;
+use std::fs;
 
 /// How long each fuzz target runs: enough to see that it builds, that the corpus
 /// passes, and that no shallow mistake came in.
@@ -47,7 +49,41 @@ fn lock_files() -> Outcome {
             )));
         }
     }
-    Ok(())
+    let read = |file: &str| {
+        let text = fs::read_to_string(root().join(file));
+        text.map_err(|error| Failure::new(format!("{file}: {error}")))
+    };
+    let others = other_versions(&read("Cargo.lock")?, &read("fuzz/Cargo.lock")?);
+    if others.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "the fuzz targets are built with other versions than the daemon: {}; run \
+         `cp Cargo.lock fuzz/ && cargo metadata --manifest-path fuzz/Cargo.toml`",
+        others.join(", ")
+    )))
+}
+
+/// Crates of the second lock file that are in the first, but not with this version.
+fn other_versions(first: &str, second: &str) -> Vec<String> {
+    let known: BTreeSet<_> = packages(first).collect();
+    let names: BTreeSet<_> = known.iter().map(|(name, _)| *name).collect();
+    let others = packages(second).filter(|package| !known.contains(package));
+    let others = others.filter(|(name, _)| names.contains(name));
+    others
+        .map(|(name, version)| format!("{name} {version}"))
+        .collect()
+}
+
+/// Names and versions.
+fn packages(lock: &str) -> impl Iterator<Item = (&str, &str)> {
+    lock.split("[[package]]").skip(1).filter_map(|package| {
+        let value = |key: &str| {
+            let mut lines = package.lines().filter_map(|line| line.strip_prefix(key));
+            Some(lines.next()?.trim_matches(['=', ' ', '"']))
+        };
+        Some((value("name")?, value("version")?))
+    })
 }
 
 fn clippy() -> Outcome {
@@ -59,4 +95,36 @@ fn documentation() -> Outcome {
     let mut command = locked_cargo("doc");
     command.args(["--workspace", "--no-deps"]);
     process::run(command.env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_versions_are_told() {
+        let package =
+            |name, version| format!("[[package]]\nname = \"{name}\"\nversion = \"{version}\"\n\n");
+        let ours = [
+            package("a", "1.0.0"),
+            package("b", "1.0.0"),
+            package("b", "2.0.0"),
+        ]
+        .concat();
+        let fuzz = [
+            package("a", "1.0.1"),
+            package("b", "2.0.0"),
+            package("c", "9.0.0"),
+        ]
+        .concat();
+        assert_eq!(other_versions(&ours, &fuzz), ["a 1.0.1"]);
+        assert!(other_versions(&ours, &ours).is_empty());
+    }
+
+    #[test]
+    fn what_is_fuzzed_is_what_is_shipped() {
+        let read = |file: &str| fs::read_to_string(root().join(file)).unwrap();
+        let others = other_versions(&read("Cargo.lock"), &read("fuzz/Cargo.lock"));
+        assert!(others.is_empty(), "{others:?}");
+    }
 }

@@ -11,6 +11,7 @@ use crate::record::Head;
 use crate::tail::{MAX_TORN_BYTES, Tail};
 use crate::time::Timestamp;
 use crate::verify::Source;
+use pulse_core::ordinal::Ordinal;
 use std::fmt;
 use std::io::{self, Read};
 use std::str::FromStr;
@@ -134,8 +135,9 @@ impl FromStr for HeadLine {
             let word = words.next().and_then(|word| word.strip_prefix(name));
             word.ok_or(NotAHead)
         };
-        let seq: u64 = value("seq=")?.parse().map_err(|_| NotAHead)?;
-        let epoch = value("epoch=")?.parse().map_err(|_| NotAHead)?;
+        let number = |digits: &str| Ordinal::parse(digits.as_bytes()).map(Ordinal::get);
+        let seq = number(value("seq=")?).ok_or(NotAHead)?;
+        let epoch = number(value("epoch=")?).ok_or(NotAHead)?;
         let ts = Timestamp::parse(value("ts=")?.as_bytes()).ok_or(NotAHead)?;
         let log_id = value("log_id=")?.to_owned();
         let head = Head::from_parts(seq, value("event_hash=")?).ok_or(NotAHead)?;
@@ -228,6 +230,8 @@ mod tests {
             ("seq=29", "seq=0"),
             ("seq=29", "29"),
             ("seq=29", "seq=-1"),
+            ("seq=29", "seq=18446744073709551615"),
+            ("epoch=7", "epoch=18446744073709551615"),
             ("epoch=7", "epoch="),
             ("678123Z", "678Z"),
             ("log_id=78fb", "log_id="),

@@ -119,7 +119,7 @@ pub fn segment_start(name: &str) -> Option<u64> {
 pub(crate) fn torn_before(name: &str) -> Option<u64> {
     let numbers = name.strip_prefix(TORN)?;
     let seq = numbers.split_once('.').map_or(numbers, |(seq, _)| seq);
-    seq.parse().ok()
+    Ordinal::parse(seq.as_bytes()).map(Ordinal::get)
 }
 
 /// The segments among `names`, oldest first.

@@ -204,6 +204,31 @@ fn an_epoch_that_cannot_be_counted_on_from_is_no_reason_to_fail() {
 }
 
 #[test]
+fn a_removal_that_cannot_be_counted_on_from_is_no_reason_to_fail() {
+    let last = u64::MAX;
+    let hash = "a".repeat(64);
+    let removed = |first: u64| {
+        format!(
+            r#"log.pruned","first_seq":{first},"last_seq":{last},"last_hash":"{hash}","epoch":{last},"reason":"age""#
+        )
+    };
+    for first in [1, last] {
+        let lines = forged_log((0..2).map(|_| removed(first)));
+        // As a whole log, and as one whose beginning is gone.
+        for lines in [&lines[..], &lines[1..]] {
+            for partial in [false, true] {
+                let options = Options {
+                    partial,
+                    ..Options::default()
+                };
+                let report = common::check(&common::one(lines.concat()), &options);
+                assert_ne!(report.verdict, Verdict::Intact, "{report:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn however_much_is_wrong_what_is_told_is_bounded() {
     let opened = |_| r#"log.open","log_id":"x","host":"x","epoch":0,"key":"x""#.to_owned();
     let lines = forged_log((0..5_000).map(opened));

@@ -80,7 +80,7 @@ struct Removal {
 
 impl Removal {
     fn read(members: &Value) -> Option<Self> {
-        let number = |name: &str| members[name].as_u64();
+        let number = |name: &str| ordinal(members, name);
         let text = |name: &str| members[name].as_str();
         let removal = Self {
             first: number("first_seq")?,
