@@ -41,7 +41,9 @@ fn first_key(home: &Home) -> String {
 fn verified(home: &Home, key: &str) -> Value {
     let config = home.config_file();
     let config = config.to_str().unwrap();
-    let words = ["audit", "verify", "--key", key, "--config", config, "--json"];
+    let words = [
+        "audit", "verify", "--key", key, "--config", config, "--json",
+    ];
     let ended = control::run(home, &words);
     serde_json::from_str(&ended.output).unwrap_or_else(|_| panic!("{ended:?}"))
 }
@@ -71,7 +73,10 @@ fn a_log_at_its_limit_is_served_on_and_proves_itself_from_its_first_key() {
     assert_eq!(report["pruned_through"], first - 1);
     assert_eq!(report["key"], key.as_str());
     let log = fleet.daemon.log();
-    assert!(log.contains("old segments of the audit log were removed"), "{log}");
+    assert!(
+        log.contains("old segments of the audit log were removed"),
+        "{log}"
+    );
     assert!(!log.contains("ERROR"), "{log}");
     // It goes on after a start, and nothing goes when the limits are taken away.
     let home = Arc::clone(home);
@@ -108,7 +113,11 @@ fn a_reload_changes_the_limits_and_takes_them_away() {
     #[expect(clippy::cast_precision_loss, reason = "small numbers")]
     let limit = LIMIT as f64;
     wait::until("removals", || bytes(&daemon) <= limit);
-    assert!(!daemon.log().contains("it takes a restart"), "{}", daemon.log());
+    assert!(
+        !daemon.log().contains("it takes a restart"),
+        "{}",
+        daemon.log()
+    );
     home.write_config(&config);
     daemon.signal(Signal::SIGHUP);
     wait::until("the reload", || {
@@ -145,7 +154,9 @@ fn old_log(home: &Home) {
         let bodies: Vec<Body> = (0..100).map(|_| Body::of(&event)).collect();
         written.append(now, &bodies).unwrap();
     }
-    written.seal(begin.plus(Duration::from_secs(240 * 3600))).unwrap();
+    written
+        .seal(begin.plus(Duration::from_secs(240 * 3600)))
+        .unwrap();
     drop(written);
     give_away(log);
     give_away(&state);
@@ -160,7 +171,9 @@ fn a_log_without_a_limit_says_when_its_disk_is_full_and_one_with_a_limit_does_no
     let directory = directory.parent().unwrap().display().to_string();
     let warning = |daemon: &Daemon| {
         let log = daemon.log();
-        let found = log.lines().find(|line| line.contains("its disk is full in"));
+        let found = log
+            .lines()
+            .find(|line| line.contains("its disk is full in"));
         found.map(str::to_owned)
     };
     let said = wait::until_some("the warning", || warning(&daemon));
@@ -180,7 +193,9 @@ fn a_log_without_a_limit_says_when_its_disk_is_full_and_one_with_a_limit_does_no
     let config = Config::new().set_audit("retain_bytes", "100000000");
     let daemon = Daemon::start_in(&home, &config);
     wait::until("the limit to count", || {
-        daemon.metric("pulse_proxy_audit_disk_full_seconds").is_infinite()
+        daemon
+            .metric("pulse_proxy_audit_disk_full_seconds")
+            .is_infinite()
     });
     assert_eq!(warning(&daemon), None);
     assert!(removed(&daemon) < 0.5);

@@ -109,8 +109,15 @@ fn a_segment_stays_until_the_collector_has_it() {
     let report: Value = serde_json::from_str(&verified.output).unwrap();
     assert_eq!(report["findings"], json!([]), "{report:#}");
     assert_eq!(report["first_seq"], 1, "{report:#}");
-    assert!(report["against"]["pruned_through"].as_u64() > Some(0), "{report:#}");
-    assert!(daemon.log().contains("old segments of the audit log were removed"));
+    assert!(
+        report["against"]["pruned_through"].as_u64() > Some(0),
+        "{report:#}"
+    );
+    assert!(
+        daemon
+            .log()
+            .contains("old segments of the audit log were removed")
+    );
 }
 
 #[test]
@@ -126,10 +133,18 @@ fn a_record_that_was_removed_is_not_sent_again_and_the_first_that_can_be_is_name
     });
     let answer = daemon.ask(&json!({"method": "replay_forwarding", "params": {"from": 1}}));
     let error = answer["error"].as_str().unwrap().to_owned();
-    assert!(error.ends_with("or more: earlier records were removed from the log"), "{error}");
+    assert!(
+        error.ends_with("or more: earlier records were removed from the log"),
+        "{error}"
+    );
     let refused = site.control(&["forward", "replay", "--from", "1"]);
     assert_eq!(refused.code, 1, "{refused:?}");
-    assert!(refused.errors.contains("retention removed what comes before record"), "{refused:?}");
+    assert!(
+        refused
+            .errors
+            .contains("retention removed what comes before record"),
+        "{refused:?}"
+    );
     // The first that there is.
     let kept = status(&daemon)["first_seq"].as_u64().unwrap();
     assert!(kept > 1);
@@ -139,7 +154,11 @@ fn a_record_that_was_removed_is_not_sent_again_and_the_first_that_can_be_is_name
     let answer = daemon.ask(&json!({"method": "replay_forwarding", "params": {"from": kept}}));
     assert_eq!(answer["success"], true, "{answer}");
     wait::until("it to be sent again", || {
-        numbers(&site.rsyslog).iter().filter(|seq| **seq == kept).count() > 1
+        numbers(&site.rsyslog)
+            .iter()
+            .filter(|seq| **seq == kept)
+            .count()
+            > 1
     });
 }
 
@@ -160,12 +179,17 @@ fn a_stream_that_acknowledges_nothing_keeps_segments_unless_it_is_to_count() {
     let shown = site.control(&["forward", "status"]);
     assert_eq!(shown.code, 1, "{shown:?}");
     assert!(shown.output.contains(why), "{shown:?}");
-    let counted = site.config.clone().set_audit("retain_unacknowledged", "true");
+    let counted = site
+        .config
+        .clone()
+        .set_audit("retain_unacknowledged", "true");
     site.home.write_config(&counted);
     daemon.signal(Signal::SIGHUP);
     wait::until("removals", || bytes(&daemon) <= f64::from(LIMIT));
     wait::until("the all-clear", || {
-        daemon.log().contains("nothing keeps old segments of the audit log any more")
+        daemon
+            .log()
+            .contains("nothing keeps old segments of the audit log any more")
     });
     assert_eq!(status(&daemon)["streams"][0]["keeps_segments"], Value::Null);
 }

@@ -129,7 +129,10 @@ pub const SYSCALLS: &[Syscall] = &[
     ),
     call!(SYS_readlinkat, for Elsewhere, "readlink, where that is another call"),
     call!(SYS_getdents64, "segments and keys of the log"),
-    call!(SYS_pread64, "old segments slice by slice, before they are removed"),
+    call!(
+        SYS_pread64,
+        "old segments slice by slice, before they are removed"
+    ),
     call!(SYS_statfs, "the space that is left for the log"),
     call!(SYS_ftruncate, "a torn record is cut away"),
     call!(SYS_fsync, "records are on disk before they count"),
