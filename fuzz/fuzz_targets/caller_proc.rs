@@ -21,7 +21,7 @@ fn control_group(text: &str) {
     let Some(container) = ContainerId::from_cgroup(text) else {
         return;
     };
-    let name = container.as_str();
+    let name = container.to_string();
     assert!(name.len() <= MAX_CONTAINER_BYTES, "{name}");
     assert!(name.bytes().all(|byte| byte.is_ascii_graphic()), "{name}");
     // Lines behind the one that names it change nothing.

@@ -59,6 +59,14 @@ impl Setting {
         }
     }
 
+    /// The user and the group that the program is in the container.
+    fn user(self) -> u32 {
+        match self {
+            Self::Documented => SERVICE,
+            Self::FilterAlone => 0,
+        }
+    }
+
     /// The volumes.
     #[must_use]
     pub fn volumes(self) -> Vec<Volume> {
@@ -120,9 +128,7 @@ impl Engine {
         };
         engine.build_image(program);
         for (volume, _) in VOLUMES {
-            let directory = engine.home.shown(volume);
-            fs::create_dir_all(&directory).unwrap();
-            chown(&directory, Some(SERVICE), Some(SERVICE)).unwrap();
+            fs::create_dir_all(engine.home.shown(volume)).unwrap();
         }
         engine.make_furniture();
         engine
@@ -172,6 +178,10 @@ impl Engine {
     #[must_use]
     pub fn start(&self, setting: Setting, config: &Config) -> Contained<'_> {
         self.home.write_config(config);
+        let user = Some(setting.user());
+        for (volume, _) in VOLUMES.iter().filter(|(_, access)| *access == "rw") {
+            chown(self.home.shown(volume), user, user).unwrap();
+        }
         let name = "daemon";
         let mut command = self.container(name, setting);
         let removal = Removal { engine: self, name };

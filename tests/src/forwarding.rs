@@ -61,7 +61,7 @@ pub fn equip(home: &Home, ca: &Authority, certificate: &Path) {
         let unfinished = directory.join(format!(".{name}"));
         fs::copy(from, &unfinished).unwrap();
         if name == "key.pem" {
-            service::let_read_alone(&unfinished);
+            service::let_read_alone(home, &unfinished);
         } else {
             service::let_read(&unfinished);
         }

@@ -5,11 +5,12 @@
 //! user's; what an operator writes is not, and may only be read by it. Where they
 //! run as anybody else, the daemon is that user, and so are its files.
 
+use crate::home::Home;
 use crate::programs::is_root;
 use crate::python::User;
 use nix::unistd::{getegid, geteuid};
 use std::fs::{self, DirBuilder, Permissions};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 
 /// Names the user that a daemon becomes which is started as root.
@@ -55,9 +56,11 @@ pub(crate) fn make_private(directory: &Path) {
     }
 }
 
-/// Lets it, and nobody else, read a secret that an operator wrote.
-pub fn let_read_alone(file: &Path) {
-    chown(file, None, Some(user().gid)).unwrap();
+/// Lets the daemon of this home, and nobody else, read a secret that an operator wrote.
+pub(crate) fn let_read_alone(home: &Home, file: &Path) {
+    let run = home.socket();
+    let run = fs::metadata(run.parent().unwrap()).unwrap();
+    chown(file, None, Some(run.gid())).unwrap();
     fs::set_permissions(file, Permissions::from_mode(0o640)).unwrap();
 }
 

@@ -4,7 +4,7 @@ use nix::sys::signal::Signal;
 use pulse_audit::verify::{Options, Report, StateKeys, Verdict, open_directory, verify};
 use pulse_e2e::programs::{self, Need, skipped};
 use pulse_e2e::sim::{self, Behaviour, Fleet};
-use pulse_e2e::{Config, Daemon, Home, run, wait};
+use pulse_e2e::{Config, Daemon, Home, run, service, wait};
 use serde_json::{Value, json};
 use std::fs;
 use std::sync::Arc;
@@ -313,9 +313,17 @@ fn without_a_log_it_does_not_start_and_says_why() {
     fs::write(home.config_file(), below_a_file.text(&home)).unwrap();
     let config = home.config_file();
     let ended = run(&["--config", config.to_str().unwrap()], &[]);
+    assert_eq!(ended.code, 78, "{ended:?}");
+    let refused = format!("the audit log's directory is refused: {}", taken.display());
+    assert!(ended.errors.contains(&refused), "{ended:?}");
+    assert!(!home.socket().exists(), "nothing is served");
+    // A directory has the log's name.
+    fs::create_dir_all(home.audit_log()).unwrap();
+    service::own(home.audit_log().parent().unwrap());
+    fs::write(home.config_file(), Config::new().text(&home)).unwrap();
+    let ended = run(&["--config", config.to_str().unwrap()], &[]);
     assert_eq!(ended.code, 73, "{ended:?}");
     assert!(ended.errors.contains("audit log: "), "{ended:?}");
-    assert!(!home.socket().exists(), "nothing is served");
 }
 
 #[test]

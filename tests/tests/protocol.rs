@@ -263,14 +263,3 @@ fn an_empty_list_reads_nothing_and_says_there_is_no_list() {
         "node \"pve1\" rejected by validator (node_not_allowlisted)"
     );
 }
-
-#[test]
-fn an_address_where_no_node_can_be_is_never_connected_to() {
-    let daemon = Daemon::start(&Config::new().node("pve1", "0.0.0.0:22".parse().unwrap()));
-    let error = daemon.temperature("pve1").unwrap_err();
-    assert_eq!(
-        error,
-        "node \"pve1\" rejected by validator (address_not_permitted)"
-    );
-    assert!(!daemon.home().records_of("egress.denied").is_empty());
-}

@@ -101,10 +101,14 @@ fn a_caller_with_too_many_connections_gets_its_line() {
     if skipped(&NEEDS) {
         return;
     }
-    let daemon = Daemon::start(&with_reader());
-    let outcomes = seen(&daemon, READER, &["300", "100", "24", "first"]);
-    let answered = count(&outcomes, "success") + count(&outcomes, "rate limit exceeded");
-    assert_eq!(answered, 300, "{outcomes}");
+    // 64 are served and the rest turned away; of these, too, 64 may linger at once.
+    for _ in 0..3 {
+        let daemon = Daemon::start(&with_reader());
+        let outcomes = seen(&daemon, READER, &["100", "100", "24", "first"]);
+        let turned_away = count(&outcomes, "rate limit exceeded");
+        assert_eq!(count(&outcomes, "success") + turned_away, 100, "{outcomes}");
+        assert!(turned_away > 0, "{outcomes}");
+    }
 }
 
 fn count(outcomes: &str, name: &str) -> u64 {

@@ -42,7 +42,7 @@ pub use caller::{credentials, surroundings, wait_readable};
 pub use descriptors::{Handed, Inherited, inherited_sockets, raise_descriptor_limit};
 pub use layers::{Hold, Kernel, Layer, Layers};
 pub use outside::Outside;
-pub use priority::{allow_priority, forbid_priority, take_priority};
+pub use priority::take_priority;
 pub use privileges::{ServiceUser, group_id};
 pub use rules::{Places, Rules};
 pub use seccomp::permit_only;

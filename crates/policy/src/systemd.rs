@@ -84,9 +84,9 @@ KeyringMode=private
 # A few threads and no processes.
 TasksMax=16
 LimitCORE=0
-# Threads that accept during a flood come first; the service counts for ten others while
-# processors are short. It uses them otherwise for what it is asked.
-LimitNICE=-10
+# While processors are short it comes first, among its own siblings and as a service: who
+# connects without a pause would keep others waiting. It uses processors for what it is asked.
+Nice=-10
 CPUWeight=1000
 
 # Files: it sees no others than these. Who sends it the signal to reload does.

@@ -236,8 +236,7 @@ impl HandedOver {
 }
 
 impl Guards {
-    /// Starts the threads, which run when this returns, with priority where they may have
-    /// it: without, several attackers would get more of the processors than they.
+    /// Starts the threads, which run when this returns.
     ///
     /// # Errors
     /// The operating system's, when one cannot be started.
@@ -249,20 +248,14 @@ impl Guards {
             let thread = thread::Builder::new().name("accept".to_owned());
             thread.spawn(move || {
                 // Nobody waits any more when the daemon ends meanwhile.
-                let _ = started.send(pulse_confine::take_priority());
+                let _ = started.send(());
                 guard(&given);
             })?;
             // A thread that has only just begun makes calls that it must not make later.
-            let priority = starting.recv().map_err(io::Error::other)?;
-            Ok((jobs, priority))
+            starting.recv().map_err(io::Error::other)?;
+            Ok(jobs)
         };
-        let guards = (0..GUARDS).map(start).collect::<io::Result<Vec<_>>>()?;
-        pulse_confine::forbid_priority()?;
-        let (jobs, priorities): (Vec<_>, Vec<_>) = guards.into_iter().unzip();
-        if let Some(error) = priorities.into_iter().find_map(Result::err) {
-            tracing::info!("threads that accept during a flood have no priority: {error}");
-        }
-        Ok(Self(jobs))
+        (0..GUARDS).map(start).collect::<io::Result<_>>().map(Self)
     }
 
     /// Has the guards accept until the flood is over.

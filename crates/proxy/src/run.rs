@@ -171,8 +171,12 @@ fn run(path: &Path, parts: &Parts<'_>) -> Result<(), Failure> {
     let opened = Opened::open(&config, &user)?;
     host_file::read_all();
     let mut confinement = Confinement::new(config.confinement, parts.layers);
-    // Whether we may shows when the guards take it, which a unit may have allowed, too.
-    let _ = pulse_confine::allow_priority();
+    // A unit gives it to the service's user from the beginning (Nice=).
+    if pulse_confine::own_uid() == 0
+        && let Err(error) = pulse_confine::take_priority()
+    {
+        tracing::info!("the daemon has no priority over other processes: {error}");
+    }
     confinement.drop_privileges(&user)?;
     settings::check_directories(&config)?;
     let key = key::find_or_create(key::credentials().as_deref(), &config.ssh_dir)?;

@@ -49,7 +49,6 @@ const FCNTL: &[&[Argument]] = &[
     &[is(1, F_DUPFD_CLOEXEC)],
 ];
 
-const PRIO_PROCESS: u32 = 0;
 const PR_SET_DUMPABLE: u32 = 4;
 const PR_SET_NAME: u32 = 15;
 const PR_CAPBSET_READ: u32 = 23;
@@ -103,7 +102,6 @@ pub const SYSCALLS: &[Syscall] = &[
     call!(SYS_fcntl, in FCNTL, "descriptors, closed to others"),
     call!(SYS_rt_sigprocmask, "a thread begins"),
     call!(SYS_sigaltstack, "a thread begins"),
-    call!(SYS_setpriority, in &[&[is(0, PRIO_PROCESS), is(1, 0)]], "threads that accept during a flood come first"),
     call!(SYS_ioctl, in &[&[is(1, TCGETS)]], "is the log a terminal"),
     // Directories, sockets.
     #[cfg(target_arch = "x86_64")]
@@ -260,7 +258,7 @@ pub const CAPABILITIES: &[Capability] = &[
     },
     Capability {
         name: "sys_nice",
-        reason: "threads that accept during a flood come first",
+        reason: "priority, so that nobody is kept waiting by who keeps processors busy",
     },
     Capability {
         name: "setpcap",
