@@ -22,7 +22,7 @@ fn profiles() -> Vec<PathBuf> {
 }
 
 /// Has the guest do a job under our profiles.
-fn run(name: &str, mode: Mode) -> Report {
+pub(super) fn run(name: &str, mode: Mode) -> Report {
     let profiles = Path::new(PROFILES);
     let job = Job {
         name,

@@ -7,13 +7,14 @@ use pulse_e2e::sim::{self, Behaviour, Fleet};
 use pulse_e2e::{Config, Daemon, Home, run, service, wait};
 use serde_json::{Value, json};
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-const UNAVAILABLE: &str = "audit log unavailable";
+pub(super) const UNAVAILABLE: &str = "audit log unavailable";
 
-fn reading() -> Value {
+pub(super) fn reading() -> Value {
     json!({"method": "get_temperature", "params": {"node": "pve1"}})
 }
 
@@ -26,10 +27,10 @@ fn fleet() -> Fleet {
 }
 
 /// What the verifier says of a daemon's log.
-fn verified(home: &Home) -> Report {
+fn verified(home: &Home, state: &Path) -> Report {
     let log = home.audit_log();
     // What it says, the log must have reached when it is opened.
-    let state = StateKeys::read(&home.audit_state()).unwrap();
+    let state = StateKeys::read(state).unwrap();
     let sources = open_directory(log.parent().unwrap()).unwrap();
     let first = &home.records()[0];
     let options = Options {
@@ -41,8 +42,13 @@ fn verified(home: &Home) -> Report {
     verify(sources, &options, &mut |_| ()).unwrap()
 }
 
-fn assert_intact(home: &Home) {
-    let report = verified(home);
+pub(super) fn assert_intact(home: &Home) {
+    assert_intact_with(home, &home.audit_state());
+}
+
+/// The same, with its private keys in another place.
+pub(super) fn assert_intact_with(home: &Home, state: &Path) {
+    let report = verified(home, state);
     assert_eq!(report.verdict, Verdict::Intact, "{report:?}");
 }
 
@@ -338,109 +344,4 @@ fn a_log_has_one_writer() {
     let ended = run(&["--config", other.config_file().to_str().unwrap()], &[]);
     assert_eq!(ended.code, 73, "{ended:?}");
     assert!(ended.errors.contains("another"), "{ended:?}");
-}
-
-#[test]
-fn a_full_disk_refuses_is_on_record_and_passes() {
-    if skipped(&[Need::Root, Need::NoUnit("its disk is the test's own")]) {
-        return;
-    }
-    let disk = Disk::mount("size=1m,mode=755");
-    let log = format!("{:?}", disk.directory.path().join("log/audit.log"));
-    let config = Config::new()
-        .set_audit("log", &log)
-        .set_audit("reserve_bytes", "65536");
-    let fleet = Fleet::start(config, [("pve1", sim::well())]);
-    assert!(fleet.daemon.temperature("pve1").is_ok());
-    disk.fill();
-    // What fits the last block is still written, and so still done.
-    let refused = || fleet.daemon.ask(&reading())["error"] == UNAVAILABLE;
-    wait::until("refusals", || refused() && refused());
-    disk.empty();
-    wait::until("service", || {
-        fleet.daemon.ask(&reading())["success"] == true
-    });
-    let log = disk.directory.path().join("log");
-    let text = fs::read_to_string(log.join("audit.log")).unwrap();
-    assert!(text.contains("No space left on device"), "the last words");
-    let starts = text.matches("\"command.start\"").count() as u64;
-    assert!(fleet.node("pve1").counters().readings <= starts, "{text}");
-    let options = Options {
-        live: true,
-        ..Options::default()
-    };
-    let report = verify(open_directory(&log).unwrap(), &options, &mut |_| ()).unwrap();
-    assert!(report.findings.is_empty(), "{report:?}");
-}
-
-#[test]
-fn a_disk_that_fails_for_a_while_refuses_and_goes_on() {
-    if skipped(&[
-        Need::Program("strace"),
-        Need::NoUnit("another program makes its calls fail"),
-    ]) {
-        return;
-    }
-    let node = sim::start(sim::well());
-    let home = Arc::new(Home::new());
-    home.trust(&node.host_key_line("pve1"));
-    home.write_config(&Config::new().node("pve1", node.addr()));
-    let trace = home.path("trace");
-    let inject = "inject=fdatasync:error=EIO:when=8..10";
-    let strace = ["strace", "-D", "-f", "-qq", "-o", trace.to_str().unwrap()];
-    let faulty = ["-e", "trace=fdatasync", "-e", inject];
-    let daemon = Daemon::start_under(&home, &[&strace[..], &faulty].concat());
-    let refused = || daemon.ask(&reading())["error"] == UNAVAILABLE;
-    wait::until("the failure", refused);
-    wait::until("its end", || daemon.ask(&reading())["success"] == true);
-    let injected = fs::read_to_string(&trace).unwrap();
-    assert!(injected.contains("(INJECTED)"), "{injected}");
-    let resumed = &home.records_of("log.resumed");
-    assert!(!resumed.is_empty(), "{:?}", home.records());
-    assert_intact(&home);
-    daemon.stop();
-}
-
-/// A small disk of its own.
-struct Disk {
-    directory: tempfile::TempDir,
-}
-
-impl Disk {
-    fn mount(options: &str) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let mounted = std::process::Command::new("mount")
-            .args(["-t", "tmpfs", "-o", options, "tmpfs"])
-            .arg(directory.path())
-            .status();
-        assert!(mounted.unwrap().success());
-        Self { directory }
-    }
-
-    /// Writes until there is no room left.
-    fn fill(&self) {
-        use std::io::Write;
-        let mut file = fs::File::create(self.directory.path().join("filler")).unwrap();
-        while file.write(&[0; 4096]).is_ok_and(|written| written > 0) {}
-    }
-
-    fn empty(&self) {
-        fs::remove_file(self.directory.path().join("filler")).unwrap();
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        // The daemon below it may take a moment to end.
-        for _ in 0..100 {
-            let done = std::process::Command::new("umount")
-                .arg("-l")
-                .arg(self.directory.path())
-                .status();
-            if done.is_ok_and(|status| status.success()) {
-                return;
-            }
-            thread::yield_now();
-        }
-    }
 }

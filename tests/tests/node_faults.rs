@@ -162,6 +162,34 @@ fn no_channel_that_a_node_opens_is_taken() {
 }
 
 #[test]
+fn a_node_whose_certificate_is_right_opens_no_channel_either() {
+    let authority = sim::HostAuthority::fresh("pve1").unwrap();
+    let opens = Behaviour::OpensChannels {
+        document: sim::DOCUMENT.into(),
+    };
+    let node = sim::start_with(SimConfig {
+        host_authority: Some(authority.clone()),
+        ..SimConfig::new(opens)
+    });
+    let home = Arc::new(Home::new());
+    home.trust(&authority.known_hosts_line("*"));
+    let daemon = Daemon::start_in(&home, &Config::new().node("pve1", node.addr()));
+    let before = daemon.resident_kib();
+    for _ in 0..10 {
+        let _ = daemon.temperature("pve1");
+        daemon.reload();
+    }
+    let counters = node.counters();
+    assert!(counters.connections > 0, "its certificate was refused");
+    assert_eq!(counters.channels_taken, 0);
+    let grown = daemon.resident_kib().saturating_sub(before);
+    assert!(grown < 12 * 1024, "it grew by {grown} KiB");
+    // It was not for its certificate that it was dropped.
+    assert!(!daemon.log().contains("host certificate"), "{}", daemon.log());
+    daemon.stop();
+}
+
+#[test]
 fn a_node_that_changes_its_host_key_is_refused_from_then_on() {
     let fleet = Fleet::start(Config::new(), [("pve1", sim::well())]);
     assert!(fleet.daemon.temperature("pve1").is_ok());

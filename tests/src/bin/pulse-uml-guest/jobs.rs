@@ -1,10 +1,12 @@
 //! What the machine may be started for.
 
 use crate::harmful;
+use nix::sys::time::TimeSpec;
+use nix::time::{ClockId, clock_gettime, clock_settime};
 use pulse_e2e::certificates::Authority;
 use pulse_e2e::forwarding::{collector, equip_well, is_done, numbers, to};
 use pulse_e2e::rsyslog::{Input, TlsLibrary};
-use pulse_e2e::{Config, Daemon, Home, Sshd, SshdOptions, run, uml, wait};
+use pulse_e2e::{Config, Daemon, Home, Sshd, SshdOptions, control, run, uml, wait};
 use serde_json::{Value, json};
 use std::fs;
 use std::sync::Arc;
@@ -14,6 +16,7 @@ pub(crate) fn do_job(name: &str) -> Value {
     match name {
         "work" => work(),
         "probe" => probe(),
+        "clock" => clock(),
         _ => panic!("there is no job {name}"),
     }
 }
@@ -111,4 +114,50 @@ fn probe() -> Value {
     let mut findings = serde_json::from_str(&ended.output).expect(&ended.errors);
     harmful::add(&mut findings);
     findings
+}
+
+/// Steps of the clock in seconds, back and forward, to before 1980 and beyond 2038.
+const STEPS: [i64; 6] = [
+    -3_600,
+    86_400,
+    -1_600_000_000,
+    1_600_000_000,
+    1_000_000_000,
+    -1_000_086_400,
+];
+
+/// The machine's clock is set again and again while the daemon serves.
+fn clock() -> Value {
+    let home = Arc::new(Home::installed());
+    let sshd = Sshd::start(&SshdOptions::default());
+    home.write_config(&Config::new().set_audit("segment_bytes", SEGMENT));
+    let daemon = Daemon::start_with(&home, &[]);
+    sshd.authorize(&format!("restrict,command=\"{HELPER}\""), &home.public_key());
+    home.trust(&sshd.host_key_line("pve1"));
+    let config = Config::new().set_audit("segment_bytes", SEGMENT);
+    home.write_config(&config.node("pve1", sshd.address()));
+    daemon.reload();
+    let request = json!({"method": "get_temperatures"});
+    let mut answers = Vec::new();
+    for step in [0].into_iter().chain(STEPS) {
+        set_clock(step);
+        answers.extend((0..5).map(|_| daemon.ask(&request)));
+        fill_a_segment(&daemon);
+    }
+    let key = home.records()[0]["key"].as_str().unwrap().to_owned();
+    let log = daemon.log();
+    daemon.stop();
+    let words = ["audit", "verify", "--key", &key, "--json"];
+    let verified = control::run(&home, &words);
+    json!({
+        "answers": answers,
+        "verified": serde_json::from_str::<Value>(&verified.output).expect(&verified.errors),
+        "log": log,
+    })
+}
+
+fn set_clock(step: i64) {
+    let now = clock_gettime(ClockId::CLOCK_REALTIME).unwrap();
+    let then = TimeSpec::new(now.tv_sec() + step, 0);
+    clock_settime(ClockId::CLOCK_REALTIME, then).unwrap();
 }

@@ -1,0 +1,239 @@
+//! Disks that are full, fail or may only be read, below the log and below its private keys.
+
+use crate::audit::{UNAVAILABLE, assert_intact, assert_intact_with, reading};
+use pulse_audit::verify::{Options, open_directory, verify};
+use pulse_e2e::programs::{Need, skipped};
+use pulse_e2e::sim::{self, Fleet};
+use pulse_e2e::{Config, Daemon, Home, run, service, wait};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::thread;
+
+/// A disk of the test's own.
+const NEEDS: [Need; 2] = [Need::Root, Need::NoUnit("its disk is the test's own")];
+
+#[test]
+fn a_full_disk_refuses_is_on_record_and_passes() {
+    if skipped(&NEEDS) {
+        return;
+    }
+    let disk = Disk::mount("size=1m,mode=755");
+    let log = format!("{:?}", disk.directory.path().join("log/audit.log"));
+    let config = Config::new()
+        .set_audit("log", &log)
+        .set_audit("reserve_bytes", "65536");
+    let fleet = Fleet::start(config, [("pve1", sim::well())]);
+    assert!(fleet.daemon.temperature("pve1").is_ok());
+    disk.fill();
+    // What fits the last block is still written, and so still done.
+    let refused = || fleet.daemon.ask(&reading())["error"] == UNAVAILABLE;
+    wait::until("refusals", || refused() && refused());
+    disk.empty();
+    wait::until("service", || {
+        fleet.daemon.ask(&reading())["success"] == true
+    });
+    let log = disk.directory.path().join("log");
+    let text = fs::read_to_string(log.join("audit.log")).unwrap();
+    assert!(text.contains("No space left on device"), "the last words");
+    let starts = text.matches("\"command.start\"").count() as u64;
+    assert!(fleet.node("pve1").counters().readings <= starts, "{text}");
+    let options = Options {
+        live: true,
+        ..Options::default()
+    };
+    let report = verify(open_directory(&log).unwrap(), &options, &mut |_| ()).unwrap();
+    assert!(report.findings.is_empty(), "{report:?}");
+}
+
+#[test]
+fn a_disk_that_fails_for_a_while_refuses_and_goes_on() {
+    if skipped(&[
+        Need::Program("strace"),
+        Need::NoUnit("another program makes its calls fail"),
+    ]) {
+        return;
+    }
+    // The last is what a file system says that its errors have made read-only.
+    for error in ["EIO", "EROFS"] {
+        let node = sim::start(sim::well());
+        let home = Arc::new(Home::new());
+        home.trust(&node.host_key_line("pve1"));
+        home.write_config(&Config::new().node("pve1", node.addr()));
+        let trace = home.path("trace");
+        let inject = format!("inject=fdatasync:error={error}:when=8..10");
+        let strace = ["strace", "-D", "-f", "-qq", "-o", trace.to_str().unwrap()];
+        let faulty = ["-e", "trace=fdatasync", "-e", &inject];
+        let daemon = Daemon::start_under(&home, &[&strace[..], &faulty].concat());
+        let refused = || daemon.ask(&reading())["error"] == UNAVAILABLE;
+        wait::until("the failure", refused);
+        wait::until("its end", || daemon.ask(&reading())["success"] == true);
+        let injected = fs::read_to_string(&trace).unwrap();
+        assert!(injected.contains("(INJECTED)"), "{injected}");
+        let resumed = &home.records_of("log.resumed");
+        assert!(!resumed.is_empty(), "{:?}", home.records());
+        assert_intact(&home);
+        daemon.stop();
+    }
+}
+
+#[test]
+fn a_log_on_a_read_only_disk_is_not_begun() {
+    if skipped(&NEEDS) {
+        return;
+    }
+    let home = Home::new();
+    let disk = Disk::mount("size=1m,mode=755");
+    let directory = disk.directory.path().join("log");
+    fs::create_dir(&directory).unwrap();
+    service::own(&directory);
+    disk.remount_read_only();
+    let log = format!("{:?}", directory.join("audit.log"));
+    let config = Config::new().set_audit("log", &log);
+    fs::write(home.config_file(), config.text(&home)).unwrap();
+    let ended = run(&["--config", home.config_file().to_str().unwrap()], &[]);
+    assert_eq!(ended.code, 73, "{ended:?}");
+    for part in ["audit log: ", "Read-only file system"] {
+        assert!(ended.errors.contains(part), "{ended:?}");
+    }
+    assert!(!home.socket().exists(), "nothing is served");
+}
+
+#[test]
+fn a_directory_that_becomes_read_only_refuses_and_loses_nothing() {
+    if skipped(&NEEDS) {
+        return;
+    }
+    let config = Config::new().set_audit("segment_bytes", "5000");
+    let fleet = Fleet::start(config, [("pve1", sim::well())]);
+    assert!(fleet.daemon.temperature("pve1").is_ok());
+    let home = fleet.daemon.home();
+    let log = home.audit_log();
+    let directory = log.parent().unwrap();
+    let read_only = ReadOnly::make(directory);
+    // The file that is open is written to its end, and no other can be begun.
+    wait::until("refusals", || {
+        fleet.daemon.ask(&reading())["error"] == UNAVAILABLE
+    });
+    for _ in 0..3 {
+        assert_eq!(fleet.daemon.ask(&reading())["error"], UNAVAILABLE);
+    }
+    let said = fleet.daemon.log();
+    assert!(said.contains("Read-only file system"), "{said}");
+    drop(read_only);
+    wait::until("service", || {
+        fleet.daemon.ask(&reading())["success"] == true
+    });
+    let starts = home.records_of("command.start").len() as u64;
+    assert!(fleet.node("pve1").counters().readings <= starts);
+    assert!(!home.records_of("log.resumed").is_empty());
+    assert_intact(home);
+}
+
+#[test]
+fn a_full_disk_of_private_keys_refuses_and_passes() {
+    if skipped(&NEEDS) {
+        return;
+    }
+    let disk = Disk::mount("size=128k,mode=755");
+    let state = disk.directory.path().join("state");
+    let config = Config::new()
+        .set_audit("state_dir", &format!("{state:?}"))
+        // Each segment ends with a seal, and that with a new private key.
+        .set_audit("segment_bytes", "5000");
+    let fleet = Fleet::start(config, [("pve1", sim::well())]);
+    assert!(fleet.daemon.temperature("pve1").is_ok());
+    disk.fill();
+    wait::until("refusals", || {
+        fleet.daemon.ask(&reading())["error"] == UNAVAILABLE
+    });
+    let said = fleet.daemon.log();
+    assert!(said.contains("No space left on device"), "{said}");
+    disk.empty();
+    wait::until("service", || {
+        fleet.daemon.ask(&reading())["success"] == true
+    });
+    let home = fleet.daemon.home();
+    let starts = home.records_of("command.start").len() as u64;
+    assert!(fleet.node("pve1").counters().readings <= starts);
+    let keys = fs::read_dir(&state).unwrap().map(|entry| {
+        let name = entry.unwrap().file_name();
+        name.into_string().unwrap()
+    });
+    let keys: Vec<_> = keys.filter(|name| name.starts_with("seal-key-")).collect();
+    assert_eq!(keys.len(), 1, "old ones are erased: {keys:?}");
+    assert_intact_with(home, &state);
+}
+
+/// A small disk of its own.
+struct Disk {
+    directory: tempfile::TempDir,
+}
+
+impl Disk {
+    fn mount(options: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let at = directory.path().to_str().unwrap();
+        mount(&["-t", "tmpfs", "-o", options, "tmpfs", at]);
+        Self { directory }
+    }
+
+    /// Makes it read-only, while nobody has a file open for writing.
+    fn remount_read_only(&self) {
+        let at = self.directory.path().to_str().unwrap();
+        mount(&["-o", "remount,ro", at]);
+    }
+
+    /// Writes until there is no room left.
+    fn fill(&self) {
+        use std::io::Write;
+        let mut file = fs::File::create(self.directory.path().join("filler")).unwrap();
+        while file.write(&[0; 4096]).is_ok_and(|written| written > 0) {}
+    }
+
+    fn empty(&self) {
+        fs::remove_file(self.directory.path().join("filler")).unwrap();
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        unmount(self.directory.path());
+    }
+}
+
+/// A directory that may only be read by its path; files that are open stay as they are.
+struct ReadOnly<'a>(&'a Path);
+
+impl<'a> ReadOnly<'a> {
+    fn make(directory: &'a Path) -> Self {
+        let at = directory.to_str().unwrap();
+        mount(&["--bind", at, at]);
+        let read_only = Self(directory);
+        mount(&["-o", "remount,bind,ro", at]);
+        read_only
+    }
+}
+
+impl Drop for ReadOnly<'_> {
+    fn drop(&mut self) {
+        unmount(self.0);
+    }
+}
+
+fn mount(words: &[&str]) {
+    let mounted = Command::new("mount").args(words).status();
+    assert!(mounted.unwrap().success(), "mount {words:?}");
+}
+
+fn unmount(directory: &Path) {
+    // The daemon below it may take a moment to end.
+    for _ in 0..100 {
+        let done = Command::new("umount").arg("-l").arg(directory).status();
+        if done.is_ok_and(|status| status.success()) {
+            return;
+        }
+        thread::yield_now();
+    }
+}
