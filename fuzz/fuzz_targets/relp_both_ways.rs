@@ -85,6 +85,7 @@ struct Wire {
 }
 
 /// A session ended.
+#[derive(Debug)]
 struct Ended;
 
 impl Wire {

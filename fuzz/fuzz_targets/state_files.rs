@@ -70,7 +70,7 @@ fn names(bytes: &[u8]) {
     let numbers = segments(&names)
         .into_iter()
         .filter_map(|name| segment_name(&name));
-    assert!(numbers.is_sorted_by_key(|(first, _)| *first));
+    assert!(numbers.is_sorted_by_key(|(first, _)| first));
 }
 
 /// The two files, one after the other, and what two starts make of them.

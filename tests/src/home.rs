@@ -195,15 +195,26 @@ impl Home {
     /// What is on record in the live file, a line that is being written left out.
     #[must_use]
     pub fn records(&self) -> Vec<Value> {
-        let text = fs::read_to_string(self.audit_log()).unwrap();
-        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
-        let lines = whole.lines();
-        lines
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect()
+        records_in(&self.audit_log())
     }
 
-    /// The records of one kind.
+    /// All records, those of segments that have ended first. No segment may end meanwhile.
+    #[must_use]
+    pub fn all_records(&self) -> Vec<Value> {
+        let live = self.audit_log();
+        let files = fs::read_dir(live.parent().unwrap()).unwrap();
+        let files = files.map(|file| file.unwrap().path());
+        let is_segment = |file: &PathBuf| {
+            let name = file.file_name().unwrap().to_string_lossy();
+            name.starts_with("audit.log-")
+        };
+        let mut segments: Vec<_> = files.filter(is_segment).collect();
+        segments.sort();
+        segments.push(live);
+        segments.iter().flat_map(|file| records_in(file)).collect()
+    }
+
+    /// The records of one kind in the live file.
     #[must_use]
     pub fn records_of(&self, event_type: &str) -> Vec<Value> {
         let mut records = self.records();
@@ -242,6 +253,15 @@ impl Home {
         let file = self.ssh_dir().join("id_ed25519.pub");
         fs::read_to_string(file).unwrap().trim_end().to_owned()
     }
+}
+
+fn records_in(file: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(file).unwrap();
+    let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+    let lines = whole.lines();
+    lines
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 fn append(file: &Path, text: &str) {

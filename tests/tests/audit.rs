@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 pub(super) const UNAVAILABLE: &str = "audit log unavailable";
@@ -32,7 +31,7 @@ fn verified(home: &Home, state: &Path) -> Report {
     // What it says, the log must have reached when it is opened.
     let state = StateKeys::read(state).unwrap();
     let sources = open_directory(log.parent().unwrap()).unwrap();
-    let first = &home.records()[0];
+    let first = &home.all_records()[0];
     let options = Options {
         key: Some(first["key"].as_str().unwrap().parse().unwrap()),
         state: Some(state),
@@ -200,7 +199,7 @@ fn a_request_in_hand_at_the_end_leaves_its_outcome_and_a_seal() {
     kinds.retain(|kind| kind != "connection.accepted");
     let expected = ["command.finish", "proxy.stop", "log.sealed"];
     assert_eq!(kinds[kinds.len() - 3..], expected, "{kinds:?}");
-    let report = verified(home);
+    let report = verified(home, &home.audit_state());
     assert_eq!(report.sealed_through, report.last_seq, "{report:?}");
 }
 

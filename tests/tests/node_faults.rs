@@ -185,7 +185,11 @@ fn a_node_whose_certificate_is_right_opens_no_channel_either() {
     let grown = daemon.resident_kib().saturating_sub(before);
     assert!(grown < 12 * 1024, "it grew by {grown} KiB");
     // It was not for its certificate that it was dropped.
-    assert!(!daemon.log().contains("host certificate"), "{}", daemon.log());
+    assert!(
+        !daemon.log().contains("host certificate"),
+        "{}",
+        daemon.log()
+    );
     daemon.stop();
 }
 

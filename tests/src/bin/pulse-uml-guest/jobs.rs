@@ -132,7 +132,11 @@ fn clock() -> Value {
     let sshd = Sshd::start(&SshdOptions::default());
     home.write_config(&Config::new().set_audit("segment_bytes", SEGMENT));
     let daemon = Daemon::start_with(&home, &[]);
-    sshd.authorize(&format!("restrict,command=\"{HELPER}\""), &home.public_key());
+    let key = home.records()[0]["key"].as_str().unwrap().to_owned();
+    sshd.authorize(
+        &format!("restrict,command=\"{HELPER}\""),
+        &home.public_key(),
+    );
     home.trust(&sshd.host_key_line("pve1"));
     let config = Config::new().set_audit("segment_bytes", SEGMENT);
     home.write_config(&config.node("pve1", sshd.address()));
@@ -144,7 +148,6 @@ fn clock() -> Value {
         answers.extend((0..5).map(|_| daemon.ask(&request)));
         fill_a_segment(&daemon);
     }
-    let key = home.records()[0]["key"].as_str().unwrap().to_owned();
     let log = daemon.log();
     daemon.stop();
     let words = ["audit", "verify", "--key", &key, "--json"];

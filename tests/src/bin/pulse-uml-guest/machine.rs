@@ -16,8 +16,9 @@ const HOST: &str = "/run/host";
 const EXCHANGE: &str = "/run/exchange";
 /// Ours are mounted in these; the rest are links to the host's.
 const PROGRAMS: [&str; 2] = ["/usr/bin", "/usr/libexec"];
-const OURS: [&str; 2] = [
+const OURS: [&str; 3] = [
     "/usr/bin/pulse-sensor-proxy",
+    "/usr/bin/pulse-sensorctl",
     "/usr/libexec/pulse-sensor-node",
 ];
 const THEIRS: [&str; 5] = [
