@@ -61,9 +61,9 @@ fuzz_target!(|bytes: &[u8]| {
     let is_changed = |found: &pulse_audit::verify::Finding| {
         matches!(found.attack, Attack::Forked | Attack::Edited)
     };
-    assert_eq!(
-        report.findings.iter().any(is_changed),
-        file.is_changed,
+    let says_changed = report.findings.iter().any(is_changed);
+    assert!(
+        says_changed == file.is_changed || (says_changed && file.is_doubtful),
         "{report:?} {}",
         show(&file.text)
     );
@@ -81,8 +81,10 @@ struct Gathered {
     text: Vec<u8>,
     /// The numbers of records that are there, whole.
     whole: BTreeSet<u64>,
-    /// Beside a whole copy there is one with other bytes.
+    /// There is a copy with other bytes.
     is_changed: bool,
+    /// Half of a record has a line of others behind it: nobody can say whether it was torn.
+    is_doubtful: bool,
 }
 
 fn gathered(mut script: &[u8], sample: &log::Sample) -> Gathered {
@@ -90,8 +92,8 @@ fn gathered(mut script: &[u8], sample: &log::Sample) -> Gathered {
         text: Vec::new(),
         whole: BTreeSet::new(),
         is_changed: false,
+        is_doubtful: false,
     };
-    let mut changed = BTreeSet::new();
     while let [verb, which, rest @ ..] = script {
         script = rest;
         let at = usize::from(*which) % sample.lines.len();
@@ -104,16 +106,18 @@ fn gathered(mut script: &[u8], sample: &log::Sample) -> Gathered {
                 file.text.extend_from_slice(header.as_bytes());
                 file.text.extend_from_slice(&line[..cut]);
             }
-            1 => file
-                .text
-                .extend_from_slice(b"Nov 21 10:00:03 host3 sshd[1]: hello\n"),
+            1 => {
+                file.is_doubtful |= !file.text.is_empty() && !file.text.ends_with(b"\n");
+                let other = b"Nov 21 10:00:03 host3 sshd[1]: hello\n";
+                file.text.extend_from_slice(other);
+            }
             // With another byte where every record has the same.
             2 if !file.text.is_empty() && file.text.ends_with(b"\n") => {
                 let mut line = line.clone();
                 line[30] = if line[30] == b'7' { b'8' } else { b'7' };
                 file.text.extend_from_slice(header.as_bytes());
                 file.text.extend(line);
-                changed.insert(seq);
+                file.is_changed = true;
             }
             _ => {
                 file.text.extend_from_slice(header.as_bytes());
@@ -122,7 +126,6 @@ fn gathered(mut script: &[u8], sample: &log::Sample) -> Gathered {
             }
         }
     }
-    file.is_changed = changed.iter().any(|seq| file.whole.contains(seq));
     file
 }
 

@@ -6,6 +6,7 @@
 use libfuzzer_sys::fuzz_target;
 use pulse_audit::{Body, LIVE, Line, Log, MAX_LINE_BYTES, Place, Settings, Timestamp};
 use pulse_core::event::{Decision, Event, EventType};
+use pulse_core::shown::is_active;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -119,5 +120,7 @@ fn check_written(bytes: &[u8]) {
     check(line);
     let members: Value = serde_json::from_slice(line).expect("JSON");
     let kept = members["error"].as_str().expect("a text");
+    // Those below have escapes.
+    let text = text.replace(|c| is_active(c) && c >= '\u{100}', "\u{fffd}");
     assert!(kept == text || text.starts_with(kept.trim_end_matches('…')));
 }

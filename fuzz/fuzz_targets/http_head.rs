@@ -51,7 +51,12 @@ fn asks_for(head: &[u8], path: &[u8]) -> bool {
 
 /// What lines of the name `Host` say.
 fn hosts(head: &[u8]) -> Vec<String> {
-    let lines = head.split(|byte| *byte == b'\n').skip(1);
+    let first = head.iter().position(|byte| !matches!(byte, b'\r' | b'\n'));
+    let lines = head[first.unwrap_or(0)..]
+        .split(|byte| *byte == b'\n')
+        .skip(1);
+    // The head ends with an empty line.
+    let lines = lines.take_while(|line| !matches!(**line, [] | [b'\r']));
     let named = lines.filter_map(|line| {
         let text = String::from_utf8_lossy(line).into_owned();
         let (name, value) = text.split_once(':')?;

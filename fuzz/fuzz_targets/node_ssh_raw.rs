@@ -25,6 +25,7 @@ fuzz_target!(|bytes: &[u8]| {
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .start_paused(true)
         .build();
     runtime.expect("a runtime").block_on(async {
         let (client, mut server) = ssh::connection();

@@ -10,6 +10,7 @@ use pulse_core::name::NodeName;
 use russh::keys::{Certificate, PrivateKey, PublicKeyOrCertificate};
 use std::sync::Arc;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 /// What is known of a node.
 #[derive(Clone)]
@@ -37,14 +38,18 @@ impl Node {
         let timeouts = Config::default().timeouts;
         let known = Arc::clone(&self.known_hosts);
         let connection =
-            Connection::over(tcp, address, &self.name, known, &self.key, "u", &timeouts).await;
+            Connection::over(tcp, address, &self.name, known, &self.key, "u", &timeouts);
+        // The deadlines are those that the node's task sets.
+        let connection = timeout(timeouts.connect, connection).await;
+        let connection = connection.unwrap_or_else(|_| Err(NodeFailure::TimedOut.into()));
         let mut session = match connection {
             Ok(connection) => Session::new(connection, limit),
             Err(not_opened) => return (Vec::new(), Some(not_opened.failure)),
         };
         let mut documents = Vec::new();
         for _ in 0..readings {
-            match session.read().await {
+            let read = timeout(timeouts.request, session.read()).await;
+            match read.unwrap_or(Err(NodeFailure::TimedOut)) {
                 Ok(sample) => documents.push(sample.json.get().to_owned()),
                 Err(failure) => return (documents, Some(failure)),
             }
