@@ -5,6 +5,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use pulse_audit::MAX_LINE_BYTES;
 use pulse_audit::verify::{
     Attack, Collected, Collection, LogFiles, Options, Report, Source, Verdict, verify_collected,
 };
@@ -89,7 +90,8 @@ struct Gathered {
     whole: BTreeSet<u64>,
     /// The numbers of those with other bytes.
     changed: BTreeSet<u64>,
-    /// Half of a record has a line of others behind it: nobody can say whether it was torn.
+    /// Half of a record has a line of others behind it, so that nobody can say whether it was
+    /// torn; or so many have no end that the line is longer than any that is read.
     is_doubtful: bool,
 }
 
@@ -131,6 +133,9 @@ fn gathered(mut script: &[u8], sample: &log::Sample) -> Gathered {
                 file.whole.insert(seq);
             }
         }
+        let begun = file.text.iter().rev().skip(1);
+        let line = begun.take_while(|byte| **byte != b'\n').count();
+        file.is_doubtful |= line > MAX_LINE_BYTES;
     }
     file
 }

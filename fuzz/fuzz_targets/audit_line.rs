@@ -6,7 +6,7 @@
 use libfuzzer_sys::fuzz_target;
 use pulse_audit::{Body, LIVE, Line, Log, MAX_LINE_BYTES, Place, Settings, Timestamp};
 use pulse_core::event::{Decision, Event, EventType};
-use pulse_core::shown::is_active;
+use pulse_sensors::shown::is_active;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};

@@ -4,8 +4,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pulse_confine::fuzzing::apparmor_profile;
 use pulse_core::peer::{ContainerId, mapped_root};
+use pulse_sandbox::fuzzing::apparmor_profile;
 
 /// As `core::peer` has it.
 const MAX_CONTAINER_BYTES: usize = 80;

@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pulse_core::command::{MAX_ARGUMENT_BYTES, NodeCommand};
+use pulse_sensors::command::{MAX_ARGUMENT_BYTES, NodeCommand};
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(command) = NodeCommand::parse(bytes) else {

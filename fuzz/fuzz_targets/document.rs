@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pulse_core::document::{Document, normalise, read};
+use pulse_sensors::document::{Document, normalise, read};
 use serde_json::Value;
 
 fuzz_target!(|bytes: &[u8]| {

@@ -5,10 +5,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pulse_core::command::NodeCommand;
-use pulse_core::document;
 use pulse_sensor_node::arguments::{Invocation, Request};
 use pulse_sensor_node::{Failure, Reader, serve};
+use pulse_sensors::command::NodeCommand;
+use pulse_sensors::document;
 use std::ffi::{OsStr, OsString};
 use std::io::{BufReader, Cursor};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -60,7 +60,7 @@ fn lines(bytes: &[u8]) {
     let output = String::from_utf8(output).expect("JSON is text");
     let mut answers = output.lines();
     let greeting = answers.next().expect("it greets");
-    assert!(pulse_core::printed::is_greeting(greeting.as_bytes()));
+    assert!(pulse_sensors::printed::is_greeting(greeting.as_bytes()));
     let mut rest = bytes.split_inclusive(|byte| *byte == b'\n');
     for line in rest.by_ref() {
         let Some(request) = line

@@ -4,9 +4,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pulse_core::document;
 use pulse_sensor_node::fuzzing::{number, text};
 use pulse_sensor_node::{MAX_DOCUMENT_BYTES, Reader, to_line};
+use pulse_sensors::document;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};

@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pulse_core::printed::{MAX_STDERR_BYTES, Oversized, Printing, is_greeting};
+use pulse_sensors::printed::{MAX_STDERR_BYTES, Oversized, Printing, is_greeting};
 
 fuzz_target!(|bytes: &[u8]| {
     let [limit, script @ ..] = bytes else {

@@ -4,19 +4,23 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pulse_core::rpc::{Call, Envelope, MAX_REQUEST_BYTES, RpcError, is_uuid, response_line};
+use pulse_core::rpc::{Call, MAX_REQUEST_BYTES, Request, RpcError, is_uuid, response_line};
 
 const ID: &str = "00000000-0000-4000-8000-000000000000";
 
 fuzz_target!(|line: &[u8]| {
-    let envelope = Envelope::parse(line);
+    let request = Request::parse(line);
     if line.len() >= MAX_REQUEST_BYTES {
-        assert_eq!(envelope, Err(RpcError::PayloadTooLarge));
+        assert_eq!(request, Err(RpcError::PayloadTooLarge));
     }
-    let call = envelope.and_then(|envelope| {
-        let id = envelope.correlation_id.as_deref();
+    let call = request.and_then(|request| {
+        let id = request.correlation_id.as_deref();
         assert!(id.is_none_or(is_uuid), "a caller's id goes into the record");
-        envelope.call()
+        assert_eq!(
+            request.method.is_none(),
+            request.call == Err(RpcError::UnknownMethod)
+        );
+        request.call
     });
     match call {
         Ok(Call::Temperatures(Some(nodes))) => {

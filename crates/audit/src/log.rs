@@ -306,9 +306,10 @@ impl<S: Storage> Log<S> {
     fn check_numbers(&self, records: usize) -> Result<(), LogError> {
         let (seq, epoch) = (self.at.head.seq, self.epoch());
         let is_left = |last: u64, more: u64| Ordinal::MAX.saturating_sub(last) >= more;
-        match is_left(seq, records as u64) && is_left(epoch, 1) {
-            true => Ok(()),
-            false => Err(LogError::Exhausted { seq, epoch }),
+        if is_left(seq, records as u64) && is_left(epoch, 1) {
+            Ok(())
+        } else {
+            Err(LogError::Exhausted { seq, epoch })
         }
     }
 

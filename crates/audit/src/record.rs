@@ -210,9 +210,9 @@ impl Head {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pulse_core::command::NodeCommand;
     use pulse_core::event::{Decision, EventType};
     use pulse_core::peer::PeerId;
+    use pulse_sensors::command::NodeCommand;
     use std::time::Duration;
 
     fn line(event: &Event<'_>) -> String {

@@ -4,7 +4,7 @@
 //! Control characters never reach the file as such, so a record is one line in
 //! any terminal and any syslog; and a text has a budget, so a record has one too.
 
-use pulse_core::shown::is_active;
+use pulse_sensors::shown::is_active;
 
 /// What stands at the end of a text that was cut.
 const CUT: &str = "…";

@@ -3,7 +3,7 @@
 //! Fixed width keeps the reader's work small, and text that sorts as time does is
 //! kind to whoever has nothing but `grep`.
 
-use pulse_core::calendar;
+use pulse_sensors::calendar;
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

@@ -109,9 +109,12 @@ fn renaming_a_file_on_disk_is_found_and_in_the_other_copy_too() {
     let options = pinned(sample.key);
     let report = verify(open_directory(home.path()).unwrap(), &options, &mut |_| ()).unwrap();
     assert_eq!(found(&report.findings), [(Attack::SegmentMisnamed, 9)]);
-    let mut open = |is_second| match is_second {
-        true => open_directory(home.path()).map(LogFiles::from),
-        false => Ok(common::sources(&sample.files).into()),
+    let mut open = |is_second| {
+        if is_second {
+            open_directory(home.path()).map(LogFiles::from)
+        } else {
+            Ok(common::sources(&sample.files).into())
+        }
     };
     let (ours, theirs) = verify_against(&mut open, &options, &mut |_| ()).unwrap();
     assert_eq!(ours.verdict, Verdict::Intact, "{:?}", ours.findings);

@@ -15,10 +15,10 @@ use crate::capability::{Capabilities, Capability};
 use crate::limiter::Limits;
 use crate::name::NodeName;
 use crate::peer::entry_capabilities;
-use crate::shown::scrubbed;
 use crate::work::Caps;
 pub use audit::{Audit, check_log_path};
 pub use forward::Forward;
+use pulse_sensors::shown::scrubbed;
 use serde::Deserialize;
 use socket::GroupText;
 pub use socket::{SocketAccess, SocketFile, SocketGroup, SocketMode, TooWide};
@@ -359,9 +359,10 @@ impl File {
             };
             if let Some((first, _)) = nodes.get_key_value(&entry.name) {
                 let name = &entry.name;
-                let spelt = match first.as_str() == name.as_str() {
-                    true => String::new(),
-                    false => format!(", first as \"{first}\": case makes no other node"),
+                let spelt = if first.as_str() == name.as_str() {
+                    String::new()
+                } else {
+                    format!(", first as \"{first}\": case makes no other node")
                 };
                 return Err((span, format!("node \"{name}\" is listed twice{spelt}")));
             }

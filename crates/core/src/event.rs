@@ -4,9 +4,9 @@
 //! the records (a log of the system now, a chained file later) and whoever reads
 //! them speak of the same things.
 
-use crate::command::NodeCommand;
 use crate::name::NodeName;
 use crate::peer::{Peer, PeerId};
+use pulse_sensors::command::NodeCommand;
 use std::time::Duration;
 
 /// What happened.

@@ -9,24 +9,19 @@
 //! |---|---|
 //! | [`name`] | which texts are node names, and which of them mean one node |
 //! | [`address`] | which addresses no host can have |
-//! | [`command`] | what may reach a node |
-//! | [`document`] | what a node's answer says |
-//! | `known_hosts` | which host keys are trusted |
+//! | [`known_hosts`] | which host keys are trusted |
 //! | [`hosts`] | where a node is |
 //! | [`subid`] | whose containers an ID belongs to |
 //! | [`capability`] | what a caller may do |
 //! | [`peer`] | who a caller is |
 //! | [`accept`] | how often a user may connect |
 //! | [`gate`] | how many connections a caller may hold open |
-//! | [`lines`] | where a line ends that comes in pieces |
 //! | [`limiter`] | how often a caller may ask |
 //! | [`work`] | how many exchanges run at a time, and for whom |
-//! | [`printed`] | what of a node's output is taken |
 //! | [`rpc`] | the socket's protocol and its words |
 //! | [`authority`] | which names the metrics listener answers to |
 //! | [`scrapers`] | which connection to it gives way |
 //! | [`trust`] | which files may decide anything |
-//! | [`shown`] | which characters are fit to be shown |
 //! | [`event`] | what is put on record |
 //! | [`summary`] | what is summed up on record |
 //! | [`bucket`] | when there is a token |
@@ -34,9 +29,8 @@
 //! | [`growth`] | when the audit log fills its disk |
 //! | [`backoff`] | when to try a failed node again |
 //! | [`ordinal`] | how large a number may be that is counted on from |
-//! | `pin` | which public key a collector has to have |
+//! | [`pin`] | which public key a collector has to have |
 //! | [`config`] | what the operator's file says |
-//! | [`calendar`] | which date a day has |
 #![cfg_attr(
     not(test),
     warn(
@@ -55,30 +49,21 @@ pub mod address;
 pub mod authority;
 pub mod backoff;
 pub mod bucket;
-pub mod calendar;
 pub mod capability;
-pub mod command;
-#[cfg(feature = "config")]
 pub mod config;
-pub mod document;
 pub mod event;
 pub mod gate;
 pub mod growth;
 pub mod hosts;
-#[cfg(feature = "known-hosts")]
 pub mod known_hosts;
 pub mod limiter;
-pub mod lines;
 pub mod name;
 pub mod ordinal;
 pub mod peer;
-#[cfg(feature = "pin")]
 pub mod pin;
-pub mod printed;
 pub mod retention;
 pub mod rpc;
 pub mod scrapers;
-pub mod shown;
 pub mod subid;
 pub mod summary;
 pub mod trust;

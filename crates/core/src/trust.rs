@@ -15,7 +15,7 @@
 //! POSIX access lists need no look of their own: the most that they give to named users
 //! and groups shows as the group's rights.
 
-use crate::shown::scrubbed;
+use pulse_sensors::shown::scrubbed;
 use std::fmt;
 use std::path::{Path, PathBuf};
 

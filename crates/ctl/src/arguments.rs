@@ -149,18 +149,6 @@ Examples:
     /// Bring the audit log to a collector: is it there, try the way, send again
     #[command(subcommand)]
     Forward(ForwardCommand),
-
-    Demo(DemoOptions),
-
-    /// Become another program that is ended when our parent ends.
-    #[command(hide = true)]
-    StartWithParent {
-        /// The process that must be our parent
-        parent: u32,
-        /// The program and its arguments
-        #[arg(required = true, trailing_var_arg = true)]
-        command: Vec<OsString>,
-    },
 }
 
 /// Show the temperatures of nodes
@@ -252,30 +240,8 @@ Examples:
     },
 }
 
-/// Try everything out: the real daemon with three simulated nodes
-///
-/// Needs no root, no sshd, no configuration and no network but loopback. The
-/// daemon and the node helper are the real programs; only the nodes are made up.
-/// Ctrl-C ends it and leaves nothing behind.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  pulse-sensorctl demo
-  pulse-sensorctl demo --seconds 60
-  pulse-sensorctl demo --rounds 2 | cat      without a terminal, as in CI")]
-pub(crate) struct DemoOptions {
-    /// End after so many seconds
-    #[arg(long, value_name = "N", value_parser = seconds)]
-    pub(crate) seconds: Option<Duration>,
-
-    /// End after so many readings
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) rounds: Option<u64>,
-}
-
 const EXAMPLES: &str = "\
 Examples:
-  pulse-sensorctl demo                  see it all work, with simulated nodes
   pulse-sensorctl temps                 the temperatures of every node
   pulse-sensorctl temps pve1 --watch    one node, again every 5 seconds
   pulse-sensorctl status                is the daemon there, what may I do
@@ -370,7 +336,6 @@ mod tests {
             ("temps -- -x", "starts with a letter or a digit"),
             ("rpc get_status [1]", "expected a JSON object"),
             ("rpc get_status {", "this is no JSON"),
-            ("demo --rounds 0", "0 is not in 1.."),
             ("temps --json --all", "cannot be used with"),
             ("status --timeout nan", "from 0.1 to 86400"),
         ] {

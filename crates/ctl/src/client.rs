@@ -145,11 +145,6 @@ impl Client {
         Self { sockets, patience }
     }
 
-    /// The callers' socket.
-    pub(crate) fn socket(&self) -> &Path {
-        &self.sockets.callers
-    }
-
     /// How long an answer is waited for.
     pub(crate) fn patience(&self) -> Duration {
         self.patience

@@ -156,9 +156,10 @@ fn columns(entries: Vec<(String, String)>) -> Vec<Line> {
 
 fn nodes(config: &Config) -> Vec<(String, String)> {
     let entry = |(name, node): (&NodeName, &NodeSettings)| (name.to_string(), way_to(node));
-    match config.nodes.is_empty() {
-        true => vec![("none".to_owned(), String::new())],
-        false => config.nodes.iter().map(entry).collect(),
+    if config.nodes.is_empty() {
+        vec![("none".to_owned(), String::new())]
+    } else {
+        config.nodes.iter().map(entry).collect()
     }
 }
 
@@ -199,9 +200,10 @@ fn peers(config: &Config) -> Vec<(String, String)> {
 }
 
 fn names(capabilities: Capabilities) -> String {
-    match capabilities.is_empty() {
-        true => "nothing".to_owned(),
-        false => capabilities.names().collect::<Vec<_>>().join(", "),
+    if capabilities.is_empty() {
+        "nothing".to_owned()
+    } else {
+        capabilities.names().collect::<Vec<_>>().join(", ")
     }
 }
 

@@ -1,7 +1,7 @@
 //! A mistake shown in its line, with a caret below it.
 
 use crate::line::{Line, Tone};
-use pulse_core::shown::is_active;
+use pulse_sensors::shown::is_active;
 
 /// How much of a long line is shown, in characters.
 const WINDOW: usize = 72;
@@ -45,9 +45,10 @@ impl Window {
                 c => c,
             })
             .collect();
-        let start = match characters.len() <= WINDOW {
-            true => 0,
-            false => offset.min(characters.len()).saturating_sub(BEFORE),
+        let start = if characters.len() <= WINDOW {
+            0
+        } else {
+            offset.min(characters.len()).saturating_sub(BEFORE)
         };
         let end = characters.len().min(start + WINDOW);
         let (before, after) = (dots(start > 0), dots(end < characters.len()));

@@ -2,14 +2,13 @@
 
 use crate::audit::AuditError;
 use crate::client::ClientError;
-use crate::demo::DemoError;
 use crate::keys::KeyError;
 use crate::shown::shown;
 use pulse_audit::verify::Verdict;
 use pulse_core::config::ConfigError;
 use pulse_core::rpc::Method;
 use pulse_core::trust::Untrusted;
-use pulse_policy::rsyslog::WordError;
+use pulse_forward::rsyslog::WordError;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -28,7 +27,7 @@ const VERIFY_UNREADABLE: u8 = 4;
 /// Every exit code and what it means: `sysexits.h` where that has a word for it,
 /// as with the daemon and the node helper.
 pub(crate) const EXIT_CODES: [(u8, &str); 12] = [
-    (0, "done; also when Ctrl-C ended a watch or the demo"),
+    (0, "done; also when Ctrl-C ended a watch"),
     (
         1,
         "a node or a collector failed, the daemon refused, or the log is not intact",
@@ -42,7 +41,7 @@ pub(crate) const EXIT_CODES: [(u8, &str); 12] = [
     (USAGE, "the arguments are wrong"),
     (66, "a file cannot be read"),
     (69, "the daemon cannot be reached, or did not answer"),
-    (70, "the demo, or a part of it, failed"),
+    (70, "the system refused what every program needs"),
     (73, "the audit log cannot be begun, rotated or archived"),
     (74, "the result could not be written"),
     (78, "the configuration is wrong"),
@@ -159,9 +158,6 @@ pub(crate) enum Failure {
     /// The daemon's public key cannot be used.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// The demo failed.
-    #[error(transparent)]
-    Demo(#[from] DemoError),
     /// The result cannot be written.
     #[error("cannot write the result: {0}")]
     Output(#[from] io::Error),
@@ -177,7 +173,7 @@ impl Failure {
             Self::Refused(_) | Self::NotOnDisk { .. } | Self::Removed { .. } => 1,
             Self::File { .. } | Self::Key(_) => 66,
             Self::Client(_) | Self::Answer(_) => 69,
-            Self::Demo(_) | Self::Runtime(_) => 70,
+            Self::Runtime(_) => 70,
             Self::Output(_) => 74,
             Self::Usage(_) | Self::Word(_) | Self::NoCollector { .. } => USAGE,
             Self::VerifyUsage(_) => VERIFY_USAGE,

@@ -1,6 +1,6 @@
 //! How hot is too hot: a sensor's own limits, and what counts without them.
 
-use pulse_core::document::{Chip, Feature};
+use pulse_sensors::document::{Chip, Feature};
 
 /// What a temperature is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use crate::client::Client;
 use crate::failure::{Ending, Failure};
 use crate::screen::Screen;
 use crate::status::Status;
-use pulse_simnode::PublicKey;
+use pulse_core::known_hosts::is_ed25519;
 use serde_json::json;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -95,9 +95,7 @@ fn from_file(path: &Path) -> Result<String, Failure> {
 /// in, so nothing else may get there by way of this line.
 fn checked(source_name: &str, text: &str) -> Result<String, KeyError> {
     let text = text.trim();
-    let key = text.parse::<PublicKey>().ok();
-    let is_ed25519 = key.is_some_and(|key| key.key_data().ed25519().is_some());
-    if is_ed25519 && !text.chars().any(char::is_control) {
+    if is_ed25519(text) && !text.chars().any(char::is_control) {
         return Ok(text.to_owned());
     }
     Err(KeyError {

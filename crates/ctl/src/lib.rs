@@ -15,7 +15,6 @@
 //! | `reading`, `heat`, `rows`, `table` | from an answer to a table |
 //! | `line`, `wrap`, `screen` | colours, widths, and drawing over the last table |
 //! | `excerpt`, `pretty`, `shown` | a mistake in its line, readable JSON, safe text |
-//! | `demo` | the real daemon with simulated nodes |
 #![cfg_attr(
     not(test),
     warn(
@@ -36,11 +35,6 @@ mod arguments;
 mod audit;
 mod client;
 mod config_check;
-#[expect(
-    clippy::disallowed_methods,
-    reason = "it reads and writes in a directory that it has just made for itself"
-)]
-mod demo;
 mod excerpt;
 mod failure;
 mod forward;
@@ -103,7 +97,6 @@ fn run(arguments: Arguments) -> Result<Ending, Failure> {
         Command::Config(ConfigCommand::Check { file, json }) => {
             config_check::run(screen, file, json)
         }
-        Command::StartWithParent { parent, command } => demo::start_with_parent(parent, &command),
         Command::Temps(options) => block_on(temps::run(&client, screen, options)),
         Command::Status { json } => block_on(status::run(&client, screen, json)),
         Command::Rpc { method, params } => block_on(rpc::run(&client, screen, &method, params)),
@@ -112,11 +105,9 @@ fn run(arguments: Arguments) -> Result<Ending, Failure> {
         }
         Command::Audit(command) => audit::run(screen, command),
         Command::Forward(command) => block_on(forward::run(&client, screen, command)),
-        Command::Demo(options) => block_on(demo::run(screen, options)),
     }
 }
 
-/// One thread: the demo's child processes are tied to it.
 fn block_on(work: impl Future<Output = Result<Ending, Failure>>) -> Result<Ending, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -2,7 +2,7 @@
 //! numbers their digits, which parsing and writing again would not promise.
 
 use crate::shown::escaped;
-use pulse_core::shown::is_active;
+use pulse_sensors::shown::is_active;
 
 const INDENT: &str = "  ";
 

@@ -1,6 +1,6 @@
 //! What `get_temperatures` answers, taken apart.
 
-use pulse_core::document::{self, Document};
+use pulse_sensors::document::{self, Document};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::time::Duration;

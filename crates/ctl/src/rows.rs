@@ -5,7 +5,7 @@
 //! one of them while the numbers change.
 
 use crate::heat::{Heat, Kind, Limits, driver};
-use pulse_core::document::{Chip, Disk, Document, Feature};
+use pulse_sensors::document::{Chip, Disk, Document, Feature};
 
 /// One temperature.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,9 +41,12 @@ const PACKAGES: [&str; 3] = ["Package id", "Tdie", "Tctl"];
 pub(crate) fn rows(document: &Document, all: bool) -> Vec<Row> {
     let mut chips: Vec<&Chip> = document.chips.iter().collect();
     chips.sort_by_key(|chip| Kind::of(chip) != Kind::Processor);
-    let of_chips = chips.iter().flat_map(|chip| match all {
-        true => each(chip, &chip.features),
-        false => summary(&named_shortly(chip, &document.chips), document),
+    let of_chips = chips.iter().flat_map(|chip| {
+        if all {
+            each(chip, &chip.features)
+        } else {
+            summary(&named_shortly(chip, &document.chips), document)
+        }
     });
     let disks = document.disks.iter();
     let disks = disks.filter(|disk| all || disk.temperature.is_some());
@@ -179,7 +182,7 @@ mod tests {
     use super::*;
 
     fn document(text: &str) -> Document {
-        pulse_core::document::read(text.as_bytes())
+        pulse_sensors::document::read(text.as_bytes())
             .unwrap()
             .document
     }

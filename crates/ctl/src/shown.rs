@@ -1,7 +1,7 @@
 //! Text from elsewhere, fit for a terminal. Nothing is lost: who reads an audit log wants
 //! to know what was there.
 
-use pulse_core::shown::is_active;
+use pulse_sensors::shown::is_active;
 
 /// The text with everything escaped that does something rather than show something.
 pub(crate) fn shown(text: &str) -> String {

@@ -132,9 +132,10 @@ impl Table {
             Ok((rows, age)) => {
                 let line = |(place, row): (usize, &Row)| {
                     let named = place == 0 || self.style.columns.is_none();
-                    let (node, age) = match named {
-                        true => (entry.node.as_str(), ago(*age)),
-                        false => ("", String::new()),
+                    let (node, age) = if named {
+                        (entry.node.as_str(), ago(*age))
+                    } else {
+                        ("", String::new())
                     };
                     self.row(node, row, &age)
                 };

@@ -72,9 +72,10 @@ async fn go_on(
     loop {
         ticks.tick().await;
         let answer = Answer::of(client, &options.nodes).await;
-        let written = match options.json {
-            true => write_json(&answer, screen),
-            false => draw(&answer, screen, options.all, every),
+        let written = if options.json {
+            write_json(&answer, screen)
+        } else {
+            draw(&answer, screen, options.all, every)
         };
         if let Err(error) = written {
             return error.into();
@@ -124,9 +125,10 @@ impl Answer {
     /// [`Failure`] when the daemon does not answer, or refuses.
     pub(crate) async fn of(client: &Client, nodes: &[NodeName]) -> Result<Self, Failure> {
         let names: Vec<&str> = nodes.iter().map(NodeName::as_str).collect();
-        let params = match names.is_empty() {
-            true => Value::Null,
-            false => json!({ "nodes": names }),
+        let params = if names.is_empty() {
+            Value::Null
+        } else {
+            json!({ "nodes": names })
         };
         let response = client.ask("get_temperatures", params).await?;
         let data = response.outcome.map_err(Failure::Refused)?;
@@ -145,9 +147,10 @@ impl Answer {
     }
 
     fn ending(&self) -> Ending {
-        match any_failed(&self.nodes) {
-            true => Ending::ShownFailure,
-            false => Ending::Done,
+        if any_failed(&self.nodes) {
+            Ending::ShownFailure
+        } else {
+            Ending::Done
         }
     }
 }

@@ -16,7 +16,6 @@ fn help_teaches_and_is_no_failure() {
         "keys",
         "audit",
         "forward",
-        "demo",
         "Examples:",
         "Exit codes:",
     ] {
@@ -26,7 +25,7 @@ fn help_teaches_and_is_no_failure() {
             help.output
         );
     }
-    for command in ["temps", "status", "rpc", "demo"] {
+    for command in ["temps", "status", "rpc"] {
         let help = run(&[command, "--help"]);
         assert!(help.output.contains("Examples:"), "{}", help.output);
     }
@@ -55,7 +54,6 @@ fn wrong_arguments_have_their_exit_code() {
         &["rpc"],
         &["rpc", "get_status", "7"],
         &["temps", "--color", "perhaps"],
-        &["demo", "--rounds", "0"],
         &["forward", "replay"],
         &["forward", "replay", "--from", "0"],
         &["forward", "test", "--collector", "a;b"],

@@ -4,8 +4,8 @@
 //! brought to disk by somebody else (`spool`). Numbers go on over
 //! restarts, so a collector's stream can tell what it had, and what was left out.
 
-use pulse_core::shown::is_active;
 use pulse_relp::message::Severity;
+use pulse_sensors::shown::is_active;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;

@@ -15,6 +15,7 @@
 //! | [`status`] | what is told to operators and metrics |
 //! | [`journal`] | the daemon's own messages, the latest of them |
 //! | `spool` | the same on disk, for collectors that are away |
+//! | [`rsyslog`] | rsyslog's configuration, for collectors and senders |
 //! | [`route`] | from a collector's name to an open connection |
 //! | `stream` | the work: read, send, move on what is acknowledged |
 //! | [`forwarder`] | the thread, and what is asked of it |
@@ -40,6 +41,7 @@ pub mod journal;
 pub mod message;
 pub mod problem;
 pub mod route;
+pub mod rsyslog;
 mod spool;
 pub mod status;
 mod stream;

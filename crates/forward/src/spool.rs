@@ -216,9 +216,10 @@ impl Reading {
         let older = spool.turn - 1;
         let next = self.at.as_ref().map_or(older, |(turn, _)| turn + 1);
         for turn in next.max(older)..=spool.turn {
-            let path = match turn == older {
-                true => &spool.older,
-                false => &spool.newer,
+            let path = if turn == older {
+                &spool.older
+            } else {
+                &spool.newer
             };
             match pulse_files::open(path) {
                 Ok(file) => {

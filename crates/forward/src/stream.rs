@@ -282,9 +282,10 @@ impl Stream {
 
     /// How long more acknowledgements are waited for.
     fn rest(&self) -> Duration {
-        match self.grown.elapsed() < LIVELY {
-            true => PAUSE,
-            false => MOMENT,
+        if self.grown.elapsed() < LIVELY {
+            PAUSE
+        } else {
+            MOMENT
         }
     }
 

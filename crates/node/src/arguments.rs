@@ -7,7 +7,7 @@
 
 use crate::confinement::Mode;
 use crate::failure::{EXIT_CODES, Failure};
-use pulse_core::command::{CommandError, NodeCommand};
+use pulse_sensors::command::{CommandError, NodeCommand};
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write;
 use std::os::unix::ffi::OsStrExt;

@@ -7,7 +7,7 @@
 
 use crate::attribute::{Absent, Attribute, Budget};
 use crate::sysfs;
-use pulse_core::document::{Chip, Feature, SmolStr};
+use pulse_sensors::document::{Chip, Feature, SmolStr};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 

@@ -1,6 +1,6 @@
 //! Times as RFC 3339 says them, in UTC.
 
-use pulse_core::calendar;
+use pulse_sensors::calendar;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 const SECONDS_PER_DAY: u64 = 86_400;

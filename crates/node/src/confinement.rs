@@ -6,9 +6,9 @@
 //! said on standard error, and refused only where that was asked for.
 
 use crate::failure::Failure;
-use pulse_confine::tables::Syscall;
-use pulse_confine::tables::helper::{BESIDE_IPMITOOL, SYSCALLS};
-use pulse_confine::{Hold, Layer, Layers, Rules};
+use pulse_sandbox::tables::Syscall;
+use pulse_sandbox::tables::helper::{BESIDE_IPMITOOL, SYSCALLS};
+use pulse_sandbox::{Hold, Layer, Layers, Rules};
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -104,7 +104,7 @@ impl<'a> Confinement<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pulse_confine::ServiceUser;
+    use pulse_sandbox::ServiceUser;
     use std::cell::RefCell;
 
     /// A kernel of which one layer is as given, and what was asked of it.
@@ -117,9 +117,10 @@ mod tests {
 
         fn answer(&self, layer: Layer) -> Hold {
             self.2.borrow_mut().push(layer);
-            match self.0 == layer {
-                true => self.1.clone(),
-                false => Hold::Whole("fine".into()),
+            if self.0 == layer {
+                self.1.clone()
+            } else {
+                Hold::Whole("fine".into())
             }
         }
     }

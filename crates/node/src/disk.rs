@@ -8,7 +8,7 @@
 use crate::attribute::{Attribute, Budget, take_one};
 use crate::chip::FoundChip;
 use crate::sysfs::{self, Sysfs};
-use pulse_core::document::Disk;
+use pulse_sensors::document::Disk;
 use std::path::{Path, PathBuf};
 
 /// Where the kernel lists whole disks.

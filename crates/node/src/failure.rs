@@ -1,6 +1,6 @@
 //! What can go wrong, what to do about it, and the exit code that says so.
 
-use pulse_core::command::{CommandError, NodeCommand};
+use pulse_sensors::command::{CommandError, NodeCommand};
 use std::fmt;
 use std::io;
 use std::path::PathBuf;

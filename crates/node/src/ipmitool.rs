@@ -6,7 +6,7 @@
 //! in between.
 
 use crate::failure::Failure;
-use pulse_core::command::NodeCommand;
+use pulse_sensors::command::NodeCommand;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};

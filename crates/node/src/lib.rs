@@ -58,9 +58,9 @@ pub use serve::serve;
 
 use arguments::{Invocation, Request, VERSION_LINE};
 use confinement::Confinement;
-use pulse_confine::{Kernel, Layers};
-use pulse_core::command::NodeCommand;
-use pulse_core::document::Document;
+use pulse_sandbox::{Kernel, Layers};
+use pulse_sensors::command::NodeCommand;
+use pulse_sensors::document::Document;
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::{Instant, SystemTime};

@@ -16,7 +16,7 @@ use crate::failure::Failure;
 use crate::lane::{Job, Lane, Patience};
 use crate::layout::{Layout, ReadBy, listings};
 use crate::sysfs::Sysfs;
-use pulse_core::document::{Chip, Disk, Document, HelperInfo};
+use pulse_sensors::document::{Chip, Disk, Document, HelperInfo};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};

@@ -4,7 +4,7 @@
 //! its model this is always valid JSON: labels are escaped, and there is no
 //! comma after the last member.
 
-use pulse_core::document::{Chip, Document, Feature, SmolStr};
+use pulse_sensors::document::{Chip, Document, Feature, SmolStr};
 use std::fmt::Write;
 
 /// The chips of a document as `sensors -j` prints them.

@@ -5,7 +5,7 @@
 //! every directory listing has an end, and a link that is followed must stay
 //! inside the root.
 
-use pulse_core::shown::is_active;
+use pulse_sensors::shown::is_active;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;

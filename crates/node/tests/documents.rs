@@ -5,9 +5,9 @@
 mod common;
 
 use common::{Tree, json, wall};
-use pulse_core::document::{Chip, Document};
 use pulse_sensor_node::sensors_json::to_sensors_json;
 use pulse_sensor_node::{MAX_DOCUMENT_BYTES, Reader, VERSION, to_line};
+use pulse_sensors::document::{Chip, Document};
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
@@ -56,14 +56,14 @@ fn the_daemon_reads_back_what_the_helper_wrote() {
     for node in ["xeon", "ryzen", "pi"] {
         let written = reading(&Tree::of(node));
         let legacy = to_sensors_json(&written);
-        let read = pulse_core::document::read(to_line(written.clone()).as_bytes()).unwrap();
+        let read = pulse_sensors::document::read(to_line(written.clone()).as_bytes()).unwrap();
         assert_eq!(read.dropped.malformed, 0, "{node}");
         assert_eq!(inputs(&read.document), inputs(&written), "{node}");
         assert_eq!(read.document.disks, written.disks, "{node}");
         assert_eq!(read.document.collected_at, written.collected_at, "{node}");
         assert_eq!(read.document.helper, written.helper, "{node}");
 
-        let read = pulse_core::document::read(legacy.as_bytes()).unwrap();
+        let read = pulse_sensors::document::read(legacy.as_bytes()).unwrap();
         assert_eq!(read.dropped.malformed, 0, "{node}");
         assert_eq!(inputs(&read.document), inputs(&written), "{node}");
     }

@@ -5,9 +5,9 @@
 mod common;
 
 use common::{Tree, helper, over_ssh, text};
-use pulse_core::command::{NodeCommand, SdrView};
 use pulse_sensor_node::Failure;
 use pulse_sensor_node::ipmitool::{Limits, PLACES, start};
+use pulse_sensors::command::{NodeCommand, SdrView};
 use std::path::Path;
 use std::time::{Duration, Instant};
 

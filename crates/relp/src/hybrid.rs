@@ -122,9 +122,10 @@ impl ActiveKeyExchange for Started {
 
 /// ML-KEM's part, and X25519's.
 fn split(share: &[u8], first: usize) -> Result<(&[u8], &[u8]), Error> {
-    match share.len() == first + X25519_KEY {
-        true => Ok(share.split_at(first)),
-        false => Err(INVALID),
+    if share.len() == first + X25519_KEY {
+        Ok(share.split_at(first))
+    } else {
+        Err(INVALID)
     }
 }
 

@@ -162,9 +162,10 @@ impl Identity {
 fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
     let found = CertificateDer::pem_slice_iter(pem);
     let found: Vec<_> = found.collect::<Result<_, _>>().map_err(unreadable(path))?;
-    match found.is_empty() {
-        true => Err(empty(path)),
-        false => Ok(found),
+    if found.is_empty() {
+        Err(empty(path))
+    } else {
+        Ok(found)
     }
 }
 

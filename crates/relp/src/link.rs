@@ -333,9 +333,10 @@ impl Link {
         let Dialogue::Syslog(counted) = &mut self.dialogue else {
             return Err(LinkError::Silent(Step::Acknowledgement));
         };
-        match tcp::stands(self.stream.get_ref().0).map_err(LinkError::Broken)? {
-            true => Ok(counted.stood(self.opened.elapsed())),
-            false => Ok(None),
+        if tcp::stands(self.stream.get_ref().0).map_err(LinkError::Broken)? {
+            Ok(counted.stood(self.opened.elapsed()))
+        } else {
+            Ok(None)
         }
     }
 
@@ -373,9 +374,12 @@ impl Link {
         let (before, was_open) = (session.answers(), session.is_open());
         session
             .receive(bytes.get(..length).unwrap_or_default())
-            .map_err(|error| match was_open {
-                true => LinkError::Over(error),
-                false => LinkError::Session(error),
+            .map_err(|error| {
+                if was_open {
+                    LinkError::Over(error)
+                } else {
+                    LinkError::Session(error)
+                }
             })?;
         // Whoever drips bytes that acknowledge nothing is as good as silent.
         if session.answers() > before {

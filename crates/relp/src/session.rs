@@ -7,7 +7,7 @@
 //! are acknowledged: so one number is enough to remember what need not be sent again.
 
 use crate::frame::{self, Command, Decoder, Frame, FrameError, Number};
-use pulse_core::shown::is_active;
+use pulse_sensors::shown::is_active;
 use std::collections::VecDeque;
 
 /// The most that a collector has to say: its offers.
@@ -266,9 +266,10 @@ fn offers_syslog(data: &[u8]) -> Result<(), SessionError> {
         .lines()
         .filter_map(|line| line.strip_prefix("commands="))
         .flat_map(|commands| commands.split(','));
-    match commands.any(|command| command.trim() == "syslog") {
-        true => Ok(()),
-        false => Err(SessionError::NoSyslog),
+    if commands.any(|command| command.trim() == "syslog") {
+        Ok(())
+    } else {
+        Err(SessionError::NoSyslog)
     }
 }
 

@@ -84,9 +84,10 @@ impl Scan {
             self.offset += line.len() as u64;
             self.take(line, give)?;
         }
-        match is_last {
-            true => self.finish().map(Slice::End),
-            false => Ok(Slice::More),
+        if is_last {
+            self.finish().map(Slice::End)
+        } else {
+            Ok(Slice::More)
         }
     }
 
@@ -94,9 +95,10 @@ impl Scan {
         let before = self.tail.epoch.clone();
         if !self.tail.take(line, self.offset) {
             self.tail.torn.push(line);
-            return match self.tail.torn.is_too_much() {
-                true => Err(self.damaged()),
-                false => Ok(()),
+            return if self.tail.torn.is_too_much() {
+                Err(self.damaged())
+            } else {
+                Ok(())
             };
         }
         let text = line.strip_suffix(b"\n").unwrap_or(line);

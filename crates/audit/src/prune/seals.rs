@@ -55,9 +55,10 @@ impl Kept {
         let (first, Some(last)) = (segment.first_seal, end.last) else {
             // Nothing is kept yet: whatever stands here was torn when that was begun.
             let is_new = segment.first == 1 || end.whole == end.length;
-            return match segment.first_seal.is_none() || (is_new && end.whole == 0) {
-                true => end.cut(storage, segment.first_seal.is_some(), Link::Before),
-                false => Err(segment.other_seals()),
+            return if segment.first_seal.is_none() || (is_new && end.whole == 0) {
+                end.cut(storage, segment.first_seal.is_some(), Link::Before)
+            } else {
+                Err(segment.other_seals())
             };
         };
         let link = match last.head.seq {

@@ -31,9 +31,10 @@ pub(super) fn find(storage: &impl Storage, memory: Option<&Head>) -> Result<Foun
         .map_err(LogError::while_doing("list the audit log's directory"))?;
     let has_live = names.iter().any(|name| name == LIVE);
     let until = memory.map(|head| head.seq);
-    let live = match has_live {
-        true => read_tail(storage, LIVE, until)?,
-        false => Tail::empty(),
+    let live = if has_live {
+        read_tail(storage, LIVE, until)?
+    } else {
+        Tail::empty()
     };
     if live.first.is_some() {
         let source = Source::Live;

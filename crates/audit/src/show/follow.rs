@@ -31,9 +31,10 @@ impl Follower {
     pub fn next_shown(&mut self) -> io::Result<Option<Shown>> {
         while let Some(line) = self.log.line(self.place.next())? {
             let text = line.strip_suffix(b"\n").unwrap_or(line);
-            let shown = match self.place.passes(text) {
-                true => self.filter.read(text),
-                false => None,
+            let shown = if self.place.passes(text) {
+                self.filter.read(text)
+            } else {
+                None
             };
             self.log.take();
             if shown.is_some() {

@@ -213,9 +213,10 @@ impl Evidence {
         }
         match found.seq {
             seq if seq > wanted && self.follows_later => {
-                match self.is_from_later && !self.comes_again {
-                    true => (Attack::Reordered, wanted, numbers),
-                    false => (Attack::Inserted, wanted, numbers),
+                if self.is_from_later && !self.comes_again {
+                    (Attack::Reordered, wanted, numbers)
+                } else {
+                    (Attack::Inserted, wanted, numbers)
                 }
             }
             seq if seq > wanted => (Attack::Deleted, wanted, numbers),
@@ -263,16 +264,17 @@ impl Evidence {
 
 fn judge_seal(seal: &BadSeal) -> (Attack, u64, String) {
     let range = format!("records {} to {}", seal.from, seal.seal);
-    match seal.own {
-        true => (
+    if seal.own {
+        (
             Attack::Resealed,
             seal.from,
             format!("{range} were sealed with another key than theirs"),
-        ),
-        false => (
+        )
+    } else {
+        (
             Attack::Rewritten,
             seal.from,
             format!("{range} are not what was sealed"),
-        ),
+        )
     }
 }

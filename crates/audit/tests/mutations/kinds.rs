@@ -96,13 +96,14 @@ impl Mutation {
 
     /// Named as one whose end is missing: at a seal, it may be an older copy.
     fn cut_back(self) -> Self {
-        match self
+        if self
             .lines
             .last()
             .is_some_and(|(_, line)| is_seal(line) && line.ends_with(b"\n"))
         {
-            true => self.named(&[Attack::RolledBack]),
-            false => self.named(&[Attack::Truncated]),
+            self.named(&[Attack::RolledBack])
+        } else {
+            self.named(&[Attack::Truncated])
         }
     }
 
@@ -182,9 +183,10 @@ fn edit_byte(dice: &mut Dice, mut mutation: Mutation) -> Mutation {
     let place = dice.below(line.len());
     line[place] ^= u8::try_from(1 + dice.below(255)).unwrap();
     let ends_line = place + 1 == line.len();
-    match ends_file && ends_line {
-        true => mutation.named(&[Attack::Truncated]),
-        false => mutation.named(&[Attack::Edited]),
+    if ends_file && ends_line {
+        mutation.named(&[Attack::Truncated])
+    } else {
+        mutation.named(&[Attack::Edited])
     }
 }
 
@@ -207,10 +209,11 @@ fn insert(dice: &mut Dice, mut mutation: Mutation, line: Vec<u8>) -> Mutation {
     let file = mutation.lines[at].0;
     let begins_log = at == 0 && line.starts_with(b"{\"seq\":1,");
     mutation.lines.insert(at, (file, line));
-    match begins_log {
+    if begins_log {
         // Another log's beginning, and then it is ours that does not follow.
-        true => mutation.named(&[Attack::WrongKey]),
-        false => mutation.named(&[Attack::Inserted]),
+        mutation.named(&[Attack::WrongKey])
+    } else {
+        mutation.named(&[Attack::Inserted])
     }
 }
 
@@ -269,10 +272,11 @@ fn splice(dice: &mut Dice, mut mutation: Mutation, foreign: &[Vec<u8>]) -> Mutat
     mutation.lines.truncate(at);
     let rest = foreign[from..].iter().map(|line| (file, line.clone()));
     mutation.lines.extend(rest);
-    match begins_file {
-        true => mutation.named(&[Attack::SegmentSwapped, Attack::Deleted]),
+    if begins_file {
+        mutation.named(&[Attack::SegmentSwapped, Attack::Deleted])
+    } else {
         // Where nothing after a gap names its log, a gap is a gap.
-        false => mutation.named(&[Attack::Spliced, Attack::Deleted]),
+        mutation.named(&[Attack::Spliced, Attack::Deleted])
     }
 }
 
@@ -281,23 +285,23 @@ fn replace_segment(dice: &mut Dice, mut mutation: Mutation, theirs: &Sample) -> 
     let count = mutation.files.len();
     let place = dice.below(count);
     let is_theirs = dice.below(2) == 0;
-    let new: Vec<Vec<u8>> = match is_theirs {
-        true => lines(&theirs.files[place].1),
-        _ => {
-            let other = (place + 1 + dice.below(count - 1)) % count;
-            let of_other = |(file, line): &(usize, Vec<u8>)| (*file == other).then(|| line.clone());
-            mutation.lines.iter().filter_map(of_other).collect()
-        }
+    let new: Vec<Vec<u8>> = if is_theirs {
+        lines(&theirs.files[place].1)
+    } else {
+        let other = (place + 1 + dice.below(count - 1)) % count;
+        let of_other = |(file, line): &(usize, Vec<u8>)| (*file == other).then(|| line.clone());
+        mutation.lines.iter().filter_map(of_other).collect()
     };
     let start = mutation.lines.iter().position(|(file, _)| *file == place);
     mutation.lines.retain(|(file, _)| *file != place);
     let start = start.unwrap();
     let new = new.into_iter().map(|line| (place, line));
     mutation.lines.splice(start..start, new);
-    match place == 0 && is_theirs {
+    if place == 0 && is_theirs {
         // Another log's beginning.
-        true => mutation.named(&[Attack::WrongKey]),
-        false => mutation.named(&[Attack::SegmentSwapped]),
+        mutation.named(&[Attack::WrongKey])
+    } else {
+        mutation.named(&[Attack::SegmentSwapped])
     }
 }
 

@@ -118,10 +118,11 @@ impl Table {
 /// What is wrong with it.
 pub fn check_log_path(path: &Path) -> Result<(), String> {
     let is_named = path.file_name().is_some_and(|name| name == LIVE_NAME);
-    match path.is_absolute() && is_named {
-        true => Ok(()),
-        false => Err(format!(
+    if path.is_absolute() && is_named {
+        Ok(())
+    } else {
+        Err(format!(
             "expected an absolute path that ends in /{LIVE_NAME}: rotated segments are named after it"
-        )),
+        ))
     }
 }

@@ -131,12 +131,13 @@ pub(super) struct Directory(pub(super) PathBuf);
 
 from_text!(Directory, |text| {
     let path = PathBuf::from(text);
-    match path.is_absolute() && path.components().count() > 2 {
-        true => Ok(Self(path)),
-        false => Err(format!(
+    if path.is_absolute() && path.components().count() > 2 {
+        Ok(Self(path))
+    } else {
+        Err(format!(
             "\"{}\" is no absolute path of a directory for this alone",
             shown(text)
-        )),
+        ))
     }
 });
 

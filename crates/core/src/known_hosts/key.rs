@@ -18,6 +18,19 @@ pub fn fingerprint(key_blob: &[u8]) -> String {
     format!("SHA256:{digest}")
 }
 
+/// Whether a line is an Ed25519 public key as `ssh-keygen` writes it: the type, the key in
+/// base64, perhaps a comment (sshd(8), `AUTHORIZED_KEYS FILE FORMAT`), without options.
+#[must_use]
+pub fn is_ed25519(line: &str) -> bool {
+    const TYPE: &str = "ssh-ed25519";
+    /// The type and 32 bytes, each behind its length (RFC 8709, section 4).
+    const BLOB_BYTES: usize = 4 + TYPE.len() + 4 + 32;
+    let mut fields = line.split(' ');
+    let (key_type, encoded) = (fields.next(), fields.next().unwrap_or_default());
+    let decoded = decode(TYPE.as_bytes(), encoded.as_bytes());
+    key_type == Some(TYPE) && decoded.is_ok_and(|(_, blob)| blob.len() == BLOB_BYTES)
+}
+
 /// The key type that a blob names, when it is one.
 pub(super) fn type_of(blob: &[u8]) -> Option<&[u8]> {
     take_string(blob).map(|(key_type, _)| key_type)

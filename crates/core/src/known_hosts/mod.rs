@@ -27,7 +27,7 @@ pub mod pins;
 mod query;
 
 pub use certificate::{CertVerdict, CertificateFacts};
-pub use key::fingerprint;
+pub use key::{fingerprint, is_ed25519};
 pub use line::{Problem, Reason};
 pub use query::HostQuery;
 

@@ -12,7 +12,7 @@ use crate::capability::Capability;
 use crate::name::{NodeName, shown};
 use crate::ordinal::Ordinal;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::HashSet;
 
 pub use error::{Rejection, RpcError};
@@ -20,15 +20,18 @@ pub use error::{Rejection, RpcError};
 /// The largest request accepted, in bytes, its newline included.
 pub const MAX_REQUEST_BYTES: usize = 16_384;
 
-/// What a request line says, before its method is looked at.
+/// A request line, parsed.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Envelope {
+pub struct Request {
     /// The caller's correlation id, if it is a UUID.
     pub correlation_id: Option<String>,
     /// Whether the connection stays open for another request (our extension).
     pub keep_alive: bool,
-    method: String,
-    params: Option<Value>,
+    /// The method; none when there is none of that name.
+    pub method: Option<Method>,
+    /// The method with its parameters, or what is wrong with these. It stands beside the
+    /// method, because only a caller that may use the method is told about parameters.
+    pub call: Result<Call, RpcError>,
 }
 
 /// The methods, declared once: name, needed capability.
@@ -55,6 +58,11 @@ impl Method {
         Self::GetForwarding,
         Self::ReplayForwarding,
     ];
+
+    /// The method of this name on the wire.
+    fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|method| method.as_str() == name)
+    }
 
     /// The name on the wire, and in metric labels.
     #[must_use]
@@ -105,7 +113,7 @@ struct RawRequest {
     params: Option<Value>,
 }
 
-impl Envelope {
+impl Request {
     /// Parses one line, without its newline.
     ///
     /// # Errors
@@ -119,50 +127,47 @@ impl Envelope {
             return Err(RpcError::EmptyRequest);
         }
         let raw: RawRequest = serde_json::from_slice(line).map_err(|_| RpcError::InvalidRequest)?;
-        if !matches!(raw.params, None | Some(Value::Null | Value::Object(_))) {
-            return Err(RpcError::InvalidRequest);
-        }
+        let parameters = match raw.params {
+            None | Some(Value::Null) => Map::new(),
+            Some(Value::Object(parameters)) => parameters,
+            Some(_) => return Err(RpcError::InvalidRequest),
+        };
         let correlation_id = raw.correlation_id.as_str().filter(|id| is_uuid(id));
+        let method = Method::from_name(&raw.method);
         Ok(Self {
             correlation_id: correlation_id.map(str::to_owned),
             keep_alive: raw.keep_alive,
-            method: raw.method,
-            params: raw.params,
+            method,
+            call: method.map_or(Err(RpcError::UnknownMethod), |method| {
+                Call::of(method, &Parameters(parameters))
+            }),
         })
     }
+}
 
-    /// The method, if there is one of that name.
-    ///
-    /// # Errors
-    /// [`RpcError::UnknownMethod`].
-    pub fn method(&self) -> Result<Method, RpcError> {
-        let known = Method::ALL.into_iter().find(|m| m.as_str() == self.method);
-        known.ok_or(RpcError::UnknownMethod)
-    }
-
-    /// The method with its parameters, parsed.
-    ///
-    /// # Errors
-    /// [`RpcError::UnknownMethod`], or what is wrong with a parameter.
-    pub fn call(&self) -> Result<Call, RpcError> {
-        match self.method()? {
-            Method::GetStatus => Ok(Call::Status),
-            Method::GetTemperature => self.node().map(Call::Temperature),
-            Method::GetTemperatures => self.nodes().map(Call::Temperatures),
-            Method::GetForwarding => Ok(Call::Forwarding),
-            Method::ReplayForwarding => self.from().map(Call::Replay),
+impl Call {
+    fn of(method: Method, parameters: &Parameters) -> Result<Self, RpcError> {
+        match method {
+            Method::GetStatus => Ok(Self::Status),
+            Method::GetTemperature => parameters.node().map(Self::Temperature),
+            Method::GetTemperatures => parameters.nodes().map(Self::Temperatures),
+            Method::GetForwarding => Ok(Self::Forwarding),
+            Method::ReplayForwarding => parameters.from().map(Self::Replay),
         }
     }
+}
 
-    fn parameter(&self, name: &str) -> Option<&Value> {
-        self.params
-            .as_ref()?
-            .get(name)
-            .filter(|value| !value.is_null())
+/// A method's parameters by name; those that it does not know are ignored.
+struct Parameters(Map<String, Value>);
+
+impl Parameters {
+    /// One of them; null is none.
+    fn get(&self, name: &str) -> Option<&Value> {
+        self.0.get(name).filter(|value| !value.is_null())
     }
 
     fn node(&self) -> Result<NodeName, RpcError> {
-        match self.parameter("node") {
+        match self.get("node") {
             None => Err(RpcError::MissingNode),
             Some(Value::String(text)) => parse_node(text),
             Some(_) => Err(RpcError::NodeNotAString),
@@ -170,13 +175,13 @@ impl Envelope {
     }
 
     fn from(&self) -> Result<Ordinal, RpcError> {
-        let from = self.parameter("from").and_then(Value::as_u64);
+        let from = self.get("from").and_then(Value::as_u64);
         let from = from.filter(|from| *from > 0).and_then(Ordinal::new);
         from.ok_or(RpcError::NoSuchRecord)
     }
 
     fn nodes(&self) -> Result<Option<Vec<Result<NodeName, RpcError>>>, RpcError> {
-        let list = match self.parameter("nodes") {
+        let list = match self.get("nodes") {
             None => return Ok(None),
             Some(Value::Array(list)) => list,
             Some(_) => return Err(RpcError::NodesNotAList),

@@ -1,7 +1,7 @@
 use super::*;
 
 fn call(line: &str) -> Result<Call, RpcError> {
-    Envelope::parse(line.as_bytes())?.call()
+    Request::parse(line.as_bytes())?.call
 }
 
 /// Pulse's own rules, in its order: first match wins.
@@ -147,7 +147,7 @@ fn every_malformed_request_has_its_text() {
     let deep = format!("{{\"method\":{}", "[".repeat(10_000));
     assert_eq!(call(&deep), Err(RpcError::InvalidRequest));
     assert_eq!(
-        Envelope::parse(b"{\"method\":\"\xff\"}"),
+        Request::parse(b"{\"method\":\"\xff\"}"),
         Err(RpcError::InvalidRequest)
     );
 }
@@ -184,13 +184,13 @@ fn a_correlation_id_is_kept_only_if_it_is_a_uuid() {
     assert_eq!(id, "abababab-abab-4bab-abab-abababababab");
     let line = format!(r#"{{"correlation_id":"{id}","method":"x"}}"#);
     assert_eq!(
-        Envelope::parse(line.as_bytes()).unwrap().correlation_id,
+        Request::parse(line.as_bytes()).unwrap().correlation_id,
         Some(id)
     );
     for other in ["\"x\"", "7", "null", "{}"] {
         let line = format!(r#"{{"correlation_id":{other},"method":"x"}}"#);
         assert_eq!(
-            Envelope::parse(line.as_bytes()).unwrap().correlation_id,
+            Request::parse(line.as_bytes()).unwrap().correlation_id,
             None
         );
     }

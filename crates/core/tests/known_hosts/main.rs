@@ -1,6 +1,5 @@
 //! The `known_hosts` reader against sshd(8)'s rules, and against files and keys
 //! that `ssh-keygen` made.
-#![cfg(feature = "known-hosts")]
 #![allow(
     clippy::unwrap_used,
     reason = "helpers of tests fail a test by a panic"

@@ -245,9 +245,10 @@ fn check_same_log(segment: &Segment, archived: &Path) -> Result<(), AuditError> 
     let own = first_line(&mut own).map_err(AuditError::reading)?;
     let theirs = first_line(&mut theirs);
     let theirs = theirs.map_err(|error| AuditError::unreadable(archived, error))?;
-    match own == theirs {
-        true => Ok(()),
-        false => Err(AuditError::OtherLog(archived.to_owned())),
+    if own == theirs {
+        Ok(())
+    } else {
+        Err(AuditError::OtherLog(archived.to_owned()))
     }
 }
 
@@ -282,12 +283,13 @@ fn archive_seals(log: &Path, to: &Path) -> Result<Option<u64>, AuditError> {
 }
 
 fn make_directory(path: &Path) -> io::Result<()> {
-    match path.is_dir() {
-        true => Ok(()),
-        false => DirBuilder::new()
+    if path.is_dir() {
+        Ok(())
+    } else {
+        DirBuilder::new()
             .recursive(true)
             .mode(DIRECTORY_MODE)
-            .create(path),
+            .create(path)
     }
 }
 

@@ -73,12 +73,13 @@ impl Evidence {
         };
         let meant: Vec<&Shown> = self.related.iter().filter(is_meant).collect();
         let readings = pairs(&meant);
-        match self.whole_request {
-            true => readings,
-            false => readings
+        if self.whole_request {
+            readings
+        } else {
+            readings
                 .into_iter()
                 .filter(|one| one.has(&self.subject))
-                .collect(),
+                .collect()
         }
     }
 

@@ -22,9 +22,10 @@ pub(crate) fn run(mut screen: Screen, options: &ExplainOptions) -> Result<Ending
     } else {
         screen.print(&lines(&evidence, screen.columns()))?;
     }
-    Ok(match evidence.holds() {
-        true => Ending::Done,
-        false => Ending::ShownFailure,
+    Ok(if evidence.holds() {
+        Ending::Done
+    } else {
+        Ending::ShownFailure
     })
 }
 

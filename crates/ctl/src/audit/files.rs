@@ -87,9 +87,10 @@ impl Parts {
             });
         }
         let is_packed = name_of(path).ends_with(SUFFIX);
-        Ok(Self::of_one(match is_packed {
-            true => unpacked(path, file),
-            false => Source::regular(file),
+        Ok(Self::of_one(if is_packed {
+            unpacked(path, file)
+        } else {
+            Source::regular(file)
         }))
     }
 
@@ -215,12 +216,13 @@ impl Read for Twin {
                 Err(error) => return Err(error),
             }
         }
-        match filled == count && same[..count] == buffer[..count] {
-            true => Ok(count),
-            false => Err(io::Error::new(
+        if filled == count && same[..count] == buffer[..count] {
+            Ok(count)
+        } else {
+            Err(io::Error::new(
                 ErrorKind::InvalidData,
                 format!("it is not the same as {name}: verify them one without the other"),
-            )),
+            ))
         }
     }
 }

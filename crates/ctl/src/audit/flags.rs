@@ -39,9 +39,10 @@ impl Lifted {
     /// # Errors
     /// The operating system's.
     pub(crate) fn also_on(&self, path: &Path) -> io::Result<()> {
-        match self.was_set {
-            true => set(&self.file, true).and_then(|()| mark(path)),
-            false => Ok(()),
+        if self.was_set {
+            set(&self.file, true).and_then(|()| mark(path))
+        } else {
+            Ok(())
         }
     }
 }

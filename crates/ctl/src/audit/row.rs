@@ -59,9 +59,10 @@ impl Layout {
         let line = Line::of(Tone::Faint, self.time(record))
             .and(Tone::Strong, format!(" {:>1$}  ", record.seq, self.seq))
             .append(self.rest(record));
-        self.fit(match record.is_whole {
-            true => line,
-            false => Line::of(Tone::Bad, "changed: ").append(line),
+        self.fit(if record.is_whole {
+            line
+        } else {
+            Line::of(Tone::Bad, "changed: ").append(line)
         })
     }
 
@@ -94,9 +95,10 @@ impl Layout {
 
     fn time(&self, record: &Shown) -> String {
         let time = time(record);
-        match self.time == TIME {
-            true => time,
-            false => time.get(SHORT_TIME).unwrap_or_default().to_owned(),
+        if self.time == TIME {
+            time
+        } else {
+            time.get(SHORT_TIME).unwrap_or_default().to_owned()
         }
     }
 

@@ -63,9 +63,10 @@ pub(crate) struct Printer {
 impl Printer {
     /// To the screen, as JSON or below the table's titles.
     pub(crate) fn new(screen: Screen, json: bool) -> Self {
-        let lines = match json {
-            true => Vec::new(),
-            false => vec![Layout::of(screen.columns()).head()],
+        let lines = if json {
+            Vec::new()
+        } else {
+            vec![Layout::of(screen.columns()).head()]
         };
         Self {
             screen,
@@ -79,13 +80,15 @@ impl Printer {
     /// # Errors
     /// When it cannot be written.
     pub(crate) fn take(&mut self, record: &Shown) -> io::Result<()> {
-        self.lines.push(match self.json {
-            true => Line::plain(self.json_line(record)),
-            false => Layout::of(self.screen.columns()).row(record),
+        self.lines.push(if self.json {
+            Line::plain(self.json_line(record))
+        } else {
+            Layout::of(self.screen.columns()).row(record)
         });
-        match self.lines.len() < TOGETHER {
-            true => Ok(()),
-            false => self.flush(),
+        if self.lines.len() < TOGETHER {
+            Ok(())
+        } else {
+            self.flush()
         }
     }
 
@@ -100,13 +103,15 @@ impl Printer {
     /// The record as it stands in the log; on a terminal, what that would obey is
     /// written as JSON's own escapes, which changes the bytes but not the value.
     fn json_line(&self, record: &Shown) -> String {
-        let line = match record.members.is_empty() {
-            true => json!({ "not_a_record": record.line }).to_string(),
-            false => record.line.clone(),
+        let line = if record.members.is_empty() {
+            json!({ "not_a_record": record.line }).to_string()
+        } else {
+            record.line.clone()
         };
-        match self.screen.is_terminal() {
-            true => shown_json(&line),
-            false => line,
+        if self.screen.is_terminal() {
+            shown_json(&line)
+        } else {
+            line
         }
     }
 }

@@ -220,16 +220,17 @@ impl Teller {
         }
         match evidence.seal() {
             Some(seal) => {
-                let range = match seal.seq == seq {
-                    true => format!(
+                let range = if seal.seq == seq {
+                    format!(
                         "This record is the seal of epoch {}, and its signature",
                         seal.epoch
-                    ),
-                    false => format!(
+                    )
+                } else {
+                    format!(
                         "Sealed by record {} in epoch {}: every record from {seq} to it hashes and \
                          follows, and the signature",
                         seal.seq, seal.epoch
-                    ),
+                    )
                 };
                 let text = format!(
                     "{range} is good by the key that the log names. That this key goes back to the \

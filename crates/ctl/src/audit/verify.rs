@@ -59,12 +59,11 @@ impl Task {
     fn of(asked: &VerifyOptions) -> Result<Self, Failure> {
         let key = key(asked).map_err(Failure::Unverified)?;
         let heads = heads::given(asked).map_err(Failure::Unverified)?;
-        let (paths, state) = match asked.paths.is_empty() {
-            true => {
-                let place = Place::find(&asked.place)?;
-                (vec![place.log], place.state)
-            }
-            false => (asked.paths.clone(), asked.place.state_dir.clone()),
+        let (paths, state) = if asked.paths.is_empty() {
+            let place = Place::find(&asked.place)?;
+            (vec![place.log], place.state)
+        } else {
+            (asked.paths.clone(), asked.place.state_dir.clone())
         };
         let named = paths.iter().chain(&asked.against);
         if named.filter(|path| is_stdin(path)).count() > 1 {

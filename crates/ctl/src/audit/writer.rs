@@ -58,12 +58,13 @@ pub(crate) fn check(pid: i32) -> Result<(), AuditError> {
     send(pid, None)?;
     let status = format!("/proc/{pid}/status");
     let status = pulse_files::read_text(Path::new(&status), MAX_PROC_BYTES).unwrap_or_default();
-    match heeds(&status, Signal::SIGUSR1) {
-        true => Ok(()),
-        false => Err(AuditError::Writer(format!(
+    if heeds(&status, Signal::SIGUSR1) {
+        Ok(())
+    } else {
+        Err(AuditError::Writer(format!(
             "process {pid} does not heed SIGUSR1 and would be ended by it: is it \
              pulse-sensor-proxy, and of this version? Name it with --pid"
-        ))),
+        )))
     }
 }
 

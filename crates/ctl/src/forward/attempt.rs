@@ -53,9 +53,10 @@ pub(super) async fn run(mut screen: Screen, options: &TestOptions) -> Result<End
     if options.json {
         print_json(&mut screen, &json!({ "collectors": results }))?;
     }
-    Ok(match is_well {
-        true => Ending::Done,
-        false => Ending::ShownFailure,
+    Ok(if is_well {
+        Ending::Done
+    } else {
+        Ending::ShownFailure
     })
 }
 

@@ -69,9 +69,10 @@ fn messages(status: &Status) -> impl Iterator<Item = Line> {
     let is_one = status.streams.len() == 1;
     status.streams.iter().filter_map(move |stream| {
         let MessagesStatus { queue, dropped, .. } = stream.messages.as_ref()?;
-        let of = match is_one {
-            true => String::new(),
-            false => format!("{}: ", shown(&stream.name)),
+        let of = if is_one {
+            String::new()
+        } else {
+            format!("{}: ", shown(&stream.name))
         };
         let wait = match queue {
             0 => "none of the daemon's own waits".to_owned(),
@@ -123,9 +124,12 @@ fn table(status: &Status, now: i64, columns: Option<usize>) -> Vec<Line> {
 fn rows(stream: &StreamStatus, now: i64, is_repeated: bool) -> Vec<Row> {
     let serves = stream.collectors.iter().any(|collector| collector.up);
     let row = |(place, collector): (usize, &CollectorStatus)| {
-        let of_stream = |text: String| match place == 0 || is_repeated {
-            true => text,
-            false => String::new(),
+        let of_stream = |text: String| {
+            if place == 0 || is_repeated {
+                text
+            } else {
+                String::new()
+            }
         };
         let (tone, state) = state(collector, serves);
         Row {

@@ -1,13 +1,13 @@
 //! `forward render`: a configuration for rsyslog.
 //!
-//! It is written by `pulse_policy`; here it is asked for.
+//! It is written by `pulse_forward::rsyslog`; here it is asked for.
 
 use crate::audit::configured;
 use crate::failure::{Ending, Failure};
 use crate::screen::Screen;
 use clap::{Args, Subcommand, ValueHint};
 use pulse_core::name::NodeName;
-use pulse_policy::rsyslog::{
+use pulse_forward::rsyslog::{
     Collector, Credentials, Path, Permitted, RELP_PORT, SYSLOG_PORT, Sender, Target,
 };
 use std::net::IpAddr;

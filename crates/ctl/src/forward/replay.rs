@@ -42,9 +42,10 @@ pub(super) async fn run(
     }
     ask(client, "replay_forwarding", json!({ "from": from })).await?;
     let asked = Asked { from, to, before };
-    match options.json {
-        true => print_json(&mut screen, &asked.value())?,
-        false => screen.print(&asked.lines(options.wait, screen.columns()))?,
+    if options.json {
+        print_json(&mut screen, &asked.value())?;
+    } else {
+        screen.print(&asked.lines(options.wait, screen.columns()))?;
     }
     if !options.wait {
         return Ok(Ending::Done);
@@ -71,9 +72,10 @@ async fn wait(
         // stays empty is the end as well.
         sleep(TURN).await;
         let status = Answer::of(client).await?.status;
-        match options.json {
-            true => print_json(screen, &queues(&status))?,
-            false => screen.redraw(&progress(&status))?,
+        if options.json {
+            print_json(screen, &queues(&status))?;
+        } else {
+            screen.redraw(&progress(&status))?;
         }
         let is_empty = status.streams.iter().all(|stream| stream.queue == 0);
         if is_empty && (was_empty || asked.has_come(&status)) {
@@ -109,9 +111,10 @@ impl Asked {
         for stream in &self.before.streams {
             lines.extend(told(recipient(stream)));
         }
-        let watch = match is_awaited {
-            true => "Ctrl-C ends the waiting; sending goes on.",
-            false => "`pulse-sensorctl forward status` shows how far it is.",
+        let watch = if is_awaited {
+            "Ctrl-C ends the waiting; sending goes on."
+        } else {
+            "`pulse-sensorctl forward status` shows how far it is."
         };
         lines.extend(told(format!("{watch} Copies do no harm.")));
         lines
@@ -149,9 +152,10 @@ fn progress(status: &Status) -> Vec<Line> {
         let serves = stream.collectors.iter().any(|collector| collector.up);
         let line = Line::of(Tone::Faint, format!("{}  ", stream.name))
             .and(Tone::Plain, format!("{} to go", stream.queue));
-        match serves {
-            true => line,
-            false => line.and(Tone::Warm, ", no collector takes records at the moment"),
+        if serves {
+            line
+        } else {
+            line.and(Tone::Warm, ", no collector takes records at the moment")
         }
     };
     status.streams.iter().map(line).collect()

@@ -23,8 +23,9 @@ pub(super) async fn run(
     } else {
         screen.print(&overview(&answer.status, now, screen.columns()))?;
     }
-    Ok(match is_wrong(&answer.status, now) {
-        true => Ending::ShownFailure,
-        false => Ending::Done,
+    Ok(if is_wrong(&answer.status, now) {
+        Ending::ShownFailure
+    } else {
+        Ending::Done
     })
 }

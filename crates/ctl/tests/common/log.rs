@@ -3,11 +3,11 @@
 use super::{Run, control};
 use pulse_audit::{Body, Directory, LIVE, Log, Outlook, PublicKey, Settings, Step, Timestamp};
 use pulse_core::capability::Capabilities;
-use pulse_core::command::NodeCommand;
 use pulse_core::event::{Decision, Event, EventType, Exchange};
 use pulse_core::name::NodeName;
 use pulse_core::peer::{Credentials, Peer, PeerId};
 use pulse_core::retention::Limits;
+use pulse_sensors::command::NodeCommand;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};

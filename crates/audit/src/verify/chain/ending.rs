@@ -64,12 +64,13 @@ impl Chain<'_> {
         if self.options.live && self.is_unfinished() {
             return self.note(NoteKind::Unfinished, seq, "the last line is being written");
         }
-        let (attack, detail) = match self.rubbish.ended {
-            true => (
+        let (attack, detail) = if self.rubbish.ended {
+            (
                 Attack::Edited,
                 "this line is not a record as it was written",
-            ),
-            false => (Attack::Truncated, "the last line is not whole"),
+            )
+        } else {
+            (Attack::Truncated, "the last line is not whole")
         };
         self.find(attack, seq, &spot, detail.to_owned());
     }

@@ -1,0 +1,245 @@
+//! One question to a node, one document back.
+//!
+//! A node with the helper keeps one channel open on which a reading is a line out
+//! and a line back. A node without it runs a command for each reading. Which kind
+//! it is shows on the first try: the helper greets, anything else prints its
+//! document straight away, and then that document is the first reading.
+
+use super::connect::Connection;
+use super::failure::{NodeFailure, said};
+use super::host_key::Identity;
+use pulse_core::event::Exchange;
+use pulse_sensors::command::NodeCommand;
+use pulse_sensors::document::{self, Dropped};
+use pulse_sensors::printed::{Printed, Printing, is_greeting};
+use russh::client::Msg;
+use russh::{Channel, ChannelMsg};
+use serde_json::value::{RawValue, to_raw_value};
+use sha2::{Digest, Sha256};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+/// What a reading brought.
+pub struct Sample {
+    /// The normalised document, ready for Pulse.
+    pub json: Box<RawValue>,
+    /// When it was read.
+    pub taken: Instant,
+    /// The same by the wall clock.
+    pub taken_at: SystemTime,
+    /// What ran where, for the record.
+    pub exchange: Exchange,
+    /// What was left out of the document.
+    pub dropped: Dropped,
+}
+
+/// How a node is spoken to.
+enum Manner {
+    /// Not tried yet.
+    Unknown,
+    /// Over the helper's open channel.
+    Helper(Lines),
+    /// One command per reading.
+    Command(NodeCommand),
+}
+
+/// A connection with its manner of speaking.
+pub(super) struct Session {
+    connection: Connection,
+    manner: Manner,
+    limit: usize,
+}
+
+/// What SSH itself may need for one exchange and the quiet time after it, in bytes.
+const PROTOCOL_BYTES: usize = 256 * 1024;
+const REQUEST: &[u8] = b"read\n";
+
+impl Session {
+    pub(super) fn new(connection: Connection, limit: usize) -> Self {
+        Self {
+            connection,
+            manner: Manner::Unknown,
+            limit,
+        }
+    }
+
+    /// Reads the node once. After a failure the session must be dropped: an
+    /// answer may still be on its way.
+    pub(super) async fn read(&mut self) -> Result<Sample, NodeFailure> {
+        self.connection.guard.allow(2 * self.limit + PROTOCOL_BYTES);
+        let outcome = self.exchange().await;
+        if outcome.is_err() && self.connection.guard.exceeded() {
+            return Err(NodeFailure::Oversized { limit: self.limit });
+        }
+        outcome
+    }
+
+    async fn exchange(&mut self) -> Result<Sample, NodeFailure> {
+        match &mut self.manner {
+            Manner::Helper(lines) => {
+                lines.channel.data_bytes(REQUEST).await?;
+                let line = lines.next().await?;
+                self.sample(NodeCommand::Serve, &line, None)
+            }
+            Manner::Command(command) => {
+                let command = *command;
+                let output = self.run(command).await?;
+                self.sample_of(command, &output)
+            }
+            Manner::Unknown => self.first_reading().await,
+        }
+    }
+
+    /// Who the node has proved to be.
+    pub(super) fn identity(&self) -> &Arc<Identity> {
+        &self.connection.identity
+    }
+
+    /// Where it is.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.connection.address
+    }
+
+    /// Whether the other end has closed the connection.
+    pub(super) fn is_closed(&self) -> bool {
+        self.connection.handle.is_closed()
+    }
+
+    async fn first_reading(&mut self) -> Result<Sample, NodeFailure> {
+        let mut lines = Lines::new(self.exec(NodeCommand::Serve).await?, self.limit);
+        let first = match lines.next().await {
+            Ok(line) if is_greeting(&line) => {
+                lines.channel.data_bytes(REQUEST).await?;
+                let line = lines.next().await?;
+                self.manner = Manner::Helper(lines);
+                return self.sample(NodeCommand::Serve, &line, None);
+            }
+            Ok(line) => line,
+            Err(NodeFailure::Ssh(_)) => Vec::new(),
+            Err(failure) => return Err(failure),
+        };
+        let output = lines.rest(first).await?;
+        if let Ok(sample) = self.sample_of(NodeCommand::Serve, &output) {
+            // A forced command that prints its document whatever is asked.
+            self.manner = Manner::Command(NodeCommand::SensorsJson);
+            return Ok(sample);
+        }
+        let output = self.run(NodeCommand::SensorsJson).await?;
+        let sample = self.sample_of(NodeCommand::SensorsJson, &output)?;
+        self.manner = Manner::Command(NodeCommand::SensorsJson);
+        Ok(sample)
+    }
+
+    async fn exec(&self, command: NodeCommand) -> Result<Channel<Msg>, NodeFailure> {
+        let channel = self.connection.handle.channel_open_session().await?;
+        channel.exec(false, command.to_string()).await?;
+        Ok(channel)
+    }
+
+    async fn run(&self, command: NodeCommand) -> Result<Printed, NodeFailure> {
+        let channel = self.exec(command).await?;
+        Lines::new(channel, self.limit).rest(Vec::new()).await
+    }
+
+    fn sample_of(&self, command: NodeCommand, output: &Printed) -> Result<Sample, NodeFailure> {
+        let sample = self.sample(command, &output.stdout, output.exit_code);
+        match (sample, output.exit_code) {
+            (Err(_), Some(code)) if code != 0 => Err(NodeFailure::Command {
+                code,
+                stderr: shown_text(&output.stderr),
+            }),
+            (sample, _) => sample,
+        }
+    }
+
+    fn sample(
+        &self,
+        command: NodeCommand,
+        stdout: &[u8],
+        exit_code: Option<u32>,
+    ) -> Result<Sample, NodeFailure> {
+        let reading = document::read(stdout).map_err(|e| NodeFailure::NoDocument(e.to_string()))?;
+        let json = to_raw_value(&document::normalise(reading.document))
+            .map_err(|e| NodeFailure::NoDocument(e.to_string()))?;
+        Ok(Sample {
+            json,
+            taken: Instant::now(),
+            taken_at: SystemTime::now(),
+            exchange: Exchange {
+                address: self.connection.address.to_string(),
+                host_key: self.connection.identity.fingerprint().to_owned(),
+                command,
+                exit_code,
+                stdout_sha256: Sha256::digest(stdout).into(),
+                stdout_bytes: stdout.len() as u64,
+            },
+            dropped: reading.dropped,
+        })
+    }
+}
+
+/// What a node printed, made fit for a message.
+fn shown_text(bytes: &[u8]) -> String {
+    pulse_core::name::shown(String::from_utf8_lossy(bytes).trim())
+}
+
+/// A channel's output, taken line by line, within a bound.
+struct Lines {
+    channel: Channel<Msg>,
+    printing: Printing,
+}
+
+impl Lines {
+    fn new(channel: Channel<Msg>, limit: usize) -> Self {
+        Self {
+            channel,
+            printing: Printing::new(limit),
+        }
+    }
+
+    /// The next line, without its newline. A channel that ends first is an error.
+    async fn next(&mut self) -> Result<Vec<u8>, NodeFailure> {
+        loop {
+            if let Some(line) = self.printing.line()? {
+                return Ok(line);
+            }
+            if !self.receive().await? {
+                return Err(NodeFailure::Ssh(self.ending()));
+            }
+        }
+    }
+
+    /// Everything until the command ends, after a line that was already taken.
+    async fn rest(mut self, first: Vec<u8>) -> Result<Printed, NodeFailure> {
+        self.printing.put_back(first);
+        self.printing.check()?;
+        while self.receive().await? {
+            self.printing.check()?;
+        }
+        Ok(self.printing.finish())
+    }
+
+    /// Takes one message; `false` when there will be no more.
+    async fn receive(&mut self) -> Result<bool, NodeFailure> {
+        match self.channel.wait().await {
+            Some(ChannelMsg::Data { data }) => self.printing.add_stdout(&data),
+            Some(ChannelMsg::ExtendedData { data, .. }) => self.printing.add_stderr(&data),
+            Some(ChannelMsg::ExitStatus { exit_status }) => self.printing.exit(exit_status),
+            Some(ChannelMsg::Failure) => {
+                return Err(NodeFailure::Ssh("it does not run commands for us".into()));
+            }
+            Some(ChannelMsg::Close) | None => return Ok(false),
+            Some(_) => {}
+        }
+        Ok(true)
+    }
+
+    fn ending(&self) -> String {
+        let stderr = shown_text(self.printing.stderr());
+        match self.printing.exit_code() {
+            Some(code) => format!("the helper ended with exit code {code}{}", said(&stderr)),
+            None => "the channel was closed".to_owned(),
+        }
+    }
+}

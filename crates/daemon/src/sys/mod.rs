@@ -1,0 +1,18 @@
+//! The operating system's side of callers and sockets.
+
+mod binding;
+mod caller;
+
+pub(crate) use binding::bind_unix;
+pub(crate) use caller::{credentials, surroundings, wait_readable};
+
+use pulse_core::peer::Credentials;
+
+/// The credentials of this process.
+pub(crate) fn own_credentials() -> Credentials {
+    Credentials {
+        uid: nix::unistd::geteuid().as_raw(),
+        gid: nix::unistd::getegid().as_raw(),
+        pid: std::process::id(),
+    }
+}

@@ -1,0 +1,104 @@
+//! AppArmor profiles, the OCI seccomp profile and systemd units, rendered from [`crate::tables`].
+//!
+//! `cargo xtask policy` writes them to `security/` and `packaging/`, and CI fails when a file
+//! there differs. So a path or a system call is permitted in one place, with its reason.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "runs in a checkout, never in the daemon"
+)]
+
+mod apparmor;
+mod oci;
+mod places;
+mod systemd;
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+/// A file that the tables make.
+#[derive(Clone, Debug)]
+pub struct Artefact {
+    /// Where it stands, from the root of the repository.
+    pub path: &'static str,
+    /// What it says.
+    pub text: String,
+}
+
+impl Artefact {
+    fn new(path: &'static str, text: String) -> Self {
+        Self { path, text }
+    }
+
+    /// Whether the repository at `root` has it just so.
+    #[must_use]
+    pub fn is_current(&self, root: &Path) -> bool {
+        fs::read_to_string(root.join(self.path)).is_ok_and(|text| text == self.text)
+    }
+
+    /// Puts it into the repository at `root`.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn write(&self, root: &Path) -> io::Result<()> {
+        let file = root.join(self.path);
+        if let Some(directory) = file.parent() {
+            fs::create_dir_all(directory)?;
+        }
+        fs::write(file, &self.text)
+    }
+}
+
+/// Every file that the tables make.
+#[must_use]
+pub fn artefacts() -> Vec<Artefact> {
+    vec![
+        Artefact::new(
+            "security/apparmor/pulse-sensor-proxy.apparmor",
+            apparmor::daemon(),
+        ),
+        Artefact::new(
+            "security/apparmor/pulse-sensor-node.apparmor",
+            apparmor::helper(),
+        ),
+        Artefact::new("security/seccomp/pulse-sensor-proxy.json", oci::daemon()),
+        Artefact::new(
+            "packaging/systemd/pulse-sensor-proxy.service",
+            systemd::service(),
+        ),
+        Artefact::new(
+            "packaging/systemd/pulse-sensor-proxy.socket",
+            systemd::socket(),
+        ),
+        Artefact::new(
+            "packaging/systemd/pulse-sensor-proxy-control.socket",
+            systemd::control_socket(),
+        ),
+        Artefact::new(
+            "packaging/tmpfiles.d/pulse-sensor-proxy.conf",
+            systemd::tmpfiles(),
+        ),
+        Artefact::new(
+            "packaging/sysusers.d/pulse-sensor-proxy.conf",
+            systemd::sysusers(),
+        ),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_checked_in_is_what_the_tables_say() {
+        let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+        for artefact in artefacts() {
+            assert!(
+                artefact.is_current(root),
+                "{} differs: run `cargo xtask policy` and look at what changes",
+                artefact.path
+            );
+        }
+    }
+}

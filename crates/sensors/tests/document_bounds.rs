@@ -1,0 +1,236 @@
+//! A hostile node can neither fill memory nor keep the daemon busy.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use pulse_sensors::document::{Chip, Document, Feature, Reading, normalise, read};
+use std::time::{Duration, Instant};
+
+/// Members `"NAME0":VALUE,"NAME1":VALUE,…`, numbered in hexadecimal as chips are.
+fn members(count: usize, name: &str, value: &str) -> String {
+    let members: Vec<_> = (0..count)
+        .map(|n| format!("\"{name}{n:x}\":{value}"))
+        .collect();
+    members.join(",")
+}
+
+/// Reads the document by the short way, and, with a brace too many, by the long one.
+fn both_ways(document: &str) -> [Reading; 2] {
+    let strict = read(document.as_bytes()).unwrap();
+    let tolerant = read(format!("{document}}}").as_bytes()).unwrap();
+    [strict, tolerant]
+}
+
+#[test]
+fn more_chips_than_any_machine_has_are_dropped() {
+    let document = format!(
+        "{{\"sensors\":{{{}}}}}",
+        members(300, "x-isa-", "{\"a\":{\"temp1_input\":1}}")
+    );
+    for reading in both_ways(&document) {
+        assert_eq!(reading.document.chips.len(), 256);
+        assert_eq!(reading.dropped.malformed, 44);
+    }
+}
+
+#[test]
+fn more_features_than_any_chip_has_are_dropped() {
+    let features = members(600, "f", "{\"temp1_input\":1}");
+    let document = format!("{{\"x-isa-0\":{{{features}}},\"y-isa-0\":{{{features}}}}}");
+    for reading in both_ways(&document) {
+        let counts = reading
+            .document
+            .chips
+            .iter()
+            .map(|chip| chip.features.len());
+        assert_eq!(counts.collect::<Vec<_>>(), [512, 512]);
+        assert_eq!(reading.dropped.malformed, 2 * 88);
+    }
+}
+
+#[test]
+fn more_values_than_any_feature_has_are_dropped() {
+    let values = members(100, "temp", "1");
+    let document = format!("{{\"x-isa-0\":{{\"a\":{{{values}}},\"b\":{{{values}}}}}}}");
+    for reading in both_ways(&document) {
+        let features = &reading.document.chips[0].features;
+        assert_eq!(
+            features.iter().map(|f| f.values.len()).collect::<Vec<_>>(),
+            [64, 64]
+        );
+        assert_eq!(reading.dropped.malformed, 2 * 36);
+    }
+}
+
+#[test]
+fn more_disks_than_any_machine_has_are_dropped() {
+    let disks = vec!["{\"device\":\"/dev/sda\"}"; 600].join(",");
+    for reading in both_ways(&format!("{{\"sensors\":{{}},\"smart\":[{disks}]}}")) {
+        assert_eq!(reading.document.disks.len(), 512);
+        assert_eq!(reading.dropped.malformed, 88);
+    }
+}
+
+#[test]
+fn a_long_label_is_cut_and_stays_unique() {
+    let label = "\u{e9}".repeat(200);
+    let feature = format!("\"{label}\":{{\"temp1_input\":1}}");
+    for reading in both_ways(&format!(
+        "{{\"x-isa-0\":{{{feature},{feature},{feature}}}}}"
+    )) {
+        let labels: Vec<_> = reading.document.chips[0]
+            .features
+            .iter()
+            .map(|f| &f.label)
+            .collect();
+        assert!(labels.iter().all(|label| label.len() <= 256), "{labels:?}");
+        assert!(
+            labels[1].ends_with(" #2") && labels[2].ends_with(" #3"),
+            "{labels:?}"
+        );
+    }
+}
+
+#[test]
+fn nesting_without_end_is_no_danger() {
+    for nest in [
+        "{",
+        "[",
+        "{\"a\":",
+        "{\"a\":[",
+        "(",
+        "\"a-isa-0\":{",
+        "\"smart\":[{",
+    ] {
+        let _ = read(nest.repeat(100_000).as_bytes());
+    }
+}
+
+/// Each of these would take minutes if the time were quadratic in the input.
+#[test]
+fn a_large_document_of_anything_is_read_in_linear_time() {
+    let patterns = [
+        "\"",
+        "\"\n",
+        "\\",
+        "\\\"",
+        "\\\":",
+        "(",
+        "({",
+        "(\"",
+        "\":",
+        "\" ",
+        "\"a\":\"",
+        "\"a\":\"\"x",
+        "\"a\":{",
+        "\"a\":[",
+        "{",
+        "}",
+        ":",
+        " ",
+        "\n",
+        "ERROR: Can't get ",
+        "E",
+        "\"\nx",
+        "\"a\nb",
+        "\"smart\":[{",
+        "\"smart\":[{\"device\":\"x\"},",
+        "\"a-isa-0\":{\"l\":{\"t\":1}},",
+        "\"l\":{\"temp1_input\":1},",
+        "\"ipmi\":{",
+        "\"x\"a-isa-0\":{",
+        "\u{feff}",
+        "\0",
+        "1",
+        "n",
+    ];
+    for prefix in ["", "{\"coretemp-isa-0000\":{", "{\"x-isa-0\":{\"y\":{"] {
+        for pattern in patterns {
+            let text = prefix.to_owned() + &pattern.repeat(200_000 / pattern.len());
+            let start = Instant::now();
+            if let Ok(reading) = read(text.as_bytes()) {
+                let _ = normalise(reading.document).to_json();
+            }
+            assert!(
+                start.elapsed() < Duration::from_secs(20),
+                "{prefix}{pattern}"
+            );
+        }
+    }
+}
+
+/// The chips that are merged are the most work for their size.
+#[test]
+fn as_many_sockets_as_fit_are_merged_in_linear_time() {
+    let features = members(512, "Die ", "{\"temp1_input\":1}");
+    let chips = members(256, "coretemp-isa-", &format!("{{{features}}}"));
+    let reading = read(format!("{{{chips}}}").as_bytes()).unwrap();
+    let start = Instant::now();
+    assert_eq!(normalise(reading.document).chips.len(), 1);
+    assert!(start.elapsed() < Duration::from_secs(20));
+}
+
+fn hot(label: String, degrees: f64) -> Feature {
+    Feature {
+        label: label.into(),
+        values: vec![("temp1_input".into(), degrees)],
+    }
+}
+
+/// Chips as a reader would never give them, with `cores` each.
+fn sockets(names: &[&str], cores: u32) -> Document {
+    let features = |package: f64| {
+        let cores = (0..cores).map(|core| hot(format!("Core {core}"), 40.0));
+        let package = hot("Package id 9".into(), package);
+        cores.chain([package]).collect()
+    };
+    let chips = names.iter().zip([50.0, 51.0, 52.0, 53.0]);
+    Document {
+        chips: chips
+            .map(|(name, package)| Chip {
+                name: (*name).to_owned(),
+                adapter: None,
+                features: features(package),
+            })
+            .collect(),
+        ..Document::default()
+    }
+}
+
+#[test]
+fn a_merged_chip_is_no_larger_than_any_other_and_keeps_its_package() {
+    let names = [
+        "coretemp-isa-0000",
+        "coretemp-isa-0001",
+        "coretemp-isa-0002",
+    ];
+    let normal = normalise(sockets(&names, 400));
+    let features = &normal.chips[0].features;
+    assert_eq!((normal.chips.len(), features.len()), (1, 512));
+    assert_eq!(features[0], hot("Package id 0".into(), 52.0));
+    assert_eq!(features[511], hot("Core 510".into(), 40.0));
+    assert_eq!(normalise(normal.clone()), normal);
+}
+
+#[test]
+fn a_chip_that_is_merged_with_none_is_bounded_too() {
+    let normal = normalise(sockets(&["coretemp-isa-0000", "x-isa-0"], 600));
+    let counts = normal.chips.iter().map(|chip| chip.features.len());
+    assert_eq!(counts.collect::<Vec<_>>(), [512, 512]);
+}
+
+/// The number after the highest is a label that a node can have printed itself.
+#[test]
+fn core_numbers_that_no_core_has_do_not_make_a_label_twice() {
+    let mut document = sockets(&["coretemp-isa-0000", "coretemp-isa-0001"], 1);
+    for (chip, number) in document
+        .chips
+        .iter_mut()
+        .zip([u32::MAX.into(), 1_u64 << 32])
+    {
+        let lie = hot(format!("Core {number}"), 40.0);
+        chip.features.push(lie);
+    }
+    let normal = normalise(document);
+    let again = read(normal.to_json().as_bytes()).unwrap();
+    assert_eq!(again.document, normal);
+}

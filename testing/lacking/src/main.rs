@@ -1,0 +1,91 @@
+//! The daemon with one rule of its confinement left out: if nobody misses it, it
+//! is not needed. For tests; it is not shipped, and the daemon has no such setting.
+//!
+//! `pulse-lacking --rules` lists the rules, and whether this build needs them.
+//! `PULSE_LACKING` names the one that is left out; without it this is the daemon as
+//! it is. With `PULSE_END` it ends as soon as it is confined, by `abort` or by
+//! `exit` with code 3, whatever its threads do then.
+
+#![allow(
+    clippy::print_stdout,
+    reason = "the list of rules is for a test that reads it"
+)]
+
+mod rules;
+
+use pulse_sandbox::tables::Syscall;
+use pulse_sandbox::{Hold, Kernel, Layers, Rules, ServiceUser, permit_only};
+use pulse_sensor_proxy::run::{Parts, main_with};
+use rules::Tables;
+use std::env;
+use std::process::ExitCode;
+
+/// As in the daemon, so that the two differ in nothing else.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
+fn main() -> ExitCode {
+    let arguments = || env::args_os().skip(1);
+    if arguments().eq(["--rules"]) {
+        for rule in rules::all() {
+            let need = if rule.need.is_ours() {
+                "needed"
+            } else {
+                "spare"
+            };
+            println!("{need} {}", rule.name);
+        }
+        return ExitCode::SUCCESS;
+    }
+    let Some(tables) = tables() else {
+        eprintln!("pulse-lacking: PULSE_LACKING names no rule; --rules lists them");
+        return ExitCode::from(64);
+    };
+    let parts = Parts {
+        layers: &Lacking(tables),
+        ..Parts::default()
+    };
+    main_with(arguments(), &parts)
+}
+
+/// The tables without the rule that is to be left out.
+fn tables() -> Option<Tables> {
+    match env::var("PULSE_LACKING") {
+        Ok(name) => rules::all()
+            .into_iter()
+            .find(|rule| rule.name == name)
+            .map(|rule| rule.others),
+        Err(_) => Some(Tables::whole()),
+    }
+}
+
+/// Puts these tables in force instead of the daemon's.
+struct Lacking(Tables);
+
+impl Layers for Lacking {
+    fn drop_privileges(&self, user: &ServiceUser) -> Hold {
+        Kernel.drop_privileges(user)
+    }
+
+    fn refuse_privileges(&self) -> Hold {
+        Kernel.refuse_privileges()
+    }
+
+    fn restrict_access(&self, rules: &Rules) -> Hold {
+        Kernel.restrict_access(&self.0.of(rules))
+    }
+
+    fn limit(&self) -> Hold {
+        Kernel.limit()
+    }
+
+    fn filter_calls(&self, _: &[Syscall]) -> Hold {
+        let hold = permit_only(&self.0.calls);
+        match env::var("PULSE_END").as_deref() {
+            Ok("abort") => std::process::abort(),
+            Ok(_) => std::process::exit(3),
+            Err(_) => hold,
+        }
+    }
+}

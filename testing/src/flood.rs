@@ -1,0 +1,240 @@
+//! Callers that connect as often as they can, and one that counts its readings meanwhile.
+//!
+//! The attackers are processes of their own, so that the kernel's scheduler treats them as
+//! it would treat anybody's. Their program is `pulse-flood`; benchmarks, which come as one
+//! program, start themselves with [`WORD`] instead.
+
+use crate::wait;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
+use nix::unistd::{Gid, Uid, setegid, seteuid, setgroups};
+use serde_json::Value;
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The first argument of a program that is to be an attacker.
+pub const WORD: &str = "connect-without-a-pause";
+
+/// What an attacker does, without a pause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attack {
+    /// Uses the processor and connects to nobody: what the others are compared with.
+    Spin,
+    /// Connects and closes, as each of `count` users in turn, beginning with `first`.
+    Connect {
+        /// The first user.
+        first: u32,
+        /// How many there are.
+        count: u32,
+    },
+}
+
+/// Attackers, all doing the same; they end when this is dropped.
+#[derive(Debug)]
+pub struct Flood {
+    attackers: Vec<Child>,
+}
+
+impl Flood {
+    /// Starts two of them: `program` calls [`attack`].
+    ///
+    /// # Panics
+    /// When they cannot be started.
+    #[must_use]
+    pub fn start(program: &Path, socket: &Path, attack: Attack) -> Self {
+        let attackers = (0..2).map(|_| {
+            let mut command = Command::new(program);
+            command.arg(WORD).arg(socket);
+            if let Attack::Connect { first, count } = attack {
+                command.args([first, count].map(|number| number.to_string()));
+            }
+            command.current_dir("/");
+            command.stdin(Stdio::piped()).stdout(Stdio::piped());
+            command.spawn().unwrap()
+        });
+        Self {
+            attackers: attackers.collect(),
+        }
+    }
+
+    /// Ends them; gives how many connections they made.
+    ///
+    /// # Panics
+    /// When one of them failed.
+    pub fn stop(mut self) -> u64 {
+        let attackers = std::mem::take(&mut self.attackers);
+        let connections = attackers.into_iter().map(|mut attacker| {
+            // The end of its input is what it waits for.
+            drop(attacker.stdin.take());
+            let output = attacker.wait_with_output().unwrap();
+            assert!(output.status.success(), "{output:?}");
+            let count = String::from_utf8(output.stdout).unwrap();
+            count.trim().parse::<u64>().unwrap()
+        });
+        connections.sum()
+    }
+}
+
+impl Drop for Flood {
+    fn drop(&mut self) {
+        for attacker in &mut self.attackers {
+            // It may have ended already.
+            let _ = attacker.kill();
+            let _ = attacker.wait();
+        }
+    }
+}
+
+/// Is an attacker until standard input ends, then prints how many connections it made.
+/// The arguments are those that come after [`WORD`].
+///
+/// # Panics
+/// When the arguments are wrong, or it may not become the users that it is told.
+#[expect(clippy::print_stdout, reason = "whoever started it reads the number")]
+pub fn attack(arguments: &[String]) {
+    let (socket, users) = arguments.split_first().expect("the socket");
+    let address = UnixAddr::new(socket.as_str()).unwrap();
+    let users: Vec<u32> = users.iter().map(|user| user.parse().unwrap()).collect();
+    let (mut connections, mut turn) = (0_u64, 0);
+    if let [first, _] = users[..] {
+        setgroups(&[]).unwrap();
+        setegid(Gid::from_raw(first)).unwrap();
+    }
+    while !has_input_ended() {
+        for _ in 0..64 {
+            match users[..] {
+                [first, count] => {
+                    become_user(first + turn % count, count);
+                    connections += u64::from(knock(&address));
+                    turn = turn.wrapping_add(1);
+                }
+                _ => (0..1000).for_each(|i| {
+                    std::hint::black_box(i);
+                }),
+            }
+        }
+    }
+    println!("{connections}");
+}
+
+/// One of a single user stays that user.
+fn become_user(uid: u32, of: u32) {
+    if Uid::effective().as_raw() == uid {
+        return;
+    }
+    if of > 1 {
+        seteuid(Uid::from_raw(0)).unwrap();
+    }
+    seteuid(Uid::from_raw(uid)).unwrap();
+}
+
+/// Whether the connection was taken.
+fn knock(address: &UnixAddr) -> bool {
+    let ours = socket(
+        AddressFamily::Unix,
+        SockType::Stream,
+        SockFlag::SOCK_CLOEXEC,
+        None,
+    );
+    connect(std::os::fd::AsRawFd::as_raw_fd(&ours.unwrap()), address).is_ok()
+}
+
+fn has_input_ended() -> bool {
+    let input = io::stdin();
+    let mut fds = [PollFd::new(input.as_fd(), PollFlags::POLLIN)];
+    poll(&mut fds, PollTimeout::ZERO) != Ok(0)
+}
+
+/// What became of readings that were asked for one after the other.
+#[derive(Debug, Default)]
+pub struct Polled {
+    /// How long each of those took that succeeded.
+    pub times: Vec<Duration>,
+    /// What was said instead, or what the kernel said.
+    pub failures: Vec<String>,
+}
+
+/// What a caller does while the socket's backlog has no place for it (connect(2)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FullBacklog {
+    /// Waits for a place.
+    Wait,
+    /// Gives up, as one whose socket does not block: `EAGAIN`.
+    GiveUp,
+}
+
+impl Polled {
+    /// Asks for a node's temperatures `count` times, one every `interval`.
+    #[must_use]
+    pub fn readings(
+        socket: &Path,
+        node: &str,
+        count: u32,
+        interval: Duration,
+        full: FullBacklog,
+    ) -> Self {
+        let mut polled = Self::default();
+        let began = Instant::now();
+        for turn in 0..count {
+            let due = began + interval * turn;
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            let started = Instant::now();
+            match reading(socket, node, full) {
+                Ok(()) => polled.times.push(started.elapsed()),
+                Err(failure) => polled.failures.push(failure),
+            }
+        }
+        polled
+    }
+
+    /// The median of those that succeeded.
+    ///
+    /// # Panics
+    /// When none did.
+    #[must_use]
+    pub fn median(&self) -> Duration {
+        let mut times = self.times.clone();
+        times.sort_unstable();
+        times[times.len() / 2]
+    }
+}
+
+fn reading(path: &Path, node: &str, full: FullBacklog) -> Result<(), String> {
+    let said = |error: io::Error| error.to_string();
+    let mut stream = match full {
+        FullBacklog::Wait => UnixStream::connect(path).map_err(said)?,
+        FullBacklog::GiveUp => connect_at_once(path).map_err(|errno| errno.to_string())?,
+    };
+    stream
+        .set_read_timeout(Some(wait::patience()))
+        .map_err(said)?;
+    let request =
+        format!("{{\"method\":\"get_temperature\",\"params\":{{\"node\":\"{node}\"}}}}\n");
+    stream.write_all(request.as_bytes()).map_err(said)?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).map_err(said)?;
+    let answer: Value = serde_json::from_str(&line).map_err(|error| format!("{error}: {line}"))?;
+    if answer["success"] == true {
+        Ok(())
+    } else {
+        Err(line)
+    }
+}
+
+fn connect_at_once(path: &Path) -> Result<UnixStream, Errno> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let ours: OwnedFd = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    connect(
+        std::os::fd::AsRawFd::as_raw_fd(&ours),
+        &UnixAddr::new(path)?,
+    )?;
+    let stream = UnixStream::from(ours);
+    // Only the place is not waited for; the answer is.
+    stream.set_nonblocking(false).map_err(|_| Errno::EIO)?;
+    Ok(stream)
+}

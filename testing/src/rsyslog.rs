@@ -1,0 +1,276 @@
+//! rsyslog as a collector, and as a sender: Debian's own, on loopback, over TLS.
+
+use crate::certificates::key_of;
+use crate::home::unused_address;
+use crate::programs;
+use crate::wait;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::fs;
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use tempfile::TempDir;
+
+/// Which of its TLS libraries is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsLibrary {
+    /// OpenSSL.
+    OpenSsl,
+    /// `GnuTLS`.
+    GnuTls,
+}
+
+impl TlsLibrary {
+    fn name(self) -> &'static str {
+        match self {
+            Self::OpenSsl => "openssl",
+            Self::GnuTls => "gnutls",
+        }
+    }
+}
+
+/// What it takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// RELP over TLS.
+    Relp(TlsLibrary),
+    /// Syslog over TLS (RFC 5425), with `GnuTLS`: its other library takes wrong names.
+    Syslog,
+}
+
+/// What a collector is started with.
+#[derive(Clone, Debug)]
+pub struct Collector<'a> {
+    /// What it takes, and with which library.
+    pub input: Input,
+    /// Who signs senders' certificates.
+    pub ca: &'a Path,
+    /// Its own certificate; the key is beside it.
+    pub certificate: &'a Path,
+    /// The name that senders' certificates must have.
+    pub sender: &'a str,
+}
+
+/// A running rsyslog; it is killed when dropped.
+#[derive(Debug)]
+pub struct Rsyslog {
+    directory: TempDir,
+    address: Option<SocketAddr>,
+    child: Child,
+}
+
+impl Rsyslog {
+    /// Starts a collector.
+    #[must_use]
+    pub fn start(collector: &Collector<'_>) -> Self {
+        Self::start_at(collector, unused_address())
+    }
+
+    /// Starts a collector where another one was, or is to be.
+    #[must_use]
+    pub fn start_at(collector: &Collector<'_>, address: SocketAddr) -> Self {
+        let directory = directory();
+        let text = configuration(collector, address, directory.path());
+        Self::spawned(directory, &text, Some(address))
+    }
+
+    /// Starts one with a configuration that listens at this address, if at any.
+    #[must_use]
+    pub fn with(configuration: &str, address: Option<SocketAddr>) -> Self {
+        Self::spawned(directory(), configuration, address)
+    }
+
+    fn spawned(directory: TempDir, configuration: &str, address: Option<SocketAddr>) -> Self {
+        fs::write(directory.path().join("rsyslog.conf"), configuration).unwrap();
+        let child = spawn(directory.path());
+        let mut rsyslog = Self {
+            directory,
+            address,
+            child,
+        };
+        rsyslog.wait_until_it_listens();
+        rsyslog
+    }
+
+    /// What `rsyslogd -N1` finds wrong with a configuration, and whether it refuses it.
+    #[must_use]
+    pub fn check(configuration: &str) -> (String, bool) {
+        let directory = directory();
+        let file = directory.path().join("rsyslog.conf");
+        fs::write(&file, configuration).unwrap();
+        let mut rsyslogd = Command::new(programs::find("rsyslogd").unwrap());
+        let output = rsyslogd.arg("-N1").arg("-f").arg(file).output().unwrap();
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        // It says when it begins, and when it ends.
+        let complaints = said
+            .lines()
+            .filter(|line| !line.contains("config validation run"));
+        let complaints = complaints.collect::<Vec<_>>().join("\n");
+        (complaints, !output.status.success())
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address.unwrap()
+    }
+
+    /// What it has collected, a line for each message.
+    #[must_use]
+    pub fn collected(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.file()).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// Where it collects.
+    #[must_use]
+    pub fn file(&self) -> PathBuf {
+        self.directory.path().join("collected")
+    }
+
+    /// What it says of itself.
+    #[must_use]
+    pub fn complaints(&self) -> String {
+        fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn process(&self) -> Pid {
+        Pid::from_raw(self.child.id().try_into().unwrap())
+    }
+
+    /// Ends it, at once or in order.
+    pub fn end(&mut self, signal: Signal) {
+        kill(self.process(), signal).unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts it again, on the same address and file.
+    pub fn start_again(&mut self) {
+        self.child = spawn(self.directory.path());
+        self.wait_until_it_listens();
+    }
+
+    /// Changes its configuration, for when it is started again.
+    pub fn edit(&self, change: impl FnOnce(String) -> String) {
+        let file = self.directory.path().join("rsyslog.conf");
+        let text = change(fs::read_to_string(&file).unwrap());
+        fs::write(file, text).unwrap();
+    }
+
+    fn wait_until_it_listens(&mut self) {
+        let Some(address) = self.address else {
+            return;
+        };
+        let child = &mut self.child;
+        wait::until("rsyslog to listen", || {
+            let ended = child.try_wait().unwrap();
+            assert!(ended.is_none(), "rsyslog ended at once ({ended:?})");
+            is_listened_on(address)
+        });
+    }
+}
+
+impl Drop for Rsyslog {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            println!("rsyslog's log:\n{}", self.complaints());
+        }
+    }
+}
+
+/// Whether somebody listens there (`proc_pid_net(5)`). A connection would tell, too, but it ends
+/// without a handshake, and imrelp now and then ends the next one with it.
+fn is_listened_on(address: SocketAddr) -> bool {
+    const LISTEN: &str = "0A";
+    let SocketAddr::V4(address) = address else {
+        return TcpStream::connect(address).is_ok();
+    };
+    let ip = u32::from_ne_bytes(address.ip().octets());
+    let wanted = format!("{ip:08X}:{:04X}", address.port());
+    let sockets = fs::read_to_string("/proc/thread-self/net/tcp").unwrap();
+    sockets.lines().any(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        fields.get(1) == Some(&wanted.as_str()) && fields.get(3) == Some(&LISTEN)
+    })
+}
+
+fn directory() -> TempDir {
+    let mut directory = tempfile::Builder::new();
+    directory.prefix("pulse-rsyslog-").tempdir().unwrap()
+}
+
+fn spawn(directory: &Path) -> Child {
+    let log = fs::File::create(directory.join("log")).unwrap();
+    Command::new(programs::find("rsyslogd").unwrap())
+        .arg("-n")
+        .args(["-i", directory.join("pid").to_str().unwrap()])
+        .args(["-f", directory.join("rsyslog.conf").to_str().unwrap()])
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .unwrap()
+}
+
+/// A queue that stores before it acknowledges, messages as they are.
+fn configuration(collector: &Collector<'_>, address: SocketAddr, directory: &Path) -> String {
+    format!(
+        r#"global(workDirectory="{directory}" maxMessageSize="64k"
+    parser.escapeControlCharactersOnReceive="off")
+main_queue(queue.type="Direct")
+{input}template(name="message" type="string" string="%msg%\n")
+action(type="omfile" file="{directory}/collected" template="message")
+"#,
+        directory = directory.display(),
+        input = match collector.input {
+            Input::Relp(library) => relp(collector, library, address),
+            Input::Syslog => syslog(collector, address),
+        },
+    )
+}
+
+fn relp(collector: &Collector<'_>, library: TlsLibrary, address: SocketAddr) -> String {
+    format!(
+        r#"module(load="imrelp" tls.tlslib="{library}")
+input(type="imrelp" address="{ip}" port="{port}" maxDataSize="64k" tls="on"
+    tls.caCert="{ca}" tls.myCert="{certificate}" tls.myPrivKey="{key}"
+    tls.authMode="name" tls.permittedPeer=["{sender}"])
+"#,
+        library = library.name(),
+        ip = address.ip(),
+        port = address.port(),
+        ca = collector.ca.display(),
+        certificate = collector.certificate.display(),
+        key = key_of(collector.certificate).display(),
+        sender = collector.sender,
+    )
+}
+
+fn syslog(collector: &Collector<'_>, address: SocketAddr) -> String {
+    format!(
+        r#"module(load="imtcp" maxFrameSize="65536")
+input(type="imtcp" address="{ip}" port="{port}"
+    streamDriver.name="gtls" streamDriver.mode="1"
+    streamDriver.authMode="x509/name" permittedPeer=["{sender}"]
+    streamDriver.caFile="{ca}" streamDriver.certFile="{certificate}"
+    streamDriver.keyFile="{key}")
+"#,
+        ip = address.ip(),
+        port = address.port(),
+        ca = collector.ca.display(),
+        certificate = collector.certificate.display(),
+        key = key_of(collector.certificate).display(),
+        sender = collector.sender,
+    )
+}

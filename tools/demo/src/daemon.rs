@@ -1,0 +1,137 @@
+//! The daemon as a child process that does not outlive us.
+
+use crate::programs::Programs;
+use crate::{DemoError, trying};
+use nix::sys::prctl;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, getppid};
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+/// How long a daemon that was asked to end may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How much of the log an error shows, in lines.
+const SHOWN_LINES: usize = 8;
+
+/// A running daemon.
+pub(crate) struct Daemon {
+    child: Child,
+    id: u32,
+    log: PathBuf,
+}
+
+impl Daemon {
+    /// Starts it with this configuration. Its environment has nothing else, because
+    /// variables are stronger than the file, but that it stays the user it is: the
+    /// demo's files are that user's. Its process group is its own, so that a Ctrl-C
+    /// reaches us alone and we end it in order.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub(crate) fn start(
+        programs: &Programs,
+        config: &Path,
+        log: PathBuf,
+    ) -> Result<Self, DemoError> {
+        let errors = File::create(&log).map_err(trying("making the daemon's log"))?;
+        let child = Command::new(&programs.demo)
+            .arg("start-with-parent")
+            .arg(std::process::id().to_string())
+            .arg(&programs.daemon)
+            .arg("--config")
+            .arg(config)
+            .env_clear()
+            .env("PULSE_SENSOR_PROXY_USER", "root")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(errors)
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn();
+        let child = child.map_err(trying("starting the daemon"))?;
+        let id = child.id().unwrap_or_default();
+        Ok(Self { child, id, log })
+    }
+
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// Makes it read its configuration again.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub(crate) fn reload(&self) -> Result<(), DemoError> {
+        let sent = self.send(Signal::SIGHUP);
+        sent.map_err(trying("asking the daemon to read its configuration"))
+    }
+
+    /// Completes when it ends by itself, which it should not.
+    pub(crate) async fn ends(&mut self) -> DemoError {
+        match self.child.wait().await {
+            Ok(status) => self.failed(&format!("ended ({status})")),
+            Err(error) => trying("waiting for the daemon")(error),
+        }
+    }
+
+    /// The error that says what the daemon did, with the end of its log.
+    pub(crate) fn failed(&self, what: &str) -> DemoError {
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        let shown = &lines[lines.len().saturating_sub(SHOWN_LINES)..];
+        DemoError::Daemon {
+            what: what.to_owned(),
+            log: shown.join("\n"),
+        }
+    }
+
+    /// Ends it: in order, or by force when that takes too long.
+    ///
+    /// # Errors
+    /// When it cannot be ended.
+    pub(crate) async fn end(mut self) -> Result<(), DemoError> {
+        // One that has ended already is what we want.
+        let _ = self.send(Signal::SIGTERM);
+        if timeout(PATIENCE, self.child.wait()).await.is_err() {
+            let killed = self.child.kill().await;
+            killed.map_err(trying("ending the daemon"))?;
+        }
+        Ok(())
+    }
+
+    /// Only to a child that was not waited for yet, whose id is nobody else's.
+    fn send(&self, signal: Signal) -> io::Result<()> {
+        let id = self.child.id().and_then(|id| i32::try_from(id).ok());
+        let id = id.ok_or(io::ErrorKind::NotFound)?;
+        Ok(kill(Pid::from_raw(id), signal)?)
+    }
+}
+
+/// Becomes the program after asking the kernel to end this process when its
+/// parent ends, even by `kill -9` (prctl(2), `PR_SET_PDEATHSIG`). That request is
+/// kept by execve(2), and there is no safe way to make it between fork and exec.
+///
+/// # Errors
+/// When the kernel refuses, or there is no such program. It does not return
+/// otherwise.
+pub(crate) fn start_with_parent(parent: u32, command: &[OsString]) -> Result<(), DemoError> {
+    let what = "starting with a parent";
+    let system = |error| DemoError::System { what, error };
+    prctl::set_pdeathsig(Signal::SIGTERM).map_err(|errno| system(errno.into()))?;
+    let is_alive = i32::try_from(parent).is_ok_and(|id| getppid() == Pid::from_raw(id));
+    let Some((program, arguments)) = command.split_first().filter(|_| is_alive) else {
+        // It ended before it could be waited for: there is nobody to serve.
+        return Ok(());
+    };
+    let error = std::process::Command::new(program).args(arguments).exec();
+    Err(system(error))
+}

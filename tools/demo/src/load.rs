@@ -1,0 +1,195 @@
+//! A made-up load: how warm each sensor of a tree is at a time.
+//!
+//! A tree comes with the temperatures of an idle machine. Each sensor of a kind
+//! that feels work is warmed by it, the processor by much and at once, the disks
+//! by little and later.
+
+use pulse_simnode::tree;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How a driver's sensors feel work.
+struct Driver {
+    name: &'static str,
+    /// From idle to full load, in thousandths of a degree.
+    swing: f64,
+    /// What the hardware can tell apart, in thousandths of a degree.
+    step: f64,
+    /// How much later it feels the load, in seconds.
+    delay: f64,
+}
+
+const DRIVERS: [Driver; 6] = [
+    Driver {
+        name: "coretemp",
+        swing: 36_000.0,
+        step: 1_000.0,
+        delay: 0.0,
+    },
+    Driver {
+        name: "k10temp",
+        swing: 30_000.0,
+        step: 125.0,
+        delay: 0.0,
+    },
+    Driver {
+        name: "cpu-thermal",
+        swing: 26_000.0,
+        step: 550.0,
+        delay: 0.0,
+    },
+    Driver {
+        name: "nct6798",
+        swing: 6_000.0,
+        step: 500.0,
+        delay: 3.0,
+    },
+    Driver {
+        name: "nvme",
+        swing: 14_000.0,
+        step: 1_000.0,
+        delay: 2.0,
+    },
+    Driver {
+        name: "drivetemp",
+        swing: 5_000.0,
+        step: 1_000.0,
+        delay: 6.0,
+    },
+];
+
+/// Idle temperatures outside this range belong to inputs that measure nothing.
+const IDLE: std::ops::Range<f64> = 10_000.0..90_000.0;
+
+/// A tree whose temperatures change.
+pub(crate) struct WorkingTree {
+    root: PathBuf,
+    sensors: Vec<Sensor>,
+    /// Where in its cycle of work the node begins, in seconds.
+    phase: f64,
+}
+
+struct Sensor {
+    path: String,
+    idle: f64,
+    driver: &'static Driver,
+}
+
+impl WorkingTree {
+    /// Finds the sensors of an unpacked tree.
+    ///
+    /// # Errors
+    /// When the tree cannot be read.
+    pub(crate) fn find(root: PathBuf, phase: f64) -> io::Result<Self> {
+        let mut sensors = Vec::new();
+        search(&root, &root, &mut sensors)?;
+        Ok(Self {
+            root,
+            sensors,
+            phase,
+        })
+    }
+
+    /// Sets every sensor to what it says so long after the start.
+    ///
+    /// # Errors
+    /// When the tree cannot be written.
+    pub(crate) fn set(&self, since_start: Duration) -> io::Result<()> {
+        let now = since_start.as_secs_f64() + self.phase;
+        self.sensors.iter().try_for_each(|sensor| {
+            let value = format!("{:.0}", sensor.at(now));
+            tree::set(&self.root, &sensor.path, &value)
+        })
+    }
+}
+
+impl Sensor {
+    /// In thousandths of a degree, as the kernel shows it.
+    fn at(&self, now: f64) -> f64 {
+        let Driver {
+            swing, step, delay, ..
+        } = self.driver;
+        let warmth = swing * load(now - delay);
+        self.idle + (warmth / step).round() * step
+    }
+}
+
+/// How busy a node is, from 0 to 1: a slow wave with a quick one on it.
+fn load(seconds: f64) -> f64 {
+    let wave = |period: f64| (seconds * std::f64::consts::TAU / period).sin();
+    (0.5 + 0.4 * wave(40.0) + 0.12 * wave(9.0)).clamp(0.0, 1.0)
+}
+
+/// Real directories only: links lead to them a second time.
+fn search(root: &Path, directory: &Path, found: &mut Vec<Sensor>) -> io::Result<()> {
+    let driver = driver_of(directory);
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            search(root, &entry.path(), found)?;
+        } else if kind.is_file() {
+            found.extend(driver.and_then(|driver| sensor(root, &entry.path(), driver)));
+        }
+    }
+    Ok(())
+}
+
+/// The driver of a chip (`name`) or a thermal zone (`type`).
+fn driver_of(directory: &Path) -> Option<&'static Driver> {
+    let text = |file: &str| fs::read_to_string(directory.join(file)).ok();
+    let name = text("name").or_else(|| text("type"))?;
+    DRIVERS.iter().find(|driver| driver.name == name.trim())
+}
+
+fn sensor(root: &Path, path: &Path, driver: &'static Driver) -> Option<Sensor> {
+    let file = path.file_name()?.to_str()?;
+    let is_input = file == "temp" || (file.starts_with("temp") && file.ends_with("_input"));
+    let path_below = path.strip_prefix(root).ok()?.to_str()?;
+    let idle: f64 = fs::read_to_string(path).ok()?.trim().parse().ok()?;
+    (is_input && IDLE.contains(&idle)).then(|| Sensor {
+        path: path_below.to_owned(),
+        idle,
+        driver,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_made_up_node_has_sensors_that_feel_work() {
+        for (name, manifest) in tree::all() {
+            let directory = tempfile::tempdir().unwrap();
+            let root = directory.path().to_owned();
+            tree::unpack(manifest, &root).unwrap();
+            let working = WorkingTree::find(root.clone(), 0.0).unwrap();
+            assert!(working.sensors.len() >= 2, "{name}");
+            let seen = |seconds| {
+                working.set(Duration::from_secs(seconds)).unwrap();
+                let read = |sensor: &Sensor| fs::read_to_string(root.join(&sensor.path)).unwrap();
+                working.sensors.iter().map(read).collect::<Vec<_>>()
+            };
+            let (early, late) = (seen(0), seen(10));
+            let changed = early.iter().zip(&late).filter(|(a, b)| a != b).count();
+            assert_eq!(changed, early.len(), "{name}");
+            assert!(
+                early.iter().all(|text| text.trim().parse::<i32>().is_ok()),
+                "{early:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn load_stays_within_its_bounds_and_reaches_both_ends() {
+        let loads: Vec<f64> = (0..4000)
+            .map(|tenth| load(f64::from(tenth) / 10.0))
+            .collect();
+        assert!(loads.iter().all(|load| (0.0..=1.0).contains(load)));
+        assert!(loads.iter().any(|load| *load > 0.95));
+        assert!(loads.iter().any(|load| *load < 0.05));
+    }
+}

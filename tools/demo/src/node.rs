@@ -1,0 +1,126 @@
+//! A simulated node in a process of its own.
+
+use crate::programs::Programs;
+use crate::{DemoError, trying};
+use pulse_simnode::{Behaviour, PublicKey, SimConfig, SimNode};
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+/// For a node to start, and to end.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The node that a process is to be.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Options {
+    /// Its name.
+    name: String,
+    /// The address to listen on.
+    listen: SocketAddr,
+    /// The program behind the forced command.
+    helper: PathBuf,
+    /// Its `/sys`.
+    sys_root: PathBuf,
+    /// The key that may log in, as `authorized_keys` has it.
+    key: String,
+}
+
+/// Is a node until standard input ends, which it does with whoever started this process.
+/// Prints the node's line of `known_hosts` once it listens.
+///
+/// # Errors
+/// When it cannot listen.
+pub(crate) async fn serve(options: Options) -> Result<(), DemoError> {
+    let key: PublicKey = options
+        .key
+        .parse()
+        .map_err(|error| trying("reading the daemon's key")(io::Error::other(error)))?;
+    let config = SimConfig {
+        listen: options.listen,
+        authorized_key: Some(key),
+        ..SimConfig::new(Behaviour::Helper {
+            program: options.helper,
+            sys_root: options.sys_root,
+        })
+    };
+    let node = SimNode::start(config).await;
+    let node = node.map_err(trying("starting a simulated node"))?;
+    let line = node.host_key_line(&options.name);
+    writeln!(io::stdout(), "{line}").map_err(trying("telling the node's key"))?;
+    let (closed, wait) = tokio::sync::oneshot::channel::<()>();
+    // A thread of its own, so that reading holds nothing up.
+    std::thread::spawn(move || {
+        let _closed = closed;
+        let _ = io::stdin().read(&mut [0]);
+    });
+    let _ = wait.await;
+    // Its helper is killed; one that cannot be is the kernel's business.
+    let _ = timeout(PATIENCE, node.shutdown()).await;
+    Ok(())
+}
+
+/// A node's process.
+pub(crate) struct Process {
+    child: Child,
+    /// Where the node listens.
+    pub(crate) address: SocketAddr,
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// Its line of `known_hosts`.
+    pub(crate) host_key_line: String,
+}
+
+impl Process {
+    /// Starts one and waits until it listens.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub(crate) async fn start(
+        programs: &Programs,
+        name: &'static str,
+        address: SocketAddr,
+        sys_root: &Path,
+        key: &str,
+    ) -> Result<Self, DemoError> {
+        let child = Command::new(&programs.demo)
+            .args(["node", name, &address.to_string()])
+            .args([&programs.helper, sys_root])
+            .arg(key)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            // A Ctrl-C reaches the demo alone, which ends it in order.
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn();
+        let mut child = child.map_err(trying("starting a simulated node"))?;
+        let mut line = String::new();
+        if let Some(output) = child.stdout.take() {
+            let mut output = BufReader::new(output);
+            let read = timeout(PATIENCE, output.read_line(&mut line)).await;
+            read.map_err(|_| DemoError::Node(name))?
+                .map_err(trying("starting a simulated node"))?;
+        }
+        if !line.ends_with('\n') {
+            return Err(DemoError::Node(name));
+        }
+        Ok(Self {
+            child,
+            address,
+            name,
+            host_key_line: line,
+        })
+    }
+
+    /// Ends it, and its helper with it.
+    pub(crate) async fn end(mut self) {
+        drop(self.child.stdin.take());
+        if timeout(PATIENCE, self.child.wait()).await.is_err() {
+            let _ = self.child.kill().await;
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! The project's chores: `cargo xtask <word>`.
+//!
+//! One program runs what a contributor types and what CI runs, so the two cannot
+//! drift apart. It has no dependency, so that it is there within seconds on a
+//! fresh machine, and it starts programs by their argument vectors: there is no
+//! shell here either.
+
+#![allow(
+    clippy::print_stdout,
+    reason = "what this program does is talk to a terminal"
+)]
+
+mod campaign;
+mod ci;
+mod deny;
+mod deps;
+mod fuzz;
+mod guest;
+mod packages;
+mod policy;
+mod process;
+mod products;
+mod siege;
+mod steps;
+mod tally;
+mod test;
+mod unit;
+mod vm;
+mod workspace;
+
+use process::Outcome;
+use std::process::ExitCode;
+use steps::Steps;
+
+/// One word of `cargo xtask`.
+struct Word {
+    name: &'static str,
+    arguments: &'static str,
+    purpose: &'static str,
+    run: fn(&mut Steps, &[String]) -> Outcome,
+}
+
+/// The one table: what is understood and what `help` prints.
+const WORDS: [Word; 14] = [
+    Word {
+        name: "test",
+        arguments: "[ARGUMENT…]",
+        purpose: "all tests, against real counterparts; arguments go to the test runner",
+        run: test::run,
+    },
+    Word {
+        name: "vm-test",
+        arguments: "[--fresh] [--stock-kernel] [TEST…]",
+        purpose: "the installed service, under Debian's systemd and AppArmor, in a virtual machine",
+        run: vm::run,
+    },
+    Word {
+        name: "unit-test",
+        arguments: "[ARGUMENT…]",
+        purpose: "the end-to-end tests, with every daemon under its systemd unit, in a container",
+        run: unit::run,
+    },
+    Word {
+        name: "siege",
+        arguments: "[SECONDS]",
+        purpose: "hostile callers, nodes, scrapers and a collector at once, for a minute",
+        run: siege::run,
+    },
+    Word {
+        name: "forward-campaign",
+        arguments: "[RECORDS]",
+        purpose: "everything that can go wrong on the way to a collector, with 100,000 records",
+        run: campaign::run,
+    },
+    Word {
+        name: "demo",
+        arguments: "[ARGUMENT…]",
+        purpose: "build for release and run the demo",
+        run: products::demo,
+    },
+    Word {
+        name: "bench",
+        arguments: "[ARGUMENT…]",
+        purpose: "build for release and measure what SPECIFICATION.md promises",
+        run: products::bench,
+    },
+    Word {
+        name: "fuzz",
+        arguments: "[TARGET [FILE…]] [--seconds N] [--asan] [--campaign [--hours N]] [--minimise] [--table]",
+        purpose: "fuzz every target, or one; run FILEs through it; go on with the campaign; or minimise the corpus",
+        run: fuzz::run,
+    },
+    Word {
+        name: "deny",
+        arguments: "",
+        purpose: "licences, duplicates, sources and advisories of the dependencies",
+        run: deny::run,
+    },
+    Word {
+        name: "deps",
+        arguments: "[--check]",
+        purpose: "write docs/dependencies.txt, or compare it with the truth",
+        run: deps::run,
+    },
+    Word {
+        name: "policy",
+        arguments: "[--check]",
+        purpose: "write the AppArmor profiles, units and filters that the tables of crates/sandbox make",
+        run: policy::run,
+    },
+    Word {
+        name: "matrix",
+        arguments: "",
+        purpose: "write what vm-test and test found of each layer into docs/hardening.md",
+        run: products::matrix,
+    },
+    Word {
+        name: "ci",
+        arguments: "",
+        purpose: "everything a change has to pass",
+        run: ci::run,
+    },
+    Word {
+        name: "help",
+        arguments: "",
+        purpose: "this list",
+        run: help,
+    },
+];
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let asked = arguments.next().unwrap_or_else(|| "help".to_owned());
+    let rest: Vec<String> = arguments.collect();
+    let Some(word) = WORDS.iter().find(|word| word.name == asked) else {
+        eprintln!("xtask: there is no {asked:?}; `cargo xtask help` lists what there is");
+        return ExitCode::from(2);
+    };
+    let mut steps = Steps::default();
+    let outcome = (word.run)(&mut steps, &rest);
+    steps.close(&outcome)
+}
+
+fn help(_steps: &mut Steps, _arguments: &[String]) -> Outcome {
+    println!("cargo xtask WORD\n");
+    for word in &WORDS {
+        println!("  {} {}\n      {}", word.name, word.arguments, word.purpose);
+    }
+    Ok(())
+}
