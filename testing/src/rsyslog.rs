@@ -189,8 +189,8 @@ impl Drop for Rsyslog {
     }
 }
 
-/// Whether somebody listens there (`proc_pid_net(5)`). A connection would tell, too, but it ends
-/// without a handshake, and imrelp now and then ends the next one with it.
+/// True when a socket listens there (`proc_pid_net(5)`). A connection would show it, too, but it
+/// ends without a handshake, and imrelp now and then ends the next connection with it.
 fn is_listened_on(address: SocketAddr) -> bool {
     const LISTEN: &str = "0A";
     let SocketAddr::V4(address) = address else {

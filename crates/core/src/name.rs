@@ -34,7 +34,7 @@ pub struct NodeName {
     written: Option<String>,
 }
 
-/// What a name means.
+/// The meaning of a name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Key {
     /// In its canonical family.

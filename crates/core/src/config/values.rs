@@ -245,7 +245,7 @@ from_text!(HostAddress, |text| {
 /// The address in its canonical family.
 ///
 /// # Errors
-/// Why no host can have it.
+/// The reason that no host can have it.
 pub(super) fn reachable(address: IpAddr) -> Result<IpAddr, String> {
     match unreachable(address) {
         None => Ok(address.to_canonical()),

@@ -18,7 +18,7 @@ pub fn fingerprint(key_blob: &[u8]) -> String {
     format!("SHA256:{digest}")
 }
 
-/// Whether a line is an Ed25519 public key as `ssh-keygen` writes it: the type, the key in
+/// True for an Ed25519 public key in the form that `ssh-keygen` writes: the type, the key in
 /// base64, perhaps a comment (sshd(8), `AUTHORIZED_KEYS FILE FORMAT`), without options.
 #[must_use]
 pub fn is_ed25519(line: &str) -> bool {

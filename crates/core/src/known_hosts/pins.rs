@@ -38,7 +38,7 @@ pub enum Found {
     Unusable(String),
 }
 
-/// What a look has changed.
+/// The changes that a look has found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     /// Every connection is judged by what the file says now.
@@ -130,7 +130,7 @@ mod tests {
         Found::Read(known)
     }
 
-    /// How many keys are pinned for open and for new connections.
+    /// The number of keys that are pinned for open and for new connections.
     fn pinned(watched: &Watched) -> (usize, Option<usize>) {
         let Pins { for_open, for_new } = watched.pins();
         (
