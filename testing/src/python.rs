@@ -19,6 +19,8 @@ pub const ACTIVATE: &str = include_str!("../clients/activate.py");
 pub const HALF_CLOSE: &str = include_str!("../clients/half_close.py");
 /// Connects again and again and counts what comes of it.
 pub const REPEAT: &str = include_str!("../clients/repeat.py");
+/// Connects more often at once than is served.
+pub const CROWD: &str = include_str!("../clients/crowd.py");
 /// As [`PULSE`], in a control group and as a user.
 pub const GROUPED: &str = include_str!("../clients/grouped.py");
 /// Root in a container.
