@@ -5,7 +5,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use pulse_core::authority::{HostName, HostNames};
-use pulse_sensor_proxy::scrape::{Request, parse};
+use pulse_sensor_proxy::fuzzing::{Request, parse};
 use std::net::IpAddr;
 
 const LISTED: &str = "metrics.example";

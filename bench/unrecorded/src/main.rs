@@ -1,8 +1,8 @@
 //! The daemon with nobody keeping its records: what reading costs, and nothing
 //! else. For benchmarks; it is not shipped, and the daemon has no such setting.
 
-use pulse_sensor_proxy::recorder::Nothing;
-use pulse_sensor_proxy::run::{Parts, main_with};
+use pulse_sensor_proxy::Nothing;
+use pulse_sensor_proxy::{Parts, main_with};
 use std::sync::Arc;
 
 /// As in the daemon, so that the two differ in nothing else.

@@ -3,8 +3,8 @@
 use super::failure::NodeFailure;
 use super::host_key::{Identity, KeyCheck, NodeClient, Shown};
 use super::stream::{self, ConnectionGuard};
-use crate::recorder::Recorder;
-use crate::resolve::Resolver;
+use crate::node::resolve::Resolver;
+use crate::observe::recorder::Recorder;
 use pulse_core::config::{NodeSettings, Timeouts};
 use pulse_core::known_hosts::{HostQuery, KnownHosts};
 use pulse_core::name::NodeName;
@@ -18,13 +18,13 @@ use std::sync::Arc;
 use tokio::net::TcpStream;
 
 /// What every connection needs besides the node itself.
-pub struct Access {
+pub(crate) struct Access {
     /// Our key.
     pub key: Arc<PrivateKey>,
     /// Addresses of names, and which of them are permitted.
     pub resolver: Resolver,
     /// The pinned host keys.
-    pub known_hosts: crate::known_hosts::KnownHostsFile,
+    pub known_hosts: crate::node::known_hosts::KnownHostsFile,
     /// Where a connection that is closed for its host key is put on record.
     pub recorder: Arc<dyn Recorder>,
 }

@@ -18,16 +18,14 @@ use serde_json::value::{RawValue, to_raw_value};
 use sha2::{Digest, Sha256};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 /// What a reading brought.
-pub struct Sample {
+pub(crate) struct Sample {
     /// The normalised document, ready for Pulse.
     pub json: Box<RawValue>,
     /// When it was read.
     pub taken: Instant,
-    /// The same by the wall clock.
-    pub taken_at: SystemTime,
     /// What ran where, for the record.
     pub exchange: Exchange,
     /// What was left out of the document.
@@ -165,7 +163,6 @@ impl Session {
         Ok(Sample {
             json,
             taken: Instant::now(),
-            taken_at: SystemTime::now(),
             exchange: Exchange {
                 address: self.connection.address.to_string(),
                 host_key: self.connection.identity.fingerprint().to_owned(),

@@ -1,6 +1,6 @@
 //! Why a node could not be read: a sentence with its remedy, and a metric label.
 
-use crate::resolve::NoAddress;
+use crate::node::resolve::NoAddress;
 use pulse_core::backoff::FailureKind;
 use pulse_core::known_hosts::{CertVerdict, PinnedKey};
 use pulse_sensors::printed::Oversized;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 /// Every way in which reading a node can fail. The text follows `node "<name>" `.
 #[derive(Clone, Debug, thiserror::Error)]
-pub enum NodeFailure {
+pub(crate) enum NodeFailure {
     /// Neither the configuration nor `/etc/hosts` has an address.
     #[error("has no address: give one in allowed_nodes, or add the name to /etc/hosts")]
     NoAddress,
@@ -117,7 +117,7 @@ pub enum NodeFailure {
 impl NodeFailure {
     /// The label in metrics and records.
     #[must_use]
-    pub fn label(&self) -> &'static str {
+    pub(crate) fn label(&self) -> &'static str {
         match self {
             Self::NoAddress => "no_address",
             Self::HostsRefused(_) => "hosts_refused",
@@ -143,7 +143,7 @@ impl NodeFailure {
 
     /// Whether the node's host key was not the one we trust.
     #[must_use]
-    pub fn is_host_key(&self) -> bool {
+    pub(crate) fn is_host_key(&self) -> bool {
         matches!(
             self,
             Self::HostKeyUnknown { .. }
@@ -156,7 +156,7 @@ impl NodeFailure {
 
     /// How the node is to be left alone after it.
     #[must_use]
-    pub fn kind(&self) -> FailureKind {
+    pub(crate) fn kind(&self) -> FailureKind {
         if self.is_host_key() || matches!(self, Self::KeyRefused { .. }) {
             FailureKind::Refused
         } else {

@@ -5,14 +5,17 @@ mod exchange;
 mod failure;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
+pub(crate) mod host_file;
 mod host_key;
+pub(crate) mod known_hosts;
+pub(crate) mod resolve;
 mod stream;
 mod task;
 
-pub use connect::Access;
-pub use exchange::Sample;
-pub use failure::NodeFailure;
-pub use task::{NodeHandle, NodeStatus, NodeTaskSettings};
+pub(crate) use connect::Access;
+pub(crate) use exchange::Sample;
+pub(crate) use failure::NodeFailure;
+pub(crate) use task::{NodeHandle, NodeTaskSettings};
 
 use pulse_core::config::Config;
 use pulse_core::name::NodeName;
@@ -21,13 +24,13 @@ use std::sync::Arc;
 
 /// All nodes that may be read, with their tasks.
 #[derive(Clone, Default)]
-pub struct Nodes(BTreeMap<NodeName, (NodeTaskSettings, NodeHandle)>);
+pub(crate) struct Nodes(BTreeMap<NodeName, (NodeTaskSettings, NodeHandle)>);
 
 impl Nodes {
     /// The nodes of a configuration. A node whose settings are unchanged keeps
     /// its task, with connection and sample, unless `afresh` is asked for.
     #[must_use]
-    pub fn of(config: &Config, access: &Arc<Access>, previous: &Self) -> Self {
+    pub(crate) fn of(config: &Config, access: &Arc<Access>, previous: &Self) -> Self {
         let start = |(name, node): (&NodeName, _)| {
             let settings = NodeTaskSettings {
                 node: Clone::clone(node),
@@ -53,24 +56,24 @@ impl Nodes {
 
     /// The task of a node.
     #[must_use]
-    pub fn get(&self, name: &NodeName) -> Option<&NodeHandle> {
+    pub(crate) fn get(&self, name: &NodeName) -> Option<&NodeHandle> {
         self.0.get(name).map(|(_, handle)| handle)
     }
 
     /// The name of a node as it is listed, however it was asked for.
     #[must_use]
-    pub fn listed(&self, name: &NodeName) -> Option<&NodeName> {
+    pub(crate) fn listed(&self, name: &NodeName) -> Option<&NodeName> {
         self.0.get_key_value(name).map(|(listed, _)| listed)
     }
 
     /// Whether there are none.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// Every name, sorted.
-    pub fn names(&self) -> impl Iterator<Item = &NodeName> {
+    pub(crate) fn names(&self) -> impl Iterator<Item = &NodeName> {
         self.0.keys()
     }
 }

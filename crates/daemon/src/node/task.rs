@@ -21,7 +21,7 @@ use tokio::time::{Instant, timeout_at};
 
 /// What a node task is told; a change makes a new task.
 #[derive(Clone, Debug, PartialEq)]
-pub struct NodeTaskSettings {
+pub(crate) struct NodeTaskSettings {
     /// Where and as whom.
     pub node: NodeSettings,
     /// How long things may take.
@@ -32,7 +32,7 @@ pub struct NodeTaskSettings {
 
 /// What everybody may know of a node.
 #[derive(Clone, Default)]
-pub struct NodeStatus {
+pub(super) struct NodeStatus {
     /// The last good sample.
     pub sample: Option<Arc<Sample>>,
     /// Until when the node is left alone, and why.
@@ -50,7 +50,7 @@ struct Request {
 
 /// The way to a node's task. Dropping every handle ends the task.
 #[derive(Clone)]
-pub struct NodeHandle {
+pub(crate) struct NodeHandle {
     requests: mpsc::Sender<Request>,
     status: watch::Receiver<NodeStatus>,
 }
@@ -58,7 +58,7 @@ pub struct NodeHandle {
 impl NodeHandle {
     /// Starts the task of a node.
     #[must_use]
-    pub fn start(name: NodeName, settings: NodeTaskSettings, access: Arc<Access>) -> Self {
+    pub(crate) fn start(name: NodeName, settings: NodeTaskSettings, access: Arc<Access>) -> Self {
         let (requests, inbox) = mpsc::channel(1);
         let (publish, status) = watch::channel(NodeStatus::default());
         let task = NodeTask {
@@ -77,7 +77,7 @@ impl NodeHandle {
 
     /// The last sample, if it is younger than this.
     #[must_use]
-    pub fn fresh_sample(&self, ttl: Duration) -> Option<Arc<Sample>> {
+    pub(crate) fn fresh_sample(&self, ttl: Duration) -> Option<Arc<Sample>> {
         let status = self.status.borrow();
         status
             .sample
@@ -88,7 +88,7 @@ impl NodeHandle {
 
     /// Why the node is left alone for now, if it is.
     #[must_use]
-    pub fn blocked(&self) -> Option<NodeFailure> {
+    pub(crate) fn blocked(&self) -> Option<NodeFailure> {
         let status = self.status.borrow();
         let (until, last) = status.blocked.as_ref()?;
         let retry_in = until
@@ -104,7 +104,7 @@ impl NodeHandle {
     ///
     /// # Errors
     /// Whatever kept it from being read before the deadline.
-    pub async fn read(&self, deadline: Instant) -> Answer {
+    pub(crate) async fn read(&self, deadline: Instant) -> Answer {
         let (answer, outcome) = oneshot::channel();
         let request = Request { deadline, answer };
         let sent = timeout_at(deadline, self.requests.send(request)).await;
@@ -299,9 +299,11 @@ impl NodeTask {
     fn failed(&mut self, failure: NodeFailure) -> NodeFailure {
         self.session = None;
         let now = Instant::now();
-        let wait = self
-            .backoff
-            .failed(failure.kind(), now.into_std(), crate::random::fraction());
+        let wait = self.backoff.failed(
+            failure.kind(),
+            now.into_std(),
+            crate::sys::random::fraction(),
+        );
         if self.backoff.failures() == 1 || failure.kind() == FailureKind::Refused {
             tracing::warn!(node = %self.name, reason = failure.label(), retry_in = ?wait, "{failure}");
         } else {

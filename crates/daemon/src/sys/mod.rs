@@ -1,7 +1,11 @@
-//! The operating system's side of callers and sockets.
+//! The operating system: callers' credentials, sockets, randomness, systemd.
 
+pub(crate) mod accept;
 mod binding;
 mod caller;
+pub(crate) mod random;
+pub(crate) mod systemd;
+pub(crate) mod watched;
 
 pub(crate) use binding::bind_unix;
 pub(crate) use caller::{credentials, surroundings, wait_readable};

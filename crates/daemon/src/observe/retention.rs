@@ -1,0 +1,98 @@
+//! Retention, as the daemon has it: told to the log, and its effects told to the operator.
+
+use crate::observe::recorder::{Health, Recorder, Retention};
+use pulse_core::config::Audit;
+use pulse_core::growth;
+use pulse_core::retention::{Hold, Limits};
+use pulse_forward::Forwarder;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How often a log without retention is warned of.
+const WARNING_INTERVAL: Duration = Duration::from_secs(86_400);
+
+/// Has the recorder remove old segments as the configuration says, and no segment that a
+/// collector has yet to get.
+pub(crate) fn apply(recorder: &dyn Recorder, forwarder: Option<&Arc<Forwarder>>, limits: Limits) {
+    let forwarder = forwarder.map(Arc::clone);
+    recorder.retain(Retention {
+        limits,
+        streams: Box::new(move || {
+            let forwarder = forwarder.as_ref();
+            forwarder.map_or_else(Vec::new, |forwarder| forwarder.cursors())
+        }),
+    });
+}
+
+/// What was said of it, so that it is said once.
+pub(crate) struct Watch {
+    /// The log's, whatever a configuration that was read since says.
+    directory: String,
+    removed: u64,
+    hold: Option<Hold>,
+    obstacle: Option<Arc<str>>,
+    warned: Option<Instant>,
+}
+
+impl Watch {
+    /// Over the log of this configuration.
+    pub(crate) fn over(audit: &Audit) -> Self {
+        Self {
+            directory: audit.directory().display().to_string(),
+            removed: 0,
+            hold: None,
+            obstacle: None,
+            warned: None,
+        }
+    }
+
+    /// Says what has changed under these limits.
+    pub(crate) fn look(&mut self, health: &Health, limits: &Limits) {
+        let upkeep = &health.upkeep;
+        if upkeep.removed_segments > self.removed {
+            self.removed = upkeep.removed_segments;
+            tracing::info!(
+                "old segments of the audit log were removed: it begins with record {} now",
+                upkeep.removed_through + 1
+            );
+        }
+        self.look_at_hold(upkeep.pressing_hold());
+        if let Some(obstacle) = upkeep.obstacle.as_ref()
+            && self.obstacle.as_ref() != Some(obstacle)
+        {
+            tracing::error!("no segment of the audit log is removed: {obstacle}");
+        }
+        self.obstacle.clone_from(&upkeep.obstacle);
+        if !limits.are_set() {
+            self.warn_of_disk(health);
+        }
+    }
+
+    fn look_at_hold(&mut self, hold: Option<&Hold>) {
+        let is_known = |hold: &Hold| self.hold.as_ref().is_some_and(|said| hold.is_like(said));
+        match hold {
+            Some(hold) if !is_known(hold) => {
+                tracing::warn!(
+                    "the audit log exceeds its retention and nothing is removed: {hold}"
+                );
+            }
+            None if self.hold.is_some() => {
+                tracing::info!("nothing keeps old segments of the audit log any more");
+            }
+            _ => (),
+        }
+        self.hold = hold.cloned();
+    }
+
+    fn warn_of_disk(&mut self, health: &Health) {
+        let is_due = self
+            .warned
+            .is_none_or(|warned| warned.elapsed() >= WARNING_INTERVAL);
+        let upkeep = &health.upkeep;
+        let warning = growth::warning(&self.directory, upkeep.bytes, upkeep.rate, upkeep.left);
+        if let (true, Some(warning)) = (is_due, warning) {
+            tracing::warn!("{warning}");
+            self.warned = Some(Instant::now());
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! Background polling: every node in turn, spread over the interval, so that
+//! callers find fresh samples and connections are open before they ask. The poller
+//! is a caller like others: it waits for slots like them, and its readings are on
+//! record like theirs.
+//!
+//! Nodes go in small groups rather than one by one: waking up costs more than a
+//! reading does, and a group wakes up once.
+
+use crate::serve::Request;
+use crate::state::Daemon;
+use pulse_core::capability::Capabilities;
+use pulse_core::peer::{Peer, PeerId};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, sleep, sleep_until};
+
+/// Groups in an interval.
+const GROUPS: u32 = 20;
+/// How often a switched-off poller looks whether it is switched on.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// Polls for as long as the daemon lives.
+pub(crate) async fn run(daemon: Arc<Daemon>) {
+    let ourselves = Arc::new(Peer {
+        credentials: crate::sys::own_credentials(),
+        id: PeerId::Poller,
+        container: None,
+        capabilities: Capabilities::read_only(),
+    });
+    loop {
+        let names: Vec<_> = daemon.readings.settings().nodes.names().cloned().collect();
+        let interval = daemon.config().poll_interval;
+        let (Some(interval), false) = (interval, names.is_empty()) else {
+            sleep(LOOK).await;
+            continue;
+        };
+        let started = Instant::now();
+        let count = names.len() as u64;
+        for (i, node) in (0u64..).zip(names) {
+            let group = u32::try_from(i * u64::from(GROUPS) / count).unwrap_or(GROUPS);
+            sleep_until(started + interval * group / GROUPS).await;
+            let request = Request {
+                daemon: Arc::clone(&daemon),
+                peer: Arc::clone(&ourselves),
+                id: crate::sys::random::correlation_id().into(),
+                deadline: Instant::now() + interval,
+            };
+            tokio::spawn(async move {
+                // Failures are counted and logged where they happen.
+                let _ = request.read_admitted(&node).await;
+            });
+        }
+        sleep_until(started + interval).await;
+    }
+}

@@ -1,0 +1,227 @@
+//! The daemon confines itself: layer by layer, each reported, and each demanded
+//! where the configuration says so.
+
+use crate::startup::Failure;
+use pulse_core::config::{Config, Confinement as Mode};
+use pulse_core::event::{Decision, Event, EventType};
+use pulse_sandbox::tables::SYSCALLS;
+use pulse_sandbox::{Hold, Layer, Layers, Outside, Places, ServiceUser};
+use std::path::{Path, PathBuf};
+
+/// What was done so far.
+pub(crate) struct Confinement<'a> {
+    mode: Mode,
+    layers: &'a dyn Layers,
+    holding: Vec<String>,
+    lacking: Vec<String>,
+    /// What was there before; nothing of it is ours to demand.
+    outside: Outside,
+}
+
+impl<'a> Confinement<'a> {
+    /// Nothing yet.
+    pub(crate) fn new(mode: Mode, layers: &'a dyn Layers) -> Self {
+        let mut lacking = Vec::new();
+        if mode == Mode::Off {
+            tracing::warn!("the daemon is not confined: confinement = \"off\"");
+            lacking.push("switched off by the configuration".to_owned());
+        }
+        let outside = Outside::look();
+        tracing::info!("confined from outside by {outside}");
+        Self {
+            mode,
+            layers,
+            holding: Vec::new(),
+            lacking,
+            outside,
+        }
+    }
+
+    /// The first layer. Files are opened with the service user's rights from here.
+    ///
+    /// # Errors
+    /// As all three: [`Failure::Confinement`] when the layer is required and does
+    /// not hold whole.
+    pub(crate) fn drop_privileges(&mut self, user: &ServiceUser) -> Result<(), Failure> {
+        self.put_on(Layer::Privileges, |layers| layers.drop_privileges(user))
+    }
+
+    /// The second layer. It holds threads that are started from here on.
+    pub(crate) fn restrict_access(&mut self, path: &Path, config: &Config) -> Result<(), Failure> {
+        let rules = places(path, config).rules();
+        self.put_on(Layer::Landlock, |layers| layers.restrict_access(&rules))
+    }
+
+    /// The third layer. Every thread runs by now.
+    pub(crate) fn limit(&mut self) -> Result<(), Failure> {
+        self.put_on(Layer::Limits, |layers| layers.limit())
+    }
+
+    /// The last layer. No file may be executed, no socket listen, no thread start
+    /// from here on.
+    pub(crate) fn filter_calls(&mut self) -> Result<(), Failure> {
+        self.put_on(Layer::Seccomp, |layers| layers.filter_calls(SYSCALLS))
+    }
+
+    fn put_on(
+        &mut self,
+        layer: Layer,
+        put_on: impl FnOnce(&dyn Layers) -> Hold,
+    ) -> Result<(), Failure> {
+        if self.mode == Mode::Off {
+            return Ok(());
+        }
+        let hold = put_on(self.layers);
+        if let Hold::Whole(detail) = &hold {
+            tracing::info!(%layer, detail, "confined");
+            self.holding.push(format!("{layer} ({detail})"));
+        }
+        let Some(lacking) = hold.lacking(layer) else {
+            return Ok(());
+        };
+        tracing::warn!("not confined as it should be: {lacking}");
+        self.lacking.push(lacking.clone());
+        match self.mode {
+            Mode::Required => Err(Failure::Confinement(lacking)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Hands the report over as an event for the audit log.
+    pub(crate) fn report<T>(&self, take: impl FnOnce(&Event<'_>) -> T) -> T {
+        let lacking = self.lacking.join("; ");
+        let mut holding = self.holding.clone();
+        if self.outside != Outside::default() {
+            holding.push(format!("outside ({})", self.outside));
+        }
+        let holding = holding.join(", ");
+        let decision = if self.lacking.is_empty() {
+            Decision::Completed
+        } else {
+            Decision::Failed
+        };
+        take(&Event {
+            reason: (!holding.is_empty()).then_some(&holding),
+            error: (!lacking.is_empty()).then_some(&lacking),
+            ..Event::new(EventType::Confinement, decision)
+        })
+    }
+}
+
+/// The places of this configuration.
+pub(crate) fn places(path: &Path, config: &Config) -> Places {
+    Places {
+        configuration: path.to_owned(),
+        ssh_directory: config.ssh_dir.clone(),
+        log_directory: config.audit.directory().to_owned(),
+        state_directory: config.audit.state_dir.clone(),
+        socket_directory: directory_of(&config.socket),
+        control_directory: directory_of(&config.control_socket),
+        credentials: (config.forward.is_wanted()).then(|| config.forward.credentials.clone()),
+        ports: config.ports().into_iter().collect(),
+    }
+}
+
+fn directory_of(socket: &Path) -> PathBuf {
+    socket.parent().unwrap_or(Path::new("/")).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pulse_sandbox::Rules;
+    use pulse_sandbox::tables::Syscall;
+
+    /// A kernel of which one layer is as given.
+    struct Lacking(Layer, Hold);
+
+    impl Lacking {
+        fn answer(&self, layer: Layer) -> Hold {
+            if self.0 == layer {
+                self.1.clone()
+            } else {
+                Hold::Whole("fine".into())
+            }
+        }
+    }
+
+    impl Layers for Lacking {
+        fn drop_privileges(&self, _: &ServiceUser) -> Hold {
+            self.answer(Layer::Privileges)
+        }
+
+        fn refuse_privileges(&self) -> Hold {
+            self.answer(Layer::Privileges)
+        }
+
+        fn restrict_access(&self, _: &Rules) -> Hold {
+            self.answer(Layer::Landlock)
+        }
+
+        fn limit(&self) -> Hold {
+            self.answer(Layer::Limits)
+        }
+
+        fn filter_calls(&self, _: &[Syscall]) -> Hold {
+            self.answer(Layer::Seccomp)
+        }
+    }
+
+    fn confine(mode: Mode, kernel: &Lacking) -> (Result<(), Failure>, Decision, String, String) {
+        let mut confinement = Confinement::new(mode, kernel);
+        let user = ServiceUser {
+            name: "nobody".into(),
+            ids: None,
+        };
+        let outcome = confinement
+            .drop_privileges(&user)
+            .and_then(|()| confinement.restrict_access(Path::new("/c"), &Config::default()))
+            .and_then(|()| confinement.limit())
+            .and_then(|()| confinement.filter_calls());
+        confinement.report(|event| {
+            let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+            let (reason, error) = (text(event.reason), text(event.error));
+            (outcome, event.decision, reason, error)
+        })
+    }
+
+    #[test]
+    fn a_layer_that_is_missing_or_partial_is_reported_and_refused_where_required() {
+        for layer in Layer::ALL {
+            for hold in [
+                Hold::Missing("too old".into()),
+                Hold::Partly("ABI 2".into()),
+            ] {
+                let kernel = Lacking(layer, hold);
+                let (outcome, decision, reason, error) = confine(Mode::BestEffort, &kernel);
+                assert!(outcome.is_ok());
+                assert_eq!(decision, Decision::Failed);
+                assert!(error.starts_with(&layer.to_string()), "{error}");
+                assert!(!reason.contains(&layer.to_string()), "{reason}");
+                assert_eq!(reason.matches("fine").count(), 3, "{reason}");
+                let (outcome, ..) = confine(Mode::Required, &kernel);
+                let text = outcome.unwrap_err().to_string();
+                assert!(text.contains(&layer.to_string()), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_kernel_that_has_everything_is_enough() {
+        let kernel = Lacking(Layer::Seccomp, Hold::Whole("fine".into()));
+        let (outcome, decision, reason, error) = confine(Mode::Required, &kernel);
+        assert!(outcome.is_ok());
+        assert_eq!((decision, error.as_str()), (Decision::Completed, ""));
+        let all = "privileges (fine), landlock (fine), limits (fine), seccomp (fine)";
+        assert_eq!(reason, all);
+    }
+
+    #[test]
+    fn switched_off_it_asks_nothing_of_the_kernel_and_says_so() {
+        let kernel = Lacking(Layer::Seccomp, Hold::Missing("none".into()));
+        let (outcome, decision, reason, error) = confine(Mode::Off, &kernel);
+        assert!(outcome.is_ok());
+        assert_eq!((decision, reason.as_str()), (Decision::Failed, ""));
+        assert!(error.contains("switched off"), "{error}");
+    }
+}
