@@ -3,7 +3,7 @@
 
 use nix::sys::signal::Signal;
 use pulse_audit::{Body, Directory, Log, Settings, Timestamp};
-use pulse_core::event::{Decision, Event, EventType};
+use pulse_core::event::Event;
 use pulse_e2e::sim::{self, Fleet};
 use pulse_e2e::{Config, Daemon, Home, control, service, wait};
 use serde_json::Value;
@@ -149,10 +149,9 @@ fn old_log(home: &Home) {
     let begin = Timestamp::from_micros(begin);
     let storage = Directory::lock(log, &state).unwrap();
     let mut written = Log::open(storage, Settings::default(), begin).unwrap();
-    let event = Event::new(EventType::CommandStart, Decision::Allowed);
     for hour in 0..240 {
         let now = begin.plus(Duration::from_secs(hour * 3600));
-        let bodies: Vec<Body> = (0..100).map(|_| Body::of(&event)).collect();
+        let bodies: Vec<Body> = (0..100).map(|_| Body::of(&Event::ProxyStart)).collect();
         written.append(now, &bodies).unwrap();
     }
     written

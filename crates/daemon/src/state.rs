@@ -2,18 +2,19 @@
 //! for a decision and never across an await.
 
 use crate::node::host_file::{HostFile, SUBGID, SUBUID};
-use crate::node::{Access, Nodes};
+use crate::node::{NodeContext, Nodes};
 use crate::observe::ledger::Ledger;
 use crate::observe::metrics::{self, Metrics};
 use crate::observe::recorder::Recorder;
 use crate::readings::{ReadingSettings, Readings};
 use pulse_core::config::Config;
+use pulse_core::event::Access;
 use pulse_core::gate::{Gate, GateCaps};
 use pulse_core::limiter::{Limiter, Refusal};
 use pulse_core::peer::{AccessPolicy, Peer, PeerId};
 use pulse_core::rpc::RpcError;
 use pulse_core::subid::SubordinateRanges;
-use pulse_core::summary::{Account, Occurrence, Tally};
+use pulse_core::summary::{Account, Tally};
 use pulse_forward::Forwarder;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
@@ -38,7 +39,7 @@ pub(crate) struct Daemon {
     pub readings: Arc<Readings>,
     /// Our public key, as one line.
     pub public_key: String,
-    access: Arc<Access>,
+    node_context: Arc<NodeContext>,
     snapshot: RwLock<Arc<Snapshot>>,
     limiter: Mutex<Limiter>,
     gate: Mutex<Gate<PeerId>>,
@@ -65,14 +66,19 @@ pub(crate) struct Snapshot {
 impl Daemon {
     /// Puts the parts together.
     #[must_use]
-    pub(crate) fn new(config: Config, access: Access, public_key: String, parts: Parts) -> Self {
+    pub(crate) fn new(
+        config: Config,
+        node_context: NodeContext,
+        public_key: String,
+        parts: Parts,
+    ) -> Self {
         let Parts {
             recorder,
             forwarder,
         } = parts;
         let metrics = Arc::new(Metrics::new(&recorder, forwarder.as_ref()));
-        let access = Arc::new(access);
-        let nodes = Nodes::of(&config, &access, &Nodes::default());
+        let node_context = Arc::new(node_context);
+        let nodes = Nodes::of(&config, &node_context, &Nodes::default());
         let settings = reading_settings(&config, nodes);
         Self {
             readings: Arc::new(Readings::new(settings, config.caps, Arc::clone(&metrics))),
@@ -81,7 +87,7 @@ impl Daemon {
             recorder,
             forwarder,
             public_key,
-            access,
+            node_context,
             limiter: Mutex::new(Limiter::new(config.limits)),
             gate: Mutex::new(Gate::new(gate_caps(&config))),
             door: Mutex::new(Gate::new(MAX_TURNED_AWAY)),
@@ -94,7 +100,7 @@ impl Daemon {
 
     /// Takes a new configuration. What is being done goes on under the old one.
     pub(crate) fn reload(&self, config: Config) {
-        let nodes = Nodes::of(&config, &self.access, &self.readings.settings().nodes);
+        let nodes = Nodes::of(&config, &self.node_context, &self.readings.settings().nodes);
         self.readings
             .set(reading_settings(&config, nodes), config.caps);
         self.limiter().set_limits(config.limits);
@@ -140,31 +146,31 @@ impl Daemon {
     /// the caller.
     pub(crate) fn limited(&self, peer: &Peer, refusal: Refusal) -> RpcError {
         self.metrics.refused(refusal.as_str(), &peer.id);
-        self.note(Occurrence::Limited(refusal), peer);
+        self.note(Access::Limited(refusal), peer);
         RpcError::RateLimited
     }
 
     /// Puts a caller that may not ask anything on record; gives the error for it.
     pub(crate) fn unauthorised(&self, peer: &Peer) -> RpcError {
-        self.note(Occurrence::Unauthorized, peer);
+        self.note(Access::Unauthorized, peer);
         RpcError::Unauthorized
     }
 
     /// Puts on record what callers could bring about without end: not each time, but so
     /// that each is counted.
-    pub(crate) fn note(&self, occurrence: Occurrence, peer: &Peer) {
+    pub(crate) fn note(&self, access: Access, peer: &Peer) {
         let account = if peer.capabilities.is_empty() {
             Account::Strangers
         } else {
             Account::Own
         };
-        self.note_all(Tally::one(occurrence, peer), account);
+        self.note_all(Tally::one(access, peer), account);
     }
 
     /// Looks whether `known_hosts` has changed; connections whose host key it accepts no
     /// longer are closed then.
     pub(crate) fn look_at_pins(&self) {
-        self.access.known_hosts.look();
+        self.node_context.known_hosts.look();
     }
 
     /// As [`Daemon::note`], several at once.

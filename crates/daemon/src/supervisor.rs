@@ -1,6 +1,6 @@
 //! Everything that serves: opened, watched over, reloaded, drained.
 
-use crate::node::Access;
+use crate::node::NodeContext;
 use crate::node::known_hosts::KnownHostsFile;
 use crate::node::resolve::{AnyUnicast, Resolver};
 use crate::observe::recorder::{self, Recorder};
@@ -14,7 +14,7 @@ use crate::startup::{key, settings};
 use crate::state::{Daemon, Parts};
 use crate::sys::systemd::ServiceManager;
 use pulse_core::config::{Config, Confinement as Mode};
-use pulse_core::event::{Decision, Event, EventType};
+use pulse_core::event::Event;
 use pulse_forward::forwarder::Command;
 use pulse_forward::{Forwarder, Prepared};
 use russh::keys::PrivateKey;
@@ -60,8 +60,7 @@ pub(crate) async fn serve(start: Start<'_>) -> Result<(), Failure> {
         error,
     })?;
     let recorder = Arc::clone(&start.recorder);
-    let began = Event::new(EventType::ProxyStart, Decision::Allowed);
-    must_record(&*recorder, &began).await?;
+    must_record(&*recorder, &Event::ProxyStart).await?;
     let mut confinement = start.confinement;
     // Nothing that the tasks do may come before the last layer: they are spawned
     // and wait until this one waits.
@@ -84,7 +83,7 @@ pub(crate) async fn serve(start: Start<'_>) -> Result<(), Failure> {
     service.manager.tell(&[NotifyState::Stopping]);
     service.drain().await;
     service.daemon.finish();
-    recorder.note(&Event::new(EventType::ProxyStop, Decision::Completed));
+    recorder.note(&Event::ProxyStop);
     recorder.stop();
     if let Some(forwarder) = forwarder {
         forwarder.stop();
@@ -131,7 +130,7 @@ fn open(
     let control = opened.control.map(BoundSocket::into_socket);
     let metrics = opened.metrics.map(watch_port).transpose();
     let metrics = metrics.map_err(opening("metrics_address"))?;
-    let access = Access {
+    let context = NodeContext {
         key: Arc::new(key),
         resolver: Resolver::new(AnyUnicast),
         known_hosts: KnownHostsFile::new(config.ssh_dir.join("known_hosts")),
@@ -148,7 +147,7 @@ fn open(
         tracing::warn!("allowed_nodes is empty: no node can be read");
     }
     let ports = config.ssh_ports();
-    let daemon = Arc::new(Daemon::new(config, access, public_key, parts));
+    let daemon = Arc::new(Daemon::new(config, context, public_key, parts));
     let (drain, draining) = watch::channel(false);
     let mut listeners = JoinSet::new();
     listeners.spawn(serve::serve_callers(
@@ -219,7 +218,7 @@ impl Service {
         if let Ok(now) = began {
             self.manager.tell(&[NotifyState::Reloading, now]);
         }
-        let (decision, reason) = match settings::load(path) {
+        let error = match settings::load(path) {
             Ok(config) => {
                 warn_unchangeable(&self.daemon.config(), &config);
                 self.warn_of_ports(&config);
@@ -229,18 +228,16 @@ impl Service {
                 if let Some(forwarder) = &self.daemon.forwarder {
                     forwarder.ask(Command::Look);
                 }
-                (Decision::Completed, None)
+                None
             }
             Err(error) => {
                 tracing::error!("configuration not read, the running one stays in force: {error}");
-                (Decision::Failed, Some(error.to_string()))
+                Some(error.to_string())
             }
         };
-        let event = Event::new(EventType::ConfigReloaded, decision);
         // The reload has happened; there is nothing left to stop.
-        self.daemon.recorder.note(&Event {
-            error: reason.as_deref(),
-            ..event
+        self.daemon.recorder.note(&Event::ConfigReloaded {
+            error: error.as_deref(),
         });
         self.manager.tell(&[NotifyState::Ready]);
     }

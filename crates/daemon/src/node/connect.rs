@@ -18,7 +18,7 @@ use std::sync::Arc;
 use tokio::net::TcpStream;
 
 /// What every connection needs besides the node itself.
-pub(crate) struct Access {
+pub(crate) struct NodeContext {
     /// Our key.
     pub key: Arc<PrivateKey>,
     /// Addresses of names, and which of them are permitted.
@@ -59,13 +59,13 @@ impl Connection {
     /// Connects, checks the host key, logs in. The caller sets the deadline and
     /// may drop the future at any time.
     pub(super) async fn open(
-        access: &Access,
+        context: &NodeContext,
         node: &NodeName,
         settings: &NodeSettings,
         timeouts: &Timeouts,
     ) -> Result<Self, NotOpened> {
-        let address = access.resolver.resolve(node, settings)?;
-        let known_hosts = access.known_hosts.current();
+        let address = context.resolver.resolve(node, settings)?;
+        let known_hosts = context.known_hosts.current();
         let known_hosts = known_hosts.map_err(NodeFailure::KnownHosts)?;
         let unreachable = |e: std::io::Error| NodeFailure::Unreachable {
             address,
@@ -77,7 +77,7 @@ impl Connection {
             address,
             node,
             known_hosts,
-            &access.key,
+            &context.key,
             &settings.user,
             timeouts,
         )

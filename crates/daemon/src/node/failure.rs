@@ -2,6 +2,7 @@
 
 use crate::node::resolve::NoAddress;
 use pulse_core::backoff::FailureKind;
+use pulse_core::event::{FailureReason, HostKeyReason};
 use pulse_core::known_hosts::{CertVerdict, PinnedKey};
 use pulse_sensors::printed::Oversized;
 use std::net::SocketAddr;
@@ -31,42 +32,12 @@ pub(crate) enum NodeFailure {
         /// What the system said.
         reason: String,
     },
-    /// The host key is in no `known_hosts` line.
-    #[error(
-        "showed a host key that is not in known_hosts ({fingerprint}): check it on the node, then add it"
-    )]
-    HostKeyUnknown {
-        /// The key it showed.
-        fingerprint: String,
-    },
-    /// The host key is another than the pinned one.
-    #[error(
-        "showed another host key ({fingerprint}) than the pinned {}: someone may be in between, or the node was reinstalled",
-        pinned(expected)
-    )]
-    HostKeyChanged {
-        /// The key it showed.
-        fingerprint: String,
-        /// What is pinned.
-        expected: Vec<PinnedKey>,
-    },
-    /// The host key, or its certificate's, is revoked.
-    #[error("showed a revoked host key ({fingerprint})")]
-    HostKeyRevoked {
-        /// The key it showed.
-        fingerprint: String,
-    },
-    /// The host certificate is not valid for this node.
-    #[error("showed a host certificate that is not accepted ({})", .0.as_str())]
-    HostCertificate(CertVerdict),
+    /// The host key is not accepted.
+    #[error(transparent)]
+    HostKey(#[from] HostKeyFailure),
     /// The host key is no longer accepted, so its connection was closed.
-    #[error("{failure}")]
-    Withdrawn {
-        /// Where the connection led.
-        address: SocketAddr,
-        /// What is said of the host key now.
-        failure: Box<NodeFailure>,
-    },
+    #[error(transparent)]
+    Withdrawn(Withdrawn),
     /// Our key was refused.
     #[error(
         "refused our SSH key for user \"{user}\": install the line that \"pulse-sensorctl keys show\" prints"
@@ -114,53 +85,83 @@ pub(crate) enum NodeFailure {
     QueueFull,
 }
 
-impl NodeFailure {
-    /// The label in metrics and records.
-    #[must_use]
-    pub(crate) fn label(&self) -> &'static str {
+/// A host key that is not accepted. The text follows `node "<name>" `.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum HostKeyFailure {
+    /// The host key is in no `known_hosts` line.
+    #[error(
+        "showed a host key that is not in known_hosts ({fingerprint}): check it on the node, then add it"
+    )]
+    Unknown { fingerprint: String },
+    /// The host key is another than the pinned ones.
+    #[error(
+        "showed another host key ({fingerprint}) than the pinned {}: someone may be in between, or the node was reinstalled",
+        pinned(expected)
+    )]
+    Changed {
+        fingerprint: String,
+        expected: Vec<PinnedKey>,
+    },
+    /// The host key, or its certificate's authority, is revoked.
+    #[error("showed a revoked host key ({fingerprint})")]
+    Revoked { fingerprint: String },
+    /// The host certificate is not valid for this node.
+    #[error("showed a host certificate that is not accepted ({})", .0.as_str())]
+    Certificate(CertVerdict),
+}
+
+impl HostKeyFailure {
+    pub(crate) fn reason(&self) -> HostKeyReason {
         match self {
-            Self::NoAddress => "no_address",
-            Self::HostsRefused(_) => "hosts_refused",
-            Self::KnownHosts(_) => "known_hosts_unusable",
-            Self::AddressNotPermitted => "address_not_permitted",
-            Self::Unreachable { .. } => "unreachable",
-            Self::HostKeyUnknown { .. } => "host_key_unknown",
-            Self::HostKeyChanged { .. } => "host_key_changed",
-            Self::HostKeyRevoked { .. } => "host_key_revoked",
-            Self::HostCertificate(_) => "host_certificate",
-            Self::Withdrawn { failure, .. } => failure.label(),
-            Self::KeyRefused { .. } => "key_refused",
-            Self::Ssh(_) => "ssh_error",
-            Self::TimedOut => "timeout",
-            Self::Oversized { .. } => "oversized",
-            Self::NoDocument(_) => "no_document",
-            Self::Command { .. } => "command_failed",
-            Self::Waiting { .. } => "backoff",
-            Self::Removed => "removed",
-            Self::QueueFull => "queue_full",
+            Self::Unknown { .. } => HostKeyReason::Unknown,
+            Self::Changed { .. } => HostKeyReason::Changed,
+            Self::Revoked { .. } => HostKeyReason::Revoked,
+            Self::Certificate(_) => HostKeyReason::Certificate,
         }
     }
+}
 
-    /// Whether the node's host key was not the one we trust.
+/// A connection that was closed while it was open, because of its host key.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{failure}")]
+pub(crate) struct Withdrawn {
+    /// The node's end of the connection.
+    pub(crate) address: SocketAddr,
+    /// The judgement of the host key now.
+    pub(crate) failure: HostKeyFailure,
+}
+
+impl NodeFailure {
+    /// The reason in records and metrics.
     #[must_use]
-    pub(crate) fn is_host_key(&self) -> bool {
-        matches!(
-            self,
-            Self::HostKeyUnknown { .. }
-                | Self::HostKeyChanged { .. }
-                | Self::HostKeyRevoked { .. }
-                | Self::HostCertificate(_)
-                | Self::Withdrawn { .. }
-        )
+    pub(crate) fn reason(&self) -> FailureReason {
+        match self {
+            Self::NoAddress => FailureReason::NoAddress,
+            Self::HostsRefused(_) => FailureReason::HostsRefused,
+            Self::KnownHosts(_) => FailureReason::KnownHostsUnusable,
+            Self::AddressNotPermitted => FailureReason::AddressNotPermitted,
+            Self::Unreachable { .. } => FailureReason::Unreachable,
+            Self::HostKey(failure) | Self::Withdrawn(Withdrawn { failure, .. }) => {
+                FailureReason::HostKey(failure.reason())
+            }
+            Self::KeyRefused { .. } => FailureReason::KeyRefused,
+            Self::Ssh(_) => FailureReason::Ssh,
+            Self::TimedOut => FailureReason::Timeout,
+            Self::Oversized { .. } => FailureReason::Oversized,
+            Self::NoDocument(_) => FailureReason::NoDocument,
+            Self::Command { .. } => FailureReason::CommandFailed,
+            Self::Waiting { .. } => FailureReason::Backoff,
+            Self::Removed => FailureReason::Removed,
+            Self::QueueFull => FailureReason::QueueFull,
+        }
     }
 
     /// How the node is to be left alone after it.
     #[must_use]
     pub(crate) fn kind(&self) -> FailureKind {
-        if self.is_host_key() || matches!(self, Self::KeyRefused { .. }) {
-            FailureKind::Refused
-        } else {
-            FailureKind::Transient
+        match self.reason() {
+            FailureReason::HostKey(_) | FailureReason::KeyRefused => FailureKind::Refused,
+            _ => FailureKind::Transient,
         }
     }
 }

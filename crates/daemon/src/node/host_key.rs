@@ -4,7 +4,7 @@
 //! node could fill our memory with them. No node has a reason to open one, so the
 //! first attempt ends the connection.
 
-use super::failure::NodeFailure;
+use super::failure::{HostKeyFailure, NodeFailure};
 use pulse_core::known_hosts::{
     CertVerdict, CertificateFacts, HostQuery, KnownHosts, Verdict, fingerprint,
 };
@@ -67,7 +67,7 @@ impl Identity {
     }
 
     /// Judges it by these pins, now.
-    pub(super) fn judge(&self, known_hosts: &KnownHosts) -> Result<(), NodeFailure> {
+    pub(super) fn judge(&self, known_hosts: &KnownHosts) -> Result<(), HostKeyFailure> {
         let Some(certificate) = &self.certificate else {
             return self.judge_key(known_hosts);
         };
@@ -81,27 +81,26 @@ impl Identity {
             // The key inside may still be pinned by itself.
             verdict => self
                 .judge_key(known_hosts)
-                .map_err(|_| NodeFailure::HostCertificate(verdict)),
+                .map_err(|_| HostKeyFailure::Certificate(verdict)),
         }
     }
 
-    fn judge_key(&self, known_hosts: &KnownHosts) -> Result<(), NodeFailure> {
-        let fingerprint = || self.fingerprint.clone();
+    fn judge_key(&self, known_hosts: &KnownHosts) -> Result<(), HostKeyFailure> {
         match known_hosts.check_key(&self.host, &self.key) {
             Verdict::Trusted => Ok(()),
-            Verdict::Unknown => Err(NodeFailure::HostKeyUnknown {
-                fingerprint: fingerprint(),
+            Verdict::Unknown => Err(HostKeyFailure::Unknown {
+                fingerprint: self.fingerprint.clone(),
             }),
-            Verdict::Changed { expected } => Err(NodeFailure::HostKeyChanged {
-                fingerprint: fingerprint(),
+            Verdict::Changed { expected } => Err(HostKeyFailure::Changed {
+                fingerprint: self.fingerprint.clone(),
                 expected,
             }),
             Verdict::Revoked => Err(self.revoked()),
         }
     }
 
-    fn revoked(&self) -> NodeFailure {
-        NodeFailure::HostKeyRevoked {
+    fn revoked(&self) -> HostKeyFailure {
+        HostKeyFailure::Revoked {
             fingerprint: self.fingerprint.clone(),
         }
     }
@@ -173,7 +172,7 @@ impl NodeClient {
     pub(super) fn judge(&self, shown: &PublicKeyOrCertificate) -> Shown {
         match Identity::of(&self.host, shown) {
             Ok(identity) => Shown {
-                verdict: identity.judge(&self.known_hosts),
+                verdict: identity.judge(&self.known_hosts).map_err(NodeFailure::from),
                 identity: Some(Arc::new(identity)),
             },
             Err(failure) => Shown {

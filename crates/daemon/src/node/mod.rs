@@ -12,7 +12,7 @@ pub(crate) mod resolve;
 mod stream;
 mod task;
 
-pub(crate) use connect::Access;
+pub(crate) use connect::NodeContext;
 pub(crate) use exchange::Sample;
 pub(crate) use failure::NodeFailure;
 pub(crate) use task::{NodeHandle, NodeTaskSettings};
@@ -30,7 +30,7 @@ impl Nodes {
     /// The nodes of a configuration. A node whose settings are unchanged keeps
     /// its task, with connection and sample, unless `afresh` is asked for.
     #[must_use]
-    pub(crate) fn of(config: &Config, access: &Arc<Access>, previous: &Self) -> Self {
+    pub(crate) fn of(config: &Config, context: &Arc<NodeContext>, previous: &Self) -> Self {
         let start = |(name, node): (&NodeName, _)| {
             let settings = NodeTaskSettings {
                 node: Clone::clone(node),
@@ -38,7 +38,7 @@ impl Nodes {
                 max_output_bytes: config.max_ssh_output_bytes,
             };
             let handle = previous.unchanged(name, &settings).unwrap_or_else(|| {
-                NodeHandle::start(name.clone(), settings.clone(), Arc::clone(access))
+                NodeHandle::start(name.clone(), settings.clone(), Arc::clone(context))
             });
             (name.clone(), (settings, handle))
         };

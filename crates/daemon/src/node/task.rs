@@ -4,16 +4,15 @@
 //! node up. Whoever gives up waiting changes nothing here: the exchange has its
 //! own deadline, and what it brings is kept for the next caller.
 
-use super::connect::{Access, Connection, NotOpened};
+use super::connect::{Connection, NodeContext, NotOpened};
 use super::exchange::{Sample, Session};
-use super::failure::NodeFailure;
+use super::failure::{HostKeyFailure, NodeFailure, Withdrawn};
 use super::host_key::Identity;
 use pulse_core::backoff::{Backoff, FailureKind};
 use pulse_core::config::{NodeSettings, Timeouts};
-use pulse_core::event::{Decision, Event, EventType};
+use pulse_core::event::Event;
 use pulse_core::known_hosts::pins::Pins;
 use pulse_core::name::NodeName;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -58,14 +57,18 @@ pub(crate) struct NodeHandle {
 impl NodeHandle {
     /// Starts the task of a node.
     #[must_use]
-    pub(crate) fn start(name: NodeName, settings: NodeTaskSettings, access: Arc<Access>) -> Self {
+    pub(crate) fn start(
+        name: NodeName,
+        settings: NodeTaskSettings,
+        context: Arc<NodeContext>,
+    ) -> Self {
         let (requests, inbox) = mpsc::channel(1);
         let (publish, status) = watch::channel(NodeStatus::default());
         let task = NodeTask {
             name,
             settings,
-            pins: access.known_hosts.subscribe(),
-            access,
+            pins: context.known_hosts.subscribe(),
+            context,
             publish,
             session: None,
             refused: None,
@@ -119,7 +122,7 @@ impl NodeHandle {
 struct NodeTask {
     name: NodeName,
     settings: NodeTaskSettings,
-    access: Arc<Access>,
+    context: Arc<NodeContext>,
     publish: watch::Sender<NodeStatus>,
     session: Option<Session>,
     /// Tells of other pins; those that the session was judged by count as seen.
@@ -136,7 +139,7 @@ const CERTIFICATE_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 /// What other pins mean for a node.
 enum Judged {
     /// The host key of its open connection is not accepted any more.
-    Withdrawn(SocketAddr, NodeFailure),
+    Withdrawn(Withdrawn),
     /// What kept it from being connected to is mended.
     Mended,
 }
@@ -148,7 +151,7 @@ impl NodeTask {
             tokio::select! {
                 biased;
                 judged = self.judged_anew() => match judged {
-                    Judged::Withdrawn(address, failure) => self.withdraw(address, failure).await,
+                    Judged::Withdrawn(withdrawn) => self.withdraw(&withdrawn).await,
                     Judged::Mended => self.mend(),
                 },
                 request = timeout_at(idle_until, inbox.recv()) => match request {
@@ -169,7 +172,10 @@ impl NodeTask {
         match &self.session {
             Some(session) => {
                 let failure = withdrawn(&mut self.pins, session.identity()).await;
-                Judged::Withdrawn(session.address(), failure)
+                Judged::Withdrawn(Withdrawn {
+                    address: session.address(),
+                    failure,
+                })
             }
             None => {
                 self.mended().await;
@@ -214,9 +220,9 @@ impl NodeTask {
     async fn read(&mut self, deadline: Instant) -> Answer {
         let reused = self.has_open_session();
         let mut outcome = self.attempt(deadline).await;
-        if let Err(NodeFailure::Withdrawn { address, failure }) = outcome {
+        if let Err(NodeFailure::Withdrawn(withdrawn)) = outcome {
             // With the new pins the node may well be trusted: its key was exchanged.
-            self.withdraw(address, *failure).await;
+            self.withdraw(&withdrawn).await;
             outcome = self.attempt(deadline).await;
         } else if reused && matches!(outcome, Err(NodeFailure::Ssh(_))) {
             // The connection had died unnoticed; that says nothing of the node.
@@ -245,8 +251,7 @@ impl NodeTask {
             let sample = tokio::select! {
                 biased;
                 failure = withdrawn(&mut self.pins, &identity) => {
-                    let failure = Box::new(failure);
-                    return Err(NodeFailure::Withdrawn { address, failure });
+                    return Err(NodeFailure::Withdrawn(Withdrawn { address, failure }));
                 }
                 sample = session.read() => sample?,
             };
@@ -264,7 +269,7 @@ impl NodeTask {
         // What changes from here on is noticed by whoever uses the session.
         self.pins.mark_unchanged();
         let timeouts = &self.settings.timeouts;
-        let open = Connection::open(&self.access, &self.name, &self.settings.node, timeouts);
+        let open = Connection::open(&self.context, &self.name, &self.settings.node, timeouts);
         let connection = tokio::time::timeout(timeouts.connect, open).await;
         let connection = connection.unwrap_or_else(|_| Err(NodeFailure::TimedOut.into()));
         let connection = match connection {
@@ -305,9 +310,9 @@ impl NodeTask {
             crate::sys::random::fraction(),
         );
         if self.backoff.failures() == 1 || failure.kind() == FailureKind::Refused {
-            tracing::warn!(node = %self.name, reason = failure.label(), retry_in = ?wait, "{failure}");
+            tracing::warn!(node = %self.name, reason = failure.reason().as_str(), retry_in = ?wait, "{failure}");
         } else {
-            tracing::debug!(node = %self.name, reason = failure.label(), retry_in = ?wait, "{failure}");
+            tracing::debug!(node = %self.name, reason = failure.reason().as_str(), retry_in = ?wait, "{failure}");
         }
         let blocked = Some((now + wait, failure.clone()));
         self.publish.send_modify(|status| {
@@ -319,7 +324,7 @@ impl NodeTask {
 
     /// Closes a connection whose host key is not accepted any more, and forgets what came
     /// over it.
-    async fn withdraw(&mut self, address: SocketAddr, failure: NodeFailure) {
+    async fn withdraw(&mut self, Withdrawn { address, failure }: &Withdrawn) {
         self.session = None;
         let sentence = format!(
             "the open connection to {address} is closed, its host key is no longer accepted: the node {failure}"
@@ -328,15 +333,14 @@ impl NodeTask {
             status.connected = false;
             status.sample = None;
         });
-        tracing::warn!(node = %self.name, reason = failure.label(), "node \"{}\": {sentence}", self.name);
-        let event = Event {
-            node: Some(&self.name),
-            reason: Some(failure.label()),
-            error: Some(&sentence),
-            ..Event::new(EventType::HostKeyMismatch, Decision::Denied)
+        tracing::warn!("node \"{}\": {sentence}", self.name);
+        let event = Event::HostKeyWithdrawn {
+            node: &self.name,
+            reason: failure.reason(),
+            error: &sentence,
         };
         // The connection is closed whatever becomes of the record; the log says what does.
-        let _ = self.access.recorder.record(&event).await;
+        let _ = self.context.recorder.record(&event).await;
     }
 
     /// A mistake that is mended heals at once.
@@ -356,7 +360,7 @@ impl NodeTask {
 
 /// Waits until a host key that was accepted is not any more, and gives the reason. What
 /// happens to pins while nobody waits is noticed the next time.
-async fn withdrawn(pins: &mut watch::Receiver<Pins>, identity: &Identity) -> NodeFailure {
+async fn withdrawn(pins: &mut watch::Receiver<Pins>, identity: &Identity) -> HostKeyFailure {
     // The time of a certificate may have ended since it was looked at; a plain key is
     // accepted until the pins change.
     let mut is_due = identity.is_certified();

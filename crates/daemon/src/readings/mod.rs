@@ -9,6 +9,7 @@ pub(crate) mod poll;
 
 use crate::node::{NodeFailure, NodeHandle, Nodes, Sample};
 use crate::observe::metrics::{self, Metrics};
+use pulse_core::event::{FailureReason, HostKeyReason};
 use pulse_core::name::NodeName;
 use pulse_core::peer::PeerId;
 use pulse_core::work::{Caps, Ticket, WorkQueue};
@@ -191,12 +192,15 @@ impl Readings {
                 "success"
             }
             Err(failure) => {
-                match failure {
-                    NodeFailure::HostKeyChanged { .. } => self.metrics.host_key_changed(node),
-                    NodeFailure::Oversized { .. } => self.metrics.oversized(node),
+                let reason = failure.reason();
+                match reason {
+                    FailureReason::HostKey(HostKeyReason::Changed) => {
+                        self.metrics.host_key_changed(node);
+                    }
+                    FailureReason::Oversized => self.metrics.oversized(node),
                     _ => {}
                 }
-                failure.label()
+                reason.as_str()
             }
         };
         self.metrics.exchange(node, result, took);

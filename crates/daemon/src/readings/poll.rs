@@ -42,7 +42,7 @@ pub(crate) async fn run(daemon: Arc<Daemon>) {
             let request = Request {
                 daemon: Arc::clone(&daemon),
                 peer: Arc::clone(&ourselves),
-                id: crate::sys::random::correlation_id().into(),
+                correlation_id: crate::sys::random::correlation_id().into(),
                 deadline: Instant::now() + interval,
             };
             tokio::spawn(async move {

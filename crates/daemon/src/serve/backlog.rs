@@ -11,9 +11,10 @@
 use crate::state::{Daemon, MAX_CONNECTIONS, Snapshot};
 use pulse_core::accept::{AcceptBudgets, CALM, Connecting, OverBudget, Standing};
 use pulse_core::capability::Capabilities;
+use pulse_core::event::Access;
 use pulse_core::limiter::Refusal;
 use pulse_core::peer::{Credentials, Peer, PeerId};
-use pulse_core::summary::{Account, Occurrence, Tally};
+use pulse_core::summary::{Account, Tally};
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
@@ -134,7 +135,7 @@ impl Sieve {
             container: None,
             capabilities: Capabilities::NONE,
         };
-        let tally = Tally::one(Occurrence::Limited(Refusal::Accepts), &peer);
+        let tally = Tally::one(Access::Limited(Refusal::Accepts), &peer);
         match standing {
             Standing::Stranger => match &mut self.closed.strangers {
                 Some(closed) => closed.add(tally),

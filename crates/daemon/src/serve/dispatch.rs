@@ -7,13 +7,14 @@ use crate::state::Daemon;
 use pulse_core::capability::Capability;
 use pulse_core::name::NodeName;
 use pulse_core::peer::Peer;
-use pulse_core::rpc::{self, Call, Method, RpcError, response_line};
+use pulse_core::rpc::{self, Call, InvalidNodeName, Method, RpcError, Violation, response_line};
 use pulse_forward::Forwarder;
 use pulse_forward::forwarder::Command;
 use pulse_forward::status::Status;
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -54,20 +55,26 @@ enum Data {
 #[derive(Serialize)]
 struct Entry {
     node: String,
-    #[serde(serialize_with = "document", skip_serializing_if = "Option::is_none")]
-    temperature: Option<Arc<Sample>>,
-    /// How old the sample is.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    age_ms: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<String>,
+    #[serde(flatten)]
+    outcome: EntryOutcome,
 }
 
-fn document<S: Serializer>(sample: &Option<Arc<Sample>>, serializer: S) -> Result<S::Ok, S::Error> {
-    sample
-        .as_ref()
-        .map(|sample| &sample.json)
-        .serialize(serializer)
+#[derive(Serialize)]
+#[serde(untagged)]
+enum EntryOutcome {
+    Read {
+        #[serde(serialize_with = "document")]
+        temperature: Arc<Sample>,
+        /// The age of the sample.
+        age_ms: u64,
+    },
+    Failed {
+        error: String,
+    },
+}
+
+fn document<S: Serializer>(sample: &Arc<Sample>, serializer: S) -> Result<S::Ok, S::Error> {
+    sample.json.serialize(serializer)
 }
 
 /// Answers a request line.
@@ -79,12 +86,12 @@ pub(super) async fn answer(daemon: &Arc<Daemon>, peer: &Arc<Peer>, line: &[u8]) 
     let request = Request {
         daemon: Arc::clone(daemon),
         peer: Arc::clone(peer),
-        id: given
+        correlation_id: given
             .unwrap_or_else(crate::sys::random::correlation_id)
             .into(),
         deadline: started + daemon.config().timeouts.request,
     };
-    let (method, outcome) = match request.check_penalty().and(asked) {
+    let (method, outcome) = match request.check_penalty().and(asked.map_err(RpcError::from)) {
         Err(RpcError::RateLimited) => ("none", Err(RpcError::RateLimited)),
         Err(error) => ("invalid", Err(error)),
         Ok(asked) => match asked.method {
@@ -98,13 +105,35 @@ pub(super) async fn answer(daemon: &Arc<Daemon>, peer: &Arc<Peer>, line: &[u8]) 
             }
         },
     };
+    reply(&request, method, started.elapsed(), &outcome, keep_alive)
+}
+
+/// Refuses a request that did not come whole.
+pub(super) fn refuse(daemon: &Arc<Daemon>, peer: &Arc<Peer>, error: RpcError) -> Reply {
+    let request = Request {
+        daemon: Arc::clone(daemon),
+        peer: Arc::clone(peer),
+        correlation_id: crate::sys::random::correlation_id().into(),
+        deadline: Instant::now(),
+    };
+    reply(&request, "invalid", Duration::ZERO, &Err(error), false)
+}
+
+/// Counts the outcome, penalises the caller where it has to be, and makes the line.
+fn reply(
+    request: &Request,
+    method: &'static str,
+    took: Duration,
+    outcome: &Result<Data, RpcError>,
+    keep_alive: bool,
+) -> Reply {
     let result = outcome.as_ref().map_or_else(RpcError::label, |_| "success");
-    daemon.metrics.rpc(method, result, started.elapsed());
-    if let Err(error) = &outcome {
-        request.punish(error);
+    request.daemon.metrics.rpc(method, result, took);
+    if let Err(RpcError::Violation(violation)) = outcome {
+        request.penalise(violation);
     }
     Reply {
-        line: response_line(request.id.to_string(), outcome.as_ref()),
+        line: response_line(request.correlation_id.to_string(), outcome.as_ref()),
         keep_alive,
     }
 }
@@ -122,7 +151,7 @@ async fn carry_out(
 ) -> Result<Data, RpcError> {
     if !request.peer.capabilities.has(method.needs()) {
         return Err(match method.needs() {
-            Capability::Admin => RpcError::AdminRequired,
+            Capability::Admin => Violation::AdminRequired.into(),
             _ => RpcError::Unauthorized,
         });
     }
@@ -199,7 +228,7 @@ fn status(request: &Request) -> Data {
 /// Reads several nodes, each in its own time and from its own budget.
 async fn read_all(
     request: &Request,
-    nodes: Option<Vec<Result<NodeName, RpcError>>>,
+    nodes: Option<Vec<Result<NodeName, InvalidNodeName>>>,
 ) -> Result<Vec<Entry>, RpcError> {
     let nodes = nodes.unwrap_or_else(|| {
         let settings = request.daemon.readings.settings();
@@ -208,8 +237,9 @@ async fn read_all(
     if !nodes.iter().any(Result::is_ok) {
         request.spend_own()?;
     }
-    if let Some(Err(error)) = nodes.iter().find(|node| node.is_err()) {
-        request.punish(error);
+    // One request, one penalty, however many names are wrong.
+    if let Some(Err(invalid)) = nodes.iter().find(|node| node.is_err()) {
+        request.penalise(&invalid.clone().into());
     }
     // By place in the request: each has one entry.
     let mut entries = BTreeMap::new();
@@ -220,7 +250,7 @@ async fn read_all(
                 let request = request.clone();
                 tasks.spawn(async move { (i, entry(&request, &node).await) });
             }
-            Err(error) => drop(entries.insert(i, Entry::invalid(&error))),
+            Err(invalid) => drop(entries.insert(i, Entry::invalid(&invalid))),
         }
     }
     while let Some(done) = tasks.join_next().await {
@@ -233,7 +263,7 @@ async fn read_all(
 
 async fn entry(request: &Request, node: &NodeName) -> Entry {
     match request.read(node).await {
-        Ok(sample) => Entry::of(node, &sample),
+        Ok(sample) => Entry::of(node, sample),
         Err(RpcError::RateLimited) => {
             Entry::failed(node, &RpcError::NodeRateLimited { node: node.clone() })
         }
@@ -242,35 +272,32 @@ async fn entry(request: &Request, node: &NodeName) -> Entry {
 }
 
 impl Entry {
-    fn of(node: &NodeName, sample: &Arc<Sample>) -> Self {
+    fn of(node: &NodeName, sample: Arc<Sample>) -> Self {
         let age = sample.taken.elapsed().as_millis();
         Self {
             node: node.as_written().to_owned(),
-            temperature: Some(Arc::clone(sample)),
-            age_ms: Some(u64::try_from(age).unwrap_or(u64::MAX)),
-            error: None,
+            outcome: EntryOutcome::Read {
+                temperature: sample,
+                age_ms: u64::try_from(age).unwrap_or(u64::MAX),
+            },
         }
     }
 
     fn failed(node: &NodeName, error: &RpcError) -> Self {
         Self {
             node: node.as_written().to_owned(),
-            temperature: None,
-            age_ms: None,
-            error: Some(error.to_string()),
+            outcome: EntryOutcome::Failed {
+                error: error.to_string(),
+            },
         }
     }
 
-    fn invalid(error: &RpcError) -> Self {
-        let node = match error {
-            RpcError::InvalidNodeName { shown, .. } => shown.clone(),
-            _ => String::new(),
-        };
+    fn invalid(name: &InvalidNodeName) -> Self {
         Self {
-            node,
-            temperature: None,
-            age_ms: None,
-            error: Some(error.to_string()),
+            node: name.shown.clone(),
+            outcome: EntryOutcome::Failed {
+                error: name.to_string(),
+            },
         }
     }
 }

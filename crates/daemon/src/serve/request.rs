@@ -4,11 +4,11 @@
 use crate::node::{NodeFailure, Sample};
 use crate::readings::Outcome;
 use crate::state::Daemon;
-use pulse_core::event::{Decision, Event, EventType};
+use pulse_core::event::{Event, FailureReason, ReadingFailure, RequestId};
 use pulse_core::limiter::Bucket;
 use pulse_core::name::NodeName;
 use pulse_core::peer::Peer;
-use pulse_core::rpc::{Rejection, RpcError};
+use pulse_core::rpc::{RpcError, Unlisted, Violation};
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -17,8 +17,7 @@ use tokio::time::Instant;
 pub(crate) struct Request {
     pub(crate) daemon: Arc<Daemon>,
     pub(crate) peer: Arc<Peer>,
-    /// The correlation id.
-    pub(crate) id: Arc<str>,
+    pub(crate) correlation_id: Arc<str>,
     pub(crate) deadline: Instant,
 }
 
@@ -50,23 +49,18 @@ impl Request {
         spent.map_err(|refusal| self.daemon.limited(&self.peer, refusal))
     }
 
-    /// Penalises the caller for a malformed or forbidden request.
-    pub(crate) fn punish(&self, error: &RpcError) {
-        if !error.is_penalised() {
-            return;
+    /// Penalises the caller for a request that is malformed or forbidden.
+    pub(crate) fn penalise(&self, violation: &Violation) {
+        let daemon = &self.daemon;
+        if let Violation::InvalidNodeName(_) = violation {
+            daemon.metrics.node_refused(violation.label());
         }
-        if let RpcError::InvalidNodeName { .. } = error {
-            self.daemon.metrics.node_refused(error.label());
-        }
-        self.daemon
-            .limiter()
-            .penalise(&self.peer.id, std::time::Instant::now());
-        self.daemon.metrics.penalised(error.label(), &self.peer.id);
-        let event = self.event(EventType::ValidationFailed, Decision::Denied);
-        self.daemon.recorder.note(&Event {
-            reason: Some(error.label()),
-            error: Some(&error.to_string()),
-            ..event
+        let now = std::time::Instant::now();
+        daemon.limiter().penalise(&self.peer.id, now);
+        daemon.metrics.penalised(violation.label(), &self.peer.id);
+        daemon.recorder.note(&Event::Violation {
+            request: self.id(),
+            violation,
         });
     }
 
@@ -84,11 +78,11 @@ impl Request {
     pub(crate) async fn read_admitted(&self, node: &NodeName) -> Result<Arc<Sample>, RpcError> {
         let settings = self.daemon.readings.settings();
         let listed = settings.nodes.listed(node).unwrap_or(node);
-        let start = Event {
-            node: Some(listed),
-            ..self.event(EventType::CommandStart, Decision::Allowed)
-        };
-        self.record(&start).await?;
+        self.record(&Event::CommandStart {
+            request: self.id(),
+            node: listed,
+        })
+        .await?;
         let mut pending = Pending::new(self, listed);
         let readings = &self.daemon.readings;
         let outcome = readings.read(&self.peer.id, listed, self.deadline).await;
@@ -96,10 +90,9 @@ impl Request {
         self.record_outcome(listed, &outcome, pending.started)
             .await?;
         outcome.map_err(|failure| match failure {
-            NodeFailure::AddressNotPermitted => RpcError::Rejected {
-                node: node.clone(),
-                reason: Rejection::AddressNotPermitted,
-            },
+            NodeFailure::AddressNotPermitted => {
+                RpcError::AddressNotPermitted { node: node.clone() }
+            }
             failure => RpcError::Failed {
                 node: node.clone(),
                 failure: failure.to_string(),
@@ -115,18 +108,17 @@ impl Request {
         }
         self.spend_own()?;
         let reason = if settings.nodes.is_empty() {
-            Rejection::NoValidationSources
+            Unlisted::NoValidationSources
         } else {
-            Rejection::NotAllowlisted
+            Unlisted::NotAllowlisted
         };
         self.daemon.metrics.node_refused(reason.as_str());
-        let event = self.event(EventType::ValidationFailed, Decision::Denied);
-        self.daemon.recorder.note(&Event {
-            node: Some(node),
-            reason: Some(reason.as_str()),
-            ..event
+        self.daemon.recorder.note(&Event::Unlisted {
+            request: self.id(),
+            node,
+            reason,
         });
-        Err(RpcError::Rejected {
+        Err(RpcError::Unlisted {
             node: node.clone(),
             reason,
         })
@@ -138,30 +130,26 @@ impl Request {
         outcome: &Outcome,
         started: Instant,
     ) -> Result<(), RpcError> {
-        let text = outcome.as_ref().err().map(ToString::to_string);
-        let (kind, decision) = match outcome {
-            Ok(_) => (EventType::CommandFinish, Decision::Completed),
-            Err(NodeFailure::AddressNotPermitted) => (EventType::EgressDenied, Decision::Denied),
-            Err(failure) if failure.is_host_key() => (EventType::HostKeyMismatch, Decision::Failed),
-            Err(_) => (EventType::CommandFinish, Decision::Failed),
-        };
-        self.record(&Event {
-            node: Some(node),
-            exchange: outcome.as_ref().ok().map(|sample| &sample.exchange),
-            reason: outcome.as_ref().err().map(NodeFailure::label),
-            error: text.as_deref(),
-            duration: Some(started.elapsed()),
-            ..self.event(kind, decision)
+        let error = outcome.as_ref().err().map(ToString::to_string);
+        self.record(&Event::CommandFinish {
+            request: self.id(),
+            node,
+            duration: started.elapsed(),
+            outcome: match outcome {
+                Ok(sample) => Ok(&sample.exchange),
+                Err(failure) => Err(ReadingFailure {
+                    reason: failure.reason(),
+                    error: error.as_deref().unwrap_or_default(),
+                }),
+            },
         })
         .await
     }
 
-    fn event(&self, kind: EventType, decision: Decision) -> Event<'_> {
-        let event = Event::new(kind, decision);
-        Event {
-            correlation_id: Some(&self.id),
-            peer: Some(&self.peer),
-            ..event
+    fn id(&self) -> RequestId<'_> {
+        RequestId {
+            correlation_id: &self.correlation_id,
+            peer: &self.peer,
         }
     }
 
@@ -196,15 +184,14 @@ impl Drop for Pending<'_> {
         if self.is_over {
             return;
         }
-        let event = self
-            .request
-            .event(EventType::CommandFinish, Decision::Failed);
-        self.request.daemon.recorder.note(&Event {
-            node: Some(self.node),
-            reason: Some("abandoned"),
-            error: Some("the caller went away"),
-            duration: Some(self.started.elapsed()),
-            ..event
+        self.request.daemon.recorder.note(&Event::CommandFinish {
+            request: self.request.id(),
+            node: self.node,
+            duration: self.started.elapsed(),
+            outcome: Err(ReadingFailure {
+                reason: FailureReason::Abandoned,
+                error: "the caller went away",
+            }),
         });
     }
 }

@@ -6,14 +6,13 @@
 use super::connection::{Connection, NoLine};
 use super::dispatch;
 use crate::state::Daemon;
+use pulse_core::event::Access;
 use pulse_core::limiter::Refusal;
 use pulse_core::peer::Peer;
 use pulse_core::rpc::RpcError;
-use pulse_core::summary::Occurrence;
 use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -61,7 +60,7 @@ fn admit(daemon: &Arc<Daemon>, peer: &Arc<Peer>) -> Result<Admitted, RpcError> {
     penalty.map_err(|refusal| daemon.limited(peer, refusal))?;
     let entered = daemon.gate().enter(&peer.id);
     entered.map_err(|_| daemon.limited(peer, Refusal::Connections))?;
-    daemon.note(Occurrence::Accepted, peer);
+    daemon.note(Access::Accepted, peer);
     Ok(Admitted {
         daemon: Arc::clone(daemon),
         peer: Arc::clone(peer),
@@ -114,7 +113,10 @@ async fn serve(
             Err(NoLine::Ended) => return,
             Err(NoLine::Refused(error)) => {
                 cut_short = true;
-                refuse(&daemon, &peer, &error)
+                if error == RpcError::ReadTimeout {
+                    daemon.metrics.read_timeouts.inc();
+                }
+                dispatch::refuse(&daemon, &peer, error)
             }
         };
         if let Err(error) = connection.send(&reply.line, timeouts.write).await {
@@ -134,23 +136,5 @@ async fn serve(
         connection.finish_soon().await;
     } else {
         connection.close().await;
-    }
-}
-
-/// The reply to a line that never came whole.
-fn refuse(daemon: &Daemon, peer: &Peer, error: &RpcError) -> dispatch::Reply {
-    if *error == RpcError::ReadTimeout {
-        daemon.metrics.read_timeouts.inc();
-    }
-    if error.is_penalised() {
-        daemon
-            .limiter()
-            .penalise(&peer.id, std::time::Instant::now());
-        daemon.metrics.penalised(error.label(), &peer.id);
-    }
-    daemon.metrics.rpc("invalid", error.label(), Duration::ZERO);
-    dispatch::Reply {
-        line: dispatch::refusal(error),
-        keep_alive: false,
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::startup::Failure;
 use pulse_core::config::{Config, Confinement as Mode};
-use pulse_core::event::{Decision, Event, EventType};
+use pulse_core::event::Event;
 use pulse_sandbox::tables::SYSCALLS;
 use pulse_sandbox::{Hold, Layer, Layers, Outside, Places, ServiceUser};
 use std::path::{Path, PathBuf};
@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Confinement<'a> {
     mode: Mode,
     layers: &'a dyn Layers,
-    holding: Vec<String>,
-    lacking: Vec<String>,
+    active: Vec<String>,
+    missing: Vec<String>,
     /// What was there before; nothing of it is ours to demand.
     outside: Outside,
 }
@@ -21,18 +21,18 @@ pub(crate) struct Confinement<'a> {
 impl<'a> Confinement<'a> {
     /// Nothing yet.
     pub(crate) fn new(mode: Mode, layers: &'a dyn Layers) -> Self {
-        let mut lacking = Vec::new();
+        let mut missing = Vec::new();
         if mode == Mode::Off {
             tracing::warn!("the daemon is not confined: confinement = \"off\"");
-            lacking.push("switched off by the configuration".to_owned());
+            missing.push("switched off by the configuration".to_owned());
         }
         let outside = Outside::look();
         tracing::info!("confined from outside by {outside}");
         Self {
             mode,
             layers,
-            holding: Vec::new(),
-            lacking,
+            active: Vec::new(),
+            missing,
             outside,
         }
     }
@@ -74,13 +74,13 @@ impl<'a> Confinement<'a> {
         let hold = put_on(self.layers);
         if let Hold::Whole(detail) = &hold {
             tracing::info!(%layer, detail, "confined");
-            self.holding.push(format!("{layer} ({detail})"));
+            self.active.push(format!("{layer} ({detail})"));
         }
         let Some(lacking) = hold.lacking(layer) else {
             return Ok(());
         };
         tracing::warn!("not confined as it should be: {lacking}");
-        self.lacking.push(lacking.clone());
+        self.missing.push(lacking.clone());
         match self.mode {
             Mode::Required => Err(Failure::Confinement(lacking)),
             _ => Ok(()),
@@ -89,21 +89,14 @@ impl<'a> Confinement<'a> {
 
     /// Hands the report over as an event for the audit log.
     pub(crate) fn report<T>(&self, take: impl FnOnce(&Event<'_>) -> T) -> T {
-        let lacking = self.lacking.join("; ");
-        let mut holding = self.holding.clone();
+        let missing = self.missing.join("; ");
+        let mut active = self.active.clone();
         if self.outside != Outside::default() {
-            holding.push(format!("outside ({})", self.outside));
+            active.push(format!("outside ({})", self.outside));
         }
-        let holding = holding.join(", ");
-        let decision = if self.lacking.is_empty() {
-            Decision::Completed
-        } else {
-            Decision::Failed
-        };
-        take(&Event {
-            reason: (!holding.is_empty()).then_some(&holding),
-            error: (!lacking.is_empty()).then_some(&lacking),
-            ..Event::new(EventType::Confinement, decision)
+        take(&Event::Confinement {
+            active: &active.join(", "),
+            missing: &missing,
         })
     }
 }
@@ -129,6 +122,7 @@ fn directory_of(socket: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pulse_core::event::Decision;
     use pulse_sandbox::Rules;
     use pulse_sandbox::tables::Syscall;
 
@@ -179,9 +173,10 @@ mod tests {
             .and_then(|()| confinement.limit())
             .and_then(|()| confinement.filter_calls());
         confinement.report(|event| {
-            let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
-            let (reason, error) = (text(event.reason), text(event.error));
-            (outcome, event.decision, reason, error)
+            let members = event.members();
+            let reason = members.reason.unwrap_or_default().to_owned();
+            let error = members.error.unwrap_or_default().into_owned();
+            (outcome, members.decision, reason, error)
         })
     }
 

@@ -2,7 +2,7 @@
 
 mod stream;
 
-use pulse_core::rpc::{MAX_REQUEST_BYTES, RpcError};
+use pulse_core::rpc::{MAX_REQUEST_BYTES, RpcError, Violation};
 use pulse_sensors::lines::LineBuffer;
 use socket2::SockRef;
 use std::io;
@@ -65,7 +65,7 @@ impl Connection {
             }
             let room = MAX_REQUEST_BYTES.saturating_sub(self.pending.len());
             if room == 0 {
-                return Err(NoLine::Refused(RpcError::PayloadTooLarge));
+                return Err(NoLine::Refused(Violation::PayloadTooLarge.into()));
             }
             if self.ended {
                 return self.last_line();
