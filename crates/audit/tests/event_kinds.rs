@@ -18,6 +18,8 @@ use pulse_core::peer::{ContainerId, Credentials, Peer, PeerId};
 use pulse_core::rpc::{InvalidNodeName, Unlisted, Violation};
 use pulse_core::summary::Tally;
 use pulse_sensors::command::NodeCommand;
+use serde_json::{Map, Value};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 const LOG: &[u8] = include_bytes!("data/before-event-kinds.log");
@@ -178,4 +180,47 @@ fn chain_goes_on_with_the_same_records() {
     let options = pinned_with_state(KEY.trim().parse().unwrap(), &disk);
     let report = check(&one(whole), &options);
     assert_eq!(report.verdict, Verdict::Intact, "{report:#?}");
+}
+
+/// The members that the format's page gives to each event.
+fn documented() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
+    let page = include_str!("../../../docs/audit-format.md");
+    let (_, section) = page.split_once("## Decisions of the daemon").unwrap();
+    let (section, _) = section.split_once("\n## ").unwrap();
+    let rows = section.lines().filter(|line| line.starts_with("| `"));
+    let row = |line: &'static str| {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        let mut members: BTreeSet<&str> = cells[3]
+            .split(',')
+            .map(|name| name.trim().trim_matches('`'))
+            .filter(|name| !name.is_empty())
+            .collect();
+        if members.contains("peer") {
+            members.extend(["peer_uid", "peer_gid", "peer_pid"]);
+        }
+        if members.contains("suppressed") {
+            members.extend(["first_peer", "last_peer"]);
+        }
+        members.insert("decision");
+        (cells[1].trim_matches('`'), members)
+    };
+    rows.map(row).collect()
+}
+
+#[test]
+fn documented_members_are_written() {
+    let (documented, mut events) = (documented(), BTreeSet::new());
+    for line in std::str::from_utf8(LOG).unwrap().lines() {
+        let record: Map<String, Value> = serde_json::from_str(line).unwrap();
+        let event = record["event_type"].as_str().unwrap();
+        if event.starts_with("log.") {
+            continue;
+        }
+        let chain = ["seq", "ts", "event_type", "prev_hash", "event_hash"];
+        for member in record.keys().filter(|name| !chain.contains(&name.as_str())) {
+            assert!(documented[event].contains(&**member), "{event}: {member}");
+        }
+        events.insert(event.to_owned());
+    }
+    assert!(documented.keys().all(|event| events.contains(*event)));
 }
