@@ -26,6 +26,8 @@ mod startup;
 mod state;
 mod supervisor;
 mod sys;
+#[cfg(test)]
+mod testing;
 
 pub use observe::recorder::Nothing;
 pub use startup::{Parts, main, main_with};

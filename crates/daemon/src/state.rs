@@ -2,7 +2,7 @@
 //! for a decision and never across an await.
 
 use crate::node::host_file::{HostFile, SUBGID, SUBUID};
-use crate::node::{NodeContext, Nodes};
+use crate::node::{NodeStarter, Nodes};
 use crate::observe::ledger::Ledger;
 use crate::observe::metrics::{self, Metrics};
 use crate::observe::recorder::Recorder;
@@ -17,7 +17,6 @@ use pulse_core::subid::SubordinateRanges;
 use pulse_core::summary::{Account, Tally};
 use pulse_forward::Forwarder;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::Instant;
 
 /// Connections in all, of callers that may ask.
 pub(crate) const MAX_CONNECTIONS: usize = 4096;
@@ -39,7 +38,7 @@ pub(crate) struct Daemon {
     pub readings: Arc<Readings>,
     /// Our public key, as one line.
     pub public_key: String,
-    node_context: Arc<NodeContext>,
+    node_starter: Box<dyn NodeStarter>,
     snapshot: RwLock<Arc<Snapshot>>,
     limiter: Mutex<Limiter>,
     gate: Mutex<Gate<PeerId>>,
@@ -68,7 +67,7 @@ impl Daemon {
     #[must_use]
     pub(crate) fn new(
         config: Config,
-        node_context: NodeContext,
+        node_starter: Box<dyn NodeStarter>,
         public_key: String,
         parts: Parts,
     ) -> Self {
@@ -77,8 +76,7 @@ impl Daemon {
             forwarder,
         } = parts;
         let metrics = Arc::new(Metrics::new(&recorder, forwarder.as_ref()));
-        let node_context = Arc::new(node_context);
-        let nodes = Nodes::of(&config, &node_context, &Nodes::default());
+        let nodes = Nodes::of(&config, &*node_starter, &Nodes::default());
         let settings = reading_settings(&config, nodes);
         Self {
             readings: Arc::new(Readings::new(settings, config.caps, Arc::clone(&metrics))),
@@ -87,7 +85,7 @@ impl Daemon {
             recorder,
             forwarder,
             public_key,
-            node_context,
+            node_starter,
             limiter: Mutex::new(Limiter::new(config.limits)),
             gate: Mutex::new(Gate::new(gate_caps(&config))),
             door: Mutex::new(Gate::new(MAX_TURNED_AWAY)),
@@ -100,7 +98,11 @@ impl Daemon {
 
     /// Takes a new configuration. What is being done goes on under the old one.
     pub(crate) fn reload(&self, config: Config) {
-        let nodes = Nodes::of(&config, &self.node_context, &self.readings.settings().nodes);
+        let nodes = Nodes::of(
+            &config,
+            &*self.node_starter,
+            &self.readings.settings().nodes,
+        );
         self.readings
             .set(reading_settings(&config, nodes), config.caps);
         self.limiter().set_limits(config.limits);
@@ -169,8 +171,8 @@ impl Daemon {
 
     /// Looks whether `known_hosts` has changed; connections whose host key it accepts no
     /// longer are closed then.
-    pub(crate) fn look_at_pins(&self) {
-        self.node_context.known_hosts.look();
+    pub(crate) fn check_pins(&self) {
+        self.node_starter.check_pins();
     }
 
     /// As [`Daemon::note`], several at once.
@@ -187,7 +189,7 @@ impl Daemon {
     /// Forgets callers that have nothing left to remember, and puts the sums on record
     /// whose time has come.
     pub(crate) fn sweep(&self) {
-        let now = Instant::now();
+        let now = crate::sys::now();
         self.ledger.catch_up(now);
         let mut limiter = self.limiter();
         limiter.sweep(now);

@@ -147,7 +147,12 @@ fn open(
         tracing::warn!("allowed_nodes is empty: no node can be read");
     }
     let ports = config.ssh_ports();
-    let daemon = Arc::new(Daemon::new(config, context, public_key, parts));
+    let daemon = Arc::new(Daemon::new(
+        config,
+        Box::new(Arc::new(context)),
+        public_key,
+        parts,
+    ));
     let (drain, draining) = watch::channel(false);
     let mut listeners = JoinSet::new();
     listeners.spawn(serve::serve_callers(
@@ -204,7 +209,7 @@ impl Service {
                     self.look_at_recorder();
                     self.manager.tell(&[NotifyState::Watchdog]);
                 }
-                _ = look.tick() => self.daemon.look_at_pins(),
+                _ = look.tick() => self.daemon.check_pins(),
                 _ = self.listeners.join_next() => return Err(Failure::TaskEnded("listener")),
                 _ = &mut self.poller => return Err(Failure::TaskEnded("poller")),
                 () = ended(&mut self.metrics) => return Err(Failure::TaskEnded("metrics")),

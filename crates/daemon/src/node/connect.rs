@@ -1,8 +1,11 @@
 //! From a node's name to a connection that has proved who it is and let us in.
 
+use super::NodeTaskSettings;
+use super::exchange::Session;
 use super::failure::NodeFailure;
 use super::host_key::{Identity, KeyCheck, NodeClient, Shown};
 use super::stream::{self, ConnectionGuard};
+use super::task::Connector;
 use crate::node::resolve::Resolver;
 use crate::observe::recorder::Recorder;
 use pulse_core::config::{NodeSettings, Timeouts};
@@ -27,6 +30,27 @@ pub(crate) struct NodeContext {
     pub known_hosts: crate::node::known_hosts::KnownHostsFile,
     /// Where a connection that is closed for its host key is put on record.
     pub recorder: Arc<dyn Recorder>,
+}
+
+/// Connects to one node by SSH.
+pub(super) struct SshConnector {
+    pub(super) name: NodeName,
+    pub(super) settings: NodeTaskSettings,
+    pub(super) context: Arc<NodeContext>,
+}
+
+impl Connector for SshConnector {
+    type Session = Session;
+
+    async fn open(&self) -> Result<Session, NotOpened> {
+        let NodeTaskSettings {
+            node,
+            timeouts,
+            max_output_bytes,
+        } = &self.settings;
+        let connection = Connection::open(&self.context, &self.name, node, timeouts).await?;
+        Ok(Session::new(connection, *max_output_bytes))
+    }
 }
 
 /// An established connection.

@@ -8,6 +8,7 @@
 use super::connect::Connection;
 use super::failure::{NodeFailure, said};
 use super::host_key::Identity;
+use super::task::NodeSession;
 use pulse_core::event::Exchange;
 use pulse_sensors::command::NodeCommand;
 use pulse_sensors::document::{self, Dropped};
@@ -18,7 +19,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use sha2::{Digest, Sha256};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use tokio::time::Instant;
 
 /// What a reading brought.
 pub(crate) struct Sample {
@@ -32,20 +33,20 @@ pub(crate) struct Sample {
     pub dropped: Dropped,
 }
 
-/// How a node is spoken to.
-enum Manner {
+/// The way in which a node is asked.
+enum Transport {
     /// Not tried yet.
     Unknown,
-    /// Over the helper's open channel.
+    /// A line on the helper's open channel.
     Helper(Lines),
-    /// One command per reading.
+    /// A command for each reading.
     Command(NodeCommand),
 }
 
-/// A connection with its manner of speaking.
+/// A connection, and the way in which its node is asked.
 pub(super) struct Session {
     connection: Connection,
-    manner: Manner,
+    transport: Transport,
     limit: usize,
 }
 
@@ -53,18 +54,20 @@ pub(super) struct Session {
 const PROTOCOL_BYTES: usize = 256 * 1024;
 const REQUEST: &[u8] = b"read\n";
 
-impl Session {
-    pub(super) fn new(connection: Connection, limit: usize) -> Self {
-        Self {
-            connection,
-            manner: Manner::Unknown,
-            limit,
-        }
+impl NodeSession for Session {
+    fn identity(&self) -> &Arc<Identity> {
+        &self.connection.identity
     }
 
-    /// Reads the node once. After a failure the session must be dropped: an
-    /// answer may still be on its way.
-    pub(super) async fn read(&mut self) -> Result<Sample, NodeFailure> {
+    fn address(&self) -> SocketAddr {
+        self.connection.address
+    }
+
+    fn is_closed(&self) -> bool {
+        self.connection.handle.is_closed()
+    }
+
+    async fn read(&mut self) -> Result<Sample, NodeFailure> {
         self.connection.guard.allow(2 * self.limit + PROTOCOL_BYTES);
         let outcome = self.exchange().await;
         if outcome.is_err() && self.connection.guard.exceeded() {
@@ -72,36 +75,31 @@ impl Session {
         }
         outcome
     }
+}
+
+impl Session {
+    pub(super) fn new(connection: Connection, limit: usize) -> Self {
+        Self {
+            connection,
+            transport: Transport::Unknown,
+            limit,
+        }
+    }
 
     async fn exchange(&mut self) -> Result<Sample, NodeFailure> {
-        match &mut self.manner {
-            Manner::Helper(lines) => {
+        match &mut self.transport {
+            Transport::Helper(lines) => {
                 lines.channel.data_bytes(REQUEST).await?;
                 let line = lines.next().await?;
                 self.sample(NodeCommand::Serve, &line, None)
             }
-            Manner::Command(command) => {
+            Transport::Command(command) => {
                 let command = *command;
                 let output = self.run(command).await?;
                 self.sample_of(command, &output)
             }
-            Manner::Unknown => self.first_reading().await,
+            Transport::Unknown => self.first_reading().await,
         }
-    }
-
-    /// Who the node has proved to be.
-    pub(super) fn identity(&self) -> &Arc<Identity> {
-        &self.connection.identity
-    }
-
-    /// Where it is.
-    pub(super) fn address(&self) -> SocketAddr {
-        self.connection.address
-    }
-
-    /// Whether the other end has closed the connection.
-    pub(super) fn is_closed(&self) -> bool {
-        self.connection.handle.is_closed()
     }
 
     async fn first_reading(&mut self) -> Result<Sample, NodeFailure> {
@@ -110,7 +108,7 @@ impl Session {
             Ok(line) if is_greeting(&line) => {
                 lines.channel.data_bytes(REQUEST).await?;
                 let line = lines.next().await?;
-                self.manner = Manner::Helper(lines);
+                self.transport = Transport::Helper(lines);
                 return self.sample(NodeCommand::Serve, &line, None);
             }
             Ok(line) => line,
@@ -120,12 +118,12 @@ impl Session {
         let output = lines.rest(first).await?;
         if let Ok(sample) = self.sample_of(NodeCommand::Serve, &output) {
             // A forced command that prints its document whatever is asked.
-            self.manner = Manner::Command(NodeCommand::SensorsJson);
+            self.transport = Transport::Command(NodeCommand::SensorsJson);
             return Ok(sample);
         }
         let output = self.run(NodeCommand::SensorsJson).await?;
         let sample = self.sample_of(NodeCommand::SensorsJson, &output)?;
-        self.manner = Manner::Command(NodeCommand::SensorsJson);
+        self.transport = Transport::Command(NodeCommand::SensorsJson);
         Ok(sample)
     }
 

@@ -49,11 +49,19 @@ impl Identity {
             }
         };
         Ok(Self {
-            host: host.clone(),
+            certificate,
+            ..Self::plain(host.clone(), key)
+        })
+    }
+
+    /// A key in wire format that no certificate vouches for.
+    pub(super) fn plain(host: HostQuery, key: Vec<u8>) -> Self {
+        Self {
+            host,
             fingerprint: fingerprint(&key),
             key,
-            certificate,
-        })
+            certificate: None,
+        }
     }
 
     /// As a person compares it.

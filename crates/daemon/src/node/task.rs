@@ -1,131 +1,60 @@
 //! The task that owns one node: its connection, its backoff, its last sample.
 //!
-//! Requests come in one at a time, because the work queue lets one flight per
-//! node up. Whoever gives up waiting changes nothing here: the exchange has its
-//! own deadline, and what it brings is kept for the next caller.
+//! Requests come in one at a time, because the work queue lets one exchange per node
+//! start. A caller that gives up waiting changes nothing here: the exchange has its own
+//! deadline, and its sample is kept for the next caller.
 
-use super::connect::{Connection, NodeContext, NotOpened};
-use super::exchange::{Sample, Session};
+use super::connect::NotOpened;
+use super::exchange::Sample;
 use super::failure::{HostKeyFailure, NodeFailure, Withdrawn};
+use super::handle::{Answer, NodeInbox, NodeStatus};
 use super::host_key::Identity;
+use crate::observe::recorder::Recorder;
 use pulse_core::backoff::{Backoff, FailureKind};
-use pulse_core::config::{NodeSettings, Timeouts};
+use pulse_core::config::Timeouts;
 use pulse_core::event::Event;
 use pulse_core::known_hosts::pins::Pins;
 use pulse_core::name::NodeName;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout, timeout_at};
 
-/// What a node task is told; a change makes a new task.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct NodeTaskSettings {
-    /// Where and as whom.
-    pub node: NodeSettings,
-    /// How long things may take.
-    pub timeouts: Timeouts,
-    /// The most one reading may print, in bytes.
-    pub max_output_bytes: usize,
+/// Opens connections to one node: by SSH, or by a script in tests.
+pub(super) trait Connector: Send + 'static {
+    type Session: NodeSession;
+
+    /// Connects, checks the host key and logs in. The caller sets the deadline and may drop
+    /// the future at any time.
+    fn open(&self) -> impl Future<Output = Result<Self::Session, NotOpened>> + Send;
 }
 
-/// What everybody may know of a node.
-#[derive(Clone, Default)]
-pub(super) struct NodeStatus {
-    /// The last good sample.
-    pub sample: Option<Arc<Sample>>,
-    /// Until when the node is left alone, and why.
-    pub blocked: Option<(Instant, NodeFailure)>,
-    /// Whether a connection is open.
-    pub connected: bool,
+/// An open connection to a node.
+pub(super) trait NodeSession: Send + 'static {
+    /// The host key that the node has proved to own.
+    fn identity(&self) -> &Arc<Identity>;
+
+    /// The node's end.
+    fn address(&self) -> SocketAddr;
+
+    /// Whether the node has closed it.
+    fn is_closed(&self) -> bool;
+
+    /// Reads the node once. After a failure the session must be dropped: an answer may
+    /// still be on its way.
+    fn read(&mut self) -> impl Future<Output = Result<Sample, NodeFailure>> + Send;
 }
 
-type Answer = Result<Arc<Sample>, NodeFailure>;
-
-struct Request {
-    deadline: Instant,
-    answer: oneshot::Sender<Answer>,
-}
-
-/// The way to a node's task. Dropping every handle ends the task.
-#[derive(Clone)]
-pub(crate) struct NodeHandle {
-    requests: mpsc::Sender<Request>,
-    status: watch::Receiver<NodeStatus>,
-}
-
-impl NodeHandle {
-    /// Starts the task of a node.
-    #[must_use]
-    pub(crate) fn start(
-        name: NodeName,
-        settings: NodeTaskSettings,
-        context: Arc<NodeContext>,
-    ) -> Self {
-        let (requests, inbox) = mpsc::channel(1);
-        let (publish, status) = watch::channel(NodeStatus::default());
-        let task = NodeTask {
-            name,
-            settings,
-            pins: context.known_hosts.subscribe(),
-            context,
-            publish,
-            session: None,
-            refused: None,
-            backoff: Backoff::default(),
-        };
-        tokio::spawn(task.run(inbox));
-        Self { requests, status }
-    }
-
-    /// The last sample, if it is younger than this.
-    #[must_use]
-    pub(crate) fn fresh_sample(&self, ttl: Duration) -> Option<Arc<Sample>> {
-        let status = self.status.borrow();
-        status
-            .sample
-            .as_ref()
-            .filter(|sample| sample.taken.elapsed() < ttl)
-            .cloned()
-    }
-
-    /// Why the node is left alone for now, if it is.
-    #[must_use]
-    pub(crate) fn blocked(&self) -> Option<NodeFailure> {
-        let status = self.status.borrow();
-        let (until, last) = status.blocked.as_ref()?;
-        let retry_in = until
-            .checked_duration_since(Instant::now())
-            .filter(|t| !t.is_zero())?;
-        Some(NodeFailure::Waiting {
-            last: Box::new(last.clone()),
-            retry_in,
-        })
-    }
-
-    /// Reads the node.
-    ///
-    /// # Errors
-    /// Whatever kept it from being read before the deadline.
-    pub(crate) async fn read(&self, deadline: Instant) -> Answer {
-        let (answer, outcome) = oneshot::channel();
-        let request = Request { deadline, answer };
-        let sent = timeout_at(deadline, self.requests.send(request)).await;
-        match sent {
-            Err(_) => Err(NodeFailure::TimedOut),
-            Ok(Err(_)) => Err(NodeFailure::Removed),
-            Ok(Ok(())) => outcome.await.unwrap_or(Err(NodeFailure::Removed)),
-        }
-    }
-}
-
-struct NodeTask {
+/// The task of one node.
+pub(super) struct NodeTask<C: Connector> {
     name: NodeName,
-    settings: NodeTaskSettings,
-    context: Arc<NodeContext>,
-    publish: watch::Sender<NodeStatus>,
-    session: Option<Session>,
-    /// Tells of other pins; those that the session was judged by count as seen.
+    timeouts: Timeouts,
+    connector: C,
+    recorder: Arc<dyn Recorder>,
+    status: watch::Sender<NodeStatus>,
+    session: Option<C::Session>,
+    /// The pins; those that the session was judged by count as seen.
     pins: watch::Receiver<Pins>,
     /// The host key that the node showed last, if it was not accepted.
     refused: Option<Arc<Identity>>,
@@ -144,24 +73,47 @@ enum Judged {
     Mended,
 }
 
-impl NodeTask {
-    async fn run(mut self, mut inbox: mpsc::Receiver<Request>) {
+impl<C: Connector> NodeTask<C> {
+    /// Serves requests until the last handle is dropped.
+    pub(super) async fn run(
+        name: NodeName,
+        timeouts: Timeouts,
+        connector: C,
+        pins: watch::Receiver<Pins>,
+        recorder: Arc<dyn Recorder>,
+        inbox: NodeInbox,
+    ) {
+        let NodeInbox {
+            mut requests,
+            status,
+        } = inbox;
+        let mut task = Self {
+            name,
+            timeouts,
+            connector,
+            recorder,
+            status,
+            session: None,
+            pins,
+            refused: None,
+            backoff: Backoff::default(),
+        };
         loop {
-            let idle_until = self.idle_until();
+            let idle_until = task.idle_until();
             tokio::select! {
                 biased;
-                judged = self.judged_anew() => match judged {
-                    Judged::Withdrawn(withdrawn) => self.withdraw(&withdrawn).await,
-                    Judged::Mended => self.mend(),
+                judged = task.judged_anew() => match judged {
+                    Judged::Withdrawn(withdrawn) => task.withdraw(&withdrawn).await,
+                    Judged::Mended => task.mend(),
                 },
-                request = timeout_at(idle_until, inbox.recv()) => match request {
+                request = timeout_at(idle_until, requests.recv()) => match request {
                     Ok(Some(request)) => {
-                        let answer = self.read(request.deadline).await;
+                        let answer = task.read(request.deadline).await;
                         // Nobody may be waiting any more; the sample is published all the same.
                         let _ = request.answer.send(answer);
                     }
                     Ok(None) => return,
-                    Err(_) => self.close("idle"),
+                    Err(_) => task.close("idle"),
                 },
             }
         }
@@ -194,7 +146,7 @@ impl NodeTask {
             }
             let pins = self.pins.borrow_and_update().for_new.clone();
             let Ok(known_hosts) = pins else { continue };
-            let blocked = self.publish.borrow().blocked.clone();
+            let blocked = self.status.borrow().blocked.clone();
             let is_mended = match blocked {
                 Some((_, NodeFailure::KnownHosts(_))) => true,
                 _ => self
@@ -211,7 +163,7 @@ impl NodeTask {
     /// When an open connection has been quiet for too long.
     fn idle_until(&self) -> Instant {
         let idle = match self.session {
-            Some(_) => self.settings.timeouts.idle,
+            Some(_) => self.timeouts.idle,
             None => Duration::from_secs(24 * 3600),
         };
         Instant::now() + idle
@@ -235,7 +187,7 @@ impl NodeTask {
     }
 
     fn has_open_session(&mut self) -> bool {
-        if self.session.as_ref().is_some_and(Session::is_closed) {
+        if self.session.as_ref().is_some_and(NodeSession::is_closed) {
             self.close("closed by the node");
         }
         self.session.is_some()
@@ -265,38 +217,37 @@ impl NodeTask {
         Ok(sample)
     }
 
-    async fn open(&mut self) -> Result<Session, NodeFailure> {
+    async fn open(&mut self) -> Result<C::Session, NodeFailure> {
         // What changes from here on is noticed by whoever uses the session.
         self.pins.mark_unchanged();
-        let timeouts = &self.settings.timeouts;
-        let open = Connection::open(&self.context, &self.name, &self.settings.node, timeouts);
-        let connection = tokio::time::timeout(timeouts.connect, open).await;
-        let connection = connection.unwrap_or_else(|_| Err(NodeFailure::TimedOut.into()));
-        let connection = match connection {
-            Ok(connection) => connection,
+        let opened = timeout(self.timeouts.connect, self.connector.open()).await;
+        match opened.unwrap_or_else(|_| Err(NodeFailure::TimedOut.into())) {
+            Ok(session) => {
+                self.refused = None;
+                tracing::debug!(
+                    "node \"{}\": connected to {} with host key {}",
+                    self.name,
+                    session.address(),
+                    session.identity().fingerprint()
+                );
+                Ok(session)
+            }
             Err(NotOpened { failure, refused }) => {
                 self.refused = refused;
-                return Err(failure);
+                Err(failure)
             }
-        };
-        self.refused = None;
-        tracing::debug!(node = %self.name, address = %connection.address, host_key = %connection.identity.fingerprint(), "connected");
-        Ok(Session::new(connection, self.settings.max_output_bytes))
+        }
     }
 
     fn succeeded(&mut self, sample: Sample) -> Arc<Sample> {
         if self.backoff.failures() > 0 {
-            tracing::info!(node = %self.name, "answers again");
+            tracing::info!("node \"{}\" answers again", self.name);
         }
         self.backoff.succeeded();
         let sample = Arc::new(sample);
-        let kept = Arc::clone(&sample);
-        self.publish.send_modify(|status| {
-            *status = NodeStatus {
-                sample: Some(kept),
-                blocked: None,
-                connected: true,
-            };
+        self.status.send_replace(NodeStatus {
+            sample: Some(Arc::clone(&sample)),
+            blocked: None,
         });
         sample
     }
@@ -309,16 +260,20 @@ impl NodeTask {
             now.into_std(),
             crate::sys::random::fraction(),
         );
+        let retry = wait.as_secs_f32();
         if self.backoff.failures() == 1 || failure.kind() == FailureKind::Refused {
-            tracing::warn!(node = %self.name, reason = failure.reason().as_str(), retry_in = ?wait, "{failure}");
+            tracing::warn!(
+                "node \"{}\" {failure}; next attempt in {retry:.1} s",
+                self.name
+            );
         } else {
-            tracing::debug!(node = %self.name, reason = failure.reason().as_str(), retry_in = ?wait, "{failure}");
+            tracing::debug!(
+                "node \"{}\" {failure}; next attempt in {retry:.1} s",
+                self.name
+            );
         }
         let blocked = Some((now + wait, failure.clone()));
-        self.publish.send_modify(|status| {
-            status.blocked = blocked;
-            status.connected = false;
-        });
+        self.status.send_modify(|status| status.blocked = blocked);
         failure
     }
 
@@ -329,10 +284,7 @@ impl NodeTask {
         let sentence = format!(
             "the open connection to {address} is closed, its host key is no longer accepted: the node {failure}"
         );
-        self.publish.send_modify(|status| {
-            status.connected = false;
-            status.sample = None;
-        });
+        self.status.send_modify(|status| status.sample = None);
         tracing::warn!("node \"{}\": {sentence}", self.name);
         let event = Event::HostKeyWithdrawn {
             node: &self.name,
@@ -340,20 +292,19 @@ impl NodeTask {
             error: &sentence,
         };
         // The connection is closed whatever becomes of the record; the log says what does.
-        let _ = self.context.recorder.record(&event).await;
+        let _ = self.recorder.record(&event).await;
     }
 
     /// A mistake that is mended heals at once.
     fn mend(&mut self) {
         self.refused = None;
         self.backoff.succeeded();
-        self.publish.send_modify(|status| status.blocked = None);
+        self.status.send_modify(|status| status.blocked = None);
     }
 
     fn close(&mut self, why: &str) {
         if self.session.take().is_some() {
-            tracing::debug!(node = %self.name, why, "connection closed");
-            self.publish.send_modify(|status| status.connected = false);
+            tracing::debug!("node \"{}\": connection closed: {why}", self.name);
         }
     }
 }

@@ -21,7 +21,7 @@ impl Ledger {
 
     /// Counts what happened, and puts it on record if a record is due.
     pub(crate) fn note(&self, tally: Tally, account: Account) {
-        let due = self.summaries().note(tally, account, Instant::now());
+        let due = self.summaries().note(tally, account, crate::sys::now());
         self.put(due);
     }
 

@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 /// After this long without an answer an exchange gives its slot to others.
-const PATIENCE: Duration = Duration::from_millis(250);
+const PARK_AFTER: Duration = Duration::from_millis(250);
 
 /// What a reading comes to.
 pub(crate) type Outcome = Result<Arc<Sample>, NodeFailure>;
@@ -153,7 +153,7 @@ impl Readings {
         };
         let took = started.elapsed();
         self.count(&node, &outcome, took);
-        self.land(&node, &outcome, took < PATIENCE);
+        self.land(&node, &outcome, took < PARK_AFTER);
         self.start_flights();
     }
 
@@ -166,7 +166,7 @@ impl Readings {
     ) -> Outcome {
         let exchange = handle.read(deadline);
         tokio::pin!(exchange);
-        if let Ok(outcome) = tokio::time::timeout(PATIENCE, &mut exchange).await {
+        if let Ok(outcome) = tokio::time::timeout(PARK_AFTER, &mut exchange).await {
             return outcome;
         }
         self.flights().queue.park(node);
@@ -233,3 +233,6 @@ impl Drop for Wait {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,3 +15,6 @@ pub(crate) use backlog::Guards;
 pub(crate) use listener::{serve_administrators, serve_callers};
 pub(crate) use request::Request;
 pub(crate) use socket::BoundSocket;
+
+#[cfg(test)]
+mod tests;

@@ -33,7 +33,7 @@ impl Request {
 
     /// A caller may have connected before it earned its penalty.
     pub(crate) fn check_penalty(&self) -> Result<(), RpcError> {
-        let now = std::time::Instant::now();
+        let now = crate::sys::now();
         let penalty = self.daemon.limiter().check_penalty(&self.peer.id, now);
         penalty.map_err(|refusal| self.daemon.limited(&self.peer, refusal))
     }
@@ -44,7 +44,7 @@ impl Request {
     }
 
     fn spend(&self, bucket: Bucket<'_>) -> Result<(), RpcError> {
-        let now = std::time::Instant::now();
+        let now = crate::sys::now();
         let spent = self.daemon.limiter().spend(&self.peer.id, bucket, now);
         spent.map_err(|refusal| self.daemon.limited(&self.peer, refusal))
     }
@@ -55,7 +55,7 @@ impl Request {
         if let Violation::InvalidNodeName(_) = violation {
             daemon.metrics.node_refused(violation.label());
         }
-        let now = std::time::Instant::now();
+        let now = crate::sys::now();
         daemon.limiter().penalise(&self.peer.id, now);
         daemon.metrics.penalised(violation.label(), &self.peer.id);
         daemon.recorder.note(&Event::Violation {

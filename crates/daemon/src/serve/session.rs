@@ -54,9 +54,7 @@ fn admit(daemon: &Arc<Daemon>, peer: &Arc<Peer>) -> Result<Admitted, RpcError> {
     if peer.capabilities.is_empty() {
         return Err(daemon.unauthorised(peer));
     }
-    let penalty = daemon
-        .limiter()
-        .check_penalty(&peer.id, std::time::Instant::now());
+    let penalty = daemon.limiter().check_penalty(&peer.id, crate::sys::now());
     penalty.map_err(|refusal| daemon.limited(peer, refusal))?;
     let entered = daemon.gate().enter(&peer.id);
     entered.map_err(|_| daemon.limited(peer, Refusal::Connections))?;
