@@ -78,9 +78,9 @@ pub(crate) async fn serve(start: Start<'_>) -> Result<(), Failure> {
         prepared.begin();
     }
     service.retain();
-    service.manager.tell(&[NotifyState::Ready]);
+    service.manager.notify(&[NotifyState::Ready]);
     let outcome = service.supervise(start.path, signals).await;
-    service.manager.tell(&[NotifyState::Stopping]);
+    service.manager.notify(&[NotifyState::Stopping]);
     service.drain().await;
     service.daemon.finish();
     recorder.note(&Event::ProxyStop);
@@ -207,7 +207,7 @@ impl Service {
                 _ = tick.tick() => {
                     self.daemon.sweep();
                     self.look_at_recorder();
-                    self.manager.tell(&[NotifyState::Watchdog]);
+                    self.manager.notify(&[NotifyState::Watchdog]);
                 }
                 _ = look.tick() => self.daemon.check_pins(),
                 _ = self.listeners.join_next() => return Err(Failure::TaskEnded("listener")),
@@ -221,7 +221,7 @@ impl Service {
     async fn reload(&self, path: &Path) {
         let began = NotifyState::monotonic_usec_now();
         if let Ok(now) = began {
-            self.manager.tell(&[NotifyState::Reloading, now]);
+            self.manager.notify(&[NotifyState::Reloading, now]);
         }
         let error = match settings::load(path) {
             Ok(config) => {
@@ -244,7 +244,7 @@ impl Service {
         self.daemon.recorder.note(&Event::ConfigReloaded {
             error: error.as_deref(),
         });
-        self.manager.tell(&[NotifyState::Ready]);
+        self.manager.notify(&[NotifyState::Ready]);
     }
 
     /// Puts the configuration's retention into force.
@@ -282,11 +282,11 @@ impl Service {
         self.recording = health.available;
         if health.available {
             tracing::info!(seq = health.seq, "the audit log is written again");
-            self.manager.tell(&[NotifyState::Status("serving")]);
+            self.manager.notify(&[NotifyState::Status("serving")]);
         } else {
             let error = health.last_error.unwrap_or_default();
             tracing::error!(%error, "the audit log cannot be written: every request is refused");
-            self.manager.tell(&[NotifyState::Status(
+            self.manager.notify(&[NotifyState::Status(
                 "audit log unavailable: refusing every request",
             )]);
         }

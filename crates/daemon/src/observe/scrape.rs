@@ -71,7 +71,7 @@ pub(crate) async fn serve(listener: TcpListener, daemon: Arc<Daemon>) {
                 // crowd may be waiting to be accepted.
                 tokio::task::yield_now().await;
             }
-            Err(error) => crate::sys::accept::after_accept_error("metrics", &error).await,
+            Err(error) => crate::sys::accept::pause("metrics", &error).await,
         }
     }
 }

@@ -163,7 +163,7 @@ impl Sieve {
         let now = Instant::now();
         if now >= self.warn_at {
             self.warn_at = now + WARNING_INTERVAL;
-            crate::sys::accept::warn_of_accept_error("rpc", error);
+            crate::sys::accept::warn("callers'", error);
         }
     }
 
@@ -310,7 +310,7 @@ impl Job {
                 }
                 Err(error) => {
                     sieve.warn(&error);
-                    thread::sleep(crate::sys::accept::AFTER_ACCEPT_ERROR);
+                    thread::sleep(crate::sys::accept::RETRY_DELAY);
                 }
             }
         }

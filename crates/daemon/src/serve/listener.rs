@@ -4,7 +4,7 @@ use super::backlog::{Accepted, Guards, Sieve};
 use super::session::welcome;
 use super::socket::Socket;
 use crate::state::Daemon;
-use crate::sys::accept::{AFTER_ACCEPT_ERROR, after_accept_error};
+use crate::sys::accept;
 use crate::sys::watched::watched;
 use pulse_core::accept::Standing;
 use pulse_core::peer::{SocketRole, Surroundings};
@@ -56,7 +56,7 @@ pub(crate) async fn serve_administrators(
                         .identify(SocketRole::Control, credentials, around);
                 welcome(stream, peer, &daemon, &draining);
             }
-            Err(error) => after_accept_error("control", &error).await,
+            Err(error) => accept::pause("control", &error).await,
         }
     }
 }
@@ -80,7 +80,7 @@ pub(crate) async fn serve_callers(
                 if let Err(error) = ended {
                     // The guards accept what is there, and then it is tried again.
                     sieve.warn(&error);
-                    tokio::time::sleep(AFTER_ACCEPT_ERROR).await;
+                    tokio::time::sleep(accept::RETRY_DELAY).await;
                 }
             }
             () = is_draining(&mut draining) => break,
@@ -129,7 +129,7 @@ async fn accept_until_flooded(
                 }
                 Err(error) => {
                     sieve.warn(&error);
-                    tokio::time::sleep(AFTER_ACCEPT_ERROR).await;
+                    tokio::time::sleep(accept::RETRY_DELAY).await;
                     break;
                 }
             }

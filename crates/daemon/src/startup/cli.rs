@@ -1,4 +1,4 @@
-//! The daemon's few arguments. The operator's tool is `pulse-sensorctl`.
+//! The daemon's command line. The operator's tool is `pulse-sensorctl`.
 
 use pulse_sandbox::Layer;
 use pulse_sandbox::probe::Wear;
@@ -14,17 +14,18 @@ Usage: pulse-sensor-proxy [--config FILE] [--check]
        pulse-sensor-proxy confine-probe [--config FILE] [--only LAYER] [--json]
 
   --config FILE   the configuration (default: /etc/pulse-sensor-proxy/config.toml)
-  --check         read the configuration, say what is wrong with it, and exit
+  --check         check the configuration and exit
   --version       print the version
   --help          print this
 
-confine-probe confines itself as the daemon does and tries what an attacker would;
-it ends with 1 if anything was let through. With --only privileges, landlock, limits
-or seccomp it shows what that layer stops by itself, with --only outside what a unit,
-a container or AppArmor stops around it.
+confine-probe confines itself as the daemon does and tries what an attacker would
+try; it exits with 1 if an attempt succeeds. --only privileges, landlock, limits or
+seccomp tests one layer alone, --only outside the unit, container or AppArmor profile
+around the process.
 
-Signals: SIGHUP reads the configuration again, SIGUSR1 follows an audit log that was
-renamed, SIGTERM ends after the requests in hand. Environment, stronger than the file:
+Signals: SIGHUP reloads the configuration, SIGUSR1 reopens an audit log that was
+renamed, SIGTERM completes the requests under way and exits. Environment variables
+override the file:
   PULSE_SENSOR_PROXY_CONFIG        the configuration
   PULSE_SENSOR_PROXY_SOCKET        the callers' Unix socket
   PULSE_SENSOR_PROXY_CONTROL_SOCKET
@@ -34,13 +35,13 @@ renamed, SIGTERM ends after the requests in hand. Environment, stronger than the
   PULSE_SENSOR_PROXY_AUDIT_LOG     the audit log
   PULSE_SENSOR_PROXY_USER          the user to become when started as root
 
-Exit codes: 0 ended in order; 1 the probe was let through; 64 wrong arguments;
-70 a part of the daemon failed; 71 the kernel lacks a layer of a required
-confinement; 73 the socket, the metrics address, the key or the audit log could not
-be made; 78 the configuration is wrong, or others may change it or what it names.
+Exit codes: 0 success; 1 an attempt of the probe succeeded; 64 wrong arguments; 70 a
+part of the daemon failed; 71 the kernel lacks a layer of a required confinement; 73
+a socket, the metrics address, the key or the audit log could not be opened; 78 the
+configuration is wrong, or other users may change it or what it names.
 ";
 
-/// What was asked on the command line.
+/// A parsed command line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Command {
     /// Serve.
@@ -53,7 +54,7 @@ pub(super) enum Command {
         /// `--config`.
         config: Option<PathBuf>,
     },
-    /// Try what an attacker would, confined as the daemon.
+    /// Test the confinement.
     Probe {
         /// `--config`.
         config: Option<PathBuf>,

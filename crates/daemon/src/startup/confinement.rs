@@ -1,5 +1,5 @@
-//! The daemon confines itself: layer by layer, each reported, and each demanded
-//! where the configuration says so.
+//! The daemon confines itself, layer by layer. Each layer is reported, and required where
+//! the configuration says so.
 
 use crate::startup::Failure;
 use pulse_core::config::{Config, Confinement as Mode};
@@ -8,13 +8,13 @@ use pulse_sandbox::tables::SYSCALLS;
 use pulse_sandbox::{Hold, Layer, Layers, Outside, Places, ServiceUser};
 use std::path::{Path, PathBuf};
 
-/// What was done so far.
+/// The layers applied so far.
 pub(crate) struct Confinement<'a> {
     mode: Mode,
     layers: &'a dyn Layers,
     active: Vec<String>,
     missing: Vec<String>,
-    /// What was there before; nothing of it is ours to demand.
+    /// The confinement that the process was started with; the daemon requires none of it.
     outside: Outside,
 }
 
@@ -23,11 +23,11 @@ impl<'a> Confinement<'a> {
     pub(crate) fn new(mode: Mode, layers: &'a dyn Layers) -> Self {
         let mut missing = Vec::new();
         if mode == Mode::Off {
-            tracing::warn!("the daemon is not confined: confinement = \"off\"");
+            tracing::warn!("the daemon does not confine itself: confinement = \"off\"");
             missing.push("switched off by the configuration".to_owned());
         }
         let outside = Outside::look();
-        tracing::info!("confined from outside by {outside}");
+        tracing::info!("confinement from outside: {outside}");
         Self {
             mode,
             layers,
@@ -37,49 +37,49 @@ impl<'a> Confinement<'a> {
         }
     }
 
-    /// The first layer. Files are opened with the service user's rights from here.
+    /// The first layer. From here on files are opened with the service user's rights.
     ///
     /// # Errors
-    /// As all three: [`Failure::Confinement`] when the layer is required and does
-    /// not hold whole.
+    /// As the other layers: [`Failure::Confinement`] when the layer is required and not
+    /// wholly in force.
     pub(crate) fn drop_privileges(&mut self, user: &ServiceUser) -> Result<(), Failure> {
-        self.put_on(Layer::Privileges, |layers| layers.drop_privileges(user))
+        self.apply(Layer::Privileges, |layers| layers.drop_privileges(user))
     }
 
-    /// The second layer. It holds threads that are started from here on.
+    /// The second layer, for this thread and those that it starts from here on.
     pub(crate) fn restrict_access(&mut self, path: &Path, config: &Config) -> Result<(), Failure> {
         let rules = places(path, config).rules();
-        self.put_on(Layer::Landlock, |layers| layers.restrict_access(&rules))
+        self.apply(Layer::Landlock, |layers| layers.restrict_access(&rules))
     }
 
-    /// The third layer. Every thread runs by now.
+    /// The third layer, when every thread runs.
     pub(crate) fn limit(&mut self) -> Result<(), Failure> {
-        self.put_on(Layer::Limits, |layers| layers.limit())
+        self.apply(Layer::Limits, |layers| layers.limit())
     }
 
-    /// The last layer. No file may be executed, no socket listen, no thread start
-    /// from here on.
+    /// The last layer, on all threads: from here on no file can be executed, no socket can
+    /// listen and no thread can start.
     pub(crate) fn filter_calls(&mut self) -> Result<(), Failure> {
-        self.put_on(Layer::Seccomp, |layers| layers.filter_calls(SYSCALLS))
+        self.apply(Layer::Seccomp, |layers| layers.filter_calls(SYSCALLS))
     }
 
-    fn put_on(
+    fn apply(
         &mut self,
         layer: Layer,
-        put_on: impl FnOnce(&dyn Layers) -> Hold,
+        apply: impl FnOnce(&dyn Layers) -> Hold,
     ) -> Result<(), Failure> {
         if self.mode == Mode::Off {
             return Ok(());
         }
-        let hold = put_on(self.layers);
+        let hold = apply(self.layers);
         if let Hold::Whole(detail) = &hold {
-            tracing::info!(%layer, detail, "confined");
+            tracing::info!("confinement by {layer}: {detail}");
             self.active.push(format!("{layer} ({detail})"));
         }
         let Some(lacking) = hold.lacking(layer) else {
             return Ok(());
         };
-        tracing::warn!("not confined as it should be: {lacking}");
+        tracing::warn!("confinement is incomplete: {lacking}");
         self.missing.push(lacking.clone());
         match self.mode {
             Mode::Required => Err(Failure::Confinement(lacking)),
@@ -87,7 +87,7 @@ impl<'a> Confinement<'a> {
         }
     }
 
-    /// Hands the report over as an event for the audit log.
+    /// Passes the event for the audit log to `take`.
     pub(crate) fn report<T>(&self, take: impl FnOnce(&Event<'_>) -> T) -> T {
         let missing = self.missing.join("; ");
         let mut active = self.active.clone();
@@ -101,7 +101,7 @@ impl<'a> Confinement<'a> {
     }
 }
 
-/// The places of this configuration.
+/// The paths and ports that the confinement leaves open.
 pub(crate) fn places(path: &Path, config: &Config) -> Places {
     Places {
         configuration: path.to_owned(),
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_layer_that_is_missing_or_partial_is_reported_and_refused_where_required() {
+    fn incomplete_layer_is_reported() {
         for layer in Layer::ALL {
             for hold in [
                 Hold::Missing("too old".into()),
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_that_has_everything_is_enough() {
+    fn complete_confinement_succeeds() {
         let kernel = Lacking(Layer::Seccomp, Hold::Whole("fine".into()));
         let (outcome, decision, reason, error) = confine(Mode::Required, &kernel);
         assert!(outcome.is_ok());
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn switched_off_it_asks_nothing_of_the_kernel_and_says_so() {
+    fn switched_off_is_reported() {
         let kernel = Lacking(Layer::Seccomp, Hold::Missing("none".into()));
         let (outcome, decision, reason, error) = confine(Mode::Off, &kernel);
         assert!(outcome.is_ok());

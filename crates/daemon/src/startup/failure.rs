@@ -1,4 +1,4 @@
-//! Why the daemon ended, and its exit code.
+//! Errors that end the daemon, and their exit codes.
 
 use super::key::KeyError;
 use super::settings::SettingsError;
@@ -6,22 +6,22 @@ use super::socket_access::SocketError;
 use crate::observe::recorder::OpenError;
 use std::io;
 
-/// Why the daemon ended, other than in order.
+/// An error that ends the daemon.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The arguments are wrong.
     #[error("{0}")]
     Usage(String),
     /// The configuration is wrong.
-    #[error("{0}")]
+    #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// Others may connect than were configured.
-    #[error("{0}")]
+    /// The callers' socket admits others than configured.
+    #[error(transparent)]
     Socket(#[from] SocketError),
     /// The key is missing or unusable.
-    #[error("{0}")]
+    #[error(transparent)]
     Key(#[from] KeyError),
-    /// The audit log cannot be opened, so nothing may be done.
+    /// The audit log cannot be opened, and without a record nothing may be done.
     #[error("audit log: {0}")]
     Audit(#[from] OpenError),
     /// The first record could not be written.
@@ -30,16 +30,16 @@ pub enum Failure {
     /// Something could not be opened.
     #[error("{what}: {error}")]
     Open {
-        /// What it is.
+        /// Its name.
         what: String,
-        /// What the system said.
+        /// The system's error.
         error: io::Error,
     },
-    /// A layer of the confinement is required and does not hold.
+    /// A layer of the confinement is required and not in force.
     #[error("confinement is required, but {0}")]
     Confinement(String),
-    /// The probe's attempts were not all stopped: the text says which.
-    #[error("the confinement is not tight")]
+    /// An attempt of the probe succeeded; the text lists all of them.
+    #[error("the confinement let an attempt through")]
     LetThrough(String),
     /// A task that lives as long as the daemon ended.
     #[error("the {0} task ended")]
@@ -52,7 +52,7 @@ impl Failure {
         match self {
             Self::LetThrough(_) => 1,
             Self::Usage(_) => 64,
-            // None of them becomes right by itself.
+            // A restart alone fixes none of them: EX_CONFIG, which the unit does not retry.
             Self::Settings(_) | Self::Socket(_) => 78,
             Self::Key(_) | Self::Open { .. } | Self::Audit(_) | Self::Recorder(_) => 73,
             Self::TaskEnded(_) => 70,

@@ -1,4 +1,4 @@
-//! The daemon's own SSH key: Ed25519, made on first start, readable by us alone.
+//! The daemon's SSH key: Ed25519, created on the first start, readable by the daemon alone.
 
 use pulse_core::rpc::uuid_from_random;
 use pulse_core::trust::{Demand, Untrusted};
@@ -17,34 +17,34 @@ pub(crate) const FILE_NAME: &str = "id_ed25519";
 /// A private key is some 400 bytes.
 const MAX_KEY_BYTES: usize = 64 * 1024;
 
-/// Why there is no key.
+/// An error that leaves the daemon without a key.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// The file system refused.
+    /// A file cannot be opened, read or written.
     #[error("{}: {error}{}", path.display(), remedy(error))]
     Io {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         error: io::Error,
     },
-    /// Others can read the key.
-    #[error("{}: others can read this private key (mode {mode:04o}): chmod 600 it, and think of replacing it", path.display())]
+    /// Other users can read the key.
+    #[error("{}: other users can read this private key (mode {mode:04o}): run chmod 600, and consider replacing it", path.display())]
     TooOpen {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// Its mode.
         mode: u32,
     },
-    /// Others can change the key, or exchange it.
+    /// Other users can change or replace the key.
     #[error("the SSH key is refused: {0}")]
     Untrusted(Untrusted),
-    /// The file is no private key that we can use.
+    /// The file is not a private key that the daemon can use.
     #[error("{}: {reason}", path.display())]
     Unusable {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
 }
@@ -58,20 +58,20 @@ fn remedy(error: &io::Error) -> &'static str {
     }
 }
 
-/// The key's name among the credentials that systemd keeps (systemd.exec(5)).
+/// The key's name as a credential (`LoadCredentialEncrypted=`, systemd.exec(5)).
 pub(crate) const CREDENTIAL: &str = "pulse-sensor-proxy.id_ed25519";
 
-/// Where systemd has put this service's credentials, if it has any.
+/// The directory of the service's credentials, if systemd has passed any.
 #[must_use]
 pub(crate) fn credentials() -> Option<PathBuf> {
     std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from)
 }
 
-/// Takes the key from the credentials, if it is there, else from the key store; and
-/// makes it when there is none.
+/// Loads the key from the credentials if it is there, else from the key store, where it is
+/// created if there is none.
 ///
 /// # Errors
-/// [`KeyError`] when it can be neither read nor made.
+/// [`KeyError`] when it can be neither read nor created.
 pub(crate) fn find_or_create(
     credentials: Option<&Path>,
     ssh_dir: &Path,
@@ -80,7 +80,8 @@ pub(crate) fn find_or_create(
         return load_or_create(ssh_dir);
     };
     match open(&path) {
-        // systemd has made it readable for us alone, by means that a mode does not show.
+        // systemd makes it readable for this user by an access list, which the mode shows as
+        // a right of the group: the mode proves nothing here.
         Ok((file, judged)) => {
             judged.map_err(KeyError::Untrusted)?;
             publish(read(file, &path)?, &ssh_dir.join(FILE_NAME))
@@ -90,7 +91,7 @@ pub(crate) fn find_or_create(
     }
 }
 
-/// Loads the key of a key store, or makes it.
+/// Loads the key of a key store, or creates it.
 fn load_or_create(ssh_dir: &Path) -> Result<PrivateKey, KeyError> {
     let path = ssh_dir.join(FILE_NAME);
     match open(&path) {
@@ -113,12 +114,14 @@ pub(crate) fn public_line(key: &PrivateKey) -> Result<String, KeyError> {
     line.map_err(|e| unusable(Path::new(FILE_NAME), &e))
 }
 
-/// Whoever can change the key chooses whom the nodes let in.
+/// Opens a key and judges who may change it: that user could have the nodes let in a key of
+/// its own.
 fn open(path: &Path) -> io::Result<(File, Result<(), Untrusted>)> {
     pulse_trust::examine(path, pulse_trust::owners(), Demand::Unwritable)
 }
 
-/// Reading is said first: a key that others could read has to be replaced.
+/// Checked before the owners: a key that others could read has to be replaced, not only
+/// protected.
 fn check_mode(file: &File, path: &Path) -> Result<(), KeyError> {
     let io_error = |error| KeyError::Io {
         path: path.to_owned(),
@@ -139,7 +142,7 @@ fn read(file: File, path: &Path) -> Result<PrivateKey, KeyError> {
         path: path.to_owned(),
         error,
     };
-    // Room for all of it, so that no copy of it is left behind when it grows.
+    // Room for all of it: a vector that grows leaves copies behind that nobody zeroises.
     let mut pem = Zeroizing::new(Vec::with_capacity(MAX_KEY_BYTES + 1));
     pulse_files::read_into(&mut pem, file, MAX_KEY_BYTES).map_err(io_error)?;
     let key = PrivateKey::from_openssh(pem.as_slice()).map_err(|e| unusable(path, &e))?;
@@ -152,7 +155,7 @@ fn read(file: File, path: &Path) -> Result<PrivateKey, KeyError> {
     if key.key_data().ed25519().is_none() {
         return Err(unusable(
             path,
-            &"the key is not Ed25519: move it away, a new one will be made",
+            &"the key is not Ed25519: move it away, and a new one is created",
         ));
     }
     Ok(key)
@@ -176,11 +179,11 @@ fn create(ssh_dir: &Path, path: &Path) -> Result<PrivateKey, KeyError> {
         .to_openssh(LineEnding::LF)
         .map_err(|e| unusable(path, &e))?;
     write_new(path, 0o600, pem.as_bytes()).map_err(io_error)?;
-    tracing::info!(path = %path.display(), "made a new SSH key");
+    tracing::info!("created the SSH key {}", path.display());
     publish(key, path)
 }
 
-/// Puts the public key beside the place of the private one, for people and `ssh-copy-id`.
+/// Writes the public key beside the private one, for people and `ssh-copy-id`.
 fn publish(key: PrivateKey, path: &Path) -> Result<PrivateKey, KeyError> {
     let path = path.with_extension("pub");
     let line = format!("{}\n", public_line(&key)?);
@@ -192,7 +195,7 @@ fn publish(key: PrivateKey, path: &Path) -> Result<PrivateKey, KeyError> {
     Ok(key)
 }
 
-/// All of the file or nothing: written beside its place, synced, then renamed.
+/// Writes a file whole or not at all: beside its place, synced, then renamed.
 fn write_new(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
     let mut random = [0; 16];
     getrandom::fill(&mut random)?;
@@ -203,7 +206,7 @@ fn write_new(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
     let written = file.write_all(bytes).and_then(|()| file.sync_all());
     let renamed = written.and_then(|()| std::fs::rename(&beside, path));
     if renamed.is_err() {
-        // Best effort: what failed is reported, the leftover is harmless.
+        // The failure itself is reported; the leftover is harmless.
         let _ = std::fs::remove_file(&beside);
     }
     renamed
@@ -228,7 +231,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
-    fn a_key_is_made_once_and_kept_private() {
+    fn key_is_created_once_and_private() {
         let dir = tempfile::tempdir().unwrap();
         let store = dir.path().join("a/ssh");
         let made = load_or_create(&store).unwrap();
@@ -241,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_credential_comes_before_the_key_store_and_is_published() {
+    fn credential_precedes_the_key_store() {
         let dir = tempfile::tempdir().unwrap();
         let (credentials, store) = (dir.path().join("credentials"), dir.path().join("ssh"));
         let kept = load_or_create(&credentials).unwrap();
@@ -261,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_others_can_read_is_refused() {
+    fn readable_key_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         load_or_create(dir.path()).unwrap();
         let path = dir.path().join(FILE_NAME);
@@ -274,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_no_key_is_never_overwritten() {
+    fn other_file_is_not_overwritten() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(FILE_NAME);
         write_new(&path, 0o600, b"not a key\n").unwrap();

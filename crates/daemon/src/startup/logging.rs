@@ -1,4 +1,4 @@
-//! Logs: structured to journald when systemd gives us one, text otherwise.
+//! The daemon's log: to the journal under systemd, else as text to stderr.
 
 use crate::observe::forwarding::ToCollectors;
 use pulse_core::config::LogLevel;
@@ -8,10 +8,10 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// The SSH library's own messages, at the same level, would drown ours.
-const QUIET: &str = "russh";
+/// The SSH library logs every packet at our levels; only `trace` shows its messages.
+const LIBRARY: &str = "russh";
 
-/// Sets logging up, once. What goes into the `journal` goes to collectors too.
+/// Sets up logging, once. Messages go to the collectors too where `journal` is given.
 pub(super) fn start(level: LogLevel, journal: Option<&Journal>) {
     let level = match level {
         LogLevel::Error => LevelFilter::ERROR,
@@ -21,7 +21,7 @@ pub(super) fn start(level: LogLevel, journal: Option<&Journal>) {
         LogLevel::Trace => LevelFilter::TRACE,
     };
     let ours = tracing_subscriber::filter::filter_fn(move |metadata| {
-        let library = metadata.target().starts_with(QUIET);
+        let library = metadata.target().starts_with(LIBRARY);
         *metadata.level() <= level && !(library && level < LevelFilter::TRACE)
     });
     let elsewhere = journal.map(|journal| {

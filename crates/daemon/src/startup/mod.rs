@@ -1,4 +1,4 @@
-//! Arguments in, exit code out; in between everything is opened, confined and started.
+//! From the arguments to the exit code: opens, confines and starts everything.
 
 mod cli;
 pub(crate) mod confinement;
@@ -29,15 +29,15 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// What opens the recorder.
+/// Opens the recorder of a configuration.
 pub(crate) type OpenRecorder = dyn Fn(&Config) -> Result<Arc<dyn Recorder>, Failure>;
 
-/// Two parts of the daemon that programs for benchmarks and tests exchange. The
-/// daemon that is shipped has the default ones and no setting for others.
+/// The parts of the daemon that programs for benchmarks and tests replace. The daemon that is
+/// shipped has the default ones, and no setting for others.
 pub struct Parts<'a> {
-    /// Keeps the records.
+    /// The recorder.
     pub recorder: &'a OpenRecorder,
-    /// Put the confinement on.
+    /// The layers of the confinement.
     pub layers: &'a dyn Layers,
 }
 
@@ -50,7 +50,7 @@ impl Default for Parts<'_> {
     }
 }
 
-/// Runs the program and says how it ended.
+/// Runs the program; gives its exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     main_with(arguments, &Parts::default())
 }
@@ -109,38 +109,38 @@ fn open_audit_log(config: &Config) -> Result<Arc<dyn Recorder>, Failure> {
     let log = AuditLog::open(&config.audit)?;
     if let Some(key) = log.new_key() {
         tracing::warn!(
-            log = %config.audit.log.display(),
-            "a new audit log has begun; keep its verification key where this host cannot change it: {key}"
+            "created the audit log {}; keep its verification key where this host cannot change it: {key}",
+            config.audit.log.display()
         );
     }
     Ok(Arc::new(log))
 }
 
-/// Opens what takes privileges, gives them away, and opens the rest: so the key
-/// and the log are the service user's, and every thread is confined.
+/// Opens what needs privileges, drops them, and opens the rest: so the key and the log belong
+/// to the service user, and every thread is confined.
 fn run(path: &Path, parts: &Parts<'_>) -> Result<(), Failure> {
     let config = settings::load(path)?;
     let journal = forwarding::journal(&config.forward);
     logging::start(config.log_level, journal.as_ref());
     if let Err(error) = pulse_sandbox::raise_descriptor_limit() {
-        tracing::warn!(%error, "the limit of open files stays as it is");
+        tracing::warn!("cannot raise the limit of open files: {error}");
     }
     let user = find_user(&pulse_trust::service_user())?;
     let opened = Opened::open(&config, &user)?;
     host_file::read_all();
     let mut confinement = Confinement::new(config.confinement, parts.layers);
-    // A unit gives it to the service's user from the beginning (Nice=).
+    // Under the unit `Nice=` has set it already.
     if pulse_sandbox::own_uid() == 0
         && let Err(error) = pulse_sandbox::take_priority()
     {
-        tracing::info!("the daemon has no priority over other processes: {error}");
+        tracing::info!("cannot raise the daemon's priority: {error}");
     }
     confinement.drop_privileges(&user)?;
     settings::check_directories(&config)?;
     let key = key::find_or_create(key::credentials().as_deref(), &config.ssh_dir)?;
     confinement.restrict_access(path, &config)?;
     let guards = Guards::start().map_err(|error| Failure::Open {
-        what: "the threads that accept".into(),
+        what: "accept threads".into(),
         error,
     })?;
     let recorder = (parts.recorder)(&config)?;

@@ -1,6 +1,6 @@
-//! Sockets and directories that are opened before the daemon confines itself, while it
-//! may: the callers' socket, the administrators', the metrics' port, systemd. Sockets that
-//! systemd has opened already are taken from it.
+//! Sockets and directories that are opened before the daemon confines itself: the callers'
+//! socket, the control socket, the metrics port, systemd's notification socket. Sockets that
+//! systemd has bound are taken over.
 
 use crate::serve::BoundSocket;
 use crate::startup::Failure;
@@ -16,31 +16,30 @@ use std::os::unix::fs::{DirBuilderExt, lchown};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
-/// Callers pass through their socket's directory, and only root through the other one;
-/// who may read the log is its group's business; keys are nobody else's.
+/// Callers pass through the directory of their socket. Members of the log's group may read
+/// the log. Keys, and the control socket, are private.
 const CALLERS_MODE: u32 = 0o755;
 const LOG_MODE: u32 = 0o750;
 const PRIVATE_MODE: u32 = 0o700;
 
-/// Whoever can open the control socket administers.
+/// Opening the control socket gives the right to administer.
 const CONTROL_MODE: u32 = 0o600;
 
 /// `FileDescriptorName=` of the control socket's unit.
 const CONTROL_NAME: &str = "control";
 
-/// All of it.
+/// The sockets.
 pub(crate) struct Opened {
     pub(crate) socket: BoundSocket,
-    /// `None` where it could not be made: then nobody can administer, and callers are
-    /// served all the same.
+    /// `None` when it could not be opened: callers are served all the same.
     pub(crate) control: Option<BoundSocket>,
     pub(crate) metrics: Option<TcpListener>,
     pub(crate) manager: ServiceManager,
 }
 
 impl Opened {
-    /// Opens it. Directories that are made here belong to the user that the daemon
-    /// is going to be; those that are there already are left as they are.
+    /// Opens all. Directories that are created here belong to the service user; existing ones
+    /// are left as they are.
     pub(crate) fn open(config: &Config, user: &ServiceUser) -> Result<Self, Failure> {
         let given = Given::take();
         make_directories(config, user)?;
@@ -65,14 +64,15 @@ fn callers(
         socket_access::check_given(&listener, access, group)?;
         return BoundSocket::inherited(listener).map_err(opening(path));
     }
-    // The directory is the service user's, so that user's rights are enough.
+    // The directory belongs to the service user, whose rights are enough: as root, a path
+    // there could have been replaced.
     let bound = user.act_in(group, || BoundSocket::bind(path, access.mode.bits()));
     let bound = bound.map_err(opening(path))?;
     socket_access::check_bound(path, access, group)?;
     Ok(bound)
 }
 
-/// Sockets that the service manager holds for us.
+/// Sockets that systemd has passed on (`sd_listen_fds(3)`).
 #[derive(Default)]
 struct Given {
     callers: Option<UnixListener>,
@@ -86,21 +86,27 @@ impl Given {
         for Handed { name, socket } in pulse_sandbox::inherited_sockets() {
             match socket {
                 Inherited::Unix(listener) if name == CONTROL_NAME && given.control.is_none() => {
-                    tracing::info!("systemd handed over the control socket");
+                    tracing::info!("systemd passed on the control socket");
                     given.control = Some(listener);
                 }
                 Inherited::Unix(listener) if name != CONTROL_NAME && given.callers.is_none() => {
                     tracing::info!(
-                        "systemd handed over the callers' socket {}",
+                        "systemd passed on the callers' socket {}",
                         local_path(&listener)
                     );
                     given.callers = Some(listener);
                 }
                 Inherited::Tcp(listener) if given.tcp.is_none() => {
-                    tracing::info!(address = ?listener.local_addr().ok(), "given a port for metrics");
+                    let address = listener.local_addr().map(|address| address.to_string());
+                    tracing::info!(
+                        "systemd passed on the metrics port {}",
+                        address.unwrap_or_default()
+                    );
                     given.tcp = Some(listener);
                 }
-                other => tracing::warn!(?other, "given a socket that nobody needs"),
+                other => {
+                    tracing::warn!("systemd passed on an unneeded socket, {name:?}: {other:?}");
+                }
             }
         }
         given
@@ -113,8 +119,8 @@ fn local_path(listener: &UnixListener) -> String {
     path.map_or_else(String::new, |path| path.display().to_string())
 }
 
-/// The control socket: systemd's, or our own. Temperatures do not depend on it, so what
-/// is wrong with it is said and does not keep the daemon from serving callers.
+/// The control socket: systemd's, or our own. Readings do not depend on it, so a failure is
+/// logged and callers are served.
 fn control(path: &Path, given: Option<UnixListener>) -> Option<BoundSocket> {
     let opened = match given {
         Some(listener) => BoundSocket::inherited(listener),
@@ -122,17 +128,17 @@ fn control(path: &Path, given: Option<UnixListener>) -> Option<BoundSocket> {
     };
     let complain = |error| {
         tracing::warn!(
-            "cannot open the control socket {}: {error}: nobody can administer this daemon; \
-             start it as root, or with pulse-sensor-proxy-control.socket, or name another \
-             path with control_socket",
+            "cannot open the control socket {}: {error}; without it the daemon cannot be \
+             administered: start the daemon as root, or with \
+             pulse-sensor-proxy-control.socket, or set control_socket to another path",
             path.display()
         );
     };
     opened.map_err(complain).ok()
 }
 
-/// Makes the control socket's directory, or sees that nobody else can change the one that
-/// is there: another user could exchange the socket in it.
+/// Creates the control socket's directory, or checks that no other user can change the one
+/// that exists: that user could replace the socket.
 fn private_directory(socket: &Path) -> io::Result<()> {
     let directory = socket.parent().unwrap_or(Path::new("/"));
     let above = directory.parent().unwrap_or(Path::new("/"));
@@ -143,7 +149,7 @@ fn private_directory(socket: &Path) -> io::Result<()> {
         return Ok(());
     }
     Err(io::Error::other(format!(
-        "another user than root or the daemon's can change {} or a directory above it",
+        "users other than root and the daemon's can change {} or a directory above it",
         directory.display()
     )))
 }
@@ -171,15 +177,15 @@ fn make_directories(config: &Config, user: &ServiceUser) -> Result<(), Failure> 
     let parent = config.socket.parent().unwrap_or(Path::new("/"));
     make(parent, CALLERS_MODE, user).map_err(opening(&config.socket))?;
     make(&config.ssh_dir, PRIVATE_MODE, user).map_err(opening(&config.ssh_dir))?;
-    // What cannot be made of the audit log's is reported by the log, with remedies.
+    // A failure here is reported when the log is opened, with its remedy.
     let _ = make(config.audit.directory(), LOG_MODE, user);
     let _ = make(&config.audit.state_dir, PRIVATE_MODE, user);
     Ok(())
 }
 
-/// Makes a directory and those above it that are missing: with root's rights where root
-/// alone can change what is above it, else with the service user's, since that user could
-/// have us make and give away any other directory.
+/// Creates a directory and its missing parents: with root's rights where root alone can
+/// change the parents, else with the service user's. That user could otherwise replace a
+/// parent by a link and be given any other directory.
 fn make(directory: &Path, mode: u32, user: &ServiceUser) -> io::Result<()> {
     if directory.as_os_str().is_empty() || directory.is_dir() {
         return Ok(());
@@ -212,7 +218,7 @@ mod tests {
     use std::os::unix::fs::MetadataExt;
 
     #[test]
-    fn only_what_was_missing_is_made_and_what_was_there_is_left_alone() {
+    fn existing_directories_are_left_alone() {
         let home = tempfile::tempdir().unwrap();
         let there = home.path().join("there");
         fs::create_dir(&there).unwrap();

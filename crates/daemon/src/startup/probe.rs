@@ -1,4 +1,4 @@
-//! `confine-probe`: what the daemon's confinement stops, tried and told.
+//! `confine-probe`: attempts at what the confinement has to stop, with their outcomes.
 
 use crate::startup::confinement::places;
 use crate::startup::settings;
@@ -9,20 +9,20 @@ use serde_json::{Value, json};
 use std::io;
 use std::path::PathBuf;
 
-/// Confines this process as the configuration says, or by less, and tries everything; gives the
-/// text to print.
+/// Confines this process as the configuration says, or by fewer layers, and makes all
+/// attempts; gives the text to print.
 ///
 /// # Errors
-/// [`Failure::LetThrough`], with the text, when anything was let through; else what
-/// could not be read or made.
+/// [`Failure::LetThrough`], with the text, when an attempt succeeded or could not be made;
+/// else what could not be read or opened.
 pub(crate) fn run(named: Option<PathBuf>, wear: Wear, json: bool) -> Result<String, Failure> {
     let path = settings::config_path(named);
     let config = settings::load(&path)?;
     if !config.ssh_dir.exists() {
-        // What is not there cannot be denied, and would pass for let through.
+        // ENOENT would count as an attempt that was let through.
         let error = io::Error::new(
             io::ErrorKind::NotFound,
-            "not there yet: start the daemon once, then probe",
+            "does not exist yet: start the daemon once, then probe",
         );
         let what = config.ssh_dir.display().to_string();
         return Err(Failure::Open { what, error });
@@ -30,7 +30,7 @@ pub(crate) fn run(named: Option<PathBuf>, wear: Wear, json: bool) -> Result<Stri
     let user = find_user(&pulse_trust::service_user())?;
     let places = places(&path, &config);
     let findings = probe::run(&Kernel, wear, &user, &places).map_err(|error| Failure::Open {
-        what: "what the attempts need".into(),
+        what: "preparation of the attempts".into(),
         error,
     })?;
     let text = if json {
@@ -45,13 +45,13 @@ pub(crate) fn run(named: Option<PathBuf>, wear: Wear, json: bool) -> Result<Stri
     }
 }
 
-/// Nothing was let through, and nothing was left out for want of a layer.
+/// Whether every attempt was made and stopped.
 fn is_tight(findings: &Findings) -> bool {
     let stopped = |tried: &Tried| matches!(tried.outcome, Outcome::Stopped { .. });
     findings.tried.iter().all(stopped)
 }
 
-/// The words of an outcome: what came back, and what stopped it.
+/// An outcome's result, and the layer that stopped the attempt.
 fn words(outcome: Outcome) -> (&'static str, &'static str) {
     match outcome {
         Outcome::Stopped { error, by } => (error, by.as_str()),
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_let_through_or_left_out_is_a_failure_and_stands_out() {
+    fn successful_attempt_is_a_failure() {
         let error = "EPERM";
         let by = By::Seccomp;
         assert!(is_tight(&findings(Outcome::Stopped { error, by })));

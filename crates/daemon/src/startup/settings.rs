@@ -1,5 +1,4 @@
-//! The configuration as it is in force: the file, and what the environment says
-//! more strongly.
+//! The configuration in force: the file, and the environment variables that override it.
 
 use pulse_core::config::{Config, ConfigError, DEFAULT_PATH, MAX_CONFIG_BYTES, check_log_path};
 use pulse_core::trust::{Demand, Untrusted};
@@ -10,42 +9,42 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-/// Why there is no configuration.
+/// An error that leaves the daemon without a configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     /// The file cannot be read.
     #[error("{}: {error}{}", path.display(), remedy(error))]
     Unreadable {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         error: io::Error,
     },
-    /// Others may change the file.
+    /// Other users may change the file.
     #[error("the configuration is refused: {0}")]
     Untrusted(Untrusted),
-    /// Others may change what the configuration names.
+    /// Other users may change a file or directory that the configuration names.
     #[error("{name} is refused: {untrusted}")]
     UntrustedPlace {
-        /// The name of the place.
+        /// Its key, or its name.
         name: &'static str,
-        /// What is wrong with it.
+        /// The user who may change it, and how.
         untrusted: Untrusted,
     },
-    /// The file is wrong.
+    /// The file has a mistake.
     #[error("{}: {error}", path.display())]
     Wrong {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What is wrong, and where.
+        /// The mistake, with line and column.
         error: ConfigError,
     },
-    /// A variable of the environment is wrong.
+    /// An environment variable has a mistake.
     #[error("{variable}: {reason}")]
     Environment {
-        /// Which variable.
+        /// Its name.
         variable: &'static str,
-        /// What is wrong with it.
+        /// The mistake.
         reason: String,
     },
 }
@@ -58,22 +57,22 @@ fn remedy(error: &io::Error) -> &'static str {
     }
 }
 
-/// Which file is read: the argument, else the environment, else the default. The path is
-/// absolute: every directory above the file is looked at, each time it is read.
+/// The file to read: the argument, else the environment's, else the default. The path is
+/// absolute, because every directory above the file is checked each time it is read.
 #[must_use]
 pub(crate) fn config_path(argument: Option<PathBuf>) -> PathBuf {
     let from_environment = || var_os("PULSE_SENSOR_PROXY_CONFIG").map(PathBuf::from);
     let path = argument
         .or_else(from_environment)
         .unwrap_or_else(|| PathBuf::from(DEFAULT_PATH));
-    // Without a working directory there is nothing to go from: reading it says so.
+    // This fails without a working directory; then reading the file fails too, and says so.
     std::path::absolute(&path).unwrap_or(path)
 }
 
-/// Reads the configuration, unless others may change it.
+/// Reads the configuration, unless other users may change it.
 ///
 /// # Errors
-/// [`SettingsError`] says what is wrong and where.
+/// Any [`SettingsError`] but [`SettingsError::UntrustedPlace`].
 pub(crate) fn load(path: &Path) -> Result<Config, SettingsError> {
     let unreadable = |error| SettingsError::Unreadable {
         path: path.to_owned(),
@@ -95,15 +94,15 @@ pub(crate) fn load(path: &Path) -> Result<Config, SettingsError> {
     Ok(config)
 }
 
-/// Looks at the directories that the configuration names.
+/// Checks that no other user may change the directories that the configuration names.
 ///
 /// # Errors
-/// [`SettingsError::UntrustedPlace`] names the first that others may change.
+/// [`SettingsError::UntrustedPlace`] for the first that one may change.
 pub(crate) fn check_directories(config: &Config) -> Result<(), SettingsError> {
     check_places(&places::directories(config))
 }
 
-/// As [`check_directories`], and at the files that are looked at later.
+/// As [`check_directories`], with the files that are read later.
 ///
 /// # Errors
 /// As [`check_directories`].

@@ -1,6 +1,7 @@
-//! Who may connect to the callers' socket, as its file says it and as the configuration
-//! does. A file that the daemon makes is as it was configured; one that systemd made is
-//! compared, since a socket that is wider than the operator believes would go unnoticed.
+//! Mode and group of the callers' socket, compared with the configuration.
+//!
+//! systemd creates the file by its unit, which may differ from the configuration: a socket
+//! that is open to more users than the operator believes would go unnoticed.
 
 use crate::startup::Failure;
 use pulse_core::config::{SocketAccess, SocketFile, SocketGroup, TooWide};
@@ -10,56 +11,56 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
-/// A socket that others may connect to than were configured.
+/// A callers' socket that is open to others than configured, or may be.
 #[derive(Debug, thiserror::Error)]
 pub enum SocketError {
     /// There is no such group.
-    #[error("socket_group: there is no group \"{0}\": make it, or name another one")]
+    #[error("socket_group: there is no group \"{0}\": create it, or name another one")]
     NoGroup(String),
-    /// Systemd's socket is too wide.
+    /// systemd's socket is open to more users than configured.
     #[error(
-        "{}: others than socket_mode and socket_group say may connect, since {why}. Run \
+        "{}: more users may connect than socket_mode and socket_group allow: {why}. Run \
          `systemctl edit pulse-sensor-proxy.socket` and add\n\n{drop_in}\nthen run `systemctl \
          stop pulse-sensor-proxy.service` and `systemctl restart pulse-sensor-proxy.socket`",
         path.display()
     )]
     Given {
-        /// Its file.
+        /// The socket's file.
         path: PathBuf,
-        /// In what way.
+        /// The difference.
         why: TooWide,
-        /// What is to be told systemd.
+        /// The drop-in that makes the unit agree.
         drop_in: String,
     },
-    /// Systemd's socket cannot be compared.
+    /// systemd's socket has no file, or one that cannot be seen.
     #[error(
         "socket_mode is \"{mode}\", but the file of systemd's socket cannot be seen{}: {error}; \
-         let ListenStream= name a file below /run/pulse-sensor-proxy",
+         set ListenStream= to a file below /run/pulse-sensor-proxy",
         path.as_ref().map_or_else(String::new, |path| format!(" ({})", path.display()))
     )]
     Unseen {
-        /// What is configured.
+        /// The configured mode.
         mode: String,
         /// Its file, if it has one.
         path: Option<PathBuf>,
-        /// Why it cannot be seen.
+        /// The system's error.
         error: io::Error,
     },
-    /// Ours is too wide, which takes a directory that gives its group to new files.
+    /// The daemon's own socket has another group, which a setgid directory brings about.
     #[error(
-        "{}: others than socket_group says may connect, since {why}: its directory must not \
-         have the setgid bit",
+        "{}: more users may connect than socket_group allows: {why}; remove the setgid bit of \
+         its directory",
         path.display()
     )]
     Bound {
-        /// Its file.
+        /// The socket's file.
         path: PathBuf,
-        /// In what way.
+        /// The difference.
         why: TooWide,
     },
 }
 
-/// The number of the group that the file is to have.
+/// The id of the group that the file is to have.
 ///
 /// # Errors
 /// [`Failure`] when there is no such group.
@@ -78,10 +79,10 @@ pub(crate) fn group(access: &SocketAccess) -> Result<Option<u32>, Failure> {
     }
 }
 
-/// Compares a socket that systemd made; `gid` is the number of the group.
+/// Checks a socket that systemd created; `gid` is the id of the configured group.
 ///
 /// # Errors
-/// [`SocketError`] when it is too wide, or cannot be seen and ought to be narrow.
+/// [`SocketError::Given`], or [`SocketError::Unseen`] unless every user may connect anyway.
 pub(crate) fn check_given(
     listener: &UnixListener,
     access: &SocketAccess,
@@ -107,11 +108,10 @@ pub(crate) fn check_given(
     })
 }
 
-/// Looks whether a socket that we made is as it was to be; `gid` is the number of the
-/// group.
+/// Checks a socket that the daemon created; `gid` is the id of the configured group.
 ///
 /// # Errors
-/// [`SocketError::Bound`], or as stat(2).
+/// [`SocketError::Bound`], or those of stat(2).
 pub(crate) fn check_bound(
     path: &Path,
     access: &SocketAccess,
@@ -136,7 +136,7 @@ fn file(path: &Path) -> io::Result<SocketFile> {
     })
 }
 
-/// For systemd, as systemd.socket(5) has it.
+/// A drop-in for the socket's unit (systemd.socket(5)).
 fn drop_in(access: &SocketAccess) -> String {
     let mode = format!("[Socket]\nSocketMode={}\n", access.mode);
     match &access.group {
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn given_sockets_are_compared() {
+    fn wide_socket_is_refused() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("s");
         let listener = crate::sys::bind_unix(&path, 0o666).unwrap();
@@ -166,7 +166,7 @@ mod tests {
         let error = check_given(&listener, &narrow, Some(4242)).unwrap_err();
         let error = error.to_string();
         for part in [
-            "since its mode is 0666",
+            ": its mode is 0666",
             "\n[Socket]\nSocketMode=0660\nSocketGroup=4242\n",
         ] {
             assert!(error.contains(part), "{part:?} is not in {error}");
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn sockets_without_a_file_are_not_narrow() {
+    fn socket_without_a_file_is_wide() {
         use std::os::linux::net::SocketAddrExt;
         let name = format!("pulse-{}", std::process::id());
         let address = SocketAddr::from_abstract_name(name).unwrap();

@@ -1,19 +1,19 @@
 //! Paths that no other user can change.
 //!
-//! What root does to a path that another user can exchange between two calls, it does to a
-//! file of that user's choice. So every directory that the kernel passes on its way
-//! (`path_resolution(7)`), those of symbolic links among them, has to be root's or ours, and
-//! nobody else's to write to.
+//! When root acts on a path that another user can change between two system calls, it acts
+//! on a file of that user's choice. So every directory that path resolution passes through
+//! (`path_resolution(7)`), those of symbolic links included, must belong to root or to this
+//! user, and must be writable for nobody else.
 
 use pulse_core::trust::Owners;
 use std::io;
 use std::path::Path;
 
-/// Whether root and the user that this process is now are the only ones who can have the
-/// path name something else, or give its directory another entry.
+/// Whether root and the current user are the only ones who can change what the path leads
+/// to, or the entries of its directory.
 ///
 /// # Errors
-/// Those of stat(2), and one for a circle of links.
+/// Those of stat(2), and `ELOOP` for a loop of links.
 pub(crate) fn is_ours_alone(path: &Path) -> io::Result<bool> {
     let steps = pulse_trust::steps(&std::path::absolute(path)?)?;
     let owners = Owners::root_and([pulse_sandbox::own_uid()]);
@@ -27,7 +27,7 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, lchown, symlink};
 
     #[test]
-    fn directories_that_others_can_write_to_are_shared() {
+    fn writable_directories_are_shared() {
         let home = tempfile::tempdir().unwrap();
         let below = home.path().join("a/b");
         fs::create_dir_all(&below).unwrap();
@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn links_of_others_are_not_trusted() {
+    fn link_of_another_user_is_untrusted() {
         if pulse_sandbox::own_uid() != 0 {
             return;
         }
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn a_circle_of_links_ends() {
+    fn loop_of_links_ends() {
         let home = tempfile::tempdir().unwrap();
         symlink("circle", home.path().join("circle")).unwrap();
         let error = is_ours_alone(&home.path().join("circle")).unwrap_err();

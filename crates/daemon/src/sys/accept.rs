@@ -3,16 +3,17 @@
 use std::io;
 use std::time::Duration;
 
-/// The pause after a connection could not be accepted: without descriptors left, accepting
-/// again at once would only spin.
-pub(crate) const AFTER_ACCEPT_ERROR: Duration = Duration::from_millis(50);
+/// The pause after a failure: with no descriptor left (`EMFILE`), accept(2) fails again at
+/// once, and the loop would only spin.
+pub(crate) const RETRY_DELAY: Duration = Duration::from_millis(50);
 
-/// Says why a connection could not be accepted, and waits a little.
-pub(crate) async fn after_accept_error(listener: &str, error: &io::Error) {
-    warn_of_accept_error(listener, error);
-    tokio::time::sleep(AFTER_ACCEPT_ERROR).await;
+/// Logs a failure and waits for [`RETRY_DELAY`].
+pub(crate) async fn pause(listener: &str, error: &io::Error) {
+    warn(listener, error);
+    tokio::time::sleep(RETRY_DELAY).await;
 }
 
-pub(crate) fn warn_of_accept_error(listener: &str, error: &io::Error) {
-    tracing::warn!(listener, %error, "cannot accept a connection");
+/// Logs a failure; `listener` names the socket.
+pub(crate) fn warn(listener: &str, error: &io::Error) {
+    tracing::warn!("cannot accept a connection on the {listener} socket: {error}");
 }

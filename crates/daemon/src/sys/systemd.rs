@@ -1,5 +1,5 @@
-//! Telling systemd how we fare, over one socket that is opened before the daemon
-//! confines itself: afterwards it may not make another.
+//! Notifications to systemd (`sd_notify(3)`). The socket is opened before the daemon confines
+//! itself, because the filter allows no other Unix socket afterwards.
 
 use sd_notify::NotifyState;
 use std::ffi::OsStr;
@@ -8,27 +8,28 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
-/// systemd, or nobody.
+/// The notification socket, if systemd has given one.
 pub(crate) struct ServiceManager(Option<UnixDatagram>);
 
 impl ServiceManager {
-    /// Connects to whom the environment names (`sd_notify(3)`).
+    /// Connects to the socket that `NOTIFY_SOCKET` names.
     pub(crate) fn from_environment() -> Self {
         let socket = std::env::var_os("NOTIFY_SOCKET").map(|name| connect(&name));
         Self(socket.and_then(|socket| {
-            let complain = |error| tracing::warn!(%error, "systemd cannot be told how we fare");
-            socket.map_err(complain).ok()
+            socket
+                .inspect_err(|error| tracing::warn!("cannot notify systemd: {error}"))
+                .ok()
         }))
     }
 
-    /// Tells it.
-    pub(crate) fn tell(&self, states: &[NotifyState<'_>]) {
+    /// Sends states in one message.
+    pub(crate) fn notify(&self, states: &[NotifyState<'_>]) {
         let Some(socket) = &self.0 else {
             return;
         };
         let lines: String = states.iter().map(|state| format!("{state}\n")).collect();
         if let Err(error) = socket.send(lines.as_bytes()) {
-            tracing::debug!(%error, "systemd was not told");
+            tracing::debug!("cannot notify systemd: {error}");
         }
     }
 }
@@ -40,7 +41,7 @@ fn connect(name: &OsStr) -> io::Result<UnixDatagram> {
     };
     let socket = UnixDatagram::unbound()?;
     socket.connect_addr(&address)?;
-    // A manager that does not read must not stop us.
+    // A manager that does not read must not block the daemon.
     socket.set_nonblocking(true)?;
     Ok(socket)
 }

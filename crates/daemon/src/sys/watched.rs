@@ -1,4 +1,4 @@
-//! Sockets that the runtime watches, without owning how they are used.
+//! Readiness of sockets that other code reads and writes by itself.
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -7,19 +7,19 @@ use std::sync::Arc;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// What keeps one descriptor open for as long as it lives.
+/// A value whose descriptor stays open, and the same, for as long as it lives.
 pub(crate) trait Socket: AsRawFd {}
 
 impl Socket for Arc<UnixListener> {}
 impl Socket for Arc<UnixStream> {}
 
-/// Has the runtime watch a socket.
+/// Registers a socket with the runtime.
 ///
 /// # Errors
-/// Whatever `epoll_ctl(2)` says.
+/// Those of `epoll_ctl(2)`.
 #[expect(
     deprecated,
-    reason = "its successor leaves the descriptor's constancy to the caller's word; here the types give it"
+    reason = "its successor is unsafe, since a caller has to promise what the trait above guarantees"
 )]
 pub(crate) fn watched<S: Socket>(socket: S, interest: Interest) -> io::Result<AsyncFd<S>> {
     AsyncFd::with_interest(socket, interest)
