@@ -245,7 +245,7 @@ fn the_daemons_own_messages_have_a_file_of_their_own() {
             .messages()
             .map(|file| fs::read_to_string(file).unwrap())
     };
-    let words = ["records go to the collector", "serving version="];
+    let words = ["records go to the collector", "serving /"];
     wait::until("the daemon's own messages", || {
         messages().is_some_and(|text| words.iter().all(|words| text.contains(words)))
     });
@@ -256,7 +256,7 @@ fn the_daemons_own_messages_have_a_file_of_their_own() {
     let messages = messages().unwrap();
     let serving = messages
         .lines()
-        .find(|line| line.contains("serving version="));
+        .find(|line| line.contains("serving /"));
     let serving = serving.unwrap_or_else(|| panic!("{messages}"));
     assert!(serving.contains(" info "), "{serving}");
 }

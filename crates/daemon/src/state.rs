@@ -1,5 +1,5 @@
-//! What the daemon's tasks share. Each part has one owner and its own lock, held
-//! for a decision and never across an await.
+//! The state that the daemon's tasks share. Each part has a lock of its own, which is held for
+//! one decision and never across an await.
 
 use crate::node::host_file::{HostFile, SUBGID, SUBUID};
 use crate::node::{NodeStarter, Nodes};
@@ -18,9 +18,9 @@ use pulse_core::summary::{Account, Tally};
 use pulse_forward::Forwarder;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-/// Connections in all, of callers that may ask.
+/// Open connections in all, of callers with a capability.
 pub(crate) const MAX_CONNECTIONS: usize = 4096;
-/// Connections of callers that are being turned away.
+/// Open connections of callers that are being turned away.
 const MAX_TURNED_AWAY: GateCaps = GateCaps {
     per_key: 64,
     total: 512,
@@ -28,15 +28,12 @@ const MAX_TURNED_AWAY: GateCaps = GateCaps {
 
 /// The daemon's shared state.
 pub(crate) struct Daemon {
-    /// What is counted.
     pub metrics: Arc<Metrics>,
-    /// Where decisions are put on record.
     pub recorder: Arc<dyn Recorder>,
-    /// Brings records elsewhere, where that is wanted.
+    /// Sends the records to collectors, where any are configured.
     pub forwarder: Option<Arc<Forwarder>>,
-    /// Readings under way.
     pub readings: Arc<Readings>,
-    /// Our public key, as one line.
+    /// The daemon's public SSH key, as a line of `authorized_keys`.
     pub public_key: String,
     node_starter: Box<dyn NodeStarter>,
     snapshot: RwLock<Arc<Snapshot>>,
@@ -46,25 +43,21 @@ pub(crate) struct Daemon {
     ledger: Ledger,
 }
 
-/// What it works with that has a thread of its own.
+/// Parts with threads of their own.
 pub(crate) struct Parts {
-    /// Where decisions are put on record.
     pub recorder: Arc<dyn Recorder>,
-    /// Brings records elsewhere, where that is wanted.
+    /// Sends the records to collectors, where any are configured.
     pub forwarder: Option<Arc<Forwarder>>,
 }
 
-/// What a reload swaps whole.
+/// What a reload replaces whole.
 pub(crate) struct Snapshot {
-    /// The configuration.
     pub config: Config,
-    /// Who may do what.
+    /// The rights of callers.
     pub policy: AccessPolicy,
 }
 
 impl Daemon {
-    /// Puts the parts together.
-    #[must_use]
     pub(crate) fn new(
         config: Config,
         node_starter: Box<dyn NodeStarter>,
@@ -96,7 +89,7 @@ impl Daemon {
         }
     }
 
-    /// Takes a new configuration. What is being done goes on under the old one.
+    /// Takes a new configuration; work under way goes on under the previous one.
     pub(crate) fn reload(&self, config: Config) {
         let nodes = Nodes::of(
             &config,
@@ -117,49 +110,42 @@ impl Daemon {
             .unwrap_or_else(PoisonError::into_inner) = snapshot;
     }
 
-    /// The snapshot in force.
-    #[must_use]
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(&self.snapshot.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The configuration in force.
-    #[must_use]
     pub(crate) fn config(&self) -> impl std::ops::Deref<Target = Config> + use<> {
         ConfigOf(self.snapshot())
     }
 
-    /// The limiter.
     pub(crate) fn limiter(&self) -> MutexGuard<'_, Limiter> {
         self.limiter.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Connections of callers that may ask.
+    /// Open connections of callers with a capability.
     pub(crate) fn gate(&self) -> MutexGuard<'_, Gate<PeerId>> {
         self.gate.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Connections of callers that are being turned away.
+    /// Open connections of callers that are being turned away.
     pub(crate) fn door(&self) -> MutexGuard<'_, Gate<PeerId>> {
         self.door.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a refusal by the limiter and puts it on record; gives the error for
-    /// the caller.
+    /// Counts and records a refusal by the limiter; gives the error for the caller.
     pub(crate) fn limited(&self, peer: &Peer, refusal: Refusal) -> RpcError {
         self.metrics.refused(refusal.as_str(), &peer.id);
         self.note(Access::Limited(refusal), peer);
         RpcError::RateLimited
     }
 
-    /// Puts a caller that may not ask anything on record; gives the error for it.
+    /// Records a caller without a capability; gives the error for it.
     pub(crate) fn unauthorised(&self, peer: &Peer) -> RpcError {
         self.note(Access::Unauthorized, peer);
         RpcError::Unauthorized
     }
 
-    /// Puts on record what callers could bring about without end: not each time, but so
-    /// that each is counted.
+    /// Records a decision about a caller, or counts it for the next record.
     pub(crate) fn note(&self, access: Access, peer: &Peer) {
         let account = if peer.capabilities.is_empty() {
             Account::Strangers
@@ -169,8 +155,8 @@ impl Daemon {
         self.note_all(Tally::one(access, peer), account);
     }
 
-    /// Looks whether `known_hosts` has changed; connections whose host key it accepts no
-    /// longer are closed then.
+    /// Reads `known_hosts` again if it has changed; connections whose host key is no longer
+    /// accepted are closed then.
     pub(crate) fn check_pins(&self) {
         self.node_starter.check_pins();
     }
@@ -180,14 +166,12 @@ impl Daemon {
         self.ledger.note(tally, account);
     }
 
-    /// Puts on record what was left out and not yet accounted for. Nothing is noted
-    /// afterwards.
+    /// Records the sums that are left, at the end.
     pub(crate) fn finish(&self) {
         self.ledger.finish();
     }
 
-    /// Forgets callers that have nothing left to remember, and puts the sums on record
-    /// whose time has come.
+    /// Records the sums that are due, and forgets callers whose buckets are full.
     pub(crate) fn sweep(&self) {
         let now = crate::sys::now();
         self.ledger.catch_up(now);
@@ -238,7 +222,7 @@ fn policy(config: &Config) -> AccessPolicy {
     }
 }
 
-/// A file that is missing has no ranges.
+/// The ranges of a file; none when it does not exist.
 fn subordinate(file: &HostFile) -> SubordinateRanges {
     SubordinateRanges::parse(String::from_utf8(file.read()).unwrap_or_default())
 }

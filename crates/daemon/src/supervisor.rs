@@ -1,4 +1,4 @@
-//! Everything that serves: opened, watched over, reloaded, drained.
+//! The service while it runs: its tasks, signals, reloads, and the end.
 
 use crate::node::NodeContext;
 use crate::node::known_hosts::KnownHostsFile;
@@ -30,15 +30,15 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::MissedTickBehavior;
 
-/// How often the limiter forgets, the audit log is looked at and systemd's watchdog
-/// is fed.
+/// The interval in which the limiter forgets callers, sums are put on record, the audit log's
+/// health is logged and systemd's watchdog is fed.
 const TICK: Duration = Duration::from_secs(5);
 
-/// How often `known_hosts` is looked at: a host key that is revoked is trusted no longer
-/// than that.
-const LOOK: Duration = Duration::from_secs(2);
+/// The interval in which `known_hosts` is checked, and so the time for which a revoked host key
+/// is trusted.
+const PIN_CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// What the service starts from.
+/// The parts that the service starts from.
 pub(crate) struct Start<'a> {
     pub(crate) path: &'a Path,
     pub(crate) config: Config,
@@ -50,7 +50,7 @@ pub(crate) struct Start<'a> {
     pub(crate) confinement: Confinement<'a>,
 }
 
-/// Serves until it is told to end, or cannot go on.
+/// Serves until a signal ends the daemon, or a failure does.
 ///
 /// # Errors
 /// [`Failure`] says what could not be opened or has ended.
@@ -62,8 +62,8 @@ pub(crate) async fn serve(start: Start<'_>) -> Result<(), Failure> {
     let recorder = Arc::clone(&start.recorder);
     must_record(&*recorder, &Event::ProxyStart).await?;
     let mut confinement = start.confinement;
-    // Nothing that the tasks do may come before the last layer: they are spawned
-    // and wait until this one waits.
+    // No task may act before the last layer is in force: the runtime has one thread, so
+    // tasks that are spawned here run once this one waits.
     let (forwarder, prepared) = start.forwarder.unzip();
     let parts = Parts {
         recorder: Arc::clone(&recorder),
@@ -95,25 +95,25 @@ async fn must_record(recorder: &dyn Recorder, event: &Event<'_>) -> Result<(), F
     let recorded = recorder.record(event).await;
     recorded.map_err(|_| {
         let why = recorder.health().last_error;
-        let late = || "its disk did not take the first record in time".into();
+        let late = || "the disk did not take the first record in time".into();
         Failure::Recorder(why.unwrap_or_else(late).to_string())
     })
 }
 
-/// Everything that serves, once it is open.
+/// The tasks of the service.
 struct Service {
     daemon: Arc<Daemon>,
     manager: ServiceManager,
-    /// The SSH ports that the confinement lets through.
+    /// The SSH ports that the confinement permits.
     ports: BTreeSet<u16>,
     /// One for each socket.
     listeners: JoinSet<()>,
     metrics: Option<JoinHandle<()>>,
     poller: JoinHandle<()>,
     drain: watch::Sender<bool>,
-    /// Whether the audit log could be written when we last looked.
+    /// Whether the audit log could be written at the last check.
     recording: bool,
-    /// Why its file could not be rotated when we last looked.
+    /// The reason that its file could not be rotated at the last check.
     rotation_refused: Option<String>,
     retention: retention::Watch,
 }
@@ -137,11 +137,13 @@ fn open(
         recorder: Arc::clone(&parts.recorder),
     };
     tracing::info!(
-        version = env!("CARGO_PKG_VERSION"),
-        socket = %config.socket.display(),
-        metrics = ?config.metrics_address,
-        nodes = config.nodes.len(),
-        "serving"
+        "serving {} with {} nodes; metrics on {}; version {}",
+        config.socket.display(),
+        config.nodes.len(),
+        config
+            .metrics_address
+            .map_or("no port".to_owned(), |address| address.to_string()),
+        env!("CARGO_PKG_VERSION")
     );
     if config.nodes.is_empty() {
         tracing::warn!("allowed_nodes is empty: no node can be read");
@@ -193,11 +195,11 @@ fn opening(what: &str) -> impl FnOnce(io::Error) -> Failure {
 }
 
 impl Service {
-    /// Waits for signals and watches over the tasks; returns when it is to end.
+    /// Handles signals and ticks, and watches the tasks; returns when the daemon is to end.
     async fn supervise(&mut self, path: &Path, mut signals: Signals) -> Result<(), Failure> {
         let mut tick = tokio::time::interval(TICK);
-        let mut look = tokio::time::interval(LOOK);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut pin_check = tokio::time::interval(PIN_CHECK_INTERVAL);
+        pin_check.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 _ = signals.terminate.recv() => return Ok(()),
@@ -206,10 +208,10 @@ impl Service {
                 _ = signals.user.recv() => self.daemon.recorder.reopen(),
                 _ = tick.tick() => {
                     self.daemon.sweep();
-                    self.look_at_recorder();
+                    self.check_recorder();
                     self.manager.notify(&[NotifyState::Watchdog]);
                 }
-                _ = look.tick() => self.daemon.check_pins(),
+                _ = pin_check.tick() => self.daemon.check_pins(),
                 _ = self.listeners.join_next() => return Err(Failure::TaskEnded("listener")),
                 _ = &mut self.poller => return Err(Failure::TaskEnded("poller")),
                 () = ended(&mut self.metrics) => return Err(Failure::TaskEnded("metrics")),
@@ -217,7 +219,7 @@ impl Service {
         }
     }
 
-    /// A file that is wrong leaves the running configuration in force.
+    /// Reads the configuration again; a mistake leaves the previous one in force.
     async fn reload(&self, path: &Path) {
         let began = NotifyState::monotonic_usec_now();
         if let Ok(now) = began {
@@ -225,9 +227,9 @@ impl Service {
         }
         let error = match settings::load(path) {
             Ok(config) => {
-                warn_unchangeable(&self.daemon.config(), &config);
+                warn_of_restart(&self.daemon.config(), &config);
                 self.warn_of_ports(&config);
-                tracing::info!(nodes = config.nodes.len(), "configuration read again");
+                tracing::info!("reloaded the configuration: {} nodes", config.nodes.len());
                 self.daemon.reload(config);
                 self.retain();
                 if let Some(forwarder) = &self.daemon.forwarder {
@@ -236,44 +238,46 @@ impl Service {
                 None
             }
             Err(error) => {
-                tracing::error!("configuration not read, the running one stays in force: {error}");
+                tracing::error!(
+                    "cannot reload the configuration, the previous one stays in force: {error}"
+                );
                 Some(error.to_string())
             }
         };
-        // The reload has happened; there is nothing left to stop.
+        // The reload has happened, so nothing waits for the record.
         self.daemon.recorder.note(&Event::ConfigReloaded {
             error: error.as_deref(),
         });
         self.manager.notify(&[NotifyState::Ready]);
     }
 
-    /// Puts the configuration's retention into force.
+    /// Passes the configuration's retention to the recorder.
     fn retain(&self) {
         let forwarder = self.daemon.forwarder.as_ref();
         let limits = self.daemon.config().audit.retention;
         retention::apply(&*self.daemon.recorder, forwarder, limits);
     }
 
-    /// The confinement can be narrowed and never widened.
+    /// Warns of new SSH ports, which the confinement of the start does not permit.
     fn warn_of_ports(&self, new: &Config) {
         for port in new.ssh_ports().difference(&self.ports) {
             if new.confinement != Mode::Off {
                 tracing::warn!(
-                    port,
-                    "the confinement does not let connections to this SSH port through: it takes a restart"
+                    "the confinement does not permit connections to SSH port {port}: restart required"
                 );
             }
         }
     }
 
-    /// Says so when the audit log stops or starts being written, and when its file
-    /// ought to be rotated and may not.
-    fn look_at_recorder(&mut self) {
+    /// Logs changes of the audit log's health.
+    fn check_recorder(&mut self) {
         let health = self.daemon.recorder.health();
         let limits = self.daemon.config().audit.retention;
         self.retention.look(&health, &limits);
         if let (Some(why), None) = (&health.rotation_refused, &self.rotation_refused) {
-            tracing::warn!(%why, "the audit log may not be rotated: run `pulse-sensorctl audit rotate` as root");
+            tracing::warn!(
+                "cannot rotate the audit log: {why}: run `pulse-sensorctl audit rotate` as root"
+            );
         }
         self.rotation_refused.clone_from(&health.rotation_refused);
         if health.available == self.recording {
@@ -281,36 +285,39 @@ impl Service {
         }
         self.recording = health.available;
         if health.available {
-            tracing::info!(seq = health.seq, "the audit log is written again");
+            tracing::info!(
+                "the audit log can be written again: last record {}",
+                health.seq
+            );
             self.manager.notify(&[NotifyState::Status("serving")]);
         } else {
             let error = health.last_error.unwrap_or_default();
-            tracing::error!(%error, "the audit log cannot be written: every request is refused");
+            tracing::error!("cannot write the audit log, every request is refused: {error}");
             self.manager.notify(&[NotifyState::Status(
                 "audit log unavailable: refusing every request",
             )]);
         }
     }
 
-    /// Stops accepting, and waits for the requests in hand.
+    /// Stops accepting, and waits for the requests under way.
     async fn drain(&mut self) {
         let _ = self.drain.send(true);
-        // One that takes all of its time still has its outcome to be recorded.
-        let patience = self.daemon.config().timeouts.request + recorder::PATIENCE;
+        // A request may take all of its time, and then its outcome is still to be recorded.
+        let longest = self.daemon.config().timeouts.request + recorder::RECORD_TIMEOUT;
         let idle = async {
             while self.daemon.gate().total() > 0 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        if tokio::time::timeout(patience, idle).await.is_err() {
-            tracing::warn!("ending with requests still in hand");
+        if tokio::time::timeout(longest, idle).await.is_err() {
+            tracing::warn!("ending with requests under way");
         }
-        // The callers' socket's file is taken away before we end.
+        // The listeners remove the socket's file.
         while self.listeners.join_next().await.is_some() {}
     }
 }
 
-/// A task that there is none of never ends.
+/// The end of a task; pending for ever without one.
 async fn ended(task: &mut Option<JoinHandle<()>>) {
     match task {
         Some(task) => {
@@ -320,7 +327,7 @@ async fn ended(task: &mut Option<JoinHandle<()>>) {
     }
 }
 
-fn warn_unchangeable(old: &Config, new: &Config) {
+fn warn_of_restart(old: &Config, new: &Config) {
     let (old_access, new_access) = (&old.socket_access, &new.socket_access);
     let changed: [(&str, bool); 10] = [
         ("socket", old.socket != new.socket),
@@ -338,7 +345,7 @@ fn warn_unchangeable(old: &Config, new: &Config) {
         ("forward", old.forward != new.forward),
     ];
     for (key, _) in changed.iter().filter(|(_, changed)| *changed) {
-        tracing::warn!(key, "changed in the file: it takes a restart");
+        tracing::warn!("{key} has changed: restart required");
     }
 }
 

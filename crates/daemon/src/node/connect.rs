@@ -1,4 +1,4 @@
-//! From a node's name to a connection that has proved who it is and let us in.
+//! Opens an SSH connection: resolves the name, checks the host key, logs in.
 
 use super::NodeTaskSettings;
 use super::exchange::Session;
@@ -20,15 +20,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpStream;
 
-/// What every connection needs besides the node itself.
+/// What all connections share.
 pub(crate) struct NodeContext {
-    /// Our key.
+    /// The daemon's key.
     pub key: Arc<PrivateKey>,
-    /// Addresses of names, and which of them are permitted.
+    /// Finds addresses, and decides which are permitted.
     pub resolver: Resolver,
     /// The pinned host keys.
     pub known_hosts: crate::node::known_hosts::KnownHostsFile,
-    /// Where a connection that is closed for its host key is put on record.
+    /// Takes the record of a connection that is closed because of its host key.
     pub recorder: Arc<dyn Recorder>,
 }
 
@@ -57,16 +57,16 @@ impl Connector for SshConnector {
 pub(super) struct Connection {
     pub(super) handle: Handle<NodeClient>,
     pub(super) address: SocketAddr,
-    /// Who the node has proved to be.
+    /// The host key that the node has proved to own.
     pub(super) identity: Arc<Identity>,
-    // Dropped last: shuts the socket down, whatever the library still holds.
+    // Dropped last: shuts the socket down, whatever tasks the library still has.
     pub(super) guard: ConnectionGuard,
 }
 
-/// Why there is no connection.
+/// A connection that could not be opened.
 pub(super) struct NotOpened {
     pub(super) failure: NodeFailure,
-    /// The host key that was refused, if that is why: pins that change may accept it.
+    /// The host key that was refused, if that is the reason: changed pins may accept it.
     pub(super) refused: Option<Arc<Identity>>,
 }
 
@@ -80,8 +80,7 @@ impl<E: Into<NodeFailure>> From<E> for NotOpened {
 }
 
 impl Connection {
-    /// Connects, checks the host key, logs in. The caller sets the deadline and
-    /// may drop the future at any time.
+    /// Connects, checks the host key and logs in.
     pub(super) async fn open(
         context: &NodeContext,
         node: &NodeName,
@@ -108,7 +107,7 @@ impl Connection {
         .await
     }
 
-    /// Over a connection that stands: checks the host key, logs in.
+    /// Checks the host key and logs in over an open TCP connection.
     pub(super) async fn over(
         tcp: TcpStream,
         address: SocketAddr,
@@ -137,7 +136,7 @@ impl Connection {
                 verdict: Ok(()),
             }) => identity,
             Some(shown) => return Err(refused(shown)),
-            None => return Err(NodeFailure::Ssh("it never showed a host key".into()).into()),
+            None => return Err(NodeFailure::Ssh("no host key was shown".into()).into()),
         };
         let mut connection = Self {
             handle,
@@ -163,22 +162,22 @@ impl Connection {
     }
 }
 
-/// The host key's own failure, which says more than the library's.
+/// The failure of the host key check, which says more than the library's error.
 fn refusal(check: &KeyCheck) -> Option<NotOpened> {
     let shown = check.take()?;
     shown.verdict.is_err().then(|| refused(shown))
 }
 
 fn refused(shown: Shown) -> NotOpened {
-    let missing = || NodeFailure::Ssh("its host key cannot be read".into());
+    let missing = || NodeFailure::Ssh("the host key cannot be read".into());
     NotOpened {
         failure: shown.verdict.err().unwrap_or_else(missing),
         refused: shown.identity,
     }
 }
 
-/// Key exchange: post-quantum first, and never without strict key exchange where
-/// the node knows it (CVE-2023-48795).
+/// Key exchanges, post-quantum first; with strict key exchange (CVE-2023-48795) where the
+/// node supports it.
 const KEY_EXCHANGES: &[kex::Name] = &[
     kex::MLKEM768X25519_SHA256,
     kex::CURVE25519,
@@ -187,8 +186,8 @@ const KEY_EXCHANGES: &[kex::Name] = &[
     kex::EXTENSION_OPENSSH_STRICT_KEX_AS_CLIENT,
 ];
 
-/// Authenticated ciphers only; the MACs below are for `aes256-ctr`, which some
-/// hardened servers have alone.
+/// Authenticated ciphers, and `aes256-ctr` with the MACs below, which is all that some
+/// hardened servers offer.
 const CIPHERS: &[cipher::Name] = &[
     cipher::AES_256_GCM,
     cipher::CHACHA20_POLY1305,
@@ -196,7 +195,7 @@ const CIPHERS: &[cipher::Name] = &[
 ];
 const MACS: &[mac::Name] = &[mac::HMAC_SHA256_ETM, mac::HMAC_SHA512_ETM];
 
-/// Host keys in our order of preference. RSA is left out: see `Cargo.toml`.
+/// Host key algorithms by preference. RSA is left out: see `Cargo.toml`.
 const HOST_KEYS: [Algorithm; 4] = [
     Algorithm::Ed25519,
     Algorithm::Ecdsa {
@@ -210,9 +209,10 @@ const HOST_KEYS: [Algorithm; 4] = [
     },
 ];
 
-/// A document is a few kilobytes; a window is what a node may send unasked.
+/// The receive window: what a node may send before the daemon reads. A document has a few
+/// kilobytes.
 const WINDOW_BYTES: u32 = 256 * 1024;
-/// Messages the library keeps for a channel that we have not read yet.
+/// Messages that the library queues for a channel.
 const CHANNEL_BUFFER: usize = 4;
 const MAX_PACKET_BYTES: u32 = 32 * 1024;
 
@@ -220,7 +220,7 @@ fn client_config(known: &KnownHosts, host: &HostQuery, timeouts: &Timeouts) -> c
     let pinned = known.algorithms_for(host);
     let is_pinned = |a: &Algorithm| pinned.key_types.iter().any(|name| name == a.as_str());
     let mut host_keys: Vec<Algorithm> = HOST_KEYS.to_vec();
-    // A node with several keys must show one that is pinned.
+    // So that a node with several keys shows one that is pinned.
     host_keys.sort_by_key(|algorithm| !is_pinned(algorithm));
     let certificates = if pinned.authority {
         host_keys.clone()
@@ -249,11 +249,11 @@ fn client_config(known: &KnownHosts, host: &HostQuery, timeouts: &Timeouts) -> c
     }
 }
 
-/// The confinement lets connections through to the ports of the start alone.
+/// Landlock permits connections to the SSH ports that were configured at the start.
 fn with_remedy(error: &std::io::Error) -> String {
     match error.kind() {
         std::io::ErrorKind::PermissionDenied => format!(
-            "{error}: a new SSH port takes a restart of the daemon; else a firewall refuses"
+            "{error}: if this SSH port was configured after the start, restart the daemon; else a firewall refuses"
         ),
         _ => error.to_string(),
     }

@@ -1,9 +1,9 @@
-//! One question to a node, one document back.
+//! Readings over an open connection: a request to the node, a document back.
 //!
-//! A node with the helper keeps one channel open on which a reading is a line out
-//! and a line back. A node without it runs a command for each reading. Which kind
-//! it is shows on the first try: the helper greets, anything else prints its
-//! document straight away, and then that document is the first reading.
+//! With the helper on the node, one channel stays open and a reading is a line in each
+//! direction. Without it, each reading runs a command. The first reading tells which it is:
+//! the helper sends a greeting; a forced command prints its document whatever is asked, and
+//! that document is the first reading; a shell fails, and is then asked for `sensors -j`.
 
 use super::connect::Connection;
 use super::failure::{NodeFailure, said};
@@ -21,15 +21,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::time::Instant;
 
-/// What a reading brought.
+/// The outcome of a reading that succeeded.
 pub(crate) struct Sample {
-    /// The normalised document, ready for Pulse.
+    /// The normalised document, as Pulse reads it.
     pub json: Box<RawValue>,
-    /// When it was read.
+    /// The time of the reading.
     pub taken: Instant,
-    /// What ran where, for the record.
+    /// The exchange, for the record.
     pub exchange: Exchange,
-    /// What was left out of the document.
+    /// The values that were left out of the document.
     pub dropped: Dropped,
 }
 
@@ -50,7 +50,7 @@ pub(super) struct Session {
     limit: usize,
 }
 
-/// What SSH itself may need for one exchange and the quiet time after it, in bytes.
+/// Bytes that SSH itself may need for an exchange and for keepalives after it.
 const PROTOCOL_BYTES: usize = 256 * 1024;
 const REQUEST: &[u8] = b"read\n";
 
@@ -117,7 +117,7 @@ impl Session {
         };
         let output = lines.rest(first).await?;
         if let Ok(sample) = self.sample_of(NodeCommand::Serve, &output) {
-            // A forced command that prints its document whatever is asked.
+            // A forced command, which prints its document whatever is asked.
             self.transport = Transport::Command(NodeCommand::SensorsJson);
             return Ok(sample);
         }
@@ -174,12 +174,12 @@ impl Session {
     }
 }
 
-/// What a node printed, made fit for a message.
+/// Output of a node, escaped and cut for a message.
 fn shown_text(bytes: &[u8]) -> String {
     pulse_core::name::shown(String::from_utf8_lossy(bytes).trim())
 }
 
-/// A channel's output, taken line by line, within a bound.
+/// The output of a channel, line by line, within a bound.
 struct Lines {
     channel: Channel<Msg>,
     printing: Printing,
@@ -193,7 +193,7 @@ impl Lines {
         }
     }
 
-    /// The next line, without its newline. A channel that ends first is an error.
+    /// The next line, without its newline; an error when the channel ends first.
     async fn next(&mut self) -> Result<Vec<u8>, NodeFailure> {
         loop {
             if let Some(line) = self.printing.line()? {
@@ -205,7 +205,7 @@ impl Lines {
         }
     }
 
-    /// Everything until the command ends, after a line that was already taken.
+    /// All output until the command ends, with the line that was already taken.
     async fn rest(mut self, first: Vec<u8>) -> Result<Printed, NodeFailure> {
         self.printing.put_back(first);
         self.printing.check()?;
@@ -215,14 +215,14 @@ impl Lines {
         Ok(self.printing.finish())
     }
 
-    /// Takes one message; `false` when there will be no more.
+    /// Receives one message; `false` when the channel has ended.
     async fn receive(&mut self) -> Result<bool, NodeFailure> {
         match self.channel.wait().await {
             Some(ChannelMsg::Data { data }) => self.printing.add_stdout(&data),
             Some(ChannelMsg::ExtendedData { data, .. }) => self.printing.add_stderr(&data),
             Some(ChannelMsg::ExitStatus { exit_status }) => self.printing.exit(exit_status),
             Some(ChannelMsg::Failure) => {
-                return Err(NodeFailure::Ssh("it does not run commands for us".into()));
+                return Err(NodeFailure::Ssh("it refuses to run the command".into()));
             }
             Some(ChannelMsg::Close) | None => return Ok(false),
             Some(_) => {}

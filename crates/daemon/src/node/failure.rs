@@ -1,4 +1,4 @@
-//! Why a node could not be read: a sentence with its remedy, and a metric label.
+//! Failures to read a node: each has a sentence with its remedy, and a reason.
 
 use crate::node::resolve::NoAddress;
 use pulse_core::backoff::FailureKind;
@@ -9,27 +9,27 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Every way in which reading a node can fail. The text follows `node "<name>" `.
+/// A reading that failed. The text follows `node "<name>" `.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum NodeFailure {
     /// Neither the configuration nor `/etc/hosts` has an address.
     #[error("has no address: give one in allowed_nodes, or add the name to /etc/hosts")]
     NoAddress,
-    /// The configuration has no address, and `/etc/hosts` is not read.
+    /// The configuration has no address, and `/etc/hosts` is not trusted.
     #[error("has no address: /etc/hosts is refused: {0}")]
     HostsRefused(String),
-    /// `known_hosts` is there and cannot be used, so no host key can be checked.
+    /// `known_hosts` exists and cannot be used, so no host key can be checked.
     #[error("is not connected to, because known_hosts cannot be used: {0}")]
     KnownHosts(Arc<str>),
-    /// Every address is outside what may be connected to.
+    /// The egress guard permits none of the addresses.
     #[error("has no permitted address")]
     AddressNotPermitted,
     /// The connection could not be made.
     #[error("cannot be reached at {address}: {reason}")]
     Unreachable {
-        /// Where.
+        /// The address that was tried.
         address: SocketAddr,
-        /// What the system said.
+        /// The system's error.
         reason: String,
     },
     /// The host key is not accepted.
@@ -38,15 +38,15 @@ pub(crate) enum NodeFailure {
     /// The host key is no longer accepted, so its connection was closed.
     #[error(transparent)]
     Withdrawn(Withdrawn),
-    /// Our key was refused.
+    /// The node refused the daemon's key.
     #[error(
         "refused our SSH key for user \"{user}\": install the line that \"pulse-sensorctl keys show\" prints"
     )]
     KeyRefused {
-        /// The user we tried to log in as.
+        /// The user of the login.
         user: String,
     },
-    /// The SSH protocol broke down.
+    /// The SSH connection failed.
     #[error("broke off the SSH connection: {0}")]
     Ssh(String),
     /// No answer before the deadline.
@@ -58,23 +58,23 @@ pub(crate) enum NodeFailure {
         /// The limit.
         limit: usize,
     },
-    /// The output was no sensor document.
+    /// The output was not a sensor document.
     #[error("sent no temperatures: {0}")]
     NoDocument(String),
-    /// The command failed and printed nothing of use.
+    /// The command failed and printed no document.
     #[error("could not run the command: exit code {code}{}", said(stderr))]
     Command {
         /// The exit code.
         code: u32,
-        /// The last of what it printed on stderr.
+        /// The end of its stderr.
         stderr: String,
     },
     /// The node is left alone for now.
     #[error("{last}; next attempt in {}", seconds(*retry_in))]
     Waiting {
-        /// The failure before.
+        /// The previous failure.
         last: Box<NodeFailure>,
-        /// How long still.
+        /// The rest of the wait.
         retry_in: Duration,
     },
     /// The node was taken off the list meanwhile.
@@ -156,7 +156,7 @@ impl NodeFailure {
         }
     }
 
-    /// How the node is to be left alone after it.
+    /// Its kind, which decides for how long the node is left alone.
     #[must_use]
     pub(crate) fn kind(&self) -> FailureKind {
         match self.reason() {
@@ -188,17 +188,16 @@ impl From<russh::Error> for NodeFailure {
     }
 }
 
-/// How much of the library's words is kept, in characters: some of them quote
-/// what the node said.
-const MAX_WORDS: usize = 200;
+/// Characters that are kept of the library's error: some quote the node.
+const MAX_CHARS: usize = 200;
 
 fn bounded(text: &str) -> String {
     let harmless = |c: char| c == ' ' || c.is_ascii_graphic();
-    let kept = text.chars().take(MAX_WORDS);
+    let kept = text.chars().take(MAX_CHARS);
     kept.map(|c| if harmless(c) { c } else { '?' }).collect()
 }
 
-/// What a command said, if it said anything.
+/// A command's stderr as the end of a sentence.
 pub(super) fn said(stderr: &str) -> String {
     if stderr.is_empty() {
         String::new()
@@ -215,7 +214,7 @@ fn pinned(expected: &[PinnedKey]) -> String {
     fingerprints.join(", ")
 }
 
-/// Whole seconds, rounded up: "next attempt in 0 s" would be a lie.
+/// Whole seconds, rounded up, since "next attempt in 0 s" is never true.
 fn seconds(length: Duration) -> String {
     format!("{} s", length.as_millis().div_ceil(1000))
 }

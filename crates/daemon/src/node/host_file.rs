@@ -1,9 +1,10 @@
-//! Files of the host that its admin changes while the daemon runs. They say where a node
-//! is and whose containers may ask, so one that others may change says nothing.
+//! Files of the host that an administrator edits while the daemon runs: `/etc/hosts`,
+//! `/etc/subuid` and `/etc/subgid`. They decide where a node is and which containers are
+//! callers, so a file that other users may change counts as empty.
 //!
-//! Landlock holds on to files, not to names. One that was written in place is read
-//! as it is now; one that was replaced is another file, which the daemon may not
-//! read. It then goes on with what it read last, and says so.
+//! A Landlock rule is bound to the file, not to its name (landlock(7)). A file that is
+//! written in place is read as it is; one that is replaced is another file, which the daemon
+//! may not read. It then keeps the content that it read last, and logs that.
 
 use pulse_core::trust::Demand;
 use pulse_trust::Refused;
@@ -11,16 +12,16 @@ use std::io;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Addresses of nodes.
+/// Addresses of nodes (hosts(5)).
 pub(crate) static HOSTS: HostFile = HostFile::new("/etc/hosts");
-/// Whose containers may ask.
+/// The subordinate ids of users (subuid(5), subgid(5)).
 pub(crate) static SUBUID: HostFile = HostFile::new("/etc/subuid");
 pub(crate) static SUBGID: HostFile = HostFile::new("/etc/subgid");
 
-/// A longer file is not read on.
+/// Bytes that are read of a file.
 const MAX_BYTES: usize = 1 << 20;
 
-/// One of them.
+/// One of the files, with its last content.
 pub(crate) struct HostFile {
     path: &'static str,
     last: Mutex<Last>,
@@ -28,7 +29,7 @@ pub(crate) struct HostFile {
 
 struct Last {
     bytes: Vec<u8>,
-    /// Why it is not read, if it is not.
+    /// The reason that it counts as empty, if it does.
     refusal: Option<String>,
 }
 
@@ -43,38 +44,37 @@ impl HostFile {
         }
     }
 
-    /// What it says; nothing when there is none, or others may change it.
+    /// Its content; empty when it does not exist or other users may change it.
     pub(crate) fn read(&self) -> Vec<u8> {
         let path = Path::new(self.path);
-        self.settle(pulse_trust::read_beginning(
+        self.update(pulse_trust::read_beginning(
             path,
             Demand::Unwritable,
             MAX_BYTES,
         ))
     }
 
-    /// Why it said nothing when it was last read, although it is there.
+    /// The reason that it counted as empty when it was last read, although it exists.
     pub(crate) fn refusal(&self) -> Option<String> {
         self.last().refusal.clone()
     }
 
-    fn settle(&self, read: Result<Vec<u8>, Refused>) -> Vec<u8> {
+    fn update(&self, read: Result<Vec<u8>, Refused>) -> Vec<u8> {
         let mut last = self.last();
         let before = last.refusal.take();
         match read {
             Ok(bytes) => last.bytes = bytes,
             Err(Refused::Io(error)) if error.kind() == io::ErrorKind::PermissionDenied => {
                 tracing::warn!(
-                    path = self.path,
-                    %error,
-                    "cannot be read any more, so what it said before counts; if it was replaced: it takes a restart"
+                    "cannot read {}, its previous content stays in force: {error}; if the file was replaced, restart the daemon",
+                    self.path
                 );
             }
             Err(Refused::Io(_)) => last.bytes.clear(),
             Err(Refused::Untrusted(untrusted)) => {
                 last.bytes.clear();
                 let refusal = untrusted.to_string();
-                // It is read with each connection, and news once.
+                // Each connection reads it; the refusal is logged once.
                 if before.as_ref() != Some(&refusal) {
                     tracing::error!("{} is refused and counts as empty: {refusal}", self.path);
                 }
@@ -89,7 +89,7 @@ impl HostFile {
     }
 }
 
-/// Reads each once, so that there is something to go on with.
+/// Reads each file while the daemon may still read all, so that there is a content to keep.
 pub(crate) fn read_all() {
     for file in [&HOSTS, &SUBUID, &SUBGID] {
         file.read();
@@ -101,21 +101,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_was_replaced_does_not_take_what_it_said_away() {
+    fn replaced_file_keeps_its_content() {
         let file = HostFile::new("/none");
-        assert_eq!(file.settle(Ok(b"a".to_vec())), b"a");
+        assert_eq!(file.update(Ok(b"a".to_vec())), b"a");
         let failed = |kind: io::ErrorKind| Err(Refused::Io(kind.into()));
         let denied = || failed(io::ErrorKind::PermissionDenied);
-        assert_eq!(file.settle(denied()), b"a");
-        assert_eq!(file.settle(failed(io::ErrorKind::NotFound)), b"");
-        assert_eq!(file.settle(denied()), b"");
+        assert_eq!(file.update(denied()), b"a");
+        assert_eq!(file.update(failed(io::ErrorKind::NotFound)), b"");
+        assert_eq!(file.update(denied()), b"");
     }
 
     #[test]
-    fn file_that_others_may_change_says_nothing() {
+    fn untrusted_file_counts_as_empty() {
         use pulse_core::trust::{Kind, Owners, Step};
         let file = HostFile::new("/none");
-        file.settle(Ok(b"a".to_vec()));
+        file.update(Ok(b"a".to_vec()));
         let open = Step {
             path: "/none".into(),
             uid: 0,
@@ -124,9 +124,9 @@ mod tests {
         };
         let judged = Owners::root_and([]).judge(&[open], Kind::File, Demand::Unwritable);
         let refused = Refused::Untrusted(judged.unwrap_err());
-        assert_eq!(file.settle(Err(refused)), b"");
+        assert_eq!(file.update(Err(refused)), b"");
         assert!(file.refusal().unwrap().contains("chmod"));
-        assert_eq!(file.settle(Ok(b"b".to_vec())), b"b");
+        assert_eq!(file.update(Ok(b"b".to_vec())), b"b");
         assert_eq!(file.refusal(), None);
     }
 }

@@ -1,8 +1,8 @@
-//! The daemon's `known_hosts`: read again when it has changed on disk, so that an operator
-//! who pins or revokes a host key need not restart anything.
+//! The daemon's `known_hosts`, read again when it changes, so that pinning or revoking a host
+//! key needs no restart.
 //!
-//! Whether it has changed is told by stat(2): the filter of system calls has no inotify,
-//! and needs none. One look costs a few microseconds, whatever the number of nodes.
+//! Changes are found with stat(2), since the filter allows no inotify(7). That costs a few
+//! microseconds each time, whatever the number of nodes.
 
 use pulse_core::known_hosts::pins::{Change, Found, Pins, Watched};
 use pulse_core::known_hosts::{KnownHosts, MAX_BYTES, Problem, Reason};
@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 
-/// A `known_hosts` file and what it last said.
+/// A `known_hosts` file with the pins that it last had.
 pub(crate) struct KnownHostsFile {
     path: PathBuf,
     state: Mutex<State>,
@@ -25,30 +25,30 @@ pub(crate) struct KnownHostsFile {
 
 #[derive(Default)]
 struct State {
-    look: Option<Result<Look, ErrorKind>>,
-    /// Of the text that the pins are from; `None` when the file could not be used.
+    version: Option<Result<Version, ErrorKind>>,
+    /// SHA-256 of the text that the pins come from; `None` when the file was not usable.
     digest: Option<[u8; 32]>,
     watched: Watched,
 }
 
-/// What tells one version of the file from another: itself and, because who may change
-/// them decides whether it counts, what its path leads through.
+/// What tells one version of the file from another: its metadata, and those of the
+/// directories and links on its path, since their owners decide whether it is trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Look {
+struct Version {
     steps: Vec<Step>,
     device: u64,
     inode: u64,
     size: u64,
-    /// Seconds and nanoseconds. The second one cannot be set back (utimensat(2)).
+    /// Seconds and nanoseconds. `changed` cannot be set back (utimensat(2)).
     modified: (i64, i64),
     changed: (i64, i64),
 }
 
-/// Two changes within the clock that a file system keeps may look alike. Ten milliseconds
-/// is the coarsest that Linux has; of file systems over a network nobody knows.
+/// Two changes within one tick of the file system's clock have the same time. A tick is 10 ms
+/// at most in Linux's own file systems; network file systems may be coarser.
 const SETTLED_AFTER: Duration = Duration::from_secs(2);
 
-impl Look {
+impl Version {
     fn at(path: &std::path::Path) -> io::Result<Self> {
         let found = std::fs::metadata(path)?;
         Ok(Self {
@@ -61,7 +61,7 @@ impl Look {
         })
     }
 
-    /// Whether a change after this look cannot look the same.
+    /// Whether a later change is certain to give another version.
     fn is_settled(&self) -> bool {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let now = now.map_or(0, |now| now.as_secs());
@@ -70,12 +70,12 @@ impl Look {
     }
 }
 
-/// Who wants to know.
+/// The reason to check the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Occasion {
-    /// A connection is to be opened: thousands may be.
+    /// A connection is to be opened; there may be thousands at once.
     Connection,
-    /// Some time has passed.
+    /// The supervisor's tick.
     Tick,
 }
 
@@ -90,37 +90,37 @@ impl KnownHostsFile {
         }
     }
 
-    /// Tells when other pins are in force.
+    /// Receives the pins whenever they change.
     #[must_use]
     pub(crate) fn subscribe(&self) -> watch::Receiver<Pins> {
         self.pins.subscribe()
     }
 
-    /// The pins for a new connection: what the file says now, and nothing when there is
-    /// none.
+    /// The pins for a new connection: those of the file as it is now, none if it does not
+    /// exist.
     ///
     /// # Errors
-    /// Why it cannot be used, although it is there.
+    /// The reason that the file cannot be used, although it exists.
     pub(crate) fn current(&self) -> Result<Arc<KnownHosts>, Arc<str>> {
         self.refresh(Occasion::Connection).for_new
     }
 
-    /// Looks whether the file has changed.
-    pub(crate) fn look(&self) {
+    /// Reads the file again if it has changed.
+    pub(crate) fn check(&self) {
         self.refresh(Occasion::Tick);
     }
 
     fn refresh(&self, occasion: Occasion) -> Pins {
         let mut state = self.state();
-        let look = Look::at(&self.path).map_err(|error| error.kind());
-        let is_same = state.look.as_ref() == Some(&look);
-        let may_hide_a_change = match &look {
-            Ok(look) => occasion == Occasion::Tick && !look.is_settled(),
-            // Time passes while it is away, and an error may be gone.
+        let version = Version::at(&self.path).map_err(|error| error.kind());
+        let is_same = state.version.as_ref() == Some(&version);
+        let may_hide_a_change = match &version {
+            Ok(version) => occasion == Occasion::Tick && !version.is_settled(),
+            // The time for which it is absent counts, and an error may be transient.
             Err(_) => true,
         };
         if !is_same || may_hide_a_change {
-            state.look = Some(look);
+            state.version = Some(version);
             self.load(&mut state);
         }
         state.watched.pins().clone()
@@ -153,42 +153,42 @@ impl KnownHostsFile {
             state.digest = None;
         }
         if let Some(change) = state.watched.update(found, Instant::now()) {
-            self.tell(change, state.watched.pins());
+            self.log(change, state.watched.pins());
             self.pins.send_replace(state.watched.pins().clone());
         }
     }
 
-    fn tell(&self, change: Change, pins: &Pins) {
+    fn log(&self, change: Change, pins: &Pins) {
         let path = self.path.display();
         match (change, &pins.for_new) {
             (Change::Read, _) => {
-                tracing::info!(%path, keys = pins.for_open.len(), "read known_hosts");
+                tracing::info!("read known_hosts {path}: {} keys", pins.for_open.len());
             }
             (Change::Missing, _) => {
-                tracing::warn!("{path} is not there: no host key is pinned");
+                tracing::warn!("{path} does not exist: no host key is pinned");
             }
             (Change::Gone, _) => {
-                tracing::warn!("{path} stays away: connections to nodes are closed");
+                tracing::warn!("{path} still does not exist: connections to nodes are closed");
             }
             (Change::Unusable, Err(reason)) => tracing::error!(
-                "known_hosts cannot be used: no connection to a node is opened, open ones are judged by what it said before: {reason}"
+                "cannot use known_hosts: no connection to a node is opened, open ones are judged by its previous content: {reason}"
             ),
             (Change::Unusable, Ok(_)) => {}
         }
     }
 
-    /// A revocation that could not be read is an alarm, and never left out.
+    /// Logs bad lines. A revocation that cannot be read is an error and never left out.
     fn report(&self, problems: &[Problem]) {
         let path = self.path.display();
         let (lost, bad): (Vec<_>, Vec<_>) = problems.iter().partition(|p| p.revocation);
         for problem in lost {
-            tracing::error!(%path, "known_hosts: a revocation cannot be read: {problem}");
+            tracing::error!("{path}: cannot read a revocation: {problem}");
         }
         for problem in bad.iter().take(MAX_REPORTED) {
-            tracing::warn!(%path, "known_hosts: {problem}");
+            tracing::warn!("{path}: {problem}");
         }
         if let Some(more @ 1..) = bad.len().checked_sub(MAX_REPORTED) {
-            tracing::warn!(%path, more, "known_hosts: further lines cannot be read");
+            tracing::warn!("{path}: {more} further lines cannot be read");
         }
     }
 
@@ -197,5 +197,5 @@ impl KnownHostsFile {
     }
 }
 
-/// Bad lines that are reported one by one.
+/// Bad lines that are logged one by one.
 const MAX_REPORTED: usize = 20;

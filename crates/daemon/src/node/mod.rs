@@ -67,7 +67,7 @@ impl NodeStarter for Arc<NodeContext> {
     }
 
     fn check_pins(&self) {
-        self.known_hosts.look();
+        self.known_hosts.check();
     }
 }
 

@@ -1,9 +1,8 @@
-//! From a node to the one address that is connected to.
+//! Resolution of a node's name to the address to connect to.
 //!
-//! Names come from the configuration and `/etc/hosts`, never from DNS: then the
-//! daemon needs no UDP, no helper threads and no trust in a name server. Every
-//! address passes the egress guard, and the connection goes to the very address
-//! that passed.
+//! Names come from the configuration and `/etc/hosts`, never from DNS: so the daemon needs no
+//! UDP, no helper threads and no trust in a name server. The connection goes to the very
+//! address that the egress guard has permitted; a name is not resolved twice.
 
 use crate::node::host_file::HOSTS;
 use pulse_core::address::unreachable;
@@ -18,8 +17,7 @@ pub(crate) trait EgressGuard: Send + Sync {
     fn permits(&self, address: IpAddr) -> bool;
 }
 
-/// Permits every address that can belong to a node. The zones of the
-/// segmentation put a narrower guard in its place.
+/// Permits every address that a host can have.
 pub(crate) struct AnyUnicast;
 
 impl EgressGuard for AnyUnicast {
@@ -28,24 +26,24 @@ impl EgressGuard for AnyUnicast {
     }
 }
 
-/// Why there is no address to connect to.
+/// A node without an address to connect to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum NoAddress {
     /// Neither the configuration nor `/etc/hosts` has one.
     Unknown,
-    /// The configuration has none, and `/etc/hosts` is not read, for this reason.
+    /// The configuration has none, and `/etc/hosts` is not trusted, for this reason.
     HostsRefused(String),
-    /// Every address is outside what may be connected to.
+    /// The egress guard permits none of its addresses.
     NotPermitted,
 }
 
-/// Finds and checks addresses.
+/// Finds addresses, and checks them with a guard.
 pub(crate) struct Resolver {
     guard: Box<dyn EgressGuard>,
 }
 
 impl Resolver {
-    /// A resolver behind this guard.
+    /// A resolver with this guard.
     #[must_use]
     pub(crate) fn new(guard: impl EgressGuard + 'static) -> Self {
         Self {
@@ -56,7 +54,7 @@ impl Resolver {
     /// The address to connect to: the first one that is permitted.
     ///
     /// # Errors
-    /// [`NoAddress::Unknown`] or [`NoAddress::NotPermitted`].
+    /// [`NoAddress`] says why there is none.
     pub(crate) fn resolve(
         &self,
         node: &NodeName,
@@ -64,7 +62,7 @@ impl Resolver {
     ) -> Result<SocketAddr, NoAddress> {
         let found = match settings.address {
             Some(address) => vec![address],
-            // Read anew each time: connections are rare, and an edited file counts at once.
+            // Read each time: connections are rare, and an edited file takes effect at once.
             None => Hosts::parse(HOSTS.read()).lookup(node),
         };
         if found.is_empty() {
@@ -93,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn no_connection_goes_where_no_node_can_be() {
+    fn impossible_addresses_are_refused() {
         assert!(resolve("192.0.2.1").is_ok());
         for address in [
             "0.0.0.0",

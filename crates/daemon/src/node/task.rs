@@ -61,16 +61,16 @@ pub(super) struct NodeTask<C: Connector> {
     backoff: Backoff,
 }
 
-/// How often a host certificate is looked at while its connection lasts: clocks are set,
-/// so the end of its time is not waited for.
+/// The interval in which the certificate of an open connection is checked. A timer for its
+/// expiry would miss a clock that is set.
 const CERTIFICATE_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
-/// What other pins mean for a node.
+/// The effect of changed pins on a node.
 enum Judged {
-    /// The host key of its open connection is not accepted any more.
+    /// The host key of its open connection is no longer accepted.
     Withdrawn(Withdrawn),
-    /// What kept it from being connected to is mended.
-    Mended,
+    /// The reason that it could not be connected to is gone.
+    Healed,
 }
 
 impl<C: Connector> NodeTask<C> {
@@ -104,12 +104,12 @@ impl<C: Connector> NodeTask<C> {
                 biased;
                 judged = task.judged_anew() => match judged {
                     Judged::Withdrawn(withdrawn) => task.withdraw(&withdrawn).await,
-                    Judged::Mended => task.mend(),
+                    Judged::Healed => task.heal(),
                 },
                 request = timeout_at(idle_until, requests.recv()) => match request {
                     Ok(Some(request)) => {
                         let answer = task.read(request.deadline).await;
-                        // Nobody may be waiting any more; the sample is published all the same.
+                        // The caller may have given up; the sample is published all the same.
                         let _ = request.answer.send(answer);
                     }
                     Ok(None) => return,
@@ -119,7 +119,7 @@ impl<C: Connector> NodeTask<C> {
         }
     }
 
-    /// Waits until other pins mean something for this node.
+    /// Waits for a change of the pins that has an effect on this node.
     async fn judged_anew(&mut self) -> Judged {
         match &self.session {
             Some(session) => {
@@ -130,15 +130,14 @@ impl<C: Connector> NodeTask<C> {
                 })
             }
             None => {
-                self.mended().await;
-                Judged::Mended
+                self.healed().await;
+                Judged::Healed
             }
         }
     }
 
-    /// Waits until the pins would accept the host key that they have refused, or can be
-    /// used again.
-    async fn mended(&mut self) {
+    /// Waits until the pins accept the host key that they have refused, or are usable again.
+    async fn healed(&mut self) {
         loop {
             // The file is watched for as long as there are nodes.
             if self.pins.changed().await.is_err() {
@@ -147,20 +146,20 @@ impl<C: Connector> NodeTask<C> {
             let pins = self.pins.borrow_and_update().for_new.clone();
             let Ok(known_hosts) = pins else { continue };
             let blocked = self.status.borrow().blocked.clone();
-            let is_mended = match blocked {
+            let is_healed = match blocked {
                 Some((_, NodeFailure::KnownHosts(_))) => true,
                 _ => self
                     .refused
                     .as_ref()
                     .is_some_and(|refused| refused.judge(&known_hosts).is_ok()),
             };
-            if is_mended {
+            if is_healed {
                 return;
             }
         }
     }
 
-    /// When an open connection has been quiet for too long.
+    /// The time at which an open connection has been idle for too long.
     fn idle_until(&self) -> Instant {
         let idle = match self.session {
             Some(_) => self.timeouts.idle,
@@ -173,11 +172,11 @@ impl<C: Connector> NodeTask<C> {
         let reused = self.has_open_session();
         let mut outcome = self.attempt(deadline).await;
         if let Err(NodeFailure::Withdrawn(withdrawn)) = outcome {
-            // With the new pins the node may well be trusted: its key was exchanged.
+            // The new pins may accept the node's new key.
             self.withdraw(&withdrawn).await;
             outcome = self.attempt(deadline).await;
         } else if reused && matches!(outcome, Err(NodeFailure::Ssh(_))) {
-            // The connection had died unnoticed; that says nothing of the node.
+            // The connection was dead already, which is no failure of the node.
             outcome = self.attempt(deadline).await;
         }
         match outcome {
@@ -218,7 +217,7 @@ impl<C: Connector> NodeTask<C> {
     }
 
     async fn open(&mut self) -> Result<C::Session, NodeFailure> {
-        // What changes from here on is noticed by whoever uses the session.
+        // Later changes are noticed by whoever uses the session.
         self.pins.mark_unchanged();
         let opened = timeout(self.timeouts.connect, self.connector.open()).await;
         match opened.unwrap_or_else(|_| Err(NodeFailure::TimedOut.into())) {
@@ -277,8 +276,7 @@ impl<C: Connector> NodeTask<C> {
         failure
     }
 
-    /// Closes a connection whose host key is not accepted any more, and forgets what came
-    /// over it.
+    /// Closes a connection whose host key is no longer accepted, and drops its sample.
     async fn withdraw(&mut self, Withdrawn { address, failure }: &Withdrawn) {
         self.session = None;
         let sentence = format!(
@@ -291,12 +289,12 @@ impl<C: Connector> NodeTask<C> {
             reason: failure.reason(),
             error: &sentence,
         };
-        // The connection is closed whatever becomes of the record; the log says what does.
+        // The connection is closed even if the record fails, which the recorder logs.
         let _ = self.recorder.record(&event).await;
     }
 
-    /// A mistake that is mended heals at once.
-    fn mend(&mut self) {
+    /// Forgets the failures: the node may be tried at once.
+    fn heal(&mut self) {
         self.refused = None;
         self.backoff.succeeded();
         self.status.send_modify(|status| status.blocked = None);
@@ -309,11 +307,11 @@ impl<C: Connector> NodeTask<C> {
     }
 }
 
-/// Waits until a host key that was accepted is not any more, and gives the reason. What
-/// happens to pins while nobody waits is noticed the next time.
+/// Waits until an accepted host key is no longer accepted, and gives the reason. Changes of
+/// the pins while nobody waits are noticed by the next wait.
 async fn withdrawn(pins: &mut watch::Receiver<Pins>, identity: &Identity) -> HostKeyFailure {
-    // The time of a certificate may have ended since it was looked at; a plain key is
-    // accepted until the pins change.
+    // A certificate may have expired since it was judged; a plain key is accepted until the
+    // pins change.
     let mut is_due = identity.is_certified();
     loop {
         if !is_due {

@@ -1,9 +1,8 @@
 //! The two formats in which metrics are served.
 //!
-//! Prometheus asks for `OpenMetrics` and gets it. Whoever does not ask (a browser,
-//! curl, `promtool check metrics`, older agents) gets the text format that all of
-//! them read, made from the same text: there a counter is declared by its whole
-//! name, and nothing marks the end.
+//! Prometheus asks for `OpenMetrics` and gets it. Clients that do not ask (browsers, curl,
+//! `promtool check metrics`, older agents) get the text format, converted from the same
+//! text: there a counter is declared by its full name, and there is no end marker.
 
 use std::collections::HashSet;
 
@@ -17,7 +16,7 @@ pub(crate) enum Format {
 }
 
 impl Format {
-    /// What the value of an `Accept` header asks for.
+    /// The format that the value of an `Accept` header asks for.
     #[must_use]
     pub(crate) fn accepted(accept: &[u8]) -> Self {
         let wanted = b"application/openmetrics-text";
@@ -38,7 +37,7 @@ impl Format {
         }
     }
 
-    /// Brings `OpenMetrics` text into this format.
+    /// Converts `OpenMetrics` text into this format.
     #[must_use]
     pub(crate) fn convert(self, open_metrics: String) -> String {
         match self {
@@ -81,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_who_asks_for_open_metrics_gets_it() {
+    fn open_metrics_must_be_asked_for() {
         let prometheus = b"application/openmetrics-text;version=1.0.0;q=0.5,text/plain;q=0.1";
         assert_eq!(Format::accepted(prometheus), Format::OpenMetrics);
         for other in [
@@ -95,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn counters_are_declared_by_their_whole_name_and_nothing_else_changes() {
+    fn counters_have_their_full_name() {
         let open_metrics = "# HELP a_requests Requests.\n# TYPE a_requests counter\n\
             a_requests_total{x=\"# TYPE\"} 1\n# HELP a_depth # deep.\n# TYPE a_depth gauge\n\
             a_depth 0\n# EOF\n";

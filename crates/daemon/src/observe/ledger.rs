@@ -1,11 +1,11 @@
-//! Records that are summed up: `core` decides which are due, this puts them down.
+//! Records that are summed up: `core::summary` decides which are due.
 
 use crate::observe::recorder::Recorder;
 use pulse_core::summary::{Account, Summaries, Tally};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-/// The sums, and where they go.
+/// The sums, and the recorder that they go to.
 pub(crate) struct Ledger {
     summaries: Mutex<Summaries>,
     recorder: Arc<dyn Recorder>,
@@ -19,19 +19,19 @@ impl Ledger {
         }
     }
 
-    /// Counts what happened, and puts it on record if a record is due.
+    /// Counts an event, and writes its record if one is due.
     pub(crate) fn note(&self, tally: Tally, account: Account) {
         let due = self.summaries().note(tally, account, crate::sys::now());
         self.put(due);
     }
 
-    /// Puts on record what is due although nothing more happened.
+    /// Writes the records that are due without a further event.
     pub(crate) fn catch_up(&self, now: Instant) {
         let due = self.summaries().due(now);
         self.put(due);
     }
 
-    /// Puts on record all that is left.
+    /// Writes the records of all sums that are left.
     pub(crate) fn finish(&self) {
         let due = self.summaries().finish();
         self.put(due);

@@ -1,4 +1,4 @@
-//! Retention, as the daemon has it: told to the log, and its effects told to the operator.
+//! Retention: the configuration is passed to the recorder, its effects are logged.
 
 use crate::observe::recorder::{Health, Recorder, Retention};
 use pulse_core::config::Audit;
@@ -8,11 +8,11 @@ use pulse_forward::Forwarder;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How often a log without retention is warned of.
+/// The interval between warnings about a log without retention.
 const WARNING_INTERVAL: Duration = Duration::from_secs(86_400);
 
-/// Has the recorder remove old segments as the configuration says, and no segment that a
-/// collector has yet to get.
+/// Has the recorder remove old segments by the configuration, but none that a collector has
+/// not received yet.
 pub(crate) fn apply(recorder: &dyn Recorder, forwarder: Option<&Arc<Forwarder>>, limits: Limits) {
     let forwarder = forwarder.map(Arc::clone);
     recorder.retain(Retention {
@@ -24,9 +24,9 @@ pub(crate) fn apply(recorder: &dyn Recorder, forwarder: Option<&Arc<Forwarder>>,
     });
 }
 
-/// What was said of it, so that it is said once.
+/// What was logged already, so that each change is logged once.
 pub(crate) struct Watch {
-    /// The log's, whatever a configuration that was read since says.
+    /// The directory of the log, which a reload does not change.
     directory: String,
     removed: u64,
     hold: Option<Hold>,
@@ -35,7 +35,7 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Over the log of this configuration.
+    /// For the log of this configuration.
     pub(crate) fn over(audit: &Audit) -> Self {
         Self {
             directory: audit.directory().display().to_string(),
@@ -46,13 +46,13 @@ impl Watch {
         }
     }
 
-    /// Says what has changed under these limits.
+    /// Logs what has changed.
     pub(crate) fn look(&mut self, health: &Health, limits: &Limits) {
         let upkeep = &health.upkeep;
         if upkeep.removed_segments > self.removed {
             self.removed = upkeep.removed_segments;
             tracing::info!(
-                "old segments of the audit log were removed: it begins with record {} now",
+                "removed old segments of the audit log: its first record is {} now",
                 upkeep.removed_through + 1
             );
         }
@@ -60,7 +60,7 @@ impl Watch {
         if let Some(obstacle) = upkeep.obstacle.as_ref()
             && self.obstacle.as_ref() != Some(obstacle)
         {
-            tracing::error!("no segment of the audit log is removed: {obstacle}");
+            tracing::error!("cannot remove segments of the audit log: {obstacle}");
         }
         self.obstacle.clone_from(&upkeep.obstacle);
         if !limits.are_set() {
@@ -73,11 +73,11 @@ impl Watch {
         match hold {
             Some(hold) if !is_known(hold) => {
                 tracing::warn!(
-                    "the audit log exceeds its retention and nothing is removed: {hold}"
+                    "the audit log exceeds its retention and no segment is removed: {hold}"
                 );
             }
             None if self.hold.is_some() => {
-                tracing::info!("nothing keeps old segments of the audit log any more");
+                tracing::info!("old segments of the audit log can be removed again");
             }
             _ => (),
         }

@@ -1,6 +1,6 @@
-//! Serves the metrics (`GET /metrics`) and whether we serve (`GET /ready`): one
-//! request a connection, nothing else. Which connection gives way when there are too
-//! many, and under which names requests are answered, is decided in the core.
+//! The metrics port: `GET /metrics` and `GET /ready`, one request for each connection.
+//! `core::scrapers` decides which connection is closed when there are too many,
+//! `core::authority` which host names are answered.
 
 use crate::observe::exposition::Format;
 use crate::state::Daemon;
@@ -18,11 +18,11 @@ use tokio::time::timeout_at;
 /// The longest request head, in bytes.
 const MAX_HEAD: usize = 8 * 1024;
 const MAX_HEADERS: usize = 64;
-/// What is read and thrown away after a request: a client that sends a body is told
-/// that it is wrong, and one that sends without end is not listened to.
+/// Bytes that are read and discarded after a request, so that a client that sends a body
+/// gets its answer.
 const MAX_REST: usize = 64 * 1024;
 
-/// What all connections share.
+/// State that all connections share.
 #[derive(Default)]
 struct Listener {
     scrapers: Mutex<Scrapers<Closer>>,
@@ -30,7 +30,7 @@ struct Listener {
     texts: [Mutex<Option<Rendered>>; 2],
 }
 
-/// Metrics, until they are rendered anew.
+/// Rendered metrics, which are served until they are rendered again.
 struct Rendered {
     text: Arc<str>,
     until: Instant,
@@ -56,7 +56,7 @@ impl Listener {
     }
 }
 
-/// Dropped, it closes its connection.
+/// Closes its connection when dropped.
 type Closer = oneshot::Sender<Infallible>;
 
 /// Serves scrapes until dropped.
@@ -66,9 +66,9 @@ pub(crate) async fn serve(listener: TcpListener, daemon: Arc<Daemon>) {
         match listener.accept().await {
             Ok((stream, _)) => {
                 let visit = Visit::begin(&shared);
-                tokio::spawn(attend(stream, visit, Arc::clone(&daemon)));
-                // Whoever has sent its request is read before others push it out: a
-                // crowd may be waiting to be accepted.
+                tokio::spawn(serve_connection(stream, visit, Arc::clone(&daemon)));
+                // Requests that have come are read before more connections are accepted and
+                // push them out.
                 tokio::task::yield_now().await;
             }
             Err(error) => crate::sys::accept::pause("metrics", &error).await,
@@ -76,11 +76,11 @@ pub(crate) async fn serve(listener: TcpListener, daemon: Arc<Daemon>) {
     }
 }
 
-/// One connection's place among all; given back when dropped.
+/// A connection's place among all; released when dropped.
 struct Visit {
     listener: Arc<Listener>,
     place: Place,
-    /// Ends when the connection has to give way.
+    /// Completes when the connection is to be closed.
     closed: oneshot::Receiver<Infallible>,
 }
 
@@ -94,13 +94,13 @@ impl Visit {
         }
     }
 
-    /// Moves into the lane; `false` when the connection has given way.
+    /// Moves into the lane; `false` when the connection is to be closed.
     fn enter(&mut self, lane: Lane) -> bool {
         let moved = lock(&self.listener.scrapers).answer(&self.place, lane, Instant::now());
         moved.map(|place| self.place = place).is_some()
     }
 
-    /// What the future comes to, unless the connection gives way or its time is over.
+    /// The future's outcome; `None` when the connection is to be closed or times out.
     async fn within<T>(&mut self, future: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             biased;
@@ -120,9 +120,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A scraper that goes away, dawdles or gives way is its own loss: nothing of it is
-/// reported.
-async fn attend(mut stream: TcpStream, mut visit: Visit, daemon: Arc<Daemon>) {
+/// Serves one connection. Failures are the client's alone and are not logged.
+async fn serve_connection(mut stream: TcpStream, mut visit: Visit, daemon: Arc<Daemon>) {
     let config = daemon.config();
     let request = visit.within(read_request(&mut stream, &config.metrics.host_names));
     let Some(Ok(request)) = request.await else {
@@ -140,7 +139,7 @@ async fn answer(mut stream: TcpStream, reply: Reply) -> io::Result<()> {
     stream.write_all(reply.body.as_bytes()).await?;
     drop(reply);
     stream.shutdown().await?;
-    // Closing with unread input would reset the answer away.
+    // Closing with unread input would reset the connection, and the answer with it.
     let (mut rest, mut read) = ([0; 1024], 0);
     while read < MAX_REST {
         match stream.read(&mut rest).await? {
@@ -189,7 +188,7 @@ impl Reply {
         Self::text("503 Service Unavailable", body)
     }
 
-    /// A 405 has to say what is allowed (RFC 9110, section 15.5.6); others may.
+    /// A 405 must have `Allow` (RFC 9110, section 15.5.6); the others may.
     fn head(&self) -> String {
         format!(
             "HTTP/1.1 {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nAllow: GET\r\nConnection: close\r\n\r\n",
@@ -200,24 +199,24 @@ impl Reply {
     }
 }
 
-/// What a request's head asks for.
+/// A parsed request.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Request {
     /// The metrics, in this format.
     Metrics(Format),
     /// Whether requests are served.
     Readiness,
-    /// Nothing that is answered.
+    /// A request that is refused.
     Refused(Refusal),
 }
 
-/// Why a request is not answered.
+/// The reason that a request is refused.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
-    /// No HTTP/1 request, too long, or cut off.
+    /// Not an HTTP/1 request, too long, or cut off.
     #[error("malformed request")]
     Malformed,
-    /// The name that it was sent to is not ours.
+    /// The `Host` is missing, repeated, or not permitted.
     #[error("{0}")]
     Host(HostRefusal),
     /// Another method than GET.
@@ -255,11 +254,11 @@ async fn read_request(stream: &mut TcpStream, names: &HostNames) -> io::Result<R
         let before = head.len();
         let count = stream.read_buf(&mut head).await?;
         if count == 0 && head.is_empty() {
-            // A look at the port is no request.
+            // A connection without a request, such as a port scan's.
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        // Parsed when it may be whole: a client that sends byte by byte would have
-        // everything parsed for each.
+        // Parsed only when it may be complete: else a client that sends byte by byte would
+        // have the whole head parsed for each byte.
         if may_end(&head, before)
             && let Some(request) = parse(&head, names)
         {
@@ -277,7 +276,7 @@ fn may_end(head: &[u8], from: usize) -> bool {
     new.windows(3).any(|end| end == b"\n\r\n") || new.windows(2).any(|end| end == b"\n\n")
 }
 
-/// What a head asks for; `None` while it is not whole.
+/// Parses a head; `None` while it is incomplete.
 #[must_use]
 pub(crate) fn parse(head: &[u8], names: &HostNames) -> Option<Request> {
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
@@ -292,7 +291,7 @@ pub(crate) fn parse(head: &[u8], names: &HostNames) -> Option<Request> {
     }
 }
 
-/// The name comes first: a page that is not meant to be answered learns nothing else.
+/// The host is checked first: a web page that rebinds DNS learns nothing else.
 fn judge(request: &httparse::Request<'_, '_>, names: &HostNames) -> Result<Request, Refusal> {
     let version = match request.version {
         Some(0) => Version::Http10,
@@ -366,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn end_of_a_head_is_noticed_however_it_comes() {
+    fn end_of_a_head_is_found_in_pieces() {
         for head in ["GET / HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\n\n", "G\n\r\n"] {
             for cut in 1..head.len() {
                 let (bytes, cut_short) = (head.as_bytes(), &head.as_bytes()[..head.len() - 1]);

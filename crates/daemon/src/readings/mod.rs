@@ -1,9 +1,8 @@
-//! From a request to a sample: cache, queue, flight.
+//! Readings: from the sample cache, or from an exchange that callers share.
 //!
-//! A flight is an exchange with one node that any number of callers wait for. It
-//! runs in a task of its own, so a caller that goes away takes only its wait with
-//! it. Slots are given back before any waiting caller is told the outcome: one
-//! that asks again at once is not refused for its own last request.
+//! An exchange with a node runs in a task of its own, and any number of callers wait for it:
+//! one that gives up ends its own wait and nothing else. Slots are released before the
+//! callers are answered, so that a caller that asks again at once finds its slot free.
 
 pub(crate) mod poll;
 
@@ -19,46 +18,45 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-/// After this long without an answer an exchange gives its slot to others.
+/// The time after which an exchange without an answer gives up its slot.
 const PARK_AFTER: Duration = Duration::from_millis(250);
 
-/// What a reading comes to.
+/// The outcome of a reading.
 pub(crate) type Outcome = Result<Arc<Sample>, NodeFailure>;
 
-/// How readings are made; swapped whole on a reload.
+/// The settings of readings; replaced whole by a reload.
 #[derive(Clone)]
 pub(crate) struct ReadingSettings {
     /// The nodes and their tasks.
     pub nodes: Nodes,
-    /// How long a sample is given again as it is.
+    /// The age up to which a sample is served again.
     pub cache_ttl: Duration,
-    /// How long an exchange may take.
+    /// The deadline of an exchange.
     pub deadline: Duration,
 }
 
-/// All readings under way.
+/// The readings under way.
 pub(crate) struct Readings {
     settings: RwLock<Arc<ReadingSettings>>,
-    flights: Mutex<Flights>,
+    exchanges: Mutex<Exchanges>,
     metrics: Arc<Metrics>,
 }
 
-struct Flights {
+struct Exchanges {
     queue: WorkQueue,
     waiting: HashMap<Ticket, oneshot::Sender<Outcome>>,
 }
 
 impl Readings {
-    /// Nothing under way yet.
     #[must_use]
     pub(crate) fn new(settings: ReadingSettings, caps: Caps, metrics: Arc<Metrics>) -> Self {
-        let flights = Flights {
+        let exchanges = Exchanges {
             queue: WorkQueue::new(caps),
             waiting: HashMap::new(),
         };
         Self {
             settings: RwLock::new(Arc::new(settings)),
-            flights: Mutex::new(flights),
+            exchanges: Mutex::new(exchanges),
             metrics,
         }
     }
@@ -69,11 +67,11 @@ impl Readings {
         Arc::clone(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Takes new settings; flights under way go on.
+    /// Replaces the settings; exchanges under way go on.
     pub(crate) fn set(&self, settings: ReadingSettings, caps: Caps) {
-        let mut flights = self.flights();
-        flights.queue.set_caps(caps);
-        flights
+        let mut exchanges = self.exchanges();
+        exchanges.queue.set_caps(caps);
+        exchanges
             .queue
             .retain_nodes(|node| settings.nodes.get(node).is_some());
         *self
@@ -82,11 +80,11 @@ impl Readings {
             .unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
     }
 
-    /// Reads a node for a caller, or lets it share what others have or get.
-    /// Dropping the future gives up the wait and nothing else.
+    /// Reads a node for a caller: gives a fresh sample, joins the exchange under way, or
+    /// starts one. Dropping the future gives up the wait and nothing else.
     ///
     /// # Errors
-    /// Whatever kept the node from being read before the deadline.
+    /// The failure that kept the node from being read before the deadline.
     pub(crate) async fn read(
         self: &Arc<Self>,
         peer: &PeerId,
@@ -102,7 +100,7 @@ impl Readings {
             return Err(failure);
         }
         let (mut wait, outcome) = self.join(peer, node)?;
-        self.start_flights();
+        self.start_exchanges();
         let outcome = timeout_at(deadline, outcome).await;
         wait.over = outcome.is_ok();
         match outcome {
@@ -117,12 +115,12 @@ impl Readings {
         node: &NodeName,
     ) -> Result<(Wait, oneshot::Receiver<Outcome>), NodeFailure> {
         let (sender, outcome) = oneshot::channel();
-        let mut flights = self.flights();
-        let ticket = flights.queue.request(peer, node).map_err(|_| {
+        let mut exchanges = self.exchanges();
+        let ticket = exchanges.queue.request(peer, node).map_err(|_| {
             self.metrics.refused("queue_full", peer);
             NodeFailure::QueueFull
         })?;
-        flights.waiting.insert(ticket, sender);
+        exchanges.waiting.insert(ticket, sender);
         let wait = Wait {
             readings: Arc::clone(self),
             node: node.clone(),
@@ -132,16 +130,16 @@ impl Readings {
         Ok((wait, outcome))
     }
 
-    /// Starts whatever the queue lets start.
-    fn start_flights(self: &Arc<Self>) {
-        let mut flights = self.flights();
-        while let Some(node) = flights.queue.start_next() {
-            tokio::spawn(Arc::clone(self).fly(node));
+    /// Starts the exchanges for which the queue has a slot.
+    fn start_exchanges(self: &Arc<Self>) {
+        let mut exchanges = self.exchanges();
+        while let Some(node) = exchanges.queue.start_next() {
+            tokio::spawn(Arc::clone(self).run(node));
         }
-        self.show(&flights.queue);
+        self.show(&exchanges.queue);
     }
 
-    async fn fly(self: Arc<Self>, node: NodeName) {
+    async fn run(self: Arc<Self>, node: NodeName) {
         let settings = self.settings();
         let started = Instant::now();
         let outcome = match settings.nodes.get(&node) {
@@ -153,11 +151,11 @@ impl Readings {
         };
         let took = started.elapsed();
         self.count(&node, &outcome, took);
-        self.land(&node, &outcome, took < PARK_AFTER);
-        self.start_flights();
+        self.finish(&node, &outcome, took < PARK_AFTER);
+        self.start_exchanges();
     }
 
-    /// One exchange, parked when it takes long.
+    /// One exchange; it is parked when it takes long.
     async fn exchange(
         self: &Arc<Self>,
         handle: &NodeHandle,
@@ -169,16 +167,16 @@ impl Readings {
         if let Ok(outcome) = tokio::time::timeout(PARK_AFTER, &mut exchange).await {
             return outcome;
         }
-        self.flights().queue.park(node);
-        self.start_flights();
+        self.exchanges().queue.park(node);
+        self.start_exchanges();
         exchange.await
     }
 
-    fn land(&self, node: &NodeName, outcome: &Outcome, quickly: bool) {
-        let mut flights = self.flights();
-        for ticket in flights.queue.finish(node, quickly) {
-            if let Some(waiting) = flights.waiting.remove(&ticket) {
-                // One that has just given up does not listen any more.
+    fn finish(&self, node: &NodeName, outcome: &Outcome, quickly: bool) {
+        let mut exchanges = self.exchanges();
+        for ticket in exchanges.queue.finish(node, quickly) {
+            if let Some(waiting) = exchanges.waiting.remove(&ticket) {
+                // The caller may have given up just now.
                 let _ = waiting.send(outcome.clone());
             }
         }
@@ -211,12 +209,14 @@ impl Readings {
         self.metrics.inflight.set(metrics::gauge(queue.running()));
     }
 
-    fn flights(&self) -> MutexGuard<'_, Flights> {
-        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
+    fn exchanges(&self) -> MutexGuard<'_, Exchanges> {
+        self.exchanges
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A caller's place among those who wait.
+/// A caller's wait; dropped before its end, it leaves the queue.
 struct Wait {
     readings: Arc<Readings>,
     node: NodeName,
@@ -227,9 +227,9 @@ struct Wait {
 impl Drop for Wait {
     fn drop(&mut self) {
         if !self.over {
-            let mut flights = self.readings.flights();
-            flights.waiting.remove(&self.ticket);
-            flights.queue.leave(&self.node, self.ticket);
+            let mut exchanges = self.readings.exchanges();
+            exchanges.waiting.remove(&self.ticket);
+            exchanges.queue.leave(&self.node, self.ticket);
         }
     }
 }

@@ -1,10 +1,9 @@
-//! Background polling: every node in turn, spread over the interval, so that
-//! callers find fresh samples and connections are open before they ask. The poller
-//! is a caller like others: it waits for slots like them, and its readings are on
-//! record like theirs.
+//! Background polling: reads every node once in an interval, so that callers find fresh
+//! samples and open connections. The poller is a caller like others: it waits for slots, and
+//! its readings are on record.
 //!
-//! Nodes go in small groups rather than one by one: waking up costs more than a
-//! reading does, and a group wakes up once.
+//! The nodes are spread over the interval in groups rather than one by one, because waking up
+//! costs more processor time than a reading.
 
 use crate::serve::Request;
 use crate::state::Daemon;
@@ -14,14 +13,14 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// Groups in an interval.
+/// Groups of nodes in an interval.
 const GROUPS: u32 = 20;
-/// How often a switched-off poller looks whether it is switched on.
-const LOOK: Duration = Duration::from_secs(5);
+/// The interval in which a poller that is switched off checks the configuration.
+const CONFIG_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Polls for as long as the daemon lives.
 pub(crate) async fn run(daemon: Arc<Daemon>) {
-    let ourselves = Arc::new(Peer {
+    let poller = Arc::new(Peer {
         credentials: crate::sys::own_credentials(),
         id: PeerId::Poller,
         container: None,
@@ -31,7 +30,7 @@ pub(crate) async fn run(daemon: Arc<Daemon>) {
         let names: Vec<_> = daemon.readings.settings().nodes.names().cloned().collect();
         let interval = daemon.config().poll_interval;
         let (Some(interval), false) = (interval, names.is_empty()) else {
-            sleep(LOOK).await;
+            sleep(CONFIG_CHECK_INTERVAL).await;
             continue;
         };
         let started = Instant::now();
@@ -41,7 +40,7 @@ pub(crate) async fn run(daemon: Arc<Daemon>) {
             sleep_until(started + interval * group / GROUPS).await;
             let request = Request {
                 daemon: Arc::clone(&daemon),
-                peer: Arc::clone(&ourselves),
+                peer: Arc::clone(&poller),
                 correlation_id: crate::sys::random::correlation_id().into(),
                 deadline: Instant::now() + interval,
             };

@@ -72,8 +72,8 @@ async fn caller_that_leaves_takes_its_wait_alone() {
     assert!(stays.await.unwrap().0.is_ok());
     assert_eq!(bench.script.asked(), ["a"]);
     // Its place among those who wait is free again.
-    assert!(bench.daemon.readings.flights().waiting.is_empty());
-    assert_eq!(bench.daemon.readings.flights().queue.running(), 0);
+    assert!(bench.daemon.readings.exchanges().waiting.is_empty());
+    assert_eq!(bench.daemon.readings.exchanges().queue.running(), 0);
 }
 
 #[tokio::test(start_paused = true)]

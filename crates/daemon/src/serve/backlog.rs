@@ -1,12 +1,11 @@
-//! The backlog of the callers' socket, and who empties it.
+//! The backlog of the callers' socket, and the threads that empty it during a flood.
 //!
-//! All callers share the backlog, and the kernel refuses a caller that does not wait
-//! (`EAGAIN`), or lets it wait, when it is full. Two processes that connect and close fill
-//! it faster than a thread empties it that does anything else, or that shares a processor
-//! with them on equal terms. So while connections come faster than the runtime takes them,
-//! threads that do nothing else accept: they close what is over its user's budget and hand
-//! over the rest. Otherwise the runtime accepts by itself, since handing over costs each
-//! reading a change of threads.
+//! All callers share the backlog. When it is full, the kernel lets a caller wait, or refuses a
+//! non-blocking one (`EAGAIN`, connect(2)). Two processes that connect and close fill it
+//! faster than a thread empties it that also does other work. So while connections arrive
+//! faster than the runtime accepts them, guard threads accept: they close the connections
+//! over their user's budget and pass on the rest. Otherwise the runtime accepts by itself,
+//! since passing on costs each reading a change of threads.
 
 use crate::state::{Daemon, MAX_CONNECTIONS, Snapshot};
 use pulse_core::accept::{AcceptBudgets, CALM, Connecting, OverBudget, Standing};
@@ -26,24 +25,23 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
-/// Threads that accept during a flood. A connection costs whoever makes it and whoever
-/// takes it about the same, so two attackers need as many; one more keeps the backlog
-/// empty.
+/// Guard threads. Connecting and accepting cost about the same processor time, so two
+/// attackers need two guards; a third one keeps the backlog empty.
 const GUARDS: u32 = 3;
 
-/// Connections on their way from the guards to the runtime, each with its descriptor: as
-/// many as may be open of callers with a capability, and some of the others.
+/// Connections in the channels from the guards to the runtime, each with a descriptor: as many
+/// as may be open of callers with a capability, and some of the others.
 const HANDED_OVER: usize = MAX_CONNECTIONS;
 const HANDED_OVER_OF_STRANGERS: usize = 256;
 
-/// How often at most it is said that connections cannot be accepted.
+/// The time between two warnings that connections cannot be accepted.
 const WARNING_INTERVAL: Duration = Duration::from_secs(10);
 
-/// How often what was closed is put on record, and how long a guard with nothing to accept
-/// waits before it looks whether it is still wanted.
+/// The interval in which closed connections are put on record, and in which an idle guard
+/// checks whether the flood is over.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// Users whose closed connections are counted apart until then.
+/// Users whose closed connections are counted separately until then.
 const MAX_CLOSED: usize = 256;
 
 /// A connection within its user's budget.
@@ -53,10 +51,10 @@ pub(crate) struct Accepted {
     pub(crate) standing: Standing,
 }
 
-/// Takes connections off the backlog and closes those that are over a budget. One thread
-/// has it to itself: a lock would have each wait for the others, of which the kernel may
-/// just have stopped one.
-pub(crate) struct Sieve {
+/// Accepts connections and closes those over a budget. Each thread has one of its own, with a
+/// part of the budgets: with a shared lock, all would wait for a thread that the kernel has
+/// preempted.
+pub(crate) struct Acceptor {
     daemon: Arc<Daemon>,
     snapshot: Arc<Snapshot>,
     budgets: AcceptBudgets,
@@ -72,8 +70,8 @@ struct Closed {
     eligible: HashMap<PeerId, Tally>,
 }
 
-impl Sieve {
-    /// One of `parts` that work at the same time.
+impl Acceptor {
+    /// One of `parts` acceptors that work at the same time.
     pub(crate) fn new(daemon: &Arc<Daemon>, parts: u32) -> Self {
         let snapshot = daemon.snapshot();
         let config = &snapshot.config;
@@ -87,13 +85,13 @@ impl Sieve {
         }
     }
 
-    /// Takes one connection; `None` when it was closed unread.
+    /// Accepts a connection; `None` when it was closed unread.
     ///
     /// # Errors
     /// Those of accept(2), `WouldBlock` when there is none.
     pub(crate) fn accept(&mut self, listener: &UnixListener) -> io::Result<Option<Accepted>> {
         let (stream, _) = listener.accept()?;
-        // A caller that the kernel cannot name is nobody.
+        // Without credentials there is no caller to serve.
         let Ok(credentials) = crate::sys::credentials(&stream) else {
             return Ok(None);
         };
@@ -146,7 +144,7 @@ impl Sieve {
                 None => {
                     self.closed.eligible.insert(peer.id, tally);
                     if self.closed.eligible.len() >= MAX_CLOSED {
-                        self.put_on_record();
+                        self.record_closed();
                     }
                 }
             },
@@ -158,7 +156,7 @@ impl Sieve {
         self.budgets.is_flooded(Instant::now())
     }
 
-    /// Says why a connection could not be accepted.
+    /// Logs a failure to accept, at most once in [`WARNING_INTERVAL`].
     pub(crate) fn warn(&mut self, error: &io::Error) {
         let now = Instant::now();
         if now >= self.warn_at {
@@ -167,18 +165,18 @@ impl Sieve {
         }
     }
 
-    /// Follows a reload, forgets idle users, puts on record what was closed.
+    /// Takes the current configuration, forgets idle users, records closed connections.
     fn renew(&mut self, now: Instant) {
         self.renew_at = now + INTERVAL;
         self.snapshot = self.daemon.snapshot();
         let config = &self.snapshot.config;
         self.budgets.set_limits(&config.limits, config.nodes.len());
         self.budgets.sweep(now);
-        self.put_on_record();
+        self.record_closed();
     }
 
-    /// Puts on record what was closed.
-    pub(crate) fn put_on_record(&mut self) {
+    /// Records the closed connections.
+    pub(crate) fn record_closed(&mut self) {
         let Closed {
             strangers,
             eligible,
@@ -192,22 +190,22 @@ impl Sieve {
     }
 }
 
-/// The threads. They are started while the daemon may still start any, and wait.
+/// The guard threads. They are started before the filter forbids new threads, and wait.
 pub(crate) struct Guards(Vec<std_mpsc::Sender<Job>>);
 
-/// What a guard is to do during one flood.
+/// A guard's work during one flood.
 struct Job {
     listener: Arc<UnixListener>,
     daemon: Arc<Daemon>,
-    /// Until then at least: what called the guards in may not have reached them yet.
+    /// The earliest end: the first excess connections may not have reached the guards yet.
     until: Instant,
     eligible: mpsc::Sender<Accepted>,
     strangers: mpsc::Sender<Accepted>,
-    /// Dropped with the job, when all that the guard closed is on record.
+    /// Dropped with the job, when the connections that the guard closed are on record.
     _at_work: mpsc::Sender<Infallible>,
 }
 
-/// What the guards hand over.
+/// The connections that the guards pass on.
 pub(crate) struct HandedOver {
     eligible: mpsc::Receiver<Accepted>,
     strangers: mpsc::Receiver<Accepted>,
@@ -215,8 +213,8 @@ pub(crate) struct HandedOver {
 }
 
 impl HandedOver {
-    /// The next connection, of one who may have a capability if there is any; `None` when
-    /// all guards have ended.
+    /// The next connection, those of callers that may have a capability first; `None` when all
+    /// guards have finished.
     pub(crate) async fn next(&mut self) -> Option<Accepted> {
         tokio::select! {
             biased;
@@ -226,21 +224,21 @@ impl HandedOver {
         }
     }
 
-    /// Has the guards end, and waits for it.
+    /// Stops the guards and waits for them.
     pub(crate) async fn end(mut self) {
         self.eligible.close();
         self.strangers.close();
         while self.next().await.is_some() {}
-        // A closed channel has no more to give although its senders are still there.
+        // A closed channel is empty although its senders may still be at work.
         while self.at_work.recv().await.is_some() {}
     }
 }
 
 impl Guards {
-    /// Starts the threads, which run when this returns.
+    /// Starts the threads, and waits until they run.
     ///
     /// # Errors
-    /// The operating system's, when one cannot be started.
+    /// Those of `pthread_create(3)`.
     pub(crate) fn start() -> io::Result<Self> {
         let (started, starting) = std_mpsc::channel();
         let start = |_| {
@@ -248,11 +246,11 @@ impl Guards {
             let started = started.clone();
             let thread = thread::Builder::new().name("accept".to_owned());
             thread.spawn(move || {
-                // Nobody waits any more when the daemon ends meanwhile.
+                // The daemon may have ended meanwhile.
                 let _ = started.send(());
                 guard(&given);
             })?;
-            // A thread that has only just begun makes calls that it must not make later.
+            // A new thread makes system calls that the filter forbids later.
             starting.recv().map_err(io::Error::other)?;
             Ok(jobs)
         };
@@ -274,7 +272,7 @@ impl Guards {
                 strangers: strangers.clone(),
                 _at_work: at_work.clone(),
             };
-            // They live as long as we do.
+            // The threads end with the daemon.
             let _ = guard.send(job);
         }
         HandedOver {
@@ -285,39 +283,39 @@ impl Guards {
     }
 }
 
-/// A guard's work, for as long as the daemon lives.
+/// The loop of a guard thread.
 fn guard(jobs: &std_mpsc::Receiver<Job>) {
-    let mut sieve = None;
+    let mut acceptor = None;
     for job in jobs {
-        // What was spent in one flood stays spent in the next.
-        let sieve = sieve.get_or_insert_with(|| Sieve::new(&job.daemon, GUARDS));
-        job.work(sieve);
+        // Budgets that were spent in one flood stay spent in the next.
+        let acceptor = acceptor.get_or_insert_with(|| Acceptor::new(&job.daemon, GUARDS));
+        job.work(acceptor);
     }
 }
 
 impl Job {
-    fn work(&self, sieve: &mut Sieve) {
+    fn work(&self, acceptor: &mut Acceptor) {
         while !self.eligible.is_closed() {
-            match sieve.accept(&self.listener) {
+            match acceptor.accept(&self.listener) {
                 Ok(None) => (),
-                Ok(Some(accepted)) => self.hand_over(accepted, sieve),
+                Ok(Some(accepted)) => self.hand_over(accepted, acceptor),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if !sieve.is_flooded() && Instant::now() >= self.until {
+                    if !acceptor.is_flooded() && Instant::now() >= self.until {
                         break;
                     }
-                    // Whatever poll(2) says, accept(2) says it again.
+                    // An error of poll(2) shows in accept(2) too.
                     let _ = crate::sys::wait_readable(&*self.listener, INTERVAL);
                 }
                 Err(error) => {
-                    sieve.warn(&error);
+                    acceptor.warn(&error);
                     thread::sleep(crate::sys::accept::RETRY_DELAY);
                 }
             }
         }
-        sieve.put_on_record();
+        acceptor.record_closed();
     }
 
-    fn hand_over(&self, accepted: Accepted, sieve: &mut Sieve) {
+    fn hand_over(&self, accepted: Accepted, acceptor: &mut Acceptor) {
         let to = match accepted.standing {
             Standing::Eligible => &self.eligible,
             Standing::Stranger => &self.strangers,
@@ -328,9 +326,9 @@ impl Job {
             ..
         })) = to.try_send(accepted)
         {
-            // With so many before it, the runtime would not get to it in time.
-            let user = sieve.snapshot.policy.user(credentials.uid);
-            sieve.close(credentials, standing, user);
+            // The channel is full: the runtime would not serve it in time.
+            let user = acceptor.snapshot.policy.user(credentials.uid);
+            acceptor.close(credentials, standing, user);
         }
     }
 }

@@ -1,5 +1,4 @@
-//! From a request line to its reply: parse, may it, what is wanted, and the form
-//! of the answer.
+//! From a request line to its reply: parses it, checks the capability, carries it out.
 
 use crate::node::Sample;
 use crate::serve::Request;
@@ -18,11 +17,11 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-/// What goes back, and whether the connection goes on.
+/// A reply.
 pub(super) struct Reply {
     /// One line, its newline included.
     pub line: Vec<u8>,
-    /// The caller asked to keep the connection.
+    /// Whether the caller asked to keep the connection.
     pub keep_alive: bool,
 }
 
@@ -36,7 +35,7 @@ enum Data {
         capabilities: Vec<&'static str>,
     },
     Temperature {
-        /// As it was asked for.
+        /// The name as it was asked for.
         node: String,
         temperature: String,
     },
@@ -155,7 +154,7 @@ async fn carry_out(
             _ => RpcError::Unauthorized,
         });
     }
-    // What is wrong with the log must be seen while it is.
+    // Forwarding can be inspected while the audit log is unavailable.
     if method != Method::GetForwarding {
         request.check_recorder()?;
     }
@@ -186,7 +185,7 @@ fn forwarder(request: &Request) -> Result<&Forwarder, RpcError> {
     forwarder.ok_or(RpcError::NotForwarding)
 }
 
-/// The streams, and which of them keeps old segments of the log.
+/// The streams, and the one that keeps old segments of the log, if one does.
 fn forwarding(request: &Request) -> Result<Status, RpcError> {
     let mut status = forwarder(request)?.status();
     let upkeep = request.daemon.recorder.health().upkeep;
@@ -225,7 +224,7 @@ fn status(request: &Request) -> Data {
     }
 }
 
-/// Reads several nodes, each in its own time and from its own budget.
+/// Reads several nodes at the same time, each with a token of its own.
 async fn read_all(
     request: &Request,
     nodes: Option<Vec<Result<NodeName, InvalidNodeName>>>,
@@ -241,7 +240,7 @@ async fn read_all(
     if let Some(Err(invalid)) = nodes.iter().find(|node| node.is_err()) {
         request.penalise(&invalid.clone().into());
     }
-    // By place in the request: each has one entry.
+    // Entries stand in the order of the request.
     let mut entries = BTreeMap::new();
     let mut tasks = JoinSet::new();
     for (i, node) in nodes.into_iter().enumerate() {

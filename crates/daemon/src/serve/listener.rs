@@ -1,7 +1,7 @@
 //! The accept loops of the two sockets: identify the caller, then hand it to its session.
 
-use super::backlog::{Accepted, Guards, Sieve};
-use super::session::welcome;
+use super::backlog::{Accepted, Acceptor, Guards};
+use super::session::admit_or_refuse;
 use super::socket::Socket;
 use crate::state::Daemon;
 use crate::sys::accept;
@@ -14,14 +14,14 @@ use std::sync::Arc;
 use tokio::io::Interest;
 use tokio::sync::watch;
 
-/// Connections that are taken off the backlog before other tasks have their turn.
+/// Connections that are accepted before other tasks have their turn.
 const BATCH: usize = 32;
 
-/// So many batches in a row that did not empty the backlog are a flood, or like one.
+/// Batches in a row that do not empty the backlog: more count as a flood.
 const FULL_BATCHES: usize = 2;
 
-/// Serves administrators until `draining` turns true. Nobody else can open their socket,
-/// so none of them is closed out.
+/// Serves administrators until `draining` turns true. Only root can open their socket, so
+/// they have no accept budget.
 pub(crate) async fn serve_administrators(
     socket: Socket,
     daemon: Arc<Daemon>,
@@ -30,8 +30,8 @@ pub(crate) async fn serve_administrators(
     let watch = match watched(Arc::clone(&socket.listener), Interest::READABLE) {
         Ok(watch) => watch,
         Err(error) => {
-            tracing::error!("cannot watch the control socket: {error}: nobody can administer");
-            // Callers are served all the same. The sender lives longer than we do.
+            tracing::error!("cannot serve the control socket: {error}");
+            // Callers are served all the same. The sender outlives this task.
             let _ = draining.wait_for(|draining| *draining).await;
             return;
         }
@@ -54,7 +54,7 @@ pub(crate) async fn serve_administrators(
                         .snapshot()
                         .policy
                         .identify(SocketRole::Control, credentials, around);
-                welcome(stream, peer, &daemon, &draining);
+                admit_or_refuse(stream, peer, &daemon, &draining);
             }
             Err(error) => accept::pause("control", &error).await,
         }
@@ -69,39 +69,39 @@ pub(crate) async fn serve_callers(
     mut draining: watch::Receiver<bool>,
 ) {
     let is_draining = async |draining: &mut watch::Receiver<bool>| {
-        // Its sender lives longer than we do.
+        // The sender outlives this task.
         let _ = draining.wait_for(|draining| *draining).await;
     };
     let (listener, handed_on) = (&socket.listener, draining.clone());
-    let mut sieve = Sieve::new(&daemon, 1);
+    let mut acceptor = Acceptor::new(&daemon, 1);
     loop {
         tokio::select! {
-            ended = accept_until_flooded(listener, &mut sieve, &daemon, &handed_on) => {
+            ended = accept_until_flooded(listener, &mut acceptor, &daemon, &handed_on) => {
                 if let Err(error) = ended {
-                    // The guards accept what is there, and then it is tried again.
-                    sieve.warn(&error);
+                    // The guards accept what is there; then the runtime tries again.
+                    acceptor.warn(&error);
                     tokio::time::sleep(accept::RETRY_DELAY).await;
                 }
             }
             () = is_draining(&mut draining) => break,
         }
-        sieve.put_on_record();
+        acceptor.record_closed();
         let mut handed_over = guards.accept(listener, &daemon);
-        let welcome_all = async {
+        let serve_all = async {
             while let Some(accepted) = handed_over.next().await {
-                welcome_caller(accepted, &daemon, &handed_on);
+                identify_caller(accepted, &daemon, &handed_on);
             }
         };
         tokio::select! {
-            () = welcome_all => (),
+            () = serve_all => (),
             () = is_draining(&mut draining) => {
-                // What they close is on record before the end.
+                // The connections that they close are on record before the end.
                 handed_over.end().await;
                 break;
             }
         }
     }
-    sieve.put_on_record();
+    acceptor.record_closed();
 }
 
 /// Serves callers until one is over its budget, or so many come that others should wait
@@ -109,18 +109,18 @@ pub(crate) async fn serve_callers(
 /// it would be woken for each connection that a guard takes.
 async fn accept_until_flooded(
     listener: &Arc<UnixListener>,
-    sieve: &mut Sieve,
+    acceptor: &mut Acceptor,
     daemon: &Arc<Daemon>,
     draining: &watch::Receiver<bool>,
 ) -> io::Result<()> {
     let watch = watched(Arc::clone(listener), Interest::READABLE)?;
     let mut full_batches = 0;
-    while !sieve.is_flooded() && full_batches < FULL_BATCHES {
+    while !acceptor.is_flooded() && full_batches < FULL_BATCHES {
         let mut ready = watch.readable().await?;
         full_batches += 1;
         for _ in 0..BATCH {
-            match sieve.accept(listener) {
-                Ok(Some(accepted)) => welcome_caller(accepted, daemon, draining),
+            match acceptor.accept(listener) {
+                Ok(Some(accepted)) => identify_caller(accepted, daemon, draining),
                 Ok(None) => (),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     ready.clear_ready();
@@ -128,7 +128,7 @@ async fn accept_until_flooded(
                     break;
                 }
                 Err(error) => {
-                    sieve.warn(&error);
+                    acceptor.warn(&error);
                     tokio::time::sleep(accept::RETRY_DELAY).await;
                     break;
                 }
@@ -140,8 +140,8 @@ async fn accept_until_flooded(
     Ok(())
 }
 
-/// Whoever cannot have a capability is not worth a look at its process.
-fn welcome_caller(accepted: Accepted, daemon: &Arc<Daemon>, draining: &watch::Receiver<bool>) {
+/// Identifies a caller; `/proc` is not read for one that cannot have a capability.
+fn identify_caller(accepted: Accepted, daemon: &Arc<Daemon>, draining: &watch::Receiver<bool>) {
     let Accepted {
         stream,
         credentials,
@@ -155,5 +155,5 @@ fn welcome_caller(accepted: Accepted, daemon: &Arc<Daemon>, draining: &watch::Re
         .snapshot()
         .policy
         .identify(SocketRole::Callers, credentials, around);
-    welcome(stream, peer, daemon, draining);
+    admit_or_refuse(stream, peer, daemon, draining);
 }

@@ -1,5 +1,4 @@
-//! A request on its way: admitted, put on record, read, put on record again.
-//! What is decided here is decided by `core`; this carries it out.
+//! A request: admitted by the limiter, recorded, carried out, recorded again.
 
 use crate::node::{NodeFailure, Sample};
 use crate::readings::Outcome;
@@ -12,7 +11,7 @@ use pulse_core::rpc::{RpcError, Unlisted, Violation};
 use std::sync::Arc;
 use tokio::time::Instant;
 
-/// Who asks, under which id, until when.
+/// A request under way.
 #[derive(Clone)]
 pub(crate) struct Request {
     pub(crate) daemon: Arc<Daemon>,
@@ -22,7 +21,7 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// Whether anything may be done for anybody: not without a record.
+    /// Refuses everything while no record can be written.
     pub(crate) fn check_recorder(&self) -> Result<(), RpcError> {
         if self.daemon.recorder.is_available() {
             Ok(())
@@ -31,7 +30,7 @@ impl Request {
         }
     }
 
-    /// A caller may have connected before it earned its penalty.
+    /// A caller may have been penalised since it connected.
     pub(crate) fn check_penalty(&self) -> Result<(), RpcError> {
         let now = crate::sys::now();
         let penalty = self.daemon.limiter().check_penalty(&self.peer.id, now);
@@ -64,17 +63,17 @@ impl Request {
         });
     }
 
-    /// One reading, from admission to its second record.
+    /// Reads a node, if the caller may have it read now.
     pub(crate) async fn read(&self, node: &NodeName) -> Result<Arc<Sample>, RpcError> {
         self.admit(node)?;
         self.read_admitted(node).await
     }
 
-    /// One reading that needs no admission: it is on record before the node is
-    /// asked, and its outcome before anybody hears of it.
+    /// Reads a node without admission. The start is on record before the node is asked, and the
+    /// outcome before the caller is told.
     ///
-    /// The caller is answered with the name that it asked for; records, metrics and the queue
-    /// know the node by the one that is listed.
+    /// Errors have the name that was asked for; records, metrics and the queue have the name
+    /// that is listed.
     pub(crate) async fn read_admitted(&self, node: &NodeName) -> Result<Arc<Sample>, RpcError> {
         let settings = self.daemon.readings.settings();
         let listed = settings.nodes.listed(node).unwrap_or(node);
@@ -100,7 +99,7 @@ impl Request {
         })
     }
 
-    /// Whether the node is on the list and the caller has a token for it.
+    /// Checks that the node is listed, and takes the caller's token for it.
     fn admit(&self, node: &NodeName) -> Result<(), RpcError> {
         let settings = self.daemon.readings.settings();
         if settings.nodes.get(node).is_some() {
@@ -159,8 +158,8 @@ impl Request {
     }
 }
 
-/// A reading that has begun and has no outcome yet. A caller that goes away takes
-/// its wait with it; that is its outcome then.
+/// A reading without an outcome yet. Dropped so, because the caller has gone away, it is
+/// recorded as abandoned.
 struct Pending<'a> {
     request: &'a Request,
     node: &'a NodeName,

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// Admits a caller and serves it, or turns it away with the reason.
-pub(super) fn welcome(
+pub(super) fn admit_or_refuse(
     stream: UnixStream,
     peer: Peer,
     daemon: &Arc<Daemon>,
@@ -38,7 +38,7 @@ pub(super) fn welcome(
     }
 }
 
-/// A caller's place among the connections; given back when dropped.
+/// A caller's place among the open connections; released when dropped.
 struct Admitted {
     daemon: Arc<Daemon>,
     peer: Arc<Peer>,
@@ -69,11 +69,11 @@ fn admit(daemon: &Arc<Daemon>, peer: &Arc<Peer>) -> Result<Admitted, RpcError> {
 fn turn_away(stream: UnixStream, daemon: Arc<Daemon>, peer: &Peer, error: &RpcError) {
     daemon.metrics.turned_away(error.label());
     let line = dispatch::refusal(error);
-    // A fresh socket's buffer has room for a line.
+    // The buffer of a new socket has room for a line.
     let _ = (&stream).write(&line);
     let user = peer.id.clone();
     if daemon.door().enter(&user).is_err() {
-        // Too many of this user linger already: this one may get a reset.
+        // Too many of this user are waited for already: this one may get a reset.
         return;
     }
     tokio::spawn(async move {
@@ -104,7 +104,7 @@ async fn serve(
                 reply = dispatch::answer(&daemon, &peer, &line) => reply,
                 () = connection.gone() => return,
             },
-            // One that keeps its connection need not ask again.
+            // A kept connection that is idle ends without an error.
             Err(NoLine::Refused(RpcError::ReadTimeout)) if answered && connection.is_quiet() => {
                 break;
             }
@@ -128,7 +128,7 @@ async fn serve(
             break;
         }
     }
-    // What follows is courtesy and takes nobody's place.
+    // The caller has its answer: what follows no longer counts as its connection.
     drop(admitted);
     if cut_short {
         connection.finish_soon().await;

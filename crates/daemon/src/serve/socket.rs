@@ -6,21 +6,20 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The listening socket, not watched by the runtime yet: it is bound before there
-/// is one, and before the daemon confines itself.
+/// A listening socket before the runtime is there: it is bound before the daemon confines
+/// itself.
 pub(crate) struct BoundSocket {
     listener: UnixListener,
-    /// `None` when the file is the service manager's.
+    /// `None` when systemd has bound the socket and removes the file.
     file: Option<SocketFile>,
 }
 
 impl BoundSocket {
-    /// Binds the socket, with the rights that the process has now; its directory must be
-    /// there. A file left behind by a daemon that is gone is replaced; one that somebody
-    /// still listens on is not.
+    /// Binds the socket with the current rights of the process; its directory must exist. The
+    /// file of a daemon that has ended is replaced, that of a running one is not.
     ///
     /// # Errors
-    /// `AddrInUse` when another daemon serves it, or whatever the system says.
+    /// `AddrInUse` when another daemon serves it, else those of bind(2).
     pub(crate) fn bind(path: &Path, mode: u32) -> io::Result<Self> {
         remove_stale(path)?;
         let listener = crate::sys::bind_unix(path, mode)?;
@@ -29,10 +28,10 @@ impl BoundSocket {
         Ok(Self { listener, file })
     }
 
-    /// One that the service manager has bound.
+    /// A socket that systemd has bound.
     ///
     /// # Errors
-    /// Whatever `fcntl(2)` says.
+    /// Those of `fcntl(2)`.
     pub(crate) fn inherited(listener: UnixListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         Ok(Self {
@@ -41,8 +40,6 @@ impl BoundSocket {
         })
     }
 
-    /// The listening socket itself.
-    #[must_use]
     pub(crate) fn into_socket(self) -> Socket {
         Socket {
             listener: Arc::new(self.listener),
@@ -51,19 +48,18 @@ impl BoundSocket {
     }
 }
 
-/// The listening socket; its file goes away with it.
+/// A listening socket; its file is removed when it is dropped.
 pub(crate) struct Socket {
     pub(super) listener: Arc<UnixListener>,
     _file: Option<SocketFile>,
 }
 
-/// Removed when dropped.
+/// The file of a socket, removed when dropped.
 struct SocketFile(PathBuf);
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // It may be gone already. In a directory of root's it stays, and the next daemon
-        // that starts as root takes its place.
+        // This fails in a directory that belongs to root; the next start replaces the file.
         let _ = std::fs::remove_file(&self.0);
     }
 }
@@ -74,10 +70,10 @@ fn remove_stale(path: &Path) -> io::Result<()> {
         Err(error) => Err(error),
         Ok(found) if !found.file_type().is_socket() => Err(io::Error::new(
             io::ErrorKind::AlreadyExists,
-            "there is a file that is no socket",
+            "a file that is not a socket has this name",
         )),
-        // Only a refusal proves that nobody listens (connect(2)): a socket that we may not
-        // open, or whose queue is full, is somebody's.
+        // Only ECONNREFUSED proves that nobody listens (connect(2)): a socket that cannot be
+        // opened, or whose backlog is full, is in use.
         Ok(_) => match UnixStream::connect(path) {
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                 std::fs::remove_file(path)

@@ -1,7 +1,7 @@
 //! Requests from their line to the reply, with scripted nodes and paused time.
 
 use super::dispatch::{Reply, answer};
-use super::session::welcome;
+use super::session::admit_or_refuse;
 use crate::testing::{Bench, SECOND, Step, peer};
 use pulse_core::capability::Capabilities;
 use pulse_core::event::EventType;
@@ -34,7 +34,7 @@ impl Bench {
         ours.set_nonblocking(true).unwrap();
         theirs.set_nonblocking(true).unwrap();
         let caller = Peer::clone(&peer(7, capabilities));
-        welcome(ours, caller, &self.daemon, &self.drain.subscribe());
+        admit_or_refuse(ours, caller, &self.daemon, &self.drain.subscribe());
         Client::from_std(theirs).unwrap()
     }
 

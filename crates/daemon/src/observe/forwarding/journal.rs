@@ -1,4 +1,4 @@
-//! The daemon's own messages, on their way to collectors.
+//! The daemon's own log messages, queued for collectors.
 
 use pulse_core::config::Forward;
 use pulse_forward::Journal;
@@ -7,16 +7,16 @@ use std::io;
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Where they are kept, if they are wanted anywhere.
+/// The queue, if messages are to be forwarded.
 pub(crate) fn journal(forward: &Forward) -> Option<Journal> {
     (forward.application_log && forward.is_wanted()).then(Journal::default)
 }
 
-/// Takes messages as lines of text.
+/// A writer of log messages into the queue.
 #[derive(Clone)]
 pub(crate) struct ToCollectors(pub(crate) Journal);
 
-/// One message, while it is written.
+/// A message while it is written.
 pub(crate) struct Line<'a> {
     journal: &'a Journal,
     severity: Severity,

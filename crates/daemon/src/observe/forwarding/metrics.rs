@@ -1,4 +1,4 @@
-//! How forwarding fares, as metrics: asked at each scrape, so never stale.
+//! Metrics of forwarding, read at each scrape.
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
@@ -89,7 +89,7 @@ fn streams(encoder: &mut DescriptorEncoder<'_>, status: &Status) -> fmt::Result 
     )
 }
 
-/// The daemon's own.
+/// The daemon's own log messages.
 fn messages(encoder: &mut DescriptorEncoder<'_>, status: &Status) -> fmt::Result {
     let streams = || {
         let streams = status.streams.iter();
@@ -158,7 +158,7 @@ fn certificates(encoder: &mut DescriptorEncoder<'_>, status: &Status) -> fmt::Re
     family(
         encoder,
         "audit_forward_certificate_expiry_seconds",
-        "How long the certificate is still valid; negative when it is over",
+        "Time until the certificate expires; negative when it has expired",
         ends,
     )
 }
@@ -167,7 +167,7 @@ fn gauge(value: u64) -> ConstGauge<i64> {
     ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX))
 }
 
-/// One metric with its values; nothing at all where there are none.
+/// One metric with its values; left out when there are none.
 fn family<L: EncodeLabelSet, M: EncodeMetric>(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,

@@ -1,4 +1,4 @@
-//! Forwarding, as the daemon has it: prepared with the rest, asked over the socket.
+//! Forwarding of the audit log, as the daemon starts and measures it.
 
 mod journal;
 mod metrics;
@@ -14,7 +14,7 @@ use pulse_core::hosts::Hosts;
 use pulse_forward::{Forwarder, Journal, Prepared, Settings};
 use std::sync::Arc;
 
-/// Prepares it, where anything is to be forwarded.
+/// Starts the forwarder's thread, if anything is to be forwarded; it waits for its start.
 ///
 /// # Errors
 /// [`Failure::Open`] when its thread cannot be started.

@@ -1,7 +1,7 @@
-//! What is counted, declared once: names, help texts and labels.
+//! The daemon's metrics: names, help texts and labels.
 //!
-//! Labels are bounded: node names come from the list only, callers beyond a cap
-//! are counted as `other`.
+//! The number of labels is bounded: nodes are those of the configuration, and callers beyond
+//! a cap are counted as `other`.
 
 mod labels;
 
@@ -23,8 +23,8 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Upper bounds in seconds: an open channel answers in a tenth of a millisecond,
-/// a node that hangs takes as long as its deadline.
+/// Upper bounds in seconds: an open channel answers in 0.1 ms, a node that hangs takes until
+/// its deadline.
 const BUCKETS: [f64; 12] = [
     0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.01, 0.025, 0.1, 0.25, 1.0, 5.0, 15.0,
 ];

@@ -1,6 +1,6 @@
-//! The recorder of the daemon: the audit log's writer, awaited.
+//! The audit log as the daemon's recorder.
 
-use super::{Health, OnDisk, PATIENCE, Recorder, Recording, RecordingFailed, Retention};
+use super::{Health, OnDisk, RECORD_TIMEOUT, Recorder, Recording, RecordingFailed, Retention};
 use pulse_audit::{Directory, LogError, Receipt, Settings, Unavailable, Writer};
 use pulse_core::config::Audit;
 use pulse_core::event::Event;
@@ -11,27 +11,27 @@ use std::path::{Path, PathBuf};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 
-/// The directory of the log may be read by a group, that of its keys may not.
+/// Members of the log's group may read the log; its keys are private.
 const LOG_MODE: u32 = 0o750;
 const STATE_MODE: u32 = 0o700;
 
-/// The log cannot be opened, and so nothing may be done.
+/// The audit log cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// A directory cannot be used.
     #[error("{}: {error}{}", path.display(), remedy(error))]
     Directory {
-        /// Which one.
+        /// The directory.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         error: io::Error,
     },
-    /// The log cannot be gone on with.
+    /// The log cannot be continued.
     #[error("{}: {error}{}", path.display(), remedy_of_log(error))]
     Log {
         /// The log's file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         error: LogError,
     },
 }
@@ -41,7 +41,9 @@ fn remedy(error: &io::Error) -> &'static str {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             ": the daemon's user must be able to write here"
         }
-        io::ErrorKind::WouldBlock => ": stop the other daemon, or give this one a log of its own",
+        io::ErrorKind::WouldBlock => {
+            ": stop the other daemon, or configure another log for this one"
+        }
         _ => "",
     }
 }
@@ -49,7 +51,7 @@ fn remedy(error: &io::Error) -> &'static str {
 fn remedy_of_log(error: &LogError) -> &'static str {
     match error {
         LogError::Storage { source, .. } => remedy(source),
-        // They say it themselves.
+        // The others have a remedy of their own.
         _ => "",
     }
 }
@@ -57,13 +59,13 @@ fn remedy_of_log(error: &LogError) -> &'static str {
 /// The audit log, open for writing.
 pub(crate) struct AuditLog {
     writer: Writer,
-    /// Places in the writer's queue: a sweep over thousands of nodes waits for one,
-    /// where the queue itself would refuse. Records that nobody waits for have other ones.
+    /// Places in the writer's queue, which refuses records when it is full: a request waits
+    /// for a place instead. Records that nothing waits for have places of their own.
     room: Semaphore,
 }
 
 impl AuditLog {
-    /// Opens the log, or begins it where there is none; directories are made.
+    /// Opens the log, or creates it and its directories.
     ///
     /// # Errors
     /// [`OpenError`] says which directory or log, and what to do.
@@ -83,19 +85,18 @@ impl AuditLog {
     }
 
     async fn write(&self, event: &Event<'_>) -> bool {
-        // It is never closed.
+        // The semaphore is never closed.
         let _room = self.room.acquire().await;
         let (sender, outcome) = oneshot::channel();
         let done = move |written: Result<Receipt, Unavailable>| {
-            // One that gave up waiting does not listen any more.
+            // The request may have given up.
             let _ = sender.send(written.is_ok());
         };
         self.writer.submit(event, Box::new(done));
         outcome.await.unwrap_or(false)
     }
 
-    /// The verification key of a log that has only just begun: nobody may have it
-    /// yet.
+    /// The verification key of a log that was created now.
     #[must_use]
     pub(crate) fn new_key(&self) -> Option<String> {
         let health = self.writer.health();
@@ -106,7 +107,7 @@ impl AuditLog {
 impl Recorder for AuditLog {
     fn record<'a>(&'a self, event: &'a Event<'a>) -> Recording<'a> {
         Box::pin(async {
-            match timeout(PATIENCE, self.write(event)).await {
+            match timeout(RECORD_TIMEOUT, self.write(event)).await {
                 Ok(true) => Ok(()),
                 _ => Err(RecordingFailed),
             }
@@ -142,7 +143,7 @@ impl Recorder for AuditLog {
         if self.writer.is_running() {
             tracing::error!(
                 queue = health.queue,
-                "the audit log's thread did not end in time: its disk does not answer; the log's end is not sealed, and records that waited may be lost"
+                "the audit log's thread did not end in time, because its disk does not respond: the end of the log is not sealed, and queued records may be lost"
             );
             return;
         }

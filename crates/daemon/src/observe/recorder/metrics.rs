@@ -1,4 +1,4 @@
-//! How the audit log fares, as metrics: asked at each scrape, so never stale.
+//! Metrics of the audit log, read at each scrape.
 
 use super::{Health, Recorder};
 use prometheus_client::collector::Collector;
@@ -33,7 +33,7 @@ impl Collector for AuditMetrics {
     }
 }
 
-/// What is not known yet is left out: zero would be an alarm.
+/// Unknown values are left out: zero would be an alarm.
 fn disk(encoder: &mut DescriptorEncoder<'_>, upkeep: &Upkeep) -> fmt::Result {
     if let Some(free) = upkeep.free {
         let free = i64::try_from(free).unwrap_or(i64::MAX);

@@ -1,9 +1,8 @@
-//! Where decisions are put on record.
+//! The recorder of the daemon's decisions.
 //!
-//! The reading path awaits its recorder: before a node is asked and before a
-//! caller sees an outcome. A recorder that fails stops the request. What is behind
-//! the trait in the daemon is [`AuditLog`]; benchmarks that are not about the disk
-//! put nothing there.
+//! A reading waits for its recorder before the node is asked and before the caller is told the
+//! outcome; a record that fails ends the request. The daemon records into the [`AuditLog`];
+//! benchmarks that are not about the disk record [`Nothing`].
 
 mod audit_log;
 mod metrics;
@@ -17,8 +16,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-/// A disk that has not written a record by then counts as one that cannot.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+/// The time after which a record that is not on disk counts as failed.
+pub(crate) const RECORD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The record could not be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,36 +28,34 @@ pub struct RecordingFailed;
 pub(crate) type Recording<'a> =
     Pin<Box<dyn Future<Output = Result<(), RecordingFailed>> + Send + 'a>>;
 
-/// Keeps records.
+/// Takes records.
 pub trait Recorder: Send + Sync {
-    /// Puts an event on record; done when it is safe.
+    /// Records an event; completes when the record is on disk.
     fn record<'a>(&'a self, event: &'a Event<'a>) -> Recording<'a>;
 
-    /// Puts an event on record that nothing waits for: a refusal, which stands
-    /// whatever becomes of its record.
+    /// Records an event that nothing waits for, such as a refusal.
     fn note(&self, event: &Event<'_>);
 
-    /// How the log fares.
+    /// The state of the log.
     fn health(&self) -> Health;
 
     /// Whether records can be written now.
     fn is_available(&self) -> bool;
 
-    /// Has `follower` told, now and whenever that changes, which records are on disk. It
-    /// must not wait.
+    /// Calls `follower` now, and whenever more records are on disk. It must not block.
     fn tell(&self, follower: Box<dyn Fn(OnDisk) + Send + Sync>);
 
-    /// Removes old segments of the log from now on, within these limits.
+    /// Sets the retention of the log.
     fn retain(&self, retention: Retention);
 
-    /// Follows a log file that somebody renamed.
+    /// Reopens the log after its file was renamed.
     fn reopen(&self);
 
-    /// Writes what is left. Nothing can be recorded afterwards.
+    /// Writes the records that are queued, and ends the log.
     fn stop(&self);
 }
 
-/// Keeps nothing: for what is measured or tested without a disk.
+/// Records nothing, for benchmarks without a disk.
 pub struct Nothing;
 
 impl Recorder for Nothing {

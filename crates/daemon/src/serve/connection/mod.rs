@@ -1,4 +1,4 @@
-//! One connection of a caller: lines in, lines out, within bounds and deadlines.
+//! A caller's connection: lines in, lines out, within bounds and deadlines.
 
 mod stream;
 
@@ -11,31 +11,31 @@ use std::time::Duration;
 use stream::Stream;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-/// How long a caller that was answered may go on sending before we close.
+/// The time for which a caller may go on sending after its answer.
 const LINGER: Duration = Duration::from_secs(1);
-/// How much of that is taken, in bytes.
+/// Bytes that are discarded of that.
 const LINGER_BYTES: usize = 1 << 20;
-/// Only one that waits for longer is watched for going away.
-const UNWATCHED: Duration = Duration::from_millis(250);
+/// The wait after which a caller's leaving is watched for.
+const WATCH_AFTER: Duration = Duration::from_millis(250);
 
-/// A caller's connection, with what was received beyond the last line.
+/// A caller's connection, with the input after the last line.
 pub(super) struct Connection {
     stream: Stream,
     pending: LineBuffer,
     ended: bool,
 }
 
-/// What came instead of a line.
+/// The reason that there is no line.
 #[derive(Debug)]
 pub(super) enum NoLine {
-    /// The caller sent nothing more and is done.
+    /// The caller has ended its input.
     Ended,
-    /// An error that the caller is told.
+    /// An error to answer with.
     Refused(RpcError),
 }
 
 impl Connection {
-    /// Takes a fresh connection, which must not block.
+    /// Takes a new, non-blocking connection.
     #[must_use]
     pub(super) fn new(socket: UnixStream) -> Self {
         Self {
@@ -45,12 +45,11 @@ impl Connection {
         }
     }
 
-    /// The next line, without its newline. A caller that shuts down its side
-    /// after a request without newline has ended the line too; one that is gone
-    /// altogether in the middle of a line has said nothing.
+    /// The next line, without its newline. Shutting down the sending side ends a line too;
+    /// closing the connection in the middle of a line discards it.
     ///
     /// # Errors
-    /// [`NoLine`] when the line is too long, too late, or never came.
+    /// [`NoLine`] when the line is too long, too late, or absent.
     pub(super) async fn line(&mut self, deadline: Instant) -> Result<Vec<u8>, NoLine> {
         match timeout_at(deadline, self.receive_line()).await {
             Ok(outcome) => outcome,
@@ -82,12 +81,12 @@ impl Connection {
         Ok(self.pending.rest())
     }
 
-    /// Whether nobody could read an answer: then even nothing cannot be sent.
+    /// Whether the caller has closed its end: then even an empty message cannot be sent.
     fn is_gone(&self) -> bool {
         SockRef::from(self.stream.socket()).send(&[]).is_err()
     }
 
-    /// Whether no part of another line has come.
+    /// Whether there is no input after the last line.
     #[must_use]
     pub(super) fn is_quiet(&self) -> bool {
         self.pending.is_empty()
@@ -96,8 +95,7 @@ impl Connection {
     /// Sends a whole line.
     ///
     /// # Errors
-    /// `TimedOut` when the caller does not take it in time, or whatever the
-    /// socket says when it is gone.
+    /// `TimedOut` when the caller does not read it in time, else those of write(2).
     pub(super) async fn send(&mut self, line: &[u8], within: Duration) -> io::Result<()> {
         timeout(within, self.stream.write_all(line))
             .await
@@ -109,14 +107,14 @@ impl Connection {
             })
     }
 
-    /// Completes when a caller that has waited for a while is gone.
+    /// Completes when a caller that has waited for [`WATCH_AFTER`] closes its end.
     pub(super) async fn gone(&mut self) {
-        sleep(UNWATCHED).await;
+        sleep(WATCH_AFTER).await;
         self.stream.gone().await;
     }
 
-    /// Ends the connection of a caller that has its answer. One that sends on is
-    /// given time; for all others closing is enough, and the answer stays theirs.
+    /// Closes the connection of a caller that has its answer. One that goes on sending is
+    /// given time; for all others closing is enough, since sent data stays readable.
     pub(super) async fn close(mut self) {
         let _ = self.stream.try_read(self.pending.pending(), LINGER_BYTES);
         if !self.pending.is_empty() {
@@ -129,9 +127,9 @@ impl Connection {
         self.finish(LINGER).await;
     }
 
-    /// Ends the connection so that a caller that may still be sending surely gets
-    /// its answer: closing with unread input would reset it (unix(7):
-    /// `ECONNRESET`), and one that is about to write would get `EPIPE` instead.
+    /// Closes the connection so that a caller that is still sending gets its answer: closing
+    /// with unread input would reset it (`ECONNRESET`, unix(7)), and the caller's next write
+    /// would fail with `EPIPE`.
     pub(super) async fn finish(mut self, patience: Duration) {
         self.stream.end();
         if !self.ended {
@@ -167,7 +165,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn lines_come_one_by_one_and_the_last_needs_no_newline() {
+    async fn last_line_needs_no_newline() {
         let (mut connection, mut client) = pair();
         client.write_all(b"one\ntwo\nthree").await.unwrap();
         client.shutdown().await.unwrap();
@@ -185,7 +183,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn lines_in_pieces_come_whole_and_once() {
+    async fn lines_in_pieces_come_whole() {
         let (mut connection, mut client) = pair();
         let deadline = Instant::now() + SOON;
         for request in ["one\n", "two\nthr", "ee\n", "four\n"] {
@@ -205,7 +203,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_caller_that_is_gone_in_the_middle_of_a_line_has_said_nothing() {
+    async fn unfinished_line_is_discarded() {
         let (mut connection, mut client) = pair();
         client.write_all(b"{\"meth").await.unwrap();
         drop(client);
@@ -214,7 +212,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_line_may_fill_the_limit_and_not_a_byte_more() {
+    async fn line_may_fill_the_limit() {
         let deadline = Instant::now() + SOON;
         for (length, fits) in [(MAX_REQUEST_BYTES, true), (MAX_REQUEST_BYTES + 1, false)] {
             let (mut connection, mut client) = pair();
@@ -226,7 +224,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_silent_caller_runs_into_the_deadline() {
+    async fn silent_caller_meets_the_deadline() {
         let (mut connection, _client) = pair();
         let outcome = connection.line(Instant::now() + SOON).await;
         assert!(matches!(
@@ -236,7 +234,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_caller_that_only_stopped_sending_is_not_gone() {
+    async fn half_closed_caller_is_not_gone() {
         let (mut connection, mut client) = pair();
         client.write_all(b"x\n").await.unwrap();
         client.shutdown().await.unwrap();
@@ -248,7 +246,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_reply_that_took_time_is_sent_at_once_and_whole() {
+    async fn late_reply_is_sent_whole() {
         let (mut connection, mut client) = pair();
         let waited = timeout(Duration::from_millis(20), connection.gone()).await;
         assert!(waited.is_err());
@@ -262,7 +260,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_caller_with_unread_input_still_gets_its_answer() {
+    async fn unread_input_loses_no_answer() {
         let (mut connection, mut client) = pair();
         client.write_all(&[b'x'; 100_000]).await.unwrap();
         connection.send(b"no\n", SOON).await.unwrap();

@@ -1,10 +1,8 @@
-//! A caller's socket, of which the runtime hears only when there is something to
-//! wait for.
+//! A caller's socket, which is registered with epoll(7) only when a call would block.
 //!
-//! Most callers have sent their line by the time they are identified, and are
-//! answered without a wait. Having epoll(7) watch such a socket, and telling it to
-//! stop, would cost more than the rest of the conversation. So everything is tried
-//! first; what the kernel says then is newer than any readiness that was noted.
+//! Most callers have sent their line by the time they are identified, and are answered without
+//! a wait. Registering and removing such a socket would cost more than the rest of the
+//! exchange. So each operation is tried first, and the runtime waits after `EAGAIN` alone.
 
 use crate::sys::watched::watched;
 use std::io::{self, Read, Write};
@@ -14,18 +12,18 @@ use std::sync::Arc;
 use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 use tokio::io::{Interest, Ready};
 
-/// What is read at a time, in bytes.
+/// Bytes that are read at a time.
 const CHUNK: usize = 4096;
 const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
 pub(super) struct Stream {
-    // Before the socket, so that it ends before the descriptor does.
+    // Dropped before the socket, so that epoll forgets the descriptor while it is open.
     watch: Option<AsyncFd<Arc<UnixStream>>>,
     socket: Arc<UnixStream>,
 }
 
 impl Stream {
-    /// Takes a socket that does not block.
+    /// Takes a non-blocking socket.
     pub(super) fn new(socket: UnixStream) -> Self {
         Self {
             watch: None,
@@ -37,7 +35,7 @@ impl Stream {
         &self.socket
     }
 
-    /// Appends what is there, which may be nothing: then it gives `WouldBlock`.
+    /// Appends what is there, `most` bytes at most; `WouldBlock` when there is nothing.
     pub(super) fn try_read(&self, buffer: &mut Vec<u8>, most: usize) -> io::Result<usize> {
         let mut chunk = [0; CHUNK];
         let (chunk, _) = chunk.split_at_mut(most.min(CHUNK));
@@ -46,43 +44,43 @@ impl Stream {
         Ok(count)
     }
 
-    /// Appends what is there, or waits until something is.
+    /// Appends what is there, or waits for it.
     pub(super) async fn read(&mut self, buffer: &mut Vec<u8>, most: usize) -> io::Result<usize> {
         loop {
             match self.try_read(buffer, most) {
-                Err(error) if is_early(&error) => self.wait(Interest::READABLE).await?,
+                Err(error) if would_block(&error) => self.wait(Interest::READABLE).await?,
                 outcome => return outcome,
             }
         }
     }
 
-    /// Sends all of it, waiting whenever there is no room.
+    /// Sends all bytes.
     pub(super) async fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         loop {
             match self.socket().write(bytes) {
                 Ok(sent) if sent == bytes.len() => return Ok(()),
                 Ok(sent) => bytes = bytes.get(sent..).unwrap_or_default(),
-                Err(error) if is_early(&error) => self.wait(Interest::WRITABLE).await?,
+                Err(error) if would_block(&error) => self.wait(Interest::WRITABLE).await?,
                 Err(error) => return Err(error),
             }
         }
     }
 
-    /// Completes when the caller has closed both directions. One that has only
-    /// shut down its sending side still reads, and is waited for.
+    /// Completes when the caller has closed both directions. One that has only shut down its
+    /// sending side still reads.
     pub(super) async fn gone(&mut self) {
         while let Ok(mut ready) = self.ready(Interest::WRITABLE).await {
             if ready.ready().is_write_closed() {
                 return;
             }
-            // That there is room is no news; the next readiness is.
+            // It is only writable; wait for the next event.
             ready.clear_ready_matching(Ready::WRITABLE);
         }
     }
 
-    /// Says that nothing more will be sent.
+    /// Shuts down the sending side.
     pub(super) fn end(&self) {
-        // One that is gone already needs no goodbye.
+        // It fails when the caller has closed the connection, which is as good.
         let _ = self.socket.shutdown(Shutdown::Write);
     }
 
@@ -103,6 +101,6 @@ impl Stream {
     }
 }
 
-fn is_early(error: &io::Error) -> bool {
+fn would_block(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock
 }
