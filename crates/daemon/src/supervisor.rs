@@ -7,9 +7,9 @@ use crate::observe::recorder::{self, Recorder};
 use crate::observe::{retention, scrape};
 use crate::readings::poll;
 use crate::serve::{self, BoundSocket, Guards};
-use crate::startup::Failure;
 use crate::startup::confinement::Confinement;
 use crate::startup::opened::Opened;
+use crate::startup::{Failure, chain};
 use crate::startup::{key, settings};
 use crate::state::{Daemon, Parts};
 use crate::sys::systemd::ServiceManager;
@@ -238,10 +238,11 @@ impl Service {
                 None
             }
             Err(error) => {
+                let error = chain(&error);
                 tracing::error!(
                     "cannot reload the configuration, the previous one stays in force: {error}"
                 );
-                Some(error.to_string())
+                Some(error)
             }
         };
         // The reload has happened, so nothing waits for the record.

@@ -4,6 +4,7 @@ use super::key::KeyError;
 use super::settings::SettingsError;
 use super::socket_access::SocketError;
 use crate::observe::recorder::OpenError;
+use std::error::Error;
 use std::io;
 
 /// An error that ends the daemon.
@@ -22,17 +23,18 @@ pub enum Failure {
     #[error(transparent)]
     Key(#[from] KeyError),
     /// The audit log cannot be opened, and without a record nothing may be done.
-    #[error("audit log: {0}")]
+    #[error("audit log")]
     Audit(#[from] OpenError),
     /// The first record could not be written.
     #[error("audit log unavailable: {0}")]
     Recorder(String),
     /// Something could not be opened.
-    #[error("{what}: {error}")]
+    #[error("{what}")]
     Open {
         /// Its name.
         what: String,
         /// The system's error.
+        #[source]
         error: io::Error,
     },
     /// A layer of the confinement is required and not in force.
@@ -46,7 +48,34 @@ pub enum Failure {
     TaskEnded(&'static str),
 }
 
+/// An error with its causes, as one sentence: each says what was being done, its source what
+/// went wrong.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.extend([": ", &error.to_string()]);
+        cause = error.source();
+    }
+    text
+}
+
 impl Failure {
+    /// The whole message: the error, its causes, and the remedy if there is one.
+    pub(super) fn message(&self) -> String {
+        let remedy = match self {
+            Self::Settings(error) => error.remedy(),
+            Self::Socket(error) => error.remedy(),
+            Self::Key(error) => error.remedy(),
+            Self::Audit(error) => error.remedy(),
+            _ => None,
+        };
+        match remedy {
+            Some(remedy) => format!("{}: {remedy}", chain(self)),
+            None => chain(self),
+        }
+    }
+
     /// The exit codes of sysexits(3), as `--help` lists them.
     pub(super) fn code(&self) -> u8 {
         match self {
@@ -57,6 +86,57 @@ impl Failure {
             Self::Key(_) | Self::Open { .. } | Self::Audit(_) | Self::Recorder(_) => 73,
             Self::TaskEnded(_) => 70,
             Self::Confinement(_) => 71,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    #[test]
+    fn cause_is_printed_once() {
+        let path = PathBuf::from("/a");
+        let error = || io::Error::from(io::ErrorKind::PermissionDenied);
+        let storage = pulse_audit::LogError::Storage {
+            doing: "append to the log",
+            source: error(),
+        };
+        for failure in [
+            SettingsError::Unreadable {
+                path: path.clone(),
+                error: error(),
+            }
+            .into(),
+            KeyError::Io {
+                path: path.clone(),
+                error: error(),
+            }
+            .into(),
+            SocketError::Unseen {
+                mode: "0600".to_owned(),
+                path: Some(path.clone()),
+                error: error(),
+            }
+            .into(),
+            OpenError::Directory {
+                path: path.clone(),
+                error: error(),
+            }
+            .into(),
+            OpenError::Log {
+                path,
+                error: storage,
+            }
+            .into(),
+        ] {
+            let failure: Failure = failure;
+            let message = failure.message();
+            let cause = error().to_string();
+            assert_eq!(message.matches(&cause).count(), 1, "{message}");
+            let (_, remedy) = message.split_once(&cause).unwrap();
+            assert!(remedy.starts_with(": "), "{message}");
         }
     }
 }

@@ -21,11 +21,12 @@ const MAX_KEY_BYTES: usize = 64 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// A file cannot be opened, read or written.
-    #[error("{}: {error}{}", path.display(), remedy(error))]
+    #[error("{}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
         /// The system's error.
+        #[source]
         error: io::Error,
     },
     /// Other users can read the key.
@@ -37,8 +38,8 @@ pub enum KeyError {
         mode: u32,
     },
     /// Other users can change or replace the key.
-    #[error("the SSH key is refused: {0}")]
-    Untrusted(Untrusted),
+    #[error("the SSH key is refused")]
+    Untrusted(#[source] Untrusted),
     /// The file is not a private key that the daemon can use.
     #[error("{}: {reason}", path.display())]
     Unusable {
@@ -49,12 +50,12 @@ pub enum KeyError {
     },
 }
 
-fn remedy(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => {
-            ": this file and its directory must belong to the daemon's user"
-        }
-        _ => "",
+impl KeyError {
+    /// The remedy, where the error itself does not name it.
+    pub(super) fn remedy(&self) -> Option<&'static str> {
+        let denied = matches!(self, Self::Io { error, .. }
+            if error.kind() == io::ErrorKind::PermissionDenied);
+        denied.then_some("this file and its directory must belong to the daemon's user")
     }
 }
 

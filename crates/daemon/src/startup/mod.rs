@@ -11,7 +11,7 @@ pub(crate) mod settings;
 mod socket_access;
 mod trusted_path;
 
-pub(crate) use failure::Failure;
+pub(crate) use failure::{Failure, chain};
 
 use crate::node::host_file;
 use crate::observe::forwarding;
@@ -83,7 +83,7 @@ pub fn main_with(arguments: impl IntoIterator<Item = OsString>, parts: &Parts<'_
             if let Failure::LetThrough(text) = &failure {
                 say(text);
             }
-            let _ = writeln!(io::stderr(), "pulse-sensor-proxy: {failure}");
+            let _ = writeln!(io::stderr(), "pulse-sensor-proxy: {}", failure.message());
             ExitCode::from(failure.code())
         }
     }

@@ -13,30 +13,33 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     /// The file cannot be read.
-    #[error("{}: {error}{}", path.display(), remedy(error))]
+    #[error("{}", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
         /// The system's error.
+        #[source]
         error: io::Error,
     },
     /// Other users may change the file.
-    #[error("the configuration is refused: {0}")]
-    Untrusted(Untrusted),
+    #[error("the configuration is refused")]
+    Untrusted(#[source] Untrusted),
     /// Other users may change a file or directory that the configuration names.
-    #[error("{name} is refused: {untrusted}")]
+    #[error("{name} is refused")]
     UntrustedPlace {
         /// Its key, or its name.
         name: &'static str,
         /// The user who may change it, and how.
+        #[source]
         untrusted: Untrusted,
     },
     /// The file has a mistake.
-    #[error("{}: {error}", path.display())]
+    #[error("{}", path.display())]
     Wrong {
         /// The file.
         path: PathBuf,
         /// The mistake, with line and column.
+        #[source]
         error: ConfigError,
     },
     /// An environment variable has a mistake.
@@ -49,11 +52,17 @@ pub enum SettingsError {
     },
 }
 
-fn remedy(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::NotFound => ": create it, or name another with --config",
-        io::ErrorKind::PermissionDenied => ": make it readable for the daemon's user",
-        _ => "",
+impl SettingsError {
+    /// The remedy, where the error itself does not name it.
+    pub(super) fn remedy(&self) -> Option<&'static str> {
+        let Self::Unreadable { error, .. } = self else {
+            return None;
+        };
+        match error.kind() {
+            io::ErrorKind::NotFound => Some("create it, or name another with --config"),
+            io::ErrorKind::PermissionDenied => Some("make it readable for the daemon's user"),
+            _ => None,
+        }
     }
 }
 

@@ -34,8 +34,7 @@ pub enum SocketError {
     },
     /// systemd's socket has no file, or one that cannot be seen.
     #[error(
-        "socket_mode is \"{mode}\", but the file of systemd's socket cannot be seen{}: {error}; \
-         set ListenStream= to a file below /run/pulse-sensor-proxy",
+        "socket_mode is \"{mode}\", but the file of systemd's socket cannot be seen{}",
         path.as_ref().map_or_else(String::new, |path| format!(" ({})", path.display()))
     )]
     Unseen {
@@ -44,6 +43,7 @@ pub enum SocketError {
         /// Its file, if it has one.
         path: Option<PathBuf>,
         /// The system's error.
+        #[source]
         error: io::Error,
     },
     /// The daemon's own socket has another group, which a setgid directory brings about.
@@ -58,6 +58,14 @@ pub enum SocketError {
         /// The difference.
         why: TooWide,
     },
+}
+
+impl SocketError {
+    /// The remedy, where the error itself does not name it.
+    pub(super) fn remedy(&self) -> Option<&'static str> {
+        let is_unseen = matches!(self, Self::Unseen { .. });
+        is_unseen.then_some("set ListenStream= to a file below /run/pulse-sensor-proxy")
+    }
 }
 
 /// The id of the group that the file is to have.
@@ -187,7 +195,8 @@ mod tests {
         let listener = UnixListener::bind_addr(&address).unwrap();
         check_given(&listener, &SocketAccess::default(), None).unwrap();
         let error = check_given(&listener, &access("socket_mode = '0600'"), None).unwrap_err();
-        assert!(error.to_string().contains("anybody may connect"), "{error}");
+        let message = Failure::from(error).message();
+        assert!(message.contains("anybody may connect"), "{message}");
     }
 
     #[test]

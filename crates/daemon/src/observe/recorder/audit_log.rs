@@ -15,44 +15,44 @@ use tokio::time::timeout;
 const LOG_MODE: u32 = 0o750;
 const STATE_MODE: u32 = 0o700;
 
-/// The audit log cannot be opened.
+/// The audit log cannot be opened. The path names what could not be opened, the source the
+/// reason.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// A directory cannot be used.
-    #[error("{}: {error}{}", path.display(), remedy(error))]
+    #[error("{}", path.display())]
     Directory {
-        /// The directory.
         path: PathBuf,
-        /// The system's error.
+        #[source]
         error: io::Error,
     },
-    /// The log cannot be continued.
-    #[error("{}: {error}{}", path.display(), remedy_of_log(error))]
+    #[error("{}", path.display())]
     Log {
-        /// The log's file.
         path: PathBuf,
-        /// The reason.
+        #[source]
         error: LogError,
     },
 }
 
-fn remedy(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            ": the daemon's user must be able to write here"
+impl OpenError {
+    /// The remedy, where the error itself does not name it.
+    pub(crate) fn remedy(&self) -> Option<&'static str> {
+        let error = match self {
+            Self::Directory { error, .. } => error,
+            Self::Log {
+                error: LogError::Storage { source, .. },
+                ..
+            } => source,
+            Self::Log { .. } => return None,
+        };
+        match error.kind() {
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                Some("the daemon's user must be able to write here")
+            }
+            io::ErrorKind::WouldBlock => {
+                Some("stop the other daemon, or configure another log for this one")
+            }
+            _ => None,
         }
-        io::ErrorKind::WouldBlock => {
-            ": stop the other daemon, or configure another log for this one"
-        }
-        _ => "",
-    }
-}
-
-fn remedy_of_log(error: &LogError) -> &'static str {
-    match error {
-        LogError::Storage { source, .. } => remedy(source),
-        // The others have a remedy of their own.
-        _ => "",
     }
 }
 
