@@ -175,7 +175,7 @@ fn a_stream_that_acknowledges_nothing_keeps_segments_unless_it_is_to_count() {
     exceed(&daemon);
     let why = "stream failover speaks syslog, which acknowledges nothing";
     wait::until("the complaint", || {
-        let said = "the audit log exceeds its retention and nothing is removed: ";
+        let said = "the audit log exceeds its retention and no segment is removed: ";
         daemon.log().contains(&format!("{said}{why}"))
     });
     assert!((first(&daemon) - 1.0).abs() < 0.5);
