@@ -74,7 +74,7 @@ fn a_log_at_its_limit_is_served_on_and_proves_itself_from_its_first_key() {
     assert_eq!(report["pruned_through"], first - 1);
     assert_eq!(report["key"], key.as_str());
     wait::until("the message", || {
-        let said = "old segments of the audit log were removed";
+        let said = "removed old segments of the audit log";
         fleet.daemon.log().contains(said)
     });
     let log = fleet.daemon.log();

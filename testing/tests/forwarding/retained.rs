@@ -116,7 +116,7 @@ fn a_segment_stays_until_the_collector_has_it() {
         "{report:#}"
     );
     wait::until("the message", || {
-        let said = "old segments of the audit log were removed";
+        let said = "removed old segments of the audit log";
         daemon.log().contains(said)
     });
 }
