@@ -120,7 +120,7 @@ fn a_file_that_is_no_socket_is_never_replaced() {
     let home = Home::new();
     fs::write(home.socket(), "precious").unwrap();
     let errors = refusal(&home);
-    assert!(errors.contains("no socket"), "{errors}");
+    assert!(errors.contains("not a socket"), "{errors}");
     assert_eq!(fs::read(home.socket()).unwrap(), b"precious");
 }
 
