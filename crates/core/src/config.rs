@@ -7,7 +7,10 @@
 
 mod audit;
 pub mod forward;
+mod render;
+mod schema;
 mod socket;
+mod table;
 mod values;
 
 use crate::authority::HostNames;
@@ -19,18 +22,18 @@ use crate::work::Caps;
 pub use audit::{Audit, check_log_path};
 pub use forward::Forward;
 use pulse_sensors::shown::scrubbed;
-use serde::Deserialize;
-use socket::GroupText;
+pub use render::{dictionary, packaged};
+pub use schema::{Change, Environment, Key, Shape, VariableError};
+use schema::{Fault, Value};
 pub use socket::{SocketAccess, SocketFile, SocketGroup, SocketMode, TooWide};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
+use table::PeerKeys;
+pub use table::{FILE, Keys};
 use toml::Spanned;
-use values::{
-    CapabilityName, HostNameText, Interval, MetricsAddress, NodeEntry, PeerEntry, Port, Positive,
-    SocketPath, UserName, seconds,
-};
+use toml::de::{DeTable, DeValue};
 pub use values::{Confinement, LogLevel};
 
 /// Where the file is unless told otherwise.
@@ -92,6 +95,8 @@ pub struct Config {
     pub max_ssh_output_bytes: usize,
     /// Every node is read in the background this often; `None` is never.
     pub poll_interval: Option<Duration>,
+    /// The keys that all of this is made from.
+    pub keys: Keys,
 }
 
 /// How metrics are served.
@@ -142,146 +147,206 @@ pub struct Timeouts {
     pub idle: Duration,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct File {
-    socket: PathBuf,
-    socket_mode: SocketMode,
-    socket_group: Spanned<GroupText>,
-    control_socket: SocketPath,
-    ssh_dir: PathBuf,
-    metrics_address: MetricsAddress,
-    metrics: MetricsTable,
-    log_level: LogLevel,
-    confinement: Confinement,
-    allowed_nodes: Vec<Spanned<NodeEntry>>,
-    allowed_peers: Vec<Spanned<PeerEntry>>,
-    allowed_peer_uids: Vec<u32>,
-    allowed_peer_gids: Vec<u32>,
-    allow_idmapped_root: bool,
-    allowed_idmap_users: Vec<String>,
-    read_timeout: Interval,
-    write_timeout: Interval,
-    request_timeout: Interval,
-    cache_ttl: Interval,
-    max_ssh_output_bytes: Positive,
-    rate_limit: RateLimit,
-    ssh: Ssh,
-    audit: audit::Table,
-    forward: forward::Table,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-struct MetricsTable {
-    host_names: Vec<HostNameText>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct RateLimit {
-    per_peer_interval_ms: Positive,
-    per_peer_burst: Positive,
-    per_peer_concurrency: Positive,
-    global_concurrency: Positive,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Ssh {
-    user: UserName,
-    port: Port,
-    connect_timeout: Interval,
-    keepalive_interval: Interval,
-    idle_timeout: Interval,
-    poll_interval: Interval,
-}
-
-impl Default for File {
-    fn default() -> Self {
-        Self {
-            socket: PathBuf::from("/run/pulse-sensor-proxy/pulse-sensor-proxy.sock"),
-            socket_mode: SocketAccess::default().mode,
-            socket_group: Spanned::new(0..0, GroupText::default()),
-            control_socket: SocketPath(PathBuf::from("/run/pulse-sensor-proxy-admin/control.sock")),
-            ssh_dir: PathBuf::from("/var/lib/pulse-sensor-proxy/ssh"),
-            metrics_address: MetricsAddress::default(),
-            metrics: MetricsTable::default(),
-            log_level: LogLevel::Info,
-            confinement: Confinement::BestEffort,
-            allowed_nodes: Vec::new(),
-            allowed_peers: Vec::new(),
-            allowed_peer_uids: Vec::new(),
-            allowed_peer_gids: Vec::new(),
-            allow_idmapped_root: true,
-            allowed_idmap_users: vec!["root".to_owned()],
-            read_timeout: seconds(5),
-            write_timeout: seconds(10),
-            request_timeout: seconds(15),
-            cache_ttl: seconds(2),
-            max_ssh_output_bytes: Positive(1 << 20),
-            rate_limit: RateLimit::default(),
-            ssh: Ssh::default(),
-            audit: audit::Table::default(),
-            forward: forward::Table::default(),
-        }
-    }
-}
-
-impl Default for RateLimit {
-    fn default() -> Self {
-        Self {
-            per_peer_interval_ms: Positive(5000),
-            per_peer_burst: Positive(2),
-            per_peer_concurrency: Positive(2),
-            global_concurrency: Positive(8),
-        }
-    }
-}
-
-impl Default for Ssh {
-    fn default() -> Self {
-        Self {
-            user: UserName("pulse-sensor".to_owned()),
-            port: Port(22),
-            connect_timeout: seconds(10),
-            keepalive_interval: seconds(15),
-            idle_timeout: seconds(600),
-            poll_interval: seconds(0),
-        }
-    }
-}
-
-impl Config {
-    /// Parses the text of a configuration file.
+impl Keys {
+    /// Parses the text of a configuration file, and checks the keys that depend on each other.
     ///
     /// # Errors
     /// [`ConfigError`], with line and column, for anything that is not exactly as
     /// it should be.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
-        let locate = |span: Option<std::ops::Range<usize>>, message: String| {
-            let (line, column) = position(text, span.map_or(0, |s| s.start));
+        let locate = |start: usize, message: &str| {
+            let (line, column) = position(text, start);
             ConfigError {
                 line,
                 column,
                 // It may quote a key, which may hold anything.
-                message: scrubbed(&message).into_owned(),
+                message: scrubbed(message).into_owned(),
             }
         };
         if text.len() > MAX_CONFIG_BYTES {
-            return Err(locate(
-                None,
-                format!("the file is over {MAX_CONFIG_BYTES} bytes"),
-            ));
+            let message = format!("the file is over {MAX_CONFIG_BYTES} bytes");
+            return Err(locate(0, &message));
         }
-        let file: File =
-            toml::from_str(text).map_err(|e| locate(e.span(), e.message().to_owned()))?;
-        file.check()
-            .map_err(|(span, message)| locate(Some(span), message))
+        let file = DeTable::parse(text).map_err(|error| {
+            let start = error.span().map_or(0, |span| span.start);
+            locate(start, error.message())
+        })?;
+        let file = Spanned::new(file.span(), DeValue::Table(file.into_inner()));
+        let keys = <Self as Value>::read(&file);
+        let checked = keys.and_then(|keys| keys.check().map(|()| keys));
+        checked.map_err(|fault| locate(fault.span.start, &fault.message))
+    }
+
+    /// Puts each variable of the environment in the place of its key.
+    ///
+    /// # Errors
+    /// [`VariableError`] for a variable that is no value of its key.
+    pub fn override_from(&mut self, environment: &Environment<'_>) -> Result<(), VariableError> {
+        Value::override_from(self, &FILE, environment)
+    }
+
+    fn check(&self) -> Result<(), Fault> {
+        self.check_nodes()?;
+        self.check_peers()?;
+        self.forward.check()?;
+        self.socket_access()
+            .check_group()
+            .map_err(|message| Fault::at(&self.socket_group, message))?;
+        self.audit.check()
+    }
+
+    fn check_nodes(&self) -> Result<(), Fault> {
+        let mut names = BTreeSet::new();
+        for entry in &self.allowed_nodes {
+            let name = &entry.get_ref().0.name.0;
+            // Names that differ in case are equal.
+            let Some(first) = names.replace(name) else {
+                continue;
+            };
+            let spelt = if first.as_str() == name.as_str() {
+                String::new()
+            } else {
+                format!(", first as \"{first}\": case makes no other node")
+            };
+            let message = format!("node \"{name}\" is listed twice{spelt}");
+            return Err(Fault::at(entry, message));
+        }
+        Ok(())
+    }
+
+    fn check_peers(&self) -> Result<(), Fault> {
+        let mut uids = BTreeSet::new();
+        for entry in &self.allowed_peers {
+            let peer = &entry.get_ref().0;
+            // UID 0 on the callers' socket may be root of any container.
+            if peer.uid == 0 && peer.held().has(Capability::Admin) {
+                return Err(Fault::at(entry, ROOT_ADMINISTERS_ELSEWHERE));
+            }
+            if !uids.insert(peer.uid) {
+                let message = format!("uid {} is listed twice", peer.uid);
+                return Err(Fault::at(entry, message));
+            }
+        }
+        Ok(())
+    }
+
+    fn socket_access(&self) -> SocketAccess {
+        SocketAccess {
+            mode: self.socket_mode,
+            group: self.socket_group.get_ref().0.clone(),
+        }
+    }
+
+    fn nodes(&self) -> BTreeMap<NodeName, NodeSettings> {
+        let entries = self.allowed_nodes.iter().map(|entry| &entry.get_ref().0);
+        entries
+            .map(|node| {
+                let user = node.user.as_ref().unwrap_or(&self.ssh.user);
+                let settings = NodeSettings {
+                    address: node
+                        .address
+                        .map_or_else(|| node.name.0.address(), |address| Some(address.0)),
+                    port: node.port.unwrap_or(self.ssh.port).0,
+                    user: user.0.clone(),
+                };
+                (node.name.0.clone(), settings)
+            })
+            .collect()
+    }
+
+    fn uids(&self) -> HashMap<u32, Capabilities> {
+        // An entry with capabilities is stronger than a bare user id.
+        let bare = self.allowed_peer_uids.iter().copied();
+        let entries = self.allowed_peers.iter().map(|entry| &entry.get_ref().0);
+        bare.map(|uid| (uid, Capabilities::read_only()))
+            .chain(entries.map(|peer| (peer.uid, peer.held())))
+            .collect()
+    }
+}
+
+impl PeerKeys {
+    fn held(&self) -> Capabilities {
+        let named: Vec<_> = self.capabilities.iter().map(|name| name.0).collect();
+        entry_capabilities(&named)
+    }
+}
+
+impl From<Keys> for Config {
+    fn from(keys: Keys) -> Self {
+        let nodes = keys.nodes();
+        let rate = &keys.rate_limit;
+        Self {
+            socket: keys.socket.clone(),
+            socket_access: keys.socket_access(),
+            control_socket: keys.control_socket.0.clone(),
+            ssh_dir: keys.ssh_dir.clone(),
+            metrics_address: keys.metrics_address.0,
+            metrics: Metrics {
+                host_names: keys
+                    .metrics
+                    .host_names
+                    .iter()
+                    .map(|name| name.0.clone())
+                    .collect(),
+            },
+            log_level: keys.log_level,
+            confinement: keys.confinement,
+            audit: Audit::from(&keys.audit),
+            forward: Forward::from(&keys.forward),
+            ssh_port: keys.ssh.port.0,
+            access: Access {
+                uids: keys.uids(),
+                gids: keys.allowed_peer_gids.clone(),
+                allow_idmapped_root: keys.allow_idmapped_root,
+                idmap_users: keys.allowed_idmap_users.clone(),
+            },
+            limits: Limits {
+                interval: Duration::from_millis(u64::from(rate.per_peer_interval_ms.0)),
+                burst: rate.per_peer_burst.0,
+                ..Limits::default()
+            },
+            caps: Caps {
+                per_peer: rate.per_peer_concurrency.0 as usize,
+                total: rate.global_concurrency.0 as usize,
+                // Room for two sweeps over the whole list and some single readings.
+                waiting_per_peer: 2 * nodes.len() + 64,
+            },
+            timeouts: Timeouts {
+                read: keys.read_timeout.at_least_one_ms(),
+                write: keys.write_timeout.at_least_one_ms(),
+                request: keys.request_timeout.at_least_one_ms(),
+                connect: keys.ssh.connect_timeout.at_least_one_ms(),
+                keepalive: keys.ssh.keepalive_interval.at_least_one_ms(),
+                idle: keys.ssh.idle_timeout.at_least_one_ms(),
+            },
+            cache_ttl: keys.cache_ttl.0,
+            max_ssh_output_bytes: keys.max_ssh_output_bytes.0 as usize,
+            poll_interval: Some(keys.ssh.poll_interval.0).filter(|every| !every.is_zero()),
+            nodes,
+            keys,
+        }
     }
 }
 
 impl Config {
+    /// Parses the text of a configuration file, without the environment.
+    ///
+    /// # Errors
+    /// As [`Keys::parse`].
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        Keys::parse(text).map(Self::from)
+    }
+
+    /// The configuration that a reload puts into force: `new`, with the running values of the
+    /// keys that need a restart. Also those keys that `new` has changed, as dotted keys.
+    #[must_use]
+    pub fn reloaded(&self, new: Self) -> (Self, Vec<String>) {
+        let mut keys = new.keys;
+        let mut kept = Vec::new();
+        keys.keep(&self.keys, &FILE, "", &mut kept);
+        (Self::from(keys), kept)
+    }
+
     /// The SSH ports that may be connected to, in order, each once.
     #[must_use]
     pub fn ssh_ports(&self) -> BTreeSet<u16> {
@@ -301,165 +366,17 @@ impl Config {
 
 impl Default for Config {
     /// What an empty file says.
+    #[allow(
+        clippy::expect_used,
+        reason = "a default that is no value of its key fails every test"
+    )]
     fn default() -> Self {
-        // Defaults have no lists, and only lists and what goes together are checked.
-        File::default().settle(Checked::default())
+        Self::parse("").expect("defaults are values of their keys")
     }
 }
 
 const ROOT_ADMINISTERS_ELSEWHERE: &str = "uid 0 cannot have \"admin\" here, since root of any \
      container has uid 0 too: remove it; root of the host administers over control_socket";
-
-type Misplaced = (std::ops::Range<usize>, String);
-
-/// What takes more than one value to be right.
-#[derive(Default)]
-struct Checked {
-    nodes: BTreeMap<NodeName, NodeSettings>,
-    uids: HashMap<u32, Capabilities>,
-    collectors: Vec<forward::Collector>,
-    socket_access: SocketAccess,
-}
-
-impl File {
-    fn check(mut self) -> Result<Config, Misplaced> {
-        let checked = Checked {
-            nodes: self.take_nodes()?,
-            uids: self.take_uids()?,
-            collectors: self.forward.take_collectors()?,
-            socket_access: self.take_socket_access()?,
-        };
-        self.audit.check()?;
-        Ok(self.settle(checked))
-    }
-
-    fn take_socket_access(&mut self) -> Result<SocketAccess, Misplaced> {
-        let span = self.socket_group.span();
-        let access = SocketAccess {
-            mode: self.socket_mode,
-            group: self.socket_group.get_mut().0.take(),
-        };
-        access.check_group().map_err(|message| (span, message))?;
-        Ok(access)
-    }
-
-    fn take_nodes(&mut self) -> Result<BTreeMap<NodeName, NodeSettings>, Misplaced> {
-        let mut nodes: BTreeMap<NodeName, NodeSettings> = BTreeMap::new();
-        for entry in std::mem::take(&mut self.allowed_nodes) {
-            let span = entry.span();
-            let entry = entry.into_inner();
-            let settings = NodeSettings {
-                address: entry
-                    .address
-                    .map_or_else(|| entry.name.address(), |address| Some(address.0)),
-                port: entry.port.unwrap_or(self.ssh.port).0,
-                user: entry
-                    .user
-                    .map_or_else(|| self.ssh.user.0.clone(), |user| user.0),
-            };
-            if let Some((first, _)) = nodes.get_key_value(&entry.name) {
-                let name = &entry.name;
-                let spelt = if first.as_str() == name.as_str() {
-                    String::new()
-                } else {
-                    format!(", first as \"{first}\": case makes no other node")
-                };
-                return Err((span, format!("node \"{name}\" is listed twice{spelt}")));
-            }
-            nodes.insert(entry.name, settings);
-        }
-        Ok(nodes)
-    }
-
-    fn take_uids(&mut self) -> Result<HashMap<u32, Capabilities>, Misplaced> {
-        let mut uids = HashMap::new();
-        for entry in std::mem::take(&mut self.allowed_peers) {
-            let span = entry.span();
-            let entry = entry.into_inner();
-            let named: Vec<_> = entry
-                .capabilities
-                .iter()
-                .map(|CapabilityName(c)| *c)
-                .collect();
-            let capabilities = entry_capabilities(&named);
-            // UID 0 on the callers' socket may be root of any container.
-            if entry.uid == 0 && capabilities.has(Capability::Admin) {
-                return Err((span, ROOT_ADMINISTERS_ELSEWHERE.to_owned()));
-            }
-            if uids.insert(entry.uid, capabilities).is_some() {
-                return Err((span, format!("uid {} is listed twice", entry.uid)));
-            }
-        }
-        for uid in std::mem::take(&mut self.allowed_peer_uids) {
-            uids.entry(uid).or_insert_with(Capabilities::read_only);
-        }
-        Ok(uids)
-    }
-
-    fn settle(self, checked: Checked) -> Config {
-        let Checked {
-            nodes,
-            uids,
-            collectors,
-            socket_access,
-        } = checked;
-        let caps = Caps {
-            per_peer: self.rate_limit.per_peer_concurrency.0 as usize,
-            total: self.rate_limit.global_concurrency.0 as usize,
-            // Room for two sweeps over the whole list and some single readings.
-            waiting_per_peer: 2 * nodes.len() + 64,
-        };
-        let interval = Duration::from_millis(u64::from(self.rate_limit.per_peer_interval_ms.0));
-        Config {
-            limits: Limits {
-                interval,
-                burst: self.rate_limit.per_peer_burst.0,
-                ..Limits::default()
-            },
-            timeouts: self.timeouts(),
-            poll_interval: Some(self.ssh.poll_interval.0).filter(|every| !every.is_zero()),
-            access: Access {
-                uids,
-                gids: self.allowed_peer_gids,
-                allow_idmapped_root: self.allow_idmapped_root,
-                idmap_users: self.allowed_idmap_users,
-            },
-            socket: self.socket,
-            socket_access,
-            control_socket: self.control_socket.0,
-            ssh_dir: self.ssh_dir,
-            metrics_address: self.metrics_address.0,
-            metrics: Metrics {
-                host_names: self
-                    .metrics
-                    .host_names
-                    .into_iter()
-                    .map(|name| name.0)
-                    .collect(),
-            },
-            log_level: self.log_level,
-            confinement: self.confinement,
-            audit: self.audit.settle(),
-            forward: self.forward.settle(collectors),
-            ssh_port: self.ssh.port.0,
-            nodes,
-            caps,
-            cache_ttl: self.cache_ttl.0,
-            max_ssh_output_bytes: self.max_ssh_output_bytes.0 as usize,
-        }
-    }
-
-    fn timeouts(&self) -> Timeouts {
-        Timeouts {
-            read: self.read_timeout.at_least_one_ms(),
-            write: self.write_timeout.at_least_one_ms(),
-            request: self.request_timeout.at_least_one_ms(),
-            connect: self.ssh.connect_timeout.at_least_one_ms(),
-            keepalive: self.ssh.keepalive_interval.at_least_one_ms(),
-            idle: self.ssh.idle_timeout.at_least_one_ms(),
-        }
-    }
-}
 
 /// Line and column of a byte offset, counted from 1.
 fn position(text: &str, offset: usize) -> (usize, usize) {

@@ -92,8 +92,11 @@ impl Daemon {
         }
     }
 
-    /// Takes a new configuration. What is being done goes on under the old one.
-    pub fn reload(&self, config: Config) {
+    /// Takes a new configuration, but for the keys that need a restart: of these it returns the
+    /// changed ones. Until then no part of the daemon can see their new values. What is being
+    /// done goes on under the old configuration.
+    pub fn reload(&self, config: Config) -> Vec<String> {
+        let (config, kept) = self.config().reloaded(config);
         let nodes = Nodes::of(&config, &self.access, &self.readings.settings().nodes);
         self.readings
             .set(reading_settings(&config, nodes), config.caps);
@@ -107,6 +110,7 @@ impl Daemon {
             .snapshot
             .write()
             .unwrap_or_else(PoisonError::into_inner) = snapshot;
+        kept
     }
 
     /// The snapshot in force.

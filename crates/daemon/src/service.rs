@@ -220,10 +220,11 @@ impl Service {
         }
         let (decision, reason) = match settings::load(path) {
             Ok(config) => {
-                warn_unchangeable(&self.daemon.config(), &config);
                 self.warn_of_ports(&config);
                 tracing::info!(nodes = config.nodes.len(), "configuration read again");
-                self.daemon.reload(config);
+                for key in self.daemon.reload(config) {
+                    tracing::warn!("{key} has changed in the configuration: restart required");
+                }
                 self.retain();
                 if let Some(forwarder) = &self.daemon.forwarder {
                     forwarder.ask(Command::Look);
@@ -314,28 +315,6 @@ async fn ended(task: &mut Option<JoinHandle<()>>) {
             let _ = task.await;
         }
         None => std::future::pending().await,
-    }
-}
-
-fn warn_unchangeable(old: &Config, new: &Config) {
-    let (old_access, new_access) = (&old.socket_access, &new.socket_access);
-    let changed: [(&str, bool); 10] = [
-        ("socket", old.socket != new.socket),
-        ("socket_mode", old_access.mode != new_access.mode),
-        ("socket_group", old_access.group != new_access.group),
-        ("control_socket", old.control_socket != new.control_socket),
-        ("ssh_dir", old.ssh_dir != new.ssh_dir),
-        (
-            "metrics_address",
-            old.metrics_address != new.metrics_address,
-        ),
-        ("log_level", old.log_level != new.log_level),
-        ("confinement", old.confinement != new.confinement),
-        ("audit", old.audit.needs_restart_for(&new.audit)),
-        ("forward", old.forward != new.forward),
-    ];
-    for (key, _) in changed.iter().filter(|(_, changed)| *changed) {
-        tracing::warn!(key, "changed in the file: it takes a restart");
     }
 }
 

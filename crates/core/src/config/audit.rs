@@ -1,13 +1,12 @@
 //! The audit log's part of the configuration. How often the log is sealed is not
 //! in it: that is a promise.
 
-use super::Misplaced;
-use super::values::{Bytes, LogPath, Positive};
+use super::schema::Fault;
+use super::table::AuditKeys;
+use super::values::Positive;
 use crate::retention::Limits;
-use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use toml::Spanned;
 
 /// What the live file is called, whatever its directory.
 const LIVE_NAME: &str = "audit.log";
@@ -37,76 +36,39 @@ impl Audit {
     pub fn directory(&self) -> &Path {
         self.log.parent().unwrap_or(Path::new("/"))
     }
-
-    /// Whether only a restart would put `new` into force.
-    #[must_use]
-    pub fn needs_restart_for(&self, new: &Self) -> bool {
-        let retention = self.retention;
-        *self
-            != Self {
-                retention,
-                ..new.clone()
-            }
-    }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct Table {
-    log: LogPath,
-    state_dir: PathBuf,
-    segment_bytes: Positive,
-    segment_days: Positive,
-    reserve_bytes: Positive,
-    retain_days: Option<Positive>,
-    retain_bytes: Option<Spanned<Bytes>>,
-    retain_unacknowledged: bool,
-}
-
-impl Default for Table {
-    fn default() -> Self {
-        Self {
-            log: LogPath(Path::new("/var/log/pulse/sensor-proxy").join(LIVE_NAME)),
-            state_dir: PathBuf::from("/var/lib/pulse-sensor-proxy/audit"),
-            segment_bytes: Positive(64 << 20),
-            segment_days: Positive(30),
-            reserve_bytes: Positive(256 << 10),
-            retain_days: None,
-            retain_bytes: None,
-            retain_unacknowledged: false,
-        }
-    }
-}
-
-impl Table {
+impl AuditKeys {
     /// Whether what is asked for can be kept.
-    pub(super) fn check(&self) -> Result<(), Misplaced> {
-        let Some(most) = &self.retain_bytes else {
-            return Ok(());
-        };
+    pub(super) fn check(&self) -> Result<(), Fault> {
         // The live file has so many, and is never removed.
         let least = u64::from(self.segment_bytes.0);
-        if most.get_ref().0 < least {
-            let text = format!(
-                "retain_bytes is less than segment_bytes ({least}): the live file alone would \
-                 exceed it"
-            );
-            return Err((most.span(), text));
+        match &self.retain_bytes {
+            Some(most) if most.get_ref().0 < least => Err(Fault::at(
+                most,
+                format!(
+                    "retain_bytes is less than segment_bytes ({least}): the live file alone would \
+                     exceed it"
+                ),
+            )),
+            _ => Ok(()),
         }
-        Ok(())
     }
+}
 
-    pub(super) fn settle(self) -> Audit {
-        Audit {
-            log: self.log.0,
-            state_dir: self.state_dir,
-            segment_bytes: u64::from(self.segment_bytes.0),
-            segment_age: DAY.saturating_mul(self.segment_days.0),
-            reserve_bytes: u64::from(self.reserve_bytes.0),
+impl From<&AuditKeys> for Audit {
+    fn from(keys: &AuditKeys) -> Self {
+        let days = |days: Positive| DAY.saturating_mul(days.0);
+        Self {
+            log: keys.log.0.clone(),
+            state_dir: keys.state_dir.clone(),
+            segment_bytes: u64::from(keys.segment_bytes.0),
+            segment_age: days(keys.segment_days),
+            reserve_bytes: u64::from(keys.reserve_bytes.0),
             retention: Limits {
-                age: self.retain_days.map(|days| DAY.saturating_mul(days.0)),
-                bytes: self.retain_bytes.map(|most| most.into_inner().0),
-                unacknowledged: self.retain_unacknowledged,
+                age: keys.retain_days.map(days),
+                bytes: keys.retain_bytes.as_ref().map(|most| most.get_ref().0),
+                unacknowledged: keys.retain_unacknowledged,
             },
         }
     }
