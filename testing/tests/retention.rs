@@ -115,7 +115,7 @@ fn a_reload_changes_the_limits_and_takes_them_away() {
     let limit = LIMIT as f64;
     wait::until("removals", || bytes(&daemon) <= limit);
     assert!(
-        !daemon.log().contains("it takes a restart"),
+        !daemon.log().contains("restart required"),
         "{}",
         daemon.log()
     );

@@ -1,12 +1,16 @@
 //! The configuration: strict TOML, parsed once into an immutable snapshot.
 //!
-//! The admin owns the file and the daemon never writes it. Unknown and duplicate
-//! keys are errors, and every error says line and column, because a typing
-//! mistake in a security setting must not pass for a default. Keys keep the names
-//! that users of the earlier system know where they mean the same.
+//! The administrator owns the file and the daemon never writes it. Unknown and duplicate keys
+//! are errors, each with line and column, because a typing mistake in a security setting must
+//! not pass for a default. Keys keep the names of the earlier system where they mean the same.
+//!
+//! `table` declares every key once; `schema` makes from that the typed [`Keys`] and their
+//! descriptions ([`FILE`]); `parse` checks the keys that depend on each other and combines them
+//! into the [`Config`] that the daemon works with.
 
 mod audit;
 pub mod forward;
+mod parse;
 mod render;
 mod schema;
 mod socket;
@@ -14,35 +18,30 @@ mod table;
 mod values;
 
 use crate::authority::HostNames;
-use crate::capability::{Capabilities, Capability};
+use crate::capability::Capabilities;
 use crate::limiter::Limits;
 use crate::name::NodeName;
-use crate::peer::entry_capabilities;
 use crate::work::Caps;
 pub use audit::{Audit, check_log_path};
 pub use forward::Forward;
-use pulse_sensors::shown::scrubbed;
 pub use render::{dictionary, packaged};
+use schema::Value;
 pub use schema::{Change, Environment, Key, Shape, VariableError};
-use schema::{Fault, Value};
 pub use socket::{SocketAccess, SocketFile, SocketGroup, SocketMode, TooWide};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
-use table::PeerKeys;
 pub use table::{FILE, Keys};
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
 pub use values::{Confinement, LogLevel};
 
-/// Where the file is unless told otherwise.
+/// The path of the file, unless another is given.
 pub const DEFAULT_PATH: &str = "/etc/pulse-sensor-proxy/config.toml";
 
 /// The largest file read, in bytes.
 pub const MAX_CONFIG_BYTES: usize = 4 << 20;
 
-/// A mistake in the file, and where.
+/// A mistake in the file, and its place.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}, column {column}: {message}")]
 pub struct ConfigError {
@@ -50,66 +49,66 @@ pub struct ConfigError {
     pub line: usize,
     /// Counted from 1, in characters.
     pub column: usize,
-    /// What is wrong and what would be right.
+    /// The mistake, and what is expected.
     pub message: String,
 }
 
-/// Everything the daemon is told, checked.
+/// The settings of the daemon, checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// The Unix socket of callers.
     pub socket: PathBuf,
-    /// Who may connect to it.
+    /// The users that can connect to it.
     pub socket_access: SocketAccess,
     /// The Unix socket of administrators.
     pub control_socket: PathBuf,
-    /// Where the SSH key and `known_hosts` are.
+    /// The directory of the SSH key and `known_hosts`.
     pub ssh_dir: PathBuf,
-    /// Where metrics are served; `None` switches them off.
+    /// The address of the metrics; `None` turns them off.
     pub metrics_address: Option<SocketAddr>,
-    /// How metrics are served.
+    /// The metrics listener.
     pub metrics: Metrics,
     /// The least severe message that is logged.
     pub log_level: LogLevel,
-    /// What is done about a layer of the confinement that the kernel lacks.
+    /// The confinement, and the consequence of a layer that the kernel lacks.
     pub confinement: Confinement,
-    /// Where decisions are put on record.
+    /// The audit log.
     pub audit: Audit,
-    /// Where records are brought to.
+    /// Forwarding of the audit log.
     pub forward: Forward,
-    /// The port of nodes that say none; may be connected to even while there are none.
+    /// The port of nodes that name none; the confinement permits it even without such nodes.
     pub ssh_port: u16,
-    /// The nodes that may be read.
+    /// The nodes that callers may read.
     pub nodes: BTreeMap<NodeName, NodeSettings>,
-    /// Who may ask.
+    /// The rights of callers.
     pub access: Access,
-    /// How often and how much at a time.
+    /// The rate of each caller.
     pub limits: Limits,
-    /// How many exchanges at a time.
+    /// The number of concurrent exchanges with nodes.
     pub caps: Caps,
     /// Deadlines.
     pub timeouts: Timeouts,
-    /// How long a sample is given again as it is.
+    /// The age up to which a sample answers further requests.
     pub cache_ttl: Duration,
-    /// The most that one reading may print, in bytes.
+    /// The maximum output of one reading, in bytes.
     pub max_ssh_output_bytes: usize,
-    /// Every node is read in the background this often; `None` is never.
+    /// The interval at which the daemon reads every node by itself.
     pub poll_interval: Option<Duration>,
-    /// The keys that all of this is made from.
+    /// The keys that all of this is made from; a reload starts from them.
     pub keys: Keys,
 }
 
-/// How metrics are served.
+/// The metrics listener.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Metrics {
-    /// The names that requests may be for, beside addresses and `localhost`.
+    /// The names of `Host` that are answered, besides addresses and `localhost`.
     pub host_names: HostNames,
 }
 
 /// One node of `allowed_nodes`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeSettings {
-    /// Its management address; else the name is looked up in `/etc/hosts`.
+    /// The management address; without it, `/etc/hosts` is searched for the name.
     pub address: Option<IpAddr>,
     /// The SSH port.
     pub port: u16,
@@ -117,215 +116,34 @@ pub struct NodeSettings {
     pub user: String,
 }
 
-/// Who may ask, as the file says it.
+/// The rights of callers, by their identity.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Access {
     /// Capabilities by user id.
     pub uids: HashMap<u32, Capabilities>,
     /// Group ids that may read.
     pub gids: Vec<u32>,
-    /// Whether root of an unprivileged container may read.
+    /// Permits root of an unprivileged container to read.
     pub allow_idmapped_root: bool,
-    /// Whose subordinate ranges count for that.
+    /// The users whose subordinate ranges count for that.
     pub idmap_users: Vec<String>,
 }
 
-/// How long things may take.
+/// Deadlines and intervals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
     /// From accept to the end of the request line.
     pub read: Duration,
-    /// For the whole reply to be taken.
+    /// For sending the reply.
     pub write: Duration,
-    /// For a reading, all in all.
+    /// For a reading as a whole.
     pub request: Duration,
-    /// For one connection to a node, until it has let us in.
+    /// For connecting to a node and logging in.
     pub connect: Duration,
-    /// Between keepalives on a quiet connection.
+    /// Between keepalives on an idle connection.
     pub keepalive: Duration,
     /// After which an unused connection is closed.
     pub idle: Duration,
-}
-
-impl Keys {
-    /// Parses the text of a configuration file, and checks the keys that depend on each other.
-    ///
-    /// # Errors
-    /// [`ConfigError`], with line and column, for anything that is not exactly as
-    /// it should be.
-    pub fn parse(text: &str) -> Result<Self, ConfigError> {
-        let locate = |start: usize, message: &str| {
-            let (line, column) = position(text, start);
-            ConfigError {
-                line,
-                column,
-                // It may quote a key, which may hold anything.
-                message: scrubbed(message).into_owned(),
-            }
-        };
-        if text.len() > MAX_CONFIG_BYTES {
-            let message = format!("the file is over {MAX_CONFIG_BYTES} bytes");
-            return Err(locate(0, &message));
-        }
-        let file = DeTable::parse(text).map_err(|error| {
-            let start = error.span().map_or(0, |span| span.start);
-            locate(start, error.message())
-        })?;
-        let file = Spanned::new(file.span(), DeValue::Table(file.into_inner()));
-        let keys = <Self as Value>::read(&file);
-        let checked = keys.and_then(|keys| keys.check().map(|()| keys));
-        checked.map_err(|fault| locate(fault.span.start, &fault.message))
-    }
-
-    /// Puts each variable of the environment in the place of its key.
-    ///
-    /// # Errors
-    /// [`VariableError`] for a variable that is no value of its key.
-    pub fn override_from(&mut self, environment: &Environment<'_>) -> Result<(), VariableError> {
-        Value::override_from(self, &FILE, environment)
-    }
-
-    fn check(&self) -> Result<(), Fault> {
-        self.check_nodes()?;
-        self.check_peers()?;
-        self.forward.check()?;
-        self.socket_access()
-            .check_group()
-            .map_err(|message| Fault::at(&self.socket_group, message))?;
-        self.audit.check()
-    }
-
-    fn check_nodes(&self) -> Result<(), Fault> {
-        let mut names = BTreeSet::new();
-        for entry in &self.allowed_nodes {
-            let name = &entry.get_ref().0.name.0;
-            // Names that differ in case are equal.
-            let Some(first) = names.replace(name) else {
-                continue;
-            };
-            let spelt = if first.as_str() == name.as_str() {
-                String::new()
-            } else {
-                format!(", first as \"{first}\": case makes no other node")
-            };
-            let message = format!("node \"{name}\" is listed twice{spelt}");
-            return Err(Fault::at(entry, message));
-        }
-        Ok(())
-    }
-
-    fn check_peers(&self) -> Result<(), Fault> {
-        let mut uids = BTreeSet::new();
-        for entry in &self.allowed_peers {
-            let peer = &entry.get_ref().0;
-            // UID 0 on the callers' socket may be root of any container.
-            if peer.uid == 0 && peer.held().has(Capability::Admin) {
-                return Err(Fault::at(entry, ROOT_ADMINISTERS_ELSEWHERE));
-            }
-            if !uids.insert(peer.uid) {
-                let message = format!("uid {} is listed twice", peer.uid);
-                return Err(Fault::at(entry, message));
-            }
-        }
-        Ok(())
-    }
-
-    fn socket_access(&self) -> SocketAccess {
-        SocketAccess {
-            mode: self.socket_mode,
-            group: self.socket_group.get_ref().0.clone(),
-        }
-    }
-
-    fn nodes(&self) -> BTreeMap<NodeName, NodeSettings> {
-        let entries = self.allowed_nodes.iter().map(|entry| &entry.get_ref().0);
-        entries
-            .map(|node| {
-                let user = node.user.as_ref().unwrap_or(&self.ssh.user);
-                let settings = NodeSettings {
-                    address: node
-                        .address
-                        .map_or_else(|| node.name.0.address(), |address| Some(address.0)),
-                    port: node.port.unwrap_or(self.ssh.port).0,
-                    user: user.0.clone(),
-                };
-                (node.name.0.clone(), settings)
-            })
-            .collect()
-    }
-
-    fn uids(&self) -> HashMap<u32, Capabilities> {
-        // An entry with capabilities is stronger than a bare user id.
-        let bare = self.allowed_peer_uids.iter().copied();
-        let entries = self.allowed_peers.iter().map(|entry| &entry.get_ref().0);
-        bare.map(|uid| (uid, Capabilities::read_only()))
-            .chain(entries.map(|peer| (peer.uid, peer.held())))
-            .collect()
-    }
-}
-
-impl PeerKeys {
-    fn held(&self) -> Capabilities {
-        let named: Vec<_> = self.capabilities.iter().map(|name| name.0).collect();
-        entry_capabilities(&named)
-    }
-}
-
-impl From<Keys> for Config {
-    fn from(keys: Keys) -> Self {
-        let nodes = keys.nodes();
-        let rate = &keys.rate_limit;
-        Self {
-            socket: keys.socket.clone(),
-            socket_access: keys.socket_access(),
-            control_socket: keys.control_socket.0.clone(),
-            ssh_dir: keys.ssh_dir.clone(),
-            metrics_address: keys.metrics_address.0,
-            metrics: Metrics {
-                host_names: keys
-                    .metrics
-                    .host_names
-                    .iter()
-                    .map(|name| name.0.clone())
-                    .collect(),
-            },
-            log_level: keys.log_level,
-            confinement: keys.confinement,
-            audit: Audit::from(&keys.audit),
-            forward: Forward::from(&keys.forward),
-            ssh_port: keys.ssh.port.0,
-            access: Access {
-                uids: keys.uids(),
-                gids: keys.allowed_peer_gids.clone(),
-                allow_idmapped_root: keys.allow_idmapped_root,
-                idmap_users: keys.allowed_idmap_users.clone(),
-            },
-            limits: Limits {
-                interval: Duration::from_millis(u64::from(rate.per_peer_interval_ms.0)),
-                burst: rate.per_peer_burst.0,
-                ..Limits::default()
-            },
-            caps: Caps {
-                per_peer: rate.per_peer_concurrency.0 as usize,
-                total: rate.global_concurrency.0 as usize,
-                // Room for two sweeps over the whole list and some single readings.
-                waiting_per_peer: 2 * nodes.len() + 64,
-            },
-            timeouts: Timeouts {
-                read: keys.read_timeout.at_least_one_ms(),
-                write: keys.write_timeout.at_least_one_ms(),
-                request: keys.request_timeout.at_least_one_ms(),
-                connect: keys.ssh.connect_timeout.at_least_one_ms(),
-                keepalive: keys.ssh.keepalive_interval.at_least_one_ms(),
-                idle: keys.ssh.idle_timeout.at_least_one_ms(),
-            },
-            cache_ttl: keys.cache_ttl.0,
-            max_ssh_output_bytes: keys.max_ssh_output_bytes.0 as usize,
-            poll_interval: Some(keys.ssh.poll_interval.0).filter(|every| !every.is_zero()),
-            nodes,
-            keys,
-        }
-    }
 }
 
 impl Config {
@@ -373,17 +191,6 @@ impl Default for Config {
     fn default() -> Self {
         Self::parse("").expect("defaults are values of their keys")
     }
-}
-
-const ROOT_ADMINISTERS_ELSEWHERE: &str = "uid 0 cannot have \"admin\" here, since root of any \
-     container has uid 0 too: remove it; root of the host administers over control_socket";
-
-/// Line and column of a byte offset, counted from 1.
-fn position(text: &str, offset: usize) -> (usize, usize) {
-    let before = text.get(..offset).unwrap_or(text);
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
-    (line, column)
 }
 
 #[cfg(test)]

@@ -220,11 +220,11 @@ impl Service {
         }
         let (decision, reason) = match settings::load(path) {
             Ok(config) => {
-                self.warn_of_ports(&config);
                 tracing::info!(nodes = config.nodes.len(), "configuration read again");
                 for key in self.daemon.reload(config) {
                     tracing::warn!("{key} has changed in the configuration: restart required");
                 }
+                self.warn_of_ports(&self.daemon.config());
                 self.retain();
                 if let Some(forwarder) = &self.daemon.forwarder {
                     forwarder.ask(Command::Look);
@@ -253,14 +253,14 @@ impl Service {
     }
 
     /// The confinement can be narrowed and never widened.
-    fn warn_of_ports(&self, new: &Config) {
-        for port in new.ssh_ports().difference(&self.ports) {
-            if new.confinement != Mode::Off {
-                tracing::warn!(
-                    port,
-                    "the confinement does not let connections to this SSH port through: it takes a restart"
-                );
-            }
+    fn warn_of_ports(&self, config: &Config) {
+        if config.confinement == Mode::Off {
+            return;
+        }
+        for port in config.ssh_ports().difference(&self.ports) {
+            tracing::warn!(
+                "the confinement permits no connections to SSH port {port}: restart required"
+            );
         }
     }
 

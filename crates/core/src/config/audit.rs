@@ -1,5 +1,5 @@
-//! The audit log's part of the configuration. How often the log is sealed is not
-//! in it: that is a promise.
+//! The audit log's part of the configuration. The interval of seals is not in it: that is a
+//! promise.
 
 use super::schema::Fault;
 use super::table::AuditKeys;
@@ -8,25 +8,25 @@ use crate::retention::Limits;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// What the live file is called, whatever its directory.
+/// The name of the live file, in whatever directory.
 const LIVE_NAME: &str = "audit.log";
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// Where the audit log is, and when its file is rotated.
+/// The audit log's files, and their rotation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Audit {
-    /// The live file; rotated segments stand beside it.
+    /// The live file; rotated segments are in the same directory.
     pub log: PathBuf,
-    /// Where the key of the next seal is: private, and never backed up.
+    /// The directory of the key for the next seal: private, and never backed up.
     pub state_dir: PathBuf,
-    /// A segment ends when it has so many bytes.
+    /// The size at which a segment ends.
     pub segment_bytes: u64,
-    /// A segment ends when it is so old.
+    /// The age at which a segment ends.
     pub segment_age: Duration,
-    /// Kept free on the log's disk, so that a full disk can be put on record.
+    /// The bytes kept free on the log's disk, so that a full disk can be recorded.
     pub reserve_bytes: u64,
-    /// When old segments are removed; a reload changes it.
+    /// The limits beyond which old segments are removed.
     pub retention: Limits,
 }
 
@@ -39,9 +39,8 @@ impl Audit {
 }
 
 impl AuditKeys {
-    /// Whether what is asked for can be kept.
+    /// Refuses a limit that the live file alone can exceed: it is never removed.
     pub(super) fn check(&self) -> Result<(), Fault> {
-        // The live file has so many, and is never removed.
         let least = u64::from(self.segment_bytes.0);
         match &self.retain_bytes {
             Some(most) if most.get_ref().0 < least => Err(Fault::at(
@@ -74,10 +73,10 @@ impl From<&AuditKeys> for Audit {
     }
 }
 
-/// Whether a path can be the live file's: absolute, and called by its name.
+/// Accepts a path that can be the live file's: absolute, and with its name.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The mistake.
 pub fn check_log_path(path: &Path) -> Result<(), String> {
     let is_named = path.file_name().is_some_and(|name| name == LIVE_NAME);
     if path.is_absolute() && is_named {

@@ -1,4 +1,4 @@
-//! Where the audit log is brought to: the configuration's part of forwarding.
+//! Forwarding's part of the configuration.
 
 use super::schema::{Fault, Raw, Shape, Value, text};
 use super::table::{CollectorKeys, ForwardKeys};
@@ -10,41 +10,41 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The most collectors that may be named.
-const MOST: usize = 8;
+/// The maximum number of collectors.
+const MAX_COLLECTORS: usize = 8;
 
-/// The audit log at collectors.
+/// Forwarding of the audit log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Forward {
-    /// Without any, nothing is forwarded.
+    /// The collectors; without any, nothing is forwarded.
     pub collectors: Vec<Collector>,
-    /// Which of them get the records.
+    /// The collectors that get the records.
     pub mode: Mode,
-    /// Where `ca.pem`, `certificate.pem` and `key.pem` are.
+    /// The directory of `ca.pem`, `certificate.pem` and `key.pem`.
     pub credentials: PathBuf,
-    /// Whether the daemon's own messages go there too.
+    /// Forwards the daemon's own messages as well.
     pub application_log: bool,
-    /// How long a collector may say nothing when it ought to.
+    /// The time after which a collector that does not answer is disconnected.
     pub timeout: Duration,
 }
 
-/// One of them.
+/// One collector.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Collector {
     /// The name that its certificate must have.
     pub name: NodeName,
-    /// Its address; else the name is looked up in `/etc/hosts`.
+    /// Its address; without it, `/etc/hosts` is searched for the name.
     pub address: Option<IpAddr>,
     /// Its port.
     pub port: u16,
-    /// What it speaks.
+    /// Its protocol.
     pub protocol: Protocol,
-    /// Its public key, when no other will do.
+    /// Its public key, if any other is refused.
     pub pin: Option<Pin>,
 }
 
 choice! {
-    /// Which collectors get the records.
+    /// The collectors that get the records.
     pub enum Mode {
         /// The first in the list that takes them.
         Failover = "failover",
@@ -54,7 +54,7 @@ choice! {
 }
 
 choice! {
-    /// What a collector speaks.
+    /// The protocol of a collector.
     pub enum Protocol {
         /// RELP over TLS: every record is acknowledged.
         Relp = "relp",
@@ -64,7 +64,7 @@ choice! {
 }
 
 impl ForwardKeys {
-    /// No collector twice, and not too many.
+    /// Refuses a collector that is listed twice, and one too many.
     pub(super) fn check(&self) -> Result<(), Fault> {
         let mut names = Vec::new();
         for entry in &self.collectors {
@@ -73,8 +73,11 @@ impl ForwardKeys {
                 let twice = format!("collector \"{name}\" is listed twice");
                 return Err(Fault::at(entry, twice));
             }
-            if names.len() == MOST {
-                return Err(Fault::at(entry, format!("there can be {MOST} collectors")));
+            if names.len() == MAX_COLLECTORS {
+                return Err(Fault::at(
+                    entry,
+                    format!("there can be {MAX_COLLECTORS} collectors"),
+                ));
             }
             names.push(name);
         }
@@ -113,7 +116,7 @@ impl From<&CollectorKeys> for Collector {
 }
 
 impl Forward {
-    /// Whether there is anything to do.
+    /// True if there is a collector.
     #[must_use]
     pub fn is_wanted(&self) -> bool {
         !self.collectors.is_empty()

@@ -1,5 +1,8 @@
+use super::parse::position;
 use super::*;
 use crate::capability::Capability;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
 fn error(text: &str) -> String {
     Config::parse(text).unwrap_err().to_string()

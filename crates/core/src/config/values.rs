@@ -1,5 +1,5 @@
-//! Values of the configuration, each parsed into a type that cannot be wrong, so
-//! that a mistake is found where it stands.
+//! Values of the configuration, each parsed into a type that cannot be wrong, so that a
+//! mistake is reported at its place.
 
 use super::schema::{Fault, Raw, Shape, Value, integer, number, other_type, text};
 use super::table::{NodeKeys, PeerKeys};
@@ -47,13 +47,13 @@ pub(super) use choice;
 choice! {
     /// The least severe message that is logged.
     pub enum LogLevel {
-        /// Failures that need somebody.
+        /// Failures that need an administrator.
         Error = "error",
-        /// What may need somebody.
+        /// Events that may need one.
         Warn = "warn",
-        /// What happened.
+        /// Events.
         Info = "info",
-        /// Why it happened.
+        /// Causes of events.
         Debug = "debug",
         /// Everything.
         Trace = "trace",
@@ -61,9 +61,9 @@ choice! {
 }
 
 choice! {
-    /// What is done about a layer of the confinement that the kernel lacks.
+    /// The consequence of a layer of the confinement that the kernel lacks.
     pub enum Confinement {
-        /// It is reported, and the daemon serves without it.
+        /// The daemon logs it and serves without it.
         BestEffort = "best-effort",
         /// The daemon does not start.
         Required = "required",
@@ -166,7 +166,7 @@ from_text!(PathBuf, "a path", |text| Ok(Self::from(text)));
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct MetricsAddress(pub(super) Option<SocketAddr>);
 
-/// What `default` stands for.
+/// The meaning of `default`.
 const METRICS_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9456);
 
 from_text!(
@@ -206,7 +206,7 @@ from_text!(
     }
 );
 
-/// A directory that is named whole, and has something to itself.
+/// An absolute path of a directory below a top-level one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Directory(pub(super) PathBuf);
 
@@ -260,7 +260,7 @@ from_text!(
     }
 );
 
-/// A user to log in as: what useradd(8) lets through.
+/// A user to log in as: a name that useradd(8) accepts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct UserName(pub(super) String);
 
@@ -272,7 +272,7 @@ from_text!(UserName, "a user name", |text| {
     }
 });
 
-/// A group's name: groupadd(8) lets the same through.
+/// A group's name: groupadd(8) accepts the same.
 pub(super) fn group_name(text: &str) -> Result<String, String> {
     if is_account_name(text) {
         Ok(text.to_owned())
@@ -287,8 +287,7 @@ fn is_account_name(text: &str) -> bool {
     starts_well && text.len() <= 32 && text.bytes().all(valid)
 }
 
-/// The name of a node or a collector. One that is an address is one that some host can
-/// have.
+/// The name of a node or a collector. If it is an address, a host can have it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct NodeNameText(pub(super) NodeName);
 
@@ -317,7 +316,7 @@ from_text!(
     }
 );
 
-/// An address that some host can have, in its canonical family.
+/// An address that a host can have, in its canonical family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct HostAddress(pub(super) IpAddr);
 
