@@ -22,6 +22,8 @@ fn check_config(text: &str, config: &Config) {
     let deadlines = config.timeouts;
     assert!(!deadlines.read.is_zero() && !deadlines.write.is_zero());
     assert!(!deadlines.request.is_zero() && !deadlines.connect.is_zero());
+    // A reload of the same file changes nothing.
+    assert_eq!(config.reloaded(config.clone()), (config.clone(), vec![]));
     // A typing mistake in a key never passes for a default.
     assert!(Config::parse(&format!("alowed_nodes = []\n{text}")).is_err());
 }

@@ -1,5 +1,6 @@
 //! SIGHUP: a new configuration counts at once, a bad one not at all.
 
+use pulse_core::config::{Change, FILE, Key};
 use pulse_e2e::programs::{Need, skipped};
 use pulse_e2e::sim::{self, Fleet};
 use pulse_e2e::{Config, Daemon, wait};
@@ -103,33 +104,42 @@ fn limits_and_deadlines_count_after_a_reload() {
 }
 
 #[test]
-fn what_takes_a_restart_is_said() {
+fn changed_restart_keys_are_named() {
     let daemon = Daemon::start(&Config::new());
-    let config = Config::new()
-        .set("metrics_address", "'disabled'")
-        .set("socket_mode", "'0660'")
-        .set("socket_group", "0")
-        .set("confinement", "'required'")
-        .set_ssh("port", "40022")
-        .set("log_level", "'debug'");
-    daemon.home().write_config(&config);
-    daemon.reload();
-    let log = daemon.log();
-    for key in [
-        "metrics_address",
-        "socket_mode",
-        "socket_group",
-        "log_level",
-        "confinement",
-        "40022",
-    ] {
-        let warned = |line: &str| line.contains(key) && line.contains("restart required");
-        assert!(log.lines().any(warned), "{key}: {log}");
+    let ssh_dir = || daemon.ask(&json!({"method": "get_status"}))["data"]["ssh_dir"].clone();
+    let running = ssh_dir();
+    let mut config = Config::new().set_ssh("port", "40022");
+    let mut changed = Vec::new();
+    let restarting = |key: &&Key| key.change == Change::Restart;
+    for section in [&FILE].into_iter().chain(FILE.keys()) {
+        for key in section.keys().iter().filter(restarting) {
+            let example = key.example.unwrap();
+            config = match section.name {
+                "" => config.set(key.name, example),
+                "audit" => config.set_audit(key.name, example),
+                "forward" => config.set_forward(key.name, example),
+                other => panic!("no key of [{other}] needs a restart"),
+            };
+            changed.push(key.path(section.name));
+        }
     }
-    assert!(
-        daemon.scrape().contains("pulse_proxy_build_info"),
-        "still served"
-    );
+    daemon.home().write_config(&config);
+    // They are named until the restart.
+    for reloads in 1..=2 {
+        daemon.reload();
+        let log = daemon.log();
+        for key in &changed {
+            let warning = format!(" {key} has changed in the configuration: restart required");
+            assert_eq!(log.matches(&warning).count(), reloads, "{key}: {log}");
+        }
+        let port = "no connections to SSH port 40022: restart required";
+        assert_eq!(log.matches(port).count(), reloads, "{log}");
+        let warnings = (changed.len() + 1) * reloads;
+        assert_eq!(log.matches("restart required").count(), warnings, "{log}");
+    }
+    // None of them is in force.
+    assert_eq!(ssh_dir(), running);
+    assert!(daemon.scrape().contains("pulse_proxy_build_info"));
 }
 
 #[test]

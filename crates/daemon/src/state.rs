@@ -89,8 +89,11 @@ impl Daemon {
         }
     }
 
-    /// Takes a new configuration; work under way goes on under the previous one.
-    pub(crate) fn reload(&self, config: Config) {
+    /// Takes a new configuration, except for the keys that need a restart: it returns the
+    /// changed ones, whose previous values stay in force everywhere. Work under way goes on
+    /// under the previous configuration.
+    pub(crate) fn reload(&self, config: Config) -> Vec<String> {
+        let (config, kept) = self.config().reloaded(config);
         let nodes = Nodes::of(
             &config,
             &*self.node_starter,
@@ -108,6 +111,7 @@ impl Daemon {
             .snapshot
             .write()
             .unwrap_or_else(PoisonError::into_inner) = snapshot;
+        kept
     }
 
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {

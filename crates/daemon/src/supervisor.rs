@@ -227,10 +227,11 @@ impl Service {
         }
         let error = match settings::load(path) {
             Ok(config) => {
-                warn_of_restart(&self.daemon.config(), &config);
-                self.warn_of_ports(&config);
                 tracing::info!("reloaded the configuration: {} nodes", config.nodes.len());
-                self.daemon.reload(config);
+                for key in self.daemon.reload(config) {
+                    tracing::warn!("{key} has changed in the configuration: restart required");
+                }
+                self.warn_of_ports(&self.daemon.config());
                 self.retain();
                 if let Some(forwarder) = &self.daemon.forwarder {
                     forwarder.ask(Command::Look);
@@ -260,13 +261,14 @@ impl Service {
     }
 
     /// Warns of new SSH ports, which the confinement of the start does not permit.
-    fn warn_of_ports(&self, new: &Config) {
-        for port in new.ssh_ports().difference(&self.ports) {
-            if new.confinement != Mode::Off {
-                tracing::warn!(
-                    "the confinement does not permit connections to SSH port {port}: restart required"
-                );
-            }
+    fn warn_of_ports(&self, config: &Config) {
+        if config.confinement == Mode::Off {
+            return;
+        }
+        for port in config.ssh_ports().difference(&self.ports) {
+            tracing::warn!(
+                "the confinement does not permit connections to SSH port {port}: restart required"
+            );
         }
     }
 
@@ -325,28 +327,6 @@ async fn ended(task: &mut Option<JoinHandle<()>>) {
             let _ = task.await;
         }
         None => std::future::pending().await,
-    }
-}
-
-fn warn_of_restart(old: &Config, new: &Config) {
-    let (old_access, new_access) = (&old.socket_access, &new.socket_access);
-    let changed: [(&str, bool); 10] = [
-        ("socket", old.socket != new.socket),
-        ("socket_mode", old_access.mode != new_access.mode),
-        ("socket_group", old_access.group != new_access.group),
-        ("control_socket", old.control_socket != new.control_socket),
-        ("ssh_dir", old.ssh_dir != new.ssh_dir),
-        (
-            "metrics_address",
-            old.metrics_address != new.metrics_address,
-        ),
-        ("log_level", old.log_level != new.log_level),
-        ("confinement", old.confinement != new.confinement),
-        ("audit", old.audit.needs_restart_for(&new.audit)),
-        ("forward", old.forward != new.forward),
-    ];
-    for (key, _) in changed.iter().filter(|(_, changed)| *changed) {
-        tracing::warn!("{key} has changed: restart required");
     }
 }
 

@@ -105,7 +105,7 @@ const WORDS: [Word; 14] = [
     Word {
         name: "policy",
         arguments: "[--check]",
-        purpose: "write the AppArmor profiles, units and filters that the tables of crates/sandbox make",
+        purpose: "write the AppArmor profiles, units, filters and packaging/config.toml from their tables",
         run: policy::run,
     },
     Word {

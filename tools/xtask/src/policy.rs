@@ -1,4 +1,5 @@
-//! `cargo xtask policy`: what holds the daemon from outside, written from the tables.
+//! `cargo xtask policy`: what confines the daemon from outside, and its configuration's packaged
+//! file, written from their tables.
 //!
 //! The program `pulse-policy` of the crate `sandbox` does it; this only starts it.
 

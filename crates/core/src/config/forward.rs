@@ -1,158 +1,122 @@
-//! Where the audit log is brought to: the configuration's part of forwarding.
+//! Forwarding's part of the configuration.
 
-use super::Misplaced;
-use super::values::{Directory, HostAddress, Interval, NodeNameText, PinText, Port, seconds};
+use super::schema::{Fault, Raw, Shape, Value, text};
+use super::table::{CollectorKeys, ForwardKeys};
+use super::values::choice;
 use crate::name::NodeName;
 use crate::pin::Pin;
-use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use toml::Spanned;
 
-/// The most collectors that may be named.
-const MOST: usize = 8;
-/// The port of both protocols (RFC 5425, section 4.1).
-const PORT: u16 = 6514;
+/// The maximum number of collectors.
+const MAX_COLLECTORS: usize = 8;
 
-/// The audit log at collectors.
+/// Forwarding of the audit log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Forward {
-    /// Without any, nothing is forwarded.
+    /// The collectors; without any, nothing is forwarded.
     pub collectors: Vec<Collector>,
-    /// Which of them get the records.
+    /// The collectors that get the records.
     pub mode: Mode,
-    /// Where `ca.pem`, `certificate.pem` and `key.pem` are.
+    /// The directory of `ca.pem`, `certificate.pem` and `key.pem`.
     pub credentials: PathBuf,
-    /// Whether the daemon's own messages go there too.
+    /// Forwards the daemon's own messages as well.
     pub application_log: bool,
-    /// How long a collector may say nothing when it ought to.
+    /// The time after which a collector that does not answer is disconnected.
     pub timeout: Duration,
 }
 
-/// One of them.
+/// One collector.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Collector {
     /// The name that its certificate must have.
     pub name: NodeName,
-    /// Its address; else the name is looked up in `/etc/hosts`.
+    /// Its address; without it, `/etc/hosts` is searched for the name.
     pub address: Option<IpAddr>,
     /// Its port.
     pub port: u16,
-    /// What it speaks.
+    /// Its protocol.
     pub protocol: Protocol,
-    /// Its public key, when no other will do.
+    /// Its public key, if any other is refused.
     pub pin: Option<Pin>,
 }
 
-/// Which collectors get the records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Mode {
-    /// The first in the list that takes them.
-    Failover,
-    /// Each of them.
-    All,
+choice! {
+    /// The collectors that get the records.
+    pub enum Mode {
+        /// The first in the list that takes them.
+        Failover = "failover",
+        /// Each of them.
+        All = "all",
+    }
 }
 
-/// What a collector speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Protocol {
-    /// RELP over TLS: every record is acknowledged.
-    Relp,
-    /// Syslog over TLS (RFC 5425): none is.
-    Syslog,
+choice! {
+    /// The protocol of a collector.
+    pub enum Protocol {
+        /// RELP over TLS: every record is acknowledged.
+        Relp = "relp",
+        /// Syslog over TLS (RFC 5425): none is.
+        Syslog = "syslog",
+    }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct Table {
-    collectors: Vec<Spanned<Entry>>,
-    mode: Mode,
-    credentials: Directory,
-    application_log: bool,
-    timeout: Interval,
+impl ForwardKeys {
+    /// Refuses a collector that is listed twice, and one too many.
+    pub(super) fn check(&self) -> Result<(), Fault> {
+        let mut names = Vec::new();
+        for entry in &self.collectors {
+            let name = &entry.get_ref().name.0;
+            if names.contains(&name) {
+                let twice = format!("collector \"{name}\" is listed twice");
+                return Err(Fault::at(entry, twice));
+            }
+            if names.len() == MAX_COLLECTORS {
+                return Err(Fault::at(
+                    entry,
+                    format!("there can be {MAX_COLLECTORS} collectors"),
+                ));
+            }
+            names.push(name);
+        }
+        Ok(())
+    }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Entry {
-    name: NodeNameText,
-    address: Option<HostAddress>,
-    #[serde(default = "port")]
-    port: Port,
-    #[serde(default = "relp")]
-    protocol: Protocol,
-    pin: Option<PinText>,
-}
-
-const fn port() -> Port {
-    Port(PORT)
-}
-
-const fn relp() -> Protocol {
-    Protocol::Relp
-}
-
-impl Default for Table {
-    fn default() -> Self {
+impl From<&ForwardKeys> for Forward {
+    fn from(keys: &ForwardKeys) -> Self {
         Self {
-            collectors: Vec::new(),
-            mode: Mode::Failover,
-            credentials: Directory(PathBuf::from("/etc/pulse/log-forwarding")),
-            application_log: false,
-            timeout: seconds(30),
+            collectors: keys
+                .collectors
+                .iter()
+                .map(|entry| Collector::from(entry.get_ref()))
+                .collect(),
+            mode: keys.mode,
+            credentials: keys.credentials.0.clone(),
+            application_log: keys.application_log,
+            timeout: keys.timeout.at_least_one_ms(),
         }
     }
 }
 
-impl Table {
-    pub(super) fn take_collectors(&mut self) -> Result<Vec<Collector>, Misplaced> {
-        let mut collectors: Vec<Collector> = Vec::new();
-        for entry in std::mem::take(&mut self.collectors) {
-            let span = entry.span();
-            let collector = entry.into_inner().settle();
-            if collectors.iter().any(|other| other.name == collector.name) {
-                let twice = format!("collector \"{}\" is listed twice", collector.name);
-                return Err((span, twice));
-            }
-            if collectors.len() == MOST {
-                return Err((span, format!("there can be {MOST} collectors")));
-            }
-            collectors.push(collector);
-        }
-        Ok(collectors)
-    }
-
-    pub(super) fn settle(self, collectors: Vec<Collector>) -> Forward {
-        Forward {
-            collectors,
-            mode: self.mode,
-            credentials: self.credentials.0,
-            application_log: self.application_log,
-            timeout: self.timeout.at_least_one_ms(),
-        }
-    }
-}
-
-impl Entry {
-    fn settle(self) -> Collector {
-        Collector {
-            address: self
+impl From<&CollectorKeys> for Collector {
+    fn from(keys: &CollectorKeys) -> Self {
+        Self {
+            name: keys.name.0.clone(),
+            address: keys
                 .address
-                .map_or_else(|| self.name.0.address(), |address| Some(address.0)),
-            name: self.name.0,
-            port: self.port.0,
-            protocol: self.protocol,
-            pin: self.pin.map(|pin| pin.0),
+                .map_or_else(|| keys.name.0.address(), |address| Some(address.0)),
+            port: keys.port.0,
+            protocol: keys.protocol,
+            pin: keys.pin.as_ref().map(|pin| pin.0),
         }
     }
 }
 
 impl Forward {
-    /// Whether there is anything to do.
+    /// True if there is a collector.
     #[must_use]
     pub fn is_wanted(&self) -> bool {
         !self.collectors.is_empty()

@@ -3,11 +3,11 @@
 //! Connecting takes the write permission of the socket's file (unix(7)), so the kernel
 //! keeps everybody else away before the daemon hears of it.
 
-use super::values::group_name;
+use super::schema::{Fault, Raw, Shape, Value, integer, other_type, text};
+use super::values::{from_text, group_name};
 use crate::name::shown;
-use serde::Deserialize;
-use serde::de::{Deserializer, Error, Visitor};
 use std::fmt;
+use toml::de::DeValue;
 
 /// The permission to connect, for owner, group and others.
 const WRITE: u32 = 0o222;
@@ -24,12 +24,8 @@ pub struct SocketAccess {
 }
 
 impl Default for SocketAccess {
-    /// Anybody: the kernel's credentials say who may ask.
     fn default() -> Self {
-        Self {
-            mode: SocketMode(0o666),
-            group: None,
-        }
+        super::Config::default().socket_access
     }
 }
 
@@ -154,49 +150,31 @@ impl SocketAccess {
     }
 }
 
-impl<'de> Deserialize<'de> for SocketMode {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Self::parse(&text).map_err(D::Error::custom)
-    }
-}
+from_text!(SocketMode, "a mode in octal", Self::parse);
 
-/// A group as the file says it: its name, its number, or nothing.
-#[derive(Default)]
+/// A group as the file has it: its name, its number, or nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct GroupText(pub(super) Option<SocketGroup>);
 
-impl<'de> Deserialize<'de> for GroupText {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Group;
-        impl Visitor<'_> for Group {
-            type Value = GroupText;
+impl Value for GroupText {
+    const SHAPE: Shape = Shape::Scalar("the name of a group, or its number");
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("the name of a group, or its number")
+    fn read(raw: &Raw<'_>) -> Result<Self, Fault> {
+        let number = match raw.get_ref() {
+            DeValue::String(text) if text.is_empty() => return Ok(Self(None)),
+            DeValue::String(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => {
+                text.parse().ok()
             }
-
-            fn visit_str<E: Error>(self, text: &str) -> Result<GroupText, E> {
-                if text.is_empty() {
-                    return Ok(GroupText(None));
-                }
-                if text.bytes().all(|byte| byte.is_ascii_digit()) {
-                    return id(text.parse().ok());
-                }
-                let name = group_name(text).map_err(E::custom)?;
-                Ok(GroupText(Some(SocketGroup::Name(name))))
+            DeValue::String(text) => {
+                let name = group_name(text).map_err(|message| Fault::at(raw, message))?;
+                return Ok(Self(Some(SocketGroup::Name(name))));
             }
-
-            fn visit_i64<E: Error>(self, number: i64) -> Result<GroupText, E> {
-                id(u32::try_from(number).ok())
-            }
-        }
-        deserializer.deserialize_any(Group)
+            DeValue::Integer(_) => integer(raw).and_then(|number| u32::try_from(number).ok()),
+            _ => return Err(other_type(raw, Self::SHAPE)),
+        };
+        // `u32::MAX` is the kernel's "no group" (chown(2)).
+        let number = number.filter(|number| *number != u32::MAX);
+        let number = number.ok_or_else(|| Fault::at(raw, "this is no group id"))?;
+        Ok(Self(Some(SocketGroup::Id(number))))
     }
-}
-
-/// `u32::MAX` is the kernel's "no group" (chown(2)).
-fn id<E: Error>(number: Option<u32>) -> Result<GroupText, E> {
-    let number = number.filter(|number| *number != u32::MAX);
-    let number = number.ok_or_else(|| E::custom("this is no group id"))?;
-    Ok(GroupText(Some(SocketGroup::Id(number))))
 }

@@ -1,5 +1,8 @@
+use super::parse::position;
 use super::*;
 use crate::capability::Capability;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
 fn error(text: &str) -> String {
     Config::parse(text).unwrap_err().to_string()
@@ -227,12 +230,12 @@ fn every_mistake_is_named_with_its_place() {
         ),
         (
             "[metrics]\nhost_names = ['pve1', 'pve1:9456']",
-            "line 2, column 14",
+            "line 2, column 23",
             "\"pve1:9456\" is no host name",
         ),
         (
             "[metrics]\nhost_names = ['::1']",
-            "line 2, column 14",
+            "line 2, column 15",
             "an IP address are always answered",
         ),
         (
@@ -364,11 +367,13 @@ fn retention_is_off_unless_a_limit_is_set() {
 
 #[test]
 fn retention_alone_changes_without_a_restart() {
-    let audit = |text: &str| Config::parse(text).unwrap().audit;
-    let old = audit("[audit]\nretain_days = 30");
-    assert!(!old.needs_restart_for(&old));
-    assert!(!old.needs_restart_for(&audit("[audit]\nretain_bytes = 100000000")));
-    assert!(old.needs_restart_for(&audit("[audit]\nretain_days = 30\nsegment_days = 1")));
+    let config = |text: &str| Config::parse(text).unwrap();
+    let old = config("[audit]\nretain_days = 30");
+    let kept = |text: &str| old.reloaded(config(text)).1;
+    assert_eq!(kept("[audit]\nretain_days = 30"), [""; 0]);
+    assert_eq!(kept("[audit]\nretain_bytes = 100000000"), [""; 0]);
+    let text = "[audit]\nretain_days = 30\nsegment_days = 1";
+    assert_eq!(kept(text), ["audit.segment_days"]);
 }
 
 #[test]
@@ -468,4 +473,201 @@ fn sockets_that_let_others_connect_are_too_wide() {
         Err(TooWide::Mode(0o660))
     );
     assert_eq!(SocketAccess::default().check(file, None), Ok(()));
+}
+
+/// Each key that has a value, with its section.
+fn keys() -> impl Iterator<Item = (&'static Key, &'static Key)> {
+    let is_section = |key: &&Key| key.change == Change::PerKey;
+    let sections = [&FILE]
+        .into_iter()
+        .chain(FILE.keys().iter().filter(is_section));
+    sections
+        .flat_map(|section| section.keys().iter().map(move |key| (section, key)))
+        .filter(move |(_, key)| !is_section(key))
+}
+
+/// A file in which one key has a value, and the line of the key.
+fn file(section: &Key, key: &str, value: &str) -> (String, usize) {
+    match section.name {
+        "" => (format!("{key} = {value}\n"), 1),
+        name => (format!("[{name}]\n{key} = {value}\n"), 2),
+    }
+}
+
+#[test]
+fn rows_are_whole() {
+    for (section, key) in keys() {
+        let path = key.path(section.name);
+        for key in [key].into_iter().chain(key.keys()) {
+            let text = key.description.concat();
+            assert!(
+                text.starts_with(' ') && text.ends_with('.'),
+                "{path}: {text}"
+            );
+        }
+        // There is no other version yet.
+        assert!(key.example.is_some() || path == "config_version", "{path}");
+        assert_ne!(key.example, key.default, "{path}");
+        // An entry changes with its list.
+        assert!(
+            key.keys().iter().all(|inner| inner.change == key.change),
+            "{path}"
+        );
+    }
+}
+
+#[test]
+fn defaults_and_examples_are_values() {
+    let assigned = |value: fn(&Key) -> Option<&'static str>| {
+        let mut text = String::new();
+        let mut last = "";
+        for (section, key) in keys() {
+            if section.name != last {
+                last = section.name;
+                text += &format!("[{last}]\n");
+            }
+            if let Some(value) = value(key) {
+                text += &format!("{} = {value}\n", key.name);
+            }
+        }
+        Config::parse(&text).unwrap_or_else(|error| panic!("{error}:\n{text}"))
+    };
+    assert_eq!(assigned(|key| key.default), Config::default());
+    assert_ne!(assigned(|key| key.example), Config::default());
+    for (section, list) in keys().filter(|(_, key)| !key.keys().is_empty()) {
+        let example = |key: &Key| format!("{} = {}", key.name, key.example.unwrap());
+        let entry: Vec<_> = list.keys().iter().map(example).collect();
+        let (text, _) = file(section, list.name, &format!("[{{ {} }}]", entry.join(", ")));
+        Config::parse(&text).unwrap();
+    }
+}
+
+#[test]
+fn packaged_file_is_the_defaults() {
+    let text = packaged();
+    assert_eq!(Config::parse(&text).unwrap(), Config::default());
+    for (section, key) in keys() {
+        let header = format!("\n[{}]\n", section.name);
+        let (_, within) = text.split_once(&header).unwrap_or(("", &text));
+        let (within, _) = within.split_once("\n[").unwrap_or((within, ""));
+        let line = match (key.default, key.example) {
+            (Some(default), _) => format!("\n{} = {default}\n", key.name),
+            (None, example) => format!("\n# {} = {}\n", key.name, example.unwrap()),
+        };
+        assert!(within.contains(&line), "{line} is not below {header}");
+    }
+    // Keys that are off by default may be uncommented as they are.
+    let uncommented = keys().fold(text, |text, (_, key)| {
+        let off = format!("\n# {} = ", key.name);
+        text.replace(&off, &format!("\n{} = ", key.name))
+    });
+    let retention = Config::parse(&uncommented).unwrap().audit.retention;
+    assert!(retention.age.is_some() && retention.bytes.is_some());
+}
+
+#[test]
+fn changes_take_effect_as_declared() {
+    // The user and the port of [ssh] are those of some node.
+    let running = Config::parse("allowed_nodes = ['pve1']").unwrap();
+    for (section, key) in keys() {
+        let Some(example) = key.example else { continue };
+        let path = key.path(section.name);
+        let (text, _) = file(section, key.name, example);
+        let table = DeTable::parse(&text).unwrap().into_inner();
+        // Without the checks of keys that depend on each other.
+        let read = <Keys as Value>::read(&Spanned::new(0..0, DeValue::Table(table)));
+        let mut read = read.unwrap();
+        if read.allowed_nodes.is_empty() {
+            read.allowed_nodes.clone_from(&running.keys.allowed_nodes);
+        }
+        let changed = Config::from(read);
+        let (next, kept) = running.reloaded(changed.clone());
+        if key.change == Change::Restart {
+            assert_eq!((&next, kept), (&running, vec![path]));
+        } else {
+            assert_eq!((&next, kept), (&changed, vec![]), "{path}");
+        }
+        // The value is not only read: it is in what the daemon is told.
+        let keys = running.keys.clone();
+        assert_ne!(Config { keys, ..changed }, running, "{}", key.name);
+    }
+}
+
+#[test]
+fn unknown_keys_get_a_suggestion() {
+    let misspelt = |key: &Key| key.name[..key.name.len() - 1].to_owned();
+    let check = |text: &str, line: usize, key: &Key| {
+        let error = Config::parse(text).unwrap_err();
+        let (wrong, right) = (misspelt(key), key.name);
+        let expected = format!("unknown field `{wrong}`, did you mean `{right}`?");
+        assert_eq!((error.line, error.message), (line, expected), "{text}");
+        let at = text.lines().nth(line - 1).unwrap().find(&wrong);
+        assert_eq!(at, Some(error.column - 1), "{text}");
+    };
+    for section in FILE
+        .keys()
+        .iter()
+        .filter(|key| key.change == Change::PerKey)
+    {
+        check(&format!("[{}]\n", misspelt(section)), 1, section);
+    }
+    for (section, key) in keys() {
+        let (text, line) = file(section, &misspelt(key), "0");
+        check(&text, line, key);
+        for inner in key.keys() {
+            let entry = format!("[{{ {} = 0 }}]", misspelt(inner));
+            let (text, line) = file(section, key.name, &entry);
+            check(&text, line, inner);
+        }
+    }
+    let far = format!("{} = 0", "x".repeat(100_000));
+    let message = Config::parse(&far).unwrap_err().message;
+    assert!(message.contains("`, expected one of `config_version`, `socket`, "));
+    assert!(message.len() < 1_000);
+}
+
+#[test]
+fn other_types_are_told_the_right_one() {
+    for (section, key) in keys() {
+        let (text, line) = file(section, key.name, "1.5");
+        let error = Config::parse(&text).unwrap_err();
+        let place = (line, key.name.len() + 4);
+        assert_eq!((error.line, error.column), place, "{text}");
+        let end = format!("{}, found float", key.shape);
+        assert!(error.message.starts_with("expected "), "{text}: {error}");
+        assert!(error.message.ends_with(&end), "{text}: {error}");
+    }
+}
+
+#[test]
+fn newer_files_are_refused_as_such() {
+    assert!(Config::parse("config_version = 1").is_ok());
+    // Unknown keys are what such a file has.
+    let newer = error("allowed_clusters = []\nconfig_version = 2");
+    let expected = "line 2, column 18: this daemon is older than the file: it reads version 1, \
+                    and this is version 2";
+    assert_eq!(newer, expected);
+    assert!(error("config_version = 0").contains("expected the number 1"));
+}
+
+#[test]
+fn environment_overrides_the_file() {
+    let text = "socket = '/a/a.sock'\n[audit]\nlog = '/a/audit.log'";
+    let with = |name: &'static str, value: &'static str| {
+        let mut keys = Keys::parse(text).unwrap();
+        let environment = move |asked: &str| (asked == name).then(|| value.into());
+        keys.override_from(&environment)
+            .map(|()| Config::from(keys))
+    };
+    let socket = with("PULSE_SENSOR_PROXY_SOCKET", "/b/b.sock").unwrap();
+    assert_eq!(socket.socket, PathBuf::from("/b/b.sock"));
+    let log = with("PULSE_SENSOR_PROXY_AUDIT_LOG", "/b/audit.log").unwrap();
+    assert_eq!(log.audit.log, PathBuf::from("/b/audit.log"));
+    let metrics = |value| with("PULSE_SENSOR_PROXY_METRICS_ADDR", value);
+    assert_eq!(metrics("").unwrap().metrics_address, None);
+    let default = Config::default().metrics_address;
+    assert_eq!(metrics("default").unwrap().metrics_address, default);
+    let error = metrics("localhost").unwrap_err().to_string();
+    let expected = "PULSE_SENSOR_PROXY_METRICS_ADDR: \"localhost\" is no address with a port";
+    assert!(error.starts_with(expected), "{error}");
 }

@@ -1,56 +1,132 @@
-//! Values of the configuration, each parsed into a type that cannot be wrong, so
-//! that a mistake is found where it stands.
+//! Values of the configuration, each parsed into a type that cannot be wrong, so that a
+//! mistake is reported at its place.
 
+use super::schema::{Fault, Raw, Shape, Value, integer, number, other_type, text};
+use super::table::{NodeKeys, PeerKeys};
 use crate::address::unreachable;
 use crate::authority::HostName;
 use crate::capability::Capability;
 use crate::name::{NodeName, shown};
 use crate::pin::Pin;
-use serde::Deserialize;
-use serde::de::{Deserializer, Error, MapAccess, Visitor, value::MapAccessDeserializer};
-use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
+use toml::de::DeValue;
 
-/// The least severe message that is logged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogLevel {
-    /// Failures that need somebody.
-    Error,
-    /// What may need somebody.
-    Warn,
-    /// What happened.
-    Info,
-    /// Why it happened.
-    Debug,
-    /// Everything.
-    Trace,
+/// Declares an enum whose variants are words of the file.
+macro_rules! choice {
+    (
+        $(#[$meta:meta])*
+        pub enum $name:ident { $($(#[$variant_meta:meta])* $variant:ident = $word:literal,)* }
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name { $($(#[$variant_meta])* $variant,)* }
+
+        impl Value for $name {
+            const SHAPE: Shape =
+                Shape::Choice(&[$($word),*]);
+
+            fn read(
+                raw: &Raw<'_>,
+            ) -> Result<Self, Fault> {
+                match text::<Self>(raw)? {
+                    $($word => Ok(Self::$variant),)*
+                    other => {
+                        let message =
+                            format!("unknown variant `{other:.64}`, expected {}", Self::SHAPE);
+                        Err(Fault::at(raw, message))
+                    }
+                }
+            }
+        }
+    };
+}
+pub(super) use choice;
+
+choice! {
+    /// The least severe message that is logged.
+    pub enum LogLevel {
+        /// Failures that need an administrator.
+        Error = "error",
+        /// Events that may need one.
+        Warn = "warn",
+        /// Events.
+        Info = "info",
+        /// Causes of events.
+        Debug = "debug",
+        /// Everything.
+        Trace = "trace",
+    }
 }
 
-/// What is done about a layer of the confinement that the kernel lacks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Confinement {
-    /// It is reported, and the daemon serves without it.
-    BestEffort,
-    /// The daemon does not start.
-    Required,
-    /// The daemon is not confined at all.
-    Off,
+choice! {
+    /// The consequence of a layer of the confinement that the kernel lacks.
+    pub enum Confinement {
+        /// The daemon logs it and serves without it.
+        BestEffort = "best-effort",
+        /// The daemon does not start.
+        Required = "required",
+        /// The daemon is not confined at all.
+        Off = "off",
+    }
 }
 
-/// A length of time, written `500ms`, `5s`, `2m` or `1h`; `0s` is none.
+/// Implements [`Value`] for a type that is written as a string.
+macro_rules! from_text {
+    ($type:ty, $shape:literal, $parse:expr) => {
+        impl Value for $type {
+            const SHAPE: Shape = Shape::Scalar($shape);
+
+            fn read(raw: &Raw<'_>) -> Result<Self, Fault> {
+                let parse: fn(&str) -> Result<$type, String> = $parse;
+                parse(text::<Self>(raw)?).map_err(|message| Fault::at(raw, message))
+            }
+        }
+    };
+}
+pub(super) use from_text;
+
+/// Implements [`Value`] for a type that is written as a number of a range.
+macro_rules! from_number {
+    ($type:ident, $shape:literal, $range:expr) => {
+        impl Value for $type {
+            const SHAPE: Shape = Shape::Scalar($shape);
+
+            fn read(raw: &Raw<'_>) -> Result<Self, Fault> {
+                number::<Self, _>(raw, $range).map(Self)
+            }
+        }
+    };
+}
+
+/// The version of the file's format: 1, the only one so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ConfigVersion;
+
+impl Value for ConfigVersion {
+    const SHAPE: Shape = Shape::Scalar("the number 1");
+
+    fn read(raw: &Raw<'_>) -> Result<Self, Fault> {
+        match number::<Self, _>(raw, 1..=i64::MAX)? {
+            1 => Ok(Self),
+            version => Err(Fault::at(
+                raw,
+                format!(
+                    "this daemon is older than the file: it reads version 1, and this is version \
+                     {version}"
+                ),
+            )),
+        }
+    }
+}
+
+/// A duration, written `500ms`, `5s`, `2m` or `1h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Interval(pub(super) Duration);
 
 /// Longer than this is a typing mistake.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
-
-pub(super) const fn seconds(seconds: u64) -> Interval {
-    Interval(Duration::from_secs(seconds))
-}
 
 impl Interval {
     fn parse(text: &str) -> Option<Self> {
@@ -73,103 +149,122 @@ impl Interval {
     }
 }
 
-/// Implements `Deserialize` for a value written as a string.
-macro_rules! from_text {
-    ($type:ty, $parse:expr) => {
-        impl<'de> Deserialize<'de> for $type {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = String::deserialize(deserializer)?;
-                let parse: fn(&str) -> Result<$type, String> = $parse;
-                parse(&text).map_err(D::Error::custom)
-            }
-        }
-    };
-}
+from_text!(
+    Interval,
+    "a duration such as \"500ms\", \"5s\" or \"2m\", at most \"24h\"",
+    |text| Self::parse(text).ok_or_else(|| format!(
+        "\"{}\" is no length of time: write it like \"500ms\", \"5s\" or \"2m\", at most \"24h\"",
+        shown(text)
+    ))
+);
 
-from_text!(Interval, |text| Self::parse(text).ok_or_else(|| format!(
-    "\"{}\" is no length of time: write it like \"500ms\", \"5s\" or \"2m\", at most \"24h\"",
-    shown(text)
-)));
+from_text!(String, "a name", |text| Ok(text.to_owned()));
 
-/// Where metrics are served, or `disabled`.
-#[derive(Clone, Copy, Debug)]
+from_text!(PathBuf, "a path", |text| Ok(Self::from(text)));
+
+/// The address where metrics are served, or `disabled`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct MetricsAddress(pub(super) Option<SocketAddr>);
 
-impl Default for MetricsAddress {
-    fn default() -> Self {
-        Self(Some(SocketAddr::from(([127, 0, 0, 1], 9456))))
-    }
-}
+/// The meaning of `default`.
+const METRICS_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9456);
 
-from_text!(MetricsAddress, |text| match text {
-    "disabled" | "" => Ok(Self(None)),
-    "default" => Ok(Self::default()),
-    address => address.parse().map(|a| Self(Some(a))).map_err(|_| format!(
-        "\"{}\" is no address with a port: write it like \"127.0.0.1:9456\", or \"disabled\"",
-        shown(address)
-    )),
-});
+from_text!(
+    MetricsAddress,
+    "an address with a port, or \"disabled\"",
+    |text| {
+        match text {
+        "disabled" | "" => Ok(Self(None)),
+        "default" => Ok(Self(Some(METRICS_ADDRESS))),
+        address => address.parse().map(|a| Self(Some(a))).map_err(|_| format!(
+            "\"{}\" is no address with a port: write it like \"{METRICS_ADDRESS}\", or \"disabled\"",
+            shown(address)
+        )),
+    }
+    }
+);
 
 /// A name that the metrics listener answers to.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct HostNameText(pub(super) HostName);
 
-from_text!(HostNameText, |text| {
+from_text!(HostNameText, "a host name", |text| {
     let name = HostName::parse(text).map(Self);
     name.map_err(|error| format!("\"{}\" is no host name: {error}", shown(text)))
 });
 
 /// The audit log's live file.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct LogPath(pub(super) PathBuf);
 
-from_text!(LogPath, |text| {
-    let path = PathBuf::from(text);
-    super::check_log_path(&path).map(|()| Self(path))
-});
+from_text!(
+    LogPath,
+    "an absolute path that ends in /audit.log",
+    |text| {
+        let path = PathBuf::from(text);
+        super::check_log_path(&path).map(|()| Self(path))
+    }
+);
 
-/// A directory that is named whole, and has something to itself.
+/// An absolute path of a directory below a top-level one.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Directory(pub(super) PathBuf);
 
-from_text!(Directory, |text| {
-    let path = PathBuf::from(text);
-    if path.is_absolute() && path.components().count() > 2 {
-        Ok(Self(path))
-    } else {
-        Err(format!(
-            "\"{}\" is no absolute path of a directory for this alone",
-            shown(text)
-        ))
+from_text!(
+    Directory,
+    "an absolute path of a dedicated directory",
+    |text| {
+        let path = PathBuf::from(text);
+        if path.is_absolute() && path.components().count() > 2 {
+            Ok(Self(path))
+        } else {
+            Err(format!(
+                "\"{}\" is no absolute path of a directory for this alone",
+                shown(text)
+            ))
+        }
     }
-});
+);
 
 /// A socket in a directory of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SocketPath(pub(super) PathBuf);
 
-from_text!(SocketPath, |text| {
-    let path = PathBuf::from(text);
-    let is_file = path.file_name().is_some() && !text.ends_with('/');
-    if path.is_absolute() && is_file && path.components().count() > 3 {
-        Ok(Self(path))
-    } else {
-        Err(format!(
-            "\"{}\" is no absolute path of a socket in a directory for this alone",
-            shown(text)
-        ))
+from_text!(
+    SocketPath,
+    "an absolute path in a dedicated directory",
+    |text| {
+        let path = PathBuf::from(text);
+        let is_file = path.file_name().is_some() && !text.ends_with('/');
+        if path.is_absolute() && is_file && path.components().count() > 3 {
+            Ok(Self(path))
+        } else {
+            Err(format!(
+                "\"{}\" is no absolute path of a socket in a directory for this alone",
+                shown(text)
+            ))
+        }
     }
-});
+);
 
 /// A collector's public key.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct PinText(pub(super) Pin);
 
-from_text!(PinText, |text| {
-    let pin = text.parse().map(Self);
-    pin.map_err(|error| format!("\"{}\" is no pin: {error}", shown(text)))
-});
+from_text!(
+    PinText,
+    "a public key's SHA-256 as \"sha256//\" and base64",
+    |text| {
+        let pin = text.parse().map(Self);
+        pin.map_err(|error| format!("\"{}\" is no pin: {error}", shown(text)))
+    }
+);
 
-/// A user to log in as: what useradd(8) lets through.
-#[derive(Clone, Debug)]
+/// A user to log in as: a name that useradd(8) accepts.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct UserName(pub(super) String);
 
-from_text!(UserName, |text| {
+from_text!(UserName, "a user name", |text| {
     if is_account_name(text) {
         Ok(Self(text.to_owned()))
     } else {
@@ -177,7 +272,7 @@ from_text!(UserName, |text| {
     }
 });
 
-/// A group's name: groupadd(8) lets the same through.
+/// A group's name: groupadd(8) accepts the same.
 pub(super) fn group_name(text: &str) -> Result<String, String> {
     if is_account_name(text) {
         Ok(text.to_owned())
@@ -192,51 +287,40 @@ fn is_account_name(text: &str) -> bool {
     starts_well && text.len() <= 32 && text.bytes().all(valid)
 }
 
-from_text!(NodeNameText, |text| {
+/// The name of a node or a collector. If it is an address, a host can have it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct NodeNameText(pub(super) NodeName);
+
+from_text!(NodeNameText, "a node name", |text| {
     let name = NodeName::parse(text);
     let name = name.map_err(|e| format!("\"{}\" is no node name: {e}", shown(text)))?;
     name.address().map_or(Ok(()), |a| reachable(a).map(drop))?;
     Ok(Self(name))
 });
 
-/// The name of a node or a collector. One that is an address is one that some host can
-/// have.
-pub(super) struct NodeNameText(pub(super) NodeName);
-
 /// A capability by its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct CapabilityName(pub(super) Capability);
 
-from_text!(CapabilityName, |text| {
-    let capability = Capability::from_name(text).map(Self);
-    capability.ok_or_else(|| {
-        format!(
-            "\"{}\" is no capability: there are \"read\", \"write\", \"admin\"",
-            shown(text)
-        )
-    })
-});
-
-/// A number from 1 to 1,000,000,000.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Positive(pub(super) u32);
-
-impl<'de> Deserialize<'de> for Positive {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let number = i64::deserialize(deserializer)?;
-        match u32::try_from(number) {
-            Ok(number @ 1..=1_000_000_000) => Ok(Self(number)),
-            _ => Err(D::Error::custom(
-                "expected a number from 1 to 1,000,000,000",
-            )),
-        }
+from_text!(
+    CapabilityName,
+    "one of \"read\", \"write\", \"admin\"",
+    |text| {
+        let capability = Capability::from_name(text).map(Self);
+        capability.ok_or_else(|| {
+            format!(
+                "\"{}\" is no capability: there are \"read\", \"write\", \"admin\"",
+                shown(text)
+            )
+        })
     }
-}
+);
 
-/// An address that some host can have, in its canonical family.
-#[derive(Clone, Copy, Debug)]
+/// An address that a host can have, in its canonical family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct HostAddress(pub(super) IpAddr);
 
-from_text!(HostAddress, |text| {
+from_text!(HostAddress, "an IP address", |text| {
     let address = text.parse::<IpAddr>();
     let address = address.map_err(|_| format!("\"{}\" is no IP address", shown(text)))?;
     reachable(address).map(Self)
@@ -253,127 +337,71 @@ pub(super) fn reachable(address: IpAddr) -> Result<IpAddr, String> {
     }
 }
 
+/// A number from 1 to 1,000,000,000.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Positive(pub(super) u32);
+
+from_number!(
+    Positive,
+    "a number from 1 to 1,000,000,000",
+    1..=1_000_000_000
+);
+
 /// A port that can be connected to.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Port(pub(super) u16);
 
-impl<'de> Deserialize<'de> for Port {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match u16::try_from(i64::deserialize(deserializer)?) {
-            Ok(port @ 1..) => Ok(Self(port)),
-            _ => Err(D::Error::custom("a port is a number from 1 to 65535")),
-        }
-    }
-}
+from_number!(Port, "a port from 1 to 65535", 1..=u16::MAX);
 
-/// A number of bytes that a disk may have, from 1 to 10^15.
-#[derive(Clone, Copy, Debug)]
+/// A number of bytes that a disk may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Bytes(pub(super) u64);
 
-impl<'de> Deserialize<'de> for Bytes {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match u64::try_from(i64::deserialize(deserializer)?) {
-            Ok(number @ 1..=1_000_000_000_000_000) => Ok(Self(number)),
-            _ => Err(D::Error::custom(
-                "expected a number of bytes from 1 to 1,000,000,000,000,000",
-            )),
-        }
-    }
-}
+from_number!(
+    Bytes,
+    "a number of bytes from 1 to 1,000,000,000,000,000",
+    1..=1_000_000_000_000_000
+);
 
 /// A node: its name alone, or a table.
-pub(super) struct NodeEntry {
-    pub(super) name: NodeName,
-    pub(super) address: Option<HostAddress>,
-    pub(super) port: Option<Port>,
-    pub(super) user: Option<UserName>,
-}
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct NodeEntry(pub(super) NodeKeys);
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NodeTable {
-    name: NodeNameText,
-    address: Option<HostAddress>,
-    port: Option<Port>,
-    user: Option<UserName>,
-}
+impl Value for NodeEntry {
+    const SHAPE: Shape = Shape::Entry("a node name", &NodeKeys::KEYS);
 
-impl<'de> Deserialize<'de> for NodeEntry {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Entry;
-        impl<'de> Visitor<'de> for Entry {
-            type Value = NodeEntry;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a node name, or { name = \"…\", address = \"…\" }")
-            }
-
-            fn visit_str<E: Error>(self, text: &str) -> Result<NodeEntry, E> {
-                let NodeNameText(name) =
-                    NodeNameText::deserialize(serde::de::value::StrDeserializer::new(text))?;
-                Ok(NodeEntry {
-                    name,
-                    address: None,
-                    port: None,
-                    user: None,
-                })
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<NodeEntry, A::Error> {
-                let table = NodeTable::deserialize(MapAccessDeserializer::new(map))?;
-                let NodeNameText(name) = table.name;
-                Ok(NodeEntry {
-                    name,
-                    address: table.address,
-                    port: table.port,
-                    user: table.user,
-                })
-            }
+    fn read(raw: &Raw<'_>) -> Result<Self, Fault> {
+        match raw.get_ref() {
+            DeValue::String(_) => Ok(Self(NodeKeys {
+                name: NodeNameText::read(raw)?,
+                address: None,
+                port: None,
+                user: None,
+            })),
+            DeValue::Table(_) => NodeKeys::read(raw).map(Self),
+            _ => Err(other_type(raw, Self::SHAPE)),
         }
-        deserializer.deserialize_any(Entry)
     }
 }
 
-/// A caller: a bare UID, or a table.
-pub(super) struct PeerEntry {
-    pub(super) uid: u32,
-    pub(super) capabilities: Vec<CapabilityName>,
-}
+/// A caller: its user id alone, or a table.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct PeerEntry(pub(super) PeerKeys);
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PeerTable {
-    uid: u32,
-    #[serde(default)]
-    capabilities: Vec<CapabilityName>,
-}
+impl Value for PeerEntry {
+    const SHAPE: Shape = Shape::Entry("a user id", &PeerKeys::KEYS);
 
-impl<'de> Deserialize<'de> for PeerEntry {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Entry;
-        impl<'de> Visitor<'de> for Entry {
-            type Value = PeerEntry;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a user id, or { uid = …, capabilities = [\"read\"] }")
-            }
-
-            fn visit_i64<E: Error>(self, uid: i64) -> Result<PeerEntry, E> {
-                let uid = u32::try_from(uid).map_err(|_| E::custom("this is no user id"))?;
-                Ok(PeerEntry {
-                    uid,
+    fn read(raw: &Raw<'_>) -> Result<Self, Fault> {
+        match raw.get_ref() {
+            DeValue::Integer(_) => {
+                let uid = integer(raw).and_then(|uid| u32::try_from(uid).ok());
+                Ok(Self(PeerKeys {
+                    uid: uid.ok_or_else(|| Fault::at(raw, "this is no user id"))?,
                     capabilities: Vec::new(),
-                })
+                }))
             }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<PeerEntry, A::Error> {
-                let table = PeerTable::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(PeerEntry {
-                    uid: table.uid,
-                    capabilities: table.capabilities,
-                })
-            }
+            DeValue::Table(_) => PeerKeys::read(raw).map(Self),
+            _ => Err(other_type(raw, Self::SHAPE)),
         }
-        deserializer.deserialize_any(Entry)
     }
 }

@@ -1,12 +1,13 @@
 //! The configuration in force: the file, and the environment variables that override it.
 
-use pulse_core::config::{Config, ConfigError, DEFAULT_PATH, MAX_CONFIG_BYTES, check_log_path};
+use pulse_core::config::{
+    Config, ConfigError, DEFAULT_PATH, Keys, MAX_CONFIG_BYTES, VariableError,
+};
 use pulse_core::trust::{Demand, Untrusted};
 use pulse_trust::Refused;
 use pulse_trust::places::{self, Flaw, Place};
 use std::env::var_os;
 use std::io;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 /// An error that leaves the daemon without a configuration.
@@ -43,13 +44,8 @@ pub enum SettingsError {
         error: ConfigError,
     },
     /// An environment variable has a mistake.
-    #[error("{variable}: {reason}")]
-    Environment {
-        /// Its name.
-        variable: &'static str,
-        /// The mistake.
-        reason: String,
-    },
+    #[error(transparent)]
+    Environment(#[from] VariableError),
 }
 
 impl SettingsError {
@@ -94,13 +90,12 @@ pub(crate) fn load(path: &Path) -> Result<Config, SettingsError> {
     })?;
     let text = String::from_utf8(bytes)
         .map_err(|_| unreadable(io::Error::new(io::ErrorKind::InvalidData, "not UTF-8 text")))?;
-    let config = Config::parse(&text);
-    let mut config = config.map_err(|error| SettingsError::Wrong {
+    let mut keys = Keys::parse(&text).map_err(|error| SettingsError::Wrong {
         path: path.to_owned(),
         error,
     })?;
-    override_from_environment(&mut config)?;
-    Ok(config)
+    keys.override_from(&|variable| var_os(variable))?;
+    Ok(keys.into())
 }
 
 /// Checks that no other user may change the directories that the configuration names.
@@ -132,38 +127,4 @@ fn check_places(places: &[Place]) -> Result<(), SettingsError> {
         }
     }
     Ok(())
-}
-
-fn override_from_environment(config: &mut Config) -> Result<(), SettingsError> {
-    if let Some(socket) = var_os("PULSE_SENSOR_PROXY_SOCKET") {
-        config.socket = PathBuf::from(socket);
-    }
-    if let Some(socket) = var_os("PULSE_SENSOR_PROXY_CONTROL_SOCKET") {
-        config.control_socket = PathBuf::from(socket);
-    }
-    if let Some(ssh_dir) = var_os("PULSE_SENSOR_PROXY_SSH_DIR") {
-        config.ssh_dir = PathBuf::from(ssh_dir);
-    }
-    let variable = "PULSE_SENSOR_PROXY_AUDIT_LOG";
-    if let Some(log) = var_os(variable) {
-        config.audit.log = PathBuf::from(log);
-        check_log_path(&config.audit.log)
-            .map_err(|reason| SettingsError::Environment { variable, reason })?;
-    }
-    let variable = "PULSE_SENSOR_PROXY_METRICS_ADDR";
-    if let Some(address) = var_os(variable) {
-        config.metrics_address = match address.to_str() {
-            Some("disabled" | "") => None,
-            Some("default") => Config::default().metrics_address,
-            other => Some(parse_address(other).ok_or(SettingsError::Environment {
-                variable,
-                reason: "expected an address with a port, or \"disabled\"".into(),
-            })?),
-        };
-    }
-    Ok(())
-}
-
-fn parse_address(text: Option<&str>) -> Option<SocketAddr> {
-    text?.parse().ok()
 }

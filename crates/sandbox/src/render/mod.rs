@@ -1,7 +1,9 @@
-//! AppArmor profiles, the OCI seccomp profile and systemd units, rendered from [`crate::tables`].
+//! AppArmor profiles, the OCI seccomp profile and systemd units, rendered from [`crate::tables`],
+//! and the files that are rendered from the table of the configuration's keys.
 //!
-//! `cargo xtask policy` writes them to `security/` and `packaging/`, and CI fails when a file
-//! there differs. So a path or a system call is permitted in one place, with its reason.
+//! `cargo xtask policy` writes them to `security/`, `packaging/` and `fuzz/`, and CI fails when a
+//! file there differs. So a path or a system call is permitted in one place, with its reason,
+//! and a key of the configuration is described in one.
 
 #![allow(
     clippy::disallowed_methods,
@@ -13,6 +15,7 @@ mod oci;
 mod places;
 mod systemd;
 
+use pulse_core::config;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -83,6 +86,8 @@ pub fn artefacts() -> Vec<Artefact> {
             "packaging/sysusers.d/pulse-sensor-proxy.conf",
             systemd::sysusers(),
         ),
+        Artefact::new("packaging/config.toml", config::packaged()),
+        Artefact::new("fuzz/dictionaries/config.dict", config::dictionary()),
     ]
 }
 

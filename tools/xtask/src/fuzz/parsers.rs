@@ -45,6 +45,7 @@ const PARSERS: &[(&str, &str, &str)] = &[
     ("sensors/src/command.rs", "from_words", "helper_request"),
     ("sensors/src/command.rs", "parse", "command"),
     ("core/src/config.rs", "parse", "config"),
+    ("core/src/config/parse.rs", "parse", "config"),
     ("core/src/config/socket.rs", "parse", "config"),
     ("core/src/config/values.rs", "parse", "config"),
     ("sensors/src/document/reader.rs", "read", "document"),
