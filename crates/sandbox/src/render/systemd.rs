@@ -9,7 +9,7 @@ const ROOT: &str = "/run/pulse-sensor-proxy.root";
 
 /// What every file begins with.
 const ORIGIN: &str = "# Written by `cargo xtask policy` from crates/sandbox/src/tables; docs/hardening.md\n\
-                      # explains it. Changes belong into a drop-in: systemctl edit pulse-sensor-proxy\n";
+                      # explains it. Put changes into a drop-in: systemctl edit pulse-sensor-proxy\n";
 
 /// The unit of the administrators' socket.
 const CONTROL_UNIT: &str = "pulse-sensor-proxy-control.socket";
@@ -39,21 +39,21 @@ After=network.target
 [Service]
 Type=notify
 NotifyAccess=main
-# Started with the service: the daemon, which is not root, could not make root's socket.
+# systemd creates root's socket and starts it with the service: the daemon is not root.
 Sockets={CONTROL_UNIT}
 ExecStart={PROGRAM}
-# A wrong configuration is refused here, with its reason; the daemon keeps the old one.
+# Refuses a wrong configuration with the reason; the daemon then keeps the old one.
 ExecReload={PROGRAM} --check
 ExecReload=+/bin/kill -HUP $MAINPID
-# It says every 5 seconds that it is alive.
+# The daemon notifies systemd every 5 seconds.
 WatchdogSec=30
 Restart=on-failure
 RestartSec=2
-# Wrong arguments and a wrong configuration do not become right by themselves.
+# A restart does not fix wrong arguments (64) or a wrong configuration (78).
 RestartPreventExitStatus=64 78
 TimeoutStopSec=30
 
-# Who it is, and what is its own.
+# The user and its directories.
 User=pulse-sensor-proxy
 Group=pulse-sensor-proxy
 UMask=0077
@@ -62,14 +62,14 @@ StateDirectory={state}
 StateDirectoryMode=0700
 LogsDirectory={logs}
 LogsDirectoryMode=0750
-# Containers mount this directory: it stays when the service ends.
+# Containers mount this directory, so it stays when the service stops.
 RuntimeDirectory={runtime}
 RuntimeDirectoryMode=0755
 RuntimeDirectoryPreserve=yes
-# The SSH key, if it stands in /etc/credstore; else the daemon makes one of its own.
+# The SSH key, if it is in /etc/credstore; otherwise the daemon creates a key.
 LoadCredential=pulse-sensor-proxy.id_ed25519
 
-# When the profile is loaded.
+# Applied if the profile is loaded.
 AppArmorProfile=-pulse-sensor-proxy
 
 # Privileges.
@@ -81,15 +81,15 @@ RestrictRealtime=yes
 RestrictNamespaces=yes
 LockPersonality=yes
 KeyringMode=private
-# A few threads and no processes.
+# A few threads, no child process.
 TasksMax=16
 LimitCORE=0
-# While processors are short it comes first, among its own siblings and as a service: who
-# connects without a pause would keep others waiting. It uses processors for what it is asked.
+# Priority over other processes: otherwise a user that connects without a pause would delay
+# other callers.
 Nice=-10
 CPUWeight=1000
 
-# Files: it sees no others than these. Who sends it the signal to reload does.
+# Files: the daemon sees only these. The command that sends the reload signal sees all.
 RootDirectory={ROOT}
 RootDirectoryStartOnly=yes
 MountAPIVFS=yes
@@ -99,8 +99,8 @@ PrivateTmp=yes
 PrivateMounts=yes
 PrivateDevices=yes
 DevicePolicy=closed
-# Callers are known by their credentials and pidfds; /proc shows no other user's
-# processes. PrivateUsers stays off: callers' user ids have to be seen as they are.
+# /proc shows no other user's processes; credentials and pidfds identify callers.
+# PrivateUsers= stays off, because the daemon has to see callers' real user ids.
 ProtectProc=invisible
 ProcSubset=pid
 
@@ -114,11 +114,11 @@ ProtectKernelTunables=yes
 RemoveIPC=yes
 MemoryDenyWriteExecute=yes
 
-# The network: no address until a drop-in permits the nodes' with IPAddressAllow=.
+# The network: no address, until a drop-in permits the nodes' with IPAddressAllow=.
 IPAddressDeny=any
 RestrictAddressFamilies=AF_UNIX {families}
 
-# System calls, those that the daemon takes from itself when it serves among them.
+# System calls for startup and serving. The daemon's own filter then removes the former.
 SystemCallArchitectures=native
 SystemCallErrorNumber=EPERM
 {filter}
@@ -141,7 +141,7 @@ PartOf=pulse-sensor-proxy.service
 [Socket]
 ListenStream={}
 Service=pulse-sensor-proxy.service
-# Whoever can open it has every capability. Never mount it into a container.
+# Opening this socket gives every capability. Never mount it into a container.
 SocketUser=root
 SocketGroup=root
 SocketMode=0600
@@ -163,8 +163,8 @@ Description=Socket on which Pulse asks for temperatures
 
 [Socket]
 ListenStream={}
-# Anybody may connect; who may ask is decided by who it is. Narrow it together with
-# socket_mode and socket_group in the configuration, which the daemon compares.
+# All users can connect; the daemon checks each caller's credentials. To restrict who can
+# connect, change socket_mode and socket_group in the configuration too: the daemon compares.
 SocketMode=0666
 DirectoryMode=0755
 FileDescriptorName=rpc
@@ -184,7 +184,7 @@ pub(crate) fn tmpfiles() -> String {
     let runtime = places::of(Whose::SocketDirectory);
     format!(
         "{ORIGIN}
-# The service's whole file system, filled by what its unit mounts.
+# The service's root directory. The unit fills it with bind mounts.
 d {ROOT} 0555 root root -
 d {runtime} 0755 {user}
 "
