@@ -79,4 +79,6 @@ pub use storage::{LIVE, Live, Place, SEALS, Storage, segment_start};
 pub use tail::MAX_WRITE_BYTES;
 pub use time::Timestamp;
 pub use worker::{Ending, Worker};
-pub use writer::{Completion, Health, OnDisk, Receipt, Retention, Unavailable, Upkeep, Writer};
+pub use writer::{
+    Blocked, Completion, Health, OnDisk, Receipt, Retention, Unavailable, Upkeep, Writer,
+};

@@ -237,7 +237,7 @@ impl<S: Storage> Log<S> {
             last: known.end.seq,
             age: now.since(known.ts),
             total: files.bytes,
-            sealed: self.at.head.seq - self.at.unsealed,
+            sealed: self.at.head.seq - self.unsealed(),
         };
         Ok(match judge(&judged, limits, streams) {
             Verdict::Keep => Outlook::Rest,

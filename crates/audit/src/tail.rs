@@ -90,6 +90,24 @@ pub(crate) struct Epoch {
     pub(crate) key: PublicKey,
 }
 
+/// The records after the last seal.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unsealed {
+    pub(crate) records: u64,
+    /// The time on the first of them.
+    pub(crate) since: Timestamp,
+}
+
+impl Unsealed {
+    /// With more records, whose first has this time.
+    pub(crate) fn with(before: Option<Self>, records: u64, ts: Timestamp) -> Self {
+        Self {
+            records: before.map_or(0, |before| before.records) + records,
+            since: before.map_or(ts, |before| before.since),
+        }
+    }
+}
+
 /// A file, read to its end.
 #[derive(Debug)]
 pub(crate) struct Tail {
@@ -99,14 +117,11 @@ pub(crate) struct Tail {
     /// The time on the last record.
     pub(crate) ts: Timestamp,
     pub(crate) epoch: Option<Epoch>,
-    pub(crate) unsealed: u64,
-    pub(crate) unsealed_since: Option<Timestamp>,
+    pub(crate) unsealed: Option<Unsealed>,
     /// Where the whole records end.
     pub(crate) length: u64,
     /// What stands after them.
     pub(crate) torn: Torn,
-    /// The torn bytes are the live file's, not this one's.
-    pub(crate) torn_in_live: bool,
     /// The last record lacks its newline, and nothing else.
     pub(crate) is_unended: bool,
 }
@@ -119,11 +134,9 @@ impl Tail {
             head: Head::START,
             ts: Timestamp::default(),
             epoch: None,
-            unsealed: 0,
-            unsealed_since: None,
+            unsealed: None,
             length: 0,
             torn: Torn::default(),
-            torn_in_live: false,
             is_unended: false,
         }
     }
@@ -176,8 +189,7 @@ impl Tail {
     }
 
     fn note(&mut self, line: &Line<'_>, text: &[u8]) {
-        self.unsealed += 1;
-        self.unsealed_since.get_or_insert(line.ts);
+        self.unsealed = Some(Unsealed::with(self.unsealed, 1, line.ts));
         match line.event_type {
             b"log.open" | b"log.resumed" => {
                 self.epoch = members(text)
@@ -185,7 +197,7 @@ impl Tail {
                     .or(self.epoch.take());
             }
             b"log.sealed" => {
-                (self.unsealed, self.unsealed_since) = (0, None);
+                self.unsealed = None;
                 let next = members(text).and_then(|members| next_key(&members));
                 if let (Some(epoch), Some((number, key))) = (&mut self.epoch, next) {
                     (epoch.number, epoch.key) = (number, key);

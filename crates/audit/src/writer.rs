@@ -22,7 +22,7 @@ use pulse_core::event::Event;
 use pulse_core::growth::{Rate, TimeLeft};
 use pulse_core::retention::{Hold, Limits, Stream};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A record is on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,12 +102,22 @@ pub struct Upkeep {
     pub removed_segments: u64,
     /// The last record that was removed since the start; 0 is none.
     pub removed_through: u64,
-    /// What keeps the oldest segment, though it exceeds a limit.
-    pub hold: Option<Hold>,
-    /// For how long, when that was last looked at.
-    pub held_for: Duration,
-    /// Why the oldest segment cannot be removed.
-    pub obstacle: Option<Arc<str>>,
+    /// Why the oldest segment is still there, though it exceeds a limit.
+    pub blocked: Option<Blocked>,
+}
+
+/// Why a segment that exceeds a limit of retention is not removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Blocked {
+    /// Its records are still needed.
+    Held {
+        /// By whom.
+        hold: Hold,
+        /// Since when.
+        since: Instant,
+    },
+    /// Its removal failed, for this reason.
+    Failed(Arc<str>),
 }
 
 impl Health {
@@ -129,8 +139,23 @@ impl Upkeep {
     /// itself, or has not for a while.
     #[must_use]
     pub fn pressing_hold(&self) -> Option<&Hold> {
-        let hold = self.hold.as_ref()?;
-        (!hold.is_passing() || self.held_for >= PRESSING).then_some(hold)
+        match &self.blocked {
+            Some(Blocked::Held { hold, since })
+                if !hold.is_passing() || since.elapsed() >= PRESSING =>
+            {
+                Some(hold)
+            }
+            _ => None,
+        }
+    }
+
+    /// Why the oldest segment could not be removed.
+    #[must_use]
+    pub fn failure(&self) -> Option<&Arc<str>> {
+        match &self.blocked {
+            Some(Blocked::Failed(reason)) => Some(reason),
+            Some(Blocked::Held { .. }) | None => None,
+        }
     }
 }
 

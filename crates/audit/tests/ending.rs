@@ -9,8 +9,8 @@ use common::simulated::{EIO, Fault};
 use common::{Sample, at, attack, check, is_seal, join, lines, one, pinned_with_state, sample};
 use common::{settings, write};
 use pulse_audit::verify::{
-    Attack, NoteKind, Options, Proof, Report, Since, StateKeys, Verdict, Witness, open_directory,
-    verify,
+    Attack, NoteKind, Options, Proof, Report, Since, Start, StateKeys, Verdict, Witness,
+    open_directory, verify,
 };
 use pulse_audit::{Directory, Log, LogError, Place};
 
@@ -256,7 +256,7 @@ fn a_part_of_a_log_is_held_against_the_key_as_well() {
         let judge = |log: &[Vec<u8>], keys: &[(String, Vec<u8>)]| {
             let options = Options {
                 key: Some(sample.key),
-                since: Some(Since::Seq(seq)),
+                start: Start::Since(Since::Seq(seq)),
                 state: Some(state(keys)),
                 ..Options::default()
             };

@@ -13,7 +13,7 @@ use common::{
 };
 use ed25519_dalek::{Signer, SigningKey};
 use pulse_audit::verify::{
-    Attack, LogFiles, NoteKind, Options, Report, Seals, Since, Verdict, verify,
+    Attack, LogFiles, NoteKind, Options, Report, Seals, Since, Start, Verdict, verify,
 };
 use pulse_audit::{Head, Log, Place, PublicKey, SEALS};
 use pulse_core::retention::Limits;
@@ -423,7 +423,7 @@ fn a_removal_that_was_interrupted_is_no_finding() {
 fn a_part_of_a_pruned_log_is_unproven_and_no_more() {
     let log = pruned();
     let options = |since| Options {
-        since: Some(Since::Seq(since)),
+        start: Start::Since(Since::Seq(since)),
         ..pinned(log.key)
     };
     for since in 1..=log.first() + 30 {
@@ -431,7 +431,7 @@ fn a_part_of_a_pruned_log_is_unproven_and_no_more() {
         assert_eq!(report.verdict, Verdict::Unproven, "{since}: {report:#?}");
     }
     let part = Options {
-        partial: true,
+        start: Start::AnyRecord,
         ..pinned(log.key)
     };
     let report = log.check(&part);

@@ -7,7 +7,9 @@ mod common;
 use common::{at_most, pinned, record, settings, until};
 use pulse_audit::show::{Filter, Follower};
 use pulse_audit::verify::{Options, Report, StateKeys, Verdict, open_log, retried, verify};
-use pulse_audit::{After, Directory, Head, Health, Reader, Retention, SEALS, Settings, Writer};
+use pulse_audit::{
+    After, Blocked, Directory, Head, Health, Reader, Retention, SEALS, Settings, Writer,
+};
 use pulse_core::retention::{Hold, Limits, Stream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -82,6 +84,13 @@ fn has_nothing_to_remove(health: &Health) -> bool {
     health.upkeep.bytes <= LIMIT
 }
 
+fn hold(health: &Health) -> Option<&Hold> {
+    match &health.upkeep.blocked {
+        Some(Blocked::Held { hold, .. }) => Some(hold),
+        _ => None,
+    }
+}
+
 #[test]
 fn a_log_at_its_limit_serves_on_within_it_and_is_verified_from_its_first_key() {
     let place = Place::new();
@@ -111,7 +120,7 @@ fn a_log_at_its_limit_serves_on_within_it_and_is_verified_from_its_first_key() {
     until(&writer, has_nothing_to_remove);
     let health = writer.stop();
     assert!(health.upkeep.removed_segments > 50, "{:?}", health.upkeep);
-    assert!(health.upkeep.obstacle.is_none(), "{:?}", health.upkeep);
+    assert_eq!(health.upkeep.failure(), None, "{:?}", health.upkeep);
     let report = place.check(&options(&key, &place.state()));
     assert_eq!(report.verdict, Verdict::Intact, "{report:#?}");
     assert!(report.records < report.last_seq / 5);
@@ -240,9 +249,12 @@ fn what_keeps_the_oldest_segment_is_told_and_given_up_with_the_limits() {
             vec![stream(true), stream(false)]
         }),
     });
-    until(&writer, |health| health.upkeep.hold.is_some());
+    until(&writer, |health| hold(health).is_some());
     let upkeep = writer.health().upkeep;
-    assert!(matches!(upkeep.hold, Some(Hold::Behind { last, .. }) if last > 1));
+    let blocked = upkeep.blocked.as_ref();
+    assert!(
+        matches!(blocked, Some(Blocked::Held { hold: Hold::Behind { last, .. }, .. }) if *last > 1)
+    );
     assert_eq!((upkeep.removed_segments, upkeep.first), (0, 1));
     assert_eq!(upkeep.pressing_hold(), None, "it may end by itself");
     passed.store(u64::MAX, Ordering::Relaxed);
@@ -256,15 +268,15 @@ fn what_keeps_the_oldest_segment_is_told_and_given_up_with_the_limits() {
             }]
         }),
     });
-    let is_syslog =
-        |health: &Health| matches!(health.upkeep.hold, Some(Hold::Unacknowledged { .. }));
-    until(&writer, is_syslog);
+    until(&writer, |health| {
+        matches!(hold(health), Some(Hold::Unacknowledged { .. }))
+    });
     assert!(writer.health().upkeep.pressing_hold().is_some());
     writer.retain(Retention {
         limits: Limits::default(),
         streams: Box::new(Vec::new),
     });
-    until(&writer, |health| health.upkeep.hold.is_none());
+    until(&writer, |health| hold(health).is_none());
     assert_eq!(writer.health().upkeep.removed_segments, 0);
     retain(&writer, at_most(LIMIT / 4));
     until(&writer, |health| health.upkeep.removed_segments > 0);
@@ -282,8 +294,9 @@ fn a_segment_that_was_changed_stays_and_the_log_goes_on() {
     let text = std::fs::read_to_string(&first).unwrap();
     std::fs::write(&first, text.replacen("allowed", "refused", 1)).unwrap();
     retain(&writer, at_most(1));
-    until(&writer, |health| health.upkeep.obstacle.is_some());
-    let obstacle = writer.health().upkeep.obstacle.unwrap();
+    until(&writer, |health| health.upkeep.failure().is_some());
+    let health = writer.health();
+    let obstacle = health.upkeep.failure().unwrap();
     assert!(
         obstacle.contains("audit.log-000000000001 is not as it was written"),
         "{obstacle}"

@@ -2,6 +2,7 @@
 
 use crate::problem::Problem;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -66,14 +67,59 @@ pub struct CollectorStatus {
     pub port: u16,
     /// `relp` or `syslog`.
     pub protocol: String,
-    /// Records go there now.
-    pub up: bool,
-    /// What TLS agreed on.
-    pub tls: Option<String>,
-    /// What is wrong.
-    pub trouble: Option<Trouble>,
-    /// How often something was, by the step at which it was met.
-    pub failures: std::collections::BTreeMap<String, u64>,
+    /// As the members `up`, `tls` and `trouble`.
+    #[serde(flatten)]
+    pub state: CollectorState,
+    /// Failures since the start, by the step at which they were met.
+    pub failures: BTreeMap<String, u64>,
+}
+
+/// Whether records go to a collector.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "StateMembers", into = "StateMembers")]
+pub enum CollectorState {
+    /// They do, with these TLS parameters.
+    Up {
+        /// As in `TLS 1.3, X25519MLKEM768`.
+        tls: String,
+    },
+    /// They do not, because of this.
+    Down(Trouble),
+    /// They do not, and nothing is wrong: the collector was not tried yet, or another one of
+    /// its stream serves.
+    #[default]
+    Idle,
+}
+
+/// A [`CollectorState`] as JSON has it.
+#[derive(Serialize, Deserialize)]
+struct StateMembers {
+    up: bool,
+    tls: Option<String>,
+    trouble: Option<Trouble>,
+}
+
+impl From<CollectorState> for StateMembers {
+    fn from(state: CollectorState) -> Self {
+        let (up, tls, trouble) = match state {
+            CollectorState::Up { tls } => (true, Some(tls), None),
+            CollectorState::Down(trouble) => (false, None, Some(trouble)),
+            CollectorState::Idle => (false, None, None),
+        };
+        Self { up, tls, trouble }
+    }
+}
+
+impl From<StateMembers> for CollectorState {
+    fn from(members: StateMembers) -> Self {
+        match members.trouble {
+            _ if members.up => Self::Up {
+                tls: members.tls.unwrap_or_default(),
+            },
+            Some(trouble) => Self::Down(trouble),
+            None => Self::Idle,
+        }
+    }
 }
 
 /// What is wrong with a collector.
@@ -101,29 +147,33 @@ pub struct Certificates {
 }
 
 impl CollectorStatus {
-    /// Records go there.
-    pub(crate) fn went_up(&mut self, tls: String) {
-        self.up = true;
-        self.tls = Some(tls);
-        self.trouble = None;
+    /// Whether records go there now.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        matches!(self.state, CollectorState::Up { .. })
     }
 
-    /// They do not; true when that is news.
-    pub(crate) fn went_down(&mut self, problem: Option<&Problem>) -> bool {
-        self.up = false;
-        self.tls = None;
-        let Some(problem) = problem else {
-            return false;
-        };
+    /// Why records do not go there.
+    #[must_use]
+    pub fn trouble(&self) -> Option<&Trouble> {
+        match &self.state {
+            CollectorState::Down(trouble) => Some(trouble),
+            CollectorState::Up { .. } | CollectorState::Idle => None,
+        }
+    }
+
+    /// Records a failure; true when its text differs from that of the last one.
+    pub(crate) fn fail(&mut self, problem: &Problem) -> bool {
         *self.failures.entry(problem.step().to_owned()).or_default() += 1;
         let error = problem.to_string();
-        let before = self.trouble.take();
-        let is_news = before.as_ref().is_none_or(|trouble| trouble.error != error);
-        self.trouble = Some(Trouble {
+        let before = self.trouble();
+        let is_news = before.is_none_or(|trouble| trouble.error != error);
+        let since = before.map_or_else(now, |trouble| trouble.since);
+        self.state = CollectorState::Down(Trouble {
             step: problem.step().to_owned(),
             error,
             remedy: problem.remedy().to_owned(),
-            since: before.map_or_else(now, |trouble| trouble.since),
+            since,
         });
         is_news
     }
@@ -147,4 +197,48 @@ impl Board {
 pub(crate) fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn states_keep_their_json_members() {
+        let trouble = Trouble {
+            step: "tcp".to_owned(),
+            error: "refused".to_owned(),
+            remedy: "start it".to_owned(),
+            since: 7,
+        };
+        let tls = "TLS 1.3, X25519".to_owned();
+        for (state, members) in [
+            (
+                CollectorState::Up { tls: tls.clone() },
+                json!({"up": true, "tls": tls, "trouble": null}),
+            ),
+            (
+                CollectorState::Down(trouble.clone()),
+                json!({"up": false, "tls": null, "trouble": trouble}),
+            ),
+            (
+                CollectorState::Idle,
+                json!({"up": false, "tls": null, "trouble": null}),
+            ),
+        ] {
+            let status = CollectorStatus {
+                state,
+                ..CollectorStatus::default()
+            };
+            let value = serde_json::to_value(&status).unwrap();
+            for (name, member) in members.as_object().unwrap() {
+                assert_eq!(value[name], *member, "{name}");
+            }
+            assert_eq!(
+                serde_json::from_value::<CollectorStatus>(value).unwrap(),
+                status
+            );
+        }
+    }
 }

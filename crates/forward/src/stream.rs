@@ -21,7 +21,7 @@ use crate::forwarder::Command;
 use crate::message::RecordMessages;
 use crate::problem::Problem;
 use crate::route::Route;
-use crate::status::Board;
+use crate::status::{Board, CollectorState};
 use flight::Flight;
 use pulse_audit::Reader;
 use pulse_core::backoff::Backoff;
@@ -81,12 +81,7 @@ pub(crate) struct Stream {
     reader: Reader,
     /// Everything up to here is acknowledged.
     acknowledged: Place,
-    /// What of that is on disk; none before there is a cursor.
-    stored: Option<Place>,
-    /// How far it was when that was last tried.
-    attempted: u64,
-    /// Whether that went well.
-    is_stored: bool,
+    cursor: Cursor,
     flight: Flight,
     /// When the log was last found longer.
     grown: Instant,
@@ -99,9 +94,59 @@ pub(crate) struct Stream {
     prefer: Instant,
     /// The certificates that were last tried.
     seen: Look,
-    /// When the end has to be reached.
+    /// When the daemon is stopped: until when a stream may go on sending.
     end: Option<Instant>,
     message: Vec<u8>,
+}
+
+/// The cursor's file, as far as it is known.
+struct Cursor {
+    /// What it says; none before it is written for the first time.
+    stored: Option<Place>,
+    /// The last attempt to write it.
+    last_write: LastWrite,
+}
+
+enum LastWrite {
+    Done,
+    /// With this record acknowledged. It is tried again when there is as much to write as
+    /// usual, not with every acknowledgement.
+    Failed(u64),
+}
+
+/// A connection in use.
+struct Serving {
+    link: Link,
+    /// Of the collector, in the order of preference.
+    index: usize,
+    phase: Phase,
+    /// A connection to a collector that comes before this one.
+    better: Option<(usize, Link)>,
+}
+
+#[derive(Clone, Copy)]
+enum Phase {
+    /// What the log has is sent.
+    Sending,
+    /// Nothing is sent any more; what is on its way is waited for.
+    Draining(Over),
+}
+
+impl Serving {
+    /// Lets the connection end in order, if there is a reason and none yet.
+    fn drain(&mut self, reason: Option<Over>) {
+        if let (Phase::Sending, Some(reason)) = (self.phase, reason) {
+            self.phase = Phase::Draining(reason);
+        }
+    }
+
+    /// As [`drain`](Self::drain), for what an operator asked: that comes before any other
+    /// reason.
+    fn drain_now(&mut self, reason: Option<Over>) {
+        if let Some(reason) = reason {
+            self.phase = Phase::Draining(reason);
+        }
+    }
 }
 
 /// Why a connection is over that was not broken.
@@ -125,9 +170,10 @@ impl Stream {
         Self {
             reader: Reader::from(&parts.log, place.seq() + 1),
             acknowledged: place,
-            stored,
-            attempted: place.seq(),
-            is_stored: true,
+            cursor: Cursor {
+                stored,
+                last_write: LastWrite::Done,
+            },
             flight: Flight::default(),
             grown: Instant::now(),
             backoff: Backoff::default(),
@@ -159,34 +205,39 @@ impl Stream {
 
     /// Uses a connection for as long as it is of use. Gives the one to go on with, if there
     /// is one.
-    async fn serve(&mut self, index: usize, mut link: Link) -> Option<(usize, Link)> {
+    async fn serve(&mut self, index: usize, link: Link) -> Option<(usize, Link)> {
         self.went_up(index, &link);
         self.is_heard = false;
-        let mut better = None;
+        let mut serving = Serving {
+            link,
+            index,
+            phase: Phase::Sending,
+            better: None,
+        };
         let outcome = match self.go_back() {
-            Ok(()) => self.carry(&mut link, index, &mut better).await,
+            Ok(()) => self.carry(&mut serving).await,
             Err(problem) => Err(problem),
         };
-        let broken = match outcome {
+        let Serving { link, better, .. } = serving;
+        let is_broken = outcome.is_err();
+        match outcome {
             Ok(over) => {
                 tracing::info!(collector = %self.name(index), ?over, "connection to the collector ended in order");
-                self.went_down(index, None);
+                self.set_state(index, CollectorState::Idle);
                 self.part(link).await;
-                false
             }
             Err(problem) => {
-                self.went_down(index, Some(&problem));
+                self.failed(index, &problem);
                 self.hear_the_last(link).await;
                 if !self.is_heard {
                     // It takes connections and no records: another one may take both.
                     self.first = index + 1;
                 }
-                true
             }
-        };
+        }
         self.flight.clear();
         self.store();
-        if broken && better.is_none() {
+        if is_broken && better.is_none() {
             self.pause().await;
         }
         better
@@ -207,39 +258,37 @@ impl Stream {
         }
     }
 
-    async fn carry(
-        &mut self,
-        link: &mut Link,
-        index: usize,
-        better: &mut Option<(usize, Link)>,
-    ) -> Result<Over, Problem> {
+    async fn carry(&mut self, serving: &mut Serving) -> Result<Over, Problem> {
+        let index = serving.index;
         let mut look = tokio::time::interval(LOOK);
         let (found, mut finding) = mpsc::channel(1);
         let protocol = self.parts.routes[index].collector.protocol;
         self.prefer = Instant::now() + PREFER;
-        let mut over = None;
         loop {
-            let caught_up = match over {
-                None => self.fill(link, index)?,
-                Some(_) => true,
+            let caught_up = match serving.phase {
+                Phase::Sending => self.fill(&mut serving.link, index)?,
+                Phase::Draining(_) => true,
             };
             tokio::select! {
-                flushed = link.flush() => flushed?,
+                flushed = serving.link.flush() => flushed?,
                 // It takes its time: one who ends does not.
                 command = self.parts.commands.recv(), if self.end.is_none() => {
-                    over = self.obey(command, index).or(over);
+                    serving.drain_now(self.obey(command, index));
                     continue;
                 }
                 () = sleep_until(self.end.unwrap_or_else(far)) => return Ok(Over::Ended),
             }
-            let is_empty = link.on_their_way() == 0;
-            match over {
+            let is_empty = serving.link.on_their_way() == 0;
+            match serving.phase {
                 // There it would take long, and be for nothing.
-                Some(Over::Replayed) if protocol == Protocol::Syslog => return Ok(Over::Replayed),
-                Some(over) if is_empty => return Ok(over),
+                Phase::Draining(Over::Replayed) if protocol == Protocol::Syslog => {
+                    return Ok(Over::Replayed);
+                }
+                Phase::Draining(over) if is_empty => return Ok(over),
                 _ if self.end.is_some() && is_empty && caught_up => return Ok(Over::Ended),
                 _ => (),
             }
+            let is_idle = caught_up && matches!(serving.phase, Phase::Sending);
             let telling = self.parts.telling.as_mut();
             let message = async move {
                 match telling {
@@ -248,33 +297,33 @@ impl Stream {
                 }
             };
             tokio::select! {
-                tag = link.acknowledged() => {
+                tag = serving.link.acknowledged() => {
                     self.settle(tag?);
-                    if !caught_up && link.room() < sending::WORTHWHILE {
+                    if !caught_up && serving.link.room() < sending::WORTHWHILE {
                         sleep(self.rest()).await;
                     }
                 }
-                _ = self.parts.durable.changed(), if caught_up && over.is_none() => {
+                _ = self.parts.durable.changed(), if is_idle => {
                     sleep(GATHER).await;
                 }
-                () = message, if caught_up && over.is_none() => (),
+                () = message, if is_idle => (),
                 command = self.parts.commands.recv(), if self.end.is_none() => {
-                    over = self.obey(command, index).or(over);
+                    serving.drain_now(self.obey(command, index));
                 }
                 _ = look.tick() => {
                     self.store();
-                    over = over.or(self.renewed(index));
+                    serving.drain(self.renewed(index));
                 }
-                () = sleep_until(self.prefer), if index > 0 && over.is_none() => {
+                () = sleep_until(self.prefer), if index > 0 && matches!(serving.phase, Phase::Sending) => {
                     self.prefer = Instant::now() + PREFER;
                     self.look_for_better(index, found.clone());
                 }
                 Some(link) = finding.recv() => {
-                    *better = Some(link);
-                    over = over.or(Some(Over::Preferred));
+                    serving.better = Some(link);
+                    serving.drain(Some(Over::Preferred));
                 }
                 // There is more to send, and room for it.
-                () = std::future::ready(()), if !caught_up && link.room() >= sending::WORTHWHILE => (),
+                () = std::future::ready(()), if !caught_up && serving.link.room() >= sending::WORTHWHILE => (),
                 () = sleep_until(self.end.unwrap_or_else(far)) => return Ok(Over::Ended),
             }
         }
@@ -299,7 +348,11 @@ impl Stream {
         if let (Some(telling), Some(number)) = (&mut self.parts.telling, count.message) {
             telling.acknowledge(number);
         }
-        if self.acknowledged.seq() >= self.attempted + STRIDE {
+        let written = match self.cursor.last_write {
+            LastWrite::Done => self.cursor.stored.map_or(0, Place::seq),
+            LastWrite::Failed(seq) => seq,
+        };
+        if self.acknowledged.seq() >= written + STRIDE {
             self.store();
         }
         let mut status = self.parts.board.lock();
@@ -312,37 +365,34 @@ impl Stream {
 
     /// Has the cursors say how far everything is acknowledged.
     fn store(&mut self) {
-        let stored = self.store_records().and(self.store_messages());
-        match &stored {
-            // Tried again at the next occasion; at worst some of it is sent twice.
-            Err(error) if self.is_stored => {
-                tracing::warn!(%error, "how far the audit log is forwarded cannot be stored");
+        let records = self.store_records();
+        let messages = self.parts.telling.as_mut().map_or(Ok(()), Telling::store);
+        self.cursor.last_write = match records.and(messages) {
+            Ok(()) => LastWrite::Done,
+            Err(error) => {
+                // Tried again at the next occasion; at worst some of it is sent twice.
+                if let LastWrite::Done = self.cursor.last_write {
+                    tracing::warn!(%error, "how far the audit log is forwarded cannot be stored");
+                }
+                LastWrite::Failed(self.acknowledged.seq())
             }
-            _ => (),
-        }
-        self.is_stored = stored.is_ok();
+        };
     }
 
     fn store_records(&mut self) -> io::Result<()> {
-        if self.acknowledged == self.stored.unwrap_or(Place::START) {
-            return Ok(());
+        if self.acknowledged != self.cursor.stored.unwrap_or(Place::START) {
+            self.parts.cursor.store(self.acknowledged)?;
+            self.cursor.stored = Some(self.acknowledged);
+            self.publish();
         }
-        self.attempted = self.acknowledged.seq();
-        self.parts.cursor.store(self.acknowledged)?;
-        self.stored = Some(self.acknowledged);
-        self.publish();
         Ok(())
-    }
-
-    fn store_messages(&mut self) -> io::Result<()> {
-        self.parts.telling.as_mut().map_or(Ok(()), Telling::store)
     }
 
     fn publish(&self) {
         let mut status = self.parts.board.lock();
         let stream = &mut status.streams[self.parts.index];
         stream.acknowledged_seq = self.acknowledged.seq();
-        stream.stored_seq = self.stored.map(Place::seq);
+        stream.stored_seq = self.cursor.stored.map(Place::seq);
         stream.messages = self.parts.telling.as_ref().map(Telling::status);
     }
 
@@ -361,17 +411,22 @@ impl Stream {
         let mut status = self.parts.board.lock();
         let stream = &mut status.streams[self.parts.index];
         stream.connections += 1;
-        stream.collectors[index].went_up(agreed(link));
+        stream.collectors[index].state = CollectorState::Up { tls: agreed(link) };
         drop(status);
         tracing::info!(collector = %self.name(index), tls = %agreed(link), "records go to the collector");
     }
 
-    fn went_down(&self, index: usize, problem: Option<&Problem>) {
+    fn set_state(&self, index: usize, state: CollectorState) {
+        let mut status = self.parts.board.lock();
+        status.streams[self.parts.index].collectors[index].state = state;
+    }
+
+    fn failed(&self, index: usize, problem: &Problem) {
         let mut status = self.parts.board.lock();
         let stream = &mut status.streams[self.parts.index];
-        let is_news = stream.collectors[index].went_down(problem);
+        let is_news = stream.collectors[index].fail(problem);
         drop(status);
-        if let (true, Some(problem)) = (is_news, problem) {
+        if is_news {
             tracing::warn!(
                 collector = %self.name(index),
                 step = problem.step(),

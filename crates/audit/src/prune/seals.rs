@@ -17,7 +17,6 @@ const END: u64 = 512 * 1024;
 
 /// The seals that are kept already, as far as one segment has to know.
 pub(super) struct Kept {
-    last: Option<Seal>,
     link: Link,
     /// The file's length, all of it on disk.
     pub(super) length: u64,
@@ -28,9 +27,10 @@ pub(super) struct Kept {
 enum Link {
     /// The segment's seals come after it.
     Before,
-    /// It is one of the segment's, which has not come yet.
-    Within,
-    /// It is one of the segment's, and the same.
+    /// It is this one, which is the segment's and has not come yet: those up to it are kept
+    /// already.
+    Within(Seal),
+    /// It was the segment's, and has come.
     Met,
 }
 
@@ -63,7 +63,7 @@ impl Kept {
         };
         let link = match last.head.seq {
             seq if seq > segment.end.seq => None,
-            seq if seq >= segment.first => Some(Link::Within),
+            seq if seq >= segment.first => Some(Link::Within(last)),
             _ => first
                 .is_none_or(|first| last.leads_to(&first, end.whole == end.length))
                 .then_some(Link::Before),
@@ -77,17 +77,17 @@ impl Kept {
     /// Takes the segment's next seal: adds its line to `lines` unless it is kept already.
     /// False when another one is kept in its place.
     pub(super) fn take(&mut self, seal: &Seal, line: &[u8], lines: &mut Vec<u8>) -> bool {
-        match (self.link, &self.last) {
-            (Link::Within, Some(last)) if seal == last => self.link = Link::Met,
-            (Link::Within, Some(last)) => return seal.head.seq < last.head.seq,
-            _ => lines.extend_from_slice(line),
+        match self.link {
+            Link::Within(last) if *seal == last => self.link = Link::Met,
+            Link::Within(last) => return seal.head.seq < last.head.seq,
+            Link::Before | Link::Met => lines.extend_from_slice(line),
         }
         true
     }
 
     /// Whether the last seal that was kept was among those that were taken, if it had to.
     pub(super) fn is_met(&self) -> bool {
-        self.link != Link::Within
+        !matches!(self.link, Link::Within(_))
     }
 }
 
@@ -148,7 +148,6 @@ impl End {
             cut(storage, self.whole)?;
         }
         Ok(Kept {
-            last: self.last,
             link,
             length: self.whole,
         })

@@ -12,7 +12,11 @@ use crate::tail::{MAX_TORN_BYTES, Tail};
 pub(super) enum Source {
     Live,
     /// There is no live file, or nothing in it: a rotation was cut short.
-    Segment(String),
+    Segment {
+        name: String,
+        /// The torn bytes are in the live file, not in the segment.
+        torn_in_live: bool,
+    },
     /// Nowhere: the file was removed while we were writing it.
     Memory,
 }
@@ -48,7 +52,10 @@ pub(super) fn find(storage: &impl Storage, memory: Option<&Head>) -> Result<Foun
         Some(name) => {
             let tail = read_tail(storage, &name, until)?;
             Found {
-                source: Source::Segment(name),
+                source: Source::Segment {
+                    name,
+                    torn_in_live: false,
+                },
                 tail,
                 has_live,
             }
@@ -73,7 +80,9 @@ pub(super) fn find(storage: &impl Storage, memory: Option<&Head>) -> Result<Foun
             });
         }
         found.tail.torn = live.torn;
-        found.tail.torn_in_live = true;
+        if let Source::Segment { torn_in_live, .. } = &mut found.source {
+            *torn_in_live = true;
+        }
     }
     Ok(found)
 }

@@ -16,16 +16,13 @@ const MOST_BYTES: u64 = MAX_TORN_BYTES as u64 + 4096;
 const MOST_FILES: usize = 64;
 
 /// Torn bytes, kept in files of their own.
-#[derive(Default)]
 pub(super) struct TornFiles {
-    files: Vec<(String, Vec<u8>)>,
-    /// The last of them also stands where it was: the file could not be cut.
-    pub(super) in_place: bool,
-    /// The segment that the log goes on from, when it is another file.
-    segment: Option<String>,
+    pub(super) files: Vec<(String, Vec<u8>)>,
+    /// False when the log's file could not be cut: the last of them stands there, too.
+    pub(super) are_cut: bool,
 }
 
-/// Copies what is torn, then cuts it off if that is permitted.
+/// Copies the torn bytes to a file, then cuts them off if that is permitted.
 pub(super) fn set_aside(
     storage: &mut impl Storage,
     name: &str,
@@ -35,7 +32,7 @@ pub(super) fn set_aside(
 ) -> Result<TornFiles, LogError> {
     let doing = || LogError::while_doing("set torn bytes aside");
     let bytes = tail.torn.bytes();
-    let mut torn = TornFiles::default();
+    let mut are_cut = true;
     if !bytes.is_empty() {
         let kept = files_of(storage, seq).map_err(doing())?;
         if !kept.iter().any(|(_, content)| content == bytes) {
@@ -43,15 +40,15 @@ pub(super) fn set_aside(
             storage.store(Place::Log, &free, bytes).map_err(doing())?;
         }
         match storage.cut(name, length) {
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => torn.in_place = true,
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => are_cut = false,
             outcome => outcome.map_err(doing())?,
         }
     }
-    torn.files = files_of(storage, seq).map_err(doing())?;
-    if torn.in_place {
-        torn.files.sort_by_key(|(_, content)| content != bytes);
+    let mut files = files_of(storage, seq).map_err(doing())?;
+    if !are_cut {
+        files.sort_by_key(|(_, content)| content != bytes);
     }
-    Ok(torn)
+    Ok(TornFiles { files, are_cut })
 }
 
 fn free_name(seq: u64, kept: &[(String, Vec<u8>)]) -> String {
@@ -87,19 +84,6 @@ fn files_of(storage: &impl Storage, seq: u64) -> io::Result<Vec<(String, Vec<u8>
 }
 
 impl TornFiles {
-    pub(super) fn linked(mut self, segment: &str) -> Self {
-        self.segment = Some(segment.to_owned());
-        self
-    }
-
-    /// Names the segment in the record that goes on from it.
-    pub(super) fn after(&self, resumed: Body) -> Body {
-        match &self.segment {
-            Some(segment) => resumed.with_text("segment", segment),
-            None => resumed,
-        }
-    }
-
     /// The records that tell of what is torn and of what failed.
     pub(super) fn bodies(&self, occasion: Occasion<'_>) -> Vec<Body> {
         let mut bodies: Vec<Body> = self

@@ -5,7 +5,7 @@ use super::lines::Lines;
 use super::report::{Attack, Finding, NoteKind, Report, Unjudged, Witness};
 use super::source::{LogFiles, Source};
 use super::tears::{Met, Tears};
-use super::{Options, examine};
+use super::{Options, Start, examine};
 use crate::record::Head;
 use std::collections::VecDeque;
 use std::io::{self, Read};
@@ -73,7 +73,11 @@ pub fn verify_against(
     progress: &mut dyn FnMut(u64),
 ) -> io::Result<(Report, Report)> {
     let collector = Options {
-        partial: true,
+        // A copy may begin later than the log.
+        start: match options.start {
+            Start::FirstRecord => Start::AnyRecord,
+            start => start,
+        },
         repetitions: true,
         lagging: true,
         heads: Vec::new(),

@@ -6,19 +6,18 @@ mod gaps;
 pub(super) mod pruned;
 mod state;
 
-use super::Options;
-use super::evidence::{Break, Evidence};
+use super::evidence::{Break, BrokenLink, Cause, Evidence, Origin};
 use super::lines::RawLine;
 use super::recent::Recent;
 use super::report::{Attack, Finding, Note, NoteKind, Proof, Report, Verdict, Witness};
 use super::tears::Met;
+use super::{Options, Start};
 use crate::key::PublicKey;
 use crate::line::Line;
 use crate::record::Head;
 use crate::storage::segment_start;
 use crate::time::Timestamp;
 use pruned::{Beginning, KeptSeals};
-use state::Announced;
 use std::io;
 use std::time::Duration;
 
@@ -43,14 +42,51 @@ impl Spot {
     }
 }
 
-/// Lines that are no records, and that nothing accounts for.
-#[derive(Default)]
+/// Lines that are not records, and that no record accounts for; at least one.
 struct Rubbish {
     lines: u64,
+    /// The first of them.
     spot: Spot,
-    /// How long the last of them is.
+    /// The length of the last in bytes, and whether a newline ends it.
     length: usize,
     ended: bool,
+}
+
+/// A key, and the record from which on the next seal had to be made with it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AnnouncedKey {
+    pub(super) epoch: u64,
+    pub(super) key: PublicKey,
+    pub(super) seq: u64,
+}
+
+/// The key that the next seal has to be made with.
+#[derive(Clone, Copy)]
+enum CurrentKey {
+    /// No record has named it yet.
+    Unknown,
+    /// Records are missing, and this was the key before them. The next one that is named
+    /// must be this or a later one.
+    BeforeGap(AnnouncedKey),
+    Known(AnnouncedKey),
+}
+
+impl CurrentKey {
+    fn known(self) -> Option<AnnouncedKey> {
+        match self {
+            Self::Known(key) => Some(key),
+            Self::Unknown | Self::BeforeGap(_) => None,
+        }
+    }
+}
+
+/// The kind of the last good record.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum LastRecord {
+    Seal,
+    /// It ends its file.
+    Rotation,
+    Other,
 }
 
 pub(super) struct Chain<'a> {
@@ -58,24 +94,18 @@ pub(super) struct Chain<'a> {
     report: Report,
     head: Head,
     log_id: Option<String>,
-    epoch: Option<(u64, PublicKey)>,
-    /// Where that was announced.
-    announced: Option<Announced>,
+    key: CurrentKey,
     /// The first epoch that is known.
     first_epoch: Option<u64>,
-    /// Where each of the private keys was announced, as far as they were.
-    met_keys: Vec<Option<Announced>>,
-    /// The epoch that was reached before records that are missing.
-    epoch_before_gap: Option<(u64, PublicKey)>,
+    /// For each private key of the state directory, where the log announced it.
+    met_keys: Vec<Option<AnnouncedKey>>,
     /// Records that are known from elsewhere, by their numbers; the first that was not met.
     heads: Vec<Head>,
     next_head: usize,
+    /// The first record after the last seal.
     unsealed_since: Option<(u64, Timestamp)>,
-    /// The first record at the end that is not sealed yet, and need not be.
-    pending: Option<u64>,
     last_ts: Timestamp,
-    last_was_seal: bool,
-    last_was_rotation: bool,
+    last: LastRecord,
     repeated: u64,
     spot: Spot,
     sources: u64,
@@ -85,8 +115,11 @@ pub(super) struct Chain<'a> {
     misnamed: Vec<Finding>,
     /// Torn bytes stand before the next record, which accounts for them.
     is_torn: bool,
-    rubbish: Rubbish,
+    /// Lines before the next record that are none.
+    rubbish: Option<Rubbish>,
     recent: Recent,
+    /// Set from the break of the chain on: nothing is verified after it, but read as
+    /// evidence.
     evidence: Option<Evidence>,
     /// The seals of what retention removed.
     seals: KeptSeals,
@@ -123,18 +156,14 @@ impl<'a> Chain<'a> {
             },
             head: Head::START,
             log_id: None,
-            epoch: None,
-            announced: None,
+            key: CurrentKey::Unknown,
             first_epoch: None,
             met_keys: vec![None; options.state.as_ref().map_or(0, |keys| keys.held().len())],
-            epoch_before_gap: None,
             heads: in_order(&options.heads),
             next_head: 0,
             unsealed_since: None,
-            pending: None,
             last_ts: Timestamp::default(),
-            last_was_seal: false,
-            last_was_rotation: false,
+            last: LastRecord::Other,
             repeated: 0,
             spot: Spot::default(),
             sources: 0,
@@ -142,7 +171,7 @@ impl<'a> Chain<'a> {
             named_for: None,
             misnamed: Vec::new(),
             is_torn: false,
-            rubbish: Rubbish::default(),
+            rubbish: None,
             recent: Recent::new(),
             evidence: None,
             seals: KeptSeals::Unknown,
@@ -247,17 +276,20 @@ impl<'a> Chain<'a> {
     }
 
     fn take_rubbish(&mut self, raw: &RawLine<'_>) {
-        if self.rubbish.lines == 0 {
-            self.rubbish.spot = self.spot.clone();
-        }
-        self.rubbish.lines += 1;
-        (self.rubbish.length, self.rubbish.ended) = (raw.text.len(), raw.ended);
+        let rubbish = self.rubbish.get_or_insert_with(|| Rubbish {
+            lines: 0,
+            spot: self.spot.clone(),
+            length: 0,
+            ended: false,
+        });
+        rubbish.lines += 1;
+        (rubbish.length, rubbish.ended) = (raw.text.len(), raw.ended);
     }
 
     fn take_record(&mut self, line: &Line<'_>, text: &[u8]) {
         let is_first = self.report.records == 0;
         let follows = line.follows(&self.head) || (is_first && self.may_begin_with(line));
-        let is_next = self.rubbish.lines == 0;
+        let is_next = self.rubbish.is_none();
         if follows && is_next {
             return self.accept(line, text);
         }
@@ -278,7 +310,7 @@ impl<'a> Chain<'a> {
     }
 
     fn is_part(&self) -> bool {
-        self.options.partial || self.options.since.is_some()
+        self.options.start != Start::FirstRecord
     }
 
     fn broke(&mut self, line: &Line<'_>, text: &[u8]) {
@@ -288,27 +320,44 @@ impl<'a> Chain<'a> {
 
     /// The evidence that begins with a record which does not follow.
     fn break_at(&self, line: &Line<'_>, text: &[u8]) -> Evidence {
-        let is_rubbish = self.rubbish.lines > 0;
+        let (spot, cause) = match &self.rubbish {
+            Some(rubbish) => (
+                &rubbish.spot,
+                Cause::Stray {
+                    lines: rubbish.lines,
+                    ended: rubbish.ended,
+                    at_boundary: self.at_boundary,
+                    next: line.head(),
+                },
+            ),
+            None => (&self.spot, Cause::Link(self.broken_link(line))),
+        };
         let mut evidence = Evidence::new(Break {
             head: self.head,
-            found: Some((line.head(), *line.prev_hash)),
-            rubbish_lines: self.rubbish.lines,
-            rubbish_ended: self.rubbish.ended,
-            at_boundary: self.at_boundary,
-            after_rotation: self.last_was_rotation,
-            begins_segment: line.event_type == b"log.resumed",
-            repeats: self.recent.has(line),
-            branches_off: self.recent.is_successor(line),
             log_id: self.log_id.clone(),
-            epoch: self.epoch,
-            spot: if is_rubbish {
-                self.rubbish.spot.clone()
-            } else {
-                self.spot.clone()
-            },
+            key: self.key.known(),
+            spot: spot.clone(),
+            cause,
         });
         evidence.observe(Some(line), text);
         evidence
+    }
+
+    fn broken_link(&self, line: &Line<'_>) -> BrokenLink {
+        BrokenLink {
+            found: line.head(),
+            prev: *line.prev_hash,
+            at_boundary: self.at_boundary,
+            after_rotation: self.last == LastRecord::Rotation,
+            begins_segment: line.event_type == b"log.resumed",
+            origin: if self.recent.has(line) {
+                Origin::Repeated
+            } else if self.recent.is_successor(line) {
+                Origin::Branch
+            } else {
+                Origin::Unknown
+            },
+        }
     }
 
     fn accept(&mut self, line: &Line<'_>, text: &[u8]) {
@@ -323,9 +372,10 @@ impl<'a> Chain<'a> {
             self.report.first_seq = line.seq;
             self.check_beginning(line);
             if line.seq > 1 && self.beginning.is_none() {
-                let text = match self.options.since {
-                    Some(_) => "earlier records were not looked at",
-                    None => "earlier records are not here",
+                let text = if let Start::Since(_) = self.options.start {
+                    "earlier records were not looked at"
+                } else {
+                    "earlier records are not here"
                 };
                 self.note(NoteKind::Partial, line.seq, text);
             }
@@ -334,13 +384,13 @@ impl<'a> Chain<'a> {
         self.report.records += 1;
         self.head = line.head();
         self.recent.push(line);
-        (self.last_was_seal, self.last_was_rotation) = (false, false);
+        self.last = LastRecord::Other;
         if line.event_type.starts_with(b"log.") {
             self.take_log_record(line, text);
         } else {
             self.check_sealing(line.ts);
         }
-        if !self.last_was_seal {
+        if self.last != LastRecord::Seal {
             self.unsealed_since.get_or_insert((line.seq, line.ts));
         }
         self.compare_heads();

@@ -55,10 +55,8 @@ pub struct Options {
     /// A copy that may lag behind its log is given: that it ends anywhere is no finding, and
     /// that nothing proves its end does not make it unproven.
     pub lagging: bool,
-    /// Only a part is given: it need not begin with record 1.
-    pub partial: bool,
-    /// What comes before is passed over, and not verified.
-    pub since: Option<Since>,
+    /// The record with which verification begins.
+    pub start: Start,
     /// Nothing is read after the first good seal that covers this record.
     pub until_sealed: Option<u64>,
     /// The last file is being written: its last line may be unfinished.
@@ -73,6 +71,35 @@ pub struct Options {
     pub now: Option<Timestamp>,
 }
 
+/// The record with which verification begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Start {
+    /// Record 1, or the first one that retention left.
+    #[default]
+    FirstRecord,
+    /// Any record: a part of a log is given.
+    AnyRecord,
+    /// The first record of this place: those before it are skipped, and not verified.
+    Since(Since),
+}
+
+impl Start {
+    /// The place up to which records are skipped.
+    #[must_use]
+    pub fn since(self) -> Option<Since> {
+        match self {
+            Self::Since(since) => Some(since),
+            Self::FirstRecord | Self::AnyRecord => None,
+        }
+    }
+}
+
+impl From<Option<Since>> for Start {
+    fn from(since: Option<Since>) -> Self {
+        since.map_or(Self::FirstRecord, Self::Since)
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -80,8 +107,7 @@ impl Default for Options {
             heads: Vec::new(),
             state: None,
             lagging: false,
-            partial: false,
-            since: None,
+            start: Start::FirstRecord,
             until_sealed: None,
             live: false,
             repetitions: false,
@@ -181,7 +207,7 @@ impl<'a> Pass<'a> {
     fn new(options: &'a Options) -> Self {
         let judge = Judge {
             chain: Chain::new(options),
-            skipping: options.since.map(Skipping::to),
+            skipping: options.start.since().map(Skipping::to),
         };
         Self {
             tears: Tears::new(options.repetitions),

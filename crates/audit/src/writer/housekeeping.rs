@@ -6,7 +6,7 @@
 //! again later. Only where the log itself cannot be written, that is the log's failure.
 
 use super::driver::Driver;
-use super::{Retention, Upkeep};
+use super::{Blocked, Retention, Upkeep};
 use crate::prune::{Obstacle, Outlook, Removed, Step};
 use crate::recovery::Occasion;
 use crate::storage::Storage;
@@ -30,8 +30,6 @@ pub(super) struct Housekeeping {
     /// When room may be made next on a full disk.
     room_at: Instant,
     retention: Option<Retention>,
-    /// Since when something has been holding the oldest segment.
-    held_since: Option<Instant>,
     upkeep: Upkeep,
 }
 
@@ -45,7 +43,6 @@ impl Housekeeping {
             prune_at: now,
             room_at: now,
             retention: None,
-            held_since: None,
             upkeep: Upkeep::default(),
         }
     }
@@ -72,22 +69,26 @@ impl Housekeeping {
         self.retention = retention.limits.are_set().then_some(retention);
         self.prune_at = Instant::now();
         if self.retention.is_none() {
-            self.hold(None);
-            self.upkeep.obstacle = None;
+            self.upkeep.blocked = None;
         }
     }
 
-    fn hold(&mut self, hold: Option<Hold>) {
-        let since = self.held_since.filter(|_| hold.is_some());
-        self.held_since = hold.as_ref().map(|_| since.unwrap_or_else(Instant::now));
-        self.upkeep.hold = hold;
+    fn hold(&mut self, hold: Hold) {
+        let since = match self.upkeep.blocked {
+            Some(Blocked::Held { since, .. }) => since,
+            _ => Instant::now(),
+        };
+        self.upkeep.blocked = Some(Blocked::Held { hold, since });
     }
 
     /// The limits that are kept: none while something holds the oldest segment for long.
     fn limits_in_force(&self) -> Limits {
-        let is_held = self.upkeep.held_for >= HOLD_TOLERANCE || self.upkeep.obstacle.is_some();
-        let retention = self.retention.as_ref().filter(|_| !is_held);
-        retention.map_or_else(Limits::default, |retention| retention.limits)
+        match &self.upkeep.blocked {
+            Some(Blocked::Failed(_)) => None,
+            Some(Blocked::Held { since, .. }) if since.elapsed() >= HOLD_TOLERANCE => None,
+            _ => self.retention.as_ref(),
+        }
+        .map_or_else(Limits::default, |retention| retention.limits)
     }
 
     fn removed(&mut self, removed: Removed) {
@@ -123,7 +124,6 @@ impl<S: Storage> Driver<S> {
         let Ok(extent) = self.log.extent() else {
             return;
         };
-        house.upkeep.held_for = house.held_since.map_or(Duration::ZERO, |since| now - since);
         let limits = house.limits_in_force();
         let upkeep = &mut house.upkeep;
         upkeep.first = extent.first;
@@ -140,15 +140,17 @@ impl<S: Storage> Driver<S> {
         self.log.reserve_to_prune();
         match outlook {
             Outlook::Reading => return Ok(now),
-            Outlook::Rest => self.house.hold(None),
-            Outlook::Held(_, hold) => self.house.hold(Some(hold)),
+            Outlook::Rest => self.house.upkeep.blocked = None,
+            Outlook::Held(_, hold) => self.house.hold(hold),
             Outlook::Due(reason) => {
-                self.house.hold(None);
+                // A failure is reported until the segment is gone.
+                if let Some(Blocked::Held { .. }) = self.house.upkeep.blocked {
+                    self.house.upkeep.blocked = None;
+                }
                 self.prune(reason)?;
                 return Ok(now);
             }
         }
-        self.house.upkeep.obstacle = None;
         Ok(now + LOOK_INTERVAL)
     }
 
@@ -164,7 +166,7 @@ impl<S: Storage> Driver<S> {
     fn prune(&mut self, reason: Reason) -> Result<Step, Obstacle> {
         let step = self.log.prune((self.clock)(), reason)?;
         if let Step::Removed(removed) = step {
-            self.house.upkeep.obstacle = None;
+            self.house.upkeep.blocked = None;
             self.house.removed(removed);
         }
         Ok(step)
@@ -172,15 +174,14 @@ impl<S: Storage> Driver<S> {
 
     fn hindered(&mut self, obstacle: &Obstacle) {
         self.house.prune_at = Instant::now() + OBSTACLE_RETRY;
-        self.house.hold(None);
-        self.house.upkeep.obstacle = Some(obstacle.to_string().into());
+        self.house.upkeep.blocked = Some(Blocked::Failed(obstacle.to_string().into()));
     }
 
     /// On a full disk: removes the oldest segment, if it is due, with the space that was
     /// kept free. True when one was removed.
     pub(super) fn make_room(&mut self) -> bool {
-        let is_hindered = self.house.upkeep.obstacle.is_some();
-        if self.house.retention.is_none() || (is_hindered && Instant::now() < self.house.prune_at) {
+        let has_failed = self.house.upkeep.failure().is_some();
+        if self.house.retention.is_none() || (has_failed && Instant::now() < self.house.prune_at) {
             return false;
         }
         match self.try_to_make_room() {

@@ -19,7 +19,7 @@ impl Stream {
         for index in (first..first + count).map(|turn| turn % count) {
             match self.try_one(index).await {
                 Ok(link) => return link.map(|link| (index, link)),
-                Err(problem) => self.went_down(index, Some(&problem)),
+                Err(problem) => self.failed(index, &problem),
             }
         }
         self.pause().await;

@@ -1,10 +1,10 @@
 //! What the log says of itself: where it begins, and which key each seal must have.
 
-use super::Chain;
+use super::{Chain, LastRecord};
 use crate::key::PublicKey;
 use crate::line::Line;
 use crate::tail::members;
-use crate::verify::evidence::{Break, Evidence};
+use crate::verify::evidence::{BadSeal, Break, Cause, Evidence};
 use crate::verify::report::{Attack, NoteKind};
 use serde_json::Value;
 
@@ -19,7 +19,7 @@ impl Chain<'_> {
                 self.take_seal(line, &members);
             }
             b"log.pruned" => self.take_pruned(line, &members),
-            b"log.rotated" => self.last_was_rotation = true,
+            b"log.rotated" => self.last = LastRecord::Rotation,
             _ => (),
         }
     }
@@ -47,7 +47,7 @@ impl Chain<'_> {
     }
 
     fn take_resumed(&mut self, seq: u64, members: &Value) {
-        let Some((number, key)) = self.epoch else {
+        let Some(current) = self.key.known() else {
             return self.learn_epoch(seq, members);
         };
         let log_id = members["log_id"].as_str();
@@ -56,8 +56,8 @@ impl Chain<'_> {
             self.log_id = log_id.map(str::to_owned);
         }
         let same_log = log_id == self.log_id.as_deref();
-        let same_key = key_of(members, "key") == Some(key);
-        if !same_log || !same_key || members["epoch"].as_u64() != Some(number) {
+        let same_key = key_of(members, "key") == Some(current.key);
+        if !same_log || !same_key || members["epoch"].as_u64() != Some(current.epoch) {
             let spot = self.spot.clone();
             self.find(
                 Attack::Spliced,
@@ -103,7 +103,7 @@ impl Chain<'_> {
             return;
         };
         let claimed = key_of(members, "key");
-        if self.epoch.is_none()
+        if self.key.known().is_none()
             && let (Some(number), Some(key)) = (members["epoch"].as_u64(), claimed)
         {
             self.check_after_gap(line.seq, number, key, None);
@@ -115,49 +115,39 @@ impl Chain<'_> {
                 "the key was taken from a seal itself",
             );
         }
-        let right = self.epoch.filter(|(number, key)| {
-            claimed == Some(*key)
-                && members["epoch"].as_u64() == Some(*number)
-                && key.verifies(signed, signature)
+        let right = self.key.known().filter(|current| {
+            claimed == Some(current.key)
+                && members["epoch"].as_u64() == Some(current.epoch)
+                && current.key.verifies(signed, signature)
         });
-        let next_number = right.and_then(|(number, _)| number.checked_add(1));
+        let next_number = right.and_then(|current| current.epoch.checked_add(1));
         match (next_number, key_of(members, "next_key")) {
             (Some(number), Some(next)) => {
                 self.announce(number, next, line.seq);
                 self.report.seals += 1;
                 self.report.sealed_through = line.seq;
-                self.last_was_seal = true;
+                self.last = LastRecord::Seal;
                 self.unsealed_since = None;
             }
             (_, next) => {
-                let mut own = [claimed, next].into_iter().flatten();
-                let own = own.any(|key| self.is_another(key) && key.verifies(signed, signature));
-                self.bad_seal(line.seq, own, signed, signature);
+                let current = self.key.known().map(|current| current.key);
+                let mut others = [claimed, next].into_iter().flatten();
+                self.evidence = Some(Evidence::new(Break {
+                    head: self.head,
+                    log_id: self.log_id.clone(),
+                    key: self.key.known(),
+                    spot: self.spot.clone(),
+                    cause: Cause::Seal(BadSeal {
+                        from: self.report.sealed_through + 1,
+                        seal: line.seq,
+                        by_other_key: others
+                            .any(|key| Some(key) != current && key.verifies(signed, signature)),
+                        signed: signed.to_owned(),
+                        signature: signature.to_owned(),
+                    }),
+                }));
             }
         }
-    }
-
-    fn is_another(&self, key: PublicKey) -> bool {
-        self.epoch.is_none_or(|(_, current)| current != key)
-    }
-
-    fn bad_seal(&mut self, seal: u64, own: bool, signed: &[u8], signature: &[u8]) {
-        let mut evidence = Evidence::new(Break {
-            head: self.head,
-            found: None,
-            rubbish_lines: 0,
-            rubbish_ended: true,
-            at_boundary: false,
-            after_rotation: false,
-            begins_segment: false,
-            repeats: false,
-            branches_off: false,
-            log_id: self.log_id.clone(),
-            epoch: self.epoch,
-            spot: self.spot.clone(),
-        });
-        evidence.bad_seal(self.report.sealed_through + 1, seal, own, signed, signature);
-        self.evidence = Some(evidence);
     }
 }
 

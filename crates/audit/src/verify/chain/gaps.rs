@@ -3,7 +3,7 @@
 //! One gap must not hide the next, so each is told and what follows is verified for
 //! itself. What was known before the gap must still agree with what comes after it.
 
-use super::{Chain, Spot};
+use super::{Chain, CurrentKey, LastRecord, Spot};
 use crate::key::PublicKey;
 use crate::line::Line;
 use crate::record::Head;
@@ -30,27 +30,29 @@ impl Chain<'_> {
             seq: line.seq - 1,
             hash: *line.prev_hash,
         };
-        self.epoch_before_gap = self.epoch.take().or(self.epoch_before_gap);
-        self.announced = None;
+        if let CurrentKey::Known(key) = self.key {
+            self.key = CurrentKey::BeforeGap(key);
+        }
         self.unsealed_since = None;
         self.removed_through = None;
-        (self.last_was_seal, self.last_was_rotation) = (false, false);
+        self.last = LastRecord::Other;
     }
 
     /// Keys and epochs go forward, also where nobody sees them do it.
     pub(super) fn check_after_gap(
         &mut self,
         seq: u64,
-        number: u64,
+        epoch: u64,
         key: PublicKey,
         log_id: Option<&str>,
     ) {
-        let Some((before, its_key)) = self.epoch_before_gap.take() else {
+        let CurrentKey::BeforeGap(before) = self.key else {
             return;
         };
         let is_another_log =
             matches!((&self.log_id, log_id), (Some(ours), Some(theirs)) if ours != theirs);
-        if number < before || (number == before && key != its_key) || is_another_log {
+        let is_other_key = epoch == before.epoch && key != before.key;
+        if epoch < before.epoch || is_other_key || is_another_log {
             let spot = self.spot.clone();
             let detail = "after what is missing, another log or key goes on".to_owned();
             self.find(Attack::Spliced, seq, &spot, detail);

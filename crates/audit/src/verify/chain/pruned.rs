@@ -7,7 +7,7 @@
 //! be missing, a `log.pruned` record says that comes later. Until it has come, the log is
 //! also looked at as one whose beginning was taken away, which it is if none comes.
 
-use super::{Chain, Spot};
+use super::{Chain, CurrentKey, Spot};
 use crate::key::PublicKey;
 use crate::line::Line;
 use crate::record::MAX_LINE_BYTES;
@@ -38,17 +38,22 @@ pub(in crate::verify) enum KeptSeals {
     Here {
         lines: Lines<Box<dyn Read>>,
         spot: Spot,
-        /// A line that was read and not used.
-        next: Option<KeptSeal>,
-        /// Nothing more is read.
-        is_over: bool,
+        next: NextSeal,
         /// Sequence numbers and times of the last ones.
         times: VecDeque<(u64, Timestamp)>,
     },
 }
 
+/// Where the next seal comes from.
+pub(in crate::verify) enum NextSeal {
+    File,
+    /// It was read and put back.
+    PutBack(KeptSeal),
+    /// There is none: no more is read.
+    None,
+}
+
 /// One of its lines.
-#[derive(Clone)]
 pub(in crate::verify) struct KeptSeal {
     seq: u64,
     ts: Timestamp,
@@ -105,8 +110,7 @@ impl KeptSeals {
             Seals::Here(source) => Self::Here {
                 spot: Spot::at_the_beginning_of(source.name()),
                 lines: Lines::new(source.open()?),
-                next: None,
-                is_over: false,
+                next: NextSeal::File,
                 times: VecDeque::new(),
             },
         })
@@ -115,17 +119,18 @@ impl KeptSeals {
     /// The next line; `Err` with its place when it is no seal as it was written.
     fn next(&mut self) -> io::Result<Option<Result<KeptSeal, Spot>>> {
         let Self::Here {
-            lines,
-            spot,
-            next,
-            is_over: false,
-            ..
+            lines, spot, next, ..
         } = self
         else {
             return Ok(None);
         };
-        if let Some(seal) = next.take() {
-            return Ok(Some(Ok(seal)));
+        match std::mem::replace(next, NextSeal::File) {
+            NextSeal::File => (),
+            NextSeal::PutBack(seal) => return Ok(Some(Ok(seal))),
+            NextSeal::None => {
+                *next = NextSeal::None;
+                return Ok(None);
+            }
         }
         let Some(raw) = lines.next()? else {
             return Ok(None);
@@ -143,15 +148,9 @@ impl KeptSeals {
         }))
     }
 
-    fn leave_off(&mut self) {
-        if let Self::Here { is_over, .. } = self {
-            *is_over = true;
-        }
-    }
-
-    fn put_back(&mut self, seal: KeptSeal) {
+    fn continue_with(&mut self, following: NextSeal) {
         if let Self::Here { next, .. } = self {
-            *next = Some(seal);
+            *next = following;
         }
     }
 
@@ -177,7 +176,7 @@ impl KeptSeals {
 impl Chain<'_> {
     /// Whether the log may begin with this record: a segment's first.
     pub(super) fn may_be_pruned(&self, line: &Line<'_>) -> bool {
-        line.seq > 1 && line.event_type == b"log.resumed" && self.rubbish.lines == 0
+        line.seq > 1 && line.event_type == b"log.resumed" && self.rubbish.is_none()
     }
 
     /// The log begins with this record, if a later one says why.
@@ -194,7 +193,7 @@ impl Chain<'_> {
             Ok(None) => (),
             Ok(Some(found)) => {
                 // What they led to is worth nothing then.
-                self.epoch = None;
+                self.key = CurrentKey::Unknown;
                 self.report.findings.push(found);
             }
             Err(error) => self.error = Some(error),
@@ -338,14 +337,16 @@ impl Chain<'_> {
         }
         loop {
             match self.seals.next() {
-                Ok(Some(Ok(kept))) if kept.seq > line.seq => return self.seals.put_back(kept),
+                Ok(Some(Ok(kept))) if kept.seq > line.seq => {
+                    return self.seals.continue_with(NextSeal::PutBack(kept));
+                }
                 Ok(Some(Ok(kept))) if kept.seq == line.seq && kept.text == text => return,
                 Ok(Some(Ok(kept))) => {
                     let found = finding(Attack::Forked, kept.seq, &kept.spot, ANOTHER_RECORD);
                     self.report.findings.push(found);
                 }
                 // What was torn when a removal was interrupted is cut off by the next one.
-                Ok(Some(Err(_)) | None) => return self.seals.leave_off(),
+                Ok(Some(Err(_)) | None) => return self.seals.continue_with(NextSeal::None),
                 Err(error) => return self.error = Some(error),
             }
         }
@@ -353,7 +354,7 @@ impl Chain<'_> {
 
     /// What is kept has been met by now.
     pub(in crate::verify) fn finish_kept(&mut self) {
-        let is_followed = self.evidence.is_none() && self.rubbish.lines == 0;
+        let is_followed = self.evidence.is_none() && self.rubbish.is_none();
         if !is_followed || !self.report.findings.is_empty() || self.is_part() {
             return;
         }

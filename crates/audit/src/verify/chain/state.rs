@@ -1,25 +1,18 @@
 //! What the private keys of the state directory say of the chain's end.
 
-use super::Chain;
+use super::{AnnouncedKey, Chain, CurrentKey, LastRecord};
 use crate::key::PublicKey;
 use crate::verify::report::{Attack, NoteKind, Proof, Witness};
 use crate::verify::state::{HeldKey, StateKeys};
-
-/// Where the log announced a key.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Announced {
-    epoch: u64,
-    seq: u64,
-}
 
 /// What a private key is to a log.
 enum Standing {
     /// The last seal announced it, or `log.open` where there is none: the next is made with it.
     Current,
     /// The last seal was made with it.
-    Last(Announced),
+    Last(AnnouncedKey),
     /// It made an earlier seal, and was erased then.
-    Erased(Announced),
+    Erased(AnnouncedKey),
     /// It is for the epoch after the current one. No seal announces it yet.
     Next,
     /// It says that it is another log's.
@@ -31,10 +24,9 @@ enum Standing {
 impl Chain<'_> {
     /// From this record on, an epoch's key is the current one.
     pub(super) fn announce(&mut self, epoch: u64, key: PublicKey, seq: u64) {
-        self.epoch = Some((epoch, key));
+        let announced = AnnouncedKey { epoch, key, seq };
+        self.key = CurrentKey::Known(announced);
         self.first_epoch.get_or_insert(epoch);
-        let announced = Announced { epoch, seq };
-        self.announced = Some(announced);
         let keys = self.options.state.iter().flat_map(StateKeys::held);
         for (held, met) in keys.zip(&mut self.met_keys) {
             if held.public == key {
@@ -56,7 +48,7 @@ impl Chain<'_> {
     /// So one of the keys must be the one that is called for, whichever others there are. Of
     /// these, the next one and the last one are permitted.
     pub(super) fn judge_state(&mut self) {
-        let (Some(state), Some(current)) = (&self.options.state, self.announced) else {
+        let (Some(state), Some(current)) = (&self.options.state, self.key.known()) else {
             return;
         };
         let keys: Vec<(&HeldKey, Standing)> = state
@@ -89,7 +81,12 @@ impl Chain<'_> {
         }
     }
 
-    fn standing(&self, held: &HeldKey, met: Option<Announced>, current: Announced) -> Standing {
+    fn standing(
+        &self,
+        held: &HeldKey,
+        met: Option<AnnouncedKey>,
+        current: AnnouncedKey,
+    ) -> Standing {
         let next = current.epoch.checked_add(1);
         match met {
             Some(met) if met.epoch == current.epoch => Standing::Current,
@@ -99,8 +96,9 @@ impl Chain<'_> {
             None if next == Some(held.epoch) => Standing::Next,
             // A part does not tell which keys were announced before it.
             None if self.report.first_seq > 1 && Some(held.epoch) < self.first_epoch => {
-                Standing::Erased(Announced {
+                Standing::Erased(AnnouncedKey {
                     epoch: held.epoch,
+                    key: held.public,
                     seq: self.report.first_seq - 1,
                 })
             }
@@ -108,15 +106,15 @@ impl Chain<'_> {
         }
     }
 
-    fn prove_by_key(&mut self, key: Announced) {
+    fn prove_by_key(&mut self, key: AnnouncedKey) {
         self.report.proofs.push(Proof {
             by: Witness::StateKey,
             through: key.seq,
         });
     }
 
-    fn find_cut(&mut self, held: &HeldKey, current: Announced) {
-        let attack = if self.last_was_seal {
+    fn find_cut(&mut self, held: &HeldKey, current: AnnouncedKey) {
+        let attack = if self.last == LastRecord::Seal {
             Attack::CutAtSeal
         } else {
             Attack::Truncated
@@ -130,7 +128,7 @@ impl Chain<'_> {
         self.find(attack, self.head.seq + 1, &spot, detail);
     }
 
-    fn find_erased(&mut self, held: &HeldKey, key: Announced) {
+    fn find_erased(&mut self, held: &HeldKey, key: AnnouncedKey) {
         let detail = format!(
             "{} is the private key of epoch {}, which was erased: whoever brought it back can have \
              written every record from here on anew",
@@ -140,7 +138,7 @@ impl Chain<'_> {
         self.find(Attack::KeyRestored, key.seq + 1, &spot, detail);
     }
 
-    fn find_foreign(&mut self, held: &HeldKey, current: Announced) {
+    fn find_foreign(&mut self, held: &HeldKey, current: AnnouncedKey) {
         let detail = format!(
             "{} is a private key of the log {}, and this is another: is it the right state \
              directory?",
@@ -150,7 +148,7 @@ impl Chain<'_> {
         self.find(Attack::WrongState, current.seq, &spot, detail);
     }
 
-    fn note_last_key(&mut self, held: &HeldKey, key: Announced, state: &StateKeys) {
+    fn note_last_key(&mut self, held: &HeldKey, key: AnnouncedKey, state: &StateKeys) {
         if state.has_changed() {
             return;
         }

@@ -14,7 +14,7 @@ mod runs;
 use super::against::Records;
 use super::chain::Spot;
 use super::report::{Attack, Finding, NoteKind, Report, Unjudged, Witness};
-use super::{LogFiles, Options, Source, examine};
+use super::{LogFiles, Options, Source, Start, examine};
 use crate::record::Head;
 use judge::Judge;
 use order::Order;
@@ -82,9 +82,8 @@ pub fn verify_collected(
         }
     };
     let own = Options {
-        partial: true,
+        start: Start::AnyRecord,
         live: false,
-        since: None,
         lagging: true,
         state: None,
         now: None,
