@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 const BUFFER: usize = 64 * 1024;
 
 /// Reads a log's lines to their present end.
-pub(crate) struct Growing {
+pub(crate) struct GrowingLog {
     directory: PathBuf,
     current: Option<Current>,
     /// Files after that one.
@@ -32,7 +32,7 @@ struct Current {
     is_complete: bool,
 }
 
-impl Growing {
+impl GrowingLog {
     pub(crate) fn new(directory: &Path) -> Self {
         Self {
             directory: directory.to_owned(),

@@ -11,7 +11,7 @@ use crate::key::{PublicKey, SealKey};
 use crate::prune::Pruning;
 use crate::record::{Body, Head, MAX_BODY_BYTES};
 use crate::settings::Settings;
-use crate::storage::{Live, Place, Storage, segment_name};
+use crate::storage::{Dir, Live, Storage, segment_name};
 use crate::tail::Unsealed;
 use crate::time::Timestamp;
 use pulse_core::ordinal::Ordinal;
@@ -148,11 +148,7 @@ impl<S: Storage> Log<S> {
         self.check_numbers(1)?;
         let next = SealKey::generate(self.log_id(), self.epoch() + 1)?;
         self.storage
-            .store(
-                Place::State,
-                &SealKey::file_name(next.epoch),
-                &next.to_file(),
-            )
+            .store(Dir::State, &SealKey::file_name(next.epoch), &next.to_file())
             .map_err(LogError::while_doing("store the seal's next key"))?;
         let body = Body::named("log.sealed")
             .with_number("epoch", self.epoch())
@@ -172,7 +168,7 @@ impl<S: Storage> Log<S> {
 
     pub(crate) fn erase(&mut self, epoch: u64) -> Result<(), LogError> {
         self.storage
-            .erase(Place::State, &SealKey::file_name(epoch))
+            .erase(Dir::State, &SealKey::file_name(epoch))
             .map_err(LogError::while_doing("erase a seal's private key"))
     }
 

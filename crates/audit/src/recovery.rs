@@ -15,10 +15,10 @@ use crate::key::{SealKey, new_log_id};
 use crate::log::{Log, Position};
 use crate::record::{Body, Head};
 use crate::settings::Settings;
-use crate::storage::{LIVE, Place, SEALS, Storage};
+use crate::storage::{Dir, LIVE, SEALS, Storage};
 use crate::tail::Epoch;
 use crate::time::Timestamp;
-use end::{Found, Source, astray, find, read_tail};
+use end::{LogEnd, Source, astray, find, read_tail};
 use keys::{key_epochs, matching_key, read_key};
 use torn::{TornFiles, set_aside};
 
@@ -35,7 +35,7 @@ enum Continuation {
 
 /// Why the log's end is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Occasion<'a> {
+pub enum RecoveryReason<'a> {
     /// The program begins.
     Start,
     /// Writing failed: this is why, for the record. The log does not resume yet.
@@ -60,7 +60,7 @@ impl<S: Storage> Log<S> {
         let key = matching_key(&storage, &found.tail)?;
         let (position, torn, continuation) = go_on(&mut storage, found, key, now)?;
         let mut log = Self::new(storage, settings, position);
-        log.account_for(now, Occasion::Start, &torn, &continuation)?;
+        log.account_for(now, RecoveryReason::Start, &torn, &continuation)?;
         Ok(log)
     }
 
@@ -69,7 +69,11 @@ impl<S: Storage> Log<S> {
     ///
     /// # Errors
     /// [`LogError`]: it can be tried again.
-    pub fn recover(&mut self, now: Timestamp, occasion: Occasion<'_>) -> Result<(), LogError> {
+    pub fn recover(
+        &mut self,
+        now: Timestamp,
+        occasion: RecoveryReason<'_>,
+    ) -> Result<(), LogError> {
         let mut found = find(&self.storage, Some(&self.at.head))?;
         if let Source::Memory = found.source {
             found.tail.head = self.at.head;
@@ -92,17 +96,17 @@ impl<S: Storage> Log<S> {
     fn account_for(
         &mut self,
         now: Timestamp,
-        occasion: Occasion<'_>,
+        occasion: RecoveryReason<'_>,
         torn: &TornFiles,
         continuation: &Continuation,
     ) -> Result<(), LogError> {
         let mut bodies = torn.bodies(occasion);
         let mut resumed = match occasion {
-            Occasion::Failure(_) => self.resumed("failure"),
-            Occasion::Pruning => self.resumed("pruning"),
-            Occasion::Start => self.resumed("start"),
-            Occasion::Resumption(0) => self.resumed("recovery"),
-            Occasion::Resumption(refused) => {
+            RecoveryReason::Failure(_) => self.resumed("failure"),
+            RecoveryReason::Pruning => self.resumed("pruning"),
+            RecoveryReason::Start => self.resumed("start"),
+            RecoveryReason::Resumption(0) => self.resumed("recovery"),
+            RecoveryReason::Resumption(refused) => {
                 self.resumed("recovery").with_number("suppressed", refused)
             }
         };
@@ -113,7 +117,10 @@ impl<S: Storage> Log<S> {
         if self.at.length == 0 && !is_unended {
             // A file begins with the record that names the log and the key.
             bodies.insert(0, resumed);
-        } else if !matches!(occasion, Occasion::Failure(_) | Occasion::Pruning) {
+        } else if !matches!(
+            occasion,
+            RecoveryReason::Failure(_) | RecoveryReason::Pruning
+        ) {
             bodies.push(resumed);
         }
         if is_unended {
@@ -140,7 +147,7 @@ fn begin<S: Storage>(
     mut storage: S,
     settings: Settings,
     now: Timestamp,
-    found: &Found,
+    found: &LogEnd,
 ) -> Result<Log<S>, LogError> {
     let epochs = key_epochs(&storage)?;
     if epochs.iter().any(|epoch| *epoch > 0) {
@@ -155,7 +162,7 @@ fn begin<S: Storage>(
         None => {
             let key = SealKey::generate(&new_log_id()?, 0)?;
             storage
-                .store(Place::State, &SealKey::file_name(0), &key.to_file())
+                .store(Dir::State, &SealKey::file_name(0), &key.to_file())
                 .map_err(LogError::while_doing("store the first key"))?;
             key
         }
@@ -166,7 +173,7 @@ fn begin<S: Storage>(
     }
     open_live(&mut storage, !found.has_live)?;
     let mut log = Log::new(storage, settings, Position::new(Head::START, key, now));
-    let mut bodies = torn.bodies(Occasion::Start);
+    let mut bodies = torn.bodies(RecoveryReason::Start);
     let opened = Body::named("log.open")
         .with_text("log_id", log.log_id())
         .with_text("host", &log.settings.host)
@@ -193,11 +200,11 @@ impl Position {
 /// Sets torn bytes aside and opens the live file behind its last record.
 fn go_on(
     storage: &mut impl Storage,
-    found: Found,
+    found: LogEnd,
     key: SealKey,
     now: Timestamp,
 ) -> Result<(Position, TornFiles, Continuation), LogError> {
-    let Found {
+    let LogEnd {
         source,
         mut tail,
         has_live,

@@ -6,7 +6,7 @@
 //! (`chattr +a`): then the next record accounts for it.
 
 use crate::key::PublicKey;
-use crate::line::Line;
+use crate::line::RecordLine;
 use crate::record::{Head, MAX_LINE_BYTES};
 use crate::text::{Hex, hex};
 use crate::time::Timestamp;
@@ -51,7 +51,7 @@ impl Torn {
 
     /// Whether `line`, which stands after them and the newline that ends them,
     /// accounts for them.
-    pub(crate) fn is_accounted_for(&mut self, line: &Line<'_>, text: &[u8]) -> bool {
+    pub(crate) fn is_accounted_for(&mut self, line: &RecordLine<'_>, text: &[u8]) -> bool {
         let is_ended = self.bytes.ends_with(b"\n");
         if !is_ended || line.event_type != b"log.recovered" || self.is_too_much() {
             return false;
@@ -173,7 +173,7 @@ impl Tail {
         let Some(text) = text.strip_suffix(b"\n") else {
             return false;
         };
-        let Some(line) = Line::parse(text).filter(Line::is_whole) else {
+        let Some(line) = RecordLine::parse(text).filter(RecordLine::is_whole) else {
             return false;
         };
         let follows = self.first.is_none() || line.follows(&self.head);
@@ -188,7 +188,7 @@ impl Tail {
         true
     }
 
-    fn note(&mut self, line: &Line<'_>, text: &[u8]) {
+    fn note(&mut self, line: &RecordLine<'_>, text: &[u8]) {
         self.unsealed = Some(Unsealed::with(self.unsealed, 1, line.ts));
         match line.event_type {
             b"log.open" | b"log.resumed" => {

@@ -8,7 +8,7 @@ use common::{at_most, pinned, record, settings, until};
 use pulse_audit::show::{Filter, Follower};
 use pulse_audit::verify::{Options, Report, StateKeys, Verdict, open_log, retried, verify};
 use pulse_audit::{
-    After, Blocked, Directory, Head, Health, Reader, Retention, SEALS, Settings, Writer,
+    Blocked, Directory, Head, Health, LogReader, Resume, Retention, SEALS, Settings, Writer,
 };
 use pulse_core::retention::{Hold, Limits, Stream};
 use std::path::{Path, PathBuf};
@@ -153,7 +153,7 @@ fn readers_follow_a_log_that_is_pruned_and_miss_only_what_was_removed() {
             }]
         }),
     });
-    let mut reader = Reader::from(&place.log(), 1);
+    let mut reader = LogReader::from(&place.log(), 1);
     let mut follower = Follower::new(&place.log(), 0, Filter::default());
     let (mut wanted, mut shown) = (1, 0);
     let mut first = None;
@@ -175,10 +175,10 @@ fn readers_follow_a_log_that_is_pruned_and_miss_only_what_was_removed() {
     // Behind: what there is begins later.
     let kept = place.check(&Options::default()).first_seq;
     assert!(kept > 1);
-    let mut late = Reader::from(&place.log(), 1);
+    let mut late = LogReader::from(&place.log(), 1);
     assert_eq!(late.next(u64::MAX).unwrap().unwrap().head.seq, kept);
-    let after = |head: Head| Reader::after(&place.log(), head, u64::MAX).unwrap();
-    let After::Removed(mut reader, from) = after(first.unwrap()) else {
+    let after = |head: Head| LogReader::after(&place.log(), head, u64::MAX).unwrap();
+    let Resume::Removed(mut reader, from) = after(first.unwrap()) else {
         panic!("the first record is still there");
     };
     assert_eq!(from, kept);
@@ -187,18 +187,18 @@ fn readers_follow_a_log_that_is_pruned_and_miss_only_what_was_removed() {
     while let Some(record) = late.next(u64::MAX).unwrap() {
         last = record.head;
     }
-    assert!(matches!(after(last), After::Here(_)));
+    assert!(matches!(after(last), Resume::Next(_)));
     let other = Head::from_parts(last.seq, &"a".repeat(64)).unwrap();
-    assert!(matches!(after(other), After::Other));
+    assert!(matches!(after(other), Resume::NotFound));
     let ahead = Head::from_parts(last.seq + 9, &"a".repeat(64)).unwrap();
-    assert!(matches!(after(ahead), After::Other));
+    assert!(matches!(after(ahead), Resume::NotFound));
 }
 
 #[test]
 fn who_had_all_that_was_removed_goes_on_without_a_gap() {
     let place = Place::new();
     let writer = place.start();
-    let mut reader = Reader::from(&place.log(), 1);
+    let mut reader = LogReader::from(&place.log(), 1);
     let mut heads = Vec::new();
     for _ in 0..60 {
         let durable = record(&writer).unwrap().seq;
@@ -222,7 +222,7 @@ fn who_had_all_that_was_removed_goes_on_without_a_gap() {
     let first = health.upkeep.removed_through + 1;
     let last_removed = heads[usize::try_from(first).unwrap() - 2];
     assert_eq!(last_removed.seq, first - 1);
-    let After::Here(mut reader) = Reader::after(&place.log(), last_removed, u64::MAX).unwrap()
+    let Resume::Next(mut reader) = LogReader::after(&place.log(), last_removed, u64::MAX).unwrap()
     else {
         panic!("there is no gap");
     };

@@ -14,7 +14,7 @@ use crate::systemd::ServiceManager;
 use crate::{key, poll, retention, scrape, settings};
 use pulse_core::config::{Config, Confinement as Mode};
 use pulse_core::event::{Decision, Event, EventType};
-use pulse_forward::forwarder::Command;
+use pulse_forward::forwarder::StreamCommand;
 use pulse_forward::{Forwarder, Prepared};
 use russh::keys::PrivateKey;
 use sd_notify::NotifyState;
@@ -226,7 +226,7 @@ impl Service {
                 self.daemon.reload(config);
                 self.retain();
                 if let Some(forwarder) = &self.daemon.forwarder {
-                    forwarder.ask(Command::Look);
+                    forwarder.send_command(StreamCommand::CheckCertificates);
                 }
                 (Decision::Completed, None)
             }

@@ -1,43 +1,44 @@
-//! What operators and metrics are told: a snapshot, kept by the streams.
+//! The status of forwarding, for operators and metrics. The streams keep it up to date.
 
 use crate::problem::Problem;
+use pulse_core::causes::Causes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Everything.
+/// The status of all streams.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
     /// The last record on disk.
     pub seq: u64,
-    /// The first: what comes before it was removed.
+    /// The first record of the log: earlier ones were removed.
     #[serde(default)]
     pub first_seq: u64,
-    /// Each goes its own way at its own pace.
+    /// The streams, which are independent of each other.
     pub streams: Vec<StreamStatus>,
-    /// Ours, and the authorities that we trust.
+    /// The expiry of the certificates.
     pub certificates: Certificates,
 }
 
-/// A way to one collector, or to the first of several.
+/// A stream to one collector, or to the first of several that accepts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamStatus {
-    /// What its cursor is named after.
+    /// Its name.
     pub name: String,
-    /// Everything up to this record is acknowledged.
+    /// All records up to this one are acknowledged.
     pub acknowledged_seq: u64,
-    /// What of that its cursor on disk says; none before there is one.
+    /// The position of its cursor on disk; none before it is written.
     #[serde(default)]
     pub stored_seq: Option<u64>,
-    /// Why old segments stay because of it, though they exceed a limit.
+    /// Why retention keeps old segments for this stream.
     #[serde(default)]
     pub keeps_segments: Option<String>,
-    /// Records that are not.
+    /// Records that are not acknowledged.
     pub queue: u64,
-    /// Acknowledgements since the start.
+    /// Records acknowledged since the start.
     pub acknowledged: u64,
-    /// When the last came, in seconds since 1970.
+    /// The time of the last acknowledgement, in seconds since 1970.
     pub last_ack: Option<u64>,
     /// Connections since the start.
     pub connections: u64,
@@ -47,18 +48,18 @@ pub struct StreamStatus {
     pub collectors: Vec<CollectorStatus>,
 }
 
-/// The daemon's own messages on their way.
+/// The status of the daemon's own messages in a stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MessagesStatus {
-    /// Everything up to this message is acknowledged.
+    /// All messages up to this one are acknowledged.
     pub acknowledged: u64,
-    /// Messages that are not.
+    /// Messages that are not acknowledged.
     pub queue: u64,
-    /// Those that were left out since the start, because no collector took them in time.
+    /// Messages dropped since the start, because no collector took them in time.
     pub dropped: u64,
 }
 
-/// One collector.
+/// The status of a collector.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CollectorStatus {
     /// Its name.
@@ -122,27 +123,27 @@ impl From<StateMembers> for CollectorState {
     }
 }
 
-/// What is wrong with a collector.
+/// A failure of a collector.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trouble {
-    /// The step at which it was met.
+    /// The step that failed.
     pub step: String,
-    /// In words.
+    /// The error and its causes.
     pub error: String,
-    /// What to do.
+    /// The remedy.
     pub remedy: String,
     /// Since when, in seconds since 1970.
     pub since: u64,
 }
 
-/// When certificates end, in seconds since 1970.
+/// The expiry of certificates, in seconds since 1970.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Certificates {
-    /// The one that we show.
+    /// Of the client certificate.
     pub own: Option<i64>,
-    /// The first of the authorities'.
+    /// Of the CA certificate that expires first.
     pub authority: Option<i64>,
-    /// Why they could not be read when that was last tried.
+    /// Why the files cannot be used, as of the last attempt.
     pub error: Option<String>,
 }
 
@@ -165,7 +166,7 @@ impl CollectorStatus {
     /// Records a failure; true when its text differs from that of the last one.
     pub(crate) fn fail(&mut self, problem: &Problem) -> bool {
         *self.failures.entry(problem.step().to_owned()).or_default() += 1;
-        let error = problem.to_string();
+        let error = Causes(problem).to_string();
         let before = self.trouble();
         let is_news = before.is_none_or(|trouble| trouble.error != error);
         let since = before.map_or_else(now, |trouble| trouble.since);
@@ -179,11 +180,11 @@ impl CollectorStatus {
     }
 }
 
-/// Where the streams write and everybody reads.
+/// The shared status: written by the streams, read by the daemon.
 #[derive(Debug, Default)]
-pub struct Board(Mutex<Status>);
+pub struct StatusBoard(Mutex<Status>);
 
-impl Board {
+impl StatusBoard {
     pub(crate) fn new(status: Status) -> Self {
         Self(Mutex::new(status))
     }
@@ -193,7 +194,7 @@ impl Board {
     }
 }
 
-/// In seconds since 1970.
+/// The present time in seconds since 1970.
 pub(crate) fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| since.as_secs())

@@ -1,10 +1,10 @@
 //! Torn bytes: copied to a file of their own, cut off where that is permitted, and
 //! told of in the log, by name, length and hash.
 
-use super::Occasion;
+use super::RecoveryReason;
 use crate::error::LogError;
 use crate::record::Body;
-use crate::storage::{Place, Storage, TORN};
+use crate::storage::{Dir, Storage, TORN};
 use crate::tail::{MAX_TORN_BYTES, Tail};
 use crate::text::hex;
 use sha2::{Digest, Sha256};
@@ -37,7 +37,7 @@ pub(super) fn set_aside(
         let kept = files_of(storage, seq).map_err(doing())?;
         if !kept.iter().any(|(_, content)| content == bytes) {
             let free = free_name(seq, &kept);
-            storage.store(Place::Log, &free, bytes).map_err(doing())?;
+            storage.store(Dir::Log, &free, bytes).map_err(doing())?;
         }
         match storage.cut(name, length) {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => are_cut = false,
@@ -63,7 +63,7 @@ fn free_name(seq: u64, kept: &[(String, Vec<u8>)]) -> String {
 fn files_of(storage: &impl Storage, seq: u64) -> io::Result<Vec<(String, Vec<u8>)>> {
     let first = format!("{TORN}{seq}");
     let another = format!("{first}.");
-    let mut names = storage.list(Place::Log)?;
+    let mut names = storage.list(Dir::Log)?;
     names.retain(|name| {
         let number = name.strip_prefix(&another);
         *name == first
@@ -76,7 +76,7 @@ fn files_of(storage: &impl Storage, seq: u64) -> io::Result<Vec<(String, Vec<u8>
     names.sort_unstable();
     let read = |name: String| {
         let mut content = Vec::new();
-        let file = storage.read(Place::Log, &name)?;
+        let file = storage.read(Dir::Log, &name)?;
         file.take(MOST_BYTES).read_to_end(&mut content)?;
         Ok((name, content))
     };
@@ -85,13 +85,13 @@ fn files_of(storage: &impl Storage, seq: u64) -> io::Result<Vec<(String, Vec<u8>
 
 impl TornFiles {
     /// The records that tell of what is torn and of what failed.
-    pub(super) fn bodies(&self, occasion: Occasion<'_>) -> Vec<Body> {
+    pub(super) fn bodies(&self, occasion: RecoveryReason<'_>) -> Vec<Body> {
         let mut bodies: Vec<Body> = self
             .files
             .iter()
             .map(|(name, bytes)| recovered(name, bytes))
             .collect();
-        if let Occasion::Failure(error) = occasion {
+        if let RecoveryReason::Failure(error) = occasion {
             let body = bodies.pop().unwrap_or_else(|| Body::named("log.recovered"));
             bodies.push(
                 body.with_text("decision", "denied")

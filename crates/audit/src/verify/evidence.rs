@@ -7,10 +7,10 @@
 //! its own predecessor come later? Is the next seal good? [`Evidence::judge`] turns the
 //! answers into one finding.
 
-use super::chain::{AnnouncedKey, Spot};
+use super::chain::{AnnouncedKey, Location};
 use super::report::{Attack, Finding};
 use crate::key::PublicKey;
-use crate::line::Line;
+use crate::line::RecordLine;
 use crate::record::Head;
 use crate::tail::members;
 use crate::text::Hex;
@@ -23,7 +23,7 @@ pub(super) struct Break {
     pub(super) log_id: Option<String>,
     /// The key that the next seal has to be made with.
     pub(super) key: Option<AnnouncedKey>,
-    pub(super) spot: Spot,
+    pub(super) location: Location,
     pub(super) cause: Cause,
 }
 
@@ -124,7 +124,7 @@ impl Evidence {
     }
 
     /// Takes a line behind the break, the record of the break itself first.
-    pub(super) fn observe(&mut self, line: Option<&Line<'_>>, raw: &[u8]) {
+    pub(super) fn observe(&mut self, line: Option<&RecordLine<'_>>, raw: &[u8]) {
         let Some(line) = line else { return };
         self.observed += 1;
         self.observe_place(line);
@@ -151,7 +151,7 @@ impl Evidence {
         }
     }
 
-    fn observe_place(&mut self, line: &Line<'_>) {
+    fn observe_place(&mut self, line: &RecordLine<'_>) {
         let place = if self.files == 0 {
             Seen::InSameFile
         } else {
@@ -207,8 +207,8 @@ impl Evidence {
         Finding {
             attack,
             record,
-            source: self.at.spot.source,
-            line: self.at.spot.line,
+            source: self.at.location.source,
+            line: self.at.location.line,
             detail,
         }
     }

@@ -240,7 +240,7 @@ fn key(asked: &VerifyOptions) -> Result<Option<PublicKey>, AuditError> {
     text.trim()
         .parse()
         .map(Some)
-        .map_err(|reason: pulse_audit::NotAKey| AuditError::KeyFile {
+        .map_err(|reason: pulse_audit::InvalidKey| AuditError::KeyFile {
             path: path.clone(),
             reason: reason.to_string(),
         })

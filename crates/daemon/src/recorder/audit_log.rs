@@ -2,6 +2,7 @@
 
 use super::{Health, OnDisk, PATIENCE, Recorder, Recording, RecordingFailed, Retention};
 use pulse_audit::{Directory, LogError, Receipt, Settings, Unavailable, Writer};
+use pulse_core::causes::Causes;
 use pulse_core::config::Audit;
 use pulse_core::event::Event;
 use std::fs::DirBuilder;
@@ -27,7 +28,7 @@ pub enum OpenError {
         error: io::Error,
     },
     /// The log cannot be gone on with.
-    #[error("{}: {error}{}", path.display(), remedy_of_log(error))]
+    #[error("{}: {}{}", path.display(), Causes(error), remedy_of_log(error))]
     Log {
         /// The log's file.
         path: PathBuf,
@@ -126,7 +127,7 @@ impl Recorder for AuditLog {
     }
 
     fn tell(&self, follower: Box<dyn Fn(OnDisk) + Send + Sync>) {
-        self.writer.tell(follower);
+        self.writer.set_follower(follower);
     }
 
     fn retain(&self, retention: Retention) {

@@ -1,14 +1,14 @@
 //! Where the lines end: does the log end there too, and what is the verdict?
 
-use super::{Chain, LastRecord, MAX_FINDINGS, Rubbish};
+use super::{Chain, LastRecord, MAX_FINDINGS, StrayLines};
 use crate::record::MAX_LINE_BYTES;
-use crate::verify::report::{Attack, Finding, NoteKind, Unjudged};
+use crate::verify::report::{Attack, Finding, NoteKind, PendingReport};
 
 impl Chain<'_> {
-    pub(in crate::verify) fn finish(mut self) -> Unjudged {
+    pub(in crate::verify) fn finish(mut self) -> PendingReport {
         let is_broken = self.judge_evidence();
-        if let Some(rubbish) = self.rubbish.take().filter(|_| !is_broken) {
-            self.finish_in_rubbish(&rubbish);
+        if let Some(stray) = self.stray.take().filter(|_| !is_broken) {
+            self.judge_stray_end(&stray);
         }
         self.judge_beginning();
         let pending = if self.report.findings.is_empty() {
@@ -16,7 +16,7 @@ impl Chain<'_> {
         } else {
             None
         };
-        self.tell_misnamed(is_broken);
+        self.report_misnamed(is_broken);
         if self.repeated > 0 {
             let text = format!("{} repetitions were skipped", self.repeated);
             self.note(NoteKind::Repeated, self.head.seq, &text);
@@ -25,7 +25,7 @@ impl Chain<'_> {
         self.report.epoch = self.key.known().map(|key| key.epoch);
         self.report.last_seq = self.head.seq;
         self.report.last_hash = self.head.hash().to_owned();
-        Unjudged {
+        PendingReport {
             report: self.report,
             lagging: self.options.lagging,
             pending,
@@ -47,7 +47,7 @@ impl Chain<'_> {
     }
 
     /// A file that is not the one of its name mostly breaks the chain, and how says more.
-    fn tell_misnamed(&mut self, is_broken: bool) {
+    fn report_misnamed(&mut self, is_broken: bool) {
         for found in std::mem::take(&mut self.misnamed) {
             let findings = &mut self.report.findings;
             if findings.len() == MAX_FINDINGS {
@@ -61,13 +61,13 @@ impl Chain<'_> {
         }
     }
 
-    fn finish_in_rubbish(&mut self, rubbish: &Rubbish) {
+    fn judge_stray_end(&mut self, stray: &StrayLines) {
         let seq = self.head.seq + 1;
-        let is_unfinished = rubbish.lines == 1 && !rubbish.ended && rubbish.length < MAX_LINE_BYTES;
+        let is_unfinished = stray.lines == 1 && !stray.ended && stray.length < MAX_LINE_BYTES;
         if self.options.live && is_unfinished {
             return self.note(NoteKind::Unfinished, seq, "the last line is being written");
         }
-        let (attack, detail) = if rubbish.ended {
+        let (attack, detail) = if stray.ended {
             (
                 Attack::Edited,
                 "this line is not a record as it was written",
@@ -75,15 +75,20 @@ impl Chain<'_> {
         } else {
             (Attack::Truncated, "the last line is not whole")
         };
-        self.find(attack, seq, &rubbish.spot, detail.to_owned());
+        self.find(attack, seq, &stray.location, detail.to_owned());
     }
 
     /// Whether a chain without a break ends where it should. Gives the first record at its
     /// end that is not sealed yet, and need not be.
     fn check_end(&mut self) -> Option<u64> {
-        let spot = self.spot.clone();
+        let location = self.location.clone();
         if self.report.records == 0 {
-            self.find(Attack::Truncated, 1, &spot, "there is no record".to_owned());
+            self.find(
+                Attack::Truncated,
+                1,
+                &location,
+                "there is no record".to_owned(),
+            );
             return None;
         }
         self.judge_state();
@@ -95,7 +100,7 @@ impl Chain<'_> {
         let age = self.options.now.map(|now| now.since(since));
         if age.is_some_and(|age| age > self.options.max_unsealed) {
             let detail = format!("the log's end is unsealed since {since}");
-            self.find(Attack::Unsealed, first, &spot, detail);
+            self.find(Attack::Unsealed, first, &location, detail);
             return None;
         }
         Some(first)
@@ -103,7 +108,7 @@ impl Chain<'_> {
 
     /// Records that are known from elsewhere and come after the end.
     fn check_heads_to_come(&mut self) {
-        let (seq, spot) = (self.head.seq, self.spot.clone());
+        let (seq, location) = (self.head.seq, self.location.clone());
         let Some(last) = self.heads.last().filter(|last| last.seq > seq) else {
             return;
         };
@@ -123,6 +128,6 @@ impl Chain<'_> {
             "the log ends at record {seq}, but record {} is known from elsewhere: {missing} missing",
             last.seq
         );
-        self.find(attack, seq + 1, &spot, detail);
+        self.find(attack, seq + 1, &location, detail);
     }
 }

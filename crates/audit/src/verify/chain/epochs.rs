@@ -2,14 +2,14 @@
 
 use super::{Chain, LastRecord};
 use crate::key::PublicKey;
-use crate::line::Line;
+use crate::line::RecordLine;
 use crate::tail::members;
 use crate::verify::evidence::{BadSeal, Break, Cause, Evidence};
 use crate::verify::report::{Attack, NoteKind};
 use serde_json::Value;
 
 impl Chain<'_> {
-    pub(super) fn take_log_record(&mut self, line: &Line<'_>, text: &[u8]) {
+    pub(super) fn take_log_record(&mut self, line: &RecordLine<'_>, text: &[u8]) {
         let members = members(text).unwrap_or_default();
         match line.event_type {
             b"log.open" => self.take_open(line.seq, &members),
@@ -25,21 +25,21 @@ impl Chain<'_> {
     }
 
     /// Without the record that names the key, no seal could ever be wrong.
-    pub(super) fn check_beginning(&mut self, line: &Line<'_>) {
+    pub(super) fn check_beginning(&mut self, line: &RecordLine<'_>) {
         if line.seq == 1 && line.event_type != b"log.open" {
-            let spot = self.spot.clone();
+            let location = self.location.clone();
             let detail = "the log begins with no key: it was written anew".to_owned();
-            self.find(Attack::WrongKey, line.seq, &spot, detail);
+            self.find(Attack::WrongKey, line.seq, &location, detail);
         }
     }
 
     fn take_open(&mut self, seq: u64, members: &Value) {
         if seq != 1 {
-            let spot = self.spot.clone();
+            let location = self.location.clone();
             return self.find(
                 Attack::Spliced,
                 seq,
-                &spot,
+                &location,
                 "another log begins here".to_owned(),
             );
         }
@@ -58,11 +58,11 @@ impl Chain<'_> {
         let same_log = log_id == self.log_id.as_deref();
         let same_key = key_of(members, "key") == Some(current.key);
         if !same_log || !same_key || members["epoch"].as_u64() != Some(current.epoch) {
-            let spot = self.spot.clone();
+            let location = self.location.clone();
             self.find(
                 Attack::Spliced,
                 seq,
-                &spot,
+                &location,
                 "it goes on with another log or key".to_owned(),
             );
         }
@@ -71,23 +71,23 @@ impl Chain<'_> {
     /// The key, where a log or a part of one begins.
     fn learn_epoch(&mut self, seq: u64, members: &Value) {
         let (Some(number), Some(key)) = (members["epoch"].as_u64(), key_of(members, "key")) else {
-            let spot = self.spot.clone();
-            return self.find(Attack::Edited, seq, &spot, "it names no key".to_owned());
+            let location = self.location.clone();
+            return self.find(Attack::Edited, seq, &location, "it names no key".to_owned());
         };
         self.check_after_gap(seq, number, key, members["log_id"].as_str());
         self.log_id = members["log_id"].as_str().map(str::to_owned);
         self.announce(number, key, seq);
         if seq == 1 && number != 0 {
-            let spot = self.spot.clone();
+            let location = self.location.clone();
             let detail = format!("the log begins in epoch {number}");
-            return self.find(Attack::WrongKey, seq, &spot, detail);
+            return self.find(Attack::WrongKey, seq, &location, detail);
         }
         match self.options.key {
             Some(pinned) if (number == 0 || seq == 1) && pinned != key => {
-                let spot = self.spot.clone();
+                let location = self.location.clone();
                 let detail =
                     format!("the log begins with the key {key}: another log, or written anew");
-                self.find(Attack::WrongKey, seq, &spot, detail);
+                self.find(Attack::WrongKey, seq, &location, detail);
             }
             Some(_) if number == 0 => (),
             _ => {
@@ -98,7 +98,7 @@ impl Chain<'_> {
         }
     }
 
-    fn take_seal(&mut self, line: &Line<'_>, members: &Value) {
+    fn take_seal(&mut self, line: &RecordLine<'_>, members: &Value) {
         let Some((signed, signature)) = line.signature else {
             return;
         };
@@ -136,7 +136,7 @@ impl Chain<'_> {
                     head: self.head,
                     log_id: self.log_id.clone(),
                     key: self.key.known(),
-                    spot: self.spot.clone(),
+                    location: self.location.clone(),
                     cause: Cause::Seal(BadSeal {
                         from: self.report.sealed_through + 1,
                         seal: line.seq,

@@ -3,9 +3,9 @@
 //! One gap must not hide the next, so each is told and what follows is verified for
 //! itself. What was known before the gap must still agree with what comes after it.
 
-use super::{Chain, CurrentKey, LastRecord, Spot};
+use super::{Chain, CurrentKey, LastRecord, Location};
 use crate::key::PublicKey;
-use crate::line::Line;
+use crate::line::RecordLine;
 use crate::record::Head;
 use crate::verify::report::Attack;
 
@@ -16,15 +16,15 @@ impl Chain<'_> {
     }
 
     /// Where the next line stands, when lines are not read in their order.
-    pub(in crate::verify) fn stand_before(&mut self, spot: &Spot) {
-        self.spot = Spot {
-            line: spot.line.saturating_sub(1),
-            ..spot.clone()
+    pub(in crate::verify) fn move_before(&mut self, location: &Location) {
+        self.location = Location {
+            line: location.line.saturating_sub(1),
+            ..location.clone()
         };
     }
 
     /// Goes on with this record, whatever is missing before it.
-    pub(in crate::verify) fn begin_anew_with(&mut self, line: &Line<'_>) {
+    pub(in crate::verify) fn begin_anew_with(&mut self, line: &RecordLine<'_>) {
         self.judge_evidence();
         self.head = Head {
             seq: line.seq - 1,
@@ -53,9 +53,9 @@ impl Chain<'_> {
             matches!((&self.log_id, log_id), (Some(ours), Some(theirs)) if ours != theirs);
         let is_other_key = epoch == before.epoch && key != before.key;
         if epoch < before.epoch || is_other_key || is_another_log {
-            let spot = self.spot.clone();
+            let location = self.location.clone();
             let detail = "after what is missing, another log or key goes on".to_owned();
-            self.find(Attack::Spliced, seq, &spot, detail);
+            self.find(Attack::Spliced, seq, &location, detail);
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::verify::report::{Attack, NoteKind, Proof, Witness};
 use crate::verify::state::{HeldKey, StateKeys};
 
 /// What a private key is to a log.
-enum Standing {
+enum KeyRole {
     /// The last seal announced it, or `log.open` where there is none: the next is made with it.
     Current,
     /// The last seal was made with it.
@@ -51,58 +51,52 @@ impl Chain<'_> {
         let (Some(state), Some(current)) = (&self.options.state, self.key.known()) else {
             return;
         };
-        let keys: Vec<(&HeldKey, Standing)> = state
+        let keys: Vec<(&HeldKey, KeyRole)> = state
             .held()
             .iter()
             .zip(self.met_keys.clone())
-            .map(|(held, met)| (held, self.standing(held, met, current)))
+            .map(|(held, met)| (held, self.role(held, met, current)))
             .collect();
-        let is_current =
-            |(_, standing): &(&HeldKey, Standing)| matches!(standing, Standing::Current);
+        let is_current = |(_, role): &(&HeldKey, KeyRole)| matches!(role, KeyRole::Current);
         let fits = keys.iter().any(is_current);
         // Seals that were made after the directory was read: it holds other keys by now.
         let is_behind = !fits && state.has_changed();
         let mut is_cut = false;
-        for (held, standing) in &keys {
-            match standing {
-                Standing::Current => self.prove_by_key(current),
-                Standing::Last(key) | Standing::Erased(key) if is_behind => self.prove_by_key(*key),
-                Standing::Last(key) if fits => self.note_last_key(held, *key, state),
-                Standing::Last(key) | Standing::Erased(key) => self.find_erased(held, *key),
-                Standing::Next if fits => (),
-                Standing::Next | Standing::Later if is_cut => (),
-                Standing::Next | Standing::Later => {
+        for (held, role) in &keys {
+            match role {
+                KeyRole::Current => self.prove_by_key(current),
+                KeyRole::Last(key) | KeyRole::Erased(key) if is_behind => self.prove_by_key(*key),
+                KeyRole::Last(key) if fits => self.note_last_key(held, *key, state),
+                KeyRole::Last(key) | KeyRole::Erased(key) => self.find_erased(held, *key),
+                KeyRole::Next if fits => (),
+                KeyRole::Next | KeyRole::Later if is_cut => (),
+                KeyRole::Next | KeyRole::Later => {
                     is_cut = true;
                     self.find_cut(held, current);
                 }
-                Standing::Foreign if keys.len() == 1 => self.find_foreign(held, current),
-                Standing::Foreign => (),
+                KeyRole::Foreign if keys.len() == 1 => self.find_foreign(held, current),
+                KeyRole::Foreign => (),
             }
         }
     }
 
-    fn standing(
-        &self,
-        held: &HeldKey,
-        met: Option<AnnouncedKey>,
-        current: AnnouncedKey,
-    ) -> Standing {
+    fn role(&self, held: &HeldKey, met: Option<AnnouncedKey>, current: AnnouncedKey) -> KeyRole {
         let next = current.epoch.checked_add(1);
         match met {
-            Some(met) if met.epoch == current.epoch => Standing::Current,
-            Some(met) if met.epoch.checked_add(1) == Some(current.epoch) => Standing::Last(met),
-            Some(met) => Standing::Erased(met),
-            None if self.log_id.as_ref().is_some_and(|id| *id != held.log_id) => Standing::Foreign,
-            None if next == Some(held.epoch) => Standing::Next,
+            Some(met) if met.epoch == current.epoch => KeyRole::Current,
+            Some(met) if met.epoch.checked_add(1) == Some(current.epoch) => KeyRole::Last(met),
+            Some(met) => KeyRole::Erased(met),
+            None if self.log_id.as_ref().is_some_and(|id| *id != held.log_id) => KeyRole::Foreign,
+            None if next == Some(held.epoch) => KeyRole::Next,
             // A part does not tell which keys were announced before it.
             None if self.report.first_seq > 1 && Some(held.epoch) < self.first_epoch => {
-                Standing::Erased(AnnouncedKey {
+                KeyRole::Erased(AnnouncedKey {
                     epoch: held.epoch,
                     key: held.public,
                     seq: self.report.first_seq - 1,
                 })
             }
-            None => Standing::Later,
+            None => KeyRole::Later,
         }
     }
 
@@ -124,8 +118,8 @@ impl Chain<'_> {
              seal announced: seals were made after this record, and are missing",
             self.head.seq, current.epoch, held.file
         );
-        let spot = self.spot.clone();
-        self.find(attack, self.head.seq + 1, &spot, detail);
+        let location = self.location.clone();
+        self.find(attack, self.head.seq + 1, &location, detail);
     }
 
     fn find_erased(&mut self, held: &HeldKey, key: AnnouncedKey) {
@@ -134,8 +128,8 @@ impl Chain<'_> {
              written every record from here on anew",
             held.file, key.epoch
         );
-        let spot = self.spot.clone();
-        self.find(Attack::KeyRestored, key.seq + 1, &spot, detail);
+        let location = self.location.clone();
+        self.find(Attack::KeyRestored, key.seq + 1, &location, detail);
     }
 
     fn find_foreign(&mut self, held: &HeldKey, current: AnnouncedKey) {
@@ -144,8 +138,8 @@ impl Chain<'_> {
              directory?",
             held.file, held.log_id
         );
-        let spot = self.spot.clone();
-        self.find(Attack::WrongState, current.seq, &spot, detail);
+        let location = self.location.clone();
+        self.find(Attack::WrongState, current.seq, &location, detail);
     }
 
     fn note_last_key(&mut self, held: &HeldKey, key: AnnouncedKey, state: &StateKeys) {
