@@ -5,7 +5,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use pulse_audit::show::{Filter, Follower};
-use pulse_audit::{LIVE, Line, Reader};
+use pulse_audit::{LIVE, LogReader, RecordLine};
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ fuzz_target!(|script: &[u8]| {
     }
     let mut site = Site {
         directory,
-        reader: Reader::from(directory, 1),
+        reader: LogReader::from(directory, 1),
         follower: Follower::new(directory, 0, Filter::default()),
         written: 0,
         first_of_live: 1,
@@ -65,7 +65,7 @@ fuzz_target!(|script: &[u8]| {
 
 struct Site<'a> {
     directory: &'a Path,
-    reader: Reader,
+    reader: LogReader,
     follower: Follower,
     /// Records that are in the files.
     written: u64,
@@ -127,7 +127,7 @@ impl Site<'_> {
             let Some(record) = self.reader.next(durable).expect("a disk in memory") else {
                 break;
             };
-            let line = Line::parse(record.text).expect("it is a record");
+            let line = RecordLine::parse(record.text).expect("it is a record");
             assert!(line.is_whole() && line.head() == record.head);
             if !self.is_spoilt {
                 assert!(record.head.seq <= durable, "it may not be on disk");

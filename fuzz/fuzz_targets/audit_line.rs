@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pulse_audit::{Body, LIVE, Line, Log, MAX_LINE_BYTES, Place, Settings, Timestamp};
+use pulse_audit::{Body, Dir, LIVE, Log, MAX_LINE_BYTES, RecordLine, Settings, Timestamp};
 use pulse_core::event::Event;
 use pulse_sensors::shown::is_active;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
@@ -42,7 +42,7 @@ fn framed(body: &[u8]) -> Vec<u8> {
 }
 
 fn check(text: &[u8]) {
-    let Some(line) = Line::parse(text) else {
+    let Some(line) = RecordLine::parse(text) else {
         return;
     };
     assert!(text.len() < MAX_LINE_BYTES);
@@ -110,13 +110,13 @@ fn check_written(bytes: &[u8]) {
         .disk
         .lock()
         .expect("a disk")
-        .content(Place::Log, LIVE)
+        .content(Dir::Log, LIVE)
         .expect("a log");
     let line = file
         .split(|byte| *byte == b'\n')
         .nth(1)
         .expect("a second record");
-    assert!(Line::parse(line).is_some_and(|line| line.is_whole()));
+    assert!(RecordLine::parse(line).is_some_and(|line| line.is_whole()));
     check(line);
     let members: Value = serde_json::from_slice(line).expect("JSON");
     // An empty text is no member.

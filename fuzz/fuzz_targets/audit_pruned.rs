@@ -5,7 +5,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use pulse_audit::verify::{LogFiles, Options, Report, Seals, Source, Verdict, verify};
-use pulse_audit::{Body, Log, Outlook, Place, PublicKey, SEALS, Settings, Timestamp};
+use pulse_audit::{Body, Dir, Log, PruneStatus, PublicKey, SEALS, Settings, Timestamp};
 use pulse_core::event::Event;
 use pulse_core::retention::Limits;
 use std::io::Cursor;
@@ -135,10 +135,10 @@ fn pruned() -> Pruned {
         ..Limits::default()
     };
     loop {
-        match log.outlook(now, &limits, &[]).expect("a disk") {
-            Outlook::Reading => (),
-            Outlook::Due(reason) => drop(log.prune(now, reason).expect("a disk")),
-            Outlook::Rest | Outlook::Held(..) => break,
+        match log.prune_status(now, &limits, &[]).expect("a disk") {
+            PruneStatus::Reading => (),
+            PruneStatus::Due(reason) => drop(log.prune(now, reason).expect("a disk")),
+            PruneStatus::NotDue | PruneStatus::Held(..) => break,
         }
     }
     log.append(now, &[body()]).expect("a disk");
@@ -154,7 +154,7 @@ fn pruned() -> Pruned {
             .iter()
             .flat_map(|(_, content)| lines(content))
             .collect(),
-        seals: lines(&disk.content(Place::Log, SEALS).expect("seals are kept")),
+        seals: lines(&disk.content(Dir::Log, SEALS).expect("seals are kept")),
         key,
     }
 }

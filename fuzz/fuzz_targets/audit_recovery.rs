@@ -5,7 +5,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use pulse_audit::verify::{Options, Report, Source, StateKeys, Verdict, verify};
-use pulse_audit::{Body, LIVE, Log, Place, PublicKey, Settings, Storage, Timestamp};
+use pulse_audit::{Body, Dir, LIVE, Log, PublicKey, Settings, Storage, Timestamp};
 use pulse_core::event::Event;
 use simulated::{Disk, Simulated};
 use std::io::Cursor;
@@ -79,13 +79,13 @@ fn befall(disk: &Simulated, layout: u8, cut: u8, bytes: &[u8]) -> bool {
     match layout >> 2 & 7 {
         // Rubbish behind the last record, or behind what a torn write left of it.
         0..4 => tear(&mut disk, cut, bytes),
-        4 => replace(&mut disk, Place::Log, LIVE, bytes),
-        5 => replace(&mut disk, Place::State, KEY, bytes),
+        4 => replace(&mut disk, Dir::Log, LIVE, bytes),
+        5 => replace(&mut disk, Dir::State, KEY, bytes),
         6 => drop(disk.files.remove(&(0, LIVE.to_owned()))),
         _ => {
             drop(disk);
             storage
-                .store(Place::State, "seal-key-3", bytes)
+                .store(Dir::State, "seal-key-3", bytes)
                 .expect("a disk");
         }
     }
@@ -104,7 +104,7 @@ fn tear(disk: &mut Disk, cut: u8, bytes: &[u8]) {
 }
 
 fn replace(disk: &mut Disk, place: Place, name: &str, bytes: &[u8]) {
-    let key = (u8::from(place == Place::State), name.to_owned());
+    let key = (u8::from(place == Dir::State), name.to_owned());
     if let Some(number) = disk.files.get(&key).copied() {
         disk.inodes.get_mut(&number).expect("a file").seen = bytes.to_vec();
     }

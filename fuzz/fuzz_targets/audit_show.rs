@@ -6,7 +6,7 @@
 use libfuzzer_sys::fuzz_target;
 use pulse_audit::show::{Filter, Shown, last, records};
 use pulse_audit::verify::Source;
-use pulse_audit::{Line, MAX_LINE_BYTES, Timestamp};
+use pulse_audit::{MAX_LINE_BYTES, RecordLine, Timestamp};
 use std::io::Cursor;
 use std::sync::OnceLock;
 
@@ -68,7 +68,7 @@ fn check(files: &[Vec<u8>], all: &[Shown]) {
     for (line, shown) in lines.into_iter().zip(all) {
         let text = line.strip_suffix(b"\n").unwrap_or(line);
         assert_eq!(shown.line, String::from_utf8_lossy(text));
-        let record = Line::parse(text);
+        let record = RecordLine::parse(text);
         assert_eq!(shown.seq, record.map_or(0, |record| record.seq));
         let is_whole = record.is_some_and(|record| record.is_whole());
         assert_eq!(shown.is_whole, is_whole);

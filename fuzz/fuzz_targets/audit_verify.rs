@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pulse_audit::verify::{Options, Report, Source, Verdict, verify};
+use pulse_audit::verify::{Options, Report, Source, Start, Verdict, verify};
 use pulse_audit::{Body, Head, Log, PublicKey, Settings, Timestamp};
 use pulse_core::event::Event;
 use sha2::{Digest, Sha256};
@@ -74,7 +74,7 @@ fuzz_target!(|bytes: &[u8]| {
     let _ = judge(
         &[bytes.to_vec()],
         &Options {
-            partial: true,
+            start: Start::AnyRecord,
             repetitions: true,
             ..Options::default()
         },

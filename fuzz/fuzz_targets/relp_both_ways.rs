@@ -17,7 +17,7 @@ fuzz_target!(|script: &[u8]| {
         is_honest: true,
         ..Wire::default()
     };
-    let mut session = Session::begin(window, &mut wire.to_collector);
+    let mut session = Session::start(window, &mut wire.to_collector);
     let mut collector = Collector::default();
     let mut tag = 0;
     let mut steps = script.iter();
@@ -50,7 +50,7 @@ fuzz_target!(|script: &[u8]| {
                 Ok(())
             }
         };
-        assert!(session.on_their_way() <= window);
+        assert!(session.in_flight() <= window);
         if outcome.is_err() {
             assert!(!wire.is_honest, "an honest session ended");
             return;

@@ -15,8 +15,8 @@ fuzz_target!(|bytes: &[u8]| {
     frames_are_written_as_they_are_read(bytes);
     // A sender may send anything, too.
     let _ = Collector::default().receive(bytes, &mut Vec::new());
-    session(Session::begin(WINDOW, &mut Vec::new()), bytes);
-    let mut open = Session::begin(WINDOW, &mut Vec::new());
+    session(Session::start(WINDOW, &mut Vec::new()), bytes);
+    let mut open = Session::start(WINDOW, &mut Vec::new());
     open.receive(WELCOME).expect("it is what a collector says");
     session(open, bytes);
 });
@@ -42,7 +42,7 @@ fn session(mut session: Session, bytes: &[u8]) {
         while session.send(tag + 1, b"m", &mut out) {
             tag += 1;
         }
-        assert!(session.on_their_way() <= WINDOW && out.len() < 32 * WINDOW);
+        assert!(session.in_flight() <= WINDOW && out.len() < 32 * WINDOW);
         let outcome = session.receive(piece);
         if let Some(acknowledged) = session.acknowledged() {
             assert!(cursor < acknowledged && acknowledged <= tag);

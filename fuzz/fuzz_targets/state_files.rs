@@ -7,7 +7,7 @@
 use libfuzzer_sys::fuzz_target;
 use pulse_audit::fuzzing::{seal_key, seal_key_name, segment_name, segments};
 use pulse_core::ordinal::Ordinal;
-use pulse_forward::cursor::Place;
+use pulse_forward::cursor::ResumePoint;
 use pulse_forward::fuzzing::{cursor, message, messages};
 use std::fs;
 use std::path::PathBuf;
@@ -42,7 +42,7 @@ fn a_cursor(text: &[u8]) {
         Some(place)
     );
     assert!(cursor(written.as_bytes(), "another").is_none());
-    if let Place::After(head) = place {
+    if let ResumePoint::After(head) = place {
         assert_eq!(head.hash().len(), 64);
     }
 }

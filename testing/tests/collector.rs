@@ -8,8 +8,8 @@ use pulse_e2e::programs::{Need, find, skipped};
 use pulse_e2e::rsyslog::{Collector, Input, Rsyslog, TlsLibrary};
 use pulse_e2e::wait;
 use pulse_relp::certificate;
+use pulse_relp::connection::{Connection, ConnectionError, Peer, Protocol, Step};
 use pulse_relp::identity::{Files, Identity, public_key};
-use pulse_relp::link::{Link, LinkError, Peer, Protocol, Step};
 use pulse_relp::message::{LOG_AUDIT, Origin, Severity};
 use std::io::ErrorKind;
 use std::path::Path;
@@ -46,7 +46,7 @@ pub(crate) async fn open(
     rsyslog: &Rsyslog,
     name: &'static str,
     identity: &Identity,
-) -> Result<Link, LinkError> {
+) -> Result<Connection, ConnectionError> {
     open_as(Protocol::Relp, rsyslog, name, identity, PATIENCE).await
 }
 
@@ -56,12 +56,12 @@ async fn open_as(
     name: &'static str,
     identity: &Identity,
     patience: Duration,
-) -> Result<Link, LinkError> {
+) -> Result<Connection, ConnectionError> {
     let peer = Peer {
         address: rsyslog.address(),
         name: name.try_into().unwrap(),
     };
-    Link::open(&peer, &identity.config, protocol, patience, |_| ()).await
+    Connection::open(&peer, &identity.config, protocol, patience, |_| ()).await
 }
 
 pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
@@ -80,30 +80,33 @@ fn record(number: u64) -> Vec<u8> {
 }
 
 pub(crate) async fn send(
-    link: &mut Link,
+    connection: &mut Connection,
     numbers: std::ops::RangeInclusive<u64>,
-) -> Result<(), LinkError> {
+) -> Result<(), ConnectionError> {
     let last = *numbers.end();
-    let mut acknowledged = write(link, numbers).await?;
+    let mut acknowledged = write(connection, numbers).await?;
     while acknowledged < last {
-        acknowledged = link.acknowledged().await?;
+        acknowledged = connection.acknowledged().await?;
     }
     Ok(())
 }
 
 /// Gives up to what it is acknowledged then.
-async fn write(link: &mut Link, numbers: std::ops::RangeInclusive<u64>) -> Result<u64, LinkError> {
+async fn write(
+    connection: &mut Connection,
+    numbers: std::ops::RangeInclusive<u64>,
+) -> Result<u64, ConnectionError> {
     let mut acknowledged = numbers.start() - 1;
     for number in numbers {
-        if link.room() == 0 {
-            link.flush().await?;
+        if connection.room() == 0 {
+            connection.flush().await?;
         }
-        while link.room() == 0 {
-            acknowledged = link.acknowledged().await?;
+        while connection.room() == 0 {
+            acknowledged = connection.acknowledged().await?;
         }
-        assert!(link.give(number, &record(number)));
+        assert!(connection.give(number, &record(number)));
     }
-    link.flush().await?;
+    connection.flush().await?;
     Ok(acknowledged)
 }
 
@@ -130,12 +133,12 @@ fn records_arrive_unchanged_and_in_order_with_either_library() {
         let rsyslog = collector(&authority, Input::Relp(library));
         let ours = identity(&authority, &authority.sign(SENDER, Validity::Good), None);
         run(async {
-            let mut link = open(&rsyslog, COLLECTOR, &ours).await.unwrap();
+            let mut connection = open(&rsyslog, COLLECTOR, &ours).await.unwrap();
             // What follows depends on how new their libraries are.
-            let agreed = link.agreed().unwrap().to_string();
+            let agreed = connection.tls_parameters().unwrap().to_string();
             assert!(agreed.starts_with("TLS 1.3, X25519"), "{agreed}");
-            send(&mut link, 1..=1000).await.unwrap();
-            link.close().await;
+            send(&mut connection, 1..=1000).await.unwrap();
+            connection.close().await;
         });
         assert_eq!(records(&rsyslog), expected(1..=1000), "{library:?}");
     }
@@ -153,11 +156,11 @@ fn who_is_not_the_collector_or_not_welcome_is_told_by_the_step() {
     let ours = identity(&authority, &good, None);
     let wrong_name = refused("other.test", &ours);
     assert!(
-        matches!(&wrong_name, LinkError::Tls(e) if e.to_string().contains("name")),
+        matches!(&wrong_name, ConnectionError::Tls(e) if e.to_string().contains("name")),
         "{wrong_name}"
     );
     let wrong_ca = refused(COLLECTOR, &identity(&stranger, &good, None));
-    assert!(matches!(wrong_ca, LinkError::Tls(_)), "{wrong_ca}");
+    assert!(matches!(wrong_ca, ConnectionError::Tls(_)), "{wrong_ca}");
     let wrong_pin = refused(COLLECTOR, &identity(&authority, &good, Some(Pin([7; 32]))));
     assert!(wrong_pin.to_string().contains("pinned"), "{wrong_pin}");
     // With TLS 1.3 a collector that does not take ours says so when we speak.
@@ -171,7 +174,7 @@ fn who_is_not_the_collector_or_not_welcome_is_told_by_the_step() {
         // OpenSSL's imrelp takes a wrong name in, and closes the session at once.
         let at_the_opening = matches!(
             error,
-            LinkError::Tls(_) | LinkError::HungUp(_) | LinkError::Session(_)
+            ConnectionError::Tls(_) | ConnectionError::ClosedEarly(_) | ConnectionError::Session(_)
         );
         assert!(at_the_opening, "{}: {error}", certificate.display());
     }
@@ -202,7 +205,10 @@ fn a_collectors_certificate_that_is_not_good_now_is_refused_and_its_pin_is_its_k
         ));
         match validity {
             Validity::Good => drop(opened.unwrap()),
-            _ => assert!(matches!(opened, Err(LinkError::Tls(_))), "{validity:?}"),
+            _ => assert!(
+                matches!(opened, Err(ConnectionError::Tls(_))),
+                "{validity:?}"
+            ),
         }
     }
 }
@@ -273,17 +279,17 @@ fn what_a_killed_collector_did_not_acknowledge_is_sent_again() {
     let mut rsyslog = collector(&authority, Input::Relp(TlsLibrary::OpenSsl));
     let ours = identity(&authority, &authority.sign(SENDER, Validity::Good), None);
     run(async {
-        let mut link = open(&rsyslog, COLLECTOR, &ours).await.unwrap();
-        send(&mut link, 1..=100).await.unwrap();
+        let mut connection = open(&rsyslog, COLLECTOR, &ours).await.unwrap();
+        send(&mut connection, 1..=100).await.unwrap();
         rsyslog.end(Signal::SIGKILL);
-        let broken = send(&mut link, 101..=200).await.unwrap_err();
-        assert!(matches!(broken, LinkError::Broken(_)), "{broken}");
+        let broken = send(&mut connection, 101..=200).await.unwrap_err();
+        assert!(matches!(broken, ConnectionError::Broken(_)), "{broken}");
         let gone = open(&rsyslog, COLLECTOR, &ours).await.unwrap_err();
-        assert!(matches!(gone, LinkError::Connect(_)), "{gone}");
+        assert!(matches!(gone, ConnectionError::Connect(_)), "{gone}");
         rsyslog.start_again();
-        let mut link = open(&rsyslog, COLLECTOR, &ours).await.unwrap();
-        send(&mut link, 101..=200).await.unwrap();
-        link.close().await;
+        let mut connection = open(&rsyslog, COLLECTOR, &ours).await.unwrap();
+        send(&mut connection, 101..=200).await.unwrap();
+        connection.close().await;
     });
     no_gap(&rsyslog, 200);
 }
@@ -313,11 +319,14 @@ fn a_collector_that_is_stopped_is_left_and_not_waited_for() {
             name: COLLECTOR.try_into().unwrap(),
         };
         let patience = Duration::from_millis(50);
-        Link::open(&peer, &ours.config, Protocol::Relp, patience, |_| ())
+        Connection::open(&peer, &ours.config, Protocol::Relp, patience, |_| ())
             .await
             .unwrap_err()
     });
-    assert!(matches!(silent, LinkError::Silent(Step::Tls)), "{silent}");
+    assert!(
+        matches!(silent, ConnectionError::TimedOut(Step::Tls)),
+        "{silent}"
+    );
     wait::until("rsyslog", || run(open(&rsyslog, COLLECTOR, &ours)).is_ok());
 }
 
@@ -330,12 +339,12 @@ fn records_arrive_unchanged_and_in_order_as_syslog() {
     let rsyslog = collector(&authority, Input::Syslog);
     let ours = identity(&authority, &authority.sign(SENDER, Validity::Good), None);
     run(async {
-        let link = open_as(Protocol::Syslog, &rsyslog, COLLECTOR, &ours, PATIENCE).await;
-        let mut link = link.unwrap();
-        write(&mut link, 1..=1000).await.unwrap();
-        assert_eq!(link.on_their_way(), 1000);
+        let connection = open_as(Protocol::Syslog, &rsyslog, COLLECTOR, &ours, PATIENCE).await;
+        let mut connection = connection.unwrap();
+        write(&mut connection, 1..=1000).await.unwrap();
+        assert_eq!(connection.in_flight(), 1000);
         // It hangs up when it has read everything.
-        link.close().await;
+        connection.close().await;
     });
     assert_eq!(records(&rsyslog), expected(1..=1000));
 }
@@ -361,7 +370,7 @@ fn a_collector_of_syslog_that_refuses_us_says_so_while_we_connect() {
             PATIENCE,
         ));
         let error = opened.unwrap_err();
-        assert!(matches!(error, LinkError::HungUp(_)), "{error}");
+        assert!(matches!(error, ConnectionError::ClosedEarly(_)), "{error}");
     }
 }
 
@@ -374,20 +383,22 @@ fn nothing_written_as_syslog_is_lost_with_a_killed_collector() {
     let mut rsyslog = collector(&authority, Input::Syslog);
     let ours = identity(&authority, &authority.sign(SENDER, Validity::Good), None);
     run(async {
-        let link = open_as(Protocol::Syslog, &rsyslog, COLLECTOR, &ours, SHORT).await;
-        let mut link = link.unwrap();
-        write(&mut link, 1..=300).await.unwrap();
-        let acknowledged = link.acknowledged().await.unwrap();
+        let connection = open_as(Protocol::Syslog, &rsyslog, COLLECTOR, &ours, SHORT).await;
+        let mut connection = connection.unwrap();
+        write(&mut connection, 1..=300).await.unwrap();
+        let acknowledged = connection.acknowledged().await.unwrap();
         assert!(acknowledged > 0 && acknowledged <= 300);
-        write(&mut link, 301..=600).await.unwrap();
+        write(&mut connection, 301..=600).await.unwrap();
         rsyslog.end(Signal::SIGKILL);
-        let broken = link.acknowledged().await.unwrap_err();
-        assert!(matches!(broken, LinkError::Broken(_)), "{broken}");
+        let broken = connection.acknowledged().await.unwrap_err();
+        assert!(matches!(broken, ConnectionError::Broken(_)), "{broken}");
         rsyslog.start_again();
-        let link = open_as(Protocol::Syslog, &rsyslog, COLLECTOR, &ours, SHORT).await;
-        let mut link = link.unwrap();
-        write(&mut link, acknowledged + 1..=900).await.unwrap();
-        link.close().await;
+        let connection = open_as(Protocol::Syslog, &rsyslog, COLLECTOR, &ours, SHORT).await;
+        let mut connection = connection.unwrap();
+        write(&mut connection, acknowledged + 1..=900)
+            .await
+            .unwrap();
+        connection.close().await;
     });
     no_gap(&rsyslog, 900);
 }
@@ -402,27 +413,27 @@ fn a_message_of_syslog_counts_once_its_connection_has_stood_and_never_on_a_broke
     let ours = identity(&authority, &authority.sign(SENDER, Validity::Good), None);
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     runtime.enable_all().build().unwrap().block_on(async {
-        let link = open_as(Protocol::Syslog, &rsyslog, COLLECTOR, &ours, PATIENCE).await;
-        let mut link = link.unwrap();
+        let connection = open_as(Protocol::Syslog, &rsyslog, COLLECTOR, &ours, PATIENCE).await;
+        let mut connection = connection.unwrap();
         tokio::time::pause();
         let written = Instant::now();
-        write(&mut link, 1..=10).await.unwrap();
+        write(&mut connection, 1..=10).await.unwrap();
         let mut waits = 0;
         let tag = loop {
             // To be given up is harmless.
-            match timeout(Duration::from_millis(1500), link.acknowledged()).await {
+            match timeout(Duration::from_millis(1500), connection.acknowledged()).await {
                 Ok(tag) => break tag.unwrap(),
                 Err(_) => waits += 1,
             }
         };
         assert_eq!(tag, 10);
         assert!(waits >= 20 && written.elapsed() >= PATIENCE + PATIENCE / 2);
-        write(&mut link, 11..=20).await.unwrap();
+        write(&mut connection, 11..=20).await.unwrap();
         rsyslog.end(Signal::SIGKILL);
         // However long it was not asked for.
         tokio::time::advance(PATIENCE * 2).await;
-        let broken = link.acknowledged().await.unwrap_err();
-        assert!(matches!(broken, LinkError::Broken(_)), "{broken}");
+        let broken = connection.acknowledged().await.unwrap_err();
+        assert!(matches!(broken, ConnectionError::Broken(_)), "{broken}");
     });
 }
 
@@ -446,26 +457,26 @@ fn what_a_cut_cable_kept_from_a_collector_of_syslog_never_counts() {
 }
 
 fn cut_off() {
-    network("ip", "link set lo up");
+    network("ip", "connection set lo up");
     let authority = Authority::new();
     let rsyslog = collector(&authority, Input::Syslog);
     let ours = identity(&authority, &authority.sign(SENDER, Validity::Good), None);
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     runtime.enable_all().build().unwrap().block_on(async {
-        let link = open_as(Protocol::Syslog, &rsyslog, COLLECTOR, &ours, SHORT).await;
-        let mut link = link.unwrap();
-        write(&mut link, 1..=10).await.unwrap();
-        assert_eq!(link.acknowledged().await.unwrap(), 10);
+        let connection = open_as(Protocol::Syslog, &rsyslog, COLLECTOR, &ours, SHORT).await;
+        let mut connection = connection.unwrap();
+        write(&mut connection, 1..=10).await.unwrap();
+        assert_eq!(connection.acknowledged().await.unwrap(), 10);
         let port = rsyslog.address().port();
         network("nft", "add table ip cut");
         let hook = "{ type filter hook output priority 0 ; }";
         network("nft", &format!("add chain ip cut out {hook}"));
         network("nft", &format!("add rule ip cut out tcp dport {port} drop"));
-        write(&mut link, 11..=20).await.unwrap();
+        write(&mut connection, 11..=20).await.unwrap();
         let written = Instant::now();
-        let error = link.acknowledged().await.unwrap_err();
+        let error = connection.acknowledged().await.unwrap_err();
         assert!(
-            matches!(&error, LinkError::Broken(e) if e.kind() == ErrorKind::TimedOut),
+            matches!(&error, ConnectionError::Broken(e) if e.kind() == ErrorKind::TimedOut),
             "{error}"
         );
         assert!(written.elapsed() < SHORT * 2, "{:?}", written.elapsed());

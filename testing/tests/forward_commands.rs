@@ -153,7 +153,7 @@ fn a_refused_certificate_of_ours_is_told_as_one_however_the_collector_refuses() 
     if skipped(&NEEDS) {
         return;
     }
-    let hung_up = ["  tls           FAILED", "does not take our certificate"];
+    let hung_up = ["  tls           FAILED", "does not accept our certificate"];
     let closed = ["  open          FAILED", "does it permit the name"];
     for library in [TlsLibrary::GnuTls, TlsLibrary::OpenSsl] {
         let site = Site::new(Input::Relp(library));

@@ -1,6 +1,6 @@
 //! Storage that costs next to nothing, so that only the log's own work is measured.
 
-use pulse_audit::{Live, Place, Storage};
+use pulse_audit::{Dir, Live, Storage};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Cursor, Read, Write};
@@ -52,14 +52,14 @@ impl Storage for Scratch {
         Ok(())
     }
 
-    fn list(&self, place: Place) -> io::Result<Vec<String>> {
+    fn list(&self, place: Dir) -> io::Result<Vec<String>> {
         Ok(match place {
-            Place::Log => Vec::new(),
-            Place::State => self.state.keys().cloned().collect(),
+            Dir::Log => Vec::new(),
+            Dir::State => self.state.keys().cloned().collect(),
         })
     }
 
-    fn read(&self, _place: Place, name: &str) -> io::Result<Box<dyn Read + '_>> {
+    fn read(&self, _place: Dir, name: &str) -> io::Result<Box<dyn Read + '_>> {
         let content = self.state.get(name).ok_or(io::ErrorKind::NotFound)?;
         Ok(Box::new(Cursor::new(content)))
     }
@@ -84,12 +84,12 @@ impl Storage for Scratch {
         Ok(u64::MAX)
     }
 
-    fn store(&mut self, _place: Place, name: &str, content: &[u8]) -> io::Result<()> {
+    fn store(&mut self, _place: Dir, name: &str, content: &[u8]) -> io::Result<()> {
         self.state.insert(name.to_owned(), content.to_vec());
         Ok(())
     }
 
-    fn erase(&mut self, _place: Place, name: &str) -> io::Result<()> {
+    fn erase(&mut self, _place: Dir, name: &str) -> io::Result<()> {
         self.state.remove(name);
         Ok(())
     }

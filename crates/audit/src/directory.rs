@@ -5,9 +5,9 @@
 //! into place. The lock keeps a second writer out.
 
 use crate::regular::{
-    RegularFile, identity, look_at, names_in, naming_path, open_directory, open_with,
+    RegularFile, identity, look_at, names_in, open_directory, open_with, with_path,
 };
-use crate::storage::{LIVE, Live, Place, Storage};
+use crate::storage::{Dir, LIVE, Live, Storage};
 use nix::sys::statvfs::statvfs;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -54,10 +54,10 @@ impl Directory {
         })
     }
 
-    fn path(&self, place: Place) -> &Path {
+    fn path(&self, place: Dir) -> &Path {
         match place {
-            Place::Log => &self.log,
-            Place::State => &self.state,
+            Dir::Log => &self.log,
+            Dir::State => &self.state,
         }
     }
 
@@ -131,11 +131,11 @@ impl Storage for Directory {
         file.sync_all()
     }
 
-    fn list(&self, place: Place) -> io::Result<Vec<String>> {
+    fn list(&self, place: Dir) -> io::Result<Vec<String>> {
         names_in(self.path(place))
     }
 
-    fn read(&self, place: Place, name: &str) -> io::Result<Box<dyn Read + '_>> {
+    fn read(&self, place: Dir, name: &str) -> io::Result<Box<dyn Read + '_>> {
         Ok(Box::new(RegularFile::open(&self.path(place).join(name))?))
     }
 
@@ -163,14 +163,14 @@ impl Storage for Directory {
         let path = self.log.join(name);
         let mut file = open_with(&mut options, &path)?;
         let appended = file.write_all(bytes).and_then(|()| file.sync_all());
-        appended.map_err(|error| naming_path(&path, error))?;
+        appended.map_err(|error| with_path(&path, error))?;
         // The name may be new.
         sync_directory(&self.log)
     }
 
     fn remove(&mut self, name: &str) -> io::Result<()> {
         let path = self.log.join(name);
-        fs::remove_file(&path).map_err(|error| naming_path(&path, error))?;
+        fs::remove_file(&path).map_err(|error| with_path(&path, error))?;
         sync_directory(&self.log)
     }
 
@@ -179,10 +179,10 @@ impl Storage for Directory {
         Ok(disk.blocks_available().saturating_mul(disk.fragment_size()))
     }
 
-    fn store(&mut self, place: Place, name: &str, content: &[u8]) -> io::Result<()> {
+    fn store(&mut self, place: Dir, name: &str, content: &[u8]) -> io::Result<()> {
         let directory = self.path(place);
         let unfinished = directory.join(format!("{name}.new"));
-        let mode = if place == Place::State {
+        let mode = if place == Dir::State {
             KEY_MODE
         } else {
             LOG_MODE
@@ -192,7 +192,7 @@ impl Storage for Directory {
         sync_directory(directory)
     }
 
-    fn erase(&mut self, place: Place, name: &str) -> io::Result<()> {
+    fn erase(&mut self, place: Dir, name: &str) -> io::Result<()> {
         let directory = self.path(place);
         let path = directory.join(name);
         let file = match open_with(OpenOptions::new().write(true), &path) {

@@ -1,4 +1,4 @@
-//! Why the log cannot be written, in sentences for whoever has to mend it.
+//! Errors of the log, with what an operator can do about them.
 
 use crate::storage::SEALS;
 use std::io;
@@ -7,14 +7,14 @@ use std::io;
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// The storage failed.
-    #[error("cannot {doing}: {source}")]
+    #[error("cannot {doing}")]
     Storage {
-        /// What was being done.
+        /// The operation that failed.
         doing: &'static str,
-        /// What the operating system said.
+        /// The operating system's reason.
         source: io::Error,
     },
-    /// No private key for the epoch that the log is in.
+    /// The private key of the current epoch is missing.
     #[error(
         "the seal's private key of epoch {epoch} is missing: put the state directory back, \
          or move the log aside and begin a new one with `pulse-sensorctl audit init`"
@@ -23,7 +23,7 @@ pub enum LogError {
         /// The epoch whose key is needed.
         epoch: u64,
     },
-    /// The private key is not the one that the log names.
+    /// The private key is another log's.
     #[error(
         "the seal's private key of epoch {epoch} belongs to another log: put back the state \
          directory that belongs to this log"
@@ -32,35 +32,35 @@ pub enum LogError {
         /// The epoch whose key is needed.
         epoch: u64,
     },
-    /// The log ends before a seal that was made.
+    /// The log ends before the last seal.
     #[error(
         "the log was rolled back: it ends at record {seq}, in epoch {epoch}, but later records \
          were written; put the missing part back, or move the log aside"
     )]
     RolledBack {
-        /// The last record there is.
+        /// The last record.
         seq: u64,
         /// The epoch that the log is in.
         epoch: u64,
     },
-    /// What follows a record is neither records nor a torn write.
+    /// Bytes after a record are neither records nor a torn write.
     #[error(
         "the log is damaged after record {seq}: `pulse-sensorctl audit verify` says how; \
-         move it aside once you have looked"
+         move it aside after you have looked"
     )]
     Damaged {
         /// The last good record.
         seq: u64,
     },
-    /// There is a key of a later epoch, but no log.
+    /// There is a private key of a later epoch, but no log.
     #[error(
-        "the log is missing, but the seal's key says there was one: put it back, or move the key aside"
+        "the log is missing, but there is a private key of it: put the log back, or move the key aside"
     )]
     Missing,
     /// The next number would be over [`Ordinal::MAX`](pulse_core::ordinal::Ordinal::MAX).
     #[error(
-        "the log's numbers are used up after record {seq}, epoch {epoch}, where no log gets by \
-         itself: it was tampered with; `pulse-sensorctl audit verify` says how; move it aside"
+        "the log's numbers are exhausted after record {seq}, epoch {epoch}, which no log reaches in \
+         its lifetime: it was tampered with; `pulse-sensorctl audit verify` says how; move it aside"
     )]
     Exhausted {
         /// The last record.
@@ -69,21 +69,18 @@ pub enum LogError {
         epoch: u64,
     },
     /// The seals of removed segments are there, but no log.
-    #[error(
-        "the log is missing, but {SEALS} beside it says there was one: put it back, or move \
-         {SEALS} aside with it"
-    )]
+    #[error("the log is missing, but its {SEALS} is here: put the log back, or move {SEALS} aside")]
     SealsLeft,
-    /// The file was removed or cut while it was being written.
-    #[error("the log was removed or changed by somebody else")]
+    /// The live file was removed or truncated while it was open.
+    #[error("the log was removed or changed by another program")]
     Disturbed,
-    /// The kernel gave no random bytes.
-    #[error("cannot make a key: {0}")]
+    /// The kernel has no random bytes.
+    #[error("cannot make a key")]
     Random(#[from] getrandom::Error),
 }
 
 impl LogError {
-    /// Turns the storage's error into one that says what was being done.
+    /// Adds the operation that failed to an error of the storage.
     pub(crate) fn while_doing(doing: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Storage { doing, source }
     }

@@ -16,25 +16,29 @@ use std::path::{Path, PathBuf};
 const BUFFER: usize = 64 * 1024;
 
 /// Reads a log's lines to their present end.
-pub(crate) struct Growing {
+pub(crate) struct GrowingLog {
     directory: PathBuf,
-    file: Option<BufReader<RegularFile>>,
+    current: Option<Current>,
     /// Files after that one.
     next: VecDeque<Source>,
     /// The line that is being read.
     line: Vec<u8>,
-    /// The file is not the live one any more, and was read once more since.
-    is_left: bool,
 }
 
-impl Growing {
+/// The file that is being read.
+struct Current {
+    file: BufReader<RegularFile>,
+    /// It was read to its end after it had ceased to be the live one: nothing more comes.
+    is_complete: bool,
+}
+
+impl GrowingLog {
     pub(crate) fn new(directory: &Path) -> Self {
         Self {
             directory: directory.to_owned(),
-            file: None,
+            current: None,
             next: VecDeque::new(),
             line: Vec::with_capacity(MAX_LINE_BYTES),
-            is_left: false,
         }
     }
 
@@ -60,8 +64,11 @@ impl Growing {
     }
 
     fn read_line(&mut self) -> io::Result<bool> {
-        if let Some(file) = self.file.as_mut().filter(|_| !self.line.ends_with(b"\n")) {
+        if let Some(current) = &mut self.current
+            && !self.line.ends_with(b"\n")
+        {
             let room = MAX_LINE_BYTES.saturating_sub(self.line.len());
+            let file = &mut current.file;
             file.take(room as u64).read_until(b'\n', &mut self.line)?;
         }
         Ok(self.is_whole())
@@ -72,8 +79,10 @@ impl Growing {
         if self.next.is_empty() && self.is_live()? {
             return Ok(false);
         }
-        if self.file.is_some() && !self.is_left {
-            self.is_left = true;
+        if let Some(current) = &mut self.current
+            && !current.is_complete
+        {
+            current.is_complete = true;
             return Ok(true);
         }
         if self.next.is_empty() {
@@ -87,28 +96,27 @@ impl Growing {
             return Ok(false);
         }
         self.line.clear();
-        self.is_left = false;
         let opened = self.next.pop_front().map(Source::into_file).transpose();
         let file = match opened {
             // It was removed since: what comes after it is looked for anew.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.next.clear();
-                self.file = None;
+                self.current = None;
                 return Ok(true);
             }
             file => file?,
         };
-        self.file = file
-            .flatten()
-            .map(|file| BufReader::with_capacity(BUFFER, file));
-        Ok(self.file.is_some())
+        self.current = file.flatten().map(|file| Current {
+            file: BufReader::with_capacity(BUFFER, file),
+            is_complete: false,
+        });
+        Ok(self.current.is_some())
     }
 
     /// The files after the one that was read; there may be none yet. Where it is not among
     /// them any more, those that begin no later than the record, and the last of them.
     fn follow(&self, mut sources: Vec<Source>, wanted: u64) -> io::Result<Vec<Source>> {
-        let read = self.file.as_ref().map(|file| file.get_ref().metadata());
-        let read = read.transpose()?.map(|file| identity(&file));
+        let read = self.current.as_ref().map(Current::identity).transpose()?;
         let at = read.and_then(|read| {
             let is_read = |source: &Source| source.identity() == Some(read);
             sources.iter().position(is_read)
@@ -122,13 +130,19 @@ impl Growing {
 
     /// Whether the file is the one that is written, or no other is there yet.
     fn is_live(&self) -> io::Result<bool> {
-        let Some(file) = &self.file else {
+        let Some(current) = &self.current else {
             return Ok(false);
         };
         match look_at(&self.directory.join(LIVE)) {
-            Ok(live) => Ok(identity(&live) == identity(&file.get_ref().metadata()?)),
+            Ok(live) => Ok(identity(&live) == current.identity()?),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
             Err(error) => Err(error),
         }
+    }
+}
+
+impl Current {
+    fn identity(&self) -> io::Result<(u64, u64)> {
+        Ok(identity(&self.file.get_ref().metadata()?))
     }
 }

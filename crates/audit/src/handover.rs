@@ -4,7 +4,7 @@
 //! does this and then has [`crate::Writer::reopen`] called.
 
 use crate::directory::sync_directory;
-use crate::line::Line;
+use crate::line::RecordLine;
 use crate::record::MAX_LINE_BYTES;
 use crate::regular::RegularFile;
 use crate::storage::{LIVE, segment_name};
@@ -24,7 +24,7 @@ pub fn rename_live(directory: &Path) -> io::Result<PathBuf> {
     crate::tail::next_line(&mut BufReader::new(RegularFile::open(&live)?), &mut line)?;
     let first = line
         .strip_suffix(b"\n")
-        .and_then(Line::parse)
+        .and_then(RecordLine::parse)
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "it begins with no record"))?;
     let segment = directory.join(segment_name(first.seq));
     if segment.try_exists()? {

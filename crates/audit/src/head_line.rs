@@ -38,7 +38,7 @@ pub struct HeadLine {
     "not a head: it is one line, as `audit head` printed it: \
      seq=… epoch=… ts=… log_id=… event_hash=…"
 )]
-pub struct NotAHead;
+pub struct InvalidHead;
 
 /// A log has no last record that could be noted.
 #[derive(Debug, thiserror::Error)]
@@ -126,21 +126,21 @@ impl fmt::Display for HeadLine {
 }
 
 impl FromStr for HeadLine {
-    type Err = NotAHead;
+    type Err = InvalidHead;
 
     /// Any blanks may stand between the parts: mail programs break long lines.
-    fn from_str(text: &str) -> Result<Self, NotAHead> {
+    fn from_str(text: &str) -> Result<Self, InvalidHead> {
         let mut words = text.split_whitespace();
         let mut value = |name: &str| {
             let word = words.next().and_then(|word| word.strip_prefix(name));
-            word.ok_or(NotAHead)
+            word.ok_or(InvalidHead)
         };
         let number = |digits: &str| Ordinal::parse(digits.as_bytes()).map(Ordinal::get);
-        let seq = number(value("seq=")?).ok_or(NotAHead)?;
-        let epoch = number(value("epoch=")?).ok_or(NotAHead)?;
-        let ts = Timestamp::parse(value("ts=")?.as_bytes()).ok_or(NotAHead)?;
+        let seq = number(value("seq=")?).ok_or(InvalidHead)?;
+        let epoch = number(value("epoch=")?).ok_or(InvalidHead)?;
+        let ts = Timestamp::parse(value("ts=")?.as_bytes()).ok_or(InvalidHead)?;
         let log_id = value("log_id=")?.to_owned();
-        let head = Head::from_parts(seq, value("event_hash=")?).ok_or(NotAHead)?;
+        let head = Head::from_parts(seq, value("event_hash=")?).ok_or(InvalidHead)?;
         let is_head = seq > 0 && is_id(&log_id) && words.next().is_none();
         let line = Self {
             head,
@@ -148,7 +148,7 @@ impl FromStr for HeadLine {
             ts,
             log_id,
         };
-        is_head.then_some(line).ok_or(NotAHead)
+        is_head.then_some(line).ok_or(InvalidHead)
     }
 }
 
@@ -241,9 +241,9 @@ mod tests {
             ("hash=a", "hash=A"),
         ] {
             let changed = line.replacen(part, other, 1);
-            assert_eq!(changed.parse::<HeadLine>(), Err(NotAHead), "{changed}");
+            assert_eq!(changed.parse::<HeadLine>(), Err(InvalidHead), "{changed}");
         }
-        assert_eq!(format!("{line} x").parse::<HeadLine>(), Err(NotAHead));
-        assert_eq!("".parse::<HeadLine>(), Err(NotAHead));
+        assert_eq!(format!("{line} x").parse::<HeadLine>(), Err(InvalidHead));
+        assert_eq!("".parse::<HeadLine>(), Err(InvalidHead));
     }
 }

@@ -5,7 +5,7 @@ use crate::error::LogError;
 use crate::key::PublicKey;
 use crate::log::Log;
 use crate::settings::Settings;
-use crate::storage::{LIVE, Place, Storage, segments};
+use crate::storage::{Dir, LIVE, Storage, segments};
 use crate::time::Timestamp;
 use std::io;
 use std::path::Path;
@@ -20,7 +20,7 @@ pub enum InitError {
     )]
     Exists,
     /// The directories cannot be used.
-    #[error("cannot use the log's directories: {0}")]
+    #[error("cannot use the log's directories")]
     Directory(#[from] io::Error),
     /// It cannot be written.
     #[error(transparent)]
@@ -33,7 +33,7 @@ pub enum InitError {
 /// [`InitError`], also while a daemon has the directories.
 pub fn init(log: &Path, state: &Path, settings: Settings) -> Result<PublicKey, InitError> {
     let storage = Directory::lock(log, state)?;
-    let names = storage.list(Place::Log)?;
+    let names = storage.list(Dir::Log)?;
     if names.iter().any(|name| name == LIVE) || !segments(&names).is_empty() {
         return Err(InitError::Exists);
     }

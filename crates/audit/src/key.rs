@@ -22,7 +22,7 @@ pub struct PublicKey([u8; 32]);
 /// A text is no public key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a verification key: it is 44 characters of base64, as `audit init` printed it")]
-pub struct NotAKey;
+pub struct InvalidKey;
 
 impl PublicKey {
     /// Whether `signature`, in base64, is this key's over `message`.
@@ -39,14 +39,14 @@ impl PublicKey {
 }
 
 impl FromStr for PublicKey {
-    type Err = NotAKey;
+    type Err = InvalidKey;
 
-    fn from_str(text: &str) -> Result<Self, NotAKey> {
-        let bytes = STANDARD.decode(text).map_err(|_| NotAKey)?;
-        let bytes: [u8; 32] = bytes.try_into().map_err(|_| NotAKey)?;
+    fn from_str(text: &str) -> Result<Self, InvalidKey> {
+        let bytes = STANDARD.decode(text).map_err(|_| InvalidKey)?;
+        let bytes: [u8; 32] = bytes.try_into().map_err(|_| InvalidKey)?;
         // Points of small order would verify anything.
-        let key = VerifyingKey::from_bytes(&bytes).map_err(|_| NotAKey)?;
-        (!key.is_weak()).then_some(Self(bytes)).ok_or(NotAKey)
+        let key = VerifyingKey::from_bytes(&bytes).map_err(|_| InvalidKey)?;
+        (!key.is_weak()).then_some(Self(bytes)).ok_or(InvalidKey)
     }
 }
 

@@ -8,14 +8,14 @@
 //!
 //! | part | does |
 //! |---|---|
-//! | [`Body`], [`Head`], [`Line`] | one record: written, chained, read |
+//! | [`Body`], [`Head`], [`RecordLine`] | one record: written, chained, read |
 //! | [`Storage`], [`Directory`] | what is asked of a file system |
 //! | [`RegularFile`] | the one way in which files are opened |
 //! | [`Log`] | append, seal, rotate, recover, prune: durably or not at all |
 //! | [`Writer`] | the one thread: group commit, fail closed, back by itself |
 //! | [`verify`] | is this the log that was written, and if not, what was done? |
 //! | [`HeadLine`] | one record, noted elsewhere: the log must hold it for ever |
-//! | [`Reader`] | what is on disk, for whoever brings it elsewhere |
+//! | [`LogReader`] | what is on disk, for whoever brings it elsewhere |
 //! | [`mod@show`], [`init()`], [`rename_live`] | for the operator's tool |
 //!
 //! Order of bytes, of keys and of syncs is decided in [`Log`], which is told the
@@ -64,19 +64,21 @@ mod writer;
 pub use directory::Directory;
 pub use error::LogError;
 pub use handover::rename_live;
-pub use head_line::{HeadError, HeadLine, NotAHead};
+pub use head_line::{HeadError, HeadLine, InvalidHead};
 pub use init::{InitError, init};
-pub use key::{NotAKey, PublicKey};
-pub use line::Line;
+pub use key::{InvalidKey, PublicKey};
+pub use line::RecordLine;
 pub use log::{Log, Rotation};
-pub use prune::{Extent, Obstacle, Outlook, Removed, Step};
-pub use reader::{After, Reader, Record};
+pub use prune::{Extent, PruneError, PruneStatus, PruneStep, RemovedSegment};
+pub use reader::{LogReader, Record, Resume};
 pub use record::{Body, Head, MAX_LINE_BYTES};
-pub use recovery::Occasion;
+pub use recovery::RecoveryReason;
 pub use regular::RegularFile;
 pub use settings::Settings;
-pub use storage::{LIVE, Live, Place, SEALS, Storage, segment_start};
+pub use storage::{Dir, LIVE, Live, SEALS, Storage, segment_start};
 pub use tail::MAX_WRITE_BYTES;
 pub use time::Timestamp;
-pub use worker::{Ending, Worker};
-pub use writer::{Completion, Health, OnDisk, Receipt, Retention, Unavailable, Upkeep, Writer};
+pub use worker::{ThreadEnd, Worker};
+pub use writer::{
+    Blocked, Completion, Health, OnDisk, Receipt, Retention, Unavailable, Upkeep, Writer,
+};

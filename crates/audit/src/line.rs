@@ -22,7 +22,7 @@ const SIGNATURE_CHARS: usize = 88;
 
 /// A line that has the shape of a record. Its hash is not yet checked.
 #[derive(Clone, Copy, Debug)]
-pub struct Line<'a> {
+pub struct RecordLine<'a> {
     /// The record's number, 1 to [`Ordinal::MAX`].
     pub seq: u64,
     /// Its time.
@@ -37,7 +37,7 @@ pub struct Line<'a> {
     pub(crate) signature: Option<(&'a [u8], &'a [u8])>,
 }
 
-impl<'a> Line<'a> {
+impl<'a> RecordLine<'a> {
     /// Reads a line without its newline.
     #[must_use]
     pub fn parse(line: &'a [u8]) -> Option<Self> {
@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn a_record_is_read_as_it_was_written() {
         let line = record();
-        let read = Line::parse(&line).unwrap();
+        let read = RecordLine::parse(&line).unwrap();
         assert_eq!((read.seq, read.ts.as_micros()), (42, 7));
         assert_eq!(read.event_type, b"proxy.start");
         assert!(read.is_whole());
@@ -161,7 +161,7 @@ mod tests {
         for bit in 0..line.len() * 8 {
             let mut changed = line.clone();
             changed[bit / 8] ^= 1 << (bit % 8);
-            let unseen = Line::parse(&changed).is_some_and(|read| read.is_whole());
+            let unseen = RecordLine::parse(&changed).is_some_and(|read| read.is_whole());
             assert!(!unseen, "bit {bit}");
         }
     }
@@ -182,14 +182,14 @@ mod tests {
             let hashed = format!("{before}{body},\"prev_hash\"{prev}");
             let hash = String::from_utf8(hex(&Sha256::digest(&hashed)).to_vec()).unwrap();
             let line = format!("{hashed},\"event_hash\":\"{hash}\"}}");
-            assert!(Line::parse(line.as_bytes()).is_none(), "{line}");
+            assert!(RecordLine::parse(line.as_bytes()).is_none(), "{line}");
         }
     }
 
     proptest! {
         #[test]
         fn any_bytes_are_read_without_harm(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
-            let _ = Line::parse(&bytes);
+            let _ = RecordLine::parse(&bytes);
         }
 
         #[test]
@@ -198,7 +198,7 @@ mod tests {
             let at = at % line.len();
             line[at] = byte;
             line.truncate(cut);
-            let _ = Line::parse(&line).map(|read| read.is_whole());
+            let _ = RecordLine::parse(&line).map(|read| read.is_whole());
         }
     }
 }

@@ -11,7 +11,8 @@ use crate::key::{PublicKey, SealKey};
 use crate::prune::Pruning;
 use crate::record::{Body, Head, MAX_BODY_BYTES};
 use crate::settings::Settings;
-use crate::storage::{Live, Place, Storage, segment_name};
+use crate::storage::{Dir, Live, Storage, segment_name};
+use crate::tail::Unsealed;
 use crate::time::Timestamp;
 use pulse_core::ordinal::Ordinal;
 use std::io;
@@ -33,8 +34,7 @@ pub enum Rotation {
 pub(crate) struct Position {
     pub(crate) head: Head,
     pub(crate) key: SealKey,
-    pub(crate) unsealed: u64,
-    pub(crate) unsealed_since: Option<Timestamp>,
+    pub(crate) unsealed: Option<Unsealed>,
     /// The live file: its first record, when it began, its bytes.
     pub(crate) first: u64,
     pub(crate) began: Timestamp,
@@ -92,13 +92,13 @@ impl<S: Storage> Log<S> {
     /// How many records are not sealed.
     #[must_use]
     pub fn unsealed(&self) -> u64 {
-        self.at.unsealed
+        self.at.unsealed.map_or(0, |unsealed| unsealed.records)
     }
 
     /// The time on the first of them.
     #[must_use]
     pub fn unsealed_since(&self) -> Option<Timestamp> {
-        self.at.unsealed_since
+        Some(self.at.unsealed?.since)
     }
 
     /// Puts records on disk, in one write and one sync, and gives the first one's
@@ -119,7 +119,7 @@ impl<S: Storage> Log<S> {
     /// Whether a seal has to come before a record of now.
     #[must_use]
     pub fn seal_is_due(&self, now: Timestamp) -> bool {
-        let since = self.at.unsealed_since;
+        let since = self.unsealed_since();
         since.is_some_and(|since| now.since(since) >= self.settings.seal_after)
     }
 
@@ -142,17 +142,13 @@ impl<S: Storage> Log<S> {
     /// # Errors
     /// [`LogError`].
     pub fn seal(&mut self, now: Timestamp) -> Result<bool, LogError> {
-        if self.at.unsealed == 0 {
+        if self.at.unsealed.is_none() {
             return Ok(false);
         }
         self.check_numbers(1)?;
         let next = SealKey::generate(self.log_id(), self.epoch() + 1)?;
         self.storage
-            .store(
-                Place::State,
-                &SealKey::file_name(next.epoch),
-                &next.to_file(),
-            )
+            .store(Dir::State, &SealKey::file_name(next.epoch), &next.to_file())
             .map_err(LogError::while_doing("store the seal's next key"))?;
         let body = Body::named("log.sealed")
             .with_number("epoch", self.epoch())
@@ -164,7 +160,7 @@ impl<S: Storage> Log<S> {
         head.extend_signed(&mut self.lines, now, &body, |signed| key.sign(signed));
         self.commit()?;
         self.at.head = head;
-        (self.at.unsealed, self.at.unsealed_since) = (0, None);
+        self.at.unsealed = None;
         let old = std::mem::replace(&mut self.at.key, next);
         self.erase(old.epoch)?;
         Ok(true)
@@ -172,7 +168,7 @@ impl<S: Storage> Log<S> {
 
     pub(crate) fn erase(&mut self, epoch: u64) -> Result<(), LogError> {
         self.storage
-            .erase(Place::State, &SealKey::file_name(epoch))
+            .erase(Dir::State, &SealKey::file_name(epoch))
             .map_err(LogError::while_doing("erase a seal's private key"))
     }
 
@@ -314,8 +310,8 @@ impl<S: Storage> Log<S> {
     }
 
     fn count(&mut self, now: Timestamp, head: Head) {
-        self.at.unsealed += head.seq - self.at.head.seq;
-        self.at.unsealed_since.get_or_insert(now);
+        let records = head.seq - self.at.head.seq;
+        self.at.unsealed = Some(Unsealed::with(self.at.unsealed, records, now));
         self.at.head = head;
     }
 

@@ -17,16 +17,16 @@ mod seals;
 use crate::error::LogError;
 use crate::log::Log;
 use crate::record::{Body, Head};
-use crate::storage::{LIVE, Place, SEALS, Storage, segment_start, segments, torn_before};
+use crate::storage::{Dir, LIVE, SEALS, Storage, segment_start, segments, torn_before};
 use crate::time::Timestamp;
 use pulse_core::retention::{Hold, Limits, Oldest, Reason, Stream, Verdict, judge};
 use scan::{Scan, Seal, Slice};
-use seals::Kept;
+use seals::SealsFile;
 use std::io;
 
 /// A segment may not be removed, or not yet, though its limit says so.
 #[derive(Debug, thiserror::Error)]
-pub enum Obstacle {
+pub enum PruneError {
     /// The segment is not a chain of records from its name's number to the next file.
     #[error(
         "{segment} is not as it was written after record {seq}: `pulse-sensorctl audit verify` \
@@ -48,7 +48,7 @@ pub enum Obstacle {
         segment: String,
     },
     /// A file beside the log cannot be read, written or removed.
-    #[error("cannot {doing}: {source}")]
+    #[error("cannot {doing}")]
     Storage {
         /// What was being done.
         doing: &'static str,
@@ -60,7 +60,7 @@ pub enum Obstacle {
     Log(#[from] LogError),
 }
 
-impl Obstacle {
+impl PruneError {
     fn while_doing(doing: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Storage { doing, source }
     }
@@ -79,9 +79,9 @@ pub struct Extent {
 
 /// The state of the oldest segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outlook {
+pub enum PruneStatus {
     /// There is none, or it exceeds no limit.
-    Rest,
+    NotDue,
     /// It is being read: ask again.
     Reading,
     /// It exceeds a limit and may go.
@@ -92,18 +92,18 @@ pub enum Outlook {
 
 /// What a step of a removal came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum PruneStep {
     /// No segment was found due.
     Nothing,
     /// There are more steps.
     More,
     /// It was the last one.
-    Removed(Removed),
+    Removed(RemovedSegment),
 }
 
 /// A segment that was removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Removed {
+pub struct RemovedSegment {
     /// Its first record.
     pub first: u64,
     /// Its last record.
@@ -129,22 +129,22 @@ enum Stage {
     #[default]
     Unknown,
     Reading(Box<Scan>),
-    Known(Box<Known>),
+    Scanned(Box<ScannedSegment>),
     /// On record and sealed.
     Copying(Box<Copying>),
 }
 
 /// A segment whose seals are being copied.
 struct Copying {
-    segment: Box<Known>,
+    segment: Box<ScannedSegment>,
     reason: Reason,
     scan: Scan,
-    kept: Kept,
+    kept: SealsFile,
 }
 
 /// A segment that was read and found whole.
 #[derive(Clone, Debug)]
-struct Known {
+struct ScannedSegment {
     name: String,
     first: u64,
     /// Its last record, and the time on that.
@@ -158,9 +158,9 @@ struct Known {
 }
 
 impl Pruning {
-    fn known(&self) -> Option<&Known> {
+    fn known(&self) -> Option<&ScannedSegment> {
         match &self.stage {
-            Stage::Known(segment) => Some(segment),
+            Stage::Scanned(segment) => Some(segment),
             Stage::Copying(copying) => Some(&copying.segment),
             Stage::Unknown | Stage::Reading(_) => None,
         }
@@ -189,7 +189,7 @@ impl<S: Storage> Log<S> {
     }
 
     fn files(&self) -> io::Result<Files> {
-        let names = self.storage.list(Place::Log)?;
+        let names = self.storage.list(Dir::Log)?;
         let mut segments = segments(&names);
         segments.retain(|name| segment_start(name).is_some_and(|first| first < self.at.first));
         let mut bytes = self.at.length;
@@ -203,59 +203,59 @@ impl<S: Storage> Log<S> {
     /// changes nothing.
     ///
     /// # Errors
-    /// [`Obstacle`], when it cannot be removed whatever the limits say.
-    pub fn outlook(
+    /// [`PruneError`], when it cannot be removed whatever the limits say.
+    pub fn prune_status(
         &mut self,
         now: Timestamp,
         limits: &Limits,
         streams: &[Stream],
-    ) -> Result<Outlook, Obstacle> {
+    ) -> Result<PruneStatus, PruneError> {
         if !limits.are_set() {
             self.pruning.stage = Stage::Unknown;
-            return Ok(Outlook::Rest);
+            return Ok(PruneStatus::NotDue);
         }
         if let Stage::Reading(_) = self.pruning.stage {
             self.read_slice()?;
-            return Ok(Outlook::Reading);
+            return Ok(PruneStatus::Reading);
         }
-        let listing = Obstacle::while_doing("list the audit log's directory");
+        let listing = PruneError::while_doing("list the audit log's directory");
         let files = self.files().map_err(listing)?;
         let Some(oldest) = files.segments.first() else {
             self.pruning.stage = Stage::Unknown;
-            return Ok(Outlook::Rest);
+            return Ok(PruneStatus::NotDue);
         };
         let Some(known) = self.pruning.known() else {
             self.begin_reading(&files.segments)?;
-            return Ok(Outlook::Reading);
+            return Ok(PruneStatus::Reading);
         };
         if known.name != *oldest {
             // Somebody else removed it, or put another one before it.
             self.pruning.stage = Stage::Unknown;
-            return Ok(Outlook::Reading);
+            return Ok(PruneStatus::Reading);
         }
         let judged = Oldest {
             last: known.end.seq,
             age: now.since(known.ts),
             total: files.bytes,
-            sealed: self.at.head.seq - self.at.unsealed,
+            sealed: self.at.head.seq - self.unsealed(),
         };
         Ok(match judge(&judged, limits, streams) {
-            Verdict::Keep => Outlook::Rest,
-            Verdict::Remove(reason) => Outlook::Due(reason),
-            Verdict::Hold(reason, hold) => Outlook::Held(reason, hold),
+            Verdict::Keep => PruneStatus::NotDue,
+            Verdict::Remove(reason) => PruneStatus::Due(reason),
+            Verdict::Hold(reason, hold) => PruneStatus::Held(reason, hold),
         })
     }
 
-    /// Does a step of removing the segment that [`Log::outlook`] found due: puts it on
+    /// Does a step of removing the segment that [`Log::status`] found due: puts it on
     /// record, copies a slice's seals, or removes the file.
     ///
     /// # Errors
-    /// [`Obstacle`]; after [`Obstacle::Log`] the log has to [recover](Log::recover).
-    pub fn prune(&mut self, now: Timestamp, reason: Reason) -> Result<Step, Obstacle> {
+    /// [`PruneError`]; after [`PruneError::Log`] the log has to [recover](Log::recover).
+    pub fn prune(&mut self, now: Timestamp, reason: Reason) -> Result<PruneStep, PruneError> {
         match std::mem::take(&mut self.pruning.stage) {
-            Stage::Known(segment) => {
+            Stage::Scanned(segment) => {
                 // What cannot be finished is not put on record as done.
-                let kept = Kept::before(&mut self.storage, &segment, self.pruning.synced)?;
+                let kept = SealsFile::before(&mut self.storage, &segment, self.pruning.synced)?;
                 self.pruning.synced = None;
                 let scan = self.scan(&segment.name, segment.end.seq)?;
                 self.put_on_record(now, &segment, reason)?;
@@ -265,18 +265,18 @@ impl<S: Storage> Log<S> {
                     scan,
                     kept,
                 }));
-                Ok(Step::More)
+                Ok(PruneStep::More)
             }
             Stage::Copying(mut copying) => {
                 if !self.copy_slice(&mut copying)? {
                     self.pruning.stage = Stage::Copying(copying);
-                    return Ok(Step::More);
+                    return Ok(PruneStep::More);
                 }
                 let Copying {
                     segment, reason, ..
                 } = *copying;
                 self.remove(&segment)?;
-                Ok(Step::Removed(Removed {
+                Ok(PruneStep::Removed(RemovedSegment {
                     first: segment.first,
                     last: segment.end.seq,
                     reason,
@@ -284,7 +284,7 @@ impl<S: Storage> Log<S> {
             }
             other => {
                 self.pruning.stage = other;
-                Ok(Step::Nothing)
+                Ok(PruneStep::Nothing)
             }
         }
     }
@@ -307,7 +307,7 @@ impl<S: Storage> Log<S> {
         }
     }
 
-    fn begin_reading(&mut self, segments: &[String]) -> Result<(), Obstacle> {
+    fn begin_reading(&mut self, segments: &[String]) -> Result<(), PruneError> {
         if let Some(oldest) = segments.first() {
             let next = segments.get(1).and_then(|name| segment_start(name));
             let last = next.unwrap_or(self.at.first) - 1;
@@ -316,14 +316,14 @@ impl<S: Storage> Log<S> {
         Ok(())
     }
 
-    fn scan(&self, segment: &str, last: u64) -> Result<Scan, Obstacle> {
+    fn scan(&self, segment: &str, last: u64) -> Result<Scan, PruneError> {
         let length = self.storage.length(segment);
-        let length = length.map_err(Obstacle::while_doing("look at the oldest segment"))?;
+        let length = length.map_err(PruneError::while_doing("look at the oldest segment"))?;
         Ok(Scan::of(segment, length, last))
     }
 
     /// Reads on. What was read wrong is not remembered, so it is read again.
-    fn read_slice(&mut self) -> Result<(), Obstacle> {
+    fn read_slice(&mut self) -> Result<(), PruneError> {
         let Stage::Reading(mut scan) = std::mem::take(&mut self.pruning.stage) else {
             return Ok(());
         };
@@ -332,7 +332,7 @@ impl<S: Storage> Log<S> {
             Slice::More => Stage::Reading(scan),
             Slice::End(end) => {
                 self.check_link(&scan, &end.head)?;
-                Stage::Known(Box::new(Known {
+                Stage::Scanned(Box::new(ScannedSegment {
                     name: scan.segment,
                     first: scan.first,
                     end: end.head,
@@ -348,17 +348,17 @@ impl<S: Storage> Log<S> {
 
     /// The file after it must go on from its last record: that is what the record of its
     /// removal says.
-    fn check_link(&self, scan: &Scan, end: &Head) -> Result<(), Obstacle> {
+    fn check_link(&self, scan: &Scan, end: &Head) -> Result<(), PruneError> {
         let next = match end.seq + 1 {
             first if first == self.at.first => LIVE.to_owned(),
             first => crate::storage::segment_name(first),
         };
         let line = scan::first_line(&self.storage, &next)?;
-        let record = line.strip_suffix(b"\n").and_then(crate::Line::parse);
+        let record = line.strip_suffix(b"\n").and_then(crate::RecordLine::parse);
         if record.is_some_and(|record| record.is_whole() && record.follows(end)) {
             return Ok(());
         }
-        Err(Obstacle::Damaged {
+        Err(PruneError::Damaged {
             segment: scan.segment.clone(),
             seq: end.seq,
         })
@@ -368,7 +368,7 @@ impl<S: Storage> Log<S> {
     fn put_on_record(
         &mut self,
         now: Timestamp,
-        known: &Known,
+        known: &ScannedSegment,
         reason: Reason,
     ) -> Result<(), LogError> {
         if self.pruning.recorded >= known.end.seq {
@@ -387,7 +387,7 @@ impl<S: Storage> Log<S> {
     }
 
     /// True when there is nothing more to copy.
-    fn copy_slice(&mut self, copying: &mut Copying) -> Result<bool, Obstacle> {
+    fn copy_slice(&mut self, copying: &mut Copying) -> Result<bool, PruneError> {
         let Copying {
             segment,
             scan,
@@ -400,14 +400,14 @@ impl<S: Storage> Log<S> {
         })?;
         let is_end = matches!(slice, Slice::End(_));
         if !fits || (is_end && !kept.is_met()) {
-            return Err(Obstacle::OtherSeals {
+            return Err(PruneError::OtherSeals {
                 segment: segment.name.clone(),
             });
         }
         if !lines.is_empty() {
             self.pruning.synced = Some(kept.length);
             let appended = self.storage.append_to(SEALS, &lines);
-            appended.map_err(Obstacle::while_doing("append to audit.seals"))?;
+            appended.map_err(PruneError::while_doing("append to audit.seals"))?;
             self.pruning.synced = None;
             kept.length += lines.len() as u64;
         }
@@ -415,16 +415,16 @@ impl<S: Storage> Log<S> {
     }
 
     /// The segment, and what a crash tore from it: a record in it accounts for that.
-    fn remove(&mut self, known: &Known) -> Result<(), Obstacle> {
+    fn remove(&mut self, known: &ScannedSegment) -> Result<(), PruneError> {
         let removed = self.storage.remove(&known.name);
-        removed.map_err(Obstacle::while_doing("remove the oldest segment"))?;
-        let listing = Obstacle::while_doing("list the audit log's directory");
-        let names = self.storage.list(Place::Log).map_err(listing)?;
+        removed.map_err(PruneError::while_doing("remove the oldest segment"))?;
+        let listing = PruneError::while_doing("list the audit log's directory");
+        let names = self.storage.list(Dir::Log).map_err(listing)?;
         let is_of_the_past =
             |name: &&String| torn_before(name).is_some_and(|seq| seq <= known.end.seq);
         for torn in names.iter().filter(is_of_the_past) {
             let removed = self.storage.remove(torn);
-            removed.map_err(Obstacle::while_doing("remove the oldest torn bytes"))?;
+            removed.map_err(PruneError::while_doing("remove the oldest torn bytes"))?;
         }
         Ok(())
     }

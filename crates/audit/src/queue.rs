@@ -36,7 +36,7 @@ pub(crate) struct Bounds {
 }
 
 /// What is asked of the thread besides records.
-pub(crate) enum Command {
+pub(crate) enum WriterCommand {
     Rotate(Completion<Rotation>),
     Reopen,
     Retain(Retention),
@@ -45,11 +45,11 @@ pub(crate) enum Command {
 /// What the thread has to do.
 pub(crate) struct Work {
     pub(crate) jobs: Vec<Job>,
-    pub(crate) commands: Vec<Command>,
+    pub(crate) commands: Vec<WriterCommand>,
     pub(crate) stopping: bool,
 }
 
-pub(crate) struct Shared {
+pub(crate) struct WriterQueue {
     queue: Mutex<Queue>,
     filled: Condvar,
     bounds: Bounds,
@@ -66,7 +66,7 @@ struct Queue {
     jobs: VecDeque<Job>,
     /// How many of `jobs` are notes.
     notes: usize,
-    commands: Vec<Command>,
+    commands: Vec<WriterCommand>,
     stopping: bool,
     waiting: bool,
     health: Health,
@@ -75,13 +75,13 @@ struct Queue {
     dropped: u64,
 }
 
-impl fmt::Debug for Shared {
+impl fmt::Debug for WriterQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").finish_non_exhaustive()
+        f.debug_struct("WriterQueue").finish_non_exhaustive()
     }
 }
 
-impl Shared {
+impl WriterQueue {
     pub(crate) fn new(bounds: Bounds) -> Self {
         Self {
             queue: Mutex::default(),
@@ -92,7 +92,7 @@ impl Shared {
     }
 
     /// Has somebody told how far the log is on disk; only the first who asks is.
-    pub(crate) fn tell(&self, follower: Follower) {
+    pub(crate) fn set_follower(&self, follower: Follower) {
         follower(self.lock().health.on_disk());
         let _ = self.follower.set(follower);
     }
@@ -124,12 +124,12 @@ impl Shared {
         }
     }
 
-    pub(crate) fn command(&self, command: Command) {
+    pub(crate) fn command(&self, command: WriterCommand) {
         let mut queue = self.lock();
         if !queue.stopping {
             queue.commands.push(command);
             self.wake(queue);
-        } else if let Command::Rotate(done) = command {
+        } else if let WriterCommand::Rotate(done) = command {
             drop(queue);
             done(Err(Unavailable::Stopped));
         }

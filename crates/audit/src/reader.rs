@@ -4,12 +4,12 @@
 //! bytes are left out, also where whole records stand among them. Where the chain breaks, the
 //! lines are given as they are: whoever verifies the copy must see what was done.
 
-use crate::growing::Growing;
-use crate::line::Line;
+use crate::growing::GrowingLog;
+use crate::line::RecordLine;
 use crate::record::Head;
 use crate::time::Timestamp;
 use crate::verify::lines::RawLine;
-use crate::verify::tears::{Met, Tears};
+use crate::verify::torn_filter::{LogItem, TornFilter};
 use std::collections::VecDeque;
 use std::io;
 use std::ops::Range;
@@ -27,19 +27,19 @@ pub struct Record<'a> {
 }
 
 /// The way on from a record that was met before.
-pub enum After {
+pub enum Resume {
     /// With the record that comes next.
-    Here(Reader),
+    Next(LogReader),
     /// With this one, the first that the log holds: what stood between was removed.
-    Removed(Reader, u64),
+    Removed(LogReader, u64),
     /// None: the log ends before the record, or has another one in its place.
-    Other,
+    NotFound,
 }
 
 /// Reads a log that is being written, once through.
-pub struct Reader {
-    log: Growing,
-    tears: Tears,
+pub struct LogReader {
+    log: GrowingLog,
+    torn: TornFilter,
     /// Records before this one are passed over.
     from: u64,
     /// The last record that was met.
@@ -55,13 +55,13 @@ struct Ready {
     records: VecDeque<(Head, Timestamp, Range<usize>)>,
 }
 
-impl Reader {
+impl LogReader {
     /// Begins with the record number `from`, or the first one after it that there is.
     #[must_use]
     pub fn from(directory: &Path, from: u64) -> Self {
         Self {
-            log: Growing::new(directory),
-            tears: Tears::new(false),
+            log: GrowingLog::new(directory),
+            torn: TornFilter::new(false),
             from,
             met: from.saturating_sub(1),
             ready: Ready::default(),
@@ -71,21 +71,21 @@ impl Reader {
     /// Begins after a record that was met before.
     ///
     /// # Errors
-    /// As [`Reader::next`].
-    pub fn after(directory: &Path, last: Head, durable: u64) -> io::Result<After> {
+    /// As [`LogReader::next`].
+    pub fn after(directory: &Path, last: Head, durable: u64) -> io::Result<Resume> {
         let mut reader = Self::from(directory, last.seq);
         let Some(record) = reader.next(durable)? else {
-            return Ok(After::Other);
+            return Ok(Resume::NotFound);
         };
         let first = record.head.seq;
         Ok(if record.head == last {
-            After::Here(reader)
+            Resume::Next(reader)
         } else if first <= last.seq {
-            After::Other
-        } else if Line::parse(record.text).is_some_and(|line| line.follows(&last)) {
-            After::Here(Self::from(directory, first))
+            Resume::NotFound
+        } else if RecordLine::parse(record.text).is_some_and(|line| line.follows(&last)) {
+            Resume::Next(Self::from(directory, first))
         } else {
-            After::Removed(Self::from(directory, first), first)
+            Resume::Removed(Self::from(directory, first), first)
         })
     }
 
@@ -114,11 +114,11 @@ impl Reader {
         let raw = RawLine { text, ended };
         // While durable ones are still to come, a higher number is not the next one's.
         let is_caught_up = self.met >= durable;
-        if is_caught_up && Line::parse(text).is_some_and(|line| line.seq > durable) {
+        if is_caught_up && RecordLine::parse(text).is_some_and(|line| line.seq > durable) {
             return Ok(false);
         }
         let (ready, from, met) = (&mut self.ready, self.from, &mut self.met);
-        self.tears
+        self.torn
             .take(raw, &mut |given| ready.take(&given, from, met));
         self.log.take();
         Ok(true)
@@ -129,16 +129,15 @@ impl Reader {
     fn give_up(&mut self, durable: u64) -> bool {
         if self.met < durable {
             let (ready, from, met) = (&mut self.ready, self.from, &mut self.met);
-            self.tears
-                .let_go(&mut |given| ready.take(&given, from, met));
+            self.torn.flush(&mut |given| ready.take(&given, from, met));
         }
         !self.ready.records.is_empty()
     }
 }
 
 impl Ready {
-    fn take(&mut self, given: &Met<'_>, from: u64, met: &mut u64) {
-        let Met::Line(raw, Some(line)) = given else {
+    fn take(&mut self, given: &LogItem<'_>, from: u64, met: &mut u64) {
+        let LogItem::Line(raw, Some(line)) = given else {
             return;
         };
         *met = line.seq.max(*met);
@@ -170,7 +169,7 @@ mod tests {
 
     const ALL: u64 = u64::MAX;
 
-    fn given(reader: &mut Reader, durable: u64) -> Vec<u64> {
+    fn given(reader: &mut LogReader, durable: u64) -> Vec<u64> {
         let mut seqs = Vec::new();
         while let Some(record) = reader.next(durable).unwrap() {
             seqs.push(record.head.seq);
@@ -224,7 +223,7 @@ mod tests {
         fn read(&self, durable: u64) -> Vec<u64> {
             let home = tempfile::tempdir().unwrap();
             fs::write(home.path().join(LIVE), &self.file).unwrap();
-            given(&mut Reader::from(home.path(), 1), durable)
+            given(&mut LogReader::from(home.path(), 1), durable)
         }
     }
 
@@ -234,7 +233,7 @@ mod tests {
         let storage = Directory::lock(home.path(), &home.path().join("state")).unwrap();
         let now = Timestamp::default();
         let mut log = Log::open(storage, Settings::default(), now).unwrap();
-        let mut reader = Reader::from(home.path(), 1);
+        let mut reader = LogReader::from(home.path(), 1);
         let mut seen = given(&mut reader, 1);
         for _ in 0..3 {
             let body = Body::named("proxy.start").with_text("reason", "x");
@@ -244,10 +243,10 @@ mod tests {
         }
         let last = log.head();
         assert_eq!(seen, (1..=last.seq).collect::<Vec<_>>());
-        let mut late = Reader::from(home.path(), 3);
+        let mut late = LogReader::from(home.path(), 3);
         assert_eq!(given(&mut late, ALL), &seen[2..]);
         let live = fs::read_to_string(home.path().join(LIVE)).unwrap();
-        let mut reader = Reader::from(home.path(), last.seq);
+        let mut reader = LogReader::from(home.path(), last.seq);
         let record = reader.next(last.seq).unwrap().unwrap();
         assert_eq!(record.head, last);
         assert_eq!(Some(record.text), live.lines().last().map(str::as_bytes));
@@ -259,7 +258,7 @@ mod tests {
         let live = home.path().join(LIVE);
         let mut chain = Chain::new();
         fs::write(&live, &chain.file).unwrap();
-        let mut reader = Reader::from(home.path(), 1);
+        let mut reader = LogReader::from(home.path(), 1);
         assert_eq!(given(&mut reader, 1), [1]);
         let ended = home.path().join("audit.log-000000000001");
         fs::rename(&live, ended).unwrap();

@@ -15,16 +15,27 @@ use crate::key::{SealKey, new_log_id};
 use crate::log::{Log, Position};
 use crate::record::{Body, Head};
 use crate::settings::Settings;
-use crate::storage::{LIVE, Place, SEALS, Storage};
+use crate::storage::{Dir, LIVE, SEALS, Storage};
 use crate::tail::Epoch;
 use crate::time::Timestamp;
-use end::{Found, Source, astray, find, read_tail};
+use end::{LogEnd, Source, astray, find, read_tail};
 use keys::{key_epochs, matching_key, read_key};
 use torn::{TornFiles, set_aside};
 
+/// Where the records that account for a recovery are written.
+enum Continuation {
+    /// Behind the last record of the live file.
+    Record,
+    /// Behind torn bytes that could not be cut off the live file, or a last record without
+    /// its newline: in both cases a newline comes first.
+    Unended,
+    /// At the beginning of a live file, after this segment.
+    Segment(String),
+}
+
 /// Why the log's end is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Occasion<'a> {
+pub enum RecoveryReason<'a> {
     /// The program begins.
     Start,
     /// Writing failed: this is why, for the record. The log does not resume yet.
@@ -47,9 +58,9 @@ impl<S: Storage> Log<S> {
             return begin(storage, settings, now, &found);
         }
         let key = matching_key(&storage, &found.tail)?;
-        let (position, torn) = go_on(&mut storage, found, key, now)?;
+        let (position, torn, continuation) = go_on(&mut storage, found, key, now)?;
         let mut log = Self::new(storage, settings, position);
-        log.tell(now, Occasion::Start, &torn)?;
+        log.account_for(now, RecoveryReason::Start, &torn, &continuation)?;
         Ok(log)
     }
 
@@ -58,7 +69,11 @@ impl<S: Storage> Log<S> {
     ///
     /// # Errors
     /// [`LogError`]: it can be tried again.
-    pub fn recover(&mut self, now: Timestamp, occasion: Occasion<'_>) -> Result<(), LogError> {
+    pub fn recover(
+        &mut self,
+        now: Timestamp,
+        occasion: RecoveryReason<'_>,
+    ) -> Result<(), LogError> {
         let mut found = find(&self.storage, Some(&self.at.head))?;
         if let Source::Memory = found.source {
             found.tail.head = self.at.head;
@@ -67,40 +82,48 @@ impl<S: Storage> Log<S> {
                 number: self.epoch(),
                 key: self.public_key(),
             });
-            (found.tail.unsealed, found.tail.unsealed_since) =
-                (self.at.unsealed, self.at.unsealed_since);
+            found.tail.unsealed = self.at.unsealed;
         } else if found.tail.head != self.at.head {
             return Err(astray(&found.tail, &self.at.head));
         }
         let key = matching_key(&self.storage, &found.tail)?;
-        let (position, torn) = go_on(&mut self.storage, found, key, now)?;
+        let (position, torn, continuation) = go_on(&mut self.storage, found, key, now)?;
         self.at = position;
-        self.tell(now, occasion, &torn)
+        self.account_for(now, occasion, &torn, &continuation)
     }
 
     /// Writes the records that tell what happened, then erases old keys.
-    fn tell(
+    fn account_for(
         &mut self,
         now: Timestamp,
-        occasion: Occasion<'_>,
+        occasion: RecoveryReason<'_>,
         torn: &TornFiles,
+        continuation: &Continuation,
     ) -> Result<(), LogError> {
         let mut bodies = torn.bodies(occasion);
-        let resumed = match occasion {
-            Occasion::Failure(_) => self.resumed("failure"),
-            Occasion::Pruning => self.resumed("pruning"),
-            Occasion::Start => self.resumed("start"),
-            Occasion::Resumption(0) => self.resumed("recovery"),
-            Occasion::Resumption(refused) => {
+        let mut resumed = match occasion {
+            RecoveryReason::Failure(_) => self.resumed("failure"),
+            RecoveryReason::Pruning => self.resumed("pruning"),
+            RecoveryReason::Start => self.resumed("start"),
+            RecoveryReason::Resumption(0) => self.resumed("recovery"),
+            RecoveryReason::Resumption(refused) => {
                 self.resumed("recovery").with_number("suppressed", refused)
             }
         };
-        if self.at.length == 0 && !torn.in_place {
-            bodies.insert(0, torn.after(resumed));
-        } else if !matches!(occasion, Occasion::Failure(_) | Occasion::Pruning) {
-            bodies.push(torn.after(resumed));
+        if let Continuation::Segment(segment) = continuation {
+            resumed = resumed.with_text("segment", segment);
         }
-        if torn.in_place {
+        let is_unended = matches!(continuation, Continuation::Unended);
+        if self.at.length == 0 && !is_unended {
+            // A file begins with the record that names the log and the key.
+            bodies.insert(0, resumed);
+        } else if !matches!(
+            occasion,
+            RecoveryReason::Failure(_) | RecoveryReason::Pruning
+        ) {
+            bodies.push(resumed);
+        }
+        if is_unended {
             self.write_after_torn(now, &bodies)?;
         } else if !bodies.is_empty() {
             self.write(now, &bodies)?;
@@ -124,7 +147,7 @@ fn begin<S: Storage>(
     mut storage: S,
     settings: Settings,
     now: Timestamp,
-    found: &Found,
+    found: &LogEnd,
 ) -> Result<Log<S>, LogError> {
     let epochs = key_epochs(&storage)?;
     if epochs.iter().any(|epoch| *epoch > 0) {
@@ -139,18 +162,18 @@ fn begin<S: Storage>(
         None => {
             let key = SealKey::generate(&new_log_id()?, 0)?;
             storage
-                .store(Place::State, &SealKey::file_name(0), &key.to_file())
+                .store(Dir::State, &SealKey::file_name(0), &key.to_file())
                 .map_err(LogError::while_doing("store the first key"))?;
             key
         }
     };
     let torn = set_aside(&mut storage, LIVE, 1, 0, &found.tail)?;
-    if torn.in_place {
+    if !torn.are_cut {
         return Err(LogError::Damaged { seq: 0 });
     }
     open_live(&mut storage, !found.has_live)?;
     let mut log = Log::new(storage, settings, Position::new(Head::START, key, now));
-    let mut bodies = torn.bodies(Occasion::Start);
+    let mut bodies = torn.bodies(RecoveryReason::Start);
     let opened = Body::named("log.open")
         .with_text("log_id", log.log_id())
         .with_text("host", &log.settings.host)
@@ -166,8 +189,7 @@ impl Position {
         Self {
             head,
             key,
-            unsealed: 0,
-            unsealed_since: None,
+            unsealed: None,
             first: head.seq + 1,
             began: now,
             length: 0,
@@ -178,65 +200,73 @@ impl Position {
 /// Sets torn bytes aside and opens the live file behind its last record.
 fn go_on(
     storage: &mut impl Storage,
-    found: Found,
+    found: LogEnd,
     key: SealKey,
     now: Timestamp,
-) -> Result<(Position, TornFiles), LogError> {
-    let Found {
+) -> Result<(Position, TornFiles, Continuation), LogError> {
+    let LogEnd {
         source,
         mut tail,
         has_live,
     } = found;
     let mut position = Position::new(tail.head, key, now);
-    let mut torn;
-    match &source {
+    let next = tail.head.seq + 1;
+    let (torn, continuation) = match source {
         Source::Live => {
-            torn = set_aside(storage, LIVE, tail.head.seq + 1, tail.length, &tail)?;
-            if torn.in_place {
-                // What could not be cut away stays: whole records, then torn bytes.
+            let mut torn = set_aside(storage, LIVE, next, tail.length, &tail)?;
+            if !torn.are_cut {
+                // The file is append-only (`chattr +a`): what is torn stays in it, and may
+                // hold whole records of the write that failed. They count now, for nothing
+                // can take them out again.
                 tail = read_tail(storage, LIVE, None)?;
                 tail.complete();
-                // Among them may be a seal that was written and failed to be synced.
+                // One of them may be a seal that was written and failed to be synced.
                 position.key = matching_key(storage, &tail)?;
                 torn = set_aside(storage, LIVE, tail.head.seq + 1, tail.length, &tail)?;
             }
-            torn.in_place |= tail.is_unended;
+            let is_unended = !torn.are_cut || tail.is_unended;
             position.head = tail.head;
             position.length = tail.length;
-            if torn.in_place {
+            if is_unended {
                 position.length += tail.torn.bytes().len() as u64;
             }
             if let Some((first, began)) = tail.first {
                 (position.first, position.began) = (first, began);
             }
+            let continuation = if is_unended {
+                Continuation::Unended
+            } else {
+                Continuation::Record
+            };
+            (torn, continuation)
         }
-        Source::Segment(name) if !tail.torn_in_live => {
-            torn = set_aside(storage, name, tail.head.seq + 1, tail.length, &tail)?.linked(name);
+        Source::Segment { name, torn_in_live } => {
+            let torn = if torn_in_live {
+                set_aside(storage, LIVE, next, 0, &tail)?
+            } else {
+                set_aside(storage, &name, next, tail.length, &tail)?
+            };
             // Synced even when nothing is torn: the chain goes on from its end.
-            cut(storage, name, tail.length)?;
+            storage
+                .cut(&name, tail.length)
+                .map_err(LogError::while_doing("cut torn bytes off the audit log"))?;
+            (torn, Continuation::Segment(name))
         }
-        Source::Segment(name) => {
-            torn = set_aside(storage, LIVE, tail.head.seq + 1, 0, &tail)?.linked(name);
-            cut(storage, name, tail.length)?;
+        Source::Memory => {
+            let torn = set_aside(storage, LIVE, next, 0, &tail)?;
+            (torn, Continuation::Record)
         }
-        Source::Memory => torn = set_aside(storage, LIVE, tail.head.seq + 1, 0, &tail)?,
-    }
-    if torn.in_place && !matches!(source, Source::Live) {
+    };
+    if !torn.are_cut && !matches!(continuation, Continuation::Unended) {
         return Err(LogError::Damaged { seq: tail.head.seq });
     }
-    (position.unsealed, position.unsealed_since) = (tail.unsealed, tail.unsealed_since);
+    position.unsealed = tail.unsealed;
     open_live(storage, !has_live)?;
-    Ok((position, torn))
+    Ok((position, torn, continuation))
 }
 
 fn open_live(storage: &mut impl Storage, create: bool) -> Result<(), LogError> {
     storage
         .open(create)
         .map_err(LogError::while_doing("open the audit log"))
-}
-
-fn cut(storage: &mut impl Storage, name: &str, length: u64) -> Result<(), LogError> {
-    storage
-        .cut(name, length)
-        .map_err(LogError::while_doing("cut torn bytes off the audit log"))
 }

@@ -17,12 +17,13 @@ pub struct RegularFile {
     file: File,
 }
 
-/// An error, and the file or directory that it is about.
+/// An error with the name of its file or directory. Its text has both: callers print an
+/// `io::Error` as one sentence. So the error inside is not a source as well.
 #[derive(Debug, thiserror::Error)]
-#[error("{name}: {source}")]
+#[error("{name}: {error}")]
 struct Named {
     name: String,
-    source: io::Error,
+    error: io::Error,
 }
 
 /// There is something else under the file's name.
@@ -76,7 +77,7 @@ impl RegularFile {
     }
 
     fn named<T>(&self, outcome: io::Result<T>) -> io::Result<T> {
-        outcome.map_err(|error| naming(&self.name, error))
+        outcome.map_err(|error| with_name(&self.name, error))
     }
 }
 
@@ -109,7 +110,7 @@ pub(crate) fn open_with(options: &mut OpenOptions, path: &Path) -> io::Result<Fi
         found => found.and_then(|found| check(found.file_type())),
     };
     let opened = looked.and_then(|()| open_unseen(options, path));
-    opened.map_err(|error| naming_path(path, error))
+    opened.map_err(|error| with_path(path, error))
 }
 
 /// As [`open_with`], where the name may lead elsewhere than when it was looked at.
@@ -133,7 +134,7 @@ pub(crate) fn open_directory(path: &Path) -> io::Result<File> {
         .read(true)
         .custom_flags(libc::O_DIRECTORY)
         .open(path);
-    opened.map_err(|error| naming_path(path, error))
+    opened.map_err(|error| with_path(path, error))
 }
 
 /// The names in a directory, but for those that are no UTF-8: none of ours is.
@@ -145,7 +146,7 @@ pub(crate) fn names_in(directory: &Path) -> io::Result<Vec<String>> {
         let names = fs::read_dir(directory)?.map(|entry| Ok(entry?.file_name().into_string()));
         names.collect::<io::Result<Vec<_>>>()
     };
-    let names = list().map_err(|error| naming_path(directory, error))?;
+    let names = list().map_err(|error| with_path(directory, error))?;
     Ok(names.into_iter().filter_map(Result::ok).collect())
 }
 
@@ -159,7 +160,7 @@ pub(crate) fn look_at(path: &Path) -> io::Result<Metadata> {
         check(found.file_type())?;
         Ok(found)
     };
-    look().map_err(|error| naming_path(path, error))
+    look().map_err(|error| with_path(path, error))
 }
 
 /// What makes a file itself, whatever its name.
@@ -168,17 +169,17 @@ pub(crate) fn identity(file: &Metadata) -> (u64, u64) {
 }
 
 /// The error with a name before it, if it has none yet.
-pub(crate) fn naming(name: &str, source: io::Error) -> io::Error {
-    if matches!(source.get_ref(), Some(inner) if inner.is::<Named>()) {
-        return source;
+pub(crate) fn with_name(name: &str, error: io::Error) -> io::Error {
+    if matches!(error.get_ref(), Some(inner) if inner.is::<Named>()) {
+        return error;
     }
     let name = name.to_owned();
-    io::Error::new(source.kind(), Named { name, source })
+    io::Error::new(error.kind(), Named { name, error })
 }
 
 /// As [`naming`], with the path as the name.
-pub(crate) fn naming_path(path: &Path, source: io::Error) -> io::Error {
-    naming(&path.display().to_string(), source)
+pub(crate) fn with_path(path: &Path, error: io::Error) -> io::Error {
+    with_name(&path.display().to_string(), error)
 }
 
 fn check(found: FileType) -> io::Result<()> {
@@ -256,7 +257,7 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
         let text = error.to_string();
         assert!(text.starts_with(&format!("{}: No such", path.display())));
-        assert_eq!(naming("other", error).to_string(), text);
+        assert_eq!(with_name("other", error).to_string(), text);
         let text = names_in(&path).unwrap_err().to_string();
         assert!(text.starts_with(&path.display().to_string()), "{text}");
         // A file whose reading fails.

@@ -19,7 +19,7 @@ pub const SEALS: &str = "audit.seals";
 
 /// Where a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Dir {
     /// The log's own directory.
     Log,
     /// The private directory that holds the seal's key.
@@ -66,10 +66,10 @@ pub trait Storage {
     fn cut(&mut self, name: &str, length: u64) -> io::Result<()>;
 
     /// The names of all files.
-    fn list(&self, place: Place) -> io::Result<Vec<String>>;
+    fn list(&self, place: Dir) -> io::Result<Vec<String>>;
 
     /// Reads a file from its beginning.
-    fn read(&self, place: Place, name: &str) -> io::Result<Box<dyn Read + '_>>;
+    fn read(&self, place: Dir, name: &str) -> io::Result<Box<dyn Read + '_>>;
 
     /// Fills `buffer` with a log file's bytes from `offset` on, and gives how many there
     /// were: fewer at the file's end only.
@@ -89,10 +89,10 @@ pub trait Storage {
     fn free(&self) -> io::Result<u64>;
 
     /// Writes a small file, whole or not at all.
-    fn store(&mut self, place: Place, name: &str, content: &[u8]) -> io::Result<()>;
+    fn store(&mut self, place: Dir, name: &str, content: &[u8]) -> io::Result<()>;
 
     /// Overwrites a small file, then removes it; fine if there is none.
-    fn erase(&mut self, place: Place, name: &str) -> io::Result<()>;
+    fn erase(&mut self, place: Dir, name: &str) -> io::Result<()>;
 
     /// Sees to it that `bytes` of the log's disk are kept free for us.
     fn reserve(&mut self, bytes: u64) -> io::Result<()>;

@@ -6,7 +6,7 @@
 //! (`chattr +a`): then the next record accounts for it.
 
 use crate::key::PublicKey;
-use crate::line::Line;
+use crate::line::RecordLine;
 use crate::record::{Head, MAX_LINE_BYTES};
 use crate::text::{Hex, hex};
 use crate::time::Timestamp;
@@ -51,7 +51,7 @@ impl Torn {
 
     /// Whether `line`, which stands after them and the newline that ends them,
     /// accounts for them.
-    pub(crate) fn is_accounted_for(&mut self, line: &Line<'_>, text: &[u8]) -> bool {
+    pub(crate) fn is_accounted_for(&mut self, line: &RecordLine<'_>, text: &[u8]) -> bool {
         let is_ended = self.bytes.ends_with(b"\n");
         if !is_ended || line.event_type != b"log.recovered" || self.is_too_much() {
             return false;
@@ -90,6 +90,24 @@ pub(crate) struct Epoch {
     pub(crate) key: PublicKey,
 }
 
+/// The records after the last seal.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unsealed {
+    pub(crate) records: u64,
+    /// The time on the first of them.
+    pub(crate) since: Timestamp,
+}
+
+impl Unsealed {
+    /// With more records, whose first has this time.
+    pub(crate) fn with(before: Option<Self>, records: u64, ts: Timestamp) -> Self {
+        Self {
+            records: before.map_or(0, |before| before.records) + records,
+            since: before.map_or(ts, |before| before.since),
+        }
+    }
+}
+
 /// A file, read to its end.
 #[derive(Debug)]
 pub(crate) struct Tail {
@@ -99,14 +117,11 @@ pub(crate) struct Tail {
     /// The time on the last record.
     pub(crate) ts: Timestamp,
     pub(crate) epoch: Option<Epoch>,
-    pub(crate) unsealed: u64,
-    pub(crate) unsealed_since: Option<Timestamp>,
+    pub(crate) unsealed: Option<Unsealed>,
     /// Where the whole records end.
     pub(crate) length: u64,
     /// What stands after them.
     pub(crate) torn: Torn,
-    /// The torn bytes are the live file's, not this one's.
-    pub(crate) torn_in_live: bool,
     /// The last record lacks its newline, and nothing else.
     pub(crate) is_unended: bool,
 }
@@ -119,11 +134,9 @@ impl Tail {
             head: Head::START,
             ts: Timestamp::default(),
             epoch: None,
-            unsealed: 0,
-            unsealed_since: None,
+            unsealed: None,
             length: 0,
             torn: Torn::default(),
-            torn_in_live: false,
             is_unended: false,
         }
     }
@@ -160,7 +173,7 @@ impl Tail {
         let Some(text) = text.strip_suffix(b"\n") else {
             return false;
         };
-        let Some(line) = Line::parse(text).filter(Line::is_whole) else {
+        let Some(line) = RecordLine::parse(text).filter(RecordLine::is_whole) else {
             return false;
         };
         let follows = self.first.is_none() || line.follows(&self.head);
@@ -175,9 +188,8 @@ impl Tail {
         true
     }
 
-    fn note(&mut self, line: &Line<'_>, text: &[u8]) {
-        self.unsealed += 1;
-        self.unsealed_since.get_or_insert(line.ts);
+    fn note(&mut self, line: &RecordLine<'_>, text: &[u8]) {
+        self.unsealed = Some(Unsealed::with(self.unsealed, 1, line.ts));
         match line.event_type {
             b"log.open" | b"log.resumed" => {
                 self.epoch = members(text)
@@ -185,7 +197,7 @@ impl Tail {
                     .or(self.epoch.take());
             }
             b"log.sealed" => {
-                (self.unsealed, self.unsealed_since) = (0, None);
+                self.unsealed = None;
                 let next = members(text).and_then(|members| next_key(&members));
                 if let (Some(epoch), Some((number, key))) = (&mut self.epoch, next) {
                     (epoch.number, epoch.key) = (number, key);

@@ -23,7 +23,7 @@ struct Running {
 
 /// What became of a thread that was to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
+pub enum ThreadEnd {
     /// It has ended.
     Ended,
     /// It has not, and is left alone.
@@ -48,20 +48,20 @@ impl Worker {
 
     /// Waits for the end of the thread, which somebody has asked for. It can be waited for
     /// again.
-    pub fn wait(&self, timeout: Duration) -> Ending {
+    pub fn wait(&self, timeout: Duration) -> ThreadEnd {
         let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(worker) = running.take() else {
-            return Ending::Ended;
+            return ThreadEnd::Ended;
         };
         // It either closes or says nothing.
         let closed = worker.end.recv_timeout(timeout);
         if closed == Err(RecvTimeoutError::Timeout) {
             *running = Some(worker);
-            return Ending::StillRunning;
+            return ThreadEnd::StillRunning;
         }
         // One that panicked has nothing more to say than that it ended.
         let _ = worker.thread.join();
-        Ending::Ended
+        ThreadEnd::Ended
     }
 }
 
@@ -76,16 +76,19 @@ mod tests {
             let _ = released.recv();
         };
         let worker = Worker::start("x", work).unwrap();
-        assert_eq!(worker.wait(Duration::ZERO), Ending::StillRunning);
-        assert_eq!(worker.wait(Duration::from_millis(1)), Ending::StillRunning);
+        assert_eq!(worker.wait(Duration::ZERO), ThreadEnd::StillRunning);
+        assert_eq!(
+            worker.wait(Duration::from_millis(1)),
+            ThreadEnd::StillRunning
+        );
         drop(release);
-        assert_eq!(worker.wait(Duration::from_secs(60)), Ending::Ended);
-        assert_eq!(worker.wait(Duration::ZERO), Ending::Ended);
+        assert_eq!(worker.wait(Duration::from_secs(60)), ThreadEnd::Ended);
+        assert_eq!(worker.wait(Duration::ZERO), ThreadEnd::Ended);
     }
 
     #[test]
     fn a_panic_is_an_end() {
         let worker = Worker::start("x", || panic!("on purpose")).unwrap();
-        assert_eq!(worker.wait(Duration::from_secs(60)), Ending::Ended);
+        assert_eq!(worker.wait(Duration::from_secs(60)), ThreadEnd::Ended);
     }
 }

@@ -11,18 +11,18 @@ mod housekeeping;
 
 use crate::error::LogError;
 use crate::log::{Log, Rotation};
-use crate::queue::{Bounds, Command, Job, Shared};
+use crate::queue::{Bounds, Job, WriterCommand, WriterQueue};
 use crate::record::Body;
 use crate::settings::Settings;
 use crate::storage::Storage;
 use crate::time::Timestamp;
-use crate::worker::{Ending, Worker};
+use crate::worker::{ThreadEnd, Worker};
 use driver::Driver;
 use pulse_core::event::Event;
 use pulse_core::growth::{Rate, TimeLeft};
 use pulse_core::retention::{Hold, Limits, Stream};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A record is on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,12 +102,22 @@ pub struct Upkeep {
     pub removed_segments: u64,
     /// The last record that was removed since the start; 0 is none.
     pub removed_through: u64,
-    /// What keeps the oldest segment, though it exceeds a limit.
-    pub hold: Option<Hold>,
-    /// For how long, when that was last looked at.
-    pub held_for: Duration,
-    /// Why the oldest segment cannot be removed.
-    pub obstacle: Option<Arc<str>>,
+    /// Why the oldest segment is still there, though it exceeds a limit.
+    pub blocked: Option<Blocked>,
+}
+
+/// Why a segment that exceeds a limit of retention is not removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Blocked {
+    /// Its records are still needed.
+    Held {
+        /// By whom.
+        hold: Hold,
+        /// Since when.
+        since: Instant,
+    },
+    /// Its removal failed, for this reason.
+    Failed(Arc<str>),
 }
 
 impl Health {
@@ -129,8 +139,23 @@ impl Upkeep {
     /// itself, or has not for a while.
     #[must_use]
     pub fn pressing_hold(&self) -> Option<&Hold> {
-        let hold = self.hold.as_ref()?;
-        (!hold.is_passing() || self.held_for >= PRESSING).then_some(hold)
+        match &self.blocked {
+            Some(Blocked::Held { hold, since })
+                if !hold.is_passing() || since.elapsed() >= PRESSING =>
+            {
+                Some(hold)
+            }
+            _ => None,
+        }
+    }
+
+    /// Why the oldest segment could not be removed.
+    #[must_use]
+    pub fn failure(&self) -> Option<&Arc<str>> {
+        match &self.blocked {
+            Some(Blocked::Failed(reason)) => Some(reason),
+            Some(Blocked::Held { .. }) | None => None,
+        }
     }
 }
 
@@ -158,7 +183,7 @@ pub type Completion<T> = Box<dyn FnOnce(Result<T, Unavailable>) + Send>;
 /// The writer: hands records to its thread.
 #[derive(Debug)]
 pub struct Writer {
-    shared: Arc<Shared>,
+    queue: Arc<WriterQueue>,
     thread: Worker,
     stop_timeout: Duration,
 }
@@ -190,17 +215,17 @@ impl Writer {
         let mut log = Log::open(storage, settings, clock())?;
         log.reserve()?;
         let stop_timeout = log.settings.stop_timeout;
-        let shared = Arc::new(Shared::new(Bounds {
+        let queue = Arc::new(WriterQueue::new(Bounds {
             awaited: log.settings.queue_records,
             notes: log.settings.queue_notes,
         }));
-        let mut driver = Driver::new(log, Arc::clone(&shared), clock);
-        driver.look();
+        let mut driver = Driver::new(log, Arc::clone(&queue), clock);
+        driver.measure();
         driver.publish();
         let thread = Worker::start("audit", move || driver.run())
             .map_err(LogError::while_doing("start the audit log's thread"))?;
         Ok(Self {
-            shared,
+            queue,
             thread,
             stop_timeout,
         })
@@ -209,7 +234,7 @@ impl Writer {
     /// Puts an event on record; `done` is called when it is on disk, or at once
     /// when it cannot be.
     pub fn submit(&self, event: &Event<'_>, done: Completion<Receipt>) {
-        self.shared.submit(Job {
+        self.queue.submit(Job {
             body: Body::of(event),
             done: Some(done),
         });
@@ -218,7 +243,7 @@ impl Writer {
     /// Puts an event on record that nobody waits for. While too many of these wait for the
     /// disk, it is dropped and counted, and the count is put on record.
     pub fn note(&self, event: &Event<'_>) {
-        self.shared.submit(Job {
+        self.queue.submit(Job {
             body: Body::of(event),
             done: None,
         });
@@ -226,37 +251,37 @@ impl Writer {
 
     /// Ends the segment and begins a new one.
     pub fn rotate(&self, done: Completion<Rotation>) {
-        self.shared.command(Command::Rotate(done));
+        self.queue.command(WriterCommand::Rotate(done));
     }
 
     /// Follows a file that was renamed by somebody else (logrotate, `SIGUSR1`).
     pub fn reopen(&self) {
-        self.shared.command(Command::Reopen);
+        self.queue.command(WriterCommand::Reopen);
     }
 
     /// Removes old segments from now on, within these limits. Until this is called,
     /// nothing is removed: the streams that need the segments must be known first.
     pub fn retain(&self, retention: Retention) {
-        self.shared.command(Command::Retain(retention));
+        self.queue.command(WriterCommand::Retain(retention));
     }
 
     /// Has `follower` told which records are on disk, now and whenever that changes, on
     /// the writer's thread: it must not wait. There can be one follower.
-    pub fn tell(&self, follower: impl Fn(OnDisk) + Send + Sync + 'static) {
-        self.shared.tell(Box::new(follower));
+    pub fn set_follower(&self, follower: impl Fn(OnDisk) + Send + Sync + 'static) {
+        self.queue.set_follower(Box::new(follower));
     }
 
     /// Whether records can be written: the one part of [`Writer::health`] that is
     /// asked with every request.
     #[must_use]
     pub fn is_available(&self) -> bool {
-        self.shared.is_available()
+        self.queue.is_available()
     }
 
     /// How the log fares.
     #[must_use]
     pub fn health(&self) -> Health {
-        self.shared.health()
+        self.queue.health()
     }
 
     /// Writes what is queued, seals, and ends the thread. Nothing is taken
@@ -266,7 +291,7 @@ impl Writer {
     /// [`stop_timeout`](Settings::stop_timeout) says: then the thread
     /// [still runs](Self::is_running), and the health is the last that was known.
     pub fn stop(&self) -> Health {
-        self.shared.stop();
+        self.queue.stop();
         self.thread.wait(self.stop_timeout);
         self.health()
     }
@@ -274,7 +299,7 @@ impl Writer {
     /// Whether the thread has not ended.
     #[must_use]
     pub fn is_running(&self) -> bool {
-        self.thread.wait(Duration::ZERO) == Ending::StillRunning
+        self.thread.wait(Duration::ZERO) == ThreadEnd::StillRunning
     }
 }
 

@@ -280,7 +280,7 @@ fn pruned() -> (Case, Vec<u8>, PublicKey) {
     let disk = sample.disk.disk.lock().unwrap();
     let case = Case {
         log: join(&disk.log()),
-        seals: disk.content(pulse_audit::Place::Log, pulse_audit::SEALS),
+        seals: disk.content(pulse_audit::Dir::Log, pulse_audit::SEALS),
     };
     assert!(!case.log.starts_with(b"{\"seq\":1,"));
     (case, second, sample.key)

@@ -10,7 +10,9 @@ use common::forger::{
 };
 use common::{at, attack, is_seal, lines, settings};
 use ed25519_dalek::SigningKey;
-use pulse_audit::verify::{Attack, Options, Report, StateKeys, Verdict, open_directory, verify};
+use pulse_audit::verify::{
+    Attack, Options, Report, Start, StateKeys, Verdict, open_directory, verify,
+};
 use pulse_audit::{Directory, Log, PublicKey};
 use std::path::PathBuf;
 
@@ -188,7 +190,7 @@ fn an_epoch_that_cannot_be_counted_on_from_is_no_reason_to_fail() {
     let report = common::check(&common::one(lines.concat()), &Options::default());
     assert_eq!(attack(&report), Attack::WrongKey, "{:?}", report.findings);
     let part = Options {
-        partial: true,
+        start: Start::AnyRecord,
         ..Options::default()
     };
     let (zeros, signature) = ("0".repeat(64), "A".repeat(86));
@@ -216,9 +218,9 @@ fn a_removal_that_cannot_be_counted_on_from_is_no_reason_to_fail() {
         let lines = forged_log((0..2).map(|_| removed(first)));
         // As a whole log, and as one whose beginning is gone.
         for lines in [&lines[..], &lines[1..]] {
-            for partial in [false, true] {
+            for start in [Start::FirstRecord, Start::AnyRecord] {
                 let options = Options {
-                    partial,
+                    start,
                     ..Options::default()
                 };
                 let report = common::check(&common::one(lines.concat()), &options);

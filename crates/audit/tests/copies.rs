@@ -5,7 +5,7 @@ mod common;
 
 use common::forger::rechain;
 use common::{attack, check, is_seal, join, lines, one, pinned, sample};
-use pulse_audit::verify::{Attack, Options, Report, Verdict};
+use pulse_audit::verify::{Attack, Options, Report, Start, Verdict};
 
 #[test]
 fn a_log_put_back_to_an_older_epoch_is_known_by_the_state() {
@@ -30,7 +30,7 @@ fn a_part_of_a_log_proves_less_and_says_so() {
     let part = sample.files[1..].to_vec();
     assert_eq!(attack(&check(&part, &pinned(sample.key))), Attack::Deleted);
     let options = Options {
-        partial: true,
+        start: Start::AnyRecord,
         ..pinned(sample.key)
     };
     let report = check(&part, &options);

@@ -7,7 +7,7 @@ mod common;
 use common::simulated::{EIO, ENOSPC, EROFS, Fault, Simulated};
 use common::{at, body, check, pinned, pinned_with_state, settings};
 use pulse_audit::verify::Verdict;
-use pulse_audit::{Head, Log, LogError, Occasion, PublicKey, Timestamp};
+use pulse_audit::{Head, Log, LogError, PublicKey, RecoveryReason, Timestamp};
 
 /// What a run came to.
 #[derive(Default)]
@@ -139,14 +139,16 @@ fn after_an_error_at_any_operation_the_same_log_goes_on() {
             for number in 0..STEPS {
                 let outcome = step(&mut log, number, at(number));
                 if let Err(error) = &outcome {
-                    let _ = log.recover(at(number), Occasion::Failure(&error.to_string()));
+                    let _ = log.recover(at(number), RecoveryReason::Failure(&error.to_string()));
                     let what = format!("{fault:?} at {operation}, step {number}");
-                    let recovered =
-                        (0..9).any(|_| log.recover(at(number), Occasion::Resumption(3)).is_ok());
+                    let recovered = (0..9).any(|_| {
+                        log.recover(at(number), RecoveryReason::Resumption(3))
+                            .is_ok()
+                    });
                     assert!(
                         recovered,
                         "{what}: {:?}",
-                        log.recover(at(number), Occasion::Resumption(3))
+                        log.recover(at(number), RecoveryReason::Resumption(3))
                     );
                 }
                 known.note(&log);
@@ -210,9 +212,9 @@ fn after_an_error_at_any_operation_an_append_only_log_goes_on() {
             for number in 0..STEPS {
                 let outcome = step(&mut log, number, at(number));
                 if let Err(error) = &outcome {
-                    let _ = log.recover(at(number), Occasion::Failure(&error.to_string()));
+                    let _ = log.recover(at(number), RecoveryReason::Failure(&error.to_string()));
                     let mut attempts =
-                        (0..9).map(|_| log.recover(at(number), Occasion::Resumption(3)));
+                        (0..9).map(|_| log.recover(at(number), RecoveryReason::Resumption(3)));
                     assert!(attempts.any(|outcome| outcome.is_ok()), "{what}");
                 }
                 known.note(&log);
@@ -253,7 +255,7 @@ fn torn_bytes_are_kept_and_their_hash_is_in_the_log() {
         log.seal(at(3)).unwrap();
         let inner = disk.disk.lock().unwrap();
         let kept = inner
-            .content(pulse_audit::Place::Log, "audit.log.torn-3")
+            .content(pulse_audit::Dir::Log, "audit.log.torn-3")
             .unwrap();
         assert_eq!(kept, torn);
         let text = String::from_utf8_lossy(&inner.log()[0].1).into_owned();

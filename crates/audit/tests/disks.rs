@@ -162,7 +162,7 @@ fn a_full_disk_is_left_by_removing_a_segment_as_soon_as_that_may_go() {
             }]
         }),
     });
-    until(&writer, |health| health.upkeep.hold.is_some());
+    until(&writer, |health| health.upkeep.blocked.is_some());
     let ballast = mount.0.join("ballast");
     let _ = std::fs::write(&ballast, vec![0; 1024 * 1024]);
     let refused = (0..1000).any(|_| record(&writer).is_err());

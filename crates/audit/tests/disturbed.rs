@@ -6,7 +6,7 @@ mod common;
 use common::simulated::Simulated;
 use common::{at, body, check, pinned, settings};
 use pulse_audit::verify::Verdict;
-use pulse_audit::{Log, LogError, Occasion};
+use pulse_audit::{Log, LogError, RecoveryReason};
 
 #[test]
 fn a_log_without_its_key_is_not_gone_on_with() {
@@ -19,7 +19,7 @@ fn a_log_without_its_key_is_not_gone_on_with() {
         .disk
         .lock()
         .unwrap()
-        .content(pulse_audit::Place::State, "seal-key-2")
+        .content(pulse_audit::Dir::State, "seal-key-2")
         .unwrap();
 
     let number = sample
@@ -89,7 +89,7 @@ fn a_file_removed_or_cut_while_it_is_written_is_noticed() {
         log.append(at(2), &[body("x")]),
         Err(LogError::Disturbed)
     ));
-    assert!(log.recover(at(2), Occasion::Resumption(1)).is_err());
+    assert!(log.recover(at(2), RecoveryReason::Resumption(1)).is_err());
     disk.disk
         .lock()
         .unwrap()
@@ -97,13 +97,13 @@ fn a_file_removed_or_cut_while_it_is_written_is_noticed() {
         .get_mut(&number)
         .unwrap()
         .seen = content;
-    log.recover(at(3), Occasion::Resumption(1)).unwrap();
+    log.recover(at(3), RecoveryReason::Resumption(1)).unwrap();
     disk.disk.lock().unwrap().files.remove(&name);
     assert!(matches!(
         log.append(at(4), &[body("x")]),
         Err(LogError::Disturbed)
     ));
-    log.recover(at(5), Occasion::Resumption(1)).unwrap();
+    log.recover(at(5), RecoveryReason::Resumption(1)).unwrap();
     common::write(&mut log, 6, "after");
     let report = check(&disk.disk.lock().unwrap().log(), &pinned(key));
     assert_eq!(

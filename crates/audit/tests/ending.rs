@@ -9,10 +9,10 @@ use common::simulated::{EIO, Fault};
 use common::{Sample, at, attack, check, is_seal, join, lines, one, pinned_with_state, sample};
 use common::{settings, write};
 use pulse_audit::verify::{
-    Attack, NoteKind, Options, Proof, Report, Since, StateKeys, Verdict, Witness, open_directory,
-    verify,
+    Attack, NoteKind, Options, Proof, Report, Since, Start, StateKeys, Verdict, Witness,
+    open_directory, verify,
 };
-use pulse_audit::{Directory, Log, LogError, Place};
+use pulse_audit::{Dir, Directory, Log, LogError};
 
 fn judge(log: &[Vec<u8>], sample: &Sample, keys: &[(String, Vec<u8>)]) -> Report {
     let options = Options {
@@ -84,8 +84,8 @@ fn the_daemon_does_not_go_on_with_a_cut_log_either() {
     assert!(rolled_back(open()));
     let (name, text) = renamed(kept.last().unwrap(), 4);
     let mut disk = sample.disk.clone();
-    pulse_audit::Storage::store(&mut disk, Place::State, &name, &text).unwrap();
-    pulse_audit::Storage::erase(&mut disk, Place::State, "seal-key-6").unwrap();
+    pulse_audit::Storage::store(&mut disk, Dir::State, &name, &text).unwrap();
+    pulse_audit::Storage::erase(&mut disk, Dir::State, "seal-key-6").unwrap();
     assert!(rolled_back(open()), "{:?}", open());
 }
 
@@ -256,7 +256,7 @@ fn a_part_of_a_log_is_held_against_the_key_as_well() {
         let judge = |log: &[Vec<u8>], keys: &[(String, Vec<u8>)]| {
             let options = Options {
                 key: Some(sample.key),
-                since: Some(Since::Seq(seq)),
+                start: Start::Since(Since::Seq(seq)),
                 state: Some(state(keys)),
                 ..Options::default()
             };

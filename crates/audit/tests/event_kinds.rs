@@ -7,7 +7,7 @@ mod common;
 use common::simulated::Simulated;
 use common::{at, check, one, pinned_with_state, settings};
 use pulse_audit::verify::Verdict;
-use pulse_audit::{Body, LIVE, Log, Place, Storage};
+use pulse_audit::{Body, Dir, LIVE, Log, Storage};
 use pulse_core::capability::Capabilities;
 use pulse_core::event::{
     Access, Event, Exchange, FailureReason, HostKeyReason, ReadingFailure, RequestId,
@@ -169,11 +169,11 @@ fn contents(log: &[u8]) -> Vec<&str> {
 fn chain_goes_on_with_the_same_records() {
     let mut disk = Simulated::default();
     disk.disk.lock().unwrap().create_log_file(LIVE, LOG);
-    disk.store(Place::State, "seal-key-1", SEAL_KEY).unwrap();
+    disk.store(Dir::State, "seal-key-1", SEAL_KEY).unwrap();
     let mut log = Log::open(disk.clone(), settings(), at(60)).unwrap();
     log.append(at(61), &bodies()).unwrap();
     log.seal(at(62)).unwrap();
-    let whole = disk.disk.lock().unwrap().content(Place::Log, LIVE).unwrap();
+    let whole = disk.disk.lock().unwrap().content(Dir::Log, LIVE).unwrap();
     let (before, after) = whole.split_at(LOG.len());
     assert_eq!(before, LOG);
     assert_eq!(contents(after), contents(LOG));

@@ -7,7 +7,7 @@ use common::forger::{falsify, rechain, value};
 use common::simulated::Simulated;
 use common::{Sample, at, check, join, lines, one, pinned, pinned_with_state, sample, settings};
 use pulse_audit::verify::{
-    Attack, Collection, NoteKind, Options, Proof, Report, Since, Source, Verdict, Witness,
+    Attack, Collection, NoteKind, Options, Proof, Report, Since, Source, Start, Verdict, Witness,
     verify_against, verify_collected,
 };
 use pulse_audit::{Head, Log};
@@ -184,7 +184,7 @@ fn a_log_and_its_key_that_were_put_back_together_are_found_by_a_head_alone() {
 fn a_head_before_the_part_that_is_verified_is_told_of() {
     let known = Known::new();
     let options = Options {
-        since: Some(Since::Seq(9)),
+        start: Start::Since(Since::Seq(9)),
         ..known.options(&[known.heads[2], known.heads[9]])
     };
     let report = check(&one(known.log.concat()), &options);

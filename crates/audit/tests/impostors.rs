@@ -8,7 +8,7 @@ use common::{at, settings};
 use nix::sys::stat::Mode;
 use pulse_audit::show::{Filter, Follower};
 use pulse_audit::verify::open_directory;
-use pulse_audit::{Directory, Log, LogError, Reader};
+use pulse_audit::{Directory, Log, LogError, LogReader};
 use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
@@ -68,7 +68,7 @@ fn readers_name_it_and_go_on_when_it_is_gone() {
             let (path, aside) = (place.log().join(name), place.0.path().join("aside"));
             fs::rename(&path, &aside).unwrap();
             put(&path);
-            let mut reader = Reader::from(&place.log(), 1);
+            let mut reader = LogReader::from(&place.log(), 1);
             assert_named(&reader.next(u64::MAX).unwrap_err(), &path, what);
             let mut follower = Follower::new(&place.log(), 0, Filter::default());
             assert_named(&follower.next_shown().unwrap_err(), &path, what);

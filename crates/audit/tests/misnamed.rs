@@ -5,7 +5,8 @@ mod common;
 
 use common::{Sample, check, pinned, pinned_with_state, sample};
 use pulse_audit::verify::{
-    Attack, Finding, LogFiles, Options, Since, Verdict, open_directory, verify, verify_against,
+    Attack, Finding, LogFiles, Options, Since, Start, Verdict, open_directory, verify,
+    verify_against,
 };
 
 fn name(number: u64) -> String {
@@ -67,7 +68,7 @@ fn it_is_found_beside_a_cut_and_before_the_part_that_is_verified() {
     let cut = (Attack::CutAtSeal, report.last_seq + 1);
     assert_eq!(found(&report.findings), [(Attack::SegmentMisnamed, 9), cut]);
     let since = Options {
-        since: Some(Since::Seq(report.last_seq)),
+        start: Start::Since(Since::Seq(report.last_seq)),
         ..pinned(sample.key)
     };
     let report = check(&sample.files, &since);

@@ -7,8 +7,8 @@ mod common;
 use common::simulated::{EIO, ENOSPC, EROFS, Fault, Simulated};
 use common::{at, body, check, join, one, pinned, sample, settings};
 use proptest::prelude::*;
-use pulse_audit::verify::{Options, Verdict};
-use pulse_audit::{Log, LogError, Occasion, Place};
+use pulse_audit::verify::{Options, Start, Verdict};
+use pulse_audit::{Dir, Log, LogError, RecoveryReason};
 
 fn pieces() -> impl Strategy<Value = Vec<u8>> {
     // Parts of what a record is made of, and anything else.
@@ -79,7 +79,7 @@ fn take(log: &mut Log<Simulated>, step: &Step) -> Result<usize, LogError> {
             .map(|_| count),
         Asked::Seal => log.seal(now).map(|_| 0),
         Asked::Rotate => log.rotate(now).map(|_| 0),
-        Asked::Recover => log.recover(now, Occasion::Resumption(0)).map(|()| 0),
+        Asked::Recover => log.recover(now, RecoveryReason::Resumption(0)).map(|()| 0),
     }
 }
 
@@ -87,9 +87,11 @@ fn take(log: &mut Log<Simulated>, step: &Step) -> Result<usize, LogError> {
 fn mend(log: &mut Log<Simulated>, disk: &Simulated, second: u64) {
     let is_dead = disk.disk.lock().unwrap().dead;
     if !is_dead {
-        let _ = log.recover(at(second), Occasion::Failure("a fault"));
+        let _ = log.recover(at(second), RecoveryReason::Failure("a fault"));
         disk.disk.lock().unwrap().fault = None;
-        return log.recover(at(second), Occasion::Resumption(1)).unwrap();
+        return log
+            .recover(at(second), RecoveryReason::Resumption(1))
+            .unwrap();
     }
     disk.disk.lock().unwrap().restart();
     *log = Log::open(disk.clone(), settings(), at(second)).unwrap();
@@ -123,7 +125,7 @@ proptest! {
         let report = check(&disk.log(), &pinned(sample.key));
         prop_assert_eq!(report.verdict, Verdict::Intact, "{:?}", report.findings);
         let kept = disk.files.keys().filter(|(_, name)| name.contains("torn"));
-        let kept: Vec<u8> = kept.flat_map(|(_, name)| disk.content(Place::Log, name).unwrap()).collect();
+        let kept: Vec<u8> = kept.flat_map(|(_, name)| disk.content(Dir::Log, name).unwrap()).collect();
         // Not a byte is lost: each is in its place or set aside.
         let left = join(&disk.log());
         prop_assert!(crashed.ends_with(&kept));
@@ -169,6 +171,6 @@ proptest! {
         content.splice(place..place, bytes.iter().copied());
         let report = check(&one(content), &pinned(sample.key));
         prop_assert_eq!(report.verdict == Verdict::Intact, bytes.is_empty());
-        let _ = check(&one(bytes), &Options { partial: true, ..Options::default() });
+        let _ = check(&one(bytes), &Options { start: Start::AnyRecord, ..Options::default() });
     }
 }

@@ -13,9 +13,9 @@ use common::{
 };
 use ed25519_dalek::{Signer, SigningKey};
 use pulse_audit::verify::{
-    Attack, LogFiles, NoteKind, Options, Report, Seals, Since, Verdict, verify,
+    Attack, LogFiles, NoteKind, Options, Report, Seals, Since, Start, Verdict, verify,
 };
-use pulse_audit::{Head, Log, Place, PublicKey, SEALS};
+use pulse_audit::{Dir, Head, Log, PublicKey, SEALS};
 use pulse_core::retention::Limits;
 use std::time::Duration;
 
@@ -59,7 +59,7 @@ fn pruned() -> Pruned {
     log.seal(at(now)).unwrap();
     let (files, seals) = {
         let disk = disk.disk.lock().unwrap();
-        (disk.log(), disk.content(Place::Log, SEALS).unwrap())
+        (disk.log(), disk.content(Dir::Log, SEALS).unwrap())
     };
     let removed = all.len() - files.len();
     assert_eq!(removed, 3);
@@ -195,7 +195,7 @@ fn a_change_of_any_byte_of_a_pruned_log_or_of_its_seals_is_found() {
     prune(&mut log, 4, &at_most(1), &[]).unwrap();
     let (content, seals) = {
         let disk = disk.disk.lock().unwrap();
-        (join(&disk.log()), disk.content(Place::Log, SEALS).unwrap())
+        (join(&disk.log()), disk.content(Dir::Log, SEALS).unwrap())
     };
     let is_intact = |content: &[u8], seals: &[u8]| {
         let report = check_pruned(&one(content.to_vec()), Some(seals.to_vec()), &pinned(key));
@@ -322,7 +322,7 @@ fn who_has_todays_key_can_remove_more_and_is_found_by_limits_heads_and_copies() 
     log.log.seal(at(5 * 3600 + 6)).unwrap();
     let (files, seals) = {
         let disk = log.disk.disk.lock().unwrap();
-        (disk.log(), disk.content(Place::Log, SEALS).unwrap())
+        (disk.log(), disk.content(Dir::Log, SEALS).unwrap())
     };
     let check = |options: &Options| check_pruned(&files, Some(seals.clone()), options);
     assert_eq!(check(&pinned(log.key)).verdict, Verdict::Intact);
@@ -423,7 +423,7 @@ fn a_removal_that_was_interrupted_is_no_finding() {
 fn a_part_of_a_pruned_log_is_unproven_and_no_more() {
     let log = pruned();
     let options = |since| Options {
-        since: Some(Since::Seq(since)),
+        start: Start::Since(Since::Seq(since)),
         ..pinned(log.key)
     };
     for since in 1..=log.first() + 30 {
@@ -431,7 +431,7 @@ fn a_part_of_a_pruned_log_is_unproven_and_no_more() {
         assert_eq!(report.verdict, Verdict::Unproven, "{since}: {report:#?}");
     }
     let part = Options {
-        partial: true,
+        start: Start::AnyRecord,
         ..pinned(log.key)
     };
     let report = log.check(&part);

@@ -8,7 +8,8 @@ use common::simulated::{EIO, ENOSPC, EROFS, Fault, Simulated};
 use common::{at, at_most, body, check_disk, join, pinned, prune, settings, write};
 use pulse_audit::verify::{NoteKind, Options, Report, Verdict};
 use pulse_audit::{
-    Head, Log, LogError, Obstacle, Occasion, Outlook, Place, PublicKey, Removed, SEALS, Timestamp,
+    Dir, Head, Log, LogError, PruneError, PruneStatus, PublicKey, RecoveryReason, RemovedSegment,
+    SEALS, Timestamp,
 };
 use pulse_core::retention::{Hold, Limits, Reason, Stream};
 use std::time::Duration;
@@ -36,7 +37,7 @@ impl Known {
 const STEPS: u64 = 10;
 
 /// A segment with two seals, and what is too much goes.
-fn step(log: &mut Log<Simulated>, number: u64, now: u64) -> Result<u64, Obstacle> {
+fn step(log: &mut Log<Simulated>, number: u64, now: u64) -> Result<u64, PruneError> {
     match number % 3 {
         0 => {
             log.append(at(now), &[body(&format!("step-{number}")), body("another")])?;
@@ -44,12 +45,12 @@ fn step(log: &mut Log<Simulated>, number: u64, now: u64) -> Result<u64, Obstacle
             log.append(at(now), &[body("unsealed")])?;
             Ok(0)
         }
-        1 => log.rotate(at(now)).map(|_| 0).map_err(Obstacle::from),
+        1 => log.rotate(at(now)).map(|_| 0).map_err(PruneError::from),
         _ => Ok(prune(log, now, &at_most(LIMIT), &[])?.len() as u64),
     }
 }
 
-fn run(disk: &Simulated, known: &mut Known, from: u64) -> Result<(), Obstacle> {
+fn run(disk: &Simulated, known: &mut Known, from: u64) -> Result<(), PruneError> {
     let mut log = Log::open(disk.clone(), settings(), at(from))?;
     known.note(&log);
     for number in 0..STEPS {
@@ -92,7 +93,7 @@ fn segments(disk: &Simulated) -> usize {
 
 fn seals(disk: &Simulated) -> Vec<u8> {
     let disk = disk.disk.lock().unwrap();
-    disk.content(Place::Log, SEALS).unwrap_or_default()
+    disk.content(Dir::Log, SEALS).unwrap_or_default()
 }
 
 #[test]
@@ -178,12 +179,12 @@ fn after_an_error_at_any_operation_the_same_log_goes_on() {
 }
 
 /// As the writer does: what hinders a removal is no failure of the log.
-fn recover(log: &mut Log<Simulated>, error: &Obstacle, second: u64, what: &str) {
-    if !matches!(error, Obstacle::Log(_)) {
+fn recover(log: &mut Log<Simulated>, error: &PruneError, second: u64, what: &str) {
+    if !matches!(error, PruneError::Log(_)) {
         return;
     }
-    let _ = log.recover(at(second), Occasion::Failure(&error.to_string()));
-    let mut attempts = (0..9).map(|_| log.recover(at(second), Occasion::Resumption(3)));
+    let _ = log.recover(at(second), RecoveryReason::Failure(&error.to_string()));
+    let mut attempts = (0..9).map(|_| log.recover(at(second), RecoveryReason::Resumption(3)));
     assert!(attempts.any(|outcome| outcome.is_ok()), "{what}");
 }
 
@@ -202,7 +203,7 @@ fn log_of(segments: u64) -> (Simulated, Log<Simulated>, PublicKey) {
     (disk, log, key)
 }
 
-fn removed(log: &mut Log<Simulated>, limits: &Limits, streams: &[Stream]) -> Vec<Removed> {
+fn removed(log: &mut Log<Simulated>, limits: &Limits, streams: &[Stream]) -> Vec<RemovedSegment> {
     prune(log, 1000, limits, streams).unwrap()
 }
 
@@ -275,15 +276,15 @@ fn a_segment_stays_until_it_is_sealed_and_every_stream_has_passed_it() {
     };
     let outlook = |log: &mut Log<Simulated>, streams: &[Stream]| {
         loop {
-            match log.outlook(at(60), &at_most(1), streams).unwrap() {
-                Outlook::Reading => (),
+            match log.prune_status(at(60), &at_most(1), streams).unwrap() {
+                PruneStatus::Reading => (),
                 outlook => return outlook,
             }
         }
     };
     assert!(matches!(
         outlook(&mut log, &[stream(None)]),
-        Outlook::Held(Reason::Size, Hold::NoCursor { .. })
+        PruneStatus::Held(Reason::Size, Hold::NoCursor { .. })
     ));
     let gone = prune(&mut log, 60, &at_most(1), &[stream(Some(1000))]).unwrap();
     // Its removal sealed the end of the second.
@@ -293,10 +294,10 @@ fn a_segment_stays_until_it_is_sealed_and_every_stream_has_passed_it() {
     log.rotate(at(71)).unwrap();
     assert_eq!(
         outlook(&mut log, &[]),
-        Outlook::Held(Reason::Size, Hold::Unsealed)
+        PruneStatus::Held(Reason::Size, Hold::Unsealed)
     );
     log.seal(at(72)).unwrap();
-    assert_eq!(outlook(&mut log, &[]), Outlook::Due(Reason::Size));
+    assert_eq!(outlook(&mut log, &[]), PruneStatus::Due(Reason::Size));
 }
 
 #[test]
@@ -329,7 +330,10 @@ fn damaged(change: impl Fn(&mut Vec<Vec<u8>>, &[Vec<u8>])) -> (Simulated, Log<Si
 fn assert_it_stays((disk, mut log): (Simulated, Log<Simulated>), what: &str) {
     let before = disk.disk.lock().unwrap().log();
     let error = prune(&mut log, 1000, &at_most(1), &[]).unwrap_err();
-    assert!(matches!(error, Obstacle::Damaged { .. }), "{what}: {error}");
+    assert!(
+        matches!(error, PruneError::Damaged { .. }),
+        "{what}: {error}"
+    );
     assert!(
         error.to_string().contains("audit.log-000000000001"),
         "{error}"
@@ -377,7 +381,7 @@ fn seals_that_lead_elsewhere_are_left_alone_and_so_is_the_segment() {
         disk.disk.lock().unwrap().create_log_file(SEALS, &kept);
         let before = disk.disk.lock().unwrap().log();
         let error = prune(&mut log, 1000, &at_most(1), &[]).unwrap_err();
-        assert!(matches!(error, Obstacle::OtherSeals { .. }), "{error}");
+        assert!(matches!(error, PruneError::OtherSeals { .. }), "{error}");
         assert_eq!(disk.disk.lock().unwrap().log(), before);
         assert_eq!(seals(&disk), kept);
     }
@@ -386,13 +390,13 @@ fn seals_that_lead_elsewhere_are_left_alone_and_so_is_the_segment() {
 fn prune_one(log: &mut Log<Simulated>) {
     let now = at(500);
     loop {
-        match log.outlook(now, &at_most(1), &[]).unwrap() {
-            Outlook::Due(reason) => {
-                if let pulse_audit::Step::Removed(_) = log.prune(now, reason).unwrap() {
+        match log.prune_status(now, &at_most(1), &[]).unwrap() {
+            PruneStatus::Due(reason) => {
+                if let pulse_audit::PruneStep::Removed(_) = log.prune(now, reason).unwrap() {
                     return;
                 }
             }
-            Outlook::Reading => (),
+            PruneStatus::Reading => (),
             other => panic!("{other:?}"),
         }
     }

@@ -7,7 +7,9 @@ mod common;
 use common::{at_most, pinned, record, settings, until};
 use pulse_audit::show::{Filter, Follower};
 use pulse_audit::verify::{Options, Report, StateKeys, Verdict, open_log, retried, verify};
-use pulse_audit::{After, Directory, Head, Health, Reader, Retention, SEALS, Settings, Writer};
+use pulse_audit::{
+    Blocked, Directory, Head, Health, LogReader, Resume, Retention, SEALS, Settings, Writer,
+};
 use pulse_core::retention::{Hold, Limits, Stream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -82,6 +84,13 @@ fn has_nothing_to_remove(health: &Health) -> bool {
     health.upkeep.bytes <= LIMIT
 }
 
+fn hold(health: &Health) -> Option<&Hold> {
+    match &health.upkeep.blocked {
+        Some(Blocked::Held { hold, .. }) => Some(hold),
+        _ => None,
+    }
+}
+
 #[test]
 fn a_log_at_its_limit_serves_on_within_it_and_is_verified_from_its_first_key() {
     let place = Place::new();
@@ -111,7 +120,7 @@ fn a_log_at_its_limit_serves_on_within_it_and_is_verified_from_its_first_key() {
     until(&writer, has_nothing_to_remove);
     let health = writer.stop();
     assert!(health.upkeep.removed_segments > 50, "{:?}", health.upkeep);
-    assert!(health.upkeep.obstacle.is_none(), "{:?}", health.upkeep);
+    assert_eq!(health.upkeep.failure(), None, "{:?}", health.upkeep);
     let report = place.check(&options(&key, &place.state()));
     assert_eq!(report.verdict, Verdict::Intact, "{report:#?}");
     assert!(report.records < report.last_seq / 5);
@@ -144,7 +153,7 @@ fn readers_follow_a_log_that_is_pruned_and_miss_only_what_was_removed() {
             }]
         }),
     });
-    let mut reader = Reader::from(&place.log(), 1);
+    let mut reader = LogReader::from(&place.log(), 1);
     let mut follower = Follower::new(&place.log(), 0, Filter::default());
     let (mut wanted, mut shown) = (1, 0);
     let mut first = None;
@@ -166,10 +175,10 @@ fn readers_follow_a_log_that_is_pruned_and_miss_only_what_was_removed() {
     // Behind: what there is begins later.
     let kept = place.check(&Options::default()).first_seq;
     assert!(kept > 1);
-    let mut late = Reader::from(&place.log(), 1);
+    let mut late = LogReader::from(&place.log(), 1);
     assert_eq!(late.next(u64::MAX).unwrap().unwrap().head.seq, kept);
-    let after = |head: Head| Reader::after(&place.log(), head, u64::MAX).unwrap();
-    let After::Removed(mut reader, from) = after(first.unwrap()) else {
+    let after = |head: Head| LogReader::after(&place.log(), head, u64::MAX).unwrap();
+    let Resume::Removed(mut reader, from) = after(first.unwrap()) else {
         panic!("the first record is still there");
     };
     assert_eq!(from, kept);
@@ -178,18 +187,18 @@ fn readers_follow_a_log_that_is_pruned_and_miss_only_what_was_removed() {
     while let Some(record) = late.next(u64::MAX).unwrap() {
         last = record.head;
     }
-    assert!(matches!(after(last), After::Here(_)));
+    assert!(matches!(after(last), Resume::Next(_)));
     let other = Head::from_parts(last.seq, &"a".repeat(64)).unwrap();
-    assert!(matches!(after(other), After::Other));
+    assert!(matches!(after(other), Resume::NotFound));
     let ahead = Head::from_parts(last.seq + 9, &"a".repeat(64)).unwrap();
-    assert!(matches!(after(ahead), After::Other));
+    assert!(matches!(after(ahead), Resume::NotFound));
 }
 
 #[test]
 fn who_had_all_that_was_removed_goes_on_without_a_gap() {
     let place = Place::new();
     let writer = place.start();
-    let mut reader = Reader::from(&place.log(), 1);
+    let mut reader = LogReader::from(&place.log(), 1);
     let mut heads = Vec::new();
     for _ in 0..60 {
         let durable = record(&writer).unwrap().seq;
@@ -213,7 +222,7 @@ fn who_had_all_that_was_removed_goes_on_without_a_gap() {
     let first = health.upkeep.removed_through + 1;
     let last_removed = heads[usize::try_from(first).unwrap() - 2];
     assert_eq!(last_removed.seq, first - 1);
-    let After::Here(mut reader) = Reader::after(&place.log(), last_removed, u64::MAX).unwrap()
+    let Resume::Next(mut reader) = LogReader::after(&place.log(), last_removed, u64::MAX).unwrap()
     else {
         panic!("there is no gap");
     };
@@ -240,9 +249,12 @@ fn what_keeps_the_oldest_segment_is_told_and_given_up_with_the_limits() {
             vec![stream(true), stream(false)]
         }),
     });
-    until(&writer, |health| health.upkeep.hold.is_some());
+    until(&writer, |health| hold(health).is_some());
     let upkeep = writer.health().upkeep;
-    assert!(matches!(upkeep.hold, Some(Hold::Behind { last, .. }) if last > 1));
+    let blocked = upkeep.blocked.as_ref();
+    assert!(
+        matches!(blocked, Some(Blocked::Held { hold: Hold::Behind { last, .. }, .. }) if *last > 1)
+    );
     assert_eq!((upkeep.removed_segments, upkeep.first), (0, 1));
     assert_eq!(upkeep.pressing_hold(), None, "it may end by itself");
     passed.store(u64::MAX, Ordering::Relaxed);
@@ -256,15 +268,15 @@ fn what_keeps_the_oldest_segment_is_told_and_given_up_with_the_limits() {
             }]
         }),
     });
-    let is_syslog =
-        |health: &Health| matches!(health.upkeep.hold, Some(Hold::Unacknowledged { .. }));
-    until(&writer, is_syslog);
+    until(&writer, |health| {
+        matches!(hold(health), Some(Hold::Unacknowledged { .. }))
+    });
     assert!(writer.health().upkeep.pressing_hold().is_some());
     writer.retain(Retention {
         limits: Limits::default(),
         streams: Box::new(Vec::new),
     });
-    until(&writer, |health| health.upkeep.hold.is_none());
+    until(&writer, |health| hold(health).is_none());
     assert_eq!(writer.health().upkeep.removed_segments, 0);
     retain(&writer, at_most(LIMIT / 4));
     until(&writer, |health| health.upkeep.removed_segments > 0);
@@ -282,8 +294,9 @@ fn a_segment_that_was_changed_stays_and_the_log_goes_on() {
     let text = std::fs::read_to_string(&first).unwrap();
     std::fs::write(&first, text.replacen("allowed", "refused", 1)).unwrap();
     retain(&writer, at_most(1));
-    until(&writer, |health| health.upkeep.obstacle.is_some());
-    let obstacle = writer.health().upkeep.obstacle.unwrap();
+    until(&writer, |health| health.upkeep.failure().is_some());
+    let health = writer.health();
+    let obstacle = health.upkeep.failure().unwrap();
     assert!(
         obstacle.contains("audit.log-000000000001 is not as it was written"),
         "{obstacle}"

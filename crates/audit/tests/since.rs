@@ -6,12 +6,12 @@ mod common;
 
 use common::{Sample, check, join, one, pinned, sample};
 use pulse_audit::verify::{
-    NoteKind, Options, Report, Since, Source, Verdict, narrowed, open_directory, verify,
+    NoteKind, Options, Report, Since, Source, Start, Verdict, narrowed, open_directory, verify,
 };
 
 fn since(sample: &Sample, seq: u64) -> Options {
     Options {
-        since: Some(Since::Seq(seq)),
+        start: Start::Since(Since::Seq(seq)),
         ..pinned(sample.key)
     }
 }
@@ -65,7 +65,7 @@ fn a_time_is_a_place_too() {
     let sample = sample(1, 2, 4, "a");
     let time = Since::Time(common::at(5));
     let options = Options {
-        since: Some(time),
+        start: Start::Since(time),
         ..pinned(sample.key)
     };
     let report = check(&sample.files, &options);

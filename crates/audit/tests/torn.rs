@@ -6,7 +6,7 @@ mod common;
 
 use common::{Sample, at, attack, body, check, join, lines, one, pinned, sample, settings};
 use pulse_audit::show::{Filter, Follower};
-use pulse_audit::verify::{Attack, NoteKind, Options, Since, Verdict, verify_against};
+use pulse_audit::verify::{Attack, NoteKind, Options, Since, Start, Verdict, verify_against};
 use pulse_audit::{LIVE, Log};
 
 /// What a crash made of the first of four records that were written at once.
@@ -107,7 +107,7 @@ fn a_log_with_a_tear_can_be_verified_from_any_record_on() {
         let Torn { log, last, .. } = torn(loss);
         for seq in 3..=last + 1 {
             let options = Options {
-                since: Some(Since::Seq(seq)),
+                start: Start::Since(Since::Seq(seq)),
                 ..pinned(log.key)
             };
             let report = check(&log.files, &options);

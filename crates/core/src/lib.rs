@@ -28,6 +28,7 @@
 //! | [`retention`] | which segment of the audit log may be removed |
 //! | [`growth`] | when the audit log fills its disk |
 //! | [`backoff`] | when to try a failed node again |
+//! | [`causes`] | an error and what caused it, on one line |
 //! | [`ordinal`] | how large a number may be that is counted on from |
 //! | [`pin`] | which public key a collector has to have |
 //! | [`config`] | what the operator's file says |
@@ -50,6 +51,7 @@ pub mod authority;
 pub mod backoff;
 pub mod bucket;
 pub mod capability;
+pub mod causes;
 pub mod config;
 pub mod event;
 pub mod gate;

@@ -9,13 +9,13 @@ use crate::readings::poll;
 use crate::serve::{self, BoundSocket, Guards};
 use crate::startup::confinement::Confinement;
 use crate::startup::opened::Opened;
-use crate::startup::{Failure, chain};
-use crate::startup::{key, settings};
+use crate::startup::{Failure, key, settings};
 use crate::state::{Daemon, Parts};
 use crate::sys::systemd::ServiceManager;
+use pulse_core::causes::Causes;
 use pulse_core::config::{Config, Confinement as Mode};
 use pulse_core::event::Event;
-use pulse_forward::forwarder::Command;
+use pulse_forward::forwarder::StreamCommand;
 use pulse_forward::{Forwarder, Prepared};
 use russh::keys::PrivateKey;
 use sd_notify::NotifyState;
@@ -234,12 +234,12 @@ impl Service {
                 self.warn_of_ports(&self.daemon.config());
                 self.retain();
                 if let Some(forwarder) = &self.daemon.forwarder {
-                    forwarder.ask(Command::Look);
+                    forwarder.send_command(StreamCommand::CheckCertificates);
                 }
                 None
             }
             Err(error) => {
-                let error = chain(&error);
+                let error = Causes(&error).to_string();
                 tracing::error!(
                     "cannot reload the configuration, the previous one stays in force: {error}"
                 );

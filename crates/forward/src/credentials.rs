@@ -1,7 +1,7 @@
-//! Certificates that may change while we run.
+//! The certificates and key, which may be renewed at run time.
 //!
-//! The files are read whole for each connection, and looked at again while it lasts: a
-//! renewed certificate is in use soon after it is there, without a restart.
+//! The files are read for each connection and checked while it is open, so a renewed
+//! certificate is used within seconds, without a restart.
 
 use pulse_core::config::Forward;
 use pulse_core::config::forward::Collector;
@@ -13,11 +13,11 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// What three files looked like.
+/// The metadata of the three files.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Look([Option<[i64; 6]>; 3]);
+pub struct Fingerprint([Option<[i64; 6]>; 3]);
 
-/// Where they are.
+/// The paths of the files.
 #[must_use]
 pub fn files(forward: &Forward) -> Files {
     Files {
@@ -27,14 +27,14 @@ pub fn files(forward: &Forward) -> Files {
     }
 }
 
-/// Looks at them: when they differ from what they were, this does.
+/// The current metadata of the files. It differs whenever a file was changed.
 #[must_use]
-pub fn look(files: &Files) -> Look {
-    Look([&files.ca, &files.certificate, &files.key].map(|path| {
+pub fn fingerprint(files: &Files) -> Fingerprint {
+    Fingerprint([&files.ca, &files.certificate, &files.key].map(|path| {
         let found = fs::metadata(path).ok()?;
         let inode = i64::try_from(found.ino()).unwrap_or(i64::MAX);
         let length = i64::try_from(found.len()).unwrap_or(i64::MAX);
-        // The second time changes with owner and mode as well, and cannot be set back.
+        // The ctime changes with owner and mode as well, and cannot be set back.
         Some([
             inode,
             length,
@@ -46,22 +46,23 @@ pub fn look(files: &Files) -> Look {
     }))
 }
 
-/// The largest file that is read: a system's list of authorities has some 220 KiB.
+/// The largest file that is read. A system's CA bundle has about 220 KiB.
 const MAX_BYTES: usize = 1 << 20;
 
-/// Reads them, for one collector. Whoever can change one of them chooses who the collector
-/// is, or can pose as us; so that is refused, and so is a key that everybody can read.
+/// Reads the files, for one collector. A user who can change one of them could impersonate
+/// the collector or this daemon; so such files are refused, and so is a key that others can
+/// read.
 ///
 /// # Errors
-/// [`IdentityError`] names the file and what is wrong with it.
+/// [`IdentityError`] names the file.
 pub fn load(files: &Files, collector: &Collector) -> Result<Identity, IdentityError> {
     let read = |path: &Path, demand| {
         pulse_trust::read(path, demand, MAX_BYTES).map_err(|refused| match refused {
-            Refused::Io(error) => IdentityError::Unreadable {
+            Refused::Io(source) => IdentityError::Unreadable {
                 path: path.to_owned(),
-                reason: error.to_string(),
+                source,
             },
-            Refused::Untrusted(untrusted) => IdentityError::Untrusted(untrusted.to_string()),
+            Refused::Untrusted(untrusted) => IdentityError::Untrusted(untrusted),
         })
     };
     let contents = Contents::new(
@@ -72,9 +73,9 @@ pub fn load(files: &Files, collector: &Collector) -> Result<Identity, IdentityEr
     Identity::parse(files, &contents, collector.pin)
 }
 
-/// When the first of ours ends, and when the first authority does: seconds since 1970.
+/// When the client certificate expires, and when the first CA does, in seconds since 1970.
 #[must_use]
-pub fn ends(identity: &Identity) -> (Option<i64>, Option<i64>) {
+pub fn expiry(identity: &Identity) -> (Option<i64>, Option<i64>) {
     let end = |der: &[u8]| validity(der).ok().map(|validity| validity.not_after);
     let authorities = identity.authorities.iter();
     (

@@ -1,9 +1,8 @@
-//! How far a stream has come, on disk.
+//! The position of a stream, on disk.
 //!
-//! The file appears whole because it is renamed into place. It is not synced: a power
-//! failure may bring an older one back, and then some records are sent again, which
-//! costs less than a sync for each of them. A file that cannot be read counts as none,
-//! and everything is sent again.
+//! The file is replaced by a rename, so it is never incomplete. It is not synced: after a
+//! power failure an older one may be back, and some records are sent again, which costs less
+//! than a sync for each of them. Without a readable file all records are sent again.
 
 use pulse_audit::Head;
 use pulse_core::ordinal::Ordinal;
@@ -13,20 +12,20 @@ use std::io;
 use std::path::PathBuf;
 
 const MODE: u32 = 0o600;
-/// More than any cursor has, in bytes.
+/// More than any cursor's file has.
 const MAX_BYTES: usize = 4096;
 
-/// The place after which a stream goes on.
+/// The position at which a stream continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// After the record with this number and this hash.
+pub enum ResumePoint {
+    /// After this record.
     After(Head),
-    /// At the record with this number, whatever stands before it.
+    /// At the record with this number, whatever precedes it.
     From(u64),
 }
 
-impl Place {
-    /// Before the first record of a log.
+impl ResumePoint {
+    /// The beginning of a log.
     pub const START: Self = Self::From(1);
 
     /// The number of the last record that need not be sent.
@@ -39,11 +38,11 @@ impl Place {
     }
 }
 
-/// The file.
+/// The file of a cursor.
 #[derive(Debug)]
 pub struct CursorFile {
     path: PathBuf,
-    /// Which log it is about.
+    /// The log that it belongs to.
     log_id: String,
 }
 
@@ -55,7 +54,7 @@ struct Content {
 }
 
 impl CursorFile {
-    /// The file at `path`, about the log of this id.
+    /// The file at `path`, for the log with this id.
     #[must_use]
     pub fn new(path: PathBuf, log_id: &str) -> Self {
         Self {
@@ -64,47 +63,47 @@ impl CursorFile {
         }
     }
 
-    /// What it says; none when it is not there, of no use, or about another log.
+    /// Its content; none when it is missing, invalid, or of another log.
     #[must_use]
-    pub fn load(&self) -> Option<Place> {
+    pub fn load(&self) -> Option<ResumePoint> {
         self.parse(&pulse_files::read(&self.path, MAX_BYTES).ok()?)
     }
 
-    pub(crate) fn parse(&self, text: &[u8]) -> Option<Place> {
+    pub(crate) fn parse(&self, text: &[u8]) -> Option<ResumePoint> {
         let content: Content = serde_json::from_slice(text).ok()?;
         if content.log_id != self.log_id {
             return None;
         }
         match content.event_hash {
-            Some(hash) => Head::from_parts(content.seq.get(), &hash).map(Place::After),
-            None => Some(Place::From(content.seq.get() + 1)),
+            Some(hash) => Head::from_parts(content.seq.get(), &hash).map(ResumePoint::After),
+            None => Some(ResumePoint::From(content.seq.get() + 1)),
         }
     }
 
-    /// Has it say something else.
+    /// Replaces its content.
     ///
     /// # Errors
     /// The operating system's.
-    pub fn store(&self, place: Place) -> io::Result<()> {
+    pub fn store(&self, point: ResumePoint) -> io::Result<()> {
         pulse_files::replace(
             &self.path,
             &self.path.with_extension("new"),
             MODE,
-            self.text(place)?.as_bytes(),
+            self.text(point)?.as_bytes(),
             Durability::Written,
         )
     }
 
-    pub(crate) fn text(&self, place: Place) -> io::Result<String> {
+    pub(crate) fn text(&self, point: ResumePoint) -> io::Result<String> {
         let content = Content {
             log_id: self.log_id.clone(),
-            seq: Ordinal::new(place.seq()).ok_or_else(|| {
+            seq: Ordinal::new(point.seq()).ok_or_else(|| {
                 let reason = "the number is over 2^53: the cursor's file was tampered with";
                 io::Error::new(io::ErrorKind::InvalidData, reason)
             })?,
-            event_hash: match place {
-                Place::After(head) => Some(head.hash().to_owned()),
-                Place::From(_) => None,
+            event_hash: match point {
+                ResumePoint::After(head) => Some(head.hash().to_owned()),
+                ResumePoint::From(_) => None,
             },
         };
         Ok(format!("{}\n", serde_json::to_string(&content)?))
@@ -117,15 +116,19 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn a_place_is_found_again_but_not_in_another_log() {
+    fn a_cursor_belongs_to_one_log() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("forward-a.cursor");
         let cursor = |log| CursorFile::new(path.clone(), log);
         assert_eq!(cursor("one").load(), None);
         let head = Head::from_parts(7, &"a".repeat(64)).unwrap();
-        for place in [Place::After(head), Place::From(7), Place::START] {
-            cursor("one").store(place).unwrap();
-            assert_eq!(cursor("one").load(), Some(place));
+        for point in [
+            ResumePoint::After(head),
+            ResumePoint::From(7),
+            ResumePoint::START,
+        ] {
+            cursor("one").store(point).unwrap();
+            assert_eq!(cursor("one").load(), Some(point));
             assert_eq!(cursor("two").load(), None);
         }
         fs::write(&path, "{").unwrap();
@@ -133,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn absurd_numbers_count_as_no_cursor() {
+    fn impossible_numbers_are_refused() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("forward-a.cursor");
         let cursor = CursorFile::new(path.clone(), "one");

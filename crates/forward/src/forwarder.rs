@@ -1,7 +1,7 @@
-//! The thread, and what is asked of it.
+//! The thread that runs all streams, and its commands.
 //!
-//! It is prepared while the daemon may still start threads, and begins when it is let:
-//! by then it is confined like everything else.
+//! The thread is started while the daemon may still start threads, and waits until the daemon
+//! is confined before it begins to work.
 
 use crate::credentials;
 use crate::cursor::CursorFile;
@@ -9,10 +9,10 @@ use crate::journal::Journal;
 use crate::message::{self, RecordMessages};
 use crate::route::{Lookup, Route};
 use crate::spool::Spool;
-use crate::status::{Board, CollectorStatus, Status, StreamStatus};
-use crate::stream::telling::{Messages, Telling};
-use crate::stream::{FAREWELL, Parts, Stream};
-use pulse_audit::{Ending, OnDisk, Worker};
+use crate::status::{CollectorStatus, Status, StatusBoard, StreamStatus};
+use crate::stream::message_stream::{MessageStream, Messages};
+use crate::stream::{SHUTDOWN_TIMEOUT, Stream, StreamConfig};
+use pulse_audit::{OnDisk, ThreadEnd, Worker};
 use pulse_core::config::Forward;
 use pulse_core::config::forward::{Collector, Mode, Protocol};
 use pulse_core::retention;
@@ -26,76 +26,76 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::LocalSet;
 
-/// What a collector speaks that acknowledges records.
+/// The protocol with acknowledgements, as named in the status.
 const RELP: &str = "relp";
-/// A stream that is too busy to hear of the end is told again after so long.
-const ASKED_AGAIN: Duration = Duration::from_millis(10);
-/// Messages that the disk did not take are tried again after so long.
-const STORED_AGAIN: Duration = Duration::from_secs(5);
+/// The interval of sending the stop command again to a stream whose queue is full.
+const STOP_RETRY_INTERVAL: Duration = Duration::from_millis(10);
+/// After a failed write, messages are written again this much later.
+const SPOOL_RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The thread is waited for so long: a stream takes [`FAREWELL`] for what is left and its
-/// goodbye.
-const STOP_TIMEOUT: Duration = Duration::from_secs(FAREWELL.as_secs() + 2);
+/// How long the thread may take to end: a stream takes [`SHUTDOWN_TIMEOUT`] to send what is
+/// left and to close its connection.
+const STOP_TIMEOUT: Duration = Duration::from_secs(SHUTDOWN_TIMEOUT.as_secs() + 2);
 
-/// What is forwarded, and where to.
+/// The settings of the forwarder.
 #[derive(Clone)]
 pub struct Settings {
     /// The collectors.
     pub forward: Forward,
     /// The audit log's directory.
     pub log_directory: PathBuf,
-    /// Where the cursors are.
+    /// The directory of the cursors.
     pub state_directory: PathBuf,
-    /// The log's own name: a cursor is about one log.
+    /// The log's id: a cursor belongs to one log.
     pub log_id: String,
     /// This host's name, for the messages' header.
     pub host: String,
-    /// Looks collectors up.
+    /// Looks up the addresses of collectors.
     pub lookup: Lookup,
-    /// Where the daemon's own messages come from, if they are wanted.
+    /// The daemon's own messages, if they are forwarded.
     pub journal: Option<Journal>,
 }
 
-/// What is asked of a stream.
+/// A command to a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Command {
-    /// Send this record again, and all after it.
+pub enum StreamCommand {
+    /// Send this record and all later ones again.
     Replay(u64),
-    /// There may be new certificates.
-    Look,
-    /// The daemon ends.
-    End,
+    /// Check for new certificates.
+    CheckCertificates,
+    /// Send what is left, and end.
+    Stop,
 }
 
-/// The forwarder, as the rest of the daemon sees it.
+/// The handle of the forwarding thread.
 #[derive(Debug)]
 pub struct Forwarder {
-    board: Arc<Board>,
+    board: Arc<StatusBoard>,
     durable: watch::Sender<u64>,
     /// The first record that the log holds.
     first: AtomicU64,
-    commands: Vec<mpsc::Sender<Command>>,
+    commands: Vec<mpsc::Sender<StreamCommand>>,
     journal: Option<Journal>,
     thread: Worker,
 }
 
-/// Lets the thread begin.
+/// A thread that waits for the permission to work.
 #[derive(Debug)]
 pub struct Prepared(oneshot::Sender<()>);
 
 impl Prepared {
-    /// Lets it begin.
+    /// Lets the thread work.
     pub fn begin(self) {
-        // It may have ended already.
+        // The thread may have ended already.
         let _ = self.0.send(());
     }
 }
 
 impl Forwarder {
-    /// Prepares the thread, which runs when this returns, and waits.
+    /// Starts the thread, which waits for [`Prepared::begin`].
     ///
     /// # Errors
-    /// The operating system's, when it cannot be started.
+    /// When the thread or its runtime cannot be started.
     pub fn prepare(settings: &Settings) -> io::Result<(Self, Prepared)> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -104,7 +104,7 @@ impl Forwarder {
         let (durable, watched) = watch::channel(0);
         let common = Common {
             settings,
-            board: Arc::new(Board::new(beginning(&settings.forward, &groups))),
+            board: Arc::new(StatusBoard::new(initial_status(&settings.forward, &groups))),
             durable: watched,
             messages: messages(settings, &groups),
         };
@@ -113,7 +113,7 @@ impl Forwarder {
         for (index, group) in groups.iter().enumerate() {
             let (sender, receiver) = mpsc::channel(8);
             commands.push(sender);
-            streams.push(common.parts(group, index, receiver));
+            streams.push(common.stream_config(group, index, receiver));
         }
         let Common {
             board, messages, ..
@@ -121,11 +121,12 @@ impl Forwarder {
         let (prepared, begun) = oneshot::channel();
         let (started, starting) = std::sync::mpsc::channel();
         let thread = Worker::start("forward", move || {
-            // Nobody waits any more when the daemon ends meanwhile.
+            // Without a receiver the daemon is stopping.
             let _ = started.send(());
             run(&runtime, streams, messages, begun);
         })?;
-        // A thread that has only just begun makes calls that it must not make later.
+        // A thread's first system calls are forbidden later, so it must be past them when the
+        // filter is loaded.
         starting.recv().map_err(io::Error::other)?;
         let forwarder = Self {
             board,
@@ -138,18 +139,18 @@ impl Forwarder {
         Ok((forwarder, Prepared(prepared)))
     }
 
-    /// These records are on disk. Does not wait.
-    pub fn tell(&self, on_disk: OnDisk) {
+    /// Notifies the streams of the records on disk. Does not block.
+    pub fn notify_on_disk(&self, on_disk: OnDisk) {
         self.first.store(on_disk.first.max(1), Ordering::Relaxed);
         self.durable.send_if_modified(|durable| {
-            let is_news = on_disk.last > *durable;
+            let has_grown = on_disk.last > *durable;
             *durable = (*durable).max(on_disk.last);
-            is_news
+            has_grown
         });
     }
 
-    /// The streams, and how far their cursors on disk are: what retention has to know.
-    /// One that may send to a collector without acknowledgements counts as one of these.
+    /// The cursors on disk of all streams, for retention. A stream with any collector that does
+    /// not acknowledge counts as one without acknowledgements.
     #[must_use]
     pub fn cursors(&self) -> Vec<retention::Stream> {
         let status = self.board.lock();
@@ -165,14 +166,14 @@ impl Forwarder {
         streams.collect()
     }
 
-    /// How it fares.
+    /// The current status.
     #[must_use]
     pub fn status(&self) -> Status {
         let seq = *self.durable.borrow();
         let mut status = self.board.lock().clone();
         (status.first_seq, status.seq) = (self.first.load(Ordering::Relaxed), seq);
         for stream in &mut status.streams {
-            // What was removed will not be sent.
+            // Records that retention removed are not waiting to be sent.
             let behind = stream.acknowledged_seq.max(status.first_seq - 1);
             stream.queue = seq.saturating_sub(behind);
             if let (Some(journal), Some(messages)) = (&self.journal, &mut stream.messages) {
@@ -182,8 +183,8 @@ impl Forwarder {
         status
     }
 
-    /// Asks something of every stream; false when one of them is too busy to be asked.
-    pub fn ask(&self, command: Command) -> bool {
+    /// Sends a command to every stream; false when the queue of one is full.
+    pub fn send_command(&self, command: StreamCommand) -> bool {
         let refused = self
             .commands
             .iter()
@@ -191,29 +192,30 @@ impl Forwarder {
         refused.count() == 0
     }
 
-    /// Sends what is left, if that takes no longer than some seconds, and ends. A thread that
-    /// cannot end is left alone, and the log says so.
+    /// Stops the streams, which send what is left within [`SHUTDOWN_TIMEOUT`], and waits for the
+    /// thread. A thread that does not end is left running, and logged.
     pub fn stop(&self) {
         self.stop_within(STOP_TIMEOUT);
     }
 
-    fn stop_within(&self, timeout: Duration) -> Ending {
+    fn stop_within(&self, timeout: Duration) -> ThreadEnd {
         let end = Instant::now() + timeout;
         for stream in &self.commands {
-            // It must hear this, however much it was asked before; one that has ended need not.
-            while let Err(TrySendError::Full(_)) = stream.try_send(Command::End)
+            // A full queue must not lose this command. A closed one belongs to a stream that has
+            // ended.
+            while let Err(TrySendError::Full(_)) = stream.try_send(StreamCommand::Stop)
                 && Instant::now() < end
             {
-                std::thread::sleep(ASKED_AGAIN);
+                std::thread::sleep(STOP_RETRY_INTERVAL);
             }
         }
-        // What it did not send, the next one will.
+        // What is not sent now is sent after the next start.
         let ending = self
             .thread
             .wait(end.saturating_duration_since(Instant::now()));
-        if ending == Ending::StillRunning {
+        if ending == ThreadEnd::StillRunning {
             tracing::error!(
-                "the forwarding thread did not end within {} s: the daemon ends without it; what no collector has acknowledged is sent after the next start",
+                "the forwarding thread did not end within {} s, the daemon stops without it: unacknowledged records are sent after the next start",
                 timeout.as_secs()
             );
         }
@@ -223,7 +225,7 @@ impl Forwarder {
 
 fn run(
     runtime: &Runtime,
-    streams: Vec<Parts>,
+    streams: Vec<StreamConfig>,
     messages: Option<Messages>,
     begun: oneshot::Receiver<()>,
 ) {
@@ -233,12 +235,14 @@ fn run(
             return;
         }
         if let Some(messages) = messages.clone() {
-            tokio::task::spawn_local(keep(messages));
+            tokio::task::spawn_local(store_messages(messages));
         }
-        let streams = streams.into_iter().map(|parts| Stream::begin(parts).run());
+        let streams = streams
+            .into_iter()
+            .map(|config| Stream::begin(config).run());
         let tasks: Vec<_> = streams.map(tokio::task::spawn_local).collect();
         for task in tasks {
-            // One that panicked ends the daemon, where panics abort.
+            // A panic aborts the daemon in release builds.
             let _ = task.await;
         }
     });
@@ -248,23 +252,25 @@ fn run(
     }
 }
 
-/// Brings the daemon's own messages to disk, for as long as there may be more.
-async fn keep(messages: Messages) {
+/// Writes the daemon's own messages to disk as they come.
+async fn store_messages(messages: Messages) {
     let mut news = messages.journal.watch();
     loop {
         messages.store();
         tokio::select! {
             _ = news.changed() => (),
-            // The disk may take again what it did not take.
-            () = tokio::time::sleep(STORED_AGAIN) => (),
+            // A write that failed may succeed now.
+            () = tokio::time::sleep(SPOOL_RETRY_INTERVAL) => (),
         }
     }
 }
 
-/// The daemon's own messages, if they are wanted: those of earlier runs, too.
+/// The daemon's own messages with those of earlier runs, if they are forwarded.
 fn messages(settings: &Settings, groups: &[Vec<Collector>]) -> Option<Messages> {
     let journal = settings.journal.clone()?;
-    let names = groups.iter().map(|group| name(&settings.forward, group));
+    let names = groups
+        .iter()
+        .map(|group| stream_name(&settings.forward, group));
     let cursors: Vec<_> = names
         .map(|name| settings.cursor("messages", &name))
         .collect();
@@ -272,7 +278,7 @@ fn messages(settings: &Settings, groups: &[Vec<Collector>]) -> Option<Messages> 
     Some(Messages::new(journal, spool, &cursors))
 }
 
-/// One list of collectors for each stream.
+/// The collectors of each stream.
 fn groups(forward: &Forward) -> Vec<Vec<Collector>> {
     match forward.mode {
         Mode::Failover if forward.is_wanted() => vec![forward.collectors.clone()],
@@ -285,8 +291,8 @@ fn groups(forward: &Forward) -> Vec<Vec<Collector>> {
     }
 }
 
-/// What a stream's cursor is named after.
-fn name(forward: &Forward, group: &[Collector]) -> String {
+/// The name of a stream, which is part of its cursor's file name.
+fn stream_name(forward: &Forward, group: &[Collector]) -> String {
     match (forward.mode, group) {
         (Mode::All, [collector]) => collector.name.to_string(),
         _ => "failover".to_owned(),
@@ -294,30 +300,36 @@ fn name(forward: &Forward, group: &[Collector]) -> String {
 }
 
 impl Settings {
-    /// How far a stream is with something.
-    fn cursor(&self, with: &str, stream: &str) -> CursorFile {
-        let file = format!("{with}-{stream}.cursor");
+    /// A stream's cursor in the records (`forward`) or in the messages.
+    fn cursor(&self, queue: &str, stream: &str) -> CursorFile {
+        let file = format!("{queue}-{stream}.cursor");
         CursorFile::new(self.state_directory.join(file), &self.log_id)
     }
 }
 
-/// What all streams have in common.
+/// The parts that all streams share.
 struct Common<'a> {
     settings: &'a Settings,
-    board: Arc<Board>,
+    board: Arc<StatusBoard>,
     durable: watch::Receiver<u64>,
     messages: Option<Messages>,
 }
 
 impl Common<'_> {
-    fn parts(&self, group: &[Collector], index: usize, commands: mpsc::Receiver<Command>) -> Parts {
+    fn stream_config(
+        &self,
+        group: &[Collector],
+        index: usize,
+        commands: mpsc::Receiver<StreamCommand>,
+    ) -> StreamConfig {
         let Settings {
             forward, lookup, ..
         } = self.settings;
-        let name = name(forward, group);
-        let telling = |messages| Telling::begin(messages, self.settings.cursor("messages", &name));
+        let name = stream_name(forward, group);
+        let message_stream =
+            |messages| MessageStream::begin(messages, self.settings.cursor("messages", &name));
         let routes = group.iter();
-        Parts {
+        StreamConfig {
             index,
             routes: routes
                 .map(|collector| Route::new(forward, collector, lookup))
@@ -328,14 +340,14 @@ impl Common<'_> {
             durable: self.durable.clone(),
             commands,
             board: Arc::clone(&self.board),
-            telling: self.messages.as_ref().map(telling),
-            records: RecordMessages::of(&self.settings.host),
-            messages: message::own(&self.settings.host),
+            messages: self.messages.as_ref().map(message_stream),
+            records: RecordMessages::new(&self.settings.host),
+            message_origin: message::daemon_origin(&self.settings.host),
         }
     }
 }
 
-fn beginning(forward: &Forward, groups: &[Vec<Collector>]) -> Status {
+fn initial_status(forward: &Forward, groups: &[Vec<Collector>]) -> Status {
     let collector = |collector: &Collector| CollectorStatus {
         name: collector.name.to_string(),
         port: collector.port,
@@ -346,7 +358,7 @@ fn beginning(forward: &Forward, groups: &[Vec<Collector>]) -> Status {
         ..CollectorStatus::default()
     };
     let stream = |group: &Vec<Collector>| StreamStatus {
-        name: name(forward, group),
+        name: stream_name(forward, group),
         collectors: group.iter().map(collector).collect(),
         ..StreamStatus::default()
     };
@@ -361,12 +373,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thread_that_cannot_end_does_not_hold_up_the_end() {
+    fn a_stuck_thread_delays_no_stop() {
         let (release, released) = std::sync::mpsc::channel::<()>();
         let thread = Worker::start("forward", move || {
             let _ = released.recv();
         });
-        // A stream that never looks at what it is asked.
+        // A stream that never reads its commands.
         let (commands, _never_read) = mpsc::channel(1);
         let forwarder = Forwarder {
             board: Arc::default(),
@@ -376,11 +388,11 @@ mod tests {
             journal: None,
             thread: thread.unwrap(),
         };
-        assert!(forwarder.ask(Command::Look));
+        assert!(forwarder.send_command(StreamCommand::CheckCertificates));
         let soon = Duration::from_millis(20);
-        assert_eq!(forwarder.stop_within(soon), Ending::StillRunning);
+        assert_eq!(forwarder.stop_within(soon), ThreadEnd::StillRunning);
         drop(release);
         let long = Duration::from_secs(60);
-        assert_eq!(forwarder.thread.wait(long), Ending::Ended);
+        assert_eq!(forwarder.thread.wait(long), ThreadEnd::Ended);
     }
 }

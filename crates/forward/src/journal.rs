@@ -1,8 +1,8 @@
-//! The daemon's own messages, the latest of them.
+//! The latest of the daemon's own messages, in memory.
 //!
-//! Whoever logs waits for nothing: a message goes into memory, gets a number, and is
-//! brought to disk by somebody else (`spool`). Numbers go on over
-//! restarts, so a collector's stream can tell what it had, and what was left out.
+//! Logging waits for nothing: a message gets a number and goes into memory; the forwarding
+//! thread writes it to disk (`spool`). Numbers continue over restarts, so a stream knows
+//! which messages a collector has, and which were dropped.
 
 use pulse_relp::message::Severity;
 use pulse_sensors::shown::is_active;
@@ -10,54 +10,54 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
-/// Messages that are kept in memory.
-const MOST: usize = 1024;
+/// Messages kept in memory.
+const MAX_MESSAGES: usize = 1024;
 /// The longest text, in bytes.
-const LONGEST: usize = 2048;
+const MAX_TEXT_BYTES: usize = 2048;
 
 /// One message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// One more than the number of the message before.
+    /// One more than the previous message's number.
     pub number: u64,
-    /// How bad it is.
+    /// Its severity.
     pub severity: Severity,
-    /// When it was written, RFC 3339.
+    /// Its time, RFC 3339.
     pub when: String,
-    /// One line.
+    /// Its text, one line.
     pub text: String,
 }
 
 /// The latest messages.
 #[derive(Clone, Debug, Default)]
-pub struct Journal(Arc<Shared>);
+pub struct Journal(Arc<JournalState>);
 
 #[derive(Debug, Default)]
-struct Shared {
+struct JournalState {
     latest: Mutex<VecDeque<Message>>,
     /// The number of the last one.
     last: watch::Sender<u64>,
 }
 
-/// What comes after a number.
+/// The message after a number.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Next {
-    /// This message.
+pub(crate) enum NextMessage {
+    /// The message.
     Message(Message),
-    /// One that is not in memory any more; the oldest that is has this number.
+    /// It is no longer in memory, where the oldest message has this number.
     Earlier(u64),
-    /// Nothing yet.
+    /// There is none yet.
     Nothing,
 }
 
 impl Journal {
-    /// Takes a message. The oldest one in memory makes room for it.
+    /// Appends a message; the oldest one is removed when there are too many.
     pub fn push(&self, severity: Severity, when: String, mut text: String) {
-        let end = text.floor_char_boundary(LONGEST);
+        let end = text.floor_char_boundary(MAX_TEXT_BYTES);
         text.truncate(end);
         let text = text.trim_end().replace(is_active, " ");
         let mut latest = self.lock();
-        if latest.len() == MOST {
+        if latest.len() == MAX_MESSAGES {
             latest.pop_front();
         }
         self.0.last.send_modify(|last| {
@@ -77,14 +77,14 @@ impl Journal {
         *self.0.last.borrow()
     }
 
-    /// Tells of new ones.
+    /// A receiver that is notified of new messages.
     pub(crate) fn watch(&self) -> watch::Receiver<u64> {
         self.0.last.subscribe()
     }
 
-    /// Numbers go on after those of an earlier run. Messages that came before this is
-    /// known move up.
-    pub(crate) fn go_on_after(&self, number: u64) {
+    /// Continues the numbers of an earlier run after `number`. Messages that are already here
+    /// are renumbered.
+    pub(crate) fn continue_after(&self, number: u64) {
         let mut latest = self.lock();
         for message in latest.iter_mut() {
             message.number += number;
@@ -92,14 +92,16 @@ impl Journal {
         self.0.last.send_modify(|last| *last += number);
     }
 
-    pub(crate) fn after(&self, number: u64) -> Next {
+    pub(crate) fn next_after(&self, number: u64) -> NextMessage {
         let latest = self.lock();
         let oldest = self.last() + 1 - latest.len() as u64;
         let Some(place) = (number + 1).checked_sub(oldest) else {
-            return Next::Earlier(oldest);
+            return NextMessage::Earlier(oldest);
         };
         let found = usize::try_from(place).ok().and_then(|i| latest.get(i));
-        found.cloned().map_or(Next::Nothing, Next::Message)
+        found
+            .cloned()
+            .map_or(NextMessage::Nothing, NextMessage::Message)
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Message>> {
@@ -112,51 +114,51 @@ impl Journal {
 pub(crate) mod tests {
     use super::*;
 
-    pub(crate) fn say(journal: &Journal, text: &str) {
+    pub(crate) fn push(journal: &Journal, text: &str) {
         journal.push(Severity::Info, "2026-01-01T00:00:00Z".into(), text.into());
     }
 
-    fn text(next: Next) -> String {
+    fn text(next: NextMessage) -> String {
         match next {
-            Next::Message(message) => message.text,
+            NextMessage::Message(message) => message.text,
             other => panic!("{other:?}"),
         }
     }
 
     #[test]
-    fn the_latest_are_kept_and_what_is_gone_is_known() {
+    fn the_latest_are_kept() {
         let journal = Journal::default();
-        assert_eq!(journal.after(0), Next::Nothing);
-        (1..=MOST + 2).for_each(|number| say(&journal, &format!("{number}")));
-        assert_eq!(journal.last(), MOST as u64 + 2);
-        assert_eq!(journal.after(1), Next::Earlier(3));
-        assert_eq!(text(journal.after(2)), "3");
-        assert_eq!(text(journal.after(MOST as u64 + 1)), "1026");
-        assert_eq!(journal.after(journal.last()), Next::Nothing);
-        assert_eq!(journal.after(1 << 60), Next::Nothing);
+        assert_eq!(journal.next_after(0), NextMessage::Nothing);
+        (1..=MAX_MESSAGES + 2).for_each(|number| push(&journal, &format!("{number}")));
+        assert_eq!(journal.last(), MAX_MESSAGES as u64 + 2);
+        assert_eq!(journal.next_after(1), NextMessage::Earlier(3));
+        assert_eq!(text(journal.next_after(2)), "3");
+        assert_eq!(text(journal.next_after(MAX_MESSAGES as u64 + 1)), "1026");
+        assert_eq!(journal.next_after(journal.last()), NextMessage::Nothing);
+        assert_eq!(journal.next_after(1 << 60), NextMessage::Nothing);
     }
 
     #[test]
-    fn a_message_is_one_line_of_bounded_length() {
+    fn a_message_is_one_short_line() {
         let journal = Journal::default();
-        say(&journal, "one\ntwo\u{1b}[2J\n");
-        assert_eq!(text(journal.after(0)), "one two [2J");
-        say(&journal, &"ö".repeat(LONGEST));
-        assert!(text(journal.after(1)).len() <= LONGEST);
+        push(&journal, "one\ntwo\u{1b}[2J\n");
+        assert_eq!(text(journal.next_after(0)), "one two [2J");
+        push(&journal, &"ö".repeat(MAX_TEXT_BYTES));
+        assert!(text(journal.next_after(1)).len() <= MAX_TEXT_BYTES);
     }
 
     #[test]
-    fn messages_from_before_the_numbers_are_known_move_up() {
+    fn early_messages_are_renumbered() {
         let journal = Journal::default();
-        say(&journal, "a");
-        journal.go_on_after(41);
-        say(&journal, "b");
-        assert_eq!(journal.after(0), Next::Earlier(42));
+        push(&journal, "a");
+        journal.continue_after(41);
+        push(&journal, "b");
+        assert_eq!(journal.next_after(0), NextMessage::Earlier(42));
         let silent = Journal::default();
-        silent.go_on_after(41);
-        assert_eq!(silent.after(0), Next::Earlier(42));
-        assert_eq!(silent.after(41), Next::Nothing);
-        assert_eq!(text(journal.after(41)), "a");
-        assert_eq!(text(journal.after(42)), "b");
+        silent.continue_after(41);
+        assert_eq!(silent.next_after(0), NextMessage::Earlier(42));
+        assert_eq!(silent.next_after(41), NextMessage::Nothing);
+        assert_eq!(text(journal.next_after(41)), "a");
+        assert_eq!(text(journal.next_after(42)), "b");
     }
 }

@@ -1,24 +1,24 @@
-//! Brings the audit log to its collectors, record by record, and loses nothing.
+//! Forwards the audit log to collectors, without losing a record.
 //!
-//! The log itself is the queue: nothing is copied, and what a collector has acknowledged
-//! is a number in a small file, the cursor. The daemon's own messages have a smaller queue
-//! and a cursor like it. Collectors are tried for ever. Everything happens on
-//! one thread that nothing waits for, so a slow collector, a slow disk or a long way
-//! back cannot slow a reading.
+//! The log itself is the queue: nothing is copied, and the position of a collector is a
+//! number in a small file, its cursor. The daemon's own messages have a smaller queue and
+//! cursors of their own. Unreachable collectors are retried for ever. All of it runs on one
+//! thread that nothing waits for, so a slow collector, a slow disk or a large backlog does
+//! not delay a reading.
 //!
-//! | module | is about |
+//! | module | contents |
 //! |---|---|
-//! | [`cursor`] | how far a stream has come, on disk |
-//! | [`credentials`] | certificates that may change while we run |
-//! | [`message`] | what a collector is sent of a record |
-//! | [`problem`] | what is wrong with a collector, and the remedy |
-//! | [`status`] | what is told to operators and metrics |
-//! | [`journal`] | the daemon's own messages, the latest of them |
-//! | `spool` | the same on disk, for collectors that are away |
-//! | [`rsyslog`] | rsyslog's configuration, for collectors and senders |
-//! | [`route`] | from a collector's name to an open connection |
-//! | `stream` | the work: read, send, move on what is acknowledged |
-//! | [`forwarder`] | the thread, and what is asked of it |
+//! | [`cursor`] | the position of a stream, on disk |
+//! | [`credentials`] | certificates and key, renewed at run time |
+//! | [`message`] | the syslog messages of records |
+//! | [`problem`] | failures of a collector, and their remedies |
+//! | [`status`] | the status, for operators and metrics |
+//! | [`journal`] | the latest of the daemon's own messages, in memory |
+//! | `spool` | the daemon's own messages on disk |
+//! | [`rsyslog`] | configurations of rsyslog, as collector and as sender |
+//! | [`route`] | connecting to a collector |
+//! | `stream` | reading, sending, acknowledgements |
+//! | [`forwarder`] | the thread of all streams, and its commands |
 #![cfg_attr(
     not(test),
     warn(

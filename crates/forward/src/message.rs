@@ -1,28 +1,28 @@
-//! What a collector is sent of a record.
+//! The syslog messages of records.
 //!
-//! There is one place for it, so that whoever tries the way sends exactly what the daemon
-//! does: a collector that has both finds one record twice, and not two.
+//! `pulse-sensorctl forward test` sends a record with the same code as the daemon, so that the
+//! collector sees one record twice and not two different ones.
 
 use pulse_audit::Record;
 use pulse_relp::message::{DAEMON, LOG_AUDIT, Origin, Severity};
 
-/// What a message says of its program.
+/// The APP-NAME of messages.
 const PROGRAM: &str = "pulse-sensor-proxy";
-/// What kind of message a record is; collectors tell records from others by it.
+/// The MSGID of records, by which collectors separate them from other messages.
 const RECORD: &str = "audit";
 
-/// Makes messages of records.
+/// Encodes records as messages.
 #[derive(Clone, Debug)]
 pub struct RecordMessages(Origin);
 
 impl RecordMessages {
-    /// Those of the host with this name.
+    /// For the host with this name.
     #[must_use]
-    pub fn of(host: &str) -> Self {
+    pub fn new(host: &str) -> Self {
         Self(origin(LOG_AUDIT, host))
     }
 
-    /// Appends the message of a record, which stands in it unchanged.
+    /// Appends the message of a record, whose text is unchanged.
     pub fn write(&self, out: &mut Vec<u8>, record: &Record<'_>) {
         let when = record.ts.to_string();
         self.0
@@ -30,8 +30,8 @@ impl RecordMessages {
     }
 }
 
-/// Where the daemon's own messages come from.
-pub(crate) fn own(host: &str) -> Origin {
+/// The origin of the daemon's own messages.
+pub(crate) fn daemon_origin(host: &str) -> Origin {
     origin(DAEMON, host)
 }
 
@@ -45,14 +45,14 @@ mod tests {
     use pulse_audit::{Head, Timestamp};
 
     #[test]
-    fn a_record_is_told_from_others_by_its_kind_and_stands_unchanged() {
+    fn a_record_is_unchanged_and_marked() {
         let mut out = Vec::new();
         let record = Record {
             head: Head::from_parts(1, &"a".repeat(64)).unwrap(),
             ts: Timestamp::now(),
             text: b"{\"seq\":1}",
         };
-        RecordMessages::of("pve1").write(&mut out, &record);
+        RecordMessages::new("pve1").write(&mut out, &record);
         let text = String::from_utf8(out).unwrap();
         assert!(text.starts_with("<110>1 "), "{text}");
         assert!(text.contains(" pve1 pulse-sensor-proxy "), "{text}");

@@ -1,81 +1,82 @@
-//! From a collector's name to an open connection, step by step.
+//! Connecting to a collector, step by step.
 
 use crate::credentials;
 use crate::problem::Problem;
 use pulse_core::config::Forward;
 use pulse_core::config::forward::{Collector, Protocol};
 use pulse_core::name::NodeName;
+use pulse_relp::connection::{self, Peer};
 use pulse_relp::identity::{Files, Identity};
-use pulse_relp::link::{self, Peer};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use pulse_relp::link::{Link, Step};
+pub use pulse_relp::connection::{Connection, Step};
 
-/// Looks a name up in `/etc/hosts`, or says why that is not read.
+/// Looks a name up in `/etc/hosts`; the error says why that is refused.
 pub type Lookup = Arc<dyn Fn(&NodeName) -> Result<Vec<IpAddr>, String> + Send + Sync>;
 
-/// The way to one collector.
+/// A collector and everything that is needed to connect to it.
 #[derive(Clone)]
 pub struct Route {
-    /// Where it leads.
+    /// The collector.
     pub collector: Collector,
     files: Files,
     lookup: Lookup,
-    patience: Duration,
+    timeout: Duration,
 }
 
-/// A step that was made.
+/// A completed step.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Made {
-    /// Our certificates are of use.
+pub enum RouteStep {
+    /// The certificates and key are valid.
     Certificates,
-    /// It has this address.
-    Name(SocketAddr),
-    /// A step of the connection.
-    Link(Step),
+    /// The name has this address.
+    Address(SocketAddr),
+    /// A step of the connection was completed.
+    Connection(Step),
 }
 
 impl Route {
-    /// The way to a collector.
+    /// A route to a collector.
     #[must_use]
     pub fn new(forward: &Forward, collector: &Collector, lookup: &Lookup) -> Self {
         Self {
             collector: collector.clone(),
             files: credentials::files(forward),
             lookup: Arc::clone(lookup),
-            patience: forward.timeout,
+            timeout: forward.timeout,
         }
     }
 
-    /// Goes it, and tells each step that was made.
+    /// Connects. `made` is called after each step, `inspect` with the certificates.
     ///
     /// # Errors
-    /// [`Problem`] says at which step it ended.
+    /// [`Problem`] names the step that failed.
     pub async fn open(
         &self,
-        mut made: impl FnMut(Made),
-        look: impl FnOnce(&Identity),
-    ) -> Result<Link, Problem> {
+        mut made: impl FnMut(RouteStep),
+        inspect: impl FnOnce(&Identity),
+    ) -> Result<Connection, Problem> {
         let identity = credentials::load(&self.files, &self.collector)?;
-        look(&identity);
-        made(Made::Certificates);
+        inspect(&identity);
+        made(RouteStep::Certificates);
         let peer = self.peer()?;
-        made(Made::Name(peer.address));
+        made(RouteStep::Address(peer.address));
         let protocol = match self.collector.protocol {
-            Protocol::Relp => link::Protocol::Relp,
-            Protocol::Syslog => link::Protocol::Syslog,
+            Protocol::Relp => connection::Protocol::Relp,
+            Protocol::Syslog => connection::Protocol::Syslog,
         };
-        let reached = |step| made(Made::Link(step));
-        let link = Link::open(&peer, &identity.config, protocol, self.patience, reached).await?;
-        Ok(link)
+        let reached = |step| made(RouteStep::Connection(step));
+        let connection =
+            Connection::open(&peer, &identity.config, protocol, self.timeout, reached).await?;
+        Ok(connection)
     }
 
     fn peer(&self) -> Result<Peer, Problem> {
         let Collector { name, address, .. } = &self.collector;
         let unknown = || Problem::Name(name.to_string());
-        // Looked up each time: connections are rare, and an edited file counts at once.
+        // Not cached: connections are rare, and an edited file takes effect at once.
         let looked_up = || {
             let found = (self.lookup)(name).map_err(Problem::Hosts)?;
             found.first().copied().ok_or_else(unknown)

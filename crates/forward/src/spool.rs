@@ -1,11 +1,11 @@
-//! The daemon's own messages on disk, for collectors that are away and for the next start.
+//! The daemon's own messages on disk, for unreachable collectors and for the next start.
 //!
-//! Two files of bounded size, a message a line; the older one goes when the newer one is
-//! full. They are written and not synced: a kill loses nothing that was written, a power
-//! failure may, and unlike the audit log's records nobody relies on these. While the disk
-//! takes nothing, messages wait in memory, and go to collectors from there.
+//! Two files of bounded size, one message per line; when the newer one is full it replaces
+//! the older one. They are written without a sync: a kill loses nothing, a power failure may
+//! lose the latest messages, which are not the audit log. While writes fail, messages stay
+//! in memory and are sent from there.
 
-use crate::journal::{Journal, Message, Next};
+use crate::journal::{Journal, Message, NextMessage};
 use pulse_core::ordinal::Ordinal;
 use pulse_relp::message::Severity;
 use serde::{Deserialize, Serialize};
@@ -15,15 +15,15 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// One file's size, in bytes.
-const FILE: usize = 2 << 20;
-/// Longer than any line that is written.
-const LINE: usize = 8 << 10;
+/// The size of one file in bytes.
+const MAX_FILE_BYTES: usize = 2 << 20;
+/// Longer than any line that is written, in bytes.
+const MAX_LINE_BYTES: usize = 8 << 10;
 const MODE: u32 = 0o600;
 
-/// A line.
+/// A line of the files.
 #[derive(Serialize, Deserialize)]
-struct Line<'a> {
+struct SpoolLine<'a> {
     number: u64,
     severity: u8,
     when: &'a str,
@@ -38,22 +38,24 @@ pub(crate) struct Spool {
     older: PathBuf,
     file: Option<File>,
     length: usize,
-    /// Which file is the newer one: so many came before it.
-    turn: u64,
-    /// The number of the last message that was written, or never will be.
+    /// The number of the newer file; it increases with each rotation.
+    generation: u64,
+    /// The number of the last message that was written or dropped.
     last: u64,
-    /// The last write may have left half a line.
+    /// The file may end with a part of a line.
     is_torn: bool,
-    is_well: bool,
+    /// The last write succeeded.
+    is_healthy: bool,
 }
 
 impl Spool {
-    /// What an earlier run left in a directory, or nothing.
+    /// Opens the files of an earlier run, if there are any.
     pub(crate) fn open(directory: &Path) -> Self {
         let (newer, older) = (directory.join("messages"), directory.join("messages.older"));
-        // A file that cannot be read, or is none, counts as empty: messages are written again
-        // as soon as there can be one. Of one that is longer than we make it, the rest is left.
-        let read = |path: &Path| pulse_files::read_beginning(path, FILE).unwrap_or_default();
+        // A file that cannot be read counts as empty; writing it reports the error. Of one that
+        // is longer than ours, only the beginning is read.
+        let read =
+            |path: &Path| pulse_files::read_beginning(path, MAX_FILE_BYTES).unwrap_or_default();
         let content = read(&newer);
         let before = || last_number(&read(&older));
         Self {
@@ -63,47 +65,50 @@ impl Spool {
             newer,
             older,
             file: None,
-            turn: 1,
-            is_well: true,
+            generation: 1,
+            is_healthy: true,
         }
     }
 
-    /// The number of the last message.
+    /// The number of the last message that was written or dropped.
     pub(crate) fn last(&self) -> u64 {
         self.last
     }
 
-    /// Writes what is new in a journal. What cannot be written is tried again the next
-    /// time, for as long as it is in memory.
-    pub(crate) fn take(&mut self, journal: &Journal) {
+    /// Writes the new messages of a journal. After an error the next call tries again, with
+    /// the messages that are still in memory.
+    pub(crate) fn store_new(&mut self, journal: &Journal) {
         loop {
-            match journal.after(self.last) {
-                Next::Message(message) => {
+            match journal.next_after(self.last) {
+                NextMessage::Message(message) => {
                     let written = self.write(&message);
-                    if self.tell(&written) {
+                    if self.report(&written) {
                         self.last = message.number;
                     } else {
                         return;
                     }
                 }
-                Next::Earlier(oldest) => self.last = oldest - 1,
-                Next::Nothing => return,
+                NextMessage::Earlier(oldest) => self.last = oldest - 1,
+                NextMessage::Nothing => return,
             }
         }
     }
 
-    /// Once when it begins to go wrong, once when it is well again.
-    fn tell(&mut self, written: &io::Result<()>) -> bool {
+    /// Logs the first failure and the recovery; true when the write succeeded.
+    fn report(&mut self, written: &io::Result<()>) -> bool {
         match written {
-            Err(error) if self.is_well => tracing::warn!(
-                %error, path = %self.newer.display(),
-                "the daemon's own messages cannot be stored: they wait in memory for a collector"
+            Err(error) if self.is_healthy => tracing::warn!(
+                "cannot write the daemon's own messages to {}, they stay in memory: {error}",
+                self.newer.display()
             ),
-            Ok(()) if !self.is_well => tracing::info!("the daemon's own messages are stored again"),
+            Ok(()) if !self.is_healthy => tracing::info!(
+                "the daemon's own messages are written to {} again",
+                self.newer.display()
+            ),
             _ => (),
         }
-        self.is_well = written.is_ok();
-        self.is_well
+        self.is_healthy = written.is_ok();
+        self.is_healthy
     }
 
     fn write(&mut self, message: &Message) -> io::Result<()> {
@@ -111,9 +116,9 @@ impl Spool {
         if self.is_torn {
             line.push(b'\n');
         }
-        line.extend(encoded(message)?);
-        if self.length.saturating_add(line.len()) > FILE {
-            self.turn_over()?;
+        line.extend(encode(message)?);
+        if self.length.saturating_add(line.len()) > MAX_FILE_BYTES {
+            self.rotate()?;
         }
         let file = match &mut self.file {
             Some(file) => file,
@@ -126,14 +131,14 @@ impl Spool {
         Ok(())
     }
 
-    fn turn_over(&mut self) -> io::Result<()> {
+    fn rotate(&mut self) -> io::Result<()> {
         self.file = None;
         match fs::rename(&self.newer, &self.older) {
-            // Somebody took it away: the next one begins all the same.
+            // It was removed: the next one is created all the same.
             Err(error) if error.kind() == io::ErrorKind::NotFound => (),
             renamed => renamed?,
         }
-        self.turn += 1;
+        self.generation += 1;
         self.length = 0;
         Ok(())
     }
@@ -145,8 +150,8 @@ fn opened(path: &Path) -> io::Result<File> {
     pulse_files::open_with(&mut options, path)
 }
 
-pub(crate) fn encoded(message: &Message) -> io::Result<Vec<u8>> {
-    let mut line = serde_json::to_vec(&Line {
+pub(crate) fn encode(message: &Message) -> io::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(&SpoolLine {
         number: message.number,
         severity: message.severity as u8,
         when: &message.when,
@@ -156,13 +161,13 @@ pub(crate) fn encoded(message: &Message) -> io::Result<Vec<u8>> {
     Ok(line)
 }
 
-/// Half a line is none. Nor is one with a number that we never give: this run's numbers go on
-/// after the last one that is found here.
-pub(crate) fn decoded(line: &[u8]) -> Option<Message> {
-    let line: Line<'_> = serde_json::from_slice(line.strip_suffix(b"\n")?).ok()?;
+/// The message of a line, which must end with a newline. A number that is never assigned is
+/// refused, because this run's numbers continue after the last one.
+pub(crate) fn decode(line: &[u8]) -> Option<Message> {
+    let line: SpoolLine<'_> = serde_json::from_slice(line.strip_suffix(b"\n")?).ok()?;
     Some(Message {
         number: Ordinal::new(line.number)?.get(),
-        severity: Severity::of(line.severity)?,
+        severity: Severity::from_code(line.severity)?,
         when: line.when.to_owned(),
         text: line.text.into_owned(),
     })
@@ -170,32 +175,32 @@ pub(crate) fn decoded(line: &[u8]) -> Option<Message> {
 
 fn last_number(content: &[u8]) -> Option<u64> {
     let mut lines = content.split_inclusive(|byte| *byte == b'\n').rev();
-    lines.find_map(decoded).map(|message| message.number)
+    lines.find_map(decode).map(|message| message.number)
 }
 
-/// A file of messages: somebody else's may be longer than ours ever are.
+/// A file of messages, of which no more is read than ours can have.
 type Bounded = io::Take<BufReader<File>>;
 
-/// A way through the files, from the oldest message to the last.
+/// A reader of both files, from the oldest message to the last.
 #[derive(Debug, Default)]
-pub(crate) struct Reading {
+pub(crate) struct SpoolReader {
     at: Option<(u64, Bounded)>,
     line: Vec<u8>,
 }
 
-impl Reading {
-    /// The first message from here on with a higher number than this; none at the end.
+impl SpoolReader {
+    /// The next message with a higher number than this; none at the end.
     ///
     /// # Errors
     /// The operating system's, when a file cannot be read.
     pub(crate) fn after(&mut self, number: u64, spool: &Spool) -> io::Result<Option<Message>> {
         loop {
             if self.read()? {
-                let message = decoded(&self.line).filter(|message| message.number > number);
+                let message = decode(&self.line).filter(|message| message.number > number);
                 if message.is_some() {
                     return Ok(message);
                 }
-            } else if !self.turn(spool)? {
+            } else if !self.generation(spool)? {
                 return Ok(None);
             }
         }
@@ -208,22 +213,29 @@ impl Reading {
             return Ok(false);
         };
         let line = &mut self.line;
-        Ok(file.by_ref().take(LINE as u64).read_until(b'\n', line)? > 0)
+        Ok(file
+            .by_ref()
+            .take(MAX_LINE_BYTES as u64)
+            .read_until(b'\n', line)?
+            > 0)
     }
 
-    /// Goes on with the next file; false when this was the newer one.
-    fn turn(&mut self, spool: &Spool) -> io::Result<bool> {
-        let older = spool.turn - 1;
-        let next = self.at.as_ref().map_or(older, |(turn, _)| turn + 1);
-        for turn in next.max(older)..=spool.turn {
-            let path = if turn == older {
+    /// Opens the next file; false when the newer one was read.
+    fn generation(&mut self, spool: &Spool) -> io::Result<bool> {
+        let older = spool.generation - 1;
+        let next = self
+            .at
+            .as_ref()
+            .map_or(older, |(generation, _)| generation + 1);
+        for generation in next.max(older)..=spool.generation {
+            let path = if generation == older {
                 &spool.older
             } else {
                 &spool.newer
             };
             match pulse_files::open(path) {
                 Ok(file) => {
-                    self.at = Some((turn, BufReader::new(file).take(FILE as u64)));
+                    self.at = Some((generation, BufReader::new(file).take(MAX_FILE_BYTES as u64)));
                     return Ok(true);
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => (),
@@ -237,9 +249,9 @@ impl Reading {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::tests::say;
+    use crate::journal::tests::push;
 
-    fn all(reading: &mut Reading, spool: &Spool, after: u64) -> Vec<u64> {
+    fn all(reading: &mut SpoolReader, spool: &Spool, after: u64) -> Vec<u64> {
         let mut numbers = Vec::new();
         let mut last = after;
         while let Some(message) = reading.after(last, spool).unwrap() {
@@ -251,62 +263,62 @@ mod tests {
 
     fn filled(directory: &Path, count: u64) -> (Journal, Spool) {
         let (journal, mut spool) = (Journal::default(), Spool::open(directory));
-        journal.go_on_after(spool.last());
+        journal.continue_after(spool.last());
         for _ in 0..count {
-            say(&journal, "something happened");
-            spool.take(&journal);
+            push(&journal, "something happened");
+            spool.store_new(&journal);
         }
         (journal, spool)
     }
 
     #[test]
-    fn what_a_run_said_is_there_for_the_next_one() {
+    fn messages_survive_a_restart() {
         let home = tempfile::tempdir().unwrap();
         drop(filled(home.path(), 3));
         let (_, spool) = filled(home.path(), 2);
-        assert_eq!(all(&mut Reading::default(), &spool, 0), [1, 2, 3, 4, 5]);
-        assert_eq!(all(&mut Reading::default(), &spool, 3), [4, 5]);
-        let message = Reading::default().after(0, &spool).unwrap().unwrap();
+        assert_eq!(all(&mut SpoolReader::default(), &spool, 0), [1, 2, 3, 4, 5]);
+        assert_eq!(all(&mut SpoolReader::default(), &spool, 3), [4, 5]);
+        let message = SpoolReader::default().after(0, &spool).unwrap().unwrap();
         assert_eq!(message.text, "something happened");
         assert_eq!(message.severity, Severity::Info);
     }
 
     #[test]
-    fn a_reader_goes_on_with_what_is_written_later_and_over_to_the_next_file() {
+    fn a_reader_follows_rotations() {
         let home = tempfile::tempdir().unwrap();
         let (journal, mut spool) = filled(home.path(), 0);
-        let mut reading = Reading::default();
+        let mut reading = SpoolReader::default();
         let (mut seen, mut last) = (Vec::new(), 0);
         for _ in 0..3 {
             for _ in 0..10_000 {
-                say(
+                push(
                     &journal,
                     "something happened that takes a while to tell, as it goes",
                 );
-                spool.take(&journal);
+                spool.store_new(&journal);
             }
             let found = all(&mut reading, &spool, last);
             last = *found.last().unwrap();
             seen.extend(found);
         }
-        assert!(spool.turn > 1);
+        assert!(spool.generation > 1);
         assert_eq!(seen, (1..=30_000).collect::<Vec<_>>());
     }
 
     #[test]
-    fn the_oldest_go_when_it_is_too_much_and_both_files_stay_small() {
+    fn both_files_stay_bounded() {
         let home = tempfile::tempdir().unwrap();
         let (_, spool) = filled(home.path(), 80_000);
-        let left = all(&mut Reading::default(), &spool, 0);
+        let left = all(&mut SpoolReader::default(), &spool, 0);
         assert_eq!(left.last(), Some(&80_000));
         assert!(left[0] > 1 && left.len() > 20_000, "{}", left.len());
         for file in [&spool.newer, &spool.older] {
-            assert!(fs::metadata(file).unwrap().len() <= FILE as u64);
+            assert!(fs::metadata(file).unwrap().len() <= MAX_FILE_BYTES as u64);
         }
     }
 
     #[test]
-    fn half_a_line_costs_no_other_and_no_number_is_given_twice() {
+    fn a_torn_line_loses_no_other() {
         let home = tempfile::tempdir().unwrap();
         let (_, spool) = filled(home.path(), 2);
         opened(&spool.newer)
@@ -314,27 +326,27 @@ mod tests {
             .write_all(b"{\"number\":3,")
             .unwrap();
         let (_, spool) = filled(home.path(), 2);
-        assert_eq!(all(&mut Reading::default(), &spool, 0), [1, 2, 3, 4]);
-        // Garbage of any length is passed over.
-        let garbage = [b'x'; 3 * LINE];
+        assert_eq!(all(&mut SpoolReader::default(), &spool, 0), [1, 2, 3, 4]);
+        // Garbage of any length is skipped.
+        let garbage = [b'x'; 3 * MAX_LINE_BYTES];
         opened(&spool.newer).unwrap().write_all(&garbage).unwrap();
         let (_, spool) = filled(home.path(), 1);
-        assert_eq!(all(&mut Reading::default(), &spool, 0), [1, 2, 3, 4, 5]);
+        assert_eq!(all(&mut SpoolReader::default(), &spool, 0), [1, 2, 3, 4, 5]);
     }
 
     #[test]
-    fn a_file_that_was_taken_away_holds_nothing_up() {
+    fn a_removed_file_is_replaced() {
         let home = tempfile::tempdir().unwrap();
         let (journal, mut spool) = filled(home.path(), 1);
         fs::remove_file(&spool.newer).unwrap();
-        spool.length = FILE;
-        say(&journal, "something happened");
-        spool.take(&journal);
-        assert_eq!(all(&mut Reading::default(), &spool, 0), [2]);
+        spool.length = MAX_FILE_BYTES;
+        push(&journal, "something happened");
+        spool.store_new(&journal);
+        assert_eq!(all(&mut SpoolReader::default(), &spool, 0), [2]);
     }
 
     #[test]
-    fn absurd_numbers_are_passed_over() {
+    fn impossible_numbers_are_skipped() {
         for number in [u64::MAX, u64::MAX - 1, Ordinal::MAX + 1] {
             let home = tempfile::tempdir().unwrap();
             drop(filled(home.path(), 2));
@@ -346,20 +358,20 @@ mod tests {
                 .write_all(line.as_bytes())
                 .unwrap();
             let (_, spool) = filled(home.path(), 2);
-            assert_eq!(all(&mut Reading::default(), &spool, 0), [1, 2, 3, 4]);
+            assert_eq!(all(&mut SpoolReader::default(), &spool, 0), [1, 2, 3, 4]);
         }
     }
 
     #[test]
-    fn after_the_last_number_messages_still_go_through_memory() {
+    fn numbers_beyond_the_limit_are_sent() {
         let home = tempfile::tempdir().unwrap();
         let mut journal = Journal::default();
-        journal.go_on_after(Ordinal::MAX - 1);
+        journal.continue_after(Ordinal::MAX - 1);
         let mut spool = Spool::open(home.path());
         spool.last = journal.last();
         for _ in 0..3 {
-            say(&journal, "x");
-            spool.take(&journal);
+            push(&journal, "x");
+            spool.store_new(&journal);
         }
         assert_eq!(spool.last(), Ordinal::MAX + 2);
         (journal, spool) = filled(home.path(), 1);
@@ -370,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fifo_in_a_files_place_hangs_nothing() {
+    fn a_fifo_does_not_block() {
         let home = tempfile::tempdir().unwrap();
         let (_, spool) = filled(home.path(), 1);
         for path in [&spool.newer, &spool.older] {
@@ -378,36 +390,36 @@ mod tests {
             nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU).unwrap();
         }
         let (journal, mut spool) = filled(home.path(), 2);
-        assert!(Reading::default().after(0, &spool).is_err());
+        assert!(SpoolReader::default().after(0, &spool).is_err());
         fs::remove_file(&spool.newer).unwrap();
         fs::remove_file(&spool.older).unwrap();
-        spool.take(&journal);
-        assert_eq!(all(&mut Reading::default(), &spool, 0), [1, 2]);
+        spool.store_new(&journal);
+        assert_eq!(all(&mut SpoolReader::default(), &spool, 0), [1, 2]);
     }
 
     #[test]
-    fn a_huge_file_is_read_no_further_than_ours_reach_and_goes() {
+    fn a_huge_file_is_read_in_part() {
         let home = tempfile::tempdir().unwrap();
         let (_, spool) = filled(home.path(), 2);
         let huge = opened(&spool.newer).unwrap();
         huge.set_len(1 << 40).unwrap();
         let (journal, mut spool) = filled(home.path(), 1);
-        assert_eq!(all(&mut Reading::default(), &spool, 0), [1, 2, 3]);
-        spool.length = FILE;
-        say(&journal, "x");
-        spool.take(&journal);
-        assert_eq!(all(&mut Reading::default(), &spool, 2), [3, 4]);
-        assert!(fs::metadata(&spool.older).unwrap().len() < FILE as u64);
+        assert_eq!(all(&mut SpoolReader::default(), &spool, 0), [1, 2, 3]);
+        spool.length = MAX_FILE_BYTES;
+        push(&journal, "x");
+        spool.store_new(&journal);
+        assert_eq!(all(&mut SpoolReader::default(), &spool, 2), [3, 4]);
+        assert!(fs::metadata(&spool.older).unwrap().len() < MAX_FILE_BYTES as u64);
     }
 
     #[test]
-    fn what_cannot_be_written_waits_for_the_disk() {
+    fn failed_writes_are_retried() {
         let home = tempfile::tempdir().unwrap();
         let directory = home.path().join("later");
         let (journal, mut spool) = filled(&directory, 3);
-        assert_eq!(all(&mut Reading::default(), &spool, 0), [0; 0]);
+        assert_eq!(all(&mut SpoolReader::default(), &spool, 0), [0; 0]);
         fs::create_dir(&directory).unwrap();
-        spool.take(&journal);
-        assert_eq!(all(&mut Reading::default(), &spool, 0), [1, 2, 3]);
+        spool.store_new(&journal);
+        assert_eq!(all(&mut SpoolReader::default(), &spool, 0), [1, 2, 3]);
     }
 }

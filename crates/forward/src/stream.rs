@@ -1,393 +1,464 @@
-//! One stream: reads the log, sends, and moves on by what is acknowledged.
+//! A stream: reads the log, sends records, and advances its cursor as they are acknowledged.
 //!
-//! While it has a connection, it does whichever comes first: what the collector says, new
-//! records, what it is asked to. Before a connection is given up in order (new
-//! certificates, a better collector, the end) everything on its way is waited for, so
-//! that nothing is sent twice.
+//! While it is connected, it serves in turn the collector's acknowledgements, new records,
+//! commands, and checks for new certificates. Before it closes a connection in order (for new
+//! certificates, a preferred collector, or the daemon's end), it waits for the
+//! acknowledgements of everything in flight, so that nothing is sent twice.
 #![expect(
     clippy::indexing_slicing,
-    reason = "a stream has as many routes as collectors in the status, and knows its own place there"
+    reason = "a stream has as many routes as collectors in the status, and its index is within the status"
 )]
 
 mod commands;
 mod connecting;
-mod flight;
+mod in_flight;
+pub(crate) mod message_stream;
 mod sending;
-pub(crate) mod telling;
 
-use crate::credentials::{self, Look};
-use crate::cursor::{CursorFile, Place};
-use crate::forwarder::Command;
+use crate::credentials::{self, Fingerprint};
+use crate::cursor::{CursorFile, ResumePoint};
+use crate::forwarder::StreamCommand;
 use crate::message::RecordMessages;
 use crate::problem::Problem;
 use crate::route::Route;
-use crate::status::Board;
-use flight::Flight;
-use pulse_audit::Reader;
+use crate::status::{CollectorState, StatusBoard};
+use in_flight::InFlight;
+use message_stream::MessageStream;
+use pulse_audit::LogReader;
 use pulse_core::backoff::Backoff;
+use pulse_core::causes::Causes;
 use pulse_core::config::forward::Protocol;
+use pulse_relp::connection::Connection;
 use pulse_relp::identity::Files;
-use pulse_relp::link::Link;
 use pulse_relp::message::Origin;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use telling::Telling;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-/// How often certificates are looked at, and the cursor is written while it moves.
-const LOOK: Duration = Duration::from_secs(5);
-/// It is written after so many records as well: as many are sent again after a kill.
-const STRIDE: u64 = 2048;
-/// Records that come one by one leave together, when they come so close together.
-const GATHER: Duration = Duration::from_millis(10);
-/// While there is much to send, acknowledgements are left to come together for so long:
-/// each of them alone would wake us up.
-const MOMENT: Duration = Duration::from_millis(1);
-/// The same while records are being written: between two bursts most readings find the
-/// processor free.
-const PAUSE: Duration = Duration::from_millis(5);
-/// Records are being written when the last one came so short a time ago.
-const LIVELY: Duration = Duration::from_millis(100);
-/// How often a better collector is tried while another one serves.
-const PREFER: Duration = Duration::from_secs(60);
-/// So long for a goodbye, and at the end for what is still to be sent.
-pub(crate) const FAREWELL: Duration = Duration::from_secs(5);
-/// What a collector said before its connection broke is read for so long.
-const LAST_WORDS: Duration = Duration::from_millis(100);
+/// How often certificates are checked, and the cursor is written while it moves.
+const CERT_CHECK_INTERVAL: Duration = Duration::from_secs(5);
+/// The cursor is also written after this many records: as many are sent again after a kill.
+const CURSOR_FLUSH_RECORDS: u64 = 2048;
+/// A new record waits this long for others, so that they share one write.
+const BATCH_DELAY: Duration = Duration::from_millis(10);
+/// With a backlog, acknowledgements are read in intervals: each of them alone would wake the
+/// thread up.
+const ACK_COALESCE_DELAY: Duration = Duration::from_millis(1);
+/// The same while records are being written: most readings find the processor free between
+/// two bursts.
+const ACK_COALESCE_DELAY_BUSY: Duration = Duration::from_millis(5);
+/// Records count as being written for this long after the last one.
+const BUSY_WINDOW: Duration = Duration::from_millis(100);
+/// How often preferred collectors are tried while another one serves.
+const FAILBACK_INTERVAL: Duration = Duration::from_secs(60);
+/// The time for closing a connection, and at the daemon's end for sending what is left.
+pub(crate) const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Acknowledgements that arrived before a connection broke are read for this long.
+const DRAIN_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// What a stream is made of.
-pub(crate) struct Parts {
-    /// Its number among the streams of the status.
+/// The parts of a stream that do not change.
+pub(crate) struct StreamConfig {
+    /// Its index among the streams of the status.
     pub(crate) index: usize,
+    /// The collectors, in the order of preference.
     pub(crate) routes: Vec<Route>,
     pub(crate) files: Files,
     pub(crate) log: PathBuf,
     pub(crate) cursor: CursorFile,
     pub(crate) durable: watch::Receiver<u64>,
-    pub(crate) commands: mpsc::Receiver<Command>,
-    pub(crate) board: Arc<Board>,
-    /// The daemon's own messages, if they are wanted.
-    pub(crate) telling: Option<Telling>,
+    pub(crate) commands: mpsc::Receiver<StreamCommand>,
+    pub(crate) board: Arc<StatusBoard>,
+    /// The daemon's own messages, if they are forwarded.
+    pub(crate) messages: Option<MessageStream>,
     pub(crate) records: RecordMessages,
-    pub(crate) messages: Origin,
+    pub(crate) message_origin: Origin,
 }
 
-/// A stream at work.
 pub(crate) struct Stream {
-    parts: Parts,
-    reader: Reader,
-    /// Everything up to here is acknowledged.
-    acknowledged: Place,
-    /// What of that is on disk; none before there is a cursor.
-    stored: Option<Place>,
-    /// How far it was when that was last tried.
-    attempted: u64,
-    /// Whether that went well.
-    is_stored: bool,
-    flight: Flight,
-    /// When the log was last found longer.
-    grown: Instant,
+    config: StreamConfig,
+    reader: LogReader,
+    /// All records up to here are acknowledged.
+    acknowledged: ResumePoint,
+    cursor: Cursor,
+    in_flight: InFlight,
+    /// When the log was last found to have grown.
+    last_growth: Instant,
     backoff: Backoff,
-    /// Whether this connection's collector has acknowledged anything.
-    is_heard: bool,
-    /// Who is tried first the next time.
-    first: usize,
-    /// When better collectors are tried next, while another one serves.
-    prefer: Instant,
-    /// The certificates that were last tried.
-    seen: Look,
-    /// When the end has to be reached.
-    end: Option<Instant>,
+    /// The collector of this connection has acknowledged something.
+    has_acknowledged: bool,
+    /// The route that is tried first.
+    first_route: usize,
+    /// When preferred collectors are tried next, while another one serves.
+    failback_at: Instant,
+    /// The certificates of the last attempt to connect.
+    fingerprint: Fingerprint,
+    /// Set when the daemon stops: until then the stream may go on sending.
+    stop_at: Option<Instant>,
     message: Vec<u8>,
 }
 
-/// Why a connection is over that was not broken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Over {
-    /// There are other certificates.
-    Renewed,
-    /// Records are sent again; what is on its way belongs to before.
-    Replayed,
-    /// A collector that comes first takes records again.
-    Preferred,
-    /// The daemon ends.
-    Ended,
+/// The state of the cursor's file.
+struct Cursor {
+    /// Its content; none before it is written for the first time.
+    stored: Option<ResumePoint>,
+    last_write: LastWrite,
 }
 
-impl Stream {
-    /// A stream that goes on where it was.
-    pub(crate) fn begin(parts: Parts) -> Self {
-        let stored = parts.cursor.load();
-        let place = stored.unwrap_or(Place::START);
-        Self {
-            reader: Reader::from(&parts.log, place.seq() + 1),
-            acknowledged: place,
-            stored,
-            attempted: place.seq(),
-            is_stored: true,
-            flight: Flight::default(),
-            grown: Instant::now(),
-            backoff: Backoff::default(),
-            is_heard: false,
-            first: 0,
-            prefer: Instant::now(),
-            seen: credentials::look(&parts.files),
-            end: None,
-            message: Vec::with_capacity(4096),
-            parts,
+enum LastWrite {
+    Done,
+    /// It failed at this record. The next attempt is as far away as after a success: a full
+    /// disk must not cost a write for each acknowledgement.
+    Failed(u64),
+}
+
+/// A connection in use.
+struct Serving {
+    connection: Connection,
+    /// The index of its route.
+    index: usize,
+    phase: Phase,
+    /// A connection to a preferred collector, to continue with.
+    better: Option<(usize, Connection)>,
+}
+
+#[derive(Clone, Copy)]
+enum Phase {
+    /// Records are sent.
+    Sending,
+    /// No more are sent; the connection closes when nothing is in flight.
+    Draining(CloseReason),
+}
+
+/// Why a connection that is in order is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum CloseReason {
+    /// The certificates have changed.
+    CertificatesRenewed,
+    /// Records are sent again. The tags in flight are those of the time before.
+    Replay,
+    /// A preferred collector takes connections again.
+    Failback,
+    /// The daemon stops.
+    Stopped,
+}
+
+impl Serving {
+    /// Starts draining, unless it has started.
+    fn drain(&mut self, reason: Option<CloseReason>) {
+        if let (Phase::Sending, Some(reason)) = (self.phase, reason) {
+            self.phase = Phase::Draining(reason);
         }
     }
 
-    /// Goes on until the daemon ends.
+    /// Starts draining for a command, which takes precedence over other reasons.
+    fn drain_for_command(&mut self, reason: Option<CloseReason>) {
+        if let Some(reason) = reason {
+            self.phase = Phase::Draining(reason);
+        }
+    }
+}
+
+impl Stream {
+    /// A stream that continues at its cursor.
+    pub(crate) fn begin(config: StreamConfig) -> Self {
+        let stored = config.cursor.load();
+        let point = stored.unwrap_or(ResumePoint::START);
+        Self {
+            reader: LogReader::from(&config.log, point.seq() + 1),
+            acknowledged: point,
+            cursor: Cursor {
+                stored,
+                last_write: LastWrite::Done,
+            },
+            in_flight: InFlight::default(),
+            last_growth: Instant::now(),
+            backoff: Backoff::default(),
+            has_acknowledged: false,
+            first_route: 0,
+            failback_at: Instant::now(),
+            fingerprint: credentials::fingerprint(&config.files),
+            stop_at: None,
+            message: Vec::with_capacity(4096),
+            config,
+        }
+    }
+
+    /// Runs until the daemon stops.
     pub(crate) async fn run(mut self) {
         self.publish();
         let mut next = None;
-        while self.end.is_none() {
+        while self.stop_at.is_none() {
             let connected = match next.take() {
                 Some(connected) => Some(connected),
                 None => self.connect().await,
             };
-            if let Some((index, link)) = connected {
-                next = self.serve(index, link).await;
+            if let Some((index, connection)) = connected {
+                next = self.serve(index, connection).await;
             }
         }
         self.store();
     }
 
-    /// Uses a connection for as long as it is of use. Gives the one to go on with, if there
-    /// is one.
-    async fn serve(&mut self, index: usize, mut link: Link) -> Option<(usize, Link)> {
-        self.went_up(index, &link);
-        self.is_heard = false;
-        let mut better = None;
-        let outcome = match self.go_back() {
-            Ok(()) => self.carry(&mut link, index, &mut better).await,
+    /// Uses a connection until it breaks or is closed. Gives the connection to continue with,
+    /// if there is one.
+    async fn serve(&mut self, index: usize, connection: Connection) -> Option<(usize, Connection)> {
+        self.mark_up(index, &connection);
+        self.has_acknowledged = false;
+        let mut serving = Serving {
+            connection,
+            index,
+            phase: Phase::Sending,
+            better: None,
+        };
+        let outcome = match self.rewind() {
+            Ok(()) => self.transfer(&mut serving).await,
             Err(problem) => Err(problem),
         };
-        let broken = match outcome {
-            Ok(over) => {
-                tracing::info!(collector = %self.name(index), ?over, "connection to the collector ended in order");
-                self.went_down(index, None);
-                self.part(link).await;
-                false
+        let Serving {
+            connection, better, ..
+        } = serving;
+        let is_broken = outcome.is_err();
+        match outcome {
+            Ok(reason) => {
+                tracing::info!(
+                    "connection to the collector {} closed: {reason:?}",
+                    self.collector_name(index)
+                );
+                self.set_state(index, CollectorState::Idle);
+                let limit = self
+                    .stop_at
+                    .unwrap_or_else(|| Instant::now() + SHUTDOWN_TIMEOUT);
+                // A collector that does not close its side is disconnected.
+                let _ = timeout_at(limit, connection.close()).await;
             }
             Err(problem) => {
-                self.went_down(index, Some(&problem));
-                self.hear_the_last(link).await;
-                if !self.is_heard {
-                    // It takes connections and no records: another one may take both.
-                    self.first = index + 1;
+                self.mark_failed(index, &problem);
+                self.drain_acknowledgements(connection).await;
+                if !self.has_acknowledged {
+                    // A collector that accepts connections and no records must not keep a
+                    // failover stream from trying the next one.
+                    self.first_route = index + 1;
                 }
-                true
             }
-        };
-        self.flight.clear();
+        }
+        self.in_flight.clear();
         self.store();
-        if broken && better.is_none() {
+        if is_broken && better.is_none() {
             self.pause().await;
         }
         better
     }
 
-    /// Says goodbye, for as long as a farewell lasts.
-    async fn part(&self, link: Link) {
-        let over = self.end.unwrap_or_else(|| Instant::now() + FAREWELL);
-        // Whoever does not answer a goodbye is left without one.
-        let _ = timeout_at(over, link.close()).await;
-    }
-
-    /// What a collector said before its connection broke counts.
-    async fn hear_the_last(&mut self, mut link: Link) {
-        let over = Instant::now() + LAST_WORDS;
-        while let Ok(Ok(tag)) = timeout_at(over, link.acknowledged()).await {
-            self.settle(tag);
+    /// Acknowledgements that arrived before the connection broke count.
+    async fn drain_acknowledgements(&mut self, mut connection: Connection) {
+        let limit = Instant::now() + DRAIN_TIMEOUT;
+        while let Ok(Ok(tag)) = timeout_at(limit, connection.acknowledged()).await {
+            self.acknowledge(tag);
         }
     }
 
-    async fn carry(
-        &mut self,
-        link: &mut Link,
-        index: usize,
-        better: &mut Option<(usize, Link)>,
-    ) -> Result<Over, Problem> {
-        let mut look = tokio::time::interval(LOOK);
+    /// Sends records and takes acknowledgements, until the connection can be closed in order.
+    ///
+    /// Each round first writes what was given, then waits for the first of several events. All
+    /// of their futures are cancel safe, so that a round can drop those that did not come.
+    async fn transfer(&mut self, serving: &mut Serving) -> Result<CloseReason, Problem> {
+        let index = serving.index;
+        let mut check = tokio::time::interval(CERT_CHECK_INTERVAL);
         let (found, mut finding) = mpsc::channel(1);
-        let protocol = self.parts.routes[index].collector.protocol;
-        self.prefer = Instant::now() + PREFER;
-        let mut over = None;
+        let protocol = self.config.routes[index].collector.protocol;
+        self.failback_at = Instant::now() + FAILBACK_INTERVAL;
         loop {
-            let caught_up = match over {
-                None => self.fill(link, index)?,
-                Some(_) => true,
+            let caught_up = match serving.phase {
+                Phase::Sending => self.send_records(&mut serving.connection, index)?,
+                Phase::Draining(_) => true,
             };
             tokio::select! {
-                flushed = link.flush() => flushed?,
-                // It takes its time: one who ends does not.
-                command = self.parts.commands.recv(), if self.end.is_none() => {
-                    over = self.obey(command, index).or(over);
+                flushed = serving.connection.flush() => flushed?,
+                // A slow collector keeps the write waiting; a stop must not wait with it.
+                command = self.config.commands.recv(), if self.stop_at.is_none() => {
+                    serving.drain_for_command(self.handle_command(command, index));
                     continue;
                 }
-                () = sleep_until(self.end.unwrap_or_else(far)) => return Ok(Over::Ended),
+                () = sleep_until(self.stop_at.unwrap_or_else(far_future)) => {
+                    return Ok(CloseReason::Stopped);
+                }
             }
-            let is_empty = link.on_their_way() == 0;
-            match over {
-                // There it would take long, and be for nothing.
-                Some(Over::Replayed) if protocol == Protocol::Syslog => return Ok(Over::Replayed),
-                Some(over) if is_empty => return Ok(over),
-                _ if self.end.is_some() && is_empty && caught_up => return Ok(Over::Ended),
+            let is_empty = serving.connection.in_flight() == 0;
+            match serving.phase {
+                // Messages count as delivered only after a timeout there, and those in flight
+                // are sent again anyway.
+                Phase::Draining(CloseReason::Replay) if protocol == Protocol::Syslog => {
+                    return Ok(CloseReason::Replay);
+                }
+                Phase::Draining(reason) if is_empty => return Ok(reason),
+                _ if self.stop_at.is_some() && is_empty && caught_up => {
+                    return Ok(CloseReason::Stopped);
+                }
                 _ => (),
             }
-            let telling = self.parts.telling.as_mut();
-            let message = async move {
-                match telling {
-                    Some(telling) => telling.news().await,
+            let is_sending = matches!(serving.phase, Phase::Sending);
+            let messages = self.config.messages.as_mut();
+            let new_message = async move {
+                match messages {
+                    Some(messages) => messages.changed().await,
                     None => std::future::pending().await,
                 }
             };
             tokio::select! {
-                tag = link.acknowledged() => {
-                    self.settle(tag?);
-                    if !caught_up && link.room() < sending::WORTHWHILE {
-                        sleep(self.rest()).await;
+                tag = serving.connection.acknowledged() => {
+                    self.acknowledge(tag?);
+                    if !caught_up && serving.connection.room() < sending::MIN_BATCH {
+                        sleep(self.ack_delay()).await;
                     }
                 }
-                _ = self.parts.durable.changed(), if caught_up && over.is_none() => {
-                    sleep(GATHER).await;
+                _ = self.config.durable.changed(), if caught_up && is_sending => {
+                    sleep(BATCH_DELAY).await;
                 }
-                () = message, if caught_up && over.is_none() => (),
-                command = self.parts.commands.recv(), if self.end.is_none() => {
-                    over = self.obey(command, index).or(over);
+                () = new_message, if caught_up && is_sending => (),
+                command = self.config.commands.recv(), if self.stop_at.is_none() => {
+                    serving.drain_for_command(self.handle_command(command, index));
                 }
-                _ = look.tick() => {
+                _ = check.tick() => {
                     self.store();
-                    over = over.or(self.renewed(index));
+                    serving.drain(self.check_certificates(index));
                 }
-                () = sleep_until(self.prefer), if index > 0 && over.is_none() => {
-                    self.prefer = Instant::now() + PREFER;
-                    self.look_for_better(index, found.clone());
+                () = sleep_until(self.failback_at), if index > 0 && is_sending => {
+                    self.failback_at = Instant::now() + FAILBACK_INTERVAL;
+                    self.try_preferred(index, found.clone());
                 }
-                Some(link) = finding.recv() => {
-                    *better = Some(link);
-                    over = over.or(Some(Over::Preferred));
+                Some(connection) = finding.recv() => {
+                    serving.better = Some(connection);
+                    serving.drain(Some(CloseReason::Failback));
                 }
                 // There is more to send, and room for it.
-                () = std::future::ready(()), if !caught_up && link.room() >= sending::WORTHWHILE => (),
-                () = sleep_until(self.end.unwrap_or_else(far)) => return Ok(Over::Ended),
+                () = std::future::ready(()),
+                    if !caught_up && serving.connection.room() >= sending::MIN_BATCH => (),
+                () = sleep_until(self.stop_at.unwrap_or_else(far_future)) => {
+                    return Ok(CloseReason::Stopped);
+                }
             }
         }
     }
 
-    /// How long more acknowledgements are waited for.
-    fn rest(&self) -> Duration {
-        if self.grown.elapsed() < LIVELY {
-            PAUSE
+    fn ack_delay(&self) -> Duration {
+        if self.last_growth.elapsed() < BUSY_WINDOW {
+            ACK_COALESCE_DELAY_BUSY
         } else {
-            MOMENT
+            ACK_COALESCE_DELAY
         }
     }
 
-    fn settle(&mut self, tag: u64) {
-        self.is_heard = true;
+    fn acknowledge(&mut self, tag: u64) {
+        self.has_acknowledged = true;
         self.backoff.succeeded();
-        let count = self.flight.settle(tag);
+        let count = self.in_flight.acknowledge(tag);
         if let Some(head) = count.last {
-            self.acknowledged = Place::After(head);
+            self.acknowledged = ResumePoint::After(head);
         }
-        if let (Some(telling), Some(number)) = (&mut self.parts.telling, count.message) {
-            telling.acknowledge(number);
+        if let (Some(messages), Some(number)) = (&mut self.config.messages, count.message) {
+            messages.acknowledge(number);
         }
-        if self.acknowledged.seq() >= self.attempted + STRIDE {
+        let written = match self.cursor.last_write {
+            LastWrite::Done => self.cursor.stored.map_or(0, ResumePoint::seq),
+            LastWrite::Failed(seq) => seq,
+        };
+        if self.acknowledged.seq() >= written + CURSOR_FLUSH_RECORDS {
             self.store();
         }
-        let mut status = self.parts.board.lock();
-        let stream = &mut status.streams[self.parts.index];
+        let mut status = self.config.board.lock();
+        let stream = &mut status.streams[self.config.index];
         stream.acknowledged += count.records;
         stream.last_ack = Some(crate::status::now());
         stream.acknowledged_seq = self.acknowledged.seq();
-        stream.messages = self.parts.telling.as_ref().map(Telling::status);
+        stream.messages = self.config.messages.as_ref().map(MessageStream::status);
     }
 
-    /// Has the cursors say how far everything is acknowledged.
+    /// Writes both cursors.
     fn store(&mut self) {
-        let stored = self.store_records().and(self.store_messages());
-        match &stored {
-            // Tried again at the next occasion; at worst some of it is sent twice.
-            Err(error) if self.is_stored => {
-                tracing::warn!(%error, "how far the audit log is forwarded cannot be stored");
+        let records = self.store_records();
+        let messages = self.config.messages.as_mut();
+        let messages = messages.map_or(Ok(()), MessageStream::store);
+        self.cursor.last_write = match records.and(messages) {
+            Ok(()) => LastWrite::Done,
+            Err(error) => {
+                // Only the first of a series is logged. At worst some records are sent twice.
+                if let LastWrite::Done = self.cursor.last_write {
+                    tracing::warn!(
+                        "cannot write the cursor of stream {}: {error}",
+                        self.stream_name()
+                    );
+                }
+                LastWrite::Failed(self.acknowledged.seq())
             }
-            _ => (),
-        }
-        self.is_stored = stored.is_ok();
+        };
     }
 
     fn store_records(&mut self) -> io::Result<()> {
-        if self.acknowledged == self.stored.unwrap_or(Place::START) {
-            return Ok(());
+        if self.acknowledged != self.cursor.stored.unwrap_or(ResumePoint::START) {
+            self.config.cursor.store(self.acknowledged)?;
+            self.cursor.stored = Some(self.acknowledged);
+            self.publish();
         }
-        self.attempted = self.acknowledged.seq();
-        self.parts.cursor.store(self.acknowledged)?;
-        self.stored = Some(self.acknowledged);
-        self.publish();
         Ok(())
     }
 
-    fn store_messages(&mut self) -> io::Result<()> {
-        self.parts.telling.as_mut().map_or(Ok(()), Telling::store)
-    }
-
     fn publish(&self) {
-        let mut status = self.parts.board.lock();
-        let stream = &mut status.streams[self.parts.index];
+        let mut status = self.config.board.lock();
+        let stream = &mut status.streams[self.config.index];
         stream.acknowledged_seq = self.acknowledged.seq();
-        stream.stored_seq = self.stored.map(Place::seq);
-        stream.messages = self.parts.telling.as_ref().map(Telling::status);
+        stream.stored_seq = self.cursor.stored.map(ResumePoint::seq);
+        stream.messages = self.config.messages.as_ref().map(MessageStream::status);
     }
 
     fn stream_name(&self) -> String {
-        self.parts.board.lock().streams[self.parts.index]
+        self.config.board.lock().streams[self.config.index]
             .name
             .clone()
     }
 
-    fn name(&self, index: usize) -> String {
-        let collector = &self.parts.routes[index].collector;
+    fn collector_name(&self, index: usize) -> String {
+        let collector = &self.config.routes[index].collector;
         format!("{}:{}", collector.name, collector.port)
     }
 
-    fn went_up(&mut self, index: usize, link: &Link) {
-        let mut status = self.parts.board.lock();
-        let stream = &mut status.streams[self.parts.index];
-        stream.connections += 1;
-        stream.collectors[index].went_up(agreed(link));
-        drop(status);
-        tracing::info!(collector = %self.name(index), tls = %agreed(link), "records go to the collector");
+    fn mark_up(&self, index: usize, connection: &Connection) {
+        let tls = connection
+            .tls_parameters()
+            .map_or_else(String::new, |tls| tls.to_string());
+        tracing::info!(
+            "records go to the collector {} ({tls})",
+            self.collector_name(index)
+        );
+        self.set_state(index, CollectorState::Up { tls });
+        self.config.board.lock().streams[self.config.index].connections += 1;
     }
 
-    fn went_down(&self, index: usize, problem: Option<&Problem>) {
-        let mut status = self.parts.board.lock();
-        let stream = &mut status.streams[self.parts.index];
-        let is_news = stream.collectors[index].went_down(problem);
+    fn set_state(&self, index: usize, state: CollectorState) {
+        let mut status = self.config.board.lock();
+        status.streams[self.config.index].collectors[index].state = state;
+    }
+
+    fn mark_failed(&self, index: usize, problem: &Problem) {
+        let mut status = self.config.board.lock();
+        let stream = &mut status.streams[self.config.index];
+        let is_news = stream.collectors[index].fail(problem);
         drop(status);
-        if let (true, Some(problem)) = (is_news, problem) {
+        if is_news {
             tracing::warn!(
-                collector = %self.name(index),
-                step = problem.step(),
-                "records do not get to the collector: {problem}: {}",
+                "records do not get to the collector {}: {} (step {}): {}",
+                self.collector_name(index),
+                Causes(problem),
+                problem.step(),
                 problem.remedy()
             );
         }
     }
 }
 
-fn agreed(link: &Link) -> String {
-    link.agreed()
-        .map_or_else(String::new, |agreed| agreed.to_string())
-}
-
-/// Later than anything.
-fn far() -> Instant {
+/// A deadline that is never reached.
+fn far_future() -> Instant {
     Instant::now() + Duration::from_secs(86_400)
 }

@@ -1,35 +1,35 @@
-//! From when and until when a certificate is good, so that its end is known before it
-//! comes: rustls says so only once it is over.
+//! The validity period of a certificate, so that operators are warned before it expires.
+//! rustls reports an expired certificate only when it is used.
 
 use der::asn1::{AnyRef, GeneralizedTime, UtcTime};
 use der::{Decode, Reader, SliceReader, Tag, Tagged};
 
-/// From when and until when, both included, in seconds since 1970 (UTC).
+/// A validity period, both ends included, in seconds since 1970 (UTC).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Validity {
-    /// Not good before.
+    /// The first second.
     pub not_before: i64,
-    /// Not good after.
+    /// The last second.
     pub not_after: i64,
 }
 
-/// Why there is no saying.
+/// The bytes are not a certificate.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("it is no certificate: {0}")]
+#[error("not a certificate")]
 pub struct CertificateError(#[from] der::Error);
 
-/// Reads the validity of an X.509 certificate (RFC 5280, 4.1), and nothing else of it:
-/// neither the signature nor the names are looked at.
+/// Reads the validity period of an X.509 certificate in DER (RFC 5280, 4.1), and nothing
+/// else: neither the signature nor the names are verified.
 ///
 /// # Errors
-/// [`CertificateError`] when it is no DER, no certificate, or from before 1970, which
-/// rustls takes for no certificate either.
+/// [`CertificateError`] when it is not DER or not a certificate, or when a time is before
+/// 1970, which rustls refuses too.
 pub fn validity(der: &[u8]) -> Result<Validity, CertificateError> {
     let mut certificate = sequence(AnyRef::from_der(der)?)?;
     let mut signed = sequence(certificate.decode()?)?;
     let first: AnyRef<'_> = signed.decode()?;
     if matches!(first.tag(), Tag::ContextSpecific { .. }) {
-        // It was the version; version 1 is left out.
+        // That was the version, which version 1 omits; the serial number follows.
         skip(&mut signed, Tag::Integer)?;
     } else {
         first.tag().assert_eq(Tag::Integer)?;
@@ -56,7 +56,7 @@ fn skip(reader: &mut SliceReader<'_>, tag: Tag) -> Result<(), der::Error> {
     Ok(())
 }
 
-/// Two digits of a year are of 1950 to 2049 (RFC 5280, 4.1.2.5.1).
+/// Seconds since 1970. A year of two digits is in 1950 to 2049 (RFC 5280, 4.1.2.5.1).
 fn time(any: AnyRef<'_>) -> Result<i64, der::Error> {
     let since = match any.tag() {
         Tag::UtcTime => any.decode_as::<UtcTime>()?.to_unix_duration(),
@@ -96,7 +96,7 @@ mod tests {
         element(0xa0, &[&element(2, &[&[2]])])
     }
 
-    /// Of a certificate with these times.
+    /// The validity period of a certificate with these times.
     fn read(from: (u8, &str), until: (u8, &str)) -> Result<Validity, CertificateError> {
         let [from, until] = [from, until].map(|(tag, text)| element(tag, &[text.as_bytes()]));
         validity(&certificate(&version_3(), &from, &until))
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn two_digits_of_a_year_end_in_2049() {
+    fn utc_time_ends_in_2049() {
         assert_eq!(one(UTC, "491231235959Z"), Some(2_524_607_999));
         assert_eq!(one(UTC, "991231235959Z"), Some(946_684_799));
         assert_eq!(one(UTC, "700101000000Z"), Some(0));
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_time_is_no_certificate() {
+    fn invalid_times_are_refused() {
         for text in [
             "230229120000Z",
             "231301000000Z",
@@ -146,13 +146,13 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_version_has_no_version() {
+    fn version_1_is_read() {
         let time = element(UTC, &[b"230101000000Z"]);
         assert!(validity(&certificate(&[], &time, &time)).is_ok());
     }
 
     #[test]
-    fn neither_less_nor_more_than_a_certificate_is_taken() {
+    fn length_must_be_exact() {
         let time = element(UTC, &[b"230101000000Z"]);
         let whole = certificate(&version_3(), &time, &time);
         assert!(validity(&whole).is_ok());
@@ -166,17 +166,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_makes_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        fn garbage_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             let _ = validity(&bytes);
         }
 
         #[test]
-        fn nor_does_a_spoilt_certificate(at in 0_usize..90, byte: u8) {
+        fn a_corrupt_certificate_never_panics(at in 0_usize..90, byte: u8) {
             let time = element(UTC, &[b"230101000000Z"]);
-            let mut spoilt = certificate(&version_3(), &time, &time);
-            let at = at % spoilt.len();
-            spoilt[at] = byte;
-            let _ = validity(&spoilt);
+            let mut corrupt = certificate(&version_3(), &time, &time);
+            let at = at % corrupt.len();
+            corrupt[at] = byte;
+            let _ = validity(&corrupt);
         }
     }
 }

@@ -1,37 +1,37 @@
-//! The collector's side of a session, as far as tests need one: it takes messages, and
-//! acknowledges them when it is told to.
+//! The receiver of a RELP session, for tests: it takes messages, and acknowledges them when
+//! its caller says so.
 
-use crate::frame::{self, Command, Decoder, FrameError, Number};
+use crate::frame::{self, Decoder, FrameError, Number, RelpCommand};
 
-/// As `maxDataSize` of rsyslog's imrelp.
+/// The largest frame in bytes, as `maxDataSize` of rsyslog's imrelp.
 const MAX_MESSAGE: usize = 64 * 1024;
 
 const OFFERS: &[u8] = b"200 OK\nrelp_version=0\nrelp_software=pulse-collector\ncommands=syslog";
 
-/// A message that came.
+/// A received message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Received {
-    /// Its transaction.
+    /// Its transaction number.
     pub number: Number,
-    /// It itself.
+    /// Its text.
     pub message: Vec<u8>,
 }
 
-/// Why a sender is sent away.
+/// Why a sender's session ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SenderError {
-    /// What came is no RELP.
+    /// The sender's bytes are not RELP.
     #[error(transparent)]
     Frame(#[from] FrameError),
-    /// Numbers have to follow each other.
-    #[error("transaction {found} where {expected} was to come")]
+    /// Transaction numbers must be consecutive.
+    #[error("transaction {found} instead of {expected}")]
     Gap {
-        /// What came.
+        /// The received number.
         found: Number,
-        /// What was to come.
+        /// The expected number.
         expected: Number,
     },
-    /// A response, or a command that nobody offered.
+    /// A response, or a command that was not offered.
     #[error("a command that was not offered")]
     Command,
 }
@@ -55,8 +55,8 @@ impl Default for Collector {
 }
 
 impl Collector {
-    /// Takes what the sender sent; gives the messages in it, and appends to `out` what is
-    /// to be answered at once. Acknowledging is the caller's.
+    /// Takes bytes of the sender and gives the messages in them. Responses to everything but
+    /// messages are appended to `out`; messages are acknowledged by the caller.
     ///
     /// # Errors
     /// [`SenderError`] ends the session.
@@ -71,12 +71,14 @@ impl Collector {
             while let Some(frame) = self.decoder.frame()? {
                 self.follow(frame.number)?;
                 match frame.command {
-                    Command::Open => frame::encode(out, frame.number, Command::Response, OFFERS),
-                    Command::Syslog => messages.push(Received {
+                    RelpCommand::Open => {
+                        frame::encode(out, frame.number, RelpCommand::Response, OFFERS);
+                    }
+                    RelpCommand::Syslog => messages.push(Received {
                         number: frame.number,
                         message: frame.data,
                     }),
-                    Command::Close => self.close(frame.number, out),
+                    RelpCommand::Close => self.close(frame.number, out),
                     _ => return Err(SenderError::Command),
                 }
             }
@@ -88,10 +90,10 @@ impl Collector {
 
     /// Appends the acknowledgement of a message.
     pub fn acknowledge(number: Number, out: &mut Vec<u8>) {
-        frame::encode(out, number, Command::Response, b"200 OK");
+        frame::encode(out, number, RelpCommand::Response, b"200 OK");
     }
 
-    /// Whether the sender said goodbye.
+    /// Whether the sender closed the session.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.is_closed
@@ -107,8 +109,8 @@ impl Collector {
     }
 
     fn close(&mut self, number: Number, out: &mut Vec<u8>) {
-        frame::encode(out, number, Command::Response, b"");
-        frame::encode(out, Number::HINT, Command::ServerClose, b"");
+        frame::encode(out, number, RelpCommand::Response, b"");
+        frame::encode(out, Number::HINT, RelpCommand::ServerClose, b"");
         self.is_closed = true;
     }
 }
@@ -120,15 +122,15 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// Whatever is cut, delayed or acknowledged in whatever order: what the session
-        /// calls acknowledged has arrived, and all of it arrives.
+        /// However bytes are cut and delayed, and in whatever order messages are
+        /// acknowledged: a message that the session reports as acknowledged was received.
         #[test]
-        fn what_is_called_acknowledged_has_arrived(
+        fn acknowledged_means_received(
             seeds in prop::collection::vec(any::<u8>(), 20..200),
             window in 1..WINDOW,
         ) {
             let (mut to_collector, mut to_sender) = (Vec::new(), Vec::new());
-            let mut session = Session::begin(window, &mut to_collector);
+            let mut session = Session::start(window, &mut to_collector);
             let mut collector = Collector::default();
             let (mut arrived, mut waiting, mut tag, mut cursor) = (0, Vec::new(), 0, 0);
             for seed in seeds.iter().cycle().take(4000) {
@@ -158,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_in_the_numbers_ends_the_session() {
+    fn a_gap_ends_the_session() {
         let mut collector = Collector::default();
         let mut out = Vec::new();
         collector

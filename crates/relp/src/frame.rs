@@ -1,28 +1,28 @@
-//! RELP's frames: `NUMBER COMMAND LENGTH[ DATA]` and a line feed.
+//! RELP frames: `TXNR SP COMMAND SP DATALEN [SP DATA] LF`.
 //!
-//! A number has up to nine digits, a command up to 32 letters, and a length says how
-//! many bytes of data follow; none follow, nor the space before them, when it is 0.
+//! The transaction number and the length have up to nine digits, the command up to 32
+//! letters. Data and the space before it are omitted when the length is 0.
 
 use std::fmt;
 
-/// The largest transaction number; 1 follows it (librelp's `relp.h`).
+/// The largest transaction number; the next one is 1 (librelp's `relp.h`).
 pub const MAX_NUMBER: u32 = 999_999_999;
 
-/// `NUMBER SP COMMAND SP LENGTH SP`, at its longest.
+/// The longest `TXNR SP COMMAND SP DATALEN SP`, in bytes.
 const MAX_HEADER: usize = 9 + 1 + 32 + 1 + 9 + 1;
 
-/// The number of a transaction: what a request and its response have in common. 0 is
-/// for hints, which have no response.
+/// A transaction number, which a request and its response share. 0 is for hints, which have
+/// no response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Number(u32);
 
 impl Number {
-    /// That of a hint.
+    /// The number of hints.
     pub const HINT: Self = Self(0);
-    /// The first of a connection.
+    /// The first number of a connection.
     pub const FIRST: Self = Self(1);
 
-    /// The one after it.
+    /// The following number.
     #[must_use]
     pub fn next(self) -> Self {
         match self.0 {
@@ -38,25 +38,25 @@ impl fmt::Display for Number {
     }
 }
 
-/// What a frame is for. Commands that we have no use for are not told apart.
+/// The command of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Command {
-    /// The first frame of a session: what the sender offers.
+pub enum RelpCommand {
+    /// Opens a session; has the sender's offers.
     Open,
     /// A message.
     Syslog,
-    /// The response to any of them.
+    /// The response to a request.
     Response,
-    /// The sender has nothing more.
+    /// Closes the session.
     Close,
-    /// The collector will take nothing more: a hint.
+    /// The collector closes the session (a hint).
     ServerClose,
-    /// Anything else.
+    /// Any other command.
     Unknown,
 }
 
-impl Command {
-    /// As it stands in a frame.
+impl RelpCommand {
+    /// The command's text in a frame.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -81,45 +81,45 @@ impl Command {
     }
 }
 
-/// One frame, whole.
+/// A complete frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// Its transaction.
+    /// Its transaction number.
     pub number: Number,
-    /// What it is for.
-    pub command: Command,
-    /// What it carries.
+    /// Its command.
+    pub command: RelpCommand,
+    /// Its data.
     pub data: Vec<u8>,
 }
 
-/// Why bytes are no frame. The connection is of no use afterwards: where the next frame
-/// begins is not known.
+/// Why bytes are not a frame. The connection cannot be used afterwards: the beginning of the
+/// next frame is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
-    /// It does not begin with a number.
+    /// No transaction number.
     #[error("a frame does not begin with a transaction number")]
     Number,
-    /// There is no command after the number.
+    /// No command.
     #[error("a frame has no command")]
     Command,
-    /// There is no length after the command.
+    /// No length.
     #[error("a frame has no length")]
     Length,
-    /// It says that it is longer than anything that is expected.
+    /// The length exceeds the limit.
     #[error("a frame of {length} bytes, where {limit} is the most")]
     TooLong {
-        /// What it says.
+        /// The frame's length in bytes.
         length: usize,
-        /// What is taken.
+        /// The limit in bytes.
         limit: usize,
     },
-    /// It is longer or shorter than it says.
+    /// No line feed after the data.
     #[error("a frame does not end where it says")]
     Trailer,
 }
 
 /// Appends a frame.
-pub fn encode(out: &mut Vec<u8>, number: Number, command: Command, data: &[u8]) {
+pub fn encode(out: &mut Vec<u8>, number: Number, command: RelpCommand, data: &[u8]) {
     let header = format!("{number} {} {}", command.as_str(), data.len());
     out.extend_from_slice(header.as_bytes());
     if !data.is_empty() {
@@ -129,17 +129,17 @@ pub fn encode(out: &mut Vec<u8>, number: Number, command: Command, data: &[u8]) 
     out.push(b'\n');
 }
 
-/// Reads frames from bytes as they come.
+/// An incremental decoder of frames.
 #[derive(Clone, Debug)]
 pub struct Decoder {
     limit: usize,
     bytes: Vec<u8>,
-    /// Of which so many are done with.
+    /// How many of `bytes` are decoded.
     read: usize,
 }
 
 impl Decoder {
-    /// One that takes frames with up to `limit` bytes of data.
+    /// A decoder of frames with up to `limit` bytes of data.
     #[must_use]
     pub fn new(limit: usize) -> Self {
         Self {
@@ -149,16 +149,16 @@ impl Decoder {
         }
     }
 
-    /// How many bytes it takes before it wants its frames to be taken out: it never
-    /// keeps more than the longest frame.
+    /// How many bytes it takes before a [frame](Self::frame) must be taken: it never buffers
+    /// more than the longest frame.
     #[must_use]
     pub fn room(&self) -> usize {
         let kept = self.bytes.len() - self.read;
         (MAX_HEADER + self.limit + 1).saturating_sub(kept)
     }
 
-    /// Adds what came, as far as there is [room](Self::room); gives what is left of it.
-    #[must_use = "what is left must be fed later"]
+    /// Adds received bytes, as far as there is [room](Self::room), and gives the rest of them.
+    #[must_use = "the rest must be fed later"]
     pub fn feed<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
         self.bytes.drain(..self.read);
         self.read = 0;
@@ -167,10 +167,10 @@ impl Decoder {
         left
     }
 
-    /// The next frame, if it is whole.
+    /// The next frame; none while it is incomplete.
     ///
     /// # Errors
-    /// [`FrameError`] as soon as the bytes can be no frame any more.
+    /// [`FrameError`] as soon as the bytes cannot become a frame.
     pub fn frame(&mut self) -> Result<Option<Frame>, FrameError> {
         let unread = self.bytes.get(self.read..).unwrap_or_default();
         let Some((header, rest)) = parse_header(unread, self.limit)? else {
@@ -194,16 +194,16 @@ impl Decoder {
     }
 }
 
-/// What comes before the data.
+/// The part of a frame before its data.
 struct Header {
     number: Number,
-    command: Command,
+    command: RelpCommand,
     /// The length of the data.
     data: usize,
 }
 
-/// The header, and what follows it: the data or, without any, the line feed. `None` when
-/// more bytes are needed.
+/// The header and the bytes after it, which begin with the data or, without any, with the
+/// line feed. `None` when more bytes are needed.
 fn parse_header(bytes: &[u8], limit: usize) -> Result<Option<(Header, &[u8])>, FrameError> {
     if bytes.first().is_some_and(|byte| !byte.is_ascii_digit()) {
         return Err(FrameError::Number);
@@ -228,13 +228,13 @@ fn parse_header(bytes: &[u8], limit: usize) -> Result<Option<(Header, &[u8])>, F
     }
     let header = Header {
         number: Number(number),
-        command: Command::parse(command),
+        command: RelpCommand::parse(command),
         data,
     };
     Ok(Some((header, rest)))
 }
 
-/// A word, and what follows the space after it.
+/// A word, and the bytes after the space that ends it.
 type Word<'a> = (&'a [u8], &'a [u8]);
 
 /// A word of one to `most` bytes; `None` when more bytes are needed.
@@ -249,7 +249,7 @@ fn word(bytes: &[u8], most: usize, error: FrameError) -> Result<Option<Word<'_>>
     }
 }
 
-/// The length, and what follows: data after a space, or, for 0, the line feed itself.
+/// The length and the bytes after it: the data, or, for 0, the line feed.
 fn length(bytes: &[u8]) -> Result<Option<(u32, &[u8])>, FrameError> {
     let end = bytes.iter().position(|byte| !byte.is_ascii_digit());
     let (digits, after) = bytes.split_at(end.unwrap_or(bytes.len()));
@@ -276,7 +276,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn encoded(number: u32, command: Command, data: &[u8]) -> Vec<u8> {
+    fn encoded(number: u32, command: RelpCommand, data: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
         encode(&mut out, Number(number), command, data);
         out
@@ -289,17 +289,17 @@ mod tests {
     }
 
     #[test]
-    fn frames_look_as_rsyslog_writes_them() {
+    fn frames_are_as_rsyslog_has_them() {
         let message = b"<134>1 - host pulse - - - event 1";
         assert_eq!(
-            encoded(2, Command::Syslog, message),
+            encoded(2, RelpCommand::Syslog, message),
             b"2 syslog 33 <134>1 - host pulse - - - event 1\n"
         );
-        assert_eq!(encoded(6, Command::Close, b""), b"6 close 0\n");
+        assert_eq!(encoded(6, RelpCommand::Close, b""), b"6 close 0\n");
         let closed = decode(b"0 serverclose 0\n").unwrap().unwrap();
         assert_eq!(
             (closed.number, closed.command),
-            (Number::HINT, Command::ServerClose)
+            (Number::HINT, RelpCommand::ServerClose)
         );
         let response = decode(b"2 rsp 6 200 OK\n").unwrap().unwrap();
         assert_eq!(
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_frame_is_named_as_soon_as_it_can_be_none() {
+    fn invalid_bytes_are_refused_early() {
         for (bytes, error) in [
             (&b"x"[..], FrameError::Number),
             (b" rsp 0\n", FrameError::Number),
@@ -336,13 +336,13 @@ mod tests {
     }
 
     #[test]
-    fn numbers_begin_again_at_one() {
+    fn numbers_wrap_to_one() {
         assert_eq!(Number(MAX_NUMBER).next(), Number::FIRST);
         assert_eq!(Number::FIRST.next(), Number(2));
     }
 
     #[test]
-    fn memory_is_bounded_by_the_longest_frame() {
+    fn memory_is_bounded() {
         let mut decoder = Decoder::new(10);
         let flood = vec![b'1'; 1 << 20];
         let left = decoder.feed(&flood).len();
@@ -353,13 +353,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn frames_survive_any_cutting(
+        fn frames_survive_fragmentation(
             frames in prop::collection::vec((0..=MAX_NUMBER, prop::collection::vec(any::<u8>(), 0..50)), 1..10),
             cuts in prop::collection::vec(1..20usize, 1..50),
         ) {
             let mut wire = Vec::new();
             for (number, data) in &frames {
-                encode(&mut wire, Number(*number), Command::Syslog, data);
+                encode(&mut wire, Number(*number), RelpCommand::Syslog, data);
             }
             let (mut decoder, mut found) = (Decoder::new(50), Vec::new());
             let (mut rest, mut cuts) = (wire.as_slice(), cuts.iter().cycle());
@@ -375,7 +375,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_taken_or_refused_and_never_more_than_bounded(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        fn any_bytes_decode_within_the_limit(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             let mut decoder = Decoder::new(20);
             let _ = decoder.feed(&bytes);
             while let Ok(Some(frame)) = decoder.frame() {

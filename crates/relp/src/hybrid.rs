@@ -1,11 +1,11 @@
-//! X25519MLKEM768: a key exchange that whoever records today's connections cannot undo
-//! with tomorrow's quantum computer.
+//! X25519MLKEM768: a TLS key exchange that withstands a quantum computer.
 //!
-//! What is forwarded names machines and people for years. rustls has this group only with
-//! another library than ring, so it is put together here (draft-ietf-tls-ecdhe-mlkem) from
-//! ring's X25519 and the ML-KEM that SSH brings. Both have to be broken to read along. A
-//! collector that does not know it takes the X25519 that is offered beside it, without
-//! another round trip.
+//! Forwarded records name machines and people, and stay confidential for years: traffic
+//! that is captured today must not become readable when a quantum computer exists. rustls
+//! has this group only with `aws-lc-rs`, so it is composed here
+//! (draft-ietf-tls-ecdhe-mlkem) of ring's X25519 and the `ml-kem` crate, which SSH needs
+//! anyway. An attacker has to break both. The X25519 share is offered on its own as well:
+//! a collector without the group takes that, without another round trip.
 
 use ml_kem::kem::{Decapsulate, KeyExport};
 use ml_kem::{B32, DecapsulationKey768, EncapsulationKey768, Seed};
@@ -17,7 +17,7 @@ use rustls::ffdhe_groups::FfdheGroup;
 use rustls::{Error, NamedGroup, PeerMisbehaved, ProtocolVersion};
 use zeroize::{Zeroize, Zeroizing};
 
-/// Lengths in bytes (FIPS 203, table 3; RFC 7748).
+// Lengths in bytes (FIPS 203, table 3; RFC 7748).
 const ENCAPSULATION_KEY: usize = 1184;
 const CIPHERTEXT: usize = 1088;
 const SECRET: usize = 32;
@@ -25,7 +25,7 @@ const X25519_KEY: usize = 32;
 
 const INVALID: Error = Error::PeerMisbehaved(PeerMisbehaved::InvalidKeyShare);
 
-/// ring's, which has all of TLS, and this group before its own.
+/// The provider of `ring`, with this group preferred to its own.
 #[must_use]
 pub fn provider() -> CryptoProvider {
     let mut provider = default_provider();
@@ -33,16 +33,19 @@ pub fn provider() -> CryptoProvider {
     provider
 }
 
-/// The group, for both sides of a connection.
+/// The group. Clients [start](SupportedKxGroup::start) an exchange, servers
+/// [complete](SupportedKxGroup::start_and_complete) it.
 #[derive(Clone, Copy, Debug)]
 pub struct X25519MlKem768;
 
 impl SupportedKxGroup for X25519MlKem768 {
     fn start(&self) -> Result<Box<dyn ActiveKeyExchange>, Error> {
         let classical = X25519.start()?;
+        // The seed (d, z) of FIPS 203, 7.1, from the generator that rustls uses elsewhere.
         let seed = Zeroizing::new(random::<64>()?);
         let decapsulation = DecapsulationKey768::from_seed(Seed::from(*seed));
         let encapsulation = decapsulation.encapsulation_key().to_bytes();
+        // ML-KEM's share comes first in this group, as its secret does below.
         let share = [encapsulation.as_slice(), classical.pub_key()].concat();
         Ok(Box::new(Started {
             classical,
@@ -54,7 +57,9 @@ impl SupportedKxGroup for X25519MlKem768 {
     fn start_and_complete(&self, share: &[u8]) -> Result<CompletedKeyExchange, Error> {
         let (encapsulation, theirs) = split(share, ENCAPSULATION_KEY)?;
         let encapsulation = encapsulation.try_into().map_err(|_| INVALID)?;
+        // Refuses coefficients above the modulus (FIPS 203, 7.2).
         let encapsulation = EncapsulationKey768::new(encapsulation).map_err(|_| INVALID)?;
+        // Refuses points of small order, which would make the secret predictable (RFC 7748, 6.1).
         let classical = X25519.start_and_complete(theirs)?;
         let seed = Zeroizing::new(random::<32>()?);
         let (ciphertext, mut secret) = encapsulation.encapsulate_deterministic(&B32::from(*seed));
@@ -80,10 +85,10 @@ impl SupportedKxGroup for X25519MlKem768 {
     }
 }
 
-/// The client's side, until the server has answered.
+/// The client's exchange, until the server's share is received.
 struct Started {
     classical: Box<dyn ActiveKeyExchange>,
-    /// Overwritten when it is dropped.
+    /// Zeroed on drop.
     decapsulation: DecapsulationKey768,
     share: Vec<u8>,
 }
@@ -92,6 +97,8 @@ impl ActiveKeyExchange for Started {
     fn complete(self: Box<Self>, share: &[u8]) -> Result<SharedSecret, Error> {
         let (ciphertext, theirs) = split(share, CIPHERTEXT)?;
         let classical = self.classical.complete(theirs)?;
+        // A ciphertext that was changed decapsulates to a pseudorandom secret (FIPS 203, 6.3):
+        // the handshake then fails at the Finished message, and not here.
         let secret = self.decapsulation.decapsulate_slice(ciphertext);
         let mut secret = secret.map_err(|_| INVALID)?;
         let both = joined(secret.as_slice(), &classical);
@@ -99,6 +106,8 @@ impl ActiveKeyExchange for Started {
         Ok(both)
     }
 
+    // rustls offers this share beside the hybrid one; it is the same key, so it costs no
+    // second key generation.
     fn hybrid_component(&self) -> Option<(NamedGroup, &[u8])> {
         Some((self.classical.group(), self.classical.pub_key()))
     }
@@ -120,7 +129,7 @@ impl ActiveKeyExchange for Started {
     }
 }
 
-/// ML-KEM's part, and X25519's.
+/// Splits a share into ML-KEM's part and X25519's.
 fn split(share: &[u8], first: usize) -> Result<(&[u8], &[u8]), Error> {
     if share.len() == first + X25519_KEY {
         Ok(share.split_at(first))
@@ -129,7 +138,8 @@ fn split(share: &[u8], first: usize) -> Result<(&[u8], &[u8]), Error> {
     }
 }
 
-/// In the same order. It is allocated once, and rustls overwrites it.
+/// The shared secret: ML-KEM's, then X25519's. Allocated with its full capacity, so that no
+/// reallocation leaves a copy behind; rustls zeroes it on drop.
 fn joined(post_quantum: &[u8], classical: &SharedSecret) -> SharedSecret {
     let mut both = Vec::with_capacity(SECRET + X25519_KEY);
     both.extend_from_slice(post_quantum);
@@ -159,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn both_sides_come_to_one_secret_that_is_never_the_same() {
+    fn both_sides_agree_on_a_new_secret() {
         let agree = || {
             let client = client();
             assert_eq!(client.pub_key().len(), 1216);
@@ -172,13 +182,13 @@ mod tests {
         };
         let (one, other) = (agree(), agree());
         assert_eq!(one.len(), 64);
-        // Neither half.
+        // Both halves differ.
         assert_ne!(one[..32], other[..32]);
         assert_ne!(one[32..], other[32..]);
     }
 
     #[test]
-    fn a_peer_without_it_completes_what_is_offered_beside_it() {
+    fn x25519_alone_can_be_completed() {
         let client = client();
         let (group, share) = client.hybrid_component().unwrap();
         assert_eq!(group, NamedGroup::X25519);
@@ -189,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn half_of_an_answer_that_was_changed_changes_its_half_of_the_secret() {
+    fn each_half_of_the_share_counts() {
         for (at, changed) in [(0, 0..32), (CIPHERTEXT - 1, 0..32), (CIPHERTEXT, 32..64)] {
             let client = client();
             let server = GROUP.start_and_complete(client.pub_key()).unwrap();
@@ -209,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_share_of_another_length_is_refused() {
+    fn a_wrong_length_is_refused() {
         let garbage = [0x55; 4096];
         for length in [0, 1, 32, 1088, 1119, 1121, 1184, 1215, 1217, 4096] {
             assert_eq!(
@@ -225,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_are_none_are_refused() {
+    fn invalid_keys_are_refused() {
         let client = client();
         // Coefficients above the modulus (FIPS 203, 7.2).
         let mut share = client.pub_key().to_vec();
@@ -241,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_offered_first_and_only_where_it_is_defined() {
+    fn offered_first_and_in_tls_13_only() {
         let groups: Vec<NamedGroup> = provider().kx_groups.iter().map(|g| g.name()).collect();
         let names = [
             NamedGroup::X25519MLKEM768,
@@ -258,7 +268,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(32))]
 
         #[test]
-        fn garbage_never_makes_it_panic(
+        fn garbage_never_panics(
             share in prop::collection::vec(any::<u8>(), CIPHERTEXT + X25519_KEY),
             more in prop::collection::vec(any::<u8>(), ENCAPSULATION_KEY - CIPHERTEXT),
         ) {

@@ -1,40 +1,44 @@
-//! Who we are to a collector, and whom we take for one: certificates from files.
+//! The client certificate, and verification of the collector's.
 //!
-//! The collector's name is always verified, against the CA of the operator and no
-//! other. A pin narrows that to one public key. Files are read whole, so that a new
-//! certificate and its key are taken together or not at all.
+//! The collector's certificate must be signed by the operator's CA, never by one of the
+//! system's, and must have the configured name. A pin narrows that to one public key.
+//! All files are read before any is used, so a renewed certificate and its key are taken
+//! together or not at all.
 
 use crate::hybrid;
 use pulse_core::pin::Pin;
+use pulse_core::trust::Untrusted;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{
     ClientConfig, DigitallySignedStruct, Error as TlsError, RootCertStore, SignatureScheme,
 };
 use sha2::{Digest, Sha256};
+use std::error::Error;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
-/// The largest file that is read: a system's list of authorities has some 220 KiB.
+/// The largest file that is read. A system's CA bundle has about 220 KiB.
 const MAX_PEM_BYTES: usize = 1 << 20;
 
-/// Where the files are, PEM each.
+/// The paths of the PEM files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Files {
-    /// Who signs collectors' certificates.
+    /// The CA of collectors' certificates.
     pub ca: PathBuf,
-    /// Ours, and those between it and its CA.
+    /// The client certificate, followed by intermediate ones.
     pub certificate: PathBuf,
-    /// The private key of ours.
+    /// Its private key.
     pub key: PathBuf,
 }
 
-/// What is in the files.
+/// The contents of the [`Files`].
 pub struct Contents {
     ca: Vec<u8>,
     certificate: Vec<u8>,
@@ -42,7 +46,7 @@ pub struct Contents {
 }
 
 impl Contents {
-    /// What each of the [`Files`] holds.
+    /// In the order of [`Files`].
     #[must_use]
     pub fn new(ca: Vec<u8>, certificate: Vec<u8>, key: Vec<u8>) -> Self {
         Self {
@@ -53,54 +57,62 @@ impl Contents {
     }
 }
 
-/// Why there is no identity.
+/// Why certificates and keys cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
-    /// A file cannot be read, or is no PEM.
-    #[error("{}: {reason}", path.display())]
+    /// A file cannot be read.
+    #[error("cannot read {}", path.display())]
     Unreadable {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What is wrong.
-        reason: String,
+        /// The operating system's reason.
+        source: io::Error,
     },
-    /// Others may change it, or read the key.
-    #[error("{0}")]
-    Untrusted(String),
-    /// There is nothing of the kind in it.
+    /// A file is not PEM, or has no item of the kind that is needed.
+    #[error("{}", path.display())]
+    Pem {
+        /// The file.
+        path: PathBuf,
+        /// The parser's reason.
+        source: pem::Error,
+    },
+    /// Other users can change a file, or read the key.
+    #[error(transparent)]
+    Untrusted(Untrusted),
+    /// A file contains no certificate.
     #[error("{}: there is no certificate in it", path.display())]
     Empty {
-        /// Which file.
+        /// The file.
         path: PathBuf,
     },
-    /// The certificate and the key do not belong together, or are of no use.
-    #[error("{} and {}: {reason}", certificate.display(), key.display())]
+    /// The key is not the certificate's, or rustls cannot use them.
+    #[error("{} and {}", certificate.display(), key.display())]
     Mismatch {
         /// The certificate's file.
         certificate: PathBuf,
         /// The key's file.
         key: PathBuf,
-        /// What is wrong.
-        reason: TlsError,
+        /// The reason of rustls.
+        source: TlsError,
     },
-    /// The CA is of no use.
-    #[error("{}: {reason}", path.display())]
+    /// The CA certificate cannot be used.
+    #[error("{}", path.display())]
     Ca {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What is wrong.
-        reason: String,
+        /// The reason of rustls.
+        source: Box<dyn Error + Send + Sync>,
     },
 }
 
-/// What a connection to a collector is opened with.
+/// The TLS configuration for connections to a collector.
 #[derive(Clone, Debug)]
 pub struct Identity {
-    /// For rustls.
+    /// The configuration of rustls.
     pub config: Arc<ClientConfig>,
-    /// Our certificate, as it is: for whoever wants to know when it ends.
+    /// The client certificate in DER, for its expiry.
     pub certificate: CertificateDer<'static>,
-    /// The CAs, likewise.
+    /// The CA certificates in DER, likewise.
     pub authorities: Vec<CertificateDer<'static>>,
 }
 
@@ -110,14 +122,18 @@ impl Identity {
     /// # Errors
     /// [`IdentityError`] names the file and what is wrong with it.
     pub fn load(files: &Files, pin: Option<Pin>) -> Result<Self, IdentityError> {
-        let read =
-            |path: &PathBuf| pulse_files::read(path, MAX_PEM_BYTES).map_err(unreadable(path));
+        let read = |path: &PathBuf| {
+            pulse_files::read(path, MAX_PEM_BYTES).map_err(|source| IdentityError::Unreadable {
+                path: path.clone(),
+                source,
+            })
+        };
         let [ca, certificate, key] = [&files.ca, &files.certificate, &files.key].map(read);
         let contents = Contents::new(ca?, certificate?, key?);
         Self::parse(files, &contents, pin)
     }
 
-    /// Takes what somebody has read from the files.
+    /// Parses the contents of files that were read already.
     ///
     /// # Errors
     /// As [`Identity::load`].
@@ -128,7 +144,7 @@ impl Identity {
     ) -> Result<Self, IdentityError> {
         let authorities = certificates(&files.ca, &contents.ca)?;
         let chain = certificates(&files.certificate, &contents.certificate)?;
-        let key = PrivateKeyDer::from_pem_slice(&contents.key).map_err(unreadable(&files.key))?;
+        let key = PrivateKeyDer::from_pem_slice(&contents.key).map_err(not_pem(&files.key))?;
         let certificate = chain
             .first()
             .cloned()
@@ -136,20 +152,20 @@ impl Identity {
         let provider = Arc::new(hybrid::provider());
         let verifier = verifier(&files.ca, &authorities, &provider, pin)?;
         let builder = ClientConfig::builder_with_provider(provider);
-        let mismatch = |reason| IdentityError::Mismatch {
+        let mismatch = |source| IdentityError::Mismatch {
             certificate: files.certificate.clone(),
             key: files.key.clone(),
-            reason,
+            source,
         };
-        let builder = builder
-            .with_safe_default_protocol_versions()
-            .map_err(mismatch)?;
         let mut config = builder
+            .with_safe_default_protocol_versions()
+            .map_err(mismatch)?
             .dangerous()
             .with_custom_certificate_verifier(verifier)
             .with_client_auth_cert(chain, key)
             .map_err(mismatch)?;
-        // A connection lasts for days; a ticket would only be one more secret.
+        // A connection lasts for days: a session ticket would save nothing, and would be one
+        // more secret.
         config.resumption = rustls::client::Resumption::disabled();
         Ok(Self {
             config: Arc::new(config),
@@ -161,7 +177,7 @@ impl Identity {
 
 fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
     let found = CertificateDer::pem_slice_iter(pem);
-    let found: Vec<_> = found.collect::<Result<_, _>>().map_err(unreadable(path))?;
+    let found: Vec<_> = found.collect::<Result<_, _>>().map_err(not_pem(path))?;
     if found.is_empty() {
         Err(empty(path))
     } else {
@@ -175,25 +191,24 @@ fn verifier(
     provider: &Arc<CryptoProvider>,
     pin: Option<Pin>,
 ) -> Result<Arc<Verifier>, IdentityError> {
-    let unusable = |reason: &dyn std::fmt::Display| IdentityError::Ca {
+    let unusable = |source: Box<dyn Error + Send + Sync>| IdentityError::Ca {
         path: path.to_owned(),
-        reason: reason.to_string(),
+        source,
     };
     let mut roots = RootCertStore::empty();
     for authority in authorities {
-        roots.add(authority.clone()).map_err(|e| unusable(&e))?;
+        roots
+            .add(authority.clone())
+            .map_err(|error| unusable(error.into()))?;
     }
     let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
-    let inner = inner.build().map_err(|e| unusable(&e))?;
+    let inner = inner.build().map_err(|error| unusable(error.into()))?;
     Ok(Arc::new(Verifier { inner, pin }))
 }
 
-fn unreadable<E: std::fmt::Display>(path: &Path) -> impl Fn(E) -> IdentityError {
+fn not_pem(path: &Path) -> impl FnOnce(pem::Error) -> IdentityError {
     let path = path.to_owned();
-    move |error| IdentityError::Unreadable {
-        path: path.clone(),
-        reason: error.to_string(),
-    }
+    move |source| IdentityError::Pem { path, source }
 }
 
 fn empty(path: &Path) -> IdentityError {
@@ -202,7 +217,7 @@ fn empty(path: &Path) -> IdentityError {
     }
 }
 
-/// What rustls verifies anyway, and the pin.
+/// The verifier of rustls, and the pin.
 #[derive(Debug)]
 struct Verifier {
     inner: Arc<WebPkiServerVerifier>,
@@ -254,10 +269,10 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// The pin of a certificate.
+/// The pin of a certificate: the SHA-256 of its `SubjectPublicKeyInfo`.
 ///
 /// # Errors
-/// When it is no certificate.
+/// When it is not a certificate.
 pub fn public_key(certificate: &CertificateDer<'_>) -> Result<Pin, TlsError> {
     let parsed = ParsedCertificate::try_from(certificate)?;
     let key = parsed.subject_public_key_info();

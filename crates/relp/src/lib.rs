@@ -1,24 +1,26 @@
-//! Records on their way to a collector: RELP, and syslog over TLS.
+//! RELP and syslog over TLS, for a sender of log records.
 //!
-//! RELP (the Reliable Event Logging Protocol, as librelp 1.11 speaks it) has every
-//! message acknowledged, so that a sender knows what to send again. Where a collector
-//! has no RELP, messages go as RFC 5425 frames them, and nobody says what arrived.
+//! In RELP (the Reliable Event Logging Protocol, as librelp 1.11 implements it) the
+//! collector acknowledges each message, so the sender knows what to send again. For
+//! collectors without RELP there is syslog over TLS (RFC 5425), which has no
+//! acknowledgements.
 //!
-//! But for the driver everything is bytes in and bytes out: no socket, no clock, no task.
-//! What a peer sends is bounded and judged before it is believed; a session that was lied to ends
-//! with an error that says how, and whoever drives it connects again.
+//! The protocols are sans-IO: bytes in, bytes out, no socket, clock or task. Only
+//! [`connection`] does I/O. What a peer sends is bounded in size and checked before it is
+//! used; a session whose peer breaks the protocol ends with an error that says how, and
+//! the caller connects again.
 //!
-//! | module | is about |
+//! | module | contents |
 //! |---|---|
-//! | [`frame`] | RELP's frames, read piece by piece |
-//! | [`session`] | the sender: a window of messages and their acknowledgements |
-//! | [`counted`] | the sender where nobody acknowledges |
-//! | [`collector`] | the other side, for tests |
+//! | [`frame`] | RELP frames, decoded incrementally |
+//! | [`session`] | the RELP sender: a window of messages and their acknowledgements |
+//! | [`syslog_tls`] | the sender of syslog over TLS |
+//! | [`collector`] | the RELP receiver, for tests |
 //! | [`message`] | RFC 5424 messages, RFC 5425 octet counting |
-//! | [`certificate`] | from when and until when a certificate is good |
-//! | [`identity`] | certificates, and whom we take for the collector |
-//! | [`hybrid`] | a key exchange for after quantum computers |
-//! | [`link`] | a session on a TLS connection: the thin driver |
+//! | [`certificate`] | the validity period of a certificate |
+//! | [`identity`] | the client certificate, and verification of the collector's |
+//! | [`hybrid`] | the post-quantum key exchange X25519MLKEM768 |
+//! | [`connection`] | a session on a TLS connection: the driver |
 #![cfg_attr(
     not(test),
     warn(
@@ -35,15 +37,15 @@
 #[cfg(feature = "driver")]
 pub mod certificate;
 pub mod collector;
-pub mod counted;
+#[cfg(feature = "driver")]
+pub mod connection;
 pub mod frame;
 #[cfg(feature = "driver")]
 pub mod hybrid;
 #[cfg(feature = "driver")]
 pub mod identity;
-#[cfg(feature = "driver")]
-pub mod link;
 pub mod message;
 pub mod session;
+pub mod syslog_tls;
 #[cfg(feature = "driver")]
 mod tcp;

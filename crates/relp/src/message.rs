@@ -1,11 +1,11 @@
-//! Syslog messages (RFC 5424), and how they are told apart in a stream (RFC 5425).
+//! Syslog messages (RFC 5424), and their framing over TLS (RFC 5425).
 
-/// `log audit` of RFC 5424, table 1.
+/// The facility `log audit` (RFC 5424, table 1).
 pub const LOG_AUDIT: u8 = 13;
-/// `system daemons` of the same.
+/// The facility `system daemons` (RFC 5424, table 1).
 pub const DAEMON: u8 = 3;
 
-/// How bad it is (RFC 5424, table 2).
+/// A severity (RFC 5424, table 2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Severity {
@@ -13,18 +13,18 @@ pub enum Severity {
     Error = 3,
     /// Warning conditions.
     Warning = 4,
-    /// Normal and worth a note.
+    /// Normal but significant condition.
     Notice = 5,
-    /// Informational.
+    /// Informational messages.
     Info = 6,
-    /// For looking for faults.
+    /// Debug messages.
     Debug = 7,
 }
 
 impl Severity {
-    /// The one with this numerical code, if it is one of ours.
+    /// The severity with this numerical code; none for codes that are not used here.
     #[must_use]
-    pub fn of(code: u8) -> Option<Self> {
+    pub fn from_code(code: u8) -> Option<Self> {
         let all = [
             Self::Error,
             Self::Warning,
@@ -36,17 +36,17 @@ impl Severity {
     }
 }
 
-/// Who speaks: what is the same in every message.
+/// The parts of the header that all messages of a process share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
     facility: u8,
-    /// Host, program and process id.
+    /// `HOSTNAME SP APP-NAME SP PROCID`.
     names: String,
 }
 
 impl Origin {
-    /// Names are made fit for the header: what RFC 5424 does not permit there is left
-    /// out, what is too long is cut off, and nothing at all becomes `-`.
+    /// Characters that RFC 5424 does not permit in a name are omitted, names are truncated to
+    /// its limits, and an empty name becomes `-`.
     #[must_use]
     pub fn new(facility: u8, host: &str, program: &str, pid: u32) -> Self {
         Self {
@@ -55,9 +55,8 @@ impl Origin {
         }
     }
 
-    /// Appends a message: `text` as it is, after a header that says when (RFC 3339) and
-    /// what kind it is. A message is one line; whoever has text with line feeds sends
-    /// several.
+    /// Appends a message: a header with the time `when` (RFC 3339) and the MSGID `kind`, then
+    /// `text` unchanged. `text` must not contain line feeds.
     pub fn write(
         &self,
         out: &mut Vec<u8>,
@@ -67,7 +66,7 @@ impl Origin {
         text: &[u8],
     ) {
         let priority = u32::from(self.facility) * 8 + severity as u32;
-        // Of a million records the header is the same, so little is made anew for each.
+        // Runs once for each record: everything constant is formatted before.
         out.extend_from_slice(format!("<{priority}>1 ").as_bytes());
         push_printable(out, when, 32);
         out.push(b' ');
@@ -85,7 +84,7 @@ fn printable(text: &str, most: usize) -> String {
     kept.into_iter().map(char::from).collect()
 }
 
-/// `PRINTUSASCII` of RFC 5424, or its nil value.
+/// Appends the `PRINTUSASCII` of a text, or RFC 5424's nil value.
 fn push_printable(out: &mut Vec<u8>, text: &str, most: usize) {
     let start = out.len();
     out.extend(text.bytes().filter(u8::is_ascii_graphic).take(most));
@@ -94,8 +93,8 @@ fn push_printable(out: &mut Vec<u8>, text: &str, most: usize) {
     }
 }
 
-/// Appends a message as RFC 5425 frames it: its length in octets comes first.
-pub fn count_octets(out: &mut Vec<u8>, message: &[u8]) {
+/// Appends a message with octet counting (RFC 5425, 4.3): its length in bytes comes first.
+pub fn push_octet_counted(out: &mut Vec<u8>, message: &[u8]) {
     out.extend_from_slice(format!("{} ", message.len()).as_bytes());
     out.extend_from_slice(message);
 }
@@ -112,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_stands_unchanged_behind_its_header() {
+    fn text_follows_the_header_unchanged() {
         let origin = Origin::new(LOG_AUDIT, "pve1", "pulse-sensor-proxy", 42);
         assert_eq!(
             message(&origin),
@@ -121,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn names_cannot_break_out_of_the_header() {
+    fn names_cannot_break_the_header() {
         let origin = Origin::new(LOG_AUDIT, "a b\n<1>", "", 1);
         assert_eq!(message(&origin).split(' ').nth(2), Some("ab<1>"));
         assert_eq!(message(&origin).split(' ').nth(3), Some("-"));
@@ -130,9 +129,9 @@ mod tests {
     }
 
     #[test]
-    fn octets_are_counted_not_characters() {
+    fn octets_are_counted() {
         let mut out = Vec::new();
-        count_octets(&mut out, "é".as_bytes());
+        push_octet_counted(&mut out, "é".as_bytes());
         assert_eq!(out, "2 é".as_bytes());
     }
 }

@@ -1,22 +1,22 @@
-//! The sender's side of a session: a window of messages on their way, and what the
-//! collector says of them.
+//! The sender of a RELP session: a window of messages, and their acknowledgements.
 //!
-//! An acknowledgement means that the collector has the message, not that it has stored
-//! it. Messages are told apart by a tag of the caller's (a place in its queue), and the
-//! tags come back in the order in which they were sent, when they and all before them
-//! are acknowledged: so one number is enough to remember what need not be sent again.
+//! An acknowledgement means that the collector has received the message, not that it has
+//! stored it. The caller gives each message a tag (its position in the queue), and gets back
+//! the tag up to which all messages are acknowledged. Acknowledgements may come out of
+//! order; because only an unbroken prefix counts, one number is enough to remember what need
+//! not be sent again.
 
-use crate::frame::{self, Command, Decoder, Frame, FrameError, Number};
+use crate::frame::{self, Decoder, Frame, FrameError, Number, RelpCommand};
 use pulse_sensors::shown::is_active;
 use std::collections::VecDeque;
 
-/// The most that a collector has to say: its offers.
+/// The largest response in bytes: the collector's offers.
 const MAX_RESPONSE: usize = 4096;
 
-/// As many messages may be on their way as librelp permits.
+/// Messages that may be in flight, as many as librelp's default.
 pub const WINDOW: usize = 128;
 
-/// What we tell a collector of ourselves.
+/// The offers of this sender.
 const OFFERS: &str = concat!(
     "relp_version=0\n",
     "relp_software=pulse-sensor-proxy,",
@@ -24,38 +24,38 @@ const OFFERS: &str = concat!(
     "\ncommands=syslog"
 );
 
-/// Why a session is over that should not be.
+/// Why a session failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SessionError {
-    /// What came is no RELP.
-    #[error("the collector does not speak RELP: {0}")]
+    /// The collector's bytes are not RELP.
+    #[error("the collector does not speak RELP")]
     Frame(#[from] FrameError),
-    /// It refused the session or a message.
+    /// The collector refused the session or a message.
     #[error("the collector refused: {code} {text}")]
     Refused {
-        /// Its three digits.
+        /// The status code.
         code: u16,
-        /// What it said, printable and short.
+        /// Its text, printable and at most 200 characters.
         text: String,
     },
-    /// It does not take messages.
+    /// The collector does not offer the command `syslog`.
     #[error("the collector does not offer to take syslog messages")]
     NoSyslog,
-    /// It acknowledged what was not on its way.
-    #[error("the collector acknowledged transaction {0}, which was not on its way")]
+    /// The collector acknowledged a transaction that was not in flight.
+    #[error("the collector acknowledged transaction {0}, which was not in flight")]
     Unknown(Number),
-    /// A response without a code.
+    /// A response has no status code.
     #[error("the collector sent a response without a code")]
     NoCode,
-    /// Something else than a response.
+    /// The collector sent something other than a response.
     #[error("the collector sent a request")]
     Request,
-    /// It will take nothing more.
+    /// The collector closed the session.
     #[error("the collector closed the session")]
     ServerClosed,
 }
 
-/// Where a session is.
+/// The phase of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Opening,
@@ -64,7 +64,7 @@ enum Phase {
     Closed,
 }
 
-/// A message on its way.
+/// A message in flight.
 #[derive(Clone, Copy, Debug)]
 struct Sent {
     number: Number,
@@ -78,37 +78,36 @@ pub struct Session {
     phase: Phase,
     decoder: Decoder,
     next: Number,
-    /// What was asked last: to open or to close.
-    asked: Number,
+    /// The last request other than a message: to open or to close.
+    request: Number,
     window: usize,
     sent: VecDeque<Sent>,
     acknowledged: Option<u64>,
-    /// How many answers there were.
-    answers: u64,
+    /// Messages acknowledged.
+    acknowledgements: u64,
 }
 
 impl Session {
-    /// Begins one: the first frame is appended to `out`. Up to `window` messages will be
-    /// on their way at a time.
+    /// Appends the first frame to `out`. Up to `window` messages will be in flight at a time.
     #[must_use]
-    pub fn begin(window: usize, out: &mut Vec<u8>) -> Self {
-        frame::encode(out, Number::FIRST, Command::Open, OFFERS.as_bytes());
+    pub fn start(window: usize, out: &mut Vec<u8>) -> Self {
+        frame::encode(out, Number::FIRST, RelpCommand::Open, OFFERS.as_bytes());
         Self {
             phase: Phase::Opening,
             decoder: Decoder::new(MAX_RESPONSE),
             next: Number::FIRST.next(),
-            asked: Number::FIRST,
+            request: Number::FIRST,
             window,
             sent: VecDeque::with_capacity(window),
             acknowledged: None,
-            answers: 0,
+            acknowledgements: 0,
         }
     }
 
-    /// How many answers there were that were expected. Bytes that make none are none.
+    /// How many messages were acknowledged.
     #[must_use]
-    pub fn answers(&self) -> u64 {
-        self.answers
+    pub fn acknowledgements(&self) -> u64 {
+        self.acknowledgements
     }
 
     /// How many messages may be sent now.
@@ -126,26 +125,26 @@ impl Session {
         self.phase == Phase::Open
     }
 
-    /// Whether both sides have said goodbye.
+    /// Whether both sides have closed the session.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.phase == Phase::Closed
     }
 
-    /// How many messages wait for their acknowledgement.
+    /// How many messages are not acknowledged yet.
     #[must_use]
-    pub fn on_their_way(&self) -> usize {
+    pub fn in_flight(&self) -> usize {
         self.sent.len()
     }
 
     /// Appends a message to `out`; false, and nothing, when there is no
-    /// [room](Self::room). Tags grow.
+    /// [room](Self::room). Tags must increase.
     pub fn send(&mut self, tag: u64, message: &[u8], out: &mut Vec<u8>) -> bool {
         if self.room() == 0 {
             return false;
         }
         let number = self.take_number();
-        frame::encode(out, number, Command::Syslog, message);
+        frame::encode(out, number, RelpCommand::Syslog, message);
         self.sent.push_back(Sent {
             number,
             tag,
@@ -154,20 +153,20 @@ impl Session {
         true
     }
 
-    /// Appends the request to end the session in order.
+    /// Appends the request to close the session.
     pub fn close(&mut self, out: &mut Vec<u8>) {
         if self.phase != Phase::Open {
             return;
         }
-        self.asked = self.take_number();
-        frame::encode(out, self.asked, Command::Close, b"");
+        self.request = self.take_number();
+        frame::encode(out, self.request, RelpCommand::Close, b"");
         self.phase = Phase::Closing;
     }
 
-    /// Takes what the collector sent.
+    /// Takes bytes of the collector.
     ///
     /// # Errors
-    /// [`SessionError`] ends the session. What was acknowledged before stays so:
+    /// [`SessionError`] ends the session. Messages that were acknowledged before stay so:
     /// [`Session::acknowledged`].
     pub fn receive(&mut self, mut bytes: &[u8]) -> Result<(), SessionError> {
         loop {
@@ -181,8 +180,8 @@ impl Session {
         }
     }
 
-    /// The tag up to which everything is acknowledged, if that has grown since it was
-    /// last asked for.
+    /// The tag up to which all messages are acknowledged; none when it has not grown since the
+    /// last call.
     pub fn acknowledged(&mut self) -> Option<u64> {
         self.acknowledged.take()
     }
@@ -195,28 +194,28 @@ impl Session {
 
     fn take(&mut self, frame: &Frame) -> Result<(), SessionError> {
         match (frame.command, self.phase) {
-            // The end that we asked for, or that it wants.
-            (Command::ServerClose, Phase::Closing | Phase::Closed) => {
+            // It may come before or after the response to our close.
+            (RelpCommand::ServerClose, Phase::Closing | Phase::Closed) => {
                 self.phase = Phase::Closed;
                 Ok(())
             }
-            (Command::ServerClose, _) => Err(SessionError::ServerClosed),
-            (Command::Response, _) => self.respond(frame),
+            (RelpCommand::ServerClose, _) => Err(SessionError::ServerClosed),
+            (RelpCommand::Response, _) => self.respond(frame),
             _ => Err(SessionError::Request),
         }
     }
 
     fn respond(&mut self, frame: &Frame) -> Result<(), SessionError> {
-        let is_asked = frame.number == self.asked;
+        let is_expected = frame.number == self.request;
         match self.phase {
-            Phase::Opening if is_asked => {
+            Phase::Opening if is_expected => {
                 accepted(&frame.data)?;
                 offers_syslog(&frame.data)?;
                 self.phase = Phase::Open;
                 Ok(())
             }
-            // rsyslog's answer to a close is empty.
-            Phase::Closing if is_asked => {
+            // rsyslog's response to a close is empty: it has no status code.
+            Phase::Closing if is_expected => {
                 self.phase = Phase::Closed;
                 Ok(())
             }
@@ -231,7 +230,7 @@ impl Session {
         let sent = sent.ok_or(SessionError::Unknown(frame.number))?;
         accepted(&frame.data)?;
         sent.is_acknowledged = true;
-        self.answers += 1;
+        self.acknowledgements += 1;
         while let Some(first) = self.sent.front().filter(|first| first.is_acknowledged) {
             self.acknowledged = Some(first.tag);
             self.sent.pop_front();
@@ -240,7 +239,7 @@ impl Session {
     }
 }
 
-/// A response begins with three digits; 200 is yes.
+/// A response begins with a status code of three digits; 200 is success.
 fn accepted(data: &[u8]) -> Result<(), SessionError> {
     let code = data.get(..3).and_then(|digits| str::from_utf8(digits).ok());
     let code = code.and_then(|digits| digits.parse::<u16>().ok());
@@ -253,7 +252,7 @@ fn accepted(data: &[u8]) -> Result<(), SessionError> {
     }
 }
 
-/// What a stranger said, fit for a log: one line, short.
+/// A peer's text, safe for a log: one line, no control characters, at most 200 characters.
 fn printable(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let kept = text.trim().chars().filter(|c| !is_active(*c)).take(200);
@@ -281,7 +280,7 @@ mod tests {
 
     fn open() -> Session {
         let mut out = Vec::new();
-        let mut session = Session::begin(3, &mut out);
+        let mut session = Session::start(3, &mut out);
         assert!(out.starts_with(b"1 open ") && out.ends_with(b"\ncommands=syslog\n"));
         assert_eq!(session.room(), 0);
         session.receive(WELCOME).unwrap();
@@ -296,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_as_rsyslog_has_it() {
+    fn a_session_with_rsyslog() {
         let mut session = open();
         assert_eq!(send(&mut session, 17), b"2 syslog 1 x\n");
         session.receive(b"2 rsp 6 200 OK\n").unwrap();
@@ -313,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_than_the_window_is_on_its_way() {
+    fn the_window_bounds_messages() {
         let mut session = open();
         for tag in 0..3 {
             send(&mut session, tag);
@@ -321,11 +320,11 @@ mod tests {
         let mut out = Vec::new();
         assert!(!session.send(3, b"x", &mut out) && out.is_empty());
         session.receive(b"2 rsp 6 200 OK\n").unwrap();
-        assert_eq!((session.room(), session.on_their_way()), (1, 2));
+        assert_eq!((session.room(), session.in_flight()), (1, 2));
     }
 
     #[test]
-    fn what_is_acknowledged_out_of_order_counts_when_all_before_it_is() {
+    fn only_an_acknowledged_prefix_counts() {
         let mut session = open();
         for tag in [10, 20, 30] {
             send(&mut session, tag);
@@ -339,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn a_collector_that_lies_is_left() {
+    fn protocol_violations_end_it() {
         let once = |bytes: &[u8]| {
             let mut session = open();
             send(&mut session, 1);
@@ -360,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_told_without_what_could_spoil_a_log() {
+    fn a_refusal_is_safe_to_log() {
         let mut session = open();
         send(&mut session, 1);
         let data = b"500 no\x1b[31m\nroom";
@@ -372,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_acknowledged_before_a_lie_stays_acknowledged() {
+    fn acks_before_a_violation_count() {
         let mut session = open();
         send(&mut session, 1);
         send(&mut session, 2);
@@ -385,8 +384,8 @@ mod tests {
     }
 
     #[test]
-    fn a_collector_that_takes_no_syslog_is_of_no_use() {
-        let mut session = Session::begin(3, &mut Vec::new());
+    fn syslog_must_be_offered() {
+        let mut session = Session::start(3, &mut Vec::new());
         let error = session
             .receive(b"1 rsp 20 200 OK\ncommands=none\n")
             .unwrap_err();

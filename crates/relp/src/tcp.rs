@@ -1,4 +1,4 @@
-//! The connection below TLS: it notices by itself when the other end is gone.
+//! The TCP connection below TLS, with the kernel's timeouts for peers that are gone.
 
 use socket2::{SockRef, TcpKeepalive};
 use std::io;
@@ -7,35 +7,36 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpStream;
 
-/// An idle connection is asked after whether it still stands: for the first time after a
-/// minute, and at the latest after two it is known.
+/// Keepalive probes start after a minute without traffic; a dead peer is detected a minute
+/// later.
 const IDLE: Duration = Duration::from_secs(60);
 const INTERVAL: Duration = Duration::from_secs(15);
 const PROBES: u32 = 4;
 
-/// More than this does not wait in our kernel, in bytes: what a slow collector has not
-/// taken shows in our buffer, not in one that nobody sees.
+/// Bytes that may be unsent in the kernel's buffer (`TCP_NOTSENT_LOWAT`). Low, so that
+/// what a slow collector does not read stays in our buffer, where it counts as not written.
 const UNSENT: u32 = 16 * 1024;
 
-/// Connects. TCP breaks the connection when what was sent is not taken for `patience`.
-pub(crate) async fn connect(address: SocketAddr, patience: Duration) -> io::Result<TcpStream> {
+/// Connects. The kernel breaks the connection when the peer does not acknowledge segments for
+/// `io_timeout` (`TCP_USER_TIMEOUT`).
+pub(crate) async fn connect(address: SocketAddr, io_timeout: Duration) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     let keepalive = TcpKeepalive::new().with_time(IDLE);
     let keepalive = keepalive.with_interval(INTERVAL).with_retries(PROBES);
     let socket = SockRef::from(&stream);
     socket.set_tcp_keepalive(&keepalive)?;
-    socket.set_tcp_user_timeout(Some(patience))?;
+    socket.set_tcp_user_timeout(Some(io_timeout))?;
     socket.set_tcp_notsent_lowat(UNSENT)?;
     Ok(stream)
 }
 
-/// Asks the kernel itself, since what the runtime knows may be older. True when the
-/// connection stands; false when something came, which may be its end.
+/// Whether the connection is established and has nothing to read; false when there is
+/// data or an end to read. The kernel is asked, because the runtime's state may be older.
 ///
 /// # Errors
-/// Why it does not stand.
-pub(crate) fn stands(stream: &TcpStream) -> io::Result<bool> {
+/// The reason for which the connection broke; `UnexpectedEof` when the peer closed it.
+pub(crate) fn is_established(stream: &TcpStream) -> io::Result<bool> {
     match SockRef::from(stream).peek(&mut [MaybeUninit::uninit()]) {
         Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
         Ok(_) => Ok(false),
@@ -49,7 +50,7 @@ mod tests {
     use super::*;
     use std::io::Write;
 
-    const PATIENCE: Duration = Duration::from_secs(20);
+    const TIMEOUT: Duration = Duration::from_secs(20);
 
     fn run<T>(future: impl Future<Output = T>) -> T {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -58,19 +59,19 @@ mod tests {
         runtime.unwrap().block_on(future)
     }
 
-    /// Both ends.
+    /// Both ends of a connection.
     async fn pair() -> (TcpStream, std::net::TcpStream) {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let ours = connect(listener.local_addr().unwrap(), PATIENCE).await;
+        let ours = connect(listener.local_addr().unwrap(), TIMEOUT).await;
         (ours.unwrap(), listener.accept().unwrap().0)
     }
 
     #[test]
-    fn the_kernel_is_told_to_notice_a_peer_that_is_gone() {
+    fn socket_options_are_set() {
         run(async {
             let (ours, _theirs) = pair().await;
             let socket = SockRef::from(&ours);
-            assert_eq!(socket.tcp_user_timeout().unwrap(), Some(PATIENCE));
+            assert_eq!(socket.tcp_user_timeout().unwrap(), Some(TIMEOUT));
             assert!(socket.keepalive().unwrap());
             assert_eq!(socket.tcp_keepalive_time().unwrap(), IDLE);
             assert_eq!(socket.tcp_keepalive_interval().unwrap(), INTERVAL);
@@ -80,15 +81,15 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_stands_until_its_end_is_known_to_the_kernel() {
+    fn end_and_data_are_noticed() {
         run(async {
             let (ours, mut theirs) = pair().await;
-            assert!(stands(&ours).unwrap());
+            assert!(is_established(&ours).unwrap());
             theirs.write_all(b"x").unwrap();
-            assert!(!stands(&ours).unwrap());
+            assert!(!is_established(&ours).unwrap());
             let (ours, theirs) = pair().await;
             drop(theirs);
-            assert!(stands(&ours).is_err());
+            assert!(is_established(&ours).is_err());
         });
     }
 }

@@ -19,7 +19,7 @@ type Sign = fn(&Authority, &Authority) -> PathBuf;
 
 /// How our certificate is refused in the middle of TLS or right after it, and how by a
 /// collector that says goodbye.
-const HUNG_UP: Refusal = ("tls", "does not take our certificate");
+const HUNG_UP: Refusal = ("tls", "does not accept our certificate");
 const CLOSED: Refusal = (
     "open",
     "does it permit the name in our certificate, and is that in date",
@@ -130,7 +130,7 @@ fn a_collector_of_another_authority_gets_no_record() {
         let (authority, stranger) = (&site.authority, Authority::new());
         let ours = authority.sign(SENDER, Validity::Good);
         let daemon = site.equipped(&stranger, &ours);
-        site.until_we_are_mended(&daemon, &[("tls", "not of the authority in ca.pem")]);
+        site.until_we_are_mended(&daemon, &[("tls", "not signed by the CA in ca.pem")]);
     }
 }
 
@@ -155,7 +155,7 @@ fn a_collector_whose_certificate_is_over_or_not_valid_yet_gets_no_record() {
         return;
     }
     for (validity, remedy) in [
-        (Validity::Expired, "the collector's certificate is over"),
+        (Validity::Expired, "the collector's certificate has expired"),
         (Validity::Future, "not valid yet"),
     ] {
         for library in BOTH {

@@ -1,8 +1,8 @@
 //! Reading a segment slice by slice, as the chain that it has to be.
 
-use super::Obstacle;
+use super::PruneError;
 use crate::key::PublicKey;
-use crate::line::Line;
+use crate::line::RecordLine;
 use crate::record::{Head, MAX_LINE_BYTES};
 use crate::storage::{Storage, segment_start};
 use crate::tail::{Epoch, Tail, members, ordinal};
@@ -68,15 +68,15 @@ impl Scan {
     /// Reads a slice, and gives each seal in it with its line.
     ///
     /// # Errors
-    /// [`Obstacle::Damaged`] when it is not what it has to be.
+    /// [`PruneError::Damaged`] when it is not what it has to be.
     pub(super) fn step(
         &mut self,
         storage: &impl Storage,
         give: &mut dyn FnMut(&Seal, &[u8]),
-    ) -> Result<Slice, Obstacle> {
+    ) -> Result<Slice, PruneError> {
         let mut buffer = vec![0; SLICE];
         let read = storage.read_at(&self.segment, self.offset, &mut buffer);
-        let read = read.map_err(Obstacle::while_doing("read the oldest segment"))?;
+        let read = read.map_err(PruneError::while_doing("read the oldest segment"))?;
         let is_last = self.offset + read as u64 >= self.length || read < SLICE;
         let mut rest = buffer.get(..read).unwrap_or_default();
         while let Some(line) = next(rest, is_last) {
@@ -91,7 +91,7 @@ impl Scan {
         }
     }
 
-    fn take(&mut self, line: &[u8], give: &mut dyn FnMut(&Seal, &[u8])) -> Result<(), Obstacle> {
+    fn take(&mut self, line: &[u8], give: &mut dyn FnMut(&Seal, &[u8])) -> Result<(), PruneError> {
         let before = self.tail.epoch.clone();
         if !self.tail.take(line, self.offset) {
             self.tail.torn.push(line);
@@ -102,7 +102,7 @@ impl Scan {
             };
         }
         let text = line.strip_suffix(b"\n").unwrap_or(line);
-        let Some(record) = Line::parse(text) else {
+        let Some(record) = RecordLine::parse(text) else {
             return Err(self.damaged());
         };
         self.ts = record.ts;
@@ -115,7 +115,7 @@ impl Scan {
         Ok(())
     }
 
-    fn finish(&self) -> Result<End, Obstacle> {
+    fn finish(&self) -> Result<End, PruneError> {
         let begins_well = self
             .tail
             .first
@@ -131,8 +131,8 @@ impl Scan {
         }
     }
 
-    fn damaged(&self) -> Obstacle {
-        Obstacle::Damaged {
+    fn damaged(&self) -> PruneError {
+        PruneError::Damaged {
             segment: self.segment.clone(),
             seq: self.tail.head.seq,
         }
@@ -142,7 +142,7 @@ impl Scan {
 impl Seal {
     /// The seal that a line is, if it is made with the key of the epoch that the chain is
     /// in. Every segment begins with a record that names this.
-    fn of(record: &Line<'_>, text: &[u8], epoch: Option<&Epoch>) -> Option<Self> {
+    fn of(record: &RecordLine<'_>, text: &[u8], epoch: Option<&Epoch>) -> Option<Self> {
         let seal = Self::read(record, text)?;
         let epoch = epoch?;
         let (signed, signature) = record.signature?;
@@ -153,7 +153,7 @@ impl Seal {
     }
 
     /// What a line says that is a seal.
-    pub(super) fn read(record: &Line<'_>, text: &[u8]) -> Option<Self> {
+    pub(super) fn read(record: &RecordLine<'_>, text: &[u8]) -> Option<Self> {
         record.signature?;
         let members = members(text)?;
         let key = |name: &str| members.get(name)?.as_str()?.parse().ok();
@@ -178,10 +178,10 @@ fn next(rest: &[u8], is_last: bool) -> Option<&[u8]> {
 }
 
 /// The first line of a file, with its newline if there is one.
-pub(super) fn first_line(storage: &impl Storage, name: &str) -> Result<Vec<u8>, Obstacle> {
+pub(super) fn first_line(storage: &impl Storage, name: &str) -> Result<Vec<u8>, PruneError> {
     let mut buffer = vec![0; MAX_LINE_BYTES];
     let read = storage.read_at(name, 0, &mut buffer);
-    let read = read.map_err(Obstacle::while_doing("read the segment after the oldest"))?;
+    let read = read.map_err(PruneError::while_doing("read the segment after the oldest"))?;
     let line = next(buffer.get(..read).unwrap_or_default(), true).map_or(0, <[u8]>::len);
     buffer.truncate(line);
     Ok(buffer)

@@ -5,19 +5,23 @@
 
 use crate::error::LogError;
 use crate::record::Head;
-use crate::storage::{LIVE, Place, Storage, segments};
+use crate::storage::{Dir, LIVE, Storage, segments};
 use crate::tail::{MAX_TORN_BYTES, Tail};
 
 /// Where the chain's end was found.
 pub(super) enum Source {
     Live,
     /// There is no live file, or nothing in it: a rotation was cut short.
-    Segment(String),
+    Segment {
+        name: String,
+        /// The torn bytes are in the live file, not in the segment.
+        torn_in_live: bool,
+    },
     /// Nowhere: the file was removed while we were writing it.
     Memory,
 }
 
-pub(super) struct Found {
+pub(super) struct LogEnd {
     pub(super) source: Source,
     pub(super) tail: Tail,
     /// There is a live file.
@@ -25,9 +29,9 @@ pub(super) struct Found {
 }
 
 /// Looks where the chain ends; with `memory`, looks for just that record.
-pub(super) fn find(storage: &impl Storage, memory: Option<&Head>) -> Result<Found, LogError> {
+pub(super) fn find(storage: &impl Storage, memory: Option<&Head>) -> Result<LogEnd, LogError> {
     let names = storage
-        .list(Place::Log)
+        .list(Dir::Log)
         .map_err(LogError::while_doing("list the audit log's directory"))?;
     let has_live = names.iter().any(|name| name == LIVE);
     let until = memory.map(|head| head.seq);
@@ -38,7 +42,7 @@ pub(super) fn find(storage: &impl Storage, memory: Option<&Head>) -> Result<Foun
     };
     if live.first.is_some() {
         let source = Source::Live;
-        return Ok(Found {
+        return Ok(LogEnd {
             source,
             tail: live,
             has_live,
@@ -47,20 +51,23 @@ pub(super) fn find(storage: &impl Storage, memory: Option<&Head>) -> Result<Foun
     let mut found = match segments(&names).pop() {
         Some(name) => {
             let tail = read_tail(storage, &name, until)?;
-            Found {
-                source: Source::Segment(name),
+            LogEnd {
+                source: Source::Segment {
+                    name,
+                    torn_in_live: false,
+                },
                 tail,
                 has_live,
             }
         }
-        None => Found {
+        None => LogEnd {
             source: Source::Live,
             tail: Tail::empty(),
             has_live,
         },
     };
     if memory.is_some_and(|head| found.tail.head.seq < head.seq) {
-        found = Found {
+        found = LogEnd {
             source: Source::Memory,
             tail: Tail::empty(),
             has_live,
@@ -73,7 +80,9 @@ pub(super) fn find(storage: &impl Storage, memory: Option<&Head>) -> Result<Foun
             });
         }
         found.tail.torn = live.torn;
-        found.tail.torn_in_live = true;
+        if let Source::Segment { torn_in_live, .. } = &mut found.source {
+            *torn_in_live = true;
+        }
     }
     Ok(found)
 }
@@ -84,7 +93,7 @@ pub(super) fn read_tail(
     until: Option<u64>,
 ) -> Result<Tail, LogError> {
     let read = |until| {
-        let file = storage.read(Place::Log, name)?;
+        let file = storage.read(Dir::Log, name)?;
         Tail::read(file, until)
     };
     let doing = || LogError::while_doing("read the audit log");

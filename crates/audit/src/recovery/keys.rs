@@ -2,7 +2,7 @@
 
 use crate::error::LogError;
 use crate::key::SealKey;
-use crate::storage::{Place, Storage};
+use crate::storage::{Dir, Storage};
 use crate::tail::Tail;
 use std::io::{self, Read};
 
@@ -32,7 +32,7 @@ pub(super) fn matching_key(storage: &impl Storage, tail: &Tail) -> Result<SealKe
 
 pub(super) fn key_epochs(storage: &impl Storage) -> Result<Vec<u64>, LogError> {
     let names = storage
-        .list(Place::State)
+        .list(Dir::State)
         .map_err(LogError::while_doing("list the state directory"))?;
     Ok(names
         .iter()
@@ -43,7 +43,7 @@ pub(super) fn key_epochs(storage: &impl Storage) -> Result<Vec<u64>, LogError> {
 pub(super) fn read_key(storage: &impl Storage, epoch: u64) -> Result<Option<SealKey>, LogError> {
     let doing = LogError::while_doing("read the seal's private key");
     let mut text = zeroize::Zeroizing::new(Vec::with_capacity(512));
-    let file = match storage.read(Place::State, &SealKey::file_name(epoch)) {
+    let file = match storage.read(Dir::State, &SealKey::file_name(epoch)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         file => file,
     };

@@ -1,10 +1,10 @@
 //! Torn bytes: copied to a file of their own, cut off where that is permitted, and
 //! told of in the log, by name, length and hash.
 
-use super::Occasion;
+use super::RecoveryReason;
 use crate::error::LogError;
 use crate::record::Body;
-use crate::storage::{Place, Storage, TORN};
+use crate::storage::{Dir, Storage, TORN};
 use crate::tail::{MAX_TORN_BYTES, Tail};
 use crate::text::hex;
 use sha2::{Digest, Sha256};
@@ -16,16 +16,13 @@ const MOST_BYTES: u64 = MAX_TORN_BYTES as u64 + 4096;
 const MOST_FILES: usize = 64;
 
 /// Torn bytes, kept in files of their own.
-#[derive(Default)]
 pub(super) struct TornFiles {
-    files: Vec<(String, Vec<u8>)>,
-    /// The last of them also stands where it was: the file could not be cut.
-    pub(super) in_place: bool,
-    /// The segment that the log goes on from, when it is another file.
-    segment: Option<String>,
+    pub(super) files: Vec<(String, Vec<u8>)>,
+    /// False when the log's file could not be cut: the last of them stands there, too.
+    pub(super) are_cut: bool,
 }
 
-/// Copies what is torn, then cuts it off if that is permitted.
+/// Copies the torn bytes to a file, then cuts them off if that is permitted.
 pub(super) fn set_aside(
     storage: &mut impl Storage,
     name: &str,
@@ -35,23 +32,23 @@ pub(super) fn set_aside(
 ) -> Result<TornFiles, LogError> {
     let doing = || LogError::while_doing("set torn bytes aside");
     let bytes = tail.torn.bytes();
-    let mut torn = TornFiles::default();
+    let mut are_cut = true;
     if !bytes.is_empty() {
         let kept = files_of(storage, seq).map_err(doing())?;
         if !kept.iter().any(|(_, content)| content == bytes) {
             let free = free_name(seq, &kept);
-            storage.store(Place::Log, &free, bytes).map_err(doing())?;
+            storage.store(Dir::Log, &free, bytes).map_err(doing())?;
         }
         match storage.cut(name, length) {
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => torn.in_place = true,
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => are_cut = false,
             outcome => outcome.map_err(doing())?,
         }
     }
-    torn.files = files_of(storage, seq).map_err(doing())?;
-    if torn.in_place {
-        torn.files.sort_by_key(|(_, content)| content != bytes);
+    let mut files = files_of(storage, seq).map_err(doing())?;
+    if !are_cut {
+        files.sort_by_key(|(_, content)| content != bytes);
     }
-    Ok(torn)
+    Ok(TornFiles { files, are_cut })
 }
 
 fn free_name(seq: u64, kept: &[(String, Vec<u8>)]) -> String {
@@ -66,7 +63,7 @@ fn free_name(seq: u64, kept: &[(String, Vec<u8>)]) -> String {
 fn files_of(storage: &impl Storage, seq: u64) -> io::Result<Vec<(String, Vec<u8>)>> {
     let first = format!("{TORN}{seq}");
     let another = format!("{first}.");
-    let mut names = storage.list(Place::Log)?;
+    let mut names = storage.list(Dir::Log)?;
     names.retain(|name| {
         let number = name.strip_prefix(&another);
         *name == first
@@ -79,7 +76,7 @@ fn files_of(storage: &impl Storage, seq: u64) -> io::Result<Vec<(String, Vec<u8>
     names.sort_unstable();
     let read = |name: String| {
         let mut content = Vec::new();
-        let file = storage.read(Place::Log, &name)?;
+        let file = storage.read(Dir::Log, &name)?;
         file.take(MOST_BYTES).read_to_end(&mut content)?;
         Ok((name, content))
     };
@@ -87,27 +84,14 @@ fn files_of(storage: &impl Storage, seq: u64) -> io::Result<Vec<(String, Vec<u8>
 }
 
 impl TornFiles {
-    pub(super) fn linked(mut self, segment: &str) -> Self {
-        self.segment = Some(segment.to_owned());
-        self
-    }
-
-    /// Names the segment in the record that goes on from it.
-    pub(super) fn after(&self, resumed: Body) -> Body {
-        match &self.segment {
-            Some(segment) => resumed.with_text("segment", segment),
-            None => resumed,
-        }
-    }
-
     /// The records that tell of what is torn and of what failed.
-    pub(super) fn bodies(&self, occasion: Occasion<'_>) -> Vec<Body> {
+    pub(super) fn bodies(&self, occasion: RecoveryReason<'_>) -> Vec<Body> {
         let mut bodies: Vec<Body> = self
             .files
             .iter()
             .map(|(name, bytes)| recovered(name, bytes))
             .collect();
-        if let Occasion::Failure(error) = occasion {
+        if let RecoveryReason::Failure(error) = occasion {
             let body = bodies.pop().unwrap_or_else(|| Body::named("log.recovered"));
             bodies.push(
                 body.with_text("decision", "denied")

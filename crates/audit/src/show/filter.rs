@@ -1,7 +1,7 @@
 //! Which records are wanted.
 
 use super::Shown;
-use crate::line::Line;
+use crate::line::RecordLine;
 use crate::time::Timestamp;
 use serde_json::Value;
 
@@ -32,7 +32,7 @@ impl Filter {
     /// what can be told without them does not rule it out.
     pub(super) fn read(&self, line: &[u8]) -> Option<Shown> {
         let line = line.strip_suffix(b"\n").unwrap_or(line);
-        let record = Line::parse(line);
+        let record = RecordLine::parse(line);
         if record.is_some_and(|record| self.rules_out(&record)) {
             return None;
         }
@@ -40,7 +40,7 @@ impl Filter {
         self.wants(&shown).then_some(shown)
     }
 
-    fn rules_out(&self, record: &Line<'_>) -> bool {
+    fn rules_out(&self, record: &RecordLine<'_>) -> bool {
         let is_other = |wanted: &String| !matches_event(wanted.as_bytes(), record.event_type);
         self.from_seq.is_some_and(|from| record.seq < from)
             || self.since.is_some_and(|since| record.ts < since)

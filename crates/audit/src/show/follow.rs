@@ -1,16 +1,16 @@
 //! Records as they come, for people.
 
-use super::place::Place;
+use super::position::FollowPosition;
 use super::{Filter, Shown};
-use crate::growing::Growing;
+use crate::growing::GrowingLog;
 use std::io;
 use std::path::Path;
 
 /// Reads a log that is being written.
 pub struct Follower {
-    log: Growing,
+    log: GrowingLog,
     filter: Filter,
-    place: Place,
+    position: FollowPosition,
 }
 
 impl Follower {
@@ -18,9 +18,9 @@ impl Follower {
     #[must_use]
     pub fn new(directory: &Path, after: u64, filter: Filter) -> Self {
         Self {
-            log: Growing::new(directory),
+            log: GrowingLog::new(directory),
             filter,
-            place: Place::after(after),
+            position: FollowPosition::after(after),
         }
     }
 
@@ -29,9 +29,9 @@ impl Follower {
     /// # Errors
     /// The operating system's, when a file cannot be read.
     pub fn next_shown(&mut self) -> io::Result<Option<Shown>> {
-        while let Some(line) = self.log.line(self.place.next())? {
+        while let Some(line) = self.log.line(self.position.next())? {
             let text = line.strip_suffix(b"\n").unwrap_or(line);
-            let shown = if self.place.passes(text) {
+            let shown = if self.position.passes(text) {
                 self.filter.read(text)
             } else {
                 None

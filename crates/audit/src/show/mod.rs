@@ -6,13 +6,13 @@
 mod filter;
 mod follow;
 mod last;
-mod place;
+mod position;
 
 pub use filter::Filter;
 pub use follow::Follower;
 pub use last::last;
 
-use crate::line::Line;
+use crate::line::RecordLine;
 use crate::tail::next_line;
 use crate::time::Timestamp;
 use crate::verify::Source;
@@ -57,7 +57,7 @@ impl Shown {
         self.members.get(name)?.as_str()
     }
 
-    fn read(line: &[u8], record: Option<Line<'_>>) -> Self {
+    fn read(line: &[u8], record: Option<RecordLine<'_>>) -> Self {
         let members = record.and_then(|_| serde_json::from_slice(line).ok());
         Self {
             seq: record.map_or(0, |record| record.seq),

@@ -1,11 +1,11 @@
 //! Two copies of one log: ours, and the one the collector has.
 
-use super::chain::Spot;
+use super::chain::Location;
 use super::lines::Lines;
-use super::report::{Attack, Finding, NoteKind, Report, Unjudged, Witness};
+use super::report::{Attack, Finding, NoteKind, PendingReport, Report, Witness};
 use super::source::{LogFiles, Source};
-use super::tears::{Met, Tears};
-use super::{Options, examine};
+use super::torn_filter::{LogItem, TornFilter};
+use super::{Options, Start, examine};
 use crate::record::Head;
 use std::collections::VecDeque;
 use std::io::{self, Read};
@@ -19,7 +19,7 @@ use std::io::{self, Read};
 /// # Errors
 /// The operating system's, when a file cannot be read.
 fn compare(
-    examined: &mut Unjudged,
+    examined: &mut PendingReport,
     first: Vec<Source>,
     second: Vec<Source>,
     progress: &mut dyn FnMut(u64),
@@ -28,7 +28,7 @@ fn compare(
     let last_seq = examined.report.last_seq;
     let mut mine = ours.next()?;
     let (mut last, mut agreed) = (Head::START, 0);
-    while let Some((record, spot)) = theirs.next()? {
+    while let Some((record, location)) = theirs.next()? {
         if ours.read + theirs.read > 1024 * 1024 {
             progress(std::mem::take(&mut ours.read) + std::mem::take(&mut theirs.read));
         }
@@ -39,12 +39,12 @@ fn compare(
             Some((head, _)) if *head == record => agreed = record.seq.max(agreed),
             Some((head, _)) if head.seq == record.seq => {
                 let detail = "the two copies differ from this record on";
-                examined.find(finding(Attack::Forked, record.seq, spot, detail));
+                examined.find(finding(Attack::Forked, record.seq, location, detail));
                 return Ok(());
             }
             None if record.seq > last_seq => {
                 let detail = "the second copy has this record and later ones, the first has not";
-                examined.find(finding(Attack::RolledBack, last_seq + 1, spot, detail));
+                examined.find(finding(Attack::RolledBack, last_seq + 1, location, detail));
                 return Ok(());
             }
             _ => (),
@@ -73,7 +73,11 @@ pub fn verify_against(
     progress: &mut dyn FnMut(u64),
 ) -> io::Result<(Report, Report)> {
     let collector = Options {
-        partial: true,
+        // A copy may begin later than the log.
+        start: match options.start {
+            Start::FirstRecord => Start::AnyRecord,
+            start => start,
+        },
         repetitions: true,
         lagging: true,
         heads: Vec::new(),
@@ -88,12 +92,12 @@ pub fn verify_against(
     Ok((first.judge(), second.judge()))
 }
 
-fn finding(attack: Attack, record: u64, spot: Spot, detail: &str) -> Finding {
+fn finding(attack: Attack, record: u64, location: Location, detail: &str) -> Finding {
     Finding {
         attack,
         record,
-        source: spot.source,
-        line: spot.line,
+        source: location.source,
+        line: location.line,
         detail: detail.to_owned(),
     }
 }
@@ -102,9 +106,9 @@ fn finding(attack: Attack, record: u64, spot: Spot, detail: &str) -> Finding {
 pub(super) struct Records {
     sources: std::vec::IntoIter<Source>,
     lines: Option<Lines<Box<dyn Read>>>,
-    tears: Tears,
-    ready: VecDeque<(Head, Spot)>,
-    spot: Spot,
+    torn: TornFilter,
+    ready: VecDeque<(Head, Location)>,
+    location: Location,
     /// Bytes read and not yet told.
     read: u64,
 }
@@ -114,35 +118,35 @@ impl Records {
         Self {
             sources: sources.into_iter(),
             lines: None,
-            tears: Tears::new(repetitions),
+            torn: TornFilter::new(repetitions),
             ready: VecDeque::new(),
-            spot: Spot::default(),
+            location: Location::default(),
             read: 0,
         }
     }
 
-    pub(super) fn next(&mut self) -> io::Result<Option<(Head, Spot)>> {
+    pub(super) fn next(&mut self) -> io::Result<Option<(Head, Location)>> {
         while self.ready.is_empty() {
             let Some(lines) = &mut self.lines else {
                 let Some(source) = self.sources.next() else {
                     return Ok(None);
                 };
-                self.spot = Spot::at_the_beginning_of(source.name());
+                self.location = Location::start_of(source.name());
                 self.lines = Some(Lines::new(source.open()?));
                 continue;
             };
-            let (spot, ready) = (&mut self.spot, &mut self.ready);
-            let mut give = |met: Met<'_>| {
-                spot.line += met.lines();
-                if let Met::Line(_, Some(line)) = met {
-                    ready.push_back((line.head(), spot.clone()));
+            let (location, ready) = (&mut self.location, &mut self.ready);
+            let mut give = |met: LogItem<'_>| {
+                location.line += met.lines();
+                if let LogItem::Line(_, Some(line)) = met {
+                    ready.push_back((line.head(), location.clone()));
                 }
             };
             if let Some(raw) = lines.next()? {
                 self.read += raw.text.len() as u64 + 1;
-                self.tears.take(raw, &mut give);
+                self.torn.take(raw, &mut give);
             } else {
-                self.tears.let_go(&mut give);
+                self.torn.flush(&mut give);
                 self.lines = None;
             }
         }

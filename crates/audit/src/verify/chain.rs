@@ -6,19 +6,18 @@ mod gaps;
 pub(super) mod pruned;
 mod state;
 
-use super::Options;
-use super::evidence::{Break, Evidence};
+use super::evidence::{Break, BrokenLink, Cause, Evidence, Origin};
 use super::lines::RawLine;
-use super::recent::Recent;
+use super::recent::RecentRecords;
 use super::report::{Attack, Finding, Note, NoteKind, Proof, Report, Verdict, Witness};
-use super::tears::Met;
+use super::torn_filter::LogItem;
+use super::{Options, Start};
 use crate::key::PublicKey;
-use crate::line::Line;
+use crate::line::RecordLine;
 use crate::record::Head;
 use crate::storage::segment_start;
 use crate::time::Timestamp;
-use pruned::{Beginning, KeptSeals};
-use state::Announced;
+use pruned::{KeptSeals, MissingBeginning};
 use std::io;
 use std::time::Duration;
 
@@ -29,13 +28,13 @@ const CLOCK_TOLERANCE: Duration = Duration::from_secs(1);
 
 /// Where a line stands.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Spot {
+pub(super) struct Location {
     pub(super) source: String,
     pub(super) line: u64,
 }
 
-impl Spot {
-    pub(super) fn at_the_beginning_of(source: &str) -> Self {
+impl Location {
+    pub(super) fn start_of(source: &str) -> Self {
         Self {
             source: source.to_owned(),
             line: 0,
@@ -43,14 +42,51 @@ impl Spot {
     }
 }
 
-/// Lines that are no records, and that nothing accounts for.
-#[derive(Default)]
-struct Rubbish {
+/// Lines that are not records, and that no record accounts for; at least one.
+struct StrayLines {
     lines: u64,
-    spot: Spot,
-    /// How long the last of them is.
+    /// The first of them.
+    location: Location,
+    /// The length of the last in bytes, and whether a newline ends it.
     length: usize,
     ended: bool,
+}
+
+/// A key, and the record from which on the next seal had to be made with it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AnnouncedKey {
+    pub(super) epoch: u64,
+    pub(super) key: PublicKey,
+    pub(super) seq: u64,
+}
+
+/// The key that the next seal has to be made with.
+#[derive(Clone, Copy)]
+enum CurrentKey {
+    /// No record has named it yet.
+    Unknown,
+    /// Records are missing, and this was the key before them. The next one that is named
+    /// must be this or a later one.
+    BeforeGap(AnnouncedKey),
+    Known(AnnouncedKey),
+}
+
+impl CurrentKey {
+    fn known(self) -> Option<AnnouncedKey> {
+        match self {
+            Self::Known(key) => Some(key),
+            Self::Unknown | Self::BeforeGap(_) => None,
+        }
+    }
+}
+
+/// The kind of the last good record.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum LastRecord {
+    Seal,
+    /// It ends its file.
+    Rotation,
+    Other,
 }
 
 pub(super) struct Chain<'a> {
@@ -58,26 +94,20 @@ pub(super) struct Chain<'a> {
     report: Report,
     head: Head,
     log_id: Option<String>,
-    epoch: Option<(u64, PublicKey)>,
-    /// Where that was announced.
-    announced: Option<Announced>,
+    key: CurrentKey,
     /// The first epoch that is known.
     first_epoch: Option<u64>,
-    /// Where each of the private keys was announced, as far as they were.
-    met_keys: Vec<Option<Announced>>,
-    /// The epoch that was reached before records that are missing.
-    epoch_before_gap: Option<(u64, PublicKey)>,
+    /// For each private key of the state directory, where the log announced it.
+    met_keys: Vec<Option<AnnouncedKey>>,
     /// Records that are known from elsewhere, by their numbers; the first that was not met.
     heads: Vec<Head>,
     next_head: usize,
+    /// The first record after the last seal.
     unsealed_since: Option<(u64, Timestamp)>,
-    /// The first record at the end that is not sealed yet, and need not be.
-    pending: Option<u64>,
     last_ts: Timestamp,
-    last_was_seal: bool,
-    last_was_rotation: bool,
+    last: LastRecord,
     repeated: u64,
-    spot: Spot,
+    location: Location,
     sources: u64,
     at_boundary: bool,
     /// The number in the file's name, until its first record is met.
@@ -85,13 +115,16 @@ pub(super) struct Chain<'a> {
     misnamed: Vec<Finding>,
     /// Torn bytes stand before the next record, which accounts for them.
     is_torn: bool,
-    rubbish: Rubbish,
-    recent: Recent,
+    /// Lines before the next record that are none.
+    stray: Option<StrayLines>,
+    recent: RecentRecords,
+    /// Set from the break of the chain on: nothing is verified after it, but read as
+    /// evidence.
     evidence: Option<Evidence>,
     /// The seals of what retention removed.
     seals: KeptSeals,
     /// What is missing before the first record, until a record says why.
-    beginning: Option<Beginning>,
+    beginning: Option<MissingBeginning>,
     /// The last record that is on record as removed.
     removed_through: Option<u64>,
     /// Why the seals cannot be read.
@@ -123,27 +156,23 @@ impl<'a> Chain<'a> {
             },
             head: Head::START,
             log_id: None,
-            epoch: None,
-            announced: None,
+            key: CurrentKey::Unknown,
             first_epoch: None,
             met_keys: vec![None; options.state.as_ref().map_or(0, |keys| keys.held().len())],
-            epoch_before_gap: None,
             heads: in_order(&options.heads),
             next_head: 0,
             unsealed_since: None,
-            pending: None,
             last_ts: Timestamp::default(),
-            last_was_seal: false,
-            last_was_rotation: false,
+            last: LastRecord::Other,
             repeated: 0,
-            spot: Spot::default(),
+            location: Location::default(),
             sources: 0,
             at_boundary: false,
             named_for: None,
             misnamed: Vec::new(),
             is_torn: false,
-            rubbish: Rubbish::default(),
-            recent: Recent::new(),
+            stray: None,
+            recent: RecentRecords::new(),
             evidence: None,
             seals: KeptSeals::Unknown,
             beginning: None,
@@ -171,7 +200,7 @@ impl<'a> Chain<'a> {
             beginning.begin_source();
         }
         self.sources += 1;
-        self.spot = Spot::at_the_beginning_of(name);
+        self.location = Location::start_of(name);
     }
 
     /// The file's name says what its first record is.
@@ -182,20 +211,20 @@ impl<'a> Chain<'a> {
         self.named_for = name.and_then(segment_start);
     }
 
-    pub(super) fn take(&mut self, met: &Met<'_>) {
+    pub(super) fn take(&mut self, met: &LogItem<'_>) {
         self.count(met);
         self.examine(met);
         self.at_boundary = false;
     }
 
     /// A line before those that are verified.
-    pub(super) fn pass_over(&mut self, met: &Met<'_>) {
+    pub(super) fn pass_over(&mut self, met: &LogItem<'_>) {
         self.count(met);
         self.at_boundary = false;
     }
 
     /// The last line that was passed over, from which the chain is followed.
-    pub(super) fn begin_with(&mut self, met: &Met<'_>) {
+    pub(super) fn begin_with(&mut self, met: &LogItem<'_>) {
         self.examine(met);
     }
 
@@ -205,11 +234,11 @@ impl<'a> Chain<'a> {
         wanted.is_some_and(|seq| self.evidence.is_none() && self.report.sealed_through >= seq)
     }
 
-    fn count(&mut self, met: &Met<'_>) {
+    fn count(&mut self, met: &LogItem<'_>) {
         self.report.bytes += met.bytes();
-        self.spot.line += met.lines();
+        self.location.line += met.lines();
         // What is torn may stand before it. A line that is no record hides which one it was.
-        if let (Some(named_for), Met::Line(_, line)) = (self.named_for, met) {
+        if let (Some(named_for), LogItem::Line(_, line)) = (self.named_for, met) {
             self.named_for = None;
             if let Some(line) = line.filter(|line| line.seq != named_for) {
                 let detail = format!(
@@ -220,44 +249,47 @@ impl<'a> Chain<'a> {
                 self.misnamed.push(Finding {
                     attack: Attack::SegmentMisnamed,
                     record: line.seq,
-                    source: self.spot.source.clone(),
-                    line: self.spot.line,
+                    source: self.location.source.clone(),
+                    line: self.location.line,
                     detail,
                 });
             }
         }
     }
 
-    fn examine(&mut self, met: &Met<'_>) {
-        if let (Some(beginning), Met::Line(raw, line)) = (&mut self.beginning, met) {
+    fn examine(&mut self, met: &LogItem<'_>) {
+        if let (Some(beginning), LogItem::Line(raw, line)) = (&mut self.beginning, met) {
             beginning.observe(line.as_ref(), raw.text);
         }
         match (&mut self.evidence, met) {
-            (Some(evidence), Met::Line(raw, line)) => {
+            (Some(evidence), LogItem::Line(raw, line)) => {
                 evidence.observe(line.as_ref(), raw.text);
                 if let Some(line) = line {
                     self.observe_removal(line, raw.text);
                 }
             }
-            (Some(_), Met::Torn(_)) => (),
-            (None, Met::Torn(_)) => self.is_torn = true,
-            (None, Met::Line(raw, None)) => self.take_rubbish(raw),
-            (None, Met::Line(raw, Some(line))) => self.take_record(line, raw.text),
+            (Some(_), LogItem::Torn(_)) => (),
+            (None, LogItem::Torn(_)) => self.is_torn = true,
+            (None, LogItem::Line(raw, None)) => self.take_stray(raw),
+            (None, LogItem::Line(raw, Some(line))) => self.take_record(line, raw.text),
         }
     }
 
-    fn take_rubbish(&mut self, raw: &RawLine<'_>) {
-        if self.rubbish.lines == 0 {
-            self.rubbish.spot = self.spot.clone();
-        }
-        self.rubbish.lines += 1;
-        (self.rubbish.length, self.rubbish.ended) = (raw.text.len(), raw.ended);
+    fn take_stray(&mut self, raw: &RawLine<'_>) {
+        let stray = self.stray.get_or_insert_with(|| StrayLines {
+            lines: 0,
+            location: self.location.clone(),
+            length: 0,
+            ended: false,
+        });
+        stray.lines += 1;
+        (stray.length, stray.ended) = (raw.text.len(), raw.ended);
     }
 
-    fn take_record(&mut self, line: &Line<'_>, text: &[u8]) {
+    fn take_record(&mut self, line: &RecordLine<'_>, text: &[u8]) {
         let is_first = self.report.records == 0;
         let follows = line.follows(&self.head) || (is_first && self.may_begin_with(line));
-        let is_next = self.rubbish.lines == 0;
+        let is_next = self.stray.is_none();
         if follows && is_next {
             return self.accept(line, text);
         }
@@ -273,45 +305,62 @@ impl<'a> Chain<'a> {
     }
 
     /// A part may begin anywhere; a log begins with record 1.
-    fn may_begin_with(&self, line: &Line<'_>) -> bool {
+    fn may_begin_with(&self, line: &RecordLine<'_>) -> bool {
         self.is_part() && line.seq > 1
     }
 
     fn is_part(&self) -> bool {
-        self.options.partial || self.options.since.is_some()
+        self.options.start != Start::FirstRecord
     }
 
-    fn broke(&mut self, line: &Line<'_>, text: &[u8]) {
+    fn broke(&mut self, line: &RecordLine<'_>, text: &[u8]) {
         self.evidence = Some(self.break_at(line, text));
         self.observe_removal(line, text);
     }
 
     /// The evidence that begins with a record which does not follow.
-    fn break_at(&self, line: &Line<'_>, text: &[u8]) -> Evidence {
-        let is_rubbish = self.rubbish.lines > 0;
+    fn break_at(&self, line: &RecordLine<'_>, text: &[u8]) -> Evidence {
+        let (location, cause) = match &self.stray {
+            Some(stray) => (
+                &stray.location,
+                Cause::Stray {
+                    lines: stray.lines,
+                    ended: stray.ended,
+                    at_boundary: self.at_boundary,
+                    next: line.head(),
+                },
+            ),
+            None => (&self.location, Cause::Link(self.broken_link(line))),
+        };
         let mut evidence = Evidence::new(Break {
             head: self.head,
-            found: Some((line.head(), *line.prev_hash)),
-            rubbish_lines: self.rubbish.lines,
-            rubbish_ended: self.rubbish.ended,
-            at_boundary: self.at_boundary,
-            after_rotation: self.last_was_rotation,
-            begins_segment: line.event_type == b"log.resumed",
-            repeats: self.recent.has(line),
-            branches_off: self.recent.is_successor(line),
             log_id: self.log_id.clone(),
-            epoch: self.epoch,
-            spot: if is_rubbish {
-                self.rubbish.spot.clone()
-            } else {
-                self.spot.clone()
-            },
+            key: self.key.known(),
+            location: location.clone(),
+            cause,
         });
         evidence.observe(Some(line), text);
         evidence
     }
 
-    fn accept(&mut self, line: &Line<'_>, text: &[u8]) {
+    fn broken_link(&self, line: &RecordLine<'_>) -> BrokenLink {
+        BrokenLink {
+            found: line.head(),
+            prev: *line.prev_hash,
+            at_boundary: self.at_boundary,
+            after_rotation: self.last == LastRecord::Rotation,
+            begins_segment: line.event_type == b"log.resumed",
+            origin: if self.recent.has(line) {
+                Origin::Repeated
+            } else if self.recent.is_successor(line) {
+                Origin::Branch
+            } else {
+                Origin::Unknown
+            },
+        }
+    }
+
+    fn accept(&mut self, line: &RecordLine<'_>, text: &[u8]) {
         if std::mem::take(&mut self.is_torn) {
             self.note(
                 NoteKind::TornWrite,
@@ -323,9 +372,10 @@ impl<'a> Chain<'a> {
             self.report.first_seq = line.seq;
             self.check_beginning(line);
             if line.seq > 1 && self.beginning.is_none() {
-                let text = match self.options.since {
-                    Some(_) => "earlier records were not looked at",
-                    None => "earlier records are not here",
+                let text = if let Start::Since(_) = self.options.start {
+                    "earlier records were not looked at"
+                } else {
+                    "earlier records are not here"
                 };
                 self.note(NoteKind::Partial, line.seq, text);
             }
@@ -334,19 +384,19 @@ impl<'a> Chain<'a> {
         self.report.records += 1;
         self.head = line.head();
         self.recent.push(line);
-        (self.last_was_seal, self.last_was_rotation) = (false, false);
+        self.last = LastRecord::Other;
         if line.event_type.starts_with(b"log.") {
             self.take_log_record(line, text);
         } else {
             self.check_sealing(line.ts);
         }
-        if !self.last_was_seal {
+        if self.last != LastRecord::Seal {
             self.unsealed_since.get_or_insert((line.seq, line.ts));
         }
         self.compare_heads();
     }
 
-    fn check_clock(&mut self, line: &Line<'_>) {
+    fn check_clock(&mut self, line: &RecordLine<'_>) {
         if self.last_ts.since(line.ts) > CLOCK_TOLERANCE {
             let text = format!("the clock went back from {} to {}", self.last_ts, line.ts);
             self.note(NoteKind::ClockStepped, line.seq, &text);
@@ -363,9 +413,9 @@ impl<'a> Chain<'a> {
                 .iter()
                 .any(|found| found.attack == Attack::Unsealed)
         {
-            let spot = self.spot.clone();
+            let location = self.location.clone();
             let detail = format!("unsealed since {since}, though the log went on until {ts}");
-            self.find(Attack::Unsealed, seq, &spot, detail);
+            self.find(Attack::Unsealed, seq, &location, detail);
         }
     }
 
@@ -390,14 +440,20 @@ impl<'a> Chain<'a> {
                 };
                 self.note(NoteKind::Partial, known.seq, text);
             } else if self.evidence.is_none() {
-                let spot = self.spot.clone();
+                let location = self.location.clone();
                 let detail = "this is not the record that is known from elsewhere".to_owned();
-                self.find(Attack::Forked, self.head.seq, &spot, detail);
+                self.find(Attack::Forked, self.head.seq, &location, detail);
             }
         }
     }
 
-    pub(super) fn find(&mut self, attack: Attack, record: u64, spot: &Spot, detail: String) {
+    pub(super) fn find(
+        &mut self,
+        attack: Attack,
+        record: u64,
+        location: &Location,
+        detail: String,
+    ) {
         if self.report.findings.len() == MAX_FINDINGS {
             self.report.findings_left_out += 1;
             return;
@@ -405,8 +461,8 @@ impl<'a> Chain<'a> {
         self.report.findings.push(Finding {
             attack,
             record,
-            source: spot.source.clone(),
-            line: spot.line,
+            source: location.source.clone(),
+            line: location.line,
             detail,
         });
     }

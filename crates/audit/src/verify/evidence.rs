@@ -1,107 +1,130 @@
-//! After the break: what the rest of the log says of what was done.
+//! What was done to a log, judged from the records behind the first break of its chain.
+//!
+//! The break alone does not tell an edit from an insertion, a deletion or a swapped file:
+//! in all of them some record does not follow the one before. So the rest of the log is
+//! read, and four questions are asked of it. Does the record that should have followed
+//! come later, and in which file? Does the record that came instead appear once more? Does
+//! its own predecessor come later? Is the next seal good? [`Evidence::judge`] turns the
+//! answers into one finding.
 
-use super::chain::Spot;
+use super::chain::{AnnouncedKey, Location};
 use super::report::{Attack, Finding};
 use crate::key::PublicKey;
-use crate::line::Line;
+use crate::line::RecordLine;
 use crate::record::Head;
 use crate::tail::members;
 use crate::text::Hex;
 use serde_json::Value;
 
-/// Where and how the chain broke.
+/// The chain as it was at the break, and what broke it.
 pub(super) struct Break {
     /// The last good record.
     pub(super) head: Head,
-    /// The record that does not follow, and what it says it follows.
-    pub(super) found: Option<(Head, Hex)>,
-    pub(super) rubbish_lines: u64,
-    pub(super) rubbish_ended: bool,
-    pub(super) at_boundary: bool,
-    pub(super) after_rotation: bool,
-    /// It is a record such as segments begin with.
-    pub(super) begins_segment: bool,
-    /// It has been here before.
-    pub(super) repeats: bool,
-    /// It goes on from an earlier record.
-    pub(super) branches_off: bool,
     pub(super) log_id: Option<String>,
-    pub(super) epoch: Option<(u64, PublicKey)>,
-    pub(super) spot: Spot,
+    /// The key that the next seal has to be made with.
+    pub(super) key: Option<AnnouncedKey>,
+    pub(super) location: Location,
+    pub(super) cause: Cause,
 }
 
-struct BadSeal {
-    from: u64,
-    seal: u64,
-    /// Good by the key it names, which is not the key it had to be.
-    own: bool,
-    signed: Vec<u8>,
-    signature: Vec<u8>,
+pub(super) enum Cause {
+    /// Lines that are not records.
+    Stray {
+        lines: u64,
+        /// The last of them ends with a newline.
+        ended: bool,
+        /// The next record begins a file.
+        at_boundary: bool,
+        /// The record after them.
+        next: Head,
+    },
+    /// A record that does not follow the last good one.
+    Link(BrokenLink),
+    /// A seal that the current key did not make.
+    Seal(BadSeal),
+}
+
+pub(super) struct BrokenLink {
+    /// The record that does not follow, and the hash that it names as the one before.
+    pub(super) found: Head,
+    pub(super) prev: Hex,
+    /// It begins a file.
+    pub(super) at_boundary: bool,
+    /// The last good record ended a file (`log.rotated`).
+    pub(super) after_rotation: bool,
+    /// It is a record such as files begin with (`log.resumed`).
+    pub(super) begins_segment: bool,
+    pub(super) origin: Origin,
+}
+
+/// What the records before the break have in common with the one that does not follow.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// They contain it.
+    Repeated,
+    /// They contain its predecessor: it is a second continuation of that.
+    Branch,
+    Unknown,
+}
+
+/// A seal over the records `from` to `seal`.
+pub(super) struct BadSeal {
+    pub(super) from: u64,
+    pub(super) seal: u64,
+    /// A key made it that is in the log, but not the current one.
+    pub(super) by_other_key: bool,
+    pub(super) signed: Vec<u8>,
+    pub(super) signature: Vec<u8>,
+}
+
+/// A record that is looked for behind the break.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Seen {
+    No,
+    InSameFile,
+    InLaterFile,
 }
 
 pub(super) struct Evidence {
     at: Break,
-    /// The record that was to follow comes later; in the same file.
-    follows_later: bool,
-    follows_here: bool,
-    /// What the record that does not follow goes on from comes later.
-    is_from_later: bool,
-    /// The record that does not follow stands there once more.
-    comes_again: bool,
-    /// In another file.
-    comes_again_elsewhere: bool,
-    /// Whether the record after it in its file goes on from it.
-    is_gone_on_from: Option<bool>,
+    /// The record that should have followed, where it was seen first.
+    successor: Seen,
+    /// The record of the broken link, where it was seen last once more.
+    repetition: Seen,
+    /// The predecessor of the broken link comes later.
+    has_predecessor: bool,
+    /// Whether the next record of the file follows the broken link; none without one.
+    is_continued: Option<bool>,
     observed: u64,
-    /// Files begun since.
-    sources: u64,
-    /// A later record is another log's.
+    /// Files begun since the break.
+    files: u64,
+    /// A later record belongs to another log.
     is_foreign: bool,
-    /// The next seal is as it should be, or not.
+    /// Whether the next seal is made with the current key; none before one is read.
     next_seal: Option<bool>,
-    seal: Option<BadSeal>,
 }
 
 impl Evidence {
     pub(super) fn new(at: Break) -> Self {
         Self {
             at,
-            follows_later: false,
-            follows_here: false,
-            is_from_later: false,
-            comes_again: false,
-            comes_again_elsewhere: false,
-            is_gone_on_from: None,
+            successor: Seen::No,
+            repetition: Seen::No,
+            has_predecessor: false,
+            is_continued: None,
             observed: 0,
-            sources: 0,
+            files: 0,
             is_foreign: false,
             next_seal: None,
-            seal: None,
         }
     }
 
-    pub(super) fn bad_seal(
-        &mut self,
-        from: u64,
-        seal: u64,
-        own: bool,
-        signed: &[u8],
-        signature: &[u8],
-    ) {
-        self.seal = Some(BadSeal {
-            from,
-            seal,
-            own,
-            signed: signed.to_owned(),
-            signature: signature.to_owned(),
-        });
-    }
-
     pub(super) fn begin_source(&mut self) {
-        self.sources += 1;
+        self.files += 1;
     }
 
-    pub(super) fn observe(&mut self, line: Option<&Line<'_>>, raw: &[u8]) {
+    /// Takes a line behind the break, the record of the break itself first.
+    pub(super) fn observe(&mut self, line: Option<&RecordLine<'_>>, raw: &[u8]) {
         let Some(line) = line else { return };
         self.observed += 1;
         self.observe_place(line);
@@ -120,76 +143,88 @@ impl Evidence {
         for key in [key("key"), key("next_key")].into_iter().flatten() {
             self.try_key(&key);
         }
-        if let (Some((signed, signature)), Some((epoch, expected))) =
-            (line.signature, self.at.epoch)
-        {
-            let right = expected.verifies(signed, signature);
-            self.next_seal.get_or_insert(right);
-            let is_same_epoch = members.get("epoch").and_then(Value::as_u64) == Some(epoch);
-            self.is_foreign |= is_same_epoch && key("key") != Some(expected);
+        if let (Some((signed, signature)), Some(current)) = (line.signature, self.at.key) {
+            let is_good = current.key.verifies(signed, signature);
+            self.next_seal.get_or_insert(is_good);
+            let is_same_epoch = members.get("epoch").and_then(Value::as_u64) == Some(current.epoch);
+            self.is_foreign |= is_same_epoch && key("key") != Some(current.key);
         }
     }
 
-    fn observe_place(&mut self, line: &Line<'_>) {
-        let (is_same_file, follows) = (self.sources == 0, line.follows(&self.at.head));
-        self.follows_later |= follows;
-        self.follows_here |= follows && is_same_file;
-        let Some((found, prev)) = &self.at.found else {
+    fn observe_place(&mut self, line: &RecordLine<'_>) {
+        let place = if self.files == 0 {
+            Seen::InSameFile
+        } else {
+            Seen::InLaterFile
+        };
+        if self.successor == Seen::No && line.follows(&self.at.head) {
+            self.successor = place;
+        }
+        let Cause::Link(link) = &self.at.cause else {
             return;
         };
-        self.is_from_later |= prev == line.event_hash;
-        if self.observed > 1 && *found == line.head() {
-            self.comes_again = true;
-            self.comes_again_elsewhere |= !is_same_file;
+        self.has_predecessor |= link.prev == *line.event_hash;
+        if self.observed > 1 && link.found == line.head() {
+            self.repetition = self.repetition.max(place);
         }
-        if self.observed == 2 && is_same_file {
-            self.is_gone_on_from = Some(line.follows(found));
+        if self.observed == 2 && place == Seen::InSameFile {
+            self.is_continued = Some(line.follows(&link.found));
         }
     }
 
-    /// Whether the bad seal was made with a key that came later.
+    /// A seal made with a key that the log names only later was made by somebody who has
+    /// that key; one that no key fits covers records that were changed.
     fn try_key(&mut self, key: &PublicKey) {
-        if let Some(seal) = &mut self.seal
-            && !seal.own
+        if let Cause::Seal(seal) = &mut self.at.cause
+            && !seal.by_other_key
         {
-            seal.own = key.verifies(&seal.signed, &seal.signature);
+            seal.by_other_key = key.verifies(&seal.signed, &seal.signature);
         }
     }
 
-    /// Which record of the log is the first that may be bad.
+    /// The first record that may be bad.
     pub(super) fn begins_at(&self) -> u64 {
-        let bad_seal = self.seal.as_ref().map(|seal| seal.from);
-        bad_seal.unwrap_or(self.at.head.seq + 1)
+        match &self.at.cause {
+            Cause::Seal(seal) => seal.from,
+            Cause::Stray { .. } | Cause::Link(_) => self.at.head.seq + 1,
+        }
     }
 
     pub(super) fn judge(self) -> Finding {
-        let (attack, record, detail) = match (&self.seal, self.at.found) {
-            (Some(seal), _) => judge_seal(seal),
-            (None, Some((found, prev))) if self.at.rubbish_lines == 0 => {
-                self.judge_link(&found, &prev)
+        let (attack, record, detail) = match &self.at.cause {
+            Cause::Seal(seal) => judge_seal(seal),
+            Cause::Link(link) => self.judge_link(link),
+            Cause::Stray {
+                lines,
+                ended,
+                at_boundary,
+                next,
+            } => {
+                let is_cut = !ended && *at_boundary;
+                self.judge_stray(*lines, is_cut, next.seq)
             }
-            (None, found) => self.judge_rubbish(found.map(|(head, _)| head)),
         };
         Finding {
             attack,
             record,
-            source: self.at.spot.source,
-            line: self.at.spot.line,
+            source: self.at.location.source,
+            line: self.at.location.line,
             detail,
         }
     }
 
-    fn judge_rubbish(&self, next: Option<Head>) -> (Attack, u64, String) {
+    fn judge_stray(&self, lines: u64, is_cut: bool, next: u64) -> (Attack, u64, String) {
         let wanted = self.at.head.seq + 1;
-        // A lost newline makes one line of two: one more may be missing than there
-        // are lines.
-        let attack = match next.map(|head| head.seq) {
-            _ if !self.at.rubbish_ended && self.at.at_boundary => Attack::Truncated,
-            Some(seq) if seq == wanted && self.follows_later => Attack::Inserted,
-            Some(seq) if seq < wanted || seq > wanted + self.at.rubbish_lines + 1 => {
-                Attack::Spliced
-            }
-            _ => Attack::Edited,
+        let attack = if is_cut {
+            Attack::Truncated
+        } else if next == wanted && self.successor != Seen::No {
+            Attack::Inserted
+        // A lost newline makes one line of two records, so as many records as lines, and one
+        // more, may have been in their place.
+        } else if next < wanted || next > wanted + lines + 1 {
+            Attack::Spliced
+        } else {
+            Attack::Edited
         };
         (
             attack,
@@ -198,62 +233,78 @@ impl Evidence {
         )
     }
 
-    fn judge_link(&self, found: &Head, prev: &Hex) -> (Attack, u64, String) {
+    fn judge_link(&self, link: &BrokenLink) -> (Attack, u64, String) {
         let (head, wanted) = (&self.at.head, self.at.head.seq + 1);
-        let numbers = format!("record {} stands where record {wanted} should", found.seq);
-        if self.is_about_a_segment() {
-            return self.judge_segment(found, &numbers);
+        let numbers = format!(
+            "record {} stands where record {wanted} should",
+            link.found.seq
+        );
+        if self.is_about_a_segment(link) {
+            return self.judge_segment(link, &numbers);
         }
-        if self.is_foreign && !self.follows_later {
+        let has_successor = self.successor != Seen::No;
+        if self.is_foreign && !has_successor {
             return (
                 Attack::Spliced,
                 wanted,
                 format!("{numbers}, from another log"),
             );
         }
-        match found.seq {
-            seq if seq > wanted && self.follows_later => {
-                if self.is_from_later && !self.comes_again {
+        match link.found.seq {
+            // Two records that changed places: each is there once, and the one that came too
+            // early has its predecessor behind it. A copy that was put in has its own record
+            // behind it instead.
+            seq if seq > wanted && has_successor => {
+                if self.has_predecessor && self.repetition == Seen::No {
                     (Attack::Reordered, wanted, numbers)
                 } else {
                     (Attack::Inserted, wanted, numbers)
                 }
             }
             seq if seq > wanted => (Attack::Deleted, wanted, numbers),
-            seq if seq < wanted && self.at.repeats => (Attack::Duplicated, seq, numbers),
-            seq if seq < wanted && self.follows_later => (Attack::Inserted, seq, numbers),
-            seq if seq < wanted && self.at.branches_off && self.next_seal == Some(true) => (
-                Attack::Inserted,
-                seq,
-                format!("{numbers}: something was put before it"),
-            ),
+            seq if seq < wanted && link.origin == Origin::Repeated => {
+                (Attack::Duplicated, seq, numbers)
+            }
+            seq if seq < wanted && has_successor => (Attack::Inserted, seq, numbers),
+            // The log goes on from an earlier record and its next seal is good: so what was
+            // verified before this, in that record's place, is what somebody put in.
+            seq if seq < wanted
+                && link.origin == Origin::Branch
+                && self.next_seal == Some(true) =>
+            {
+                let detail = format!("{numbers}: something was put before it");
+                (Attack::Inserted, seq, detail)
+            }
             seq if seq < wanted => (Attack::Forked, seq, numbers),
-            _ if self.follows_later => (
+            _ if has_successor => (
                 Attack::Inserted,
                 wanted,
                 "it does not follow the record before it".to_owned(),
             ),
+            // The right number after the wrong hash: the record before it was changed, with
+            // its own hash recomputed.
             _ => {
-                debug_assert!(prev != &head.hash);
+                debug_assert!(link.prev != head.hash);
                 let detail = "the next record follows another one than this".to_owned();
                 (Attack::Edited, head.seq.max(1), detail)
             }
         }
     }
 
-    /// Whether a file begins with what does not follow, and goes on from that: then
-    /// it is all of the file, and not a record that was put before it.
-    fn is_about_a_segment(&self) -> bool {
-        let is_first_file = self.at.head.seq == 0 && self.comes_again_elsewhere;
-        let is_put_before = self.is_gone_on_from == Some(false) || self.follows_here;
-        (self.at.at_boundary || is_first_file) && !is_put_before
+    /// Whether a whole file is out of place: it begins with the broken link and goes on from
+    /// there. Otherwise a record was put before the file's first one.
+    fn is_about_a_segment(&self, link: &BrokenLink) -> bool {
+        let is_first_file = self.at.head.seq == 0 && self.repetition == Seen::InLaterFile;
+        let is_put_before = self.is_continued == Some(false) || self.successor == Seen::InSameFile;
+        (link.at_boundary || is_first_file) && !is_put_before
     }
 
-    fn judge_segment(&self, found: &Head, numbers: &str) -> (Attack, u64, String) {
+    fn judge_segment(&self, link: &BrokenLink, numbers: &str) -> (Attack, u64, String) {
         let wanted = self.at.head.seq + 1;
-        let is_elsewhere = self.follows_later || self.is_foreign || self.comes_again_elsewhere;
-        let (attack, why) = match (self.at.after_rotation, self.at.begins_segment) {
-            _ if found.seq <= wanted || is_elsewhere => (Attack::SegmentSwapped, ""),
+        let is_elsewhere =
+            self.successor != Seen::No || self.is_foreign || self.repetition == Seen::InLaterFile;
+        let (attack, why) = match (link.after_rotation, link.begins_segment) {
+            _ if link.found.seq <= wanted || is_elsewhere => (Attack::SegmentSwapped, ""),
             (true, true) => (Attack::Deleted, ": a segment is missing"),
             (false, true) => (Attack::Truncated, ": the segment before was cut"),
             (_, false) => (Attack::Deleted, ": the segment's beginning is missing"),
@@ -264,7 +315,7 @@ impl Evidence {
 
 fn judge_seal(seal: &BadSeal) -> (Attack, u64, String) {
     let range = format!("records {} to {}", seal.from, seal.seal);
-    if seal.own {
+    if seal.by_other_key {
         (
             Attack::Resealed,
             seal.from,

@@ -1,7 +1,7 @@
 //! Lines of a file, without copying them.
 
 use super::MAX_TEXT;
-use crate::line::Line;
+use crate::line::RecordLine;
 use std::io::{self, ErrorKind, Read};
 
 const BUFFER: usize = 256 * 1024;
@@ -18,8 +18,8 @@ pub(crate) struct RawLine<'a> {
 
 impl<'a> RawLine<'a> {
     /// The record that it is, as it was written.
-    pub(super) fn record(&self) -> Option<Line<'a>> {
-        let line = Line::parse(self.text).filter(Line::is_whole);
+    pub(super) fn record(&self) -> Option<RecordLine<'a>> {
+        let line = RecordLine::parse(self.text).filter(RecordLine::is_whole);
         line.filter(|_| self.ended)
     }
 }

@@ -18,12 +18,12 @@ mod report;
 mod since;
 mod source;
 mod state;
-pub(crate) mod tears;
+pub(crate) mod torn_filter;
 
 pub use against::verify_against;
 pub use collected::{Collected, Collection, Missing, verify_collected};
 pub use report::{Attack, Finding, Note, NoteKind, Proof, Report, Verdict, Witness};
-pub use since::{NotAPlace, Since};
+pub use since::{InvalidSince, Since};
 pub use source::{LogFiles, Seals, Source, narrowed, open_directory, open_log, open_seals};
 pub use state::StateKeys;
 
@@ -36,11 +36,11 @@ use chain::pruned::KeptSeals;
 use lines::{Lines, RawLine};
 use pulse_core::ordinal::Ordinal;
 use pulse_core::retention::Limits;
-use report::Unjudged;
-use since::Skipping;
+use report::PendingReport;
+use since::SinceFilter;
 use std::io;
 use std::time::Duration;
-use tears::{Met, Tears};
+use torn_filter::{LogItem, TornFilter};
 
 /// What is known from elsewhere, and what is to be forgiven.
 #[derive(Clone, Debug)]
@@ -55,10 +55,8 @@ pub struct Options {
     /// A copy that may lag behind its log is given: that it ends anywhere is no finding, and
     /// that nothing proves its end does not make it unproven.
     pub lagging: bool,
-    /// Only a part is given: it need not begin with record 1.
-    pub partial: bool,
-    /// What comes before is passed over, and not verified.
-    pub since: Option<Since>,
+    /// The record with which verification begins.
+    pub start: Start,
     /// Nothing is read after the first good seal that covers this record.
     pub until_sealed: Option<u64>,
     /// The last file is being written: its last line may be unfinished.
@@ -73,6 +71,35 @@ pub struct Options {
     pub now: Option<Timestamp>,
 }
 
+/// The record with which verification begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Start {
+    /// Record 1, or the first one that retention left.
+    #[default]
+    FirstRecord,
+    /// Any record: a part of a log is given.
+    AnyRecord,
+    /// The first record of this place: those before it are skipped, and not verified.
+    Since(Since),
+}
+
+impl Start {
+    /// The place up to which records are skipped.
+    #[must_use]
+    pub fn since(self) -> Option<Since> {
+        match self {
+            Self::Since(since) => Some(since),
+            Self::FirstRecord | Self::AnyRecord => None,
+        }
+    }
+}
+
+impl From<Option<Since>> for Start {
+    fn from(since: Option<Since>) -> Self {
+        since.map_or(Self::FirstRecord, Self::Since)
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -80,8 +107,7 @@ impl Default for Options {
             heads: Vec::new(),
             state: None,
             lagging: false,
-            partial: false,
-            since: None,
+            start: Start::FirstRecord,
             until_sealed: None,
             live: false,
             repetitions: false,
@@ -117,20 +143,20 @@ pub fn verify(
     options: &Options,
     progress: &mut dyn FnMut(u64),
 ) -> io::Result<Report> {
-    examine(log.into(), options, progress).map(Unjudged::judge)
+    examine(log.into(), options, progress).map(PendingReport::judge)
 }
 
 fn examine(
     log: LogFiles,
     options: &Options,
     progress: &mut dyn FnMut(u64),
-) -> io::Result<Unjudged> {
+) -> io::Result<PendingReport> {
     let LogFiles { seals, files } = log;
     let mut pass = Pass::new(options);
-    pass.judge.chain.with_seals(KeptSeals::open(seals)?);
+    pass.verifier.chain.with_seals(KeptSeals::open(seals)?);
     for source in files {
-        pass.judge.chain.begin_source(source.name());
-        pass.judge.chain.hold_to_its_name(source.name());
+        pass.verifier.chain.begin_source(source.name());
+        pass.verifier.chain.hold_to_its_name(source.name());
         let mut lines = Lines::new(source.open()?);
         while !pass.is_over()
             && let Some(line) = lines.next()?
@@ -168,59 +194,59 @@ pub fn retried<T>(read: &mut dyn FnMut() -> io::Result<T>) -> io::Result<T> {
 
 /// The chain, and the way to where it is followed from.
 struct Pass<'a> {
-    tears: Tears,
-    judge: Judge<'a>,
+    torn: TornFilter,
+    verifier: Verifier<'a>,
 }
 
-struct Judge<'a> {
+struct Verifier<'a> {
     chain: Chain<'a>,
-    skipping: Option<Skipping>,
+    filter: Option<SinceFilter>,
 }
 
 impl<'a> Pass<'a> {
     fn new(options: &'a Options) -> Self {
-        let judge = Judge {
+        let verifier = Verifier {
             chain: Chain::new(options),
-            skipping: options.since.map(Skipping::to),
+            filter: options.start.since().map(SinceFilter::to),
         };
         Self {
-            tears: Tears::new(options.repetitions),
-            judge,
+            torn: TornFilter::new(options.repetitions),
+            verifier,
         }
     }
 
     fn take(&mut self, line: RawLine<'_>) -> io::Result<()> {
-        self.tears.take(line, &mut |met| self.judge.take(&met));
-        self.judge.outcome()
+        self.torn.take(line, &mut |met| self.verifier.take(&met));
+        self.verifier.outcome()
     }
 
     /// What a crash tears, it tears within one file.
     fn end_source(&mut self) -> io::Result<()> {
-        self.tears.let_go(&mut |met| self.judge.take(&met));
-        self.judge.outcome()
+        self.torn.flush(&mut |met| self.verifier.take(&met));
+        self.verifier.outcome()
     }
 
     fn is_over(&self) -> bool {
-        self.judge.chain.is_sealed_enough()
+        self.verifier.chain.is_sealed_enough()
     }
 
-    fn finish(mut self) -> io::Result<Unjudged> {
-        self.judge.arrive_at_the_end();
-        self.judge.chain.finish_kept();
-        self.judge.outcome()?;
-        Ok(self.judge.chain.finish())
+    fn finish(mut self) -> io::Result<PendingReport> {
+        self.verifier.arrive_at_the_end();
+        self.verifier.chain.finish_kept();
+        self.verifier.outcome()?;
+        Ok(self.verifier.chain.finish())
     }
 }
 
-impl Judge<'_> {
+impl Verifier<'_> {
     /// Whether all could be read that had to be.
     fn outcome(&mut self) -> io::Result<()> {
         self.chain.take_error().map_or(Ok(()), Err)
     }
 
-    fn take(&mut self, met: &Met<'_>) {
-        if let Some(skipping) = &mut self.skipping
-            && skipping.passes_over(met)
+    fn take(&mut self, met: &LogItem<'_>) {
+        if let Some(filter) = &mut self.filter
+            && filter.passes_over(met)
         {
             return self.chain.pass_over(met);
         }
@@ -231,18 +257,18 @@ impl Judge<'_> {
     }
 
     /// The place has come: the chain begins with the record before it.
-    fn arrive(&mut self) -> Option<Skipping> {
-        let skipping = self.skipping.take();
-        if let Some(before) = skipping.as_ref().and_then(Skipping::before) {
+    fn arrive(&mut self) -> Option<SinceFilter> {
+        let filter = self.filter.take();
+        if let Some(before) = filter.as_ref().and_then(SinceFilter::before) {
             self.chain.begin_with(&before);
         }
-        skipping
+        filter
     }
 
     /// The place did not come.
     fn arrive_at_the_end(&mut self) {
-        if let Some(skipping) = self.arrive() {
-            for stray in skipping.strays() {
+        if let Some(filter) = self.arrive() {
+            for stray in filter.strays() {
                 self.chain.begin_with(&stray);
             }
         }

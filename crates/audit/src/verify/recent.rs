@@ -3,21 +3,21 @@
 //! Half of a hash is enough, and less is not: who knows eight digits finds another
 //! record with the same ones within minutes, and it would pass for a repetition.
 
-use crate::line::Line;
+use crate::line::RecordLine;
 use crate::text::Hex;
 
 /// How many records' hashes are remembered.
 const REMEMBERED: usize = 1 << 17;
 
 /// The last records' numbers and hashes: half of each, which nobody can match.
-pub(super) struct Recent(Vec<(u64, [u8; 16])>);
+pub(super) struct RecentRecords(Vec<(u64, [u8; 16])>);
 
-impl Recent {
+impl RecentRecords {
     pub(super) fn new() -> Self {
         Self(Vec::new())
     }
 
-    pub(super) fn push(&mut self, line: &Line<'_>) {
+    pub(super) fn push(&mut self, line: &RecordLine<'_>) {
         let entry = (line.seq, half(line.event_hash));
         let place = usize::try_from(line.seq).unwrap_or(0) % REMEMBERED;
         if let Some(found) = self.0.get_mut(place) {
@@ -36,12 +36,12 @@ impl Recent {
     }
 
     /// Whether it has been here before.
-    pub(super) fn has(&self, line: &Line<'_>) -> bool {
+    pub(super) fn has(&self, line: &RecordLine<'_>) -> bool {
         self.get(line.seq) == Some(half(line.event_hash))
     }
 
     /// Whether it goes on from a record that something else went on from.
-    pub(super) fn is_successor(&self, line: &Line<'_>) -> bool {
+    pub(super) fn is_successor(&self, line: &RecordLine<'_>) -> bool {
         line.seq > 1 && self.get(line.seq - 1) == Some(half(line.prev_hash))
     }
 }

@@ -212,7 +212,7 @@ impl Report {
 }
 
 /// A report whose verdict is still open: what the log is compared with may tell more.
-pub(super) struct Unjudged {
+pub(super) struct PendingReport {
     pub(super) report: Report,
     /// See [`super::Options::lagging`].
     pub(super) lagging: bool,
@@ -220,7 +220,7 @@ pub(super) struct Unjudged {
     pub(super) pending: Option<u64>,
 }
 
-impl Unjudged {
+impl PendingReport {
     pub(super) fn prove(&mut self, by: Witness, through: u64) {
         if through > 0 {
             self.report.proofs.push(Proof { by, through });

@@ -1,8 +1,8 @@
 //! From where on a log is verified, when not all of it is.
 
 use super::lines::RawLine;
-use super::tears::Met;
-use crate::line::Line;
+use super::torn_filter::LogItem;
+use crate::line::RecordLine;
 use crate::time::Timestamp;
 use pulse_core::ordinal::Ordinal;
 use std::str::FromStr;
@@ -21,7 +21,7 @@ pub enum Since {
 
 impl Since {
     /// Whether the place is after this record.
-    pub(super) fn is_after(&self, line: &Line<'_>) -> bool {
+    pub(super) fn is_after(&self, line: &RecordLine<'_>) -> bool {
         match self {
             Self::Seq(seq) => line.seq < *seq,
             Self::Time(time) => line.ts < *time,
@@ -34,14 +34,14 @@ impl Since {
 #[error(
     "neither a record's number nor a time (UTC), such as 17, 2026-11-21 or 2026-11-21T10:00:03"
 )]
-pub struct NotAPlace;
+pub struct InvalidSince;
 
 impl FromStr for Since {
-    type Err = NotAPlace;
+    type Err = InvalidSince;
 
     /// A number, or a time that may stop anywhere after the day: what is missing
     /// is its beginning.
-    fn from_str(text: &str) -> Result<Self, NotAPlace> {
+    fn from_str(text: &str) -> Result<Self, InvalidSince> {
         if let Some(seq) = Ordinal::parse(text.as_bytes()) {
             return Ok(Self::Seq(seq.get()));
         }
@@ -50,12 +50,12 @@ impl FromStr for Since {
         let rest = MIDNIGHT.get(text.len()..).filter(|_| is_cut_well);
         let time = rest.map(|rest| format!("{text}{rest}"));
         let time = time.and_then(|time| Timestamp::parse(time.as_bytes()));
-        time.map(Self::Time).ok_or(NotAPlace)
+        time.map(Self::Time).ok_or(InvalidSince)
     }
 }
 
 /// Passes over records until the place has come.
-pub(super) struct Skipping {
+pub(super) struct SinceFilter {
     since: Since,
     /// The record before the place: the chain is followed from there, so that the
     /// first record that was asked for is not taken on its own word.
@@ -65,7 +65,7 @@ pub(super) struct Skipping {
     strays: Vec<(Vec<u8>, bool)>,
 }
 
-impl Skipping {
+impl SinceFilter {
     pub(super) fn to(since: Since) -> Self {
         Self {
             since,
@@ -76,14 +76,14 @@ impl Skipping {
 
     /// Whether this line is before the place. One that is no record always is:
     /// if it should have been one, the next does not follow.
-    pub(super) fn passes_over(&mut self, met: &Met<'_>) -> bool {
+    pub(super) fn passes_over(&mut self, met: &LogItem<'_>) -> bool {
         let (raw, line) = match met {
-            Met::Line(raw, Some(line)) => (raw, line),
-            Met::Line(raw, None) => {
+            LogItem::Line(raw, Some(line)) => (raw, line),
+            LogItem::Line(raw, None) => {
                 self.note_stray(raw);
                 return true;
             }
-            Met::Torn(_) => return true,
+            LogItem::Torn(_) => return true,
         };
         let is_before = self.since.is_after(line);
         if is_before {
@@ -101,18 +101,18 @@ impl Skipping {
     }
 
     /// What stands at the log's end, if the place did not come.
-    pub(super) fn strays(&self) -> impl Iterator<Item = Met<'_>> {
+    pub(super) fn strays(&self) -> impl Iterator<Item = LogItem<'_>> {
         self.strays.iter().map(|(text, ended)| {
             let (text, ended) = (&text[..], *ended);
-            Met::Line(RawLine { text, ended }, None)
+            LogItem::Line(RawLine { text, ended }, None)
         })
     }
 
     /// The last record before the place, if there is one.
-    pub(super) fn before(&self) -> Option<Met<'_>> {
+    pub(super) fn before(&self) -> Option<LogItem<'_>> {
         let (text, ended) = (&self.before[..], true);
         let raw = RawLine { text, ended };
-        (!text.is_empty()).then(|| Met::Line(raw, raw.record()))
+        (!text.is_empty()).then(|| LogItem::Line(raw, raw.record()))
     }
 }
 
@@ -143,7 +143,7 @@ mod tests {
             "2026-02-30",
             "Z",
         ] {
-            assert_eq!(text.parse::<Since>(), Err(NotAPlace), "{text}");
+            assert_eq!(text.parse::<Since>(), Err(InvalidSince), "{text}");
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Where a log's lines come from.
 
 use super::Since;
-use crate::line::Line;
+use crate::line::RecordLine;
 use crate::record::MAX_LINE_BYTES;
-use crate::regular::{RegularFile, identity, look_at, names_in, naming};
+use crate::regular::{RegularFile, identity, look_at, names_in, with_name};
 use crate::storage::{LIVE, SEALS, segments};
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
@@ -117,7 +117,7 @@ impl Source {
         };
         let start = start.get(..length.unwrap_or(0)).unwrap_or_default();
         let mut lines = start.split(|byte| *byte == b'\n');
-        let first = lines.next().and_then(Line::parse);
+        let first = lines.next().and_then(RecordLine::parse);
         first.is_some_and(|first| since.is_after(&first))
     }
 }
@@ -159,7 +159,7 @@ impl Read for NamedReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self.reader.read(buffer) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => {
-                Err(naming(&self.name, error))
+                Err(with_name(&self.name, error))
             }
             outcome => outcome,
         }

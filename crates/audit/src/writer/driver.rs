@@ -5,11 +5,12 @@ use super::housekeeping::Housekeeping;
 use super::{Health, Receipt, Unavailable};
 use crate::error::LogError;
 use crate::log::{Log, Rotation};
-use crate::queue::{Command, Job, Shared, Work};
+use crate::queue::{Job, Work, WriterCommand, WriterQueue};
 use crate::record::Body;
-use crate::recovery::Occasion;
+use crate::recovery::RecoveryReason;
 use crate::storage::Storage;
 use crate::time::Timestamp;
+use pulse_core::causes::Causes;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,7 +24,7 @@ const DROPPED_INTERVAL: Duration = Duration::from_secs(1);
 /// What the thread does.
 pub(super) struct Driver<S> {
     pub(super) log: Log<S>,
-    shared: Arc<Shared>,
+    queue: Arc<WriterQueue>,
     pub(super) clock: Box<dyn Fn() -> Timestamp + Send>,
     pub(super) house: Housekeeping,
     /// When the first unsealed record was written, by the clock that never steps.
@@ -47,7 +48,7 @@ struct Failure {
 impl<S: Storage> Driver<S> {
     pub(super) fn new(
         log: Log<S>,
-        shared: Arc<Shared>,
+        queue: Arc<WriterQueue>,
         clock: Box<dyn Fn() -> Timestamp + Send>,
     ) -> Self {
         let now = Instant::now();
@@ -62,7 +63,7 @@ impl<S: Storage> Driver<S> {
             commits: 0,
             last_error: None,
             log,
-            shared,
+            queue,
             clock,
         }
     }
@@ -73,13 +74,13 @@ impl<S: Storage> Driver<S> {
                 jobs,
                 commands,
                 stopping,
-            } = self.shared.wait(self.wake_at());
+            } = self.queue.wait(self.wake_at());
             let is_last = stopping && jobs.is_empty();
             self.write(jobs);
             for command in commands {
-                self.obey(command);
+                self.execute(command);
             }
-            self.attend(is_last);
+            self.run_due_work(is_last);
             self.publish();
             if is_last {
                 return;
@@ -94,7 +95,7 @@ impl<S: Storage> Driver<S> {
         }
         let seal_after = self.log.settings.seal_after;
         let seal_at = self.unsealed_since.map(|since| since + seal_after);
-        let has_dropped = self.shared.dropped() > self.dropped;
+        let has_dropped = self.queue.dropped() > self.dropped;
         let dropped_at = has_dropped.then_some(self.dropped_at);
         let sometime = seal_at.into_iter().chain(dropped_at);
         sometime.chain([self.house.wake_at()]).min()
@@ -119,7 +120,7 @@ impl<S: Storage> Driver<S> {
                 }
             }),
             Err(error) => {
-                self.shared.count_refused(completions.len() as u64);
+                self.queue.count_refused(completions.len() as u64);
                 completions
                     .into_iter()
                     .flatten()
@@ -129,7 +130,7 @@ impl<S: Storage> Driver<S> {
     }
 
     fn append(&mut self, bodies: &[Body]) -> Result<u64, Unavailable> {
-        let outcome = self.guarded(|log, now| log.append(now, bodies));
+        let outcome = self.with_log(|log, now| log.append(now, bodies));
         self.commits += u64::from(outcome.is_ok());
         self.publish();
         outcome
@@ -137,7 +138,7 @@ impl<S: Storage> Driver<S> {
 
     /// Puts on record how many notes found no place in the queue.
     fn account_for_dropped(&mut self, now: Instant) {
-        let dropped = self.shared.dropped();
+        let dropped = self.queue.dropped();
         if dropped == self.dropped {
             return;
         }
@@ -151,20 +152,20 @@ impl<S: Storage> Driver<S> {
         }
     }
 
-    fn obey(&mut self, command: Command) {
+    fn execute(&mut self, command: WriterCommand) {
         match command {
-            Command::Rotate(done) => done(self.rotate()),
-            Command::Reopen => {
+            WriterCommand::Rotate(done) => done(self.rotate()),
+            WriterCommand::Reopen => {
                 // Its failure is the log's, and shows in the health.
-                let _ = self.guarded(Log::reopen);
+                let _ = self.with_log(Log::reopen);
                 self.house.rotated();
             }
-            Command::Retain(retention) => self.house.retain(retention),
+            WriterCommand::Retain(retention) => self.house.retain(retention),
         }
     }
 
     fn rotate(&mut self) -> Result<Rotation, Unavailable> {
-        let outcome = self.guarded(Log::rotate)?;
+        let outcome = self.with_log(Log::rotate)?;
         self.rotation_refused = match &outcome {
             Rotation::Done(_) => None,
             Rotation::NotPermitted(why) => Some(why.clone()),
@@ -178,7 +179,7 @@ impl<S: Storage> Driver<S> {
     }
 
     /// What the time asks for.
-    fn attend(&mut self, is_last: bool) {
+    fn run_due_work(&mut self, is_last: bool) {
         let now = Instant::now();
         if self
             .failure
@@ -195,13 +196,13 @@ impl<S: Storage> Driver<S> {
             .is_some_and(|since| now >= since + self.log.settings.seal_after);
         if is_due || is_last {
             // Its failure is the log's, and shows in the health.
-            let _ = self.guarded(Log::seal);
+            let _ = self.with_log(Log::seal);
         }
         if !is_last && now >= self.rotation_at && self.log.rotation_is_due((self.clock)()) {
             let _ = self.rotate();
         }
         if !is_last {
-            self.keep_house();
+            self.run_housekeeping();
         }
         self.unsealed_since = match self.log.unsealed() {
             0 => None,
@@ -210,7 +211,7 @@ impl<S: Storage> Driver<S> {
     }
 
     /// Does something with the log, and sees to its failure.
-    fn guarded<T>(
+    fn with_log<T>(
         &mut self,
         work: impl FnOnce(&mut Log<S>, Timestamp) -> Result<T, LogError>,
     ) -> Result<T, Unavailable> {
@@ -226,17 +227,19 @@ impl<S: Storage> Driver<S> {
     }
 
     pub(super) fn fail(&mut self, error: &LogError) {
-        let text = error.to_string();
+        let text = Causes(error).to_string();
         self.last_error = Some(text.as_str().into());
         self.failure = Some(Failure {
             retry_at: Instant::now() + self.log.settings.retry_after,
-            refused_before: self.shared.refused(),
+            refused_before: self.queue.refused(),
         });
         self.log.close();
         if error.is_full() && self.log.release().is_ok() {
             // The log's last words: that it refuses, and why. Without room even
             // for them, what the health says has to do.
-            let _ = self.log.recover((self.clock)(), Occasion::Failure(&text));
+            let _ = self
+                .log
+                .recover((self.clock)(), RecoveryReason::Failure(&text));
         }
         self.publish();
     }
@@ -245,11 +248,11 @@ impl<S: Storage> Driver<S> {
         let Some(failure) = self.failure.take() else {
             return;
         };
-        let refused = self.shared.refused() - failure.refused_before;
+        let refused = self.queue.refused() - failure.refused_before;
         let now = (self.clock)();
         let resume = |log: &mut Log<S>| {
             log.reserve()?;
-            log.recover(now, Occasion::Resumption(refused))
+            log.recover(now, RecoveryReason::Resumption(refused))
         };
         let mut outcome = resume(&mut self.log);
         if outcome.as_ref().is_err_and(LogError::is_full) && self.make_room() {
@@ -257,7 +260,7 @@ impl<S: Storage> Driver<S> {
         }
         if let Err(error) = outcome {
             self.log.close();
-            self.last_error = Some(error.to_string().into());
+            self.last_error = Some(Causes(&error).to_string().into());
             self.failure = Some(Failure {
                 retry_at: Instant::now() + self.log.settings.retry_after,
                 ..failure
@@ -267,7 +270,7 @@ impl<S: Storage> Driver<S> {
     }
 
     pub(super) fn publish(&self) {
-        self.shared.publish(Health {
+        self.queue.publish(Health {
             available: self.failure.is_none(),
             last_error: self.last_error.clone(),
             log_id: self.log.log_id().to_owned(),

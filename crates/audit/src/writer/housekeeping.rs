@@ -6,10 +6,11 @@
 //! again later. Only where the log itself cannot be written, that is the log's failure.
 
 use super::driver::Driver;
-use super::{Retention, Upkeep};
-use crate::prune::{Obstacle, Outlook, Removed, Step};
-use crate::recovery::Occasion;
+use super::{Blocked, Retention, Upkeep};
+use crate::prune::{PruneError, PruneStatus, PruneStep, RemovedSegment};
+use crate::recovery::RecoveryReason;
 use crate::storage::Storage;
+use pulse_core::causes::Causes;
 use pulse_core::growth::{Growth, time_left};
 use pulse_core::retention::{Hold, Limits, Reason};
 use std::time::{Duration, Instant};
@@ -30,8 +31,6 @@ pub(super) struct Housekeeping {
     /// When room may be made next on a full disk.
     room_at: Instant,
     retention: Option<Retention>,
-    /// Since when something has been holding the oldest segment.
-    held_since: Option<Instant>,
     upkeep: Upkeep,
 }
 
@@ -45,7 +44,6 @@ impl Housekeeping {
             prune_at: now,
             room_at: now,
             retention: None,
-            held_since: None,
             upkeep: Upkeep::default(),
         }
     }
@@ -72,25 +70,29 @@ impl Housekeeping {
         self.retention = retention.limits.are_set().then_some(retention);
         self.prune_at = Instant::now();
         if self.retention.is_none() {
-            self.hold(None);
-            self.upkeep.obstacle = None;
+            self.upkeep.blocked = None;
         }
     }
 
-    fn hold(&mut self, hold: Option<Hold>) {
-        let since = self.held_since.filter(|_| hold.is_some());
-        self.held_since = hold.as_ref().map(|_| since.unwrap_or_else(Instant::now));
-        self.upkeep.hold = hold;
+    fn hold(&mut self, hold: Hold) {
+        let since = match self.upkeep.blocked {
+            Some(Blocked::Held { since, .. }) => since,
+            _ => Instant::now(),
+        };
+        self.upkeep.blocked = Some(Blocked::Held { hold, since });
     }
 
     /// The limits that are kept: none while something holds the oldest segment for long.
     fn limits_in_force(&self) -> Limits {
-        let is_held = self.upkeep.held_for >= HOLD_TOLERANCE || self.upkeep.obstacle.is_some();
-        let retention = self.retention.as_ref().filter(|_| !is_held);
-        retention.map_or_else(Limits::default, |retention| retention.limits)
+        match &self.upkeep.blocked {
+            Some(Blocked::Failed(_)) => None,
+            Some(Blocked::Held { since, .. }) if since.elapsed() >= HOLD_TOLERANCE => None,
+            _ => self.retention.as_ref(),
+        }
+        .map_or_else(Limits::default, |retention| retention.limits)
     }
 
-    fn removed(&mut self, removed: Removed) {
+    fn removed(&mut self, removed: RemovedSegment) {
         self.upkeep.removed_segments += 1;
         self.upkeep.removed_through = removed.last;
         self.look_at = Instant::now();
@@ -99,23 +101,23 @@ impl Housekeeping {
 
 impl<S: Storage> Driver<S> {
     /// Does what is due, and of a removal the next step.
-    pub(super) fn keep_house(&mut self) {
+    pub(super) fn run_housekeeping(&mut self) {
         let now = Instant::now();
         if now >= self.house.look_at {
-            self.look();
+            self.measure();
         }
         if now >= self.house.prune_at && self.is_well() {
             match self.step() {
                 Ok(next) => self.house.prune_at = next,
-                Err(Obstacle::Log(error)) => self.fail(&error),
-                Err(obstacle) => self.hindered(&obstacle),
+                Err(PruneError::Log(error)) => self.fail(&error),
+                Err(obstacle) => self.record_prune_failure(&obstacle),
             }
         }
     }
 
     /// Measures the log and its disk. What cannot be measured now is measured later: if
     /// the disk is broken, the next record says so.
-    pub(super) fn look(&mut self) {
+    pub(super) fn measure(&mut self) {
         let now = Instant::now();
         self.house.look_at = now + LOOK_INTERVAL;
         let house = &mut self.house;
@@ -123,7 +125,6 @@ impl<S: Storage> Driver<S> {
         let Ok(extent) = self.log.extent() else {
             return;
         };
-        house.upkeep.held_for = house.held_since.map_or(Duration::ZERO, |since| now - since);
         let limits = house.limits_in_force();
         let upkeep = &mut house.upkeep;
         upkeep.first = extent.first;
@@ -134,87 +135,88 @@ impl<S: Storage> Driver<S> {
     }
 
     /// A step; gives when the next is due.
-    fn step(&mut self) -> Result<Instant, Obstacle> {
+    fn step(&mut self) -> Result<Instant, PruneError> {
         let now = Instant::now();
-        let outlook = self.outlook()?;
+        let status = self.prune_status()?;
         self.log.reserve_to_prune();
-        match outlook {
-            Outlook::Reading => return Ok(now),
-            Outlook::Rest => self.house.hold(None),
-            Outlook::Held(_, hold) => self.house.hold(Some(hold)),
-            Outlook::Due(reason) => {
-                self.house.hold(None);
+        match status {
+            PruneStatus::Reading => return Ok(now),
+            PruneStatus::NotDue => self.house.upkeep.blocked = None,
+            PruneStatus::Held(_, hold) => self.house.hold(hold),
+            PruneStatus::Due(reason) => {
+                // A failure is reported until the segment is gone.
+                if let Some(Blocked::Held { .. }) = self.house.upkeep.blocked {
+                    self.house.upkeep.blocked = None;
+                }
                 self.prune(reason)?;
                 return Ok(now);
             }
         }
-        self.house.upkeep.obstacle = None;
         Ok(now + LOOK_INTERVAL)
     }
 
-    fn outlook(&mut self) -> Result<Outlook, Obstacle> {
+    fn prune_status(&mut self) -> Result<PruneStatus, PruneError> {
         let Some(retention) = &self.house.retention else {
-            return Ok(Outlook::Rest);
+            return Ok(PruneStatus::NotDue);
         };
         let streams = (retention.streams)();
         let now = (self.clock)();
-        self.log.outlook(now, &retention.limits, &streams)
+        self.log.prune_status(now, &retention.limits, &streams)
     }
 
-    fn prune(&mut self, reason: Reason) -> Result<Step, Obstacle> {
+    fn prune(&mut self, reason: Reason) -> Result<PruneStep, PruneError> {
         let step = self.log.prune((self.clock)(), reason)?;
-        if let Step::Removed(removed) = step {
-            self.house.upkeep.obstacle = None;
+        if let PruneStep::Removed(removed) = step {
+            self.house.upkeep.blocked = None;
             self.house.removed(removed);
         }
         Ok(step)
     }
 
-    fn hindered(&mut self, obstacle: &Obstacle) {
+    fn record_prune_failure(&mut self, obstacle: &PruneError) {
         self.house.prune_at = Instant::now() + OBSTACLE_RETRY;
-        self.house.hold(None);
-        self.house.upkeep.obstacle = Some(obstacle.to_string().into());
+        self.house.upkeep.blocked = Some(Blocked::Failed(Causes(obstacle).to_string().into()));
     }
 
     /// On a full disk: removes the oldest segment, if it is due, with the space that was
     /// kept free. True when one was removed.
     pub(super) fn make_room(&mut self) -> bool {
-        let is_hindered = self.house.upkeep.obstacle.is_some();
-        if self.house.retention.is_none() || (is_hindered && Instant::now() < self.house.prune_at) {
+        let has_failed = self.house.upkeep.failure().is_some();
+        if self.house.retention.is_none() || (has_failed && Instant::now() < self.house.prune_at) {
             return false;
         }
         match self.try_to_make_room() {
             Ok(step) => {
                 self.house.prune_at = Instant::now();
-                matches!(step, Step::Removed(_))
+                matches!(step, PruneStep::Removed(_))
             }
-            Err(Obstacle::Log(_)) => false,
+            Err(PruneError::Log(_)) => false,
             Err(obstacle) => {
-                self.hindered(&obstacle);
+                self.record_prune_failure(&obstacle);
                 false
             }
         }
     }
 
-    fn try_to_make_room(&mut self) -> Result<Step, Obstacle> {
+    fn try_to_make_room(&mut self) -> Result<PruneStep, PruneError> {
         let reason = loop {
-            match self.outlook()? {
-                Outlook::Reading => (),
-                Outlook::Due(reason) => break reason,
-                Outlook::Rest | Outlook::Held(..) => return Ok(Step::Nothing),
+            match self.prune_status()? {
+                PruneStatus::Reading => (),
+                PruneStatus::Due(reason) => break reason,
+                PruneStatus::NotDue | PruneStatus::Held(..) => return Ok(PruneStep::Nothing),
             }
         };
         let now = Instant::now();
         if now < self.house.room_at {
-            return Ok(Step::Nothing);
+            return Ok(PruneStep::Nothing);
         }
         // Where there is no room even for the record, that takes reading all of the live
         // file, so not each second.
         self.house.room_at = now + LOOK_INTERVAL;
-        self.log.recover((self.clock)(), Occasion::Pruning)?;
+        self.log.recover((self.clock)(), RecoveryReason::Pruning)?;
         loop {
             match self.prune(reason)? {
-                Step::More => (),
+                PruneStep::More => (),
                 step => {
                     self.house.room_at = now;
                     return Ok(step);

@@ -119,7 +119,7 @@ pub fn todays_key(sample: &Sample) -> SigningKey {
 pub fn todays_key_on(disk: &Simulated) -> SigningKey {
     let disk = disk.disk.lock().unwrap();
     let (_, name) = disk.files.keys().find(|(place, _)| *place == 1).unwrap();
-    key_in(&disk.content(pulse_audit::Place::State, name).unwrap())
+    key_in(&disk.content(pulse_audit::Dir::State, name).unwrap())
 }
 
 /// The same, from a real state directory; it must be the only one.

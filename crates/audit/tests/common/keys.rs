@@ -4,7 +4,7 @@
 use super::simulated::Simulated;
 use super::{Sample, at, join, lines, settings, write};
 use pulse_audit::verify::StateKeys;
-use pulse_audit::{Log, Place};
+use pulse_audit::{Dir, Log};
 
 pub type Files = Vec<(String, Vec<u8>)>;
 
@@ -13,7 +13,7 @@ pub fn keys(disk: &Simulated) -> Files {
     let disk = disk.disk.lock().unwrap();
     let names = disk.files.keys().filter(|(place, _)| *place == 1);
     names
-        .map(|(_, name)| (name.clone(), disk.content(Place::State, name).unwrap()))
+        .map(|(_, name)| (name.clone(), disk.content(Dir::State, name).unwrap()))
         .collect()
 }
 

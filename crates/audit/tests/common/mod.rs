@@ -9,8 +9,8 @@ pub mod simulated;
 
 use pulse_audit::verify::{Attack, LogFiles, Options, Report, Seals, Source, Verdict, verify};
 use pulse_audit::{
-    Body, Head, Health, Log, Obstacle, Outlook, Place, PublicKey, Receipt, Removed, Rotation,
-    SEALS, Settings, Step, Storage, Timestamp, Unavailable, Writer,
+    Body, Dir, Head, Health, Log, PruneError, PruneStatus, PruneStep, PublicKey, Receipt,
+    RemovedSegment, Rotation, SEALS, Settings, Storage, Timestamp, Unavailable, Writer,
 };
 use pulse_core::capability::Capabilities;
 use pulse_core::event::{Event, RequestId};
@@ -70,7 +70,7 @@ pub fn check(files: &[(String, Vec<u8>)], options: &Options) -> Report {
 pub fn check_disk(disk: &Simulated, options: &Options) -> Report {
     let (files, seals) = {
         let disk = disk.disk.lock().unwrap();
-        (disk.log(), disk.content(Place::Log, SEALS))
+        (disk.log(), disk.content(Dir::Log, SEALS))
     };
     check_pruned(&files, seals, options)
 }
@@ -103,17 +103,17 @@ pub fn prune<S: Storage>(
     second: u64,
     limits: &Limits,
     streams: &[Stream],
-) -> Result<Vec<Removed>, Obstacle> {
+) -> Result<Vec<RemovedSegment>, PruneError> {
     let mut removed = Vec::new();
     loop {
-        match log.outlook(at(second), limits, streams)? {
-            Outlook::Reading => (),
-            Outlook::Due(reason) => {
-                if let Step::Removed(one) = log.prune(at(second), reason)? {
+        match log.prune_status(at(second), limits, streams)? {
+            PruneStatus::Reading => (),
+            PruneStatus::Due(reason) => {
+                if let PruneStep::Removed(one) = log.prune(at(second), reason)? {
                     removed.push(one);
                 }
             }
-            Outlook::Rest | Outlook::Held(..) => return Ok(removed),
+            PruneStatus::NotDue | PruneStatus::Held(..) => return Ok(removed),
         }
     }
 }

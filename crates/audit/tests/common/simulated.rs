@@ -7,7 +7,7 @@
 //! next one, or cut the power before, in or after it.
 
 use pulse_audit::verify::StateKeys;
-use pulse_audit::{LIVE, Live, Place, Storage};
+use pulse_audit::{Dir, LIVE, Live, Storage};
 use std::collections::BTreeMap;
 use std::io::{self, Cursor, ErrorKind, Read};
 use std::ops::Range;
@@ -69,8 +69,8 @@ enum Go {
     ThenLose(io::Error),
 }
 
-fn key(place: Place, name: &str) -> (u8, String) {
-    (u8::from(place == Place::State), name.to_owned())
+fn key(place: Dir, name: &str) -> (u8, String) {
+    (u8::from(place == Dir::State), name.to_owned())
 }
 
 impl Disk {
@@ -106,14 +106,14 @@ impl Disk {
         self.seed >> 33
     }
 
-    fn inode(&mut self, place: Place, name: &str) -> io::Result<u64> {
+    fn inode(&mut self, place: Dir, name: &str) -> io::Result<u64> {
         self.files
             .get(&key(place, name))
             .copied()
             .ok_or_else(|| ErrorKind::NotFound.into())
     }
 
-    fn create(&mut self, place: Place, name: &str, content: &[u8]) {
+    fn create(&mut self, place: Dir, name: &str, content: &[u8]) {
         self.next += 1;
         let file = File {
             seen: content.to_vec(),
@@ -126,7 +126,7 @@ impl Disk {
 
     /// A file as somebody else put it there.
     pub fn create_log_file(&mut self, name: &str, content: &[u8]) {
-        self.create(Place::Log, name, content);
+        self.create(Dir::Log, name, content);
     }
 
     /// The power comes back.
@@ -152,7 +152,7 @@ impl Disk {
         }
     }
 
-    pub fn content(&self, place: Place, name: &str) -> Option<Vec<u8>> {
+    pub fn content(&self, place: Dir, name: &str) -> Option<Vec<u8>> {
         let inode = self.files.get(&key(place, name))?;
         Some(self.inodes[inode].seen.clone())
     }
@@ -168,10 +168,10 @@ impl Disk {
         let mut found: Vec<(String, Vec<u8>)> = Vec::new();
         for (place, name) in self.files.keys() {
             if *place == 0 && name.starts_with("audit.log-") {
-                found.push((name.clone(), self.content(Place::Log, name).unwrap()));
+                found.push((name.clone(), self.content(Dir::Log, name).unwrap()));
             }
         }
-        if let Some(live) = self.content(Place::Log, LIVE) {
+        if let Some(live) = self.content(Dir::Log, LIVE) {
             found.push((LIVE.to_owned(), live));
         }
         found
@@ -191,12 +191,12 @@ impl Storage for Simulated {
         self.open = None;
         let go = disk.operation()?;
         if create {
-            if disk.inode(Place::Log, LIVE).is_ok() {
+            if disk.inode(Dir::Log, LIVE).is_ok() {
                 return Err(ErrorKind::AlreadyExists.into());
             }
-            disk.create(Place::Log, LIVE, b"");
+            disk.create(Dir::Log, LIVE, b"");
         }
-        self.open = Some(disk.inode(Place::Log, LIVE)?);
+        self.open = Some(disk.inode(Dir::Log, LIVE)?);
         after(go)
     }
 
@@ -262,12 +262,12 @@ impl Storage for Simulated {
             return Err(ErrorKind::PermissionDenied.into());
         }
         let go = disk.operation()?;
-        if disk.inode(Place::Log, name).is_ok() {
+        if disk.inode(Dir::Log, name).is_ok() {
             return Err(ErrorKind::AlreadyExists.into());
         }
-        let inode = disk.inode(Place::Log, LIVE)?;
-        disk.files.remove(&key(Place::Log, LIVE));
-        disk.files.insert(key(Place::Log, name), inode);
+        let inode = disk.inode(Dir::Log, LIVE)?;
+        disk.files.remove(&key(Dir::Log, LIVE));
+        disk.files.insert(key(Dir::Log, name), inode);
         after(go)
     }
 
@@ -277,7 +277,7 @@ impl Storage for Simulated {
             return Err(ErrorKind::PermissionDenied.into());
         }
         let go = disk.operation()?;
-        let inode = disk.inode(Place::Log, name)?;
+        let inode = disk.inode(Dir::Log, name)?;
         let file = disk.inodes.get_mut(&inode).unwrap();
         let length = usize::try_from(length).unwrap();
         file.seen.truncate(length);
@@ -288,7 +288,7 @@ impl Storage for Simulated {
         after(go)
     }
 
-    fn list(&self, place: Place) -> io::Result<Vec<String>> {
+    fn list(&self, place: Dir) -> io::Result<Vec<String>> {
         let mut disk = self.disk.lock().unwrap();
         after(disk.operation()?)?;
         let wanted = key(place, "").0;
@@ -296,7 +296,7 @@ impl Storage for Simulated {
         Ok(names.map(|(_, name)| name.clone()).collect())
     }
 
-    fn read(&self, place: Place, name: &str) -> io::Result<Box<dyn Read + '_>> {
+    fn read(&self, place: Dir, name: &str) -> io::Result<Box<dyn Read + '_>> {
         let mut disk = self.disk.lock().unwrap();
         after(disk.operation()?)?;
         let inode = disk.inode(place, name)?;
@@ -306,7 +306,7 @@ impl Storage for Simulated {
     fn read_at(&self, name: &str, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         let mut disk = self.disk.lock().unwrap();
         after(disk.operation()?)?;
-        let inode = disk.inode(Place::Log, name)?;
+        let inode = disk.inode(Dir::Log, name)?;
         let content = &disk.inodes[&inode].seen;
         let offset = usize::try_from(offset).unwrap().min(content.len());
         let count = buffer.len().min(content.len() - offset);
@@ -317,17 +317,17 @@ impl Storage for Simulated {
     fn length(&self, name: &str) -> io::Result<u64> {
         let mut disk = self.disk.lock().unwrap();
         after(disk.operation()?)?;
-        let inode = disk.inode(Place::Log, name)?;
+        let inode = disk.inode(Dir::Log, name)?;
         Ok(disk.inodes[&inode].seen.len() as u64)
     }
 
     fn append_to(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let mut disk = self.disk.lock().unwrap();
         let go = disk.operation()?;
-        if disk.inode(Place::Log, name).is_err() {
-            disk.create(Place::Log, name, b"");
+        if disk.inode(Dir::Log, name).is_err() {
+            disk.create(Dir::Log, name, b"");
         }
-        let inode = disk.inode(Place::Log, name)?;
+        let inode = disk.inode(Dir::Log, name)?;
         let part = match go {
             Go::On => bytes.len(),
             Go::ThenFail(_) | Go::ThenLose(_) => {
@@ -350,8 +350,8 @@ impl Storage for Simulated {
     fn remove(&mut self, name: &str) -> io::Result<()> {
         let mut disk = self.disk.lock().unwrap();
         let go = disk.operation()?;
-        disk.inode(Place::Log, name)?;
-        disk.files.remove(&key(Place::Log, name));
+        disk.inode(Dir::Log, name)?;
+        disk.files.remove(&key(Dir::Log, name));
         after(go)
     }
 
@@ -361,14 +361,14 @@ impl Storage for Simulated {
         Ok(1 << 30)
     }
 
-    fn store(&mut self, place: Place, name: &str, content: &[u8]) -> io::Result<()> {
+    fn store(&mut self, place: Dir, name: &str, content: &[u8]) -> io::Result<()> {
         let mut disk = self.disk.lock().unwrap();
         let go = disk.operation()?;
         disk.create(place, name, content);
         after(go)
     }
 
-    fn erase(&mut self, place: Place, name: &str) -> io::Result<()> {
+    fn erase(&mut self, place: Dir, name: &str) -> io::Result<()> {
         let mut disk = self.disk.lock().unwrap();
         let go = disk.operation()?;
         disk.files.remove(&key(place, name));

@@ -3,7 +3,7 @@
 use super::AuditError;
 use super::place::Place;
 use pulse_audit::show::{Filter, Shown, records};
-use pulse_audit::verify::{Options, Report, Since, Verdict, narrowed, verify};
+use pulse_audit::verify::{Options, Report, Since, Start, Verdict, narrowed, verify};
 use std::time::Duration;
 
 /// A request is over long before so many records, or so much time.
@@ -235,7 +235,7 @@ fn is_near(record: &Shown, subject: &Shown) -> bool {
 fn chain(place: &Place, seq: u64) -> Result<Report, AuditError> {
     let since = Since::Seq(seq);
     let options = Options {
-        since: Some(since),
+        start: Start::Since(since),
         until_sealed: Some(seq),
         live: true,
         ..Options::default()

@@ -47,6 +47,7 @@ use crate::failure::{Ending, Failure, file_remedy};
 use crate::screen::Screen;
 use crate::shown::{shown, shown_json};
 use pulse_audit::{HeadError, InitError, LogError};
+use pulse_core::causes::Causes;
 use serde_json::Value;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -129,8 +130,8 @@ pub(crate) enum AuditError {
     #[error("{}: it is of another log: name another directory for this one", .0.display())]
     OtherLog(PathBuf),
     /// The log cannot be begun.
-    #[error("cannot begin an audit log: {0}")]
-    Init(#[from] InitError),
+    #[error("cannot begin an audit log: {}", Causes(.0))]
+    Init(InitError),
     /// Something of a log's place cannot be made or changed.
     #[error(
         "{}cannot {doing}: {error}{}",
@@ -149,8 +150,8 @@ pub(crate) enum AuditError {
     #[error("there is no user \"{}\" here: create it first, or name another with --owner", shown(.0))]
     NoUser(String),
     /// The log cannot be opened to rotate it.
-    #[error("cannot rotate the audit log: {0}")]
-    Log(#[from] LogError),
+    #[error("cannot rotate the audit log: {}", Causes(.0))]
+    Log(LogError),
     /// Whoever writes the log cannot be told.
     #[error("cannot rotate the audit log: {0}")]
     Writer(String),

@@ -86,7 +86,7 @@ impl Task {
             key,
             heads: heads.iter().map(|line| line.head).collect(),
             state: state.keys().cloned(),
-            since: asked.since,
+            start: asked.since.into(),
             repetitions: asked.repetitions,
             retention: limits(asked)?,
             live: log.is_some_and(|path| may_be_written(path)),
@@ -193,7 +193,7 @@ impl Task {
     /// The files of a copy, without those that need not be read.
     fn open(&self, spool: &Spool, paths: &[PathBuf]) -> Result<LogFiles, AuditError> {
         let LogFiles { seals, files } = spool.open(paths)?;
-        let files = match &self.options.since {
+        let files = match &self.options.start.since() {
             Some(since) => narrowed(files, since),
             None => files,
         };
@@ -240,7 +240,7 @@ fn key(asked: &VerifyOptions) -> Result<Option<PublicKey>, AuditError> {
     text.trim()
         .parse()
         .map(Some)
-        .map_err(|reason: pulse_audit::NotAKey| AuditError::KeyFile {
+        .map_err(|reason: pulse_audit::InvalidKey| AuditError::KeyFile {
             path: path.clone(),
             reason: reason.to_string(),
         })

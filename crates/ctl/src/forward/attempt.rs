@@ -7,7 +7,7 @@ use crate::audit::{AuditError, configured, host_name, print_json};
 use crate::failure::{Ending, Failure};
 use crate::line::{Line, Tone};
 use crate::screen::Screen;
-use pulse_audit::Reader;
+use pulse_audit::LogReader;
 use pulse_core::config::Config;
 use pulse_core::config::forward::{Collector, Protocol};
 use pulse_core::hosts::Hosts;
@@ -15,7 +15,7 @@ use pulse_core::trust::Demand;
 use pulse_forward::credentials;
 use pulse_forward::message::RecordMessages;
 use pulse_forward::problem::Problem;
-use pulse_forward::route::{Link, Lookup, Made, Route, Step};
+use pulse_forward::route::{Connection, Lookup, Route, RouteStep, Step};
 use pulse_trust::Refused;
 use serde_json::{Value, json};
 use std::cell::{Cell, RefCell};
@@ -82,14 +82,14 @@ fn chosen<'a>(config: &'a Config, options: &TestOptions) -> Result<Vec<&'a Colle
 
 /// The message of the log's first record, if there is one.
 fn first(directory: &Path) -> std::io::Result<Option<First>> {
-    let mut reader = Reader::from(directory, 1);
+    let mut reader = LogReader::from(directory, 1);
     let record = match reader.next(u64::MAX) {
         Err(error) if error.kind() == ErrorKind::NotFound => None,
         record => record?,
     };
     Ok(record.map(|record| {
         let mut message = Vec::new();
-        RecordMessages::of(&host_name()).write(&mut message, &record);
+        RecordMessages::new(&host_name()).write(&mut message, &record);
         let seq = record.head.seq;
         First { seq, message }
     }))
@@ -118,16 +118,16 @@ async fn go(
     steps: &RefCell<Steps<'_>>,
 ) -> Result<(), Problem> {
     let made = |step, detail: Line| steps.borrow_mut().made(step, detail);
-    let mut link = open(config, collector, steps).await?;
+    let mut connection = open(config, collector, steps).await?;
     let Some(first) = first else {
         let nothing = "nothing was sent: there is no record in the audit log yet";
         made("records", Line::of(Tone::Warm, nothing));
-        link.close().await;
+        connection.close().await;
         return Ok(());
     };
-    let sent = send(&mut link, collector.protocol, first).await?;
+    let sent = send(&mut connection, collector.protocol, first).await?;
     made("records", Line::plain(sent));
-    link.close().await;
+    connection.close().await;
     Ok(())
 }
 
@@ -137,7 +137,7 @@ async fn open(
     config: &Config,
     collector: &Collector,
     steps: &RefCell<Steps<'_>>,
-) -> Result<Link, Problem> {
+) -> Result<Connection, Problem> {
     let made = |step, detail: Line| steps.borrow_mut().made(step, detail);
     let has_shaken = Cell::new(false);
     let ends = Cell::new((None, None));
@@ -145,26 +145,26 @@ async fn open(
     let opened = route
         .open(
             |step| match step {
-                Made::Certificates => {
+                RouteStep::Certificates => {
                     let (own, authority) = ends.get();
                     made("certificates", both(own, authority, now()));
                 }
-                Made::Name(address) => made("name", Line::plain(named(collector, address))),
-                Made::Link(Step::Tcp) => made("tcp", Line::plain("connected")),
-                Made::Link(Step::Tls) => has_shaken.set(true),
-                Made::Link(_) => (),
+                RouteStep::Address(address) => made("name", Line::plain(named(collector, address))),
+                RouteStep::Connection(Step::Tcp) => made("tcp", Line::plain("connected")),
+                RouteStep::Connection(Step::Tls) => has_shaken.set(true),
+                RouteStep::Connection(_) => (),
             },
-            |identity| ends.set(credentials::ends(identity)),
+            |identity| ends.set(credentials::expiry(identity)),
         )
         .await;
     match opened {
-        Ok(link) => {
-            let agreed = link.agreed().map(|agreed| agreed.to_string());
+        Ok(connection) => {
+            let agreed = connection.tls_parameters().map(|agreed| agreed.to_string());
             made("tls", Line::plain(agreed.unwrap_or_default()));
             if collector.protocol == Protocol::Relp {
                 made("open", Line::plain("the collector speaks RELP"));
             }
-            Ok(link)
+            Ok(connection)
         }
         Err(problem) => {
             if has_shaken.get() && problem.step() != "tls" {
@@ -184,17 +184,21 @@ fn named(collector: &Collector, address: SocketAddr) -> String {
     format!("{address}, says {source}")
 }
 
-async fn send(link: &mut Link, protocol: Protocol, first: &First) -> Result<String, Problem> {
+async fn send(
+    connection: &mut Connection,
+    protocol: Protocol,
+    first: &First,
+) -> Result<String, Problem> {
     let seq = first.seq;
     // One message always fits a new session.
-    link.give(1, &first.message);
-    link.flush().await?;
+    connection.give(1, &first.message);
+    connection.flush().await?;
     if protocol == Protocol::Syslog {
         return Ok(format!(
             "record {seq} was sent; syslog acknowledges nothing: look for it in the collector's file"
         ));
     }
-    while link.acknowledged().await? < 1 {}
+    while connection.acknowledged().await? < 1 {}
     Ok(format!("record {seq} was acknowledged"))
 }
 

@@ -5,7 +5,9 @@ use crate::line::{Line, Tone};
 use crate::shown::shown;
 use crate::table::ago;
 use crate::wrap::wrapped;
-use pulse_forward::status::{CollectorStatus, MessagesStatus, Status, StreamStatus, Trouble};
+use pulse_forward::status::{
+    CollectorState, CollectorStatus, MessagesStatus, Status, StreamStatus, Trouble,
+};
 use std::time::Duration;
 
 /// The widest a name in front may be.
@@ -27,7 +29,7 @@ pub(super) fn is_wrong(status: &Status, now: i64) -> bool {
     let ends = &status.certificates;
     let mut streams = status.streams.iter();
     let mut collectors = status.streams.iter().flat_map(|stream| &stream.collectors);
-    collectors.any(|collector| collector.trouble.is_some())
+    collectors.any(|collector| collector.trouble().is_some())
         || streams.any(|stream| stream.keeps_segments.is_some())
         || ends.error.is_some()
         || is_over(ends.own, now)
@@ -122,7 +124,7 @@ fn table(status: &Status, now: i64, columns: Option<usize>) -> Vec<Line> {
 
 /// What is the stream's own stands in its first row; in all of them where grep is to find it.
 fn rows(stream: &StreamStatus, now: i64, is_repeated: bool) -> Vec<Row> {
-    let serves = stream.collectors.iter().any(|collector| collector.up);
+    let serves = stream.collectors.iter().any(CollectorStatus::is_up);
     let row = |(place, collector): (usize, &CollectorStatus)| {
         let of_stream = |text: String| {
             if place == 0 || is_repeated {
@@ -162,11 +164,11 @@ impl Row {
 }
 
 fn state(collector: &CollectorStatus, serves: bool) -> (Tone, &'static str) {
-    match (collector.up, &collector.trouble) {
-        (true, _) => (Tone::Good, "up"),
-        (false, Some(_)) => (Tone::Bad, "DOWN"),
-        (false, None) if serves => (Tone::Faint, "standby"),
-        (false, None) => (Tone::Warm, "connecting"),
+    match collector.state {
+        CollectorState::Up { .. } => (Tone::Good, "up"),
+        CollectorState::Down(_) => (Tone::Bad, "DOWN"),
+        CollectorState::Idle if serves => (Tone::Faint, "standby"),
+        CollectorState::Idle => (Tone::Warm, "connecting"),
     }
 }
 
@@ -183,9 +185,9 @@ fn last_ack(stream: &StreamStatus, now: i64) -> String {
 }
 
 fn speaks(collector: &CollectorStatus) -> String {
-    match &collector.tls {
-        Some(tls) => format!("{}, {}", shown(&collector.protocol), shown(tls)),
-        None => shown(&collector.protocol),
+    match &collector.state {
+        CollectorState::Up { tls } => format!("{}, {}", shown(&collector.protocol), shown(tls)),
+        _ => shown(&collector.protocol),
     }
 }
 
@@ -201,7 +203,7 @@ fn since(then: u64, now: i64) -> String {
 fn troubles(status: &Status, now: i64, columns: Option<usize>) -> Vec<Line> {
     let collectors = status.streams.iter().flat_map(|stream| &stream.collectors);
     collectors
-        .filter_map(|collector| Some((collector, collector.trouble.as_ref()?)))
+        .filter_map(|collector| Some((collector, collector.trouble()?)))
         .flat_map(|(collector, trouble)| {
             let since = since(trouble.since, now);
             let head = format!(
@@ -270,12 +272,13 @@ mod tests {
             since: 100 * 86_400 - 300,
         };
         let down = CollectorStatus {
-            trouble: Some(trouble),
+            state: CollectorState::Down(trouble),
             ..collector("first.example")
         };
         let up = CollectorStatus {
-            up: true,
-            tls: Some("TLS 1.3, X25519".to_owned()),
+            state: CollectorState::Up {
+                tls: "TLS 1.3, X25519".to_owned(),
+            },
             ..collector("second.example")
         };
         Status {
@@ -351,7 +354,7 @@ first.example:6514 gets no records since 5 min, step tcp
     fn trouble_a_certificate_that_is_over_and_one_that_cannot_be_read_are_wrong() {
         assert!(is_wrong(&site(), NOW));
         let mut status = site();
-        status.streams[0].collectors[0].trouble = None;
+        status.streams[0].collectors[0].state = CollectorState::Idle;
         assert!(!is_wrong(&status, NOW));
         assert!(is_wrong(&status, NOW + 6 * DAY));
         status.certificates.error = Some("x".to_owned());
@@ -365,7 +368,7 @@ first.example:6514 gets no records since 5 min, step tcp
         status.first_seq = 900;
         let reason = "stream failover speaks syslog: set retain_unacknowledged = true";
         status.streams[0].keeps_segments = Some(reason.to_owned());
-        status.streams[0].collectors[0].trouble = None;
+        status.streams[0].collectors[0].state = CollectorState::Idle;
         assert!(is_wrong(&status, NOW));
         let text = drawn(&status, None);
         assert!(text.contains("records 900 to 1204"), "{text}");
@@ -378,7 +381,9 @@ first.example:6514 gets no records since 5 min, step tcp
     #[test]
     fn what_a_collector_says_cannot_move_the_cursor() {
         let mut status = site();
-        let trouble = status.streams[0].collectors[0].trouble.as_mut().unwrap();
+        let CollectorState::Down(trouble) = &mut status.streams[0].collectors[0].state else {
+            panic!("it is down");
+        };
         trouble.error = "\u{1b}[2J".to_owned();
         assert!(drawn(&status, None).contains("  \\u{1b}[2J\n"));
     }

@@ -10,7 +10,7 @@ use crate::line::{Line, Tone};
 use crate::screen::Screen;
 use crate::signals::Signals;
 use crate::wrap::wrapped;
-use pulse_forward::status::{Status, StreamStatus};
+use pulse_forward::status::{CollectorStatus, Status, StreamStatus};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -135,7 +135,7 @@ impl Asked {
 
 /// Who gets them.
 fn recipient(stream: &StreamStatus) -> String {
-    match stream.collectors.iter().find(|collector| collector.up) {
+    match stream.collectors.iter().find(|collector| collector.is_up()) {
         Some(collector) => format!("to {}", place_of(collector)),
         None => {
             let all: Vec<String> = stream.collectors.iter().map(place_of).collect();
@@ -149,7 +149,7 @@ fn recipient(stream: &StreamStatus) -> String {
 
 fn progress(status: &Status) -> Vec<Line> {
     let line = |stream: &StreamStatus| {
-        let serves = stream.collectors.iter().any(|collector| collector.up);
+        let serves = stream.collectors.iter().any(CollectorStatus::is_up);
         let line = Line::of(Tone::Faint, format!("{}  ", stream.name))
             .and(Tone::Plain, format!("{} to go", stream.queue));
         if serves {
@@ -172,7 +172,6 @@ fn queues(status: &Status) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pulse_forward::status::CollectorStatus;
 
     fn status(seq: u64, queue: u64, acknowledged: u64) -> Status {
         Status {

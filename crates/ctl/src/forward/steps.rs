@@ -3,6 +3,7 @@
 use super::overview::explained;
 use crate::line::{Line, Tone};
 use crate::screen::Screen;
+use pulse_core::causes::Causes;
 use pulse_core::config::forward::{Collector, Protocol};
 use pulse_forward::problem::Problem;
 use pulse_forward::status::Trouble;
@@ -47,7 +48,7 @@ impl<'a> Steps<'a> {
     pub(super) fn failed(&mut self, problem: &Problem) {
         let trouble = Trouble {
             step: problem.step().to_owned(),
-            error: problem.to_string(),
+            error: Causes(problem).to_string(),
             remedy: problem.remedy().to_owned(),
             since: 0,
         };

@@ -1,7 +1,9 @@
 //! Audit logs as the daemon writes them, and hands that change them.
 
 use super::{Run, control};
-use pulse_audit::{Body, Directory, LIVE, Log, Outlook, PublicKey, Settings, Step, Timestamp};
+use pulse_audit::{
+    Body, Directory, LIVE, Log, PruneStatus, PruneStep, PublicKey, Settings, Timestamp,
+};
 use pulse_core::capability::Capabilities;
 use pulse_core::event::{Access, Event, Exchange, RequestId, Suppressed};
 use pulse_core::limiter::Refusal;
@@ -193,10 +195,10 @@ impl Open {
             },
         );
         loop {
-            match self.log().outlook(now, &limits, &[]).unwrap() {
-                Outlook::Reading => (),
-                Outlook::Due(reason) => {
-                    if let Step::Removed(_) = self.log().prune(now, reason).unwrap() {
+            match self.log().prune_status(now, &limits, &[]).unwrap() {
+                PruneStatus::Reading => (),
+                PruneStatus::Due(reason) => {
+                    if let PruneStep::Removed(_) = self.log().prune(now, reason).unwrap() {
                         return;
                     }
                 }

@@ -57,12 +57,12 @@ impl Watch {
             );
         }
         self.look_at_hold(upkeep.pressing_hold());
-        if let Some(obstacle) = upkeep.obstacle.as_ref()
+        if let Some(obstacle) = upkeep.failure()
             && self.obstacle.as_ref() != Some(obstacle)
         {
             tracing::error!("cannot remove segments of the audit log: {obstacle}");
         }
-        self.obstacle.clone_from(&upkeep.obstacle);
+        self.obstacle = upkeep.failure().cloned();
         if !limits.are_set() {
             self.warn_of_disk(health);
         }

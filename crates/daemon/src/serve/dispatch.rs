@@ -8,7 +8,7 @@ use pulse_core::name::NodeName;
 use pulse_core::peer::Peer;
 use pulse_core::rpc::{self, Call, InvalidNodeName, Method, RpcError, Violation, response_line};
 use pulse_forward::Forwarder;
-use pulse_forward::forwarder::Command;
+use pulse_forward::forwarder::StreamCommand;
 use pulse_forward::status::Status;
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
@@ -208,7 +208,7 @@ fn replay(request: &Request, from: u64) -> Result<Data, RpcError> {
     if from < first {
         return Err(RpcError::RecordRemoved { first });
     }
-    if forwarder.ask(Command::Replay(from)) {
+    if forwarder.send_command(StreamCommand::Replay(from)) {
         Ok(Data::Replay { from })
     } else {
         Err(RpcError::ForwardingBusy)

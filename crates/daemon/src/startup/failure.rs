@@ -4,7 +4,7 @@ use super::key::KeyError;
 use super::settings::SettingsError;
 use super::socket_access::SocketError;
 use crate::observe::recorder::OpenError;
-use std::error::Error;
+use pulse_core::causes::Causes;
 use std::io;
 
 /// An error that ends the daemon.
@@ -48,18 +48,6 @@ pub enum Failure {
     TaskEnded(&'static str),
 }
 
-/// An error with its causes, as one sentence: each says what was being done, its source what
-/// went wrong.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.extend([": ", &error.to_string()]);
-        cause = error.source();
-    }
-    text
-}
-
 impl Failure {
     /// The whole message: the error, its causes, and the remedy if there is one.
     pub(super) fn message(&self) -> String {
@@ -71,8 +59,8 @@ impl Failure {
             _ => None,
         };
         match remedy {
-            Some(remedy) => format!("{}: {remedy}", chain(self)),
-            None => chain(self),
+            Some(remedy) => format!("{}: {remedy}", Causes(self)),
+            None => Causes(self).to_string(),
         }
     }
 

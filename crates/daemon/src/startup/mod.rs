@@ -11,7 +11,7 @@ pub(crate) mod settings;
 mod socket_access;
 mod trusted_path;
 
-pub(crate) use failure::{Failure, chain};
+pub(crate) use failure::Failure;
 
 use crate::node::host_file;
 use crate::observe::forwarding;

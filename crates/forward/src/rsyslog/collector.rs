@@ -1,28 +1,28 @@
-//! The collector: from RELP, or syslog, over TLS to a file for each host.
+//! The collector: RELP and syslog over TLS, into files per host.
 
 use crate::rsyslog::{Credentials, Path, Permitted};
 use std::fmt;
 use std::net::IpAddr;
 
-/// How both kinds of files are written: at once, and for as long as it takes.
+/// The parameters for writing both kinds of files: synchronously, with endless retries.
 const STORED: &str = r#"dynaFileCacheSize="100" dirCreateMode="0750" fileCreateMode="0640"
         sync="on" flushOnTXEnd="on" asyncWriting="off"
         action.resumeRetryCount="-1" action.resumeInterval="1" action.resumeIntervalMax="60""#;
 
-/// What a collector is told.
+/// The settings of a collector.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Collector {
-    /// Where it listens; everywhere unless it is given.
+    /// The address to listen on; all addresses unless it is given.
     pub listen: Option<IpAddr>,
-    /// For RELP.
+    /// The port for RELP.
     pub port: u16,
-    /// For syslog over TLS (RFC 5425).
+    /// The port for syslog over TLS (RFC 5425).
     pub syslog_port: u16,
-    /// The senders' names; a certificate with another one is refused.
+    /// The names that senders' certificates may have.
     pub permitted: Permitted,
-    /// What it shows, and whom it believes.
+    /// Its certificate and key, and the CA of the senders.
     pub credentials: Credentials,
-    /// Where the files are: `<host>.audit.log`, and `<host>.log` for the daemon's own
+    /// The directory of the files: `<host>.audit.log`, and `<host>.log` for the daemon's own
     /// messages.
     pub directory: Path,
 }
@@ -35,7 +35,7 @@ impl Collector {
 }
 
 impl fmt::Display for Collector {
-    /// The file, whole.
+    /// The complete file.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let address = self.address();
         let Self {
@@ -58,31 +58,31 @@ impl fmt::Display for Collector {
 # Written by `pulse-sensorctl forward render rsyslog-collector`: a file of /etc/rsyslog.d.
 # Debian: rsyslog, rsyslog-relp, rsyslog-gnutls. Check it with `rsyslogd -N1`.
 
-# For all of this rsyslogd: long messages stay whole, and no byte is written as another.
+# Global to this rsyslogd: long messages are not truncated, no characters are escaped.
 global(maxMessageSize="64k" parser.escapeControlCharactersOnReceive="off")
 
-# Its refusal of wrong certificates is tried.
+# The TLS library whose refusal of wrong certificates is tested.
 module(load="imrelp" tls.tlslib="openssl")
 module(load="imtcp" maxFrameSize="65536")
 # The space before a message is not part of it.
 module(load="mmrm1stspace")
 
 template(name="pulse_audit_record" type="string" string="%msg%\n")
-# The name is what the sender says: no slash of it makes a path, and its length leaves
-# room for the ending.
+# The sender chooses the name: slashes are replaced, and its length is limited to leave
+# room for the suffix.
 template(name="pulse_audit_file" type="string"
     string="{directory}/%HOSTNAME:1:200:secpath-replace%.audit.log")
-# What else the daemon says (application_log), a line each.
+# The daemon's own messages (application_log), one per line.
 template(name="pulse_log_line" type="string"
     string="%timereported:::date-rfc3339% %syslogseverity-text% %msg:::escape-cc%\n")
 template(name="pulse_log_file" type="string"
     string="{directory}/%HOSTNAME:1:200:secpath-replace%.log")
 
-# Without a queue a record is on disk before it is acknowledged. But a full disk is not
-# told to the sender: rsyslog acknowledges, and drops. Watch it.
+# Without a queue, records are on disk before they are acknowledged. But when the disk is
+# full, rsyslog acknowledges records and drops them: monitor its free space.
 ruleset(name="pulse_audit_collector" queue.type="Direct") {{
     action(type="mmrm1stspace")
-    # Only records are records: a chain with other lines in between is hard to read.
+    # Other messages go to another file, so that this one has nothing but records.
     if $msgid == "audit" then {{
         action(type="omfile" dynaFile="pulse_audit_file" template="pulse_audit_record"
         {STORED})
@@ -92,13 +92,14 @@ ruleset(name="pulse_audit_collector" queue.type="Direct") {{
     }}
 }}
 
-# RELP over TLS. A longer frame would be cut off and acknowledged; it ends the session.
+# RELP over TLS. A frame that is too long ends the session: by default it is truncated and
+# acknowledged.
 input(type="imrelp" {address}port="{port}" ruleset="pulse_audit_collector"
     maxDataSize="64k" oversizeMode="abort" keepAlive="on"
     {tls})
 
-# Syslog over TLS (RFC 5425), which acknowledges nothing: for those who have no RELP.
-# The driver is gtls, since ossl let certificates with a wrong name in.
+# Syslog over TLS (RFC 5425), without acknowledgements, for senders without RELP.
+# The driver is gtls, because ossl accepted certificates with a wrong name.
 input(type="imtcp" {address}port="{syslog_port}" ruleset="pulse_audit_collector"
     streamDriver.name="gtls" streamDriver.mode="1"
     streamDriver.authMode="x509/name" permittedPeer={permitted}

@@ -1,15 +1,13 @@
-//! rsyslog's configuration, for those who let it bring the audit log to a collector,
-//! and for collectors that take ours.
+//! Configurations of rsyslog: as a collector of the audit log, and as a sender of it.
 //!
-//! rsyslog's defaults lose records: it acknowledges what is only in memory, cuts off what
-//! is too long, escapes what it does not like, drops what does not fit into a queue and
-//! accepts any certificate. So every setting that matters is written out, with its
-//! reason, and both files are tried with rsyslog itself. Both are files of
-//! `/etc/rsyslog.d`: what they need beyond a host's own configuration they load, and their
-//! records pass through a ruleset of their own, not through the host's.
+//! rsyslog's defaults lose records: it acknowledges messages that are only in memory,
+//! truncates long ones, escapes some characters, drops messages when a queue is full, and
+//! accepts any certificate. So every setting that matters is explicit, with its reason, and
+//! both files are tested with rsyslog itself. Both go to `/etc/rsyslog.d`: they load the
+//! modules that they need, and use a ruleset of their own beside the host's.
 //!
-//! Rendering cannot fail. What would break out of rsyslog's quoting is no [`Path`], and
-//! nobody at all is no [`Permitted`].
+//! Rendering cannot fail: a [`Path`] has no characters with a meaning in rsyslog's syntax, and
+//! a [`Permitted`] has at least one name.
 
 mod collector;
 mod sender;
@@ -19,25 +17,25 @@ pub use collector::Collector;
 pub use sender::Sender;
 pub use words::{Path, Permitted, Target, WordError};
 
-/// Where RELP is spoken over TLS: there is no port of its own for it, so that of syslog
-/// over TLS (RFC 5425).
+/// The default port for RELP over TLS. None is assigned to it, so the port of syslog over TLS
+/// (RFC 5425) is used.
 pub const RELP_PORT: u16 = 6514;
-/// Where a collector takes syslog over TLS, as its neighbour has the usual port.
+/// The default port for syslog over TLS on a collector that has RELP on the usual one.
 pub const SYSLOG_PORT: u16 = 6515;
 
-/// Who speaks, and whose signature counts: PEM files.
+/// Certificates and key, as PEM files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credentials {
-    /// Who signs the other side's certificate.
+    /// The CA of the other side's certificate.
     pub ca: Path,
-    /// Our certificate.
+    /// The own certificate.
     pub certificate: Path,
     /// Its key.
     pub key: Path,
 }
 
 impl Credentials {
-    /// As imrelp and omrelp take them.
+    /// The TLS parameters of imrelp and omrelp.
     fn relp(&self, permitted: &Permitted) -> String {
         let Self {
             ca,
@@ -95,7 +93,7 @@ mod tests {
         collector.to_string()
     }
 
-    /// What rsyslog reads, without what people read.
+    /// The settings without comments.
     fn settings(text: &str) -> String {
         let read = |line: &&str| !line.trim_start().starts_with('#');
         text.lines().filter(read).collect::<Vec<_>>().join("\n")
@@ -109,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sender_loses_little_and_believes_nobody_else() {
+    fn sender_settings() {
         assert_all(
             &sender(),
             &[
@@ -138,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_collector_stores_before_it_acknowledges_and_changes_nothing() {
+    fn collector_settings() {
         let text = collector(None);
         assert_all(
             &text,
@@ -164,14 +162,14 @@ mod tests {
     }
 
     #[test]
-    fn an_address_to_listen_on_counts_for_both_inputs() {
+    fn listen_address_is_for_both_inputs() {
         let inputs = |text: &str| text.matches("address=\"::1\" port=").count();
         assert_eq!(inputs(&collector(Some("::1"))), 2);
         assert_eq!(settings(&collector(None)).matches("address=").count(), 0);
     }
 
     #[test]
-    fn quotes_are_balanced_and_what_is_said_to_people_is_plain() {
+    fn quotes_balance_and_text_is_ascii() {
         for text in [sender(), collector(Some("::1"))] {
             for line in settings(&text).lines() {
                 assert_eq!(line.matches('"').count() % 2, 0, "{line}");

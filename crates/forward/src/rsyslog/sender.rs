@@ -1,26 +1,25 @@
-//! The sender: from the audit log's live file to a collector.
+//! The sender: the audit log's live file to a collector over RELP.
 
 use crate::rsyslog::{Credentials, Path, Permitted, Target};
 use std::fmt;
 
-/// What a sender is told.
+/// The settings of a sender.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sender {
-    /// Where to.
+    /// The collector.
     pub collector: Target,
-    /// The collector's names; a certificate with another one is refused.
+    /// The names that the collector's certificate may have.
     pub permitted: Permitted,
-    /// What it shows, and whom it believes.
+    /// Its certificate and key, and the CA of the collector.
     pub credentials: Credentials,
     /// The audit log's live file.
     pub log: Path,
-    /// A directory that exists, on a disk, for what is not sent yet and how far the
-    /// log was read.
+    /// An existing directory on a disk, for unsent records and the position in the log.
     pub spool: Path,
 }
 
 impl fmt::Display for Sender {
-    /// The file, whole.
+    /// The complete file.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             collector,
@@ -37,37 +36,37 @@ impl fmt::Display for Sender {
 # Written by `pulse-sensorctl forward render rsyslog-sender`: a file of /etc/rsyslog.d.
 # Debian: rsyslog, rsyslog-relp. Check it with `rsyslogd -N1`.
 #
-# rsyslog loses a few records when it is restarted while the collector is away, and many
-# after the collector has shown a wrong certificate: it switches the action off. The log
-# still has them. `pulse-sensorctl audit verify` at the collector tells which are missing;
-# docs/operations.md tells how to send all again.
+# rsyslog loses a few records when it is restarted while the collector is unreachable, and
+# many after the collector has presented a wrong certificate, because it then disables the
+# action. The log still has them: `pulse-sensorctl audit verify` on the collector lists what
+# is missing, and docs/operations.md says how to send it again.
 
 module(load="imfile" mode="inotify" statefile.directory="{spool}")
-# Its refusal of wrong certificates is tried.
+# The TLS library whose refusal of wrong certificates is tested.
 module(load="omrelp" tls.tlslib="openssl")
 
-# The record as it is. 110: log audit, informational (RFC 5424).
+# The record unchanged. 110 is log audit, informational (RFC 5424).
 template(name="pulse_audit_message" type="string"
     string="<110>1 %timegenerated:::date-rfc3339% %HOSTNAME% pulse-sensor-proxy - audit - %msg%")
 
-# From the beginning. How far it was read is kept only when a record is queued, so that
-# a crash repeats records and does not leave any out.
+# From the beginning of the file. The position is saved after records are queued, so a crash
+# repeats records and loses none.
 input(type="imfile" file="{log}" tag="pulse-sensor-proxy"
     ruleset="pulse_audit_sender" freshStartTail="off"
     persistStateInterval="100" persistStateAfterSubmission="on")
 
-# No queue in memory between the file and the queue on disk.
+# No queue in memory between the file and the disk queue.
 ruleset(name="pulse_audit_sender" queue.type="Direct") {{
-    # What a restart loses is what is in flight: little (windowSize, and
-    # queue.dequeueBatchSize below), on a connection that is not given up by itself
+    # A restart loses what is in flight. So that is one record (windowSize, and
+    # queue.dequeueBatchSize below), and the connection is not renewed without need
     # (rebindInterval).
     action(type="omrelp" target="{name}" port="{port}" template="pulse_audit_message"
     windowSize="1" rebindInterval="0" timeout="30" conn.timeout="10"
     {tls}
-    # For ever.
+    # Retry for ever.
     action.resumeRetryCount="-1" action.resumeInterval="5" action.resumeIntervalMax="60"
-    # On disk, record by record. When it is full, reading waits; it would drop records
-    # after two seconds (queue.timeoutEnqueue, in milliseconds: 24 days).
+    # A disk queue, synced after each record. When it is full, reading waits for 24 days
+    # (queue.timeoutEnqueue, in milliseconds): by default records are dropped after 2 s.
     queue.type="Disk" queue.filename="pulse_audit" queue.spoolDirectory="{spool}"
     queue.size="10000000" queue.maxDiskSpace="1g" queue.maxFileSize="16m"
     queue.dequeueBatchSize="1" queue.checkpointInterval="1" queue.syncQueueFiles="on"

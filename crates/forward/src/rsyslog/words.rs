@@ -1,32 +1,32 @@
-//! What may stand between quotes in rsyslog's configuration.
+//! Values that are safe between quotes in rsyslog's configuration.
 
 use crate::rsyslog::RELP_PORT;
 use pulse_core::name::{NameError, NodeName, shown};
 use std::fmt;
 use std::str::FromStr;
 
-/// Longer than any that the kernel opens.
+/// The longest path that the kernel opens (`PATH_MAX` without the terminating zero).
 const MAX_PATH_BYTES: usize = 4095;
 
-/// Why a text cannot stand in the configuration.
+/// Why a text cannot be a value of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WordError {
-    /// A path is relative, or has something in it that rsyslog could take for more.
+    /// The path is relative, or has characters with a meaning in rsyslog's syntax.
     #[error(
         "\"{0}\": expected an absolute path of letters, digits and any of / . _ - + @ :, since \
          rsyslog gives a meaning to other characters"
     )]
     Path(String),
-    /// No host name.
+    /// Not a host name.
     #[error(transparent)]
     Name(#[from] NameError),
-    /// No port.
-    #[error("\"{0}\": expected a port from 1 to 65535 behind the name")]
+    /// Not a port.
+    #[error("\"{0}\": expected a port from 1 to 65535 after the name")]
     Port(String),
 }
 
-/// An absolute path without anything that rsyslog reads as quoting, as a property
-/// (`%`), as a variable (`$`) or as a pattern (`*`).
+/// An absolute path without quotes, properties (`%`), variables (`$`) and patterns (`*`) of
+/// rsyslog's syntax.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Path(String);
 
@@ -50,12 +50,12 @@ impl fmt::Display for Path {
     }
 }
 
-/// Where a collector is: its name, which its certificate must have, and a port.
+/// The name and port of a collector.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// A host name, or an address.
     pub name: NodeName,
-    /// Where it speaks RELP.
+    /// Its port for RELP.
     pub port: u16,
 }
 
@@ -78,12 +78,12 @@ impl FromStr for Target {
     }
 }
 
-/// The names of which the other side's certificate must have one: never none.
+/// The names of which the other side's certificate must have one. There is at least one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Permitted(Vec<NodeName>);
 
 impl Permitted {
-    /// Exactly these. `None` when there are none: rsyslog would let everybody in.
+    /// These names. `None` when there are none: rsyslog would then permit any certificate.
     #[must_use]
     pub fn new(names: Vec<NodeName>) -> Option<Self> {
         (!names.is_empty()).then_some(Self(names))
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_that_rsyslog_gives_a_meaning_is_in_a_path() {
+    fn a_path_has_no_special_characters() {
         for good in ["/", "/etc/pulse/ca.pem", "/a-b/c_d/e+f@g:1"] {
             assert_eq!(good.parse::<Path>().unwrap().to_string(), good);
         }
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_is_a_name_and_perhaps_a_port() {
+    fn a_target_has_an_optional_port() {
         for (text, name, port) in [
             ("logs.example.org", "logs.example.org", 6514),
             ("logs:20514", "logs", 20_514),
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_not_everybody() {
+    fn no_names_are_refused() {
         assert_eq!(Permitted::new(Vec::new()), None);
         let names = ["a", "b.example"].map(|name| NodeName::parse(name).unwrap());
         let permitted = Permitted::new(names.to_vec()).unwrap();

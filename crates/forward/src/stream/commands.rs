@@ -1,81 +1,92 @@
-//! What is asked of a stream while it works, and new certificates, which nobody has to
-//! ask for.
+//! Commands to a stream, and its checks for new certificates.
 
-use super::{FAREWELL, Over, Stream};
+use super::{CloseReason, SHUTDOWN_TIMEOUT, Stream};
 use crate::credentials;
-use crate::cursor::Place;
-use crate::forwarder::Command;
+use crate::cursor::ResumePoint;
+use crate::forwarder::StreamCommand;
+use pulse_core::causes::Causes;
 use pulse_relp::identity::IdentityError;
 use tokio::time::Instant;
 
 impl Stream {
-    /// Carries out what is asked while a collector is connected; why the connection has to
-    /// be made anew, if it has.
-    pub(super) fn obey(&mut self, command: Option<Command>, index: usize) -> Option<Over> {
+    /// Handles a command while connected. Gives the reason when the connection must be closed.
+    pub(super) fn handle_command(
+        &mut self,
+        command: Option<StreamCommand>,
+        index: usize,
+    ) -> Option<CloseReason> {
         match command {
-            Some(Command::Look) => {
-                self.prefer = Instant::now();
-                self.renewed(index)
+            Some(StreamCommand::CheckCertificates) => {
+                self.failback_at = Instant::now();
+                self.check_certificates(index)
             }
-            command => self.heed(command),
+            command => self.handle_unconnected(command),
         }
     }
 
-    /// Carries out what is asked at any time.
-    pub(super) fn heed(&mut self, command: Option<Command>) -> Option<Over> {
+    /// Handles a command while not connected.
+    pub(super) fn handle_unconnected(
+        &mut self,
+        command: Option<StreamCommand>,
+    ) -> Option<CloseReason> {
         match command {
-            None | Some(Command::End) => {
-                self.end.get_or_insert_with(|| Instant::now() + FAREWELL);
+            None | Some(StreamCommand::Stop) => {
+                self.stop_at
+                    .get_or_insert_with(|| Instant::now() + SHUTDOWN_TIMEOUT);
                 None
             }
-            // Certificates are looked at before each connection.
-            Some(Command::Look) => None,
-            Some(Command::Replay(from)) => {
+            // Certificates are read for each connection.
+            Some(StreamCommand::CheckCertificates) => None,
+            Some(StreamCommand::Replay(from)) => {
                 self.replay(from);
-                Some(Over::Replayed)
+                Some(CloseReason::Replay)
             }
         }
     }
 
-    /// Goes back to a record. What comes after it is sent again.
+    /// Goes back to a record: it and all later ones are sent again.
     fn replay(&mut self, from: u64) {
-        tracing::info!(stream = %self.stream_name(), from, "records are sent again");
-        // Going forward would leave records out.
+        // A replay only goes back: going forward would leave records out.
         let from = from.min(self.acknowledged.seq() + 1);
-        self.acknowledged = Place::From(from);
-        self.flight.forget_records();
+        tracing::info!(
+            "stream {} sends records from {from} on again",
+            self.stream_name()
+        );
+        self.acknowledged = ResumePoint::From(from);
+        self.in_flight.forget_records();
         self.store();
         self.publish();
     }
 
     pub(super) fn has_other_certificates(&self) -> bool {
-        credentials::look(&self.parts.files) != self.seen
+        credentials::fingerprint(&self.config.files) != self.fingerprint
     }
 
-    /// Whether a connection with other certificates has to be made. Those that are of no use
-    /// do not end one that is.
-    pub(super) fn renewed(&self, index: usize) -> Option<Over> {
+    /// Whether to reconnect with new certificates. Unusable ones do not end a connection that
+    /// works.
+    pub(super) fn check_certificates(&self, index: usize) -> Option<CloseReason> {
         if !self.has_other_certificates() {
             return None;
         }
-        let collector = &self.parts.routes[index].collector;
-        match credentials::load(&self.parts.files, collector) {
-            Ok(_) => Some(Over::Renewed),
+        let collector = &self.config.routes[index].collector;
+        match credentials::load(&self.config.files, collector) {
+            Ok(_) => Some(CloseReason::CertificatesRenewed),
             Err(error) => {
-                self.regret(&error);
+                self.report_unusable(&error);
                 None
             }
         }
     }
 
-    fn regret(&self, error: &IdentityError) {
-        let said = Some(error.to_string());
-        let mut status = self.parts.board.lock();
-        let is_news = status.certificates.error != said;
-        status.certificates.error = said;
-        drop(status);
+    fn report_unusable(&self, error: &IdentityError) {
+        let error = Causes(error).to_string();
+        let mut status = self.config.board.lock();
+        let is_news = status.certificates.error.as_ref() != Some(&error);
         if is_news {
-            tracing::warn!(%error, "the new certificates are of no use: the connection with the old ones goes on");
+            tracing::warn!(
+                "the new certificates cannot be used, the connection with the old ones stays: {error}"
+            );
         }
+        status.certificates.error = Some(error);
     }
 }

@@ -1,49 +1,53 @@
-//! To a collector: the first that takes us, tried for ever.
+//! Connecting to the first collector that accepts, with endless retries.
 
 use super::Stream;
 use crate::credentials;
 use crate::problem::Problem;
-use crate::status::Board;
+use crate::status::StatusBoard;
 use pulse_core::backoff::FailureKind;
+use pulse_core::causes::Causes;
+use pulse_relp::connection::Connection;
 use pulse_relp::identity::Identity;
-use pulse_relp::link::Link;
 use tokio::sync::mpsc;
 use tokio::time::{interval, sleep_until};
 
 impl Stream {
-    /// Tries each collector once; none when all refused and the wait after that is over,
-    /// or the daemon ends.
-    pub(super) async fn connect(&mut self) -> Option<(usize, Link)> {
-        self.seen = credentials::look(&self.parts.files);
-        let (first, count) = (std::mem::take(&mut self.first), self.parts.routes.len());
+    /// Tries each collector once. None when the daemon stops, or when all failed and the pause
+    /// after that is over.
+    pub(super) async fn connect(&mut self) -> Option<(usize, Connection)> {
+        self.fingerprint = credentials::fingerprint(&self.config.files);
+        let (first, count) = (
+            std::mem::take(&mut self.first_route),
+            self.config.routes.len(),
+        );
         for index in (first..first + count).map(|turn| turn % count) {
             match self.try_one(index).await {
-                Ok(link) => return link.map(|link| (index, link)),
-                Err(problem) => self.went_down(index, Some(&problem)),
+                Ok(connection) => return connection.map(|connection| (index, connection)),
+                Err(problem) => self.mark_failed(index, &problem),
             }
         }
         self.pause().await;
         None
     }
 
-    /// None when the daemon ends meanwhile.
-    async fn try_one(&mut self, index: usize) -> Result<Option<Link>, Problem> {
-        let route = self.parts.routes[index].clone();
-        let board = std::sync::Arc::clone(&self.parts.board);
-        let look = |identity: &Identity| note(&board, identity);
-        let opening = route.open(|_| (), look);
+    /// Tries one collector. None when the daemon stops meanwhile.
+    async fn try_one(&mut self, index: usize) -> Result<Option<Connection>, Problem> {
+        let route = self.config.routes[index].clone();
+        let board = std::sync::Arc::clone(&self.config.board);
+        let inspect = |identity: &Identity| record_expiry(&board, identity);
+        let opening = route.open(|_| (), inspect);
         tokio::pin!(opening);
         loop {
             tokio::select! {
                 opened = &mut opening => {
                     if let Err(Problem::Identity(error)) = &opened {
-                        self.parts.board.lock().certificates.error = Some(error.to_string());
+                        self.config.board.lock().certificates.error = Some(Causes(error).to_string());
                     }
                     return opened.map(Some);
                 }
-                command = self.parts.commands.recv() => {
-                    self.heed(command);
-                    if self.end.is_some() {
+                command = self.config.commands.recv() => {
+                    self.handle_unconnected(command);
+                    if self.stop_at.is_some() {
                         return Ok(None);
                     }
                 }
@@ -51,37 +55,37 @@ impl Stream {
         }
     }
 
-    /// Waits before the next try: longer each time, but not when there are new
-    /// certificates, or somebody asks.
+    /// Waits before the next attempt, longer each time. New certificates and commands end the
+    /// wait.
     pub(super) async fn pause(&mut self) {
         let wait = self
             .backoff
             .failed(FailureKind::Transient, std::time::Instant::now(), jitter());
         let over = tokio::time::Instant::now() + wait;
-        let mut look = interval(super::LOOK);
-        look.reset();
-        while self.end.is_none() {
+        let mut inspect = interval(super::CERT_CHECK_INTERVAL);
+        inspect.reset();
+        while self.stop_at.is_none() {
             tokio::select! {
                 () = sleep_until(over) => return,
-                command = self.parts.commands.recv() => {
-                    self.heed(command);
+                command = self.config.commands.recv() => {
+                    self.handle_unconnected(command);
                     return;
                 }
-                _ = look.tick() => if self.has_other_certificates() {
+                _ = inspect.tick() => if self.has_other_certificates() {
                     return;
                 }
             }
         }
     }
 
-    /// Tries collectors that come before this one, beside the work.
-    pub(super) fn look_for_better(&self, index: usize, found: mpsc::Sender<(usize, Link)>) {
-        let routes = self.parts.routes[..index].to_vec();
+    /// Tries the collectors that are preferred to this one, in a task of its own.
+    pub(super) fn try_preferred(&self, index: usize, found: mpsc::Sender<(usize, Connection)>) {
+        let routes = self.config.routes[..index].to_vec();
         tokio::spawn(async move {
             for (index, route) in routes.into_iter().enumerate() {
-                if let Ok(link) = route.open(|_| (), |_| ()).await {
-                    // Nobody waits for it any more: then it is let go.
-                    let _ = found.send((index, link)).await;
+                if let Ok(connection) = route.open(|_| (), |_| ()).await {
+                    // Without a receiver the stream has moved on, and the connection is dropped.
+                    let _ = found.send((index, connection)).await;
                     return;
                 }
             }
@@ -89,15 +93,15 @@ impl Stream {
     }
 }
 
-fn note(board: &Board, identity: &Identity) {
-    let (own, authority) = credentials::ends(identity);
+fn record_expiry(board: &StatusBoard, identity: &Identity) {
+    let (own, authority) = credentials::expiry(identity);
     let mut status = board.lock();
     status.certificates.own = own;
     status.certificates.authority = authority;
     status.certificates.error = None;
 }
 
-/// From 0 up to and without 1; not a secret, so zero is bearable.
+/// A random number in 0..1. Where the kernel has none, 0 is good enough for a delay.
 fn jitter() -> f64 {
     let mut bytes = [0; 4];
     let _ = getrandom::fill(&mut bytes);

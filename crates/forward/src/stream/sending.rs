@@ -1,96 +1,103 @@
-//! From the log into a connection.
+//! Sending records and messages on a connection.
 
 use super::Stream;
-use crate::cursor::Place;
+use crate::cursor::ResumePoint;
 use crate::problem::Problem;
-use pulse_audit::{After, Reader};
+use pulse_audit::{LogReader, Resume};
 use pulse_core::config::forward::Protocol;
-use pulse_relp::link::Link;
+use pulse_relp::connection::Connection;
 use tokio::time::Instant;
 
-/// With less room than this, more is waited for: a few large writes cost less than many
-/// small ones.
-pub(super) const WORTHWHILE: usize = 64;
-/// So many of the daemon's own messages go before records.
-const MESSAGES: usize = WORTHWHILE / 2;
+/// The least room for which more is sent: a few large writes cost less than many small ones.
+pub(super) const MIN_BATCH: usize = 64;
+/// The daemon's own messages that are sent in one round. They go first, and leave half of a
+/// batch to records.
+const MAX_MESSAGES: usize = MIN_BATCH / 2;
 
 impl Stream {
-    /// Begins again after what is acknowledged.
-    pub(super) fn go_back(&mut self) -> Result<(), Problem> {
-        if let Some(telling) = &mut self.parts.telling {
-            telling.go_back();
+    /// Goes back to the first record that is not acknowledged.
+    pub(super) fn rewind(&mut self) -> Result<(), Problem> {
+        if let Some(messages) = &mut self.config.messages {
+            messages.rewind();
         }
-        let durable = *self.parts.durable.borrow();
+        let durable = *self.config.durable.borrow();
         self.reader = match self.acknowledged {
-            Place::From(seq) => Reader::from(&self.parts.log, seq),
-            Place::After(head) => match Reader::after(&self.parts.log, head, durable)? {
-                After::Here(reader) => reader,
-                After::Removed(reader, first) => {
+            ResumePoint::From(seq) => LogReader::from(&self.config.log, seq),
+            ResumePoint::After(head) => match LogReader::after(&self.config.log, head, durable)? {
+                Resume::Next(reader) => reader,
+                Resume::Removed(reader, first) => {
                     let (from, to) = (head.seq + 1, first - 1);
                     tracing::warn!(
-                        "the audit log begins with record {first}: stream {} goes on there, and \
-                         records {from} to {to} were removed though its cursor is before them",
+                        "records {from} to {to} were removed from the audit log before stream {} had \
+                         sent them: it continues with record {first}",
                         self.stream_name()
                     );
                     reader
                 }
-                After::Other => {
+                Resume::NotFound => {
                     tracing::error!(
-                        seq = head.seq,
-                        "the audit log does not hold the record any more up to which it was forwarded: all of it is sent again"
+                        "the audit log no longer has record {} as it was forwarded: stream {} sends all \
+                         records again",
+                        head.seq,
+                        self.stream_name()
                     );
-                    self.acknowledged = Place::START;
-                    Reader::from(&self.parts.log, 1)
+                    self.acknowledged = ResumePoint::START;
+                    LogReader::from(&self.config.log, 1)
                 }
             },
         };
         Ok(())
     }
 
-    /// Gives the connection what there is and it has room for; true when nothing is left.
-    pub(super) fn fill(&mut self, link: &mut Link, index: usize) -> Result<bool, Problem> {
-        let is_relp = self.parts.routes[index].collector.protocol == Protocol::Relp;
-        if link.room() < WORTHWHILE && link.on_their_way() > WORTHWHILE {
+    /// Gives the connection messages and records as far as it has room; true when none is left.
+    pub(super) fn send_records(
+        &mut self,
+        connection: &mut Connection,
+        index: usize,
+    ) -> Result<bool, Problem> {
+        let is_relp = self.config.routes[index].collector.protocol == Protocol::Relp;
+        if connection.room() < MIN_BATCH && connection.in_flight() > MIN_BATCH {
             return Ok(false);
         }
-        let is_all_told = self.fill_messages(link);
-        if self.parts.durable.has_changed().unwrap_or(false) {
-            self.grown = Instant::now();
+        let are_messages_sent = self.send_messages(connection);
+        if self.config.durable.has_changed().unwrap_or(false) {
+            self.last_growth = Instant::now();
         }
-        let durable = *self.parts.durable.borrow_and_update();
-        while link.room() > 0 {
+        let durable = *self.config.durable.borrow_and_update();
+        while connection.room() > 0 {
             let Some(record) = self.reader.next(durable)? else {
-                return Ok(is_all_told);
+                return Ok(are_messages_sent);
             };
             self.message.clear();
-            self.parts.records.write(&mut self.message, &record);
+            self.config.records.write(&mut self.message, &record);
+            // Syslog has thousands of records in flight, of which a sample is remembered; the last
+            // one must be in it, or the cursor would never reach the log's end.
             let is_last = record.head.seq == durable;
-            link.give(self.flight.tag(), &self.message);
-            self.flight.record(record.head, is_relp || is_last);
+            connection.give(self.in_flight.tag(), &self.message);
+            self.in_flight.record(record.head, is_relp || is_last);
         }
         Ok(false)
     }
 
-    /// Gives it some of the daemon's own messages; true when none is left. However many
-    /// there are, records go with them.
-    fn fill_messages(&mut self, link: &mut Link) -> bool {
-        let Some(telling) = &mut self.parts.telling else {
+    /// Gives the connection some of the daemon's own messages; true when none is left.
+    fn send_messages(&mut self, connection: &mut Connection) -> bool {
+        let Some(messages) = &mut self.config.messages else {
             return true;
         };
-        for _ in 0..MESSAGES.min(link.room()) {
-            let Some(message) = telling.next() else {
+        for _ in 0..MAX_MESSAGES.min(connection.room()) {
+            let Some(message) = messages.next() else {
                 return true;
             };
             self.message.clear();
-            self.parts.messages.write(
+            self.config.message_origin.write(
                 &mut self.message,
                 message.severity,
                 &message.when,
                 "log",
                 message.text.as_bytes(),
             );
-            link.give(self.flight.tag(), &self.message);
-            self.flight.message(message.number);
+            connection.give(self.in_flight.tag(), &self.message);
+            self.in_flight.message(message.number);
         }
         false
     }

@@ -1,32 +1,34 @@
 //! Where the lines end: does the log end there too, and what is the verdict?
 
-use super::{Chain, MAX_FINDINGS};
+use super::{Chain, LastRecord, MAX_FINDINGS, StrayLines};
 use crate::record::MAX_LINE_BYTES;
-use crate::verify::report::{Attack, Finding, NoteKind, Unjudged};
+use crate::verify::report::{Attack, Finding, NoteKind, PendingReport};
 
 impl Chain<'_> {
-    pub(in crate::verify) fn finish(mut self) -> Unjudged {
+    pub(in crate::verify) fn finish(mut self) -> PendingReport {
         let is_broken = self.judge_evidence();
-        if !is_broken && self.rubbish.lines > 0 {
-            self.finish_in_rubbish();
+        if let Some(stray) = self.stray.take().filter(|_| !is_broken) {
+            self.judge_stray_end(&stray);
         }
         self.judge_beginning();
-        if self.report.findings.is_empty() {
-            self.check_end();
-        }
-        self.tell_misnamed(is_broken);
+        let pending = if self.report.findings.is_empty() {
+            self.check_end()
+        } else {
+            None
+        };
+        self.report_misnamed(is_broken);
         if self.repeated > 0 {
             let text = format!("{} repetitions were skipped", self.repeated);
             self.note(NoteKind::Repeated, self.head.seq, &text);
         }
         self.report.log_id = self.log_id;
-        self.report.epoch = self.epoch.map(|(number, _)| number);
+        self.report.epoch = self.key.known().map(|key| key.epoch);
         self.report.last_seq = self.head.seq;
         self.report.last_hash = self.head.hash().to_owned();
-        Unjudged {
+        PendingReport {
             report: self.report,
             lagging: self.options.lagging,
-            pending: self.pending,
+            pending,
         }
     }
 
@@ -45,7 +47,7 @@ impl Chain<'_> {
     }
 
     /// A file that is not the one of its name mostly breaks the chain, and how says more.
-    fn tell_misnamed(&mut self, is_broken: bool) {
+    fn report_misnamed(&mut self, is_broken: bool) {
         for found in std::mem::take(&mut self.misnamed) {
             let findings = &mut self.report.findings;
             if findings.len() == MAX_FINDINGS {
@@ -59,12 +61,13 @@ impl Chain<'_> {
         }
     }
 
-    fn finish_in_rubbish(&mut self) {
-        let (seq, spot) = (self.head.seq + 1, self.rubbish.spot.clone());
-        if self.options.live && self.is_unfinished() {
+    fn judge_stray_end(&mut self, stray: &StrayLines) {
+        let seq = self.head.seq + 1;
+        let is_unfinished = stray.lines == 1 && !stray.ended && stray.length < MAX_LINE_BYTES;
+        if self.options.live && is_unfinished {
             return self.note(NoteKind::Unfinished, seq, "the last line is being written");
         }
-        let (attack, detail) = if self.rubbish.ended {
+        let (attack, detail) = if stray.ended {
             (
                 Attack::Edited,
                 "this line is not a record as it was written",
@@ -72,46 +75,47 @@ impl Chain<'_> {
         } else {
             (Attack::Truncated, "the last line is not whole")
         };
-        self.find(attack, seq, &spot, detail.to_owned());
+        self.find(attack, seq, &stray.location, detail.to_owned());
     }
 
-    fn is_unfinished(&self) -> bool {
-        let rest = &self.rubbish;
-        rest.lines == 1 && !rest.ended && rest.length < MAX_LINE_BYTES
-    }
-
-    /// The chain is whole: does it end where it should?
-    fn check_end(&mut self) {
-        let spot = self.spot.clone();
+    /// Whether a chain without a break ends where it should. Gives the first record at its
+    /// end that is not sealed yet, and need not be.
+    fn check_end(&mut self) -> Option<u64> {
+        let location = self.location.clone();
         if self.report.records == 0 {
-            return self.find(Attack::Truncated, 1, &spot, "there is no record".to_owned());
+            self.find(
+                Attack::Truncated,
+                1,
+                &location,
+                "there is no record".to_owned(),
+            );
+            return None;
         }
         self.judge_state();
         self.check_heads_to_come();
-        let Some((first, since)) = self
-            .unsealed_since
-            .filter(|_| self.report.findings.is_empty())
-        else {
-            return;
-        };
+        if !self.report.findings.is_empty() {
+            return None;
+        }
+        let (first, since) = self.unsealed_since?;
         let age = self.options.now.map(|now| now.since(since));
         if age.is_some_and(|age| age > self.options.max_unsealed) {
             let detail = format!("the log's end is unsealed since {since}");
-            return self.find(Attack::Unsealed, first, &spot, detail);
+            self.find(Attack::Unsealed, first, &location, detail);
+            return None;
         }
-        self.pending = Some(first);
+        Some(first)
     }
 
     /// Records that are known from elsewhere and come after the end.
     fn check_heads_to_come(&mut self) {
-        let (seq, spot) = (self.head.seq, self.spot.clone());
+        let (seq, location) = (self.head.seq, self.location.clone());
         let Some(last) = self.heads.last().filter(|last| last.seq > seq) else {
             return;
         };
         if self.options.lagging {
             return;
         }
-        let attack = if self.last_was_seal {
+        let attack = if self.last == LastRecord::Seal {
             Attack::RolledBack
         } else {
             Attack::Truncated
@@ -124,6 +128,6 @@ impl Chain<'_> {
             "the log ends at record {seq}, but record {} is known from elsewhere: {missing} missing",
             last.seq
         );
-        self.find(attack, seq + 1, &spot, detail);
+        self.find(attack, seq + 1, &location, detail);
     }
 }

@@ -1,15 +1,15 @@
 //! What the log says of itself: where it begins, and which key each seal must have.
 
-use super::Chain;
+use super::{Chain, LastRecord};
 use crate::key::PublicKey;
-use crate::line::Line;
+use crate::line::RecordLine;
 use crate::tail::members;
-use crate::verify::evidence::{Break, Evidence};
+use crate::verify::evidence::{BadSeal, Break, Cause, Evidence};
 use crate::verify::report::{Attack, NoteKind};
 use serde_json::Value;
 
 impl Chain<'_> {
-    pub(super) fn take_log_record(&mut self, line: &Line<'_>, text: &[u8]) {
+    pub(super) fn take_log_record(&mut self, line: &RecordLine<'_>, text: &[u8]) {
         let members = members(text).unwrap_or_default();
         match line.event_type {
             b"log.open" => self.take_open(line.seq, &members),
@@ -19,27 +19,27 @@ impl Chain<'_> {
                 self.take_seal(line, &members);
             }
             b"log.pruned" => self.take_pruned(line, &members),
-            b"log.rotated" => self.last_was_rotation = true,
+            b"log.rotated" => self.last = LastRecord::Rotation,
             _ => (),
         }
     }
 
     /// Without the record that names the key, no seal could ever be wrong.
-    pub(super) fn check_beginning(&mut self, line: &Line<'_>) {
+    pub(super) fn check_beginning(&mut self, line: &RecordLine<'_>) {
         if line.seq == 1 && line.event_type != b"log.open" {
-            let spot = self.spot.clone();
+            let location = self.location.clone();
             let detail = "the log begins with no key: it was written anew".to_owned();
-            self.find(Attack::WrongKey, line.seq, &spot, detail);
+            self.find(Attack::WrongKey, line.seq, &location, detail);
         }
     }
 
     fn take_open(&mut self, seq: u64, members: &Value) {
         if seq != 1 {
-            let spot = self.spot.clone();
+            let location = self.location.clone();
             return self.find(
                 Attack::Spliced,
                 seq,
-                &spot,
+                &location,
                 "another log begins here".to_owned(),
             );
         }
@@ -47,7 +47,7 @@ impl Chain<'_> {
     }
 
     fn take_resumed(&mut self, seq: u64, members: &Value) {
-        let Some((number, key)) = self.epoch else {
+        let Some(current) = self.key.known() else {
             return self.learn_epoch(seq, members);
         };
         let log_id = members["log_id"].as_str();
@@ -56,13 +56,13 @@ impl Chain<'_> {
             self.log_id = log_id.map(str::to_owned);
         }
         let same_log = log_id == self.log_id.as_deref();
-        let same_key = key_of(members, "key") == Some(key);
-        if !same_log || !same_key || members["epoch"].as_u64() != Some(number) {
-            let spot = self.spot.clone();
+        let same_key = key_of(members, "key") == Some(current.key);
+        if !same_log || !same_key || members["epoch"].as_u64() != Some(current.epoch) {
+            let location = self.location.clone();
             self.find(
                 Attack::Spliced,
                 seq,
-                &spot,
+                &location,
                 "it goes on with another log or key".to_owned(),
             );
         }
@@ -71,23 +71,23 @@ impl Chain<'_> {
     /// The key, where a log or a part of one begins.
     fn learn_epoch(&mut self, seq: u64, members: &Value) {
         let (Some(number), Some(key)) = (members["epoch"].as_u64(), key_of(members, "key")) else {
-            let spot = self.spot.clone();
-            return self.find(Attack::Edited, seq, &spot, "it names no key".to_owned());
+            let location = self.location.clone();
+            return self.find(Attack::Edited, seq, &location, "it names no key".to_owned());
         };
         self.check_after_gap(seq, number, key, members["log_id"].as_str());
         self.log_id = members["log_id"].as_str().map(str::to_owned);
         self.announce(number, key, seq);
         if seq == 1 && number != 0 {
-            let spot = self.spot.clone();
+            let location = self.location.clone();
             let detail = format!("the log begins in epoch {number}");
-            return self.find(Attack::WrongKey, seq, &spot, detail);
+            return self.find(Attack::WrongKey, seq, &location, detail);
         }
         match self.options.key {
             Some(pinned) if (number == 0 || seq == 1) && pinned != key => {
-                let spot = self.spot.clone();
+                let location = self.location.clone();
                 let detail =
                     format!("the log begins with the key {key}: another log, or written anew");
-                self.find(Attack::WrongKey, seq, &spot, detail);
+                self.find(Attack::WrongKey, seq, &location, detail);
             }
             Some(_) if number == 0 => (),
             _ => {
@@ -98,12 +98,12 @@ impl Chain<'_> {
         }
     }
 
-    fn take_seal(&mut self, line: &Line<'_>, members: &Value) {
+    fn take_seal(&mut self, line: &RecordLine<'_>, members: &Value) {
         let Some((signed, signature)) = line.signature else {
             return;
         };
         let claimed = key_of(members, "key");
-        if self.epoch.is_none()
+        if self.key.known().is_none()
             && let (Some(number), Some(key)) = (members["epoch"].as_u64(), claimed)
         {
             self.check_after_gap(line.seq, number, key, None);
@@ -115,49 +115,39 @@ impl Chain<'_> {
                 "the key was taken from a seal itself",
             );
         }
-        let right = self.epoch.filter(|(number, key)| {
-            claimed == Some(*key)
-                && members["epoch"].as_u64() == Some(*number)
-                && key.verifies(signed, signature)
+        let right = self.key.known().filter(|current| {
+            claimed == Some(current.key)
+                && members["epoch"].as_u64() == Some(current.epoch)
+                && current.key.verifies(signed, signature)
         });
-        let next_number = right.and_then(|(number, _)| number.checked_add(1));
+        let next_number = right.and_then(|current| current.epoch.checked_add(1));
         match (next_number, key_of(members, "next_key")) {
             (Some(number), Some(next)) => {
                 self.announce(number, next, line.seq);
                 self.report.seals += 1;
                 self.report.sealed_through = line.seq;
-                self.last_was_seal = true;
+                self.last = LastRecord::Seal;
                 self.unsealed_since = None;
             }
             (_, next) => {
-                let mut own = [claimed, next].into_iter().flatten();
-                let own = own.any(|key| self.is_another(key) && key.verifies(signed, signature));
-                self.bad_seal(line.seq, own, signed, signature);
+                let current = self.key.known().map(|current| current.key);
+                let mut others = [claimed, next].into_iter().flatten();
+                self.evidence = Some(Evidence::new(Break {
+                    head: self.head,
+                    log_id: self.log_id.clone(),
+                    key: self.key.known(),
+                    location: self.location.clone(),
+                    cause: Cause::Seal(BadSeal {
+                        from: self.report.sealed_through + 1,
+                        seal: line.seq,
+                        by_other_key: others
+                            .any(|key| Some(key) != current && key.verifies(signed, signature)),
+                        signed: signed.to_owned(),
+                        signature: signature.to_owned(),
+                    }),
+                }));
             }
         }
-    }
-
-    fn is_another(&self, key: PublicKey) -> bool {
-        self.epoch.is_none_or(|(_, current)| current != key)
-    }
-
-    fn bad_seal(&mut self, seal: u64, own: bool, signed: &[u8], signature: &[u8]) {
-        let mut evidence = Evidence::new(Break {
-            head: self.head,
-            found: None,
-            rubbish_lines: 0,
-            rubbish_ended: true,
-            at_boundary: false,
-            after_rotation: false,
-            begins_segment: false,
-            repeats: false,
-            branches_off: false,
-            log_id: self.log_id.clone(),
-            epoch: self.epoch,
-            spot: self.spot.clone(),
-        });
-        evidence.bad_seal(self.report.sealed_through + 1, seal, own, signed, signature);
-        self.evidence = Some(evidence);
     }
 }
 

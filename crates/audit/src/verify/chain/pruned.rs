@@ -7,9 +7,9 @@
 //! be missing, a `log.pruned` record says that comes later. Until it has come, the log is
 //! also looked at as one whose beginning was taken away, which it is if none comes.
 
-use super::{Chain, Spot};
+use super::{Chain, CurrentKey, Location};
 use crate::key::PublicKey;
-use crate::line::Line;
+use crate::line::RecordLine;
 use crate::record::MAX_LINE_BYTES;
 use crate::tail::{MAX_TORN_BYTES, members, ordinal};
 use crate::text::Hex;
@@ -34,30 +34,35 @@ pub(in crate::verify) enum KeptSeals {
     /// It is not known whether there is such a file.
     Unknown,
     /// There is none where it would be.
-    Missing(Spot),
+    Missing(Location),
     Here {
         lines: Lines<Box<dyn Read>>,
-        spot: Spot,
-        /// A line that was read and not used.
-        next: Option<KeptSeal>,
-        /// Nothing more is read.
-        is_over: bool,
+        location: Location,
+        next: NextSeal,
         /// Sequence numbers and times of the last ones.
         times: VecDeque<(u64, Timestamp)>,
     },
 }
 
+/// Where the next seal comes from.
+pub(in crate::verify) enum NextSeal {
+    File,
+    /// It was read and put back.
+    PutBack(KeptSeal),
+    /// There is none: no more is read.
+    None,
+}
+
 /// One of its lines.
-#[derive(Clone)]
 pub(in crate::verify) struct KeptSeal {
     seq: u64,
     ts: Timestamp,
     text: Vec<u8>,
-    spot: Spot,
+    location: Location,
 }
 
 /// What is known of the part that is missing.
-pub(in crate::verify) struct Beginning {
+pub(in crate::verify) struct MissingBeginning {
     /// The first record that there is, and what it follows.
     first: u64,
     follows: Hex,
@@ -101,57 +106,54 @@ impl KeptSeals {
     pub(in crate::verify) fn open(seals: Seals) -> io::Result<Self> {
         Ok(match seals {
             Seals::Unknown => Self::Unknown,
-            Seals::Missing(name) => Self::Missing(Spot::at_the_beginning_of(&name)),
+            Seals::Missing(name) => Self::Missing(Location::start_of(&name)),
             Seals::Here(source) => Self::Here {
-                spot: Spot::at_the_beginning_of(source.name()),
+                location: Location::start_of(source.name()),
                 lines: Lines::new(source.open()?),
-                next: None,
-                is_over: false,
+                next: NextSeal::File,
                 times: VecDeque::new(),
             },
         })
     }
 
     /// The next line; `Err` with its place when it is no seal as it was written.
-    fn next(&mut self) -> io::Result<Option<Result<KeptSeal, Spot>>> {
+    fn next(&mut self) -> io::Result<Option<Result<KeptSeal, Location>>> {
         let Self::Here {
             lines,
-            spot,
+            location,
             next,
-            is_over: false,
             ..
         } = self
         else {
             return Ok(None);
         };
-        if let Some(seal) = next.take() {
-            return Ok(Some(Ok(seal)));
+        match std::mem::replace(next, NextSeal::File) {
+            NextSeal::File => (),
+            NextSeal::PutBack(seal) => return Ok(Some(Ok(seal))),
+            NextSeal::None => {
+                *next = NextSeal::None;
+                return Ok(None);
+            }
         }
         let Some(raw) = lines.next()? else {
             return Ok(None);
         };
-        spot.line += 1;
+        location.line += 1;
         let seal = raw.record().filter(|line| line.event_type == b"log.sealed");
         Ok(Some(match seal {
             Some(line) => Ok(KeptSeal {
                 seq: line.seq,
                 ts: line.ts,
                 text: raw.text.to_owned(),
-                spot: spot.clone(),
+                location: location.clone(),
             }),
-            None => Err(spot.clone()),
+            None => Err(location.clone()),
         }))
     }
 
-    fn leave_off(&mut self) {
-        if let Self::Here { is_over, .. } = self {
-            *is_over = true;
-        }
-    }
-
-    fn put_back(&mut self, seal: KeptSeal) {
+    fn continue_with(&mut self, following: NextSeal) {
         if let Self::Here { next, .. } = self {
-            *next = Some(seal);
+            *next = following;
         }
     }
 
@@ -176,14 +178,14 @@ impl KeptSeals {
 
 impl Chain<'_> {
     /// Whether the log may begin with this record: a segment's first.
-    pub(super) fn may_be_pruned(&self, line: &Line<'_>) -> bool {
-        line.seq > 1 && line.event_type == b"log.resumed" && self.rubbish.lines == 0
+    pub(super) fn may_be_pruned(&self, line: &RecordLine<'_>) -> bool {
+        line.seq > 1 && line.event_type == b"log.resumed" && self.stray.is_none()
     }
 
     /// The log begins with this record, if a later one says why.
-    pub(super) fn begin_pruned(&mut self, line: &Line<'_>, text: &[u8]) {
+    pub(super) fn begin_pruned(&mut self, line: &RecordLine<'_>, text: &[u8]) {
         let epoch = members(text).and_then(|members| ordinal(&members, "epoch"));
-        self.beginning = Some(Beginning {
+        self.beginning = Some(MissingBeginning {
             first: line.seq,
             follows: *line.prev_hash,
             epoch,
@@ -194,7 +196,7 @@ impl Chain<'_> {
             Ok(None) => (),
             Ok(Some(found)) => {
                 // What they led to is worth nothing then.
-                self.epoch = None;
+                self.key = CurrentKey::Unknown;
                 self.report.findings.push(found);
             }
             Err(error) => self.error = Some(error),
@@ -207,10 +209,10 @@ impl Chain<'_> {
         match &self.seals {
             KeptSeals::Unknown => return Ok(None),
             KeptSeals::Missing(_) if epochs == 0 => return Ok(None),
-            KeptSeals::Missing(spot) => {
+            KeptSeals::Missing(location) => {
                 let detail = "the seals of the records that were removed are missing: keys \
                               cannot be proven from the first one on";
-                return Ok(Some(finding(Attack::Deleted, 1, spot, detail)));
+                return Ok(Some(finding(Attack::Deleted, 1, location, detail)));
             }
             KeptSeals::Here { .. } => (),
         }
@@ -221,19 +223,19 @@ impl Chain<'_> {
             let seal = match self.seals.next()? {
                 Some(Ok(seal)) if seal.seq < first => seal,
                 None | Some(Ok(_)) => {
-                    let spot = self.seals.spot();
+                    let location = self.seals.location();
                     let detail = format!(
                         "the seals of epochs {wanted} to {} are missing, of records before \
                          {first}",
                         epochs - 1
                     );
                     let record = last_seq + 1;
-                    return Ok(Some(finding(Attack::Deleted, record, &spot, &detail)));
+                    return Ok(Some(finding(Attack::Deleted, record, &location, &detail)));
                 }
-                Some(Err(spot)) => {
+                Some(Err(location)) => {
                     let detail = "this line is not a seal as it was written";
                     let record = last_seq + 1;
-                    return Ok(Some(finding(Attack::Edited, record, &spot, detail)));
+                    return Ok(Some(finding(Attack::Edited, record, &location, detail)));
                 }
             };
             match self.check_kept(&seal, reached, last_seq)? {
@@ -270,7 +272,7 @@ impl Chain<'_> {
                     return Ok(Err(finding(
                         Attack::WrongKey,
                         seal.seq,
-                        &seal.spot,
+                        &seal.location,
                         &detail,
                     )));
                 }
@@ -286,7 +288,7 @@ impl Chain<'_> {
             .map(|(_, key)| key)
             .or(self.options.key)
             .or(key("key"));
-        let line = Line::parse(&seal.text);
+        let line = RecordLine::parse(&seal.text);
         let signature = line.as_ref().and_then(|line| line.signature);
         let is_good = current.is_some_and(|current| {
             key("key") == Some(current)
@@ -296,11 +298,11 @@ impl Chain<'_> {
             Some(next) if seal.seq > last_seq => Ok((wanted + 1, next)),
             Some(_) => {
                 let detail = "its record's number is not above that of the seal before";
-                Err(finding(Attack::Reordered, seal.seq, &seal.spot, detail))
+                Err(finding(Attack::Reordered, seal.seq, &seal.location, detail))
             }
             None => {
                 let detail = "this seal was made with another key than it had to be";
-                Err(finding(Attack::Resealed, seal.seq, &seal.spot, detail))
+                Err(finding(Attack::Resealed, seal.seq, &seal.location, detail))
             }
         })
     }
@@ -317,35 +319,47 @@ impl Chain<'_> {
         let detail = format!("the seal of epoch {found} stands where that of {wanted} should");
         if found < wanted {
             let attack = Attack::Duplicated;
-            return Ok(finding(attack, seal.seq, &seal.spot, &detail));
+            return Ok(finding(attack, seal.seq, &seal.location, &detail));
         }
         while let Some(line) = self.seals.next()? {
             let Ok(later) = line else { continue };
             let epoch = members(&later.text).and_then(|members| ordinal(&members, "epoch"));
             if epoch == Some(wanted) {
-                return Ok(finding(Attack::Reordered, later.seq, &seal.spot, &detail));
+                return Ok(finding(
+                    Attack::Reordered,
+                    later.seq,
+                    &seal.location,
+                    &detail,
+                ));
             }
         }
-        Ok(finding(Attack::Deleted, last_seq + 1, &seal.spot, &detail))
+        Ok(finding(
+            Attack::Deleted,
+            last_seq + 1,
+            &seal.location,
+            &detail,
+        ))
     }
 
     /// A seal of the log itself: one that is also kept must be the same. A removal that
     /// was interrupted leaves seals in both places.
-    pub(super) fn compare_with_kept(&mut self, line: &Line<'_>, text: &[u8]) {
+    pub(super) fn compare_with_kept(&mut self, line: &RecordLine<'_>, text: &[u8]) {
         // A part may begin behind those that are kept.
         if self.evidence.is_some() || self.is_part() {
             return;
         }
         loop {
             match self.seals.next() {
-                Ok(Some(Ok(kept))) if kept.seq > line.seq => return self.seals.put_back(kept),
+                Ok(Some(Ok(kept))) if kept.seq > line.seq => {
+                    return self.seals.continue_with(NextSeal::PutBack(kept));
+                }
                 Ok(Some(Ok(kept))) if kept.seq == line.seq && kept.text == text => return,
                 Ok(Some(Ok(kept))) => {
-                    let found = finding(Attack::Forked, kept.seq, &kept.spot, ANOTHER_RECORD);
+                    let found = finding(Attack::Forked, kept.seq, &kept.location, ANOTHER_RECORD);
                     self.report.findings.push(found);
                 }
                 // What was torn when a removal was interrupted is cut off by the next one.
-                Ok(Some(Err(_)) | None) => return self.seals.leave_off(),
+                Ok(Some(Err(_)) | None) => return self.seals.continue_with(NextSeal::None),
                 Err(error) => return self.error = Some(error),
             }
         }
@@ -353,7 +367,7 @@ impl Chain<'_> {
 
     /// What is kept has been met by now.
     pub(in crate::verify) fn finish_kept(&mut self) {
-        let is_followed = self.evidence.is_none() && self.rubbish.lines == 0;
+        let is_followed = self.evidence.is_none() && self.stray.is_none();
         if !is_followed || !self.report.findings.is_empty() || self.is_part() {
             return;
         }
@@ -365,19 +379,19 @@ impl Chain<'_> {
         let end = self.head.seq;
         let found = if kept.seq > end {
             let detail = format!("the log ends at record {end}, but this later seal was kept");
-            finding(Attack::RolledBack, end + 1, &kept.spot, &detail)
+            finding(Attack::RolledBack, end + 1, &kept.location, &detail)
         } else {
-            finding(Attack::Forked, kept.seq, &kept.spot, ANOTHER_RECORD)
+            finding(Attack::Forked, kept.seq, &kept.location, ANOTHER_RECORD)
         };
         self.report.findings.push(found);
     }
 
-    pub(super) fn take_pruned(&mut self, line: &Line<'_>, members: &Value) {
-        let spot = self.spot.clone();
+    pub(super) fn take_pruned(&mut self, line: &RecordLine<'_>, members: &Value) {
+        let location = self.location.clone();
         let removal = Removal::read(members).filter(|removal| removal.last < line.seq);
         let Some(removal) = removal else {
             let detail = "it does not say what was removed".to_owned();
-            return self.find(Attack::Inserted, line.seq, &spot, detail);
+            return self.find(Attack::Inserted, line.seq, &location, detail);
         };
         if let Some(before) = self.removed_through
             && removal.first > before + 1
@@ -387,7 +401,7 @@ impl Chain<'_> {
                 before + 1,
                 removal.first - 1
             );
-            self.find(Attack::Deleted, before + 1, &spot, detail);
+            self.find(Attack::Deleted, before + 1, &location, detail);
         }
         self.removed_through = self.removed_through.max(Some(removal.last));
         let Some(beginning) = &mut self.beginning else {
@@ -396,13 +410,19 @@ impl Chain<'_> {
         beginning.cover(&removal, line.seq);
         let first_here = beginning.first;
         if removal.last < first_here {
-            self.check_limits(line, &removal, first_here, &spot);
+            self.check_limits(line, &removal, first_here, &location);
         }
     }
 
     /// Whether a removal agrees with the limits. What was removed is gone; but it was no
     /// older than its last seal, and no larger than its records can be.
-    fn check_limits(&mut self, line: &Line<'_>, removal: &Removal, first_here: u64, spot: &Spot) {
+    fn check_limits(
+        &mut self,
+        line: &RecordLine<'_>,
+        removal: &Removal,
+        first_here: u64,
+        location: &Location,
+    ) {
         let Some(limits) = self.options.retention else {
             return;
         };
@@ -416,13 +436,13 @@ impl Chain<'_> {
                  give these",
                 removal.first, removal.last
             );
-            self.find(Attack::PrunedEarly, removal.first, spot, detail);
+            self.find(Attack::PrunedEarly, removal.first, location, detail);
         }
     }
 
     fn contradicts_age(
         &self,
-        line: &Line<'_>,
+        line: &RecordLine<'_>,
         removal: &Removal,
         limits: &Limits,
     ) -> Option<String> {
@@ -459,7 +479,7 @@ impl Chain<'_> {
     }
 
     /// Lines after the chain broke: they may still say what was removed.
-    pub(super) fn observe_removal(&mut self, line: &Line<'_>, text: &[u8]) {
+    pub(super) fn observe_removal(&mut self, line: &RecordLine<'_>, text: &[u8]) {
         if let Some(beginning) = &mut self.beginning
             && line.event_type == b"log.pruned"
             && let Some(removal) = members(text).and_then(|members| Removal::read(&members))
@@ -496,15 +516,15 @@ impl Chain<'_> {
 }
 
 impl KeptSeals {
-    fn spot(&self) -> Spot {
+    fn location(&self) -> Location {
         match self {
-            Self::Unknown => Spot::default(),
-            Self::Missing(spot) | Self::Here { spot, .. } => spot.clone(),
+            Self::Unknown => Location::default(),
+            Self::Missing(location) | Self::Here { location, .. } => location.clone(),
         }
     }
 }
 
-impl Beginning {
+impl MissingBeginning {
     /// A record that says that just what is missing was removed, and how it ended.
     fn cover(&mut self, removal: &Removal, record: u64) {
         let is_it = removal.last + 1 == self.first
@@ -515,7 +535,7 @@ impl Beginning {
         }
     }
 
-    pub(super) fn observe(&mut self, line: Option<&Line<'_>>, text: &[u8]) {
+    pub(super) fn observe(&mut self, line: Option<&RecordLine<'_>>, text: &[u8]) {
         self.evidence.observe(line, text);
     }
 
@@ -524,12 +544,12 @@ impl Beginning {
     }
 }
 
-fn finding(attack: Attack, record: u64, spot: &Spot, detail: &str) -> Finding {
+fn finding(attack: Attack, record: u64, location: &Location, detail: &str) -> Finding {
     Finding {
         attack,
         record,
-        source: spot.source.clone(),
-        line: spot.line,
+        source: location.source.clone(),
+        line: location.line,
         detail: detail.to_owned(),
     }
 }

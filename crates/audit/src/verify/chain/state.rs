@@ -1,25 +1,18 @@
 //! What the private keys of the state directory say of the chain's end.
 
-use super::Chain;
+use super::{AnnouncedKey, Chain, CurrentKey, LastRecord};
 use crate::key::PublicKey;
 use crate::verify::report::{Attack, NoteKind, Proof, Witness};
 use crate::verify::state::{HeldKey, StateKeys};
 
-/// Where the log announced a key.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Announced {
-    epoch: u64,
-    seq: u64,
-}
-
 /// What a private key is to a log.
-enum Standing {
+enum KeyRole {
     /// The last seal announced it, or `log.open` where there is none: the next is made with it.
     Current,
     /// The last seal was made with it.
-    Last(Announced),
+    Last(AnnouncedKey),
     /// It made an earlier seal, and was erased then.
-    Erased(Announced),
+    Erased(AnnouncedKey),
     /// It is for the epoch after the current one. No seal announces it yet.
     Next,
     /// It says that it is another log's.
@@ -31,10 +24,9 @@ enum Standing {
 impl Chain<'_> {
     /// From this record on, an epoch's key is the current one.
     pub(super) fn announce(&mut self, epoch: u64, key: PublicKey, seq: u64) {
-        self.epoch = Some((epoch, key));
+        let announced = AnnouncedKey { epoch, key, seq };
+        self.key = CurrentKey::Known(announced);
         self.first_epoch.get_or_insert(epoch);
-        let announced = Announced { epoch, seq };
-        self.announced = Some(announced);
         let keys = self.options.state.iter().flat_map(StateKeys::held);
         for (held, met) in keys.zip(&mut self.met_keys) {
             if held.public == key {
@@ -56,67 +48,67 @@ impl Chain<'_> {
     /// So one of the keys must be the one that is called for, whichever others there are. Of
     /// these, the next one and the last one are permitted.
     pub(super) fn judge_state(&mut self) {
-        let (Some(state), Some(current)) = (&self.options.state, self.announced) else {
+        let (Some(state), Some(current)) = (&self.options.state, self.key.known()) else {
             return;
         };
-        let keys: Vec<(&HeldKey, Standing)> = state
+        let keys: Vec<(&HeldKey, KeyRole)> = state
             .held()
             .iter()
             .zip(self.met_keys.clone())
-            .map(|(held, met)| (held, self.standing(held, met, current)))
+            .map(|(held, met)| (held, self.role(held, met, current)))
             .collect();
-        let is_current =
-            |(_, standing): &(&HeldKey, Standing)| matches!(standing, Standing::Current);
+        let is_current = |(_, role): &(&HeldKey, KeyRole)| matches!(role, KeyRole::Current);
         let fits = keys.iter().any(is_current);
         // Seals that were made after the directory was read: it holds other keys by now.
         let is_behind = !fits && state.has_changed();
         let mut is_cut = false;
-        for (held, standing) in &keys {
-            match standing {
-                Standing::Current => self.prove_by_key(current),
-                Standing::Last(key) | Standing::Erased(key) if is_behind => self.prove_by_key(*key),
-                Standing::Last(key) if fits => self.note_last_key(held, *key, state),
-                Standing::Last(key) | Standing::Erased(key) => self.find_erased(held, *key),
-                Standing::Next if fits => (),
-                Standing::Next | Standing::Later if is_cut => (),
-                Standing::Next | Standing::Later => {
+        for (held, role) in &keys {
+            match role {
+                KeyRole::Current => self.prove_by_key(current),
+                KeyRole::Last(key) | KeyRole::Erased(key) if is_behind => self.prove_by_key(*key),
+                KeyRole::Last(key) if fits => self.note_last_key(held, *key, state),
+                KeyRole::Last(key) | KeyRole::Erased(key) => self.find_erased(held, *key),
+                KeyRole::Next if fits => (),
+                KeyRole::Next | KeyRole::Later if is_cut => (),
+                KeyRole::Next | KeyRole::Later => {
                     is_cut = true;
                     self.find_cut(held, current);
                 }
-                Standing::Foreign if keys.len() == 1 => self.find_foreign(held, current),
-                Standing::Foreign => (),
+                KeyRole::Foreign if keys.len() == 1 => self.find_foreign(held, current),
+                KeyRole::Foreign => (),
             }
         }
     }
 
-    fn standing(&self, held: &HeldKey, met: Option<Announced>, current: Announced) -> Standing {
+    fn role(&self, held: &HeldKey, met: Option<AnnouncedKey>, current: AnnouncedKey) -> KeyRole {
         let next = current.epoch.checked_add(1);
         match met {
-            Some(met) if met.epoch == current.epoch => Standing::Current,
-            Some(met) if met.epoch.checked_add(1) == Some(current.epoch) => Standing::Last(met),
-            Some(met) => Standing::Erased(met),
-            None if self.log_id.as_ref().is_some_and(|id| *id != held.log_id) => Standing::Foreign,
-            None if next == Some(held.epoch) => Standing::Next,
+            Some(met) if met.epoch == current.epoch => KeyRole::Current,
+            Some(met) if met.epoch.checked_add(1) == Some(current.epoch) => KeyRole::Last(met),
+            Some(met) => KeyRole::Erased(met),
+            None if self.log_id.as_ref().is_some_and(|id| *id != held.log_id) => KeyRole::Foreign,
+            None if next == Some(held.epoch) => KeyRole::Next,
             // A part does not tell which keys were announced before it.
             None if self.report.first_seq > 1 && Some(held.epoch) < self.first_epoch => {
-                Standing::Erased(Announced {
+                KeyRole::Erased(AnnouncedKey {
                     epoch: held.epoch,
+                    key: held.public,
                     seq: self.report.first_seq - 1,
                 })
             }
-            None => Standing::Later,
+            None => KeyRole::Later,
         }
     }
 
-    fn prove_by_key(&mut self, key: Announced) {
+    fn prove_by_key(&mut self, key: AnnouncedKey) {
         self.report.proofs.push(Proof {
             by: Witness::StateKey,
             through: key.seq,
         });
     }
 
-    fn find_cut(&mut self, held: &HeldKey, current: Announced) {
-        let attack = if self.last_was_seal {
+    fn find_cut(&mut self, held: &HeldKey, current: AnnouncedKey) {
+        let attack = if self.last == LastRecord::Seal {
             Attack::CutAtSeal
         } else {
             Attack::Truncated
@@ -126,31 +118,31 @@ impl Chain<'_> {
              seal announced: seals were made after this record, and are missing",
             self.head.seq, current.epoch, held.file
         );
-        let spot = self.spot.clone();
-        self.find(attack, self.head.seq + 1, &spot, detail);
+        let location = self.location.clone();
+        self.find(attack, self.head.seq + 1, &location, detail);
     }
 
-    fn find_erased(&mut self, held: &HeldKey, key: Announced) {
+    fn find_erased(&mut self, held: &HeldKey, key: AnnouncedKey) {
         let detail = format!(
             "{} is the private key of epoch {}, which was erased: whoever brought it back can have \
              written every record from here on anew",
             held.file, key.epoch
         );
-        let spot = self.spot.clone();
-        self.find(Attack::KeyRestored, key.seq + 1, &spot, detail);
+        let location = self.location.clone();
+        self.find(Attack::KeyRestored, key.seq + 1, &location, detail);
     }
 
-    fn find_foreign(&mut self, held: &HeldKey, current: Announced) {
+    fn find_foreign(&mut self, held: &HeldKey, current: AnnouncedKey) {
         let detail = format!(
             "{} is a private key of the log {}, and this is another: is it the right state \
              directory?",
             held.file, held.log_id
         );
-        let spot = self.spot.clone();
-        self.find(Attack::WrongState, current.seq, &spot, detail);
+        let location = self.location.clone();
+        self.find(Attack::WrongState, current.seq, &location, detail);
     }
 
-    fn note_last_key(&mut self, held: &HeldKey, key: Announced, state: &StateKeys) {
+    fn note_last_key(&mut self, held: &HeldKey, key: AnnouncedKey, state: &StateKeys) {
         if state.has_changed() {
             return;
         }

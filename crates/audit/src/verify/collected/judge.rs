@@ -1,21 +1,21 @@
 //! Which copy of a record counts, what the others are, and what is missing.
 
-use super::runs::Found;
+use super::runs::RecordCopy;
 use super::{Collected, Missing};
-use crate::line::Line;
+use crate::line::RecordLine;
 use crate::record::Head;
 use crate::verify::Options;
-use crate::verify::chain::{Chain, Spot};
+use crate::verify::chain::{Chain, Location};
 use crate::verify::lines::RawLine;
-use crate::verify::report::{Attack, Unjudged};
-use crate::verify::tears::Met;
+use crate::verify::report::{Attack, PendingReport};
+use crate::verify::torn_filter::LogItem;
 
 /// How many gaps are told one by one.
 const MOST_MISSING: usize = 1000;
 /// How many damaged records are kept in mind between two that are whole.
 const MOST_DAMAGED: usize = 1000;
 
-pub(super) struct Judge<'a> {
+pub(super) struct CollectedVerifier<'a> {
     chain: Chain<'a>,
     pub(super) collected: Collected,
     /// The last whole record.
@@ -24,7 +24,7 @@ pub(super) struct Judge<'a> {
     damaged: Vec<u64>,
 }
 
-impl<'a> Judge<'a> {
+impl<'a> CollectedVerifier<'a> {
     pub(super) fn new(options: &'a Options, name: &str) -> Self {
         let mut chain = Chain::new(options);
         chain.begin_source(name);
@@ -37,48 +37,48 @@ impl<'a> Judge<'a> {
     }
 
     /// All copies of one record, the first to arrive first.
-    pub(super) fn take(&mut self, copies: &[Found]) -> Option<(Head, Spot)> {
+    pub(super) fn take(&mut self, copies: &[RecordCopy]) -> Option<(Head, Location)> {
         let Some((chosen, line)) = choose(copies, self.chain.head()) else {
             self.take_damaged(copies);
             return None;
         };
         let others = copies.iter().filter(|copy| !std::ptr::eq(*copy, chosen));
         others.for_each(|copy| self.compare(copy, chosen));
-        self.close_gap(&line, &chosen.spot);
-        self.chain.stand_before(&chosen.spot);
+        self.close_gap(&line, &chosen.location);
+        self.chain.move_before(&chosen.location);
         let text = &chosen.text[..];
         let raw = RawLine { text, ended: true };
-        self.chain.take(&Met::Line(raw, Some(line)));
+        self.chain.take(&LogItem::Line(raw, Some(line)));
         self.last = Some(line.head());
-        Some((line.head(), chosen.spot.clone()))
+        Some((line.head(), chosen.location.clone()))
     }
 
-    fn compare(&mut self, copy: &Found, chosen: &Found) {
+    fn compare(&mut self, copy: &RecordCopy, chosen: &RecordCopy) {
         if copy.text == chosen.text {
             self.collected.duplicates += 1;
         } else if copy.is_cut_short || chosen.text.starts_with(&copy.text) {
             self.collected.torn += 1;
         } else {
-            let whole = Line::parse(&copy.text).is_some_and(|line| line.is_whole());
+            let whole = RecordLine::parse(&copy.text).is_some_and(|line| line.is_whole());
             let attack = if whole {
                 Attack::Forked
             } else {
                 Attack::Edited
             };
-            let (file, line) = (&chosen.spot.source, chosen.spot.line);
+            let (file, line) = (&chosen.location.source, chosen.location.line);
             let detail = format!("it has other bytes than the same record at {file}:{line}");
-            self.chain.find(attack, copy.seq, &copy.spot, detail);
+            self.chain.find(attack, copy.seq, &copy.location, detail);
         }
     }
 
-    fn take_damaged(&mut self, copies: &[Found]) {
+    fn take_damaged(&mut self, copies: &[RecordCopy]) {
         let mut damaged = copies.iter().filter(|copy| !copy.is_cut_short).peekable();
         let seq = damaged.peek().map(|copy| copy.seq);
         self.collected.torn += copies.iter().filter(|copy| copy.is_cut_short).count() as u64;
         for copy in damaged {
             let detail = "this line is not a record as it was written".to_owned();
             self.chain
-                .find(Attack::Edited, copy.seq, &copy.spot, detail);
+                .find(Attack::Edited, copy.seq, &copy.location, detail);
         }
         if self.damaged.len() < MOST_DAMAGED {
             self.damaged.extend(seq);
@@ -86,7 +86,7 @@ impl<'a> Judge<'a> {
     }
 
     /// What is missing before this record, if anything is.
-    fn close_gap(&mut self, line: &Line<'_>, spot: &Spot) {
+    fn close_gap(&mut self, line: &RecordLine<'_>, location: &Location) {
         let damaged = std::mem::take(&mut self.damaged);
         // Without an earlier record the file begins here, or with what is damaged.
         let expected = self.last.map(|last| last.seq + 1);
@@ -96,21 +96,21 @@ impl<'a> Judge<'a> {
         };
         self.miss(from, line.seq - 1);
         for seq in damaged {
-            self.blame_deletion(from, seq, spot);
+            self.blame_deletion(from, seq, location);
             from = seq + 1;
         }
-        self.blame_deletion(from, line.seq, spot);
+        self.blame_deletion(from, line.seq, location);
         self.chain.begin_anew_with(line);
     }
 
     /// A damaged record has its own finding.
-    fn blame_deletion(&mut self, from: u64, before: u64, spot: &Spot) {
+    fn blame_deletion(&mut self, from: u64, before: u64, location: &Location) {
         if from < before {
             let detail = match before - from {
                 1 => format!("record {from} is missing"),
                 _ => format!("records {from} to {} are missing", before - 1),
             };
-            self.chain.find(Attack::Deleted, from, spot, detail);
+            self.chain.find(Attack::Deleted, from, location, detail);
         }
     }
 
@@ -124,7 +124,7 @@ impl<'a> Judge<'a> {
     }
 
     /// The report on what was read, and what belongs to it.
-    pub(super) fn finish(mut self) -> (Unjudged, Collected) {
+    pub(super) fn finish(mut self) -> (PendingReport, Collected) {
         // The damaged ones at the end must come once more too.
         if let (Some(last), false) = (self.last, self.damaged.is_empty()) {
             self.collected.replay_from.get_or_insert(last.seq + 1);
@@ -134,9 +134,9 @@ impl<'a> Judge<'a> {
 }
 
 /// The whole copy that goes on from the record before, or else any whole one.
-fn choose<'a>(copies: &'a [Found], head: &Head) -> Option<(&'a Found, Line<'a>)> {
-    let whole = |copy: &'a Found| {
-        let line = Line::parse(&copy.text).filter(Line::is_whole);
+fn choose<'a>(copies: &'a [RecordCopy], head: &Head) -> Option<(&'a RecordCopy, RecordLine<'a>)> {
+    let whole = |copy: &'a RecordCopy| {
+        let line = RecordLine::parse(&copy.text).filter(RecordLine::is_whole);
         line.map(|line| (copy, line))
     };
     let mut any = None;

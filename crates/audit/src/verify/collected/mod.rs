@@ -12,11 +12,11 @@ mod order;
 mod runs;
 
 use super::against::Records;
-use super::chain::Spot;
-use super::report::{Attack, Finding, NoteKind, Report, Unjudged, Witness};
-use super::{LogFiles, Options, Source, examine};
+use super::chain::Location;
+use super::report::{Attack, Finding, NoteKind, PendingReport, Report, Witness};
+use super::{LogFiles, Options, Source, Start, examine};
 use crate::record::Head;
-use judge::Judge;
+use judge::CollectedVerifier;
 use order::Order;
 use runs::Index;
 use serde::Serialize;
@@ -82,24 +82,23 @@ pub fn verify_collected(
         }
     };
     let own = Options {
-        partial: true,
+        start: Start::AnyRecord,
         live: false,
-        since: None,
         lagging: true,
         state: None,
         now: None,
         ..options.clone()
     };
-    let mut judge = Judge::new(&own, index.name());
-    let mut log = Beside::new(records);
+    let mut judge = CollectedVerifier::new(&own, index.name());
+    let mut log = LogComparison::new(records);
     let (mut order, mut read) = (Order::of(&index), 0);
     loop {
         let copies = order.next()?;
         if copies.is_empty() {
             break;
         }
-        if let Some((record, spot)) = judge.take(&copies) {
-            log.compare(&record, spot)?;
+        if let Some((record, location)) = judge.take(&copies) {
+            log.compare(&record, location)?;
         }
         read += copies.iter().map(|copy| copy.text.len()).sum::<usize>();
         if read > 1024 * 1024 {
@@ -116,11 +115,11 @@ pub fn verify_collected(
     log.finish(&mut examined, &mut collected, last, collection, known)?;
     let mut report = examined.judge();
     tell(&mut report, &collected);
-    Ok((report, collected, second.map(Unjudged::judge)))
+    Ok((report, collected, second.map(PendingReport::judge)))
 }
 
 /// The log itself, read beside the collector's file.
-struct Beside {
+struct LogComparison {
     records: Option<Records>,
     mine: Option<Head>,
     /// The last record that both have.
@@ -128,7 +127,7 @@ struct Beside {
     findings: Vec<Finding>,
 }
 
-impl Beside {
+impl LogComparison {
     fn new(records: Option<Records>) -> Self {
         Self {
             records,
@@ -138,7 +137,7 @@ impl Beside {
         }
     }
 
-    fn compare(&mut self, record: &Head, spot: Spot) -> io::Result<()> {
+    fn compare(&mut self, record: &Head, location: Location) -> io::Result<()> {
         let Some(log) = &mut self.records else {
             return Ok(());
         };
@@ -153,22 +152,22 @@ impl Beside {
             // What follows a difference differs too.
         } else if mine.seq < record.seq {
             let detail = "the collector has this record and the log has not";
-            self.find(Attack::RolledBack, record.seq, spot, detail);
+            self.find(Attack::RolledBack, record.seq, location, detail);
         } else if mine == *record {
             self.agreed = record.seq;
         } else if mine.seq == record.seq {
             let detail = "the log has this record with other bytes";
-            self.find(Attack::Forked, record.seq, spot, detail);
+            self.find(Attack::Forked, record.seq, location, detail);
         }
         Ok(())
     }
 
-    fn find(&mut self, attack: Attack, record: u64, spot: Spot, detail: &str) {
+    fn find(&mut self, attack: Attack, record: u64, location: Location, detail: &str) {
         self.findings.push(Finding {
             attack,
             record,
-            source: spot.source,
-            line: spot.line,
+            source: location.source,
+            line: location.line,
             detail: detail.to_owned(),
         });
     }
@@ -177,7 +176,7 @@ impl Beside {
     /// acknowledged, and what is `known` from elsewhere.
     fn finish(
         mut self,
-        examined: &mut Unjudged,
+        examined: &mut PendingReport,
         collected: &mut Collected,
         last: u64,
         collection: &Collection,
@@ -199,7 +198,7 @@ impl Beside {
                 continue;
             };
             let detail = format!("the file ends at record {last}, but {what} {wanted} {why}");
-            self.find(Attack::Truncated, last + 1, Spot::default(), &detail);
+            self.find(Attack::Truncated, last + 1, Location::default(), &detail);
             collected.replay_from.get_or_insert(last + 1);
         }
         if let Some(seq) = collection.acknowledged.filter(|seq| *seq <= last) {

@@ -1,6 +1,6 @@
 //! All copies of each record, in the order of their numbers.
 
-use super::runs::{Found, Index, Reading};
+use super::runs::{Index, RecordCopy, RunReader};
 use std::io;
 
 /// 8 MiB of buffers. Each is a replay of the same records, so few are usual.
@@ -11,7 +11,7 @@ pub(super) struct Order<'a> {
     index: &'a Index,
     /// How many runs were begun.
     begun: usize,
-    open: Vec<Reading>,
+    open: Vec<RunReader>,
 }
 
 impl<'a> Order<'a> {
@@ -24,7 +24,7 @@ impl<'a> Order<'a> {
     }
 
     /// What there is of the next number; nothing at the end.
-    pub(super) fn next(&mut self) -> io::Result<Vec<Found>> {
+    pub(super) fn next(&mut self) -> io::Result<Vec<RecordCopy>> {
         let waiting = self.index.runs.get(self.begun).map(|run| run.first);
         let open = self.open.iter().map(|run| run.next);
         let Some(seq) = open.chain(waiting).min() else {
@@ -41,7 +41,7 @@ impl<'a> Order<'a> {
         Ok(copies)
     }
 
-    fn begin_at(&mut self, seq: u64, copies: &mut Vec<Found>) -> io::Result<()> {
+    fn begin_at(&mut self, seq: u64, copies: &mut Vec<RecordCopy>) -> io::Result<()> {
         while let Some(run) = self.index.runs.get(self.begun)
             && run.first == seq
         {

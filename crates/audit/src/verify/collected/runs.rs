@@ -8,7 +8,7 @@
 use super::claims::claims;
 use crate::regular::RegularFile;
 use crate::verify::Source;
-use crate::verify::chain::Spot;
+use crate::verify::chain::Location;
 use crate::verify::lines::Lines;
 use std::io::{self, Read};
 use std::rc::Rc;
@@ -61,13 +61,13 @@ impl Index {
             let no_file = || io::Error::other(format!("{name}: it cannot be read twice"));
             let file = Rc::new(source.into_file()?.ok_or_else(no_file)?);
             index.files.push((Rc::clone(&file), name));
-            index.read(Span::from(file, 0), progress)?;
+            index.read(FileSpan::from(file, 0), progress)?;
         }
         index.runs.sort_by_key(|run| run.first);
         Ok(index)
     }
 
-    fn read(&mut self, file: Span, progress: &mut dyn FnMut(u64)) -> io::Result<()> {
+    fn read(&mut self, file: FileSpan, progress: &mut dyn FnMut(u64)) -> io::Result<()> {
         let mut lines = Lines::of(file, INDEXING_BUFFER, LONGEST_LINE);
         let number = u32::try_from(self.files.len() - 1).map_err(io::Error::other)?;
         let (mut run, mut before, mut offset): (Option<Run>, u64, u64) = (None, 0, 0);
@@ -113,15 +113,15 @@ impl Index {
         clippy::indexing_slicing,
         reason = "a run is of one of these files, by its place"
     )]
-    pub(super) fn open(&self, run: &Run) -> Reading {
+    pub(super) fn open(&self, run: &Run) -> RunReader {
         let (file, name) = &self.files[run.file as usize];
-        Reading {
+        RunReader {
             lines: Lines::of(
-                Span::from(Rc::clone(file), run.offset),
+                FileSpan::from(Rc::clone(file), run.offset),
                 READING_BUFFER,
                 LONGEST_LINE,
             ),
-            spot: Spot {
+            location: Location {
                 source: name.clone(),
                 line: run.lines,
             },
@@ -145,38 +145,38 @@ fn keep(runs: &mut Vec<Run>, run: Option<Run>) -> io::Result<()> {
 
 /// A record as it stands in a file.
 #[derive(Clone, Debug)]
-pub(super) struct Found {
+pub(super) struct RecordCopy {
     pub(super) seq: u64,
     pub(super) text: Vec<u8>,
     pub(super) is_cut_short: bool,
-    pub(super) spot: Spot,
+    pub(super) location: Location,
 }
 
 /// A run that is being read.
-pub(super) struct Reading {
-    lines: Lines<Span>,
-    spot: Spot,
+pub(super) struct RunReader {
+    lines: Lines<FileSpan>,
+    location: Location,
     /// The number of the next record.
     pub(super) next: u64,
     pub(super) left: u64,
     skip: u32,
     /// What is left of a line, the last first.
-    ready: Vec<Found>,
+    ready: Vec<RecordCopy>,
     host: Option<String>,
 }
 
-impl Reading {
+impl RunReader {
     /// The next record, of those that are left.
     ///
     /// # Errors
     /// The operating system's; another one when the file was changed meanwhile.
-    pub(super) fn next(&mut self) -> io::Result<Found> {
+    pub(super) fn next(&mut self) -> io::Result<RecordCopy> {
         while self.ready.is_empty() && self.read_line()? {}
         let wanted = self.next;
         (self.next, self.left) = (wanted + 1, self.left - 1);
         let found = self.ready.pop().filter(|found| found.seq == wanted);
         found.ok_or_else(|| {
-            let text = format!("{}: it was changed while it was read", self.spot.source);
+            let text = format!("{}: it was changed while it was read", self.location.source);
             io::Error::other(text)
         })
     }
@@ -185,16 +185,16 @@ impl Reading {
         let Some(raw) = self.lines.next()? else {
             return Ok(false);
         };
-        let spot = Spot {
-            source: self.spot.source.clone(),
-            line: self.spot.line + 1,
+        let location = Location {
+            source: self.location.source.clone(),
+            line: self.location.line + 1,
         };
-        self.spot.line += u64::from(raw.ended);
-        let found = claims(raw.text, raw.ended, self.host.as_deref()).map(|claim| Found {
+        self.location.line += u64::from(raw.ended);
+        let found = claims(raw.text, raw.ended, self.host.as_deref()).map(|claim| RecordCopy {
             seq: claim.seq,
             text: claim.text.to_vec(),
             is_cut_short: claim.is_cut_short,
-            spot: spot.clone(),
+            location: location.clone(),
         });
         self.ready = found
             .skip(std::mem::take(&mut self.skip) as usize)
@@ -205,18 +205,18 @@ impl Reading {
 }
 
 /// A file from an offset on, whatever else reads it.
-struct Span {
+struct FileSpan {
     file: Rc<RegularFile>,
     at: u64,
 }
 
-impl Span {
+impl FileSpan {
     fn from(file: Rc<RegularFile>, at: u64) -> Self {
         Self { file, at }
     }
 }
 
-impl Read for Span {
+impl Read for FileSpan {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.file.read_at(buffer, self.at)?;
         self.at += count as u64;

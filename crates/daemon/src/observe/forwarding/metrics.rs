@@ -123,7 +123,7 @@ fn collectors(encoder: &mut DescriptorEncoder<'_>, status: &Status) -> fmt::Resu
                 stream: stream.name.clone(),
                 collector: one.name.clone(),
             };
-            (Some(labels), gauge(u64::from(one.up)))
+            (Some(labels), gauge(u64::from(one.is_up())))
         }),
     )?;
     let failures = collectors().flat_map(|(stream, one)| {

@@ -45,6 +45,6 @@ pub(crate) fn prepare(
     let (forwarder, prepared) = prepared?;
     let forwarder = Arc::new(forwarder);
     let told = Arc::clone(&forwarder);
-    recorder.tell(Box::new(move |on_disk| told.tell(on_disk)));
+    recorder.tell(Box::new(move |on_disk| told.notify_on_disk(on_disk)));
     Ok(Some((forwarder, prepared)))
 }

@@ -127,7 +127,7 @@ impl Recorder for AuditLog {
     }
 
     fn tell(&self, follower: Box<dyn Fn(OnDisk) + Send + Sync>) {
-        self.writer.tell(follower);
+        self.writer.set_follower(follower);
     }
 
     fn retain(&self, retention: Retention) {

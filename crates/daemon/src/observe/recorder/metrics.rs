@@ -125,7 +125,7 @@ fn gauges(health: &Health) -> [Figure; 9] {
         (
             "audit_retention_held",
             "Whether the oldest segment exceeds a limit and cannot be removed",
-            u64::from(health.upkeep.hold.is_some() || health.upkeep.obstacle.is_some()),
+            u64::from(health.upkeep.blocked.is_some()),
         ),
     ]
 }

@@ -4,12 +4,12 @@
 //! whole records may stand among them whose numbers come once more, on other
 //! records: those after the `log.recovered` that goes on from before the tear.
 
-use crate::line::Line;
+use crate::line::RecordLine;
 use crate::record::Head;
 use crate::tail::MAX_TORN_BYTES;
 
 /// The last record that was met, by number and by chain.
-pub(super) struct Place {
+pub(super) struct FollowPosition {
     /// Records up to this number were met.
     after: u64,
     head: Option<Head>,
@@ -24,7 +24,7 @@ struct Tear {
     bytes: usize,
 }
 
-impl Place {
+impl FollowPosition {
     pub(super) fn after(after: u64) -> Self {
         Self {
             after,
@@ -41,7 +41,7 @@ impl Place {
     /// Whether a line has not been met: always, if it is no record.
     pub(super) fn passes(&mut self, text: &[u8]) -> bool {
         self.tear = self.tear.take().and_then(|tear| tear.with(text));
-        let Some(record) = Line::parse(text).filter(Line::is_whole) else {
+        let Some(record) = RecordLine::parse(text).filter(RecordLine::is_whole) else {
             return true;
         };
         match &self.tear {
@@ -58,7 +58,7 @@ impl Place {
         is_new
     }
 
-    fn torn_before(&self, record: &Line<'_>) -> Option<Tear> {
+    fn torn_before(&self, record: &RecordLine<'_>) -> Option<Tear> {
         let is_gap = |head: &Head| record.seq > head.seq && !record.follows(head);
         self.head.filter(is_gap).map(|before| Tear {
             before,
@@ -75,7 +75,7 @@ impl Tear {
         (self.bytes <= MAX_TORN_BYTES).then_some(self)
     }
 
-    fn is_ended_by(&self, record: &Line<'_>) -> bool {
+    fn is_ended_by(&self, record: &RecordLine<'_>) -> bool {
         record.event_type == b"log.recovered" && record.follows(&self.before)
     }
 }

@@ -1,25 +1,25 @@
 //! Tells torn bytes from records, before anything else is made of a log's lines.
 //!
-//! Where nothing can be cut away (`chattr +a`), what a crash tore stays: rubbish,
+//! Where nothing can be cut away (`chattr +a`), what a crash tore stays: stray,
 //! and perhaps whole records of the same write, whose turn in the chain never
 //! came. Which of the two it is shows only later, in the record that accounts for
 //! it; until then lines that do not go on from the last record are held back.
 //! When nothing accounts for them, they are given as they stand.
 
 use super::lines::{Lines, RawLine};
-use crate::line::Line;
+use crate::line::RecordLine;
 use crate::record::Head;
 use crate::tail::Torn;
 
 /// What a log is made of.
-pub(crate) enum Met<'a> {
+pub(crate) enum LogItem<'a> {
     /// A line, and the record that it is.
-    Line(RawLine<'a>, Option<Line<'a>>),
+    Line(RawLine<'a>, Option<RecordLine<'a>>),
     /// All bytes between a record and the next, which accounts for them.
     Torn(&'a [u8]),
 }
 
-impl Met<'_> {
+impl LogItem<'_> {
     pub(super) fn bytes(&self) -> u64 {
         match self {
             Self::Line(raw, _) => (raw.text.len() + usize::from(raw.ended)) as u64,
@@ -36,13 +36,13 @@ impl Met<'_> {
 }
 
 /// Holds back what may be torn.
-pub(crate) struct Tears {
+pub(crate) struct TornFilter {
     head: Option<Head>,
     held: Torn,
     repetitions: bool,
 }
 
-impl Tears {
+impl TornFilter {
     /// With `repetitions`, a record that comes once more tears nothing.
     pub(crate) fn new(repetitions: bool) -> Self {
         Self {
@@ -52,42 +52,42 @@ impl Tears {
         }
     }
 
-    pub(crate) fn take(&mut self, raw: RawLine<'_>, give: &mut dyn FnMut(Met<'_>)) {
+    pub(crate) fn take(&mut self, raw: RawLine<'_>, give: &mut dyn FnMut(LogItem<'_>)) {
         let line = raw.record();
         match &line {
             Some(line) if self.goes_on_with(line, raw.text) => {
                 self.head = Some(line.head());
                 if !self.held.is_empty() {
-                    give(Met::Torn(self.held.bytes()));
+                    give(LogItem::Torn(self.held.bytes()));
                     self.held = Torn::default();
                 }
             }
             Some(line) if self.is_repeated(line) => (),
             _ => return self.hold(raw, give),
         }
-        give(Met::Line(raw, line));
+        give(LogItem::Line(raw, line));
     }
 
-    fn goes_on_with(&mut self, line: &Line<'_>, text: &[u8]) -> bool {
+    fn goes_on_with(&mut self, line: &RecordLine<'_>, text: &[u8]) -> bool {
         let follows = self.head.is_none_or(|head| line.follows(&head));
         follows && (self.held.is_empty() || self.held.is_accounted_for(line, text))
     }
 
-    fn is_repeated(&self, line: &Line<'_>) -> bool {
+    fn is_repeated(&self, line: &RecordLine<'_>) -> bool {
         let is_earlier = self.head.is_some_and(|head| line.seq <= head.seq);
         self.repetitions && self.held.is_empty() && is_earlier
     }
 
-    fn hold(&mut self, raw: RawLine<'_>, give: &mut dyn FnMut(Met<'_>)) {
+    fn hold(&mut self, raw: RawLine<'_>, give: &mut dyn FnMut(LogItem<'_>)) {
         self.held.push(raw.text);
         self.held.push(if raw.ended { b"\n" } else { b"" });
         if self.held.is_too_much() {
-            self.let_go(give);
+            self.flush(give);
         }
     }
 
     /// Nothing accounts for what is held, also because its file ends here.
-    pub(crate) fn let_go(&mut self, give: &mut dyn FnMut(Met<'_>)) {
+    pub(crate) fn flush(&mut self, give: &mut dyn FnMut(LogItem<'_>)) {
         let held = std::mem::take(&mut self.held);
         if held.is_empty() {
             return;
@@ -96,7 +96,7 @@ impl Tears {
         while let Ok(Some(raw)) = lines.next() {
             let line = raw.record();
             self.head = line.map(|line| line.head()).or(self.head);
-            give(Met::Line(raw, line));
+            give(LogItem::Line(raw, line));
         }
     }
 }
