@@ -40,6 +40,18 @@ config.toml:2:18: expected a number from 1 to 1,000,000,000
 }
 
 #[test]
+fn unknown_key_gets_a_suggestion() {
+    let run = check("[audit]\nretain_day = 30\n", &[]);
+    let expected = "\
+config.toml:2:1: unknown field `retain_day`, did you mean `retain_days`?
+  |
+2 | retain_day = 30
+  | ^
+";
+    assert_eq!((run.output.as_str(), run.code), (expected, Some(78)));
+}
+
+#[test]
 fn a_right_file_is_told_as_what_it_allows() {
     let run = check(
         "allowed_nodes = ['pve1']\nallowed_peers = [{uid = 1000}]\n",

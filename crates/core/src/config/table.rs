@@ -44,15 +44,15 @@ table! {
             example "/run/pulse/sensor-proxy.sock",
             variable "PULSE_SENSOR_PROXY_SOCKET";
 
-        /// The mode of the socket's file. With "0666" every local user can connect, and is
-        /// refused by the daemon. With "0660" and Pulse's group in socket_group the kernel
+        /// The mode of the socket's file. With "0666" every local user can connect, and the daemon
+        /// refuses those without rights. With "0660" and Pulse's group in socket_group the kernel
         /// refuses everyone else. Where systemd creates the socket (pulse-sensor-proxy.socket),
         /// the daemon refuses to serve one that lets more users connect, and prints the setting
         /// for systemd.
         socket_mode: SocketMode = "0666", Restart, example "0660";
 
         /// The group of the socket's file; "" is the daemon's own group. In an unprivileged
-        /// container, root's group is 100000.
+        /// container of Proxmox, root's group is 100000.
         socket_group: Spanned<GroupText> = "", Restart, example "pulse";
 
         /// The Unix socket for administration: every capability. Only root can connect (mode

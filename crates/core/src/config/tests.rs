@@ -9,7 +9,7 @@ fn error(text: &str) -> String {
 }
 
 #[test]
-fn an_empty_file_is_the_defaults() {
+fn empty_file_is_the_defaults() {
     let config = Config::parse("").unwrap();
     assert_eq!(config, Config::default());
     assert_eq!(config.limits.interval, Duration::from_secs(5));
@@ -59,7 +59,7 @@ fn nodes_are_names_or_tables() {
 }
 
 #[test]
-fn an_ipv4_address_within_ipv6_is_dialled_as_what_it_is() {
+fn mapped_addresses_are_ipv4() {
     let text = "allowed_nodes = ['::ffff:192.0.2.1', { name = 'a', address = '::ffff:192.0.2.2' }]";
     let config = Config::parse(text).unwrap();
     let addresses = config.nodes.iter().map(|(name, node)| {
@@ -71,7 +71,7 @@ fn an_ipv4_address_within_ipv6_is_dialled_as_what_it_is() {
 }
 
 #[test]
-fn an_entry_without_capabilities_gives_read_and_no_more() {
+fn bare_entry_gives_read_only() {
     let text = r#"
         allowed_peers = [1000, { uid = 1001 }, { uid = 1002, capabilities = ["admin"] }]
         allowed_peer_uids = [1003, 1002]
@@ -84,7 +84,7 @@ fn an_entry_without_capabilities_gives_read_and_no_more() {
 }
 
 #[test]
-fn every_mistake_is_named_with_its_place() {
+fn mistakes_have_places() {
     for (text, place, part) in [
         (
             "\n  allowed_node = []",
@@ -324,10 +324,10 @@ fn columns_count_characters() {
 }
 
 #[test]
-fn the_packaged_file_shows_every_key_with_its_default() {
+fn packaged_file_shows_every_key() {
     let packaged = include_str!("../../../../packaging/config.toml");
     assert_eq!(Config::parse(packaged).unwrap(), Config::default());
-    // serde lists the keys it knows in the error for one it does not.
+    // The error for a key that is like no other lists them.
     let known = |text: &str| {
         let error = error(text);
         let (_, list) = error.split_once("expected ").unwrap();
@@ -355,7 +355,7 @@ fn the_packaged_file_shows_every_key_with_its_default() {
 }
 
 #[test]
-fn retention_is_off_unless_a_limit_is_set() {
+fn retention_is_off_by_default() {
     let retention = |text: &str| Config::parse(text).unwrap().audit.retention;
     assert!(!retention("").are_set());
     assert!(!retention("[audit]\nretain_unacknowledged = true").are_set());
@@ -366,7 +366,7 @@ fn retention_is_off_unless_a_limit_is_set() {
 }
 
 #[test]
-fn retention_alone_changes_without_a_restart() {
+fn retention_changes_on_reload() {
     let config = |text: &str| Config::parse(text).unwrap();
     let old = config("[audit]\nretain_days = 30");
     let kept = |text: &str| old.reloaded(config(text)).1;
@@ -377,7 +377,7 @@ fn retention_alone_changes_without_a_restart() {
 }
 
 #[test]
-fn collectors_are_named_with_what_differs_from_the_usual() {
+fn collectors_have_defaults() {
     let config = Config::parse(
         r#"
         [forward]
@@ -405,7 +405,7 @@ fn collectors_are_named_with_what_differs_from_the_usual() {
 }
 
 #[test]
-fn a_mistake_about_a_collector_is_found_where_it_stands() {
+fn collector_mistakes_have_places() {
     for (line, words) in [
         (r#"collectors = [{ name = "a" }, { name = "a" }]"#, "twice"),
         (r#"collectors = [{ name = "a" }, { name = "A" }]"#, "twice"),
@@ -420,10 +420,17 @@ fn a_mistake_about_a_collector_is_found_where_it_stands() {
         assert_eq!(error.line, 2, "{line}: {error}");
         assert!(error.message.contains(words), "{line}: {error}");
     }
+    let names = |count: u8| (0..count).map(|n| format!("{{ name = 'c{n}' }}"));
+    let listed = |count| {
+        let entries = names(count).collect::<Vec<_>>().join(", ");
+        Config::parse(&format!("[forward]\ncollectors = [{entries}]"))
+    };
+    assert!(listed(8).is_ok());
+    assert!(listed(9).unwrap_err().message.contains("can be 8"));
 }
 
 #[test]
-fn groups_of_the_socket_have_names_or_numbers() {
+fn socket_group_is_name_or_number() {
     let access = |group: &str| {
         let text = format!("socket_mode = '0660'\nsocket_group = {group}");
         Config::parse(&text).unwrap().socket_access
@@ -444,7 +451,7 @@ fn groups_of_the_socket_have_names_or_numbers() {
 }
 
 #[test]
-fn sockets_that_let_others_connect_are_too_wide() {
+fn wider_sockets_are_refused() {
     let access = |mode: &str, group| SocketAccess {
         mode: Config::parse(&format!("socket_mode = '{mode}'"))
             .unwrap()
@@ -636,6 +643,18 @@ fn other_types_are_told_the_right_one() {
         let end = format!("{}, found float", key.shape);
         assert!(error.message.starts_with("expected "), "{text}: {error}");
         assert!(error.message.ends_with(&end), "{text}: {error}");
+    }
+}
+
+#[test]
+fn integers_may_have_a_radix() {
+    for (text, expected) in [("0x1_0", 16), ("0o17", 15), ("0b11", 3), ("+1_000", 1_000)] {
+        let text = format!("[rate_limit]\nper_peer_burst = {text}");
+        assert_eq!(Config::parse(&text).unwrap().limits.burst, expected);
+    }
+    for text in ["9223372036854775808", "0x1_0000_0000", "-0"] {
+        let text = format!("[rate_limit]\nper_peer_burst = {text}");
+        assert!(error(&text).contains("expected a number from 1"), "{text}");
     }
 }
 

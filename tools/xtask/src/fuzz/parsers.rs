@@ -101,13 +101,11 @@ const PARSERS: &[(&str, &str, &str)] = &[
 ];
 
 /// What the operator of this host alone writes, who may do more than that already.
-const OF_THE_OPERATOR: [(&str, &str); 3] = [
+const OF_THE_OPERATOR: [(&str, &str); 2] = [
     // Words of the tool's command line, of which a configuration is made.
     ("forward/src/rsyslog/words.rs", "from_str"),
     // The command line of the daemon.
     ("daemon/src/startup/cli.rs", "parse"),
-    // A variable of its environment, by the standard library's parser.
-    ("daemon/src/startup/settings.rs", "parse_address"),
 ];
 
 #[cfg(test)]
