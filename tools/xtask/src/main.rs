@@ -22,6 +22,7 @@ mod process;
 mod products;
 mod siege;
 mod steps;
+mod style;
 mod tally;
 mod test;
 mod unit;
@@ -41,7 +42,7 @@ struct Word {
 }
 
 /// The one table: what is understood and what `help` prints.
-const WORDS: [Word; 14] = [
+const WORDS: [Word; 15] = [
     Word {
         name: "test",
         arguments: "[ARGUMENT…]",
@@ -101,6 +102,12 @@ const WORDS: [Word; 14] = [
         arguments: "[--check]",
         purpose: "write docs/dependencies.txt, or compare it with the truth",
         run: deps::run,
+    },
+    Word {
+        name: "style",
+        arguments: "[DIRECTORY]",
+        purpose: "signs of habits (a report, no check), beside code bases to learn from; crates in the programs",
+        run: style::run,
     },
     Word {
         name: "policy",
