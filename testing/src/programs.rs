@@ -227,7 +227,7 @@ fn build() -> PathBuf {
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .args(["build", "--quiet", "--locked", "--profile", "e2e"])
         .args(["-p", "pulse-sensor-proxy", "-p", "pulse-sensor-node"])
-        .args(["-p", "pulse-sensorctl", "-p", "pulse-lacking"])
+        .args(["-p", "pulse-sensorctl", "-p", "pulse-test-daemons"])
         .arg("--target-dir")
         .arg(target)
         .status();

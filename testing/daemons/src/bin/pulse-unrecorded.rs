@@ -1,5 +1,5 @@
-//! The daemon with nobody keeping its records: what reading costs, and nothing
-//! else. For benchmarks; it is not shipped, and the daemon has no such setting.
+//! The daemon without its audit log, so that benchmarks tell the cost of reading from that of
+//! recording. For benchmarks only; the shipped daemon has no such setting.
 
 use pulse_sensor_proxy::recorder::Nothing;
 use pulse_sensor_proxy::run::{Parts, main_with};
