@@ -14,7 +14,10 @@ use crate::promise::{AUDIT_CPU, AUDIT_RATE, AUDIT_WAIT};
 use crate::report::{Report, rounded};
 use callers::Callers;
 use pulse_audit::{Body, Log, Settings, Timestamp};
-use pulse_core::event::{Decision, Event, EventType, Exchange};
+use pulse_core::capability::Capabilities;
+use pulse_core::event::{Event, Exchange, RequestId};
+use pulse_core::name::NodeName;
+use pulse_core::peer::{Credentials, Peer, PeerId};
 use pulse_sensors::command::NodeCommand;
 use scratch::Scratch;
 use std::fs::File;
@@ -45,34 +48,56 @@ pub(crate) fn measure(effort: Effort, report: &mut Report) {
     verifying::measure(place.path(), effort, report);
 }
 
-/// The outcome of a reading, with all that is recorded of it.
-pub(crate) fn exchange() -> Exchange {
-    Exchange {
-        address: "192.168.10.21:22".to_owned(),
-        host_key: "SHA256:8Jx2hVWkJ0c8m7XGm1o0x5xS3o9p5oS1vYv3gk2Zs7Q".to_owned(),
-        command: NodeCommand::SensorsJson,
-        exit_code: Some(0),
-        stdout_sha256: [0x5a; 32],
-        stdout_bytes: 3071,
-    }
+/// A reading that succeeded: the record that a daemon writes most often.
+pub(crate) struct Reading {
+    peer: Peer,
+    node: NodeName,
+    exchange: Exchange,
 }
 
-pub(crate) fn event(exchange: &Exchange) -> Event<'_> {
-    let mut event = Event::new(EventType::CommandFinish, Decision::Completed);
-    event.correlation_id = Some("5f0c2a9e4b7d4d1c");
-    event.exchange = Some(exchange);
-    event.duration = Some(Duration::from_micros(1234));
-    event
+impl Reading {
+    pub(crate) fn sample() -> Self {
+        let (uid, gid, pid) = (1000, 1000, 4242);
+        Self {
+            peer: Peer {
+                credentials: Credentials { uid, gid, pid },
+                id: PeerId::Uid(uid),
+                container: None,
+                capabilities: Capabilities::read_only(),
+            },
+            node: NodeName::parse("pve1").unwrap(),
+            exchange: Exchange {
+                address: "192.168.10.21:22".to_owned(),
+                host_key: "SHA256:8Jx2hVWkJ0c8m7XGm1o0x5xS3o9p5oS1vYv3gk2Zs7Q".to_owned(),
+                command: NodeCommand::SensorsJson,
+                exit_code: Some(0),
+                stdout_sha256: [0x5a; 32],
+                stdout_bytes: 3071,
+            },
+        }
+    }
+
+    pub(crate) fn event(&self) -> Event<'_> {
+        Event::CommandFinish {
+            request: RequestId {
+                correlation_id: "6fa459ea-ee8a-4ca4-894e-db77e160355e",
+                peer: &self.peer,
+            },
+            node: &self.node,
+            duration: Duration::from_micros(1234),
+            outcome: Ok(&self.exchange),
+        }
+    }
 }
 
 /// Processor time to encode and hash one record, in microseconds.
 fn encoding(turns: usize) -> f64 {
     let now = Timestamp::now();
     let mut log = Log::open(Scratch::default(), Settings::default(), now).unwrap();
-    let (exchange, rounds) = (exchange(), turns * 1_000);
+    let (reading, rounds) = (Reading::sample(), turns * 1_000);
     let before = own_cpu(std::process::id());
     for _ in 0..rounds {
-        let bodies: Vec<Body> = (0..50).map(|_| Body::of(&event(&exchange))).collect();
+        let bodies: Vec<Body> = (0..50).map(|_| Body::of(&reading.event())).collect();
         log.append(now, &bodies).unwrap();
     }
     let milliseconds = own_cpu(std::process::id()) - before;

@@ -8,7 +8,7 @@ mod backlog;
 mod senders;
 
 use crate::Effort;
-use crate::audit::{event, exchange};
+use crate::audit::Reading;
 use crate::promise::{FORWARD_CPU, FORWARD_MEMORY, FORWARD_RATE, FORWARD_READING};
 use crate::report::{Report, rounded};
 use pulse_audit::{Body, Directory, Log, Settings, Timestamp};
@@ -83,10 +83,10 @@ fn home_with_a_log(records: u64) -> Arc<Home> {
         ..Settings::default()
     };
     let mut log = Log::open(storage, settings, Timestamp::now()).unwrap();
-    let exchange = exchange();
+    let reading = Reading::sample();
     for _ in 0..records / BATCH.min(records) {
         let bodies: Vec<Body> = (0..BATCH.min(records))
-            .map(|_| Body::of(&event(&exchange)))
+            .map(|_| Body::of(&reading.event()))
             .collect();
         let now = Timestamp::now();
         log.append(now, &bodies).unwrap();

@@ -1,7 +1,7 @@
 //! A log as it was written: its lines, and the key that it is verified with.
 
 use pulse_audit::{Body, Log, PublicKey, Settings, Timestamp};
-use pulse_core::event::{Decision, Event, EventType};
+use pulse_core::event::Event;
 use std::time::Duration;
 
 #[path = "../../crates/audit/tests/common/simulated.rs"]
@@ -24,10 +24,8 @@ impl Sample {
         let mut log = Log::open(disk.clone(), Settings::default(), at(0)).expect("a disk");
         let key = log.public_key();
         for round in 0..3 {
-            for kind in [EventType::CommandStart, EventType::CommandFinish] {
-                let mut event = Event::new(kind, Decision::Completed);
-                event.reason = Some("because \"of\" it");
-                event.correlation_id = Some("00000000-0000-4000-8000-000000000000");
+            for error in [None, Some("because \"of\" it")] {
+                let event = Event::ConfigReloaded { error };
                 log.append(at(round), &[Body::of(&event)]).expect("a disk");
             }
             log.seal(at(round)).expect("a disk");

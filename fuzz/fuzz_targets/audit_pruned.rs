@@ -6,7 +6,7 @@
 use libfuzzer_sys::fuzz_target;
 use pulse_audit::verify::{LogFiles, Options, Report, Seals, Source, Verdict, verify};
 use pulse_audit::{Body, Log, Outlook, Place, PublicKey, SEALS, Settings, Timestamp};
-use pulse_core::event::{Decision, Event, EventType};
+use pulse_core::event::Event;
 use pulse_core::retention::Limits;
 use std::io::Cursor;
 use std::sync::OnceLock;
@@ -120,7 +120,7 @@ fn pruned() -> Pruned {
     let at = |second| Timestamp::from_micros(0).plus(Duration::from_secs(second));
     let mut log = Log::open(disk.clone(), Settings::default(), at(0)).expect("a disk");
     let key = log.public_key();
-    let body = || Body::of(&Event::new(EventType::CommandStart, Decision::Allowed));
+    let body = || Body::of(&Event::ProxyStart);
     for hour in 0..4 {
         for minute in 0..2 {
             let now = at(hour * 3600 + minute * 30);

@@ -6,7 +6,7 @@
 use libfuzzer_sys::fuzz_target;
 use pulse_audit::verify::{Options, Report, Source, StateKeys, Verdict, verify};
 use pulse_audit::{Body, LIVE, Log, Place, PublicKey, Settings, Storage, Timestamp};
-use pulse_core::event::{Decision, Event, EventType};
+use pulse_core::event::Event;
 use simulated::{Disk, Simulated};
 use std::io::Cursor;
 use std::time::Duration;
@@ -52,7 +52,7 @@ fn at(second: u64) -> Timestamp {
 }
 
 fn body() -> Body {
-    Body::of(&Event::new(EventType::CommandStart, Decision::Allowed))
+    Body::of(&Event::ProxyStart)
 }
 
 /// A log with two seals and two records that no seal covers; perhaps rotated.

@@ -6,7 +6,7 @@
 use libfuzzer_sys::fuzz_target;
 use pulse_audit::verify::{Options, Report, Source, Verdict, verify};
 use pulse_audit::{Body, Head, Log, PublicKey, Settings, Timestamp};
-use pulse_core::event::{Decision, Event, EventType};
+use pulse_core::event::Event;
 use sha2::{Digest, Sha256};
 use std::io::Cursor;
 use std::sync::OnceLock;
@@ -33,7 +33,7 @@ fn sample() -> &'static Sample {
         let at = |second| Timestamp::from_micros(0).plus(Duration::from_secs(second));
         let mut log = Log::open(disk.clone(), Settings::default(), at(0)).expect("a disk");
         let key = log.public_key();
-        let event = Event::new(EventType::CommandStart, Decision::Allowed);
+        let event = Event::ProxyStart;
         for round in 0..3 {
             log.append(at(round), &[Body::of(&event), Body::of(&event)])
                 .expect("a disk");

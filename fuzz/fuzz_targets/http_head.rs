@@ -5,19 +5,19 @@
 
 use libfuzzer_sys::fuzz_target;
 use pulse_core::authority::{HostName, HostNames};
-use pulse_sensor_proxy::scrape::{Request, parse};
+use pulse_sensor_proxy::fuzzing::{HttpHead, http_head};
 use std::net::IpAddr;
 
 const LISTED: &str = "metrics.example";
 
 fuzz_target!(|head: &[u8]| {
     let names: HostNames = HostName::parse(LISTED).into_iter().collect();
-    let whole = parse(head, &names);
+    let whole = http_head(head, &names);
     // As it comes, in some dozen pieces: the first answer stands.
     let mut ends = (0..head.len())
         .step_by(head.len() / 32 + 1)
         .chain([head.len()]);
-    let first = ends.find_map(|end| parse(&head[..end], &names).map(|asked| (end, asked)));
+    let first = ends.find_map(|end| http_head(&head[..end], &names).map(|asked| (end, asked)));
     let Some((end, asked)) = first else {
         assert_eq!(whole, None);
         return;
@@ -28,9 +28,9 @@ fuzz_target!(|head: &[u8]| {
         "more of it changed the answer"
     );
     let path: &[u8] = match asked {
-        Request::Metrics(_) => b"/metrics",
-        Request::Readiness => b"/ready",
-        Request::Refused(_) => return,
+        HttpHead::Metrics(_) => b"/metrics",
+        HttpHead::Readiness => b"/ready",
+        HttpHead::Refused(_) => return,
     };
     assert!(asks_for(&head[..end], path), "{head:?}");
     let hosts = hosts(&head[..end]);

@@ -4,16 +4,18 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pulse_core::rpc::{Call, MAX_REQUEST_BYTES, Request, RpcError, is_uuid, response_line};
+use pulse_core::rpc::{
+    Call, MAX_REQUEST_BYTES, Request, RpcError, Violation, is_uuid, response_line,
+};
 
 const ID: &str = "00000000-0000-4000-8000-000000000000";
 
 fuzz_target!(|line: &[u8]| {
     let request = Request::parse(line);
     if line.len() >= MAX_REQUEST_BYTES {
-        assert_eq!(request, Err(RpcError::PayloadTooLarge));
+        assert_eq!(request, Err(Violation::PayloadTooLarge));
     }
-    let call = request.and_then(|request| {
+    let call = request.map_err(RpcError::from).and_then(|request| {
         let id = request.correlation_id.as_deref();
         assert!(id.is_none_or(is_uuid), "a caller's id goes into the record");
         assert_eq!(
@@ -24,10 +26,9 @@ fuzz_target!(|line: &[u8]| {
     });
     match call {
         Ok(Call::Temperatures(Some(nodes))) => {
-            nodes
-                .iter()
-                .filter_map(|n| n.as_ref().err())
-                .for_each(check_error);
+            for invalid in nodes.into_iter().filter_map(Result::err) {
+                check_error(&Violation::from(invalid).into());
+            }
         }
         Ok(_) => {}
         Err(error) => check_error(&error),
@@ -36,7 +37,7 @@ fuzz_target!(|line: &[u8]| {
 
 fn check_error(error: &RpcError) {
     let text = error.to_string();
-    let concerns_a_node = matches!(error, RpcError::InvalidNodeName { .. });
+    let concerns_a_node = matches!(error, RpcError::Violation(Violation::InvalidNodeName(_)));
     assert_eq!(text.starts_with("node \""), concerns_a_node, "{text}");
     assert!(!text.contains("rate limit"), "only the limiter says so");
     check_reply(&response_line::<()>(ID.to_owned(), Err(error)), &text);

@@ -76,7 +76,7 @@ fn a_bad_file_leaves_the_running_configuration_in_force() {
     assert!(fleet.daemon.temperature("pve1").is_ok());
     let log = fleet.daemon.log();
     assert_eq!(
-        log.matches("the running one stays in force").count(),
+        log.matches("the previous one stays in force").count(),
         4,
         "{log}"
     );
@@ -123,7 +123,7 @@ fn what_takes_a_restart_is_said() {
         "confinement",
         "40022",
     ] {
-        let warned = |line: &str| line.contains(key) && line.contains("it takes a restart");
+        let warned = |line: &str| line.contains(key) && line.contains("restart required");
         assert!(log.lines().any(warned), "{key}: {log}");
     }
     assert!(

@@ -3,7 +3,7 @@
 
 use crate::collector::{COLLECTOR, NEEDS, SENDER, identity, open, run, send};
 use pulse_audit::{Body, Directory, Log, PublicKey, Settings, Timestamp};
-use pulse_core::event::{Decision, Event, EventType};
+use pulse_core::event::Event;
 use pulse_e2e::certificates::{Authority, Validity, key_of};
 use pulse_e2e::forwarding::{equip_well, to_all};
 use pulse_e2e::programs::{self, skipped};
@@ -141,14 +141,12 @@ impl Writer {
         Self { log, key, now }
     }
 
-    /// So many refusals, with texts that are hard on whoever parses them, and a seal.
+    /// So many records, with texts that are hard on whoever parses them, and a seal.
     fn write(&mut self, count: u64) {
-        for suppressed in 1..=count {
-            let event = Event {
-                reason: Some("rate limit"),
-                error: Some("tab\t, line\n, esc \u{1b}[2J, \u{9b}, \u{7f}, é, \\n %msg% $!all \"'"),
-                suppressed,
-                ..Event::new(EventType::LimiterRejection, Decision::Denied)
+        for number in 1..=count {
+            let event = Event::Confinement {
+                active: &number.to_string(),
+                missing: "tab\t, line\n, esc \u{1b}[2J, \u{9b}, \u{7f}, é, \\n %msg% $!all \"'",
             };
             self.log.append(self.now, &[Body::of(&event)]).unwrap();
         }
@@ -247,7 +245,7 @@ fn the_daemons_own_messages_have_a_file_of_their_own() {
             .messages()
             .map(|file| fs::read_to_string(file).unwrap())
     };
-    let words = ["records go to the collector", "serving version="];
+    let words = ["records go to the collector", "serving /"];
     wait::until("the daemon's own messages", || {
         messages().is_some_and(|text| words.iter().all(|words| text.contains(words)))
     });
@@ -258,7 +256,7 @@ fn the_daemons_own_messages_have_a_file_of_their_own() {
     let messages = messages().unwrap();
     let serving = messages
         .lines()
-        .find(|line| line.contains("serving version="));
+        .find(|line| line.contains("serving /"));
     let serving = serving.unwrap_or_else(|| panic!("{messages}"));
     assert!(serving.contains(" info "), "{serving}");
 }

@@ -170,7 +170,7 @@ fn file_that_is_being_replaced_closes_nothing_and_one_that_is_gone_does() {
     fs::rename(&file, &aside).unwrap();
     let log = || fleet.daemon.log();
     wait::until("its absence", || {
-        log().contains("is not there: no host key is pinned")
+        log().contains("does not exist: no host key is pinned")
     });
     fs::rename(&aside, &file).unwrap();
     wait::until("its return", || {

@@ -1,15 +1,14 @@
 //! Callers that each have one record on its way at any time, as tasks of one thread.
 
-use super::{event, exchange};
+use super::Reading;
 use pulse_audit::{Directory, Settings, Writer};
-use pulse_core::event::Exchange;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 pub(super) struct Callers {
     writer: Writer,
-    exchange: Exchange,
+    reading: Reading,
     count: usize,
 }
 
@@ -28,7 +27,7 @@ impl Callers {
         let directory = Directory::lock(&log, &log.join("state")).unwrap();
         Self {
             writer: Writer::start(directory, Settings::default()).unwrap(),
-            exchange: exchange(),
+            reading: Reading::sample(),
             count,
         }
     }
@@ -62,7 +61,7 @@ impl Callers {
             outcome.unwrap();
             mailbox.put();
         };
-        self.writer.submit(&event(&self.exchange), Box::new(answer));
+        self.writer.submit(&self.reading.event(), Box::new(answer));
     }
 }
 

@@ -3,8 +3,8 @@
 //! Each is a process of its own: so its memory is its own, and both are measured
 //! with all that a process costs.
 
+use super::Reading;
 use super::scratch::Scratch;
-use super::{event, exchange};
 use crate::Effort;
 use crate::measure::Times;
 use crate::promise::{AUDIT_MEMORY, AUDIT_VERIFY};
@@ -45,8 +45,8 @@ fn write_log(path: &Path, bytes: u64) -> PublicKey {
     let storage = Scratch::with_file(File::create(path).unwrap());
     let start = Timestamp::from_micros(0);
     let mut log = Log::open(storage, Settings::default(), start).unwrap();
-    let (key, exchange) = (log.public_key(), exchange());
-    let bodies: Vec<Body> = (0..100).map(|_| Body::of(&event(&exchange))).collect();
+    let (key, reading) = (log.public_key(), Reading::sample());
+    let bodies: Vec<Body> = (0..100).map(|_| Body::of(&reading.event())).collect();
     let mut tenth = 0;
     while std::fs::metadata(path).unwrap().len() < bytes {
         tenth += 1;

@@ -9,7 +9,7 @@ mod common;
 use common::{Dice, pinned};
 use pulse_audit::verify::{Options, Report, open_directory, verify};
 use pulse_audit::{Directory, MAX_WRITE_BYTES, PublicKey, Settings, Writer};
-use pulse_core::event::{Decision, Event, EventType};
+use pulse_core::event::Event;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
@@ -56,9 +56,10 @@ fn the_victim() {
 fn submit(writer: &Writer, number: usize, done: &mpsc::Sender<(u64, String)>) {
     let id = format!("{}-{number}", std::process::id());
     let padding = "x".repeat(number % 900);
-    let mut event = Event::new(EventType::CommandStart, Decision::Allowed);
-    event.correlation_id = Some(&id);
-    event.error = Some(&padding);
+    let event = Event::Confinement {
+        active: &id,
+        missing: &padding,
+    };
     let (done, id) = (done.clone(), id.clone());
     let answer = move |outcome: Result<pulse_audit::Receipt, _>| {
         done.send((outcome.unwrap().seq, id)).unwrap();
@@ -132,7 +133,7 @@ fn member<'a>(line: &'a str, name: &str) -> Option<&'a str> {
 fn is_all_there(text: &str, acknowledged: &Acknowledged) {
     let ids: HashMap<&str, &str> = text
         .lines()
-        .filter_map(|line| Some((member(line, "seq")?, member(line, "correlation_id")?)))
+        .filter_map(|line| Some((member(line, "seq")?, member(line, "reason")?)))
         .collect();
     for (seq, id) in acknowledged {
         assert_eq!(ids.get(seq.to_string().as_str()), Some(&id.as_str()));

@@ -8,7 +8,7 @@ use common::simulated::{EIO, ENOSPC, EROFS, Fault, Simulated};
 use common::{check, pinned, record, rotate, settings, until};
 use pulse_audit::verify::Verdict;
 use pulse_audit::{Directory, Rotation, Settings, Unavailable, Writer};
-use pulse_core::event::{Decision, Event, EventType};
+use pulse_core::event::Event;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -232,7 +232,7 @@ fn notes_and_records_have_places_of_their_own() {
         text.contains(r#""event_type":"log.dropped","reason":"queue_full","suppressed":8,"#),
         "{text}"
     );
-    assert_eq!(text.matches("limiter.rejection").count(), 7, "{text}");
+    assert_eq!(text.matches("proxy.stop").count(), 7, "{text}");
 }
 
 #[test]
@@ -268,5 +268,5 @@ fn a_failed_log_accounts_for_dropped_notes_later() {
 }
 
 fn note() -> Event<'static> {
-    Event::new(EventType::LimiterRejection, Decision::Denied)
+    Event::ProxyStop
 }

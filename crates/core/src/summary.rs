@@ -16,51 +16,11 @@
 //! record is an event that happened, so a reader counts one and what it says was left out.
 
 use crate::bucket::{Rate, TokenBucket};
-use crate::event::{Decision, Event, EventType};
-use crate::limiter::Refusal;
+use crate::event::{Access, Event, EventType, Suppressed};
 use crate::peer::{Peer, PeerId};
-use crate::rpc::RpcError;
 use std::collections::HashMap;
+use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
-
-/// Something that a caller can bring about without end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Occurrence {
-    /// It was let in.
-    Accepted,
-    /// It was refused, since it has no capability.
-    Unauthorized,
-    /// The limiter refused it.
-    Limited(Refusal),
-}
-
-impl Occurrence {
-    /// The kind of its record.
-    #[must_use]
-    pub fn kind(self) -> EventType {
-        match self {
-            Self::Accepted => EventType::ConnectionAccepted,
-            Self::Unauthorized => EventType::ConnectionDenied,
-            Self::Limited(_) => EventType::LimiterRejection,
-        }
-    }
-
-    fn event(self) -> Event<'static> {
-        let denied = Event::new(self.kind(), Decision::Denied);
-        match self {
-            Self::Accepted => Event::new(self.kind(), Decision::Allowed),
-            Self::Unauthorized => Event {
-                reason: Some(RpcError::Unauthorized.label()),
-                ..denied
-            },
-            Self::Limited(refusal) => Event {
-                reason: Some(RpcError::RateLimited.label()),
-                limiter: Some(refusal.as_str()),
-                ..denied
-            },
-        }
-    }
-}
 
 /// Whose records an event is counted among.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,11 +31,11 @@ pub enum Account {
     Strangers,
 }
 
-/// Occurrences of one account that are not on record yet, at least one.
+/// Decisions of one account that are not on record yet, at least one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tally {
     /// The last of them.
-    occurrence: Occurrence,
+    access: Access,
     peer: Peer,
     /// The others: how many, the first of them and the last.
     before: u64,
@@ -86,9 +46,9 @@ pub struct Tally {
 impl Tally {
     /// One of them.
     #[must_use]
-    pub fn one(occurrence: Occurrence, peer: &Peer) -> Self {
+    pub fn one(access: Access, peer: &Peer) -> Self {
         Self {
-            occurrence,
+            access,
             peer: peer.clone(),
             before: 0,
             first: peer.id.clone(),
@@ -104,7 +64,7 @@ impl Tally {
             _ => later.last,
         };
         self.before += later.before + 1;
-        self.occurrence = later.occurrence;
+        self.access = later.access;
     }
 
     /// The event of their record: the last of them, with what is left out.
@@ -112,11 +72,11 @@ impl Tally {
     pub fn event(&self) -> Event<'_> {
         // The record names its own caller anyway.
         let is_named = self.first == self.peer.id && self.last == self.peer.id;
-        Event {
-            peer: Some(&self.peer),
-            suppressed: self.before,
-            suppressed_peers: (self.before > 0 && !is_named).then_some((&self.first, &self.last)),
-            ..self.occurrence.event()
+        let peers = (!is_named).then_some((&self.first, &self.last));
+        Event::Access {
+            access: self.access,
+            peer: &self.peer,
+            suppressed: NonZeroU64::new(self.before).map(|count| Suppressed { count, peers }),
         }
     }
 }
@@ -139,7 +99,7 @@ pub struct Summaries {
     own: HashMap<(PeerId, EventType), Own>,
     /// Callers with a capability for whom there was no account left.
     others: HashMap<EventType, Own>,
-    strangers: HashMap<Occurrence, Held>,
+    strangers: HashMap<Access, Held>,
     budget: TokenBucket,
 }
 
@@ -171,7 +131,7 @@ impl Summaries {
             next: now,
             left_out: None,
         };
-        let kind = tally.occurrence.kind();
+        let kind = tally.access.event_type();
         let key = (tally.peer.id.clone(), kind);
         let account = if self.own.len() < MAX_ACCOUNTS || self.own.contains_key(&key) {
             self.own.entry(key).or_insert_with(new)
@@ -186,8 +146,8 @@ impl Summaries {
     }
 
     fn note_stranger(&mut self, tally: Tally, now: Instant) -> Option<Tally> {
-        let occurrence = tally.occurrence;
-        let left_out = match self.strangers.remove(&occurrence) {
+        let access = tally.access;
+        let left_out = match self.strangers.remove(&access) {
             Some(mut held) => {
                 held.left_out.add(tally);
                 held
@@ -200,7 +160,7 @@ impl Summaries {
         if self.budget.take(STRANGERS, now) {
             return Some(left_out.left_out);
         }
-        self.strangers.insert(occurrence, left_out);
+        self.strangers.insert(access, left_out);
         None
     }
 
@@ -211,7 +171,7 @@ impl Summaries {
             .retain(|_, own| own.left_out.is_some() || now < own.next);
         let own = self.own.values_mut().chain(self.others.values_mut());
         let mut due: Vec<Tally> = own.filter_map(|own| own.record(now)).collect();
-        // A flood of one occurrence takes all tokens; those of another still get a record,
+        // A flood of one decision takes all tokens; the others still get a record,
         // which the flood then pays for.
         let old = self
             .strangers

@@ -4,9 +4,12 @@
 
 mod common;
 
-use common::log::{Home, edit};
-use pulse_core::event::{Decision, Event, EventType};
+use common::log::{Home, edit, peer};
+use pulse_core::event::{Access, Event, FailureReason, HostKeyReason, ReadingFailure, RequestId};
+use pulse_core::name::NodeName;
+use pulse_core::rpc::Violation;
 use serde_json::Value;
+use std::time::Duration;
 
 fn explained(home: &Home, subject: &str) -> String {
     let run = home.run(&["explain", subject]);
@@ -96,15 +99,40 @@ fn every_other_record_has_a_fitting_explanation() {
     let home = Home::sample();
     let mut open = home.open();
     open.refusal();
-    for kind in [
-        EventType::ConfigReloaded,
-        EventType::ConnectionDenied,
-        EventType::HostKeyMismatch,
-        EventType::EgressDenied,
-        EventType::ValidationFailed,
-        EventType::ProxyStop,
+    let (node, peer) = (NodeName::parse("pve1").unwrap(), peer());
+    let request = RequestId {
+        correlation_id: "a",
+        peer: &peer,
+    };
+    let egress_denied = ReadingFailure {
+        reason: FailureReason::AddressNotPermitted,
+        error: "has no permitted address",
+    };
+    for event in [
+        Event::ConfigReloaded { error: None },
+        Event::Access {
+            access: Access::Unauthorized,
+            peer: &peer,
+            suppressed: None,
+        },
+        Event::HostKeyWithdrawn {
+            node: &node,
+            reason: HostKeyReason::Revoked,
+            error: "closed",
+        },
+        Event::CommandFinish {
+            request,
+            node: &node,
+            duration: Duration::ZERO,
+            outcome: Err(egress_denied),
+        },
+        Event::Violation {
+            request,
+            violation: &Violation::InvalidRequest,
+        },
+        Event::ProxyStop,
     ] {
-        open.write(&Event::new(kind, Decision::Denied));
+        open.write(&event);
     }
     for seq in 1..=open.seq() {
         let story = explained(&home, &seq.to_string());

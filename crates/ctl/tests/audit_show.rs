@@ -56,6 +56,7 @@ fn a_table_names_what_happened_and_keeps_the_terminal_safe() {
     let mut open = home.open();
     open.reading("pve1", "id-1");
     open.refusal();
+    open.hostile_error();
     let run = home.run(&["show"]);
     let lines: Vec<&str> = run.output.lines().collect();
     assert!(lines[0].starts_with("UTC"), "{}", run.output);
@@ -65,7 +66,7 @@ fn a_table_names_what_happened_and_keeps_the_terminal_safe() {
     assert!(lines[5].contains("not recorded: 41"), "{}", lines[5]);
     let harmful = ['\u{1b}', '\u{9b}', '\u{202e}'];
     assert!(!run.output.contains(harmful), "{:?}", run.output);
-    assert!(!home.run(&["explain", "5"]).output.contains(harmful));
+    assert!(!home.run(&["explain", "6"]).output.contains(harmful));
     assert!(!home.run(&["tail"]).output.contains(harmful));
     let coloured = home.run(&["show", "--color", "always"]).output;
     assert!(coloured.contains("\u{1b}[32mcompleted"), "{coloured:?}");

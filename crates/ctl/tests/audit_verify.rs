@@ -7,7 +7,7 @@ mod common;
 use common::Run;
 use common::log::{Home, edit, peer};
 use pulse_audit::{Directory, Settings, Timestamp, Writer};
-use pulse_core::event::{Decision, Event, EventType};
+use pulse_core::event::{Access, Event};
 use serde_json::Value;
 use std::fs;
 use std::io::Write;
@@ -348,9 +348,10 @@ fn a_log_that_is_being_written_never_gives_a_false_alarm() {
         scope.spawn(move || {
             while let Err(std::sync::mpsc::TryRecvError::Empty) = stopped.try_recv() {
                 let (done, waits) = std::sync::mpsc::channel();
-                let event = Event {
-                    peer: Some(peer),
-                    ..Event::new(EventType::LimiterRejection, Decision::Denied)
+                let event = Event::Access {
+                    access: Access::Unauthorized,
+                    peer,
+                    suppressed: None,
                 };
                 let told = move |outcome| drop(done.send(outcome));
                 writer.submit(&event, Box::new(told));

@@ -1,8 +1,8 @@
 //! The daemon: thin drivers around `pulse-core`.
 //!
-//! A reading's way through the modules: `backlog` accepts, [`listener`] admits,
-//! [`connection`] reads the line, [`dispatch`] decides, `request` admits and
-//! records, [`readings`] queues and shares, [`node`] asks the node over SSH.
+//! [`startup`] opens, confines and starts everything; [`supervisor`] watches over it. A
+//! request goes through [`serve`], [`readings`] and [`node`]; [`observe`] has the records
+//! and metrics of it, [`sys`] the system calls. [`state`] is what the tasks share.
 #![cfg_attr(
     not(test),
     warn(
@@ -16,41 +16,18 @@
     )
 )]
 
-mod backlog;
-pub mod cli;
-mod confine_probe;
-mod confinement;
-pub mod connection;
-pub mod daemon;
-pub mod dispatch;
-pub mod exposition;
-mod forwarding;
 #[cfg(fuzzing)]
 pub mod fuzzing;
-mod host_file;
-pub mod key;
-pub mod known_hosts;
-mod ledger;
-pub mod listener;
-pub mod logging;
-pub mod metrics;
-pub mod node;
-mod opened;
-mod ours;
-mod poll;
-mod random;
-pub mod readings;
-pub mod recorder;
-mod request;
-pub mod resolve;
-mod retention;
-pub mod run;
-pub mod scrape;
-mod service;
-pub mod settings;
-mod socket_access;
+mod node;
+mod observe;
+mod readings;
+mod serve;
+mod startup;
+mod state;
+mod supervisor;
 mod sys;
-mod systemd;
-mod watched;
+#[cfg(test)]
+mod testing;
 
-pub use run::main;
+pub use observe::recorder::Nothing;
+pub use startup::{Parts, main, main_with};

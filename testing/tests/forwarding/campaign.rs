@@ -10,7 +10,7 @@ use super::load::{Load, Nodes};
 use super::machine::{CutCable, Disk, alone};
 use nix::sys::signal::{Signal, kill};
 use pulse_audit::{Body, Directory, Log, Settings, Timestamp};
-use pulse_core::event::{Decision, Event, EventType};
+use pulse_core::event::Event;
 use pulse_e2e::certificates::{Authority, Validity, exchange};
 use pulse_e2e::forwarding::{COLLECTOR, SENDER, equip_well, replay, status, to, trouble};
 use pulse_e2e::programs::{Need, control, skipped};
@@ -176,12 +176,9 @@ impl Campaign {
         if self.key.is_empty() {
             self.key = log.public_key().to_string();
         }
-        let event = Event::new(EventType::CommandFinish, Decision::Completed);
         let error = "what nodes say when they are not well ".repeat(4);
-        let event = Event {
-            correlation_id: Some("6fa459ea-ee8a-4ca4-894e-db77e160355e"),
+        let event = Event::ConfigReloaded {
             error: Some(&error),
-            ..event
         };
         let bodies: Vec<Body> = (0..BATCH).map(|_| Body::of(&event)).collect();
         for _ in 0..self.portion.div_ceil(BATCH) {

@@ -225,7 +225,7 @@ fn the_daemons_own_messages_arrive_and_survive_a_short_absence() {
     rsyslog.start_again();
     daemon.reload();
     wait::until("what it said meanwhile", || {
-        has(&rsyslog, "configuration read again") >= 2
+        has(&rsyslog, "reloaded the configuration") >= 2
             && has(&rsyslog, "records do not get to the collector") >= 1
     });
     let warned = rsyslog.collected();

@@ -13,9 +13,10 @@ use pulse_e2e::sim::{self, Behaviour, SimConfig, SimNode};
 use pulse_e2e::{Config, ControlGroup, Daemon, Home, service, wait};
 use serde_json::{Value, json};
 use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -372,8 +373,8 @@ impl Play {
         assert!(others.is_empty(), "{others:?}");
     }
 
-    /// What is on record in all files. What was torn is in none of them.
-    fn records_of(&self, kind: &str) -> Vec<Value> {
+    /// The files of the log by age, without what was torn.
+    fn log_files(&self) -> Vec<PathBuf> {
         let directory = fs::read_dir(self.home.audit_log().parent().unwrap()).unwrap();
         let mut files: Vec<_> = directory.map(|entry| entry.unwrap().path()).collect();
         files.retain(|file| {
@@ -381,10 +382,21 @@ impl Play {
             name.starts_with("audit.log") && !name.contains("torn")
         });
         files.sort_by_key(|file| (*file == self.home.audit_log(), file.clone()));
-        let text: String = files
-            .iter()
-            .map(|file| fs::read_to_string(file).unwrap())
-            .collect();
+        files
+    }
+
+    /// The records of a kind in all files.
+    fn records_of(&self, kind: &str) -> Vec<Value> {
+        let text = loop {
+            let files = self.log_files();
+            let texts = files.iter().map(fs::read_to_string);
+            // The daemon may rotate its log meanwhile.
+            match texts.collect::<Result<String, _>>() {
+                Ok(text) if files == self.log_files() => break text,
+                Err(error) if error.kind() != io::ErrorKind::NotFound => panic!("{error}"),
+                _ => {}
+            }
+        };
         let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
         let records = whole
             .lines()

@@ -12,7 +12,10 @@ use pulse_audit::{
     Body, Head, Health, Log, Obstacle, Outlook, Place, PublicKey, Receipt, Removed, Rotation,
     SEALS, Settings, Step, Storage, Timestamp, Unavailable, Writer,
 };
-use pulse_core::event::{Decision, Event, EventType};
+use pulse_core::capability::Capabilities;
+use pulse_core::event::{Event, RequestId};
+use pulse_core::name::NodeName;
+use pulse_core::peer::{Credentials, Peer, PeerId};
 use pulse_core::retention::{Limits, Stream};
 use simulated::Simulated;
 use std::io::Cursor;
@@ -34,9 +37,23 @@ pub fn at(second: u64) -> Timestamp {
 }
 
 pub fn body(text: &str) -> Body {
-    let mut event = Event::new(EventType::CommandStart, Decision::Allowed);
-    event.correlation_id = Some(text);
-    Body::of(&event)
+    let peer = Peer {
+        credentials: Credentials {
+            uid: 7,
+            gid: 7,
+            pid: 7,
+        },
+        id: PeerId::Uid(7),
+        container: None,
+        capabilities: Capabilities::read_only(),
+    };
+    Body::of(&Event::CommandStart {
+        request: RequestId {
+            correlation_id: text,
+            peer: &peer,
+        },
+        node: &NodeName::parse("pve1").unwrap(),
+    })
 }
 
 pub fn sources(files: &[(String, Vec<u8>)]) -> Vec<Source> {
@@ -212,8 +229,10 @@ impl Dice {
 
 pub fn record(writer: &Writer) -> Result<Receipt, Unavailable> {
     let (done, receipt) = mpsc::channel();
-    let event = Event::new(EventType::CommandStart, Decision::Allowed);
-    writer.submit(&event, Box::new(move |outcome| done.send(outcome).unwrap()));
+    writer.submit(
+        &Event::ProxyStart,
+        Box::new(move |outcome| done.send(outcome).unwrap()),
+    );
     receipt.recv_timeout(Duration::from_secs(20)).unwrap()
 }
 

@@ -1,29 +1,83 @@
 //! Every error a caller can be given, and its words.
 
+use crate::event::FailureReason;
 use crate::name::{NameError, NodeName};
 
-/// Why the validator refused a node: the reasons of the protocol.
+/// The label of a node name that is none.
+const INVALID_NODE_NAME: &str = "invalid_node_name";
+
+/// The state of `allowed_nodes` when a node is not on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Rejection {
-    /// There is a list, and the node is not on it.
+pub enum Unlisted {
+    /// It has other nodes.
     NotAllowlisted,
-    /// There is no list: nothing may be read.
+    /// It is empty.
     NoValidationSources,
-    /// The node's address is not one that may be connected to.
-    AddressNotPermitted,
-    /// The name is no node name.
-    InvalidNodeName,
 }
 
-impl Rejection {
-    /// The reason as it stands in the error text and in metric labels.
+impl Unlisted {
+    /// The reason as it stands in the error text, in records and in metric labels.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NotAllowlisted => "node_not_allowlisted",
             Self::NoValidationSources => "no_validation_sources",
-            Self::AddressNotPermitted => "address_not_permitted",
-            Self::InvalidNodeName => "invalid_node_name",
+        }
+    }
+}
+
+/// A text that is no node name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("node \"{shown}\" rejected by validator ({INVALID_NODE_NAME})")]
+pub struct InvalidNodeName {
+    /// The text, cut and escaped.
+    pub shown: String,
+    /// The rule it breaks.
+    #[source]
+    pub error: NameError,
+}
+
+/// A request that is malformed or forbidden. It costs its caller a penalty and leaves a
+/// record.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Violation {
+    /// The method needs `admin`.
+    #[error("method requires admin capability")]
+    AdminRequired,
+    /// The request was longer than [`MAX_REQUEST_BYTES`](super::MAX_REQUEST_BYTES).
+    #[error("payload too large")]
+    PayloadTooLarge,
+    /// The line had nothing but blanks.
+    #[error("empty request")]
+    EmptyRequest,
+    /// The line was no request.
+    #[error("invalid request format")]
+    InvalidRequest,
+    /// `node` was not given.
+    #[error("missing 'node' parameter")]
+    MissingNode,
+    /// `node` was something else than a string.
+    #[error("'node' parameter must be a string")]
+    NodeNotAString,
+    /// `nodes` was something else than a list of strings.
+    #[error("'nodes' parameter must be a list of strings")]
+    NodesNotAList,
+    /// `node` was no node name.
+    #[error(transparent)]
+    InvalidNodeName(#[from] InvalidNodeName),
+}
+
+impl Violation {
+    /// The reason in records and metric labels.
+    #[must_use]
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::AdminRequired => "admin_required",
+            Self::PayloadTooLarge => "payload_too_large",
+            Self::EmptyRequest => "empty_request",
+            Self::InvalidRequest => "invalid_request",
+            Self::MissingNode | Self::NodeNotAString | Self::NodesNotAList => "invalid_parameter",
+            Self::InvalidNodeName(_) => INVALID_NODE_NAME,
         }
     }
 }
@@ -37,48 +91,30 @@ pub enum RpcError {
     /// The limiter refused: no token, a penalty, too many connections.
     #[error("rate limit exceeded")]
     RateLimited,
-    /// No method of that name.
+    /// The request is malformed or forbidden.
+    #[error(transparent)]
+    Violation(#[from] Violation),
+    /// No method of that name. It costs a token and no penalty: another version may have
+    /// the method, and a penalty would silence the rest of a poller's nodes.
     #[error("unknown method")]
     UnknownMethod,
-    /// The method needs `admin`.
-    #[error("method requires admin capability")]
-    AdminRequired,
-    /// The request was longer than [`MAX_REQUEST_BYTES`](super::MAX_REQUEST_BYTES).
-    #[error("payload too large")]
-    PayloadTooLarge,
-    /// The line had nothing but blanks.
-    #[error("empty request")]
-    EmptyRequest,
-    /// The line was no request.
-    #[error("invalid request format")]
-    InvalidRequest,
     /// The line did not end within `read_timeout`.
     #[error("read timeout")]
     ReadTimeout,
-    /// `node` was not given.
-    #[error("missing 'node' parameter")]
-    MissingNode,
-    /// `node` was something else than a string.
-    #[error("'node' parameter must be a string")]
-    NodeNotAString,
-    /// `nodes` was something else than a list of strings.
-    #[error("'nodes' parameter must be a list of strings")]
-    NodesNotAList,
-    /// The name is no node name; `shown` is fit to be shown.
-    #[error("node \"{shown}\" rejected by validator ({})", Rejection::InvalidNodeName.as_str())]
-    InvalidNodeName {
-        /// The name, cut and escaped.
-        shown: String,
-        /// The rule it breaks.
-        error: NameError,
-    },
-    /// The node may not be read.
+    /// The node is not listed. It costs a token and no penalty, as an unknown method does:
+    /// most often two lists differ by mistake.
     #[error("node \"{node}\" rejected by validator ({})", reason.as_str())]
-    Rejected {
+    Unlisted {
         /// The node.
         node: NodeName,
-        /// Why.
-        reason: Rejection,
+        /// The state of the list.
+        reason: Unlisted,
+    },
+    /// The node's address is not one that may be connected to.
+    #[error("node \"{node}\" rejected by validator ({})", FailureReason::AddressNotPermitted.as_str())]
+    AddressNotPermitted {
+        /// The node.
+        node: NodeName,
     },
     /// The limiter refused this one node of several.
     #[error("node \"{node}\" not read: rate limit exceeded")]
@@ -91,7 +127,7 @@ pub enum RpcError {
     Failed {
         /// The node.
         node: NodeName,
-        /// What went wrong, as a sentence with its remedy.
+        /// The failure, as a sentence with its remedy.
         failure: String,
     },
     /// `from` is not the number of a record in the log.
@@ -121,43 +157,16 @@ impl RpcError {
         match self {
             Self::Unauthorized => "unauthorized",
             Self::RateLimited | Self::NodeRateLimited { .. } => "rate_limited",
+            Self::Violation(violation) => violation.label(),
             Self::UnknownMethod => "unknown_method",
-            Self::AdminRequired => "admin_required",
-            Self::PayloadTooLarge => "payload_too_large",
-            Self::EmptyRequest => "empty_request",
-            Self::InvalidRequest => "invalid_request",
             Self::ReadTimeout => "read_timeout",
-            Self::MissingNode
-            | Self::NodeNotAString
-            | Self::NodesNotAList
-            | Self::NoSuchRecord
-            | Self::RecordRemoved { .. } => "invalid_parameter",
-            Self::InvalidNodeName { .. } => Rejection::InvalidNodeName.as_str(),
-            Self::Rejected { reason, .. } => reason.as_str(),
+            Self::NoSuchRecord | Self::RecordRemoved { .. } => "invalid_parameter",
+            Self::Unlisted { reason, .. } => reason.as_str(),
+            Self::AddressNotPermitted { .. } => FailureReason::AddressNotPermitted.as_str(),
             Self::Failed { .. } => "failed",
             Self::RecorderUnavailable => "recorder_unavailable",
             Self::NotForwarding => "not_forwarding",
             Self::ForwardingBusy => "forwarding_busy",
         }
-    }
-
-    /// Whether the caller is penalised: the request was malformed or forbidden.
-    ///
-    /// A name that is merely not on the list, or a method of another version,
-    /// is an honest mistake of configuration and costs a token only: a penalty
-    /// would silence the rest of a poller's nodes.
-    #[must_use]
-    pub fn is_penalised(&self) -> bool {
-        matches!(
-            self,
-            Self::PayloadTooLarge
-                | Self::EmptyRequest
-                | Self::InvalidRequest
-                | Self::MissingNode
-                | Self::NodeNotAString
-                | Self::NodesNotAList
-                | Self::InvalidNodeName { .. }
-                | Self::AdminRequired
-        )
     }
 }

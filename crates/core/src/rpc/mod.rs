@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::HashSet;
 
-pub use error::{Rejection, RpcError};
+pub use error::{InvalidNodeName, RpcError, Unlisted, Violation};
 
 /// The largest request accepted, in bytes, its newline included.
 pub const MAX_REQUEST_BYTES: usize = 16_384;
@@ -95,7 +95,7 @@ pub enum Call {
     Temperature(NodeName),
     /// `get_temperatures`: of these nodes, each once, or of every allowed one. A name that
     /// is none keeps its place, so that its error does too.
-    Temperatures(Option<Vec<Result<NodeName, RpcError>>>),
+    Temperatures(Option<Vec<Result<NodeName, InvalidNodeName>>>),
     /// `get_forwarding`.
     Forwarding,
     /// `replay_forwarding`, from the record with this number on.
@@ -117,20 +117,21 @@ impl Request {
     /// Parses one line, without its newline.
     ///
     /// # Errors
-    /// [`RpcError::EmptyRequest`], [`RpcError::PayloadTooLarge`] or
-    /// [`RpcError::InvalidRequest`].
-    pub fn parse(line: &[u8]) -> Result<Self, RpcError> {
+    /// [`Violation::EmptyRequest`], [`Violation::PayloadTooLarge`] or
+    /// [`Violation::InvalidRequest`].
+    pub fn parse(line: &[u8]) -> Result<Self, Violation> {
         if line.len() >= MAX_REQUEST_BYTES {
-            return Err(RpcError::PayloadTooLarge);
+            return Err(Violation::PayloadTooLarge);
         }
         if line.trim_ascii().is_empty() {
-            return Err(RpcError::EmptyRequest);
+            return Err(Violation::EmptyRequest);
         }
-        let raw: RawRequest = serde_json::from_slice(line).map_err(|_| RpcError::InvalidRequest)?;
+        let raw: RawRequest =
+            serde_json::from_slice(line).map_err(|_| Violation::InvalidRequest)?;
         let parameters = match raw.params {
             None | Some(Value::Null) => Map::new(),
             Some(Value::Object(parameters)) => parameters,
-            Some(_) => return Err(RpcError::InvalidRequest),
+            Some(_) => return Err(Violation::InvalidRequest),
         };
         let correlation_id = raw.correlation_id.as_str().filter(|id| is_uuid(id));
         let method = Method::from_name(&raw.method);
@@ -149,8 +150,8 @@ impl Call {
     fn of(method: Method, parameters: &Parameters) -> Result<Self, RpcError> {
         match method {
             Method::GetStatus => Ok(Self::Status),
-            Method::GetTemperature => parameters.node().map(Self::Temperature),
-            Method::GetTemperatures => parameters.nodes().map(Self::Temperatures),
+            Method::GetTemperature => Ok(Self::Temperature(parameters.node()?)),
+            Method::GetTemperatures => Ok(Self::Temperatures(parameters.nodes()?)),
             Method::GetForwarding => Ok(Self::Forwarding),
             Method::ReplayForwarding => parameters.from().map(Self::Replay),
         }
@@ -166,11 +167,11 @@ impl Parameters {
         self.0.get(name).filter(|value| !value.is_null())
     }
 
-    fn node(&self) -> Result<NodeName, RpcError> {
+    fn node(&self) -> Result<NodeName, Violation> {
         match self.get("node") {
-            None => Err(RpcError::MissingNode),
-            Some(Value::String(text)) => parse_node(text),
-            Some(_) => Err(RpcError::NodeNotAString),
+            None => Err(Violation::MissingNode),
+            Some(Value::String(text)) => Ok(parse_node(text)?),
+            Some(_) => Err(Violation::NodeNotAString),
         }
     }
 
@@ -180,15 +181,15 @@ impl Parameters {
         from.ok_or(RpcError::NoSuchRecord)
     }
 
-    fn nodes(&self) -> Result<Option<Vec<Result<NodeName, RpcError>>>, RpcError> {
+    fn nodes(&self) -> Result<Option<Vec<Result<NodeName, InvalidNodeName>>>, Violation> {
         let list = match self.get("nodes") {
             None => return Ok(None),
             Some(Value::Array(list)) => list,
-            Some(_) => return Err(RpcError::NodesNotAList),
+            Some(_) => return Err(Violation::NodesNotAList),
         };
         let names = list
             .iter()
-            .map(|value| value.as_str().ok_or(RpcError::NodesNotAList));
+            .map(|value| value.as_str().ok_or(Violation::NodesNotAList));
         let names = names.collect::<Result<Vec<_>, _>>()?;
         // A name that is given twice, in whatever spelling, is read once and answered once:
         // twice would cost two tokens for one sample. The first spelling is answered.
@@ -202,8 +203,8 @@ impl Parameters {
     }
 }
 
-fn parse_node(text: &str) -> Result<NodeName, RpcError> {
-    NodeName::parse(text).map_err(|error| RpcError::InvalidNodeName {
+fn parse_node(text: &str) -> Result<NodeName, InvalidNodeName> {
+    NodeName::parse(text).map_err(|error| InvalidNodeName {
         shown: shown(text),
         error,
     })

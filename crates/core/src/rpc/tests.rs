@@ -4,6 +4,11 @@ fn call(line: &str) -> Result<Call, RpcError> {
     Request::parse(line.as_bytes())?.call
 }
 
+/// The error for a text that is no node name.
+fn violation(text: &str) -> RpcError {
+    Violation::from(parse_node(text).unwrap_err()).into()
+}
+
 /// Pulse's own rules, in its order: first match wins.
 fn pulse_concludes(text: &str) -> &'static str {
     let has = |needle: &str| text.to_lowercase().contains(needle);
@@ -31,13 +36,14 @@ fn a_failure_of_one_node_never_counts_against_the_proxy() {
             node: node.clone(),
             failure,
         },
-        RpcError::Rejected {
+        RpcError::Unlisted {
             node: node.clone(),
-            reason: Rejection::NotAllowlisted,
+            reason: Unlisted::NotAllowlisted,
         },
+        RpcError::AddressNotPermitted { node: node.clone() },
         RpcError::NodeRateLimited { node },
-        parse_node("a;b").unwrap_err(),
-        parse_node("").unwrap_err(),
+        violation("a;b"),
+        violation(""),
     ] {
         assert!(error.to_string().starts_with("node \""), "{error}");
         assert_eq!(pulse_concludes(&error.to_string()), "node", "{error}");
@@ -51,7 +57,7 @@ fn a_failure_of_one_node_never_counts_against_the_proxy() {
         "authorisation"
     );
     assert_eq!(
-        pulse_concludes(&RpcError::AdminRequired.to_string()),
+        pulse_concludes(&Violation::AdminRequired.to_string()),
         "authorisation"
     );
     assert_eq!(
@@ -94,8 +100,7 @@ fn name_that_is_given_twice_is_meant_once() {
     };
     let written = nodes.iter().map(|node| match node {
         Ok(name) => name.as_written().to_owned(),
-        Err(RpcError::InvalidNodeName { shown, .. }) => shown.clone(),
-        Err(error) => panic!("{error}"),
+        Err(invalid) => invalid.shown.clone(),
     });
     assert!(written.eq(["PVE1", "-x", "::1", "pve2", "-X"]));
 }
@@ -145,10 +150,10 @@ fn every_malformed_request_has_its_text() {
         assert_eq!(call(line).unwrap_err().to_string(), text, "{line}");
     }
     let deep = format!("{{\"method\":{}", "[".repeat(10_000));
-    assert_eq!(call(&deep), Err(RpcError::InvalidRequest));
+    assert_eq!(call(&deep), Err(Violation::InvalidRequest.into()));
     assert_eq!(
         Request::parse(b"{\"method\":\"\xff\"}"),
-        Err(RpcError::InvalidRequest)
+        Err(Violation::InvalidRequest)
     );
 }
 
@@ -174,7 +179,7 @@ fn the_size_limit_counts_the_newline() {
     assert_eq!(call(&padded(MAX_REQUEST_BYTES)), Ok(Call::Status));
     assert_eq!(
         call(&padded(MAX_REQUEST_BYTES + 1)),
-        Err(RpcError::PayloadTooLarge)
+        Err(Violation::PayloadTooLarge.into())
     );
 }
 

@@ -3,12 +3,14 @@
 use super::{Run, control};
 use pulse_audit::{Body, Directory, LIVE, Log, Outlook, PublicKey, Settings, Step, Timestamp};
 use pulse_core::capability::Capabilities;
-use pulse_core::event::{Decision, Event, EventType, Exchange};
+use pulse_core::event::{Access, Event, Exchange, RequestId, Suppressed};
+use pulse_core::limiter::Refusal;
 use pulse_core::name::NodeName;
 use pulse_core::peer::{Credentials, Peer, PeerId};
 use pulse_core::retention::Limits;
 use pulse_sensors::command::NodeCommand;
 use std::fs;
+use std::num::NonZeroU64;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -215,35 +217,41 @@ impl Open {
         self.start(node, id);
         let exchange = exchange();
         let (node, peer) = (NodeName::parse(node).unwrap(), peer());
-        self.write(&Event {
-            correlation_id: Some(id),
-            peer: Some(&peer),
-            node: Some(&node),
-            exchange: Some(&exchange),
-            duration: Some(Duration::from_micros(12_034)),
-            ..Event::new(EventType::CommandFinish, Decision::Completed)
+        self.write(&Event::CommandFinish {
+            request: RequestId {
+                correlation_id: id,
+                peer: &peer,
+            },
+            node: &node,
+            duration: Duration::from_micros(12_034),
+            outcome: Ok(&exchange),
         });
     }
 
     pub(crate) fn start(&mut self, node: &str, id: &str) {
         let (node, peer) = (NodeName::parse(node).unwrap(), peer());
-        self.write(&Event {
-            correlation_id: Some(id),
-            peer: Some(&peer),
-            node: Some(&node),
-            ..Event::new(EventType::CommandStart, Decision::Allowed)
+        self.write(&Event::CommandStart {
+            request: RequestId {
+                correlation_id: id,
+                peer: &peer,
+            },
+            node: &node,
         });
     }
 
-    /// A caller is refused, with an error that would drive a terminal.
+    /// A caller is refused, for the 42nd time.
     pub(crate) fn refusal(&mut self) {
-        let peer = peer();
-        self.write(&Event {
-            peer: Some(&peer),
-            reason: Some("rate limit"),
+        self.write(&Event::Access {
+            access: Access::Limited(Refusal::Rate),
+            peer: &peer(),
+            suppressed: NonZeroU64::new(41).map(|count| Suppressed { count, peers: None }),
+        });
+    }
+
+    /// An error that would drive a terminal.
+    pub(crate) fn hostile_error(&mut self) {
+        self.write(&Event::ConfigReloaded {
             error: Some("it\u{1b}[2J\u{9b}31m\u{202e}said"),
-            suppressed: 41,
-            ..Event::new(EventType::LimiterRejection, Decision::Denied)
         });
     }
 }

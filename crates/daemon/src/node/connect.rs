@@ -1,10 +1,13 @@
-//! From a node's name to a connection that has proved who it is and let us in.
+//! Opens an SSH connection: resolves the name, checks the host key, logs in.
 
+use super::NodeTaskSettings;
+use super::exchange::Session;
 use super::failure::NodeFailure;
 use super::host_key::{Identity, KeyCheck, NodeClient, Shown};
 use super::stream::{self, ConnectionGuard};
-use crate::recorder::Recorder;
-use crate::resolve::Resolver;
+use super::task::Connector;
+use crate::node::resolve::Resolver;
+use crate::observe::recorder::Recorder;
 use pulse_core::config::{NodeSettings, Timeouts};
 use pulse_core::known_hosts::{HostQuery, KnownHosts};
 use pulse_core::name::NodeName;
@@ -17,32 +20,53 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpStream;
 
-/// What every connection needs besides the node itself.
-pub struct Access {
-    /// Our key.
+/// What all connections share.
+pub(crate) struct NodeContext {
+    /// The daemon's key.
     pub key: Arc<PrivateKey>,
-    /// Addresses of names, and which of them are permitted.
+    /// Finds addresses, and decides which are permitted.
     pub resolver: Resolver,
     /// The pinned host keys.
-    pub known_hosts: crate::known_hosts::KnownHostsFile,
-    /// Where a connection that is closed for its host key is put on record.
+    pub known_hosts: crate::node::known_hosts::KnownHostsFile,
+    /// Takes the record of a connection that is closed because of its host key.
     pub recorder: Arc<dyn Recorder>,
+}
+
+/// Connects to one node by SSH.
+pub(super) struct SshConnector {
+    pub(super) name: NodeName,
+    pub(super) settings: NodeTaskSettings,
+    pub(super) context: Arc<NodeContext>,
+}
+
+impl Connector for SshConnector {
+    type Session = Session;
+
+    async fn open(&self) -> Result<Session, NotOpened> {
+        let NodeTaskSettings {
+            node,
+            timeouts,
+            max_output_bytes,
+        } = &self.settings;
+        let connection = Connection::open(&self.context, &self.name, node, timeouts).await?;
+        Ok(Session::new(connection, *max_output_bytes))
+    }
 }
 
 /// An established connection.
 pub(super) struct Connection {
     pub(super) handle: Handle<NodeClient>,
     pub(super) address: SocketAddr,
-    /// Who the node has proved to be.
+    /// The host key that the node has proved to own.
     pub(super) identity: Arc<Identity>,
-    // Dropped last: shuts the socket down, whatever the library still holds.
+    // Dropped last: shuts the socket down, whatever tasks the library still has.
     pub(super) guard: ConnectionGuard,
 }
 
-/// Why there is no connection.
+/// A connection that could not be opened.
 pub(super) struct NotOpened {
     pub(super) failure: NodeFailure,
-    /// The host key that was refused, if that is why: pins that change may accept it.
+    /// The host key that was refused, if that is the reason: changed pins may accept it.
     pub(super) refused: Option<Arc<Identity>>,
 }
 
@@ -56,16 +80,15 @@ impl<E: Into<NodeFailure>> From<E> for NotOpened {
 }
 
 impl Connection {
-    /// Connects, checks the host key, logs in. The caller sets the deadline and
-    /// may drop the future at any time.
+    /// Connects, checks the host key and logs in.
     pub(super) async fn open(
-        access: &Access,
+        context: &NodeContext,
         node: &NodeName,
         settings: &NodeSettings,
         timeouts: &Timeouts,
     ) -> Result<Self, NotOpened> {
-        let address = access.resolver.resolve(node, settings)?;
-        let known_hosts = access.known_hosts.current();
+        let address = context.resolver.resolve(node, settings)?;
+        let known_hosts = context.known_hosts.current();
         let known_hosts = known_hosts.map_err(NodeFailure::KnownHosts)?;
         let unreachable = |e: std::io::Error| NodeFailure::Unreachable {
             address,
@@ -77,14 +100,14 @@ impl Connection {
             address,
             node,
             known_hosts,
-            &access.key,
+            &context.key,
             &settings.user,
             timeouts,
         )
         .await
     }
 
-    /// Over a connection that stands: checks the host key, logs in.
+    /// Checks the host key and logs in over an open TCP connection.
     pub(super) async fn over(
         tcp: TcpStream,
         address: SocketAddr,
@@ -113,7 +136,7 @@ impl Connection {
                 verdict: Ok(()),
             }) => identity,
             Some(shown) => return Err(refused(shown)),
-            None => return Err(NodeFailure::Ssh("it never showed a host key".into()).into()),
+            None => return Err(NodeFailure::Ssh("no host key was shown".into()).into()),
         };
         let mut connection = Self {
             handle,
@@ -139,22 +162,22 @@ impl Connection {
     }
 }
 
-/// The host key's own failure, which says more than the library's.
+/// The failure of the host key check, which says more than the library's error.
 fn refusal(check: &KeyCheck) -> Option<NotOpened> {
     let shown = check.take()?;
     shown.verdict.is_err().then(|| refused(shown))
 }
 
 fn refused(shown: Shown) -> NotOpened {
-    let missing = || NodeFailure::Ssh("its host key cannot be read".into());
+    let missing = || NodeFailure::Ssh("the host key cannot be read".into());
     NotOpened {
         failure: shown.verdict.err().unwrap_or_else(missing),
         refused: shown.identity,
     }
 }
 
-/// Key exchange: post-quantum first, and never without strict key exchange where
-/// the node knows it (CVE-2023-48795).
+/// Key exchanges, post-quantum first; with strict key exchange (CVE-2023-48795) where the
+/// node supports it.
 const KEY_EXCHANGES: &[kex::Name] = &[
     kex::MLKEM768X25519_SHA256,
     kex::CURVE25519,
@@ -163,8 +186,8 @@ const KEY_EXCHANGES: &[kex::Name] = &[
     kex::EXTENSION_OPENSSH_STRICT_KEX_AS_CLIENT,
 ];
 
-/// Authenticated ciphers only; the MACs below are for `aes256-ctr`, which some
-/// hardened servers have alone.
+/// Authenticated ciphers, and `aes256-ctr` with the MACs below, which is all that some
+/// hardened servers offer.
 const CIPHERS: &[cipher::Name] = &[
     cipher::AES_256_GCM,
     cipher::CHACHA20_POLY1305,
@@ -172,7 +195,7 @@ const CIPHERS: &[cipher::Name] = &[
 ];
 const MACS: &[mac::Name] = &[mac::HMAC_SHA256_ETM, mac::HMAC_SHA512_ETM];
 
-/// Host keys in our order of preference. RSA is left out: see `Cargo.toml`.
+/// Host key algorithms by preference. RSA is left out: see `Cargo.toml`.
 const HOST_KEYS: [Algorithm; 4] = [
     Algorithm::Ed25519,
     Algorithm::Ecdsa {
@@ -186,9 +209,10 @@ const HOST_KEYS: [Algorithm; 4] = [
     },
 ];
 
-/// A document is a few kilobytes; a window is what a node may send unasked.
+/// The receive window: what a node may send before the daemon reads. A document has a few
+/// kilobytes.
 const WINDOW_BYTES: u32 = 256 * 1024;
-/// Messages the library keeps for a channel that we have not read yet.
+/// Messages that the library queues for a channel.
 const CHANNEL_BUFFER: usize = 4;
 const MAX_PACKET_BYTES: u32 = 32 * 1024;
 
@@ -196,7 +220,7 @@ fn client_config(known: &KnownHosts, host: &HostQuery, timeouts: &Timeouts) -> c
     let pinned = known.algorithms_for(host);
     let is_pinned = |a: &Algorithm| pinned.key_types.iter().any(|name| name == a.as_str());
     let mut host_keys: Vec<Algorithm> = HOST_KEYS.to_vec();
-    // A node with several keys must show one that is pinned.
+    // So that a node with several keys shows one that is pinned.
     host_keys.sort_by_key(|algorithm| !is_pinned(algorithm));
     let certificates = if pinned.authority {
         host_keys.clone()
@@ -225,11 +249,11 @@ fn client_config(known: &KnownHosts, host: &HostQuery, timeouts: &Timeouts) -> c
     }
 }
 
-/// The confinement lets connections through to the ports of the start alone.
+/// Landlock permits connections to the SSH ports that were configured at the start.
 fn with_remedy(error: &std::io::Error) -> String {
     match error.kind() {
         std::io::ErrorKind::PermissionDenied => format!(
-            "{error}: a new SSH port takes a restart of the daemon; else a firewall refuses"
+            "{error}: if this SSH port was configured after the start, restart the daemon; else a firewall refuses"
         ),
         _ => error.to_string(),
     }

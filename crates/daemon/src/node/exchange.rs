@@ -1,13 +1,14 @@
-//! One question to a node, one document back.
+//! Readings over an open connection: a request to the node, a document back.
 //!
-//! A node with the helper keeps one channel open on which a reading is a line out
-//! and a line back. A node without it runs a command for each reading. Which kind
-//! it is shows on the first try: the helper greets, anything else prints its
-//! document straight away, and then that document is the first reading.
+//! With the helper on the node, one channel stays open and a reading is a line in each
+//! direction. Without it, each reading runs a command. The first reading tells which it is:
+//! the helper sends a greeting; a forced command prints its document whatever is asked, and
+//! that document is the first reading; a shell fails, and is then asked for `sensors -j`.
 
 use super::connect::Connection;
 use super::failure::{NodeFailure, said};
 use super::host_key::Identity;
+use super::task::NodeSession;
 use pulse_core::event::Exchange;
 use pulse_sensors::command::NodeCommand;
 use pulse_sensors::document::{self, Dropped};
@@ -18,55 +19,55 @@ use serde_json::value::{RawValue, to_raw_value};
 use sha2::{Digest, Sha256};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use tokio::time::Instant;
 
-/// What a reading brought.
-pub struct Sample {
-    /// The normalised document, ready for Pulse.
+/// The outcome of a reading that succeeded.
+pub(crate) struct Sample {
+    /// The normalised document, as Pulse reads it.
     pub json: Box<RawValue>,
-    /// When it was read.
+    /// The time of the reading.
     pub taken: Instant,
-    /// The same by the wall clock.
-    pub taken_at: SystemTime,
-    /// What ran where, for the record.
+    /// The exchange, for the record.
     pub exchange: Exchange,
-    /// What was left out of the document.
+    /// The values that were left out of the document.
     pub dropped: Dropped,
 }
 
-/// How a node is spoken to.
-enum Manner {
+/// The way in which a node is asked.
+enum Transport {
     /// Not tried yet.
     Unknown,
-    /// Over the helper's open channel.
+    /// A line on the helper's open channel.
     Helper(Lines),
-    /// One command per reading.
+    /// A command for each reading.
     Command(NodeCommand),
 }
 
-/// A connection with its manner of speaking.
+/// A connection, and the way in which its node is asked.
 pub(super) struct Session {
     connection: Connection,
-    manner: Manner,
+    transport: Transport,
     limit: usize,
 }
 
-/// What SSH itself may need for one exchange and the quiet time after it, in bytes.
+/// Bytes that SSH itself may need for an exchange and for keepalives after it.
 const PROTOCOL_BYTES: usize = 256 * 1024;
 const REQUEST: &[u8] = b"read\n";
 
-impl Session {
-    pub(super) fn new(connection: Connection, limit: usize) -> Self {
-        Self {
-            connection,
-            manner: Manner::Unknown,
-            limit,
-        }
+impl NodeSession for Session {
+    fn identity(&self) -> &Arc<Identity> {
+        &self.connection.identity
     }
 
-    /// Reads the node once. After a failure the session must be dropped: an
-    /// answer may still be on its way.
-    pub(super) async fn read(&mut self) -> Result<Sample, NodeFailure> {
+    fn address(&self) -> SocketAddr {
+        self.connection.address
+    }
+
+    fn is_closed(&self) -> bool {
+        self.connection.handle.is_closed()
+    }
+
+    async fn read(&mut self) -> Result<Sample, NodeFailure> {
         self.connection.guard.allow(2 * self.limit + PROTOCOL_BYTES);
         let outcome = self.exchange().await;
         if outcome.is_err() && self.connection.guard.exceeded() {
@@ -74,36 +75,31 @@ impl Session {
         }
         outcome
     }
+}
+
+impl Session {
+    pub(super) fn new(connection: Connection, limit: usize) -> Self {
+        Self {
+            connection,
+            transport: Transport::Unknown,
+            limit,
+        }
+    }
 
     async fn exchange(&mut self) -> Result<Sample, NodeFailure> {
-        match &mut self.manner {
-            Manner::Helper(lines) => {
+        match &mut self.transport {
+            Transport::Helper(lines) => {
                 lines.channel.data_bytes(REQUEST).await?;
                 let line = lines.next().await?;
                 self.sample(NodeCommand::Serve, &line, None)
             }
-            Manner::Command(command) => {
+            Transport::Command(command) => {
                 let command = *command;
                 let output = self.run(command).await?;
                 self.sample_of(command, &output)
             }
-            Manner::Unknown => self.first_reading().await,
+            Transport::Unknown => self.first_reading().await,
         }
-    }
-
-    /// Who the node has proved to be.
-    pub(super) fn identity(&self) -> &Arc<Identity> {
-        &self.connection.identity
-    }
-
-    /// Where it is.
-    pub(super) fn address(&self) -> SocketAddr {
-        self.connection.address
-    }
-
-    /// Whether the other end has closed the connection.
-    pub(super) fn is_closed(&self) -> bool {
-        self.connection.handle.is_closed()
     }
 
     async fn first_reading(&mut self) -> Result<Sample, NodeFailure> {
@@ -112,7 +108,7 @@ impl Session {
             Ok(line) if is_greeting(&line) => {
                 lines.channel.data_bytes(REQUEST).await?;
                 let line = lines.next().await?;
-                self.manner = Manner::Helper(lines);
+                self.transport = Transport::Helper(lines);
                 return self.sample(NodeCommand::Serve, &line, None);
             }
             Ok(line) => line,
@@ -121,13 +117,13 @@ impl Session {
         };
         let output = lines.rest(first).await?;
         if let Ok(sample) = self.sample_of(NodeCommand::Serve, &output) {
-            // A forced command that prints its document whatever is asked.
-            self.manner = Manner::Command(NodeCommand::SensorsJson);
+            // A forced command, which prints its document whatever is asked.
+            self.transport = Transport::Command(NodeCommand::SensorsJson);
             return Ok(sample);
         }
         let output = self.run(NodeCommand::SensorsJson).await?;
         let sample = self.sample_of(NodeCommand::SensorsJson, &output)?;
-        self.manner = Manner::Command(NodeCommand::SensorsJson);
+        self.transport = Transport::Command(NodeCommand::SensorsJson);
         Ok(sample)
     }
 
@@ -165,7 +161,6 @@ impl Session {
         Ok(Sample {
             json,
             taken: Instant::now(),
-            taken_at: SystemTime::now(),
             exchange: Exchange {
                 address: self.connection.address.to_string(),
                 host_key: self.connection.identity.fingerprint().to_owned(),
@@ -179,12 +174,12 @@ impl Session {
     }
 }
 
-/// What a node printed, made fit for a message.
+/// Output of a node, escaped and cut for a message.
 fn shown_text(bytes: &[u8]) -> String {
     pulse_core::name::shown(String::from_utf8_lossy(bytes).trim())
 }
 
-/// A channel's output, taken line by line, within a bound.
+/// The output of a channel, line by line, within a bound.
 struct Lines {
     channel: Channel<Msg>,
     printing: Printing,
@@ -198,7 +193,7 @@ impl Lines {
         }
     }
 
-    /// The next line, without its newline. A channel that ends first is an error.
+    /// The next line, without its newline; an error when the channel ends first.
     async fn next(&mut self) -> Result<Vec<u8>, NodeFailure> {
         loop {
             if let Some(line) = self.printing.line()? {
@@ -210,7 +205,7 @@ impl Lines {
         }
     }
 
-    /// Everything until the command ends, after a line that was already taken.
+    /// All output until the command ends, with the line that was already taken.
     async fn rest(mut self, first: Vec<u8>) -> Result<Printed, NodeFailure> {
         self.printing.put_back(first);
         self.printing.check()?;
@@ -220,14 +215,14 @@ impl Lines {
         Ok(self.printing.finish())
     }
 
-    /// Takes one message; `false` when there will be no more.
+    /// Receives one message; `false` when the channel has ended.
     async fn receive(&mut self) -> Result<bool, NodeFailure> {
         match self.channel.wait().await {
             Some(ChannelMsg::Data { data }) => self.printing.add_stdout(&data),
             Some(ChannelMsg::ExtendedData { data, .. }) => self.printing.add_stderr(&data),
             Some(ChannelMsg::ExitStatus { exit_status }) => self.printing.exit(exit_status),
             Some(ChannelMsg::Failure) => {
-                return Err(NodeFailure::Ssh("it does not run commands for us".into()));
+                return Err(NodeFailure::Ssh("it refuses to run the command".into()));
             }
             Some(ChannelMsg::Close) | None => return Ok(false),
             Some(_) => {}

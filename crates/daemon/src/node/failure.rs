@@ -1,81 +1,52 @@
-//! Why a node could not be read: a sentence with its remedy, and a metric label.
+//! Failures to read a node: each has a sentence with its remedy, and a reason.
 
-use crate::resolve::NoAddress;
+use crate::node::resolve::NoAddress;
 use pulse_core::backoff::FailureKind;
+use pulse_core::event::{FailureReason, HostKeyReason};
 use pulse_core::known_hosts::{CertVerdict, PinnedKey};
 use pulse_sensors::printed::Oversized;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Every way in which reading a node can fail. The text follows `node "<name>" `.
+/// A reading that failed. The text follows `node "<name>" `.
 #[derive(Clone, Debug, thiserror::Error)]
-pub enum NodeFailure {
+pub(crate) enum NodeFailure {
     /// Neither the configuration nor `/etc/hosts` has an address.
     #[error("has no address: give one in allowed_nodes, or add the name to /etc/hosts")]
     NoAddress,
-    /// The configuration has no address, and `/etc/hosts` is not read.
+    /// The configuration has no address, and `/etc/hosts` is not trusted.
     #[error("has no address: /etc/hosts is refused: {0}")]
     HostsRefused(String),
-    /// `known_hosts` is there and cannot be used, so no host key can be checked.
+    /// `known_hosts` exists and cannot be used, so no host key can be checked.
     #[error("is not connected to, because known_hosts cannot be used: {0}")]
     KnownHosts(Arc<str>),
-    /// Every address is outside what may be connected to.
+    /// The egress guard permits none of the addresses.
     #[error("has no permitted address")]
     AddressNotPermitted,
     /// The connection could not be made.
     #[error("cannot be reached at {address}: {reason}")]
     Unreachable {
-        /// Where.
+        /// The address that was tried.
         address: SocketAddr,
-        /// What the system said.
+        /// The system's error.
         reason: String,
     },
-    /// The host key is in no `known_hosts` line.
-    #[error(
-        "showed a host key that is not in known_hosts ({fingerprint}): check it on the node, then add it"
-    )]
-    HostKeyUnknown {
-        /// The key it showed.
-        fingerprint: String,
-    },
-    /// The host key is another than the pinned one.
-    #[error(
-        "showed another host key ({fingerprint}) than the pinned {}: someone may be in between, or the node was reinstalled",
-        pinned(expected)
-    )]
-    HostKeyChanged {
-        /// The key it showed.
-        fingerprint: String,
-        /// What is pinned.
-        expected: Vec<PinnedKey>,
-    },
-    /// The host key, or its certificate's, is revoked.
-    #[error("showed a revoked host key ({fingerprint})")]
-    HostKeyRevoked {
-        /// The key it showed.
-        fingerprint: String,
-    },
-    /// The host certificate is not valid for this node.
-    #[error("showed a host certificate that is not accepted ({})", .0.as_str())]
-    HostCertificate(CertVerdict),
+    /// The host key is not accepted.
+    #[error(transparent)]
+    HostKey(#[from] HostKeyFailure),
     /// The host key is no longer accepted, so its connection was closed.
-    #[error("{failure}")]
-    Withdrawn {
-        /// Where the connection led.
-        address: SocketAddr,
-        /// What is said of the host key now.
-        failure: Box<NodeFailure>,
-    },
-    /// Our key was refused.
+    #[error(transparent)]
+    Withdrawn(Withdrawn),
+    /// The node refused the daemon's key.
     #[error(
         "refused our SSH key for user \"{user}\": install the line that \"pulse-sensorctl keys show\" prints"
     )]
     KeyRefused {
-        /// The user we tried to log in as.
+        /// The user of the login.
         user: String,
     },
-    /// The SSH protocol broke down.
+    /// The SSH connection failed.
     #[error("broke off the SSH connection: {0}")]
     Ssh(String),
     /// No answer before the deadline.
@@ -87,23 +58,23 @@ pub enum NodeFailure {
         /// The limit.
         limit: usize,
     },
-    /// The output was no sensor document.
+    /// The output was not a sensor document.
     #[error("sent no temperatures: {0}")]
     NoDocument(String),
-    /// The command failed and printed nothing of use.
+    /// The command failed and printed no document.
     #[error("could not run the command: exit code {code}{}", said(stderr))]
     Command {
         /// The exit code.
         code: u32,
-        /// The last of what it printed on stderr.
+        /// The end of its stderr.
         stderr: String,
     },
     /// The node is left alone for now.
     #[error("{last}; next attempt in {}", seconds(*retry_in))]
     Waiting {
-        /// The failure before.
+        /// The previous failure.
         last: Box<NodeFailure>,
-        /// How long still.
+        /// The rest of the wait.
         retry_in: Duration,
     },
     /// The node was taken off the list meanwhile.
@@ -114,53 +85,83 @@ pub enum NodeFailure {
     QueueFull,
 }
 
-impl NodeFailure {
-    /// The label in metrics and records.
-    #[must_use]
-    pub fn label(&self) -> &'static str {
+/// A host key that is not accepted. The text follows `node "<name>" `.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum HostKeyFailure {
+    /// The host key is in no `known_hosts` line.
+    #[error(
+        "showed a host key that is not in known_hosts ({fingerprint}): check it on the node, then add it"
+    )]
+    Unknown { fingerprint: String },
+    /// The host key is another than the pinned ones.
+    #[error(
+        "showed another host key ({fingerprint}) than the pinned {}: someone may be in between, or the node was reinstalled",
+        pinned(expected)
+    )]
+    Changed {
+        fingerprint: String,
+        expected: Vec<PinnedKey>,
+    },
+    /// The host key, or its certificate's authority, is revoked.
+    #[error("showed a revoked host key ({fingerprint})")]
+    Revoked { fingerprint: String },
+    /// The host certificate is not valid for this node.
+    #[error("showed a host certificate that is not accepted ({})", .0.as_str())]
+    Certificate(CertVerdict),
+}
+
+impl HostKeyFailure {
+    pub(crate) fn reason(&self) -> HostKeyReason {
         match self {
-            Self::NoAddress => "no_address",
-            Self::HostsRefused(_) => "hosts_refused",
-            Self::KnownHosts(_) => "known_hosts_unusable",
-            Self::AddressNotPermitted => "address_not_permitted",
-            Self::Unreachable { .. } => "unreachable",
-            Self::HostKeyUnknown { .. } => "host_key_unknown",
-            Self::HostKeyChanged { .. } => "host_key_changed",
-            Self::HostKeyRevoked { .. } => "host_key_revoked",
-            Self::HostCertificate(_) => "host_certificate",
-            Self::Withdrawn { failure, .. } => failure.label(),
-            Self::KeyRefused { .. } => "key_refused",
-            Self::Ssh(_) => "ssh_error",
-            Self::TimedOut => "timeout",
-            Self::Oversized { .. } => "oversized",
-            Self::NoDocument(_) => "no_document",
-            Self::Command { .. } => "command_failed",
-            Self::Waiting { .. } => "backoff",
-            Self::Removed => "removed",
-            Self::QueueFull => "queue_full",
+            Self::Unknown { .. } => HostKeyReason::Unknown,
+            Self::Changed { .. } => HostKeyReason::Changed,
+            Self::Revoked { .. } => HostKeyReason::Revoked,
+            Self::Certificate(_) => HostKeyReason::Certificate,
+        }
+    }
+}
+
+/// A connection that was closed while it was open, because of its host key.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{failure}")]
+pub(crate) struct Withdrawn {
+    /// The node's end of the connection.
+    pub(crate) address: SocketAddr,
+    /// The judgement of the host key now.
+    pub(crate) failure: HostKeyFailure,
+}
+
+impl NodeFailure {
+    /// The reason in records and metrics.
+    #[must_use]
+    pub(crate) fn reason(&self) -> FailureReason {
+        match self {
+            Self::NoAddress => FailureReason::NoAddress,
+            Self::HostsRefused(_) => FailureReason::HostsRefused,
+            Self::KnownHosts(_) => FailureReason::KnownHostsUnusable,
+            Self::AddressNotPermitted => FailureReason::AddressNotPermitted,
+            Self::Unreachable { .. } => FailureReason::Unreachable,
+            Self::HostKey(failure) | Self::Withdrawn(Withdrawn { failure, .. }) => {
+                FailureReason::HostKey(failure.reason())
+            }
+            Self::KeyRefused { .. } => FailureReason::KeyRefused,
+            Self::Ssh(_) => FailureReason::Ssh,
+            Self::TimedOut => FailureReason::Timeout,
+            Self::Oversized { .. } => FailureReason::Oversized,
+            Self::NoDocument(_) => FailureReason::NoDocument,
+            Self::Command { .. } => FailureReason::CommandFailed,
+            Self::Waiting { .. } => FailureReason::Backoff,
+            Self::Removed => FailureReason::Removed,
+            Self::QueueFull => FailureReason::QueueFull,
         }
     }
 
-    /// Whether the node's host key was not the one we trust.
+    /// Its kind, which decides for how long the node is left alone.
     #[must_use]
-    pub fn is_host_key(&self) -> bool {
-        matches!(
-            self,
-            Self::HostKeyUnknown { .. }
-                | Self::HostKeyChanged { .. }
-                | Self::HostKeyRevoked { .. }
-                | Self::HostCertificate(_)
-                | Self::Withdrawn { .. }
-        )
-    }
-
-    /// How the node is to be left alone after it.
-    #[must_use]
-    pub fn kind(&self) -> FailureKind {
-        if self.is_host_key() || matches!(self, Self::KeyRefused { .. }) {
-            FailureKind::Refused
-        } else {
-            FailureKind::Transient
+    pub(crate) fn kind(&self) -> FailureKind {
+        match self.reason() {
+            FailureReason::HostKey(_) | FailureReason::KeyRefused => FailureKind::Refused,
+            _ => FailureKind::Transient,
         }
     }
 }
@@ -187,17 +188,16 @@ impl From<russh::Error> for NodeFailure {
     }
 }
 
-/// How much of the library's words is kept, in characters: some of them quote
-/// what the node said.
-const MAX_WORDS: usize = 200;
+/// Characters that are kept of the library's error: some quote the node.
+const MAX_CHARS: usize = 200;
 
 fn bounded(text: &str) -> String {
     let harmless = |c: char| c == ' ' || c.is_ascii_graphic();
-    let kept = text.chars().take(MAX_WORDS);
+    let kept = text.chars().take(MAX_CHARS);
     kept.map(|c| if harmless(c) { c } else { '?' }).collect()
 }
 
-/// What a command said, if it said anything.
+/// A command's stderr as the end of a sentence.
 pub(super) fn said(stderr: &str) -> String {
     if stderr.is_empty() {
         String::new()
@@ -214,7 +214,7 @@ fn pinned(expected: &[PinnedKey]) -> String {
     fingerprints.join(", ")
 }
 
-/// Whole seconds, rounded up: "next attempt in 0 s" would be a lie.
+/// Whole seconds, rounded up, since "next attempt in 0 s" is never true.
 fn seconds(length: Duration) -> String {
     format!("{} s", length.as_millis().div_ceil(1000))
 }

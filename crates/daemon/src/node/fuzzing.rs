@@ -33,7 +33,7 @@ impl Node {
         tcp: TcpStream,
         readings: usize,
         limit: usize,
-    ) -> (Vec<String>, Option<NodeFailure>) {
+    ) -> (Vec<String>, Option<String>) {
         let address = ([127, 0, 0, 1], 22).into();
         let timeouts = Config::default().timeouts;
         let known = Arc::clone(&self.known_hosts);
@@ -44,14 +44,14 @@ impl Node {
         let connection = connection.unwrap_or_else(|_| Err(NodeFailure::TimedOut.into()));
         let mut session = match connection {
             Ok(connection) => Session::new(connection, limit),
-            Err(not_opened) => return (Vec::new(), Some(not_opened.failure)),
+            Err(not_opened) => return (Vec::new(), Some(not_opened.failure.to_string())),
         };
         let mut documents = Vec::new();
         for _ in 0..readings {
             let read = timeout(timeouts.request, session.read()).await;
             match read.unwrap_or(Err(NodeFailure::TimedOut)) {
                 Ok(sample) => documents.push(sample.json.get().to_owned()),
-                Err(failure) => return (documents, Some(failure)),
+                Err(failure) => return (documents, Some(failure.to_string())),
             }
         }
         (documents, None)
@@ -61,13 +61,13 @@ impl Node {
     ///
     /// # Errors
     /// Why it is not accepted.
-    pub fn judge(&self, certificate: Certificate) -> Result<(), NodeFailure> {
+    pub fn judge(&self, certificate: Certificate) -> Result<(), String> {
         let client = NodeClient {
             known_hosts: Arc::clone(&self.known_hosts),
             host: HostQuery::new(&self.name, None, 22),
             check: KeyCheck::default(),
         };
         let shown = client.judge(&PublicKeyOrCertificate::Certificate(certificate));
-        shown.verdict
+        shown.verdict.map_err(|failure| failure.to_string())
     }
 }

@@ -1,10 +1,10 @@
-//! What we do when a node speaks SSH to us: check its host key, refuse the rest.
+//! The client's side of SSH: checks the host key, and refuses what else a node sends.
 //!
-//! The library accepts, by default, every channel that a server opens; a hostile
-//! node could fill our memory with them. No node has a reason to open one, so the
-//! first attempt ends the connection.
+//! By default the library accepts every channel that a server opens, and a hostile node could
+//! fill the daemon's memory with them. No node has a reason to open one, so the first attempt
+//! ends the connection.
 
-use super::failure::NodeFailure;
+use super::failure::{HostKeyFailure, NodeFailure};
 use pulse_core::known_hosts::{
     CertVerdict, CertificateFacts, HostQuery, KnownHosts, Verdict, fingerprint,
 };
@@ -15,18 +15,18 @@ use russh::{Channel, ChannelId};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The host key that a node has proved to own, and what vouches for it. It is judged when
-/// the node shows it and again whenever pins change, or time does, while the connection
-/// lasts.
+/// The host key that a node has proved to own, with its certificate. It is judged when the
+/// node shows it, and again while the connection is open: when the pins change, and as time
+/// passes, since certificates expire.
 pub(super) struct Identity {
     host: HostQuery,
     fingerprint: String,
-    /// The key in wire format.
+    /// The key in wire format (RFC 4253, section 6.6).
     key: Vec<u8>,
     certificate: Option<Certified>,
 }
 
-/// A certificate whose authority really signed it.
+/// A certificate with a valid signature of its authority.
 struct Certified {
     authority: Vec<u8>,
     principals: Vec<String>,
@@ -49,25 +49,33 @@ impl Identity {
             }
         };
         Ok(Self {
-            host: host.clone(),
-            fingerprint: fingerprint(&key),
-            key,
             certificate,
+            ..Self::plain(host.clone(), key)
         })
     }
 
-    /// As a person compares it.
+    /// A key in wire format that no certificate vouches for.
+    pub(super) fn plain(host: HostQuery, key: Vec<u8>) -> Self {
+        Self {
+            host,
+            fingerprint: fingerprint(&key),
+            key,
+            certificate: None,
+        }
+    }
+
+    /// The fingerprint as `ssh-keygen -l` prints it.
     pub(super) fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
 
-    /// Whether its acceptance ends by itself.
+    /// Whether it has a certificate, which expires.
     pub(super) fn is_certified(&self) -> bool {
         self.certificate.is_some()
     }
 
-    /// Judges it by these pins, now.
-    pub(super) fn judge(&self, known_hosts: &KnownHosts) -> Result<(), NodeFailure> {
+    /// Judges it by these pins at the current time.
+    pub(super) fn judge(&self, known_hosts: &KnownHosts) -> Result<(), HostKeyFailure> {
         let Some(certificate) = &self.certificate else {
             return self.judge_key(known_hosts);
         };
@@ -78,30 +86,29 @@ impl Identity {
         match known_hosts.check_certificate(&self.host, &facts, now) {
             CertVerdict::Trusted => Ok(()),
             CertVerdict::Revoked => Err(self.revoked()),
-            // The key inside may still be pinned by itself.
+            // The key inside may be pinned by itself.
             verdict => self
                 .judge_key(known_hosts)
-                .map_err(|_| NodeFailure::HostCertificate(verdict)),
+                .map_err(|_| HostKeyFailure::Certificate(verdict)),
         }
     }
 
-    fn judge_key(&self, known_hosts: &KnownHosts) -> Result<(), NodeFailure> {
-        let fingerprint = || self.fingerprint.clone();
+    fn judge_key(&self, known_hosts: &KnownHosts) -> Result<(), HostKeyFailure> {
         match known_hosts.check_key(&self.host, &self.key) {
             Verdict::Trusted => Ok(()),
-            Verdict::Unknown => Err(NodeFailure::HostKeyUnknown {
-                fingerprint: fingerprint(),
+            Verdict::Unknown => Err(HostKeyFailure::Unknown {
+                fingerprint: self.fingerprint.clone(),
             }),
-            Verdict::Changed { expected } => Err(NodeFailure::HostKeyChanged {
-                fingerprint: fingerprint(),
+            Verdict::Changed { expected } => Err(HostKeyFailure::Changed {
+                fingerprint: self.fingerprint.clone(),
                 expected,
             }),
             Verdict::Revoked => Err(self.revoked()),
         }
     }
 
-    fn revoked(&self) -> NodeFailure {
-        NodeFailure::HostKeyRevoked {
+    fn revoked(&self) -> HostKeyFailure {
+        HostKeyFailure::Revoked {
             fingerprint: self.fingerprint.clone(),
         }
     }
@@ -137,20 +144,20 @@ fn wire_format(key: &PublicKey) -> Result<Vec<u8>, NodeFailure> {
     key.to_bytes().map_err(|e| NodeFailure::Ssh(e.to_string()))
 }
 
-/// What a node has shown, and what was said to it; shared with whoever is connecting.
+/// The host key that was shown, with its verdict; shared by the handler and the connect.
 #[derive(Clone, Default)]
 pub(super) struct KeyCheck(Arc<Mutex<Option<Shown>>>);
 
 /// A host key that was shown.
 pub(super) struct Shown {
-    /// What it is; `None` when it could not be read.
+    /// `None` when it could not be read.
     pub(super) identity: Option<Arc<Identity>>,
-    /// Whether it was accepted.
+    /// Accepted, or the reason that it is not.
     pub(super) verdict: Result<(), NodeFailure>,
 }
 
 impl KeyCheck {
-    /// What was shown; `None` when the node never showed a key.
+    /// `None` when the node has shown no key.
     pub(super) fn take(&self) -> Option<Shown> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
@@ -162,7 +169,7 @@ impl KeyCheck {
     }
 }
 
-/// Our end of one SSH connection.
+/// The handler of one SSH connection.
 pub(super) struct NodeClient {
     pub(super) known_hosts: Arc<KnownHosts>,
     pub(super) host: HostQuery,
@@ -173,7 +180,7 @@ impl NodeClient {
     pub(super) fn judge(&self, shown: &PublicKeyOrCertificate) -> Shown {
         match Identity::of(&self.host, shown) {
             Ok(identity) => Shown {
-                verdict: identity.judge(&self.known_hosts),
+                verdict: identity.judge(&self.known_hosts).map_err(NodeFailure::from),
                 identity: Some(Arc::new(identity)),
             },
             Err(failure) => Shown {
@@ -184,7 +191,7 @@ impl NodeClient {
     }
 }
 
-/// A node that opens a channel to us is broken or hostile.
+/// The end of a connection on which the node opens a channel: it is broken or hostile.
 const OPENED_A_CHANNEL: Result<(), russh::Error> = Err(russh::Error::WrongChannel);
 
 impl Handler for NodeClient {

@@ -5,38 +5,88 @@ mod exchange;
 mod failure;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
+mod handle;
+pub(crate) mod host_file;
 mod host_key;
+pub(crate) mod known_hosts;
+pub(crate) mod resolve;
 mod stream;
 mod task;
 
-pub use connect::Access;
-pub use exchange::Sample;
-pub use failure::NodeFailure;
-pub use task::{NodeHandle, NodeStatus, NodeTaskSettings};
+pub(crate) use connect::NodeContext;
+pub(crate) use exchange::Sample;
+pub(crate) use failure::NodeFailure;
+pub(crate) use handle::NodeHandle;
+#[cfg(test)]
+pub(crate) use handle::NodeInbox;
 
-use pulse_core::config::Config;
+use connect::SshConnector;
+use pulse_core::config::{Config, NodeSettings, Timeouts};
 use pulse_core::name::NodeName;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use task::NodeTask;
+
+/// The settings of a node's task; a change makes a new task.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct NodeTaskSettings {
+    /// Address, port and user.
+    pub(crate) node: NodeSettings,
+    pub(crate) timeouts: Timeouts,
+    /// The most one reading may print, in bytes.
+    pub(crate) max_output_bytes: usize,
+}
+
+/// Starts the tasks of nodes: those that speak SSH, or scripts in tests.
+pub(crate) trait NodeStarter: Send + Sync {
+    /// Starts the task of one node, which lives as long as its handles.
+    fn start(&self, name: &NodeName, settings: &NodeTaskSettings) -> NodeHandle;
+
+    /// Reads the pinned host keys again, if their file has changed. Connections whose host
+    /// key is no longer accepted are closed then.
+    fn check_pins(&self);
+}
+
+impl NodeStarter for Arc<NodeContext> {
+    fn start(&self, name: &NodeName, settings: &NodeTaskSettings) -> NodeHandle {
+        let (handle, inbox) = NodeHandle::new();
+        let connector = SshConnector {
+            name: name.clone(),
+            settings: settings.clone(),
+            context: Self::clone(self),
+        };
+        tokio::spawn(NodeTask::run(
+            name.clone(),
+            settings.timeouts,
+            connector,
+            self.known_hosts.subscribe(),
+            Arc::clone(&self.recorder),
+            inbox,
+        ));
+        handle
+    }
+
+    fn check_pins(&self) {
+        self.known_hosts.check();
+    }
+}
 
 /// All nodes that may be read, with their tasks.
 #[derive(Clone, Default)]
-pub struct Nodes(BTreeMap<NodeName, (NodeTaskSettings, NodeHandle)>);
+pub(crate) struct Nodes(BTreeMap<NodeName, (NodeTaskSettings, NodeHandle)>);
 
 impl Nodes {
-    /// The nodes of a configuration. A node whose settings are unchanged keeps
-    /// its task, with connection and sample, unless `afresh` is asked for.
-    #[must_use]
-    pub fn of(config: &Config, access: &Arc<Access>, previous: &Self) -> Self {
-        let start = |(name, node): (&NodeName, _)| {
+    /// The nodes of a configuration. A node whose settings are unchanged keeps its task,
+    /// with connection and sample.
+    pub(crate) fn of(config: &Config, starter: &dyn NodeStarter, previous: &Self) -> Self {
+        let start = |(name, node): (&NodeName, &NodeSettings)| {
             let settings = NodeTaskSettings {
-                node: Clone::clone(node),
+                node: node.clone(),
                 timeouts: config.timeouts,
                 max_output_bytes: config.max_ssh_output_bytes,
             };
-            let handle = previous.unchanged(name, &settings).unwrap_or_else(|| {
-                NodeHandle::start(name.clone(), settings.clone(), Arc::clone(access))
-            });
+            let unchanged = previous.unchanged(name, &settings);
+            let handle = unchanged.unwrap_or_else(|| starter.start(name, &settings));
             (name.clone(), (settings, handle))
         };
         Self(config.nodes.iter().map(start).collect())
@@ -53,24 +103,27 @@ impl Nodes {
 
     /// The task of a node.
     #[must_use]
-    pub fn get(&self, name: &NodeName) -> Option<&NodeHandle> {
+    pub(crate) fn get(&self, name: &NodeName) -> Option<&NodeHandle> {
         self.0.get(name).map(|(_, handle)| handle)
     }
 
     /// The name of a node as it is listed, however it was asked for.
     #[must_use]
-    pub fn listed(&self, name: &NodeName) -> Option<&NodeName> {
+    pub(crate) fn listed(&self, name: &NodeName) -> Option<&NodeName> {
         self.0.get_key_value(name).map(|(listed, _)| listed)
     }
 
     /// Whether there are none.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// Every name, sorted.
-    pub fn names(&self) -> impl Iterator<Item = &NodeName> {
+    pub(crate) fn names(&self) -> impl Iterator<Item = &NodeName> {
         self.0.keys()
     }
 }
+
+#[cfg(test)]
+mod tests;

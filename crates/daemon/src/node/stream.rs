@@ -1,13 +1,12 @@
-//! The TCP connection to a node, with three remedies built in.
+//! The TCP connection to a node, below the SSH library.
 //!
-//! A node may send only so much for each question: the allowance is counted here,
-//! below SSH, so that no kind of message escapes it, neither output nor messages
-//! that the library answers or ignores by itself.
-//! Connecting with the SSH library is not cancel-safe: a connect that is given up
-//! leaves its task and socket behind for ever. So the socket is shared with a
-//! guard that shuts it down when dropped, which ends the task. And the kernel's
-//! delayed acknowledgements cost 40 ms in the handshake, so they are switched off
-//! again after each read until the connection is established.
+//! * It bounds what a node may send in answer to one request. The bytes are counted here so
+//!   that every SSH message counts, also those that the library answers or ignores by itself.
+//! * It can be ended. Connecting with the library is not cancel-safe: a connect that is
+//!   dropped leaves its task and socket behind for ever. So the socket is shared with a guard
+//!   that shuts it down when dropped, which ends the task.
+//! * It acknowledges at once during the handshake. Delayed acknowledgements cost 40 ms there;
+//!   the kernel forgets `TCP_QUICKACK` (tcp(7)), so it is set after each read.
 
 use socket2::SockRef;
 use std::io;
@@ -27,7 +26,7 @@ struct Shared {
     exceeded: AtomicBool,
 }
 
-/// What a node may send until it has let us in: key exchange and host keys are a
+/// Bytes that a node may send before the login succeeds: key exchange and host keys are a
 /// few kilobytes, a banner at most some more.
 const HANDSHAKE_BYTES: usize = 128 * 1024;
 
@@ -35,12 +34,12 @@ const HANDSHAKE_BYTES: usize = 128 * 1024;
 pub(super) struct ConnectionGuard(Arc<Shared>);
 
 impl ConnectionGuard {
-    /// The handshake is over: leave acknowledgements to the kernel.
+    /// Leaves acknowledgements to the kernel, after the handshake.
     pub(super) fn established(&self) {
         self.0.established.store(true, Ordering::Relaxed);
     }
 
-    /// Lets the node send this much from now on, and no more.
+    /// Allows the node to send so many bytes from now on.
     pub(super) fn allow(&self, bytes: usize) {
         self.0.allowance.store(bytes, Ordering::Relaxed);
     }
@@ -53,34 +52,35 @@ impl ConnectionGuard {
 
 impl Drop for ConnectionGuard {
     fn drop(&mut self) {
-        // Already closed by the other end is as good.
+        // It fails when the node has closed the connection, which is as good.
         let _ = SockRef::from(&self.0.stream).shutdown(Shutdown::Both);
     }
 }
 
-/// A TCP stream that acknowledges at once while its connection is young.
+/// The stream that the SSH library reads and writes.
 ///
-/// A packet is asked for in two parts, its length and the rest. What has come is
-/// taken from the kernel in one piece, and the rest kept here until it is asked for.
+/// The library reads a packet in two parts, its length and the rest. Here all that has come
+/// is read in one system call, and kept until it is asked for.
 pub(super) struct NodeStream {
     shared: Arc<Shared>,
+    /// Read from the socket and not asked for yet.
     ahead: Vec<u8>,
 }
 
-/// What is taken from the kernel at a time, in bytes.
+/// Bytes that are read at a time.
 const CHUNK: usize = 8192;
 
 /// Connects to a node.
 ///
 /// # Errors
-/// Whatever connect(2) says.
+/// Those of connect(2).
 pub(super) async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     Ok(stream)
 }
 
-/// Puts the remedies around a connection.
+/// Wraps a connection; the guard ends it.
 pub(super) fn guarded(stream: TcpStream) -> (NodeStream, ConnectionGuard) {
     let shared = Arc::new(Shared {
         stream,
@@ -108,9 +108,7 @@ impl Shared {
             }
         }
     }
-}
 
-impl Shared {
     fn poll_receive(&self, context: &mut Context<'_>, chunk: &mut [u8]) -> Poll<io::Result<usize>> {
         loop {
             ready!(self.stream.poll_read_ready(context))?;
@@ -125,13 +123,13 @@ impl Shared {
     fn received(&self, count: usize, room: usize) -> io::Result<usize> {
         self.spend(count)?;
         if count < room {
-            // That was all: the readiness is spent, and the kernel need not be
-            // asked once more to say so (epoll(7), on edge-triggered streams).
+            // The socket is drained (epoll(7), on edge-triggered streams): clear the
+            // readiness without one more read(2) that would only return EAGAIN.
             let nothing = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
             let _ = self.stream.try_io(Interest::READABLE, nothing);
         }
         if !self.established.load(Ordering::Relaxed) {
-            // Only a matter of speed: a kernel that refuses is slower, not wrong.
+            // A failure costs speed alone.
             let _ = self.stream.set_quickack(true);
         }
         Ok(count)
@@ -158,7 +156,7 @@ impl AsyncRead for NodeStream {
             self.ahead.drain(..fitting);
         }
         if self.ahead.is_empty() {
-            // Thousands of connections are quiet most of the time.
+            // Release the memory: thousands of connections are quiet most of the time.
             self.ahead = Vec::new();
         }
         Poll::Ready(Ok(()))

@@ -1,186 +1,143 @@
 //! The task that owns one node: its connection, its backoff, its last sample.
 //!
-//! Requests come in one at a time, because the work queue lets one flight per
-//! node up. Whoever gives up waiting changes nothing here: the exchange has its
-//! own deadline, and what it brings is kept for the next caller.
+//! Requests come in one at a time, because the work queue lets one exchange per node
+//! start. A caller that gives up waiting changes nothing here: the exchange has its own
+//! deadline, and its sample is kept for the next caller.
 
-use super::connect::{Access, Connection, NotOpened};
-use super::exchange::{Sample, Session};
-use super::failure::NodeFailure;
+use super::connect::NotOpened;
+use super::exchange::Sample;
+use super::failure::{HostKeyFailure, NodeFailure, Withdrawn};
+use super::handle::{Answer, NodeInbox, NodeStatus};
 use super::host_key::Identity;
+use crate::observe::recorder::Recorder;
 use pulse_core::backoff::{Backoff, FailureKind};
-use pulse_core::config::{NodeSettings, Timeouts};
-use pulse_core::event::{Decision, Event, EventType};
+use pulse_core::config::Timeouts;
+use pulse_core::event::Event;
 use pulse_core::known_hosts::pins::Pins;
 use pulse_core::name::NodeName;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout, timeout_at};
 
-/// What a node task is told; a change makes a new task.
-#[derive(Clone, Debug, PartialEq)]
-pub struct NodeTaskSettings {
-    /// Where and as whom.
-    pub node: NodeSettings,
-    /// How long things may take.
-    pub timeouts: Timeouts,
-    /// The most one reading may print, in bytes.
-    pub max_output_bytes: usize,
+/// Opens connections to one node: by SSH, or by a script in tests.
+pub(super) trait Connector: Send + 'static {
+    type Session: NodeSession;
+
+    /// Connects, checks the host key and logs in. The caller sets the deadline and may drop
+    /// the future at any time.
+    fn open(&self) -> impl Future<Output = Result<Self::Session, NotOpened>> + Send;
 }
 
-/// What everybody may know of a node.
-#[derive(Clone, Default)]
-pub struct NodeStatus {
-    /// The last good sample.
-    pub sample: Option<Arc<Sample>>,
-    /// Until when the node is left alone, and why.
-    pub blocked: Option<(Instant, NodeFailure)>,
-    /// Whether a connection is open.
-    pub connected: bool,
+/// An open connection to a node.
+pub(super) trait NodeSession: Send + 'static {
+    /// The host key that the node has proved to own.
+    fn identity(&self) -> &Arc<Identity>;
+
+    /// The node's end.
+    fn address(&self) -> SocketAddr;
+
+    /// Whether the node has closed it.
+    fn is_closed(&self) -> bool;
+
+    /// Reads the node once. After a failure the session must be dropped: an answer may
+    /// still be on its way.
+    fn read(&mut self) -> impl Future<Output = Result<Sample, NodeFailure>> + Send;
 }
 
-type Answer = Result<Arc<Sample>, NodeFailure>;
-
-struct Request {
-    deadline: Instant,
-    answer: oneshot::Sender<Answer>,
-}
-
-/// The way to a node's task. Dropping every handle ends the task.
-#[derive(Clone)]
-pub struct NodeHandle {
-    requests: mpsc::Sender<Request>,
-    status: watch::Receiver<NodeStatus>,
-}
-
-impl NodeHandle {
-    /// Starts the task of a node.
-    #[must_use]
-    pub fn start(name: NodeName, settings: NodeTaskSettings, access: Arc<Access>) -> Self {
-        let (requests, inbox) = mpsc::channel(1);
-        let (publish, status) = watch::channel(NodeStatus::default());
-        let task = NodeTask {
-            name,
-            settings,
-            pins: access.known_hosts.subscribe(),
-            access,
-            publish,
-            session: None,
-            refused: None,
-            backoff: Backoff::default(),
-        };
-        tokio::spawn(task.run(inbox));
-        Self { requests, status }
-    }
-
-    /// The last sample, if it is younger than this.
-    #[must_use]
-    pub fn fresh_sample(&self, ttl: Duration) -> Option<Arc<Sample>> {
-        let status = self.status.borrow();
-        status
-            .sample
-            .as_ref()
-            .filter(|sample| sample.taken.elapsed() < ttl)
-            .cloned()
-    }
-
-    /// Why the node is left alone for now, if it is.
-    #[must_use]
-    pub fn blocked(&self) -> Option<NodeFailure> {
-        let status = self.status.borrow();
-        let (until, last) = status.blocked.as_ref()?;
-        let retry_in = until
-            .checked_duration_since(Instant::now())
-            .filter(|t| !t.is_zero())?;
-        Some(NodeFailure::Waiting {
-            last: Box::new(last.clone()),
-            retry_in,
-        })
-    }
-
-    /// Reads the node.
-    ///
-    /// # Errors
-    /// Whatever kept it from being read before the deadline.
-    pub async fn read(&self, deadline: Instant) -> Answer {
-        let (answer, outcome) = oneshot::channel();
-        let request = Request { deadline, answer };
-        let sent = timeout_at(deadline, self.requests.send(request)).await;
-        match sent {
-            Err(_) => Err(NodeFailure::TimedOut),
-            Ok(Err(_)) => Err(NodeFailure::Removed),
-            Ok(Ok(())) => outcome.await.unwrap_or(Err(NodeFailure::Removed)),
-        }
-    }
-}
-
-struct NodeTask {
+/// The task of one node.
+pub(super) struct NodeTask<C: Connector> {
     name: NodeName,
-    settings: NodeTaskSettings,
-    access: Arc<Access>,
-    publish: watch::Sender<NodeStatus>,
-    session: Option<Session>,
-    /// Tells of other pins; those that the session was judged by count as seen.
+    timeouts: Timeouts,
+    connector: C,
+    recorder: Arc<dyn Recorder>,
+    status: watch::Sender<NodeStatus>,
+    session: Option<C::Session>,
+    /// The pins; those that the session was judged by count as seen.
     pins: watch::Receiver<Pins>,
     /// The host key that the node showed last, if it was not accepted.
     refused: Option<Arc<Identity>>,
     backoff: Backoff,
 }
 
-/// How often a host certificate is looked at while its connection lasts: clocks are set,
-/// so the end of its time is not waited for.
+/// The interval in which the certificate of an open connection is checked. A timer for its
+/// expiry would miss a clock that is set.
 const CERTIFICATE_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
-/// What other pins mean for a node.
+/// The effect of changed pins on a node.
 enum Judged {
-    /// The host key of its open connection is not accepted any more.
-    Withdrawn(SocketAddr, NodeFailure),
-    /// What kept it from being connected to is mended.
-    Mended,
+    /// The host key of its open connection is no longer accepted.
+    Withdrawn(Withdrawn),
+    /// The reason that it could not be connected to is gone.
+    Healed,
 }
 
-impl NodeTask {
-    async fn run(mut self, mut inbox: mpsc::Receiver<Request>) {
+impl<C: Connector> NodeTask<C> {
+    /// Serves requests until the last handle is dropped.
+    pub(super) async fn run(
+        name: NodeName,
+        timeouts: Timeouts,
+        connector: C,
+        pins: watch::Receiver<Pins>,
+        recorder: Arc<dyn Recorder>,
+        inbox: NodeInbox,
+    ) {
+        let NodeInbox {
+            mut requests,
+            status,
+        } = inbox;
+        let mut task = Self {
+            name,
+            timeouts,
+            connector,
+            recorder,
+            status,
+            session: None,
+            pins,
+            refused: None,
+            backoff: Backoff::default(),
+        };
         loop {
-            let idle_until = self.idle_until();
+            let idle_until = task.idle_until();
             tokio::select! {
                 biased;
-                judged = self.judged_anew() => match judged {
-                    Judged::Withdrawn(address, failure) => self.withdraw(address, failure).await,
-                    Judged::Mended => self.mend(),
+                judged = task.judged_anew() => match judged {
+                    Judged::Withdrawn(withdrawn) => task.withdraw(&withdrawn).await,
+                    Judged::Healed => task.heal(),
                 },
-                request = timeout_at(idle_until, inbox.recv()) => match request {
+                request = timeout_at(idle_until, requests.recv()) => match request {
                     Ok(Some(request)) => {
-                        let answer = self.read(request.deadline).await;
-                        // Nobody may be waiting any more; the sample is published all the same.
+                        let answer = task.read(request.deadline).await;
+                        // The caller may have given up; the sample is published all the same.
                         let _ = request.answer.send(answer);
                     }
                     Ok(None) => return,
-                    Err(_) => self.close("idle"),
+                    Err(_) => task.close("idle"),
                 },
             }
         }
     }
 
-    /// Waits until other pins mean something for this node.
+    /// Waits for a change of the pins that has an effect on this node.
     async fn judged_anew(&mut self) -> Judged {
         match &self.session {
             Some(session) => {
                 let failure = withdrawn(&mut self.pins, session.identity()).await;
-                Judged::Withdrawn(session.address(), failure)
+                Judged::Withdrawn(Withdrawn {
+                    address: session.address(),
+                    failure,
+                })
             }
             None => {
-                self.mended().await;
-                Judged::Mended
+                self.healed().await;
+                Judged::Healed
             }
         }
     }
 
-    /// Waits until the pins would accept the host key that they have refused, or can be
-    /// used again.
-    async fn mended(&mut self) {
+    /// Waits until the pins accept the host key that they have refused, or are usable again.
+    async fn healed(&mut self) {
         loop {
             // The file is watched for as long as there are nodes.
             if self.pins.changed().await.is_err() {
@@ -188,24 +145,24 @@ impl NodeTask {
             }
             let pins = self.pins.borrow_and_update().for_new.clone();
             let Ok(known_hosts) = pins else { continue };
-            let blocked = self.publish.borrow().blocked.clone();
-            let is_mended = match blocked {
+            let blocked = self.status.borrow().blocked.clone();
+            let is_healed = match blocked {
                 Some((_, NodeFailure::KnownHosts(_))) => true,
                 _ => self
                     .refused
                     .as_ref()
                     .is_some_and(|refused| refused.judge(&known_hosts).is_ok()),
             };
-            if is_mended {
+            if is_healed {
                 return;
             }
         }
     }
 
-    /// When an open connection has been quiet for too long.
+    /// The time at which an open connection has been idle for too long.
     fn idle_until(&self) -> Instant {
         let idle = match self.session {
-            Some(_) => self.settings.timeouts.idle,
+            Some(_) => self.timeouts.idle,
             None => Duration::from_secs(24 * 3600),
         };
         Instant::now() + idle
@@ -214,12 +171,12 @@ impl NodeTask {
     async fn read(&mut self, deadline: Instant) -> Answer {
         let reused = self.has_open_session();
         let mut outcome = self.attempt(deadline).await;
-        if let Err(NodeFailure::Withdrawn { address, failure }) = outcome {
-            // With the new pins the node may well be trusted: its key was exchanged.
-            self.withdraw(address, *failure).await;
+        if let Err(NodeFailure::Withdrawn(withdrawn)) = outcome {
+            // The new pins may accept the node's new key.
+            self.withdraw(&withdrawn).await;
             outcome = self.attempt(deadline).await;
         } else if reused && matches!(outcome, Err(NodeFailure::Ssh(_))) {
-            // The connection had died unnoticed; that says nothing of the node.
+            // The connection was dead already, which is no failure of the node.
             outcome = self.attempt(deadline).await;
         }
         match outcome {
@@ -229,7 +186,7 @@ impl NodeTask {
     }
 
     fn has_open_session(&mut self) -> bool {
-        if self.session.as_ref().is_some_and(Session::is_closed) {
+        if self.session.as_ref().is_some_and(NodeSession::is_closed) {
             self.close("closed by the node");
         }
         self.session.is_some()
@@ -245,8 +202,7 @@ impl NodeTask {
             let sample = tokio::select! {
                 biased;
                 failure = withdrawn(&mut self.pins, &identity) => {
-                    let failure = Box::new(failure);
-                    return Err(NodeFailure::Withdrawn { address, failure });
+                    return Err(NodeFailure::Withdrawn(Withdrawn { address, failure }));
                 }
                 sample = session.read() => sample?,
             };
@@ -260,38 +216,37 @@ impl NodeTask {
         Ok(sample)
     }
 
-    async fn open(&mut self) -> Result<Session, NodeFailure> {
-        // What changes from here on is noticed by whoever uses the session.
+    async fn open(&mut self) -> Result<C::Session, NodeFailure> {
+        // Later changes are noticed by whoever uses the session.
         self.pins.mark_unchanged();
-        let timeouts = &self.settings.timeouts;
-        let open = Connection::open(&self.access, &self.name, &self.settings.node, timeouts);
-        let connection = tokio::time::timeout(timeouts.connect, open).await;
-        let connection = connection.unwrap_or_else(|_| Err(NodeFailure::TimedOut.into()));
-        let connection = match connection {
-            Ok(connection) => connection,
+        let opened = timeout(self.timeouts.connect, self.connector.open()).await;
+        match opened.unwrap_or_else(|_| Err(NodeFailure::TimedOut.into())) {
+            Ok(session) => {
+                self.refused = None;
+                tracing::debug!(
+                    "node \"{}\": connected to {} with host key {}",
+                    self.name,
+                    session.address(),
+                    session.identity().fingerprint()
+                );
+                Ok(session)
+            }
             Err(NotOpened { failure, refused }) => {
                 self.refused = refused;
-                return Err(failure);
+                Err(failure)
             }
-        };
-        self.refused = None;
-        tracing::debug!(node = %self.name, address = %connection.address, host_key = %connection.identity.fingerprint(), "connected");
-        Ok(Session::new(connection, self.settings.max_output_bytes))
+        }
     }
 
     fn succeeded(&mut self, sample: Sample) -> Arc<Sample> {
         if self.backoff.failures() > 0 {
-            tracing::info!(node = %self.name, "answers again");
+            tracing::info!("node \"{}\" answers again", self.name);
         }
         self.backoff.succeeded();
         let sample = Arc::new(sample);
-        let kept = Arc::clone(&sample);
-        self.publish.send_modify(|status| {
-            *status = NodeStatus {
-                sample: Some(kept),
-                blocked: None,
-                connected: true,
-            };
+        self.status.send_replace(NodeStatus {
+            sample: Some(Arc::clone(&sample)),
+            blocked: None,
         });
         sample
     }
@@ -299,64 +254,64 @@ impl NodeTask {
     fn failed(&mut self, failure: NodeFailure) -> NodeFailure {
         self.session = None;
         let now = Instant::now();
-        let wait = self
-            .backoff
-            .failed(failure.kind(), now.into_std(), crate::random::fraction());
+        let wait = self.backoff.failed(
+            failure.kind(),
+            now.into_std(),
+            crate::sys::random::fraction(),
+        );
+        let retry = wait.as_secs_f32();
         if self.backoff.failures() == 1 || failure.kind() == FailureKind::Refused {
-            tracing::warn!(node = %self.name, reason = failure.label(), retry_in = ?wait, "{failure}");
+            tracing::warn!(
+                "node \"{}\" {failure}; next attempt in {retry:.1} s",
+                self.name
+            );
         } else {
-            tracing::debug!(node = %self.name, reason = failure.label(), retry_in = ?wait, "{failure}");
+            tracing::debug!(
+                "node \"{}\" {failure}; next attempt in {retry:.1} s",
+                self.name
+            );
         }
         let blocked = Some((now + wait, failure.clone()));
-        self.publish.send_modify(|status| {
-            status.blocked = blocked;
-            status.connected = false;
-        });
+        self.status.send_modify(|status| status.blocked = blocked);
         failure
     }
 
-    /// Closes a connection whose host key is not accepted any more, and forgets what came
-    /// over it.
-    async fn withdraw(&mut self, address: SocketAddr, failure: NodeFailure) {
+    /// Closes a connection whose host key is no longer accepted, and drops its sample.
+    async fn withdraw(&mut self, Withdrawn { address, failure }: &Withdrawn) {
         self.session = None;
         let sentence = format!(
             "the open connection to {address} is closed, its host key is no longer accepted: the node {failure}"
         );
-        self.publish.send_modify(|status| {
-            status.connected = false;
-            status.sample = None;
-        });
-        tracing::warn!(node = %self.name, reason = failure.label(), "node \"{}\": {sentence}", self.name);
-        let event = Event {
-            node: Some(&self.name),
-            reason: Some(failure.label()),
-            error: Some(&sentence),
-            ..Event::new(EventType::HostKeyMismatch, Decision::Denied)
+        self.status.send_modify(|status| status.sample = None);
+        tracing::warn!("node \"{}\": {sentence}", self.name);
+        let event = Event::HostKeyWithdrawn {
+            node: &self.name,
+            reason: failure.reason(),
+            error: &sentence,
         };
-        // The connection is closed whatever becomes of the record; the log says what does.
-        let _ = self.access.recorder.record(&event).await;
+        // The connection is closed even if the record fails, which the recorder logs.
+        let _ = self.recorder.record(&event).await;
     }
 
-    /// A mistake that is mended heals at once.
-    fn mend(&mut self) {
+    /// Forgets the failures: the node may be tried at once.
+    fn heal(&mut self) {
         self.refused = None;
         self.backoff.succeeded();
-        self.publish.send_modify(|status| status.blocked = None);
+        self.status.send_modify(|status| status.blocked = None);
     }
 
     fn close(&mut self, why: &str) {
         if self.session.take().is_some() {
-            tracing::debug!(node = %self.name, why, "connection closed");
-            self.publish.send_modify(|status| status.connected = false);
+            tracing::debug!("node \"{}\": connection closed: {why}", self.name);
         }
     }
 }
 
-/// Waits until a host key that was accepted is not any more, and gives the reason. What
-/// happens to pins while nobody waits is noticed the next time.
-async fn withdrawn(pins: &mut watch::Receiver<Pins>, identity: &Identity) -> NodeFailure {
-    // The time of a certificate may have ended since it was looked at; a plain key is
-    // accepted until the pins change.
+/// Waits until an accepted host key is no longer accepted, and gives the reason. Changes of
+/// the pins while nobody waits are noticed by the next wait.
+async fn withdrawn(pins: &mut watch::Receiver<Pins>, identity: &Identity) -> HostKeyFailure {
+    // A certificate may have expired since it was judged; a plain key is accepted until the
+    // pins change.
     let mut is_due = identity.is_certified();
     loop {
         if !is_due {

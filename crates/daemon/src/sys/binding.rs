@@ -1,4 +1,4 @@
-//! Listening sockets that are files, with their mode from the first instant.
+//! Unix sockets that are bound with their final mode.
 
 use nix::sys::stat::{Mode, umask};
 use std::io;
@@ -6,10 +6,11 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 /// Binds a Unix socket and listens on it. The kernel makes the file with every
-/// permission that the umask leaves (unix(7), umask(2)), so the umask says the mode: a
-/// chmod(2) afterwards would come too late, and would follow whatever has the name by then.
+/// permission that the umask leaves (unix(7), umask(2)), so the umask sets the mode. A
+/// chmod(2) afterwards would leave the file open to others for an instant, and would act on
+/// whatever file has the name by then.
 ///
-/// The umask is the whole process's: no other thread may make files meanwhile.
+/// The umask belongs to the whole process: no other thread may create files meanwhile.
 ///
 /// # Errors
 /// Those of bind(2) and listen(2).
@@ -26,7 +27,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
-    fn a_socket_has_its_mode() {
+    fn socket_has_its_mode() {
         let home = tempfile::tempdir().unwrap();
         for mode in [0o600, 0o660, 0o666] {
             let path = home.path().join(mode.to_string());

@@ -1,4 +1,4 @@
-//! Who is at the other end of a Unix socket, as the kernel says it.
+//! The process at the other end of a Unix socket, as the kernel reports it.
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -9,13 +9,13 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
-/// Longer control group and mapping files are not read on.
+/// Bytes read of a control group or mapping file.
 const MAX_PROC_BYTES: usize = 16 * 1024;
 
 /// The credentials that the caller had when it connected (`SO_PEERCRED`, unix(7)).
 ///
 /// # Errors
-/// Whatever getsockopt(2) says; on a connected Unix socket it does not fail.
+/// Those of getsockopt(2); on a connected Unix socket it does not fail.
 pub(crate) fn credentials(socket: &impl AsFd) -> io::Result<Credentials> {
     let credentials = getsockopt(socket, sockopt::PeerCredentials)?;
     Ok(Credentials {
@@ -27,20 +27,21 @@ pub(crate) fn credentials(socket: &impl AsFd) -> io::Result<Credentials> {
 
 /// The container and the user namespace of the caller's process.
 ///
-/// What stands under `/proc/<pid>` may be another process's by the time it is
-/// read, so the process is pinned with `SO_PEERPIDFD` and must still be alive
-/// after the reading. Kernels before 6.5 have no such option; there the answer is
-/// only as good as process ids are. Of a process that is gone or hidden nothing is
-/// known; since these facts give no right, that costs nothing but the description.
+/// A process id may be reused before `/proc/<pid>` is read, so a pidfd (`SO_PEERPIDFD`) holds
+/// the process, which must still be alive after the files were read. Kernels before 6.5 have
+/// no such option; there a reused id goes unnoticed. The result is empty for a process that
+/// has exited or is hidden (`hidepid=`). It grants no rights, so nothing but the description
+/// in records is lost.
 #[must_use]
 pub(crate) fn surroundings(socket: &impl AsFd, caller: Credentials) -> Surroundings {
-    let pin = match getsockopt(socket, sockopt::PeerPidfd) {
+    let pidfd = match getsockopt(socket, sockopt::PeerPidfd) {
         Ok(pidfd) => Some(pidfd),
         Err(Errno::ENOPROTOOPT) => None,
         Err(_) => return Surroundings::default(),
     };
-    let seen = look(caller).filter(|_| pin.as_ref().is_none_or(is_alive));
-    seen.unwrap_or_default()
+    look(caller)
+        .filter(|_| pidfd.as_ref().is_none_or(is_alive))
+        .unwrap_or_default()
 }
 
 fn look(caller: Credentials) -> Option<Surroundings> {
@@ -48,7 +49,7 @@ fn look(caller: Credentials) -> Option<Surroundings> {
         return None;
     }
     let cgroup = read(caller.pid, "cgroup")?;
-    // No namespace but the host's own gives out UID 0, so root maps to nobody else.
+    // UID 0 of the host is mapped into no other user namespace.
     let mapped_root = match caller.uid {
         0 => None,
         _ => mapped_root(&read(caller.pid, "uid_map")?),
@@ -65,13 +66,13 @@ fn read(pid: u32, name: &str) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Waits until a listening socket has a connection, or for so long.
+/// Waits until a listening socket has a connection, for `timeout` at most.
 ///
 /// # Errors
 /// Those of poll(2).
-pub(crate) fn wait_readable(listener: &impl AsFd, most: Duration) -> io::Result<()> {
+pub(crate) fn wait_readable(listener: &impl AsFd, timeout: Duration) -> io::Result<()> {
     let mut fds = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
-    let timeout = PollTimeout::try_from(most).unwrap_or(PollTimeout::MAX);
+    let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
     poll(&mut fds, timeout)?;
     Ok(())
 }
@@ -88,7 +89,7 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     #[test]
-    fn the_kernel_names_this_very_process() {
+    fn own_process_is_found() {
         let (ours, _theirs) = UnixStream::pair().unwrap();
         let found = credentials(&ours).unwrap();
         assert_eq!(found.pid, std::process::id());
@@ -96,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_is_gone_is_not_seen() {
+    fn exited_process_is_unknown() {
         let (ours, _theirs) = UnixStream::pair().unwrap();
         let found = credentials(&ours).unwrap();
         for pid in [0, u32::MAX] {

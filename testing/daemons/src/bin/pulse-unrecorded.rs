@@ -1,8 +1,7 @@
 //! The daemon without its audit log, so that benchmarks tell the cost of reading from that of
 //! recording. For benchmarks only; the shipped daemon has no such setting.
 
-use pulse_sensor_proxy::recorder::Nothing;
-use pulse_sensor_proxy::run::{Parts, main_with};
+use pulse_sensor_proxy::{Nothing, Parts, main_with};
 use std::sync::Arc;
 
 /// As in the daemon, so that the two differ in nothing else.

@@ -81,8 +81,8 @@ const PARSERS: &[(&str, &str, &str)] = &[
     ("node/src/confinement.rs", "parse", "helper_request"),
     ("node/src/hwmon.rs", "parse", "helper_values"),
     ("node/src/sysfs.rs", "parse_number", "helper_values"),
-    ("daemon/src/exposition.rs", "accepted", "http_head"),
-    ("daemon/src/scrape.rs", "parse", "http_head"),
+    ("daemon/src/observe/exposition.rs", "accepted", "http_head"),
+    ("daemon/src/observe/scrape.rs", "parse", "http_head"),
     ("relp/src/certificate.rs", "validity", "certificate"),
     ("relp/src/collector.rs", "receive", "relp_both_ways"),
     ("relp/src/frame.rs", "feed", "relp_session"),
@@ -104,9 +104,9 @@ const OF_THE_OPERATOR: [(&str, &str); 3] = [
     // Words of the tool's command line, of which a configuration is made.
     ("forward/src/rsyslog/words.rs", "from_str"),
     // The command line of the daemon.
-    ("daemon/src/cli.rs", "parse"),
+    ("daemon/src/startup/cli.rs", "parse"),
     // A variable of its environment, by the standard library's parser.
-    ("daemon/src/settings.rs", "parse_address"),
+    ("daemon/src/startup/settings.rs", "parse_address"),
 ];
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ mod rules;
 
 use pulse_sandbox::tables::Syscall;
 use pulse_sandbox::{Hold, Kernel, Layers, Rules, ServiceUser, permit_only};
-use pulse_sensor_proxy::run::{Parts, main_with};
+use pulse_sensor_proxy::{Parts, main_with};
 use rules::Tables;
 use std::env;
 use std::process::ExitCode;

@@ -1,0 +1,91 @@
+//! The two ends of a node's task: requests go in, a status comes out.
+//!
+//! Readings know nodes by their handles alone. The other end is a task that speaks SSH
+//! ([`super::task`]), or a script in tests.
+
+use super::exchange::Sample;
+use super::failure::NodeFailure;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, timeout_at};
+
+/// The outcome of one reading.
+pub(crate) type Answer = Result<Arc<Sample>, NodeFailure>;
+
+/// A node as its task last left it.
+#[derive(Default)]
+pub(crate) struct NodeStatus {
+    /// The last good sample.
+    pub(crate) sample: Option<Arc<Sample>>,
+    /// The end of the time for which the node is left alone, and the reason.
+    pub(crate) blocked: Option<(Instant, NodeFailure)>,
+}
+
+/// A reading that is asked for.
+pub(crate) struct NodeRequest {
+    pub(crate) deadline: Instant,
+    pub(crate) answer: oneshot::Sender<Answer>,
+}
+
+/// The end that the task of a node has.
+pub(crate) struct NodeInbox {
+    /// Ends when the last handle is dropped.
+    pub(crate) requests: mpsc::Receiver<NodeRequest>,
+    pub(crate) status: watch::Sender<NodeStatus>,
+}
+
+/// The end that readings have. Dropping every handle ends the task.
+#[derive(Clone)]
+pub(crate) struct NodeHandle {
+    requests: mpsc::Sender<NodeRequest>,
+    status: watch::Receiver<NodeStatus>,
+}
+
+impl NodeHandle {
+    /// Both ends for a node.
+    pub(crate) fn new() -> (Self, NodeInbox) {
+        // The work queue has one exchange with a node at a time.
+        let (requests, inbox) = mpsc::channel(1);
+        let (publish, status) = watch::channel(NodeStatus::default());
+        let inbox = NodeInbox {
+            requests: inbox,
+            status: publish,
+        };
+        (Self { requests, status }, inbox)
+    }
+
+    /// The last sample, if it is younger than `ttl`.
+    pub(crate) fn fresh_sample(&self, ttl: Duration) -> Option<Arc<Sample>> {
+        let status = self.status.borrow();
+        let sample = status.sample.as_ref();
+        sample
+            .filter(|sample| sample.taken.elapsed() < ttl)
+            .cloned()
+    }
+
+    /// The reason that the node is left alone for now, if it is.
+    pub(crate) fn blocked(&self) -> Option<NodeFailure> {
+        let status = self.status.borrow();
+        let (until, last) = status.blocked.as_ref()?;
+        let retry_in = until.duration_since(Instant::now());
+        (!retry_in.is_zero()).then(|| NodeFailure::Waiting {
+            last: Box::new(last.clone()),
+            retry_in,
+        })
+    }
+
+    /// Reads the node.
+    ///
+    /// # Errors
+    /// The failure that kept it from being read before the deadline.
+    pub(crate) async fn read(&self, deadline: Instant) -> Answer {
+        let (answer, outcome) = oneshot::channel();
+        let request = NodeRequest { deadline, answer };
+        match timeout_at(deadline, self.requests.send(request)).await {
+            Err(_) => Err(NodeFailure::TimedOut),
+            Ok(Err(_)) => Err(NodeFailure::Removed),
+            Ok(Ok(())) => outcome.await.unwrap_or(Err(NodeFailure::Removed)),
+        }
+    }
+}

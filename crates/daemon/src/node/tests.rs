@@ -1,0 +1,297 @@
+//! A node's task with a scripted connection and paused time.
+
+use super::connect::NotOpened;
+use super::exchange::Sample;
+use super::failure::{HostKeyFailure, NodeFailure};
+use super::handle::NodeHandle;
+use super::host_key::Identity;
+use super::task::{Connector, NodeSession, NodeTask};
+use crate::testing::{Records, SECOND, name, sample};
+use pulse_core::config::Timeouts;
+use pulse_core::known_hosts::pins::Pins;
+use pulse_core::known_hosts::{HostQuery, KnownHosts};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+/// A key in `known_hosts`, and the same in wire format.
+const PIN: &str =
+    "node ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBERERERERERERERERERERERERERERERERERERERERER\n";
+
+fn key() -> Vec<u8> {
+    let mut key = vec![0, 0, 0, 11];
+    key.extend_from_slice(b"ssh-ed25519");
+    key.extend_from_slice(&[0, 0, 0, 32]);
+    key.extend_from_slice(&[0x11; 32]);
+    key
+}
+
+/// What happens next, each once; a node without a plan answers at once.
+#[derive(Clone, Debug)]
+enum Planned {
+    /// No connection.
+    NotOpened(NodeFailure),
+    /// No connection, because this host key is not accepted.
+    KeyNotAccepted,
+    /// A reading fails.
+    ReadingFails(NodeFailure),
+    /// A reading takes so long.
+    ReadingTakes(Duration),
+    /// The connection is closed by the node after this reading.
+    Closes,
+}
+
+/// The node at the other end.
+#[derive(Clone)]
+struct Node {
+    plan: Arc<Mutex<Vec<Planned>>>,
+    opened: Arc<Mutex<u32>>,
+    identity: Arc<Identity>,
+}
+
+impl Node {
+    fn next(&self, matches: impl Fn(&Planned) -> bool) -> Option<Planned> {
+        let mut plan = self.plan.lock().unwrap();
+        let is_next = plan.first().is_some_and(matches);
+        is_next.then(|| plan.remove(0))
+    }
+}
+
+impl Connector for Node {
+    type Session = Session;
+
+    async fn open(&self) -> Result<Session, NotOpened> {
+        let opens =
+            |planned: &Planned| matches!(planned, Planned::NotOpened(_) | Planned::KeyNotAccepted);
+        *self.opened.lock().unwrap() += 1;
+        match self.next(opens) {
+            Some(Planned::NotOpened(failure)) => Err(failure.into()),
+            Some(_) => Err(NotOpened {
+                failure: HostKeyFailure::Unknown {
+                    fingerprint: "SHA256:x".to_owned(),
+                }
+                .into(),
+                refused: Some(Arc::clone(&self.identity)),
+            }),
+            None => Ok(Session {
+                node: self.clone(),
+                is_closed: false,
+            }),
+        }
+    }
+}
+
+struct Session {
+    node: Node,
+    is_closed: bool,
+}
+
+impl NodeSession for Session {
+    fn identity(&self) -> &Arc<Identity> {
+        &self.node.identity
+    }
+
+    fn address(&self) -> SocketAddr {
+        "192.0.2.1:22".parse().unwrap()
+    }
+
+    fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
+    async fn read(&mut self) -> Result<Sample, NodeFailure> {
+        match self.node.next(|_| true) {
+            Some(Planned::ReadingFails(failure)) => return Err(failure),
+            Some(Planned::ReadingTakes(length)) => sleep(length).await,
+            Some(Planned::Closes) => self.is_closed = true,
+            Some(planned) => panic!("{planned:?} is not of an open connection"),
+            None => {}
+        }
+        Ok(sample())
+    }
+}
+
+struct Bench {
+    node: Node,
+    handle: NodeHandle,
+    pins: watch::Sender<Pins>,
+    records: Records,
+}
+
+fn pinned(text: &str) -> Pins {
+    let known = Arc::new(KnownHosts::parse(text).0);
+    Pins {
+        for_open: Arc::clone(&known),
+        for_new: Ok(known),
+    }
+}
+
+impl Bench {
+    fn new(plan: impl Into<Vec<Planned>>) -> Self {
+        let host = HostQuery::new(&name("node"), None, 22);
+        let node = Node {
+            plan: Arc::new(Mutex::new(plan.into())),
+            opened: Arc::default(),
+            identity: Arc::new(Identity::plain(host, key())),
+        };
+        let records = Records::default();
+        let pins = watch::channel(pinned(PIN)).0;
+        let (handle, inbox) = NodeHandle::new();
+        tokio::spawn(NodeTask::run(
+            name("node"),
+            Timeouts {
+                idle: SECOND * 600,
+                ..pulse_core::config::Config::default().timeouts
+            },
+            node.clone(),
+            pins.subscribe(),
+            Arc::new(records.clone()),
+            inbox,
+        ));
+        Self {
+            node,
+            handle,
+            pins,
+            records,
+        }
+    }
+
+    async fn read(&self) -> Result<(), NodeFailure> {
+        let deadline = Instant::now() + SECOND * 10;
+        self.handle.read(deadline).await.map(drop)
+    }
+
+    fn opened(&self) -> u32 {
+        *self.node.opened.lock().unwrap()
+    }
+
+    fn retry_in(&self) -> Duration {
+        match self.handle.blocked() {
+            Some(NodeFailure::Waiting { retry_in, .. }) => retry_in,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn broken() -> NodeFailure {
+    NodeFailure::Ssh("broken pipe".to_owned())
+}
+
+#[tokio::test(start_paused = true)]
+async fn connection_is_kept() {
+    let bench = Bench::new([]);
+    for _ in 0..9 {
+        bench.read().await.unwrap();
+        sleep(SECOND * 60).await;
+    }
+    assert_eq!(bench.opened(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn quiet_connection_is_closed() {
+    let bench = Bench::new([]);
+    bench.read().await.unwrap();
+    sleep(SECOND * 601).await;
+    bench.read().await.unwrap();
+    assert_eq!(bench.opened(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn connection_that_died_is_opened_again() {
+    let bench = Bench::new([
+        Planned::Closes,
+        Planned::ReadingTakes(SECOND),
+        Planned::ReadingFails(broken()),
+    ]);
+    // Closed by the node after the first reading, broken in the third.
+    for _ in 0..3 {
+        bench.read().await.unwrap();
+    }
+    assert_eq!(bench.opened(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn fresh_connection_that_breaks_is_a_failure() {
+    let bench = Bench::new([Planned::ReadingFails(broken())]);
+    assert!(matches!(bench.read().await, Err(NodeFailure::Ssh(_))));
+    assert_eq!(bench.opened(), 1);
+    assert!(bench.retry_in() <= SECOND);
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_lengthen_the_wait() {
+    let plan = vec![Planned::NotOpened(NodeFailure::TimedOut); 9];
+    let bench = Bench::new(plan);
+    let mut waits = Vec::new();
+    for _ in 0..9 {
+        assert!(bench.read().await.is_err());
+        waits.push(bench.retry_in());
+    }
+    assert!(waits[0] <= SECOND && waits[8] >= SECOND * 45, "{waits:?}");
+    assert!(waits[8] <= SECOND * 60, "{waits:?}");
+    // One success forgives all.
+    bench.read().await.unwrap();
+    assert!(bench.handle.blocked().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn refused_key_is_left_alone_for_ten_minutes() {
+    let refused = NodeFailure::KeyRefused {
+        user: "pulse".to_owned(),
+    };
+    let bench = Bench::new([Planned::NotOpened(refused)]);
+    assert!(bench.read().await.is_err());
+    assert!(bench.retry_in() >= SECOND * 600);
+}
+
+#[tokio::test(start_paused = true)]
+async fn exchange_ends_at_its_deadline() {
+    let bench = Bench::new([Planned::ReadingTakes(SECOND * 99)]);
+    let started = Instant::now();
+    assert!(matches!(bench.read().await, Err(NodeFailure::TimedOut)));
+    assert_eq!(started.elapsed(), SECOND * 10);
+    // An answer may still be on its way, so the connection is not used again.
+    bench.read().await.unwrap();
+    assert_eq!(bench.opened(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn withdrawn_key_closes_and_is_on_record() {
+    let bench = Bench::new([]);
+    bench.read().await.unwrap();
+    assert!(bench.handle.fresh_sample(SECOND * 60).is_some());
+    bench.pins.send_replace(pinned(""));
+    sleep(SECOND).await;
+    assert!(bench.handle.fresh_sample(SECOND * 60).is_none());
+    let record = "hostkey.mismatch denied host_key_unknown";
+    assert_eq!(bench.records.lines(), [record]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn reading_under_way_ends_with_its_key() {
+    let bench = Bench::new([Planned::ReadingTakes(SECOND * 5), Planned::KeyNotAccepted]);
+    let (outcome, ()) = tokio::join!(bench.read(), async {
+        sleep(SECOND).await;
+        bench.pins.send_replace(pinned(""));
+    });
+    // It is tried once more, since the key may have been exchanged.
+    assert!(
+        matches!(outcome, Err(NodeFailure::HostKey(_))),
+        "{outcome:?}"
+    );
+    assert_eq!(bench.opened(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn pinned_key_heals_at_once() {
+    let bench = Bench::new([Planned::KeyNotAccepted]);
+    bench.pins.send_replace(pinned(""));
+    assert!(bench.read().await.is_err());
+    assert!(bench.retry_in() >= SECOND * 600);
+    bench.pins.send_replace(pinned(PIN));
+    sleep(SECOND).await;
+    assert!(bench.handle.blocked().is_none());
+    bench.read().await.unwrap();
+}

@@ -1,0 +1,50 @@
+//! Forwarding of the audit log, as the daemon starts and measures it.
+
+mod journal;
+mod metrics;
+
+pub(crate) use journal::{ToCollectors, journal};
+pub(crate) use metrics::ForwardMetrics;
+
+use crate::node::host_file::HOSTS;
+use crate::observe::recorder::Recorder;
+use crate::startup::Failure;
+use pulse_core::config::Config;
+use pulse_core::hosts::Hosts;
+use pulse_forward::{Forwarder, Journal, Prepared, Settings};
+use std::sync::Arc;
+
+/// Starts the forwarder's thread, if anything is to be forwarded; it waits for its start.
+///
+/// # Errors
+/// [`Failure::Open`] when its thread cannot be started.
+pub(crate) fn prepare(
+    config: &Config,
+    recorder: &Arc<dyn Recorder>,
+    journal: Option<Journal>,
+) -> Result<Option<(Arc<Forwarder>, Prepared)>, Failure> {
+    if !config.forward.is_wanted() {
+        return Ok(None);
+    }
+    let settings = Settings {
+        forward: config.forward.clone(),
+        log_directory: config.audit.directory().to_owned(),
+        state_directory: config.audit.state_dir.clone(),
+        log_id: recorder.health().log_id,
+        host: pulse_sandbox::host_name(),
+        lookup: Arc::new(|name| {
+            let found = Hosts::parse(HOSTS.read()).lookup(name);
+            HOSTS.refusal().map_or(Ok(found), Err)
+        }),
+        journal,
+    };
+    let prepared = Forwarder::prepare(&settings).map_err(|error| Failure::Open {
+        what: "the forwarder's thread".into(),
+        error,
+    });
+    let (forwarder, prepared) = prepared?;
+    let forwarder = Arc::new(forwarder);
+    let told = Arc::clone(&forwarder);
+    recorder.tell(Box::new(move |on_disk| told.tell(on_disk)));
+    Ok(Some((forwarder, prepared)))
+}

@@ -1,0 +1,312 @@
+//! The daemon's metrics: names, help texts and labels.
+//!
+//! The number of labels is bounded: nodes are those of the configuration, and callers beyond
+//! a cap are counted as `other`.
+
+mod labels;
+
+use crate::observe::forwarding::ForwardMetrics;
+use crate::observe::recorder::{AuditMetrics, Recorder};
+use labels::{
+    BuildLabel, ExchangeLabels, MethodLabel, NodeLabel, ReasonLabel, RefusalLabels, RpcLabels,
+};
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::{Family, MetricConstructor};
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+use pulse_core::name::NodeName;
+use pulse_core::peer::PeerId;
+use pulse_forward::Forwarder;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Upper bounds in seconds: an open channel answers in 0.1 ms, a node that hangs takes until
+/// its deadline.
+const BUCKETS: [f64; 12] = [
+    0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.01, 0.025, 0.1, 0.25, 1.0, 5.0, 15.0,
+];
+
+#[derive(Clone, Copy)]
+struct Latency;
+
+impl MetricConstructor<Histogram> for Latency {
+    fn new_metric(&self) -> Histogram {
+        Histogram::new(BUCKETS)
+    }
+}
+
+/// Callers that have a label of their own.
+const MAX_PEERS: usize = 64;
+
+/// Every metric of the daemon.
+pub(crate) struct Metrics {
+    registry: Registry,
+    rpc_requests: Family<RpcLabels, Counter>,
+    rpc_latency: Family<MethodLabel, Histogram, Latency>,
+    ssh_requests: Family<ExchangeLabels, Counter>,
+    ssh_latency: Family<NodeLabel, Histogram, Latency>,
+    rate_limit_hits: Counter,
+    limiter_rejections: Family<RefusalLabels, Counter>,
+    limiter_penalties: Family<RefusalLabels, Counter>,
+    validation_failures: Family<ReasonLabel, Counter>,
+    host_key_changes: Family<NodeLabel, Counter>,
+    oversized: Family<NodeLabel, Counter>,
+    dropped_values: Family<NodeLabel, Counter>,
+    peers: Mutex<HashSet<PeerId>>,
+    /// Connections over their user's accept budget.
+    pub closed_unread: Counter,
+    /// Flights that wait for a slot.
+    pub queue_depth: Gauge,
+    /// Callers the limiter remembers.
+    pub active_peers: Gauge,
+    /// Exchanges that hold a slot.
+    pub inflight: Gauge,
+    /// Requests that did not end in time.
+    pub read_timeouts: Counter,
+    /// Replies that were not taken in time.
+    pub write_timeouts: Counter,
+}
+
+impl Metrics {
+    /// Registers everything, at zero.
+    #[must_use]
+    pub(crate) fn new(recorder: &Arc<dyn Recorder>, forwarder: Option<&Arc<Forwarder>>) -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("pulse_proxy"),
+            rpc_requests: Family::default(),
+            rpc_latency: Family::new_with_constructor(Latency),
+            ssh_requests: Family::default(),
+            ssh_latency: Family::new_with_constructor(Latency),
+            rate_limit_hits: Counter::default(),
+            limiter_rejections: Family::default(),
+            limiter_penalties: Family::default(),
+            validation_failures: Family::default(),
+            host_key_changes: Family::default(),
+            oversized: Family::default(),
+            dropped_values: Family::default(),
+            peers: Mutex::default(),
+            closed_unread: Counter::default(),
+            queue_depth: Gauge::default(),
+            active_peers: Gauge::default(),
+            inflight: Gauge::default(),
+            read_timeouts: Counter::default(),
+            write_timeouts: Counter::default(),
+        };
+        metrics.register_requests();
+        metrics.register_nodes();
+        let audit = AuditMetrics(Arc::clone(recorder));
+        metrics.registry.register_collector(Box::new(audit));
+        if let Some(forwarder) = forwarder {
+            let forward = ForwardMetrics(Arc::clone(forwarder));
+            metrics.registry.register_collector(Box::new(forward));
+        }
+        metrics
+    }
+
+    fn register_requests(&mut self) {
+        let r = &mut self.registry;
+        r.register(
+            "rpc_requests",
+            "Requests over the socket",
+            self.rpc_requests.clone(),
+        );
+        r.register(
+            "rpc_latency_seconds",
+            "Time from a parsed request to its outcome",
+            self.rpc_latency.clone(),
+        );
+        r.register(
+            "connections_closed_unread",
+            "Connections over their user's accept budget, closed without an answer",
+            self.closed_unread.clone(),
+        );
+        r.register(
+            "queue_depth",
+            "Exchanges that wait for a slot",
+            self.queue_depth.clone(),
+        );
+        r.register(
+            "rate_limit_hits",
+            "Requests refused by the limiter",
+            self.rate_limit_hits.clone(),
+        );
+        r.register(
+            "limiter_rejections",
+            "Requests refused by the limiter, by reason and caller",
+            self.limiter_rejections.clone(),
+        );
+        r.register(
+            "limiter_penalties",
+            "Penalties for malformed or forbidden requests",
+            self.limiter_penalties.clone(),
+        );
+        r.register(
+            "limiter_active_peers",
+            "Callers the limiter remembers",
+            self.active_peers.clone(),
+        );
+        r.register(
+            "global_concurrency_inflight",
+            "Exchanges that hold a slot",
+            self.inflight.clone(),
+        );
+        r.register(
+            "node_validation_failures",
+            "Nodes refused by the validator",
+            self.validation_failures.clone(),
+        );
+        r.register(
+            "read_timeouts",
+            "Requests that did not end in time",
+            self.read_timeouts.clone(),
+        );
+        r.register(
+            "write_timeouts",
+            "Replies that were not taken in time",
+            self.write_timeouts.clone(),
+        );
+        // A gauge rather than an info: the older text format has no such type.
+        let version = env!("CARGO_PKG_VERSION");
+        let build = Family::<BuildLabel, Gauge>::default();
+        build.get_or_create(&BuildLabel { version }).set(1);
+        r.register("build_info", "The daemon's version", build);
+    }
+
+    fn register_nodes(&mut self) {
+        let r = &mut self.registry;
+        r.register(
+            "ssh_requests",
+            "Exchanges with nodes",
+            self.ssh_requests.clone(),
+        );
+        r.register(
+            "ssh_latency_seconds",
+            "Time of an exchange with a node",
+            self.ssh_latency.clone(),
+        );
+        r.register(
+            "hostkey_changes",
+            "Nodes that showed another host key than the pinned one",
+            self.host_key_changes.clone(),
+        );
+        r.register(
+            "ssh_output_oversized",
+            "Answers over max_ssh_output_bytes",
+            self.oversized.clone(),
+        );
+        r.register(
+            "implausible_values",
+            "Values left out of documents because they cannot be true",
+            self.dropped_values.clone(),
+        );
+    }
+
+    /// A request has its outcome.
+    pub(crate) fn rpc(&self, method: &'static str, result: &'static str, took: Duration) {
+        self.rpc_requests
+            .get_or_create(&RpcLabels { method, result })
+            .inc();
+        self.rpc_latency
+            .get_or_create(&MethodLabel { method })
+            .observe(took.as_secs_f64());
+    }
+
+    /// A caller was turned away before it had asked anything.
+    pub(crate) fn turned_away(&self, result: &'static str) {
+        self.rpc_requests
+            .get_or_create(&RpcLabels {
+                method: "none",
+                result,
+            })
+            .inc();
+    }
+
+    /// An exchange with a node ended.
+    pub(crate) fn exchange(&self, node: &NodeName, result: &'static str, took: Duration) {
+        let node = node.to_string();
+        self.ssh_latency
+            .get_or_create(&NodeLabel { node: node.clone() })
+            .observe(took.as_secs_f64());
+        self.ssh_requests
+            .get_or_create(&ExchangeLabels { node, result })
+            .inc();
+    }
+
+    /// Values were left out of a node's document.
+    pub(crate) fn dropped(&self, node: &NodeName, values: u64) {
+        if values > 0 {
+            self.dropped_values
+                .get_or_create(&label(node))
+                .inc_by(values);
+        }
+    }
+
+    /// A node showed another host key than the pinned one.
+    pub(crate) fn host_key_changed(&self, node: &NodeName) {
+        self.host_key_changes.get_or_create(&label(node)).inc();
+    }
+
+    /// A node sent too much.
+    pub(crate) fn oversized(&self, node: &NodeName) {
+        self.oversized.get_or_create(&label(node)).inc();
+    }
+
+    /// The limiter refused a request.
+    pub(crate) fn refused(&self, reason: &'static str, peer: &PeerId) {
+        self.rate_limit_hits.inc();
+        let peer = self.peer_label(peer);
+        self.limiter_rejections
+            .get_or_create(&RefusalLabels { reason, peer })
+            .inc();
+    }
+
+    /// The limiter penalised a caller.
+    pub(crate) fn penalised(&self, reason: &'static str, peer: &PeerId) {
+        let peer = self.peer_label(peer);
+        self.limiter_penalties
+            .get_or_create(&RefusalLabels { reason, peer })
+            .inc();
+    }
+
+    /// The validator refused a node.
+    pub(crate) fn node_refused(&self, reason: &'static str) {
+        self.validation_failures
+            .get_or_create(&ReasonLabel { reason })
+            .inc();
+    }
+
+    /// All metrics, as `OpenMetrics` text.
+    #[must_use]
+    pub(crate) fn encode(&self) -> String {
+        let mut text = String::new();
+        // Writing into a String does not fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+
+    fn peer_label(&self, peer: &PeerId) -> String {
+        let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        if peers.contains(peer) || peers.len() < MAX_PEERS {
+            peers.insert(peer.clone());
+            return peer.to_string();
+        }
+        "other".to_owned()
+    }
+}
+
+/// A count, for a gauge.
+pub(crate) fn gauge(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+fn label(node: &NodeName) -> NodeLabel {
+    NodeLabel {
+        node: node.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

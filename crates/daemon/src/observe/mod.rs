@@ -1,0 +1,9 @@
+//! Records, metrics, readiness and forwarding: all that tells others what the daemon does.
+
+pub(crate) mod exposition;
+pub(crate) mod forwarding;
+pub(crate) mod ledger;
+pub(crate) mod metrics;
+pub(crate) mod recorder;
+pub(crate) mod retention;
+pub(crate) mod scrape;

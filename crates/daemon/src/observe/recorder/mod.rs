@@ -1,0 +1,86 @@
+//! The recorder of the daemon's decisions.
+//!
+//! A reading waits for its recorder before the node is asked and before the caller is told the
+//! outcome; a record that fails ends the request. The daemon records into the [`AuditLog`];
+//! benchmarks that are not about the disk record [`Nothing`].
+
+mod audit_log;
+mod metrics;
+
+pub(crate) use audit_log::{AuditLog, OpenError};
+pub(crate) use metrics::AuditMetrics;
+pub(crate) use pulse_audit::{Health, OnDisk, Retention};
+
+use pulse_core::event::Event;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+/// The time after which a record that is not on disk counts as failed.
+pub(crate) const RECORD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The record could not be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the record could not be written")]
+pub struct RecordingFailed;
+
+/// A recording under way.
+pub(crate) type Recording<'a> =
+    Pin<Box<dyn Future<Output = Result<(), RecordingFailed>> + Send + 'a>>;
+
+/// Takes records.
+pub trait Recorder: Send + Sync {
+    /// Records an event; completes when the record is on disk.
+    fn record<'a>(&'a self, event: &'a Event<'a>) -> Recording<'a>;
+
+    /// Records an event that nothing waits for, such as a refusal.
+    fn note(&self, event: &Event<'_>);
+
+    /// The state of the log.
+    fn health(&self) -> Health;
+
+    /// Whether records can be written now.
+    fn is_available(&self) -> bool;
+
+    /// Calls `follower` now, and whenever more records are on disk. It must not block.
+    fn tell(&self, follower: Box<dyn Fn(OnDisk) + Send + Sync>);
+
+    /// Sets the retention of the log.
+    fn retain(&self, retention: Retention);
+
+    /// Reopens the log after its file was renamed.
+    fn reopen(&self);
+
+    /// Writes the records that are queued, and ends the log.
+    fn stop(&self);
+}
+
+/// Records nothing, for benchmarks without a disk.
+pub struct Nothing;
+
+impl Recorder for Nothing {
+    fn record<'a>(&'a self, _: &'a Event<'a>) -> Recording<'a> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn note(&self, _: &Event<'_>) {}
+
+    fn health(&self) -> Health {
+        Health {
+            available: true,
+            ..Health::default()
+        }
+    }
+
+    fn is_available(&self) -> bool {
+        true
+    }
+
+    fn tell(&self, _: Box<dyn Fn(OnDisk) + Send + Sync>) {}
+
+    fn retain(&self, _: Retention) {}
+
+    fn reopen(&self) {}
+
+    fn stop(&self) {}
+}

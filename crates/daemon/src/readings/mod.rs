@@ -1,0 +1,238 @@
+//! Readings: from the sample cache, or from an exchange that callers share.
+//!
+//! An exchange with a node runs in a task of its own, and any number of callers wait for it:
+//! one that gives up ends its own wait and nothing else. Slots are released before the
+//! callers are answered, so that a caller that asks again at once finds its slot free.
+
+pub(crate) mod poll;
+
+use crate::node::{NodeFailure, NodeHandle, Nodes, Sample};
+use crate::observe::metrics::{self, Metrics};
+use pulse_core::event::{FailureReason, HostKeyReason};
+use pulse_core::name::NodeName;
+use pulse_core::peer::PeerId;
+use pulse_core::work::{Caps, Ticket, WorkQueue};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+
+/// The time after which an exchange without an answer gives up its slot.
+const PARK_AFTER: Duration = Duration::from_millis(250);
+
+/// The outcome of a reading.
+pub(crate) type Outcome = Result<Arc<Sample>, NodeFailure>;
+
+/// The settings of readings; replaced whole by a reload.
+#[derive(Clone)]
+pub(crate) struct ReadingSettings {
+    /// The nodes and their tasks.
+    pub nodes: Nodes,
+    /// The age up to which a sample is served again.
+    pub cache_ttl: Duration,
+    /// The deadline of an exchange.
+    pub deadline: Duration,
+}
+
+/// The readings under way.
+pub(crate) struct Readings {
+    settings: RwLock<Arc<ReadingSettings>>,
+    exchanges: Mutex<Exchanges>,
+    metrics: Arc<Metrics>,
+}
+
+struct Exchanges {
+    queue: WorkQueue,
+    waiting: HashMap<Ticket, oneshot::Sender<Outcome>>,
+}
+
+impl Readings {
+    #[must_use]
+    pub(crate) fn new(settings: ReadingSettings, caps: Caps, metrics: Arc<Metrics>) -> Self {
+        let exchanges = Exchanges {
+            queue: WorkQueue::new(caps),
+            waiting: HashMap::new(),
+        };
+        Self {
+            settings: RwLock::new(Arc::new(settings)),
+            exchanges: Mutex::new(exchanges),
+            metrics,
+        }
+    }
+
+    /// The settings in force.
+    #[must_use]
+    pub(crate) fn settings(&self) -> Arc<ReadingSettings> {
+        Arc::clone(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Replaces the settings; exchanges under way go on.
+    pub(crate) fn set(&self, settings: ReadingSettings, caps: Caps) {
+        let mut exchanges = self.exchanges();
+        exchanges.queue.set_caps(caps);
+        exchanges
+            .queue
+            .retain_nodes(|node| settings.nodes.get(node).is_some());
+        *self
+            .settings
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
+    }
+
+    /// Reads a node for a caller: gives a fresh sample, joins the exchange under way, or
+    /// starts one. Dropping the future gives up the wait and nothing else.
+    ///
+    /// # Errors
+    /// The failure that kept the node from being read before the deadline.
+    pub(crate) async fn read(
+        self: &Arc<Self>,
+        peer: &PeerId,
+        node: &NodeName,
+        deadline: Instant,
+    ) -> Outcome {
+        let settings = self.settings();
+        let handle = settings.nodes.get(node).ok_or(NodeFailure::Removed)?;
+        if let Some(sample) = handle.fresh_sample(settings.cache_ttl) {
+            return Ok(sample);
+        }
+        if let Some(failure) = handle.blocked() {
+            return Err(failure);
+        }
+        let (mut wait, outcome) = self.join(peer, node)?;
+        self.start_exchanges();
+        let outcome = timeout_at(deadline, outcome).await;
+        wait.over = outcome.is_ok();
+        match outcome {
+            Ok(outcome) => outcome.unwrap_or(Err(NodeFailure::Removed)),
+            Err(_) => Err(NodeFailure::TimedOut),
+        }
+    }
+
+    fn join(
+        self: &Arc<Self>,
+        peer: &PeerId,
+        node: &NodeName,
+    ) -> Result<(Wait, oneshot::Receiver<Outcome>), NodeFailure> {
+        let (sender, outcome) = oneshot::channel();
+        let mut exchanges = self.exchanges();
+        let ticket = exchanges.queue.request(peer, node).map_err(|_| {
+            self.metrics.refused("queue_full", peer);
+            NodeFailure::QueueFull
+        })?;
+        exchanges.waiting.insert(ticket, sender);
+        let wait = Wait {
+            readings: Arc::clone(self),
+            node: node.clone(),
+            ticket,
+            over: false,
+        };
+        Ok((wait, outcome))
+    }
+
+    /// Starts the exchanges for which the queue has a slot.
+    fn start_exchanges(self: &Arc<Self>) {
+        let mut exchanges = self.exchanges();
+        while let Some(node) = exchanges.queue.start_next() {
+            tokio::spawn(Arc::clone(self).run(node));
+        }
+        self.show(&exchanges.queue);
+    }
+
+    async fn run(self: Arc<Self>, node: NodeName) {
+        let settings = self.settings();
+        let started = Instant::now();
+        let outcome = match settings.nodes.get(&node) {
+            Some(handle) => {
+                self.exchange(handle, &node, started + settings.deadline)
+                    .await
+            }
+            None => Err(NodeFailure::Removed),
+        };
+        let took = started.elapsed();
+        self.count(&node, &outcome, took);
+        self.finish(&node, &outcome, took < PARK_AFTER);
+        self.start_exchanges();
+    }
+
+    /// One exchange; it is parked when it takes long.
+    async fn exchange(
+        self: &Arc<Self>,
+        handle: &NodeHandle,
+        node: &NodeName,
+        deadline: Instant,
+    ) -> Outcome {
+        let exchange = handle.read(deadline);
+        tokio::pin!(exchange);
+        if let Ok(outcome) = tokio::time::timeout(PARK_AFTER, &mut exchange).await {
+            return outcome;
+        }
+        self.exchanges().queue.park(node);
+        self.start_exchanges();
+        exchange.await
+    }
+
+    fn finish(&self, node: &NodeName, outcome: &Outcome, quickly: bool) {
+        let mut exchanges = self.exchanges();
+        for ticket in exchanges.queue.finish(node, quickly) {
+            if let Some(waiting) = exchanges.waiting.remove(&ticket) {
+                // The caller may have given up just now.
+                let _ = waiting.send(outcome.clone());
+            }
+        }
+    }
+
+    fn count(&self, node: &NodeName, outcome: &Outcome, took: Duration) {
+        let result = match outcome {
+            Ok(sample) => {
+                let dropped = sample.dropped.implausible + sample.dropped.malformed;
+                self.metrics.dropped(node, dropped);
+                "success"
+            }
+            Err(failure) => {
+                let reason = failure.reason();
+                match reason {
+                    FailureReason::HostKey(HostKeyReason::Changed) => {
+                        self.metrics.host_key_changed(node);
+                    }
+                    FailureReason::Oversized => self.metrics.oversized(node),
+                    _ => {}
+                }
+                reason.as_str()
+            }
+        };
+        self.metrics.exchange(node, result, took);
+    }
+
+    fn show(&self, queue: &WorkQueue) {
+        self.metrics.queue_depth.set(metrics::gauge(queue.queued()));
+        self.metrics.inflight.set(metrics::gauge(queue.running()));
+    }
+
+    fn exchanges(&self) -> MutexGuard<'_, Exchanges> {
+        self.exchanges
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A caller's wait; dropped before its end, it leaves the queue.
+struct Wait {
+    readings: Arc<Readings>,
+    node: NodeName,
+    ticket: Ticket,
+    over: bool,
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        if !self.over {
+            let mut exchanges = self.readings.exchanges();
+            exchanges.waiting.remove(&self.ticket);
+            exchanges.queue.leave(&self.node, self.ticket);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,302 @@
+//! From a request line to its reply: parses it, checks the capability, carries it out.
+
+use crate::node::Sample;
+use crate::serve::Request;
+use crate::state::Daemon;
+use pulse_core::capability::Capability;
+use pulse_core::name::NodeName;
+use pulse_core::peer::Peer;
+use pulse_core::rpc::{self, Call, InvalidNodeName, Method, RpcError, Violation, response_line};
+use pulse_forward::Forwarder;
+use pulse_forward::forwarder::Command;
+use pulse_forward::status::Status;
+use serde::{Serialize, Serializer};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+/// A reply.
+pub(super) struct Reply {
+    /// One line, its newline included.
+    pub line: Vec<u8>,
+    /// Whether the caller asked to keep the connection.
+    pub keep_alive: bool,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Data {
+    Status {
+        version: &'static str,
+        public_key: String,
+        ssh_dir: String,
+        capabilities: Vec<&'static str>,
+    },
+    Temperature {
+        /// The name as it was asked for.
+        node: String,
+        temperature: String,
+    },
+    Temperatures {
+        nodes: Vec<Entry>,
+    },
+    Forwarding {
+        forwarding: Status,
+    },
+    Replay {
+        from: u64,
+    },
+}
+
+/// One node of `get_temperatures`.
+#[derive(Serialize)]
+struct Entry {
+    node: String,
+    #[serde(flatten)]
+    outcome: EntryOutcome,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum EntryOutcome {
+    Read {
+        #[serde(serialize_with = "document")]
+        temperature: Arc<Sample>,
+        /// The age of the sample.
+        age_ms: u64,
+    },
+    Failed {
+        error: String,
+    },
+}
+
+fn document<S: Serializer>(sample: &Arc<Sample>, serializer: S) -> Result<S::Ok, S::Error> {
+    sample.json.serialize(serializer)
+}
+
+/// Answers a request line.
+pub(super) async fn answer(daemon: &Arc<Daemon>, peer: &Arc<Peer>, line: &[u8]) -> Reply {
+    let started = Instant::now();
+    let asked = rpc::Request::parse(line);
+    let given = asked.as_ref().ok().and_then(|r| r.correlation_id.clone());
+    let keep_alive = asked.as_ref().is_ok_and(|r| r.keep_alive);
+    let request = Request {
+        daemon: Arc::clone(daemon),
+        peer: Arc::clone(peer),
+        correlation_id: given
+            .unwrap_or_else(crate::sys::random::correlation_id)
+            .into(),
+        deadline: started + daemon.config().timeouts.request,
+    };
+    let (method, outcome) = match request.check_penalty().and(asked.map_err(RpcError::from)) {
+        Err(RpcError::RateLimited) => ("none", Err(RpcError::RateLimited)),
+        Err(error) => ("invalid", Err(error)),
+        Ok(asked) => match asked.method {
+            None => {
+                let refused = request.spend_own().and(Err(RpcError::UnknownMethod));
+                ("unknown", refused)
+            }
+            Some(method) => {
+                let outcome = carry_out(&request, method, asked.call).await;
+                (method.as_str(), outcome)
+            }
+        },
+    };
+    reply(&request, method, started.elapsed(), &outcome, keep_alive)
+}
+
+/// Refuses a request that did not come whole.
+pub(super) fn refuse(daemon: &Arc<Daemon>, peer: &Arc<Peer>, error: RpcError) -> Reply {
+    let request = Request {
+        daemon: Arc::clone(daemon),
+        peer: Arc::clone(peer),
+        correlation_id: crate::sys::random::correlation_id().into(),
+        deadline: Instant::now(),
+    };
+    reply(&request, "invalid", Duration::ZERO, &Err(error), false)
+}
+
+/// Counts the outcome, penalises the caller where it has to be, and makes the line.
+fn reply(
+    request: &Request,
+    method: &'static str,
+    took: Duration,
+    outcome: &Result<Data, RpcError>,
+    keep_alive: bool,
+) -> Reply {
+    let result = outcome.as_ref().map_or_else(RpcError::label, |_| "success");
+    request.daemon.metrics.rpc(method, result, took);
+    if let Err(RpcError::Violation(violation)) = outcome {
+        request.penalise(violation);
+    }
+    Reply {
+        line: response_line(request.correlation_id.to_string(), outcome.as_ref()),
+        keep_alive,
+    }
+}
+
+/// The line for a caller that is refused before it has asked anything.
+#[must_use]
+pub(super) fn refusal(error: &RpcError) -> Vec<u8> {
+    response_line::<()>(crate::sys::random::correlation_id(), Err(error))
+}
+
+async fn carry_out(
+    request: &Request,
+    method: Method,
+    call: Result<Call, RpcError>,
+) -> Result<Data, RpcError> {
+    if !request.peer.capabilities.has(method.needs()) {
+        return Err(match method.needs() {
+            Capability::Admin => Violation::AdminRequired.into(),
+            _ => RpcError::Unauthorized,
+        });
+    }
+    // Forwarding can be inspected while the audit log is unavailable.
+    if method != Method::GetForwarding {
+        request.check_recorder()?;
+    }
+    match call? {
+        Call::Status => request.spend_own().map(|()| status(request)),
+        Call::Temperature(node) => {
+            let sample = request.read(&node).await?;
+            Ok(Data::Temperature {
+                node: node.as_written().to_owned(),
+                temperature: sample.json.get().to_owned(),
+            })
+        }
+        Call::Temperatures(nodes) => Ok(Data::Temperatures {
+            nodes: read_all(request, nodes).await?,
+        }),
+        Call::Forwarding => request.spend_own().and_then(|()| {
+            let forwarding = forwarding(request)?;
+            Ok(Data::Forwarding { forwarding })
+        }),
+        Call::Replay(from) => request
+            .spend_own()
+            .and_then(|()| replay(request, from.get())),
+    }
+}
+
+fn forwarder(request: &Request) -> Result<&Forwarder, RpcError> {
+    let forwarder = request.daemon.forwarder.as_deref();
+    forwarder.ok_or(RpcError::NotForwarding)
+}
+
+/// The streams, and the one that keeps old segments of the log, if one does.
+fn forwarding(request: &Request) -> Result<Status, RpcError> {
+    let mut status = forwarder(request)?.status();
+    let upkeep = request.daemon.recorder.health().upkeep;
+    if let Some(hold) = upkeep.pressing_hold() {
+        let mut streams = status.streams.iter_mut();
+        if let Some(stream) = streams.find(|stream| hold.stream() == Some(&stream.name)) {
+            stream.keeps_segments = Some(hold.to_string());
+        }
+    }
+    Ok(status)
+}
+
+fn replay(request: &Request, from: u64) -> Result<Data, RpcError> {
+    let forwarder = forwarder(request)?;
+    let status = forwarder.status();
+    if from > status.seq {
+        return Err(RpcError::NoSuchRecord);
+    }
+    let first = status.first_seq;
+    if from < first {
+        return Err(RpcError::RecordRemoved { first });
+    }
+    if forwarder.ask(Command::Replay(from)) {
+        Ok(Data::Replay { from })
+    } else {
+        Err(RpcError::ForwardingBusy)
+    }
+}
+
+fn status(request: &Request) -> Data {
+    Data::Status {
+        version: env!("CARGO_PKG_VERSION"),
+        public_key: request.daemon.public_key.clone(),
+        ssh_dir: request.daemon.config().ssh_dir.display().to_string(),
+        capabilities: request.peer.capabilities.names().collect(),
+    }
+}
+
+/// Reads several nodes at the same time, each with a token of its own.
+async fn read_all(
+    request: &Request,
+    nodes: Option<Vec<Result<NodeName, InvalidNodeName>>>,
+) -> Result<Vec<Entry>, RpcError> {
+    let nodes = nodes.unwrap_or_else(|| {
+        let settings = request.daemon.readings.settings();
+        settings.nodes.names().cloned().map(Ok).collect()
+    });
+    if !nodes.iter().any(Result::is_ok) {
+        request.spend_own()?;
+    }
+    // One request, one penalty, however many names are wrong.
+    if let Some(Err(invalid)) = nodes.iter().find(|node| node.is_err()) {
+        request.penalise(&invalid.clone().into());
+    }
+    // Entries stand in the order of the request.
+    let mut entries = BTreeMap::new();
+    let mut tasks = JoinSet::new();
+    for (i, node) in nodes.into_iter().enumerate() {
+        match node {
+            Ok(node) => {
+                let request = request.clone();
+                tasks.spawn(async move { (i, entry(&request, &node).await) });
+            }
+            Err(invalid) => drop(entries.insert(i, Entry::invalid(&invalid))),
+        }
+    }
+    while let Some(done) = tasks.join_next().await {
+        if let Ok((i, entry)) = done {
+            entries.insert(i, entry);
+        }
+    }
+    Ok(entries.into_values().collect())
+}
+
+async fn entry(request: &Request, node: &NodeName) -> Entry {
+    match request.read(node).await {
+        Ok(sample) => Entry::of(node, sample),
+        Err(RpcError::RateLimited) => {
+            Entry::failed(node, &RpcError::NodeRateLimited { node: node.clone() })
+        }
+        Err(error) => Entry::failed(node, &error),
+    }
+}
+
+impl Entry {
+    fn of(node: &NodeName, sample: Arc<Sample>) -> Self {
+        let age = sample.taken.elapsed().as_millis();
+        Self {
+            node: node.as_written().to_owned(),
+            outcome: EntryOutcome::Read {
+                temperature: sample,
+                age_ms: u64::try_from(age).unwrap_or(u64::MAX),
+            },
+        }
+    }
+
+    fn failed(node: &NodeName, error: &RpcError) -> Self {
+        Self {
+            node: node.as_written().to_owned(),
+            outcome: EntryOutcome::Failed {
+                error: error.to_string(),
+            },
+        }
+    }
+
+    fn invalid(name: &InvalidNodeName) -> Self {
+        Self {
+            node: name.shown.clone(),
+            outcome: EntryOutcome::Failed {
+                error: name.to_string(),
+            },
+        }
+    }
+}

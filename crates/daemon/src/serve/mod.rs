@@ -1,0 +1,20 @@
+//! Callers: from the listening sockets to the reply.
+//!
+//! `backlog` and `listener` accept, `session` admits and reads requests from a
+//! `connection`, `dispatch` answers them, `request` records and carries out a reading.
+
+mod backlog;
+mod connection;
+mod dispatch;
+mod listener;
+mod request;
+mod session;
+mod socket;
+
+pub(crate) use backlog::Guards;
+pub(crate) use listener::{serve_administrators, serve_callers};
+pub(crate) use request::Request;
+pub(crate) use socket::BoundSocket;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,196 @@
+//! A request: admitted by the limiter, recorded, carried out, recorded again.
+
+use crate::node::{NodeFailure, Sample};
+use crate::readings::Outcome;
+use crate::state::Daemon;
+use pulse_core::event::{Event, FailureReason, ReadingFailure, RequestId};
+use pulse_core::limiter::Bucket;
+use pulse_core::name::NodeName;
+use pulse_core::peer::Peer;
+use pulse_core::rpc::{RpcError, Unlisted, Violation};
+use std::sync::Arc;
+use tokio::time::Instant;
+
+/// A request under way.
+#[derive(Clone)]
+pub(crate) struct Request {
+    pub(crate) daemon: Arc<Daemon>,
+    pub(crate) peer: Arc<Peer>,
+    pub(crate) correlation_id: Arc<str>,
+    pub(crate) deadline: Instant,
+}
+
+impl Request {
+    /// Refuses everything while no record can be written.
+    pub(crate) fn check_recorder(&self) -> Result<(), RpcError> {
+        if self.daemon.recorder.is_available() {
+            Ok(())
+        } else {
+            Err(RpcError::RecorderUnavailable)
+        }
+    }
+
+    /// A caller may have been penalised since it connected.
+    pub(crate) fn check_penalty(&self) -> Result<(), RpcError> {
+        let now = crate::sys::now();
+        let penalty = self.daemon.limiter().check_penalty(&self.peer.id, now);
+        penalty.map_err(|refusal| self.daemon.limited(&self.peer, refusal))
+    }
+
+    /// Takes a token from the caller's own bucket.
+    pub(crate) fn spend_own(&self) -> Result<(), RpcError> {
+        self.spend(Bucket::Own)
+    }
+
+    fn spend(&self, bucket: Bucket<'_>) -> Result<(), RpcError> {
+        let now = crate::sys::now();
+        let spent = self.daemon.limiter().spend(&self.peer.id, bucket, now);
+        spent.map_err(|refusal| self.daemon.limited(&self.peer, refusal))
+    }
+
+    /// Penalises the caller for a request that is malformed or forbidden.
+    pub(crate) fn penalise(&self, violation: &Violation) {
+        let daemon = &self.daemon;
+        if let Violation::InvalidNodeName(_) = violation {
+            daemon.metrics.node_refused(violation.label());
+        }
+        let now = crate::sys::now();
+        daemon.limiter().penalise(&self.peer.id, now);
+        daemon.metrics.penalised(violation.label(), &self.peer.id);
+        daemon.recorder.note(&Event::Violation {
+            request: self.id(),
+            violation,
+        });
+    }
+
+    /// Reads a node, if the caller may have it read now.
+    pub(crate) async fn read(&self, node: &NodeName) -> Result<Arc<Sample>, RpcError> {
+        self.admit(node)?;
+        self.read_admitted(node).await
+    }
+
+    /// Reads a node without admission. The start is on record before the node is asked, and the
+    /// outcome before the caller is told.
+    ///
+    /// Errors have the name that was asked for; records, metrics and the queue have the name
+    /// that is listed.
+    pub(crate) async fn read_admitted(&self, node: &NodeName) -> Result<Arc<Sample>, RpcError> {
+        let settings = self.daemon.readings.settings();
+        let listed = settings.nodes.listed(node).unwrap_or(node);
+        self.record(&Event::CommandStart {
+            request: self.id(),
+            node: listed,
+        })
+        .await?;
+        let mut pending = Pending::new(self, listed);
+        let readings = &self.daemon.readings;
+        let outcome = readings.read(&self.peer.id, listed, self.deadline).await;
+        pending.is_over = true;
+        self.record_outcome(listed, &outcome, pending.started)
+            .await?;
+        outcome.map_err(|failure| match failure {
+            NodeFailure::AddressNotPermitted => {
+                RpcError::AddressNotPermitted { node: node.clone() }
+            }
+            failure => RpcError::Failed {
+                node: node.clone(),
+                failure: failure.to_string(),
+            },
+        })
+    }
+
+    /// Checks that the node is listed, and takes the caller's token for it.
+    fn admit(&self, node: &NodeName) -> Result<(), RpcError> {
+        let settings = self.daemon.readings.settings();
+        if settings.nodes.get(node).is_some() {
+            return self.spend(Bucket::Node(node));
+        }
+        self.spend_own()?;
+        let reason = if settings.nodes.is_empty() {
+            Unlisted::NoValidationSources
+        } else {
+            Unlisted::NotAllowlisted
+        };
+        self.daemon.metrics.node_refused(reason.as_str());
+        self.daemon.recorder.note(&Event::Unlisted {
+            request: self.id(),
+            node,
+            reason,
+        });
+        Err(RpcError::Unlisted {
+            node: node.clone(),
+            reason,
+        })
+    }
+
+    async fn record_outcome(
+        &self,
+        node: &NodeName,
+        outcome: &Outcome,
+        started: Instant,
+    ) -> Result<(), RpcError> {
+        let error = outcome.as_ref().err().map(ToString::to_string);
+        self.record(&Event::CommandFinish {
+            request: self.id(),
+            node,
+            duration: started.elapsed(),
+            outcome: match outcome {
+                Ok(sample) => Ok(&sample.exchange),
+                Err(failure) => Err(ReadingFailure {
+                    reason: failure.reason(),
+                    error: error.as_deref().unwrap_or_default(),
+                }),
+            },
+        })
+        .await
+    }
+
+    fn id(&self) -> RequestId<'_> {
+        RequestId {
+            correlation_id: &self.correlation_id,
+            peer: &self.peer,
+        }
+    }
+
+    async fn record(&self, event: &Event<'_>) -> Result<(), RpcError> {
+        let recorded = self.daemon.recorder.record(event).await;
+        recorded.map_err(|_| RpcError::RecorderUnavailable)
+    }
+}
+
+/// A reading without an outcome yet. Dropped so, because the caller has gone away, it is
+/// recorded as abandoned.
+struct Pending<'a> {
+    request: &'a Request,
+    node: &'a NodeName,
+    started: Instant,
+    is_over: bool,
+}
+
+impl<'a> Pending<'a> {
+    fn new(request: &'a Request, node: &'a NodeName) -> Self {
+        Self {
+            request,
+            node,
+            started: Instant::now(),
+            is_over: false,
+        }
+    }
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        if self.is_over {
+            return;
+        }
+        self.request.daemon.recorder.note(&Event::CommandFinish {
+            request: self.request.id(),
+            node: self.node,
+            duration: self.started.elapsed(),
+            outcome: Err(ReadingFailure {
+                reason: FailureReason::Abandoned,
+                error: "the caller went away",
+            }),
+        });
+    }
+}

@@ -1,0 +1,138 @@
+//! One caller, from admission to the end of its connection.
+//!
+//! A caller is admitted before a byte of it is read. One that may not ask gets its answer
+//! at once and has never held anything but a descriptor.
+
+use super::connection::{Connection, NoLine};
+use super::dispatch;
+use crate::state::Daemon;
+use pulse_core::event::Access;
+use pulse_core::limiter::Refusal;
+use pulse_core::peer::Peer;
+use pulse_core::rpc::RpcError;
+use std::io::{self, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// Admits a caller and serves it, or turns it away with the reason.
+pub(super) fn admit_or_refuse(
+    stream: UnixStream,
+    peer: Peer,
+    daemon: &Arc<Daemon>,
+    draining: &watch::Receiver<bool>,
+) {
+    let (daemon, peer) = (Arc::clone(daemon), Arc::new(peer));
+    match admit(&daemon, &peer) {
+        Ok(admitted) => {
+            tokio::spawn(serve(
+                Connection::new(stream),
+                daemon,
+                peer,
+                admitted,
+                draining.clone(),
+            ));
+        }
+        Err(error) => turn_away(stream, daemon, &peer, &error),
+    }
+}
+
+/// A caller's place among the open connections; released when dropped.
+struct Admitted {
+    daemon: Arc<Daemon>,
+    peer: Arc<Peer>,
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        self.daemon.gate().leave(&self.peer.id);
+    }
+}
+
+fn admit(daemon: &Arc<Daemon>, peer: &Arc<Peer>) -> Result<Admitted, RpcError> {
+    if peer.capabilities.is_empty() {
+        return Err(daemon.unauthorised(peer));
+    }
+    let penalty = daemon.limiter().check_penalty(&peer.id, crate::sys::now());
+    penalty.map_err(|refusal| daemon.limited(peer, refusal))?;
+    let entered = daemon.gate().enter(&peer.id);
+    entered.map_err(|_| daemon.limited(peer, Refusal::Connections))?;
+    daemon.note(Access::Accepted, peer);
+    Ok(Admitted {
+        daemon: Arc::clone(daemon),
+        peer: Arc::clone(peer),
+    })
+}
+
+/// Answers with the error and waits, within bounds, until the caller has read it.
+fn turn_away(stream: UnixStream, daemon: Arc<Daemon>, peer: &Peer, error: &RpcError) {
+    daemon.metrics.turned_away(error.label());
+    let line = dispatch::refusal(error);
+    // The buffer of a new socket has room for a line.
+    let _ = (&stream).write(&line);
+    let user = peer.id.clone();
+    if daemon.door().enter(&user).is_err() {
+        // Too many of this user are waited for already: this one may get a reset.
+        return;
+    }
+    tokio::spawn(async move {
+        let patience = daemon.config().timeouts.read;
+        Connection::new(stream).finish(patience).await;
+        daemon.door().leave(&user);
+    });
+}
+
+/// Serves one caller until it is done.
+async fn serve(
+    mut connection: Connection,
+    daemon: Arc<Daemon>,
+    peer: Arc<Peer>,
+    admitted: Admitted,
+    mut draining: watch::Receiver<bool>,
+) {
+    let (mut answered, mut cut_short) = (false, false);
+    loop {
+        let timeouts = daemon.config().timeouts;
+        let line = tokio::select! {
+            biased;
+            line = connection.line(Instant::now() + timeouts.read) => line,
+            _ = draining.wait_for(|draining| *draining) => return,
+        };
+        let reply = match line {
+            Ok(line) => tokio::select! {
+                reply = dispatch::answer(&daemon, &peer, &line) => reply,
+                () = connection.gone() => return,
+            },
+            // A kept connection that is idle ends without an error.
+            Err(NoLine::Refused(RpcError::ReadTimeout)) if answered && connection.is_quiet() => {
+                break;
+            }
+            Err(NoLine::Ended) => return,
+            Err(NoLine::Refused(error)) => {
+                cut_short = true;
+                if error == RpcError::ReadTimeout {
+                    daemon.metrics.read_timeouts.inc();
+                }
+                dispatch::refuse(&daemon, &peer, error)
+            }
+        };
+        if let Err(error) = connection.send(&reply.line, timeouts.write).await {
+            if error.kind() == io::ErrorKind::TimedOut {
+                daemon.metrics.write_timeouts.inc();
+            }
+            return;
+        }
+        answered = true;
+        if !reply.keep_alive || *draining.borrow() {
+            break;
+        }
+    }
+    // The caller has its answer: what follows no longer counts as its connection.
+    drop(admitted);
+    if cut_short {
+        connection.finish_soon().await;
+    } else {
+        connection.close().await;
+    }
+}

@@ -1,0 +1,290 @@
+//! The daemon's SSH key: Ed25519, created on the first start, readable by the daemon alone.
+
+use pulse_core::rpc::uuid_from_random;
+use pulse_core::trust::{Demand, Untrusted};
+use russh::keys::PrivateKey;
+use russh::keys::ssh_key::LineEnding;
+use russh::keys::ssh_key::private::Ed25519Keypair;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+/// The private key's file in the key store.
+pub(crate) const FILE_NAME: &str = "id_ed25519";
+
+/// A private key is some 400 bytes.
+const MAX_KEY_BYTES: usize = 64 * 1024;
+
+/// An error that leaves the daemon without a key.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// A file cannot be opened, read or written.
+    #[error("{}: {error}{}", path.display(), remedy(error))]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        error: io::Error,
+    },
+    /// Other users can read the key.
+    #[error("{}: other users can read this private key (mode {mode:04o}): run chmod 600, and consider replacing it", path.display())]
+    TooOpen {
+        /// The file.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+    /// Other users can change or replace the key.
+    #[error("the SSH key is refused: {0}")]
+    Untrusted(Untrusted),
+    /// The file is not a private key that the daemon can use.
+    #[error("{}: {reason}", path.display())]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        reason: String,
+    },
+}
+
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            ": this file and its directory must belong to the daemon's user"
+        }
+        _ => "",
+    }
+}
+
+/// The key's name as a credential (`LoadCredentialEncrypted=`, systemd.exec(5)).
+pub(crate) const CREDENTIAL: &str = "pulse-sensor-proxy.id_ed25519";
+
+/// The directory of the service's credentials, if systemd has passed any.
+#[must_use]
+pub(crate) fn credentials() -> Option<PathBuf> {
+    std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from)
+}
+
+/// Loads the key from the credentials if it is there, else from the key store, where it is
+/// created if there is none.
+///
+/// # Errors
+/// [`KeyError`] when it can be neither read nor created.
+pub(crate) fn find_or_create(
+    credentials: Option<&Path>,
+    ssh_dir: &Path,
+) -> Result<PrivateKey, KeyError> {
+    let Some(path) = credentials.map(|directory| directory.join(CREDENTIAL)) else {
+        return load_or_create(ssh_dir);
+    };
+    match open(&path) {
+        // systemd makes it readable for this user by an access list, which the mode shows as
+        // a right of the group: the mode proves nothing here.
+        Ok((file, judged)) => {
+            judged.map_err(KeyError::Untrusted)?;
+            publish(read(file, &path)?, &ssh_dir.join(FILE_NAME))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => load_or_create(ssh_dir),
+        Err(error) => Err(KeyError::Io { path, error }),
+    }
+}
+
+/// Loads the key of a key store, or creates it.
+fn load_or_create(ssh_dir: &Path) -> Result<PrivateKey, KeyError> {
+    let path = ssh_dir.join(FILE_NAME);
+    match open(&path) {
+        Ok((file, judged)) => {
+            check_mode(&file, &path)?;
+            judged.map_err(KeyError::Untrusted)?;
+            read(file, &path)
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => create(ssh_dir, &path),
+        Err(error) => Err(KeyError::Io { path, error }),
+    }
+}
+
+/// The public key as an `authorized_keys` line, without options.
+///
+/// # Errors
+/// [`KeyError::Unusable`] when it cannot be written as one.
+pub(crate) fn public_line(key: &PrivateKey) -> Result<String, KeyError> {
+    let line = key.public_key().to_openssh();
+    line.map_err(|e| unusable(Path::new(FILE_NAME), &e))
+}
+
+/// Opens a key and judges who may change it: that user could have the nodes let in a key of
+/// its own.
+fn open(path: &Path) -> io::Result<(File, Result<(), Untrusted>)> {
+    pulse_trust::examine(path, pulse_trust::owners(), Demand::Unwritable)
+}
+
+/// Checked before the owners: a key that others could read has to be replaced, not only
+/// protected.
+fn check_mode(file: &File, path: &Path) -> Result<(), KeyError> {
+    let io_error = |error| KeyError::Io {
+        path: path.to_owned(),
+        error,
+    };
+    let mode = file.metadata().map_err(io_error)?.mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(KeyError::TooOpen {
+            path: path.to_owned(),
+            mode,
+        });
+    }
+    Ok(())
+}
+
+fn read(file: File, path: &Path) -> Result<PrivateKey, KeyError> {
+    let io_error = |error| KeyError::Io {
+        path: path.to_owned(),
+        error,
+    };
+    // Room for all of it: a vector that grows leaves copies behind that nobody zeroises.
+    let mut pem = Zeroizing::new(Vec::with_capacity(MAX_KEY_BYTES + 1));
+    pulse_files::read_into(&mut pem, file, MAX_KEY_BYTES).map_err(io_error)?;
+    let key = PrivateKey::from_openssh(pem.as_slice()).map_err(|e| unusable(path, &e))?;
+    if key.is_encrypted() {
+        return Err(unusable(
+            path,
+            &"the key has a passphrase: remove it (ssh-keygen -p)",
+        ));
+    }
+    if key.key_data().ed25519().is_none() {
+        return Err(unusable(
+            path,
+            &"the key is not Ed25519: move it away, and a new one is created",
+        ));
+    }
+    Ok(key)
+}
+
+fn create(ssh_dir: &Path, path: &Path) -> Result<PrivateKey, KeyError> {
+    let io_error = |error| KeyError::Io {
+        path: path.to_owned(),
+        error,
+    };
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(ssh_dir)
+        .map_err(io_error)?;
+    let mut seed = Zeroizing::new([0; 32]);
+    getrandom::fill(seed.as_mut()).map_err(|e| unusable(path, &e))?;
+    let mut key = PrivateKey::from(Ed25519Keypair::from_seed(&seed));
+    key.set_comment(format!("pulse-sensor-proxy@{}", host_name()));
+    let pem = key
+        .to_openssh(LineEnding::LF)
+        .map_err(|e| unusable(path, &e))?;
+    write_new(path, 0o600, pem.as_bytes()).map_err(io_error)?;
+    tracing::info!("created the SSH key {}", path.display());
+    publish(key, path)
+}
+
+/// Writes the public key beside the private one, for people and `ssh-copy-id`.
+fn publish(key: PrivateKey, path: &Path) -> Result<PrivateKey, KeyError> {
+    let path = path.with_extension("pub");
+    let line = format!("{}\n", public_line(&key)?);
+    let is_there = pulse_files::read(&path, line.len()).is_ok_and(|it| it == line.as_bytes());
+    if !is_there {
+        let written = write_new(&path, 0o644, line.as_bytes());
+        written.map_err(|error| KeyError::Io { path, error })?;
+    }
+    Ok(key)
+}
+
+/// Writes a file whole or not at all: beside its place, synced, then renamed.
+fn write_new(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random)?;
+    let beside = path.with_extension(uuid_from_random(random));
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(mode);
+    let mut file = pulse_files::open_with(&mut options, &beside)?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    let renamed = written.and_then(|()| std::fs::rename(&beside, path));
+    if renamed.is_err() {
+        // The failure itself is reported; the leftover is harmless.
+        let _ = std::fs::remove_file(&beside);
+    }
+    renamed
+}
+
+fn host_name() -> String {
+    let name = pulse_sandbox::host_name();
+    let valid = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
+    name.chars().filter(valid).take(64).collect()
+}
+
+fn unusable(path: &Path, reason: &dyn std::fmt::Display) -> KeyError {
+    KeyError::Unusable {
+        path: path.to_owned(),
+        reason: reason.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn key_is_created_once_and_private() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = dir.path().join("a/ssh");
+        let made = load_or_create(&store).unwrap();
+        let mode = |name: &str| std::fs::metadata(store.join(name)).unwrap().mode() & 0o7777;
+        assert_eq!((mode("id_ed25519"), mode("id_ed25519.pub")), (0o600, 0o644));
+        assert_eq!(std::fs::metadata(&store).unwrap().mode() & 0o7777, 0o700);
+        assert_eq!(std::fs::read_dir(&store).unwrap().count(), 2);
+        let loaded = load_or_create(&store).unwrap();
+        assert_eq!(public_line(&made).unwrap(), public_line(&loaded).unwrap());
+    }
+
+    #[test]
+    fn credential_precedes_the_key_store() {
+        let dir = tempfile::tempdir().unwrap();
+        let (credentials, store) = (dir.path().join("credentials"), dir.path().join("ssh"));
+        let kept = load_or_create(&credentials).unwrap();
+        let from_store = find_or_create(Some(&credentials), &store).unwrap();
+        assert_ne!(
+            public_line(&kept).unwrap(),
+            public_line(&from_store).unwrap()
+        );
+        let credential = credentials.join(CREDENTIAL);
+        std::fs::rename(credentials.join(FILE_NAME), &credential).unwrap();
+        // As systemd leaves it: an access list shows as a group's rights.
+        std::fs::set_permissions(&credential, std::fs::Permissions::from_mode(0o440)).unwrap();
+        let found = find_or_create(Some(&credentials), &store).unwrap();
+        assert_eq!(public_line(&kept).unwrap(), public_line(&found).unwrap());
+        let public = std::fs::read_to_string(store.join("id_ed25519.pub")).unwrap();
+        assert_eq!(public.trim_end(), public_line(&kept).unwrap());
+    }
+
+    #[test]
+    fn readable_key_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        load_or_create(dir.path()).unwrap();
+        let path = dir.path().join(FILE_NAME);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+        let error = load_or_create(dir.path()).unwrap_err();
+        assert!(
+            matches!(error, KeyError::TooOpen { mode: 0o640, .. }),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn other_file_is_not_overwritten() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(FILE_NAME);
+        write_new(&path, 0o600, b"not a key\n").unwrap();
+        assert!(matches!(
+            load_or_create(dir.path()),
+            Err(KeyError::Unusable { .. })
+        ));
+        assert_eq!(std::fs::read(&path).unwrap(), b"not a key\n");
+    }
+}

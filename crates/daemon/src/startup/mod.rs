@@ -1,0 +1,172 @@
+//! From the arguments to the exit code: opens, confines and starts everything.
+
+mod cli;
+pub(crate) mod confinement;
+mod failure;
+pub(crate) mod key;
+mod logging;
+pub(crate) mod opened;
+mod probe;
+pub(crate) mod settings;
+mod socket_access;
+mod trusted_path;
+
+pub(crate) use failure::Failure;
+
+use crate::node::host_file;
+use crate::observe::forwarding;
+use crate::observe::recorder::{AuditLog, Recorder};
+use crate::serve::Guards;
+use crate::supervisor;
+use cli::Command;
+use confinement::Confinement;
+use opened::Opened;
+use pulse_core::config::Config;
+use pulse_sandbox::{Kernel, Layers, ServiceUser};
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// Opens the recorder of a configuration.
+pub(crate) type OpenRecorder = dyn Fn(&Config) -> Result<Arc<dyn Recorder>, Failure>;
+
+/// The parts of the daemon that programs for benchmarks and tests replace. The daemon that is
+/// shipped has the default ones, and no setting for others.
+pub struct Parts<'a> {
+    /// The recorder.
+    pub recorder: &'a OpenRecorder,
+    /// The layers of the confinement.
+    pub layers: &'a dyn Layers,
+}
+
+impl Default for Parts<'_> {
+    fn default() -> Self {
+        Self {
+            recorder: &open_audit_log,
+            layers: &Kernel,
+        }
+    }
+}
+
+/// Runs the program; gives its exit code.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    main_with(arguments, &Parts::default())
+}
+
+/// As [`main`], with other parts.
+pub fn main_with(arguments: impl IntoIterator<Item = OsString>, parts: &Parts<'_>) -> ExitCode {
+    let outcome = cli::parse(arguments).map_err(Failure::Usage);
+    let outcome = outcome.and_then(|command| match command {
+        Command::Help => {
+            say(cli::HELP);
+            Ok(())
+        }
+        Command::Version => {
+            say(concat!(
+                "pulse-sensor-proxy ",
+                env!("CARGO_PKG_VERSION"),
+                "\n"
+            ));
+            Ok(())
+        }
+        Command::Probe { config, wear, json } => {
+            probe::run(config, wear, json).map(|text| say(&text))
+        }
+        Command::Check { config } => check(&settings::config_path(config)),
+        Command::Run { config } => run(&settings::config_path(config), parts),
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if let Failure::LetThrough(text) = &failure {
+                say(text);
+            }
+            let _ = writeln!(io::stderr(), "pulse-sensor-proxy: {failure}");
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+/// A reader that closed the pipe has read enough.
+fn say(text: &str) {
+    let _ = io::stdout().write_all(text.as_bytes());
+}
+
+fn check(path: &Path) -> Result<(), Failure> {
+    let config = settings::load(path)?;
+    settings::check_all(&config)?;
+    say(&format!(
+        "{}: {} node(s), no mistakes\n",
+        path.display(),
+        config.nodes.len()
+    ));
+    Ok(())
+}
+
+fn open_audit_log(config: &Config) -> Result<Arc<dyn Recorder>, Failure> {
+    let log = AuditLog::open(&config.audit)?;
+    if let Some(key) = log.new_key() {
+        tracing::warn!(
+            "created the audit log {}; keep its verification key where this host cannot change it: {key}",
+            config.audit.log.display()
+        );
+    }
+    Ok(Arc::new(log))
+}
+
+/// Opens what needs privileges, drops them, and opens the rest: so the key and the log belong
+/// to the service user, and every thread is confined.
+fn run(path: &Path, parts: &Parts<'_>) -> Result<(), Failure> {
+    let config = settings::load(path)?;
+    let journal = forwarding::journal(&config.forward);
+    logging::start(config.log_level, journal.as_ref());
+    if let Err(error) = pulse_sandbox::raise_descriptor_limit() {
+        tracing::warn!("cannot raise the limit of open files: {error}");
+    }
+    let user = find_user(&pulse_trust::service_user())?;
+    let opened = Opened::open(&config, &user)?;
+    host_file::read_all();
+    let mut confinement = Confinement::new(config.confinement, parts.layers);
+    // Under the unit `Nice=` has set it already.
+    if pulse_sandbox::own_uid() == 0
+        && let Err(error) = pulse_sandbox::take_priority()
+    {
+        tracing::info!("cannot raise the daemon's priority: {error}");
+    }
+    confinement.drop_privileges(&user)?;
+    settings::check_directories(&config)?;
+    let key = key::find_or_create(key::credentials().as_deref(), &config.ssh_dir)?;
+    confinement.restrict_access(path, &config)?;
+    let guards = Guards::start().map_err(|error| Failure::Open {
+        what: "accept threads".into(),
+        error,
+    })?;
+    let recorder = (parts.recorder)(&config)?;
+    let forwarder = forwarding::prepare(&config, &recorder, journal)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.map_err(|error| Failure::Open {
+        what: "runtime".into(),
+        error,
+    })?;
+    runtime.block_on(supervisor::serve(supervisor::Start {
+        path,
+        config,
+        opened,
+        guards,
+        key,
+        recorder,
+        forwarder,
+        confinement,
+    }))
+}
+
+pub(crate) fn find_user(name: &str) -> Result<ServiceUser, Failure> {
+    ServiceUser::find(name).map_err(|error| Failure::Open {
+        what: format!("user \"{name}\""),
+        error,
+    })
+}

@@ -1,0 +1,160 @@
+//! `confine-probe`: attempts at what the confinement has to stop, with their outcomes.
+
+use crate::startup::confinement::places;
+use crate::startup::settings;
+use crate::startup::{Failure, find_user};
+use pulse_sandbox::probe::{self, Findings, Outcome, Tried, Wear};
+use pulse_sandbox::{Hold, Kernel};
+use serde_json::{Value, json};
+use std::io;
+use std::path::PathBuf;
+
+/// Confines this process as the configuration says, or by fewer layers, and makes all
+/// attempts; gives the text to print.
+///
+/// # Errors
+/// [`Failure::LetThrough`], with the text, when an attempt succeeded or could not be made;
+/// else what could not be read or opened.
+pub(crate) fn run(named: Option<PathBuf>, wear: Wear, json: bool) -> Result<String, Failure> {
+    let path = settings::config_path(named);
+    let config = settings::load(&path)?;
+    if !config.ssh_dir.exists() {
+        // ENOENT would count as an attempt that was let through.
+        let error = io::Error::new(
+            io::ErrorKind::NotFound,
+            "does not exist yet: start the daemon once, then probe",
+        );
+        let what = config.ssh_dir.display().to_string();
+        return Err(Failure::Open { what, error });
+    }
+    let user = find_user(&pulse_trust::service_user())?;
+    let places = places(&path, &config);
+    let findings = probe::run(&Kernel, wear, &user, &places).map_err(|error| Failure::Open {
+        what: "preparation of the attempts".into(),
+        error,
+    })?;
+    let text = if json {
+        format!("{}\n", as_json(&findings))
+    } else {
+        as_table(&findings)
+    };
+    if is_tight(&findings) {
+        Ok(text)
+    } else {
+        Err(Failure::LetThrough(text))
+    }
+}
+
+/// Whether every attempt was made and stopped.
+fn is_tight(findings: &Findings) -> bool {
+    let stopped = |tried: &Tried| matches!(tried.outcome, Outcome::Stopped { .. });
+    findings.tried.iter().all(stopped)
+}
+
+/// An outcome's result, and the layer that stopped the attempt.
+fn words(outcome: Outcome) -> (&'static str, &'static str) {
+    match outcome {
+        Outcome::Stopped { error, by } => (error, by.as_str()),
+        Outcome::LetThrough(result) => (result, "NOTHING: LET THROUGH"),
+        Outcome::NotTried => (
+            "not tried",
+            "without a layer that stops it, it could do harm",
+        ),
+    }
+}
+
+fn hold_words(hold: &Hold) -> (&'static str, &str) {
+    match hold {
+        Hold::Whole(detail) => ("whole", detail),
+        Hold::Partly(detail) => ("partly", detail),
+        Hold::Missing(detail) => ("missing", detail),
+    }
+}
+
+fn as_table(findings: &Findings) -> String {
+    let mut text = format!("outside: {}\n", findings.outside);
+    for (layer, hold) in &findings.layers {
+        let (state, detail) = hold_words(hold);
+        text.push_str(&format!("{layer}: {state}, {detail}\n"));
+    }
+    text.push_str(&format!("\n{:<44}{:<16}stopped by\n", "attempt", "outcome"));
+    for tried in &findings.tried {
+        let (outcome, by) = words(tried.outcome);
+        text.push_str(&format!("{:<44}{outcome:<16}{by}\n", tried.what));
+    }
+    text + &format!("\n{}\n", summary(findings))
+}
+
+fn summary(findings: &Findings) -> String {
+    let count = |matching: fn(&Outcome) -> bool| {
+        let matching = findings
+            .tried
+            .iter()
+            .filter(|tried| matching(&tried.outcome));
+        matching.count()
+    };
+    let stopped = count(|outcome| matches!(outcome, Outcome::Stopped { .. }));
+    let through = count(|outcome| matches!(outcome, Outcome::LetThrough(_)));
+    let left_out = count(|outcome| matches!(outcome, Outcome::NotTried));
+    format!("{stopped} stopped, {through} let through, {left_out} not tried")
+}
+
+fn as_json(findings: &Findings) -> Value {
+    let layers = findings.layers.iter().map(|(layer, hold)| {
+        let (state, detail) = hold_words(hold);
+        json!({"layer": layer.to_string(), "state": state, "detail": detail})
+    });
+    let attempts = findings.tried.iter().map(|tried| {
+        let (outcome, by) = words(tried.outcome);
+        let stopped = matches!(tried.outcome, Outcome::Stopped { .. });
+        let by = stopped.then_some(by);
+        json!({"attempt": tried.what, "outcome": outcome, "stopped": stopped, "by": by})
+    });
+    json!({
+        "outside": findings.outside.to_string(),
+        "layers": layers.collect::<Vec<_>>(),
+        "attempts": attempts.collect::<Vec<_>>(),
+        "tight": is_tight(findings),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pulse_sandbox::probe::By;
+    use pulse_sandbox::{Layer, Outside};
+
+    fn findings(outcome: Outcome) -> Findings {
+        let what = "reboot";
+        Findings {
+            outside: Outside::default(),
+            layers: vec![(Layer::Seccomp, Hold::Missing("none".into()))],
+            tried: vec![Tried { what, outcome }],
+        }
+    }
+
+    #[test]
+    fn successful_attempt_is_a_failure() {
+        let error = "EPERM";
+        let by = By::Seccomp;
+        assert!(is_tight(&findings(Outcome::Stopped { error, by })));
+        for (outcome, word) in [
+            (Outcome::LetThrough("EINVAL"), "LET THROUGH"),
+            (Outcome::NotTried, "not tried"),
+        ] {
+            let findings = findings(outcome);
+            assert!(!is_tight(&findings));
+            let table = as_table(&findings);
+            assert!(
+                table.contains(word) && table.contains("seccomp: missing, none"),
+                "{table}"
+            );
+            let json = as_json(&findings);
+            assert_eq!(
+                (&json["tight"], &json["attempts"][0]["stopped"]),
+                (&json!(false), &json!(false))
+            );
+            assert_eq!(json["attempts"][0]["by"], Value::Null);
+        }
+    }
+}

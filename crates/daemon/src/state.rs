@@ -1,0 +1,228 @@
+//! The state that the daemon's tasks share. Each part has a lock of its own, which is held for
+//! one decision and never across an await.
+
+use crate::node::host_file::{HostFile, SUBGID, SUBUID};
+use crate::node::{NodeStarter, Nodes};
+use crate::observe::ledger::Ledger;
+use crate::observe::metrics::{self, Metrics};
+use crate::observe::recorder::Recorder;
+use crate::readings::{ReadingSettings, Readings};
+use pulse_core::config::Config;
+use pulse_core::event::Access;
+use pulse_core::gate::{Gate, GateCaps};
+use pulse_core::limiter::{Limiter, Refusal};
+use pulse_core::peer::{AccessPolicy, Peer, PeerId};
+use pulse_core::rpc::RpcError;
+use pulse_core::subid::SubordinateRanges;
+use pulse_core::summary::{Account, Tally};
+use pulse_forward::Forwarder;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+/// Open connections in all, of callers with a capability.
+pub(crate) const MAX_CONNECTIONS: usize = 4096;
+/// Open connections of callers that are being turned away.
+const MAX_TURNED_AWAY: GateCaps = GateCaps {
+    per_key: 64,
+    total: 512,
+};
+
+/// The daemon's shared state.
+pub(crate) struct Daemon {
+    pub metrics: Arc<Metrics>,
+    pub recorder: Arc<dyn Recorder>,
+    /// Sends the records to collectors, where any are configured.
+    pub forwarder: Option<Arc<Forwarder>>,
+    pub readings: Arc<Readings>,
+    /// The daemon's public SSH key, as a line of `authorized_keys`.
+    pub public_key: String,
+    node_starter: Box<dyn NodeStarter>,
+    snapshot: RwLock<Arc<Snapshot>>,
+    limiter: Mutex<Limiter>,
+    gate: Mutex<Gate<PeerId>>,
+    door: Mutex<Gate<PeerId>>,
+    ledger: Ledger,
+}
+
+/// Parts with threads of their own.
+pub(crate) struct Parts {
+    pub recorder: Arc<dyn Recorder>,
+    /// Sends the records to collectors, where any are configured.
+    pub forwarder: Option<Arc<Forwarder>>,
+}
+
+/// What a reload replaces whole.
+pub(crate) struct Snapshot {
+    pub config: Config,
+    /// The rights of callers.
+    pub policy: AccessPolicy,
+}
+
+impl Daemon {
+    pub(crate) fn new(
+        config: Config,
+        node_starter: Box<dyn NodeStarter>,
+        public_key: String,
+        parts: Parts,
+    ) -> Self {
+        let Parts {
+            recorder,
+            forwarder,
+        } = parts;
+        let metrics = Arc::new(Metrics::new(&recorder, forwarder.as_ref()));
+        let nodes = Nodes::of(&config, &*node_starter, &Nodes::default());
+        let settings = reading_settings(&config, nodes);
+        Self {
+            readings: Arc::new(Readings::new(settings, config.caps, Arc::clone(&metrics))),
+            metrics,
+            ledger: Ledger::new(Arc::clone(&recorder)),
+            recorder,
+            forwarder,
+            public_key,
+            node_starter,
+            limiter: Mutex::new(Limiter::new(config.limits)),
+            gate: Mutex::new(Gate::new(gate_caps(&config))),
+            door: Mutex::new(Gate::new(MAX_TURNED_AWAY)),
+            snapshot: RwLock::new(Arc::new(Snapshot {
+                policy: policy(&config),
+                config,
+            })),
+        }
+    }
+
+    /// Takes a new configuration; work under way goes on under the previous one.
+    pub(crate) fn reload(&self, config: Config) {
+        let nodes = Nodes::of(
+            &config,
+            &*self.node_starter,
+            &self.readings.settings().nodes,
+        );
+        self.readings
+            .set(reading_settings(&config, nodes), config.caps);
+        self.limiter().set_limits(config.limits);
+        self.gate().set_caps(gate_caps(&config));
+        let snapshot = Arc::new(Snapshot {
+            policy: policy(&config),
+            config,
+        });
+        *self
+            .snapshot
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = snapshot;
+    }
+
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.snapshot.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn config(&self) -> impl std::ops::Deref<Target = Config> + use<> {
+        ConfigOf(self.snapshot())
+    }
+
+    pub(crate) fn limiter(&self) -> MutexGuard<'_, Limiter> {
+        self.limiter.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Open connections of callers with a capability.
+    pub(crate) fn gate(&self) -> MutexGuard<'_, Gate<PeerId>> {
+        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Open connections of callers that are being turned away.
+    pub(crate) fn door(&self) -> MutexGuard<'_, Gate<PeerId>> {
+        self.door.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts and records a refusal by the limiter; gives the error for the caller.
+    pub(crate) fn limited(&self, peer: &Peer, refusal: Refusal) -> RpcError {
+        self.metrics.refused(refusal.as_str(), &peer.id);
+        self.note(Access::Limited(refusal), peer);
+        RpcError::RateLimited
+    }
+
+    /// Records a caller without a capability; gives the error for it.
+    pub(crate) fn unauthorised(&self, peer: &Peer) -> RpcError {
+        self.note(Access::Unauthorized, peer);
+        RpcError::Unauthorized
+    }
+
+    /// Records a decision about a caller, or counts it for the next record.
+    pub(crate) fn note(&self, access: Access, peer: &Peer) {
+        let account = if peer.capabilities.is_empty() {
+            Account::Strangers
+        } else {
+            Account::Own
+        };
+        self.note_all(Tally::one(access, peer), account);
+    }
+
+    /// Reads `known_hosts` again if it has changed; connections whose host key is no longer
+    /// accepted are closed then.
+    pub(crate) fn check_pins(&self) {
+        self.node_starter.check_pins();
+    }
+
+    /// As [`Daemon::note`], several at once.
+    pub(crate) fn note_all(&self, tally: Tally, account: Account) {
+        self.ledger.note(tally, account);
+    }
+
+    /// Records the sums that are left, at the end.
+    pub(crate) fn finish(&self) {
+        self.ledger.finish();
+    }
+
+    /// Records the sums that are due, and forgets callers whose buckets are full.
+    pub(crate) fn sweep(&self) {
+        let now = crate::sys::now();
+        self.ledger.catch_up(now);
+        let mut limiter = self.limiter();
+        limiter.sweep(now);
+        self.metrics
+            .active_peers
+            .set(metrics::gauge(limiter.active_peers()));
+    }
+}
+
+struct ConfigOf(Arc<Snapshot>);
+
+impl std::ops::Deref for ConfigOf {
+    type Target = Config;
+
+    fn deref(&self) -> &Config {
+        &self.0.config
+    }
+}
+
+fn reading_settings(config: &Config, nodes: Nodes) -> ReadingSettings {
+    ReadingSettings {
+        nodes,
+        cache_ttl: config.cache_ttl,
+        deadline: config.timeouts.request,
+    }
+}
+
+/// A caller may have a connection for each request that it may have waiting.
+fn gate_caps(config: &Config) -> GateCaps {
+    let per_key = config.caps.waiting_per_peer.min(MAX_CONNECTIONS / 2);
+    GateCaps {
+        per_key,
+        total: MAX_CONNECTIONS,
+    }
+}
+
+fn policy(config: &Config) -> AccessPolicy {
+    let access = config.access.clone();
+    AccessPolicy {
+        uids: access.uids,
+        gids: access.gids,
+        allow_idmapped_root: access.allow_idmapped_root,
+        idmap_users: access.idmap_users,
+        subuid: subordinate(&SUBUID),
+        subgid: subordinate(&SUBGID),
+    }
+}
+
+/// The ranges of a file; none when it does not exist.
+fn subordinate(file: &HostFile) -> SubordinateRanges {
+    SubordinateRanges::parse(String::from_utf8(file.read()).unwrap_or_default())
+}

@@ -1,0 +1,368 @@
+//! The service while it runs: its tasks, signals, reloads, and the end.
+
+use crate::node::NodeContext;
+use crate::node::known_hosts::KnownHostsFile;
+use crate::node::resolve::{AnyUnicast, Resolver};
+use crate::observe::recorder::{self, Recorder};
+use crate::observe::{retention, scrape};
+use crate::readings::poll;
+use crate::serve::{self, BoundSocket, Guards};
+use crate::startup::Failure;
+use crate::startup::confinement::Confinement;
+use crate::startup::opened::Opened;
+use crate::startup::{key, settings};
+use crate::state::{Daemon, Parts};
+use crate::sys::systemd::ServiceManager;
+use pulse_core::config::{Config, Confinement as Mode};
+use pulse_core::event::Event;
+use pulse_forward::forwarder::Command;
+use pulse_forward::{Forwarder, Prepared};
+use russh::keys::PrivateKey;
+use sd_notify::NotifyState;
+use std::collections::BTreeSet;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::MissedTickBehavior;
+
+/// The interval in which the limiter forgets callers, sums are put on record, the audit log's
+/// health is logged and systemd's watchdog is fed.
+const TICK: Duration = Duration::from_secs(5);
+
+/// The interval in which `known_hosts` is checked, and so the time for which a revoked host key
+/// is trusted.
+const PIN_CHECK_INTERVAL: Duration = Duration::from_secs(2);
+
+/// The parts that the service starts from.
+pub(crate) struct Start<'a> {
+    pub(crate) path: &'a Path,
+    pub(crate) config: Config,
+    pub(crate) opened: Opened,
+    pub(crate) guards: Guards,
+    pub(crate) key: PrivateKey,
+    pub(crate) recorder: Arc<dyn Recorder>,
+    pub(crate) forwarder: Option<(Arc<Forwarder>, Prepared)>,
+    pub(crate) confinement: Confinement<'a>,
+}
+
+/// Serves until a signal ends the daemon, or a failure does.
+///
+/// # Errors
+/// [`Failure`] says what could not be opened or has ended.
+pub(crate) async fn serve(start: Start<'_>) -> Result<(), Failure> {
+    let signals = Signals::new().map_err(|error| Failure::Open {
+        what: "signals".into(),
+        error,
+    })?;
+    let recorder = Arc::clone(&start.recorder);
+    must_record(&*recorder, &Event::ProxyStart).await?;
+    let mut confinement = start.confinement;
+    // No task may act before the last layer is in force: the runtime has one thread, so
+    // tasks that are spawned here run once this one waits.
+    let (forwarder, prepared) = start.forwarder.unzip();
+    let parts = Parts {
+        recorder: Arc::clone(&recorder),
+        forwarder: forwarder.clone(),
+    };
+    let mut service = open(start.config, start.opened, start.guards, start.key, parts)?;
+    let confined = confinement.limit();
+    let confined = confined.and_then(|()| confinement.filter_calls());
+    confinement.report(|event| recorder.note(event));
+    confined?;
+    if let Some(prepared) = prepared {
+        prepared.begin();
+    }
+    service.retain();
+    service.manager.notify(&[NotifyState::Ready]);
+    let outcome = service.supervise(start.path, signals).await;
+    service.manager.notify(&[NotifyState::Stopping]);
+    service.drain().await;
+    service.daemon.finish();
+    recorder.note(&Event::ProxyStop);
+    recorder.stop();
+    if let Some(forwarder) = forwarder {
+        forwarder.stop();
+    }
+    outcome
+}
+
+async fn must_record(recorder: &dyn Recorder, event: &Event<'_>) -> Result<(), Failure> {
+    let recorded = recorder.record(event).await;
+    recorded.map_err(|_| {
+        let why = recorder.health().last_error;
+        let late = || "the disk did not take the first record in time".into();
+        Failure::Recorder(why.unwrap_or_else(late).to_string())
+    })
+}
+
+/// The tasks of the service.
+struct Service {
+    daemon: Arc<Daemon>,
+    manager: ServiceManager,
+    /// The SSH ports that the confinement permits.
+    ports: BTreeSet<u16>,
+    /// One for each socket.
+    listeners: JoinSet<()>,
+    metrics: Option<JoinHandle<()>>,
+    poller: JoinHandle<()>,
+    drain: watch::Sender<bool>,
+    /// Whether the audit log could be written at the last check.
+    recording: bool,
+    /// The reason that its file could not be rotated at the last check.
+    rotation_refused: Option<String>,
+    retention: retention::Watch,
+}
+
+fn open(
+    config: Config,
+    opened: Opened,
+    guards: Guards,
+    key: PrivateKey,
+    parts: Parts,
+) -> Result<Service, Failure> {
+    let public_key = key::public_line(&key)?;
+    let socket = opened.socket.into_socket();
+    let control = opened.control.map(BoundSocket::into_socket);
+    let metrics = opened.metrics.map(watch_port).transpose();
+    let metrics = metrics.map_err(opening("metrics_address"))?;
+    let context = NodeContext {
+        key: Arc::new(key),
+        resolver: Resolver::new(AnyUnicast),
+        known_hosts: KnownHostsFile::new(config.ssh_dir.join("known_hosts")),
+        recorder: Arc::clone(&parts.recorder),
+    };
+    tracing::info!(
+        "serving {} with {} nodes; metrics on {}; version {}",
+        config.socket.display(),
+        config.nodes.len(),
+        config
+            .metrics_address
+            .map_or("no port".to_owned(), |address| address.to_string()),
+        env!("CARGO_PKG_VERSION")
+    );
+    if config.nodes.is_empty() {
+        tracing::warn!("allowed_nodes is empty: no node can be read");
+    }
+    let ports = config.ssh_ports();
+    let daemon = Arc::new(Daemon::new(
+        config,
+        Box::new(Arc::new(context)),
+        public_key,
+        parts,
+    ));
+    let (drain, draining) = watch::channel(false);
+    let mut listeners = JoinSet::new();
+    listeners.spawn(serve::serve_callers(
+        socket,
+        guards,
+        Arc::clone(&daemon),
+        draining.clone(),
+    ));
+    if let Some(control) = control {
+        listeners.spawn(serve::serve_administrators(
+            control,
+            Arc::clone(&daemon),
+            draining,
+        ));
+    }
+    Ok(Service {
+        listeners,
+        metrics: metrics.map(|l| tokio::spawn(scrape::serve(l, Arc::clone(&daemon)))),
+        poller: tokio::spawn(poll::run(Arc::clone(&daemon))),
+        recording: true,
+        rotation_refused: None,
+        retention: retention::Watch::over(&daemon.config().audit),
+        daemon,
+        drain,
+        manager: opened.manager,
+        ports,
+    })
+}
+
+fn watch_port(listener: std::net::TcpListener) -> io::Result<TcpListener> {
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
+}
+
+fn opening(what: &str) -> impl FnOnce(io::Error) -> Failure {
+    let what = what.to_owned();
+    move |error| Failure::Open { what, error }
+}
+
+impl Service {
+    /// Handles signals and ticks, and watches the tasks; returns when the daemon is to end.
+    async fn supervise(&mut self, path: &Path, mut signals: Signals) -> Result<(), Failure> {
+        let mut tick = tokio::time::interval(TICK);
+        let mut pin_check = tokio::time::interval(PIN_CHECK_INTERVAL);
+        pin_check.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = signals.terminate.recv() => return Ok(()),
+                _ = signals.interrupt.recv() => return Ok(()),
+                _ = signals.hangup.recv() => self.reload(path).await,
+                _ = signals.user.recv() => self.daemon.recorder.reopen(),
+                _ = tick.tick() => {
+                    self.daemon.sweep();
+                    self.check_recorder();
+                    self.manager.notify(&[NotifyState::Watchdog]);
+                }
+                _ = pin_check.tick() => self.daemon.check_pins(),
+                _ = self.listeners.join_next() => return Err(Failure::TaskEnded("listener")),
+                _ = &mut self.poller => return Err(Failure::TaskEnded("poller")),
+                () = ended(&mut self.metrics) => return Err(Failure::TaskEnded("metrics")),
+            }
+        }
+    }
+
+    /// Reads the configuration again; a mistake leaves the previous one in force.
+    async fn reload(&self, path: &Path) {
+        let began = NotifyState::monotonic_usec_now();
+        if let Ok(now) = began {
+            self.manager.notify(&[NotifyState::Reloading, now]);
+        }
+        let error = match settings::load(path) {
+            Ok(config) => {
+                warn_of_restart(&self.daemon.config(), &config);
+                self.warn_of_ports(&config);
+                tracing::info!("reloaded the configuration: {} nodes", config.nodes.len());
+                self.daemon.reload(config);
+                self.retain();
+                if let Some(forwarder) = &self.daemon.forwarder {
+                    forwarder.ask(Command::Look);
+                }
+                None
+            }
+            Err(error) => {
+                tracing::error!(
+                    "cannot reload the configuration, the previous one stays in force: {error}"
+                );
+                Some(error.to_string())
+            }
+        };
+        // The reload has happened, so nothing waits for the record.
+        self.daemon.recorder.note(&Event::ConfigReloaded {
+            error: error.as_deref(),
+        });
+        self.manager.notify(&[NotifyState::Ready]);
+    }
+
+    /// Passes the configuration's retention to the recorder.
+    fn retain(&self) {
+        let forwarder = self.daemon.forwarder.as_ref();
+        let limits = self.daemon.config().audit.retention;
+        retention::apply(&*self.daemon.recorder, forwarder, limits);
+    }
+
+    /// Warns of new SSH ports, which the confinement of the start does not permit.
+    fn warn_of_ports(&self, new: &Config) {
+        for port in new.ssh_ports().difference(&self.ports) {
+            if new.confinement != Mode::Off {
+                tracing::warn!(
+                    "the confinement does not permit connections to SSH port {port}: restart required"
+                );
+            }
+        }
+    }
+
+    /// Logs changes of the audit log's health.
+    fn check_recorder(&mut self) {
+        let health = self.daemon.recorder.health();
+        let limits = self.daemon.config().audit.retention;
+        self.retention.look(&health, &limits);
+        if let (Some(why), None) = (&health.rotation_refused, &self.rotation_refused) {
+            tracing::warn!(
+                "cannot rotate the audit log: {why}: run `pulse-sensorctl audit rotate` as root"
+            );
+        }
+        self.rotation_refused.clone_from(&health.rotation_refused);
+        if health.available == self.recording {
+            return;
+        }
+        self.recording = health.available;
+        if health.available {
+            tracing::info!(
+                "the audit log can be written again: last record {}",
+                health.seq
+            );
+            self.manager.notify(&[NotifyState::Status("serving")]);
+        } else {
+            let error = health.last_error.unwrap_or_default();
+            tracing::error!("cannot write the audit log, every request is refused: {error}");
+            self.manager.notify(&[NotifyState::Status(
+                "audit log unavailable: refusing every request",
+            )]);
+        }
+    }
+
+    /// Stops accepting, and waits for the requests under way.
+    async fn drain(&mut self) {
+        let _ = self.drain.send(true);
+        // A request may take all of its time, and then its outcome is still to be recorded.
+        let longest = self.daemon.config().timeouts.request + recorder::RECORD_TIMEOUT;
+        let idle = async {
+            while self.daemon.gate().total() > 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        if tokio::time::timeout(longest, idle).await.is_err() {
+            tracing::warn!("ending with requests under way");
+        }
+        // The listeners remove the socket's file.
+        while self.listeners.join_next().await.is_some() {}
+    }
+}
+
+/// The end of a task; pending for ever without one.
+async fn ended(task: &mut Option<JoinHandle<()>>) {
+    match task {
+        Some(task) => {
+            let _ = task.await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+fn warn_of_restart(old: &Config, new: &Config) {
+    let (old_access, new_access) = (&old.socket_access, &new.socket_access);
+    let changed: [(&str, bool); 10] = [
+        ("socket", old.socket != new.socket),
+        ("socket_mode", old_access.mode != new_access.mode),
+        ("socket_group", old_access.group != new_access.group),
+        ("control_socket", old.control_socket != new.control_socket),
+        ("ssh_dir", old.ssh_dir != new.ssh_dir),
+        (
+            "metrics_address",
+            old.metrics_address != new.metrics_address,
+        ),
+        ("log_level", old.log_level != new.log_level),
+        ("confinement", old.confinement != new.confinement),
+        ("audit", old.audit.needs_restart_for(&new.audit)),
+        ("forward", old.forward != new.forward),
+    ];
+    for (key, _) in changed.iter().filter(|(_, changed)| *changed) {
+        tracing::warn!("{key} has changed: restart required");
+    }
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+    user: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+            user: signal(SignalKind::user_defined1())?,
+        })
+    }
+}
