@@ -68,7 +68,7 @@ impl Habits {
 struct Counter {
     habits: Habits,
     in_tests: bool,
-    last_doc_line: usize,
+    last_doc_line: Option<usize>,
     private: Vec<String>,
     /// How often a name ends a path, is a method that is called, or an argument of a macro.
     named: BTreeMap<String, usize>,
@@ -158,13 +158,14 @@ impl<'a> Visit<'a> for Counter {
             && let Lit::Str(text) = &literal.lit
         {
             let line = text.span().start().line;
-            if line != self.last_doc_line + 1 {
+            if self.last_doc_line.is_none_or(|last| line != last + 1) {
                 self.habits.doc_comments += 1;
                 let text = text.value();
-                let word = text.split_whitespace().next().unwrap_or_default();
-                self.habits.clauses += usize::from(CLAUSES.contains(&word));
+                let word = text.trim_start().split(|c: char| !c.is_alphabetic()).next();
+                self.habits.clauses +=
+                    usize::from(word.is_some_and(|word| CLAUSES.contains(&word)));
             }
-            self.last_doc_line = line;
+            self.last_doc_line = Some(line);
         }
     }
 
@@ -339,7 +340,7 @@ mod tests {
 
     #[test]
     fn doc_comments() {
-        let text = "//! Whether.\n//! What.\n/// A noun.\nfn f() {}\n\n/// How it is.\nfn g() {}";
+        let text = "//! Whether.\n//! What.\n\n/// A noun.\nfn f() {}\n\n/// How it is.\nfn g() {}";
         let habits = count(text);
         assert_eq!((habits.doc_comments, habits.clauses), (3, 2));
     }
