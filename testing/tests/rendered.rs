@@ -254,9 +254,7 @@ fn the_daemons_own_messages_have_a_file_of_their_own() {
         !collected.is_empty() && collected == fs::read(home.audit_log()).unwrap()
     });
     let messages = messages().unwrap();
-    let serving = messages
-        .lines()
-        .find(|line| line.contains("serving /"));
+    let serving = messages.lines().find(|line| line.contains("serving /"));
     let serving = serving.unwrap_or_else(|| panic!("{messages}"));
     assert!(serving.contains(" info "), "{serving}");
 }

@@ -19,18 +19,6 @@
 //! | [`route`] | from a collector's name to an open connection |
 //! | `stream` | the work: read, send, move on what is acknowledged |
 //! | [`forwarder`] | the thread, and what is asked of it |
-#![cfg_attr(
-    not(test),
-    warn(
-        clippy::cast_possible_wrap,
-        clippy::disallowed_methods,
-        clippy::expect_used,
-        clippy::indexing_slicing,
-        clippy::panic,
-        clippy::string_slice,
-        clippy::unreachable
-    )
-)]
 
 pub mod credentials;
 pub mod cursor;

@@ -19,18 +19,6 @@
 //! | [`identity`] | certificates, and whom we take for the collector |
 //! | [`hybrid`] | a key exchange for after quantum computers |
 //! | [`link`] | a session on a TLS connection: the thin driver |
-#![cfg_attr(
-    not(test),
-    warn(
-        clippy::cast_possible_wrap,
-        clippy::disallowed_methods,
-        clippy::expect_used,
-        clippy::indexing_slicing,
-        clippy::panic,
-        clippy::string_slice,
-        clippy::unreachable
-    )
-)]
 
 #[cfg(feature = "driver")]
 pub mod certificate;
