@@ -16,6 +16,8 @@ mod deny;
 mod deps;
 mod fuzz;
 mod guest;
+mod lints;
+mod matrix;
 mod packages;
 mod policy;
 mod process;
@@ -25,6 +27,7 @@ mod steps;
 mod style;
 mod tally;
 mod test;
+mod tool;
 mod unit;
 mod vm;
 mod workspace;
@@ -42,7 +45,7 @@ struct Word {
 }
 
 /// The one table: what is understood and what `help` prints.
-const WORDS: [Word; 15] = [
+const WORDS: [Word; 17] = [
     Word {
         name: "test",
         arguments: "[ARGUMENT…]",
@@ -116,10 +119,22 @@ const WORDS: [Word; 15] = [
         run: policy::run,
     },
     Word {
-        name: "matrix",
+        name: "layers",
         arguments: "",
         purpose: "write what vm-test and test found of each layer into docs/hardening.md",
-        run: products::matrix,
+        run: products::layers,
+    },
+    Word {
+        name: "lints",
+        arguments: "",
+        purpose: "clippy over everything, and stricter over shipped code",
+        run: lints::run,
+    },
+    Word {
+        name: "matrix",
+        arguments: "[features] [msrv] [aarch64] [miri]",
+        purpose: "crates alone, the minimum Rust version, aarch64, miri",
+        run: matrix::run,
     },
     Word {
         name: "ci",

@@ -150,12 +150,12 @@ fn static_target() -> Option<&'static str> {
     libraries.is_dir().then_some(STATIC)
 }
 
-/// `cargo xtask matrix`: which layer stops which attempt, for people.
-pub(crate) fn matrix(steps: &mut Steps, _arguments: &[String]) -> Outcome {
-    let mut matrix = locked_cargo("run");
-    matrix.args(["--quiet", "--package", "pulse-e2e", "--bin", "pulse-matrix"]);
-    matrix.env(BIN_DIR, directory(Profile::EndToEnd));
-    steps.run("matrix", || process::run(&mut matrix));
+/// `cargo xtask layers`: which layer stops which attempt, for people.
+pub(crate) fn layers(steps: &mut Steps, _arguments: &[String]) -> Outcome {
+    let mut layers = locked_cargo("run");
+    layers.args(["--quiet", "--package", "pulse-e2e", "--bin", "pulse-matrix"]);
+    layers.env(BIN_DIR, directory(Profile::EndToEnd));
+    steps.run("layers", || process::run(&mut layers));
     Ok(())
 }
 
