@@ -61,9 +61,9 @@ impl Report {
             } else {
                 "**missed**"
             };
-            let Promise { what, unit, .. } = promise;
             println!(
-                "| {what} | {} {unit} | {} | {verdict} |",
+                "| {} | {} | {} | {verdict} |",
+                promise.what,
                 promise.reach(),
                 rounded(*figure)
             );

@@ -66,6 +66,10 @@ impl Flood {
     ///
     /// # Panics
     /// When one of them failed.
+    #[allow(
+        clippy::must_use_candidate,
+        reason = "the number is one of many results"
+    )]
     pub fn stop(mut self) -> u64 {
         let attackers = std::mem::take(&mut self.attackers);
         let connections = attackers.into_iter().map(|mut attacker| {

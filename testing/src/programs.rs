@@ -75,11 +75,8 @@ impl Need {
             Self::ControlGroups => Some("no control group can be made here".to_owned()),
             Self::Sshd => missing_program("sshd").or_else(locked_account),
             Self::Collector => {
-                let programs = ["openssl", "rsyslogd"].into_iter();
-                programs
-                    .filter_map(missing_program)
-                    .next()
-                    .or_else(missing_modules)
+                let mut programs = ["openssl", "rsyslogd"].into_iter();
+                programs.find_map(missing_program).or_else(missing_modules)
             }
             Self::NoUnit(why) => unit::wanted().map(|_| format!("no unit: {why}")),
             Self::Unit => {
@@ -227,7 +224,7 @@ fn build() -> PathBuf {
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .args(["build", "--quiet", "--locked", "--profile", "e2e"])
         .args(["-p", "pulse-sensor-proxy", "-p", "pulse-sensor-node"])
-        .args(["-p", "pulse-sensorctl", "-p", "pulse-lacking"])
+        .args(["-p", "pulse-sensorctl", "-p", "pulse-test-daemons"])
         .arg("--target-dir")
         .arg(target)
         .status();

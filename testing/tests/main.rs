@@ -23,6 +23,7 @@ mod forward_commands;
 mod forwarding;
 mod host_keys;
 mod hostile_nodes;
+mod hybrid_agreement;
 mod key_exchange;
 mod lifecycle;
 mod logins;

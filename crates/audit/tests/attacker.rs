@@ -269,7 +269,7 @@ fn the_stolen_key_seals_nothing_before_todays_last_seal() {
 #[test]
 fn no_file_keeps_a_key_that_yesterdays_log_names() {
     let victim = Victim::new();
-    let key: SigningKey = stolen_key(&victim.state());
+    let key = stolen_key(&victim.state());
     let named: Vec<String> = victim
         .honest
         .iter()

@@ -8,7 +8,7 @@ use common::simulated::Simulated;
 use common::{at, check, pinned, record, settings};
 use proptest::prelude::*;
 use pulse_audit::verify::{NoteKind, Verdict};
-use pulse_audit::{Log, Settings, Timestamp, Writer};
+use pulse_audit::{Log, Settings, Writer};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -69,7 +69,7 @@ proptest! {
         let mut log = Log::open(disk.clone(), settings(), at(200_000)).unwrap();
         let key = log.public_key();
         for (number, second) in moments.iter().enumerate() {
-            let now: Timestamp = at(*second);
+            let now = at(*second);
             match number % 7 {
                 5 => { log.rotate(now).unwrap(); }
                 6 => log = Log::open(disk.clone(), settings(), now).unwrap(),

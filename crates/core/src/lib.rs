@@ -32,18 +32,6 @@
 //! | [`ordinal`] | how large a number may be that is counted on from |
 //! | [`pin`] | which public key a collector has to have |
 //! | [`config`] | what the operator's file says |
-#![cfg_attr(
-    not(test),
-    warn(
-        clippy::cast_possible_wrap,
-        clippy::disallowed_methods,
-        clippy::expect_used,
-        clippy::indexing_slicing,
-        clippy::panic,
-        clippy::string_slice,
-        clippy::unreachable
-    )
-)]
 
 pub mod accept;
 pub mod address;

@@ -222,7 +222,7 @@ mod tests {
             id in edge(),
         ) {
             let text: String = ranges.iter().map(|(s, c)| format!("o:{s}:{c}\n")).collect();
-            let holds = |(s, c): (u64, u64)| s + c <= u64::from(u32::MAX) && (s..s + c).contains(&u64::from(id));
+            let holds = |(s, c): (u64, u64)| u32::try_from(s + c).is_ok() && (s..s + c).contains(&u64::from(id));
             let expected = ranges.iter().map(|(s, c)| (u64::from(*s), u64::from(*c))).find(|r| holds(*r));
             let parsed = SubordinateRanges::parse(text);
             let found = parsed.find(id).map(|r| (u64::from(r.start), u64::from(r.count)));

@@ -143,7 +143,7 @@ mod tests {
     fn limits(values: &[(&str, f64)]) -> Limits {
         let values = values.iter().map(|(n, v)| ((*n).into(), *v)).collect();
         Limits::of(&Feature {
-            label: Default::default(),
+            label: "".into(),
             values,
         })
     }

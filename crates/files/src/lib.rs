@@ -7,18 +7,6 @@
 //!
 //! Links are followed. Files that must not be reached through one are opened by their
 //! owner's code with `O_NOFOLLOW`.
-#![cfg_attr(
-    not(test),
-    warn(
-        clippy::cast_possible_wrap,
-        clippy::disallowed_methods,
-        clippy::expect_used,
-        clippy::indexing_slicing,
-        clippy::panic,
-        clippy::string_slice,
-        clippy::unreachable
-    )
-)]
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};

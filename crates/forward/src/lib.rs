@@ -19,18 +19,6 @@
 //! | [`route`] | connecting to a collector |
 //! | `stream` | reading, sending, acknowledgements |
 //! | [`forwarder`] | the thread of all streams, and its commands |
-#![cfg_attr(
-    not(test),
-    warn(
-        clippy::cast_possible_wrap,
-        clippy::disallowed_methods,
-        clippy::expect_used,
-        clippy::indexing_slicing,
-        clippy::panic,
-        clippy::string_slice,
-        clippy::unreachable
-    )
-)]
 
 pub mod credentials;
 pub mod cursor;

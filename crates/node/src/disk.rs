@@ -110,11 +110,8 @@ impl Paths {
             self.device.join("wwid"),
             self.block.join("eui"),
         ];
-        let texts = places.iter().filter_map(|path| sysfs::text(path));
-        texts
-            .filter_map(|text| wwn(&text))
-            .next()
-            .unwrap_or_default()
+        let wwn = places.iter().find_map(|path| wwn(&sysfs::text(path)?));
+        wwn.unwrap_or_default()
     }
 
     /// How the disk is attached, from its name, its vendor and its place.

@@ -19,18 +19,6 @@
 //! | `lane` | reads that may hang |
 //! | `sysfs` | bounded reads below one root |
 //! | [`sensors_json`], [`ipmitool`] | for callers that know nothing of the helper |
-#![cfg_attr(
-    not(test),
-    warn(
-        clippy::cast_possible_wrap,
-        clippy::disallowed_methods,
-        clippy::expect_used,
-        clippy::indexing_slicing,
-        clippy::panic,
-        clippy::string_slice,
-        clippy::unreachable
-    )
-)]
 
 pub mod arguments;
 mod attribute;

@@ -34,13 +34,15 @@ pub(crate) fn scan(
 ) -> Vec<FoundChip> {
     let mut found: Vec<FoundChip> = Vec::new();
     for (zone, driver) in zones(sysfs, chips) {
-        let place = found.iter().position(|chip| chip.driver == driver);
-        let chip = match place.and_then(|place| found.get_mut(place)) {
-            Some(chip) => chip,
-            None if take_one(&mut budget.chips) => found.push_mut(chip(sysfs, driver, names)),
-            None => break,
-        };
-        if take_one(&mut budget.features) {
+        if !found.iter().any(|chip| chip.driver == driver) {
+            if !take_one(&mut budget.chips) {
+                break;
+            }
+            found.push(chip(sysfs, driver.clone(), names));
+        }
+        if let Some(chip) = found.iter_mut().find(|chip| chip.driver == driver)
+            && take_one(&mut budget.features)
+        {
             let channel = chip.features.len() + 1;
             chip.features.push(feature(&zone, channel, budget));
         }

@@ -21,18 +21,6 @@
 //! | [`identity`] | the client certificate, and verification of the collector's |
 //! | [`hybrid`] | the post-quantum key exchange X25519MLKEM768 |
 //! | [`connection`] | a session on a TLS connection: the driver |
-#![cfg_attr(
-    not(test),
-    warn(
-        clippy::cast_possible_wrap,
-        clippy::disallowed_methods,
-        clippy::expect_used,
-        clippy::indexing_slicing,
-        clippy::panic,
-        clippy::string_slice,
-        clippy::unreachable
-    )
-)]
 
 #[cfg(feature = "driver")]
 pub mod certificate;

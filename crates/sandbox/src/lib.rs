@@ -6,18 +6,6 @@
 //! from the start; Landlock and seccomp hold it too.
 //! What they permit stands in [`tables`]. This is the one crate where `unsafe` is
 //! allowed, for calls that nobody wraps.
-#![cfg_attr(
-    not(test),
-    warn(
-        clippy::cast_possible_wrap,
-        clippy::disallowed_methods,
-        clippy::expect_used,
-        clippy::indexing_slicing,
-        clippy::panic,
-        clippy::string_slice,
-        clippy::unreachable
-    )
-)]
 
 mod descriptors;
 #[cfg(fuzzing)]

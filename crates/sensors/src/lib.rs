@@ -11,18 +11,6 @@
 //! | [`lines`] | lines from bytes that arrive in pieces |
 //! | [`calendar`] | dates and times of day from seconds since 1970 |
 //! | [`shown`] | characters that are safe to display |
-#![cfg_attr(
-    not(test),
-    warn(
-        clippy::cast_possible_wrap,
-        clippy::disallowed_methods,
-        clippy::expect_used,
-        clippy::indexing_slicing,
-        clippy::panic,
-        clippy::string_slice,
-        clippy::unreachable
-    )
-)]
 
 pub mod calendar;
 pub mod command;

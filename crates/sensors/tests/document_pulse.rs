@@ -4,6 +4,7 @@
 //! temperature in them, walked in any order; the normalised form has to give the
 //! same one in each, and no name in it may come and go with the temperatures.
 
+#![allow(clippy::float_cmp, reason = "numbers that are copied, not computed")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use proptest::collection::vec;

@@ -5,18 +5,6 @@
 //! A file is opened first and judged by its descriptor, so that what was judged is what is
 //! read, whatever happens to its name. The directories above are looked at afterwards: if
 //! only trusted users can change them now, nobody else can have been there in between.
-#![cfg_attr(
-    not(test),
-    warn(
-        clippy::cast_possible_wrap,
-        clippy::disallowed_methods,
-        clippy::expect_used,
-        clippy::indexing_slicing,
-        clippy::panic,
-        clippy::string_slice,
-        clippy::unreachable
-    )
-)]
 
 pub mod places;
 

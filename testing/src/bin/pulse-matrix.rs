@@ -1,7 +1,7 @@
 //! Puts what the probe found in each setting side by side, into `docs/hardening.md`.
 //!
 //! The findings come from `cargo xtask vm-test` and `cargo xtask test`; this only
-//! writes them down. `cargo xtask matrix` starts it.
+//! writes them down. `cargo xtask layers` starts it.
 #![allow(clippy::print_stdout, reason = "it says what it has done")]
 
 use pulse_e2e::findings::{SETTINGS, kept, table};
@@ -15,7 +15,7 @@ const END: &str = "<!-- the table ends -->";
 fn main() -> ExitCode {
     // Its place says where findings are kept; without it they would be sought in vain.
     if std::env::var_os("PULSE_BIN_DIR").is_none() {
-        eprintln!("pulse-matrix: start it with `cargo xtask matrix`");
+        eprintln!("pulse-matrix: start it with `cargo xtask layers`");
         return ExitCode::from(64);
     }
     let mut columns = Vec::new();

@@ -1,4 +1,4 @@
-//! The service, installed and run as `docs/hardening.md` tells an operator.
+//! The service, installed as in `docs/install.md` and run as in `docs/hardening.md`.
 
 use crate::guest;
 use crate::kernel_log::KernelLog;

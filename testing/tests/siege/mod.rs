@@ -207,7 +207,9 @@ fn the_innocent_is_served() {
     );
     println!(
         "  processor      {:.1} s",
-        (most.processor - before.processor).as_secs_f64()
+        most.processor
+            .saturating_sub(before.processor)
+            .as_secs_f64()
     );
     println!("  log, strangers {strangers} bytes/s");
 

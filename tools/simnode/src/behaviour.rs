@@ -10,7 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The first line of `serve`, as the real helper prints it.
-pub const GREETING: &str = "{\"pulse_sensor_node\":{\"protocol\":1,\"version\":\"0.1.0\"}}\n";
+pub const GREETING: &str = concat!(
+    "{\"pulse_sensor_node\":{\"protocol\":1,\"version\":\"",
+    env!("CARGO_PKG_VERSION"),
+    "\"}}\n"
+);
 
 /// The longest request line, in bytes without its newline; a longer one ends
 /// the helper.

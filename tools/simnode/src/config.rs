@@ -16,7 +16,7 @@ use crate::behaviour::Behaviour;
 /// A session's receive window, in bytes: requests are a few bytes each.
 const WINDOW_BYTES: u32 = 32 * 1024;
 
-const SSH_VERSION: &str = "SSH-2.0-PulseSimNode_0.1.0";
+const SSH_VERSION: &str = concat!("SSH-2.0-PulseSimNode_", env!("CARGO_PKG_VERSION"));
 
 const KEX_POST_QUANTUM: &[kex::Name] = &[
     kex::MLKEM768X25519_SHA256,

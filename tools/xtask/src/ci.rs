@@ -4,10 +4,11 @@
 
 use crate::process::{self, Failure, Outcome};
 use crate::steps::Steps;
-use crate::workspace::{cargo, locked_cargo, root};
-use crate::{deny, deps, fuzz, policy, products, siege, test, unit};
+use crate::workspace::{cargo, find_program, locked_cargo, root};
+use crate::{deny, deps, fuzz, lints, policy, products, siege, test, unit};
 use std::collections::BTreeSet;
 use std::fs;
+use std::process::Command;
 
 /// How long each fuzz target runs: enough to see that it builds, that the corpus
 /// passes, and that no shallow mistake came in.
@@ -20,7 +21,9 @@ pub(crate) fn run(steps: &mut Steps, _arguments: &[String]) -> Outcome {
     steps.run("dependency list", deps::check);
     steps.run("policy", policy::check);
     steps.run("fuzzing figures", fuzz::check_table);
-    steps.run("clippy", clippy);
+    steps.run("clippy", lints::everything);
+    steps.run("clippy, shipped code", lints::shipped);
+    steps.run("workflow", workflow);
     steps.run("documentation", documentation);
     deny::check(steps);
     test::run(steps, &[])?;
@@ -86,9 +89,14 @@ fn packages(lock: &str) -> impl Iterator<Item = (&str, &str)> {
     })
 }
 
-fn clippy() -> Outcome {
-    let mut command = locked_cargo("clippy");
-    process::run(command.args(["--workspace", "--all-targets", "--", "-D", "warnings"]))
+/// The forge's workflow, where actionlint is installed: it is written in Go, and neither cargo
+/// nor Debian 12 has it.
+fn workflow() -> Outcome {
+    let Some(actionlint) = find_program("actionlint") else {
+        println!("NOT CHECKED: actionlint is not here");
+        return Ok(());
+    };
+    process::run(Command::new(actionlint).current_dir(root()))
 }
 
 fn documentation() -> Outcome {

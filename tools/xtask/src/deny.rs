@@ -1,20 +1,22 @@
 //! `cargo xtask deny`: licences, duplicates, sources and advisories.
 //!
-//! The rules are in `deny.toml`. One version of cargo-deny is used everywhere,
-//! since its rules' names change; a machine without it builds it into the
-//! checkout, unoptimised: that is more than twice as quick to build, and the check
-//! takes a second either way.
+//! The rules are in `deny.toml`.
 
 use crate::process::{self, Failure, Outcome};
 use crate::steps::Steps;
-use crate::workspace::{self, cargo, root, tools_dir};
+use crate::tool::Tool;
+use crate::workspace::{root, tools_dir};
 use std::env;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-const VERSION: &str = "0.20.2";
+/// In one version, since its rules' names change.
+const DENY: Tool = Tool {
+    name: "cargo-deny",
+    version: "0.20.2",
+};
 
 /// A clone of the advisory database, for machines that cannot fetch it.
 const DATABASE: &str = "PULSE_ADVISORY_DB";
@@ -30,11 +32,7 @@ pub(crate) fn run(steps: &mut Steps, _arguments: &[String]) -> Outcome {
 
 /// Gets cargo-deny if need be, and runs every check that this machine can.
 pub(crate) fn check(steps: &mut Steps) {
-    let tool = match installed() {
-        Some(tool) => Some(tool),
-        None => steps.run("build cargo-deny", install),
-    };
-    if let Some(tool) = tool {
+    if let Some(tool) = steps.run("cargo-deny", || DENY.get()) {
         steps.run("licences, duplicates, sources", || rules(&tool));
         steps.run("advisories", || advisories(&tool));
     }
@@ -67,41 +65,6 @@ fn checking(tool: &Path, what: &[&str]) -> Command {
     }
     command.arg("check").args(what);
     command
-}
-
-/// The right version on `PATH` or among our own tools.
-fn installed() -> Option<PathBuf> {
-    let ours = tools_dir().join("bin/cargo-deny");
-    let found = workspace::find_program("cargo-deny");
-    [Some(ours), found]
-        .into_iter()
-        .flatten()
-        .find(|tool| is_right_version(tool))
-}
-
-fn is_right_version(tool: &Path) -> bool {
-    let output = Command::new(tool)
-        .arg("--version")
-        .stdin(Stdio::null())
-        .output();
-    output.is_ok_and(|output| {
-        output.stdout.trim_ascii() == format!("cargo-deny {VERSION}").as_bytes()
-    })
-}
-
-fn install() -> Outcome<PathBuf> {
-    let mut command = cargo("install");
-    command.args(["cargo-deny", "--version", VERSION, "--locked", "--root"]);
-    command.arg(tools_dir());
-    let build = tools_dir().join("build");
-    command.arg("--target-dir").arg(&build);
-    command.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0");
-    command.env("CARGO_PROFILE_RELEASE_LTO", "off");
-    command.env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "256");
-    process::run(&mut command)?;
-    // Half a gigabyte that nobody needs again; that it stays is no failure.
-    let _ = fs::remove_dir_all(build);
-    Ok(tools_dir().join("bin/cargo-deny"))
 }
 
 /// The clone that the user named, or one that cargo-deny or cargo-audit made.

@@ -54,15 +54,39 @@ fn file() -> PathBuf {
 
 /// The list as it is now.
 fn current() -> Outcome<String> {
-    let linked = tree("normal,no-proc-macro")?;
-    let all = tree("normal,build")?;
-    Ok(render(&linked, &all))
+    Ok(render(&Crates::of(DAEMON)?))
 }
 
-/// The crates on one kind of edge, ours left out.
-fn tree(edges: &str) -> Outcome<BTreeSet<String>> {
+/// The crates of others that a program is made of, as `NAME VERSION`.
+pub(crate) struct Crates {
+    /// Linked into the program.
+    linked: BTreeSet<String>,
+    /// Those, and those that only run while it is built.
+    all: BTreeSet<String>,
+}
+
+impl Crates {
+    /// Asks cargo.
+    pub(crate) fn of(program: &str) -> Outcome<Self> {
+        Ok(Self {
+            linked: tree(program, "normal,no-proc-macro")?,
+            all: tree(program, "normal,build")?,
+        })
+    }
+
+    /// One line with the numbers.
+    pub(crate) fn summary(&self) -> String {
+        let (inside, total) = (self.linked.len(), self.all.len());
+        format!(
+            "{total} crates: {inside} linked, {} that only run while it is built",
+            total.saturating_sub(inside)
+        )
+    }
+}
+
+fn tree(program: &str, edges: &str) -> Outcome<BTreeSet<String>> {
     let mut command = locked_cargo("tree");
-    command.args(["--package", DAEMON, "--edges", edges]);
+    command.args(["--package", program, "--edges", edges]);
     command.args(["--target", TARGET, "--prefix", "none", "--color", "never"]);
     Ok(crates(&process::capture(&mut command)?))
 }
@@ -78,16 +102,13 @@ fn crates(tree: &str) -> BTreeSet<String> {
     tree.lines().filter_map(name_and_version).collect()
 }
 
-fn render(linked: &BTreeSet<String>, all: &BTreeSet<String>) -> String {
-    let (inside, total) = (linked.len(), all.len());
-    let helpers = total.saturating_sub(inside);
+fn render(crates: &Crates) -> String {
     let mut list = format!(
-        "{total} crates: {inside} in the daemon, {helpers} that only run while it is built\n\
-         \n\
-         {DAEMON} for {TARGET}, written by `cargo xtask deps`.\n\n"
+        "{}\n\n{DAEMON} for {TARGET}, written by `cargo xtask deps`.\n\n",
+        crates.summary()
     );
-    for name in all {
-        let remark = if linked.contains(name) {
+    for name in &crates.all {
+        let remark = if crates.linked.contains(name) {
             ""
         } else {
             " (build)"
@@ -119,10 +140,11 @@ mod tests {
 
     #[test]
     fn each_crate_is_listed_once_and_ours_are_not() {
-        let all = crates(TREE);
-        let linked = BTreeSet::from(["serde 1.0.2".to_owned()]);
-        let list = render(&linked, &all);
-        assert!(list.starts_with("2 crates: 1 in the daemon, 1 that only"));
+        let list = render(&Crates {
+            linked: BTreeSet::from(["serde 1.0.2".to_owned()]),
+            all: crates(TREE),
+        });
+        assert!(list.starts_with("2 crates: 1 linked, 1 that only"));
         assert!(list.ends_with("\n\nserde 1.0.2\nserde_derive 1.0.2 (build)\n"));
     }
 

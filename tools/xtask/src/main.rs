@@ -16,14 +16,18 @@ mod deny;
 mod deps;
 mod fuzz;
 mod guest;
+mod lints;
+mod matrix;
 mod packages;
 mod policy;
 mod process;
 mod products;
 mod siege;
 mod steps;
+mod style;
 mod tally;
 mod test;
+mod tool;
 mod unit;
 mod vm;
 mod workspace;
@@ -41,7 +45,7 @@ struct Word {
 }
 
 /// The one table: what is understood and what `help` prints.
-const WORDS: [Word; 14] = [
+const WORDS: [Word; 17] = [
     Word {
         name: "test",
         arguments: "[ARGUMENT…]",
@@ -103,16 +107,34 @@ const WORDS: [Word; 14] = [
         run: deps::run,
     },
     Word {
+        name: "style",
+        arguments: "[DIRECTORY]",
+        purpose: "signs of habits (a report, no check), beside code bases to learn from; crates in the programs",
+        run: style::run,
+    },
+    Word {
         name: "policy",
         arguments: "[--check]",
         purpose: "write the AppArmor profiles, units, filters and packaging/config.toml from their tables",
         run: policy::run,
     },
     Word {
-        name: "matrix",
+        name: "layers",
         arguments: "",
         purpose: "write what vm-test and test found of each layer into docs/hardening.md",
-        run: products::matrix,
+        run: products::layers,
+    },
+    Word {
+        name: "lints",
+        arguments: "",
+        purpose: "clippy over everything, and stricter over shipped code",
+        run: lints::run,
+    },
+    Word {
+        name: "matrix",
+        arguments: "[features] [msrv] [aarch64] [miri]",
+        purpose: "crates alone, the minimum Rust version, aarch64, miri",
+        run: matrix::run,
     },
     Word {
         name: "ci",

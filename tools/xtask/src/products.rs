@@ -16,9 +16,8 @@ use std::process::Command;
 pub(crate) const PRODUCTS: [&str; 3] =
     ["pulse-sensor-proxy", "pulse-sensorctl", "pulse-sensor-node"];
 
-/// The programs whose speed and size are promised, and the daemon without its
-/// audit log, which tells what reading costs from what recording costs.
-const MEASURED: [&str; 3] = ["pulse-sensor-proxy", UNRECORDED, "pulse-sensor-node"];
+/// The programs whose speed and size are promised, and the daemon without its audit log.
+const MEASURED: [&str; 3] = ["pulse-sensor-proxy", TEST_DAEMONS, "pulse-sensor-node"];
 
 /// The target of static builds, and the variable that names its C compiler.
 const STATIC: &str = "x86_64-unknown-linux-musl";
@@ -30,11 +29,8 @@ const SIMULATOR: &str = "pulse-simnode";
 /// The demo.
 const DEMO: &str = "pulse-demo";
 
-/// The daemon without its audit log.
-const UNRECORDED: &str = "pulse-unrecorded";
-
-/// The daemon with one rule of its confinement left out.
-const LACKING: &str = "pulse-lacking";
+/// The daemon with one rule of confinement less, and without its audit log.
+const TEST_DAEMONS: &str = "pulse-test-daemons";
 
 /// The package that measures, and its program.
 const BENCH: &str = "pulse-bench";
@@ -66,7 +62,7 @@ pub(crate) fn directory(profile: Profile) -> PathBuf {
 pub(crate) fn build_for_tests() -> Outcome {
     build(
         Profile::EndToEnd,
-        &[&PRODUCTS[..], &[SIMULATOR, UNRECORDED, LACKING, DEMO]].concat(),
+        &[&PRODUCTS[..], &[SIMULATOR, TEST_DAEMONS, DEMO]].concat(),
     )
 }
 
@@ -154,12 +150,12 @@ fn static_target() -> Option<&'static str> {
     libraries.is_dir().then_some(STATIC)
 }
 
-/// `cargo xtask matrix`: which layer stops which attempt, for people.
-pub(crate) fn matrix(steps: &mut Steps, _arguments: &[String]) -> Outcome {
-    let mut matrix = locked_cargo("run");
-    matrix.args(["--quiet", "--package", "pulse-e2e", "--bin", "pulse-matrix"]);
-    matrix.env(BIN_DIR, directory(Profile::EndToEnd));
-    steps.run("matrix", || process::run(&mut matrix));
+/// `cargo xtask layers`: which layer stops which attempt, for people.
+pub(crate) fn layers(steps: &mut Steps, _arguments: &[String]) -> Outcome {
+    let mut layers = locked_cargo("run");
+    layers.args(["--quiet", "--package", "pulse-e2e", "--bin", "pulse-matrix"]);
+    layers.env(BIN_DIR, directory(Profile::EndToEnd));
+    steps.run("layers", || process::run(&mut layers));
     Ok(())
 }
 

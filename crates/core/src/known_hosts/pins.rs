@@ -166,7 +166,7 @@ mod tests {
         let (mut watched, now) = watched();
         assert_eq!(watched.update(Found::Missing, now), Some(Change::Missing));
         assert_eq!(pinned(&watched), (1, Some(0)));
-        let just_before = now + ABSENCE - Duration::from_millis(1);
+        let just_before = now + ABSENCE.saturating_sub(Duration::from_millis(1));
         assert_eq!(watched.update(Found::Missing, just_before), None);
         assert_eq!(watched.update(read(), just_before), Some(Change::Read));
         // The next time counts from its own beginning.

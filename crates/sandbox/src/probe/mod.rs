@@ -303,6 +303,7 @@ fn unlink(directory: u64, name: u64, flags: u32) {
 }
 
 #[expect(unsafe_code, reason = "the probe makes calls that nobody wraps")]
+#[expect(clippy::many_single_char_names, reason = "six arguments without names")]
 fn call(number: i64, arguments: [u64; 6]) -> Result<i64, Errno> {
     let [a, b, c, d, e, f] = arguments;
     // SAFETY: pointers in the attempts are null, invalid on purpose, to static

@@ -20,7 +20,7 @@ pub(super) enum Scalar<'a> {
     Other,
 }
 
-impl<'a> Scalar<'a> {
+impl Scalar<'_> {
     /// A value as it stands in the text, without quotes.
     pub(super) fn from_bare(text: &str) -> Self {
         match text {

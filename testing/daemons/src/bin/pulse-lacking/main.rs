@@ -1,10 +1,10 @@
-//! The daemon with one rule of its confinement left out: if nobody misses it, it
-//! is not needed. For tests; it is not shipped, and the daemon has no such setting.
+//! The daemon with one rule of its confinement left out: a rule without which every test
+//! still passes is not needed. For tests only; the shipped daemon has no such setting.
 //!
 //! `pulse-lacking --rules` lists the rules, and whether this build needs them.
-//! `PULSE_LACKING` names the one that is left out; without it this is the daemon as
-//! it is. With `PULSE_END` it ends as soon as it is confined, by `abort` or by
-//! `exit` with code 3, whatever its threads do then.
+//! `PULSE_LACKING` names the rule to leave out; without it all are in force. With `PULSE_END`
+//! the daemon ends right after confining itself, by `abort` or by `exit` with code 3, while its
+//! threads run.
 
 #![allow(
     clippy::print_stdout,

@@ -1,8 +1,7 @@
-//! The daemon with nobody keeping its records: what reading costs, and nothing
-//! else. For benchmarks; it is not shipped, and the daemon has no such setting.
+//! The daemon without its audit log, so that benchmarks tell the cost of reading from that of
+//! recording. For benchmarks only; the shipped daemon has no such setting.
 
-use pulse_sensor_proxy::Nothing;
-use pulse_sensor_proxy::{Parts, main_with};
+use pulse_sensor_proxy::{Nothing, Parts, main_with};
 use std::sync::Arc;
 
 /// As in the daemon, so that the two differ in nothing else.

@@ -1,7 +1,7 @@
-//! Our post-quantum key exchange with one that is not ours: whole handshakes, in memory.
+//! Whole TLS handshakes between this project's X25519MLKEM768 and other implementations.
 //!
-//! Had we read the draft wrongly, both of our own sides would have, and agreed.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+//! Both of this project's sides share one reading of the draft: where it is wrong they still
+//! agree with each other, and with nobody else.
 
 use pulse_e2e::certificates::{Authority, Validity, key_of};
 use pulse_e2e::programs::{Need, skipped};
@@ -25,7 +25,7 @@ const NAME: &str = "collector.test";
 const SENDER: &str = "sender.test";
 const MADE: [Need; 1] = [Need::Program("openssl")];
 
-/// AWS's, with the hybrid and nothing else to fall back to.
+/// AWS-LC, with X25519MLKEM768 as its only group.
 fn others() -> CryptoProvider {
     CryptoProvider {
         kx_groups: vec![aws_lc_rs::kx_group::X25519MLKEM768],
@@ -124,7 +124,7 @@ fn agreed(client: &ClientConnection) -> (NamedGroup, bool) {
 }
 
 #[test]
-fn another_implementation_agrees_with_ours_on_either_side() {
+fn aws_lc_agrees_on_either_side() {
     if skipped(&MADE) {
         return;
     }
@@ -137,7 +137,7 @@ fn another_implementation_agrees_with_ours_on_either_side() {
 }
 
 #[test]
-fn whoever_does_not_know_it_is_not_asked_twice() {
+fn classical_peers_need_no_retry() {
     if skipped(&MADE) {
         return;
     }
@@ -153,7 +153,7 @@ fn whoever_does_not_know_it_is_not_asked_twice() {
 }
 
 #[test]
-fn whoever_knows_neither_asks_for_what_it_knows() {
+fn other_groups_cost_a_retry() {
     if skipped(&MADE) {
         return;
     }
@@ -168,7 +168,7 @@ fn whoever_knows_neither_asks_for_what_it_knows() {
 }
 
 #[test]
-fn rsyslog_agrees_at_once_with_either_library() {
+fn rsyslog_needs_no_retry() {
     if skipped(&[Need::Collector]) {
         return;
     }

@@ -1,0 +1,173 @@
+//! `cargo xtask matrix`: what needs another toolchain, target or tool than the rest of CI.
+//!
+//! Each part builds into a directory of its own, so that the next `cargo build` finds its own
+//! artifacts. A part that cannot be done here says so and is skipped; in CI that is a failure.
+
+use crate::packages::{self, Counterpart, Kind};
+use crate::process::{self, Failure, Outcome};
+use crate::steps::Steps;
+use crate::tool::Tool;
+use crate::workspace::{self, locked_cargo, root, target_dir};
+use std::fs;
+use std::process::Command;
+
+const HACK: Tool = Tool {
+    name: "cargo-hack",
+    version: "0.6.46",
+};
+
+/// The other architecture that is shipped, and how Debian compiles and runs it.
+const AARCH64: &str = "aarch64-unknown-linux-gnu";
+const CROSS: [Counterpart; 2] = [
+    Counterpart {
+        name: "aarch64-linux-gnu-gcc",
+        kind: Kind::Program,
+        package: "gcc-aarch64-linux-gnu",
+        serves: "compiles C and links for aarch64",
+    },
+    Counterpart {
+        name: "qemu-aarch64",
+        kind: Kind::Program,
+        package: "qemu-user",
+        serves: "runs programs of aarch64",
+    },
+];
+
+/// Crates without files, sockets and clocks: miri interprets them as they are.
+const PURE: [&str; 2] = ["pulse-sensors", "pulse-core"];
+
+type Part = (&'static str, fn() -> Outcome);
+
+const PARTS: [Part; 4] = [
+    ("features", features),
+    ("msrv", minimum_version),
+    ("aarch64", aarch64),
+    ("miri", miri),
+];
+
+/// All parts, or those that are named.
+pub(crate) fn run(steps: &mut Steps, arguments: &[String]) -> Outcome {
+    if let Some(unknown) = arguments
+        .iter()
+        .find(|word| PARTS.iter().all(|(name, _)| name != word))
+    {
+        let names = PARTS.map(|(name, _)| name).join(", ");
+        return Err(Failure::new(format!(
+            "no part {unknown:?}; there are {names}"
+        )));
+    }
+    for (name, part) in PARTS {
+        if arguments.is_empty() || arguments.iter().any(|word| word == name) {
+            steps.run(name, part);
+        }
+    }
+    Ok(())
+}
+
+/// Each crate by itself, with each of its features: in a workspace cargo builds a dependency
+/// once, with the features that all of them want, and hides that one of them does not ask.
+fn features() -> Outcome {
+    let mut hack = Command::new(HACK.get()?);
+    hack.current_dir(root())
+        .args(["hack", "check", "--workspace", "--each-feature", "--locked"]);
+    process::run(own_target(&mut hack, "features"))
+}
+
+/// The workspace, tests included, with the version that `Cargo.toml` states.
+fn minimum_version() -> Outcome {
+    let manifest = fs::read_to_string(root().join("Cargo.toml"))
+        .map_err(|error| Failure::new(format!("Cargo.toml: {error}")))?;
+    let version = manifest
+        .lines()
+        .find_map(|line| line.strip_prefix("rust-version = "))
+        .ok_or_else(|| Failure::new("Cargo.toml states no rust-version"))?
+        .trim_matches('"');
+    if !rustup(&["toolchain", "install", version, "--profile", "minimal"])? {
+        return skip(&format!("the toolchain {version}"));
+    }
+    let mut check = with_toolchain(version, "check");
+    check.args(["--workspace", "--all-targets"]);
+    process::run(own_target(&mut check, "msrv"))
+}
+
+/// Programs, and unit tests under an emulator, which knows neither Landlock nor seccomp: their
+/// tests are those of the end-to-end suite.
+fn aarch64() -> Outcome {
+    packages::require(&CROSS)?;
+    if !rustup(&["target", "add", AARCH64])? {
+        return skip(&format!("the standard library of {AARCH64}"));
+    }
+    for word in ["build", "test"] {
+        let mut command = locked_cargo(word);
+        command.args(["--target", AARCH64, "--lib", "--bins"]);
+        for package in crate::lints::packages()? {
+            command.args(["--package", &package]);
+        }
+        command
+            .env("CC_aarch64_unknown_linux_gnu", CROSS[0].name)
+            .env(
+                "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER",
+                CROSS[0].name,
+            )
+            .env(
+                "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER",
+                format!("{} -L /usr/aarch64-linux-gnu", CROSS[1].name),
+            );
+        process::run(own_target(&mut command, "aarch64"))?;
+    }
+    Ok(())
+}
+
+/// Undefined behaviour has no place to come from in crates without `unsafe`; miri looks at the
+/// crates below them, too, and at what depends on addresses or their order.
+fn miri() -> Outcome {
+    let components = ["--component", "miri", "--component", "rust-src"];
+    let install = [
+        &["toolchain", "install", "nightly", "--profile", "minimal"],
+        &components[..],
+    ];
+    if !rustup(&install.concat())? {
+        return skip("miri");
+    }
+    let mut miri = with_toolchain("nightly", "miri");
+    miri.args(["test", "--lib"]);
+    for package in PURE {
+        miri.args(["--package", package]);
+    }
+    process::run(own_target(&mut miri, "miri"))
+}
+
+fn with_toolchain(toolchain: &str, word: &str) -> Command {
+    let mut command = Command::new("rustup");
+    command
+        .current_dir(root())
+        .args(["run", toolchain, "cargo", word, "--locked"])
+        // Cargo's own, of the toolchain that runs this program.
+        .env_remove("CARGO")
+        .env_remove("RUSTC");
+    command
+}
+
+fn own_target<'a>(command: &'a mut Command, name: &str) -> &'a mut Command {
+    command.env("CARGO_TARGET_DIR", target_dir().join("matrix").join(name))
+}
+
+/// Whether rustup is here and has, or gets, what is asked for.
+fn rustup(arguments: &[&str]) -> Outcome<bool> {
+    if workspace::find_program("rustup").is_none() {
+        return Ok(false);
+    }
+    let (status, said) = process::quietly(Command::new("rustup").args(arguments))?;
+    if !status.success() {
+        println!("{said}");
+    }
+    Ok(status.success())
+}
+
+fn skip(missing: &str) -> Outcome {
+    if workspace::is_ci() {
+        return Err(Failure::new(format!("{missing} cannot be had here")));
+    }
+    println!("NOT CHECKED: {missing} cannot be had here");
+    Ok(())
+}

@@ -1,0 +1,55 @@
+//! Programs that cargo builds for the project, in one version everywhere.
+
+use crate::process::{self, Outcome};
+use crate::workspace::{self, cargo, tools_dir};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// A package that is a subcommand of cargo.
+pub(crate) struct Tool {
+    pub(crate) name: &'static str,
+    pub(crate) version: &'static str,
+}
+
+impl Tool {
+    /// The program, on `PATH` or among the project's own; built if neither has this version.
+    pub(crate) fn get(&self) -> Outcome<PathBuf> {
+        let ours = tools_dir().join("bin").join(self.name);
+        let found = workspace::find_program(self.name);
+        let mut installed = [Some(ours.clone()), found].into_iter().flatten();
+        match installed.find(|program| self.is_version_of(program)) {
+            Some(program) => Ok(program),
+            None => self.build().map(|()| ours),
+        }
+    }
+
+    fn is_version_of(&self, program: &Path) -> bool {
+        let mut asked = Command::new(program);
+        // As cargo calls it: some of them print their version only so.
+        asked
+            .arg(self.name.trim_start_matches("cargo-"))
+            .arg("--version");
+        let output = asked.stdin(Stdio::null()).output();
+        let expected = format!("{} {}", self.name, self.version);
+        output.is_ok_and(|output| output.stdout.trim_ascii() == expected.as_bytes())
+    }
+
+    /// Unoptimised, which takes less than half the time; these programs run for a second.
+    fn build(&self) -> Outcome {
+        let target = tools_dir().join("build");
+        let mut command = cargo("install");
+        command
+            .args([self.name, "--version", self.version, "--locked", "--root"])
+            .arg(tools_dir())
+            .arg("--target-dir")
+            .arg(&target)
+            .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0")
+            .env("CARGO_PROFILE_RELEASE_LTO", "off")
+            .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "256");
+        process::run(&mut command)?;
+        // Half a gigabyte; a failure to remove it is not one of the tool.
+        let _ = fs::remove_dir_all(target);
+        Ok(())
+    }
+}
