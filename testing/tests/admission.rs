@@ -17,7 +17,7 @@ fn two_nodes() -> Fleet {
 }
 
 #[test]
-fn the_third_reading_of_a_node_at_once_is_refused_and_other_nodes_are_not() {
+fn third_reading_of_one_node_is_refused() {
     let fleet = two_nodes();
     for _ in 0..2 {
         assert!(fleet.daemon.temperature("pve1").is_ok());
@@ -28,7 +28,7 @@ fn the_third_reading_of_a_node_at_once_is_refused_and_other_nodes_are_not() {
 }
 
 #[test]
-fn names_that_are_not_on_the_list_cost_the_caller_and_no_node() {
+fn unlisted_names_cost_only_the_caller() {
     let fleet = two_nodes();
     for name in ["pve3", "pve4"] {
         let error = fleet.daemon.temperature(name).unwrap_err();
@@ -40,7 +40,7 @@ fn names_that_are_not_on_the_list_cost_the_caller_and_no_node() {
 }
 
 #[test]
-fn a_list_spends_from_each_nodes_own_budget() {
+fn list_spends_each_nodes_budget() {
     let fleet = two_nodes();
     for _ in 0..2 {
         assert!(fleet.daemon.temperature("pve1").is_ok());
@@ -54,7 +54,7 @@ fn a_list_spends_from_each_nodes_own_budget() {
 }
 
 #[test]
-fn asking_for_nothing_is_not_free() {
+fn empty_list_is_charged() {
     let fleet = two_nodes();
     let nothing = json!({"method": "get_temperatures", "params": {"nodes": []}});
     for _ in 0..2 {
@@ -65,7 +65,7 @@ fn asking_for_nothing_is_not_free() {
 }
 
 #[test]
-fn a_malformed_request_shuts_its_caller_out_for_two_seconds() {
+fn malformed_request_costs_two_seconds() {
     let daemon = Daemon::start(&Config::new());
     let mut client = daemon.connect();
     let punished = Instant::now();
@@ -87,7 +87,7 @@ fn a_malformed_request_shuts_its_caller_out_for_two_seconds() {
 }
 
 #[test]
-fn a_penalty_counts_on_connections_that_are_open_already() {
+fn penalty_reaches_open_connections() {
     let fleet = Fleet::start(Config::new(), [("pve1", sim::well())]);
     let mut open = fleet.daemon.connect();
     let mut kept = fleet.daemon.connect();
@@ -101,7 +101,7 @@ fn a_penalty_counts_on_connections_that_are_open_already() {
 }
 
 #[test]
-fn every_kind_of_offence_is_counted_by_its_name() {
+fn offences_are_counted_by_kind() {
     for (request, reason) in [
         (json!({"method": "get_temperature"}), "invalid_parameter"),
         (
@@ -133,7 +133,7 @@ fn penalties(daemon: &Daemon, reason: &str) -> f64 {
 /// In real time; the same with fifty nodes and a whole day is a test of the
 /// limiter, in simulated time.
 #[test]
-fn a_poller_that_reads_all_nodes_at_once_is_never_refused() {
+fn parallel_poller_is_never_refused() {
     let names: Vec<String> = (1..=20).map(|i| format!("pve{i}")).collect();
     let config = Config::new()
         .with_default_limits()

@@ -33,7 +33,7 @@ pub(super) fn run(name: &str, mode: Mode) -> Report {
 }
 
 #[test]
-fn apparmor_takes_every_profile() {
+fn parser_accepts_every_profile() {
     if skipped(&[Need::Program("apparmor_parser")]) {
         return;
     }
@@ -72,7 +72,7 @@ fn assert_a_day_without_complaints(report: &Report, mode: Mode, verdict: &str) {
 }
 
 #[test]
-fn under_the_enforced_profiles_daemon_and_helper_do_all_their_work_and_are_refused_nothing() {
+fn enforced_profiles_deny_no_work() {
     if skipped(&NEEDS) {
         return;
     }
@@ -86,7 +86,7 @@ fn under_the_enforced_profiles_daemon_and_helper_do_all_their_work_and_are_refus
 }
 
 #[test]
-fn profiles_that_only_complain_have_nothing_to_complain_about() {
+fn complaining_profiles_log_nothing() {
     if skipped(&NEEDS) {
         return;
     }
@@ -96,7 +96,7 @@ fn profiles_that_only_complain_have_nothing_to_complain_about() {
 }
 
 #[test]
-fn apparmor_alone_stops_what_it_can_and_logs_it() {
+fn apparmor_alone_denies_and_logs() {
     if skipped(&NEEDS) {
         return;
     }

@@ -153,7 +153,7 @@ fn assert_nothing_ran(directory: &Path) {
 }
 
 #[test]
-fn no_attack_passes_for_a_node_name() {
+fn attacks_are_no_node_names() {
     let (directory, examples) = aimed();
     let fleet = Fleet::start(Config::new(), [("pve1", sim::well())]);
     let mut names: Vec<String> = examples.into_iter().map(|(_, text)| text).collect();
@@ -193,7 +193,7 @@ fn no_attack_passes_for_a_node_name() {
 }
 
 #[test]
-fn a_single_attack_costs_its_sender_the_next_requests() {
+fn attack_costs_its_sender() {
     let fleet = Fleet::start(Config::new(), [("pve1", sim::well())]);
     let error = fleet.daemon.temperature("-oProxyCommand=id").unwrap_err();
     assert_eq!(
@@ -219,7 +219,7 @@ fn node_with_helper() -> (Sshd, TempDir) {
 }
 
 #[test]
-fn no_attack_passes_the_helper_behind_a_real_sshd() {
+fn helper_rejects_attacks_over_sshd() {
     if skipped(&[Need::Sshd]) {
         return;
     }
@@ -259,7 +259,7 @@ fn no_attack_passes_the_helper_behind_a_real_sshd() {
 }
 
 #[test]
-fn the_daemons_key_opens_nothing_but_the_helper() {
+fn daemons_key_runs_only_the_helper() {
     if skipped(&[Need::Sshd]) {
         return;
     }

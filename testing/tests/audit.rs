@@ -52,7 +52,7 @@ pub(super) fn assert_intact_with(home: &Home, state: &Path) {
 }
 
 #[test]
-fn a_reading_can_be_traced_from_its_records() {
+fn records_trace_a_reading() {
     let fleet = fleet();
     let id = "6fa459ea-ee8a-4ca4-894e-db77e160355e";
     let mut request = reading();
@@ -86,7 +86,7 @@ fn a_reading_can_be_traced_from_its_records() {
 }
 
 #[test]
-fn the_operators_tool_tells_the_story_of_a_reading_and_verifies_the_log() {
+fn tool_explains_and_verifies() {
     let fleet = fleet();
     assert!(fleet.daemon.temperature("pve1").is_ok());
     let home = fleet.daemon.home();
@@ -114,7 +114,7 @@ fn the_operators_tool_tells_the_story_of_a_reading_and_verifies_the_log() {
 }
 
 #[test]
-fn a_head_is_on_disk_before_it_is_told_and_the_log_holds_it_later() {
+fn head_is_durable_before_printed() {
     if skipped(&[Need::Program("strace")]) {
         return;
     }
@@ -144,7 +144,7 @@ fn a_head_is_on_disk_before_it_is_told_and_the_log_holds_it_later() {
 }
 
 #[test]
-fn a_log_that_cannot_be_written_stops_every_request_until_it_can() {
+fn unwritable_log_stops_requests() {
     let fleet = fleet();
     assert!(fleet.daemon.temperature("pve1").is_ok());
     let home = fleet.daemon.home();
@@ -180,7 +180,7 @@ fn a_log_that_cannot_be_written_stops_every_request_until_it_can() {
 }
 
 #[test]
-fn a_request_in_hand_at_the_end_leaves_its_outcome_and_a_seal() {
+fn shutdown_records_outcome_and_seal() {
     let slow = Behaviour::SlowBy {
         delay: Duration::from_millis(200),
         document: sim::DOCUMENT.into(),
@@ -204,7 +204,7 @@ fn a_request_in_hand_at_the_end_leaves_its_outcome_and_a_seal() {
 }
 
 #[test]
-fn a_daemon_that_was_killed_goes_on_with_its_chain() {
+fn killed_daemon_continues_its_chain() {
     let home = Arc::new(Home::new());
     let config = Config::new();
     for acknowledged in 1..=3 {
@@ -225,7 +225,7 @@ fn a_daemon_that_was_killed_goes_on_with_its_chain() {
 }
 
 #[test]
-fn a_caller_that_goes_away_leaves_an_outcome_all_the_same() {
+fn departed_callers_outcome_is_kept() {
     let fleet = Fleet::start(Config::new(), [("pve1", Behaviour::Hang)]);
     let mut client = fleet.daemon.connect();
     client.send(format!("{}\n", reading()).as_bytes());
@@ -241,7 +241,7 @@ fn a_caller_that_goes_away_leaves_an_outcome_all_the_same() {
 }
 
 #[test]
-fn a_renamed_file_is_followed_on_sigusr1() {
+fn sigusr1_reopens_a_renamed_log() {
     let fleet = fleet();
     assert!(fleet.daemon.temperature("pve1").is_ok());
     let home = fleet.daemon.home();
@@ -261,7 +261,7 @@ fn a_renamed_file_is_followed_on_sigusr1() {
 }
 
 #[test]
-fn a_caller_over_its_limit_is_on_record_once_a_second_and_none_is_lost() {
+fn refusals_are_summed_each_second() {
     let daemon = Daemon::start(&Config::new().with_default_limits());
     let status = json!({"method": "get_status"});
     let is_refused = || daemon.ask(&status)["error"] == "rate limit exceeded";
@@ -285,7 +285,7 @@ fn a_caller_over_its_limit_is_on_record_once_a_second_and_none_is_lost() {
 }
 
 #[test]
-fn background_polling_is_on_record_and_stops_with_the_log() {
+fn polling_is_recorded_or_stops() {
     let config = Config::new().set_ssh("poll_interval", "'100ms'");
     let fleet = Fleet::start(config, [("pve1", sim::well())]);
     let home = fleet.daemon.home();
@@ -310,7 +310,7 @@ fn background_polling_is_on_record_and_stops_with_the_log() {
 }
 
 #[test]
-fn without_a_log_it_does_not_start_and_says_why() {
+fn unusable_log_prevents_start() {
     let home = Home::new();
     let taken = home.path("file");
     fs::write(&taken, "").unwrap();
@@ -332,7 +332,7 @@ fn without_a_log_it_does_not_start_and_says_why() {
 }
 
 #[test]
-fn a_log_has_one_writer() {
+fn log_has_one_writer() {
     let daemon = Daemon::start(&Config::new());
     let other = Home::new();
     let log = format!("{:?}", daemon.home().audit_log());

@@ -31,7 +31,7 @@ fn assert_is_reading(response: &str) {
 }
 
 #[test]
-fn a_client_like_pulse_is_served() {
+fn pulses_client_is_served() {
     if skipped(&[Need::Sshd, Need::Program("python3")]) {
         return;
     }
@@ -44,7 +44,7 @@ fn a_client_like_pulse_is_served() {
 }
 
 #[test]
-fn a_client_that_shuts_down_its_side_and_reads_to_the_end_is_served() {
+fn half_closed_client_is_served() {
     if skipped(&[Need::Sshd, Need::Program("python3")]) {
         return;
     }
@@ -75,7 +75,7 @@ fn socat_is_served() {
 }
 
 #[test]
-fn a_client_is_served_over_tcp_behind_socat() {
+fn socat_serves_tcp_clients() {
     if skipped(&[Need::Sshd, Need::Program("socat")]) {
         return;
     }

@@ -6,7 +6,7 @@ use pulse_e2e::uml::{self, Mode};
 use serde_json::{Value, json};
 
 #[test]
-fn a_clock_that_steps_costs_no_reading_and_no_record() {
+fn clock_steps_lose_nothing() {
     if skipped(&[
         Need::NoUnit("its clock is a machine's own"),
         Need::Program(uml::PROGRAM),

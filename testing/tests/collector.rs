@@ -121,7 +121,7 @@ fn expected(numbers: std::ops::RangeInclusive<u64>) -> Vec<String> {
 }
 
 #[test]
-fn records_arrive_unchanged_and_in_order_with_either_library() {
+fn relp_delivers_unchanged_in_order() {
     if skipped(&NEEDS) {
         return;
     }
@@ -142,7 +142,7 @@ fn records_arrive_unchanged_and_in_order_with_either_library() {
 }
 
 #[test]
-fn who_is_not_the_collector_or_not_welcome_is_told_by_the_step() {
+fn untrusted_peers_fail_at_opening() {
     if skipped(&NEEDS) {
         return;
     }
@@ -180,7 +180,7 @@ fn who_is_not_the_collector_or_not_welcome_is_told_by_the_step() {
 }
 
 #[test]
-fn a_collectors_certificate_that_is_not_good_now_is_refused_and_its_pin_is_its_keys() {
+fn pin_excuses_no_expired_certificate() {
     if skipped(&NEEDS) {
         return;
     }
@@ -208,7 +208,7 @@ fn a_collectors_certificate_that_is_not_good_now_is_refused_and_its_pin_is_its_k
 }
 
 #[test]
-fn a_pin_as_an_operator_makes_it_is_the_keys() {
+fn openssl_prints_the_same_pin() {
     if skipped(&NEEDS) {
         return;
     }
@@ -244,7 +244,7 @@ fn pin_of(authority: &Authority, certificate: &Path) -> Pin {
 }
 
 #[test]
-fn when_a_certificate_begins_and_ends_is_known() {
+fn certificate_dates_are_read() {
     if skipped(&NEEDS) {
         return;
     }
@@ -265,7 +265,7 @@ fn when_a_certificate_begins_and_ends_is_known() {
 }
 
 #[test]
-fn what_a_killed_collector_did_not_acknowledge_is_sent_again() {
+fn unacknowledged_records_are_resent() {
     if skipped(&NEEDS) {
         return;
     }
@@ -299,7 +299,7 @@ fn no_gap(rsyslog: &Rsyslog, last: u64) {
 }
 
 #[test]
-fn a_collector_that_is_stopped_is_left_and_not_waited_for() {
+fn silent_collector_times_out() {
     if skipped(&NEEDS) {
         return;
     }
@@ -322,7 +322,7 @@ fn a_collector_that_is_stopped_is_left_and_not_waited_for() {
 }
 
 #[test]
-fn records_arrive_unchanged_and_in_order_as_syslog() {
+fn syslog_delivers_unchanged_in_order() {
     if skipped(&NEEDS) {
         return;
     }
@@ -341,7 +341,7 @@ fn records_arrive_unchanged_and_in_order_as_syslog() {
 }
 
 #[test]
-fn a_collector_of_syslog_that_refuses_us_says_so_while_we_connect() {
+fn syslog_refusal_shows_at_connect() {
     if skipped(&NEEDS) {
         return;
     }
@@ -366,7 +366,7 @@ fn a_collector_of_syslog_that_refuses_us_says_so_while_we_connect() {
 }
 
 #[test]
-fn nothing_written_as_syslog_is_lost_with_a_killed_collector() {
+fn killed_syslog_collector_loses_none() {
     if skipped(&NEEDS) {
         return;
     }
@@ -393,7 +393,7 @@ fn nothing_written_as_syslog_is_lost_with_a_killed_collector() {
 }
 
 #[test]
-fn a_message_of_syslog_counts_once_its_connection_has_stood_and_never_on_a_broken_one() {
+fn syslog_counts_on_stable_connections() {
     if skipped(&NEEDS) {
         return;
     }
@@ -427,7 +427,7 @@ fn a_message_of_syslog_counts_once_its_connection_has_stood_and_never_on_a_broke
 }
 
 #[test]
-fn what_a_cut_cable_kept_from_a_collector_of_syslog_never_counts() {
+fn syslog_counts_nothing_past_a_cut() {
     if skipped(&[
         Need::Collector,
         Need::Root,

@@ -71,7 +71,7 @@ pub(crate) fn attempts(findings: &Value, stopped: bool) -> BTreeSet<String> {
 }
 
 #[test]
-fn a_daemon_that_serves_is_confined_on_every_thread_and_on_record() {
+fn every_thread_is_confined() {
     let fleet = Fleet::start(Config::new(), [("pve1", sim::well())]);
     assert!(fleet.daemon.temperature("pve1").is_ok());
     assert_confined(&fleet.daemon);
@@ -84,7 +84,7 @@ fn a_daemon_that_serves_is_confined_on_every_thread_and_on_record() {
 }
 
 #[test]
-fn every_attempt_of_the_probe_is_stopped() {
+fn probe_is_stopped_everywhere() {
     let (code, findings) = probe(&Arc::new(Home::new()), &[], &[]);
     assert_eq!(attempts(&findings, false), BTreeSet::new(), "{findings}");
     assert_eq!((code, &findings["tight"]), (0, &json!(true)));
@@ -93,7 +93,7 @@ fn every_attempt_of_the_probe_is_stopped() {
 }
 
 #[test]
-fn each_layer_stops_its_part_by_itself_and_the_other_stops_the_rest() {
+fn each_layer_alone_stops_its_part() {
     let home = Arc::new(Home::new());
     let alone = |layer| {
         let (code, findings) = probe(&home, &["--only", layer], &[]);
@@ -142,7 +142,7 @@ fn each_layer_stops_its_part_by_itself_and_the_other_stops_the_rest() {
 }
 
 #[test]
-fn switched_off_it_is_not_confined_and_that_is_on_record() {
+fn disabled_confinement_is_recorded() {
     if skipped(&[Need::NoUnit("it is not confined at all")]) {
         return;
     }
@@ -154,7 +154,7 @@ fn switched_off_it_is_not_confined_and_that_is_on_record() {
 }
 
 #[test]
-fn systemd_is_told_by_a_confined_daemon() {
+fn confined_daemon_notifies_systemd() {
     if skipped(&[Need::NoUnit("the test takes systemd's place")]) {
         return;
     }
@@ -210,7 +210,7 @@ fn helper_process(sys_root: &Path) -> u32 {
 }
 
 #[test]
-fn the_helper_that_sshd_started_serves_with_all_its_confinement() {
+fn helper_under_sshd_is_confined() {
     if skipped(&[Need::Sshd]) {
         return;
     }

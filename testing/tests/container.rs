@@ -18,7 +18,7 @@ fn builds() -> impl Iterator<Item = PathBuf> {
 }
 
 #[test]
-fn in_a_container_as_documented_it_reads_a_node_and_no_attempt_gets_through() {
+fn documented_container_reads_and_confines() {
     if skipped(&NEEDS) || skipped(&[Need::Sshd]) {
         return;
     }
@@ -47,7 +47,7 @@ fn in_a_container_as_documented_it_reads_a_node_and_no_attempt_gets_through() {
 }
 
 #[test]
-fn the_filter_alone_stops_what_it_can() {
+fn oci_filter_alone_stops_its_part() {
     if skipped(&NEEDS) {
         return;
     }
@@ -87,7 +87,7 @@ fn the_filter_alone_stops_what_it_can() {
 }
 
 #[test]
-fn the_image_has_the_program_and_nothing_else() {
+fn image_has_only_the_program() {
     if skipped(&NEEDS) {
         return;
     }
@@ -97,7 +97,7 @@ fn the_image_has_the_program_and_nothing_else() {
 }
 
 #[test]
-fn the_documentation_says_what_was_tried() {
+fn documentation_has_tested_options() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/hardening.md");
     let page = std::fs::read_to_string(page).unwrap();
     for option in Setting::Documented.options() {

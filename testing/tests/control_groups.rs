@@ -36,7 +36,7 @@ fn read(socket: &Path, user: u32, group: &ControlGroup, times: usize) -> Vec<Val
 
 /// The names are those of containers, at the place where systemd lets the user make groups.
 #[test]
-fn a_user_has_one_budget_in_all_of_its_groups() {
+fn user_has_one_budget_in_all_groups() {
     if skipped(&[Need::Root, Need::ControlGroups, Need::Program("python3")]) {
         return;
     }

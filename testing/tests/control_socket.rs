@@ -24,7 +24,7 @@ fn nobody() -> Config {
 }
 
 #[test]
-fn only_the_control_socket_administers() {
+fn only_control_socket_administers() {
     let daemon = Daemon::start(&nobody());
     // The one who runs the tests: root, or the daemon's own user.
     assert_eq!(daemon.ask(&status())["error"], "unauthorized");
@@ -39,7 +39,7 @@ fn only_the_control_socket_administers() {
 }
 
 #[test]
-fn the_files_let_nobody_else_in() {
+fn control_socket_is_private() {
     let daemon = Daemon::start(&nobody());
     let socket = fs::symlink_metadata(daemon.home().control_socket()).unwrap();
     assert!(socket.file_type().is_socket());
@@ -66,7 +66,7 @@ fn administrators_are_not_limited() {
 }
 
 #[test]
-fn one_that_a_dead_daemon_left_is_replaced() {
+fn stale_control_socket_is_replaced() {
     let home = Arc::new(Home::new());
     drop(Daemon::start_in(&home, &nobody()));
     assert!(home.control_socket().exists(), "SIGKILL leaves it");
@@ -75,7 +75,7 @@ fn one_that_a_dead_daemon_left_is_replaced() {
 }
 
 #[test]
-fn a_directory_that_others_can_change_is_not_used() {
+fn writable_directory_is_not_used() {
     if skipped(&[Need::Root]) {
         return;
     }
@@ -99,7 +99,7 @@ fn a_directory_that_others_can_change_is_not_used() {
 }
 
 #[test]
-fn the_callers_socket_is_made_with_its_users_rights() {
+fn callers_socket_belongs_to_service() {
     if skipped(&[Need::Root]) {
         return;
     }
@@ -111,7 +111,7 @@ fn the_callers_socket_is_made_with_its_users_rights() {
 
 /// As root, the daemon would make a directory there and give it away.
 #[test]
-fn a_link_of_the_services_user_is_not_followed_as_root() {
+fn root_follows_no_service_link() {
     if skipped(&[Need::Root, Need::NoUnit("systemd makes its directories")]) {
         return;
     }
@@ -137,7 +137,7 @@ fn a_link_of_the_services_user_is_not_followed_as_root() {
 }
 
 #[test]
-fn uid_0_is_never_given_admin_by_the_configuration() {
+fn configuration_cannot_make_root_admin() {
     let home = Home::new();
     let entry = "[{ uid = 0, capabilities = ['read', 'admin'] }]";
     home.write_config(&Config::new().set("allowed_peers", entry));
@@ -152,7 +152,7 @@ fn uid_0_is_never_given_admin_by_the_configuration() {
 }
 
 #[test]
-fn the_tool_administers_where_it_can_and_reads_where_it_may() {
+fn tool_picks_the_permitted_socket() {
     if skipped(&[Need::Root]) {
         return;
     }
@@ -178,7 +178,7 @@ fn the_tool_administers_where_it_can_and_reads_where_it_may() {
 }
 
 #[test]
-fn systemd_may_hold_it() {
+fn systemd_passes_control_socket() {
     const ACTIVATE: &str = "systemd-socket-activate";
     if skipped(&[
         Need::Companion(ACTIVATE),
@@ -208,7 +208,7 @@ fn systemd_may_hold_it() {
 
 /// A caller that is not root cannot even see it.
 #[test]
-fn another_user_cannot_open_it() {
+fn users_cannot_open_control_socket() {
     if skipped(&[Need::Root, Need::Program("python3")]) {
         return;
     }

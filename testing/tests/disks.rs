@@ -15,7 +15,7 @@ use std::thread;
 const NEEDS: [Need; 2] = [Need::Root, Need::NoUnit("its disk is the test's own")];
 
 #[test]
-fn a_full_disk_refuses_is_on_record_and_passes() {
+fn full_disk_refuses_and_recovers() {
     if skipped(&NEEDS) {
         return;
     }
@@ -48,7 +48,7 @@ fn a_full_disk_refuses_is_on_record_and_passes() {
 }
 
 #[test]
-fn a_disk_that_fails_for_a_while_refuses_and_goes_on() {
+fn failing_disk_refuses_and_recovers() {
     if skipped(&[
         Need::Program("strace"),
         Need::NoUnit("another program makes its calls fail"),
@@ -79,7 +79,7 @@ fn a_disk_that_fails_for_a_while_refuses_and_goes_on() {
 }
 
 #[test]
-fn a_log_on_a_read_only_disk_is_not_begun() {
+fn read_only_disk_prevents_start() {
     if skipped(&NEEDS) {
         return;
     }
@@ -101,7 +101,7 @@ fn a_log_on_a_read_only_disk_is_not_begun() {
 }
 
 #[test]
-fn a_directory_that_becomes_read_only_refuses_and_loses_nothing() {
+fn read_only_directory_loses_nothing() {
     if skipped(&NEEDS) {
         return;
     }
@@ -131,7 +131,7 @@ fn a_directory_that_becomes_read_only_refuses_and_loses_nothing() {
 }
 
 #[test]
-fn a_full_disk_of_private_keys_refuses_and_passes() {
+fn full_key_disk_refuses_and_recovers() {
     if skipped(&NEEDS) {
         return;
     }

@@ -77,32 +77,32 @@ fn shortened(group: &str) -> &str {
 }
 
 #[test]
-fn podman() {
+fn podman_root_cannot_administer() {
     has_no_right_of_root(EngineKind::Podman);
 }
 
 #[test]
-fn docker() {
+fn docker_root_cannot_administer() {
     has_no_right_of_root(EngineKind::Docker);
 }
 
 #[test]
-fn containerd() {
+fn containerd_root_cannot_administer() {
     has_no_right_of_root(EngineKind::Containerd);
 }
 
 #[test]
-fn lxc() {
+fn lxc_root_cannot_administer() {
     has_no_right_of_root(EngineKind::Lxc);
 }
 
 #[test]
-fn nspawn() {
+fn nspawn_root_cannot_administer() {
     has_no_right_of_root(EngineKind::Nspawn);
 }
 
 #[test]
-fn of_a_daemon_in_a_container() {
+fn root_cannot_administer_contained_daemon() {
     if skipped(&NEEDS) || skipped(&EngineKind::Podman.needs()) {
         return;
     }

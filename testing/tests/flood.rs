@@ -56,7 +56,7 @@ fn on_record(home: &Home) -> u64 {
 }
 
 #[test]
-fn a_range_of_users_fills_no_log() {
+fn user_range_does_not_fill_log() {
     if skipped(&NEEDS) {
         return;
     }
@@ -94,7 +94,7 @@ fn a_range_of_users_fills_no_log() {
 }
 
 #[test]
-fn refusals_of_callers_with_a_capability_stand_apart() {
+fn flood_hides_no_readers_refusal() {
     if skipped(&NEEDS) {
         return;
     }
@@ -121,7 +121,7 @@ fn refusals_of_callers_with_a_capability_stand_apart() {
 }
 
 #[test]
-fn sums_come_without_another_refusal_and_at_the_end() {
+fn sums_are_written_when_due_and_at_end() {
     if skipped(&NEEDS) {
         return;
     }
@@ -172,7 +172,7 @@ fn assert_readings_go_on(config: Config, attack: Attack) {
 }
 
 #[test]
-fn readings_go_on_while_strangers_connect() {
+fn stranger_flood_stops_no_reading() {
     if skipped(&NEEDS) {
         return;
     }
@@ -180,7 +180,7 @@ fn readings_go_on_while_strangers_connect() {
 }
 
 #[test]
-fn readings_go_on_while_a_range_of_users_connects() {
+fn user_range_flood_stops_no_reading() {
     if skipped(&NEEDS) {
         return;
     }
@@ -188,7 +188,7 @@ fn readings_go_on_while_a_range_of_users_connects() {
 }
 
 #[test]
-fn readings_go_on_while_another_reader_connects() {
+fn reader_flood_stops_no_reading() {
     if skipped(&NEEDS) {
         return;
     }

@@ -88,7 +88,7 @@ fn assert_shows(ended: &Ended, code: i32, parts: &[&str]) {
 }
 
 #[test]
-fn status_says_who_has_the_records_and_until_when_certificates_are_good() {
+fn status_shows_collector_and_expiry() {
     if skipped(&NEEDS) {
         return;
     }
@@ -114,7 +114,7 @@ fn status_says_who_has_the_records_and_until_when_certificates_are_good() {
 }
 
 #[test]
-fn a_collector_that_is_down_is_named_with_step_and_remedy() {
+fn down_collector_has_step_and_remedy() {
     if skipped(&NEEDS) {
         return;
     }
@@ -129,7 +129,7 @@ fn a_collector_that_is_down_is_named_with_step_and_remedy() {
 }
 
 #[test]
-fn a_collector_with_another_name_is_refused_at_tls_and_the_remedy_says_so() {
+fn wrong_name_fails_at_tls_with_remedy() {
     if skipped(&NEEDS) {
         return;
     }
@@ -149,7 +149,7 @@ fn a_collector_with_another_name_is_refused_at_tls_and_the_remedy_says_so() {
 }
 
 #[test]
-fn a_refused_certificate_of_ours_is_told_as_one_however_the_collector_refuses() {
+fn refused_certificate_is_diagnosed() {
     if skipped(&NEEDS) {
         return;
     }
@@ -168,7 +168,7 @@ fn a_refused_certificate_of_ours_is_told_as_one_however_the_collector_refuses() 
 }
 
 #[test]
-fn test_sends_the_first_record_unchanged_and_needs_no_daemon() {
+fn test_sends_a_record_without_daemon() {
     if skipped(&NEEDS) {
         return;
     }
@@ -188,7 +188,7 @@ fn test_sends_the_first_record_unchanged_and_needs_no_daemon() {
 }
 
 #[test]
-fn test_takes_one_collector_and_says_that_syslog_acknowledges_nothing() {
+fn test_takes_one_syslog_collector() {
     if skipped(&NEEDS) {
         return;
     }
@@ -202,7 +202,7 @@ fn test_takes_one_collector_and_says_that_syslog_acknowledges_nothing() {
 }
 
 #[test]
-fn replay_sends_again_from_there_on_and_waits_until_it_is_done() {
+fn replay_resends_and_waits() {
     if skipped(&NEEDS) {
         return;
     }
@@ -225,7 +225,7 @@ fn replay_sends_again_from_there_on_and_waits_until_it_is_done() {
 }
 
 #[test]
-fn commands_wait_their_turn_when_the_limiter_has_them_wait() {
+fn commands_wait_for_the_limiter() {
     if skipped(&NEEDS) || skipped(&[Need::Root]) {
         return;
     }
@@ -245,7 +245,7 @@ fn commands_wait_their_turn_when_the_limiter_has_them_wait() {
 }
 
 #[test]
-fn a_daemon_that_is_down_or_does_not_forward_is_told_with_the_remedy() {
+fn absent_forwarding_has_remedy() {
     let home = Arc::new(Home::new());
     home.write_config(&Config::new());
     let parts = ["is pulse-sensor-proxy running?"];
@@ -259,7 +259,7 @@ fn a_daemon_that_is_down_or_does_not_forward_is_told_with_the_remedy() {
 }
 
 #[test]
-fn who_may_not_ask_is_told_what_to_add() {
+fn unauthorized_user_gets_remedy() {
     if skipped(&[Need::Root]) {
         return;
     }
@@ -277,7 +277,7 @@ fn who_may_not_ask_is_told_what_to_add() {
 }
 
 #[test]
-fn certificates_that_are_not_there_are_the_first_step_that_fails() {
+fn missing_certificates_fail_first() {
     let home = Arc::new(Home::new());
     home.write_config(&to(unused_address()));
     let parts = [

@@ -67,7 +67,7 @@ fn write(daemon: &Daemon, records: usize) {
 }
 
 #[test]
-fn every_record_arrives_unchanged_and_what_comes_later_too() {
+fn records_arrive_byte_for_byte() {
     if skipped(&NEEDS) {
         return;
     }
@@ -88,7 +88,7 @@ fn every_record_arrives_unchanged_and_what_comes_later_too() {
 }
 
 #[test]
-fn what_comes_while_the_collector_is_away_comes_later() {
+fn absent_collector_gets_records_later() {
     if skipped(&NEEDS) {
         return;
     }

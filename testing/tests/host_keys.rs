@@ -50,7 +50,7 @@ fn fingerprint_in(text: &str) -> &str {
 }
 
 #[test]
-fn a_pinned_host_key_is_trusted_in_plain_and_hashed() {
+fn plain_and_hashed_pins_are_trusted() {
     if skipped(&[Need::Sshd]) {
         return;
     }
@@ -67,7 +67,7 @@ fn a_pinned_host_key_is_trusted_in_plain_and_hashed() {
 }
 
 #[test]
-fn an_unknown_host_key_is_refused_with_its_fingerprint() {
+fn unknown_host_key_is_refused() {
     if skipped(&[Need::Sshd]) {
         return;
     }
@@ -87,7 +87,7 @@ fn an_unknown_host_key_is_refused_with_its_fingerprint() {
 }
 
 #[test]
-fn a_changed_host_key_is_refused_and_counted_and_recorded() {
+fn changed_host_key_is_refused() {
     if skipped(&[Need::Sshd]) {
         return;
     }
@@ -106,7 +106,7 @@ fn a_changed_host_key_is_refused_and_counted_and_recorded() {
 }
 
 #[test]
-fn a_pin_that_is_mended_counts_after_a_reload() {
+fn corrected_pin_counts_after_reload() {
     if skipped(&[Need::Sshd]) {
         return;
     }
@@ -118,7 +118,7 @@ fn a_pin_that_is_mended_counts_after_a_reload() {
 }
 
 #[test]
-fn a_pin_for_another_port_or_name_is_none() {
+fn pin_is_bound_to_name_and_port() {
     if skipped(&[Need::Sshd]) {
         return;
     }
@@ -136,7 +136,7 @@ fn a_pin_for_another_port_or_name_is_none() {
 }
 
 #[test]
-fn a_host_certificate_of_a_pinned_authority_is_trusted() {
+fn pinned_authority_is_trusted() {
     if skipped(&[Need::Sshd]) {
         return;
     }
@@ -148,7 +148,7 @@ fn a_host_certificate_of_a_pinned_authority_is_trusted() {
 }
 
 #[test]
-fn a_host_certificate_for_another_node_is_refused() {
+fn other_nodes_certificate_is_refused() {
     if skipped(&[Need::Sshd]) {
         return;
     }
@@ -163,7 +163,7 @@ fn a_host_certificate_for_another_node_is_refused() {
 }
 
 #[test]
-fn a_host_certificate_of_an_authority_nobody_pinned_is_refused() {
+fn unpinned_authority_is_refused() {
     if skipped(&[Need::Sshd]) {
         return;
     }
@@ -176,7 +176,7 @@ fn a_host_certificate_of_an_authority_nobody_pinned_is_refused() {
 }
 
 #[test]
-fn a_revoked_key_is_refused_however_it_is_pinned() {
+fn revoked_key_is_refused() {
     if skipped(&[Need::Sshd]) {
         return;
     }
@@ -197,7 +197,7 @@ fn a_revoked_key_is_refused_however_it_is_pinned() {
 }
 
 #[test]
-fn a_revoked_authority_vouches_for_nobody() {
+fn revoked_authority_is_refused() {
     if skipped(&[Need::Sshd]) {
         return;
     }

@@ -74,7 +74,7 @@ fn debug_saying(words: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn what_a_node_says_before_it_is_known_is_neither_shown_nor_logged_raw() {
+fn unknown_nodes_text_is_escaped() {
     let version = b"SSH-2.0-x\r\n".to_vec();
     for (what, bytes) in [
         ("words instead of a version", poison()),

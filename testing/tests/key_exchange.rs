@@ -15,7 +15,7 @@ const KEX_INIT_OF_METHOD: u8 = 30;
 const HYBRID_SHARE_BYTES: usize = 1184 + 32;
 
 #[test]
-fn a_node_that_can_gets_a_post_quantum_exchange() {
+fn capable_node_gets_post_quantum() {
     let node = sim::start(sim::well());
     let (address, sent) = tap(node.addr());
     let home = Arc::new(Home::new());
@@ -38,7 +38,7 @@ fn a_node_that_can_gets_a_post_quantum_exchange() {
 }
 
 #[test]
-fn nothing_weak_is_offered() {
+fn no_weak_algorithm_is_offered() {
     let node = sim::start(sim::well());
     let (address, sent) = tap(node.addr());
     let daemon = Daemon::start(&Config::new().node("pve1", address));
@@ -56,7 +56,7 @@ fn nothing_weak_is_offered() {
 }
 
 #[test]
-fn a_real_node_agrees_to_strict_key_exchange_and_the_best_it_has() {
+fn openssh_agrees_to_strict_exchange() {
     if skipped(&[Need::Sshd]) {
         return;
     }

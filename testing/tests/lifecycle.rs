@@ -21,7 +21,7 @@ fn ended_with(text: &str) -> pulse_e2e::Ended {
 }
 
 #[test]
-fn a_request_in_hand_is_answered_before_the_end() {
+fn shutdown_answers_open_requests() {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
         let slow = Behaviour::SlowBy {
             delay: Duration::from_millis(300),
@@ -41,7 +41,7 @@ fn a_request_in_hand_is_answered_before_the_end() {
 }
 
 #[test]
-fn a_node_that_hangs_does_not_hold_up_the_end() {
+fn hung_node_delays_no_shutdown() {
     let config = Config::new().set("request_timeout", "'1s'");
     let mut fleet = Fleet::start(config, [("pve1", Behaviour::Hang)]);
     let mut client = fleet.daemon.connect();
@@ -53,7 +53,7 @@ fn a_node_that_hangs_does_not_hold_up_the_end() {
 }
 
 #[test]
-fn a_caller_is_answered_at_the_end_though_the_disk_takes_its_time_over_the_outcome() {
+fn slow_disk_loses_no_last_answer() {
     if skipped(&[Need::Root, Need::Program("strace")]) {
         return;
     }
@@ -97,7 +97,7 @@ impl Drop for SlowDisk {
 }
 
 #[test]
-fn silent_callers_do_not_hold_up_the_end() {
+fn silent_callers_delay_no_shutdown() {
     let mut daemon = Daemon::start(&Config::new().set("read_timeout", "'1h'"));
     let mut silent: Vec<_> = (0..20).map(|_| daemon.connect()).collect();
     for client in &mut silent {
@@ -109,7 +109,7 @@ fn silent_callers_do_not_hold_up_the_end() {
 }
 
 #[test]
-fn nodes_see_an_orderly_end() {
+fn shutdown_closes_node_connections() {
     let fleet = Fleet::start(Config::new(), [("pve1", sim::well())]);
     assert!(fleet.daemon.temperature("pve1").is_ok());
     fleet.daemon.signal(Signal::SIGTERM);
@@ -117,7 +117,7 @@ fn nodes_see_an_orderly_end() {
 }
 
 #[test]
-fn a_configuration_that_is_not_there_is_named_with_its_remedy() {
+fn missing_configuration_has_remedy() {
     let home = Home::new();
     let file = home.path("none.toml");
     let file = file.to_str().unwrap();
@@ -130,7 +130,7 @@ fn a_configuration_that_is_not_there_is_named_with_its_remedy() {
 }
 
 #[test]
-fn a_mistake_in_the_configuration_is_shown_where_it_is() {
+fn configuration_error_has_position() {
     for (text, place, what) in [
         (
             "log_level = 'info'\n  allowed_node = []\n",
@@ -159,7 +159,7 @@ fn a_mistake_in_the_configuration_is_shown_where_it_is() {
 }
 
 #[test]
-fn a_check_says_that_all_is_well_and_touches_nothing() {
+fn check_passes_and_changes_nothing() {
     let home = Home::new();
     home.write_config(&Config::new());
     let ended = run(
@@ -176,7 +176,7 @@ fn a_check_says_that_all_is_well_and_touches_nothing() {
 }
 
 #[test]
-fn a_key_that_others_can_read_is_refused_with_its_remedy() {
+fn readable_key_is_refused() {
     let home = Arc::new(Home::new());
     Daemon::start_in(&home, &Config::new()).stop();
     let key = home.ssh_dir().join("id_ed25519");
@@ -190,7 +190,7 @@ fn a_key_that_others_can_read_is_refused_with_its_remedy() {
 }
 
 #[test]
-fn what_a_daemon_left_that_ran_as_root_is_named_with_its_remedy() {
+fn files_left_by_root_have_remedy() {
     if skipped(&[Need::Root]) {
         return;
     }
@@ -209,7 +209,7 @@ fn what_a_daemon_left_that_ran_as_root_is_named_with_its_remedy() {
 }
 
 #[test]
-fn a_metrics_address_that_is_taken_is_named() {
+fn taken_metrics_address_is_named() {
     let first = Daemon::start(&Config::new());
     let taken = first.home().metrics_address();
     let home = Home::new();
@@ -246,7 +246,7 @@ fn help_and_version_are_printed() {
 }
 
 #[test]
-fn the_environment_is_stronger_than_the_file() {
+fn environment_overrides_the_file() {
     if skipped(&[Need::NoUnit("it makes directories that systemd makes")]) {
         return;
     }
@@ -273,7 +273,7 @@ fn the_environment_is_stronger_than_the_file() {
 }
 
 #[test]
-fn the_environment_names_the_configuration_and_its_mistakes() {
+fn environment_is_checked() {
     let home = Home::new();
     home.write_config(&Config::new());
     let file = home.config_file();
@@ -286,7 +286,7 @@ fn the_environment_names_the_configuration_and_its_mistakes() {
 }
 
 #[test]
-fn callers_who_come_during_the_end_are_not_kept_waiting() {
+fn late_callers_are_refused_at_once() {
     let slow = Behaviour::SlowBy {
         delay: Duration::from_millis(500),
         document: sim::DOCUMENT.into(),

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 const ATTEMPT: &str = "Connection from";
 
 #[test]
-fn a_node_that_refuses_our_key_is_asked_once_until_somebody_says_so() {
+fn refused_login_is_not_repeated() {
     if skipped(&[Need::Sshd]) {
         return;
     }
@@ -42,7 +42,7 @@ fn a_node_that_refuses_our_key_is_asked_once_until_somebody_says_so() {
 }
 
 #[test]
-fn the_waiting_time_is_told() {
+fn error_has_the_next_attempts_time() {
     if skipped(&[Need::Sshd]) {
         return;
     }
@@ -56,7 +56,7 @@ fn the_waiting_time_is_told() {
 }
 
 #[test]
-fn the_key_is_made_once_for_its_owner_alone() {
+fn key_is_made_once_and_private() {
     let daemon = pulse_e2e::Daemon::start(&Config::new());
     let home = std::sync::Arc::clone(daemon.home());
     let made = home.public_key();
@@ -75,7 +75,7 @@ fn the_key_is_made_once_for_its_owner_alone() {
 }
 
 #[test]
-fn the_node_sees_the_user_that_is_configured() {
+fn configured_user_logs_in() {
     if skipped(&[Need::Sshd]) {
         return;
     }

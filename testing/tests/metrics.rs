@@ -32,7 +32,7 @@ fn eventful() -> Fleet {
 }
 
 #[test]
-fn every_metric_of_the_contract_is_there_and_counts() {
+fn documented_metrics_exist_and_count() {
     let fleet = eventful();
     let me = format!("uid:{}", nix::unistd::geteuid());
     let text = fleet.daemon.scrape();
@@ -63,7 +63,7 @@ fn every_metric_of_the_contract_is_there_and_counts() {
 }
 
 #[test]
-fn names_that_callers_invent_become_no_labels() {
+fn unknown_names_become_no_labels() {
     let fleet = eventful();
     let text = fleet.daemon.scrape();
     assert!(
@@ -73,7 +73,7 @@ fn names_that_callers_invent_become_no_labels() {
 }
 
 #[test]
-fn promtool_finds_nothing_wrong() {
+fn promtool_accepts_the_metrics() {
     if skipped(&[Need::Program("promtool")]) {
         return;
     }
@@ -105,7 +105,7 @@ impl Drop for Prometheus {
 }
 
 #[test]
-fn a_real_prometheus_scrapes_every_sample() {
+fn prometheus_scrapes_every_sample() {
     if skipped(&[Need::Program("promtool"), Need::Companion("prometheus")]) {
         return;
     }
@@ -151,7 +151,7 @@ fn a_real_prometheus_scrapes_every_sample() {
 }
 
 #[test]
-fn each_scraper_gets_the_format_that_it_reads() {
+fn accept_header_selects_format() {
     let daemon = Daemon::start(&Config::new());
     let scrape = |accept: &str| {
         let head = format!("GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\n\r\n");
@@ -187,7 +187,7 @@ fn metrics_can_be_switched_off() {
 }
 
 #[test]
-fn whatever_is_not_a_scrape_gets_its_status() {
+fn other_requests_get_their_status() {
     let daemon = Daemon::start(&Config::new());
     let address = daemon.home().metrics_address();
     let long = format!("GET /metrics HTTP/1.0\r\nA: {}\r\n\r\n", "a".repeat(9000));

@@ -12,7 +12,7 @@ fn ask(fleet: &Fleet, node: &str) -> Value {
 }
 
 #[test]
-fn node_is_one_node_in_whatever_case() {
+fn node_names_ignore_case() {
     let config = Config::new().with_default_limits();
     let fleet = Fleet::start(config, [("pve1", sim::well())]);
     for asked in ["PVE1", "Pve1"] {
@@ -39,14 +39,14 @@ fn node_is_one_node_in_whatever_case() {
 }
 
 #[test]
-fn error_names_the_node_as_it_was_asked_for() {
+fn error_has_the_name_as_asked() {
     let fleet = Fleet::start(Config::new(), [("pve1", Behaviour::RefuseKey)]);
     let error = fleet.daemon.temperature("PvE1").unwrap_err();
     assert!(error.starts_with("node \"PvE1\" "), "{error}");
 }
 
 #[test]
-fn nodes_that_are_asked_for_twice_are_read_and_answered_once() {
+fn repeated_names_are_read_once() {
     let nodes = ["pve1", "pve2"].map(|name| (name, sim::well()));
     let fleet = Fleet::start(Config::new().with_default_limits(), nodes);
     let names = ["pve2", "PVE1", "pve1", "-x", "PVE2", "pve1", "-x"];
@@ -64,7 +64,7 @@ fn nodes_that_are_asked_for_twice_are_read_and_answered_once() {
 }
 
 #[test]
-fn address_is_one_node_however_it_is_written() {
+fn address_spellings_are_one_node() {
     let node = sim::start(sim::well());
     let IpAddr::V4(v4) = node.addr().ip() else {
         panic!("simulated nodes have IPv4");
@@ -100,7 +100,7 @@ fn check(config: &Config) -> (i32, String) {
 }
 
 #[test]
-fn addresses_that_no_host_can_have_fail_the_check_with_their_reason() {
+fn impossible_addresses_fail_the_check() {
     for (address, reason) in [
         ("0.0.0.0", "the unspecified address is no host's"),
         ("::", "the unspecified address is no host's"),
@@ -130,7 +130,7 @@ fn addresses_that_no_host_can_have_fail_the_check_with_their_reason() {
 }
 
 #[test]
-fn labels_that_reorder_or_hide_text_are_scrubbed() {
+fn deceptive_labels_are_scrubbed() {
     let document = "{\"sensors\":{\"jc42-i2c-0-1a\":{\"a\u{202e}b\u{2028}c\u{9b}d\u{200b}e\u{e0041}f\":\
                     {\"temp1_input\":41.5}}},\"smart\":[{\"device\":\"/dev/sda\",\
                     \"model\":\"x\u{2066}y\",\"serial\":\"\u{feff}1\",\"temperature\":30}]}";

@@ -65,7 +65,7 @@ fn faults() -> Vec<(&'static str, Behaviour, &'static str)> {
 }
 
 #[test]
-fn every_fault_is_the_nodes_own_and_bounded_and_forgiven() {
+fn faults_are_isolated_and_bounded() {
     let faults = faults();
     let named = faults
         .iter()
@@ -105,7 +105,7 @@ fn assert_fails(daemon: &Daemon, name: &str, part: &str) {
 }
 
 #[test]
-fn nodes_that_fall_ill_with_their_channels_open_fail_alike() {
+fn later_faults_are_isolated_too() {
     let faults = faults();
     let well = faults.iter().map(|(name, ..)| (*name, sim::well()));
     let fleet = Fleet::start(impatient(), well);
@@ -129,7 +129,7 @@ fn nodes_that_fall_ill_with_their_channels_open_fail_alike() {
 }
 
 #[test]
-fn a_flood_is_counted_and_takes_no_memory() {
+fn flood_is_counted_and_bounded() {
     let config = Config::new().set("max_ssh_output_bytes", "65536");
     let fleet = Fleet::start(config, [("pve1", Behaviour::Flood)]);
     let before = fleet.daemon.resident_kib();
@@ -145,7 +145,7 @@ fn a_flood_is_counted_and_takes_no_memory() {
 }
 
 #[test]
-fn no_channel_that_a_node_opens_is_taken() {
+fn nodes_channels_are_refused() {
     let opens = Behaviour::OpensChannels {
         document: sim::DOCUMENT.into(),
     };
@@ -162,7 +162,7 @@ fn no_channel_that_a_node_opens_is_taken() {
 }
 
 #[test]
-fn a_node_whose_certificate_is_right_opens_no_channel_either() {
+fn certified_nodes_channels_are_refused() {
     let authority = sim::HostAuthority::fresh("pve1").unwrap();
     let opens = Behaviour::OpensChannels {
         document: sim::DOCUMENT.into(),
@@ -194,7 +194,7 @@ fn a_node_whose_certificate_is_right_opens_no_channel_either() {
 }
 
 #[test]
-fn a_node_that_changes_its_host_key_is_refused_from_then_on() {
+fn exchanged_host_key_is_refused() {
     let fleet = Fleet::start(Config::new(), [("pve1", sim::well())]);
     assert!(fleet.daemon.temperature("pve1").is_ok());
     let node = fleet.node("pve1");
@@ -217,7 +217,7 @@ fn a_node_that_changes_its_host_key_is_refused_from_then_on() {
 }
 
 #[test]
-fn a_node_that_is_down_is_read_soon_after_it_came_back() {
+fn returned_node_is_read_again() {
     let well = || SimConfig::new(sim::well());
     let node = sim::start_with(well());
     let (address, host_key) = (node.addr(), sim::fresh_key().unwrap());
@@ -241,7 +241,7 @@ fn a_node_that_is_down_is_read_soon_after_it_came_back() {
 }
 
 #[test]
-fn a_hundred_connects_that_were_given_up_leave_no_socket_behind() {
+fn abandoned_connects_leak_no_socket() {
     // Nobody else may count a confined daemon's descriptors.
     if skipped(&[Need::Root]) {
         return;

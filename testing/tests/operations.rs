@@ -242,7 +242,7 @@ fn text(output: &Output) -> String {
 }
 
 #[test]
-fn the_page_leads_from_certificates_to_a_verified_record_at_the_collector() {
+fn page_leads_to_a_verified_record() {
     if skipped(&NEEDS) {
         return;
     }
@@ -351,7 +351,7 @@ fn check_it(operator: &mut Operator) {
 }
 
 #[test]
-fn every_command_of_ours_on_the_page_is_one_that_we_have() {
+fn commands_on_the_page_exist() {
     for line in PAGE
         .lines()
         .filter(|line| line.contains("pulse-sensorctl forward"))

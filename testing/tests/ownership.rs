@@ -88,7 +88,7 @@ fn check(home: &Home) -> Ended {
 }
 
 #[test]
-fn configuration_that_others_may_change_starts_nothing() {
+fn writable_configuration_is_refused() {
     let home = Home::new();
     home.write_config(&Config::new());
     assert_eq!(check(&home).code, 0);
@@ -105,7 +105,7 @@ fn configuration_that_others_may_change_starts_nothing() {
 }
 
 #[test]
-fn link_to_a_configuration_is_followed_where_nobody_else_can_change_it() {
+fn protected_link_is_followed() {
     let home = Arc::new(Home::new());
     home.write_config(&Config::new());
     let (file, elsewhere) = (home.config_file(), home.path("elsewhere"));
@@ -135,7 +135,7 @@ fn link_to_a_configuration_is_followed_where_nobody_else_can_change_it() {
 }
 
 #[test]
-fn reload_of_an_exposed_configuration_leaves_the_running_one() {
+fn writable_configuration_is_not_reloaded() {
     let fleet = Fleet::start(Config::new(), [("pve1", sim::well())]);
     let daemon = &fleet.daemon;
     let file = daemon.home().config_file();
@@ -160,7 +160,7 @@ fn reload_of_an_exposed_configuration_leaves_the_running_one() {
 }
 
 #[test]
-fn known_hosts_that_others_may_change_trust_no_node() {
+fn writable_known_hosts_trust_no_node() {
     let fleet = Fleet::start(Config::new(), [("pve1", sim::well())]);
     let daemon = &fleet.daemon;
     let known_hosts = daemon.home().known_hosts();
@@ -189,7 +189,7 @@ fn known_hosts_that_others_may_change_trust_no_node() {
 }
 
 #[test]
-fn directories_of_keys_and_records_are_nobody_elses() {
+fn writable_directories_are_refused() {
     let home = Arc::new(Home::new());
     Daemon::start_in(&home, &Config::new()).stop();
     let log = home.audit_log();
@@ -218,7 +218,7 @@ fn directories_of_keys_and_records_are_nobody_elses() {
 }
 
 #[test]
-fn directory_above_the_log_is_reported() {
+fn writable_log_parent_is_reported() {
     let home = Arc::new(Home::new());
     let log = home.path("var/log/pulse/audit.log");
     for directory in ["var", "var/log", "var/log/pulse"] {
@@ -238,7 +238,7 @@ fn directory_above_the_log_is_reported() {
 }
 
 #[test]
-fn credentials_that_others_may_change_or_a_key_that_all_may_read_are_refused() {
+fn exposed_credentials_are_refused() {
     if skipped(&[Need::Program("openssl")]) {
         return;
     }

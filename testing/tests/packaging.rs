@@ -20,7 +20,7 @@ fn units() -> impl Iterator<Item = PathBuf> {
 }
 
 #[test]
-fn systemd_understands_every_line_of_the_units() {
+fn systemd_understands_the_units() {
     const ANALYZE: &str = "systemd-analyze";
     if skipped(&[Need::Companion(ANALYZE)]) {
         return;
@@ -41,7 +41,7 @@ fn systemd_understands_every_line_of_the_units() {
 }
 
 #[test]
-fn systemd_judges_the_service_to_be_exposed_by_one_at_most() {
+fn exposure_is_one_at_most() {
     const ANALYZE: &str = "systemd-analyze";
     if skipped(&[Need::Companion(ANALYZE)]) {
         return;

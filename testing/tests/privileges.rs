@@ -34,7 +34,7 @@ fn home_of_root() -> Arc<Home> {
 
 /// However they are started.
 #[test]
-fn the_daemons_of_these_tests_are_started_as_root_and_drop_to_a_user_that_has_nothing() {
+fn root_is_dropped_by_every_daemon() {
     if skipped(&[Need::Root, Need::NoUnit("it gives root's privileges away")]) {
         return;
     }
@@ -64,7 +64,7 @@ fn the_daemons_of_these_tests_are_started_as_root_and_drop_to_a_user_that_has_no
 }
 
 #[test]
-fn after_its_drop_from_root_it_reloads_rotates_polls_and_takes_its_socket_away() {
+fn dropped_daemon_does_all_its_work() {
     if skipped(&[Need::Root, Need::Sshd, Need::Program("python3")]) {
         return;
     }
@@ -121,7 +121,7 @@ fn after_its_drop_from_root_it_reloads_rotates_polls_and_takes_its_socket_away()
 }
 
 #[test]
-fn a_required_layer_that_does_not_hold_keeps_it_from_starting() {
+fn missing_required_layer_prevents_start() {
     if skipped(&[Need::Root]) {
         return;
     }
@@ -138,7 +138,7 @@ fn a_required_layer_that_does_not_hold_keeps_it_from_starting() {
 }
 
 #[test]
-fn without_a_user_to_become_it_keeps_root_without_capabilities_and_says_so() {
+fn root_is_kept_without_capabilities() {
     if skipped(&[Need::Root, Need::NoUnit("it gives root's privileges away")]) {
         return;
     }
@@ -164,7 +164,7 @@ fn without_a_user_to_become_it_keeps_root_without_capabilities_and_says_so() {
 }
 
 #[test]
-fn what_keeps_root_stops_every_attempt_of_the_probe_too() {
+fn probe_is_stopped_as_kept_root() {
     if skipped(&[Need::Root, Need::NoUnit("it gives root's privileges away")]) {
         return;
     }

@@ -34,7 +34,7 @@ fn with_helper(sys_root: &Path) -> RealNode {
 }
 
 #[test]
-fn a_node_with_the_helper_is_read_many_times_over_one_channel() {
+fn helper_serves_one_channel() {
     if skipped(&[Need::Sshd]) {
         return;
     }
@@ -52,7 +52,7 @@ fn a_node_with_the_helper_is_read_many_times_over_one_channel() {
 }
 
 #[test]
-fn the_hottest_processor_is_the_one_that_pulse_sees() {
+fn hottest_processor_is_reported() {
     if skipped(&[Need::Sshd]) {
         return;
     }
@@ -74,7 +74,7 @@ fn the_hottest_processor_is_the_one_that_pulse_sees() {
 }
 
 #[test]
-fn a_reading_shows_what_the_node_measures_now() {
+fn reading_shows_current_values() {
     if skipped(&[Need::Sshd]) {
         return;
     }
@@ -90,7 +90,7 @@ fn a_reading_shows_what_the_node_measures_now() {
 }
 
 #[test]
-fn a_node_that_only_prints_its_sensors_is_read_all_the_same() {
+fn printing_command_is_read() {
     if skipped(&[Need::Sshd]) {
         return;
     }
@@ -107,7 +107,7 @@ fn a_node_that_only_prints_its_sensors_is_read_all_the_same() {
 }
 
 #[test]
-fn an_account_with_a_shell_and_lm_sensors_is_read() {
+fn shell_account_with_sensors_is_read() {
     if skipped(&[Need::Sshd]) {
         return;
     }
@@ -125,7 +125,7 @@ fn an_account_with_a_shell_and_lm_sensors_is_read() {
 }
 
 #[test]
-fn a_node_whose_command_fails_says_why() {
+fn failed_command_gives_its_reason() {
     if skipped(&[Need::Sshd]) {
         return;
     }
@@ -141,7 +141,7 @@ fn a_node_whose_command_fails_says_why() {
 }
 
 #[test]
-fn a_helper_that_ends_by_itself_is_started_again() {
+fn ended_helper_is_restarted() {
     if skipped(&[Need::Sshd]) {
         return;
     }

@@ -30,7 +30,7 @@ fn with_reader() -> Config {
 }
 
 #[test]
-fn a_stranger_gets_its_line_five_hundred_times_in_a_row() {
+fn stranger_gets_a_line_500_times() {
     if skipped(&NEEDS) {
         return;
     }
@@ -49,7 +49,7 @@ fn a_stranger_gets_its_line_five_hundred_times_in_a_row() {
 }
 
 #[test]
-fn strangers_that_come_all_at_once_get_their_lines() {
+fn parallel_strangers_get_lines() {
     if skipped(&NEEDS) {
         return;
     }
@@ -61,7 +61,7 @@ fn strangers_that_come_all_at_once_get_their_lines() {
 }
 
 #[test]
-fn a_caller_without_tokens_gets_its_line() {
+fn limited_caller_gets_a_line() {
     if skipped(&NEEDS) {
         return;
     }
@@ -81,7 +81,7 @@ fn a_caller_without_tokens_gets_its_line() {
 }
 
 #[test]
-fn a_caller_that_sends_too_much_gets_its_line() {
+fn oversized_request_gets_a_line() {
     if skipped(&NEEDS) {
         return;
     }
@@ -97,7 +97,7 @@ fn a_caller_that_sends_too_much_gets_its_line() {
 }
 
 #[test]
-fn a_caller_with_too_many_connections_gets_its_line() {
+fn excess_connections_get_a_line() {
     if skipped(&NEEDS) {
         return;
     }

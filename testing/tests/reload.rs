@@ -7,7 +7,7 @@ use serde_json::json;
 use std::fs;
 
 #[test]
-fn a_reload_adds_and_removes_nodes_and_keeps_connections() {
+fn reload_keeps_connections() {
     let (first, second) = (sim::start(sim::well()), sim::start(sim::well()));
     let both = Config::new()
         .node("pve1", first.addr())
@@ -44,7 +44,7 @@ fn a_reload_adds_and_removes_nodes_and_keeps_connections() {
 }
 
 #[test]
-fn a_node_that_moved_is_read_where_it_is_now() {
+fn moved_node_is_followed() {
     let (old, new) = (sim::start(sim::well()), sim::start(sim::well()));
     // A port that the daemon did not know at its start would take a restart.
     let config = Config::new().set_ssh("port", &new.addr().port().to_string());
@@ -61,7 +61,7 @@ fn a_node_that_moved_is_read_where_it_is_now() {
 }
 
 #[test]
-fn a_bad_file_leaves_the_running_configuration_in_force() {
+fn bad_file_keeps_the_configuration() {
     let fleet = Fleet::start(Config::new(), [("pve1", sim::well())]);
     let file = fleet.daemon.home().config_file();
     let good = fs::read_to_string(&file).unwrap();
@@ -84,7 +84,7 @@ fn a_bad_file_leaves_the_running_configuration_in_force() {
 }
 
 #[test]
-fn limits_and_deadlines_count_after_a_reload() {
+fn reload_applies_limits_and_deadlines() {
     let daemon = Daemon::start(&Config::new());
     let status = || daemon.ask(&json!({"method": "get_status"}));
     for _ in 0..10 {
@@ -103,7 +103,7 @@ fn limits_and_deadlines_count_after_a_reload() {
 }
 
 #[test]
-fn what_takes_a_restart_is_said() {
+fn restart_only_keys_are_reported() {
     let daemon = Daemon::start(&Config::new());
     let config = Config::new()
         .set("metrics_address", "'disabled'")
@@ -133,7 +133,7 @@ fn what_takes_a_restart_is_said() {
 }
 
 #[test]
-fn many_reloads_in_a_row_leave_nothing_behind() {
+fn reloads_leak_nothing() {
     // Nobody else may count a confined daemon's descriptors.
     if skipped(&[Need::Root]) {
         return;

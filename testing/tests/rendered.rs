@@ -155,7 +155,7 @@ impl Writer {
 }
 
 #[test]
-fn both_files_are_accepted_without_a_word_and_a_misspelt_one_is_not() {
+fn rsyslogd_accepts_both_files() {
     if skipped(&NEEDS) {
         return;
     }
@@ -172,7 +172,7 @@ fn both_files_are_accepted_without_a_word_and_a_misspelt_one_is_not() {
 }
 
 #[test]
-fn a_thousand_records_are_the_same_at_the_collector_and_verify_there() {
+fn records_verify_at_the_collector() {
     if skipped(&NEEDS) {
         return;
     }
@@ -196,7 +196,7 @@ fn a_thousand_records_are_the_same_at_the_collector_and_verify_there() {
 }
 
 #[test]
-fn our_own_link_delivers_to_it_and_a_stranger_does_not() {
+fn only_our_connection_delivers() {
     if skipped(&NEEDS) {
         return;
     }
@@ -230,7 +230,7 @@ fn our_own_link_delivers_to_it_and_a_stranger_does_not() {
 }
 
 #[test]
-fn the_daemons_own_messages_have_a_file_of_their_own() {
+fn messages_have_their_own_file() {
     if skipped(&NEEDS) {
         return;
     }
@@ -262,7 +262,7 @@ fn the_daemons_own_messages_have_a_file_of_their_own() {
 }
 
 #[test]
-fn syslog_over_tls_is_taken_from_a_permitted_name_and_from_nobody_else() {
+fn syslog_needs_a_permitted_name() {
     if skipped(&NEEDS) {
         return;
     }

@@ -50,7 +50,7 @@ fn verified(home: &Home, key: &str) -> Value {
 }
 
 #[test]
-fn a_log_at_its_limit_is_served_on_and_proves_itself_from_its_first_key() {
+fn limited_log_stays_verifiable() {
     let fleet = limited();
     let home = fleet.daemon.home();
     let key = first_key(home);
@@ -92,7 +92,7 @@ fn a_log_at_its_limit_is_served_on_and_proves_itself_from_its_first_key() {
 }
 
 #[test]
-fn a_reload_changes_the_limits_and_takes_them_away() {
+fn reload_changes_and_lifts_limits() {
     let config = Config::new().set_audit("segment_bytes", &SEGMENT.to_string());
     let daemon = Daemon::start(&config);
     let home = daemon.home();
@@ -163,7 +163,7 @@ fn old_log(home: &Home) {
 }
 
 #[test]
-fn a_log_without_a_limit_says_when_its_disk_is_full_and_one_with_a_limit_does_not() {
+fn unlimited_log_predicts_a_full_disk() {
     let home = Arc::new(Home::new());
     old_log(&home);
     let daemon = Daemon::start_in(&home, &Config::new());
@@ -202,7 +202,7 @@ fn a_log_without_a_limit_says_when_its_disk_is_full_and_one_with_a_limit_does_no
 }
 
 #[test]
-fn a_segment_that_was_changed_is_kept_and_said() {
+fn altered_segment_is_kept() {
     let fleet = limited();
     let home = fleet.daemon.home();
     let log = home.audit_log();

@@ -158,7 +158,7 @@ fn alone(address: SocketAddr) -> Duration {
 }
 
 #[test]
-fn half_requests_that_are_renewed_hold_up_no_scrape() {
+fn renewed_half_requests_delay_none() {
     let daemon = Daemon::start(&Config::new());
     let address = daemon.home().metrics_address();
     let alone = alone(address);
@@ -170,7 +170,7 @@ fn half_requests_that_are_renewed_hold_up_no_scrape() {
 }
 
 #[test]
-fn oldest_half_request_gives_way_to_a_scrape() {
+fn oldest_half_request_gives_way() {
     let daemon = Daemon::start(&Config::new());
     let address = daemon.home().metrics_address();
     let alone = alone(address);
@@ -189,7 +189,7 @@ fn oldest_half_request_gives_way_to_a_scrape() {
 }
 
 #[test]
-fn clients_that_never_read_never_stop_or_crawl_hold_up_no_scrape() {
+fn slow_clients_delay_no_scrape() {
     let daemon = Daemon::start(&Config::new());
     let address = daemon.home().metrics_address();
     let alone = alone(address);
@@ -203,7 +203,7 @@ fn clients_that_never_read_never_stop_or_crawl_hold_up_no_scrape() {
 }
 
 #[test]
-fn half_request_is_closed_after_two_seconds() {
+fn half_request_ends_after_two_seconds() {
     let daemon = Daemon::start(&Config::new());
     let mut stream = TcpStream::connect(daemon.home().metrics_address()).unwrap();
     let started = Instant::now();
@@ -216,7 +216,7 @@ fn half_request_is_closed_after_two_seconds() {
 }
 
 #[test]
-fn web_page_that_points_its_name_here_reads_nothing() {
+fn dns_rebinding_reads_nothing() {
     let config = Config::new().set_metrics("host_names", "['pulse.example.org']");
     let daemon = Daemon::start(&config);
     let address = daemon.home().metrics_address();
@@ -260,7 +260,7 @@ fn web_page_that_points_its_name_here_reads_nothing() {
 }
 
 #[test]
-fn scrape_over_ipv6_is_answered_among_half_requests() {
+fn ipv6_scrape_is_answered() {
     if skipped(&[Need::Ipv6]) {
         return;
     }

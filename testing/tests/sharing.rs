@@ -13,7 +13,7 @@ fn slow(milliseconds: u64) -> Behaviour {
 }
 
 #[test]
-fn callers_of_one_node_share_one_exchange() {
+fn callers_share_one_exchange() {
     let fleet = Fleet::start(Config::new(), [("pve1", slow(1000))]);
     thread::scope(|scope| {
         for _ in 0..10 {
@@ -29,7 +29,7 @@ fn callers_of_one_node_share_one_exchange() {
 }
 
 #[test]
-fn a_young_sample_is_given_again() {
+fn young_sample_is_reused() {
     let config = Config::new().set("cache_ttl", "'1h'");
     let fleet = Fleet::start(config, [("pve1", sim::well())]);
     for _ in 0..5 {
@@ -39,7 +39,7 @@ fn a_young_sample_is_given_again() {
 }
 
 #[test]
-fn an_old_sample_is_not() {
+fn old_sample_is_read_again() {
     let config = Config::new().set("cache_ttl", "'1ms'");
     let fleet = Fleet::start(config, [("pve1", sim::well())]);
     for _ in 0..3 {
@@ -50,7 +50,7 @@ fn an_old_sample_is_not() {
 }
 
 #[test]
-fn the_poller_reads_before_anybody_asks() {
+fn poller_reads_before_callers() {
     let config = Config::new()
         .set("cache_ttl", "'1h'")
         .set_ssh("poll_interval", "'100ms'");
@@ -73,7 +73,7 @@ fn the_poller_reads_before_anybody_asks() {
 }
 
 #[test]
-fn one_connection_serves_all_readings_of_a_node() {
+fn readings_share_one_connection() {
     let fleet = Fleet::start(Config::new(), [("pve1", sim::well())]);
     for _ in 0..50 {
         assert!(fleet.daemon.temperature("pve1").is_ok());
@@ -87,7 +87,7 @@ fn one_connection_serves_all_readings_of_a_node() {
 }
 
 #[test]
-fn an_idle_connection_is_closed_and_opened_again_when_needed() {
+fn idle_connection_is_reopened() {
     let config = Config::new().set_ssh("idle_timeout", "'100ms'");
     let fleet = Fleet::start(config, [("pve1", sim::well())]);
     for _ in 0..2 {
@@ -98,7 +98,7 @@ fn an_idle_connection_is_closed_and_opened_again_when_needed() {
 }
 
 #[test]
-fn a_connection_that_died_unnoticed_costs_the_caller_nothing() {
+fn dead_connection_costs_no_reading() {
     let fleet = Fleet::start(Config::new(), [("pve1", sim::well())]);
     for _ in 0..5 {
         assert!(fleet.daemon.temperature("pve1").is_ok());
@@ -108,7 +108,7 @@ fn a_connection_that_died_unnoticed_costs_the_caller_nothing() {
 }
 
 #[test]
-fn a_node_may_be_named_by_its_address_of_either_family() {
+fn addresses_of_both_families_are_names() {
     for listen in ["127.0.0.1:0", "[::1]:0"] {
         let config = sim::SimConfig {
             listen: listen.parse().unwrap(),

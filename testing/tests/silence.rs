@@ -47,7 +47,7 @@ fn total(outcomes: &Value) -> u64 {
 }
 
 #[test]
-fn two_hundred_silent_clients_of_one_user_lock_nobody_out() {
+fn silent_clients_delay_nobody() {
     if skipped(&[Need::Root, Need::Program("python3")]) {
         return;
     }
@@ -70,7 +70,7 @@ fn two_hundred_silent_clients_of_one_user_lock_nobody_out() {
 }
 
 #[test]
-fn two_silent_clients_of_each_of_eight_users_lock_nobody_out() {
+fn eight_silent_users_delay_nobody() {
     if skipped(&[Need::Root, Need::Program("python3")]) {
         return;
     }
@@ -90,7 +90,7 @@ fn two_silent_clients_of_each_of_eight_users_lock_nobody_out() {
 }
 
 #[test]
-fn a_silent_client_is_told_and_ended_in_time() {
+fn silent_client_times_out() {
     let daemon = Daemon::start(&Config::new().set("read_timeout", "'1s'"));
     let started = Instant::now();
     let mut client = daemon.connect();
@@ -104,7 +104,7 @@ fn a_silent_client_is_told_and_ended_in_time() {
 }
 
 #[test]
-fn a_client_that_drips_gains_no_time() {
+fn dripping_client_gains_no_time() {
     let daemon = Daemon::start(&Config::new().set("read_timeout", "'300ms'"));
     let mut client = daemon.connect();
     let mut dripped = 0;
@@ -142,7 +142,7 @@ fn with_verbose_node() -> Fleet {
 }
 
 #[test]
-fn a_client_that_never_reads_is_ended_and_blocks_nobody() {
+fn unreading_client_times_out() {
     // Nobody else may count a confined daemon's descriptors.
     if skipped(&[Need::Root]) {
         return;
@@ -162,7 +162,7 @@ fn a_client_that_never_reads_is_ended_and_blocks_nobody() {
 }
 
 #[test]
-fn clients_that_leave_in_the_middle_leave_nothing_behind() {
+fn departed_clients_leak_nothing() {
     // Nobody else may count a confined daemon's descriptors.
     if skipped(&[Need::Root]) {
         return;
@@ -180,7 +180,7 @@ fn clients_that_leave_in_the_middle_leave_nothing_behind() {
 }
 
 #[test]
-fn a_client_that_leaves_while_its_node_is_asked_takes_only_its_wait() {
+fn departed_client_stops_no_reading() {
     let config = Config::new().set("cache_ttl", "'1m'");
     let slow = Behaviour::SlowBy {
         delay: Duration::from_millis(500),
@@ -198,7 +198,7 @@ fn a_client_that_leaves_while_its_node_is_asked_takes_only_its_wait() {
 
 /// Debian's usual soft limit is 1,024 files; here a lower one stands for it.
 #[test]
-fn more_callers_than_the_usual_limit_of_open_files_lock_nobody_out() {
+fn callers_may_exceed_the_soft_limit() {
     if skipped(&[
         Need::Companion("prlimit"),
         Need::NoUnit("another program sets its limits"),
@@ -217,7 +217,7 @@ fn more_callers_than_the_usual_limit_of_open_files_lock_nobody_out() {
 }
 
 #[test]
-fn open_connections_of_a_silent_caller_survive_a_reload_and_end_in_time() {
+fn open_connection_survives_a_reload() {
     let daemon = Daemon::start(&Config::new().set("read_timeout", "'1s'"));
     let mut client = daemon.connect();
     daemon.reload();

@@ -61,18 +61,18 @@ fn ask(fleet: &Fleet, name: &str) -> pulse_e2e::Client {
 }
 
 #[test]
-fn eight_nodes_that_hang_do_not_hold_up_twelve_that_are_well() {
+fn hung_nodes_delay_no_others() {
     assert_the_well_ones_answer(&fleet_with(&Behaviour::Hang));
 }
 
 #[test]
-fn eight_nodes_that_never_speak_do_not_hold_up_twelve_that_are_well() {
+fn mute_nodes_delay_no_others() {
     let config_allows_long_connects = Behaviour::Blackhole;
     assert_the_well_ones_answer(&fleet_with(&config_allows_long_connects));
 }
 
 #[test]
-fn a_sweep_over_all_nodes_brings_those_that_are_well() {
+fn sweep_brings_healthy_nodes() {
     let config = Config::new().set("request_timeout", "'8s'");
     let names = names();
     let fleet = Fleet::start(

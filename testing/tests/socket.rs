@@ -52,7 +52,7 @@ fn refusal_of(home: &Home, config: Config) -> String {
 }
 
 #[test]
-fn anybody_may_knock() {
+fn every_user_may_connect() {
     let daemon = Daemon::start(&Config::new());
     let file = fs::symlink_metadata(daemon.home().socket()).unwrap();
     assert!(file.file_type().is_socket());
@@ -60,7 +60,7 @@ fn anybody_may_knock() {
 }
 
 #[test]
-fn the_directory_that_containers_mount_survives_restarts() {
+fn mounted_directory_survives_restarts() {
     let home = Arc::new(Home::new());
     let inode = || fs::metadata(home.path("run")).unwrap().ino();
     let before = inode();
@@ -73,7 +73,7 @@ fn the_directory_that_containers_mount_survives_restarts() {
 }
 
 #[test]
-fn a_directory_that_is_not_there_is_made() {
+fn missing_directory_is_made() {
     if skipped(&[Need::NoUnit("it makes a directory that systemd makes")]) {
         return;
     }
@@ -88,14 +88,14 @@ fn a_directory_that_is_not_there_is_made() {
 }
 
 #[test]
-fn the_file_is_gone_after_an_orderly_end() {
+fn shutdown_removes_the_socket() {
     let home = Arc::new(Home::new());
     Daemon::start_in(&home, &Config::new()).stop();
     assert!(!home.socket().exists());
 }
 
 #[test]
-fn a_socket_that_a_dead_daemon_left_is_replaced() {
+fn stale_socket_is_replaced() {
     let home = Arc::new(Home::new());
     let killed = Daemon::start_in(&home, &Config::new());
     drop(killed);
@@ -104,7 +104,7 @@ fn a_socket_that_a_dead_daemon_left_is_replaced() {
 }
 
 #[test]
-fn a_second_daemon_refuses_and_the_first_serves_on() {
+fn second_daemon_does_not_start() {
     let first = Daemon::start(&Config::new());
     let errors = refusal(first.home());
     assert!(errors.contains("another daemon serves it"), "{errors}");
@@ -116,7 +116,7 @@ fn a_second_daemon_refuses_and_the_first_serves_on() {
 }
 
 #[test]
-fn a_file_that_is_no_socket_is_never_replaced() {
+fn other_files_are_never_replaced() {
     let home = Home::new();
     fs::write(home.socket(), "precious").unwrap();
     let errors = refusal(&home);
@@ -125,7 +125,7 @@ fn a_file_that_is_no_socket_is_never_replaced() {
 }
 
 #[test]
-fn a_socket_that_another_program_serves_is_left_to_it() {
+fn served_socket_is_never_replaced() {
     let home = Home::new();
     let _other = UnixListener::bind(home.socket()).unwrap();
     refusal(&home);
@@ -133,7 +133,7 @@ fn a_socket_that_another_program_serves_is_left_to_it() {
 }
 
 #[test]
-fn systemd_may_hold_the_socket_and_the_port_of_metrics() {
+fn systemd_passes_both_listeners() {
     const ACTIVATE: &str = "systemd-socket-activate";
     if skipped(&[
         Need::Companion(ACTIVATE),
@@ -166,7 +166,7 @@ fn systemd_may_hold_the_socket_and_the_port_of_metrics() {
 }
 
 #[test]
-fn others_cannot_connect_to_a_narrow_socket() {
+fn narrow_socket_excludes_others() {
     let needs = [
         Need::Root,
         Need::Program("python3"),
@@ -199,7 +199,7 @@ const ACTIVATION: [Need; 3] = [
 ];
 
 #[test]
-fn a_given_socket_that_is_wider_is_not_served() {
+fn wider_passed_socket_is_refused() {
     if skipped(&ACTIVATION) {
         return;
     }
@@ -224,7 +224,7 @@ fn a_given_socket_that_is_wider_is_not_served() {
 }
 
 #[test]
-fn a_given_socket_that_is_as_narrow_is_served() {
+fn narrow_passed_socket_is_served() {
     if skipped(&ACTIVATION) {
         return;
     }
@@ -238,7 +238,7 @@ fn a_given_socket_that_is_as_narrow_is_served() {
 }
 
 #[test]
-fn a_group_that_is_not_there_is_named() {
+fn missing_group_is_named() {
     let home = Home::new();
     let config = narrow().set("socket_group", "'no-such-group'");
     home.write_config(&config.set("metrics_address", "'disabled'"));

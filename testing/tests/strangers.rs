@@ -47,7 +47,7 @@ fn status(daemon: &Daemon, user: User) -> Value {
 }
 
 #[test]
-fn a_stranger_is_told_exactly_unauthorized() {
+fn stranger_gets_unauthorized() {
     if skipped(&NEEDS) {
         return;
     }
@@ -70,7 +70,7 @@ fn a_stranger_is_told_exactly_unauthorized() {
 }
 
 #[test]
-fn capabilities_are_those_of_the_file_and_no_more() {
+fn capabilities_are_those_of_the_file() {
     if skipped(&NEEDS) {
         return;
     }
@@ -89,7 +89,7 @@ fn capabilities_are_those_of_the_file_and_no_more() {
 }
 
 #[test]
-fn a_reader_reads() {
+fn reader_may_read() {
     if skipped(&NEEDS) {
         return;
     }
@@ -102,7 +102,7 @@ fn a_reader_reads() {
 }
 
 #[test]
-fn each_caller_has_its_own_budget() {
+fn callers_have_separate_budgets() {
     if skipped(&NEEDS) {
         return;
     }
@@ -115,7 +115,7 @@ fn each_caller_has_its_own_budget() {
 }
 
 #[test]
-fn a_penalty_hits_its_caller_alone() {
+fn penalty_hits_one_caller() {
     if skipped(&NEEDS) {
         return;
     }
@@ -126,7 +126,7 @@ fn a_penalty_hits_its_caller_alone() {
 }
 
 #[test]
-fn a_reload_lets_callers_in_and_shuts_them_out() {
+fn reload_changes_callers() {
     if skipped(&NEEDS) {
         return;
     }
@@ -141,7 +141,7 @@ fn a_reload_lets_callers_in_and_shuts_them_out() {
 }
 
 #[test]
-fn strangers_at_the_door_fill_no_log() {
+fn strangers_do_not_fill_the_log() {
     if skipped(&NEEDS) {
         return;
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 /// However they are started.
 #[test]
-fn the_daemons_of_these_tests_are_held_by_the_shipped_unit() {
+fn shipped_unit_confines_every_daemon() {
     if skipped(&[Need::Unit]) {
         return;
     }

@@ -84,7 +84,7 @@ fn assert_refused(fleet: &Fleet, words: &str) {
 }
 
 #[test]
-fn revoked_key_closes_its_connection_at_once() {
+fn revoked_key_closes_its_connection() {
     let fleet = connected();
     let key = key_of(&lines(&fleet)[0]).to_owned();
     fleet.daemon.home().trust(&format!("@revoked * {key}"));
@@ -93,7 +93,7 @@ fn revoked_key_closes_its_connection_at_once() {
 }
 
 #[test]
-fn key_that_is_pinned_no_longer_closes_its_connection() {
+fn unpinned_key_closes_its_connection() {
     let fleet = connected();
     pin(&fleet, &lines(&fleet)[1..]);
     assert_closed(&fleet, "host_key_unknown");
@@ -105,7 +105,7 @@ fn key_that_is_pinned_no_longer_closes_its_connection() {
 
 /// An edit in place that leaves the file's size, and its time of modification.
 #[test]
-fn edit_that_hides_itself_is_noticed() {
+fn edit_with_old_mtime_is_noticed() {
     let fleet = connected();
     let file = fleet.daemon.home().known_hosts();
     let before = fs::metadata(&file).unwrap();
@@ -129,7 +129,7 @@ fn edit_that_hides_itself_is_noticed() {
 }
 
 #[test]
-fn exchanged_key_costs_one_connection_and_no_reading() {
+fn exchanged_key_costs_no_reading() {
     let fleet = connected();
     let node = fleet.node("pve1");
     node.set_host_key(sim::fresh_key().unwrap()).unwrap();
@@ -141,7 +141,7 @@ fn exchanged_key_costs_one_connection_and_no_reading() {
 }
 
 #[test]
-fn reading_under_way_ends_with_its_connection() {
+fn open_reading_ends_with_connection() {
     let config = Config::new().set("request_timeout", "'1h'");
     let fleet = Fleet::start(config, NODES.map(|name| (name, sim::well())));
     for name in NODES {
@@ -163,7 +163,7 @@ fn reading_under_way_ends_with_its_connection() {
 }
 
 #[test]
-fn file_that_is_being_replaced_closes_nothing_and_one_that_is_gone_does() {
+fn only_a_lasting_absence_closes() {
     let fleet = connected();
     let file = fleet.daemon.home().known_hosts();
     let aside = file.with_extension("aside");
@@ -192,7 +192,7 @@ fn file_that_is_being_replaced_closes_nothing_and_one_that_is_gone_does() {
 }
 
 #[test]
-fn file_that_cannot_be_read_closes_nothing_and_lets_nothing_new_in() {
+fn unreadable_file_admits_nothing_new() {
     let fleet = connected();
     let file = fleet.daemon.home().known_hosts();
     let set = |mode| fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
@@ -250,7 +250,7 @@ fn assert_recorded(home: &Home, reason: &str) {
 }
 
 #[test]
-fn revoked_authority_closes_what_it_vouched_for() {
+fn revoked_authority_closes_connections() {
     let (daemon, node, authority) = certified(0..=u64::MAX);
     assert_reads(&daemon, "pve1");
     let line = authority.known_hosts_line("*");
@@ -263,7 +263,7 @@ fn revoked_authority_closes_what_it_vouched_for() {
 }
 
 #[test]
-fn authority_that_is_trusted_no_longer_closes_what_it_vouched_for() {
+fn removed_authority_closes_connections() {
     let (daemon, node, _) = certified(0..=u64::MAX);
     assert_reads(&daemon, "pve1");
     fs::write(daemon.home().known_hosts(), "").unwrap();
@@ -272,7 +272,7 @@ fn authority_that_is_trusted_no_longer_closes_what_it_vouched_for() {
 }
 
 #[test]
-fn certificate_that_expires_ends_its_connection() {
+fn expired_certificate_closes_connection() {
     // As long as it takes this machine to read a node in time.
     let (daemon, node) = [5, 20, 60]
         .into_iter()
@@ -289,7 +289,7 @@ fn certificate_that_expires_ends_its_connection() {
 }
 
 #[test]
-fn link_that_is_turned_elsewhere_is_noticed() {
+fn retargeted_link_is_noticed() {
     let fleet = connected();
     let file = fleet.daemon.home().known_hosts();
     let target = |number: &str| file.with_extension(number);

@@ -69,7 +69,7 @@ const FAULTS: [Fault; 7] = [
 ];
 
 #[test]
-fn whatever_happens_the_collector_has_every_record_in_the_end() {
+fn no_fault_loses_a_record() {
     let cable = [Need::Companion("ip"), Need::Program("nft")];
     let own = Need::NoUnit("network and disks are the test's own");
     if skipped(&[Need::Collector, Need::Root, cable[0], cable[1], own]) {

@@ -90,7 +90,7 @@ fn segments(home: &Home) -> usize {
 }
 
 #[test]
-fn segments_that_end_while_they_are_sent_and_while_nobody_takes_them_lose_nothing() {
+fn rotation_while_sending_loses_none() {
     if skipped(&NEEDS) {
         return;
     }
@@ -128,7 +128,7 @@ fn reload(daemon: &Daemon, times: usize) {
 }
 
 #[test]
-fn a_daemon_that_was_killed_goes_on_where_it_was() {
+fn killed_daemon_resumes_at_cursor() {
     if skipped(&NEEDS) {
         return;
     }
@@ -175,7 +175,7 @@ fn a_daemon_that_was_killed_goes_on_where_it_was() {
 }
 
 #[test]
-fn without_a_cursor_or_with_a_damaged_one_everything_is_sent_again() {
+fn bad_cursor_resends_everything() {
     if skipped(&NEEDS) {
         return;
     }
@@ -206,7 +206,7 @@ fn without_a_cursor_or_with_a_damaged_one_everything_is_sent_again() {
 }
 
 #[test]
-fn a_cursor_that_cannot_be_stored_holds_nothing_up_and_is_told_once() {
+fn unwritable_cursor_is_reported_once() {
     if skipped(&NEEDS) {
         return;
     }
@@ -230,7 +230,7 @@ fn a_cursor_that_cannot_be_stored_holds_nothing_up_and_is_told_once() {
 }
 
 #[test]
-fn a_new_log_is_sent_from_its_beginning() {
+fn new_log_is_sent_from_its_start() {
     if skipped(&NEEDS) {
         return;
     }

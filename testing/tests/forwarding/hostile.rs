@@ -101,52 +101,52 @@ fn endless_frames_are_cut_short() {
 }
 
 #[test]
-fn a_frame_without_an_end_is_cut_short() {
+fn unterminated_frame_is_cut_short() {
     is_endured(Way::EndlessFrame, "open");
 }
 
 #[test]
-fn a_huge_length_reserves_nothing() {
+fn huge_length_allocates_nothing() {
     is_endured(Way::HugeLength, "open");
 }
 
 #[test]
-fn an_acknowledgement_with_a_wrong_number_acknowledges_nothing() {
+fn wrong_number_acknowledges_nothing() {
     is_endured(Way::WrongNumbers, "records");
 }
 
 #[test]
-fn an_acknowledgement_of_what_was_not_sent_acknowledges_nothing() {
+fn unsent_number_acknowledges_nothing() {
     is_endured(Way::Forward, "records");
 }
 
 #[test]
-fn a_collector_that_never_says_anything_is_left() {
+fn mute_collector_is_dropped() {
     is_endured(Way::Mute, "open");
 }
 
 #[test]
-fn a_collector_that_falls_silent_is_left_also_while_records_keep_coming() {
+fn silent_collector_is_dropped() {
     is_endured(Way::SilentOnceOpen, "records");
 }
 
 #[test]
-fn a_collector_that_never_reads_is_left() {
+fn unreading_collector_is_dropped() {
     is_endured(Way::NeverReads, "records");
 }
 
 #[test]
-fn a_collector_that_drips_gains_no_time() {
+fn dripping_collector_gains_no_time() {
     is_endured(Way::DripsOnceOpen, "records");
 }
 
 #[test]
-fn a_collector_that_drips_while_it_opens_gains_no_time() {
+fn dripping_opening_gains_no_time() {
     is_endured(Way::Drips, "open");
 }
 
 #[test]
-fn what_was_acknowledged_before_a_collector_hung_up_is_not_sent_again() {
+fn acknowledged_records_are_not_resent() {
     if skipped(&NEEDS) {
         return;
     }
@@ -171,7 +171,7 @@ fn what_was_acknowledged_before_a_collector_hung_up_is_not_sent_again() {
 }
 
 #[test]
-fn the_end_of_the_daemon_does_not_wait_for_a_collector() {
+fn shutdown_waits_for_no_collector() {
     if skipped(&NEEDS) {
         return;
     }

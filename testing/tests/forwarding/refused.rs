@@ -121,7 +121,7 @@ fn assert_refused(daemon: &Daemon, ways: &[Refusal]) {
 }
 
 #[test]
-fn a_collector_of_another_authority_gets_no_record() {
+fn other_authority_gets_no_record() {
     if skipped(&NEEDS) {
         return;
     }
@@ -135,7 +135,7 @@ fn a_collector_of_another_authority_gets_no_record() {
 }
 
 #[test]
-fn a_collector_of_another_name_gets_no_record() {
+fn other_name_gets_no_record() {
     if skipped(&NEEDS) {
         return;
     }
@@ -150,7 +150,7 @@ fn a_collector_of_another_name_gets_no_record() {
 }
 
 #[test]
-fn a_collector_whose_certificate_is_over_or_not_valid_yet_gets_no_record() {
+fn invalid_dates_get_no_record() {
     if skipped(&NEEDS) {
         return;
     }
@@ -168,7 +168,7 @@ fn a_collector_whose_certificate_is_over_or_not_valid_yet_gets_no_record() {
 }
 
 #[test]
-fn a_collector_whose_pinned_key_was_replaced_gets_no_record() {
+fn replaced_key_gets_no_record() {
     if skipped(&NEEDS) {
         return;
     }
@@ -205,7 +205,7 @@ fn pin(certificate: &Path) -> String {
 }
 
 #[test]
-fn a_collector_that_does_not_take_our_certificate_is_said_to_and_tried_again() {
+fn refusing_collector_is_retried() {
     if skipped(&NEEDS) {
         return;
     }
@@ -235,7 +235,7 @@ fn a_collector_that_does_not_take_our_certificate_is_said_to_and_tried_again() {
 }
 
 #[test]
-fn without_a_certificate_or_with_anothers_key_nothing_is_sent_until_there_is_one() {
+fn bad_credentials_send_no_record() {
     if skipped(&NEEDS) {
         return;
     }
@@ -252,7 +252,7 @@ fn without_a_certificate_or_with_anothers_key_nothing_is_sent_until_there_is_one
 }
 
 #[test]
-fn a_peer_without_tls_gets_no_record() {
+fn peer_without_tls_gets_no_record() {
     if skipped(&NEEDS) {
         return;
     }
@@ -287,7 +287,7 @@ fn a_peer_without_tls_gets_no_record() {
 }
 
 #[test]
-fn a_collector_of_syslog_that_does_not_take_our_certificate_is_said_to() {
+fn syslog_refusal_is_reported() {
     if skipped(&NEEDS) {
         return;
     }

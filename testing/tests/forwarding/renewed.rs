@@ -21,7 +21,7 @@ fn connections(daemon: &Daemon) -> u64 {
 }
 
 #[test]
-fn certificates_that_are_renewed_under_load_lose_and_repeat_nothing() {
+fn renewal_under_load_loses_nothing() {
     if skipped(&NEEDS) {
         return;
     }
@@ -51,7 +51,7 @@ fn certificates_that_are_renewed_under_load_lose_and_repeat_nothing() {
 }
 
 #[test]
-fn new_certificates_are_noticed_without_being_told() {
+fn renewal_needs_no_signal() {
     if skipped(&NEEDS) {
         return;
     }
@@ -67,7 +67,7 @@ fn new_certificates_are_noticed_without_being_told() {
 }
 
 #[test]
-fn certificates_that_are_of_no_use_do_not_end_a_connection_that_is() {
+fn bad_renewal_keeps_connection() {
     if skipped(&NEEDS) {
         return;
     }

@@ -80,7 +80,7 @@ fn exceed(daemon: &Daemon) {
 }
 
 #[test]
-fn a_segment_stays_until_the_collector_has_it() {
+fn segment_stays_until_delivered() {
     if skipped(&NEEDS) {
         return;
     }
@@ -122,7 +122,7 @@ fn a_segment_stays_until_the_collector_has_it() {
 }
 
 #[test]
-fn a_record_that_was_removed_is_not_sent_again_and_the_first_that_can_be_is_named() {
+fn replay_names_first_kept_record() {
     if skipped(&NEEDS) {
         return;
     }
@@ -166,7 +166,7 @@ fn a_record_that_was_removed_is_not_sent_again_and_the_first_that_can_be_is_name
 }
 
 #[test]
-fn a_stream_that_acknowledges_nothing_keeps_segments_unless_it_is_to_count() {
+fn syslog_stream_keeps_segments() {
     if skipped(&NEEDS) {
         return;
     }
@@ -197,7 +197,7 @@ fn a_stream_that_acknowledges_nothing_keeps_segments_unless_it_is_to_count() {
 }
 
 #[test]
-fn a_collector_that_is_new_keeps_segments_until_it_has_them() {
+fn new_collector_keeps_segments() {
     if skipped(&NEEDS) {
         return;
     }

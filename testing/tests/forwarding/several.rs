@@ -72,7 +72,7 @@ fn everything(daemon: &Daemon) -> BTreeSet<u64> {
 }
 
 #[test]
-fn the_second_collector_gets_what_follows_until_the_first_is_back() {
+fn second_collector_takes_over() {
     if skipped(&NEEDS) {
         return;
     }
@@ -106,7 +106,7 @@ fn the_second_collector_gets_what_follows_until_the_first_is_back() {
 }
 
 #[test]
-fn a_collector_that_takes_connections_and_no_records_does_not_keep_them_from_the_next() {
+fn useless_collector_is_passed_over() {
     if skipped(&NEEDS) {
         return;
     }
@@ -126,7 +126,7 @@ fn a_collector_that_takes_connections_and_no_records_does_not_keep_them_from_the
 }
 
 #[test]
-fn each_of_all_collectors_gets_everything_and_none_waits_for_another() {
+fn all_collectors_get_everything() {
     if skipped(&NEEDS) {
         return;
     }
@@ -154,7 +154,7 @@ fn each_of_all_collectors_gets_everything_and_none_waits_for_another() {
 }
 
 #[test]
-fn a_killed_collector_of_syslog_has_everything_after_a_replay() {
+fn replay_completes_killed_syslog() {
     if skipped(&NEEDS) {
         return;
     }
@@ -196,7 +196,7 @@ fn lines(rsyslog: &Rsyslog, count: usize) -> String {
 const DROPPED: &str = "pulse_proxy_audit_forward_messages_dropped_total{stream=\"failover\"}";
 
 #[test]
-fn the_daemons_own_messages_arrive_and_survive_a_short_absence() {
+fn messages_survive_an_absence() {
     if skipped(&NEEDS) {
         return;
     }
@@ -241,7 +241,7 @@ fn the_daemons_own_messages_arrive_and_survive_a_short_absence() {
 }
 
 #[test]
-fn the_daemons_own_messages_survive_its_end_while_no_collector_is_there() {
+fn messages_survive_a_killed_daemon() {
     if skipped(&NEEDS) {
         return;
     }

@@ -116,11 +116,11 @@ fn absurd_numbers_are_survived() {
 }
 
 #[test]
-fn fifos_in_their_place_are_survived() {
+fn fifos_as_state_are_survived() {
     serve_on(fifos);
 }
 
 #[test]
-fn files_of_any_size_are_survived() {
+fn huge_state_files_are_survived() {
     serve_on(huge);
 }

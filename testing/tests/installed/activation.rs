@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 #[test]
-fn the_first_caller_starts_the_service() {
+fn first_caller_starts_the_service() {
     if skipped(&[Need::OwnMachine]) {
         return;
     }
@@ -22,7 +22,7 @@ fn the_first_caller_starts_the_service() {
 }
 
 #[test]
-fn no_caller_is_lost_while_the_service_restarts() {
+fn restart_loses_no_caller() {
     if skipped(&[Need::OwnMachine]) {
         return;
     }

@@ -38,7 +38,7 @@ fn confinement(pid: &str) -> String {
 }
 
 #[test]
-fn a_staged_profile_would_refuse_nothing_that_the_daemon_needs() {
+fn complaining_profile_logs_nothing() {
     if skipped(&[Need::OwnMachine]) {
         return;
     }
@@ -51,7 +51,7 @@ fn a_staged_profile_would_refuse_nothing_that_the_daemon_needs() {
 }
 
 #[test]
-fn an_enforced_profile_refuses_nothing_that_the_daemon_needs() {
+fn enforced_profile_denies_no_work() {
     if skipped(&[Need::OwnMachine]) {
         return;
     }
@@ -64,7 +64,7 @@ fn an_enforced_profile_refuses_nothing_that_the_daemon_needs() {
 }
 
 #[test]
-fn the_service_runs_on_a_host_without_the_profile() {
+fn service_runs_without_profile() {
     if skipped(&[Need::OwnMachine]) {
         return;
     }
@@ -75,7 +75,7 @@ fn the_service_runs_on_a_host_without_the_profile() {
 }
 
 #[test]
-fn no_program_can_be_started_under_the_profile_and_the_attempt_is_seen() {
+fn profile_denies_and_logs_exec() {
     if skipped(&[Need::OwnMachine]) {
         return;
     }

@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 #[test]
-fn a_key_in_the_credential_store_is_the_one_that_is_used() {
+fn stored_credential_is_used() {
     if skipped(&[Need::OwnMachine]) {
         return;
     }

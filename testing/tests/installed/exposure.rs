@@ -8,7 +8,7 @@ use pulse_e2e::programs::{Need, skipped};
 const PROMISED: f64 = 1.0;
 
 #[test]
-fn systemd_finds_the_unit_exposed_no_more_than_promised() {
+fn unit_exposure_is_as_promised() {
     if skipped(&[Need::OwnMachine]) {
         return;
     }

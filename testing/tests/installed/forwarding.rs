@@ -13,7 +13,7 @@ use std::path::Path;
 const CREDENTIALS: &str = "/etc/pulse/log-forwarding";
 
 #[test]
-fn the_services_log_gets_to_a_collector_also_with_a_renewed_certificate() {
+fn service_forwards_across_renewal() {
     if skipped(&[Need::OwnMachine]) {
         return;
     }

@@ -5,7 +5,7 @@ use crate::service::{AppArmor, Service};
 use pulse_e2e::programs::{Need, skipped};
 
 #[test]
-fn a_node_at_an_address_that_the_unit_does_not_permit_cannot_be_reached() {
+fn unit_blocks_unlisted_address() {
     if skipped(&[Need::OwnMachine]) {
         return;
     }
@@ -23,7 +23,7 @@ fn a_node_at_an_address_that_the_unit_does_not_permit_cannot_be_reached() {
 }
 
 #[test]
-fn a_unit_that_permits_no_address_reaches_nothing() {
+fn unit_without_addresses_blocks_all() {
     if skipped(&[Need::OwnMachine]) {
         return;
     }

@@ -39,7 +39,7 @@ const STOPPED_BY_THE_UNIT: [&str; 10] = [
 ];
 
 #[test]
-fn apparmor_alone_stops_what_the_profile_does_not_list_and_says_so() {
+fn profile_alone_denies_and_logs() {
     if skipped(&[Need::OwnMachine]) {
         return;
     }
@@ -55,7 +55,7 @@ fn apparmor_alone_stops_what_the_profile_does_not_list_and_says_so() {
 }
 
 #[test]
-fn no_layer_at_all_stops_little() {
+fn no_layer_stops_little() {
     if skipped(&[Need::OwnMachine]) {
         return;
     }
@@ -68,7 +68,7 @@ fn no_layer_at_all_stops_little() {
 }
 
 #[test]
-fn the_unit_alone_stops_programs_privileges_and_foreign_files() {
+fn unit_alone_stops_its_part() {
     if skipped(&[Need::OwnMachine]) {
         return;
     }
@@ -80,7 +80,7 @@ fn the_unit_alone_stops_programs_privileges_and_foreign_files() {
 }
 
 #[test]
-fn the_unit_and_apparmor_leave_little_to_the_daemon() {
+fn unit_and_apparmor_stop_most() {
     if skipped(&[Need::OwnMachine]) {
         return;
     }
@@ -92,7 +92,7 @@ fn the_unit_and_apparmor_leave_little_to_the_daemon() {
 }
 
 #[test]
-fn everything_together_lets_nothing_through() {
+fn all_layers_stop_everything() {
     if skipped(&[Need::OwnMachine]) {
         return;
     }
@@ -150,7 +150,7 @@ const ONE_LAYER: [(&str, &str); 15] = [
 ];
 
 #[test]
-fn every_attempt_is_stopped_by_two_layers_where_the_kernel_offers_two() {
+fn two_layers_stop_every_attempt() {
     if skipped(&[Need::OwnMachine]) {
         return;
     }

@@ -5,7 +5,7 @@ use crate::service::{AppArmor, Service, UNIT, systemctl, try_systemctl};
 use pulse_e2e::programs::{Need, skipped};
 
 #[test]
-fn a_reload_takes_what_was_changed() {
+fn reload_applies_changes() {
     if skipped(&[Need::OwnMachine]) {
         return;
     }
@@ -20,7 +20,7 @@ fn a_reload_takes_what_was_changed() {
 }
 
 #[test]
-fn a_reload_with_a_mistake_fails_and_says_why() {
+fn bad_reload_fails_with_reason() {
     if skipped(&[Need::OwnMachine]) {
         return;
     }

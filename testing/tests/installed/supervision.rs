@@ -5,7 +5,7 @@ use crate::service::{AppArmor, Service, show};
 use pulse_e2e::programs::{Need, skipped};
 
 #[test]
-fn a_daemon_that_hangs_is_replaced() {
+fn hung_daemon_is_replaced() {
     if skipped(&[Need::OwnMachine]) {
         return;
     }
@@ -23,7 +23,7 @@ fn a_daemon_that_hangs_is_replaced() {
 }
 
 #[test]
-fn a_daemon_that_was_killed_is_replaced_and_goes_on_with_its_log() {
+fn killed_daemon_continues_its_log() {
     if skipped(&[Need::OwnMachine]) {
         return;
     }

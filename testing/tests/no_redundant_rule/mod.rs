@@ -34,7 +34,7 @@ const SHORT_PATIENCE: Duration = Duration::from_secs(4);
 const QUICK_ACKNOWLEDGEMENT: &str = "setsockopt line 1";
 
 #[test]
-fn each_rule_of_the_confinement_is_missed_when_it_is_left_out() {
+fn every_sandbox_rule_is_needed() {
     if skipped(&[Need::NoUnit("its own rules are left out")]) {
         return;
     }

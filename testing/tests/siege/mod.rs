@@ -153,7 +153,7 @@ fn hostile_nodes() -> impl Iterator<Item = (String, Behaviour)> {
 }
 
 #[test]
-fn the_innocent_is_served() {
+fn innocent_poller_is_served() {
     if skipped(&NEEDS) {
         return;
     }

@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_can_be_copied_into_a_shell() {
+    fn commands_can_be_pasted() {
         let text = told(true);
         for part in [
             "  '/opt/my tools/pulse-sensorctl' --socket /tmp/d/s temps\n",
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_quoted_for_a_shell() {
+    fn shell_words_are_quoted() {
         assert_eq!(quoted(Path::new("/a/b-1.c")), "/a/b-1.c");
         assert_eq!(quoted(Path::new("a'b c")), "'a'\\''b c'");
     }

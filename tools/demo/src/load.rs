@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_made_up_node_has_sensors_that_feel_work() {
+    fn every_node_has_changing_sensors() {
         for (name, manifest) in tree::all() {
             let directory = tempfile::tempdir().unwrap();
             let root = directory.path().to_owned();
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn load_stays_within_its_bounds_and_reaches_both_ends() {
+    fn load_covers_its_range() {
         let loads: Vec<f64> = (0..4000)
             .map(|tenth| load(f64::from(tenth) / 10.0))
             .collect();

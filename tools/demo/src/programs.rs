@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_program_that_is_not_there_is_named_with_how_to_build_it() {
+    fn missing_program_has_remedy() {
         let directory = tempfile::tempdir().unwrap();
         let demo = directory.path().join("pulse-demo");
         let text = find("no-such-program", &demo).unwrap_err().to_string();

@@ -354,14 +354,14 @@ mod tests {
     use pulse_core::config::Config;
 
     #[test]
-    fn a_port_that_somebody_has_is_not_taken() {
+    fn taken_port_is_replaced() {
         let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = taken.local_addr().unwrap().port();
         assert_ne!(free_address(port).unwrap().port(), port);
     }
 
     #[test]
-    fn a_strange_directory_makes_a_right_configuration() {
+    fn unusual_path_is_escaped() {
         let path = "/tmp/a \"b\\c\u{e9}\t";
         let config = Config::parse(&format!("socket = {}", text(Path::new(path)))).unwrap();
         assert_eq!(config.socket, Path::new(path));

@@ -67,7 +67,7 @@ fn assert_nothing_left(directory: &TempDir) {
 }
 
 #[test]
-fn three_nodes_are_read_and_nothing_is_left_behind() {
+fn three_nodes_are_read() {
     let Some((mut demo, directory)) = demo(&["--rounds", "2"]) else {
         return;
     };
@@ -127,7 +127,7 @@ fn send(signal: Signal, child: &Child) {
 }
 
 #[test]
-fn every_way_to_end_it_leaves_nothing_behind() {
+fn signals_leave_nothing_behind() {
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         let Some((mut demo, directory)) = demo(&["--seconds", "60"]) else {
             return;
@@ -150,7 +150,7 @@ fn every_way_to_end_it_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_reader_that_has_enough_ends_it_in_order() {
+fn closed_output_ends_the_demo() {
     let Some((mut demo, directory)) = demo(&["--seconds", "60"]) else {
         return;
     };
@@ -162,7 +162,7 @@ fn a_reader_that_has_enough_ends_it_in_order() {
 }
 
 #[test]
-fn no_process_outlives_a_demo_that_was_killed() {
+fn killed_demo_leaves_no_process() {
     let Some((mut demo, directory)) = demo(&["--seconds", "60"]) else {
         return;
     };
@@ -177,7 +177,7 @@ fn no_process_outlives_a_demo_that_was_killed() {
 }
 
 #[test]
-fn a_daemon_that_ends_is_reported_with_its_log() {
+fn dead_daemon_is_reported_with_log() {
     let Some((mut demo, directory)) = demo(&["--seconds", "60"]) else {
         return;
     };

@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn serve_greets_and_other_commands_print_one_document_and_exit() {
+    fn only_serve_greets() {
         assert_eq!(
             synthetic().on_command(b"pulse-sensor-node serve"),
             Act::Reply(greeting())
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_are_answered_as_the_helper_answers_them() {
+    fn requests_are_answered_like_the_helper() {
         let Act::Reply(reading) = synthetic().on_request(b"read") else {
             panic!("no reply")
         };
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn garbage_is_one_line_that_is_not_utf8() {
+    fn garbage_is_one_invalid_line() {
         let noise = garbage();
         assert_eq!(noise.len(), GARBAGE_BYTES);
         assert_eq!(
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_serves_nobody_waits_when_input_ends() {
+    fn idle_node_waits_at_end_of_input() {
         assert_eq!(Behaviour::Hang.on_end_of_input(), Act::Wait);
         assert_eq!(
             synthetic().on_end_of_input(),

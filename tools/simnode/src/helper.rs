@@ -221,7 +221,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_greeting_is_no_reading() {
+    fn greeting_is_no_reading() {
         let mut documents = Documents::default();
         assert_eq!(documents.in_bytes(b"{\"pulse"), 0);
         assert_eq!(documents.in_bytes(b"\"}\n{}\n{"), 1);
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signal_is_told_as_a_shell_tells_it() {
+    fn signal_has_the_shells_status() {
         assert_eq!(exit_status(ExitStatus::from_raw(9)), 137);
         assert_eq!(exit_status(ExitStatus::from_raw(3 << 8)), 3);
     }

@@ -76,13 +76,13 @@ mod tests {
     }
 
     #[test]
-    fn nodes_are_shared_among_listeners_without_loss() {
+    fn listeners_share_all_nodes() {
         let options = parse("--document d --nodes 10 --listeners 4").unwrap();
         assert_eq!(options.shares().collect::<Vec<_>>(), [3, 3, 2, 2]);
     }
 
     #[test]
-    fn a_mistake_on_the_command_line_is_named() {
+    fn wrong_option_is_named() {
         assert_eq!(parse("").unwrap_err(), "--document is missing");
         assert_eq!(parse("--nodes").unwrap_err(), "--nodes needs a value");
         assert!(

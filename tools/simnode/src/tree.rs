@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_of_line_is_understood() {
+    fn every_kind_of_line_is_parsed() {
         let file = |name, content: &[u8]| Some(Entry::File(name, content.to_vec()));
         assert_eq!(parse(""), Some(Entry::Nothing));
         assert_eq!(parse("# a = b"), Some(Entry::Nothing));
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_wrong_or_leaves_the_root_is_refused_by_number() {
+    fn bad_line_is_refused_by_number() {
         for line in [
             "name",
             "name : text",
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn every_made_up_node_unpacks_and_no_link_leaves_its_tree() {
+    fn every_tree_unpacks_within_its_root() {
         for (name, manifest) in all() {
             let root = scratch(name);
             unpack(manifest, &root).unwrap();
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_changes_under_an_open_file() {
+    fn value_changes_under_an_open_file() {
         use std::os::unix::fs::FileExt;
         let root = scratch("set");
         unpack("temp1_input = 41000\n", &root).unwrap();
