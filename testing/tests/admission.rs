@@ -1,4 +1,4 @@
-//! How often one caller may ask, and what misbehaving costs it.
+//! Rate limits and penalties of one caller.
 
 use pulse_e2e::sim::{self, Fleet};
 use pulse_e2e::{Config, Daemon, wait};
@@ -12,8 +12,8 @@ fn status(daemon: &Daemon) -> Value {
 }
 
 fn two_nodes() -> Fleet {
-    let config = Config::new().with_default_limits();
-    Fleet::start(config, [("pve1", sim::well()), ("pve2", sim::well())])
+    let config = Config::new().with_two_tokens();
+    Fleet::start(config, [("pve1", sim::healthy()), ("pve2", sim::healthy())])
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn list_spends_each_nodes_budget() {
     }
     let response = fleet.daemon.ask(&json!({"method": "get_temperatures"}));
     let nodes = response["data"]["nodes"].as_array().unwrap();
-    // For this node alone, so that Pulse does not blame the whole proxy.
+    // An error of this node alone: Pulse would blame the whole proxy for a global one.
     let error = nodes[0]["error"].as_str().unwrap();
     assert_eq!(error, "node \"pve1\" not read: rate limit exceeded");
     assert!(sim::is_document(&nodes[1]["temperature"]));
@@ -71,24 +71,23 @@ fn malformed_request_costs_two_seconds() {
     let punished = Instant::now();
     client.send(b"nonsense\n");
     assert_eq!(client.error(), "invalid request format");
-    let mut refused = 0;
-    wait::until("forgiveness", || {
+    wait::until("the end of the penalty", || {
         let response = status(&daemon);
-        refused += u32::from(response["error"] == LIMITED);
-        response["success"] == true
+        let is_served = response["success"] == true;
+        assert!(is_served || response["error"] == LIMITED, "{response}");
+        is_served
     });
-    assert!(refused > 0);
     assert!(punished.elapsed() >= Duration::from_secs(2));
     let penalties = penalties(&daemon, "invalid_request");
     assert!(
         (penalties - 1.0).abs() < f64::EPSILON,
-        "being refused is no offence"
+        "a refused request adds no penalty"
     );
 }
 
 #[test]
 fn penalty_reaches_open_connections() {
-    let fleet = Fleet::start(Config::new(), [("pve1", sim::well())]);
+    let fleet = Fleet::start(Config::new(), [("pve1", sim::healthy())]);
     let mut open = fleet.daemon.connect();
     let mut kept = fleet.daemon.connect();
     kept.send(b"{\"method\":\"get_status\",\"keep_alive\":true}\n");
@@ -130,8 +129,8 @@ fn penalties(daemon: &Daemon, reason: &str) -> f64 {
     ))
 }
 
-/// In real time; the same with fifty nodes and a whole day is a test of the
-/// limiter, in simulated time.
+/// Three rounds in real time; a test of the limiter has fifty nodes and a day in simulated
+/// time.
 #[test]
 fn parallel_poller_is_never_refused() {
     let names: Vec<String> = (1..=20).map(|i| format!("pve{i}")).collect();
@@ -139,7 +138,7 @@ fn parallel_poller_is_never_refused() {
         .with_default_limits()
         .set_limit("per_peer_interval_ms", "500")
         .set_limit("per_peer_burst", "2");
-    let nodes = names.iter().map(|name| (name.as_str(), sim::well()));
+    let nodes = names.iter().map(|name| (name.as_str(), sim::healthy()));
     let fleet = Fleet::start(config, nodes);
     let started = Instant::now();
     for round in 0..3 {

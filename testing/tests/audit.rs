@@ -1,4 +1,4 @@
-//! The audit log as the daemon keeps it: nothing is done without its record.
+//! The daemon's audit log: no action without its record.
 
 use nix::sys::signal::Signal;
 use pulse_audit::verify::{Options, Report, StateKeys, Verdict, open_directory, verify};
@@ -22,13 +22,13 @@ fn is_available(daemon: &Daemon) -> bool {
 }
 
 fn fleet() -> Fleet {
-    Fleet::start(Config::new(), [("pve1", sim::well())])
+    Fleet::start(Config::new(), [("pve1", sim::healthy())])
 }
 
-/// What the verifier says of a daemon's log.
+/// The verifier's report on a daemon's log.
 fn verified(home: &Home, state: &Path) -> Report {
     let log = home.audit_log();
-    // What it says, the log must have reached when it is opened.
+    // Read before the log: the log must be at least as new as its state.
     let state = StateKeys::read(state).unwrap();
     let sources = open_directory(log.parent().unwrap()).unwrap();
     let first = &home.all_records()[0];
@@ -45,7 +45,7 @@ pub(super) fn assert_intact(home: &Home) {
     assert_intact_with(home, &home.audit_state());
 }
 
-/// The same, with its private keys in another place.
+/// The same with another state directory.
 pub(super) fn assert_intact_with(home: &Home, state: &Path) {
     let report = verified(home, state);
     assert_eq!(report.verdict, Verdict::Intact, "{report:?}");
@@ -101,13 +101,13 @@ fn tool_explains_and_verifies() {
         String::from_utf8(output.stdout).unwrap()
     };
     let finish = &home.records_of("command.finish")[0];
-    let story = audit(&["explain", &finish["seq"].to_string()]);
+    let explained = audit(&["explain", &finish["seq"].to_string()]);
     let own = nix::unistd::getuid().to_string();
     let members = ["node", "address", "host_key", "command", "stdout_sha256"];
-    for told in members.map(|member| finish[member].as_str().unwrap()) {
-        assert!(story.contains(told), "{told}:\n{story}");
+    for value in members.map(|member| finish[member].as_str().unwrap()) {
+        assert!(explained.contains(value), "{value}:\n{explained}");
     }
-    assert!(story.contains(&format!("user {own}")), "{story}");
+    assert!(explained.contains(&format!("user {own}")), "{explained}");
     let key = home.records()[0]["key"].as_str().unwrap().to_owned();
     let verified = audit(&["verify", "--key", &key]);
     assert!(verified.starts_with("intact"), "{verified}");
@@ -130,8 +130,8 @@ fn head_is_durable_before_printed() {
     let output = tool.arg(home.audit_log()).output().unwrap();
     let line = String::from_utf8(output.stdout).unwrap();
     let calls = fs::read_to_string(trace.path()).unwrap();
-    let (synced, told) = (calls.find("fdatasync("), calls.find("write(1, \"seq="));
-    assert!(synced.is_some() && synced < told, "{calls}");
+    let (synced, printed) = (calls.find("fdatasync("), calls.find("write(1, \"seq="));
+    assert!(synced.is_some() && synced < printed, "{calls}");
     assert!(fleet.daemon.temperature("pve1").is_ok());
     let directory = home.audit_log();
     let mut tool = std::process::Command::new(programs::control());
@@ -161,7 +161,7 @@ fn unwritable_log_stops_requests() {
     assert_eq!(
         fleet.node("pve1").counters().readings,
         before,
-        "it was asked"
+        "the node was read"
     );
     assert!(!is_available(&fleet.daemon));
     assert!(fleet.daemon.metric("pulse_proxy_audit_refused_total") >= 1.0);
@@ -195,7 +195,7 @@ fn shutdown_records_outcome_and_seal() {
     let home = fleet.daemon.home();
     let records = home.records();
     let mut kinds: Vec<_> = records.iter().map(|r| r["event_type"].clone()).collect();
-    // What was summed up of connections may come out at the end.
+    // A summary of connections may be written at the end.
     kinds.retain(|kind| kind != "connection.accepted");
     let expected = ["command.finish", "proxy.stop", "log.sealed"];
     assert_eq!(kinds[kinds.len() - 3..], expected, "{kinds:?}");
@@ -252,10 +252,8 @@ fn sigusr1_reopens_a_renamed_log() {
     wait::until("a new file", || home.audit_log().exists());
     assert!(fleet.daemon.temperature("pve1").is_ok());
     assert_eq!(home.records()[0]["event_type"], "log.resumed");
-    let report = {
-        let sources = open_directory(segment.parent().unwrap()).unwrap();
-        verify(sources, &Options::default(), &mut |_| ()).unwrap()
-    };
+    let sources = open_directory(segment.parent().unwrap()).unwrap();
+    let report = verify(sources, &Options::default(), &mut |_| ()).unwrap();
     assert!(report.findings.is_empty(), "{report:?}");
     assert_eq!(report.first_seq, 1);
 }
@@ -275,8 +273,8 @@ fn refusals_are_summed_each_second() {
     };
     assert!(refused > 150);
     assert!(home.records_of("limiter.rejection").len() < 50);
-    // What was left out since the last record comes with the next, which the first
-    // refusal after a second is sure to make, sooner or later: nothing waits for it.
+    // The count of refusals since the last record is in the next record, which the first
+    // refusal after a second causes.
     wait::until("another second", || last.elapsed() > Duration::from_secs(1));
     wait::until("a refusal", is_refused);
     wait::until("the sum", || summed() > refused);
@@ -287,7 +285,7 @@ fn refusals_are_summed_each_second() {
 #[test]
 fn polling_is_recorded_or_stops() {
     let config = Config::new().set_ssh("poll_interval", "'100ms'");
-    let fleet = Fleet::start(config, [("pve1", sim::well())]);
+    let fleet = Fleet::start(config, [("pve1", sim::healthy())]);
     let home = fleet.daemon.home();
     wait::until("polls on record", || {
         home.records_of("command.finish").len() >= 2
@@ -296,13 +294,13 @@ fn polling_is_recorded_or_stops() {
     let log = home.audit_log();
     let aside = home.path("aside");
     fs::rename(log.parent().unwrap(), &aside).unwrap();
-    wait::until("the log to be missed", || !is_available(&fleet.daemon));
+    wait::until("the log to be unavailable", || !is_available(&fleet.daemon));
     let refused = || fleet.daemon.metric("pulse_proxy_audit_refused_total");
     let more_polls = || {
         let before = refused();
         wait::until("more polls", || refused() > before + 2.5);
     };
-    // An exchange that was on record before comes to its end.
+    // An exchange whose start was recorded before may still end.
     more_polls();
     let before = fleet.node("pve1").counters().readings;
     more_polls();
@@ -322,9 +320,9 @@ fn unusable_log_prevents_start() {
     let refused = format!("the audit log's directory is refused: {}", taken.display());
     assert!(ended.errors.contains(&refused), "{ended:?}");
     assert!(!home.socket().exists(), "nothing is served");
-    // A directory has the log's name.
+    // A directory with the log's name.
     fs::create_dir_all(home.audit_log()).unwrap();
-    service::own(home.audit_log().parent().unwrap());
+    service::give(home.audit_log().parent().unwrap());
     fs::write(home.config_file(), Config::new().text(&home)).unwrap();
     let ended = run(&["--config", config.to_str().unwrap()], &[]);
     assert_eq!(ended.code, 73, "{ended:?}");

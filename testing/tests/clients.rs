@@ -1,4 +1,4 @@
-//! Clients of other makes, served from a real node.
+//! Clients in other languages, and socat, with a real node.
 
 use pulse_e2e::programs::{self, Need, skipped};
 use pulse_e2e::{Config, Daemon, RealNode, python, unused_address, wait};
@@ -23,7 +23,7 @@ fn assert_is_reading(response: &str) {
         "7e57ab1e-0000-4000-8000-0123456789ab"
     );
     assert_eq!(response["data"]["node"], "pve1");
-    // Pulse decodes a string, and then the JSON in it.
+    // Pulse decodes a string, and then the JSON in the string.
     let document = response["data"]["temperature"].as_str().unwrap();
     assert!(pulse_e2e::sim::is_document(
         &serde_json::from_str(document).unwrap()
@@ -64,7 +64,7 @@ fn socat_is_served() {
     let node = real_node();
     let mut socat = spawn_socat(&node.daemon, "STDIO");
     let request = format!("{REQUEST}\n");
-    // Its end of input comes right behind the request.
+    // Its input ends right after the request.
     let mut input = socat.0.stdin.take().unwrap();
     input.write_all(request.as_bytes()).unwrap();
     drop(input);
@@ -107,7 +107,7 @@ impl Drop for Socat {
 fn spawn_socat(daemon: &Daemon, side: &str) -> Socat {
     let socket = format!("UNIX-CONNECT:{}", daemon.home().socket().display());
     let mut command = Command::new(programs::find("socat").unwrap());
-    // Wait for the other side's end, however long it takes.
+    // Time to wait for the end of the other side.
     command.args(["-t", "60", side, &socket]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     Socat(command.spawn().unwrap())

@@ -1,4 +1,4 @@
-//! Records at a real collector: rsyslog, with either of its TLS libraries.
+//! The forwarding library against a real collector: rsyslog, with either TLS library.
 
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::Signal;
@@ -17,8 +17,8 @@ use std::process::Command;
 use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, timeout};
 
-const PATIENCE: Duration = Duration::from_secs(20);
-/// Of the real clock, where it is the kernel's or the collector's.
+const TIMEOUT: Duration = Duration::from_secs(20);
+/// A short timeout in real time, where the kernel or the collector keeps the time.
 const SHORT: Duration = Duration::from_secs(1);
 pub(crate) const COLLECTOR: &str = "collector.test";
 pub(crate) const SENDER: &str = "sender.test";
@@ -47,7 +47,7 @@ pub(crate) async fn open(
     name: &'static str,
     identity: &Identity,
 ) -> Result<Link, LinkError> {
-    open_as(Protocol::Relp, rsyslog, name, identity, PATIENCE).await
+    open_as(Protocol::Relp, rsyslog, name, identity, TIMEOUT).await
 }
 
 async fn open_as(
@@ -55,13 +55,13 @@ async fn open_as(
     rsyslog: &Rsyslog,
     name: &'static str,
     identity: &Identity,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<Link, LinkError> {
     let peer = Peer {
         address: rsyslog.address(),
         name: name.try_into().unwrap(),
     };
-    Link::open(&peer, &identity.config, protocol, patience, |_| ()).await
+    Link::open(&peer, &identity.config, protocol, timeout, |_| ()).await
 }
 
 pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
@@ -91,7 +91,7 @@ pub(crate) async fn send(
     Ok(())
 }
 
-/// Gives up to what it is acknowledged then.
+/// Writes these records and returns the number of the last acknowledged one.
 async fn write(link: &mut Link, numbers: std::ops::RangeInclusive<u64>) -> Result<u64, LinkError> {
     let mut acknowledged = numbers.start() - 1;
     for number in numbers {
@@ -107,7 +107,7 @@ async fn write(link: &mut Link, numbers: std::ops::RangeInclusive<u64>) -> Resul
     Ok(acknowledged)
 }
 
-/// What is collected, but for the space that RFC 3164 has before a message and rsyslog's
+/// The collected records, without the space before a message of RFC 3164, which rsyslog's
 /// template keeps.
 fn records(rsyslog: &Rsyslog) -> Vec<String> {
     let collected = rsyslog.collected().into_iter();
@@ -131,7 +131,7 @@ fn relp_delivers_unchanged_in_order() {
         let ours = identity(&authority, &authority.sign(SENDER, Validity::Good), None);
         run(async {
             let mut link = open(&rsyslog, COLLECTOR, &ours).await.unwrap();
-            // What follows depends on how new their libraries are.
+            // The rest depends on the version of the library.
             let agreed = link.agreed().unwrap().to_string();
             assert!(agreed.starts_with("TLS 1.3, X25519"), "{agreed}");
             send(&mut link, 1..=1000).await.unwrap();
@@ -160,7 +160,7 @@ fn untrusted_peers_fail_at_opening() {
     assert!(matches!(wrong_ca, LinkError::Tls(_)), "{wrong_ca}");
     let wrong_pin = refused(COLLECTOR, &identity(&authority, &good, Some(Pin([7; 32]))));
     assert!(wrong_pin.to_string().contains("pinned"), "{wrong_pin}");
-    // With TLS 1.3 a collector that does not take ours says so when we speak.
+    // With TLS 1.3 a collector's refusal of our certificate arrives after the handshake.
     for certificate in [
         authority.sign("somebody.test", Validity::Good),
         authority.sign(SENDER, Validity::Expired),
@@ -168,7 +168,7 @@ fn untrusted_peers_fail_at_opening() {
         stranger.sign(SENDER, Validity::Good),
     ] {
         let error = refused(COLLECTOR, &identity(&authority, &certificate, None));
-        // OpenSSL's imrelp takes a wrong name in, and closes the session at once.
+        // With OpenSSL imrelp accepts a wrong name, and closes the session at once.
         let at_the_opening = matches!(
             error,
             LinkError::Tls(_) | LinkError::HungUp(_) | LinkError::Session(_)
@@ -257,7 +257,7 @@ fn certificate_dates_are_read() {
     assert_eq!(of(Validity::Expired), (1_577_836_800, 1_577_923_200));
     assert_eq!(of(Validity::Future), (3_786_912_000, 3_786_998_400));
     let (from, until) = of(Validity::Good);
-    // Only now: a second may begin while the certificate is made.
+    // Read after signing, so that it is not earlier than `not_before`.
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let now = i64::try_from(now.unwrap().as_secs()).unwrap();
     assert!(from <= now && now < until);
@@ -275,12 +275,12 @@ fn unacknowledged_records_are_resent() {
     run(async {
         let mut link = open(&rsyslog, COLLECTOR, &ours).await.unwrap();
         send(&mut link, 1..=100).await.unwrap();
-        rsyslog.end(Signal::SIGKILL);
+        rsyslog.stop(Signal::SIGKILL);
         let broken = send(&mut link, 101..=200).await.unwrap_err();
         assert!(matches!(broken, LinkError::Broken(_)), "{broken}");
         let gone = open(&rsyslog, COLLECTOR, &ours).await.unwrap_err();
         assert!(matches!(gone, LinkError::Connect(_)), "{gone}");
-        rsyslog.start_again();
+        rsyslog.restart();
         let mut link = open(&rsyslog, COLLECTOR, &ours).await.unwrap();
         send(&mut link, 101..=200).await.unwrap();
         link.close().await;
@@ -288,7 +288,7 @@ fn unacknowledged_records_are_resent() {
     no_gap(&rsyslog, 200);
 }
 
-/// All are there that should be, in order but for those that were sent again.
+/// Every record has arrived at least once.
 fn no_gap(rsyslog: &Rsyslog, last: u64) {
     let mut records = records(rsyslog);
     records.sort_unstable();
@@ -312,8 +312,8 @@ fn silent_collector_times_out() {
             address: plaintext.local_addr().unwrap(),
             name: COLLECTOR.try_into().unwrap(),
         };
-        let patience = Duration::from_millis(50);
-        Link::open(&peer, &ours.config, Protocol::Relp, patience, |_| ())
+        let timeout = Duration::from_millis(50);
+        Link::open(&peer, &ours.config, Protocol::Relp, timeout, |_| ())
             .await
             .unwrap_err()
     });
@@ -330,11 +330,11 @@ fn syslog_delivers_unchanged_in_order() {
     let rsyslog = collector(&authority, Input::Syslog);
     let ours = identity(&authority, &authority.sign(SENDER, Validity::Good), None);
     run(async {
-        let link = open_as(Protocol::Syslog, &rsyslog, COLLECTOR, &ours, PATIENCE).await;
+        let link = open_as(Protocol::Syslog, &rsyslog, COLLECTOR, &ours, TIMEOUT).await;
         let mut link = link.unwrap();
         write(&mut link, 1..=1000).await.unwrap();
         assert_eq!(link.on_their_way(), 1000);
-        // It hangs up when it has read everything.
+        // The collector closes the connection when it has read everything.
         link.close().await;
     });
     assert_eq!(records(&rsyslog), expected(1..=1000));
@@ -358,7 +358,7 @@ fn syslog_refusal_shows_at_connect() {
             &rsyslog,
             COLLECTOR,
             &theirs,
-            PATIENCE,
+            TIMEOUT,
         ));
         let error = opened.unwrap_err();
         assert!(matches!(error, LinkError::HungUp(_)), "{error}");
@@ -380,10 +380,10 @@ fn killed_syslog_collector_loses_none() {
         let acknowledged = link.acknowledged().await.unwrap();
         assert!(acknowledged > 0 && acknowledged <= 300);
         write(&mut link, 301..=600).await.unwrap();
-        rsyslog.end(Signal::SIGKILL);
+        rsyslog.stop(Signal::SIGKILL);
         let broken = link.acknowledged().await.unwrap_err();
         assert!(matches!(broken, LinkError::Broken(_)), "{broken}");
-        rsyslog.start_again();
+        rsyslog.restart();
         let link = open_as(Protocol::Syslog, &rsyslog, COLLECTOR, &ours, SHORT).await;
         let mut link = link.unwrap();
         write(&mut link, acknowledged + 1..=900).await.unwrap();
@@ -402,25 +402,25 @@ fn syslog_counts_on_stable_connections() {
     let ours = identity(&authority, &authority.sign(SENDER, Validity::Good), None);
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     runtime.enable_all().build().unwrap().block_on(async {
-        let link = open_as(Protocol::Syslog, &rsyslog, COLLECTOR, &ours, PATIENCE).await;
+        let link = open_as(Protocol::Syslog, &rsyslog, COLLECTOR, &ours, TIMEOUT).await;
         let mut link = link.unwrap();
         tokio::time::pause();
         let written = Instant::now();
         write(&mut link, 1..=10).await.unwrap();
         let mut waits = 0;
         let tag = loop {
-            // To be given up is harmless.
+            // The wait may be cancelled.
             match timeout(Duration::from_millis(1500), link.acknowledged()).await {
                 Ok(tag) => break tag.unwrap(),
                 Err(_) => waits += 1,
             }
         };
         assert_eq!(tag, 10);
-        assert!(waits >= 20 && written.elapsed() >= PATIENCE + PATIENCE / 2);
+        assert!(waits >= 20 && written.elapsed() >= TIMEOUT + TIMEOUT / 2);
         write(&mut link, 11..=20).await.unwrap();
-        rsyslog.end(Signal::SIGKILL);
-        // However long it was not asked for.
-        tokio::time::advance(PATIENCE * 2).await;
+        rsyslog.stop(Signal::SIGKILL);
+        // Also when nothing polls the connection for a long time.
+        tokio::time::advance(TIMEOUT * 2).await;
         let broken = link.acknowledged().await.unwrap_err();
         assert!(matches!(broken, LinkError::Broken(_)), "{broken}");
     });
@@ -431,21 +431,21 @@ fn syslog_counts_nothing_past_a_cut() {
     if skipped(&[
         Need::Collector,
         Need::Root,
-        Need::Companion("ip"),
+        Need::Optional("ip"),
         Need::Program("nft"),
     ]) {
         return;
     }
-    // A network of this thread's own, which goes with it.
+    // A network namespace of this thread.
     std::thread::spawn(|| {
         unshare(CloneFlags::CLONE_NEWNET).unwrap();
-        cut_off();
+        cut_connection();
     })
     .join()
     .unwrap();
 }
 
-fn cut_off() {
+fn cut_connection() {
     network("ip", "link set lo up");
     let authority = Authority::new();
     let rsyslog = collector(&authority, Input::Syslog);

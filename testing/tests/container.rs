@@ -1,4 +1,4 @@
-//! The daemon in a container, under the OCI filter that we ship.
+//! The daemon in a container, under the shipped OCI seccomp profile.
 
 use pulse_e2e::container::{Engine, NEEDS, Setting};
 use pulse_e2e::findings::{self, attempts};
@@ -7,10 +7,10 @@ use pulse_e2e::{Config, Sshd, SshdOptions, sim};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
-/// Puts nothing on itself, and tries.
+/// The probe without the daemon's own confinement.
 const OUTSIDE: [&str; 4] = ["confine-probe", "--json", "--only", "outside"];
 
-/// The dynamic build, and the static one that is shipped, if it was built.
+/// The dynamic build, and the static one if it was built.
 fn builds() -> impl Iterator<Item = PathBuf> {
     [Some(programs::daemon()), programs::static_daemon()]
         .into_iter()
@@ -42,7 +42,7 @@ fn documented_container_reads_and_confines() {
         assert_eq!(attempts(&found, false), Vec::<&str>::new());
         assert_eq!(found["tight"], true);
         contained.daemon.stop();
-        assert!(!home.socket().exists(), "it ended in order");
+        assert!(!home.socket().exists(), "shutdown removes the socket");
     }
 }
 
@@ -52,14 +52,14 @@ fn oci_filter_alone_stops_its_part() {
         return;
     }
     let engine = Engine::new(&programs::daemon());
-    // What the probe then tries to spoil.
+    // The daemon makes the files that the probe then attacks.
     engine
         .start(Setting::FilterAlone, &Config::new())
         .daemon
         .stop();
     let found = engine.run(Setting::FilterAlone, &OUTSIDE);
     let found: Value = serde_json::from_str(&found).unwrap();
-    findings::keep("oci", &found);
+    findings::save("oci", &found);
     let (stopped, through) = (attempts(&found, true), attempts(&found, false));
     for what in [
         "fork",
@@ -75,7 +75,7 @@ fn oci_filter_alone_stops_its_part() {
     ] {
         assert!(stopped.contains(&what), "{what}: {found}");
     }
-    // A filter sees no paths and no ports, and nothing else is to stop these.
+    // A seccomp filter sees neither paths nor ports, and nothing else applies here.
     for what in [
         "read the passwords",
         "write the configuration",

@@ -1,4 +1,4 @@
-//! Administration: over a socket that only root can open, and over no other.
+//! The control socket: administration by root alone.
 
 use pulse_e2e::programs::{Need, is_root, skipped};
 use pulse_e2e::python::{self, User};
@@ -6,7 +6,6 @@ use pulse_e2e::{Config, Daemon, Home, control, run, service, wait};
 use serde_json::{Value, json};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown, lchown};
-use std::path::Path;
 use std::sync::Arc;
 
 const READER: User = User {
@@ -18,15 +17,15 @@ fn status() -> Value {
     json!({"method": "get_status"})
 }
 
-/// Nobody has any right on the callers' socket.
-fn nobody() -> Config {
+/// A configuration that permits no caller.
+fn no_callers() -> Config {
     Config::new().set("allowed_peer_uids", "[]")
 }
 
 #[test]
 fn only_control_socket_administers() {
-    let daemon = Daemon::start(&nobody());
-    // The one who runs the tests: root, or the daemon's own user.
+    let daemon = Daemon::start(&no_callers());
+    // As the tests' user: root, or the daemon's own user.
     assert_eq!(daemon.ask(&status())["error"], "unauthorized");
     let answer = daemon.administer(&status());
     let all = json!(["read", "write", "admin"]);
@@ -40,7 +39,7 @@ fn only_control_socket_administers() {
 
 #[test]
 fn control_socket_is_private() {
-    let daemon = Daemon::start(&nobody());
+    let daemon = Daemon::start(&no_callers());
     let socket = fs::symlink_metadata(daemon.home().control_socket()).unwrap();
     assert!(socket.file_type().is_socket());
     let directory = fs::metadata(daemon.home().control_socket().parent().unwrap()).unwrap();
@@ -53,14 +52,14 @@ fn control_socket_is_private() {
 
 #[test]
 fn administrators_are_not_limited() {
-    let config = nobody()
+    let config = no_callers()
         .with_default_limits()
         .set_limit("per_peer_burst", "1");
     let daemon = Daemon::start(&config);
     for _ in 0..20 {
         assert_eq!(daemon.administer(&status())["success"], true);
     }
-    // A mistake does not shut an operator out.
+    // A malformed request costs an operator no penalty.
     let _ = daemon.administer(&json!([]));
     assert_eq!(daemon.administer(&status())["success"], true);
 }
@@ -68,9 +67,9 @@ fn administrators_are_not_limited() {
 #[test]
 fn stale_control_socket_is_replaced() {
     let home = Arc::new(Home::new());
-    drop(Daemon::start_in(&home, &nobody()));
-    assert!(home.control_socket().exists(), "SIGKILL leaves it");
-    let daemon = Daemon::start_in(&home, &nobody());
+    drop(Daemon::start_in(&home, &no_callers()));
+    assert!(home.control_socket().exists(), "SIGKILL leaves the file");
+    let daemon = Daemon::start_in(&home, &no_callers());
     assert_eq!(daemon.administer(&status())["success"], true);
 }
 
@@ -109,7 +108,7 @@ fn callers_socket_belongs_to_service() {
     assert_eq!((found.uid(), found.gid()), (uid, gid));
 }
 
-/// As root, the daemon would make a directory there and give it away.
+/// The daemon, as root, would make a directory there and change its owner.
 #[test]
 fn root_follows_no_service_link() {
     if skipped(&[Need::Root, Need::NoUnit("systemd makes its directories")]) {
@@ -120,7 +119,7 @@ fn root_follows_no_service_link() {
     for directory in [&roots, &below] {
         fs::create_dir(directory).unwrap();
     }
-    service::own(&below);
+    service::give(&below);
     std::os::unix::fs::symlink(&roots, below.join("link")).unwrap();
     let User { uid, gid } = service::user();
     lchown(below.join("link"), Some(uid), Some(gid)).unwrap();
@@ -156,7 +155,7 @@ fn tool_picks_the_permitted_socket() {
     if skipped(&[Need::Root]) {
         return;
     }
-    let daemon = Daemon::start(&nobody().set("allowed_peers", "[61002]"));
+    let daemon = Daemon::start(&no_callers().set("allowed_peers", "[61002]"));
     let of_root = control::run(daemon.home(), &["status"]);
     assert_eq!(of_root.code, 0, "{}", of_root.errors);
     assert!(of_root.output.contains("admin"), "{}", of_root.output);
@@ -181,16 +180,16 @@ fn tool_picks_the_permitted_socket() {
 fn systemd_passes_control_socket() {
     const ACTIVATE: &str = "systemd-socket-activate";
     if skipped(&[
-        Need::Companion(ACTIVATE),
-        Need::NoUnit("it gets its sockets from another program"),
+        Need::Optional(ACTIVATE),
+        Need::NoUnit("another program passes the sockets"),
     ]) {
         return;
     }
     let home = Arc::new(Home::new());
     fs::create_dir_all(home.control_socket().parent().unwrap()).unwrap();
-    home.write_config(&nobody());
+    home.write_config(&no_callers());
     let (callers, control) = (home.socket(), home.control_socket());
-    // Whatever comes first: names tell them apart.
+    // In either order: the names identify them.
     let wrapper = [
         ACTIVATE,
         "-E",
@@ -206,7 +205,6 @@ fn systemd_passes_control_socket() {
     assert_eq!(daemon.administer(&status())["success"], true);
 }
 
-/// A caller that is not root cannot even see it.
 #[test]
 fn users_cannot_open_control_socket() {
     if skipped(&[Need::Root, Need::Program("python3")]) {
@@ -214,7 +212,6 @@ fn users_cannot_open_control_socket() {
     }
     let daemon = Daemon::start(&Config::new().set("allowed_peers", "[61002]"));
     let socket = daemon.home().control_socket();
-    let socket: &Path = &socket;
     let script = "import socket, sys\n\
                   try:\n    socket.socket(socket.AF_UNIX).connect(sys.argv[1])\n\
                   except OSError as error:\n    print(type(error).__name__)\n";

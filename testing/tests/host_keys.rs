@@ -1,13 +1,13 @@
-//! Which host keys are trusted: those an operator pinned, and no others.
+//! Host keys: pinned ones are trusted, and no others.
 
 use pulse_e2e::programs::{Need, skipped};
 use pulse_e2e::sshd::{keygen, make_key};
 use pulse_e2e::{Config, RealNode, SshdOptions, sim};
 use std::fs;
 
-/// A node that lets the daemon in; which key it trusts is up to the test.
+/// A node that accepts the daemon's key; the test pins the node's host key, or does not.
 fn node_with(options: &SshdOptions) -> RealNode {
-    let node = RealNode::start_strangers(Config::new(), options);
+    let node = RealNode::start_untrusted(Config::new(), options);
     let document = sim::DOCUMENT.replace('"', "\\\"");
     let forced = format!("restrict,command=\"echo '{document}'\"");
     node.sshd
@@ -31,7 +31,7 @@ fn assert_trusted(node: &RealNode) {
     assert!(sim::is_document(&document), "{document}");
 }
 
-/// The error, which says so for this node alone, and came before any login.
+/// The error of a refused host key: about this node alone, and before any login.
 fn refusal(node: &RealNode) -> String {
     let error = node.daemon.temperature("pve1").unwrap_err();
     assert!(error.starts_with("node \"pve1\" "), "{error}");
@@ -83,7 +83,10 @@ fn unknown_host_key_is_refused() {
         .unwrap();
     let real = String::from_utf8(output.stdout).unwrap();
     assert_eq!(fingerprint_in(&error), fingerprint_in(&real));
-    assert!(changes(&node).abs() < f64::EPSILON, "it did not change");
+    assert!(
+        changes(&node).abs() < f64::EPSILON,
+        "an unknown key is no change"
+    );
 }
 
 #[test]
@@ -100,7 +103,7 @@ fn changed_host_key_is_refused() {
     assert!(error.contains("another host key"), "{error}");
     assert!((changes(&node) - 1.0).abs() < f64::EPSILON);
     assert!(!node.daemon.home().records_of("hostkey.mismatch").is_empty());
-    // It is a hard error: asking again does not help, nor ask the node again.
+    // A hard error: another request fails without another connection.
     assert_eq!(fingerprint_in(&refusal(&node)), fingerprint_in(&error));
     assert_eq!(node.sshd.count("Connection from"), 1);
 }

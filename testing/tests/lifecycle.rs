@@ -1,4 +1,4 @@
-//! Start, signals, end: what operators and systemd see.
+//! Start, signals and shutdown, from the side of operators and systemd.
 
 use nix::sys::signal::Signal;
 use pulse_e2e::programs::{self, Need, skipped};
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 const READING: &[u8] = b"{\"method\":\"get_temperature\",\"params\":{\"node\":\"pve1\"}}\n";
 
-/// How a daemon ends that finds this in its configuration.
+/// Starts the daemon on this text as configuration.
 fn ended_with(text: &str) -> pulse_e2e::Ended {
     let home = Home::new();
     fs::write(home.config_file(), text).unwrap();
@@ -68,7 +68,7 @@ fn slow_disk_loses_no_last_answer() {
     assert_eq!(fleet.daemon.wait().code(), Some(0));
 }
 
-/// Every record of a daemon takes half a second more.
+/// strace, which adds half a second to each fdatasync(2) of a daemon.
 struct SlowDisk(Child);
 
 impl SlowDisk {
@@ -90,7 +90,7 @@ impl SlowDisk {
 
 impl Drop for SlowDisk {
     fn drop(&mut self) {
-        // It ends with the daemon.
+        // It has ended with the daemon.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -110,7 +110,7 @@ fn silent_callers_delay_no_shutdown() {
 
 #[test]
 fn shutdown_closes_node_connections() {
-    let fleet = Fleet::start(Config::new(), [("pve1", sim::well())]);
+    let fleet = Fleet::start(Config::new(), [("pve1", sim::healthy())]);
     assert!(fleet.daemon.temperature("pve1").is_ok());
     fleet.daemon.signal(Signal::SIGTERM);
     sim::wait_for(fleet.node("pve1"), |now| now.open_connections == 0);
@@ -203,7 +203,7 @@ fn files_left_by_root_have_remedy() {
         for part in [file.to_str().unwrap(), "the daemon's user"] {
             assert!(ended.errors.contains(part), "{}", ended.errors);
         }
-        service::own(&file);
+        service::give(&file);
     }
     Daemon::start_in(&home, &Config::new()).stop();
 }
@@ -221,7 +221,7 @@ fn taken_metrics_address_is_named() {
         "{}",
         ended.errors
     );
-    assert!(!home.socket().exists(), "it leaves no socket behind");
+    assert!(!home.socket().exists(), "no socket is left");
 }
 
 #[test]
@@ -247,7 +247,7 @@ fn help_and_version_are_printed() {
 
 #[test]
 fn environment_overrides_the_file() {
-    if skipped(&[Need::NoUnit("it makes directories that systemd makes")]) {
+    if skipped(&[Need::NoUnit("systemd makes the directories")]) {
         return;
     }
     let home = Arc::new(Home::new());

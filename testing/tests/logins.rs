@@ -11,7 +11,7 @@ fn refused_login_is_not_repeated() {
     if skipped(&[Need::Sshd]) {
         return;
     }
-    let node = RealNode::start_strangers(Config::new(), &SshdOptions::default());
+    let node = RealNode::start_untrusted(Config::new(), &SshdOptions::default());
     let home = node.daemon.home();
     home.trust(&node.sshd.host_key_line("pve1"));
     for _ in 0..5 {
@@ -46,7 +46,7 @@ fn error_has_the_next_attempts_time() {
     if skipped(&[Need::Sshd]) {
         return;
     }
-    let node = RealNode::start_strangers(Config::new(), &SshdOptions::default());
+    let node = RealNode::start_untrusted(Config::new(), &SshdOptions::default());
     node.daemon.home().trust(&node.sshd.host_key_line("pve1"));
     assert!(node.daemon.temperature("pve1").is_err());
     let error = node.daemon.temperature("pve1").unwrap_err();

@@ -1,4 +1,4 @@
-//! The metrics, as Prometheus and its tools see them.
+//! The metrics, read by Prometheus and its tools.
 
 use pulse_e2e::observe::http;
 use pulse_e2e::programs::{Need, find, skipped};
@@ -9,15 +9,15 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 
-/// A daemon that has something to tell in every metric.
+/// A daemon after events for each metric.
 fn eventful() -> Fleet {
     let config = Config::new()
         .set("read_timeout", "'1s'")
         .set("max_ssh_output_bytes", "65536");
     let nodes = [
-        ("pve1", sim::well()),
+        ("pve1", sim::healthy()),
         ("flood", Behaviour::Flood),
-        ("changed", sim::well()),
+        ("changed", sim::healthy()),
     ];
     let fleet = Fleet::start(config, nodes);
     let changed = fleet.node("changed");
@@ -27,7 +27,7 @@ fn eventful() -> Fleet {
     }
     assert_eq!(fleet.daemon.connect().error(), "read timeout");
     assert!(fleet.daemon.temperature("-x").is_err());
-    assert!(fleet.daemon.temperature("pve1").is_err(), "shut out");
+    assert!(fleet.daemon.temperature("pve1").is_err(), "the penalty");
     fleet
 }
 
@@ -89,11 +89,11 @@ fn promtool_accepts_the_metrics() {
     input.write_all(fleet.daemon.scrape().as_bytes()).unwrap();
     drop(input);
     let output = promtool.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success() && said.is_empty(), "{said}");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && errors.is_empty(), "{errors}");
 }
 
-/// Killed when dropped.
+/// A running Prometheus; killed when dropped.
 struct Prometheus(Child);
 
 impl Drop for Prometheus {
@@ -106,7 +106,7 @@ impl Drop for Prometheus {
 
 #[test]
 fn prometheus_scrapes_every_sample() {
-    if skipped(&[Need::Program("promtool"), Need::Companion("prometheus")]) {
+    if skipped(&[Need::Program("promtool"), Need::Optional("prometheus")]) {
         return;
     }
     let fleet = eventful();

@@ -1,5 +1,5 @@
-//! Names and addresses of nodes: however they are spelt, a node is one node; and what is no
-//! host's is refused.
+//! Names and addresses of nodes: every spelling is the same node, and an address that no host
+//! can have is refused.
 
 use pulse_e2e::sim::{self, Behaviour, Fleet};
 use pulse_e2e::{Config, Home, run};
@@ -13,13 +13,13 @@ fn ask(fleet: &Fleet, node: &str) -> Value {
 
 #[test]
 fn node_names_ignore_case() {
-    let config = Config::new().with_default_limits();
-    let fleet = Fleet::start(config, [("pve1", sim::well())]);
+    let config = Config::new().with_two_tokens();
+    let fleet = Fleet::start(config, [("pve1", sim::healthy())]);
     for asked in ["PVE1", "Pve1"] {
         let answer = ask(&fleet, asked);
         assert_eq!(answer["data"]["node"], asked, "{answer}");
     }
-    // It has one bucket of two tokens, and they are spent.
+    // The node has one bucket, whose two tokens are spent.
     let third = ask(&fleet, "pve1");
     assert_eq!(third["error"], "rate limit exceeded", "{third}");
     let counters = fleet.node("pve1").counters();
@@ -47,7 +47,7 @@ fn error_has_the_name_as_asked() {
 
 #[test]
 fn repeated_names_are_read_once() {
-    let nodes = ["pve1", "pve2"].map(|name| (name, sim::well()));
+    let nodes = ["pve1", "pve2"].map(|name| (name, sim::healthy()));
     let fleet = Fleet::start(Config::new().with_default_limits(), nodes);
     let names = ["pve2", "PVE1", "pve1", "-x", "PVE2", "pve1", "-x"];
     let request = json!({"method": "get_temperatures", "params": {"nodes": names}});
@@ -65,7 +65,7 @@ fn repeated_names_are_read_once() {
 
 #[test]
 fn address_spellings_are_one_node() {
-    let node = sim::start(sim::well());
+    let node = sim::start(sim::healthy());
     let IpAddr::V4(v4) = node.addr().ip() else {
         panic!("simulated nodes have IPv4");
     };
@@ -88,7 +88,7 @@ fn address_spellings_are_one_node() {
     }
 }
 
-/// What `--check` says of a configuration with this node.
+/// Exit code and errors of `--check`.
 fn check(config: &Config) -> (i32, String) {
     let home = Home::new();
     home.write_config(config);

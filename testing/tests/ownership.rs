@@ -1,4 +1,4 @@
-//! Files that another user may change decide nothing: as with sshd's `StrictModes`.
+//! Files that another user can change are refused, as with sshd's `StrictModes`.
 
 use pulse_e2e::certificates::Authority;
 use pulse_e2e::forwarding;
@@ -10,7 +10,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Somebody who is neither root nor the service.
+/// A user other than root and the service.
 const SOMEBODY: u32 = 61_001;
 
 fn set(path: &Path, mode: u32) {
@@ -21,8 +21,7 @@ fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().mode() & 0o7777
 }
 
-/// Each way in which somebody else may change a file: what was done, and the words that
-/// tell it.
+/// Each ownership or mode that lets another user change a file, with a part of the error.
 fn exposures(path: &Path) -> Vec<(Exposure, String)> {
     let directory = path.parent().unwrap();
     let mut exposures = Vec::new();
@@ -44,7 +43,7 @@ fn exposures(path: &Path) -> Vec<(Exposure, String)> {
     exposures
 }
 
-/// Put back to what it was when dropped; done when asked for.
+/// An ownership or mode for the duration of an action.
 struct Exposure {
     path: PathBuf,
     mode: u32,
@@ -118,7 +117,7 @@ fn protected_link_is_followed() {
         let ended = exposure.during(|| check(&home));
         assert!(ended.errors.contains(&words), "{words}: {ended:?}");
     }
-    // In a directory where everybody may write, the link's owner chooses the target.
+    // In a sticky directory that everybody can write to, the link's owner chooses the target.
     let shared = home.path("shared");
     fs::create_dir(&shared).unwrap();
     set(&shared, 0o1777);
@@ -136,7 +135,7 @@ fn protected_link_is_followed() {
 
 #[test]
 fn writable_configuration_is_not_reloaded() {
-    let fleet = Fleet::start(Config::new(), [("pve1", sim::well())]);
+    let fleet = Fleet::start(Config::new(), [("pve1", sim::healthy())]);
     let daemon = &fleet.daemon;
     let file = daemon.home().config_file();
     let good = fs::read_to_string(&file).unwrap();
@@ -147,7 +146,7 @@ fn writable_configuration_is_not_reloaded() {
         let last = records.last().unwrap();
         assert_eq!(last["decision"], "failed");
         let said = last["error"].as_str().unwrap();
-        // A record's text has a bound, and a path may be long.
+        // A record's text is truncated, so only the log has the whole path.
         assert!(said.contains("the configuration is refused"), "{said}");
         assert!(daemon.log().contains(&words), "{words}");
         assert!(daemon.temperature("pve1").is_ok());
@@ -161,11 +160,11 @@ fn writable_configuration_is_not_reloaded() {
 
 #[test]
 fn writable_known_hosts_trust_no_node() {
-    let fleet = Fleet::start(Config::new(), [("pve1", sim::well())]);
+    let fleet = Fleet::start(Config::new(), [("pve1", sim::healthy())]);
     let daemon = &fleet.daemon;
     let known_hosts = daemon.home().known_hosts();
     for (exposure, words) in exposures(&known_hosts) {
-        // The service's own directory may not be given away: it could not look inside.
+        // The service needs its own directory, so its owner cannot change.
         if exposure.owner.is_some() && exposure.path != known_hosts {
             continue;
         }
@@ -181,7 +180,7 @@ fn writable_known_hosts_trust_no_node() {
             assert!(ended.errors.contains(&words), "{words}: {ended:?}");
             assert_eq!(fleet.node("pve1").counters().readings, before);
         });
-        // What is fixed heals at once.
+        // The node is read again as soon as the file is fixed.
         wait::until("the node", || daemon.temperature("pve1").is_ok());
         fleet.node("pve1").kick();
         sim::wait_for(fleet.node("pve1"), |now| now.open_connections == 0);
@@ -210,7 +209,7 @@ fn writable_directories_are_refused() {
     if is_root() {
         let key = home.ssh_dir().join("id_ed25519");
         let theirs = Exposure::owner(&key);
-        // Root reads it before it becomes the service, which may read it no more.
+        // The service could not read the key after dropping root.
         let ended = theirs.during(|| start(&home));
         assert_eq!(ended.code, 73, "{ended:?}");
     }
@@ -224,12 +223,12 @@ fn writable_log_parent_is_reported() {
     for directory in ["var", "var/log", "var/log/pulse"] {
         fs::create_dir(home.path(directory)).unwrap();
     }
-    service::own(&home.path("var/log/pulse"));
-    // As Ubuntu has it, for rsyslog.
+    service::give(&home.path("var/log/pulse"));
+    // The mode that Ubuntu sets, for rsyslog.
     set(&home.path("var/log"), 0o775);
     let config = Config::new().set_audit("log", &format!("{log:?}"));
     home.write_config(&config);
-    if skipped(&[Need::NoUnit("the unit mounts the log's usual directory")]) {
+    if skipped(&[Need::NoUnit("the unit mounts the default log directory")]) {
         return;
     }
     let daemon = Daemon::start_with(&home, &[]);
@@ -243,8 +242,8 @@ fn exposed_credentials_are_refused() {
         return;
     }
     let home = Arc::new(Home::new());
-    forwarding::equip_well(&home, &Authority::new());
-    let daemon = Daemon::start_in(&home, &forwarding::to(unused_address()));
+    forwarding::install_valid_credentials(&home, &Authority::new());
+    let daemon = Daemon::start_in(&home, &forwarding::forward_to(unused_address()));
     let trouble_says = |words: &str| {
         wait::until(words, || {
             let trouble = forwarding::trouble(&daemon).to_string();

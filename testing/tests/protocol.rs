@@ -1,21 +1,21 @@
-//! The socket's protocol, byte by byte: frames, texts, ids, endings.
+//! The protocol of the callers' socket, byte by byte.
 
 use pulse_e2e::sim::{self, Fleet};
 use pulse_e2e::{Config, Daemon};
 use serde_json::{Value, json};
 
-/// With the newline.
+/// Bytes of the longest request, its newline included.
 const LIMIT: usize = 16_384;
 
 const STATUS: &str = r#"{"method":"get_status"}"#;
 
-/// The error that one line gets from a daemon that knows nothing of the caller.
+/// The error text for one line, from a new daemon.
 fn error_of(line: impl AsRef<[u8]>) -> String {
     let daemon = Daemon::start(&Config::new());
     let mut client = daemon.connect();
     client.send(&[line.as_ref(), b"\n"].concat());
     let error = client.error();
-    assert!(client.rest().is_empty(), "the daemon closes after it");
+    assert!(client.rest().is_empty(), "the daemon closes the connection");
     error
 }
 
@@ -82,7 +82,7 @@ fn later_methods_are_unknown() {
         let response = daemon.ask(&json!({"method": method}));
         assert_eq!(response["error"], "unknown method", "{method}");
     }
-    // An honest mistake: nobody is shut out for it.
+    // An unknown method costs no penalty.
     assert_eq!(
         daemon.ask(&json!({"method": "get_status"}))["success"],
         true
@@ -116,10 +116,10 @@ fn endless_line_is_answered_and_cut() {
     let chunk = [b'x'; 64 * 1024];
     let sent = (0..10_000).take_while(|_| client.try_send(&chunk).is_ok());
     let sent = sent.count() * chunk.len();
-    assert!(sent < 4 << 20, "it took {sent} bytes of nothing");
+    assert!(sent < 4 << 20, "it accepted {sent} bytes");
     assert_eq!(client.error(), "payload too large");
     let grown = daemon.resident_kib().saturating_sub(before);
-    assert!(grown < 2048, "for that it kept {grown} KiB");
+    assert!(grown < 2048, "it grew by {grown} KiB");
 }
 
 #[test]
@@ -191,7 +191,7 @@ fn keep_alive_serves_until_omitted() {
         client.send(b"{\"method\":\"get_status\",\"keep_alive\":true}\n");
         assert_eq!(client.answer()["success"], true);
     }
-    // Two at once, and the second is the last.
+    // Two requests in one write; the second is without keep_alive.
     client.send(b"{\"method\":\"get_status\",\"keep_alive\":true}\n{\"method\":\"get_status\"}\n");
     assert_eq!(client.answer()["success"], true);
     assert_eq!(client.answer()["success"], true);
@@ -216,7 +216,7 @@ fn list_gives_each_node_age_or_error() {
     let config = Config::new().set("request_timeout", "'4s'");
     let fleet = Fleet::start(
         config,
-        [("pve1", sim::well()), ("pve2", sim::Behaviour::Hang)],
+        [("pve1", sim::healthy()), ("pve2", sim::Behaviour::Hang)],
     );
     let nodes = |params: Value| {
         let request = json!({"method": "get_temperatures", "params": params});
@@ -238,7 +238,7 @@ fn list_gives_each_node_age_or_error() {
 fn missing_list_reads_every_node() {
     let fleet = Fleet::start(
         Config::new(),
-        [("pve1", sim::well()), ("pve2", sim::well())],
+        [("pve1", sim::healthy()), ("pve2", sim::healthy())],
     );
     let response = fleet.daemon.ask(&json!({"method": "get_temperatures"}));
     let nodes = response["data"]["nodes"].as_array().unwrap();
@@ -255,7 +255,7 @@ fn missing_allowlist_has_its_own_error() {
         error,
         "node \"pve1\" rejected by validator (no_validation_sources)"
     );
-    let node = sim::start(sim::well());
+    let node = sim::start(sim::healthy());
     let daemon = Daemon::start(&Config::new().node("pve2", node.addr()));
     let error = daemon.temperature("pve1").unwrap_err();
     assert_eq!(

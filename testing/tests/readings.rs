@@ -1,4 +1,4 @@
-//! Readings of a real node, in every manner there is.
+//! Readings of a real node: with the helper, with another command, and with a shell.
 
 use pulse_e2e::programs::{Need, skipped};
 use pulse_e2e::sim::tree;
@@ -7,7 +7,7 @@ use pulse_e2e::{Config, RealNode, wait};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
-/// One of the made-up nodes, on disk.
+/// The tree of a made-up node, unpacked.
 fn devices_of(node: &str) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     let all = tree::all();
@@ -16,7 +16,7 @@ fn devices_of(node: &str) -> tempfile::TempDir {
     directory
 }
 
-/// What a program prints, and the document that has to become of it.
+/// A recorded output, and the document that it is converted to.
 fn recorded(name: &str) -> (PathBuf, Value) {
     let corpus =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/sensors/tests/corpus/documents");
@@ -42,7 +42,7 @@ fn helper_serves_one_channel() {
     let node = with_helper(devices.path());
     for _ in 0..20 {
         let document = node.daemon.temperature("pve1").unwrap();
-        assert_is_what_pulse_takes(&document);
+        assert_pulse_accepts(&document);
     }
     node.daemon.stop();
     wait::until("the session's end", || node.sshd.count("Close session") > 0);
@@ -62,14 +62,14 @@ fn hottest_processor_is_reported() {
     let chips = document["sensors"].as_object().unwrap();
     let processors: Vec<_> = chips.keys().filter(|c| c.starts_with("coretemp")).collect();
     let [processor] = processors[..] else {
-        panic!("one of two sockets, and not {processors:?}");
+        panic!("expected one of two processors, found {processors:?}");
     };
     let features = chips[processor].as_object().unwrap();
     let packages = features
         .iter()
         .filter(|(name, _)| name.starts_with("Package id"));
     let degrees: Vec<_> = packages.map(|(_, f)| f["temp1_input"].as_f64()).collect();
-    assert_eq!(degrees, [Some(52.0)], "of 47 and 52 degrees");
+    assert_eq!(degrees, [Some(52.0)], "the higher of 47 and 52 degrees");
     assert_eq!(document["smart"][0]["wwn"], "0x5cd2e4a1b2c30100");
 }
 
@@ -152,12 +152,12 @@ fn ended_helper_is_restarted() {
     node.sshd.install("two-readings", &script);
     for reading in 0..6 {
         let document = node.daemon.temperature("pve1");
-        assert_is_what_pulse_takes(&document.unwrap_or_else(|e| panic!("{reading}: {e}")));
+        assert_pulse_accepts(&document.unwrap_or_else(|e| panic!("{reading}: {e}")));
     }
 }
 
-/// The rules of Pulse's own reader.
-fn assert_is_what_pulse_takes(document: &Value) {
+/// Checks the rules of Pulse's parser.
+fn assert_pulse_accepts(document: &Value) {
     let chips = document["sensors"]
         .as_object()
         .expect("sensors, and not null");

@@ -1,5 +1,5 @@
-//! A caller that is refused always gets its line: never a reset, never a broken
-//! pipe, whatever it sends and when.
+//! A refused caller always gets its line and never a reset or a broken pipe, whatever it sends
+//! and when.
 
 use pulse_e2e::programs::{Need, skipped};
 use pulse_e2e::python::{self, User};
@@ -12,7 +12,7 @@ const STRANGER: User = User {
     uid: 61_001,
     gid: 61_001,
 };
-/// More strangers, each with a budget of its own.
+/// The first of several strangers, each with a budget of its own.
 const FIRST_OF_MANY: u32 = 61_010;
 const READER: User = User {
     uid: 61_002,
@@ -85,7 +85,7 @@ fn oversized_request_gets_a_line() {
     if skipped(&NEEDS) {
         return;
     }
-    // Its first request is too large; the others find it shut out for a while.
+    // Its first request is too large; during the penalty the others exceed the limit.
     for size in ["16385", "500000"] {
         let daemon = Daemon::start(&with_reader());
         let outcomes = seen(&daemon, READER, &["100", "1", size, "first"]);

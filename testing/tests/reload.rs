@@ -1,4 +1,4 @@
-//! SIGHUP: a new configuration counts at once, a bad one not at all.
+//! SIGHUP: a valid configuration applies at once, an invalid one not at all.
 
 use pulse_e2e::programs::{Need, skipped};
 use pulse_e2e::sim::{self, Fleet};
@@ -8,7 +8,7 @@ use std::fs;
 
 #[test]
 fn reload_keeps_connections() {
-    let (first, second) = (sim::start(sim::well()), sim::start(sim::well()));
+    let (first, second) = (sim::start(sim::healthy()), sim::start(sim::healthy()));
     let both = Config::new()
         .node("pve1", first.addr())
         .node("pve2", second.addr());
@@ -45,8 +45,8 @@ fn reload_keeps_connections() {
 
 #[test]
 fn moved_node_is_followed() {
-    let (old, new) = (sim::start(sim::well()), sim::start(sim::well()));
-    // A port that the daemon did not know at its start would take a restart.
+    let (old, new) = (sim::start(sim::healthy()), sim::start(sim::healthy()));
+    // Landlock permits only ports that were configured at the start.
     let config = Config::new().set_ssh("port", &new.addr().port().to_string());
     let daemon = Daemon::start(&config.node("pve1", old.addr()));
     daemon.home().trust(&old.host_key_line("pve1"));
@@ -62,7 +62,7 @@ fn moved_node_is_followed() {
 
 #[test]
 fn bad_file_keeps_the_configuration() {
-    let fleet = Fleet::start(Config::new(), [("pve1", sim::well())]);
+    let fleet = Fleet::start(Config::new(), [("pve1", sim::healthy())]);
     let file = fleet.daemon.home().config_file();
     let good = fs::read_to_string(&file).unwrap();
     let mystery = format!("mystery = 1\n{good}");
@@ -90,9 +90,7 @@ fn reload_applies_limits_and_deadlines() {
     for _ in 0..10 {
         assert_eq!(status()["success"], true);
     }
-    let config = Config::new()
-        .set("read_timeout", "'1s'")
-        .with_default_limits();
+    let config = Config::new().set("read_timeout", "'1s'").with_two_tokens();
     daemon.home().write_config(&config);
     daemon.reload();
     assert_eq!(daemon.connect().error(), "read timeout");
@@ -134,11 +132,11 @@ fn restart_only_keys_are_reported() {
 
 #[test]
 fn reloads_leak_nothing() {
-    // Nobody else may count a confined daemon's descriptors.
+    // Only root can read a confined daemon's descriptors.
     if skipped(&[Need::Root]) {
         return;
     }
-    let fleet = Fleet::start(Config::new(), [("pve1", sim::well())]);
+    let fleet = Fleet::start(Config::new(), [("pve1", sim::healthy())]);
     assert!(fleet.daemon.temperature("pve1").is_ok());
     let before = fleet.daemon.descriptors();
     for _ in 0..50 {

@@ -1,5 +1,5 @@
-//! The audit log at its limit: within it for as long as the daemon serves, on record, and
-//! verified from the first key. And what is said of a log that has no limit.
+//! Retention: the log stays within its limit, removals are recorded, and the rest verifies with
+//! the first key. A log without a limit has a warning of a full disk.
 
 use nix::sys::signal::Signal;
 use pulse_audit::{Body, Directory, Log, Settings, Timestamp};
@@ -28,17 +28,17 @@ fn limited() -> Fleet {
     let config = Config::new()
         .set_audit("segment_bytes", &SEGMENT.to_string())
         .set_audit("retain_bytes", &LIMIT.to_string());
-    Fleet::start(config, [("pve1", sim::well())])
+    Fleet::start(config, [("pve1", sim::healthy())])
 }
 
-/// The key in the log's first record, which does not stay.
+/// The key in the log's first record, which retention removes later.
 fn first_key(home: &Home) -> String {
     let records = home.records();
     let key = records[0]["key"].as_str();
     key.expect("the log's first record").to_owned()
 }
 
-/// What the operator's tool says of the log.
+/// The report of `pulse-sensorctl audit verify`.
 fn verified(home: &Home, key: &str) -> Value {
     let config = home.config_file();
     let config = config.to_str().unwrap();
@@ -63,7 +63,7 @@ fn limited_log_stays_verifiable() {
         most = most.max(bytes(&fleet.daemon));
         removed(&fleet.daemon) >= 20.0
     });
-    // The limit, the segment that is written, and what comes while one is removed.
+    // The limit, the live segment, and records that are written during a removal.
     #[expect(clippy::cast_precision_loss, reason = "small numbers")]
     let bound = (LIMIT + 6 * SEGMENT) as f64;
     assert!(most < bound, "{most}");
@@ -79,7 +79,7 @@ fn limited_log_stays_verifiable() {
     });
     let log = fleet.daemon.log();
     assert!(!log.contains("ERROR"), "{log}");
-    // It goes on after a start, and nothing goes when the limits are taken away.
+    // Retention continues after a restart.
     let home = Arc::clone(home);
     fleet.daemon.stop();
     let daemon = Daemon::start_with(&home, &[service::SETTING]);
@@ -132,15 +132,15 @@ fn reload_changes_and_lifts_limits() {
     assert!((removed(&daemon) - before).abs() < 0.5);
 }
 
-/// Gives a log that was made here to the daemon's user.
-fn give_away(directory: &Path) {
-    service::own(directory);
+/// Gives a directory and its files to the service.
+fn give(directory: &Path) {
+    service::give(directory);
     for entry in fs::read_dir(directory).unwrap() {
-        service::own(&entry.unwrap().path());
+        service::give(&entry.unwrap().path());
     }
 }
 
-/// A log that was written at a steady rate for ten days.
+/// Writes a log of ten days at a steady rate.
 fn old_log(home: &Home) {
     let (log, state) = (home.audit_log(), home.audit_state());
     let log = log.parent().unwrap();
@@ -158,8 +158,8 @@ fn old_log(home: &Home) {
         .seal(begin.plus(Duration::from_secs(240 * 3600)))
         .unwrap();
     drop(written);
-    give_away(log);
-    give_away(&state);
+    give(log);
+    give(&state);
 }
 
 #[test]

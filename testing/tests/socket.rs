@@ -1,4 +1,4 @@
-//! The socket as a file: where containers find it, before and after.
+//! The callers' socket as a file: its mode, its directory, restarts and activation.
 
 use pulse_e2e::programs::{self, Need, skipped};
 use pulse_e2e::python::{self, User};
@@ -15,7 +15,7 @@ const STRANGER: User = User {
     uid: 61_001,
     gid: 61_001,
 };
-/// Of the socket's group, in the tests that give it one.
+/// A member of the socket's group in the tests that set one.
 const MEMBER: User = User {
     uid: 61_004,
     gid: 61_100,
@@ -27,7 +27,7 @@ fn narrow() -> Config {
         .set("socket_group", "61100")
 }
 
-/// What comes of connecting.
+/// The outcome of connecting.
 fn connected(home: &Home, user: User) -> String {
     let socket = home.socket();
     python::run(python::CONNECT, Some(user), &[socket.to_str().unwrap()])
@@ -38,7 +38,7 @@ fn assert_serves(daemon: &Daemon) {
     assert_eq!(response["success"], true);
 }
 
-/// What a second daemon says that cannot start.
+/// The errors of a second daemon, which cannot start.
 fn refusal(home: &Home) -> String {
     refusal_of(home, Config::new())
 }
@@ -74,14 +74,14 @@ fn mounted_directory_survives_restarts() {
 
 #[test]
 fn missing_directory_is_made() {
-    if skipped(&[Need::NoUnit("it makes a directory that systemd makes")]) {
+    if skipped(&[Need::NoUnit("systemd makes the directory")]) {
         return;
     }
     let home = Arc::new(Home::new());
     let socket = home.path("a/b/proxy.sock");
     let config = Config::new().set("socket", &format!("{socket:?}"));
     home.write_config(&config);
-    // The other file is only what the harness waits for.
+    // The harness connects to this link.
     std::os::unix::fs::symlink(&socket, home.socket()).unwrap();
     let daemon = Daemon::start_with(&home, &[]);
     assert_serves(&daemon);
@@ -99,7 +99,7 @@ fn stale_socket_is_replaced() {
     let home = Arc::new(Home::new());
     let killed = Daemon::start_in(&home, &Config::new());
     drop(killed);
-    assert!(home.socket().exists(), "SIGKILL leaves it");
+    assert!(home.socket().exists(), "SIGKILL leaves the file");
     assert_serves(&Daemon::start_in(&home, &Config::new()));
 }
 
@@ -136,15 +136,15 @@ fn served_socket_is_never_replaced() {
 fn systemd_passes_both_listeners() {
     const ACTIVATE: &str = "systemd-socket-activate";
     if skipped(&[
-        Need::Companion(ACTIVATE),
-        Need::NoUnit("it gets its sockets from another program"),
+        Need::Optional(ACTIVATE),
+        Need::NoUnit("another program passes the sockets"),
     ]) {
         return;
     }
     let home = Arc::new(Home::new());
     fs::create_dir_all(home.socket().parent().unwrap()).unwrap();
     let port = unused_address();
-    // What the configuration says is what is not opened then.
+    // A passed listener takes precedence over the configured address.
     let elsewhere = unused_address();
     home.write_config(&Config::new().set("metrics_address", &format!("'{elsewhere}'")));
     let (socket, port_text) = (home.socket(), port.to_string());
@@ -162,7 +162,7 @@ fn systemd_passes_both_listeners() {
     assert!(TcpStream::connect(port).is_ok());
     assert!(TcpStream::connect(elsewhere).is_err());
     daemon.stop();
-    assert!(home.socket().exists(), "it is systemd's to remove");
+    assert!(home.socket().exists(), "systemd removes it");
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn narrow_socket_excludes_others() {
     let needs = [
         Need::Root,
         Need::Program("python3"),
-        Need::NoUnit("the unit's user can give its files no other group"),
+        Need::NoUnit("the unit's user cannot change a group"),
     ];
     if skipped(&needs) {
         return;
@@ -183,7 +183,7 @@ fn narrow_socket_excludes_others() {
     assert_serves(&daemon);
 }
 
-/// A wrapper that makes the socket as systemd would.
+/// A wrapper that makes and passes the socket as systemd does.
 fn activation(home: &Home, mode: &str, gid: &str) -> Vec<String> {
     fs::create_dir_all(home.socket().parent().unwrap()).unwrap();
     let socket = home.socket();
@@ -195,7 +195,7 @@ fn activation(home: &Home, mode: &str, gid: &str) -> Vec<String> {
 const ACTIVATION: [Need; 3] = [
     Need::Root,
     Need::Program("python3"),
-    Need::NoUnit("it gets its socket from another program"),
+    Need::NoUnit("another program passes the socket"),
 ];
 
 #[test]

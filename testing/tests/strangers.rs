@@ -1,4 +1,5 @@
-//! Who may ask: what the kernel says of a caller, against the configuration.
+//! Authorization: a caller's credentials, as the kernel reports them, against the
+//! configuration.
 
 use pulse_e2e::programs::{Need, skipped};
 use pulse_e2e::python::{self, User};
@@ -20,7 +21,7 @@ const ADMIN: User = User {
     uid: 61_003,
     gid: 61_003,
 };
-/// Of the group that may read, with a user id that may nothing.
+/// A member of a group that may read; the user itself is not listed.
 const MEMBER: User = User {
     uid: 61_004,
     gid: 61_100,
@@ -51,7 +52,7 @@ fn stranger_gets_unauthorized() {
     if skipped(&NEEDS) {
         return;
     }
-    let fleet = Fleet::start(config(), [("pve1", sim::well())]);
+    let fleet = Fleet::start(config(), [("pve1", sim::healthy())]);
     let reading = json!({"method": "get_temperature", "params": {"node": "pve1"}});
     for request in [
         &reading,
@@ -84,7 +85,7 @@ fn capabilities_are_those_of_the_file() {
             "{user:?}"
         );
     }
-    // One who may administer and not read has nothing to ask of this daemon yet.
+    // A caller with `admin` alone: on this socket every request requires `read`.
     assert_eq!(status(&daemon, ADMIN)["error"], "unauthorized");
 }
 
@@ -93,7 +94,7 @@ fn reader_may_read() {
     if skipped(&NEEDS) {
         return;
     }
-    let fleet = Fleet::start(config(), [("pve1", sim::well())]);
+    let fleet = Fleet::start(config(), [("pve1", sim::healthy())]);
     let request = json!({"method": "get_temperature", "params": {"node": "pve1"}});
     for user in [READER, MEMBER] {
         let response = ask(&fleet.daemon, user, &request);
@@ -106,7 +107,7 @@ fn callers_have_separate_budgets() {
     if skipped(&NEEDS) {
         return;
     }
-    let daemon = Daemon::start(&config().with_default_limits());
+    let daemon = Daemon::start(&config().with_two_tokens());
     for _ in 0..2 {
         assert_eq!(status(&daemon, READER)["success"], true);
     }
@@ -156,7 +157,7 @@ fn strangers_do_not_fill_the_log() {
     let records = daemon.home().records_of("connection.denied").len();
     assert!(
         (1..100).contains(&records),
-        "{records} records for 300 knocks"
+        "{records} records for 300 connections"
     );
     let counted = "pulse_proxy_rpc_requests_total{method=\"none\",result=\"unauthorized\"}";
     assert!((daemon.metric(counted) - 300.0).abs() < f64::EPSILON);

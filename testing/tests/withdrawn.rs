@@ -1,5 +1,4 @@
-//! Host keys that are accepted no longer: their connections are closed at once, and no
-//! others.
+//! Host keys that are no longer accepted: their connections are closed, and no others.
 
 use pulse_e2e::programs::is_root;
 use pulse_e2e::service;
@@ -15,7 +14,7 @@ const NODES: [&str; 2] = ["pve1", "pve2"];
 
 /// Two nodes with open connections.
 fn connected() -> Fleet {
-    let fleet = Fleet::start(Config::new(), NODES.map(|name| (name, sim::well())));
+    let fleet = Fleet::start(Config::new(), NODES.map(|name| (name, sim::healthy())));
     for name in NODES {
         assert_reads(&fleet.daemon, name);
     }
@@ -32,7 +31,7 @@ fn key_of(line: &str) -> &str {
     line.split_once(' ').unwrap().1
 }
 
-/// Writes `known_hosts` anew, with one line for each node.
+/// Replaces `known_hosts` with these lines.
 fn pin(fleet: &Fleet, lines: &[String]) {
     let file = fleet.daemon.home().known_hosts();
     let unfinished = file.with_extension("new");
@@ -45,15 +44,15 @@ fn lines(fleet: &Fleet) -> Vec<String> {
     lines.collect()
 }
 
-/// Waits until the first node's connection is closed and that is on record; the second
-/// one's stays.
+/// Waits until the first node's connection is closed and that is recorded; the second node's
+/// stays open.
 fn assert_closed(fleet: &Fleet, reason: &str) {
     let [first, second] = NODES.map(|name| fleet.node(name));
     sim::wait_for(first, |now| now.open_connections == 0);
     let home = fleet.daemon.home();
     let record = wait::until_some("the record", || {
         let records = home.records_of("hostkey.mismatch");
-        // Callers that are told of it have records of their own.
+        // The refusals of callers have records of their own.
         records
             .into_iter()
             .find(|record| record["decision"] == "denied")
@@ -76,7 +75,7 @@ fn assert_closed(fleet: &Fleet, reason: &str) {
     assert_eq!((second.connections, second.open_connections), (1, 1));
 }
 
-/// Reading the first node fails, and it says why.
+/// Reading the first node fails with this reason.
 fn assert_refused(fleet: &Fleet, words: &str) {
     let error = fleet.daemon.temperature("pve1").unwrap_err();
     assert!(error.starts_with("node \"pve1\" "), "{error}");
@@ -98,19 +97,19 @@ fn unpinned_key_closes_its_connection() {
     pin(&fleet, &lines(&fleet)[1..]);
     assert_closed(&fleet, "host_key_unknown");
     assert_refused(&fleet, "not in known_hosts");
-    // What is mended heals at once, without waiting ten minutes.
+    // A corrected pin applies at once, without the backoff of ten minutes.
     pin(&fleet, &lines(&fleet));
     wait::until("the node", || fleet.daemon.temperature("pve1").is_ok());
 }
 
-/// An edit in place that leaves the file's size, and its time of modification.
+/// An edit in place that preserves the file's size and modification time.
 #[test]
 fn edit_with_old_mtime_is_noticed() {
     let fleet = connected();
     let file = fleet.daemon.home().known_hosts();
     let before = fs::metadata(&file).unwrap();
     let text = fs::read_to_string(&file).unwrap();
-    let other = sim::start(sim::well()).host_key_line("pve1");
+    let other = sim::start(sim::healthy()).host_key_line("pve1");
     let changed = text.replace(key_of(&lines(&fleet)[0]), key_of(&other));
     assert_eq!(changed.len(), text.len());
     fs::write(&file, &changed).unwrap();
@@ -143,7 +142,7 @@ fn exchanged_key_costs_no_reading() {
 #[test]
 fn open_reading_ends_with_connection() {
     let config = Config::new().set("request_timeout", "'1h'");
-    let fleet = Fleet::start(config, NODES.map(|name| (name, sim::well())));
+    let fleet = Fleet::start(config, NODES.map(|name| (name, sim::healthy())));
     for name in NODES {
         assert_reads(&fleet.daemon, name);
     }
@@ -152,7 +151,7 @@ fn open_reading_ends_with_connection() {
     let mut caller = fleet.daemon.connect();
     caller.send(b"{\"method\":\"get_temperature\",\"params\":{\"node\":\"pve1\"}}\n");
     let home = fleet.daemon.home();
-    wait::until("its beginning", || {
+    wait::until("its start record", || {
         home.records_of("command.start").len() == 3
     });
     let key = key_of(&lines(&fleet)[0]).to_owned();
@@ -219,7 +218,7 @@ fn unreadable_file_admits_nothing_new() {
     let error = fleet.daemon.temperature("pve2").unwrap_err();
     assert!(error.contains("known_hosts cannot be used"), "{error}");
     assert_reads(&fleet.daemon, "pve1");
-    // What it says counts when it can be read again.
+    // Its content applies when it can be read again.
     fleet.daemon.home().trust(&format!("@revoked * {key}"));
     sim::wait_for(fleet.node("pve1"), |now| now.open_connections == 0);
     wait::until("the other node", || {
@@ -235,7 +234,7 @@ fn certified(valid: std::ops::RangeInclusive<u64>) -> (Daemon, SimNode, HostAuth
     };
     let node = sim::start_with(SimConfig {
         host_authority: Some(authority.clone()),
-        ..SimConfig::new(sim::well())
+        ..SimConfig::new(sim::healthy())
     });
     let home = Arc::new(Home::new());
     let port = node.addr().port();
@@ -273,7 +272,7 @@ fn removed_authority_closes_connections() {
 
 #[test]
 fn expired_certificate_closes_connection() {
-    // As long as it takes this machine to read a node in time.
+    // The first validity that is long enough for this machine to read the node.
     let (daemon, node) = [5, 20, 60]
         .into_iter()
         .find_map(|seconds| {
@@ -302,7 +301,7 @@ fn retargeted_link_is_noticed() {
     turn(&target("1"));
     assert_reads(&fleet.daemon, "pve1");
     fs::write(target("2"), lines(&fleet)[1].clone() + "\n").unwrap();
-    service::let_read(&target("2"));
+    service::make_readable(&target("2"));
     turn(&target("2"));
     assert_closed(&fleet, "host_key_unknown");
 }

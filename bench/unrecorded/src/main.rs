@@ -1,11 +1,11 @@
-//! The daemon with nobody keeping its records: what reading costs, and nothing
-//! else. For benchmarks; it is not shipped, and the daemon has no such setting.
+//! The daemon without an audit log, to measure readings without the cost of their records.
+//! For benchmarks only: it is not shipped, and the daemon has no such setting.
 
 use pulse_sensor_proxy::Nothing;
 use pulse_sensor_proxy::{Parts, main_with};
 use std::sync::Arc;
 
-/// As in the daemon, so that the two differ in nothing else.
+/// The daemon's allocator, so that the two differ in nothing else.
 #[cfg(target_env = "musl")]
 #[global_allocator]
 static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;

@@ -1,7 +1,6 @@
-//! Ten thousand nodes on one listener. Takes a while where nothing is
-//! optimised, so it runs on demand:
+//! Ten thousand nodes on one listener. Slow without optimisation, so it runs on demand:
 //! `cargo test --profile e2e -p pulse-simnode --test crowd -- --ignored --nocapture`.
-#![allow(clippy::print_stdout, reason = "it reports what it measured")]
+#![allow(clippy::print_stdout, reason = "it prints its measurements")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;

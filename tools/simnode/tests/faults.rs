@@ -1,4 +1,4 @@
-//! A node that misbehaves: each fault does what it says.
+//! Nodes that misbehave: each behaviour does what its documentation says.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
@@ -12,8 +12,8 @@ use russh::ChannelMsg;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
-/// How long to watch for something that must not happen.
-const A_WHILE: Duration = Duration::from_millis(50);
+/// The time for which something must not happen.
+const SILENCE: Duration = Duration::from_millis(50);
 
 #[tokio::test]
 async fn hang_never_answers() {
@@ -161,11 +161,14 @@ async fn blackhole_never_speaks() {
     let node = start(Behaviour::Blackhole).await;
     let mut stream = TcpStream::connect(node.addr()).await.unwrap();
     let mut byte = [0];
-    let read = tokio::time::timeout(A_WHILE, stream.read(&mut byte)).await;
-    assert!(read.is_err(), "it spoke");
+    let read = tokio::time::timeout(SILENCE, stream.read(&mut byte)).await;
+    assert!(read.is_err(), "it sent a byte");
     node.kick();
     let read = soon(stream.read(&mut byte)).await;
-    assert!(matches!(read, Ok(0) | Err(_)), "it is still there");
+    assert!(
+        matches!(read, Ok(0) | Err(_)),
+        "the connection is still open"
+    );
 }
 
 #[tokio::test]
@@ -187,7 +190,7 @@ async fn stops_reading_answers_no_keepalive() {
     let node = start(Behaviour::StopsReading).await;
     let client = connect(&node).await;
     client.serve().await;
-    let ping = tokio::time::timeout(A_WHILE, client.ssh.send_ping()).await;
+    let ping = tokio::time::timeout(SILENCE, client.ssh.send_ping()).await;
     assert!(ping.is_err(), "it still reads");
     soon(node.shutdown()).await;
 }

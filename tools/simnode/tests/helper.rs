@@ -1,4 +1,4 @@
-//! A node that runs a helper process, here a script with the same words.
+//! A node that runs a helper process, here a script with the helper's protocol.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
@@ -27,7 +27,7 @@ impl Setup {
         Self { node, client, root }
     }
 
-    /// Whether the process that the script said it is still runs.
+    /// True while the process runs whose id the script has written.
     fn runs(&self) -> bool {
         let process = std::fs::read_to_string(self.root.path().join("pid")).unwrap();
         Path::new("/proc").join(process.trim()).exists()

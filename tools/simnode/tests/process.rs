@@ -1,4 +1,4 @@
-//! The benchmark's process of nodes.
+//! The process of nodes for benchmarks.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;

@@ -1,4 +1,4 @@
-//! A node that behaves: logins, readings, host keys, and going away.
+//! Nodes without faults: logins, readings, host keys, and stopping.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
@@ -99,7 +99,7 @@ async fn two_hundred_connections_are_served() {
     assert_eq!(node.counters().readings, 200);
 }
 
-/// Without the post-quantum exchange, which is slow where nothing is optimised.
+/// A connection without the post-quantum exchange, which is slow without optimisation.
 fn quick() -> Connect {
     Connect {
         kex: vec![kex::CURVE25519],
