@@ -127,8 +127,7 @@ impl MeasuredNode {
     /// processes that were started here.
     fn cpu(&self) -> f64 {
         let sshd = titled(&self.node.sshd.path("sshd_config"));
-        let ours = [sshd, self.node.daemon.pid(), self.master.id()];
-        tree_cpu(&ours) + ended_children_cpu()
+        tree_cpu(&[sshd, self.node.daemon.pid(), self.master.id()]) + ended_children_cpu()
     }
 }
 

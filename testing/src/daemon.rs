@@ -69,6 +69,12 @@ pub fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Ended {
     }
 }
 
+/// [`run`] on the configuration in a home, for a daemon that is to refuse it.
+#[must_use]
+pub fn run_in(home: &Home) -> Ended {
+    run(&["--config", home.config_file().to_str().unwrap()], &[])
+}
+
 impl Daemon {
     /// Starts a daemon in a home of its own and waits until it serves.
     #[must_use]
@@ -206,8 +212,7 @@ impl Daemon {
     /// # Errors
     /// The daemon's error text.
     pub fn temperature(&self, node: &str) -> Result<Value, String> {
-        let request = json!({"method": "get_temperature", "params": {"node": node}});
-        let response = self.ask(&request);
+        let response = self.ask(&json!({"method": "get_temperature", "params": {"node": node}}));
         match response["data"]["temperature"].as_str() {
             Some(document) => Ok(serde_json::from_str(document).unwrap()),
             None => Err(response["error"].as_str().unwrap().to_owned()),

@@ -300,10 +300,8 @@ impl ContainerEngine {
         let mounts: Vec<_> = sockets()
             .map(|(socket, place)| (socket.parent().unwrap(), place))
             .collect();
-        let seen = sockets().map(|(socket, place)| {
-            let file = socket.file_name().unwrap();
-            Path::new(place).join(file)
-        });
+        let seen =
+            sockets().map(|(socket, place)| Path::new(place).join(socket.file_name().unwrap()));
         let controls = homes.iter().map(|home| home.control_socket());
         let usual = "/run/pulse-sensor-proxy-admin/control.sock".into();
         let task = json!({
@@ -323,8 +321,7 @@ impl ContainerEngine {
             }
             EngineKind::Podman | EngineKind::Docker | EngineKind::Nspawn => {}
         }
-        let output = self.finish(&mut command);
-        let report: Value = serde_json::from_str(&output).unwrap();
+        let report: Value = serde_json::from_str(&self.finish(&mut command)).unwrap();
         assert_eq!(report["uid"], 0, "{report}");
         ContainerAnswers {
             answers: serde_json::from_value(report["answers"].clone()).unwrap(),

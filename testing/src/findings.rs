@@ -63,8 +63,7 @@ pub fn attempts(findings: &Value, stopped: bool) -> Vec<&str> {
 /// When it cannot be read.
 #[must_use]
 pub fn load(setting: &str) -> Option<Value> {
-    let text = fs::read_to_string(file(setting)).ok()?;
-    Some(serde_json::from_str(&text).unwrap())
+    Some(serde_json::from_str(&fs::read_to_string(file(setting)).ok()?).unwrap())
 }
 
 /// Number of settings that stop each attempt. An attempt at a feature that this kernel does

@@ -124,8 +124,7 @@ impl Home {
 
     /// The daemon's path of one of our files.
     pub(crate) fn daemon_path(&self, path: &Path) -> PathBuf {
-        let below = path.strip_prefix(&self.root).unwrap();
-        Path::new("/").join(below)
+        Path::new("/").join(path.strip_prefix(&self.root).unwrap())
     }
 
     /// Our path of one of the daemon's files.

@@ -57,6 +57,6 @@ pub mod wait;
 pub use client::Client;
 pub use config::Config;
 pub use control_group::ControlGroup;
-pub use daemon::{Daemon, Ended, run};
+pub use daemon::{Daemon, Ended, run, run_in};
 pub use home::{Home, unused_address};
 pub use sshd::{RealNode, Sshd, SshdOptions};

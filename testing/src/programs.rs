@@ -75,13 +75,11 @@ impl Need {
             Self::ControlGroups if ControlGroup::is_available() => None,
             Self::ControlGroups => Some("no control group can be made here".to_owned()),
             Self::Sshd => missing_program("sshd").or_else(locked_account),
-            Self::Collector => {
-                let programs = ["openssl", "rsyslogd"].into_iter();
-                programs
-                    .filter_map(missing_program)
-                    .next()
-                    .or_else(missing_modules)
-            }
+            Self::Collector => ["openssl", "rsyslogd"]
+                .into_iter()
+                .filter_map(missing_program)
+                .next()
+                .or_else(missing_modules),
             Self::NoUnit(why) => unit::wanted().map(|_| format!("no unit: {why}")),
             Self::Unit => {
                 let why = "it needs systemd: `cargo xtask unit-test`";
@@ -145,9 +143,7 @@ fn locked_account() -> Option<String> {
 /// Finds a program on the path.
 #[must_use]
 pub fn find(name: &str) -> Option<PathBuf> {
-    let path = env::var("PATH").unwrap_or_default();
-    let places = [SYSTEM_PATH, &path].join(":");
-    env::split_paths(&places)
+    env::split_paths(&[SYSTEM_PATH, &env::var("PATH").unwrap_or_default()].join(":"))
         .map(|place| place.join(name))
         .find(|program| program.is_file())
 }
@@ -185,8 +181,7 @@ pub fn daemon() -> PathBuf {
 /// system calls than that of the dynamic build.
 #[must_use]
 pub fn static_daemon() -> Option<PathBuf> {
-    let directory = env::var_os("PULSE_STATIC_BIN_DIR")?;
-    Some(Path::new(&directory).join("pulse-sensor-proxy"))
+    Some(Path::new(&env::var_os("PULSE_STATIC_BIN_DIR")?).join("pulse-sensor-proxy"))
 }
 
 /// The daemon without its audit log, for the benchmarks.

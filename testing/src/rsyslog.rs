@@ -173,8 +173,7 @@ impl Rsyslog {
     /// Changes its configuration for the next start.
     pub fn edit(&self, change: impl FnOnce(String) -> String) {
         let file = self.directory.path().join("rsyslog.conf");
-        let text = change(fs::read_to_string(&file).unwrap());
-        fs::write(file, text).unwrap();
+        fs::write(&file, change(fs::read_to_string(&file).unwrap())).unwrap();
     }
 
     fn wait_until_it_listens(&mut self) {

@@ -6,6 +6,7 @@ use crate::config::Config;
 use crate::daemon::Daemon;
 use crate::home::{Home, unused_address};
 use crate::programs::{self, user_name};
+use crate::sim;
 use crate::wait;
 use std::fmt::Write;
 use std::fs::{self, Permissions};
@@ -21,6 +22,14 @@ use tempfile::TempDir;
 pub fn helper_command(sys_root: &Path) -> String {
     let helper = programs::helper();
     format!("{} --sys-root {}", helper.display(), sys_root.display())
+}
+
+/// Options of `authorized_keys` for a node without the helper: every command prints
+/// [`sim::DOCUMENT`].
+#[must_use]
+pub fn printing_options() -> String {
+    let document = sim::DOCUMENT.replace('"', "\\\"");
+    format!("restrict,command=\"echo '{document}'\"")
 }
 
 /// Settings of a server.
@@ -51,8 +60,7 @@ impl Sshd {
         make_host_key(directory.path(), options.certified_for);
         let address = unused_address();
         let file = directory.path().join("sshd_config");
-        let text = configuration(directory.path(), address, options);
-        fs::write(&file, text).unwrap();
+        fs::write(&file, configuration(directory.path(), address, options)).unwrap();
         fs::create_dir(directory.path().join("bin")).unwrap();
         let child = spawn(&file, &directory.path().join("log"));
         let mut sshd = Self {

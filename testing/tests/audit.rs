@@ -4,7 +4,7 @@ use nix::sys::signal::Signal;
 use pulse_audit::verify::{Options, Report, StateKeys, Verdict, open_directory, verify};
 use pulse_e2e::programs::{self, Need, skipped};
 use pulse_e2e::sim::{self, Behaviour, Fleet};
-use pulse_e2e::{Config, Daemon, Home, run, service, wait};
+use pulse_e2e::{Config, Daemon, Home, run_in, service, wait};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
@@ -292,8 +292,7 @@ fn polling_is_recorded_or_stops() {
     });
     assert_eq!(home.records_of("command.start")[0]["peer"], "poller");
     let log = home.audit_log();
-    let aside = home.path("aside");
-    fs::rename(log.parent().unwrap(), &aside).unwrap();
+    fs::rename(log.parent().unwrap(), home.path("aside")).unwrap();
     wait::until("the log to be unavailable", || !is_available(&fleet.daemon));
     let refused = || fleet.daemon.metric("pulse_proxy_audit_refused_total");
     let more_polls = || {
@@ -314,8 +313,7 @@ fn unusable_log_prevents_start() {
     fs::write(&taken, "").unwrap();
     let below_a_file = Config::new().set_audit("log", &format!("{:?}", taken.join("audit.log")));
     fs::write(home.config_file(), below_a_file.text(&home)).unwrap();
-    let config = home.config_file();
-    let ended = run(&["--config", config.to_str().unwrap()], &[]);
+    let ended = run_in(&home);
     assert_eq!(ended.code, 78, "{ended:?}");
     let refused = format!("the audit log's directory is refused: {}", taken.display());
     assert!(ended.errors.contains(&refused), "{ended:?}");
@@ -324,7 +322,7 @@ fn unusable_log_prevents_start() {
     fs::create_dir_all(home.audit_log()).unwrap();
     service::give(home.audit_log().parent().unwrap());
     fs::write(home.config_file(), Config::new().text(&home)).unwrap();
-    let ended = run(&["--config", config.to_str().unwrap()], &[]);
+    let ended = run_in(&home);
     assert_eq!(ended.code, 73, "{ended:?}");
     assert!(ended.errors.contains("audit log: "), "{ended:?}");
 }
@@ -338,7 +336,7 @@ fn log_has_one_writer() {
     let config = Config::new().set_audit("log", &log);
     let config = config.set_audit("state_dir", &state);
     fs::write(other.config_file(), config.text(&other)).unwrap();
-    let ended = run(&["--config", other.config_file().to_str().unwrap()], &[]);
+    let ended = run_in(&other);
     assert_eq!(ended.code, 73, "{ended:?}");
     assert!(ended.errors.contains("another"), "{ended:?}");
 }

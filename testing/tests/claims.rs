@@ -36,8 +36,7 @@ fn named_tests(page: &str) -> Vec<String> {
         let last = row.trim_end_matches('|').rsplit('|').next().unwrap().trim();
         is_held_by |= last == "held by";
         if is_held_by {
-            let parts = last.split('`').skip(1).step_by(2);
-            names.extend(parts.map(str::to_owned));
+            names.extend(last.split('`').skip(1).step_by(2).map(str::to_owned));
             let is_head = last == "held by" || last.starts_with("---");
             assert!(is_head || last.contains('`'), "{page}: no test for {line}");
         }

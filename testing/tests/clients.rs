@@ -1,6 +1,7 @@
 //! Clients in other languages, and socat, with a real node.
 
 use pulse_e2e::programs::{self, Need, skipped};
+use pulse_e2e::sshd::printing_options;
 use pulse_e2e::{Config, Daemon, RealNode, python, unused_address, wait};
 use serde_json::Value;
 use std::io::{Read, Write};
@@ -10,9 +11,7 @@ use std::process::{Child, Command, Stdio};
 const REQUEST: &str = r#"{"correlation_id":"7e57ab1e-0000-4000-8000-0123456789ab","method":"get_temperature","params":{"node":"pve1"}}"#;
 
 fn real_node() -> RealNode {
-    let document = pulse_e2e::sim::DOCUMENT.replace('"', "\\\"");
-    let script = format!("restrict,command=\"echo '{document}'\"");
-    RealNode::start(&script, Config::new())
+    RealNode::start(&printing_options(), Config::new())
 }
 
 fn assert_is_reading(response: &str) {

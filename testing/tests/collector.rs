@@ -239,8 +239,7 @@ fn openssl_prints_the_same_pin() {
 }
 
 fn pin_of(authority: &Authority, certificate: &Path) -> Pin {
-    let identity = identity(authority, certificate, None);
-    public_key(&identity.certificate).unwrap()
+    public_key(&identity(authority, certificate, None).certificate).unwrap()
 }
 
 #[test]

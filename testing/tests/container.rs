@@ -3,6 +3,7 @@
 use pulse_e2e::container::{Engine, NEEDS, Setting};
 use pulse_e2e::findings::{self, attempts};
 use pulse_e2e::programs::{self, Need, skipped};
+use pulse_e2e::sshd::printing_options;
 use pulse_e2e::{Config, Sshd, SshdOptions, sim};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -28,9 +29,7 @@ fn documented_container_reads_and_confines() {
         let config = Config::new().node("pve1", sshd.address());
         let contained = engine.start(Setting::Documented, &config);
         let (daemon, home) = (&contained.daemon, engine.home());
-        let document = sim::DOCUMENT.replace('"', "\\\"");
-        let forced = format!("restrict,command=\"echo '{document}'\"");
-        sshd.authorize(&forced, &home.public_key());
+        sshd.authorize(&printing_options(), &home.public_key());
         home.trust(&sshd.host_key_line("pve1"));
         daemon.reload();
         assert!(sim::is_document(&daemon.temperature("pve1").unwrap()));

@@ -2,7 +2,7 @@
 
 use pulse_e2e::programs::{Need, is_root, skipped};
 use pulse_e2e::python::{self, User};
-use pulse_e2e::{Config, Daemon, Home, control, run, service, wait};
+use pulse_e2e::{Config, Daemon, Home, control, run, run_in, service, wait};
 use serde_json::{Value, json};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown, lchown};
@@ -125,7 +125,7 @@ fn root_follows_no_service_link() {
     lchown(below.join("link"), Some(uid), Some(gid)).unwrap();
     let state = below.join("link/ssh");
     home.write_config(&Config::new().set("ssh_dir", &format!("{state:?}")));
-    let ended = run(&["--config", home.config_file().to_str().unwrap()], &[]);
+    let ended = run_in(&home);
     assert_eq!(ended.code, 73, "{}", ended.errors);
     assert!(
         ended.errors.contains("Permission denied"),
@@ -167,8 +167,7 @@ fn tool_picks_the_permitted_socket() {
     let of_reader = control::run_as(READER, daemon.home(), &["status"]);
     assert_eq!(of_reader.code, 0, "{}", of_reader.errors);
     assert!(!of_reader.output.contains("admin"), "{}", of_reader.output);
-    let stranger = User::number(61_001);
-    let of_stranger = control::run_as(stranger, daemon.home(), &["status"]);
+    let of_stranger = control::run_as(User::number(61_001), daemon.home(), &["status"]);
     assert!(
         of_stranger.errors.contains("allowed_peers"),
         "{}",

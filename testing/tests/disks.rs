@@ -4,7 +4,7 @@ use crate::audit::{UNAVAILABLE, assert_intact, assert_intact_with, reading};
 use pulse_audit::verify::{Options, open_directory, verify};
 use pulse_e2e::programs::{Need, skipped};
 use pulse_e2e::sim::{self, Fleet};
-use pulse_e2e::{Config, Daemon, Home, run, service, wait};
+use pulse_e2e::{Config, Daemon, Home, run_in, service, wait};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -94,7 +94,7 @@ fn read_only_disk_prevents_start() {
     let log = format!("{:?}", directory.join("audit.log"));
     let config = Config::new().set_audit("log", &log);
     fs::write(home.config_file(), config.text(&home)).unwrap();
-    let ended = run(&["--config", home.config_file().to_str().unwrap()], &[]);
+    let ended = run_in(&home);
     assert_eq!(ended.code, 73, "{ended:?}");
     for part in ["audit log: ", "Read-only file system"] {
         assert!(ended.errors.contains(part), "{ended:?}");
@@ -112,8 +112,7 @@ fn read_only_directory_loses_nothing() {
     assert!(fleet.daemon.temperature("pve1").is_ok());
     let home = fleet.daemon.home();
     let log = home.audit_log();
-    let directory = log.parent().unwrap();
-    let read_only = ReadOnly::make(directory);
+    let read_only = ReadOnly::make(log.parent().unwrap());
     // The open segment is filled; then no other can be created.
     wait::until("refusals", || {
         fleet.daemon.ask(&reading())["error"] == UNAVAILABLE
@@ -157,10 +156,9 @@ fn full_key_disk_refuses_and_recovers() {
     });
     let home = fleet.daemon.home();
     assert_all_on_record(&fleet);
-    let keys = fs::read_dir(&state).unwrap().map(|entry| {
-        let name = entry.unwrap().file_name();
-        name.into_string().unwrap()
-    });
+    let keys = fs::read_dir(&state)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let keys: Vec<_> = keys.filter(|name| name.starts_with("seal-key-")).collect();
     assert_eq!(keys.len(), 1, "one key remains: {keys:?}");
     assert_intact_with(home, &state);
@@ -168,8 +166,7 @@ fn full_key_disk_refuses_and_recovers() {
 
 /// Every reading has its record.
 fn assert_all_on_record(fleet: &Fleet) {
-    let starts = count(fleet.daemon.home(), "command.start");
-    assert!(fleet.node("pve1").counters().readings <= starts);
+    assert!(fleet.node("pve1").counters().readings <= count(fleet.daemon.home(), "command.start"));
 }
 
 fn count(home: &Home, kind: &str) -> u64 {
@@ -194,8 +191,7 @@ impl Disk {
 
     /// Remounts it read-only; no file may be open for writing.
     fn remount_read_only(&self) {
-        let at = self.directory.path().to_str().unwrap();
-        mount(&["-o", "remount,ro", at]);
+        mount(&["-o", "remount,ro", self.directory.path().to_str().unwrap()]);
     }
 
     /// Fills it.

@@ -1,17 +1,15 @@
 //! Host keys: pinned ones are trusted, and no others.
 
 use pulse_e2e::programs::{Need, skipped};
-use pulse_e2e::sshd::{keygen, make_key};
+use pulse_e2e::sshd::{keygen, make_key, printing_options};
 use pulse_e2e::{Config, RealNode, SshdOptions, sim};
 use std::fs;
 
 /// A node that accepts the daemon's key; the test pins the node's host key, or does not.
 fn node_with(options: &SshdOptions) -> RealNode {
     let node = RealNode::start_untrusted(Config::new(), options);
-    let document = sim::DOCUMENT.replace('"', "\\\"");
-    let forced = format!("restrict,command=\"echo '{document}'\"");
-    node.sshd
-        .authorize(&forced, &node.daemon.home().public_key());
+    let key = node.daemon.home().public_key();
+    node.sshd.authorize(&printing_options(), &key);
     node
 }
 

@@ -46,8 +46,7 @@ fn packet(payload: &[u8]) -> Vec<u8> {
 }
 
 fn string(bytes: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(bytes.len()).unwrap();
-    [&length.to_be_bytes(), bytes].concat()
+    [&u32::try_from(bytes.len()).unwrap().to_be_bytes(), bytes].concat()
 }
 
 /// A KEXINIT with this text in every name-list (RFC 4253, section 7.1).

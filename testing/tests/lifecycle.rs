@@ -3,7 +3,7 @@
 use nix::sys::signal::Signal;
 use pulse_e2e::programs::{self, Need, skipped};
 use pulse_e2e::sim::{self, Behaviour, Fleet};
-use pulse_e2e::{Config, Daemon, Home, observe, run, service, wait};
+use pulse_e2e::{Config, Daemon, Home, observe, run, run_in, service, wait};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::process::{Child, Command, Stdio};
@@ -17,7 +17,7 @@ const READING: &[u8] = b"{\"method\":\"get_temperature\",\"params\":{\"node\":\"
 fn ended_with(text: &str) -> pulse_e2e::Ended {
     let home = Home::new();
     fs::write(home.config_file(), text).unwrap();
-    run(&["--config", home.config_file().to_str().unwrap()], &[])
+    run_in(&home)
 }
 
 #[test]
@@ -35,8 +35,7 @@ fn shutdown_answers_open_requests() {
         assert_eq!(client.answer()["success"], true, "{signal}");
         assert_eq!(fleet.daemon.wait().code(), Some(0), "{signal}");
         assert!(!fleet.daemon.home().socket().exists());
-        let stops = fleet.daemon.home().records_of("proxy.stop");
-        assert_eq!(stops.len(), 1);
+        assert_eq!(fleet.daemon.home().records_of("proxy.stop").len(), 1);
     }
 }
 
@@ -182,7 +181,7 @@ fn readable_key_is_refused() {
     let key = home.ssh_dir().join("id_ed25519");
     for (mode, code) in [(0o644, 73), (0o640, 73), (0o604, 73)] {
         fs::set_permissions(&key, Permissions::from_mode(mode)).unwrap();
-        let ended = run(&["--config", home.config_file().to_str().unwrap()], &[]);
+        let ended = run_in(&home);
         assert_eq!(ended.code, code, "{mode:o}");
         assert!(ended.errors.contains("chmod 600"), "{}", ended.errors);
         assert!(!home.socket().exists());
@@ -198,7 +197,7 @@ fn files_left_by_root_have_remedy() {
     Daemon::start_in(&home, &Config::new()).stop();
     for file in [home.ssh_dir().join("id_ed25519"), home.audit_log()] {
         chown(&file, Some(0), Some(0)).unwrap();
-        let ended = run(&["--config", home.config_file().to_str().unwrap()], &[]);
+        let ended = run_in(&home);
         assert_eq!(ended.code, 73, "{ended:?}");
         for part in [file.to_str().unwrap(), "the daemon's user"] {
             assert!(ended.errors.contains(part), "{}", ended.errors);
@@ -214,7 +213,7 @@ fn taken_metrics_address_is_named() {
     let taken = first.home().metrics_address();
     let home = Home::new();
     home.write_config(&Config::new().set("metrics_address", &format!("'{taken}'")));
-    let ended = run(&["--config", home.config_file().to_str().unwrap()], &[]);
+    let ended = run_in(&home);
     assert_eq!(ended.code, 73);
     assert!(
         ended.errors.contains(&taken.to_string()),

@@ -1,6 +1,7 @@
-//! The daemon's own key, and nodes that refuse it.
+//! The daemon's SSH key, and nodes that refuse it.
 
 use pulse_e2e::programs::{Need, skipped};
+use pulse_e2e::sshd::printing_options;
 use pulse_e2e::{Config, RealNode, SshdOptions, sim, wait};
 use std::os::unix::fs::PermissionsExt;
 
@@ -34,9 +35,7 @@ fn refused_login_is_not_repeated() {
     wait::until("sshd's log", || node.sshd.count("Connection closed") == 2);
     assert_eq!(node.sshd.count(ATTEMPT), 2, "a reload tries again, once");
 
-    let document = sim::DOCUMENT.replace('"', "\\\"");
-    let forced = format!("restrict,command=\"echo '{document}'\"");
-    node.sshd.authorize(&forced, &home.public_key());
+    node.sshd.authorize(&printing_options(), &home.public_key());
     node.daemon.reload();
     assert!(sim::is_document(&node.daemon.temperature("pve1").unwrap()));
 }
@@ -79,8 +78,7 @@ fn configured_user_logs_in() {
     if skipped(&[Need::Sshd]) {
         return;
     }
-    let config = Config::new().set_ssh("user", "'nobody-here'");
-    let node = RealNode::start("", config);
+    let node = RealNode::start("", Config::new().set_ssh("user", "'nobody-here'"));
     let error = node.daemon.temperature("pve1").unwrap_err();
     assert!(error.contains("for user \"nobody-here\""), "{error}");
     wait::until("sshd's log", || {

@@ -13,8 +13,7 @@ fn ask(fleet: &Fleet, node: &str) -> Value {
 
 #[test]
 fn node_names_ignore_case() {
-    let config = Config::new().with_two_tokens();
-    let fleet = Fleet::start(config, [("pve1", sim::healthy())]);
+    let fleet = Fleet::start(Config::new().with_two_tokens(), [("pve1", sim::healthy())]);
     for asked in ["PVE1", "Pve1"] {
         let answer = ask(&fleet, asked);
         assert_eq!(answer["data"]["node"], asked, "{answer}");
@@ -78,8 +77,7 @@ fn address_spellings_are_one_node() {
         .named_node(&mapped.to_string());
     let daemon = pulse_e2e::Daemon::start_in(&home, &config);
     for asked in [v4.to_string(), mapped.to_string(), format!("[{mapped}]")] {
-        let request = json!({"method": "get_temperature", "params": {"node": asked}});
-        let answer = daemon.ask(&request);
+        let answer = daemon.ask(&json!({"method": "get_temperature", "params": {"node": asked}}));
         assert_eq!(answer["data"]["node"], asked, "{answer}");
     }
     assert_eq!(node.counters().connections, 1);

@@ -24,8 +24,7 @@ const ADDRESS: &str = "192.0.2.7";
 
 /// The indented blocks below a heading; continued lines are joined.
 fn blocks(heading: &str) -> Vec<Vec<String>> {
-    let start = format!("\n{heading}\n");
-    let (_, section) = PAGE.split_once(&start).expect(heading);
+    let (_, section) = PAGE.split_once(&format!("\n{heading}\n")).expect(heading);
     let section = section.split("\n#").next().unwrap();
     let mut blocks: Vec<Vec<String>> = Vec::new();
     let mut is_inside = false;

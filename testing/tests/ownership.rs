@@ -4,7 +4,7 @@ use pulse_e2e::certificates::Authority;
 use pulse_e2e::forwarding;
 use pulse_e2e::programs::{Need, is_root, skipped};
 use pulse_e2e::sim::{self, Fleet};
-use pulse_e2e::{Config, Daemon, Ended, Home, run, service, unused_address, wait};
+use pulse_e2e::{Config, Daemon, Ended, Home, run, run_in, service, unused_address, wait};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
@@ -77,10 +77,6 @@ impl Exposure {
     }
 }
 
-fn start(home: &Home) -> Ended {
-    run(&["--config", home.config_file().to_str().unwrap()], &[])
-}
-
 fn check(home: &Home) -> Ended {
     let file = home.config_file();
     run(&["--check", "--config", file.to_str().unwrap()], &[])
@@ -92,7 +88,7 @@ fn writable_configuration_is_refused() {
     home.write_config(&Config::new());
     assert_eq!(check(&home).code, 0);
     for (exposure, words) in exposures(&home.config_file()) {
-        for ended in exposure.during(|| [start(&home), check(&home)]) {
+        for ended in exposure.during(|| [run_in(&home), check(&home)]) {
             assert_eq!(ended.code, 78, "{ended:?}");
             let said = &ended.errors;
             assert!(said.contains("the configuration is refused"), "{said}");
@@ -201,7 +197,7 @@ fn writable_directories_are_refused() {
         ),
     ] {
         let exposure = Exposure::mode(&directory, mode(&directory) | 0o020);
-        let ended = exposure.during(|| start(&home));
+        let ended = exposure.during(|| run_in(&home));
         assert_eq!(ended.code, 78, "{ended:?}");
         let said = format!("{name} is refused: {} (mode", directory.display());
         assert!(ended.errors.contains(&said), "{said}: {}", ended.errors);
@@ -210,7 +206,7 @@ fn writable_directories_are_refused() {
         let key = home.ssh_dir().join("id_ed25519");
         let theirs = Exposure::owner(&key);
         // The service could not read the key after dropping root.
-        let ended = theirs.during(|| start(&home));
+        let ended = theirs.during(|| run_in(&home));
         assert_eq!(ended.code, 73, "{ended:?}");
     }
     Daemon::start_in(&home, &Config::new()).stop();
@@ -226,8 +222,7 @@ fn writable_log_parent_is_reported() {
     service::give(&home.path("var/log/pulse"));
     // The mode that Ubuntu sets, for rsyslog.
     set(&home.path("var/log"), 0o775);
-    let config = Config::new().set_audit("log", &format!("{log:?}"));
-    home.write_config(&config);
+    home.write_config(&Config::new().set_audit("log", &format!("{log:?}")));
     if skipped(&[Need::NoUnit("the unit mounts the default log directory")]) {
         return;
     }
@@ -246,8 +241,7 @@ fn exposed_credentials_are_refused() {
     let daemon = Daemon::start_in(&home, &forwarding::forward_to(unused_address()));
     let trouble_says = |words: &str| {
         wait::until(words, || {
-            let trouble = forwarding::trouble(&daemon).to_string();
-            trouble.contains(words)
+            forwarding::trouble(&daemon).to_string().contains(words)
         });
     };
     trouble_says("nothing listens");

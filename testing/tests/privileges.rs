@@ -7,7 +7,7 @@ use pulse_e2e::programs::{self, Need, skipped};
 use pulse_e2e::python::{self, User};
 use pulse_e2e::service::{self, VARIABLE};
 use pulse_e2e::sim::{self, Fleet};
-use pulse_e2e::sshd::make_key;
+use pulse_e2e::sshd::{make_key, printing_options};
 use pulse_e2e::{Config, Daemon, Home, Sshd, SshdOptions, run, wait};
 use serde_json::json;
 use std::os::unix::fs::chown;
@@ -74,9 +74,7 @@ fn dropped_daemon_does_all_its_work() {
     home.trust(&sshd.host_key_line("pve1"));
     make_key(&home.ssh_dir(), "id_ed25519");
     service::give(&home.ssh_dir().join("id_ed25519"));
-    let document = sim::DOCUMENT.replace('"', "\\\"");
-    let forced = format!("restrict,command=\"echo '{document}'\"");
-    sshd.authorize(&forced, &home.public_key());
+    sshd.authorize(&printing_options(), &home.public_key());
     let daemon = Daemon::start_in(&home, &config);
     daemon.reload();
 

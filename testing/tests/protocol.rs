@@ -206,8 +206,7 @@ fn status_lists_capabilities() {
     assert_eq!(data["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(data["ssh_dir"], daemon.home().ssh_dir().to_str().unwrap());
     assert_eq!(data["capabilities"], json!(["read"]));
-    let response = daemon.administer(&json!({"method": "get_status"}));
-    let capabilities = &response["data"]["capabilities"];
+    let capabilities = &daemon.administer(&json!({"method": "get_status"}))["data"]["capabilities"];
     assert_eq!(*capabilities, json!(["read", "write", "admin"]));
 }
 

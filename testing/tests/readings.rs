@@ -41,8 +41,7 @@ fn helper_serves_one_channel() {
     let devices = devices_of("xeon");
     let node = with_helper(devices.path());
     for _ in 0..20 {
-        let document = node.daemon.temperature("pve1").unwrap();
-        assert_pulse_accepts(&document);
+        assert_pulse_accepts(&node.daemon.temperature("pve1").unwrap());
     }
     node.daemon.stop();
     wait::until("the session's end", || node.sshd.count("Close session") > 0);
@@ -83,8 +82,7 @@ fn reading_shows_current_values() {
     for (millidegrees, degrees) in [("50700", 50.7), ("61250", 61.25), ("49000", 49.0)] {
         let zone = "devices/virtual/thermal/thermal_zone0/temp";
         tree::set(devices.path(), zone, millidegrees).unwrap();
-        let document = node.daemon.temperature("pve1").unwrap();
-        let chip = &document["sensors"]["cpu_thermal-virtual-0"];
+        let chip = &node.daemon.temperature("pve1").unwrap()["sensors"]["cpu_thermal-virtual-0"];
         assert_eq!(chip["temp1"]["temp1_input"], degrees);
     }
 }
@@ -130,8 +128,7 @@ fn failed_command_gives_its_reason() {
         return;
     }
     let complaint = "echo 'Kernel driver missing' >&2; exit 1";
-    let options = format!("restrict,command=\"{complaint}\"");
-    let node = RealNode::start(&options, Config::new());
+    let node = RealNode::start(&format!("restrict,command=\"{complaint}\""), Config::new());
     let error = node.daemon.temperature("pve1").unwrap_err();
     assert!(error.starts_with("node \"pve1\" "), "{error}");
     assert!(

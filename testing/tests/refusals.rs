@@ -38,8 +38,7 @@ fn stranger_gets_a_line_500_times() {
     let sizes = ["24", "16384", "16385", "200000"];
     for (size, uid) in sizes.into_iter().zip(FIRST_OF_MANY..) {
         for when in ["first", "late"] {
-            let stranger = User::number(uid);
-            let outcomes = seen(&daemon, stranger, &["500", "1", size, when]);
+            let outcomes = seen(&daemon, User::number(uid), &["500", "1", size, when]);
             assert_eq!(
                 outcomes, "{\"unauthorized\": 500}\n",
                 "{size} bytes, {when}"
@@ -110,8 +109,7 @@ fn excess_connections_get_a_line() {
         &[socket.to_str().unwrap(), "100", "64"],
     );
     let outcomes: Value = serde_json::from_str(&outcomes).unwrap();
-    let expected = json!({"success": 64, "rate limit exceeded": 36});
-    assert_eq!(outcomes, expected);
+    assert_eq!(outcomes, json!({"success": 64, "rate limit exceeded": 36}));
 }
 
 fn count(outcomes: &str, name: &str) -> u64 {

@@ -108,8 +108,7 @@ fn reload_changes_and_lifts_limits() {
         bytes(&daemon) > much
     });
     assert!(removed(&daemon) < 0.5);
-    let limited = config.clone().set_audit("retain_bytes", &LIMIT.to_string());
-    home.write_config(&limited);
+    home.write_config(&config.clone().set_audit("retain_bytes", &LIMIT.to_string()));
     daemon.signal(Signal::SIGHUP);
     #[expect(clippy::cast_precision_loss, reason = "small numbers")]
     let limit = LIMIT as f64;
@@ -190,8 +189,7 @@ fn unlimited_log_predicts_a_full_disk() {
     assert!(seconds.is_finite() && seconds > 0.0, "{seconds}");
     assert!(daemon.metric("pulse_proxy_audit_disk_free_bytes") > 0.5);
     daemon.stop();
-    let config = Config::new().set_audit("retain_bytes", "100000000");
-    let daemon = Daemon::start_in(&home, &config);
+    let daemon = Daemon::start_in(&home, &Config::new().set_audit("retain_bytes", "100000000"));
     wait::until("the limit to count", || {
         daemon
             .metric("pulse_proxy_audit_disk_full_seconds")

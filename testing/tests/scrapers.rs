@@ -217,8 +217,7 @@ fn half_request_ends_after_two_seconds() {
 
 #[test]
 fn dns_rebinding_reads_nothing() {
-    let config = Config::new().set_metrics("host_names", "['pulse.example.org']");
-    let daemon = Daemon::start(&config);
+    let daemon = Daemon::start(&Config::new().set_metrics("host_names", "['pulse.example.org']"));
     let address = daemon.home().metrics_address();
     let ask = |version: &str, host: &str| {
         http(
@@ -270,8 +269,7 @@ fn ipv6_scrape_is_answered() {
     reserved.bind((Ipv6Addr::LOCALHOST, 0).into()).unwrap();
     let address = reserved.local_addr().unwrap();
 
-    let config = Config::new().set("metrics_address", &format!("'{address}'"));
-    let _daemon = Daemon::start(&config);
+    let _daemon = Daemon::start(&Config::new().set("metrics_address", &format!("'{address}'")));
     let alone = alone(address);
     let _crowd = Crowd::start(64, address, half_request);
     assert_answered(address, alone);

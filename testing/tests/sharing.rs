@@ -131,8 +131,7 @@ fn addresses_of_both_families_are_names() {
         let name = node.addr().ip().to_string();
         let home = std::sync::Arc::new(pulse_e2e::Home::new());
         home.trust(&node.host_key_line(&name));
-        let config = Config::new().node(&name, node.addr());
-        let daemon = pulse_e2e::Daemon::start_in(&home, &config);
+        let daemon = pulse_e2e::Daemon::start_in(&home, &Config::new().node(&name, node.addr()));
         assert!(daemon.temperature(&name).is_ok());
         let bracketed = daemon.temperature(&format!("[{name}]"));
         assert_eq!(bracketed.is_ok(), name.contains(':'), "{bracketed:?}");

@@ -207,8 +207,7 @@ fn callers_may_exceed_the_soft_limit() {
     let home = Arc::new(Home::new());
     let node = |config: Config, i| config.node(&format!("pve{i}"), "127.0.0.1:1".parse().unwrap());
     // The limit of a caller's connections grows with the number of nodes.
-    let patient = Config::new().set("read_timeout", "'1h'");
-    home.write_config(&(1..=200).fold(patient, node));
+    home.write_config(&(1..=200).fold(Config::new().set("read_timeout", "'1h'"), node));
     let daemon = Daemon::start_under(&home, &["prlimit", "--nofile=100:"]);
     let _silent: Vec<_> = (0..300).map(|_| daemon.connect()).collect();
     let response = daemon.ask(&json!({"method": "get_status"}));

@@ -2,7 +2,7 @@
 
 use pulse_e2e::programs::{self, Need, skipped};
 use pulse_e2e::python::{self, User};
-use pulse_e2e::{Config, Daemon, Home, run, service, unused_address};
+use pulse_e2e::{Config, Daemon, Home, run_in, service, unused_address};
 use serde_json::json;
 use std::fs;
 use std::net::TcpStream;
@@ -45,8 +45,7 @@ fn refusal(home: &Home) -> String {
 
 fn refusal_of(home: &Home, config: Config) -> String {
     home.write_config(&config.set("metrics_address", "'disabled'"));
-    let config = home.config_file();
-    let ended = run(&["--config", config.to_str().unwrap()], &[]);
+    let ended = run_in(home);
     assert_eq!(ended.code, 73, "{}", ended.errors);
     ended.errors
 }
@@ -79,12 +78,10 @@ fn missing_directory_is_made() {
     }
     let home = Arc::new(Home::new());
     let socket = home.path("a/b/proxy.sock");
-    let config = Config::new().set("socket", &format!("{socket:?}"));
-    home.write_config(&config);
+    home.write_config(&Config::new().set("socket", &format!("{socket:?}")));
     // The harness connects to this link.
     std::os::unix::fs::symlink(&socket, home.socket()).unwrap();
-    let daemon = Daemon::start_with(&home, &[]);
-    assert_serves(&daemon);
+    assert_serves(&Daemon::start_with(&home, &[]));
 }
 
 #[test]
@@ -97,8 +94,7 @@ fn shutdown_removes_the_socket() {
 #[test]
 fn stale_socket_is_replaced() {
     let home = Arc::new(Home::new());
-    let killed = Daemon::start_in(&home, &Config::new());
-    drop(killed);
+    drop(Daemon::start_in(&home, &Config::new()));
     assert!(home.socket().exists(), "SIGKILL leaves the file");
     assert_serves(&Daemon::start_in(&home, &Config::new()));
 }
@@ -242,7 +238,7 @@ fn missing_group_is_named() {
     let home = Home::new();
     let config = narrow().set("socket_group", "'no-such-group'");
     home.write_config(&config.set("metrics_address", "'disabled'"));
-    let ended = run(&["--config", home.config_file().to_str().unwrap()], &[]);
+    let ended = run_in(&home);
     assert_eq!(ended.code, 78, "{}", ended.errors);
     assert!(
         ended.errors.contains("no group \"no-such-group\""),

@@ -63,8 +63,7 @@ fn assert_closed(fleet: &Fleet, reason: &str) {
     );
     let sentence = record["error"].as_str().unwrap();
     assert!(sentence.contains("no longer accepted"), "{sentence}");
-    let address = first.addr().to_string();
-    assert!(sentence.contains(&address), "{sentence}");
+    assert!(sentence.contains(&first.addr().to_string()), "{sentence}");
     let log = fleet.daemon.log();
     assert!(
         log.contains("node \"pve1\": the open connection to "),

@@ -80,8 +80,7 @@ fn turn(place: &MeasuredNode, times: &mut Times) {
 }
 
 fn is_nearly_done(home: &Home, rsyslog: &Rsyslog) -> bool {
-    let collected = fs::metadata(rsyslog.file()).map_or(0, |file| file.len());
-    collected * 100 >= log_bytes(home) * 99
+    fs::metadata(rsyslog.file()).map_or(0, |file| file.len()) * 100 >= log_bytes(home) * 99
 }
 
 /// Resident memory of a daemon that forwards nothing, after a turn of readings.

@@ -129,8 +129,7 @@ fn other_authority_gets_no_record() {
     for library in BOTH {
         let mismatch = Mismatch::with_valid_collector(library);
         let (authority, stranger) = (&mismatch.authority, Authority::new());
-        let ours = authority.sign(SENDER, Validity::Good);
-        let daemon = mismatch.start_with(&stranger, &ours);
+        let daemon = mismatch.start_with(&stranger, &authority.sign(SENDER, Validity::Good));
         mismatch.assert_recovers_with_valid_sender(
             &daemon,
             &[("tls", "not of the authority in ca.pem")],

@@ -69,8 +69,7 @@ fn segment_stays_until_delivered() {
         &[file.to_str().unwrap(), "--against"],
         &[log.parent().unwrap().to_str().unwrap()],
     ];
-    let verified = host.control(&words.concat());
-    let report: Value = serde_json::from_str(&verified.output).unwrap();
+    let report: Value = serde_json::from_str(&host.control(&words.concat()).output).unwrap();
     assert_eq!(report["findings"], json!([]), "{report:#}");
     assert_eq!(report["first_seq"], 1, "{report:#}");
     assert!(

@@ -145,8 +145,7 @@ fn all_collectors_get_everything() {
     let streams = status(&daemon)["streams"].clone();
     assert!(streams[0]["queue"].as_u64().unwrap() > 0, "{streams}");
     let labels = "stream=\"second.test\",collector=\"second.test\"";
-    let up = format!("pulse_proxy_audit_forward_remote_up{{{labels}}}");
-    assert!(daemon.metric(&up) > 0.5);
+    assert!(daemon.metric(&format!("pulse_proxy_audit_forward_remote_up{{{labels}}}")) > 0.5);
     // Each collector has its own cursor.
     daemon.stop();
     let daemon = host.start_for_all();
@@ -188,8 +187,7 @@ fn replay_completes_killed_syslog() {
 
 /// The first lines of the collected file.
 fn lines(rsyslog: &Rsyslog, count: usize) -> String {
-    let collected = rsyslog.collected();
-    collected[..count]
+    rsyslog.collected()[..count]
         .iter()
         .map(|line| format!("{line}\n"))
         .collect()

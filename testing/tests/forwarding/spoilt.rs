@@ -15,8 +15,7 @@ const MOST_BYTES: u64 = 5 << 20;
 
 /// A collector at which nothing listens, so that messages stay in their files.
 fn config() -> Config {
-    let nobody = SocketAddr::from(([127, 0, 0, 1], 1));
-    forward_to(nobody).set_forward("application_log", "true")
+    forward_to(SocketAddr::from(([127, 0, 0, 1], 1))).set_forward("application_log", "true")
 }
 
 /// The files of forwarding.

@@ -46,8 +46,7 @@ fn complaining_profile_logs_nothing() {
     exercise(&service);
     assert_eq!(service.kernel_log().allowed(), [""; 0]);
     service.start();
-    let expected = "pulse-sensor-proxy (complain)";
-    assert_eq!(confinement(&service.pid()), expected);
+    assert_eq!(confinement(&service.pid()), "pulse-sensor-proxy (complain)");
 }
 
 #[test]
@@ -59,8 +58,7 @@ fn enforced_profile_denies_no_work() {
     exercise(&service);
     assert_eq!(service.kernel_log().denied(), [""; 0]);
     service.start();
-    let expected = "pulse-sensor-proxy (enforce)";
-    assert_eq!(confinement(&service.pid()), expected);
+    assert_eq!(confinement(&service.pid()), "pulse-sensor-proxy (enforce)");
 }
 
 #[test]
@@ -88,8 +86,7 @@ fn profile_denies_and_logs_exec() {
         "/usr/bin/env",
         "/usr/bin/true",
     ];
-    let refused = guest::try_run("aa-exec", &words);
-    let errors = guest::text(&refused.stderr);
+    let errors = guest::text(&guest::try_run("aa-exec", &words).stderr);
     assert!(errors.contains("Permission denied"), "{errors}");
     let denied = service.kernel_log().denied();
     let is_exec = |line: &String| {

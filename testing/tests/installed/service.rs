@@ -144,8 +144,7 @@ impl Service {
 
     /// Reads a node's document; the error is the daemon's text.
     pub(crate) fn temperature(&self, node: &str) -> Result<Value, String> {
-        let request = json!({"method": "get_temperature", "params": {"node": node}});
-        let response = self.ask(&request);
+        let response = self.ask(&json!({"method": "get_temperature", "params": {"node": node}}));
         match response["data"]["temperature"].as_str() {
             Some(document) => Ok(serde_json::from_str(document).unwrap()),
             None => Err(response["error"].as_str().unwrap().to_owned()),
@@ -155,8 +154,7 @@ impl Service {
     /// Scrapes the metrics.
     pub(crate) fn scrape(&self) -> String {
         let address = "127.0.0.1:9456".parse().unwrap();
-        let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
-        observe::http(address, request).body
+        observe::http(address, "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").body
     }
 
     /// Its main process id, as systemd prints it.

@@ -31,8 +31,7 @@ impl Running {
     pub(super) fn start() -> Self {
         if !skipped(&[Need::Collector]) {
             let authority = Authority::new();
-            let input = Input::Relp(TlsLibrary::OpenSsl);
-            let rsyslog = forwarding::collector(&authority, input);
+            let rsyslog = forwarding::collector(&authority, Input::Relp(TlsLibrary::OpenSsl));
             *SHARED.write().unwrap() = Some(SharedCollector {
                 certificate: authority.sign(SENDER, Validity::Good),
                 authority,

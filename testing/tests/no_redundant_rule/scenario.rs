@@ -164,8 +164,7 @@ impl Scenario {
         let answer = python::run(python::GROUPED, None, &arguments);
         assert!(answer.contains("\"success\":true"), "{answer}");
         wait::until("its container in a record", || {
-            let accepted = self.records_of("connection.accepted");
-            accepted
+            self.records_of("connection.accepted")
                 .iter()
                 .any(|record| record["container"] == name.as_str())
         });

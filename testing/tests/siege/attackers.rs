@@ -67,6 +67,5 @@ impl HalfRequests {
 }
 
 fn is_open(stream: &mut TcpStream) -> bool {
-    let read = stream.read(&mut [0; 512]);
-    matches!(read, Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
+    matches!(stream.read(&mut [0; 512]), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
 }

@@ -157,8 +157,7 @@ fn innocent_poller_is_served() {
     if skipped(&NEEDS) {
         return;
     }
-    let seconds = std::env::var(SECONDS).unwrap().parse().unwrap();
-    let length = Duration::from_secs(seconds);
+    let length = Duration::from_secs(std::env::var(SECONDS).unwrap().parse().unwrap());
     let siege = Siege::start();
     let daemon = &siege.daemon;
     let socket = daemon.home().socket();

@@ -98,8 +98,7 @@ impl WorkingTree {
     pub(crate) fn set(&self, since_start: Duration) -> io::Result<()> {
         let now = since_start.as_secs_f64() + self.phase;
         self.sensors.iter().try_for_each(|sensor| {
-            let value = format!("{:.0}", sensor.at(now));
-            tree::set(&self.root, &sensor.path, &value)
+            tree::set(&self.root, &sensor.path, &format!("{:.0}", sensor.at(now)))
         })
     }
 }

@@ -61,8 +61,7 @@ impl Session {
         self.ensure_openers(ssh);
         match self.shared.behaviour().on_command(command) {
             Action::Run { program, sys_root } => {
-                let writer = self.writer(channel, ssh);
-                let helper = Helper::start(&program, &sys_root, command, writer);
+                let helper = Helper::start(&program, &sys_root, command, self.writer(channel, ssh));
                 self.programs.insert(channel, Program::Child(helper));
                 Ok(())
             }
@@ -86,8 +85,7 @@ impl Session {
                 break;
             };
             self.ensure_openers(ssh);
-            let act = self.shared.behaviour().on_request(&line);
-            self.carry_out(act, channel, ssh)?;
+            self.carry_out(self.shared.behaviour().on_request(&line), channel, ssh)?;
         }
         Ok(())
     }
@@ -102,8 +100,7 @@ impl Session {
             Action::Wait | Action::Run { .. } => Ok(()),
             Action::Reply(reply) if reply.after.is_zero() => self.reply(reply, channel, ssh),
             Action::Reply(reply) => {
-                let writer = self.writer(channel, ssh);
-                self.spawn(channel, writer.reply_later(reply));
+                self.spawn(channel, self.writer(channel, ssh).reply_later(reply));
                 Ok(())
             }
             Action::Flood => {
@@ -256,8 +253,7 @@ impl Handler for Session {
         match self.programs.get(&channel) {
             Some(Program::Child(helper)) => helper.end_input(),
             Some(Program::InProcess(_)) => {
-                let act = self.shared.behaviour().on_end_of_input();
-                self.carry_out(act, channel, ssh)
+                self.carry_out(self.shared.behaviour().on_end_of_input(), channel, ssh)
             }
             None => Ok(()),
         }

@@ -165,8 +165,7 @@ fn mount_fs(kind: &str, at: &str) {
 }
 
 fn mount_with(kind: &str, at: &str, data: Option<&str>) {
-    let flags = MsFlags::empty();
-    mount(Some(kind), at, Some(kind), flags, data)
+    mount(Some(kind), at, Some(kind), MsFlags::empty(), data)
         .unwrap_or_else(|error| panic!("cannot mount {kind} at {at}: {error}"));
 }
 

@@ -206,8 +206,7 @@ impl Program {
 
     /// True when no output has arrived that was not read.
     pub(crate) async fn is_silent(&mut self) -> bool {
-        let now = Duration::ZERO;
-        while let Ok(message) = tokio::time::timeout(now, self.channel.wait()).await {
+        while let Ok(message) = tokio::time::timeout(Duration::ZERO, self.channel.wait()).await {
             match message {
                 Some(ChannelMsg::Success | ChannelMsg::WindowAdjusted { .. }) => {}
                 _ => return false,
