@@ -35,17 +35,17 @@ const CONCURRENT: usize = 64;
 
 pub(crate) fn measure(effort: Effort, report: &mut Report) {
     let program = std::env::current_exe().unwrap();
-    let place = tempfile::tempdir_in(program.parent().unwrap()).unwrap();
+    let directory = tempfile::tempdir_in(program.parent().unwrap()).unwrap();
     report.step("the cost of an audit record");
     report.figure(AUDIT_CPU, encoding(effort.audit_turns));
-    let alone = CommitRate::measure(place.path(), 1, effort.audit_turns);
+    let alone = CommitRate::measure(directory.path(), 1, effort.audit_turns);
     report.figure(AUDIT_WAIT, 1.0 / alone.share);
     report.note(alone.described());
-    let many = CommitRate::measure(place.path(), CONCURRENT, effort.audit_turns);
+    let many = CommitRate::measure(directory.path(), CONCURRENT, effort.audit_turns);
     report.figure(AUDIT_RATE, many.share * 100.0);
     report.note(many.described());
     report.step("verification of an audit log");
-    verifying::measure(place.path(), effort, report);
+    verifying::measure(directory.path(), effort, report);
 }
 
 /// A successful reading, whose record is the most frequent one.
@@ -116,11 +116,11 @@ struct CommitRate {
 
 impl CommitRate {
     /// Measures several turns and returns the median one.
-    fn measure(place: &Path, callers: usize, turns: usize) -> Self {
-        let log = Callers::start(place, callers);
+    fn measure(directory: &Path, callers: usize, turns: usize) -> Self {
+        let log = Callers::start(directory, callers);
         let mut bytes = RECORD_BYTES * callers.div_ceil(2);
         let turn = |_| {
-            let raw = raw_syncs(place, bytes);
+            let raw = raw_syncs(directory, bytes);
             let turn = log.turn(TURN);
             bytes = RECORD_BYTES * usize::try_from(turn.records / turn.commits).unwrap().max(1);
             let rate = turn.records as f64 / turn.length.as_secs_f64();
@@ -150,8 +150,8 @@ impl CommitRate {
 }
 
 /// The rate of writes of `bytes`, each with fdatasync, per second.
-fn raw_syncs(place: &Path, bytes: usize) -> f64 {
-    let path = place.join("raw");
+fn raw_syncs(directory: &Path, bytes: usize) -> f64 {
+    let path = directory.join("raw");
     let mut options = File::options();
     let mut file = options.create(true).append(true).open(&path).unwrap();
     let (lines, started, mut writes) = (vec![b'x'; bytes], Instant::now(), 0u32);

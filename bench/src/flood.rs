@@ -38,13 +38,13 @@ pub(crate) fn measure(effort: Effort, report: &mut Report) {
     }
     report.step("readings while two processes connect without a pause (about half a minute)");
     let config = Config::new().set("log_level", "'warn'");
-    let place = FloodTarget {
+    let target = FloodTarget {
         fleet: Fleet::start(config, [("pve1", sim::healthy())]),
         program: std::env::current_exe().unwrap(),
     };
-    readings(effort, report, &place);
+    readings(effort, report, &target);
     report.step("growth of the log while two processes connect as 65,536 users");
-    growth(effort, report, &place);
+    growth(effort, report, &target);
 }
 
 struct FloodTarget {
@@ -65,17 +65,17 @@ impl FloodTarget {
     }
 }
 
-fn readings(effort: Effort, report: &mut Report, place: &FloodTarget) {
-    let socket = place.fleet.daemon.home().socket();
+fn readings(effort: Effort, report: &mut Report, target: &FloodTarget) {
+    let socket = target.fleet.daemon.home().socket();
     let count = u32::try_from(effort.samples / TURNS).unwrap();
-    assert!(place.fleet.daemon.temperature("pve1").is_ok());
+    assert!(target.fleet.daemon.temperature("pve1").is_ok());
     let mut kinds = [
         (Attack::Spin, Readings::default()),
         (STRANGER, Readings::default()),
     ];
     for _ in 0..TURNS {
         for (attack, kind) in &mut kinds {
-            let flood = place.start(*attack);
+            let flood = target.start(*attack);
             let began = Instant::now();
             let full = FullBacklog::GiveUp;
             kind.add(&PollOutcome::readings(
@@ -128,10 +128,10 @@ impl Readings {
     }
 }
 
-fn growth(effort: Effort, report: &mut Report, place: &FloodTarget) {
-    let home = place.fleet.daemon.home();
+fn growth(effort: Effort, report: &mut Report, target: &FloodTarget) {
+    let home = target.fleet.daemon.home();
     let length = || fs::metadata(home.audit_log()).unwrap().len();
-    let flood = place.start(RANGE);
+    let flood = target.start(RANGE);
     let (before, began) = (length(), Instant::now());
     std::thread::sleep(INTERVAL * u32::try_from(effort.samples).unwrap());
     let (grown, seconds) = (length() - before, began.elapsed().as_secs_f64());

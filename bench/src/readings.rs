@@ -171,14 +171,14 @@ pub(crate) fn measure(effort: Effort, report: &mut Report) {
         return;
     }
     let unrecorded = programs::unrecorded_daemon();
-    let places = MeasuredNodes {
+    let nodes = MeasuredNodes {
         helper: MeasuredNode::with_helper(&unrecorded),
         plain: MeasuredNode::without_helper(&unrecorded),
         durable: MeasuredNode::with_helper(&programs::daemon()),
     };
-    latency(effort, report, &places);
-    cpu(effort, report, &places.helper);
-    status(effort, report, &places.durable);
+    latency(effort, report, &nodes);
+    cpu(effort, report, &nodes.helper);
+    status(effort, report, &nodes.durable);
 }
 
 /// The compared nodes and daemons.
@@ -191,16 +191,16 @@ struct MeasuredNodes {
     durable: MeasuredNode,
 }
 
-fn latency(effort: Effort, report: &mut Report, places: &MeasuredNodes) {
+fn latency(effort: Effort, report: &mut Report, nodes: &MeasuredNodes) {
     let MeasuredNodes {
         helper,
         plain,
         durable,
-    } = places;
+    } = nodes;
     report.step("readings through the daemon, with ssh and over ControlMaster (about 90 s)");
     let mut kinds: [Times; 6] = Default::default();
-    for place in [helper, plain, durable] {
-        place.read();
+    for measured in [helper, plain, durable] {
+        measured.read();
     }
     for _ in 0..TURNS {
         let count = effort.samples / TURNS;
@@ -255,11 +255,11 @@ fn cpu(effort: Effort, report: &mut Report, helper: &MeasuredNode) {
     ));
 }
 
-fn status(effort: Effort, report: &mut Report, place: &MeasuredNode) {
+fn status(effort: Effort, report: &mut Report, measured: &MeasuredNode) {
     report.step("get_status requests");
     let mut times = Times::default();
     times.add(effort.samples * 10, || {
-        assert!(place.ask(STATUS_REQUEST).contains("\"success\":true"));
+        assert!(measured.ask(STATUS_REQUEST).contains("\"success\":true"));
     });
     report.figure(STATUS, times.median());
     report.note(times.described("get_status, on a new connection"));

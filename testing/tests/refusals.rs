@@ -19,7 +19,7 @@ const READER: User = User {
     gid: 61_002,
 };
 
-fn seen(daemon: &Daemon, user: User, arguments: &[&str]) -> String {
+fn outcomes(daemon: &Daemon, user: User, arguments: &[&str]) -> String {
     let socket = daemon.home().socket();
     let arguments = [&[socket.to_str().unwrap()], arguments].concat();
     python::run(python::REPEAT, Some(user), &arguments)
@@ -38,7 +38,7 @@ fn stranger_gets_a_line_500_times() {
     let sizes = ["24", "16384", "16385", "200000"];
     for (size, uid) in sizes.into_iter().zip(FIRST_OF_MANY..) {
         for when in ["first", "late"] {
-            let outcomes = seen(&daemon, User::number(uid), &["500", "1", size, when]);
+            let outcomes = outcomes(&daemon, User::number(uid), &["500", "1", size, when]);
             assert_eq!(
                 outcomes, "{\"unauthorized\": 500}\n",
                 "{size} bytes, {when}"
@@ -54,7 +54,7 @@ fn parallel_strangers_get_lines() {
     }
     let daemon = Daemon::start(&Config::new());
     for when in ["first", "late"] {
-        let outcomes = seen(&daemon, STRANGER, &["500", "50", "1000", when]);
+        let outcomes = outcomes(&daemon, STRANGER, &["500", "50", "1000", when]);
         assert_eq!(outcomes, "{\"unauthorized\": 500}\n", "{when}");
     }
 }
@@ -70,11 +70,11 @@ fn limited_caller_gets_a_line() {
         .set_limit("per_peer_interval_ms", "3600000");
     let daemon = Daemon::start(&config);
     assert_eq!(
-        seen(&daemon, READER, &["1", "1", "24", "first"]),
+        outcomes(&daemon, READER, &["1", "1", "24", "first"]),
         "{\"success\": 1}\n"
     );
     for size in ["24", "16384"] {
-        let outcomes = seen(&daemon, READER, &["500", "1", size, "first"]);
+        let outcomes = outcomes(&daemon, READER, &["500", "1", size, "first"]);
         assert_eq!(outcomes, "{\"rate limit exceeded\": 500}\n", "{size} bytes");
     }
 }
@@ -87,7 +87,7 @@ fn oversized_request_gets_a_line() {
     // Its first request is too large; during the penalty the others exceed the limit.
     for size in ["16385", "500000"] {
         let daemon = Daemon::start(&with_reader());
-        let outcomes = seen(&daemon, READER, &["100", "1", size, "first"]);
+        let outcomes = outcomes(&daemon, READER, &["100", "1", size, "first"]);
         let too_large = count(&outcomes, "payload too large");
         let shut_out = count(&outcomes, "rate limit exceeded");
         assert_eq!(too_large + shut_out, 100, "{size} bytes: {outcomes}");

@@ -21,8 +21,8 @@ pub(super) struct Turn {
 }
 
 impl Callers {
-    pub(super) fn start(place: &Path, count: usize) -> Self {
-        let log = place.join(format!("log-{count}"));
+    pub(super) fn start(directory: &Path, count: usize) -> Self {
+        let log = directory.join(format!("log-{count}"));
         std::fs::create_dir(&log).unwrap();
         let directory = Directory::lock(&log, &log.join("state")).unwrap();
         Self {

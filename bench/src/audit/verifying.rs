@@ -20,8 +20,8 @@ pub(crate) const SUBCOMMAND: &str = "--verify-audit-log";
 /// Measurements of each.
 const TURNS: usize = 3;
 
-pub(super) fn measure(place: &Path, effort: Effort, report: &mut Report) {
-    let path = place.join("big");
+pub(super) fn measure(directory: &Path, effort: Effort, report: &mut Report) {
+    let path = directory.join("big");
     let key = write_log(&path, effort.audit_bytes);
     let (mut theirs, mut ours, mut memory) = (Times::default(), Times::default(), 0.0);
     // Afterwards the file is in the page cache for both.

@@ -42,24 +42,24 @@ pub(super) fn drain(records: u64) -> Drained {
     signal(&rsyslog, Signal::SIGSTOP);
     let home = home_with_a_log(records);
     install_valid_credentials(&home, &authority);
-    let place =
+    let measured =
         MeasuredNode::with_helper_in(&home, &programs::daemon(), forward_to(rsyslog.address()));
-    place.read();
+    measured.read();
     let [mut during, mut between] = <[Times; 2]>::default();
     let mut resident: f64 = 0.0;
     let mut is_draining = true;
     while is_draining {
-        turn(&place, &mut between);
+        turn(&measured, &mut between);
         signal(&rsyslog, Signal::SIGCONT);
-        turn(&place, &mut during);
-        resident = resident.max(resident_mib(place.daemon().pid()));
+        turn(&measured, &mut during);
+        resident = resident.max(resident_mib(measured.daemon().pid()));
         // Readings after the backlog's end would not count.
         is_draining = !is_nearly_done(&home, &rsyslog);
         signal(&rsyslog, Signal::SIGSTOP);
     }
     signal(&rsyslog, Signal::SIGCONT);
     wait::until("the remaining acknowledgements", || {
-        is_queue_empty(place.daemon())
+        is_queue_empty(measured.daemon())
     });
     assert!(is_nearly_done(&home, &rsyslog));
     Drained {
@@ -70,12 +70,12 @@ pub(super) fn drain(records: u64) -> Drained {
     }
 }
 
-fn turn(place: &MeasuredNode, times: &mut Times) {
+fn turn(measured: &MeasuredNode, times: &mut Times) {
     let started = Instant::now();
     // Not measured: it may wait for work of the turn before.
-    place.read();
+    measured.read();
     while started.elapsed() < TURN {
-        times.add(1, || place.read());
+        times.add(1, || measured.read());
     }
 }
 
@@ -86,9 +86,9 @@ fn is_nearly_done(home: &Home, rsyslog: &Rsyslog) -> bool {
 /// Resident memory of a daemon that forwards nothing, after a turn of readings.
 fn resident_without(records: u64) -> f64 {
     let home: Arc<Home> = home_with_a_log(records.min(1_000));
-    let place = MeasuredNode::with_helper_in(&home, &programs::daemon(), Config::new());
-    turn(&place, &mut Times::default());
-    resident_mib(place.daemon().pid())
+    let measured = MeasuredNode::with_helper_in(&home, &programs::daemon(), Config::new());
+    turn(&measured, &mut Times::default());
+    resident_mib(measured.daemon().pid())
 }
 
 fn signal(rsyslog: &Rsyslog, signal: Signal) {

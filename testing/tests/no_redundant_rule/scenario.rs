@@ -40,20 +40,20 @@ const CONNECTIONS: u64 = 16;
 pub(super) fn run(left_out: Option<&str>) {
     let mut scenario = Scenario::start(left_out);
     scenario.reads_every_node();
-    scenario.pins_that_were_replaced_count();
+    scenario.reads_replaced_pins();
     scenario.answers_callers();
-    scenario.is_observed();
+    scenario.serves_metrics();
     has_everything(&scenario.daemon);
-    scenario.is_on_record_as_itself();
+    scenario.records_its_own_polls();
     scenario.keeps_secrets_out_of_swap();
-    scenario.gives_memory_back();
+    scenario.frees_memory();
     scenario.reopens_and_rotates_the_log();
     scenario.examines_old_segments();
-    scenario.goes_on_after_a_stop();
+    scenario.continues_after_a_stop();
     has_everything(&scenario.daemon);
     scenario.survives_a_log_that_fails();
     scenario.ends_in_order();
-    scenario.leaves_all_in_order();
+    scenario.leaves_an_intact_log();
     ends_at_once(left_out);
     ends_by_a_fault(left_out);
 }
@@ -118,7 +118,7 @@ impl Scenario {
         self.assert_reads(LOCALHOST);
     }
 
-    fn pins_that_were_replaced_count(&self) {
+    fn reads_replaced_pins(&self) {
         let known = self.home.known_hosts();
         let line = self.nodes[1].host_key_line(NAMES[1]);
         let text = fs::read_to_string(&known).unwrap() + &line + "\n";
@@ -145,8 +145,8 @@ impl Scenario {
         ending.send(b"{\"method\":\"get_status\"}");
         ending.end_sending();
         assert_eq!(ending.answer()["success"], true);
-        assert_eq!(ending.rest(), b"", "it hangs up");
-        self.turns_strangers_away();
+        assert_eq!(ending.rest(), b"", "the daemon closes the connection");
+        self.refuses_strangers();
         self.names_containers();
     }
 
@@ -170,7 +170,7 @@ impl Scenario {
         });
     }
 
-    fn turns_strangers_away(&self) {
+    fn refuses_strangers(&self) {
         if !is_root() || programs::find("python3").is_none() {
             return;
         }
@@ -181,13 +181,13 @@ impl Scenario {
         assert!(answer.contains("unauthorized"), "{answer}");
     }
 
-    fn is_observed(&self) {
+    fn serves_metrics(&self) {
         assert!(self.daemon.get("/ready").starts_with("HTTP/1.1 200"));
         assert!(self.daemon.metric("pulse_proxy_audit_available") > 0.5);
     }
 
     /// It polls the first node when it starts.
-    fn is_on_record_as_itself(&self) {
+    fn records_its_own_polls(&self) {
         let starts = self.records_of("command.start");
         let poll = starts.iter().find(|record| record["peer"] == "poller");
         let poll = poll.expect("a poll");
@@ -242,7 +242,7 @@ impl Scenario {
     }
 
     /// The buffer of a large reading is reallocated many times.
-    fn gives_memory_back(&self) {
+    fn frees_memory(&self) {
         let before = self.memory("VmSize:");
         self.nodes[0].set_behaviour(Behaviour::Synthetic {
             document: verbose(4000).into(),
@@ -256,7 +256,7 @@ impl Scenario {
         }
     }
 
-    fn goes_on_after_a_stop(&self) {
+    fn continues_after_a_stop(&self) {
         self.daemon.signal(Signal::SIGSTOP);
         wait::until("the stop", || state(&self.daemon) == 'T');
         self.daemon.signal(Signal::SIGCONT);
@@ -328,7 +328,7 @@ impl Scenario {
         let mut in_hand = self.daemon.connect();
         in_hand.send(READING);
         wait::until("the request to be in hand", || starts() > before);
-        self.hangs_up_on_the_penalised();
+        self.closes_penalised_connections();
         self.daemon.signal(Signal::SIGTERM);
         assert_eq!(in_hand.answer()["success"], true);
         assert_eq!(self.daemon.wait().code(), Some(0), "{}", self.daemon.log());
@@ -336,16 +336,16 @@ impl Scenario {
     }
 
     /// The daemon closes the connection of a refused caller, which may not close it for hours.
-    fn hangs_up_on_the_penalised(&self) {
+    fn closes_penalised_connections(&self) {
         let mut longwinded = self.daemon.connect();
         longwinded.send(&[b' '; 100_000]);
         assert!(longwinded.error().contains("large"));
         let mut again = self.daemon.connect();
         assert_eq!(again.error(), "rate limit exceeded");
-        assert_eq!(again.rest(), b"", "it hangs up");
+        assert_eq!(again.rest(), b"", "the daemon closes the connection");
     }
 
-    fn leaves_all_in_order(&self) {
+    fn leaves_an_intact_log(&self) {
         let directory = self.home.audit_log();
         let sources = open_directory(directory.parent().unwrap()).unwrap();
         let opened = self.records_of("log.open");

@@ -44,12 +44,11 @@ impl Facts<'_> {
             text.push('\n');
             text.push_str(&wrapped(&paragraph));
         }
-        text.push_str("\nTry these commands in another terminal:\n");
-        for command in self.commands() {
-            text.push_str(&format!("{green}  {command}{plain}\n"));
+        text.push_str("\nCommands to try in another terminal:\n\n");
+        for (purpose, command) in self.commands() {
+            text.push_str(&format!("  # {purpose}\n{green}  {command}{plain}\n"));
         }
-        text.push('\n');
-        text
+        text + "\nCtrl-C ends the demo.\n\n"
     }
 
     fn overview(&self) -> String {
@@ -73,17 +72,30 @@ impl Facts<'_> {
         )
     }
 
-    fn commands(&self) -> [String; 5] {
+    /// Commands, each after its purpose.
+    fn commands(&self) -> [(&'static str, String); 5] {
         let control = quoted(self.control);
         let socket = quoted(self.socket);
         let log = format!("--log {}", quoted(self.audit_log));
         let state = quoted(&self.directory.join("audit"));
         [
-            format!("{control} --socket {socket} temps"),
-            self.by_hand(),
-            format!("curl http://{}/metrics", self.metrics),
-            format!("{control} audit tail --follow {log}"),
-            format!("{control} audit verify {log} --state-dir {state}"),
+            (
+                "read the temperatures of all nodes",
+                format!("{control} --socket {socket} temps"),
+            ),
+            ("send a request without pulse-sensorctl", self.by_hand()),
+            (
+                "show the metrics for Prometheus",
+                format!("curl http://{}/metrics", self.metrics),
+            ),
+            (
+                "follow the audit log",
+                format!("{control} audit tail --follow {log}"),
+            ),
+            (
+                "verify that no record of the audit log was changed",
+                format!("{control} audit verify {log} --state-dir {state}"),
+            ),
         ]
     }
 
