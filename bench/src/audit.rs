@@ -1,8 +1,8 @@
-//! The audit log: what a durable record costs, and how fast a log is verified.
+//! The audit log: the cost of a durable record, and the speed of verification.
 //!
-//! The disk alone and the log on it take turns, so that both meet the same
-//! neighbours. The disk is the one that the programs were built on: what is
-//! temporary may be kept in memory, where a sync costs nothing.
+//! The log and raw writes to the same disk alternate, so that both meet the same load. The
+//! disk is that of the build directory: a directory for temporary files may be in memory,
+//! where a sync costs nothing.
 
 mod callers;
 mod scratch;
@@ -25,30 +25,30 @@ use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-pub(crate) use verifying::{WORD, verify_and_tell};
+pub(crate) use verifying::{SUBCOMMAND, verify_in_this_process};
 
-/// How long the disk or the log has its turn.
+/// The duration of a turn of the log or of raw writes.
 const TURN: Duration = Duration::from_millis(150);
-/// What a record of [`event`] takes in the log.
+/// Bytes of a record of [`Reading::event`] in the log.
 const RECORD_BYTES: usize = 600;
 const CONCURRENT: usize = 64;
 
 pub(crate) fn measure(effort: Effort, report: &mut Report) {
     let program = std::env::current_exe().unwrap();
-    let place = tempfile::tempdir_in(program.parent().unwrap()).unwrap();
-    report.step("what an audit record costs");
+    let directory = tempfile::tempdir_in(program.parent().unwrap()).unwrap();
+    report.step("the cost of an audit record");
     report.figure(AUDIT_CPU, encoding(effort.audit_turns));
-    let alone = Waiting::measure(place.path(), 1, effort.audit_turns);
+    let alone = CommitRate::measure(directory.path(), 1, effort.audit_turns);
     report.figure(AUDIT_WAIT, 1.0 / alone.share);
     report.note(alone.described());
-    let many = Waiting::measure(place.path(), CONCURRENT, effort.audit_turns);
+    let many = CommitRate::measure(directory.path(), CONCURRENT, effort.audit_turns);
     report.figure(AUDIT_RATE, many.share * 100.0);
     report.note(many.described());
-    report.step("how fast an audit log is verified");
-    verifying::measure(place.path(), effort, report);
+    report.step("verification of an audit log");
+    verifying::measure(directory.path(), effort, report);
 }
 
-/// A reading that succeeded: the record that a daemon writes most often.
+/// A successful reading, whose record is the most frequent one.
 pub(crate) struct Reading {
     peer: Peer,
     node: NodeName,
@@ -104,23 +104,23 @@ fn encoding(turns: usize) -> f64 {
     milliseconds * 1000.0 / (rounds * 50) as f64
 }
 
-/// What callers get who wait for the disk, beside what the disk can do alone.
-struct Waiting {
+/// The rate of durable records, compared with the rate of raw synced writes.
+struct CommitRate {
     callers: usize,
-    /// The log's rate, as a part of the batch size times the disk's rate.
+    /// The log's rate divided by batch size times raw rate.
     share: f64,
     rate: f64,
     batch: f64,
     raw: f64,
 }
 
-impl Waiting {
-    /// The median of some turns.
-    fn measure(place: &Path, callers: usize, turns: usize) -> Self {
-        let log = Callers::start(place, callers);
+impl CommitRate {
+    /// Measures several turns and returns the median one.
+    fn measure(directory: &Path, callers: usize, turns: usize) -> Self {
+        let log = Callers::start(directory, callers);
         let mut bytes = RECORD_BYTES * callers.div_ceil(2);
         let turn = |_| {
-            let raw = raw_syncs(place, bytes);
+            let raw = raw_syncs(directory, bytes);
             let turn = log.turn(TURN);
             bytes = RECORD_BYTES * usize::try_from(turn.records / turn.commits).unwrap().max(1);
             let rate = turn.records as f64 / turn.length.as_secs_f64();
@@ -140,7 +140,7 @@ impl Waiting {
 
     fn described(&self) -> String {
         format!(
-            "{} callers: {} records/s in batches of {}; the disk alone {} syncs/s",
+            "durable records, {} callers: {} records/s in batches of {}; raw fdatasync: {} a second",
             self.callers,
             rounded(self.rate),
             rounded(self.batch),
@@ -149,9 +149,9 @@ impl Waiting {
     }
 }
 
-/// How many writes of `bytes`, each with its fdatasync, the disk does in a second.
-fn raw_syncs(place: &Path, bytes: usize) -> f64 {
-    let path = place.join("raw");
+/// The rate of writes of `bytes`, each with fdatasync, per second.
+fn raw_syncs(directory: &Path, bytes: usize) -> f64 {
+    let path = directory.join("raw");
     let mut options = File::options();
     let mut file = options.create(true).append(true).open(&path).unwrap();
     let (lines, started, mut writes) = (vec![b'x'; bytes], Instant::now(), 0u32);

@@ -1,12 +1,12 @@
-//! What confinement costs: the daemon at its start and with each reading, the helper
-//! whenever it is started. The programs are the same; only what they are told differs.
+//! The cost of confinement: starts and readings of the daemon, and starts of the node helper.
+//! The programs are the same on both sides; only the setting `confinement` differs.
 
 use crate::Effort;
 use crate::devices;
 use crate::measure::Times;
 use crate::process::ended_children_cpu;
 use crate::promise::{CONFINED_READING, CONFINED_START};
-use crate::readings::Place;
+use crate::readings::MeasuredNode;
 use crate::report::{Report, rounded};
 use pulse_e2e::programs::{self, Need, skipped};
 use pulse_e2e::{Config, Home, service};
@@ -14,13 +14,13 @@ use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-/// Readings are short: more of them than of anything else, in turns of one.
+/// Readings are short, so there are more of them than of starts; they alternate one by one.
 const READINGS_PER_SAMPLE: usize = 20;
 
-/// Processor time is shown in steps of 10 ms, so it is added up over many starts.
+/// Processor time is reported in steps of 10 ms, so it is summed over many starts.
 const TURNS: usize = 4;
 
-/// Measures and reports.
+/// Runs the suite.
 pub(crate) fn measure(effort: Effort, report: &mut Report) {
     starts(effort, report);
     if !skipped(&[Need::Sshd]) {
@@ -34,9 +34,9 @@ fn config(mode: &str) -> Config {
 }
 
 fn starts(effort: Effort, report: &mut Report) {
-    report.step("starts, confined and not");
+    report.step("starts of the daemon, with confinement and without");
     let (confined, free) = (Starter::new("best-effort"), Starter::new("off"));
-    // The first makes keys and the log.
+    // The first start makes the keys and the log.
     end(confined.start());
     end(free.start());
     let [mut with, mut without] = <[Times; 2]>::default();
@@ -50,15 +50,15 @@ fn starts(effort: Effort, report: &mut Report) {
         }
     }
     report.figure(CONFINED_START, with.median() - without.median());
-    report.note(with.described("from the start to READY=1, confined"));
-    report.note(without.described("the same, not confined"));
+    report.note(with.described("start of the daemon to READY=1, with confinement"));
+    report.note(without.described("the same, without confinement"));
 }
 
 fn readings(effort: Effort, report: &mut Report) {
-    report.step("readings, confined and not");
+    report.step("readings, with confinement and without");
     let daemon = programs::unrecorded_daemon();
-    let confined = Place::with_helper_and(&daemon, config("best-effort"));
-    let free = Place::with_helper_and(&daemon, config("off"));
+    let confined = MeasuredNode::with_helper_and(&daemon, config("best-effort"));
+    let free = MeasuredNode::with_helper_and(&daemon, config("off"));
     let [mut with, mut without] = <[Times; 2]>::default();
     confined.read();
     free.read();
@@ -68,13 +68,13 @@ fn readings(effort: Effort, report: &mut Report) {
     }
     let more = (with.median() / without.median() - 1.0) * 100.0;
     report.figure(CONFINED_READING, more);
-    report.note(with.described("reading alone, confined"));
-    report.note(without.described("the same, not confined"));
+    report.note(with.described("reading without records, with confinement"));
+    report.note(without.described("the same, without confinement"));
 }
 
-/// The helper where sshd starts it for each reading, without sshd.
+/// Starts of the helper for one reading each, without sshd.
 fn helpers(effort: Effort, report: &mut Report) {
-    report.step("starts of the node helper, confined and not");
+    report.step("starts of the node helper, with confinement and without");
     let devices = devices::server();
     let count = effort.samples / TURNS;
     let [mut with, mut without] = <[Starts; 2]>::default();
@@ -82,8 +82,8 @@ fn helpers(effort: Effort, report: &mut Report) {
         with.add(count, || read_once("best-effort", devices.path()));
         without.add(count, || read_once("off", devices.path()));
     }
-    report.note(with.described("one reading by a node helper of its own, confined"));
-    report.note(without.described("the same, not confined"));
+    report.note(with.described("start of a node helper for one reading, with confinement"));
+    report.note(without.described("the same, without confinement"));
 }
 
 fn read_once(mode: &str, devices: &Path) {
@@ -93,11 +93,11 @@ fn read_once(mode: &str, devices: &Path) {
     assert!(output.status.success(), "{output:?}");
 }
 
-/// Programs that were started, and have ended.
+/// Durations and processor time of programs that have ended.
 #[derive(Default)]
 struct Starts {
     times: Times,
-    /// In milliseconds, of all of them.
+    /// The sum of processor time in milliseconds.
     cpu: f64,
 }
 
@@ -110,11 +110,11 @@ impl Starts {
 
     fn described(&self, what: &str) -> String {
         let cpu = rounded(self.cpu / self.times.count() as f64);
-        format!("{}; CPU {cpu} ms each", self.times.described(what))
+        format!("{}; {cpu} ms of CPU each", self.times.described(what))
     }
 }
 
-/// A daemon that is started again and again.
+/// A daemon that is started repeatedly.
 struct Starter {
     home: Home,
     ready: UnixDatagram,
@@ -128,7 +128,7 @@ impl Starter {
         Self { home, ready }
     }
 
-    /// Until it says that it is ready.
+    /// Starts the daemon and waits for READY=1.
     fn start(&self) -> Child {
         let child = Command::new(programs::daemon())
             .arg("--config")

@@ -1,7 +1,7 @@
-//! Many nodes at once: memory, processor time, and a sweep over all of them.
+//! Many nodes: memory, processor time, and one request that reads all of them.
 //!
-//! The nodes are simulated in a process of their own, so that the daemon's share
-//! is its own. On a small machine both share the processors.
+//! The nodes are simulated in a separate process, so that the daemon's resources can be
+//! measured alone. On a small machine both share the processors.
 
 use crate::Effort;
 use crate::devices;
@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 /// The interval in which every node is read.
 const INTERVAL: Duration = Duration::from_secs(10);
 
-/// Simulated nodes in a process of their own; they end when their input does.
+/// A process of simulated nodes, which ends when its input does.
 struct Crowd {
     process: Child,
     _input: ChildStdin,
@@ -56,7 +56,7 @@ impl Crowd {
         }
     }
 
-    /// A daemon that may read all of them.
+    /// Starts a daemon with all of them in its configuration.
     fn daemon(&self, program: &Path, nodes: usize, config: Config) -> Daemon {
         let home = Arc::new(Home::new());
         let address = ([127, 0, 0, 1], self.port).into();
@@ -79,7 +79,7 @@ impl Drop for Crowd {
     }
 }
 
-/// Measures and reports.
+/// Runs the suite.
 pub(crate) fn measure(effort: Effort, report: &mut Report) {
     idle(report);
     polled(effort, report);
@@ -87,14 +87,14 @@ pub(crate) fn measure(effort: Effort, report: &mut Report) {
 }
 
 fn idle(report: &mut Report) {
-    report.step("memory when idle");
+    report.step("memory of an idle daemon");
     let daemon = Daemon::start(&Config::new());
     let status = daemon.ask(&json!({ "method": "get_status" }));
     assert!(status["success"].as_bool().unwrap());
     report.figure(IDLE, resident_mib(daemon.pid()));
 }
 
-/// Nodes read every ten seconds in the background.
+/// Background polling every ten seconds.
 fn polled(effort: Effort, report: &mut Report) {
     let (nodes, _) = effort.nodes;
     report.step(&format!(
@@ -114,27 +114,27 @@ fn polled(effort: Effort, report: &mut Report) {
     report.figure(POLLED, share * 100.0);
 }
 
-/// All nodes in one request: reading alone, then with two durable records for each.
+/// All nodes in one request: without records, then with two durable records for each.
 fn swept(effort: Effort, report: &mut Report) {
     let (_, nodes) = effort.nodes;
     report.step(&format!(
-        "sweeps over {nodes} nodes (connecting to all of them comes first)"
+        "reading {nodes} nodes in one request (after connecting to each)"
     ));
     let crowd = Crowd::start(nodes);
     let unrecorded = programs::unrecorded_daemon();
-    let (_, alone) = sweeps(&crowd, &unrecorded, nodes, "nothing recorded", report);
+    let (_, alone) = sweeps(&crowd, &unrecorded, nodes, "without records", report);
     report.figure(SWEEP, alone.as_secs_f64());
     let (resident, _) = sweeps(
         &crowd,
         &programs::daemon(),
         nodes,
-        "durable records",
+        "with durable records",
         report,
     );
     report.figure(SWEPT, resident);
 }
 
-/// The daemon's memory after some sweeps, and their median.
+/// The daemon's memory after several sweeps, and the sweeps' median.
 fn sweeps(
     crowd: &Crowd,
     program: &Path,
@@ -151,7 +151,7 @@ fn sweeps(
     let mut sweeps: Vec<Duration> = (0..5).map(|_| sweep(&daemon, nodes)).collect();
     sweeps.sort_unstable();
     report.note(format!(
-        "{nodes} nodes, {what}: connecting {} s, sweeps from {} to {} s, median {} s",
+        "{nodes} nodes in one request, {what}: {} s with connecting, then {} to {} s, median {} s",
         rounded(connecting.as_secs_f64()),
         rounded(sweeps[0].as_secs_f64()),
         rounded(sweeps[4].as_secs_f64()),
@@ -160,7 +160,7 @@ fn sweeps(
     (resident_mib(daemon.pid()), sweeps[2])
 }
 
-/// One `get_temperatures` of every node, to the last byte of the answer.
+/// Duration of one `get_temperatures` of every node, to the last byte of the response.
 fn sweep(daemon: &Daemon, nodes: usize) -> Duration {
     let started = Instant::now();
     let mut stream = UnixStream::connect(daemon.home().socket()).unwrap();

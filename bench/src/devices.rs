@@ -1,4 +1,4 @@
-//! A made-up machine, and what the node helper prints of it.
+//! A made-up server, and the node helper's output for it.
 
 use pulse_e2e::programs;
 use pulse_e2e::sim::tree;
@@ -15,7 +15,7 @@ pub(crate) fn server() -> TempDir {
     directory
 }
 
-/// Keeps what the helper prints for these words in a file beside the tree.
+/// Stores the helper's output for these arguments in a file in the tree.
 pub(crate) fn printed(devices: &Path, words: &[&str]) -> PathBuf {
     let helper = Command::new(programs::helper())
         .arg("--sys-root")

@@ -1,8 +1,8 @@
-//! What `SPECIFICATION.md` promises, measured.
+//! Measures the promises of `SPECIFICATION.md`.
 //!
-//! `cargo xtask bench` builds what is measured and runs this. Every comparison is
-//! made in one run on one machine, in turns, and quotes medians: machines differ
-//! and are shared, ratios travel. `--smoke` only sees that everything runs.
+//! `cargo xtask bench` builds the programs and runs this. Each comparison alternates between
+//! its two sides in one run on one machine and compares medians: absolute figures differ
+//! between machines and loads, ratios hardly do. `--smoke` only checks that everything runs.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -23,23 +23,23 @@ mod report;
 
 use report::Report;
 
-/// How much is measured.
+/// The extent of the measurements.
 #[derive(Clone, Copy, Debug)]
 struct Effort {
-    /// Readings of which the median is quoted.
+    /// Readings for a median.
     samples: usize,
-    /// Readings over which processor time is added up.
+    /// Readings for a sum of processor time.
     cpu_samples: usize,
-    /// Simulated nodes: connected and polled; swept.
+    /// Simulated nodes: connected and polled; read in one request.
     nodes: (usize, usize),
-    /// For how many intervals of 10 s the polled nodes are watched.
+    /// Intervals of 10 s for which the polled nodes are observed.
     intervals: u32,
-    /// How often the audit log and the disk alone take turns.
+    /// Turns of the audit log and of the disk alone.
     audit_turns: usize,
-    /// How big a log is verified.
+    /// Bytes of the verified log.
     audit_bytes: u64,
-    /// Records of a log that is forwarded for speed, how often, and of the one whose
-    /// backlog drains beside readings.
+    /// Records of the log that is forwarded for the rate, repetitions of that, and records of
+    /// the backlog that is forwarded during readings.
     forwarded: (u64, usize, u64),
 }
 
@@ -72,36 +72,34 @@ const SUITES: [&str; 6] = [
 ];
 
 const HELP: &str = "\
-Measures what SPECIFICATION.md promises. Start it with `cargo xtask bench`.
+Measures the promises of SPECIFICATION.md. Run it with `cargo xtask bench [SUITE]...`.
 
-  readings     latency and processor time of readings against real sshd, beside
-               ssh and ssh over ControlMaster
-  crowd        memory and processor time with many simulated nodes
-  audit        durable audit records beside raw fdatasync, verification beside
-               sha256sum; takes 1.1 GiB of disk for a while
-  confinement  starts and readings of the daemon, starts of the helper, confined
-               and not
-  floods       readings, and the log, while two processes connect without a pause;
-               takes root
-  forwarding   speed, processor time and memory of forwarding beside rsyslog's, and
-               readings while a million records go to the collector; takes 1.3 GiB
-               of disk for a while
-  (none)       all of them
+  readings     latency and processor time of readings through the daemon, compared
+               with ssh and with ssh over ControlMaster, all against a real sshd
+  crowd        memory and processor time with 1,000 and 10,000 simulated nodes
+  audit        durable audit records, compared with raw fdatasync; verification of
+               a log, compared with sha256sum; uses 1.1 GiB of disk
+  confinement  starts and readings with the daemon's confinement and without it
+  floods       readings and growth of the log while two processes connect without a
+               pause; needs root
+  forwarding   rate, processor time and memory of forwarding, compared with rsyslog;
+               readings while a million records are forwarded; uses 1.3 GiB of disk
+  (none)       all of these
 
-  --smoke    a handful of each, to see that everything runs
-  --json     for programs
+  --smoke    measure a little of each, to check that everything runs
+  --json     print JSON
 ";
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if let [word, rest @ ..] = &arguments[..]
-        && word == audit::WORD
+        && word == audit::SUBCOMMAND
     {
-        return audit::verify_and_tell(rest);
+        return audit::verify_in_this_process(rest);
     }
-    // As an attacker: the socket comes behind the word.
+    // This process is an attacker of the suite `floods`.
     if let [word, rest @ ..] = &arguments[..]
-        && word == pulse_e2e::flood::WORD
+        && word == pulse_e2e::flood::SUBCOMMAND
     {
         return pulse_e2e::flood::attack(rest);
     }

@@ -1,4 +1,4 @@
-//! Times of many small things, and what to say of them.
+//! Durations of repeated actions, and their quantiles.
 
 use crate::report::rounded;
 use std::time::{Duration, Instant};
@@ -8,16 +8,16 @@ use std::time::{Duration, Instant};
 pub(crate) struct Times(Vec<f64>);
 
 impl Times {
-    /// Does a thing some times and adds what each took.
-    pub(crate) fn add(&mut self, count: usize, mut thing: impl FnMut()) {
+    /// Repeats an action and adds each duration.
+    pub(crate) fn add(&mut self, count: usize, mut action: impl FnMut()) {
         for _ in 0..count {
             let started = Instant::now();
-            thing();
+            action();
             self.0.push(milliseconds(started.elapsed()));
         }
     }
 
-    /// Adds one that was measured elsewhere, in milliseconds.
+    /// Adds a duration in milliseconds.
     pub(crate) fn push(&mut self, time: f64) {
         self.0.push(time);
     }
@@ -30,11 +30,11 @@ impl Times {
         self.quantile(0.5)
     }
 
-    /// For a note.
+    /// The text of a note.
     pub(crate) fn described(&self, what: &str) -> String {
         let (low, high) = (self.quantile(0.05), self.quantile(0.99));
         format!(
-            "{what}: median {} ms (p5 {}, p99 {}; {} times)",
+            "{what}: median {} ms, 5th percentile {} ms, 99th {} ms, of {} measurements",
             rounded(self.median()),
             rounded(low),
             rounded(high),

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-/// Clock ticks a second, which Linux has fixed for what it shows to users.
+/// Clock ticks a second in `/proc` (`USER_HZ`), on every architecture that we build for.
 const TICKS: f64 = 100.0;
 
 /// One process's line of `/proc/<pid>/stat`.
@@ -15,7 +15,7 @@ struct Stat {
 
 fn stat(pid: u32) -> Option<Stat> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The program's name stands in brackets and may hold anything.
+    // The program's name is in parentheses and may have any character.
     let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
     let number = |i: usize| fields.get(i)?.parse::<u64>().ok();
     Some(Stat {
@@ -32,8 +32,8 @@ fn pids() -> Vec<u32> {
         .collect()
 }
 
-/// Processor time in milliseconds that processes and all their descendants, ended
-/// ones too, have used.
+/// Processor time in milliseconds of processes and all their descendants, ended ones
+/// included.
 pub(crate) fn tree_cpu(roots: &[u32]) -> f64 {
     let stats: Vec<(u32, Stat)> = pids()
         .into_iter()
@@ -62,8 +62,7 @@ pub(crate) fn tree_cpu(roots: &[u32]) -> f64 {
     ticks as f64 * 1000.0 / TICKS
 }
 
-/// Processor time in milliseconds that one process itself has used; in
-/// nanosecond steps, for the main thread.
+/// Processor time in milliseconds of a process's main thread, measured in nanoseconds.
 pub(crate) fn own_cpu(pid: u32) -> f64 {
     let text = fs::read_to_string(format!("/proc/{pid}/schedstat")).unwrap();
     let nanoseconds: f64 = text.split_whitespace().next().unwrap().parse().unwrap();
@@ -75,7 +74,7 @@ pub(crate) fn ended_children_cpu() -> f64 {
     stat(std::process::id()).map_or(0.0, |s| s.ended_children_ticks as f64 * 1000.0 / TICKS)
 }
 
-/// The process whose title names this file: sshd rewrites its arguments into one.
+/// The process whose arguments contain this file: sshd rewrites its arguments into a title.
 pub(crate) fn titled(file: &Path) -> u32 {
     let file = file.to_str().unwrap();
     let names_it = |pid: &u32| {

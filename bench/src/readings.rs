@@ -1,10 +1,8 @@
-//! Readings of real sshd: through the socket, and as they would be made without
-//! the daemon. Reading alone is measured on a daemon that records nothing, so that
-//! its figure does not hang on the disk; a whole reading on the one that is shipped,
-//! with two durable records.
+//! Readings of a node with a real sshd: through the daemon, and with ssh instead. A reading
+//! without records is measured on a daemon without an audit log, so that it does not depend on
+//! the disk; a reading with durable records on the shipped daemon, which writes two.
 //!
-//! Each kind is measured in turns with the others, so that a machine that is
-//! slower for a while is slower for all of them.
+//! The kinds alternate, so that all of them meet the same load of the machine.
 
 use crate::Effort;
 use crate::devices;
@@ -28,14 +26,14 @@ const TURNS: usize = 4;
 const READ: &[u8] = b"{\"method\":\"get_temperature\",\"params\":{\"node\":\"pve1\"}}\n";
 const STATUS_REQUEST: &[u8] = b"{\"method\":\"get_status\"}\n";
 
-/// A node, the daemon that reads it, and ssh that can read it too.
-pub(crate) struct Place {
+/// A node, a daemon that reads it, and an ssh client that can read it too.
+pub(crate) struct MeasuredNode {
     node: RealNode,
     master: Child,
     _devices: TempDir,
 }
 
-impl Place {
+impl MeasuredNode {
     fn with_helper(daemon: &Path) -> Self {
         Self::with_helper_and(daemon, Config::new())
     }
@@ -66,7 +64,7 @@ impl Place {
         command: &str,
         devices: TempDir,
     ) -> Self {
-        // The harness waits for the line that sshd logs when it listens.
+        // At this level sshd still logs the line that the harness waits for.
         let options = SshdOptions {
             lines: vec!["LogLevel INFO".into()],
             ..SshdOptions::default()
@@ -88,8 +86,7 @@ impl Place {
         }
     }
 
-    /// As Pulse does: connect, one line, one line back. What it does with the
-    /// line is its own time.
+    /// Reads as Pulse does: connects, sends a line, receives a line. Parsing is not measured.
     pub(crate) fn read(&self) {
         let line = self.ask(READ);
         assert!(line.contains("\\\"sensors\\\":"), "{line}");
@@ -114,12 +111,12 @@ impl Place {
         ssh
     }
 
-    /// A connection of its own for each reading.
+    /// Reads with ssh on a new connection.
     fn read_by_ssh(&self) {
         run(self.ssh().args(["-S", "none", "pulse-sensor-node read"]));
     }
 
-    /// A session on the connection that is open.
+    /// Reads with ssh on the open connection of its `ControlMaster`.
     fn read_by_master(&self) {
         run(self
             .ssh()
@@ -130,12 +127,11 @@ impl Place {
     /// processes that were started here.
     fn cpu(&self) -> f64 {
         let sshd = titled(&self.node.sshd.path("sshd_config"));
-        let ours = [sshd, self.node.daemon.pid(), self.master.id()];
-        tree_cpu(&ours) + ended_children_cpu()
+        tree_cpu(&[sshd, self.node.daemon.pid(), self.master.id()]) + ended_children_cpu()
     }
 }
 
-impl Drop for Place {
+impl Drop for MeasuredNode {
     fn drop(&mut self) {
         let _ = self.master.kill();
         let _ = self.master.wait();
@@ -169,42 +165,42 @@ fn run(command: &mut Command) {
     );
 }
 
-/// Measures and reports.
+/// Runs the suite.
 pub(crate) fn measure(effort: Effort, report: &mut Report) {
     if skipped(&[Need::Sshd]) {
         return;
     }
     let unrecorded = programs::unrecorded_daemon();
-    let places = Places {
-        helper: Place::with_helper(&unrecorded),
-        plain: Place::without_helper(&unrecorded),
-        durable: Place::with_helper(&programs::daemon()),
+    let nodes = MeasuredNodes {
+        helper: MeasuredNode::with_helper(&unrecorded),
+        plain: MeasuredNode::without_helper(&unrecorded),
+        durable: MeasuredNode::with_helper(&programs::daemon()),
     };
-    latency(effort, report, &places);
-    cpu(effort, report, &places.helper);
-    status(effort, report, &places.durable);
+    latency(effort, report, &nodes);
+    cpu(effort, report, &nodes.helper);
+    status(effort, report, &nodes.durable);
 }
 
-/// What is compared.
-struct Places {
-    /// A node with the helper, and nothing recorded.
-    helper: Place,
-    /// A node without it, and nothing recorded.
-    plain: Place,
-    /// A node with the helper, and the daemon as it is shipped.
-    durable: Place,
+/// The compared nodes and daemons.
+struct MeasuredNodes {
+    /// With the node helper, without records.
+    helper: MeasuredNode,
+    /// Without the node helper, without records.
+    plain: MeasuredNode,
+    /// With the node helper and durable records: the shipped daemon.
+    durable: MeasuredNode,
 }
 
-fn latency(effort: Effort, report: &mut Report, places: &Places) {
-    let Places {
+fn latency(effort: Effort, report: &mut Report, nodes: &MeasuredNodes) {
+    let MeasuredNodes {
         helper,
         plain,
         durable,
-    } = places;
-    report.step("readings by socket, ssh and ControlMaster (about a minute and a half)");
+    } = nodes;
+    report.step("readings through the daemon, with ssh and over ControlMaster (about 90 s)");
     let mut kinds: [Times; 6] = Default::default();
-    for place in [helper, plain, durable] {
-        place.read();
+    for measured in [helper, plain, durable] {
+        measured.read();
     }
     for _ in 0..TURNS {
         let count = effort.samples / TURNS;
@@ -223,21 +219,21 @@ fn latency(effort: Effort, report: &mut Report, places: &Places) {
     report.figure(DURABLE_VS_MASTER, master.median() / recorded.median());
     report.figure(EXEC_VS_MASTER, exec_master.median() / exec.median());
     for (times, what) in [
-        (&socket, "through the socket, node helper, nothing recorded"),
+        (&socket, "through the daemon, node helper, without records"),
         (
             &recorded,
-            "through the socket, node helper, durable records",
+            "through the daemon, node helper, with durable records",
         ),
-        (&ssh, "ssh per reading, node helper"),
+        (&ssh, "one ssh per reading, node helper"),
         (&master, "ssh over ControlMaster, node helper"),
-        (&exec, "through the socket, no helper, nothing recorded"),
-        (&exec_master, "ssh over ControlMaster, no helper"),
+        (&exec, "through the daemon, no node helper, without records"),
+        (&exec_master, "ssh over ControlMaster, no node helper"),
     ] {
         report.note(times.described(what));
     }
 }
 
-fn cpu(effort: Effort, report: &mut Report, helper: &Place) {
+fn cpu(effort: Effort, report: &mut Report, helper: &MeasuredNode) {
     report.step("processor time per reading");
     let spent = |count: usize, read: &dyn Fn()| {
         let before = helper.cpu();
@@ -252,19 +248,19 @@ fn cpu(effort: Effort, report: &mut Report, helper: &Place) {
     let master = spent(effort.samples, &|| helper.read_by_master());
     report.figure(CPU_VS_MASTER, master / socket);
     report.note(format!(
-        "CPU per reading: {} ms through the socket ({} of it the daemon), {} ms over ControlMaster",
+        "CPU per reading: {} ms through the daemon ({} ms of it in the daemon), {} ms with ssh over ControlMaster",
         rounded(socket),
         rounded(daemon),
         rounded(master)
     ));
 }
 
-fn status(effort: Effort, report: &mut Report, place: &Place) {
-    report.step("get_status");
+fn status(effort: Effort, report: &mut Report, measured: &MeasuredNode) {
+    report.step("get_status requests");
     let mut times = Times::default();
     times.add(effort.samples * 10, || {
-        assert!(place.ask(STATUS_REQUEST).contains("\"success\":true"));
+        assert!(measured.ask(STATUS_REQUEST).contains("\"success\":true"));
     });
     report.figure(STATUS, times.median());
-    report.note(times.described("get_status"));
+    report.note(times.described("get_status, on a new connection"));
 }

@@ -1,4 +1,4 @@
-//! A log as it was written: its lines, and the key that it is verified with.
+//! A log: its lines, and its verification key.
 
 use pulse_audit::{Body, Log, PublicKey, Settings, Timestamp};
 use pulse_core::event::Event;
@@ -8,11 +8,11 @@ use std::time::Duration;
 #[allow(dead_code)]
 pub mod simulated;
 
-/// Records of several kinds, over three segments, sealed at the end.
+/// Records of several kinds in three segments, sealed at the end.
 #[allow(dead_code, reason = "no target uses all of it")]
 pub struct Sample {
     pub lines: Vec<Vec<u8>>,
-    /// How many lines each segment has.
+    /// The number of lines of each segment.
     pub segments: Vec<usize>,
     pub key: PublicKey,
 }

@@ -1,5 +1,5 @@
-//! A hostile SSH server, as far as the key exchange: behind it, whatever somebody wants is
-//! encrypted with the right keys, so that a client takes it for what its node says.
+//! A hostile SSH server: it does a correct key exchange and then encrypts arbitrary payloads with
+//! the right keys, so that the client takes them for its node's.
 //!
 //! RFC 4253 and 8731 (curve25519-sha256, Ed25519), and AES-256-GCM as OpenSSH has it
 //! (PROTOCOL, section 1.6), in which lengths are not encrypted.
@@ -16,7 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 pub const VERSION: &[u8] = b"SSH-2.0-hostile\r\n";
-/// The longest packet of a client that is no mistake of ours.
+/// The longest packet that a client sends.
 const MAX_PACKET: usize = 300_000;
 
 const KEXINIT: u8 = 20;
@@ -24,8 +24,8 @@ const NEWKEYS: u8 = 21;
 const KEX_ECDH_INIT: u8 = 30;
 const KEX_ECDH_REPLY: u8 = 31;
 
-/// Both ends of a connection: the client's, and the server's. What TCP would do with
-/// acknowledgements is the only thing that a socket pair does not.
+/// Both ends of a connection: the client's and the server's. A socket pair behaves like TCP
+/// except for acknowledgements.
 pub fn connection() -> (TcpStream, TcpStream) {
     let (ours, theirs) = UnixStream::pair().expect("sockets");
     let stream = |socket: UnixStream| {
@@ -35,12 +35,12 @@ pub fn connection() -> (TcpStream, TcpStream) {
     (stream(theirs), stream(ours))
 }
 
-/// The host key of all servers here.
+/// The host key of every server.
 pub fn host_key() -> SigningKey {
     SigningKey::from_bytes(&[7; 32])
 }
 
-/// As it goes over the wire, and stands in base64 in `known_hosts`.
+/// The public key in wire format, which `known_hosts` has in base64.
 pub fn host_key_blob(key: &SigningKey) -> Vec<u8> {
     let mut blob = Vec::new();
     string(&mut blob, b"ssh-ed25519");
@@ -89,7 +89,7 @@ fn kexinit() -> Vec<u8> {
     payload
 }
 
-/// A packet that is not encrypted.
+/// An unencrypted packet.
 fn plain(payload: &[u8]) -> Vec<u8> {
     let padding = 8 - (5 + payload.len()) % 8;
     let padding = if padding < 4 { padding + 8 } else { padding };
@@ -118,7 +118,7 @@ fn length(length: u32) -> io::Result<usize> {
     }
 }
 
-/// One direction.
+/// Keys and counter of one direction.
 struct Keys {
     key: LessSafeKey,
     nonce: [u8; 12],
@@ -134,7 +134,7 @@ impl Keys {
     }
 }
 
-/// A connection whose key exchange is over.
+/// A connection after the key exchange.
 pub struct Encrypted {
     stream: TcpStream,
     send: Keys,
@@ -142,7 +142,7 @@ pub struct Encrypted {
 }
 
 impl Encrypted {
-    /// Makes the exchange, with this host key.
+    /// Does the key exchange with this host key.
     pub async fn begin(mut stream: TcpStream, host: &SigningKey) -> io::Result<Self> {
         let ours = kexinit();
         stream.write_all(VERSION).await?;
@@ -210,7 +210,7 @@ impl Encrypted {
         })
     }
 
-    /// Sends a packet with this payload, whatever it is.
+    /// Sends a packet with any payload.
     pub async fn send(&mut self, payload: &[u8]) -> io::Result<()> {
         let padding = 16 - (1 + payload.len()) % 16;
         let padding = if padding < 4 { padding + 16 } else { padding };
@@ -230,7 +230,7 @@ impl Encrypted {
             .await
     }
 
-    /// Sends bytes that are no packet.
+    /// Sends bytes without a packet.
     pub async fn send_raw(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes).await
     }
@@ -251,7 +251,7 @@ impl Encrypted {
         Ok(opened[1..end].to_vec())
     }
 
-    /// Nothing more is sent; what the client still says is received.
+    /// Shuts the sending side down and receives what the client still sends.
     pub async fn end(&mut self) -> io::Result<()> {
         self.stream.shutdown().await
     }

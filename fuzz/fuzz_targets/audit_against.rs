@@ -1,5 +1,5 @@
-//! Two copies of a log: a second copy that lags, begins late or repeats itself is no attack;
-//! one that has what the first has not, or something else in its place, always is.
+//! Two copies of a log: a copy that lags, starts late or repeats records is consistent; one with
+//! other records than the first never is.
 
 #![no_main]
 
@@ -19,18 +19,18 @@ fuzz_target!(|bytes: &[u8]| {
     let sample = SAMPLE.get_or_init(log::Sample::new);
     let all = sample.lines.concat();
     match kind % 3 {
-        // Somebody's bytes, as either copy.
+        // Arbitrary bytes as either copy.
         0 => {
             let (one, other) = script.split_at(script.len() / 2);
             judge(one, other, sample);
             assert_ne!(judge(script, &all, sample).verdict, Verdict::Intact);
         }
-        // A copy as a collector may have it.
+        // A copy that a collector may have.
         1 => {
             let report = judge(&all, &lagging(script, sample), sample);
             assert_eq!(report.verdict, Verdict::Intact, "{:?}", report.findings);
         }
-        // The log lost its end, which the collector has.
+        // The log lost its end, and the collector has it.
         _ => {
             let kept = usize::from(script.first().copied().unwrap_or(0)) % sample.lines.len();
             let report = judge(&sample.lines[..kept].concat(), &all, sample);
@@ -42,7 +42,7 @@ fuzz_target!(|bytes: &[u8]| {
 fn judge(first: &[u8], second: &[u8], sample: &log::Sample) -> Report {
     let options = Options {
         key: Some(sample.key),
-        // Where it ends is judged by the other copy alone.
+        // The end is compared with the other copy only.
         lagging: true,
         ..Options::default()
     };
@@ -55,7 +55,7 @@ fn judge(first: &[u8], second: &[u8], sample: &log::Sample) -> Report {
     judged.expect("memory can be read").0
 }
 
-/// From some record on to some other, now and then going back to an earlier one.
+/// A range of records, with occasional repetitions of earlier ones.
 fn lagging(script: &[u8], sample: &log::Sample) -> Vec<u8> {
     let count = sample.lines.len();
     let mut copy = Vec::new();
@@ -71,7 +71,7 @@ fn lagging(script: &[u8], sample: &log::Sample) -> Vec<u8> {
         copy.extend_from_slice(line);
         next += 1;
         if step & 7 == 7 {
-            // Sent again, since it was not acknowledged.
+            // Sent again because it was not acknowledged.
             next = (next - (usize::from(step >> 3) % 4).min(next)).max(begin);
         }
     }

@@ -1,6 +1,5 @@
-//! A collector's file: records with whatever headers, late, twice, torn, among lines of
-//! others. What is called missing is missing, and everything that is, is; a record with other
-//! bytes is found.
+//! A collector's file: records with any headers, late, repeated or torn, among other lines.
+//! Exactly the missing records are reported as missing, and a changed record is found.
 
 #![no_main]
 
@@ -34,7 +33,7 @@ fuzz_target!(|bytes: &[u8]| {
     static SAMPLE: OnceLock<log::Sample> = OnceLock::new();
     let sample = SAMPLE.get_or_init(log::Sample::new);
     if kind & 1 == 0 {
-        // Whatever it is: an answer, whose numbers are in order.
+        // Arbitrary bytes: a report with its numbers in order.
         let with_log = kind & 2 != 0;
         if let Some((_, collected)) = judge(script, sample, with_log) {
             check_order(&collected);
@@ -48,7 +47,7 @@ fuzz_target!(|bytes: &[u8]| {
         return;
     }
     let last = file.whole.last().copied().unwrap_or(0);
-    // A spoilt record tells that the file has begun before it, too.
+    // A changed record also proves that the file started before it.
     let begun = [&file.whole, &file.changed];
     let begun = begun.into_iter().filter_map(|seqs| seqs.first().copied());
     let first = begun.min().unwrap_or(0);
@@ -83,15 +82,15 @@ fn show(text: &[u8]) -> String {
     String::from_utf8_lossy(text).into_owned()
 }
 
-/// A file, and what is in it.
+/// A file and its content.
 struct Gathered {
     text: Vec<u8>,
-    /// The numbers of records that are there, whole.
+    /// The numbers of complete records.
     whole: BTreeSet<u64>,
-    /// The numbers of those with other bytes.
+    /// The numbers of changed records.
     changed: BTreeSet<u64>,
-    /// Half of a record has a line of others behind it, so that nobody can say whether it was
-    /// torn; or so many have no end that the line is longer than any that is read.
+    /// True when half a record precedes another line, so that it cannot be recognised as torn; or
+    /// when so many records have no end that the line exceeds the limit.
     is_doubtful: bool,
 }
 
@@ -108,7 +107,7 @@ fn gathered(mut script: &[u8], sample: &log::Sample) -> Gathered {
         let (line, seq) = (&sample.lines[at], at as u64 + 1);
         let header = HEADERS[usize::from(verb >> 4) % HEADERS.len()];
         match verb & 7 {
-            // Half of one, where a collector was killed; the next goes on behind it.
+            // Half a record, as of a killed collector; the next one follows on its line.
             0 => {
                 let cut = usize::from(verb >> 3) * 9 % (line.len() - 40);
                 file.text.extend_from_slice(header.as_bytes());
@@ -119,7 +118,7 @@ fn gathered(mut script: &[u8], sample: &log::Sample) -> Gathered {
                 let other = b"Nov 21 10:00:03 host3 sshd[1]: hello\n";
                 file.text.extend_from_slice(other);
             }
-            // With another byte where every record has the same.
+            // A changed byte where all records have the same one.
             2 if !file.text.is_empty() && file.text.ends_with(b"\n") => {
                 let mut line = line.clone();
                 line[30] = if line[30] == b'7' { b'8' } else { b'7' };

@@ -1,5 +1,5 @@
-//! A log that is written, rotated, torn and spoilt while others read it: a forwarder gets
-//! nothing that is not on disk, and every record once; who follows sees every line.
+//! A log that is written, rotated, torn and corrupted while it is read: the forwarder gets every
+//! record once, and only those on disk; `audit tail --follow` gets every line.
 
 #![no_main]
 
@@ -16,7 +16,7 @@ mod disk;
 #[path = "../common/log.rs"]
 mod log;
 
-/// More than the lines of any input.
+/// An upper bound of the lines of an input.
 const MOST: usize = 100_000;
 
 fuzz_target!(|script: &[u8]| {
@@ -48,12 +48,12 @@ fuzz_target!(|script: &[u8]| {
                 site.spoil(&bytes);
             }
             5 => site.cut(u64::from(step >> 3)),
-            // What is written is not yet on disk, or is.
+            // The written records are on disk, or not yet.
             6 => site.look(sample, site.written.saturating_sub(u64::from(step >> 3))),
             _ => site.look(sample, site.written),
         }
     }
-    // A writer that has renamed its file begins another one.
+    // A writer that has renamed its file starts another one.
     site.write(b"");
     site.look(sample, site.written);
     if !site.is_spoilt {
@@ -67,12 +67,12 @@ struct Site<'a> {
     directory: &'a Path,
     reader: LogReader,
     follower: Follower,
-    /// Records that are in the files.
+    /// Records in the files.
     written: u64,
     first_of_live: u64,
     read: Vec<u64>,
     followed: Vec<u64>,
-    /// Something was done that no writer does.
+    /// True after an operation that no writer does.
     is_spoilt: bool,
 }
 
@@ -120,7 +120,7 @@ impl Site<'_> {
         }
     }
 
-    /// Both read as far as they can; that is never without end.
+    /// Both read as far as possible, which always ends.
     fn look(&mut self, sample: &log::Sample, durable: u64) {
         for turn in 0.. {
             assert!(turn < MOST, "the reader does not come to an end");

@@ -1,5 +1,5 @@
-//! What is taken for a record is one to every JSON parser, and says the same there;
-//! and what we write is taken for a record.
+//! An accepted record is valid JSON with the same content for every parser; and a record that we
+//! write is accepted.
 
 #![no_main]
 
@@ -21,7 +21,7 @@ const SIGNATURE_CHARS: usize = 88;
 
 fuzz_target!(|bytes: &[u8]| {
     check(bytes);
-    // The same bytes in the middle of a line whose hash is right.
+    // The same bytes within a line with a correct hash.
     check(&framed(bytes));
     check_written(bytes);
 });
@@ -68,7 +68,7 @@ fn check(text: &[u8]) {
     }
 }
 
-/// The names of an object's members, as they stand there.
+/// The names of an object's members, in their order.
 struct Names(Vec<String>);
 
 impl<'de> Deserialize<'de> for Names {
@@ -119,9 +119,9 @@ fn check_written(bytes: &[u8]) {
     assert!(RecordLine::parse(line).is_some_and(|line| line.is_whole()));
     check(line);
     let members: Value = serde_json::from_slice(line).expect("JSON");
-    // An empty text is no member.
+    // An empty text is omitted.
     let kept = members["error"].as_str().unwrap_or_default();
-    // Those below have escapes.
+    // The following have escapes.
     let text = text.replace(|c| is_active(c) && c >= '\u{100}', "\u{fffd}");
     assert!(kept == text || text.starts_with(kept.trim_end_matches('…')));
 }

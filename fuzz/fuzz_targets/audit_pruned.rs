@@ -1,5 +1,5 @@
-//! A log whose beginning was removed, with the seals that are kept of it: whatever is done to
-//! these, or to what is left, it is intact only when every seal still leads to the next.
+//! A pruned log with the seals of its removed part: after any change to these or to the rest it
+//! is intact only when every seal still leads to the next one.
 
 #![no_main]
 
@@ -16,7 +16,7 @@ use std::time::Duration;
 #[allow(dead_code)]
 mod simulated;
 
-/// What is left, and what is kept of the rest.
+/// The rest of a log, and the seals of the removed part.
 struct Pruned {
     log: Vec<Vec<u8>>,
     seals: Vec<Vec<u8>>,
@@ -31,7 +31,7 @@ fuzz_target!(|bytes: &[u8]| {
     };
     let (mut log, mut seals) = (pruned.log.clone(), pruned.seals.clone());
     match kind % 4 {
-        // Somebody's bytes in the place of either.
+        // Arbitrary bytes in place of either.
         0 => seals = vec![script.to_vec()],
         1 => log = vec![script.to_vec()],
         2 => change(&mut seals, script),
@@ -56,12 +56,12 @@ fuzz_target!(|bytes: &[u8]| {
             "a false alarm: {report:?}"
         ),
     }
-    // Without them the first key proves nothing of what is left.
+    // Without the seals the first key proves nothing of the rest.
     let alone = judge(&log, None, pruned.key);
     assert_ne!(alone.verdict, Verdict::Intact);
 });
 
-/// Whether all of these are there, in this order.
+/// True when all of these are contained, in this order.
 fn is_among(all: &[Vec<u8>], found: &[Vec<u8>]) -> bool {
     let text = found.concat();
     let mut lines = text.split_inclusive(|byte| *byte == b'\n');
@@ -83,7 +83,7 @@ fn judge(log: &[Vec<u8>], seals: Option<&[Vec<u8>]>, key: PublicKey) -> Report {
     verify(LogFiles { seals, files }, &options, &mut |_| ()).expect("memory can be read")
 }
 
-/// Steps, each a verb, two places and perhaps bytes.
+/// Steps, each an operation, two positions and perhaps bytes.
 fn change(lines: &mut Vec<Vec<u8>>, mut script: &[u8]) {
     while let [verb, first, second, rest @ ..] = script {
         script = rest;

@@ -1,5 +1,5 @@
-//! Whatever a crash, or somebody, left in the log's directories: recovery refuses, or
-//! goes on behind the last whole record, loses none, and what it writes verifies.
+//! Any state of the log's directories after a crash or a change: recovery refuses it, or
+//! continues after the last complete record, loses none, and the result verifies.
 
 #![no_main]
 
@@ -43,7 +43,7 @@ fuzz_target!(|bytes: &[u8]| {
         assert!(last.seq >= good.last_seq + 2, "behind what was good");
         assert!(join(&after).starts_with(&records(&before, good.records)));
     }
-    // What recovery left, it can go on with again.
+    // Recovery accepts its own result.
     Log::open(disk, Settings::default(), at(63)).expect("its own work");
 });
 
@@ -55,7 +55,7 @@ fn body() -> Body {
     Body::of(&Event::ProxyStart)
 }
 
-/// A log with two seals and two records that no seal covers; perhaps rotated.
+/// A log with two seals and two unsealed records, optionally rotated.
 fn begun(rotated: bool) -> (Simulated, PublicKey) {
     let disk = Simulated::default();
     let mut log = Log::open(disk.clone(), Settings::default(), at(0)).expect("a disk");
@@ -71,13 +71,13 @@ fn begun(rotated: bool) -> (Simulated, PublicKey) {
     (disk, key)
 }
 
-/// Does what the input says; gives whether only the log's unsealed end was touched.
+/// Applies the input. Returns true when only the log's unsealed end was changed.
 fn befall(disk: &Simulated, layout: u8, cut: u8, bytes: &[u8]) -> bool {
     let mut storage = disk.clone();
     let mut disk = disk.disk.lock().expect("a disk");
     disk.append_only = layout & 2 == 2;
     match layout >> 2 & 7 {
-        // Rubbish behind the last record, or behind what a torn write left of it.
+        // Garbage after the last record, or after the rest of a torn one.
         0..4 => tear(&mut disk, cut, bytes),
         4 => replace(&mut disk, Dir::Log, LIVE, bytes),
         5 => replace(&mut disk, Dir::State, KEY, bytes),
@@ -92,7 +92,7 @@ fn befall(disk: &Simulated, layout: u8, cut: u8, bytes: &[u8]) -> bool {
     layout >> 2 & 7 < 4
 }
 
-/// The two unsealed records have at least so many bytes.
+/// A lower bound of the two unsealed records' bytes.
 const UNSEALED_BYTES: usize = 255;
 
 fn tear(disk: &mut Disk, cut: u8, bytes: &[u8]) {
@@ -134,7 +134,7 @@ fn records(files: &Files, count: u64) -> Vec<u8> {
         .collect()
 }
 
-/// Without the private keys, its content alone is judged.
+/// Verifies without the private keys, so only the content.
 fn judge(files: &Files, key: PublicKey, state: Option<StateKeys>) -> Report {
     let source =
         |(name, content): &(String, Vec<u8>)| Source::reader(name, Cursor::new(content.clone()));

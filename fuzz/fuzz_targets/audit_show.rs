@@ -1,5 +1,5 @@
-//! What is shown of a log that somebody wrote: every line once, in its order; as a record only
-//! what is one; and the last records are the end of all records.
+//! `audit show` on any file: it shows every line once, in order, and as a record only what is
+//! one; the last records are the end of all records.
 
 #![no_main]
 
@@ -19,7 +19,7 @@ fuzz_target!(|bytes: &[u8]| {
     };
     static SAMPLE: OnceLock<log::Sample> = OnceLock::new();
     let sample = SAMPLE.get_or_init(log::Sample::new);
-    // Somebody's bytes before, between and behind real records.
+    // Arbitrary bytes before, between and after real records.
     let place = usize::from(*layout) % (sample.lines.len() + 1);
     let (before, behind) = sample.lines.split_at(place);
     let files = [before.concat(), bytes.to_vec(), behind.concat()];
@@ -57,7 +57,7 @@ fn filter(wanted: u8) -> Filter {
     }
 }
 
-/// All of the bytes are there, and what is called a record is one.
+/// All bytes are shown, and what is shown as a record is one.
 fn check(files: &[Vec<u8>], all: &[Shown]) {
     let lines = files.iter().flat_map(|file| {
         let lines = file.split_inclusive(|byte| *byte == b'\n');

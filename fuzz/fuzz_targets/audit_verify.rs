@@ -1,5 +1,5 @@
-//! Whatever is done to a log, with the right key it is intact only when all that a
-//! seal covers is as it was written.
+//! After any change a log is intact, with the right key, only when every sealed record is
+//! unchanged.
 
 #![no_main]
 
@@ -16,13 +16,13 @@ use std::time::Duration;
 #[allow(dead_code)]
 mod simulated;
 
-/// A log of three segments, some seals, and two records that no seal covers.
+/// A log of three segments, several seals, and two unsealed records.
 struct Sample {
     lines: Vec<Vec<u8>>,
-    /// How many of the lines a seal covers.
+    /// The number of sealed lines.
     sealed: usize,
     key: PublicKey,
-    /// The last seal, as a collector has it.
+    /// The last seal, as at a collector.
     head: Head,
 }
 
@@ -100,7 +100,7 @@ fn judge(files: &[Vec<u8>], options: &Options) -> Report {
     verify(sources.collect::<Vec<_>>(), options, &mut |_| ()).expect("memory can be read")
 }
 
-/// Does what the input says: each step is a verb, two places and some bytes.
+/// Applies the input: each step is an operation, two positions and some bytes.
 fn changed(mut script: &[u8], sample: &Sample) -> Vec<Vec<u8>> {
     let mut lines = sample.lines.clone();
     let mut cut_at = lines.len();
@@ -122,7 +122,7 @@ fn changed(mut script: &[u8], sample: &Sample) -> Vec<Vec<u8>> {
             _ => cut_at = at,
         }
     }
-    // In two files, as a rotation would leave them.
+    // In two files, as after a rotation.
     let cut_at = cut_at.min(lines.len());
     vec![lines[..cut_at].concat(), lines[cut_at..].concat()]
 }
@@ -138,14 +138,14 @@ fn take<'a>(script: &mut &'a [u8], count: usize) -> &'a [u8] {
 }
 
 fn edit(line: &mut [u8], place: u8, bits: &[u8]) {
-    // Most of a line is beyond what one byte can name.
+    // One byte cannot address most of a line.
     let at = usize::from(place) * 2 + usize::from(bits.first().is_some_and(|bits| bits % 2 == 1));
     if let (Some(byte), Some(bits)) = (line.get_mut(at), bits.first()) {
         *byte ^= bits.max(&1);
     }
 }
 
-/// Recomputes hashes from a line on, where lines still have their shape.
+/// Recomputes the hashes from a line on, of lines that still have the format of records.
 fn rechain(lines: &mut [Vec<u8>], from: usize) {
     for at in from.max(1)..lines.len() {
         let prev = hash_in(&lines[at - 1]).map(<[u8]>::to_vec);

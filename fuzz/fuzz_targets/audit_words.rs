@@ -1,5 +1,5 @@
-//! What an operator keeps of a log elsewhere, and asks for: a head, a key, a place in it. Each
-//! has one form, or says the same in the one that is printed.
+//! Arguments that an operator gives about a log: a head, a key, a position. Each has one form,
+//! or is equal to its printed form.
 
 #![no_main]
 
@@ -13,7 +13,7 @@ fuzz_target!(|bytes: &[u8]| {
     if let Ok(head) = text.parse::<HeadLine>() {
         assert!((1..=Ordinal::MAX).contains(&head.head.seq) && head.epoch <= Ordinal::MAX);
         let printed = head.to_string();
-        // Only blanks between its parts are free.
+        // Only the blanks between its parts may differ.
         let words: Vec<&str> = text.split_whitespace().collect();
         assert_eq!(words.join(" "), printed);
         assert_eq!(printed.parse(), Ok(head));
@@ -27,7 +27,7 @@ fuzz_target!(|bytes: &[u8]| {
             let printed = time.to_string();
             assert_eq!(printed.parse(), Ok(Since::Time(time)));
             assert_eq!(Timestamp::parse(printed.as_bytes()), Some(time));
-            // What was given is its beginning.
+            // The argument is its prefix.
             let given = text.trim_end_matches('Z').replacen(' ', "T", 1);
             assert!(printed.starts_with(&given), "{text} is {printed}");
         }

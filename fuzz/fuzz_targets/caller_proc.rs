@@ -1,5 +1,5 @@
-//! What a caller can have the kernel say of it under `/proc`: a container's name is short and
-//! printable, and root of a user namespace is a user that its map names.
+//! Files in `/proc` that a caller can influence: a container's name is short and printable, and
+//! root of a user namespace is a user of its map.
 
 #![no_main]
 
@@ -7,7 +7,7 @@ use libfuzzer_sys::fuzz_target;
 use pulse_core::peer::{ContainerId, mapped_root};
 use pulse_sandbox::fuzzing::apparmor_profile;
 
-/// As `core::peer` has it.
+/// The limit of `core::peer`.
 const MAX_CONTAINER_BYTES: usize = 80;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -24,7 +24,7 @@ fn control_group(text: &str) {
     let name = container.to_string();
     assert!(name.len() <= MAX_CONTAINER_BYTES, "{name}");
     assert!(name.bytes().all(|byte| byte.is_ascii_graphic()), "{name}");
-    // Whatever the hierarchies of the first version say, the second comes first.
+    // The group of cgroup v2 takes precedence over those of v1.
     let first = format!("0::/lxc/another\n{text}");
     let found = ContainerId::from_cgroup(&first).map(|found| found.to_string());
     assert_eq!(found.as_deref(), Some("lxc/another"));

@@ -1,5 +1,5 @@
-//! Whatever is given as a certificate or as a key: dates that can be, the pin of what it
-//! holds, and an identity only of a certificate and a key that belong together.
+//! Any bytes as certificate or key: only possible dates, the pin of the contained key, and an
+//! identity only of a certificate with its own key.
 
 #![no_main]
 
@@ -9,7 +9,7 @@ use pulse_relp::identity::{Contents, Files, Identity, public_key};
 use rustls::pki_types::CertificateDer;
 use sha2::{Digest, Sha256};
 
-/// The year 9999, which ends all dates of certificates.
+/// The end of the year 9999, the last date of a certificate.
 const LAST: i64 = 253_402_300_799;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -24,7 +24,7 @@ fn dates(der: &[u8]) {
     };
     assert!((0..=LAST).contains(&validity.not_before));
     assert!((0..=LAST).contains(&validity.not_after));
-    // It is one element and no more: neither less nor more than its bytes is one.
+    // It is exactly one element: neither a prefix nor a longer text is accepted.
     assert!(validity_of(&der[..der.len() - 1]).is_none());
     assert!(validity_of(&[der, b"\0"].concat()).is_none());
 }
@@ -37,7 +37,7 @@ fn pin(der: &[u8]) {
     let Ok(pin) = public_key(&CertificateDer::from(der)) else {
         return;
     };
-    // The key stands in the certificate as it is.
+    // The certificate contains the key's bytes.
     let holds_it = |start: usize| {
         let rest = &der[start..];
         let length = element(rest);
@@ -46,7 +46,7 @@ fn pin(der: &[u8]) {
     assert!((0..der.len()).any(holds_it), "a pin of something else");
 }
 
-/// How long the DER element is that these bytes begin with, if it is a sequence.
+/// The length of the DER sequence at the start of these bytes; none for anything else.
 fn element(bytes: &[u8]) -> Option<usize> {
     let (header, length) = match bytes {
         [0x30, length @ ..0x80, ..] => (2, usize::from(*length)),
@@ -57,7 +57,7 @@ fn element(bytes: &[u8]) -> Option<usize> {
     (bytes.len() >= header + length).then_some(header + length)
 }
 
-/// Three files, between which a line of three equals signs stands.
+/// Three files, separated by lines of three equals signs.
 fn identity(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let mut parts = text.splitn(3, "\n===\n").map(str::as_bytes);
@@ -74,7 +74,7 @@ fn identity(bytes: &[u8]) {
             assert!(!identity.authorities.is_empty());
             assert!(identity.config.client_auth_cert_resolver.has_certs());
         }
-        // What is wrong is said of the file that it is wrong with.
+        // An error names the file that causes it.
         Err(error) => {
             let said = error.to_string();
             let names = ["ca: ", "certificate: ", "key: ", "certificate and key: "];

@@ -1,4 +1,4 @@
-//! A command that is accepted is one of the table, word for word.
+//! An accepted command is one of the table, word for word.
 
 #![no_main]
 
@@ -13,7 +13,7 @@ fuzz_target!(|bytes: &[u8]| {
     let text = command.to_string();
     assert_eq!(NodeCommand::parse(text.as_bytes()), Ok(command));
     assert_eq!(NodeCommand::from_words(command.words()), Ok(command));
-    // Blanks apart, nothing else was said; the helper's name may be left out.
+    // Except for blanks it is the same text; the helper's name may be omitted.
     let said = String::from_utf8_lossy(bytes);
     let said: Vec<&str> = said.split(' ').filter(|word| !word.is_empty()).collect();
     let words = command.words();

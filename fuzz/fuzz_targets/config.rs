@@ -1,4 +1,4 @@
-//! A configuration is taken exactly as it is, or its mistake is shown where it is.
+//! A configuration is accepted with exactly its values, or the position of an error is reported.
 
 #![no_main]
 
@@ -24,7 +24,7 @@ fn check_config(text: &str, config: &Config) {
     assert!(!deadlines.request.is_zero() && !deadlines.connect.is_zero());
     // A reload of the same file changes nothing.
     assert_eq!(config.reloaded(config.clone()), (config.clone(), vec![]));
-    // A typing mistake in a key never passes for a default.
+    // A misspelt key never results in a default.
     assert!(Config::parse(&format!("alowed_nodes = []\n{text}")).is_err());
 }
 

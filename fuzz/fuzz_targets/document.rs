@@ -1,5 +1,5 @@
-//! Whatever a node prints (a helper's document, an older wrapper's, `sensors -j`
-//! in any state), what is passed on is what Pulse accepts.
+//! Any output of a node, of the helper, an older wrapper or `sensors -j`, is converted to a
+//! document that Pulse accepts.
 
 #![no_main]
 
@@ -18,7 +18,7 @@ fuzz_target!(|bytes: &[u8]| {
     assert_eq!(normalise(normal.clone()), normal, "normal is normal");
 });
 
-/// What was read and written is read as the same, with nothing to complain about.
+/// A document that was parsed and written is parsed as the same again, without a complaint.
 fn check_written(document: &Document) {
     let json = document.to_json();
     let again = read(json.as_bytes()).expect("a written document can be read");
@@ -26,7 +26,7 @@ fn check_written(document: &Document) {
     assert_eq!(&settled(again.document, document), document);
 }
 
-/// `serde_json` may miss a number by its last bit; such numbers count as equal.
+/// `serde_json` may parse a number with an error in its last bit; such numbers count as equal.
 fn settled(mut again: Document, document: &Document) -> Document {
     let numbers = document.chips.iter().flat_map(|chip| &chip.features);
     let numbers = numbers.flat_map(|feature| &feature.values);
@@ -62,7 +62,7 @@ fn check_feature(label: &str, feature: &Value) {
     assert!(values.values().all(Value::is_number), "{label}");
 }
 
-/// One disk that is not as expected costs the whole node.
+/// Pulse rejects a whole node for one malformed disk.
 fn check_disk(disk: &Value) {
     for member in ["device", "serial", "wwn", "model", "type"] {
         assert!(disk[member].is_string(), "{member}");

@@ -1,6 +1,5 @@
-//! What reaches the helper on a node: a command, options of its administrator, and lines on
-//! its channel. Each line has one answer, which is one line; nothing that comes over SSH
-//! reaches an option.
+//! Input of the node helper: a command, its administrator's options, and request lines. Each
+//! line has a response of one line; no input over SSH sets an option.
 
 #![no_main]
 
@@ -18,7 +17,7 @@ use std::sync::OnceLock;
 #[path = "../common/disk.rs"]
 mod disk;
 
-/// As `node::serve` has it.
+/// The limit of `node::serve`.
 const MAX_LINE_BYTES: usize = 1024;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -40,7 +39,7 @@ fn words(bytes: &[u8]) {
         assert_eq!(NodeCommand::parse(bytes), Ok(command));
         assert_eq!(invocation.sys_root, PathBuf::from("/sys"));
     }
-    // The administrator's own: options first, and none of them is taken for a word.
+    // The administrator's arguments: options come first, and none of them is a word.
     if let Ok(invocation) = Invocation::parse(arguments, None) {
         assert!(invocation.sys_root == PathBuf::from("/sys") || contains(bytes, b"--sys-root"));
     }
@@ -54,7 +53,7 @@ fn lines(bytes: &[u8]) {
     static ROOT: OnceLock<PathBuf> = OnceLock::new();
     let mut reader = Reader::open(ROOT.get_or_init(disk::directory)).expect("a disk in memory");
     let mut output = Vec::new();
-    // In small pieces, as a network cuts them.
+    // In small pieces, as from a network.
     let input = BufReader::with_capacity(7, Cursor::new(bytes));
     let outcome = serve(input, &mut output, &mut reader);
     let output = String::from_utf8(output).expect("JSON is text");
@@ -67,7 +66,7 @@ fn lines(bytes: &[u8]) {
             .strip_suffix(b"\n")
             .filter(|line| line.len() <= MAX_LINE_BYTES)
         else {
-            // Too long is an error; cut short on its way is the end.
+            // A line that is too long is an error; an incomplete one is the end of input.
             assert_eq!(
                 line.len() > MAX_LINE_BYTES,
                 matches!(outcome, Err(Failure::LongLine))

@@ -1,5 +1,5 @@
-//! Whatever stands in the attributes below `/sys`: what the helper makes of them is one line
-//! that the daemon reads whole, with nothing in it that a terminal obeys.
+//! Any values of attributes in `/sys`: the helper's output is one line that the daemon accepts,
+//! without control characters for a terminal.
 
 #![no_main]
 
@@ -48,7 +48,7 @@ const LINKS: [(&str, &str); 7] = [
     ),
     ("class/hwmon/hwmon3", "../../../outside"),
 ];
-/// Files, below one of the directories each.
+/// Files, each in one of the directories.
 const FILES: [&str; 16] = [
     "name",
     "temp1_input",
@@ -106,13 +106,13 @@ fn made() -> PathBuf {
     root
 }
 
-/// Pieces of the input, each with a directory, a name and a length before it.
+/// Pieces of the input, each preceded by a directory, a name and a length.
 fn fill(root: &Path, mut bytes: &[u8]) {
     let places = DIRECTORIES
         .iter()
         .flat_map(|place| FILES.iter().map(move |file| (place, file)));
     for (place, file) in places {
-        // Most of them are not there.
+        // Most of them do not exist.
         let _ = fs::remove_file(root.join(place).join(file));
     }
     while let [place, length, rest @ ..] = bytes {

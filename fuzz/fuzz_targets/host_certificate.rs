@@ -1,6 +1,5 @@
-//! A node's host certificate: it is accepted exactly when its authority signed it, for a host,
-//! for this name, for now, and asks for nothing that we do not know. Bytes out of nowhere are
-//! never accepted.
+//! A node's host certificate is accepted exactly when the authority signed it, for a host, for
+//! this name and time, without unknown critical options. Arbitrary bytes are never accepted.
 
 #![no_main]
 
@@ -19,7 +18,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 #[derive(Debug, Arbitrary)]
 struct Input {
-    /// Bytes that are nobody's certificate.
+    /// Arbitrary bytes instead of a certificate.
     raw: Vec<u8>,
     is_for_a_host: bool,
     principals: Vec<Principal>,
@@ -31,7 +30,7 @@ struct Input {
     is_our_authority: bool,
     key_id: String,
     serial: u64,
-    /// A byte of the finished certificate that is changed.
+    /// The position of a changed byte in the finished certificate.
     change: Option<(u16, u8)>,
 }
 
@@ -42,7 +41,7 @@ enum Principal {
     Any(String),
 }
 
-/// Nobody's clock is as wrong, and no run takes as long.
+/// A margin that exceeds any clock error and the duration of a run.
 const MARGIN: i64 = 60;
 
 fuzz_target!(|input: Input| {

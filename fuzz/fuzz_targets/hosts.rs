@@ -1,4 +1,5 @@
-//! A hosts file gives only addresses that can be dialled, and redirects no address.
+//! A hosts file gives only addresses to which a connection is possible, and never redirects an
+//! address.
 
 #![no_main]
 

@@ -1,5 +1,5 @@
-//! What stands before an empty line, in whatever pieces: one answer, which does not change
-//! with what comes behind, and nothing for a page that only has our address.
+//! An HTTP request head, in any pieces: one response, which later bytes do not change, and no
+//! metrics for a web page that rebinds its name to our address.
 
 #![no_main]
 
@@ -13,7 +13,7 @@ const LISTED: &str = "metrics.example";
 fuzz_target!(|head: &[u8]| {
     let names: HostNames = HostName::parse(LISTED).into_iter().collect();
     let whole = http_head(head, &names);
-    // As it comes, in some dozen pieces: the first answer stands.
+    // In up to 33 pieces: the first result is final.
     let mut ends = (0..head.len())
         .step_by(head.len() / 32 + 1)
         .chain([head.len()]);
@@ -25,7 +25,7 @@ fuzz_target!(|head: &[u8]| {
     assert_eq!(
         whole.as_ref(),
         Some(&asked),
-        "more of it changed the answer"
+        "later bytes changed the result"
     );
     let path: &[u8] = match asked {
         HttpHead::Metrics(_) => b"/metrics",
@@ -40,7 +40,7 @@ fuzz_target!(|head: &[u8]| {
     );
 });
 
-/// Whether it begins with `GET PATH`, after which a word ends.
+/// True when it starts with `GET PATH`, followed by a blank or a query.
 fn asks_for(head: &[u8], path: &[u8]) -> bool {
     let blank = |byte: &u8| matches!(byte, b'\r' | b'\n');
     let start = head.iter().position(|byte| !blank(byte)).unwrap_or(0);
@@ -49,7 +49,7 @@ fn asks_for(head: &[u8], path: &[u8]) -> bool {
     rest.is_some_and(|rest| matches!(rest.first(), Some(b' ' | b'?')))
 }
 
-/// What lines of the name `Host` say.
+/// Values of the lines named `Host`.
 fn hosts(head: &[u8]) -> Vec<String> {
     let first = head.iter().position(|byte| !matches!(byte, b'\r' | b'\n'));
     let lines = head[first.unwrap_or(0)..]
@@ -66,7 +66,7 @@ fn hosts(head: &[u8]) -> Vec<String> {
     named.collect()
 }
 
-/// An address, `localhost` or what is listed, with a port or without.
+/// An address, `localhost` or the listed name, with or without a port.
 fn is_ours(host: &str) -> bool {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,

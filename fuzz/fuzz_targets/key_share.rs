@@ -1,5 +1,5 @@
-//! Whatever a peer sends as its share of the hybrid key exchange: an error, or a secret of
-//! both halves; and both sides of an honest exchange come to the same.
+//! Any key share of a peer in the hybrid key exchange: an error, or a secret that depends on both
+//! halves; and both sides of a correct exchange derive the same secret.
 
 #![no_main]
 
@@ -7,7 +7,7 @@ use libfuzzer_sys::fuzz_target;
 use pulse_relp::hybrid::X25519MlKem768;
 use rustls::crypto::SupportedKxGroup;
 
-/// Of the client, and of the server (draft-ietf-tls-ecdhe-mlkem).
+/// Bytes of the client's and the server's share (draft-ietf-tls-ecdhe-mlkem).
 const CLIENT: usize = 1184 + 32;
 const SERVER: usize = 1088 + 32;
 const GROUP: X25519MlKem768 = X25519MlKem768;
@@ -18,11 +18,11 @@ fuzz_target!(|bytes: &[u8]| {
     };
     let client = GROUP.start().expect("the kernel has random bytes");
     match kind % 4 {
-        // A share out of nowhere, of the right length or another.
+        // An arbitrary share of any length.
         0 => server(&padded(bytes, CLIENT)),
         1 => server(bytes),
         2 => drop(client.complete(&padded(bytes, SERVER)).map(check)),
-        // An honest server's, with some bytes changed.
+        // A correct server share with some bytes changed.
         _ => {
             let answer = GROUP.start_and_complete(client.pub_key());
             let answer = answer.expect("it is an honest share");
@@ -35,7 +35,7 @@ fuzz_target!(|bytes: &[u8]| {
             let is_changed = bytes.chunks_exact(3).any(|change| change[2] != 0);
             if let Ok(secret) = client.complete(&share) {
                 let is_same = secret.secret_bytes() == answer.secret.secret_bytes();
-                // Two changes of one byte may undo each other.
+                // Two changes of one byte may cancel each other.
                 assert!(is_same || is_changed);
             }
         }

@@ -1,5 +1,4 @@
-//! No file makes a key trusted that it does not list, or trusted again that it
-//! revokes.
+//! A file never makes a key trusted that it does not list, or that it revokes.
 
 #![no_main]
 
@@ -7,8 +6,8 @@ use libfuzzer_sys::fuzz_target;
 use pulse_core::known_hosts::{HostQuery, KnownHosts, Problem, Verdict};
 use pulse_core::name::NodeName;
 
-/// The key of the host that is asked for: an Ed25519 key of 32 times `K`.
-/// `dictionaries/known_hosts.dict` has it, so that files come to list it.
+/// The requested host's key: an Ed25519 key of 32 times `K`. It is in
+/// `dictionaries/known_hosts.dict`, so that inputs list it.
 const KEY_TEXT: &str = "AAAAC3NzaC1lZDI1NTE5AAAAIEtLS0tLS0tLS0tLS0tLS0tLS0tLS0tLS0tLS0tLS0tL";
 
 fuzz_target!(|file: &[u8]| {
@@ -39,7 +38,7 @@ fn check_host(file: &[u8], known: &KnownHosts, host: &HostQuery) {
         Verdict::Changed { expected } => assert!(!expected.is_empty()),
         Verdict::Unknown => {}
     }
-    // However the file goes on, a pin before it pins and a revocation revokes.
+    // Whatever follows, an earlier pin pins and an earlier revocation revokes.
     let pinned = with_line(file, &format!("{} ssh-ed25519 {KEY_TEXT}", host.known_as()));
     let now = pinned.check_key(host, &key);
     let kept = if verdict == Verdict::Revoked {
@@ -53,7 +52,7 @@ fn check_host(file: &[u8], known: &KnownHosts, host: &HostQuery) {
     let _ = known.algorithms_for(host);
 }
 
-/// The file with a line before it, as two files that are read one after the other.
+/// The file with a line before it, as two files that are read in order.
 fn with_line(file: &[u8], line: &str) -> KnownHosts {
     let (mut first, problems) = KnownHosts::parse(line);
     assert_eq!(problems, [], "{line}");

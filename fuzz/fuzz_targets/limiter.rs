@@ -1,5 +1,5 @@
-//! The limiter against a model that remembers everything: which requests pass, and for how
-//! long a caller is refused.
+//! The limiter against a model that stores all events: the accepted requests, and the duration
+//! of refusals.
 
 #![no_main]
 
@@ -21,7 +21,7 @@ struct Input {
     steps: Vec<Step>,
 }
 
-/// After a while, a caller does something.
+/// A caller's action after a delay.
 #[derive(Debug, Arbitrary)]
 struct Step {
     after_ms: u16,
@@ -31,15 +31,15 @@ struct Step {
 
 #[derive(Debug, Arbitrary)]
 enum What {
-    /// Spends from its own bucket, or from a node's.
+    /// Takes a token from its own bucket, or from a node's.
     Spend(Option<u8>),
-    /// Has done something that is punished.
+    /// Commits an offence, which has a penalty.
     Penalise,
     Check,
     Sweep,
 }
 
-/// So few that they meet again.
+/// Few callers, so that each recurs.
 const CALLERS: u8 = 6;
 const NODES: u8 = 3;
 
@@ -82,7 +82,7 @@ fn exactly_as_the_model(limits: Limits, steps: &[Step]) {
                 let is_refused = model.is_refused(step.caller % CALLERS, now);
                 assert_eq!(limiter.check_penalty(&caller, at).is_err(), is_refused);
             }
-            // Forgetting changes nothing that a caller could see.
+            // Removing idle callers changes nothing that a caller could observe.
             What::Sweep => limiter.sweep(at),
         }
         assert!(limiter.active_peers() <= usize::from(CALLERS));
@@ -110,7 +110,7 @@ fn name(node: u8) -> NodeName {
     NodeName::parse(&format!("pve{node}")).expect("a name")
 }
 
-/// Every request that passed, and every penalty.
+/// All accepted requests and all penalties.
 struct Model {
     limits: Limits,
     passed: HashMap<(u8, Option<NodeName>), Vec<Duration>>,
@@ -126,8 +126,8 @@ impl Model {
         }
     }
 
-    /// A bucket holds `burst` tokens and gets one each interval: so of the requests that pass
-    /// from any of them on, no more than the burst come sooner than at the rate.
+    /// A bucket has `burst` tokens and gains one each interval: so from any accepted request on,
+    /// no more than the burst are accepted ahead of the rate.
     fn spend(&mut self, caller: u8, node: Option<NodeName>, now: Duration) -> bool {
         let Limits {
             interval, burst, ..

@@ -1,4 +1,4 @@
-//! A node name that is accepted has nothing in it that anything could misread.
+//! An accepted node name has no character that a shell, a path or a terminal interprets.
 
 #![no_main]
 
@@ -34,7 +34,7 @@ fn check_host(text: &str) {
     );
 }
 
-/// What is refused is shown to people: on one line, moving no cursor.
+/// A refused name is displayed on one line and without control characters.
 fn check_shown(shown: &str) {
     let harmless = |c: char| c.is_ascii_graphic() || c == ' ' || c == '…';
     assert!(shown.chars().all(harmless));

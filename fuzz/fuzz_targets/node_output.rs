@@ -1,5 +1,5 @@
-//! Whatever a node prints, in whatever pieces: each line comes out as it went in, nothing
-//! over a bound is taken, and of stderr only the beginning is kept.
+//! Any output of a node, in any pieces: each line is unchanged, nothing above a limit is accepted,
+//! and only the start of standard error is kept.
 
 #![no_main]
 
@@ -43,7 +43,7 @@ fuzz_target!(|bytes: &[u8]| {
                 if let Ok(Some(line)) = printing.line() {
                     assert_eq!(model.line(limit), Ok(Some(line.clone())));
                     printing.put_back(line.clone());
-                    // An empty line is nothing that has to come first.
+                    // An empty line is not put back.
                     if !line.is_empty() {
                         model.stdout = [line, b"\n".to_vec(), model.stdout].concat();
                     }
@@ -63,7 +63,7 @@ fuzz_target!(|bytes: &[u8]| {
     );
 });
 
-/// The same, as simple as can be.
+/// The simplest model of it.
 #[derive(Default)]
 struct Model {
     stdout: Vec<u8>,

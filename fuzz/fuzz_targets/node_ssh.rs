@@ -1,5 +1,5 @@
-//! A node that has proved its key, or has another one, and then says whatever it wants: the
-//! first is read within bounds, and may open nothing here; to the second nobody logs in.
+//! A node with the pinned host key, or with another one, that then sends anything: the first is
+//! read within limits and may open no channel; the client does not log in to the second.
 
 #![no_main]
 
@@ -28,7 +28,7 @@ const CHANNEL_REQUEST: u8 = 98;
 
 const READINGS: usize = 2;
 const LIMIT: usize = 4096;
-/// For a login and two readings; more only as an answer to what the node says.
+/// An upper bound of a login and two readings; more only in response to the node.
 const MOST_SAID: usize = 4 * 1024;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -72,13 +72,13 @@ fn check(documents: &[String], is_known: bool) {
     }
 }
 
-/// Does some honest steps, then what the script says; gives all that the client said.
+/// Runs some correct steps, then the script. Returns all that the client sent.
 async fn speak(server: tokio::net::TcpStream, steps: u8, script: &[u8]) -> Vec<Vec<u8>> {
     let mut said = Vec::new();
     let Ok(mut server) = Encrypted::begin(server, &host_key()).await else {
         return said;
     };
-    // The client may hang up at any of them.
+    // The client may close the connection at any step.
     if honest(&mut server, steps, &mut said).await.is_ok() {
         let _ = hostile(&mut server, script, &mut said).await;
     }
@@ -102,7 +102,7 @@ async fn honest(server: &mut Encrypted, steps: u8, said: &mut Vec<Vec<u8>>) -> i
             }
             (_, Some(&USERAUTH_REQUEST)) => answer.push(USERAUTH_SUCCESS),
             (_, Some(&CHANNEL_OPEN)) => {
-                // Its number comes after the kind, "session".
+                // The channel number follows the type, "session".
                 let number = asked.get(12..16).unwrap_or(&[0; 4]);
                 channel.copy_from_slice(number);
                 answer.push(CHANNEL_OPEN_CONFIRMATION);
@@ -125,7 +125,7 @@ async fn honest(server: &mut Encrypted, steps: u8, said: &mut Vec<Vec<u8>>) -> i
     Ok(())
 }
 
-/// Each packet has its length before it; 0 waits for the client, 255 is for bytes that are
+/// Each packet is preceded by its length; 0 waits for the client, 255 precedes bytes that are
 /// no packet.
 async fn hostile(
     server: &mut Encrypted,

@@ -1,5 +1,5 @@
-//! A node's bytes from the first one on, before there is a key: whatever they are, nobody is
-//! logged in to, and little is said.
+//! A node's bytes before the key exchange: whatever they are, the client does not log in and
+//! sends little.
 
 #![no_main]
 
@@ -16,7 +16,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 #[allow(dead_code)]
 mod ssh;
 
-/// Our version, one key exchange and a goodbye: a share for ML-KEM is the largest part.
+/// An upper bound of our version, one key exchange and a DISCONNECT; most of it is the ML-KEM
+/// key share.
 const MOST_SAID: usize = 8 * 1024;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -33,7 +34,7 @@ fuzz_target!(|bytes: &[u8]| {
         let reading = node.read(client, 1, 4096);
         let speaking = async {
             if kind & 1 == 1 {
-                // Then the rest need not begin with a version.
+                // The rest need not start with a version then.
                 let _ = server.write_all(ssh::VERSION).await;
             }
             let _ = server.write_all(bytes).await;

@@ -1,4 +1,4 @@
-//! A text is a pin only in one of its two forms, and both of them say the same.
+//! A pin has exactly two text forms, and both parse as the same pin.
 
 #![no_main]
 

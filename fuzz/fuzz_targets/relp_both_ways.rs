@@ -1,6 +1,5 @@
-//! Both sides of RELP, and a wire that delays and cuts: what the sender calls acknowledged
-//! has arrived, in order, and in the end all of it is. Bytes that somebody puts on the wire
-//! end the session, or change nothing of that.
+//! Both sides of RELP over a wire that delays and cuts: every acknowledged message has arrived,
+//! in order, and at the end all have. Injected bytes end the session or change nothing of that.
 
 #![no_main]
 
@@ -37,7 +36,7 @@ fuzz_target!(|script: &[u8]| {
             }
             5 => wire.carry_back(&mut session, count),
             6 => {
-                // Somebody's bytes, one after the other.
+                // Injected bytes.
                 let bytes: Vec<u8> = steps.by_ref().take(count).copied().collect();
                 wire.is_honest &= bytes.is_empty();
                 wire.to_sender.extend(bytes);
@@ -57,7 +56,7 @@ fuzz_target!(|script: &[u8]| {
         }
         if let Some(acknowledged) = session.acknowledged() {
             assert!(acknowledged > wire.cursor && acknowledged <= tag);
-            // Somebody's bytes may claim what they like of what is on its way.
+            // Injected bytes may acknowledge messages that have not arrived.
             assert!(!wire.is_honest || acknowledged <= wire.arrived);
             wire.cursor = acknowledged;
         }
@@ -77,14 +76,14 @@ fuzz_target!(|script: &[u8]| {
 struct Wire {
     to_collector: Vec<u8>,
     to_sender: Vec<u8>,
-    /// What came and is not acknowledged.
+    /// Received messages that are not acknowledged yet.
     waiting: Vec<Received>,
     arrived: u64,
     cursor: u64,
     is_honest: bool,
 }
 
-/// A session ended.
+/// The end of a session.
 #[derive(Debug)]
 struct Ended;
 
@@ -99,7 +98,7 @@ impl Wire {
         Ok(())
     }
 
-    /// In any order: librelp does it in theirs, others may not.
+    /// Acknowledges in any order: librelp keeps the order, others may not.
     fn acknowledge(&mut self, which: usize) {
         if which == usize::MAX {
             for message in self.waiting.drain(..) {

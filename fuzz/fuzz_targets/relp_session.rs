@@ -1,5 +1,5 @@
-//! Whatever a collector sends, however it is cut: nothing counts as acknowledged that
-//! was not sent, memory is bounded, and the session ends with an error or goes on.
+//! Any bytes of a collector, in any pieces: nothing is acknowledged that was not sent, memory is
+//! bounded, and the session continues or ends with an error.
 
 #![no_main]
 
@@ -13,7 +13,7 @@ const WINDOW: usize = 8;
 
 fuzz_target!(|bytes: &[u8]| {
     frames_are_written_as_they_are_read(bytes);
-    // A sender may send anything, too.
+    // The same bytes as a sender's.
     let _ = Collector::default().receive(bytes, &mut Vec::new());
     session(Session::start(WINDOW, &mut Vec::new()), bytes);
     let mut open = Session::start(WINDOW, &mut Vec::new());
@@ -34,7 +34,7 @@ fn frames_are_written_as_they_are_read(bytes: &[u8]) {
     }
 }
 
-/// Sends as much as it may, and takes the bytes in pieces.
+/// Sends as much as the window permits, and receives the bytes in pieces.
 fn session(mut session: Session, bytes: &[u8]) {
     let (mut tag, mut cursor) = (0, 0);
     for piece in bytes.chunks(7) {

@@ -1,5 +1,5 @@
-//! Whatever line a caller sends, the reply is one line, and its words never make
-//! Pulse blame the whole proxy for one node.
+//! Any request line has a response of one line, and no error of one node has a text that Pulse
+//! takes for an error of the whole proxy.
 
 #![no_main]
 
@@ -43,7 +43,7 @@ fn check_error(error: &RpcError) {
     check_reply(&response_line::<()>(ID.to_owned(), Err(error)), &text);
 }
 
-/// Pulse reads one JSON value up to the newline.
+/// Pulse parses one JSON value up to the newline.
 fn check_reply(reply: &[u8], error: &str) {
     let (newline, json) = reply.split_last().expect("a reply is never empty");
     assert!(*newline == b'\n' && !json.contains(&b'\n'));

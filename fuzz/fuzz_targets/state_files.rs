@@ -1,6 +1,6 @@
-//! Files of the state directory that somebody may have written: cursors, messages, seal keys.
-//! What is read of one is written as the same, no number is over 2^53, and a start on any
-//! file goes on with numbers of its own.
+//! Files of the state directory with any content: cursors, messages, seal keys. A parsed file is
+//! written as the same, no number exceeds 2^53, and a start on any file continues with valid
+//! numbers.
 
 #![no_main]
 
@@ -73,7 +73,7 @@ fn names(bytes: &[u8]) {
     assert!(numbers.is_sorted_by_key(|(first, _)| first));
 }
 
-/// The two files, one after the other, and what two starts make of them.
+/// The two files of messages, and the result of two starts on them.
 fn files_of_messages(bytes: &[u8]) {
     for line in bytes.split_inclusive(|byte| *byte == b'\n') {
         if let Some((read, written)) = message(line) {
@@ -92,7 +92,7 @@ fn files_of_messages(bytes: &[u8]) {
     fs::write(directory.join("messages"), newer).expect("a disk in memory");
     let (found, last) = messages(directory, 0, &["one", "two"]);
     assert!(found.is_sorted_by(|a, b| a < b), "{found:?}");
-    // Beyond the last number nothing is read back; nobody counts that far.
+    // After the last number nothing is read back; no daemon counts that far.
     if last <= Ordinal::MAX {
         assert!(
             found.ends_with(&[last - 1, last]),

@@ -1,4 +1,4 @@
-//! A subordinate range holds what its line says, and "no ID" is in none.
+//! A subordinate range has exactly the ids of its line, and never the invalid id -1.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-"""Connects, and prints `connected` or what went wrong."""
+"""Connects and prints `connected` or the error."""
 import os
 import socket
 import sys

@@ -1,6 +1,6 @@
-"""Root in a container. The first argument names the container, for those who look at
-processes; the second says as JSON what to do. Sends each request over each socket, on a
-connection of its own, and prints as JSON the answers and which of the paths are there."""
+"""Runs as root in a container. The first argument is the container's name, by which the
+harness finds the process; the second is the task as JSON. Sends each request over each
+socket, on a new connection, and prints as JSON the responses and the paths that exist."""
 import json
 import os
 import socket

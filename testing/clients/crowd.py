@@ -1,6 +1,6 @@
-"""Connects COUNT times at once, of which PLACES are expected to be served. Sends the
-requests only when all others were turned away, so that the outcome does not depend on
-who of the two is faster. Prints how often each outcome was seen."""
+"""Opens COUNT connections at a time, of which PLACES are expected to be served. Sends the
+requests only when all others have been refused, so that the outcome does not depend on
+which side is faster. Prints the number of each outcome."""
 import collections
 import json
 import select
@@ -24,13 +24,13 @@ def outcome(connection):
 
 
 waiting = {connect() for _ in range(count)}
-turned_away = set()
-while len(turned_away) < count - places:
+refused = set()
+while len(refused) < count - places:
     answered, _, _ = select.select(waiting, [], [], DEADLINE)
-    assert answered, f"{len(turned_away)} were turned away"
-    turned_away.update(answered)
+    assert answered, f"{len(refused)} were refused"
+    refused.update(answered)
     waiting.difference_update(answered)
-seen = collections.Counter(outcome(connection) for connection in turned_away)
+seen = collections.Counter(outcome(connection) for connection in refused)
 for connection in waiting:
     connection.sendall(b'{"method":"get_status"}\n')
     seen[outcome(connection)] += 1

@@ -1,5 +1,5 @@
-"""Enters a control group, becomes a user, sends each request on a connection of its own
-and prints the answers, one a line."""
+"""Enters a control group, becomes a user, sends each request on a new connection and prints
+the responses, one a line."""
 import os
 import socket
 import sys

@@ -1,5 +1,5 @@
-"""Sends whatever a daemon does not want until it is told to go on; prints how many
-requests it made. Further arguments are nodes to ask for."""
+"""Sends malformed, oversized and forbidden requests until standard input has a line; then
+prints the number of requests. Further arguments are nodes to read."""
 import itertools
 import json
 import select
@@ -29,7 +29,7 @@ REQUESTS = [
     *(reading(node) for node in [*nodes, "unlisted", "$(id)", "-oProxyCommand=id", "../../etc"]),
 ]
 
-# Some connections are kept, and never read.
+# The last connections are kept open and never read.
 KEPT = 100
 kept = []
 count = 0

@@ -1,6 +1,6 @@
-"""Reads nodes every second for SECONDS, all at once, as a monitoring program does. Where the
-socket's backlog has no place, it tries again. Told to go on, prints how long each reading
-took that succeeded, what was said instead, and how often there was no place."""
+"""Reads all nodes in parallel, once a second for SECONDS, as a monitoring program does. When
+the socket's backlog is full, it retries. When standard input has a line, prints the durations
+of successful readings, the number of each failure, and the number of retries."""
 import collections
 import concurrent.futures
 import json
@@ -12,13 +12,13 @@ path, seconds, *nodes = sys.argv[1:]
 
 
 def connect(connection):
-    global no_place
+    global retries
     end = time.monotonic() + 20
     while True:
         try:
             return connection.connect(path)
         except BlockingIOError:
-            no_place += 1
+            retries += 1
             if time.monotonic() > end:
                 raise
             time.sleep(0.005)
@@ -41,7 +41,7 @@ def read(node):
 
 
 print("ready", flush=True)
-times, failures, no_place = [], collections.Counter(), 0
+times, failures, retries = [], collections.Counter(), 0
 end = time.monotonic() + float(seconds)
 with concurrent.futures.ThreadPoolExecutor(len(nodes)) as pool:
     due = time.monotonic()
@@ -54,4 +54,4 @@ with concurrent.futures.ThreadPoolExecutor(len(nodes)) as pool:
         due += 1
         time.sleep(max(0, due - time.monotonic()))
 sys.stdin.readline()
-print(json.dumps({"times": times, "failures": failures, "no_place": no_place}), flush=True)
+print(json.dumps({"times": times, "failures": failures, "retries": retries}), flush=True)

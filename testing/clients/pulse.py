@@ -1,5 +1,5 @@
-"""Does what Pulse's client does: connects, sends one line, reads one JSON value
-(and not to the end), closes. Prints the value."""
+"""Does what Pulse's client does: connects, sends one line, reads one JSON value without
+waiting for the end of the stream, closes. Prints the value."""
 import json
 import socket
 import sys

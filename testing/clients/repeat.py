@@ -1,5 +1,5 @@
-"""Connects COUNT times, TOGETHER at a time, and prints how often each outcome was
-seen: the error's text, `success`, or what went wrong with the connection.
+"""Connects COUNT times, TOGETHER at a time, and prints the number of each outcome: the
+error text, `success`, or the exception of the connection.
 
 Each connection sends a request of SIZE bytes: WHEN is `first` (before anything
 was received) or `late` (after the answer is there)."""

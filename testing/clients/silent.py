@@ -1,5 +1,5 @@
-"""Connects COUNT times and says nothing. Prints `ready`; told to go on, reads every
-connection to its end and prints how often each error was seen."""
+"""Connects COUNT times and sends nothing. Prints `ready`; when standard input has a line,
+reads every connection to its end and prints the number of each error."""
 import collections
 import json
 import socket

@@ -1,4 +1,4 @@
-//! Certificates for collectors and for us, made by OpenSSL's tool.
+//! Certificates for collectors and senders, made by the `openssl` program.
 
 use crate::programs;
 use std::fs;
@@ -6,25 +6,25 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
 
-/// A CA and what it signed; gone with it.
+/// A CA and the certificates that it signed; its files are removed when it is dropped.
 #[derive(Debug)]
 pub struct Authority {
     directory: TempDir,
 }
 
-/// When a certificate is good.
+/// Validity period of a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Validity {
-    /// Now, for some days.
+    /// Valid now, for 30 days.
     Good,
-    /// No longer.
+    /// Expired.
     Expired,
-    /// Not yet.
+    /// Not valid yet.
     Future,
 }
 
 impl Validity {
-    /// From when and until when.
+    /// `-startdate` and `-enddate` of `openssl ca`; none for its default.
     fn dates(self) -> Option<[&'static str; 2]> {
         match self {
             Self::Good => None,
@@ -41,7 +41,7 @@ impl Default for Authority {
 }
 
 impl Authority {
-    /// A new one, with a key of its own.
+    /// Makes a CA with a fresh key.
     #[must_use]
     pub fn new() -> Self {
         let directory = tempfile::Builder::new()
@@ -80,14 +80,14 @@ impl Authority {
         authority
     }
 
-    /// Its own certificate.
+    /// The CA's own certificate.
     #[must_use]
     pub fn certificate(&self) -> PathBuf {
         self.path("ca.pem")
     }
 
-    /// Signs a certificate for this name; gives its file, and the key's beside it, which
-    /// ends in `.key`.
+    /// Signs a certificate for this name. Returns its file; the key is in the file of
+    /// [`key_of`].
     #[must_use]
     pub fn sign(&self, name: &str, validity: Validity) -> PathBuf {
         let serial = fs::read_to_string(self.path("serial")).unwrap();
@@ -142,17 +142,17 @@ impl Authority {
     }
 }
 
-/// The key of a certificate that an authority signed.
+/// The key file of a certificate that an [`Authority`] signed.
 #[must_use]
 pub fn key_of(certificate: &Path) -> PathBuf {
     certificate.with_extension("key")
 }
 
-/// Puts another certificate in a certificate's place, and its key in the key's.
-pub fn exchange(place: &Path, other: &Path) {
+/// Overwrites a certificate and its key with another certificate and its key.
+pub fn replace_certificate(certificate: &Path, other: &Path) {
     for (from, to) in [
-        (other.to_owned(), place.to_owned()),
-        (key_of(other), key_of(place)),
+        (other.to_owned(), certificate.to_owned()),
+        (key_of(other), key_of(certificate)),
     ] {
         fs::copy(from, to).unwrap();
     }
@@ -164,6 +164,6 @@ fn openssl(directory: &Path, words: &[&str]) {
         .args(words)
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "openssl {words:?}: {said}");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "openssl {words:?}: {errors}");
 }

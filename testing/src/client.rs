@@ -1,4 +1,4 @@
-//! A caller, byte by byte: what it sends and when is up to the test.
+//! A caller on the Unix socket: the test decides each byte that it sends.
 
 use crate::wait;
 use serde_json::Value;
@@ -17,12 +17,12 @@ impl Client {
     /// Connects.
     ///
     /// # Panics
-    /// When nobody listens.
+    /// When nothing listens on the socket.
     #[must_use]
     pub fn connect(socket: &Path) -> Self {
         let stream = UnixStream::connect(socket).unwrap();
-        stream.set_read_timeout(Some(wait::patience())).unwrap();
-        stream.set_write_timeout(Some(wait::patience())).unwrap();
+        stream.set_read_timeout(Some(wait::timeout())).unwrap();
+        stream.set_write_timeout(Some(wait::timeout())).unwrap();
         Self {
             stream: BufReader::new(stream),
         }
@@ -31,7 +31,7 @@ impl Client {
     /// Sends bytes.
     ///
     /// # Panics
-    /// When they are not taken.
+    /// When they cannot be sent.
     pub fn send(&mut self, bytes: &[u8]) {
         self.try_send(bytes).unwrap();
     }
@@ -39,38 +39,38 @@ impl Client {
     /// Sends bytes.
     ///
     /// # Errors
-    /// Whatever the kernel says.
+    /// The error of write(2).
     pub fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.get_mut().write_all(bytes)
     }
 
-    /// Sends nothing more.
+    /// Shuts the sending side down.
     pub fn end_sending(&mut self) {
         self.stream.get_ref().shutdown(Shutdown::Write).unwrap();
     }
 
-    /// One line, its newline included.
+    /// Reads one line, its newline included.
     ///
     /// # Panics
-    /// When it does not come.
+    /// When none arrives.
     #[must_use]
     pub fn line(&mut self) -> String {
         let mut line = String::new();
         self.stream.read_line(&mut line).unwrap();
-        assert!(line.ends_with('\n'), "the line was cut: {line:?}");
+        assert!(line.ends_with('\n'), "incomplete line: {line:?}");
         line
     }
 
-    /// One response.
+    /// Reads one response.
     #[must_use]
     pub fn answer(&mut self) -> Value {
         serde_json::from_str(&self.line()).unwrap()
     }
 
-    /// The text of the error in one response.
+    /// Reads one response and returns its error text.
     ///
     /// # Panics
-    /// When the response has none.
+    /// When the request succeeded.
     #[must_use]
     pub fn error(&mut self) -> String {
         let answer = self.answer();
@@ -78,7 +78,7 @@ impl Client {
         answer["error"].as_str().unwrap().to_owned()
     }
 
-    /// Everything until the daemon closes.
+    /// Reads everything until the daemon closes the connection.
     #[must_use]
     pub fn rest(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();

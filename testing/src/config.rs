@@ -1,4 +1,4 @@
-//! A configuration, written the way an operator would write it.
+//! A configuration file as an operator writes it.
 
 use crate::home::Home;
 use crate::programs::user_name;
@@ -8,10 +8,10 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-/// The limiter's numbers of a test that is not about the limiter.
+/// Rate limits that no test reaches by accident.
 const NO_LIMIT: [(&str, &str); 2] = [("per_peer_interval_ms", "1"), ("per_peer_burst", "1000000")];
 
-/// What stands in a daemon's configuration file. Values are TOML.
+/// The content of a configuration file. Values are TOML.
 #[derive(Clone, Debug)]
 pub struct Config {
     keys: BTreeMap<String, String>,
@@ -30,7 +30,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// No nodes, no cache and no limiter to speak of; metrics are on, and the user who
+    /// No nodes, no cache, no effective rate limit; metrics are served, and the user who
     /// runs the tests may read.
     #[must_use]
     pub fn new() -> Self {
@@ -46,16 +46,22 @@ impl Config {
         config.rate_limit = NO_LIMIT.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
         config
             .set("cache_ttl", "'0s'")
-            // The tests themselves may read, whoever runs them.
             .set("allowed_peer_uids", &format!("[{}]", geteuid()))
             .set_ssh("user", &format!("'{}'", user_name()))
     }
 
-    /// The limiter as it is when the file says nothing of it.
+    /// Leaves the rate limits at the daemon's defaults.
     #[must_use]
     pub fn with_default_limits(mut self) -> Self {
         self.rate_limit.clear();
         self
+    }
+
+    /// The default burst of two tokens, and no other token for an hour.
+    #[must_use]
+    pub fn with_two_tokens(self) -> Self {
+        let limits = self.with_default_limits();
+        limits.set_limit("per_peer_interval_ms", "3600000")
     }
 
     /// Sets a key.
@@ -110,17 +116,17 @@ impl Config {
         self
     }
 
-    /// Adds a node whose address stands in `/etc/hosts`.
+    /// Adds a node that is resolved by `/etc/hosts`.
     #[must_use]
     pub fn named_node(mut self, name: &str) -> Self {
         self.nodes.push(format!("'{name}'"));
         self
     }
 
-    /// The file's text. What the test did not set comes from the daemon's home.
+    /// The file's text. Paths that the test did not set are those of the daemon's home.
     #[must_use]
     pub fn text(&self, home: &Home) -> String {
-        let seen = |path: PathBuf| format!("{:?}", home.seen(&path));
+        let seen = |path: PathBuf| format!("{:?}", home.daemon_path(&path));
         let mut keys = BTreeMap::from([
             ("socket".to_owned(), seen(home.socket())),
             ("control_socket".to_owned(), seen(home.control_socket())),

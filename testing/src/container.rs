@@ -1,10 +1,9 @@
-//! The daemon in a container, as `docs/hardening.md` says: the image that
-//! `packaging/container` makes, under Debian's podman and runc, with the daemon's
-//! directories as volumes.
+//! The daemon in a container as `docs/hardening.md` documents it: the image of
+//! `packaging/container`, under Debian's podman and runc, with the daemon's directories as
+//! volumes.
 //!
-//! The engine's own state is in a directory of the test's, so nothing stays behind
-//! and several tests may run at once. The container has the host's network: there
-//! the nodes and the tests are, on loopback.
+//! The engine's state is in a temporary directory, so nothing remains and tests can run in
+//! parallel. The container uses the host's network, where the nodes and the tests are.
 
 use crate::config::Config;
 use crate::daemon::Daemon;
@@ -18,29 +17,29 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use tempfile::TempDir;
 
-/// What makes an image and runs a container, and users that files can be given to.
+/// The prerequisites of making an image and running a container.
 pub const NEEDS: [Need; 5] = [
-    Need::NoUnit("a container holds it"),
+    Need::NoUnit("the daemon runs in a container"),
     Need::Root,
     Need::Program("buildah"),
     Need::Program("podman"),
     Need::Program("runc"),
 ];
 
-/// How a container is run.
+/// The way a container is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Setting {
-    /// As the documentation says.
+    /// With the documented options.
     Documented,
-    /// So that nothing but the filter stops anything.
+    /// With every other restriction lifted, so that only the seccomp filter applies.
     FilterAlone,
 }
 
-/// A volume: as the daemon sees it, and whether it may only be read.
+/// A volume: its path in the container, and `ro` or `rw`.
 pub type Volume = (&'static str, &'static str);
 
 impl Setting {
-    /// The options of `podman run`, but for the filter and the volumes.
+    /// The options of `podman run`, without the filter and the volumes.
     #[must_use]
     pub fn options(self) -> &'static [&'static str] {
         match self {
@@ -51,7 +50,7 @@ impl Setting {
             ],
             Self::FilterAlone => &[
                 "--cap-add=all",
-                // Or runc puts the filter on itself, too early.
+                // Without it runc installs the filter before it has set up the container.
                 "--security-opt=no-new-privileges",
                 "--security-opt=unmask=all",
                 "--user=0:0",
@@ -59,7 +58,7 @@ impl Setting {
         }
     }
 
-    /// The user and the group that the program is in the container.
+    /// The program's user and group in the container.
     fn user(self) -> u32 {
         match self {
             Self::Documented => SERVICE,
@@ -73,8 +72,8 @@ impl Setting {
         match self {
             Self::Documented => VOLUMES.to_vec(),
             Self::FilterAlone => {
-                let own = VOLUMES.iter().map(|(place, _)| *place);
-                own.chain(FURNITURE).map(|place| (place, "rw")).collect()
+                let own = VOLUMES.iter().map(|(path, _)| *path);
+                own.chain(HOST_FILES).map(|path| (path, "rw")).collect()
             }
         }
     }
@@ -88,36 +87,36 @@ const VOLUMES: [Volume; 5] = [
     ("/run/pulse-sensor-proxy-admin", "rw"),
 ];
 
-/// What a host has and the image has not: what is not there cannot be refused.
-const FURNITURE: [&str; 4] = ["/bin", "/etc/shadow", "/root", "/tmp"];
+/// Files of a host that the image does not have: access to a missing file is not denied.
+const HOST_FILES: [&str; 4] = ["/bin", "/etc/shadow", "/root", "/tmp"];
 
 const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 const IMAGE: &str = "pulse-sensor-proxy";
-/// The user and the group that the image starts the program as.
+/// The user and group of the image.
 const SERVICE: u32 = 995;
 
-/// What every container of a daemon has, besides limits: the host's network.
-const ALWAYS: [&str; 4] = [
+/// Options of every container of a daemon.
+const COMMON_OPTIONS: [&str; 4] = [
     "--rm",
     "--network=host",
     "--log-driver=none",
     "--read-only-tmpfs=false",
 ];
 
-/// Limits that a machine gives which does not let them be raised.
+/// Limits that work where the engine may not raise its own.
 pub(crate) const LIMITS: [&str; 2] = ["--ulimit=nofile=1024:1024", "--ulimit=nproc=1000:1000"];
 
-/// An engine with one image and one daemon's files.
+/// An engine with one image and the files of one daemon.
 #[derive(Debug)]
 pub struct Engine {
     state: TempDir,
     home: Arc<Home>,
-    /// What the program needs that is not in the image.
+    /// Shared libraries of the program; the image has none.
     libraries: Vec<PathBuf>,
 }
 
 impl Engine {
-    /// Makes an image of this program.
+    /// Makes an image with this program.
     #[must_use]
     pub fn new(program: &Path) -> Self {
         let state = tempfile::Builder::new().prefix("pulse-oci-").tempdir();
@@ -128,18 +127,18 @@ impl Engine {
         };
         engine.build_image(program);
         for (volume, _) in VOLUMES {
-            fs::create_dir_all(engine.home.shown(volume)).unwrap();
+            fs::create_dir_all(engine.home.host_path(volume)).unwrap();
         }
-        engine.make_furniture();
+        engine.make_host_files();
         engine
     }
 
-    fn make_furniture(&self) {
+    fn make_host_files(&self) {
         for directory in ["/bin", "/root", "/tmp"] {
-            fs::create_dir_all(self.home.shown(directory)).unwrap();
+            fs::create_dir_all(self.home.host_path(directory)).unwrap();
         }
-        fs::write(self.home.shown("/etc/shadow"), "root:*:::::::\n").unwrap();
-        let shell = self.home.shown("/bin/sh");
+        fs::write(self.home.host_path("/etc/shadow"), "root:*:::::::\n").unwrap();
+        let shell = self.home.host_path("/bin/sh");
         fs::write(&shell, "no program\n").unwrap();
         fs::set_permissions(shell, Permissions::from_mode(0o755)).unwrap();
     }
@@ -162,7 +161,7 @@ impl Engine {
         &self.home
     }
 
-    /// Every file of the image.
+    /// The files of the image.
     #[must_use]
     pub fn files(&self) -> Vec<PathBuf> {
         let layers = self.state.path().join("storage/vfs/dir");
@@ -174,53 +173,56 @@ impl Engine {
         files
     }
 
-    /// Starts the daemon in this setting and waits until it serves.
+    /// Starts the daemon and waits until it serves.
     #[must_use]
-    pub fn start(&self, setting: Setting, config: &Config) -> Contained<'_> {
+    pub fn start(&self, setting: Setting, config: &Config) -> ContainerDaemon<'_> {
         self.home.write_config(config);
         let user = Some(setting.user());
         for (volume, _) in VOLUMES.iter().filter(|(_, access)| *access == "rw") {
-            chown(self.home.shown(volume), user, user).unwrap();
+            chown(self.home.host_path(volume), user, user).unwrap();
         }
         let name = "daemon";
         let mut command = self.container(name, setting);
         let removal = Removal { engine: self, name };
         let mut daemon = Daemon::spawn(&self.home, command.arg(IMAGE));
         daemon.set_pid(self.pid(name));
-        Contained { daemon, removal }
+        ContainerDaemon { daemon, removal }
     }
 
-    /// The process of a container that serves. Podman hands signals on as well, but not
-    /// from the beginning: one that comes before ends podman alone.
+    /// The process id of a container. Podman forwards signals, but one that arrives before it
+    /// is ready to ends podman alone.
     fn pid(&self, name: &str) -> u32 {
         wait::until_some("the container's process", || {
             let mut inspect = self.podman("inspect");
             inspect.args(["--format={{.State.Pid}}", name]);
-            let pid = printed_by(&mut inspect).trim().parse().unwrap();
+            let pid = output_of(&mut inspect).trim().parse().unwrap();
             (pid != 0).then_some(pid)
         })
     }
 
-    /// Runs the program with other arguments until it ends; gives what it printed.
+    /// Runs the program with other arguments and returns its output.
     ///
     /// # Panics
-    /// When it printed nothing.
+    /// When it prints nothing.
     #[must_use]
     pub fn run(&self, setting: Setting, arguments: &[&str]) -> String {
         let mut command = self.container("once", setting);
-        printed_by(command.arg(IMAGE).args(arguments))
+        output_of(command.arg(IMAGE).args(arguments))
     }
 
-    /// `podman run`, up to the image.
+    /// `podman run`, without the image.
     fn container(&self, name: &str, setting: Setting) -> Command {
         let mut command = self.podman("run");
         command.arg(format!("--name={name}"));
-        command.args(ALWAYS).args(LIMITS);
+        command.args(COMMON_OPTIONS).args(LIMITS);
         let filter = Path::new(REPOSITORY).join("security/seccomp/pulse-sensor-proxy.json");
         command.arg(format!("--security-opt=seccomp={}", filter.display()));
         for (volume, access) in setting.volumes() {
-            let shown = self.home.shown(volume);
-            command.arg(format!("--volume={}:{volume}:{access}", shown.display()));
+            let host_path = self.home.host_path(volume);
+            command.arg(format!(
+                "--volume={}:{volume}:{access}",
+                host_path.display()
+            ));
         }
         for library in &self.libraries {
             let library = library.display();
@@ -235,7 +237,7 @@ impl Engine {
     }
 }
 
-/// Podman with runc, and its state in this directory.
+/// Podman with runc and its state in this directory.
 pub(crate) fn podman(state: &Path, word: &str) -> Command {
     let mut command = storing("podman", state);
     command.arg("--tmpdir").arg(state.join("tmp"));
@@ -244,47 +246,47 @@ pub(crate) fn podman(state: &Path, word: &str) -> Command {
     command
 }
 
-/// Podman and buildah keep images in the same place.
+/// Podman or buildah, which share a store of images.
 fn storing(program: &str, state: &Path) -> Command {
     let mut command = Command::new(programs::find(program).unwrap());
     for (option, directory) in [("--root", "storage"), ("--runroot", "run")] {
         command.arg(option).arg(state.join(directory));
     }
     command.arg("--storage-driver=vfs").stdin(Stdio::null());
-    command.env_clear().env("PATH", programs::MORE_PLACES);
+    command.env_clear().env("PATH", programs::SYSTEM_PATH);
     command.env("HOME", state);
     command
 }
 
 /// A daemon in a container.
 #[derive(Debug)]
-pub struct Contained<'a> {
+pub struct ContainerDaemon<'a> {
     /// The daemon.
     pub daemon: Daemon,
     removal: Removal<'a>,
 }
 
-impl Contained<'_> {
-    /// Runs the program beside the daemon; gives what it printed.
+impl ContainerDaemon<'_> {
+    /// Runs the program in the daemon's container and returns its output.
     ///
     /// # Panics
-    /// When it printed nothing.
+    /// When it prints nothing.
     #[must_use]
     pub fn exec(&self, arguments: &[&str]) -> String {
         let mut command = self.removal.engine.podman("exec");
         let program = format!("/usr/bin/{IMAGE}");
-        printed_by(command.args([self.removal.name, &program]).args(arguments))
+        output_of(command.args([self.removal.name, &program]).args(arguments))
     }
 }
 
-fn printed_by(command: &mut Command) -> String {
+fn output_of(command: &mut Command) -> String {
     let output = command.output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(!output.stdout.is_empty(), "{errors}");
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// A container does not end with the podman that started it.
+/// Removes the container when dropped: it does not end with the podman that started it.
 #[derive(Debug)]
 struct Removal<'a> {
     engine: &'a Engine,
@@ -295,12 +297,12 @@ impl Drop for Removal<'_> {
     fn drop(&mut self) {
         let mut remove = self.engine.podman("rm");
         remove.args(["--force", "--time=0", "--ignore", self.name]);
-        // It may be gone already.
+        // It may have been removed already.
         let _ = remove.output();
     }
 }
 
-/// The files below a directory, by their names from another.
+/// The files below a directory, relative to another one.
 fn files_below(directory: &Path, from: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).unwrap();
     let files = entries.flat_map(|entry| match entry.unwrap().path() {
@@ -310,7 +312,7 @@ fn files_below(directory: &Path, from: &Path) -> Vec<PathBuf> {
     files.collect()
 }
 
-/// What the dynamic loader would load, and itself; nothing for a static program.
+/// The dynamic loader and the libraries that it would load; none for a static program.
 fn libraries(program: &Path) -> Vec<PathBuf> {
     let output = Command::new(programs::find("ldd").unwrap())
         .arg(program)

@@ -1,4 +1,4 @@
-//! The operator's tool, as root starts it, or somebody else.
+//! `pulse-sensorctl`, started by the tests' user or by another one.
 
 use crate::daemon::Ended;
 use crate::home::Home;
@@ -7,7 +7,7 @@ use crate::python::User;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Output, Stdio};
 
-/// Runs it in an empty environment but for this home's sockets and configuration.
+/// Runs it. Its environment has this home's sockets and configuration, and nothing else.
 ///
 /// # Panics
 /// When it cannot be started, or was killed.
@@ -18,8 +18,8 @@ pub fn run(home: &Home, arguments: &[&str]) -> Ended {
     ended(command.output().unwrap())
 }
 
-/// As [`run`], as somebody else. The tests' own directory may not be that user's to enter,
-/// so the program is copied.
+/// [`run`] as another user, from a copy of the program: that user may not be able to enter
+/// the directory of the build.
 ///
 /// # Panics
 /// As [`run`].

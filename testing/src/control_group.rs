@@ -1,4 +1,4 @@
-//! Control groups, as container engines make them and as users can make them.
+//! Control groups, as container engines and users make them.
 
 use crate::programs::is_root;
 use std::fs;
@@ -6,15 +6,14 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-/// Where the second version of control groups is mounted (cgroups(7)): alone, or beside
-/// the first version.
+/// Mount points of cgroup v2 (cgroups(7)): alone, or beside v1.
 const MOUNTS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
 
-/// Two seconds in all.
+/// Two seconds in total.
 const REMOVAL_ATTEMPTS: u32 = 400;
 const REMOVAL_PAUSE: Duration = Duration::from_millis(5);
 
-/// A control group; it is removed when dropped, with those above it that are empty then.
+/// A control group; removed when dropped, together with parents that are empty then.
 #[derive(Debug)]
 pub struct ControlGroup {
     mount: &'static Path,
@@ -22,7 +21,7 @@ pub struct ControlGroup {
 }
 
 impl ControlGroup {
-    /// Makes a group of this path below the root group. `None` where that is not permitted.
+    /// Makes a group of this path below the root group; none where that is not permitted.
     #[must_use]
     pub fn new(path: &str) -> Option<Self> {
         let mount = Path::new(*MOUNTS.iter().find(|mount| is_second_version(mount))?);
@@ -32,13 +31,13 @@ impl ControlGroup {
         Some(Self { mount, entry })
     }
 
-    /// Whether one can be made here.
+    /// True when this process can make control groups.
     #[must_use]
-    pub fn can_be_made() -> bool {
+    pub fn is_available() -> bool {
         is_root() && Self::new(&format!("pulse-{}/probe", std::process::id())).is_some()
     }
 
-    /// The file that takes the ids of processes.
+    /// The file `cgroup.procs`, to which process ids are written.
     #[must_use]
     pub fn entry(&self) -> &Path {
         &self.entry
@@ -53,7 +52,7 @@ fn is_second_version(mount: &str) -> bool {
 impl Drop for ControlGroup {
     fn drop(&mut self) {
         let mut groups = self.entry.ancestors().skip(1);
-        // One that another test uses, or the system, stays.
+        // A group that another test or the system uses is kept.
         while let Some(group) = groups.next().filter(|group| *group != self.mount) {
             if fs::remove_dir(group).is_err() {
                 return;
@@ -62,25 +61,25 @@ impl Drop for ControlGroup {
     }
 }
 
-/// This process's own group, without the slash before it.
+/// This process's own group, without its leading slash.
 pub(crate) fn own() -> String {
     let groups = fs::read_to_string("/proc/self/cgroup").unwrap();
     let own = groups.lines().find_map(|line| line.strip_prefix("0::/"));
     own.unwrap_or_default().to_owned()
 }
 
-/// Whether no hierarchy has a group of this path.
+/// True when no hierarchy has a group of this path.
 pub(crate) fn is_absent(path: &str) -> bool {
-    !everywhere(path).iter().any(|group| group.is_dir())
+    !in_all_hierarchies(path).iter().any(|group| group.is_dir())
 }
 
-/// Removes a group from every hierarchy: engines use both versions where both are mounted.
+/// Removes a group from every hierarchy: engines use v1 and v2 where both are mounted.
 ///
-/// A process that was killed is in its group for a moment yet, so this tries again. One
-/// that is still in use then stays.
+/// A killed process stays in its group for a moment, so this retries. A group that is still
+/// in use after two seconds is kept.
 pub(crate) fn remove(path: &str) {
     for _ in 0..REMOVAL_ATTEMPTS {
-        for group in everywhere(path) {
+        for group in in_all_hierarchies(path) {
             let _ = fs::remove_dir(group);
         }
         if is_absent(path) {
@@ -90,8 +89,8 @@ pub(crate) fn remove(path: &str) {
     }
 }
 
-/// Where hierarchies may have a group of this path.
-fn everywhere(path: &str) -> Vec<PathBuf> {
+/// The directory of this group in each hierarchy.
+fn in_all_hierarchies(path: &str) -> Vec<PathBuf> {
     let (mount, path) = (Path::new(MOUNTS[0]), path.trim_start_matches('/'));
     if is_second_version(MOUNTS[0]) {
         return vec![mount.join(path)];

@@ -1,4 +1,4 @@
-//! The daemon as a process: started, signalled, ended, never left behind.
+//! The daemon as a child process.
 
 use crate::client::Client;
 use crate::config::Config;
@@ -23,25 +23,26 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct Daemon {
     home: Arc<Home>,
-    /// It, or what lasts as long as it does.
+    /// The daemon, or `systemd-run`, which ends with it.
     child: Child,
     pid: u32,
     unit: Option<Unit>,
     log: PathBuf,
 }
 
-/// How a daemon that was not meant to serve ended.
+/// Exit code and output of a program that ended.
 #[derive(Debug)]
 pub struct Ended {
     /// Its exit code.
     pub code: i32,
-    /// What it printed.
+    /// Its standard output.
     pub output: String,
-    /// What it printed on standard error.
+    /// Its standard error.
     pub errors: String,
 }
 
-/// Runs the daemon's program until it ends by itself, in an empty environment.
+/// Runs the daemon's program until it ends by itself. Its environment is empty but for
+/// `environment` and the service's user.
 ///
 /// # Panics
 /// When it cannot be started, does not end, or was killed.
@@ -57,7 +58,7 @@ pub fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Ended {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // What it prints fits a pipe, so it can end before anybody reads.
+    // Its output fits a pipe, so it can end before anybody reads.
     let status = wait::until_some("the daemon to end", || child.try_wait().unwrap());
     let output = child.wait_with_output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
@@ -68,28 +69,34 @@ pub fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Ended {
     }
 }
 
+/// [`run`] on the configuration in a home, for a daemon that is to refuse it.
+#[must_use]
+pub fn run_in(home: &Home) -> Ended {
+    run(&["--config", home.config_file().to_str().unwrap()], &[])
+}
+
 impl Daemon {
-    /// Starts one in a home of its own and waits until it serves.
+    /// Starts a daemon in a home of its own and waits until it serves.
     #[must_use]
     pub fn start(config: &Config) -> Self {
         Self::start_in(&Arc::new(Home::new()), config)
     }
 
-    /// Starts one in a home that may have been lived in.
+    /// Starts a daemon in a home that may have files of an earlier one.
     #[must_use]
     pub fn start_in(home: &Arc<Home>, config: &Config) -> Self {
         home.write_config(config);
         Self::start_with(home, &[])
     }
 
-    /// As [`Daemon::start_in`], another program than the daemon that is shipped.
+    /// [`Daemon::start_in`] with another program than the shipped daemon.
     #[must_use]
     pub fn start_program(program: &Path, home: &Arc<Home>, config: &Config) -> Self {
         home.write_config(config);
         Self::spawn(home, Command::new(program).env_clear())
     }
 
-    /// Starts one on what is in its home, with these variables and no others.
+    /// Starts a daemon on the configuration in its home, with these variables and no others.
     ///
     /// # Panics
     /// When it does not serve.
@@ -100,8 +107,8 @@ impl Daemon {
         Self::spawn(home, &mut command)
     }
 
-    /// Starts one on what is in its home, under a program that starts another
-    /// one in its own place, like `prlimit` or `setpriv`.
+    /// Starts a daemon on the configuration in its home, under a program that execs its
+    /// arguments, like `prlimit` or `setpriv`.
     ///
     /// # Panics
     /// When it does not serve.
@@ -112,7 +119,7 @@ impl Daemon {
         Self::spawn(home, command.env_clear())
     }
 
-    /// Starts a program in the daemon's place, on what is in its home.
+    /// Starts a command with `--config` and this home's configuration appended.
     ///
     /// # Panics
     /// When it does not serve.
@@ -122,17 +129,19 @@ impl Daemon {
         let named = command
             .get_envs()
             .any(|(name, _)| name == service::VARIABLE);
-        // One that is installed has a user to itself.
+        // An installed daemon uses the user of its package.
         if !named && !home.is_installed() {
             command.envs([service::SETTING]);
         }
         let file = fs::File::create(&log).unwrap();
         let errors = if home.is_installed() {
-            as_the_journal(file)
+            journal_socket(file)
         } else {
             file.into()
         };
-        command.arg("--config").arg(home.seen(&home.config_file()));
+        command
+            .arg("--config")
+            .arg(home.daemon_path(&home.config_file()));
         let unit = unit::wanted().filter(|_| !home.is_installed());
         let mut held = unit.map(|unit| Unit::of(&unit, home, command));
         let command = held.as_mut().map_or(command, |(_, command)| command);
@@ -142,7 +151,7 @@ impl Daemon {
             .stderr(errors)
             .spawn()
             .unwrap();
-        // Our end of the journal's socket goes with it.
+        // Closes our copy of the journal's socket.
         command.stderr(Stdio::null());
         let mut daemon = Self {
             home: Arc::clone(home),
@@ -160,51 +169,50 @@ impl Daemon {
         if let Some(status) = self.child.try_wait().unwrap() {
             panic!("the daemon ended at once ({status}):\n{}", self.log());
         }
-        UnixStream::connect(self.home.socket()).is_ok_and(is_attended)
+        UnixStream::connect(self.home.socket()).is_ok_and(is_answered)
     }
 
-    /// Its files.
+    /// The daemon's files.
     #[must_use]
     pub fn home(&self) -> &Arc<Home> {
         &self.home
     }
 
-    /// Its process.
+    /// The daemon's process id.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.pid
     }
 
-    /// Names its process, where another program was started that starts it.
+    /// Sets the daemon's process id, where the child is a program that starts the daemon.
     pub(crate) fn set_pid(&mut self, pid: u32) {
         self.pid = pid;
     }
 
-    /// A fresh connection.
+    /// Opens a connection.
     #[must_use]
     pub fn connect(&self) -> Client {
         Client::connect(&self.home.socket())
     }
 
-    /// Sends one request on a connection of its own; gives the response.
+    /// Sends one request on a new connection and returns the response.
     #[must_use]
     pub fn ask(&self, request: &Value) -> Value {
         ask(self.connect(), request)
     }
 
-    /// As [`Daemon::ask`], over the control socket.
+    /// [`Daemon::ask`] over the control socket.
     #[must_use]
     pub fn administer(&self, request: &Value) -> Value {
         ask(Client::connect(&self.home.control_socket()), request)
     }
 
-    /// Reads a node: the document, or the error's text.
+    /// Reads a node's document.
     ///
     /// # Errors
-    /// What the daemon said.
+    /// The daemon's error text.
     pub fn temperature(&self, node: &str) -> Result<Value, String> {
-        let request = json!({"method": "get_temperature", "params": {"node": node}});
-        let response = self.ask(&request);
+        let response = self.ask(&json!({"method": "get_temperature", "params": {"node": node}}));
         match response["data"]["temperature"].as_str() {
             Some(document) => Ok(serde_json::from_str(document).unwrap()),
             None => Err(response["error"].as_str().unwrap().to_owned()),
@@ -220,10 +228,12 @@ impl Daemon {
         Pid::from_raw(self.pid().try_into().unwrap())
     }
 
-    /// Sends SIGHUP and waits until the daemon has read its configuration again,
-    /// with whatever success.
+    /// Sends SIGHUP and waits until the reload is on record, successful or not.
     pub fn reload(&self) {
-        let reloads = || self.home.records_of("config.reloaded").len();
+        let reloads = || {
+            let text = self.home.log_text();
+            text.matches("\"event_type\":\"config.reloaded\"").count()
+        };
         let before = reloads();
         self.signal(Signal::SIGHUP);
         wait::until("the reload", || reloads() > before);
@@ -238,14 +248,14 @@ impl Daemon {
         wait::until_some("the daemon to end", || child.try_wait().unwrap())
     }
 
-    /// Ends it in order.
+    /// Sends SIGTERM and waits for exit code 0.
     pub fn stop(mut self) {
         self.signal(Signal::SIGTERM);
         assert!(self.wait().success(), "{}", self.log());
     }
 
-    /// What it has logged. It logs to a file, so what came before an answer is in
-    /// there by then.
+    /// The daemon's log. It is a file, so messages that precede a response are in it when
+    /// the response arrives.
     #[must_use]
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap()
@@ -257,19 +267,19 @@ fn ask(mut client: Client, request: &Value) -> Value {
     client.answer()
 }
 
-/// A socket, as a service has it from systemd: a profile need not permit that a
-/// file is inherited. What comes is written to the file.
-fn as_the_journal(mut file: fs::File) -> Stdio {
+/// A socket for standard error, as systemd's journal gives it to a service: AppArmor
+/// profiles permit no inherited file. A thread copies it to the file.
+fn journal_socket(mut file: fs::File) -> Stdio {
     let (mut journal, service) = UnixStream::pair().unwrap();
     std::thread::spawn(move || io::copy(&mut journal, &mut file));
     OwnedFd::from(service).into()
 }
 
-/// Whether somebody hangs up when we do. The socket is there before everything
-/// else is; callers are attended to when everything is.
-fn is_attended(mut connection: UnixStream) -> bool {
+/// True when the daemon closes a connection that we close. The socket accepts connections
+/// before the daemon is ready to serve them.
+fn is_answered(mut connection: UnixStream) -> bool {
     connection.shutdown(Shutdown::Write).unwrap();
-    connection.set_read_timeout(Some(wait::patience())).unwrap();
+    connection.set_read_timeout(Some(wait::timeout())).unwrap();
     connection.read(&mut [0]).is_ok()
 }
 

@@ -1,9 +1,9 @@
-//! Container engines from Debian's packages, and root in their containers as a caller.
+//! Container engines from Debian's packages, with root in their containers as a caller.
 //!
-//! Each engine has its state, its sockets and its configuration in a directory of the
-//! test's, and a mount namespace with a `/run` of its own, so that nothing is left of its
-//! mounts. A container has this machine's `/usr`, readable only, and the directory of a
-//! callers' socket; it needs no image from anywhere and no network.
+//! Each engine has its state, its sockets and its configuration in a temporary directory,
+//! and a mount namespace with its own `/run`, so that none of its mounts remains. A
+//! container has this machine's `/usr`, read-only, and the directories of callers' sockets;
+//! it needs no downloaded image and no network.
 
 use crate::container;
 use crate::control_group;
@@ -26,7 +26,7 @@ use std::thread;
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// An engine that makes containers.
+/// A kind of container engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EngineKind {
     /// Podman with runc.
@@ -35,16 +35,16 @@ pub enum EngineKind {
     Docker,
     /// containerd with its own client, `ctr`.
     Containerd,
-    /// LXC without LXD or Proxmox VE around it.
+    /// LXC alone, without LXD or Proxmox VE.
     Lxc,
     /// systemd-nspawn without a service manager.
     Nspawn,
 }
 
-/// Whose pid and cgroup namespaces a container has.
+/// Pid and cgroup namespaces of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Namespaces {
-    /// Its own, as is usual.
+    /// Its own, the engines' default.
     Own,
     /// The host's.
     Host,
@@ -55,10 +55,10 @@ impl Namespaces {
     pub const ALL: [Self; 2] = [Self::Own, Self::Host];
 }
 
-const CGROUPS: &str = "the engine takes the control groups of a whole machine";
+const CGROUPS: &str = "the engine needs the control groups of a whole machine";
 
 impl EngineKind {
-    /// What its tests cannot run without.
+    /// The prerequisites of its tests.
     #[must_use]
     pub fn needs(self) -> Vec<Need> {
         let programs: &[&'static str] = match self {
@@ -69,21 +69,21 @@ impl EngineKind {
             Self::Nspawn => &["systemd-nspawn"],
         };
         let mut needs = vec![Need::Root, Need::Program("python3")];
-        // nspawn makes groups below the tests' own, which also a container has.
+        // nspawn makes its groups below the tests' own group, which a container has too.
         if self != Self::Nspawn {
             needs.extend([Need::NoUnit(CGROUPS), Need::ControlGroups]);
         }
         needs.extend(programs.iter().map(|name| Need::Program(name)));
-        // The client: from Debian 13 on it is a package of its own.
+        // The client is a separate package from Debian 13 on.
         if self == Self::Docker {
-            needs.push(Need::Companion("docker"));
+            needs.push(Need::Optional("docker"));
         }
         needs
     }
 
-    /// Groups that it makes for all of its containers and leaves behind. Those of podman
-    /// are not here: other tests may be using them.
-    fn leaves(self) -> Vec<String> {
+    /// Groups that the engine makes for all of its containers and does not remove. Those of
+    /// podman are not listed: concurrent tests may be using them.
+    fn leftover_groups(self) -> Vec<String> {
         match self {
             Self::Podman => Vec::new(),
             Self::Docker => vec!["docker".to_owned()],
@@ -97,13 +97,13 @@ impl EngineKind {
     }
 }
 
-/// A mount namespace with a `/run` of its own.
+/// A mount namespace with its own `/run`.
 #[derive(Debug)]
 struct MountNamespace(File);
 
 impl MountNamespace {
     fn new() -> Self {
-        // Only a thread can enter one: the others of this process stay where they are.
+        // A separate thread, because unshare(2) changes the calling thread's namespace.
         let enter = || {
             unshare(CloneFlags::CLONE_NEWNS).unwrap();
             let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
@@ -117,7 +117,7 @@ impl MountNamespace {
 
     fn spawn(&self, command: &mut Command) -> Child {
         let enter = || {
-            // The kernel wants a thread that shares no working directory with others.
+            // setns(2) requires a thread that shares no file system attributes with others.
             unshare(CloneFlags::CLONE_FS).unwrap();
             setns(&self.0, CloneFlags::CLONE_NEWNS).unwrap();
             command.spawn().unwrap()
@@ -126,47 +126,47 @@ impl MountNamespace {
     }
 }
 
-/// The answers that root in a container got.
+/// The responses that root in a container received.
 #[derive(Debug)]
-pub struct Answers {
-    /// For each socket, the answer to each request.
+pub struct ContainerAnswers {
+    /// For each socket, the response to each request.
     pub answers: Vec<Vec<Value>>,
-    /// The paths of control sockets that were there.
+    /// The paths of control sockets that exist in the container.
     pub control_sockets: Value,
-    /// The control group that the engine made for the container, if it makes any.
+    /// The control group that the engine made for the container; none for nspawn.
     pub group: Option<String>,
 }
 
-/// An engine, and everything it has; all of it ends with this.
+/// A running engine; its processes, mounts and groups are removed when it is dropped.
 #[derive(Debug)]
 pub struct ContainerEngine {
     kind: EngineKind,
-    /// Its name is in the argument vector of each of the engine's processes, and of each
-    /// process in its containers.
+    /// Its name is in the arguments of each process of the engine and its containers: this
+    /// is how they are found and killed.
     directory: TempDir,
     mounts: MountNamespace,
     servers: Vec<Child>,
-    /// Control groups that are to be gone in the end.
+    /// Control groups to remove.
     groups: Vec<String>,
 }
 
-/// Ten seconds in all.
+/// Ten seconds in total.
 const KILL_ATTEMPTS: u32 = 2_000;
 const KILL_PAUSE: Duration = Duration::from_millis(5);
 
-/// The one that Docker imports.
+/// The image that Docker imports.
 const IMAGE: &str = "pulse";
 
-/// Where a container finds the directories of callers' sockets.
-const PLACES: [&str; 2] = ["/mnt/pulse-proxy", "/mnt/pulse-proxy-2"];
+/// Mount points in a container of the directories of callers' sockets.
+const SOCKET_MOUNTS: [&str; 2] = ["/mnt/pulse-proxy", "/mnt/pulse-proxy-2"];
 
 impl ContainerEngine {
     /// Starts an engine and waits until it serves.
     #[must_use]
     pub fn start(kind: EngineKind) -> Self {
         let directory = tempfile::Builder::new().prefix("pulse-engine-").tempdir();
-        let mut groups = kind.leaves();
-        // A group that the host had before is the host's.
+        let mut groups = kind.leftover_groups();
+        // A group that exists already belongs to the host.
         groups.retain(|group| control_group::is_absent(group));
         let mut engine = Self {
             kind,
@@ -203,7 +203,7 @@ impl ContainerEngine {
 
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(programs::find(program).unwrap());
-        command.env_clear().env("PATH", programs::MORE_PLACES);
+        command.env_clear().env("PATH", programs::SYSTEM_PATH);
         command.env("HOME", self.directory.path()).current_dir("/");
         command
     }
@@ -212,7 +212,7 @@ impl ContainerEngine {
         let config = self.path("containerd.toml");
         let (root, state) = (self.text("containerd"), self.text("containerd-state"));
         let socket = self.text("containerd.sock");
-        // What serves Kubernetes needs a network.
+        // The CRI plugin, which serves Kubernetes, needs a network.
         let text = format!(
             "version = 2\nroot = {root:?}\nstate = {state:?}\n\
              disabled_plugins = ['io.containerd.grpc.v1.cri']\n\
@@ -224,9 +224,9 @@ impl ContainerEngine {
         self.serve(command, "containerd");
     }
 
-    /// Imports an image, too: Docker runs nothing without one.
+    /// Starts Docker's daemon and imports an image, which `docker run` requires.
     fn start_docker(&mut self) {
-        // The host's own configuration is not for this one.
+        // Replaces /etc/docker/daemon.json, the host's configuration.
         fs::write(self.path("docker.json"), "{}").unwrap();
         let mut command = self.command("dockerd");
         for (option, below) in [
@@ -268,13 +268,13 @@ impl ContainerEngine {
         self.servers.push(child);
     }
 
-    /// Runs a program of the engine to its end and gives what it printed.
+    /// Runs a program of the engine to its end and returns its output.
     fn finish(&self, command: &mut Command) -> String {
         command.stdin(Stdio::null());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = self.mounts.spawn(command);
         let program = command.get_program().display();
-        // What it prints fits a pipe, so it can end before anybody reads.
+        // Its output fits a pipe, so it can end before anybody reads.
         let status = wait::until_some(&format!("{program} to end"), || child.try_wait().unwrap());
         let output = child.wait_with_output().unwrap();
         let errors = String::from_utf8_lossy(&output.stderr);
@@ -287,18 +287,21 @@ impl ContainerEngine {
     /// # Panics
     /// When the container does not run, or its user is not root.
     #[must_use]
-    pub fn ask(&mut self, namespaces: Namespaces, homes: &[&Home], requests: &[Value]) -> Answers {
+    pub fn ask(
+        &mut self,
+        namespaces: Namespaces,
+        homes: &[&Home],
+        requests: &[Value],
+    ) -> ContainerAnswers {
         static NEXT: AtomicU16 = AtomicU16::new(0);
         let name = format!("{}-{}", self.name(), NEXT.fetch_add(1, Ordering::Relaxed));
         let sockets: Vec<_> = homes.iter().map(|home| home.socket()).collect();
-        let sockets = || sockets.iter().zip(PLACES);
+        let sockets = || sockets.iter().zip(SOCKET_MOUNTS);
         let mounts: Vec<_> = sockets()
             .map(|(socket, place)| (socket.parent().unwrap(), place))
             .collect();
-        let seen = sockets().map(|(socket, place)| {
-            let file = socket.file_name().unwrap();
-            Path::new(place).join(file)
-        });
+        let seen =
+            sockets().map(|(socket, place)| Path::new(place).join(socket.file_name().unwrap()));
         let controls = homes.iter().map(|home| home.control_socket());
         let usual = "/run/pulse-sensor-proxy-admin/control.sock".into();
         let task = json!({
@@ -309,7 +312,7 @@ impl ContainerEngine {
         let mut command = self.container(namespaces, &name, &mounts);
         command.args(["/usr/bin/python3", "-I", "-c", python::CONTAINED]);
         command.args([&name, &task.to_string()]);
-        // They are known before the container is, so that they can always be removed.
+        // Noted before the container starts, so that they are removed after any failure.
         match self.kind {
             EngineKind::Containerd => self.groups.insert(0, format!("default/{name}")),
             EngineKind::Lxc => {
@@ -318,12 +321,11 @@ impl ContainerEngine {
             }
             EngineKind::Podman | EngineKind::Docker | EngineKind::Nspawn => {}
         }
-        let output = self.finish(&mut command);
-        let said: Value = serde_json::from_str(&output).unwrap();
-        assert_eq!(said["uid"], 0, "{said}");
-        Answers {
-            answers: serde_json::from_value(said["answers"].clone()).unwrap(),
-            control_sockets: said["there"].clone(),
+        let report: Value = serde_json::from_str(&self.finish(&mut command)).unwrap();
+        assert_eq!(report["uid"], 0, "{report}");
+        ContainerAnswers {
+            answers: serde_json::from_value(report["answers"].clone()).unwrap(),
+            control_sockets: report["there"].clone(),
             group: self.group(&name),
         }
     }
@@ -422,7 +424,7 @@ impl ContainerEngine {
             config += &format!("lxc.mount.entry = {source} {place} none bind,create=dir 0 0\n");
         }
         if namespaces == Namespaces::Host {
-            // What is not named here is made anew, a user namespace too.
+            // Namespaces that are not listed are made anew, a user namespace included.
             config += "lxc.namespace.keep = pid cgroup user net\n";
         }
         let file = self.path(&format!("{name}.conf"));
@@ -440,13 +442,13 @@ impl ContainerEngine {
         command.args(["--resolv-conf=off", "--timezone=off", "--bind-ro=/usr"]);
         command.arg(format!("--machine={name}"));
         command.arg(format!("--directory={}", self.text("root")));
-        // Only these variables make it share namespaces (systemd-nspawn(1) names no option).
+        // These variables make it share namespaces; systemd-nspawn(1) has no option for it.
         let (shared, own) = match namespaces {
             Namespaces::Own => ("0", "1"),
             Namespaces::Host => ("1", "0"),
         };
         command.env("SYSTEMD_NSPAWN_SHARE_NS_PID", shared);
-        // Or it mounts hierarchies that the host need not have.
+        // Otherwise it mounts v1 hierarchies, which the host may not have.
         command.env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1");
         command.env("SYSTEMD_NSPAWN_USE_CGNS", own);
         for (source, place) in mounts {
@@ -467,7 +469,7 @@ impl ContainerEngine {
         }
     }
 
-    /// What is left of the engine: servers, shims, monitors, and what runs in containers.
+    /// Running processes of the engine: servers, shims, monitors and containers.
     fn processes(&self) -> Vec<Pid> {
         let name = self.name().as_bytes();
         let ids = fs::read_dir("/proc")
@@ -475,7 +477,7 @@ impl ContainerEngine {
             .flatten()
             .filter_map(|entry| {
                 let id = entry.file_name().to_str()?.parse().ok()?;
-                // One that has ended has no arguments.
+                // A zombie has no arguments.
                 let arguments = fs::read(entry.path().join("cmdline")).ok()?;
                 let mut parts = arguments.windows(name.len());
                 parts.any(|part| part == name).then_some(Pid::from_raw(id))
@@ -486,15 +488,15 @@ impl ContainerEngine {
 
 impl Drop for ContainerEngine {
     fn drop(&mut self) {
-        // One that is killed may just have started another, so this looks again. It gives up
-        // in the end and does not panic: a test may be panicking already.
+        // A killed process may just have started another, so this repeats. It gives up after
+        // ten seconds and does not panic: a test may be panicking already.
         for _ in 0..KILL_ATTEMPTS {
             let left = self.processes();
             if left.is_empty() {
                 break;
             }
             for process in left {
-                // It may have ended meanwhile.
+                // It may have ended in between.
                 let _ = kill(process, Signal::SIGKILL);
             }
             thread::sleep(KILL_PAUSE);
@@ -515,7 +517,7 @@ impl Drop for ContainerEngine {
     }
 }
 
-/// A root directory with nothing in it but places for what a container gets.
+/// Makes a container's root directory: mount points, and links into `/usr`.
 fn make_root(root: &Path) {
     for directory in ["dev", "etc", "mnt", "proc", "run", "sys", "tmp", "usr"] {
         fs::create_dir_all(root.join(directory)).unwrap();

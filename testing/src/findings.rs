@@ -1,5 +1,5 @@
-//! What the probe found in each setting, kept for the page that puts them side by
-//! side.
+//! Results of the confinement probe in each setting, stored for the table in
+//! `docs/hardening.md`.
 //!
 //! A setting's findings are the file `confine/<setting>.json` beside the directory of
 //! the programs: `target/confine/` when `cargo xtask test` has built them.
@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-/// The settings that the page puts side by side, with the heads of their columns. The
-/// first three are the daemon's own layers, each alone.
+/// Settings in the order of the table's columns, with their headings. The first three are
+/// the daemon's own layers, each alone.
 pub const SETTINGS: [(&str, &str); 6] = [
     ("vm-landlock", "Landlock"),
     ("vm-limits", "limits"),
@@ -21,7 +21,7 @@ pub const SETTINGS: [(&str, &str); 6] = [
     ("oci", "OCI filter"),
 ];
 
-/// Where the findings of a setting are kept.
+/// The file of a setting's findings.
 ///
 /// # Panics
 /// When the programs are in the root directory.
@@ -31,20 +31,20 @@ pub fn file(setting: &str) -> PathBuf {
     beside.join(format!("confine/{setting}.json"))
 }
 
-/// Keeps what `confine-probe --json` printed there.
+/// Stores the output of `confine-probe --json`.
 ///
 /// # Panics
 /// When it cannot be written.
-pub fn keep(setting: &str, findings: &Value) {
+pub fn save(setting: &str, findings: &Value) {
     let file = file(setting);
     fs::create_dir_all(file.parent().unwrap()).unwrap();
-    // Whoever reads meanwhile sees the old ones or the new ones, whole.
+    // A concurrent reader sees the old file or the new one, never a part.
     let new = file.with_extension(std::process::id().to_string());
     fs::write(&new, format!("{findings:#}\n")).unwrap();
     fs::rename(new, file).unwrap();
 }
 
-/// The attempts that were, or were not, stopped.
+/// Names of the attempts that were stopped, or of those that were not.
 ///
 /// # Panics
 /// When these are no findings.
@@ -57,23 +57,22 @@ pub fn attempts(findings: &Value, stopped: bool) -> Vec<&str> {
         .collect()
 }
 
-/// What was kept of a setting, if it was tried.
+/// The stored findings of a setting; none when the probe has not run there.
 ///
 /// # Panics
 /// When it cannot be read.
 #[must_use]
-pub fn kept(setting: &str) -> Option<Value> {
-    let text = fs::read_to_string(file(setting)).ok()?;
-    Some(serde_json::from_str(&text).unwrap())
+pub fn load(setting: &str) -> Option<Value> {
+    Some(serde_json::from_str(&fs::read_to_string(file(setting)).ok()?).unwrap())
 }
 
-/// How many of these settings stop each attempt. What this kernel does not have is
-/// stopped by nobody, and by everybody: it is left out.
+/// Number of settings that stop each attempt. An attempt at a feature that this kernel does
+/// not have counts as stopped by all.
 ///
 /// # Panics
 /// When these are no findings.
 #[must_use]
-pub fn layers_of(settings: &[Value]) -> BTreeMap<&str, usize> {
+pub fn layer_counts(settings: &[Value]) -> BTreeMap<&str, usize> {
     let mut layers = BTreeMap::new();
     for attempt in settings.iter().flat_map(attempts_in) {
         let count = layers
@@ -87,7 +86,7 @@ pub fn layers_of(settings: &[Value]) -> BTreeMap<&str, usize> {
     layers
 }
 
-/// A table for the page: an attempt a line, a setting a column.
+/// The table in Markdown: a row for each attempt, a column for each setting.
 ///
 /// # Panics
 /// When these are no findings, or not all of the same attempts.
@@ -119,30 +118,5 @@ fn cell(found: &Value, attempt: &Value) -> String {
         (true, error, _) => error.to_owned(),
         (false, "not tried", _) => "not tried".to_owned(),
         (false, ..) => "–".to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn findings(stopped: bool, by: &str) -> Value {
-        let outcome = if stopped { "EPERM" } else { "success" };
-        json!({"attempts": [{"attempt": "reboot", "outcome": outcome, "stopped": stopped, "by": by}]})
-    }
-
-    #[test]
-    fn layers_are_counted_and_what_is_not_there_is_left_out() {
-        let (yes, no) = (findings(true, "seccomp"), findings(false, ""));
-        assert_eq!(layers_of(&[yes.clone(), no.clone()])["reboot"], 1);
-        assert_eq!(layers_of(&[yes.clone(), yes.clone()])["reboot"], 2);
-        let absent = findings(true, "not in this kernel");
-        assert_eq!(layers_of(&[absent.clone(), no.clone()])["reboot"], 2);
-        let table = table(&[("a", yes), ("b", no), ("c", absent)]);
-        assert!(
-            table.ends_with("| reboot | EPERM | – | not there |\n"),
-            "{table}"
-        );
     }
 }

@@ -1,8 +1,8 @@
-//! Callers that connect as often as they can, and one that counts its readings meanwhile.
+//! Callers that connect without a pause, and a caller that measures its readings meanwhile.
 //!
-//! The attackers are processes of their own, so that the kernel's scheduler treats them as
-//! it would treat anybody's. Their program is `pulse-flood`; benchmarks, which come as one
-//! program, start themselves with [`WORD`] instead.
+//! The attackers are separate processes, so that the kernel schedules them like those of any
+//! user. Their program is `pulse-flood`; the benchmarks are one program, which starts itself
+//! with [`SUBCOMMAND`].
 
 use crate::wait;
 use nix::errno::Errno;
@@ -17,31 +17,31 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// The first argument of a program that is to be an attacker.
-pub const WORD: &str = "connect-without-a-pause";
+/// The first argument of an attacking process.
+pub const SUBCOMMAND: &str = "connect-without-a-pause";
 
-/// What an attacker does, without a pause.
+/// An attacker's action, repeated without a pause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attack {
-    /// Uses the processor and connects to nobody: what the others are compared with.
+    /// Uses the processor and never connects: the baseline.
     Spin,
-    /// Connects and closes, as each of `count` users in turn, beginning with `first`.
+    /// Connects and closes as each of `count` users in turn, from `first` on.
     Connect {
         /// The first user.
         first: u32,
-        /// How many there are.
+        /// The number of users.
         count: u32,
     },
 }
 
-/// Attackers, all doing the same; they end when this is dropped.
+/// Two attacking processes; killed when dropped.
 #[derive(Debug)]
 pub struct Flood {
     attackers: Vec<Child>,
 }
 
 impl Flood {
-    /// Starts two of them: `program` calls [`attack`].
+    /// Starts two processes of `program`, which calls [`attack`].
     ///
     /// # Panics
     /// When they cannot be started.
@@ -49,7 +49,7 @@ impl Flood {
     pub fn start(program: &Path, socket: &Path, attack: Attack) -> Self {
         let attackers = (0..2).map(|_| {
             let mut command = Command::new(program);
-            command.arg(WORD).arg(socket);
+            command.arg(SUBCOMMAND).arg(socket);
             if let Attack::Connect { first, count } = attack {
                 command.args([first, count].map(|number| number.to_string()));
             }
@@ -62,7 +62,7 @@ impl Flood {
         }
     }
 
-    /// Ends them; gives how many connections they made.
+    /// Ends them and returns the number of their connections.
     ///
     /// # Panics
     /// When one of them failed.
@@ -73,7 +73,7 @@ impl Flood {
     pub fn stop(mut self) -> u64 {
         let attackers = std::mem::take(&mut self.attackers);
         let connections = attackers.into_iter().map(|mut attacker| {
-            // The end of its input is what it waits for.
+            // It runs until its standard input ends.
             drop(attacker.stdin.take());
             let output = attacker.wait_with_output().unwrap();
             assert!(output.status.success(), "{output:?}");
@@ -94,12 +94,12 @@ impl Drop for Flood {
     }
 }
 
-/// Is an attacker until standard input ends, then prints how many connections it made.
-/// The arguments are those that come after [`WORD`].
+/// Attacks until standard input ends, then prints the number of connections. The arguments
+/// are those after [`SUBCOMMAND`]: the socket, and for [`Attack::Connect`] its two numbers.
 ///
 /// # Panics
-/// When the arguments are wrong, or it may not become the users that it is told.
-#[expect(clippy::print_stdout, reason = "whoever started it reads the number")]
+/// When the arguments are wrong, or this process may not change its user.
+#[expect(clippy::print_stdout, reason = "the parent process reads the number")]
 pub fn attack(arguments: &[String]) {
     let (socket, users) = arguments.split_first().expect("the socket");
     let address = UnixAddr::new(socket.as_str()).unwrap();
@@ -114,7 +114,7 @@ pub fn attack(arguments: &[String]) {
             match users[..] {
                 [first, count] => {
                     become_user(first + turn % count, count);
-                    connections += u64::from(knock(&address));
+                    connections += u64::from(try_connect(&address));
                     turn = turn.wrapping_add(1);
                 }
                 _ => (0..1000).for_each(|i| {
@@ -126,7 +126,7 @@ pub fn attack(arguments: &[String]) {
     println!("{connections}");
 }
 
-/// One of a single user stays that user.
+/// Changes the effective user, unless it is this one already.
 fn become_user(uid: u32, of: u32) {
     if Uid::effective().as_raw() == uid {
         return;
@@ -137,8 +137,8 @@ fn become_user(uid: u32, of: u32) {
     seteuid(Uid::from_raw(uid)).unwrap();
 }
 
-/// Whether the connection was taken.
-fn knock(address: &UnixAddr) -> bool {
+/// True when the connection was accepted.
+fn try_connect(address: &UnixAddr) -> bool {
     let ours = socket(
         AddressFamily::Unix,
         SockType::Stream,
@@ -154,26 +154,26 @@ fn has_input_ended() -> bool {
     poll(&mut fds, PollTimeout::ZERO) != Ok(0)
 }
 
-/// What became of readings that were asked for one after the other.
+/// Results of consecutive readings.
 #[derive(Debug, Default)]
-pub struct Polled {
-    /// How long each of those took that succeeded.
+pub struct PollOutcome {
+    /// Durations of the successful readings.
     pub times: Vec<Duration>,
-    /// What was said instead, or what the kernel said.
+    /// Responses of the failed ones, or the kernel's error.
     pub failures: Vec<String>,
 }
 
-/// What a caller does while the socket's backlog has no place for it (connect(2)).
+/// Behaviour of a caller while the socket's backlog is full (connect(2)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FullBacklog {
-    /// Waits for a place.
+    /// Blocks until it is accepted.
     Wait,
-    /// Gives up, as one whose socket does not block: `EAGAIN`.
+    /// Fails with `EAGAIN`, as a non-blocking socket does.
     GiveUp,
 }
 
-impl Polled {
-    /// Asks for a node's temperatures `count` times, one every `interval`.
+impl PollOutcome {
+    /// Reads a node `count` times, once every `interval`.
     #[must_use]
     pub fn readings(
         socket: &Path,
@@ -196,7 +196,7 @@ impl Polled {
         polled
     }
 
-    /// The median of those that succeeded.
+    /// The median duration of the successful readings.
     ///
     /// # Panics
     /// When none did.
@@ -209,19 +209,19 @@ impl Polled {
 }
 
 fn reading(path: &Path, node: &str, full: FullBacklog) -> Result<(), String> {
-    let said = |error: io::Error| error.to_string();
+    let text = |error: io::Error| error.to_string();
     let mut stream = match full {
-        FullBacklog::Wait => UnixStream::connect(path).map_err(said)?,
+        FullBacklog::Wait => UnixStream::connect(path).map_err(text)?,
         FullBacklog::GiveUp => connect_at_once(path).map_err(|errno| errno.to_string())?,
     };
     stream
-        .set_read_timeout(Some(wait::patience()))
-        .map_err(said)?;
+        .set_read_timeout(Some(wait::timeout()))
+        .map_err(text)?;
     let request =
         format!("{{\"method\":\"get_temperature\",\"params\":{{\"node\":\"{node}\"}}}}\n");
-    stream.write_all(request.as_bytes()).map_err(said)?;
+    stream.write_all(request.as_bytes()).map_err(text)?;
     let mut line = String::new();
-    BufReader::new(stream).read_line(&mut line).map_err(said)?;
+    BufReader::new(stream).read_line(&mut line).map_err(text)?;
     let answer: Value = serde_json::from_str(&line).map_err(|error| format!("{error}: {line}"))?;
     if answer["success"] == true {
         Ok(())
@@ -238,7 +238,7 @@ fn connect_at_once(path: &Path) -> Result<UnixStream, Errno> {
         &UnixAddr::new(path)?,
     )?;
     let stream = UnixStream::from(ours);
-    // Only the place is not waited for; the answer is.
+    // Only the connect does not block; reading the response does.
     stream.set_nonblocking(false).map_err(|_| Errno::EIO)?;
     Ok(stream)
 }

@@ -1,8 +1,9 @@
-//! A daemon's collector, and what it says of it.
+//! A host that forwards its records, and the daemon's view of its collectors.
 
 use crate::certificates::{Authority, Validity, key_of};
 use crate::config::Config;
-use crate::daemon::Daemon;
+use crate::control;
+use crate::daemon::{Daemon, Ended};
 use crate::home::Home;
 use crate::rsyslog::{Collector, Input, Rsyslog};
 use crate::service;
@@ -13,13 +14,71 @@ use std::fs::{self, Permissions};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
 
 /// The name in the collector's certificate.
 pub const COLLECTOR: &str = "collector.test";
-/// The name in ours.
+/// The name in the sender's certificate.
 pub const SENDER: &str = "sender.test";
 
-/// A collector that takes records from [`SENDER`].
+/// A host and its collector. The test starts the daemon, as often as it needs.
+#[derive(Debug)]
+pub struct ForwardingHost {
+    /// The CA of both sides.
+    pub authority: Authority,
+    /// The collector, under the name [`COLLECTOR`].
+    pub rsyslog: Rsyslog,
+    /// The daemon's files, with a valid certificate for [`SENDER`].
+    pub home: Arc<Home>,
+    /// The configuration, which names the collector.
+    pub config: Config,
+}
+
+impl ForwardingHost {
+    /// Starts the collector.
+    #[must_use]
+    pub fn new(input: Input) -> Self {
+        let authority = Authority::new();
+        let rsyslog = collector(&authority, input);
+        let home = Arc::new(Home::new());
+        install_valid_credentials(&home, &authority);
+        let collectors = [(COLLECTOR, rsyslog.address(), input.protocol())];
+        Self {
+            config: forward_to_all(&collectors),
+            authority,
+            rsyslog,
+            home,
+        }
+    }
+
+    /// Changes the configuration of the next start.
+    #[must_use]
+    pub fn configured(mut self, change: impl FnOnce(Config) -> Config) -> Self {
+        self.config = change(self.config);
+        self
+    }
+
+    /// Writes the configuration and starts the daemon.
+    #[must_use]
+    pub fn start(&self) -> Daemon {
+        Daemon::start_in(&self.home, &self.config)
+    }
+
+    /// Runs `pulse-sensorctl`.
+    #[must_use]
+    pub fn control(&self, words: &[&str]) -> Ended {
+        control::run(&self.home, words)
+    }
+
+    /// True when each record up to this one is at the collector, in any order.
+    #[must_use]
+    pub fn has_all(&self, last: u64) -> bool {
+        let collected: BTreeSet<u64> = collected_seqs(&self.rsyslog).into_iter().collect();
+        (1..=last).all(|seq| collected.contains(&seq))
+    }
+}
+
+/// A collector that accepts records from [`SENDER`].
 #[must_use]
 pub fn collector(authority: &Authority, input: Input) -> Rsyslog {
     Rsyslog::start(&Collector {
@@ -30,15 +89,15 @@ pub fn collector(authority: &Authority, input: Input) -> Rsyslog {
     })
 }
 
-/// A daemon's configuration that names it.
+/// A daemon's configuration with the collector [`COLLECTOR`] at this address, over RELP.
 #[must_use]
-pub fn to(address: SocketAddr) -> Config {
-    to_all(&[(COLLECTOR, address, "relp")])
+pub fn forward_to(address: SocketAddr) -> Config {
+    forward_to_all(&[(COLLECTOR, address, "relp")])
 }
 
-/// As [`to`], for several: name, address, protocol.
+/// A daemon's configuration with several collectors: name, address, protocol.
 #[must_use]
-pub fn to_all(collectors: &[(&str, SocketAddr, &str)]) -> Config {
+pub fn forward_to_all(collectors: &[(&str, SocketAddr, &str)]) -> Config {
     let tables = collectors.iter().map(|(name, address, protocol)| {
         let (ip, port) = (address.ip(), address.port());
         format!("{{ name = '{name}', address = '{ip}', port = {port}, protocol = '{protocol}' }}")
@@ -47,9 +106,9 @@ pub fn to_all(collectors: &[(&str, SocketAddr, &str)]) -> Config {
     Config::new().set_forward("collectors", &format!("[{}]", tables.join(", ")))
 }
 
-/// Puts certificates where the daemon looks for them: the key last, as one who
-/// exchanges them would.
-pub fn equip(home: &Home, ca: &Authority, certificate: &Path) {
+/// Writes certificates and key to the daemon's credentials directory. The key is last, as
+/// when an operator renews them.
+pub fn install_credentials(home: &Home, ca: &Authority, certificate: &Path) {
     let directory = home.credentials();
     fs::create_dir_all(&directory).unwrap();
     fs::set_permissions(&directory, Permissions::from_mode(0o755)).unwrap();
@@ -61,26 +120,26 @@ pub fn equip(home: &Home, ca: &Authority, certificate: &Path) {
         let unfinished = directory.join(format!(".{name}"));
         fs::copy(from, &unfinished).unwrap();
         if name == "key.pem" {
-            service::let_read_alone(home, &unfinished);
+            service::make_service_readable(home, &unfinished);
         } else {
-            service::let_read(&unfinished);
+            service::make_readable(&unfinished);
         }
         fs::rename(unfinished, directory.join(name)).unwrap();
     }
 }
 
-/// A good certificate for [`SENDER`], in place.
-pub fn equip_well(home: &Home, authority: &Authority) {
-    equip(home, authority, &authority.sign(SENDER, Validity::Good));
+/// [`install_credentials`] with a valid certificate for [`SENDER`].
+pub fn install_valid_credentials(home: &Home, authority: &Authority) {
+    install_credentials(home, authority, &authority.sign(SENDER, Validity::Good));
 }
 
-/// What is wrong with the first collector of the first stream.
+/// The `trouble` of the first collector of the first stream.
 #[must_use]
 pub fn trouble(daemon: &Daemon) -> Value {
     status(daemon)["streams"][0]["collectors"][0]["trouble"].clone()
 }
 
-/// How often something was wrong with [`COLLECTOR`] at this step, as metrics tell it.
+/// The metric of failures at this step, for [`COLLECTOR`].
 #[must_use]
 pub fn failures(daemon: &Daemon, step: &str) -> f64 {
     daemon.metric(&format!(
@@ -89,45 +148,41 @@ pub fn failures(daemon: &Daemon, step: &str) -> f64 {
     ))
 }
 
-/// Asks for everything from a record on once more.
+/// Requests a replay from a record on.
 ///
 /// # Panics
-/// When the daemon does not agree.
+/// When the daemon refuses.
 pub fn replay(daemon: &Daemon, from: u64) {
-    let answer =
+    let response =
         daemon.administer(&json!({"method": "replay_forwarding", "params": {"from": from}}));
-    assert_eq!(answer["success"], true, "{answer}");
+    assert_eq!(response["success"], true, "{response}");
 }
 
-/// Waits until a collector has each record that is in the live file, whatever its order.
-///
-/// # Panics
-/// When it does not get them.
+/// Waits until a collector has each record of the live file, in any order.
 pub fn wait_for_all(daemon: &Daemon, rsyslog: &Rsyslog) {
-    wait::until("everything at the collector", || {
-        let has: BTreeSet<u64> = numbers(rsyslog).into_iter().collect();
-        (1..=daemon.home().records().len() as u64).all(|seq| has.contains(&seq))
+    wait::until("all records at the collector", || {
+        let collected: BTreeSet<u64> = collected_seqs(rsyslog).into_iter().collect();
+        (1..=daemon.home().records().len() as u64).all(|seq| collected.contains(&seq))
     });
 }
 
-/// What a daemon says of its collectors.
+/// The data of `get_forwarding`.
 #[must_use]
 pub fn status(daemon: &Daemon) -> Value {
-    let answer = daemon.administer(&json!({"method": "get_forwarding"}));
-    answer["data"]["forwarding"].clone()
+    daemon.administer(&json!({"method": "get_forwarding"}))["data"]["forwarding"].clone()
 }
 
-/// Whether everything that is on disk is acknowledged.
+/// True when every record on disk is acknowledged, in each stream.
 #[must_use]
-pub fn is_done(daemon: &Daemon) -> bool {
+pub fn is_queue_empty(daemon: &Daemon) -> bool {
     let status = status(daemon);
     let mut streams = status["streams"].as_array().unwrap().iter();
     streams.all(|stream| stream["queue"] == 0)
 }
 
-/// What a collector has: the numbers of its records.
+/// The sequence numbers of a collector's records, in order of arrival.
 #[must_use]
-pub fn numbers(rsyslog: &Rsyslog) -> Vec<u64> {
+pub fn collected_seqs(rsyslog: &Rsyslog) -> Vec<u64> {
     let collected = rsyslog.collected();
     let records = collected
         .iter()

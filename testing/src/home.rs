@@ -1,30 +1,31 @@
-//! The files of one daemon, which outlive it: a test may start another on them.
+//! The files of a daemon. They outlive it: a test may start another daemon on them.
 
 use crate::config::Config;
 use crate::service;
+use crate::wait;
 use nix::sys::stat::{Mode, umask};
 use serde_json::Value;
 use std::fs::{self, OpenOptions, Permissions};
-use std::io::Write;
+use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU16, Ordering};
 use tempfile::TempDir;
 
-/// A directory with everything that a daemon reads and makes.
+/// A directory with the files that a daemon reads and writes.
 #[derive(Debug)]
 pub struct Home {
     directory: TempDir,
-    places: Places,
-    /// What the daemon takes for the whole file system.
+    paths: Paths,
+    /// The daemon's root directory: another one than ours in a container.
     root: PathBuf,
     metrics: SocketAddr,
 }
 
-/// Where its files are.
+/// Paths of its files.
 #[derive(Debug)]
-struct Places {
+struct Paths {
     socket: PathBuf,
     control_socket: PathBuf,
     config: PathBuf,
@@ -34,7 +35,7 @@ struct Places {
     credentials: PathBuf,
 }
 
-impl Places {
+impl Paths {
     fn below(directory: &Path) -> Self {
         Self {
             socket: directory.join("run/pulse-sensor-proxy.sock"),
@@ -47,7 +48,7 @@ impl Places {
         }
     }
 
-    /// As the package has them.
+    /// The paths of the package.
     fn installed(root: &Path) -> Self {
         Self {
             socket: root.join("run/pulse-sensor-proxy/pulse-sensor-proxy.sock"),
@@ -68,29 +69,29 @@ impl Default for Home {
 }
 
 impl Home {
-    /// As a package leaves it: the socket's directory is there, and the service's.
-    /// What else the daemon needs it makes.
+    /// A home after installation: the socket's directory exists and belongs to the service.
+    /// The daemon makes the rest.
     #[must_use]
     pub fn new() -> Self {
         let home = Self::empty();
-        service::own(&home.path("run"));
+        service::give(&home.path("run"));
         home
     }
 
-    /// Other users may pass through, as through `/run`.
+    /// A home that other users may enter, as they may enter `/run`.
     fn empty() -> Self {
-        // Whatever umask the tests' user has: what its group may write is refused.
+        // Independent of the user's umask: the daemon refuses files that a group may write.
         umask(Mode::from_bits_truncate(0o022));
         let directory = tempfile::Builder::new().prefix("pulse-").tempdir().unwrap();
         let home = Self {
-            places: Places::below(directory.path()),
+            paths: Paths::below(directory.path()),
             root: "/".into(),
             directory,
             metrics: unused_address(),
         };
         let open = |path: &Path| fs::set_permissions(path, Permissions::from_mode(0o755));
         open(home.directory.path()).unwrap();
-        // The configuration has a directory to itself: all of that may be read.
+        // Only the configuration is in there, so every user may read it.
         for below in ["etc", "run"] {
             fs::create_dir(home.path(below)).unwrap();
             open(&home.path(below)).unwrap();
@@ -98,52 +99,51 @@ impl Home {
         home
     }
 
-    /// That of a daemon which is installed: its files are where packages, profiles
-    /// and units expect them, so this is for machines of our own. Only what the
-    /// daemon does not know of is below a directory of its own.
+    /// The home of an installed daemon: its files have the paths of the package, the AppArmor
+    /// profile and the unit, so this is for virtual machines only. The harness's own files
+    /// are in a temporary directory.
     #[must_use]
     pub fn installed() -> Self {
         Self {
-            places: Places::installed(Path::new("/")),
+            paths: Paths::installed(Path::new("/")),
             ..Self::empty()
         }
     }
 
-    /// That of a daemon which is installed where its container's volumes show it
-    /// parts of a directory.
+    /// The home of a daemon that is installed in a container, whose volumes are parts of the
+    /// temporary directory.
     pub(crate) fn contained() -> Self {
         let home = Self::empty();
         let root = home.path("root");
         Self {
-            places: Places::installed(&root),
+            paths: Paths::installed(&root),
             root,
             ..home
         }
     }
 
-    /// The name that a file of ours has for the daemon.
-    pub(crate) fn seen(&self, path: &Path) -> PathBuf {
-        let below = path.strip_prefix(&self.root).unwrap();
-        Path::new("/").join(below)
+    /// The daemon's path of one of our files.
+    pub(crate) fn daemon_path(&self, path: &Path) -> PathBuf {
+        Path::new("/").join(path.strip_prefix(&self.root).unwrap())
     }
 
-    /// Where we find what has this name for the daemon.
-    pub(crate) fn shown(&self, path: &str) -> PathBuf {
+    /// Our path of one of the daemon's files.
+    pub(crate) fn host_path(&self, path: &str) -> PathBuf {
         self.root.join(path.trim_start_matches('/'))
     }
 
-    /// Whether its files are where they are installed.
+    /// True when the daemon's paths are those of the package.
     pub(crate) fn is_installed(&self) -> bool {
-        self.seen(&self.config_file()).starts_with("/etc")
+        self.daemon_path(&self.config_file()).starts_with("/etc")
     }
 
-    /// A path below the directory.
+    /// A path below the temporary directory.
     #[must_use]
     pub fn path(&self, below: &str) -> PathBuf {
         self.directory.path().join(below)
     }
 
-    /// A path that no other call has given, for a file of this kind.
+    /// A fresh path below the temporary directory, with this prefix.
     #[must_use]
     pub fn unused_path(&self, kind: &str) -> PathBuf {
         static NEXT: AtomicU16 = AtomicU16::new(0);
@@ -153,65 +153,94 @@ impl Home {
     /// The callers' socket.
     #[must_use]
     pub fn socket(&self) -> PathBuf {
-        self.places.socket.clone()
+        self.paths.socket.clone()
     }
 
     /// The administrators' socket.
     #[must_use]
     pub fn control_socket(&self) -> PathBuf {
-        self.places.control_socket.clone()
+        self.paths.control_socket.clone()
     }
 
     /// The configuration.
     #[must_use]
     pub fn config_file(&self) -> PathBuf {
-        self.places.config.clone()
+        self.paths.config.clone()
     }
 
     /// The key store.
     #[must_use]
     pub fn ssh_dir(&self) -> PathBuf {
-        self.places.ssh.clone()
+        self.paths.ssh.clone()
     }
 
-    /// Certificates for collectors.
+    /// The directory of the certificates for forwarding.
     #[must_use]
     pub fn credentials(&self) -> PathBuf {
-        self.places.credentials.clone()
+        self.paths.credentials.clone()
     }
 
     /// The audit log's live file.
     #[must_use]
     pub fn audit_log(&self) -> PathBuf {
-        self.places.log.clone()
+        self.paths.log.clone()
     }
 
-    /// Where the key of its next seal is.
+    /// The audit log's state directory, which has the key of the next seal.
     #[must_use]
     pub fn audit_state(&self) -> PathBuf {
-        self.places.state.clone()
+        self.paths.state.clone()
     }
 
-    /// What is on record in the live file, a line that is being written left out.
+    /// The records of the live file. A line that is being written is left out.
     #[must_use]
     pub fn records(&self) -> Vec<Value> {
-        records_in(&self.audit_log())
+        let live = self.audit_log();
+        // A rotation renames the live file before it makes the next one.
+        let text = wait::until_some("the live file", || fs::read_to_string(&live).ok());
+        records_in(&text)
     }
 
-    /// All records, those of segments that have ended first. No segment may end meanwhile.
+    /// The records of all segments, oldest first.
     #[must_use]
     pub fn all_records(&self) -> Vec<Value> {
+        records_in(&self.log_text())
+    }
+
+    /// The text of all segments, oldest first.
+    #[must_use]
+    pub fn log_text(&self) -> String {
+        self.read_log(|file| fs::read_to_string(file)).concat()
+    }
+
+    /// Reads each segment, oldest first. When the daemon rotates or prunes the log in between,
+    /// all of them are read again.
+    ///
+    /// # Panics
+    /// When a file cannot be read.
+    pub fn read_log<T>(&self, read: impl Fn(&Path) -> io::Result<T>) -> Vec<T> {
+        loop {
+            let files = self.log_files();
+            let contents: io::Result<Vec<T>> = files.iter().map(|file| read(file)).collect();
+            match contents {
+                Ok(contents) if files == self.log_files() => return contents,
+                Err(error) if error.kind() != io::ErrorKind::NotFound => panic!("{error}"),
+                _ => {}
+            }
+        }
+    }
+
+    /// The segments that have ended, oldest first, and the live file.
+    fn log_files(&self) -> Vec<PathBuf> {
         let live = self.audit_log();
         let files = fs::read_dir(live.parent().unwrap()).unwrap();
-        let files = files.map(|file| file.unwrap().path());
-        let is_segment = |file: &PathBuf| {
+        let mut files: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+        files.retain(|file| {
             let name = file.file_name().unwrap().to_string_lossy();
-            name.starts_with("audit.log-")
-        };
-        let mut segments: Vec<_> = files.filter(is_segment).collect();
-        segments.sort();
-        segments.push(live);
-        segments.iter().flat_map(|file| records_in(file)).collect()
+            *file == live || name.starts_with("audit.log-")
+        });
+        files.sort_by_key(|file| (*file == live, file.clone()));
+        files
     }
 
     /// The records of one kind in the live file.
@@ -222,7 +251,7 @@ impl Home {
         records
     }
 
-    /// Where metrics are served unless the configuration says otherwise.
+    /// The metrics address, unless the configuration has another.
     #[must_use]
     pub fn metrics_address(&self) -> SocketAddr {
         self.metrics
@@ -231,14 +260,14 @@ impl Home {
     /// Writes the configuration.
     pub fn write_config(&self, config: &Config) {
         fs::write(self.config_file(), config.text(self)).unwrap();
-        service::let_read(&self.config_file());
+        service::make_readable(&self.config_file());
     }
 
     /// Adds a line to the daemon's `known_hosts`, as an operator does.
     pub fn trust(&self, line: &str) {
         service::make_private(&self.ssh_dir());
         append(&self.known_hosts(), &format!("{line}\n"));
-        service::let_read(&self.known_hosts());
+        service::make_readable(&self.known_hosts());
     }
 
     /// The daemon's `known_hosts`.
@@ -247,7 +276,7 @@ impl Home {
         self.ssh_dir().join("known_hosts")
     }
 
-    /// The daemon's public key; it makes one when it first starts.
+    /// The daemon's public key, which it makes at its first start.
     #[must_use]
     pub fn public_key(&self) -> String {
         let file = self.ssh_dir().join("id_ed25519.pub");
@@ -255,8 +284,8 @@ impl Home {
     }
 }
 
-fn records_in(file: &Path) -> Vec<Value> {
-    let text = fs::read_to_string(file).unwrap();
+/// The records in a text, without a last line that is being written.
+fn records_in(text: &str) -> Vec<Value> {
     let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
     let lines = whole.lines();
     lines
@@ -270,13 +299,13 @@ fn append(file: &Path, text: &str) {
     file.unwrap().write_all(text.as_bytes()).unwrap();
 }
 
-/// An address of loopback that nobody else listens on: all of 127/8 is ours, so
-/// each process of the tests has an address, and counts its ports. Asking the
-/// kernel for a free port and using it later would be a race.
+/// A loopback address on which nothing listens. All of 127/8 is local, so each test process
+/// has an address of its own and counts its ports. Asking the kernel for a free port and
+/// using it later would be a race.
 #[must_use]
 pub fn unused_address() -> SocketAddr {
     static NEXT_PORT: AtomicU16 = AtomicU16::new(20_000);
-    // A process id has 22 bits at most.
+    // A process id has at most 22 bits (PID_MAX_LIMIT).
     let [_, high, middle, low] = std::process::id().to_be_bytes();
     let address = Ipv4Addr::new(127, 64 | (high & 0x3f), middle, low);
     (address, NEXT_PORT.fetch_add(1, Ordering::Relaxed)).into()

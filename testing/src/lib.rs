@@ -1,31 +1,30 @@
-//! What the end-to-end tests stand on: the real daemon as a process, and its
-//! counterparts.
+//! Harness of the end-to-end tests: the real daemon as a process, and its counterparts.
 //!
-//! Nothing here knows the daemon's code. It is a program with a configuration, a
-//! socket, a log and signals, and everything is seen from outside, as its users
-//! and its nodes see it. No test needs a fixed port, a fixed path or a network
-//! beyond loopback, so all of them may run side by side.
+//! Nothing here uses the daemon's code. The daemon is a program with a configuration, a
+//! socket, a log and signals, observed from outside as its users and its nodes observe it.
+//! No test needs a fixed port, a fixed path or a network beyond loopback, so all of them can
+//! run in parallel.
 //!
 //! | module | is about |
 //! |---|---|
-//! | [`programs`] | finding and building what is run, and what is skipped without |
+//! | [`programs`] | finding and building programs; skipping tests that lack one |
 //! | [`Home`], [`Config`] | a daemon's files |
-//! | [`Daemon`] | the daemon's life, and what it shows |
-//! | [`Client`] | a caller, byte by byte |
-//! | [`observe`] | its metrics, memory and descriptors |
-//! | [`findings`] | what the probe found, kept for the page that shows all settings |
-//! | [`service`] | the user that a daemon becomes, and what is that user's |
-//! | [`flood`] | callers that connect as often as they can |
-//! | [`python`] | callers in another language, and as other users |
+//! | [`Daemon`] | starting, signalling and stopping the daemon |
+//! | [`Client`] | a caller on the Unix socket, byte by byte |
+//! | [`observe`] | the daemon's metrics, memory and descriptors |
+//! | [`findings`] | results of the confinement probe, stored for `docs/hardening.md` |
+//! | [`service`] | the user that the daemon runs as, and that user's files |
+//! | [`flood`] | callers that connect without a pause |
+//! | [`python`] | callers in Python, also as other users |
 //! | [`Sshd`] | Debian's OpenSSH server as a node |
-//! | [`control`] | the operator's tool |
+//! | [`control`] | `pulse-sensorctl` |
 //! | [`container`] | the daemon in a container |
-//! | [`engines`] | root in a container of each usual engine |
+//! | [`engines`] | root in a container of each common engine |
 //! | [`sim`] | simulated nodes |
-//! | [`certificates`], [`rsyslog`] | a CA, and Debian's rsyslog as a collector |
-//! | [`forwarding`] | a daemon whose records go to a collector |
-//! | [`uml`] | a machine of its own, with AppArmor |
-//! | [`wait`] | waiting without sleeping for luck |
+//! | [`certificates`], [`rsyslog`] | a CA; Debian's rsyslog as a collector |
+//! | [`forwarding`] | a host that forwards records to a collector |
+//! | [`uml`] | user-mode Linux, with AppArmor |
+//! | [`wait`] | waiting for a state, with a deadline |
 #![allow(clippy::unwrap_used, reason = "a test harness fails by panicking")]
 #![allow(
     clippy::print_stdout,
@@ -58,6 +57,6 @@ pub mod wait;
 pub use client::Client;
 pub use config::Config;
 pub use control_group::ControlGroup;
-pub use daemon::{Daemon, Ended, run};
+pub use daemon::{Daemon, Ended, run, run_in};
 pub use home::{Home, unused_address};
 pub use sshd::{RealNode, Sshd, SshdOptions};

@@ -1,4 +1,4 @@
-//! What a daemon shows of itself: its metrics, and what the kernel says of it.
+//! The daemon's metrics, and its entries in `/proc`.
 
 use crate::daemon::Daemon;
 use crate::wait;
@@ -8,34 +8,34 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// An answer over HTTP.
+/// An HTTP response.
 #[derive(Debug)]
-pub struct Answer {
+pub struct HttpResponse {
     /// The status line and the headers.
     pub head: String,
-    /// What follows.
+    /// The body.
     pub body: String,
 }
 
-/// Sends a request head over HTTP and reads to the end.
+/// Sends a request head over HTTP and reads the response to its end.
 ///
 /// # Panics
-/// When nobody answers.
+/// When there is no response.
 #[must_use]
-pub fn http(address: SocketAddr, head: &str) -> Answer {
+pub fn http(address: SocketAddr, head: &str) -> HttpResponse {
     let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(wait::patience())).unwrap();
+    stream.set_read_timeout(Some(wait::timeout())).unwrap();
     stream.write_all(head.as_bytes()).unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
     let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
-    Answer {
+    HttpResponse {
         head: head.to_owned(),
         body: body.to_owned(),
     }
 }
 
-/// A line of `/proc/<pid>/status`, for the process and each of its threads.
+/// The distinct values of a line of `/proc/<pid>/task/*/status`.
 ///
 /// # Panics
 /// When there is no such process, or no such line.
@@ -52,7 +52,7 @@ pub fn status(pid: u32, name: &str) -> BTreeSet<String> {
 }
 
 impl Daemon {
-    /// Every metric, as one scrape gives them.
+    /// Scrapes the metrics.
     #[must_use]
     pub fn scrape(&self) -> String {
         let address = self.home().metrics_address();
@@ -61,7 +61,7 @@ impl Daemon {
         answer.body
     }
 
-    /// What the metrics listener answers for another path: head and body.
+    /// The metrics listener's response to another path: head and body.
     #[must_use]
     pub fn get(&self, path: &str) -> String {
         let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
@@ -69,8 +69,8 @@ impl Daemon {
         format!("{}\r\n{}", answer.head, answer.body)
     }
 
-    /// The value of one sample, named with its labels; 0 when it is not there,
-    /// as for Prometheus' `increase`.
+    /// The value of one sample, named with its labels; 0 when it is absent, as Prometheus'
+    /// `increase` assumes.
     #[must_use]
     pub fn metric(&self, sample: &str) -> f64 {
         let text = self.scrape();
@@ -80,7 +80,7 @@ impl Daemon {
         value.map_or(0.0, |value| value.trim().parse().unwrap())
     }
 
-    /// Memory that it really takes, in KiB.
+    /// Resident memory in KiB.
     #[must_use]
     pub fn resident_kib(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
@@ -89,11 +89,11 @@ impl Daemon {
         number.parse().unwrap()
     }
 
-    /// The processor time that it has taken, user's and system's (`proc_pid_stat(5)`).
+    /// User and system time so far (`proc_pid_stat(5)`).
     #[must_use]
     pub fn processor_time(&self) -> Duration {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
-        // The name may have blanks and ends with the last parenthesis.
+        // The program's name may have blanks; it ends with the last parenthesis.
         let (_, fields) = stat.rsplit_once(')').unwrap();
         let ticks = fields.split_whitespace().skip(11).take(2);
         let ticks: u64 = ticks.map(|field| field.parse::<u64>().unwrap()).sum();
@@ -101,7 +101,7 @@ impl Daemon {
         Duration::from_millis(ticks * 10)
     }
 
-    /// How many files and sockets it has open. Only root sees a confined daemon's.
+    /// The number of open descriptors. Only root can read it of a confined daemon.
     #[must_use]
     pub fn descriptors(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.pid()))

@@ -1,8 +1,8 @@
-//! The programs that the tests start, ours and others'.
+//! The programs that the tests start, and the prerequisites of tests.
 //!
-//! `cargo xtask test` builds ours, says where they are (`PULSE_BIN_DIR`) and which
-//! counterparts could not be had (`PULSE_TEST_MISSING`). Under a plain `cargo test`
-//! ours are built on first use and whatever is missing is skipped.
+//! `cargo xtask test` builds ours, passes their directory (`PULSE_BIN_DIR`) and the names of
+//! counterparts that could not be installed (`PULSE_TEST_MISSING`). Under a plain
+//! `cargo test` ours are built on first use, and tests that lack a program are skipped.
 
 use crate::control_group::ControlGroup;
 use crate::unit;
@@ -13,41 +13,42 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// Where an unprivileged user's `PATH` does not lead.
-pub(crate) const MORE_PLACES: &str = "/usr/sbin:/sbin:/usr/bin:/bin";
+/// Directories that an unprivileged user's `PATH` may not have.
+pub(crate) const SYSTEM_PATH: &str = "/usr/sbin:/sbin:/usr/bin:/bin";
 
-/// Something a test cannot run without.
+/// A prerequisite of a test.
 #[derive(Clone, Copy, Debug)]
 pub enum Need {
-    /// A program that others wrote, and that `cargo xtask test` sees to.
+    /// A program that `cargo xtask test` installs.
     Program(&'static str),
-    /// A program that often comes with another one.
-    Companion(&'static str),
-    /// Acting as other users takes root.
+    /// A program that `cargo xtask test` does not install.
+    Optional(&'static str),
+    /// Root, for acting as other users.
     Root,
     /// IPv6 on loopback.
     Ipv6,
-    /// Making control groups.
+    /// Permission to make control groups.
     ControlGroups,
-    /// OpenSSH's server, and an account that it lets in.
+    /// OpenSSH's server, and a user whom it lets log in.
     Sshd,
-    /// rsyslog with RELP and syslog over TLS, and what makes certificates.
+    /// rsyslog with RELP and syslog over TLS, and `openssl`.
     Collector,
-    /// A daemon that no unit of systemd holds, and why: not under `cargo xtask unit-test`.
+    /// A daemon outside the systemd unit, so not `cargo xtask unit-test`; with the reason.
     NoUnit(&'static str),
-    /// The unit, where `cargo xtask unit-test` has it hold every daemon.
+    /// Daemons under the systemd unit: `cargo xtask unit-test`.
     Unit,
-    /// The whole machine for a while, and so a command of its own: a variable that the
-    /// command sets, and the command.
+    /// The whole machine for a while: a variable that a command of `cargo xtask` sets, and
+    /// the command.
     WholeMachine(&'static str, &'static str),
-    /// A machine to install the service in, which `cargo xtask vm-test` boots.
-    OwnMachine,
+    /// The virtual machine of `cargo xtask vm-test`, in which the service is installed.
+    VirtualMachine,
 }
 
-/// Whether a test cannot run here. Then this has said why, and the test passes.
+/// True when a prerequisite is missing. The reason is printed; the test then returns, and
+/// passes.
 ///
 /// # Panics
-/// When `cargo xtask test` promised a program that is not there.
+/// When a program is missing that `cargo xtask test` has installed.
 #[must_use]
 pub fn skipped(needs: &[Need]) -> bool {
     let Some(why) = needs.iter().find_map(|need| need.missing()) else {
@@ -55,7 +56,7 @@ pub fn skipped(needs: &[Need]) -> bool {
     };
     let test = std::thread::current();
     let test = test.name().unwrap_or("a test");
-    // Straight to the terminal: the runner hides what passing tests print.
+    // Not captured: the runner hides the output of tests that pass.
     let _ = writeln!(std::io::stderr(), "SKIPPED: {test}: {why}");
     true
 }
@@ -64,14 +65,14 @@ impl Need {
     fn missing(self) -> Option<String> {
         match self {
             Self::Program(name) => missing_program(name),
-            Self::Companion(name) => find(name).is_none().then(|| not_installed(name)),
+            Self::Optional(name) => find(name).is_none().then(|| not_installed(name)),
             Self::Root if is_root() => None,
-            Self::Root => Some("it takes root".to_owned()),
+            Self::Root => Some("it needs root".to_owned()),
             Self::Ipv6 => {
                 let bound = TcpListener::bind((Ipv6Addr::LOCALHOST, 0));
                 bound.is_err().then(|| "there is no IPv6".to_owned())
             }
-            Self::ControlGroups if ControlGroup::can_be_made() => None,
+            Self::ControlGroups if ControlGroup::is_available() => None,
             Self::ControlGroups => Some("no control group can be made here".to_owned()),
             Self::Sshd => missing_program("sshd").or_else(locked_account),
             Self::Collector => {
@@ -80,14 +81,14 @@ impl Need {
             }
             Self::NoUnit(why) => unit::wanted().map(|_| format!("no unit: {why}")),
             Self::Unit => {
-                let why = "it takes systemd: `cargo xtask unit-test`";
+                let why = "it needs systemd: `cargo xtask unit-test`";
                 unit::wanted().is_none().then(|| why.to_owned())
             }
             Self::WholeMachine(variable, command) => env::var_os(variable)
                 .is_none()
-                .then(|| format!("it takes the whole machine: `{command}`")),
-            Self::OwnMachine => {
-                let why = "it takes a machine of its own: `cargo xtask vm-test`";
+                .then(|| format!("it needs the whole machine: `{command}`")),
+            Self::VirtualMachine => {
+                let why = "it needs a virtual machine: `cargo xtask vm-test`";
                 shared_directory().is_none().then(|| why.to_owned())
             }
         }
@@ -100,18 +101,21 @@ fn missing_program(name: &str) -> Option<String> {
     }
     let known = env::var("PULSE_TEST_MISSING");
     let promised = known.is_ok_and(|list| !list.split(',').any(|missing| missing == name));
-    assert!(!promised, "{name} is neither here nor known to be missing");
+    assert!(
+        !promised,
+        "{name} is not installed, and PULSE_TEST_MISSING does not name it"
+    );
     Some(not_installed(name))
 }
 
-/// rsyslog's modules for RELP, and for TLS.
+/// A missing package of rsyslog's modules for RELP and TLS.
 fn missing_modules() -> Option<String> {
     let modules = [("imrelp", "rsyslog-relp"), ("lmnsd_gtls", "rsyslog-gnutls")];
     let mut missing = modules.into_iter().filter(|(module, _)| !is_module(module));
     missing.next().map(|(_, package)| not_installed(package))
 }
 
-/// Debian keeps modules in a directory for each architecture.
+/// True when rsyslog has this module: Debian has a directory for each architecture.
 fn is_module(name: &str) -> bool {
     let libraries = std::fs::read_dir("/usr/lib").into_iter().flatten();
     let module = format!("rsyslog/{name}.so");
@@ -124,40 +128,39 @@ fn not_installed(name: &str) -> String {
     format!("{name} is not installed")
 }
 
-/// Without PAM, sshd lets nobody into an account whose password starts with `!`.
+/// A reason when sshd refuses the tests' user: without PAM it refuses an account whose
+/// password field starts with `!`.
 fn locked_account() -> Option<String> {
     let shadow = std::fs::read_to_string("/etc/shadow").unwrap_or_default();
     let user = user_name();
     let mine = |line: &&str| line.split(':').next() == Some(user.as_str());
     let password = shadow.lines().find(mine)?.split(':').nth(1)?;
     let locked = password.starts_with('!');
-    locked.then(|| format!("sshd lets nobody into the locked account \"{user}\""))
+    locked.then(|| format!("sshd refuses the locked account \"{user}\""))
 }
 
-/// Finds a program that others wrote.
+/// Finds a program on the path.
 #[must_use]
 pub fn find(name: &str) -> Option<PathBuf> {
-    let path = env::var("PATH").unwrap_or_default();
-    let places = [MORE_PLACES, &path].join(":");
-    env::split_paths(&places)
+    env::split_paths(&[SYSTEM_PATH, &env::var("PATH").unwrap_or_default()].join(":"))
         .map(|place| place.join(name))
         .find(|program| program.is_file())
 }
 
-/// Within a machine of our own: the directory that it shares with the one outside,
-/// which has what is to be installed and takes results.
+/// In the virtual machine: the directory that it shares with the host, for the files to
+/// install and for results.
 #[must_use]
 pub fn shared_directory() -> Option<PathBuf> {
     env::var_os("PULSE_TEST_MACHINE").map(PathBuf::from)
 }
 
-/// Whether we may act as other users.
+/// True when the tests run as root.
 #[must_use]
 pub fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
 
-/// The user who runs the tests: nodes are logged in to as this one.
+/// The user who runs the tests. The daemon logs in to nodes under this name.
 #[must_use]
 pub fn user_name() -> String {
     let user = nix::unistd::User::from_uid(nix::unistd::geteuid());
@@ -173,21 +176,20 @@ pub fn daemon() -> PathBuf {
     directory().join("pulse-sensor-proxy")
 }
 
-/// The daemon as a static program, from where `PULSE_STATIC_BIN_DIR` says: it calls
-/// the kernel in other ways than the dynamic build.
+/// The static build of the daemon, in `PULSE_STATIC_BIN_DIR`: its C library makes other
+/// system calls than that of the dynamic build.
 #[must_use]
 pub fn static_daemon() -> Option<PathBuf> {
-    let directory = env::var_os("PULSE_STATIC_BIN_DIR")?;
-    Some(Path::new(&directory).join("pulse-sensor-proxy"))
+    Some(Path::new(&env::var_os("PULSE_STATIC_BIN_DIR")?).join("pulse-sensor-proxy"))
 }
 
-/// The daemon without its audit log: for benchmarks, and only beside their program.
+/// The daemon without its audit log, for the benchmarks.
 #[must_use]
 pub fn unrecorded_daemon() -> PathBuf {
     directory().join("pulse-unrecorded")
 }
 
-/// The daemon with one rule of its confinement left out.
+/// The daemon with one rule of its confinement removed.
 #[must_use]
 pub fn lacking_daemon() -> PathBuf {
     directory().join("pulse-lacking")
@@ -205,7 +207,7 @@ pub fn helper() -> PathBuf {
     directory().join("pulse-sensor-node")
 }
 
-/// Where ours are.
+/// The directory of our programs.
 pub(crate) fn directory() -> &'static Path {
     static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
     DIRECTORY.get_or_init(|| match env::var_os("PULSE_BIN_DIR") {
@@ -214,7 +216,7 @@ pub(crate) fn directory() -> &'static Path {
     })
 }
 
-/// Cargo itself sees to it that two test programs do not build at once.
+/// Builds our programs. Cargo's lock keeps two test programs from building at once.
 fn build() -> PathBuf {
     let this = env::current_exe().expect("a process knows its program");
     // <target>/<profile>/deps/<this>

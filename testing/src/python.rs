@@ -1,7 +1,6 @@
-//! Callers in another language, which can also be other users.
+//! Callers in Python, which can be other users.
 //!
-//! The scripts travel in the argument vector: another user may not be able to read
-//! this checkout.
+//! A script is passed as an argument: another user may not be able to read this checkout.
 
 use crate::programs;
 use serde_json::Value;
@@ -9,30 +8,30 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-/// Does what Pulse's client does.
+/// Sends a request as Pulse's client does.
 pub const PULSE: &str = include_str!("../clients/pulse.py");
-/// Connects, and says what comes of it.
+/// Connects and prints the outcome.
 pub const CONNECT: &str = include_str!("../clients/connect.py");
-/// Starts a program with a socket, as systemd does.
+/// Passes a socket to a program, as systemd does.
 pub const ACTIVATE: &str = include_str!("../clients/activate.py");
 /// Shuts down its sending side and reads to the end.
 pub const HALF_CLOSE: &str = include_str!("../clients/half_close.py");
-/// Connects again and again and counts what comes of it.
+/// Connects many times and counts the outcomes.
 pub const REPEAT: &str = include_str!("../clients/repeat.py");
-/// Connects more often at once than is served.
+/// Opens more connections at a time than are served.
 pub const CROWD: &str = include_str!("../clients/crowd.py");
-/// As [`PULSE`], in a control group and as a user.
+/// Sends requests in a control group, as a user.
 pub const GROUPED: &str = include_str!("../clients/grouped.py");
-/// Root in a container.
+/// Sends requests as root in a container.
 pub(crate) const CONTAINED: &str = include_str!("../clients/contained.py");
-/// Sends whatever a daemon does not want.
+/// Sends malformed, oversized and forbidden requests without a pause.
 pub const HOSTILE: &str = include_str!("../clients/hostile.py");
-/// Reads nodes in rounds and counts.
+/// Reads nodes every second and counts the outcomes.
 pub const POLLER: &str = include_str!("../clients/poller.py");
-/// Connects and says nothing.
+/// Connects and sends nothing.
 pub const SILENT: &str = include_str!("../clients/silent.py");
 
-/// Somebody on this machine.
+/// A user and a group, by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct User {
     /// The user id.
@@ -42,8 +41,7 @@ pub struct User {
 }
 
 impl User {
-    /// A user whose group has the same number. Numbers need no names, and these
-    /// are below all subordinate ranges.
+    /// A user whose group has the same number. It needs no entry in `/etc/passwd`.
     #[must_use]
     pub fn number(uid: u32) -> Self {
         Self { uid, gid: uid }
@@ -56,13 +54,13 @@ fn command(script: &str, user: Option<User>, arguments: &[&str]) -> Command {
     command.args(["-I", "-c", script]).args(arguments);
     command.current_dir("/").stdin(Stdio::null());
     if let Some(user) = user {
-        // As root this also drops all other groups.
+        // As root this also drops the supplementary groups.
         command.uid(user.uid).gid(user.gid);
     }
     command
 }
 
-/// Runs a script, as ourselves or as somebody else, and gives what it printed.
+/// Runs a script, optionally as another user, and returns its output.
 ///
 /// # Panics
 /// When it fails.
@@ -74,7 +72,7 @@ pub fn run(script: &str, user: Option<User>, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// A script that runs until it is told to go on.
+/// A script that runs until it is told to finish.
 #[derive(Debug)]
 pub struct Running {
     child: Child,
@@ -107,11 +105,11 @@ impl Running {
         line
     }
 
-    /// Tells it to go on, and gives what it prints then.
+    /// Tells it to finish and returns the JSON that it prints.
     #[must_use]
-    pub fn go_on(&mut self) -> Value {
-        let mut input = self.input.take().expect("it is told once");
-        input.write_all(b"go on\n").unwrap();
+    pub fn finish(&mut self) -> Value {
+        let mut input = self.input.take().expect("this is called once");
+        input.write_all(b"finish\n").unwrap();
         serde_json::from_str(&self.line()).unwrap()
     }
 }

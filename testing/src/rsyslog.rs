@@ -1,4 +1,4 @@
-//! rsyslog as a collector, and as a sender: Debian's own, on loopback, over TLS.
+//! Debian's rsyslog as a collector or a sender, on loopback, over TLS.
 
 use crate::certificates::key_of;
 use crate::home::unused_address;
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
-/// Which of its TLS libraries is used.
+/// A TLS library of rsyslog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TlsLibrary {
     /// OpenSSL.
@@ -30,23 +30,34 @@ impl TlsLibrary {
     }
 }
 
-/// What it takes.
+/// A collector's protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Input {
     /// RELP over TLS.
     Relp(TlsLibrary),
-    /// Syslog over TLS (RFC 5425), with `GnuTLS`: its other library takes wrong names.
+    /// Syslog over TLS (RFC 5425), with `GnuTLS`: the other library accepts wrong names.
     Syslog,
 }
 
-/// What a collector is started with.
+impl Input {
+    /// The protocol's name in the daemon's configuration.
+    #[must_use]
+    pub fn protocol(self) -> &'static str {
+        match self {
+            Self::Relp(_) => "relp",
+            Self::Syslog => "syslog",
+        }
+    }
+}
+
+/// Settings of a collector.
 #[derive(Clone, Debug)]
 pub struct Collector<'a> {
-    /// What it takes, and with which library.
+    /// Its protocol and TLS library.
     pub input: Input,
-    /// Who signs senders' certificates.
+    /// The certificate of the CA that signs senders' certificates.
     pub ca: &'a Path,
-    /// Its own certificate; the key is beside it.
+    /// Its own certificate; the key is in the file of [`key_of`].
     pub certificate: &'a Path,
     /// The name that senders' certificates must have.
     pub sender: &'a str,
@@ -61,13 +72,13 @@ pub struct Rsyslog {
 }
 
 impl Rsyslog {
-    /// Starts a collector.
+    /// Starts a collector on a fresh address.
     #[must_use]
     pub fn start(collector: &Collector<'_>) -> Self {
         Self::start_at(collector, unused_address())
     }
 
-    /// Starts a collector where another one was, or is to be.
+    /// Starts a collector at this address.
     #[must_use]
     pub fn start_at(collector: &Collector<'_>, address: SocketAddr) -> Self {
         let directory = directory();
@@ -75,9 +86,9 @@ impl Rsyslog {
         Self::spawned(directory, &text, Some(address))
     }
 
-    /// Starts one with a configuration that listens at this address, if at any.
+    /// Starts rsyslog with a configuration, which listens at this address, if at any.
     #[must_use]
-    pub fn with(configuration: &str, address: Option<SocketAddr>) -> Self {
+    pub fn with_configuration(configuration: &str, address: Option<SocketAddr>) -> Self {
         Self::spawned(directory(), configuration, address)
     }
 
@@ -93,7 +104,7 @@ impl Rsyslog {
         rsyslog
     }
 
-    /// What `rsyslogd -N1` finds wrong with a configuration, and whether it refuses it.
+    /// The complaints of `rsyslogd -N1` about a configuration, and true when it refuses it.
     #[must_use]
     pub fn check(configuration: &str) -> (String, bool) {
         let directory = directory();
@@ -102,7 +113,7 @@ impl Rsyslog {
         let mut rsyslogd = Command::new(programs::find("rsyslogd").unwrap());
         let output = rsyslogd.arg("-N1").arg("-f").arg(file).output().unwrap();
         let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-        // It says when it begins, and when it ends.
+        // Its first and last lines say only that it runs.
         let complaints = said
             .lines()
             .filter(|line| !line.contains("config validation run"));
@@ -110,60 +121,59 @@ impl Rsyslog {
         (complaints, !output.status.success())
     }
 
-    /// Its process.
+    /// Its process id.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Where it listens.
+    /// Its address.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address.unwrap()
     }
 
-    /// What it has collected, a line for each message.
+    /// The lines of the collected file, one for each message.
     #[must_use]
     pub fn collected(&self) -> Vec<String> {
         let text = fs::read_to_string(self.file()).unwrap_or_default();
         text.lines().map(str::to_owned).collect()
     }
 
-    /// Where it collects.
+    /// The file of collected messages.
     #[must_use]
     pub fn file(&self) -> PathBuf {
         self.directory.path().join("collected")
     }
 
-    /// What it says of itself.
+    /// rsyslog's own log.
     #[must_use]
-    pub fn complaints(&self) -> String {
+    pub fn log(&self) -> String {
         fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
     }
 
-    /// Its process.
+    /// Its process id, for signals.
     #[must_use]
     pub fn process(&self) -> Pid {
         Pid::from_raw(self.child.id().try_into().unwrap())
     }
 
-    /// Ends it, at once or in order.
-    pub fn end(&mut self, signal: Signal) {
+    /// Sends a signal that ends it, and waits for its end.
+    pub fn stop(&mut self, signal: Signal) {
         kill(self.process(), signal).unwrap();
         self.child.wait().unwrap();
     }
 
-    /// Starts it again, on the same address and file.
-    pub fn start_again(&mut self) {
+    /// Starts it again with the same address and file.
+    pub fn restart(&mut self) {
         self.child = spawn(self.directory.path());
         self.wait_until_it_listens();
     }
 
-    /// Changes its configuration, for when it is started again.
+    /// Changes its configuration for the next start.
     pub fn edit(&self, change: impl FnOnce(String) -> String) {
         let file = self.directory.path().join("rsyslog.conf");
-        let text = change(fs::read_to_string(&file).unwrap());
-        fs::write(file, text).unwrap();
+        fs::write(&file, change(fs::read_to_string(&file).unwrap())).unwrap();
     }
 
     fn wait_until_it_listens(&mut self) {
@@ -184,13 +194,13 @@ impl Drop for Rsyslog {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            println!("rsyslog's log:\n{}", self.complaints());
+            println!("rsyslog's log:\n{}", self.log());
         }
     }
 }
 
-/// True when a socket listens there (`proc_pid_net(5)`). A connection would show it, too, but it
-/// ends without a handshake, and imrelp now and then ends the next connection with it.
+/// True when a socket listens there (`proc_pid_net(5)`). A test connection would show it too,
+/// but it ends without a handshake, and imrelp sometimes closes the next connection then.
 fn is_listened_on(address: SocketAddr) -> bool {
     const LISTEN: &str = "0A";
     let SocketAddr::V4(address) = address else {
@@ -223,7 +233,8 @@ fn spawn(directory: &Path) -> Child {
         .unwrap()
 }
 
-/// A queue that stores before it acknowledges, messages as they are.
+/// A collector's configuration. Its queue stores a message before it acknowledges it; its
+/// template writes messages unchanged.
 fn configuration(collector: &Collector<'_>, address: SocketAddr, directory: &Path) -> String {
     format!(
         r#"global(workDirectory="{directory}" maxMessageSize="64k"

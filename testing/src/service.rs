@@ -1,9 +1,9 @@
-//! Whom the daemon serves as.
+//! The user that the daemon runs as, and ownership of its files.
 //!
-//! Where the tests run as root, they start every daemon as root, and it becomes a user
-//! that has nothing, as one does that a package installed. Its directories are that
-//! user's; what an operator writes is not, and may only be read by it. Where they
-//! run as anybody else, the daemon is that user, and so are its files.
+//! When the tests run as root they start every daemon as root, and it drops to an
+//! unprivileged user, as an installed daemon does. Its directories belong to that user; files
+//! that an operator writes belong to root, and the user may only read them. When the tests run
+//! as another user, the daemon and its files are that user's.
 
 use crate::home::Home;
 use crate::programs::is_root;
@@ -13,16 +13,16 @@ use std::fs::{self, DirBuilder, Permissions};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 
-/// Names the user that a daemon becomes which is started as root.
+/// The variable that names the user to which a daemon drops from root.
 pub const VARIABLE: &str = "PULSE_SENSOR_PROXY_USER";
 
-/// Every system has this user, and it has nothing.
+/// An unprivileged user that every system has.
 pub(crate) const NOBODY: &str = "nobody";
 
-/// What the environment of every daemon says, unless the test is about this.
+/// The variable in the environment of every daemon whose test is not about it.
 pub const SETTING: (&str, &str) = (VARIABLE, NOBODY);
 
-/// Who a daemon is once it serves.
+/// The user and group of a daemon that serves.
 ///
 /// # Panics
 /// When the system does not know the user.
@@ -42,29 +42,29 @@ pub fn user() -> User {
     }
 }
 
-/// Gives it a file or a directory.
-pub fn own(path: &Path) {
+/// Changes the owner of a file or a directory to the service's user.
+pub fn give(path: &Path) {
     let User { uid, gid } = user();
     chown(path, Some(uid), Some(gid)).unwrap();
 }
 
-/// Makes a directory that nobody else may look into, unless it is there.
+/// Makes a directory of mode 0700 that belongs to the service, unless it exists.
 pub(crate) fn make_private(directory: &Path) {
     if !directory.exists() {
         DirBuilder::new().mode(0o700).create(directory).unwrap();
-        own(directory);
+        give(directory);
     }
 }
 
-/// Lets the daemon of this home, and nobody else, read a secret that an operator wrote.
-pub(crate) fn let_read_alone(home: &Home, file: &Path) {
+/// Makes a secret that an operator wrote readable by the service's group only.
+pub(crate) fn make_service_readable(home: &Home, file: &Path) {
     let run = home.socket();
     let run = fs::metadata(run.parent().unwrap()).unwrap();
     chown(file, None, Some(run.gid())).unwrap();
     fs::set_permissions(file, Permissions::from_mode(0o640)).unwrap();
 }
 
-/// Lets it read what an operator wrote, whatever files the tests' own user makes.
-pub fn let_read(file: &Path) {
+/// Makes a file that an operator wrote readable by all, whatever the umask.
+pub fn make_readable(file: &Path) {
     fs::set_permissions(file, Permissions::from_mode(0o644)).unwrap();
 }

@@ -1,4 +1,4 @@
-//! Simulated nodes, in the tests' own process.
+//! Simulated nodes in the tests' own process.
 
 use crate::config::Config;
 use crate::daemon::Daemon;
@@ -10,25 +10,25 @@ pub use pulse_simnode::{
 use std::sync::{Arc, OnceLock};
 use tokio::runtime::{Builder, Runtime};
 
-/// What a simulated helper answers: one processor of 41.5 °C.
+/// The document of a simulated helper: one processor at 41.5 °C.
 pub const DOCUMENT: &str =
     r#"{"sensors":{"coretemp-isa-0000":{"Package id 0":{"temp1_input":41.5}}},"smart":[]}"#;
 
-/// Whether a document is what became of [`DOCUMENT`].
+/// True when a response's document is that of [`DOCUMENT`].
 #[must_use]
 pub fn is_document(document: &serde_json::Value) -> bool {
     document["sensors"]["coretemp-isa-0000"]["Package id 0"]["temp1_input"] == 41.5
 }
 
-/// A node that is well.
+/// A node without a fault.
 #[must_use]
-pub fn well() -> Behaviour {
+pub fn healthy() -> Behaviour {
     Behaviour::Synthetic {
         document: DOCUMENT.into(),
     }
 }
 
-/// Where simulated nodes run.
+/// The runtime of the simulated nodes.
 pub fn runtime() -> &'static Runtime {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     RUNTIME.get_or_init(|| {
@@ -37,13 +37,13 @@ pub fn runtime() -> &'static Runtime {
     })
 }
 
-/// Starts a node.
+/// Starts a node with default settings.
 #[must_use]
 pub fn start(behaviour: Behaviour) -> SimNode {
     start_with(SimConfig::new(behaviour))
 }
 
-/// Starts a node that is more particular.
+/// Starts a node with these settings.
 #[must_use]
 pub fn start_with(config: SimConfig) -> SimNode {
     runtime().block_on(SimNode::start(config)).unwrap()
@@ -52,14 +52,14 @@ pub fn start_with(config: SimConfig) -> SimNode {
 /// Waits until a node's counters satisfy `reached`.
 ///
 /// # Panics
-/// When they do not in all this time.
+/// When they do not within [`wait::timeout`].
 pub fn wait_for(node: &SimNode, reached: impl FnMut(&Counters) -> bool) -> Counters {
     runtime()
-        .block_on(async { tokio::time::timeout(wait::patience(), node.wait_for(reached)).await })
-        .unwrap_or_else(|_| panic!("in vain; by now {:?}", node.counters()))
+        .block_on(async { tokio::time::timeout(wait::timeout(), node.wait_for(reached)).await })
+        .unwrap_or_else(|_| panic!("timed out with {:?}", node.counters()))
 }
 
-/// A daemon and the simulated nodes that it reads and trusts.
+/// A daemon and simulated nodes, whose host keys it has pinned.
 #[derive(Debug)]
 pub struct Fleet {
     /// The daemon.
@@ -68,7 +68,7 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// Starts nodes of these names and behaviours, then the daemon.
+    /// Starts nodes with these names and behaviours, then the daemon.
     #[must_use]
     pub fn start<'a>(
         mut config: Config,
@@ -89,17 +89,17 @@ impl Fleet {
         }
     }
 
-    /// One node.
+    /// The node with this name.
     ///
     /// # Panics
-    /// When there is none of this name.
+    /// When there is none.
     #[must_use]
     pub fn node(&self, name: &str) -> &SimNode {
         let found = self.nodes.iter().find(|(n, _)| n == name);
         &found.expect("a node of the fleet").1
     }
 
-    /// Every node, with its name.
+    /// The nodes and their names.
     pub fn nodes(&self) -> impl Iterator<Item = (&str, &SimNode)> {
         self.nodes.iter().map(|(name, node)| (name.as_str(), node))
     }

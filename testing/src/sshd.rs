@@ -1,13 +1,12 @@
-//! OpenSSH's server as a node: Debian's own, on loopback, with its own
-//! configuration and host keys.
+//! Debian's OpenSSH server as a node, on loopback, with its own configuration and host keys.
 //!
-//! It lets in the user who runs the tests, and nobody else: then it needs neither
-//! root nor an account made for it.
+//! Only the user who runs the tests can log in, so it needs neither root nor another account.
 
 use crate::config::Config;
 use crate::daemon::Daemon;
 use crate::home::{Home, unused_address};
 use crate::programs::{self, user_name};
+use crate::sim;
 use crate::wait;
 use std::fmt::Write;
 use std::fs::{self, Permissions};
@@ -18,20 +17,27 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use tempfile::TempDir;
 
-/// The forced command of a node with the helper, as our documentation says it,
-/// but for the tree of devices.
+/// The forced command of a node with the helper as documented, with another root for `/sys`.
 #[must_use]
 pub fn helper_command(sys_root: &Path) -> String {
     let helper = programs::helper();
     format!("{} --sys-root {}", helper.display(), sys_root.display())
 }
 
-/// What a server is started with.
+/// Options of `authorized_keys` for a node without the helper: every command prints
+/// [`sim::DOCUMENT`].
+#[must_use]
+pub fn printing_options() -> String {
+    let document = sim::DOCUMENT.replace('"', "\\\"");
+    format!("restrict,command=\"echo '{document}'\"")
+}
+
+/// Settings of a server.
 #[derive(Clone, Debug, Default)]
 pub struct SshdOptions {
-    /// Further lines of its configuration.
+    /// Further lines of `sshd_config`.
     pub lines: Vec<String>,
-    /// Principals of a host certificate, if it is to have one.
+    /// Principals of its host certificate; none for a plain host key.
     pub certified_for: Option<&'static str>,
 }
 
@@ -44,7 +50,7 @@ pub struct Sshd {
 }
 
 impl Sshd {
-    /// Starts one that lets nobody in yet.
+    /// Starts a server that accepts no key yet.
     #[must_use]
     pub fn start(options: &SshdOptions) -> Self {
         let directory = tempfile::Builder::new()
@@ -54,8 +60,7 @@ impl Sshd {
         make_host_key(directory.path(), options.certified_for);
         let address = unused_address();
         let file = directory.path().join("sshd_config");
-        let text = configuration(directory.path(), address, options);
-        fs::write(&file, text).unwrap();
+        fs::write(&file, configuration(directory.path(), address, options)).unwrap();
         fs::create_dir(directory.path().join("bin")).unwrap();
         let child = spawn(&file, &directory.path().join("log"));
         let mut sshd = Self {
@@ -74,26 +79,25 @@ impl Sshd {
         self.log().contains("Server listening on")
     }
 
-    /// Where it listens.
+    /// Its address.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// A file of its own directory.
+    /// A path below its directory.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    /// Lets this key in, and no other, with the options of a line of
-    /// `authorized_keys`.
+    /// Authorizes this key alone, with options of `authorized_keys`.
     pub fn authorize(&self, options: &str, public_key: &str) {
         let line = format!("{options} {public_key}\n");
         fs::write(self.path("authorized_keys"), line.trim_start()).unwrap();
     }
 
-    /// Puts a program where its sessions look first.
+    /// Installs a script in the first directory of its sessions' `PATH`.
     pub fn install(&self, name: &str, script: &str) {
         let program = self.path("bin").join(name);
         fs::write(&program, script).unwrap();
@@ -107,27 +111,26 @@ impl Sshd {
         format!("[{name}]:{} {key}", self.address.port())
     }
 
-    /// The public half of a key of its own, as `authorized_keys` writes it.
+    /// One of its public keys, in the format of `authorized_keys`.
     #[must_use]
     pub fn public_key(&self, name: &str) -> String {
         read(&self.path(&format!("{name}.pub")))
     }
 
-    /// What it has logged.
+    /// The server's log.
     #[must_use]
     pub fn log(&self) -> String {
         fs::read_to_string(self.path("log")).unwrap_or_default()
     }
 
-    /// How often it has logged this. It logs a moment after the fact, so wait
-    /// for what must come before counting what must not.
+    /// The number of occurrences in the log. sshd logs a moment after the event, so a test
+    /// first waits for an expected line and then counts the unexpected ones.
     #[must_use]
     pub fn count(&self, text: &str) -> usize {
         self.log().matches(text).count()
     }
 
-    /// Logs in with OpenSSH's client as the operator's tools would, and runs a
-    /// command.
+    /// A command that logs in with OpenSSH's client.
     #[must_use]
     pub fn client(&self, key: &Path) -> Command {
         let mut command = Command::new(programs::find("ssh").expect("ssh comes with sshd"));
@@ -155,7 +158,7 @@ impl Drop for Sshd {
     }
 }
 
-/// Makes a key pair, as an operator would.
+/// Runs `ssh-keygen` in a directory.
 ///
 /// # Panics
 /// When ssh-keygen fails.
@@ -233,14 +236,14 @@ fn configuration(directory: &Path, address: SocketAddr, options: &SshdOptions) -
 fn spawn(file: &Path, log: &Path) -> Child {
     let sshd = programs::find("sshd").expect("a test without sshd is skipped");
     if programs::is_root() {
-        // The package's service makes it, when it runs.
+        // The package's service makes it when it starts.
         fs::create_dir_all("/run/sshd").unwrap();
     }
-    // sshd starts itself again for each connection, so it wants its whole path.
+    // sshd execs itself for each connection, so it requires an absolute path.
     let mut command = Command::new(sshd);
     command.arg("-D").arg("-f").arg(file).arg("-E").arg(log);
     if takes_penalty_option(file) {
-        // Newer servers shut out who is refused; some tests are refused on purpose.
+        // Newer servers block a client after refusals, which some tests cause on purpose.
         command.args(["-o", "PerSourcePenalties=no"]);
     }
     command.stdin(Stdio::null()).stdout(Stdio::null());
@@ -260,7 +263,7 @@ fn read(file: &Path) -> String {
     fs::read_to_string(file).unwrap().trim_end().to_owned()
 }
 
-/// A daemon and one real node, `pve1`, that it may read.
+/// A daemon and one real node, `pve1`.
 #[derive(Debug)]
 pub struct RealNode {
     /// The daemon.
@@ -270,30 +273,30 @@ pub struct RealNode {
 }
 
 impl RealNode {
-    /// Starts both; `options` stand before the daemon's key in `authorized_keys`.
+    /// Starts both and authorizes each key; `options` precede the daemon's key in
+    /// `authorized_keys`.
     #[must_use]
     pub fn start(options: &str, config: Config) -> Self {
-        let node = Self::start_strangers(config, &SshdOptions::default());
+        let node = Self::start_untrusted(config, &SshdOptions::default());
         node.sshd
             .authorize(options, &node.daemon.home().public_key());
         node.daemon.home().trust(&node.sshd.host_key_line("pve1"));
         node
     }
 
-    /// Starts both, and neither knows the other's key.
+    /// Starts both; neither accepts the other's key.
     #[must_use]
-    pub fn start_strangers(config: Config, options: &SshdOptions) -> Self {
+    pub fn start_untrusted(config: Config, options: &SshdOptions) -> Self {
         Self::start_program(&programs::daemon(), config, options)
     }
 
-    /// As [`RealNode::start_strangers`], another program than the daemon that is
-    /// shipped.
+    /// [`RealNode::start_untrusted`] with another program than the shipped daemon.
     #[must_use]
     pub fn start_program(program: &Path, config: Config, options: &SshdOptions) -> Self {
         Self::start_program_in(program, &Arc::new(Home::new()), config, options)
     }
 
-    /// As [`RealNode::start_program`], in a home that may have been lived in.
+    /// [`RealNode::start_program`] in a home that may have files of an earlier daemon.
     #[must_use]
     pub fn start_program_in(
         program: &Path,

@@ -1,13 +1,12 @@
-//! A machine of its own, as an ordinary process: user-mode Linux.
+//! User-mode Linux: a virtual machine as an ordinary process.
 //!
-//! The kernel that the tests run on may have no AppArmor, and what it has is not
-//! ours to load profiles into. Debian's user-mode Linux has it, boots on this
-//! machine's own files in a second, and is gone without a trace. Its first process
-//! is `pulse-uml-guest`, of this package, which does one job and hands back what
-//! came of it through a directory that both sides see.
+//! The host's kernel may have no AppArmor, and tests must not load profiles into it. Debian's
+//! user-mode Linux has AppArmor, boots in a second from this machine's files, and leaves
+//! nothing behind. Its first process is `pulse-uml-guest` of this package, which does one job
+//! and returns the result through a shared directory.
 //!
-//! It has Linux 6.1 without Landlock, so there the daemon is held by AppArmor from
-//! outside and by its own filter from inside.
+//! Its kernel is Linux 6.1 without Landlock, so the daemon is confined there by AppArmor and
+//! by its own seccomp filter.
 
 use crate::programs;
 use nix::sys::signal::{Signal, killpg};
@@ -20,20 +19,20 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// The program's name, for `programs::skipped`.
+/// The program's name, for [`programs::Need::Program`].
 pub const PROGRAM: &str = "linux.uml";
 
-/// How profiles are loaded.
+/// AppArmor's mode of the profiles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// What it does not allow is refused.
+    /// Denies what a profile does not allow.
     Enforce,
-    /// What it does not allow is logged.
+    /// Logs what a profile does not allow.
     Complain,
 }
 
 impl Mode {
-    /// In a word.
+    /// The mode's name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -43,29 +42,28 @@ impl Mode {
     }
 }
 
-/// What a machine is started for.
+/// The job of a machine.
 #[derive(Clone, Copy, Debug)]
 pub struct Job<'a> {
-    /// Which one, as the guest knows it.
+    /// The job's name in the guest.
     pub name: &'a str,
     /// The directory of the AppArmor profiles that are loaded first.
     pub profiles: &'a Path,
-    /// How they are loaded.
+    /// The profiles' mode.
     pub mode: Mode,
 }
 
-/// What a machine leaves behind.
+/// The results of a machine.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// What the job gave.
+    /// The job's result.
     pub answer: Value,
-    /// What AppArmor said while the job ran, a line each.
+    /// AppArmor's log lines during the job.
     pub apparmor: Vec<String>,
 }
 
 impl Report {
-    /// The lines of one verdict: `DENIED` under an enforced profile, `ALLOWED`
-    /// under one that only complains.
+    /// The lines with one verdict: `DENIED` in enforce mode, `ALLOWED` in complain mode.
     #[must_use]
     pub fn lines(&self, verdict: &str) -> Vec<&str> {
         let verdict = format!("apparmor=\"{verdict}\"");
@@ -74,21 +72,21 @@ impl Report {
     }
 }
 
-/// No job takes nearly as long. The guest gives up by itself somewhat earlier.
+/// The guest's own limit is shorter, so that it can report what happened.
 const LIMIT: Duration = Duration::from_secs(100);
 
-/// A file that the job "work" has the daemon read although no profile allows it, to
-/// see that AppArmor notices.
+/// A file that no profile allows; the job "work" has the daemon read it, to prove that
+/// AppArmor reports it.
 pub const FORBIDDEN: &str = "/var/tmp/forbidden.toml";
 
-/// Where the guest puts its answer, below the exchange directory.
+/// The file of the job's result, in the shared directory.
 pub const ANSWER: &str = "answer.json";
-/// Where it puts what AppArmor said.
+/// The file of AppArmor's log lines.
 pub const APPARMOR: &str = "apparmor.log";
-/// Where what it prints goes.
+/// The file of its console output.
 const CONSOLE: &str = "console";
 
-/// Starts a machine, lets it do its job and waits for its end.
+/// Starts a machine for a job and waits for its end.
 ///
 /// # Panics
 /// When the job failed, with all that the machine printed.
@@ -103,7 +101,7 @@ pub fn run(guest: &Path, job: Job<'_>) -> Report {
     machine.report()
 }
 
-/// One that runs.
+/// A running machine.
 struct Machine {
     child: Child,
     exchange: TempDir,
@@ -112,7 +110,7 @@ struct Machine {
 impl Machine {
     fn boot(guest: &Path, job: Job<'_>, exchange: TempDir) -> Self {
         let console = File::create(exchange.path().join(CONSOLE)).unwrap();
-        // The guest mounts over directories, so links may lead elsewhere there.
+        // The guest mounts over directories, so links could resolve differently there.
         let [programs, profiles] =
             [programs::directory(), job.profiles].map(|path| path.canonicalize().unwrap());
         let child = Command::new(programs::find(PROGRAM).unwrap())
@@ -126,7 +124,7 @@ impl Machine {
             .stdin(Stdio::null())
             .stdout(console.try_clone().unwrap())
             .stderr(console)
-            // Each of its processes is one of ours; they are to end together.
+            // Each guest process is a host process; the group is killed together.
             .process_group(0)
             .spawn()
             .unwrap();
@@ -137,7 +135,10 @@ impl Machine {
         let deadline = Instant::now() + LIMIT;
         while self.child.try_wait().unwrap().is_none() {
             let console = self.console();
-            assert!(Instant::now() < deadline, "it does not end:\n{console}");
+            assert!(
+                Instant::now() < deadline,
+                "the machine does not end:\n{console}"
+            );
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -159,7 +160,7 @@ impl Machine {
         self.left(CONSOLE)
     }
 
-    /// What is in a file that it may have left.
+    /// The content of a file in the shared directory; empty when it is absent.
     fn left(&self, name: &str) -> String {
         fs::read_to_string(self.exchange.path().join(name)).unwrap_or_default()
     }
@@ -178,14 +179,14 @@ fn boot_line(guest: &Path, exchange: &Path) -> Vec<String> {
     let words = [
         "mem=320M rootfstype=hostfs rootflags=/ ro apparmor=1 security=apparmor",
         "quiet con=null con0=null,fd:1 con1=null umid=machine",
-        // No line of AppArmor's is to be lost.
+        // No line of AppArmor may be dropped.
         "audit_backlog_limit=8192 log_buf_len=2M printk.devkmsg=on",
     ];
     let words = words.iter().flat_map(|line| line.split(' '));
     let mut words: Vec<String> = words.map(ToOwned::to_owned).collect();
     words.push(format!("uml_dir={}/", exchange.display()));
     words.push(format!("init={}", guest.display()));
-    // What the kernel does not know becomes the first process's environment.
+    // The kernel passes unknown settings on as the first process's environment.
     words.push("PULSE_BIN_DIR=/usr/bin".to_owned());
     words
 }

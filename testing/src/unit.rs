@@ -1,10 +1,9 @@
-//! The daemon under its systemd unit, for every test that starts one.
+//! Daemons under the systemd unit.
 //!
 //! `cargo xtask unit-test` boots Debian's systemd in a container and runs the end-to-end
-//! tests in it. There the daemon is not started by a test but, for a test, by systemd: a
-//! service of its own with each directive that the shipped unit has, but for what has to
-//! differ where hundreds of daemons live on one machine: whose user it is, where its files
-//! are, and that it is not started again.
+//! tests in it. There systemd starts each daemon, as a transient service with every directive
+//! of the shipped unit except those that must differ when hundreds of daemons run on one
+//! machine: the user, the paths, and the restarts.
 
 use crate::home::Home;
 use crate::service;
@@ -16,10 +15,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 
-/// Names the unit.
+/// The variable that names the unit's file.
 const VARIABLE: &str = "PULSE_TEST_UNIT";
 
-/// What a test says for itself: whose it is, what is started, and how often.
+/// Directives that a test sets itself: the user, the command, and restarts.
 const OURS: [&str; 8] = [
     "Sockets",
     "User",
@@ -31,17 +30,17 @@ const OURS: [&str; 8] = [
     "RestartPreventExitStatus",
 ];
 
-/// The shipped unit, where daemons are to be held by it.
+/// The shipped unit, when daemons are to run under it.
 pub(crate) fn wanted() -> Option<PathBuf> {
     env::var_os(VARIABLE).map(PathBuf::from)
 }
 
-/// A service that systemd runs for us.
+/// The name of a transient service.
 #[derive(Debug)]
 pub(crate) struct Unit(String);
 
 impl Unit {
-    /// The command that has systemd start another one, and lasts as long as that does.
+    /// A service for this command, and the `systemd-run` that starts it and ends with it.
     ///
     /// # Panics
     /// When there is no unit to read.
@@ -65,14 +64,14 @@ impl Unit {
         (Self(name), systemd)
     }
 
-    /// Kills it, if it has not ended.
+    /// Kills the service, if it runs.
     pub(crate) fn kill(&self) -> io::Result<()> {
         let mut systemctl = Command::new("systemctl");
         systemctl.args(["kill", "--signal=KILL", &self.0]);
         systemctl.stderr(Stdio::null()).status().map(drop)
     }
 
-    /// Its process, once it has one.
+    /// The id of its main process, once it has one.
     pub(crate) fn pid(&self) -> u32 {
         wait::until_some("the service's process", || {
             let mut systemctl = Command::new("systemctl");
@@ -84,21 +83,21 @@ impl Unit {
     }
 }
 
-/// As `StateDirectory=` and `LogsDirectory=` do where they are installed.
+/// Makes the directories, as `StateDirectory=` and `LogsDirectory=` do on a real host.
 fn make_directories(home: &Home) {
     let (log, control) = (home.audit_log(), home.control_socket());
     for directory in [
         &home.ssh_dir(),
         &home.audit_state(),
         log.parent().unwrap(),
-        // Where it is installed, this is systemd's socket.
+        // On a real host the control socket is systemd's.
         control.parent().unwrap(),
     ] {
         service::make_private(directory);
     }
 }
 
-/// What stands in the unit's section about the service, and is not ours to say.
+/// The directives of the unit's `[Service]` section, without [`OURS`].
 fn directives(unit: &str) -> impl Iterator<Item = String> {
     let (_, service) = unit.split_once("\n[Service]\n").unwrap();
     let (service, _) = service.split_once("\n[").unwrap();
@@ -110,7 +109,7 @@ fn directives(unit: &str) -> impl Iterator<Item = String> {
         .map(str::to_owned)
 }
 
-/// What has to differ.
+/// The directives that differ from the shipped unit's.
 fn differences(home: &Home, command: &Command) -> impl Iterator<Item = String> {
     let program = Path::new(command.get_program()).display();
     let files = home.path("");

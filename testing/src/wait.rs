@@ -1,45 +1,45 @@
-//! Waiting: often enough to be quick, long enough for a busy machine.
+//! Waiting for a state, with a deadline.
 
 use std::cell::Cell;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// Longer than anything takes when all is well; nothing waits this long then.
-const USUAL_PATIENCE: Duration = Duration::from_secs(60);
+/// Far longer than anything takes on a busy machine; no test that passes waits this long.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 
 const PAUSE: Duration = Duration::from_millis(2);
 
 thread_local! {
-    static PATIENCE: Cell<Duration> = const { Cell::new(USUAL_PATIENCE) };
+    static TIMEOUT: Cell<Duration> = const { Cell::new(DEFAULT_TIMEOUT) };
 }
 
-/// How long this thread waits for anything.
+/// This thread's deadline for every wait.
 #[must_use]
-pub fn patience() -> Duration {
-    PATIENCE.get()
+pub fn timeout() -> Duration {
+    TIMEOUT.get()
 }
 
-/// Sets it, where things are expected to go wrong.
-pub fn set_patience(patience: Duration) {
-    PATIENCE.set(patience);
+/// Sets this thread's deadline, for tests in which a wait is expected to fail.
+pub fn set_timeout(timeout: Duration) {
+    TIMEOUT.set(timeout);
 }
 
-/// Waits until there is something.
+/// Waits until `look` returns a value.
 ///
 /// # Panics
-/// When there is nothing for all too long; `what` says what was missed.
+/// When it returns none within [`timeout`]; `what` names the missing state.
 pub fn until_some<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + patience();
+    let deadline = Instant::now() + timeout();
     loop {
         if let Some(found) = look() {
             return found;
         }
-        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        assert!(Instant::now() < deadline, "timed out waiting for {what}");
         sleep(PAUSE);
     }
 }
 
-/// Waits until something holds.
+/// Waits until `holds` is true.
 ///
 /// # Panics
 /// As [`until_some`].

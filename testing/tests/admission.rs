@@ -1,4 +1,4 @@
-//! How often one caller may ask, and what misbehaving costs it.
+//! Rate limits and penalties of one caller.
 
 use pulse_e2e::sim::{self, Fleet};
 use pulse_e2e::{Config, Daemon, wait};
@@ -12,12 +12,12 @@ fn status(daemon: &Daemon) -> Value {
 }
 
 fn two_nodes() -> Fleet {
-    let config = Config::new().with_default_limits();
-    Fleet::start(config, [("pve1", sim::well()), ("pve2", sim::well())])
+    let config = Config::new().with_two_tokens();
+    Fleet::start(config, [("pve1", sim::healthy()), ("pve2", sim::healthy())])
 }
 
 #[test]
-fn the_third_reading_of_a_node_at_once_is_refused_and_other_nodes_are_not() {
+fn third_reading_of_one_node_is_refused() {
     let fleet = two_nodes();
     for _ in 0..2 {
         assert!(fleet.daemon.temperature("pve1").is_ok());
@@ -28,7 +28,7 @@ fn the_third_reading_of_a_node_at_once_is_refused_and_other_nodes_are_not() {
 }
 
 #[test]
-fn names_that_are_not_on_the_list_cost_the_caller_and_no_node() {
+fn unlisted_names_cost_only_the_caller() {
     let fleet = two_nodes();
     for name in ["pve3", "pve4"] {
         let error = fleet.daemon.temperature(name).unwrap_err();
@@ -40,21 +40,21 @@ fn names_that_are_not_on_the_list_cost_the_caller_and_no_node() {
 }
 
 #[test]
-fn a_list_spends_from_each_nodes_own_budget() {
+fn list_spends_each_nodes_budget() {
     let fleet = two_nodes();
     for _ in 0..2 {
         assert!(fleet.daemon.temperature("pve1").is_ok());
     }
     let response = fleet.daemon.ask(&json!({"method": "get_temperatures"}));
     let nodes = response["data"]["nodes"].as_array().unwrap();
-    // For this node alone, so that Pulse does not blame the whole proxy.
+    // An error of this node alone: Pulse would blame the whole proxy for a global one.
     let error = nodes[0]["error"].as_str().unwrap();
     assert_eq!(error, "node \"pve1\" not read: rate limit exceeded");
     assert!(sim::is_document(&nodes[1]["temperature"]));
 }
 
 #[test]
-fn asking_for_nothing_is_not_free() {
+fn empty_list_is_charged() {
     let fleet = two_nodes();
     let nothing = json!({"method": "get_temperatures", "params": {"nodes": []}});
     for _ in 0..2 {
@@ -65,30 +65,29 @@ fn asking_for_nothing_is_not_free() {
 }
 
 #[test]
-fn a_malformed_request_shuts_its_caller_out_for_two_seconds() {
+fn malformed_request_costs_two_seconds() {
     let daemon = Daemon::start(&Config::new());
     let mut client = daemon.connect();
     let punished = Instant::now();
     client.send(b"nonsense\n");
     assert_eq!(client.error(), "invalid request format");
-    let mut refused = 0;
-    wait::until("forgiveness", || {
+    wait::until("the end of the penalty", || {
         let response = status(&daemon);
-        refused += u32::from(response["error"] == LIMITED);
-        response["success"] == true
+        let is_served = response["success"] == true;
+        assert!(is_served || response["error"] == LIMITED, "{response}");
+        is_served
     });
-    assert!(refused > 0);
     assert!(punished.elapsed() >= Duration::from_secs(2));
     let penalties = penalties(&daemon, "invalid_request");
     assert!(
         (penalties - 1.0).abs() < f64::EPSILON,
-        "being refused is no offence"
+        "a refused request adds no penalty"
     );
 }
 
 #[test]
-fn a_penalty_counts_on_connections_that_are_open_already() {
-    let fleet = Fleet::start(Config::new(), [("pve1", sim::well())]);
+fn penalty_reaches_open_connections() {
+    let fleet = Fleet::start(Config::new(), [("pve1", sim::healthy())]);
     let mut open = fleet.daemon.connect();
     let mut kept = fleet.daemon.connect();
     kept.send(b"{\"method\":\"get_status\",\"keep_alive\":true}\n");
@@ -101,7 +100,7 @@ fn a_penalty_counts_on_connections_that_are_open_already() {
 }
 
 #[test]
-fn every_kind_of_offence_is_counted_by_its_name() {
+fn offences_are_counted_by_kind() {
     for (request, reason) in [
         (json!({"method": "get_temperature"}), "invalid_parameter"),
         (
@@ -130,16 +129,16 @@ fn penalties(daemon: &Daemon, reason: &str) -> f64 {
     ))
 }
 
-/// In real time; the same with fifty nodes and a whole day is a test of the
-/// limiter, in simulated time.
+/// Three rounds in real time; a test of the limiter has fifty nodes and a day in simulated
+/// time.
 #[test]
-fn a_poller_that_reads_all_nodes_at_once_is_never_refused() {
+fn parallel_poller_is_never_refused() {
     let names: Vec<String> = (1..=20).map(|i| format!("pve{i}")).collect();
     let config = Config::new()
         .with_default_limits()
         .set_limit("per_peer_interval_ms", "500")
         .set_limit("per_peer_burst", "2");
-    let nodes = names.iter().map(|name| (name.as_str(), sim::well()));
+    let nodes = names.iter().map(|name| (name.as_str(), sim::healthy()));
     let fleet = Fleet::start(config, nodes);
     let started = Instant::now();
     for round in 0..3 {

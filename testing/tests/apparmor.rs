@@ -1,4 +1,4 @@
-//! AppArmor around the daemon and the helper, on a kernel that has it.
+//! Daemon and helper under AppArmor, in user-mode Linux.
 
 use pulse_e2e::findings::{self, attempts};
 use pulse_e2e::programs::{Need, find, skipped};
@@ -9,7 +9,7 @@ use std::process::Command;
 
 const PROFILES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../security/apparmor");
 const NEEDS: [Need; 5] = [
-    Need::NoUnit("AppArmor alone holds it"),
+    Need::NoUnit("the daemon runs in user-mode Linux"),
     Need::Collector,
     Need::Program(uml::PROGRAM),
     Need::Program("apparmor_parser"),
@@ -21,7 +21,7 @@ fn profiles() -> Vec<PathBuf> {
     entries.map(|entry| entry.unwrap().path()).collect()
 }
 
-/// Has the guest do a job under our profiles.
+/// Runs a job in the guest, under our profiles.
 pub(super) fn run(name: &str, mode: Mode) -> Report {
     let profiles = Path::new(PROFILES);
     let job = Job {
@@ -33,7 +33,7 @@ pub(super) fn run(name: &str, mode: Mode) -> Report {
 }
 
 #[test]
-fn apparmor_takes_every_profile() {
+fn parser_accepts_every_profile() {
     if skipped(&[Need::Program("apparmor_parser")]) {
         return;
     }
@@ -43,19 +43,18 @@ fn apparmor_takes_every_profile() {
         let mut parser = Command::new(find("apparmor_parser").unwrap());
         let output = parser.arg("-QKT").arg(&profile).output().unwrap();
         let errors = String::from_utf8_lossy(&output.stderr);
-        // It says so on kernels without AppArmor.
+        // The parser's notice on kernels without AppArmor.
         let is_about_the_kernel = |line: &&str| line.is_empty() || line.contains("Kernel needs");
         let is_clean = errors.lines().all(|line| is_about_the_kernel(&line));
         assert!(output.status.success() && is_clean, "{errors}");
     }
 }
 
-/// All of a day's work was done, and nothing was asked for but what the profile
-/// allows: only the file that no daemon is to read was noticed.
-fn assert_a_day_without_complaints(report: &Report, mode: Mode, verdict: &str) {
+/// The job did all its work, and AppArmor logged only the read of the forbidden file.
+fn assert_only_the_forbidden_is_logged(report: &Report, mode: Mode, verdict: &str) {
     let answer = &report.answer;
-    let held_by = |profile: &str| format!("{profile} ({})", mode.as_str());
-    let (daemon, helper) = (held_by("pulse-sensor-proxy"), held_by("pulse-sensor-node"));
+    let under = |profile: &str| format!("{profile} ({})", mode.as_str());
+    let (daemon, helper) = (under("pulse-sensor-proxy"), under("pulse-sensor-node"));
     assert_eq!(answer["profiles"], json!([daemon, helper, daemon]));
     let processor = &answer["document"]["sensors"]["coretemp-isa-0000"];
     assert_eq!(processor["Package id 0"]["temp1_input"], 52.0);
@@ -68,40 +67,41 @@ fn assert_a_day_without_complaints(report: &Report, mode: Mode, verdict: &str) {
         .into_iter()
         .partition(|line| line.contains(uml::FORBIDDEN));
     assert_eq!(of_work, Vec::<&str>::new());
-    assert!(!of_the_forbidden.is_empty(), "AppArmor noticed nothing");
+    assert!(!of_the_forbidden.is_empty(), "AppArmor logged nothing");
 }
 
 #[test]
-fn under_the_enforced_profiles_daemon_and_helper_do_all_their_work_and_are_refused_nothing() {
+fn enforced_profiles_deny_no_work() {
     if skipped(&NEEDS) {
         return;
     }
     let report = run("work", Mode::Enforce);
-    assert_a_day_without_complaints(&report, Mode::Enforce, "DENIED");
+    assert_only_the_forbidden_is_logged(&report, Mode::Enforce, "DENIED");
     let record = &report.answer["confinement"];
-    let (holds, lacks) = (&record["reason"], &record["error"]);
-    assert!(holds.as_str().unwrap().contains("seccomp ("), "{record}");
-    let said = lacks.as_str().unwrap().starts_with("landlock missing: ");
-    assert!(said, "this kernel has no Landlock: {record}");
+    let (active, missing) = (&record["reason"], &record["error"]);
+    assert!(active.as_str().unwrap().contains("seccomp ("), "{record}");
+    // The kernel of user-mode Linux has no Landlock.
+    let missing = missing.as_str().unwrap();
+    assert!(missing.starts_with("landlock missing: "), "{record}");
 }
 
 #[test]
-fn profiles_that_only_complain_have_nothing_to_complain_about() {
+fn complaining_profiles_log_nothing() {
     if skipped(&NEEDS) {
         return;
     }
     let report = run("work", Mode::Complain);
-    assert_a_day_without_complaints(&report, Mode::Complain, "ALLOWED");
+    assert_only_the_forbidden_is_logged(&report, Mode::Complain, "ALLOWED");
     assert_eq!(report.lines("DENIED"), Vec::<&str>::new());
 }
 
 #[test]
-fn apparmor_alone_stops_what_it_can_and_logs_it() {
+fn apparmor_alone_denies_and_logs() {
     if skipped(&NEEDS) {
         return;
     }
     let report = run("probe", Mode::Enforce);
-    findings::keep("apparmor", &report.answer);
+    findings::save("apparmor", &report.answer);
     let stopped = attempts(&report.answer, true);
     for what in [
         "read the passwords",

@@ -1,6 +1,5 @@
-//! The attack families of the protocol: as node names over the socket, as
-//! commands over real SSH. Nothing is executed: a file that would prove it never
-//! comes into being.
+//! Injection attacks: as node names over the socket, and as commands over real SSH. Each
+//! would create a file if it were executed; the tests check that none is created.
 
 use pulse_e2e::programs::{Need, skipped};
 use pulse_e2e::sim::{self, Fleet, tree};
@@ -12,7 +11,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use tempfile::TempDir;
 
-/// Each family with examples; `CANARY` stands for a file to be made.
+/// Families of attacks with examples; `CANARY` is replaced by the file to create.
 const FAMILIES: [(&str, &[&str]); 11] = [
     (
         "shell metacharacters",
@@ -134,8 +133,8 @@ const FAMILIES: [(&str, &[&str]); 11] = [
     ),
 ];
 
-/// A directory with a short name, and the examples that aim at a file in it.
-fn aimed() -> (TempDir, Vec<(&'static str, String)>) {
+/// A directory with a short name, and the examples with a file in it as canary.
+fn examples() -> (TempDir, Vec<(&'static str, String)>) {
     let directory = tempfile::Builder::new().prefix("c").tempdir().unwrap();
     let canary = directory.path().join("k");
     let canary = canary.to_str().unwrap();
@@ -149,13 +148,13 @@ fn aimed() -> (TempDir, Vec<(&'static str, String)>) {
 
 fn assert_nothing_ran(directory: &Path) {
     let made = std::fs::read_dir(directory).unwrap().next();
-    assert!(made.is_none(), "{made:?} was made");
+    assert!(made.is_none(), "{made:?} was created");
 }
 
 #[test]
-fn no_attack_passes_for_a_node_name() {
-    let (directory, examples) = aimed();
-    let fleet = Fleet::start(Config::new(), [("pve1", sim::well())]);
+fn attacks_are_no_node_names() {
+    let (directory, examples) = examples();
+    let fleet = Fleet::start(Config::new(), [("pve1", sim::healthy())]);
     let mut names: Vec<String> = examples.into_iter().map(|(_, text)| text).collect();
     names.retain(|name| name.contains(|c: char| !c.is_ascii_alphanumeric()));
     names.extend(
@@ -184,7 +183,7 @@ fn no_attack_passes_for_a_node_name() {
             error.ends_with("rejected by validator (invalid_node_name)"),
             "{name:?}: {error}"
         );
-        // Escaped, and cut with an ellipsis.
+        // Escaped, and truncated with an ellipsis.
         let harmless = |c: char| c == ' ' || c == '…' || c.is_ascii_graphic();
         assert!(error.chars().all(harmless), "{error:?}");
     }
@@ -193,8 +192,8 @@ fn no_attack_passes_for_a_node_name() {
 }
 
 #[test]
-fn a_single_attack_costs_its_sender_the_next_requests() {
-    let fleet = Fleet::start(Config::new(), [("pve1", sim::well())]);
+fn attack_costs_its_sender() {
+    let fleet = Fleet::start(Config::new(), [("pve1", sim::healthy())]);
     let error = fleet.daemon.temperature("-oProxyCommand=id").unwrap_err();
     assert_eq!(
         error,
@@ -206,7 +205,7 @@ fn a_single_attack_costs_its_sender_the_next_requests() {
     );
 }
 
-/// A node with the helper, and a key that its forced command is tied to.
+/// A node with the helper, and a key with its forced command.
 fn node_with_helper() -> (Sshd, TempDir) {
     let devices = tempfile::tempdir().unwrap();
     let (_, manifest) = tree::all()[0];
@@ -219,11 +218,11 @@ fn node_with_helper() -> (Sshd, TempDir) {
 }
 
 #[test]
-fn no_attack_passes_the_helper_behind_a_real_sshd() {
+fn helper_rejects_attacks_over_sshd() {
     if skipped(&[Need::Sshd]) {
         return;
     }
-    let (directory, examples) = aimed();
+    let (directory, examples) = examples();
     let (sshd, _devices) = node_with_helper();
     let mut commands: Vec<_> = examples
         .into_iter()
@@ -259,7 +258,7 @@ fn no_attack_passes_the_helper_behind_a_real_sshd() {
 }
 
 #[test]
-fn the_daemons_key_opens_nothing_but_the_helper() {
+fn daemons_key_runs_only_the_helper() {
     if skipped(&[Need::Sshd]) {
         return;
     }

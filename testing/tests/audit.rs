@@ -1,10 +1,10 @@
-//! The audit log as the daemon keeps it: nothing is done without its record.
+//! The daemon's audit log: no action without its record.
 
 use nix::sys::signal::Signal;
 use pulse_audit::verify::{Options, Report, StateKeys, Verdict, open_directory, verify};
 use pulse_e2e::programs::{self, Need, skipped};
 use pulse_e2e::sim::{self, Behaviour, Fleet};
-use pulse_e2e::{Config, Daemon, Home, run, service, wait};
+use pulse_e2e::{Config, Daemon, Home, run_in, service, wait};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
@@ -22,13 +22,13 @@ fn is_available(daemon: &Daemon) -> bool {
 }
 
 fn fleet() -> Fleet {
-    Fleet::start(Config::new(), [("pve1", sim::well())])
+    Fleet::start(Config::new(), [("pve1", sim::healthy())])
 }
 
-/// What the verifier says of a daemon's log.
+/// The verifier's report on a daemon's log.
 fn verified(home: &Home, state: &Path) -> Report {
     let log = home.audit_log();
-    // What it says, the log must have reached when it is opened.
+    // Read before the log: the log must be at least as new as its state.
     let state = StateKeys::read(state).unwrap();
     let sources = open_directory(log.parent().unwrap()).unwrap();
     let first = &home.all_records()[0];
@@ -45,14 +45,14 @@ pub(super) fn assert_intact(home: &Home) {
     assert_intact_with(home, &home.audit_state());
 }
 
-/// The same, with its private keys in another place.
+/// The same with another state directory.
 pub(super) fn assert_intact_with(home: &Home, state: &Path) {
     let report = verified(home, state);
     assert_eq!(report.verdict, Verdict::Intact, "{report:?}");
 }
 
 #[test]
-fn a_reading_can_be_traced_from_its_records() {
+fn records_trace_a_reading() {
     let fleet = fleet();
     let id = "6fa459ea-ee8a-4ca4-894e-db77e160355e";
     let mut request = reading();
@@ -86,7 +86,7 @@ fn a_reading_can_be_traced_from_its_records() {
 }
 
 #[test]
-fn the_operators_tool_tells_the_story_of_a_reading_and_verifies_the_log() {
+fn tool_explains_and_verifies() {
     let fleet = fleet();
     assert!(fleet.daemon.temperature("pve1").is_ok());
     let home = fleet.daemon.home();
@@ -101,20 +101,20 @@ fn the_operators_tool_tells_the_story_of_a_reading_and_verifies_the_log() {
         String::from_utf8(output.stdout).unwrap()
     };
     let finish = &home.records_of("command.finish")[0];
-    let story = audit(&["explain", &finish["seq"].to_string()]);
+    let explained = audit(&["explain", &finish["seq"].to_string()]);
     let own = nix::unistd::getuid().to_string();
     let members = ["node", "address", "host_key", "command", "stdout_sha256"];
-    for told in members.map(|member| finish[member].as_str().unwrap()) {
-        assert!(story.contains(told), "{told}:\n{story}");
+    for value in members.map(|member| finish[member].as_str().unwrap()) {
+        assert!(explained.contains(value), "{value}:\n{explained}");
     }
-    assert!(story.contains(&format!("user {own}")), "{story}");
+    assert!(explained.contains(&format!("user {own}")), "{explained}");
     let key = home.records()[0]["key"].as_str().unwrap().to_owned();
     let verified = audit(&["verify", "--key", &key]);
     assert!(verified.starts_with("intact"), "{verified}");
 }
 
 #[test]
-fn a_head_is_on_disk_before_it_is_told_and_the_log_holds_it_later() {
+fn head_is_durable_before_printed() {
     if skipped(&[Need::Program("strace")]) {
         return;
     }
@@ -130,8 +130,8 @@ fn a_head_is_on_disk_before_it_is_told_and_the_log_holds_it_later() {
     let output = tool.arg(home.audit_log()).output().unwrap();
     let line = String::from_utf8(output.stdout).unwrap();
     let calls = fs::read_to_string(trace.path()).unwrap();
-    let (synced, told) = (calls.find("fdatasync("), calls.find("write(1, \"seq="));
-    assert!(synced.is_some() && synced < told, "{calls}");
+    let (synced, printed) = (calls.find("fdatasync("), calls.find("write(1, \"seq="));
+    assert!(synced.is_some() && synced < printed, "{calls}");
     assert!(fleet.daemon.temperature("pve1").is_ok());
     let directory = home.audit_log();
     let mut tool = std::process::Command::new(programs::control());
@@ -144,7 +144,7 @@ fn a_head_is_on_disk_before_it_is_told_and_the_log_holds_it_later() {
 }
 
 #[test]
-fn a_log_that_cannot_be_written_stops_every_request_until_it_can() {
+fn unwritable_log_stops_requests() {
     let fleet = fleet();
     assert!(fleet.daemon.temperature("pve1").is_ok());
     let home = fleet.daemon.home();
@@ -161,7 +161,7 @@ fn a_log_that_cannot_be_written_stops_every_request_until_it_can() {
     assert_eq!(
         fleet.node("pve1").counters().readings,
         before,
-        "it was asked"
+        "the node was read"
     );
     assert!(!is_available(&fleet.daemon));
     assert!(fleet.daemon.metric("pulse_proxy_audit_refused_total") >= 1.0);
@@ -180,7 +180,7 @@ fn a_log_that_cannot_be_written_stops_every_request_until_it_can() {
 }
 
 #[test]
-fn a_request_in_hand_at_the_end_leaves_its_outcome_and_a_seal() {
+fn shutdown_records_outcome_and_seal() {
     let slow = Behaviour::SlowBy {
         delay: Duration::from_millis(200),
         document: sim::DOCUMENT.into(),
@@ -195,7 +195,7 @@ fn a_request_in_hand_at_the_end_leaves_its_outcome_and_a_seal() {
     let home = fleet.daemon.home();
     let records = home.records();
     let mut kinds: Vec<_> = records.iter().map(|r| r["event_type"].clone()).collect();
-    // What was summed up of connections may come out at the end.
+    // A summary of connections may be written at the end.
     kinds.retain(|kind| kind != "connection.accepted");
     let expected = ["command.finish", "proxy.stop", "log.sealed"];
     assert_eq!(kinds[kinds.len() - 3..], expected, "{kinds:?}");
@@ -204,7 +204,7 @@ fn a_request_in_hand_at_the_end_leaves_its_outcome_and_a_seal() {
 }
 
 #[test]
-fn a_daemon_that_was_killed_goes_on_with_its_chain() {
+fn killed_daemon_continues_its_chain() {
     let home = Arc::new(Home::new());
     let config = Config::new();
     for acknowledged in 1..=3 {
@@ -225,7 +225,7 @@ fn a_daemon_that_was_killed_goes_on_with_its_chain() {
 }
 
 #[test]
-fn a_caller_that_goes_away_leaves_an_outcome_all_the_same() {
+fn departed_callers_outcome_is_kept() {
     let fleet = Fleet::start(Config::new(), [("pve1", Behaviour::Hang)]);
     let mut client = fleet.daemon.connect();
     client.send(format!("{}\n", reading()).as_bytes());
@@ -241,7 +241,7 @@ fn a_caller_that_goes_away_leaves_an_outcome_all_the_same() {
 }
 
 #[test]
-fn a_renamed_file_is_followed_on_sigusr1() {
+fn sigusr1_reopens_a_renamed_log() {
     let fleet = fleet();
     assert!(fleet.daemon.temperature("pve1").is_ok());
     let home = fleet.daemon.home();
@@ -252,16 +252,14 @@ fn a_renamed_file_is_followed_on_sigusr1() {
     wait::until("a new file", || home.audit_log().exists());
     assert!(fleet.daemon.temperature("pve1").is_ok());
     assert_eq!(home.records()[0]["event_type"], "log.resumed");
-    let report = {
-        let sources = open_directory(segment.parent().unwrap()).unwrap();
-        verify(sources, &Options::default(), &mut |_| ()).unwrap()
-    };
+    let sources = open_directory(segment.parent().unwrap()).unwrap();
+    let report = verify(sources, &Options::default(), &mut |_| ()).unwrap();
     assert!(report.findings.is_empty(), "{report:?}");
     assert_eq!(report.first_seq, 1);
 }
 
 #[test]
-fn a_caller_over_its_limit_is_on_record_once_a_second_and_none_is_lost() {
+fn refusals_are_summed_each_second() {
     let daemon = Daemon::start(&Config::new().with_default_limits());
     let status = json!({"method": "get_status"});
     let is_refused = || daemon.ask(&status)["error"] == "rate limit exceeded";
@@ -275,8 +273,8 @@ fn a_caller_over_its_limit_is_on_record_once_a_second_and_none_is_lost() {
     };
     assert!(refused > 150);
     assert!(home.records_of("limiter.rejection").len() < 50);
-    // What was left out since the last record comes with the next, which the first
-    // refusal after a second is sure to make, sooner or later: nothing waits for it.
+    // The count of refusals since the last record is in the next record, which the first
+    // refusal after a second causes.
     wait::until("another second", || last.elapsed() > Duration::from_secs(1));
     wait::until("a refusal", is_refused);
     wait::until("the sum", || summed() > refused);
@@ -285,24 +283,23 @@ fn a_caller_over_its_limit_is_on_record_once_a_second_and_none_is_lost() {
 }
 
 #[test]
-fn background_polling_is_on_record_and_stops_with_the_log() {
+fn polling_is_recorded_or_stops() {
     let config = Config::new().set_ssh("poll_interval", "'100ms'");
-    let fleet = Fleet::start(config, [("pve1", sim::well())]);
+    let fleet = Fleet::start(config, [("pve1", sim::healthy())]);
     let home = fleet.daemon.home();
     wait::until("polls on record", || {
         home.records_of("command.finish").len() >= 2
     });
     assert_eq!(home.records_of("command.start")[0]["peer"], "poller");
     let log = home.audit_log();
-    let aside = home.path("aside");
-    fs::rename(log.parent().unwrap(), &aside).unwrap();
-    wait::until("the log to be missed", || !is_available(&fleet.daemon));
+    fs::rename(log.parent().unwrap(), home.path("aside")).unwrap();
+    wait::until("the log to be unavailable", || !is_available(&fleet.daemon));
     let refused = || fleet.daemon.metric("pulse_proxy_audit_refused_total");
     let more_polls = || {
         let before = refused();
         wait::until("more polls", || refused() > before + 2.5);
     };
-    // An exchange that was on record before comes to its end.
+    // An exchange whose start was recorded before may still end.
     more_polls();
     let before = fleet.node("pve1").counters().readings;
     more_polls();
@@ -310,29 +307,28 @@ fn background_polling_is_on_record_and_stops_with_the_log() {
 }
 
 #[test]
-fn without_a_log_it_does_not_start_and_says_why() {
+fn unusable_log_prevents_start() {
     let home = Home::new();
     let taken = home.path("file");
     fs::write(&taken, "").unwrap();
     let below_a_file = Config::new().set_audit("log", &format!("{:?}", taken.join("audit.log")));
     fs::write(home.config_file(), below_a_file.text(&home)).unwrap();
-    let config = home.config_file();
-    let ended = run(&["--config", config.to_str().unwrap()], &[]);
+    let ended = run_in(&home);
     assert_eq!(ended.code, 78, "{ended:?}");
     let refused = format!("the audit log's directory is refused: {}", taken.display());
     assert!(ended.errors.contains(&refused), "{ended:?}");
     assert!(!home.socket().exists(), "nothing is served");
-    // A directory has the log's name.
+    // A directory with the log's name.
     fs::create_dir_all(home.audit_log()).unwrap();
-    service::own(home.audit_log().parent().unwrap());
+    service::give(home.audit_log().parent().unwrap());
     fs::write(home.config_file(), Config::new().text(&home)).unwrap();
-    let ended = run(&["--config", config.to_str().unwrap()], &[]);
+    let ended = run_in(&home);
     assert_eq!(ended.code, 73, "{ended:?}");
     assert!(ended.errors.contains("audit log: "), "{ended:?}");
 }
 
 #[test]
-fn a_log_has_one_writer() {
+fn log_has_one_writer() {
     let daemon = Daemon::start(&Config::new());
     let other = Home::new();
     let log = format!("{:?}", daemon.home().audit_log());
@@ -340,7 +336,7 @@ fn a_log_has_one_writer() {
     let config = Config::new().set_audit("log", &log);
     let config = config.set_audit("state_dir", &state);
     fs::write(other.config_file(), config.text(&other)).unwrap();
-    let ended = run(&["--config", other.config_file().to_str().unwrap()], &[]);
+    let ended = run_in(&other);
     assert_eq!(ended.code, 73, "{ended:?}");
     assert!(ended.errors.contains("another"), "{ended:?}");
 }

@@ -1,4 +1,4 @@
-//! Claims about security name the tests that hold them, and those tests exist.
+//! Claims about security name tests, and those tests exist.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -6,7 +6,7 @@ use std::path::Path;
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
-/// The functions of every Rust file below a directory.
+/// Names of the functions in every Rust file below a directory.
 fn functions(directory: &Path, found: &mut BTreeSet<String>) {
     for entry in fs::read_dir(directory).unwrap().flatten() {
         let path = entry.path();
@@ -23,7 +23,7 @@ fn functions(directory: &Path, found: &mut BTreeSet<String>) {
     }
 }
 
-/// The names in backticks in the last column of a page's tables of claims.
+/// Names in backticks in the column "held by" of a page's tables.
 fn named_tests(page: &str) -> Vec<String> {
     let text = fs::read_to_string(Path::new(ROOT).join(page)).unwrap();
     let mut names = Vec::new();
@@ -36,13 +36,9 @@ fn named_tests(page: &str) -> Vec<String> {
         let last = row.trim_end_matches('|').rsplit('|').next().unwrap().trim();
         is_held_by |= last == "held by";
         if is_held_by {
-            let parts = last.split('`').skip(1).step_by(2);
-            names.extend(parts.map(str::to_owned));
+            names.extend(last.split('`').skip(1).step_by(2).map(str::to_owned));
             let is_head = last == "held by" || last.starts_with("---");
-            assert!(
-                is_head || last.contains('`'),
-                "{page}: no test holds {line}"
-            );
+            assert!(is_head || last.contains('`'), "{page}: no test for {line}");
         }
     }
     names

@@ -1,6 +1,7 @@
-//! Clients of other makes, served from a real node.
+//! Clients in other languages, and socat, with a real node.
 
 use pulse_e2e::programs::{self, Need, skipped};
+use pulse_e2e::sshd::printing_options;
 use pulse_e2e::{Config, Daemon, RealNode, python, unused_address, wait};
 use serde_json::Value;
 use std::io::{Read, Write};
@@ -10,9 +11,7 @@ use std::process::{Child, Command, Stdio};
 const REQUEST: &str = r#"{"correlation_id":"7e57ab1e-0000-4000-8000-0123456789ab","method":"get_temperature","params":{"node":"pve1"}}"#;
 
 fn real_node() -> RealNode {
-    let document = pulse_e2e::sim::DOCUMENT.replace('"', "\\\"");
-    let script = format!("restrict,command=\"echo '{document}'\"");
-    RealNode::start(&script, Config::new())
+    RealNode::start(&printing_options(), Config::new())
 }
 
 fn assert_is_reading(response: &str) {
@@ -23,7 +22,7 @@ fn assert_is_reading(response: &str) {
         "7e57ab1e-0000-4000-8000-0123456789ab"
     );
     assert_eq!(response["data"]["node"], "pve1");
-    // Pulse decodes a string, and then the JSON in it.
+    // Pulse decodes a string, and then the JSON in the string.
     let document = response["data"]["temperature"].as_str().unwrap();
     assert!(pulse_e2e::sim::is_document(
         &serde_json::from_str(document).unwrap()
@@ -31,7 +30,7 @@ fn assert_is_reading(response: &str) {
 }
 
 #[test]
-fn a_client_like_pulse_is_served() {
+fn pulses_client_is_served() {
     if skipped(&[Need::Sshd, Need::Program("python3")]) {
         return;
     }
@@ -44,7 +43,7 @@ fn a_client_like_pulse_is_served() {
 }
 
 #[test]
-fn a_client_that_shuts_down_its_side_and_reads_to_the_end_is_served() {
+fn half_closed_client_is_served() {
     if skipped(&[Need::Sshd, Need::Program("python3")]) {
         return;
     }
@@ -64,7 +63,7 @@ fn socat_is_served() {
     let node = real_node();
     let mut socat = spawn_socat(&node.daemon, "STDIO");
     let request = format!("{REQUEST}\n");
-    // Its end of input comes right behind the request.
+    // Its input ends right after the request.
     let mut input = socat.0.stdin.take().unwrap();
     input.write_all(request.as_bytes()).unwrap();
     drop(input);
@@ -75,7 +74,7 @@ fn socat_is_served() {
 }
 
 #[test]
-fn a_client_is_served_over_tcp_behind_socat() {
+fn socat_serves_tcp_clients() {
     if skipped(&[Need::Sshd, Need::Program("socat")]) {
         return;
     }
@@ -107,7 +106,7 @@ impl Drop for Socat {
 fn spawn_socat(daemon: &Daemon, side: &str) -> Socat {
     let socket = format!("UNIX-CONNECT:{}", daemon.home().socket().display());
     let mut command = Command::new(programs::find("socat").unwrap());
-    // Wait for the other side's end, however long it takes.
+    // Time to wait for the end of the other side.
     command.args(["-t", "60", side, &socket]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     Socat(command.spawn().unwrap())

@@ -1,4 +1,4 @@
-//! A clock that somebody sets while the daemon serves, in a machine of its own.
+//! Steps of the clock while the daemon serves, in user-mode Linux.
 
 use crate::apparmor;
 use pulse_e2e::programs::{Need, skipped};
@@ -6,9 +6,9 @@ use pulse_e2e::uml::{self, Mode};
 use serde_json::{Value, json};
 
 #[test]
-fn a_clock_that_steps_costs_no_reading_and_no_record() {
+fn clock_steps_lose_nothing() {
     if skipped(&[
-        Need::NoUnit("its clock is a machine's own"),
+        Need::NoUnit("the daemon runs in user-mode Linux"),
         Need::Program(uml::PROGRAM),
         Need::Program("sshd"),
     ]) {
@@ -22,7 +22,7 @@ fn a_clock_that_steps_costs_no_reading_and_no_record() {
         assert_eq!(answer["success"], true, "{answer:#}\n{log}");
         let node = &answer["data"]["nodes"][0];
         assert_eq!(node["node"], "pve1", "{answer:#}\n{log}");
-        // Ages are told by the clock that never steps.
+        // Ages come from the monotonic clock.
         let age = node["age_ms"].as_u64();
         assert!(age.is_some_and(|age| age < 60_000), "{answer:#}\n{log}");
     }

@@ -1,4 +1,4 @@
-//! Records at a real collector: rsyslog, with either of its TLS libraries.
+//! The forwarding library against a real collector: rsyslog, with either TLS library.
 
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::Signal;
@@ -8,8 +8,8 @@ use pulse_e2e::programs::{Need, find, skipped};
 use pulse_e2e::rsyslog::{Collector, Input, Rsyslog, TlsLibrary};
 use pulse_e2e::wait;
 use pulse_relp::certificate;
-use pulse_relp::connection::{Connection, ConnectionError, Peer, Protocol, Step};
 use pulse_relp::identity::{Files, Identity, public_key};
+use pulse_relp::connection::{Connection, ConnectionError, Peer, Protocol, Step};
 use pulse_relp::message::{LOG_AUDIT, Origin, Severity};
 use std::io::ErrorKind;
 use std::path::Path;
@@ -17,8 +17,8 @@ use std::process::Command;
 use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, timeout};
 
-const PATIENCE: Duration = Duration::from_secs(20);
-/// Of the real clock, where it is the kernel's or the collector's.
+const TIMEOUT: Duration = Duration::from_secs(20);
+/// A short timeout in real time, where the kernel or the collector keeps the time.
 const SHORT: Duration = Duration::from_secs(1);
 pub(crate) const COLLECTOR: &str = "collector.test";
 pub(crate) const SENDER: &str = "sender.test";
@@ -47,7 +47,7 @@ pub(crate) async fn open(
     name: &'static str,
     identity: &Identity,
 ) -> Result<Connection, ConnectionError> {
-    open_as(Protocol::Relp, rsyslog, name, identity, PATIENCE).await
+    open_as(Protocol::Relp, rsyslog, name, identity, TIMEOUT).await
 }
 
 async fn open_as(
@@ -55,13 +55,13 @@ async fn open_as(
     rsyslog: &Rsyslog,
     name: &'static str,
     identity: &Identity,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<Connection, ConnectionError> {
     let peer = Peer {
         address: rsyslog.address(),
         name: name.try_into().unwrap(),
     };
-    Connection::open(&peer, &identity.config, protocol, patience, |_| ()).await
+    Connection::open(&peer, &identity.config, protocol, timeout, |_| ()).await
 }
 
 pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
@@ -91,11 +91,8 @@ pub(crate) async fn send(
     Ok(())
 }
 
-/// Gives up to what it is acknowledged then.
-async fn write(
-    connection: &mut Connection,
-    numbers: std::ops::RangeInclusive<u64>,
-) -> Result<u64, ConnectionError> {
+/// Writes these records and returns the number of the last acknowledged one.
+async fn write(connection: &mut Connection, numbers: std::ops::RangeInclusive<u64>) -> Result<u64, ConnectionError> {
     let mut acknowledged = numbers.start() - 1;
     for number in numbers {
         if connection.room() == 0 {
@@ -110,7 +107,7 @@ async fn write(
     Ok(acknowledged)
 }
 
-/// What is collected, but for the space that RFC 3164 has before a message and rsyslog's
+/// The collected records, without the space before a message of RFC 3164, which rsyslog's
 /// template keeps.
 fn records(rsyslog: &Rsyslog) -> Vec<String> {
     let collected = rsyslog.collected().into_iter();
@@ -124,7 +121,7 @@ fn expected(numbers: std::ops::RangeInclusive<u64>) -> Vec<String> {
 }
 
 #[test]
-fn records_arrive_unchanged_and_in_order_with_either_library() {
+fn relp_delivers_unchanged_in_order() {
     if skipped(&NEEDS) {
         return;
     }
@@ -134,7 +131,7 @@ fn records_arrive_unchanged_and_in_order_with_either_library() {
         let ours = identity(&authority, &authority.sign(SENDER, Validity::Good), None);
         run(async {
             let mut connection = open(&rsyslog, COLLECTOR, &ours).await.unwrap();
-            // What follows depends on how new their libraries are.
+            // The rest depends on the version of the library.
             let agreed = connection.tls_parameters().unwrap().to_string();
             assert!(agreed.starts_with("TLS 1.3, X25519"), "{agreed}");
             send(&mut connection, 1..=1000).await.unwrap();
@@ -145,7 +142,7 @@ fn records_arrive_unchanged_and_in_order_with_either_library() {
 }
 
 #[test]
-fn who_is_not_the_collector_or_not_welcome_is_told_by_the_step() {
+fn untrusted_peers_fail_at_opening() {
     if skipped(&NEEDS) {
         return;
     }
@@ -163,7 +160,7 @@ fn who_is_not_the_collector_or_not_welcome_is_told_by_the_step() {
     assert!(matches!(wrong_ca, ConnectionError::Tls(_)), "{wrong_ca}");
     let wrong_pin = refused(COLLECTOR, &identity(&authority, &good, Some(Pin([7; 32]))));
     assert!(wrong_pin.to_string().contains("pinned"), "{wrong_pin}");
-    // With TLS 1.3 a collector that does not take ours says so when we speak.
+    // With TLS 1.3 a collector's refusal of our certificate arrives after the handshake.
     for certificate in [
         authority.sign("somebody.test", Validity::Good),
         authority.sign(SENDER, Validity::Expired),
@@ -171,7 +168,7 @@ fn who_is_not_the_collector_or_not_welcome_is_told_by_the_step() {
         stranger.sign(SENDER, Validity::Good),
     ] {
         let error = refused(COLLECTOR, &identity(&authority, &certificate, None));
-        // OpenSSL's imrelp takes a wrong name in, and closes the session at once.
+        // With OpenSSL imrelp accepts a wrong name, and closes the session at once.
         let at_the_opening = matches!(
             error,
             ConnectionError::Tls(_) | ConnectionError::ClosedEarly(_) | ConnectionError::Session(_)
@@ -183,7 +180,7 @@ fn who_is_not_the_collector_or_not_welcome_is_told_by_the_step() {
 }
 
 #[test]
-fn a_collectors_certificate_that_is_not_good_now_is_refused_and_its_pin_is_its_keys() {
+fn pin_excuses_no_expired_certificate() {
     if skipped(&NEEDS) {
         return;
     }
@@ -205,16 +202,13 @@ fn a_collectors_certificate_that_is_not_good_now_is_refused_and_its_pin_is_its_k
         ));
         match validity {
             Validity::Good => drop(opened.unwrap()),
-            _ => assert!(
-                matches!(opened, Err(ConnectionError::Tls(_))),
-                "{validity:?}"
-            ),
+            _ => assert!(matches!(opened, Err(ConnectionError::Tls(_))), "{validity:?}"),
         }
     }
 }
 
 #[test]
-fn a_pin_as_an_operator_makes_it_is_the_keys() {
+fn openssl_prints_the_same_pin() {
     if skipped(&NEEDS) {
         return;
     }
@@ -245,12 +239,11 @@ fn a_pin_as_an_operator_makes_it_is_the_keys() {
 }
 
 fn pin_of(authority: &Authority, certificate: &Path) -> Pin {
-    let identity = identity(authority, certificate, None);
-    public_key(&identity.certificate).unwrap()
+    public_key(&identity(authority, certificate, None).certificate).unwrap()
 }
 
 #[test]
-fn when_a_certificate_begins_and_ends_is_known() {
+fn certificate_dates_are_read() {
     if skipped(&NEEDS) {
         return;
     }
@@ -263,7 +256,7 @@ fn when_a_certificate_begins_and_ends_is_known() {
     assert_eq!(of(Validity::Expired), (1_577_836_800, 1_577_923_200));
     assert_eq!(of(Validity::Future), (3_786_912_000, 3_786_998_400));
     let (from, until) = of(Validity::Good);
-    // Only now: a second may begin while the certificate is made.
+    // Read after signing, so that it is not earlier than `not_before`.
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let now = i64::try_from(now.unwrap().as_secs()).unwrap();
     assert!(from <= now && now < until);
@@ -271,7 +264,7 @@ fn when_a_certificate_begins_and_ends_is_known() {
 }
 
 #[test]
-fn what_a_killed_collector_did_not_acknowledge_is_sent_again() {
+fn unacknowledged_records_are_resent() {
     if skipped(&NEEDS) {
         return;
     }
@@ -281,12 +274,12 @@ fn what_a_killed_collector_did_not_acknowledge_is_sent_again() {
     run(async {
         let mut connection = open(&rsyslog, COLLECTOR, &ours).await.unwrap();
         send(&mut connection, 1..=100).await.unwrap();
-        rsyslog.end(Signal::SIGKILL);
+        rsyslog.stop(Signal::SIGKILL);
         let broken = send(&mut connection, 101..=200).await.unwrap_err();
         assert!(matches!(broken, ConnectionError::Broken(_)), "{broken}");
         let gone = open(&rsyslog, COLLECTOR, &ours).await.unwrap_err();
         assert!(matches!(gone, ConnectionError::Connect(_)), "{gone}");
-        rsyslog.start_again();
+        rsyslog.restart();
         let mut connection = open(&rsyslog, COLLECTOR, &ours).await.unwrap();
         send(&mut connection, 101..=200).await.unwrap();
         connection.close().await;
@@ -294,7 +287,7 @@ fn what_a_killed_collector_did_not_acknowledge_is_sent_again() {
     no_gap(&rsyslog, 200);
 }
 
-/// All are there that should be, in order but for those that were sent again.
+/// Every record has arrived at least once.
 fn no_gap(rsyslog: &Rsyslog, last: u64) {
     let mut records = records(rsyslog);
     records.sort_unstable();
@@ -305,7 +298,7 @@ fn no_gap(rsyslog: &Rsyslog, last: u64) {
 }
 
 #[test]
-fn a_collector_that_is_stopped_is_left_and_not_waited_for() {
+fn silent_collector_times_out() {
     if skipped(&NEEDS) {
         return;
     }
@@ -318,20 +311,17 @@ fn a_collector_that_is_stopped_is_left_and_not_waited_for() {
             address: plaintext.local_addr().unwrap(),
             name: COLLECTOR.try_into().unwrap(),
         };
-        let patience = Duration::from_millis(50);
-        Connection::open(&peer, &ours.config, Protocol::Relp, patience, |_| ())
+        let timeout = Duration::from_millis(50);
+        Connection::open(&peer, &ours.config, Protocol::Relp, timeout, |_| ())
             .await
             .unwrap_err()
     });
-    assert!(
-        matches!(silent, ConnectionError::TimedOut(Step::Tls)),
-        "{silent}"
-    );
+    assert!(matches!(silent, ConnectionError::Silent(Step::Tls)), "{silent}");
     wait::until("rsyslog", || run(open(&rsyslog, COLLECTOR, &ours)).is_ok());
 }
 
 #[test]
-fn records_arrive_unchanged_and_in_order_as_syslog() {
+fn syslog_delivers_unchanged_in_order() {
     if skipped(&NEEDS) {
         return;
     }
@@ -339,18 +329,18 @@ fn records_arrive_unchanged_and_in_order_as_syslog() {
     let rsyslog = collector(&authority, Input::Syslog);
     let ours = identity(&authority, &authority.sign(SENDER, Validity::Good), None);
     run(async {
-        let connection = open_as(Protocol::Syslog, &rsyslog, COLLECTOR, &ours, PATIENCE).await;
+        let connection = open_as(Protocol::Syslog, &rsyslog, COLLECTOR, &ours, TIMEOUT).await;
         let mut connection = connection.unwrap();
         write(&mut connection, 1..=1000).await.unwrap();
         assert_eq!(connection.in_flight(), 1000);
-        // It hangs up when it has read everything.
+        // The collector closes the connection when it has read everything.
         connection.close().await;
     });
     assert_eq!(records(&rsyslog), expected(1..=1000));
 }
 
 #[test]
-fn a_collector_of_syslog_that_refuses_us_says_so_while_we_connect() {
+fn syslog_refusal_shows_at_connect() {
     if skipped(&NEEDS) {
         return;
     }
@@ -367,7 +357,7 @@ fn a_collector_of_syslog_that_refuses_us_says_so_while_we_connect() {
             &rsyslog,
             COLLECTOR,
             &theirs,
-            PATIENCE,
+            TIMEOUT,
         ));
         let error = opened.unwrap_err();
         assert!(matches!(error, ConnectionError::ClosedEarly(_)), "{error}");
@@ -375,7 +365,7 @@ fn a_collector_of_syslog_that_refuses_us_says_so_while_we_connect() {
 }
 
 #[test]
-fn nothing_written_as_syslog_is_lost_with_a_killed_collector() {
+fn killed_syslog_collector_loses_none() {
     if skipped(&NEEDS) {
         return;
     }
@@ -389,22 +379,20 @@ fn nothing_written_as_syslog_is_lost_with_a_killed_collector() {
         let acknowledged = connection.acknowledged().await.unwrap();
         assert!(acknowledged > 0 && acknowledged <= 300);
         write(&mut connection, 301..=600).await.unwrap();
-        rsyslog.end(Signal::SIGKILL);
+        rsyslog.stop(Signal::SIGKILL);
         let broken = connection.acknowledged().await.unwrap_err();
         assert!(matches!(broken, ConnectionError::Broken(_)), "{broken}");
-        rsyslog.start_again();
+        rsyslog.restart();
         let connection = open_as(Protocol::Syslog, &rsyslog, COLLECTOR, &ours, SHORT).await;
         let mut connection = connection.unwrap();
-        write(&mut connection, acknowledged + 1..=900)
-            .await
-            .unwrap();
+        write(&mut connection, acknowledged + 1..=900).await.unwrap();
         connection.close().await;
     });
     no_gap(&rsyslog, 900);
 }
 
 #[test]
-fn a_message_of_syslog_counts_once_its_connection_has_stood_and_never_on_a_broken_one() {
+fn syslog_counts_on_stable_connections() {
     if skipped(&NEEDS) {
         return;
     }
@@ -413,51 +401,51 @@ fn a_message_of_syslog_counts_once_its_connection_has_stood_and_never_on_a_broke
     let ours = identity(&authority, &authority.sign(SENDER, Validity::Good), None);
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     runtime.enable_all().build().unwrap().block_on(async {
-        let connection = open_as(Protocol::Syslog, &rsyslog, COLLECTOR, &ours, PATIENCE).await;
+        let connection = open_as(Protocol::Syslog, &rsyslog, COLLECTOR, &ours, TIMEOUT).await;
         let mut connection = connection.unwrap();
         tokio::time::pause();
         let written = Instant::now();
         write(&mut connection, 1..=10).await.unwrap();
         let mut waits = 0;
         let tag = loop {
-            // To be given up is harmless.
+            // The wait may be cancelled.
             match timeout(Duration::from_millis(1500), connection.acknowledged()).await {
                 Ok(tag) => break tag.unwrap(),
                 Err(_) => waits += 1,
             }
         };
         assert_eq!(tag, 10);
-        assert!(waits >= 20 && written.elapsed() >= PATIENCE + PATIENCE / 2);
+        assert!(waits >= 20 && written.elapsed() >= TIMEOUT + TIMEOUT / 2);
         write(&mut connection, 11..=20).await.unwrap();
-        rsyslog.end(Signal::SIGKILL);
-        // However long it was not asked for.
-        tokio::time::advance(PATIENCE * 2).await;
+        rsyslog.stop(Signal::SIGKILL);
+        // Also when nothing polls the connection for a long time.
+        tokio::time::advance(TIMEOUT * 2).await;
         let broken = connection.acknowledged().await.unwrap_err();
         assert!(matches!(broken, ConnectionError::Broken(_)), "{broken}");
     });
 }
 
 #[test]
-fn what_a_cut_cable_kept_from_a_collector_of_syslog_never_counts() {
+fn syslog_counts_nothing_past_a_cut() {
     if skipped(&[
         Need::Collector,
         Need::Root,
-        Need::Companion("ip"),
+        Need::Optional("ip"),
         Need::Program("nft"),
     ]) {
         return;
     }
-    // A network of this thread's own, which goes with it.
+    // A network namespace of this thread.
     std::thread::spawn(|| {
         unshare(CloneFlags::CLONE_NEWNET).unwrap();
-        cut_off();
+        cut_connection();
     })
     .join()
     .unwrap();
 }
 
-fn cut_off() {
-    network("ip", "connection set lo up");
+fn cut_connection() {
+    network("ip", "link set lo up");
     let authority = Authority::new();
     let rsyslog = collector(&authority, Input::Syslog);
     let ours = identity(&authority, &authority.sign(SENDER, Validity::Good), None);

@@ -1,7 +1,8 @@
-//! What holds the daemon: seen from outside while it serves, and tried from inside
-//! by its probe.
+//! The daemon's confinement: its state in `/proc` while it serves, and the probe's attempts
+//! from inside.
 
 use nix::sys::signal::Signal;
+use pulse_e2e::findings::attempts;
 use pulse_e2e::programs::{Need, skipped};
 use pulse_e2e::sim::{self, Fleet};
 use pulse_e2e::sshd::helper_command;
@@ -39,7 +40,7 @@ pub(crate) fn probe(
     environment: &[(&str, &str)],
 ) -> (i32, Value) {
     home.write_config(&Config::new());
-    // It makes what the probe then tries to spoil.
+    // The daemon makes the files that the probe then attacks.
     Daemon::start_with(home, environment).stop();
     let config = home.config_file();
     let always = [
@@ -55,45 +56,36 @@ pub(crate) fn probe(
     )
 }
 
-/// What it put on record of its confinement. It serves a moment before that is written.
+/// The record of its confinement, which is written a moment after it serves.
 pub(crate) fn record_of(daemon: &Daemon) -> Value {
     let look = || daemon.home().records_of("confinement").pop();
     wait::until_some("the record", look)
 }
 
-/// The attempts that were, or were not, stopped.
-pub(crate) fn attempts(findings: &Value, stopped: bool) -> BTreeSet<String> {
-    let attempts = findings["attempts"].as_array().unwrap().iter();
-    attempts
-        .filter(|attempt| attempt["stopped"] == stopped)
-        .map(|attempt| attempt["attempt"].as_str().unwrap().to_owned())
-        .collect()
-}
-
 #[test]
-fn a_daemon_that_serves_is_confined_on_every_thread_and_on_record() {
-    let fleet = Fleet::start(Config::new(), [("pve1", sim::well())]);
+fn every_thread_is_confined() {
+    let fleet = Fleet::start(Config::new(), [("pve1", sim::healthy())]);
     assert!(fleet.daemon.temperature("pve1").is_ok());
     assert_confined(&fleet.daemon);
     let record = &fleet.daemon.home().records_of("confinement")[0];
-    let holds = record["reason"].as_str().unwrap();
+    let active = record["reason"].as_str().unwrap();
     assert!(
-        holds.contains("landlock (ABI ") && holds.contains("seccomp ("),
+        active.contains("landlock (ABI ") && active.contains("seccomp ("),
         "{record}"
     );
 }
 
 #[test]
-fn every_attempt_of_the_probe_is_stopped() {
+fn probe_is_stopped_everywhere() {
     let (code, findings) = probe(&Arc::new(Home::new()), &[], &[]);
-    assert_eq!(attempts(&findings, false), BTreeSet::new(), "{findings}");
+    assert_eq!(attempts(&findings, false), [""; 0], "{findings}");
     assert_eq!((code, &findings["tight"]), (0, &json!(true)));
     assert_eq!(findings["layers"][0]["state"], "whole");
     assert!(attempts(&findings, true).len() >= 30);
 }
 
 #[test]
-fn each_layer_stops_its_part_by_itself_and_the_other_stops_the_rest() {
+fn each_layer_alone_stops_its_part() {
     let home = Arc::new(Home::new());
     let alone = |layer| {
         let (code, findings) = probe(&home, &["--only", layer], &[]);
@@ -102,18 +94,16 @@ fn each_layer_stops_its_part_by_itself_and_the_other_stops_the_rest() {
         findings
     };
     let (landlock, seccomp) = (alone("landlock"), alone("seccomp"));
-    let past_both: Vec<_> = attempts(&landlock, false)
-        .intersection(&attempts(&seccomp, false))
-        .cloned()
-        .collect();
-    assert!(past_both.is_empty(), "{past_both:?}");
+    let mut past_both = attempts(&landlock, false);
+    past_both.retain(|attempt| attempts(&seccomp, false).contains(attempt));
+    assert_eq!(past_both, [""; 0]);
     for what in [
         "read the users",
         "connect to another port",
         "list the processes",
     ] {
-        assert!(attempts(&landlock, true).contains(what), "{what}");
-        assert!(!attempts(&seccomp, true).contains(what), "{what}");
+        assert!(attempts(&landlock, true).contains(&what), "{what}");
+        assert!(!attempts(&seccomp, true).contains(&what), "{what}");
     }
     for what in [
         "UDP",
@@ -122,28 +112,28 @@ fn each_layer_stops_its_part_by_itself_and_the_other_stops_the_rest() {
         "multipath TCP",
         "listen",
     ] {
-        assert!(attempts(&seccomp, true).contains(what), "{what}");
-        assert!(!attempts(&landlock, true).contains(what), "{what}");
+        assert!(attempts(&seccomp, true).contains(&what), "{what}");
+        assert!(!attempts(&landlock, true).contains(&what), "{what}");
     }
     for what in ["start a program", "signal another process", "bind a port"] {
-        let by_both = [&landlock, &seccomp].map(|one| attempts(one, true).contains(what));
+        let by_both = [&landlock, &seccomp].map(|one| attempts(one, true).contains(&what));
         assert_eq!(by_both, [true, true], "{what}");
     }
     assert!(
-        attempts(&landlock, false).contains("reboot"),
-        "left out, not tried"
+        attempts(&landlock, false).contains(&"reboot"),
+        "skipped, not tried"
     );
     let home = fs::read_dir(home.path("")).unwrap();
     assert!(
         home.flatten()
             .all(|entry| !entry.file_name().to_string_lossy().contains("probe")),
-        "what was let through was taken back"
+        "the probe removes what it created"
     );
 }
 
 #[test]
-fn switched_off_it_is_not_confined_and_that_is_on_record() {
-    if skipped(&[Need::NoUnit("it is not confined at all")]) {
+fn disabled_confinement_is_recorded() {
+    if skipped(&[Need::NoUnit("the daemon is not confined at all")]) {
         return;
     }
     let daemon = Daemon::start(&Config::new().set("confinement", "'off'"));
@@ -154,7 +144,7 @@ fn switched_off_it_is_not_confined_and_that_is_on_record() {
 }
 
 #[test]
-fn systemd_is_told_by_a_confined_daemon() {
+fn confined_daemon_notifies_systemd() {
     if skipped(&[Need::NoUnit("the test takes systemd's place")]) {
         return;
     }
@@ -172,10 +162,10 @@ fn systemd_is_told_by_a_confined_daemon() {
             format!("@{name}"),
         ),
     ] {
-        socket.set_read_timeout(Some(wait::patience())).unwrap();
+        socket.set_read_timeout(Some(wait::timeout())).unwrap();
         home.write_config(&Config::new());
         let daemon = Daemon::start_with(&home, &[("NOTIFY_SOCKET", &variable)]);
-        let told = |what: &str| {
+        let receive = |what: &str| {
             let mut bytes = [0; 512];
             loop {
                 let length = socket.recv(&mut bytes).unwrap();
@@ -184,16 +174,16 @@ fn systemd_is_told_by_a_confined_daemon() {
                 }
             }
         };
-        told("READY=1");
+        receive("READY=1");
         daemon.signal(Signal::SIGHUP);
-        told("RELOADING=1");
-        told("READY=1");
+        receive("RELOADING=1");
+        receive("READY=1");
         daemon.stop();
-        told("STOPPING=1");
+        receive("STOPPING=1");
     }
 }
 
-/// The helper that reads this tree, as sshd started it.
+/// The process id of the helper that reads this tree.
 fn helper_process(sys_root: &Path) -> u32 {
     let is_it = |pid: &u32| {
         let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
@@ -210,7 +200,7 @@ fn helper_process(sys_root: &Path) -> u32 {
 }
 
 #[test]
-fn the_helper_that_sshd_started_serves_with_all_its_confinement() {
+fn helper_under_sshd_is_confined() {
     if skipped(&[Need::Sshd]) {
         return;
     }

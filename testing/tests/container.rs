@@ -1,16 +1,17 @@
-//! The daemon in a container, under the OCI filter that we ship.
+//! The daemon in a container, under the shipped OCI seccomp profile.
 
 use pulse_e2e::container::{Engine, NEEDS, Setting};
 use pulse_e2e::findings::{self, attempts};
 use pulse_e2e::programs::{self, Need, skipped};
+use pulse_e2e::sshd::printing_options;
 use pulse_e2e::{Config, Sshd, SshdOptions, sim};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
-/// Puts nothing on itself, and tries.
+/// The probe without the daemon's own confinement.
 const OUTSIDE: [&str; 4] = ["confine-probe", "--json", "--only", "outside"];
 
-/// The dynamic build, and the static one that is shipped, if it was built.
+/// The dynamic build, and the static one if it was built.
 fn builds() -> impl Iterator<Item = PathBuf> {
     [Some(programs::daemon()), programs::static_daemon()]
         .into_iter()
@@ -18,7 +19,7 @@ fn builds() -> impl Iterator<Item = PathBuf> {
 }
 
 #[test]
-fn in_a_container_as_documented_it_reads_a_node_and_no_attempt_gets_through() {
+fn documented_container_reads_and_confines() {
     if skipped(&NEEDS) || skipped(&[Need::Sshd]) {
         return;
     }
@@ -28,9 +29,7 @@ fn in_a_container_as_documented_it_reads_a_node_and_no_attempt_gets_through() {
         let config = Config::new().node("pve1", sshd.address());
         let contained = engine.start(Setting::Documented, &config);
         let (daemon, home) = (&contained.daemon, engine.home());
-        let document = sim::DOCUMENT.replace('"', "\\\"");
-        let forced = format!("restrict,command=\"echo '{document}'\"");
-        sshd.authorize(&forced, &home.public_key());
+        sshd.authorize(&printing_options(), &home.public_key());
         home.trust(&sshd.host_key_line("pve1"));
         daemon.reload();
         assert!(sim::is_document(&daemon.temperature("pve1").unwrap()));
@@ -42,24 +41,24 @@ fn in_a_container_as_documented_it_reads_a_node_and_no_attempt_gets_through() {
         assert_eq!(attempts(&found, false), Vec::<&str>::new());
         assert_eq!(found["tight"], true);
         contained.daemon.stop();
-        assert!(!home.socket().exists(), "it ended in order");
+        assert!(!home.socket().exists(), "shutdown removes the socket");
     }
 }
 
 #[test]
-fn the_filter_alone_stops_what_it_can() {
+fn oci_filter_alone_stops_its_part() {
     if skipped(&NEEDS) {
         return;
     }
     let engine = Engine::new(&programs::daemon());
-    // What the probe then tries to spoil.
+    // The daemon makes the files that the probe then attacks.
     engine
         .start(Setting::FilterAlone, &Config::new())
         .daemon
         .stop();
     let found = engine.run(Setting::FilterAlone, &OUTSIDE);
     let found: Value = serde_json::from_str(&found).unwrap();
-    findings::keep("oci", &found);
+    findings::save("oci", &found);
     let (stopped, through) = (attempts(&found, true), attempts(&found, false));
     for what in [
         "fork",
@@ -75,7 +74,7 @@ fn the_filter_alone_stops_what_it_can() {
     ] {
         assert!(stopped.contains(&what), "{what}: {found}");
     }
-    // A filter sees no paths and no ports, and nothing else is to stop these.
+    // A seccomp filter sees neither paths nor ports, and nothing else applies here.
     for what in [
         "read the passwords",
         "write the configuration",
@@ -87,7 +86,7 @@ fn the_filter_alone_stops_what_it_can() {
 }
 
 #[test]
-fn the_image_has_the_program_and_nothing_else() {
+fn image_has_only_the_program() {
     if skipped(&NEEDS) {
         return;
     }
@@ -97,7 +96,7 @@ fn the_image_has_the_program_and_nothing_else() {
 }
 
 #[test]
-fn the_documentation_says_what_was_tried() {
+fn documentation_has_tested_options() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/hardening.md");
     let page = std::fs::read_to_string(page).unwrap();
     for option in Setting::Documented.options() {

@@ -1,4 +1,4 @@
-//! Control groups that users make and name: no way to another identity.
+//! Control groups that users make and name give no other identity.
 
 use pulse_e2e::programs::{Need, skipped};
 use pulse_e2e::python;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// A user that systemd gives control groups of its own, and another one.
+/// A user with delegated control groups, and another user.
 const USER: u32 = 4001;
 const OTHER: u32 = 4002;
 
@@ -19,7 +19,7 @@ const INTERVAL: Duration = Duration::from_secs(5);
 const GROUPS: u32 = 8;
 const REQUESTS: usize = 5;
 
-/// Reads the node so many times, each on a connection of its own, as a user in a group.
+/// Reads the node several times as a user in a group, each time on a new connection.
 fn read(socket: &Path, user: u32, group: &ControlGroup, times: usize) -> Vec<Value> {
     let request = json!({"method": "get_temperature", "params": {"node": "pve1"}});
     let (user, request) = (user.to_string(), request.to_string());
@@ -34,16 +34,16 @@ fn read(socket: &Path, user: u32, group: &ControlGroup, times: usize) -> Vec<Val
     answers.collect()
 }
 
-/// The names are those of containers, at the place where systemd lets the user make groups.
+/// The user's groups have names of containers, below the group that systemd delegates.
 #[test]
-fn a_user_has_one_budget_in_all_of_its_groups() {
+fn user_has_one_budget_in_all_groups() {
     if skipped(&[Need::Root, Need::ControlGroups, Need::Program("python3")]) {
         return;
     }
     let config = Config::new()
         .with_default_limits()
         .set("allowed_peers", "[4001, 4002]");
-    let fleet = Fleet::start(config, [("pve1", sim::well())]);
+    let fleet = Fleet::start(config, [("pve1", sim::healthy())]);
     let socket = fleet.daemon.home().socket();
     let delegated = "user.slice/user-4001.slice/user@4001.service";
     let process = std::process::id();
@@ -76,7 +76,7 @@ fn a_user_has_one_budget_in_all_of_its_groups() {
     let refusals = answers.iter().filter(refused).count();
     assert_eq!(read_by_user + refusals, answers.len(), "{answers:?}");
 
-    // The container of this name still has all of its own.
+    // A container of this name has a separate budget.
     let group = ControlGroup::new(&container).unwrap();
     let others = read(&socket, OTHER, &group, BURST);
     assert_eq!(readings(&others), BURST, "{others:?}");
@@ -93,7 +93,7 @@ fn a_user_has_one_budget_in_all_of_its_groups() {
         }
     }
     for record in of(USER) {
-        // Older hierarchies may have put the tests themselves into a group.
+        // In a v1 hierarchy the tests themselves may be in a group.
         let described = record["container"].as_str().unwrap_or_default();
         assert!(!described.contains("libpod"), "{record}");
         assert_ne!(described, container, "{record}");

@@ -1,12 +1,11 @@
-//! Administration: over a socket that only root can open, and over no other.
+//! The control socket: administration by root alone.
 
 use pulse_e2e::programs::{Need, is_root, skipped};
 use pulse_e2e::python::{self, User};
-use pulse_e2e::{Config, Daemon, Home, control, run, service, wait};
+use pulse_e2e::{Config, Daemon, Home, control, run, run_in, service, wait};
 use serde_json::{Value, json};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown, lchown};
-use std::path::Path;
 use std::sync::Arc;
 
 const READER: User = User {
@@ -18,15 +17,15 @@ fn status() -> Value {
     json!({"method": "get_status"})
 }
 
-/// Nobody has any right on the callers' socket.
-fn nobody() -> Config {
+/// A configuration that permits no caller.
+fn no_callers() -> Config {
     Config::new().set("allowed_peer_uids", "[]")
 }
 
 #[test]
-fn only_the_control_socket_administers() {
-    let daemon = Daemon::start(&nobody());
-    // The one who runs the tests: root, or the daemon's own user.
+fn only_control_socket_administers() {
+    let daemon = Daemon::start(&no_callers());
+    // As the tests' user: root, or the daemon's own user.
     assert_eq!(daemon.ask(&status())["error"], "unauthorized");
     let answer = daemon.administer(&status());
     let all = json!(["read", "write", "admin"]);
@@ -39,8 +38,8 @@ fn only_the_control_socket_administers() {
 }
 
 #[test]
-fn the_files_let_nobody_else_in() {
-    let daemon = Daemon::start(&nobody());
+fn control_socket_is_private() {
+    let daemon = Daemon::start(&no_callers());
     let socket = fs::symlink_metadata(daemon.home().control_socket()).unwrap();
     assert!(socket.file_type().is_socket());
     let directory = fs::metadata(daemon.home().control_socket().parent().unwrap()).unwrap();
@@ -53,29 +52,29 @@ fn the_files_let_nobody_else_in() {
 
 #[test]
 fn administrators_are_not_limited() {
-    let config = nobody()
+    let config = no_callers()
         .with_default_limits()
         .set_limit("per_peer_burst", "1");
     let daemon = Daemon::start(&config);
     for _ in 0..20 {
         assert_eq!(daemon.administer(&status())["success"], true);
     }
-    // A mistake does not shut an operator out.
+    // A malformed request costs an operator no penalty.
     let _ = daemon.administer(&json!([]));
     assert_eq!(daemon.administer(&status())["success"], true);
 }
 
 #[test]
-fn one_that_a_dead_daemon_left_is_replaced() {
+fn stale_control_socket_is_replaced() {
     let home = Arc::new(Home::new());
-    drop(Daemon::start_in(&home, &nobody()));
-    assert!(home.control_socket().exists(), "SIGKILL leaves it");
-    let daemon = Daemon::start_in(&home, &nobody());
+    drop(Daemon::start_in(&home, &no_callers()));
+    assert!(home.control_socket().exists(), "SIGKILL leaves the file");
+    let daemon = Daemon::start_in(&home, &no_callers());
     assert_eq!(daemon.administer(&status())["success"], true);
 }
 
 #[test]
-fn a_directory_that_others_can_change_is_not_used() {
+fn writable_directory_is_not_used() {
     if skipped(&[Need::Root]) {
         return;
     }
@@ -99,7 +98,7 @@ fn a_directory_that_others_can_change_is_not_used() {
 }
 
 #[test]
-fn the_callers_socket_is_made_with_its_users_rights() {
+fn callers_socket_belongs_to_service() {
     if skipped(&[Need::Root]) {
         return;
     }
@@ -109,9 +108,9 @@ fn the_callers_socket_is_made_with_its_users_rights() {
     assert_eq!((found.uid(), found.gid()), (uid, gid));
 }
 
-/// As root, the daemon would make a directory there and give it away.
+/// The daemon, as root, would make a directory there and change its owner.
 #[test]
-fn a_link_of_the_services_user_is_not_followed_as_root() {
+fn root_follows_no_service_link() {
     if skipped(&[Need::Root, Need::NoUnit("systemd makes its directories")]) {
         return;
     }
@@ -120,13 +119,13 @@ fn a_link_of_the_services_user_is_not_followed_as_root() {
     for directory in [&roots, &below] {
         fs::create_dir(directory).unwrap();
     }
-    service::own(&below);
+    service::give(&below);
     std::os::unix::fs::symlink(&roots, below.join("link")).unwrap();
     let User { uid, gid } = service::user();
     lchown(below.join("link"), Some(uid), Some(gid)).unwrap();
     let state = below.join("link/ssh");
     home.write_config(&Config::new().set("ssh_dir", &format!("{state:?}")));
-    let ended = run(&["--config", home.config_file().to_str().unwrap()], &[]);
+    let ended = run_in(&home);
     assert_eq!(ended.code, 73, "{}", ended.errors);
     assert!(
         ended.errors.contains("Permission denied"),
@@ -137,7 +136,7 @@ fn a_link_of_the_services_user_is_not_followed_as_root() {
 }
 
 #[test]
-fn uid_0_is_never_given_admin_by_the_configuration() {
+fn configuration_cannot_make_root_admin() {
     let home = Home::new();
     let entry = "[{ uid = 0, capabilities = ['read', 'admin'] }]";
     home.write_config(&Config::new().set("allowed_peers", entry));
@@ -152,11 +151,11 @@ fn uid_0_is_never_given_admin_by_the_configuration() {
 }
 
 #[test]
-fn the_tool_administers_where_it_can_and_reads_where_it_may() {
+fn tool_picks_the_permitted_socket() {
     if skipped(&[Need::Root]) {
         return;
     }
-    let daemon = Daemon::start(&nobody().set("allowed_peers", "[61002]"));
+    let daemon = Daemon::start(&no_callers().set("allowed_peers", "[61002]"));
     let of_root = control::run(daemon.home(), &["status"]);
     assert_eq!(of_root.code, 0, "{}", of_root.errors);
     assert!(of_root.output.contains("admin"), "{}", of_root.output);
@@ -168,8 +167,7 @@ fn the_tool_administers_where_it_can_and_reads_where_it_may() {
     let of_reader = control::run_as(READER, daemon.home(), &["status"]);
     assert_eq!(of_reader.code, 0, "{}", of_reader.errors);
     assert!(!of_reader.output.contains("admin"), "{}", of_reader.output);
-    let stranger = User::number(61_001);
-    let of_stranger = control::run_as(stranger, daemon.home(), &["status"]);
+    let of_stranger = control::run_as(User::number(61_001), daemon.home(), &["status"]);
     assert!(
         of_stranger.errors.contains("allowed_peers"),
         "{}",
@@ -178,19 +176,19 @@ fn the_tool_administers_where_it_can_and_reads_where_it_may() {
 }
 
 #[test]
-fn systemd_may_hold_it() {
+fn systemd_passes_control_socket() {
     const ACTIVATE: &str = "systemd-socket-activate";
     if skipped(&[
-        Need::Companion(ACTIVATE),
-        Need::NoUnit("it gets its sockets from another program"),
+        Need::Optional(ACTIVATE),
+        Need::NoUnit("another program passes the sockets"),
     ]) {
         return;
     }
     let home = Arc::new(Home::new());
     fs::create_dir_all(home.control_socket().parent().unwrap()).unwrap();
-    home.write_config(&nobody());
+    home.write_config(&no_callers());
     let (callers, control) = (home.socket(), home.control_socket());
-    // Whatever comes first: names tell them apart.
+    // In either order: the names identify them.
     let wrapper = [
         ACTIVATE,
         "-E",
@@ -206,15 +204,13 @@ fn systemd_may_hold_it() {
     assert_eq!(daemon.administer(&status())["success"], true);
 }
 
-/// A caller that is not root cannot even see it.
 #[test]
-fn another_user_cannot_open_it() {
+fn users_cannot_open_control_socket() {
     if skipped(&[Need::Root, Need::Program("python3")]) {
         return;
     }
     let daemon = Daemon::start(&Config::new().set("allowed_peers", "[61002]"));
     let socket = daemon.home().control_socket();
-    let socket: &Path = &socket;
     let script = "import socket, sys\n\
                   try:\n    socket.socket(socket.AF_UNIX).connect(sys.argv[1])\n\
                   except OSError as error:\n    print(type(error).__name__)\n";

@@ -1,21 +1,20 @@
-//! Disks that are full, fail or may only be read, below the log and below its private keys.
+//! Full, failing and read-only disks of the log and of its private keys.
 
 use crate::audit::{UNAVAILABLE, assert_intact, assert_intact_with, reading};
 use pulse_audit::verify::{Options, open_directory, verify};
 use pulse_e2e::programs::{Need, skipped};
 use pulse_e2e::sim::{self, Fleet};
-use pulse_e2e::{Config, Daemon, Home, run, service, wait};
+use pulse_e2e::{Config, Daemon, Home, run_in, service, wait};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::thread;
 
-/// A disk of the test's own.
-const NEEDS: [Need; 2] = [Need::Root, Need::NoUnit("its disk is the test's own")];
+const NEEDS: [Need; 2] = [Need::Root, Need::NoUnit("the test mounts a disk")];
 
 #[test]
-fn a_full_disk_refuses_is_on_record_and_passes() {
+fn full_disk_refuses_and_recovers() {
     if skipped(&NEEDS) {
         return;
     }
@@ -24,10 +23,10 @@ fn a_full_disk_refuses_is_on_record_and_passes() {
     let config = Config::new()
         .set_audit("log", &log)
         .set_audit("reserve_bytes", "65536");
-    let fleet = Fleet::start(config, [("pve1", sim::well())]);
+    let fleet = Fleet::start(config, [("pve1", sim::healthy())]);
     assert!(fleet.daemon.temperature("pve1").is_ok());
     disk.fill();
-    // What fits the last block is still written, and so still done.
+    // A record that fits the last block is written, so one refusal proves nothing.
     let refused = || fleet.daemon.ask(&reading())["error"] == UNAVAILABLE;
     wait::until("refusals", || refused() && refused());
     disk.empty();
@@ -36,7 +35,10 @@ fn a_full_disk_refuses_is_on_record_and_passes() {
     });
     let log = disk.directory.path().join("log");
     let text = fs::read_to_string(log.join("audit.log")).unwrap();
-    assert!(text.contains("No space left on device"), "the last words");
+    assert!(
+        text.contains("No space left on device"),
+        "the error is logged at the next write"
+    );
     let starts = text.matches("\"command.start\"").count() as u64;
     assert!(fleet.node("pve1").counters().readings <= starts, "{text}");
     let options = Options {
@@ -48,16 +50,16 @@ fn a_full_disk_refuses_is_on_record_and_passes() {
 }
 
 #[test]
-fn a_disk_that_fails_for_a_while_refuses_and_goes_on() {
+fn failing_disk_refuses_and_recovers() {
     if skipped(&[
         Need::Program("strace"),
         Need::NoUnit("another program makes its calls fail"),
     ]) {
         return;
     }
-    // The last is what a file system says that its errors have made read-only.
+    // EROFS is the error of a file system that became read-only after errors.
     for error in ["EIO", "EROFS"] {
-        let node = sim::start(sim::well());
+        let node = sim::start(sim::healthy());
         let home = Arc::new(Home::new());
         home.trust(&node.host_key_line("pve1"));
         home.write_config(&Config::new().node("pve1", node.addr()));
@@ -68,7 +70,7 @@ fn a_disk_that_fails_for_a_while_refuses_and_goes_on() {
         let daemon = Daemon::start_under(&home, &[&strace[..], &faulty].concat());
         let refused = || daemon.ask(&reading())["error"] == UNAVAILABLE;
         wait::until("the failure", refused);
-        wait::until("its end", || daemon.ask(&reading())["success"] == true);
+        wait::until("service", || daemon.ask(&reading())["success"] == true);
         let injected = fs::read_to_string(&trace).unwrap();
         assert!(injected.contains("(INJECTED)"), "{injected}");
         let resumed = &home.records_of("log.resumed");
@@ -79,7 +81,7 @@ fn a_disk_that_fails_for_a_while_refuses_and_goes_on() {
 }
 
 #[test]
-fn a_log_on_a_read_only_disk_is_not_begun() {
+fn read_only_disk_prevents_start() {
     if skipped(&NEEDS) {
         return;
     }
@@ -87,12 +89,12 @@ fn a_log_on_a_read_only_disk_is_not_begun() {
     let disk = Disk::mount("size=1m,mode=755");
     let directory = disk.directory.path().join("log");
     fs::create_dir(&directory).unwrap();
-    service::own(&directory);
+    service::give(&directory);
     disk.remount_read_only();
     let log = format!("{:?}", directory.join("audit.log"));
     let config = Config::new().set_audit("log", &log);
     fs::write(home.config_file(), config.text(&home)).unwrap();
-    let ended = run(&["--config", home.config_file().to_str().unwrap()], &[]);
+    let ended = run_in(&home);
     assert_eq!(ended.code, 73, "{ended:?}");
     for part in ["audit log: ", "Read-only file system"] {
         assert!(ended.errors.contains(part), "{ended:?}");
@@ -101,18 +103,17 @@ fn a_log_on_a_read_only_disk_is_not_begun() {
 }
 
 #[test]
-fn a_directory_that_becomes_read_only_refuses_and_loses_nothing() {
+fn read_only_directory_loses_nothing() {
     if skipped(&NEEDS) {
         return;
     }
     let config = Config::new().set_audit("segment_bytes", "5000");
-    let fleet = Fleet::start(config, [("pve1", sim::well())]);
+    let fleet = Fleet::start(config, [("pve1", sim::healthy())]);
     assert!(fleet.daemon.temperature("pve1").is_ok());
     let home = fleet.daemon.home();
     let log = home.audit_log();
-    let directory = log.parent().unwrap();
-    let read_only = ReadOnly::make(directory);
-    // The file that is open is written to its end, and no other can be begun.
+    let read_only = ReadOnly::make(log.parent().unwrap());
+    // The open segment is filled; then no other can be created.
     wait::until("refusals", || {
         fleet.daemon.ask(&reading())["error"] == UNAVAILABLE
     });
@@ -131,7 +132,7 @@ fn a_directory_that_becomes_read_only_refuses_and_loses_nothing() {
 }
 
 #[test]
-fn a_full_disk_of_private_keys_refuses_and_passes() {
+fn full_key_disk_refuses_and_recovers() {
     if skipped(&NEEDS) {
         return;
     }
@@ -139,9 +140,9 @@ fn a_full_disk_of_private_keys_refuses_and_passes() {
     let state = disk.directory.path().join("state");
     let config = Config::new()
         .set_audit("state_dir", &format!("{state:?}"))
-        // Each segment ends with a seal, and that with a new private key.
+        // Each segment ends with a seal, and each seal stores a new private key.
         .set_audit("segment_bytes", "5000");
-    let fleet = Fleet::start(config, [("pve1", sim::well())]);
+    let fleet = Fleet::start(config, [("pve1", sim::healthy())]);
     assert!(fleet.daemon.temperature("pve1").is_ok());
     disk.fill();
     wait::until("refusals", || {
@@ -155,19 +156,17 @@ fn a_full_disk_of_private_keys_refuses_and_passes() {
     });
     let home = fleet.daemon.home();
     assert_all_on_record(&fleet);
-    let keys = fs::read_dir(&state).unwrap().map(|entry| {
-        let name = entry.unwrap().file_name();
-        name.into_string().unwrap()
-    });
+    let keys = fs::read_dir(&state)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let keys: Vec<_> = keys.filter(|name| name.starts_with("seal-key-")).collect();
-    assert_eq!(keys.len(), 1, "old ones are erased: {keys:?}");
+    assert_eq!(keys.len(), 1, "one key remains: {keys:?}");
     assert_intact_with(home, &state);
 }
 
-/// No node was asked without a record of it.
+/// Every reading has its record.
 fn assert_all_on_record(fleet: &Fleet) {
-    let starts = count(fleet.daemon.home(), "command.start");
-    assert!(fleet.node("pve1").counters().readings <= starts);
+    assert!(fleet.node("pve1").counters().readings <= count(fleet.daemon.home(), "command.start"));
 }
 
 fn count(home: &Home, kind: &str) -> u64 {
@@ -177,7 +176,7 @@ fn count(home: &Home, kind: &str) -> u64 {
         .count() as u64
 }
 
-/// A small disk of its own.
+/// A small tmpfs.
 struct Disk {
     directory: tempfile::TempDir,
 }
@@ -190,13 +189,12 @@ impl Disk {
         Self { directory }
     }
 
-    /// Makes it read-only, while nobody has a file open for writing.
+    /// Remounts it read-only; no file may be open for writing.
     fn remount_read_only(&self) {
-        let at = self.directory.path().to_str().unwrap();
-        mount(&["-o", "remount,ro", at]);
+        mount(&["-o", "remount,ro", self.directory.path().to_str().unwrap()]);
     }
 
-    /// Writes until there is no room left.
+    /// Fills it.
     fn fill(&self) {
         use std::io::Write;
         let mut file = fs::File::create(self.directory.path().join("filler")).unwrap();
@@ -214,7 +212,7 @@ impl Drop for Disk {
     }
 }
 
-/// A directory that may only be read by its path; files that are open stay as they are.
+/// A read-only bind mount of a directory on itself; open files stay writable.
 struct ReadOnly<'a>(&'a Path);
 
 impl<'a> ReadOnly<'a> {
@@ -239,7 +237,7 @@ fn mount(words: &[&str]) {
 }
 
 fn unmount(directory: &Path) {
-    // The daemon below it may take a moment to end.
+    // The daemon in it may take a moment to end.
     for _ in 0..100 {
         let done = Command::new("umount").arg("-l").arg(directory).status();
         if done.is_ok_and(|status| status.success()) {

@@ -1,5 +1,5 @@
-//! Root in containers of the usual engines: a caller like any other, whatever namespaces
-//! and control group its container has.
+//! Root in containers of the common engines is a caller like any other, whatever namespaces
+//! and control group the container has.
 
 use pulse_e2e::container::{Engine, NEEDS, Setting};
 use pulse_e2e::engines::{ContainerEngine, EngineKind, Namespaces};
@@ -11,14 +11,14 @@ fn requests() -> [Value; 2] {
     ["get_status", "get_forwarding"].map(|method| json!({"method": method}))
 }
 
-/// UID 0 has this on the callers' socket.
+/// A configuration in which UID 0 has these capabilities on the callers' socket.
 fn root_has(capabilities: &str) -> Config {
     Config::new()
         .set("allowed_peer_uids", "[]")
         .set("allowed_peers", capabilities)
 }
 
-fn has_no_right_of_root(kind: EngineKind) {
+fn assert_root_cannot_administer(kind: EngineKind) {
     if skipped(&kind.needs()) {
         return;
     }
@@ -36,31 +36,30 @@ fn has_no_right_of_root(kind: EngineKind) {
         for answer in without {
             assert_eq!(answer["error"], "unauthorized", "{namespaces:?}");
         }
-        reads_only(&with[0], &with[1]);
+        assert_reads_only(&with[0], &with[1]);
         assert_eq!(said.control_sockets, json!([]), "{namespaces:?}");
-        administers(&nothing);
-        administers(&reading);
-        is_on_record(&reading, said.group.as_deref());
+        assert_administers(&nothing);
+        assert_administers(&reading);
+        assert_recorded(&reading, said.group.as_deref());
     }
 }
 
-/// These answers to the requests show a caller that may read, and not administer.
-fn reads_only(status: &Value, refused: &Value) {
+/// These responses are of a caller that may read and not administer.
+fn assert_reads_only(status: &Value, refused: &Value) {
     let capabilities = &status["data"]["capabilities"];
     assert_eq!(capabilities, &json!(["read"]), "{status}");
     assert_eq!(refused["error"], "method requires admin capability");
 }
 
-/// Root of the host does, over the control socket.
-fn administers(daemon: &Daemon) {
+/// Root of the host administers over the control socket.
+fn assert_administers(daemon: &Daemon) {
     let answer = daemon.administer(&requests()[0]);
     let all = json!(["read", "write", "admin"]);
     assert_eq!(answer["data"]["capabilities"], all, "{answer}");
 }
 
-/// As UID 0, and in its container: the daemon sees the processes of others unless it is
-/// under its unit.
-fn is_on_record(daemon: &Daemon, group: Option<&str>) {
+/// The record has UID 0, and the container's control group when the daemon may look it up.
+fn assert_recorded(daemon: &Daemon, group: Option<&str>) {
     let record = wait::until_some("the record", || {
         let mut records = daemon.home().records_of("command.validation_failed");
         records.pop()
@@ -77,32 +76,32 @@ fn shortened(group: &str) -> &str {
 }
 
 #[test]
-fn podman() {
-    has_no_right_of_root(EngineKind::Podman);
+fn podman_root_cannot_administer() {
+    assert_root_cannot_administer(EngineKind::Podman);
 }
 
 #[test]
-fn docker() {
-    has_no_right_of_root(EngineKind::Docker);
+fn docker_root_cannot_administer() {
+    assert_root_cannot_administer(EngineKind::Docker);
 }
 
 #[test]
-fn containerd() {
-    has_no_right_of_root(EngineKind::Containerd);
+fn containerd_root_cannot_administer() {
+    assert_root_cannot_administer(EngineKind::Containerd);
 }
 
 #[test]
-fn lxc() {
-    has_no_right_of_root(EngineKind::Lxc);
+fn lxc_root_cannot_administer() {
+    assert_root_cannot_administer(EngineKind::Lxc);
 }
 
 #[test]
-fn nspawn() {
-    has_no_right_of_root(EngineKind::Nspawn);
+fn nspawn_root_cannot_administer() {
+    assert_root_cannot_administer(EngineKind::Nspawn);
 }
 
 #[test]
-fn of_a_daemon_in_a_container() {
+fn root_cannot_administer_contained_daemon() {
     if skipped(&NEEDS) || skipped(&EngineKind::Podman.needs()) {
         return;
     }
@@ -114,8 +113,8 @@ fn of_a_daemon_in_a_container() {
         let [status, refused] = said.answers[0].as_slice() else {
             panic!("{said:?}")
         };
-        reads_only(status, refused);
+        assert_reads_only(status, refused);
         assert_eq!(said.control_sockets, json!([]), "{namespaces:?}");
-        administers(&contained.daemon);
+        assert_administers(&contained.daemon);
     }
 }

@@ -1,14 +1,14 @@
-//! `pulse-sensorctl forward`, with the real daemon and a real collector: what an operator
-//! sees when all is well, and when it is not.
+//! The output of `pulse-sensorctl forward` with a real daemon and a real collector.
 
 use nix::sys::signal::Signal;
-use pulse_e2e::certificates::{Authority, Validity};
+use pulse_e2e::certificates::Validity;
 use pulse_e2e::forwarding::{
-    COLLECTOR, collector, equip, equip_well, is_done, numbers, to, to_all,
+    COLLECTOR, ForwardingHost, collected_seqs, forward_to, forward_to_all, install_credentials,
+    is_queue_empty,
 };
 use pulse_e2e::programs::{Need, skipped};
 use pulse_e2e::python::User;
-use pulse_e2e::rsyslog::{Input, Rsyslog, TlsLibrary};
+use pulse_e2e::rsyslog::{Input, TlsLibrary};
 use pulse_e2e::{Config, Daemon, Ended, Home, control, unused_address, wait};
 use serde_json::Value;
 use std::sync::Arc;
@@ -19,60 +19,23 @@ const RELP: Input = Input::Relp(TlsLibrary::OpenSsl);
 const STATUS: [&str; 2] = ["forward", "status"];
 const TEST: [&str; 2] = ["forward", "test"];
 
-/// A host and its collector; the daemon is there when a test starts it.
-struct Site {
-    authority: Authority,
-    rsyslog: Rsyslog,
-    home: Arc<Home>,
-    config: Config,
+/// A host whose configuration is written, for commands that need no daemon.
+fn configured(input: Input) -> ForwardingHost {
+    let host = ForwardingHost::new(input);
+    host.home.write_config(&host.config);
+    host
 }
 
-impl Site {
-    fn new(input: Input) -> Self {
-        let authority = Authority::new();
-        let rsyslog = collector(&authority, input);
-        let home = Arc::new(Home::new());
-        equip_well(&home, &authority);
-        let protocol = match input {
-            Input::Relp(_) => "relp",
-            Input::Syslog => "syslog",
-        };
-        let config = to_all(&[(COLLECTOR, rsyslog.address(), protocol)]);
-        home.write_config(&config);
-        Self {
-            authority,
-            rsyslog,
-            home,
-            config,
-        }
-    }
+/// Writes a log of which the collector gets nothing.
+fn write_unseen(host: &mut ForwardingHost) {
+    host.rsyslog.stop(Signal::SIGTERM);
+    host.start().stop();
+    host.rsyslog.restart();
+}
 
-    /// Gives the collector another name than its certificate has.
-    fn misname(&mut self) {
-        let address = self.rsyslog.address();
-        self.config = to_all(&[("other.test", address, "relp")]);
-        self.home.write_config(&self.config);
-    }
-
-    fn start(&self) -> Daemon {
-        Daemon::start_in(&self.home, &self.config)
-    }
-
-    /// Begins a log, of which the collector gets nothing.
-    fn write_unseen(&mut self) {
-        self.rsyslog.end(Signal::SIGTERM);
-        self.start().stop();
-        self.rsyslog.start_again();
-    }
-
-    fn ask(&self, words: &[&str]) -> Ended {
-        control::run(&self.home, words)
-    }
-
-    fn trouble(&self) -> Value {
-        let data = json(&self.ask(&["forward", "status", "--json"]));
-        data["forwarding"]["streams"][0]["collectors"][0]["trouble"].clone()
-    }
+fn trouble(host: &ForwardingHost) -> Value {
+    let data = json(&host.control(&["forward", "status", "--json"]));
+    data["forwarding"]["streams"][0]["collectors"][0]["trouble"].clone()
 }
 
 fn json(ended: &Ended) -> Value {
@@ -88,21 +51,21 @@ fn assert_shows(ended: &Ended, code: i32, parts: &[&str]) {
 }
 
 #[test]
-fn status_says_who_has_the_records_and_until_when_certificates_are_good() {
+fn status_shows_collector_and_expiry() {
     if skipped(&NEEDS) {
         return;
     }
-    let site = Site::new(RELP);
-    let daemon = site.start();
-    wait::until("the first records", || is_done(&daemon));
-    let shown = site.ask(&STATUS);
-    let address = site.rsyslog.address();
+    let host = configured(RELP);
+    let daemon = host.start();
+    wait::until("the first records", || is_queue_empty(&daemon));
+    let shown = host.control(&STATUS);
+    let address = host.rsyslog.address();
     let place = format!("failover  {COLLECTOR}:{}", address.port());
     let parts = [place.as_str(), "  up ", "relp, TLS 1.3, ", "  ours "];
     assert_shows(&shown, 0, &parts);
-    // Each question is on record itself, once a second.
+    // Each request adds a record, at most once a second.
     let data = wait::until_some("an empty queue", || {
-        let data = json(&site.ask(&["forward", "status", "--json"]));
+        let data = json(&host.control(&["forward", "status", "--json"]));
         (data["forwarding"]["streams"][0]["queue"] == 0).then_some(data)
     });
     let end = data["forwarding"]["certificates"]["own"].as_u64().unwrap();
@@ -114,130 +77,137 @@ fn status_says_who_has_the_records_and_until_when_certificates_are_good() {
 }
 
 #[test]
-fn a_collector_that_is_down_is_named_with_step_and_remedy() {
+fn down_collector_has_step_and_remedy() {
     if skipped(&NEEDS) {
         return;
     }
-    let mut site = Site::new(RELP);
-    site.rsyslog.end(Signal::SIGTERM);
-    let _daemon = site.start();
-    wait::until("the trouble", || site.trouble()["step"] == "tcp");
+    let mut host = configured(RELP);
+    host.rsyslog.stop(Signal::SIGTERM);
+    let _daemon = host.start();
+    wait::until("the trouble", || trouble(&host)["step"] == "tcp");
     let parts = ["DOWN", "step tcp", "nothing listens there"];
-    assert_shows(&site.ask(&STATUS), 1, &parts);
+    assert_shows(&host.control(&STATUS), 1, &parts);
     let parts = ["certificates", "tcp", "FAILED", "nothing listens there"];
-    assert_shows(&site.ask(&TEST), 1, &parts);
+    assert_shows(&host.control(&TEST), 1, &parts);
 }
 
 #[test]
-fn a_collector_with_another_name_is_refused_at_tls_and_the_remedy_says_so() {
+fn wrong_name_fails_at_tls_with_remedy() {
     if skipped(&NEEDS) {
         return;
     }
-    let mut site = Site::new(RELP);
-    site.misname();
-    let _daemon = site.start();
-    wait::until("the trouble", || site.trouble()["step"] == "tls");
+    let mut host = configured(RELP);
+    host.config = forward_to_all(&[("other.test", host.rsyslog.address(), "relp")]);
+    let _daemon = host.start();
+    wait::until("the trouble", || trouble(&host)["step"] == "tls");
     let remedy = "the collector's certificate has another name";
-    assert_shows(&site.ask(&STATUS), 1, &["DOWN", "step tls", remedy]);
-    let tried = json(&site.ask(&["forward", "test", "--json"]));
+    assert_shows(&host.control(&STATUS), 1, &["DOWN", "step tls", remedy]);
+    let tried = json(&host.control(&["forward", "test", "--json"]));
     let tried = &tried["collectors"][0];
     assert_eq!(tried["problem"]["step"], "tls", "{tried}");
     let steps = tried["steps"].as_array().unwrap().iter();
     let steps: Vec<&str> = steps.map(|step| step["step"].as_str().unwrap()).collect();
     assert_eq!(steps, ["certificates", "name", "tcp"]);
-    assert!(numbers(&site.rsyslog).is_empty(), "nothing was sent");
+    assert!(collected_seqs(&host.rsyslog).is_empty(), "nothing was sent");
 }
 
 #[test]
-fn a_refused_certificate_of_ours_is_told_as_one_however_the_collector_refuses() {
+fn refused_certificate_is_diagnosed() {
     if skipped(&NEEDS) {
         return;
     }
     let hung_up = ["  tls           FAILED", "does not accept our certificate"];
     let closed = ["  open          FAILED", "does it permit the name"];
     for library in [TlsLibrary::GnuTls, TlsLibrary::OpenSsl] {
-        let site = Site::new(Input::Relp(library));
-        let stranger = site.authority.sign("stranger.test", Validity::Good);
-        equip(&site.home, &site.authority, &stranger);
-        let tried = site.ask(&TEST);
-        // With OpenSSL it closes the session in order, and then the connection, which may
-        // take away what it has just said.
+        let host = configured(Input::Relp(library));
+        let stranger = host.authority.sign("stranger.test", Validity::Good);
+        install_credentials(&host.home, &host.authority, &stranger);
+        let tried = host.control(&TEST);
+        // With OpenSSL imrelp closes the session and then resets the connection, which may
+        // discard its last message: either outcome is possible.
         let is_closed = library == TlsLibrary::OpenSsl && tried.output.contains(closed[0]);
         assert_shows(&tried, 1, if is_closed { &closed } else { &hung_up });
     }
 }
 
 #[test]
-fn test_sends_the_first_record_unchanged_and_needs_no_daemon() {
+fn test_sends_a_record_without_daemon() {
     if skipped(&NEEDS) {
         return;
     }
-    let mut site = Site::new(RELP);
-    let nothing = site.ask(&TEST);
+    let mut host = configured(RELP);
+    let nothing = host.control(&TEST);
     let parts = ["TLS 1.3, ", "speaks RELP", "nothing was sent"];
     assert_shows(&nothing, 0, &parts);
-    site.write_unseen();
-    let address = site.rsyslog.address().to_string();
+    write_unseen(&mut host);
+    let address = host.rsyslog.address().to_string();
     let address = format!("{address}, says the configuration");
     let parts = [&*address, "TLS 1.3, ", "record 1 was acknowledged"];
-    assert_shows(&site.ask(&TEST), 0, &parts);
-    wait::until("it", || site.rsyslog.collected().len() == 1);
-    let log = std::fs::read_to_string(site.home.audit_log()).unwrap();
-    let collected = site.rsyslog.collected();
+    assert_shows(&host.control(&TEST), 0, &parts);
+    wait::until("the record", || host.rsyslog.collected().len() == 1);
+    let log = std::fs::read_to_string(host.home.audit_log()).unwrap();
+    let collected = host.rsyslog.collected();
     assert_eq!(collected.last().map(String::as_str), log.lines().next());
 }
 
 #[test]
-fn test_takes_one_collector_and_says_that_syslog_acknowledges_nothing() {
+fn test_takes_one_syslog_collector() {
     if skipped(&NEEDS) {
         return;
     }
-    let mut site = Site::new(Input::Syslog);
-    site.write_unseen();
-    let tried = site.ask(&["forward", "test", "--collector", COLLECTOR]);
+    let mut host = configured(Input::Syslog);
+    write_unseen(&mut host);
+    let tried = host.control(&["forward", "test", "--collector", COLLECTOR]);
     assert_shows(&tried, 0, &["syslog acknowledges nothing"]);
-    wait::until("it", || site.rsyslog.collected().len() == 1);
-    let other = site.ask(&["forward", "test", "--collector", "other.test"]);
+    wait::until("the record", || host.rsyslog.collected().len() == 1);
+    let other = host.control(&["forward", "test", "--collector", "other.test"]);
     assert_shows(&other, 64, &["there is no collector", COLLECTOR]);
 }
 
 #[test]
-fn replay_sends_again_from_there_on_and_waits_until_it_is_done() {
+fn replay_resends_and_waits() {
     if skipped(&NEEDS) {
         return;
     }
-    let site = Site::new(RELP);
-    let daemon = site.start();
+    let host = configured(RELP);
+    let daemon = host.start();
     assert!(daemon.temperature("nowhere").is_err());
-    wait::until("the records", || is_done(&daemon));
-    let last = numbers(&site.rsyslog).into_iter().max().unwrap();
-    let replayed = site.ask(&["forward", "replay", "--from", "2", "--wait"]);
+    wait::until("the records", || is_queue_empty(&daemon));
+    let last = collected_seqs(&host.rsyslog).into_iter().max().unwrap();
+    let replayed = host.control(&["forward", "replay", "--from", "2", "--wait"]);
     assert_shows(&replayed, 0, &[COLLECTOR, "everything is acknowledged"]);
-    // The question may be on record itself by then, and last.
+    // The request's own record may be the last one by then.
     let written = daemon.home().records().len() as u64;
-    let says = |last| format!("records 2 to {last} are sent again");
-    let is_said = |last| replayed.output.contains(&says(last));
+    let is_said = |last| {
+        let text = format!("records 2 to {last} are sent again");
+        replayed.output.contains(&text)
+    };
     assert!((last..=written).any(is_said), "{replayed:?}");
-    let times = |seq| numbers(&site.rsyslog).iter().filter(|n| **n == seq).count();
+    let times = |seq| {
+        collected_seqs(&host.rsyslog)
+            .iter()
+            .filter(|n| **n == seq)
+            .count()
+    };
     assert_eq!((times(1), times(2), times(last)), (1, 2, 2));
-    let beyond = site.ask(&["forward", "replay", "--from", "1000000"]);
+    let beyond = host.control(&["forward", "replay", "--from", "1000000"]);
     assert_shows(&beyond, 1, &["there is no record 1000000 yet"]);
 }
 
 #[test]
-fn commands_wait_their_turn_when_the_limiter_has_them_wait() {
+fn commands_wait_for_the_limiter() {
     if skipped(&NEEDS) || skipped(&[Need::Root]) {
         return;
     }
-    let mut site = Site::new(RELP);
+    let mut host = configured(RELP);
     let admin = "[{ uid = 61003, capabilities = ['read', 'admin'] }]";
-    site.config = site
+    host.config = host
         .config
         .with_default_limits()
         .set("allowed_peers", admin);
-    let _daemon = site.start();
-    let ask = |words: &[&str]| control::run_as(User::number(61_003), &site.home, words);
-    // The first takes a token, the second two.
+    let _daemon = host.start();
+    let ask = |words: &[&str]| control::run_as(User::number(61_003), &host.home, words);
+    // The first request spends one token, the second two.
     assert_eq!(ask(&STATUS).code, 0);
     assert_eq!(ask(&["forward", "replay", "--from", "1"]).code, 0);
     let impatient = ["forward", "status", "--timeout", "1"];
@@ -245,7 +215,7 @@ fn commands_wait_their_turn_when_the_limiter_has_them_wait() {
 }
 
 #[test]
-fn a_daemon_that_is_down_or_does_not_forward_is_told_with_the_remedy() {
+fn absent_forwarding_has_remedy() {
     let home = Arc::new(Home::new());
     home.write_config(&Config::new());
     let parts = ["is pulse-sensor-proxy running?"];
@@ -259,13 +229,13 @@ fn a_daemon_that_is_down_or_does_not_forward_is_told_with_the_remedy() {
 }
 
 #[test]
-fn who_may_not_ask_is_told_what_to_add() {
+fn unauthorized_user_gets_remedy() {
     if skipped(&[Need::Root]) {
         return;
     }
     let (stranger, reader) = (User::number(61_001), User::number(61_002));
     let home = Arc::new(Home::new());
-    let config = to(unused_address()).set("allowed_peers", "[{ uid = 61002 }]");
+    let config = forward_to(unused_address()).set("allowed_peers", "[{ uid = 61002 }]");
     let _daemon = Daemon::start_in(&home, &config);
     for (user, part) in [
         (stranger, "unauthorized"),
@@ -277,9 +247,9 @@ fn who_may_not_ask_is_told_what_to_add() {
 }
 
 #[test]
-fn certificates_that_are_not_there_are_the_first_step_that_fails() {
+fn missing_certificates_fail_first() {
     let home = Arc::new(Home::new());
-    home.write_config(&to(unused_address()));
+    home.write_config(&forward_to(unused_address()));
     let parts = [
         "certificates  FAILED",
         "ca.pem",

@@ -1,8 +1,9 @@
-//! The audit log at its collectors, as the daemon brings it there.
+//! Forwarding of the audit log to collectors, by the daemon.
 
 mod campaign;
 mod continued;
 mod hostile;
+pub(crate) mod hostile_collector;
 mod load;
 mod machine;
 mod refused;
@@ -10,94 +11,58 @@ mod renewed;
 mod retained;
 mod several;
 mod spoilt;
-pub(crate) mod villain;
 
 use nix::sys::signal::Signal;
-use pulse_e2e::certificates::Authority;
-use pulse_e2e::forwarding::{
-    COLLECTOR, collector, equip_well, is_done, numbers, status, to_all, trouble,
-};
+use pulse_e2e::forwarding::{ForwardingHost, collected_seqs, is_queue_empty, status, trouble};
 use pulse_e2e::programs::{Need, skipped};
-use pulse_e2e::rsyslog::{Input, Rsyslog, TlsLibrary};
-use pulse_e2e::{Daemon, Home, wait};
+use pulse_e2e::rsyslog::{Input, TlsLibrary};
+use pulse_e2e::{Daemon, wait};
 use serde_json::Value;
-use std::sync::Arc;
 
 const NEEDS: [Need; 1] = [Need::Collector];
 const RELP: Input = Input::Relp(TlsLibrary::OpenSsl);
 
-/// A daemon whose collector is there.
-struct Site {
-    /// Its files are the collector's certificates.
-    _authority: Authority,
-    rsyslog: Rsyslog,
-    daemon: Daemon,
-}
-
-impl Site {
-    fn new(input: Input) -> Self {
-        let authority = Authority::new();
-        let rsyslog = collector(&authority, input);
-        let home = Arc::new(Home::new());
-        equip_well(&home, &authority);
-        let protocol = match input {
-            Input::Relp(_) => "relp",
-            Input::Syslog => "syslog",
-        };
-        let config = to_all(&[(COLLECTOR, rsyslog.address(), protocol)]);
-        Self {
-            _authority: authority,
-            rsyslog,
-            daemon: Daemon::start_in(&home, &config),
-        }
-    }
-
-    fn has_everything(&self) -> bool {
-        let on_disk = self.daemon.home().records().len() as u64;
-        numbers(&self.rsyslog) == (1..=on_disk).collect::<Vec<_>>()
-    }
-}
-
-/// Puts some refusals on record.
+/// Has the daemon write this many records, of refused readings.
 fn write(daemon: &Daemon, records: usize) {
     for _ in 0..records {
-        let answer = daemon.temperature("nowhere");
-        assert!(answer.is_err());
+        assert!(daemon.temperature("nowhere").is_err());
     }
 }
 
 #[test]
-fn every_record_arrives_unchanged_and_what_comes_later_too() {
+fn records_arrive_byte_for_byte() {
     if skipped(&NEEDS) {
         return;
     }
-    let site = Site::new(RELP);
-    wait::until("the first records", || is_done(&site.daemon));
-    write(&site.daemon, 10);
-    let log = site.daemon.home().audit_log();
-    wait::until("the later ones, byte for byte", || {
-        let collected = std::fs::read_to_string(site.rsyslog.file()).unwrap();
-        collected.lines().count() > 10 && collected == std::fs::read_to_string(&log).unwrap()
+    let host = ForwardingHost::new(RELP);
+    let daemon = host.start();
+    wait::until("the first records", || is_queue_empty(&daemon));
+    write(&daemon, 10);
+    wait::until("the same bytes in both files", || {
+        let collected = std::fs::read_to_string(host.rsyslog.file()).unwrap();
+        let written = std::fs::read_to_string(host.home.audit_log()).unwrap();
+        collected.lines().count() > 10 && collected == written
     });
-    let status = status(&site.daemon);
-    assert_eq!(status["streams"][0]["collectors"][0]["up"], true);
-    assert_eq!(
-        status["streams"][0]["collectors"][0]["trouble"],
-        Value::Null
-    );
+    let collector = &status(&daemon)["streams"][0]["collectors"][0];
+    assert_eq!(collector["up"], true);
+    assert_eq!(collector["trouble"], Value::Null);
 }
 
 #[test]
-fn what_comes_while_the_collector_is_away_comes_later() {
+fn absent_collector_gets_records_later() {
     if skipped(&NEEDS) {
         return;
     }
-    let mut site = Site::new(RELP);
-    wait::until("the first records", || is_done(&site.daemon));
-    site.rsyslog.end(Signal::SIGTERM);
-    write(&site.daemon, 300);
-    wait::until("the trouble", || trouble(&site.daemon)["step"] == "tcp");
-    site.rsyslog.start_again();
-    site.daemon.signal(Signal::SIGHUP);
-    wait::until("all of it", || site.has_everything());
+    let mut host = ForwardingHost::new(RELP);
+    let daemon = host.start();
+    wait::until("the first records", || is_queue_empty(&daemon));
+    host.rsyslog.stop(Signal::SIGTERM);
+    write(&daemon, 300);
+    wait::until("the trouble", || trouble(&daemon)["step"] == "tcp");
+    host.rsyslog.restart();
+    daemon.signal(Signal::SIGHUP);
+    wait::until("all records, in order", || {
+        let written = host.home.records().len() as u64;
+        collected_seqs(&host.rsyslog) == (1..=written).collect::<Vec<_>>()
+    });
 }

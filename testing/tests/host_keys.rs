@@ -1,17 +1,15 @@
-//! Which host keys are trusted: those an operator pinned, and no others.
+//! Host keys: pinned ones are trusted, and no others.
 
 use pulse_e2e::programs::{Need, skipped};
-use pulse_e2e::sshd::{keygen, make_key};
+use pulse_e2e::sshd::{keygen, make_key, printing_options};
 use pulse_e2e::{Config, RealNode, SshdOptions, sim};
 use std::fs;
 
-/// A node that lets the daemon in; which key it trusts is up to the test.
+/// A node that accepts the daemon's key; the test pins the node's host key, or does not.
 fn node_with(options: &SshdOptions) -> RealNode {
-    let node = RealNode::start_strangers(Config::new(), options);
-    let document = sim::DOCUMENT.replace('"', "\\\"");
-    let forced = format!("restrict,command=\"echo '{document}'\"");
-    node.sshd
-        .authorize(&forced, &node.daemon.home().public_key());
+    let node = RealNode::start_untrusted(Config::new(), options);
+    let key = node.daemon.home().public_key();
+    node.sshd.authorize(&printing_options(), &key);
     node
 }
 
@@ -31,7 +29,7 @@ fn assert_trusted(node: &RealNode) {
     assert!(sim::is_document(&document), "{document}");
 }
 
-/// The error, which says so for this node alone, and came before any login.
+/// The error of a refused host key: about this node alone, and before any login.
 fn refusal(node: &RealNode) -> String {
     let error = node.daemon.temperature("pve1").unwrap_err();
     assert!(error.starts_with("node \"pve1\" "), "{error}");
@@ -50,7 +48,7 @@ fn fingerprint_in(text: &str) -> &str {
 }
 
 #[test]
-fn a_pinned_host_key_is_trusted_in_plain_and_hashed() {
+fn plain_and_hashed_pins_are_trusted() {
     if skipped(&[Need::Sshd]) {
         return;
     }
@@ -67,7 +65,7 @@ fn a_pinned_host_key_is_trusted_in_plain_and_hashed() {
 }
 
 #[test]
-fn an_unknown_host_key_is_refused_with_its_fingerprint() {
+fn unknown_host_key_is_refused() {
     if skipped(&[Need::Sshd]) {
         return;
     }
@@ -83,11 +81,14 @@ fn an_unknown_host_key_is_refused_with_its_fingerprint() {
         .unwrap();
     let real = String::from_utf8(output.stdout).unwrap();
     assert_eq!(fingerprint_in(&error), fingerprint_in(&real));
-    assert!(changes(&node).abs() < f64::EPSILON, "it did not change");
+    assert!(
+        changes(&node).abs() < f64::EPSILON,
+        "an unknown key is no change"
+    );
 }
 
 #[test]
-fn a_changed_host_key_is_refused_and_counted_and_recorded() {
+fn changed_host_key_is_refused() {
     if skipped(&[Need::Sshd]) {
         return;
     }
@@ -100,13 +101,13 @@ fn a_changed_host_key_is_refused_and_counted_and_recorded() {
     assert!(error.contains("another host key"), "{error}");
     assert!((changes(&node) - 1.0).abs() < f64::EPSILON);
     assert!(!node.daemon.home().records_of("hostkey.mismatch").is_empty());
-    // It is a hard error: asking again does not help, nor ask the node again.
+    // A hard error: another request fails without another connection.
     assert_eq!(fingerprint_in(&refusal(&node)), fingerprint_in(&error));
     assert_eq!(node.sshd.count("Connection from"), 1);
 }
 
 #[test]
-fn a_pin_that_is_mended_counts_after_a_reload() {
+fn corrected_pin_counts_after_reload() {
     if skipped(&[Need::Sshd]) {
         return;
     }
@@ -118,7 +119,7 @@ fn a_pin_that_is_mended_counts_after_a_reload() {
 }
 
 #[test]
-fn a_pin_for_another_port_or_name_is_none() {
+fn pin_is_bound_to_name_and_port() {
     if skipped(&[Need::Sshd]) {
         return;
     }
@@ -136,7 +137,7 @@ fn a_pin_for_another_port_or_name_is_none() {
 }
 
 #[test]
-fn a_host_certificate_of_a_pinned_authority_is_trusted() {
+fn pinned_authority_is_trusted() {
     if skipped(&[Need::Sshd]) {
         return;
     }
@@ -148,7 +149,7 @@ fn a_host_certificate_of_a_pinned_authority_is_trusted() {
 }
 
 #[test]
-fn a_host_certificate_for_another_node_is_refused() {
+fn other_nodes_certificate_is_refused() {
     if skipped(&[Need::Sshd]) {
         return;
     }
@@ -163,7 +164,7 @@ fn a_host_certificate_for_another_node_is_refused() {
 }
 
 #[test]
-fn a_host_certificate_of_an_authority_nobody_pinned_is_refused() {
+fn unpinned_authority_is_refused() {
     if skipped(&[Need::Sshd]) {
         return;
     }
@@ -176,7 +177,7 @@ fn a_host_certificate_of_an_authority_nobody_pinned_is_refused() {
 }
 
 #[test]
-fn a_revoked_key_is_refused_however_it_is_pinned() {
+fn revoked_key_is_refused() {
     if skipped(&[Need::Sshd]) {
         return;
     }
@@ -197,7 +198,7 @@ fn a_revoked_key_is_refused_however_it_is_pinned() {
 }
 
 #[test]
-fn a_revoked_authority_vouches_for_nobody() {
+fn revoked_authority_is_refused() {
     if skipped(&[Need::Sshd]) {
         return;
     }

@@ -1,4 +1,4 @@
-//! How keys are exchanged, as seen on the wire and by the node.
+//! The SSH key exchange, on the wire and in sshd's log.
 
 use pulse_e2e::programs::{Need, find, skipped};
 use pulse_e2e::{Config, Daemon, Home, RealNode, SshdOptions, sim, wait};
@@ -8,15 +8,15 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 const POST_QUANTUM: &str = "mlkem768x25519-sha256";
-/// RFC 4253, section 12, and RFC 4253, section 8.
+/// Message numbers (RFC 4253, sections 12 and 8).
 const KEXINIT: u8 = 20;
 const KEX_INIT_OF_METHOD: u8 = 30;
-/// An ML-KEM-768 key and a X25519 key.
+/// Bytes of an ML-KEM-768 key and an X25519 key.
 const HYBRID_SHARE_BYTES: usize = 1184 + 32;
 
 #[test]
-fn a_node_that_can_gets_a_post_quantum_exchange() {
-    let node = sim::start(sim::well());
+fn capable_node_gets_post_quantum() {
+    let node = sim::start(sim::healthy());
     let (address, sent) = tap(node.addr());
     let home = Arc::new(Home::new());
     home.trust(
@@ -34,18 +34,18 @@ fn a_node_that_can_gets_a_post_quantum_exchange() {
     assert!(offered.iter().any(|n| n == "kex-strict-c-v00@openssh.com"));
     let share = packets.iter().find(|p| p[0] == KEX_INIT_OF_METHOD).unwrap();
     let length = u32::from_be_bytes(share[1..5].try_into().unwrap());
-    assert_eq!(length as usize, HYBRID_SHARE_BYTES, "what was really used");
+    assert_eq!(
+        length as usize, HYBRID_SHARE_BYTES,
+        "the share of the hybrid exchange"
+    );
 }
 
 #[test]
-fn nothing_weak_is_offered() {
-    let node = sim::start(sim::well());
+fn no_weak_algorithm_is_offered() {
+    let node = sim::start(sim::healthy());
     let (address, sent) = tap(node.addr());
     let daemon = Daemon::start(&Config::new().node("pve1", address));
-    assert!(
-        daemon.temperature("pve1").is_err(),
-        "it is in no known_hosts"
-    );
+    assert!(daemon.temperature("pve1").is_err(), "its key is not pinned");
     let sent = String::from_utf8_lossy(&sent.lock().unwrap()).into_owned();
     assert!(sent.starts_with("SSH-2.0-pulse-sensor-proxy_"), "{sent}");
     for weak in [
@@ -56,7 +56,7 @@ fn nothing_weak_is_offered() {
 }
 
 #[test]
-fn a_real_node_agrees_to_strict_key_exchange_and_the_best_it_has() {
+fn openssh_agrees_to_strict_exchange() {
     if skipped(&[Need::Sshd]) {
         return;
     }
@@ -64,11 +64,11 @@ fn a_real_node_agrees_to_strict_key_exchange_and_the_best_it_has() {
         lines: vec!["LogLevel DEBUG3".to_owned()],
         ..SshdOptions::default()
     };
-    let node = RealNode::start_strangers(Config::new(), &options);
+    let node = RealNode::start_untrusted(Config::new(), &options);
     node.daemon.home().trust(&node.sshd.host_key_line("pve1"));
     assert!(
         node.daemon.temperature("pve1").is_err(),
-        "it knows no key of ours"
+        "our key is not authorized"
     );
     let expected = if knows(POST_QUANTUM) {
         POST_QUANTUM
@@ -85,14 +85,14 @@ fn a_real_node_agrees_to_strict_key_exchange_and_the_best_it_has() {
     );
 }
 
-/// Whether the installed OpenSSH knows a key exchange.
+/// True when the installed OpenSSH supports a key exchange.
 fn knows(name: &str) -> bool {
     let ssh = find("ssh").expect("ssh comes with sshd");
     let output = Command::new(ssh).args(["-Q", "kex"]).output().unwrap();
     String::from_utf8_lossy(&output.stdout).contains(name)
 }
 
-/// A relay to a node, and what was sent through it towards the node.
+/// Starts a relay to a node. Returns its address and the bytes sent to the node.
 fn tap(node: SocketAddr) -> (SocketAddr, Arc<Mutex<Vec<u8>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -118,8 +118,8 @@ fn copy(mut from: TcpStream, mut to: TcpStream, mut note: impl FnMut(&[u8])) {
     }
 }
 
-/// The payloads before encryption starts: after the version line, each packet is
-/// its length, the padding's length, payload, padding (RFC 4253, section 6).
+/// The payloads of the two packets before encryption. After the version line a packet is its
+/// length, the padding's length, payload and padding (RFC 4253, section 6).
 fn packets_in_plain(sent: &[u8]) -> Vec<&[u8]> {
     let start = sent.iter().position(|byte| *byte == b'\n').unwrap() + 1;
     let (mut rest, mut packets) = (&sent[start..], Vec::new());

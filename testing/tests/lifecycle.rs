@@ -1,9 +1,9 @@
-//! Start, signals, end: what operators and systemd see.
+//! Start, signals and shutdown, from the side of operators and systemd.
 
 use nix::sys::signal::Signal;
 use pulse_e2e::programs::{self, Need, skipped};
 use pulse_e2e::sim::{self, Behaviour, Fleet};
-use pulse_e2e::{Config, Daemon, Home, observe, run, service, wait};
+use pulse_e2e::{Config, Daemon, Home, observe, run, run_in, service, wait};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::process::{Child, Command, Stdio};
@@ -13,15 +13,15 @@ use std::time::Duration;
 
 const READING: &[u8] = b"{\"method\":\"get_temperature\",\"params\":{\"node\":\"pve1\"}}\n";
 
-/// How a daemon ends that finds this in its configuration.
+/// Starts the daemon on this text as configuration.
 fn ended_with(text: &str) -> pulse_e2e::Ended {
     let home = Home::new();
     fs::write(home.config_file(), text).unwrap();
-    run(&["--config", home.config_file().to_str().unwrap()], &[])
+    run_in(&home)
 }
 
 #[test]
-fn a_request_in_hand_is_answered_before_the_end() {
+fn shutdown_answers_open_requests() {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
         let slow = Behaviour::SlowBy {
             delay: Duration::from_millis(300),
@@ -35,13 +35,12 @@ fn a_request_in_hand_is_answered_before_the_end() {
         assert_eq!(client.answer()["success"], true, "{signal}");
         assert_eq!(fleet.daemon.wait().code(), Some(0), "{signal}");
         assert!(!fleet.daemon.home().socket().exists());
-        let stops = fleet.daemon.home().records_of("proxy.stop");
-        assert_eq!(stops.len(), 1);
+        assert_eq!(fleet.daemon.home().records_of("proxy.stop").len(), 1);
     }
 }
 
 #[test]
-fn a_node_that_hangs_does_not_hold_up_the_end() {
+fn hung_node_delays_no_shutdown() {
     let config = Config::new().set("request_timeout", "'1s'");
     let mut fleet = Fleet::start(config, [("pve1", Behaviour::Hang)]);
     let mut client = fleet.daemon.connect();
@@ -53,7 +52,7 @@ fn a_node_that_hangs_does_not_hold_up_the_end() {
 }
 
 #[test]
-fn a_caller_is_answered_at_the_end_though_the_disk_takes_its_time_over_the_outcome() {
+fn slow_disk_loses_no_last_answer() {
     if skipped(&[Need::Root, Need::Program("strace")]) {
         return;
     }
@@ -68,7 +67,7 @@ fn a_caller_is_answered_at_the_end_though_the_disk_takes_its_time_over_the_outco
     assert_eq!(fleet.daemon.wait().code(), Some(0));
 }
 
-/// Every record of a daemon takes half a second more.
+/// strace, which adds half a second to each fdatasync(2) of a daemon.
 struct SlowDisk(Child);
 
 impl SlowDisk {
@@ -90,14 +89,14 @@ impl SlowDisk {
 
 impl Drop for SlowDisk {
     fn drop(&mut self) {
-        // It ends with the daemon.
+        // It has ended with the daemon.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
 #[test]
-fn silent_callers_do_not_hold_up_the_end() {
+fn silent_callers_delay_no_shutdown() {
     let mut daemon = Daemon::start(&Config::new().set("read_timeout", "'1h'"));
     let mut silent: Vec<_> = (0..20).map(|_| daemon.connect()).collect();
     for client in &mut silent {
@@ -109,15 +108,15 @@ fn silent_callers_do_not_hold_up_the_end() {
 }
 
 #[test]
-fn nodes_see_an_orderly_end() {
-    let fleet = Fleet::start(Config::new(), [("pve1", sim::well())]);
+fn shutdown_closes_node_connections() {
+    let fleet = Fleet::start(Config::new(), [("pve1", sim::healthy())]);
     assert!(fleet.daemon.temperature("pve1").is_ok());
     fleet.daemon.signal(Signal::SIGTERM);
     sim::wait_for(fleet.node("pve1"), |now| now.open_connections == 0);
 }
 
 #[test]
-fn a_configuration_that_is_not_there_is_named_with_its_remedy() {
+fn missing_configuration_has_remedy() {
     let home = Home::new();
     let file = home.path("none.toml");
     let file = file.to_str().unwrap();
@@ -130,7 +129,7 @@ fn a_configuration_that_is_not_there_is_named_with_its_remedy() {
 }
 
 #[test]
-fn a_mistake_in_the_configuration_is_shown_where_it_is() {
+fn configuration_error_has_position() {
     for (text, place, what) in [
         (
             "log_level = 'info'\n  allowed_node = []\n",
@@ -159,7 +158,7 @@ fn a_mistake_in_the_configuration_is_shown_where_it_is() {
 }
 
 #[test]
-fn a_check_says_that_all_is_well_and_touches_nothing() {
+fn check_passes_and_changes_nothing() {
     let home = Home::new();
     home.write_config(&Config::new());
     let ended = run(
@@ -176,13 +175,13 @@ fn a_check_says_that_all_is_well_and_touches_nothing() {
 }
 
 #[test]
-fn a_key_that_others_can_read_is_refused_with_its_remedy() {
+fn readable_key_is_refused() {
     let home = Arc::new(Home::new());
     Daemon::start_in(&home, &Config::new()).stop();
     let key = home.ssh_dir().join("id_ed25519");
     for (mode, code) in [(0o644, 73), (0o640, 73), (0o604, 73)] {
         fs::set_permissions(&key, Permissions::from_mode(mode)).unwrap();
-        let ended = run(&["--config", home.config_file().to_str().unwrap()], &[]);
+        let ended = run_in(&home);
         assert_eq!(ended.code, code, "{mode:o}");
         assert!(ended.errors.contains("chmod 600"), "{}", ended.errors);
         assert!(!home.socket().exists());
@@ -190,7 +189,7 @@ fn a_key_that_others_can_read_is_refused_with_its_remedy() {
 }
 
 #[test]
-fn what_a_daemon_left_that_ran_as_root_is_named_with_its_remedy() {
+fn files_left_by_root_have_remedy() {
     if skipped(&[Need::Root]) {
         return;
     }
@@ -198,30 +197,30 @@ fn what_a_daemon_left_that_ran_as_root_is_named_with_its_remedy() {
     Daemon::start_in(&home, &Config::new()).stop();
     for file in [home.ssh_dir().join("id_ed25519"), home.audit_log()] {
         chown(&file, Some(0), Some(0)).unwrap();
-        let ended = run(&["--config", home.config_file().to_str().unwrap()], &[]);
+        let ended = run_in(&home);
         assert_eq!(ended.code, 73, "{ended:?}");
         for part in [file.to_str().unwrap(), "the daemon's user"] {
             assert!(ended.errors.contains(part), "{}", ended.errors);
         }
-        service::own(&file);
+        service::give(&file);
     }
     Daemon::start_in(&home, &Config::new()).stop();
 }
 
 #[test]
-fn a_metrics_address_that_is_taken_is_named() {
+fn taken_metrics_address_is_named() {
     let first = Daemon::start(&Config::new());
     let taken = first.home().metrics_address();
     let home = Home::new();
     home.write_config(&Config::new().set("metrics_address", &format!("'{taken}'")));
-    let ended = run(&["--config", home.config_file().to_str().unwrap()], &[]);
+    let ended = run_in(&home);
     assert_eq!(ended.code, 73);
     assert!(
         ended.errors.contains(&taken.to_string()),
         "{}",
         ended.errors
     );
-    assert!(!home.socket().exists(), "it leaves no socket behind");
+    assert!(!home.socket().exists(), "no socket is left");
 }
 
 #[test]
@@ -246,8 +245,8 @@ fn help_and_version_are_printed() {
 }
 
 #[test]
-fn the_environment_is_stronger_than_the_file() {
-    if skipped(&[Need::NoUnit("it makes directories that systemd makes")]) {
+fn environment_overrides_the_file() {
+    if skipped(&[Need::NoUnit("systemd makes the directories")]) {
         return;
     }
     let home = Arc::new(Home::new());
@@ -273,7 +272,7 @@ fn the_environment_is_stronger_than_the_file() {
 }
 
 #[test]
-fn the_environment_names_the_configuration_and_its_mistakes() {
+fn environment_is_checked() {
     let home = Home::new();
     home.write_config(&Config::new());
     let file = home.config_file();
@@ -286,7 +285,7 @@ fn the_environment_names_the_configuration_and_its_mistakes() {
 }
 
 #[test]
-fn callers_who_come_during_the_end_are_not_kept_waiting() {
+fn late_callers_are_refused_at_once() {
     let slow = Behaviour::SlowBy {
         delay: Duration::from_millis(500),
         document: sim::DOCUMENT.into(),

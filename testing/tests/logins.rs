@@ -1,17 +1,18 @@
-//! The daemon's own key, and nodes that refuse it.
+//! The daemon's SSH key, and nodes that refuse it.
 
 use pulse_e2e::programs::{Need, skipped};
+use pulse_e2e::sshd::printing_options;
 use pulse_e2e::{Config, RealNode, SshdOptions, sim, wait};
 use std::os::unix::fs::PermissionsExt;
 
 const ATTEMPT: &str = "Connection from";
 
 #[test]
-fn a_node_that_refuses_our_key_is_asked_once_until_somebody_says_so() {
+fn refused_login_is_not_repeated() {
     if skipped(&[Need::Sshd]) {
         return;
     }
-    let node = RealNode::start_strangers(Config::new(), &SshdOptions::default());
+    let node = RealNode::start_untrusted(Config::new(), &SshdOptions::default());
     let home = node.daemon.home();
     home.trust(&node.sshd.host_key_line("pve1"));
     for _ in 0..5 {
@@ -34,19 +35,17 @@ fn a_node_that_refuses_our_key_is_asked_once_until_somebody_says_so() {
     wait::until("sshd's log", || node.sshd.count("Connection closed") == 2);
     assert_eq!(node.sshd.count(ATTEMPT), 2, "a reload tries again, once");
 
-    let document = sim::DOCUMENT.replace('"', "\\\"");
-    let forced = format!("restrict,command=\"echo '{document}'\"");
-    node.sshd.authorize(&forced, &home.public_key());
+    node.sshd.authorize(&printing_options(), &home.public_key());
     node.daemon.reload();
     assert!(sim::is_document(&node.daemon.temperature("pve1").unwrap()));
 }
 
 #[test]
-fn the_waiting_time_is_told() {
+fn error_has_the_next_attempts_time() {
     if skipped(&[Need::Sshd]) {
         return;
     }
-    let node = RealNode::start_strangers(Config::new(), &SshdOptions::default());
+    let node = RealNode::start_untrusted(Config::new(), &SshdOptions::default());
     node.daemon.home().trust(&node.sshd.host_key_line("pve1"));
     assert!(node.daemon.temperature("pve1").is_err());
     let error = node.daemon.temperature("pve1").unwrap_err();
@@ -56,7 +55,7 @@ fn the_waiting_time_is_told() {
 }
 
 #[test]
-fn the_key_is_made_once_for_its_owner_alone() {
+fn key_is_made_once_and_private() {
     let daemon = pulse_e2e::Daemon::start(&Config::new());
     let home = std::sync::Arc::clone(daemon.home());
     let made = home.public_key();
@@ -75,12 +74,11 @@ fn the_key_is_made_once_for_its_owner_alone() {
 }
 
 #[test]
-fn the_node_sees_the_user_that_is_configured() {
+fn configured_user_logs_in() {
     if skipped(&[Need::Sshd]) {
         return;
     }
-    let config = Config::new().set_ssh("user", "'nobody-here'");
-    let node = RealNode::start("", config);
+    let node = RealNode::start("", Config::new().set_ssh("user", "'nobody-here'"));
     let error = node.daemon.temperature("pve1").unwrap_err();
     assert!(error.contains("for user \"nobody-here\""), "{error}");
     wait::until("sshd's log", || {

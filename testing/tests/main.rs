@@ -1,7 +1,7 @@
-//! The daemon, end to end: as Pulse, as operators and as nodes see it.
+//! End-to-end tests of the daemon, from the side of Pulse, of operators and of nodes.
 //!
-//! One module for each concern; every test has a daemon of its own, so all of
-//! them may run at once. What cannot run on this machine says so and passes.
+//! One module for each concern. Every test has its own daemon, so all of them can run in
+//! parallel. A test whose prerequisites are missing prints the reason and passes.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod admission;
@@ -18,6 +18,7 @@ mod control_groups;
 mod control_socket;
 mod disks;
 mod engines;
+mod findings;
 mod flood;
 mod forward_commands;
 mod forwarding;

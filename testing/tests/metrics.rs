@@ -1,4 +1,4 @@
-//! The metrics, as Prometheus and its tools see them.
+//! The metrics, read by Prometheus and its tools.
 
 use pulse_e2e::observe::http;
 use pulse_e2e::programs::{Need, find, skipped};
@@ -9,15 +9,15 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 
-/// A daemon that has something to tell in every metric.
+/// A daemon after events for each metric.
 fn eventful() -> Fleet {
     let config = Config::new()
         .set("read_timeout", "'1s'")
         .set("max_ssh_output_bytes", "65536");
     let nodes = [
-        ("pve1", sim::well()),
+        ("pve1", sim::healthy()),
         ("flood", Behaviour::Flood),
-        ("changed", sim::well()),
+        ("changed", sim::healthy()),
     ];
     let fleet = Fleet::start(config, nodes);
     let changed = fleet.node("changed");
@@ -27,12 +27,12 @@ fn eventful() -> Fleet {
     }
     assert_eq!(fleet.daemon.connect().error(), "read timeout");
     assert!(fleet.daemon.temperature("-x").is_err());
-    assert!(fleet.daemon.temperature("pve1").is_err(), "shut out");
+    assert!(fleet.daemon.temperature("pve1").is_err(), "the penalty");
     fleet
 }
 
 #[test]
-fn every_metric_of_the_contract_is_there_and_counts() {
+fn documented_metrics_exist_and_count() {
     let fleet = eventful();
     let me = format!("uid:{}", nix::unistd::geteuid());
     let text = fleet.daemon.scrape();
@@ -63,7 +63,7 @@ fn every_metric_of_the_contract_is_there_and_counts() {
 }
 
 #[test]
-fn names_that_callers_invent_become_no_labels() {
+fn unknown_names_become_no_labels() {
     let fleet = eventful();
     let text = fleet.daemon.scrape();
     assert!(
@@ -73,7 +73,7 @@ fn names_that_callers_invent_become_no_labels() {
 }
 
 #[test]
-fn promtool_finds_nothing_wrong() {
+fn promtool_accepts_the_metrics() {
     if skipped(&[Need::Program("promtool")]) {
         return;
     }
@@ -89,11 +89,11 @@ fn promtool_finds_nothing_wrong() {
     input.write_all(fleet.daemon.scrape().as_bytes()).unwrap();
     drop(input);
     let output = promtool.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success() && said.is_empty(), "{said}");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && errors.is_empty(), "{errors}");
 }
 
-/// Killed when dropped.
+/// A running Prometheus; killed when dropped.
 struct Prometheus(Child);
 
 impl Drop for Prometheus {
@@ -105,8 +105,8 @@ impl Drop for Prometheus {
 }
 
 #[test]
-fn a_real_prometheus_scrapes_every_sample() {
-    if skipped(&[Need::Program("promtool"), Need::Companion("prometheus")]) {
+fn prometheus_scrapes_every_sample() {
+    if skipped(&[Need::Program("promtool"), Need::Optional("prometheus")]) {
         return;
     }
     let fleet = eventful();
@@ -151,7 +151,7 @@ fn a_real_prometheus_scrapes_every_sample() {
 }
 
 #[test]
-fn each_scraper_gets_the_format_that_it_reads() {
+fn accept_header_selects_format() {
     let daemon = Daemon::start(&Config::new());
     let scrape = |accept: &str| {
         let head = format!("GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\n\r\n");
@@ -187,7 +187,7 @@ fn metrics_can_be_switched_off() {
 }
 
 #[test]
-fn whatever_is_not_a_scrape_gets_its_status() {
+fn other_requests_get_their_status() {
     let daemon = Daemon::start(&Config::new());
     let address = daemon.home().metrics_address();
     let long = format!("GET /metrics HTTP/1.0\r\nA: {}\r\n\r\n", "a".repeat(9000));

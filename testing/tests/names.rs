@@ -1,5 +1,5 @@
-//! Names and addresses of nodes: however they are spelt, a node is one node; and what is no
-//! host's is refused.
+//! Names and addresses of nodes: every spelling is the same node, and an address that no host
+//! can have is refused.
 
 use pulse_e2e::sim::{self, Behaviour, Fleet};
 use pulse_e2e::{Config, Home, run};
@@ -12,14 +12,13 @@ fn ask(fleet: &Fleet, node: &str) -> Value {
 }
 
 #[test]
-fn node_is_one_node_in_whatever_case() {
-    let config = Config::new().with_default_limits();
-    let fleet = Fleet::start(config, [("pve1", sim::well())]);
+fn node_names_ignore_case() {
+    let fleet = Fleet::start(Config::new().with_two_tokens(), [("pve1", sim::healthy())]);
     for asked in ["PVE1", "Pve1"] {
         let answer = ask(&fleet, asked);
         assert_eq!(answer["data"]["node"], asked, "{answer}");
     }
-    // It has one bucket of two tokens, and they are spent.
+    // The node has one bucket, whose two tokens are spent.
     let third = ask(&fleet, "pve1");
     assert_eq!(third["error"], "rate limit exceeded", "{third}");
     let counters = fleet.node("pve1").counters();
@@ -39,15 +38,15 @@ fn node_is_one_node_in_whatever_case() {
 }
 
 #[test]
-fn error_names_the_node_as_it_was_asked_for() {
+fn error_has_the_name_as_asked() {
     let fleet = Fleet::start(Config::new(), [("pve1", Behaviour::RefuseKey)]);
     let error = fleet.daemon.temperature("PvE1").unwrap_err();
     assert!(error.starts_with("node \"PvE1\" "), "{error}");
 }
 
 #[test]
-fn nodes_that_are_asked_for_twice_are_read_and_answered_once() {
-    let nodes = ["pve1", "pve2"].map(|name| (name, sim::well()));
+fn repeated_names_are_read_once() {
+    let nodes = ["pve1", "pve2"].map(|name| (name, sim::healthy()));
     let fleet = Fleet::start(Config::new().with_default_limits(), nodes);
     let names = ["pve2", "PVE1", "pve1", "-x", "PVE2", "pve1", "-x"];
     let request = json!({"method": "get_temperatures", "params": {"nodes": names}});
@@ -64,8 +63,8 @@ fn nodes_that_are_asked_for_twice_are_read_and_answered_once() {
 }
 
 #[test]
-fn address_is_one_node_however_it_is_written() {
-    let node = sim::start(sim::well());
+fn address_spellings_are_one_node() {
+    let node = sim::start(sim::healthy());
     let IpAddr::V4(v4) = node.addr().ip() else {
         panic!("simulated nodes have IPv4");
     };
@@ -78,8 +77,7 @@ fn address_is_one_node_however_it_is_written() {
         .named_node(&mapped.to_string());
     let daemon = pulse_e2e::Daemon::start_in(&home, &config);
     for asked in [v4.to_string(), mapped.to_string(), format!("[{mapped}]")] {
-        let request = json!({"method": "get_temperature", "params": {"node": asked}});
-        let answer = daemon.ask(&request);
+        let answer = daemon.ask(&json!({"method": "get_temperature", "params": {"node": asked}}));
         assert_eq!(answer["data"]["node"], asked, "{answer}");
     }
     assert_eq!(node.counters().connections, 1);
@@ -88,7 +86,7 @@ fn address_is_one_node_however_it_is_written() {
     }
 }
 
-/// What `--check` says of a configuration with this node.
+/// Exit code and errors of `--check`.
 fn check(config: &Config) -> (i32, String) {
     let home = Home::new();
     home.write_config(config);
@@ -100,7 +98,7 @@ fn check(config: &Config) -> (i32, String) {
 }
 
 #[test]
-fn addresses_that_no_host_can_have_fail_the_check_with_their_reason() {
+fn impossible_addresses_fail_the_check() {
     for (address, reason) in [
         ("0.0.0.0", "the unspecified address is no host's"),
         ("::", "the unspecified address is no host's"),
@@ -130,7 +128,7 @@ fn addresses_that_no_host_can_have_fail_the_check_with_their_reason() {
 }
 
 #[test]
-fn labels_that_reorder_or_hide_text_are_scrubbed() {
+fn deceptive_labels_are_scrubbed() {
     let document = "{\"sensors\":{\"jc42-i2c-0-1a\":{\"a\u{202e}b\u{2028}c\u{9b}d\u{200b}e\u{e0041}f\":\
                     {\"temp1_input\":41.5}}},\"smart\":[{\"device\":\"/dev/sda\",\
                     \"model\":\"x\u{2066}y\",\"serial\":\"\u{feff}1\",\"temperature\":30}]}";

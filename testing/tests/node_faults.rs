@@ -1,5 +1,5 @@
-//! Nodes that misbehave: an error for them alone, in bounded time and memory, and
-//! no grudge once they are well.
+//! Nodes that misbehave: each fails alone, in bounded time and memory, and is read again when
+//! it works again.
 
 use pulse_e2e::programs::{Need, skipped};
 use pulse_e2e::sim::{self, Behaviour, Fleet, SimConfig};
@@ -8,19 +8,19 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A deadline, and a busy machine.
+/// The deadline, with a margin for a busy machine.
 const BOUND: Duration = Duration::from_secs(30);
 
-/// Long enough for those that are well, short enough to wait for the others. One
-/// caller may ask for all of them at once.
-fn impatient() -> Config {
+/// A request timeout that healthy nodes keep and tests can wait for. One caller may read all
+/// nodes at a time.
+fn short_timeout() -> Config {
     Config::new()
         .set("request_timeout", "'4s'")
         .set_limit("per_peer_concurrency", "200")
         .set_limit("global_concurrency", "200")
 }
 
-/// Every way not to answer, and a part of what is said of it.
+/// Every fault: a node's name, its behaviour, and a part of the error.
 fn faults() -> Vec<(&'static str, Behaviour, &'static str)> {
     let document: Arc<str> = sim::DOCUMENT.into();
     let slow = Behaviour::SlowBy {
@@ -65,12 +65,12 @@ fn faults() -> Vec<(&'static str, Behaviour, &'static str)> {
 }
 
 #[test]
-fn every_fault_is_the_nodes_own_and_bounded_and_forgiven() {
+fn faults_are_isolated_and_bounded() {
     let faults = faults();
     let named = faults
         .iter()
         .map(|(name, behaviour, _)| (*name, behaviour.clone()));
-    let fleet = Fleet::start(impatient(), named.chain([("well", sim::well())]));
+    let fleet = Fleet::start(short_timeout(), named.chain([("well", sim::healthy())]));
     let before = fleet.daemon.resident_kib();
     thread::scope(|scope| {
         for (name, _, part) in &faults {
@@ -84,11 +84,11 @@ fn every_fault_is_the_nodes_own_and_bounded_and_forgiven() {
 
     fleet
         .nodes()
-        .for_each(|(_, node)| node.set_behaviour(sim::well()));
+        .for_each(|(_, node)| node.set_behaviour(sim::healthy()));
     fleet.daemon.reload();
     for (name, _) in fleet.nodes() {
         let reading = fleet.daemon.temperature(name);
-        assert!(reading.is_ok(), "{name} is well again: {reading:?}");
+        assert!(reading.is_ok(), "{name} works again: {reading:?}");
     }
 }
 
@@ -99,16 +99,16 @@ fn assert_fails(daemon: &Daemon, name: &str, part: &str) {
     assert!(error.starts_with(&format!("node \"{name}\" ")), "{error}");
     assert!(error.contains(part), "{name}: {error}");
     assert!(took < BOUND, "{name}: {took:?}");
-    // It is left alone for a while, and that is said at once.
+    // The node is not retried for a while; the error is immediate.
     let error = daemon.temperature(name).unwrap_err();
     assert!(error.starts_with(&format!("node \"{name}\" ")), "{error}");
 }
 
 #[test]
-fn nodes_that_fall_ill_with_their_channels_open_fail_alike() {
+fn later_faults_are_isolated_too() {
     let faults = faults();
-    let well = faults.iter().map(|(name, ..)| (*name, sim::well()));
-    let fleet = Fleet::start(impatient(), well);
+    let well = faults.iter().map(|(name, ..)| (*name, sim::healthy()));
+    let fleet = Fleet::start(short_timeout(), well);
     for (name, ..) in &faults {
         let reading = fleet.daemon.temperature(name);
         assert!(reading.is_ok(), "{name}: {reading:?}");
@@ -116,7 +116,7 @@ fn nodes_that_fall_ill_with_their_channels_open_fail_alike() {
     for (name, behaviour, _) in faults {
         fleet.node(name).set_behaviour(behaviour);
         if matches!(name, "refuses" | "blackhole" | "banner" | "drips") {
-            // These show on a new connection only.
+            // These faults need a new connection.
             fleet.node(name).kick();
         }
     }
@@ -129,7 +129,7 @@ fn nodes_that_fall_ill_with_their_channels_open_fail_alike() {
 }
 
 #[test]
-fn a_flood_is_counted_and_takes_no_memory() {
+fn flood_is_counted_and_bounded() {
     let config = Config::new().set("max_ssh_output_bytes", "65536");
     let fleet = Fleet::start(config, [("pve1", Behaviour::Flood)]);
     let before = fleet.daemon.resident_kib();
@@ -145,14 +145,14 @@ fn a_flood_is_counted_and_takes_no_memory() {
 }
 
 #[test]
-fn no_channel_that_a_node_opens_is_taken() {
+fn nodes_channels_are_refused() {
     let opens = Behaviour::OpensChannels {
         document: sim::DOCUMENT.into(),
     };
     let fleet = Fleet::start(Config::new(), [("pve1", opens)]);
     let before = fleet.daemon.resident_kib();
     for _ in 0..10 {
-        // It may still get an answer in before it is dropped.
+        // Its answer may arrive before it is dropped.
         let _ = fleet.daemon.temperature("pve1");
         fleet.daemon.reload();
     }
@@ -162,7 +162,7 @@ fn no_channel_that_a_node_opens_is_taken() {
 }
 
 #[test]
-fn a_node_whose_certificate_is_right_opens_no_channel_either() {
+fn certified_nodes_channels_are_refused() {
     let authority = sim::HostAuthority::fresh("pve1").unwrap();
     let opens = Behaviour::OpensChannels {
         document: sim::DOCUMENT.into(),
@@ -184,7 +184,7 @@ fn a_node_whose_certificate_is_right_opens_no_channel_either() {
     assert_eq!(counters.channels_taken, 0);
     let grown = daemon.resident_kib().saturating_sub(before);
     assert!(grown < 12 * 1024, "it grew by {grown} KiB");
-    // It was not for its certificate that it was dropped.
+    // The daemon dropped it for another reason than its certificate.
     assert!(
         !daemon.log().contains("host certificate"),
         "{}",
@@ -194,8 +194,8 @@ fn a_node_whose_certificate_is_right_opens_no_channel_either() {
 }
 
 #[test]
-fn a_node_that_changes_its_host_key_is_refused_from_then_on() {
-    let fleet = Fleet::start(Config::new(), [("pve1", sim::well())]);
+fn exchanged_host_key_is_refused() {
+    let fleet = Fleet::start(Config::new(), [("pve1", sim::healthy())]);
     assert!(fleet.daemon.temperature("pve1").is_ok());
     let node = fleet.node("pve1");
     node.set_host_key(sim::fresh_key().unwrap()).unwrap();
@@ -208,8 +208,12 @@ fn a_node_that_changes_its_host_key_is_refused_from_then_on() {
             "{error}"
         );
     }
-    assert_eq!(node.counters().logins, 1, "the stranger got no login");
-    assert_eq!(node.counters().connections, 2, "and was asked once");
+    assert_eq!(node.counters().logins, 1, "no login with the other key");
+    assert_eq!(
+        node.counters().connections,
+        2,
+        "one connection with the other key"
+    );
     let changes = fleet
         .daemon
         .metric("pulse_proxy_hostkey_changes_total{node=\"pve1\"}");
@@ -217,8 +221,8 @@ fn a_node_that_changes_its_host_key_is_refused_from_then_on() {
 }
 
 #[test]
-fn a_node_that_is_down_is_read_soon_after_it_came_back() {
-    let well = || SimConfig::new(sim::well());
+fn returned_node_is_read_again() {
+    let well = || SimConfig::new(sim::healthy());
     let node = sim::start_with(well());
     let (address, host_key) = (node.addr(), sim::fresh_key().unwrap());
     node.set_host_key(host_key.clone()).unwrap();
@@ -236,13 +240,13 @@ fn a_node_that_is_down_is_read_soon_after_it_came_back() {
         host_key: Some(host_key),
         ..well()
     });
-    // Without any reload: the backoff after one failure is a second.
+    // Without a reload: the backoff after one failure is a second.
     wait::until("a reading", || daemon.temperature("pve1").is_ok());
 }
 
 #[test]
-fn a_hundred_connects_that_were_given_up_leave_no_socket_behind() {
-    // Nobody else may count a confined daemon's descriptors.
+fn abandoned_connects_leak_no_socket() {
+    // Only root can read a confined daemon's descriptors.
     if skipped(&[Need::Root]) {
         return;
     }
@@ -250,7 +254,7 @@ fn a_hundred_connects_that_were_given_up_leave_no_socket_behind() {
     let names: Vec<String> = (1..=100).map(|i| format!("pve{i}")).collect();
     let config = names
         .iter()
-        .fold(impatient(), |c, name| c.node(name, node.addr()));
+        .fold(short_timeout(), |c, name| c.node(name, node.addr()));
     let daemon = Daemon::start(&config);
     let before = daemon.descriptors();
     let response = daemon.ask(&serde_json::json!({"method": "get_temperatures"}));

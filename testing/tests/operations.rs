@@ -1,11 +1,11 @@
-//! `docs/operations.md`, tried as it is written: its commands are taken from the page, so
-//! that an operator who follows it has a verified record at the collector.
+//! The commands of `docs/operations.md`, run as the page has them: an operator who follows it
+//! has a verified record at the collector.
 //!
-//! What differs from the page: files are below a directory of the test's, addresses are
-//! loopback's, the daemon's user is the one of all tests, and nothing is installed. What
-//! systemd would restart is started here.
+//! Differences from the page: files are below a temporary directory, addresses are loopback
+//! addresses, the daemon's user is that of all tests, and nothing is installed. Services that
+//! the page restarts are started by the test.
 
-use pulse_e2e::forwarding::is_done;
+use pulse_e2e::forwarding::is_queue_empty;
 use pulse_e2e::programs::{self, Need, skipped};
 use pulse_e2e::rsyslog::Rsyslog;
 use pulse_e2e::{Config, Daemon, Home, service, unused_address, wait};
@@ -22,10 +22,9 @@ const NEEDS: [Need; 2] = [Need::Root, Need::Collector];
 /// The address on the page.
 const ADDRESS: &str = "192.0.2.7";
 
-/// The blocks of commands below a heading, with lines that go on put together.
+/// The indented blocks below a heading; continued lines are joined.
 fn blocks(heading: &str) -> Vec<Vec<String>> {
-    let start = format!("\n{heading}\n");
-    let (_, section) = PAGE.split_once(&start).expect(heading);
+    let (_, section) = PAGE.split_once(&format!("\n{heading}\n")).expect(heading);
     let section = section.split("\n#").next().unwrap();
     let mut blocks: Vec<Vec<String>> = Vec::new();
     let mut is_inside = false;
@@ -40,7 +39,8 @@ fn blocks(heading: &str) -> Vec<Vec<String>> {
     blocks
 }
 
-/// Words as a shell takes them apart, as far as the page needs it.
+/// Splits a line into words: variables and double quotes, the part of shell syntax that the
+/// page uses.
 fn words(line: &str, variables: &BTreeMap<String, String>) -> Vec<String> {
     let mut line = line.to_owned();
     for (name, value) in variables {
@@ -59,18 +59,18 @@ fn words(line: &str, variables: &BTreeMap<String, String>) -> Vec<String> {
     words
 }
 
-/// Where the page is tried.
+/// An operator who follows the page.
 struct Operator {
     home: Arc<Home>,
     listen: SocketAddr,
-    /// A copy that every user may start.
+    /// A copy of `pulse-sensorctl` that every user may start.
     control: PathBuf,
     directory: PathBuf,
-    /// Whose files are meant: here both machines are one.
+    /// The machine of the present section, which has its own directory of files.
     machine: &'static str,
     collector: Option<Rsyslog>,
     daemon: Option<Daemon>,
-    /// What systemd was asked, in order.
+    /// The arguments of `systemctl`, in order.
     asked: Vec<String>,
 }
 
@@ -94,7 +94,7 @@ impl Operator {
         }
     }
 
-    /// What stands for a word of the page here.
+    /// A word of the page, with the test's paths, address and user.
     fn here(&self, word: &str) -> String {
         let word = word.replace(ADDRESS, &self.listen.ip().to_string());
         for top in ["/etc/", "/var/"] {
@@ -109,7 +109,7 @@ impl Operator {
         }
     }
 
-    /// What a program wrote, whose files are below our directory here.
+    /// A program's output, with the test's paths.
     fn relocated(&self, text: &str) -> String {
         let root = self.root();
         text.replace("\"/etc/", &format!("\"{root}/etc/"))
@@ -125,7 +125,7 @@ impl Operator {
         self.home.path(self.machine).join(name)
     }
 
-    /// Does what a block says.
+    /// Runs the commands of a block.
     fn follow(&mut self, block: &[String]) -> Vec<Output> {
         let mut variables = BTreeMap::new();
         self.follow_with(block, &mut variables)
@@ -142,7 +142,7 @@ impl Operator {
             if let Some((name, value)) = line.split_once('=')
                 && name.chars().all(|c| c.is_ascii_uppercase())
             {
-                // What is given before counts: the page is followed for several names.
+                // A given value takes precedence: the block is run for several names.
                 variables.entry(name.to_owned()).or_insert(value.to_owned());
                 continue;
             }
@@ -184,7 +184,7 @@ impl Operator {
             _ => (),
         }
         let words: Vec<String> = words.iter().map(|word| self.here(word)).collect();
-        // A user is named after `-u`, a group after `-g`.
+        // The word after `-g` is a group.
         let words = words.iter().enumerate().map(|(at, word)| {
             let is_group = at > 0 && words[at - 1] == "-g";
             if is_group {
@@ -212,11 +212,14 @@ impl Operator {
         self.asked.push(words.join(" "));
         match words.last().map(String::as_str) {
             Some("rsyslog") => {
-                self.collector = Some(Rsyslog::with(&self.collectors_file(), Some(self.listen)));
+                self.collector = Some(Rsyslog::with_configuration(
+                    &self.collectors_file(),
+                    Some(self.listen),
+                ));
             }
             Some("pulse-sensor-proxy") => {
                 let daemon = Daemon::start_with(&self.home, &[]);
-                wait::until("the queue to become empty", || is_done(&daemon));
+                wait::until("the queue to become empty", || is_queue_empty(&daemon));
                 self.daemon = Some(daemon);
             }
             _ => (),
@@ -242,7 +245,7 @@ fn text(output: &Output) -> String {
 }
 
 #[test]
-fn the_page_leads_from_certificates_to_a_verified_record_at_the_collector() {
+fn page_leads_to_a_verified_record() {
     if skipped(&NEEDS) {
         return;
     }
@@ -299,7 +302,7 @@ fn the_host(operator: &mut Operator) {
     operator.home.write_config(&Config::new());
     let file = operator.home.config_file();
     let before = fs::read_to_string(&file).unwrap();
-    // The tests' own configuration ends with the section that the page begins.
+    // The harness's configuration ends with the section [forward], which the page starts.
     let added = configuration[1..]
         .join("\n")
         .replace(ADDRESS, &operator.listen.ip().to_string());
@@ -312,10 +315,10 @@ fn the_host(operator: &mut Operator) {
     )
     .unwrap();
     let outputs = operator.follow(begin);
-    let said: Vec<String> = outputs.iter().map(text).collect();
-    let said = said.join("\n");
+    let printed: Vec<String> = outputs.iter().map(text).collect();
+    let printed = printed.join("\n");
     for part in ["the collector speaks RELP", "logs.example.org:6514  up"] {
-        assert!(said.contains(part), "{part} is not in:\n{said}");
+        assert!(printed.contains(part), "{part} is not in:\n{printed}");
     }
     let dropped_in = "etc/systemd/system/pulse-sensor-proxy.service.d/collector.conf";
     let dropped_in = fs::read_to_string(operator.file(dropped_in)).unwrap();
@@ -335,7 +338,7 @@ fn check_it(operator: &mut Operator) {
         .and_then(|rest| rest.split_whitespace().next())
         .map(str::to_owned);
     let key = key.or(printed).unwrap();
-    // What is sealed when the daemon ends is proven at once.
+    // Stopping the daemon seals the log, which proves every record.
     operator.daemon.take().unwrap().stop();
     let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
     let block: Vec<String> = blocks("### Check it").concat();
@@ -351,7 +354,7 @@ fn check_it(operator: &mut Operator) {
 }
 
 #[test]
-fn every_command_of_ours_on_the_page_is_one_that_we_have() {
+fn commands_on_the_page_exist() {
     for line in PAGE
         .lines()
         .filter(|line| line.contains("pulse-sensorctl forward"))

@@ -1,16 +1,16 @@
-//! Files that another user may change decide nothing: as with sshd's `StrictModes`.
+//! Files that another user can change are refused, as with sshd's `StrictModes`.
 
 use pulse_e2e::certificates::Authority;
 use pulse_e2e::forwarding;
 use pulse_e2e::programs::{Need, is_root, skipped};
 use pulse_e2e::sim::{self, Fleet};
-use pulse_e2e::{Config, Daemon, Ended, Home, run, service, unused_address, wait};
+use pulse_e2e::{Config, Daemon, Ended, Home, run, run_in, service, unused_address, wait};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Somebody who is neither root nor the service.
+/// A user other than root and the service.
 const SOMEBODY: u32 = 61_001;
 
 fn set(path: &Path, mode: u32) {
@@ -21,8 +21,7 @@ fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().mode() & 0o7777
 }
 
-/// Each way in which somebody else may change a file: what was done, and the words that
-/// tell it.
+/// Each ownership or mode that lets another user change a file, with a part of the error.
 fn exposures(path: &Path) -> Vec<(Exposure, String)> {
     let directory = path.parent().unwrap();
     let mut exposures = Vec::new();
@@ -44,7 +43,7 @@ fn exposures(path: &Path) -> Vec<(Exposure, String)> {
     exposures
 }
 
-/// Put back to what it was when dropped; done when asked for.
+/// An ownership or mode for the duration of an action.
 struct Exposure {
     path: PathBuf,
     mode: u32,
@@ -78,22 +77,18 @@ impl Exposure {
     }
 }
 
-fn start(home: &Home) -> Ended {
-    run(&["--config", home.config_file().to_str().unwrap()], &[])
-}
-
 fn check(home: &Home) -> Ended {
     let file = home.config_file();
     run(&["--check", "--config", file.to_str().unwrap()], &[])
 }
 
 #[test]
-fn configuration_that_others_may_change_starts_nothing() {
+fn writable_configuration_is_refused() {
     let home = Home::new();
     home.write_config(&Config::new());
     assert_eq!(check(&home).code, 0);
     for (exposure, words) in exposures(&home.config_file()) {
-        for ended in exposure.during(|| [start(&home), check(&home)]) {
+        for ended in exposure.during(|| [run_in(&home), check(&home)]) {
             assert_eq!(ended.code, 78, "{ended:?}");
             let said = &ended.errors;
             assert!(said.contains("the configuration is refused"), "{said}");
@@ -105,7 +100,7 @@ fn configuration_that_others_may_change_starts_nothing() {
 }
 
 #[test]
-fn link_to_a_configuration_is_followed_where_nobody_else_can_change_it() {
+fn protected_link_is_followed() {
     let home = Arc::new(Home::new());
     home.write_config(&Config::new());
     let (file, elsewhere) = (home.config_file(), home.path("elsewhere"));
@@ -118,7 +113,7 @@ fn link_to_a_configuration_is_followed_where_nobody_else_can_change_it() {
         let ended = exposure.during(|| check(&home));
         assert!(ended.errors.contains(&words), "{words}: {ended:?}");
     }
-    // In a directory where everybody may write, the link's owner chooses the target.
+    // In a sticky directory that everybody can write to, the link's owner chooses the target.
     let shared = home.path("shared");
     fs::create_dir(&shared).unwrap();
     set(&shared, 0o1777);
@@ -135,8 +130,8 @@ fn link_to_a_configuration_is_followed_where_nobody_else_can_change_it() {
 }
 
 #[test]
-fn reload_of_an_exposed_configuration_leaves_the_running_one() {
-    let fleet = Fleet::start(Config::new(), [("pve1", sim::well())]);
+fn writable_configuration_is_not_reloaded() {
+    let fleet = Fleet::start(Config::new(), [("pve1", sim::healthy())]);
     let daemon = &fleet.daemon;
     let file = daemon.home().config_file();
     let good = fs::read_to_string(&file).unwrap();
@@ -147,7 +142,7 @@ fn reload_of_an_exposed_configuration_leaves_the_running_one() {
         let last = records.last().unwrap();
         assert_eq!(last["decision"], "failed");
         let said = last["error"].as_str().unwrap();
-        // A record's text has a bound, and a path may be long.
+        // A record's text is truncated, so only the log has the whole path.
         assert!(said.contains("the configuration is refused"), "{said}");
         assert!(daemon.log().contains(&words), "{words}");
         assert!(daemon.temperature("pve1").is_ok());
@@ -160,12 +155,12 @@ fn reload_of_an_exposed_configuration_leaves_the_running_one() {
 }
 
 #[test]
-fn known_hosts_that_others_may_change_trust_no_node() {
-    let fleet = Fleet::start(Config::new(), [("pve1", sim::well())]);
+fn writable_known_hosts_trust_no_node() {
+    let fleet = Fleet::start(Config::new(), [("pve1", sim::healthy())]);
     let daemon = &fleet.daemon;
     let known_hosts = daemon.home().known_hosts();
     for (exposure, words) in exposures(&known_hosts) {
-        // The service's own directory may not be given away: it could not look inside.
+        // The service needs its own directory, so its owner cannot change.
         if exposure.owner.is_some() && exposure.path != known_hosts {
             continue;
         }
@@ -181,7 +176,7 @@ fn known_hosts_that_others_may_change_trust_no_node() {
             assert!(ended.errors.contains(&words), "{words}: {ended:?}");
             assert_eq!(fleet.node("pve1").counters().readings, before);
         });
-        // What is fixed heals at once.
+        // The node is read again as soon as the file is fixed.
         wait::until("the node", || daemon.temperature("pve1").is_ok());
         fleet.node("pve1").kick();
         sim::wait_for(fleet.node("pve1"), |now| now.open_connections == 0);
@@ -189,7 +184,7 @@ fn known_hosts_that_others_may_change_trust_no_node() {
 }
 
 #[test]
-fn directories_of_keys_and_records_are_nobody_elses() {
+fn writable_directories_are_refused() {
     let home = Arc::new(Home::new());
     Daemon::start_in(&home, &Config::new()).stop();
     let log = home.audit_log();
@@ -202,7 +197,7 @@ fn directories_of_keys_and_records_are_nobody_elses() {
         ),
     ] {
         let exposure = Exposure::mode(&directory, mode(&directory) | 0o020);
-        let ended = exposure.during(|| start(&home));
+        let ended = exposure.during(|| run_in(&home));
         assert_eq!(ended.code, 78, "{ended:?}");
         let said = format!("{name} is refused: {} (mode", directory.display());
         assert!(ended.errors.contains(&said), "{said}: {}", ended.errors);
@@ -210,26 +205,25 @@ fn directories_of_keys_and_records_are_nobody_elses() {
     if is_root() {
         let key = home.ssh_dir().join("id_ed25519");
         let theirs = Exposure::owner(&key);
-        // Root reads it before it becomes the service, which may read it no more.
-        let ended = theirs.during(|| start(&home));
+        // The service could not read the key after dropping root.
+        let ended = theirs.during(|| run_in(&home));
         assert_eq!(ended.code, 73, "{ended:?}");
     }
     Daemon::start_in(&home, &Config::new()).stop();
 }
 
 #[test]
-fn directory_above_the_log_is_reported() {
+fn writable_log_parent_is_reported() {
     let home = Arc::new(Home::new());
     let log = home.path("var/log/pulse/audit.log");
     for directory in ["var", "var/log", "var/log/pulse"] {
         fs::create_dir(home.path(directory)).unwrap();
     }
-    service::own(&home.path("var/log/pulse"));
-    // As Ubuntu has it, for rsyslog.
+    service::give(&home.path("var/log/pulse"));
+    // The mode that Ubuntu sets, for rsyslog.
     set(&home.path("var/log"), 0o775);
-    let config = Config::new().set_audit("log", &format!("{log:?}"));
-    home.write_config(&config);
-    if skipped(&[Need::NoUnit("the unit mounts the log's usual directory")]) {
+    home.write_config(&Config::new().set_audit("log", &format!("{log:?}")));
+    if skipped(&[Need::NoUnit("the unit mounts the default log directory")]) {
         return;
     }
     let daemon = Daemon::start_with(&home, &[]);
@@ -238,17 +232,16 @@ fn directory_above_the_log_is_reported() {
 }
 
 #[test]
-fn credentials_that_others_may_change_or_a_key_that_all_may_read_are_refused() {
+fn exposed_credentials_are_refused() {
     if skipped(&[Need::Program("openssl")]) {
         return;
     }
     let home = Arc::new(Home::new());
-    forwarding::equip_well(&home, &Authority::new());
-    let daemon = Daemon::start_in(&home, &forwarding::to(unused_address()));
+    forwarding::install_valid_credentials(&home, &Authority::new());
+    let daemon = Daemon::start_in(&home, &forwarding::forward_to(unused_address()));
     let trouble_says = |words: &str| {
         wait::until(words, || {
-            let trouble = forwarding::trouble(&daemon).to_string();
-            trouble.contains(words)
+            forwarding::trouble(&daemon).to_string().contains(words)
         });
     };
     trouble_says("nothing listens");

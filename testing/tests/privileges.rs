@@ -1,22 +1,19 @@
-//! Started as root, the daemon gives root away: for a user that has nothing, or, where
-//! there is none, for root without any privilege.
+//! Dropping root: the daemon becomes an unprivileged user or, where there is none, root
+//! without capabilities.
 
-use crate::confinement::{
-    NO_CAPABILITIES, assert_confined, attempts, only, probe, record_of, status_of,
-};
+use crate::confinement::{NO_CAPABILITIES, assert_confined, only, probe, record_of, status_of};
+use pulse_e2e::findings::attempts;
 use pulse_e2e::programs::{self, Need, skipped};
 use pulse_e2e::python::{self, User};
 use pulse_e2e::service::{self, VARIABLE};
 use pulse_e2e::sim::{self, Fleet};
-use pulse_e2e::sshd::make_key;
+use pulse_e2e::sshd::{make_key, printing_options};
 use pulse_e2e::{Config, Daemon, Home, Sshd, SshdOptions, run, wait};
 use serde_json::json;
-use std::collections::BTreeSet;
-use std::fs;
 use std::os::unix::fs::chown;
 use std::sync::Arc;
 
-/// Its real, effective, saved and file system's ids are these, for good.
+/// Its real, effective, saved and file system ids are these, and its bounding set is empty.
 fn assert_is(daemon: &Daemon, User { uid, gid }: User) {
     for (name, id) in [("Uid:", uid), ("Gid:", gid)] {
         let all_four = format!("{id} {id} {id} {id}");
@@ -25,17 +22,16 @@ fn assert_is(daemon: &Daemon, User { uid, gid }: User) {
     assert_eq!(status_of(daemon, "CapBnd:"), only(NO_CAPABILITIES));
 }
 
-/// That of a daemon which has no other user to become.
+/// The home of a daemon that stays root.
 fn home_of_root() -> Arc<Home> {
     let home = Home::new();
     chown(home.path("run"), Some(0), Some(0)).unwrap();
     Arc::new(home)
 }
 
-/// However they are started.
 #[test]
-fn the_daemons_of_these_tests_are_started_as_root_and_drop_to_a_user_that_has_nothing() {
-    if skipped(&[Need::Root, Need::NoUnit("it gives root's privileges away")]) {
+fn root_is_dropped_by_every_daemon() {
+    if skipped(&[Need::Root, Need::NoUnit("the daemon starts as root")]) {
         return;
     }
     let config = Config::new();
@@ -46,7 +42,7 @@ fn the_daemons_of_these_tests_are_started_as_root_and_drop_to_a_user_that_has_no
         Daemon::start(&config),
         Daemon::start_program(&programs::lacking_daemon(), &home(), &config),
         Daemon::start_under(&under, &["setpriv", "--groups=0,1"]),
-        Fleet::start(config, [("pve1", sim::well())]).daemon,
+        Fleet::start(config, [("pve1", sim::healthy())]).daemon,
     ];
     let user = service::user();
     assert_ne!((user.uid, user.gid), (0, 0));
@@ -55,16 +51,16 @@ fn the_daemons_of_these_tests_are_started_as_root_and_drop_to_a_user_that_has_no
         assert_is(&daemon, user);
         assert_eq!(status_of(&daemon, "Groups:"), only(""));
         assert_confined(&daemon);
-        let held = format!("privileges (user {})", user.uid);
+        let dropped = format!("privileges (user {})", user.uid);
         assert!(
-            record["reason"].as_str().unwrap().contains(&held),
+            record["reason"].as_str().unwrap().contains(&dropped),
             "{record}"
         );
     }
 }
 
 #[test]
-fn after_its_drop_from_root_it_reloads_rotates_polls_and_takes_its_socket_away() {
+fn dropped_daemon_does_all_its_work() {
     if skipped(&[Need::Root, Need::Sshd, Need::Program("python3")]) {
         return;
     }
@@ -74,13 +70,11 @@ fn after_its_drop_from_root_it_reloads_rotates_polls_and_takes_its_socket_away()
         .set_audit("segment_bytes", "24000")
         .set_ssh("poll_interval", "'1s'")
         .node("pve1", sshd.address());
-    // It polls as soon as it serves, so the two know each other before.
+    // The daemon polls when it starts, so both keys are known before.
     home.trust(&sshd.host_key_line("pve1"));
     make_key(&home.ssh_dir(), "id_ed25519");
-    service::own(&home.ssh_dir().join("id_ed25519"));
-    let document = sim::DOCUMENT.replace('"', "\\\"");
-    let forced = format!("restrict,command=\"echo '{document}'\"");
-    sshd.authorize(&forced, &home.public_key());
+    service::give(&home.ssh_dir().join("id_ed25519"));
+    sshd.authorize(&printing_options(), &home.public_key());
     let daemon = Daemon::start_in(&home, &config);
     daemon.reload();
 
@@ -95,33 +89,23 @@ fn after_its_drop_from_root_it_reloads_rotates_polls_and_takes_its_socket_away()
     let answer = python::run(python::PULSE, Some(service::user()), &as_itself);
     assert!(answer.contains("unauthorized"), "its own user: {answer}");
 
-    let directory = home.audit_log().parent().unwrap().to_owned();
-    let all = || {
-        let mut text = String::new();
-        for file in fs::read_dir(&directory).unwrap().flatten() {
-            if file.file_name().to_string_lossy().starts_with("audit.log") {
-                text += &fs::read_to_string(file.path()).unwrap();
-            }
-        }
-        text
-    };
     wait::until("a rotation", || {
-        // Each leaves two records, so this does not go on for long.
+        // Each reading has two records, so this ends soon.
         assert!(daemon.temperature("pve1").is_ok());
-        all().contains("\"log.rotated\"")
+        home.log_text().contains("\"log.rotated\"")
     });
     let as_its_user = format!("\"peer_uid\":{},", service::user().uid);
-    wait::until("a poll", || all().contains(&as_its_user));
+    wait::until("a poll", || home.log_text().contains(&as_its_user));
     assert!(
         daemon.temperature("pve1").is_ok(),
         "recorded in the next file"
     );
     daemon.stop();
-    assert!(!socket.exists(), "it may still take its socket away");
+    assert!(!socket.exists(), "it removes its socket as that user");
 }
 
 #[test]
-fn a_required_layer_that_does_not_hold_keeps_it_from_starting() {
+fn missing_required_layer_prevents_start() {
     if skipped(&[Need::Root]) {
         return;
     }
@@ -138,8 +122,8 @@ fn a_required_layer_that_does_not_hold_keeps_it_from_starting() {
 }
 
 #[test]
-fn without_a_user_to_become_it_keeps_root_without_capabilities_and_says_so() {
-    if skipped(&[Need::Root, Need::NoUnit("it gives root's privileges away")]) {
+fn root_is_kept_without_capabilities() {
+    if skipped(&[Need::Root, Need::NoUnit("the daemon starts as root")]) {
         return;
     }
     for name in ["root", "no-such-user-here"] {
@@ -164,12 +148,12 @@ fn without_a_user_to_become_it_keeps_root_without_capabilities_and_says_so() {
 }
 
 #[test]
-fn what_keeps_root_stops_every_attempt_of_the_probe_too() {
-    if skipped(&[Need::Root, Need::NoUnit("it gives root's privileges away")]) {
+fn probe_is_stopped_as_kept_root() {
+    if skipped(&[Need::Root, Need::NoUnit("the daemon starts as root")]) {
         return;
     }
     let (code, findings) = probe(&home_of_root(), &[], &[(VARIABLE, "root")]);
-    assert_eq!(attempts(&findings, false), BTreeSet::new(), "{findings}");
+    assert_eq!(attempts(&findings, false), [""; 0], "{findings}");
     let state = &findings["layers"][0]["state"];
     assert_eq!((code, state), (0, &json!("partly")));
 }

@@ -1,21 +1,21 @@
-//! The socket's protocol, byte by byte: frames, texts, ids, endings.
+//! The protocol of the callers' socket, byte by byte.
 
 use pulse_e2e::sim::{self, Fleet};
 use pulse_e2e::{Config, Daemon};
 use serde_json::{Value, json};
 
-/// With the newline.
+/// Bytes of the longest request, its newline included.
 const LIMIT: usize = 16_384;
 
 const STATUS: &str = r#"{"method":"get_status"}"#;
 
-/// The error that one line gets from a daemon that knows nothing of the caller.
+/// The error text for one line, from a new daemon.
 fn error_of(line: impl AsRef<[u8]>) -> String {
     let daemon = Daemon::start(&Config::new());
     let mut client = daemon.connect();
     client.send(&[line.as_ref(), b"\n"].concat());
     let error = client.error();
-    assert!(client.rest().is_empty(), "the daemon closes after it");
+    assert!(client.rest().is_empty(), "the daemon closes the connection");
     error
 }
 
@@ -28,7 +28,7 @@ fn request_of(bytes: usize) -> Vec<u8> {
 }
 
 #[test]
-fn every_malformed_request_gets_its_text() {
+fn malformed_requests_get_their_text() {
     for (line, text) in [
         (&b""[..], "empty request"),
         (b" \t ", "empty request"),
@@ -59,7 +59,7 @@ fn every_malformed_request_gets_its_text() {
 }
 
 #[test]
-fn json_that_is_deep_costs_nobody_a_stack() {
+fn deep_json_overflows_no_stack() {
     let deep = format!(
         "{{\"method\":\"get_status\",\"params\":{{\"a\":{}",
         "[".repeat(16_000)
@@ -70,7 +70,7 @@ fn json_that_is_deep_costs_nobody_a_stack() {
 }
 
 #[test]
-fn methods_of_later_versions_are_unknown() {
+fn later_methods_are_unknown() {
     let daemon = Daemon::start(&Config::new());
     for method in [
         "register_nodes",
@@ -82,7 +82,7 @@ fn methods_of_later_versions_are_unknown() {
         let response = daemon.ask(&json!({"method": method}));
         assert_eq!(response["error"], "unknown method", "{method}");
     }
-    // An honest mistake: nobody is shut out for it.
+    // An unknown method costs no penalty.
     assert_eq!(
         daemon.ask(&json!({"method": "get_status"}))["success"],
         true
@@ -90,7 +90,7 @@ fn methods_of_later_versions_are_unknown() {
 }
 
 #[test]
-fn a_request_may_fill_the_limit() {
+fn request_may_fill_the_limit() {
     let daemon = Daemon::start(&Config::new());
     let mut client = daemon.connect();
     client.send(&request_of(LIMIT));
@@ -98,7 +98,7 @@ fn a_request_may_fill_the_limit() {
 }
 
 #[test]
-fn a_request_one_byte_too_long_is_refused() {
+fn oversized_request_is_refused() {
     for excess in [1, 2, 100_000] {
         let daemon = Daemon::start(&Config::new());
         let mut client = daemon.connect();
@@ -109,21 +109,21 @@ fn a_request_one_byte_too_long_is_refused() {
 }
 
 #[test]
-fn a_line_that_never_ends_is_answered_and_cut() {
+fn endless_line_is_answered_and_cut() {
     let daemon = Daemon::start(&Config::new());
     let mut client = daemon.connect();
     let before = daemon.resident_kib();
     let chunk = [b'x'; 64 * 1024];
     let sent = (0..10_000).take_while(|_| client.try_send(&chunk).is_ok());
     let sent = sent.count() * chunk.len();
-    assert!(sent < 4 << 20, "it took {sent} bytes of nothing");
+    assert!(sent < 4 << 20, "it accepted {sent} bytes");
     assert_eq!(client.error(), "payload too large");
     let grown = daemon.resident_kib().saturating_sub(before);
-    assert!(grown < 2048, "for that it kept {grown} KiB");
+    assert!(grown < 2048, "it grew by {grown} KiB");
 }
 
 #[test]
-fn a_line_may_come_in_pieces_and_end_with_the_stream() {
+fn line_may_come_in_pieces() {
     let daemon = Daemon::start(&Config::new());
     let mut client = daemon.connect();
     for byte in STATUS.as_bytes() {
@@ -135,7 +135,7 @@ fn a_line_may_come_in_pieces_and_end_with_the_stream() {
 }
 
 #[test]
-fn a_caller_that_sends_nothing_and_ends_is_no_error() {
+fn empty_connection_is_no_error() {
     let daemon = Daemon::start(&Config::new());
     let mut client = daemon.connect();
     client.end_sending();
@@ -147,7 +147,7 @@ fn a_caller_that_sends_nothing_and_ends_is_no_error() {
 }
 
 #[test]
-fn a_correlation_id_is_kept_if_it_is_a_uuid_and_replaced_if_not() {
+fn correlation_id_has_to_be_a_uuid() {
     let daemon = Daemon::start(&Config::new());
     let answered = |id: Value| {
         let response = daemon.ask(&json!({"method": "get_status", "correlation_id": id}));
@@ -173,7 +173,7 @@ fn a_correlation_id_is_kept_if_it_is_a_uuid_and_replaced_if_not() {
 }
 
 #[test]
-fn an_error_has_the_callers_id_too() {
+fn error_has_the_callers_id() {
     let daemon = Daemon::start(&Config::new());
     let id = "0190b6a5-7e57-7000-8000-0123456789ab";
     let response = daemon.ask(&json!({"method": "register_nodes", "correlation_id": id}));
@@ -184,14 +184,14 @@ fn an_error_has_the_callers_id_too() {
 }
 
 #[test]
-fn a_kept_connection_serves_on_and_others_are_closed() {
+fn keep_alive_serves_until_omitted() {
     let daemon = Daemon::start(&Config::new());
     let mut client = daemon.connect();
     for _ in 0..10 {
         client.send(b"{\"method\":\"get_status\",\"keep_alive\":true}\n");
         assert_eq!(client.answer()["success"], true);
     }
-    // Two at once, and the second is the last.
+    // Two requests in one write; the second is without keep_alive.
     client.send(b"{\"method\":\"get_status\",\"keep_alive\":true}\n{\"method\":\"get_status\"}\n");
     assert_eq!(client.answer()["success"], true);
     assert_eq!(client.answer()["success"], true);
@@ -199,24 +199,23 @@ fn a_kept_connection_serves_on_and_others_are_closed() {
 }
 
 #[test]
-fn a_status_says_what_the_caller_may_do() {
+fn status_lists_capabilities() {
     let daemon = Daemon::start(&Config::new());
     let response = daemon.ask(&json!({"method": "get_status", "params": null}));
     let data = &response["data"];
     assert_eq!(data["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(data["ssh_dir"], daemon.home().ssh_dir().to_str().unwrap());
     assert_eq!(data["capabilities"], json!(["read"]));
-    let response = daemon.administer(&json!({"method": "get_status"}));
-    let capabilities = &response["data"]["capabilities"];
+    let capabilities = &daemon.administer(&json!({"method": "get_status"}))["data"]["capabilities"];
     assert_eq!(*capabilities, json!(["read", "write", "admin"]));
 }
 
 #[test]
-fn many_nodes_come_in_one_answer_each_with_its_age_or_its_error() {
+fn list_gives_each_node_age_or_error() {
     let config = Config::new().set("request_timeout", "'4s'");
     let fleet = Fleet::start(
         config,
-        [("pve1", sim::well()), ("pve2", sim::Behaviour::Hang)],
+        [("pve1", sim::healthy()), ("pve2", sim::Behaviour::Hang)],
     );
     let nodes = |params: Value| {
         let request = json!({"method": "get_temperatures", "params": params});
@@ -235,10 +234,10 @@ fn many_nodes_come_in_one_answer_each_with_its_age_or_its_error() {
 }
 
 #[test]
-fn without_a_list_every_allowed_node_is_read() {
+fn missing_list_reads_every_node() {
     let fleet = Fleet::start(
         Config::new(),
-        [("pve1", sim::well()), ("pve2", sim::well())],
+        [("pve1", sim::healthy()), ("pve2", sim::healthy())],
     );
     let response = fleet.daemon.ask(&json!({"method": "get_temperatures"}));
     let nodes = response["data"]["nodes"].as_array().unwrap();
@@ -248,14 +247,14 @@ fn without_a_list_every_allowed_node_is_read() {
 }
 
 #[test]
-fn an_empty_list_reads_nothing_and_says_there_is_no_list() {
+fn missing_allowlist_has_its_own_error() {
     let daemon = Daemon::start(&Config::new());
     let error = daemon.temperature("pve1").unwrap_err();
     assert_eq!(
         error,
         "node \"pve1\" rejected by validator (no_validation_sources)"
     );
-    let node = sim::start(sim::well());
+    let node = sim::start(sim::healthy());
     let daemon = Daemon::start(&Config::new().node("pve2", node.addr()));
     let error = daemon.temperature("pve1").unwrap_err();
     assert_eq!(

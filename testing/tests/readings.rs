@@ -1,4 +1,4 @@
-//! Readings of a real node, in every manner there is.
+//! Readings of a real node: with the helper, with another command, and with a shell.
 
 use pulse_e2e::programs::{Need, skipped};
 use pulse_e2e::sim::tree;
@@ -7,7 +7,7 @@ use pulse_e2e::{Config, RealNode, wait};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
-/// One of the made-up nodes, on disk.
+/// The tree of a made-up node, unpacked.
 fn devices_of(node: &str) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     let all = tree::all();
@@ -16,7 +16,7 @@ fn devices_of(node: &str) -> tempfile::TempDir {
     directory
 }
 
-/// What a program prints, and the document that has to become of it.
+/// A recorded output, and the document that it is converted to.
 fn recorded(name: &str) -> (PathBuf, Value) {
     let corpus =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/sensors/tests/corpus/documents");
@@ -34,15 +34,14 @@ fn with_helper(sys_root: &Path) -> RealNode {
 }
 
 #[test]
-fn a_node_with_the_helper_is_read_many_times_over_one_channel() {
+fn helper_serves_one_channel() {
     if skipped(&[Need::Sshd]) {
         return;
     }
     let devices = devices_of("xeon");
     let node = with_helper(devices.path());
     for _ in 0..20 {
-        let document = node.daemon.temperature("pve1").unwrap();
-        assert_is_what_pulse_takes(&document);
+        assert_pulse_accepts(&node.daemon.temperature("pve1").unwrap());
     }
     node.daemon.stop();
     wait::until("the session's end", || node.sshd.count("Close session") > 0);
@@ -52,7 +51,7 @@ fn a_node_with_the_helper_is_read_many_times_over_one_channel() {
 }
 
 #[test]
-fn the_hottest_processor_is_the_one_that_pulse_sees() {
+fn hottest_processor_is_reported() {
     if skipped(&[Need::Sshd]) {
         return;
     }
@@ -62,19 +61,19 @@ fn the_hottest_processor_is_the_one_that_pulse_sees() {
     let chips = document["sensors"].as_object().unwrap();
     let processors: Vec<_> = chips.keys().filter(|c| c.starts_with("coretemp")).collect();
     let [processor] = processors[..] else {
-        panic!("one of two sockets, and not {processors:?}");
+        panic!("expected one of two processors, found {processors:?}");
     };
     let features = chips[processor].as_object().unwrap();
     let packages = features
         .iter()
         .filter(|(name, _)| name.starts_with("Package id"));
     let degrees: Vec<_> = packages.map(|(_, f)| f["temp1_input"].as_f64()).collect();
-    assert_eq!(degrees, [Some(52.0)], "of 47 and 52 degrees");
+    assert_eq!(degrees, [Some(52.0)], "the higher of 47 and 52 degrees");
     assert_eq!(document["smart"][0]["wwn"], "0x5cd2e4a1b2c30100");
 }
 
 #[test]
-fn a_reading_shows_what_the_node_measures_now() {
+fn reading_shows_current_values() {
     if skipped(&[Need::Sshd]) {
         return;
     }
@@ -83,14 +82,13 @@ fn a_reading_shows_what_the_node_measures_now() {
     for (millidegrees, degrees) in [("50700", 50.7), ("61250", 61.25), ("49000", 49.0)] {
         let zone = "devices/virtual/thermal/thermal_zone0/temp";
         tree::set(devices.path(), zone, millidegrees).unwrap();
-        let document = node.daemon.temperature("pve1").unwrap();
-        let chip = &document["sensors"]["cpu_thermal-virtual-0"];
+        let chip = &node.daemon.temperature("pve1").unwrap()["sensors"]["cpu_thermal-virtual-0"];
         assert_eq!(chip["temp1"]["temp1_input"], degrees);
     }
 }
 
 #[test]
-fn a_node_that_only_prints_its_sensors_is_read_all_the_same() {
+fn printing_command_is_read() {
     if skipped(&[Need::Sshd]) {
         return;
     }
@@ -107,7 +105,7 @@ fn a_node_that_only_prints_its_sensors_is_read_all_the_same() {
 }
 
 #[test]
-fn an_account_with_a_shell_and_lm_sensors_is_read() {
+fn shell_account_with_sensors_is_read() {
     if skipped(&[Need::Sshd]) {
         return;
     }
@@ -125,13 +123,12 @@ fn an_account_with_a_shell_and_lm_sensors_is_read() {
 }
 
 #[test]
-fn a_node_whose_command_fails_says_why() {
+fn failed_command_gives_its_reason() {
     if skipped(&[Need::Sshd]) {
         return;
     }
     let complaint = "echo 'Kernel driver missing' >&2; exit 1";
-    let options = format!("restrict,command=\"{complaint}\"");
-    let node = RealNode::start(&options, Config::new());
+    let node = RealNode::start(&format!("restrict,command=\"{complaint}\""), Config::new());
     let error = node.daemon.temperature("pve1").unwrap_err();
     assert!(error.starts_with("node \"pve1\" "), "{error}");
     assert!(
@@ -141,7 +138,7 @@ fn a_node_whose_command_fails_says_why() {
 }
 
 #[test]
-fn a_helper_that_ends_by_itself_is_started_again() {
+fn ended_helper_is_restarted() {
     if skipped(&[Need::Sshd]) {
         return;
     }
@@ -152,12 +149,12 @@ fn a_helper_that_ends_by_itself_is_started_again() {
     node.sshd.install("two-readings", &script);
     for reading in 0..6 {
         let document = node.daemon.temperature("pve1");
-        assert_is_what_pulse_takes(&document.unwrap_or_else(|e| panic!("{reading}: {e}")));
+        assert_pulse_accepts(&document.unwrap_or_else(|e| panic!("{reading}: {e}")));
     }
 }
 
-/// The rules of Pulse's own reader.
-fn assert_is_what_pulse_takes(document: &Value) {
+/// Checks the rules of Pulse's parser.
+fn assert_pulse_accepts(document: &Value) {
     let chips = document["sensors"]
         .as_object()
         .expect("sensors, and not null");

@@ -1,5 +1,5 @@
-//! A caller that is refused always gets its line: never a reset, never a broken
-//! pipe, whatever it sends and when.
+//! A refused caller always gets its line and never a reset or a broken pipe, whatever it sends
+//! and when.
 
 use pulse_e2e::programs::{Need, skipped};
 use pulse_e2e::python::{self, User};
@@ -12,14 +12,14 @@ const STRANGER: User = User {
     uid: 61_001,
     gid: 61_001,
 };
-/// More strangers, each with a budget of its own.
+/// The first of several strangers, each with a budget of its own.
 const FIRST_OF_MANY: u32 = 61_010;
 const READER: User = User {
     uid: 61_002,
     gid: 61_002,
 };
 
-fn seen(daemon: &Daemon, user: User, arguments: &[&str]) -> String {
+fn outcomes(daemon: &Daemon, user: User, arguments: &[&str]) -> String {
     let socket = daemon.home().socket();
     let arguments = [&[socket.to_str().unwrap()], arguments].concat();
     python::run(python::REPEAT, Some(user), &arguments)
@@ -30,7 +30,7 @@ fn with_reader() -> Config {
 }
 
 #[test]
-fn a_stranger_gets_its_line_five_hundred_times_in_a_row() {
+fn stranger_gets_a_line_500_times() {
     if skipped(&NEEDS) {
         return;
     }
@@ -38,8 +38,7 @@ fn a_stranger_gets_its_line_five_hundred_times_in_a_row() {
     let sizes = ["24", "16384", "16385", "200000"];
     for (size, uid) in sizes.into_iter().zip(FIRST_OF_MANY..) {
         for when in ["first", "late"] {
-            let stranger = User::number(uid);
-            let outcomes = seen(&daemon, stranger, &["500", "1", size, when]);
+            let outcomes = outcomes(&daemon, User::number(uid), &["500", "1", size, when]);
             assert_eq!(
                 outcomes, "{\"unauthorized\": 500}\n",
                 "{size} bytes, {when}"
@@ -49,19 +48,19 @@ fn a_stranger_gets_its_line_five_hundred_times_in_a_row() {
 }
 
 #[test]
-fn strangers_that_come_all_at_once_get_their_lines() {
+fn parallel_strangers_get_lines() {
     if skipped(&NEEDS) {
         return;
     }
     let daemon = Daemon::start(&Config::new());
     for when in ["first", "late"] {
-        let outcomes = seen(&daemon, STRANGER, &["500", "50", "1000", when]);
+        let outcomes = outcomes(&daemon, STRANGER, &["500", "50", "1000", when]);
         assert_eq!(outcomes, "{\"unauthorized\": 500}\n", "{when}");
     }
 }
 
 #[test]
-fn a_caller_without_tokens_gets_its_line() {
+fn limited_caller_gets_a_line() {
     if skipped(&NEEDS) {
         return;
     }
@@ -71,24 +70,24 @@ fn a_caller_without_tokens_gets_its_line() {
         .set_limit("per_peer_interval_ms", "3600000");
     let daemon = Daemon::start(&config);
     assert_eq!(
-        seen(&daemon, READER, &["1", "1", "24", "first"]),
+        outcomes(&daemon, READER, &["1", "1", "24", "first"]),
         "{\"success\": 1}\n"
     );
     for size in ["24", "16384"] {
-        let outcomes = seen(&daemon, READER, &["500", "1", size, "first"]);
+        let outcomes = outcomes(&daemon, READER, &["500", "1", size, "first"]);
         assert_eq!(outcomes, "{\"rate limit exceeded\": 500}\n", "{size} bytes");
     }
 }
 
 #[test]
-fn a_caller_that_sends_too_much_gets_its_line() {
+fn oversized_request_gets_a_line() {
     if skipped(&NEEDS) {
         return;
     }
-    // Its first request is too large; the others find it shut out for a while.
+    // Its first request is too large; during the penalty the others exceed the limit.
     for size in ["16385", "500000"] {
         let daemon = Daemon::start(&with_reader());
-        let outcomes = seen(&daemon, READER, &["100", "1", size, "first"]);
+        let outcomes = outcomes(&daemon, READER, &["100", "1", size, "first"]);
         let too_large = count(&outcomes, "payload too large");
         let shut_out = count(&outcomes, "rate limit exceeded");
         assert_eq!(too_large + shut_out, 100, "{size} bytes: {outcomes}");
@@ -97,7 +96,7 @@ fn a_caller_that_sends_too_much_gets_its_line() {
 }
 
 #[test]
-fn a_caller_with_too_many_connections_gets_its_line() {
+fn excess_connections_get_a_line() {
     if skipped(&NEEDS) {
         return;
     }
@@ -110,8 +109,7 @@ fn a_caller_with_too_many_connections_gets_its_line() {
         &[socket.to_str().unwrap(), "100", "64"],
     );
     let outcomes: Value = serde_json::from_str(&outcomes).unwrap();
-    let expected = json!({"success": 64, "rate limit exceeded": 36});
-    assert_eq!(outcomes, expected);
+    assert_eq!(outcomes, json!({"success": 64, "rate limit exceeded": 36}));
 }
 
 fn count(outcomes: &str, name: &str) -> u64 {

@@ -1,4 +1,4 @@
-//! SIGHUP: a new configuration counts at once, a bad one not at all.
+//! SIGHUP: a valid configuration applies at once, an invalid one not at all.
 
 use pulse_core::config::{Change, FILE, Key};
 use pulse_e2e::programs::{Need, skipped};
@@ -8,8 +8,8 @@ use serde_json::json;
 use std::fs;
 
 #[test]
-fn a_reload_adds_and_removes_nodes_and_keeps_connections() {
-    let (first, second) = (sim::start(sim::well()), sim::start(sim::well()));
+fn reload_keeps_connections() {
+    let (first, second) = (sim::start(sim::healthy()), sim::start(sim::healthy()));
     let both = Config::new()
         .node("pve1", first.addr())
         .node("pve2", second.addr());
@@ -45,9 +45,9 @@ fn a_reload_adds_and_removes_nodes_and_keeps_connections() {
 }
 
 #[test]
-fn a_node_that_moved_is_read_where_it_is_now() {
-    let (old, new) = (sim::start(sim::well()), sim::start(sim::well()));
-    // A port that the daemon did not know at its start would take a restart.
+fn moved_node_is_followed() {
+    let (old, new) = (sim::start(sim::healthy()), sim::start(sim::healthy()));
+    // Landlock permits only ports that were configured at the start.
     let config = Config::new().set_ssh("port", &new.addr().port().to_string());
     let daemon = Daemon::start(&config.node("pve1", old.addr()));
     daemon.home().trust(&old.host_key_line("pve1"));
@@ -62,8 +62,8 @@ fn a_node_that_moved_is_read_where_it_is_now() {
 }
 
 #[test]
-fn a_bad_file_leaves_the_running_configuration_in_force() {
-    let fleet = Fleet::start(Config::new(), [("pve1", sim::well())]);
+fn bad_file_keeps_the_configuration() {
+    let fleet = Fleet::start(Config::new(), [("pve1", sim::healthy())]);
     let file = fleet.daemon.home().config_file();
     let good = fs::read_to_string(&file).unwrap();
     let mystery = format!("mystery = 1\n{good}");
@@ -85,15 +85,13 @@ fn a_bad_file_leaves_the_running_configuration_in_force() {
 }
 
 #[test]
-fn limits_and_deadlines_count_after_a_reload() {
+fn reload_applies_limits_and_deadlines() {
     let daemon = Daemon::start(&Config::new());
     let status = || daemon.ask(&json!({"method": "get_status"}));
     for _ in 0..10 {
         assert_eq!(status()["success"], true);
     }
-    let config = Config::new()
-        .set("read_timeout", "'1s'")
-        .with_default_limits();
+    let config = Config::new().set("read_timeout", "'1s'").with_two_tokens();
     daemon.home().write_config(&config);
     daemon.reload();
     assert_eq!(daemon.connect().error(), "read timeout");
@@ -104,7 +102,7 @@ fn limits_and_deadlines_count_after_a_reload() {
 }
 
 #[test]
-fn changed_restart_keys_are_named() {
+fn restart_only_keys_are_reported() {
     let daemon = Daemon::start(&Config::new());
     let ssh_dir = || daemon.ask(&json!({"method": "get_status"}))["data"]["ssh_dir"].clone();
     let running = ssh_dir();
@@ -143,12 +141,12 @@ fn changed_restart_keys_are_named() {
 }
 
 #[test]
-fn many_reloads_in_a_row_leave_nothing_behind() {
-    // Nobody else may count a confined daemon's descriptors.
+fn reloads_leak_nothing() {
+    // Only root can read a confined daemon's descriptors.
     if skipped(&[Need::Root]) {
         return;
     }
-    let fleet = Fleet::start(Config::new(), [("pve1", sim::well())]);
+    let fleet = Fleet::start(Config::new(), [("pve1", sim::healthy())]);
     assert!(fleet.daemon.temperature("pve1").is_ok());
     let before = fleet.daemon.descriptors();
     for _ in 0..50 {

@@ -1,11 +1,11 @@
-//! What `pulse-sensorctl forward render` writes, with rsyslog itself: it is accepted, and
-//! the audit log arrives as it was written.
+//! The configurations of `pulse-sensorctl forward render` in rsyslog: rsyslog accepts them,
+//! and the audit log arrives unchanged.
 
 use crate::collector::{COLLECTOR, NEEDS, SENDER, identity, open, run, send};
 use pulse_audit::{Body, Directory, Log, PublicKey, Settings, Timestamp};
 use pulse_core::event::Event;
 use pulse_e2e::certificates::{Authority, Validity, key_of};
-use pulse_e2e::forwarding::{equip_well, to_all};
+use pulse_e2e::forwarding::{forward_to_all, install_valid_credentials};
 use pulse_e2e::programs::{self, skipped};
 use pulse_e2e::rsyslog::Rsyslog;
 use pulse_e2e::{Daemon, Home, unused_address, wait};
@@ -17,15 +17,15 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use tempfile::TempDir;
 
-/// Both sides' files.
-struct Place {
+/// Files and addresses of a sender and a collector.
+struct RsyslogPair {
     authority: Authority,
     directory: TempDir,
     relp: SocketAddr,
     syslog: SocketAddr,
 }
 
-impl Place {
+impl RsyslogPair {
     fn new() -> Self {
         let directory = TempDir::with_prefix("pulse-rendered-").unwrap();
         for below in ["log", "spool", "collected"] {
@@ -47,7 +47,7 @@ impl Place {
         self.path("log/audit.log")
     }
 
-    /// What the tool writes, with certificates for this name.
+    /// The rendered configuration, with a certificate for this name.
     fn rendered(&self, role: &str, name: &str, more: &[(&str, String)]) -> String {
         let certificate = self.authority.sign(name, Validity::Good);
         let mut tool = Command::new(programs::control());
@@ -88,15 +88,15 @@ impl Place {
     }
 
     fn start_collector(&self) -> Rsyslog {
-        Rsyslog::with(&self.collector(), Some(self.relp))
+        Rsyslog::with_configuration(&self.collector(), Some(self.relp))
     }
 
-    /// The only host's file of records.
+    /// The collected file of records, of the only host.
     fn collected(&self) -> Option<PathBuf> {
         self.only(|name| name.ends_with(".audit.log"))
     }
 
-    /// Its file of what else the daemon says.
+    /// The collected file of the daemon's own messages.
     fn messages(&self) -> Option<PathBuf> {
         self.only(|name| !name.ends_with(".audit.log"))
     }
@@ -120,17 +120,17 @@ fn text(path: &Path) -> String {
     path.to_str().unwrap().to_owned()
 }
 
-/// An audit log that is being written.
+/// An open audit log.
 struct Writer {
     log: Log<Directory>,
-    /// The one to keep: every seal has the log take another.
+    /// The first verification key: each seal changes the key.
     key: PublicKey,
     now: Timestamp,
 }
 
 impl Writer {
-    fn begin(place: &Place) -> Self {
-        let storage = Directory::lock(&place.path("log"), &place.path("state")).unwrap();
+    fn begin(pair: &RsyslogPair) -> Self {
+        let storage = Directory::lock(&pair.path("log"), &pair.path("state")).unwrap();
         let now = Timestamp::now();
         let settings = Settings {
             host: "host1".to_owned(),
@@ -141,7 +141,7 @@ impl Writer {
         Self { log, key, now }
     }
 
-    /// So many records, with texts that are hard on whoever parses them, and a seal.
+    /// Writes records with texts that are difficult for parsers, and a seal.
     fn write(&mut self, count: u64) {
         for number in 1..=count {
             let event = Event::Confinement {
@@ -155,12 +155,12 @@ impl Writer {
 }
 
 #[test]
-fn both_files_are_accepted_without_a_word_and_a_misspelt_one_is_not() {
+fn rsyslogd_accepts_both_files() {
     if skipped(&NEEDS) {
         return;
     }
-    let place = Place::new();
-    for configuration in [place.sender(), place.collector()] {
+    let pair = RsyslogPair::new();
+    for configuration in [pair.sender(), pair.collector()] {
         assert_eq!(Rsyslog::check(&configuration), (String::new(), false));
         let misspelt = configuration.replace("action.resumeRetryCount", "action.resumeCount");
         let (complaint, _) = Rsyslog::check(&misspelt);
@@ -172,37 +172,37 @@ fn both_files_are_accepted_without_a_word_and_a_misspelt_one_is_not() {
 }
 
 #[test]
-fn a_thousand_records_are_the_same_at_the_collector_and_verify_there() {
+fn records_verify_at_the_collector() {
     if skipped(&NEEDS) {
         return;
     }
-    let place = Place::new();
-    let mut writer = Writer::begin(&place);
+    let pair = RsyslogPair::new();
+    let mut writer = Writer::begin(&pair);
     writer.write(600);
-    let _collector = place.start_collector();
-    let _sender = Rsyslog::with(&place.sender(), None);
-    wait::until("the first records", || place.collected().is_some());
+    let _collector = pair.start_collector();
+    let _sender = Rsyslog::with_configuration(&pair.sender(), None);
+    wait::until("the first records", || pair.collected().is_some());
     writer.write(400);
-    let written = fs::read(place.live()).unwrap();
+    let written = fs::read(pair.live()).unwrap();
     wait::until("all records", || {
-        place.collected_bytes().len() >= written.len()
+        pair.collected_bytes().len() >= written.len()
     });
-    assert!(place.collected_bytes() == written, "the copy differs");
+    assert!(pair.collected_bytes() == written, "the copy differs");
     let mut verify = Command::new(programs::control());
     verify.args(["audit", "verify", "--key", &writer.key.to_string()]);
-    verify.arg("--collected").arg(place.collected().unwrap());
+    verify.arg("--collected").arg(pair.collected().unwrap());
     let output = verify.output().unwrap();
     assert!(output.status.success(), "{output:?}");
 }
 
 #[test]
-fn our_own_link_delivers_to_it_and_a_stranger_does_not() {
+fn only_our_connection_delivers() {
     if skipped(&NEEDS) {
         return;
     }
-    let place = Place::new();
-    let collector = place.start_collector();
-    let authority = &place.authority;
+    let pair = RsyslogPair::new();
+    let collector = pair.start_collector();
+    let authority = &pair.authority;
     let ours = identity(authority, &authority.sign(SENDER, Validity::Good), None);
     let other = identity(
         authority,
@@ -215,42 +215,39 @@ fn our_own_link_delivers_to_it_and_a_stranger_does_not() {
         send(&mut link, 1..=100).await.unwrap();
         link.close().await;
     });
-    // What is acknowledged is on disk: nothing is waited for.
+    // An acknowledged record is on disk, so there is nothing to wait for.
     let expected: String = (1..=100)
         .map(|n| format!("{{\"seq\":{n},\"error\":\"tab\\tand é\"}}\n"))
         .collect();
     assert_eq!(
-        place.collected(),
-        Some(place.path("collected/host.audit.log"))
+        pair.collected(),
+        Some(pair.path("collected/host.audit.log"))
     );
-    assert_eq!(
-        String::from_utf8(place.collected_bytes()).unwrap(),
-        expected
-    );
+    assert_eq!(String::from_utf8(pair.collected_bytes()).unwrap(), expected);
 }
 
 #[test]
-fn the_daemons_own_messages_have_a_file_of_their_own() {
+fn messages_have_their_own_file() {
     if skipped(&NEEDS) {
         return;
     }
-    let place = Place::new();
-    let _collector = place.start_collector();
+    let pair = RsyslogPair::new();
+    let _collector = pair.start_collector();
     let home = Arc::new(Home::new());
-    equip_well(&home, &place.authority);
-    let config = to_all(&[(COLLECTOR, place.relp, "relp")]).set_forward("application_log", "true");
+    install_valid_credentials(&home, &pair.authority);
+    let config =
+        forward_to_all(&[(COLLECTOR, pair.relp, "relp")]).set_forward("application_log", "true");
     let _daemon = Daemon::start_in(&home, &config);
     let messages = || {
-        place
-            .messages()
+        pair.messages()
             .map(|file| fs::read_to_string(file).unwrap())
     };
     let words = ["records go to the collector", "serving /"];
     wait::until("the daemon's own messages", || {
         messages().is_some_and(|text| words.iter().all(|words| text.contains(words)))
     });
-    wait::until("the records, and nothing else among them", || {
-        let collected = place.collected_bytes();
+    wait::until("the records, and no message among them", || {
+        let collected = pair.collected_bytes();
         !collected.is_empty() && collected == fs::read(home.audit_log()).unwrap()
     });
     let messages = messages().unwrap();
@@ -260,32 +257,32 @@ fn the_daemons_own_messages_have_a_file_of_their_own() {
 }
 
 #[test]
-fn syslog_over_tls_is_taken_from_a_permitted_name_and_from_nobody_else() {
+fn syslog_needs_a_permitted_name() {
     if skipped(&NEEDS) {
         return;
     }
-    let place = Place::new();
-    let _collector = place.start_collector();
-    // Its two inputs do not begin to listen at once.
-    let listens = || TcpStream::connect(place.syslog).is_ok();
-    wait::until("the other input to listen", listens);
-    let mut stranger = SyslogClient::start(&place, "other.test", "stranger");
+    let pair = RsyslogPair::new();
+    let _collector = pair.start_collector();
+    // Its two inputs start one after the other.
+    let listens = || TcpStream::connect(pair.syslog).is_ok();
+    wait::until("the syslog input to listen", listens);
+    let mut stranger = SyslogClient::start(&pair, "other.test", "stranger");
     wait::until("the stranger to be refused", || stranger.has_ended());
-    let _client = SyslogClient::start(&place, SENDER, "{\"seq\":1}");
-    wait::until("the record", || !place.collected_bytes().is_empty());
-    assert_eq!(place.collected_bytes(), b"{\"seq\":1}\n");
+    let _client = SyslogClient::start(&pair, SENDER, "{\"seq\":1}");
+    wait::until("the record", || !pair.collected_bytes().is_empty());
+    assert_eq!(pair.collected_bytes(), b"{\"seq\":1}\n");
 }
 
-/// OpenSSL's client, which sends one message (RFC 5425) and stays.
+/// `openssl s_client`, which sends one message (RFC 5425) and stays connected.
 struct SyslogClient(Child);
 
 impl SyslogClient {
-    fn start(place: &Place, name: &str, record: &str) -> Self {
-        let certificate = place.authority.sign(name, Validity::Good);
+    fn start(pair: &RsyslogPair, name: &str, record: &str) -> Self {
+        let certificate = pair.authority.sign(name, Validity::Good);
         let mut child = Command::new(programs::find("openssl").unwrap())
-            .args(["s_client", "-quiet", "-connect", &place.syslog.to_string()])
+            .args(["s_client", "-quiet", "-connect", &pair.syslog.to_string()])
             .arg("-CAfile")
-            .arg(place.authority.certificate())
+            .arg(pair.authority.certificate())
             .arg("-key")
             .arg(key_of(&certificate))
             .arg("-cert")

@@ -1,5 +1,5 @@
-//! The audit log at its limit: within it for as long as the daemon serves, on record, and
-//! verified from the first key. And what is said of a log that has no limit.
+//! Retention: the log stays within its limit, removals are recorded, and the rest verifies with
+//! the first key. A log without a limit has a warning of a full disk.
 
 use nix::sys::signal::Signal;
 use pulse_audit::{Body, Directory, Log, Settings, Timestamp};
@@ -28,17 +28,17 @@ fn limited() -> Fleet {
     let config = Config::new()
         .set_audit("segment_bytes", &SEGMENT.to_string())
         .set_audit("retain_bytes", &LIMIT.to_string());
-    Fleet::start(config, [("pve1", sim::well())])
+    Fleet::start(config, [("pve1", sim::healthy())])
 }
 
-/// The key in the log's first record, which does not stay.
+/// The key in the log's first record, which retention removes later.
 fn first_key(home: &Home) -> String {
     let records = home.records();
     let key = records[0]["key"].as_str();
     key.expect("the log's first record").to_owned()
 }
 
-/// What the operator's tool says of the log.
+/// The report of `pulse-sensorctl audit verify`.
 fn verified(home: &Home, key: &str) -> Value {
     let config = home.config_file();
     let config = config.to_str().unwrap();
@@ -50,7 +50,7 @@ fn verified(home: &Home, key: &str) -> Value {
 }
 
 #[test]
-fn a_log_at_its_limit_is_served_on_and_proves_itself_from_its_first_key() {
+fn limited_log_stays_verifiable() {
     let fleet = limited();
     let home = fleet.daemon.home();
     let key = first_key(home);
@@ -63,7 +63,7 @@ fn a_log_at_its_limit_is_served_on_and_proves_itself_from_its_first_key() {
         most = most.max(bytes(&fleet.daemon));
         removed(&fleet.daemon) >= 20.0
     });
-    // The limit, the segment that is written, and what comes while one is removed.
+    // The limit, the live segment, and records that are written during a removal.
     #[expect(clippy::cast_precision_loss, reason = "small numbers")]
     let bound = (LIMIT + 6 * SEGMENT) as f64;
     assert!(most < bound, "{most}");
@@ -79,7 +79,7 @@ fn a_log_at_its_limit_is_served_on_and_proves_itself_from_its_first_key() {
     });
     let log = fleet.daemon.log();
     assert!(!log.contains("ERROR"), "{log}");
-    // It goes on after a start, and nothing goes when the limits are taken away.
+    // Retention continues after a restart.
     let home = Arc::clone(home);
     fleet.daemon.stop();
     let daemon = Daemon::start_with(&home, &[service::SETTING]);
@@ -92,7 +92,7 @@ fn a_log_at_its_limit_is_served_on_and_proves_itself_from_its_first_key() {
 }
 
 #[test]
-fn a_reload_changes_the_limits_and_takes_them_away() {
+fn reload_changes_and_lifts_limits() {
     let config = Config::new().set_audit("segment_bytes", &SEGMENT.to_string());
     let daemon = Daemon::start(&config);
     let home = daemon.home();
@@ -108,8 +108,7 @@ fn a_reload_changes_the_limits_and_takes_them_away() {
         bytes(&daemon) > much
     });
     assert!(removed(&daemon) < 0.5);
-    let limited = config.clone().set_audit("retain_bytes", &LIMIT.to_string());
-    home.write_config(&limited);
+    home.write_config(&config.clone().set_audit("retain_bytes", &LIMIT.to_string()));
     daemon.signal(Signal::SIGHUP);
     #[expect(clippy::cast_precision_loss, reason = "small numbers")]
     let limit = LIMIT as f64;
@@ -132,15 +131,15 @@ fn a_reload_changes_the_limits_and_takes_them_away() {
     assert!((removed(&daemon) - before).abs() < 0.5);
 }
 
-/// Gives a log that was made here to the daemon's user.
-fn give_away(directory: &Path) {
-    service::own(directory);
+/// Gives a directory and its files to the service.
+fn give(directory: &Path) {
+    service::give(directory);
     for entry in fs::read_dir(directory).unwrap() {
-        service::own(&entry.unwrap().path());
+        service::give(&entry.unwrap().path());
     }
 }
 
-/// A log that was written at a steady rate for ten days.
+/// Writes a log of ten days at a steady rate.
 fn old_log(home: &Home) {
     let (log, state) = (home.audit_log(), home.audit_state());
     let log = log.parent().unwrap();
@@ -158,12 +157,12 @@ fn old_log(home: &Home) {
         .seal(begin.plus(Duration::from_secs(240 * 3600)))
         .unwrap();
     drop(written);
-    give_away(log);
-    give_away(&state);
+    give(log);
+    give(&state);
 }
 
 #[test]
-fn a_log_without_a_limit_says_when_its_disk_is_full_and_one_with_a_limit_does_not() {
+fn unlimited_log_predicts_a_full_disk() {
     let home = Arc::new(Home::new());
     old_log(&home);
     let daemon = Daemon::start_in(&home, &Config::new());
@@ -190,8 +189,7 @@ fn a_log_without_a_limit_says_when_its_disk_is_full_and_one_with_a_limit_does_no
     assert!(seconds.is_finite() && seconds > 0.0, "{seconds}");
     assert!(daemon.metric("pulse_proxy_audit_disk_free_bytes") > 0.5);
     daemon.stop();
-    let config = Config::new().set_audit("retain_bytes", "100000000");
-    let daemon = Daemon::start_in(&home, &config);
+    let daemon = Daemon::start_in(&home, &Config::new().set_audit("retain_bytes", "100000000"));
     wait::until("the limit to count", || {
         daemon
             .metric("pulse_proxy_audit_disk_full_seconds")
@@ -202,7 +200,7 @@ fn a_log_without_a_limit_says_when_its_disk_is_full_and_one_with_a_limit_does_no
 }
 
 #[test]
-fn a_segment_that_was_changed_is_kept_and_said() {
+fn altered_segment_is_kept() {
     let fleet = limited();
     let home = fleet.daemon.home();
     let log = home.audit_log();

@@ -1,8 +1,8 @@
-//! The socket as a file: where containers find it, before and after.
+//! The callers' socket as a file: its mode, its directory, restarts and activation.
 
 use pulse_e2e::programs::{self, Need, skipped};
 use pulse_e2e::python::{self, User};
-use pulse_e2e::{Config, Daemon, Home, run, service, unused_address};
+use pulse_e2e::{Config, Daemon, Home, run_in, service, unused_address};
 use serde_json::json;
 use std::fs;
 use std::net::TcpStream;
@@ -15,7 +15,7 @@ const STRANGER: User = User {
     uid: 61_001,
     gid: 61_001,
 };
-/// Of the socket's group, in the tests that give it one.
+/// A member of the socket's group in the tests that set one.
 const MEMBER: User = User {
     uid: 61_004,
     gid: 61_100,
@@ -27,7 +27,7 @@ fn narrow() -> Config {
         .set("socket_group", "61100")
 }
 
-/// What comes of connecting.
+/// The outcome of connecting.
 fn connected(home: &Home, user: User) -> String {
     let socket = home.socket();
     python::run(python::CONNECT, Some(user), &[socket.to_str().unwrap()])
@@ -38,21 +38,20 @@ fn assert_serves(daemon: &Daemon) {
     assert_eq!(response["success"], true);
 }
 
-/// What a second daemon says that cannot start.
+/// The errors of a second daemon, which cannot start.
 fn refusal(home: &Home) -> String {
     refusal_of(home, Config::new())
 }
 
 fn refusal_of(home: &Home, config: Config) -> String {
     home.write_config(&config.set("metrics_address", "'disabled'"));
-    let config = home.config_file();
-    let ended = run(&["--config", config.to_str().unwrap()], &[]);
+    let ended = run_in(home);
     assert_eq!(ended.code, 73, "{}", ended.errors);
     ended.errors
 }
 
 #[test]
-fn anybody_may_knock() {
+fn every_user_may_connect() {
     let daemon = Daemon::start(&Config::new());
     let file = fs::symlink_metadata(daemon.home().socket()).unwrap();
     assert!(file.file_type().is_socket());
@@ -60,7 +59,7 @@ fn anybody_may_knock() {
 }
 
 #[test]
-fn the_directory_that_containers_mount_survives_restarts() {
+fn mounted_directory_survives_restarts() {
     let home = Arc::new(Home::new());
     let inode = || fs::metadata(home.path("run")).unwrap().ino();
     let before = inode();
@@ -73,38 +72,35 @@ fn the_directory_that_containers_mount_survives_restarts() {
 }
 
 #[test]
-fn a_directory_that_is_not_there_is_made() {
-    if skipped(&[Need::NoUnit("it makes a directory that systemd makes")]) {
+fn missing_directory_is_made() {
+    if skipped(&[Need::NoUnit("systemd makes the directory")]) {
         return;
     }
     let home = Arc::new(Home::new());
     let socket = home.path("a/b/proxy.sock");
-    let config = Config::new().set("socket", &format!("{socket:?}"));
-    home.write_config(&config);
-    // The other file is only what the harness waits for.
+    home.write_config(&Config::new().set("socket", &format!("{socket:?}")));
+    // The harness connects to this link.
     std::os::unix::fs::symlink(&socket, home.socket()).unwrap();
-    let daemon = Daemon::start_with(&home, &[]);
-    assert_serves(&daemon);
+    assert_serves(&Daemon::start_with(&home, &[]));
 }
 
 #[test]
-fn the_file_is_gone_after_an_orderly_end() {
+fn shutdown_removes_the_socket() {
     let home = Arc::new(Home::new());
     Daemon::start_in(&home, &Config::new()).stop();
     assert!(!home.socket().exists());
 }
 
 #[test]
-fn a_socket_that_a_dead_daemon_left_is_replaced() {
+fn stale_socket_is_replaced() {
     let home = Arc::new(Home::new());
-    let killed = Daemon::start_in(&home, &Config::new());
-    drop(killed);
-    assert!(home.socket().exists(), "SIGKILL leaves it");
+    drop(Daemon::start_in(&home, &Config::new()));
+    assert!(home.socket().exists(), "SIGKILL leaves the file");
     assert_serves(&Daemon::start_in(&home, &Config::new()));
 }
 
 #[test]
-fn a_second_daemon_refuses_and_the_first_serves_on() {
+fn second_daemon_does_not_start() {
     let first = Daemon::start(&Config::new());
     let errors = refusal(first.home());
     assert!(errors.contains("another daemon serves it"), "{errors}");
@@ -116,7 +112,7 @@ fn a_second_daemon_refuses_and_the_first_serves_on() {
 }
 
 #[test]
-fn a_file_that_is_no_socket_is_never_replaced() {
+fn other_files_are_never_replaced() {
     let home = Home::new();
     fs::write(home.socket(), "precious").unwrap();
     let errors = refusal(&home);
@@ -125,7 +121,7 @@ fn a_file_that_is_no_socket_is_never_replaced() {
 }
 
 #[test]
-fn a_socket_that_another_program_serves_is_left_to_it() {
+fn served_socket_is_never_replaced() {
     let home = Home::new();
     let _other = UnixListener::bind(home.socket()).unwrap();
     refusal(&home);
@@ -133,18 +129,18 @@ fn a_socket_that_another_program_serves_is_left_to_it() {
 }
 
 #[test]
-fn systemd_may_hold_the_socket_and_the_port_of_metrics() {
+fn systemd_passes_both_listeners() {
     const ACTIVATE: &str = "systemd-socket-activate";
     if skipped(&[
-        Need::Companion(ACTIVATE),
-        Need::NoUnit("it gets its sockets from another program"),
+        Need::Optional(ACTIVATE),
+        Need::NoUnit("another program passes the sockets"),
     ]) {
         return;
     }
     let home = Arc::new(Home::new());
     fs::create_dir_all(home.socket().parent().unwrap()).unwrap();
     let port = unused_address();
-    // What the configuration says is what is not opened then.
+    // A passed listener takes precedence over the configured address.
     let elsewhere = unused_address();
     home.write_config(&Config::new().set("metrics_address", &format!("'{elsewhere}'")));
     let (socket, port_text) = (home.socket(), port.to_string());
@@ -162,15 +158,15 @@ fn systemd_may_hold_the_socket_and_the_port_of_metrics() {
     assert!(TcpStream::connect(port).is_ok());
     assert!(TcpStream::connect(elsewhere).is_err());
     daemon.stop();
-    assert!(home.socket().exists(), "it is systemd's to remove");
+    assert!(home.socket().exists(), "systemd removes it");
 }
 
 #[test]
-fn others_cannot_connect_to_a_narrow_socket() {
+fn narrow_socket_excludes_others() {
     let needs = [
         Need::Root,
         Need::Program("python3"),
-        Need::NoUnit("the unit's user can give its files no other group"),
+        Need::NoUnit("the unit's user cannot change a group"),
     ];
     if skipped(&needs) {
         return;
@@ -183,7 +179,7 @@ fn others_cannot_connect_to_a_narrow_socket() {
     assert_serves(&daemon);
 }
 
-/// A wrapper that makes the socket as systemd would.
+/// A wrapper that makes and passes the socket as systemd does.
 fn activation(home: &Home, mode: &str, gid: &str) -> Vec<String> {
     fs::create_dir_all(home.socket().parent().unwrap()).unwrap();
     let socket = home.socket();
@@ -195,11 +191,11 @@ fn activation(home: &Home, mode: &str, gid: &str) -> Vec<String> {
 const ACTIVATION: [Need; 3] = [
     Need::Root,
     Need::Program("python3"),
-    Need::NoUnit("it gets its socket from another program"),
+    Need::NoUnit("another program passes the socket"),
 ];
 
 #[test]
-fn a_given_socket_that_is_wider_is_not_served() {
+fn wider_passed_socket_is_refused() {
     if skipped(&ACTIVATION) {
         return;
     }
@@ -224,7 +220,7 @@ fn a_given_socket_that_is_wider_is_not_served() {
 }
 
 #[test]
-fn a_given_socket_that_is_as_narrow_is_served() {
+fn narrow_passed_socket_is_served() {
     if skipped(&ACTIVATION) {
         return;
     }
@@ -238,11 +234,11 @@ fn a_given_socket_that_is_as_narrow_is_served() {
 }
 
 #[test]
-fn a_group_that_is_not_there_is_named() {
+fn missing_group_is_named() {
     let home = Home::new();
     let config = narrow().set("socket_group", "'no-such-group'");
     home.write_config(&config.set("metrics_address", "'disabled'"));
-    let ended = run(&["--config", home.config_file().to_str().unwrap()], &[]);
+    let ended = run_in(&home);
     assert_eq!(ended.code, 78, "{}", ended.errors);
     assert!(
         ended.errors.contains("no group \"no-such-group\""),

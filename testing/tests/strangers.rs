@@ -1,4 +1,5 @@
-//! Who may ask: what the kernel says of a caller, against the configuration.
+//! Authorization: a caller's credentials, as the kernel reports them, against the
+//! configuration.
 
 use pulse_e2e::programs::{Need, skipped};
 use pulse_e2e::python::{self, User};
@@ -20,7 +21,7 @@ const ADMIN: User = User {
     uid: 61_003,
     gid: 61_003,
 };
-/// Of the group that may read, with a user id that may nothing.
+/// A member of a group that may read; the user itself is not listed.
 const MEMBER: User = User {
     uid: 61_004,
     gid: 61_100,
@@ -47,11 +48,11 @@ fn status(daemon: &Daemon, user: User) -> Value {
 }
 
 #[test]
-fn a_stranger_is_told_exactly_unauthorized() {
+fn stranger_gets_unauthorized() {
     if skipped(&NEEDS) {
         return;
     }
-    let fleet = Fleet::start(config(), [("pve1", sim::well())]);
+    let fleet = Fleet::start(config(), [("pve1", sim::healthy())]);
     let reading = json!({"method": "get_temperature", "params": {"node": "pve1"}});
     for request in [
         &reading,
@@ -70,13 +71,12 @@ fn a_stranger_is_told_exactly_unauthorized() {
 }
 
 #[test]
-fn capabilities_are_those_of_the_file_and_no_more() {
+fn capabilities_are_those_of_the_file() {
     if skipped(&NEEDS) {
         return;
     }
     let daemon = Daemon::start(&config());
-    let listed = User::number(61_005);
-    for user in [READER, listed, MEMBER] {
+    for user in [READER, User::number(61_005), MEMBER] {
         let response = status(&daemon, user);
         assert_eq!(
             response["data"]["capabilities"],
@@ -84,16 +84,16 @@ fn capabilities_are_those_of_the_file_and_no_more() {
             "{user:?}"
         );
     }
-    // One who may administer and not read has nothing to ask of this daemon yet.
+    // A caller with `admin` alone: on this socket every request requires `read`.
     assert_eq!(status(&daemon, ADMIN)["error"], "unauthorized");
 }
 
 #[test]
-fn a_reader_reads() {
+fn reader_may_read() {
     if skipped(&NEEDS) {
         return;
     }
-    let fleet = Fleet::start(config(), [("pve1", sim::well())]);
+    let fleet = Fleet::start(config(), [("pve1", sim::healthy())]);
     let request = json!({"method": "get_temperature", "params": {"node": "pve1"}});
     for user in [READER, MEMBER] {
         let response = ask(&fleet.daemon, user, &request);
@@ -102,11 +102,11 @@ fn a_reader_reads() {
 }
 
 #[test]
-fn each_caller_has_its_own_budget() {
+fn callers_have_separate_budgets() {
     if skipped(&NEEDS) {
         return;
     }
-    let daemon = Daemon::start(&config().with_default_limits());
+    let daemon = Daemon::start(&config().with_two_tokens());
     for _ in 0..2 {
         assert_eq!(status(&daemon, READER)["success"], true);
     }
@@ -115,7 +115,7 @@ fn each_caller_has_its_own_budget() {
 }
 
 #[test]
-fn a_penalty_hits_its_caller_alone() {
+fn penalty_hits_one_caller() {
     if skipped(&NEEDS) {
         return;
     }
@@ -126,7 +126,7 @@ fn a_penalty_hits_its_caller_alone() {
 }
 
 #[test]
-fn a_reload_lets_callers_in_and_shuts_them_out() {
+fn reload_changes_callers() {
     if skipped(&NEEDS) {
         return;
     }
@@ -141,7 +141,7 @@ fn a_reload_lets_callers_in_and_shuts_them_out() {
 }
 
 #[test]
-fn strangers_at_the_door_fill_no_log() {
+fn strangers_do_not_fill_the_log() {
     if skipped(&NEEDS) {
         return;
     }
@@ -156,7 +156,7 @@ fn strangers_at_the_door_fill_no_log() {
     let records = daemon.home().records_of("connection.denied").len();
     assert!(
         (1..100).contains(&records),
-        "{records} records for 300 knocks"
+        "{records} records for 300 connections"
     );
     let counted = "pulse_proxy_rpc_requests_total{method=\"none\",result=\"unauthorized\"}";
     assert!((daemon.metric(counted) - 300.0).abs() < f64::EPSILON);

@@ -1,4 +1,4 @@
-//! That the suite under the unit is what it says.
+//! Proof that `cargo xtask unit-test` runs the daemons under the shipped unit.
 
 use crate::confinement::{NO_CAPABILITIES, assert_confined, only, status_of};
 use pulse_e2e::programs::{self, Need, skipped};
@@ -7,9 +7,8 @@ use pulse_e2e::{Config, Daemon, Home, observe};
 use std::fs;
 use std::sync::Arc;
 
-/// However they are started.
 #[test]
-fn the_daemons_of_these_tests_are_held_by_the_shipped_unit() {
+fn shipped_unit_confines_every_daemon() {
     if skipped(&[Need::Unit]) {
         return;
     }
@@ -18,13 +17,13 @@ fn the_daemons_of_these_tests_are_held_by_the_shipped_unit() {
     let daemons = [
         Daemon::start(&config),
         Daemon::start_program(&programs::lacking_daemon(), &home, &config),
-        Fleet::start(config, [("pve1", sim::well())]).daemon,
+        Fleet::start(config, [("pve1", sim::healthy())]).daemon,
     ];
     for daemon in daemons {
         let pid = daemon.pid();
         let group = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
         assert!(group.contains("/pulse-"), "{group}");
-        // The unit's filters come on top of its own.
+        // The unit's seccomp filters are in addition to the daemon's own.
         assert!(filters(pid) > filters(std::process::id()) + 1);
         assert_confined(&daemon);
         assert_eq!(status_of(&daemon, "CapBnd:"), only(NO_CAPABILITIES));

@@ -1,5 +1,4 @@
-//! Host keys that are accepted no longer: their connections are closed at once, and no
-//! others.
+//! Host keys that are no longer accepted: their connections are closed, and no others.
 
 use pulse_e2e::programs::is_root;
 use pulse_e2e::service;
@@ -15,7 +14,7 @@ const NODES: [&str; 2] = ["pve1", "pve2"];
 
 /// Two nodes with open connections.
 fn connected() -> Fleet {
-    let fleet = Fleet::start(Config::new(), NODES.map(|name| (name, sim::well())));
+    let fleet = Fleet::start(Config::new(), NODES.map(|name| (name, sim::healthy())));
     for name in NODES {
         assert_reads(&fleet.daemon, name);
     }
@@ -32,7 +31,7 @@ fn key_of(line: &str) -> &str {
     line.split_once(' ').unwrap().1
 }
 
-/// Writes `known_hosts` anew, with one line for each node.
+/// Replaces `known_hosts` with these lines.
 fn pin(fleet: &Fleet, lines: &[String]) {
     let file = fleet.daemon.home().known_hosts();
     let unfinished = file.with_extension("new");
@@ -45,15 +44,15 @@ fn lines(fleet: &Fleet) -> Vec<String> {
     lines.collect()
 }
 
-/// Waits until the first node's connection is closed and that is on record; the second
-/// one's stays.
+/// Waits until the first node's connection is closed and that is recorded; the second node's
+/// stays open.
 fn assert_closed(fleet: &Fleet, reason: &str) {
     let [first, second] = NODES.map(|name| fleet.node(name));
     sim::wait_for(first, |now| now.open_connections == 0);
     let home = fleet.daemon.home();
     let record = wait::until_some("the record", || {
         let records = home.records_of("hostkey.mismatch");
-        // Callers that are told of it have records of their own.
+        // The refusals of callers have records of their own.
         records
             .into_iter()
             .find(|record| record["decision"] == "denied")
@@ -64,8 +63,7 @@ fn assert_closed(fleet: &Fleet, reason: &str) {
     );
     let sentence = record["error"].as_str().unwrap();
     assert!(sentence.contains("no longer accepted"), "{sentence}");
-    let address = first.addr().to_string();
-    assert!(sentence.contains(&address), "{sentence}");
+    assert!(sentence.contains(&first.addr().to_string()), "{sentence}");
     let log = fleet.daemon.log();
     assert!(
         log.contains("node \"pve1\": the open connection to "),
@@ -76,7 +74,7 @@ fn assert_closed(fleet: &Fleet, reason: &str) {
     assert_eq!((second.connections, second.open_connections), (1, 1));
 }
 
-/// Reading the first node fails, and it says why.
+/// Reading the first node fails with this reason.
 fn assert_refused(fleet: &Fleet, words: &str) {
     let error = fleet.daemon.temperature("pve1").unwrap_err();
     assert!(error.starts_with("node \"pve1\" "), "{error}");
@@ -84,7 +82,7 @@ fn assert_refused(fleet: &Fleet, words: &str) {
 }
 
 #[test]
-fn revoked_key_closes_its_connection_at_once() {
+fn revoked_key_closes_its_connection() {
     let fleet = connected();
     let key = key_of(&lines(&fleet)[0]).to_owned();
     fleet.daemon.home().trust(&format!("@revoked * {key}"));
@@ -93,24 +91,24 @@ fn revoked_key_closes_its_connection_at_once() {
 }
 
 #[test]
-fn key_that_is_pinned_no_longer_closes_its_connection() {
+fn unpinned_key_closes_its_connection() {
     let fleet = connected();
     pin(&fleet, &lines(&fleet)[1..]);
     assert_closed(&fleet, "host_key_unknown");
     assert_refused(&fleet, "not in known_hosts");
-    // What is mended heals at once, without waiting ten minutes.
+    // A corrected pin applies at once, without the backoff of ten minutes.
     pin(&fleet, &lines(&fleet));
     wait::until("the node", || fleet.daemon.temperature("pve1").is_ok());
 }
 
-/// An edit in place that leaves the file's size, and its time of modification.
+/// An edit in place that preserves the file's size and modification time.
 #[test]
-fn edit_that_hides_itself_is_noticed() {
+fn edit_with_old_mtime_is_noticed() {
     let fleet = connected();
     let file = fleet.daemon.home().known_hosts();
     let before = fs::metadata(&file).unwrap();
     let text = fs::read_to_string(&file).unwrap();
-    let other = sim::start(sim::well()).host_key_line("pve1");
+    let other = sim::start(sim::healthy()).host_key_line("pve1");
     let changed = text.replace(key_of(&lines(&fleet)[0]), key_of(&other));
     assert_eq!(changed.len(), text.len());
     fs::write(&file, &changed).unwrap();
@@ -129,7 +127,7 @@ fn edit_that_hides_itself_is_noticed() {
 }
 
 #[test]
-fn exchanged_key_costs_one_connection_and_no_reading() {
+fn exchanged_key_costs_no_reading() {
     let fleet = connected();
     let node = fleet.node("pve1");
     node.set_host_key(sim::fresh_key().unwrap()).unwrap();
@@ -141,9 +139,9 @@ fn exchanged_key_costs_one_connection_and_no_reading() {
 }
 
 #[test]
-fn reading_under_way_ends_with_its_connection() {
+fn open_reading_ends_with_connection() {
     let config = Config::new().set("request_timeout", "'1h'");
-    let fleet = Fleet::start(config, NODES.map(|name| (name, sim::well())));
+    let fleet = Fleet::start(config, NODES.map(|name| (name, sim::healthy())));
     for name in NODES {
         assert_reads(&fleet.daemon, name);
     }
@@ -152,7 +150,7 @@ fn reading_under_way_ends_with_its_connection() {
     let mut caller = fleet.daemon.connect();
     caller.send(b"{\"method\":\"get_temperature\",\"params\":{\"node\":\"pve1\"}}\n");
     let home = fleet.daemon.home();
-    wait::until("its beginning", || {
+    wait::until("its start record", || {
         home.records_of("command.start").len() == 3
     });
     let key = key_of(&lines(&fleet)[0]).to_owned();
@@ -163,7 +161,7 @@ fn reading_under_way_ends_with_its_connection() {
 }
 
 #[test]
-fn file_that_is_being_replaced_closes_nothing_and_one_that_is_gone_does() {
+fn only_a_lasting_absence_closes() {
     let fleet = connected();
     let file = fleet.daemon.home().known_hosts();
     let aside = file.with_extension("aside");
@@ -192,7 +190,7 @@ fn file_that_is_being_replaced_closes_nothing_and_one_that_is_gone_does() {
 }
 
 #[test]
-fn file_that_cannot_be_read_closes_nothing_and_lets_nothing_new_in() {
+fn unreadable_file_admits_nothing_new() {
     let fleet = connected();
     let file = fleet.daemon.home().known_hosts();
     let set = |mode| fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
@@ -219,7 +217,7 @@ fn file_that_cannot_be_read_closes_nothing_and_lets_nothing_new_in() {
     let error = fleet.daemon.temperature("pve2").unwrap_err();
     assert!(error.contains("known_hosts cannot be used"), "{error}");
     assert_reads(&fleet.daemon, "pve1");
-    // What it says counts when it can be read again.
+    // Its content applies when it can be read again.
     fleet.daemon.home().trust(&format!("@revoked * {key}"));
     sim::wait_for(fleet.node("pve1"), |now| now.open_connections == 0);
     wait::until("the other node", || {
@@ -235,7 +233,7 @@ fn certified(valid: std::ops::RangeInclusive<u64>) -> (Daemon, SimNode, HostAuth
     };
     let node = sim::start_with(SimConfig {
         host_authority: Some(authority.clone()),
-        ..SimConfig::new(sim::well())
+        ..SimConfig::new(sim::healthy())
     });
     let home = Arc::new(Home::new());
     let port = node.addr().port();
@@ -250,7 +248,7 @@ fn assert_recorded(home: &Home, reason: &str) {
 }
 
 #[test]
-fn revoked_authority_closes_what_it_vouched_for() {
+fn revoked_authority_closes_connections() {
     let (daemon, node, authority) = certified(0..=u64::MAX);
     assert_reads(&daemon, "pve1");
     let line = authority.known_hosts_line("*");
@@ -263,7 +261,7 @@ fn revoked_authority_closes_what_it_vouched_for() {
 }
 
 #[test]
-fn authority_that_is_trusted_no_longer_closes_what_it_vouched_for() {
+fn removed_authority_closes_connections() {
     let (daemon, node, _) = certified(0..=u64::MAX);
     assert_reads(&daemon, "pve1");
     fs::write(daemon.home().known_hosts(), "").unwrap();
@@ -272,8 +270,8 @@ fn authority_that_is_trusted_no_longer_closes_what_it_vouched_for() {
 }
 
 #[test]
-fn certificate_that_expires_ends_its_connection() {
-    // As long as it takes this machine to read a node in time.
+fn expired_certificate_closes_connection() {
+    // The first validity that is long enough for this machine to read the node.
     let (daemon, node) = [5, 20, 60]
         .into_iter()
         .find_map(|seconds| {
@@ -289,7 +287,7 @@ fn certificate_that_expires_ends_its_connection() {
 }
 
 #[test]
-fn link_that_is_turned_elsewhere_is_noticed() {
+fn retargeted_link_is_noticed() {
     let fleet = connected();
     let file = fleet.daemon.home().known_hosts();
     let target = |number: &str| file.with_extension(number);
@@ -302,7 +300,7 @@ fn link_that_is_turned_elsewhere_is_noticed() {
     turn(&target("1"));
     assert_reads(&fleet.daemon, "pve1");
     fs::write(target("2"), lines(&fleet)[1].clone() + "\n").unwrap();
-    service::let_read(&target("2"));
+    service::make_readable(&target("2"));
     turn(&target("2"));
     assert_closed(&fleet, "host_key_unknown");
 }

@@ -1,4 +1,4 @@
-//! Callers that each have one record on its way at any time, as tasks of one thread.
+//! Callers in one thread, each with one pending record at any time.
 
 use super::Reading;
 use pulse_audit::{Directory, Settings, Writer};
@@ -12,17 +12,17 @@ pub(super) struct Callers {
     count: usize,
 }
 
-/// What came of a turn.
+/// Figures of a turn.
 pub(super) struct Turn {
     pub(super) records: u64,
-    /// Writes with one sync each.
+    /// Batches, with one sync each.
     pub(super) commits: u64,
     pub(super) length: Duration,
 }
 
 impl Callers {
-    pub(super) fn start(place: &Path, count: usize) -> Self {
-        let log = place.join(format!("log-{count}"));
+    pub(super) fn start(directory: &Path, count: usize) -> Self {
+        let log = directory.join(format!("log-{count}"));
         std::fs::create_dir(&log).unwrap();
         let directory = Directory::lock(&log, &log.join("state")).unwrap();
         Self {
@@ -32,7 +32,7 @@ impl Callers {
         }
     }
 
-    /// Keeps all of them busy for a while.
+    /// Has every caller submit records for this long, and waits for the last ones.
     pub(super) fn turn(&self, length: Duration) -> Turn {
         let mailbox = Arc::new(Mailbox::default());
         let (before, started) = (self.writer.health().commits, Instant::now());
@@ -65,8 +65,8 @@ impl Callers {
     }
 }
 
-/// How answers reach the callers' thread, as an event loop's wake-ups do: it is
-/// woken once, however many come together.
+/// The channel from the writer to the callers' thread. Like an event loop, the thread is woken
+/// once for any number of answers.
 #[derive(Default)]
 struct Mailbox {
     answers: Mutex<u32>,

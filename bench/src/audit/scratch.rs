@@ -1,11 +1,11 @@
-//! Storage that costs next to nothing, so that only the log's own work is measured.
+//! Storage at almost no cost, so that only the log's own work is measured.
 
 use pulse_audit::{Dir, Live, Storage};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Cursor, Read, Write};
 
-/// Keeps nothing, or one file that is not synced.
+/// Storage that discards records, or writes one file without syncing it.
 #[derive(Default)]
 pub(super) struct Scratch {
     file: Option<File>,

@@ -1,7 +1,7 @@
-//! Verification of a big log, chain and seals, beside `sha256sum` of the same file.
+//! Verification of a large log, chain and seals, compared with `sha256sum` of the same file.
 //!
-//! Each is a process of its own: so its memory is its own, and both are measured
-//! with all that a process costs.
+//! Each is a separate process, so that the memory is its own and both include the start of a
+//! process.
 
 use super::Reading;
 use super::scratch::Scratch;
@@ -15,16 +15,16 @@ use std::fs::File;
 use std::path::Path;
 use std::process::Command;
 
-/// The word that makes this program verify a file and tell its memory.
-pub(crate) const WORD: &str = "--verify-audit-log";
-/// How often both are measured.
+/// The first argument of the process that verifies a file and prints its memory.
+pub(crate) const SUBCOMMAND: &str = "--verify-audit-log";
+/// Measurements of each.
 const TURNS: usize = 3;
 
-pub(super) fn measure(place: &Path, effort: Effort, report: &mut Report) {
-    let path = place.join("big");
+pub(super) fn measure(directory: &Path, effort: Effort, report: &mut Report) {
+    let path = directory.join("big");
     let key = write_log(&path, effort.audit_bytes);
     let (mut theirs, mut ours, mut memory) = (Times::default(), Times::default(), 0.0);
-    // Both find the file in memory.
+    // Afterwards the file is in the page cache for both.
     sha256sum(&path);
     for _ in 0..TURNS {
         theirs.add(1, || sha256sum(&path));
@@ -33,14 +33,14 @@ pub(super) fn measure(place: &Path, effort: Effort, report: &mut Report) {
     report.figure(AUDIT_VERIFY, theirs.median() / ours.median() * 100.0);
     report.figure(AUDIT_MEMORY, memory);
     report.note(format!(
-        "{} MiB verified in {} s; sha256sum takes {} s",
+        "verification of {} MiB: {} s; sha256sum: {} s",
         std::fs::metadata(&path).unwrap().len() >> 20,
         rounded(ours.median() / 1000.0),
         rounded(theirs.median() / 1000.0)
     ));
 }
 
-/// A log of some size, with a seal for every minute of a thousand records a second.
+/// Writes a log of this size: a thousand records a second, with a seal every minute.
 fn write_log(path: &Path, bytes: u64) -> PublicKey {
     let storage = Scratch::with_file(File::create(path).unwrap());
     let start = Timestamp::from_micros(0);
@@ -61,10 +61,10 @@ fn sha256sum(path: &Path) {
     assert!(output.status.success(), "{output:?}");
 }
 
-/// Gives the most memory that it took, in MiB.
+/// Verifies in a child process and returns its peak memory in MiB.
 fn verify_in_child(path: &Path, key: PublicKey) -> f64 {
     let mut child = Command::new(std::env::current_exe().unwrap());
-    let child = child.arg(WORD).arg(path).arg(key.to_string());
+    let child = child.arg(SUBCOMMAND).arg(path).arg(key.to_string());
     let output = child.output().unwrap();
     assert!(output.status.success(), "{output:?}");
     let kib: f64 = String::from_utf8(output.stdout)
@@ -75,14 +75,14 @@ fn verify_in_child(path: &Path, key: PublicKey) -> f64 {
     kib / 1024.0
 }
 
-/// What the child does; prints how many KiB it had at most.
-pub(crate) fn verify_and_tell(arguments: &[String]) {
+/// Verifies in this process and prints its peak memory in KiB.
+pub(crate) fn verify_in_this_process(arguments: &[String]) {
     let [path, key] = arguments else {
-        panic!("{WORD} FILE KEY");
+        panic!("{SUBCOMMAND} FILE KEY");
     };
     let options = Options {
         key: Some(key.parse().unwrap()),
-        // Its state is not kept.
+        // The log was written without a state directory.
         lagging: true,
         ..Options::default()
     };

@@ -1,10 +1,10 @@
-//! The daemon and rsyslog, each bringing the same log to the same collector.
+//! The daemon and rsyslog, each sending the same log to the same collector.
 
 use super::{home_with_a_log, log_bytes};
 use crate::process::tree_cpu;
 use nix::sys::signal::Signal;
 use pulse_e2e::certificates::{Authority, Validity, key_of};
-use pulse_e2e::forwarding::{COLLECTOR, SENDER, collector, equip, to};
+use pulse_e2e::forwarding::{COLLECTOR, SENDER, collector, forward_to, install_credentials};
 use pulse_e2e::rsyslog::{Input, Rsyslog, TlsLibrary};
 use pulse_e2e::{Daemon, Home, wait};
 use std::fs;
@@ -13,16 +13,16 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// One time through the log.
-pub(super) struct Sending {
-    /// Records in a second, from the first at the collector to the last.
+/// Figures of sending the log once.
+pub(super) struct Transfer {
+    /// Records a second, between the first and the last at the collector.
     pub(super) rate: f64,
-    /// Processor time for each, in microseconds.
+    /// The sender's processor time per record, in microseconds.
     pub(super) cpu: f64,
 }
 
-/// A log, and the collector that it goes to.
-pub(super) struct Site {
+/// A log, and the collector that gets it.
+pub(super) struct LogAndCollector {
     authority: Authority,
     certificate: PathBuf,
     rsyslog: Rsyslog,
@@ -30,13 +30,13 @@ pub(super) struct Site {
     records: u64,
 }
 
-impl Site {
+impl LogAndCollector {
     pub(super) fn new(records: u64) -> Self {
         let authority = Authority::new();
         let rsyslog = collector(&authority, Input::Relp(TlsLibrary::OpenSsl));
         let certificate = authority.sign(SENDER, Validity::Good);
         let home = home_with_a_log(records);
-        equip(&home, &authority, &certificate);
+        install_credentials(&home, &authority, &certificate);
         Self {
             authority,
             certificate,
@@ -46,35 +46,35 @@ impl Site {
         }
     }
 
-    /// Everything again, from the first record.
-    pub(super) fn by_the_daemon(&mut self) -> Sending {
+    /// Sends the log with the daemon, from the first record.
+    pub(super) fn by_the_daemon(&mut self) -> Transfer {
         let cursor = self.home.audit_state().join("forward-failover.cursor");
-        // There is none before the first time.
+        // There is none before the first run.
         let _ = fs::remove_file(cursor);
         self.empty();
-        let daemon = Daemon::start_in(&self.home, &to(self.rsyslog.address()));
-        self.rsyslog.start_again();
+        let daemon = Daemon::start_in(&self.home, &forward_to(self.rsyslog.address()));
+        self.rsyslog.restart();
         daemon.signal(Signal::SIGHUP);
         let sending = self.watch(daemon.pid());
         daemon.stop();
         sending
     }
 
-    pub(super) fn by_rsyslog(&mut self) -> Sending {
+    pub(super) fn by_rsyslog(&mut self) -> Transfer {
         self.empty();
-        self.rsyslog.start_again();
-        let sender = Rsyslog::with(&self.sender(), None);
+        self.rsyslog.restart();
+        let sender = Rsyslog::with_configuration(&self.sender(), None);
         self.watch(sender.pid())
     }
 
-    /// The collector is away, and what it had is gone.
+    /// Stops the collector and deletes the collected file.
     fn empty(&mut self) {
-        self.rsyslog.end(Signal::SIGTERM);
+        self.rsyslog.stop(Signal::SIGTERM);
         let _ = fs::remove_file(self.rsyslog.file());
     }
 
-    fn watch(&self, sender: u32) -> Sending {
-        // The log grows by some records at each start of a daemon.
+    fn watch(&self, sender: u32) -> Transfer {
+        // Each start of a daemon adds some records, which are not awaited.
         let all = log_bytes(&self.home) - 4096;
         let collected = || fs::metadata(self.rsyslog.file()).map_or(0, |file| file.len());
         wait::until("the first records", || collected() > 0);
@@ -82,23 +82,23 @@ impl Site {
         while collected() < all {
             assert!(
                 started.elapsed() < Duration::from_secs(120),
-                "it takes too long"
+                "the sender is too slow"
             );
             sleep(Duration::from_millis(1));
         }
         let length = started.elapsed().as_secs_f64();
         let share = (all - before) as f64 / all as f64;
         let records = self.records as f64 * share;
-        Sending {
+        Transfer {
             rate: records / length,
             cpu: (tree_cpu(&[sender]) - cpu) * 1000.0 / records,
         }
     }
 
-    /// rsyslog's own settings.
+    /// rsyslog's configuration as a sender, with its default queues.
     fn sender(&self) -> String {
         let address = self.rsyslog.address();
-        // It keeps in there how far it has come.
+        // imfile stores its position there.
         let work = self.home.unused_path("work");
         fs::create_dir(&work).unwrap();
         format!(

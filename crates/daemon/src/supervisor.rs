@@ -267,7 +267,7 @@ impl Service {
         }
         for port in config.ssh_ports().difference(&self.ports) {
             tracing::warn!(
-                "the confinement does not permit connections to SSH port {port}: restart required"
+                "the confinement permits no connections to SSH port {port}: restart required"
             );
         }
     }

@@ -1,4 +1,4 @@
-//! A caller that connects as often as it can: see `pulse_e2e::flood`, which starts it.
+//! An attacking process: see `pulse_e2e::flood`, which starts it.
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(2).collect();

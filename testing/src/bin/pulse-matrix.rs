@@ -1,10 +1,10 @@
-//! Puts what the probe found in each setting side by side, into `docs/hardening.md`.
+//! Writes the table of the probe's findings in each setting into `docs/hardening.md`.
 //!
-//! The findings come from `cargo xtask vm-test` and `cargo xtask test`; this only
-//! writes them down. `cargo xtask layers` starts it.
-#![allow(clippy::print_stdout, reason = "it says what it has done")]
+//! `cargo xtask vm-test` and `cargo xtask test` store the findings; `cargo xtask layers`
+//! starts this program.
+#![allow(clippy::print_stdout, reason = "the outcome is printed")]
 
-use pulse_e2e::findings::{SETTINGS, kept, table};
+use pulse_e2e::findings::{SETTINGS, load, table};
 use std::fs;
 use std::process::ExitCode;
 
@@ -13,26 +13,28 @@ const BEGIN: &str = "<!-- the table is written by pulse-matrix -->\n";
 const END: &str = "<!-- the table ends -->";
 
 fn main() -> ExitCode {
-    // Its place says where findings are kept; without it they would be sought in vain.
+    // The findings are stored beside this directory.
     if std::env::var_os("PULSE_BIN_DIR").is_none() {
         eprintln!("pulse-matrix: start it with `cargo xtask layers`");
         return ExitCode::from(64);
     }
     let mut columns = Vec::new();
     for (setting, head) in SETTINGS {
-        let Some(findings) = kept(setting) else {
-            eprintln!("{setting} was not tried: run `cargo xtask vm-test` and `cargo xtask test`");
+        let Some(findings) = load(setting) else {
+            eprintln!(
+                "no findings for {setting}: run `cargo xtask vm-test` and `cargo xtask test`"
+            );
             return ExitCode::FAILURE;
         };
         columns.push((head, findings));
     }
     match write(&table(&columns)) {
         Some(()) => {
-            println!("written: docs/hardening.md");
+            println!("wrote the table in docs/hardening.md");
             ExitCode::SUCCESS
         }
         None => {
-            eprintln!("docs/hardening.md has no place for the table");
+            eprintln!("docs/hardening.md lacks the two comments around the table");
             ExitCode::FAILURE
         }
     }

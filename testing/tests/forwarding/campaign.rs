@@ -1,9 +1,9 @@
-//! Everything that can go wrong between a daemon and its collector, one after the other,
-//! while records are written: in the end the collector has each of them.
+//! Every fault between a daemon and its collector, one after another, while records are
+//! written: at the end the collector has every record.
 //!
-//! A part of the log is written before each start of the daemon, by the library that the
-//! daemon writes with: so each fault comes while a backlog is on its way. `cargo xtask
-//! forward-campaign` does this with many records, and prints what it found.
+//! Before each start of the daemon the daemon's own library writes a part of the log, so that
+//! each fault occurs while a backlog is being sent. `cargo xtask forward-campaign` does this
+//! with many records and prints the figures.
 #![allow(clippy::print_stdout, reason = "figures are what a campaign is for")]
 
 use super::load::{Load, Nodes};
@@ -11,8 +11,10 @@ use super::machine::{CutCable, Disk, alone};
 use nix::sys::signal::{Signal, kill};
 use pulse_audit::{Body, Directory, Log, Settings, Timestamp};
 use pulse_core::event::Event;
-use pulse_e2e::certificates::{Authority, Validity, exchange};
-use pulse_e2e::forwarding::{COLLECTOR, SENDER, equip_well, replay, status, to, trouble};
+use pulse_e2e::certificates::{Authority, Validity, replace_certificate};
+use pulse_e2e::forwarding::{
+    COLLECTOR, SENDER, forward_to, install_valid_credentials, replay, status, trouble,
+};
 use pulse_e2e::programs::{Need, control, skipped};
 use pulse_e2e::rsyslog::{Collector, Input, Rsyslog, TlsLibrary};
 use pulse_e2e::{Config, Daemon, Home, service, wait};
@@ -25,59 +27,59 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// How many records are made, at least; another number takes as much longer.
+/// The variable with the least number of records; the duration grows with it.
 const RECORDS: &str = "PULSE_CAMPAIGN_RECORDS";
-const FEW: u64 = 5000;
+const DEFAULT_RECORDS: u64 = 5000;
 
-/// Between two readings of a caller.
+/// The pause between two readings of a caller.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// So many are written in one go.
+/// Records of one write.
 const BATCH: u64 = 200;
-/// A collector's file takes less than this for each record and its re-sends.
+/// An upper bound of a record's bytes in the collector's file, copies included.
 const BYTES: u64 = 4096;
-/// More replays than this are not needed.
+/// The most replays that may be needed.
 const MOST_REPLAYS: usize = 5;
 
-/// What goes wrong.
+/// A fault of the collector, the network or the daemon.
 #[derive(Clone, Copy, Debug)]
 enum Fault {
-    /// The collector ends in order, and is away for a while.
+    /// The collector is stopped with SIGTERM and restarted.
     Stopped,
-    /// It is killed with what it has in memory and has acknowledged.
+    /// It is killed, with acknowledged messages in memory.
     Killed,
-    /// It says nothing and keeps its connections.
+    /// It is suspended with SIGSTOP; its connections stay open.
     Frozen,
-    /// Its disk is full: it acknowledges and drops.
-    Full,
-    /// Its cable is cut, in the middle of a frame.
+    /// Its disk is full: it acknowledges messages and drops them.
+    DiskFull,
+    /// The network drops packets from the middle of a frame on.
     CutOff,
-    /// It comes back with a certificate of somebody else.
+    /// It is restarted with a certificate of another CA.
     Impostor,
     /// The daemon is killed.
-    Orphaned,
+    DaemonKilled,
 }
 
 const FAULTS: [Fault; 7] = [
     Fault::Stopped,
     Fault::Killed,
     Fault::Frozen,
-    Fault::Full,
+    Fault::DiskFull,
     Fault::CutOff,
     Fault::Impostor,
-    Fault::Orphaned,
+    Fault::DaemonKilled,
 ];
 
 #[test]
-fn whatever_happens_the_collector_has_every_record_in_the_end() {
-    let cable = [Need::Companion("ip"), Need::Program("nft")];
+fn no_fault_loses_a_record() {
+    let cable = [Need::Optional("ip"), Need::Program("nft")];
     let own = Need::NoUnit("network and disks are the test's own");
     if skipped(&[Need::Collector, Need::Root, cable[0], cable[1], own]) {
         return;
     }
-    let records = std::env::var(RECORDS).map_or(FEW, |number| number.parse().unwrap());
+    let records = std::env::var(RECORDS).map_or(DEFAULT_RECORDS, |number| number.parse().unwrap());
     alone(move || {
-        wait::set_patience(Duration::from_secs(60 + records / 200));
+        wait::set_timeout(Duration::from_secs(60 + records / 200));
         Campaign::new(records).run();
     });
 }
@@ -87,10 +89,10 @@ struct Campaign {
     config: Config,
     daemon: Option<Daemon>,
     rsyslog: Rsyslog,
-    /// The collector's.
+    /// The collector's certificate.
     certificate: PathBuf,
     authority: Authority,
-    /// Where the collector's file is.
+    /// The disk of the collector's file.
     disk: Disk,
     _nodes: Nodes,
     /// The log's verification key.
@@ -99,7 +101,7 @@ struct Campaign {
     portion: u64,
     began: Instant,
     replays: Vec<u64>,
-    /// Records that were acknowledged and not there, before the first replay.
+    /// Records that were acknowledged but missing before the first replay.
     missed: u64,
     starts: usize,
 }
@@ -117,8 +119,8 @@ impl Campaign {
         let disk = Disk::new(32 + records * BYTES / (1 << 20));
         symlink(disk.path("collected"), rsyslog.file()).unwrap();
         let (home, nodes) = (Arc::new(Home::new()), Nodes::start());
-        equip_well(&home, &authority);
-        let config = to(rsyslog.address())
+        install_valid_credentials(&home, &authority);
+        let config = forward_to(rsyslog.address())
             .set_forward("timeout", "'1s'")
             .set_audit("segment_bytes", &(records * 100).to_string());
         Self {
@@ -140,14 +142,14 @@ impl Campaign {
     }
 
     fn run(mut self) {
-        self.forget_durability();
+        self.queue_in_memory();
         let load = Load::start(&self.home, PAUSE);
         for fault in FAULTS {
             self.write();
             self.start();
-            self.suffer(fault);
+            self.inject(fault);
             println!(
-                "{:>6.1} s  {fault:?}, record {}",
+                "{:>6.1} s  survived {fault:?}, {} records so far",
                 self.seconds(),
                 self.seq()
             );
@@ -159,12 +161,12 @@ impl Campaign {
         self.report(readings);
     }
 
-    /// rsyslog as Debian has it keeps messages in memory, acknowledged or not.
-    fn forget_durability(&mut self) {
+    /// Gives rsyslog Debian's default queue, which acknowledges messages in memory.
+    fn queue_in_memory(&mut self) {
         self.rsyslog
             .edit(|text| text.replace("main_queue(queue.type=\"Direct\")\n", ""));
-        self.rsyslog.end(Signal::SIGTERM);
-        self.rsyslog.start_again();
+        self.rsyslog.stop(Signal::SIGTERM);
+        self.rsyslog.restart();
     }
 
     /// Writes a portion of the log, as the daemon would.
@@ -208,7 +210,7 @@ impl Campaign {
         daemon.wait();
     }
 
-    /// Waits until some of the backlog is acknowledged; or all of it, if that was quicker.
+    /// Waits until a tenth of the backlog is acknowledged, or more.
     fn wait_for_some(&self) {
         let at = |name: &str| status(self.daemon())["streams"][0][name].as_u64().unwrap();
         wait::until("some acknowledgements", || {
@@ -216,24 +218,25 @@ impl Campaign {
         });
     }
 
-    fn suffer(&mut self, fault: Fault) {
+    /// Causes the fault, ends it and waits until the records written so far are acknowledged.
+    fn inject(&mut self, fault: Fault) {
         self.wait_for_some();
         match fault {
-            Fault::Stopped => self.be_away(Signal::SIGTERM),
-            Fault::Killed => self.be_away(Signal::SIGKILL),
+            Fault::Stopped => self.restart_collector(Signal::SIGTERM),
+            Fault::Killed => self.restart_collector(Signal::SIGKILL),
             Fault::Frozen => {
                 kill(self.rsyslog.process(), Signal::SIGSTOP).unwrap();
                 self.wait_for_trouble("tls");
                 kill(self.rsyslog.process(), Signal::SIGCONT).unwrap();
             }
-            Fault::Full => self.fill_the_disk(),
+            Fault::DiskFull => self.fill_the_disk(),
             Fault::CutOff => {
                 let cable = CutCable::after(20, self.rsyslog.address().port());
                 self.wait_for_trouble("tcp");
                 drop(cable);
             }
-            Fault::Impostor => self.come_back_as_another(),
-            Fault::Orphaned => {
+            Fault::Impostor => self.impersonate(),
+            Fault::DaemonKilled => {
                 self.kill();
                 self.start();
             }
@@ -241,60 +244,60 @@ impl Campaign {
         self.wait_for_the_rest();
     }
 
-    fn be_away(&mut self, signal: Signal) {
-        self.rsyslog.end(signal);
+    fn restart_collector(&mut self, signal: Signal) {
+        self.rsyslog.stop(signal);
         self.wait_for_trouble("tcp");
-        self.rsyslog.start_again();
+        self.rsyslog.restart();
     }
 
     fn fill_the_disk(&mut self) {
         self.disk.fill();
         let before = self.seq();
-        wait::until("that it acknowledges what it drops", || {
+        wait::until("acknowledgements of dropped messages", || {
             let acknowledged = &status(self.daemon())["streams"][0]["acknowledged_seq"];
             acknowledged.as_u64().unwrap() > before
         });
         self.disk.free();
-        self.rsyslog.end(Signal::SIGTERM);
-        self.rsyslog.start_again();
+        self.rsyslog.stop(Signal::SIGTERM);
+        self.rsyslog.restart();
     }
 
-    fn come_back_as_another(&mut self) {
+    fn impersonate(&mut self) {
         let elsewhere = Authority::new();
         let stranger = elsewhere.sign(COLLECTOR, Validity::Good);
         let kept = self.authority.sign(COLLECTOR, Validity::Good);
-        self.rsyslog.end(Signal::SIGKILL);
-        exchange(&self.certificate, &stranger);
-        self.rsyslog.start_again();
+        self.rsyslog.stop(Signal::SIGKILL);
+        replace_certificate(&self.certificate, &stranger);
+        self.rsyslog.restart();
         self.wait_for_trouble("tls");
-        self.rsyslog.end(Signal::SIGTERM);
-        exchange(&self.certificate, &kept);
-        self.rsyslog.start_again();
+        self.rsyslog.stop(Signal::SIGTERM);
+        replace_certificate(&self.certificate, &kept);
+        self.rsyslog.restart();
     }
 
     fn wait_for_trouble(&self, step: &str) {
         wait::until("the trouble", || {
-            self.hurry();
+            self.retry_now();
             trouble(self.daemon())["step"] == step
         });
     }
 
-    /// All that there was when the fault was over.
+    /// Waits until the records on disk at the end of the fault are acknowledged.
     fn wait_for_the_rest(&self) {
         let last = self.seq();
-        wait::until("the rest", || {
-            self.hurry();
+        wait::until("the remaining acknowledgements", || {
+            self.retry_now();
             status(self.daemon())["streams"][0]["acknowledged_seq"].as_u64() >= Some(last)
         });
     }
 
-    /// It does not wait for its next attempt.
-    fn hurry(&self) {
+    /// Has the daemon retry without its delay.
+    fn retry_now(&self) {
         self.daemon().signal(Signal::SIGHUP);
         sleep(Duration::from_millis(100));
     }
 
-    /// The last record on disk.
+    /// The number of the last record on disk.
     fn seq(&self) -> u64 {
         status(self.daemon())["seq"].as_u64().unwrap()
     }
@@ -303,7 +306,7 @@ impl Campaign {
         self.began.elapsed().as_secs_f64()
     }
 
-    /// Asks for what the collector's file lacks until it lacks nothing.
+    /// Replays what the collector's file lacks, until it lacks nothing.
     fn complete(&mut self) {
         loop {
             self.wait_for_the_rest();
@@ -318,7 +321,7 @@ impl Campaign {
             assert!(self.replays.len() <= MOST_REPLAYS, "{:?}", self.replays);
             replay(self.daemon(), from);
             wait::until("the replay to begin", || {
-                self.acknowledged_seq() < from || self.is_done()
+                self.acknowledged_seq() < from || self.is_queue_empty()
             });
         }
     }
@@ -328,11 +331,11 @@ impl Campaign {
         seq.as_u64().unwrap()
     }
 
-    fn is_done(&self) -> bool {
+    fn is_queue_empty(&self) -> bool {
         status(self.daemon())["streams"][0]["queue"] == 0
     }
 
-    /// What `audit verify` says of the collector's file, held against the log.
+    /// The report of `audit verify` on the collector's file, compared with the log.
     fn verify(&self) -> Value {
         let output = Command::new(control())
             .args([
@@ -343,7 +346,7 @@ impl Campaign {
                 &self.key,
                 "--collected",
             ])
-            // On a disk of its own: the verifier follows no links.
+            // The real path: the verifier follows no links.
             .arg(fs::canonicalize(self.rsyslog.file()).unwrap())
             .arg("--against")
             .arg(self.log_directory())
@@ -354,7 +357,7 @@ impl Campaign {
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
-    /// The daemon ends in order, and with that everything is sealed and sent.
+    /// Stops the daemon, which seals and sends every record, and checks the collector's file.
     fn report(&mut self, readings: u64) {
         let last = self.seq();
         self.daemon.take().unwrap().stop();
@@ -367,11 +370,12 @@ impl Campaign {
         assert_eq!(collected["others"], 0, "{found}");
         assert!(found["records"].as_u64().unwrap() > last, "{found}");
         assert!(last >= self.portion * FAULTS.len() as u64);
-        // Without a loss to make good this would prove less.
+        // Without a loss the replay would not be tested.
         assert!(!self.replays.is_empty());
         println!(
-            "{:.1} s: {} records ({readings} readings), {} starts of the daemon, {} records \
-             missing before the replays from {:?}; then lost {}, {} sent again, {} torn",
+            "after {:.1} s: {} records, {readings} readings, {} starts of the daemon; {} records \
+             missing at the collector before the replays from records {:?}, {} after them; {} \
+             records sent twice, {} torn",
             self.seconds(),
             found["records"],
             self.starts,
@@ -384,17 +388,17 @@ impl Campaign {
     }
 }
 
-/// How many records are named as missing.
+/// The number of missing records in a report.
 fn missing(found: &Value) -> u64 {
     let gaps = found["collected"]["missing"].as_array().unwrap().iter();
     let end = |gap: &Value, name: &str| gap[name].as_u64().unwrap();
     gaps.map(|gap| end(gap, "to") + 1 - end(gap, "from")).sum()
 }
 
-/// Has the daemon's user own a directory and what is in it.
+/// Gives a directory and its files to the service.
 fn give(directory: &Path) {
-    service::own(directory);
+    service::give(directory);
     for file in fs::read_dir(directory).unwrap() {
-        service::own(&file.unwrap().path());
+        service::give(&file.unwrap().path());
     }
 }

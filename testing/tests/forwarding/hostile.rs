@@ -1,73 +1,75 @@
-//! Collectors that break the rules: they cost no memory, are left, and a good one at the
-//! same address gets everything.
+//! Collectors that break the protocol: the daemon drops them in bounded memory, and a good
+//! one at the same address gets every record.
 
-use super::NEEDS;
-use super::villain::{Villain, Way};
+use super::hostile_collector::{HostileCollector, Misbehaviour};
+use super::{NEEDS, RELP, write};
 use pulse_e2e::certificates::{Authority, Validity};
 use pulse_e2e::forwarding::{
-    COLLECTOR, SENDER, equip_well, failures, status, to_all, trouble, wait_for_all,
+    COLLECTOR, SENDER, failures, forward_to, install_valid_credentials, status, trouble,
+    wait_for_all,
 };
 use pulse_e2e::programs::skipped;
-use pulse_e2e::rsyslog::{Collector, Input, Rsyslog, TlsLibrary};
+use pulse_e2e::rsyslog::{Collector, Rsyslog};
 use pulse_e2e::{Daemon, Home, wait};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// What a collector may cost for whatever it does, in KiB: a window of the longest
-/// records, and what the allocator keeps.
-const BEARABLE_KIB: u64 = 8 * 1024;
+/// The most that a collector may make the daemon grow, in KiB: a window of the longest
+/// records, and memory that the allocator keeps.
+const MAX_GROWTH_KIB: u64 = 8 * 1024;
 
-/// A daemon at the mercy of a collector.
-struct Site {
+/// A daemon whose collector misbehaves.
+struct Attacked {
     authority: Authority,
-    villain: Villain,
+    collector: HostileCollector,
     daemon: Daemon,
-    /// What it took before, in KiB.
+    /// The daemon's resident memory at its start, in KiB.
     resident: u64,
 }
 
-impl Site {
-    fn new(way: Way) -> Self {
+impl Attacked {
+    fn new(misbehaviour: Misbehaviour) -> Self {
         let authority = Authority::new();
-        let villain = Villain::start(&authority.sign(COLLECTOR, Validity::Good), way);
+        let certificate = authority.sign(COLLECTOR, Validity::Good);
+        let collector = HostileCollector::start(&certificate, misbehaviour);
         let home = Arc::new(Home::new());
-        equip_well(&home, &authority);
-        let config = to_all(&[(COLLECTOR, villain.address(), "relp")]);
-        let daemon = Daemon::start_in(&home, &config.set_forward("timeout", "'1s'"));
+        install_valid_credentials(&home, &authority);
+        let config = forward_to(collector.address()).set_forward("timeout", "'1s'");
+        let daemon = Daemon::start_in(&home, &config);
         let resident = daemon.resident_kib();
         Self {
             authority,
-            villain,
+            collector,
             daemon,
             resident,
         }
     }
 
-    /// It is left at this step and tried again, at no great cost.
-    fn endures(&self, step: &str) {
-        let hurried = || {
+    /// The collector is dropped at this step and tried again, in bounded memory.
+    fn assert_dropped(&self, step: &str) {
+        let write_and_retry = || {
             write(&self.daemon, 1);
             self.daemon.reload();
         };
-        wait::until("three connections, two of them left", || {
-            hurried();
-            self.villain.connections() > 2 && failures(&self.daemon, step) > 1.5
+        wait::until("three connections, two of them dropped", || {
+            write_and_retry();
+            self.collector.connections() > 2 && failures(&self.daemon, step) > 1.5
         });
         wait::until("the trouble", || {
-            hurried();
+            write_and_retry();
             trouble(&self.daemon)["step"] == step
         });
         let resident = self.daemon.resident_kib();
-        let limit = self.resident + BEARABLE_KIB;
+        let limit = self.resident + MAX_GROWTH_KIB;
         assert!(resident < limit, "{resident} KiB, {} before", self.resident);
     }
 
-    /// A good collector at the same address gets everything.
-    fn recovers(self) {
-        let address = self.villain.end();
+    /// A good collector at the same address gets every record.
+    fn assert_recovers(self) {
+        let address = self.collector.end();
         let rsyslog = Rsyslog::start_at(
             &Collector {
-                input: Input::Relp(TlsLibrary::OpenSsl),
+                input: RELP,
                 ca: &self.authority.certificate(),
                 certificate: &self.authority.sign(COLLECTOR, Validity::Good),
                 sender: SENDER,
@@ -79,109 +81,109 @@ impl Site {
     }
 }
 
-/// Puts something on record.
-fn write(daemon: &Daemon, times: usize) {
-    for _ in 0..times {
-        assert!(daemon.temperature("nowhere").is_err());
-    }
-}
-
-fn is_endured(way: Way, step: &str) {
+fn assert_tolerated(misbehaviour: Misbehaviour, step: &str) {
     if skipped(&NEEDS) {
         return;
     }
-    let site = Site::new(way);
-    site.endures(step);
-    site.recovers();
+    let attacked = Attacked::new(misbehaviour);
+    attacked.assert_dropped(step);
+    attacked.assert_recovers();
 }
 
 #[test]
 fn endless_frames_are_cut_short() {
-    is_endured(Way::EndlessFrames, "open");
+    assert_tolerated(Misbehaviour::EndlessFrames, "open");
 }
 
 #[test]
-fn a_frame_without_an_end_is_cut_short() {
-    is_endured(Way::EndlessFrame, "open");
+fn unterminated_frame_is_cut_short() {
+    assert_tolerated(Misbehaviour::EndlessFrame, "open");
 }
 
 #[test]
-fn a_huge_length_reserves_nothing() {
-    is_endured(Way::HugeLength, "open");
+fn huge_length_allocates_nothing() {
+    assert_tolerated(Misbehaviour::HugeLength, "open");
 }
 
 #[test]
-fn an_acknowledgement_with_a_wrong_number_acknowledges_nothing() {
-    is_endured(Way::WrongNumbers, "records");
+fn wrong_number_acknowledges_nothing() {
+    assert_tolerated(Misbehaviour::WrongNumbers, "records");
 }
 
 #[test]
-fn an_acknowledgement_of_what_was_not_sent_acknowledges_nothing() {
-    is_endured(Way::Forward, "records");
+fn unsent_number_acknowledges_nothing() {
+    assert_tolerated(Misbehaviour::Forward, "records");
 }
 
 #[test]
-fn a_collector_that_never_says_anything_is_left() {
-    is_endured(Way::Mute, "open");
+fn mute_collector_is_dropped() {
+    assert_tolerated(Misbehaviour::Mute, "open");
 }
 
 #[test]
-fn a_collector_that_falls_silent_is_left_also_while_records_keep_coming() {
-    is_endured(Way::SilentOnceOpen, "records");
+fn silent_collector_is_dropped() {
+    assert_tolerated(Misbehaviour::SilentOnceOpen, "records");
 }
 
 #[test]
-fn a_collector_that_never_reads_is_left() {
-    is_endured(Way::NeverReads, "records");
+fn unreading_collector_is_dropped() {
+    assert_tolerated(Misbehaviour::NeverReads, "records");
 }
 
 #[test]
-fn a_collector_that_drips_gains_no_time() {
-    is_endured(Way::DripsOnceOpen, "records");
+fn dripping_collector_gains_no_time() {
+    assert_tolerated(Misbehaviour::DripsOnceOpen, "records");
 }
 
 #[test]
-fn a_collector_that_drips_while_it_opens_gains_no_time() {
-    is_endured(Way::Drips, "open");
+fn dripping_opening_gains_no_time() {
+    assert_tolerated(Misbehaviour::Drips, "open");
 }
 
 #[test]
-fn what_was_acknowledged_before_a_collector_hung_up_is_not_sent_again() {
+fn acknowledged_records_are_not_resent() {
     if skipped(&NEEDS) {
         return;
     }
-    let site = Site::new(Way::ClosesAfterAnAcknowledgement);
-    site.endures("records");
-    let acknowledged = || status(&site.daemon)["streams"][0]["acknowledged_seq"].as_u64();
-    let connections = site.villain.connections();
+    let attacked = Attacked::new(Misbehaviour::ClosesAfterAnAcknowledgement);
+    attacked.assert_dropped("records");
+    let acknowledged = || status(&attacked.daemon)["streams"][0]["acknowledged_seq"].as_u64();
+    let connections = attacked.collector.connections();
     wait::until("some progress", || {
-        site.daemon.reload();
-        site.villain.connections() > connections + 3
+        attacked.daemon.reload();
+        attacked.collector.connections() > connections + 3
     });
     assert!(acknowledged().unwrap() >= 3);
-    let received = site.villain.received();
+    let received = attacked.collector.received();
     assert!(received.iter().all(|(_, count)| *count >= 1));
     let first = received.iter().find(|(seq, _)| *seq == 1).unwrap();
-    assert_eq!(first.1, 1, "the first record was acknowledged at once");
-    site.villain.change(Way::Good);
+    assert_eq!(
+        first.1, 1,
+        "the first record is acknowledged, and not resent"
+    );
+    attacked.collector.change(Misbehaviour::Good);
     wait::until("the rest", || {
-        site.daemon.reload();
-        status(&site.daemon)["streams"][0]["queue"] == 0
+        attacked.daemon.reload();
+        status(&attacked.daemon)["streams"][0]["queue"] == 0
     });
 }
 
 #[test]
-fn the_end_of_the_daemon_does_not_wait_for_a_collector() {
+fn shutdown_waits_for_no_collector() {
     if skipped(&NEEDS) {
         return;
     }
-    for way in [Way::SilentOnceOpen, Way::NeverReads, Way::NoGoodbye] {
+    for misbehaviour in [
+        Misbehaviour::SilentOnceOpen,
+        Misbehaviour::NeverReads,
+        Misbehaviour::NoGoodbye,
+    ] {
         let authority = Authority::new();
-        let villain = Villain::start(&authority.sign(COLLECTOR, Validity::Good), way);
+        let collector =
+            HostileCollector::start(&authority.sign(COLLECTOR, Validity::Good), misbehaviour);
         let home = Arc::new(Home::new());
-        equip_well(&home, &authority);
-        let config = to_all(&[(COLLECTOR, villain.address(), "relp")]);
-        let daemon = Daemon::start_in(&home, &config);
+        install_valid_credentials(&home, &authority);
+        let daemon = Daemon::start_in(&home, &forward_to(collector.address()));
         wait::until("the connection", || {
             status(&daemon)["streams"][0]["collectors"][0]["up"] == true
         });
@@ -190,7 +192,7 @@ fn the_end_of_the_daemon_does_not_wait_for_a_collector() {
         daemon.stop();
         assert!(
             asked.elapsed() < Duration::from_secs(10),
-            "{way:?}: {:?}",
+            "{misbehaviour:?}: {:?}",
             asked.elapsed()
         );
     }

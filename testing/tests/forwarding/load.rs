@@ -1,4 +1,4 @@
-//! Records as fast as callers can have them made, whatever becomes of the daemon.
+//! Callers that have the daemon write records, also while it restarts.
 
 use pulse_e2e::sim::{self, SimNode};
 use pulse_e2e::{Config, Home};
@@ -10,18 +10,18 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{JoinHandle, sleep};
 use std::time::Duration;
 
-/// So many nodes, each with a caller: one node's readings are shared.
+/// The number of nodes, each with a caller: readings of one node would be shared.
 const NODES: usize = 6;
 
-/// Nodes that are well, for a daemon.
+/// Healthy nodes.
 pub(super) struct Nodes(Vec<SimNode>);
 
 impl Nodes {
     pub(super) fn start() -> Self {
-        Self((0..NODES).map(|_| sim::start(sim::well())).collect())
+        Self((0..NODES).map(|_| sim::start(sim::healthy())).collect())
     }
 
-    /// Has a daemon know and trust them.
+    /// Pins their host keys and adds them to a configuration.
     pub(super) fn join(&self, home: &Home, mut config: Config) -> Config {
         for (index, node) in self.0.iter().enumerate() {
             home.trust(&node.host_key_line(&name(index)));
@@ -35,7 +35,7 @@ fn name(index: usize) -> String {
     format!("pve{index}")
 }
 
-/// Callers, until it is dropped or [ended](Load::end).
+/// Running callers; they end when it is dropped or [ended](Load::end).
 pub(super) struct Load {
     is_over: Arc<AtomicBool>,
     readings: Arc<AtomicU64>,
@@ -43,7 +43,7 @@ pub(super) struct Load {
 }
 
 impl Load {
-    /// Each caller pauses between two readings.
+    /// Starts the callers, each of which pauses between two readings.
     pub(super) fn start(home: &Home, pause: Duration) -> Self {
         let (is_over, readings) = (Arc::default(), Arc::default());
         let callers = (0..NODES).map(|index| {
@@ -58,12 +58,12 @@ impl Load {
         }
     }
 
-    /// How many there were. Each leaves two records.
+    /// The number of readings so far. Each has two records.
     pub(super) fn readings(&self) -> u64 {
         self.readings.load(Ordering::Relaxed)
     }
 
-    /// Gives how many there were.
+    /// Ends the callers and returns the number of readings.
     pub(super) fn end(self) -> u64 {
         let readings = Arc::clone(&self.readings);
         drop(self);
@@ -82,7 +82,7 @@ impl Drop for Load {
 
 fn call(socket: &Path, index: usize, pause: Duration, is_over: &AtomicBool, readings: &AtomicU64) {
     while !is_over.load(Ordering::Relaxed) {
-        // The daemon may be dead just now.
+        // The daemon may not be running.
         if read(socket, index).is_some() {
             readings.fetch_add(1, Ordering::Relaxed);
         }

@@ -1,5 +1,4 @@
-//! A network and file systems of one test's own: what it does to them others do not see,
-//! and they go with it.
+//! A network namespace and a mount namespace for one test, which disappear with it.
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
@@ -10,7 +9,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use tempfile::TempDir;
 
-/// Runs a test on a thread that has them. What it starts has them too.
+/// Runs a test on a thread in these namespaces; its child processes inherit them.
 pub(super) fn alone(test: impl FnOnce() + Send + 'static) {
     let thread = std::thread::spawn(|| {
         unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).unwrap();
@@ -30,8 +29,8 @@ fn run(program: &str, words: &str) {
     assert!(status.success(), "{program} {words}");
 }
 
-/// A cable that is cut when so many more bytes went to a port, wherever a frame is then;
-/// mended when dropped.
+/// A packet filter that drops everything to a port after this many kilobytes, usually within
+/// a frame; removed when dropped.
 pub(super) struct CutCable(());
 
 impl CutCable {
@@ -56,7 +55,7 @@ impl Drop for CutCable {
     }
 }
 
-/// A small disk.
+/// A tmpfs of a limited size.
 pub(super) struct Disk(TempDir);
 
 impl Disk {
@@ -73,7 +72,7 @@ impl Disk {
         self.0.path().join(name)
     }
 
-    /// Leaves no room, not even for a part of a record.
+    /// Fills the disk to the last byte.
     pub(super) fn fill(&self) {
         let mut file = File::create(self.path("filling")).unwrap();
         for size in [1 << 20, 4096, 1] {

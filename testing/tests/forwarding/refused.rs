@@ -1,10 +1,11 @@
-//! Certificates that are not good enough, on either side: nothing is sent, everybody is
-//! told, and when the cause is mended everything arrives.
+//! Certificates that either side refuses: nothing is sent, status, log and metrics report it,
+//! and every record arrives when the cause is fixed.
 
 use super::NEEDS;
-use pulse_e2e::certificates::{Authority, Validity, exchange, key_of};
+use pulse_e2e::certificates::{Authority, Validity, key_of, replace_certificate};
 use pulse_e2e::forwarding::{
-    COLLECTOR, SENDER, equip, equip_well, failures, to, to_all, trouble, wait_for_all,
+    COLLECTOR, SENDER, failures, forward_to, forward_to_all, install_credentials,
+    install_valid_credentials, trouble, wait_for_all,
 };
 use pulse_e2e::programs::{find, skipped};
 use pulse_e2e::rsyslog::{Collector, Input, Rsyslog, TlsLibrary};
@@ -14,11 +15,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-/// Makes a certificate of ours, by the collector's authority or by a stranger.
+/// Signs our certificate, with the collector's CA or with another one.
 type Sign = fn(&Authority, &Authority) -> PathBuf;
 
-/// How our certificate is refused in the middle of TLS or right after it, and how by a
-/// collector that says goodbye.
+/// Our certificate is refused during the TLS handshake or right after it; or by a collector
+/// that first closes the session.
 const HUNG_UP: Refusal = ("tls", "does not accept our certificate");
 const CLOSED: Refusal = (
     "open",
@@ -27,17 +28,17 @@ const CLOSED: Refusal = (
 
 const BOTH: [TlsLibrary; 2] = [TlsLibrary::OpenSsl, TlsLibrary::GnuTls];
 
-/// A collector and a daemon that will not get on.
-struct Site {
+/// A collector and a daemon of which one refuses the other's certificate.
+struct Mismatch {
     authority: Authority,
-    /// The collector's.
+    /// The collector's certificate.
     certificate: PathBuf,
     rsyslog: Rsyslog,
     home: Arc<Home>,
 }
 
-impl Site {
-    /// Whose collector shows what `sign` gives.
+impl Mismatch {
+    /// Starts a collector with the certificate that `sign` returns.
     fn new(library: TlsLibrary, sign: impl FnOnce(&Authority) -> PathBuf) -> Self {
         let authority = Authority::new();
         let certificate = sign(&authority);
@@ -55,8 +56,8 @@ impl Site {
         }
     }
 
-    /// Whose collector is as it should be.
-    fn good(library: TlsLibrary) -> Self {
+    /// Starts a collector with a valid certificate.
+    fn with_valid_collector(library: TlsLibrary) -> Self {
         Self::new(library, |authority| {
             authority.sign(COLLECTOR, Validity::Good)
         })
@@ -66,91 +67,93 @@ impl Site {
         self.rsyslog.address()
     }
 
-    /// Gives the daemon good certificates, and starts it.
-    fn well_equipped(&self) -> Daemon {
-        equip_well(&self.home, &self.authority);
-        Daemon::start_in(&self.home, &to(self.address()))
+    /// Starts the daemon with valid certificates.
+    fn start_valid(&self) -> Daemon {
+        install_valid_credentials(&self.home, &self.authority);
+        Daemon::start_in(&self.home, &forward_to(self.address()))
     }
 
-    /// Gives the daemon a certificate, and starts it.
-    fn equipped(&self, ca: &Authority, certificate: &Path) -> Daemon {
-        equip(&self.home, ca, certificate);
-        Daemon::start_in(&self.home, &to(self.address()))
+    /// Starts the daemon with this CA and certificate.
+    fn start_with(&self, ca: &Authority, certificate: &Path) -> Daemon {
+        install_credentials(&self.home, ca, certificate);
+        Daemon::start_in(&self.home, &forward_to(self.address()))
     }
 
-    /// Nothing arrives until our certificates are as they should be.
-    fn until_we_are_mended(&self, daemon: &Daemon, ways: &[Refusal]) {
-        assert_refused(daemon, ways);
+    /// Nothing arrives until the sender has valid certificates.
+    fn assert_recovers_with_valid_sender(&self, daemon: &Daemon, refusals: &[Refusal]) {
+        assert_refused(daemon, refusals);
         assert_eq!(self.rsyslog.collected(), [""; 0]);
-        equip_well(&self.home, &self.authority);
+        install_valid_credentials(&self.home, &self.authority);
         daemon.reload();
         wait_for_all(daemon, &self.rsyslog);
     }
 
     /// Nothing arrives until the collector has this certificate.
-    fn until_it_is_mended(mut self, daemon: &Daemon, remedy: &str, good: &Path) {
+    fn assert_recovers_with_collector(mut self, daemon: &Daemon, remedy: &str, good: &Path) {
         assert_refused(daemon, &[("tls", remedy)]);
         assert_eq!(self.rsyslog.collected(), [""; 0]);
-        exchange(&self.certificate, good);
-        self.rsyslog.end(nix::sys::signal::Signal::SIGTERM);
-        self.rsyslog.start_again();
+        replace_certificate(&self.certificate, good);
+        self.rsyslog.stop(nix::sys::signal::Signal::SIGTERM);
+        self.rsyslog.restart();
         daemon.reload();
         wait_for_all(daemon, &self.rsyslog);
     }
 }
 
-/// The step at which it shows, and a part of the remedy.
+/// The failed step, and a part of the remedy.
 type Refusal<'a> = (&'a str, &'a str);
 
-/// Status, log and metrics say at which step it ends and what to do, and it is tried again.
-/// Where it may show in several ways, each attempt shows it in one of them.
-fn assert_refused(daemon: &Daemon, ways: &[Refusal]) {
+/// Status, log and metrics report the step and the remedy, and the collector is retried. Each
+/// attempt fails with one of the refusals.
+fn assert_refused(daemon: &Daemon, refusals: &[Refusal]) {
     wait::until("two attempts", || {
         daemon.reload();
-        let counts = ways.iter().map(|(step, _)| failures(daemon, step));
+        let counts = refusals.iter().map(|(step, _)| failures(daemon, step));
         counts.sum::<f64>() > 1.5
     });
     let trouble = trouble(daemon);
-    let shown = ways.iter().find(|(step, _)| trouble["step"] == *step);
+    let shown = refusals.iter().find(|(step, _)| trouble["step"] == *step);
     let (_, remedy) = shown.unwrap_or_else(|| panic!("{trouble}"));
-    let told = trouble["remedy"].as_str().unwrap();
-    assert!(told.contains(remedy), "{trouble}");
+    let reported = trouble["remedy"].as_str().unwrap();
+    assert!(reported.contains(remedy), "{trouble}");
     let log = daemon.log();
     assert!(log.contains("records do not get to the collector"), "{log}");
-    assert!(log.contains(told), "{log}");
+    assert!(log.contains(reported), "{log}");
 }
 
 #[test]
-fn a_collector_of_another_authority_gets_no_record() {
+fn other_authority_gets_no_record() {
     if skipped(&NEEDS) {
         return;
     }
     for library in BOTH {
-        let site = Site::good(library);
-        let (authority, stranger) = (&site.authority, Authority::new());
-        let ours = authority.sign(SENDER, Validity::Good);
-        let daemon = site.equipped(&stranger, &ours);
-        site.until_we_are_mended(&daemon, &[("tls", "not signed by the CA in ca.pem")]);
+        let mismatch = Mismatch::with_valid_collector(library);
+        let (authority, stranger) = (&mismatch.authority, Authority::new());
+        let daemon = mismatch.start_with(&stranger, &authority.sign(SENDER, Validity::Good));
+        mismatch.assert_recovers_with_valid_sender(
+            &daemon,
+            &[("tls", "not signed by the CA in ca.pem")],
+        );
     }
 }
 
 #[test]
-fn a_collector_of_another_name_gets_no_record() {
+fn other_name_gets_no_record() {
     if skipped(&NEEDS) {
         return;
     }
     for library in BOTH {
-        let site = Site::new(library, |authority| {
+        let mismatch = Mismatch::new(library, |authority| {
             authority.sign("elsewhere.test", Validity::Good)
         });
-        let daemon = site.well_equipped();
-        let good = site.authority.sign(COLLECTOR, Validity::Good);
-        site.until_it_is_mended(&daemon, "another name", &good);
+        let daemon = mismatch.start_valid();
+        let good = mismatch.authority.sign(COLLECTOR, Validity::Good);
+        mismatch.assert_recovers_with_collector(&daemon, "another name", &good);
     }
 }
 
 #[test]
-fn a_collector_whose_certificate_is_over_or_not_valid_yet_gets_no_record() {
+fn invalid_dates_get_no_record() {
     if skipped(&NEEDS) {
         return;
     }
@@ -159,24 +162,24 @@ fn a_collector_whose_certificate_is_over_or_not_valid_yet_gets_no_record() {
         (Validity::Future, "not valid yet"),
     ] {
         for library in BOTH {
-            let site = Site::new(library, |authority| authority.sign(COLLECTOR, validity));
-            let daemon = site.well_equipped();
-            let good = site.authority.sign(COLLECTOR, Validity::Good);
-            site.until_it_is_mended(&daemon, remedy, &good);
+            let mismatch = Mismatch::new(library, |authority| authority.sign(COLLECTOR, validity));
+            let daemon = mismatch.start_valid();
+            let good = mismatch.authority.sign(COLLECTOR, Validity::Good);
+            mismatch.assert_recovers_with_collector(&daemon, remedy, &good);
         }
     }
 }
 
 #[test]
-fn a_collector_whose_pinned_key_was_replaced_gets_no_record() {
+fn replaced_key_gets_no_record() {
     if skipped(&NEEDS) {
         return;
     }
     for library in BOTH {
-        let site = Site::good(library);
-        let pinned = site.authority.sign(COLLECTOR, Validity::Good);
-        equip_well(&site.home, &site.authority);
-        let address = site.address();
+        let mismatch = Mismatch::with_valid_collector(library);
+        let pinned = mismatch.authority.sign(COLLECTOR, Validity::Good);
+        install_valid_credentials(&mismatch.home, &mismatch.authority);
+        let address = mismatch.address();
         let collector = format!(
             "[{{ name = '{COLLECTOR}', address = '{}', port = {}, pin = '{}' }}]",
             address.ip(),
@@ -184,12 +187,16 @@ fn a_collector_whose_pinned_key_was_replaced_gets_no_record() {
             pin(&pinned)
         );
         let config = Config::new().set_forward("collectors", &collector);
-        let daemon = Daemon::start_in(&site.home, &config);
-        site.until_it_is_mended(&daemon, "another public key than the pinned one", &pinned);
+        let daemon = Daemon::start_in(&mismatch.home, &config);
+        mismatch.assert_recovers_with_collector(
+            &daemon,
+            "another public key than the pinned one",
+            &pinned,
+        );
     }
 }
 
-/// As an operator makes it.
+/// The pin of a certificate, made with the documented `openssl` commands.
 fn pin(certificate: &Path) -> String {
     let openssl = |words: &[&str], from: &Path| {
         let mut openssl = Command::new(find("openssl").unwrap());
@@ -205,14 +212,14 @@ fn pin(certificate: &Path) -> String {
 }
 
 #[test]
-fn a_collector_that_does_not_take_our_certificate_is_said_to_and_tried_again() {
+fn refusing_collector_is_retried() {
     if skipped(&NEEDS) {
         return;
     }
     let stranger = Authority::new();
     for library in BOTH {
-        // OpenSSL takes everybody of its authority in, and closes the session; its hanging
-        // up may overtake that.
+        // OpenSSL's imrelp accepts every certificate of its CA and then closes the session; the
+        // connection may be reset before that arrives.
         let late = match library {
             TlsLibrary::OpenSsl => &[HUNG_UP, CLOSED][..],
             TlsLibrary::GnuTls => &[HUNG_UP],
@@ -225,34 +232,34 @@ fn a_collector_that_does_not_take_our_certificate_is_said_to_and_tried_again() {
             (&[HUNG_UP], |ours, _| ours.sign(SENDER, Validity::Future)),
             (late, |ours, _| ours.sign("somebody.test", Validity::Good)),
         ];
-        for (ways, sign) in bad {
-            let site = Site::good(library);
-            let certificate = sign(&site.authority, &stranger);
-            let daemon = site.equipped(&site.authority, &certificate);
-            site.until_we_are_mended(&daemon, ways);
+        for (refusals, sign) in bad {
+            let mismatch = Mismatch::with_valid_collector(library);
+            let certificate = sign(&mismatch.authority, &stranger);
+            let daemon = mismatch.start_with(&mismatch.authority, &certificate);
+            mismatch.assert_recovers_with_valid_sender(&daemon, refusals);
         }
     }
 }
 
 #[test]
-fn without_a_certificate_or_with_anothers_key_nothing_is_sent_until_there_is_one() {
+fn bad_credentials_send_no_record() {
     if skipped(&NEEDS) {
         return;
     }
-    let site = Site::good(TlsLibrary::OpenSsl);
-    // As a package leaves it; one that comes later is not within the confinement.
-    std::fs::create_dir(site.home.credentials()).unwrap();
-    let daemon = Daemon::start_in(&site.home, &to(site.address()));
+    let mismatch = Mismatch::with_valid_collector(TlsLibrary::OpenSsl);
+    // Made before the start: Landlock does not cover a directory that is made later.
+    std::fs::create_dir(mismatch.home.credentials()).unwrap();
+    let daemon = Daemon::start_in(&mismatch.home, &forward_to(mismatch.address()));
     let remedy = "put ca.pem, certificate.pem and key.pem there";
     assert_refused(&daemon, &[("certificates", remedy)]);
-    let [ours, other] = [0, 1].map(|_| site.authority.sign(SENDER, Validity::Good));
+    let [ours, other] = [0, 1].map(|_| mismatch.authority.sign(SENDER, Validity::Good));
     std::fs::copy(key_of(&other), key_of(&ours)).unwrap();
-    equip(&site.home, &site.authority, &ours);
-    site.until_we_are_mended(&daemon, &[("certificates", remedy)]);
+    install_credentials(&mismatch.home, &mismatch.authority, &ours);
+    mismatch.assert_recovers_with_valid_sender(&daemon, &[("certificates", remedy)]);
 }
 
 #[test]
-fn a_peer_without_tls_gets_no_record() {
+fn peer_without_tls_gets_no_record() {
     if skipped(&NEEDS) {
         return;
     }
@@ -265,9 +272,9 @@ fn a_peer_without_tls_gets_no_record() {
         address.port(),
         home.path("plaintext").display(),
     );
-    let rsyslog = Rsyslog::with(&plaintext, Some(address));
-    equip_well(&home, &authority);
-    let config = to_all(&[(COLLECTOR, address, "relp")]).set_forward("timeout", "'500ms'");
+    let rsyslog = Rsyslog::with_configuration(&plaintext, Some(address));
+    install_valid_credentials(&home, &authority);
+    let config = forward_to_all(&[(COLLECTOR, address, "relp")]).set_forward("timeout", "'500ms'");
     let daemon = Daemon::start_in(&home, &config);
     assert_refused(&daemon, &[("tls", "")]);
     let collected = std::fs::read_to_string(home.path("plaintext")).unwrap_or_default();
@@ -287,19 +294,19 @@ fn a_peer_without_tls_gets_no_record() {
 }
 
 #[test]
-fn a_collector_of_syslog_that_does_not_take_our_certificate_is_said_to() {
+fn syslog_refusal_is_reported() {
     if skipped(&NEEDS) {
         return;
     }
     let (authority, stranger) = (Authority::new(), Authority::new());
     let rsyslog = pulse_e2e::forwarding::collector(&authority, Input::Syslog);
     let home = Arc::new(Home::new());
-    equip(&home, &authority, &stranger.sign(SENDER, Validity::Good));
-    let config = to_all(&[(COLLECTOR, rsyslog.address(), "syslog")]);
+    install_credentials(&home, &authority, &stranger.sign(SENDER, Validity::Good));
+    let config = forward_to_all(&[(COLLECTOR, rsyslog.address(), "syslog")]);
     let daemon = Daemon::start_in(&home, &config.set_forward("timeout", "'1s'"));
     assert_refused(&daemon, &[HUNG_UP]);
     assert_eq!(rsyslog.collected(), [""; 0]);
-    equip_well(&home, &authority);
+    install_valid_credentials(&home, &authority);
     daemon.reload();
     wait_for_all(&daemon, &rsyslog);
 }

@@ -1,17 +1,17 @@
-//! Certificates that change while records are sent.
+//! Renewal of certificates while records are sent.
 
-use super::NEEDS;
 use super::load::{Load, Nodes};
+use super::{NEEDS, RELP};
 use nix::sys::signal::Signal;
-use pulse_e2e::certificates::{Authority, Validity};
+use pulse_e2e::certificates::Validity;
 use pulse_e2e::forwarding::{
-    SENDER, collector, equip, equip_well, numbers, status, to, wait_for_all,
+    ForwardingHost, SENDER, collected_seqs, install_credentials, install_valid_credentials, status,
+    wait_for_all,
 };
 use pulse_e2e::programs::skipped;
 use pulse_e2e::rsyslog::{Input, TlsLibrary};
-use pulse_e2e::{Daemon, Home, wait};
+use pulse_e2e::{Daemon, wait};
 use serde_json::Value;
-use std::sync::Arc;
 use std::time::Duration;
 
 fn connections(daemon: &Daemon) -> u64 {
@@ -21,29 +21,27 @@ fn connections(daemon: &Daemon) -> u64 {
 }
 
 #[test]
-fn certificates_that_are_renewed_under_load_lose_and_repeat_nothing() {
+fn renewal_under_load_loses_nothing() {
     if skipped(&NEEDS) {
         return;
     }
     for library in [TlsLibrary::OpenSsl, TlsLibrary::GnuTls] {
-        let authority = Authority::new();
-        let rsyslog = collector(&authority, Input::Relp(library));
-        let (home, nodes) = (Arc::new(Home::new()), Nodes::start());
-        equip_well(&home, &authority);
-        let config = nodes.join(&home, to(rsyslog.address()));
-        let daemon = Daemon::start_in(&home, &config);
+        let nodes = Nodes::start();
+        let mut host = ForwardingHost::new(Input::Relp(library));
+        host.config = nodes.join(&host.home, host.config);
+        let daemon = host.start();
         wait::until("the first connection", || connections(&daemon) == 1);
-        let load = Load::start(&home, Duration::ZERO);
+        let load = Load::start(&host.home, Duration::ZERO);
         for exchange in 1..=5 {
             let before = load.readings();
             wait::until("some readings", || load.readings() > before + 50);
-            equip_well(&home, &authority);
+            install_valid_credentials(&host.home, &host.authority);
             daemon.signal(Signal::SIGHUP);
             wait::until("the next connection", || connections(&daemon) > exchange);
         }
         let readings = load.end();
-        wait_for_all(&daemon, &rsyslog);
-        let got = numbers(&rsyslog);
+        wait_for_all(&daemon, &host.rsyslog);
+        let got = collected_seqs(&host.rsyslog);
         assert!(got.len() as u64 > 2 * readings, "{readings} readings");
         let in_order: Vec<u64> = (1..=got.len() as u64).collect();
         assert_eq!(got, in_order, "{library:?}");
@@ -51,43 +49,37 @@ fn certificates_that_are_renewed_under_load_lose_and_repeat_nothing() {
 }
 
 #[test]
-fn new_certificates_are_noticed_without_being_told() {
+fn renewal_needs_no_signal() {
     if skipped(&NEEDS) {
         return;
     }
-    let authority = Authority::new();
-    let rsyslog = collector(&authority, Input::Relp(TlsLibrary::OpenSsl));
-    let home = Arc::new(Home::new());
-    equip_well(&home, &authority);
-    let daemon = Daemon::start_in(&home, &to(rsyslog.address()));
+    let host = ForwardingHost::new(RELP);
+    let daemon = host.start();
     wait::until("the first connection", || connections(&daemon) == 1);
-    equip_well(&home, &authority);
+    install_valid_credentials(&host.home, &host.authority);
     wait::until("the second connection", || connections(&daemon) == 2);
-    wait_for_all(&daemon, &rsyslog);
+    wait_for_all(&daemon, &host.rsyslog);
 }
 
 #[test]
-fn certificates_that_are_of_no_use_do_not_end_a_connection_that_is() {
+fn bad_renewal_keeps_connection() {
     if skipped(&NEEDS) {
         return;
     }
-    let authority = Authority::new();
-    let rsyslog = collector(&authority, Input::Relp(TlsLibrary::OpenSsl));
-    let home = Arc::new(Home::new());
-    equip_well(&home, &authority);
-    let daemon = Daemon::start_in(&home, &to(rsyslog.address()));
+    let host = ForwardingHost::new(RELP);
+    let daemon = host.start();
     wait::until("the first connection", || connections(&daemon) == 1);
-    let good = authority.sign(SENDER, Validity::Good);
-    equip(&home, &authority, &good);
-    std::fs::write(home.credentials().join("key.pem"), "no key").unwrap();
+    let good = host.authority.sign(SENDER, Validity::Good);
+    install_credentials(&host.home, &host.authority, &good);
+    std::fs::write(host.home.credentials().join("key.pem"), "no key").unwrap();
     daemon.signal(Signal::SIGHUP);
     wait::until("the complaint", || {
         status(&daemon)["certificates"]["error"] != Value::Null
     });
     assert!(daemon.log().contains("the new certificates are of no use"));
     assert_eq!(connections(&daemon), 1);
-    wait_for_all(&daemon, &rsyslog);
-    equip(&home, &authority, &good);
+    wait_for_all(&daemon, &host.rsyslog);
+    install_credentials(&host.home, &host.authority, &good);
     daemon.signal(Signal::SIGHUP);
     wait::until("the second connection", || connections(&daemon) == 2);
     assert_eq!(status(&daemon)["certificates"]["error"], Value::Null);

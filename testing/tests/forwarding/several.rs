@@ -1,12 +1,12 @@
-//! Two collectors, the other protocol, and the daemon's own messages.
+//! Several collectors, syslog collectors, and the daemon's own messages.
 
-use super::NEEDS;
-use super::villain::{Villain, Way};
-use super::write;
+use super::hostile_collector::{HostileCollector, Misbehaviour};
+use super::{NEEDS, RELP, write};
 use nix::sys::signal::Signal;
 use pulse_e2e::certificates::{Authority, Validity};
 use pulse_e2e::forwarding::{
-    SENDER, collector, equip_well, is_done, numbers, replay, status, to_all, wait_for_all,
+    ForwardingHost, SENDER, collected_seqs, forward_to_all, install_valid_credentials,
+    is_queue_empty, replay, status, wait_for_all,
 };
 use pulse_e2e::programs::skipped;
 use pulse_e2e::rsyslog::{Collector, Input, Rsyslog, TlsLibrary};
@@ -17,15 +17,15 @@ use std::sync::Arc;
 
 const NAMES: [&str; 2] = ["first.test", "second.test"];
 
-/// A daemon with two collectors.
-struct Site {
+/// A host with two collectors.
+struct TwoCollectors {
     collectors: [Rsyslog; 2],
     home: Arc<Home>,
     config: Config,
     authority: Authority,
 }
 
-impl Site {
+impl TwoCollectors {
     fn new() -> Self {
         let authority = Authority::new();
         let libraries = [TlsLibrary::OpenSsl, TlsLibrary::GnuTls];
@@ -38,10 +38,10 @@ impl Site {
             })
         });
         let home = Arc::new(Home::new());
-        equip_well(&home, &authority);
+        install_valid_credentials(&home, &authority);
         let named = [0, 1].map(|index| (NAMES[index], collectors[index].address(), "relp"));
         Self {
-            config: to_all(&named),
+            config: forward_to_all(&named),
             collectors,
             home,
             authority,
@@ -57,9 +57,9 @@ impl Site {
         Daemon::start_in(&self.home, &config)
     }
 
-    /// What both have together.
+    /// The records that the two have together.
     fn together(&self) -> BTreeSet<u64> {
-        self.collectors.iter().flat_map(numbers).collect()
+        self.collectors.iter().flat_map(collected_seqs).collect()
     }
 }
 
@@ -72,198 +72,196 @@ fn everything(daemon: &Daemon) -> BTreeSet<u64> {
 }
 
 #[test]
-fn the_second_collector_gets_what_follows_until_the_first_is_back() {
+fn second_collector_takes_over() {
     if skipped(&NEEDS) {
         return;
     }
-    let mut site = Site::new();
-    let daemon = site.start();
-    wait_for_all(&daemon, &site.collectors[0]);
-    assert_eq!(numbers(&site.collectors[1]), [0; 0]);
-    site.collectors[0].end(Signal::SIGKILL);
+    let mut host = TwoCollectors::new();
+    let daemon = host.start();
+    wait_for_all(&daemon, &host.collectors[0]);
+    assert_eq!(collected_seqs(&host.collectors[1]), [0; 0]);
+    host.collectors[0].stop(Signal::SIGKILL);
     write(&daemon, 20);
     wait::until("the second", || is_up(&daemon, 1));
     wait::until("everything at both", || {
-        site.together() == everything(&daemon)
+        host.together() == everything(&daemon)
     });
-    assert!(!numbers(&site.collectors[1]).is_empty());
-    site.collectors[0].start_again();
+    assert!(!collected_seqs(&host.collectors[1]).is_empty());
+    host.collectors[0].restart();
     daemon.signal(Signal::SIGHUP);
     wait::until("the first again", || is_up(&daemon, 0));
     assert!(!is_up(&daemon, 1));
-    let first = numbers(&site.collectors[0]).len();
+    let first = collected_seqs(&host.collectors[0]).len();
     write(&daemon, 20);
     wait::until("everything at both", || {
-        site.together() == everything(&daemon)
+        host.together() == everything(&daemon)
     });
-    assert!(numbers(&site.collectors[0]).len() > first);
-    let mut twice = site.collectors.iter().flat_map(numbers).collect::<Vec<_>>();
+    assert!(collected_seqs(&host.collectors[0]).len() > first);
+    let mut twice = host
+        .collectors
+        .iter()
+        .flat_map(collected_seqs)
+        .collect::<Vec<_>>();
     let all = twice.len();
     twice.sort_unstable();
     twice.dedup();
-    // Only what was on its way when the first died is sent to the second as well.
+    // Only records in flight when the first was killed are sent to both.
     assert!(all - twice.len() <= 128, "{all} of {}", twice.len());
 }
 
 #[test]
-fn a_collector_that_takes_connections_and_no_records_does_not_keep_them_from_the_next() {
+fn useless_collector_is_passed_over() {
     if skipped(&NEEDS) {
         return;
     }
-    let site = Site::new();
-    let certificate = site.authority.sign(NAMES[0], Validity::Good);
-    let villain = Villain::start(&certificate, Way::WrongNumbers);
+    let host = TwoCollectors::new();
+    let certificate = host.authority.sign(NAMES[0], Validity::Good);
+    let collector = HostileCollector::start(&certificate, Misbehaviour::WrongNumbers);
     let daemon = Daemon::start_in(
-        &site.home,
-        &to_all(&[
-            (NAMES[0], villain.address(), "relp"),
-            (NAMES[1], site.collectors[1].address(), "relp"),
+        &host.home,
+        &forward_to_all(&[
+            (NAMES[0], collector.address(), "relp"),
+            (NAMES[1], host.collectors[1].address(), "relp"),
         ]),
     );
     write(&daemon, 20);
-    wait_for_all(&daemon, &site.collectors[1]);
-    assert!(villain.connections() > 0);
+    wait_for_all(&daemon, &host.collectors[1]);
+    assert!(collector.connections() > 0);
 }
 
 #[test]
-fn each_of_all_collectors_gets_everything_and_none_waits_for_another() {
+fn all_collectors_get_everything() {
     if skipped(&NEEDS) {
         return;
     }
-    let mut site = Site::new();
-    let daemon = site.start_for_all();
-    site.collectors
+    let mut host = TwoCollectors::new();
+    let daemon = host.start_for_all();
+    host.collectors
         .iter()
         .for_each(|one| wait_for_all(&daemon, one));
-    site.collectors[0].end(Signal::SIGKILL);
+    host.collectors[0].stop(Signal::SIGKILL);
     write(&daemon, 20);
-    wait_for_all(&daemon, &site.collectors[1]);
+    wait_for_all(&daemon, &host.collectors[1]);
     let streams = status(&daemon)["streams"].clone();
     assert!(streams[0]["queue"].as_u64().unwrap() > 0, "{streams}");
     let labels = "stream=\"second.test\",collector=\"second.test\"";
-    let up = format!("pulse_proxy_audit_forward_remote_up{{{labels}}}");
-    assert!(daemon.metric(&up) > 0.5);
-    // Each has a cursor of its own.
+    assert!(daemon.metric(&format!("pulse_proxy_audit_forward_remote_up{{{labels}}}")) > 0.5);
+    // Each collector has its own cursor.
     daemon.stop();
-    let daemon = site.start_for_all();
-    wait_for_all(&daemon, &site.collectors[1]);
-    site.collectors[0].start_again();
+    let daemon = host.start_for_all();
+    wait_for_all(&daemon, &host.collectors[1]);
+    host.collectors[0].restart();
     daemon.signal(Signal::SIGHUP);
-    wait_for_all(&daemon, &site.collectors[0]);
-    wait::until("both", || is_done(&daemon));
+    wait_for_all(&daemon, &host.collectors[0]);
+    wait::until("both", || is_queue_empty(&daemon));
 }
 
 #[test]
-fn a_killed_collector_of_syslog_has_everything_after_a_replay() {
+fn replay_completes_killed_syslog() {
     if skipped(&NEEDS) {
         return;
     }
-    let authority = Authority::new();
-    let mut rsyslog = collector(&authority, Input::Syslog);
-    let home = Arc::new(Home::new());
-    equip_well(&home, &authority);
-    let named = [(super::COLLECTOR, rsyslog.address(), "syslog")];
-    let config = to_all(&named).set_forward("timeout", "'1s'");
-    let daemon = Daemon::start_in(&home, &config);
+    let mut host = ForwardingHost::new(Input::Syslog)
+        .configured(|config| config.set_forward("timeout", "'1s'"));
+    let daemon = host.start();
     write(&daemon, 100);
-    wait_for_all(&daemon, &rsyslog);
-    let written = home.records().len() as u64;
-    wait::until("that it counts", || {
+    wait_for_all(&daemon, &host.rsyslog);
+    let written = host.home.records().len() as u64;
+    wait::until("all records to count", || {
         status(&daemon)["streams"][0]["acknowledged_seq"].as_u64() >= Some(written)
     });
-    // What was in its memory is lost with it, whatever counted.
-    std::fs::write(rsyslog.file(), lines(&rsyslog, 40)).unwrap();
-    rsyslog.end(Signal::SIGKILL);
+    // Messages in the collector's memory are lost with it, although they counted.
+    std::fs::write(host.rsyslog.file(), lines(&host.rsyslog, 40)).unwrap();
+    host.rsyslog.stop(Signal::SIGKILL);
     write(&daemon, 100);
-    rsyslog.start_again();
+    host.rsyslog.restart();
     daemon.signal(Signal::SIGHUP);
-    let last = home.records().len() as u64;
-    wait::until("what followed", || numbers(&rsyslog).contains(&last));
-    assert!(!numbers(&rsyslog).contains(&41));
+    let last = host.home.records().len() as u64;
+    wait::until("the later records", || {
+        collected_seqs(&host.rsyslog).contains(&last)
+    });
+    assert!(!collected_seqs(&host.rsyslog).contains(&41));
     replay(&daemon, 41);
-    wait_for_all(&daemon, &rsyslog);
+    wait_for_all(&daemon, &host.rsyslog);
 }
 
-/// The first so many lines of what it has.
+/// The first lines of the collected file.
 fn lines(rsyslog: &Rsyslog, count: usize) -> String {
-    let collected = rsyslog.collected();
-    collected[..count]
+    rsyslog.collected()[..count]
         .iter()
         .map(|line| format!("{line}\n"))
         .collect()
 }
 
+/// A host that forwards the daemon's own messages too.
+fn forwards_messages() -> ForwardingHost {
+    ForwardingHost::new(RELP).configured(|config| config.set_forward("application_log", "true"))
+}
+
 const DROPPED: &str = "pulse_proxy_audit_forward_messages_dropped_total{stream=\"failover\"}";
 
 #[test]
-fn the_daemons_own_messages_arrive_and_survive_a_short_absence() {
+fn messages_survive_an_absence() {
     if skipped(&NEEDS) {
         return;
     }
-    let authority = Authority::new();
-    let mut rsyslog = collector(&authority, super::RELP);
-    rsyslog.edit(|text| text.replace("%msg%\\n", "%msgid% %syslogseverity-text% %msg%\\n"));
-    rsyslog.end(Signal::SIGTERM);
-    rsyslog.start_again();
-    let home = Arc::new(Home::new());
-    equip_well(&home, &authority);
-    let named = [(super::COLLECTOR, rsyslog.address(), "relp")];
-    let config = to_all(&named).set_forward("application_log", "true");
-    let daemon = Daemon::start_in(&home, &config);
+    let mut host = forwards_messages();
+    host.rsyslog
+        .edit(|text| text.replace("%msg%\\n", "%msgid% %syslogseverity-text% %msg%\\n"));
+    host.rsyslog.stop(Signal::SIGTERM);
+    host.rsyslog.restart();
+    let daemon = host.start();
     let has = |rsyslog: &Rsyslog, words: &str| {
         let collected = rsyslog.collected();
         let found = |line: &String| line.starts_with("log ") && line.contains(words);
         collected.iter().filter(|line| found(line)).count()
     };
-    wait::until("the daemon's first words", || has(&rsyslog, "serving") == 1);
-    wait::until("what it says of this", || {
-        has(&rsyslog, "records go to the collector") == 1
+    wait::until("the daemon's first message", || {
+        has(&host.rsyslog, "serving") == 1
     });
-    rsyslog.end(Signal::SIGKILL);
+    wait::until("the message about this", || {
+        has(&host.rsyslog, "records go to the collector") == 1
+    });
+    host.rsyslog.stop(Signal::SIGKILL);
     daemon.reload();
     wait::until("the trouble", || super::trouble(&daemon) != Value::Null);
-    rsyslog.start_again();
+    host.rsyslog.restart();
     daemon.reload();
-    wait::until("what it said meanwhile", || {
-        has(&rsyslog, "reloaded the configuration") >= 2
-            && has(&rsyslog, "records do not get to the collector") >= 1
+    wait::until("the messages in between", || {
+        has(&host.rsyslog, "reloaded the configuration") >= 2
+            && has(&host.rsyslog, "records do not get to the collector") >= 1
     });
-    let warned = rsyslog.collected();
+    let warned = host.rsyslog.collected();
     let warned = warned
         .iter()
         .find(|line| line.contains("records do not get"));
     assert!(warned.unwrap().starts_with("log warning "), "{warned:?}");
     let dropped = format!("{DROPPED} 0");
     assert!(daemon.scrape().lines().any(|line| line == dropped));
-    wait::until("that none waits", || {
+    wait::until("an empty queue", || {
         status(&daemon)["streams"][0]["messages"]["queue"] == 0
     });
 }
 
 #[test]
-fn the_daemons_own_messages_survive_its_end_while_no_collector_is_there() {
+fn messages_survive_a_killed_daemon() {
     if skipped(&NEEDS) {
         return;
     }
-    let authority = Authority::new();
-    let mut rsyslog = collector(&authority, super::RELP);
-    rsyslog.end(Signal::SIGTERM);
-    let home = Arc::new(Home::new());
-    equip_well(&home, &authority);
-    let named = [(super::COLLECTOR, rsyslog.address(), "relp")];
-    let config = to_all(&named).set_forward("application_log", "true");
-    let mut daemon = Daemon::start_in(&home, &config);
-    let stored = home.audit_state().join("messages");
-    wait::until("what it says of this", || {
+    let mut host = forwards_messages();
+    host.rsyslog.stop(Signal::SIGTERM);
+    let mut daemon = host.start();
+    let stored = host.home.audit_state().join("messages");
+    wait::until("the message about this", || {
         std::fs::read_to_string(&stored).is_ok_and(|text| text.contains("do not get to"))
     });
     daemon.signal(Signal::SIGKILL);
     daemon.wait();
-    let daemon = Daemon::start_in(&home, &config);
-    rsyslog.start_again();
+    let daemon = host.start();
+    host.rsyslog.restart();
     daemon.reload();
     let count = |words: &str| {
-        let collected = rsyslog.collected();
+        let collected = host.rsyslog.collected();
         collected.iter().filter(|line| line.contains(words)).count()
     };
     wait::until("both starts, and the first run's trouble", || {

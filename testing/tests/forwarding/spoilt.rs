@@ -1,25 +1,24 @@
-//! Files of the state directory that somebody spoilt: the daemon serves and ends all the same.
+//! Corrupt files in the state directory: the daemon still serves and stops.
 
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
-use pulse_e2e::forwarding::to;
+use pulse_e2e::forwarding::forward_to;
 use pulse_e2e::{Config, Daemon, Home, service};
 use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-/// What two files of messages have at most, and a cursor or two.
+/// An upper bound of two files of messages and the cursors.
 const MOST_BYTES: u64 = 5 << 20;
 
-/// Nobody listens there: what is to be forwarded stays where it is.
+/// A collector at which nothing listens, so that messages stay in their files.
 fn config() -> Config {
-    let nobody = SocketAddr::from(([127, 0, 0, 1], 1));
-    to(nobody).set_forward("application_log", "true")
+    forward_to(SocketAddr::from(([127, 0, 0, 1], 1))).set_forward("application_log", "true")
 }
 
-/// The files that forwarding has there.
+/// The files of forwarding.
 const FILES: [&str; 4] = [
     "messages",
     "messages.older",
@@ -27,8 +26,8 @@ const FILES: [&str; 4] = [
     "forward-failover.cursor",
 ];
 
-/// A message, and both cursors, with this number.
-fn number(directory: &Path, number: u64) {
+/// Writes a message and both cursors with this number.
+fn write_number(directory: &Path, number: u64) {
     let log = format!("{{\"log_id\":\"{}\"", log_id(directory));
     for (file, text) in [
         (
@@ -53,7 +52,7 @@ fn number(directory: &Path, number: u64) {
     }
 }
 
-/// The log's own name, which its key file has.
+/// The log's id, from its key file.
 fn log_id(directory: &Path) -> String {
     let files = fs::read_dir(directory).unwrap();
     let mut keys = files.map(|file| file.unwrap().path());
@@ -68,7 +67,7 @@ fn fifos(directory: &Path) {
     }
 }
 
-/// A terabyte each, of which no block is there.
+/// Makes sparse files of a terabyte each.
 fn huge(directory: &Path) {
     for file in FILES {
         let file = File::create(directory.join(file)).unwrap();
@@ -76,23 +75,23 @@ fn huge(directory: &Path) {
     }
 }
 
-/// Serves on what `spoil` leaves, and ends.
+/// Starts and stops the daemon on the files that `spoil` leaves.
 fn serve_on(spoil: impl Fn(&Path)) {
     let home = Arc::new(Home::new());
     Daemon::start_in(&home, &config()).stop();
     let state = home.audit_state();
     for file in FILES {
-        // Not every one of them is there already.
+        // Some of them may not exist yet.
         let _ = fs::remove_file(state.join(file));
     }
     spoil(&state);
     for file in FILES.map(|file| state.join(file)) {
         if file.exists() {
-            service::own(&file);
+            service::give(&file);
         }
     }
     let mut daemon = Daemon::start_in(&home, &config());
-    // Each of them is a message, too.
+    // Each reload logs a message.
     daemon.reload();
     daemon.reload();
     assert!(daemon.temperature("nowhere").is_err());
@@ -111,16 +110,16 @@ fn serve_on(spoil: impl Fn(&Path)) {
 #[test]
 fn absurd_numbers_are_survived() {
     for last in [u64::MAX, u64::MAX - 1, 1 << 63, (1 << 53) - 1] {
-        serve_on(|directory| number(directory, last));
+        serve_on(|directory| write_number(directory, last));
     }
 }
 
 #[test]
-fn fifos_in_their_place_are_survived() {
+fn fifos_as_state_are_survived() {
     serve_on(fifos);
 }
 
 #[test]
-fn files_of_any_size_are_survived() {
+fn huge_state_files_are_survived() {
     serve_on(huge);
 }

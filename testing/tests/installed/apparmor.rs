@@ -1,4 +1,4 @@
-//! The profile, staged and enforced: what the daemon does every day is in it.
+//! The AppArmor profile in complain and enforce mode permits everything that the daemon does.
 
 use crate::guest;
 use crate::service::{AppArmor, LOG, Service, UNIT, show, systemctl};
@@ -6,8 +6,8 @@ use pulse_e2e::programs::{Need, skipped};
 use pulse_e2e::wait;
 use std::fs;
 
-/// Everything that an ordinary day brings.
-fn live_through_a_day(service: &Service) {
+/// Has the service read, reload, rotate its log, restart and stop.
+fn exercise(service: &Service) {
     service.start_with_nodes();
     let document = service.temperature("pve1").unwrap();
     let mut chips = document["sensors"].as_object().unwrap().keys();
@@ -17,7 +17,7 @@ fn live_through_a_day(service: &Service) {
     assert!(service.temperature("pve2").is_ok());
     rotate(service);
     assert!(service.temperature("pve1").is_ok());
-    // The second start finds what the first has made.
+    // The second start finds the files of the first.
     systemctl(&["restart", UNIT]);
     assert!(service.temperature("pve1").is_ok());
     systemctl(&["stop", UNIT]);
@@ -31,56 +31,54 @@ fn rotate(service: &Service) {
     wait::until("a new segment", || service.segments() > before);
 }
 
-/// The profile that a process is under, and its mode.
+/// The profile of a process, with its mode.
 fn confinement(pid: &str) -> String {
     let file = format!("/proc/{pid}/attr/apparmor/current");
     fs::read_to_string(file).unwrap().trim_end().to_owned()
 }
 
 #[test]
-fn a_staged_profile_would_refuse_nothing_that_the_daemon_needs() {
-    if skipped(&[Need::OwnMachine]) {
+fn complaining_profile_logs_nothing() {
+    if skipped(&[Need::VirtualMachine]) {
         return;
     }
     let service = Service::installed(AppArmor::Complains);
-    live_through_a_day(&service);
+    exercise(&service);
     assert_eq!(service.kernel_log().allowed(), [""; 0]);
     service.start();
-    let expected = "pulse-sensor-proxy (complain)";
-    assert_eq!(confinement(&service.pid()), expected);
+    assert_eq!(confinement(&service.pid()), "pulse-sensor-proxy (complain)");
 }
 
 #[test]
-fn an_enforced_profile_refuses_nothing_that_the_daemon_needs() {
-    if skipped(&[Need::OwnMachine]) {
+fn enforced_profile_denies_no_work() {
+    if skipped(&[Need::VirtualMachine]) {
         return;
     }
     let service = Service::installed(AppArmor::Enforces);
-    live_through_a_day(&service);
+    exercise(&service);
     assert_eq!(service.kernel_log().denied(), [""; 0]);
     service.start();
-    let expected = "pulse-sensor-proxy (enforce)";
-    assert_eq!(confinement(&service.pid()), expected);
+    assert_eq!(confinement(&service.pid()), "pulse-sensor-proxy (enforce)");
 }
 
 #[test]
-fn the_service_runs_on_a_host_without_the_profile() {
-    if skipped(&[Need::OwnMachine]) {
+fn service_runs_without_profile() {
+    if skipped(&[Need::VirtualMachine]) {
         return;
     }
     let service = Service::installed(AppArmor::Absent);
-    live_through_a_day(&service);
+    exercise(&service);
     service.start();
     assert_eq!(confinement(&service.pid()), "unconfined");
 }
 
 #[test]
-fn no_program_can_be_started_under_the_profile_and_the_attempt_is_seen() {
-    if skipped(&[Need::OwnMachine]) {
+fn profile_denies_and_logs_exec() {
+    if skipped(&[Need::VirtualMachine]) {
         return;
     }
     let service = Service::installed(AppArmor::Enforces);
-    // `env` comes under the profile, and may not start another program from there.
+    // `env` runs under the profile, which denies it another exec.
     let words = [
         "-p",
         "pulse-sensor-proxy",
@@ -88,12 +86,11 @@ fn no_program_can_be_started_under_the_profile_and_the_attempt_is_seen() {
         "/usr/bin/env",
         "/usr/bin/true",
     ];
-    let refused = guest::try_run("aa-exec", &words);
-    let errors = guest::text(&refused.stderr);
+    let errors = guest::text(&guest::try_run("aa-exec", &words).stderr);
     assert!(errors.contains("Permission denied"), "{errors}");
     let denied = service.kernel_log().denied();
-    let told = |line: &String| {
+    let is_exec = |line: &String| {
         line.contains("operation=\"exec\"") && line.contains("name=\"/usr/bin/true\"")
     };
-    assert!(denied.iter().any(told), "{denied:?}");
+    assert!(denied.iter().any(is_exec), "{denied:?}");
 }

@@ -1,4 +1,4 @@
-//! The SSH key as a credential: systemd keeps it, the daemon never writes it.
+//! The SSH key as a systemd credential, which the daemon only reads.
 
 use crate::guest;
 use crate::service::{AppArmor, CREDENTIAL, Service, write};
@@ -10,8 +10,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 #[test]
-fn a_key_in_the_credential_store_is_the_one_that_is_used() {
-    if skipped(&[Need::OwnMachine]) {
+fn stored_credential_is_used() {
+    if skipped(&[Need::VirtualMachine]) {
         return;
     }
     let service = Service::installed(AppArmor::Enforces);
@@ -28,6 +28,6 @@ fn a_key_in_the_credential_store_is_the_one_that_is_used() {
     let shown: Value = serde_json::from_str(&shown).unwrap();
     assert_eq!(shown["public_key"], public.trim_end());
     let own = "/var/lib/pulse-sensor-proxy/ssh/id_ed25519";
-    assert!(!Path::new(own).exists(), "it made a key of its own");
+    assert!(!Path::new(own).exists(), "the daemon made another key");
     assert_eq!(service.kernel_log().denied(), [""; 0]);
 }

@@ -1,9 +1,9 @@
-//! From the installed service to a collector, as `docs/operations.md` tells an operator.
+//! Forwarding by the installed service, as `docs/operations.md` documents it.
 
 use crate::guest;
 use crate::service::{AppArmor, Service};
 use pulse_e2e::certificates::{Authority, Validity, key_of};
-use pulse_e2e::forwarding::{COLLECTOR, SENDER, collector, numbers};
+use pulse_e2e::forwarding::{COLLECTOR, SENDER, collected_seqs, collector};
 use pulse_e2e::programs::{Need, skipped};
 use pulse_e2e::rsyslog::{Input, TlsLibrary};
 use pulse_e2e::wait;
@@ -13,14 +13,14 @@ use std::path::Path;
 const CREDENTIALS: &str = "/etc/pulse/log-forwarding";
 
 #[test]
-fn the_services_log_gets_to_a_collector_also_with_a_renewed_certificate() {
-    if skipped(&[Need::OwnMachine]) {
+fn service_forwards_across_renewal() {
+    if skipped(&[Need::VirtualMachine]) {
         return;
     }
     let service = Service::installed(AppArmor::Enforces);
     let authority = Authority::new();
     let rsyslog = collector(&authority, Input::Relp(TlsLibrary::OpenSsl));
-    equip(&authority);
+    install_credentials(&authority);
     let (ip, port) = (rsyslog.address().ip(), rsyslog.address().port());
     service.configure(&format!(
         "forward = {{ collectors = [{{ name = '{COLLECTOR}', address = '{ip}', port = {port} }}] }}"
@@ -29,14 +29,14 @@ fn the_services_log_gets_to_a_collector_also_with_a_renewed_certificate() {
     service.temperature("pve1").unwrap();
     wait::until("the records", || stream(&service)["queue"] == 0);
 
-    equip(&authority);
+    install_credentials(&authority);
     wait::until("the new certificate", || {
         stream(&service)["connections"] == 2
     });
     service.temperature("pve1").unwrap();
     wait::until("the later records", || stream(&service)["queue"] == 0);
 
-    let collected = numbers(&rsyslog);
+    let collected = collected_seqs(&rsyslog);
     assert_eq!(collected, (1..=collected.len() as u64).collect::<Vec<_>>());
     assert_eq!(service.kernel_log().denied(), Vec::<String>::new());
 }
@@ -46,8 +46,8 @@ fn stream(service: &Service) -> Value {
     answer["data"]["forwarding"]["streams"][0].clone()
 }
 
-/// A new certificate and its key, for the service's user to read and for nobody else.
-fn equip(authority: &Authority) {
+/// Installs a new certificate and key, readable by root and the service's group only.
+fn install_credentials(authority: &Authority) {
     let certificate = authority.sign(SENDER, Validity::Good);
     let group = ["-o", "root", "-g", "pulse-sensor-proxy"];
     guest::run(

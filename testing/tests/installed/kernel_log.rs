@@ -1,32 +1,31 @@
-//! What AppArmor says in the kernel's log, from some moment on.
+//! AppArmor's lines in the kernel's log.
 //!
-//! A thread of the kernel writes it, a little after the fact. So a look at the log is
-//! preceded by an event of our own, which comes after everything before it.
+//! The kernel writes them from a thread, a moment after each event. So the log is read after
+//! an event of our own has appeared in it: then all earlier ones are there.
 
 use crate::guest;
 use pulse_e2e::wait;
 use std::fs;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// The log from here on.
+/// The log from its creation on.
 #[derive(Debug)]
 pub(crate) struct KernelLog {
     begin: String,
 }
 
 impl KernelLog {
-    /// Begins here.
+    /// Starts at the present end of the log.
     pub(crate) fn from_here() -> Self {
         Self { begin: event() }
     }
 
-    /// What AppArmor has refused the service.
+    /// Lines of what AppArmor denied the service.
     pub(crate) fn denied(&self) -> Vec<String> {
         self.of("DENIED")
     }
 
-    /// What AppArmor would have refused the service, had it not been told to
-    /// complain only.
+    /// Lines of what AppArmor would have denied the service in enforce mode.
     pub(crate) fn allowed(&self) -> Vec<String> {
         self.of("ALLOWED")
     }
@@ -41,11 +40,11 @@ impl KernelLog {
     }
 }
 
-/// Also those of its children, `pulse-sensor-proxy//…`.
+/// Prefix of the profile's name and of its child profiles, `pulse-sensor-proxy//…`.
 const PROFILE: &str = "profile=\"pulse-sensor-proxy";
 
-/// Has AppArmor put something unmistakable on its record, and waits until it is
-/// there.
+/// Loads a profile with a unique name, waits until AppArmor has logged that, and returns the
+/// text by which the line is found.
 fn event() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let name = format!("event-{}", NEXT.fetch_add(1, Ordering::Relaxed));

@@ -1,9 +1,9 @@
-//! The service as it is installed: Debian's systemd starts it, Debian's AppArmor and
-//! the unit hold it, Debian's sshd is its node.
+//! The installed service: Debian's systemd starts it, AppArmor and the unit confine it, and
+//! Debian's sshd is its node.
 //!
-//! These tests change the machine they run in, so they have one of their own:
-//! `cargo xtask vm-test`. Elsewhere they say so and pass. They run one after another,
-//! and each begins with a service that is installed, stopped, and has no past.
+//! These tests change the machine, so they run in a virtual machine, with
+//! `cargo xtask vm-test`. Elsewhere they print that and pass. They run one after another;
+//! each starts with an installed, stopped service that has no files of an earlier run.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(
     clippy::print_stdout,

@@ -1,30 +1,33 @@
-//! The unit's firewall: the kernel drops what goes elsewhere than to the nodes.
+//! `IPAddressAllow=`: the kernel drops packets to addresses that the unit does not list.
 
 use crate::node::ADDRESSES;
 use crate::service::{AppArmor, Service};
 use pulse_e2e::programs::{Need, skipped};
 
 #[test]
-fn a_node_at_an_address_that_the_unit_does_not_permit_cannot_be_reached() {
-    if skipped(&[Need::OwnMachine]) {
+fn unit_blocks_unlisted_address() {
+    if skipped(&[Need::VirtualMachine]) {
         return;
     }
     let service = Service::installed(AppArmor::Enforces);
     service.start_with_nodes();
-    assert!(service.temperature("pve2").is_ok(), "it can, if permitted");
+    assert!(
+        service.temperature("pve2").is_ok(),
+        "permitted by the other settings"
+    );
 
     let [first, _] = ADDRESSES;
     let narrow = format!("[Service]\nIPAddressAllow=\nIPAddressAllow={first}\n");
     service.drop_in("narrow", &narrow);
-    service.start_again();
+    service.restart();
     assert!(service.temperature("pve1").is_ok());
     let error = service.temperature("pve2").unwrap_err();
     assert_eq!(error, "node \"pve2\" did not answer in time");
 }
 
 #[test]
-fn a_unit_that_permits_no_address_reaches_nothing() {
-    if skipped(&[Need::OwnMachine]) {
+fn unit_without_addresses_blocks_all() {
+    if skipped(&[Need::VirtualMachine]) {
         return;
     }
     let service = Service::installed(AppArmor::Enforces);

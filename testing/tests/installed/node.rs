@@ -1,18 +1,17 @@
-//! The machine as a node of itself: its sshd, set up as `docs/nodes.md` says.
+//! The virtual machine as its own node: its sshd, configured as `docs/nodes.md` documents it.
 
 use crate::guest;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Once;
 
-/// Addresses of the machine at which the nodes `pve1` and `pve2` are found: the one
-/// sshd listens on all of them.
+/// Addresses of the nodes `pve1` and `pve2`; the machine's sshd listens on both.
 pub(crate) const ADDRESSES: [&str; 2] = ["192.0.2.11", "192.0.2.12"];
 
 const SSHD_SETTINGS: &str = "Match User pulse-sensor\n    \
     AuthorizedKeysFile /etc/ssh/authorized_keys.d/%u\n";
 
-/// Makes this machine a node.
+/// Makes this machine a node, once.
 pub(crate) fn set_up() {
     static DONE: Once = Once::new();
     DONE.call_once(|| {
@@ -32,7 +31,7 @@ pub(crate) fn set_up() {
     });
 }
 
-/// Lets this line of `keys show` in, and nobody else.
+/// Authorizes this line of `keys show`, and no other key.
 pub(crate) fn authorize(line: &str) {
     let file = "/etc/ssh/authorized_keys.d/pulse-sensor";
     fs::write(file, format!("{line}\n")).unwrap();
@@ -44,7 +43,7 @@ pub(crate) fn known_hosts() -> String {
     format!("pve1 {key}pve2 {key}")
 }
 
-/// The sshd's journal since boot.
+/// sshd's journal since boot.
 pub(crate) fn journal() -> String {
     guest::run("journalctl", &["--no-pager", "-o", "cat", "-u", "ssh"])
 }

@@ -1,7 +1,7 @@
-//! The daemon's own probe, under each of the layers that stand outside it.
+//! The confinement probe under each layer outside the daemon.
 //!
-//! With `--only outside` it puts no layer on itself: what is stopped was stopped by the
-//! surroundings.
+//! With `--only outside` the probe applies none of the daemon's own layers, so a stopped
+//! attempt was stopped by the unit or by AppArmor.
 
 use crate::guest;
 use crate::service::{AppArmor, PROXY, Service, UNIT, show, systemctl, try_systemctl};
@@ -12,8 +12,7 @@ use serde_json::Value;
 const OUTSIDE: &str = "confine-probe --only outside --json";
 const ALL: &str = "confine-probe --json";
 
-/// Attempts that AppArmor stops, whoever makes them, and what its refusal looks like
-/// in the kernel's log.
+/// Attempts that AppArmor stops for any user, with a part of its line in the kernel's log.
 const REFUSALS: [(&str, &str); 7] = [
     ("read the passwords", "name=\"/etc/shadow\""),
     ("list root's home, where .ssh is", "name=\"/root/\""),
@@ -39,27 +38,27 @@ const STOPPED_BY_THE_UNIT: [&str; 10] = [
 ];
 
 #[test]
-fn apparmor_alone_stops_what_the_profile_does_not_list_and_says_so() {
-    if skipped(&[Need::OwnMachine]) {
+fn profile_alone_denies_and_logs() {
+    if skipped(&[Need::VirtualMachine]) {
         return;
     }
-    let service = lived_in(AppArmor::Enforces);
+    let service = started_once(AppArmor::Enforces);
     let aa_exec = ["aa-exec", "-p", "pulse-sensor-proxy", "--"];
     let findings = alone("vm-apparmor", &aa_exec, "outside");
     let denied = service.kernel_log().denied();
     for (attempt, refusal) in REFUSALS {
         assert!(attempts(&findings, true).contains(&attempt), "{attempt}");
-        let told = denied.iter().any(|line| line.contains(refusal));
-        assert!(told, "{attempt}: {denied:#?}");
+        let is_logged = denied.iter().any(|line| line.contains(refusal));
+        assert!(is_logged, "{attempt}: {denied:#?}");
     }
 }
 
 #[test]
-fn no_layer_at_all_stops_little() {
-    if skipped(&[Need::OwnMachine]) {
+fn no_layer_stops_little() {
+    if skipped(&[Need::VirtualMachine]) {
         return;
     }
-    let _service = lived_in(AppArmor::Absent);
+    let _service = started_once(AppArmor::Absent);
     let ended = guest::try_run(PROXY, &OUTSIDE.split(' ').collect::<Vec<_>>());
     let findings = findings_in(&guest::text(&ended.stdout), "vm-nothing");
     for (attempt, _) in REFUSALS {
@@ -68,11 +67,11 @@ fn no_layer_at_all_stops_little() {
 }
 
 #[test]
-fn the_unit_alone_stops_programs_privileges_and_foreign_files() {
-    if skipped(&[Need::OwnMachine]) {
+fn unit_alone_stops_its_part() {
+    if skipped(&[Need::VirtualMachine]) {
         return;
     }
-    let service = lived_in(AppArmor::Absent);
+    let service = started_once(AppArmor::Absent);
     let findings = in_unit(&service, "vm-unit", OUTSIDE);
     for attempt in STOPPED_BY_THE_UNIT {
         assert!(attempts(&findings, true).contains(&attempt), "{attempt}");
@@ -80,11 +79,11 @@ fn the_unit_alone_stops_programs_privileges_and_foreign_files() {
 }
 
 #[test]
-fn the_unit_and_apparmor_leave_little_to_the_daemon() {
-    if skipped(&[Need::OwnMachine]) {
+fn unit_and_apparmor_stop_most() {
+    if skipped(&[Need::VirtualMachine]) {
         return;
     }
-    let service = lived_in(AppArmor::Enforces);
+    let service = started_once(AppArmor::Enforces);
     let findings = in_unit(&service, "vm-unit-and-apparmor", OUTSIDE);
     for attempt in STOPPED_BY_THE_UNIT.into_iter().chain(REFUSALS.map(first)) {
         assert!(attempts(&findings, true).contains(&attempt), "{attempt}");
@@ -92,57 +91,67 @@ fn the_unit_and_apparmor_leave_little_to_the_daemon() {
 }
 
 #[test]
-fn everything_together_lets_nothing_through() {
-    if skipped(&[Need::OwnMachine]) {
+fn all_layers_stop_everything() {
+    if skipped(&[Need::VirtualMachine]) {
         return;
     }
-    let service = lived_in(AppArmor::Enforces);
+    let service = started_once(AppArmor::Enforces);
     let findings = in_unit(&service, "vm-everything", ALL);
     assert_eq!(attempts(&findings, false), [""; 0]);
     assert_eq!(findings["tight"], true);
 }
 
-/// Attempts that one layer alone stops, and why there is no second: AppArmor and the
-/// unit were there before the daemon was confined, and permit what it did till then.
+/// Attempts that one layer alone stops, and why no second one does. AppArmor and the unit
+/// apply from the start, so they permit everything that the daemon does before it confines
+/// itself.
 const ONE_LAYER: [(&str, &str); 15] = [
     (
         "SCTP",
-        "AppArmor looks at the type of a socket, not at its protocol",
+        "AppArmor mediates the type of a socket, not its protocol",
     ),
     (
         "another program's abstract socket",
-        "this AppArmor does not tell Unix sockets apart",
+        "this AppArmor does not mediate Unix sockets",
     ),
-    ("another seccomp filter", "the daemon puts one on"),
-    ("be dumpable again", "prctl(2) is needed to be the contrary"),
+    ("another seccomp filter", "the daemon installs one"),
+    (
+        "be dumpable again",
+        "the daemon needs prctl(2) to become undumpable",
+    ),
     (
         "change a file's mode",
-        "the daemon lets everybody connect to its socket",
+        "the daemon sets the mode of its socket",
     ),
     (
         "connect past connect (TCP Fast Open)",
-        "this address is permitted, for metrics",
+        "the unit permits this address, for metrics",
     ),
     (
         "connect to another port",
-        "this address is permitted, for metrics",
+        "the unit permits this address, for metrics",
     ),
     (
         "connect to another port over IPv6",
-        "this address is permitted, for metrics",
+        "the unit permits this address, for metrics",
     ),
     (
         "executable memory",
-        "the kernel's own refusal is of what is written, too",
+        "MDWE denies only memory that was writable",
     ),
     ("listen", "the daemon listens"),
     ("make a file among the SSH keys", "the daemon makes its key"),
-    ("map a program's code", "the daemon's own is what is mapped"),
+    (
+        "map a program's code",
+        "the mapped program is the daemon's own",
+    ),
     (
         "multipath TCP",
-        "AppArmor looks at the type of a socket, not at its protocol",
+        "AppArmor mediates the type of a socket, not its protocol",
     ),
-    ("other services' Unix sockets", "the daemon has some itself"),
+    (
+        "other services' Unix sockets",
+        "the daemon uses Unix sockets itself",
+    ),
     (
         "type into a terminal",
         "there is none that it could be refused",
@@ -150,11 +159,11 @@ const ONE_LAYER: [(&str, &str); 15] = [
 ];
 
 #[test]
-fn every_attempt_is_stopped_by_two_layers_where_the_kernel_offers_two() {
-    if skipped(&[Need::OwnMachine]) {
+fn two_layers_stop_every_attempt() {
+    if skipped(&[Need::VirtualMachine]) {
         return;
     }
-    let service = lived_in(AppArmor::Enforces);
+    let service = started_once(AppArmor::Enforces);
     let aa_exec = ["aa-exec", "-p", "pulse-sensor-proxy", "--"];
     let mut settings = vec![alone("vm-apparmor", &aa_exec, "outside")];
     let service_user = [
@@ -167,24 +176,24 @@ fn every_attempt_is_stopped_by_two_layers_where_the_kernel_offers_two() {
         "unconfined",
         "--",
     ];
-    // The kernel does not count root's tasks.
+    // RLIMIT_NPROC does not apply to root.
     settings.push(alone("vm-limits", &service_user, "limits"));
     for layer in ["landlock", "seccomp"] {
         settings.push(alone(&format!("vm-{layer}"), &service_user[4..], layer));
     }
     drop(service);
-    settings.push(in_unit(&lived_in(AppArmor::Absent), "vm-unit", OUTSIDE));
+    settings.push(in_unit(&started_once(AppArmor::Absent), "vm-unit", OUTSIDE));
     if settings[2]["layers"][0]["state"] != "whole" {
-        println!("not asked: Landlock of this kernel is an older one");
+        println!("SKIPPED: this kernel's Landlock is older than the daemon's rules");
         return;
     }
-    let layers = findings::layers_of(&settings);
+    let layers = findings::layer_counts(&settings);
     let single = layers.iter().filter(|(_, layers)| **layers < 2);
     let single: Vec<_> = single.map(|(attempt, _)| *attempt).collect();
     assert_eq!(single, ONE_LAYER.map(first));
 }
 
-/// The probe under one layer, or under what these words put around it.
+/// The probe under one layer, started by a program like `aa-exec` or `setpriv`.
 fn alone(setting: &str, around: &[&str], layer: &str) -> Value {
     let probe = [PROXY, "confine-probe", "--json", "--only", layer];
     let words = [&around[1..], &probe].concat();
@@ -197,34 +206,34 @@ fn first((attempt, _): (&'static str, &str)) -> &'static str {
     attempt
 }
 
-/// The service after its first start: what is not there cannot be refused.
-fn lived_in(apparmor: AppArmor) -> Service {
+/// A service that was started once: access to a missing file is not denied.
+fn started_once(apparmor: AppArmor) -> Service {
     let service = Service::installed(apparmor);
     service.start();
     systemctl(&["stop", UNIT]);
     service
 }
 
-/// Runs the probe in the daemon's place, with everything that the unit puts on it.
+/// Runs the probe in place of the daemon, under the unit's restrictions.
 fn in_unit(service: &Service, setting: &str, words: &str) -> Value {
-    // A probe is no daemon: it ends, and with 1 if anything was let through.
+    // The probe ends, with exit code 1 when an attempt was not stopped.
     let instead = format!(
         "[Service]\nType=oneshot\nRestart=no\nWatchdogSec=0\nSuccessExitStatus=1\n\
          ExecStart=\nExecStart={PROXY} {words}\n"
     );
     service.drop_in("probe", &instead);
     let ended = try_systemctl(&["start", UNIT]);
-    let said = service.journal();
-    assert!(ended.status.success(), "{}: {said}", show("Result"));
-    findings_in(&said, setting)
+    let journal = service.journal();
+    assert!(ended.status.success(), "{}: {journal}", show("Result"));
+    findings_in(&journal, setting)
 }
 
-/// What a probe printed, kept for the page that puts the settings side by side.
+/// Parses a probe's output and stores it for the table in `docs/hardening.md`.
 fn findings_in(text: &str, setting: &str) -> Value {
     let line = text.lines().find(|line| line.starts_with('{'));
     let line = line.unwrap_or_else(|| panic!("no findings: {text}"));
     let findings = serde_json::from_str(line).unwrap();
-    findings::keep(setting, &findings);
+    findings::save(setting, &findings);
     let (stopped, rest) = (attempts(&findings, true), attempts(&findings, false));
     println!("{setting}: {} stopped, {} not", stopped.len(), rest.len());
     findings

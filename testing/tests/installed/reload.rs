@@ -1,12 +1,11 @@
-//! `systemctl reload`: a changed configuration counts, a wrong one is refused where
-//! the operator looks.
+//! `systemctl reload`: it applies a changed configuration, and fails on an invalid one.
 
 use crate::service::{AppArmor, Service, UNIT, systemctl, try_systemctl};
 use pulse_e2e::programs::{Need, skipped};
 
 #[test]
-fn a_reload_takes_what_was_changed() {
-    if skipped(&[Need::OwnMachine]) {
+fn reload_applies_changes() {
+    if skipped(&[Need::VirtualMachine]) {
         return;
     }
     let service = Service::installed(AppArmor::Enforces);
@@ -20,8 +19,8 @@ fn a_reload_takes_what_was_changed() {
 }
 
 #[test]
-fn a_reload_with_a_mistake_fails_and_says_why() {
-    if skipped(&[Need::OwnMachine]) {
+fn bad_reload_fails_with_reason() {
+    if skipped(&[Need::VirtualMachine]) {
         return;
     }
     let service = Service::installed(AppArmor::Enforces);
@@ -30,7 +29,10 @@ fn a_reload_with_a_mistake_fails_and_says_why() {
     let refused = try_systemctl(&["reload", UNIT]);
     assert!(!refused.status.success());
     let journal = service.journal();
-    let told = |line: &str| line.contains("mystery") && line.contains("unknown");
-    assert!(journal.lines().any(told), "{journal}");
-    assert!(service.temperature("pve1").is_ok(), "the old one counts");
+    let is_reason = |line: &str| line.contains("mystery") && line.contains("unknown");
+    assert!(journal.lines().any(is_reason), "{journal}");
+    assert!(
+        service.temperature("pve1").is_ok(),
+        "the previous configuration applies"
+    );
 }

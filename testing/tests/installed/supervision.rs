@@ -1,20 +1,20 @@
-//! systemd watches over the daemon: one that hangs or was killed is replaced.
+//! systemd's watchdog and restarts: a hung or killed daemon is replaced.
 
 use crate::guest;
 use crate::service::{AppArmor, Service, show};
 use pulse_e2e::programs::{Need, skipped};
 
 #[test]
-fn a_daemon_that_hangs_is_replaced() {
-    if skipped(&[Need::OwnMachine]) {
+fn hung_daemon_is_replaced() {
+    if skipped(&[Need::VirtualMachine]) {
         return;
     }
     let service = Service::installed(AppArmor::Enforces);
     service.start_with_nodes();
     assert_eq!(show("WatchdogUSec"), "30s", "as it is shipped");
-    // The same, sooner; what is stopped does not die of an abort.
+    // A shorter interval; a stopped process does not die of SIGABRT, so its timeout is short too.
     service.drop_in("soon", "[Service]\nWatchdogSec=12\nTimeoutAbortSec=2\n");
-    service.start_again();
+    service.restart();
     let pid = service.pid();
     guest::run("kill", &["-STOP", &pid]);
     service.wait_for_another_than(&pid);
@@ -23,8 +23,8 @@ fn a_daemon_that_hangs_is_replaced() {
 }
 
 #[test]
-fn a_daemon_that_was_killed_is_replaced_and_goes_on_with_its_log() {
-    if skipped(&[Need::OwnMachine]) {
+fn killed_daemon_continues_its_log() {
+    if skipped(&[Need::VirtualMachine]) {
         return;
     }
     let service = Service::installed(AppArmor::Enforces);

@@ -1,40 +1,38 @@
-//! One collector for every play: what it has is of no interest here, only that the way
-//! to it is open.
+//! One collector for all scenarios, which only test that forwarding to it works.
 
 use pulse_e2e::certificates::{Authority, Validity};
-use pulse_e2e::forwarding::{self, SENDER, equip, is_done};
+use pulse_e2e::forwarding::{self, SENDER, install_credentials, is_queue_empty};
 use pulse_e2e::programs::{Need, skipped};
 use pulse_e2e::rsyslog::{Input, Rsyslog, TlsLibrary};
 use pulse_e2e::{Config, Daemon, Home, wait};
 use std::path::PathBuf;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
-/// A rule that is there for it alone, by how its name begins.
-const ITS_RULES: [&str; 3] = ["writev", "Credentials", "setsockopt line"];
+/// Prefixes of the rules that only forwarding needs.
+const FORWARDING_RULES: [&str; 3] = ["writev", "Credentials", "setsockopt line"];
 
-struct Site {
+struct SharedCollector {
     authority: Authority,
     certificate: PathBuf,
     rsyslog: Rsyslog,
 }
 
-static SITE: RwLock<Option<Site>> = RwLock::new(None);
+static SHARED: RwLock<Option<SharedCollector>> = RwLock::new(None);
 
-fn site() -> RwLockReadGuard<'static, Option<Site>> {
-    SITE.read().unwrap_or_else(PoisonError::into_inner)
+fn shared() -> RwLockReadGuard<'static, Option<SharedCollector>> {
+    SHARED.read().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Keeps it for as long as it lives.
-pub(super) struct Kept;
+/// Stops the collector when dropped.
+pub(super) struct Running;
 
-impl Kept {
-    /// Starts it, where there is one.
+impl Running {
+    /// Starts it, where rsyslog is installed.
     pub(super) fn start() -> Self {
         if !skipped(&[Need::Collector]) {
             let authority = Authority::new();
-            let input = Input::Relp(TlsLibrary::OpenSsl);
-            let rsyslog = forwarding::collector(&authority, input);
-            *SITE.write().unwrap() = Some(Site {
+            let rsyslog = forwarding::collector(&authority, Input::Relp(TlsLibrary::OpenSsl));
+            *SHARED.write().unwrap() = Some(SharedCollector {
                 certificate: authority.sign(SENDER, Validity::Good),
                 authority,
                 rsyslog,
@@ -44,30 +42,35 @@ impl Kept {
     }
 }
 
-impl Drop for Kept {
+impl Drop for Running {
     fn drop(&mut self) {
-        SITE.write().unwrap_or_else(PoisonError::into_inner).take();
+        SHARED
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
     }
 }
 
-/// Whether the rule can be missed on this machine.
+/// False for a rule that only forwarding needs, where there is no collector.
 pub(super) fn is_tried(rule: &str) -> bool {
-    site().is_some() || !ITS_RULES.iter().any(|its| rule.starts_with(its))
+    shared().is_some() || !FORWARDING_RULES.iter().any(|its| rule.starts_with(its))
 }
 
-/// A configuration with the collector, and the certificates for it.
+/// A configuration with the collector; also installs the certificates.
 pub(super) fn forwarding(home: &Home) -> Config {
-    let site = site();
-    let Some(site) = site.as_ref() else {
+    let shared = shared();
+    let Some(shared) = shared.as_ref() else {
         return Config::new();
     };
-    equip(home, &site.authority, &site.certificate);
-    forwarding::to(site.rsyslog.address())
+    install_credentials(home, &shared.authority, &shared.certificate);
+    forwarding::forward_to(shared.rsyslog.address())
 }
 
-/// Waits until everything is there.
+/// Waits until the collector has acknowledged every record.
 pub(super) fn has_everything(daemon: &Daemon) {
-    if site().is_some() {
-        wait::until("the collector to have everything", || is_done(daemon));
+    if shared().is_some() {
+        wait::until("the collector to acknowledge all records", || {
+            is_queue_empty(daemon)
+        });
     }
 }

@@ -1,4 +1,4 @@
-//! How it ends when something went wrong.
+//! Abnormal ends of the daemon.
 
 use super::needs;
 use super::program::{command, state};
@@ -9,7 +9,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ExitStatus};
 use std::sync::Arc;
 
-/// It ends whatever its threads do, when something went wrong.
+/// exit(3) and abort(3) end the process while its threads run.
 pub(super) fn ends_at_once(left_out: Option<&str>) {
     assert_eq!(end_of(left_out, "exit").code(), Some(3));
     let signal = end_of(left_out, "abort").signal();
@@ -18,7 +18,7 @@ pub(super) fn ends_at_once(left_out: Option<&str>) {
     }
 }
 
-/// How a daemon ended that ends like this as soon as it is confined.
+/// The status of a daemon that ends this way as soon as it is confined.
 fn end_of(left_out: Option<&str>, how: &str) -> ExitStatus {
     let home = Arc::new(Home::new());
     home.write_config(&Config::new());
@@ -26,11 +26,11 @@ fn end_of(left_out: Option<&str>, how: &str) -> ExitStatus {
     command.arg("--config").arg(home.config_file());
     let log = fs::File::create(home.unused_path("log")).unwrap();
     let child = command.env("PULSE_END", how).stderr(log).spawn();
-    let mut child = Ended(child.unwrap());
+    let mut child = KilledOnDrop(child.unwrap());
     wait::until_some("the end", || child.0.try_wait().unwrap())
 }
 
-/// A fault is looked into first, by a handler that then steps aside.
+/// SIGSEGV goes to Rust's stack overflow handler first, which restores the default action.
 pub(super) fn ends_by_a_fault(left_out: Option<&str>) {
     let home = Arc::new(Home::new());
     home.write_config(&Config::new());
@@ -42,10 +42,10 @@ pub(super) fn ends_by_a_fault(left_out: Option<&str>) {
     assert_eq!(daemon.wait().signal(), Some(Signal::SIGSEGV as i32));
 }
 
-/// A process that does not outlive the scenario.
-struct Ended(Child);
+/// A process; killed when dropped.
+struct KilledOnDrop(Child);
 
-impl Drop for Ended {
+impl Drop for KilledOnDrop {
     fn drop(&mut self) {
         // It may have ended already.
         let _ = self.0.kill();

@@ -1,7 +1,7 @@
-//! No rule of the confinement is there for nothing: each is left out in turn, and
-//! then something goes wrong that does not otherwise.
+//! Every rule of the confinement is needed: without it, one at a time, the scenario fails.
 //!
-//! What nobody misses is to be taken out of the tables, or its need there corrected.
+//! A rule without which nothing fails has to be removed from the tables, or its need there
+//! corrected.
 
 #![allow(
     clippy::print_stdout,
@@ -24,43 +24,46 @@ use std::sync::{Mutex, OnceLock};
 use std::thread;
 use std::time::Duration;
 
-/// Scenarios wait most of the time, so that several go together on any machine.
+/// Scenarios run at a time; they wait most of the time, so this suits any machine.
 const AT_ONCE: usize = 6;
-/// For what will not come because a rule is missing. What comes too late by this
-/// counts as missed, which is the only mistake that haste can make here.
-const SHORT_PATIENCE: Duration = Duration::from_secs(4);
+/// Deadline of a state that a missing rule may prevent. A state that is merely late counts as
+/// a need for the rule, which is the only error that a short deadline can cause.
+const SHORT_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// `TCP_QUICKACK`: the second line of setsockopt(2).
 const QUICK_ACKNOWLEDGEMENT: &str = "setsockopt line 1";
 
 #[test]
-fn each_rule_of_the_confinement_is_missed_when_it_is_left_out() {
+fn every_sandbox_rule_is_needed() {
     if skipped(&[Need::NoUnit("its own rules are left out")]) {
         return;
     }
-    let _collector = collector::Kept::start();
-    scenario::play(None);
+    let _collector = collector::Running::start();
+    scenario::run(None);
     let rules = Mutex::new(needed().iter().filter(|rule| can_be_tried(rule)));
     let next = || rules.lock().unwrap().next();
-    let not_missed = Mutex::new(Vec::new());
+    let not_needed = Mutex::new(Vec::new());
     thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
-                wait::set_patience(SHORT_PATIENCE);
+                wait::set_timeout(SHORT_TIMEOUT);
                 while let Some(rule) = next() {
-                    match catch_unwind(|| scenario::play(Some(rule))) {
-                        Ok(()) => not_missed.lock().unwrap().push(rule),
+                    match catch_unwind(|| scenario::run(Some(rule))) {
+                        Ok(()) => not_needed.lock().unwrap().push(rule),
                         Err(why) => println!("{rule}: {}", text(&*why)),
                     }
                 }
             });
         }
     });
-    let not_missed = not_missed.into_inner().unwrap();
-    assert!(not_missed.is_empty(), "nobody misses {not_missed:?}");
+    let not_needed = not_needed.into_inner().unwrap();
+    assert!(
+        not_needed.is_empty(),
+        "nothing fails without {not_needed:?}"
+    );
 }
 
-/// The rules that the program's build needs.
+/// The rules that this build of the program needs.
 fn needed() -> &'static [String] {
     static NEEDED: OnceLock<Vec<String>> = OnceLock::new();
     NEEDED.get_or_init(|| {
@@ -80,13 +83,13 @@ pub(crate) fn needs(rule: &str) -> bool {
 fn can_be_tried(rule: &str) -> bool {
     let why_not = match rule {
         QUICK_ACKNOWLEDGEMENT => "sshd's handshake is 40 ms slower without it, and nothing else",
-        "socket line 1" if !has_ipv6() => "there is no IPv6 here",
-        _ if !collector::is_tried(rule) => "there is no collector here",
-        // These look up the container of a caller.
-        "getsockopt line 2" | "poll" | "/proc ReadFile" if !ControlGroup::can_be_made() => {
-            "no control group can be made here"
+        "socket line 1" if !has_ipv6() => "this machine has no IPv6",
+        _ if !collector::is_tried(rule) => "rsyslog is not installed",
+        // Needed to look up the container of a caller.
+        "getsockopt line 2" | "poll" | "/proc ReadFile" if !ControlGroup::is_available() => {
+            "this process cannot make control groups"
         }
-        _ if is_missing(rule) => "there is no such file here",
+        _ if is_missing(rule) => "this machine has no such file",
         _ => return true,
     };
     println!("SKIPPED: {rule}: {why_not}");

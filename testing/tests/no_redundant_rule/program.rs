@@ -1,10 +1,10 @@
-//! The program under test, before and while it runs.
+//! The program under test.
 
 use pulse_e2e::{Daemon, programs, service};
 use std::fs;
 use std::process::Command;
 
-/// The daemon without this rule, or with all of them.
+/// The daemon without this rule; none for all rules.
 pub(super) fn command(left_out: Option<&str>) -> Command {
     let mut command = Command::new(programs::lacking_daemon());
     command.env_clear().envs([service::SETTING]);
@@ -14,7 +14,7 @@ pub(super) fn command(left_out: Option<&str>) -> Command {
     command
 }
 
-/// One letter of ps(1).
+/// The process state, a letter of ps(1).
 pub(super) fn state(daemon: &Daemon) -> char {
     let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
     let (_, state) = status.split_once("State:\t").unwrap();

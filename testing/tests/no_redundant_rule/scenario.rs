@@ -1,5 +1,5 @@
-//! A day in the daemon's life, in a second or two: everything that its confinement
-//! has to let through, and that all of it had its effect.
+//! Everything that the daemon does in operation, in one or two seconds, with a check of each
+//! effect: its confinement has to permit all of it.
 
 use super::collector::{forwarding, has_everything};
 use super::endings::{ends_at_once, ends_by_a_fault};
@@ -13,17 +13,16 @@ use pulse_e2e::sim::{self, Behaviour, SimConfig, SimNode};
 use pulse_e2e::{Config, ControlGroup, Daemon, Home, service, wait};
 use serde_json::{Value, json};
 use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Stands in `/etc/hosts` everywhere.
+/// A name that every `/etc/hosts` has.
 const LOCALHOST: &str = "localhost";
 
-/// A caller in a control group, whose first connection nobody else's hides on record.
+/// A user who calls only from a control group, so that its first connection is recorded.
 const GROUPED: u32 = 61_007;
 
 const V4: &str = "127.0.0.1:0";
@@ -31,49 +30,49 @@ const V6: &str = "[::1]:0";
 const NAMES: [&str; 3] = ["pve1", "pve2", LOCALHOST];
 const READING: &[u8] = b"{\"method\":\"get_temperature\",\"params\":{\"node\":\"pve1\"}}\n";
 
-/// Connections that are made and closed; each has a page or two of secrets.
+/// Connections that are opened and closed; each locks a page or two of secrets.
 const CONNECTIONS: u64 = 16;
 
-/// Plays it with this rule left out, or with all of them.
+/// Runs it without this rule; none for all rules.
 ///
 /// # Panics
-/// When anything is not as it should be.
-pub(super) fn play(left_out: Option<&str>) {
-    let mut play = Play::start(left_out);
-    play.reads_every_node();
-    play.pins_that_were_replaced_count();
-    play.answers_callers();
-    play.is_observed();
-    has_everything(&play.daemon);
-    play.is_on_record_as_itself();
-    play.keeps_secrets_out_of_swap();
-    play.gives_memory_back();
-    play.follows_and_rotates_the_log();
-    play.looks_at_what_may_be_removed();
-    play.goes_on_after_a_stop();
-    has_everything(&play.daemon);
-    play.survives_a_log_that_fails();
-    play.ends_in_order();
-    play.leaves_all_in_order();
+/// When an effect is missing.
+pub(super) fn run(left_out: Option<&str>) {
+    let mut scenario = Scenario::start(left_out);
+    scenario.reads_every_node();
+    scenario.reads_replaced_pins();
+    scenario.answers_callers();
+    scenario.serves_metrics();
+    has_everything(&scenario.daemon);
+    scenario.records_its_own_polls();
+    scenario.keeps_secrets_out_of_swap();
+    scenario.frees_memory();
+    scenario.reopens_and_rotates_the_log();
+    scenario.examines_old_segments();
+    scenario.continues_after_a_stop();
+    has_everything(&scenario.daemon);
+    scenario.survives_a_log_that_fails();
+    scenario.ends_in_order();
+    scenario.leaves_an_intact_log();
     ends_at_once(left_out);
     ends_by_a_fault(left_out);
 }
 
-struct Play {
+struct Scenario {
     home: Arc<Home>,
     without_nodes: Config,
     config: Config,
     daemon: Daemon,
-    /// By IPv4, by IPv6, and by its name.
+    /// Configured by IPv4 address, by IPv6 address and by name.
     nodes: [SimNode; 3],
 }
 
-impl Play {
+impl Scenario {
     fn start(left_out: Option<&str>) -> Self {
         let nodes = [V4, if super::has_ipv6() { V6 } else { V4 }, V4].map(|listen| {
             sim::start_with(SimConfig {
                 listen: listen.parse().unwrap(),
-                ..SimConfig::new(sim::well())
+                ..SimConfig::new(sim::healthy())
             })
         });
         let home = Arc::new(Home::new());
@@ -83,9 +82,9 @@ impl Play {
             .set("read_timeout", "'1h'")
             .set("max_ssh_output_bytes", "8388608")
             .set_audit("segment_bytes", "24000")
-            // Nothing is so old, but it is looked at.
+            // No segment is that old, but the daemon examines them.
             .set_audit("retain_days", "365")
-            // The first node at once, and the others in hours.
+            // Polls the first node at once and the others hours later.
             .set_ssh("poll_interval", "'9h'")
             .set_ssh("port", &nodes[2].addr().port().to_string());
         let config = without_nodes
@@ -97,7 +96,7 @@ impl Play {
         home.trust(&nodes[2].host_key_line(NAMES[2]));
         home.write_config(&config);
         drop(UnixListener::bind(home.socket()).unwrap());
-        service::own(&home.socket());
+        service::give(&home.socket());
         let daemon = Daemon::spawn(&home, &mut command(left_out));
         Self {
             home,
@@ -119,14 +118,14 @@ impl Play {
         self.assert_reads(LOCALHOST);
     }
 
-    fn pins_that_were_replaced_count(&self) {
+    fn reads_replaced_pins(&self) {
         let known = self.home.known_hosts();
         let line = self.nodes[1].host_key_line(NAMES[1]);
         let text = fs::read_to_string(&known).unwrap() + &line + "\n";
-        // A link, as configuration management makes them: its target is looked at.
+        // A symbolic link, as configuration management makes them.
         let target = known.with_extension("2");
         fs::write(&target, text).unwrap();
-        service::let_read(&target);
+        service::make_readable(&target);
         let unfinished = known.with_extension("new");
         symlink(target, &unfinished).unwrap();
         fs::rename(unfinished, &known).unwrap();
@@ -146,12 +145,12 @@ impl Play {
         ending.send(b"{\"method\":\"get_status\"}");
         ending.end_sending();
         assert_eq!(ending.answer()["success"], true);
-        assert_eq!(ending.rest(), b"", "it hangs up");
-        self.turns_strangers_away();
+        assert_eq!(ending.rest(), b"", "the daemon closes the connection");
+        self.refuses_strangers();
         self.names_containers();
     }
 
-    /// The control group of a caller is looked up while its process is pinned.
+    /// The daemon looks up a caller's control group while it holds the caller's pidfd.
     fn names_containers(&self) {
         let name = format!("pulse-{}", self.daemon.pid());
         let Some(group) = ControlGroup::new(&format!("{name}/caller")) else {
@@ -164,15 +163,14 @@ impl Play {
         let arguments = [entry, &user, socket.to_str().unwrap(), &request];
         let answer = python::run(python::GROUPED, None, &arguments);
         assert!(answer.contains("\"success\":true"), "{answer}");
-        wait::until("its container on record", || {
-            let accepted = self.records_of("connection.accepted");
-            accepted
+        wait::until("its container in a record", || {
+            self.records_of("connection.accepted")
                 .iter()
                 .any(|record| record["container"] == name.as_str())
         });
     }
 
-    fn turns_strangers_away(&self) {
+    fn refuses_strangers(&self) {
         if !is_root() || programs::find("python3").is_none() {
             return;
         }
@@ -183,13 +181,13 @@ impl Play {
         assert!(answer.contains("unauthorized"), "{answer}");
     }
 
-    fn is_observed(&self) {
+    fn serves_metrics(&self) {
         assert!(self.daemon.get("/ready").starts_with("HTTP/1.1 200"));
         assert!(self.daemon.metric("pulse_proxy_audit_available") > 0.5);
     }
 
-    /// It polls the first node as soon as it serves.
-    fn is_on_record_as_itself(&self) {
+    /// It polls the first node when it starts.
+    fn records_its_own_polls(&self) {
         let starts = self.records_of("command.start");
         let poll = starts.iter().find(|record| record["peer"] == "poller");
         let poll = poll.expect("a poll");
@@ -201,7 +199,7 @@ impl Play {
         );
     }
 
-    /// SIGHUP with this configuration, and until it counts.
+    /// Writes this configuration, sends SIGHUP and waits for the reload.
     fn reload(&self, config: &Config) {
         let reloads = || self.records_of("config.reloaded").len();
         let before = reloads();
@@ -210,7 +208,7 @@ impl Play {
         wait::until("the reload", || reloads() > before);
     }
 
-    /// The configuration, but for the first node: its connection is closed.
+    /// Reloads a configuration without nodes and waits until their connections are closed.
     fn forget_nodes(&self) {
         self.reload(&self.without_nodes);
         assert!(self.daemon.temperature(NAMES[0]).is_err());
@@ -226,7 +224,7 @@ impl Play {
         number.parse().unwrap()
     }
 
-    /// Keys of connections are locked in memory while they are needed, and no longer.
+    /// Session keys are locked in memory only while their connection is open.
     fn keeps_secrets_out_of_swap(&self) {
         self.assert_reads(NAMES[0]);
         let locked = self.memory("VmLck:");
@@ -243,14 +241,14 @@ impl Play {
         );
     }
 
-    /// The buffer of a large reading grows many times.
-    fn gives_memory_back(&self) {
+    /// The buffer of a large reading is reallocated many times.
+    fn frees_memory(&self) {
         let before = self.memory("VmSize:");
         self.nodes[0].set_behaviour(Behaviour::Synthetic {
             document: verbose(4000).into(),
         });
         assert!(self.daemon.temperature(NAMES[0]).is_ok());
-        self.nodes[0].set_behaviour(sim::well());
+        self.nodes[0].set_behaviour(sim::healthy());
         self.assert_reads(NAMES[0]);
         let after = self.memory("VmSize:");
         if super::needs("munmap") {
@@ -258,29 +256,29 @@ impl Play {
         }
     }
 
-    fn goes_on_after_a_stop(&self) {
+    fn continues_after_a_stop(&self) {
         self.daemon.signal(Signal::SIGSTOP);
         wait::until("the stop", || state(&self.daemon) == 'T');
         self.daemon.signal(Signal::SIGCONT);
         self.assert_reads(NAMES[0]);
     }
 
-    fn follows_and_rotates_the_log(&self) {
+    fn reopens_and_rotates_the_log(&self) {
         let log = self.home.audit_log();
         rename_live(log.parent().unwrap()).unwrap();
         self.assert_reads(LOCALHOST);
         self.daemon.signal(Signal::SIGUSR1);
         wait::until("a new file", || log.exists());
         wait::until("a rotation", || {
-            // Each leaves two records, so this does not go on for long.
+            // Each reading has two records, so this ends soon.
             self.assert_reads(LOCALHOST);
             !self.records_of("log.rotated").is_empty()
         });
         self.assert_reads(LOCALHOST);
     }
 
-    /// A segment has ended: its size counts, it is read, and space is kept for its seals.
-    fn looks_at_what_may_be_removed(&self) {
+    /// Retention reads an ended segment and reserves space for its seals.
+    fn examines_old_segments(&self) {
         wait::until("the log's size", || {
             self.daemon.metric("pulse_proxy_audit_log_bytes") > 24_000.0
         });
@@ -290,15 +288,15 @@ impl Play {
         });
     }
 
-    /// As a crash would, in the middle of the next seal.
+    /// Leaves the file that a crash leaves in the middle of the next seal.
     fn leave_an_unfinished_key(&self) {
         let file = self.home.audit_state().join("seal-key-1.new");
         assert!(!file.exists());
         fs::write(&file, "half a k").unwrap();
-        service::own(&file);
+        service::give(&file);
     }
 
-    /// The directory is away for a while, and then the last line is torn.
+    /// The log's directory disappears for a while, and returns with a torn last line.
     fn survives_a_log_that_fails(&self) {
         let log = self.home.audit_log();
         let directory = log.parent().unwrap();
@@ -330,24 +328,24 @@ impl Play {
         let mut in_hand = self.daemon.connect();
         in_hand.send(READING);
         wait::until("the request to be in hand", || starts() > before);
-        self.hangs_up_on_the_penalised();
+        self.closes_penalised_connections();
         self.daemon.signal(Signal::SIGTERM);
         assert_eq!(in_hand.answer()["success"], true);
         assert_eq!(self.daemon.wait().code(), Some(0), "{}", self.daemon.log());
         assert!(!self.home.socket().exists());
     }
 
-    /// A caller that is turned away may take hours to hang up itself.
-    fn hangs_up_on_the_penalised(&self) {
+    /// The daemon closes the connection of a refused caller, which may not close it for hours.
+    fn closes_penalised_connections(&self) {
         let mut longwinded = self.daemon.connect();
         longwinded.send(&[b' '; 100_000]);
         assert!(longwinded.error().contains("large"));
         let mut again = self.daemon.connect();
         assert_eq!(again.error(), "rate limit exceeded");
-        assert_eq!(again.rest(), b"", "it hangs up");
+        assert_eq!(again.rest(), b"", "the daemon closes the connection");
     }
 
-    fn leaves_all_in_order(&self) {
+    fn leaves_an_intact_log(&self) {
         let directory = self.home.audit_log();
         let sources = open_directory(directory.parent().unwrap()).unwrap();
         let opened = self.records_of("log.open");
@@ -368,46 +366,20 @@ impl Play {
         let alarms = log
             .lines()
             .filter(|line| line.contains(" WARN ") || line.contains("ERROR "));
-        // It is new, and it was away.
+        // Expected: the log is new, and its directory disappeared.
         let others: Vec<_> = alarms.filter(|line| !line.contains("audit log ")).collect();
         assert!(others.is_empty(), "{others:?}");
     }
 
-    /// The files of the log by age, without what was torn.
-    fn log_files(&self) -> Vec<PathBuf> {
-        let directory = fs::read_dir(self.home.audit_log().parent().unwrap()).unwrap();
-        let mut files: Vec<_> = directory.map(|entry| entry.unwrap().path()).collect();
-        files.retain(|file| {
-            let name = file.file_name().unwrap().to_str().unwrap();
-            name.starts_with("audit.log") && !name.contains("torn")
-        });
-        files.sort_by_key(|file| (*file == self.home.audit_log(), file.clone()));
-        files
-    }
-
-    /// The records of a kind in all files.
+    /// The records of a kind in all segments.
     fn records_of(&self, kind: &str) -> Vec<Value> {
-        let text = loop {
-            let files = self.log_files();
-            let texts = files.iter().map(fs::read_to_string);
-            // The daemon may rotate its log meanwhile.
-            match texts.collect::<Result<String, _>>() {
-                Ok(text) if files == self.log_files() => break text,
-                Err(error) if error.kind() != io::ErrorKind::NotFound => panic!("{error}"),
-                _ => {}
-            }
-        };
-        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
-        let records = whole
-            .lines()
-            .map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let mut records = self.home.all_records();
+        records.retain(|record| record["event_type"] == kind);
         records
-            .filter(|record| record["event_type"] == kind)
-            .collect()
     }
 }
 
-/// A document of so many chips: a kilobyte each.
+/// A document with this many chips, of a kilobyte each.
 fn verbose(chips: usize) -> String {
     let feature = |i| format!("\"temp{i}\":{{\"temp{i}_input\":41.5}}");
     let features = (1..40).map(feature).collect::<Vec<_>>().join(",");

@@ -1,4 +1,4 @@
-//! The one who asks as Pulse does, and counts.
+//! A caller that polls as Pulse does, and counts its readings.
 
 use pulse_e2e::python::{self, Running, User};
 use serde_json::Value;
@@ -6,37 +6,37 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-/// A process that reads nodes in rounds.
+/// A process that reads nodes every second.
 pub(super) struct Poller(Running);
 
 impl Poller {
-    /// Starts one that goes on for so long.
+    /// Starts a poller that runs for this long.
     pub(super) fn start(user: User, socket: &Path, nodes: &[&str], length: Duration) -> Self {
         let seconds = length.as_secs().to_string();
         let arguments = [&[socket.to_str().unwrap(), &seconds], nodes].concat();
         Self(Running::start(python::POLLER, Some(user), &arguments))
     }
 
-    /// Waits for its end; gives what it saw.
-    pub(super) fn end(mut self) -> Seen {
-        Seen::of(&self.0.go_on())
+    /// Waits for its end and returns its results.
+    pub(super) fn end(mut self) -> PollResults {
+        PollResults::parse(&self.0.finish())
     }
 }
 
-/// What became of its requests.
+/// The outcomes of its readings.
 #[derive(Debug)]
-pub(super) struct Seen {
+pub(super) struct PollResults {
     pub(super) asked: usize,
     pub(super) served: usize,
-    /// In order.
+    /// Durations of the successful ones, sorted.
     times: Vec<Duration>,
     failures: Value,
-    /// How often the backlog had no place for it, and it tried again.
-    no_place: Value,
+    /// The number of retries while the backlog was full.
+    retries: Value,
 }
 
-impl Seen {
-    fn of(answer: &Value) -> Self {
+impl PollResults {
+    fn parse(answer: &Value) -> Self {
         let times = answer["times"].as_array().unwrap().iter();
         let mut times: Vec<Duration> = times
             .map(|seconds| Duration::from_secs_f64(seconds.as_f64().unwrap()))
@@ -49,7 +49,7 @@ impl Seen {
             served: times.len(),
             times,
             failures: answer["failures"].clone(),
-            no_place: answer["no_place"].clone(),
+            retries: answer["retries"].clone(),
         }
     }
 
@@ -64,20 +64,20 @@ impl Seen {
     }
 }
 
-impl fmt::Display for Seen {
+impl fmt::Display for PollResults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ms = |percent| self.at(percent).as_millis();
         write!(
             f,
             "{} of {} readings served, median {} ms, p99 {} ms, longest {} ms, failures {}, \
-             no place in the backlog {} times",
+             {} retries while the backlog was full",
             self.served,
             self.asked,
             ms(50),
             ms(99),
             ms(100),
             self.failures,
-            self.no_place
+            self.retries
         )
     }
 }

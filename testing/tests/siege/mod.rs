@@ -1,22 +1,22 @@
-//! Hostile callers, nodes, scrapers and a hostile collector, all at once, against one
-//! daemon, while an innocent poller counts its readings.
+//! Hostile callers, nodes, scrapers and a hostile collector attack one daemon at the same
+//! time, while an innocent poller counts its readings.
 //!
-//! Other tests take one attack at a time and look at its effect; this one looks for what
-//! attacks do together: a queue that one fills and another waits for, memory that adds up,
-//! a log that grows by the sum. It runs for a minute, or as long as `cargo xtask siege`
-//! says, and takes the whole machine meanwhile; so an ordinary run of the tests skips it.
+//! Other tests make one attack each; this one finds the effects of several together: a queue
+//! that one attack fills and another waits for, memory and log growth that add up. It runs
+//! for a minute, or as long as `cargo xtask siege` is told, and uses the whole machine, so an
+//! ordinary run of the tests skips it.
 #![allow(clippy::print_stdout, reason = "figures are what a siege is for")]
 
 mod attackers;
 mod innocent;
 
-use crate::forwarding::villain::{Villain, Way};
+use crate::forwarding::hostile_collector::{HostileCollector, Misbehaviour};
 use attackers::{Crowd, HalfRequests};
 use innocent::Poller;
 use pulse_audit::verify::{Options, Verdict, open_directory, verify};
 use pulse_e2e::certificates::{Authority, Validity};
 use pulse_e2e::flood::{Attack, Flood};
-use pulse_e2e::forwarding::{COLLECTOR, equip_well, to_all};
+use pulse_e2e::forwarding::{COLLECTOR, forward_to_all, install_valid_credentials};
 use pulse_e2e::programs::{Need, skipped};
 use pulse_e2e::python::User;
 use pulse_e2e::sim::{self, Behaviour, SimConfig, SimNode};
@@ -26,7 +26,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The variable that says for how many seconds.
+/// The variable with the duration in seconds.
 const SECONDS: &str = "PULSE_SIEGE_SECONDS";
 
 const NEEDS: [Need; 4] = [
@@ -36,7 +36,7 @@ const NEEDS: [Need; 4] = [
     Need::WholeMachine(SECONDS, "cargo xtask siege"),
 ];
 
-/// Nodes that the innocent reads.
+/// Healthy nodes, which the innocent poller reads.
 const WELL: [&str; 3] = ["pve1", "pve2", "pve3"];
 
 /// Pulse's user.
@@ -44,7 +44,7 @@ const INNOCENT: User = User {
     uid: 61_010,
     gid: 61_010,
 };
-/// A caller with the same rights, taken over.
+/// A compromised caller with the same rights.
 const TAKEN_OVER: User = User {
     uid: 61_011,
     gid: 61_011,
@@ -54,52 +54,52 @@ const STRANGER: User = User {
     uid: 61_012,
     gid: 61_012,
 };
-/// The first of 65,536 UIDs, as whoever has a subordinate range has them.
+/// The first of the 65,536 UIDs of a subordinate range.
 const FIRST_OF_RANGE: u32 = 600_000;
 
-/// The hostile collector's manners, one after the other.
-const WAYS: [Way; 9] = [
-    Way::EndlessFrames,
-    Way::EndlessFrame,
-    Way::HugeLength,
-    Way::WrongNumbers,
-    Way::Forward,
-    Way::Mute,
-    Way::NeverReads,
-    Way::DripsOnceOpen,
-    Way::ClosesAfterAnAcknowledgement,
+/// The hostile collector's misbehaviours, one after another.
+const MISBEHAVIOURS: [Misbehaviour; 9] = [
+    Misbehaviour::EndlessFrames,
+    Misbehaviour::EndlessFrame,
+    Misbehaviour::HugeLength,
+    Misbehaviour::WrongNumbers,
+    Misbehaviour::Forward,
+    Misbehaviour::Mute,
+    Misbehaviour::NeverReads,
+    Misbehaviour::DripsOnceOpen,
+    Misbehaviour::ClosesAfterAnAcknowledgement,
 ];
-/// The time for each of them.
-const MANNER: Duration = Duration::from_secs(3);
+/// The duration of each misbehaviour.
+const TURN: Duration = Duration::from_secs(3);
 
 /// The least share of the innocent's readings that succeed, in percent.
 const LEAST_SERVED: usize = 99;
-/// The most that the innocent's median may be. It is a bound against being held up (a
-/// deadline, a queue), not a promise of speed on a machine that others use up.
+/// The most that the innocent's median may be. It detects a wait for a deadline or a queue; it
+/// promises no speed on a machine under attack.
 const LONGEST_MEDIAN: Duration = Duration::from_secs(1);
 /// The most that the daemon may grow, in KiB.
 const GROWTH_KIB: u64 = 96 * 1024;
-/// The most descriptors: every connection that may be open at a time, and its own.
+/// The most descriptors: all connections that may be open, and the daemon's own.
 const DESCRIPTORS: usize = 5_000;
-/// The most that records of those without a capability may take, in bytes a second.
+/// The most bytes a second of records about callers without a capability.
 const STRANGERS_BYTES: u64 = 10_000;
 
 struct Siege {
-    /// Its files are the collector's certificates.
+    /// Owns the files of the collector's certificates.
     _authority: Authority,
-    villain: Villain,
+    collector: HostileCollector,
     nodes: Vec<(String, SimNode)>,
     daemon: Daemon,
 }
 
 impl Siege {
-    fn lay() -> Self {
+    fn start() -> Self {
         let authority = Authority::new();
         let certificate = authority.sign(COLLECTOR, Validity::Good);
-        let villain = Villain::start(&certificate, WAYS[0]);
+        let collector = HostileCollector::start(&certificate, MISBEHAVIOURS[0]);
         let home = Arc::new(Home::new());
-        equip_well(&home, &authority);
-        let mut config = to_all(&[(COLLECTOR, villain.address(), "relp")])
+        install_valid_credentials(&home, &authority);
+        let mut config = forward_to_all(&[(COLLECTOR, collector.address(), "relp")])
             .with_default_limits()
             .set_forward("timeout", "'2s'")
             .set("request_timeout", "'5s'")
@@ -109,7 +109,7 @@ impl Siege {
                 &format!("[{}, {}]", INNOCENT.uid, TAKEN_OVER.uid),
             );
         let mut nodes = Vec::new();
-        let well = WELL.map(|name| (name.to_owned(), sim::well()));
+        let well = WELL.map(|name| (name.to_owned(), sim::healthy()));
         for (name, behaviour) in well.into_iter().chain(hostile_nodes()) {
             let node = sim::start_with(SimConfig::new(behaviour));
             home.trust(&node.host_key_line(&name));
@@ -118,7 +118,7 @@ impl Siege {
         }
         Self {
             _authority: authority,
-            villain,
+            collector,
             nodes,
             daemon: Daemon::start_in(&home, &config),
         }
@@ -130,7 +130,7 @@ impl Siege {
     }
 }
 
-/// Every way of a node not to answer, or to answer too much.
+/// A node for each misbehaviour.
 fn hostile_nodes() -> impl Iterator<Item = (String, Behaviour)> {
     let document: Arc<str> = sim::DOCUMENT.into();
     let behaviours = [
@@ -153,13 +153,12 @@ fn hostile_nodes() -> impl Iterator<Item = (String, Behaviour)> {
 }
 
 #[test]
-fn the_innocent_is_served() {
+fn innocent_poller_is_served() {
     if skipped(&NEEDS) {
         return;
     }
-    let seconds = std::env::var(SECONDS).unwrap().parse().unwrap();
-    let length = Duration::from_secs(seconds);
-    let siege = Siege::lay();
+    let length = Duration::from_secs(std::env::var(SECONDS).unwrap().parse().unwrap());
+    let siege = Siege::start();
     let daemon = &siege.daemon;
     let socket = daemon.home().socket();
     let before = Usage::of(daemon);
@@ -178,12 +177,12 @@ fn the_innocent_is_served() {
     let scrapers = HalfRequests::start(daemon.home().metrics_address());
     let poller = Poller::start(INNOCENT, &socket, &WELL, length);
     let mut most = before;
-    for way in WAYS.iter().cycle() {
+    for misbehaviour in MISBEHAVIOURS.iter().cycle() {
         if began.elapsed() >= length {
             break;
         }
-        siege.villain.change(*way);
-        std::thread::sleep(MANNER.min(length));
+        siege.collector.change(*misbehaviour);
+        std::thread::sleep(TURN.min(length));
         most = most.max(Usage::of(daemon));
     }
     let seen = poller.end();
@@ -194,24 +193,24 @@ fn the_innocent_is_served() {
 
     let strangers = bytes_of_strangers(daemon.home()) / elapsed.as_secs().max(1);
     println!("siege of {} s:", elapsed.as_secs());
-    println!("  innocent       {seen}");
-    println!("  connections    {connections} of 65,536 user ids");
-    println!("  requests       {requests} hostile ones, {half_requests} half scrapes");
+    println!("  innocent poller  {seen}");
+    println!("  connections      {connections}, by 65,536 user ids");
+    println!("  hostile requests {requests}, and {half_requests} unfinished scrapes");
     println!(
-        "  memory         {} KiB, {} before",
+        "  memory           {} KiB at most, {} KiB before",
         most.resident_kib, before.resident_kib
     );
     println!(
-        "  descriptors    {}, {} before",
+        "  descriptors      {} at most, {} before",
         most.descriptors, before.descriptors
     );
     println!(
-        "  processor      {:.1} s",
+        "  processor time   {:.1} s",
         most.processor
             .saturating_sub(before.processor)
             .as_secs_f64()
     );
-    println!("  log, strangers {strangers} bytes/s");
+    println!("  log growth       {strangers} bytes/s of records about strangers");
 
     assert!(
         seen.asked > 0 && seen.served * 100 >= seen.asked * LEAST_SERVED,
@@ -223,10 +222,10 @@ fn the_innocent_is_served() {
         "{most:?}"
     );
     assert!(most.descriptors <= DESCRIPTORS, "{most:?}");
-    // What a burst leaves at the beginning is once and for all.
+    // A long siege averages out the burst at the beginning.
     assert!(
         strangers <= STRANGERS_BYTES,
-        "{strangers} bytes/s of strangers' records"
+        "{strangers} bytes/s of records about strangers"
     );
     assert!(daemon.get("/ready").contains("200 OK"));
 
@@ -240,11 +239,6 @@ fn the_innocent_is_served() {
 
 /// Bytes of records about callers without a capability, in all files of the log.
 fn bytes_of_strangers(home: &Home) -> u64 {
-    let log = home.audit_log();
-    let files = std::fs::read_dir(log.parent().unwrap()).unwrap().flatten();
-    let texts = files
-        .filter(|file| file.file_name().to_string_lossy().starts_with("audit.log"))
-        .map(|file| std::fs::read_to_string(file.path()).unwrap());
     let of_strangers = |line: &&str| {
         serde_json::from_str::<Value>(line).is_ok_and(|record| {
             let uid = record["peer_uid"].as_u64();
@@ -253,14 +247,12 @@ fn bytes_of_strangers(home: &Home) -> u64 {
             })
         })
     };
-    let bytes = |text: String| {
-        let lines = text.lines().filter(of_strangers);
-        lines.map(|line| line.len() as u64 + 1).sum::<u64>()
-    };
-    texts.map(bytes).sum()
+    let text = home.log_text();
+    let lines = text.lines().filter(of_strangers);
+    lines.map(|line| line.len() as u64 + 1).sum()
 }
 
-/// What the daemon takes from the machine.
+/// The daemon's use of resources.
 #[derive(Clone, Copy, Debug)]
 struct Usage {
     resident_kib: u64,
@@ -277,7 +269,7 @@ impl Usage {
         }
     }
 
-    /// The larger of each.
+    /// The maximum of each resource.
     fn max(self, other: Self) -> Self {
         Self {
             resident_kib: self.resident_kib.max(other.resident_kib),

@@ -1,4 +1,4 @@
-//! The daemon as a child process that does not outlive us.
+//! The daemon as a child process, which does not outlive the demo.
 
 use crate::programs::Programs;
 use crate::{DemoError, trying};
@@ -15,10 +15,10 @@ use std::time::Duration;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-/// How long a daemon that was asked to end may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Time for the daemon to stop after SIGTERM.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How much of the log an error shows, in lines.
+/// Lines of the daemon's log in an error.
 const SHOWN_LINES: usize = 8;
 
 /// A running daemon.
@@ -29,10 +29,9 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    /// Starts it with this configuration. Its environment has nothing else, because
-    /// variables are stronger than the file, but that it stays the user it is: the
-    /// demo's files are that user's. Its process group is its own, so that a Ctrl-C
-    /// reaches us alone and we end it in order.
+    /// Starts it with this configuration. Variables would override the file, so its environment
+    /// has only one, by which it keeps its user: the demo's files belong to that user. It has
+    /// its own process group, so that Ctrl-C reaches only the demo, which then stops it.
     ///
     /// # Errors
     /// When the system refuses.
@@ -61,21 +60,21 @@ impl Daemon {
         Ok(Self { child, id, log })
     }
 
-    /// Its process id.
+    /// The daemon's process id.
     pub(crate) fn id(&self) -> u32 {
         self.id
     }
 
-    /// Makes it read its configuration again.
+    /// Has it reload its configuration.
     ///
     /// # Errors
     /// When it is gone.
     pub(crate) fn reload(&self) -> Result<(), DemoError> {
         let sent = self.send(Signal::SIGHUP);
-        sent.map_err(trying("asking the daemon to read its configuration"))
+        sent.map_err(trying("signalling the daemon to reload its configuration"))
     }
 
-    /// Completes when it ends by itself, which it should not.
+    /// Completes when the daemon ends by itself, which is an error.
     pub(crate) async fn ends(&mut self) -> DemoError {
         match self.child.wait().await {
             Ok(status) => self.failed(&format!("ended ({status})")),
@@ -83,7 +82,7 @@ impl Daemon {
         }
     }
 
-    /// The error that says what the daemon did, with the end of its log.
+    /// An error of the daemon, with the end of its log.
     pub(crate) fn failed(&self, what: &str) -> DemoError {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
@@ -94,21 +93,21 @@ impl Daemon {
         }
     }
 
-    /// Ends it: in order, or by force when that takes too long.
+    /// Stops it, or kills it after [`STOP_TIMEOUT`].
     ///
     /// # Errors
     /// When it cannot be ended.
     pub(crate) async fn end(mut self) -> Result<(), DemoError> {
-        // One that has ended already is what we want.
+        // It may have ended already.
         let _ = self.send(Signal::SIGTERM);
-        if timeout(PATIENCE, self.child.wait()).await.is_err() {
+        if timeout(STOP_TIMEOUT, self.child.wait()).await.is_err() {
             let killed = self.child.kill().await;
             killed.map_err(trying("ending the daemon"))?;
         }
         Ok(())
     }
 
-    /// Only to a child that was not waited for yet, whose id is nobody else's.
+    /// Sends a signal, if the child was not reaped yet: afterwards its id may be reused.
     fn send(&self, signal: Signal) -> io::Result<()> {
         let id = self.child.id().and_then(|id| i32::try_from(id).ok());
         let id = id.ok_or(io::ErrorKind::NotFound)?;
@@ -116,9 +115,9 @@ impl Daemon {
     }
 }
 
-/// Becomes the program after asking the kernel to end this process when its
-/// parent ends, even by `kill -9` (prctl(2), `PR_SET_PDEATHSIG`). That request is
-/// kept by execve(2), and there is no safe way to make it between fork and exec.
+/// Has the kernel end this process when its parent ends, even by `kill -9` (prctl(2),
+/// `PR_SET_PDEATHSIG`), and then execs the program, which keeps that setting. A separate
+/// process does this because there is no safe way to do it between fork and exec.
 ///
 /// # Errors
 /// When the kernel refuses, or there is no such program. It does not return
@@ -129,7 +128,7 @@ pub(crate) fn start_with_parent(parent: u32, command: &[OsString]) -> Result<(),
     prctl::set_pdeathsig(Signal::SIGTERM).map_err(|errno| system(errno.into()))?;
     let is_alive = i32::try_from(parent).is_ok_and(|id| getppid() == Pid::from_raw(id));
     let Some((program, arguments)) = command.split_first().filter(|_| is_alive) else {
-        // It ended before it could be waited for: there is nobody to serve.
+        // The parent has ended already.
         return Ok(());
     };
     let error = std::process::Command::new(program).args(arguments).exec();

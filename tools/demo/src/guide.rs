@@ -1,22 +1,22 @@
-//! The words of the demo: what is happening, and what to try.
+//! The introduction that the demo prints: what runs, and commands to try.
 
-use crate::stage::Stage;
+use crate::setup::Setup;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::Path;
 
-/// Longer lines are hard to read, and a terminal may have no more.
+/// Columns of the text: a narrow terminal has 80.
 const WIDTH: usize = 78;
 
 /// The text before the first table.
-pub(crate) fn introduction(stage: &Stage) -> String {
+pub(crate) fn introduction(setup: &Setup) -> String {
     let facts = Facts {
-        control: stage.control(),
-        daemon: stage.daemon_id(),
-        directory: stage.directory(),
-        audit_log: &stage.audit_log(),
-        socket: stage.socket(),
-        metrics: stage.metrics(),
+        control: setup.control(),
+        daemon: setup.daemon_id(),
+        directory: setup.directory(),
+        audit_log: &setup.audit_log(),
+        socket: setup.socket(),
+        metrics: setup.metrics(),
         has_socat: is_on_path("socat"),
     };
     facts.introduction(std::io::stdout().is_terminal())
@@ -40,52 +40,66 @@ impl Facts<'_> {
             ("", "", "")
         };
         let mut text = format!("{strong}pulse-sensor-proxy with three simulated nodes{plain}\n");
-        for paragraph in [self.what_happens(), self.what_is_made_up()] {
+        for paragraph in [self.overview(), self.simulation()] {
             text.push('\n');
             text.push_str(&wrapped(&paragraph));
         }
-        text.push_str("\nTry it from another terminal:\n");
-        for command in self.commands() {
-            text.push_str(&format!("{green}  {command}{plain}\n"));
+        text.push_str("\nCommands to try in another terminal:\n\n");
+        for (purpose, command) in self.commands() {
+            text.push_str(&format!("  # {purpose}\n{green}  {command}{plain}\n"));
         }
-        text.push('\n');
-        text
+        text + "\nCtrl-C ends the demo.\n\n"
     }
 
-    fn what_happens(&self) -> String {
+    fn overview(&self) -> String {
         format!(
-            "The daemon (process {}) serves the Unix socket below. Asked for temperatures, it \
-             goes to each node over SSH, where the node helper reads them from /sys. One \
-             connection to each node stays open, so a reading is one round trip. Each reading \
-             leaves two records in the audit log, on disk before you see its outcome.",
+            "The daemon (process {}) listens on the Unix socket below. When a client asks for \
+             temperatures, the daemon asks each node over SSH, where the node helper reads \
+             them from /sys. The SSH connections stay open, so that each reading takes one \
+             round trip. Each reading has two records in the audit log, which are on disk \
+             before the client gets the result.",
             self.daemon
         )
     }
 
-    fn what_is_made_up(&self) -> String {
+    fn simulation(&self) -> String {
         format!(
-            "Daemon, helper and SSH are the real thing. Made up are the nodes: SSH servers in \
-             this process, with a tree of files for each one's /sys, in which the load comes and \
-             goes. All of it is below {}.",
+            "The daemon, the helper and the command line tool are the programs that are shipped. \
+             The three nodes are simulated: each is an SSH server on loopback with a directory \
+             in place of /sys, whose temperatures follow a made-up load. All files are below \
+             {} and are deleted at the end.",
             self.directory.display()
         )
     }
 
-    fn commands(&self) -> [String; 5] {
+    /// Commands, each after its purpose.
+    fn commands(&self) -> [(&'static str, String); 5] {
         let control = quoted(self.control);
         let socket = quoted(self.socket);
         let log = format!("--log {}", quoted(self.audit_log));
         let state = quoted(&self.directory.join("audit"));
         [
-            format!("{control} --socket {socket} temps"),
-            self.by_hand(),
-            format!("curl http://{}/metrics", self.metrics),
-            format!("{control} audit tail --follow {log}"),
-            format!("{control} audit verify {log} --state-dir {state}"),
+            (
+                "read the temperatures of all nodes",
+                format!("{control} --socket {socket} temps"),
+            ),
+            ("send a request without pulse-sensorctl", self.by_hand()),
+            (
+                "show the metrics for Prometheus",
+                format!("curl http://{}/metrics", self.metrics),
+            ),
+            (
+                "follow the audit log",
+                format!("{control} audit tail --follow {log}"),
+            ),
+            (
+                "verify that no record of the audit log was changed",
+                format!("{control} audit verify {log} --state-dir {state}"),
+            ),
         ]
     }
 
-    /// The same without any tool of ours.
+    /// A request without `pulse-sensorctl`.
     fn by_hand(&self) -> String {
         let socket = self.socket.display();
         if self.has_socat {
@@ -102,7 +116,7 @@ impl Facts<'_> {
     }
 }
 
-/// The paragraph in lines of at most [`WIDTH`] characters.
+/// Wraps a paragraph at [`WIDTH`] columns.
 fn wrapped(paragraph: &str) -> String {
     let mut text = String::new();
     let mut width = 0;
@@ -122,7 +136,7 @@ fn wrapped(paragraph: &str) -> String {
     text + "\n"
 }
 
-/// As a shell takes it for one word.
+/// Quotes a word for a shell, if necessary.
 fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:=@,".contains(c);
@@ -154,13 +168,13 @@ mod tests {
         }
     }
 
-    fn told(has_socat: bool) -> String {
+    fn printed(has_socat: bool) -> String {
         facts(has_socat).introduction(false)
     }
 
     #[test]
-    fn commands_can_be_copied_into_a_shell() {
-        let text = told(true);
+    fn commands_can_be_pasted() {
+        let text = printed(true);
         for part in [
             "  '/opt/my tools/pulse-sensorctl' --socket /tmp/d/s temps\n",
             "  echo '{\"method\":\"get_status\"}' | socat - UNIX:/tmp/d/s\n",
@@ -169,11 +183,15 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part:?} is not in:\n{text}");
         }
-        assert!(told(false).contains("python3 -c '"), "{}", told(false));
+        assert!(
+            printed(false).contains("python3 -c '"),
+            "{}",
+            printed(false)
+        );
     }
 
     #[test]
-    fn words_are_quoted_for_a_shell() {
+    fn shell_words_are_quoted() {
         assert_eq!(quoted(Path::new("/a/b-1.c")), "/a/b-1.c");
         assert_eq!(quoted(Path::new("a'b c")), "'a'\\''b c'");
     }

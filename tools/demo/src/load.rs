@@ -1,8 +1,7 @@
-//! A made-up load: how warm each sensor of a tree is at a time.
+//! A made-up load: the temperature of each sensor of a tree over time.
 //!
-//! A tree comes with the temperatures of an idle machine. Each sensor of a kind
-//! that feels work is warmed by it, the processor by much and at once, the disks
-//! by little and later.
+//! A tree has the temperatures of an idle machine. The load raises those of the sensors in
+//! [`DRIVERS`]: the processor's by much and at once, the disks' by little and later.
 
 use pulse_simnode::tree;
 use std::fs;
@@ -10,14 +9,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How a driver's sensors feel work.
+/// The response of a driver's sensors to load.
 struct Driver {
     name: &'static str,
-    /// From idle to full load, in thousandths of a degree.
+    /// Rise from idle to full load, in millidegrees.
     swing: f64,
-    /// What the hardware can tell apart, in thousandths of a degree.
+    /// Resolution of the hardware, in millidegrees.
     step: f64,
-    /// How much later it feels the load, in seconds.
+    /// Delay after the load, in seconds.
     delay: f64,
 }
 
@@ -60,14 +59,14 @@ const DRIVERS: [Driver; 6] = [
     },
 ];
 
-/// Idle temperatures outside this range belong to inputs that measure nothing.
+/// Plausible idle temperatures, in millidegrees; other values are those of unconnected inputs.
 const IDLE: std::ops::Range<f64> = 10_000.0..90_000.0;
 
 /// A tree whose temperatures change.
 pub(crate) struct WorkingTree {
     root: PathBuf,
     sensors: Vec<Sensor>,
-    /// Where in its cycle of work the node begins, in seconds.
+    /// Offset in the cycle of load, in seconds.
     phase: f64,
 }
 
@@ -92,21 +91,20 @@ impl WorkingTree {
         })
     }
 
-    /// Sets every sensor to what it says so long after the start.
+    /// Sets every sensor to its temperature at this time.
     ///
     /// # Errors
     /// When the tree cannot be written.
     pub(crate) fn set(&self, since_start: Duration) -> io::Result<()> {
         let now = since_start.as_secs_f64() + self.phase;
         self.sensors.iter().try_for_each(|sensor| {
-            let value = format!("{:.0}", sensor.at(now));
-            tree::set(&self.root, &sensor.path, &value)
+            tree::set(&self.root, &sensor.path, &format!("{:.0}", sensor.at(now)))
         })
     }
 }
 
 impl Sensor {
-    /// In thousandths of a degree, as the kernel shows it.
+    /// The temperature in millidegrees, the kernel's unit.
     fn at(&self, now: f64) -> f64 {
         let Driver {
             swing, step, delay, ..
@@ -116,13 +114,13 @@ impl Sensor {
     }
 }
 
-/// How busy a node is, from 0 to 1: a slow wave with a quick one on it.
+/// A node's load, from 0 to 1: the sum of a slow and a fast sine wave.
 fn load(seconds: f64) -> f64 {
     let wave = |period: f64| (seconds * std::f64::consts::TAU / period).sin();
     (0.5 + 0.4 * wave(40.0) + 0.12 * wave(9.0)).clamp(0.0, 1.0)
 }
 
-/// Real directories only: links lead to them a second time.
+/// Searches directories and no symbolic links, which would lead to the same sensors.
 fn search(root: &Path, directory: &Path, found: &mut Vec<Sensor>) -> io::Result<()> {
     let driver = driver_of(directory);
     for entry in fs::read_dir(directory)? {
@@ -161,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_made_up_node_has_sensors_that_feel_work() {
+    fn every_node_has_changing_sensors() {
         for (name, manifest) in tree::all() {
             let directory = tempfile::tempdir().unwrap();
             let root = directory.path().to_owned();
@@ -184,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn load_stays_within_its_bounds_and_reaches_both_ends() {
+    fn load_covers_its_range() {
         let loads: Vec<f64> = (0..4000)
             .map(|tenth| load(f64::from(tenth) / 10.0))
             .collect();

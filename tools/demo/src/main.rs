@@ -1,8 +1,7 @@
-//! The shipped daemon and tool with three simulated nodes, on any machine.
+//! The shipped daemon, helper and `pulse-sensorctl` with three simulated nodes, on any machine.
 //!
-//! The daemon, the helper and the tool are the programs that are shipped, with a
-//! configuration like any other. Only the nodes are simulated: an SSH server each, and a
-//! directory in the place of `/sys`, in which temperatures follow a made-up load.
+//! Only the nodes are simulated: each is an SSH server with a directory in place of `/sys`,
+//! whose temperatures follow a made-up load.
 //!
 //! ```text
 //! pulse-demo ── starts ──► pulse-sensor-proxy ── SSH, loopback ──┐
@@ -13,21 +12,21 @@
 //! ```
 #![allow(
     clippy::disallowed_methods,
-    reason = "it reads and writes in a directory that it has just made for itself"
+    reason = "all its files are in a fresh temporary directory"
 )]
-#![allow(clippy::print_stderr, reason = "errors are told there")]
+#![allow(clippy::print_stderr, reason = "errors are printed there")]
 
 mod daemon;
 mod guide;
 mod load;
 mod node;
 mod programs;
+mod setup;
 mod signals;
-mod stage;
 
 use clap::{Args, Parser, Subcommand};
+use setup::{Display, Setup};
 use signals::Signals;
-use stage::{Show, Stage};
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
@@ -35,18 +34,18 @@ use std::process::ExitCode;
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, sleep, sleep_until};
 
-/// Between two readings.
-const ROUND: Duration = Duration::from_secs(1);
+/// The pause between two readings.
+const INTERVAL: Duration = Duration::from_secs(1);
 
-/// For the news of the daemon's end to come.
-const GRACE: Duration = Duration::from_secs(1);
+/// Time for the end of the daemon to be noticed, which explains a failed reading.
+const EXIT_REPORT_DELAY: Duration = Duration::from_secs(1);
 
 const SHOW_CURSOR: &str = "\x1b[?25h";
 
 /// A part of the demo failed (`EX_SOFTWARE` of sysexits.h).
 const FAILED: u8 = 70;
 
-/// Show the daemon at work: the shipped programs with three simulated nodes
+/// Display the daemon at work: the shipped programs with three simulated nodes
 ///
 /// Needs no root, no sshd, no configuration and no network but loopback. Ctrl-C ends it and
 /// leaves nothing behind. The exit code is 1 when a node could not be read, 70 when a part of
@@ -79,7 +78,7 @@ struct Options {
     rounds: Option<u64>,
 }
 
-/// Processes of the demo's own.
+/// Processes that the demo starts from its own program.
 #[derive(Debug, Subcommand)]
 enum Part {
     /// A simulated node, until its standard input ends.
@@ -96,10 +95,10 @@ enum Part {
     },
 }
 
-/// Why there is no demo, or not any more.
+/// Reasons for which the demo cannot start or continue.
 #[derive(Debug, thiserror::Error)]
 enum DemoError {
-    /// A program that it shows is not there.
+    /// A shipped program is missing.
     #[error("the demo needs {name} beside {}: \"cargo xtask demo\" builds all it needs", beside.display())]
     Missing {
         /// Its name.
@@ -107,7 +106,7 @@ enum DemoError {
         /// This program.
         beside: PathBuf,
     },
-    /// The system refused.
+    /// A system call failed.
     #[error("{what}: {error}")]
     System {
         /// The step that failed.
@@ -115,23 +114,23 @@ enum DemoError {
         /// The system's error.
         error: io::Error,
     },
-    /// The directory's path is too long or too strange.
-    #[error("{}: no socket can be made there: set TMPDIR to a shorter, plain path", .0.display())]
+    /// The directory's path is too long for a socket, or not UTF-8.
+    #[error("{}: the path is too long for a Unix socket, or not UTF-8: set TMPDIR to a shorter one", .0.display())]
     Directory(PathBuf),
     /// The daemon ended, or was never ready.
     #[error("the daemon {what}; the end of its log:\n{log}")]
     Daemon {
-        /// Its doing.
+        /// The event, after "the daemon".
         what: String,
         /// The last lines of its log.
         log: String,
     },
-    /// A simulated node ended, or said nothing.
-    #[error("the simulated node {0} does not start")]
+    /// A simulated node does not start.
+    #[error("the simulated node {0} did not start")]
     Node(&'static str),
 }
 
-/// Names the step that failed, for `map_err`.
+/// Adds the failed step to an error, for `map_err`.
 fn trying(what: &'static str) -> impl Fn(io::Error) -> DemoError {
     move |error| DemoError::System { what, error }
 }
@@ -151,7 +150,8 @@ fn main() -> ExitCode {
     })
 }
 
-/// One thread: child processes end with the thread that started them (prctl(2)).
+/// Runs on this thread: with `PR_SET_PDEATHSIG` child processes end with the thread that
+/// started them (prctl(2)).
 fn block_on<T>(work: impl Future<Output = Result<T, DemoError>>) -> Result<T, DemoError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -161,51 +161,51 @@ fn block_on<T>(work: impl Future<Output = Result<T, DemoError>>) -> Result<T, De
         .block_on(work)
 }
 
-/// Nothing is left behind, whatever happens.
+/// Runs the demo and removes its processes and files, also after an error.
 async fn run(options: Options) -> Result<ExitCode, DemoError> {
     let mut signals = Signals::new()?;
-    let mut stage = Stage::new()?;
+    let mut setup = Setup::new()?;
     let outcome = tokio::select! {
         biased;
         () = signals.ended() => Ok(ExitCode::SUCCESS),
-        outcome = perform(&mut stage, &options) => outcome,
+        outcome = present(&mut setup, &options) => outcome,
     };
-    let ended = stage.end().await;
+    let ended = setup.end().await;
     let code = outcome?;
     ended?;
-    // The tool hides the cursor while it draws, and may have been ended meanwhile.
+    // pulse-sensorctl hides the cursor while it draws, and may have been killed then.
     let cursor = if io::stdout().is_terminal() {
         SHOW_CURSOR
     } else {
         ""
     };
-    // Whoever read our output may have read enough.
+    // The reader of our output may have closed it.
     let _ = print(&format!(
-        "{cursor}\nEnded: no process and no file is left.\n"
+        "{cursor}\nThe demo has ended. All of its processes and files are removed.\n"
     ));
     Ok(code)
 }
 
-async fn perform(stage: &mut Stage, options: &Options) -> Result<ExitCode, DemoError> {
-    stage.build().await?;
-    if print(&guide::introduction(stage)).is_err() {
+async fn present(setup: &mut Setup, options: &Options) -> Result<ExitCode, DemoError> {
+    setup.build().await?;
+    if print(&guide::introduction(setup)).is_err() {
         return Ok(ExitCode::SUCCESS);
     }
-    let (show, daemon_ends) = stage.parts();
+    let (show, daemon_ends) = setup.parts();
     tokio::select! {
         code = readings(show, options) => code,
         error = daemon_ends => Err(error),
     }
 }
 
-/// Shows readings until it was enough.
-async fn readings(show: Show<'_>, options: &Options) -> Result<ExitCode, DemoError> {
+/// Shows readings until the given number or time is reached.
+async fn readings(show: Display<'_>, options: &Options) -> Result<ExitCode, DemoError> {
     let start = Instant::now();
     let end = options
         .seconds
         .map(|seconds| start + Duration::from_secs(seconds));
     let shown = async {
-        // On a terminal the tool draws each table over the last one.
+        // On a terminal pulse-sensorctl draws each table over the last one.
         if options.rounds.is_none() && io::stdout().is_terminal() {
             watch(show, start).await
         } else {
@@ -225,7 +225,7 @@ async fn until(end: Option<Instant>) {
     }
 }
 
-async fn watch(show: Show<'_>, start: Instant) -> Result<ExitCode, DemoError> {
+async fn watch(show: Display<'_>, start: Instant) -> Result<ExitCode, DemoError> {
     let mut tool = show.tool(&["temps", "--watch", "1"])?;
     let mut ticks = ticks();
     loop {
@@ -239,7 +239,11 @@ async fn watch(show: Show<'_>, start: Instant) -> Result<ExitCode, DemoError> {
     }
 }
 
-async fn rounds(show: Show<'_>, start: Instant, most: Option<u64>) -> Result<ExitCode, DemoError> {
+async fn rounds(
+    show: Display<'_>,
+    start: Instant,
+    most: Option<u64>,
+) -> Result<ExitCode, DemoError> {
     let mut ticks = ticks();
     let mut code = ExitCode::SUCCESS;
     let of = most.map_or(String::new(), |most| format!(" of {most}"));
@@ -249,8 +253,8 @@ async fn rounds(show: Show<'_>, start: Instant, most: Option<u64>) -> Result<Exi
         let ended = show.tool(&["temps"])?.wait().await;
         let ended = ended.map_err(trying("waiting for pulse-sensorctl"))?;
         if !ended.success() {
-            // How the daemon ended says more than that nothing answers.
-            sleep(GRACE).await;
+            // If the daemon has ended, that is reported instead.
+            sleep(EXIT_REPORT_DELAY).await;
             code = ExitCode::FAILURE;
         }
         if print(&format!("reading {round}{of}\n\n")).is_err() {
@@ -261,7 +265,7 @@ async fn rounds(show: Show<'_>, start: Instant, most: Option<u64>) -> Result<Exi
 }
 
 fn ticks() -> tokio::time::Interval {
-    let mut ticks = tokio::time::interval(ROUND);
+    let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks
 }

@@ -1,4 +1,4 @@
-//! A simulated node in a process of its own.
+//! A simulated node in a separate process.
 
 use crate::programs::Programs;
 use crate::{DemoError, trying};
@@ -12,26 +12,26 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-/// For a node to start, and to end.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Time for a node to start, and to stop.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The node that a process is to be.
+/// Settings of a node's process.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Options {
     /// Its name.
     name: String,
     /// The address to listen on.
     listen: SocketAddr,
-    /// The program behind the forced command.
+    /// The program of the forced command.
     helper: PathBuf,
-    /// Its `/sys`.
+    /// The directory in place of `/sys`.
     sys_root: PathBuf,
-    /// The key that may log in, as `authorized_keys` has it.
+    /// The authorized key, in the format of `authorized_keys`.
     key: String,
 }
 
-/// Is a node until standard input ends, which it does with whoever started this process.
-/// Prints the node's line of `known_hosts` once it listens.
+/// Serves a node until standard input ends, as it does when the demo ends. Prints the node's
+/// line of `known_hosts` once it listens.
 ///
 /// # Errors
 /// When it cannot listen.
@@ -51,23 +51,23 @@ pub(crate) async fn serve(options: Options) -> Result<(), DemoError> {
     let node = SimNode::start(config).await;
     let node = node.map_err(trying("starting a simulated node"))?;
     let line = node.host_key_line(&options.name);
-    writeln!(io::stdout(), "{line}").map_err(trying("telling the node's key"))?;
+    writeln!(io::stdout(), "{line}").map_err(trying("printing the node's key"))?;
     let (closed, wait) = tokio::sync::oneshot::channel::<()>();
-    // A thread of its own, so that reading holds nothing up.
+    // A separate thread, because reading standard input blocks.
     std::thread::spawn(move || {
         let _closed = closed;
         let _ = io::stdin().read(&mut [0]);
     });
     let _ = wait.await;
-    // Its helper is killed; one that cannot be is the kernel's business.
-    let _ = timeout(PATIENCE, node.shutdown()).await;
+    // This kills its helper; a process that cannot be killed is not waited for.
+    let _ = timeout(STOP_TIMEOUT, node.shutdown()).await;
     Ok(())
 }
 
 /// A node's process.
 pub(crate) struct Process {
     child: Child,
-    /// Where the node listens.
+    /// The node's address.
     pub(crate) address: SocketAddr,
     /// Its name.
     pub(crate) name: &'static str,
@@ -76,7 +76,7 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts one and waits until it listens.
+    /// Starts a node and waits until it listens.
     ///
     /// # Errors
     /// When it does not start.
@@ -93,7 +93,7 @@ impl Process {
             .arg(key)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            // A Ctrl-C reaches the demo alone, which ends it in order.
+            // Ctrl-C reaches only the demo, which then stops the node.
             .process_group(0)
             .kill_on_drop(true)
             .spawn();
@@ -101,7 +101,7 @@ impl Process {
         let mut line = String::new();
         if let Some(output) = child.stdout.take() {
             let mut output = BufReader::new(output);
-            let read = timeout(PATIENCE, output.read_line(&mut line)).await;
+            let read = timeout(STOP_TIMEOUT, output.read_line(&mut line)).await;
             read.map_err(|_| DemoError::Node(name))?
                 .map_err(trying("starting a simulated node"))?;
         }
@@ -116,10 +116,10 @@ impl Process {
         })
     }
 
-    /// Ends it, and its helper with it.
+    /// Stops the node and its helper.
     pub(crate) async fn end(mut self) {
         drop(self.child.stdin.take());
-        if timeout(PATIENCE, self.child.wait()).await.is_err() {
+        if timeout(STOP_TIMEOUT, self.child.wait()).await.is_err() {
             let _ = self.child.kill().await;
         }
     }

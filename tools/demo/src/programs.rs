@@ -1,17 +1,17 @@
-//! Where the programs are that the demo shows.
+//! Paths of the programs that the demo starts.
 
 use crate::{DemoError, trying};
 use std::path::{Path, PathBuf};
 
-/// Where a package puts what nobody starts by hand.
+/// The directory of programs that users do not start themselves.
 const LIBEXEC: &str = "/usr/libexec";
 
-/// The programs that are shown, and this one.
+/// The shipped programs, and this one.
 #[derive(Clone, Debug)]
 pub(crate) struct Programs {
-    /// This one.
+    /// This program.
     pub(crate) demo: PathBuf,
-    /// The operator's tool.
+    /// `pulse-sensorctl`.
     pub(crate) control: PathBuf,
     /// The daemon.
     pub(crate) daemon: PathBuf,
@@ -20,7 +20,7 @@ pub(crate) struct Programs {
 }
 
 impl Programs {
-    /// Beside this program, where cargo puts them, or where a package does.
+    /// Finds them beside this program, as cargo builds them, or where a package installs them.
     ///
     /// # Errors
     /// [`DemoError::Missing`] says what to build.
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_program_that_is_not_there_is_named_with_how_to_build_it() {
+    fn missing_program_has_remedy() {
         let directory = tempfile::tempdir().unwrap();
         let demo = directory.path().join("pulse-demo");
         let text = find("no-such-program", &demo).unwrap_err().to_string();

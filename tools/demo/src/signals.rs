@@ -1,4 +1,4 @@
-//! Ctrl-C, `kill` and a closed terminal: each ends the demo in order.
+//! SIGINT, SIGTERM and SIGHUP: each stops the demo.
 
 use crate::{DemoError, trying};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -6,7 +6,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub(crate) struct Signals([Signal; 3]);
 
 impl Signals {
-    /// From now on, none of them ends the process by itself.
+    /// Installs handlers, so that none of them ends the process directly.
     ///
     /// # Errors
     /// When the system refuses.
@@ -19,7 +19,7 @@ impl Signals {
         ]))
     }
 
-    /// Completes when one has come.
+    /// Completes when one is received.
     pub(crate) async fn ended(&mut self) {
         let [interrupt, terminate, hang_up] = &mut self.0;
         tokio::select! {

@@ -1,5 +1,4 @@
-//! The demo with the programs that are shipped: `cargo xtask test` builds them and
-//! says where they are.
+//! The demo with the shipped programs, which `cargo xtask test` builds.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -12,8 +11,8 @@ use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// A demo whose temporary directory is in one of ours, so that what it leaves
-/// behind is found; `None` when there are no programs to show.
+/// A demo whose temporary directory is in one of ours, so that the test finds remaining files;
+/// none when there are no programs.
 fn demo(arguments: &[&str]) -> Option<(Command, TempDir)> {
     let Some(programs) = std::env::var_os("PULSE_BIN_DIR") else {
         eprintln!("skipped: PULSE_BIN_DIR is not set (cargo xtask test sets it)");
@@ -22,12 +21,12 @@ fn demo(arguments: &[&str]) -> Option<(Command, TempDir)> {
     let directory = TempDir::new().unwrap();
     let mut demo = Command::new(Path::new(&programs).join("pulse-demo"));
     demo.args(arguments).env("TMPDIR", directory.path());
-    // The daemon's own variables are stronger than its file, but not here.
+    // The demo must not pass this variable on: it would override the daemon's configuration.
     demo.env("PULSE_SENSOR_PROXY_SOCKET", "/nonexistent/socket");
     Some((demo, directory))
 }
 
-/// The output of a run, and its exit code.
+/// Exit code and output of a run.
 #[derive(Debug)]
 struct Run {
     code: Option<i32>,
@@ -46,7 +45,7 @@ impl From<Output> for Run {
     }
 }
 
-/// Processes that were started with a path below the directory.
+/// Processes that have the directory in their arguments.
 fn processes_of(directory: &TempDir) -> Vec<String> {
     let needle = directory.path().to_str().unwrap();
     let processes = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
@@ -67,7 +66,7 @@ fn assert_nothing_left(directory: &TempDir) {
 }
 
 #[test]
-fn three_nodes_are_read_and_nothing_is_left_behind() {
+fn three_nodes_are_read() {
     let Some((mut demo, directory)) = demo(&["--rounds", "2"]) else {
         return;
     };
@@ -82,7 +81,7 @@ fn three_nodes_are_read_and_nothing_is_left_behind() {
         "reading 2 of 2",
         " temps\n",
         "/metrics\n",
-        "no process and no file is left",
+        "All of its processes and files are removed",
     ] {
         assert!(
             run.output.contains(part),
@@ -106,7 +105,7 @@ fn line_with<'a>(table: &'a str, part: &str) -> &'a str {
     table.lines().find(|line| line.contains(part)).unwrap()
 }
 
-/// Starts it and waits until it has shown a table.
+/// Starts a demo and waits for its first table.
 fn start(demo: &mut Command) -> (Child, BufReader<ChildStdout>) {
     let mut child = demo
         .stdout(Stdio::piped())
@@ -127,7 +126,7 @@ fn send(signal: Signal, child: &Child) {
 }
 
 #[test]
-fn every_way_to_end_it_leaves_nothing_behind() {
+fn signals_leave_nothing_behind() {
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         let Some((mut demo, directory)) = demo(&["--seconds", "60"]) else {
             return;
@@ -150,7 +149,7 @@ fn every_way_to_end_it_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_reader_that_has_enough_ends_it_in_order() {
+fn closed_output_ends_the_demo() {
     let Some((mut demo, directory)) = demo(&["--seconds", "60"]) else {
         return;
     };
@@ -162,22 +161,22 @@ fn a_reader_that_has_enough_ends_it_in_order() {
 }
 
 #[test]
-fn no_process_outlives_a_demo_that_was_killed() {
+fn killed_demo_leaves_no_process() {
     let Some((mut demo, directory)) = demo(&["--seconds", "60"]) else {
         return;
     };
     let (mut child, _output) = start(&mut demo);
     send(Signal::SIGKILL, &child);
     child.wait().unwrap();
-    let patience = Instant::now() + Duration::from_secs(10);
-    while !processes_of(&directory).is_empty() && Instant::now() < patience {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !processes_of(&directory).is_empty() && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(10));
     }
     assert_eq!(processes_of(&directory), [""; 0]);
 }
 
 #[test]
-fn a_daemon_that_ends_is_reported_with_its_log() {
+fn dead_daemon_is_reported_with_log() {
     let Some((mut demo, directory)) = demo(&["--seconds", "60"]) else {
         return;
     };

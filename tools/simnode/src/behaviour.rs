@@ -1,9 +1,8 @@
-//! What a simulated node does, as pure decisions.
+//! Behaviour of a simulated node, as pure decisions.
 //!
-//! An event (a command, a request line, the end of input) and the behaviour in
-//! force give an `Act`; the session only carries it out. The behaviour is
-//! asked again at every event, so a change reaches connections and channels that
-//! are already open.
+//! An event (a command, a request line, the end of input) and the present behaviour give an
+//! `Action`, which the session carries out. The behaviour is read at every event, so a change
+//! applies to open connections and channels.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,10 +24,10 @@ pub const GARBAGE_BYTES: usize = 512;
 
 const UNKNOWN_REQUEST: &str = "{\"error\":\"unknown request\"}\n";
 const LINE_TOO_LONG: &str = "request line too long\n";
-/// The real helper's exit status for it.
+/// The real helper's exit status for a line that is too long.
 const TOO_LONG_STATUS: u32 = 65;
 
-/// What a node does with its clients, from the next event on.
+/// A node's behaviour towards its clients, from the next event on.
 #[derive(Clone, Debug)]
 pub enum Behaviour {
     /// Runs the real node helper: one child process per command, killed when
@@ -58,7 +57,7 @@ pub enum Behaviour {
     HangAfterGreeting,
     /// Answers each reading after a delay.
     SlowBy {
-        /// How long a reading takes.
+        /// Duration of a reading.
         delay: Duration,
         /// As for [`Behaviour::Synthetic`].
         document: Arc<str>,
@@ -80,26 +79,26 @@ pub enum Behaviour {
         /// As for [`Behaviour::Synthetic`].
         document: Arc<str>,
     },
-    /// Accepts TCP connections and never says a byte.
+    /// Accepts TCP connections and sends nothing.
     Blackhole,
-    /// Sends lines before its SSH version, without end. A client that counts
-    /// lines notices soon when they are fast; slow ones need a deadline.
+    /// Sends lines before its SSH version, without end. A client that counts lines stops soon
+    /// when they are fast; slow ones need a deadline.
     Banner {
-        /// The pause between two lines; zero for as fast as they are taken.
+        /// The pause between two lines; zero for none.
         every: Duration,
     },
     /// Greets, then never reads from the socket again, keepalives included.
     StopsReading,
 }
 
-/// What a session does about an event.
+/// A session's response to an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Act {
+pub(crate) enum Action {
     /// Nothing: the client waits.
     Wait,
     /// Send this.
     Reply(Reply),
-    /// Send bytes until told otherwise.
+    /// Send bytes until the behaviour changes.
     Flood,
     /// Close the channel.
     Close,
@@ -111,7 +110,7 @@ pub(crate) enum Act {
     Run { program: PathBuf, sys_root: PathBuf },
 }
 
-/// What a program prints, and whether it ends.
+/// A program's output, and its exit status if it ends.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Reply {
     pub(crate) after: Duration,
@@ -123,47 +122,47 @@ pub(crate) struct Reply {
 
 impl Behaviour {
     /// The answer to a command; a shell request is an empty one.
-    pub(crate) fn on_command(&self, command: &[u8]) -> Act {
+    pub(crate) fn on_command(&self, command: &[u8]) -> Action {
         match self {
-            Self::Helper { program, sys_root } => Act::Run {
+            Self::Helper { program, sys_root } => Action::Run {
                 program: program.clone(),
                 sys_root: sys_root.clone(),
             },
-            Self::HangAfterGreeting => Act::Reply(greeting()),
-            Self::StopsReading => Act::StopReading(greeting()),
+            Self::HangAfterGreeting => Action::Reply(greeting()),
+            Self::StopsReading => Action::StopReading(greeting()),
             Self::Synthetic { .. } | Self::SlowBy { .. } | Self::OpensChannels { .. } => {
-                Act::Reply(self.start_program(command))
+                Action::Reply(self.start_program(command))
             }
             _ => self.misbehave(),
         }
     }
 
     /// The answer to one line on a channel that serves in-process.
-    pub(crate) fn on_request(&self, line: &[u8]) -> Act {
+    pub(crate) fn on_request(&self, line: &[u8]) -> Action {
         if line.len() > MAX_REQUEST_BYTES && self.document().is_some() {
-            return Act::Reply(too_long());
+            return Action::Reply(too_long());
         }
         match (self.document(), line) {
-            (Some(document), b"read") => Act::Reply(self.reading(document)),
-            (Some(_), _) => Act::Reply(Reply::print(UNKNOWN_REQUEST)),
+            (Some(document), b"read") => Action::Reply(self.reading(document)),
+            (Some(_), _) => Action::Reply(Reply::print(UNKNOWN_REQUEST)),
             (None, _) => self.misbehave(),
         }
     }
 
     /// The answer to the end of input on a channel that serves in-process.
-    pub(crate) fn on_end_of_input(&self) -> Act {
+    pub(crate) fn on_end_of_input(&self) -> Action {
         if self.document().is_some() {
-            return Act::Reply(Reply::default().and_exit(0));
+            return Action::Reply(Reply::default().and_exit(0));
         }
-        Act::Wait
+        Action::Wait
     }
 
-    /// Whether channels are to be opened towards the client.
+    /// True when the node opens channels towards the client.
     pub(crate) fn opens_channels(&self) -> bool {
         matches!(self, Self::OpensChannels { .. })
     }
 
-    /// Whether this behaviour answers requests, and with what.
+    /// The response to a `read` request; none when requests get no proper response.
     fn document(&self) -> Option<&str> {
         match self {
             Self::Synthetic { document }
@@ -192,26 +191,26 @@ impl Behaviour {
         }
     }
 
-    /// What comes of any event under a behaviour that serves nobody.
-    fn misbehave(&self) -> Act {
+    /// The response to any event under a behaviour without proper responses.
+    fn misbehave(&self) -> Action {
         match self {
-            Self::Legacy { output, exit } => Act::Reply(Reply {
+            Self::Legacy { output, exit } => Action::Reply(Reply {
                 output: output.clone(),
                 readings: 1,
                 exit: Some(*exit),
                 ..Reply::default()
             }),
-            // The program that served this channel is no more.
-            Self::Helper { .. } => Act::Reply(Reply::default().and_exit(0)),
-            Self::Flood => Act::Flood,
-            Self::Garbage => Act::Reply(Reply {
+            // This channel's program was of an earlier behaviour.
+            Self::Helper { .. } => Action::Reply(Reply::default().and_exit(0)),
+            Self::Flood => Action::Flood,
+            Self::Garbage => Action::Reply(Reply {
                 output: garbage(),
                 ..Reply::default()
             }),
-            Self::CloseAtOnce => Act::Close,
-            Self::DropConnection => Act::Cut,
-            Self::StopsReading => Act::StopReading(Reply::default()),
-            _ => Act::Wait,
+            Self::CloseAtOnce => Action::Close,
+            Self::DropConnection => Action::Cut,
+            Self::StopsReading => Action::StopReading(Reply::default()),
+            _ => Action::Wait,
         }
     }
 }
@@ -232,7 +231,7 @@ impl Reply {
     }
 }
 
-/// Whether a command starts the long-lived form of the helper.
+/// True when a command starts the long-lived helper.
 pub(crate) fn asks_to_serve(command: &[u8]) -> bool {
     command
         .rsplit(|byte| *byte == b' ')
@@ -280,13 +279,13 @@ mod tests {
     }
 
     #[test]
-    fn serve_greets_and_other_commands_print_one_document_and_exit() {
+    fn only_serve_greets() {
         assert_eq!(
             synthetic().on_command(b"pulse-sensor-node serve"),
-            Act::Reply(greeting())
+            Action::Reply(greeting())
         );
         for command in [&b"pulse-sensor-node read"[..], b"sensors -j", b""] {
-            let Act::Reply(reply) = synthetic().on_command(command) else {
+            let Action::Reply(reply) = synthetic().on_command(command) else {
                 panic!("no reply")
             };
             assert_eq!(
@@ -298,12 +297,12 @@ mod tests {
     }
 
     #[test]
-    fn requests_are_answered_as_the_helper_answers_them() {
-        let Act::Reply(reading) = synthetic().on_request(b"read") else {
+    fn requests_are_answered_like_the_helper() {
+        let Action::Reply(reading) = synthetic().on_request(b"read") else {
             panic!("no reply")
         };
         assert_eq!((reading.readings, reading.exit), (1, None));
-        let Act::Reply(error) = synthetic().on_request(b"reboot") else {
+        let Action::Reply(error) = synthetic().on_request(b"reboot") else {
             panic!("no reply")
         };
         assert_eq!(
@@ -311,7 +310,7 @@ mod tests {
             (UNKNOWN_REQUEST.into(), None),
             "an unknown request ends nothing"
         );
-        let Act::Reply(long) = synthetic().on_request(&[b'r'; MAX_REQUEST_BYTES + 1]) else {
+        let Action::Reply(long) = synthetic().on_request(&[b'r'; MAX_REQUEST_BYTES + 1]) else {
             panic!("no reply")
         };
         assert_eq!(
@@ -321,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn garbage_is_one_line_that_is_not_utf8() {
+    fn garbage_is_one_invalid_line() {
         let noise = garbage();
         assert_eq!(noise.len(), GARBAGE_BYTES);
         assert_eq!(
@@ -332,11 +331,11 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_serves_nobody_waits_when_input_ends() {
-        assert_eq!(Behaviour::Hang.on_end_of_input(), Act::Wait);
+    fn idle_node_waits_at_end_of_input() {
+        assert_eq!(Behaviour::Hang.on_end_of_input(), Action::Wait);
         assert_eq!(
             synthetic().on_end_of_input(),
-            Act::Reply(Reply::default().and_exit(0))
+            Action::Reply(Reply::default().and_exit(0))
         );
     }
 }

@@ -1,4 +1,4 @@
-//! How a node is set up, and the keys it identifies itself with.
+//! Settings of a node, and its host keys.
 
 use std::borrow::Cow;
 use std::io;
@@ -26,26 +26,26 @@ const KEX_POST_QUANTUM: &[kex::Name] = &[
     kex::EXTENSION_OPENSSH_STRICT_KEX_AS_SERVER,
 ];
 
-/// Everything a node is started with.
+/// Settings of a node.
 #[derive(Clone, Debug)]
 pub struct SimConfig {
-    /// Where to listen; must be loopback. Port 0 takes a free one.
+    /// The address to listen on, which must be loopback. Port 0 is a free port.
     pub listen: SocketAddr,
-    /// The only key that may log in; `None` lets every key in.
+    /// The only key that may log in; none for any key.
     pub authorized_key: Option<PublicKey>,
-    /// The host key; `None` makes a fresh Ed25519 key.
+    /// The host key; none for a fresh Ed25519 key.
     pub host_key: Option<PrivateKey>,
-    /// Who certifies the host key, if anybody.
+    /// The authority that certifies the host key, if any.
     pub host_authority: Option<HostAuthority>,
-    /// Whether to offer `mlkem768x25519-sha256`; without it, `curve25519-sha256`
-    /// alone, as older nodes do. Strict key exchange is offered either way.
+    /// True to offer `mlkem768x25519-sha256`; false for `curve25519-sha256` alone, as older
+    /// nodes do. Strict key exchange is offered in both cases.
     pub post_quantum: bool,
-    /// What the node does at first.
+    /// The behaviour at the start.
     pub behaviour: Behaviour,
 }
 
 impl SimConfig {
-    /// A node on a free port of 127.0.0.1 with a fresh host key, open to any key.
+    /// A node on a free port of 127.0.0.1 with a fresh host key, which accepts any key.
     #[must_use]
     pub fn new(behaviour: Behaviour) -> Self {
         Self {
@@ -66,7 +66,7 @@ pub struct HostAuthority {
     pub key: PrivateKey,
     /// The host names a certificate is for.
     pub principals: Vec<String>,
-    /// When a certificate is valid, in seconds since 1970.
+    /// Validity of certificates, in seconds since 1970.
     pub valid: RangeInclusive<u64>,
 }
 
@@ -121,14 +121,14 @@ pub fn fresh_key() -> io::Result<PrivateKey> {
     Ok(Ed25519Keypair::from_seed(&seed).into())
 }
 
-/// A key as `authorized_keys` and `known_hosts` write it, without its comment.
+/// A key in the format of `authorized_keys` and `known_hosts`, without a comment.
 pub(crate) fn openssh_text(key: &PublicKey) -> String {
     let bare = PublicKey::from(key.key_data().clone());
-    // An Ed25519 key always has a text; one that had none would match nothing.
+    // An Ed25519 key always has this format; an empty text would match nothing.
     bare.to_openssh().unwrap_or_default()
 }
 
-/// What the SSH library needs to know, for one host key.
+/// The SSH library's configuration for one host key.
 pub(crate) fn ssh_config(
     host_key: PrivateKey,
     authority: Option<&HostAuthority>,

@@ -1,9 +1,8 @@
-//! One TCP connection that can be cut or stalled from outside.
+//! A TCP connection that can be cut or stalled from outside.
 //!
-//! The SSH library owns its socket and offers no way to drop it at once, nor to
-//! stop reading from it. So the library gets a [`Wire`] instead, and whoever
-//! holds its [`Control`] can do both. A second descriptor would do for cutting,
-//! but ten thousand nodes have none to spare.
+//! The SSH library owns its socket and can neither drop it at once nor stop reading from it.
+//! So it gets a [`ControlledStream`], whose [`Control`] does both. A second descriptor would
+//! suffice for cutting, but ten thousand nodes have none to spare.
 
 use std::collections::HashMap;
 use std::io;
@@ -15,20 +14,20 @@ use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use crate::server::Shared;
+use crate::server::NodeState;
 
-/// The switches of one connection.
+/// Control of one connection.
 #[derive(Debug, Default)]
 pub(crate) struct Control {
     cut: AtomicBool,
     cut_after_flush: AtomicBool,
     stalled: AtomicBool,
-    /// One task does all reading and writing, so one waker is enough.
+    /// The waker of the one task that reads and writes.
     waiting: Mutex<Option<Waker>>,
 }
 
 impl Control {
-    /// Drops the connection; what was written before is still delivered.
+    /// Drops the connection; data that was written before is still delivered.
     pub(crate) fn cut(&self) {
         self.cut.store(true, Ordering::Release);
         if let Some(waker) = locked(&self.waiting).take() {
@@ -36,17 +35,17 @@ impl Control {
         }
     }
 
-    /// Drops the connection once what is being written has gone out.
+    /// Drops the connection at the next flush, after the data written so far.
     pub(crate) fn cut_after_flush(&self) {
         self.cut_after_flush.store(true, Ordering::Release);
     }
 
-    /// Reads nothing more. There is no way back but [`Control::cut`].
+    /// Stops reading for good; only [`Control::cut`] ends the connection then.
     pub(crate) fn stop_reading(&self) {
         self.stalled.store(true, Ordering::Release);
     }
 
-    /// The error of a connection that was cut; otherwise remembers whom to wake.
+    /// An error when the connection was cut; otherwise stores the waker.
     fn check(&self, context: &Context<'_>) -> io::Result<()> {
         let mut waiting = locked(&self.waiting);
         if self.cut.load(Ordering::Acquire) {
@@ -60,7 +59,7 @@ impl Control {
     }
 }
 
-/// Every open connection of a node, until the node stops.
+/// The open connections of a node.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     next: u64,
@@ -83,7 +82,7 @@ impl Registry {
         self.live.drain().for_each(|(_, control)| control.cut());
     }
 
-    /// Cuts every open connection, and admits no other.
+    /// Cuts every open connection and accepts no further one.
     pub(crate) fn stop(&mut self) {
         self.stopped = true;
         self.cut_all();
@@ -92,19 +91,19 @@ impl Registry {
 
 /// The stream that the SSH library reads and writes.
 #[derive(Debug)]
-pub(crate) struct Wire {
+pub(crate) struct ControlledStream {
     stream: TcpStream,
     control: Arc<Control>,
     number: u64,
-    shared: Arc<Shared>,
+    shared: Arc<NodeState>,
 }
 
-impl Wire {
-    /// Takes a fresh connection in; `None` when the node is stopping.
-    pub(crate) fn new(stream: TcpStream, shared: Arc<Shared>) -> Option<Self> {
+impl ControlledStream {
+    /// Registers a connection; none when the node is stopping.
+    pub(crate) fn new(stream: TcpStream, shared: Arc<NodeState>) -> Option<Self> {
         let control = Arc::new(Control::default());
         let number = locked(&shared.connections).add(Arc::clone(&control))?;
-        shared.tally.note(|counters| {
+        shared.counters.note(|counters| {
             counters.connections += 1;
             counters.open_connections += 1;
         });
@@ -121,15 +120,15 @@ impl Wire {
     }
 }
 
-impl Drop for Wire {
+impl Drop for ControlledStream {
     fn drop(&mut self) {
         locked(&self.shared.connections).live.remove(&self.number);
-        let tally = &self.shared.tally;
-        tally.note(|counters| counters.open_connections -= 1);
+        let counters = &self.shared.counters;
+        counters.note(|counters| counters.open_connections -= 1);
     }
 }
 
-impl AsyncRead for Wire {
+impl AsyncRead for ControlledStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -143,7 +142,7 @@ impl AsyncRead for Wire {
     }
 }
 
-impl AsyncWrite for Wire {
+impl AsyncWrite for ControlledStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -165,7 +164,7 @@ impl AsyncWrite for Wire {
     }
 }
 
-/// Locks; what a panicking holder left behind is still good enough here.
+/// Locks a mutex, also after a panic: no data in these can be inconsistent.
 pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,8 +1,8 @@
-//! What clients did to a node, for tests to assert on and to wait for.
+//! Counters of a node, for tests to check and to wait for.
 
 use tokio::sync::watch;
 
-/// Numbers since the node started, unless they say "now".
+/// Numbers since the node started, except those with "now".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// TCP connections accepted.
@@ -13,12 +13,12 @@ pub struct Counters {
     pub auth_refusals: u64,
     /// Logins that succeeded.
     pub logins: u64,
-    /// Commands (and shells) that were asked for.
+    /// Requested commands and shells.
     pub execs: u64,
-    /// Documents sent. Of a helper process: its lines after the greeting, or one
-    /// for a run that ended well.
+    /// Documents sent. Of a helper process: its lines after the greeting, or one for a run with
+    /// exit status 0.
     pub readings: u64,
-    /// Helper processes that run now.
+    /// Helper processes that are running now.
     pub helpers: u64,
     /// Channels the node tried to open and the client refused.
     pub channels_refused: u64,
@@ -26,11 +26,11 @@ pub struct Counters {
     pub channels_taken: u64,
 }
 
-/// The counters of one node, and those who wait for them.
+/// The counters of one node, which can be awaited.
 #[derive(Debug, Default)]
-pub(crate) struct Tally(watch::Sender<Counters>);
+pub(crate) struct CounterWatch(watch::Sender<Counters>);
 
-impl Tally {
+impl CounterWatch {
     pub(crate) fn now(&self) -> Counters {
         *self.0.borrow()
     }

@@ -1,4 +1,4 @@
-//! Misbehaviour that goes on by itself, without waiting for the client.
+//! Misbehaviour that does not wait for the client.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,28 +9,28 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
 
 use crate::behaviour::Behaviour;
-use crate::connection::Wire;
-use crate::outlet::Outlet;
-use crate::server::Shared;
+use crate::connection::ControlledStream;
+use crate::server::NodeState;
+use crate::writer::ChannelWriter;
 
 /// Channels that a hostile node opens at the same time.
 const OPENERS: usize = 32;
 
-/// Any of them: what counts is that there is no newline.
+/// Any bytes without a newline.
 static FLOOD: [u8; 16 * 1024] = [b'x'; 16 * 1024];
 
 const BANNER_LINE: &[u8] = b"This node has much to say before it gets to the point.\r\n";
 
-/// Holds a connection and takes whatever the client sends.
-pub(crate) async fn say_nothing(mut wire: Wire) {
+/// Reads and discards a connection's data, and sends nothing.
+pub(crate) async fn say_nothing(mut wire: ControlledStream) {
     let mut ignored = [0_u8; 256];
     while wire.read(&mut ignored).await.is_ok_and(|count| count > 0) {}
 }
 
-/// Sends lines before the SSH version for as long as the client listens.
-pub(crate) async fn print_banner(mut wire: Wire, every: Duration) {
+/// Sends lines before the SSH version until the client closes the connection.
+pub(crate) async fn print_banner(mut wire: ControlledStream, every: Duration) {
     while wire.write_all(BANNER_LINE).await.is_ok() {
-        // Even a sleep of nothing takes a tick of the timer.
+        // Even a sleep of zero takes a tick of the timer.
         if every.is_zero() {
             tokio::task::yield_now().await;
         } else {
@@ -39,31 +39,35 @@ pub(crate) async fn print_banner(mut wire: Wire, every: Duration) {
     }
 }
 
-/// Sends bytes on a channel while the node is one that floods.
-pub(crate) async fn flood(outlet: Outlet) {
-    while matches!(*outlet.shared.behaviour(), Behaviour::Flood) {
-        let sent = outlet.handle.data(outlet.channel, &FLOOD[..]).await;
+/// Sends bytes on a channel while the behaviour is [`Behaviour::Flood`].
+pub(crate) async fn flood(writer: ChannelWriter) {
+    while matches!(*writer.shared.behaviour(), Behaviour::Flood) {
+        let sent = writer.handle.data(writer.channel, &FLOOD[..]).await;
         if sent.is_err() {
             return;
         }
     }
 }
 
-/// Starts opening channels towards the client.
-pub(crate) fn open_channels(handle: &Handle, shared: &Arc<Shared>) -> JoinSet<()> {
+/// Starts tasks that open channels towards the client.
+pub(crate) fn open_channels(handle: &Handle, shared: &Arc<NodeState>) -> JoinSet<()> {
     (0..OPENERS)
         .map(|_| keep_opening(handle.clone(), Arc::clone(shared)))
         .collect()
 }
 
-/// One of several: a channel costs a round trip, and they overlap.
-async fn keep_opening(handle: Handle, shared: Arc<Shared>) {
+/// Opens channels one after another. A channel takes a round trip, so several of these run.
+async fn keep_opening(handle: Handle, shared: Arc<NodeState>) {
     while shared.behaviour().opens_channels() {
         let opened = handle.channel_open_forwarded_tcpip("127.0.0.1", 22, "127.0.0.1", 1);
         match opened.await {
-            Ok(_) => shared.tally.note(|counters| counters.channels_taken += 1),
+            Ok(_) => shared
+                .counters
+                .note(|counters| counters.channels_taken += 1),
             Err(Error::ChannelOpenFailure(_)) => {
-                shared.tally.note(|counters| counters.channels_refused += 1);
+                shared
+                    .counters
+                    .note(|counters| counters.channels_refused += 1);
             }
             Err(_) => return,
         }

@@ -1,8 +1,8 @@
 //! The real node helper as a child process behind a channel.
 //!
-//! What sshd does for a forced command: the command that was asked for goes
-//! into `SSH_ORIGINAL_COMMAND`, the three standard streams go to the channel,
-//! and the exit status ends it. A child does not outlive its channel.
+//! As sshd does for a forced command, the requested command is passed in
+//! `SSH_ORIGINAL_COMMAND`, the standard streams are connected to the channel, and the exit
+//! status closes it. A child does not outlive its channel.
 
 use std::convert::Infallible;
 use std::ffi::OsStr;
@@ -19,13 +19,13 @@ use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::behaviour::asks_to_serve;
-use crate::outlet::{Outlet, Stream};
+use crate::writer::{ChannelWriter, Stream};
 
-/// What a shell says of a program it cannot start.
+/// A shell's exit status for a program that it cannot start.
 const NOT_STARTED: u32 = 127;
-/// What a shell adds to the number of the signal that ended a program.
+/// A shell's exit status for a signal, minus the signal's number.
 const SIGNALLED: i32 = 128;
-/// Input that waits for the child, in messages.
+/// Messages of input that may be queued for the child.
 const INPUT_QUEUE: usize = 64;
 const COPY_BYTES: usize = 8 * 1024;
 
@@ -43,19 +43,27 @@ enum Input {
 }
 
 impl Helper {
-    /// Starts the helper. Where that fails, the channel says so as a shell would.
-    pub(crate) fn start(program: &Path, sys_root: &Path, command: &[u8], outlet: Outlet) -> Self {
+    /// Starts the helper. A failure is reported on the channel as a shell reports it.
+    pub(crate) fn start(
+        program: &Path,
+        sys_root: &Path,
+        command: &[u8],
+        writer: ChannelWriter,
+    ) -> Self {
         let (input, taken) = mpsc::channel(INPUT_QUEUE);
         let (alive, gone) = oneshot::channel();
         let serves = asks_to_serve(command);
         match spawn(program, sys_root, command) {
             Ok(child) => {
-                outlet.shared.tally.note(|counters| counters.helpers += 1);
-                tokio::spawn(supervise(child, serves, taken, gone, outlet));
+                writer
+                    .shared
+                    .counters
+                    .note(|counters| counters.helpers += 1);
+                tokio::spawn(supervise(child, serves, taken, gone, writer));
             }
             Err(error) => {
                 let complaint = format!("{}: {error}\n", program.display());
-                tokio::spawn(report_failure(complaint, outlet));
+                tokio::spawn(report_failure(complaint, writer));
             }
         }
         Self {
@@ -67,8 +75,8 @@ impl Helper {
     /// Queues input for the helper.
     ///
     /// # Errors
-    /// When the helper leaves its input unread: the connection is not worth
-    /// keeping then, and waiting here would stall its other channels.
+    /// When the queue is full because the helper does not read its input. Waiting would stall
+    /// the connection's other channels, so the connection is dropped.
     pub(crate) fn write(&self, bytes: &[u8]) -> Result<(), Error> {
         self.queue(Input::Bytes(bytes.to_vec()))
     }
@@ -85,7 +93,7 @@ impl Helper {
     fn queue(&self, input: Input) -> Result<(), Error> {
         match self.input.try_send(input) {
             Err(mpsc::error::TrySendError::Full(_)) => Err(Error::SendError),
-            // Nobody reads what is sent to a program that has ended.
+            // Input of a program that has ended is discarded.
             Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Ok(()),
         }
     }
@@ -101,45 +109,48 @@ fn spawn(program: &Path, sys_root: &Path, asked: &[u8]) -> io::Result<Child> {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        // For when the whole runtime goes, and nobody is left to kill it.
+        // The runtime itself may be dropped, with the task that would kill it.
         .kill_on_drop(true)
         .spawn()
 }
 
-/// Stays with the child until it ends or its channel does.
+/// Runs until the child ends, or kills it when its channel ends.
 async fn supervise(
     mut child: Child,
     serves: bool,
     input: mpsc::Receiver<Input>,
     gone: oneshot::Receiver<Infallible>,
-    outlet: Outlet,
+    writer: ChannelWriter,
 ) {
     let ended = tokio::select! {
-        status = attend(&mut child, serves, input, &outlet) => Some(status),
+        status = run_to_end(&mut child, serves, input, &writer) => Some(status),
         _ = gone => None,
     };
     if ended.is_none() {
-        // An error says that it ended by itself meanwhile.
+        // An error means that it has ended by itself.
         let _ = child.kill().await;
     }
-    outlet.shared.tally.note(|counters| counters.helpers -= 1);
+    writer
+        .shared
+        .counters
+        .note(|counters| counters.helpers -= 1);
     if let Some(status) = ended {
-        finish(status, serves, &outlet).await;
+        finish(status, serves, &writer).await;
     }
 }
 
-/// Copies the three streams until the child has closed its two, and reaps it.
-async fn attend(
+/// Copies the three streams until the child has closed its outputs, and reaps it.
+async fn run_to_end(
     child: &mut Child,
     serves: bool,
     input: mpsc::Receiver<Input>,
-    outlet: &Outlet,
+    writer: &ChannelWriter,
 ) -> io::Result<ExitStatus> {
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let outputs = async {
         tokio::join!(
-            copy(stdout, outlet, Stream::Output, serves),
-            copy(stderr, outlet, Stream::Errors, false)
+            copy(stdout, writer, Stream::Output, serves),
+            copy(stderr, writer, Stream::Errors, false)
         );
         child.wait().await
     };
@@ -151,7 +162,7 @@ async fn attend(
 
 async fn copy(
     source: Option<impl AsyncRead + Unpin>,
-    outlet: &Outlet,
+    writer: &ChannelWriter,
     stream: Stream,
     count: bool,
 ) {
@@ -161,16 +172,15 @@ async fn copy(
     while let Ok(length @ 1..) = source.read(&mut buffer).await {
         let bytes = &buffer[..length];
         if count {
-            outlet.count_readings(documents.in_bytes(bytes));
+            writer.count_readings(documents.in_bytes(bytes));
         }
-        if outlet.send(stream, bytes.to_vec()).await.is_err() {
+        if writer.send(stream, bytes.to_vec()).await.is_err() {
             return;
         }
     }
 }
 
-/// Writes what is queued, and never ends: the end of input is not the end of
-/// the program.
+/// Writes queued input, and never completes: the end of input is not the end of the program.
 async fn feed(mut stdin: Option<ChildStdin>, mut input: mpsc::Receiver<Input>) -> Infallible {
     while let Some(Input::Bytes(bytes)) = input.recv().await {
         let Some(pipe) = &mut stdin else { continue };
@@ -182,16 +192,16 @@ async fn feed(mut stdin: Option<ChildStdin>, mut input: mpsc::Receiver<Input>) -
     pending().await
 }
 
-async fn finish(status: io::Result<ExitStatus>, serves: bool, outlet: &Outlet) {
+async fn finish(status: io::Result<ExitStatus>, serves: bool, writer: &ChannelWriter) {
     let status = status.map_or(NOT_STARTED, exit_status);
-    outlet.count_readings(u64::from(!serves && status == 0));
-    outlet.exit(status).await;
+    writer.count_readings(u64::from(!serves && status == 0));
+    writer.exit(status).await;
 }
 
-async fn report_failure(complaint: String, outlet: Outlet) {
-    // When the connection is gone, nobody waits for the reason.
-    let _ = outlet.send(Stream::Errors, complaint.into_bytes()).await;
-    outlet.exit(NOT_STARTED).await;
+async fn report_failure(complaint: String, writer: ChannelWriter) {
+    // When the connection is closed, nothing waits for the reason.
+    let _ = writer.send(Stream::Errors, complaint.into_bytes()).await;
+    writer.exit(NOT_STARTED).await;
 }
 
 fn exit_status(status: ExitStatus) -> u32 {
@@ -201,7 +211,7 @@ fn exit_status(status: ExitStatus) -> u32 {
         .unwrap_or(NOT_STARTED)
 }
 
-/// Counts documents in the output of `serve`: every line but the greeting.
+/// Counts documents in the output of `serve`: every line except the greeting.
 #[derive(Debug, Default)]
 struct Documents {
     greeted: bool,
@@ -221,7 +231,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_greeting_is_no_reading() {
+    fn greeting_is_no_reading() {
         let mut documents = Documents::default();
         assert_eq!(documents.in_bytes(b"{\"pulse"), 0);
         assert_eq!(documents.in_bytes(b"\"}\n{}\n{"), 1);
@@ -229,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signal_is_told_as_a_shell_tells_it() {
+    fn signal_has_the_shells_status() {
         assert_eq!(exit_status(ExitStatus::from_raw(9)), 137);
         assert_eq!(exit_status(ExitStatus::from_raw(3 << 8)), 3);
     }

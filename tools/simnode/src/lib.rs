@@ -1,24 +1,22 @@
 //! Simulated nodes: real SSH servers on loopback, inside the caller's process.
 //!
-//! The demo must run where there is no sshd, the tests need nodes that misbehave
-//! in ways no sshd does, and the benchmarks need ten thousand nodes on one
-//! machine. All of them talk to the daemon over real TCP and real SSH, so the
-//! daemon has no special path for any of them.
+//! The demo must run without sshd, the tests need nodes that misbehave as no sshd does, and the
+//! benchmarks need ten thousand nodes on one machine. All of them use real TCP and real SSH,
+//! so the daemon needs no code for them.
 //!
-//! A [`SimNode`] is one listener with one host key. What it does with a client
-//! is its [`Behaviour`], which can be changed while it runs; what clients did to
-//! it is in its [`Counters`].
+//! A [`SimNode`] is one listener with one host key. Its [`Behaviour`] towards clients can be
+//! changed while it runs; its [`Counters`] count what clients do.
 //!
 //! | module | is about |
 //! |---|---|
-//! | [`behaviour`] | what a node answers: pure decisions |
-//! | `server` | listening, and the knobs of a running node |
+//! | [`behaviour`] | a node's response to each event: pure decisions |
+//! | `server` | listening, and control of a running node |
 //! | `connection` | cutting and stalling one TCP connection |
 //! | `session` | SSH: logins, channels, commands |
-//! | `program` | what runs behind a channel |
+//! | `program` | the program of a channel |
 //! | `helper` | the real node helper as a child process |
-//! | `outlet` | sending to a channel from a task |
-//! | `faults` | the misbehaviour that goes on by itself |
+//! | `writer` | sending to a channel from a task |
+//! | `faults` | misbehaviour that runs in a task |
 //! | [`tree`] | the made-up `/sys` trees that a helper reads |
 
 pub mod behaviour;
@@ -27,11 +25,11 @@ mod connection;
 mod counters;
 mod faults;
 mod helper;
-mod outlet;
 mod program;
 mod server;
 mod session;
 pub mod tree;
+mod writer;
 
 pub use behaviour::Behaviour;
 pub use config::{HostAuthority, SimConfig, fresh_key};

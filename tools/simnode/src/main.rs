@@ -1,5 +1,5 @@
-//! Simulated nodes as a process of their own, for the benchmarks: so the CPU
-//! time and memory of the nodes can be told apart from the daemon's.
+//! Simulated nodes in a separate process, so that benchmarks can measure the daemon's CPU time
+//! and memory without theirs.
 
 mod options;
 
@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use crate::options::{Options, USAGE};
 
-/// Descriptors the process needs besides its connections and listeners.
+/// Descriptors besides those of connections and listeners.
 const SPARE_DESCRIPTORS: usize = 64;
 
 /// Exit status 0 when standard input closed, 1 when serving failed, 2 for a
@@ -70,8 +70,8 @@ async fn serve(options: &Options, config: &SimConfig) -> io::Result<()> {
     announce(&counted(&nodes))
 }
 
-/// Resolves when standard input closes. A thread waits for it, so that reading
-/// it cannot hold up the runtime's end.
+/// Completes when standard input closes. A thread reads it, so that the blocking read does not
+/// delay the runtime's end.
 async fn end_of_input() {
     let (closed, wait) = oneshot::channel::<()>();
     std::thread::spawn(move || {
@@ -79,7 +79,7 @@ async fn end_of_input() {
         let mut ignored = [0_u8; 256];
         while io::stdin().read(&mut ignored).is_ok_and(|count| count > 0) {}
     });
-    // The thread drops its end; it never sends.
+    // The thread drops its half and never sends.
     let _ = wait.await;
 }
 
@@ -89,7 +89,7 @@ fn announce(line: &str) -> io::Result<()> {
     stdout.flush()
 }
 
-/// Nothing in it needs escaping: numbers, an address and base64.
+/// The JSON line at the start. Numbers, an address and base64 need no escaping.
 fn listening(options: &Options, nodes: &[SimNode]) -> String {
     let listeners: Vec<String> = nodes
         .iter()
@@ -119,8 +119,7 @@ fn counted(nodes: &[SimNode]) -> String {
     )
 }
 
-/// Raises the soft limit as far as it may go, and says so where that is not
-/// enough.
+/// Raises the soft limit of open files to the hard limit; an error when that is too low.
 fn raise_descriptor_limit(needed: usize) -> io::Result<()> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     if soft < hard {

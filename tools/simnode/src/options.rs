@@ -8,17 +8,17 @@ usage: pulse-simnode --document FILE [--nodes N] [--listeners N] [--authorized-k
 
 Serves simulated nodes on loopback until standard input closes.
 
-  --document FILE        what every reading answers: one line
-  --nodes N              how many connections to be ready for (default 1)
-  --listeners N          how many ports to share them among (default 1)
+  --document FILE        the document of every reading, one line of JSON
+  --nodes N              the number of connections to expect (default 1)
+  --listeners N          the number of ports to distribute them over (default 1)
   --authorized-key FILE  the public key that may log in (default: any key)
 
 Prints one JSON line when it listens,
   {\"nodes\":N,\"listeners\":[{\"port\":P,\"nodes\":N,\"host_key\":\"[127.0.0.1]:P ssh-ed25519 ...\"}]}
-and one at the end with what was counted.
+and one with counters at the end.
 ";
 
-/// What was asked for.
+/// The parsed options.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Options {
     pub(crate) nodes: usize,
@@ -28,7 +28,7 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// Parses arguments, the program's name left out. The error is a sentence.
+    /// Parses arguments, without the program's name. The error is a sentence.
     pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, String> {
         let (mut nodes, mut listeners) = (1, 1);
         let (mut document, mut authorized_key) = (None, None);
@@ -53,7 +53,7 @@ impl Options {
         })
     }
 
-    /// How many nodes each listener stands for; the first ones take the rest.
+    /// The number of nodes of each listener; the first ones have the remainder.
     pub(crate) fn shares(&self) -> impl Iterator<Item = usize> {
         let (each, rest) = (self.nodes / self.listeners, self.nodes % self.listeners);
         (0..self.listeners).map(move |index| each + usize::from(index < rest))
@@ -76,13 +76,13 @@ mod tests {
     }
 
     #[test]
-    fn nodes_are_shared_among_listeners_without_loss() {
+    fn listeners_share_all_nodes() {
         let options = parse("--document d --nodes 10 --listeners 4").unwrap();
         assert_eq!(options.shares().collect::<Vec<_>>(), [3, 3, 2, 2]);
     }
 
     #[test]
-    fn a_mistake_on_the_command_line_is_named() {
+    fn wrong_option_is_named() {
         assert_eq!(parse("").unwrap_err(), "--document is missing");
         assert_eq!(parse("--nodes").unwrap_err(), "--nodes needs a value");
         assert!(

@@ -1,23 +1,23 @@
-//! What stands behind a channel: a child process, or its stand-in.
+//! The program of a channel: a child process, or an in-process substitute.
 
 use tokio::task::JoinSet;
 
 use crate::behaviour::MAX_REQUEST_BYTES;
 use crate::helper::Helper;
 
-/// What runs for a command.
+/// The program of a command.
 #[derive(Debug)]
 pub(crate) enum Program {
     Child(Helper),
     InProcess(InProcess),
 }
 
-/// The stand-in for a helper process.
+/// The substitute for a helper process.
 #[derive(Debug, Default)]
 pub(crate) struct InProcess {
-    /// The request line so far.
+    /// The incomplete request line.
     partial: Vec<u8>,
-    /// Most channels never need one.
+    /// Allocated on first use: most channels never need one.
     tasks: Option<JoinSet<()>>,
 }
 
@@ -35,8 +35,8 @@ impl InProcess {
         tasks.spawn(task);
     }
 
-    /// The next whole line, without its newline; or one that is too long
-    /// already. Takes what it used from `bytes`.
+    /// The next complete line, without its newline, or one that is already too long. Removes
+    /// the used bytes from `bytes`.
     pub(crate) fn next_line(&mut self, bytes: &mut &[u8]) -> Option<Vec<u8>> {
         let end = bytes.iter().position(|byte| *byte == b'\n');
         let (now, rest) = bytes.split_at(end.unwrap_or(bytes.len()));

@@ -1,4 +1,4 @@
-//! A node: one listener, its open connections, and the knobs to turn meanwhile.
+//! A node: one listener, its open connections, and their control.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,30 +11,29 @@ use tokio::task::JoinHandle;
 
 use crate::behaviour::Behaviour;
 use crate::config::{HostAuthority, SimConfig, fresh_key, openssh_text, ssh_config};
-use crate::connection::{Registry, Wire, locked};
-use crate::counters::{Counters, Tally};
+use crate::connection::{ControlledStream, Registry, locked};
+use crate::counters::{CounterWatch, Counters};
 use crate::faults;
 use crate::session::Session;
 
-/// Connections that may wait to be accepted: all nodes of a benchmark connect
-/// at once.
+/// The listen backlog: the daemon of a benchmark connects to all nodes at a time.
 const BACKLOG: u32 = 4096;
 
-/// The pause after a failed accept, which is mostly a want of descriptors.
+/// The pause after a failed accept, which usually lacks descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
 /// A running simulated node. Dropping it stops everything it started.
 #[derive(Debug)]
 pub struct SimNode {
     address: SocketAddr,
-    shared: Arc<Shared>,
+    shared: Arc<NodeState>,
     accepting: JoinHandle<()>,
 }
 
-/// What a node's connections share.
+/// State that a node's connections share.
 #[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) tally: Tally,
+pub(crate) struct NodeState {
+    pub(crate) counters: CounterWatch,
     pub(crate) connections: Mutex<Registry>,
     behaviour: Mutex<Arc<Behaviour>>,
     identity: Mutex<Identity>,
@@ -58,7 +57,7 @@ impl SimNode {
     pub async fn start(config: SimConfig) -> io::Result<Self> {
         let listener = listen(config.listen)?;
         let address = listener.local_addr()?;
-        let shared = Arc::new(Shared::new(config)?);
+        let shared = Arc::new(NodeState::new(config)?);
         let accepting = tokio::spawn(accept_all(listener, Arc::clone(&shared)));
         Ok(Self {
             address,
@@ -67,20 +66,20 @@ impl SimNode {
         })
     }
 
-    /// Where the node listens.
+    /// The node's address.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.address
     }
 
-    /// The present host key.
+    /// The current host key.
     #[must_use]
     pub fn host_key(&self) -> PublicKey {
         locked(&self.shared.identity).host_key.clone()
     }
 
-    /// The line of `known_hosts` for the present host key under `name`, which
-    /// may be an address: `[name]:port ssh-ed25519 AAAA…`.
+    /// The line of `known_hosts` for the current host key under `name`, which may be an
+    /// address: `[name]:port ssh-ed25519 AAAA…`.
     #[must_use]
     pub fn host_key_line(&self, name: &str) -> String {
         let key = openssh_text(&self.host_key());
@@ -90,12 +89,12 @@ impl SimNode {
         }
     }
 
-    /// Changes what the node does, from the next event on every connection.
+    /// Changes the behaviour, from the next event on every connection.
     pub fn set_behaviour(&self, behaviour: Behaviour) {
         *locked(&self.shared.behaviour) = Arc::new(behaviour);
     }
 
-    /// Changes the host key for the next connections.
+    /// Changes the host key of further connections.
     ///
     /// # Errors
     /// When the node's authority cannot certify the key.
@@ -109,23 +108,22 @@ impl SimNode {
         locked(&self.shared.connections).cut_all();
     }
 
-    /// What happened so far.
+    /// The present counters.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        self.shared.tally.now()
+        self.shared.counters.now()
     }
 
-    /// Waits until the counters satisfy `reached`, and gives them. It has no
-    /// deadline of its own.
+    /// Waits, without a deadline, until the counters satisfy `reached`, and returns them.
     pub async fn wait_for(&self, reached: impl FnMut(&Counters) -> bool) -> Counters {
-        self.shared.tally.wait_for(reached).await
+        self.shared.counters.wait_for(reached).await
     }
 
     /// Stops listening, drops every connection and waits until the last
     /// connection and the last helper process are gone.
     pub async fn shutdown(mut self) {
         self.stop();
-        // It was aborted, so the error says only that.
+        // The task was aborted, which is its error.
         let _ = (&mut self.accepting).await;
         self.wait_for(|now| now.open_connections == 0 && now.helpers == 0)
             .await;
@@ -143,13 +141,13 @@ impl Drop for SimNode {
     }
 }
 
-impl Shared {
+impl NodeState {
     fn new(config: SimConfig) -> io::Result<Self> {
         let host_key = config.host_key.map_or_else(fresh_key, Ok)?;
         let authority = config.host_authority;
         let identity = Identity::new(host_key, authority.as_ref(), config.post_quantum)?;
         Ok(Self {
-            tally: Tally::default(),
+            counters: CounterWatch::default(),
             connections: Mutex::default(),
             behaviour: Mutex::new(Arc::new(config.behaviour)),
             identity: Mutex::new(identity),
@@ -159,12 +157,12 @@ impl Shared {
         })
     }
 
-    /// The behaviour in force.
+    /// The present behaviour.
     pub(crate) fn behaviour(&self) -> Arc<Behaviour> {
         Arc::clone(&locked(&self.behaviour))
     }
 
-    /// Whether a client with this key may log in now.
+    /// True when a client with this key may log in.
     pub(crate) fn admits(&self, key: &PublicKey) -> bool {
         let known = self.authorized_key.as_ref();
         !matches!(*self.behaviour(), Behaviour::RefuseKey)
@@ -198,13 +196,13 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
-    // A node that was stopped can come back on its port at once.
+    // A stopped node can return to its port at once.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
 
-async fn accept_all(listener: TcpListener, shared: Arc<Shared>) {
+async fn accept_all(listener: TcpListener, shared: Arc<NodeState>) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => receive(stream, &shared),
@@ -213,10 +211,10 @@ async fn accept_all(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-fn receive(stream: TcpStream, shared: &Arc<Shared>) {
-    // Without it readings are slower, nothing worse.
+fn receive(stream: TcpStream, shared: &Arc<NodeState>) {
+    // Without it readings are only slower.
     let _ = stream.set_nodelay(true);
-    let Some(wire) = Wire::new(stream, Arc::clone(shared)) else {
+    let Some(wire) = ControlledStream::new(stream, Arc::clone(shared)) else {
         return;
     };
     match *shared.behaviour() {
@@ -226,11 +224,10 @@ fn receive(stream: TcpStream, shared: &Arc<Shared>) {
     }
 }
 
-/// Reads the client's version, then leaves the connection to the SSH library,
-/// which goes on in a task of its own until the [`Wire`] ends.
-async fn speak_ssh(wire: Wire, shared: Arc<Shared>) {
+/// Runs the SSH library on the connection until the [`ControlledStream`] ends.
+async fn speak_ssh(wire: ControlledStream, shared: Arc<NodeState>) {
     let ssh = Arc::clone(&locked(&shared.identity).ssh);
     let session = Session::new(shared, wire.control());
-    // How a connection fails is the client's business; the counters tell the rest.
+    // Errors concern the client; the counters have the rest.
     let _ = russh::server::run_stream(ssh, wire, session).await;
 }

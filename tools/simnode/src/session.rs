@@ -1,8 +1,7 @@
 //! SSH on one connection: logins, channels, commands, request lines.
 //!
-//! The session asks the behaviour in force what to do about each event and
-//! carries the answer out, without waiting: whatever takes time runs in a task
-//! that dies with its channel.
+//! The session carries out the behaviour's response to each event, without waiting: what takes
+//! time runs in a task that ends with its channel.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,27 +10,27 @@ use russh::server::{Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Verif
 use russh::{Channel, ChannelId, Error, Pty};
 use tokio::task::JoinSet;
 
-use crate::behaviour::{Act, Behaviour, Reply};
+use crate::behaviour::{Action, Behaviour, Reply};
 use crate::connection::Control;
 use crate::faults;
 use crate::helper::Helper;
-use crate::outlet::{Outlet, STDERR};
 use crate::program::{InProcess, Program};
-use crate::server::Shared;
+use crate::server::NodeState;
+use crate::writer::{ChannelWriter, STDERR};
 
 type Library = russh::server::Session;
 
 /// One client's connection.
 #[derive(Debug)]
 pub(crate) struct Session {
-    shared: Arc<Shared>,
+    shared: Arc<NodeState>,
     control: Arc<Control>,
     programs: HashMap<ChannelId, Program>,
     openers: JoinSet<()>,
 }
 
 impl Session {
-    pub(crate) fn new(shared: Arc<Shared>, control: Arc<Control>) -> Self {
+    pub(crate) fn new(shared: Arc<NodeState>, control: Arc<Control>) -> Self {
         Self {
             shared,
             control,
@@ -40,12 +39,12 @@ impl Session {
         }
     }
 
-    fn judge(&self, key: &russh::keys::PublicKey) -> Auth {
+    fn authenticate(&self, key: &russh::keys::PublicKey) -> Auth {
         if self.shared.admits(key) {
             return Auth::Accept;
         }
         self.shared
-            .tally
+            .counters
             .note(|counters| counters.auth_refusals += 1);
         Auth::reject()
     }
@@ -56,14 +55,13 @@ impl Session {
         command: &[u8],
         ssh: &mut Library,
     ) -> Result<(), Error> {
-        self.shared.tally.note(|counters| counters.execs += 1);
+        self.shared.counters.note(|counters| counters.execs += 1);
         ssh.channel_success(channel)?;
         self.programs.retain(|_, program| !program.has_ended());
         self.ensure_openers(ssh);
         match self.shared.behaviour().on_command(command) {
-            Act::Run { program, sys_root } => {
-                let outlet = self.outlet(channel, ssh);
-                let helper = Helper::start(&program, &sys_root, command, outlet);
+            Action::Run { program, sys_root } => {
+                let helper = Helper::start(&program, &sys_root, command, self.writer(channel, ssh));
                 self.programs.insert(channel, Program::Child(helper));
                 Ok(())
             }
@@ -75,7 +73,7 @@ impl Session {
         }
     }
 
-    /// Hands request lines of an in-process program to the behaviour.
+    /// Carries out the behaviour's response to each request line of an in-process program.
     fn take_requests(
         &mut self,
         channel: ChannelId,
@@ -87,31 +85,34 @@ impl Session {
                 break;
             };
             self.ensure_openers(ssh);
-            let act = self.shared.behaviour().on_request(&line);
-            self.carry_out(act, channel, ssh)?;
+            self.carry_out(self.shared.behaviour().on_request(&line), channel, ssh)?;
         }
         Ok(())
     }
 
-    fn carry_out(&mut self, act: Act, channel: ChannelId, ssh: &mut Library) -> Result<(), Error> {
+    fn carry_out(
+        &mut self,
+        act: Action,
+        channel: ChannelId,
+        ssh: &mut Library,
+    ) -> Result<(), Error> {
         match act {
-            Act::Wait | Act::Run { .. } => Ok(()),
-            Act::Reply(reply) if reply.after.is_zero() => self.reply(reply, channel, ssh),
-            Act::Reply(reply) => {
-                let outlet = self.outlet(channel, ssh);
-                self.spawn(channel, outlet.reply_later(reply));
+            Action::Wait | Action::Run { .. } => Ok(()),
+            Action::Reply(reply) if reply.after.is_zero() => self.reply(reply, channel, ssh),
+            Action::Reply(reply) => {
+                self.spawn(channel, self.writer(channel, ssh).reply_later(reply));
                 Ok(())
             }
-            Act::Flood => {
-                self.spawn(channel, faults::flood(self.outlet(channel, ssh)));
+            Action::Flood => {
+                self.spawn(channel, faults::flood(self.writer(channel, ssh)));
                 Ok(())
             }
-            Act::Close => {
+            Action::Close => {
                 self.programs.remove(&channel);
                 ssh.close(channel)
             }
-            Act::Cut => Err(Error::Disconnect),
-            Act::StopReading(reply) => {
+            Action::Cut => Err(Error::Disconnect),
+            Action::StopReading(reply) => {
                 self.control.stop_reading();
                 self.reply(reply, channel, ssh)
             }
@@ -120,7 +121,7 @@ impl Session {
 
     fn reply(&mut self, reply: Reply, channel: ChannelId, ssh: &mut Library) -> Result<(), Error> {
         self.shared
-            .tally
+            .counters
             .note(|counters| counters.readings += reply.readings);
         ssh.data(channel, reply.output)?;
         if !reply.complaint.is_empty() {
@@ -141,8 +142,9 @@ impl Session {
         }
     }
 
-    /// Openers that are no longer wanted end by themselves, each after its
-    /// answer: the library drops a connection whose answer finds nobody.
+    /// Starts openers when the behaviour has them. They end by themselves, each after the
+    /// response to its last channel: the library drops a connection when nothing awaits a
+    /// response.
     fn ensure_openers(&mut self, ssh: &Library) {
         while self.openers.try_join_next().is_some() {}
         if self.openers.is_empty() && self.shared.behaviour().opens_channels() {
@@ -150,8 +152,8 @@ impl Session {
         }
     }
 
-    fn outlet(&self, channel: ChannelId, ssh: &Library) -> Outlet {
-        Outlet {
+    fn writer(&self, channel: ChannelId, ssh: &Library) -> ChannelWriter {
+        ChannelWriter {
             handle: ssh.handle(),
             channel,
             shared: Arc::clone(&self.shared),
@@ -167,7 +169,7 @@ impl Handler for Session {
         _user: &str,
         offer: PublicKeyOffer<'_>,
     ) -> Result<Auth, Error> {
-        Ok(self.judge(offer.public_key))
+        Ok(self.authenticate(offer.public_key))
     }
 
     async fn auth_publickey(
@@ -175,11 +177,11 @@ impl Handler for Session {
         _user: &str,
         key: VerifiedPublicKey<'_>,
     ) -> Result<Auth, Error> {
-        Ok(self.judge(key.public_key))
+        Ok(self.authenticate(key.public_key))
     }
 
     async fn auth_succeeded(&mut self, ssh: &mut Library) -> Result<(), Error> {
-        self.shared.tally.note(|counters| counters.logins += 1);
+        self.shared.counters.note(|counters| counters.logins += 1);
         self.ensure_openers(ssh);
         if matches!(*self.shared.behaviour(), Behaviour::DropConnection) {
             self.control.cut_after_flush();
@@ -251,8 +253,7 @@ impl Handler for Session {
         match self.programs.get(&channel) {
             Some(Program::Child(helper)) => helper.end_input(),
             Some(Program::InProcess(_)) => {
-                let act = self.shared.behaviour().on_end_of_input();
-                self.carry_out(act, channel, ssh)
+                self.carry_out(self.shared.behaviour().on_end_of_input(), channel, ssh)
             }
             None => Ok(()),
         }

@@ -1,8 +1,7 @@
-//! Made-up nodes: small `/sys` trees, kept as one text file each.
+//! Made-up nodes: small `/sys` trees, each stored as one text file.
 //!
-//! A tree of a few hundred one-line files and links is tedious to review in a
-//! repository and easy to get subtly wrong. So each node is one manifest, in the
-//! manner of an INI file, that reads like a listing of what the kernel shows:
+//! Hundreds of one-line files and links are tedious to review in a repository. So each node is
+//! one manifest in the style of an INI file:
 //!
 //! ```text
 //! # a comment
@@ -16,7 +15,7 @@
 //!
 //! A section names a directory; below it, `=` is a file with one line of text,
 //! `=x` a file with exactly these bytes, `->` a symbolic link, and a trailing
-//! slash an empty directory. Directories come into being as they are needed.
+//! slash an empty directory. Parent directories are made as needed.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -34,12 +33,11 @@ pub fn all() -> [(&'static str, &'static str); 3] {
     ]
 }
 
-/// Unpacks a manifest into the directory `root`, which is made if need be.
+/// Unpacks a manifest into the directory `root`, which is made if necessary.
 ///
 /// # Errors
-/// A line that is not understood, or that leaves the root, is
-/// [`io::ErrorKind::InvalidData`] and names its number; anything else is what
-/// the file system said.
+/// [`io::ErrorKind::InvalidData`] with the line's number for a line that is malformed or leaves
+/// the root; otherwise the file system's error.
 pub fn unpack(manifest: &str, root: &Path) -> io::Result<()> {
     fs::create_dir_all(root)?;
     let mut directory = root.to_path_buf();
@@ -53,8 +51,8 @@ pub fn unpack(manifest: &str, root: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Changes the one-line text of a file in an unpacked tree, as a kernel would:
-/// a reader that keeps the file open sees the new line, and never none.
+/// Changes the text of a file in an unpacked tree, in place, as the kernel does: a reader with
+/// the file open sees the new line, and never an empty file.
 ///
 /// # Errors
 /// When there is no such file, or it cannot be written.
@@ -95,7 +93,7 @@ fn parse(line: &str) -> Option<Entry<'_>> {
     }
 }
 
-/// A path that stays below where it starts.
+/// A relative path without `..`.
 fn inside(path: &str) -> Option<&str> {
     let normal = |part| matches!(part, Component::Normal(_));
     (!path.is_empty() && Path::new(path).components().all(normal)).then_some(path)
@@ -133,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_of_line_is_understood() {
+    fn every_kind_of_line_is_parsed() {
         let file = |name, content: &[u8]| Some(Entry::File(name, content.to_vec()));
         assert_eq!(parse(""), Some(Entry::Nothing));
         assert_eq!(parse("# a = b"), Some(Entry::Nothing));
@@ -147,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_wrong_or_leaves_the_root_is_refused_by_number() {
+    fn bad_line_is_refused_by_number() {
         for line in [
             "name",
             "name : text",
@@ -170,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn every_made_up_node_unpacks_and_no_link_leaves_its_tree() {
+    fn every_tree_unpacks_within_its_root() {
         for (name, manifest) in all() {
             let root = scratch(name);
             unpack(manifest, &root).unwrap();
@@ -188,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_changes_under_an_open_file() {
+    fn value_changes_under_an_open_file() {
         use std::os::unix::fs::FileExt;
         let root = scratch("set");
         unpack("temp1_input = 41000\n", &root).unwrap();

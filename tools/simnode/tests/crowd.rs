@@ -1,7 +1,6 @@
-//! Ten thousand nodes on one listener. Takes a while where nothing is
-//! optimised, so it runs on demand:
+//! Ten thousand nodes on one listener. Slow without optimisation, so it runs on demand:
 //! `cargo test --profile e2e -p pulse-simnode --test crowd -- --ignored --nocapture`.
-#![allow(clippy::print_stdout, reason = "it reports what it measured")]
+#![allow(clippy::print_stdout, reason = "it prints its measurements")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
@@ -21,7 +20,7 @@ const CONNECTING_AT_ONCE: usize = 64;
 
 #[tokio::test]
 #[ignore = "needs 10,064 open files and an optimised build"]
-async fn ten_thousand_nodes_fit_one_process_and_one_listener() {
+async fn ten_thousand_nodes_fit_a_process() {
     let process = Process::start(&["--nodes", "10000"]);
     let address = ([127, 0, 0, 1], process.ports()[0]).into();
     let started = Instant::now();

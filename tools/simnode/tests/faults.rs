@@ -1,4 +1,4 @@
-//! A node that misbehaves: each fault does what it says.
+//! Nodes that misbehave: each behaviour does what its documentation says.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
@@ -12,11 +12,11 @@ use russh::ChannelMsg;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
-/// How long to watch for something that must not happen.
-const A_WHILE: Duration = Duration::from_millis(50);
+/// The time for which something must not happen.
+const SILENCE: Duration = Duration::from_millis(50);
 
 #[tokio::test]
-async fn hang_accepts_the_command_and_says_nothing() {
+async fn hang_never_answers() {
     let node = start(Behaviour::Hang).await;
     let client = connect(&node).await;
     let mut program = client.exec("pulse-sensor-node serve").await;
@@ -27,7 +27,7 @@ async fn hang_accepts_the_command_and_says_nothing() {
 }
 
 #[tokio::test]
-async fn hang_after_greeting_answers_no_request() {
+async fn hang_after_greeting_never_answers() {
     let node = start(Behaviour::HangAfterGreeting).await;
     let client = connect(&node).await;
     let mut program = client.serve().await;
@@ -37,7 +37,7 @@ async fn hang_after_greeting_answers_no_request() {
 }
 
 #[tokio::test]
-async fn slow_by_delays_readings_and_nothing_else() {
+async fn slow_by_delays_only_readings() {
     let delay = Duration::from_millis(30);
     let node = start(Behaviour::SlowBy {
         delay,
@@ -52,7 +52,7 @@ async fn slow_by_delays_readings_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_slow_reading_does_not_hold_up_other_channels() {
+async fn slow_reading_delays_no_channel() {
     let node = start(Behaviour::SlowBy {
         delay: Duration::from_secs(3600),
         document: DOCUMENT.into(),
@@ -69,7 +69,7 @@ async fn a_slow_reading_does_not_hold_up_other_channels() {
 }
 
 #[tokio::test]
-async fn flood_sends_without_end_and_without_a_newline() {
+async fn flood_never_ends_its_line() {
     let node = start(Behaviour::Flood).await;
     let client = connect(&node).await;
     let mut program = client.exec("pulse-sensor-node serve").await;
@@ -86,7 +86,7 @@ async fn flood_sends_without_end_and_without_a_newline() {
 }
 
 #[tokio::test]
-async fn garbage_is_a_line_that_is_no_text() {
+async fn garbage_is_no_text() {
     let node = start(Behaviour::Garbage).await;
     let client = connect(&node).await;
     let mut program = client.exec("pulse-sensor-node serve").await;
@@ -99,7 +99,7 @@ async fn garbage_is_a_line_that_is_no_text() {
 }
 
 #[tokio::test]
-async fn close_at_once_closes_the_channel_and_keeps_the_connection() {
+async fn close_at_once_keeps_the_connection() {
     let node = start(Behaviour::CloseAtOnce).await;
     let client = connect(&node).await;
     let mut program = client.exec("pulse-sensor-node serve").await;
@@ -109,7 +109,7 @@ async fn close_at_once_closes_the_channel_and_keeps_the_connection() {
 }
 
 #[tokio::test]
-async fn drop_connection_lets_the_client_log_in_first() {
+async fn drop_connection_follows_a_login() {
     let node = start(Behaviour::DropConnection).await;
     let client = connect(&node).await;
     soon(node.wait_for(|now| now.open_connections == 0)).await;
@@ -118,7 +118,7 @@ async fn drop_connection_lets_the_client_log_in_first() {
 }
 
 #[tokio::test]
-async fn refuse_key_refuses_even_the_authorized_one() {
+async fn refuse_key_refuses_authorized_key() {
     let node = start(Behaviour::RefuseKey).await;
     let client = Connect::default().to(node.addr()).await.unwrap();
     assert!(!client.logged_in);
@@ -128,7 +128,7 @@ async fn refuse_key_refuses_even_the_authorized_one() {
 }
 
 #[tokio::test]
-async fn opens_channels_goes_on_although_they_are_refused() {
+async fn opens_channels_ignores_refusals() {
     let node = start(hostile()).await;
     let client = connect(&node).await;
     soon(node.wait_for(|now| now.channels_refused > 1_000)).await;
@@ -140,7 +140,7 @@ async fn opens_channels_goes_on_although_they_are_refused() {
 }
 
 #[tokio::test]
-async fn opens_channels_piles_them_up_where_they_are_taken() {
+async fn opens_channels_piles_them_up() {
     let node = start(hostile()).await;
     let careless = Connect {
         takes_channels: true,
@@ -157,19 +157,22 @@ fn hostile() -> Behaviour {
 }
 
 #[tokio::test]
-async fn blackhole_accepts_and_never_speaks() {
+async fn blackhole_never_speaks() {
     let node = start(Behaviour::Blackhole).await;
     let mut stream = TcpStream::connect(node.addr()).await.unwrap();
     let mut byte = [0];
-    let read = tokio::time::timeout(A_WHILE, stream.read(&mut byte)).await;
-    assert!(read.is_err(), "it spoke");
+    let read = tokio::time::timeout(SILENCE, stream.read(&mut byte)).await;
+    assert!(read.is_err(), "it sent a byte");
     node.kick();
     let read = soon(stream.read(&mut byte)).await;
-    assert!(matches!(read, Ok(0) | Err(_)), "it is still there");
+    assert!(
+        matches!(read, Ok(0) | Err(_)),
+        "the connection is still open"
+    );
 }
 
 #[tokio::test]
-async fn banner_sends_lines_and_never_a_version() {
+async fn banner_never_sends_a_version() {
     let node = start(Behaviour::Banner {
         every: Duration::ZERO,
     })
@@ -183,17 +186,17 @@ async fn banner_sends_lines_and_never_a_version() {
 }
 
 #[tokio::test]
-async fn stops_reading_answers_not_even_a_keepalive() {
+async fn stops_reading_answers_no_keepalive() {
     let node = start(Behaviour::StopsReading).await;
     let client = connect(&node).await;
     client.serve().await;
-    let ping = tokio::time::timeout(A_WHILE, client.ssh.send_ping()).await;
+    let ping = tokio::time::timeout(SILENCE, client.ssh.send_ping()).await;
     assert!(ping.is_err(), "it still reads");
     soon(node.shutdown()).await;
 }
 
 #[tokio::test]
-async fn a_change_reaches_channels_that_are_open() {
+async fn change_reaches_open_channels() {
     let node = start(synthetic()).await;
     let client = connect(&node).await;
     let mut program = client.serve().await;

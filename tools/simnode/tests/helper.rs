@@ -1,4 +1,4 @@
-//! A node that runs a helper process, here a script with the same words.
+//! A node that runs a helper process, here a script with the helper's protocol.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
@@ -27,7 +27,7 @@ impl Setup {
         Self { node, client, root }
     }
 
-    /// Whether the process that the script said it is still runs.
+    /// True while the process runs whose id the script has written.
     fn runs(&self) -> bool {
         let process = std::fs::read_to_string(self.root.path().join("pid")).unwrap();
         Path::new("/proc").join(process.trim()).exists()
@@ -47,7 +47,7 @@ fn helper(program: PathBuf, root: &TempDir) -> Behaviour {
 }
 
 #[tokio::test]
-async fn the_helper_greets_and_answers_through_the_channel() {
+async fn helper_greets_and_answers() {
     let setup = Setup::new().await;
     let mut program = setup.client.serve().await;
     for _ in 0..2 {
@@ -63,7 +63,7 @@ async fn the_helper_greets_and_answers_through_the_channel() {
 }
 
 #[tokio::test]
-async fn the_helper_gets_the_command_and_its_status_comes_back() {
+async fn command_and_status_pass_through() {
     let setup = Setup::new().await;
     let mut program = setup.client.exec("sensors -j; id").await;
     program.until_end().await;
@@ -72,7 +72,7 @@ async fn the_helper_gets_the_command_and_its_status_comes_back() {
 }
 
 #[tokio::test]
-async fn the_helper_sees_nothing_of_our_environment() {
+async fn helper_has_no_environment() {
     let setup = Setup::new().await;
     let mut program = setup.client.exec("").await;
     program.until_end().await;
@@ -82,7 +82,7 @@ async fn the_helper_sees_nothing_of_our_environment() {
 }
 
 #[tokio::test]
-async fn a_helper_that_is_killed_says_so() {
+async fn killed_helper_is_reported() {
     let setup = Setup::new().await;
     let mut program = setup.client.serve().await;
     program.send("die").await;
@@ -91,7 +91,7 @@ async fn a_helper_that_is_killed_says_so() {
 }
 
 #[tokio::test]
-async fn the_helper_ends_with_its_channel() {
+async fn helper_ends_with_its_channel() {
     let setup = Setup::new().await;
     let program = setup.client.serve().await;
     assert!(setup.runs());
@@ -100,7 +100,7 @@ async fn the_helper_ends_with_its_channel() {
 }
 
 #[tokio::test]
-async fn the_helper_ends_with_its_connection() {
+async fn helper_ends_with_its_connection() {
     let setup = Setup::new().await;
     let _program = setup.client.serve().await;
     setup.node.kick();
@@ -108,7 +108,7 @@ async fn the_helper_ends_with_its_connection() {
 }
 
 #[tokio::test]
-async fn shutdown_waits_for_the_helper() {
+async fn shutdown_waits_for_helpers() {
     let setup = Setup::new().await;
     let _program = setup.client.serve().await;
     let Setup { node, root, .. } = setup;
@@ -118,7 +118,7 @@ async fn shutdown_waits_for_the_helper() {
 }
 
 #[tokio::test]
-async fn a_missing_helper_is_told_as_a_shell_tells_it() {
+async fn missing_helper_has_shells_status() {
     let setup = Setup::new().await;
     let missing = setup.root.path().join("no-such-helper");
     setup.node.set_behaviour(helper(missing, &setup.root));
@@ -129,7 +129,7 @@ async fn a_missing_helper_is_told_as_a_shell_tells_it() {
 }
 
 #[tokio::test]
-async fn a_helper_that_was_replaced_serves_its_channel_to_the_end() {
+async fn replaced_helper_serves_to_the_end() {
     let setup = Setup::new().await;
     let mut program = setup.client.serve().await;
     setup.node.set_behaviour(synthetic());

@@ -1,4 +1,4 @@
-//! The benchmark's process of nodes.
+//! The process of nodes for benchmarks.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
@@ -10,7 +10,7 @@ use common::process::Process;
 use common::{Connect, DOCUMENT};
 
 #[tokio::test]
-async fn it_serves_on_its_listeners_until_its_input_closes() {
+async fn end_of_input_ends_the_process() {
     let process = Process::start(&["--nodes", "3", "--listeners", "2"]);
     let ports = process.ports();
     assert_eq!(ports.len(), 2);
@@ -30,7 +30,7 @@ async fn it_serves_on_its_listeners_until_its_input_closes() {
 }
 
 #[test]
-fn more_nodes_than_descriptors_are_refused_at_the_start() {
+fn too_many_nodes_are_refused_at_start() {
     let document = tempfile::NamedTempFile::new().unwrap();
     writeln!(&document, "{DOCUMENT}").unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_pulse-simnode"))

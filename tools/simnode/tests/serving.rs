@@ -1,4 +1,4 @@
-//! A node that behaves: logins, readings, host keys, and going away.
+//! Nodes without faults: logins, readings, host keys, and stopping.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
@@ -11,7 +11,7 @@ use russh::keys::PublicKey;
 use russh::keys::ssh_key::HashAlg;
 
 #[tokio::test]
-async fn a_synthetic_node_answers_one_line_per_request() {
+async fn synthetic_node_answers_by_line() {
     let node = start(synthetic()).await;
     let client = connect(&node).await;
     let mut program = client.serve().await;
@@ -27,7 +27,7 @@ async fn a_synthetic_node_answers_one_line_per_request() {
 }
 
 #[tokio::test]
-async fn requests_may_arrive_in_any_pieces() {
+async fn requests_may_arrive_in_pieces() {
     let node = start(synthetic()).await;
     let client = connect(&node).await;
     let mut program = client.serve().await;
@@ -45,7 +45,7 @@ async fn requests_may_arrive_in_any_pieces() {
 }
 
 #[tokio::test]
-async fn a_request_that_never_ends_ends_the_program() {
+async fn endless_request_ends_the_program() {
     let node = start(synthetic()).await;
     let client = connect(&node).await;
     let mut program = client.serve().await;
@@ -57,7 +57,7 @@ async fn a_request_that_never_ends_ends_the_program() {
 }
 
 #[tokio::test]
-async fn a_legacy_node_prints_and_exits_whatever_it_is_asked() {
+async fn legacy_node_prints_and_exits() {
     let output = b"{\n   \"coretemp-isa-0000\":{ }\n}\n".to_vec();
     let node = start(Behaviour::Legacy {
         output: output.clone(),
@@ -73,7 +73,7 @@ async fn a_legacy_node_prints_and_exits_whatever_it_is_asked() {
 }
 
 #[tokio::test]
-async fn two_hundred_connections_are_served_at_once() {
+async fn two_hundred_connections_are_served() {
     let node = start(synthetic()).await;
     let clients: Vec<_> = (0..200)
         .map(|_| {
@@ -99,7 +99,7 @@ async fn two_hundred_connections_are_served_at_once() {
     assert_eq!(node.counters().readings, 200);
 }
 
-/// Without the post-quantum exchange, which is slow where nothing is optimised.
+/// A connection without the post-quantum exchange, which is slow without optimisation.
 fn quick() -> Connect {
     Connect {
         kex: vec![kex::CURVE25519],
@@ -108,7 +108,7 @@ fn quick() -> Connect {
 }
 
 #[tokio::test]
-async fn post_quantum_and_strict_key_exchange_are_offered() {
+async fn post_quantum_and_strict_are_offered() {
     let node = start(synthetic()).await;
     let client = connect(&node).await;
     let names = client.shown.lock().unwrap().names.clone().unwrap();
@@ -117,7 +117,7 @@ async fn post_quantum_and_strict_key_exchange_are_offered() {
 }
 
 #[tokio::test]
-async fn an_older_node_takes_curve25519_strictly() {
+async fn older_node_takes_strict_curve25519() {
     let node = SimNode::start(SimConfig {
         post_quantum: false,
         ..SimConfig::new(synthetic())
@@ -131,7 +131,7 @@ async fn an_older_node_takes_curve25519_strictly() {
 }
 
 #[tokio::test]
-async fn only_the_authorized_key_logs_in() {
+async fn only_authorized_key_logs_in() {
     let key = fresh_key().unwrap();
     let node = SimNode::start(SimConfig {
         authorized_key: Some(key.public_key().clone()),
@@ -148,7 +148,7 @@ async fn only_the_authorized_key_logs_in() {
 }
 
 #[tokio::test]
-async fn the_known_hosts_line_names_the_key_that_is_shown() {
+async fn known_hosts_line_has_the_host_key() {
     let node = start(synthetic()).await;
     let line = node.host_key_line("pve1");
     let (host, key) = line.split_once(' ').unwrap();
@@ -160,7 +160,7 @@ async fn the_known_hosts_line_names_the_key_that_is_shown() {
 }
 
 #[tokio::test]
-async fn a_changed_host_key_is_shown_to_the_next_connection_only() {
+async fn changed_host_key_shows_on_reconnect() {
     let node = start(synthetic()).await;
     let before = shown_key(&node).await;
     let client = connect(&node).await;
@@ -181,7 +181,7 @@ async fn shown_key(node: &SimNode) -> PublicKey {
 }
 
 #[tokio::test]
-async fn a_certified_host_key_is_shown_with_its_certificate() {
+async fn certified_key_has_its_certificate() {
     let authority = HostAuthority::fresh("pve1").unwrap();
     let node = SimNode::start(SimConfig {
         host_authority: Some(authority.clone()),
@@ -203,7 +203,7 @@ async fn a_certified_host_key_is_shown_with_its_certificate() {
 }
 
 #[tokio::test]
-async fn kicked_clients_lose_their_connection_and_may_come_back() {
+async fn kicked_clients_may_come_back() {
     let node = start(synthetic()).await;
     let client = connect(&node).await;
     let mut program = client.serve().await;
@@ -214,7 +214,7 @@ async fn kicked_clients_lose_their_connection_and_may_come_back() {
 }
 
 #[tokio::test]
-async fn a_stopped_node_frees_its_port_and_can_return_to_it() {
+async fn stopped_node_frees_its_port() {
     let node = start(synthetic()).await;
     let address = node.addr();
     let client = connect(&node).await;
@@ -229,7 +229,7 @@ async fn a_stopped_node_frees_its_port_and_can_return_to_it() {
 }
 
 #[tokio::test]
-async fn dropping_a_node_drops_its_clients() {
+async fn dropped_node_drops_its_clients() {
     let node = start(synthetic()).await;
     let client = connect(&node).await;
     let mut program = client.serve().await;
@@ -238,7 +238,7 @@ async fn dropping_a_node_drops_its_clients() {
 }
 
 #[tokio::test]
-async fn a_node_never_listens_beyond_loopback() {
+async fn node_listens_on_loopback_only() {
     let config = SimConfig {
         listen: ([0, 0, 0, 0], 0).into(),
         ..SimConfig::new(synthetic())

@@ -1,10 +1,10 @@
-//! The daemon without its audit log, so that benchmarks tell the cost of reading from that of
-//! recording. For benchmarks only; the shipped daemon has no such setting.
+//! The daemon without an audit log, to measure readings without the cost of their records.
+//! For benchmarks only: it is not shipped, and the daemon has no such setting.
 
 use pulse_sensor_proxy::{Nothing, Parts, main_with};
 use std::sync::Arc;
 
-/// As in the daemon, so that the two differ in nothing else.
+/// The daemon's allocator, so that the two differ in nothing else.
 #[cfg(target_env = "musl")]
 #[global_allocator]
 static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;

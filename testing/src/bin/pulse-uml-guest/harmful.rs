@@ -1,6 +1,6 @@
-//! What the probe leaves out, since it could do harm where nothing but AppArmor holds
-//! it, is tried here: this machine is thrown away. Each attempt is made twice, by a
-//! thread of its own, so that it is the profile that stops the second.
+//! Attempts that the probe omits because they could harm a host that only AppArmor protects.
+//! This machine is discarded, so they are made here: each twice, by separate threads, first
+//! without the profile, so that a refusal of the second proves that the profile denied it.
 
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
@@ -10,7 +10,7 @@ use std::{fs, io, thread};
 
 type Attempt = fn() -> io::Result<()>;
 
-/// By the probe's names.
+/// Attempts under the probe's names.
 const ATTEMPTS: [(&str, Attempt); 5] = [
     ("start a program", start_a_program),
     ("mount", mount_something),
@@ -19,7 +19,7 @@ const ATTEMPTS: [(&str, Attempt); 5] = [
     ("load a kernel module", load_a_module),
 ];
 
-/// Puts into the probe's findings what came of them.
+/// Adds their outcomes to the probe's findings.
 pub(crate) fn add(findings: &mut Value) {
     for (what, attempt) in ATTEMPTS {
         let without = thread::spawn(attempt).join().unwrap();
@@ -32,7 +32,7 @@ pub(crate) fn add(findings: &mut Value) {
     }
 }
 
-/// A thread may have a profile to itself; it does not get rid of it again.
+/// Puts this thread alone under the profile, which it cannot leave, and makes the attempt.
 fn under_the_profile(attempt: Attempt) -> io::Result<()> {
     let profile = "changeprofile pulse-sensor-proxy";
     fs::write("/proc/thread-self/attr/current", profile).unwrap();
@@ -82,7 +82,7 @@ fn mount_something() -> io::Result<()> {
 }
 
 fn change_the_root() -> io::Result<()> {
-    // To what it is already.
+    // The root stays the same.
     Ok(nix::unistd::chroot("/")?)
 }
 

@@ -1,17 +1,19 @@
-//! What the machine may be started for.
+//! The machine's jobs.
 
 use crate::harmful;
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime, clock_settime};
 use pulse_e2e::certificates::Authority;
-use pulse_e2e::forwarding::{collector, equip_well, is_done, numbers, to};
+use pulse_e2e::forwarding::{
+    collected_seqs, collector, forward_to, install_valid_credentials, is_queue_empty,
+};
 use pulse_e2e::rsyslog::{Input, TlsLibrary};
 use pulse_e2e::{Config, Daemon, Home, Sshd, SshdOptions, control, run, uml, wait};
 use serde_json::{Value, json};
 use std::fs;
 use std::sync::Arc;
 
-/// Does the job of this name.
+/// Runs the job with this name.
 pub(crate) fn do_job(name: &str) -> Value {
     match name {
         "work" => work(),
@@ -21,25 +23,25 @@ pub(crate) fn do_job(name: &str) -> Value {
     }
 }
 
-/// So many bytes that a few readings fill a segment.
+/// Bytes of a segment, which a few readings fill.
 const SEGMENT: &str = "24000";
 
-/// The forced command, as our documentation says it.
+/// The documented forced command.
 const HELPER: &str = "/usr/libexec/pulse-sensor-node";
 
-/// As systemd starts it: as its own user from the first moment.
+/// Starts the daemon as its own user, as systemd does.
 const AS_SERVICE: [&str; 4] = ["setpriv", "--reuid=995", "--regid=995", "--clear-groups"];
 
-/// A day in the daemon's life: it starts as root, learns of a node, reads it, goes on
-/// to the next segment of its log, brings all of it to a collector, is scraped, ends;
-/// and once more as systemd starts it.
+/// Everything that the daemon does in operation: it starts as root, reads a node, rotates its
+/// log, forwards it to a collector, is scraped and stops; then the same daemon starts as its
+/// own user and reads the node again.
 fn work() -> Value {
     let home = Arc::new(Home::installed());
     let sshd = Sshd::start(&SshdOptions::default());
     let authority = Authority::new();
     let rsyslog = collector(&authority, Input::Relp(TlsLibrary::OpenSsl));
-    equip_well(&home, &authority);
-    let config = to(rsyslog.address()).set_audit("segment_bytes", SEGMENT);
+    install_valid_credentials(&home, &authority);
+    let config = forward_to(rsyslog.address()).set_audit("segment_bytes", SEGMENT);
     home.write_config(&config);
     let daemon = Daemon::start_with(&home, &[]);
     let mut profiles = vec![profile_of(daemon.pid())];
@@ -52,27 +54,23 @@ fn work() -> Value {
     profiles.push(profile_of(helper()));
     let confinement = home.records_of("confinement")[0].clone();
     fill_a_segment(&daemon);
-    wait::until("everything to be forwarded", || is_done(&daemon));
+    wait::until("everything to be forwarded", || is_queue_empty(&daemon));
     let metrics = daemon.scrape();
     daemon.stop();
     let daemon = Daemon::start_under(&home, &AS_SERVICE);
     let document = daemon.temperature("pve1").unwrap();
     profiles.push(profile_of(daemon.pid()));
     daemon.stop();
-    try_the_forbidden();
+    fs::write(uml::FORBIDDEN, "").unwrap();
+    let _ = run(&["--check", "--config", uml::FORBIDDEN], &[]);
     json!({
         "profiles": profiles,
         "confinement": confinement,
         "metrics": metrics,
-        "forwarded": numbers(&rsyslog).len(),
+        "forwarded": collected_seqs(&rsyslog).len(),
         "document": document,
         "socket_is_left": home.socket().exists(),
     })
-}
-
-fn try_the_forbidden() {
-    fs::write(uml::FORBIDDEN, "").unwrap();
-    let _ = run(&["--check", "--config", uml::FORBIDDEN], &[]);
 }
 
 fn profile_of(pid: u32) -> String {
@@ -80,7 +78,7 @@ fn profile_of(pid: u32) -> String {
     fs::read_to_string(file).unwrap().trim_end().to_owned()
 }
 
-/// The helper that waits for the next request.
+/// The process id of the running helper.
 fn helper() -> u32 {
     let processes = fs::read_dir("/proc").unwrap();
     let mut numbers =
@@ -103,12 +101,11 @@ fn fill_a_segment(daemon: &Daemon) {
     });
 }
 
-/// What an attacker in the daemon's place could do, were there nothing but what
-/// holds it from outside.
+/// Runs the probe under AppArmor alone.
 fn probe() -> Value {
     let home = Arc::new(Home::installed());
     home.write_config(&Config::new());
-    // It makes what the probe then tries to spoil.
+    // The daemon makes the files that the probe then attacks.
     Daemon::start_with(&home, &[]).stop();
     let ended = run(&["confine-probe", "--only", "outside", "--json"], &[]);
     let mut findings = serde_json::from_str(&ended.output).expect(&ended.errors);
@@ -116,7 +113,7 @@ fn probe() -> Value {
     findings
 }
 
-/// Steps of the clock in seconds, back and forward, to before 1980 and beyond 2038.
+/// Steps of the clock in seconds, back and forward, to before 1980 and after 2038.
 const STEPS: [i64; 6] = [
     -3_600,
     86_400,
@@ -126,7 +123,7 @@ const STEPS: [i64; 6] = [
     -1_000_086_400,
 ];
 
-/// The machine's clock is set again and again while the daemon serves.
+/// Sets the machine's clock repeatedly while the daemon serves.
 fn clock() -> Value {
     let home = Arc::new(Home::installed());
     let sshd = Sshd::start(&SshdOptions::default());
@@ -150,8 +147,7 @@ fn clock() -> Value {
     }
     let log = daemon.log();
     daemon.stop();
-    let words = ["audit", "verify", "--key", &key, "--json"];
-    let verified = control::run(&home, &words);
+    let verified = control::run(&home, &["audit", "verify", "--key", &key, "--json"]);
     json!({
         "answers": answers,
         "verified": serde_json::from_str::<Value>(&verified.output).expect(&verified.errors),

@@ -1,17 +1,18 @@
-//! What AppArmor said, from the kernel's log.
+//! AppArmor's lines in the kernel's log.
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::time::{Duration, Instant};
 
-/// The kernel logs in order, a moment after the fact: with this, all is there.
+/// The last line. The kernel logs in order, a moment after each event, so this one proves
+/// that the log is complete.
 const LAST: &str = "operation=\"profile_remove\"";
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Every line of AppArmor's until its profile was removed.
+/// AppArmor's lines up to the removal of its profile.
 pub(crate) fn of_apparmor() -> String {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         let lines = read();
         if lines.contains(LAST) {
@@ -19,7 +20,7 @@ pub(crate) fn of_apparmor() -> String {
         }
         assert!(
             Instant::now() < deadline,
-            "AppArmor's log has no end:\n{lines}"
+            "the profile's removal is not logged:\n{lines}"
         );
         std::thread::sleep(Duration::from_millis(5));
     }

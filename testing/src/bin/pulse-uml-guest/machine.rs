@@ -1,6 +1,5 @@
-//! The machine as our packages leave it, daemon and helper on the same one: programs in
-//! their places, a user for the service, its directories. Its devices are made up;
-//! everything else is the host's, and read-only.
+//! The machine as after installation of daemon and helper: programs, the service's user and
+//! directories. Its `/sys` is a made-up tree; everything else is the host's, read-only.
 
 use nix::mount::{MsFlags, mount};
 use pulse_e2e::programs;
@@ -10,11 +9,11 @@ use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The host's files, where no mount of ours hides them.
+/// The host's files, not hidden by our mounts.
 const HOST: &str = "/run/host";
-/// What both sides see.
+/// The directory shared with the host.
 const EXCHANGE: &str = "/run/exchange";
-/// Ours are mounted in these; the rest are links to the host's.
+/// Directories that have our programs, and links to some of the host's.
 const PROGRAMS: [&str; 2] = ["/usr/bin", "/usr/libexec"];
 const OURS: [&str; 3] = [
     "/usr/bin/pulse-sensor-proxy",
@@ -40,12 +39,12 @@ const GROUPS: &str = "root:*:0:\npulse-sensor-proxy:*:995:\nnogroup:*:65534:\n";
 pub(crate) struct Machine;
 
 impl Machine {
-    /// Mounts what a machine has, over the host's read-only files.
+    /// Mounts a machine's file systems over the host's read-only files.
     pub(crate) fn prepare(exchange: &str, programs: &str) -> Self {
-        kernel("proc", "/proc");
-        kernel("sysfs", "/sys");
+        mount_fs("proc", "/proc");
+        mount_fs("sysfs", "/sys");
         for own in ["/run", "/tmp", "/var"] {
-            kernel("tmpfs", own);
+            mount_fs("tmpfs", own);
         }
         fs::set_permissions("/tmp", Permissions::from_mode(0o1777)).unwrap();
         for directory in [
@@ -63,15 +62,15 @@ impl Machine {
         install_programs(&on_host(programs));
         write_etc();
         make_service_directories();
-        // An interface comes with its address.
+        // Brings the interface up; the kernel adds 127.0.0.1.
         fs::write("/sys/class/net/lo/flags", "0x1").unwrap();
         make_devices();
-        // Or lines of AppArmor's are left out when there are many.
+        // Without it the kernel drops lines of AppArmor when there are many.
         fs::write("/proc/sys/kernel/printk_ratelimit", "0").unwrap();
         Self
     }
 
-    /// Loads the AppArmor profiles of a directory of the host's.
+    /// Loads the AppArmor profiles of a host's directory.
     pub(crate) fn load_profiles(&self, profiles: &str, mode: &str) {
         let complain: &[&str] = if mode == "complain" {
             &["--complain"]
@@ -81,13 +80,13 @@ impl Machine {
         parser(&[&["--add"], complain].concat(), &on_host(profiles));
     }
 
-    /// Takes them away again: the kernel logs that after all that it was asked before.
+    /// Removes the profiles, which the kernel logs after every earlier event.
     pub(crate) fn unload_profiles(&self, profiles: &str) {
         parser(&["--remove"], &on_host(profiles));
     }
 
-    /// Leaves a file to the host.
-    pub(crate) fn hand_back(&self, name: &str, text: &str) {
+    /// Writes a file for the host.
+    pub(crate) fn export(&self, name: &str, text: &str) {
         fs::write(Path::new(EXCHANGE).join(name), text).unwrap();
     }
 }
@@ -107,7 +106,7 @@ fn on_host(path: &str) -> PathBuf {
 
 fn install_programs(from: &Path) {
     for directory in PROGRAMS {
-        kernel("tmpfs", directory);
+        mount_fs("tmpfs", directory);
     }
     for ours in OURS {
         fs::write(ours, "").unwrap();
@@ -120,7 +119,7 @@ fn install_programs(from: &Path) {
 }
 
 fn write_etc() {
-    kernel("tmpfs", "/etc");
+    mount_fs("tmpfs", "/etc");
     for directory in ["/etc/apparmor.d", "/etc/pulse-sensor-proxy", "/etc/ssl"] {
         fs::create_dir(directory).unwrap();
     }
@@ -132,23 +131,23 @@ fn write_etc() {
     ] {
         fs::write(file, text).unwrap();
     }
-    // What profiles include, and what openssl begins with.
+    // The files that profiles include, and OpenSSL's configuration.
     for theirs in ["/etc/apparmor.d", "/etc/ssl"] {
         bind(on_host(theirs).to_str().unwrap(), theirs);
     }
 }
 
-/// Those of a node, in place of a machine's that has none.
+/// Mounts a made-up node's `/sys`: user-mode Linux has no sensors.
 fn make_devices() {
     const SECURITY: &str = "/sys/kernel/security";
-    kernel("tmpfs", "/sys");
+    mount_fs("tmpfs", "/sys");
     let [(_, node), ..] = tree::all();
     tree::unpack(node, Path::new("/sys")).unwrap();
     fs::create_dir_all(SECURITY).unwrap();
-    kernel("securityfs", SECURITY);
+    mount_fs("securityfs", SECURITY);
 }
 
-/// As the service's unit has systemd make them.
+/// Makes the directories that systemd makes for the unit.
 fn make_service_directories() {
     for (directory, mode) in [
         ("/run/pulse-sensor-proxy", 0o755),
@@ -161,17 +160,16 @@ fn make_service_directories() {
     }
 }
 
-fn kernel(kind: &str, at: &str) {
+fn mount_fs(kind: &str, at: &str) {
     mount_with(kind, at, None);
 }
 
 fn mount_with(kind: &str, at: &str, data: Option<&str>) {
-    let flags = MsFlags::empty();
-    mount(Some(kind), at, Some(kind), flags, data)
+    mount(Some(kind), at, Some(kind), MsFlags::empty(), data)
         .unwrap_or_else(|error| panic!("cannot mount {kind} at {at}: {error}"));
 }
 
 fn bind(from: &str, at: &str) {
     mount(Some(from), at, None::<&str>, MsFlags::MS_BIND, None::<&str>)
-        .unwrap_or_else(|error| panic!("cannot show {from} at {at}: {error}"));
+        .unwrap_or_else(|error| panic!("cannot bind {from} to {at}: {error}"));
 }

@@ -1,14 +1,10 @@
-//! The first process of a machine in user-mode Linux: makes the machine one that
-//! our package is installed on, does one job, hands back what came of it, and
-//! switches the machine off.
+//! The first process of a machine in user-mode Linux: prepares the machine as after an
+//! installation, runs one job, exports the result and powers the machine off.
 //!
-//! It is started by `pulse_e2e::uml`, never by hand: what it mounts and switches
-//! off would be the real machine's.
+//! `pulse_e2e::uml` starts it. Started by hand it would mount over and power off the real
+//! machine, so it refuses to run as any other process than the first.
 #![allow(clippy::unwrap_used, reason = "a job fails by panicking")]
-#![allow(
-    clippy::print_stderr,
-    reason = "the console is where failures are told"
-)]
+#![allow(clippy::print_stderr, reason = "failures are printed on the console")]
 
 mod harmful;
 mod jobs;
@@ -20,12 +16,12 @@ use nix::sys::reboot::{RebootMode, reboot};
 use pulse_e2e::uml;
 use std::time::Duration;
 
-/// Less than the host's patience, so that what happened is told from inside.
+/// Shorter than the host's limit, so that a failure is reported from inside.
 const LIMIT: Duration = Duration::from_secs(90);
 
 fn main() {
     if std::process::id() != 1 {
-        eprintln!("this is the first process of a virtual machine and nothing else");
+        eprintln!("pulse-uml-guest runs only as the first process of a virtual machine");
         std::process::exit(64);
     }
     let job = std::thread::spawn(do_job);
@@ -34,23 +30,23 @@ fn main() {
         std::thread::sleep(Duration::from_millis(5));
     }
     if !job.is_finished() {
-        eprintln!("out of time");
+        eprintln!("the job timed out");
     }
-    // Nothing is left to be told if this fails: the host's patience ends, too.
+    // If this fails, the host kills the machine after its own limit.
     let _ = reboot(RebootMode::RB_POWER_OFF);
 }
 
 fn do_job() {
-    // The kernel adds words of its own.
+    // The kernel appends its own arguments.
     let words: Vec<String> = std::env::args().skip(1).take(5).collect();
     let [job, mode, exchange, programs, profiles] = <[String; 5]>::try_from(words).unwrap();
     let machine = Machine::prepare(&exchange, &programs);
     machine.load_profiles(&profiles, &mode);
-    // What AppArmor said is of interest most of all when the job failed.
+    // AppArmor's log matters most when the job failed.
     let answer = std::panic::catch_unwind(|| jobs::do_job(&job));
     machine.unload_profiles(&profiles);
-    machine.hand_back(uml::APPARMOR, &kernel_log::of_apparmor());
+    machine.export(uml::APPARMOR, &kernel_log::of_apparmor());
     if let Ok(answer) = answer {
-        machine.hand_back(uml::ANSWER, &answer.to_string());
+        machine.export(uml::ANSWER, &answer.to_string());
     }
 }

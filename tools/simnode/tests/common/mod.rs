@@ -1,4 +1,4 @@
-//! A plain SSH client for the tests, deliberately not the daemon's.
+//! A plain SSH client for the tests, independent of the daemon's.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 pub(crate) mod process;
@@ -16,13 +16,13 @@ use russh::keys::{
 };
 use russh::{Channel, ChannelMsg, Names, Preferred, kex};
 
-/// Long enough for a busy machine; nothing waits that long when all is well.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Far longer than anything takes on a busy machine; no test that passes waits this long.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 pub(crate) const DOCUMENT: &str =
     r#"{"sensors":{"cpu":{"Package id 0":{"temp1_input":41.5}}},"smart":[]}"#;
 
-/// What the server showed during the key exchange.
+/// The server's key, certificate and algorithms of the key exchange.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Shown {
     pub(crate) key: Option<PublicKey>,
@@ -30,7 +30,7 @@ pub(crate) struct Shown {
     pub(crate) names: Option<Names>,
 }
 
-/// Trusts every server and remembers what it showed.
+/// A client that trusts every server and stores what it showed.
 pub(crate) struct Watcher {
     shown: Arc<Mutex<Shown>>,
     takes_channels: bool,
@@ -76,7 +76,7 @@ impl client::Handler for Watcher {
     }
 }
 
-/// How a test connects.
+/// Settings of a connection.
 pub(crate) struct Connect {
     pub(crate) key: PrivateKey,
     pub(crate) kex: Vec<kex::Name>,
@@ -95,7 +95,7 @@ impl Default for Connect {
     }
 }
 
-/// A client that may be logged in.
+/// A connected client; `logged_in` says whether its key was accepted.
 pub(crate) struct Client {
     pub(crate) ssh: client::Handle<Watcher>,
     pub(crate) shown: Arc<Mutex<Shown>>,
@@ -157,13 +157,13 @@ impl Client {
         program
     }
 
-    /// Returns once the server has dealt with everything sent before.
+    /// Returns when the server has processed everything sent before.
     pub(crate) async fn round_trip(&self) {
         soon(self.ssh.send_ping()).await.unwrap();
     }
 }
 
-/// A command that runs on the node, as the client sees it.
+/// A running command, from the client's side.
 pub(crate) struct Program {
     pub(crate) channel: Channel<Msg>,
     pub(crate) output: Vec<u8>,
@@ -182,7 +182,7 @@ impl Program {
         self.channel.data_bytes(line).await.unwrap();
     }
 
-    /// The next line of output with its newline; `None` when the channel ends.
+    /// The next line of output with its newline; none when the channel ends.
     pub(crate) async fn line(&mut self) -> Option<String> {
         let line = self.raw_line().await?;
         Some(String::from_utf8(line).unwrap())
@@ -199,15 +199,14 @@ impl Program {
         }
     }
 
-    /// Takes everything until the channel ends.
+    /// Receives everything until the channel ends.
     pub(crate) async fn until_end(&mut self) {
         while self.take_message().await {}
     }
 
-    /// Whether anything has arrived that was not taken yet.
+    /// True when no output has arrived that was not read.
     pub(crate) async fn is_silent(&mut self) -> bool {
-        let now = Duration::ZERO;
-        while let Ok(message) = tokio::time::timeout(now, self.channel.wait()).await {
+        while let Ok(message) = tokio::time::timeout(Duration::ZERO, self.channel.wait()).await {
             match message {
                 Some(ChannelMsg::Success | ChannelMsg::WindowAdjusted { .. }) => {}
                 _ => return false,
@@ -229,8 +228,8 @@ impl Program {
 }
 
 pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
-    let within = tokio::time::timeout(PATIENCE, future).await;
-    within.expect("it should not take this long")
+    let within = tokio::time::timeout(TIMEOUT, future).await;
+    within.expect("no deadline passes")
 }
 
 pub(crate) async fn start(behaviour: Behaviour) -> SimNode {

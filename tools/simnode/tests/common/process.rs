@@ -1,4 +1,4 @@
-//! The benchmark's process of nodes, as its users start it.
+//! The process of nodes, as the benchmarks start it.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::DOCUMENT;
 
 pub(crate) struct Process {
-    /// The line that says where it listens.
+    /// The JSON line at its start.
     pub(crate) announced: String,
     /// The key that may log in.
     pub(crate) key: PrivateKey,
@@ -42,7 +42,7 @@ impl Process {
             .collect()
     }
 
-    /// Its resident memory, in KiB.
+    /// Resident memory in KiB.
     pub(crate) fn resident_kib(&self) -> usize {
         let status = format!("/proc/{}/status", self.child.id());
         let status = std::fs::read_to_string(status).unwrap();
@@ -55,7 +55,7 @@ impl Process {
             .unwrap()
     }
 
-    /// Closes its input and gives the rest of its output.
+    /// Closes its input and returns the rest of its output.
     pub(crate) fn finish(mut self) -> String {
         drop(self.child.stdin.take());
         let mut rest = String::new();

@@ -1,8 +1,8 @@
-//! Everything the demo sets up, and takes down again.
+//! The demo's processes and files.
 //!
-//! It goes the way that an operator goes: the daemon starts and makes its key,
-//! the key goes to the nodes, the nodes' host keys into `known_hosts` and the
-//! nodes into the configuration, which the daemon then reads again.
+//! The setup is an operator's: the daemon starts and makes its key, which the nodes
+//! authorize; the nodes' host keys are added to `known_hosts` and the nodes to the
+//! configuration, and the daemon reloads it.
 
 use crate::daemon::Daemon;
 use crate::load::WorkingTree;
@@ -20,35 +20,35 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-/// How long the daemon may take to start, on a slow machine.
-const START: Duration = Duration::from_secs(20);
-/// Between two looks at whether it has started.
-const LOOK: Duration = Duration::from_millis(50);
-/// Where metrics are by default.
+/// Time for the daemon to start, on a slow machine.
+const START_TIMEOUT: Duration = Duration::from_secs(20);
+/// The pause between two checks whether it has started.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
+/// The default port of the metrics.
 const METRICS_PORT: u16 = 9456;
 
 /// The longest path a socket can have, in bytes (unix(7)).
 const MAX_SOCKET_PATH: usize = 107;
 
-/// Seconds between the nodes' cycles of work, so that they do not move as one.
+/// Seconds between the nodes' cycles of load, so that their temperatures differ.
 const PHASE: f64 = 13.0;
 
 /// The demo's processes and files.
-pub(crate) struct Stage {
+pub(crate) struct Setup {
     directory: TempDir,
     programs: Programs,
     socket: PathBuf,
     metrics: SocketAddr,
-    /// Every node's: the daemon may connect to no port that it did not know at its
-    /// start.
+    /// The SSH port of every node: Landlock permits only ports that are configured at the
+    /// daemon's start.
     ssh_port: u16,
     daemon: Option<Daemon>,
     nodes: Vec<Process>,
     trees: Vec<WorkingTree>,
 }
 
-impl Stage {
-    /// A directory, and nothing in it yet.
+impl Setup {
+    /// Makes the temporary directory.
     ///
     /// # Errors
     /// When a program is missing, or no directory can be made.
@@ -75,7 +75,7 @@ impl Stage {
         })
     }
 
-    /// Starts everything and waits until the daemon knows its nodes.
+    /// Starts the processes and waits until the daemon has its nodes.
     ///
     /// # Errors
     /// [`DemoError`] when a part does not start.
@@ -91,8 +91,8 @@ impl Stage {
         self.until_ready(Self::knows_its_nodes).await
     }
 
-    /// Starts the daemon and waits for the key that it makes. Between our finding
-    /// a free port and its taking it, somebody else may; then another will do.
+    /// Starts the daemon and waits for its key. Another process may take the metrics port
+    /// before the daemon binds it; then another port is tried.
     async fn start_daemon(&mut self) -> Result<String, DemoError> {
         let mut ports = [METRICS_PORT, 0, 0].into_iter().peekable();
         loop {
@@ -113,7 +113,7 @@ impl Stage {
         &self.socket
     }
 
-    /// Where its metrics are.
+    /// The metrics address.
     pub(crate) fn metrics(&self) -> SocketAddr {
         self.metrics
     }
@@ -123,12 +123,12 @@ impl Stage {
         self.path("log/audit.log")
     }
 
-    /// Where everything is.
+    /// The temporary directory.
     pub(crate) fn directory(&self) -> &Path {
         self.directory.path()
     }
 
-    /// The operator's tool.
+    /// The path of `pulse-sensorctl`.
     pub(crate) fn control(&self) -> &Path {
         &self.programs.control
     }
@@ -138,10 +138,10 @@ impl Stage {
         self.daemon.as_ref().map_or(0, Daemon::id)
     }
 
-    /// What is needed to go on showing, and what completes when the daemon ends
-    /// by itself, which it should not.
-    pub(crate) fn parts(&mut self) -> (Show<'_>, impl Future<Output = DemoError>) {
-        let show = Show {
+    /// The parts that readings need, and a future that completes when the daemon ends by
+    /// itself, which is an error.
+    pub(crate) fn parts(&mut self) -> (Display<'_>, impl Future<Output = DemoError>) {
+        let show = Display {
             tool: Tool {
                 program: &self.programs.control,
                 socket: &self.socket,
@@ -151,7 +151,7 @@ impl Stage {
         (show, ends(&mut self.daemon))
     }
 
-    /// Ends every process and removes every file.
+    /// Stops every process and removes every file.
     ///
     /// # Errors
     /// When something could not be ended or removed.
@@ -185,14 +185,14 @@ impl Stage {
         Ok(())
     }
 
-    /// Each node has an address of loopback to itself.
+    /// A loopback address for the next node; each has its own.
     fn next_address(&self) -> SocketAddr {
         let host = u8::try_from(self.nodes.len() + 1).unwrap_or(u8::MAX);
         SocketAddr::from((Ipv4Addr::new(127, 0, 0, host), self.ssh_port))
     }
 
-    /// The configuration as it is now. Limits are wider than usual, so that there
-    /// is room for trying by hand beside the demo's own readings.
+    /// The configuration with the nodes so far. Its limits are wider than the defaults, so that
+    /// users can send requests besides the demo's own.
     fn config(&self) -> String {
         let entry = |node: &Process| {
             let (name, ip) = (node.name, node.address.ip());
@@ -223,7 +223,7 @@ impl Stage {
     }
 
     fn write(&self, below: &str, text: &str) -> Result<(), DemoError> {
-        // Whatever the umask says: the daemon reads nothing that a group may change.
+        // Independent of the umask: the daemon refuses files that a group can change.
         let path = self.path(below);
         let write = || {
             if let Some(directory) = path.parent() {
@@ -242,7 +242,7 @@ impl Stage {
         self.daemon.as_ref().ok_or_else(missing)
     }
 
-    /// Asks again and again until there is an answer.
+    /// Repeats a request until it has a result.
     async fn until_ready<T>(
         &mut self,
         ask: impl AsyncFn(Tool<'_>) -> Option<T>,
@@ -256,14 +256,14 @@ impl Stage {
                 if let Some(answer) = ask(tool).await {
                     return answer;
                 }
-                tokio::time::sleep(LOOK).await;
+                tokio::time::sleep(POLL_INTERVAL).await;
             }
         };
         tokio::select! {
             answer = asking => Ok(answer),
             error = ends(&mut self.daemon) => Err(error),
-            () = tokio::time::sleep(START) => {
-                let seconds = START.as_secs();
+            () = tokio::time::sleep(START_TIMEOUT) => {
+                let seconds = START_TIMEOUT.as_secs();
                 Err(self.daemon()?.failed(&format!("was not ready within {seconds} s")))
             }
         }
@@ -280,7 +280,7 @@ impl Stage {
     }
 }
 
-/// The operator's tool, as root or anybody starts it.
+/// `pulse-sensorctl` for the demo's daemon.
 #[derive(Clone, Copy)]
 struct Tool<'a> {
     program: &'a Path,
@@ -295,22 +295,22 @@ impl Tool<'_> {
         command
     }
 
-    /// Its answer as JSON; none while the daemon does not answer.
+    /// Its JSON output; none while the daemon does not respond.
     async fn ask(self, words: &[&str]) -> Option<Value> {
         let output = self.command(words).output().await.ok()?;
         serde_json::from_slice(&output.stdout).ok()
     }
 }
 
-/// A stage on which everything runs.
+/// The parts that readings need.
 #[derive(Clone, Copy)]
-pub(crate) struct Show<'a> {
+pub(crate) struct Display<'a> {
     tool: Tool<'a>,
     trees: &'a [WorkingTree],
 }
 
-impl Show<'_> {
-    /// Starts the operator's tool with these words; it shows what it prints.
+impl Display<'_> {
+    /// Starts `pulse-sensorctl` with these arguments; its output is the demo's.
     ///
     /// # Errors
     /// When it cannot be started.
@@ -319,7 +319,7 @@ impl Show<'_> {
         started.map_err(trying("starting pulse-sensorctl"))
     }
 
-    /// Lets the nodes work, so long after the start.
+    /// Sets the nodes' temperatures for this time since the start.
     ///
     /// # Errors
     /// When a tree cannot be written.
@@ -342,7 +342,7 @@ fn text(path: &Path) -> String {
     json!(path.to_str().unwrap_or_default()).to_string()
 }
 
-/// A loopback address with this port, or with another when somebody has that.
+/// A loopback address with this port, or with a free one when it is in use.
 fn free_address(port: u16) -> std::io::Result<SocketAddr> {
     let try_port = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
     try_port(port).or_else(|_| try_port(0))?.local_addr()
@@ -354,14 +354,14 @@ mod tests {
     use pulse_core::config::Config;
 
     #[test]
-    fn a_port_that_somebody_has_is_not_taken() {
+    fn taken_port_is_replaced() {
         let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = taken.local_addr().unwrap().port();
         assert_ne!(free_address(port).unwrap().port(), port);
     }
 
     #[test]
-    fn a_strange_directory_makes_a_right_configuration() {
+    fn unusual_path_is_escaped() {
         let path = "/tmp/a \"b\\c\u{e9}\t";
         let config = Config::parse(&format!("socket = {}", text(Path::new(path)))).unwrap();
         assert_eq!(config.socket, Path::new(path));

@@ -1,4 +1,4 @@
-//! A collector of the tests' own, over TLS, that breaks a rule.
+//! A collector over TLS that breaks the protocol in a chosen way.
 
 use pulse_e2e::certificates::key_of;
 use pulse_e2e::unused_address;
@@ -18,73 +18,74 @@ use std::thread::{JoinHandle, sleep};
 use std::time::Duration;
 
 const OPEN: &[u8] = b"1 rsp 37 200 OK\nrelp_version=0\ncommands=syslog\n";
-const YES: &str = "rsp 6 200 OK";
+const ACKNOWLEDGEMENT: &str = "rsp 6 200 OK";
 
-/// What it does.
+/// A violation of the protocol, or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
-    /// What it should.
+pub(crate) enum Misbehaviour {
+    /// None: a correct collector.
     Good,
-    /// Acknowledges without end.
+    /// Sends acknowledgements without end.
     EndlessFrames,
-    /// Says a number that never ends.
+    /// Sends a number that never ends.
     EndlessFrame,
-    /// Announces more than there is memory.
+    /// Announces a frame larger than memory.
     HugeLength,
-    /// Acknowledges another transaction than the one that came.
+    /// Acknowledges another transaction than the received one.
     WrongNumbers,
-    /// Acknowledges what was never sent.
+    /// Acknowledges a transaction that was never sent.
     Forward,
-    /// Says nothing at all.
+    /// Sends nothing.
     Mute,
-    /// Says nothing after the opening, and reads.
+    /// Reads, and sends nothing after the opening.
     SilentOnceOpen,
-    /// Says nothing after the opening, and does not read either.
+    /// Neither reads nor sends after the opening.
     NeverReads,
-    /// Answers the opening, slowly and without end.
+    /// Answers the opening byte by byte, without end.
     Drips,
-    /// Answers a message so.
+    /// Answers a message byte by byte, without end.
     DripsOnceOpen,
-    /// Acknowledges a message, and goes.
+    /// Acknowledges one message and closes the connection.
     ClosesAfterAnAcknowledgement,
-    /// Acknowledges everything, and does not answer a goodbye.
+    /// Acknowledges every message and ignores the closing.
     NoGoodbye,
 }
 
-/// A listening one; it ends when dropped.
-pub(crate) struct Villain {
+/// A listening collector; it stops when dropped.
+pub(crate) struct HostileCollector {
     address: SocketAddr,
-    shared: Arc<Shared>,
+    server: Arc<Server>,
     thread: Option<JoinHandle<()>>,
 }
 
-struct Shared {
+/// State that the threads of all connections use.
+struct Server {
     tls: Arc<ServerConfig>,
-    way: Mutex<Way>,
+    misbehaviour: Mutex<Misbehaviour>,
     connections: AtomicUsize,
-    is_over: AtomicBool,
-    /// Which records came, and how often.
+    is_stopped: AtomicBool,
+    /// The number of copies of each received record.
     received: Mutex<BTreeMap<u64, usize>>,
 }
 
 type Tls = StreamOwned<ServerConnection, TcpStream>;
 
-impl Villain {
-    pub(crate) fn start(certificate: &Path, way: Way) -> Self {
+impl HostileCollector {
+    pub(crate) fn start(certificate: &Path, misbehaviour: Misbehaviour) -> Self {
         let address = unused_address();
         let listener = TcpListener::bind(address).unwrap();
-        let shared = Arc::new(Shared {
+        let server = Arc::new(Server {
             tls: tls(certificate),
-            way: Mutex::new(way),
+            misbehaviour: Mutex::new(misbehaviour),
             connections: AtomicUsize::new(0),
-            is_over: AtomicBool::new(false),
+            is_stopped: AtomicBool::new(false),
             received: Mutex::default(),
         });
-        let theirs = Arc::clone(&shared);
-        let thread = std::thread::spawn(move || theirs.listen(&listener));
+        let listening = Arc::clone(&server);
+        let thread = std::thread::spawn(move || listening.listen(&listener));
         Self {
             address,
-            shared,
+            server,
             thread: Some(thread),
         }
     }
@@ -93,32 +94,32 @@ impl Villain {
         self.address
     }
 
-    /// How many there were.
+    /// The number of connections that were opened.
     pub(super) fn connections(&self) -> usize {
-        self.shared.connections.load(Ordering::SeqCst)
+        self.server.connections.load(Ordering::SeqCst)
     }
 
-    /// What it does with further connections.
-    pub(crate) fn change(&self, way: Way) {
-        *self.shared.way.lock().unwrap() = way;
+    /// Changes the behaviour on further connections.
+    pub(crate) fn change(&self, misbehaviour: Misbehaviour) {
+        *self.server.misbehaviour.lock().unwrap() = misbehaviour;
     }
 
-    /// Which records came to it, and how often each.
+    /// The received records, with the number of copies.
     pub(super) fn received(&self) -> Vec<(u64, usize)> {
-        let received = self.shared.received.lock().unwrap();
+        let received = self.server.received.lock().unwrap();
         received.iter().map(|(seq, count)| (*seq, *count)).collect()
     }
 
-    /// Makes room for another one.
+    /// Stops it and returns its address, for another collector.
     pub(super) fn end(self) -> SocketAddr {
         self.address
     }
 }
 
-impl Drop for Villain {
+impl Drop for HostileCollector {
     fn drop(&mut self) {
-        self.shared.is_over.store(true, Ordering::SeqCst);
-        // So that it looks.
+        self.server.is_stopped.store(true, Ordering::SeqCst);
+        // Wakes the thread in accept(2).
         let _ = TcpStream::connect(self.address);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -137,22 +138,22 @@ fn tls(certificate: &Path) -> Arc<ServerConfig> {
     Arc::new(config.unwrap())
 }
 
-impl Shared {
-    fn is_over(&self) -> bool {
-        self.is_over.load(Ordering::SeqCst)
+impl Server {
+    fn is_stopped(&self) -> bool {
+        self.is_stopped.load(Ordering::SeqCst)
     }
 
-    /// One thread for each, all ended with this one.
+    /// Serves each connection in a thread, and joins all of them at the end.
     fn listen(self: &Arc<Self>, listener: &TcpListener) {
         let mut threads = Vec::new();
         while let Ok((tcp, _)) = listener.accept() {
-            if self.is_over() {
+            if self.is_stopped() {
                 break;
             }
-            let shared = Arc::clone(self);
+            let server = Arc::clone(self);
             threads.push(std::thread::spawn(move || {
-                // However the other side takes it.
-                let _ = shared.deal(tcp);
+                // An error is the daemon's reaction to the misbehaviour.
+                let _ = server.serve(tcp);
             }));
         }
         for thread in threads {
@@ -160,7 +161,7 @@ impl Shared {
         }
     }
 
-    fn deal(&self, tcp: TcpStream) -> io::Result<()> {
+    fn serve(&self, tcp: TcpStream) -> io::Result<()> {
         tcp.set_read_timeout(Some(Duration::from_millis(100)))?;
         tcp.set_write_timeout(Some(Duration::from_secs(2)))?;
         let connection = ServerConnection::new(Arc::clone(&self.tls)).map_err(io::Error::other)?;
@@ -168,30 +169,30 @@ impl Shared {
         let mut collector = Collector::default();
         let opening = self.read(&mut tls, &mut collector)?;
         self.connections.fetch_add(1, Ordering::SeqCst);
-        let way = *self.way.lock().unwrap();
-        match way {
-            Way::EndlessFrames => self.repeat(&mut tls, b"9 rsp 6 200 OK\n"),
-            Way::EndlessFrame => self.repeat(&mut tls, b"1111111111111111"),
-            Way::HugeLength => self.send(&mut tls, b"1 rsp 999999999 200 OK\n"),
-            Way::Mute => self.wait(&mut tls),
-            Way::Drips => self.drip(&mut tls, b"1 rsp 4000 200 OK\n"),
+        let misbehaviour = *self.misbehaviour.lock().unwrap();
+        match misbehaviour {
+            Misbehaviour::EndlessFrames => self.repeat(&mut tls, b"9 rsp 6 200 OK\n"),
+            Misbehaviour::EndlessFrame => self.repeat(&mut tls, b"1111111111111111"),
+            Misbehaviour::HugeLength => self.send(&mut tls, b"1 rsp 999999999 200 OK\n"),
+            Misbehaviour::Mute => self.wait(&mut tls),
+            Misbehaviour::Drips => self.drip(&mut tls, b"1 rsp 4000 200 OK\n"),
             _ => {
-                self.say(&mut tls, OPEN)?;
-                self.go_on(way, &mut tls, collector, opening)
+                self.write(&mut tls, OPEN)?;
+                self.serve_open(misbehaviour, &mut tls, collector, opening)
             }
         }
     }
 
-    /// After the opening.
-    fn go_on(
+    /// Serves a session after its opening.
+    fn serve_open(
         &self,
-        way: Way,
+        misbehaviour: Misbehaviour,
         tls: &mut Tls,
         mut collector: Collector,
         mut messages: Vec<Received>,
     ) -> io::Result<()> {
-        if way == Way::NeverReads {
-            while !self.is_over() {
+        if misbehaviour == Misbehaviour::NeverReads {
+            while !self.is_stopped() {
                 sleep(Duration::from_millis(20));
             }
             return Ok(());
@@ -199,40 +200,42 @@ impl Shared {
         loop {
             for message in messages {
                 let number = number(&message);
-                match way {
-                    Way::SilentOnceOpen => continue,
-                    // Not before: what comes with the opening's answer counts to the opening.
-                    Way::Forward => return self.send(tls, b"2000 rsp 6 200 OK\n"),
-                    Way::DripsOnceOpen => return self.drip(tls, b"2 rsp 4000 200 OK\n"),
-                    Way::WrongNumbers => writeln!(tls, "{} {YES}", number + 1000)?,
+                match misbehaviour {
+                    Misbehaviour::SilentOnceOpen => continue,
+                    // Only now: in the opening's answer it would be an error of the opening.
+                    Misbehaviour::Forward => return self.send(tls, b"2000 rsp 6 200 OK\n"),
+                    Misbehaviour::DripsOnceOpen => return self.drip(tls, b"2 rsp 4000 200 OK\n"),
+                    Misbehaviour::WrongNumbers => {
+                        writeln!(tls, "{} {ACKNOWLEDGEMENT}", number + 1000)?;
+                    }
                     _ => {
-                        self.keep(&message);
-                        writeln!(tls, "{number} {YES}")?;
+                        self.count(&message);
+                        writeln!(tls, "{number} {ACKNOWLEDGEMENT}")?;
                     }
                 }
                 tls.flush()?;
-                if way == Way::ClosesAfterAnAcknowledgement {
-                    return self.leave(tls);
+                if misbehaviour == Misbehaviour::ClosesAfterAnAcknowledgement {
+                    return self.close(tls);
                 }
             }
-            if collector.is_closed() && way != Way::NoGoodbye {
+            if collector.is_closed() && misbehaviour != Misbehaviour::NoGoodbye {
                 return Ok(());
             }
             messages = self.read(tls, &mut collector)?;
         }
     }
 
-    fn keep(&self, message: &Received) {
+    fn count(&self, message: &Received) {
         let text = String::from_utf8(message.message.clone()).unwrap();
         let record: Value = serde_json::from_str(&text[text.find('{').unwrap()..]).unwrap();
         let mut received = self.received.lock().unwrap();
         *received.entry(record["seq"].as_u64().unwrap()).or_default() += 1;
     }
 
-    /// What comes next; our answers are our own.
+    /// Reads messages; the collector's proper answers are discarded.
     fn read(&self, tls: &mut Tls, collector: &mut Collector) -> io::Result<Vec<Received>> {
         let mut bytes = [0; 64 * 1024];
-        while !self.is_over() {
+        while !self.is_stopped() {
             match tls.read(&mut bytes) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(length) => {
@@ -248,42 +251,43 @@ impl Shared {
 
     fn repeat(&self, tls: &mut Tls, bytes: &[u8]) -> io::Result<()> {
         let many = bytes.repeat(1000);
-        while !self.is_over() {
+        while !self.is_stopped() {
             tls.write_all(&many)?;
         }
         Ok(())
     }
 
     fn drip(&self, tls: &mut Tls, first: &[u8]) -> io::Result<()> {
-        self.say(tls, first)?;
-        while !self.is_over() {
+        self.write(tls, first)?;
+        while !self.is_stopped() {
             sleep(Duration::from_millis(200));
-            self.say(tls, b"x")?;
+            self.write(tls, b"x")?;
         }
         Ok(())
     }
 
     fn send(&self, tls: &mut Tls, bytes: &[u8]) -> io::Result<()> {
-        self.say(tls, bytes)?;
+        self.write(tls, bytes)?;
         self.wait(tls)
     }
 
-    fn say(&self, tls: &mut Tls, bytes: &[u8]) -> io::Result<()> {
+    fn write(&self, tls: &mut Tls, bytes: &[u8]) -> io::Result<()> {
         tls.write_all(bytes)?;
         tls.flush()
     }
 
-    /// Says so, and reads on: else the kernel would drop what we said last.
-    fn leave(&self, tls: &mut Tls) -> io::Result<()> {
+    /// Closes TLS and the sending side, and reads on: closing the socket with unread bytes
+    /// would reset it and discard our last message.
+    fn close(&self, tls: &mut Tls) -> io::Result<()> {
         tls.conn.send_close_notify();
         tls.flush()?;
         tls.sock.shutdown(Shutdown::Write)?;
         self.wait(tls)
     }
 
-    /// Until the other one goes.
+    /// Reads until the daemon closes the connection.
     fn wait(&self, tls: &mut Tls) -> io::Result<()> {
-        while !self.is_over() {
+        while !self.is_stopped() {
             let mut bytes = [0; 4096];
             match tls.read(&mut bytes) {
                 Ok(0) => break,
@@ -296,6 +300,6 @@ impl Shared {
 }
 
 fn number(message: &Received) -> u64 {
-    // A number has no other way out than its words.
+    // The type has no accessor, only its text.
     message.number.to_string().parse().unwrap()
 }
