@@ -1,35 +1,36 @@
-//! The gate: how many connections a caller may hold open, before it has asked
-//! anything. What it counts is cheap (a socket and a small task), so the caps are
-//! wide; they only keep one caller from taking every descriptor.
+//! Limits on the connections that a caller holds open, whether or not it sends requests.
+//!
+//! A connection costs a descriptor and a small task, so the limits are wide: they only keep
+//! one caller from using up the descriptors of all.
 
+use crate::peer::PeerId;
 use std::collections::HashMap;
-use std::hash::Hash;
 
-/// How many connections may be open.
+/// The most connections that may be open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GateCaps {
-    /// For one caller.
-    pub per_key: usize,
-    /// For all callers.
+pub struct ConnectionCaps {
+    /// Of one caller.
+    pub per_peer: usize,
+    /// Of all callers.
     pub total: usize,
 }
 
-/// Too many connections are open.
+/// The caller, or all callers together, have too many connections open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Crowded;
+pub struct TooManyConnections;
 
-/// Open connections by caller.
+/// The open connections of each caller.
 #[derive(Debug)]
-pub struct Gate<K> {
-    caps: GateCaps,
-    open: HashMap<K, usize>,
+pub struct ConnectionLimits {
+    caps: ConnectionCaps,
+    open: HashMap<PeerId, usize>,
     total: usize,
 }
 
-impl<K: Hash + Eq + Clone> Gate<K> {
-    /// Nobody inside.
+impl ConnectionLimits {
+    /// Limits with no connection open.
     #[must_use]
-    pub fn new(caps: GateCaps) -> Self {
+    pub fn new(caps: ConnectionCaps) -> Self {
         Self {
             caps,
             open: HashMap::new(),
@@ -37,38 +38,38 @@ impl<K: Hash + Eq + Clone> Gate<K> {
         }
     }
 
-    /// Takes new caps; who is inside stays.
-    pub fn set_caps(&mut self, caps: GateCaps) {
+    /// Replaces the caps; open connections stay open.
+    pub fn set_caps(&mut self, caps: ConnectionCaps) {
         self.caps = caps;
     }
 
-    /// Lets a connection in; [`Gate::leave`] takes it out again.
+    /// Counts a new connection; [`ConnectionLimits::close`] ends it.
     ///
     /// # Errors
-    /// [`Crowded`] when the caller, or all together, have too many.
-    pub fn enter(&mut self, key: &K) -> Result<(), Crowded> {
-        let inside = self.open.get(key).copied().unwrap_or(0);
-        if inside >= self.caps.per_key || self.total >= self.caps.total {
-            return Err(Crowded);
+    /// [`TooManyConnections`]; the connection is not counted then.
+    pub fn open(&mut self, peer: &PeerId) -> Result<(), TooManyConnections> {
+        let open = self.open.get(peer).copied().unwrap_or(0);
+        if open >= self.caps.per_peer || self.total >= self.caps.total {
+            return Err(TooManyConnections);
         }
-        self.open.insert(key.clone(), inside + 1);
+        self.open.insert(peer.clone(), open + 1);
         self.total += 1;
         Ok(())
     }
 
-    /// A connection that was let in has ended.
-    pub fn leave(&mut self, key: &K) {
-        let Some(inside) = self.open.get_mut(key) else {
+    /// Ends a connection that was counted.
+    pub fn close(&mut self, peer: &PeerId) {
+        let Some(open) = self.open.get_mut(peer) else {
             return;
         };
-        *inside -= 1;
-        if *inside == 0 {
-            self.open.remove(key);
+        *open -= 1;
+        if *open == 0 {
+            self.open.remove(peer);
         }
         self.total -= 1;
     }
 
-    /// Connections inside.
+    /// The open connections of all callers.
     #[must_use]
     pub fn total(&self) -> usize {
         self.total
@@ -80,22 +81,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_caller_cannot_take_the_place_of_others() {
-        let mut gate = Gate::new(GateCaps {
-            per_key: 2,
+    fn caller_leaves_room_for_others() {
+        let mut limits = ConnectionLimits::new(ConnectionCaps {
+            per_peer: 2,
             total: 3,
         });
-        assert_eq!(
-            (gate.enter(&1), gate.enter(&1), gate.enter(&1)),
-            (Ok(()), Ok(()), Err(Crowded))
-        );
-        assert_eq!((gate.enter(&2), gate.enter(&3)), (Ok(()), Err(Crowded)));
-        gate.leave(&1);
-        gate.leave(&9);
-        assert_eq!((gate.enter(&3), gate.total()), (Ok(()), 3));
-        for key in [1, 2, 3] {
-            gate.leave(&key);
+        let [a, b, c, unknown] = [1, 2, 3, 9].map(PeerId::Uid);
+        assert_eq!((limits.open(&a), limits.open(&a)), (Ok(()), Ok(())));
+        assert_eq!(limits.open(&a), Err(TooManyConnections));
+        assert_eq!(limits.open(&b), Ok(()));
+        assert_eq!(limits.open(&c), Err(TooManyConnections));
+        limits.close(&a);
+        limits.close(&unknown);
+        assert_eq!((limits.open(&c), limits.total), (Ok(()), 3));
+        for peer in [a, b, c] {
+            limits.close(&peer);
         }
-        assert!(gate.open.is_empty() && gate.total() == 0);
+        assert!(limits.open.is_empty() && limits.total == 0);
     }
 }

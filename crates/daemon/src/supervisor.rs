@@ -298,7 +298,7 @@ impl Service {
         // One that takes all of its time still has its outcome to be recorded.
         let patience = self.daemon.config().timeouts.request + recorder::PATIENCE;
         let idle = async {
-            while self.daemon.gate().total() > 0 {
+            while self.daemon.connections().total() > 0 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };

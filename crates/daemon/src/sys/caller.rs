@@ -3,7 +3,7 @@
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{getsockopt, sockopt};
-use pulse_core::peer::{ContainerId, Credentials, Surroundings, mapped_root};
+use pulse_core::peer::{ContainerId, Credentials, ProcessFacts, mapped_root};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -33,17 +33,17 @@ pub(crate) fn credentials(socket: &impl AsFd) -> io::Result<Credentials> {
 /// only as good as process ids are. Of a process that is gone or hidden nothing is
 /// known; since these facts give no right, that costs nothing but the description.
 #[must_use]
-pub(crate) fn surroundings(socket: &impl AsFd, caller: Credentials) -> Surroundings {
+pub(crate) fn process_facts(socket: &impl AsFd, caller: Credentials) -> ProcessFacts {
     let pin = match getsockopt(socket, sockopt::PeerPidfd) {
         Ok(pidfd) => Some(pidfd),
         Err(Errno::ENOPROTOOPT) => None,
-        Err(_) => return Surroundings::default(),
+        Err(_) => return ProcessFacts::default(),
     };
     let seen = look(caller).filter(|_| pin.as_ref().is_none_or(is_alive));
     seen.unwrap_or_default()
 }
 
-fn look(caller: Credentials) -> Option<Surroundings> {
+fn look(caller: Credentials) -> Option<ProcessFacts> {
     if caller.pid == 0 {
         return None;
     }
@@ -53,7 +53,7 @@ fn look(caller: Credentials) -> Option<Surroundings> {
         0 => None,
         _ => mapped_root(&read(caller.pid, "uid_map")?),
     };
-    Some(Surroundings {
+    Some(ProcessFacts {
         container: ContainerId::from_cgroup(&cgroup),
         mapped_root,
     })
