@@ -102,9 +102,9 @@ fn check(config: &Config) -> (i32, String) {
 #[test]
 fn addresses_that_no_host_can_have_fail_the_check_with_their_reason() {
     for (address, reason) in [
-        ("0.0.0.0", "the unspecified address is no host's"),
-        ("::", "the unspecified address is no host's"),
-        ("::ffff:0.0.0.0", "the unspecified address is no host's"),
+        ("0.0.0.0", "the unspecified address"),
+        ("::", "the unspecified address"),
+        ("::ffff:0.0.0.0", "the unspecified address"),
         ("224.0.0.251", "multicast"),
         ("ff02::1", "multicast"),
         ("::ffff:239.1.2.3", "multicast"),

@@ -4,9 +4,9 @@
 //! Whether it has changed is told by stat(2): the filter of system calls has no inotify,
 //! and needs none. One look costs a few microseconds, whatever the number of nodes.
 
-use pulse_core::known_hosts::pins::{Change, Found, Pins, Watched};
-use pulse_core::known_hosts::{KnownHosts, MAX_BYTES, Problem, Reason};
-use pulse_core::trust::{Demand, Step};
+use pulse_core::known_hosts::pins::{FileState, Pins, PinsChange, WatchedPins};
+use pulse_core::known_hosts::{BadLine, KnownHosts, MAX_BYTES};
+use pulse_core::trust::{Demand, PathEntry};
 use pulse_trust::Refused;
 use sha2::{Digest, Sha256};
 use std::io::{self, ErrorKind};
@@ -28,14 +28,14 @@ struct State {
     look: Option<Result<Look, ErrorKind>>,
     /// Of the text that the pins are from; `None` when the file could not be used.
     digest: Option<[u8; 32]>,
-    watched: Watched,
+    watched: WatchedPins,
 }
 
 /// What tells one version of the file from another: itself and, because who may change
 /// them decides whether it counts, what its path leads through.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Look {
-    steps: Vec<Step>,
+    steps: Vec<PathEntry>,
     device: u64,
     inode: u64,
     size: u64,
@@ -86,7 +86,7 @@ impl KnownHostsFile {
         Self {
             path,
             state: Mutex::default(),
-            pins: watch::Sender::new(Watched::default().pins().clone()),
+            pins: watch::Sender::new(WatchedPins::default().pins().clone()),
         }
     }
 
@@ -134,22 +134,20 @@ impl KnownHostsFile {
                 if state.digest == digest {
                     return;
                 }
-                let (known, problems) = KnownHosts::parse(&text);
-                self.report(&problems);
-                let too_large = |problem: &&Problem| problem.reason == Reason::FileTooLarge;
-                match problems.iter().find(too_large) {
-                    Some(problem) => Found::Unusable(format!("{path}: {}", problem.reason)),
-                    None => {
+                match KnownHosts::parse(&text) {
+                    Ok((known, bad)) => {
+                        self.report(&bad);
                         state.digest = digest;
-                        Found::Read(known)
+                        FileState::Read(known)
                     }
+                    Err(error) => FileState::Unusable(format!("{path}: {error}")),
                 }
             }
-            Err(Refused::Io(error)) if error.kind() == ErrorKind::NotFound => Found::Missing,
-            Err(Refused::Io(error)) => Found::Unusable(format!("{path}: {error}")),
-            Err(Refused::Untrusted(untrusted)) => Found::Unusable(untrusted.to_string()),
+            Err(Refused::Io(error)) if error.kind() == ErrorKind::NotFound => FileState::Missing,
+            Err(Refused::Io(error)) => FileState::Unusable(format!("{path}: {error}")),
+            Err(Refused::Untrusted(untrusted)) => FileState::Unusable(untrusted.to_string()),
         };
-        if !matches!(found, Found::Read(_)) {
+        if !matches!(found, FileState::Read(_)) {
             state.digest = None;
         }
         if let Some(change) = state.watched.update(found, Instant::now()) {
@@ -158,34 +156,34 @@ impl KnownHostsFile {
         }
     }
 
-    fn tell(&self, change: Change, pins: &Pins) {
+    fn tell(&self, change: PinsChange, pins: &Pins) {
         let path = self.path.display();
         match (change, &pins.for_new) {
-            (Change::Read, _) => {
+            (PinsChange::Read, _) => {
                 tracing::info!(%path, keys = pins.for_open.len(), "read known_hosts");
             }
-            (Change::Missing, _) => {
+            (PinsChange::Missing, _) => {
                 tracing::warn!("{path} is not there: no host key is pinned");
             }
-            (Change::Gone, _) => {
+            (PinsChange::Gone, _) => {
                 tracing::warn!("{path} stays away: connections to nodes are closed");
             }
-            (Change::Unusable, Err(reason)) => tracing::error!(
+            (PinsChange::Unusable, Err(reason)) => tracing::error!(
                 "known_hosts cannot be used: no connection to a node is opened, open ones are judged by what it said before: {reason}"
             ),
-            (Change::Unusable, Ok(_)) => {}
+            (PinsChange::Unusable, Ok(_)) => {}
         }
     }
 
     /// A revocation that could not be read is an alarm, and never left out.
-    fn report(&self, problems: &[Problem]) {
+    fn report(&self, bad: &[BadLine]) {
         let path = self.path.display();
-        let (lost, bad): (Vec<_>, Vec<_>) = problems.iter().partition(|p| p.revocation);
-        for problem in lost {
-            tracing::error!(%path, "known_hosts: a revocation cannot be read: {problem}");
+        let (lost, bad): (Vec<_>, Vec<_>) = bad.iter().partition(|line| line.revocation);
+        for line in lost {
+            tracing::error!(%path, "known_hosts: a revocation cannot be read: {line}");
         }
-        for problem in bad.iter().take(MAX_REPORTED) {
-            tracing::warn!(%path, "known_hosts: {problem}");
+        for line in bad.iter().take(MAX_REPORTED) {
+            tracing::warn!(%path, "known_hosts: {line}");
         }
         if let Some(more @ 1..) = bad.len().checked_sub(MAX_REPORTED) {
             tracing::warn!(%path, more, "known_hosts: further lines cannot be read");
