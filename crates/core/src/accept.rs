@@ -72,7 +72,8 @@ pub struct ConnectionAttempt<'a> {
     pub standing: Standing,
 }
 
-/// The budgets of all users, or the equal share of one of several threads.
+/// The budgets of all users, or the equal share of one of several threads. Threads share no
+/// lock, because all would wait for the one that the kernel has preempted.
 #[derive(Debug)]
 pub struct AcceptBudgets {
     threads: u32,
@@ -205,6 +206,7 @@ impl User {
             None if has_room => self.processes.entry(pid).or_default(),
             None => &mut self.other_processes,
         };
+        // The process first: one that is over its share takes nothing from its user.
         own.take(rate.split(PROCESSES), now) && self.bucket.take(rate, now)
     }
 }

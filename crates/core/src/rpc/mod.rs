@@ -125,6 +125,7 @@ impl Request {
     /// [`Violation::EmptyRequest`], [`Violation::PayloadTooLarge`] or
     /// [`Violation::InvalidRequest`].
     pub fn parse(line: &[u8]) -> Result<Self, Violation> {
+        // The newline, which the limit includes, is already removed.
         if line.len() >= MAX_REQUEST_BYTES {
             return Err(Violation::PayloadTooLarge);
         }
@@ -138,18 +139,21 @@ impl Request {
             Some(Value::Object(parameters)) => parameters,
             Some(_) => return Err(Violation::InvalidRequest),
         };
+        // It goes into records, so any other text is replaced by an id of ours, as if absent.
         let correlation_id = raw.correlation_id.as_str().filter(|id| is_uuid(id));
         Ok(Self {
             correlation_id: correlation_id.map(str::to_owned),
             keep_alive: raw.keep_alive,
-            call: Call::from_parts(&raw.method, &Parameters(parameters)),
+            call: Call::with_parameters(&raw.method, &Parameters(parameters)),
         })
     }
 }
 
 impl Call {
-    fn from_parts(name: &str, parameters: &Parameters) -> Option<Self> {
-        let method = Method::ALL.into_iter().find(|m| m.as_str() == name)?;
+    fn with_parameters(method: &str, parameters: &Parameters) -> Option<Self> {
+        let method = Method::ALL
+            .into_iter()
+            .find(|known| known.as_str() == method)?;
         Some(match method {
             Method::GetStatus => Self::GetStatus,
             Method::GetTemperature => Self::GetTemperature(parameters.node()),
