@@ -153,7 +153,11 @@ fn node(is_known: bool) -> &'static Node {
         )));
         [another, blob].map(|key| Node {
             name: NodeName::parse("pve1").expect("a name"),
-            known_hosts: Arc::new(KnownHosts::parse(format!("pve1 ssh-ed25519 {key}\n")).0),
+            known_hosts: Arc::new(
+                KnownHosts::parse(format!("pve1 ssh-ed25519 {key}\n"))
+                    .expect("one line is not too large")
+                    .0,
+            ),
             key: Arc::new(PrivateKey::from(Ed25519Keypair::from_seed(&[9; 32]))),
         })
     });

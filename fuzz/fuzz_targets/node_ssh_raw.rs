@@ -55,7 +55,7 @@ fn node() -> &'static Node {
     static NODE: OnceLock<Node> = OnceLock::new();
     NODE.get_or_init(|| Node {
         name: NodeName::parse("pve1").expect("a name"),
-        known_hosts: Arc::new(KnownHosts::parse("").0),
+        known_hosts: Arc::new(KnownHosts::default()),
         key: Arc::new(PrivateKey::from(Ed25519Keypair::from_seed(&[9; 32]))),
     })
 }

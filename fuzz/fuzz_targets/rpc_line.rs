@@ -5,7 +5,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use pulse_core::rpc::{
-    Call, MAX_REQUEST_BYTES, Request, RpcError, Violation, is_uuid, response_line,
+    Call, MAX_REQUEST_BYTES, NodeSelection, Request, RpcError, Violation, is_uuid, response_line,
 };
 
 const ID: &str = "00000000-0000-4000-8000-000000000000";
@@ -15,23 +15,24 @@ fuzz_target!(|line: &[u8]| {
     if line.len() >= MAX_REQUEST_BYTES {
         assert_eq!(request, Err(Violation::PayloadTooLarge));
     }
-    let call = request.map_err(RpcError::from).and_then(|request| {
-        let id = request.correlation_id.as_deref();
-        assert!(id.is_none_or(is_uuid), "a caller's id goes into the record");
-        assert_eq!(
-            request.method.is_none(),
-            request.call == Err(RpcError::UnknownMethod)
-        );
-        request.call
-    });
-    match call {
-        Ok(Call::Temperatures(Some(nodes))) => {
+    let request = match request {
+        Ok(request) => request,
+        Err(violation) => return check_error(&violation.into()),
+    };
+    let id = request.correlation_id.as_deref();
+    assert!(id.is_none_or(is_uuid), "a caller's id goes into the record");
+    match request.call {
+        Some(Call::GetTemperature(Err(violation)) | Call::GetTemperatures(Err(violation))) => {
+            check_error(&violation.into());
+        }
+        Some(Call::GetTemperatures(Ok(NodeSelection::Listed(nodes)))) => {
             for invalid in nodes.into_iter().filter_map(Result::err) {
                 check_error(&Violation::from(invalid).into());
             }
         }
-        Ok(_) => {}
-        Err(error) => check_error(&error),
+        Some(Call::ReplayForwarding(None)) => check_error(&RpcError::NoSuchRecord),
+        Some(_) => {}
+        None => check_error(&RpcError::UnknownMethod),
     }
 });
 

@@ -34,7 +34,7 @@ fn exposures(path: &Path) -> Vec<(Exposure, String)> {
             exposures.push((Exposure::mode(exposed, before | write), words));
         }
         if is_root() {
-            let words = format!("owner {SOMEBODY}) has to belong to root");
+            let words = format!("owner {SOMEBODY}) must belong to root");
             exposures.push((Exposure::owner(exposed), words));
             let words = format!("chown root {}", exposed.display());
             exposures.push((Exposure::owner(exposed), words));

@@ -19,7 +19,7 @@ use crate::time::Timestamp;
 use crate::worker::{ThreadEnd, Worker};
 use driver::Driver;
 use pulse_core::event::Event;
-use pulse_core::growth::{Rate, TimeLeft};
+use pulse_core::growth::{BytesPerDay, TimeLeft};
 use pulse_core::retention::{Hold, Limits, Stream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -95,7 +95,7 @@ pub struct Upkeep {
     /// The bytes that may still be written to its disk; none before that was looked at.
     pub free: Option<u64>,
     /// The bytes that are written in a day.
-    pub rate: Option<Rate>,
+    pub rate: Option<BytesPerDay>,
     /// The time until the disk is full.
     pub left: TimeLeft,
     /// Segments removed since the start.

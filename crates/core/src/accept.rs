@@ -1,16 +1,16 @@
-//! The accept budgets: how many connections a user gets before it has asked anything.
+//! Accept budgets: how many connections a user gets before it has sent a request.
 //!
-//! Every connection has to be taken off the socket's backlog, which all callers share: one
-//! that is left there keeps others out (connect(2): `EAGAIN`). What is done with it
-//! afterwards need not cost the same for all. Within its user's budget a connection is
-//! identified and answered; beyond that it is closed unread, which takes a few
-//! microseconds.
+//! All callers share the socket's backlog, so every connection has to be taken off it: one
+//! that stays there keeps other callers out (connect(2): `EAGAIN`). But not every accepted
+//! connection has to cost the same. Within its user's budget a connection is identified and
+//! answered, which takes about 50 µs; an excess connection is closed unread, which takes
+//! about 5 µs (measured, see "Connections are closed unread" in docs/architecture.md).
 //!
-//! Who may have a capability and who cannot have budgets apart, so that the second kind
-//! never takes from the first. A user is its UID, or the subordinate range that has the
-//! UID, since whoever has a range has every UID in it. No process takes more than a
-//! quarter of its user's budget: containers often share their UIDs, and one of them should
-//! not close the others out.
+//! Strangers, whose credentials give them no capability, have budgets of their own and so
+//! take nothing from callers that may have one. A user is a UID, or the subordinate range
+//! that contains the UID, because the owner of a range can connect as every UID in it. A
+//! process gets at most a quarter of its user's budget: containers often share their UIDs,
+//! and one of them must not use up the budget of the others.
 
 use crate::bucket::{Rate, TokenBucket};
 use crate::limiter::Limits;
@@ -18,7 +18,7 @@ use crate::peer::PeerId;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// What the credentials of a caller alone say of its rights.
+/// The rights that a caller's credentials alone can give it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Standing {
     /// No rule gives a capability to these credentials.
@@ -27,106 +27,115 @@ pub enum Standing {
     Eligible,
 }
 
-/// The rate at which one user without a capability is answered.
-pub const STRANGER: Rate = Rate {
+/// One stranger: 100 answers a second.
+const STRANGER: Rate = Rate {
     interval: Duration::from_millis(10),
     burst: 2_000,
 };
 
-/// The rate at which all of them are answered together.
-pub const STRANGERS: Rate = Rate {
+/// All strangers together: 1,000 answers a second, about 5 % of a processor. Without this
+/// bound the owner of a range, or many users, would have the sum of their budgets.
+const ALL_STRANGERS: Rate = Rate {
     interval: Duration::from_millis(1),
     burst: 4_000,
 };
 
-/// The least rate of a user who may have a capability.
-pub const ELIGIBLE: Rate = Rate {
+/// The least rate of a user that may have a capability: 800 a second.
+const MIN_ELIGIBLE: Rate = Rate {
     interval: Duration::from_micros(1_250),
     burst: 8_000,
 };
 
-/// How many processes may have what the least rate gives before the others wait for them.
+/// Processes of one user that can each have the full budget of one process.
 const PROCESSES: u32 = 4;
 
-/// Users, and processes of one user, that are remembered at a time.
+/// Users, and processes of one user, that have a bucket of their own. All others share one:
+/// refusing them would let whoever comes first lock them out.
 const MAX_USERS: usize = 1_024;
 const MAX_PROCESSES: usize = 256;
 
-/// So long after the last connection that was closed unread, the flood is over.
-pub const CALM: Duration = Duration::from_secs(1);
+/// A flood ends this long after the last connection that was closed unread.
+pub const FLOOD_COOLDOWN: Duration = Duration::from_secs(1);
 
-/// The connection is to be closed unread.
+/// The connection has to be closed unread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OverBudget;
 
-/// Somebody who connects, known by the credentials alone.
+/// A connection of which only the credentials are known.
 #[derive(Clone, Copy, Debug)]
-pub struct Connecting<'a> {
-    /// The UID, or the subordinate range of it.
+pub struct ConnectionAttempt<'a> {
+    /// The UID, or the subordinate range that contains it.
     pub user: &'a PeerId,
     /// The process; 0 when the kernel does not say.
     pub pid: u32,
-    /// What it may be.
+    /// The rights of its credentials.
     pub standing: Standing,
 }
 
-/// The budgets of all users, or an equal part of them for each of several threads.
+/// The budgets of all users, or the equal share of one of several threads. Threads share no
+/// lock, because all would wait for the one that the kernel has preempted.
 #[derive(Debug)]
 pub struct AcceptBudgets {
-    parts: u32,
+    threads: u32,
     eligible: Users,
     eligible_rate: Rate,
     strangers: Users,
     all_strangers: TokenBucket,
-    closed_at: Option<Instant>,
+    last_excess: Option<Instant>,
 }
 
 impl AcceptBudgets {
-    /// Full budgets. A process whose user may have a capability can connect twice as often
-    /// as the limiter lets it ask, with `nodes` nodes. Of `parts` threads that accept, each
-    /// has its part.
+    /// Full budgets of one of `threads` threads that accept, for a configuration with
+    /// `nodes` nodes.
     #[must_use]
-    pub fn new(limits: &Limits, nodes: usize, parts: u32) -> Self {
+    pub fn new(limits: &Limits, nodes: usize, threads: u32) -> Self {
         Self {
-            parts,
+            threads,
             eligible: Users::default(),
-            eligible_rate: eligible_rate(limits, nodes).part(parts),
+            eligible_rate: eligible_rate(limits, nodes).split(threads),
             strangers: Users::default(),
             all_strangers: TokenBucket::default(),
-            closed_at: None,
+            last_excess: None,
         }
     }
 
-    /// Takes new limits; what was spent stays spent.
+    /// Replaces the limits; spent tokens stay spent.
     pub fn set_limits(&mut self, limits: &Limits, nodes: usize) {
-        self.eligible_rate = eligible_rate(limits, nodes).part(self.parts);
+        self.eligible_rate = eligible_rate(limits, nodes).split(self.threads);
     }
 
     /// Spends one connection.
     ///
     /// # Errors
-    /// [`OverBudget`] when its process, its user, or all strangers together, have had
-    /// theirs.
-    pub fn spend(&mut self, caller: Connecting<'_>, now: Instant) -> Result<(), OverBudget> {
-        let has_one = match caller.standing {
-            Standing::Eligible => self.eligible.spend(caller, self.eligible_rate, now),
-            // Its own first, so that one who has had it takes nothing from the others.
+    /// [`OverBudget`] when the budget of its process, of its user, or of all strangers is
+    /// used up.
+    pub fn spend(
+        &mut self,
+        attempt: ConnectionAttempt<'_>,
+        now: Instant,
+    ) -> Result<(), OverBudget> {
+        let is_within = match attempt.standing {
+            Standing::Eligible => self.eligible.spend(attempt, self.eligible_rate, now),
+            // A stranger over its own budget takes nothing from the other strangers.
             Standing::Stranger => {
-                self.strangers.spend(caller, STRANGER.part(self.parts), now)
-                    && self.all_strangers.take(STRANGERS.part(self.parts), now)
+                self.strangers
+                    .spend(attempt, STRANGER.split(self.threads), now)
+                    && self
+                        .all_strangers
+                        .take(ALL_STRANGERS.split(self.threads), now)
             }
         };
-        if has_one {
+        if is_within {
             return Ok(());
         }
-        self.closed_at = Some(now);
+        self.last_excess = Some(now);
         Err(OverBudget)
     }
 
-    /// Whether connections were closed unread a moment ago.
+    /// True for [`FLOOD_COOLDOWN`] after a connection was over a budget.
     #[must_use]
     pub fn is_flooded(&self, now: Instant) -> bool {
-        self.closed_at.is_some_and(|at| now < at + CALM)
+        self.last_excess.is_some_and(|at| now < at + FLOOD_COOLDOWN)
     }
 
     /// Forgets users and processes whose budgets are full.
@@ -136,21 +145,22 @@ impl AcceptBudgets {
     }
 }
 
-/// The limiter lets a caller ask once per node and once for everything else in an
-/// interval; each of four processes may connect twice as often.
+/// Twice what the limiter lets each of four processes ask: once per node and once for
+/// everything else in an interval. A poller with a connection for each request is then
+/// never closed unread.
 fn eligible_rate(limits: &Limits, nodes: usize) -> Rate {
     let buckets = u32::try_from(nodes).unwrap_or(u32::MAX).saturating_add(1);
     let times = buckets.saturating_mul(2 * PROCESSES);
     Rate {
-        interval: (limits.interval / times).min(ELIGIBLE.interval),
-        burst: times.saturating_mul(limits.burst).max(ELIGIBLE.burst),
+        interval: (limits.interval / times).min(MIN_ELIGIBLE.interval),
+        burst: times.saturating_mul(limits.burst).max(MIN_ELIGIBLE.burst),
     }
 }
 
 #[derive(Debug, Default)]
 struct Users {
     users: HashMap<PeerId, User>,
-    /// All that came when there was no room for one more.
+    /// All users beyond [`MAX_USERS`].
     others: User,
 }
 
@@ -158,36 +168,37 @@ struct Users {
 struct User {
     bucket: TokenBucket,
     processes: HashMap<u32, TokenBucket>,
-    /// As [`Users::others`].
+    /// All processes beyond [`MAX_PROCESSES`].
     other_processes: TokenBucket,
 }
 
 impl Users {
-    fn spend(&mut self, caller: Connecting<'_>, rate: Rate, now: Instant) -> bool {
-        // Room is made by sweeps, not here: in a flood this is on the way of everybody.
+    fn spend(&mut self, attempt: ConnectionAttempt<'_>, rate: Rate, now: Instant) -> bool {
+        // A full map is not swept here: during a flood that would cost every connection a
+        // pass over it. The daemon sweeps regularly.
         let has_room = self.users.len() < MAX_USERS;
-        let user = match self.users.get_mut(caller.user) {
+        let user = match self.users.get_mut(attempt.user) {
             Some(user) => user,
-            None if has_room => self.users.entry(caller.user.clone()).or_default(),
+            None if has_room => self.users.entry(attempt.user.clone()).or_default(),
             None => &mut self.others,
         };
-        user.spend(caller.pid, rate, now)
+        user.spend(attempt.pid, rate, now)
     }
 
     fn sweep(&mut self, now: Instant) {
         for user in self.users.values_mut().chain([&mut self.others]) {
             user.processes.retain(|_, bucket| !bucket.is_full(now));
         }
-        // A process's tokens come back more slowly than its user's.
-        self.users.retain(|_, user| !user.is_full(now));
+        // Every bucket is asked: a process's refills more slowly than its user's.
+        self.users.retain(|_, user| {
+            !(user.processes.is_empty()
+                && user.bucket.is_full(now)
+                && user.other_processes.is_full(now))
+        });
     }
 }
 
 impl User {
-    fn is_full(&self, now: Instant) -> bool {
-        self.processes.is_empty() && self.bucket.is_full(now) && self.other_processes.is_full(now)
-    }
-
     fn spend(&mut self, pid: u32, rate: Rate, now: Instant) -> bool {
         let has_room = self.processes.len() < MAX_PROCESSES;
         let own = match self.processes.get_mut(&pid) {
@@ -195,7 +206,8 @@ impl User {
             None if has_room => self.processes.entry(pid).or_default(),
             None => &mut self.other_processes,
         };
-        own.take(rate.part(PROCESSES), now) && self.bucket.take(rate, now)
+        // The process first: one that is over its share takes nothing from its user.
+        own.take(rate.split(PROCESSES), now) && self.bucket.take(rate, now)
     }
 }
 
@@ -209,15 +221,15 @@ mod tests {
         AcceptBudgets::new(&Limits::default(), 10, 1)
     }
 
-    fn connecting(user: &PeerId, pid: u32, standing: Standing) -> Connecting<'_> {
-        Connecting {
+    fn attempt(user: &PeerId, pid: u32, standing: Standing) -> ConnectionAttempt<'_> {
+        ConnectionAttempt {
             user,
             pid,
             standing,
         }
     }
 
-    /// How many of `count` connections in `time`, evenly, are not closed.
+    /// The number of connections within a budget, of `count` spread evenly over `time`.
     fn taken(
         budgets: &mut AcceptBudgets,
         (start, time): (Instant, Duration),
@@ -227,7 +239,7 @@ mod tests {
         let taken = (0..count).filter(|turn| {
             let (user, pid, standing) = caller(*turn);
             let now = start + time * *turn / count;
-            budgets.spend(connecting(&user, pid, standing), now).is_ok()
+            budgets.spend(attempt(&user, pid, standing), now).is_ok()
         });
         taken.count().try_into().unwrap()
     }
@@ -256,7 +268,7 @@ mod tests {
         let now = start + SECOND * 10;
         let poller = PeerId::Uid(65_535);
         for _ in 0..500 {
-            let poller = connecting(&poller, 7, Standing::Eligible);
+            let poller = attempt(&poller, 7, Standing::Eligible);
             assert_eq!(budgets.spend(poller, now), Ok(()));
         }
     }
@@ -268,9 +280,9 @@ mod tests {
         let mut refused = 0;
         for turn in 0..100_000u32 {
             let now = start + SECOND * turn / 10_000;
-            let _ = budgets.spend(connecting(&user, turn % 2, Standing::Eligible), now);
+            let _ = budgets.spend(attempt(&user, turn % 2, Standing::Eligible), now);
             if turn % 1_000 == 0 {
-                let poller = budgets.spend(connecting(&user, 99, Standing::Eligible), now);
+                let poller = budgets.spend(attempt(&user, 99, Standing::Eligible), now);
                 refused += u32::from(poller.is_err());
             }
         }
@@ -289,14 +301,14 @@ mod tests {
     }
 
     #[test]
-    fn poller_of_ten_thousand_nodes_is_served() {
+    fn poller_of_10_000_nodes_is_served() {
         let limits = Limits::default();
         let mut budgets = AcceptBudgets::new(&limits, 10_000, 1);
         let (poller, start) = (PeerId::Uid(1000), Instant::now());
         for round in 0..12 {
             for _ in 0..10_000 {
                 let now = start + SECOND * 10 * round;
-                let poller = connecting(&poller, 7, Standing::Eligible);
+                let poller = attempt(&poller, 7, Standing::Eligible);
                 assert_eq!(budgets.spend(poller, now), Ok(()), "round {round}");
             }
         }

@@ -1,64 +1,46 @@
 //! Addresses that no node and no collector can have.
 //!
-//! A connection to them fails at best. At worst it leads elsewhere than written: Linux
-//! connects to this very host when it is asked for `0.0.0.0` or `::`, also in the clothes
-//! of IPv6 (`::ffff:0.0.0.0`).
+//! A connection to one of them fails, or reaches another host than the one written: Linux
+//! connects to the local host for `0.0.0.0` and `::`, and also for `::ffff:0.0.0.0`.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr};
 
-/// The reason that nothing can be reached at an address.
+/// The reason that no host can have an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreachable {
     /// `0.0.0.0` or `::`.
-    #[error("the unspecified address is no host's: a connection to it leads to this very host")]
+    #[error("the unspecified address belongs to no host: Linux would connect to this host itself")]
     Unspecified,
     /// The rest of 0.0.0.0/8 (RFC 6890).
-    #[error("addresses of 0.0.0.0/8 are no host's")]
+    #[error("addresses in 0.0.0.0/8 belong to no host")]
     ThisNetwork,
     /// 224.0.0.0/4 or `ff00::/8`.
-    #[error("a multicast address is a group's and no host's")]
+    #[error("a multicast address belongs to a group of hosts")]
     Multicast,
     /// 255.255.255.255.
-    #[error("the broadcast address is everybody's and no host's")]
+    #[error("the broadcast address belongs to all hosts")]
     Broadcast,
-    /// `fe80::/10`, whose addresses mean something beside an interface's name alone.
-    #[error("a link-local address takes a zone, which is not supported: use another one")]
+    /// `fe80::/10`, which is ambiguous without the name of an interface.
+    #[error("a link-local address needs a zone, which is not supported: use another address")]
     LinkLocal,
 }
 
-/// Why there can be no host at an address, if so. IPv4 addresses within IPv6
-/// (`::ffff:0:0/96`) are judged as what they are.
+/// The reason that no host can have this address; `None` for an address of a host. An IPv4
+/// address mapped to IPv6 (`::ffff:0:0/96`) is treated as the IPv4 address.
 #[must_use]
 pub fn unreachable(address: IpAddr) -> Option<Unreachable> {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => unreachable_v4(v4),
-        IpAddr::V6(v6) => unreachable_v6(&v6),
-    }
-}
-
-fn unreachable_v4(address: Ipv4Addr) -> Option<Unreachable> {
+    let address = address.to_canonical();
     if address.is_unspecified() {
-        Some(Unreachable::Unspecified)
-    } else if matches!(address.octets(), [0, ..]) {
-        Some(Unreachable::ThisNetwork)
-    } else if address.is_multicast() {
-        Some(Unreachable::Multicast)
-    } else if address.is_broadcast() {
-        Some(Unreachable::Broadcast)
-    } else {
-        None
+        return Some(Unreachable::Unspecified);
     }
-}
-
-fn unreachable_v6(address: &Ipv6Addr) -> Option<Unreachable> {
-    if address.is_unspecified() {
-        Some(Unreachable::Unspecified)
-    } else if address.is_multicast() {
-        Some(Unreachable::Multicast)
-    } else if address.is_unicast_link_local() {
-        Some(Unreachable::LinkLocal)
-    } else {
-        None
+    if address.is_multicast() {
+        return Some(Unreachable::Multicast);
+    }
+    match address {
+        IpAddr::V4(v4) if v4.octets().starts_with(&[0]) => Some(Unreachable::ThisNetwork),
+        IpAddr::V4(Ipv4Addr::BROADCAST) => Some(Unreachable::Broadcast),
+        IpAddr::V6(v6) if v6.is_unicast_link_local() => Some(Unreachable::LinkLocal),
+        IpAddr::V4(_) | IpAddr::V6(_) => None,
     }
 }
 
@@ -71,12 +53,12 @@ mod tests {
     }
 
     #[test]
-    fn hosts_addresses_pass() {
+    fn addresses_of_hosts_pass() {
         for address in [
             "127.0.0.1",
             "10.0.0.1",
             "169.254.1.1",
-            // Documentation, and what some networks use all the same.
+            // Reserved for documentation and future use, but used by some networks.
             "192.0.2.1",
             "240.0.0.1",
             "::1",
@@ -89,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_hosts_has_its_reason_in_either_family() {
+    fn other_addresses_have_reasons() {
         for (address, reason) in [
             ("0.0.0.0", Unreachable::Unspecified),
             ("::", Unreachable::Unspecified),

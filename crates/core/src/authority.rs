@@ -1,10 +1,10 @@
-//! The `Host` header of an HTTP request: the names that the metrics listener answers to.
+//! The `Host` header of HTTP requests: the names that the metrics listener answers to.
 //!
-//! A web page can have its own name resolve to 127.0.0.1 once it is loaded (DNS
-//! rebinding), and its scripts may then read what a local listener says: for the browser
-//! it is the page's own site. But the browser sends the page's name as `Host`, and nobody
-//! can point an address or `localhost` elsewhere, so requests under these are answered,
-//! and requests under other names only when the operator listed the name.
+//! A web page can make its own name resolve to 127.0.0.1 after it is loaded (DNS
+//! rebinding). Its scripts can then read a local listener, which the browser takes for the
+//! page's own site. But the browser sends the page's name as `Host`, and an attacker cannot
+//! redirect an address or `localhost`. So requests for these are answered, and requests for
+//! other names only if the operator listed the name.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -13,16 +13,17 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 /// The longest host name, in bytes (RFC 1035, section 2.3.4).
 const MAX_NAME_BYTES: usize = 253;
 
+/// Resolvers map it to loopback addresses without asking DNS (RFC 6761, section 6.3).
 const LOCALHOST: &str = "localhost";
 
-/// A host name in lower case, without the dot of the root.
+/// A host name in lower case, without a final dot.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HostName(String);
 
-/// Why a text is no host name.
+/// The reason that a text is not a host name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HostNameError {
-    /// The text has a character that no host name has, or too many, or none.
+    /// The text is empty, too long, or has an invalid character.
     #[error("a host name has 1 to {MAX_NAME_BYTES} letters, digits, '.', '-' and '_', and no port")]
     NotAName,
     /// The text is an IP address.
@@ -30,38 +31,37 @@ pub enum HostNameError {
     Address,
 }
 
-/// An authority (RFC 3986, section 3.2) without user and port.
+/// The host of an authority (RFC 3986, section 3.2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Host {
     /// An IP address; IPv6 in brackets.
     Address,
-    /// A name.
     Name(HostName),
 }
 
-/// The names that the operator lists beside addresses and `localhost`.
+/// The names that are answered in addition to addresses and `localhost`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostNames(BTreeSet<HostName>);
 
 /// The version of an HTTP request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
-    /// HTTP/1.0, which knows no `Host`.
+    /// HTTP/1.0, where `Host` is optional.
     Http10,
-    /// HTTP/1.1, which demands one.
+    /// HTTP/1.1, where `Host` is required.
     Http11,
 }
 
-/// Why a request is not answered under its `Host`.
+/// The reason that a request is refused because of its `Host`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HostRefusal {
     /// HTTP/1.1 without the header (RFC 9112, section 3.2).
     #[error("the Host header is missing")]
     Missing,
-    /// Several headers: proxies and servers may read different ones.
+    /// Several headers: proxies and servers may use different ones.
     #[error("there is more than one Host header")]
     Repeated,
-    /// No address or name with an optional port.
+    /// Not an address or a name with an optional port.
     #[error("the Host header is malformed")]
     Malformed,
     /// A name that is not listed.
@@ -75,11 +75,16 @@ impl HostName {
     /// Parses a name.
     ///
     /// # Errors
-    /// [`HostNameError`] says why the text is none.
+    /// [`HostNameError`].
     pub fn parse(text: &str) -> Result<Self, HostNameError> {
         let name = text.strip_suffix('.').unwrap_or(text);
         let valid = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
-        if text.parse::<Ipv4Addr>().is_ok() || text.contains(':') && is_ipv6(text) {
+        let unbracketed = text
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'));
+        if text.parse::<Ipv4Addr>().is_ok()
+            || unbracketed.unwrap_or(text).parse::<Ipv6Addr>().is_ok()
+        {
             return Err(HostNameError::Address);
         }
         if name.is_empty() || name.len() > MAX_NAME_BYTES || !name.bytes().all(valid) {
@@ -93,13 +98,6 @@ impl HostName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-}
-
-fn is_ipv6(text: &str) -> bool {
-    let inner = text
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'));
-    inner.unwrap_or(text).parse::<Ipv6Addr>().is_ok()
 }
 
 impl fmt::Display for HostName {
@@ -120,16 +118,16 @@ impl HostNames {
         self.0.iter()
     }
 
-    /// Whether none is listed.
+    /// True if no name is listed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Decides about a request from the values of all its `Host` headers.
+    /// Checks the values of all `Host` headers of a request.
     ///
     /// # Errors
-    /// [`HostRefusal`] says why it is not answered.
+    /// [`HostRefusal`] if the request is not to be answered.
     pub fn check<'a>(
         &self,
         version: Version,
@@ -137,7 +135,7 @@ impl HostNames {
     ) -> Result<(), HostRefusal> {
         let Some(value) = values.next() else {
             return match version {
-                // A browser that runs scripts speaks HTTP/1.1 at least.
+                // Browsers that run scripts use HTTP/1.1 or later.
                 Version::Http10 => Ok(()),
                 Version::Http11 => Err(HostRefusal::Missing),
             };
@@ -155,13 +153,14 @@ impl HostNames {
     }
 }
 
-/// The port is not compared: tunnels and address translation change it.
+/// The host of a `Host` header. The port is ignored, since tunnels and address translation
+/// change it.
 fn parse(value: &[u8]) -> Option<Host> {
     let text = str::from_utf8(value).ok()?.trim_matches([' ', '\t']);
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => {
             let (address, port) = rest.split_once(']')?;
-            // A zone (RFC 6874) means something on the client's machine alone.
+            // A zone (RFC 6874) has no meaning here, and `parse` refuses it.
             address.parse::<Ipv6Addr>().ok()?;
             (
                 Host::Address,
@@ -199,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_and_listed_names_are_answered() {
+    fn listed_hosts_are_answered() {
         for value in [
             "127.0.0.1",
             "127.0.0.1:9456",
@@ -221,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_not_listed_is_named() {
+    fn unlisted_name_is_refused() {
         for value in [
             "evil.example",
             "pve1.evil.example",
@@ -241,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_authority_is_malformed() {
+    fn other_texts_are_malformed() {
         for value in [
             "",
             ":9456",
@@ -270,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn only_http_1_0_may_leave_it_out_and_nobody_may_repeat_it() {
+    fn host_is_required_once() {
         let none = || std::iter::empty();
         assert_eq!(listed().check(Version::Http10, none()), Ok(()));
         let missing = listed().check(Version::Http11, none());
@@ -285,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_needs_no_entry() {
+    fn address_is_no_host_name() {
         for text in ["127.0.0.1", "::1", "[::1]"] {
             assert_eq!(HostName::parse(text), Err(HostNameError::Address), "{text}");
         }

@@ -1,30 +1,30 @@
-//! When to try a node again: backoff and circuit breaker in one.
+//! Backoff and circuit breaker for nodes and collectors.
 //!
-//! After a failure the node is left alone for a while, and longer each time; a
-//! request that comes meanwhile is answered at once with the last error. A node
-//! that refuses our key is tried at most once in ten minutes, so that its log is
-//! not flooded and nothing like fail2ban shuts us out.
+//! After a failure a node is not tried for a while, and for longer after each further one;
+//! requests in that time fail at once with the last error. A node that refuses our key is
+//! tried at most once in ten minutes: more attempts would flood its log, and fail2ban or
+//! sshd's `PerSourcePenalties` would block us.
 
 use std::time::{Duration, Instant};
 
-/// The wait after the first failure.
-const FIRST: Duration = Duration::from_secs(1);
-/// The longest wait after ordinary failures.
-const LONGEST: Duration = Duration::from_secs(60);
-/// The wait after our key, or the node's, was refused.
-const REFUSED: Duration = Duration::from_secs(600);
+/// The delay after the first failure.
+const FIRST_DELAY: Duration = Duration::from_secs(1);
+/// The longest delay after transient failures.
+const MAX_DELAY: Duration = Duration::from_secs(60);
+/// The delay after a refused key, ours or the node's.
+const REFUSED_DELAY: Duration = Duration::from_secs(600);
 
-/// What kind of failure it was.
+/// The kind of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureKind {
-    /// The node could not be reached, or answered wrongly.
+    /// The node is unreachable, or its answer is wrong.
     Transient,
-    /// The node refused our key, or its host key is not the pinned one: nothing
-    /// will change until somebody acts.
+    /// The node refused our key, or its host key is not pinned: only an operator can
+    /// change that.
     Refused,
 }
 
-/// One node's failures in a row.
+/// The consecutive failures of one node.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Backoff {
     failures: u32,
@@ -32,36 +32,37 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// When the node may be tried again; `None` means now.
+    /// The time before which the node must not be tried; `None` when it may be tried now.
     #[must_use]
     pub fn blocked_until(&self, now: Instant) -> Option<Instant> {
         self.until.filter(|until| now < *until)
     }
 
-    /// The node failed. `jitter` is random, from 0 up to and without 1: it takes
-    /// up to a quarter off the wait, so that many nodes do not return in step.
+    /// Records a failure and returns the delay until the next attempt. `jitter`, a random
+    /// number in 0..1, changes the delay by up to a quarter, so that many nodes are not
+    /// tried at the same time.
     pub fn failed(&mut self, kind: FailureKind, now: Instant, jitter: f64) -> Duration {
-        let wait = match kind {
-            // Never earlier than promised: the jitter only makes it longer.
-            FailureKind::Refused => REFUSED.mul_f64(1.0 + jitter.clamp(0.0, 1.0) / 4.0),
+        let delay = match kind {
+            // Jitter only lengthens it: ten minutes are promised as the minimum.
+            FailureKind::Refused => REFUSED_DELAY.mul_f64(1.0 + jitter.clamp(0.0, 1.0) / 4.0),
             FailureKind::Transient => {
-                let doubled = FIRST.saturating_mul(1 << self.failures.min(16));
+                let doubled = FIRST_DELAY.saturating_mul(1 << self.failures.min(16));
                 doubled
-                    .min(LONGEST)
+                    .min(MAX_DELAY)
                     .mul_f64(1.0 - jitter.clamp(0.0, 1.0) / 4.0)
             }
         };
         self.failures = self.failures.saturating_add(1);
-        self.until = Some(now + wait);
-        wait
+        self.until = Some(now + delay);
+        delay
     }
 
-    /// The node answered: everything is forgiven.
+    /// Records a success: the next failure counts as the first.
     pub fn succeeded(&mut self) {
         *self = Self::default();
     }
 
-    /// Failures in a row.
+    /// The number of consecutive failures.
     #[must_use]
     pub fn failures(&self) -> u32 {
         self.failures
@@ -73,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_double_to_a_minute_and_are_forgiven() {
+    fn delays_double_up_to_a_minute() {
         let (mut backoff, now) = (Backoff::default(), Instant::now());
         for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
             let wait = backoff.failed(FailureKind::Transient, now, 0.0);
@@ -83,14 +84,17 @@ mod tests {
         }
         backoff.succeeded();
         assert_eq!(backoff.blocked_until(now), None);
-        assert_eq!(backoff.failed(FailureKind::Transient, now, 0.0), FIRST);
+        assert_eq!(
+            backoff.failed(FailureKind::Transient, now, 0.0),
+            FIRST_DELAY
+        );
         for _ in 0..100 {
-            assert!(backoff.failed(FailureKind::Transient, now, 0.99) <= LONGEST);
+            assert!(backoff.failed(FailureKind::Transient, now, 0.99) <= MAX_DELAY);
         }
     }
 
     #[test]
-    fn a_node_that_refuses_our_key_is_left_alone_for_ten_minutes() {
+    fn refused_key_waits_ten_minutes() {
         let (mut backoff, now) = (Backoff::default(), Instant::now());
         for jitter in [0.0, 0.5, 0.99, 7.0] {
             let wait = backoff.failed(FailureKind::Refused, now, jitter);

@@ -3,60 +3,65 @@
 
 use std::time::{Duration, Instant};
 
-/// The rate at which a bucket gives tokens.
+/// The rate of a token bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
-    /// The time in which one token comes back.
+    /// The time after which one token comes back.
     pub interval: Duration,
-    /// The number of tokens in a full bucket; 0 counts as 1.
+    /// The tokens of a full bucket; 0 counts as 1.
     pub burst: u32,
 }
 
 impl Rate {
-    /// The rate of one of `parts` that share this one.
+    /// The rate of one of `shares` equal shares.
     #[must_use]
-    pub fn part(self, parts: u32) -> Self {
+    pub(crate) fn split(self, shares: u32) -> Self {
         Self {
-            interval: self.interval.saturating_mul(parts),
-            burst: self.burst.div_ceil(parts.max(1)),
+            interval: self.interval.saturating_mul(shares),
+            burst: self.burst.div_ceil(shares.max(1)),
         }
     }
 }
 
-/// A bucket, full at first.
+/// A token bucket, full at first.
+///
+/// Its state is one instant: unlike a counter of tokens it needs no refill and rounds no
+/// fractions of tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TokenBucket {
     full_at: Option<Instant>,
 }
 
 impl TokenBucket {
-    /// Takes a token, if there is one.
+    /// Takes a token; `false` when there is none.
     pub fn take(&mut self, rate: Rate, now: Instant) -> bool {
-        let room = rate.interval.saturating_mul(rate.burst.saturating_sub(1));
-        let has_one = self
+        // One token is left exactly when the others come back within this time.
+        let others = rate.interval.saturating_mul(rate.burst.saturating_sub(1));
+        let is_left = self
             .full_at
-            .is_none_or(|at| at.saturating_duration_since(now) <= room);
-        if has_one {
+            .is_none_or(|at| at.saturating_duration_since(now) <= others);
+        if is_left {
             self.borrow(rate, now);
         }
-        has_one
+        is_left
     }
 
-    /// Takes a token that may only come later: until then there are none.
+    /// Takes a token that may not be there yet: [`TokenBucket::take`] gives none until it
+    /// has come back.
     pub fn borrow(&mut self, rate: Rate, now: Instant) {
         let full_at = self.full_at.map_or(now, |at| at.max(now));
         self.full_at = Some(full_at + rate.interval);
     }
 
-    /// Whether the bucket is full: then it has nothing to remember.
+    /// True for a full bucket, which is the same as a new one.
     #[must_use]
-    pub fn is_full(&self, now: Instant) -> bool {
+    pub(crate) fn is_full(&self, now: Instant) -> bool {
         self.full_at.is_none_or(|at| at <= now)
     }
 
-    /// The instant at which the bucket is full, unless it is as it was at first.
+    /// The instant at which the bucket is or was full again; `None` for an unused one.
     #[must_use]
-    pub fn full_at(&self) -> Option<Instant> {
+    pub(crate) fn full_at(&self) -> Option<Instant> {
         self.full_at
     }
 }
@@ -66,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn borrowed_tokens_are_paid_back() {
+    fn borrowed_token_is_paid_back() {
         let (mut bucket, start) = (TokenBucket::default(), Instant::now());
         let rate = Rate {
             interval: Duration::from_secs(1),

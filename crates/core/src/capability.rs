@@ -1,15 +1,15 @@
-//! What a caller may do.
+//! Capabilities: what a caller is permitted to do.
 
 use std::fmt;
 
-/// One thing a caller may be permitted to do.
+/// A permission of a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Capability {
-    /// Ask for status and temperatures.
+    /// Read status and temperatures.
     Read,
-    /// Reserved: nothing needs it yet.
+    /// Reserved: no method requires it yet.
     Write,
-    /// Change which nodes are known, and their keys.
+    /// Inspect and replay forwarding.
     Admin,
 }
 
@@ -27,9 +27,9 @@ impl Capability {
         }
     }
 
-    /// The capability of that name, if there is one.
+    /// The capability with this name.
     #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|c| c.as_str() == name)
     }
 
@@ -38,39 +38,39 @@ impl Capability {
     }
 }
 
-/// A set of capabilities; empty unless something was granted.
+/// A set of capabilities, empty by default.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Capabilities(u8);
 
 impl Capabilities {
-    /// Nothing at all.
+    /// No capability.
     pub const NONE: Self = Self(0);
 
-    /// Everything: root of the host and the daemon's own user.
+    /// Every capability.
     #[must_use]
     pub fn all() -> Self {
         Capability::ALL.into_iter().collect()
     }
 
-    /// `read` and no more.
+    /// `read` alone.
     #[must_use]
     pub fn read_only() -> Self {
         Self(Capability::Read.bit())
     }
 
-    /// Whether the set has this one.
+    /// True if the set contains the capability.
     #[must_use]
     pub fn has(self, capability: Capability) -> bool {
         self.0 & capability.bit() != 0
     }
 
-    /// What is in either set.
+    /// The union of both sets.
     #[must_use]
-    pub fn union(self, other: Self) -> Self {
+    pub(crate) fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// Whether nothing is permitted.
+    /// True for [`Capabilities::NONE`].
     #[must_use]
     pub fn is_empty(self) -> bool {
         self.0 == 0
@@ -78,8 +78,10 @@ impl Capabilities {
 
     /// The names in the set, least first.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
-        let held = Capability::ALL.into_iter().filter(move |c| self.has(*c));
-        held.map(Capability::as_str)
+        Capability::ALL
+            .into_iter()
+            .filter(move |c| self.has(*c))
+            .map(Capability::as_str)
     }
 }
 
@@ -100,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_set_holds_what_it_was_given_and_nothing_else() {
+    fn set_has_exactly_its_members() {
         let set: Capabilities = [Capability::Read, Capability::Admin].into_iter().collect();
         assert_eq!(set.names().collect::<Vec<_>>(), ["read", "admin"]);
         assert!(!set.has(Capability::Write));

@@ -1,8 +1,8 @@
-//! `/etc/hosts`, so that the daemon needs no resolver.
+//! The hosts file (hosts(5)), which replaces a resolver.
 //!
-//! A confined daemon that may not send UDP cannot be lied to over it, and cannot
-//! carry anything out in queries. Node names come from this file (hosts(5)) or are
-//! addresses already; who may not write it cannot redirect a reading.
+//! Names are never looked up in DNS: the daemon then needs no UDP, which could forge
+//! answers and exfiltrate data in queries, and who cannot write `/etc/hosts` cannot
+//! redirect a reading.
 
 use crate::address;
 use crate::name::NodeName;
@@ -12,10 +12,10 @@ use std::net::IpAddr;
 /// The most addresses kept for one name.
 pub const MAX_ADDRESSES: usize = 16;
 
-/// The most bytes that are read; a line that begins beyond them is not.
+/// The most bytes read; a line that begins after them is left out.
 pub const MAX_BYTES: usize = 16 * 1024 * 1024;
 
-/// What a hosts file says.
+/// The content of a hosts file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hosts {
     /// By name in lower case.
@@ -23,13 +23,13 @@ pub struct Hosts {
 }
 
 impl Hosts {
-    /// Reads a hosts file. What it does not understand it leaves out, as the
-    /// system's own resolver does.
+    /// Parses a hosts file; a line that is not understood is left out, as the system's own
+    /// resolver does.
     ///
-    /// Left out as well is what cannot be dialled as it stands: addresses with a
-    /// zone (`fe80::1%eth0`), and those that no host can have ([`address::unreachable`]):
-    /// the unspecified one blocks a name in some files and would lead back to this very
-    /// host.
+    /// Addresses that cannot be connected to are left out as well: those with a zone
+    /// (`fe80::1%eth0`) and those of no host ([`address::unreachable`]). Some files map
+    /// names to the unspecified address to block them, but Linux connects to the local host
+    /// for it.
     #[must_use]
     pub fn parse(text: impl AsRef<[u8]>) -> Self {
         let mut hosts = Self::default();
@@ -45,8 +45,7 @@ impl Hosts {
     }
 
     /// The addresses of a node in the order of the file, each once, at most
-    /// [`MAX_ADDRESSES`]; a name that is an address is its own. Empty when the
-    /// name is not known.
+    /// [`MAX_ADDRESSES`]; an address has itself. Empty for an unknown name.
     #[must_use]
     pub fn lookup(&self, name: &NodeName) -> Vec<IpAddr> {
         if let Some(address) = name.address() {
@@ -59,38 +58,30 @@ impl Hosts {
     }
 
     fn add_line(&mut self, line: &[u8]) {
-        // A comment may be in any encoding; what stands before it is ASCII.
+        // A comment may be in any encoding; the rest of the line is ASCII.
         let content = line.split(|byte| *byte == b'#').next().unwrap_or_default();
         let Ok(content) = str::from_utf8(content) else {
             return;
         };
         let mut fields = content.split_ascii_whitespace();
-        let Some(address) = fields.next().and_then(dialable) else {
+        let Some(address) = fields.next().and_then(|field| field.parse::<IpAddr>().ok()) else {
             return;
         };
-        for name in fields {
-            self.add(name, address);
-        }
-    }
-
-    fn add(&mut self, name: &str, address: IpAddr) {
-        // Only node names are ever looked up.
-        if NodeName::parse(name).is_err() {
+        if address::unreachable(address).is_some() {
             return;
         }
-        let known = self
-            .addresses
-            .entry(name.to_ascii_lowercase().into())
-            .or_default();
-        if known.len() < MAX_ADDRESSES && !known.contains(&address) {
-            known.push(address);
+        let address = address.to_canonical();
+        // Only node names are looked up, so other names need no memory.
+        for name in fields.filter(|name| NodeName::parse(name).is_ok()) {
+            let known = self
+                .addresses
+                .entry(name.to_ascii_lowercase().into())
+                .or_default();
+            if known.len() < MAX_ADDRESSES && !known.contains(&address) {
+                known.push(address);
+            }
         }
     }
-}
-
-fn dialable(field: &str) -> Option<IpAddr> {
-    let address = field.parse::<IpAddr>().ok()?.to_canonical();
-    address::unreachable(address).is_none().then_some(address)
 }
 
 #[cfg(test)]
@@ -104,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn names_and_aliases_are_found_whatever_their_case() {
+    fn names_are_found_in_any_case() {
         let text = "127.0.0.1\tlocalhost\n\
                     # 10.0.0.9 pve1\n\
                     \n  10.0.0.1 \t PVE1.Example.org  pve1 # the first, 10.0.0.8 pve1\r\n\
@@ -118,20 +109,20 @@ mod tests {
     }
 
     #[test]
-    fn all_addresses_of_a_name_come_in_order_and_once() {
+    fn addresses_keep_their_order() {
         let text = "2001:db8::1 n\n10.0.0.1 n n\n10.0.0.1 n\n2001:DB8:0::1 n\n";
         assert_eq!(lookup(text, "n"), ["2001:db8::1", "10.0.0.1"]);
     }
 
     #[test]
-    fn what_cannot_be_dialled_is_left_out() {
+    fn unreachable_address_is_left_out() {
         let text = "fe80::1%eth0 n\nfe80::1 n\n0.0.0.0 n\n:: n\n::ffff:0.0.0.0 n\n\
                     224.0.0.1 n\nff02::1 n\n255.255.255.255 n\n10.0.0.1 n\n::ffff:10.0.0.1 n";
         assert_eq!(lookup(text, "n"), ["10.0.0.1"]);
     }
 
     #[test]
-    fn a_bad_line_costs_no_other() {
+    fn bad_line_leaves_others_valid() {
         let text = b"10.0.0.256 n\n010.0.0.1 n\nn 10.0.0.3\n10.0.0.4\n\xff\xfe n\n\
                      10.0.0.5 \xff n\n10.0.0.6 n # caf\xe9\n10.0.0.7 a;b $(x) -o n";
         let addresses = Hosts::parse(text).lookup(&NodeName::parse("n").unwrap());
@@ -140,26 +131,26 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_itself_and_no_line_redirects_it() {
+    fn address_is_never_redirected() {
         assert_eq!(lookup("10.0.0.9 10.0.0.1", "10.0.0.1"), ["10.0.0.1"]);
         assert_eq!(lookup("10.0.0.9 ::1", "[::1]"), ["::1"]);
     }
 
     #[test]
-    fn one_name_cannot_have_addresses_without_end() {
+    fn addresses_of_a_name_are_bounded() {
         let text: String = (0..100).map(|n| format!("10.0.0.{n} n\n")).collect();
         assert_eq!(lookup(&text, "n").len(), MAX_ADDRESSES);
     }
 
     #[test]
-    fn a_file_without_end_is_cut() {
+    fn huge_file_is_cut() {
         let text = format!("10.0.0.1 n #{}\n10.0.0.2 n\n", "x".repeat(MAX_BYTES));
         assert_eq!(lookup(&text, "n"), ["10.0.0.1"]);
     }
 
     proptest! {
         #[test]
-        fn no_bytes_make_the_reader_panic(bytes: Vec<u8>) {
+        fn no_bytes_cause_a_panic(bytes: Vec<u8>) {
             let _ = Hosts::parse(bytes);
         }
 

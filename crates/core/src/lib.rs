@@ -15,7 +15,7 @@
 //! | [`capability`] | what a caller may do |
 //! | [`peer`] | who a caller is |
 //! | [`accept`] | how often a user may connect |
-//! | [`gate`] | how many connections a caller may hold open |
+//! | [`connection_limits`] | how many connections a caller may hold open |
 //! | [`limiter`] | how often a caller may ask |
 //! | [`work`] | how many exchanges run at a time, and for whom |
 //! | [`rpc`] | the socket's protocol and its words |
@@ -41,8 +41,8 @@ pub mod bucket;
 pub mod capability;
 pub mod causes;
 pub mod config;
+pub mod connection_limits;
 pub mod event;
-pub mod gate;
 pub mod growth;
 pub mod hosts;
 pub mod known_hosts;

@@ -1,10 +1,13 @@
-//! The limiter: how often a caller may ask.
+//! The limiter: how many requests a caller gets, and for how long it is refused.
 //!
-//! A caller has one token bucket per allowed node and one for everything else, so
-//! its budget grows with the list: a poller that reads N nodes at the permitted
-//! rate is never refused, however many nodes there are and however it bunches
-//! them. A caller that sends malformed or forbidden requests is refused for a
-//! while, and longer each time; nothing sleeps and nothing is held meanwhile.
+//! A caller has one token bucket for each allowed node and one for all other requests, so
+//! its budget grows with `allowed_nodes`: a poller that reads N nodes at the permitted rate
+//! is never refused, for any N and any order. One bucket for all nodes was rejected: its
+//! burst would have to hold a whole sweep, which a caller could then spend on one node.
+//!
+//! A malformed or forbidden request costs a penalty: the caller is refused for a while, and
+//! for twice as long the next time. A refusal is immediate. Delaying the answer instead
+//! would hold a task and a connection for each offender.
 
 use crate::bucket::{Rate, TokenBucket};
 use crate::name::NodeName;
@@ -12,18 +15,18 @@ use crate::peer::PeerId;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// The numbers a limiter works with.
+/// The parameters of a limiter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// One token comes back every so long.
+    /// The time after which one token comes back.
     pub interval: Duration,
-    /// How many tokens a bucket holds.
+    /// The tokens of a full bucket.
     pub burst: u32,
     /// The first penalty.
     pub penalty: Duration,
-    /// The longest penalty.
+    /// The longest penalty, and the time after which a penalty is forgotten.
     pub penalty_max: Duration,
-    /// How many callers are remembered.
+    /// The most callers remembered.
     pub max_peers: usize,
 }
 
@@ -39,36 +42,25 @@ impl Default for Limits {
     }
 }
 
-impl Limits {
-    /// The rate of each bucket.
-    #[must_use]
-    pub fn rate(&self) -> Rate {
-        Rate {
-            interval: self.interval,
-            burst: self.burst,
-        }
-    }
-}
-
-/// Which bucket a request spends from.
+/// The bucket that a request takes its token from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bucket<'a> {
-    /// The caller's own: everything that is not a reading of an allowed node.
+    /// The caller's bucket for everything but readings of allowed nodes.
     Own,
     /// The caller's bucket for one allowed node.
     Node(&'a NodeName),
 }
 
-/// Why a request was refused.
+/// The limit that a caller exceeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Refusal {
-    /// The bucket was empty.
+    /// The bucket is empty.
     Rate,
-    /// The caller is being penalised.
+    /// A penalty is running.
     Penalty,
-    /// The caller has too many connections open.
+    /// Too many connections of the caller are open.
     Connections,
-    /// The caller connects too often: its connections are closed unread.
+    /// Its connections exceed the accept budget and are closed unread.
     Accepts,
 }
 
@@ -85,15 +77,15 @@ impl Refusal {
     }
 }
 
-/// All callers' buckets and penalties.
+/// The buckets and penalties of all callers.
 #[derive(Debug)]
 pub struct Limiter {
     limits: Limits,
-    peers: HashMap<PeerId, Peer>,
+    peers: HashMap<PeerId, CallerState>,
 }
 
 #[derive(Debug, Default)]
-struct Peer {
+struct CallerState {
     own: TokenBucket,
     nodes: HashMap<NodeName, TokenBucket>,
     penalty: Option<Penalty>,
@@ -106,7 +98,7 @@ struct Penalty {
 }
 
 impl Limiter {
-    /// A limiter that has seen nobody.
+    /// A limiter that remembers no caller.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         Self {
@@ -115,27 +107,26 @@ impl Limiter {
         }
     }
 
-    /// Takes new numbers; what callers have spent stays spent.
+    /// Replaces the limits; spent tokens and running penalties stay.
     pub fn set_limits(&mut self, limits: Limits) {
         self.limits = limits;
     }
 
-    /// Whether the caller is refused for now, whatever it asks.
+    /// Checks for a running penalty, during which every request is refused.
     ///
     /// # Errors
-    /// [`Refusal::Penalty`] while one is running.
+    /// [`Refusal::Penalty`].
     pub fn check_penalty(&self, peer: &PeerId, now: Instant) -> Result<(), Refusal> {
-        let penalty = self.peers.get(peer).and_then(|p| p.penalty);
-        match penalty {
+        match self.peers.get(peer).and_then(|caller| caller.penalty) {
             Some(penalty) if now < penalty.until => Err(Refusal::Penalty),
             _ => Ok(()),
         }
     }
 
-    /// Spends one token.
+    /// Takes one token; an administrator needs none.
     ///
     /// # Errors
-    /// [`Refusal::Rate`] when there is none.
+    /// [`Refusal::Rate`] when the bucket is empty.
     pub fn spend(
         &mut self,
         peer: &PeerId,
@@ -145,11 +136,14 @@ impl Limiter {
         if !peer.is_limited() {
             return Ok(());
         }
-        let rate = self.limits.rate();
-        let state = self.state(peer, now);
+        let rate = Rate {
+            interval: self.limits.interval,
+            burst: self.limits.burst,
+        };
+        let caller = self.caller(peer, now);
         let bucket = match bucket {
-            Bucket::Own => &mut state.own,
-            Bucket::Node(node) => state.nodes.entry(node.clone()).or_default(),
+            Bucket::Own => &mut caller.own,
+            Bucket::Node(node) => caller.nodes.entry(node.clone()).or_default(),
         };
         if bucket.take(rate, now) {
             Ok(())
@@ -158,62 +152,58 @@ impl Limiter {
         }
     }
 
-    /// Penalises a caller and says for how long: twice as long as the last time
-    /// when that is not long past. An administrator is not penalised.
+    /// Starts a penalty and returns its length: twice the last one, if that ended less than
+    /// `penalty_max` ago. An administrator gets none.
     pub fn penalise(&mut self, peer: &PeerId, now: Instant) -> Duration {
         if !peer.is_limited() {
             return Duration::ZERO;
         }
         let limits = self.limits;
-        let state = self.state(peer, now);
-        let recent = state.penalty.filter(|p| now < p.until + limits.penalty_max);
+        let caller = self.caller(peer, now);
+        let recent = caller
+            .penalty
+            .filter(|p| now < p.until + limits.penalty_max);
         let length = recent.map_or(limits.penalty, |p| (p.length * 2).min(limits.penalty_max));
-        state.penalty = Some(Penalty {
+        caller.penalty = Some(Penalty {
             length,
             until: now + length,
         });
         length
     }
 
-    /// Forgets callers that have nothing left to remember.
+    /// Forgets callers whose state is that of a new one.
     pub fn sweep(&mut self, now: Instant) {
         let memory = self.limits.penalty_max;
-        for peer in self.peers.values_mut() {
-            peer.nodes.retain(|_, bucket| !bucket.is_full(now));
-            peer.penalty = peer.penalty.filter(|p| now < p.until + memory);
-        }
-        self.peers.retain(|_, peer| !peer.is_forgettable(now));
+        self.peers.retain(|_, caller| {
+            caller.nodes.retain(|_, bucket| !bucket.is_full(now));
+            caller.penalty = caller.penalty.filter(|p| now < p.until + memory);
+            !(caller.nodes.is_empty() && caller.penalty.is_none() && caller.own.is_full(now))
+        });
     }
 
-    /// How many callers are remembered.
+    /// The number of callers remembered.
     #[must_use]
     pub fn active_peers(&self) -> usize {
         self.peers.len()
     }
 
-    fn state(&mut self, peer: &PeerId, now: Instant) -> &mut Peer {
+    /// The state of a caller. A new caller that exceeds `max_peers` replaces idle ones,
+    /// else the one whose own bucket is full first: refusing it would let those that came
+    /// first lock it out.
+    fn caller(&mut self, peer: &PeerId, now: Instant) -> &mut CallerState {
         if !self.peers.contains_key(peer) && self.peers.len() >= self.limits.max_peers {
-            self.make_room(now);
+            self.sweep(now);
+            if self.peers.len() >= self.limits.max_peers {
+                let idlest = self
+                    .peers
+                    .iter()
+                    .min_by_key(|(_, caller)| caller.own.full_at());
+                if let Some(id) = idlest.map(|(id, _)| id.clone()) {
+                    self.peers.remove(&id);
+                }
+            }
         }
         self.peers.entry(peer.clone()).or_default()
-    }
-
-    /// The map is at its cap: drop what is idle, else whoever is nearest to it.
-    fn make_room(&mut self, now: Instant) {
-        self.sweep(now);
-        if self.peers.len() < self.limits.max_peers {
-            return;
-        }
-        let nearest = self.peers.iter().min_by_key(|(_, peer)| peer.own.full_at());
-        if let Some(id) = nearest.map(|(id, _)| id.clone()) {
-            self.peers.remove(&id);
-        }
-    }
-}
-
-impl Peer {
-    fn is_forgettable(&self, now: Instant) -> bool {
-        self.nodes.is_empty() && self.penalty.is_none() && self.own.is_full(now)
     }
 }
 
@@ -229,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_poller_of_fifty_nodes_all_at_once_is_never_refused() {
+    fn poller_of_50_nodes_is_served() {
         let (mut limiter, start) = (Limiter::new(Limits::default()), Instant::now());
         let poller = PeerId::Uid(1000);
         // A day of polling every 10 s, the whole list in the same instant.
@@ -243,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_gives_the_burst_then_the_rate() {
+    fn bucket_gives_burst_then_rate() {
         let (mut limiter, now) = (Limiter::new(Limits::default()), Instant::now());
         let peer = PeerId::Uid(1000);
         let spend = |limiter: &mut Limiter, at| limiter.spend(&peer, Bucket::Own, at).is_ok();
@@ -256,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn buckets_of_nodes_and_callers_are_their_own() {
+    fn buckets_are_independent() {
         let (mut limiter, now) = (Limiter::new(Limits::default()), Instant::now());
         let (a, b) = (PeerId::Uid(1), PeerId::Uid(2));
         for _ in 0..2 {
@@ -269,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn penalties_double_to_the_limit_and_are_forgotten() {
+    fn penalties_double_and_expire() {
         let (mut limiter, mut now) = (Limiter::new(Limits::default()), Instant::now());
         let peer = PeerId::Uid(1);
         for seconds in [2, 4, 8, 16, 32, 60, 60] {
@@ -285,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn the_number_of_remembered_callers_is_bounded() {
+    fn remembered_callers_are_bounded() {
         let limits = Limits {
             max_peers: 8,
             ..Limits::default()
@@ -310,9 +300,9 @@ mod tests {
     }
 
     proptest! {
-        /// In any window, no bucket gives more than its burst and the rate.
+        /// A bucket gives at most its burst and the rate, whatever the schedule.
         #[test]
-        fn no_schedule_gets_more_than_the_rate(
+        fn no_schedule_exceeds_the_rate(
             gaps in proptest::collection::vec(0u64..3_000, 1..300),
         ) {
             let (mut limiter, start) = (Limiter::new(Limits::default()), Instant::now());

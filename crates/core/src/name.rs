@@ -1,43 +1,42 @@
-//! Node names: parsed once at the edge, never checked again.
+//! Node names, parsed once where they enter.
 //!
-//! A name comes from callers we do not trust and ends up in logs, metric labels
-//! and `known_hosts` look-ups, so the type holds nothing that could be read as
-//! an option, a path, a pattern or markup. It never reaches a shell: there is none.
+//! A name comes from untrusted callers and goes into logs, metric labels and `known_hosts`
+//! look-ups, so a [`NodeName`] contains nothing that could be taken for an option, a path,
+//! a pattern or markup. No shell ever sees it.
 
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 /// The longest host name accepted, in bytes.
 pub const MAX_NAME_BYTES: usize = 64;
 
-/// How much of an invalid name an error message shows, in characters.
+/// The most characters of an invalid name that an error message shows.
 const SHOWN_CHARS: usize = 64;
 
-/// A valid node name: an IPv4 or IPv6 address, or a host name.
+/// A node name: an IPv4 or IPv6 address, or a host name.
 ///
-/// Host names are 1–64 bytes of `[A-Za-z0-9._-]` that start with a letter or a
-/// digit. IPv6 addresses may come in brackets. Zones and ports are refused.
+/// Host names are 1 to 64 bytes of `[A-Za-z0-9._-]` that start with a letter or a digit.
+/// IPv6 addresses may be in brackets. Zones and ports are refused.
 ///
-/// Names that mean one node are equal, hash alike and sort alike, however they are spelt:
-/// host names without regard to case (RFC 4343), addresses by what they are, an IPv4
-/// address within IPv6 (`::ffff:192.0.2.1`) as the IPv4 address. Two spellings must
-/// not be two nodes: each would have a limiter's budget, a connection and a place in the
-/// list of its own.
+/// All spellings of one node are equal, and hash and sort alike: host names in any case
+/// (RFC 4343), addresses in any notation, an IPv4 address mapped to IPv6
+/// (`::ffff:192.0.2.1`) as the IPv4 address. Otherwise each spelling would have its own
+/// budget in the limiter, its own connection and its own entry in `allowed_nodes`.
 #[derive(Clone, Debug)]
 pub struct NodeName {
     key: Key,
-    /// A host as it was written, an address in its canonical form.
+    /// A host name as written, an address in canonical form.
     text: String,
-    /// An address that was written in another form.
+    /// An address as written, if that is another form.
     written: Option<String>,
 }
 
-/// The meaning of a name.
+/// The part of a name that is compared.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Key {
-    /// In its canonical family.
+    /// IPv4 if it is an IPv4 address mapped to IPv6.
     Address(IpAddr),
     /// In lower case.
     Host(String),
@@ -69,31 +68,31 @@ impl Hash for NodeName {
     }
 }
 
-/// Why a text is not a node name.
+/// The rule for node names that a text breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    /// The text was empty.
+    /// The text is empty.
     #[error("a node name cannot be empty")]
     Empty,
-    /// The text was longer than [`MAX_NAME_BYTES`].
+    /// The text is longer than [`MAX_NAME_BYTES`].
     #[error("a node name has at most {MAX_NAME_BYTES} bytes")]
     TooLong,
-    /// The first character was neither a letter nor a digit.
+    /// The first character is neither a letter nor a digit.
     #[error("a node name starts with a letter or a digit")]
     BadStart,
     /// A character outside `[A-Za-z0-9._-]`.
     #[error("a node name has only letters, digits, '.', '_' and '-'")]
     BadCharacter,
-    /// Four dotted numbers, or something in brackets, that is no address.
+    /// Four dotted numbers, or a text in brackets, that is not an address.
     #[error("this looks like an IP address but is none")]
     BadAddress,
 }
 
 impl NodeName {
-    /// Parses a name as a caller or the configuration wrote it.
+    /// Parses a name from a caller or from the configuration.
     ///
     /// # Errors
-    /// [`NameError`] says which rule the text breaks.
+    /// [`NameError`].
     pub fn parse(text: &str) -> Result<Self, NameError> {
         if text.is_empty() {
             return Err(NameError::Empty);
@@ -110,7 +109,13 @@ impl NodeName {
                 text: canonical,
             });
         }
-        check_host(text)?;
+        if !text.starts_with(|first: char| first.is_ascii_alphanumeric()) {
+            return Err(NameError::BadStart);
+        }
+        let is_valid = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+        if !text.bytes().all(is_valid) {
+            return Err(NameError::BadCharacter);
+        }
         Ok(Self {
             key: Key::Host(text.to_ascii_lowercase()),
             text: text.to_owned(),
@@ -118,21 +123,20 @@ impl NodeName {
         })
     }
 
-    /// The name as text: an address in its canonical form (RFC 5952), a host as it was
-    /// written.
+    /// The name: an address in canonical form (RFC 5952), a host name as written.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The name exactly as it was written, for the answer to whoever wrote it.
+    /// The name exactly as written, for the reply to its caller.
     #[must_use]
     pub fn as_written(&self) -> &str {
         self.written.as_ref().unwrap_or(&self.text)
     }
 
-    /// The one text of all spellings, for look-ups: as [`NodeName::as_str`], a host in
-    /// lower case.
+    /// The same text for all spellings, for look-ups: an address in canonical form, a host
+    /// name in lower case.
     #[must_use]
     pub fn canonical(&self) -> &str {
         match &self.key {
@@ -141,7 +145,7 @@ impl NodeName {
         }
     }
 
-    /// The address, when the name is one.
+    /// The address, if the name is one.
     #[must_use]
     pub fn address(&self) -> Option<IpAddr> {
         match &self.key {
@@ -151,46 +155,23 @@ impl NodeName {
     }
 }
 
+/// The address, if the text has the form of one.
 fn parse_address(text: &str) -> Result<Option<IpAddr>, NameError> {
-    if let Some(inner) = text.strip_prefix('[') {
+    let address = if let Some(inner) = text.strip_prefix('[') {
         let inner = inner.strip_suffix(']').ok_or(NameError::BadAddress)?;
-        let address = inner.parse::<Ipv6Addr>();
-        return address
-            .map(|a| Some(IpAddr::V6(a)))
-            .map_err(|_| NameError::BadAddress);
-    }
-    if text.contains(':') {
-        // No host name has a colon, so this is an address, a port or an attack.
-        let address = text.parse::<Ipv6Addr>();
-        return address
-            .map(|a| Some(IpAddr::V6(a)))
-            .map_err(|_| NameError::BadAddress);
-    }
-    if is_dotted_numbers(text) {
-        let address = text.parse::<Ipv4Addr>();
-        return address
-            .map(|a| Some(IpAddr::V4(a)))
-            .map_err(|_| NameError::BadAddress);
-    }
-    Ok(None)
-}
-
-/// Four groups of digits: `inet_aton` would read `010.1.1.1` as octal, so only
-/// what [`Ipv4Addr`] takes is an address, and the rest is nothing.
-fn is_dotted_numbers(text: &str) -> bool {
-    text.split('.').count() == 4 && text.bytes().all(|b| b.is_ascii_digit() || b == b'.')
-}
-
-fn check_host(text: &str) -> Result<(), NameError> {
-    if !text.starts_with(|first: char| first.is_ascii_alphanumeric()) {
-        return Err(NameError::BadStart);
-    }
-    let valid = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
-    if text.bytes().all(valid) {
-        Ok(())
+        inner.parse().map(IpAddr::V6)
+    } else if text.contains(':') {
+        // No host name has a colon: with one, this is an address or has a port.
+        text.parse().map(IpAddr::V6)
+    } else if text.split('.').count() == 4 && text.bytes().all(|b| b.is_ascii_digit() || b == b'.')
+    {
+        // `inet_aton` reads `010.1.1.1` as octal. Four numbers that `Ipv4Addr` refuses are
+        // refused as a host name too, so that nothing else resolves them.
+        text.parse().map(IpAddr::V4)
     } else {
-        Err(NameError::BadCharacter)
-    }
+        return Ok(None);
+    };
+    address.map(Some).map_err(|_| NameError::BadAddress)
 }
 
 impl fmt::Display for NodeName {
@@ -207,11 +188,11 @@ impl std::str::FromStr for NodeName {
     }
 }
 
-/// An invalid name made fit to be shown: cut to 64 characters, and everything
-/// that is not printable ASCII (or is a quote or backslash) escaped.
+/// An invalid name for an error message: cut to 64 characters; quotes, backslashes and all
+/// that is not printable ASCII escaped.
 ///
-/// An error message travels to Pulse's log and to terminals, so a hostile name
-/// must not be able to move a cursor or break a line there.
+/// Error messages end up in Pulse's log and in terminals, where a hostile name must not
+/// move the cursor or start a new line.
 #[must_use]
 pub fn shown(text: &str) -> String {
     let mut chars = text.chars();
@@ -236,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn host_names_and_addresses_are_accepted() {
+    fn host_names_and_addresses_parse() {
         for text in [
             "pve1",
             "a",
@@ -263,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn spellings_of_one_node_are_one_name() {
+    fn spellings_of_a_node_are_equal() {
         let name = |text| NodeName::parse(text).unwrap();
         let state = RandomState::new();
         let hash = |name: &NodeName| state.hash_one(name);
@@ -336,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hostile_name_is_shown_cut_and_escaped() {
+    fn hostile_name_is_cut_and_escaped() {
         assert_eq!(shown("a\x1b[2J\"\n"), "a\\u{1b}[2J\\\"\\n");
         assert_eq!(shown("pvе1"), "pv\\u{435}1");
         assert_eq!(shown(&"x".repeat(65)), format!("{}…", "x".repeat(64)));

@@ -1,10 +1,9 @@
-//! Numbers of what is counted one by one: records, messages, epochs, segments.
+//! Ordinals: the numbers of records, messages, epochs and segments.
 //!
-//! They stand in files that somebody else may have written and come over sockets, and the
-//! code adds one to them, or takes one number from another. A number near 2⁶⁴ would make that
-//! arithmetic wrap. So they are read as this type and no other, and no program ever counts
-//! that far: 2⁵³ records take 285 years at a million a second. Up to there every language's
-//! JSON reads a number exactly, too (RFC 8259, section 6).
+//! They are parsed from files and sockets that an attacker may write, and then added and
+//! subtracted, which would wrap for numbers near 2⁶⁴. So they are parsed as this type only,
+//! up to a bound that no program reaches: 2⁵³ records take 285 years at a million a second.
+//! It is also the bound up to which JSON numbers are exact everywhere (RFC 8259, section 6).
 
 use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize};
@@ -15,10 +14,10 @@ use std::fmt;
 pub struct Ordinal(u64);
 
 impl Ordinal {
-    /// The largest, 2⁵³ − 1. Sums of a few of them do not overflow 64 bits.
+    /// The largest ordinal, 2⁵³ − 1. Sums of a few do not overflow 64 bits.
     pub const MAX: u64 = (1 << 53) - 1;
 
-    /// `None` above [`Ordinal::MAX`].
+    /// The ordinal with this number; `None` above [`Ordinal::MAX`].
     #[must_use]
     pub const fn new(number: u64) -> Option<Self> {
         if number <= Self::MAX {
@@ -28,7 +27,7 @@ impl Ordinal {
         }
     }
 
-    /// Parses decimal digits, as our writers write them: no sign, no leading zero.
+    /// Parses decimal digits without sign and leading zeros.
     #[must_use]
     pub fn parse(digits: &[u8]) -> Option<Self> {
         let is_canonical = match digits {
@@ -36,7 +35,7 @@ impl Ordinal {
             [b'0'] => true,
             [first, ..] => *first != b'0',
         };
-        // No more digits than the largest has: then 64 bits hold the sum.
+        // 16 digits, as many as the largest has, do not overflow 64 bits.
         if !is_canonical || digits.len() > 16 || !digits.iter().all(u8::is_ascii_digit) {
             return None;
         }
@@ -71,7 +70,7 @@ mod tests {
     const PAST: u64 = Ordinal::MAX + 1;
 
     #[test]
-    fn numbers_end_at_2_to_the_53() {
+    fn ordinals_end_below_2_to_the_53() {
         for number in [0, 1, Ordinal::MAX] {
             let text = number.to_string();
             assert_eq!(Ordinal::new(number).map(Ordinal::get), Some(number));

@@ -1,11 +1,12 @@
 //! Callers: their identity and their capabilities, from what the kernel says of them.
 //!
-//! A capability comes from the socket and from the configuration alone. Whoever can open
-//! the control socket, which is root's, administers. On the callers' socket a UID has what
-//! the configuration gives it, UID 0 too: a process with UID 0 may be root of any
-//! container, and nothing that the kernel shows of a process proves that it is not. The
-//! control group is looked up as a description: it divides the budget of a subordinate
-//! range and stands in records, but gives no right.
+//! A capability comes from the socket and from the configuration alone. The control socket
+//! gives every capability, because only root can open it. On the callers' socket a UID has
+//! the capabilities that the configuration gives it, UID 0 included: a process with UID 0
+//! can be root of any container, and nothing that the kernel shows of a process proves the
+//! opposite (see "Administration has a socket of its own" in docs/architecture.md). The
+//! control group is descriptive: it divides the budget of a subordinate range and appears
+//! in records, but gives no capability.
 
 use crate::accept::Standing;
 use crate::capability::{Capabilities, Capability};
@@ -16,15 +17,15 @@ use std::fmt;
 /// The credentials of the other end of a socket (`SO_PEERCRED`, unix(7)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Credentials {
-    /// Effective user id at the time of connect.
+    /// The effective user id at the time of connect.
     pub uid: u32,
-    /// Effective group id.
+    /// The effective group id.
     pub gid: u32,
-    /// Process id; 0 when the kernel does not say.
+    /// The process id; 0 when the kernel does not say.
     pub pid: u32,
 }
 
-/// The socket that a caller came through.
+/// The socket that a caller connected to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SocketRole {
     /// The one that containers mount.
@@ -33,21 +34,21 @@ pub enum SocketRole {
     Control,
 }
 
-/// The unit that the limiter and the work caps count as one caller.
+/// The identity that the limiter and the work queue count as one caller.
 ///
-/// It always contains the UID, or the whole subordinate range of the UID, so that no
-/// process can choose its own: a user can name control groups below its own as it likes.
+/// It contains the UID, or the subordinate range of the UID, so that no process can choose
+/// its own identity: users can name control groups below their own as they like.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PeerId {
     /// A user of the host.
     Uid(u32),
-    /// A range of subordinate user ids: containers of its owner.
+    /// A range of subordinate user ids: the containers of its owner.
     Range {
         /// The first user id.
         start: u32,
         /// The number of user ids.
         count: u32,
-        /// One container of them, where the kernel let us see it.
+        /// The container, if the kernel shows it.
         container: Option<ContainerId>,
     },
     /// A user that opened the control socket.
@@ -57,10 +58,10 @@ pub enum PeerId {
 }
 
 impl PeerId {
-    /// Whether the limiter counts what it asks. An administrator looks at a fault by
-    /// asking often, and could stop the daemon anyway.
+    /// False for administrators, who often repeat requests to find a fault, and could stop
+    /// the daemon anyway.
     #[must_use]
-    pub fn is_limited(&self) -> bool {
+    pub(crate) fn is_limited(&self) -> bool {
         !matches!(self, Self::Administrator(_))
     }
 }
@@ -86,15 +87,17 @@ impl fmt::Display for PeerId {
     }
 }
 
-/// A container's name: the part of a control group's path that only root could have made.
+/// The name of a container: the leading part of its control group's path that only root
+/// can create.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ContainerId(String);
 
-/// The longest part of a control group's name that is kept: a Docker scope has 77 bytes.
+/// The longest name kept: the scope of a Docker container has 77 bytes.
 const MAX_CONTAINER_BYTES: usize = 80;
 
-/// Groups in which engines that run as root make one group for each container. A parent
-/// that is not listed makes its containers one: their budget is smaller then, never larger.
+/// Groups in which engines that run as root create one group per container. An engine that
+/// is missing here has one budget for all its containers: less than it could have, and
+/// never more.
 const PARENTS: [&str; 7] = [
     "lxc",
     "docker",
@@ -106,21 +109,21 @@ const PARENTS: [&str; 7] = [
 ];
 
 impl ContainerId {
-    /// Reads the text of `/proc/<pid>/cgroup` (cgroups(7)).
+    /// Parses the text of `/proc/<pid>/cgroup` (cgroups(7)).
     ///
-    /// The name ends where a container could have made the rest of the path itself, so
-    /// that it cannot be another container's, nor a new one at each request. Engines name
-    /// their groups as they like, so the place in the tree decides: the first component
-    /// below the slices of the system's service manager, or the one below a known parent.
-    /// Processes of a login (`user.slice`), of a service and of the root group are in no
-    /// container: what is below those can be made by their users.
+    /// The name ends where the container could have created the rest of the path itself,
+    /// so that it cannot take another container's name, nor a new one for each request.
+    /// Engines choose the names of their groups, so the position in the tree decides: the
+    /// first component below the slices of the service manager, or the one below a known
+    /// parent. Processes of a login (`user.slice`), of a service and of the root group are
+    /// in no container, because users can create groups below these.
     #[must_use]
     pub fn from_cgroup(text: &str) -> Option<Self> {
-        // Where both versions are mounted, engines may use either, and the first version's
-        // hierarchies may name other things besides.
+        // With both versions mounted, an engine may use either. The unified one comes first,
+        // because hierarchies of version 1 may name other things than containers.
         let is_unified = |line: &&str| line.starts_with("0::");
-        let (unified, older): (Vec<_>, Vec<_>) = text.lines().partition(is_unified);
-        unified.into_iter().chain(older).find_map(|line| {
+        let (unified, legacy): (Vec<_>, Vec<_>) = text.lines().partition(is_unified);
+        unified.into_iter().chain(legacy).find_map(|line| {
             let name = container_in(line.splitn(3, ':').nth(2)?)?;
             let kept = name.chars().filter(char::is_ascii_graphic);
             Some(Self(kept.take(MAX_CONTAINER_BYTES).collect()))
@@ -139,8 +142,9 @@ fn container_in(path: &str) -> Option<String> {
     let slices = parts.iter().take_while(|part| part.ends_with(".slice"));
     let (slices, below) = parts.split_at(slices.count());
     match (slices.first(), below) {
-        // `..` is outside our own control group namespace: there is nothing to be seen.
+        // `..` leads out of our own control group namespace, where nothing is visible.
         (Some(&"user.slice"), _) | (_, [] | ["init.scope" | "..", ..]) => None,
+        // Only in machine.slice is a service a container (systemd-nspawn).
         (Some(&outermost), [service, ..])
             if service.ends_with(".service") && outermost != "machine.slice" =>
         {
@@ -153,40 +157,38 @@ fn container_in(path: &str) -> Option<String> {
     }
 }
 
-/// Facts about a caller's process beyond its credentials. They describe; they give no
-/// right, and what could not be looked at is absent.
+/// Facts about a caller's process beyond its credentials. They give no capability; a fact
+/// that could not be read is absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Surroundings {
-    /// The container of its process, seen while the process was pinned.
+pub struct ProcessFacts {
+    /// The container, read while the process was pinned.
     pub container: Option<ContainerId>,
-    /// The UID of the host that its user namespace calls 0, when not 0 itself.
+    /// The UID of the host that its user namespace maps to 0, unless that is 0 itself.
     pub mapped_root: Option<u32>,
 }
 
-/// A caller, identified.
+/// An identified caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
     /// The kernel's credentials.
     pub credentials: Credentials,
-    /// The unit it counts as.
+    /// The identity that limits apply to.
     pub id: PeerId,
-    /// The container of its process, as a description.
+    /// The container of its process, for records.
     pub container: Option<ContainerId>,
     /// The capabilities it has.
     pub capabilities: Capabilities,
 }
 
-/// The rules for callers, made from the configuration.
+/// The access rules of the configuration, with the host's subordinate ranges.
 #[derive(Clone, Debug, Default)]
 pub struct AccessPolicy {
-    /// Capabilities granted to user ids.
+    /// The capabilities of user ids.
     pub uids: HashMap<u32, Capabilities>,
-    /// Group ids that may read.
+    /// The group ids that have `read`.
     pub gids: Vec<u32>,
-    /// Whether root of an unprivileged container may read.
-    pub allow_idmapped_root: bool,
-    /// Owners of the subordinate ranges that count for that.
-    pub idmap_users: Vec<String>,
+    /// The owners of subordinate ranges whose unprivileged containers' root has `read`.
+    pub container_owners: Vec<String>,
     /// `/etc/subuid`.
     pub subuid: SubordinateRanges,
     /// `/etc/subgid`.
@@ -200,44 +202,42 @@ impl AccessPolicy {
         &self,
         role: SocketRole,
         credentials: Credentials,
-        around: Surroundings,
+        facts: ProcessFacts,
     ) -> Peer {
         let (id, capabilities) = match role {
             SocketRole::Control => (PeerId::Administrator(credentials.uid), Capabilities::all()),
             SocketRole::Callers => (
-                self.id(credentials.uid, around.container.clone()),
-                self.capabilities(credentials, &around),
+                self.id(credentials.uid, facts.container.clone()),
+                self.capabilities(credentials, facts.mapped_root),
             ),
         };
         Peer {
             credentials,
             id,
-            container: around.container,
+            container: facts.container,
             capabilities,
         }
     }
 
-    /// What the credentials alone say: a stranger has no capability, whatever its process
-    /// is found to be, so nobody need look.
+    /// The rights that the credentials alone can give. The facts about a stranger's process
+    /// need not be read, because they only restrict.
     #[must_use]
     pub fn standing(&self, credentials: Credentials) -> Standing {
-        // What is known of the process narrows: it gives nobody a capability.
-        let most = self.capabilities(credentials, &Surroundings::default());
-        if most.is_empty() {
+        if self.capabilities(credentials, None).is_empty() {
             Standing::Stranger
         } else {
             Standing::Eligible
         }
     }
 
-    /// A user as far as the credentials tell: its UID, or the range that has it.
+    /// The identity of a UID without its container: the UID, or the range that contains it.
     #[must_use]
     pub fn user(&self, uid: u32) -> PeerId {
         self.id(uid, None)
     }
 
-    /// A UID of the host is one caller in every container, since its user can make
-    /// control groups; a container divides a subordinate range alone.
+    /// A user of the host is one caller in every control group, since it can create them.
+    /// A container divides only a subordinate range.
     fn id(&self, uid: u32, container: Option<ContainerId>) -> PeerId {
         match self.subuid.find(uid) {
             Some(range) => PeerId::Range {
@@ -249,32 +249,31 @@ impl AccessPolicy {
         }
     }
 
-    fn capabilities(&self, credentials: Credentials, around: &Surroundings) -> Capabilities {
-        let by_uid = self.uids.get(&credentials.uid).copied().unwrap_or_default();
-        let by_gid = self.gids.contains(&credentials.gid);
-        if by_gid || self.is_idmapped_root(credentials, around) {
-            return by_uid.union(Capabilities::read_only());
+    fn capabilities(&self, credentials: Credentials, mapped_root: Option<u32>) -> Capabilities {
+        let of_uid = self.uids.get(&credentials.uid).copied().unwrap_or_default();
+        if self.gids.contains(&credentials.gid) || self.is_container_root(credentials, mapped_root)
+        {
+            return of_uid.union(Capabilities::read_only());
         }
-        by_uid
+        of_uid
     }
 
-    /// Root of an unprivileged container: the first id of a subordinate range of
-    /// a permitted owner, for user and group alike, and, where the kernel lets us
-    /// see the mapping, really the one its namespace calls 0.
-    fn is_idmapped_root(&self, credentials: Credentials, around: &Surroundings) -> bool {
+    /// Root of an unprivileged container: the first id of a permitted owner's subordinate
+    /// range, for user and group alike. A namespace may map another id to 0, so where the
+    /// kernel shows the mapping, it must be this one.
+    fn is_container_root(&self, credentials: Credentials, mapped_root: Option<u32>) -> bool {
         let is_first = |ranges: &SubordinateRanges, id: u32| {
             let mut owned = ranges.starting_at(id);
-            owned.any(|range| self.idmap_users.contains(&range.owner))
+            owned.any(|range| self.container_owners.contains(&range.owner))
         };
-        self.allow_idmapped_root
-            && is_first(&self.subuid, credentials.uid)
+        is_first(&self.subuid, credentials.uid)
             && is_first(&self.subgid, credentials.gid)
-            && around.mapped_root.is_none_or(|uid| uid == credentials.uid)
+            && mapped_root.is_none_or(|uid| uid == credentials.uid)
     }
 }
 
-/// The UID of the host that a user namespace calls 0, from the text of
-/// `/proc/<pid>/uid_map` (`user_namespaces(7)`); `None` for the host's own.
+/// Parses the text of `/proc/<pid>/uid_map` (`user_namespaces(7)`): the UID of the host
+/// that the namespace maps to 0. `None` for the host's own namespace, which maps 0 to 0.
 #[must_use]
 pub fn mapped_root(uid_map: &str) -> Option<u32> {
     uid_map.lines().find_map(|line| {
@@ -286,9 +285,9 @@ pub fn mapped_root(uid_map: &str) -> Option<u32> {
     })
 }
 
-/// Capabilities of one `allowed_peers` entry: none named is `read`.
+/// The capabilities of one `allowed_peers` entry; an entry that names none has `read`.
 #[must_use]
-pub fn entry_capabilities(named: &[Capability]) -> Capabilities {
+pub(crate) fn entry_capabilities(named: &[Capability]) -> Capabilities {
     if named.is_empty() {
         Capabilities::read_only()
     } else {
@@ -312,30 +311,29 @@ mod tests {
                 (1001, Capabilities::read_only()),
             ]),
             gids: vec![50],
-            allow_idmapped_root: true,
-            idmap_users: vec!["root".into()],
+            container_owners: vec!["root".into()],
             subuid: SubordinateRanges::parse("root:100000:65536\nann:165536:65536\n"),
             subgid: SubordinateRanges::parse("root:100000:65536\nann:165536:65536\n"),
         }
     }
 
-    fn in_group(path: &str) -> Surroundings {
-        Surroundings {
+    fn in_group(path: &str) -> ProcessFacts {
+        ProcessFacts {
             container: ContainerId::from_cgroup(&format!("0::{path}\n")),
             mapped_root: None,
         }
     }
 
-    fn caller(uid: u32, gid: u32, around: Surroundings) -> Peer {
-        policy().identify(SocketRole::Callers, credentials(uid, gid), around)
+    fn caller(uid: u32, gid: u32, facts: ProcessFacts) -> Peer {
+        policy().identify(SocketRole::Callers, credentials(uid, gid), facts)
     }
 
     fn may(uid: u32, gid: u32) -> Capabilities {
-        caller(uid, gid, Surroundings::default()).capabilities
+        caller(uid, gid, ProcessFacts::default()).capabilities
     }
 
     #[test]
-    fn root_has_no_right_of_its_own() {
+    fn uid_0_has_no_right_of_its_own() {
         for path in [
             "/",
             "/init.scope",
@@ -353,24 +351,24 @@ mod tests {
     }
 
     #[test]
-    fn the_control_socket_gives_everything_and_counts_apart() {
+    fn control_socket_administers() {
         for uid in [0, 995, 100_000] {
             let policy = policy();
             let id = credentials(uid, uid);
-            let peer = policy.identify(SocketRole::Control, id, Surroundings::default());
+            let peer = policy.identify(SocketRole::Control, id, ProcessFacts::default());
             assert_eq!(peer.capabilities, Capabilities::all());
-            assert_ne!(peer.id, caller(uid, uid, Surroundings::default()).id);
+            assert_ne!(peer.id, caller(uid, uid, ProcessFacts::default()).id);
         }
     }
 
     #[test]
-    fn a_matching_gid_gives_read_and_never_admin() {
+    fn group_gives_read_alone() {
         assert_eq!(may(1002, 50), Capabilities::read_only());
         assert_eq!(may(1001, 50), Capabilities::read_only());
     }
 
     #[test]
-    fn only_root_of_a_permitted_container_is_let_in() {
+    fn only_root_of_container_reads() {
         assert_eq!(may(100_000, 100_000), Capabilities::read_only());
         for (uid, gid) in [
             (100_001, 100_000),
@@ -380,18 +378,18 @@ mod tests {
         ] {
             assert_eq!(may(uid, gid), Capabilities::NONE, "{uid}:{gid}");
         }
-        let around = Surroundings {
+        let facts = ProcessFacts {
             mapped_root: Some(165_536),
-            ..Surroundings::default()
+            ..ProcessFacts::default()
         };
         assert_eq!(
-            caller(100_000, 100_000, around).capabilities,
+            caller(100_000, 100_000, facts).capabilities,
             Capabilities::NONE
         );
     }
 
     #[test]
-    fn a_user_of_the_host_cannot_choose_its_identity() {
+    fn user_cannot_choose_identity() {
         for path in [
             "/lxc/101",
             "/user.slice/user-4001.slice/user@4001.service/libpod-77.scope",
@@ -402,8 +400,8 @@ mod tests {
     }
 
     #[test]
-    fn all_of_a_subordinate_range_is_one_caller() {
-        let id = |uid| caller(uid, 0, Surroundings::default()).id;
+    fn range_is_one_caller() {
+        let id = |uid| caller(uid, 0, ProcessFacts::default()).id;
         assert_eq!(id(100_000), id(165_535));
         assert_ne!(id(165_535), id(165_536));
         assert_eq!(id(1000), PeerId::Uid(1000));
@@ -419,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn a_container_is_named_by_what_only_root_can_make() {
+    fn container_name_is_made_by_root() {
         for (path, expected) in [
             ("/lxc/101/ns/system.slice/pulse.service", Some("lxc/101")),
             ("/lxc.payload.web/init.scope", Some("lxc.payload.web")),
@@ -461,7 +459,7 @@ mod tests {
     }
 
     #[test]
-    fn the_namespace_of_the_host_maps_no_root() {
+    fn host_namespace_maps_no_root() {
         assert_eq!(mapped_root("         0          0 4294967295\n"), None);
         assert_eq!(
             mapped_root("         0     100000      65536\n"),
@@ -489,7 +487,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn strangers_never_have_a_capability(
+        fn stranger_never_has_capability(
             uid in interesting_id(),
             gid in interesting_id(),
             mapped_root in proptest::option::of(interesting_id()),
@@ -498,15 +496,15 @@ mod tests {
             let container = in_container
                 .then(|| ContainerId::from_cgroup("0::/lxc/101\n"))
                 .flatten();
-            let around = Surroundings { container, mapped_root };
+            let facts = ProcessFacts { container, mapped_root };
             if policy().standing(credentials(uid, gid)) == Standing::Stranger {
-                prop_assert!(caller(uid, gid, around).capabilities.is_empty());
+                prop_assert!(caller(uid, gid, facts).capabilities.is_empty());
             }
         }
     }
 
     #[test]
-    fn standing_follows_the_rules() {
+    fn standing_follows_policy() {
         let standing = |uid, gid| policy().standing(credentials(uid, gid));
         for (uid, gid) in [(1001, 1), (7, 50), (100_000, 100_000)] {
             assert_eq!(standing(uid, gid), Standing::Eligible, "{uid}:{gid}");

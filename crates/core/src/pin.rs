@@ -1,18 +1,18 @@
-//! A collector's public key, as operators write it down.
+//! Pins of collectors: hashes of their public keys.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::fmt;
 use std::str::FromStr;
 
-/// As curl has it (`--pinnedpubkey`).
+/// The prefix in curl's notation (`--pinnedpubkey`).
 const PREFIX: &str = "sha256//";
 
-/// SHA-256 of a public key (its `SubjectPublicKeyInfo`, RFC 7469).
+/// The SHA-256 hash of a public key (`SubjectPublicKeyInfo`, RFC 7469).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pin(pub [u8; 32]);
 
-/// A text is no pin.
+/// The text is not a pin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "a pin is SHA-256 of a public key: \"sha256//\" and 44 characters of base64, or 64 \
@@ -23,7 +23,7 @@ pub struct PinError;
 impl FromStr for Pin {
     type Err = PinError;
 
-    /// Reads either form; nothing around it, and one pin only.
+    /// Parses one pin in either notation, with nothing around it.
     fn from_str(text: &str) -> Result<Self, PinError> {
         let digest = match text.strip_prefix(PREFIX) {
             Some(encoded) => STANDARD.decode(encoded).ok(),
@@ -35,23 +35,19 @@ impl FromStr for Pin {
 }
 
 impl fmt::Display for Pin {
-    /// In curl's form.
+    /// Writes curl's notation.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{PREFIX}{}", STANDARD.encode(self.0))
     }
 }
 
 fn hexadecimal(text: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u8>> = text.chars().map(digit).collect();
-    let digits = digits.filter(|digits| digits.len() == 64)?;
-    let (pairs, _) = digits.as_chunks::<2>();
+    let digit = |character: char| u8::try_from(character.to_digit(16)?).ok();
+    let digits: Vec<u8> = text.chars().map(digit).collect::<Option<_>>()?;
+    let (pairs, []) = digits.as_chunks::<2>() else {
+        return None;
+    };
     Some(pairs.iter().map(|[high, low]| high << 4 | low).collect())
-}
-
-fn digit(character: char) -> Option<u8> {
-    character
-        .to_digit(16)
-        .and_then(|digit| digit.try_into().ok())
 }
 
 #[cfg(test)]
@@ -59,12 +55,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Of the empty text, as everybody knows it.
+    /// The well-known hash of the empty text.
     const HEXADECIMAL: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
     const BASE64: &str = "sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
 
     #[test]
-    fn both_forms_are_one_pin_and_it_is_shown_as_curl_has_it() {
+    fn both_notations_are_one_pin() {
         let pin: Pin = HEXADECIMAL.parse().unwrap();
         assert_eq!(pin.0[..4], [0xe3, 0xb0, 0xc4, 0x42]);
         assert_eq!(HEXADECIMAL.to_uppercase().parse(), Ok(pin));
@@ -73,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_nearly_a_pin_is_none() {
+    fn other_texts_are_no_pins() {
         let texts = [
             String::new(),
             PREFIX.to_owned(),
@@ -100,7 +96,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_pin_is_read_as_it_is_shown(bytes: [u8; 32]) {
+        fn pins_parse_as_displayed(bytes: [u8; 32]) {
             let pin = Pin(bytes);
             prop_assert_eq!(pin.to_string().parse(), Ok(pin));
             let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -108,7 +104,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_makes_the_reader_panic(text: String, number in 0_usize..70) {
+        fn no_text_causes_a_panic(text: String, number in 0_usize..70) {
             let _ = text.parse::<Pin>();
             let cut: String = BASE64.chars().take(number).chain(text.chars()).collect();
             let _ = cut.parse::<Pin>();

@@ -1,34 +1,33 @@
-//! Retention of the audit log: which segment may be removed, and why another may not.
+//! Retention of the audit log: the conditions under which a segment is removed.
 //!
-//! The log is a list of segments, oldest first, and a live file. Only the oldest
-//! segment is ever judged: a log may lose its beginning and nothing else. The rules are
-//! in the order in which [`judge`] applies them: nothing goes unless a limit is set and
-//! exceeded; nothing goes whose seal is not on disk; nothing goes that a configured
-//! stream has not brought to its collector.
+//! The log is a list of segments, oldest first, and a live file. Only the oldest segment is
+//! judged, because a log may lose its beginning and nothing else. It is removed if it
+//! exceeds a limit, if a seal on disk covers it, and if every configured stream has
+//! forwarded it to its collector.
 
 use std::fmt;
 use std::time::Duration;
 
-/// The operator's limits (`[audit] retain_…`). Without any, nothing is ever removed.
+/// The operator's limits (`[audit] retain_…`). Without a limit nothing is removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
-    /// A segment goes when its last record is older.
+    /// The greatest age of a segment's last record.
     pub age: Option<Duration>,
-    /// The oldest segment goes while all segments together have more bytes.
+    /// The most bytes of all segments together.
     pub bytes: Option<u64>,
-    /// The cursor of a stream that nothing acknowledges counts as well.
+    /// The cursors of streams without acknowledgements count as well.
     pub unacknowledged: bool,
 }
 
 impl Limits {
-    /// Whether anything may be removed at all.
+    /// True if there is a limit.
     #[must_use]
     pub fn are_set(&self) -> bool {
         self.age.is_some() || self.bytes.is_some()
     }
 }
 
-/// The limit that a segment exceeds: `reason` of its `log.pruned` record.
+/// The limit that a segment exceeds; the `reason` of its `log.pruned` record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
     /// `retain_days`.
@@ -38,10 +37,10 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// Both.
+    /// Every reason.
     pub const ALL: [Self; 2] = [Self::Age, Self::Size];
 
-    /// The word on record.
+    /// The word in the record.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -50,21 +49,21 @@ impl Reason {
         }
     }
 
-    /// The reason with this word on record.
+    /// The reason with this word in the record.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| reason.as_str() == name)
     }
 }
 
-/// The oldest segment of a log, and the log that it belongs to.
+/// The oldest segment of a log, with facts about the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Oldest {
     /// The number of its last record.
     pub last: u64,
-    /// The age of its last record; zero when its time is in the future.
+    /// The age of its last record; zero if its time is in the future.
     pub age: Duration,
-    /// The bytes of all segments, the live file among them.
+    /// The bytes of all segments and the live file.
     pub total: u64,
     /// The last record that a seal on disk covers.
     pub sealed: u64,
@@ -75,9 +74,9 @@ pub struct Oldest {
 pub struct Stream {
     /// Its name in `forward status`.
     pub name: String,
-    /// Whether every collector that it may send to acknowledges records (RELP).
+    /// True if all of its collectors acknowledge records (RELP).
     pub acknowledges: bool,
-    /// The last record before its cursor on disk; none before there is such a cursor.
+    /// The last record before its cursor on disk, if there is a cursor.
     pub passed: Option<u64>,
 }
 
@@ -86,23 +85,23 @@ pub struct Stream {
 pub enum Verdict {
     /// No limit is exceeded.
     Keep,
-    /// It goes.
+    /// It exceeds a limit and is removed.
     Remove(Reason),
-    /// It exceeds a limit and stays.
+    /// It exceeds a limit and is kept.
     Hold(Reason, Hold),
 }
 
-/// The condition that keeps a segment which exceeds a limit.
+/// The condition that keeps a segment although it exceeds a limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Hold {
     /// No seal covers its last record yet.
     Unsealed,
-    /// The stream has acknowledged nothing yet.
+    /// The stream has no cursor: nothing is acknowledged yet.
     NoCursor {
         /// Its name.
         stream: String,
     },
-    /// The stream's cursor is before the segment's end.
+    /// The stream's cursor is before the end of the segment.
     Behind {
         /// Its name.
         stream: String,
@@ -111,7 +110,7 @@ pub enum Hold {
         /// The segment's last record.
         last: u64,
     },
-    /// The stream speaks syslog, and such a cursor does not count.
+    /// The stream has no acknowledgements (syslog), so its cursor does not count.
     Unacknowledged {
         /// Its name.
         stream: String,
@@ -119,7 +118,7 @@ pub enum Hold {
 }
 
 impl Hold {
-    /// The stream that keeps it, if one does.
+    /// The stream that the condition is about.
     #[must_use]
     pub fn stream(&self) -> Option<&str> {
         match self {
@@ -130,14 +129,14 @@ impl Hold {
         }
     }
 
-    /// Whether another one is the same but for its numbers.
+    /// True if both differ in numbers at most.
     #[must_use]
     pub fn is_like(&self, other: &Self) -> bool {
         std::mem::discriminant(self) == std::mem::discriminant(other)
             && self.stream() == other.stream()
     }
 
-    /// Whether it ends by itself in the course of things, without an operator.
+    /// True if it normally ends without an operator.
     #[must_use]
     pub fn is_passing(&self) -> bool {
         matches!(self, Self::Unsealed | Self::Behind { .. })
@@ -182,13 +181,14 @@ pub fn judge(oldest: &Oldest, limits: &Limits, streams: &[Stream]) -> Verdict {
     } else {
         return Verdict::Keep;
     };
+    // An unsealed record could be removed without a trace: nothing would prove its loss.
     if oldest.last > oldest.sealed {
         return Verdict::Hold(reason, Hold::Unsealed);
     }
-    let holds = streams
+    match streams
         .iter()
-        .find_map(|stream| stream.hold(oldest.last, limits));
-    match holds {
+        .find_map(|stream| stream.hold(oldest.last, limits))
+    {
         Some(hold) => Verdict::Hold(reason, hold),
         None => Verdict::Remove(reason),
     }
@@ -196,14 +196,16 @@ pub fn judge(oldest: &Oldest, limits: &Limits, streams: &[Stream]) -> Verdict {
 
 impl Stream {
     fn hold(&self, last: u64, limits: &Limits) -> Option<Hold> {
-        let stream = || self.name.clone();
+        let stream = self.name.clone();
+        // Without acknowledgements the cursor says what was sent, not what arrived. Only the
+        // operator can accept that.
         if !self.acknowledges && !limits.unacknowledged {
-            return Some(Hold::Unacknowledged { stream: stream() });
+            return Some(Hold::Unacknowledged { stream });
         }
         match self.passed {
-            None => Some(Hold::NoCursor { stream: stream() }),
+            None => Some(Hold::NoCursor { stream }),
             Some(passed) if passed < last => Some(Hold::Behind {
-                stream: stream(),
+                stream,
                 passed,
                 last,
             }),
@@ -252,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_limit_nothing_goes() {
+    fn nothing_is_removed_by_default() {
         let verdict = judge(&oldest(40_000, u64::MAX), &limits(None, None), &[]);
         assert_eq!(verdict, Verdict::Keep);
         let only_flag = Limits {
@@ -265,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn either_limit_is_enough_and_neither_is_reached_by_being_met() {
+    fn limits_have_to_be_exceeded() {
         let both = limits(Some(30), Some(5000));
         for (age, total, verdict) in [
             (30, 5000, Verdict::Keep),
@@ -282,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unsealed_record_keeps_its_segment() {
+    fn unsealed_record_keeps_segment() {
         let due = limits(Some(1), None);
         let unsealed = Oldest {
             sealed: 99,
@@ -300,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn every_stream_has_to_have_passed_the_last_record() {
+    fn every_stream_has_to_pass_it() {
         let due = limits(None, Some(10));
         let judged = |streams: &[Stream]| judge(&oldest(0, 11), &due, streams);
         let passed = [relp("a", Some(100)), relp("b", Some(101))];
@@ -319,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_without_acknowledgements_counts_only_when_that_is_allowed() {
+    fn syslog_cursor_counts_if_allowed() {
         let due = limits(Some(1), None);
         let allowed = Limits {
             unacknowledged: true,
@@ -343,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hold_says_which_stream_and_what_to_do() {
+    fn hold_names_stream_and_remedy() {
         let hold = Hold::Unacknowledged {
             stream: "logs".to_owned(),
         };
@@ -354,14 +356,14 @@ mod tests {
     }
 
     #[test]
-    fn words_of_reasons_are_read_back() {
+    fn reasons_have_distinct_words() {
         for reason in Reason::ALL {
             assert_eq!(Reason::from_name(reason.as_str()), Some(reason));
         }
         assert_eq!(Reason::from_name("boredom"), None);
     }
 
-    /// A segment of a log that is pruned until nothing more may go.
+    /// A segment of a log that is pruned until nothing more is removed.
     #[derive(Clone, Copy, Debug)]
     struct Segment {
         last: u64,
@@ -394,10 +396,9 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the log, what stays obeys the limits unless something holds it, and
-        /// what goes is the least that does.
+        /// The kept log is within the limits or held, and keeps as many segments as possible.
         #[test]
-        fn the_least_goes_that_keeps_the_limits(
+        fn no_more_is_removed_than_needed(
             sizes in proptest::collection::vec((1u64..50, 1u64..1000, 0u64..90), 0..20),
             live in 0u64..1000,
             age in proptest::option::of(0u64..100),

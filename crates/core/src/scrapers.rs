@@ -1,68 +1,67 @@
-//! Connections to the metrics listener: how many are open, and which gives way.
+//! Connections to the metrics listener, and which of them is closed when there are too many.
 //!
-//! Nothing tells an honest scraper from another client before its request is there:
-//! everybody of this host comes from the same address. So nobody is refused; the one that
-//! has been there the longest gives way. A scraper that sends its request at once and
-//! reads the answer is gone before its turn comes, and one that does not is the oldest
-//! before long.
+//! A scraper looks like any other client until its request has arrived: clients of one host
+//! share an address. So no connection is refused; the oldest one is closed. A scraper that
+//! sends its request at once and reads the answer ends before it becomes the oldest; a
+//! client that does not becomes the oldest soon.
 //!
-//! A connection begins among the *heads*. Once its request is there it has a slot in the
-//! *lane* of what it asked for, so that clients of one path cannot delay those of another.
+//! A connection starts among the pending ones. With its request it moves to the *lane* of
+//! what it asks for, so that clients of one path cannot delay those of another.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// Connections whose request is not there yet. Wide, because a scraper must be able to
-/// send its request before so many others connect; each costs a descriptor and at most
-/// the bytes of a head.
-const MAX_HEADS: usize = 256;
-/// Connections that are answered, in each lane; Prometheus needs one.
+/// Connections without a request. Many, because a scraper must be able to send its request
+/// before so many others connect; each costs a descriptor and at most the bytes of a head.
+const MAX_PENDING: usize = 256;
+/// Connections with a request, in each lane; Prometheus needs one.
 const MAX_IN_LANE: usize = 16;
 /// From accept to the end of the request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(2);
 /// From there to the end of the connection.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Rendering a text costs up to 10 ns a byte, and whoever asks again and again must not
-/// keep the daemon from its callers: at this rate it is a tenth of a processor.
+/// Rendering costs up to 10 ns a byte. At this rate, endless requests take at most a tenth
+/// of a processor from the daemon's callers.
 const RENDERED_PER_MILLISECOND: usize = 10_000;
-/// Smaller texts cost less than the connection that asks for them.
+/// Rendering a smaller text costs less than its connection, so it need not be reused.
 const SMALL_TEXT: usize = 64 * 1024;
 
-/// How long a rendered text of this many bytes is given again as it is.
+/// The time for which a rendered text of this many bytes is reused.
 #[must_use]
-pub fn reuse_for(bytes: usize) -> Duration {
+pub fn reuse_time(bytes: usize) -> Duration {
     if bytes < SMALL_TEXT {
         return Duration::ZERO;
     }
     Duration::from_millis((bytes / RENDERED_PER_MILLISECOND) as u64)
 }
 
-/// Connections with slots of their own.
+/// Connections that have limits of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lane {
-    /// Those that asked for the metrics.
+    /// Requests for the metrics.
     Metrics,
-    /// Those that asked whether we serve.
+    /// Requests for the readiness.
     Readiness,
-    /// Those that asked for anything else.
+    /// Requests that are refused.
     Refusals,
 }
 
-/// A connection's place; it is given back with [`Scrapers::leave`].
+/// The slot of a connection, to be released with [`Scrapers::release`].
 #[derive(Debug, PartialEq, Eq)]
-pub struct Place {
-    among: Option<Lane>,
+pub struct Slot {
+    /// `None` while the connection is pending.
+    lane: Option<Lane>,
     number: u64,
-    /// When the connection is closed unless it has moved on.
+    /// The time at which the connection is closed unless it has moved on.
     pub deadline: Instant,
 }
 
-/// All connections. `C` closes one: it is dropped when its connection gives way.
+/// All connections. Dropping a `C` closes its connection.
 #[derive(Debug)]
 pub struct Scrapers<C> {
     next: u64,
-    heads: BTreeMap<u64, C>,
+    pending: BTreeMap<u64, C>,
     lanes: [BTreeMap<u64, C>; 3],
 }
 
@@ -70,74 +69,55 @@ impl<C> Default for Scrapers<C> {
     fn default() -> Self {
         Self {
             next: 0,
-            heads: BTreeMap::new(),
+            pending: BTreeMap::new(),
             lanes: [const { BTreeMap::new() }; 3],
         }
     }
 }
 
 impl<C> Scrapers<C> {
-    /// Takes a connection that was accepted at `now`; the oldest one without a request
-    /// gives way when there are too many.
-    pub fn accept(&mut self, closer: C, now: Instant) -> Place {
-        self.enter(None, closer, now + HEAD_TIMEOUT)
+    /// Adds a connection that was accepted at `now`; closes the oldest pending one if there
+    /// are too many.
+    pub fn accept(&mut self, closer: C, now: Instant) -> Slot {
+        self.insert(None, closer, now + HEAD_TIMEOUT)
     }
 
-    /// The connection's request was there at `now`: it moves into a lane, where the
-    /// oldest gives way. `None` when it has given way itself meanwhile.
-    pub fn answer(&mut self, place: &Place, lane: Lane, now: Instant) -> Option<Place> {
-        let closer = self.slots(place.among).remove(&place.number)?;
-        Some(self.enter(Some(lane), closer, now + ANSWER_TIMEOUT))
+    /// Moves a connection whose request arrived at `now` into a lane; closes the oldest one
+    /// there if there are too many. `None` if this one was closed in the meantime.
+    pub fn answer(&mut self, slot: &Slot, lane: Lane, now: Instant) -> Option<Slot> {
+        let closer = self.connections(slot.lane).remove(&slot.number)?;
+        Some(self.insert(Some(lane), closer, now + ANSWER_TIMEOUT))
     }
 
-    /// The connection has ended.
-    pub fn leave(&mut self, place: &Place) {
-        self.slots(place.among).remove(&place.number);
+    /// Removes a connection that has ended.
+    pub fn release(&mut self, slot: &Slot) {
+        self.connections(slot.lane).remove(&slot.number);
     }
 
-    /// How many connections are open.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.heads.len() + self.lanes.iter().map(BTreeMap::len).sum::<usize>()
-    }
-
-    /// Whether none is open.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    fn enter(&mut self, among: Option<Lane>, closer: C, deadline: Instant) -> Place {
+    fn insert(&mut self, lane: Option<Lane>, closer: C, deadline: Instant) -> Slot {
         let number = self.next;
         self.next += 1;
-        let most = match among {
-            None => MAX_HEADS,
-            Some(_) => MAX_IN_LANE,
-        };
-        let slots = self.slots(among);
-        if slots.len() >= most {
+        let connections = self.connections(lane);
+        let most = lane.map_or(MAX_PENDING, |_| MAX_IN_LANE);
+        if connections.len() >= most {
             // Numbers count up, so the smallest is the oldest.
-            slots.pop_first();
+            connections.pop_first();
         }
-        slots.insert(number, closer);
-        Place {
-            among,
+        connections.insert(number, closer);
+        Slot {
+            lane,
             number,
             deadline,
         }
     }
 
-    fn slots(&mut self, among: Option<Lane>) -> &mut BTreeMap<u64, C> {
-        match among {
-            None => &mut self.heads,
-            Some(lane) => {
-                let [metrics, readiness, refusals] = &mut self.lanes;
-                match lane {
-                    Lane::Metrics => metrics,
-                    Lane::Readiness => readiness,
-                    Lane::Refusals => refusals,
-                }
-            }
+    fn connections(&mut self, lane: Option<Lane>) -> &mut BTreeMap<u64, C> {
+        let [metrics, readiness, refusals] = &mut self.lanes;
+        match lane {
+            None => &mut self.pending,
+            Some(Lane::Metrics) => metrics,
+            Some(Lane::Readiness) => readiness,
+            Some(Lane::Refusals) => refusals,
         }
     }
 }
@@ -147,18 +127,22 @@ mod tests {
     use super::*;
     use std::rc::{Rc, Weak};
 
+    fn count<C>(scrapers: &Scrapers<C>) -> usize {
+        scrapers.pending.len() + scrapers.lanes.iter().map(BTreeMap::len).sum::<usize>()
+    }
+
     /// A client's end of a connection.
     struct Client {
         open: Weak<()>,
-        place: Place,
+        slot: Slot,
     }
 
     impl Client {
         fn connect(scrapers: &mut Scrapers<Rc<()>>, now: Instant) -> Self {
             let closer = Rc::new(());
             let open = Rc::downgrade(&closer);
-            let place = scrapers.accept(closer, now);
-            Self { open, place }
+            let slot = scrapers.accept(closer, now);
+            Self { open, slot }
         }
 
         fn is_open(&self) -> bool {
@@ -167,19 +151,19 @@ mod tests {
     }
 
     #[test]
-    fn oldest_unfinished_gives_way_and_no_other() {
+    fn oldest_pending_is_closed() {
         let (mut scrapers, now) = (Scrapers::default(), Instant::now());
-        let clients: Vec<_> = (0..MAX_HEADS + 3)
+        let clients: Vec<_> = (0..MAX_PENDING + 3)
             .map(|_| Client::connect(&mut scrapers, now))
             .collect();
         let open = clients.iter().map(Client::is_open);
         let expected = (0..clients.len()).map(|i| i >= 3);
         assert!(open.eq(expected));
-        assert_eq!(scrapers.len(), MAX_HEADS);
+        assert_eq!(count(&scrapers), MAX_PENDING);
     }
 
     #[test]
-    fn clients_that_come_again_for_ever_lock_nobody_out() {
+    fn reconnecting_clients_block_none() {
         let (mut scrapers, start) = (Scrapers::default(), Instant::now());
         let mut held = std::collections::VecDeque::new();
         for second in 0..60 {
@@ -188,25 +172,25 @@ mod tests {
                 held.push_back(Client::connect(&mut scrapers, now));
             }
             let scraper = Client::connect(&mut scrapers, now);
-            // More come until its request is there.
-            for _ in 0..MAX_HEADS - 1 {
+            // More connect until its request arrives.
+            for _ in 0..MAX_PENDING - 1 {
                 held.push_back(Client::connect(&mut scrapers, now));
             }
-            let place = scrapers.answer(&scraper.place, Lane::Metrics, now).unwrap();
+            let slot = scrapers.answer(&scraper.slot, Lane::Metrics, now).unwrap();
             assert!(scraper.open.strong_count() > 0);
-            scrapers.leave(&place);
+            scrapers.release(&slot);
             held.retain(Client::is_open);
-            assert!(held.len() <= MAX_HEADS && scrapers.len() == held.len());
+            assert!(held.len() <= MAX_PENDING && count(&scrapers) == held.len());
         }
     }
 
     #[test]
-    fn lane_is_full_for_its_own_clients_alone() {
+    fn lanes_are_independent() {
         let (mut scrapers, now) = (Scrapers::default(), Instant::now());
         let mut ask = |lane| {
             let client = Client::connect(&mut scrapers, now);
-            let place = scrapers.answer(&client.place, lane, now).unwrap();
-            (client.open, place)
+            let slot = scrapers.answer(&client.slot, lane, now).unwrap();
+            (client.open, slot)
         };
         let ready = ask(Lane::Readiness);
         let slow: Vec<_> = (0..3 * MAX_IN_LANE).map(|_| ask(Lane::Metrics)).collect();
@@ -217,53 +201,53 @@ mod tests {
             let expected = (0..clients.len()).map(|i| i >= 2 * MAX_IN_LANE);
             assert!(open.eq(expected));
         }
-        assert_eq!(scrapers.len(), 2 * MAX_IN_LANE + 1);
+        assert_eq!(count(&scrapers), 2 * MAX_IN_LANE + 1);
     }
 
     #[test]
-    fn heads_do_not_push_out_who_is_answered() {
+    fn pending_never_close_answered() {
         let (mut scrapers, now) = (Scrapers::default(), Instant::now());
         let client = Client::connect(&mut scrapers, now);
-        let place = scrapers.answer(&client.place, Lane::Metrics, now).unwrap();
-        for _ in 0..10 * MAX_HEADS {
+        let slot = scrapers.answer(&client.slot, Lane::Metrics, now).unwrap();
+        for _ in 0..10 * MAX_PENDING {
             Client::connect(&mut scrapers, now);
         }
         assert!(client.open.strong_count() > 0);
-        scrapers.leave(&place);
+        scrapers.release(&slot);
         assert_eq!(client.open.strong_count(), 0);
     }
 
     #[test]
-    fn one_that_gave_way_gets_no_answer_and_leaves_nobody_elses_place() {
+    fn closed_connection_has_no_slot() {
         let (mut scrapers, now) = (Scrapers::default(), Instant::now());
         let first = Client::connect(&mut scrapers, now);
         let second = Client::connect(&mut scrapers, now);
-        for _ in 0..MAX_HEADS {
+        for _ in 0..MAX_PENDING {
             Client::connect(&mut scrapers, now);
         }
-        scrapers.leave(&second.place);
-        assert_eq!(scrapers.len(), MAX_HEADS);
-        assert_eq!(scrapers.answer(&first.place, Lane::Readiness, now), None);
-        assert_eq!(scrapers.len(), MAX_HEADS);
+        scrapers.release(&second.slot);
+        assert_eq!(count(&scrapers), MAX_PENDING);
+        assert_eq!(scrapers.answer(&first.slot, Lane::Readiness, now), None);
+        assert_eq!(count(&scrapers), MAX_PENDING);
     }
 
     #[test]
-    fn rendering_is_bounded_and_a_small_text_is_always_fresh() {
-        assert_eq!(reuse_for(20_000), Duration::ZERO);
+    fn reuse_bounds_rendering() {
+        assert_eq!(reuse_time(20_000), Duration::ZERO);
         // A thousand nodes.
-        assert_eq!(reuse_for(1_350_000), Duration::from_millis(135));
-        assert!(reuse_for(usize::MAX) > Duration::from_secs(60));
+        assert_eq!(reuse_time(1_350_000), Duration::from_millis(135));
+        assert!(reuse_time(usize::MAX) > Duration::from_secs(60));
     }
 
     #[test]
-    fn every_place_has_a_deadline() {
+    fn every_slot_has_a_deadline() {
         let (mut scrapers, now) = (Scrapers::default(), Instant::now());
-        let place = scrapers.accept((), now);
-        assert_eq!(place.deadline, now + HEAD_TIMEOUT);
+        let slot = scrapers.accept((), now);
+        assert_eq!(slot.deadline, now + HEAD_TIMEOUT);
         let later = now + Duration::from_millis(1999);
-        let place = scrapers.answer(&place, Lane::Readiness, later).unwrap();
-        assert_eq!(place.deadline, later + ANSWER_TIMEOUT);
-        scrapers.leave(&place);
-        assert!(scrapers.is_empty());
+        let slot = scrapers.answer(&slot, Lane::Readiness, later).unwrap();
+        assert_eq!(slot.deadline, later + ANSWER_TIMEOUT);
+        scrapers.release(&slot);
+        assert_eq!(count(&scrapers), 0);
     }
 }

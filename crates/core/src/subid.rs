@@ -1,52 +1,55 @@
-//! `/etc/subuid` and `/etc/subgid`: whose containers a foreign ID belongs to.
+//! Subordinate ids: the ranges of `/etc/subuid` and `/etc/subgid` (subuid(5), subgid(5)).
 //!
-//! A caller from an unprivileged container has an ID that no account has. The
-//! subordinate ranges (subuid(5), subgid(5)) tell which account was given it, so
-//! that the caller can be named, limited and refused as one of that range.
+//! A caller from an unprivileged container has an id that no account has. The ranges say
+//! which account owns the id, so that all ids of one range count as one caller.
 
 use std::collections::BTreeSet;
 
 /// The most ranges kept.
 pub const MAX_RANGES: usize = 10_000;
 
-/// The most bytes that are read; a line that begins beyond them is not.
+/// The most bytes read; a line that begins after them is left out.
 pub const MAX_BYTES: usize = 1024 * 1024;
 
-/// The ranges of one file, in its order. A look-up takes logarithmic time, since it comes
-/// before anything is known of a caller.
+/// The ranges of one file, in its order.
+///
+/// A look-up takes logarithmic time: it comes before a caller is identified, so an attacker
+/// decides how often it happens. Scanning up to [`MAX_RANGES`] ranges for each connection
+/// would cost more than accepting it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SubordinateRanges {
     ranges: Vec<SubordinateRange>,
-    /// Where each piece begins, in order, and the range that holds it.
+    /// The first id of each piece, in order, and the range that the piece belongs to.
     pieces: Vec<(u32, Option<usize>)>,
-    /// All ranges by their first ID.
+    /// All ranges, ordered by their first id.
     by_start: Vec<usize>,
 }
 
-/// IDs that an account may use in its user namespaces.
+/// Ids that an account may use in its user namespaces.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SubordinateRange {
     /// The account: a login name, or a numeric user ID as text.
     pub owner: String,
-    /// The first ID; a container that maps the whole range calls it 0.
+    /// The first id; a container that maps the whole range maps it to 0.
     pub start: u32,
-    /// How many IDs, at least 1. The range ends below `u32::MAX`.
+    /// The number of ids, at least 1. The range ends below `u32::MAX`.
     pub count: u32,
 }
 
 impl SubordinateRanges {
-    /// Reads a file. Lines that are not `owner:start:count` are left out, and so
-    /// are empty ranges and those that leave the 32-bit IDs: the kernel maps
-    /// neither, and an ID that is in no range is a stranger's.
+    /// Parses a file. A line that is not `owner:start:count` is left out, and so is an
+    /// empty range or one that exceeds 32 bits: the kernel maps neither, and an id in no
+    /// range has no capability by it.
     #[must_use]
     pub fn parse(text: impl AsRef<[u8]>) -> Self {
         let mut read = 0;
-        let lines = text.as_ref().split_inclusive(|byte| *byte == b'\n');
-        let ranges: Vec<SubordinateRange> = lines
+        let ranges: Vec<SubordinateRange> = text
+            .as_ref()
+            .split_inclusive(|byte| *byte == b'\n')
             .take_while(|line| {
-                let begins = read;
+                let start = read;
                 read += line.len();
-                begins < MAX_BYTES
+                start < MAX_BYTES
             })
             .filter_map(SubordinateRange::parse)
             .take(MAX_RANGES)
@@ -60,25 +63,25 @@ impl SubordinateRanges {
         }
     }
 
-    /// The range that holds `id`. Where ranges overlap, as they do when one is
-    /// given to two accounts, the first in the file holds it, so that an ID is
-    /// always of one range and of the same one.
+    /// The range that contains `id`. Of overlapping ranges, which two accounts can have,
+    /// the first in the file is meant, so that an id always belongs to the same one.
     #[must_use]
     pub fn find(&self, id: u32) -> Option<&SubordinateRange> {
         let after = self.pieces.partition_point(|(start, _)| *start <= id);
-        let (_, holder) = self.pieces.get(after.checked_sub(1)?)?;
-        self.ranges.get((*holder)?)
+        let (_, range) = self.pieces.get(after.checked_sub(1)?)?;
+        self.ranges.get((*range)?)
     }
 
-    /// The ranges whose first ID is `id`, in the order of the file.
-    pub fn starting_at(&self, id: u32) -> impl Iterator<Item = &SubordinateRange> {
+    /// The ranges whose first id is `id`, in the order of the file.
+    pub(crate) fn starting_at(&self, id: u32) -> impl Iterator<Item = &SubordinateRange> {
         let range = |index: &usize| self.ranges.get(*index);
         let before = self
             .by_start
             .partition_point(|index| range(index).is_some_and(|range| range.start < id));
-        let from_there = self.by_start.iter().skip(before);
-        from_there
-            .filter_map(move |index| self.ranges.get(*index))
+        self.by_start
+            .iter()
+            .skip(before)
+            .filter_map(range)
             .take_while(move |range| range.start == id)
     }
 
@@ -89,11 +92,11 @@ impl SubordinateRanges {
     }
 }
 
-/// Cuts the IDs where a range begins or ends; between two cuts, the first in the file
-/// holds all of them.
+/// The ids, cut wherever a range starts or ends: all ids between two cuts are in the same
+/// ranges, and belong to the first of these in the file.
 fn pieces(ranges: &[SubordinateRange]) -> Vec<(u32, Option<usize>)> {
     let cuts_of = |(index, range): (usize, &SubordinateRange)| {
-        // Ends lie below `u32::MAX`: see `SubordinateRange::parse`.
+        // The sum does not overflow: see `SubordinateRange::parse`.
         [(range.start, index), (range.start + range.count, index)]
     };
     let mut cuts: Vec<_> = ranges.iter().enumerate().flat_map(cuts_of).collect();
@@ -101,7 +104,7 @@ fn pieces(ranges: &[SubordinateRange]) -> Vec<(u32, Option<usize>)> {
     let mut open = BTreeSet::new();
     let mut pieces: Vec<(u32, Option<usize>)> = Vec::new();
     for (at, index) in cuts {
-        // Each range is cut twice: where it begins, then where it ends.
+        // The first cut of a range is its start, the second its end.
         if !open.remove(&index) {
             open.insert(index);
         }
@@ -112,13 +115,6 @@ fn pieces(ranges: &[SubordinateRange]) -> Vec<(u32, Option<usize>)> {
 }
 
 impl SubordinateRange {
-    /// Whether `id` is one of the range.
-    #[must_use]
-    pub fn contains(&self, id: u32) -> bool {
-        id.checked_sub(self.start)
-            .is_some_and(|offset| offset < self.count)
-    }
-
     fn parse(line: &[u8]) -> Option<Self> {
         let line = str::from_utf8(line).ok()?.trim_ascii();
         let mut fields = line.split(':');
@@ -127,7 +123,7 @@ impl SubordinateRange {
             return None;
         }
         let (start, count) = (decimal(start)?, decimal(count)?);
-        // The end is exclusive, so u32::MAX, the kernel's "no ID", is in no range.
+        // The end is exclusive, so no range contains u32::MAX, the kernel's invalid id.
         start.checked_add(count).filter(|end| *end > start)?;
         Some(Self {
             owner: owner.to_owned(),
@@ -137,7 +133,7 @@ impl SubordinateRange {
     }
 }
 
-/// Digits only: a sign or an octal look-alike is a mistake, not a number.
+/// Digits only: `parse` alone would accept a plus sign.
 fn decimal(text: &str) -> Option<u32> {
     let plain = text.bytes().all(|byte| byte.is_ascii_digit());
     plain.then(|| text.parse().ok())?
@@ -154,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_and_the_last_id_are_in_the_range_and_their_neighbours_are_not() {
+    fn range_ends_with_its_last_id() {
         let text = "root:100000:65536\n1000:165536:65536\n";
         assert_eq!(owner(text, 99_999), None);
         assert_eq!(owner(text, 100_000).as_deref(), Some("root"));
@@ -166,14 +162,14 @@ mod tests {
     }
 
     #[test]
-    fn a_range_given_twice_belongs_to_the_first() {
+    fn first_of_overlapping_ranges_wins() {
         let text = "lxd:100000:65536\nroot:100000:65536\nroot:90000:20000\n";
         assert_eq!(owner(text, 100_000).as_deref(), Some("lxd"));
         assert_eq!(owner(text, 99_999).as_deref(), Some("root"));
     }
 
     #[test]
-    fn a_range_that_overflows_holds_nobody() {
+    fn overflowing_range_is_left_out() {
         for text in [
             "a:4294967295:1",
             "a:4294967290:6",
@@ -189,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_line_costs_no_other() {
+    fn bad_line_leaves_others_valid() {
         let text = b"\n#a:1:9\nb:1\nc:1:9:\n:1:9\nd:-1:9\ne:+1:9\nf:0x1:9\ng: 1:9\nh:1:\ni:1:0\n\
                      j:1:x\n\xff:1:9\n  k:5:1  \r\n";
         let ranges = SubordinateRanges::parse(text);
@@ -198,26 +194,26 @@ mod tests {
     }
 
     #[test]
-    fn a_file_without_end_is_cut() {
+    fn huge_file_is_cut() {
         let text = "a:1:1\n".repeat(MAX_RANGES + 1);
         assert_eq!(SubordinateRanges::parse(&text).as_slice().len(), MAX_RANGES);
         let text = format!("{}\na:1:1\n", "#".repeat(MAX_BYTES));
         assert_eq!(SubordinateRanges::parse(&text).as_slice(), []);
     }
 
-    /// Where arithmetic goes wrong is at the ends.
+    /// Ids near both ends, where arithmetic could overflow.
     fn edge() -> impl Strategy<Value = u32> {
         prop_oneof![0..40_u32, u32::MAX - 40..=u32::MAX, any::<u32>()]
     }
 
     proptest! {
         #[test]
-        fn no_bytes_make_the_reader_panic(bytes: Vec<u8>, id: u32) {
+        fn no_bytes_cause_a_panic(bytes: Vec<u8>, id: u32) {
             let _ = SubordinateRanges::parse(bytes).find(id);
         }
 
         #[test]
-        fn an_id_is_found_exactly_where_arithmetic_says(
+        fn id_is_found_by_arithmetic(
             ranges in prop::collection::vec((edge(), edge()), 0..6),
             id in edge(),
         ) {

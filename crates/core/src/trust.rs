@@ -1,81 +1,81 @@
-//! Files that decide whom the daemon trusts: nobody but root and the daemon's own user may
-//! be able to change them.
+//! Owners and modes of files that the daemon trusts: only root and the daemon's own user
+//! may be able to change them.
 //!
-//! The rules are those of sshd's `StrictModes` (`safe_path` in OpenSSH's misc.c): the
-//! file and every directory above it belong to root or to the user in question, and
-//! neither group nor others may write. It differs in three points:
+//! The rules are those of sshd's `StrictModes` (`safe_path` in OpenSSH's misc.c): the file
+//! and every directory above it belong to root or to the user, and are not writable by
+//! group or others. There are three differences:
 //!
-//! * Symbolic links are judged too, with the directories they are in. sshd looks at the
-//!   real path alone; but who can replace a link chooses the file.
-//! * A directory with the sticky bit passes although everybody may write there, as /tmp
-//!   does: what is in it can be renamed and removed by its owner alone, who is judged.
-//! * A group's right to write counts even if it is the private group of the owner: who
-//!   is in a group can change at any time, and the daemon cannot see it.
+//! * Symbolic links are checked too, with their directories. sshd checks the real path
+//!   alone, but whoever can replace a link chooses the file.
+//! * A directory with the sticky bit, such as /tmp, may be writable by others: only the
+//!   owner of an entry, who is checked, can rename or remove it.
+//! * Write permission of the owner's private group is refused as well: members can be
+//!   added to a group at any time, and the confined daemon cannot look them up.
 //!
-//! POSIX access lists need no look of their own: the most that they give to named users
-//! and groups shows as the group's rights.
+//! POSIX access control lists need no check of their own: the group bits of the mode are
+//! the mask of what they give to named users and groups (acl(5)).
 
 use pulse_sensors::shown::scrubbed;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// The users who may own what decides.
+/// The users who may own trusted files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owners(Vec<u32>);
 
-/// One file, directory or link that a path leads through.
+/// A file, directory or link that is used in resolving a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
-    /// Where it is, with every link before it resolved.
+pub struct PathEntry {
+    /// Its path, with every link before it resolved.
     pub path: PathBuf,
-    /// Who owns it.
+    /// The owner.
     pub uid: u32,
-    /// The permission bits, with the sticky bit.
+    /// The permission bits and the sticky bit.
     pub mode: u32,
-    /// Its kind.
-    pub kind: Kind,
+    /// The file type.
+    pub kind: FileKind,
 }
 
-/// The kind of a file.
+/// The type of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum FileKind {
     /// A regular file.
     File,
     /// A directory.
     Directory,
     /// A symbolic link.
     Link,
-    /// A pipe, a socket, a device.
+    /// A FIFO, a socket or a device.
     Special,
 }
 
-/// What others may not do with the end of a path.
+/// The permissions that the target of a path must not give to others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Demand {
-    /// Write it.
+    /// No write permission.
     Unwritable,
-    /// Write it; users outside its group may not read it either.
+    /// No write permission, and read permission for its group alone.
     Secret,
-    /// Write or read it.
+    /// No permission at all.
     Private,
 }
 
-/// Something that others may change, or a secret that they may read.
+/// A path that others can change, or a secret that they can read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Untrusted {
-    step: Step,
-    is_at_the_end: bool,
+    entry: PathEntry,
+    is_target: bool,
     flaw: Flaw,
     owners: Owners,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Flaw {
-    /// It is neither a file nor a directory, as wanted.
-    Kind(Kind),
-    /// Its owner is none of those who may be.
+    /// It is not of this type.
+    Kind(FileKind),
+    /// Its owner is not permitted.
     Owner,
-    /// These bits are set that may not be.
+    /// These forbidden bits are set.
     Mode(u32),
 }
 
@@ -95,80 +95,75 @@ impl Owners {
         Self(owners)
     }
 
-    /// Judges a path from all that it leads through, in this order, beginning with the
-    /// root directory. The end has to be of the kind `end`.
+    /// Checks a path, given as its entries in the order of resolution from the root
+    /// directory on. Its target, the last entry, must be of type `kind`.
     ///
     /// # Errors
-    /// [`Untrusted`] names the first step that is wrong.
-    pub fn judge(&self, steps: &[Step], end: Kind, demand: Demand) -> Result<(), Untrusted> {
-        let Some((last, way)) = steps.split_last() else {
+    /// [`Untrusted`] names the first entry that breaks a rule.
+    pub fn judge(
+        &self,
+        entries: &[PathEntry],
+        kind: FileKind,
+        demand: Demand,
+    ) -> Result<(), Untrusted> {
+        let Some((target, parents)) = entries.split_last() else {
             return Ok(());
         };
-        self.judge_way(way)?;
-        match self.flaw_of_end(last, end, demand) {
-            None => Ok(()),
-            Some(flaw) => Err(self.untrusted(last, flaw, true)),
-        }
-    }
-
-    /// Judges directories and links that a path leads through, its last directory among
-    /// them: whether somebody else can have it name something else. In a sticky directory
-    /// nobody can exchange what others have there.
-    ///
-    /// # Errors
-    /// As [`Owners::judge`].
-    pub fn judge_way(&self, steps: &[Step]) -> Result<(), Untrusted> {
-        for step in steps {
-            if let Some(flaw) = self.flaw_on_the_way(step) {
-                return Err(self.untrusted(step, flaw, false));
-            }
-        }
-        Ok(())
-    }
-
-    fn untrusted(&self, step: &Step, flaw: Flaw, is_at_the_end: bool) -> Untrusted {
-        Untrusted {
-            step: step.clone(),
-            is_at_the_end,
-            flaw,
-            owners: self.clone(),
-        }
-    }
-
-    fn flaw_of_end(&self, step: &Step, end: Kind, demand: Demand) -> Option<Flaw> {
-        if step.kind != end {
-            return Some(Flaw::Kind(end));
-        }
-        if !self.0.contains(&step.uid) {
-            return Some(Flaw::Owner);
-        }
+        self.judge_parents(parents)?;
         let forbidden = match demand {
             Demand::Unwritable => WRITABLE,
             Demand::Secret => WRITABLE | 0o007,
             Demand::Private => 0o077,
         };
-        let found = step.mode & forbidden;
-        (found != 0).then_some(Flaw::Mode(found))
+        // The type first: chown and chmod do not help with a wrong one.
+        let flaw = if target.kind == kind {
+            self.flaw(target, forbidden)
+        } else {
+            Some(Flaw::Kind(kind))
+        };
+        flaw.map_or(Ok(()), |flaw| Err(self.untrusted(target, flaw, true)))
     }
 
-    fn flaw_on_the_way(&self, step: &Step) -> Option<Flaw> {
-        if !self.0.contains(&step.uid) {
+    /// Checks the directories and links of a path without its target: nobody else can make
+    /// the path name another file.
+    ///
+    /// # Errors
+    /// As [`Owners::judge`].
+    pub fn judge_parents(&self, entries: &[PathEntry]) -> Result<(), Untrusted> {
+        for entry in entries {
+            // The mode of a link has no effect (symlink(7)).
+            let is_sticky_or_link = entry.kind == FileKind::Link || entry.mode & STICKY != 0;
+            let forbidden = if is_sticky_or_link { 0 } else { WRITABLE };
+            if let Some(flaw) = self.flaw(entry, forbidden) {
+                return Err(self.untrusted(entry, flaw, false));
+            }
+        }
+        Ok(())
+    }
+
+    fn untrusted(&self, entry: &PathEntry, flaw: Flaw, is_target: bool) -> Untrusted {
+        Untrusted {
+            entry: entry.clone(),
+            is_target,
+            flaw,
+            owners: self.clone(),
+        }
+    }
+
+    fn flaw(&self, entry: &PathEntry, forbidden: u32) -> Option<Flaw> {
+        if !self.0.contains(&entry.uid) {
             return Some(Flaw::Owner);
         }
-        // A link's own mode means nothing (symlink(7)).
-        if step.kind == Kind::Link || step.mode & STICKY != 0 {
-            return None;
-        }
-        let found = step.mode & WRITABLE;
+        let found = entry.mode & forbidden;
         (found != 0).then_some(Flaw::Mode(found))
     }
 }
 
 impl Untrusted {
-    /// Whether it is what the path names, and not a directory or link on the way.
+    /// True for the target of the path, false for a directory or link above it.
     #[must_use]
-    pub fn is_at_the_end(&self) -> bool {
-        self.is_at_the_end
+    pub fn is_target(&self) -> bool {
+        self.is_target
     }
 }
 
@@ -185,16 +180,23 @@ impl fmt::Display for Owners {
 impl fmt::Display for Untrusted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
-            step, flaw, owners, ..
+            entry,
+            flaw,
+            owners,
+            ..
         } = self;
-        let path = quoted(&step.path);
-        write!(f, "{path} (mode {:04o}, owner {}) ", step.mode, step.uid)?;
+        let path = quoted(&entry.path);
+        write!(f, "{path} (mode {:04o}, owner {}) ", entry.mode, entry.uid)?;
         match *flaw {
-            Flaw::Kind(Kind::Directory) => f.write_str("is no directory"),
-            Flaw::Kind(_) => f.write_str("is no regular file"),
+            Flaw::Kind(FileKind::Directory) => f.write_str("is not a directory"),
+            Flaw::Kind(_) => f.write_str("is not a regular file"),
             Flaw::Owner => {
-                let option = if step.kind == Kind::Link { "-h " } else { "" };
-                write!(f, "has to belong to {owners}: chown {option}root {path}")
+                let option = if entry.kind == FileKind::Link {
+                    "-h "
+                } else {
+                    ""
+                };
+                write!(f, "must belong to {owners}: chown {option}root {path}")
             }
             Flaw::Mode(bits) => {
                 let who = match (bits & 0o070 != 0, bits & 0o007 != 0) {
@@ -202,9 +204,10 @@ impl fmt::Display for Untrusted {
                     (true, false) => "its group",
                     (false, _) => "all others",
                 };
-                let what = match bits & WRITABLE {
-                    0 => "read",
-                    _ => "written",
+                let what = if bits & WRITABLE == 0 {
+                    "read"
+                } else {
+                    "written"
                 };
                 write!(f, "can be {what} by {who}: chmod {} {path}", remedy(bits))
             }
@@ -212,7 +215,7 @@ impl fmt::Display for Untrusted {
     }
 }
 
-/// What chmod(1) takes these bits away with.
+/// The argument with which chmod(1) removes these bits.
 fn remedy(bits: u32) -> String {
     let clause = |who: char, bits: u32| {
         let letters = [(4, 'r'), (2, 'w'), (1, 'x')];
@@ -224,7 +227,7 @@ fn remedy(bits: u32) -> String {
     clauses.into_iter().flatten().collect::<Vec<_>>().join(",")
 }
 
-/// A path as a shell takes it, so that the remedy can be copied.
+/// A path, quoted for a shell, so that the remedy can be copied.
 fn quoted(path: &Path) -> String {
     let path = path.to_string_lossy();
     let path = scrubbed(&path);
@@ -242,8 +245,8 @@ mod tests {
 
     const SERVICE: u32 = 995;
 
-    fn step(path: &str, uid: u32, mode: u32, kind: Kind) -> Step {
-        Step {
+    fn entry(path: &str, uid: u32, mode: u32, kind: FileKind) -> PathEntry {
+        PathEntry {
             path: path.into(),
             uid,
             mode,
@@ -251,32 +254,32 @@ mod tests {
         }
     }
 
-    fn directory(path: &str, uid: u32, mode: u32) -> Step {
-        step(path, uid, mode, Kind::Directory)
+    fn directory(path: &str, uid: u32, mode: u32) -> PathEntry {
+        entry(path, uid, mode, FileKind::Directory)
     }
 
-    fn file(uid: u32, mode: u32) -> Step {
-        step("/etc/p/config.toml", uid, mode, Kind::File)
+    fn file(uid: u32, mode: u32) -> PathEntry {
+        entry("/etc/p/config.toml", uid, mode, FileKind::File)
     }
 
-    fn judge(steps: &[Step]) -> Result<(), String> {
-        let judged = Owners::root_and([SERVICE]).judge(steps, Kind::File, Demand::Unwritable);
+    fn judge(entries: &[PathEntry]) -> Result<(), String> {
+        let judged = Owners::root_and([SERVICE]).judge(entries, FileKind::File, Demand::Unwritable);
         judged.map_err(|untrusted| untrusted.to_string())
     }
 
-    fn below(between: Step, end: Step) -> Result<(), String> {
-        judge(&[directory("/", 0, 0o755), between, end])
+    fn below(parent: PathEntry, target: PathEntry) -> Result<(), String> {
+        judge(&[directory("/", 0, 0o755), parent, target])
     }
 
     #[test]
-    fn root_and_the_service_may_own_what_decides() {
+    fn root_and_service_may_own_files() {
         for uid in [0, SERVICE] {
             let good = below(directory("/etc/p", uid, 0o755), file(uid, 0o644));
             assert_eq!(good, Ok(()));
             let private = below(directory("/etc/p", uid, 0o500), file(uid, 0o400));
             assert_eq!(private, Ok(()));
         }
-        let neither = "has to belong to root or user 995: chown root /etc/p";
+        let neither = "must belong to root or user 995: chown root /etc/p";
         let flaw = below(directory("/etc/p", 0, 0o755), file(1000, 0o600)).unwrap_err();
         assert_eq!(
             flaw,
@@ -305,43 +308,44 @@ mod tests {
     }
 
     #[test]
-    fn sticky_directory_passes_and_what_is_in_it_is_judged() {
+    fn sticky_directory_is_trusted() {
         let tmp = || directory("/tmp", 0, 0o1777);
         assert_eq!(below(tmp(), file(0, 0o644)), Ok(()));
         assert!(below(tmp(), file(1000, 0o644)).is_err());
         assert!(below(tmp(), file(0, 0o646)).is_err());
-        // Its owner may do anything in it.
+        // The owner of a sticky directory may rename every entry.
         assert!(below(directory("/tmp", 1000, 0o1777), file(0, 0o644)).is_err());
-        // As the end of a path it is for everybody to write.
-        let end = Owners::root_and([]).judge(&[tmp()], Kind::Directory, Demand::Unwritable);
+        // As a target it is writable by everybody.
+        let end = Owners::root_and([]).judge(&[tmp()], FileKind::Directory, Demand::Unwritable);
         assert!(end.is_err());
-        // On a file the bit means nothing.
+        // On a file the bit has no effect.
         assert!(below(directory("/etc", 0, 0o755), file(0, 0o1666)).is_err());
     }
 
     #[test]
-    fn link_of_another_user_is_refused_whatever_its_mode() {
-        let link = |uid| step("/tmp/l", uid, 0o777, Kind::Link);
+    fn link_of_another_is_refused() {
+        let link = |uid| entry("/tmp/l", uid, 0o777, FileKind::Link);
         assert_eq!(below(link(0), file(0, 0o644)), Ok(()));
         let flaw = below(link(1000), file(0, 0o644)).unwrap_err();
         assert!(flaw.ends_with("chown -h root /tmp/l"), "{flaw}");
     }
 
     #[test]
-    fn end_has_to_be_of_its_kind() {
-        let pipe = step("/etc/p", 0, 0o600, Kind::Special);
+    fn target_has_to_be_of_its_kind() {
+        let pipe = entry("/etc/p", 0, 0o600, FileKind::Special);
         let flaw = judge(&[pipe]).unwrap_err();
-        assert!(flaw.ends_with("is no regular file"), "{flaw}");
+        assert!(flaw.ends_with("is not a regular file"), "{flaw}");
         let judged =
-            Owners::root_and([]).judge(&[file(0, 0o644)], Kind::Directory, Demand::Unwritable);
+            Owners::root_and([]).judge(&[file(0, 0o644)], FileKind::Directory, Demand::Unwritable);
         let flaw = judged.unwrap_err().to_string();
-        assert!(flaw.ends_with("is no directory"), "{flaw}");
+        assert!(flaw.ends_with("is not a directory"), "{flaw}");
     }
 
     #[test]
-    fn secret_may_be_read_by_its_group_and_a_private_file_by_nobody() {
+    fn secret_is_read_by_group_alone() {
         let judge = |mode, demand| {
-            let judged = Owners::root_and([SERVICE]).judge(&[file(0, mode)], Kind::File, demand);
+            let judged =
+                Owners::root_and([SERVICE]).judge(&[file(0, mode)], FileKind::File, demand);
             judged.map_err(|untrusted| untrusted.to_string())
         };
         assert_eq!(judge(0o640, Demand::Secret), Ok(()));
@@ -374,14 +378,14 @@ mod tests {
     }
 
     #[test]
-    fn remedy_can_be_copied_into_a_shell_and_moves_no_cursor() {
+    fn remedy_can_be_copied() {
         for (path, word) in [
             ("/a b", "'/a b'"),
             ("/it's", "'/it'\\''s'"),
             ("/$(reboot)", "'/$(reboot)'"),
             ("/a\u{1b}[2J\u{202e}", "'/a\u{fffd}[2J\u{fffd}'"),
         ] {
-            let flaw = judge(&[step(path, 0, 0o666, Kind::File)]).unwrap_err();
+            let flaw = judge(&[entry(path, 0, 0o666, FileKind::File)]).unwrap_err();
             assert!(flaw.ends_with(&format!(" {word}")), "{flaw}");
         }
     }

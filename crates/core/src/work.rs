@@ -1,26 +1,26 @@
-//! The work queue: how many exchanges with nodes run at a time, and for whom.
+//! The work queue: how many exchanges with nodes run at a time, and for which caller.
 //!
-//! One flight per node, whoever asks: callers that want the same node wait for
-//! the same exchange. A caller has a few slots, all callers together some more;
-//! what is over them waits, and callers take turns, so that a long list of one
-//! never starves another.
+//! A *flight* is one exchange with one node, shared by all callers that wait for that node
+//! (the "singleflight" pattern). A caller has a few slots, all callers together have some
+//! more. Excess flights are queued, and callers take turns, so that a long list of one
+//! caller does not delay the others.
 //!
-//! A slot stands for work, and an exchange that has waited long for a node is no
-//! work any more. So the driver *parks* such a flight: it gives its slot back and
-//! goes on outside, and the next flight to that node starts outside at once. Two
-//! nodes that hang would else hold both slots of a caller and with them all its
-//! other nodes. Parked flights are bounded, because a node has one at a time.
+//! A slot limits work, and an exchange that waits long for its node is no longer work. The
+//! driver *parks* such a flight: it continues without its slot, and the next flight to that
+//! node starts parked. Otherwise two nodes that hang would occupy both slots of a caller,
+//! and delay its other nodes, until the deadline. Parked flights need no cap of their own,
+//! because a node has one flight at a time.
 
 use crate::name::NodeName;
 use crate::peer::PeerId;
 use std::collections::{HashMap, HashSet, VecDeque};
 
-/// How much runs at a time.
+/// The most work at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caps {
-    /// Exchanges of one caller.
+    /// Running flights of one caller.
     pub per_peer: usize,
-    /// Exchanges in all.
+    /// Running flights in all.
     pub total: usize,
     /// Waiting requests of one caller.
     pub waiting_per_peer: usize,
@@ -48,7 +48,7 @@ pub struct QueueFull;
 #[derive(Debug, PartialEq, Eq)]
 enum Phase {
     Queued,
-    /// Runs on a slot of this caller.
+    /// Runs in a slot of this caller.
     Running(PeerId),
     /// Runs without a slot.
     Parked,
@@ -64,6 +64,8 @@ struct Flight {
 struct Caller {
     running: usize,
     waiting: usize,
+    /// Nodes that it waits for. A flight that another caller's turn started stays here and
+    /// is skipped later: removing it then would search the queues of all its callers.
     queue: VecDeque<NodeName>,
 }
 
@@ -73,18 +75,19 @@ pub struct WorkQueue {
     caps: Caps,
     flights: HashMap<NodeName, Flight>,
     callers: HashMap<PeerId, Caller>,
-    /// Callers with something queued, in the order of their turns.
+    /// Callers with queued flights, in the order of their turns.
     turns: VecDeque<PeerId>,
     /// Flights that start without a slot.
-    outside: VecDeque<NodeName>,
+    parked: VecDeque<NodeName>,
     running: usize,
     queued: usize,
-    tickets: u64,
+    last_ticket: u64,
+    /// Nodes whose last flight was slow.
     slow: HashSet<NodeName>,
 }
 
 impl WorkQueue {
-    /// A queue with nothing in it.
+    /// An empty queue.
     #[must_use]
     pub fn new(caps: Caps) -> Self {
         Self {
@@ -92,80 +95,68 @@ impl WorkQueue {
             flights: HashMap::new(),
             callers: HashMap::new(),
             turns: VecDeque::new(),
-            outside: VecDeque::new(),
+            parked: VecDeque::new(),
             running: 0,
             queued: 0,
-            tickets: 0,
+            last_ticket: 0,
             slow: HashSet::new(),
         }
     }
 
-    /// Takes new numbers; what runs goes on.
+    /// Replaces the caps; running flights continue.
     pub fn set_caps(&mut self, caps: Caps) {
         self.caps = caps;
     }
 
-    /// Puts a request in line for a node, or lets it join who already is.
-    /// Call [`WorkQueue::start_next`] afterwards.
+    /// Adds a request for a node: it joins the node's flight, or queues a new one. Call
+    /// [`WorkQueue::start_next`] afterwards.
     ///
     /// # Errors
-    /// [`QueueFull`] when the caller has too many waiting.
+    /// [`QueueFull`].
     pub fn request(&mut self, peer: &PeerId, node: &NodeName) -> Result<Ticket, QueueFull> {
         let caller = self.callers.entry(peer.clone()).or_default();
         if caller.waiting >= self.caps.waiting_per_peer {
             return Err(QueueFull);
         }
         caller.waiting += 1;
-        self.tickets += 1;
-        let ticket = Ticket(self.tickets);
-        if !self.flights.contains_key(node) {
-            self.lead(node);
-        }
-        self.wait(peer, node, ticket);
-        Ok(ticket)
-    }
-
-    /// Opens a flight: in line, or at once and without a slot to a slow node.
-    fn lead(&mut self, node: &NodeName) {
-        let phase = if self.slow.contains(node) {
-            self.outside.push_back(node.clone());
-            Phase::Parked
-        } else {
-            self.queued += 1;
-            Phase::Queued
-        };
-        self.flights.insert(
-            node.clone(),
+        self.last_ticket += 1;
+        let ticket = Ticket(self.last_ticket);
+        let flight = self.flights.entry(node.clone()).or_insert_with(|| {
+            let phase = if self.slow.contains(node) {
+                self.parked.push_back(node.clone());
+                Phase::Parked
+            } else {
+                self.queued += 1;
+                Phase::Queued
+            };
             Flight {
                 phase,
                 waiting: Vec::new(),
-            },
-        );
-    }
-
-    fn wait(&mut self, peer: &PeerId, node: &NodeName, ticket: Ticket) {
-        let Some(flight) = self.flights.get_mut(node) else {
-            return;
-        };
-        let first = !flight.waiting.iter().any(|(_, waiting)| waiting == peer);
+            }
+        });
+        let is_first = !flight.waiting.iter().any(|(_, waiting)| waiting == peer);
         flight.waiting.push((ticket, peer.clone()));
-        if first && flight.phase == Phase::Queued {
-            let caller = self.callers.entry(peer.clone()).or_default();
+        // A caller that joins a queued flight queues it for itself too: the flight then
+        // starts in the turn of whichever of its callers comes first.
+        if is_first && flight.phase == Phase::Queued {
             if caller.queue.is_empty() && !self.turns.contains(peer) {
                 self.turns.push_back(peer.clone());
             }
             caller.queue.push_back(node.clone());
         }
+        Ok(ticket)
     }
 
     /// The next flight to start, if one may. Call until there is none.
     pub fn start_next(&mut self) -> Option<NodeName> {
-        if let Some(node) = self.outside.pop_front() {
+        // Parked flights need no slot, so they never have to wait for one.
+        if let Some(node) = self.parked.pop_front() {
             return Some(node);
         }
         for _ in 0..self.turns.len() {
             let peer = self.turns.pop_front()?;
             let started = self.start_for(&peer);
+            // One flight for each turn, then the caller goes to the end of the line.
             if self.callers.get(&peer).is_some_and(|c| !c.queue.is_empty()) {
                 self.turns.push_back(peer);
             }
@@ -176,8 +167,8 @@ impl WorkQueue {
         None
     }
 
-    /// A request no longer waits (answered late, or its caller is gone). A flight
-    /// that nobody waits for and that has not started is dropped.
+    /// Removes a request whose caller gave up. A queued flight that no request waits for is
+    /// dropped.
     pub fn leave(&mut self, node: &NodeName, ticket: Ticket) {
         let Some(flight) = self.flights.get_mut(node) else {
             return;
@@ -193,24 +184,25 @@ impl WorkQueue {
                 caller.queue.retain(|queued| queued != node);
             }
         }
-        self.stopped_waiting(&peer);
+        self.stop_waiting(&peer);
     }
 
-    /// The flight has waited long: its slot goes to others. Call
-    /// [`WorkQueue::start_next`] afterwards.
+    /// Parks a flight that has waited long for its node. Call [`WorkQueue::start_next`]
+    /// afterwards.
     pub fn park(&mut self, node: &NodeName) {
         let Some(flight) = self.flights.get_mut(node) else {
             return;
         };
         if let Phase::Running(peer) = std::mem::replace(&mut flight.phase, Phase::Parked) {
             self.slow.insert(node.clone());
-            self.release(&peer);
+            self.release_slot(&peer);
         }
     }
 
-    /// The flight ended, quickly or not; says who waited for it. Call
-    /// [`WorkQueue::start_next`] afterwards.
+    /// Ends a flight; returns the requests that waited for it. `quickly` is false for one
+    /// that would have been parked. Call [`WorkQueue::start_next`] afterwards.
     pub fn finish(&mut self, node: &NodeName, quickly: bool) -> Vec<Ticket> {
+        // A slow node stays so until a flight ends quickly, and costs no slot until then.
         if quickly {
             self.slow.remove(node);
         }
@@ -218,12 +210,12 @@ impl WorkQueue {
             return Vec::new();
         };
         match flight.phase {
-            Phase::Running(peer) => self.release(&peer),
+            Phase::Running(peer) => self.release_slot(&peer),
             Phase::Queued => self.queued -= 1,
             Phase::Parked => {}
         }
         for (_, peer) in &flight.waiting {
-            self.stopped_waiting(peer);
+            self.stop_waiting(peer);
         }
         flight
             .waiting
@@ -232,18 +224,18 @@ impl WorkQueue {
             .collect()
     }
 
-    /// Forgets nodes that are no longer on the list.
+    /// Forgets nodes that were removed from the configuration.
     pub fn retain_nodes(&mut self, keep: impl Fn(&NodeName) -> bool) {
         self.slow.retain(keep);
     }
 
-    /// Exchanges that hold a slot.
+    /// The number of flights in a slot.
     #[must_use]
     pub fn running(&self) -> usize {
         self.running
     }
 
-    /// Flights that wait for a slot.
+    /// The number of queued flights.
     #[must_use]
     pub fn queued(&self) -> usize {
         self.queued
@@ -258,7 +250,7 @@ impl WorkQueue {
             let Some(flight) = self.flights.get_mut(&node) else {
                 continue;
             };
-            // A flight that another caller's turn started is stale here.
+            // Skips a flight that has started, or that this caller has left.
             if flight.phase == Phase::Queued && flight.waiting.iter().any(|(_, p)| p == peer) {
                 flight.phase = Phase::Running(peer.clone());
                 caller.running += 1;
@@ -270,7 +262,7 @@ impl WorkQueue {
         None
     }
 
-    fn release(&mut self, peer: &PeerId) {
+    fn release_slot(&mut self, peer: &PeerId) {
         self.running -= 1;
         if let Some(caller) = self.callers.get_mut(peer) {
             caller.running -= 1;
@@ -278,7 +270,7 @@ impl WorkQueue {
         self.forget_if_idle(peer);
     }
 
-    fn stopped_waiting(&mut self, peer: &PeerId) {
+    fn stop_waiting(&mut self, peer: &PeerId) {
         if let Some(caller) = self.callers.get_mut(peer) {
             caller.waiting -= 1;
         }
@@ -286,11 +278,8 @@ impl WorkQueue {
     }
 
     fn forget_if_idle(&mut self, peer: &PeerId) {
-        if self
-            .callers
-            .get(peer)
-            .is_some_and(|c| c.running == 0 && c.waiting == 0)
-        {
+        let is_idle = |caller: &Caller| caller.running == 0 && caller.waiting == 0;
+        if self.callers.get(peer).is_some_and(is_idle) {
             self.callers.remove(peer);
             self.turns.retain(|turn| turn != peer);
         }
@@ -318,7 +307,7 @@ mod tests {
     const B: PeerId = PeerId::Uid(2);
 
     #[test]
-    fn a_caller_runs_two_at_a_time_and_all_run_eight() {
+    fn caller_runs_two_and_all_eight() {
         let mut queue = queue();
         for peer in 0..6 {
             for i in 0..10 {
@@ -340,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn callers_of_one_node_share_one_exchange() {
+    fn callers_of_a_node_share_flight() {
         let mut queue = queue();
         let first = queue.request(&A, &node(1)).unwrap();
         assert_eq!(starts(&mut queue), [node(1)]);
@@ -351,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn a_caller_who_joins_a_waiting_flight_lends_it_his_turn() {
+    fn joining_caller_lends_its_turn() {
         let mut queue = queue();
         for i in 0..50 {
             queue.request(&A, &node(i)).unwrap();
@@ -362,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_hangs_costs_its_caller_no_slot() {
+    fn hanging_node_takes_no_slot() {
         let mut queue = queue();
         for i in 0..4 {
             queue.request(&A, &node(i)).unwrap();
@@ -373,7 +362,7 @@ mod tests {
         queue.park(&node(1));
         assert_eq!(starts(&mut queue), [node(2), node(3)]);
         queue.finish(&node(0), false);
-        // Known to be slow, it starts outside although both slots are taken.
+        // The node is known to be slow, so the flight starts although both slots are taken.
         queue.request(&A, &node(0)).unwrap();
         assert_eq!(starts(&mut queue), [node(0)]);
         queue.finish(&node(0), true);
@@ -382,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn a_caller_who_leaves_takes_only_his_own_wait_with_him() {
+    fn leaving_affects_own_wait_only() {
         let mut queue = queue();
         for i in 0..2 {
             queue.request(&A, &node(i)).unwrap();
@@ -400,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn too_many_waiting_requests_of_one_caller_are_refused() {
+    fn excess_requests_are_refused() {
         let mut queue = queue();
         for _ in 0..128 {
             queue.request(&A, &node(1)).unwrap();
@@ -427,10 +416,10 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever happens: the caps hold, no node has two exchanges, no request
-        /// is forgotten, and once everything has ended nothing is left.
+        /// The caps hold, no node has two flights, no request is lost, and nothing is left
+        /// at the end.
         #[test]
-        fn no_schedule_breaks_the_caps_or_loses_a_request(
+        fn no_schedule_breaks_caps(
             steps in proptest::collection::vec(step(), 0..400),
         ) {
             let mut queue = queue();

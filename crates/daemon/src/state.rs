@@ -8,10 +8,10 @@ use crate::observe::metrics::{self, Metrics};
 use crate::observe::recorder::Recorder;
 use crate::readings::{ReadingSettings, Readings};
 use pulse_core::config::Config;
+use pulse_core::connection_limits::{ConnectionCaps, ConnectionLimits};
 use pulse_core::event::Access;
-use pulse_core::gate::{Gate, GateCaps};
 use pulse_core::limiter::{Limiter, Refusal};
-use pulse_core::peer::{AccessPolicy, Peer, PeerId};
+use pulse_core::peer::{AccessPolicy, Peer};
 use pulse_core::rpc::RpcError;
 use pulse_core::subid::SubordinateRanges;
 use pulse_core::summary::{Account, Tally};
@@ -20,9 +20,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 /// Open connections in all, of callers with a capability.
 pub(crate) const MAX_CONNECTIONS: usize = 4096;
-/// Open connections of callers that are being turned away.
-const MAX_TURNED_AWAY: GateCaps = GateCaps {
-    per_key: 64,
+/// Open connections of rejected callers.
+const REJECTION_CAPS: ConnectionCaps = ConnectionCaps {
+    per_peer: 64,
     total: 512,
 };
 
@@ -38,8 +38,8 @@ pub(crate) struct Daemon {
     node_starter: Box<dyn NodeStarter>,
     snapshot: RwLock<Arc<Snapshot>>,
     limiter: Mutex<Limiter>,
-    gate: Mutex<Gate<PeerId>>,
-    door: Mutex<Gate<PeerId>>,
+    connections: Mutex<ConnectionLimits>,
+    rejections: Mutex<ConnectionLimits>,
     ledger: Ledger,
 }
 
@@ -80,8 +80,8 @@ impl Daemon {
             public_key,
             node_starter,
             limiter: Mutex::new(Limiter::new(config.limits)),
-            gate: Mutex::new(Gate::new(gate_caps(&config))),
-            door: Mutex::new(Gate::new(MAX_TURNED_AWAY)),
+            connections: Mutex::new(ConnectionLimits::new(connection_caps(&config))),
+            rejections: Mutex::new(ConnectionLimits::new(REJECTION_CAPS)),
             snapshot: RwLock::new(Arc::new(Snapshot {
                 policy: policy(&config),
                 config,
@@ -102,7 +102,7 @@ impl Daemon {
         self.readings
             .set(reading_settings(&config, nodes), config.caps);
         self.limiter().set_limits(config.limits);
-        self.gate().set_caps(gate_caps(&config));
+        self.connections().set_caps(connection_caps(&config));
         let snapshot = Arc::new(Snapshot {
             policy: policy(&config),
             config,
@@ -127,13 +127,17 @@ impl Daemon {
     }
 
     /// Open connections of callers with a capability.
-    pub(crate) fn gate(&self) -> MutexGuard<'_, Gate<PeerId>> {
-        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn connections(&self) -> MutexGuard<'_, ConnectionLimits> {
+        self.connections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Open connections of callers that are being turned away.
-    pub(crate) fn door(&self) -> MutexGuard<'_, Gate<PeerId>> {
-        self.door.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Open connections of rejected callers.
+    pub(crate) fn rejections(&self) -> MutexGuard<'_, ConnectionLimits> {
+        self.rejections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts and records a refusal by the limiter; gives the error for the caller.
@@ -206,10 +210,9 @@ fn reading_settings(config: &Config, nodes: Nodes) -> ReadingSettings {
 }
 
 /// A caller may have a connection for each request that it may have waiting.
-fn gate_caps(config: &Config) -> GateCaps {
-    let per_key = config.caps.waiting_per_peer.min(MAX_CONNECTIONS / 2);
-    GateCaps {
-        per_key,
+fn connection_caps(config: &Config) -> ConnectionCaps {
+    ConnectionCaps {
+        per_peer: config.caps.waiting_per_peer.min(MAX_CONNECTIONS / 2),
         total: MAX_CONNECTIONS,
     }
 }
@@ -219,8 +222,11 @@ fn policy(config: &Config) -> AccessPolicy {
     AccessPolicy {
         uids: access.uids,
         gids: access.gids,
-        allow_idmapped_root: access.allow_idmapped_root,
-        idmap_users: access.idmap_users,
+        container_owners: if access.allow_idmapped_root {
+            access.idmap_users
+        } else {
+            Vec::new()
+        },
         subuid: subordinate(&SUBUID),
         subgid: subordinate(&SUBGID),
     }

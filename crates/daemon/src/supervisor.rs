@@ -308,7 +308,7 @@ impl Service {
         // A request may take all of its time, and then its outcome is still to be recorded.
         let longest = self.daemon.config().timeouts.request + recorder::RECORD_TIMEOUT;
         let idle = async {
-            while self.daemon.gate().total() > 0 {
+            while self.daemon.connections().total() > 0 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };

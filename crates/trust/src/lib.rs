@@ -9,7 +9,7 @@
 pub mod places;
 
 use nix::unistd::User;
-use pulse_core::trust::{Demand, Kind, Owners, Step, Untrusted};
+use pulse_core::trust::{Demand, FileKind, Owners, PathEntry, Untrusted};
 use std::ffi::OsString;
 use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind, Read};
@@ -127,7 +127,7 @@ pub fn examine(
     if let Some(last) = steps.last_mut() {
         *last = step(std::mem::take(&mut last.path), &file.metadata()?);
     }
-    let judged = owners.judge(&steps, Kind::File, demand);
+    let judged = owners.judge(&steps, FileKind::File, demand);
     Ok((file, judged))
 }
 
@@ -137,7 +137,7 @@ pub fn examine(
 /// [`Refused`], also when the path is relative.
 pub fn check_directory(path: &Path, demand: Demand) -> Result<(), Refused> {
     let steps = steps(path)?;
-    Ok(owners().judge(&steps, Kind::Directory, demand)?)
+    Ok(owners().judge(&steps, FileKind::Directory, demand)?)
 }
 
 /// All that an absolute path leads through, from the root directory on, links included
@@ -145,7 +145,7 @@ pub fn check_directory(path: &Path, demand: Demand) -> Result<(), Refused> {
 ///
 /// # Errors
 /// Whatever the system says of one of them.
-pub fn steps(path: &Path) -> io::Result<Vec<Step>> {
+pub fn steps(path: &Path) -> io::Result<Vec<PathEntry>> {
     if !path.is_absolute() {
         let reason = "the path has to be absolute";
         return Err(io::Error::new(ErrorKind::InvalidInput, reason));
@@ -163,7 +163,7 @@ pub fn steps(path: &Path) -> io::Result<Vec<Step>> {
         }
         let next = at.join(name);
         let found = look(&next)?;
-        if found.kind == Kind::Link {
+        if found.kind == FileKind::Link {
             links += 1;
             if links > MAX_LINKS {
                 return Err(nix::errno::Errno::ELOOP.into());
@@ -191,24 +191,24 @@ fn components(path: &Path) -> Vec<OsString> {
     path.components().rev().filter_map(name).collect()
 }
 
-fn look(path: &Path) -> io::Result<Step> {
+fn look(path: &Path) -> io::Result<PathEntry> {
     Ok(step(path.to_owned(), &std::fs::symlink_metadata(path)?))
 }
 
-fn step(path: PathBuf, metadata: &Metadata) -> Step {
+fn step(path: PathBuf, metadata: &Metadata) -> PathEntry {
     let kind = metadata.file_type();
-    Step {
+    PathEntry {
         path,
         uid: metadata.uid(),
         mode: metadata.mode() & 0o7777,
         kind: if kind.is_file() {
-            Kind::File
+            FileKind::File
         } else if kind.is_dir() {
-            Kind::Directory
+            FileKind::Directory
         } else if kind.is_symlink() {
-            Kind::Link
+            FileKind::Link
         } else {
-            Kind::Special
+            FileKind::Special
         },
     }
 }
@@ -312,7 +312,7 @@ mod tests {
         let path = home.path().join("directory/file");
         let walked = steps(&path).unwrap();
         assert_eq!(walked.last().unwrap().path, target);
-        assert!(walked.iter().any(|step| step.kind == Kind::Link));
+        assert!(walked.iter().any(|step| step.kind == FileKind::Link));
         // Out of a directory that a link leads to, up to the one above it.
         symlink("target/../links", home.path().join("up")).unwrap();
         assert!(is_trusted(&home.path().join("up/other")));

@@ -3,7 +3,7 @@
 
 use crate::steps;
 use pulse_core::config::Config;
-use pulse_core::trust::{Demand, Kind, Owners, Untrusted};
+use pulse_core::trust::{Demand, FileKind, Owners, Untrusted};
 use std::path::PathBuf;
 
 /// A file or a directory that decides something.
@@ -13,7 +13,7 @@ pub struct Place {
     pub name: &'static str,
     /// Where it is.
     pub path: PathBuf,
-    kind: Kind,
+    kind: FileKind,
     demand: Demand,
     above: Above,
 }
@@ -44,7 +44,7 @@ impl Place {
         let steps = steps(&self.path).ok()?;
         let untrusted = owners.judge(&steps, self.kind, self.demand).err()?;
         Some(match self.above {
-            Above::Reported if !untrusted.is_at_the_end() => Flaw::Reported(untrusted),
+            Above::Reported if !untrusted.is_target() => Flaw::Reported(untrusted),
             Above::Refused | Above::Reported => Flaw::Refused(untrusted),
         })
     }
@@ -56,7 +56,7 @@ pub fn directories(config: &Config) -> Vec<Place> {
     let directory = |name, path: PathBuf, above| Place {
         name,
         path,
-        kind: Kind::Directory,
+        kind: FileKind::Directory,
         demand: Demand::Unwritable,
         above,
     };
@@ -83,7 +83,7 @@ pub fn files(config: &Config) -> Vec<Place> {
     let file = |name, path: PathBuf, demand| Place {
         name,
         path,
-        kind: Kind::File,
+        kind: FileKind::File,
         demand,
         above: Above::Refused,
     };

@@ -39,7 +39,7 @@ impl Housekeeping {
         let now = Instant::now();
         Self {
             began: now,
-            growth: Growth::of(age, bytes),
+            growth: Growth::new(age, bytes),
             look_at: now,
             prune_at: now,
             room_at: now,
@@ -121,7 +121,7 @@ impl<S: Storage> Driver<S> {
         let now = Instant::now();
         self.house.look_at = now + LOOK_INTERVAL;
         let house = &mut self.house;
-        house.growth.note(now - house.began, self.log.written());
+        house.growth.record(now - house.began, self.log.written());
         let Ok(extent) = self.log.extent() else {
             return;
         };

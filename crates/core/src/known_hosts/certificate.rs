@@ -1,58 +1,58 @@
-//! Host certificates: what one says, and whether that is good for a host now.
+//! Host certificates and their validity for a host.
 //!
-//! The rules are those of OpenSSH 10.3, the strictest so far. Up to 10.2 an empty
-//! list of principals meant any host at all, which made every CA slip a skeleton
-//! key (CVE-2024-7594); and wildcards in principals were documented but compared
-//! the wrong way round. We refuse the first and read the second as documented.
+//! The rules are those of OpenSSH 10.3, the strictest version. Up to 10.2 an empty list of
+//! principals matched every host, so that one mistake of a CA was valid everywhere
+//! (CVE-2024-7594), and wildcards in principals were documented but compared the wrong way
+//! round. Here an empty list matches no host, and wildcards work as documented.
 
 use super::pattern::{MAX_PATTERN_BYTES, wildcard_matches};
 use std::fmt;
 
-/// The most principals a certificate may have; OpenSSH's own limit.
+/// The most principals of a certificate; OpenSSH's own limit.
 const MAX_PRINCIPALS: usize = 256;
 
-/// What a certificate says, as its driver read it.
+/// The content of a certificate, as its driver parsed it.
 #[derive(Clone, Copy, Debug)]
 pub struct CertificateFacts<'a> {
-    /// The host's own key inside the certificate, as a plain key in wire format.
+    /// The host's key in the certificate, as a plain key in wire format.
     pub key_blob: &'a [u8],
-    /// The authority's key that signed it, in wire format.
+    /// The key of the authority that signed it, in wire format.
     pub ca_blob: &'a [u8],
     /// The host names it was issued for; `*` and `?` are wildcards.
     pub principals: &'a [String],
-    /// The first second it is valid, since 1970.
+    /// The first second of its validity, since 1970.
     pub valid_after: u64,
-    /// The first second it is valid no more, since 1970.
+    /// The first second after its validity, since 1970.
     pub valid_before: u64,
-    /// It is a host certificate, not a user's.
+    /// The type: true for a host certificate, false for a user's.
     pub is_host: bool,
-    /// It has critical options; none is defined for hosts.
+    /// True if it has critical options; none is defined for hosts.
     pub critical_options: bool,
 }
 
-/// What the pins say about a host certificate.
+/// The verdict of the pins on a host certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CertVerdict {
-    /// A pinned authority vouches for this host, today.
+    /// A pinned authority has certified this host, and the certificate is valid now.
     Trusted,
-    /// The host's key or the authority's was revoked for this host.
+    /// The host's key or the authority's is revoked for this host.
     Revoked,
-    /// No `@cert-authority` line makes this authority one for this host.
+    /// No `@cert-authority` line for this host has the authority's key.
     NotACertificateAuthorityForHost,
-    /// A user's certificate, or of a kind unknown.
+    /// It is not a host certificate.
     NotAHostCertificate,
-    /// Its time has not come.
+    /// Its validity has not begun.
     NotYetValid,
-    /// Its time is over.
+    /// It has expired.
     Expired,
-    /// It was issued for other names, or for none.
+    /// Its principals do not match the host, or it has none.
     PrincipalMismatch,
-    /// It has critical options, which must be understood and are not.
+    /// It has a critical option, which must not be ignored and is not known.
     UnknownCriticalOption,
 }
 
 impl CertificateFacts<'_> {
-    /// Judges all but the authority. `name` is in lower case.
+    /// Checks all but the authority. `name` is in lower case.
     pub(super) fn check_contents(&self, name: &str, now_unix: u64) -> CertVerdict {
         if !self.is_host {
             CertVerdict::NotAHostCertificate
@@ -60,7 +60,7 @@ impl CertificateFacts<'_> {
             CertVerdict::NotYetValid
         } else if now_unix >= self.valid_before {
             CertVerdict::Expired
-        } else if !self.is_issued_for(name) {
+        } else if !self.has_principal(name) {
             CertVerdict::PrincipalMismatch
         } else if self.critical_options {
             CertVerdict::UnknownCriticalOption
@@ -69,8 +69,9 @@ impl CertificateFacts<'_> {
         }
     }
 
-    /// Principals keep their case, as in OpenSSH: a CA writes names in lower case.
-    fn is_issued_for(&self, name: &str) -> bool {
+    /// Principals are compared with their case, as in OpenSSH: a CA has to write names in
+    /// lower case.
+    fn has_principal(&self, name: &str) -> bool {
         self.principals.len() <= MAX_PRINCIPALS
             && self.principals.iter().any(|principal| {
                 principal.len() <= MAX_PATTERN_BYTES && wildcard_matches(principal, name)
@@ -79,7 +80,7 @@ impl CertificateFacts<'_> {
 }
 
 impl CertVerdict {
-    /// The verdict as a phrase, for a person and for the audit record.
+    /// The phrase in messages and records.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

@@ -1,23 +1,21 @@
-//! Host keys we may trust: the `known_hosts` reader and its verdicts.
+//! `known_hosts`: pinned and revoked host keys, and the verdicts they give.
 //!
-//! The daemon trusts a node by what its operator pinned and by nothing else, so
-//! every rule of sshd(8), "`SSH_KNOWN_HOSTS` FILE FORMAT", has to hold: a reader
-//! that skips one marker turns a revoked key into a trusted one. Names are
-//! patterns or hashes, keys are compared as the bytes that travel on the wire,
-//! and comments are never looked at.
+//! The daemon trusts a node only because its operator pinned a key, so every rule of
+//! sshd(8), "`SSH_KNOWN_HOSTS` FILE FORMAT", is implemented: a parser that ignores one
+//! marker turns a revoked key into a trusted one. Host names are patterns or hashes, keys
+//! are compared in wire format, comments are ignored.
 //!
-//! Where OpenSSH leaves a choice, the stricter one is taken:
+//! Where OpenSSH has a choice, the stricter one is implemented:
 //!
-//! * A pin for `pve1` does not cover `[pve1]:2222`. The `ssh` client falls back
-//!   to the plain name, but two ports of one host may well be two machines.
-//! * A pin for an address does not cover a name that resolves to it: what was
-//!   pinned is the node's name, and whoever changes where it points must not be
-//!   able to choose another pinned key as well.
-//! * A revocation reaches further than a pin (see [`HostQuery`]): when in doubt,
-//!   a stolen key is refused.
+//! * A pin for `pve1` does not cover `[pve1]:2222`. The `ssh` client falls back to the
+//!   plain name, but two ports of one host can be two machines.
+//! * A pin for an address does not cover a name that resolves to it. Otherwise whoever
+//!   redirects the name could choose any machine whose address is pinned.
+//! * A revocation covers more names of a node than a pin (see [`HostQuery`]): refusing a
+//!   good key costs a reading, accepting a stolen one costs the node.
 //!
-//! Plain names are found by an index. A hashed name has none: a look-up costs one
-//! HMAC per hashed line, about 0.25 µs, so a large fleet had better pin in plain.
+//! Plain names have an index. Hashed names cannot have one: a look-up computes an HMAC for
+//! every hashed line, about 0.25 µs each, so large fleets should not hash their names.
 
 mod certificate;
 mod key;
@@ -28,7 +26,7 @@ mod query;
 
 pub use certificate::{CertVerdict, CertificateFacts};
 pub use key::{fingerprint, is_ed25519};
-pub use line::{Problem, Reason};
+pub use line::{BadLine, LineError};
 pub use query::HostQuery;
 
 use line::{Line, Role};
@@ -41,116 +39,122 @@ pub const MAX_LINES: usize = 100_000;
 /// The most bytes a file may have.
 pub const MAX_BYTES: usize = 16 * 1024 * 1024;
 
-/// What one or more `known_hosts` files say.
+/// The content of one or more `known_hosts` files.
 #[derive(Clone, Debug, Default)]
 pub struct KnownHosts {
     /// Host keys and authorities, in the order of the files.
     pins: Vec<Line>,
-    /// Where a name's lines are, for lines that only list plain names.
+    /// The indexes of a name's lines, for lines that list plain names only.
     by_name: HashMap<Box<str>, Vec<usize>>,
-    /// Lines with hashes, wildcards or negations: tried for every name.
+    /// The indexes of lines with hashes, wildcards or negations, tried for every name.
     unindexed: Vec<usize>,
     revocations: Vec<Line>,
 }
 
-/// What the pins say about a plain host key.
+/// The file is too large and was not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the file has more than {MAX_LINES} lines or {MAX_BYTES} bytes and was not read; split it")]
+pub struct FileTooLarge;
+
+/// The verdict of the pins on a plain host key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum KeyVerdict {
     /// The key is pinned for this host.
     Trusted,
     /// No key is pinned for this host, or only revoked ones.
     Unknown,
-    /// Other keys are pinned for this host, and this is none of them.
+    /// Other keys are pinned for this host, but not this one.
     Changed {
-        /// What is pinned instead, keys of the offered type first.
+        /// The pinned keys, those of the offered type first.
         expected: Vec<PinnedKey>,
     },
-    /// The key was revoked for this host.
+    /// The key is revoked for this host.
     Revoked,
 }
 
-/// A pinned key, as a person compares it.
+/// A pinned key, for people to compare.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PinnedKey {
-    /// The key's type, as in `ssh-ed25519`.
+    /// The key type, such as `ssh-ed25519`.
     pub key_type: String,
-    /// As [`fingerprint`] gives it.
+    /// The fingerprint, as [`fingerprint`] formats it.
     pub fingerprint: String,
 }
 
-/// What to ask a host for, so that it proves what is pinned.
+/// The algorithms to offer a host, so that it proves a key that is pinned.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PinnedAlgorithms {
-    /// The types of the host's pinned keys (`ssh-rsa` means the key, whatever
-    /// its signatures are called), each once, in the order of the files.
+    /// The types of the host's pinned keys, each once, in the order of the files.
+    /// `ssh-rsa` is the type of the key and stands for all its signature algorithms.
     pub key_types: Vec<String>,
-    /// A certificate authority is pinned: prefer certificates.
+    /// True if a certificate authority is pinned: certificates are preferred then.
     pub authority: bool,
 }
 
 impl KnownHosts {
-    /// Reads one file. A bad line is reported and costs no other line.
+    /// Parses one file. A bad line is returned and does not affect other lines.
     ///
-    /// A file over [`MAX_LINES`] or [`MAX_BYTES`] is refused whole, with one
-    /// problem: half a file may be the half without its revocations.
-    #[must_use]
-    pub fn parse(text: impl AsRef<[u8]>) -> (Self, Vec<Problem>) {
+    /// # Errors
+    /// [`FileTooLarge`] for a file over [`MAX_LINES`] or [`MAX_BYTES`]. Its beginning is not
+    /// used, because the rest may have its revocations.
+    pub fn parse(text: impl AsRef<[u8]>) -> Result<(Self, Vec<BadLine>), FileTooLarge> {
         let text = text.as_ref();
-        let mut known = Self::default();
-        if let Some(problem) = line::over_limit(text) {
-            return (known, vec![problem]);
+        let lines = || text.split_inclusive(|byte| *byte == b'\n');
+        if text.len() > MAX_BYTES || lines().count() > MAX_LINES {
+            return Err(FileTooLarge);
         }
-        let mut problems = Vec::new();
-        for (number, bytes) in (1..).zip(text.split_inclusive(|byte| *byte == b'\n')) {
+        let mut known = Self::default();
+        let mut bad = Vec::new();
+        for (number, bytes) in (1..).zip(lines()) {
             match Line::parse(bytes) {
                 Ok(Some(line)) => known.add(line),
                 Ok(None) => {}
-                Err(reason) => problems.push(Problem::new(number, reason, bytes)),
+                Err(error) => bad.push(BadLine::new(number, error, bytes)),
             }
         }
-        (known, problems)
+        Ok((known, bad))
     }
 
-    /// Adds what another file says: its pins and its revocations.
+    /// Adds the pins and revocations of another file.
     pub fn extend(&mut self, other: Self) {
         for line in other.pins.into_iter().chain(other.revocations) {
             self.add(line);
         }
     }
 
-    /// How many keys are pinned or revoked.
+    /// The number of pinned and revoked keys.
     #[must_use]
     pub fn len(&self) -> usize {
         self.pins.len() + self.revocations.len()
     }
 
-    /// Whether nothing is pinned and nothing revoked.
+    /// True if no key is pinned or revoked.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Judges the plain key, in wire format, that a host has proved to own.
+    /// Checks the plain key, in wire format, that a host has proved to own.
     #[must_use]
-    pub fn check_key(&self, host: &HostQuery, key_blob: &[u8]) -> Verdict {
+    pub fn check_key(&self, host: &HostQuery, key_blob: &[u8]) -> KeyVerdict {
         if self.is_revoked(host, key_blob) {
-            return Verdict::Revoked;
+            return KeyVerdict::Revoked;
         }
         if self.is_pinned(Role::HostKey, host, key_blob) {
-            return Verdict::Trusted;
+            return KeyVerdict::Trusted;
         }
         match self.expected(host, key_blob) {
-            expected if expected.is_empty() => Verdict::Unknown,
-            expected => Verdict::Changed { expected },
+            expected if expected.is_empty() => KeyVerdict::Unknown,
+            expected => KeyVerdict::Changed { expected },
         }
     }
 
-    /// Judges a host certificate at `now_unix`, in seconds since 1970.
+    /// Checks a host certificate at `now_unix`, in seconds since 1970.
     ///
-    /// The caller has verified the certificate's signature by `ca_blob`, and the
-    /// host's possession of the key inside. When the verdict is neither
-    /// [`CertVerdict::Trusted`] nor [`CertVerdict::Revoked`], the key inside may
-    /// still be pinned by itself: OpenSSH then asks [`KnownHosts::check_key`].
+    /// The caller must have verified the signature by `ca_blob`, and that the host owns the
+    /// key in the certificate. For a verdict other than [`CertVerdict::Trusted`] and
+    /// [`CertVerdict::Revoked`], that key may still be pinned by itself: OpenSSH then checks
+    /// it like [`KnownHosts::check_key`].
     #[must_use]
     pub fn check_certificate(
         &self,
@@ -158,8 +162,8 @@ impl KnownHosts {
         facts: &CertificateFacts<'_>,
         now_unix: u64,
     ) -> CertVerdict {
-        let revoked = |blob| self.is_revoked(host, blob);
-        if revoked(facts.key_blob) || revoked(facts.ca_blob) {
+        // First, so that an operator sees a revocation even if the certificate has expired.
+        if self.is_revoked(host, facts.key_blob) || self.is_revoked(host, facts.ca_blob) {
             return CertVerdict::Revoked;
         }
         if !self.is_pinned(Role::Authority, host, facts.ca_blob) {
@@ -168,10 +172,10 @@ impl KnownHosts {
         facts.check_contents(host.name(), now_unix)
     }
 
-    /// What is pinned for a host, to order the algorithms offered to it.
+    /// The algorithms to offer a host. Revoked keys do not count.
     ///
-    /// A host that has several keys must be asked for one that is pinned, or a
-    /// good host looks like one whose key has changed. Revoked keys do not count.
+    /// A host with several keys must be asked for a pinned one. Otherwise it proves another
+    /// one, and looks as if its key had changed.
     #[must_use]
     pub fn algorithms_for(&self, host: &HostQuery) -> PinnedAlgorithms {
         let mut algorithms = PinnedAlgorithms::default();
@@ -188,6 +192,8 @@ impl KnownHosts {
     }
 
     fn add(&mut self, line: Line) {
+        // Revocations have no index: each is compared with every name of a node, and there
+        // are few.
         if line.role == Role::Revoked {
             self.revocations.push(line);
             return;
@@ -204,14 +210,14 @@ impl KnownHosts {
         self.pins.push(line);
     }
 
-    /// Lines that may match the host; whether they do is still to be asked.
+    /// The lines that can match the host; their patterns are still to be compared.
     fn candidates(&self, host: &HostQuery) -> impl Iterator<Item = &Line> {
         let named = self.by_name.get(host.known_as());
         let indexes = named.into_iter().flatten().chain(&self.unindexed);
         indexes.filter_map(|index| self.pins.get(*index))
     }
 
-    /// The key is compared before the host: a hashed name costs an HMAC.
+    /// The key is compared before the host, because a hashed name costs an HMAC.
     fn is_pinned(&self, role: Role, host: &HostQuery, blob: &[u8]) -> bool {
         self.candidates(host)
             .any(|line| line.role == role && line.blob == blob && host.is_pinned_by(&line.hosts))
@@ -229,22 +235,18 @@ impl KnownHosts {
     }
 
     fn expected(&self, host: &HostQuery, offered: &[u8]) -> Vec<PinnedKey> {
+        // A key of the offered type comes first, since that is the one that has changed.
         let offered_type = key::type_of(offered);
         let mut lines: Vec<&Line> = self
             .pins_for(host)
             .filter(|line| line.role == Role::HostKey)
             .collect();
         lines.sort_by_key(|line| Some(line.key_type.as_bytes()) != offered_type);
-        lines.into_iter().map(PinnedKey::of).collect()
-    }
-}
-
-impl PinnedKey {
-    fn of(line: &Line) -> Self {
-        Self {
+        let pinned = lines.into_iter().map(|line| PinnedKey {
             key_type: line.key_type.clone(),
             fingerprint: fingerprint(&line.blob),
-        }
+        });
+        pinned.collect()
     }
 }
 

@@ -1,20 +1,20 @@
 //! The host field of a line: a list of patterns, or one hashed name.
 
-use super::line::Reason;
+use super::line::LineError;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
 
-/// The longest pattern of a list, in bytes; OpenSSH's own limit.
+/// The most bytes of a pattern; OpenSSH's own limit.
 pub(super) const MAX_PATTERN_BYTES: usize = 1023;
 
-/// What `ssh-keygen -H` puts before salt and hash; the 1 means HMAC-SHA1.
+/// The prefix of a hashed name; the 1 stands for HMAC-SHA1.
 const HASH_PREFIX: &[u8] = b"|1|";
 const HASH_DELIMITER: u8 = b'|';
 const SHA1_BYTES: usize = 20;
 
-/// Which hosts a line is for.
+/// The hosts of a line.
 #[derive(Clone, Debug)]
 pub(super) enum HostPatterns {
     List(Vec<Pattern>),
@@ -31,26 +31,26 @@ pub(super) struct Pattern {
     negated: bool,
 }
 
-/// Whether a line is for a host.
+/// The result of matching a line with a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Match {
     Yes,
     No,
-    /// A negated pattern matched: not for this host, whatever else is listed.
+    /// A negated pattern matched, which overrides every other pattern of the line.
     Excluded,
 }
 
 impl HostPatterns {
-    pub(super) fn parse(field: &[u8]) -> Result<Self, Reason> {
+    pub(super) fn parse(field: &[u8]) -> Result<Self, LineError> {
         if field.first() == Some(&HASH_DELIMITER) {
-            return parse_hashed(field).ok_or(Reason::BadHash);
+            return parse_hashed(field).ok_or(LineError::BadHash);
         }
         let mut patterns = Vec::new();
         for item in field.split(|byte| *byte == b',') {
             patterns.extend(Pattern::parse(item)?);
         }
         if patterns.is_empty() {
-            return Err(Reason::BadPattern);
+            return Err(LineError::BadPattern);
         }
         Ok(Self::List(patterns))
     }
@@ -64,7 +64,7 @@ impl HostPatterns {
         }
     }
 
-    /// The names, when there is nothing but names: no hash, wildcard or negation.
+    /// The names, if the field has no hash, wildcard or negation.
     pub(super) fn plain_names(&self) -> Option<Vec<&str>> {
         let Self::List(patterns) = self else {
             return None;
@@ -80,8 +80,8 @@ impl HostPatterns {
 }
 
 impl Pattern {
-    /// An item of a list, or nothing where two commas meet.
-    fn parse(item: &[u8]) -> Result<Option<Self>, Reason> {
+    /// Parses an item of a list; `None` between two adjacent commas.
+    fn parse(item: &[u8]) -> Result<Option<Self>, LineError> {
         let (negated, text) = match item.strip_prefix(b"!") {
             Some(text) => (true, text),
             None => (false, item),
@@ -91,9 +91,9 @@ impl Pattern {
         }
         let printable = text.iter().all(u8::is_ascii_graphic);
         if !printable || text.len() > MAX_PATTERN_BYTES || text.contains(&HASH_DELIMITER) {
-            return Err(Reason::BadPattern);
+            return Err(LineError::BadPattern);
         }
-        let text = str::from_utf8(text).map_err(|_| Reason::BadPattern)?;
+        let text = str::from_utf8(text).map_err(|_| LineError::BadPattern)?;
         Ok(Some(Self {
             text: text.to_ascii_lowercase().into(),
             negated,
@@ -120,11 +120,11 @@ fn matches_list(patterns: &[Pattern], host: &str) -> Match {
     outcome
 }
 
-/// Matches `*` (any run) and `?` (any one byte) against the whole text.
+/// Matches `*` (any bytes) and `?` (any one byte) against the whole text.
 ///
-/// After a mismatch only the last `*` takes one byte more: what the earlier ones
-/// took was the shortest that fits, and more would not help. So the cost is at
-/// most pattern times text, however many stars an author piles up.
+/// After a mismatch only the last `*` is extended by a byte: earlier ones have the shortest
+/// match, and a longer one cannot help. So the cost is at most the product of both lengths.
+/// Trying every split instead takes exponential time for a pattern with many stars.
 pub(super) fn wildcard_matches(pattern: &str, text: &str) -> bool {
     let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
     let (mut p, mut t) = (0, 0);
@@ -166,11 +166,10 @@ fn parse_hashed(field: &[u8]) -> Option<HostPatterns> {
     })
 }
 
-/// The comparison need not take constant time, and only does because the library
-/// does: the hash hides names from a thief of the file, it authenticates nobody,
-/// and both sides of it are ours.
+/// A comparison in constant time is not needed, but is what the library has: the hash hides
+/// names from whoever steals the file and authenticates nobody.
 fn matches_hash(salt: &[u8], hash: &[u8], host: &str) -> bool {
-    // HMAC takes a key of any length; were it ever to refuse, nothing matches.
+    // HMAC accepts keys of any length, so the error does not happen.
     Hmac::<Sha1>::new_from_slice(salt)
         .is_ok_and(|hmac| hmac.chain_update(host).verify_slice(hash).is_ok())
 }
@@ -180,7 +179,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The definition, exponential and obvious.
+    /// The definition, in exponential time.
     fn defined(pattern: &[u8], text: &[u8]) -> bool {
         match (pattern.split_first(), text.split_first()) {
             (None, None) => true,
@@ -194,16 +193,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn wildcards_mean_what_their_definition_says(pattern in "[ab*?]{0,8}", text in "[ab]{0,8}") {
+        fn wildcards_match_by_definition(pattern in "[ab*?]{0,8}", text in "[ab]{0,8}") {
             let expected = defined(pattern.as_bytes(), text.as_bytes());
             prop_assert_eq!(wildcard_matches(&pattern, &text), expected);
         }
     }
 
     #[test]
-    fn a_pile_of_stars_does_not_stop_the_daemon() {
+    fn many_stars_take_no_time() {
         let pattern = "*a".repeat(MAX_PATTERN_BYTES / 2) + "b";
-        // A matcher that tries every split would not live to see the end.
+        // A matcher that tries every split would not end.
         assert!(!wildcard_matches(&pattern, &"a".repeat(64)));
         assert!(!wildcard_matches(&pattern, &"a".repeat(10_000)));
         assert!(wildcard_matches(&"*a".repeat(64), &"a".repeat(64)));

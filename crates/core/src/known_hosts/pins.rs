@@ -1,64 +1,63 @@
-//! The pins in force while the file changes, cannot be read, or is not there.
+//! The pins in force while the file changes, is unreadable or is missing.
 //!
-//! New connections and open ones are judged by different rules. A new connection needs
-//! the file as it is now: without it no key can be checked, so none is opened. An open
-//! connection has proved a key that was pinned. To close it because the file cannot be
-//! read would let one transient error (a full inode table, a slow mount, an editor that
-//! gets a mode wrong) cut every node at once, and nothing was said against its key. So
-//! open connections are judged by what the file last said, until it can be read again.
+//! A new connection needs the file as it is now: without it no key can be checked, so none
+//! is opened. An open connection has proved a key that was pinned. Closing it because the
+//! file is unreadable would let one transient error (a slow mount, an editor that sets the
+//! wrong mode) disconnect every node at once, although nothing revoked its key. So open
+//! connections keep the last pins until the file is readable again.
 //!
-//! A file that is not there is another matter: it says that nothing is pinned. But editors
-//! rename or remove a file before they write it anew, so it counts only when it has been
-//! away for [`ABSENCE`].
+//! A missing file pins nothing. But editors rename or remove a file before they write the
+//! new one, so for open connections it counts only after [`REPLACEMENT_TIME`].
 
 use super::KnownHosts;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long a file is away that is being replaced: longer than a look or two.
-pub const ABSENCE: Duration = Duration::from_secs(5);
+/// The longest time for which a file is missing while it is replaced: two of the daemon's
+/// checks, which are 2 s apart, fit into it.
+const REPLACEMENT_TIME: Duration = Duration::from_secs(5);
 
 /// The pins in force.
 #[derive(Clone, Debug)]
 pub struct Pins {
-    /// Those that open connections are judged by.
+    /// The pins for open connections.
     pub for_open: Arc<KnownHosts>,
-    /// Those for new connections, or why there can be none.
+    /// The pins for new connections, or the reason that none can be opened.
     pub for_new: Result<Arc<KnownHosts>, Arc<str>>,
 }
 
-/// A look at the file.
+/// The file, as it was found.
 #[derive(Debug)]
-pub enum Found {
-    /// It says this.
+pub enum FileState {
+    /// It was read.
     Read(KnownHosts),
-    /// It is not there.
+    /// It does not exist.
     Missing,
-    /// It is there and cannot be read, or may not be trusted, for this reason.
+    /// It exists but cannot be read or trusted, for this reason.
     Unusable(String),
 }
 
-/// The changes that a look has found.
+/// A change of the pins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// Every connection is judged by what the file says now.
+pub enum PinsChange {
+    /// The file was read; its pins apply to every connection.
     Read,
-    /// The file is not there: new connections find nothing pinned.
+    /// The file is missing: nothing is pinned for new connections.
     Missing,
-    /// It has been away for so long that open connections find nothing pinned either.
+    /// The file stays missing: nothing is pinned for open connections either.
     Gone,
-    /// New connections are refused.
+    /// The file is unusable: no connection can be opened.
     Unusable,
 }
 
-/// The pins, and for how long their file has been away.
+/// The pins of a file that is checked again and again.
 #[derive(Debug)]
-pub struct Watched {
+pub struct WatchedPins {
     pins: Pins,
     missing_since: Option<Instant>,
 }
 
-impl Default for Watched {
+impl Default for WatchedPins {
     fn default() -> Self {
         let nothing = Arc::new(KnownHosts::default());
         Self {
@@ -71,49 +70,48 @@ impl Default for Watched {
     }
 }
 
-impl Watched {
+impl WatchedPins {
     /// The pins in force.
     #[must_use]
     pub fn pins(&self) -> &Pins {
         &self.pins
     }
 
-    /// Takes what was found at `now`; gives what that has changed.
-    pub fn update(&mut self, found: Found, now: Instant) -> Option<Change> {
-        match found {
-            Found::Read(known) => {
+    /// Applies the state of the file at `now`; returns the change, if there is one.
+    pub fn update(&mut self, file: FileState, now: Instant) -> Option<PinsChange> {
+        match file {
+            FileState::Read(known) => {
                 self.missing_since = None;
                 let known = Arc::new(known);
                 self.pins = Pins {
                     for_open: Arc::clone(&known),
                     for_new: Ok(known),
                 };
-                Some(Change::Read)
+                Some(PinsChange::Read)
             }
-            Found::Missing => self.miss(now),
-            Found::Unusable(reason) => {
+            FileState::Missing => match self.missing_since {
+                None => {
+                    self.missing_since = Some(now);
+                    self.pins.for_new = Ok(Arc::default());
+                    Some(PinsChange::Missing)
+                }
+                Some(since) if now < since + REPLACEMENT_TIME => None,
+                Some(_) if self.pins.for_open.is_empty() => None,
+                Some(_) => {
+                    self.pins.for_open = Arc::default();
+                    Some(PinsChange::Gone)
+                }
+            },
+            FileState::Unusable(reason) => {
                 self.missing_since = None;
                 let said = self.pins.for_new.as_ref().err();
                 if said.is_some_and(|said| **said == *reason) {
                     return None;
                 }
                 self.pins.for_new = Err(reason.into());
-                Some(Change::Unusable)
+                Some(PinsChange::Unusable)
             }
         }
-    }
-
-    fn miss(&mut self, now: Instant) -> Option<Change> {
-        let Some(since) = self.missing_since else {
-            self.missing_since = Some(now);
-            self.pins.for_new = Ok(Arc::default());
-            return Some(Change::Missing);
-        };
-        if now < since + ABSENCE || self.pins.for_open.is_empty() {
-            return None;
-        }
-        self.pins.for_open = Arc::default();
-        Some(Change::Gone)
     }
 }
 
@@ -124,14 +122,14 @@ mod tests {
     const LINE: &str =
         "n ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ\n";
 
-    fn read() -> Found {
-        let (known, problems) = KnownHosts::parse(LINE);
-        assert_eq!((known.len(), problems.len()), (1, 0));
-        Found::Read(known)
+    fn read() -> FileState {
+        let (known, bad) = KnownHosts::parse(LINE).unwrap();
+        assert_eq!((known.len(), bad.len()), (1, 0));
+        FileState::Read(known)
     }
 
     /// The number of keys that are pinned for open and for new connections.
-    fn pinned(watched: &Watched) -> (usize, Option<usize>) {
+    fn pinned(watched: &WatchedPins) -> (usize, Option<usize>) {
         let Pins { for_open, for_new } = watched.pins();
         (
             for_open.len(),
@@ -139,62 +137,80 @@ mod tests {
         )
     }
 
-    fn watched() -> (Watched, Instant) {
-        let (mut watched, now) = (Watched::default(), Instant::now());
+    fn watched() -> (WatchedPins, Instant) {
+        let (mut watched, now) = (WatchedPins::default(), Instant::now());
         assert_eq!(pinned(&watched), (0, Some(0)));
-        assert_eq!(watched.update(read(), now), Some(Change::Read));
+        assert_eq!(watched.update(read(), now), Some(PinsChange::Read));
         assert_eq!(pinned(&watched), (1, Some(1)));
         (watched, now)
     }
 
     #[test]
-    fn unusable_file_refuses_new_connections_and_cuts_no_open_one() {
+    fn unusable_file_keeps_open_ones() {
         let (mut watched, now) = watched();
-        let unusable = |reason: &str| Found::Unusable(reason.to_owned());
-        assert_eq!(watched.update(unusable("a"), now), Some(Change::Unusable));
+        let unusable = |reason: &str| FileState::Unusable(reason.to_owned());
+        assert_eq!(
+            watched.update(unusable("a"), now),
+            Some(PinsChange::Unusable)
+        );
         assert_eq!(pinned(&watched), (1, None));
-        let later = now + ABSENCE * 100;
+        let later = now + REPLACEMENT_TIME * 100;
         assert_eq!(watched.update(unusable("a"), later), None);
-        assert_eq!(watched.update(unusable("b"), later), Some(Change::Unusable));
+        assert_eq!(
+            watched.update(unusable("b"), later),
+            Some(PinsChange::Unusable)
+        );
         assert_eq!(pinned(&watched), (1, None));
-        assert_eq!(watched.update(read(), later), Some(Change::Read));
+        assert_eq!(watched.update(read(), later), Some(PinsChange::Read));
         assert_eq!(pinned(&watched), (1, Some(1)));
     }
 
     #[test]
-    fn file_that_is_replaced_is_away_for_a_moment() {
+    fn replaced_file_keeps_open_ones() {
         let (mut watched, now) = watched();
-        assert_eq!(watched.update(Found::Missing, now), Some(Change::Missing));
+        assert_eq!(
+            watched.update(FileState::Missing, now),
+            Some(PinsChange::Missing)
+        );
         assert_eq!(pinned(&watched), (1, Some(0)));
-        let just_before = now + ABSENCE.saturating_sub(Duration::from_millis(1));
-        assert_eq!(watched.update(Found::Missing, just_before), None);
-        assert_eq!(watched.update(read(), just_before), Some(Change::Read));
+        let just_before = now + REPLACEMENT_TIME.saturating_sub(Duration::from_millis(1));
+        assert_eq!(watched.update(FileState::Missing, just_before), None);
+        assert_eq!(watched.update(read(), just_before), Some(PinsChange::Read));
         // The next time counts from its own beginning.
-        let again = now + ABSENCE;
-        assert_eq!(watched.update(Found::Missing, again), Some(Change::Missing));
-        assert_eq!(watched.update(Found::Missing, again), None);
+        let again = now + REPLACEMENT_TIME;
+        assert_eq!(
+            watched.update(FileState::Missing, again),
+            Some(PinsChange::Missing)
+        );
+        assert_eq!(watched.update(FileState::Missing, again), None);
         assert_eq!(pinned(&watched), (1, Some(0)));
     }
 
     #[test]
-    fn file_that_stays_away_pins_nothing() {
+    fn missing_file_pins_nothing() {
         let (mut watched, now) = watched();
-        watched.update(Found::Missing, now);
+        watched.update(FileState::Missing, now);
         assert_eq!(
-            watched.update(Found::Missing, now + ABSENCE),
-            Some(Change::Gone)
+            watched.update(FileState::Missing, now + REPLACEMENT_TIME),
+            Some(PinsChange::Gone)
         );
         assert_eq!(pinned(&watched), (0, Some(0)));
-        assert_eq!(watched.update(Found::Missing, now + ABSENCE * 2), None);
+        assert_eq!(
+            watched.update(FileState::Missing, now + REPLACEMENT_TIME * 2),
+            None
+        );
     }
 
     #[test]
-    fn unusable_file_that_goes_away_counts_from_then() {
+    fn absence_counts_after_unusable() {
         let (mut watched, now) = watched();
-        watched.update(Found::Missing, now);
-        watched.update(Found::Unusable("a".to_owned()), now);
-        let later = now + ABSENCE * 2;
-        assert_eq!(watched.update(Found::Missing, later), Some(Change::Missing));
+        watched.update(FileState::Missing, now);
+        watched.update(FileState::Unusable("a".to_owned()), now);
+        let later = now + REPLACEMENT_TIME * 2;
+        assert_eq!(
+            watched.update(FileState::Missing, later),
+            Some(PinsChange::Missing)
+        );
         assert_eq!(pinned(&watched), (1, Some(0)));
     }
 }

@@ -1,29 +1,29 @@
-//! Under which names a node is looked up.
+//! The names under which a node is looked up.
 
 use super::pattern::{HostPatterns, Match};
 use crate::name::NodeName;
 use std::net::IpAddr;
 
-/// The port whose hosts are written without one.
+/// The port that is not written.
 const DEFAULT_PORT: u16 = 22;
 
-/// A node to be judged: its name, its port, and where it was found.
+/// A node whose key is to be checked: its name, its port and its address.
 ///
-/// Pins are looked up under one text only, [`HostQuery::known_as`]. Revocations
-/// are looked up under every text that stands for this node: with the port and
-/// without, by name and by address. A revocation that was meant a little more
-/// narrowly costs a reading; one that is missed trusts a thief.
+/// Pins are looked up under one name only, [`HostQuery::known_as`]. Revocations are looked
+/// up under every name of the node: with and without the port, by name and by address. A
+/// revocation that matches too much costs a reading; one that is missed accepts a stolen
+/// key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostQuery {
-    /// In lower case: host names are compared without case.
+    /// In lower case, because host names are compared without case.
     name: String,
     known_as: String,
-    /// The node's other texts, for revocations.
+    /// The node's other names, for revocations.
     aliases: Vec<String>,
 }
 
 impl HostQuery {
-    /// A node, the address it resolved to (if that is known yet), and its port.
+    /// A node, the address that it resolved to (if known), and its port.
     #[must_use]
     pub fn new(name: &NodeName, address: Option<IpAddr>, port: u16) -> Self {
         let name = name.canonical().to_owned();
@@ -34,7 +34,7 @@ impl HostQuery {
         };
         let mut aliases = vec![name.clone(), with_port(&name, port)];
         if let Some(address) = address {
-            // A dual-stack socket's ::ffff:10.0.0.1 is 10.0.0.1 to whoever revokes.
+            // The file has 10.0.0.1 for what a dual-stack socket calls ::ffff:10.0.0.1.
             let address = address.to_canonical().to_string();
             aliases.push(with_port(&address, port));
             aliases.push(address);
@@ -47,14 +47,13 @@ impl HostQuery {
         }
     }
 
-    /// The text to pin the node under: `pve1`, or `[pve1]:2222` when the port is
-    /// not 22.
+    /// The name to pin the node under: `pve1`, or `[pve1]:2222` for a port other than 22.
     #[must_use]
     pub fn known_as(&self) -> &str {
         &self.known_as
     }
 
-    /// What a certificate calls the node: its name, never with a port.
+    /// The name in certificates, never with a port.
     pub(super) fn name(&self) -> &str {
         &self.name
     }
@@ -63,12 +62,14 @@ impl HostQuery {
         hosts.matches(&self.known_as) == Match::Yes
     }
 
-    /// A line that excludes the node by one of its texts does not reach it by
-    /// another, unless it means exactly what the node is known as.
+    /// A line that excludes one of the node's names does not revoke by another one, unless
+    /// it matches the name that the node is pinned under.
     pub(super) fn is_revoked_by(&self, hosts: &HostPatterns) -> bool {
         match hosts.matches(&self.known_as) {
             Match::Yes => true,
             Match::Excluded => false,
+            // Excluded by one name and matched by another: the line was written for other
+            // nodes, as in `10.0.0.*,!pve1`.
             Match::No => {
                 let matches = || self.aliases.iter().map(|alias| hosts.matches(alias));
                 matches().any(|m| m == Match::Yes) && matches().all(|m| m != Match::Excluded)

@@ -1,10 +1,9 @@
-//! The Unix socket's protocol: one JSON object a line, in and out.
+//! The protocol of the callers' socket: one JSON object per line in each direction.
 //!
-//! Pulse sorts errors by their words, first match wins, and a wrong word turns
-//! the whole proxy off for five minutes. So the words are made in [`RpcError`] and
-//! nowhere else, and the tests hold them against Pulse's own rules: a failure that
-//! concerns one node always starts with `node "<name>" `, and only the limiter
-//! says `rate limit exceeded`.
+//! Pulse classifies errors by substrings of their text, first match wins, and a wrong
+//! text disables the whole proxy for five minutes. So [`RpcError`] alone makes these
+//! texts, and tests check them against Pulse's rules: an error of one node starts with
+//! `node "<name>" `, and only the limiter says `rate limit exceeded`.
 
 mod error;
 
@@ -25,16 +24,43 @@ pub const MAX_REQUEST_BYTES: usize = 16_384;
 pub struct Request {
     /// The caller's correlation id, if it is a UUID.
     pub correlation_id: Option<String>,
-    /// Whether the connection stays open for another request (our extension).
+    /// The connection stays open for another request (an extension of ours).
     pub keep_alive: bool,
-    /// The method; none when there is none of that name.
-    pub method: Option<Method>,
-    /// The method with its parameters, or what is wrong with these. It stands beside the
-    /// method, because only a caller that may use the method is told about parameters.
-    pub call: Result<Call, RpcError>,
+    /// The method and its parameters; `None` for a method that does not exist.
+    pub call: Option<Call>,
 }
 
-/// The methods, declared once: name, needed capability.
+/// A method with its parameters.
+///
+/// An invalid parameter is part of the call and not an error of [`Request::parse`]: the
+/// method's capability is checked first, and a caller that lacks it is told nothing
+/// about parameters.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Call {
+    /// `get_status`.
+    GetStatus,
+    /// `get_temperature` of one node.
+    GetTemperature(Result<NodeName, Violation>),
+    /// `get_temperatures` of several nodes.
+    GetTemperatures(Result<NodeSelection, Violation>),
+    /// `get_forwarding`.
+    GetForwarding,
+    /// `replay_forwarding` from the record with this number on; `None` when `from` is
+    /// not a number that a record can have.
+    ReplayForwarding(Option<Ordinal>),
+}
+
+/// The nodes of `get_temperatures`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum NodeSelection {
+    /// Every node of `allowed_nodes`.
+    All,
+    /// These nodes, each once. An invalid name keeps its position, because the reply has
+    /// its error there.
+    Listed(Vec<Result<NodeName, InvalidNodeName>>),
+}
+
+/// The methods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Method {
     /// Version, public key and the caller's capabilities.
@@ -43,14 +69,14 @@ pub enum Method {
     GetTemperature,
     /// Many nodes' temperatures, each with its age or its error.
     GetTemperatures,
-    /// How the audit log gets to its collectors (our extension).
+    /// The state of forwarding (an extension of ours).
     GetForwarding,
-    /// Has records sent to the collectors again (our extension).
+    /// Sends records to the collectors again (an extension of ours).
     ReplayForwarding,
 }
 
 impl Method {
-    /// Every method, for tables and tests.
+    /// Every method.
     pub const ALL: [Self; 5] = [
         Self::GetStatus,
         Self::GetTemperature,
@@ -58,11 +84,6 @@ impl Method {
         Self::GetForwarding,
         Self::ReplayForwarding,
     ];
-
-    /// The method of this name on the wire.
-    fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|method| method.as_str() == name)
-    }
 
     /// The name on the wire, and in metric labels.
     #[must_use]
@@ -76,7 +97,7 @@ impl Method {
         }
     }
 
-    /// What a caller must have to use it.
+    /// The capability that the method requires.
     #[must_use]
     pub fn needs(self) -> Capability {
         match self {
@@ -84,22 +105,6 @@ impl Method {
             Self::GetForwarding | Self::ReplayForwarding => Capability::Admin,
         }
     }
-}
-
-/// A request, ready to be carried out.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Call {
-    /// `get_status`.
-    Status,
-    /// `get_temperature` of one node.
-    Temperature(NodeName),
-    /// `get_temperatures`: of these nodes, each once, or of every allowed one. A name that
-    /// is none keeps its place, so that its error does too.
-    Temperatures(Option<Vec<Result<NodeName, InvalidNodeName>>>),
-    /// `get_forwarding`.
-    Forwarding,
-    /// `replay_forwarding`, from the record with this number on.
-    Replay(Ordinal),
 }
 
 #[derive(Deserialize)]
@@ -120,6 +125,7 @@ impl Request {
     /// [`Violation::EmptyRequest`], [`Violation::PayloadTooLarge`] or
     /// [`Violation::InvalidRequest`].
     pub fn parse(line: &[u8]) -> Result<Self, Violation> {
+        // The newline, which the limit includes, is already removed.
         if line.len() >= MAX_REQUEST_BYTES {
             return Err(Violation::PayloadTooLarge);
         }
@@ -133,36 +139,52 @@ impl Request {
             Some(Value::Object(parameters)) => parameters,
             Some(_) => return Err(Violation::InvalidRequest),
         };
+        // It goes into records, so any other text is replaced by an id of ours, as if absent.
         let correlation_id = raw.correlation_id.as_str().filter(|id| is_uuid(id));
-        let method = Method::from_name(&raw.method);
         Ok(Self {
             correlation_id: correlation_id.map(str::to_owned),
             keep_alive: raw.keep_alive,
-            method,
-            call: method.map_or(Err(RpcError::UnknownMethod), |method| {
-                Call::of(method, &Parameters(parameters))
-            }),
+            call: Call::with_parameters(&raw.method, &Parameters(parameters)),
         })
     }
 }
 
 impl Call {
-    fn of(method: Method, parameters: &Parameters) -> Result<Self, RpcError> {
-        match method {
-            Method::GetStatus => Ok(Self::Status),
-            Method::GetTemperature => Ok(Self::Temperature(parameters.node()?)),
-            Method::GetTemperatures => Ok(Self::Temperatures(parameters.nodes()?)),
-            Method::GetForwarding => Ok(Self::Forwarding),
-            Method::ReplayForwarding => parameters.from().map(Self::Replay),
+    fn with_parameters(method: &str, parameters: &Parameters) -> Option<Self> {
+        let method = Method::ALL
+            .into_iter()
+            .find(|known| known.as_str() == method)?;
+        Some(match method {
+            Method::GetStatus => Self::GetStatus,
+            Method::GetTemperature => Self::GetTemperature(parameters.node()),
+            Method::GetTemperatures => Self::GetTemperatures(parameters.nodes()),
+            Method::GetForwarding => Self::GetForwarding,
+            Method::ReplayForwarding => {
+                let from = parameters.get("from").and_then(Value::as_u64);
+                let from = from.filter(|from| *from > 0).and_then(Ordinal::new);
+                Self::ReplayForwarding(from)
+            }
+        })
+    }
+
+    /// The method alone.
+    #[must_use]
+    pub fn method(&self) -> Method {
+        match self {
+            Self::GetStatus => Method::GetStatus,
+            Self::GetTemperature(_) => Method::GetTemperature,
+            Self::GetTemperatures(_) => Method::GetTemperatures,
+            Self::GetForwarding => Method::GetForwarding,
+            Self::ReplayForwarding(_) => Method::ReplayForwarding,
         }
     }
 }
 
-/// A method's parameters by name; those that it does not know are ignored.
+/// A request's parameters by name; unknown ones are ignored.
 struct Parameters(Map<String, Value>);
 
 impl Parameters {
-    /// One of them; null is none.
+    /// One of them; null is the same as absent.
     fn get(&self, name: &str) -> Option<&Value> {
         self.0.get(name).filter(|value| !value.is_null())
     }
@@ -175,31 +197,26 @@ impl Parameters {
         }
     }
 
-    fn from(&self) -> Result<Ordinal, RpcError> {
-        let from = self.get("from").and_then(Value::as_u64);
-        let from = from.filter(|from| *from > 0).and_then(Ordinal::new);
-        from.ok_or(RpcError::NoSuchRecord)
-    }
-
-    fn nodes(&self) -> Result<Option<Vec<Result<NodeName, InvalidNodeName>>>, Violation> {
+    fn nodes(&self) -> Result<NodeSelection, Violation> {
         let list = match self.get("nodes") {
-            None => return Ok(None),
+            None => return Ok(NodeSelection::All),
             Some(Value::Array(list)) => list,
             Some(_) => return Err(Violation::NodesNotAList),
         };
-        let names = list
+        let names: Result<Vec<&str>, _> = list
             .iter()
-            .map(|value| value.as_str().ok_or(Violation::NodesNotAList));
-        let names = names.collect::<Result<Vec<_>, _>>()?;
-        // A name that is given twice, in whatever spelling, is read once and answered once:
-        // twice would cost two tokens for one sample. The first spelling is answered.
+            .map(|value| value.as_str().ok_or(Violation::NodesNotAList))
+            .collect();
+        // A node that is listed twice, in whatever spelling, is read once and has one entry
+        // in the reply, under its first spelling: a second entry would cost a second token
+        // for the same sample.
         let mut seen = HashSet::new();
-        let parsed = names.into_iter().map(|text| (text, parse_node(text)));
+        let parsed = names?.into_iter().map(|text| (text, parse_node(text)));
         let first = parsed.filter(|(text, node)| {
-            let means = node.as_ref().map_or(*text, NodeName::canonical);
-            seen.insert(means.to_owned())
+            let key = node.as_ref().map_or(*text, NodeName::canonical);
+            seen.insert(key.to_owned())
         });
-        Ok(Some(first.map(|(_, node)| node).collect()))
+        Ok(NodeSelection::Listed(first.map(|(_, node)| node).collect()))
     }
 }
 
@@ -210,7 +227,7 @@ fn parse_node(text: &str) -> Result<NodeName, InvalidNodeName> {
     })
 }
 
-/// Whether a text is a UUID in its usual form (RFC 9562, section 4).
+/// True for a UUID in its usual form (RFC 9562, section 4).
 #[must_use]
 pub fn is_uuid(text: &str) -> bool {
     let bytes = text.as_bytes();
@@ -236,33 +253,34 @@ pub fn uuid_from_random(mut bytes: [u8; 16]) -> String {
     text
 }
 
-/// What goes back over the socket.
-#[derive(Debug, Serialize)]
-pub struct Response<T> {
-    /// The request's correlation id, or a fresh one.
-    pub correlation_id: String,
-    /// Whether `data` is there rather than `error`.
-    pub success: bool,
-    /// The answer.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub data: Option<T>,
-    /// The error's text.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
+#[derive(Serialize)]
+struct Response<T> {
+    correlation_id: String,
+    success: bool,
+    #[serde(flatten)]
+    outcome: Outcome<T>,
 }
 
-/// One response line, its newline included.
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Outcome<T> {
+    Data(T),
+    Error(String),
+}
+
+/// One response line, its newline included: `data` on success, else `error`.
 #[must_use]
-pub fn response_line<T: Serialize>(id: String, outcome: Result<T, &RpcError>) -> Vec<u8> {
-    let (data, error) = match outcome {
-        Ok(data) => (Some(data), None),
-        Err(error) => (None, Some(error.to_string())),
-    };
+pub fn response_line<T: Serialize>(
+    correlation_id: String,
+    outcome: Result<T, &RpcError>,
+) -> Vec<u8> {
     let response = Response {
-        correlation_id: id,
-        success: error.is_none(),
-        data,
-        error,
+        correlation_id,
+        success: outcome.is_ok(),
+        outcome: match outcome {
+            Ok(data) => Outcome::Data(data),
+            Err(error) => Outcome::Error(error.to_string()),
+        },
     };
     // Maps with string keys cannot fail to serialise into memory.
     let mut line = serde_json::to_vec(&response).unwrap_or_default();

@@ -1,7 +1,23 @@
 use super::*;
 
+/// The call, if the method is known and its parameters are valid.
 fn call(line: &str) -> Result<Call, RpcError> {
-    Request::parse(line.as_bytes())?.call
+    let call = Request::parse(line.as_bytes())?.call;
+    match call.ok_or(RpcError::UnknownMethod)? {
+        Call::GetTemperature(Err(violation)) | Call::GetTemperatures(Err(violation)) => {
+            Err(violation.into())
+        }
+        Call::ReplayForwarding(None) => Err(RpcError::NoSuchRecord),
+        call => Ok(call),
+    }
+}
+
+/// The entries of `get_temperatures` with a list.
+fn listed(line: &str) -> Vec<Result<NodeName, InvalidNodeName>> {
+    match call(line) {
+        Ok(Call::GetTemperatures(Ok(NodeSelection::Listed(nodes)))) => nodes,
+        other => panic!("no list of nodes: {other:?}"),
+    }
 }
 
 /// The error for a text that is no node name.
@@ -9,8 +25,8 @@ fn violation(text: &str) -> RpcError {
     Violation::from(parse_node(text).unwrap_err()).into()
 }
 
-/// Pulse's own rules, in its order: first match wins.
-fn pulse_concludes(text: &str) -> &'static str {
+/// The class that Pulse puts an error in: its rules in its order, first match wins.
+fn pulse_class(text: &str) -> &'static str {
     let has = |needle: &str| text.to_lowercase().contains(needle);
     if has("rejected by validator") || has("not in allowlist") || has("node \"") {
         "node"
@@ -28,7 +44,7 @@ fn pulse_concludes(text: &str) -> &'static str {
 }
 
 #[test]
-fn a_failure_of_one_node_never_counts_against_the_proxy() {
+fn node_errors_never_blame_proxy() {
     let node = NodeName::parse("pve1").unwrap();
     let failure = "ssh connection timeout, rate limit, unauthorized".to_owned();
     for error in [
@@ -46,67 +62,67 @@ fn a_failure_of_one_node_never_counts_against_the_proxy() {
         violation(""),
     ] {
         assert!(error.to_string().starts_with("node \""), "{error}");
-        assert_eq!(pulse_concludes(&error.to_string()), "node", "{error}");
+        assert_eq!(pulse_class(&error.to_string()), "node", "{error}");
     }
+    assert_eq!(pulse_class(&RpcError::RateLimited.to_string()), "transport");
     assert_eq!(
-        pulse_concludes(&RpcError::RateLimited.to_string()),
-        "transport"
-    );
-    assert_eq!(
-        pulse_concludes(&RpcError::Unauthorized.to_string()),
+        pulse_class(&RpcError::Unauthorized.to_string()),
         "authorisation"
     );
     assert_eq!(
-        pulse_concludes(&Violation::AdminRequired.to_string()),
+        pulse_class(&Violation::AdminRequired.to_string()),
         "authorisation"
     );
     assert_eq!(
-        pulse_concludes(&RpcError::RecorderUnavailable.to_string()),
+        pulse_class(&RpcError::RecorderUnavailable.to_string()),
         "proxy"
     );
 }
 
 #[test]
-fn requests_are_read_as_the_protocol_says() {
-    assert_eq!(call(r#"{"method":"get_status"}"#), Ok(Call::Status));
+fn valid_requests_are_parsed() {
+    assert_eq!(call(r#"{"method":"get_status"}"#), Ok(Call::GetStatus));
     assert_eq!(
         call(r#"{"method":"get_status","params":null,"other":1}"#),
-        Ok(Call::Status)
+        Ok(Call::GetStatus)
     );
     let pve1 = NodeName::parse("pve1").unwrap();
     assert_eq!(
         call(r#"{"method":"get_temperature","params":{"node":"pve1"}}"#),
-        Ok(Call::Temperature(pve1.clone()))
+        Ok(Call::GetTemperature(Ok(pve1.clone())))
     );
     assert_eq!(
         call(r#"{"method":"get_temperatures"}"#),
-        Ok(Call::Temperatures(None))
+        Ok(Call::GetTemperatures(Ok(NodeSelection::All)))
     );
-    let Ok(Call::Temperatures(Some(nodes))) =
-        call(r#"{"method":"get_temperatures","params":{"nodes":["pve1","-x"]}}"#)
-    else {
-        panic!("a list of nodes is a list of nodes");
-    };
+    let nodes = listed(r#"{"method":"get_temperatures","params":{"nodes":["pve1","-x"]}}"#);
     assert_eq!(nodes[0], Ok(pve1));
     assert!(nodes[1].is_err());
 }
 
 #[test]
-fn name_that_is_given_twice_is_meant_once() {
+fn call_has_the_method_of_its_name() {
+    for method in Method::ALL {
+        let line = format!(r#"{{"method":"{}"}}"#, method.as_str());
+        let call = Request::parse(line.as_bytes()).unwrap().call;
+        assert_eq!(call.map(|call| call.method()), Some(method));
+    }
+}
+
+#[test]
+fn duplicate_names_are_dropped() {
     let line = r#"{"method":"get_temperatures","params":{"nodes":
         ["PVE1","-x","pve1","::1","pve2","-x","[0:0::1]","Pve1","-X"]}}"#;
-    let Ok(Call::Temperatures(Some(nodes))) = call(&line.replace('\n', "")) else {
-        panic!("a list of nodes is a list of nodes");
-    };
+    let nodes = listed(line);
     let written = nodes.iter().map(|node| match node {
-        Ok(name) => name.as_written().to_owned(),
-        Err(invalid) => invalid.shown.clone(),
+        Ok(name) => name.as_written(),
+        Err(invalid) => &invalid.shown,
     });
     assert!(written.eq(["PVE1", "-x", "::1", "pve2", "-X"]));
 }
 
 #[test]
-fn every_malformed_request_has_its_text() {
+fn malformed_requests_have_texts() {
     for (line, text) in [
         ("", "empty request"),
         (" \t\r", "empty request"),
@@ -158,25 +174,25 @@ fn every_malformed_request_has_its_text() {
 }
 
 #[test]
-fn a_replay_begins_at_a_number_that_a_record_may_have() {
+fn replay_starts_at_record_number() {
     let from = |number: u64| {
         let line = format!(r#"{{"method":"replay_forwarding","params":{{"from":{number}}}}}"#);
         call(&line)
     };
     let last = Ordinal::new(Ordinal::MAX).unwrap();
-    assert_eq!(from(Ordinal::MAX), Ok(Call::Replay(last)));
+    assert_eq!(from(Ordinal::MAX), Ok(Call::ReplayForwarding(Some(last))));
     for number in [0, Ordinal::MAX + 1, u64::MAX] {
         assert_eq!(from(number), Err(RpcError::NoSuchRecord), "{number}");
     }
 }
 
 #[test]
-fn the_size_limit_counts_the_newline() {
+fn size_limit_counts_newline() {
     let padded = |total: usize| {
         let head = r#"{"method":"get_status"}"#;
         format!("{head}{}", " ".repeat(total - 1 - head.len()))
     };
-    assert_eq!(call(&padded(MAX_REQUEST_BYTES)), Ok(Call::Status));
+    assert_eq!(call(&padded(MAX_REQUEST_BYTES)), Ok(Call::GetStatus));
     assert_eq!(
         call(&padded(MAX_REQUEST_BYTES + 1)),
         Err(Violation::PayloadTooLarge.into())
@@ -184,7 +200,7 @@ fn the_size_limit_counts_the_newline() {
 }
 
 #[test]
-fn a_correlation_id_is_kept_only_if_it_is_a_uuid() {
+fn correlation_id_is_uuid_or_none() {
     let id = uuid_from_random([0xab; 16]);
     assert_eq!(id, "abababab-abab-4bab-abab-abababababab");
     let line = format!(r#"{{"correlation_id":"{id}","method":"x"}}"#);
@@ -202,7 +218,7 @@ fn a_correlation_id_is_kept_only_if_it_is_a_uuid() {
 }
 
 #[test]
-fn a_response_has_data_or_an_error_never_both() {
+fn response_has_data_or_error() {
     let line = response_line("i".into(), Ok(1));
     assert_eq!(
         line,

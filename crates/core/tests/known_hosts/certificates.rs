@@ -2,11 +2,11 @@
 
 use crate::keys::{AUTHORITY, Key, PVE1, PVE2};
 use crate::{host, host_at, host_on, known};
-use pulse_core::known_hosts::{CertVerdict, CertificateFacts, HostQuery, Verdict};
+use pulse_core::known_hosts::{CertVerdict, CertificateFacts, HostQuery, KeyVerdict};
 
 const NOW: u64 = 1_800_000_000;
 
-/// A certificate that is good for `pve1` now, to be spoilt by a test.
+/// A certificate that is valid now, for tests to change.
 struct Certificate {
     key: Vec<u8>,
     ca: Vec<u8>,
@@ -51,7 +51,7 @@ fn check(certificate: &Certificate) -> CertVerdict {
 }
 
 #[test]
-fn an_authority_vouches_for_the_hosts_of_its_line() {
+fn authority_is_for_its_hosts() {
     let certificate = certificate(&["pve1.example.org", "pve2.example.org"]);
     for hosts in ["*", "*.Example.org", "x,pve1.*", "\tpve1.example.org"] {
         let verdict = certificate.check(&authority(hosts), &host("PVE1.example.org"));
@@ -68,7 +68,7 @@ fn an_authority_vouches_for_the_hosts_of_its_line() {
 }
 
 #[test]
-fn only_the_marker_makes_an_authority() {
+fn only_marker_makes_authority() {
     let pinned_as_host = format!("* {}", AUTHORITY.text());
     let other_authority = format!("@cert-authority * {}", PVE2.text());
     let key_inside = format!("@cert-authority * {}", PVE1.text());
@@ -83,7 +83,7 @@ fn only_the_marker_makes_an_authority() {
 }
 
 #[test]
-fn a_revoked_host_key_or_authority_is_refused_before_anything_else() {
+fn revoked_key_or_authority_first() {
     let revoked =
         |key: &Key, hosts: &str| format!("{}\n@revoked {hosts} {}", authority("*"), key.text());
     let mut expired = certificate(&["pve2"]);
@@ -102,7 +102,7 @@ fn a_revoked_host_key_or_authority_is_refused_before_anything_else() {
 }
 
 #[test]
-fn a_certificate_for_other_names_is_refused() {
+fn other_principals_are_refused() {
     for principals in [
         &["pve2"] as &[&str],
         &["pve", "pve11", "Pve1", "PVE1"],
@@ -114,7 +114,7 @@ fn a_certificate_for_other_names_is_refused() {
 }
 
 #[test]
-fn a_certificate_for_no_name_is_not_one_for_every_name() {
+fn no_principal_matches_no_host() {
     assert_eq!(check(&certificate(&[])), CertVerdict::PrincipalMismatch);
 }
 
@@ -137,7 +137,7 @@ fn principals_may_have_wildcards() {
 }
 
 #[test]
-fn principals_without_end_are_refused() {
+fn principals_are_bounded() {
     let mut principals = vec!["x"; 255];
     principals.push("pve1");
     assert_eq!(check(&certificate(&principals)), CertVerdict::Trusted);
@@ -154,7 +154,7 @@ fn principals_without_end_are_refused() {
 }
 
 #[test]
-fn a_principal_is_the_name_without_its_port() {
+fn principal_has_no_port() {
     let text = authority("[pve1]:2222");
     let on_port = host_on("pve1", 2222);
     assert_eq!(
@@ -166,14 +166,14 @@ fn a_principal_is_the_name_without_its_port() {
 }
 
 #[test]
-fn a_principal_for_the_address_does_not_cover_the_name() {
+fn address_is_no_principal() {
     let verdict =
         certificate(&["10.0.0.1"]).check(&authority("*"), &host_at("pve1", "10.0.0.1", 22));
     assert_eq!(verdict, CertVerdict::PrincipalMismatch);
 }
 
 #[test]
-fn validity_begins_with_its_first_second_and_ends_before_its_last() {
+fn validity_excludes_its_end() {
     let mut certificate = certificate(&["pve1"]);
     for (valid, expected) in [
         (NOW..NOW + 1, CertVerdict::Trusted),
@@ -188,25 +188,25 @@ fn validity_begins_with_its_first_second_and_ends_before_its_last() {
 }
 
 #[test]
-fn a_users_certificate_is_no_hosts() {
+fn user_certificate_is_refused() {
     let mut certificate = certificate(&["pve1"]);
     certificate.is_host = false;
     assert_eq!(check(&certificate), CertVerdict::NotAHostCertificate);
 }
 
 #[test]
-fn a_critical_option_nobody_understands_is_refused() {
+fn critical_option_is_refused() {
     let mut certificate = certificate(&["pve1"]);
     certificate.critical_options = true;
     assert_eq!(check(&certificate), CertVerdict::UnknownCriticalOption);
 }
 
 #[test]
-fn the_key_inside_may_still_be_pinned_by_itself() {
+fn certified_key_may_be_pinned() {
     let text = format!("pve1 {}", PVE1.text());
     let certificate = certificate(&["pve1"]);
     let verdict = certificate.check(&text, &host("pve1"));
     assert_eq!(verdict, CertVerdict::NotACertificateAuthorityForHost);
     let plain = known(&text).check_key(&host("pve1"), &certificate.key);
-    assert_eq!(plain, Verdict::Trusted);
+    assert_eq!(plain, KeyVerdict::Trusted);
 }

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 pub(crate) struct Key {
     pub(crate) key_type: &'static str,
     pub(crate) encoded: &'static str,
-    /// What `ssh-keygen -l` says.
+    /// As `ssh-keygen -l` prints it.
     pub(crate) fingerprint: &'static str,
 }
 

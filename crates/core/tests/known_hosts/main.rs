@@ -1,5 +1,5 @@
-//! The `known_hosts` reader against sshd(8)'s rules, and against files and keys
-//! that `ssh-keygen` made.
+//! The `known_hosts` parser against the rules of sshd(8), and against files and keys that
+//! `ssh-keygen` made.
 #![allow(
     clippy::unwrap_used,
     reason = "helpers of tests fail a test by a panic"
@@ -12,13 +12,13 @@ mod names;
 mod properties;
 mod verdicts;
 
-use pulse_core::known_hosts::{HostQuery, KnownHosts, Verdict};
+use pulse_core::known_hosts::{HostQuery, KeyVerdict, KnownHosts};
 use pulse_core::name::NodeName;
 
 /// A file without a bad line.
 fn known(text: &str) -> KnownHosts {
-    let (known, problems) = KnownHosts::parse(text);
-    assert_eq!(problems, [], "{text}");
+    let (known, bad_lines) = KnownHosts::parse(text).unwrap();
+    assert_eq!(bad_lines, [], "{text}");
     known
 }
 
@@ -36,12 +36,12 @@ fn host_at(name: &str, address: &str, port: u16) -> HostQuery {
     HostQuery::new(&NodeName::parse(name).unwrap(), Some(address), port)
 }
 
-/// Whether the file trusts the first node's key for a node of that name.
+/// True if the file trusts the first node's key for a node of that name.
 fn trusts(text: &str, name: &str) -> bool {
-    verdict(text, &host(name)) == Verdict::Trusted
+    verdict(text, &host(name)) == KeyVerdict::Trusted
 }
 
-/// What the file says of the first node's key.
-fn verdict(text: &str, host: &HostQuery) -> Verdict {
+/// The verdict on the first node's key.
+fn verdict(text: &str, host: &HostQuery) -> KeyVerdict {
     known(text).check_key(host, &keys::PVE1.blob())
 }

@@ -1,19 +1,19 @@
-//! Which hosts a line is for.
+//! The hosts of a line.
 
 use crate::keys::{HASHED, PVE1};
 use crate::{host_at, host_on, known, trusts, verdict};
-use pulse_core::known_hosts::{HostQuery, Verdict};
+use pulse_core::known_hosts::{HostQuery, KeyVerdict};
 
 fn pin(hosts: &str) -> String {
     format!("{hosts} {}", PVE1.text())
 }
 
 fn pins(hosts: &str, host: &HostQuery) -> bool {
-    verdict(&pin(hosts), host) == Verdict::Trusted
+    verdict(&pin(hosts), host) == KeyVerdict::Trusted
 }
 
 #[test]
-fn every_name_of_a_list_is_pinned_and_no_other() {
+fn each_listed_name_is_pinned() {
     let text = pin("pve1,PVE2.example.org,,10.0.0.1,pve1");
     for name in ["pve1", "PVE1", "pve2.example.org", "10.0.0.1"] {
         assert!(trusts(&text, name), "{name}");
@@ -49,7 +49,7 @@ fn wildcards_match() {
 }
 
 #[test]
-fn a_negated_name_is_excluded_from_its_line_wherever_it_stands() {
+fn negated_name_is_excluded() {
     for hosts in [
         "*.example.org,!pve1.example.org",
         "!PVE1.*,*.example.org",
@@ -70,7 +70,7 @@ fn a_negated_name_is_excluded_from_its_line_wherever_it_stands() {
 }
 
 #[test]
-fn a_port_is_part_of_the_name() {
+fn port_is_part_of_the_name() {
     assert!(pins("[pve1]:2222", &host_on("pve1", 2222)));
     assert!(pins("[2001:db8::1]:2222", &host_on("2001:db8::1", 2222)));
     assert!(pins("[*]:2222", &host_on("pve1", 2222)));
@@ -83,16 +83,16 @@ fn a_port_is_part_of_the_name() {
 }
 
 #[test]
-fn a_pinned_address_does_not_cover_a_name_that_leads_to_it() {
+fn pinned_address_covers_no_name() {
     assert!(!pins("10.0.0.1", &host_at("pve1", "10.0.0.1", 22)));
     assert!(!pins("[10.0.0.1]:2222", &host_at("pve1", "10.0.0.1", 2222)));
     assert!(pins("10.0.0.1", &host_at("10.0.0.1", "10.0.0.1", 22)));
 }
 
 #[test]
-fn names_hashed_by_ssh_keygen_are_found() {
+fn hashed_names_are_found() {
     let known = known(HASHED);
-    let trusted = |host| known.check_key(&host, &PVE1.blob()) == Verdict::Trusted;
+    let trusted = |host| known.check_key(&host, &PVE1.blob()) == KeyVerdict::Trusted;
     assert!(trusted(host_on("pve1.example.org", 22)));
     assert!(trusted(host_on("PVE1.EXAMPLE.ORG", 22)));
     assert!(trusted(host_on("10.0.0.1", 22)));

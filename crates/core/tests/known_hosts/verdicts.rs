@@ -2,7 +2,7 @@
 
 use crate::keys::{AUTHORITY, HASHED, Key, PVE1, PVE1_ECDSA, PVE1_RSA, PVE2};
 use crate::{host, host_at, host_on, known, verdict};
-use pulse_core::known_hosts::{KnownHosts, PinnedAlgorithms, PinnedKey, Verdict, fingerprint};
+use pulse_core::known_hosts::{KeyVerdict, KnownHosts, PinnedAlgorithms, PinnedKey, fingerprint};
 
 fn pinned(key: &Key) -> PinnedKey {
     PinnedKey {
@@ -12,7 +12,7 @@ fn pinned(key: &Key) -> PinnedKey {
 }
 
 #[test]
-fn a_revoked_key_is_refused_although_it_is_pinned() {
+fn revoked_pinned_key_is_refused() {
     let pin = format!("pve1 {}", PVE1.text());
     for marker_and_hosts in [
         "@revoked *",
@@ -26,35 +26,38 @@ fn a_revoked_key_is_refused_although_it_is_pinned() {
             format!("{revoked}\n{pin}"),
             revoked,
         ] {
-            assert_eq!(verdict(&text, &host("pve1")), Verdict::Revoked, "{text}");
+            assert_eq!(verdict(&text, &host("pve1")), KeyVerdict::Revoked, "{text}");
         }
     }
 }
 
 #[test]
-fn a_hashed_revocation_counts() {
+fn hashed_revocation_counts() {
     let text: String = HASHED
         .lines()
         .map(|line| format!("@revoked {line}\n"))
         .collect();
-    assert_eq!(verdict(&text, &host("pve1.example.org")), Verdict::Revoked);
-    assert_eq!(verdict(&text, &host("pve9")), Verdict::Unknown);
+    assert_eq!(
+        verdict(&text, &host("pve1.example.org")),
+        KeyVerdict::Revoked
+    );
+    assert_eq!(verdict(&text, &host("pve9")), KeyVerdict::Unknown);
 }
 
 #[test]
-fn a_revocation_is_for_its_hosts() {
+fn revocation_is_for_its_hosts() {
     let text = format!("* {0}\n@revoked pve2,*.x,!a.x {0}", PVE1.text());
-    assert_eq!(verdict(&text, &host("pve1")), Verdict::Trusted);
-    assert_eq!(verdict(&text, &host("a.x")), Verdict::Trusted);
+    assert_eq!(verdict(&text, &host("pve1")), KeyVerdict::Trusted);
+    assert_eq!(verdict(&text, &host("a.x")), KeyVerdict::Trusted);
     let elsewhere = host_at("a.x", "10.0.0.1", 2222);
-    assert_eq!(verdict(&text, &elsewhere), Verdict::Trusted);
-    assert_eq!(verdict(&text, &host("b.x")), Verdict::Revoked);
+    assert_eq!(verdict(&text, &elsewhere), KeyVerdict::Trusted);
+    assert_eq!(verdict(&text, &host("b.x")), KeyVerdict::Revoked);
     let other_key = format!("* {}\n@revoked * {}", PVE1.text(), PVE2.text());
-    assert_eq!(verdict(&other_key, &host("pve1")), Verdict::Trusted);
+    assert_eq!(verdict(&other_key, &host("pve1")), KeyVerdict::Trusted);
 }
 
 #[test]
-fn a_revocation_reaches_every_text_that_stands_for_the_node() {
+fn revocation_covers_all_names() {
     let pin = format!("pve1,[pve1]:2222 {}", PVE1.text());
     for (hosts, address, port) in [
         ("pve1", "10.0.0.1", 2222),
@@ -66,24 +69,27 @@ fn a_revocation_reaches_every_text_that_stands_for_the_node() {
     ] {
         let text = format!("{pin}\n@revoked {hosts} {}", PVE1.text());
         let host = host_at("pve1", address, port);
-        assert_eq!(verdict(&text, &host), Verdict::Revoked, "{hosts}");
+        assert_eq!(verdict(&text, &host), KeyVerdict::Revoked, "{hosts}");
     }
     let excluded = format!("{pin}\n@revoked *,!pve1 {}", PVE1.text());
     assert_eq!(
         verdict(&excluded, &host_at("pve1", "10.0.0.1", 22)),
-        Verdict::Trusted
+        KeyVerdict::Trusted
     );
     let excluded_by_name = format!("{pin}\n@revoked 10.0.0.*,!pve1 {}", PVE1.text());
     assert_eq!(
         verdict(&excluded_by_name, &host_at("pve1", "10.0.0.1", 2222)),
-        Verdict::Trusted
+        KeyVerdict::Trusted
     );
     // With its port the node is what `*` says, and not what is excluded.
-    assert_eq!(verdict(&excluded, &host_on("pve1", 2222)), Verdict::Revoked);
+    assert_eq!(
+        verdict(&excluded, &host_on("pve1", 2222)),
+        KeyVerdict::Revoked
+    );
 }
 
 #[test]
-fn an_unknown_host_is_not_a_changed_one() {
+fn unknown_host_is_not_changed() {
     for text in [
         String::new(),
         format!("pve2 {}", PVE1.text()),
@@ -91,16 +97,16 @@ fn an_unknown_host_is_not_a_changed_one() {
         format!("@cert-authority pve1 {}", AUTHORITY.text()),
         format!("@revoked pve1 {}", PVE2.text()),
     ] {
-        assert_eq!(verdict(&text, &host("pve1")), Verdict::Unknown, "{text}");
+        assert_eq!(verdict(&text, &host("pve1")), KeyVerdict::Unknown, "{text}");
     }
     assert_eq!(
         KnownHosts::default().check_key(&host("pve1"), b""),
-        Verdict::Unknown
+        KeyVerdict::Unknown
     );
 }
 
 #[test]
-fn a_changed_key_tells_what_was_expected_the_same_type_first() {
+fn same_type_is_expected_first() {
     let text = format!(
         "pve1 {}\np* {}\n@cert-authority pve1 {}",
         PVE1_ECDSA.text(),
@@ -108,36 +114,39 @@ fn a_changed_key_tells_what_was_expected_the_same_type_first() {
         AUTHORITY.text()
     );
     let expected = vec![pinned(&PVE2), pinned(&PVE1_ECDSA)];
-    assert_eq!(verdict(&text, &host("pve1")), Verdict::Changed { expected });
+    assert_eq!(
+        verdict(&text, &host("pve1")),
+        KeyVerdict::Changed { expected }
+    );
     let garbage = known(&text).check_key(&host("pve1"), b"garbage");
-    assert!(matches!(garbage, Verdict::Changed { .. }), "{garbage:?}");
+    assert!(matches!(garbage, KeyVerdict::Changed { .. }), "{garbage:?}");
 }
 
 #[test]
-fn a_revoked_pin_is_not_what_is_expected() {
+fn revoked_pin_is_not_expected() {
     let text = format!("pve1 {0}\n@revoked * {0}", PVE2.text());
-    assert_eq!(verdict(&text, &host("pve1")), Verdict::Unknown);
+    assert_eq!(verdict(&text, &host("pve1")), KeyVerdict::Unknown);
 }
 
 #[test]
-fn an_authority_is_no_host_key() {
+fn authority_is_no_host_key() {
     let text = format!("@cert-authority * {}", PVE1.text());
-    assert_eq!(verdict(&text, &host("pve1")), Verdict::Unknown);
+    assert_eq!(verdict(&text, &host("pve1")), KeyVerdict::Unknown);
 }
 
 #[test]
-fn one_of_several_pinned_keys_is_enough() {
+fn one_pinned_key_is_enough() {
     let text = format!(
         "pve1 {}\npve1 {}\npve1 {}",
         PVE2.text(),
         PVE1_RSA.text(),
         PVE1.text()
     );
-    assert_eq!(verdict(&text, &host("pve1")), Verdict::Trusted);
+    assert_eq!(verdict(&text, &host("pve1")), KeyVerdict::Trusted);
 }
 
 #[test]
-fn a_host_is_asked_for_the_keys_that_are_pinned() {
+fn pinned_key_types_are_offered() {
     let text = format!(
         "pve1 {}\npve* {}\npve1 {}\npve1 {}\npve2 {}\n@revoked pve1 {}",
         PVE1_RSA.text(),
@@ -156,7 +165,7 @@ fn a_host_is_asked_for_the_keys_that_are_pinned() {
 }
 
 #[test]
-fn a_pinned_authority_asks_for_certificates_unless_it_was_revoked() {
+fn authority_prefers_certificates() {
     let text = format!("@cert-authority *.x {}", AUTHORITY.text());
     assert!(known(&text).algorithms_for(&host("a.x")).authority);
     assert_eq!(
@@ -168,7 +177,7 @@ fn a_pinned_authority_asks_for_certificates_unless_it_was_revoked() {
 }
 
 #[test]
-fn fingerprints_are_what_ssh_keygen_prints() {
+fn fingerprints_equal_ssh_keygens() {
     for key in [PVE1, PVE1_ECDSA, PVE1_RSA, PVE2, AUTHORITY] {
         assert_eq!(fingerprint(&key.blob()), key.fingerprint);
     }

@@ -113,16 +113,16 @@ mod tests {
 
     #[test]
     fn untrusted_file_counts_as_empty() {
-        use pulse_core::trust::{Kind, Owners, Step};
+        use pulse_core::trust::{FileKind, Owners, PathEntry};
         let file = HostFile::new("/none");
         file.update(Ok(b"a".to_vec()));
-        let open = Step {
+        let open = PathEntry {
             path: "/none".into(),
             uid: 0,
             mode: 0o666,
-            kind: Kind::File,
+            kind: FileKind::File,
         };
-        let judged = Owners::root_and([]).judge(&[open], Kind::File, Demand::Unwritable);
+        let judged = Owners::root_and([]).judge(&[open], FileKind::File, Demand::Unwritable);
         let refused = Refused::Untrusted(judged.unwrap_err());
         assert_eq!(file.update(Err(refused)), b"");
         assert!(file.refusal().unwrap().contains("chmod"));

@@ -6,7 +6,7 @@
 
 use super::failure::{HostKeyFailure, NodeFailure};
 use pulse_core::known_hosts::{
-    CertVerdict, CertificateFacts, HostQuery, KnownHosts, Verdict, fingerprint,
+    CertVerdict, CertificateFacts, HostQuery, KeyVerdict, KnownHosts, fingerprint,
 };
 use russh::client::{ChannelOpenHandle, Handler, Msg, Session};
 use russh::keys::ssh_key::certificate::CertType;
@@ -95,15 +95,15 @@ impl Identity {
 
     fn judge_key(&self, known_hosts: &KnownHosts) -> Result<(), HostKeyFailure> {
         match known_hosts.check_key(&self.host, &self.key) {
-            Verdict::Trusted => Ok(()),
-            Verdict::Unknown => Err(HostKeyFailure::Unknown {
+            KeyVerdict::Trusted => Ok(()),
+            KeyVerdict::Unknown => Err(HostKeyFailure::Unknown {
                 fingerprint: self.fingerprint.clone(),
             }),
-            Verdict::Changed { expected } => Err(HostKeyFailure::Changed {
+            KeyVerdict::Changed { expected } => Err(HostKeyFailure::Changed {
                 fingerprint: self.fingerprint.clone(),
                 expected,
             }),
-            Verdict::Revoked => Err(self.revoked()),
+            KeyVerdict::Revoked => Err(self.revoked()),
         }
     }
 

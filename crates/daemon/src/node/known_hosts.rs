@@ -4,9 +4,9 @@
 //! Changes are found with stat(2), since the filter allows no inotify(7). That costs a few
 //! microseconds each time, whatever the number of nodes.
 
-use pulse_core::known_hosts::pins::{Change, Found, Pins, Watched};
-use pulse_core::known_hosts::{KnownHosts, MAX_BYTES, Problem, Reason};
-use pulse_core::trust::{Demand, Step};
+use pulse_core::known_hosts::pins::{FileState, Pins, PinsChange, WatchedPins};
+use pulse_core::known_hosts::{BadLine, KnownHosts, MAX_BYTES};
+use pulse_core::trust::{Demand, PathEntry};
 use pulse_trust::Refused;
 use sha2::{Digest, Sha256};
 use std::io::{self, ErrorKind};
@@ -28,14 +28,14 @@ struct State {
     version: Option<Result<Version, ErrorKind>>,
     /// SHA-256 of the text that the pins come from; `None` when the file was not usable.
     digest: Option<[u8; 32]>,
-    watched: Watched,
+    watched: WatchedPins,
 }
 
 /// What tells one version of the file from another: its metadata, and those of the
 /// directories and links on its path, since their owners decide whether it is trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Version {
-    steps: Vec<Step>,
+    steps: Vec<PathEntry>,
     device: u64,
     inode: u64,
     size: u64,
@@ -86,7 +86,7 @@ impl KnownHostsFile {
         Self {
             path,
             state: Mutex::default(),
-            pins: watch::Sender::new(Watched::default().pins().clone()),
+            pins: watch::Sender::new(WatchedPins::default().pins().clone()),
         }
     }
 
@@ -134,22 +134,20 @@ impl KnownHostsFile {
                 if state.digest == digest {
                     return;
                 }
-                let (known, problems) = KnownHosts::parse(&text);
-                self.report(&problems);
-                let too_large = |problem: &&Problem| problem.reason == Reason::FileTooLarge;
-                match problems.iter().find(too_large) {
-                    Some(problem) => Found::Unusable(format!("{path}: {}", problem.reason)),
-                    None => {
+                match KnownHosts::parse(&text) {
+                    Ok((known, bad)) => {
+                        self.report(&bad);
                         state.digest = digest;
-                        Found::Read(known)
+                        FileState::Read(known)
                     }
+                    Err(error) => FileState::Unusable(format!("{path}: {error}")),
                 }
             }
-            Err(Refused::Io(error)) if error.kind() == ErrorKind::NotFound => Found::Missing,
-            Err(Refused::Io(error)) => Found::Unusable(format!("{path}: {error}")),
-            Err(Refused::Untrusted(untrusted)) => Found::Unusable(untrusted.to_string()),
+            Err(Refused::Io(error)) if error.kind() == ErrorKind::NotFound => FileState::Missing,
+            Err(Refused::Io(error)) => FileState::Unusable(format!("{path}: {error}")),
+            Err(Refused::Untrusted(untrusted)) => FileState::Unusable(untrusted.to_string()),
         };
-        if !matches!(found, Found::Read(_)) {
+        if !matches!(found, FileState::Read(_)) {
             state.digest = None;
         }
         if let Some(change) = state.watched.update(found, Instant::now()) {
@@ -158,27 +156,27 @@ impl KnownHostsFile {
         }
     }
 
-    fn log(&self, change: Change, pins: &Pins) {
+    fn log(&self, change: PinsChange, pins: &Pins) {
         let path = self.path.display();
         match (change, &pins.for_new) {
-            (Change::Read, _) => {
+            (PinsChange::Read, _) => {
                 tracing::info!("read known_hosts {path}: {} keys", pins.for_open.len());
             }
-            (Change::Missing, _) => {
+            (PinsChange::Missing, _) => {
                 tracing::warn!("{path} does not exist: no host key is pinned");
             }
-            (Change::Gone, _) => {
+            (PinsChange::Gone, _) => {
                 tracing::warn!("{path} still does not exist: connections to nodes are closed");
             }
-            (Change::Unusable, Err(reason)) => tracing::error!(
+            (PinsChange::Unusable, Err(reason)) => tracing::error!(
                 "cannot use known_hosts: no connection to a node is opened, open ones are judged by its previous content: {reason}"
             ),
-            (Change::Unusable, Ok(_)) => {}
+            (PinsChange::Unusable, Ok(_)) => {}
         }
     }
 
     /// Logs bad lines. A revocation that cannot be read is an error and never left out.
-    fn report(&self, problems: &[Problem]) {
+    fn report(&self, problems: &[BadLine]) {
         let path = self.path.display();
         let (lost, bad): (Vec<_>, Vec<_>) = problems.iter().partition(|p| p.revocation);
         for problem in lost {

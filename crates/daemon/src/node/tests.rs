@@ -121,7 +121,7 @@ struct Bench {
 }
 
 fn pinned(text: &str) -> Pins {
-    let known = Arc::new(KnownHosts::parse(text).0);
+    let known = Arc::new(KnownHosts::parse(text).unwrap().0);
     Pins {
         for_open: Arc::clone(&known),
         for_new: Ok(known),

@@ -5,7 +5,7 @@
 use crate::observe::exposition::Format;
 use crate::state::Daemon;
 use pulse_core::authority::{HostNames, HostRefusal, Version};
-use pulse_core::scrapers::{Lane, Place, Scrapers, reuse_for};
+use pulse_core::scrapers::{Lane, Scrapers, Slot, reuse_time};
 use std::convert::Infallible;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -49,7 +49,7 @@ impl Listener {
         }
         let text: Arc<str> = format.convert(daemon.metrics.encode()).into();
         *last = Some(Rendered {
-            until: now + reuse_for(text.len()),
+            until: now + reuse_time(text.len()),
             text: Arc::clone(&text),
         });
         text
@@ -79,7 +79,7 @@ pub(crate) async fn serve(listener: TcpListener, daemon: Arc<Daemon>) {
 /// A connection's place among all; released when dropped.
 struct Visit {
     listener: Arc<Listener>,
-    place: Place,
+    slot: Slot,
     /// Completes when the connection is to be closed.
     closed: oneshot::Receiver<Infallible>,
 }
@@ -88,7 +88,7 @@ impl Visit {
     fn begin(listener: &Arc<Listener>) -> Self {
         let (closer, closed) = oneshot::channel();
         Self {
-            place: lock(&listener.scrapers).accept(closer, Instant::now()),
+            slot: lock(&listener.scrapers).accept(closer, Instant::now()),
             listener: Arc::clone(listener),
             closed,
         }
@@ -96,8 +96,8 @@ impl Visit {
 
     /// Moves into the lane; `false` when the connection is to be closed.
     fn enter(&mut self, lane: Lane) -> bool {
-        let moved = lock(&self.listener.scrapers).answer(&self.place, lane, Instant::now());
-        moved.map(|place| self.place = place).is_some()
+        let moved = lock(&self.listener.scrapers).answer(&self.slot, lane, Instant::now());
+        moved.map(|slot| self.slot = slot).is_some()
     }
 
     /// The future's outcome; `None` when the connection is to be closed or times out.
@@ -105,14 +105,14 @@ impl Visit {
         tokio::select! {
             biased;
             _ = &mut self.closed => None,
-            outcome = timeout_at(self.place.deadline.into(), future) => outcome.ok(),
+            outcome = timeout_at(self.slot.deadline.into(), future) => outcome.ok(),
         }
     }
 }
 
 impl Drop for Visit {
     fn drop(&mut self) {
-        lock(&self.listener.scrapers).leave(&self.place);
+        lock(&self.listener.scrapers).release(&self.slot);
     }
 }
 

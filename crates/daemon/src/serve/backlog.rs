@@ -8,7 +8,7 @@
 //! since passing on costs each reading a change of threads.
 
 use crate::state::{Daemon, MAX_CONNECTIONS, Snapshot};
-use pulse_core::accept::{AcceptBudgets, CALM, Connecting, OverBudget, Standing};
+use pulse_core::accept::{AcceptBudgets, ConnectionAttempt, FLOOD_COOLDOWN, OverBudget, Standing};
 use pulse_core::capability::Capabilities;
 use pulse_core::event::Access;
 use pulse_core::limiter::Refusal;
@@ -113,12 +113,12 @@ impl Acceptor {
         }
         let policy = &self.snapshot.policy;
         let (standing, user) = (policy.standing(credentials), policy.user(credentials.uid));
-        let connecting = Connecting {
+        let attempt = ConnectionAttempt {
             user: &user,
             pid: credentials.pid,
             standing,
         };
-        let spent = self.budgets.spend(connecting, now);
+        let spent = self.budgets.spend(attempt, now);
         if spent.is_err() {
             self.close(credentials, standing, user);
         }
@@ -262,7 +262,7 @@ impl Guards {
         let (eligible, of_eligible) = mpsc::channel(HANDED_OVER);
         let (strangers, of_strangers) = mpsc::channel(HANDED_OVER_OF_STRANGERS);
         let (at_work, of_work) = mpsc::channel(1);
-        let until = Instant::now() + CALM;
+        let until = Instant::now() + FLOOD_COOLDOWN;
         for guard in &self.0 {
             let job = Job {
                 listener: Arc::clone(listener),

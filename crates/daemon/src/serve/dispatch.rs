@@ -6,7 +6,9 @@ use crate::state::Daemon;
 use pulse_core::capability::Capability;
 use pulse_core::name::NodeName;
 use pulse_core::peer::Peer;
-use pulse_core::rpc::{self, Call, InvalidNodeName, Method, RpcError, Violation, response_line};
+use pulse_core::rpc::{
+    self, Call, InvalidNodeName, NodeSelection, RpcError, Violation, response_line,
+};
 use pulse_forward::Forwarder;
 use pulse_forward::forwarder::StreamCommand;
 use pulse_forward::status::Status;
@@ -93,15 +95,12 @@ pub(super) async fn answer(daemon: &Arc<Daemon>, peer: &Arc<Peer>, line: &[u8]) 
     let (method, outcome) = match request.check_penalty().and(asked.map_err(RpcError::from)) {
         Err(RpcError::RateLimited) => ("none", Err(RpcError::RateLimited)),
         Err(error) => ("invalid", Err(error)),
-        Ok(asked) => match asked.method {
+        Ok(asked) => match asked.call {
             None => {
                 let refused = request.spend_own().and(Err(RpcError::UnknownMethod));
                 ("unknown", refused)
             }
-            Some(method) => {
-                let outcome = carry_out(&request, method, asked.call).await;
-                (method.as_str(), outcome)
-            }
+            Some(call) => (call.method().as_str(), carry_out(&request, call).await),
         },
     };
     reply(&request, method, started.elapsed(), &outcome, keep_alive)
@@ -143,40 +142,40 @@ pub(super) fn refusal(error: &RpcError) -> Vec<u8> {
     response_line::<()>(crate::sys::random::correlation_id(), Err(error))
 }
 
-async fn carry_out(
-    request: &Request,
-    method: Method,
-    call: Result<Call, RpcError>,
-) -> Result<Data, RpcError> {
-    if !request.peer.capabilities.has(method.needs()) {
-        return Err(match method.needs() {
+async fn carry_out(request: &Request, call: Call) -> Result<Data, RpcError> {
+    let needed = call.method().needs();
+    if !request.peer.capabilities.has(needed) {
+        return Err(match needed {
             Capability::Admin => Violation::AdminRequired.into(),
             _ => RpcError::Unauthorized,
         });
     }
     // Forwarding can be inspected while the audit log is unavailable.
-    if method != Method::GetForwarding {
+    if call != Call::GetForwarding {
         request.check_recorder()?;
     }
-    match call? {
-        Call::Status => request.spend_own().map(|()| status(request)),
-        Call::Temperature(node) => {
+    match call {
+        Call::GetStatus => request.spend_own().map(|()| status(request)),
+        Call::GetTemperature(node) => {
+            let node = node?;
             let sample = request.read(&node).await?;
             Ok(Data::Temperature {
                 node: node.as_written().to_owned(),
                 temperature: sample.json.get().to_owned(),
             })
         }
-        Call::Temperatures(nodes) => Ok(Data::Temperatures {
-            nodes: read_all(request, nodes).await?,
+        Call::GetTemperatures(nodes) => Ok(Data::Temperatures {
+            nodes: read_all(request, nodes?).await?,
         }),
-        Call::Forwarding => request.spend_own().and_then(|()| {
+        Call::GetForwarding => request.spend_own().and_then(|()| {
             let forwarding = forwarding(request)?;
             Ok(Data::Forwarding { forwarding })
         }),
-        Call::Replay(from) => request
-            .spend_own()
-            .and_then(|()| replay(request, from.get())),
+        Call::ReplayForwarding(from) => {
+            let from = from.ok_or(RpcError::NoSuchRecord)?;
+            request.spend_own()?;
+            replay(request, from.get())
+        }
     }
 }
 
@@ -225,14 +224,14 @@ fn status(request: &Request) -> Data {
 }
 
 /// Reads several nodes at the same time, each with a token of its own.
-async fn read_all(
-    request: &Request,
-    nodes: Option<Vec<Result<NodeName, InvalidNodeName>>>,
-) -> Result<Vec<Entry>, RpcError> {
-    let nodes = nodes.unwrap_or_else(|| {
-        let settings = request.daemon.readings.settings();
-        settings.nodes.names().cloned().map(Ok).collect()
-    });
+async fn read_all(request: &Request, nodes: NodeSelection) -> Result<Vec<Entry>, RpcError> {
+    let nodes = match nodes {
+        NodeSelection::Listed(nodes) => nodes,
+        NodeSelection::All => {
+            let settings = request.daemon.readings.settings();
+            settings.nodes.names().cloned().map(Ok).collect()
+        }
+    };
     if !nodes.iter().any(Result::is_ok) {
         request.spend_own()?;
     }

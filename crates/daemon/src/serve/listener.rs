@@ -7,7 +7,7 @@ use crate::state::Daemon;
 use crate::sys::accept;
 use crate::sys::watched::watched;
 use pulse_core::accept::Standing;
-use pulse_core::peer::{SocketRole, Surroundings};
+use pulse_core::peer::{ProcessFacts, SocketRole};
 use std::io;
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
@@ -48,7 +48,7 @@ pub(crate) async fn serve_administrators(
         });
         match accepted {
             Ok((stream, credentials)) => {
-                let around = crate::sys::surroundings(&stream, credentials);
+                let around = crate::sys::process_facts(&stream, credentials);
                 let peer =
                     daemon
                         .snapshot()
@@ -147,13 +147,13 @@ fn identify_caller(accepted: Accepted, daemon: &Arc<Daemon>, draining: &watch::R
         credentials,
         standing,
     } = accepted;
-    let around = match standing {
-        Standing::Stranger => Surroundings::default(),
-        Standing::Eligible => crate::sys::surroundings(&stream, credentials),
+    let facts = match standing {
+        Standing::Stranger => ProcessFacts::default(),
+        Standing::Eligible => crate::sys::process_facts(&stream, credentials),
     };
     let peer = daemon
         .snapshot()
         .policy
-        .identify(SocketRole::Callers, credentials, around);
+        .identify(SocketRole::Callers, credentials, facts);
     admit_or_refuse(stream, peer, daemon, draining);
 }

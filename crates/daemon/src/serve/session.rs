@@ -46,7 +46,7 @@ struct Admitted {
 
 impl Drop for Admitted {
     fn drop(&mut self) {
-        self.daemon.gate().leave(&self.peer.id);
+        self.daemon.connections().close(&self.peer.id);
     }
 }
 
@@ -56,8 +56,8 @@ fn admit(daemon: &Arc<Daemon>, peer: &Arc<Peer>) -> Result<Admitted, RpcError> {
     }
     let penalty = daemon.limiter().check_penalty(&peer.id, crate::sys::now());
     penalty.map_err(|refusal| daemon.limited(peer, refusal))?;
-    let entered = daemon.gate().enter(&peer.id);
-    entered.map_err(|_| daemon.limited(peer, Refusal::Connections))?;
+    let opened = daemon.connections().open(&peer.id);
+    opened.map_err(|_| daemon.limited(peer, Refusal::Connections))?;
     daemon.note(Access::Accepted, peer);
     Ok(Admitted {
         daemon: Arc::clone(daemon),
@@ -72,14 +72,14 @@ fn turn_away(stream: UnixStream, daemon: Arc<Daemon>, peer: &Peer, error: &RpcEr
     // The buffer of a new socket has room for a line.
     let _ = (&stream).write(&line);
     let user = peer.id.clone();
-    if daemon.door().enter(&user).is_err() {
+    if daemon.rejections().open(&user).is_err() {
         // Too many of this user are waited for already: this one may get a reset.
         return;
     }
     tokio::spawn(async move {
         let patience = daemon.config().timeouts.read;
         Connection::new(stream).finish(patience).await;
-        daemon.door().leave(&user);
+        daemon.rejections().close(&user);
     });
 }
 

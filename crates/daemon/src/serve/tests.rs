@@ -227,5 +227,5 @@ async fn drain_ends_idle_connections_and_no_request() {
     bench.drain.send_replace(true);
     assert!(errors(idle).await.is_empty());
     assert_eq!(errors(busy).await, [Value::Null]);
-    assert_eq!(bench.daemon.gate().total(), 0);
+    assert_eq!(bench.daemon.connections().total(), 0);
 }

@@ -17,7 +17,7 @@ use std::path::Path;
 pub(crate) fn is_ours_alone(path: &Path) -> io::Result<bool> {
     let steps = pulse_trust::steps(&std::path::absolute(path)?)?;
     let owners = Owners::root_and([pulse_sandbox::own_uid()]);
-    Ok(owners.judge_way(&steps).is_ok())
+    Ok(owners.judge_parents(&steps).is_ok())
 }
 
 #[cfg(test)]

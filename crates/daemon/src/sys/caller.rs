@@ -3,7 +3,7 @@
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{getsockopt, sockopt};
-use pulse_core::peer::{ContainerId, Credentials, Surroundings, mapped_root};
+use pulse_core::peer::{ContainerId, Credentials, ProcessFacts, mapped_root};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -33,18 +33,18 @@ pub(crate) fn credentials(socket: &impl AsFd) -> io::Result<Credentials> {
 /// has exited or is hidden (`hidepid=`). It grants no rights, so nothing but the description
 /// in records is lost.
 #[must_use]
-pub(crate) fn surroundings(socket: &impl AsFd, caller: Credentials) -> Surroundings {
+pub(crate) fn process_facts(socket: &impl AsFd, caller: Credentials) -> ProcessFacts {
     let pidfd = match getsockopt(socket, sockopt::PeerPidfd) {
         Ok(pidfd) => Some(pidfd),
         Err(Errno::ENOPROTOOPT) => None,
-        Err(_) => return Surroundings::default(),
+        Err(_) => return ProcessFacts::default(),
     };
     look(caller)
         .filter(|_| pidfd.as_ref().is_none_or(is_alive))
         .unwrap_or_default()
 }
 
-fn look(caller: Credentials) -> Option<Surroundings> {
+fn look(caller: Credentials) -> Option<ProcessFacts> {
     if caller.pid == 0 {
         return None;
     }
@@ -54,7 +54,7 @@ fn look(caller: Credentials) -> Option<Surroundings> {
         0 => None,
         _ => mapped_root(&read(caller.pid, "uid_map")?),
     };
-    Some(Surroundings {
+    Some(ProcessFacts {
         container: ContainerId::from_cgroup(&cgroup),
         mapped_root,
     })

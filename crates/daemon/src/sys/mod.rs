@@ -8,7 +8,7 @@ pub(crate) mod systemd;
 pub(crate) mod watched;
 
 pub(crate) use binding::bind_unix;
-pub(crate) use caller::{credentials, surroundings, wait_readable};
+pub(crate) use caller::{credentials, process_facts, wait_readable};
 
 use pulse_core::peer::Credentials;
 use std::time::Instant;

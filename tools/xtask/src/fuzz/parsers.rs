@@ -72,7 +72,6 @@ const PARSERS: &[(&str, &str, &str)] = &[
     ("core/src/pin.rs", "from_str", "pin"),
     ("sensors/src/printed.rs", "is_greeting", "node_output"),
     ("core/src/retention.rs", "from_name", "audit_pruned"),
-    ("core/src/rpc/mod.rs", "from_name", "rpc_line"),
     ("core/src/rpc/mod.rs", "parse", "rpc_line"),
     ("core/src/rpc/mod.rs", "parse_node", "rpc_line"),
     ("core/src/subid.rs", "parse", "subid"),
