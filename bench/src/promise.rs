@@ -1,7 +1,7 @@
 //! The promises of `SPECIFICATION.md`, once: the report checks them, and a test holds the page
 //! to them.
 
-/// A number that is promised, and in which direction it may be missed.
+/// A promised bound.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Bound {
     /// The figure is at least this.

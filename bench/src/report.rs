@@ -1,4 +1,4 @@
-//! What was measured: a table for people, JSON for programs.
+//! The results: a table for people, or JSON for programs.
 
 use crate::promise::Promise;
 use serde_json::{Value, json};
@@ -19,23 +19,23 @@ impl Report {
         }
     }
 
-    /// Says what is being done; it can take minutes.
+    /// Prints the present step, which can take minutes.
     pub(crate) fn step(&self, what: &str) {
         eprintln!("measuring {what} …");
     }
 
-    /// A figure that a promise speaks of.
+    /// Adds the figure of a promise.
     pub(crate) fn figure(&mut self, promise: Promise, figure: f64) {
         self.rows.push((promise, figure));
     }
 
-    /// A figure beside the promises.
+    /// Adds a line of further figures.
     pub(crate) fn note(&mut self, note: String) {
         self.notes.push(note);
     }
 
-    /// Prints everything; a promise that is not kept ends the program with 1,
-    /// unless only a handful was measured.
+    /// Prints the results. Ends the program with 1 when a promise is missed, except in a smoke
+    /// run.
     pub(crate) fn finish(&self, smoke: bool) {
         if self.for_people {
             self.print_table();
@@ -43,7 +43,9 @@ impl Report {
             println!("{}", self.json());
         }
         if smoke {
-            eprintln!("a smoke run: its figures mean nothing");
+            eprintln!(
+                "This was a smoke run: too few measurements for the figures to mean anything."
+            );
         } else if self
             .rows
             .iter()
@@ -54,12 +56,12 @@ impl Report {
     }
 
     fn print_table(&self) {
-        println!("\n| what | promised | measured | |\n|---|---|---|---|");
+        println!("\n| what | promised | measured | kept? |\n|---|---|---|---|");
         for (promise, figure) in &self.rows {
             let verdict = if promise.is_kept(*figure) {
-                "kept"
+                "yes"
             } else {
-                "**missed**"
+                "**no**"
             };
             println!(
                 "| {} | {} | {} | {verdict} |",
@@ -78,7 +80,7 @@ impl Report {
         let row = |(promise, figure): &(Promise, f64)| {
             json!({
                 "what": promise.what,
-                "promised": promise.reach(),
+                "promised": promise.bound_text(),
                 "unit": promise.unit,
                 "measured": figure,
                 "kept": promise.is_kept(*figure),
@@ -88,7 +90,7 @@ impl Report {
     }
 }
 
-/// Three digits that count.
+/// Rounds to three significant digits.
 pub(crate) fn rounded(figure: f64) -> String {
     match figure.abs() {
         size if size >= 100.0 => format!("{figure:.0}"),

@@ -8,8 +8,8 @@ use pulse_e2e::programs::{Need, find, skipped};
 use pulse_e2e::rsyslog::{Collector, Input, Rsyslog, TlsLibrary};
 use pulse_e2e::wait;
 use pulse_relp::certificate;
-use pulse_relp::identity::{Files, Identity, public_key};
 use pulse_relp::connection::{Connection, ConnectionError, Peer, Protocol, Step};
+use pulse_relp::identity::{Files, Identity, public_key};
 use pulse_relp::message::{LOG_AUDIT, Origin, Severity};
 use std::io::ErrorKind;
 use std::path::Path;
@@ -92,7 +92,10 @@ pub(crate) async fn send(
 }
 
 /// Writes these records and returns the number of the last acknowledged one.
-async fn write(connection: &mut Connection, numbers: std::ops::RangeInclusive<u64>) -> Result<u64, ConnectionError> {
+async fn write(
+    connection: &mut Connection,
+    numbers: std::ops::RangeInclusive<u64>,
+) -> Result<u64, ConnectionError> {
     let mut acknowledged = numbers.start() - 1;
     for number in numbers {
         if connection.room() == 0 {
@@ -202,7 +205,10 @@ fn pin_excuses_no_expired_certificate() {
         ));
         match validity {
             Validity::Good => drop(opened.unwrap()),
-            _ => assert!(matches!(opened, Err(ConnectionError::Tls(_))), "{validity:?}"),
+            _ => assert!(
+                matches!(opened, Err(ConnectionError::Tls(_))),
+                "{validity:?}"
+            ),
         }
     }
 }
@@ -316,7 +322,10 @@ fn silent_collector_times_out() {
             .await
             .unwrap_err()
     });
-    assert!(matches!(silent, ConnectionError::Silent(Step::Tls)), "{silent}");
+    assert!(
+        matches!(silent, ConnectionError::TimedOut(Step::Tls)),
+        "{silent}"
+    );
     wait::until("rsyslog", || run(open(&rsyslog, COLLECTOR, &ours)).is_ok());
 }
 
@@ -385,7 +394,9 @@ fn killed_syslog_collector_loses_none() {
         rsyslog.restart();
         let connection = open_as(Protocol::Syslog, &rsyslog, COLLECTOR, &ours, SHORT).await;
         let mut connection = connection.unwrap();
-        write(&mut connection, acknowledged + 1..=900).await.unwrap();
+        write(&mut connection, acknowledged + 1..=900)
+            .await
+            .unwrap();
         connection.close().await;
     });
     no_gap(&rsyslog, 900);

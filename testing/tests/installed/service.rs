@@ -12,7 +12,7 @@ use std::process::Output;
 use std::sync::Once;
 
 pub(crate) const UNIT: &str = "pulse-sensor-proxy.service";
-/// Where root administers it.
+/// The socket for administration by root.
 const CONTROL_SOCKET: &str = "/run/pulse-sensor-proxy-admin/control.sock";
 pub(crate) const SOCKET_UNIT: &str = "pulse-sensor-proxy.socket";
 pub(crate) const PROFILE: &str = "/etc/apparmor.d/pulse-sensor-proxy";
@@ -24,7 +24,7 @@ const SOCKET: &str = "/run/pulse-sensor-proxy/pulse-sensor-proxy.sock";
 const KNOWN_HOSTS: &str = "/var/lib/pulse-sensor-proxy/ssh/known_hosts";
 pub(crate) const LOG: &str = "/var/log/pulse/sensor-proxy";
 
-/// What a service leaves behind.
+/// Files and directories of a service that has run.
 const TRACES: [&str; 6] = [
     "/var/lib/pulse-sensor-proxy",
     "/var/log/pulse",
@@ -34,14 +34,14 @@ const TRACES: [&str; 6] = [
     CREDENTIAL,
 ];
 
-/// What AppArmor does with the profile.
+/// The state of the AppArmor profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AppArmor {
     /// The profile is not loaded.
     Absent,
-    /// It reports what it would refuse.
+    /// Loaded in complain mode.
     Complains,
-    /// It refuses.
+    /// Loaded in enforce mode.
     Enforces,
 }
 
@@ -53,7 +53,7 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// One that was installed just now, and permitted the nodes' addresses.
+    /// Installs the service, which may reach the nodes' addresses; it is stopped.
     pub(crate) fn installed(apparmor: AppArmor) -> Self {
         static INSTALLED: Once = Once::new();
         INSTALLED.call_once(install_files);
@@ -71,19 +71,19 @@ impl Service {
         service
     }
 
-    /// Starts it; it has reported that it is ready then.
+    /// Starts it and waits until it has reported READY=1.
     pub(crate) fn start(&self) {
         systemctl(&["start", UNIT]);
         assert_eq!(show("ActiveState"), "active");
     }
 
-    /// Stops it, if it runs, and starts it.
-    pub(crate) fn start_again(&self) {
+    /// Stops and starts it.
+    pub(crate) fn restart(&self) {
         systemctl(&["stop", UNIT]);
         self.start();
     }
 
-    /// Starts it and makes it and the nodes known to each other.
+    /// Starts it, authorizes its key on the nodes and pins their host keys.
     pub(crate) fn start_with_nodes(&self) {
         self.start();
         let key = guest::run("pulse-sensorctl", &["keys", "show", "--json"]);
@@ -93,7 +93,7 @@ impl Service {
         fs::set_permissions(KNOWN_HOSTS, Permissions::from_mode(0o644)).unwrap();
     }
 
-    /// Writes the configuration, with further keys before the usual ones.
+    /// Writes the configuration, with these keys before the others.
     pub(crate) fn configure(&self, keys: &str) {
         let [first, second] = node::ADDRESSES;
         let text = format!(
@@ -113,25 +113,25 @@ impl Service {
 
     /// Adds to the unit, as `systemctl edit` does.
     pub(crate) fn drop_in(&self, name: &str, text: &str) {
-        // The last word is the last file's.
+        // Drop-ins apply in the order of their names.
         write(&format!("{DROP_INS}/test-{name}.conf"), text);
         systemctl(&["daemon-reload"]);
     }
 
-    /// Leaves the unit as it is shipped.
+    /// Removes all drop-ins, so that the unit is the shipped one.
     pub(crate) fn forget_drop_ins(&self) {
         guest::remove(DROP_INS);
         systemctl(&["daemon-reload"]);
     }
 
-    /// One request on a connection of its own.
+    /// Sends one request on a new connection and returns the response.
     pub(crate) fn ask(&self, request: &Value) -> Value {
         let mut client = self.connect();
         client.send(format!("{request}\n").as_bytes());
         client.answer()
     }
 
-    /// As [`Service::ask`], over the control socket.
+    /// [`Service::ask`] over the control socket.
     pub(crate) fn administer(&self, request: &Value) -> Value {
         let mut client = Client::connect(Path::new(CONTROL_SOCKET));
         client.send(format!("{request}\n").as_bytes());
@@ -142,46 +142,44 @@ impl Service {
         Client::connect(Path::new(SOCKET))
     }
 
-    /// Reads a node: the document, or the error's text.
+    /// Reads a node's document; the error is the daemon's text.
     pub(crate) fn temperature(&self, node: &str) -> Result<Value, String> {
-        let request = json!({"method": "get_temperature", "params": {"node": node}});
-        let response = self.ask(&request);
+        let response = self.ask(&json!({"method": "get_temperature", "params": {"node": node}}));
         match response["data"]["temperature"].as_str() {
             Some(document) => Ok(serde_json::from_str(document).unwrap()),
             None => Err(response["error"].as_str().unwrap().to_owned()),
         }
     }
 
-    /// Every metric, as one scrape gives them.
+    /// Scrapes the metrics.
     pub(crate) fn scrape(&self) -> String {
         let address = "127.0.0.1:9456".parse().unwrap();
-        let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
-        observe::http(address, request).body
+        observe::http(address, "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").body
     }
 
-    /// Its process, in the unit's words.
+    /// Its main process id, as systemd prints it.
     pub(crate) fn pid(&self) -> String {
         show("MainPID")
     }
 
-    /// Waits for another process than this one to serve.
+    /// Waits until another process than this one serves.
     pub(crate) fn wait_for_another_than(&self, pid: &str) {
         wait::until("another process to serve", || {
             show("ActiveState") == "active" && ![pid, "0"].contains(&self.pid().as_str())
         });
     }
 
-    /// How many segments its audit log has.
+    /// The number of files of its audit log.
     pub(crate) fn segments(&self) -> usize {
         fs::read_dir(LOG).unwrap().count()
     }
 
-    /// What it and systemd said since it was installed.
+    /// The unit's journal since the installation.
     pub(crate) fn journal(&self) -> String {
         journal(UNIT).split_off(self.journal_begin)
     }
 
-    /// What the kernel said about it since it was installed.
+    /// AppArmor's log since the installation.
     pub(crate) fn kernel_log(&self) -> &KernelLog {
         &self.log
     }
@@ -212,13 +210,13 @@ pub(crate) fn try_systemctl(words: &[&str]) -> Output {
     guest::try_run("systemctl", words)
 }
 
-/// What a unit has printed since boot.
+/// A unit's journal since boot.
 fn journal(unit: &str) -> String {
     guest::run("journalctl", &["--sync"]);
     guest::run("journalctl", &["--no-pager", "-o", "cat", "-u", unit])
 }
 
-/// What is installed from the repository, and where.
+/// Files of the repository, and where they are installed.
 const FILES: [(&str, &str); 6] = [
     (
         "packaging/systemd/pulse-sensor-proxy.service",
@@ -255,8 +253,8 @@ fn install_files() {
     guest::run("systemd-sysusers", &[]);
 }
 
-/// Adds to the unit what every test wants, and nothing else. systemd takes seconds to
-/// read its units again, so it does only when a test has left others.
+/// Installs the drop-in that every test needs, and no other. `daemon-reload` takes seconds, so
+/// it is omitted when the drop-ins are already right.
 fn adapt_unit() {
     let (file, text) = (format!("{DROP_INS}/site.conf"), site_settings());
     let is_there = fs::read_to_string(&file).is_ok_and(|found| found == text);
@@ -274,7 +272,7 @@ fn site_settings() -> String {
 }
 
 fn load_profile(apparmor: AppArmor) {
-    // Whatever was loaded: the mode changes with a fresh one only.
+    // Removed first: the mode changes only when a profile is loaded anew.
     let _ = guest::try_run("apparmor_parser", &["--remove", PROFILE]);
     match apparmor {
         AppArmor::Absent => {}
