@@ -80,7 +80,7 @@ impl Report {
         let row = |(promise, figure): &(Promise, f64)| {
             json!({
                 "what": promise.what,
-                "promised": promise.bound_text(),
+                "promised": promise.reach(),
                 "unit": promise.unit,
                 "measured": figure,
                 "kept": promise.is_kept(*figure),
