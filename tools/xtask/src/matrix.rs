@@ -3,7 +3,7 @@
 //! Each part builds into a directory of its own, so that the next `cargo build` finds its own
 //! artifacts. A part that cannot be done here says so and is skipped; in CI that is a failure.
 
-use crate::packages::{self, Counterpart, Kind};
+use crate::packages::{self, Counterpart, program};
 use crate::process::{self, Failure, Outcome};
 use crate::steps::Steps;
 use crate::tool::Tool;
@@ -19,18 +19,12 @@ const HACK: Tool = Tool {
 /// The other architecture that is shipped, and how Debian compiles and runs it.
 const AARCH64: &str = "aarch64-unknown-linux-gnu";
 const CROSS: [Counterpart; 2] = [
-    Counterpart {
-        name: "aarch64-linux-gnu-gcc",
-        kind: Kind::Program,
-        package: "gcc-aarch64-linux-gnu",
-        serves: "compiles C and links for aarch64",
-    },
-    Counterpart {
-        name: "qemu-aarch64",
-        kind: Kind::Program,
-        package: "qemu-user",
-        serves: "runs programs of aarch64",
-    },
+    program(
+        "aarch64-linux-gnu-gcc",
+        "gcc-aarch64-linux-gnu",
+        "compiles C and links for aarch64",
+    ),
+    program("qemu-aarch64", "qemu-user", "runs programs of aarch64"),
 ];
 
 /// Crates without files, sockets and clocks: miri interprets them as they are.

@@ -16,152 +16,81 @@ use std::process::{Command, Stdio};
 /// Something that tests need, and the package that has it.
 pub(crate) struct Counterpart {
     pub(crate) name: &'static str,
-    pub(crate) kind: Kind,
-    pub(crate) package: &'static str,
-    pub(crate) serves: &'static str,
+    kind: Kind,
+    package: &'static str,
+    serves: &'static str,
 }
 
-pub(crate) enum Kind {
+enum Kind {
     Program,
     PythonModule,
     RsyslogModule,
 }
 
 const COUNTERPARTS: [Counterpart; 22] = [
+    program("sshd", "openssh-server", "readings from a real node"),
+    program("strace", "strace", "a disk that fails"),
+    program("socat", "socat", "the socket behind socat"),
+    program("python3", "python3", "clients in another language"),
     Counterpart {
-        name: "sshd",
-        kind: Kind::Program,
-        package: "openssh-server",
-        serves: "readings from a real node",
-    },
-    Counterpart {
-        name: "strace",
-        kind: Kind::Program,
-        package: "strace",
-        serves: "a disk that fails",
-    },
-    Counterpart {
-        name: "socat",
-        kind: Kind::Program,
-        package: "socat",
-        serves: "the socket behind socat",
-    },
-    Counterpart {
-        name: "python3",
-        kind: Kind::Program,
-        package: "python3",
-        serves: "clients in another language",
-    },
-    Counterpart {
-        name: "cryptography",
         kind: Kind::PythonModule,
-        package: "python3-cryptography",
-        serves: "the audit log's independent verifier",
+        ..program(
+            "cryptography",
+            "python3-cryptography",
+            "the audit log's independent verifier",
+        )
     },
+    program("sensors", "lm-sensors", "what lm-sensors really prints"),
+    program("promtool", "prometheus", "the metrics' format"),
+    program("openssl", "openssl", "certificates"),
+    program("rsyslogd", "rsyslog", "a collector of records"),
     Counterpart {
-        name: "sensors",
-        kind: Kind::Program,
-        package: "lm-sensors",
-        serves: "what lm-sensors really prints",
-    },
-    Counterpart {
-        name: "promtool",
-        kind: Kind::Program,
-        package: "prometheus",
-        serves: "the metrics' format",
-    },
-    Counterpart {
-        name: "openssl",
-        kind: Kind::Program,
-        package: "openssl",
-        serves: "certificates",
-    },
-    Counterpart {
-        name: "rsyslogd",
-        kind: Kind::Program,
-        package: "rsyslog",
-        serves: "a collector of records",
-    },
-    Counterpart {
-        name: "imrelp",
         kind: Kind::RsyslogModule,
-        package: "rsyslog-relp",
-        serves: "a collector of records",
+        ..program("imrelp", "rsyslog-relp", "a collector of records")
     },
     Counterpart {
-        name: "lmnsd_gtls",
         kind: Kind::RsyslogModule,
-        package: "rsyslog-gnutls",
-        serves: "a collector of syslog over TLS",
+        ..program(
+            "lmnsd_gtls",
+            "rsyslog-gnutls",
+            "a collector of syslog over TLS",
+        )
     },
-    Counterpart {
-        name: "nft",
-        kind: Kind::Program,
-        package: "nftables",
-        serves: "a cable that is cut",
-    },
-    Counterpart {
-        name: "linux.uml",
-        kind: Kind::Program,
-        package: "user-mode-linux",
-        serves: "AppArmor, enforced",
-    },
-    Counterpart {
-        name: "apparmor_parser",
-        kind: Kind::Program,
-        package: "apparmor",
-        serves: "AppArmor's profiles",
-    },
-    Counterpart {
-        name: "buildah",
-        kind: Kind::Program,
-        package: "buildah",
-        serves: "the container's image",
-    },
-    Counterpart {
-        name: "podman",
-        kind: Kind::Program,
-        package: "podman",
-        serves: "the daemon in a container",
-    },
-    Counterpart {
-        name: "runc",
-        kind: Kind::Program,
-        package: "runc",
-        serves: "the daemon in a container",
-    },
+    program("nft", "nftables", "a cable that is cut"),
+    program("linux.uml", "user-mode-linux", "AppArmor, enforced"),
+    program("apparmor_parser", "apparmor", "AppArmor's profiles"),
+    program("buildah", "buildah", "the container's image"),
+    program("podman", "podman", "the daemon in a container"),
+    program("runc", "runc", "the daemon in a container"),
     // The client alone is not enough: other packages have it, too.
-    Counterpart {
-        name: "dockerd",
-        kind: Kind::Program,
-        package: "docker.io",
-        serves: "root in a container of Docker",
-    },
-    Counterpart {
-        name: "containerd",
-        kind: Kind::Program,
-        package: "containerd",
-        serves: "root in containers of containerd and Docker",
-    },
-    Counterpart {
-        name: "ctr",
-        kind: Kind::Program,
-        package: "containerd",
-        serves: "root in a container of containerd",
-    },
-    Counterpart {
-        name: "lxc-execute",
-        kind: Kind::Program,
-        package: "lxc",
-        serves: "root in a container of LXC",
-    },
-    Counterpart {
-        name: "systemd-nspawn",
-        kind: Kind::Program,
-        package: "systemd-container",
-        serves: "root in a container of systemd-nspawn",
-    },
+    program("dockerd", "docker.io", "root in a container of Docker"),
+    program(
+        "containerd",
+        "containerd",
+        "root in containers of containerd and Docker",
+    ),
+    program("ctr", "containerd", "root in a container of containerd"),
+    program("lxc-execute", "lxc", "root in a container of LXC"),
+    program(
+        "systemd-nspawn",
+        "systemd-container",
+        "root in a container of systemd-nspawn",
+    ),
 ];
+
+/// A program on `PATH` or in `/usr/sbin`.
+pub(crate) const fn program(
+    name: &'static str,
+    package: &'static str,
+    serves: &'static str,
+) -> Counterpart {
+    Counterpart {
+        name,
+        kind: Kind::Program,
+        package,
+        serves,
+    }
+}
 
 /// Installs what is missing, if we may, and returns the names of what is
 /// missing still.

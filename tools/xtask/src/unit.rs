@@ -6,7 +6,7 @@
 //! enforce (`IPAddressDeny=`, AppArmor) is tried by `cargo xtask vm-test`.
 
 use crate::guest::{self, ENDED, Guest};
-use crate::packages::{self, Counterpart, Kind};
+use crate::packages::{self, Counterpart, program};
 use crate::process::{Failure, Outcome};
 use crate::products::{self, Profile};
 use crate::steps::Steps;
@@ -20,24 +20,9 @@ use std::path::{Path, PathBuf};
 
 /// What it takes on this machine.
 const NEEDS: [Counterpart; 3] = [
-    Counterpart {
-        name: "systemd-nspawn",
-        kind: Kind::Program,
-        package: "systemd-container",
-        serves: "boots systemd",
-    },
-    Counterpart {
-        name: "dbus-daemon",
-        kind: Kind::Program,
-        package: "dbus",
-        serves: "lets systemd be asked",
-    },
-    Counterpart {
-        name: "setpriv",
-        kind: Kind::Program,
-        package: "util-linux",
-        serves: "lets no container outlive us",
-    },
+    program("systemd-nspawn", "systemd-container", "boots systemd"),
+    program("dbus-daemon", "dbus", "lets systemd be asked"),
+    program("setpriv", "util-linux", "lets no container outlive us"),
 ];
 
 /// Tells the tests that a unit holds the daemon, and which.

@@ -5,7 +5,7 @@
 echo $$ > "$2/pid"
 case $SSH_ORIGINAL_COMMAND in
 *serve)
-    echo '{"pulse_sensor_node":{"protocol":1,"version":"0.1.0"}}'
+    echo '{"pulse_sensor_node":{"protocol":1,"version":"0.2.0"}}'
     while read -r request; do
         case $request in
         read) read -r document < "$2/document" && echo "$document" ;;

@@ -13,7 +13,7 @@ mod image;
 mod job;
 mod machine;
 
-use crate::packages::{self, Counterpart, Kind};
+use crate::packages::{self, Counterpart, program};
 use crate::process::{Failure, Outcome};
 use crate::steps::Steps;
 use crate::tally::Tally;
@@ -23,30 +23,14 @@ use std::path::PathBuf;
 
 /// What it takes on this machine.
 const NEEDS: [Counterpart; 4] = [
-    Counterpart {
-        name: "qemu-system-x86_64",
-        kind: Kind::Program,
-        package: "qemu-system-x86",
-        serves: "is the virtual machine",
-    },
-    Counterpart {
-        name: "mmdebstrap",
-        kind: Kind::Program,
-        package: "mmdebstrap",
-        serves: "makes Debian for it",
-    },
-    Counterpart {
-        name: "mkfs.ext4",
-        kind: Kind::Program,
-        package: "e2fsprogs",
-        serves: "makes its disk",
-    },
-    Counterpart {
-        name: "setpriv",
-        kind: Kind::Program,
-        package: "util-linux",
-        serves: "lets no machine outlive us",
-    },
+    program(
+        "qemu-system-x86_64",
+        "qemu-system-x86",
+        "is the virtual machine",
+    ),
+    program("mmdebstrap", "mmdebstrap", "makes Debian for it"),
+    program("mkfs.ext4", "e2fsprogs", "makes its disk"),
+    program("setpriv", "util-linux", "lets no machine outlive us"),
 ];
 
 /// What was asked for.
