@@ -72,7 +72,7 @@ impl Collector {
                 self.follow(frame.number)?;
                 match frame.command {
                     RelpCommand::Open => {
-                        frame::encode(out, frame.number, RelpCommand::Response, OFFERS)
+                        frame::encode(out, frame.number, RelpCommand::Response, OFFERS);
                     }
                     RelpCommand::Syslog => messages.push(Received {
                         number: frame.number,

@@ -1,5 +1,5 @@
-//! Torn bytes: copied to a file of their own, cut off where that is permitted, and
-//! told of in the log, by name, length and hash.
+//! Torn bytes: copied to a file of their own, cut off where that is permitted, and put on
+//! record by name, length and hash.
 
 use super::RecoveryReason;
 use crate::error::LogError;
@@ -10,15 +10,15 @@ use crate::text::hex;
 use sha2::{Digest, Sha256};
 use std::io::{self, Read};
 
-/// More than one of them has, in bytes.
+/// More bytes than a file of torn bytes has.
 const MOST_BYTES: u64 = MAX_TORN_BYTES as u64 + 4096;
-/// All of them are in memory for a moment; a crash adds one.
+/// The most files before one record. Each crash adds one, and all are read into memory.
 const MOST_FILES: usize = 64;
 
-/// Torn bytes, kept in files of their own.
+/// The files of torn bytes before the next record.
 pub(super) struct TornFiles {
     pub(super) files: Vec<(String, Vec<u8>)>,
-    /// False when the log's file could not be cut: the last of them stands there, too.
+    /// False when the log's file could not be cut: it still has the bytes of the last of them.
     pub(super) are_cut: bool,
 }
 
@@ -58,8 +58,8 @@ fn free_name(seq: u64, kept: &[(String, Vec<u8>)]) -> String {
     }
 }
 
-/// What was set aside before the record `seq`, also by an attempt that a crash
-/// ended before it could tell.
+/// The files of torn bytes before record `seq`, including those of attempts that crashed before
+/// they could put them on record.
 fn files_of(storage: &impl Storage, seq: u64) -> io::Result<Vec<(String, Vec<u8>)>> {
     let first = format!("{TORN}{seq}");
     let another = format!("{first}.");
@@ -84,7 +84,7 @@ fn files_of(storage: &impl Storage, seq: u64) -> io::Result<Vec<(String, Vec<u8>
 }
 
 impl TornFiles {
-    /// The records that tell of what is torn and of what failed.
+    /// The records that account for torn bytes and for a failure.
     pub(super) fn bodies(&self, occasion: RecoveryReason<'_>) -> Vec<Body> {
         let mut bodies: Vec<Body> = self
             .files
@@ -117,7 +117,7 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn files_of_torn_bytes_are_read_up_to_a_bound() {
+    fn torn_files_are_bounded() {
         let home = tempfile::tempdir().unwrap();
         let storage = Directory::lock(home.path(), &home.path().join("state")).unwrap();
         let file = |name: String| home.path().join(name);
