@@ -5,7 +5,7 @@
 //! different records. So only the subset of JSON that the encoder writes is accepted.
 
 /// More members than any record has.
-const MOST: usize = 32;
+const MAX_MEMBERS: usize = 32;
 /// The members that every line has besides them.
 const RESERVED: [&[u8]; 6] = [
     b"seq",
@@ -18,7 +18,7 @@ const RESERVED: [&[u8]; 6] = [
 
 /// Whether `text` is one or more members `,"name":value` with unique names.
 pub(crate) fn are_well_formed(text: &[u8]) -> bool {
-    let mut names = [&b""[..]; MOST];
+    let mut names = [&b""[..]; MAX_MEMBERS];
     let (mut count, mut rest) = (0, text);
     while !rest.is_empty() {
         let Some((name, after)) = member(rest) else {

@@ -43,7 +43,7 @@ pub struct LogReader {
     /// Records before this one are skipped.
     from: u64,
     /// The last record that was read.
-    met: u64,
+    last_read: u64,
     ready: Ready,
 }
 
@@ -63,7 +63,7 @@ impl LogReader {
             log: GrowingLog::new(directory),
             torn: TornFilter::new(false),
             from,
-            met: from.saturating_sub(1),
+            last_read: from.saturating_sub(1),
             ready: Ready::default(),
         }
     }
@@ -103,7 +103,7 @@ impl LogReader {
 
     /// Reads a line; false at the present end.
     fn read_line(&mut self, durable: u64) -> io::Result<bool> {
-        let Some(line) = self.log.line(self.met + 1)? else {
+        let Some(line) = self.log.line(self.last_read + 1)? else {
             return Ok(self.release_held(durable));
         };
         let (text, ended) = match line.strip_suffix(b"\n") {
@@ -112,13 +112,13 @@ impl LogReader {
         };
         let raw = RawLine { text, ended };
         // Before the last durable record, a higher number can only be a forged one, and is given.
-        let is_caught_up = self.met >= durable;
+        let is_caught_up = self.last_read >= durable;
         if is_caught_up && RecordLine::parse(text).is_some_and(|line| line.seq > durable) {
             return Ok(false);
         }
-        let (ready, from, met) = (&mut self.ready, self.from, &mut self.met);
+        let (ready, from, last_read) = (&mut self.ready, self.from, &mut self.last_read);
         self.torn
-            .take(raw, &mut |given| ready.take(&given, from, met));
+            .take(raw, &mut |given| ready.take(&given, from, last_read));
         self.log.take();
         Ok(true)
     }
@@ -126,20 +126,21 @@ impl LogReader {
     /// At the present end: if the last durable record was not read, it is among the lines held
     /// back as torn, for which no record will account any more.
     fn release_held(&mut self, durable: u64) -> bool {
-        if self.met < durable {
-            let (ready, from, met) = (&mut self.ready, self.from, &mut self.met);
-            self.torn.flush(&mut |given| ready.take(&given, from, met));
+        if self.last_read < durable {
+            let (ready, from, last_read) = (&mut self.ready, self.from, &mut self.last_read);
+            self.torn
+                .flush(&mut |given| ready.take(&given, from, last_read));
         }
         !self.ready.records.is_empty()
     }
 }
 
 impl Ready {
-    fn take(&mut self, given: &LogItem<'_>, from: u64, met: &mut u64) {
+    fn take(&mut self, given: &LogItem<'_>, from: u64, last_read: &mut u64) {
         let LogItem::Line(raw, Some(line)) = given else {
             return;
         };
-        *met = line.seq.max(*met);
+        *last_read = line.seq.max(*last_read);
         if line.seq < from {
             return;
         }

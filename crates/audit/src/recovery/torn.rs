@@ -11,9 +11,9 @@ use sha2::{Digest, Sha256};
 use std::io::{self, Read};
 
 /// More bytes than a file of torn bytes has.
-const MOST_BYTES: u64 = MAX_TORN_BYTES as u64 + 4096;
+const MAX_BYTES: u64 = MAX_TORN_BYTES as u64 + 4096;
 /// The most files before one record. Each crash adds one, and all are read into memory.
-const MOST_FILES: usize = 64;
+const MAX_FILES: usize = 64;
 
 /// The files of torn bytes before the next record.
 pub(super) struct TornFiles {
@@ -69,15 +69,15 @@ fn files_of(storage: &impl Storage, seq: u64) -> io::Result<Vec<(String, Vec<u8>
         *name == first
             || number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
     });
-    if names.len() > MOST_FILES {
-        let reason = format!("more than {MOST_FILES} files whose names begin with {first}");
+    if names.len() > MAX_FILES {
+        let reason = format!("more than {MAX_FILES} files whose names begin with {first}");
         return Err(io::Error::other(reason));
     }
     names.sort_unstable();
     let read = |name: String| {
         let mut content = Vec::new();
         let file = storage.read(Dir::Log, &name)?;
-        file.take(MOST_BYTES).read_to_end(&mut content)?;
+        file.take(MAX_BYTES).read_to_end(&mut content)?;
         Ok((name, content))
     };
     names.into_iter().map(read).collect()
@@ -123,14 +123,14 @@ mod tests {
         let file = |name: String| home.path().join(name);
         let huge = fs::File::create(file(format!("{TORN}7"))).unwrap();
         huge.set_len(1 << 40).unwrap();
-        for number in 2..=MOST_FILES {
+        for number in 2..=MAX_FILES {
             fs::write(file(format!("{TORN}7.{number}")), "x").unwrap();
         }
         let found = files_of(&storage, 7).unwrap();
-        assert_eq!(found.len(), MOST_FILES);
+        assert_eq!(found.len(), MAX_FILES);
         let lengths = found.iter().map(|(_, content)| content.len() as u64);
-        assert_eq!(lengths.max(), Some(MOST_BYTES));
-        fs::write(file(format!("{TORN}7.{}", MOST_FILES + 1)), "x").unwrap();
+        assert_eq!(lengths.max(), Some(MAX_BYTES));
+        fs::write(file(format!("{TORN}7.{}", MAX_FILES + 1)), "x").unwrap();
         let error = files_of(&storage, 7).unwrap_err().to_string();
         assert!(error.contains("audit.log.torn-7"), "{error}");
     }

@@ -136,9 +136,9 @@ impl Records {
                 continue;
             };
             let (location, ready) = (&mut self.location, &mut self.ready);
-            let mut give = |met: LogItem<'_>| {
-                location.line += met.lines();
-                if let LogItem::Line(_, Some(line)) = met {
+            let mut give = |item: LogItem<'_>| {
+                location.line += item.lines();
+                if let LogItem::Line(_, Some(line)) = item {
                     ready.push_back((line.head(), location.clone()));
                 }
             };

@@ -103,7 +103,7 @@ pub(super) struct Chain<'a> {
     /// The first epoch that is known.
     first_epoch: Option<u64>,
     /// For each private key of the state directory, where the log announced it.
-    met_keys: Vec<Option<AnnouncedKey>>,
+    announced_keys: Vec<Option<AnnouncedKey>>,
     /// Records known from elsewhere, sorted by number, and the index of the next one.
     heads: Vec<Head>,
     next_head: usize,
@@ -162,7 +162,7 @@ impl<'a> Chain<'a> {
             log_id: None,
             key: CurrentKey::Unknown,
             first_epoch: None,
-            met_keys: vec![None; options.state.as_ref().map_or(0, |keys| keys.held().len())],
+            announced_keys: vec![None; options.state.as_ref().map_or(0, |keys| keys.held().len())],
             heads: in_order(&options.heads),
             next_head: 0,
             unsealed_since: None,
@@ -215,21 +215,21 @@ impl<'a> Chain<'a> {
         self.named_for = name.and_then(segment_start);
     }
 
-    pub(super) fn take(&mut self, met: &LogItem<'_>) {
-        self.count(met);
-        self.examine(met);
+    pub(super) fn take(&mut self, item: &LogItem<'_>) {
+        self.count(item);
+        self.examine(item);
         self.at_boundary = false;
     }
 
     /// Takes a line before those that are verified.
-    pub(super) fn skip(&mut self, met: &LogItem<'_>) {
-        self.count(met);
+    pub(super) fn skip(&mut self, item: &LogItem<'_>) {
+        self.count(item);
         self.at_boundary = false;
     }
 
     /// Takes the last skipped line, with which the chain begins.
-    pub(super) fn begin_with(&mut self, met: &LogItem<'_>) {
-        self.examine(met);
+    pub(super) fn begin_with(&mut self, item: &LogItem<'_>) {
+        self.examine(item);
     }
 
     /// Whether a good seal covers the record that was asked for.
@@ -238,12 +238,12 @@ impl<'a> Chain<'a> {
         wanted.is_some_and(|seq| self.evidence.is_none() && self.report.sealed_through >= seq)
     }
 
-    fn count(&mut self, met: &LogItem<'_>) {
-        self.report.bytes += met.bytes();
-        self.location.line += met.lines();
+    fn count(&mut self, item: &LogItem<'_>) {
+        self.report.bytes += item.bytes();
+        self.location.line += item.lines();
         // Only the first line counts, but torn bytes may precede it. If it is not a record, it
         // cannot contradict the name.
-        if let (Some(named_for), LogItem::Line(_, line)) = (self.named_for, met) {
+        if let (Some(named_for), LogItem::Line(_, line)) = (self.named_for, item) {
             self.named_for = None;
             if let Some(line) = line.filter(|line| line.seq != named_for) {
                 let detail = format!(
@@ -262,11 +262,11 @@ impl<'a> Chain<'a> {
         }
     }
 
-    fn examine(&mut self, met: &LogItem<'_>) {
-        if let (Some(beginning), LogItem::Line(raw, line)) = (&mut self.beginning, met) {
+    fn examine(&mut self, item: &LogItem<'_>) {
+        if let (Some(beginning), LogItem::Line(raw, line)) = (&mut self.beginning, item) {
             beginning.observe(line.as_ref(), raw.text);
         }
-        match (&mut self.evidence, met) {
+        match (&mut self.evidence, item) {
             (Some(evidence), LogItem::Line(raw, line)) => {
                 evidence.observe(line.as_ref(), raw.text);
                 if let Some(line) = line {

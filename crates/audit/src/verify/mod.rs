@@ -170,7 +170,7 @@ fn examine(
 }
 
 /// The most attempts at reading a log whose files are being removed.
-const MOST_ATTEMPTS: u32 = 8;
+const MAX_ATTEMPTS: u32 = 8;
 
 /// Runs an operation that reads a log's files, again from the beginning when retention removed
 /// one of them before it was opened.
@@ -181,7 +181,7 @@ pub fn retried<T>(read: &mut dyn FnMut() -> io::Result<T>) -> io::Result<T> {
     let mut attempts = 1;
     loop {
         match read() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound && attempts < MOST_ATTEMPTS => {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && attempts < MAX_ATTEMPTS => {
                 attempts += 1;
             }
             outcome => return outcome,
@@ -213,13 +213,13 @@ impl<'a> Pass<'a> {
     }
 
     fn take(&mut self, line: RawLine<'_>) -> io::Result<()> {
-        self.torn.take(line, &mut |met| self.verifier.take(&met));
+        self.torn.take(line, &mut |item| self.verifier.take(&item));
         self.verifier.outcome()
     }
 
     /// Ends a file: torn bytes do not extend over two.
     fn end_source(&mut self) -> io::Result<()> {
-        self.torn.flush(&mut |met| self.verifier.take(&met));
+        self.torn.flush(&mut |item| self.verifier.take(&item));
         self.verifier.outcome()
     }
 
@@ -228,7 +228,7 @@ impl<'a> Pass<'a> {
     }
 
     fn finish(mut self) -> io::Result<PendingReport> {
-        self.verifier.arrive_at_the_end();
+        self.verifier.end_before_place();
         self.verifier.chain.finish_kept();
         self.verifier.outcome()?;
         Ok(self.verifier.chain.finish())
@@ -241,20 +241,20 @@ impl Verifier<'_> {
         self.chain.take_error().map_or(Ok(()), Err)
     }
 
-    fn take(&mut self, met: &LogItem<'_>) {
+    fn take(&mut self, item: &LogItem<'_>) {
         if let Some(filter) = &mut self.filter
-            && filter.skips(met)
+            && filter.skips(item)
         {
-            return self.chain.skip(met);
+            return self.chain.skip(item);
         }
-        self.arrive();
+        self.reach_place();
         if !self.chain.is_sealed_enough() {
-            self.chain.take(met);
+            self.chain.take(item);
         }
     }
 
     /// The place is reached: the chain begins with the record before it.
-    fn arrive(&mut self) -> Option<SinceFilter> {
+    fn reach_place(&mut self) -> Option<SinceFilter> {
         let filter = self.filter.take();
         if let Some(before) = filter.as_ref().and_then(SinceFilter::before) {
             self.chain.begin_with(&before);
@@ -263,8 +263,8 @@ impl Verifier<'_> {
     }
 
     /// The log ends before the place.
-    fn arrive_at_the_end(&mut self) {
-        if let Some(filter) = self.arrive() {
+    fn end_before_place(&mut self) {
+        if let Some(filter) = self.reach_place() {
             for stray in filter.strays() {
                 self.chain.begin_with(&stray);
             }

@@ -75,8 +75,8 @@ impl SinceFilter {
 
     /// Whether a line is skipped. A line that is not a record is: if it was one, the next
     /// record will not follow.
-    pub(super) fn skips(&mut self, met: &LogItem<'_>) -> bool {
-        let (raw, line) = match met {
+    pub(super) fn skips(&mut self, item: &LogItem<'_>) -> bool {
+        let (raw, line) = match item {
             LogItem::Line(raw, Some(line)) => (raw, line),
             LogItem::Line(raw, None) => {
                 self.note_stray(raw);

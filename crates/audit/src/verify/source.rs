@@ -243,14 +243,14 @@ pub fn open_directory(directory: &Path) -> io::Result<Vec<Source>> {
     loop {
         let (sources, is_consistent) = look_into(directory)?;
         attempts += 1;
-        if is_consistent || attempts == MOST_ATTEMPTS {
+        if is_consistent || attempts == MAX_ATTEMPTS {
             return Ok(sources);
         }
     }
 }
 
 /// The most attempts at listing a directory whose log is being rotated.
-const MOST_ATTEMPTS: u32 = 16;
+const MAX_ATTEMPTS: u32 = 16;
 
 /// The files, and whether the live file was not rotated meanwhile. If it was, the record of a
 /// removal may be in a new file that is not among these.

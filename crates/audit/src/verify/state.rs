@@ -17,7 +17,7 @@ const MAX_FILE_BYTES: u64 = 512;
 /// The most key files. A crash during a seal leaves two.
 const MAX_KEYS: usize = 64;
 /// How often a directory without keys is listed.
-const LOOKS: usize = 10;
+const MAX_LISTINGS: usize = 10;
 
 /// The keys in a state directory.
 #[derive(Clone, Debug, Default)]
@@ -48,7 +48,7 @@ impl StateKeys {
     /// read is [unusable](Self::why_unknown).
     pub fn read(directory: &Path) -> io::Result<Self> {
         let mut keys = Self::default();
-        for _ in 0..LOOKS {
+        for _ in 0..MAX_LISTINGS {
             keys = Self::look_into(directory)?;
             if !keys.held.is_empty() {
                 break;

@@ -25,7 +25,7 @@ use std::io::{self, Read};
 
 /// The number of seals whose times are kept, for detecting early removals: those of six weeks
 /// with one seal per minute.
-const MOST_TIMES: usize = 1 << 16;
+const MAX_TIMES: usize = 1 << 16;
 
 const ANOTHER_RECORD: &str = "the log has another record than this seal";
 
@@ -160,7 +160,7 @@ impl KeptSeals {
 
     fn note_time(&mut self, seal: &KeptSeal) {
         if let Self::Here { times, .. } = self {
-            if times.len() == MOST_TIMES {
+            if times.len() == MAX_TIMES {
                 times.pop_front();
             }
             times.push_back((seal.seq, seal.ts));
@@ -555,4 +555,4 @@ fn finding(attack: Attack, record: u64, location: &Location, detail: &str) -> Fi
     }
 }
 
-const _: () = assert!(MOST_TIMES * size_of::<(u64, Timestamp)>() <= 1 << 20);
+const _: () = assert!(MAX_TIMES * size_of::<(u64, Timestamp)>() <= 1 << 20);

@@ -28,9 +28,9 @@ impl Chain<'_> {
         self.key = CurrentKey::Known(announced);
         self.first_epoch.get_or_insert(epoch);
         let keys = self.options.state.iter().flat_map(StateKeys::held);
-        for (held, met) in keys.zip(&mut self.met_keys) {
+        for (held, seen) in keys.zip(&mut self.announced_keys) {
             if held.public == key {
-                *met = Some(announced);
+                *seen = Some(announced);
             }
         }
     }
@@ -54,8 +54,8 @@ impl Chain<'_> {
         let keys: Vec<(&HeldKey, KeyRole)> = state
             .held()
             .iter()
-            .zip(self.met_keys.clone())
-            .map(|(held, met)| (held, self.role(held, met, current)))
+            .zip(self.announced_keys.clone())
+            .map(|(held, announced)| (held, self.role(held, announced, current)))
             .collect();
         let is_current = |(_, role): &(&HeldKey, KeyRole)| matches!(role, KeyRole::Current);
         let fits = keys.iter().any(is_current);
@@ -81,12 +81,19 @@ impl Chain<'_> {
         }
     }
 
-    fn role(&self, held: &HeldKey, met: Option<AnnouncedKey>, current: AnnouncedKey) -> KeyRole {
+    fn role(
+        &self,
+        held: &HeldKey,
+        announced: Option<AnnouncedKey>,
+        current: AnnouncedKey,
+    ) -> KeyRole {
         let next = current.epoch.checked_add(1);
-        match met {
-            Some(met) if met.epoch == current.epoch => KeyRole::Current,
-            Some(met) if met.epoch.checked_add(1) == Some(current.epoch) => KeyRole::Last(met),
-            Some(met) => KeyRole::Erased(met),
+        match announced {
+            Some(announced) if announced.epoch == current.epoch => KeyRole::Current,
+            Some(announced) if announced.epoch.checked_add(1) == Some(current.epoch) => {
+                KeyRole::Last(announced)
+            }
+            Some(announced) => KeyRole::Erased(announced),
             None if self.log_id.as_ref().is_some_and(|id| *id != held.log_id) => KeyRole::Foreign,
             None if next == Some(held.epoch) => KeyRole::Next,
             // A part of a log does not have the records that announced earlier keys.

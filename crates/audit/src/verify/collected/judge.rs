@@ -11,9 +11,9 @@ use crate::verify::report::{Attack, PendingReport};
 use crate::verify::torn_filter::LogItem;
 
 /// The most gaps that are reported one by one.
-const MOST_MISSING: usize = 1000;
+const MAX_MISSING: usize = 1000;
 /// The most damaged records that are remembered between two complete ones.
-const MOST_DAMAGED: usize = 1000;
+const MAX_DAMAGED: usize = 1000;
 
 pub(super) struct CollectedVerifier<'a> {
     chain: Chain<'a>,
@@ -80,7 +80,7 @@ impl<'a> CollectedVerifier<'a> {
             self.chain
                 .find(Attack::Edited, copy.seq, &copy.location, detail);
         }
-        if self.damaged.len() < MOST_DAMAGED {
+        if self.damaged.len() < MAX_DAMAGED {
             self.damaged.extend(seq);
         }
     }
@@ -116,7 +116,7 @@ impl<'a> CollectedVerifier<'a> {
 
     fn miss(&mut self, from: u64, to: u64) {
         self.collected.replay_from.get_or_insert(from);
-        if self.collected.missing.len() < MOST_MISSING {
+        if self.collected.missing.len() < MAX_MISSING {
             self.collected.missing.push(Missing { from, to });
         } else {
             self.collected.missing_left_out += 1;

@@ -5,7 +5,7 @@ use std::io;
 
 /// The most runs with the same record, at 32 KiB of buffer each. Each is a replay, so few are
 /// usual.
-const MOST_OPEN: usize = 256;
+const MAX_OPEN: usize = 256;
 
 /// A merge of all runs.
 pub(super) struct Order<'a> {
@@ -52,8 +52,8 @@ impl<'a> Order<'a> {
             if run.left > 0 {
                 self.open.push(run);
             }
-            if self.open.len() > MOST_OPEN {
-                let text = format!("record {seq} is in more than {MOST_OPEN} replays");
+            if self.open.len() > MAX_OPEN {
+                let text = format!("record {seq} is in more than {MAX_OPEN} replays");
                 return Err(io::Error::other(text));
             }
         }

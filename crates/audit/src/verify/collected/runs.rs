@@ -16,7 +16,7 @@ use std::rc::Rc;
 /// The longest line with a header and a record, in bytes.
 const LONGEST_LINE: usize = 8 * 1024;
 /// The most runs: 12 MiB, at 48 bytes each.
-const MOST_RUNS: usize = 1 << 18;
+const MAX_RUNS: usize = 1 << 18;
 const INDEXING_BUFFER: usize = 256 * 1024;
 const READING_BUFFER: usize = 32 * 1024;
 
@@ -135,8 +135,8 @@ impl Index {
 }
 
 fn keep(runs: &mut Vec<Run>, run: Option<Run>) -> io::Result<()> {
-    if runs.len() == MOST_RUNS {
-        let text = format!("its records are in disorder in more than {MOST_RUNS} places");
+    if runs.len() == MAX_RUNS {
+        let text = format!("its records are in disorder in more than {MAX_RUNS} places");
         return Err(io::Error::other(text));
     }
     runs.extend(run);
