@@ -103,7 +103,7 @@ fn tear(disk: &mut Disk, cut: u8, bytes: &[u8]) {
     file.extend_from_slice(bytes);
 }
 
-fn replace(disk: &mut Disk, place: Place, name: &str, bytes: &[u8]) {
+fn replace(disk: &mut Disk, place: Dir, name: &str, bytes: &[u8]) {
     let key = (u8::from(place == Dir::State), name.to_owned());
     if let Some(number) = disk.files.get(&key).copied() {
         disk.inodes.get_mut(&number).expect("a file").seen = bytes.to_vec();

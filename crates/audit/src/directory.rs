@@ -1,8 +1,8 @@
-//! The real storage: two directories of the file system.
+//! The storage on a file system: two directories.
 //!
-//! Nothing is assumed to last that was not synced: a new name is on disk only
-//! after its directory was, and a small file appears whole because it is renamed
-//! into place. The lock keeps a second writer out.
+//! Only what was synced is assumed to survive a power failure: a new name is durable after
+//! its directory was synced, and a small file is replaced by a rename, so it is never
+//! incomplete. A lock excludes a second writer.
 
 use crate::regular::{
     RegularFile, identity, look_at, names_in, open_directory, open_with, with_path,
@@ -14,7 +14,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// Keeps space free; removed when the disk is full.
+/// The file that reserves space; it is removed when the disk is full.
 const RESERVE: &str = "audit.reserve";
 const LOG_MODE: u32 = 0o640;
 const KEY_MODE: u32 = 0o600;
@@ -25,16 +25,16 @@ pub struct Directory {
     log: PathBuf,
     state: PathBuf,
     live: Option<File>,
-    /// Held as long as this lives, by the kernel for this process.
+    /// The kernel holds the lock until this file is closed.
     _lock: File,
 }
 
 impl Directory {
-    /// Takes both directories for one writer. The private one is made if need be,
-    /// for its owner alone; the log's must exist.
+    /// Locks both directories for one writer. The state directory is created with mode 0700 if
+    /// it does not exist; the log's directory must exist.
     ///
     /// # Errors
-    /// `WouldBlock` if another writer has them; else the operating system's error.
+    /// `WouldBlock` if another writer has the lock; else the operating system's error.
     pub fn lock(log: &Path, state: &Path) -> io::Result<Self> {
         if !state.exists() {
             DirBuilder::new().mode(0o700).create(state)?;
@@ -67,7 +67,7 @@ impl Directory {
             .ok_or_else(|| io::Error::other("the audit log is not open"))
     }
 
-    /// The other name of the open file, if it is in the directory.
+    /// The present name of the open file, if it is in the directory.
     fn name_of(&self, inode: (u64, u64)) -> io::Result<Option<String>> {
         for entry in fs::read_dir(&self.log)? {
             let entry = entry?;
@@ -164,7 +164,7 @@ impl Storage for Directory {
         let mut file = open_with(&mut options, &path)?;
         let appended = file.write_all(bytes).and_then(|()| file.sync_all());
         appended.map_err(|error| with_path(&path, error))?;
-        // The name may be new.
+        // The file may be new.
         sync_directory(&self.log)
     }
 
@@ -237,7 +237,7 @@ fn write_new(path: &Path, mode: u32, content: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Overwrites the first `bytes`, with blocks that are really there.
+/// Overwrites the first `bytes`. Written zeros occupy blocks, as a sparse file does not.
 fn write_zeros(mut file: &File, bytes: u64) -> io::Result<()> {
     io::copy(&mut io::repeat(0).take(bytes), &mut file)?;
     file.sync_all()

@@ -1,9 +1,9 @@
-//! Parsers that are nobody's business but the fuzz targets'.
+//! Private parsers, for fuzz targets.
 
 use crate::key::SealKey;
 use crate::storage;
 
-/// A seal key's file: its log, its epoch, and the file that would be written of it.
+/// The log and epoch in a key file, and the file that is written for that key.
 #[must_use]
 pub fn seal_key(text: &[u8]) -> Option<(String, u64, Vec<u8>)> {
     let key = SealKey::from_file(text)?;

@@ -1,8 +1,8 @@
-//! The lines of a log that is being written, across rotations.
+//! Lines of a log that is being written, across rotations.
 //!
-//! The files are looked at, not watched: whoever follows asks again after a while.
-//! When the live file is another one, what was still written to the old one is
-//! read first, then every file after it, by the numbers of their records.
+//! The files are polled: the caller asks again after a while. When the live file was
+//! rotated, the old file is first read to its end, then every file after it, in the order of
+//! their records.
 
 use crate::record::MAX_LINE_BYTES;
 use crate::regular::{RegularFile, identity, look_at};
@@ -12,23 +12,23 @@ use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-/// What is read at a time.
+/// Bytes per read.
 const BUFFER: usize = 64 * 1024;
 
 /// Reads a log's lines to their present end.
 pub(crate) struct GrowingLog {
     directory: PathBuf,
     current: Option<Current>,
-    /// Files after that one.
+    /// The files after it.
     next: VecDeque<Source>,
-    /// The line that is being read.
+    /// The next line, as far as it was read.
     line: Vec<u8>,
 }
 
 /// The file that is being read.
 struct Current {
     file: BufReader<RegularFile>,
-    /// It was read to its end after it had ceased to be the live one: nothing more comes.
+    /// It was read to its end after it had been rotated: nothing more is written to it.
     is_complete: bool,
 }
 
@@ -42,9 +42,9 @@ impl GrowingLog {
         }
     }
 
-    /// The next line with its newline, or as much of one as a record can have; none when
-    /// there is no more for now. It stays the next until it is [taken](Self::take).
-    /// Where a file has to be looked for, it is the one with the record number `wanted`.
+    /// The next line with its newline, or its first [`MAX_LINE_BYTES`]; none at the present end
+    /// of the log. It remains the next line until [`take`](Self::take). When no file is open,
+    /// the one with record `wanted` is.
     pub(crate) fn line(&mut self, wanted: u64) -> io::Result<Option<&[u8]>> {
         while !self.read_line()? {
             if !self.go_on(wanted)? {
@@ -54,7 +54,7 @@ impl GrowingLog {
         Ok(Some(&self.line))
     }
 
-    /// Goes past the line.
+    /// Advances to the next line.
     pub(crate) fn take(&mut self) {
         self.line.clear();
     }
@@ -74,7 +74,7 @@ impl GrowingLog {
         Ok(self.is_whole())
     }
 
-    /// Whether there is something to go on with at the end of a file.
+    /// At the end of a file: opens the next one. False when there is nothing more for now.
     fn go_on(&mut self, wanted: u64) -> io::Result<bool> {
         if self.next.is_empty() && self.is_live()? {
             return Ok(false);
@@ -98,7 +98,7 @@ impl GrowingLog {
         self.line.clear();
         let opened = self.next.pop_front().map(Source::into_file).transpose();
         let file = match opened {
-            // It was removed since: what comes after it is looked for anew.
+            // Retention removed it meanwhile: the directory is listed again.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.next.clear();
                 self.current = None;
@@ -113,8 +113,8 @@ impl GrowingLog {
         Ok(self.current.is_some())
     }
 
-    /// The files after the one that was read; there may be none yet. Where it is not among
-    /// them any more, those that begin no later than the record, and the last of them.
+    /// The files after the current one. If that was removed, the files from the one with record
+    /// `wanted` on.
     fn follow(&self, mut sources: Vec<Source>, wanted: u64) -> io::Result<Vec<Source>> {
         let read = self.current.as_ref().map(Current::identity).transpose()?;
         let at = read.and_then(|read| {
@@ -128,7 +128,7 @@ impl GrowingLog {
         Ok(sources)
     }
 
-    /// Whether the file is the one that is written, or no other is there yet.
+    /// Whether the current file is the live one, or was rotated and has no successor yet.
     fn is_live(&self) -> io::Result<bool> {
         let Some(current) = &self.current else {
             return Ok(false);

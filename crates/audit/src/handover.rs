@@ -1,7 +1,7 @@
-//! Renaming the live file from outside, for a writer that then follows.
+//! Rotation by another process than the writer.
 //!
-//! Where the file carries `chattr +a`, the writer may not rename it; whoever may
-//! does this and then has [`crate::Writer::reopen`] called.
+//! A writer without privileges cannot rename a live file with `chattr +a`. A privileged
+//! process renames it, and then causes a call of [`crate::Writer::reopen`].
 
 use crate::directory::sync_directory;
 use crate::line::RecordLine;
@@ -12,12 +12,12 @@ use std::fs;
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
-/// Gives the live file in `directory` the name of its segment, and tells the name.
-/// Nothing that is written meanwhile is lost: the writer has the file open.
+/// Renames the live file in `directory` to its segment's name, and gives that path. The writer
+/// has the file open, so nothing that it writes meanwhile is lost.
 ///
 /// # Errors
-/// `InvalidData` if it does not begin with a record, `AlreadyExists` if there is
-/// such a segment; else the operating system's.
+/// `InvalidData` if the file does not begin with a record, `AlreadyExists` if the segment
+/// exists; else the operating system's.
 pub fn rename_live(directory: &Path) -> io::Result<PathBuf> {
     let live = directory.join(LIVE);
     let mut line = Vec::with_capacity(MAX_LINE_BYTES);
@@ -41,7 +41,7 @@ mod tests {
     use crate::{Directory, Log, Settings, Timestamp};
 
     #[test]
-    fn a_renamed_file_is_followed_and_a_segment_is_never_overwritten() {
+    fn a_segment_is_not_overwritten() {
         let home = tempfile::tempdir().unwrap();
         let storage = Directory::lock(home.path(), &home.path().join("state")).unwrap();
         let now = Timestamp::default();

@@ -1,10 +1,10 @@
-//! The last record of a log as one line, to be kept where its host cannot change it.
+//! The last record of a log as one line, for keeping on another host.
 //!
-//! A log and its private key can be put back to an older state together: a restored snapshot
-//! does it, and so does root with a copy of an earlier key. Nothing on the host shows that.
-//! Whoever noted a head elsewhere sees that the log does not hold it any more.
+//! An attacker with root can replace the log and its private key together by an older copy;
+//! restoring a snapshot has the same effect. Nothing on the host shows it. A head that was
+//! kept elsewhere does, because the log no longer has that record.
 //!
-//! The line has the members' names that records have, so that `grep` finds the record:
+//! The line uses the names of a record's members, so that `grep` finds the record:
 //! `seq=29 epoch=7 ts=2026-11-22T02:19:00.678123Z log_id=78fb… event_hash=3f0c…`.
 
 use crate::record::Head;
@@ -16,23 +16,23 @@ use std::fmt;
 use std::io::{self, Read};
 use std::str::FromStr;
 
-/// Longer than any id of a log, in bytes.
+/// More than the id of any log has.
 const MAX_ID_BYTES: usize = 64;
 
-/// A log's last record.
+/// The last record of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeadLine {
-    /// Its number and its hash.
+    /// Its number and hash.
     pub head: Head,
-    /// The epoch after it: the next seal is made with its key.
+    /// The epoch after it, whose key makes the next seal.
     pub epoch: u64,
-    /// The time on it.
+    /// Its time.
     pub ts: Timestamp,
-    /// The log's own name.
+    /// The log's id.
     pub log_id: String,
 }
 
-/// A text is no head.
+/// The text is not a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "not a head: it is one line, as `audit head` printed it: \
@@ -40,19 +40,19 @@ pub struct HeadLine {
 )]
 pub struct InvalidHead;
 
-/// A log has no last record that could be noted.
+/// Why a log has no head.
 #[derive(Debug, thiserror::Error)]
 pub enum HeadError {
     /// A file cannot be read.
     #[error(transparent)]
     Read(#[from] io::Error),
-    /// There is no record.
+    /// The log has no record.
     #[error("{0}: there is no record in it")]
     Empty(String),
-    /// What follows a record is none.
+    /// Bytes after a record are not a record.
     #[error(
-        "{name}: what follows record {seq} is no record. If the daemon is stopped, a crash may \
-         have left it: start the daemon. Else `pulse-sensorctl audit verify` says what was done"
+        "{name}: the bytes after record {seq} are not a record. If the daemon is stopped, a crash \
+         may have left them: start the daemon. Else `pulse-sensorctl audit verify` says what was done"
     )]
     Damaged {
         /// The file.
@@ -60,14 +60,14 @@ pub enum HeadError {
         /// The last good record.
         seq: u64,
     },
-    /// The file begins in the middle of a log, where nothing names it.
+    /// The file begins in the middle of a log, and no record in it names the log.
     #[error("{0}: it does not say which log it is: name the log's directory")]
     Nameless(String),
 }
 
 impl HeadLine {
-    /// The last record of a log's files, oldest first. It is on disk when this returns: a
-    /// power failure does not take it back.
+    /// The last record of a log's files, which are given oldest first. The file is synced, so
+    /// that a power failure cannot lose a record whose head was kept.
     ///
     /// # Errors
     /// [`HeadError`].
@@ -76,7 +76,7 @@ impl HeadLine {
         for source in sources.into_iter().rev() {
             let name = source.name().to_owned();
             let tail = read(source)?;
-            // One line may be unfinished, for the log may be being written.
+            // A log that is being written may end with a part of a line.
             let torn = tail.torn.bytes();
             if torn.contains(&b'\n') || torn.len() > MAX_TORN_BYTES {
                 let seq = tail.head.seq;
@@ -93,7 +93,7 @@ impl HeadLine {
                     log_id: epoch.log_id,
                 });
             }
-            // The rotation to this file is under way: the one before has the last record.
+            // A rotation has just created this file: the last record is in the previous one.
             empty = name;
         }
         Err(HeadError::Empty(empty))
@@ -128,7 +128,7 @@ impl fmt::Display for HeadLine {
 impl FromStr for HeadLine {
     type Err = InvalidHead;
 
-    /// Any blanks may stand between the parts: mail programs break long lines.
+    /// Any white space may separate the parts: mail programs break long lines.
     fn from_str(text: &str) -> Result<Self, InvalidHead> {
         let mut words = text.split_whitespace();
         let mut value = |name: &str| {
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_is_the_last_record_wherever_it_is() {
+    fn a_head_is_the_last_record() {
         let home = tempfile::tempdir().unwrap();
         let storage = Directory::lock(home.path(), &home.path().join("state")).unwrap();
         let now = |second| Timestamp::default().plus(Duration::from_secs(second));
@@ -190,19 +190,19 @@ mod tests {
         }
         let live = home.path().join(LIVE);
         let written = fs::read(&live).unwrap();
-        // A line that is being written, and a rotation that has only just begun.
+        // An incomplete line, and a rotation that has just created the file.
         fs::write(&live, [&written[..], &written[..9]].concat()).unwrap();
         assert_eq!(of(home.path()).unwrap().head, log.head());
         fs::write(&live, "").unwrap();
         assert_eq!(of(home.path()).unwrap().head.seq, log.head().seq - 1);
-        // What follows is none, and nothing tells whether it is a torn write.
+        // The bytes after the record are not a record, and may be a torn write.
         fs::write(&live, [&written[..], b"x\n"].concat()).unwrap();
         let error = of(home.path()).unwrap_err();
         assert!(matches!(error, HeadError::Damaged { seq, .. } if seq == log.head().seq));
     }
 
     #[test]
-    fn a_log_without_a_record_or_a_name_has_no_head() {
+    fn a_nameless_log_has_no_head() {
         let home = tempfile::tempdir().unwrap();
         let live = home.path().join(LIVE);
         fs::write(&live, "").unwrap();
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_is_read_strictly_but_for_blanks() {
+    fn head_lines_are_strict() {
         let hash = "a".repeat(64);
         let line =
             format!("seq=29 epoch=7 ts=2026-11-22T02:19:00.678123Z log_id=78fb event_hash={hash}");

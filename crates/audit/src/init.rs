@@ -1,4 +1,4 @@
-//! Beginning a log before the daemon does, to learn its verification key.
+//! Creating a log before the daemon does, to obtain its verification key.
 
 use crate::directory::Directory;
 use crate::error::LogError;
@@ -10,27 +10,27 @@ use crate::time::Timestamp;
 use std::io;
 use std::path::Path;
 
-/// A log cannot be begun.
+/// Why a log cannot be created.
 #[derive(Debug, thiserror::Error)]
 pub enum InitError {
     /// There is a log already.
     #[error(
-        "there is an audit log already: its verification key was printed when it was begun, \
-         and the collector has it; to begin another, move the log and its state directory aside"
+        "there is an audit log already: its verification key was printed when it was created, \
+         and the collector has it; to create another, move the log and its state directory aside"
     )]
     Exists,
     /// The directories cannot be used.
     #[error("cannot use the log's directories")]
     Directory(#[from] io::Error),
-    /// It cannot be written.
+    /// The log cannot be written.
     #[error(transparent)]
     Log(#[from] LogError),
 }
 
-/// Begins a log and gives its verification key.
+/// Creates a log and gives its verification key.
 ///
 /// # Errors
-/// [`InitError`], also while a daemon has the directories.
+/// [`InitError`], also while a daemon has locked the directories.
 pub fn init(log: &Path, state: &Path, settings: Settings) -> Result<PublicKey, InitError> {
     let storage = Directory::lock(log, state)?;
     let names = storage.list(Dir::Log)?;

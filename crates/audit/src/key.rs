@@ -1,8 +1,8 @@
-//! Keys of the seals: one pair for each epoch.
+//! The key pairs of the seals, one for each epoch.
 //!
-//! A private key lives in one small file, from the moment before it is needed
-//! until its seal is on disk. The public one stands in the log. A key file also
-//! names its log, so that a key that strayed from another log is recognised.
+//! A private key is in a file from before its epoch begins until its seal is on disk. The
+//! public key is in the log. The file also names the log, so that another log's key is
+//! recognised.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -12,20 +12,20 @@ use std::fmt;
 use std::str::FromStr;
 use zeroize::Zeroizing;
 
-/// What names of key files begin with; the epoch follows.
+/// The prefix of key files' names; the epoch follows.
 pub(crate) const KEY_FILE: &str = "seal-key-";
 
-/// A public key: what a log is verified with.
+/// A public key. That of epoch 0 is the verification key of a log.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PublicKey([u8; 32]);
 
-/// A text is no public key.
+/// The text is not a public key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a verification key: it is 44 characters of base64, as `audit init` printed it")]
 pub struct InvalidKey;
 
 impl PublicKey {
-    /// Whether `signature`, in base64, is this key's over `message`.
+    /// Whether `signature`, in base64, is a signature of `message` by this key.
     #[must_use]
     pub(crate) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         let bytes = STANDARD.decode(signature).ok();
@@ -44,7 +44,7 @@ impl FromStr for PublicKey {
     fn from_str(text: &str) -> Result<Self, InvalidKey> {
         let bytes = STANDARD.decode(text).map_err(|_| InvalidKey)?;
         let bytes: [u8; 32] = bytes.try_into().map_err(|_| InvalidKey)?;
-        // Points of small order would verify anything.
+        // With a point of small order, a signature of any message can be made.
         let key = VerifyingKey::from_bytes(&bytes).map_err(|_| InvalidKey)?;
         (!key.is_weak()).then_some(Self(bytes)).ok_or(InvalidKey)
     }
@@ -62,7 +62,7 @@ impl fmt::Debug for PublicKey {
     }
 }
 
-/// The private key of one epoch. It is wiped from memory when dropped.
+/// The private key of an epoch. It is zeroed on drop.
 pub(crate) struct SealKey {
     pub(crate) log_id: String,
     pub(crate) epoch: u64,
@@ -85,7 +85,7 @@ impl SealKey {
         PublicKey(self.key.verifying_key().to_bytes())
     }
 
-    /// Signs, and gives the signature in base64.
+    /// The signature of a message, in base64.
     pub(crate) fn sign(&self, message: &[u8]) -> String {
         STANDARD.encode(self.key.sign(message).to_bytes())
     }
@@ -95,19 +95,19 @@ impl SealKey {
         format!("{KEY_FILE}{epoch}")
     }
 
-    /// The epoch in a file's name, when it is a key file's.
+    /// The epoch in the name of a key file.
     pub(crate) fn epoch_of(name: &str) -> Option<u64> {
         Ordinal::parse(name.strip_prefix(KEY_FILE)?.as_bytes()).map(Ordinal::get)
     }
 
-    /// Its file's text: log, epoch, seed.
+    /// The content of its file: log id, epoch, seed.
     pub(crate) fn to_file(&self) -> Zeroizing<Vec<u8>> {
         let seed = Zeroizing::new(STANDARD.encode(self.key.as_bytes()));
         let text = format!("{} {} {}\n", self.log_id, self.epoch, *seed);
         Zeroizing::new(text.into_bytes())
     }
 
-    /// Reads its file's text.
+    /// Parses the content of a key file.
     pub(crate) fn from_file(text: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(text).ok()?.strip_suffix('\n')?;
         let mut words = text.split(' ');
@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_survives_its_file_and_signs_for_its_public_half() {
+    fn a_key_survives_its_file() {
         let key = SealKey::generate("log", 3).unwrap();
         let read = SealKey::from_file(&key.to_file()).unwrap();
         assert_eq!((read.log_id.as_str(), read.epoch), ("log", 3));
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_is_refused() {
+    fn invalid_keys_are_refused() {
         for text in ["", "log 3\n", "log x AAAA\n", "log 3 AAAA\n", "log 3 AAAA"] {
             assert!(SealKey::from_file(text.as_bytes()).is_none(), "{text:?}");
         }
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn only_exact_names_are_key_files() {
+    fn key_file_names_are_exact() {
         assert_eq!(SealKey::epoch_of("seal-key-12"), Some(12));
         for name in [
             "seal-key-",

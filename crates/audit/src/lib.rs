@@ -1,25 +1,24 @@
-//! The audit log: every decision on record, in one chain that proves itself.
+//! The audit log: a hash chain of records, with seals of forward security.
 //!
-//! Each record holds the hash of the one before; at most a minute of records is
-//! followed by a seal, signed with a key that is erased at once. So whoever has
-//! the first public key can tell whether anything was changed, and a thief of
-//! today's key cannot rewrite yesterday. `docs/audit-format.md` says how the file
-//! is made; the modules say why.
+//! Each record holds the hash of the previous one. At most a minute of records is followed
+//! by a seal: a signature with a key that is erased at once. So any change is detectable
+//! with the first public key, and an attacker who obtains today's key cannot rewrite earlier
+//! records. `docs/audit-format.md` specifies the format; the modules give the reasons.
 //!
-//! | part | does |
+//! | part | contents |
 //! |---|---|
-//! | [`Body`], [`Head`], [`RecordLine`] | one record: written, chained, read |
-//! | [`Storage`], [`Directory`] | what is asked of a file system |
-//! | [`RegularFile`] | the one way in which files are opened |
-//! | [`Log`] | append, seal, rotate, recover, prune: durably or not at all |
-//! | [`Writer`] | the one thread: group commit, fail closed, back by itself |
-//! | [`verify`] | is this the log that was written, and if not, what was done? |
-//! | [`HeadLine`] | one record, noted elsewhere: the log must hold it for ever |
-//! | [`LogReader`] | what is on disk, for whoever brings it elsewhere |
+//! | [`Body`], [`Head`], [`RecordLine`] | a record: encoded, chained, parsed |
+//! | [`Storage`], [`Directory`] | the file system that the log needs |
+//! | [`RegularFile`] | opening of files |
+//! | [`Log`] | append, seal, rotate, recover, prune: durable when they return |
+//! | [`Writer`] | the writing thread: group commit, fail closed, retries |
+//! | [`verify`] | verification, and what was done to a log that fails it |
+//! | [`HeadLine`] | the last record in one line, for keeping elsewhere |
+//! | [`LogReader`] | records on disk, for forwarding |
 //! | [`mod@show`], [`init()`], [`rename_live`] | for the operator's tool |
 //!
-//! Order of bytes, of keys and of syncs is decided in [`Log`], which is told the
-//! time and the disk; tests cut its power at every single operation.
+//! [`Log`] decides the order of writes, syncs and key operations. Time and disk are its
+//! arguments, so tests simulate a power failure at each single operation.
 #![forbid(unsafe_code)]
 #![allow(
     clippy::disallowed_methods,
@@ -62,7 +61,7 @@ pub use init::{InitError, init};
 pub use key::{InvalidKey, PublicKey};
 pub use line::RecordLine;
 pub use log::{Log, Rotation};
-pub use prune::{Extent, PruneError, PruneStatus, PruneStep, RemovedSegment};
+pub use prune::{PruneError, PruneStatus, PruneStep, RemovedSegment};
 pub use reader::{LogReader, Record, Resume};
 pub use record::{Body, Head, MAX_LINE_BYTES};
 pub use recovery::RecoveryReason;
@@ -72,6 +71,4 @@ pub use storage::{Dir, LIVE, Live, SEALS, Storage, segment_start};
 pub use tail::MAX_WRITE_BYTES;
 pub use time::Timestamp;
 pub use worker::{ThreadEnd, Worker};
-pub use writer::{
-    Blocked, Completion, Health, OnDisk, Receipt, Retention, Unavailable, Upkeep, Writer,
-};
+pub use writer::{Blocked, Health, OnDisk, Receipt, Retention, Unavailable, Upkeep, Writer};

@@ -1,7 +1,7 @@
-//! Reads a line back, strictly: only what our encoder writes is a record.
+//! Parsing of records. Only lines that the encoder can have written are accepted.
 //!
-//! Everything that the chain needs stands at a known place from the line's
-//! beginning or its end. What is between is read only to see that it can be.
+//! The members that the chain needs are at known positions from the line's beginning or end.
+//! Those in between are only checked to be well formed.
 
 use crate::members;
 use crate::record::{Head, MAX_LINE_BYTES};
@@ -20,25 +20,25 @@ const END: &[u8] = b"\"}";
 /// An Ed25519 signature in base64.
 const SIGNATURE_CHARS: usize = 88;
 
-/// A line that has the shape of a record. Its hash is not yet checked.
+/// A line with the syntax of a record. Its hash is checked by [`is_whole`](Self::is_whole).
 #[derive(Clone, Copy, Debug)]
 pub struct RecordLine<'a> {
     /// The record's number, 1 to [`Ordinal::MAX`].
     pub seq: u64,
     /// Its time.
     pub ts: Timestamp,
-    /// What happened.
+    /// The type of its event.
     pub event_type: &'a [u8],
     pub(crate) prev_hash: &'a Hex,
     pub(crate) event_hash: &'a Hex,
-    /// What the hash is over.
+    /// The bytes that its hash covers.
     hashed: &'a [u8],
-    /// What a seal's signature is over, and the signature.
+    /// The bytes that a seal's signature covers, and the signature.
     pub(crate) signature: Option<(&'a [u8], &'a [u8])>,
 }
 
 impl<'a> RecordLine<'a> {
-    /// Reads a line without its newline.
+    /// Parses a line without its newline.
     #[must_use]
     pub fn parse(line: &'a [u8]) -> Option<Self> {
         if line.len() >= MAX_LINE_BYTES {
@@ -77,19 +77,19 @@ impl<'a> RecordLine<'a> {
         })
     }
 
-    /// Whether the line hashes to what it says.
+    /// Whether its hash is that of its bytes.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         hex(&Sha256::digest(self.hashed)) == *self.event_hash
     }
 
-    /// Whether it is the record after `head`.
+    /// Whether it continues a chain that ends with `head`.
     #[must_use]
     pub fn follows(&self, head: &Head) -> bool {
         self.seq == head.seq + 1 && *self.prev_hash == head.hash
     }
 
-    /// The end of a chain that ends with this record.
+    /// The end of a chain whose last record it is.
     #[must_use]
     pub fn head(&self) -> Head {
         Head {
@@ -105,7 +105,7 @@ fn sequence(text: &[u8]) -> Option<(u64, &[u8])> {
     Some((number.filter(|number| *number > 0)?, rest))
 }
 
-/// Splits a hash with its member's name off the end.
+/// Splits a hash and its member's name off the end.
 fn split_hash<'a>(text: &'a [u8], name: &[u8]) -> Option<(&'a [u8], &'a Hex)> {
     let (rest, hash) = text.split_last_chunk::<64>()?;
     let digits = hash
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_is_read_as_it_was_written() {
+    fn a_record_is_parsed() {
         let line = record();
         let read = RecordLine::parse(&line).unwrap();
         assert_eq!((read.seq, read.ts.as_micros()), (42, 7));
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn no_bit_of_a_record_can_change_unseen() {
+    fn every_bit_flip_is_detected() {
         let line = record();
         for bit in 0..line.len() * 8 {
             let mut changed = line.clone();
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_whose_hash_is_right_but_that_is_no_json_is_no_record() {
+    fn a_hashed_line_must_be_json() {
         let whole = String::from_utf8(record()).unwrap();
         for body in [
             r#"proxy.start","error":x"#,
@@ -188,12 +188,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_read_without_harm(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
+        fn any_bytes_can_be_parsed(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
             let _ = RecordLine::parse(&bytes);
         }
 
         #[test]
-        fn a_damaged_record_is_read_without_harm(cut in 0usize..500, at in 0usize..500, byte: u8) {
+        fn a_damaged_record_can_be_parsed(cut in 0usize..500, at in 0usize..500, byte: u8) {
             let mut line = record();
             let at = at % line.len();
             line[at] = byte;

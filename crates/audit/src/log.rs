@@ -1,10 +1,9 @@
-//! The log over its storage: append, seal, rotate.
+//! The log on its storage: append, seal, rotate.
 //!
-//! Every method either did what it says, durably, or failed; after a failure
-//! nothing more is written until [`Log::recover`] has looked at what there is.
-//! Time is an argument. A seal comes before any record that would otherwise stand
-//! too long after the first unsealed one, whatever the clock did: so a verifier
-//! may insist on seals.
+//! When a method succeeds, its effect is durable. After a failure nothing is written until
+//! [`Log::recover`] has examined the files. Time is an argument. A seal precedes any record
+//! that would be too much later than the first unsealed one, whatever the clock does: so a
+//! verifier can report missing seals.
 
 use crate::error::LogError;
 use crate::key::{PublicKey, SealKey};
@@ -18,24 +17,24 @@ use pulse_core::ordinal::Ordinal;
 use std::io;
 use std::time::Duration;
 
-/// The kept space is a multiple of this above what the operator asks for.
+/// The granularity of the space that is reserved for pruning, in bytes.
 const RESERVE_STEP: u64 = 256 * 1024;
 
-/// What became of a rotation.
+/// The outcome of a rotation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rotation {
-    /// The segment has this name now.
+    /// The segment's name.
     Done(String),
-    /// It may not be renamed (`chattr +a`); the log goes on in the same file.
+    /// The file may not be renamed (`chattr +a`), for this reason; the log continues in it.
     NotPermitted(String),
 }
 
-/// Where the log stands. What is here is on disk.
+/// The state of the log on disk.
 pub(crate) struct Position {
     pub(crate) head: Head,
     pub(crate) key: SealKey,
     pub(crate) unsealed: Option<Unsealed>,
-    /// The live file: its first record, when it began, its bytes.
+    /// The live file: its first record, that record's time, and its bytes.
     pub(crate) first: u64,
     pub(crate) began: Timestamp,
     pub(crate) length: u64,
@@ -71,7 +70,7 @@ impl<S: Storage> Log<S> {
         self.at.head
     }
 
-    /// The log's own name, random.
+    /// The log's id, which is random.
     #[must_use]
     pub fn log_id(&self) -> &str {
         &self.at.key.log_id
@@ -95,15 +94,12 @@ impl<S: Storage> Log<S> {
         self.at.unsealed.map_or(0, |unsealed| unsealed.records)
     }
 
-    /// The time on the first of them.
-    #[must_use]
-    pub fn unsealed_since(&self) -> Option<Timestamp> {
+    fn unsealed_since(&self) -> Option<Timestamp> {
         Some(self.at.unsealed?.since)
     }
 
-    /// Puts records on disk, in one write and one sync, and gives the first one's
-    /// number. Together they must not have more than
-    /// [`MAX_WRITE_BYTES`](crate::MAX_WRITE_BYTES).
+    /// Writes records with one write and one sync, and gives the number of the first. Together
+    /// they must not exceed [`MAX_WRITE_BYTES`](crate::MAX_WRITE_BYTES).
     ///
     /// # Errors
     /// [`LogError`]; then none of them counts as written.
@@ -116,14 +112,13 @@ impl<S: Storage> Log<S> {
         Ok(first)
     }
 
-    /// Whether a seal has to come before a record of now.
-    #[must_use]
-    pub fn seal_is_due(&self, now: Timestamp) -> bool {
+    /// Whether a seal must precede the next record.
+    fn seal_is_due(&self, now: Timestamp) -> bool {
         let since = self.unsealed_since();
         since.is_some_and(|since| now.since(since) >= self.settings.seal_after)
     }
 
-    /// Whether the live file is big or old enough to be rotated.
+    /// Whether the size or age of the live file exceeds its limit.
     #[must_use]
     pub fn rotation_is_due(&self, now: Timestamp) -> bool {
         let has_more_than_its_beginning = self.at.head.seq > self.at.first + 1;
@@ -132,12 +127,11 @@ impl<S: Storage> Log<S> {
                 && now.since(self.at.began) >= self.settings.segment_age)
     }
 
-    /// Seals what is not sealed, and moves to the next epoch. Gives whether there
-    /// was anything.
+    /// Seals the unsealed records and begins the next epoch. False when there were none.
     ///
-    /// The order matters: the next key is stored before the seal names it, and
-    /// the old one goes only when the seal is on disk. A crash between any two
-    /// steps leaves the key that the log's end calls for.
+    /// The order matters: the next key is stored before the seal announces it, and the old key
+    /// is erased after the seal is on disk. A crash between any two steps leaves the key that
+    /// the end of the log requires.
     ///
     /// # Errors
     /// [`LogError`].
@@ -172,10 +166,10 @@ impl<S: Storage> Log<S> {
             .map_err(LogError::while_doing("erase a seal's private key"))
     }
 
-    /// Seals, gives the live file its segment's name, and begins a new one.
+    /// Seals, renames the live file to its segment's name, and begins a new one.
     ///
     /// # Errors
-    /// [`LogError`]. That the file may not be renamed is no error.
+    /// [`LogError`]. A file that may not be renamed is not an error.
     pub fn rotate(&mut self, now: Timestamp) -> Result<Rotation, LogError> {
         self.seal(now)?;
         let name = segment_name(self.at.first);
@@ -190,7 +184,7 @@ impl<S: Storage> Log<S> {
         Ok(Rotation::Done(name))
     }
 
-    /// Follows when somebody else renamed the file (logrotate).
+    /// Begins a new live file after another program (logrotate) renamed the old one.
     ///
     /// # Errors
     /// [`LogError`], also when the file is gone.
@@ -205,7 +199,8 @@ impl<S: Storage> Log<S> {
         }
     }
 
-    /// Ends the renamed file and begins a new one, linked by name and hash.
+    /// Ends the renamed file with `log.rotated` and begins a new one with `log.resumed`: the hash
+    /// links the chain, the name tells a verifier which file comes before.
     fn begin_segment(&mut self, now: Timestamp, renamed: &str) -> Result<(), LogError> {
         self.lines.clear();
         self.check_numbers(1)?;
@@ -232,10 +227,10 @@ impl<S: Storage> Log<S> {
         self.written
     }
 
-    /// Keeps space free: for the log's last words, and for the seals of the oldest
-    /// segment where these are known, so that it can be removed from a full disk.
+    /// Reserves space: for the record of a failure, and for the seals of the oldest segment, so
+    /// that it can be removed when the disk is full.
     pub(crate) fn reserve(&mut self) -> Result<(), LogError> {
-        // In steps, so that the file is seldom made anew.
+        // Rounded up, so that the file is seldom written again.
         let seals = self.bytes_to_prune().next_multiple_of(RESERVE_STEP);
         self.reserve_bytes(self.settings.reserve_bytes.saturating_add(seals))
     }
@@ -246,19 +241,19 @@ impl<S: Storage> Log<S> {
             .map_err(LogError::while_doing("keep space free for the audit log"))
     }
 
-    /// Lets go of the file until [`Log::recover`] opens it again.
+    /// Closes the live file until [`Log::recover`] opens it again.
     pub(crate) fn close(&mut self) {
         self.storage.close();
     }
 
-    /// Gives that space back.
+    /// Frees the reserved space.
     pub(crate) fn release(&mut self) -> Result<(), LogError> {
         self.storage
             .release()
             .map_err(LogError::while_doing("free the space that was kept"))
     }
 
-    /// The record that says where the log goes on, and with which key.
+    /// The record that names the log, its epoch and its key where the log continues.
     pub(crate) fn resumed(&self, reason: &str) -> Body {
         Body::named("log.resumed")
             .with_text("log_id", self.log_id())
@@ -267,13 +262,13 @@ impl<S: Storage> Log<S> {
             .with_text("reason", reason)
     }
 
-    /// Encodes records and puts them on disk.
+    /// Encodes and writes records.
     pub(crate) fn write(&mut self, now: Timestamp, bodies: &[Body]) -> Result<(), LogError> {
         self.lines.clear();
         self.write_after(now, bodies)
     }
 
-    /// As [`Log::write`], after the bytes that are in the buffer already.
+    /// As [`Log::write`], after the bytes in the buffer.
     fn write_after(&mut self, now: Timestamp, bodies: &[Body]) -> Result<(), LogError> {
         self.check_numbers(bodies.len())?;
         let mut head = self.at.head;
@@ -286,7 +281,8 @@ impl<S: Storage> Log<S> {
         Ok(())
     }
 
-    /// Ends what could not be cut away, and accounts for it, in one write.
+    /// Writes a newline and records: the newline ends torn bytes that could not be cut off, and
+    /// the records account for them. In one write, so that a crash cannot separate the two.
     pub(crate) fn write_after_torn(
         &mut self,
         now: Timestamp,
@@ -297,8 +293,8 @@ impl<S: Storage> Log<S> {
         self.write_after(now, bodies)
     }
 
-    /// So many records, and a seal, still have a number. A log that somebody wrote with numbers
-    /// near the last one is not gone on with: nobody would read what came after it.
+    /// Checks that numbers remain for this many records and a seal. A forged log may have numbers
+    /// near the maximum; verifiers would not read what is written after it.
     fn check_numbers(&self, records: usize) -> Result<(), LogError> {
         let (seq, epoch) = (self.at.head.seq, self.epoch());
         let is_left = |last: u64, more: u64| Ordinal::MAX.saturating_sub(last) >= more;
@@ -315,13 +311,13 @@ impl<S: Storage> Log<S> {
         self.at.head = head;
     }
 
-    /// Puts the lines on disk and sees that they are where they belong.
+    /// Writes the lines, and checks that they are in the live file.
     fn commit(&mut self) -> Result<(), LogError> {
         self.flush()?;
         let length = self.at.length + self.lines.len() as u64;
         match self.live()? {
             Live::Here(found) if found == length => (),
-            // Renamed by logrotate, which will tell us: they are safe there.
+            // Renamed by logrotate, which sends SIGUSR1 next: the lines are safe in that file.
             Live::Renamed(Some(_)) => (),
             _ => return Err(LogError::Disturbed),
         }
@@ -359,10 +355,10 @@ mod tests {
     }
 
     #[test]
-    fn a_log_whose_numbers_are_used_up_is_refused() {
+    fn exhausted_numbers_are_refused() {
         let home = tempfile::tempdir().unwrap();
         let log = open(home.path()).unwrap();
-        // What whoever may write the file can make of it: the key is not asked before a seal.
+        // A user who can write the file can forge these: no key is needed before a seal.
         let resumed = log.resumed("start");
         drop(log);
         let forged = |seq: u64| {

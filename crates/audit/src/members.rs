@@ -1,13 +1,12 @@
-//! Whether members are such as our encoder writes, so that every JSON parser reads
-//! them, and all of them the same.
+//! Checks that all JSON parsers read the members of a record, and read the same.
 //!
-//! A hash says that bytes are as they were, not that they can be read. A member that
-//! stands twice, or a number that parsers round differently, would let two honest
-//! readers see two different records.
+//! A hash proves that bytes are unchanged, not that they are unambiguous. With a duplicate
+//! member, or a number that parsers round differently, two honest readers would see two
+//! different records. So only the subset of JSON that the encoder writes is accepted.
 
-/// More than any record has.
-const MOST: usize = 32;
-/// What stands around them on every line.
+/// More members than any record has.
+const MAX_MEMBERS: usize = 32;
+/// The members that every line has besides them.
 const RESERVED: [&[u8]; 6] = [
     b"seq",
     b"ts",
@@ -17,9 +16,9 @@ const RESERVED: [&[u8]; 6] = [
     b"event_hash",
 ];
 
-/// Whether `text` is one or more times `,"name":value`, each name once.
+/// Whether `text` is one or more members `,"name":value` with unique names.
 pub(crate) fn are_well_formed(text: &[u8]) -> bool {
-    let mut names = [&b""[..]; MOST];
+    let mut names = [&b""[..]; MAX_MEMBERS];
     let (mut count, mut rest) = (0, text);
     while !rest.is_empty() {
         let Some((name, after)) = member(rest) else {
@@ -38,18 +37,18 @@ pub(crate) fn are_well_formed(text: &[u8]) -> bool {
     count > 0 && std::str::from_utf8(text).is_ok_and(is_harmless)
 }
 
-/// Whether a terminal obeys nothing in it; the ASCII part has been looked at.
+/// Whether it has no control characters outside of ASCII; those within are refused before.
 fn is_harmless(text: &str) -> bool {
     text.is_ascii() || !text.chars().any(char::is_control)
 }
 
-/// Whether it may be a name: of a member, or of an event.
+/// Whether it can be the name of a member or of an event.
 pub(crate) fn is_name(text: &[u8]) -> bool {
     let allowed = |byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.');
     !text.is_empty() && text.iter().all(allowed)
 }
 
-/// Splits the first member off: its name, and what comes after it.
+/// Splits off the first member: its name, and the bytes after it.
 fn member(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let text = text.strip_prefix(b",\"")?;
     let (name, text) = text.split_at(memchr::memchr(b'"', text)?);
@@ -81,7 +80,7 @@ fn is_hex(byte: u8) -> bool {
     matches!(byte, b'0'..=b'9' | b'a'..=b'f')
 }
 
-/// A whole number of at most 64 bits, perhaps with decimals.
+/// A number of at most 64 bits, with at most three decimals.
 fn after_number(text: &[u8]) -> Option<&[u8]> {
     let (whole, rest) = digits(text)?;
     let fits = whole.len() < 20 || (whole.len() == 20 && *whole <= b"18446744073709551615"[..]);
@@ -107,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_we_write_is_well_formed() {
+    fn encoder_output_is_well_formed() {
         for text in [
             r#","decision":"allowed""#,
             r#","a":"","b":0,"c":18446744073709551615,"d":12.034"#,
@@ -118,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_readers_could_read_differently_is_not() {
+    fn ambiguous_json_is_refused() {
         for text in [
             "",
             ",",

@@ -1,15 +1,14 @@
-//! Pruning: the oldest segment is removed, on record first.
+//! Pruning: removal of the oldest segment, which is put on record first.
 //!
-//! The order is what makes a removal honest. The segment is read, to know that it is
-//! the chain that it should be and how it ends; a `log.pruned` record names its records
-//! and is sealed; its `log.sealed` lines, which prove every later key, are appended to
-//! `audit.seals`; only then the file goes. Each step can be done again: a crash between
-//! two of them leaves a segment that is still there, and pruning it begins anew. Then
-//! the log has two records of one removal, which a verifier takes for what they are.
+//! The order lets a verifier distinguish pruning from deletion. First the segment is read, to
+//! check its chain and to learn its end. Then a `log.pruned` record that names its records is
+//! written and sealed. Then its `log.sealed` lines, which prove every later key, are appended
+//! to `audit.seals`. Last, the file is removed. Each step can be repeated: after a crash the
+//! segment is still there, and pruning starts again. The log may then have two records of one
+//! removal, which verifiers accept.
 //!
-//! A segment has tens of megabytes and the log's thread has other work, so reading goes
-//! slice by slice. A segment that is not as it was written stays: its removal would
-//! take the evidence away.
+//! A segment has tens of megabytes, and the thread also writes records, so it is read in
+//! slices. A segment that was changed is kept: removing it would destroy the evidence.
 
 mod scan;
 mod seals;
@@ -24,21 +23,21 @@ use scan::{Scan, Seal, Slice};
 use seals::SealsFile;
 use std::io;
 
-/// A segment may not be removed, or not yet, though its limit says so.
+/// Why a segment that exceeds a limit cannot be removed.
 #[derive(Debug, thiserror::Error)]
 pub enum PruneError {
-    /// The segment is not a chain of records from its name's number to the next file.
+    /// The segment is not an unbroken chain from the number in its name to the next file.
     #[error(
         "{segment} is not as it was written after record {seq}: `pulse-sensorctl audit verify` \
-         says how; it stays until you have looked and moved it away"
+         says how; it is kept until you have examined it and moved it away"
     )]
     Damaged {
-        /// Its name.
+        /// The segment's name.
         segment: String,
-        /// The last record that is as it was written.
+        /// The last record of its chain.
         seq: u64,
     },
-    /// The seals that were kept do not lead to this segment's.
+    /// The seals in `audit.seals` do not lead to those of the segment.
     #[error(
         "{SEALS} does not lead to the seals of {segment}: `pulse-sensorctl audit verify` says \
          what is wrong with it; put back the file that belongs to this log"
@@ -50,12 +49,12 @@ pub enum PruneError {
     /// A file beside the log cannot be read, written or removed.
     #[error("cannot {doing}")]
     Storage {
-        /// What was being done.
+        /// The operation that failed.
         doing: &'static str,
-        /// What the operating system said, and of which file.
+        /// The operating system's reason, with the file's name.
         source: io::Error,
     },
-    /// The log itself cannot be written.
+    /// The log cannot be written.
     #[error(transparent)]
     Log(#[from] LogError),
 }
@@ -66,15 +65,15 @@ impl PruneError {
     }
 }
 
-/// The files of a log.
+/// The size of a log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Extent {
+pub(crate) struct Extent {
     /// The first record that the log holds.
-    pub first: u64,
-    /// The bytes of all segments, the live file among them.
-    pub bytes: u64,
-    /// The bytes that may still be written to its disk.
-    pub free: u64,
+    pub(crate) first: u64,
+    /// The bytes of all segments and the live file.
+    pub(crate) bytes: u64,
+    /// The free bytes of its disk.
+    pub(crate) free: u64,
 }
 
 /// The state of the oldest segment.
@@ -82,22 +81,22 @@ pub struct Extent {
 pub enum PruneStatus {
     /// There is none, or it exceeds no limit.
     NotDue,
-    /// It is being read: ask again.
+    /// It is being read; the status is known after more calls.
     Reading,
-    /// It exceeds a limit and may go.
+    /// It exceeds a limit and can be removed.
     Due(Reason),
-    /// It exceeds a limit and may not.
+    /// It exceeds a limit and is still needed.
     Held(Reason, Hold),
 }
 
-/// What a step of a removal came to.
+/// The outcome of a step of a removal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PruneStep {
-    /// No segment was found due.
+    /// There is no segment to remove.
     Nothing,
-    /// There are more steps.
+    /// More steps are needed.
     More,
-    /// It was the last one.
+    /// The segment was removed.
     Removed(RemovedSegment),
 }
 
@@ -112,15 +111,15 @@ pub struct RemovedSegment {
     pub reason: Reason,
 }
 
-/// How far the oldest segment is on its way.
+/// The progress of removing the oldest segment.
 #[derive(Default)]
 pub(crate) struct Pruning {
     stage: Stage,
-    /// Records up to this one are on record as removed, under a seal.
+    /// Records up to this one are on record as removed, and that record is sealed.
     recorded: u64,
-    /// The first record of the segment whose seals space was kept free for.
+    /// The first record of the segment for whose seals space is reserved.
     reserved_for: Option<u64>,
-    /// What `audit.seals` has beyond this length could not be synced.
+    /// A failed append: bytes of `audit.seals` beyond this length may not be on disk.
     synced: Option<u64>,
 }
 
@@ -130,7 +129,7 @@ enum Stage {
     Unknown,
     Reading(Box<Scan>),
     Scanned(Box<ScannedSegment>),
-    /// On record and sealed.
+    /// Its removal is on record and sealed.
     Copying(Box<Copying>),
 }
 
@@ -147,10 +146,10 @@ struct Copying {
 struct ScannedSegment {
     name: String,
     first: u64,
-    /// Its last record, and the time on that.
+    /// Its last record, and the time of that.
     end: Head,
     ts: Timestamp,
-    /// The epoch that the log is in after it.
+    /// The epoch after it.
     epoch: u64,
     /// Its first seal, and the bytes of all of them.
     first_seal: Option<Seal>,
@@ -174,11 +173,8 @@ struct Files {
 }
 
 impl<S: Storage> Log<S> {
-    /// Looks how much there is of the log, and how much there may be.
-    ///
-    /// # Errors
-    /// The operating system's.
-    pub fn extent(&self) -> io::Result<Extent> {
+    /// The size of the log and the free space.
+    pub(crate) fn extent(&self) -> io::Result<Extent> {
         let Files { segments, bytes } = self.files()?;
         let oldest = segments.first().and_then(|name| segment_start(name));
         Ok(Extent {
@@ -199,11 +195,10 @@ impl<S: Storage> Log<S> {
         Ok(Files { segments, bytes })
     }
 
-    /// Looks whether the oldest segment is to go. Reads at most a slice of it and
-    /// changes nothing.
+    /// The status of the oldest segment. Reads at most a slice of it, and changes nothing.
     ///
     /// # Errors
-    /// [`PruneError`], when it cannot be removed whatever the limits say.
+    /// [`PruneError`] when it cannot be removed.
     pub fn prune_status(
         &mut self,
         now: Timestamp,
@@ -229,7 +224,7 @@ impl<S: Storage> Log<S> {
             return Ok(PruneStatus::Reading);
         };
         if known.name != *oldest {
-            // Somebody else removed it, or put another one before it.
+            // Another program removed it, or an older one was put back.
             self.pruning.stage = Stage::Unknown;
             return Ok(PruneStatus::Reading);
         }
@@ -246,15 +241,15 @@ impl<S: Storage> Log<S> {
         })
     }
 
-    /// Does a step of removing the segment that [`Log::status`] found due: puts it on
-    /// record, copies a slice's seals, or removes the file.
+    /// Performs the next step of removing the segment that [`Log::prune_status`] found due: puts
+    /// it on record, copies the seals of a slice, or removes the file.
     ///
     /// # Errors
-    /// [`PruneError`]; after [`PruneError::Log`] the log has to [recover](Log::recover).
+    /// [`PruneError`]; after [`PruneError::Log`] the log must [recover](Log::recover).
     pub fn prune(&mut self, now: Timestamp, reason: Reason) -> Result<PruneStep, PruneError> {
         match std::mem::take(&mut self.pruning.stage) {
             Stage::Scanned(segment) => {
-                // What cannot be finished is not put on record as done.
+                // Checked before the removal is put on record: it must be possible to finish it.
                 let kept = SealsFile::before(&mut self.storage, &segment, self.pruning.synced)?;
                 self.pruning.synced = None;
                 let scan = self.scan(&segment.name, segment.end.seq)?;
@@ -289,19 +284,19 @@ impl<S: Storage> Log<S> {
         }
     }
 
-    /// The bytes that a full disk must leave for the oldest segment to go nevertheless.
+    /// The bytes that removing the oldest segment needs on a full disk.
     pub(crate) fn bytes_to_prune(&self) -> u64 {
         self.pruning.known().map_or(0, |segment| segment.seal_bytes)
     }
 
-    /// Keeps so much free as well, once for each segment. What cannot be had now is no
-    /// failure of a log that can be written: it goes on with what the operator asks for.
+    /// Reserves space for that, once for each segment. Without the space the log can still be
+    /// written, so a failure leaves the reservation that the operator has configured.
     pub(crate) fn reserve_to_prune(&mut self) {
         let segment = self.pruning.known().map(|segment| segment.first);
         if segment.is_some() && segment != self.pruning.reserved_for {
             self.pruning.reserved_for = segment;
             if self.reserve().is_err() {
-                // If not even that is left, the next record fails and says so.
+                // If not even that is free, writing the next record fails and reports it.
                 let _ = self.reserve_bytes(self.settings.reserve_bytes);
             }
         }
@@ -322,7 +317,7 @@ impl<S: Storage> Log<S> {
         Ok(Scan::of(segment, length, last))
     }
 
-    /// Reads on. What was read wrong is not remembered, so it is read again.
+    /// Reads the next slice. After an error the stage is unknown, so the segment is read again.
     fn read_slice(&mut self) -> Result<(), PruneError> {
         let Stage::Reading(mut scan) = std::mem::take(&mut self.pruning.stage) else {
             return Ok(());
@@ -346,8 +341,8 @@ impl<S: Storage> Log<S> {
         Ok(())
     }
 
-    /// The file after it must go on from its last record: that is what the record of its
-    /// removal says.
+    /// Checks that the next file continues from its last record, which the record of its removal
+    /// will claim.
     fn check_link(&self, scan: &Scan, end: &Head) -> Result<(), PruneError> {
         let next = match end.seq + 1 {
             first if first == self.at.first => LIVE.to_owned(),
@@ -364,7 +359,7 @@ impl<S: Storage> Log<S> {
         })
     }
 
-    /// Not again, when an earlier attempt did.
+    /// Writes and seals the record of the removal, unless an earlier attempt did.
     fn put_on_record(
         &mut self,
         now: Timestamp,
@@ -386,7 +381,7 @@ impl<S: Storage> Log<S> {
         Ok(())
     }
 
-    /// True when there is nothing more to copy.
+    /// Copies the seals of a slice; true when it was the last one.
     fn copy_slice(&mut self, copying: &mut Copying) -> Result<bool, PruneError> {
         let Copying {
             segment,
@@ -399,7 +394,7 @@ impl<S: Storage> Log<S> {
             fits &= kept.take(seal, line, &mut lines);
         })?;
         let is_end = matches!(slice, Slice::End(_));
-        if !fits || (is_end && !kept.is_met()) {
+        if !fits || (is_end && !kept.is_passed()) {
             return Err(PruneError::OtherSeals {
                 segment: segment.name.clone(),
             });
@@ -414,7 +409,7 @@ impl<S: Storage> Log<S> {
         Ok(is_end)
     }
 
-    /// The segment, and what a crash tore from it: a record in it accounts for that.
+    /// Removes the segment, and the files of torn bytes for which its records account.
     fn remove(&mut self, known: &ScannedSegment) -> Result<(), PruneError> {
         let removed = self.storage.remove(&known.name);
         removed.map_err(PruneError::while_doing("remove the oldest segment"))?;

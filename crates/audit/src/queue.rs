@@ -1,9 +1,8 @@
-//! The queue between the callers and the thread that writes.
+//! The queue between callers and the writing thread.
 //!
-//! It has two bounds, one for records that somebody waits for and one for those that
-//! nobody does (notes), so that neither takes a place from the other. They are written in
-//! the order in which they came. A note that finds no place is dropped and counted, and
-//! the count is put on record (`log.dropped`).
+//! Records for which a caller waits, and notes for which none does, have separate bounds, so
+//! that neither takes places from the other. All are written in order of arrival. When there
+//! is no place for a note it is dropped, and the count is put on record (`log.dropped`).
 
 use crate::log::Rotation;
 use crate::record::Body;
@@ -14,35 +13,35 @@ use std::fmt;
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
-/// What stands around a body on its line, at most.
+/// The most bytes that a line has besides its body.
 const AROUND_BODY: usize = 256;
-/// A seal may come into the same write.
+/// The most bytes of records per write, with room for a seal.
 const WRITE_BYTES: usize = MAX_WRITE_BYTES - 4096;
 
-/// A record, and who waits for it.
+/// A record and its completion.
 pub(crate) struct Job {
     pub(crate) body: Body,
-    /// `None` for a note.
+    /// None for a note.
     pub(crate) done: Option<Completion<Receipt>>,
 }
 
-/// How many records may wait for the disk.
+/// The bounds of the queue, in records.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
-    /// Of those that somebody waits for.
+    /// Records with a completion.
     pub(crate) awaited: usize,
-    /// Of the others.
+    /// Notes.
     pub(crate) notes: usize,
 }
 
-/// What is asked of the thread besides records.
+/// A command to the writing thread.
 pub(crate) enum WriterCommand {
     Rotate(Completion<Rotation>),
     Reopen,
     Retain(Retention),
 }
 
-/// What the thread has to do.
+/// Work for the writing thread.
 pub(crate) struct Work {
     pub(crate) jobs: Vec<Job>,
     pub(crate) commands: Vec<WriterCommand>,
@@ -53,25 +52,24 @@ pub(crate) struct WriterQueue {
     queue: Mutex<Queue>,
     filled: Condvar,
     bounds: Bounds,
-    /// Whoever is to know at once how far the log is on disk.
+    /// The forwarder's callback.
     follower: OnceLock<Follower>,
 }
 
-/// What is told which records are on disk. It runs on the writer's thread and must not
-/// wait.
+/// A callback for the records on disk. It runs on the writing thread and must not block.
 pub(crate) type Follower = Box<dyn Fn(OnDisk) + Send + Sync>;
 
 #[derive(Default)]
 struct Queue {
     jobs: VecDeque<Job>,
-    /// How many of `jobs` are notes.
+    /// The number of notes in `jobs`.
     notes: usize,
     commands: Vec<WriterCommand>,
     stopping: bool,
     waiting: bool,
     health: Health,
     refused: u64,
-    /// Notes that found no place.
+    /// Notes dropped.
     dropped: u64,
 }
 
@@ -91,7 +89,7 @@ impl WriterQueue {
         }
     }
 
-    /// Has somebody told how far the log is on disk; only the first who asks is.
+    /// Sets the callback, and calls it. Only the first call has an effect.
     pub(crate) fn set_follower(&self, follower: Follower) {
         follower(self.lock().health.on_disk());
         let _ = self.follower.set(follower);
@@ -111,8 +109,8 @@ impl WriterQueue {
                 queue.jobs.push_back(job);
                 self.wake(queue);
             }
-            // The thread is busy writing, or the queue would not be full: it comes to
-            // what was dropped by itself.
+            // The queue is full, so the thread is writing: it accounts for dropped notes after
+            // that, without being woken.
             Some(Unavailable::Busy) if is_note => queue.dropped += 1,
             Some(error) => {
                 queue.refused += 1;
@@ -181,12 +179,12 @@ impl WriterQueue {
         self.lock().refused
     }
 
-    /// Notes that found no place, since the start.
+    /// Notes dropped since the start.
     pub(crate) fn dropped(&self) -> u64 {
         self.lock().dropped
     }
 
-    /// The thread tells how the log fares.
+    /// Publishes the health of the log, and calls the callback.
     pub(crate) fn publish(&self, health: Health) {
         let on_disk = health.on_disk();
         self.lock().health = health;
@@ -233,7 +231,7 @@ impl Queue {
         is_full.then_some(Unavailable::Busy)
     }
 
-    /// As many records as one write holds, and all else.
+    /// Takes as many records as fit one write, and all commands.
     fn take(&mut self) -> Work {
         let mut room = WRITE_BYTES;
         let fitting = self.jobs.iter().take_while(|job| {

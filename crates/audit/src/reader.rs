@@ -1,8 +1,8 @@
-//! Records as they stand in the log, for whoever brings them elsewhere.
+//! Records of the log, for forwarding.
 //!
-//! Nothing is given that is not on disk: a copy must never be ahead of its log. Torn
-//! bytes are left out, also where whole records stand among them. Where the chain breaks, the
-//! lines are given as they are: whoever verifies the copy must see what was done.
+//! Only records on disk are given: a copy must never be ahead of its log. Torn bytes are left
+//! out, including whole records among them. Where the chain is broken, records are given as
+//! they are: a verifier of the copy must see what was done.
 
 use crate::growing::GrowingLog;
 use crate::line::RecordLine;
@@ -18,37 +18,37 @@ use std::path::Path;
 /// A record, unchanged.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
-    /// Its number and its hash.
+    /// Its number and hash.
     pub head: Head,
-    /// The time on it.
+    /// Its time.
     pub ts: Timestamp,
-    /// The line, without its newline.
+    /// Its line, without the newline.
     pub text: &'a [u8],
 }
 
-/// The way on from a record that was met before.
+/// The continuation after a record that was read before.
 pub enum Resume {
-    /// With the record that comes next.
+    /// With the next record.
     Next(LogReader),
-    /// With this one, the first that the log holds: what stood between was removed.
+    /// With this record, the first of the log: those before it were removed.
     Removed(LogReader, u64),
-    /// None: the log ends before the record, or has another one in its place.
+    /// There is none: the log ends before the record, or has another one in its place.
     NotFound,
 }
 
-/// Reads a log that is being written, once through.
+/// A reader of a log that is being written.
 pub struct LogReader {
     log: GrowingLog,
     torn: TornFilter,
-    /// Records before this one are passed over.
+    /// Records before this one are skipped.
     from: u64,
-    /// The last record that was met.
-    met: u64,
+    /// The last record that was read.
+    last_read: u64,
     ready: Ready,
 }
 
-/// Records that wait to be asked for. Mostly it is one; after a tear, or where the chain
-/// breaks, as many as a write holds.
+/// Records that were read and not yet given. Usually one; after torn bytes or a break of the
+/// chain, as many as one write has.
 #[derive(Default)]
 struct Ready {
     text: Vec<u8>,
@@ -56,19 +56,19 @@ struct Ready {
 }
 
 impl LogReader {
-    /// Begins with the record number `from`, or the first one after it that there is.
+    /// A reader from record `from` on, or from the first one after it.
     #[must_use]
     pub fn from(directory: &Path, from: u64) -> Self {
         Self {
             log: GrowingLog::new(directory),
             torn: TornFilter::new(false),
             from,
-            met: from.saturating_sub(1),
+            last_read: from.saturating_sub(1),
             ready: Ready::default(),
         }
     }
 
-    /// Begins after a record that was met before.
+    /// A reader from the record after `last` on.
     ///
     /// # Errors
     /// As [`LogReader::next`].
@@ -89,8 +89,7 @@ impl LogReader {
         })
     }
 
-    /// The next record, none when there is no more for now. Records after `durable` may
-    /// not be on disk yet, and are not looked at.
+    /// The next record up to `durable`, the last one that is on disk; none at the present end.
     ///
     /// # Errors
     /// The operating system's, when a file cannot be read.
@@ -98,49 +97,50 @@ impl LogReader {
         if self.ready.records.is_empty() {
             self.ready.text.clear();
         }
-        while self.ready.records.is_empty() && self.look(durable)? {}
+        while self.ready.records.is_empty() && self.read_line(durable)? {}
         Ok(self.ready.next())
     }
 
-    /// Looks at one line; false when there is none for now.
-    fn look(&mut self, durable: u64) -> io::Result<bool> {
-        let Some(line) = self.log.line(self.met + 1)? else {
-            return Ok(self.give_up(durable));
+    /// Reads a line; false at the present end.
+    fn read_line(&mut self, durable: u64) -> io::Result<bool> {
+        let Some(line) = self.log.line(self.last_read + 1)? else {
+            return Ok(self.release_held(durable));
         };
         let (text, ended) = match line.strip_suffix(b"\n") {
             Some(text) => (text, true),
             None => (line, false),
         };
         let raw = RawLine { text, ended };
-        // While durable ones are still to come, a higher number is not the next one's.
-        let is_caught_up = self.met >= durable;
+        // Before the last durable record, a higher number can only be a forged one, and is given.
+        let is_caught_up = self.last_read >= durable;
         if is_caught_up && RecordLine::parse(text).is_some_and(|line| line.seq > durable) {
             return Ok(false);
         }
-        let (ready, from, met) = (&mut self.ready, self.from, &mut self.met);
+        let (ready, from, last_read) = (&mut self.ready, self.from, &mut self.last_read);
         self.torn
-            .take(raw, &mut |given| ready.take(&given, from, met));
+            .take(raw, &mut |given| ready.take(&given, from, last_read));
         self.log.take();
         Ok(true)
     }
 
-    /// At the end of what there is: if the last durable record has not come, what is held
-    /// back is not going to be accounted for.
-    fn give_up(&mut self, durable: u64) -> bool {
-        if self.met < durable {
-            let (ready, from, met) = (&mut self.ready, self.from, &mut self.met);
-            self.torn.flush(&mut |given| ready.take(&given, from, met));
+    /// At the present end: if the last durable record was not read, it is among the lines held
+    /// back as torn, for which no record will account any more.
+    fn release_held(&mut self, durable: u64) -> bool {
+        if self.last_read < durable {
+            let (ready, from, last_read) = (&mut self.ready, self.from, &mut self.last_read);
+            self.torn
+                .flush(&mut |given| ready.take(&given, from, last_read));
         }
         !self.ready.records.is_empty()
     }
 }
 
 impl Ready {
-    fn take(&mut self, given: &LogItem<'_>, from: u64, met: &mut u64) {
+    fn take(&mut self, given: &LogItem<'_>, from: u64, last_read: &mut u64) {
         let LogItem::Line(raw, Some(line)) = given else {
             return;
         };
-        *met = line.seq.max(*met);
+        *last_read = line.seq.max(*last_read);
         if line.seq < from {
             return;
         }
@@ -181,7 +181,7 @@ mod tests {
         Body::named(event).with_text("reason", "x")
     }
 
-    /// Lines of a chain, and where each of them leads.
+    /// A chain and its lines.
     struct Chain {
         head: Head,
         file: Vec<u8>,
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn records_are_given_unchanged_across_rotations_and_from_any_on() {
+    fn records_survive_rotations() {
         let home = tempfile::tempdir().unwrap();
         let storage = Directory::lock(home.path(), &home.path().join("state")).unwrap();
         let now = Timestamp::default();
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_segment_that_has_just_ended_is_not_read_again_while_the_next_one_is_empty() {
+    fn a_segment_is_read_once() {
         let home = tempfile::tempdir().unwrap();
         let live = home.path().join(LIVE);
         let mut chain = Chain::new();
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_not_be_on_disk_is_not_given() {
+    fn only_durable_records_are_given() {
         let mut chain = Chain::new();
         chain.write("proxy.start");
         chain.write("proxy.stop");
@@ -281,13 +281,13 @@ mod tests {
     }
 
     #[test]
-    fn torn_records_are_left_out_and_what_comes_after_is_given_once() {
+    fn torn_records_are_left_out() {
         let mut chain = Chain::new();
         let before = chain.head;
         let first = chain.line(&body("command.start"));
         let second = chain.line(&body("command.finish"));
         chain.head = before;
-        // The first line of the write was lost, the second is whole.
+        // The first line of the torn write was lost, the second is whole.
         let torn = [
             &vec![0; first.len() - 1][..],
             b"\n",
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn where_the_chain_breaks_everything_is_given_as_it_stands() {
+    fn a_broken_chain_is_given_as_it_is() {
         let mut chain = Chain::new();
         chain.write("proxy.start");
         let kept = chain.file.len();
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_is_too_high_holds_nothing_up() {
+    fn a_high_number_blocks_nothing() {
         let mut chain = Chain::new();
         let mut forged = Chain::new();
         forged.head.seq = Ordinal::MAX - 1;
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_no_record_has_is_no_record() {
+    fn impossible_numbers_are_skipped() {
         let mut chain = Chain::new();
         for seq in [Ordinal::MAX, u64::MAX - 1] {
             let mut forged = Chain::new();

@@ -1,26 +1,26 @@
-//! From an event to one line of the log.
+//! Encoding of an event as one line of the log.
 //!
-//! A line is made in two steps. What the caller knows is encoded at once, where
-//! the event is ([`Body`]); its number, time and hashes are added when its turn in
-//! the chain has come. Members stand in a fixed order and the hash is the last, so
-//! that what was hashed can be read off the line: everything before it.
+//! A line is made in two steps. The event is encoded at once by the caller's thread
+//! ([`Body`]); number, time and hashes are added when the record's turn in the chain comes.
+//! The order of members is fixed and the hash is the last one, so the hashed bytes can be
+//! taken from the line: all that precede it.
 
 use crate::text::{Hex, hex, push_number, push_string};
 use crate::time::Timestamp;
 use pulse_core::event::{Event, Exchange, Members};
 use sha2::{Digest, Sha256};
 
-/// The longest line, its newline included: it fits one syslog message.
+/// The longest line with its newline, which fits one syslog message.
 pub const MAX_LINE_BYTES: usize = 4096;
-/// What a body may take, so that number, time and hashes always fit beside it.
+/// The longest body, beside which number, time and hashes always fit.
 pub(crate) const MAX_BODY_BYTES: usize = MAX_LINE_BYTES - 256;
 
-// Budgets of texts, in bytes as written. Together they fit a body.
+// The longest texts in bytes, escapes included. Together they fit a body.
 const ERROR_BYTES: usize = 1024;
 const NAME_BYTES: usize = 256;
 const ID_BYTES: usize = 128;
 
-/// What a log record says besides its place in the chain.
+/// The members of a record besides number, time and hashes.
 #[derive(Clone, Debug)]
 pub struct Body(Vec<u8>);
 
@@ -84,7 +84,7 @@ impl Body {
         self.number("stdout_bytes", exchange.stdout_bytes);
     }
 
-    /// A record of the log about itself.
+    /// The body of a record of the log about itself.
     pub(crate) fn named(event_type: &str) -> Self {
         let mut body = Self(Vec::with_capacity(512));
         body.text("event_type", event_type, ID_BYTES);
@@ -133,13 +133,13 @@ impl Body {
         self.0.extend_from_slice(b"\":");
     }
 
-    /// How many bytes it takes.
+    /// Its length in bytes.
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 }
 
-/// The end of a chain: what the next record goes on from.
+/// The end of a chain, which the next record continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
     /// The last record's number; 0 before the first.
@@ -149,7 +149,7 @@ pub struct Head {
 }
 
 impl Head {
-    /// Before the first record of a log.
+    /// The end of an empty chain.
     pub const START: Self = Self {
         seq: 0,
         hash: [b'0'; 64],
@@ -161,13 +161,13 @@ impl Head {
         std::str::from_utf8(&self.hash).unwrap_or_default()
     }
 
-    /// Appends the line of the next record, and becomes its head.
+    /// Appends the line of the next record, and becomes the end of the chain with it.
     pub(crate) fn extend(&mut self, lines: &mut Vec<u8>, ts: Timestamp, body: &Body) {
         let start = self.begin(lines, ts, body);
         self.finish(lines, start);
     }
 
-    /// As [`Head::extend`], with a signature over all that stands before it.
+    /// As [`Head::extend`], with a signature of all members before it.
     pub(crate) fn extend_signed<F>(
         &mut self,
         lines: &mut Vec<u8>,

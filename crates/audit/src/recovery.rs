@@ -1,10 +1,11 @@
-//! Goes on where the log ends, whatever happened before.
+//! Recovery: finding the end of the log after a start, a crash or a failure, and continuing
+//! there.
 //!
-//! Looks first, then changes: the file's whole records are read, the key that
-//! their end calls for is found, and only then torn bytes are set aside, the file
-//! is cut back to its last record, and the records that tell of it are written. A
-//! crash in between is met again, as it was, by the next attempt. Old keys are
-//! erased last, when all they have sealed is on disk.
+//! First everything is read: the complete records, and the private key that the last one
+//! requires. Only then are files changed: torn bytes are copied to a file of their own and
+//! cut off, and records that account for them are written. A crash in between leaves a state
+//! that the next attempt handles the same way. Old keys are erased last, when everything that
+//! they have sealed is on disk.
 
 mod end;
 mod keys;
@@ -22,36 +23,35 @@ use end::{LogEnd, Source, astray, find, read_tail};
 use keys::{key_epochs, matching_key, read_key};
 use torn::{TornFiles, set_aside};
 
-/// Where the records that account for a recovery are written.
+/// The position of the next record.
 enum Continuation {
-    /// Behind the last record of the live file.
+    /// After the last record of the live file.
     Record,
-    /// Behind torn bytes that could not be cut off the live file, or a last record without
-    /// its newline: in both cases a newline comes first.
+    /// In the live file, after torn bytes that could not be cut off or a record without its
+    /// newline. In both cases a newline must be written first.
     Unended,
-    /// At the beginning of a live file, after this segment.
+    /// At the beginning of the live file, after this segment.
     Segment(String),
 }
 
-/// Why the log's end is looked at.
+/// The reason for a recovery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecoveryReason<'a> {
-    /// The program begins.
+    /// The program starts.
     Start,
-    /// Writing failed: this is why, for the record. The log does not resume yet.
+    /// Writing failed with this error, which is put on record. The log does not resume yet.
     Failure(&'a str),
-    /// Writing is possible again; so many requests were refused meanwhile.
+    /// Writing is possible again, after this many refused records.
     Resumption(u64),
-    /// The disk is full, and a segment is to be removed from it. The log does not resume
-    /// yet.
+    /// The disk is full, and a segment will be removed. The log does not resume yet.
     Pruning,
 }
 
 impl<S: Storage> Log<S> {
-    /// Opens the log, or begins it where there is none.
+    /// Opens the log, or creates it if there is none.
     ///
     /// # Errors
-    /// [`LogError`]: a log that cannot be gone on with is left as it is.
+    /// [`LogError`]; a log that cannot be continued is not changed.
     pub fn open(mut storage: S, settings: Settings, now: Timestamp) -> Result<Self, LogError> {
         let found = find(&storage, None)?;
         if found.tail.first.is_none() {
@@ -64,11 +64,10 @@ impl<S: Storage> Log<S> {
         Ok(log)
     }
 
-    /// After a failure: goes back to the last record that is safe and on from
-    /// there.
+    /// Continues after a failure, from the last record that is known to be on disk.
     ///
     /// # Errors
-    /// [`LogError`]: it can be tried again.
+    /// [`LogError`]; it can be called again.
     pub fn recover(
         &mut self,
         now: Timestamp,
@@ -92,7 +91,7 @@ impl<S: Storage> Log<S> {
         self.account_for(now, occasion, &torn, &continuation)
     }
 
-    /// Writes the records that tell what happened, then erases old keys.
+    /// Writes the records that account for the recovery, then erases old keys.
     fn account_for(
         &mut self,
         now: Timestamp,
@@ -141,8 +140,8 @@ impl<S: Storage> Log<S> {
     }
 }
 
-/// Begins a log. The first key is stored before the first record names it; one
-/// that is there already was stored by a beginning that was cut short.
+/// Creates a log. The first key is stored before the first record names it; if it exists, an
+/// earlier attempt was interrupted after storing it.
 fn begin<S: Storage>(
     mut storage: S,
     settings: Settings,
@@ -197,7 +196,7 @@ impl Position {
     }
 }
 
-/// Sets torn bytes aside and opens the live file behind its last record.
+/// Copies torn bytes to a file, cuts them off, and opens the live file for appending.
 fn go_on(
     storage: &mut impl Storage,
     found: LogEnd,
@@ -246,7 +245,8 @@ fn go_on(
             } else {
                 set_aside(storage, &name, next, tail.length, &tail)?
             };
-            // Synced even when nothing is torn: the chain goes on from its end.
+            // Cutting syncs the file, even when nothing is torn: the record after it will name its
+            // last record's hash.
             storage
                 .cut(&name, tail.length)
                 .map_err(LogError::while_doing("cut torn bytes off the audit log"))?;

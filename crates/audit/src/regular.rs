@@ -1,16 +1,16 @@
-//! Regular files, opened without following a link and without waiting.
+//! Opening of regular files, without following links and without blocking.
 //!
-//! Whoever may write to a log's directory can put anything there under a segment's name: a
-//! FIFO, whose opening waits for a writer that never comes; a device; a link to a file that
-//! only root may read. The reader is often root. So every file of a log and of its state
-//! directory is opened here, for reading and for writing, and every error names the file.
+//! A user who can write to a log's directory can put anything there under a segment's name: a
+//! FIFO, which blocks whoever opens it; a device; a link to a file that only root can read.
+//! Readers of a log often run as root. So every file of a log and of its state directory is
+//! opened here, for reading and for writing, and every error names the file.
 
 use std::fs::{self, File, FileType, Metadata, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-/// A file that is open for reading. Its errors name it.
+/// A regular file, open for reading. Its errors name it.
 #[derive(Debug)]
 pub struct RegularFile {
     name: String,
@@ -26,13 +26,13 @@ struct Named {
     error: io::Error,
 }
 
-/// There is something else under the file's name.
+/// The name is not that of a regular file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}, not a regular file: nothing else is opened")]
 struct NotRegular(&'static str);
 
 impl RegularFile {
-    /// Opens it.
+    /// Opens a file.
     ///
     /// # Errors
     /// `InvalidInput` when it is a link, a directory, a FIFO, a socket or a device; else the
@@ -52,13 +52,13 @@ impl RegularFile {
         }
     }
 
-    /// The file alone.
+    /// The file without its name.
     #[must_use]
     pub fn into_inner(self) -> File {
         self.file
     }
 
-    /// What it was opened as.
+    /// The name with which it was opened.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
@@ -71,7 +71,7 @@ impl RegularFile {
         self.named(self.file.read_at(buffer, offset))
     }
 
-    /// What was read of it is on disk (`fdatasync`).
+    /// Syncs its data (`fdatasync`).
     pub(crate) fn sync(&self) -> io::Result<()> {
         self.named(self.file.sync_data())
     }
@@ -84,7 +84,7 @@ impl RegularFile {
 impl Read for RegularFile {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self.file.read(buffer) {
-            // Whoever reads on asks for this kind alone.
+            // Callers retry on this kind, and std's helpers require it unwrapped.
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),
             outcome => self.named(outcome),
         }
@@ -103,8 +103,8 @@ impl Seek for RegularFile {
 /// # Errors
 /// As [`RegularFile::open`].
 pub(crate) fn open_with(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
-    // Looked at before it is opened, for opening alone makes some devices act: a tape rewinds,
-    // a watchdog starts.
+    // Checked before it is opened, because opening some devices has effects: a tape rewinds, a
+    // watchdog starts.
     let looked = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         found => found.and_then(|found| check(found.file_type())),
@@ -113,10 +113,11 @@ pub(crate) fn open_with(options: &mut OpenOptions, path: &Path) -> io::Result<Fi
     opened.map_err(|error| with_path(path, error))
 }
 
-/// As [`open_with`], where the name may lead elsewhere than when it was looked at.
+/// As [`open_with`], without the check before opening. The name may have changed since that
+/// check, so the open file is checked again.
 fn open_unseen(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
-    // O_NONBLOCK: a FIFO's other end is not waited for. It changes nothing for regular files
-    // (open(2)).
+    // O_NONBLOCK: opening a FIFO does not wait for its other end. It has no effect on regular
+    // files (open(2)).
     let file = options
         .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
         .open(path)?;
@@ -137,7 +138,7 @@ pub(crate) fn open_directory(path: &Path) -> io::Result<File> {
     opened.map_err(|error| with_path(path, error))
 }
 
-/// The names in a directory, but for those that are no UTF-8: none of ours is.
+/// The names in a directory that are UTF-8, as all of ours are.
 ///
 /// # Errors
 /// The operating system's, with the directory's name.
@@ -150,7 +151,7 @@ pub(crate) fn names_in(directory: &Path) -> io::Result<Vec<String>> {
     Ok(names.into_iter().filter_map(Result::ok).collect())
 }
 
-/// What the name itself stands for, which must be a regular file.
+/// The metadata of a regular file, without following a link.
 ///
 /// # Errors
 /// As [`RegularFile::open`].
@@ -163,12 +164,12 @@ pub(crate) fn look_at(path: &Path) -> io::Result<Metadata> {
     look().map_err(|error| with_path(path, error))
 }
 
-/// What makes a file itself, whatever its name.
+/// The identity of a file, independent of its name: device and inode.
 pub(crate) fn identity(file: &Metadata) -> (u64, u64) {
     (file.dev(), file.ino())
 }
 
-/// The error with a name before it, if it has none yet.
+/// Adds a name to an error, unless it has one.
 pub(crate) fn with_name(name: &str, error: io::Error) -> io::Error {
     if matches!(error.get_ref(), Some(inner) if inner.is::<Named>()) {
         return error;
@@ -205,7 +206,7 @@ mod tests {
     use std::os::unix::net::UnixListener;
 
     #[test]
-    fn nothing_but_regular_files_is_opened() {
+    fn only_regular_files_are_opened() {
         let home = tempfile::tempdir().unwrap();
         let [link, fifo, socket, directory] =
             ["link", "fifo", "socket", "directory"].map(|name| home.path().join(name));
@@ -237,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn what_takes_a_files_place_meanwhile_is_not_opened_either() {
+    fn a_replaced_file_is_not_opened() {
         let home = tempfile::tempdir().unwrap();
         let [link, fifo] = ["link", "fifo"].map(|name| home.path().join(name));
         symlink("/etc/passwd", &link).unwrap();

@@ -1,27 +1,27 @@
-//! What the operator decides, with what holds when nothing is said.
+//! The settings of a log and their defaults.
 
 use std::time::Duration;
 
-/// What the operator decides.
+/// The settings of a log.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The host's name, for the first record.
     pub host: String,
-    /// A segment is rotated when it has so many bytes.
+    /// The size in bytes at which the live file is rotated.
     pub segment_bytes: u64,
-    /// A segment is rotated when it is so old.
+    /// The age at which the live file is rotated.
     pub segment_age: Duration,
-    /// A seal is made so long after the first unsealed record, at most.
+    /// The longest time between an unsealed record and its seal.
     pub seal_after: Duration,
-    /// Bytes kept free on the log's disk.
+    /// Bytes reserved on the log's disk.
     pub reserve_bytes: u64,
-    /// Records that may wait for the disk while somebody waits for them.
+    /// The most queued records for which a caller waits.
     pub queue_records: usize,
-    /// Records that may wait for the disk while nobody does.
+    /// The most queued records for which none does.
     pub queue_notes: usize,
-    /// How long after a failure, or a vain attempt, writing is tried again.
+    /// The delay before writing is tried again after a failure.
     pub retry_after: Duration,
-    /// How long the writer's thread may take to end, once it was asked to.
+    /// The longest time that stopping waits for the writing thread.
     pub stop_timeout: Duration,
 }
 

@@ -1,62 +1,61 @@
-//! What the log asks of a file system, and no more.
+//! The file system operations of the log.
 //!
-//! Some operations, so that a test can stand in for the disk: lose what was
-//! not synced, tear a write, refuse any single operation, and see whether the log
-//! keeps its promises. [`crate::Directory`] is the real one.
+//! A trait, so that tests can replace the disk: lose what was not synced, tear a write, or
+//! fail any single operation. [`crate::Directory`] is the real implementation.
 
 use pulse_core::ordinal::Ordinal;
 use std::io::{self, Read};
 
-/// The file that is written.
+/// The name of the live file, to which records are written.
 pub const LIVE: &str = "audit.log";
-/// What the names of rotated segments begin with; the number of the segment's
-/// first record follows, twelve digits at least, so that names sort by age.
+/// The prefix of segments' names. The number of the first record follows, with at least twelve
+/// digits, so that names sort by age.
 pub(crate) const SEGMENT: &str = "audit.log-";
-/// What the names of torn bytes set aside begin with.
+/// The prefix of the names of files with torn bytes.
 pub(crate) const TORN: &str = "audit.log.torn-";
-/// The seals of segments that were removed.
+/// The name of the file with the seals of removed segments.
 pub const SEALS: &str = "audit.seals";
 
-/// Where a file is.
+/// A directory of the storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dir {
-    /// The log's own directory.
+    /// The log's directory.
     Log,
-    /// The private directory that holds the seal's key.
+    /// The state directory, with the private key.
     State,
 }
 
-/// What became of the file that is being written.
+/// The state of the open live file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Live {
-    /// It is where it should be, with so many bytes.
+    /// It has its name, and this many bytes.
     Here(u64),
-    /// Somebody gave it another name, which is known if it is in the directory.
+    /// It was renamed; the name is known if it is in the directory.
     Renamed(Option<String>),
-    /// It has no name any more: what is written to it will vanish.
+    /// It was removed: what is written to it is lost.
     Gone,
 }
 
-/// A place that keeps files. Every change is on disk when its method returns,
-/// but for [`Storage::append`], which [`Storage::sync`] completes.
+/// Storage of files. Changes are durable when a method returns, except those of
+/// [`Storage::append`], which [`Storage::sync`] makes durable.
 ///
 /// Errors are the operating system's.
-#[expect(clippy::missing_errors_doc, reason = "said once above")]
+#[expect(clippy::missing_errors_doc, reason = "documented once above")]
 pub trait Storage {
     /// Opens the live file for appending. With `create` it must be new, else it
     /// must exist.
     fn open(&mut self, create: bool) -> io::Result<()>;
 
-    /// Lets go of the open file: its file system may have to be unmounted and mended.
+    /// Closes the live file, so that its file system can be unmounted and repaired.
     fn close(&mut self);
 
-    /// Appends to the open file. After an error any part may have been written.
+    /// Appends to the live file. After an error any part may have been written.
     fn append(&mut self, lines: &[u8]) -> io::Result<()>;
 
-    /// What was appended is on disk (`fdatasync`).
+    /// Makes appended bytes durable (`fdatasync`).
     fn sync(&mut self) -> io::Result<()>;
 
-    /// Looks whether the open file is still the live one.
+    /// The state of the live file.
     fn live(&self) -> io::Result<Live>;
 
     /// Gives the live file another name, which must be free. It stays open.
@@ -71,33 +70,33 @@ pub trait Storage {
     /// Reads a file from its beginning.
     fn read(&self, place: Dir, name: &str) -> io::Result<Box<dyn Read + '_>>;
 
-    /// Fills `buffer` with a log file's bytes from `offset` on, and gives how many there
-    /// were: fewer at the file's end only.
+    /// Fills `buffer` with bytes of a log file from `offset` on. Gives their number, which is
+    /// smaller at the end of the file only.
     fn read_at(&self, name: &str, offset: u64, buffer: &mut [u8]) -> io::Result<usize>;
 
-    /// The bytes of a file of the log's directory.
+    /// The length of a file of the log's directory in bytes.
     fn length(&self, name: &str) -> io::Result<u64>;
 
-    /// Appends to a file of the log's directory that is not the live one, made if need
-    /// be, and syncs it. After an error any part may have been written.
+    /// Appends to a file of the log's directory other than the live one, creating it if it does
+    /// not exist, and syncs it. After an error any part may have been written.
     fn append_to(&mut self, name: &str, bytes: &[u8]) -> io::Result<()>;
 
     /// Removes a file of the log's directory.
     fn remove(&mut self, name: &str) -> io::Result<()>;
 
-    /// The bytes that may still be written to the log's disk.
+    /// The free bytes of the log's disk.
     fn free(&self) -> io::Result<u64>;
 
-    /// Writes a small file, whole or not at all.
+    /// Replaces a small file atomically.
     fn store(&mut self, place: Dir, name: &str, content: &[u8]) -> io::Result<()>;
 
-    /// Overwrites a small file, then removes it; fine if there is none.
+    /// Overwrites and removes a small file. No error if it does not exist.
     fn erase(&mut self, place: Dir, name: &str) -> io::Result<()>;
 
-    /// Sees to it that `bytes` of the log's disk are kept free for us.
+    /// Reserves `bytes` of the log's disk.
     fn reserve(&mut self, bytes: u64) -> io::Result<()>;
 
-    /// Gives that space back, for the log's last words.
+    /// Frees the reserved space.
     fn release(&mut self) -> io::Result<()>;
 }
 
@@ -106,16 +105,15 @@ pub(crate) fn segment_name(first: u64) -> String {
     format!("{SEGMENT}{first:012}")
 }
 
-/// The number of the first record of the segment with that name; none if no segment can
-/// have it.
+/// The first record of the segment with this name; none if it is not a segment's name.
 #[must_use]
 pub fn segment_start(name: &str) -> Option<u64> {
-    // A name that we would have given, with a number that a record may have.
+    // Formatting the number again refuses signs and a wrong number of zeros.
     let first = Ordinal::new(name.strip_prefix(SEGMENT)?.parse().ok()?)?.get();
     (segment_name(first) == name).then_some(first)
 }
 
-/// The number of the record that the torn bytes with that file name stand before.
+/// The record before which the torn bytes of this file were.
 pub(crate) fn torn_before(name: &str) -> Option<u64> {
     let numbers = name.strip_prefix(TORN)?;
     let seq = numbers.split_once('.').map_or(numbers, |(seq, _)| seq);
@@ -137,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn torn_files_tell_the_record_after_them() {
+    fn torn_files_have_a_number() {
         assert_eq!(torn_before("audit.log.torn-17"), Some(17));
         assert_eq!(torn_before("audit.log.torn-17.2"), Some(17));
         for name in ["audit.log", "audit.log-000000000017", "audit.log.torn-x"] {
@@ -146,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn segments_sort_by_age_and_nothing_else_is_one() {
+    fn segments_sort_by_age() {
         let names = [
             "audit.log",
             "audit.log-000000000009",

@@ -1,9 +1,9 @@
-//! Reads a log file to its end, to go on from there.
+//! Reading a log file to its end.
 //!
-//! Whole records first; then, perhaps, bytes that are none: the end of a write
-//! that a crash tore. More than one write can hold is no tear but damage, and no
-//! place to go on from. A tear may also stand within a file that could not be cut
-//! (`chattr +a`): then the next record accounts for it.
+//! After the last complete record there may be torn bytes: a part of a write that a crash
+//! interrupted. More bytes than one write has are damage, and the log cannot be continued. In
+//! a file that could not be cut (`chattr +a`), torn bytes may also be between records: then
+//! the next record, `log.recovered`, accounts for them by length and hash.
 
 use crate::key::PublicKey;
 use crate::line::RecordLine;
@@ -15,16 +15,16 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::io::{self, BufRead, BufReader, Read};
 
-/// The most that one write holds.
+/// The most bytes of one write.
 pub const MAX_WRITE_BYTES: usize = 1024 * 1024;
-/// The most that a crash can tear, with a line's end before the write.
+/// The most bytes that a crash can tear: a write, and the end of the line before it.
 pub(crate) const MAX_TORN_BYTES: usize = MAX_WRITE_BYTES + MAX_LINE_BYTES;
 
-/// Bytes that are no part of the chain, until the record that accounts for them.
+/// Bytes that are not part of the chain.
 #[derive(Debug, Default)]
 pub(crate) struct Torn {
     bytes: Vec<u8>,
-    /// Over the first `hashed` of them: whoever asks often hashes nothing twice.
+    /// The hash of the first `hashed` bytes, so that repeated checks hash nothing twice.
     hash: Sha256,
     hashed: usize,
 }
@@ -38,7 +38,7 @@ impl Torn {
         self.bytes.is_empty()
     }
 
-    /// More than a crash can tear, and the newline that ends it.
+    /// Whether these are more bytes than a crash can tear, without the newline that ends them.
     pub(crate) fn is_too_much(&self) -> bool {
         let torn = self.bytes.strip_suffix(b"\n").unwrap_or(&self.bytes);
         torn.len() > MAX_TORN_BYTES
@@ -49,8 +49,8 @@ impl Torn {
         &self.bytes
     }
 
-    /// Whether `line`, which stands after them and the newline that ends them,
-    /// accounts for them.
+    /// Whether `line`, the next one, accounts for them. They must end with a newline, which is
+    /// not part of what was torn.
     pub(crate) fn is_accounted_for(&mut self, line: &RecordLine<'_>, text: &[u8]) -> bool {
         let is_ended = self.bytes.ends_with(b"\n");
         if !is_ended || line.event_type != b"log.recovered" || self.is_too_much() {
@@ -72,17 +72,17 @@ impl Torn {
     }
 }
 
-/// The members of a line.
+/// The members of a record.
 pub(crate) fn members(text: &[u8]) -> Option<Value> {
     serde_json::from_slice(text).ok().filter(Value::is_object)
 }
 
-/// A member that counts something: records, epochs.
+/// A member that is a number of records or epochs.
 pub(crate) fn ordinal(members: &Value, name: &str) -> Option<u64> {
     Ordinal::new(members[name].as_u64()?).map(Ordinal::get)
 }
 
-/// Which key the next seal is made with.
+/// The log, the epoch, and the key of the next seal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Epoch {
     pub(crate) log_id: String,
@@ -94,7 +94,7 @@ pub(crate) struct Epoch {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Unsealed {
     pub(crate) records: u64,
-    /// The time on the first of them.
+    /// The time of the first.
     pub(crate) since: Timestamp,
 }
 
@@ -108,26 +108,26 @@ impl Unsealed {
     }
 }
 
-/// A file, read to its end.
+/// The end of a file.
 #[derive(Debug)]
 pub(crate) struct Tail {
-    /// The first record: where the file's part of the chain begins.
+    /// The number and time of its first record.
     pub(crate) first: Option<(u64, Timestamp)>,
     pub(crate) head: Head,
-    /// The time on the last record.
+    /// The time of the last record.
     pub(crate) ts: Timestamp,
     pub(crate) epoch: Option<Epoch>,
     pub(crate) unsealed: Option<Unsealed>,
-    /// Where the whole records end.
+    /// The offset of the end of the last complete record.
     pub(crate) length: u64,
-    /// What stands after them.
+    /// The bytes after it.
     pub(crate) torn: Torn,
     /// The last record lacks its newline, and nothing else.
     pub(crate) is_unended: bool,
 }
 
 impl Tail {
-    /// Of a file that is not there.
+    /// The end of an empty file.
     pub(crate) fn empty() -> Self {
         Self {
             first: None,
@@ -141,8 +141,7 @@ impl Tail {
         }
     }
 
-    /// Reads to the end, or to the record number `until`, if it is met: what
-    /// stands after that one is then torn.
+    /// Reads a file to its end. If it has record `until`, everything after that counts as torn.
     pub(crate) fn read(file: impl Read, until: Option<u64>) -> io::Result<Self> {
         let mut file = BufReader::with_capacity(256 * 1024, file);
         let (mut tail, mut line, mut at) = (Self::empty(), Vec::new(), 0u64);
@@ -156,8 +155,8 @@ impl Tail {
         Ok(tail)
     }
 
-    /// For a file that cannot be cut: a newline will end what stands at its end. Where
-    /// nothing but that newline was missing, this makes a record of it.
+    /// For a file that cannot be cut, whose torn bytes will be ended by a newline: if only that
+    /// newline is missing, they are a record, and are taken as one.
     pub(crate) fn complete(&mut self) {
         let line = [self.torn.bytes(), b"\n"].concat();
         let end = self.length + self.torn.bytes().len() as u64;
@@ -168,7 +167,7 @@ impl Tail {
         }
     }
 
-    /// Takes a line if it goes on with the chain.
+    /// Takes a line that ends at offset `end`, if it continues the chain.
     pub(crate) fn take(&mut self, text: &[u8], end: u64) -> bool {
         let Some(text) = text.strip_suffix(b"\n") else {
             return false;
@@ -208,7 +207,7 @@ impl Tail {
     }
 }
 
-/// What `log.open` and `log.resumed` say of the epoch.
+/// The epoch in `log.open` and `log.resumed`.
 fn epoch(members: &Value) -> Option<Epoch> {
     Some(Epoch {
         log_id: members["log_id"].as_str()?.to_owned(),
@@ -225,7 +224,7 @@ fn next_key(members: &Value) -> Option<(u64, PublicKey)> {
     ))
 }
 
-/// Reads a line with its newline; a longer one than there can be comes in parts.
+/// Reads a line with its newline. A line longer than [`MAX_LINE_BYTES`] is read in parts.
 pub(crate) fn next_line(file: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<usize> {
     line.clear();
     file.take(MAX_LINE_BYTES as u64).read_until(b'\n', line)

@@ -1,15 +1,15 @@
-//! JSON strings and hexadecimal, as the log writes them.
+//! JSON strings and hexadecimal digits of records.
 //!
-//! What comes from elsewhere (a node's error, a peer's name) may hold anything.
-//! Control characters never reach the file as such, so a record is one line in
-//! any terminal and any syslog; and a text has a budget, so a record has one too.
+//! Texts from outside (a node's error, a peer's name) can have any characters. Control
+//! characters are always escaped, so that a record is one line in any terminal and in syslog.
+//! The length of texts is limited, and so is that of a record.
 
 use pulse_sensors::shown::is_active;
 
-/// What stands at the end of a text that was cut.
+/// The mark at the end of a truncated text.
 const CUT: &str = "…";
 
-/// A SHA-256 as it stands on a record: 64 hexadecimal digits.
+/// A SHA-256 in 64 hexadecimal digits.
 pub(crate) type Hex = [u8; 64];
 
 /// Appends a JSON string of at most `budget` bytes between its quotes.
@@ -46,14 +46,14 @@ fn push_escaped(line: &mut Vec<u8>, text: &str, budget: usize) {
 fn push_char(line: &mut Vec<u8>, c: char) {
     match c {
         '"' | '\\' => line.extend_from_slice(&[b'\\', c as u8]),
-        // C0, DEL, C1 and the soft hyphen: what a terminal would obey, or not show. All are
-        // below U+0100, and the format has escapes for these alone.
+        // C0, DEL, C1 and the soft hyphen, which terminals interpret or hide. All are below
+        // U+0100, and the format has escapes for these alone.
         c if is_active(c) && c < '\u{100}' => {
             let [.., code] = u32::from(c).to_be_bytes();
             line.extend_from_slice(b"\\u00");
             line.extend_from_slice(&[digit(code >> 4), digit(code)]);
         }
-        // What reorders a line, breaks it, or is not seen.
+        // Characters that reorder or break a line, or are invisible.
         c if is_active(c) => push_char(line, char::REPLACEMENT_CHARACTER),
         c => line.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
     }
@@ -61,7 +61,7 @@ fn push_char(line: &mut Vec<u8>, c: char) {
 
 /// Appends a number.
 pub(crate) fn push_number(line: &mut Vec<u8>, mut value: u64) {
-    // Of 64 bits there are at most 20 digits; the last comes first.
+    // A number of 64 bits has at most 20 digits; the last one is computed first.
     let mut digits = [0u8; 20];
     let mut count = 0;
     for place in digits.iter_mut().rev() {
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_terminal_would_obey_is_escaped() {
+    fn control_characters_are_escaped() {
         assert_eq!(
             string("a\"b\\c\n\u{1b}[2J\u{7f}\u{9b}é", 99),
             r#""a\"b\\c\u000a\u001b[2J\u007f\u009bé""#
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_text_is_cut_where_one_sees_it() {
+    fn a_long_text_is_truncated() {
         assert_eq!(string(&"x".repeat(20), 10), "\"xxxxxxx…\"");
         assert_eq!(string("exactly10!", 10), "\"exactly10!\"");
         assert_eq!(string("\n\n\n", 10), "\"\\u000a…\"");
@@ -132,14 +132,14 @@ mod tests {
         }
     }
 
-    /// What of a text can be put on record.
+    /// The text as a record has it.
     fn kept(text: &str) -> String {
         text.replace(|c| is_active(c) && c >= '\u{100}', "\u{fffd}")
     }
 
     proptest! {
         #[test]
-        fn a_text_within_its_budget_comes_back(text in any::<String>()) {
+        fn a_short_text_is_unchanged(text in any::<String>()) {
             let read: String = serde_json::from_str(&string(&text, usize::MAX)).unwrap();
             prop_assert_eq!(read, kept(&text));
         }

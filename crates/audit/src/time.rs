@@ -1,7 +1,6 @@
-//! The time on a record: UTC, to the microsecond, always 27 characters.
+//! The time of a record: UTC in microseconds, as a text of 27 characters.
 //!
-//! Fixed width keeps the reader's work small, and text that sorts as time does is
-//! kind to whoever has nothing but `grep`.
+//! The fixed width makes parsing cheap, and texts sort as times do.
 
 use pulse_sensors::calendar;
 use std::fmt;
@@ -9,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The length of a time's text.
 pub(crate) const TEXT_BYTES: usize = 27;
-/// The last moment of the year 9999, the last that fits the text.
+/// The last microsecond of the year 9999, the last time that fits the text.
 const LAST: u64 = 253_402_300_799_999_999;
 const MICROS: u64 = 1_000_000;
 
@@ -18,7 +17,7 @@ const MICROS: u64 = 1_000_000;
 pub struct Timestamp(u64);
 
 impl Timestamp {
-    /// The time that the system's clock shows.
+    /// The time of the system's clock.
     #[must_use]
     pub fn now() -> Self {
         let since = SystemTime::now()
@@ -27,7 +26,7 @@ impl Timestamp {
         Self::from_micros(u64::try_from(since.as_micros()).unwrap_or(LAST))
     }
 
-    /// From microseconds since 1970; beyond the year 9999 it stays there.
+    /// From microseconds since 1970, at most the end of the year 9999.
     #[must_use]
     pub fn from_micros(micros: u64) -> Self {
         Self(micros.min(LAST))
@@ -39,20 +38,20 @@ impl Timestamp {
         self.0
     }
 
-    /// How long after `earlier`; nothing when the clock went back.
+    /// The time since `earlier`; zero when the clock went back.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }
 
-    /// Later by `duration`.
+    /// The time `duration` later.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
         let micros = u64::try_from(duration.as_micros()).unwrap_or(LAST);
         Self::from_micros(self.0.saturating_add(micros))
     }
 
-    /// The text, as on a record.
+    /// The text in a record.
     #[must_use]
     pub(crate) fn text(self) -> [u8; TEXT_BYTES] {
         let (seconds, micros) = (self.0 / MICROS, self.0 % MICROS);
@@ -69,7 +68,7 @@ impl Timestamp {
         text
     }
 
-    /// Reads the text of a record, strictly.
+    /// Parses exactly that text.
     #[must_use]
     pub fn parse(text: &[u8]) -> Option<Self> {
         let text: &[u8; TEXT_BYTES] = text.try_into().ok()?;
@@ -128,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn known_moments_read_as_they_should() {
+    fn known_times() {
         for (micros, text) in [
             (0, "1970-01-01T00:00:00.000000Z"),
             (951_782_400_000_001, "2000-02-29T00:00:00.000001Z"),
@@ -142,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn every_day_of_four_centuries_survives_the_text() {
+    fn every_day_of_four_centuries() {
         for day in 0..146_097 {
             let time = Timestamp(day * 86_400 * MICROS + 86_399_999_999);
             assert_eq!(Timestamp::parse(&time.text()), Some(time));
@@ -150,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_time_is_refused() {
+    fn invalid_times_are_refused() {
         for text in [
             "2026-02-29T10:00:03.123456Z",
             "2026-13-01T10:00:03.123456Z",

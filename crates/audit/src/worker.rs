@@ -1,7 +1,7 @@
-//! A thread whose end is waited for, and no longer than it may take.
+//! A thread that is joined with a timeout.
 //!
-//! A disk that does not answer keeps a thread in the kernel; a fault in our own code could
-//! keep one in a loop. Neither may keep the program from ending: `exit` ends every thread.
+//! A disk that does not respond blocks a thread in the kernel, and a bug could keep one in a
+//! loop. Neither may keep the program from exiting: `exit` ends every thread.
 
 use std::convert::Infallible;
 use std::io;
@@ -17,16 +17,16 @@ pub struct Worker(Mutex<Option<Running>>);
 #[derive(Debug)]
 struct Running {
     thread: JoinHandle<()>,
-    /// Nothing is ever sent: the thread's end, also by a panic, closes it.
+    /// Closed when the thread ends, also by a panic. Nothing is sent on it.
     end: Receiver<Infallible>,
 }
 
-/// What became of a thread that was to end.
+/// Whether a thread has ended within the timeout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ThreadEnd {
     /// It has ended.
     Ended,
-    /// It has not, and is left alone.
+    /// It has not, and keeps running.
     StillRunning,
 }
 
@@ -46,20 +46,19 @@ impl Worker {
         Ok(Self(Mutex::new(Some(Running { thread, end }))))
     }
 
-    /// Waits for the end of the thread, which somebody has asked for. It can be waited for
-    /// again.
+    /// Waits for the end of the thread. Can be called again.
     pub fn wait(&self, timeout: Duration) -> ThreadEnd {
         let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(worker) = running.take() else {
             return ThreadEnd::Ended;
         };
-        // It either closes or says nothing.
+        // Either the channel closes, or the timeout expires.
         let closed = worker.end.recv_timeout(timeout);
         if closed == Err(RecvTimeoutError::Timeout) {
             *running = Some(worker);
             return ThreadEnd::StillRunning;
         }
-        // One that panicked has nothing more to say than that it ended.
+        // A panic is an end, too; its message was printed by the panic hook.
         let _ = worker.thread.join();
         ThreadEnd::Ended
     }
@@ -70,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thread_is_waited_for_until_its_end_or_the_timeout() {
+    fn wait_ends_with_thread_or_timeout() {
         let (release, released) = channel::<()>();
         let work = move || {
             let _ = released.recv();

@@ -1,10 +1,9 @@
-//! The one thread that writes.
+//! The writing thread.
 //!
-//! Callers queue their records and are told when these are on disk. Whatever has
-//! come together while the disk was busy goes out in one write and one sync (group
-//! commit), so many callers wait little longer than one. When writing fails, all
-//! who wait and all who come are refused at once, until the log can be written
-//! again, which is tried by itself.
+//! Callers queue records and are notified when these are on disk. All records that were
+//! queued while the disk was busy share one write and one sync (group commit), so many callers
+//! wait little longer than one. When writing fails, queued and new records are refused at
+//! once, until a retry succeeds.
 
 mod driver;
 mod housekeeping;
@@ -24,20 +23,20 @@ use pulse_core::retention::{Hold, Limits, Stream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A record is on disk.
+/// The receipt of a record on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Receipt {
     /// Its number.
     pub seq: u64,
 }
 
-/// A record is not on disk, and what it was for must not be done.
+/// Why a record is not on disk. The action that it records must not be performed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unavailable {
     /// The log cannot be written.
     #[error("audit log unavailable: {0}")]
     Failed(Arc<str>),
-    /// Too many records wait for the disk.
+    /// The queue is full.
     #[error("audit log unavailable: too many records wait for the disk")]
     Busy,
     /// The writer was stopped.
@@ -45,7 +44,7 @@ pub enum Unavailable {
     Stopped,
 }
 
-/// The records that a log holds.
+/// The records of a log that are on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OnDisk {
     /// The number of the first.
@@ -54,53 +53,53 @@ pub struct OnDisk {
     pub last: u64,
 }
 
-/// How the log fares.
+/// The health of the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Health {
     /// Records can be written.
     pub available: bool,
-    /// The last failure, also when it is over.
+    /// The last failure, also after recovery.
     pub last_error: Option<Arc<str>>,
-    /// The log's own name.
+    /// The log's id.
     pub log_id: String,
     /// The last record on disk.
     pub seq: u64,
-    /// The current epoch, and its public key.
+    /// The current epoch.
     pub epoch: u64,
-    /// In epoch 0 the verification key.
+    /// Its public key; in epoch 0 the verification key.
     pub key: String,
     /// Records that are not sealed.
     pub unsealed: u64,
-    /// Records that wait for the disk.
+    /// Queued records.
     pub queue: usize,
     /// Records refused since the start.
     pub refused: u64,
-    /// Records that nobody waited for, dropped since the start because too many waited.
+    /// Notes dropped since the start because the queue was full.
     pub dropped: u64,
-    /// Writes, each with one sync: `seq` over this is the batch size.
+    /// Writes since the start, each with one sync.
     pub commits: u64,
-    /// Why the file could not be rotated when it last was due.
+    /// Why the last rotation was not permitted.
     pub rotation_refused: Option<String>,
-    /// How much there is of it, and what becomes of old segments.
+    /// Its size and retention.
     pub upkeep: Upkeep,
 }
 
-/// How much there is of the log, and what becomes of old segments.
+/// The size of the log, and the state of its retention.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Upkeep {
     /// The first record that the log holds.
     pub first: u64,
-    /// The bytes of all segments, the live file among them.
+    /// The bytes of all segments and the live file.
     pub bytes: u64,
-    /// The bytes that may still be written to its disk; none before that was looked at.
+    /// The free bytes of its disk; none before they are known.
     pub free: Option<u64>,
-    /// The bytes that are written in a day.
+    /// The bytes written per day.
     pub rate: Option<BytesPerDay>,
     /// The time until the disk is full.
     pub left: TimeLeft,
     /// Segments removed since the start.
     pub removed_segments: u64,
-    /// The last record that was removed since the start; 0 is none.
+    /// The last record removed since the start; 0 for none.
     pub removed_through: u64,
     /// Why the oldest segment is still there, though it exceeds a limit.
     pub blocked: Option<Blocked>,
@@ -131,12 +130,12 @@ impl Health {
     }
 }
 
-/// A collector that is behind for less time than this is none of the operator's business.
+/// A collector that is behind for less time than this is not reported.
 const PRESSING: Duration = Duration::from_secs(60);
 
 impl Upkeep {
-    /// What keeps the oldest segment and needs an operator: because it does not end by
-    /// itself, or has not for a while.
+    /// The reason for which the oldest segment is kept, if it needs an operator: it does not end
+    /// by itself, or has lasted for a minute.
     #[must_use]
     pub fn pressing_hold(&self) -> Option<&Hold> {
         match &self.blocked {
@@ -159,12 +158,12 @@ impl Upkeep {
     }
 }
 
-/// What is to become of old segments.
+/// The retention of old segments.
 pub struct Retention {
-    /// Nothing is removed unless one of them is set.
+    /// The limits. Nothing is removed unless one is set.
     pub limits: Limits,
-    /// Tells the streams that have to have passed a segment. It runs on the writer's
-    /// thread and must not wait.
+    /// Gives the streams that must have sent a segment before it is removed. It runs on the
+    /// writing thread and must not block.
     pub streams: Box<dyn Fn() -> Vec<Stream> + Send>,
 }
 
@@ -176,11 +175,11 @@ impl std::fmt::Debug for Retention {
     }
 }
 
-/// What is called when a record is on disk, or will not be. It runs on the
-/// writer's thread and must not wait.
-pub type Completion<T> = Box<dyn FnOnce(Result<T, Unavailable>) + Send>;
+/// A callback for when a record is on disk, or refused. It runs on the writing thread and must
+/// not block.
+pub(crate) type Completion<T> = Box<dyn FnOnce(Result<T, Unavailable>) + Send>;
 
-/// The writer: hands records to its thread.
+/// The handle of the writing thread.
 #[derive(Debug)]
 pub struct Writer {
     queue: Arc<WriterQueue>,
@@ -189,10 +188,10 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Opens the log, or begins it where there is none, and starts the thread.
+    /// Opens or creates the log, and starts the thread.
     ///
     /// # Errors
-    /// [`LogError`]: the program should not start then.
+    /// [`LogError`]; the program should not start then.
     pub fn start<S>(storage: S, settings: Settings) -> Result<Self, LogError>
     where
         S: Storage + Send + 'static,
@@ -200,7 +199,7 @@ impl Writer {
         Self::start_with_clock(storage, settings, Box::new(Timestamp::now))
     }
 
-    /// As [`Writer::start`], with another clock on the records.
+    /// As [`Writer::start`], with another clock for the records' times.
     ///
     /// # Errors
     /// As [`Writer::start`].
@@ -231,8 +230,7 @@ impl Writer {
         })
     }
 
-    /// Puts an event on record; `done` is called when it is on disk, or at once
-    /// when it cannot be.
+    /// Queues the record of an event. `done` is called when it is on disk, or when it is refused.
     pub fn submit(&self, event: &Event<'_>, done: Completion<Receipt>) {
         self.queue.submit(Job {
             body: Body::of(event),
@@ -240,8 +238,8 @@ impl Writer {
         });
     }
 
-    /// Puts an event on record that nobody waits for. While too many of these wait for the
-    /// disk, it is dropped and counted, and the count is put on record.
+    /// Queues the record of an event for which nobody waits. When the queue is full it is
+    /// dropped, and the count of dropped ones is put on record.
     pub fn note(&self, event: &Event<'_>) {
         self.queue.submit(Job {
             body: Body::of(event),
@@ -249,47 +247,45 @@ impl Writer {
         });
     }
 
-    /// Ends the segment and begins a new one.
+    /// Rotates the live file.
     pub fn rotate(&self, done: Completion<Rotation>) {
         self.queue.command(WriterCommand::Rotate(done));
     }
 
-    /// Follows a file that was renamed by somebody else (logrotate, `SIGUSR1`).
+    /// Begins a new live file after another program renamed it (logrotate, `SIGUSR1`).
     pub fn reopen(&self) {
         self.queue.command(WriterCommand::Reopen);
     }
 
-    /// Removes old segments from now on, within these limits. Until this is called,
-    /// nothing is removed: the streams that need the segments must be known first.
+    /// Sets the retention. Until the first call nothing is removed, because the streams that
+    /// need old segments must be known first.
     pub fn retain(&self, retention: Retention) {
         self.queue.command(WriterCommand::Retain(retention));
     }
 
-    /// Has `follower` told which records are on disk, now and whenever that changes, on
-    /// the writer's thread: it must not wait. There can be one follower.
+    /// Sets a callback for the records on disk, which is called now and on every change. It runs
+    /// on the writing thread and must not block. Only the first call has an effect.
     pub fn set_follower(&self, follower: impl Fn(OnDisk) + Send + Sync + 'static) {
         self.queue.set_follower(Box::new(follower));
     }
 
-    /// Whether records can be written: the one part of [`Writer::health`] that is
-    /// asked with every request.
+    /// Whether records can be written, as [`Health::available`].
     #[must_use]
     pub fn is_available(&self) -> bool {
         self.queue.is_available()
     }
 
-    /// How the log fares.
+    /// The health of the log.
     #[must_use]
     pub fn health(&self) -> Health {
         self.queue.health()
     }
 
-    /// Writes what is queued, seals, and ends the thread. Nothing is taken
-    /// afterwards. Gives how the log fared at its end.
+    /// Writes queued records, seals, and ends the thread. New records are refused. Gives the
+    /// health of the log.
     ///
-    /// A disk that does not answer is waited for as long as
-    /// [`stop_timeout`](Settings::stop_timeout) says: then the thread
-    /// [still runs](Self::is_running), and the health is the last that was known.
+    /// When the disk does not respond within [`stop_timeout`](Settings::stop_timeout), the
+    /// thread [keeps running](Self::is_running), and the health is the last one published.
     pub fn stop(&self) -> Health {
         self.queue.stop();
         self.thread.wait(self.stop_timeout);

@@ -1,7 +1,7 @@
-//! The verifier in `docs/`, written from the format's page alone, says the same.
+//! The verifier in `docs/`, written from the format specification alone, agrees.
 //!
-//! One Python process judges all cases: each is a file, and its key stands in the
-//! file's name. Skipped, with a message, where the `cryptography` package is not.
+//! One Python process judges all cases: each is a file with its key in the file's name. Skipped,
+//! with a message, without the `cryptography` package.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
@@ -73,7 +73,7 @@ fn cases(sample: &Sample, other: &Sample) -> Vec<Vec<u8>> {
     cases
 }
 
-/// Bodies under a hash that is right; the first ones are such as we write.
+/// Bodies under a right hash; the first ones are as the encoder writes them.
 const BODIES: [&str; 26] = [
     r#"proxy.start","decision":"allowed""#,
     r#"proxy.start","error":"a\"b\\c\u000a\u009bé…","duration_ms":12.034"#,
@@ -103,7 +103,7 @@ const BODIES: [&str; 26] = [
     "proxy.start\",\"a\":\"\u{9b}\"",
 ];
 
-/// The last seal's signature is the same bytes, written in another way.
+/// The last seal with the same signature in another encoding.
 fn with_other_base64(all: &[Vec<u8>]) -> Vec<u8> {
     let (last, before) = all.split_last().unwrap();
     let last = String::from_utf8(last.clone()).unwrap();
@@ -117,7 +117,7 @@ fn with_other_base64(all: &[Vec<u8>]) -> Vec<u8> {
     [before.concat(), line.into_bytes()].concat()
 }
 
-/// The log with one more record, unsealed, whose chain is right.
+/// The log with one more record, unsealed, whose chain is valid.
 fn with_forged_end(all: &[Vec<u8>], body: &str) -> Vec<u8> {
     with_forged_end_of(all, body, &all[0])
 }
@@ -144,7 +144,7 @@ fn with_forged_end_of(all: &[Vec<u8>], body: &str, first: &[u8]) -> Vec<u8> {
     [all.concat(), line.into_bytes()].concat()
 }
 
-/// A log that could not be cut: torn bytes stand in it.
+/// A log that could not be cut, with torn bytes in it.
 fn torn_in_place() -> Sample {
     let sample = sample(1, 1, 2, "torn");
     {
@@ -162,8 +162,8 @@ fn torn_in_place() -> Sample {
     Sample { files, ..sample }
 }
 
-/// A log that could not be cut, and a crash that tore only the first of three
-/// records that were written at once.
+/// A log that could not be cut, in which a crash tore only the first of three records of one
+/// write.
 fn torn_with_whole_records() -> Sample {
     let sample = sample(1, 1, 2, "torn");
     sample.disk.disk.lock().unwrap().append_only = true;
@@ -189,8 +189,8 @@ fn torn_with_whole_records() -> Sample {
     Sample { files, ..sample }
 }
 
-/// What the independent verifier says of each case, a log with the seals of what was
-/// removed from it: whether it is intact.
+/// The independent verifier's verdicts: for each case, a log with the seals of removed segments,
+/// whether it is intact.
 fn their_verdicts(cases: &[Case], key: PublicKey) -> Vec<bool> {
     let place = tempfile::tempdir().unwrap();
     for (number, case) in cases.iter().enumerate() {
@@ -223,7 +223,7 @@ struct Case {
     seals: Option<Vec<u8>>,
 }
 
-/// Both verifiers judge; a few cases are intact, and most are not.
+/// Compares both verifiers; a few cases are intact, most are not.
 fn assert_agreement(cases: &[Case], key: PublicKey) {
     let mut intact = 0;
     for (number, (theirs, case)) in their_verdicts(cases, key)
@@ -246,7 +246,7 @@ fn assert_agreement(cases: &[Case], key: PublicKey) {
 }
 
 #[test]
-fn the_independent_verifier_agrees_on_every_case() {
+fn second_verifier_agrees() {
     if !has_python() {
         return;
     }
@@ -262,7 +262,7 @@ fn the_independent_verifier_agrees_on_every_case() {
     }
 }
 
-/// A log of which two segments were removed, one after the other; and the second of them.
+/// A log of which two segments were removed one after the other, and the second of these.
 fn pruned() -> (Case, Vec<u8>, PublicKey) {
     let sample = sample(4, 2, 2, "pruned");
     let at = common::at;
@@ -286,7 +286,7 @@ fn pruned() -> (Case, Vec<u8>, PublicKey) {
     (case, second, sample.key)
 }
 
-/// Whatever can be done to lines.
+/// Random changes of lines.
 fn line_changes(content: &[u8], foreign: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let all = lines(content);
     let mut changed = Vec::new();
@@ -311,7 +311,7 @@ fn line_changes(content: &[u8], foreign: &[Vec<u8>]) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn the_independent_verifier_agrees_on_pruned_logs() {
+fn second_verifier_agrees_on_pruning() {
     if !has_python() {
         return;
     }
@@ -322,7 +322,7 @@ fn the_independent_verifier_agrees_on_pruned_logs() {
         log: log.to_vec(),
         seals: seals.map(<[u8]>::to_vec),
     };
-    // With the second segment again, as a removal that was interrupted leaves it.
+    // With the second segment still there, as after an interrupted removal.
     let interrupted = [&second[..], &case.log].concat();
     let mut cases = vec![
         case.clone(),
@@ -341,7 +341,7 @@ fn the_independent_verifier_agrees_on_pruned_logs() {
         cases.push(with(&case.log, Some(&changed)));
         cases.push(with(&interrupted, Some(&changed)));
     }
-    // Records of removals that do not say what they should, without a seal after them.
+    // Invalid records of removals, without a seal after them.
     let all = lines(&case.log);
     for body in [
         r#"log.pruned","first_seq":1,"last_seq":2,"last_hash":"x","epoch":1,"reason":"age""#,
@@ -361,7 +361,7 @@ fn the_independent_verifier_agrees_on_pruned_logs() {
 }
 
 #[test]
-fn the_independent_verifier_is_short_and_has_the_exit_codes_it_says() {
+fn second_verifier_is_short() {
     let source = std::fs::read_to_string(script()).unwrap();
     assert!(source.lines().count() < 170);
     if !has_python() {
@@ -423,7 +423,7 @@ fn the_independent_verifier_is_short_and_has_the_exit_codes_it_says() {
         assert_eq!((theirs, ours), (code, code), "{arguments:?}");
     }
     assert_eq!(run(&content, &["--head", "seq=3"]), 2);
-    // Only regular files are read, and their names are held against what is in them.
+    // Only regular files are read, and their names are compared with their contents.
     let renamed = place.path().join("audit.log-000000000002");
     std::fs::write(&renamed, &content).unwrap();
     let alone = |path: &std::path::Path| {

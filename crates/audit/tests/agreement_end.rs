@@ -1,4 +1,4 @@
-//! The verifier in `docs/` judges a log's end as ours does: by private keys and by heads.
+//! The verifier in `docs/` judges a log's end as ours does: by private keys and heads.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
@@ -72,7 +72,7 @@ fn head(line: &[u8]) -> Head {
     Head::from_parts(seq, value(text, "event_hash")).unwrap()
 }
 
-/// One or two keys of this log, under their own and other names; another log's; none.
+/// One or two keys of this log, under their own and other names; a key of another log; none.
 fn sets_of_keys(kept: &Files, foreign: &Files) -> Vec<Files> {
     let garbage = ("seal-key-6".to_owned(), b"garbage\n".to_vec());
     let mut sets = vec![Vec::new(), vec![garbage.clone()], foreign.clone()];
@@ -84,7 +84,7 @@ fn sets_of_keys(kept: &Files, foreign: &Files) -> Vec<Files> {
                 .map(|other| vec![key.clone(), other.clone()]),
         );
         sets.push(vec![key.clone(), foreign[0].clone()]);
-        // A file's name counts for nothing, so that two can be of one epoch.
+        // A file's name counts for nothing, so two files can have keys of one epoch.
         let (_, text) = renamed(&kept[6], epoch as u64 + 1);
         sets.push(vec![
             key.clone(),
@@ -98,7 +98,7 @@ fn sets_of_keys(kept: &Files, foreign: &Files) -> Vec<Files> {
 }
 
 #[test]
-fn the_independent_verifier_agrees_on_the_end() {
+fn second_verifier_agrees_on_ends() {
     if !has_python() {
         return;
     }

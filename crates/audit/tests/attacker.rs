@@ -1,6 +1,6 @@
-//! An attacker with root and today's key, against yesterday's log: every file and
-//! the state directory can be read and written, hashes recomputed, seals made
-//! again with the stolen key. What cannot be done is sign as yesterday.
+//! An attacker with root and today's key, against yesterday's log: the attacker can read and
+//! write every file, recompute hashes, and seal again with the stolen key, but cannot sign with
+//! yesterday's keys.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
@@ -21,7 +21,7 @@ const DAY: u64 = 86_400;
 /// A log of two days on a real disk, at rest.
 struct Victim {
     place: tempfile::TempDir,
-    /// What the operator wrote down when the log was begun.
+    /// The verification key that the operator kept.
     key: PublicKey,
     /// The log's lines, as they were written.
     honest: Vec<Vec<u8>>,
@@ -61,7 +61,7 @@ impl Victim {
         self.place.path().join("state")
     }
 
-    /// Puts other lines in the log's place.
+    /// Replaces the log's lines.
     fn overwrite(&self, lines: &[Vec<u8>]) {
         std::fs::write(self.place.path().join("log/audit.log"), lines.concat()).unwrap();
     }
@@ -79,7 +79,7 @@ impl Victim {
         })
     }
 
-    /// Yesterday's record of what the attacker wants undone.
+    /// The record of yesterday that the attacker wants to remove.
     fn shameful(&self) -> usize {
         let found = self
             .honest
@@ -90,7 +90,7 @@ impl Victim {
 }
 
 #[test]
-fn yesterdays_records_cannot_be_changed_under_seals_made_with_todays_key() {
+fn todays_key_cannot_reseal_yesterday() {
     let victim = Victim::new();
     assert_eq!(victim.judged_with_its_key().verdict, Verdict::Intact);
     let key = stolen_key(&victim.state());
@@ -112,7 +112,7 @@ fn yesterdays_records_cannot_be_changed_under_seals_made_with_todays_key() {
 }
 
 #[test]
-fn naming_todays_key_in_yesterdays_seals_does_not_make_it_theirs() {
+fn renaming_the_key_in_seals_fails() {
     let victim = Victim::new();
     let key = stolen_key(&victim.state());
     let at = victim.shameful();
@@ -126,7 +126,7 @@ fn naming_todays_key_in_yesterdays_seals_does_not_make_it_theirs() {
 }
 
 #[test]
-fn a_log_written_anew_from_its_first_record_has_another_key() {
+fn a_rewritten_log_has_another_key() {
     let victim = Victim::new();
     let key = stolen_key(&victim.state());
     let mut forged = victim.honest.clone();
@@ -146,7 +146,7 @@ fn a_log_written_anew_from_its_first_record_has_another_key() {
 }
 
 #[test]
-fn what_is_wrong_first_is_told_first() {
+fn findings_are_in_order() {
     let victim = Victim::new();
     let key = stolen_key(&victim.state());
     let mut forged = victim.honest.clone();
@@ -164,7 +164,7 @@ fn what_is_wrong_first_is_told_first() {
     assert_eq!(found, [(Attack::WrongKey, 1), (Attack::Deleted, gap)]);
 }
 
-/// Records that chain, whatever they say.
+/// A valid chain of records with these bodies.
 fn forged_log(bodies: impl Iterator<Item = String>) -> Vec<Vec<u8>> {
     let line = |body: String| {
         let (seq, prev, hash) = (0, "0".repeat(64), "f".repeat(64));
@@ -182,7 +182,7 @@ fn forged_log(bodies: impl Iterator<Item = String>) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn an_epoch_that_cannot_be_counted_on_from_is_no_reason_to_fail() {
+fn a_huge_epoch_does_not_overflow() {
     let key = SigningKey::from_bytes(&[7; 32]);
     let (name, epoch) = (public(&key), u64::MAX);
     let opened = format!(r#"log.open","log_id":"x","host":"x","epoch":{epoch},"key":"{name}""#);
@@ -206,7 +206,7 @@ fn an_epoch_that_cannot_be_counted_on_from_is_no_reason_to_fail() {
 }
 
 #[test]
-fn a_removal_that_cannot_be_counted_on_from_is_no_reason_to_fail() {
+fn a_huge_removal_does_not_overflow() {
     let last = u64::MAX;
     let hash = "a".repeat(64);
     let removed = |first: u64| {
@@ -216,7 +216,7 @@ fn a_removal_that_cannot_be_counted_on_from_is_no_reason_to_fail() {
     };
     for first in [1, last] {
         let lines = forged_log((0..2).map(|_| removed(first)));
-        // As a whole log, and as one whose beginning is gone.
+        // As a whole log, and as one without its beginning.
         for lines in [&lines[..], &lines[1..]] {
             for start in [Start::FirstRecord, Start::AnyRecord] {
                 let options = Options {
@@ -231,7 +231,7 @@ fn a_removal_that_cannot_be_counted_on_from_is_no_reason_to_fail() {
 }
 
 #[test]
-fn however_much_is_wrong_what_is_told_is_bounded() {
+fn findings_are_bounded() {
     let opened = |_| r#"log.open","log_id":"x","host":"x","epoch":0,"key":"x""#.to_owned();
     let lines = forged_log((0..5_000).map(opened));
     let report = common::check(&common::one(lines.concat()), &Options::default());
@@ -252,8 +252,8 @@ fn leaving_the_seals_out_shows() {
 }
 
 #[test]
-fn the_stolen_key_seals_nothing_before_todays_last_seal() {
-    // The seal's own text is left as it was: only the signature is made again.
+fn a_stolen_key_seals_no_earlier() {
+    // The text of the seal is unchanged: only the signature is made again.
     let victim = Victim::new();
     let key = stolen_key(&victim.state());
     for at in (0..victim.honest.len()).filter(|at| is_seal(&victim.honest[*at])) {
@@ -267,7 +267,7 @@ fn the_stolen_key_seals_nothing_before_todays_last_seal() {
 }
 
 #[test]
-fn no_file_keeps_a_key_that_yesterdays_log_names() {
+fn old_keys_are_in_no_file() {
     let victim = Victim::new();
     let key = stolen_key(&victim.state());
     let named: Vec<String> = victim

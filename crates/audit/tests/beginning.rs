@@ -1,4 +1,4 @@
-//! A log that names no key could be anybody's.
+//! A log that does not begin with a key.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
@@ -8,7 +8,7 @@ use pulse_audit::verify::{Attack, Options, Verdict};
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
 
-/// A whole chain that anybody can make.
+/// A complete chain that anyone can make.
 fn forged(records: u64, first: &str) -> Vec<u8> {
     let (mut log, mut prev) = (String::new(), "0".repeat(64));
     for seq in 1..=records {
@@ -31,7 +31,7 @@ fn forged(records: u64, first: &str) -> Vec<u8> {
 const NO_KEY: &str = r#""event_type":"command.start","node":"pve1""#;
 
 #[test]
-fn a_chain_that_begins_without_a_key_is_not_a_log() {
+fn a_log_begins_with_its_key() {
     let sample = sample(1, 1, 3, "a");
     for options in [Options::default(), pinned(sample.key)] {
         for records in 1..4 {
@@ -46,7 +46,7 @@ fn a_chain_that_begins_without_a_key_is_not_a_log() {
 }
 
 #[test]
-fn whatever_epoch_a_log_begins_with_its_key_is_compared() {
+fn the_first_key_is_always_compared() {
     let (own, other) = (sample(1, 1, 3, "a"), sample(1, 1, 3, "b"));
     for epoch in [0, 1, 5] {
         let first = format!(

@@ -1,5 +1,5 @@
-//! The clock steps back and forth: numbers and hashes keep the order, seals come in
-//! time by every clock, and the verifier says what it saw.
+//! Clock steps in both directions: numbers and hashes keep the order, seals are in time by every
+//! clock, and the verifier reports the steps.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 #[test]
-fn the_seal_comes_first_when_the_clock_leaps() {
+fn a_clock_step_seals_first() {
     let disk = Simulated::default();
     let mut log = Log::open(disk.clone(), settings(), at(0)).unwrap();
     let key = log.public_key();
@@ -32,7 +32,7 @@ fn the_seal_comes_first_when_the_clock_leaps() {
 }
 
 #[test]
-fn the_writer_seals_though_its_clock_stands_or_goes_back() {
+fn a_stopped_clock_still_seals() {
     let disk = Simulated::default();
     let settings = Settings {
         seal_after: Duration::from_millis(5),
@@ -62,7 +62,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn whatever_the_clock_shows_the_log_verifies_and_steps_are_named(
+    fn clock_steps_are_named(
         moments in prop::collection::vec(0u64..400_000, 1..40),
     ) {
         let disk = Simulated::default();

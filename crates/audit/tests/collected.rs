@@ -1,4 +1,4 @@
-//! A collector's file: what arrives late, twice, with headers, or not at all.
+//! A collector's file: records that are late, repeated, with headers, or missing.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
@@ -58,7 +58,7 @@ fn notes(report: &Report) -> Vec<NoteKind> {
     report.notes.iter().map(|note| note.kind).collect()
 }
 
-/// Every record is there, and whole.
+/// Checks that every record is there and complete.
 #[track_caller]
 fn assert_complete(report: &Report, collected: &Collected, records: usize) {
     assert_eq!(report.verdict, Verdict::Intact, "{:?}", report.findings);
@@ -70,7 +70,7 @@ fn assert_complete(report: &Report, collected: &Collected, records: usize) {
 }
 
 #[test]
-fn headers_and_lines_of_others_do_not_matter() {
+fn headers_and_others_are_skipped() {
     let (log, key) = log();
     for header in ["", " ", RFC_5424, RFC_3164] {
         let mut content = b"Nov 21 10:00:00 host2 sshd[1]: {\"seq\":\"no\"}\n".to_vec();
@@ -86,7 +86,7 @@ fn headers_and_lines_of_others_do_not_matter() {
 }
 
 #[test]
-fn records_sent_again_late_and_out_of_order_are_counted_and_no_attack() {
+fn repetitions_are_no_finding() {
     let (log, key) = log();
     let late = [&log[..5], &log[9..], &log[3..12], &log[..2]].concat();
     let (report, collected) = alone(&late.concat(), key);
@@ -98,7 +98,7 @@ fn records_sent_again_late_and_out_of_order_are_counted_and_no_attack() {
 }
 
 #[test]
-fn every_gap_is_named_and_the_first_says_from_where_to_replay() {
+fn every_gap_is_named() {
     let (log, key) = log();
     let content = [&log[..4], &log[6..10], &log[11..]].concat();
     let (report, collected) = alone(&content.concat(), key);
@@ -120,7 +120,7 @@ fn every_gap_is_named_and_the_first_says_from_where_to_replay() {
 }
 
 #[test]
-fn an_edited_line_is_found_where_it_stands_and_does_not_hide_a_gap() {
+fn an_edit_does_not_hide_a_gap() {
     let (log, key) = log();
     let mut edited = log.clone();
     let text = String::from_utf8(log[3].clone()).unwrap();
@@ -135,7 +135,7 @@ fn an_edited_line_is_found_where_it_stands_and_does_not_hide_a_gap() {
         .collect();
     assert_eq!(found, [(Attack::Edited, 4, 4), (Attack::Deleted, 9, 9)]);
     assert_eq!(collected.replay_from, Some(4));
-    // The replayed copy does not make the edited one a duplicate.
+    // The replayed copy does not make the edited one a repetition.
     let (report, collected) = alone(&[edited.concat(), log[3..].concat()].concat(), key);
     assert_eq!(
         (attack(&report), report.findings.len()),
@@ -145,7 +145,7 @@ fn an_edited_line_is_found_where_it_stands_and_does_not_hide_a_gap() {
 }
 
 #[test]
-fn two_whole_records_of_one_number_are_a_fork_and_no_duplicate() {
+fn two_records_of_a_number_fork() {
     let (log, key) = log();
     let text = String::from_utf8(log[3].clone()).unwrap();
     let mut forged = log[..4].to_vec();
@@ -154,7 +154,7 @@ fn two_whole_records_of_one_number_are_a_fork_and_no_duplicate() {
     let (report, collected) = alone(&[log.concat(), forged[3].clone()].concat(), key);
     assert_eq!(attack(&report), Attack::Forked);
     assert_eq!((report.findings[0].record, collected.duplicates), (4, 0));
-    // In its place and not beside it, the next record does not follow.
+    // In its place instead of beside it: the next record does not follow.
     let replaced = [&log[..3], &forged[3..], &log[4..]].concat();
     let (report, _) = alone(&replaced.concat(), key);
     assert_eq!(
@@ -164,7 +164,7 @@ fn two_whole_records_of_one_number_are_a_fork_and_no_duplicate() {
 }
 
 #[test]
-fn half_lines_that_a_stopped_collector_left_are_no_attack_once_sent_again() {
+fn resent_torn_lines_are_no_finding() {
     let (log, key) = log();
     let half = headed(RFC_3164, &log[5][..200]);
     let again: Vec<u8> = log[5..]
@@ -184,7 +184,7 @@ fn half_lines_that_a_stopped_collector_left_are_no_attack_once_sent_again() {
 }
 
 #[test]
-fn a_file_that_begins_in_the_middle_proves_less_and_says_so() {
+fn a_file_may_begin_in_the_middle() {
     let (log, key) = log();
     let (report, collected) = alone(&log[7..].concat(), key);
     assert_eq!(report.verdict, Verdict::Unproven, "{:?}", report.findings);
@@ -193,7 +193,7 @@ fn a_file_that_begins_in_the_middle_proves_less_and_says_so() {
 }
 
 #[test]
-fn an_end_that_was_cut_off_is_told_from_one_that_was_not_sent_yet() {
+fn a_cut_end_differs_from_unsent() {
     let (log, key) = log();
     let short = log[..log.len() - 3].concat();
     let last = log.len() as u64 - 3;
@@ -215,7 +215,7 @@ fn an_end_that_was_cut_off_is_told_from_one_that_was_not_sent_yet() {
         (Attack::Truncated, from)
     );
     assert_eq!(collected.replay_from, Some(from));
-    // Without the log, it is said that nobody can tell.
+    // Without the log, the report says that the end is unknown.
     let (report, _) = alone(&short, key);
     assert!(notes(&report).contains(&NoteKind::EndUnknown));
     let whole = log.concat();
@@ -225,7 +225,7 @@ fn an_end_that_was_cut_off_is_told_from_one_that_was_not_sent_yet() {
 }
 
 #[test]
-fn what_the_log_does_not_have_any_more_is_a_rollback() {
+fn records_not_in_the_log_roll_back() {
     let (log, key) = log();
     let older = &log[..log.len() - 3];
     let (report, _) = examine(&log.concat(), key, &Collection::default(), Some(older));
@@ -234,7 +234,7 @@ fn what_the_log_does_not_have_any_more_is_a_rollback() {
 }
 
 #[test]
-fn the_logs_of_two_hosts_in_one_file_are_told_apart_by_name() {
+fn two_hosts_in_one_file() {
     let ((log, key), (other, _)) = (log(), log());
     let lines = log.iter().zip(&other);
     let mixed = lines.flat_map(|(ours, theirs)| {
@@ -253,7 +253,7 @@ fn the_logs_of_two_hosts_in_one_file_are_told_apart_by_name() {
 }
 
 #[test]
-fn after_a_gap_no_other_log_can_go_on() {
+fn no_other_log_follows_a_gap() {
     let ((log, key), (other, _)) = (log(), log());
     let content = [&log[..4], &other[5..]].concat();
     let (report, _) = alone(&content.concat(), key);
@@ -262,7 +262,7 @@ fn after_a_gap_no_other_log_can_go_on() {
 }
 
 #[test]
-fn a_file_without_a_record_and_one_that_cannot_be_read_twice_are_told() {
+fn empty_and_unseekable_files() {
     let (log, key) = log();
     let (report, collected) = alone(b"hello\n", key);
     assert_eq!((attack(&report), collected.others), (Attack::Truncated, 1));
@@ -273,7 +273,7 @@ fn a_file_without_a_record_and_one_that_cannot_be_read_twice_are_told() {
 }
 
 #[test]
-fn more_disorder_than_memory_is_meant_for_is_refused() {
+fn too_much_disorder_is_refused() {
     let (log, key) = log();
     let examine = |times: usize| {
         let file = vec![file(&log[..3].concat().repeat(times))];

@@ -1,4 +1,4 @@
-//! A part of a log, an older copy of it, and two copies side by side.
+//! A part of a log, an older copy of it, and the comparison of two copies.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
@@ -8,7 +8,7 @@ use common::{attack, check, is_seal, join, lines, one, pinned, sample};
 use pulse_audit::verify::{Attack, Options, Report, Start, Verdict};
 
 #[test]
-fn a_log_put_back_to_an_older_epoch_is_known_by_the_state() {
+fn the_state_shows_a_rollback() {
     let sample = sample(1, 4, 3, "x");
     let all = lines(&join(&sample.files));
     let cut = (0..all.len())
@@ -25,7 +25,7 @@ fn a_log_put_back_to_an_older_epoch_is_known_by_the_state() {
 }
 
 #[test]
-fn a_part_of_a_log_proves_less_and_says_so() {
+fn a_part_of_a_log_is_unproven() {
     let sample = sample(3, 2, 2, "x");
     let part = sample.files[1..].to_vec();
     assert_eq!(attack(&check(&part, &pinned(sample.key))), Attack::Deleted);
@@ -54,7 +54,7 @@ fn against(
 }
 
 #[test]
-fn two_copies_show_a_fork_and_a_rollback() {
+fn copies_show_fork_and_rollback() {
     let sample = sample(1, 3, 3, "x");
     let all = lines(&join(&sample.files));
     let options = pinned(sample.key);

@@ -1,5 +1,5 @@
-//! Power lost, or an error, at every single operation: the chain goes on, what
-//! was acknowledged is there, and the log still proves itself.
+//! A power failure or an error at each single operation: the chain continues, no acknowledged
+//! record is lost, and the log verifies.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
@@ -9,7 +9,7 @@ use common::{at, body, check, pinned, pinned_with_state, settings};
 use pulse_audit::verify::Verdict;
 use pulse_audit::{Head, Log, LogError, PublicKey, RecoveryReason, Timestamp};
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Default)]
 struct Acknowledged {
     key: Option<PublicKey>,
@@ -76,7 +76,7 @@ fn one_private_key_is_left(disk: &Simulated, what: &str) {
 }
 
 #[test]
-fn a_crash_at_any_operation_loses_nothing_that_was_acknowledged() {
+fn a_crash_loses_no_acked_record() {
     let mut crashed = 0;
     for fault in [Fault::PowerBefore, Fault::PowerAfter] {
         for operation in 0.. {
@@ -89,7 +89,7 @@ fn a_crash_at_any_operation_loses_nothing_that_was_acknowledged() {
             }
             let finished = run(&disk, &mut known, 0).is_ok();
             let what = format!("{fault:?} at {operation}");
-            // The next run crashes as well, somewhere.
+            // The next run crashes as well, at some operation.
             for again in 0..6 {
                 let mut inner = disk.disk.lock().unwrap();
                 inner.restart();
@@ -112,7 +112,7 @@ fn a_crash_at_any_operation_loses_nothing_that_was_acknowledged() {
 }
 
 #[test]
-fn after_an_error_at_any_operation_the_same_log_goes_on() {
+fn any_error_is_recovered() {
     let kinds = [ENOSPC, EROFS, EIO];
     for (number, fault) in kinds
         .iter()
@@ -159,7 +159,7 @@ fn after_an_error_at_any_operation_the_same_log_goes_on() {
             log.seal(at(99)).unwrap();
             known.note(&log);
             drop(log);
-            // What a failed sync left behind must not matter when the power goes.
+            // Bytes of a failed sync must not matter after a power failure.
             disk.disk.lock().unwrap().restart();
             let what = format!("{fault:?} at {operation}");
             prove(&disk, &known, &what);
@@ -172,7 +172,7 @@ fn after_an_error_at_any_operation_the_same_log_goes_on() {
 }
 
 #[test]
-fn an_append_only_log_recovers_without_being_cut() {
+fn an_append_only_log_recovers() {
     for operation in 10..40 {
         let disk = Simulated::default();
         let mut known = Acknowledged::default();
@@ -192,7 +192,7 @@ fn an_append_only_log_recovers_without_being_cut() {
 }
 
 #[test]
-fn after_an_error_at_any_operation_an_append_only_log_goes_on() {
+fn append_only_recovers_from_errors() {
     for (number, fault) in [Fault::Before(EIO), Fault::After(EIO), Fault::After(ENOSPC)]
         .into_iter()
         .enumerate()
@@ -233,7 +233,7 @@ fn after_an_error_at_any_operation_an_append_only_log_goes_on() {
 }
 
 #[test]
-fn torn_bytes_are_kept_and_their_hash_is_in_the_log() {
+fn torn_bytes_are_kept() {
     for append_only in [false, true] {
         let disk = Simulated::default();
         let mut log = Log::open(disk.clone(), settings(), at(0)).unwrap();
@@ -269,7 +269,7 @@ fn torn_bytes_are_kept_and_their_hash_is_in_the_log() {
 }
 
 #[test]
-fn a_record_that_lost_only_its_newline_is_a_record_where_nothing_can_be_cut() {
+fn a_lost_newline_keeps_the_record() {
     for append_only in [false, true] {
         let disk = Simulated::default();
         let mut log = Log::open(disk.clone(), settings(), at(0)).unwrap();

@@ -1,5 +1,5 @@
-//! The log's two directories, taken away and put back; the key in one of them, gone or
-//! another log's.
+//! The two directories of a log, removed and put back; a private key that is missing or another
+//! log's.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
@@ -44,7 +44,7 @@ impl Place {
 }
 
 #[test]
-fn a_directory_that_is_removed_stops_service_until_it_is_back_and_is_missed() {
+fn a_removed_directory_stops_writing() {
     let place = Place::new(Duration::from_secs(60));
     let options = place.options();
     let writer = &place.writer;
@@ -77,7 +77,7 @@ fn a_directory_that_is_removed_stops_service_until_it_is_back_and_is_missed() {
 }
 
 #[test]
-fn without_the_state_directory_nothing_is_written_that_cannot_be_sealed() {
+fn no_state_directory_no_records() {
     let place = Place::new(Duration::from_millis(2));
     let options = place.options();
     let writer = &place.writer;
@@ -101,7 +101,7 @@ fn without_the_state_directory_nothing_is_written_that_cannot_be_sealed() {
 }
 
 #[test]
-fn a_key_that_is_missing_or_of_another_log_is_a_reason_not_to_start() {
+fn a_wrong_key_prevents_the_start() {
     let (ours, theirs) = (
         Place::new(Duration::from_secs(60)),
         Place::new(Duration::from_secs(60)),
@@ -113,7 +113,7 @@ fn a_key_that_is_missing_or_of_another_log_is_a_reason_not_to_start() {
     };
     let (own, foreign) = (key(&ours), key(&theirs));
     let (log, state) = (ours.log(), ours.state());
-    // The lock goes with the writer.
+    // The lock ends with the writer.
     let Place {
         place: _kept,
         writer,

@@ -1,5 +1,5 @@
-//! Real file systems: full, read-only, append-only. As root; where a file system
-//! cannot be mounted, the tests say so and skip themselves.
+//! Real file systems: full, read-only, append-only. They need root; where a file system cannot be
+//! mounted, the tests skip themselves with a message.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// A mounted file system, or nothing where that is not permitted.
+/// A mounted file system; none where mounting is not permitted.
 struct Mount(PathBuf);
 
 impl Mount {
@@ -24,17 +24,17 @@ impl Mount {
         Self::new(place, "a tmpfs", &["-t", "tmpfs", "-o", &options, "tmpfs"])
     }
 
-    /// One that turns read-only under its files when it is told to.
+    /// A file system that can turn read-only under its open files.
     fn ext4(place: &Path) -> Option<Self> {
         let image = place.join("image");
         let file = std::fs::File::create(&image).unwrap();
         file.set_len(8 * 1024 * 1024).unwrap();
-        // Where there is no such program, the mount fails and says so.
+        // Without this program, the mount fails with a message.
         let _ = Command::new("mkfs.ext4").arg("-q").arg(&image).status();
         Self::new(place, "an ext4 image", &["-o", "loop", path(&image)])
     }
 
-    /// Mounts the image afresh. Meanwhile nothing is found under its name.
+    /// Mounts the image again. Meanwhile its path is empty.
     fn afresh(&self, place: &Path) {
         let (around, away) = (place.join("around"), place.join("away"));
         std::fs::rename(&around, &away).unwrap();
@@ -63,7 +63,7 @@ impl Mount {
     }
 }
 
-/// Not while a file is open there.
+/// Fails while a file is open there.
 fn is_unmounted(path: &Path) -> bool {
     let mut command = Command::new("umount");
     command.arg(path).stderr(Stdio::null());
@@ -107,7 +107,7 @@ fn prove(writer: &Writer, mount: &Mount, key: &str) -> String {
 }
 
 #[test]
-fn a_full_disk_refuses_is_on_record_and_mends_itself() {
+fn a_full_disk_recovers() {
     let place = tempfile::tempdir().unwrap();
     let Some(mount) = Mount::tmpfs(place.path(), "256k") else {
         return;
@@ -132,7 +132,7 @@ fn a_full_disk_refuses_is_on_record_and_mends_itself() {
 }
 
 #[test]
-fn a_full_disk_is_left_by_removing_a_segment_as_soon_as_that_may_go() {
+fn pruning_frees_a_full_disk() {
     let place = tempfile::tempdir().unwrap();
     let Some(mount) = Mount::tmpfs(place.path(), "1m") else {
         return;
@@ -149,7 +149,7 @@ fn a_full_disk_is_left_by_removing_a_segment_as_soon_as_that_may_go() {
     for _ in 0..400 {
         record(&writer).unwrap();
     }
-    // The collector is away.
+    // The collector is unreachable.
     let passed = Arc::new(AtomicU64::new(0));
     let cursor = Arc::clone(&passed);
     writer.retain(Retention {
@@ -168,7 +168,7 @@ fn a_full_disk_is_left_by_removing_a_segment_as_soon_as_that_may_go() {
     let refused = (0..1000).any(|_| record(&writer).is_err());
     assert!(refused && !writer.health().available);
     assert_eq!(writer.health().upkeep.removed_segments, 0);
-    // It is back. Nothing else makes room.
+    // It is reachable again. Nothing else frees space.
     passed.store(u64::MAX, Ordering::Relaxed);
     until(&writer, |health| health.available);
     assert!(ballast.exists() && writer.health().upkeep.removed_segments > 0);
@@ -181,7 +181,7 @@ fn a_full_disk_is_left_by_removing_a_segment_as_soon_as_that_may_go() {
 }
 
 #[test]
-fn a_read_only_disk_is_a_reason_not_to_start() {
+fn a_read_only_disk_prevents_start() {
     let place = tempfile::tempdir().unwrap();
     let Some(mount) = Mount::tmpfs(place.path(), "1m") else {
         return;
@@ -211,7 +211,7 @@ fn a_read_only_disk_is_a_reason_not_to_start() {
 }
 
 #[test]
-fn a_disk_that_turns_read_only_refuses_and_mends_itself() {
+fn a_disk_turned_read_only_recovers() {
     let place = tempfile::tempdir().unwrap();
     let Some(mount) = Mount::ext4(place.path()) else {
         return;
@@ -221,7 +221,7 @@ fn a_disk_that_turns_read_only_refuses_and_mends_itself() {
     for _ in 0..20 {
         record(&writer).unwrap();
     }
-    // As ext4 does by itself when its disk fails, whatever files are open.
+    // As ext4 does by itself when its disk fails, with files open.
     if !mount.remount("abort") {
         eprintln!("SKIPPED: this kernel cannot be told that a disk failed");
         return;
@@ -246,7 +246,7 @@ fn a_disk_that_turns_read_only_refuses_and_mends_itself() {
 }
 
 #[test]
-fn a_file_with_chattr_a_is_written_and_not_rotated() {
+fn append_only_files_are_not_rotated() {
     let place = tempfile::tempdir().unwrap();
     let (log, state) = (place.path().join("log"), place.path().join("state"));
     std::fs::create_dir(&log).unwrap();
@@ -269,7 +269,7 @@ fn a_file_with_chattr_a_is_written_and_not_rotated() {
         eprintln!("SKIPPED: chattr +a is not possible here");
         return;
     }
-    // A torn write, as a crash leaves it: it cannot be cut off.
+    // A torn write of a crash, which cannot be cut off.
     let mut torn = std::fs::OpenOptions::new()
         .append(true)
         .open(&file)

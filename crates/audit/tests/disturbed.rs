@@ -1,4 +1,4 @@
-//! A log, its key or its file that somebody else moved, changed or took away.
+//! A log, key or file that was moved, changed or removed by another program.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
@@ -9,7 +9,7 @@ use pulse_audit::verify::Verdict;
 use pulse_audit::{Log, LogError, RecoveryReason};
 
 #[test]
-fn a_log_without_its_key_is_not_gone_on_with() {
+fn a_log_without_its_key_is_refused() {
     let sample = common::sample(1, 2, 2, "one");
     let stray = common::sample(1, 2, 2, "two");
     let open = |disk: &Simulated| Log::open(disk.clone(), settings(), at(99)).map(|_| ());
@@ -54,7 +54,7 @@ fn a_log_without_its_key_is_not_gone_on_with() {
 }
 
 #[test]
-fn a_log_that_was_rolled_back_past_a_seal_is_not_gone_on_with() {
+fn a_rolled_back_log_is_refused() {
     let sample = common::sample(1, 3, 2, "one");
     let open = || Log::open(sample.disk.clone(), settings(), at(99)).map(|_| ());
     let content = common::join(&sample.files);
@@ -69,7 +69,7 @@ fn a_log_that_was_rolled_back_past_a_seal_is_not_gone_on_with() {
 }
 
 #[test]
-fn a_file_removed_or_cut_while_it_is_written_is_noticed() {
+fn removal_while_writing_is_noticed() {
     let disk = Simulated::default();
     let mut log = Log::open(disk.clone(), settings(), at(0)).unwrap();
     let key = log.public_key();
@@ -114,7 +114,7 @@ fn a_file_removed_or_cut_while_it_is_written_is_noticed() {
 }
 
 #[test]
-fn a_file_that_logrotate_renamed_is_followed() {
+fn a_renamed_file_is_followed() {
     let disk = Simulated::default();
     let mut log = Log::open(disk.clone(), settings(), at(0)).unwrap();
     let key = log.public_key();

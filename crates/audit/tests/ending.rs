@@ -1,5 +1,5 @@
-//! A log that was cut off at a seal: the private key is not the one that its end calls for,
-//! whatever the key's file is called and says. What a crash leaves is no cut.
+//! A log that was cut off at a seal: the private key is not that of its end, whatever the name and
+//! content of the key file. The state after a crash is not a cut.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
@@ -42,7 +42,7 @@ fn seals(log: &[Vec<u8>]) -> Vec<usize> {
 }
 
 #[test]
-fn a_cut_at_any_seal_is_found_by_the_key_and_not_by_its_files_name() {
+fn the_key_detects_a_cut_at_a_seal() {
     let (sample, all, kept) = with_all_keys();
     let todays = kept.last().unwrap();
     let whole = judge(&all, &sample, std::slice::from_ref(todays));
@@ -54,7 +54,7 @@ fn a_cut_at_any_seal_is_found_by_the_key_and_not_by_its_files_name() {
             let report = judge(&all[..=*seal], &sample, &[renamed(todays, name)]);
             assert_eq!(found(&report), [(Attack::CutAtSeal, *seal as u64 + 2)]);
             assert_eq!(report.epoch, Some(epoch + 1));
-            // By the same token, a file's name does not make a log cut.
+            // Likewise, a file's name alone does not show a cut.
             let report = judge(&all, &sample, &[renamed(todays, name)]);
             assert_eq!(report.verdict, Verdict::Intact, "named {name}");
         }
@@ -62,7 +62,7 @@ fn a_cut_at_any_seal_is_found_by_the_key_and_not_by_its_files_name() {
 }
 
 #[test]
-fn a_cut_between_two_seals_is_found_too() {
+fn a_cut_between_seals_is_found() {
     let (sample, all, kept) = with_all_keys();
     let todays = kept.last().unwrap();
     for count in (1..all.len()).filter(|count| !is_seal(&all[count - 1])) {
@@ -72,7 +72,7 @@ fn a_cut_between_two_seals_is_found_too() {
 }
 
 #[test]
-fn the_daemon_does_not_go_on_with_a_cut_log_either() {
+fn the_daemon_refuses_a_cut_log() {
     let (sample, all, kept) = with_all_keys();
     let seal = seals(&all)[3];
     let mut disk = sample.disk.disk.lock().unwrap();
@@ -89,7 +89,7 @@ fn the_daemon_does_not_go_on_with_a_cut_log_either() {
     assert!(rolled_back(open()), "{:?}", open());
 }
 
-/// Every operation of a seal fails, before it is done and after: so does a crash there.
+/// Every operation of a seal fails, before and after it is done, as in a crash.
 #[test]
 fn no_moment_of_a_seal_is_a_cut() {
     let mut moments = Vec::new();
@@ -99,11 +99,11 @@ fn no_moment_of_a_seal_is_a_cut() {
             let mut log = Log::open(disk.clone(), settings(), at(50)).unwrap();
             {
                 let mut inner = disk.disk.lock().unwrap();
-                // A torn seal is another matter: all of it is written, or nothing.
+                // A torn seal is tested elsewhere: here, all of it is written, or nothing.
                 inner.seed = u64::MAX;
                 inner.fault = Some((inner.operations + operation, 1, fault));
             }
-            // Whether it failed is not what counts, but what there is then.
+            // The state on disk counts, not whether the operation failed.
             let _ = log.seal(at(51));
             let files = disk.disk.lock().unwrap().log();
             let text = lines(&join(&files));
@@ -119,7 +119,7 @@ fn no_moment_of_a_seal_is_a_cut() {
             );
             assert_eq!(report.verdict, Verdict::Intact, "{what}");
             assert_eq!(report.proofs, by_key(report.sealed_through), "{what}");
-            // The key that made the seal is only told of while it is there after the seal.
+            // The key of the last seal is noted while it is there after the seal.
             let is_late = is_on_disk && epochs.len() == 2;
             assert_eq!(has(&report, NoteKind::KeyNotErased), is_late, "{what}");
             moments.push((is_on_disk, epochs.len()));
@@ -131,21 +131,21 @@ fn no_moment_of_a_seal_is_a_cut() {
 }
 
 #[test]
-fn the_key_of_a_log_without_a_seal_is_the_first() {
+fn a_log_without_a_seal_has_key_0() {
     let sample = sample(1, 0, 0, "x");
     let log = lines(&join(&sample.files));
     let own = keys(&sample.disk);
     let report = judge(&log, &sample, &own);
     assert_eq!(report.verdict, Verdict::Intact);
     assert_eq!(report.proofs, by_key(1));
-    // The log of today with all but its first record cut off.
+    // Today's log with all but its first record cut off.
     let (other, all, kept) = with_all_keys();
     let report = judge(&all[..1], &other, &[renamed(&kept[6], 0)]);
     assert_eq!(found(&report), [(Attack::Truncated, 2)]);
 }
 
 #[test]
-fn a_key_that_was_erased_and_is_there_again_is_found() {
+fn a_restored_key_is_found() {
     let (sample, all, kept) = with_all_keys();
     let announced = |epoch: usize| match epoch {
         0 => 1,
@@ -160,7 +160,7 @@ fn a_key_that_was_erased_and_is_there_again_is_found() {
         if epoch < 5 {
             assert_eq!(found(&report), expected, "beside the right one, {epoch}");
         } else {
-            // A crash leaves this one.
+            // A crash leaves this key.
             assert_eq!(report.verdict, Verdict::Intact);
             assert!(has(&report, NoteKind::KeyNotErased));
         }
@@ -168,14 +168,14 @@ fn a_key_that_was_erased_and_is_there_again_is_found() {
 }
 
 #[test]
-fn keys_beside_the_right_one_are_no_reason_to_trust_the_log() {
+fn other_keys_beside_the_right_one() {
     let (sample, all, kept) = with_all_keys();
     let cut = &all[..=seals(&all)[2]];
-    // Somebody kept the key of epoch 3: with it alone, the cut does not show.
+    // Somebody has a copy of the key of epoch 3: with it alone, the cut does not show.
     let report = judge(cut, &sample, &kept[3..4]);
     assert_eq!(report.verdict, Verdict::Intact);
-    // A later key beside it betrays the cut, whatever it is called; but for the next one,
-    // which a crash can leave.
+    // A later key beside it shows the cut, whatever its name; except the next one, which a crash can
+    // leave.
     for (later, name) in [(4, 4), (6, 6), (6, 5), (6, 2)] {
         let report = judge(
             cut,
@@ -193,16 +193,16 @@ fn keys_beside_the_right_one_are_no_reason_to_trust_the_log() {
 }
 
 #[test]
-fn the_state_directory_of_another_log_is_named_as_such() {
+fn another_logs_state_is_named() {
     let (sample, all, kept) = with_all_keys();
     let (other, _, _) = with_all_keys();
     let theirs = keys(&other.disk);
     let report = judge(&all, &sample, &theirs);
     assert_eq!(found(&report), [(Attack::WrongState, all.len() as u64)]);
-    // It does no harm beside ours.
+    // It does no harm beside the right one.
     let report = judge(&all, &sample, &[&theirs, &kept[6..]].concat());
     assert_eq!(report.verdict, Verdict::Intact);
-    // Whoever calls a key of another log ours has cut off what that log had.
+    // With another log's key under this log's id, records that announced it must have been cut off.
     let (name, text) = theirs[0].clone();
     let text = String::from_utf8(text).unwrap();
     let own = String::from_utf8(kept[6].1.clone()).unwrap();
@@ -213,7 +213,7 @@ fn the_state_directory_of_another_log_is_named_as_such() {
 }
 
 #[test]
-fn what_is_no_key_proves_nothing_and_hides_nothing() {
+fn an_invalid_key_proves_nothing() {
     let (sample, all, kept) = with_all_keys();
     let garbage = ("seal-key-6".to_owned(), b"garbage\n".to_vec());
     for keys in [vec![], vec![garbage.clone()]] {
@@ -233,7 +233,7 @@ fn what_is_no_key_proves_nothing_and_hides_nothing() {
 }
 
 #[test]
-fn without_anything_from_outside_a_log_is_unproven() {
+fn no_outside_proof_is_unproven() {
     let (sample, all, _) = with_all_keys();
     for live in [false, true] {
         let options = Options {
@@ -250,7 +250,7 @@ fn without_anything_from_outside_a_log_is_unproven() {
 }
 
 #[test]
-fn a_part_of_a_log_is_held_against_the_key_as_well() {
+fn a_part_is_compared_with_the_key() {
     let (sample, all, kept) = with_all_keys();
     for seq in 3..=all.len() as u64 {
         let judge = |log: &[Vec<u8>], keys: &[(String, Vec<u8>)]| {
@@ -275,7 +275,7 @@ fn a_part_of_a_log_is_held_against_the_key_as_well() {
 }
 
 #[test]
-fn a_log_that_was_sealed_on_since_its_key_was_read_is_no_cut() {
+fn seals_after_the_key_was_read() {
     let place = tempfile::tempdir().unwrap();
     let (directory, private) = (place.path().join("log"), place.path().join("state"));
     std::fs::create_dir(&directory).unwrap();
@@ -298,7 +298,7 @@ fn a_log_that_was_sealed_on_since_its_key_was_read_is_no_cut() {
         assert_eq!(report.findings, [], "{seals}");
         assert_eq!(report.proofs, by_key(known), "{seals}");
     }
-    // The same keys, and nobody seals: the old one was put back.
+    // The same keys, and no seal meanwhile: the old key was restored.
     std::fs::remove_file(private.join("seal-key-4")).unwrap();
     std::fs::write(old, text).unwrap();
     let sources = open_directory(&directory).unwrap();

@@ -1,4 +1,4 @@
-//! Records that somebody noted elsewhere, and copies: what they prove, and what they find.
+//! Heads that were kept elsewhere, and copies: what they prove and detect.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
@@ -53,7 +53,7 @@ impl Known {
         }
     }
 
-    /// What is said of the first `count` records.
+    /// The report on the first `count` records.
     fn judge(&self, count: usize, heads: &[Head]) -> Report {
         check(&one(self.log[..count].concat()), &self.options(heads))
     }
@@ -78,7 +78,7 @@ fn note(report: &Report, kind: NoteKind) -> Option<u64> {
 }
 
 #[test]
-fn a_log_is_proved_through_the_last_head_that_it_holds() {
+fn a_head_proves_the_log_up_to_it() {
     let known = Known::new();
     for (at, head) in known.heads.iter().enumerate() {
         let report = known.judge(known.log.len(), &[*head]);
@@ -86,7 +86,7 @@ fn a_log_is_proved_through_the_last_head_that_it_holds() {
         let through = head.seq;
         let by = Witness::Head;
         assert_eq!(report.proofs, [Proof { by, through }]);
-        // What comes after it is protected by seals, and then by nothing.
+        // The records after it are protected by seals, and the last ones by nothing.
         let unprotected = known.unsealed().max(through + 1);
         let expected = (unprotected <= known.last()).then_some(unprotected);
         assert_eq!(note(&report, NoteKind::Pending), expected, "{at}");
@@ -102,7 +102,7 @@ fn a_log_is_proved_through_the_last_head_that_it_holds() {
 }
 
 #[test]
-fn a_head_that_the_log_does_not_reach_says_what_is_missing() {
+fn a_head_beyond_the_end_is_found() {
     let known = Known::new();
     let last = known.heads.last().unwrap();
     for count in 1..known.log.len() {
@@ -123,7 +123,7 @@ fn a_head_that_the_log_does_not_reach_says_what_is_missing() {
 }
 
 #[test]
-fn another_record_in_the_place_of_a_head_is_a_fork() {
+fn another_record_at_a_head_is_fork() {
     let known = Known::new();
     let last = known.log.len() - 1;
     let mut forged = known.log.clone();
@@ -131,14 +131,14 @@ fn another_record_in_the_place_of_a_head_is_a_fork() {
     let forged = one(rechain(&forged, last).concat());
     let report = check(&forged, &known.options(&[known.heads[last]]));
     assert_eq!(found(&report), [(Attack::Forked, known.last())]);
-    // Of two heads that contradict each other, one is wrong.
+    // Two heads that contradict each other: one of them is wrong.
     let other = Head::from_parts(3, &"a".repeat(64)).unwrap();
     let report = known.judge(known.log.len(), &[other, known.heads[2], known.heads[5]]);
     assert_eq!(found(&report), [(Attack::Forked, 3)]);
 }
 
 #[test]
-fn a_log_and_its_key_that_were_put_back_together_are_found_by_a_head_alone() {
+fn a_head_detects_a_full_rollback() {
     let Sample { disk, key, .. } = sample(1, 2, 2, "x");
     let snapshot = disk.disk.lock().unwrap();
     let (files, inodes) = (snapshot.files.clone(), snapshot.inodes.clone());
@@ -161,13 +161,13 @@ fn a_log_and_its_key_that_were_put_back_together_are_found_by_a_head_alone() {
         let mut disk = disk.disk.lock().unwrap();
         (disk.files, disk.inodes) = (files, inodes);
     }
-    // Nothing that is on the host shows it.
+    // Nothing on the host shows it.
     assert_eq!(judge(&disk, &[]).verdict, Verdict::Intact);
     assert_eq!(
         found(&judge(&disk, &[noted])),
         [(Attack::RolledBack, before + 1)]
     );
-    // Nor when the daemon has gone on past it.
+    // Nor when the daemon has continued after it.
     let mut log = Log::open(disk.clone(), settings(), at(60)).unwrap();
     for second in 61..70 {
         common::write(&mut log, second, "else");
@@ -181,7 +181,7 @@ fn a_log_and_its_key_that_were_put_back_together_are_found_by_a_head_alone() {
 }
 
 #[test]
-fn a_head_before_the_part_that_is_verified_is_told_of() {
+fn a_head_before_the_part_is_noted() {
     let known = Known::new();
     let options = Options {
         start: Start::Since(Since::Seq(9)),
@@ -195,7 +195,7 @@ fn a_head_before_the_part_that_is_verified_is_told_of() {
 }
 
 #[test]
-fn a_second_copy_proves_a_log_as_far_as_it_goes() {
+fn a_copy_proves_the_log_up_to_it() {
     let known = Known::new();
     let judge = |second: &[Vec<u8>]| {
         let second = one(second.concat());
@@ -215,7 +215,7 @@ fn a_second_copy_proves_a_log_as_far_as_it_goes() {
         assert_eq!(note(&report, NoteKind::Pending), expected);
         assert_eq!(second.verdict, Verdict::Intact);
     }
-    // A copy that has nothing of the log proves nothing.
+    // A copy without records proves nothing.
     let nothing = judge(&[b"rubbish\n".to_vec()]).0;
     assert_eq!(nothing.verdict, Verdict::Unproven);
     assert_eq!(
@@ -225,7 +225,7 @@ fn a_second_copy_proves_a_log_as_far_as_it_goes() {
 }
 
 #[test]
-fn a_collectors_file_is_held_against_heads_as_against_what_it_acknowledged() {
+fn collected_files_need_their_heads() {
     let known = Known::new();
     let judge = |count: usize, heads: &[Head], log: bool| {
         let mut file = tempfile::tempfile().unwrap();
@@ -255,7 +255,7 @@ fn a_collectors_file_is_held_against_heads_as_against_what_it_acknowledged() {
     let other = Head::from_parts(5, &"a".repeat(64)).unwrap();
     let (report, _, _) = judge(8, &[other], false);
     assert_eq!(found(&report), [(Attack::Forked, 5)]);
-    // The log that it is compared with is proved by it, and need not be the other way round.
+    // It proves the log with which it is compared; the opposite is not needed.
     let (report, _, log) = judge(8, &[], true);
     let log = log.unwrap();
     assert_eq!((log.verdict, log.proved_through()), (Verdict::Intact, 8));

@@ -1,5 +1,5 @@
-//! Something else under a file's name: the daemon, its forwarder and whoever follows the
-//! log are told at once, and are not held up.
+//! Something other than a regular file under a file's name: the daemon, its forwarder and
+//! readers report it and do not block.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
@@ -9,6 +9,7 @@ use nix::sys::stat::Mode;
 use pulse_audit::show::{Filter, Follower};
 use pulse_audit::verify::open_directory;
 use pulse_audit::{Directory, Log, LogError, LogReader};
+use pulse_core::causes::Causes;
 use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
@@ -55,13 +56,14 @@ impl Place {
     }
 }
 
-fn assert_named(error: &impl ToString, path: &Path, what: &str) {
-    let said = format!("{}: {what}, not a regular file", path.display());
-    assert!(error.to_string().contains(&said), "{}", error.to_string());
+fn assert_named(error: &dyn std::error::Error, path: &Path, what: &str) {
+    let expected = format!("{}: {what}, not a regular file", path.display());
+    let text = Causes(error).to_string();
+    assert!(text.contains(&expected), "{text}");
 }
 
 #[test]
-fn readers_name_it_and_go_on_when_it_is_gone() {
+fn readers_name_the_impostor() {
     for (what, put) in IMPOSTORS {
         for name in ["audit.log", "audit.log-000000000001"] {
             let place = Place::new();
@@ -83,7 +85,7 @@ fn readers_name_it_and_go_on_when_it_is_gone() {
 }
 
 #[test]
-fn the_writer_does_not_write_to_it() {
+fn the_writer_refuses_impostors() {
     for (what, put) in IMPOSTORS {
         for path in ["log/audit.log", "state/seal-key-3"] {
             let place = Place::new();
@@ -92,7 +94,7 @@ fn the_writer_does_not_write_to_it() {
             put(&path);
             assert_named(&place.open().err().unwrap(), &path, what);
         }
-        // Nor is the next key's unfinished file written through it.
+        // Nor is the next key's temporary file written through it.
         let place = Place::new();
         let mut log = place.open().unwrap();
         let path = place.state().join("seal-key-4.new");

@@ -1,5 +1,5 @@
-//! kill -9 under load, again and again: nothing acknowledged is missing, the chain
-//! verifies, torn bytes are kept.
+//! kill -9 under load: no acknowledged record is lost, the chain verifies, and torn bytes are
+//! kept.
 //!
 //! 200 cycles; `PULSE_KILL_CYCLES=1000` for more.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
@@ -18,16 +18,16 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-/// Set for the process that is killed: its two directories.
+/// The environment variable with the directories of the process that is killed.
 const VICTIM: &str = "PULSE_AUDIT_VICTIM";
-/// Records that the victim has on their way at any time: big writes are torn.
+/// Records that the victim has in flight, so that large writes are torn.
 const OUTSTANDING: usize = 24;
-/// A victim is killed at any moment of so long after its first record.
+/// The longest time from a victim's first record until it is killed.
 const LIFE_MICROS: usize = 12_000;
-/// One log lives through so many victims; then the next is begun.
+/// Victims per log.
 const CYCLES_PER_LOG: usize = 25;
 
-/// No test: what this program does when it is started as the victim.
+/// Not a test: the main function of the victim process.
 #[test]
 fn the_victim() {
     let Some(place) = std::env::var_os(VICTIM).map(PathBuf::from) else {
@@ -45,7 +45,7 @@ fn the_victim() {
     for number in 0.. {
         if number >= OUTSTANDING {
             let (seq, id) = receipts.recv().unwrap();
-            // One write: a line is printed whole or not at all.
+            // One write, so that a line is printed completely or not at all.
             let line = format!("#{seq} {id}\n");
             std::io::stdout().write_all(line.as_bytes()).unwrap();
         }
@@ -67,11 +67,11 @@ fn submit(writer: &Writer, number: usize, done: &mpsc::Sender<(u64, String)>) {
     writer.submit(&event, Box::new(answer));
 }
 
-/// What was acknowledged: numbers, and whose record each is.
+/// The acknowledged records: numbers, and the writer of each.
 type Acknowledged = Vec<(u64, String)>;
 
-/// Runs a victim, kills it some time after its first acknowledgement, and gives
-/// all that it acknowledged.
+/// Runs a victim, kills it some time after its first acknowledgement, and gives all its
+/// acknowledgements.
 fn run_and_kill(place: &Path, life: Duration) -> Acknowledged {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
@@ -116,7 +116,7 @@ fn text(log: &Path) -> String {
         .filter_map(|file| file.file_name().into_string().ok())
         .filter(|name| name == "audit.log" || name.starts_with("audit.log-"))
         .collect();
-    // The live file's name is the shortest, and goes last.
+    // The live file has the shortest name, and comes last.
     names.sort_by_key(|name| (name == "audit.log", name.clone()));
     let contents = names
         .iter()
@@ -129,7 +129,7 @@ fn member<'a>(line: &'a str, name: &str) -> Option<&'a str> {
     rest.trim_start_matches('"').split(['"', ',']).next()
 }
 
-/// Each record that was acknowledged is there, as itself.
+/// Checks that each acknowledged record is there.
 fn is_all_there(text: &str, acknowledged: &Acknowledged) {
     let ids: HashMap<&str, &str> = text
         .lines()
@@ -140,7 +140,7 @@ fn is_all_there(text: &str, acknowledged: &Acknowledged) {
     }
 }
 
-/// Torn bytes are in the files that the log names, with the hashes it names.
+/// Checks that torn bytes are in the files that the log names, with the hashes in it.
 fn count_torn(log: &Path, text: &str) -> usize {
     let is_recovery = |line: &&str| line.contains("\"event_type\":\"log.recovered\"");
     let told: HashMap<&str, &str> = text
@@ -158,21 +158,21 @@ fn count_torn(log: &Path, text: &str) -> usize {
     told.len()
 }
 
-/// A kill seldom falls into the middle of a write. This is what it leaves then: the
-/// first part of lines, unacknowledged.
+/// A kill is seldom in the middle of a write. This makes what it leaves then: a part of
+/// unacknowledged lines.
 fn tear(log: &Path, content: &[u8], dice: &mut Dice) {
     let from = dice.below(content.len());
-    // More than one write holds, a crash cannot tear.
+    // A crash tears no more than one write.
     let to = from + dice.below(MAX_WRITE_BYTES.min(content.len() - from));
-    // Neither a line that merely has a newline missing nor, in a file that is still empty,
-    // an old one: that would be another log's beginning.
+    // Neither a line that only lacks its newline nor, in an empty file, an old one, which would be
+    // another log's beginning.
     let part = [b"{\"seq\":0", &content[from..to]].concat();
     let mut options = std::fs::OpenOptions::new();
     let mut file = options.append(true).open(log.join("audit.log")).unwrap();
     file.write_all(&part).unwrap();
 }
 
-/// Begins a log, and kills its writers; gives how many torn writes it kept.
+/// Creates a log and kills its writers; gives the number of torn writes that it has kept.
 fn live_through(cycles: usize, dice: &mut Dice) -> usize {
     let place = tempfile::tempdir().unwrap();
     let log = place.path().join("log");
@@ -202,7 +202,7 @@ fn live_through(cycles: usize, dice: &mut Dice) -> usize {
 }
 
 #[test]
-fn kill_9_loses_nothing_that_was_acknowledged() {
+fn sigkill_loses_no_acked_record() {
     let asked = std::env::var("PULSE_KILL_CYCLES");
     let cycles: usize = asked.map_or(200, |text| text.parse().unwrap());
     let (mut dice, started, mut torn) = (Dice(cycles as u64), Instant::now(), 0);

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// As the operator's tool does it: the state first, then the files.
+/// Reads the state first, then the files, as the operator's tool does.
 fn options(key: &str, state: &Path) -> Options {
     Options {
         live: true,
@@ -29,7 +29,7 @@ fn segments(log: &Path) -> HashSet<String> {
         .collect()
 }
 
-/// Ends the writing also when the test fails.
+/// Stops the writing threads also when the test fails.
 struct EndsOnDrop<'a>(&'a AtomicBool);
 
 impl Drop for EndsOnDrop<'_> {
@@ -39,7 +39,7 @@ impl Drop for EndsOnDrop<'_> {
 }
 
 #[test]
-fn a_hundred_verifications_while_the_log_is_written_are_never_a_false_alarm() {
+fn no_false_alarm_while_written() {
     let place = tempfile::tempdir().unwrap();
     let (log, state) = (place.path().join("log"), place.path().join("state"));
     std::fs::create_dir(&log).unwrap();
@@ -76,7 +76,7 @@ fn a_hundred_verifications_while_the_log_is_written_are_never_a_false_alarm() {
             );
             assert!(report.last_seq >= before, "what was on disk before is seen");
             overlapping += u32::from(writer.health().seq > before);
-            // Something new for the next one.
+            // Waits for new records for the next round.
             while writer.health().seq < before + 4 {
                 std::thread::yield_now();
             }
@@ -85,9 +85,9 @@ fn a_hundred_verifications_while_the_log_is_written_are_never_a_false_alarm() {
     assert!(segments(&log).len() > 20, "{:?}", segments(&log));
 }
 
-/// The files are found, then the log goes on, then they are read.
+/// The files are opened, then the log changes, then they are read.
 #[test]
-fn what_happens_between_finding_the_files_and_reading_them_is_no_attack() {
+fn changes_after_opening_are_fine() {
     type Step = fn(&mut Log<Directory>);
     let steps: [(&str, Step); 5] = [
         ("written", |log| common::write(log, 2, "x")),

@@ -1,4 +1,4 @@
-//! A segment's file name says which record it begins with: one that does not is found.
+//! Segments whose first record is not the one in their name.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
@@ -28,7 +28,7 @@ fn log() -> Sample {
 }
 
 #[test]
-fn a_number_that_contradicts_its_records_is_found_though_the_chain_is_whole() {
+fn a_wrong_file_name_is_found() {
     let mut sample = log();
     let options = pinned_with_state(sample.key, &sample.disk);
     assert_eq!(check(&sample.files, &options).verdict, Verdict::Intact);
@@ -40,10 +40,10 @@ fn a_number_that_contradicts_its_records_is_found_though_the_chain_is_whole() {
         assert_eq!((&first.source, first.line), (&sample.files[1].0, 1));
         let said = format!("begins with record {number}, but it begins with record 9");
         assert!(first.detail.contains(&said), "{}", first.detail);
-        // All the rest was verified.
+        // Everything else was verified.
         assert_eq!(report.records, report.last_seq);
     }
-    // Names of others say nothing.
+    // Other names say nothing about the first record.
     for name in [
         "audit.log-9",
         "audit.log.1",
@@ -56,7 +56,7 @@ fn a_number_that_contradicts_its_records_is_found_though_the_chain_is_whole() {
 }
 
 #[test]
-fn it_is_found_beside_a_cut_and_before_the_part_that_is_verified() {
+fn found_beside_a_cut_and_in_a_part() {
     let mut sample = log();
     let options = pinned_with_state(sample.key, &sample.disk);
     sample.files[1].0 = name(10);
@@ -76,10 +76,10 @@ fn it_is_found_beside_a_cut_and_before_the_part_that_is_verified() {
 }
 
 #[test]
-fn what_breaks_the_chain_is_told_first() {
+fn the_break_is_reported_first() {
     let mut sample = log();
     let options = pinned_with_state(sample.key, &sample.disk);
-    // Their contents change places.
+    // Two files are exchanged.
     let (first, second) = (sample.files[0].1.clone(), sample.files[1].1.clone());
     (sample.files[0].1, sample.files[1].1) = (second, first);
     let report = check(&sample.files, &options);
@@ -92,7 +92,7 @@ fn what_breaks_the_chain_is_told_first() {
 }
 
 #[test]
-fn a_first_line_that_is_no_record_does_not_accuse_the_name() {
+fn a_stray_first_line_is_no_misname() {
     let mut sample = log();
     sample.files[1].1[20] ^= 1;
     let report = check(&sample.files, &pinned(sample.key));
@@ -100,7 +100,7 @@ fn a_first_line_that_is_no_record_does_not_accuse_the_name() {
 }
 
 #[test]
-fn renaming_a_file_on_disk_is_found_and_in_the_other_copy_too() {
+fn renaming_on_disk_is_found() {
     let sample = log();
     let home = tempfile::tempdir().unwrap();
     for (name, content) in &sample.files {

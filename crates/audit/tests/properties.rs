@@ -1,5 +1,4 @@
-//! Whatever stands at the end of a log, recovery goes on behind its last record,
-//! and whatever stands in a file, the verifier answers.
+//! Recovery continues after the last record, whatever follows it; the verifier accepts any bytes.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
@@ -11,7 +10,7 @@ use pulse_audit::verify::{Options, Start, Verdict};
 use pulse_audit::{Dir, Log, LogError, RecoveryReason};
 
 fn pieces() -> impl Strategy<Value = Vec<u8>> {
-    // Parts of what a record is made of, and anything else.
+    // Parts of records, and any bytes.
     let known = prop::sample::select(vec![
         "{\"seq\":5",
         ",\"ts\":\"2026-11-21T10:00:03.123456Z\"",
@@ -31,7 +30,7 @@ fn pieces() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
 }
 
-/// What is asked of the log, and what befalls its disk meanwhile.
+/// Operations on the log, and faults of its disk.
 #[derive(Clone, Debug)]
 struct Step {
     asked: Asked,
@@ -70,7 +69,7 @@ fn step() -> impl Strategy<Value = Step> {
     })
 }
 
-/// Gives how many records were acknowledged.
+/// Gives the number of acknowledged records.
 fn take(log: &mut Log<Simulated>, step: &Step) -> Result<usize, LogError> {
     let now = at(step.second);
     match step.asked {
@@ -83,7 +82,7 @@ fn take(log: &mut Log<Simulated>, step: &Step) -> Result<usize, LogError> {
     }
 }
 
-/// Goes on after a failure, as the daemon does: by itself, or after a restart.
+/// Continues after a failure, as the daemon does: by recovery, or after a restart.
 fn mend(log: &mut Log<Simulated>, disk: &Simulated, second: u64) {
     let is_dead = disk.disk.lock().unwrap().dead;
     if !is_dead {
@@ -101,7 +100,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn any_torn_bytes_are_recovered_from(torn in pieces(), cut in 0usize..600, append_only: bool) {
+    fn any_torn_bytes_are_recovered(torn in pieces(), cut in 0usize..600, append_only: bool) {
         let sample = sample(1, 1, 2, "x");
         let mut unsealed = Log::open(sample.disk.clone(), settings(), at(50)).unwrap();
         common::write(&mut unsealed, 51, "last");
@@ -111,7 +110,7 @@ proptest! {
             disk.append_only = append_only;
             let number = disk.files[&(0, "audit.log".to_owned())];
             let seen = &mut disk.inodes.get_mut(&number).unwrap().seen;
-            // At most the two unsealed records are cut into.
+            // At most the two unsealed records are cut.
             let keep = seen.len() - cut.min(600);
             seen.truncate(keep);
             seen.extend_from_slice(&torn);
@@ -126,7 +125,7 @@ proptest! {
         prop_assert_eq!(report.verdict, Verdict::Intact, "{:?}", report.findings);
         let kept = disk.files.keys().filter(|(_, name)| name.contains("torn"));
         let kept: Vec<u8> = kept.flat_map(|(_, name)| disk.content(Dir::Log, name).unwrap()).collect();
-        // Not a byte is lost: each is in its place or set aside.
+        // No byte is lost: each is in its place or in a file of torn bytes.
         let left = join(&disk.log());
         prop_assert!(crashed.ends_with(&kept));
         prop_assert!(left.starts_with(&crashed[..crashed.len() - kept.len()]));
@@ -134,7 +133,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_befalls_the_disk_one_chain_holds_all_that_was_acknowledged(
+    fn disk_faults_lose_no_acked_record(
         steps in prop::collection::vec(step(), 1..25),
         seed: u64,
     ) {
@@ -164,7 +163,7 @@ proptest! {
     }
 
     #[test]
-    fn any_file_is_verified_without_harm(bytes in pieces(), at in any::<prop::sample::Index>()) {
+    fn any_file_can_be_verified(bytes in pieces(), at in any::<prop::sample::Index>()) {
         let sample = sample(1, 1, 2, "x");
         let mut content = join(&sample.files);
         let place = at.index(content.len());

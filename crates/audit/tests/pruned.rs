@@ -1,5 +1,5 @@
-//! What the verifier says of a log whose beginning was removed: by retention, or by
-//! somebody who says it was.
+//! Verification of a log whose beginning was removed, by retention or by somebody who claims
+//! that it was.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
@@ -29,8 +29,7 @@ struct Pruned {
     log: Log<Simulated>,
 }
 
-/// Of five segments, an hour each, with two seals in each; two are removed, and then one
-/// more.
+/// Five segments of an hour with two seals each; two are removed, and then a third.
 fn pruned() -> Pruned {
     let disk = Simulated::default();
     let mut log = Log::open(disk.clone(), settings(), at(0)).unwrap();
@@ -89,7 +88,7 @@ impl Pruned {
 }
 
 #[test]
-fn a_pruned_log_is_intact_from_its_first_record_on_and_says_which() {
+fn a_pruned_log_is_intact() {
     let log = pruned();
     let report = log.check(&pinned(log.key));
     assert_eq!(report.verdict, Verdict::Intact, "{report:#?}");
@@ -107,14 +106,14 @@ fn a_pruned_log_is_intact_from_its_first_record_on_and_says_which() {
         report.first_seq - 1
     );
     assert!(note.detail.starts_with(&removed), "{note:?}");
-    // All of it, as long as it was kept elsewhere, is one log.
+    // With the removed segments, which were kept elsewhere, it is one log.
     let whole = [&log.removed[..], &log.files].concat();
     let report = check_pruned(&whole, Some(log.seals.clone()), &pinned(log.key));
     assert_eq!(
         (report.verdict, report.pruned_through),
         (Verdict::Intact, 0)
     );
-    // With a part of what was removed it begins there.
+    // With some of them it begins there.
     let more = [&log.removed[1..], &log.files].concat();
     let report = check_pruned(&more, Some(log.seals.clone()), &pinned(log.key));
     assert_eq!(report.verdict, Verdict::Intact, "{report:#?}");
@@ -122,23 +121,23 @@ fn a_pruned_log_is_intact_from_its_first_record_on_and_says_which() {
 }
 
 #[test]
-fn without_the_key_or_the_seals_the_first_key_is_not_proven() {
+fn seals_and_key_prove_the_first_key() {
     let log = pruned();
     let report = log.check(&Options::default());
     assert_eq!(report.verdict, Verdict::Unproven);
     assert_eq!(report.key, Some(log.key.to_string()), "the first one's");
-    // Files that were named without it.
+    // The files are given without the seals.
     let report = common::check(&log.files, &pinned(log.key));
     assert_eq!(report.verdict, Verdict::Unproven, "{report:#?}");
     assert_eq!(report.pruned_through, report.first_seq - 1);
-    // A directory where it is missing.
+    // A directory without them.
     let report = check_pruned(&log.files, None, &pinned(log.key));
     assert_eq!(attack(&report), Attack::Deleted);
     assert_eq!(report.findings[0].source, SEALS);
 }
 
 #[test]
-fn every_change_of_the_kept_seals_is_found_and_named() {
+fn changes_of_kept_seals_are_named() {
     let log = pruned();
     let seals = lines(&log.seals);
     let last = seals.len() - 1;
@@ -159,7 +158,7 @@ fn every_change_of_the_kept_seals_is_found_and_named() {
         );
         let mut case = seals.clone();
         case.insert(at, seals[at].clone());
-        // The last one once more is of a record that the log has not.
+        // The last one again is of a record that the log does not have.
         let wanted = match at {
             it if it == last => Attack::Forked,
             _ => Attack::Duplicated,
@@ -185,7 +184,7 @@ fn every_change_of_the_kept_seals_is_found_and_named() {
 }
 
 #[test]
-fn a_change_of_any_byte_of_a_pruned_log_or_of_its_seals_is_found() {
+fn any_changed_byte_is_found() {
     let disk = Simulated::default();
     let mut log = Log::open(disk.clone(), settings(), at(0)).unwrap();
     let key = log.public_key();
@@ -215,10 +214,10 @@ fn a_change_of_any_byte_of_a_pruned_log_or_of_its_seals_is_found() {
 }
 
 #[test]
-fn segments_that_no_record_says_were_removed_are_deleted() {
+fn unrecorded_removal_is_deletion() {
     let log = pruned();
     let options = pinned(log.key);
-    // Further ones, from the beginning and from the middle.
+    // More segments are removed, from the beginning and from the middle.
     for (from, to) in [(0, 1), (0, 2), (1, 2)] {
         let mut files = log.files.clone();
         files.drain(from..to);
@@ -237,8 +236,8 @@ fn segments_that_no_record_says_were_removed_are_deleted() {
     assert_eq!(report.findings[0].record, 1);
 }
 
-/// The next segment is taken away, its seals are kept, and a record in these words says
-/// so: sealed with the key of today, if there is one.
+/// Removes the next segment, keeps its seals, and adds a record with this body: sealed with
+/// today's key, if there is one.
 fn taken_away(log: &Pruned, change: impl Fn(&str) -> String, key: Option<&SigningKey>) -> Report {
     let mut files = log.files.clone();
     let gone = lines(&files.remove(0).1);
@@ -282,14 +281,14 @@ fn after(line: &str, body: &str, key: Option<&SigningKey>) -> String {
 }
 
 #[test]
-fn a_record_of_a_removal_without_a_seal_excuses_nothing() {
-    // Written by somebody who may write the file and has no key.
+fn an_unsealed_removal_is_deletion() {
+    // Written by somebody who can write the file and has no key.
     let report = taken_away(&pruned(), str::to_owned, None);
     assert_eq!(attack(&report), Attack::Deleted, "{report:#?}");
 }
 
 #[test]
-fn a_record_of_another_removal_excuses_nothing() {
+fn another_removal_excuses_nothing() {
     let log = pruned();
     let key = todays_key_on(&log.disk);
     let report = taken_away(&log, str::to_owned, Some(&key));
@@ -304,7 +303,7 @@ fn a_record_of_another_removal_excuses_nothing() {
         let change = |body: &str| body.replacen(value(body, member), &other, 1);
         let report = taken_away(&log, change, Some(&key));
         match member {
-            // A removal that begins too early takes nothing more away.
+            // A removal that begins too early covers nothing more.
             "first_seq" => assert_eq!(report.verdict, Verdict::Intact, "{report:#?}"),
             _ => assert_eq!(attack(&report), Attack::Deleted, "{member}: {report:#?}"),
         }
@@ -312,7 +311,7 @@ fn a_record_of_another_removal_excuses_nothing() {
 }
 
 #[test]
-fn who_has_todays_key_can_remove_more_and_is_found_by_limits_heads_and_copies() {
+fn early_removal_with_todays_key() {
     // Root of the host, with the key of the running daemon.
     let mut log = pruned();
     let known = log.check(&pinned(log.key));
@@ -338,7 +337,7 @@ fn who_has_todays_key_can_remove_more_and_is_found_by_limits_heads_and_copies() 
     assert_eq!(attack(&report), Attack::PrunedEarly, "{report:#?}");
     let mut details = report.findings.iter().map(|found| found.detail.as_str());
     assert!(details.any(|detail| detail.contains("retain_bytes is 100000000")));
-    // A head that was noted of what should still be there.
+    // A head of a record that should still be there.
     let noted = Options {
         heads: vec![Head::from_parts(log.first(), &"a".repeat(64)).unwrap()],
         ..pinned(log.key)
@@ -346,8 +345,8 @@ fn who_has_todays_key_can_remove_more_and_is_found_by_limits_heads_and_copies() 
     let report = check(&noted);
     assert_eq!(report.verdict, Verdict::Unproven, "{report:#?}");
     let mut notes = report.notes.iter().map(|note| note.detail.as_str());
-    assert!(notes.any(|detail| detail.contains("was removed: note a later one")));
-    // A copy that has what was removed shows what it was, and does not contradict.
+    assert!(notes.any(|detail| detail.contains("was removed: keep a later one")));
+    // A copy with the removed records shows them, and does not contradict.
     let mut open = |is_second: bool| {
         let files = common::sources(if is_second { &before } else { &files });
         let seals = pulse_audit::verify::Source::reader(SEALS, std::io::Cursor::new(seals.clone()));
@@ -363,7 +362,7 @@ fn who_has_todays_key_can_remove_more_and_is_found_by_limits_heads_and_copies() 
 }
 
 #[test]
-fn a_removal_that_contradicts_the_limits_is_named_and_another_is_not() {
+fn removals_are_held_to_limits() {
     let log = pruned();
     let hours = |count: u64| Some(Duration::from_secs(count * 3600 + 1800));
     let with = |age, bytes| {
@@ -391,7 +390,7 @@ fn a_removal_that_contradicts_the_limits_is_named_and_another_is_not() {
 }
 
 #[test]
-fn a_log_that_ends_before_a_seal_that_was_kept_was_rolled_back() {
+fn a_kept_seal_shows_a_rollback() {
     let log = pruned();
     let first = &log.removed[..1];
     let report = check_pruned(first, Some(log.seals.clone()), &pinned(log.key));
@@ -399,9 +398,9 @@ fn a_log_that_ends_before_a_seal_that_was_kept_was_rolled_back() {
 }
 
 #[test]
-fn a_removal_that_was_interrupted_is_no_finding() {
+fn an_interrupted_removal_is_fine() {
     let log = pruned();
-    // Its seals were kept, and the segment is still here; then half of one, and rubbish.
+    // Its seals were kept, and the segment is still there; then half of a seal, and garbage.
     let more = [&log.removed[2..], &log.files].concat();
     let whole = lines(&log.seals).len();
     for kept in whole - 3..=whole {
@@ -420,7 +419,7 @@ fn a_removal_that_was_interrupted_is_no_finding() {
 }
 
 #[test]
-fn a_part_of_a_pruned_log_is_unproven_and_no_more() {
+fn a_part_of_a_pruned_log() {
     let log = pruned();
     let options = |since| Options {
         start: Start::Since(Since::Seq(since)),
@@ -439,7 +438,7 @@ fn a_part_of_a_pruned_log_is_unproven_and_no_more() {
 }
 
 #[test]
-fn an_edit_in_a_pruned_log_is_told_and_not_its_missing_beginning() {
+fn an_edit_in_a_pruned_log() {
     let log = pruned();
     let content = join(&log.files);
     let count = lines(&content).len();
@@ -454,7 +453,7 @@ fn an_edit_in_a_pruned_log_is_told_and_not_its_missing_beginning() {
         let named: Vec<Attack> = report.findings.iter().map(|found| found.attack).collect();
         let text = String::from_utf8_lossy(&lines(&content)[at]).into_owned();
         if text.contains("log.pruned") {
-            // Then nothing says any more that the rest was removed.
+            // Then no record says that the rest was removed.
             assert!(named.contains(&Attack::Edited), "{at}: {named:?}");
         } else {
             assert_eq!(named, [Attack::Edited], "{at}: {report:#?}");
@@ -463,22 +462,22 @@ fn an_edit_in_a_pruned_log_is_told_and_not_its_missing_beginning() {
 }
 
 #[test]
-fn records_that_are_older_than_the_log_are_not_expected_in_it() {
+fn older_records_are_not_expected() {
     let log = pruned();
     let known = |seq| Options {
         heads: vec![Head::from_parts(seq, &"a".repeat(64)).unwrap()],
         ..pinned(log.key)
     };
-    // Another hash is told where there is one to compare.
+    // Another hash is found where there is one to compare.
     let report = log.check(&known(5));
     assert_eq!(report.verdict, Verdict::Unproven, "{report:#?}");
     let says = |words: &str| report.notes.iter().any(|note| note.detail.contains(words));
-    assert!(says("was removed: note a later one"), "{report:#?}");
+    assert!(says("was removed: keep a later one"), "{report:#?}");
     assert_eq!(attack(&log.check(&known(log.first()))), Attack::Forked);
 }
 
 #[test]
-fn logs_of_before_verify_as_before() {
+fn earlier_logs_still_verify() {
     let log = include_bytes!("data/before-retention.log");
     let files = one(log.to_vec());
     let options = pinned(

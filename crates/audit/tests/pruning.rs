@@ -1,5 +1,5 @@
-//! Segments are removed on record and under a seal, oldest first, whatever fails: power
-//! lost, or an error, at every single operation.
+//! Segments are removed on record and under a seal, oldest first, with a power failure or an
+//! error at each single operation.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
@@ -14,10 +14,10 @@ use pulse_audit::{
 use pulse_core::retention::{Hold, Limits, Reason, Stream};
 use std::time::Duration;
 
-/// One segment of the test's beside the live file, and not a second.
+/// Bytes for one segment of the test and the live file, but not for a second segment.
 const LIMIT: u64 = 6000;
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Default)]
 struct Known {
     key: Option<PublicKey>,
@@ -36,7 +36,7 @@ impl Known {
 
 const STEPS: u64 = 10;
 
-/// A segment with two seals, and what is too much goes.
+/// Makes a segment with two seals, and removes the segments that exceed the limit.
 fn step(log: &mut Log<Simulated>, number: u64, now: u64) -> Result<u64, PruneError> {
     match number % 3 {
         0 => {
@@ -61,7 +61,7 @@ fn run(disk: &Simulated, known: &mut Known, from: u64) -> Result<(), PruneError>
     Ok(())
 }
 
-/// The end is held against the private keys, too.
+/// The end is compared with the private keys, too.
 fn options(disk: &Simulated, known: &Known) -> Options {
     let key = known
         .key
@@ -97,7 +97,7 @@ fn seals(disk: &Simulated) -> Vec<u8> {
 }
 
 #[test]
-fn a_crash_at_any_operation_leaves_a_log_that_proves_itself() {
+fn pruning_survives_any_crash() {
     let mut crashed = 0;
     for fault in [Fault::PowerBefore, Fault::PowerAfter] {
         for operation in 0.. {
@@ -110,10 +110,10 @@ fn a_crash_at_any_operation_leaves_a_log_that_proves_itself() {
             }
             let finished = run(&disk, &mut known, 0).is_ok();
             let what = format!("{fault:?} at {operation}");
-            // Some more crashes, in any step of what the first one left undone.
+            // More crashes, at any step of what the first one left undone.
             for again in 0..4 {
                 disk.disk.lock().unwrap().restart();
-                // The torn end, if there is one, is the recovery's.
+                // A torn end is handled by recovery.
                 let now = 20 * (again + 1);
                 known.note(&Log::open(disk.clone(), settings(), at(now)).unwrap());
                 prove(&disk, &known, &format!("{what}, crash {again}"));
@@ -138,7 +138,7 @@ fn a_crash_at_any_operation_leaves_a_log_that_proves_itself() {
 }
 
 #[test]
-fn after_an_error_at_any_operation_the_same_log_goes_on() {
+fn any_error_is_recovered() {
     let kinds = [ENOSPC, EROFS, EIO].into_iter();
     let faults =
         kinds.flat_map(|kind| [Fault::Before(kind), Fault::After(kind), Fault::Lost(kind)]);
@@ -166,7 +166,7 @@ fn after_an_error_at_any_operation_the_same_log_goes_on() {
             log.seal(at(99)).unwrap();
             known.note(&log);
             drop(log);
-            // What a failed sync left behind must not matter when the power goes.
+            // Bytes of a failed sync must not matter after a power failure.
             disk.disk.lock().unwrap().restart();
             let what = format!("{fault:?} at {operation}");
             let report = prove(&disk, &known, &what);
@@ -178,7 +178,7 @@ fn after_an_error_at_any_operation_the_same_log_goes_on() {
     }
 }
 
-/// As the writer does: what hinders a removal is no failure of the log.
+/// As the writer does: a failed removal is not a failure of the log.
 fn recover(log: &mut Log<Simulated>, error: &PruneError, second: u64, what: &str) {
     if !matches!(error, PruneError::Log(_)) {
         return;
@@ -188,7 +188,7 @@ fn recover(log: &mut Log<Simulated>, error: &PruneError, second: u64, what: &str
     assert!(attempts.any(|outcome| outcome.is_ok()), "{what}");
 }
 
-/// A log of so many segments, and the one that is written.
+/// A log of this many segments and a live file.
 fn log_of(segments: u64) -> (Simulated, Log<Simulated>, PublicKey) {
     let disk = Simulated::default();
     let mut log = Log::open(disk.clone(), settings(), at(0)).unwrap();
@@ -208,7 +208,7 @@ fn removed(log: &mut Log<Simulated>, limits: &Limits, streams: &[Stream]) -> Vec
 }
 
 #[test]
-fn the_record_of_a_removal_says_what_went_and_the_seals_are_kept_verbatim() {
+fn removal_record_and_kept_seals() {
     let (disk, mut log, key) = log_of(3);
     let before = disk.disk.lock().unwrap().log();
     let gone = removed(&mut log, &at_most(1), &[]);
@@ -246,7 +246,7 @@ fn the_record_of_a_removal_says_what_went_and_the_seals_are_kept_verbatim() {
 }
 
 #[test]
-fn segments_go_by_age_and_the_younger_stay() {
+fn segments_are_pruned_by_age() {
     let (disk, mut log, key) = log_of(4);
     let limits = Limits {
         // The last records are of the seconds 9, 19, 29, 39; now is 1000.
@@ -264,9 +264,9 @@ fn segments_go_by_age_and_the_younger_stay() {
 }
 
 #[test]
-fn a_segment_stays_until_it_is_sealed_and_every_stream_has_passed_it() {
+fn a_needed_segment_is_kept() {
     let (disk, mut log, _) = log_of(1);
-    // The last record of a segment comes after its last seal.
+    // The last record of a segment is after its last seal.
     write(&mut log, 50, "x");
     log.rotate(at(51)).unwrap();
     let stream = |passed| Stream {
@@ -301,7 +301,7 @@ fn a_segment_stays_until_it_is_sealed_and_every_stream_has_passed_it() {
 }
 
 #[test]
-fn without_a_limit_nothing_is_removed() {
+fn no_limit_prunes_nothing() {
     let (disk, mut log, _) = log_of(3);
     assert!(removed(&mut log, &Limits::default(), &[]).is_empty());
     assert_eq!(segments(&disk), 3);
@@ -313,7 +313,7 @@ fn content<'a>(disk: &'a mut common::simulated::Disk, name: &str) -> &'a mut Vec
     &mut file.seen
 }
 
-/// The oldest segment with something done to it, in a log of two.
+/// Changes the oldest of two segments.
 fn damaged(change: impl Fn(&mut Vec<Vec<u8>>, &[Vec<u8>])) -> (Simulated, Log<Simulated>) {
     let (disk, log, _) = log_of(2);
     {
@@ -342,7 +342,7 @@ fn assert_it_stays((disk, mut log): (Simulated, Log<Simulated>), what: &str) {
 }
 
 #[test]
-fn a_segment_that_is_not_as_it_was_written_stays() {
+fn a_damaged_segment_is_kept() {
     assert_it_stays(damaged(|lines, _| lines[3][40] ^= 1), "a byte");
     assert_it_stays(damaged(|lines, _| drop(lines.remove(2))), "a record");
     assert_it_stays(damaged(|lines, _| drop(lines.pop())), "the end");
@@ -352,8 +352,8 @@ fn a_segment_that_is_not_as_it_was_written_stays() {
 }
 
 #[test]
-fn a_segment_whose_seal_does_not_fit_stays() {
-    // All records were chained anew, by somebody without the keys of then.
+fn a_segment_with_a_bad_seal_stays() {
+    // All records were chained again, by somebody without the keys of that time.
     let (disk, log, _) = log_of(2);
     {
         let mut disk = disk.disk.lock().unwrap();
@@ -371,7 +371,7 @@ fn a_segment_whose_seal_does_not_fit_stays() {
 }
 
 #[test]
-fn seals_that_lead_elsewhere_are_left_alone_and_so_is_the_segment() {
+fn foreign_seals_stop_pruning() {
     let (other, mut log, _) = log_of(4);
     removed(&mut log, &at_most(1), &[]);
     let theirs = common::lines(&seals(&other));
@@ -403,7 +403,7 @@ fn prune_one(log: &mut Log<Simulated>) {
 }
 
 #[test]
-fn torn_bytes_go_with_the_segment_that_accounts_for_them() {
+fn torn_files_go_with_their_segment() {
     let (disk, log, key) = log_of(1);
     drop(log);
     content(&mut disk.disk.lock().unwrap(), "audit.log").extend_from_slice(b"half");
@@ -426,7 +426,7 @@ fn torn_bytes_go_with_the_segment_that_accounts_for_them() {
 }
 
 #[test]
-fn torn_bytes_within_a_segment_do_not_keep_it() {
+fn torn_bytes_do_not_stop_pruning() {
     let (disk, log, key) = log_of(0);
     drop(log);
     {
@@ -444,7 +444,7 @@ fn torn_bytes_within_a_segment_do_not_keep_it() {
 }
 
 #[test]
-fn a_log_that_is_gone_is_not_begun_anew_beside_its_seals() {
+fn seals_without_a_log_are_refused() {
     let (disk, mut log, _) = log_of(2);
     removed(&mut log, &at_most(1), &[]);
     drop(log);
@@ -460,7 +460,7 @@ fn a_log_that_is_gone_is_not_begun_anew_beside_its_seals() {
 }
 
 #[test]
-fn a_log_with_many_segments_is_pruned_and_read_in_slices() {
+fn many_segments_are_pruned() {
     // More than a slice each, with seals at the slices' ends.
     let disk = Simulated::default();
     let mut log = Log::open(disk.clone(), settings(), at(0)).unwrap();

@@ -1,5 +1,5 @@
-//! The writer with retention, on real files: within its limit for as long as it writes,
-//! read and verified meanwhile, and out of a full disk by itself.
+//! The writer with retention on real files: it stays within the limit, can be read and verified
+//! meanwhile, and recovers from a full disk.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
@@ -69,7 +69,7 @@ fn retain(writer: &Writer, limits: Limits) {
     });
 }
 
-/// The state first, as the operator's tool does it.
+/// Reads the state first, as the operator's tool does.
 fn options(key: &str, state: &Path) -> Options {
     Options {
         live: true,
@@ -92,7 +92,7 @@ fn hold(health: &Health) -> Option<&Hold> {
 }
 
 #[test]
-fn a_log_at_its_limit_serves_on_within_it_and_is_verified_from_its_first_key() {
+fn a_log_stays_within_its_limit() {
     let place = Place::new();
     let writer = place.start();
     let key = writer.health().key;
@@ -103,7 +103,7 @@ fn a_log_at_its_limit_serves_on_within_it_and_is_verified_from_its_first_key() {
         scope.spawn(|| {
             for _ in 0..1_000 {
                 record(&writer).unwrap();
-                // The limit, the live file, and what is written while one is removed.
+                // The limit, the live file, and what is written during a removal.
                 assert!(writer.health().upkeep.bytes < LIMIT + 16 * SEGMENT);
             }
             is_over.store(true, Ordering::Relaxed);
@@ -126,7 +126,7 @@ fn a_log_at_its_limit_serves_on_within_it_and_is_verified_from_its_first_key() {
     assert!(report.records < report.last_seq / 5);
     assert_eq!(report.first_seq, health.upkeep.first);
     assert!(place.names().len() < 20, "{:?}", place.names());
-    // It goes on after a start, without any of what was removed.
+    // It continues after a restart, without the removed records.
     let writer = place.start();
     record(&writer).unwrap();
     retain(&writer, at_most(LIMIT / 2));
@@ -137,10 +137,10 @@ fn a_log_at_its_limit_serves_on_within_it_and_is_verified_from_its_first_key() {
 }
 
 #[test]
-fn readers_follow_a_log_that_is_pruned_and_miss_only_what_was_removed() {
+fn readers_follow_a_pruned_log() {
     let place = Place::new();
     let writer = place.start();
-    // Nothing goes that the reader has not met.
+    // Nothing is removed that the reader has not read.
     let met = Arc::new(AtomicU64::new(0));
     let passed = Arc::clone(&met);
     writer.retain(Retention {
@@ -172,7 +172,7 @@ fn readers_follow_a_log_that_is_pruned_and_miss_only_what_was_removed() {
     }
     until(&writer, |health| health.upkeep.removed_segments > 5);
     writer.stop();
-    // Behind: what there is begins later.
+    // A reader that is behind continues with the first record that is left.
     let kept = place.check(&Options::default()).first_seq;
     assert!(kept > 1);
     let mut late = LogReader::from(&place.log(), 1);
@@ -195,7 +195,7 @@ fn readers_follow_a_log_that_is_pruned_and_miss_only_what_was_removed() {
 }
 
 #[test]
-fn who_had_all_that_was_removed_goes_on_without_a_gap() {
+fn a_caught_up_reader_has_no_gap() {
     let place = Place::new();
     let writer = place.start();
     let mut reader = LogReader::from(&place.log(), 1);
@@ -230,7 +230,7 @@ fn who_had_all_that_was_removed_goes_on_without_a_gap() {
 }
 
 #[test]
-fn what_keeps_the_oldest_segment_is_told_and_given_up_with_the_limits() {
+fn a_held_segment_is_reported() {
     let place = Place::new();
     let writer = place.start();
     for _ in 0..60 {
@@ -284,7 +284,7 @@ fn what_keeps_the_oldest_segment_is_told_and_given_up_with_the_limits() {
 }
 
 #[test]
-fn a_segment_that_was_changed_stays_and_the_log_goes_on() {
+fn a_changed_segment_is_kept() {
     let place = Place::new();
     let writer = place.start();
     for _ in 0..60 {

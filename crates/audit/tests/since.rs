@@ -1,5 +1,5 @@
-//! Verifying a part of a log: what is in it is held to the same measure, and
-//! that the rest was not looked at is said.
+//! Verification of a part of a log: the part is verified as strictly, and the report says that the
+//! rest was not.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
@@ -17,14 +17,14 @@ fn since(sample: &Sample, seq: u64) -> Options {
 }
 
 #[test]
-fn from_any_record_on_the_rest_is_good_but_not_proven() {
+fn any_start_is_unproven() {
     let sample = sample(3, 2, 3, "a");
     let whole = check(&sample.files, &pinned(sample.key));
     assert_eq!(whole.verdict, Verdict::Intact);
     for seq in 3..=whole.last_seq + 5 {
         let report = check(&sample.files, &since(&sample, seq));
         assert_eq!(report.verdict, Verdict::Unproven, "{seq}: {report:?}");
-        // From the record before on, so that the first one is not taken on its word.
+        // From the record before on, so that the first one is verified to follow it.
         let first = (seq - 1).min(whole.last_seq);
         assert_eq!(report.first_seq, first, "{seq}");
         assert_eq!(report.records, whole.last_seq - first + 1, "{seq}");
@@ -43,7 +43,7 @@ fn from_any_record_on_the_rest_is_good_but_not_proven() {
 }
 
 #[test]
-fn a_change_is_found_from_the_record_before_on() {
+fn a_change_before_the_start() {
     let sample = sample(1, 2, 4, "a");
     let lines = common::lines(&join(&sample.files));
     for changed in 1..lines.len() {
@@ -75,7 +75,7 @@ fn a_time_is_a_place_too() {
 }
 
 #[test]
-fn files_before_the_place_are_not_read() {
+fn earlier_files_are_not_read() {
     let sample = sample(4, 1, 5, "a");
     let home = tempfile::tempdir().unwrap();
     for (name, content) in &sample.files {
@@ -103,7 +103,7 @@ fn files_before_the_place_are_not_read() {
 }
 
 #[test]
-fn the_seal_that_covers_a_record_is_enough_when_that_is_asked() {
+fn reading_stops_at_the_seal() {
     let sample = sample(1, 3, 4, "a");
     let whole = check(&sample.files, &pinned(sample.key));
     let first_seal = check(

@@ -1,5 +1,5 @@
-//! A write of several records that a crash tore where nothing can be cut away
-//! (`chattr +a`): its later records may be whole, and are torn bytes all the same.
+//! A write of several records that a crash tore in a file that cannot be cut (`chattr +a`): later
+//! records of it may be complete, and are torn bytes all the same.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
@@ -9,12 +9,12 @@ use pulse_audit::show::{Filter, Follower};
 use pulse_audit::verify::{Attack, NoteKind, Options, Since, Start, Verdict, verify_against};
 use pulse_audit::{LIVE, Log};
 
-/// What a crash made of the first of four records that were written at once.
+/// The state in which a crash left the first of four records of one write.
 const LOSSES: [fn(&mut Vec<u8>); 4] = [
     |line| line.clear(),
     |line| line.fill(0),
     |line| line[..100].fill(0),
-    // Still of a record's shape, and not what was hashed.
+    // It still has the syntax of a record, but not the hashed bytes.
     |line| line[40] = if line[40] == b'1' { b'2' } else { b'1' },
 ];
 
@@ -56,7 +56,7 @@ fn lose(log: &Sample, line: usize, loss: fn(&mut Vec<u8>)) {
 }
 
 #[test]
-fn later_records_of_a_torn_write_are_torn_bytes() {
+fn torn_records_are_torn_bytes() {
     for (number, loss) in LOSSES.into_iter().enumerate() {
         let Torn { log, before, last } = torn(loss);
         let report = check(&log.files, &pinned(log.key));
@@ -70,7 +70,7 @@ fn later_records_of_a_torn_write_are_torn_bytes() {
 }
 
 #[test]
-fn no_other_bytes_than_the_torn_ones_may_stand_there() {
+fn only_the_torn_bytes_are_excused() {
     let Torn { log, before, .. } = torn(LOSSES[0]);
     let all = lines(&join(&log.files));
     let place = usize::try_from(before).unwrap();
@@ -102,7 +102,7 @@ fn no_other_bytes_than_the_torn_ones_may_stand_there() {
 }
 
 #[test]
-fn a_log_with_a_tear_can_be_verified_from_any_record_on() {
+fn any_start_in_a_log_with_torn_bytes() {
     for loss in LOSSES {
         let Torn { log, last, .. } = torn(loss);
         for seq in 3..=last + 1 {
@@ -120,14 +120,14 @@ fn a_log_with_a_tear_can_be_verified_from_any_record_on() {
 }
 
 #[test]
-fn a_tear_is_no_fork_from_the_collectors_copy() {
+fn torn_bytes_are_no_fork() {
     for loss in LOSSES {
         let Torn { log, before, last } = torn(loss);
         let place = usize::try_from(before).unwrap();
         let all = lines(&join(&log.files));
         let goes_on = |line: &Vec<u8>| String::from_utf8_lossy(line).contains("log.recovered");
         let end = all.iter().position(goes_on).unwrap();
-        // The collector has the records, some of them twice, and no torn bytes.
+        // The collector has the records, some of them repeated, and no torn bytes.
         let mut collected = [&all[..place], &all[end..]].concat();
         collected.insert(3, collected[2].clone());
         let mut open = |is_second| {
@@ -143,7 +143,7 @@ fn a_tear_is_no_fork_from_the_collectors_copy() {
 }
 
 #[test]
-fn following_loses_no_record_after_a_tear() {
+fn following_passes_torn_bytes() {
     for loss in LOSSES {
         let Torn { log, before, last } = torn(loss);
         let home = tempfile::tempdir().unwrap();
@@ -168,8 +168,8 @@ fn following_loses_no_record_after_a_tear() {
 }
 
 #[test]
-fn what_ends_with_no_newline_is_not_accounted_for() {
-    // The page on the format says that a newline ends torn bytes.
+fn unended_bytes_are_not_excused() {
+    // According to the format, a newline ends torn bytes.
     let rubbish = vec![0; 4096];
     for ending in [&b""[..], b"\n"] {
         let log = sample(1, 1, 2, "x");

@@ -1,5 +1,5 @@
-//! The thread that writes: nothing acknowledged is missing, nothing is done
-//! unrecorded, and service comes back by itself.
+//! The writing thread: no acknowledged record is lost, nothing is acknowledged before it is on
+//! disk, and writing resumes after failures.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
@@ -27,7 +27,7 @@ fn prove(disk: &Simulated, key: &str) {
 }
 
 #[test]
-fn concurrent_callers_share_syncs_and_each_gets_its_own_number() {
+fn concurrent_callers_share_syncs() {
     let disk = Simulated::default();
     let writer = Writer::start(disk.clone(), settings()).unwrap();
     let key = writer.health().key;
@@ -54,7 +54,7 @@ fn concurrent_callers_share_syncs_and_each_gets_its_own_number() {
 }
 
 #[test]
-fn a_failing_disk_refuses_everybody_and_service_comes_back_by_itself() {
+fn a_failing_disk_refuses_then_recovers() {
     for kind in [ENOSPC, EROFS, EIO] {
         let disk = Simulated::default();
         let writer = Writer::start(disk.clone(), quick()).unwrap();
@@ -80,7 +80,7 @@ fn a_failing_disk_refuses_everybody_and_service_comes_back_by_itself() {
 }
 
 #[test]
-fn a_full_disk_leaves_a_record_of_the_refusal() {
+fn a_full_disk_is_on_record() {
     let disk = Simulated::default();
     let writer = Writer::start(disk.clone(), quick()).unwrap();
     let key = writer.health().key;
@@ -100,7 +100,7 @@ fn a_full_disk_leaves_a_record_of_the_refusal() {
 }
 
 #[test]
-fn a_disk_that_does_not_answer_does_not_hold_up_the_end() {
+fn a_stuck_disk_delays_no_stop() {
     let disk = Simulated::default();
     let settings = Settings {
         stop_timeout: Duration::from_millis(10),
@@ -117,7 +117,7 @@ fn a_disk_that_does_not_answer_does_not_hold_up_the_end() {
 }
 
 #[test]
-fn a_seal_comes_in_time_though_nothing_is_written() {
+fn an_idle_log_is_sealed() {
     let disk = Simulated::default();
     let settings = Settings {
         seal_after: Duration::from_millis(5),
@@ -130,7 +130,7 @@ fn a_seal_comes_in_time_though_nothing_is_written() {
 }
 
 #[test]
-fn segments_are_rotated_by_size_and_on_request() {
+fn rotation_by_size_and_request() {
     let disk = Simulated::default();
     let settings = Settings {
         segment_bytes: 4000,
@@ -148,7 +148,7 @@ fn segments_are_rotated_by_size_and_on_request() {
 }
 
 #[test]
-fn a_rotation_that_is_not_permitted_is_reported_and_not_fatal() {
+fn a_refused_rotation_is_reported() {
     let disk = Simulated::default();
     disk.disk.lock().unwrap().append_only = true;
     let settings = Settings {
@@ -168,7 +168,7 @@ fn a_rotation_that_is_not_permitted_is_reported_and_not_fatal() {
 }
 
 #[test]
-fn logrotate_may_rename_the_file_and_tell_us_later() {
+fn logrotate_may_rename_first() {
     let place = tempfile::tempdir().unwrap();
     let (log, state) = (place.path().join("log"), place.path().join("state"));
     std::fs::create_dir(&log).unwrap();
@@ -194,7 +194,7 @@ fn written(disk: &Simulated) -> String {
 }
 
 #[test]
-fn notes_and_records_have_places_of_their_own() {
+fn notes_and_records_are_separate() {
     let disk = Simulated::default();
     let settings = Settings {
         queue_records: 4,
@@ -236,7 +236,7 @@ fn notes_and_records_have_places_of_their_own() {
 }
 
 #[test]
-fn a_failed_log_accounts_for_dropped_notes_later() {
+fn dropped_notes_are_counted_later() {
     let disk = Simulated::default();
     let settings = Settings {
         queue_notes: 1,

@@ -299,7 +299,7 @@ fn a_part_proves_less_and_says_so() {
     }
     let run = home.verify(&["--since", "12"]);
     for part in [
-        "earlier records were not looked at",
+        "earlier records were not verified",
         "Only a part",
         "from 11 to",
     ] {

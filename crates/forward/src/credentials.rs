@@ -15,11 +15,10 @@ use std::path::Path;
 
 /// The metadata of the three files.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fingerprint([Option<[i64; 6]>; 3]);
+pub(crate) struct Fingerprint([Option<[i64; 6]>; 3]);
 
 /// The paths of the files.
-#[must_use]
-pub fn files(forward: &Forward) -> Files {
+pub(crate) fn files(forward: &Forward) -> Files {
     Files {
         ca: forward.credential("ca.pem"),
         certificate: forward.credential("certificate.pem"),
@@ -28,8 +27,7 @@ pub fn files(forward: &Forward) -> Files {
 }
 
 /// The current metadata of the files. It differs whenever a file was changed.
-#[must_use]
-pub fn fingerprint(files: &Files) -> Fingerprint {
+pub(crate) fn fingerprint(files: &Files) -> Fingerprint {
     Fingerprint([&files.ca, &files.certificate, &files.key].map(|path| {
         let found = fs::metadata(path).ok()?;
         let inode = i64::try_from(found.ino()).unwrap_or(i64::MAX);
@@ -52,10 +50,7 @@ const MAX_BYTES: usize = 1 << 20;
 /// Reads the files, for one collector. A user who can change one of them could impersonate
 /// the collector or this daemon; so such files are refused, and so is a key that others can
 /// read.
-///
-/// # Errors
-/// [`IdentityError`] names the file.
-pub fn load(files: &Files, collector: &Collector) -> Result<Identity, IdentityError> {
+pub(crate) fn load(files: &Files, collector: &Collector) -> Result<Identity, IdentityError> {
     let read = |path: &Path, demand| {
         pulse_trust::read(path, demand, MAX_BYTES).map_err(|refused| match refused {
             Refused::Io(source) => IdentityError::Unreadable {

@@ -40,7 +40,7 @@ impl ResumePoint {
 
 /// The file of a cursor.
 #[derive(Debug)]
-pub struct CursorFile {
+pub(crate) struct CursorFile {
     path: PathBuf,
     /// The log that it belongs to.
     log_id: String,
@@ -55,8 +55,7 @@ struct Content {
 
 impl CursorFile {
     /// The file at `path`, for the log with this id.
-    #[must_use]
-    pub fn new(path: PathBuf, log_id: &str) -> Self {
+    pub(crate) fn new(path: PathBuf, log_id: &str) -> Self {
         Self {
             path,
             log_id: log_id.to_owned(),
@@ -64,8 +63,7 @@ impl CursorFile {
     }
 
     /// Its content; none when it is missing, invalid, or of another log.
-    #[must_use]
-    pub fn load(&self) -> Option<ResumePoint> {
+    pub(crate) fn load(&self) -> Option<ResumePoint> {
         self.parse(&pulse_files::read(&self.path, MAX_BYTES).ok()?)
     }
 
@@ -81,10 +79,7 @@ impl CursorFile {
     }
 
     /// Replaces its content.
-    ///
-    /// # Errors
-    /// The operating system's.
-    pub fn store(&self, point: ResumePoint) -> io::Result<()> {
+    pub(crate) fn store(&self, point: ResumePoint) -> io::Result<()> {
         pulse_files::replace(
             &self.path,
             &self.path.with_extension("new"),

@@ -33,7 +33,7 @@ const STOP_RETRY_INTERVAL: Duration = Duration::from_millis(10);
 /// After a failed write, messages are written again this much later.
 const SPOOL_RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How long the thread may take to end: a stream takes [`SHUTDOWN_TIMEOUT`] to send what is
+/// The longest time that the thread may take to end: a stream takes [`SHUTDOWN_TIMEOUT`] to send what is
 /// left and to close its connection.
 const STOP_TIMEOUT: Duration = Duration::from_secs(SHUTDOWN_TIMEOUT.as_secs() + 2);
 
@@ -209,7 +209,7 @@ impl Forwarder {
                 std::thread::sleep(STOP_RETRY_INTERVAL);
             }
         }
-        // What is not sent now is sent after the next start.
+        // Unsent records are sent after the next start.
         let ending = self
             .thread
             .wait(end.saturating_duration_since(Instant::now()));

@@ -182,7 +182,7 @@ impl CollectorStatus {
 
 /// The shared status: written by the streams, read by the daemon.
 #[derive(Debug, Default)]
-pub struct StatusBoard(Mutex<Status>);
+pub(crate) struct StatusBoard(Mutex<Status>);
 
 impl StatusBoard {
     pub(crate) fn new(status: Status) -> Self {

@@ -1,10 +1,9 @@
-//! A session on a TLS connection: the driver of [`session`] and [`syslog_tls`].
+//! A session on a TLS connection: the driver of [`session`] and `syslog_tls`.
 //!
 //! Connecting, the TLS handshake, opening the session, and waiting for acknowledgements
 //! each have a deadline, so a collector that stops responding at any step is given up.
 //!
 //! [`session`]: crate::session
-//! [`syslog_tls`]: crate::syslog_tls
 
 use crate::session::{Session, SessionError, WINDOW};
 use crate::syslog_tls::SyslogTls;
@@ -118,12 +117,6 @@ impl TlsParameters {
             version: connection.protocol_version()?,
             group: connection.negotiated_key_exchange_group()?.name(),
         })
-    }
-
-    /// Whether the key exchange withstands a quantum computer.
-    #[must_use]
-    pub fn is_post_quantum(self) -> bool {
-        self.group == NamedGroup::X25519MLKEM768
     }
 }
 

@@ -6,7 +6,7 @@
 use std::fmt;
 
 /// The largest transaction number; the next one is 1 (librelp's `relp.h`).
-pub const MAX_NUMBER: u32 = 999_999_999;
+const MAX_NUMBER: u32 = 999_999_999;
 
 /// The longest `TXNR SP COMMAND SP DATALEN SP`, in bytes.
 const MAX_HEADER: usize = 9 + 1 + 32 + 1 + 9 + 1;
@@ -18,7 +18,7 @@ pub struct Number(u32);
 
 impl Number {
     /// The number of hints.
-    pub const HINT: Self = Self(0);
+    pub(crate) const HINT: Self = Self(0);
     /// The first number of a connection.
     pub const FIRST: Self = Self(1);
 

@@ -14,7 +14,7 @@
 //! |---|---|
 //! | [`frame`] | RELP frames, decoded incrementally |
 //! | [`session`] | the RELP sender: a window of messages and their acknowledgements |
-//! | [`syslog_tls`] | the sender of syslog over TLS |
+//! | `syslog_tls` | the sender of syslog over TLS |
 //! | [`collector`] | the RELP receiver, for tests |
 //! | [`message`] | RFC 5424 messages, RFC 5425 octet counting |
 //! | [`certificate`] | the validity period of a certificate |
@@ -34,6 +34,7 @@ pub mod hybrid;
 pub mod identity;
 pub mod message;
 pub mod session;
-pub mod syslog_tls;
+#[cfg(feature = "driver")]
+mod syslog_tls;
 #[cfg(feature = "driver")]
 mod tcp;

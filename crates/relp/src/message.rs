@@ -94,7 +94,8 @@ fn push_printable(out: &mut Vec<u8>, text: &str, most: usize) {
 }
 
 /// Appends a message with octet counting (RFC 5425, 4.3): its length in bytes comes first.
-pub fn push_octet_counted(out: &mut Vec<u8>, message: &[u8]) {
+#[cfg(feature = "driver")]
+pub(crate) fn push_octet_counted(out: &mut Vec<u8>, message: &[u8]) {
     out.extend_from_slice(format!("{} ", message.len()).as_bytes());
     out.extend_from_slice(message);
 }

@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 /// Messages that may be given between two writes.
-pub const BATCH: usize = 128;
+const BATCH: usize = 128;
 
 /// Checkpoints that are kept. With a timeout of more seconds than this, messages count
 /// later, never sooner.
@@ -32,7 +32,7 @@ struct Checkpoint {
 
 /// Messages on one connection.
 #[derive(Debug)]
-pub struct SyslogTls {
+pub(crate) struct SyslogTls {
     /// How long after its write a message counts as delivered.
     delay: Duration,
     /// Messages given and not yet written, and the last one's tag.
@@ -43,8 +43,7 @@ pub struct SyslogTls {
 
 impl SyslogTls {
     /// For a connection whose `TCP_USER_TIMEOUT` is `io_timeout`.
-    #[must_use]
-    pub fn start(io_timeout: Duration) -> Self {
+    pub(crate) fn start(io_timeout: Duration) -> Self {
         Self {
             // The kernel's timeout runs from the first retransmission, which comes a little
             // after the write.
@@ -56,21 +55,19 @@ impl SyslogTls {
     }
 
     /// How many messages may be given before the next write.
-    #[must_use]
-    pub fn room(&self) -> usize {
+    pub(crate) fn room(&self) -> usize {
         BATCH - self.given
     }
 
     /// How many messages do not count as delivered yet.
-    #[must_use]
-    pub fn in_flight(&self) -> usize {
+    pub(crate) fn in_flight(&self) -> usize {
         let written = self.written.iter().map(|checkpoint| checkpoint.messages);
         self.given + written.sum::<usize>()
     }
 
     /// Appends a message to `out`; false, and nothing, when there is no
     /// [room](Self::room). Tags must increase.
-    pub fn send(&mut self, tag: u64, message: &[u8], out: &mut Vec<u8>) -> bool {
+    pub(crate) fn send(&mut self, tag: u64, message: &[u8], out: &mut Vec<u8>) -> bool {
         if self.room() == 0 {
             return false;
         }
@@ -82,7 +79,7 @@ impl SyslogTls {
 
     /// All messages that were given are written. `now` is the time since the connection was
     /// opened, here and below.
-    pub fn written(&mut self, now: Duration) {
+    pub(crate) fn written(&mut self, now: Duration) {
         let messages = std::mem::take(&mut self.given);
         if messages == 0 {
             return;
@@ -105,15 +102,14 @@ impl SyslogTls {
     }
 
     /// When the oldest messages count as delivered, if the connection is established then.
-    #[must_use]
-    pub fn due(&self) -> Option<Duration> {
+    pub(crate) fn due(&self) -> Option<Duration> {
         let first = self.written.front()?;
         Some(Duration::from_secs(first.second) + self.delay)
     }
 
     /// The tag up to which all messages count as delivered, on a connection that is
     /// established at `now`; none when it has not grown.
-    pub fn delivered(&mut self, now: Duration) -> Option<u64> {
+    pub(crate) fn delivered(&mut self, now: Duration) -> Option<u64> {
         let mut delivered = None;
         while self.due().is_some_and(|due| due <= now) {
             delivered = self.written.pop_front();

@@ -1,4 +1,4 @@
-//! Reading a segment slice by slice, as the chain that it has to be.
+//! Reading a segment in slices, and checking its chain.
 
 use super::PruneError;
 use crate::key::PublicKey;
@@ -8,7 +8,7 @@ use crate::storage::{Storage, segment_start};
 use crate::tail::{Epoch, Tail, members, ordinal};
 use crate::time::Timestamp;
 
-/// What is read at a time: a millisecond's work.
+/// Bytes per slice, about a millisecond of work.
 const SLICE: usize = 256 * 1024;
 
 /// A seal of the segment.
@@ -16,7 +16,7 @@ const SLICE: usize = 256 * 1024;
 pub(super) struct Seal {
     pub(super) head: Head,
     pub(super) epoch: u64,
-    /// The key that it is made with, and the one that it names.
+    /// The key that made it, and the key that it announces.
     pub(super) key: PublicKey,
     pub(super) next_key: PublicKey,
 }
@@ -25,25 +25,25 @@ pub(super) struct Seal {
 pub(super) struct Scan {
     pub(super) segment: String,
     pub(super) first: u64,
-    /// Its last record has this number.
+    /// The number that its last record must have.
     last: u64,
     length: u64,
-    /// Where a line begins that was not read.
+    /// The offset of the next line.
     offset: u64,
     tail: Tail,
     ts: Timestamp,
-    /// The first of its seals, and the bytes of those that were met.
+    /// Its first seal, and the bytes of all seals so far.
     pub(super) first_seal: Option<Seal>,
     pub(super) seal_bytes: u64,
 }
 
-/// What a step came to.
+/// The outcome of a step.
 pub(super) enum Slice {
     More,
     End(End),
 }
 
-/// The end of a segment that is whole.
+/// The end of an unbroken segment.
 pub(super) struct End {
     pub(super) head: Head,
     pub(super) ts: Timestamp,
@@ -65,10 +65,10 @@ impl Scan {
         }
     }
 
-    /// Reads a slice, and gives each seal in it with its line.
+    /// Reads a slice and gives each seal in it with its line.
     ///
     /// # Errors
-    /// [`PruneError::Damaged`] when it is not what it has to be.
+    /// [`PruneError::Damaged`] when the chain is broken.
     pub(super) fn step(
         &mut self,
         storage: &impl Storage,
@@ -140,8 +140,8 @@ impl Scan {
 }
 
 impl Seal {
-    /// The seal that a line is, if it is made with the key of the epoch that the chain is
-    /// in. Every segment begins with a record that names this.
+    /// The seal in a line, if the key of the current epoch made it. Every segment begins with a
+    /// record that names that key.
     fn of(record: &RecordLine<'_>, text: &[u8], epoch: Option<&Epoch>) -> Option<Self> {
         let seal = Self::read(record, text)?;
         let epoch = epoch?;
@@ -152,7 +152,7 @@ impl Seal {
         is_made_well.then_some(seal)
     }
 
-    /// What a line says that is a seal.
+    /// The seal in a line, without verifying it.
     pub(super) fn read(record: &RecordLine<'_>, text: &[u8]) -> Option<Self> {
         record.signature?;
         let members = members(text)?;
@@ -166,8 +166,8 @@ impl Seal {
     }
 }
 
-/// The next line with its newline, or as much of one as a record can have; at the file's
-/// end also less.
+/// The next line with its newline, or its first [`MAX_LINE_BYTES`]; at the file's end also an
+/// unfinished line.
 fn next(rest: &[u8], is_last: bool) -> Option<&[u8]> {
     let window = rest.get(..MAX_LINE_BYTES).unwrap_or(rest);
     match memchr::memchr(b'\n', window) {

@@ -1,9 +1,9 @@
-//! `audit.seals`: the seals of segments that were removed, line by line as they stood.
+//! `audit.seals`: the lines of the seals of removed segments, unchanged.
 //!
-//! The file only grows, and its end tells where to go on. A crash may leave a part of
-//! what was appended, with anything behind it; the segment whose seals these were is
-//! still there then, so what is no whole line is cut off and appended again. Anything
-//! else that does not lead to the segment's seals is no crash: nothing is removed then.
+//! The file only grows, and its last seal says where to continue. A crash may leave a part of
+//! an append, with garbage after it; the segment is still there then, so incomplete lines are
+//! cut off and appended again. If the last seal does not lead to those of the segment for
+//! another reason, nothing is removed.
 
 use super::scan::Seal;
 use super::{PruneError, ScannedSegment};
@@ -11,36 +11,36 @@ use crate::line::RecordLine;
 use crate::storage::{SEALS, Storage};
 use std::io;
 
-/// More than one slice of a segment has of seals, and a torn line: no crash leaves more
-/// at the end that is no line.
+/// More bytes than a crash can leave incomplete at the end: the seals of one slice, and a torn
+/// line.
 const END: u64 = 512 * 1024;
 
-/// The seals that are kept already, as far as one segment has to know.
+/// The end of the file, in relation to the segment whose seals are appended.
 pub(super) struct SealsFile {
     overlap: Overlap,
-    /// The file's length, all of it on disk.
+    /// The length of the file that is on disk.
     pub(super) length: u64,
 }
 
-/// How the last seal that is kept and the segment belong together.
+/// The relation between the last seal in the file and the segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Overlap {
-    /// The segment's seals come after it.
+    /// It is before the segment.
     Before,
-    /// It is this one, which is the segment's and has not come yet: those up to it are kept
-    /// already.
+    /// It is this one of the segment, which is not reached yet: an interrupted removal has
+    /// appended the seals up to it.
     Within(Seal),
-    /// It was the segment's, and has come.
-    LogItem,
+    /// It is one of the segment, and was passed.
+    Passed,
 }
 
 impl SealsFile {
-    /// Looks at the file's end before a segment's seals are appended, and cuts off what
-    /// is no whole line. What stands behind `synced` could not be synced: it may look
-    /// well and be gone after a power cut, so it goes first.
+    /// Prepares the file for a segment's seals: cuts off incomplete lines. Bytes after `synced`
+    /// were appended without a successful sync and may vanish in a power failure even if they
+    /// can be read now, so they are cut off as well.
     ///
     /// # Errors
-    /// [`PruneError`], also when the file's end does not lead to the segment.
+    /// [`PruneError`], also when the last seal does not lead to the segment.
     pub(super) fn before(
         storage: &mut impl Storage,
         segment: &ScannedSegment,
@@ -53,7 +53,7 @@ impl SealsFile {
         }
         let end = End::read(storage)?;
         let (first, Some(last)) = (segment.first_seal, end.last) else {
-            // Nothing is kept yet: whatever stands here was torn when that was begun.
+            // The file has no seal: its bytes are of an interrupted first append.
             let is_new = segment.first == 1 || end.whole == end.length;
             return if segment.first_seal.is_none() || (is_new && end.whole == 0) {
                 end.cut(storage, segment.first_seal.is_some(), Overlap::Before)
@@ -74,19 +74,19 @@ impl SealsFile {
         }
     }
 
-    /// Takes the segment's next seal: adds its line to `lines` unless it is kept already.
-    /// False when another one is kept in its place.
+    /// Takes the segment's next seal: adds its line to `lines` unless the file has it. False when
+    /// the file has another seal in its place.
     pub(super) fn take(&mut self, seal: &Seal, line: &[u8], lines: &mut Vec<u8>) -> bool {
         match self.overlap {
-            Overlap::Within(last) if *seal == last => self.overlap = Overlap::LogItem,
+            Overlap::Within(last) if *seal == last => self.overlap = Overlap::Passed,
             Overlap::Within(last) => return seal.head.seq < last.head.seq,
-            Overlap::Before | Overlap::LogItem => lines.extend_from_slice(line),
+            Overlap::Before | Overlap::Passed => lines.extend_from_slice(line),
         }
         true
     }
 
-    /// Whether the last seal that was kept was among those that were taken, if it had to.
-    pub(super) fn is_met(&self) -> bool {
+    /// Whether the file's last seal was passed, if it is one of the segment.
+    pub(super) fn is_passed(&self) -> bool {
         !matches!(self.overlap, Overlap::Within(_))
     }
 }
@@ -100,9 +100,10 @@ impl ScannedSegment {
 }
 
 impl Seal {
-    /// Whether `next`, a later one, may stand behind this. Between the two some are missing
-    /// where somebody moved a segment away: a verifier asks for these. But where bytes
-    /// were torn as well, they may have been just those.
+    /// Whether `next`, a later seal, can come after this one in the file. If a segment was moved
+    /// away by hand, seals are missing between them, which verifiers report. But if the file
+    /// also has incomplete lines, the missing seals may have been in these, so the append must
+    /// be repeated from an earlier segment.
     fn leads_to(&self, next: &Self, is_whole: bool) -> bool {
         match next.epoch.checked_sub(self.epoch) {
             Some(1) => next.key == self.next_key,
@@ -114,9 +115,9 @@ impl Seal {
 
 /// The end of the file.
 struct End {
-    /// The last whole line.
+    /// The last complete seal.
     last: Option<Seal>,
-    /// Where it ends.
+    /// The offset of its end.
     whole: u64,
     length: u64,
 }
@@ -166,7 +167,7 @@ fn cut(storage: &mut impl Storage, length: u64) -> Result<(), PruneError> {
     cut.map_err(PruneError::while_doing("cut torn bytes off audit.seals"))
 }
 
-/// The last line that is a seal, and where it ends; what stands behind it is no line.
+/// The last line that is a seal, and the offset of its end.
 fn last_seal(bytes: &[u8]) -> (Option<Seal>, usize) {
     let mut rest = bytes;
     while let Some(newline) = memchr::memrchr(b'\n', rest) {

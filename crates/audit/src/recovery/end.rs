@@ -1,34 +1,34 @@
-//! Where the chain ends: in the live file, in the last segment when a rotation was cut
-//! short, or only in our memory when the file was taken away.
-//!
-//! Nothing is changed here.
+//! Finding the end of the chain: in the live file, in the last segment after an interrupted
+//! rotation, or only in memory when the file was removed. Nothing is changed here.
 
 use crate::error::LogError;
 use crate::record::Head;
 use crate::storage::{Dir, LIVE, Storage, segments};
 use crate::tail::{MAX_TORN_BYTES, Tail};
 
-/// Where the chain's end was found.
+/// The file with the end of the chain.
 pub(super) enum Source {
     Live,
-    /// There is no live file, or nothing in it: a rotation was cut short.
+    /// The last segment: there is no live file, or it is empty, because a rotation was
+    /// interrupted.
     Segment {
         name: String,
         /// The torn bytes are in the live file, not in the segment.
         torn_in_live: bool,
     },
-    /// Nowhere: the file was removed while we were writing it.
+    /// None: the file was removed while it was being written.
     Memory,
 }
 
 pub(super) struct LogEnd {
     pub(super) source: Source,
     pub(super) tail: Tail,
-    /// There is a live file.
+    /// There is a live file, possibly empty.
     pub(super) has_live: bool,
 }
 
-/// Looks where the chain ends; with `memory`, looks for just that record.
+/// Finds the end of the chain. With `memory`, the last record that was written, it must be
+/// exactly that record: what is written after it failed, and counts as torn.
 pub(super) fn find(storage: &impl Storage, memory: Option<&Head>) -> Result<LogEnd, LogError> {
     let names = storage
         .list(Dir::Log)
@@ -98,7 +98,7 @@ pub(super) fn read_tail(
     };
     let doing = || LogError::while_doing("read the audit log");
     let mut tail = read(until).map_err(doing())?;
-    // A file that begins after the record is nothing but what came after it.
+    // A file that begins after that record has only records of a failed write.
     if let (Some((first, _)), Some(until)) = (tail.first, until)
         && first == until + 1
     {
@@ -110,7 +110,7 @@ pub(super) fn read_tail(
     Ok(tail)
 }
 
-/// The record that we wrote last is not where it should be.
+/// The error when the record that was written last is not at the end.
 pub(super) fn astray(tail: &Tail, memory: &Head) -> LogError {
     let seq = tail.head.seq;
     match &tail.epoch {

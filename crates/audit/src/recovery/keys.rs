@@ -1,4 +1,4 @@
-//! The private key that the log's end calls for, among those in the state directory.
+//! Finding the private key for the next seal, among those in the state directory.
 
 use crate::error::LogError;
 use crate::key::SealKey;
@@ -6,7 +6,7 @@ use crate::storage::{Dir, Storage};
 use crate::tail::Tail;
 use std::io::{self, Read};
 
-/// The private key that the log's end calls for.
+/// The private key for the next seal.
 pub(super) fn matching_key(storage: &impl Storage, tail: &Tail) -> Result<SealKey, LogError> {
     let seq = tail.head.seq;
     let Some(wanted) = &tail.epoch else {
@@ -19,8 +19,8 @@ pub(super) fn matching_key(storage: &impl Storage, tail: &Tail) -> Result<SealKe
         {
             Ok(key)
         }
-        // A key of this log that the log does not know is a later one, whatever its file is
-        // called: what announced it is missing.
+        // A key of this log that no record announces is a later one, whatever its file's name:
+        // the record that announced it was cut off.
         Some(key) if key.log_id == wanted.log_id => Err(LogError::RolledBack { seq, epoch }),
         Some(_) => Err(LogError::ForeignKey { epoch }),
         None if key_epochs(storage)?.iter().any(|other| *other > epoch) => {

@@ -1,5 +1,5 @@
-//! Torn bytes: copied to a file of their own, cut off where that is permitted, and
-//! told of in the log, by name, length and hash.
+//! Torn bytes: copied to a file of their own, cut off where that is permitted, and put on
+//! record by name, length and hash.
 
 use super::RecoveryReason;
 use crate::error::LogError;
@@ -10,15 +10,15 @@ use crate::text::hex;
 use sha2::{Digest, Sha256};
 use std::io::{self, Read};
 
-/// More than one of them has, in bytes.
-const MOST_BYTES: u64 = MAX_TORN_BYTES as u64 + 4096;
-/// All of them are in memory for a moment; a crash adds one.
-const MOST_FILES: usize = 64;
+/// More bytes than a file of torn bytes has.
+const MAX_BYTES: u64 = MAX_TORN_BYTES as u64 + 4096;
+/// The most files before one record. Each crash adds one, and all are read into memory.
+const MAX_FILES: usize = 64;
 
-/// Torn bytes, kept in files of their own.
+/// The files of torn bytes before the next record.
 pub(super) struct TornFiles {
     pub(super) files: Vec<(String, Vec<u8>)>,
-    /// False when the log's file could not be cut: the last of them stands there, too.
+    /// False when the log's file could not be cut: it still has the bytes of the last of them.
     pub(super) are_cut: bool,
 }
 
@@ -58,8 +58,8 @@ fn free_name(seq: u64, kept: &[(String, Vec<u8>)]) -> String {
     }
 }
 
-/// What was set aside before the record `seq`, also by an attempt that a crash
-/// ended before it could tell.
+/// The files of torn bytes before record `seq`, including those of attempts that crashed before
+/// they could put them on record.
 fn files_of(storage: &impl Storage, seq: u64) -> io::Result<Vec<(String, Vec<u8>)>> {
     let first = format!("{TORN}{seq}");
     let another = format!("{first}.");
@@ -69,22 +69,22 @@ fn files_of(storage: &impl Storage, seq: u64) -> io::Result<Vec<(String, Vec<u8>
         *name == first
             || number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
     });
-    if names.len() > MOST_FILES {
-        let reason = format!("more than {MOST_FILES} files whose names begin with {first}");
+    if names.len() > MAX_FILES {
+        let reason = format!("more than {MAX_FILES} files whose names begin with {first}");
         return Err(io::Error::other(reason));
     }
     names.sort_unstable();
     let read = |name: String| {
         let mut content = Vec::new();
         let file = storage.read(Dir::Log, &name)?;
-        file.take(MOST_BYTES).read_to_end(&mut content)?;
+        file.take(MAX_BYTES).read_to_end(&mut content)?;
         Ok((name, content))
     };
     names.into_iter().map(read).collect()
 }
 
 impl TornFiles {
-    /// The records that tell of what is torn and of what failed.
+    /// The records that account for torn bytes and for a failure.
     pub(super) fn bodies(&self, occasion: RecoveryReason<'_>) -> Vec<Body> {
         let mut bodies: Vec<Body> = self
             .files
@@ -117,20 +117,20 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn files_of_torn_bytes_are_read_up_to_a_bound() {
+    fn torn_files_are_bounded() {
         let home = tempfile::tempdir().unwrap();
         let storage = Directory::lock(home.path(), &home.path().join("state")).unwrap();
         let file = |name: String| home.path().join(name);
         let huge = fs::File::create(file(format!("{TORN}7"))).unwrap();
         huge.set_len(1 << 40).unwrap();
-        for number in 2..=MOST_FILES {
+        for number in 2..=MAX_FILES {
             fs::write(file(format!("{TORN}7.{number}")), "x").unwrap();
         }
         let found = files_of(&storage, 7).unwrap();
-        assert_eq!(found.len(), MOST_FILES);
+        assert_eq!(found.len(), MAX_FILES);
         let lengths = found.iter().map(|(_, content)| content.len() as u64);
-        assert_eq!(lengths.max(), Some(MOST_BYTES));
-        fs::write(file(format!("{TORN}7.{}", MOST_FILES + 1)), "x").unwrap();
+        assert_eq!(lengths.max(), Some(MAX_BYTES));
+        fs::write(file(format!("{TORN}7.{}", MAX_FILES + 1)), "x").unwrap();
         let error = files_of(&storage, 7).unwrap_err().to_string();
         assert!(error.contains("audit.log.torn-7"), "{error}");
     }

@@ -1,35 +1,35 @@
-//! Which records are wanted.
+//! Selection of records.
 
 use super::Shown;
 use crate::line::RecordLine;
 use crate::time::Timestamp;
 use serde_json::Value;
 
-/// Which records are wanted. What is not set does not matter.
+/// A selection of records, by all of the conditions that are set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// Those that name this node.
+    /// Records about this node.
     pub node: Option<String>,
-    /// Those of this peer, as the record's `peer` says it, or of this user id.
+    /// Records of this peer: its `peer` member, or its user id.
     pub peer: Option<String>,
-    /// Those of this type; `log.` is all that begins with it.
+    /// Records of this type; a type that ends with a dot, like `log.`, is a prefix.
     pub event: Option<String>,
-    /// Those of one request.
+    /// Records of this request.
     pub correlation_id: Option<String>,
-    /// Those with this number or a higher one.
+    /// Records from this number on.
     pub from_seq: Option<u64>,
-    /// Those of this time or later.
+    /// Records from this time on.
     pub since: Option<Timestamp>,
 }
 
 impl Filter {
-    /// Whether every line is wanted.
+    /// Whether no condition is set.
     pub(super) fn wants_all(&self) -> bool {
         *self == Self::default()
     }
 
-    /// The record that `line` is, if it is wanted. Its members are read only when
-    /// what can be told without them does not rule it out.
+    /// The record of a line, if it is selected. The members are parsed only when the conditions
+    /// that do not need them are fulfilled.
     pub(super) fn read(&self, line: &[u8]) -> Option<Shown> {
         let line = line.strip_suffix(b"\n").unwrap_or(line);
         let record = RecordLine::parse(line);
@@ -47,8 +47,8 @@ impl Filter {
             || self.event.as_ref().is_some_and(is_other)
     }
 
-    /// Whether a record is wanted. A line that is no record is, unless something
-    /// is asked of it: it should be seen.
+    /// Whether a record is selected. A line that is not a record is selected if no condition is
+    /// set, so that readers notice it.
     #[must_use]
     pub fn wants(&self, record: &Shown) -> bool {
         let is = |name: &str, wanted: &Option<String>| {
@@ -60,7 +60,7 @@ impl Filter {
         let is_peer = self.peer.is_none() || uid == self.peer || is("peer", &self.peer);
         let event = record.event().as_bytes();
         let is_event = |wanted: &String| matches_event(wanted.as_bytes(), event);
-        // Names that differ in case are one node.
+        // Host names are case-insensitive.
         let is_node = self.node.as_ref().is_none_or(|wanted| {
             let node = record.text("node");
             node.is_some_and(|node| node.eq_ignore_ascii_case(wanted))
@@ -76,7 +76,7 @@ impl Filter {
     }
 }
 
-/// `log.` is every event that begins with it.
+/// A wanted type that ends with a dot is a prefix.
 fn matches_event(wanted: &[u8], found: &[u8]) -> bool {
     wanted == found || (wanted.ends_with(b".") && found.starts_with(wanted))
 }

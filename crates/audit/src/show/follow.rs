@@ -1,4 +1,4 @@
-//! Records as they come, for people.
+//! Following a log as it grows.
 
 use super::position::FollowPosition;
 use super::{Filter, Shown};
@@ -6,7 +6,7 @@ use crate::growing::GrowingLog;
 use std::io;
 use std::path::Path;
 
-/// Reads a log that is being written.
+/// A reader of selected records of a log that is being written.
 pub struct Follower {
     log: GrowingLog,
     filter: Filter,
@@ -14,7 +14,7 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// From the record after `after` on.
+    /// A reader from the record after `after` on.
     #[must_use]
     pub fn new(directory: &Path, after: u64, filter: Filter) -> Self {
         Self {
@@ -24,7 +24,7 @@ impl Follower {
         }
     }
 
-    /// The next wanted record; none when there is no more for now.
+    /// The next selected record; none at the present end.
     ///
     /// # Errors
     /// The operating system's, when a file cannot be read.
@@ -99,14 +99,14 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_lost_or_told_twice_across_rotations() {
+    fn following_survives_rotations() {
         let mut written = Written::begin();
         let mut follower = written.follow(0);
         assert_eq!(seqs(&mut follower), [1]);
         assert!(seqs(&mut follower).is_empty());
         written.write();
         assert_eq!(seqs(&mut follower), [2]);
-        // Two rotations between two looks: sealed, rotated, resumed, and one more.
+        // Two rotations between two calls: sealed, rotated, resumed, and one more.
         written.rotate();
         written.write();
         written.rotate();
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_told_when_it_is_whole() {
+    fn a_line_is_shown_when_complete() {
         use std::io::Write;
         let mut written = Written::begin();
         written.write();
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_is_not_there_yet_is_waited_for() {
+    fn a_missing_log_is_awaited() {
         let home = tempfile::tempdir().unwrap();
         let mut follower = Follower::new(home.path(), 0, Filter::default());
         assert!(seqs(&mut follower).is_empty());

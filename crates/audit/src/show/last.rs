@@ -1,4 +1,4 @@
-//! The last records of a log, without reading all of it where that can be spared.
+//! The last records of a log, reading no more of it than needed.
 
 use super::{Filter, Shown};
 use crate::record::MAX_LINE_BYTES;
@@ -7,8 +7,8 @@ use crate::verify::Source;
 use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 
-/// The last `count` records that are wanted, oldest first. Files are read from
-/// the newest back, until there are enough.
+/// The last `count` selected records, oldest first. Files are read from the newest back, until
+/// there are enough.
 ///
 /// # Errors
 /// The operating system's, when a file cannot be read.
@@ -40,7 +40,8 @@ fn last_of(mut file: impl BufRead, filter: &Filter, count: usize) -> io::Result<
     Ok(found)
 }
 
-/// Where every line counts, so many bytes from the end hold enough of them.
+/// Opens a file. If every line is selected, only its last bytes are read: as many as `count`
+/// records can have.
 fn open_near_end(
     source: Source,
     filter: &Filter,
@@ -57,7 +58,7 @@ fn open_near_end(
     file.seek(SeekFrom::Start(start))?;
     let mut file: BufReader<Box<dyn Read>> = BufReader::new(Box::new(file));
     if start > 0 {
-        // The line that this is in the middle of.
+        // Skips the rest of a line that begins before.
         next_line(&mut file, &mut Vec::new())?;
     }
     Ok(file)
@@ -70,7 +71,7 @@ mod tests {
     use crate::time::Timestamp;
     use std::io::{Cursor, Write};
 
-    /// So many records in each of several files.
+    /// Files with these numbers of records.
     fn files(numbers: &[u64]) -> Vec<tempfile::NamedTempFile> {
         let mut head = Head::START;
         let file = |count: &u64| {
@@ -94,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_records_are_found_whatever_the_files() {
+    fn last_records_across_files() {
         let files = files(&[30, 0, 2, 100]);
         let all = Filter::default();
         assert_eq!(seqs(&files, &all, 3), [130, 131, 132]);
@@ -108,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_read_from_its_beginning() {
+    fn a_pipe_is_read_from_its_beginning() {
         let source = Source::reader("-", Cursor::new(b"a\nb\nc".to_vec()));
         let found = last(vec![source], &Filter::default(), 2).unwrap();
         let lines: Vec<&str> = found.iter().map(|shown| shown.line.as_str()).collect();

@@ -1,7 +1,6 @@
-//! Reading records for people: filtered, with their members; the last ones; those
-//! to come.
+//! Reading records for display: selected ones, the last ones, and new ones.
 //!
-//! Nothing is verified here beyond each line's own hash; [`crate::verify`] does.
+//! Only each line's own hash is checked here; [`crate::verify`] verifies the chain.
 
 mod filter;
 mod follow;
@@ -19,27 +18,27 @@ use crate::verify::Source;
 use serde_json::{Map, Value};
 use std::io::{self, BufReader, Read};
 
-/// A record, or a line that is none.
+/// A record, or a line that is not one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Shown {
-    /// The record's number; 0 when the line is none.
+    /// The record's number; 0 if the line is not a record.
     pub seq: u64,
-    /// Its members; empty when the line is none.
+    /// Its members; empty if the line is not a record.
     pub members: Map<String, Value>,
-    /// The line as it stands, without its newline.
+    /// The line, without its newline.
     pub line: String,
-    /// It hashes to what it says.
+    /// Its hash is that of its bytes.
     pub is_whole: bool,
 }
 
 impl Shown {
-    /// The time on the record.
+    /// The record's time.
     #[must_use]
     pub fn ts(&self) -> Option<Timestamp> {
         Timestamp::parse(self.text("ts")?.as_bytes())
     }
 
-    /// What happened; empty when the line is no record.
+    /// The type of its event; empty if the line is not a record.
     #[must_use]
     pub fn event(&self) -> &str {
         self.text("event_type").unwrap_or_default()
@@ -68,7 +67,7 @@ impl Shown {
     }
 }
 
-/// The wanted records of a log's files, in their order.
+/// The selected records of a log's files, in order.
 #[must_use]
 pub fn records(sources: Vec<Source>, filter: Filter) -> Records {
     Records {
@@ -134,7 +133,7 @@ mod tests {
                 &body,
             );
         }
-        lines.extend_from_slice(b"rubbish");
+        lines.extend_from_slice(b"garbage");
         let source = Source::reader("x", Cursor::new(lines));
         records(vec![source], filter)
             .map(|record| record.unwrap().seq)
@@ -142,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_asked_for_is_shown() {
+    fn filters_select_records() {
         assert_eq!(shown(Filter::default()), [1, 2, 3, 0]);
         let node = Some("PVE1".to_owned());
         assert_eq!(

@@ -1,24 +1,24 @@
-//! Where whoever follows a log is in it.
+//! The position of a reader that follows a log.
 //!
-//! Numbers tell what was met before. But where torn bytes could not be cut away,
-//! whole records may stand among them whose numbers come once more, on other
-//! records: those after the `log.recovered` that goes on from before the tear.
+//! Records are recognised as new by their numbers. But torn bytes that could not be cut off
+//! may have whole records, whose numbers are used again after the `log.recovered` that
+//! continues from the record before the torn bytes.
 
 use crate::line::RecordLine;
 use crate::record::Head;
 use crate::tail::MAX_TORN_BYTES;
 
-/// The last record that was met, by number and by chain.
+/// The last record that was read, by number and by chain.
 pub(super) struct FollowPosition {
-    /// Records up to this number were met.
+    /// Records up to this number were read.
     after: u64,
     head: Option<Head>,
     tear: Option<Tear>,
 }
 
-/// What may be torn bytes.
+/// Lines that may be torn bytes.
 struct Tear {
-    /// The record before them, and what had been met then.
+    /// The record before them, and the value of `after` then.
     before: Head,
     after: u64,
     bytes: usize,
@@ -33,12 +33,12 @@ impl FollowPosition {
         }
     }
 
-    /// The number of the next record.
+    /// The next record's number.
     pub(super) fn next(&self) -> u64 {
         self.after + 1
     }
 
-    /// Whether a line has not been met: always, if it is no record.
+    /// Whether a line is new, as lines that are not records always are.
     pub(super) fn passes(&mut self, text: &[u8]) -> bool {
         self.tear = self.tear.take().and_then(|tear| tear.with(text));
         let Some(record) = RecordLine::parse(text).filter(RecordLine::is_whole) else {
@@ -69,7 +69,7 @@ impl FollowPosition {
 }
 
 impl Tear {
-    /// With one more line, if it may still be one.
+    /// Adds a line; none when these are more bytes than a crash can tear.
     fn with(mut self, text: &[u8]) -> Option<Self> {
         self.bytes += text.len();
         (self.bytes <= MAX_TORN_BYTES).then_some(self)

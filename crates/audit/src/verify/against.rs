@@ -1,4 +1,4 @@
-//! Two copies of one log: ours, and the one the collector has.
+//! Comparison of a log with a second copy of it.
 
 use super::chain::Location;
 use super::lines::Lines;
@@ -10,10 +10,10 @@ use crate::record::Head;
 use std::collections::VecDeque;
 use std::io::{self, Read};
 
-/// Compares a log with a second copy, and adds what that tells. Both are given once more,
-/// as they were, and read side by side.
+/// Compares a log with a second copy, and adds findings and proofs to the report on the log.
+/// Both are read once more, in parallel.
 ///
-/// The second copy may lag behind, begin later and repeat records; what it has
+/// The second copy may end earlier, begin later and repeat records; all records that it has
 /// must be in the first, unchanged.
 ///
 /// # Errors
@@ -43,7 +43,7 @@ fn compare(
                 return Ok(());
             }
             None if record.seq > last_seq => {
-                let detail = "the second copy has this record and later ones, the first has not";
+                let detail = "the second copy has this record and later ones, the first does not";
                 examined.find(finding(Attack::RolledBack, last_seq + 1, location, detail));
                 return Ok(());
             }
@@ -62,8 +62,8 @@ fn compare(
     Ok(())
 }
 
-/// Verifies both copies, then compares them. `open` gives the sources of the first
-/// copy or, for `true`, of the second: each is read twice, and `progress` told of both.
+/// Verifies both copies, then compares them. `open` gives the sources of the first copy or, for
+/// `true`, of the second; each is read twice, and `progress` is called for both.
 ///
 /// # Errors
 /// The operating system's, when a file cannot be read.
@@ -85,7 +85,7 @@ pub fn verify_against(
         now: None,
         ..options.clone()
     };
-    // The second first: what it has, the first has had before.
+    // The second copy first: it can only have records that the log had before.
     let second = examine(open(true)?, &collector, progress)?;
     let mut first = examine(open(false)?, options, progress)?;
     compare(&mut first, open(false)?.files, open(true)?.files, progress)?;
@@ -102,14 +102,14 @@ fn finding(attack: Attack, record: u64, location: Location, detail: &str) -> Fin
     }
 }
 
-/// The whole records of several sources, without those that are torn bytes.
+/// The complete records of several sources, without those among torn bytes.
 pub(super) struct Records {
     sources: std::vec::IntoIter<Source>,
     lines: Option<Lines<Box<dyn Read>>>,
     torn: TornFilter,
     ready: VecDeque<(Head, Location)>,
     location: Location,
-    /// Bytes read and not yet told.
+    /// Bytes read and not yet reported as progress.
     read: u64,
 }
 
@@ -136,9 +136,9 @@ impl Records {
                 continue;
             };
             let (location, ready) = (&mut self.location, &mut self.ready);
-            let mut give = |met: LogItem<'_>| {
-                location.line += met.lines();
-                if let LogItem::Line(_, Some(line)) = met {
+            let mut give = |item: LogItem<'_>| {
+                location.line += item.lines();
+                if let LogItem::Line(_, Some(line)) = item {
                     ready.push_back((line.head(), location.clone()));
                 }
             };

@@ -1,4 +1,9 @@
-//! Follows the chain, record by record, until it breaks.
+//! Verification of the chain, record by record, up to its first break.
+//!
+//! Up to there, every record is checked: its hash, its number, its place after the record
+//! before, and for seals the signature. At the break an [`Evidence`] is created, and all
+//! later records are only observed by it: nothing behind a break is verified, because a
+//! forger could have written all of it.
 
 mod ending;
 mod epochs;
@@ -23,10 +28,10 @@ use std::time::Duration;
 
 const MAX_NOTES: usize = 100;
 const MAX_FINDINGS: usize = 100;
-/// Clocks are corrected by less all the time.
+/// Smaller steps of the clock are normal corrections.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(1);
 
-/// Where a line stands.
+/// The position of a line.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Location {
     pub(super) source: String,
@@ -98,8 +103,8 @@ pub(super) struct Chain<'a> {
     /// The first epoch that is known.
     first_epoch: Option<u64>,
     /// For each private key of the state directory, where the log announced it.
-    met_keys: Vec<Option<AnnouncedKey>>,
-    /// Records that are known from elsewhere, by their numbers; the first that was not met.
+    announced_keys: Vec<Option<AnnouncedKey>>,
+    /// Records known from elsewhere, sorted by number, and the index of the next one.
     heads: Vec<Head>,
     next_head: usize,
     /// The first record after the last seal.
@@ -110,24 +115,23 @@ pub(super) struct Chain<'a> {
     location: Location,
     sources: u64,
     at_boundary: bool,
-    /// The number in the file's name, until its first record is met.
+    /// The number in the file's name, until its first record is read.
     named_for: Option<u64>,
     misnamed: Vec<Finding>,
-    /// Torn bytes stand before the next record, which accounts for them.
+    /// Torn bytes precede the next record, which accounts for them.
     is_torn: bool,
-    /// Lines before the next record that are none.
+    /// Lines before the next record that are not records.
     stray: Option<StrayLines>,
     recent: RecentRecords,
-    /// Set from the break of the chain on: nothing is verified after it, but read as
-    /// evidence.
+    /// Set from the break of the chain on.
     evidence: Option<Evidence>,
-    /// The seals of what retention removed.
+    /// The seals of removed segments.
     seals: KeptSeals,
-    /// What is missing before the first record, until a record says why.
+    /// The records that are missing before the first one, if it is a segment's first.
     beginning: Option<MissingBeginning>,
-    /// The last record that is on record as removed.
+    /// The last record whose removal is on record.
     removed_through: Option<u64>,
-    /// Why the seals cannot be read.
+    /// An error of reading the seals.
     error: Option<io::Error>,
 }
 
@@ -158,7 +162,7 @@ impl<'a> Chain<'a> {
             log_id: None,
             key: CurrentKey::Unknown,
             first_epoch: None,
-            met_keys: vec![None; options.state.as_ref().map_or(0, |keys| keys.held().len())],
+            announced_keys: vec![None; options.state.as_ref().map_or(0, |keys| keys.held().len())],
             heads: in_order(&options.heads),
             next_head: 0,
             unsealed_since: None,
@@ -181,12 +185,12 @@ impl<'a> Chain<'a> {
         }
     }
 
-    /// Gives it the seals of what retention removed.
+    /// Sets the seals of removed segments.
     pub(super) fn with_seals(&mut self, seals: KeptSeals) {
         self.seals = seals;
     }
 
-    /// Why it cannot go on, if it cannot.
+    /// The error for which verification cannot continue.
     pub(super) fn take_error(&mut self) -> Option<io::Error> {
         self.error.take()
     }
@@ -203,42 +207,43 @@ impl<'a> Chain<'a> {
         self.location = Location::start_of(name);
     }
 
-    /// The file's name says what its first record is.
-    pub(super) fn hold_to_its_name(&mut self, name: &str) {
+    /// Expects the file to begin with the record that its name says.
+    pub(super) fn expect_from_name(&mut self, name: &str) {
         let name = name.rsplit('/').next();
-        // Packed, it keeps its name.
+        // A compressed segment has an extension after its name.
         let name = name.map(|name| name.strip_suffix(".zst").unwrap_or(name));
         self.named_for = name.and_then(segment_start);
     }
 
-    pub(super) fn take(&mut self, met: &LogItem<'_>) {
-        self.count(met);
-        self.examine(met);
+    pub(super) fn take(&mut self, item: &LogItem<'_>) {
+        self.count(item);
+        self.examine(item);
         self.at_boundary = false;
     }
 
-    /// A line before those that are verified.
-    pub(super) fn pass_over(&mut self, met: &LogItem<'_>) {
-        self.count(met);
+    /// Takes a line before those that are verified.
+    pub(super) fn skip(&mut self, item: &LogItem<'_>) {
+        self.count(item);
         self.at_boundary = false;
     }
 
-    /// The last line that was passed over, from which the chain is followed.
-    pub(super) fn begin_with(&mut self, met: &LogItem<'_>) {
-        self.examine(met);
+    /// Takes the last skipped line, with which the chain begins.
+    pub(super) fn begin_with(&mut self, item: &LogItem<'_>) {
+        self.examine(item);
     }
 
-    /// Whether the record that was asked for is covered by a good seal.
+    /// Whether a good seal covers the record that was asked for.
     pub(super) fn is_sealed_enough(&self) -> bool {
         let wanted = self.options.until_sealed;
         wanted.is_some_and(|seq| self.evidence.is_none() && self.report.sealed_through >= seq)
     }
 
-    fn count(&mut self, met: &LogItem<'_>) {
-        self.report.bytes += met.bytes();
-        self.location.line += met.lines();
-        // What is torn may stand before it. A line that is no record hides which one it was.
-        if let (Some(named_for), LogItem::Line(_, line)) = (self.named_for, met) {
+    fn count(&mut self, item: &LogItem<'_>) {
+        self.report.bytes += item.bytes();
+        self.location.line += item.lines();
+        // Only the first line counts, but torn bytes may precede it. If it is not a record, it
+        // cannot contradict the name.
+        if let (Some(named_for), LogItem::Line(_, line)) = (self.named_for, item) {
             self.named_for = None;
             if let Some(line) = line.filter(|line| line.seq != named_for) {
                 let detail = format!(
@@ -257,11 +262,11 @@ impl<'a> Chain<'a> {
         }
     }
 
-    fn examine(&mut self, met: &LogItem<'_>) {
-        if let (Some(beginning), LogItem::Line(raw, line)) = (&mut self.beginning, met) {
+    fn examine(&mut self, item: &LogItem<'_>) {
+        if let (Some(beginning), LogItem::Line(raw, line)) = (&mut self.beginning, item) {
             beginning.observe(line.as_ref(), raw.text);
         }
-        match (&mut self.evidence, met) {
+        match (&mut self.evidence, item) {
             (Some(evidence), LogItem::Line(raw, line)) => {
                 evidence.observe(line.as_ref(), raw.text);
                 if let Some(line) = line {
@@ -304,7 +309,7 @@ impl<'a> Chain<'a> {
         self.broke(line, text);
     }
 
-    /// A part may begin anywhere; a log begins with record 1.
+    /// A part of a log may begin anywhere; a log begins with record 1.
     fn may_begin_with(&self, line: &RecordLine<'_>) -> bool {
         self.is_part() && line.seq > 1
     }
@@ -318,7 +323,7 @@ impl<'a> Chain<'a> {
         self.observe_removal(line, text);
     }
 
-    /// The evidence that begins with a record which does not follow.
+    /// The evidence of a break at a record that does not follow.
     fn break_at(&self, line: &RecordLine<'_>, text: &[u8]) -> Evidence {
         let (location, cause) = match &self.stray {
             Some(stray) => (
@@ -373,7 +378,7 @@ impl<'a> Chain<'a> {
             self.check_beginning(line);
             if line.seq > 1 && self.beginning.is_none() {
                 let text = if let Start::Since(_) = self.options.start {
-                    "earlier records were not looked at"
+                    "earlier records were not verified"
                 } else {
                     "earlier records are not here"
                 };
@@ -414,12 +419,12 @@ impl<'a> Chain<'a> {
                 .any(|found| found.attack == Attack::Unsealed)
         {
             let location = self.location.clone();
-            let detail = format!("unsealed since {since}, though the log went on until {ts}");
+            let detail = format!("unsealed since {since}, though the log continued until {ts}");
             self.find(Attack::Unsealed, seq, &location, detail);
         }
     }
 
-    /// Whether this is the record that is known from elsewhere.
+    /// Compares the record with those known from elsewhere.
     fn compare_heads(&mut self) {
         while let Some(known) = self.heads.get(self.next_head)
             && known.seq <= self.head.seq
@@ -435,7 +440,7 @@ impl<'a> Chain<'a> {
                 let text = match self.beginning {
                     None => "a record that is known from elsewhere is before those that are here",
                     Some(_) => {
-                        "a record that is known from elsewhere was removed: note a later one"
+                        "a record that is known from elsewhere was removed: keep a later one"
                     }
                 };
                 self.note(NoteKind::Partial, known.seq, text);

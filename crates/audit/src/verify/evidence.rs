@@ -1,4 +1,4 @@
-//! What was done to a log, judged from the records behind the first break of its chain.
+//! Evidence of what was done to a log: the records after the first break of its chain.
 //!
 //! The break alone does not tell an edit from an insertion, a deletion or a swapped file:
 //! in all of them some record does not follow the one before. So the rest of the log is
@@ -57,7 +57,7 @@ pub(super) struct BrokenLink {
     pub(super) origin: Origin,
 }
 
-/// What the records before the break have in common with the one that does not follow.
+/// The relation of the record that does not follow to the records before the break.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Origin {
     /// They contain it.
@@ -266,13 +266,13 @@ impl Evidence {
                 (Attack::Duplicated, seq, numbers)
             }
             seq if seq < wanted && has_successor => (Attack::Inserted, seq, numbers),
-            // The log goes on from an earlier record and its next seal is good: so what was
-            // verified before this, in that record's place, is what somebody put in.
+            // The log continues from an earlier record and its next seal is good: so the records
+            // that were verified since that one are the ones that were inserted.
             seq if seq < wanted
                 && link.origin == Origin::Branch
                 && self.next_seal == Some(true) =>
             {
-                let detail = format!("{numbers}: something was put before it");
+                let detail = format!("{numbers}: something was inserted before it");
                 (Attack::Inserted, seq, detail)
             }
             seq if seq < wanted => (Attack::Forked, seq, numbers),
@@ -291,8 +291,8 @@ impl Evidence {
         }
     }
 
-    /// Whether a whole file is out of place: it begins with the broken link and goes on from
-    /// there. Otherwise a record was put before the file's first one.
+    /// Whether a whole file is out of place: it begins with the broken link and continues from
+    /// there. Otherwise a record was inserted before the file's first one.
     fn is_about_a_segment(&self, link: &BrokenLink) -> bool {
         let is_first_file = self.at.head.seq == 0 && self.repetition == Seen::InLaterFile;
         let is_put_before = self.is_continued == Some(false) || self.successor == Seen::InSameFile;

@@ -1,30 +1,30 @@
-//! Lines of a file, without copying them.
+//! The lines of a file, without copying them.
 
-use super::MAX_TEXT;
 use crate::line::RecordLine;
+use crate::record::MAX_LINE_BYTES;
 use std::io::{self, ErrorKind, Read};
 
 const BUFFER: usize = 256 * 1024;
 
-/// A line, or what stands in its place.
+/// A line, or a part of one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RawLine<'a> {
     /// Without its newline.
     pub(crate) text: &'a [u8],
-    /// A newline ended it. The file's end may be in the middle of a line; and a
-    /// line that is longer than any record comes in parts.
+    /// A newline ended it. False at the end of a file without one, and for the parts of a line
+    /// that is longer than any record.
     pub(crate) ended: bool,
 }
 
 impl<'a> RawLine<'a> {
-    /// The record that it is, as it was written.
+    /// The record in it, if it is complete and has the right hash.
     pub(super) fn record(&self) -> Option<RecordLine<'a>> {
         let line = RecordLine::parse(self.text).filter(RecordLine::is_whole);
         line.filter(|_| self.ended)
     }
 }
 
-/// Reads a file line by line.
+/// A reader of a file's lines.
 pub(super) struct Lines<R> {
     file: R,
     buffer: Vec<u8>,
@@ -36,11 +36,11 @@ pub(super) struct Lines<R> {
 
 impl<R: Read> Lines<R> {
     pub(super) fn new(file: R) -> Self {
-        Self::of(file, BUFFER, MAX_TEXT)
+        Self::with_limits(file, BUFFER, MAX_LINE_BYTES)
     }
 
     /// With a buffer of another size, for lines of at most `longest` bytes.
-    pub(super) fn of(file: R, buffer: usize, longest: usize) -> Self {
+    pub(super) fn with_limits(file: R, buffer: usize, longest: usize) -> Self {
         Self {
             file,
             buffer: vec![0; buffer.max(2 * longest)],
@@ -51,7 +51,7 @@ impl<R: Read> Lines<R> {
         }
     }
 
-    /// Bytes read and not yet told.
+    /// Bytes read since the last [`take_read`](Self::take_read).
     pub(super) fn read_since(&self) -> u64 {
         self.read
     }
@@ -87,7 +87,7 @@ impl<R: Read> Lines<R> {
         }
     }
 
-    /// Gets more, keeping what is not yet given; false at the file's end.
+    /// Reads more, keeping bytes that are not given yet; false at the end of the file.
     fn fill(&mut self) -> io::Result<bool> {
         self.buffer.copy_within(self.from..self.to, 0);
         (self.from, self.to) = (0, self.to - self.from);

@@ -1,12 +1,12 @@
-//! The verifier: is this the log that was written, and if not, what was done?
+//! The verifier: whether a log is as it was written, and what was done to it if not.
 //!
-//! It needs the lines and the first public key, nothing else. One pass, a bounded
-//! memory, whatever the log's size: every line is hashed and must go on from the
-//! line before; every seal must be signed by the key that the seal before named.
-//! Where the chain first breaks, the rest is read for evidence of what was done.
+//! It needs the log's lines and the first public key. One pass with bounded memory: every
+//! record must have the right hash and follow the one before; every seal must be signed with
+//! the key that the seal before announced. After the first break, the rest is read as
+//! evidence of what was done.
 //!
-//! That the log's end is there cannot be told from the log. The private key in the state
-//! directory tells it, a record that was noted elsewhere, or another copy.
+//! Whether records are missing at the end cannot be seen from the log alone. The private key
+//! in the state directory, a head that was kept elsewhere, or another copy can prove it.
 
 mod against;
 mod chain;
@@ -28,7 +28,7 @@ pub use source::{LogFiles, Seals, Source, narrowed, open_directory, open_log, op
 pub use state::StateKeys;
 
 use crate::key::PublicKey;
-use crate::record::{Head, MAX_LINE_BYTES};
+use crate::record::Head;
 use crate::text::Hex;
 use crate::time::Timestamp;
 use chain::Chain;
@@ -42,32 +42,31 @@ use std::io;
 use std::time::Duration;
 use torn_filter::{LogItem, TornFilter};
 
-/// What is known from elsewhere, and what is to be forgiven.
+/// Options of the verifier: knowledge from outside of the log, and permitted deviations.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The verification key that `audit init` printed. Without it, the log's own
-    /// word is taken, and the verdict says so.
+    /// The verification key that `audit init` printed. Without it, the key in the log is used,
+    /// and the verdict is unproven.
     pub key: Option<PublicKey>,
-    /// Records that the log must hold, as somebody noted them elsewhere.
+    /// Heads that were kept elsewhere, which the log must have.
     pub heads: Vec<Head>,
-    /// The private keys: the log must have come to the one that its end calls for.
+    /// The private keys of the state directory, one of which must be that of the log's end.
     pub state: Option<StateKeys>,
-    /// A copy that may lag behind its log is given: that it ends anywhere is no finding, and
-    /// that nothing proves its end does not make it unproven.
+    /// The log is a copy that may lag behind: its end is not checked, and needs no proof.
     pub lagging: bool,
-    /// The record with which verification begins.
+    /// The beginning of verification.
     pub start: Start,
-    /// Nothing is read after the first good seal that covers this record.
+    /// Reading stops after the first good seal that covers this record.
     pub until_sealed: Option<u64>,
-    /// The last file is being written: its last line may be unfinished.
+    /// The last file is being written: its last line may be incomplete.
     pub live: bool,
-    /// Exact repetitions are skipped, as a collector may have them.
+    /// Exact repetitions of records are skipped, as in a collector's copy.
     pub repetitions: bool,
-    /// How long a record may stand unsealed.
+    /// The longest time that a record may be unsealed.
     pub max_unsealed: Duration,
-    /// The limits of retention; none when they are not known.
+    /// The limits of retention; none if unknown.
     pub retention: Option<Limits>,
-    /// The present time, when the end of the log must not be unsealed for longer.
+    /// The present time; if set, the records at the end may be unsealed no longer, either.
     pub now: Option<Timestamp>,
 }
 
@@ -119,8 +118,7 @@ impl Default for Options {
 }
 
 impl Head {
-    /// From a record's number and its hash, 64 hexadecimal digits. `None` when the number is
-    /// over [`Ordinal::MAX`].
+    /// From a record's number, at most [`Ordinal::MAX`], and its hash, 64 hexadecimal digits.
     #[must_use]
     pub fn from_parts(seq: u64, hash: &str) -> Option<Self> {
         let seq = Ordinal::new(seq)?.get();
@@ -132,12 +130,11 @@ impl Head {
     }
 }
 
-/// Verifies a log: its segments, oldest first, then the live file, and the seals of those
-/// that were removed. `progress` is told how many bytes were read since it was told last.
+/// Verifies a log: its segments, oldest first, the live file, and the seals of removed segments.
+/// `progress` gets the number of bytes read since its last call.
 ///
 /// # Errors
-/// The operating system's, when a file cannot be read. What is wrong with the log
-/// is in the report.
+/// The operating system's, when a file cannot be read. Defects of the log are in the report.
 pub fn verify(
     log: impl Into<LogFiles>,
     options: &Options,
@@ -156,7 +153,7 @@ fn examine(
     pass.verifier.chain.with_seals(KeptSeals::open(seals)?);
     for source in files {
         pass.verifier.chain.begin_source(source.name());
-        pass.verifier.chain.hold_to_its_name(source.name());
+        pass.verifier.chain.expect_from_name(source.name());
         let mut lines = Lines::new(source.open()?);
         while !pass.is_over()
             && let Some(line) = lines.next()?
@@ -172,19 +169,19 @@ fn examine(
     pass.finish()
 }
 
-/// A log is pruned no more often than this while it is read.
-const MOST_ATTEMPTS: u32 = 8;
+/// The most attempts at reading a log whose files are being removed.
+const MAX_ATTEMPTS: u32 = 8;
 
-/// Does something that reads a log's files, and does it again from the beginning when one
-/// of them was removed by retention before it was opened.
+/// Runs an operation that reads a log's files, again from the beginning when retention removed
+/// one of them before it was opened.
 ///
 /// # Errors
-/// Those of `read`; `NotFound` when files go on vanishing.
+/// Those of `read`; `NotFound` when files keep disappearing.
 pub fn retried<T>(read: &mut dyn FnMut() -> io::Result<T>) -> io::Result<T> {
     let mut attempts = 1;
     loop {
         match read() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound && attempts < MOST_ATTEMPTS => {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && attempts < MAX_ATTEMPTS => {
                 attempts += 1;
             }
             outcome => return outcome,
@@ -192,7 +189,7 @@ pub fn retried<T>(read: &mut dyn FnMut() -> io::Result<T>) -> io::Result<T> {
     }
 }
 
-/// The chain, and the way to where it is followed from.
+/// One pass over the lines of a log: torn bytes are filtered before the verifier.
 struct Pass<'a> {
     torn: TornFilter,
     verifier: Verifier<'a>,
@@ -216,13 +213,13 @@ impl<'a> Pass<'a> {
     }
 
     fn take(&mut self, line: RawLine<'_>) -> io::Result<()> {
-        self.torn.take(line, &mut |met| self.verifier.take(&met));
+        self.torn.take(line, &mut |item| self.verifier.take(&item));
         self.verifier.outcome()
     }
 
-    /// What a crash tears, it tears within one file.
+    /// Ends a file: torn bytes do not extend over two.
     fn end_source(&mut self) -> io::Result<()> {
-        self.torn.flush(&mut |met| self.verifier.take(&met));
+        self.torn.flush(&mut |item| self.verifier.take(&item));
         self.verifier.outcome()
     }
 
@@ -231,7 +228,7 @@ impl<'a> Pass<'a> {
     }
 
     fn finish(mut self) -> io::Result<PendingReport> {
-        self.verifier.arrive_at_the_end();
+        self.verifier.end_before_place();
         self.verifier.chain.finish_kept();
         self.verifier.outcome()?;
         Ok(self.verifier.chain.finish())
@@ -239,25 +236,25 @@ impl<'a> Pass<'a> {
 }
 
 impl Verifier<'_> {
-    /// Whether all could be read that had to be.
+    /// The error of reading the kept seals, if there was one.
     fn outcome(&mut self) -> io::Result<()> {
         self.chain.take_error().map_or(Ok(()), Err)
     }
 
-    fn take(&mut self, met: &LogItem<'_>) {
+    fn take(&mut self, item: &LogItem<'_>) {
         if let Some(filter) = &mut self.filter
-            && filter.passes_over(met)
+            && filter.skips(item)
         {
-            return self.chain.pass_over(met);
+            return self.chain.skip(item);
         }
-        self.arrive();
+        self.reach_place();
         if !self.chain.is_sealed_enough() {
-            self.chain.take(met);
+            self.chain.take(item);
         }
     }
 
-    /// The place has come: the chain begins with the record before it.
-    fn arrive(&mut self) -> Option<SinceFilter> {
+    /// The place is reached: the chain begins with the record before it.
+    fn reach_place(&mut self) -> Option<SinceFilter> {
         let filter = self.filter.take();
         if let Some(before) = filter.as_ref().and_then(SinceFilter::before) {
             self.chain.begin_with(&before);
@@ -265,15 +262,12 @@ impl Verifier<'_> {
         filter
     }
 
-    /// The place did not come.
-    fn arrive_at_the_end(&mut self) {
-        if let Some(filter) = self.arrive() {
+    /// The log ends before the place.
+    fn end_before_place(&mut self) {
+        if let Some(filter) = self.reach_place() {
             for stray in filter.strays() {
                 self.chain.begin_with(&stray);
             }
         }
     }
 }
-
-/// No line that is taken for one is longer.
-const MAX_TEXT: usize = MAX_LINE_BYTES;

@@ -1,15 +1,16 @@
-//! The records that came last, to know one that comes once more.
+//! The latest records, for recognising repetitions.
 //!
-//! Half of a hash is enough, and less is not: who knows eight digits finds another
-//! record with the same ones within minutes, and it would pass for a repetition.
+//! Half of each hash is kept, 128 bits, which cannot be matched. A shorter prefix could: a
+//! forger finds a record with the same eight digits within minutes, and it would be taken for
+//! a repetition.
 
 use crate::line::RecordLine;
 use crate::text::Hex;
 
-/// How many records' hashes are remembered.
+/// The number of records that are kept.
 const REMEMBERED: usize = 1 << 17;
 
-/// The last records' numbers and hashes: half of each, which nobody can match.
+/// The numbers and half hashes of the latest records.
 pub(super) struct RecentRecords(Vec<(u64, [u8; 16])>);
 
 impl RecentRecords {
@@ -23,7 +24,7 @@ impl RecentRecords {
         if let Some(found) = self.0.get_mut(place) {
             *found = entry;
         } else {
-            // Grows as the log does, until it goes round.
+            // The buffer grows with the log, until it is used as a ring.
             self.0.resize(place, (0, [0; 16]));
             self.0.push(entry);
         }
@@ -35,12 +36,12 @@ impl RecentRecords {
         (*found == seq && seq > 0).then_some(*hash)
     }
 
-    /// Whether it has been here before.
+    /// Whether it is one of them.
     pub(super) fn has(&self, line: &RecordLine<'_>) -> bool {
         self.get(line.seq) == Some(half(line.event_hash))
     }
 
-    /// Whether it goes on from a record that something else went on from.
+    /// Whether it follows one of them.
     pub(super) fn is_successor(&self, line: &RecordLine<'_>) -> bool {
         line.seq > 1 && self.get(line.seq - 1) == Some(half(line.prev_hash))
     }

@@ -1,24 +1,23 @@
-//! What the verifier found, for people and for machines.
+//! The report of the verifier.
 
 use serde::Serialize;
 
-/// The answer.
+/// The verdict on a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// All of it is as it was written, by the key that was given, and something from
-    /// outside of the log [proves](Report::proofs) that its end is there.
+    /// The log is as it was written, by the given key, and something outside of it
+    /// [proves](Report::proofs) that its end is not missing.
     Intact,
-    /// Nothing contradicts itself, but something was taken on the log's own word:
-    /// the key, what comes before the part that was given, or that it ends here.
+    /// There is no contradiction, but the key, the records before a part, or the end of the log
+    /// are known from the log alone.
     Unproven,
-    /// It is not as it was written.
+    /// The log is not as it was written.
     Broken,
 }
 
 impl Verdict {
-    /// The exit code of a program that verifies: 0, 3 and 1. (2 is for a wrong
-    /// command line, 4 for a file that cannot be read.)
+    /// The exit code of `audit verify`: 0 for intact, 1 for broken, 3 for unproven.
     #[must_use]
     pub fn exit_code(self) -> u8 {
         match self {
@@ -29,179 +28,179 @@ impl Verdict {
     }
 }
 
-/// What was done to a log.
+/// A kind of change of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Attack {
     /// A record's bytes were changed.
     Edited,
-    /// A record was put in.
+    /// A record was inserted.
     Inserted,
-    /// Records were taken out.
+    /// Records were deleted.
     Deleted,
-    /// Records stand in another order.
+    /// Records were reordered.
     Reordered,
-    /// A record stands twice.
+    /// A record is repeated.
     Duplicated,
     /// The end was cut off.
     Truncated,
-    /// An older state was put back.
+    /// The log was replaced by an older copy.
     RolledBack,
-    /// A segment is not the one that was here, or not in its place.
+    /// A segment was replaced or moved.
     SegmentSwapped,
-    /// There are two different continuations.
+    /// Two records continue the same one.
     Forked,
-    /// Records were rewritten with their hashes; a seal does not fit them.
+    /// Records and their hashes were rewritten; the seal is not of them.
     Rewritten,
-    /// A seal was made with another key than the one it had to be made with.
+    /// A seal was made with another key than the current one.
     Resealed,
-    /// There ought to be a seal, and there is none.
+    /// A seal is missing.
     Unsealed,
-    /// Another log goes on where this one stops.
+    /// Another log continues where this one stops.
     Spliced,
-    /// The log begins with another key than the one that was given.
+    /// The first key of the log is not the given one.
     WrongKey,
-    /// The end was cut off after a seal: the private key is a later one.
+    /// The end was cut off after a seal: the private key is of a later epoch.
     CutAtSeal,
-    /// A private key is there that was erased.
+    /// An erased private key was restored.
     KeyRestored,
     /// The private key is another log's.
     WrongState,
-    /// A segment does not begin with the record that its name says.
+    /// A segment's first record is not the one in its name.
     SegmentMisnamed,
-    /// Records were removed, on record, though no limit of retention was exceeded.
+    /// Records were pruned although no limit of retention was exceeded.
     PrunedEarly,
 }
 
-/// What is wrong, and where first.
+/// A defect of the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What was done.
+    /// Its kind.
     pub attack: Attack,
     /// The number of the first bad record.
     pub record: u64,
-    /// The file.
+    /// The file's name.
     pub source: String,
-    /// The line in it, from 1.
+    /// The line in the file, from 1.
     pub line: u64,
-    /// In a sentence.
+    /// The defect in a sentence.
     pub detail: String,
 }
 
-/// What is worth knowing and no attack.
+/// Something notable that is not a defect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NoteKind {
-    /// The key was taken from the log itself.
+    /// The key is known from the log alone.
     KeyFromLog,
-    /// The part that was given does not begin with record 1.
+    /// The log does not begin with record 1.
     Partial,
     /// The clock went back.
     ClockStepped,
-    /// A torn write was recovered from.
+    /// Torn bytes, for which a record accounts.
     TornWrite,
     /// Records at the end are not sealed yet.
     Pending,
-    /// The last line is being written.
+    /// The last line is incomplete.
     Unfinished,
     /// Exact repetitions were skipped.
     Repeated,
-    /// The second copy does not have all of the first.
+    /// The second copy ends before the first.
     Behind,
-    /// Whether a collector's file ends too early cannot be told.
+    /// Nothing shows whether a collector's file ends too early.
     EndUnknown,
-    /// Lines of others in a collector's file.
+    /// Lines of other programs in a collector's file.
     Others,
-    /// Retention removed the log's beginning, on record.
+    /// Retention removed the beginning of the log, which is on record.
     Pruned,
-    /// Whether the log's end was cut off cannot be told.
+    /// Nothing shows whether the end of the log was cut off.
     EndUnproven,
-    /// The private key of the last seal is still there, as a crash leaves it.
+    /// The private key of the last seal is not erased yet, as after a crash.
     KeyNotErased,
 }
 
-/// What shows from outside of a log that records are there.
+/// Evidence from outside of a log that records are not missing at its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Witness {
-    /// The private key in the state directory is the one that a record announced.
+    /// The private key in the state directory, which a record announced.
     StateKey,
-    /// A record is the one that is [known](super::Options::heads) from elsewhere.
+    /// A [head](super::Options::heads) that was kept elsewhere.
     Head,
-    /// Another copy has the same records.
+    /// Another copy with the same records.
     Copy,
-    /// The collector acknowledged them.
+    /// The collector's acknowledgement.
     Acknowledged,
 }
 
-/// No record up to this one is missing.
+/// A proof that no record up to `through` is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Proof {
-    /// What shows it.
+    /// The evidence.
     pub by: Witness,
-    /// The record's number.
+    /// The last record that it covers.
     pub through: u64,
 }
 
-/// A note and the record that it is about.
+/// A note about a record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Note {
-    /// What it is about.
+    /// Its kind.
     pub kind: NoteKind,
     /// The record's number.
     pub record: u64,
-    /// In a sentence.
+    /// The note in a sentence.
     pub detail: String,
 }
 
-/// All that the verifier has to say.
+/// The report on a log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// The answer.
+    /// The verdict.
     pub verdict: Verdict,
-    /// What is wrong, the first first; about 100, `findings_left_out` counts the rest.
+    /// Defects by record; about 100, `findings_left_out` counts the rest.
     pub findings: Vec<Finding>,
-    /// How many more findings there would be.
+    /// The number of further findings.
     pub findings_left_out: u64,
-    /// What is worth knowing; at most 100, `notes_left_out` counts the rest.
+    /// Notes; at most 100, `notes_left_out` counts the rest.
     pub notes: Vec<Note>,
-    /// How many more notes there would be.
+    /// The number of further notes.
     pub notes_left_out: u64,
-    /// The log's own name.
+    /// The log's id.
     pub log_id: Option<String>,
     /// The verification key that was used.
     pub key: Option<String>,
-    /// Records that were good.
+    /// The number of good records.
     pub records: u64,
-    /// Seals that were good.
+    /// The number of good seals.
     pub seals: u64,
     /// The number of the first record.
     pub first_seq: u64,
-    /// Records up to this one were removed by retention, on record; 0 is none.
+    /// Retention removed the records up to this one; 0 for none.
     pub pruned_through: u64,
-    /// The last good record's number.
+    /// The number of the last good record.
     pub last_seq: u64,
-    /// The last good record's hash.
+    /// The hash of the last good record.
     pub last_hash: String,
-    /// The last record that a good seal covers.
+    /// The last record covered by a good seal.
     pub sealed_through: u64,
     /// The epoch after the last good seal.
     pub epoch: Option<u64>,
-    /// What shows that the log was not cut off earlier.
+    /// Proofs that the end of the log is not missing.
     pub proofs: Vec<Proof>,
-    /// Bytes that were read.
+    /// The number of bytes read.
     pub bytes: u64,
 }
 
 impl Report {
-    /// The last record up to which nothing can be missing; 0 where nothing shows it.
+    /// The last record up to which records are proven to be complete; 0 for none.
     #[must_use]
     pub fn proved_through(&self) -> u64 {
         let proofs = self.proofs.iter().map(|proof| proof.through);
         proofs.max().unwrap_or(0)
     }
 
-    /// Adds a note that must not be left out.
+    /// Adds a note regardless of the limit on notes.
     pub(super) fn note_beside(&mut self, kind: NoteKind, record: u64, detail: String) {
         self.notes.push(Note {
             kind,
@@ -211,12 +210,12 @@ impl Report {
     }
 }
 
-/// A report whose verdict is still open: what the log is compared with may tell more.
+/// A report before its verdict: a comparison with another copy may add to it.
 pub(super) struct PendingReport {
     pub(super) report: Report,
     /// See [`super::Options::lagging`].
     pub(super) lagging: bool,
-    /// The first record at the end that is not sealed yet.
+    /// The first record at the end that is not sealed yet, and need not be.
     pub(super) pending: Option<u64>,
 }
 
@@ -227,7 +226,7 @@ impl PendingReport {
         }
     }
 
-    /// Adds a finding where its record belongs.
+    /// Adds a finding in the order of records.
     pub(super) fn find(&mut self, finding: Finding) {
         let findings = &mut self.report.findings;
         let at = findings.partition_point(|known| known.record <= finding.record);
@@ -255,8 +254,8 @@ impl PendingReport {
         report
     }
 
-    /// Somebody else has the hash of a head, and a copy's records: these hold what comes
-    /// before them in its place, sealed or not. The private key only vouches for seals.
+    /// Notes unsealed records that nothing else protects. A head or another copy protects the
+    /// records before it, sealed or not; the private key protects sealed ones only.
     fn note_pending(&mut self) {
         let report = &mut self.report;
         let noted = report.proofs.iter();

@@ -1,4 +1,4 @@
-//! From where on a log is verified, when not all of it is.
+//! The place in a log from which on it is verified.
 
 use super::lines::RawLine;
 use super::torn_filter::LogItem;
@@ -7,7 +7,7 @@ use crate::time::Timestamp;
 use pulse_core::ordinal::Ordinal;
 use std::str::FromStr;
 
-/// The earliest moment; a shorter text is completed from it.
+/// The text that completes a shorter one.
 const MIDNIGHT: &str = "0000-01-01T00:00:00.000000Z";
 
 /// A place in a log.
@@ -29,7 +29,7 @@ impl Since {
     }
 }
 
-/// A text names no place in a log.
+/// The text is not a place in a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "neither a record's number nor a time (UTC), such as 17, 2026-11-21 or 2026-11-21T10:00:03"
@@ -39,8 +39,7 @@ pub struct InvalidSince;
 impl FromStr for Since {
     type Err = InvalidSince;
 
-    /// A number, or a time that may stop anywhere after the day: what is missing
-    /// is its beginning.
+    /// Parses a number, or a time of which anything after the day may be omitted.
     fn from_str(text: &str) -> Result<Self, InvalidSince> {
         if let Some(seq) = Ordinal::parse(text.as_bytes()) {
             return Ok(Self::Seq(seq.get()));
@@ -54,14 +53,14 @@ impl FromStr for Since {
     }
 }
 
-/// Passes over records until the place has come.
+/// A filter that skips records until the place is reached.
 pub(super) struct SinceFilter {
     since: Since,
-    /// The record before the place: the chain is followed from there, so that the
-    /// first record that was asked for is not taken on its own word.
+    /// The last skipped record. The chain begins with it, so that the first record after it is
+    /// verified to follow one.
     before: Vec<u8>,
-    /// Lines after it that are no records, the first two: where nothing else
-    /// comes, nothing else would show them.
+    /// The first two lines after it that are not records: if the log ends there, no other
+    /// record shows that they are defects.
     strays: Vec<(Vec<u8>, bool)>,
 }
 
@@ -74,10 +73,10 @@ impl SinceFilter {
         }
     }
 
-    /// Whether this line is before the place. One that is no record always is:
-    /// if it should have been one, the next does not follow.
-    pub(super) fn passes_over(&mut self, met: &LogItem<'_>) -> bool {
-        let (raw, line) = match met {
+    /// Whether a line is skipped. A line that is not a record is: if it was one, the next
+    /// record will not follow.
+    pub(super) fn skips(&mut self, item: &LogItem<'_>) -> bool {
+        let (raw, line) = match item {
             LogItem::Line(raw, Some(line)) => (raw, line),
             LogItem::Line(raw, None) => {
                 self.note_stray(raw);
@@ -100,7 +99,7 @@ impl SinceFilter {
         }
     }
 
-    /// What stands at the log's end, if the place did not come.
+    /// The lines at the end of a log that ends before the place.
     pub(super) fn strays(&self) -> impl Iterator<Item = LogItem<'_>> {
         self.strays.iter().map(|(text, ended)| {
             let (text, ended) = (&text[..], *ended);
@@ -108,7 +107,7 @@ impl SinceFilter {
         })
     }
 
-    /// The last record before the place, if there is one.
+    /// The last skipped record.
     pub(super) fn before(&self) -> Option<LogItem<'_>> {
         let (text, ended) = (&self.before[..], true);
         let raw = RawLine { text, ended };
@@ -121,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_is_a_number_or_the_beginning_of_a_time() {
+    fn a_place_is_a_number_or_a_time() {
         assert_eq!("17".parse(), Ok(Since::Seq(17)));
         for (text, whole) in [
             ("2026-11-21", "2026-11-21T00:00:00.000000Z"),

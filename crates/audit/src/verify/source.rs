@@ -1,4 +1,4 @@
-//! Where a log's lines come from.
+//! The files of a log.
 
 use super::Since;
 use crate::line::RecordLine;
@@ -9,7 +9,7 @@ use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-/// A file, or anything else that can be read.
+/// A file, or another source of lines.
 pub struct Source {
     name: String,
     from: From,
@@ -22,7 +22,7 @@ enum From {
 }
 
 impl Source {
-    /// A file, opened when its turn comes.
+    /// A file that is opened when it is read.
     #[must_use]
     pub fn path(path: &Path) -> Self {
         Self {
@@ -31,13 +31,13 @@ impl Source {
         }
     }
 
-    /// A file that is open.
+    /// An open file.
     #[must_use]
     pub fn file(name: &str, file: File) -> Self {
         Self::regular(RegularFile::opened(name, file))
     }
 
-    /// A file that was opened by its name.
+    /// An open file with its name.
     #[must_use]
     pub fn regular(file: RegularFile) -> Self {
         Self {
@@ -46,7 +46,7 @@ impl Source {
         }
     }
 
-    /// Anything to read from: standard input, bytes in memory.
+    /// Another reader, such as standard input or bytes in memory.
     #[must_use]
     pub fn reader(name: &str, reader: impl Read + 'static) -> Self {
         Self {
@@ -55,14 +55,14 @@ impl Source {
         }
     }
 
-    /// How many bytes it has, where that is known before it is read.
+    /// The number of its bytes, if it is a file.
     #[must_use]
     pub fn bytes(&self) -> Option<u64> {
         let found = self.metadata().filter(Metadata::is_file);
         found.map(|found| found.len())
     }
 
-    /// What makes it itself, where it is a file.
+    /// The identity of the file, if it is one.
     pub(crate) fn identity(&self) -> Option<(u64, u64)> {
         self.metadata().map(|found| identity(&found))
     }
@@ -75,13 +75,13 @@ impl Source {
         }
     }
 
-    /// Its name, as findings have it.
+    /// Its name, for findings.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// What it is read with. Its errors name it.
+    /// Opens it for reading. Errors name it.
     ///
     /// # Errors
     /// As [`RegularFile::open`].
@@ -96,7 +96,7 @@ impl Source {
         }
     }
 
-    /// The file, where it is one.
+    /// The file, if it is one.
     pub(crate) fn into_file(self) -> io::Result<Option<RegularFile>> {
         match self.from {
             From::Reader(_) => Ok(None),
@@ -105,7 +105,7 @@ impl Source {
         }
     }
 
-    /// Whether its first record is before a place in the log.
+    /// Whether its first record is before a place.
     fn begins_before(&self, since: &Since) -> bool {
         let mut start = [0; MAX_LINE_BYTES];
         let length = match &self.from {
@@ -124,15 +124,15 @@ impl Source {
 
 /// The files of a log.
 pub struct LogFiles {
-    /// The seals of the segments that were removed.
+    /// The seals of removed segments.
     pub seals: Seals,
-    /// The segments, oldest first, and the live file.
+    /// The segments, oldest first, and then the live file.
     pub files: Vec<Source>,
 }
 
-/// The file with the seals of the segments that were removed (`audit.seals`).
+/// The file with the seals of removed segments (`audit.seals`).
 pub enum Seals {
-    /// Whether there is one is not known.
+    /// It is unknown whether there is one.
     Unknown,
     /// There is none; it would have this name.
     Missing(String),
@@ -149,7 +149,7 @@ impl std::convert::From<Vec<Source>> for LogFiles {
     }
 }
 
-/// What is no file of a name, but has one.
+/// A reader whose errors have a name.
 struct NamedReader {
     name: String,
     reader: Box<dyn Read>,
@@ -166,8 +166,7 @@ impl Read for NamedReader {
     }
 }
 
-/// The files of a log without those that end before a place in it: nothing in
-/// them need be read to begin there.
+/// The files of a log without those that end before a place.
 #[must_use]
 pub fn narrowed(mut sources: Vec<Source>, since: &Since) -> Vec<Source> {
     let first = sources
@@ -177,19 +176,19 @@ pub fn narrowed(mut sources: Vec<Source>, since: &Since) -> Vec<Source> {
     sources
 }
 
-/// A log's files, the seals of removed segments among them. May be called while the log
-/// is written, rotated and pruned.
+/// Opens the files of a log and the seals of removed segments. The log may be written, rotated
+/// and pruned at the same time.
 ///
 /// # Errors
 /// As [`open_directory`].
 pub fn open_log(directory: &Path) -> io::Result<LogFiles> {
-    // In this order: a segment that is missing from the list had its seals kept before.
+    // In this order: the seals of a segment are kept before it is removed.
     let files = held_open(open_directory(directory)?)?;
     let seals = open_seals(directory)?;
     Ok(LogFiles { seals, files })
 }
 
-/// The seals of the segments that were removed from the log in a directory.
+/// Opens the seals of the segments that were removed from the log in a directory.
 ///
 /// # Errors
 /// As [`RegularFile::open`].
@@ -200,7 +199,7 @@ pub fn open_seals(directory: &Path) -> io::Result<Seals> {
             Seals::Missing(seals.display().to_string())
         }
         file => {
-            // What is appended while the log is read may be of records that are not.
+            // Seals that are appended from now on may be of segments that are read here.
             let file = file?;
             let length = file.metadata()?.len();
             let name = file.name().to_owned();
@@ -209,8 +208,8 @@ pub fn open_seals(directory: &Path) -> io::Result<Seals> {
     })
 }
 
-/// So many of the oldest segments are opened at once: they may be removed before their
-/// turn comes.
+/// The number of the oldest segments that are opened at once, because retention may remove
+/// them before they are read.
 const HELD_OPEN: usize = 64;
 
 fn held_open(sources: Vec<Source>) -> io::Result<Vec<Source>> {
@@ -225,7 +224,7 @@ fn held_open(sources: Vec<Source>) -> io::Result<Vec<Source>> {
             continue;
         }
         match RegularFile::open(path) {
-            // Those before it were removed first.
+            // Retention removes the oldest first, so those before it are gone too.
             Err(error) if error.kind() == io::ErrorKind::NotFound => held.clear(),
             file => held.push(Source::regular(file?)),
         }
@@ -233,32 +232,31 @@ fn held_open(sources: Vec<Source>) -> io::Result<Vec<Source>> {
     Ok(held)
 }
 
-/// The segments of a log, oldest first, and its live file. May be called while the log is
-/// written, rotated and pruned.
+/// The segments of a log, oldest first, and its live file. The log may be written, rotated and
+/// pruned at the same time.
 ///
 /// # Errors
-/// `NotFound` if there is no log in the directory; `InvalidInput` if there is something
-/// under a segment's name that is no regular file; else the operating system's. Each names
-/// what it is about.
+/// `NotFound` if there is no log in the directory; `InvalidInput` if a segment's name is not
+/// that of a regular file; else the operating system's. Errors name the file.
 pub fn open_directory(directory: &Path) -> io::Result<Vec<Source>> {
     let mut attempts = 0;
     loop {
         let (sources, is_consistent) = look_into(directory)?;
         attempts += 1;
-        if is_consistent || attempts == MOST_ATTEMPTS {
+        if is_consistent || attempts == MAX_ATTEMPTS {
             return Ok(sources);
         }
     }
 }
 
-/// A log is not rotated more often than this while its directory is listed.
-const MOST_ATTEMPTS: u32 = 16;
+/// The most attempts at listing a directory whose log is being rotated.
+const MAX_ATTEMPTS: u32 = 16;
 
-/// The files, and whether the live one was the live one all the while: where it was
-/// rotated, the record of a removal may be in a file that we have not seen.
+/// The files, and whether the live file was not rotated meanwhile. If it was, the record of a
+/// removal may be in a new file that is not among these.
 fn look_into(directory: &Path) -> io::Result<(Vec<Source>, bool)> {
-    // The live file first: if it is rotated meanwhile, it is found again among
-    // the segments, by what it is and not by its name.
+    // The live file is opened first: if it is rotated meanwhile, it is found again among the
+    // segments by its identity.
     let path = directory.join(LIVE);
     let live = match RegularFile::open(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -270,12 +268,12 @@ fn look_into(directory: &Path) -> io::Result<(Vec<Source>, bool)> {
     for name in segments(&names_in(directory)?) {
         let path = directory.join(name);
         let found = match look_at(&path) {
-            // It was removed since the names were read.
+            // Retention removed it meanwhile.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             found => found?,
         };
         if own == Some(identity(&found)) {
-            // What came after it was not there when we began.
+            // Later segments did not exist when the live file was opened.
             break;
         }
         sources.push(Source::path(&path));

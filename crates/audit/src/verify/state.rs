@@ -1,10 +1,10 @@
-//! The private keys of a state directory, as evidence of where the log ends.
+//! The private keys of a state directory, as evidence of the end of the log.
 //!
-//! The next key is stored before the seal that announces it is written, and the one that
-//! made the seal is erased when the seal is on disk. So the directory holds the key that
-//! the log's last seal announced. Where it holds others only, records were cut off: the
-//! erased key cannot be made again. A file's name and what it says of itself are worth
-//! nothing in this, for root can change both; the public half is computed from the key.
+//! The next key is stored before the seal that announces it is written, and the key that made
+//! the seal is erased when the seal is on disk. So the directory has the key that the last
+//! seal announced. If it has only others, records were cut off: an erased key cannot be
+//! restored. The names of files and the epochs in them prove nothing, because root can change
+//! both; the public key is computed from the private one.
 
 use crate::key::{PublicKey, SealKey};
 use crate::regular::{RegularFile, names_in};
@@ -12,49 +12,49 @@ use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
-/// Longer than any key's file, in bytes.
+/// More bytes than a key file has.
 const MAX_FILE_BYTES: u64 = 512;
-/// Two are left by a crash in the middle of a seal, and never more.
+/// The most key files. A crash during a seal leaves two.
 const MAX_KEYS: usize = 64;
-/// How often a directory that seems to hold no key is listed.
-const LOOKS: usize = 10;
+/// How often a directory without keys is listed.
+const MAX_LISTINGS: usize = 10;
 
-/// What a state directory holds.
+/// The keys in a state directory.
 #[derive(Clone, Debug, Default)]
 pub struct StateKeys {
-    /// Where it can be looked at again.
+    /// The directory, if it can be read again.
     directory: Option<PathBuf>,
     held: Vec<HeldKey>,
-    /// Files with a key's name that hold none, or cannot be read, and why.
+    /// Errors of key files that cannot be read or parsed.
     unusable: Vec<String>,
 }
 
-/// A private key, without what is private of it.
+/// The public part of a private key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct HeldKey {
     pub(super) file: String,
-    /// Of which log and epoch it says it is.
+    /// The log and epoch in the file.
     pub(super) log_id: String,
     pub(super) epoch: u64,
     pub(super) public: PublicKey,
 }
 
 impl StateKeys {
-    /// Reads a directory. Read it before the log's files are opened: what it says, the log
-    /// must have reached by then.
+    /// Reads a directory. It must be read before the log's files are opened, so that the log has
+    /// reached its keys.
     ///
     /// # Errors
     /// The operating system's, when the directory cannot be listed. A file that cannot be
     /// read is [unusable](Self::why_unknown).
     pub fn read(directory: &Path) -> io::Result<Self> {
         let mut keys = Self::default();
-        for _ in 0..LOOKS {
+        for _ in 0..MAX_LISTINGS {
             keys = Self::look_into(directory)?;
-            if !keys.held.is_empty() || !keys.unusable.is_empty() {
+            if !keys.held.is_empty() {
                 break;
             }
-            // A seal that was made meanwhile put one key in and took the other out, and
-            // readdir(2) need not show either.
+            // A seal at the same time adds one key and erases the other: readdir(2) may show
+            // neither, or only the file that is being overwritten.
         }
         keys.directory = Some(directory.to_owned());
         Ok(keys)
@@ -73,7 +73,7 @@ impl StateKeys {
             let file = RegularFile::open(&path);
             match file.and_then(|file| file.take(MAX_FILE_BYTES).read_to_end(&mut text)) {
                 Ok(_) => keys.add(&path.display().to_string(), &text),
-                // Erased since the directory was listed.
+                // Erased meanwhile.
                 Err(error) if error.kind() == ErrorKind::NotFound => (),
                 Err(error) => keys.unusable.push(error.to_string()),
             }
@@ -81,7 +81,7 @@ impl StateKeys {
         Ok(keys)
     }
 
-    /// The same of files by their names and contents.
+    /// The keys in files with these names and contents.
     #[must_use]
     pub fn of_files<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Self {
         let mut keys = Self::default();
@@ -104,13 +104,13 @@ impl StateKeys {
         }
     }
 
-    /// Whether there is a key that a log can be held against.
+    /// Whether there is a key.
     #[must_use]
     pub fn is_usable(&self) -> bool {
         !self.held.is_empty()
     }
 
-    /// Why nothing follows from the directory; none when it holds a key.
+    /// Why the directory proves nothing; none when it has a key.
     #[must_use]
     pub fn why_unknown(&self) -> Option<String> {
         if self.is_usable() {
@@ -128,7 +128,7 @@ impl StateKeys {
         &self.held
     }
 
-    /// Whether the directory holds other keys now: a seal was made since it was read.
+    /// Whether the directory has other keys now, because a seal was made meanwhile.
     pub(super) fn has_changed(&self) -> bool {
         let now = self.directory.as_deref().map(Self::read);
         matches!(now, Some(Ok(now)) if now.held != self.held)
@@ -141,7 +141,7 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn keys_are_told_by_their_public_half_and_the_rest_is_named() {
+    fn keys_are_read_by_content() {
         let home = tempfile::tempdir().unwrap();
         let path = |name: &str| home.path().join(name);
         let key = SealKey::generate("log", 5).unwrap();
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_keys_are_read_than_there_can_be() {
+    fn too_many_keys_are_refused() {
         let home = tempfile::tempdir().unwrap();
         for epoch in 0..=MAX_KEYS {
             fs::write(home.path().join(SealKey::file_name(epoch as u64)), "").unwrap();

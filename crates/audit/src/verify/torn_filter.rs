@@ -1,21 +1,21 @@
-//! Tells torn bytes from records, before anything else is made of a log's lines.
+//! Separates torn bytes from records, before the lines of a log are used.
 //!
-//! Where nothing can be cut away (`chattr +a`), what a crash tore stays: stray,
-//! and perhaps whole records of the same write, whose turn in the chain never
-//! came. Which of the two it is shows only later, in the record that accounts for
-//! it; until then lines that do not go on from the last record are held back.
-//! When nothing accounts for them, they are given as they stand.
+//! In a file that cannot be cut (`chattr +a`), bytes of a torn write remain: garbage, and
+//! perhaps complete records that never became part of the chain. Whether lines are torn bytes
+//! is known only later, from the record that accounts for them. So lines that do not follow
+//! the last record are held back until then. If no record accounts for them, they are given
+//! as they are.
 
 use super::lines::{Lines, RawLine};
 use crate::line::RecordLine;
 use crate::record::Head;
 use crate::tail::Torn;
 
-/// What a log is made of.
+/// An item of a log.
 pub(crate) enum LogItem<'a> {
-    /// A line, and the record that it is.
+    /// A line, and the record in it.
     Line(RawLine<'a>, Option<RecordLine<'a>>),
-    /// All bytes between a record and the next, which accounts for them.
+    /// The torn bytes between two records, for which the second accounts.
     Torn(&'a [u8]),
 }
 
@@ -35,7 +35,7 @@ impl LogItem<'_> {
     }
 }
 
-/// Holds back what may be torn.
+/// A filter that holds back lines that may be torn bytes.
 pub(crate) struct TornFilter {
     head: Option<Head>,
     held: Torn,
@@ -43,7 +43,7 @@ pub(crate) struct TornFilter {
 }
 
 impl TornFilter {
-    /// With `repetitions`, a record that comes once more tears nothing.
+    /// With `repetitions`, an earlier record that is repeated is not held back.
     pub(crate) fn new(repetitions: bool) -> Self {
         Self {
             head: None,
@@ -86,7 +86,7 @@ impl TornFilter {
         }
     }
 
-    /// Nothing accounts for what is held, also because its file ends here.
+    /// Gives the lines that are held back: no record accounts for them, or the file ends.
     pub(crate) fn flush(&mut self, give: &mut dyn FnMut(LogItem<'_>)) {
         let held = std::mem::take(&mut self.held);
         if held.is_empty() {

@@ -1,5 +1,5 @@
-//! What the thread does: takes what is queued, writes it, seals and rotates when it
-//! is time, and after a failure tries until the log can be written again.
+//! The loop of the writing thread: writes queued records, seals and rotates when due, and
+//! retries after a failure.
 
 use super::housekeeping::Housekeeping;
 use super::{Health, Receipt, Unavailable};
@@ -14,25 +14,25 @@ use pulse_core::causes::Causes;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// After a rotation that was not permitted, the next comes no sooner.
+/// The delay before the next rotation after one that was not permitted.
 const ROTATION_RETRY: Duration = Duration::from_secs(3600);
 
-/// Between two records of what was dropped; while notes come faster than the disk takes
-/// them, each write would bring one.
+/// The interval between records of dropped notes: when notes come faster than the disk writes
+/// them, each write would have one.
 const DROPPED_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What the thread does.
+/// The state of the writing thread.
 pub(super) struct Driver<S> {
     pub(super) log: Log<S>,
     queue: Arc<WriterQueue>,
     pub(super) clock: Box<dyn Fn() -> Timestamp + Send>,
     pub(super) house: Housekeeping,
-    /// When the first unsealed record was written, by the clock that never steps.
+    /// When the first unsealed record was written, by the monotonic clock.
     unsealed_since: Option<Instant>,
     rotation_at: Instant,
     rotation_refused: Option<String>,
     failure: Option<Failure>,
-    /// How many dropped notes are on record, and when the next ones may be.
+    /// The number of dropped notes on record, and the earliest time for the next such record.
     dropped: u64,
     dropped_at: Instant,
     commits: u64,
@@ -41,7 +41,7 @@ pub(super) struct Driver<S> {
 
 struct Failure {
     retry_at: Instant,
-    /// Refused before this failure.
+    /// Records refused before this failure.
     refused_before: u64,
 }
 
@@ -88,7 +88,7 @@ impl<S: Storage> Driver<S> {
         }
     }
 
-    /// When there is something to do though nobody asks.
+    /// The time of the next due work.
     fn wake_at(&self) -> Option<Instant> {
         if let Some(failure) = &self.failure {
             return Some(failure.retry_at);
@@ -136,7 +136,7 @@ impl<S: Storage> Driver<S> {
         outcome
     }
 
-    /// Puts on record how many notes found no place in the queue.
+    /// Puts the count of dropped notes on record.
     fn account_for_dropped(&mut self, now: Instant) {
         let dropped = self.queue.dropped();
         if dropped == self.dropped {
@@ -145,7 +145,7 @@ impl<S: Storage> Driver<S> {
         let body = Body::named("log.dropped")
             .with_text("reason", "queue_full")
             .with_number("suppressed", dropped - self.dropped);
-        // While the log cannot be written, they wait.
+        // While the log cannot be written, the count is kept.
         if self.append(&[body]).is_ok() {
             self.dropped = dropped;
             self.dropped_at = now + DROPPED_INTERVAL;
@@ -156,7 +156,7 @@ impl<S: Storage> Driver<S> {
         match command {
             WriterCommand::Rotate(done) => done(self.rotate()),
             WriterCommand::Reopen => {
-                // Its failure is the log's, and shows in the health.
+                // A failure is in the health.
                 let _ = self.with_log(Log::reopen);
                 self.house.rotated();
             }
@@ -178,7 +178,7 @@ impl<S: Storage> Driver<S> {
         Ok(outcome)
     }
 
-    /// What the time asks for.
+    /// Performs the work that is due.
     fn run_due_work(&mut self, is_last: bool) {
         let now = Instant::now();
         if self
@@ -195,7 +195,7 @@ impl<S: Storage> Driver<S> {
             .unsealed_since
             .is_some_and(|since| now >= since + self.log.settings.seal_after);
         if is_due || is_last {
-            // Its failure is the log's, and shows in the health.
+            // A failure is in the health.
             let _ = self.with_log(Log::seal);
         }
         if !is_last && now >= self.rotation_at && self.log.rotation_is_due((self.clock)()) {
@@ -210,7 +210,7 @@ impl<S: Storage> Driver<S> {
         };
     }
 
-    /// Does something with the log, and sees to its failure.
+    /// Runs an operation of the log, unless it has failed, and handles its failure.
     fn with_log<T>(
         &mut self,
         work: impl FnOnce(&mut Log<S>, Timestamp) -> Result<T, LogError>,
@@ -235,8 +235,8 @@ impl<S: Storage> Driver<S> {
         });
         self.log.close();
         if error.is_full() && self.log.release().is_ok() {
-            // The log's last words: that it refuses, and why. Without room even
-            // for them, what the health says has to do.
+            // The reserved space is for this: the record of the failure. If it does not suffice,
+            // the failure is in the health only.
             let _ = self
                 .log
                 .recover((self.clock)(), RecoveryReason::Failure(&text));

@@ -1,9 +1,8 @@
-//! What the thread does when there is nothing to write: it looks how much there is of
-//! the log, and removes old segments where that is wanted.
+//! The writing thread's work between records: measuring the log and removing old segments.
 //!
-//! One step at a time, so that a record never waits for more than one slice of a segment
-//! to be read. Whatever hinders a removal hinders nothing else: it is told and tried
-//! again later. Only where the log itself cannot be written, that is the log's failure.
+//! One step at a time, so that a record waits for the reading of one slice at most. A removal
+//! that fails is reported and tried again later; writing continues. Only a failure to write
+//! the log itself is a failure of the log.
 
 use super::driver::Driver;
 use super::{Blocked, Retention, Upkeep};
@@ -15,20 +14,21 @@ use pulse_core::growth::{Growth, time_left};
 use pulse_core::retention::{Hold, Limits, Reason};
 use std::time::{Duration, Instant};
 
-/// How often the log's directory is looked at.
+/// The interval of measuring the log's directory.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);
-/// A collector that is behind for less time than this does not count.
+/// While a segment is held for less time than this, growth is predicted as if it could be
+/// removed.
 const HOLD_TOLERANCE: Duration = Duration::from_secs(600);
-/// After a removal that was not possible, the next attempt comes no sooner.
+/// The delay before the next attempt after a removal failed.
 const OBSTACLE_RETRY: Duration = Duration::from_secs(600);
 
-/// When what is to be done, and what was found.
+/// The schedule of this work, and its results.
 pub(super) struct Housekeeping {
     began: Instant,
     growth: Growth,
     look_at: Instant,
     prune_at: Instant,
-    /// When room may be made next on a full disk.
+    /// The earliest time for the next attempt to free space on a full disk.
     room_at: Instant,
     retention: Option<Retention>,
     upkeep: Upkeep,
@@ -48,7 +48,7 @@ impl Housekeeping {
         }
     }
 
-    /// When there is something to do.
+    /// The time of the next due work.
     pub(super) fn wake_at(&self) -> Instant {
         match self.retention {
             Some(_) => self.look_at.min(self.prune_at),
@@ -60,7 +60,7 @@ impl Housekeeping {
         &self.upkeep
     }
 
-    /// A segment has ended: there may be one too many now.
+    /// A rotation has made a segment, which may exceed a limit.
     pub(super) fn rotated(&mut self) {
         self.look_at = Instant::now();
         self.prune_at = self.prune_at.min(self.look_at);
@@ -82,7 +82,7 @@ impl Housekeeping {
         self.upkeep.blocked = Some(Blocked::Held { hold, since });
     }
 
-    /// The limits that are kept: none while something holds the oldest segment for long.
+    /// The limits that are effective: none while the oldest segment is blocked for long.
     fn limits_in_force(&self) -> Limits {
         match &self.upkeep.blocked {
             Some(Blocked::Failed(_)) => None,
@@ -100,7 +100,7 @@ impl Housekeeping {
 }
 
 impl<S: Storage> Driver<S> {
-    /// Does what is due, and of a removal the next step.
+    /// Performs the work that is due; of a removal, the next step.
     pub(super) fn run_housekeeping(&mut self) {
         let now = Instant::now();
         if now >= self.house.look_at {
@@ -115,8 +115,8 @@ impl<S: Storage> Driver<S> {
         }
     }
 
-    /// Measures the log and its disk. What cannot be measured now is measured later: if
-    /// the disk is broken, the next record says so.
+    /// Measures the log and its disk. Errors are ignored: if the disk is broken, writing the
+    /// next record fails.
     pub(super) fn measure(&mut self) {
         let now = Instant::now();
         self.house.look_at = now + LOOK_INTERVAL;
@@ -134,7 +134,7 @@ impl<S: Storage> Driver<S> {
         upkeep.left = time_left(upkeep.free, upkeep.bytes, upkeep.rate, &limits);
     }
 
-    /// A step; gives when the next is due.
+    /// The next step of a removal. Gives the time of the one after it.
     fn step(&mut self) -> Result<Instant, PruneError> {
         let now = Instant::now();
         let status = self.prune_status()?;
@@ -178,8 +178,8 @@ impl<S: Storage> Driver<S> {
         self.house.upkeep.blocked = Some(Blocked::Failed(Causes(obstacle).to_string().into()));
     }
 
-    /// On a full disk: removes the oldest segment, if it is due, with the space that was
-    /// kept free. True when one was removed.
+    /// On a full disk, removes the oldest segment if it is due, using the reserved space. True
+    /// when it was removed.
     pub(super) fn make_room(&mut self) -> bool {
         let has_failed = self.house.upkeep.failure().is_some();
         if self.house.retention.is_none() || (has_failed && Instant::now() < self.house.prune_at) {
@@ -210,8 +210,8 @@ impl<S: Storage> Driver<S> {
         if now < self.house.room_at {
             return Ok(PruneStep::Nothing);
         }
-        // Where there is no room even for the record, that takes reading all of the live
-        // file, so not each second.
+        // If there is no space even for the record of the removal, each attempt reads the whole
+        // live file, so not with every retry.
         self.house.room_at = now + LOOK_INTERVAL;
         self.log.recover((self.clock)(), RecoveryReason::Pruning)?;
         loop {

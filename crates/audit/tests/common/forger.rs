@@ -1,5 +1,5 @@
-//! What somebody who may write every file can do to a log: give records new
-//! numbers and hashes, and sign seals with whatever key is at hand.
+//! The means of somebody who can write every file: new numbers and hashes for records, and seals
+//! with any key.
 
 use super::simulated::Simulated;
 use super::{Sample, is_seal};
@@ -15,7 +15,7 @@ pub fn hash(line: &str) -> String {
     hash_of(hashed)
 }
 
-/// SHA-256, as records show it.
+/// A SHA-256 in hexadecimal digits.
 pub fn hash_of(hashed: &str) -> String {
     Sha256::digest(hashed)
         .iter()
@@ -33,7 +33,7 @@ pub fn value<'a>(line: &'a str, name: &str) -> &'a str {
         .unwrap()
 }
 
-/// Changes what a record says, and nothing that holds it in its place.
+/// Changes the content of a record, but not its number and hashes.
 pub fn falsify(line: &mut Vec<u8>) {
     let text = String::from_utf8(line.clone()).unwrap();
     *line = text.replacen("T10:", "T09:", 1).into_bytes();
@@ -70,7 +70,7 @@ fn renumbered(line: &str, seq: usize, prev: &str) -> String {
     )
 }
 
-/// Signs the seal in line `at` anew; its hash and all that follows is left.
+/// Signs the seal in line `at` again, and leaves its hash and later lines.
 pub fn reseal(lines: &mut [Vec<u8>], at: usize, key: &SigningKey) {
     let line = String::from_utf8(lines[at].clone()).unwrap();
     let (signed, _) = line.split_once(",\"signature\"").unwrap();
@@ -92,7 +92,7 @@ pub fn rechain_and_reseal(lines: &[Vec<u8>], from: usize, key: &SigningKey) -> V
     lines
 }
 
-/// Puts `key` into every record from line `from` on that names one.
+/// Puts `key` into every record from line `from` on that has one.
 pub fn rename_keys(lines: &mut [Vec<u8>], from: usize, key: &SigningKey) {
     let ours = public(key);
     for line in &mut lines[from..] {
@@ -110,7 +110,7 @@ pub fn public(key: &SigningKey) -> String {
     STANDARD.encode(key.verifying_key().to_bytes())
 }
 
-/// The one private key that there is, as a thief reads it from its file.
+/// The one private key, as a thief reads it from its file.
 pub fn todays_key(sample: &Sample) -> SigningKey {
     todays_key_on(&sample.disk)
 }
@@ -137,7 +137,7 @@ fn key_in(file: &[u8]) -> SigningKey {
     SigningKey::from_bytes(&seed.try_into().unwrap())
 }
 
-/// The public key that a record is made or begun with, if it names one.
+/// The public key in a record, if it has one.
 pub fn key_named(line: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(line).unwrap();
     text.contains("\"key\":")

@@ -1,5 +1,5 @@
-//! Private keys of a log: all of them, as somebody who copied each in time has them, and
-//! under names that they should not have.
+//! All private keys of a log, as somebody has them who copied each in time, and under wrong
+//! names.
 
 use super::simulated::Simulated;
 use super::{Sample, at, join, lines, settings, write};
@@ -21,7 +21,7 @@ pub fn state(keys: &[(String, Vec<u8>)]) -> StateKeys {
     StateKeys::of_files(keys.iter().map(|(name, text)| (&**name, &**text)))
 }
 
-/// The same key, in a file of another epoch that says so too.
+/// The same key, in a file with another epoch in its name and content.
 pub fn renamed((name, text): &(String, Vec<u8>), epoch: u64) -> (String, Vec<u8>) {
     let own = name.strip_prefix("seal-key-").unwrap();
     let text = String::from_utf8(text.clone()).unwrap();
@@ -29,7 +29,7 @@ pub fn renamed((name, text): &(String, Vec<u8>), epoch: u64) -> (String, Vec<u8>
     (format!("seal-key-{epoch}"), text.into_bytes())
 }
 
-/// A log in epoch 6 whose every key was kept by somebody: its lines, and the keys by epoch.
+/// A log in epoch 6 whose keys were all copied: its lines, and the keys by epoch.
 pub fn with_all_keys() -> (Sample, Vec<Vec<u8>>, Files) {
     let disk = Simulated::default();
     let mut log = Log::open(disk.clone(), settings(), at(0)).unwrap();

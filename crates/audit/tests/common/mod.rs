@@ -1,4 +1,4 @@
-//! What several tests of the log share.
+//! Shared helpers of the log's tests.
 #![allow(dead_code, unreachable_pub, reason = "no test uses all of it")]
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
@@ -31,7 +31,7 @@ pub fn settings() -> Settings {
     }
 }
 
-/// A moment, in seconds of the test's own time.
+/// A time, in seconds of the test.
 pub fn at(second: u64) -> Timestamp {
     Timestamp::from_micros(1_795_255_200 * SECOND).plus(Duration::from_secs(second))
 }
@@ -66,7 +66,7 @@ pub fn check(files: &[(String, Vec<u8>)], options: &Options) -> Report {
     verify(sources(files), options, &mut |_| ()).unwrap()
 }
 
-/// The log on a disk, with the seals of what was removed from it.
+/// The log on a disk, with the seals of removed segments.
 pub fn check_disk(disk: &Simulated, options: &Options) -> Report {
     let (files, seals) = {
         let disk = disk.disk.lock().unwrap();
@@ -75,7 +75,7 @@ pub fn check_disk(disk: &Simulated, options: &Options) -> Report {
     check_pruned(&files, seals, options)
 }
 
-/// As [`check`], with the seals of what was removed.
+/// As [`check`], with the seals of removed segments.
 pub fn check_pruned(
     files: &[(String, Vec<u8>)],
     seals: Option<Vec<u8>>,
@@ -89,7 +89,7 @@ pub fn check_pruned(
     verify(LogFiles { seals, files }, options, &mut |_| ()).unwrap()
 }
 
-/// No more bytes than these, all files together.
+/// A limit in bytes for all files together.
 pub fn at_most(bytes: u64) -> Limits {
     Limits {
         bytes: Some(bytes),
@@ -97,7 +97,7 @@ pub fn at_most(bytes: u64) -> Limits {
     }
 }
 
-/// Removes what is due, as the writer does.
+/// Removes all segments that are due, as the writer does.
 pub fn prune<S: Storage>(
     log: &mut Log<S>,
     second: u64,
@@ -118,7 +118,7 @@ pub fn prune<S: Storage>(
     }
 }
 
-/// The content alone is judged, wherever it ends.
+/// Options for the content only: the end is not checked.
 pub fn pinned(key: PublicKey) -> Options {
     Options {
         key: Some(key),
@@ -127,7 +127,7 @@ pub fn pinned(key: PublicKey) -> Options {
     }
 }
 
-/// The end is judged too, by the private keys on the log's disk.
+/// Options that check the end by the private keys on the log's disk.
 pub fn pinned_with_state(key: PublicKey, disk: &Simulated) -> Options {
     Options {
         key: Some(key),
@@ -179,7 +179,7 @@ pub fn one(content: Vec<u8>) -> Vec<(String, Vec<u8>)> {
     vec![("log".to_owned(), content)]
 }
 
-/// The verification key, from a log's first record: a writer has the next one soon.
+/// The verification key, from a log's first record: a writer soon has the next one.
 pub fn first_key(log: &[u8]) -> PublicKey {
     let text = std::str::from_utf8(log).unwrap();
     forger::value(text, "key").parse().unwrap()
@@ -197,7 +197,7 @@ pub fn is_seal(line: &[u8]) -> bool {
     String::from_utf8_lossy(line).contains("\"event_type\":\"log.sealed\"")
 }
 
-/// What the collector knows: the key, and the last record.
+/// Options for a collector's knowledge: the key, and the last record.
 pub fn known(sample: &Sample) -> Options {
     let report = check(&sample.files, &pinned(sample.key));
     assert_eq!(report.verdict, Verdict::Intact, "{:?}", report.findings);
@@ -214,7 +214,7 @@ pub fn attack(report: &Report) -> Attack {
     report.findings[0].attack
 }
 
-/// A small generator: the same throws in every run.
+/// A small random number generator with the same numbers in every run.
 pub struct Dice(pub u64);
 
 impl Dice {
@@ -242,7 +242,7 @@ pub fn rotate(writer: &Writer) -> Result<Rotation, Unavailable> {
     outcome.recv_timeout(Duration::from_secs(20)).unwrap()
 }
 
-/// Waits for what comes by itself; the deadline is far beyond it.
+/// Waits for a state, with a deadline that is far beyond it.
 pub fn until(writer: &Writer, wanted: impl Fn(&Health) -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !wanted(&writer.health()) {

@@ -1,4 +1,4 @@
-//! The verifier in `docs/`, and whether it can be run here.
+//! The verifier in `docs/`, if it can be run here.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,7 +13,7 @@ pub fn has_python() -> bool {
         .output();
     let found = found.is_ok_and(|output| output.status.success());
     if !found {
-        // In CI it is among the counterparts that have to be here.
+        // In CI it is one of the required programs.
         let missing = std::env::var("PULSE_TEST_MISSING");
         let is_known = missing.map_or(true, |names| names.contains("cryptography"));
         assert!(is_known, "python3 has no cryptography package");

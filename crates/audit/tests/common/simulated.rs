@@ -1,10 +1,10 @@
-//! A disk that can be made to fail and to lose power.
+//! A disk that can fail and lose power.
 //!
-//! Files have two contents: what the program sees, and what is on the platter. A
-//! crash leaves the platter's, and of what was appended since the last sync any
-//! first part, perhaps with rubbish at its end. Names change at once and for good,
-//! as `Storage` asks: what a test can do between two of its methods is refuse the
-//! next one, or cut the power before, in or after it.
+//! Files have two contents: what the program sees, and what is on the platter. A crash leaves the
+//! content of the platter, and of what was appended since the last sync a prefix of any length,
+//! perhaps with garbage after it. Names change at once and durably, as `Storage` requires: between
+//! two of its methods a test can refuse the next one, or cut the power before, during or after
+//! it.
 
 use pulse_audit::verify::StateKeys;
 use pulse_audit::{Dir, LIVE, Live, Storage};
@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex};
 pub struct File {
     pub seen: Vec<u8>,
     pub safe: usize,
-    /// Seen until the power is lost, and never on the platter.
+    /// Visible until the power fails, and never on the platter.
     lost: Vec<Range<usize>>,
 }
 
@@ -25,19 +25,19 @@ pub const EIO: i32 = 5;
 pub const ENOSPC: i32 = 28;
 pub const EROFS: i32 = 30;
 
-/// What happens at one operation.
+/// The fate of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Refused with this error number, with nothing done.
+    /// Refused with this error number, without effect.
     Before(i32),
-    /// Refused, but done: or half done, for an append.
+    /// Refused after it was done, or half done for an append.
     After(i32),
-    /// Refused, and what a sync was to put on the platter is taken for done, as
-    /// Linux does: no later sync puts it there.
+    /// A sync is refused, and its bytes count as written, as on Linux: no later sync puts them on
+    /// the platter.
     Lost(i32),
-    /// Power lost before.
+    /// The power fails before it.
     PowerBefore,
-    /// Power lost in the middle or right after.
+    /// The power fails in the middle or right after it.
     PowerAfter,
 }
 
@@ -48,7 +48,7 @@ pub struct Disk {
     next: u64,
     /// Operations done so far.
     pub operations: u64,
-    /// What happens from which operation on, and for how many.
+    /// The fate of operations: from which on, and for how many.
     pub fault: Option<(u64, u64, Fault)>,
     pub dead: bool,
     /// Files cannot be cut or renamed (`chattr +a`).
@@ -124,12 +124,12 @@ impl Disk {
         self.files.insert(key(place, name), self.next);
     }
 
-    /// A file as somebody else put it there.
+    /// Puts a file on the disk, as another program does.
     pub fn create_log_file(&mut self, name: &str, content: &[u8]) {
         self.create(Dir::Log, name, content);
     }
 
-    /// The power comes back.
+    /// Restores the power.
     pub fn restart(&mut self) {
         self.dead = false;
         self.fault = None;

@@ -1,10 +1,10 @@
-//! What can be done to a log, at random, and what it should be called.
+//! Random changes of a log, and the findings that fit them.
 
 use crate::common::forger::{falsify, rechain, rechain_and_reseal, todays_key};
 use crate::common::{Dice, Sample, is_seal, join, lines, one};
 use pulse_audit::verify::Attack;
 
-/// What is done.
+/// A kind of change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Which {
     EditByte,
@@ -42,11 +42,11 @@ impl Which {
     ];
 }
 
-/// A log that was changed. Each line knows its file, so that it can be looked at
-/// as one file or as segments.
+/// A changed log. Each line knows its file, so that it can be verified as one file or as
+/// segments.
 pub(crate) struct Mutation {
     pub(crate) lines: Vec<(usize, Vec<u8>)>,
-    /// What fits what was done.
+    /// The findings that fit.
     pub(crate) names: Vec<Attack>,
     /// The files' names.
     files: Vec<String>,
@@ -65,7 +65,7 @@ impl Mutation {
         }
     }
 
-    /// What the verifier is given.
+    /// The input of the verifier.
     pub(crate) fn files(&self) -> Vec<(String, Vec<u8>)> {
         let names = self.files.iter();
         let mut files: Vec<_> = names.map(|name| (name.clone(), Vec::new())).collect();
@@ -94,7 +94,7 @@ impl Mutation {
         }
     }
 
-    /// Named as one whose end is missing: at a seal, it may be an older copy.
+    /// Findings of a missing end: at a seal, it may be an older copy.
     fn cut_back(self) -> Self {
         if self
             .lines
@@ -114,7 +114,7 @@ impl Mutation {
 }
 
 pub(crate) fn mutate(dice: &mut Dice, which: Which, ours: &Sample, theirs: &Sample) -> Mutation {
-    // What a collector has is one file; a directory has segments.
+    // A collector has one file; a directory has segments.
     let one = one(join(&ours.files));
     let is_one = which != Which::ReplaceSegment && dice.below(2) == 0;
     let mutation = Mutation::of(if is_one { &one } else { &ours.files });
@@ -190,7 +190,7 @@ fn edit_byte(dice: &mut Dice, mut mutation: Mutation) -> Mutation {
     }
 }
 
-/// Bytes put in or taken out, anywhere but at the newline.
+/// Inserts or removes bytes, except at the newline.
 fn edit_length(dice: &mut Dice, mut mutation: Mutation) -> Mutation {
     let at = dice.below(mutation.lines.len());
     let line = &mut mutation.lines[at].1;
@@ -210,7 +210,7 @@ fn insert(dice: &mut Dice, mut mutation: Mutation, line: Vec<u8>) -> Mutation {
     let begins_log = at == 0 && line.starts_with(b"{\"seq\":1,");
     mutation.lines.insert(at, (file, line));
     if begins_log {
-        // Another log's beginning, and then it is ours that does not follow.
+        // Another log's beginning, after which ours does not follow.
         mutation.named(&[Attack::WrongKey])
     } else {
         mutation.named(&[Attack::Inserted])
@@ -221,7 +221,7 @@ fn delete(dice: &mut Dice, mut mutation: Mutation) -> Mutation {
     let count = mutation.lines.len();
     let at = dice.below(count);
     let end = (at + 1 + dice.below(3)).min(count);
-    // A segment's end was cut off, and nothing else.
+    // Only the end of a segment was cut off.
     let cuts_file = mutation.is_first_of_file(end) && !mutation.is_first_of_file(at);
     mutation.lines.drain(at..end);
     match end == count {
@@ -251,7 +251,7 @@ fn duplicate(dice: &mut Dice, mut mutation: Mutation) -> Mutation {
     mutation.named(&[Attack::Duplicated])
 }
 
-/// Cut at any byte.
+/// Cuts at any byte.
 fn truncate(dice: &mut Dice, mut mutation: Mutation) -> Mutation {
     let at = dice.below(mutation.lines.len());
     mutation.lines.truncate(at + 1);
@@ -275,12 +275,12 @@ fn splice(dice: &mut Dice, mut mutation: Mutation, foreign: &[Vec<u8>]) -> Mutat
     if begins_file {
         mutation.named(&[Attack::SegmentSwapped, Attack::Deleted])
     } else {
-        // Where nothing after a gap names its log, a gap is a gap.
+        // If nothing after a gap names its log, it is only a gap.
         mutation.named(&[Attack::Spliced, Attack::Deleted])
     }
 }
 
-/// By the other log's, or by another of the same log.
+/// Replaces a segment by one of another log, or by another one of the same log.
 fn replace_segment(dice: &mut Dice, mut mutation: Mutation, theirs: &Sample) -> Mutation {
     let count = mutation.files.len();
     let place = dice.below(count);
@@ -305,7 +305,7 @@ fn replace_segment(dice: &mut Dice, mut mutation: Mutation, theirs: &Sample) -> 
     }
 }
 
-/// All up to a seal.
+/// The lines up to a seal.
 fn restore(dice: &mut Dice, mut mutation: Mutation) -> Mutation {
     let seals: Vec<usize> = (0..mutation.lines.len() - 1)
         .filter(|at| is_seal(&mutation.lines[*at].1))

@@ -1,4 +1,4 @@
-//! Every change of a sealed log is found, and named.
+//! Every change of a sealed log is found and named.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 #[path = "../common/mod.rs"]
@@ -11,7 +11,7 @@ use kinds::{Mutation, Which};
 use pulse_audit::verify::{Attack, Finding, Verdict};
 
 #[test]
-fn every_single_bit_flip_of_a_sealed_log_is_found() {
+fn every_bit_flip_is_found() {
     let sample = sample(1, 2, 3, "small");
     let (options, content) = (pinned(sample.key), join(&sample.files));
     for bit in 0..content.len() * 8 {
@@ -34,7 +34,7 @@ fn every_single_bit_flip_of_a_sealed_log_is_found() {
 }
 
 #[test]
-fn ten_thousand_random_mutations_are_found_and_named() {
+fn random_mutations_are_named() {
     let (ours, theirs) = (sample(3, 2, 2, "ours"), sample(3, 2, 2, "theirs"));
     let options = known(&ours);
     let mut dice = Dice(7);
@@ -54,7 +54,7 @@ fn ten_thousand_random_mutations_are_found_and_named() {
     assert!(wrong.is_empty(), "{} misnamed: {:#?}", wrong.len(), wrong);
 }
 
-/// The number of the first line that is not what it was.
+/// The number of the first line that was changed.
 fn first_change(mutation: &Mutation, ours: &Sample) -> u64 {
     let original = lines(&join(&ours.files));
     let same = mutation.lines.iter().zip(&original);
@@ -63,9 +63,8 @@ fn first_change(mutation: &Mutation, ours: &Sample) -> u64 {
         + 1
 }
 
-/// Whether the finding is where the mutation is: at the first line that changed,
-/// at the number which that line claims, or at the first of the records that a
-/// seal no longer fits.
+/// Whether the finding is at the mutation: at the first line that changed, at the number which that
+/// line has, or at the first of the records under a seal that no longer fits.
 fn is_at(found: &Finding, mutation: &Mutation, ours: &Sample) -> bool {
     let first = first_change(mutation, ours);
     let line = mutation
@@ -87,7 +86,7 @@ fn is_at(found: &Finding, mutation: &Mutation, ours: &Sample) -> bool {
 }
 
 #[test]
-fn an_unsealed_end_that_was_rewritten_contradicts_what_the_collector_has() {
+fn a_copy_shows_a_rewritten_end() {
     let mut victim = sample(1, 2, 2, "x");
     let mut log =
         pulse_audit::Log::open(victim.disk.clone(), common::settings(), common::at(50)).unwrap();

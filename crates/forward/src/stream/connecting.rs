@@ -13,7 +13,7 @@ use tokio::time::{interval, sleep_until};
 
 impl Stream {
     /// Tries each collector once. None when the daemon stops, or when all failed and the pause
-    /// after that is over.
+    /// after that has ended.
     pub(super) async fn connect(&mut self) -> Option<(usize, Connection)> {
         self.fingerprint = credentials::fingerprint(&self.config.files);
         let (first, count) = (

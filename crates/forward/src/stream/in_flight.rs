@@ -22,7 +22,7 @@ enum Sent {
     Message(u64),
 }
 
-/// What an acknowledgement covers that earlier ones did not.
+/// The records and messages that an acknowledgement covers and earlier ones did not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Acknowledged {
     pub(super) records: u64,

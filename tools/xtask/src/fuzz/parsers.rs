@@ -76,7 +76,7 @@ const PARSERS: &[(&str, &str, &str)] = &[
     ("core/src/rpc/mod.rs", "parse_node", "rpc_line"),
     ("core/src/subid.rs", "parse", "subid"),
     ("forward/src/cursor.rs", "parse", "state_files"),
-    ("forward/src/spool.rs", "decoded", "state_files"),
+    ("forward/src/spool.rs", "decode", "state_files"),
     ("node/src/arguments.rs", "parse", "helper_request"),
     ("node/src/confinement.rs", "parse", "helper_request"),
     ("node/src/hwmon.rs", "parse", "helper_values"),

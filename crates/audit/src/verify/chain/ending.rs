@@ -1,4 +1,4 @@
-//! Where the lines end: does the log end there too, and what is the verdict?
+//! The end of the log: whether it should end there, and the remaining findings.
 
 use super::{Chain, LastRecord, MAX_FINDINGS, StrayLines};
 use crate::record::MAX_LINE_BYTES;
@@ -32,7 +32,7 @@ impl Chain<'_> {
         }
     }
 
-    /// False when there is none.
+    /// Adds the finding of the break; false when there was none.
     pub(super) fn judge_evidence(&mut self) -> bool {
         let Some(evidence) = self.evidence.take() else {
             return false;
@@ -41,12 +41,13 @@ impl Chain<'_> {
         let place = evidence.begins_at();
         let earlier = |found: &Finding| found.record < place;
         let at = self.report.findings.partition_point(earlier);
-        // Whatever else was found from there on may well come from this.
+        // Before the findings of later records, which the same change may have caused.
         self.report.findings.insert(at, evidence.judge());
         true
     }
 
-    /// A file that is not the one of its name mostly breaks the chain, and how says more.
+    /// Adds findings of misnamed files. Such a file usually breaks the chain as well; then the
+    /// finding of the break, which says more, comes first.
     fn report_misnamed(&mut self, is_broken: bool) {
         for found in std::mem::take(&mut self.misnamed) {
             let findings = &mut self.report.findings;
@@ -78,8 +79,8 @@ impl Chain<'_> {
         self.find(attack, seq, &stray.location, detail.to_owned());
     }
 
-    /// Whether a chain without a break ends where it should. Gives the first record at its
-    /// end that is not sealed yet, and need not be.
+    /// Checks the end of an unbroken chain. Gives the first record at its end that is not sealed
+    /// yet, and need not be.
     fn check_end(&mut self) -> Option<u64> {
         let location = self.location.clone();
         if self.report.records == 0 {
@@ -99,14 +100,14 @@ impl Chain<'_> {
         let (first, since) = self.unsealed_since?;
         let age = self.options.now.map(|now| now.since(since));
         if age.is_some_and(|age| age > self.options.max_unsealed) {
-            let detail = format!("the log's end is unsealed since {since}");
+            let detail = format!("the end of the log has been unsealed since {since}");
             self.find(Attack::Unsealed, first, &location, detail);
             return None;
         }
         Some(first)
     }
 
-    /// Records that are known from elsewhere and come after the end.
+    /// Checks that no record that is known from elsewhere comes after the end.
     fn check_heads_to_come(&mut self) {
         let (seq, location) = (self.head.seq, self.location.clone());
         let Some(last) = self.heads.last().filter(|last| last.seq > seq) else {

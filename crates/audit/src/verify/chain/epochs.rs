@@ -1,4 +1,4 @@
-//! What the log says of itself: where it begins, and which key each seal must have.
+//! The records of the log about itself: the log's id, its keys, and the seals.
 
 use super::{Chain, LastRecord};
 use crate::key::PublicKey;
@@ -24,11 +24,12 @@ impl Chain<'_> {
         }
     }
 
-    /// Without the record that names the key, no seal could ever be wrong.
+    /// A log must begin with the record that names the first key: without it, a forger could use
+    /// any.
     pub(super) fn check_beginning(&mut self, line: &RecordLine<'_>) {
         if line.seq == 1 && line.event_type != b"log.open" {
             let location = self.location.clone();
-            let detail = "the log begins with no key: it was written anew".to_owned();
+            let detail = "the log does not begin with a key: it was rewritten".to_owned();
             self.find(Attack::WrongKey, line.seq, &location, detail);
         }
     }
@@ -52,7 +53,7 @@ impl Chain<'_> {
         };
         let log_id = members["log_id"].as_str();
         if self.log_id.is_none() {
-            // A part that began after the record that names the log.
+            // A part that begins with a seal does not name the log until here.
             self.log_id = log_id.map(str::to_owned);
         }
         let same_log = log_id == self.log_id.as_deref();
@@ -63,12 +64,12 @@ impl Chain<'_> {
                 Attack::Spliced,
                 seq,
                 &location,
-                "it goes on with another log or key".to_owned(),
+                "it continues with another log or key".to_owned(),
             );
         }
     }
 
-    /// The key, where a log or a part of one begins.
+    /// Learns the first key of a log, or of a part of one.
     fn learn_epoch(&mut self, seq: u64, members: &Value) {
         let (Some(number), Some(key)) = (members["epoch"].as_u64(), key_of(members, "key")) else {
             let location = self.location.clone();
@@ -86,7 +87,7 @@ impl Chain<'_> {
             Some(pinned) if (number == 0 || seq == 1) && pinned != key => {
                 let location = self.location.clone();
                 let detail =
-                    format!("the log begins with the key {key}: another log, or written anew");
+                    format!("the log begins with the key {key}: another log, or a rewritten one");
                 self.find(Attack::WrongKey, seq, &location, detail);
             }
             Some(_) if number == 0 => (),

@@ -1,7 +1,7 @@
-//! Records that are missing in a collector's file: the chain is followed anew after them.
+//! Gaps in a collector's file, after which a new chain begins.
 //!
-//! One gap must not hide the next, so each is told and what follows is verified for
-//! itself. What was known before the gap must still agree with what comes after it.
+//! A gap must not hide the next one. So each is reported, and the records after it are
+//! verified as a chain of their own, whose log and keys must agree with those before it.
 
 use super::{Chain, CurrentKey, LastRecord, Location};
 use crate::key::PublicKey;
@@ -10,12 +10,12 @@ use crate::record::Head;
 use crate::verify::report::Attack;
 
 impl Chain<'_> {
-    /// The end of what was followed so far.
+    /// The end of the chain so far.
     pub(in crate::verify) fn head(&self) -> &Head {
         &self.head
     }
 
-    /// Where the next line stands, when lines are not read in their order.
+    /// Sets the position of the next line, where lines are not read in order.
     pub(in crate::verify) fn move_before(&mut self, location: &Location) {
         self.location = Location {
             line: location.line.saturating_sub(1),
@@ -23,7 +23,7 @@ impl Chain<'_> {
         };
     }
 
-    /// Goes on with this record, whatever is missing before it.
+    /// Begins a new chain with this record, after a gap.
     pub(in crate::verify) fn begin_anew_with(&mut self, line: &RecordLine<'_>) {
         self.judge_evidence();
         self.head = Head {
@@ -38,7 +38,7 @@ impl Chain<'_> {
         self.last = LastRecord::Other;
     }
 
-    /// Keys and epochs go forward, also where nobody sees them do it.
+    /// Checks that the first key after a gap is of the same log, and not of an earlier epoch.
     pub(super) fn check_after_gap(
         &mut self,
         seq: u64,
@@ -54,7 +54,7 @@ impl Chain<'_> {
         let is_other_key = epoch == before.epoch && key != before.key;
         if epoch < before.epoch || is_other_key || is_another_log {
             let location = self.location.clone();
-            let detail = "after what is missing, another log or key goes on".to_owned();
+            let detail = "after the missing records another log or key continues".to_owned();
             self.find(Attack::Spliced, seq, &location, detail);
         }
     }

@@ -1,11 +1,11 @@
-//! A log whose beginning retention removed: is the removal on record, and do the keys
-//! still go back to the first one?
+//! A log whose beginning retention removed: whether the removal is on record, and whether the
+//! kept seals lead from the first key to the current one.
 //!
-//! The first record that is left names the epoch that the log is in there. The seals of
-//! the epochs before it stand in `audit.seals`, so they prove its key; that nothing else
-//! was in those epochs they cannot prove, for what they signed is gone. Which records may
-//! be missing, a `log.pruned` record says that comes later. Until it has come, the log is
-//! also looked at as one whose beginning was taken away, which it is if none comes.
+//! The first record that is left names its epoch. The seals of the epochs before it are in
+//! `audit.seals`, and prove its key. They cannot prove the removed records, whose signed bytes
+//! are gone. Which records were removed is in a `log.pruned` record, which comes later in the
+//! log. Until it is read, evidence is also collected for the other case: that the beginning
+//! was deleted.
 
 use super::{Chain, CurrentKey, Location};
 use crate::key::PublicKey;
@@ -23,37 +23,38 @@ use serde_json::Value;
 use std::collections::VecDeque;
 use std::io::{self, Read};
 
-/// Times of so many seals are remembered, to tell a removal that came too early: those
-/// of six weeks, if a minute never passes without a record.
-const MOST_TIMES: usize = 1 << 16;
+/// The number of seals whose times are kept, for detecting early removals: those of six weeks
+/// with one seal per minute.
+const MAX_TIMES: usize = 1 << 16;
 
 const ANOTHER_RECORD: &str = "the log has another record than this seal";
 
-/// `audit.seals`, as far as it was read.
+/// The reader of `audit.seals`.
 pub(in crate::verify) enum KeptSeals {
-    /// It is not known whether there is such a file.
+    /// It is unknown whether there is such a file.
     Unknown,
-    /// There is none where it would be.
+    /// There is none.
     Missing(Location),
     Here {
         lines: Lines<Box<dyn Read>>,
         location: Location,
         next: NextSeal,
-        /// Sequence numbers and times of the last ones.
+        /// The numbers and times of the last seals read.
         times: VecDeque<(u64, Timestamp)>,
     },
 }
 
-/// Where the next seal comes from.
+/// The next seal of the file.
 pub(in crate::verify) enum NextSeal {
+    /// It is read from the file.
     File,
     /// It was read and put back.
     PutBack(KeptSeal),
-    /// There is none: no more is read.
+    /// There is none, or no more are read.
     None,
 }
 
-/// One of its lines.
+/// A seal of the file.
 pub(in crate::verify) struct KeptSeal {
     seq: u64,
     ts: Timestamp,
@@ -61,16 +62,16 @@ pub(in crate::verify) struct KeptSeal {
     location: Location,
 }
 
-/// What is known of the part that is missing.
+/// The missing part of the log.
 pub(in crate::verify) struct MissingBeginning {
-    /// The first record that there is, and what it follows.
+    /// The first record that is left, and the hash that it names as the one before.
     first: u64,
     follows: Hex,
-    /// The epoch that it names.
+    /// The epoch in it.
     epoch: Option<u64>,
-    /// The record that says that what is missing was removed.
+    /// The record of the removal of exactly the missing part.
     removal: Option<u64>,
-    /// What it looks like when nothing says so.
+    /// The evidence for the case that there is no such record.
     evidence: Evidence,
 }
 
@@ -116,7 +117,7 @@ impl KeptSeals {
         })
     }
 
-    /// The next line; `Err` with its place when it is no seal as it was written.
+    /// The next seal; `Err` with its position when the line is not a seal.
     fn next(&mut self) -> io::Result<Option<Result<KeptSeal, Location>>> {
         let Self::Here {
             lines,
@@ -159,14 +160,14 @@ impl KeptSeals {
 
     fn note_time(&mut self, seal: &KeptSeal) {
         if let Self::Here { times, .. } = self {
-            if times.len() == MOST_TIMES {
+            if times.len() == MAX_TIMES {
                 times.pop_front();
             }
             times.push_back((seal.seq, seal.ts));
         }
     }
 
-    /// The time of the last seal up to a record, if it is remembered.
+    /// The time of the last seal up to a record, if it is kept.
     fn time_before(&self, seq: u64) -> Option<Timestamp> {
         let Self::Here { times, .. } = self else {
             return None;
@@ -177,12 +178,12 @@ impl KeptSeals {
 }
 
 impl Chain<'_> {
-    /// Whether the log may begin with this record: a segment's first.
+    /// Whether a pruned log may begin with this record, as a segment does.
     pub(super) fn may_be_pruned(&self, line: &RecordLine<'_>) -> bool {
         line.seq > 1 && line.event_type == b"log.resumed" && self.stray.is_none()
     }
 
-    /// The log begins with this record, if a later one says why.
+    /// Begins with this record, expecting the record of the removal later.
     pub(super) fn begin_pruned(&mut self, line: &RecordLine<'_>, text: &[u8]) {
         let epoch = members(text).and_then(|members| ordinal(&members, "epoch"));
         self.beginning = Some(MissingBeginning {
@@ -195,7 +196,7 @@ impl Chain<'_> {
         match self.prove_key(line.seq, epoch.unwrap_or(0)) {
             Ok(None) => (),
             Ok(Some(found)) => {
-                // What they led to is worth nothing then.
+                // The key to which bad seals lead proves nothing.
                 self.key = CurrentKey::Unknown;
                 self.report.findings.push(found);
             }
@@ -203,8 +204,8 @@ impl Chain<'_> {
         }
     }
 
-    /// Reads the seals before the record `first`, which says that there were `epochs` of
-    /// them; gives what is wrong with them. They lead to the key that is current there.
+    /// Follows the kept seals of the `epochs` before record `first` to the key that is current
+    /// there. Gives the first defect.
     fn prove_key(&mut self, first: u64, epochs: u64) -> io::Result<Option<Finding>> {
         match &self.seals {
             KeptSeals::Unknown => return Ok(None),
@@ -251,7 +252,7 @@ impl Chain<'_> {
         Ok(None)
     }
 
-    /// The epoch and key after this seal, if it is the one that has to stand here.
+    /// The epoch and key after a kept seal, if it is the next one.
     fn check_kept(
         &mut self,
         seal: &KeptSeal,
@@ -307,7 +308,7 @@ impl Chain<'_> {
         })
     }
 
-    /// A seal of another epoch stands where that of `wanted` should.
+    /// The finding for a kept seal of another epoch than `wanted`.
     fn judge_epoch(
         &mut self,
         seal: &KeptSeal,
@@ -341,10 +342,10 @@ impl Chain<'_> {
         ))
     }
 
-    /// A seal of the log itself: one that is also kept must be the same. A removal that
-    /// was interrupted leaves seals in both places.
+    /// Compares a seal of the log with the kept one of the same number: an interrupted removal
+    /// leaves seals in both places, which must be equal.
     pub(super) fn compare_with_kept(&mut self, line: &RecordLine<'_>, text: &[u8]) {
-        // A part may begin behind those that are kept.
+        // A part may begin after those that are kept.
         if self.evidence.is_some() || self.is_part() {
             return;
         }
@@ -358,14 +359,14 @@ impl Chain<'_> {
                     let found = finding(Attack::Forked, kept.seq, &kept.location, ANOTHER_RECORD);
                     self.report.findings.push(found);
                 }
-                // What was torn when a removal was interrupted is cut off by the next one.
+                // Torn bytes of an interrupted removal, which the next one cuts off.
                 Ok(Some(Err(_)) | None) => return self.seals.continue_with(NextSeal::None),
                 Err(error) => return self.error = Some(error),
             }
         }
     }
 
-    /// What is kept has been met by now.
+    /// At the end of the log: every kept seal must have been compared.
     pub(in crate::verify) fn finish_kept(&mut self) {
         let is_followed = self.evidence.is_none() && self.stray.is_none();
         if !is_followed || !self.report.findings.is_empty() || self.is_part() {
@@ -414,8 +415,8 @@ impl Chain<'_> {
         }
     }
 
-    /// Whether a removal agrees with the limits. What was removed is gone; but it was no
-    /// older than its last seal, and no larger than its records can be.
+    /// Checks a removal against the limits. The removed records are gone, but their age is at
+    /// most that of their last seal, and their size is bounded by their number.
     fn check_limits(
         &mut self,
         line: &RecordLine<'_>,
@@ -432,8 +433,8 @@ impl Chain<'_> {
         };
         if let Some(why) = why {
             let detail = format!(
-                "records {} to {} were pruned early: {why}. If the limits were others then, \
-                 give these",
+                "records {} to {} were pruned early: {why}. If other limits applied then, \
+                 give those",
                 removal.first, removal.last
             );
             self.find(Attack::PrunedEarly, removal.first, location, detail);
@@ -469,7 +470,7 @@ impl Chain<'_> {
         let Some(limit) = limits.bytes else {
             return Some("retain_bytes is not set".to_owned());
         };
-        // What was there besides what is here: it may have been removed since.
+        // The removed records, and those that were removed after them.
         let gone = (first_here - removal.first).saturating_mul(MAX_LINE_BYTES as u64);
         let most = gone
             .saturating_add(self.report.bytes)
@@ -478,7 +479,7 @@ impl Chain<'_> {
             .then(|| format!("the log had {most} bytes then at most, and retain_bytes is {limit}"))
     }
 
-    /// Lines after the chain broke: they may still say what was removed.
+    /// Takes records of removals after a break.
     pub(super) fn observe_removal(&mut self, line: &RecordLine<'_>, text: &[u8]) {
         if let Some(beginning) = &mut self.beginning
             && line.event_type == b"log.pruned"
@@ -488,14 +489,14 @@ impl Chain<'_> {
         }
     }
 
-    /// What the missing part comes to, when all was read.
+    /// At the end of the log: the note or finding for the missing part.
     pub(super) fn judge_beginning(&mut self) {
         let Some(beginning) = self.beginning.take() else {
             return;
         };
         let last = beginning.first - 1;
-        // Nothing is removed before the seal on its record: one without a seal was written
-        // by somebody who has no key. Where the chain broke, that is what is told.
+        // A segment is removed after the record of its removal is sealed, so an unsealed record
+        // was written by somebody without the key. After a break, the break is reported instead.
         let is_broken = !self.report.findings.is_empty();
         let is_good = |record| is_broken || record <= self.report.sealed_through;
         if beginning.removal.is_some_and(is_good) {
@@ -507,7 +508,7 @@ impl Chain<'_> {
             );
             self.note(NoteKind::Pruned, beginning.first, &text);
         } else {
-            // Segments that are in disorder as a whole are told once.
+            // A deleted beginning also looks like a swapped segment: it is reported once.
             let findings = &mut self.report.findings;
             findings.retain(|found| found.attack != Attack::SegmentSwapped);
             findings.insert(0, beginning.evidence.judge());
@@ -525,7 +526,7 @@ impl KeptSeals {
 }
 
 impl MissingBeginning {
-    /// A record that says that just what is missing was removed, and how it ended.
+    /// Takes the record of a removal, if it is of exactly the missing part.
     fn cover(&mut self, removal: &Removal, record: u64) {
         let is_it = removal.last + 1 == self.first
             && removal.last_hash.as_bytes() == self.follows
@@ -554,4 +555,4 @@ fn finding(attack: Attack, record: u64, location: &Location, detail: &str) -> Fi
     }
 }
 
-const _: () = assert!(MOST_TIMES * size_of::<(u64, Timestamp)>() <= 1 << 20);
+const _: () = assert!(MAX_TIMES * size_of::<(u64, Timestamp)>() <= 1 << 20);

@@ -1,52 +1,52 @@
-//! What the private keys of the state directory say of the chain's end.
+//! Comparison of the end of the chain with the private keys of the state directory.
 
 use super::{AnnouncedKey, Chain, CurrentKey, LastRecord};
 use crate::key::PublicKey;
 use crate::verify::report::{Attack, NoteKind, Proof, Witness};
 use crate::verify::state::{HeldKey, StateKeys};
 
-/// What a private key is to a log.
+/// The relation of a private key to the log.
 enum KeyRole {
-    /// The last seal announced it, or `log.open` where there is none: the next is made with it.
+    /// The key of the next seal, announced by the last one or by `log.open`.
     Current,
-    /// The last seal was made with it.
+    /// The key of the last seal.
     Last(AnnouncedKey),
-    /// It made an earlier seal, and was erased then.
+    /// The key of an earlier seal, which was erased after it.
     Erased(AnnouncedKey),
-    /// It is for the epoch after the current one. No seal announces it yet.
+    /// The key of the next epoch, which no seal announces yet.
     Next,
-    /// It says that it is another log's.
+    /// A key of another log, according to its file.
     Foreign,
-    /// It is this log's, and the log has not come to it.
+    /// A key of this log that no record announces.
     Later,
 }
 
 impl Chain<'_> {
-    /// From this record on, an epoch's key is the current one.
+    /// Sets the current key, from record `seq` on.
     pub(super) fn announce(&mut self, epoch: u64, key: PublicKey, seq: u64) {
         let announced = AnnouncedKey { epoch, key, seq };
         self.key = CurrentKey::Known(announced);
         self.first_epoch.get_or_insert(epoch);
         let keys = self.options.state.iter().flat_map(StateKeys::held);
-        for (held, met) in keys.zip(&mut self.met_keys) {
+        for (held, seen) in keys.zip(&mut self.announced_keys) {
             if held.public == key {
-                *met = Some(announced);
+                *seen = Some(announced);
             }
         }
     }
 
-    /// Holds the chain's end against the private keys.
+    /// Compares the end of the chain with the private keys.
     ///
-    /// A crash, or a look at a log that is being written, may meet each of these moments:
+    /// After a crash, or while the log is written, each of these states is possible:
     ///
-    /// | in the middle of a seal | keys | the log's end calls for |
+    /// | state | keys in the directory | current epoch |
     /// |---|---|---|
-    /// | before its beginning, and after its end | n | n |
+    /// | no seal in progress | n | n |
     /// | the next key is stored, the seal is not on disk | n, n + 1 | n |
     /// | the seal is on disk, the old key is not erased | n − 1, n | n |
     ///
-    /// So one of the keys must be the one that is called for, whichever others there are. Of
-    /// these, the next one and the last one are permitted.
+    /// So the key of the current epoch must be there; of others, the next one and the last one
+    /// are permitted.
     pub(super) fn judge_state(&mut self) {
         let (Some(state), Some(current)) = (&self.options.state, self.key.known()) else {
             return;
@@ -54,12 +54,13 @@ impl Chain<'_> {
         let keys: Vec<(&HeldKey, KeyRole)> = state
             .held()
             .iter()
-            .zip(self.met_keys.clone())
-            .map(|(held, met)| (held, self.role(held, met, current)))
+            .zip(self.announced_keys.clone())
+            .map(|(held, announced)| (held, self.role(held, announced, current)))
             .collect();
         let is_current = |(_, role): &(&HeldKey, KeyRole)| matches!(role, KeyRole::Current);
         let fits = keys.iter().any(is_current);
-        // Seals that were made after the directory was read: it holds other keys by now.
+        // The directory was read before the log: if it has other keys now, seals were made in
+        // between, and its keys were current when they were read.
         let is_behind = !fits && state.has_changed();
         let mut is_cut = false;
         for (held, role) in &keys {
@@ -80,15 +81,22 @@ impl Chain<'_> {
         }
     }
 
-    fn role(&self, held: &HeldKey, met: Option<AnnouncedKey>, current: AnnouncedKey) -> KeyRole {
+    fn role(
+        &self,
+        held: &HeldKey,
+        announced: Option<AnnouncedKey>,
+        current: AnnouncedKey,
+    ) -> KeyRole {
         let next = current.epoch.checked_add(1);
-        match met {
-            Some(met) if met.epoch == current.epoch => KeyRole::Current,
-            Some(met) if met.epoch.checked_add(1) == Some(current.epoch) => KeyRole::Last(met),
-            Some(met) => KeyRole::Erased(met),
+        match announced {
+            Some(announced) if announced.epoch == current.epoch => KeyRole::Current,
+            Some(announced) if announced.epoch.checked_add(1) == Some(current.epoch) => {
+                KeyRole::Last(announced)
+            }
+            Some(announced) => KeyRole::Erased(announced),
             None if self.log_id.as_ref().is_some_and(|id| *id != held.log_id) => KeyRole::Foreign,
             None if next == Some(held.epoch) => KeyRole::Next,
-            // A part does not tell which keys were announced before it.
+            // A part of a log does not have the records that announced earlier keys.
             None if self.report.first_seq > 1 && Some(held.epoch) < self.first_epoch => {
                 KeyRole::Erased(AnnouncedKey {
                     epoch: held.epoch,
@@ -124,8 +132,8 @@ impl Chain<'_> {
 
     fn find_erased(&mut self, held: &HeldKey, key: AnnouncedKey) {
         let detail = format!(
-            "{} is the private key of epoch {}, which was erased: whoever brought it back can have \
-             written every record from here on anew",
+            "{} is the private key of epoch {}, which was erased: whoever restored it may have \
+             rewritten every record from here on",
             held.file, key.epoch
         );
         let location = self.location.clone();

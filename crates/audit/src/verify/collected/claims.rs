@@ -1,25 +1,25 @@
-//! What of a collector's line is a record of ours.
+//! The records in a line of a collector's file.
 //!
-//! A record follows whatever header the collector's template wrote. A collector that
-//! is killed while it writes leaves half a line, and the next one goes on behind it:
-//! so one line may hold several. No record can hold the sign by which one is known,
-//! for quotation marks within it are escaped.
+//! A record follows a header in the format of the collector's template. A collector that is
+//! killed during a write leaves an incomplete line, and continues on the same line after its
+//! restart: so a line may have several records. They are found by the bytes with which every
+//! record begins; these cannot occur within a record, where quotation marks are escaped.
 
 use pulse_core::ordinal::Ordinal;
 
 const SIGN: &[u8] = b"{\"seq\":";
 const AFTER_NUMBER: &[u8] = b",\"ts\":\"";
 
-/// Text that says it is a record.
+/// Text that begins as a record does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Claim<'a> {
     pub(super) seq: u64,
     pub(super) text: &'a [u8],
-    /// The line goes on with another one, or was not ended.
+    /// Another one follows on the line, or the line has no newline.
     pub(super) is_cut_short: bool,
 }
 
-/// The claims of a line, those of one host only if it is named.
+/// The claims of a line; only those of `host`, if it is given.
 pub(super) fn claims<'a>(
     line: &'a [u8],
     ended: bool,
@@ -40,7 +40,7 @@ pub(super) fn claims<'a>(
     })
 }
 
-/// Where each begins, and its number.
+/// The offset and number of each.
 fn signs(line: &[u8]) -> impl Iterator<Item = (usize, u64)> {
     memchr::memmem::find_iter(line, SIGN)
         .filter_map(move |at| Some((at, number(line.get(at + SIGN.len()..)?)?)))
@@ -59,7 +59,7 @@ fn names(header: &[u8], host: &str) -> bool {
     words.any(|word| word == host.as_bytes())
 }
 
-/// Without what stands behind the record.
+/// Removes what follows the record.
 fn trimmed(text: &[u8], is_followed: bool) -> &[u8] {
     let end = memchr::memmem::rfind(text, b"\"}").filter(|_| is_followed);
     let record = end.and_then(|end| text.get(..end + 2));
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_is_found_behind_every_header() {
+    fn records_follow_any_header() {
         for header in [
             "",
             " ",
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_wrote_is_no_record() {
+    fn other_lines_are_no_records() {
         for line in [
             "",
             "Nov 21 10:00:03 host1 sshd[1]: hello",
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_line_does_not_swallow_the_next() {
+    fn an_incomplete_line_hides_nothing() {
         let line = format!("h1 {{\"seq\":6,\"ts\":\"2Nov 21 host1 a: {RECORD}h1 {RECORD}");
         let found = texts(&line, None);
         assert_eq!(found.len(), 3);
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_is_told_by_a_whole_word_of_the_header() {
+    fn a_host_is_a_whole_word() {
         let line = format!("Nov 21 10:00:03 host1 a: {RECORD}");
         assert_eq!(texts(&line, Some("host1")).len(), 1);
         assert_eq!(texts(&line, Some("host")), []);

@@ -1,4 +1,4 @@
-//! Which copy of a record counts, what the others are, and what is missing.
+//! Verification of the copies of each record, and detection of gaps.
 
 use super::runs::RecordCopy;
 use super::{Collected, Missing};
@@ -10,17 +10,17 @@ use crate::verify::lines::RawLine;
 use crate::verify::report::{Attack, PendingReport};
 use crate::verify::torn_filter::LogItem;
 
-/// How many gaps are told one by one.
-const MOST_MISSING: usize = 1000;
-/// How many damaged records are kept in mind between two that are whole.
-const MOST_DAMAGED: usize = 1000;
+/// The most gaps that are reported one by one.
+const MAX_MISSING: usize = 1000;
+/// The most damaged records that are remembered between two complete ones.
+const MAX_DAMAGED: usize = 1000;
 
 pub(super) struct CollectedVerifier<'a> {
     chain: Chain<'a>,
     pub(super) collected: Collected,
-    /// The last whole record.
+    /// The last complete record.
     pub(super) last: Option<Head>,
-    /// Since then, records of which there is no whole copy.
+    /// The records after it without a complete copy.
     damaged: Vec<u64>,
 }
 
@@ -36,7 +36,7 @@ impl<'a> CollectedVerifier<'a> {
         }
     }
 
-    /// All copies of one record, the first to arrive first.
+    /// Takes the copies of a record, in order of arrival.
     pub(super) fn take(&mut self, copies: &[RecordCopy]) -> Option<(Head, Location)> {
         let Some((chosen, line)) = choose(copies, self.chain.head()) else {
             self.take_damaged(copies);
@@ -80,15 +80,15 @@ impl<'a> CollectedVerifier<'a> {
             self.chain
                 .find(Attack::Edited, copy.seq, &copy.location, detail);
         }
-        if self.damaged.len() < MOST_DAMAGED {
+        if self.damaged.len() < MAX_DAMAGED {
             self.damaged.extend(seq);
         }
     }
 
-    /// What is missing before this record, if anything is.
+    /// Reports the gap before this record, if there is one.
     fn close_gap(&mut self, line: &RecordLine<'_>, location: &Location) {
         let damaged = std::mem::take(&mut self.damaged);
-        // Without an earlier record the file begins here, or with what is damaged.
+        // Before the first complete record only damaged ones show that a record is missing.
         let expected = self.last.map(|last| last.seq + 1);
         let expected = expected.or(damaged.first().copied());
         let Some(mut from) = expected.filter(|from| *from < line.seq) else {
@@ -103,7 +103,7 @@ impl<'a> CollectedVerifier<'a> {
         self.chain.begin_anew_with(line);
     }
 
-    /// A damaged record has its own finding.
+    /// Reports deleted records. Damaged ones have findings of their own.
     fn blame_deletion(&mut self, from: u64, before: u64, location: &Location) {
         if from < before {
             let detail = match before - from {
@@ -116,16 +116,16 @@ impl<'a> CollectedVerifier<'a> {
 
     fn miss(&mut self, from: u64, to: u64) {
         self.collected.replay_from.get_or_insert(from);
-        if self.collected.missing.len() < MOST_MISSING {
+        if self.collected.missing.len() < MAX_MISSING {
             self.collected.missing.push(Missing { from, to });
         } else {
             self.collected.missing_left_out += 1;
         }
     }
 
-    /// The report on what was read, and what belongs to it.
+    /// The report on the records, and the other results.
     pub(super) fn finish(mut self) -> (PendingReport, Collected) {
-        // The damaged ones at the end must come once more too.
+        // Damaged records at the end must be sent again, too.
         if let (Some(last), false) = (self.last, self.damaged.is_empty()) {
             self.collected.replay_from.get_or_insert(last.seq + 1);
         }
@@ -133,7 +133,7 @@ impl<'a> CollectedVerifier<'a> {
     }
 }
 
-/// The whole copy that goes on from the record before, or else any whole one.
+/// The complete copy that follows the record before, or else any complete one.
 fn choose<'a>(copies: &'a [RecordCopy], head: &Head) -> Option<(&'a RecordCopy, RecordLine<'a>)> {
     let whole = |copy: &'a RecordCopy| {
         let line = RecordLine::parse(&copy.text).filter(RecordLine::is_whole);

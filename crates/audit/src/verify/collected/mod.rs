@@ -1,10 +1,10 @@
-//! A collector's file: what arrived of a log, among what others sent.
+//! Verification of a collector's file, which also has lines of other programs.
 //!
-//! A forwarder sends again what was not acknowledged, so records come twice, late and
-//! out of order; lines have headers; the file may begin in the middle of the log.
-//! None of that is an attack. What counts is that every record is there, as it was
-//! written. The file is read twice: once to learn where which record stands, once in
-//! the order of their numbers. Memory is bounded: see `runs` and `order`.
+//! A forwarder sends unacknowledged records again, so records may be repeated, late and out
+//! of order; lines have headers; the file may begin in the middle of the log. None of that is
+//! a defect. Every record must be there, as it was written. The file is read twice: once for
+//! an index of the records' positions, once in the order of their numbers. Memory is bounded:
+//! see `runs` and `order`.
 
 mod claims;
 mod judge;
@@ -22,16 +22,16 @@ use runs::Index;
 use serde::Serialize;
 use std::io;
 
-/// What is known of a collector's file.
+/// Knowledge about a collector's file.
 #[derive(Clone, Debug, Default)]
 pub struct Collection {
-    /// Only lines whose header has this word are looked at.
+    /// Only lines whose header has this word are read.
     pub host: Option<String>,
-    /// The collector has acknowledged this record and all before it.
+    /// The collector has acknowledged all records up to this one.
     pub acknowledged: Option<u64>,
 }
 
-/// Records that are not in a collector's file, or not whole.
+/// A range of records that are missing or incomplete in a collector's file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Missing {
     /// The first.
@@ -40,31 +40,31 @@ pub struct Missing {
     pub to: u64,
 }
 
-/// What a report on a log does not say of a collector's file.
+/// The results for a collector's file besides the report on its records.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Collected {
-    /// What is missing between records that are there, in order; at most 1,000.
+    /// The gaps between records, in order; at most 1,000.
     pub missing: Vec<Missing>,
-    /// How many more gaps there would be.
+    /// The number of further gaps.
     pub missing_left_out: u64,
-    /// What the log has after the last record, if a log was given.
+    /// The records of the log after the last one in the file, if a log was given.
     pub not_here_yet: Option<Missing>,
-    /// From here on it must be sent again to be complete, as far as is known.
+    /// The record from which on a replay makes the file complete, as far as is known.
     pub replay_from: Option<u64>,
-    /// Records that came once more, with the same bytes.
+    /// Identical repetitions of records.
     pub duplicates: u64,
-    /// Parts of records that a collector or its host left when it stopped.
+    /// Incomplete records, as a collector leaves when it is stopped.
     pub torn: u64,
-    /// Lines of others.
+    /// Lines of other programs.
     pub others: u64,
 }
 
-/// Verifies a collector's file, and compares it with the log if `log` gives its
-/// sources; each file is read twice. The second report is on the log.
+/// Verifies a collector's file, and compares it with the log if `log` gives the log's files.
+/// Each file is read twice. The second report is on the log.
 ///
 /// # Errors
-/// The operating system's, when a file cannot be read. Another one when a source is no
-/// file, or when its records are in such disorder that no bounded memory is enough.
+/// When a file cannot be read, when a source is not a file, or when its records are in too much
+/// disorder for the bounded memory.
 pub fn verify_collected(
     sources: Vec<Source>,
     collection: &Collection,
@@ -73,7 +73,7 @@ pub fn verify_collected(
     progress: &mut dyn FnMut(u64),
 ) -> io::Result<(Report, Collected, Option<Report>)> {
     let index = Index::of(sources, collection.host.as_deref(), progress)?;
-    // Opened only now: what the collector has, the log has had before.
+    // Opened after the collector's file was read, which can only have earlier records.
     let (records, mut second) = match log {
         None => (None, None),
         Some(open) => {
@@ -114,15 +114,15 @@ pub fn verify_collected(
     let known = options.heads.iter().map(|head| head.seq).max();
     log.finish(&mut examined, &mut collected, last, collection, known)?;
     let mut report = examined.judge();
-    tell(&mut report, &collected);
+    add_notes(&mut report, &collected);
     Ok((report, collected, second.map(PendingReport::judge)))
 }
 
-/// The log itself, read beside the collector's file.
+/// The comparison with the log, which is read in parallel to the collector's file.
 struct LogComparison {
     records: Option<Records>,
     mine: Option<Head>,
-    /// The last record that both have.
+    /// The last record that is equal in both.
     agreed: u64,
     findings: Vec<Finding>,
 }
@@ -149,9 +149,9 @@ impl LogComparison {
         }
         let mine = self.mine.unwrap_or(Head::START);
         if !self.findings.is_empty() {
-            // What follows a difference differs too.
+            // Only the first difference is reported.
         } else if mine.seq < record.seq {
-            let detail = "the collector has this record and the log has not";
+            let detail = "the collector has this record and the log does not";
             self.find(Attack::RolledBack, record.seq, location, detail);
         } else if mine == *record {
             self.agreed = record.seq;
@@ -172,8 +172,8 @@ impl LogComparison {
         });
     }
 
-    /// How far the log goes, and what of it the collector should have: what it
-    /// acknowledged, and what is `known` from elsewhere.
+    /// Checks the end of the collector's file: it must have the records that the collector
+    /// acknowledged, and those that are `known` from elsewhere.
     fn finish(
         mut self,
         examined: &mut PendingReport,
@@ -211,9 +211,11 @@ impl LogComparison {
             let why = match collection.acknowledged {
                 Some(seq) if seq <= last => "not sent yet",
                 Some(_) => "cut off, or not sent yet",
-                None => "not sent yet, or cut off: what was acknowledged tells",
+                None => {
+                    "not sent yet, or cut off: what the collector acknowledged would show which"
+                }
             };
-            let text = format!("the log has records {from} to {to}, the file has not: {why}");
+            let text = format!("the file does not have records {from} to {to} of the log: {why}");
             let report = &mut examined.report;
             report.note_beside(NoteKind::Behind, from, text);
         } else if is_compared {
@@ -231,18 +233,18 @@ impl LogComparison {
     }
 }
 
-fn tell(report: &mut Report, collected: &Collected) {
+fn add_notes(report: &mut Report, collected: &Collected) {
     let first = report.first_seq;
     if collected.duplicates > 0 {
-        let text = format!("{} records came more than once", collected.duplicates);
+        let text = format!("{} records are repeated", collected.duplicates);
         report.note_beside(NoteKind::Repeated, first, text);
     }
     if collected.torn > 0 {
-        let text = format!("{} lines have half a record only", collected.torn);
+        let text = format!("{} lines have only a part of a record", collected.torn);
         report.note_beside(NoteKind::Unfinished, first, text);
     }
     if collected.others > 0 {
-        let text = format!("{} lines of others were skipped", collected.others);
+        let text = format!("{} lines of other programs were skipped", collected.others);
         report.note_beside(NoteKind::Others, first, text);
     }
 }

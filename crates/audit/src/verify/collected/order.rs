@@ -1,15 +1,16 @@
-//! All copies of each record, in the order of their numbers.
+//! The copies of each record, in order of the records' numbers.
 
 use super::runs::{Index, RecordCopy, RunReader};
 use std::io;
 
-/// 8 MiB of buffers. Each is a replay of the same records, so few are usual.
-const MOST_OPEN: usize = 256;
+/// The most runs with the same record, at 32 KiB of buffer each. Each is a replay, so few are
+/// usual.
+const MAX_OPEN: usize = 256;
 
-/// Goes through the runs side by side.
+/// A merge of all runs.
 pub(super) struct Order<'a> {
     index: &'a Index,
-    /// How many runs were begun.
+    /// The number of runs that were opened.
     begun: usize,
     open: Vec<RunReader>,
 }
@@ -23,7 +24,7 @@ impl<'a> Order<'a> {
         }
     }
 
-    /// What there is of the next number; nothing at the end.
+    /// The copies of the next record; empty at the end.
     pub(super) fn next(&mut self) -> io::Result<Vec<RecordCopy>> {
         let waiting = self.index.runs.get(self.begun).map(|run| run.first);
         let open = self.open.iter().map(|run| run.next);
@@ -51,8 +52,8 @@ impl<'a> Order<'a> {
             if run.left > 0 {
                 self.open.push(run);
             }
-            if self.open.len() > MOST_OPEN {
-                let text = format!("record {seq} is in more than {MOST_OPEN} replays");
+            if self.open.len() > MAX_OPEN {
+                let text = format!("record {seq} is in more than {MAX_OPEN} replays");
                 return Err(io::Error::other(text));
             }
         }

@@ -1,9 +1,9 @@
-//! Where in a collector's files which records stand.
+//! An index of the records in a collector's files.
 //!
-//! Records mostly come one after the other; a reconnect or a replay begins anew
-//! somewhere earlier. So the index holds *runs*, not records: its size grows with the
-//! number of such beginnings. It is bounded, and a file that is more in disorder than
-//! any forwarder leaves it is refused.
+//! Records are usually consecutive; a reconnection or a replay starts again at an earlier one.
+//! So the index has *runs* of consecutive records, and its size grows with the number of
+//! reconnections only. It is bounded: a file with more disorder than a forwarder causes is
+//! refused.
 
 use super::claims::claims;
 use crate::regular::RegularFile;
@@ -13,32 +13,32 @@ use crate::verify::lines::Lines;
 use std::io::{self, Read};
 use std::rc::Rc;
 
-/// A header and a record; a longer line is none of ours.
+/// The longest line with a header and a record, in bytes.
 const LONGEST_LINE: usize = 8 * 1024;
-/// 12 MiB of them, at 48 bytes each.
-const MOST_RUNS: usize = 1 << 18;
+/// The most runs: 12 MiB, at 48 bytes each.
+const MAX_RUNS: usize = 1 << 18;
 const INDEXING_BUFFER: usize = 256 * 1024;
 const READING_BUFFER: usize = 32 * 1024;
 
-/// Records that stand one after the other, whatever stands between them.
+/// Consecutive records, perhaps with other lines between them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Run {
     pub(super) first: u64,
     count: u64,
-    /// Where the first one's line begins, and how many lines are before it.
+    /// The offset of the first one's line, and the number of lines before it.
     offset: u64,
     lines: u64,
-    /// How many claims of that line come before.
+    /// The number of claims before it on that line.
     skip: u32,
     file: u32,
 }
 
-/// All runs of all files.
+/// The runs of all files.
 pub(super) struct Index {
     files: Vec<(Rc<RegularFile>, String)>,
     pub(super) runs: Vec<Run>,
     host: Option<String>,
-    /// Lines without a record that was asked for.
+    /// Lines without a claim.
     pub(super) others: u64,
     pub(super) bytes: u64,
 }
@@ -68,7 +68,7 @@ impl Index {
     }
 
     fn read(&mut self, file: FileSpan, progress: &mut dyn FnMut(u64)) -> io::Result<()> {
-        let mut lines = Lines::of(file, INDEXING_BUFFER, LONGEST_LINE);
+        let mut lines = Lines::with_limits(file, INDEXING_BUFFER, LONGEST_LINE);
         let number = u32::try_from(self.files.len() - 1).map_err(io::Error::other)?;
         let (mut run, mut before, mut offset): (Option<Run>, u64, u64) = (None, 0, 0);
         while let Some(raw) = lines.next()? {
@@ -103,12 +103,12 @@ impl Index {
         keep(&mut self.runs, run)
     }
 
-    /// The first file's.
+    /// The name of the first file.
     pub(super) fn name(&self) -> &str {
         self.files.first().map_or("", |(_, name)| name)
     }
 
-    /// Reads a run's records once more.
+    /// Opens a run, whose records are read again.
     #[expect(
         clippy::indexing_slicing,
         reason = "a run is of one of these files, by its place"
@@ -116,7 +116,7 @@ impl Index {
     pub(super) fn open(&self, run: &Run) -> RunReader {
         let (file, name) = &self.files[run.file as usize];
         RunReader {
-            lines: Lines::of(
+            lines: Lines::with_limits(
                 FileSpan::from(Rc::clone(file), run.offset),
                 READING_BUFFER,
                 LONGEST_LINE,
@@ -135,15 +135,15 @@ impl Index {
 }
 
 fn keep(runs: &mut Vec<Run>, run: Option<Run>) -> io::Result<()> {
-    if runs.len() == MOST_RUNS {
-        let text = format!("its records are in disorder in more than {MOST_RUNS} places");
+    if runs.len() == MAX_RUNS {
+        let text = format!("its records are in disorder in more than {MAX_RUNS} places");
         return Err(io::Error::other(text));
     }
     runs.extend(run);
     Ok(())
 }
 
-/// A record as it stands in a file.
+/// A copy of a record.
 #[derive(Clone, Debug)]
 pub(super) struct RecordCopy {
     pub(super) seq: u64,
@@ -160,16 +160,16 @@ pub(super) struct RunReader {
     pub(super) next: u64,
     pub(super) left: u64,
     skip: u32,
-    /// What is left of a line, the last first.
+    /// The rest of a line's claims, the last one first.
     ready: Vec<RecordCopy>,
     host: Option<String>,
 }
 
 impl RunReader {
-    /// The next record, of those that are left.
+    /// The next record.
     ///
     /// # Errors
-    /// The operating system's; another one when the file was changed meanwhile.
+    /// When the file cannot be read, or was changed meanwhile.
     pub(super) fn next(&mut self) -> io::Result<RecordCopy> {
         while self.ready.is_empty() && self.read_line()? {}
         let wanted = self.next;
@@ -204,7 +204,7 @@ impl RunReader {
     }
 }
 
-/// A file from an offset on, whatever else reads it.
+/// A file from an offset on, with a position of its own.
 struct FileSpan {
     file: Rc<RegularFile>,
     at: u64,
