@@ -60,7 +60,7 @@ fn lines(bytes: &[u8]) {
     let output = String::from_utf8(output).expect("JSON is text");
     let mut answers = output.lines();
     let greeting = answers.next().expect("it greets");
-    assert!(pulse_sensors::printed::is_greeting(greeting.as_bytes()));
+    assert!(pulse_sensors::output::is_greeting(greeting.as_bytes()));
     let mut rest = bytes.split_inclusive(|byte| *byte == b'\n');
     for line in rest.by_ref() {
         let Some(request) = line
