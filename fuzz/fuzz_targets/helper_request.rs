@@ -6,7 +6,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use pulse_sensor_node::arguments::{Invocation, Request};
-use pulse_sensor_node::{Failure, Reader, serve};
+use pulse_sensor_node::{HelperError, SensorReader, serve};
 use pulse_sensors::command::NodeCommand;
 use pulse_sensors::document;
 use std::ffi::{OsStr, OsString};
@@ -52,7 +52,7 @@ fn contains(bytes: &[u8], part: &[u8]) -> bool {
 
 fn lines(bytes: &[u8]) {
     static ROOT: OnceLock<PathBuf> = OnceLock::new();
-    let mut reader = Reader::open(ROOT.get_or_init(disk::directory)).expect("a disk in memory");
+    let mut reader = SensorReader::open(ROOT.get_or_init(disk::directory)).expect("a disk in memory");
     let mut output = Vec::new();
     // In small pieces, as a network cuts them.
     let input = BufReader::with_capacity(7, Cursor::new(bytes));
@@ -70,7 +70,7 @@ fn lines(bytes: &[u8]) {
             // Too long is an error; cut short on its way is the end.
             assert_eq!(
                 line.len() > MAX_LINE_BYTES,
-                matches!(outcome, Err(Failure::LongLine))
+                matches!(outcome, Err(HelperError::LongLine))
             );
             break;
         };

@@ -66,20 +66,20 @@ fn the_filter_alone_stops_what_it_can() {
         "mount",
         "load a kernel module",
         "become root",
-        "UDP",
-        "raw packets",
+        "UDP socket",
+        "raw IP socket",
         "io_uring",
         "load a BPF program",
         "trace another process",
-        "executable memory",
+        "map executable memory",
     ] {
         assert!(stopped.contains(&what), "{what}: {found}");
     }
     // A filter sees no paths and no ports, and nothing else is to stop these.
     for what in [
-        "read the passwords",
+        "read /etc/shadow",
         "write the configuration",
-        "make a file in /tmp",
+        "create a file in /tmp",
         "connect to another port",
     ] {
         assert!(through.contains(&what), "{what}: {found}");

@@ -15,25 +15,25 @@ const ALL: &str = "confine-probe --json";
 /// Attempts that AppArmor stops, whoever makes them, and what its refusal looks like
 /// in the kernel's log.
 const REFUSALS: [(&str, &str); 7] = [
-    ("read the passwords", "name=\"/etc/shadow\""),
-    ("list root's home, where .ssh is", "name=\"/root/\""),
-    ("list the file system", "name=\"/\""),
+    ("read /etc/shadow", "name=\"/etc/shadow\""),
+    ("list /root", "name=\"/root/\""),
+    ("list /", "name=\"/\""),
     ("write the configuration", "name=\"/etc/pulse-sensor-proxy/"),
-    ("UDP", "family=\"inet\" sock_type=\"dgram\""),
-    ("raw packets", "family=\"inet\" sock_type=\"raw\""),
-    ("packets of the link", "family=\"packet\""),
+    ("UDP socket", "family=\"inet\" sock_type=\"dgram\""),
+    ("raw IP socket", "family=\"inet\" sock_type=\"raw\""),
+    ("packet socket", "family=\"packet\""),
 ];
 
 /// Attempts that the unit stops, with or without a profile.
 const STOPPED_BY_THE_UNIT: [&str; 10] = [
     "start a program",
     "fork",
-    "writable and executable memory",
-    "read the passwords",
-    "list root's home, where .ssh is",
+    "map writable, executable memory",
+    "read /etc/shadow",
+    "list /root",
     "write the configuration",
-    "raw packets",
-    "packets of the link",
+    "raw IP socket",
+    "packet socket",
     "mount",
     "reboot",
 ];
@@ -106,21 +106,24 @@ fn everything_together_lets_nothing_through() {
 /// unit were there before the daemon was confined, and permit what it did till then.
 const ONE_LAYER: [(&str, &str); 15] = [
     (
-        "SCTP",
+        "SCTP socket",
         "AppArmor looks at the type of a socket, not at its protocol",
     ),
     (
-        "another program's abstract socket",
+        "connect to an abstract socket",
         "this AppArmor does not tell Unix sockets apart",
     ),
-    ("another seccomp filter", "the daemon puts one on"),
-    ("be dumpable again", "prctl(2) is needed to be the contrary"),
+    ("install another seccomp filter", "the daemon puts one on"),
+    (
+        "set the dumpable flag",
+        "prctl(2) is needed to be the contrary",
+    ),
     (
         "change a file's mode",
         "the daemon lets everybody connect to its socket",
     ),
     (
-        "connect past connect (TCP Fast Open)",
+        "connect by sendto (TCP Fast Open)",
         "this address is permitted, for metrics",
     ),
     (
@@ -132,19 +135,19 @@ const ONE_LAYER: [(&str, &str); 15] = [
         "this address is permitted, for metrics",
     ),
     (
-        "executable memory",
+        "map executable memory",
         "the kernel's own refusal is of what is written, too",
     ),
     ("listen", "the daemon listens"),
-    ("make a file among the SSH keys", "the daemon makes its key"),
+    ("create a file in ssh_dir", "the daemon makes its key"),
     ("map a program's code", "the daemon's own is what is mapped"),
     (
-        "multipath TCP",
+        "MPTCP socket",
         "AppArmor looks at the type of a socket, not at its protocol",
     ),
-    ("other services' Unix sockets", "the daemon has some itself"),
+    ("Unix socket", "the daemon has some itself"),
     (
-        "type into a terminal",
+        "type into a terminal (TIOCSTI)",
         "there is none that it could be refused",
     ),
 ];

@@ -8,7 +8,7 @@ use crate::startup::socket_access;
 use crate::startup::trusted_path::is_ours_alone;
 use crate::sys::systemd::ServiceManager;
 use pulse_core::config::Config;
-use pulse_sandbox::{Handed, Inherited, ServiceUser};
+use pulse_sandbox::{InheritedSocket, NamedSocket, ServiceUser};
 use std::fs::DirBuilder;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -66,7 +66,7 @@ fn callers(
         return BoundSocket::inherited(listener).map_err(opening(path));
     }
     // The directory is the service user's, so that user's rights are enough.
-    let bound = user.act_in(group, || BoundSocket::bind(path, access.mode.bits()));
+    let bound = user.run_with_group(group, || BoundSocket::bind(path, access.mode.bits()));
     let bound = bound.map_err(opening(path))?;
     socket_access::check_bound(path, access, group)?;
     Ok(bound)
@@ -83,20 +83,24 @@ struct Given {
 impl Given {
     fn take() -> Self {
         let mut given = Self::default();
-        for Handed { name, socket } in pulse_sandbox::inherited_sockets() {
+        for NamedSocket { name, socket } in pulse_sandbox::inherited_sockets() {
             match socket {
-                Inherited::Unix(listener) if name == CONTROL_NAME && given.control.is_none() => {
+                InheritedSocket::Unix(listener)
+                    if name == CONTROL_NAME && given.control.is_none() =>
+                {
                     tracing::info!("systemd handed over the control socket");
                     given.control = Some(listener);
                 }
-                Inherited::Unix(listener) if name != CONTROL_NAME && given.callers.is_none() => {
+                InheritedSocket::Unix(listener)
+                    if name != CONTROL_NAME && given.callers.is_none() =>
+                {
                     tracing::info!(
                         "systemd handed over the callers' socket {}",
                         local_path(&listener)
                     );
                     given.callers = Some(listener);
                 }
-                Inherited::Tcp(listener) if given.tcp.is_none() => {
+                InheritedSocket::Tcp(listener) if given.tcp.is_none() => {
                     tracing::info!(address = ?listener.local_addr().ok(), "given a port for metrics");
                     given.tcp = Some(listener);
                 }
@@ -193,7 +197,7 @@ fn make(directory: &Path, mode: u32, user: &ServiceUser) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
         made => made.map(|()| true),
     };
-    match user.new_owner() {
+    match user.target_ids() {
         Some((uid, gid)) if is_ours_alone(above)? => {
             if create()? {
                 lchown(directory, Some(uid), Some(gid))
@@ -201,7 +205,7 @@ fn make(directory: &Path, mode: u32, user: &ServiceUser) -> io::Result<()> {
                 Ok(())
             }
         }
-        _ => user.act(create).map(drop),
+        _ => user.run(create).map(drop),
     }
 }
 
