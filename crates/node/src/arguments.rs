@@ -109,8 +109,9 @@ impl ArgumentVector {
         let value = || joined.or_else(next);
         match name {
             "--sys-root" => {
-                let root = value().ok_or_else(|| wrong("--sys-root needs a directory"))?;
-                self.sys_root = root.into();
+                self.sys_root = value()
+                    .ok_or_else(|| wrong("--sys-root needs a directory"))?
+                    .into();
             }
             "--confinement" => {
                 let mode = value().and_then(|value| Mode::parse(value.to_str()?));

@@ -139,9 +139,10 @@ fn pci(device: &str) -> Option<Bus> {
 /// `nct6775.656`, or a name without a number.
 fn platform(device: &str) -> Bus {
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let tail = device.trim_start_matches(word);
-    let number = tail.strip_prefix(['.', ':']).map(leading_digits);
-    let address = number.and_then(|digits| digits.parse().ok());
+    let address = device
+        .trim_start_matches(word)
+        .strip_prefix(['.', ':'])
+        .and_then(|number| leading_digits(number).parse().ok());
     Bus::Isa(address.unwrap_or(0))
 }
 
@@ -153,8 +154,9 @@ fn hid(device: &str) -> Option<Bus> {
 
 /// `stmmac-0:01`.
 fn mdio(device: &str) -> Bus {
-    let number = device.split_once(':').map(|(_, tail)| leading_digits(tail));
-    let address = number.and_then(|digits| digits.parse().ok());
+    let address = device
+        .split_once(':')
+        .and_then(|(_, number)| leading_digits(number).parse().ok());
     Bus::Mdio(address.unwrap_or(0))
 }
 

@@ -149,8 +149,9 @@ impl UniqueNames {
         let variants = (2..).map(|n| format!("{name}#{n}"));
         let mut candidates = std::iter::once(name.to_owned()).chain(variants);
         // There are infinitely many candidates, so one is free.
-        let free = candidates.find(|c| self.0.insert(c.clone()));
-        free.unwrap_or_default()
+        candidates
+            .find(|c| self.0.insert(c.clone()))
+            .unwrap_or_default()
     }
 }
 

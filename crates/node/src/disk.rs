@@ -100,8 +100,10 @@ impl DiskPaths {
 
     fn model(&self) -> String {
         let paths = [self.device.join("model"), self.device.join("name")];
-        let text = paths.iter().find_map(|path| sysfs::text(path));
-        text.unwrap_or_default()
+        paths
+            .iter()
+            .find_map(|path| sysfs::text(path))
+            .unwrap_or_default()
     }
 
     fn wwn(&self) -> String {
@@ -111,8 +113,9 @@ impl DiskPaths {
             self.device.join("wwid"),
             self.block.join("eui"),
         ];
-        let texts = paths.iter().filter_map(|path| sysfs::text(path));
-        texts
+        paths
+            .iter()
+            .filter_map(|path| sysfs::text(path))
             .filter_map(|text| wwn(&text))
             .next()
             .unwrap_or_default()
@@ -148,10 +151,11 @@ impl DiskPaths {
             chips.iter().position(same)
         };
         belongs_to(&self.device).or_else(|| {
-            let entries = sysfs::names(&self.device);
-            let controllers = entries.iter().filter(|name| is_numbered(name, "nvme"));
-            let mut devices = controllers.filter_map(|name| sysfs.resolve(&self.device.join(name)));
-            devices.find_map(|device| belongs_to(&device))
+            sysfs::names(&self.device)
+                .iter()
+                .filter(|name| is_numbered(name, "nvme"))
+                .filter_map(|name| sysfs.resolve(&self.device.join(name)))
+                .find_map(|device| belongs_to(&device))
         })
     }
 
@@ -176,8 +180,8 @@ fn is_disk(name: &str) -> bool {
 
 /// True if the name is the prefix and a number.
 fn is_numbered(name: &str, prefix: &str) -> bool {
-    let number = name.strip_prefix(prefix);
-    number.is_some_and(|n| !n.is_empty() && n.bytes().all(|byte| byte.is_ascii_digit()))
+    name.strip_prefix(prefix)
+        .is_some_and(|n| !n.is_empty() && n.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// The text of a unit serial number page.

@@ -102,8 +102,7 @@ fn collect(output: ChildStdout, limit: usize, until: Instant) -> Result<Vec<u8>,
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         let mut bytes = Vec::new();
-        let read = pulse_files::read_into(&mut bytes, output, limit);
-        sender.send(read.map(|()| bytes))
+        sender.send(pulse_files::read_into(&mut bytes, output, limit).map(|()| bytes))
     });
     match receiver.recv_timeout(until.saturating_duration_since(Instant::now())) {
         Ok(Ok(bytes)) => Ok(bytes),

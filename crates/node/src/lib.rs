@@ -129,8 +129,8 @@ fn print(bytes: &[u8]) -> Result<(), HelperError> {
 }
 
 fn write_flushed(output: &mut impl Write, bytes: &[u8]) -> Result<(), HelperError> {
-    let written = output.write_all(bytes);
-    written
+    output
+        .write_all(bytes)
         .and_then(|()| output.flush())
         .map_err(HelperError::Channel)
 }

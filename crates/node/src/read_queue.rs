@@ -178,8 +178,11 @@ fn has_ended(end: &Receiver<End>, time: Duration) -> bool {
 fn start_worker<T: Send + 'static>() -> Option<Sender<Batch<T>>> {
     let (sender, batches) = mpsc::channel();
     let work = move || batches.into_iter().all(Batch::work);
-    let thread = thread::Builder::new().name("disks".to_owned());
-    thread.spawn(work).ok().map(|_| sender)
+    thread::Builder::new()
+        .name("disks".to_owned())
+        .spawn(work)
+        .ok()
+        .map(|_| sender)
 }
 
 impl<T> Batch<T> {

@@ -65,8 +65,10 @@ impl SensorReader {
         let layout = self.layout(monotonic);
         let suspended: Vec<bool> = layout.disks.iter().map(FoundDisk::is_suspended).collect();
         let readings = self.read_chips(&layout, &suspended);
-        let mut found = readings.iter().flatten();
-        self.is_device_gone = found.any(|reading| reading.is_device_gone);
+        self.is_device_gone = readings
+            .iter()
+            .flatten()
+            .any(|reading| reading.is_device_gone);
         let at = clock::rfc3339(wall);
         Document {
             disks: disks(&layout, &suspended, &readings, &at),
@@ -79,8 +81,10 @@ impl SensorReader {
     }
 
     fn layout(&mut self, now: Instant) -> Arc<Layout> {
-        let kept = self.layout.take();
-        let layout = kept.filter(|layout| self.is_current(layout, now));
+        let layout = self
+            .layout
+            .take()
+            .filter(|layout| self.is_current(layout, now));
         let layout = layout.unwrap_or_else(|| {
             self.listed = Some(now);
             Arc::new(Layout::scan(&self.sysfs, now))
@@ -145,8 +149,12 @@ pub fn to_line(mut document: Document) -> String {
 
 /// The chips with at least one value.
 fn chips(readings: Vec<Option<ChipReading>>) -> Vec<Chip> {
-    let chips = readings.into_iter().flatten().map(|reading| reading.chip);
-    chips.filter(|chip| !chip.features.is_empty()).collect()
+    readings
+        .into_iter()
+        .flatten()
+        .map(|reading| reading.chip)
+        .filter(|chip| !chip.features.is_empty())
+        .collect()
 }
 
 fn disks(
@@ -175,7 +183,9 @@ fn disks(
 )]
 fn temperature(chip: &Chip) -> Option<i32> {
     let mut features = chip.features.iter();
-    let composite = features.find(|feature| feature.label == COMPOSITE);
-    let degrees = composite.or(chip.features.first())?.input()?;
+    let degrees = features
+        .find(|feature| feature.label == COMPOSITE)
+        .or(chip.features.first())?
+        .input()?;
     Some(degrees.round() as i32)
 }

@@ -14,9 +14,12 @@ pub fn to_sensors_json(document: &Document) -> String {
 }
 
 fn chip(chip: &Chip) -> String {
-    let adapter = chip.adapter.iter();
-    let adapter = adapter.map(|name| format!("      \"Adapter\": {}", quoted(name)));
-    let members: Vec<String> = adapter.chain(chip.features.iter().map(feature)).collect();
+    let members: Vec<String> = chip
+        .adapter
+        .iter()
+        .map(|name| format!("      \"Adapter\": {}", quoted(name)))
+        .chain(chip.features.iter().map(feature))
+        .collect();
     format!(
         "   {}:{{\n{}\n   }}",
         quoted(&chip.name),

@@ -56,8 +56,8 @@ fn next_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> Result<bool, Helpe
     line.clear();
     // One more byte for the newline.
     let limit = MAX_LINE_BYTES as u64 + 1;
-    let mut limited = input.take(limit);
-    limited
+    input
+        .take(limit)
         .read_until(b'\n', line)
         .map_err(HelperError::Channel)?;
     if line.pop_if(|last| *last == b'\n').is_some() {

@@ -109,16 +109,22 @@ pub(crate) fn base_name(path: &Path) -> Option<String> {
 /// Text without active characters and surrounding blanks, cut to a length that no real device
 /// reaches.
 pub(crate) fn clean(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    let printable: String = text.chars().filter(|c| !is_active(*c)).collect();
+    let printable: String = String::from_utf8_lossy(bytes)
+        .chars()
+        .filter(|c| !is_active(*c))
+        .collect();
     let cut: String = printable.trim().chars().take(MAX_TEXT_CHARS).collect();
     cut.trim_end().to_owned()
 }
 
 /// A finite decimal number, with or without surrounding blanks.
 pub(crate) fn parse_number(bytes: &[u8]) -> Option<f64> {
-    let text = std::str::from_utf8(bytes).ok()?.trim();
-    text.parse().ok().filter(|value: &f64| value.is_finite())
+    std::str::from_utf8(bytes)
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
+        .filter(|value: &f64| value.is_finite())
 }
 
 #[cfg(test)]

@@ -96,8 +96,9 @@ fn feature(zone: &Path, channel: usize, budget: &mut Budget) -> FoundFeature {
         values.push(FoundValue::live(name("input"), path, MILLI, budget));
     }
     if take_one(&mut budget.values) {
-        let critical = critical_point(zone);
-        values.extend(critical.and_then(|path| FoundValue::fixed(name("crit"), &path, MILLI)));
+        values.extend(
+            critical_point(zone).and_then(|path| FoundValue::fixed(name("crit"), &path, MILLI)),
+        );
     }
     FoundFeature {
         label: format!("temp{channel}").into(),
@@ -107,8 +108,7 @@ fn feature(zone: &Path, channel: usize, budget: &mut Budget) -> FoundFeature {
 
 fn critical_point(zone: &Path) -> Option<PathBuf> {
     let is_critical = |n: &usize| {
-        let kind = sysfs::text(&zone.join(format!("trip_point_{n}_type")));
-        kind.as_deref() == Some("critical")
+        sysfs::text(&zone.join(format!("trip_point_{n}_type"))).as_deref() == Some("critical")
     };
     let point = (0..MAX_TRIP_POINTS).find(is_critical)?;
     Some(zone.join(format!("trip_point_{point}_temp")))

@@ -47,8 +47,10 @@ pub use seccomp::permit_only;
 /// The host's name (uname(2)); empty if it is not UTF-8.
 #[must_use]
 pub fn host_name() -> String {
-    let name = nix::unistd::gethostname().unwrap_or_default();
-    name.into_string().unwrap_or_default()
+    nix::unistd::gethostname()
+        .unwrap_or_default()
+        .into_string()
+        .unwrap_or_default()
 }
 
 /// The effective user ID of this process (geteuid(2)).

@@ -140,8 +140,10 @@ impl NodeCommand {
     /// # Errors
     /// [`CommandError`] names the kind of attack that the text resembles.
     pub fn parse(bytes: &[u8]) -> Result<Self, CommandError> {
-        let text = check_text(bytes)?;
-        let words: Vec<&str> = text.split(' ').filter(|word| !word.is_empty()).collect();
+        let words: Vec<&str> = check_text(bytes)?
+            .split(' ')
+            .filter(|word| !word.is_empty())
+            .collect();
         Self::from_words(&words)
     }
 

@@ -37,8 +37,12 @@ impl LineBuffer {
 
     /// Takes the first complete line, without its newline.
     pub fn line(&mut self) -> Option<Vec<u8>> {
-        let mut unsearched = self.pending.iter().skip(self.searched);
-        let Some(at) = unsearched.position(|byte| *byte == b'\n') else {
+        let Some(at) = self
+            .pending
+            .iter()
+            .skip(self.searched)
+            .position(|byte| *byte == b'\n')
+        else {
             self.searched = self.pending.len();
             return None;
         };

@@ -47,9 +47,11 @@ pub fn is_active(c: char) -> bool {
         return c.is_control();
     }
     let code = u32::from(c);
-    let after = ACTIVE.partition_point(|(first, _)| *first <= code);
-    let range = after.checked_sub(1).and_then(|at| ACTIVE.get(at));
-    range.is_some_and(|(_, last)| code <= *last)
+    ACTIVE
+        .partition_point(|(first, _)| *first <= code)
+        .checked_sub(1)
+        .and_then(|at| ACTIVE.get(at))
+        .is_some_and(|(_, last)| code <= *last)
 }
 
 /// The text with U+FFFD instead of every active character.

@@ -47,8 +47,7 @@ pub enum Refused {
 /// `PULSE_SENSOR_PROXY_USER` replaces the default.
 #[must_use]
 pub fn service_user() -> String {
-    let configured = std::env::var("PULSE_SENSOR_PROXY_USER");
-    configured.unwrap_or_else(|_| "pulse-sensor-proxy".to_owned())
+    std::env::var("PULSE_SENSOR_PROXY_USER").unwrap_or_else(|_| "pulse-sensor-proxy".to_owned())
 }
 
 /// Root and the effective user of this process (geteuid(2)); if that is root, also the service's

@@ -147,8 +147,10 @@ impl Fixtures {
 /// process of a container sees it; then any ID that is not ours is used.
 fn another_process() -> u64 {
     let parent = nix::unistd::getppid().as_raw();
-    let seen = u64::try_from(parent).ok().filter(|parent| *parent != 0);
-    seen.unwrap_or(u64::from(std::process::id()) + 1)
+    u64::try_from(parent)
+        .ok()
+        .filter(|parent| *parent != 0)
+        .unwrap_or(u64::from(std::process::id()) + 1)
 }
 
 fn descriptor(file: &impl AsRawFd) -> u64 {

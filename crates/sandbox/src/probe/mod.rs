@@ -348,8 +348,10 @@ fn name(errno: Errno) -> &'static str {
         (Errno::EROFS, "EROFS"),
         (Errno::EAGAIN, "EAGAIN"),
     ];
-    let known = NAMES.iter().find(|(known, _)| *known == errno);
-    known.map_or_else(|| errno.desc(), |(_, name)| name)
+    NAMES
+        .iter()
+        .find(|(known, _)| *known == errno)
+        .map_or_else(|| errno.desc(), |(_, name)| name)
 }
 
 #[cfg(test)]

@@ -33,10 +33,14 @@ struct Comparison {
 
 /// The daemon's profile, one rule a line.
 pub(crate) fn daemon() -> String {
-    let calls = SYSCALLS.iter().chain(startup::SYSCALLS);
-    let rules = calls.chain(outer::RUNTIME_SYSCALLS).flat_map(rules);
-    let json = rules.filter_map(|rule| serde_json::to_string(&rule).ok());
-    let lines: Vec<String> = json.map(|rule| format!("    {rule}")).collect();
+    let lines: Vec<String> = SYSCALLS
+        .iter()
+        .chain(startup::SYSCALLS)
+        .chain(outer::RUNTIME_SYSCALLS)
+        .flat_map(rules)
+        .filter_map(|rule| serde_json::to_string(&rule).ok())
+        .map(|rule| format!("    {rule}"))
+        .collect();
     format!(
         "{{\n  \"defaultAction\": \"SCMP_ACT_ERRNO\",\n  \"defaultErrnoRet\": {EPERM},\n  \
          \"architectures\": [\"SCMP_ARCH_X86_64\", \"SCMP_ARCH_AARCH64\"],\n  \

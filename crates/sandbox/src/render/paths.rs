@@ -23,6 +23,8 @@ pub(crate) fn default_path(path: ConfiguredPath) -> String {
 }
 
 fn directory_of(file: &Path) -> String {
-    let directory = file.parent().unwrap_or(Path::new("/"));
-    directory.display().to_string()
+    file.parent()
+        .unwrap_or(Path::new("/"))
+        .display()
+        .to_string()
 }

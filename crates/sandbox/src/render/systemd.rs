@@ -194,8 +194,11 @@ pub(crate) fn sysusers() -> String {
 }
 
 fn calls() -> BTreeSet<String> {
-    let calls = SYSCALLS.iter().chain(startup::SYSCALLS);
-    calls.map(|call| call.name().to_owned()).collect()
+    SYSCALLS
+        .iter()
+        .chain(startup::SYSCALLS)
+        .map(|call| call.name().to_owned())
+        .collect()
 }
 
 /// The paths to mount read-only in the service's root directory. systemd itself mounts the
@@ -241,8 +244,11 @@ fn wrapped(directive: &str, words: BTreeSet<String>) -> String {
 
 /// A directory relative to the parent that `RuntimeDirectory=` and the like imply.
 fn below(parent: &str, directory: &str) -> String {
-    let relative = directory.strip_prefix(parent).unwrap_or(directory);
-    relative.trim_start_matches('/').to_owned()
+    directory
+        .strip_prefix(parent)
+        .unwrap_or(directory)
+        .trim_start_matches('/')
+        .to_owned()
 }
 
 #[cfg(test)]

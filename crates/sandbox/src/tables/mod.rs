@@ -110,8 +110,11 @@ pub(crate) enum Test {
 
 impl Argument {
     fn passes(&self, arguments: &[u64; 6], pid: u32) -> bool {
-        let argument = arguments.get(usize::from(self.index)).copied();
-        let [a, b, c, d, ..] = argument.unwrap_or_default().to_le_bytes();
+        let [a, b, c, d, ..] = arguments
+            .get(usize::from(self.index))
+            .copied()
+            .unwrap_or_default()
+            .to_le_bytes();
         let (mask, value) = self.test.mask_and_value(pid);
         u32::from_le_bytes([a, b, c, d]) & mask == value
     }
@@ -130,8 +133,10 @@ impl Test {
 
 /// True if [`SYSCALLS`] permits this call in process `pid`.
 pub(crate) fn permits(number: i64, arguments: &[u64; 6], pid: u32) -> bool {
-    let mut found = SYSCALLS.iter().filter(|call| call.number == number);
-    found.any(|call| call.permits(arguments, pid))
+    SYSCALLS
+        .iter()
+        .filter(|call| call.number == number)
+        .any(|call| call.permits(arguments, pid))
 }
 
 #[cfg(test)]

@@ -133,12 +133,17 @@ pub(crate) const SYSCALLS: &[Syscall] = &[
 
 /// True if this table or the one for serving permits this call in process `pid`.
 pub(crate) fn permits(number: i64, arguments: &[u64; 6], pid: u32) -> bool {
-    let mut found = SYSCALLS.iter().filter(|call| call.number == number);
-    found.any(|call| call.permits(arguments, pid)) || super::permits(number, arguments, pid)
+    SYSCALLS
+        .iter()
+        .filter(|call| call.number == number)
+        .any(|call| call.permits(arguments, pid))
+        || super::permits(number, arguments, pid)
 }
 
 /// True if this table or the one for serving lists the call, with any arguments.
 pub(crate) fn lists(number: i64) -> bool {
-    let mut all = SYSCALLS.iter().chain(super::SYSCALLS);
-    all.any(|call| call.number == number)
+    SYSCALLS
+        .iter()
+        .chain(super::SYSCALLS)
+        .any(|call| call.number == number)
 }

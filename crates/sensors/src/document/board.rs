@@ -47,8 +47,10 @@ enum LabelKind {
 /// Removes the labels of board chips that Pulse would take for the package temperature, if a
 /// processor chip has one.
 pub(super) fn remove_board_readings(chips: &mut [Chip]) {
-    let processors = chips.iter().filter(|chip| is_processor(chip));
-    let features = processors.flat_map(|chip| &chip.features);
+    let features = chips
+        .iter()
+        .filter(|chip| is_processor(chip))
+        .flat_map(|chip| &chip.features);
     let kinds: Vec<_> = features
         .filter(|feature| feature.input().is_some())
         .map(|feature| label_kind(&feature.label))
@@ -98,8 +100,9 @@ fn label_kind(label: &str) -> LabelKind {
 
 /// True if the text contains the word, in any case.
 fn contains_word(text: &str, word: &str) -> bool {
-    let mut parts = text.as_bytes().windows(word.len());
-    parts.any(|part| part.eq_ignore_ascii_case(word.as_bytes()))
+    text.as_bytes()
+        .windows(word.len())
+        .any(|part| part.eq_ignore_ascii_case(word.as_bytes()))
 }
 
 #[cfg(test)]

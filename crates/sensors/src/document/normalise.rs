@@ -21,8 +21,10 @@ use smol_str::SmolStr;
 #[must_use]
 pub fn normalise(document: Document) -> Document {
     let mut chips = document.chips;
-    let features = chips.iter_mut().flat_map(|chip| &mut chip.features);
-    features.for_each(keep_temperature);
+    chips
+        .iter_mut()
+        .flat_map(|chip| &mut chip.features)
+        .for_each(keep_temperature);
     let mut chips = merge_processors(chips);
     remove_board_readings(&mut chips);
     chips.retain_mut(keep_readings);

@@ -105,8 +105,9 @@ impl ProcessorKind {
     }
 
     fn is_package(&self, feature: &Feature) -> bool {
-        let mut packages = self.packages.iter();
-        packages.any(|package| feature.label.contains(package.part))
+        self.packages
+            .iter()
+            .any(|package| feature.label.contains(package.part))
     }
 
     fn join(&self, first: &mut Chip, others: Vec<Chip>) {
@@ -133,11 +134,12 @@ impl ProcessorKind {
     /// `Tdie`, the `Tctl` of others is not compared with it: the scales differ.
     fn hottest_package(&self, first: &Chip, others: &[Chip]) -> Option<Feature> {
         self.packages.iter().find_map(|package| {
-            let chips = std::iter::once(first).chain(others);
-            let features = chips.flat_map(|chip| &chip.features);
-            let named = features.filter(|feature| feature.label.contains(package.part));
-            let readings = named.filter_map(|feature| Some((feature.input()?, feature)));
-            let hotter = readings.reduce(|best, next| if next.0 > best.0 { next } else { best });
+            let hotter = std::iter::once(first)
+                .chain(others)
+                .flat_map(|chip| &chip.features)
+                .filter(|feature| feature.label.contains(package.part))
+                .filter_map(|feature| Some((feature.input()?, feature)))
+                .reduce(|best, next| if next.0 > best.0 { next } else { best });
             Some(Feature {
                 label: SmolStr::new_static(package.stable),
                 values: hotter?.1.values.clone(),

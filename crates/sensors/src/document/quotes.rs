@@ -54,8 +54,7 @@ pub(super) fn text_end(bytes: &[u8], open: usize) -> Result<usize, usize> {
 
 /// The bytes after the opening quote up to `limit`, with their positions.
 fn between(bytes: &[u8], open: usize, limit: usize) -> impl Iterator<Item = (usize, u8)> {
-    let places = bytes.iter().copied().enumerate();
-    places.take(limit).skip(open + 1)
+    bytes.iter().copied().enumerate().take(limit).skip(open + 1)
 }
 
 /// The position at which to continue after an unclosed string: the last quote seen, which may open
@@ -99,8 +98,14 @@ fn ends_value(bytes: &[u8], quote: usize) -> bool {
 /// True if an odd number of backslashes precedes the quote. lm-sensors escapes nothing, so such a
 /// quote still closes a string if it is at the end of a line.
 fn is_escaped(bytes: &[u8], quote: usize) -> bool {
-    let before = bytes.iter().take(quote).rev();
-    before.take_while(|byte| **byte == b'\\').count() % 2 == 1
+    bytes
+        .iter()
+        .take(quote)
+        .rev()
+        .take_while(|byte| **byte == b'\\')
+        .count()
+        % 2
+        == 1
 }
 
 fn skip_blanks(bytes: &[u8], from: usize) -> usize {

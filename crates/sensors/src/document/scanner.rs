@@ -74,8 +74,11 @@ impl<'a> Scanner<'a> {
 
     fn skip_separators(&mut self) {
         let is_separator = |byte: &u8| byte.is_ascii_whitespace() || *byte == b',';
-        let rest = self.rest().iter();
-        self.at += rest.take_while(|byte| is_separator(byte)).count();
+        self.at += self
+            .rest()
+            .iter()
+            .take_while(|byte| is_separator(byte))
+            .count();
     }
 
     /// Skips bytes that cannot start a token.
@@ -147,8 +150,8 @@ impl<'a> Scanner<'a> {
         let end = rest.iter().position(ends);
         self.at += end.unwrap_or(rest.len());
         // A number at the end of the output may be cut off, so it is not used.
-        let text = end.and_then(|end| std::str::from_utf8(rest.get(..end)?).ok());
-        text.map_or(Scalar::Other, Scalar::from_bare)
+        end.and_then(|end| std::str::from_utf8(rest.get(..end)?).ok())
+            .map_or(Scalar::Other, Scalar::from_bare)
     }
 
     /// A quoted value; [`Scalar::Other`] if it is not closed.
@@ -206,8 +209,16 @@ fn decode(raw: &[u8]) -> Cow<'_, str> {
 
 /// The number of blanks at the end of these bytes; `None` if anything else is on their line.
 fn indent(bytes: &[u8]) -> Option<usize> {
-    let blanks = bytes.iter().rev().take(MAX_INDENT);
-    let count = blanks.take_while(|byte| **byte == b' ').count();
-    let before = bytes.iter().rev().nth(count);
-    before.is_none_or(|byte| *byte == b'\n').then_some(count)
+    let count = bytes
+        .iter()
+        .rev()
+        .take(MAX_INDENT)
+        .take_while(|byte| **byte == b' ')
+        .count();
+    bytes
+        .iter()
+        .rev()
+        .nth(count)
+        .is_none_or(|byte| *byte == b'\n')
+        .then_some(count)
 }

@@ -64,8 +64,12 @@ impl Serialize for Chip {
 
 impl Serialize for Feature {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let finite = self.values.iter().filter(|(_, value)| value.is_finite());
-        serializer.collect_map(finite.map(|(name, value)| (name.as_str(), value)))
+        serializer.collect_map(
+            self.values
+                .iter()
+                .filter(|(_, value)| value.is_finite())
+                .map(|(name, value)| (name.as_str(), value)),
+        )
     }
 }
 
