@@ -5,7 +5,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use pulse_sensor_node::arguments::{Invocation, Request};
-use pulse_sensor_node::{Failure, Reader, serve};
+use pulse_sensor_node::{HelperError, SensorReader, serve};
 use pulse_sensors::command::NodeCommand;
 use pulse_sensors::document;
 use std::ffi::{OsStr, OsString};
@@ -51,7 +51,7 @@ fn contains(bytes: &[u8], part: &[u8]) -> bool {
 
 fn lines(bytes: &[u8]) {
     static ROOT: OnceLock<PathBuf> = OnceLock::new();
-    let mut reader = Reader::open(ROOT.get_or_init(disk::directory)).expect("a disk in memory");
+    let mut reader = SensorReader::open(ROOT.get_or_init(disk::directory)).expect("a disk in memory");
     let mut output = Vec::new();
     // In small pieces, as from a network.
     let input = BufReader::with_capacity(7, Cursor::new(bytes));
@@ -59,7 +59,7 @@ fn lines(bytes: &[u8]) {
     let output = String::from_utf8(output).expect("JSON is text");
     let mut answers = output.lines();
     let greeting = answers.next().expect("it greets");
-    assert!(pulse_sensors::printed::is_greeting(greeting.as_bytes()));
+    assert!(pulse_sensors::output::is_greeting(greeting.as_bytes()));
     let mut rest = bytes.split_inclusive(|byte| *byte == b'\n');
     for line in rest.by_ref() {
         let Some(request) = line
@@ -69,7 +69,7 @@ fn lines(bytes: &[u8]) {
             // A line that is too long is an error; an incomplete one is the end of input.
             assert_eq!(
                 line.len() > MAX_LINE_BYTES,
-                matches!(outcome, Err(Failure::LongLine))
+                matches!(outcome, Err(HelperError::LongLine))
             );
             break;
         };

@@ -5,7 +5,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use pulse_sensor_node::fuzzing::{number, text};
-use pulse_sensor_node::{MAX_DOCUMENT_BYTES, Reader, to_line};
+use pulse_sensor_node::{MAX_DOCUMENT_BYTES, SensorReader, to_line};
 use pulse_sensors::document;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -73,7 +73,7 @@ fuzz_target!(|bytes: &[u8]| {
     static ROOT: OnceLock<PathBuf> = OnceLock::new();
     let root = ROOT.get_or_init(made);
     fill(root, bytes);
-    let mut reader = Reader::open(root).expect("a disk in memory");
+    let mut reader = SensorReader::open(root).expect("a disk in memory");
     let wall = UNIX_EPOCH + Duration::from_secs(1_795_255_203);
     let line = to_line(reader.read(wall, Instant::now()));
     assert!(line.len() < MAX_DOCUMENT_BYTES && line.ends_with('\n'));

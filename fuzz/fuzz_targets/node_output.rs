@@ -4,14 +4,14 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pulse_sensors::printed::{MAX_STDERR_BYTES, Oversized, Printing, is_greeting};
+use pulse_sensors::output::{MAX_STDERR_BYTES, Oversized, OutputBuffer, is_greeting};
 
 fuzz_target!(|bytes: &[u8]| {
     let [limit, script @ ..] = bytes else {
         return;
     };
     let limit = usize::from(*limit);
-    let mut printing = Printing::new(limit);
+    let mut printing = OutputBuffer::new(limit);
     let mut model = Model::default();
     let mut script = script;
     while let [verb, length, rest @ ..] = script {

@@ -65,20 +65,20 @@ fn oci_filter_alone_stops_its_part() {
         "mount",
         "load a kernel module",
         "become root",
-        "UDP",
-        "raw packets",
+        "UDP socket",
+        "raw IP socket",
         "io_uring",
         "load a BPF program",
         "trace another process",
-        "executable memory",
+        "map executable memory",
     ] {
         assert!(stopped.contains(&what), "{what}: {found}");
     }
     // A seccomp filter sees neither paths nor ports, and nothing else applies here.
     for what in [
-        "read the passwords",
+        "read /etc/shadow",
         "write the configuration",
-        "make a file in /tmp",
+        "create a file in /tmp",
         "connect to another port",
     ] {
         assert!(through.contains(&what), "{what}: {found}");

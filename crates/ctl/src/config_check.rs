@@ -12,7 +12,7 @@ use pulse_core::config::{Config, ConfigError, MAX_CONFIG_BYTES, NodeSettings, So
 use pulse_core::name::NodeName;
 use pulse_core::trust::{Demand, Untrusted};
 use pulse_trust::Refused;
-use pulse_trust::places::{self, Flaw};
+use pulse_trust::paths::{self, Flaw};
 use serde_json::{Value, json};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -92,7 +92,7 @@ fn untrusted(opened: &Opened, config: Option<&Config>) -> Vec<String> {
         sentences.push(format!("the configuration is refused: {untrusted}"));
     }
     let owners = pulse_trust::owners_and_service();
-    let places = config.map(|config| [places::directories(config), places::files(config)].concat());
+    let places = config.map(|config| [paths::directories(config), paths::files(config)].concat());
     for place in places.into_iter().flatten() {
         if let Some(Flaw::Refused(untrusted)) = place.flaw(&owners) {
             sentences.push(format!("{} is refused: {untrusted}", place.name));

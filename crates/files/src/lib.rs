@@ -1,12 +1,11 @@
-//! Opens regular files only, and reads no more of them than a limit.
+//! Opening of regular files, and bounded reading.
 //!
-//! A path may lead to anything that somebody put there: a FIFO, whose opening waits for a
-//! writer that never comes; a device, whose reading never ends; a file of a terabyte. Every
-//! program of this project opens and reads files through this crate, so none of these can
-//! hang it or fill its memory. Clippy refuses std's own functions for it (`clippy.toml`).
+//! A path can name a FIFO, on which open(2) blocks until a writer comes; a device, which can be
+//! read without end; or a file of a terabyte. Every program of this project opens and reads files
+//! through this crate, so that none of these blocks it or fills its memory. Clippy refuses the
+//! functions of std for it (`clippy.toml`).
 //!
-//! Links are followed. Files that must not be reached through one are opened by their
-//! owner's code with `O_NOFOLLOW`.
+//! Symbolic links are followed. Code that must not follow one passes `O_NOFOLLOW` itself.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -16,30 +15,30 @@ use std::path::Path;
 /// Opens a regular file for reading.
 ///
 /// # Errors
-/// `InvalidInput` when it is no regular file; else the operating system's.
+/// `InvalidInput` if it is not a regular file; otherwise the operating system's.
 pub fn open(path: &Path) -> io::Result<File> {
     open_with(OpenOptions::new().read(true), path)
 }
 
-/// Opens, or creates, a regular file as `options` say.
+/// Opens or creates a regular file with these options.
 ///
 /// # Errors
 /// As [`open`].
 pub fn open_with(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
-    // With O_NONBLOCK, opening a FIFO does not wait for its other end. It changes nothing for
-    // a regular file (open(2)). O_NOCTTY keeps a terminal from becoming this process's own.
+    // O_NONBLOCK: open(2) of a FIFO does not wait for its other end; it has no effect on a
+    // regular file. O_NOCTTY: a terminal does not become the controlling terminal.
     options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
     #[expect(
         clippy::disallowed_methods,
-        reason = "the one place that opens, with its check"
+        reason = "the only call of open, followed by the check"
     )]
     let opened = options.open(path);
     let file = match opened {
-        // A FIFO that nobody reads, opened for writing; or a socket.
+        // A socket, or a FIFO without a reader that is opened for writing.
         Err(error) if error.raw_os_error() == Some(libc::ENXIO) => return Err(not_regular()),
         file => file?,
     };
-    // Looked at after it was opened: a name may lead elsewhere a moment later.
+    // By descriptor: a check of the path before opening could see another file.
     if file.metadata()?.is_file() {
         Ok(file)
     } else {
@@ -47,14 +46,11 @@ pub fn open_with(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     }
 }
 
-/// Opens a directory: to lock it, or to sync its names.
+/// Opens a directory, to lock it or to sync its entries.
 ///
 /// # Errors
-/// The operating system's; `NotADirectory` when it is none.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "with O_DIRECTORY nothing else is opened"
-)]
+/// The operating system's; `NotADirectory` if it is something else.
+#[expect(clippy::disallowed_methods, reason = "O_DIRECTORY opens nothing else")]
 pub fn open_directory(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options
@@ -70,36 +66,35 @@ fn not_regular() -> io::Error {
 /// Reads a file of at most `limit` bytes.
 ///
 /// # Errors
-/// `FileTooLarge` when it has more; else as [`open`].
+/// `FileTooLarge` if it has more; otherwise as [`open`].
 pub fn read(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
-    let mut content = room(limit);
+    let mut content = with_capacity(limit);
     read_into(&mut content, open(path)?, limit)?;
     Ok(content)
 }
 
-/// For what is usual, so that files which the kernel makes up while they are read, those below
-/// `/proc`, come in one piece.
-fn room(limit: usize) -> Vec<u8> {
+/// A buffer for one read(2) of a file of the usual size. The kernel composes a file of `/proc`
+/// for each call, so only a single read is consistent.
+fn with_capacity(limit: usize) -> Vec<u8> {
     Vec::with_capacity(limit.min(4096))
 }
 
 /// As [`read`], for text.
 ///
 /// # Errors
-/// `InvalidData` when it is no UTF-8; else as [`read`].
+/// `InvalidData` if it is not UTF-8; otherwise as [`read`].
 pub fn read_text(path: &Path, limit: usize) -> io::Result<String> {
     let text = String::from_utf8(read(path, limit)?);
     text.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not UTF-8 text"))
 }
 
-/// Appends what a reader gives until its end, at most `limit` bytes of it.
+/// Appends everything up to the end of a reader, at most `limit` bytes.
 ///
 /// # Errors
-/// `FileTooLarge` when there is more, after `limit` bytes and one were read; else the
-/// reader's.
+/// `FileTooLarge` if there is more, after `limit` + 1 bytes were read; otherwise the reader's.
 #[expect(
     clippy::disallowed_methods,
-    reason = "the one place that reads to an end, with its limit"
+    reason = "the only read to an end, with a limit"
 )]
 pub fn read_into(content: &mut Vec<u8>, reader: impl Read, limit: usize) -> io::Result<()> {
     let one_more = (limit as u64).saturating_add(1);
@@ -111,31 +106,28 @@ pub fn read_into(content: &mut Vec<u8>, reader: impl Read, limit: usize) -> io::
     Ok(())
 }
 
-/// Reads the first `limit` bytes of a file, and leaves what comes after them.
+/// Reads the first `limit` bytes of a file.
 ///
 /// # Errors
 /// As [`open`].
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the one place that reads a beginning, with its limit"
-)]
+#[expect(clippy::disallowed_methods, reason = "with a limit")]
 pub fn read_beginning(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
-    let mut content = room(limit);
+    let mut content = with_capacity(limit);
     open(path)?.take(limit as u64).read_to_end(&mut content)?;
     Ok(content)
 }
 
-/// Whether content that is written may be lost when the power fails.
+/// Durability of written content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
-    /// It is in the kernel's hands.
+    /// In the page cache: a power failure can lose it.
     Written,
-    /// It is on disk.
+    /// On disk.
     Synced,
 }
 
-/// Writes a small file that appears whole: beside its place, as `unfinished`, then renamed.
-/// A new file has this mode, less the process's mask.
+/// Replaces a file atomically: writes the content to `unfinished`, in the same file system, and
+/// renames that. A new file has this mode, reduced by the umask.
 ///
 /// # Errors
 /// As [`open`].
@@ -167,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn fifos_devices_and_directories_are_refused_at_once() {
+    fn only_regular_files_are_opened() {
         let home = tempfile::tempdir().unwrap();
         let fifo = home.path().join("fifo");
         nix::unistd::mkfifo(&fifo, Mode::S_IRWXU).unwrap();
@@ -175,7 +167,7 @@ mod tests {
         for path in [&fifo, Path::new("/dev/zero"), home.path()] {
             assert_eq!(kind(open(path)), io::ErrorKind::InvalidInput, "{path:?}");
         }
-        // Nobody reads it, then somebody does.
+        // Without a reader, then with one.
         assert_eq!(kind(appending(&fifo)), io::ErrorKind::InvalidInput);
         let mut both = OpenOptions::new();
         let _reader = both.read(true).write(true).open(&fifo).unwrap();
@@ -186,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_than_the_limit_is_read() {
+    fn reading_stops_at_the_limit() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("file");
         fs::write(&path, "1234").unwrap();
@@ -194,7 +186,7 @@ mod tests {
         assert_eq!(read_text(&path, 9).unwrap(), "1234");
         assert_eq!(kind(read(&path, 3)), io::ErrorKind::FileTooLarge);
         assert_eq!(read_beginning(&path, 3).unwrap(), b"123");
-        // A terabyte, of which no block is there.
+        // A sparse file of a terabyte.
         File::create(&path).unwrap().set_len(1 << 40).unwrap();
         assert_eq!(kind(read(&path, 3)), io::ErrorKind::FileTooLarge);
         fs::write(&path, b"\xff").unwrap();
@@ -202,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_reader_ends_at_the_limit() {
+    fn endless_reader_is_cut_off() {
         let mut content = Vec::new();
         let error = read_into(&mut content, io::repeat(7), 10).unwrap_err();
         assert_eq!(
@@ -213,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_replaced_whole_and_links_are_followed() {
+    fn file_is_replaced_atomically() {
         let home = tempfile::tempdir().unwrap();
         let [place, link] = ["place", "link"].map(|name| home.path().join(name));
         for text in ["one", "2"] {
@@ -242,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn only_directories_are_opened_as_such() {
+    fn only_directories_are_opened() {
         let home = tempfile::tempdir().unwrap();
         let fifo = home.path().join("fifo");
         nix::unistd::mkfifo(&fifo, Mode::S_IRWXU).unwrap();

@@ -8,7 +8,7 @@ use pulse_core::config::forward::Collector;
 use pulse_relp::certificate::validity;
 use pulse_relp::identity::{Contents, Files, Identity, IdentityError};
 use pulse_trust::Refused;
-use pulse_trust::places::{CA, CERTIFICATE, KEY};
+use pulse_trust::paths::{CA, CERTIFICATE, KEY};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;

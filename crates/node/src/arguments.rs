@@ -1,106 +1,106 @@
-//! What is asked: the argument vector, and what came over SSH.
+//! The argument vector and the command of the SSH client.
 //!
-//! Where the helper is a forced command, sshd runs it with the arguments that the
-//! administrator wrote and puts what the caller asked for into
-//! `SSH_ORIGINAL_COMMAND`. That variable is all the caller controls, so it wins
-//! over words in the argument vector, and it never reaches an option.
+//! sshd runs a forced command with the arguments that the administrator wrote, and sets
+//! `SSH_ORIGINAL_COMMAND` to the client's command. The client controls that variable alone, so it
+//! takes precedence over command words in the argument vector, and it is never parsed for options.
 
 use crate::confinement::Mode;
-use crate::failure::{EXIT_CODES, Failure};
+use crate::error::{EXIT_CODES, HelperError};
 use pulse_sensors::command::{CommandError, NodeCommand};
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-/// Where the kernel shows its devices.
+/// The mount point of sysfs.
 const DEFAULT_ROOT: &str = "/sys";
 
-/// How much of an unknown option an error shows, in characters.
-const MAX_SHOWN: usize = 64;
+/// The maximum length of an unknown option in an error message, in characters.
+const MAX_OPTION_CHARS: usize = 64;
 
 /// The program and its version, as `version` and `--version` print it.
-pub const VERSION_LINE: &str = concat!("pulse-sensor-node ", env!("CARGO_PKG_VERSION"), "\n");
+pub(crate) const VERSION_LINE: &str =
+    concat!("pulse-sensor-node ", env!("CARGO_PKG_VERSION"), "\n");
 
-/// What to do, and on which tree.
+/// The parsed command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invocation {
-    /// The root of the tree of devices.
+    /// The root of the sensor files.
     pub sys_root: PathBuf,
-    /// What if the kernel cannot hold the helper.
+    /// The behaviour if a confinement layer is not in force.
     pub confinement: Mode,
-    /// What is asked.
+    /// The request.
     pub request: Request,
 }
 
-/// What is asked.
+/// A request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request {
     /// `--help`.
     Help,
     /// `--version`.
     Version,
-    /// One of the commands.
+    /// A command.
     Command(NodeCommand),
 }
 
 impl Invocation {
-    /// Takes the arguments after the program's name, and `SSH_ORIGINAL_COMMAND`
-    /// when it is set.
+    /// Parses the arguments after the program's name, and `SSH_ORIGINAL_COMMAND` if it is set.
     ///
     /// # Errors
-    /// [`Failure::NoCommand`], [`Failure::Refused`] or [`Failure::Option`].
+    /// [`HelperError::NoCommand`], [`HelperError::Refused`] or [`HelperError::Option`].
     pub fn parse(
         arguments: impl IntoIterator<Item = OsString>,
         original: Option<&OsStr>,
-    ) -> Result<Self, Failure> {
-        let given = Given::parse(arguments)?;
+    ) -> Result<Self, HelperError> {
+        let vector = ArgumentVector::parse(arguments)?;
         let request = match original {
             Some(text) => command(NodeCommand::parse(text.as_bytes()))?,
-            None => given.request()?,
+            None => vector.request()?,
         };
         Ok(Self {
-            sys_root: given.sys_root,
-            confinement: given.confinement,
+            sys_root: vector.sys_root,
+            confinement: vector.confinement,
             request,
         })
     }
 }
 
-/// The argument vector: options first, then words.
-struct Given {
+/// The argument vector: options, then command words.
+struct ArgumentVector {
     sys_root: PathBuf,
     confinement: Mode,
-    shown: Option<Request>,
+    /// `--help` or `--version`.
+    information: Option<Request>,
     words: Vec<OsString>,
 }
 
-impl Given {
-    fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, Failure> {
+impl ArgumentVector {
+    fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, HelperError> {
         let mut arguments = arguments.into_iter().peekable();
-        let mut given = Self {
+        let mut vector = Self {
             sys_root: DEFAULT_ROOT.into(),
             confinement: Mode::default(),
-            shown: None,
+            information: None,
             words: Vec::new(),
         };
         while let Some(option) = arguments.next_if(|a| a.as_bytes().starts_with(b"-")) {
             match option.to_str() {
-                Some("--help" | "-h") => given.shown = Some(Request::Help),
-                Some("--version" | "-V") => given.shown = Some(Request::Version),
-                _ => given.take(&option, || arguments.next())?,
+                Some("--help" | "-h") => vector.information = Some(Request::Help),
+                Some("--version" | "-V") => vector.information = Some(Request::Version),
+                _ => vector.set(&option, || arguments.next())?,
             }
         }
-        given.words = arguments.collect();
-        Ok(given)
+        vector.words = arguments.collect();
+        Ok(vector)
     }
 
-    /// An option with a value, which is `next` or stands in the option, after `=`.
-    fn take(
+    /// Sets an option with a value, which follows `=` or is the next argument.
+    fn set(
         &mut self,
         option: &OsStr,
         next: impl FnOnce() -> Option<OsString>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), HelperError> {
         let text = option.to_str().ok_or_else(|| unknown(option))?;
         let (name, joined) = match text.split_once('=') {
             Some((name, value)) => (name, Some(OsString::from(value))),
@@ -108,19 +108,27 @@ impl Given {
         };
         let value = || joined.or_else(next);
         match name {
-            "--sys-root" => self.sys_root = directory(value())?,
-            "--confinement" => self.confinement = mode(value().as_deref())?,
+            "--sys-root" => {
+                self.sys_root = value()
+                    .ok_or_else(|| wrong("--sys-root needs a directory"))?
+                    .into();
+            }
+            "--confinement" => {
+                let mode = value().and_then(|value| Mode::parse(value.to_str()?));
+                let expected = "--confinement is required, best-effort or off";
+                self.confinement = mode.ok_or_else(|| wrong(expected))?;
+            }
             _ => return Err(unknown(option)),
         }
         Ok(())
     }
 
-    fn request(&self) -> Result<Request, Failure> {
-        if let Some(shown) = self.shown {
-            return Ok(shown);
+    fn request(&self) -> Result<Request, HelperError> {
+        if let Some(information) = self.information {
+            return Ok(information);
         }
         if self.words.is_empty() {
-            return Err(Failure::NoCommand);
+            return Err(HelperError::NoCommand);
         }
         let words: Option<Vec<&str>> = self.words.iter().map(|word| word.to_str()).collect();
         let words = words.ok_or(CommandError::InvalidUtf8);
@@ -128,36 +136,28 @@ impl Given {
     }
 }
 
-fn command(parsed: Result<NodeCommand, CommandError>) -> Result<Request, Failure> {
-    parsed.map(Request::Command).map_err(Failure::Refused)
+fn command(parsed: Result<NodeCommand, CommandError>) -> Result<Request, HelperError> {
+    parsed.map(Request::Command).map_err(HelperError::Refused)
 }
 
-fn directory(value: Option<OsString>) -> Result<PathBuf, Failure> {
-    let missing = || Failure::Option("--sys-root needs a directory".to_owned());
-    value.map(PathBuf::from).ok_or_else(missing)
+fn wrong(problem: &str) -> HelperError {
+    HelperError::Option(problem.to_owned())
 }
 
-fn mode(value: Option<&OsStr>) -> Result<Mode, Failure> {
-    let mode = value.and_then(OsStr::to_str).and_then(Mode::parse);
-    let wrong = "--confinement is required, best-effort or off";
-    mode.ok_or_else(|| Failure::Option(wrong.to_owned()))
-}
-
-fn unknown(option: &OsStr) -> Failure {
+fn unknown(option: &OsStr) -> HelperError {
     let shown: String = option
         .to_string_lossy()
         .escape_debug()
-        .take(MAX_SHOWN)
+        .take(MAX_OPTION_CHARS)
         .collect();
-    Failure::Option(format!("unknown option \"{shown}\""))
+    HelperError::Option(format!("unknown option \"{shown}\""))
 }
 
-/// What `--help` prints.
-#[must_use]
-pub fn help() -> String {
+/// The text of `--help`.
+pub(crate) fn help() -> String {
     let mut text = HELP.to_owned();
     for (code, meaning) in EXIT_CODES {
-        // Writing to a string cannot fail.
+        // Writing to a String never fails.
         let _ = writeln!(text, "  {code:>2}  {meaning}");
     }
     text
@@ -170,21 +170,21 @@ Usage: pulse-sensor-node [OPTION]... COMMAND
 
 Commands:
   read                 print one document (a line of JSON)
-  serve                answer each line \"read\" on standard input with a document
+  serve                reply to each line \"read\" on standard input with a document
   version              print the version
-  sensors -j           print the same temperatures as \"sensors -j\" does
+  sensors -j           print the temperatures in the format of \"sensors -j\"
   ipmitool sdr [type temperature|elist|list]
-  ipmitool sensor      print what ipmitool says, if it is installed
+  ipmitool sensor      run ipmitool, if it is installed, and print its output
 
 Options:
   --sys-root DIR       read DIR instead of /sys
   --confinement required|best-effort|off
-                       what if the kernel cannot hold the helper to what it
-                       needs: end, say so and go on (the default), do not ask it
+                       if the kernel lacks a layer of the confinement: fail, or warn
+                       and go on (the default); off: do not confine the helper
   --help, --version    print this text, or the version
 
-No root needed. Where sshd runs it as a forced command, the command is taken
-from SSH_ORIGINAL_COMMAND and from nowhere else. In authorized_keys:
+It needs no root. If sshd runs it as a forced command, it takes the command from
+SSH_ORIGINAL_COMMAND alone. In authorized_keys:
 
   restrict,command=\"/usr/libexec/pulse-sensor-node\" ssh-ed25519 AAAA...
 

@@ -1,8 +1,7 @@
-//! One value that the kernel makes anew each time it is read.
+//! A sysfs attribute, whose value the kernel produces for each read.
 //!
-//! Opening a file below `/sys` costs ten times what reading it does, so files
-//! are kept open between readings and read again from the start. How many is
-//! bounded by a [`Budget`], shared by everything that one scan finds.
+//! Opening a file below `/sys` costs ten times as much as reading it, so files are kept open and
+//! read again from the start. A [`Budget`] for each scan limits their number.
 
 use crate::sysfs;
 use std::fs::File;
@@ -10,15 +9,15 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-/// A number has fewer digits than this; anything longer is no number.
+/// The size of the read buffer. Every number is shorter.
 const MAX_NUMBER_BYTES: usize = 64;
 
-/// What the system calls a file without a device behind it.
+/// The errors of an attribute whose device has been removed.
 const ENOENT: i32 = 2;
 const ENODEV: i32 = 19;
 
-/// What one scan may find and keep, so that no tree, however large, makes a
-/// large document, a large process or one without file descriptors.
+/// The remaining limits of a scan, so that a tree of any size gives a bounded document, and uses
+/// bounded memory and file descriptors.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Budget {
     /// Chips.
@@ -27,14 +26,14 @@ pub(crate) struct Budget {
     pub(crate) features: usize,
     /// Values of all features.
     pub(crate) values: usize,
-    /// Files kept open; the usual limit of a process is 1,024.
+    /// Open files. The usual limit of a process is 1,024.
     pub(crate) open_files: usize,
     /// Disks.
     pub(crate) disks: usize,
 }
 
 impl Budget {
-    /// What a scan starts with.
+    /// The limits at the start of a scan.
     pub(crate) const FULL: Self = Self {
         chips: 256,
         features: 512,
@@ -44,23 +43,23 @@ impl Budget {
     };
 }
 
-/// Takes one from a count; false when there is none left.
+/// Decrements a count; false if it is 0.
 pub(crate) fn take_one(count: &mut usize) -> bool {
     let left = count.checked_sub(1);
     *count = left.unwrap_or(0);
     left.is_some()
 }
 
-/// Why there is no value.
+/// The reason why an attribute has no value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Absent {
-    /// The sensor has none to give now.
+pub(crate) enum NoValue {
+    /// The sensor has no valid value now.
     Unknown,
-    /// The device went away: time to look at the tree again.
-    Gone,
+    /// The device was removed: a new scan is due.
+    DeviceGone,
 }
 
-/// A value to be read again and again.
+/// An attribute that is read repeatedly.
 #[derive(Debug)]
 pub(crate) struct Attribute {
     path: PathBuf,
@@ -68,21 +67,25 @@ pub(crate) struct Attribute {
 }
 
 impl Attribute {
-    /// Remembers a file, and keeps it open when the budget allows.
+    /// An attribute with this path. Its file is kept open if the budget allows.
     pub(crate) fn new(path: PathBuf, budget: &mut Budget) -> Self {
         let file = open(&path).ok();
         let kept = file.filter(|_| take_one(&mut budget.open_files));
         Self { path, file: kept }
     }
 
-    /// The number it holds now.
-    pub(crate) fn number(&self) -> Result<f64, Absent> {
+    /// The current number.
+    pub(crate) fn number(&self) -> Result<f64, NoValue> {
         let mut buffer = [0; MAX_NUMBER_BYTES];
-        let bytes = self.read(&mut buffer).map_err(|e| absent(&e))?;
-        sysfs::parse_number(bytes).ok_or(Absent::Unknown)
+        let bytes = self.read(&mut buffer);
+        let bytes = bytes.map_err(|error| match error.raw_os_error() {
+            Some(ENOENT | ENODEV) => NoValue::DeviceGone,
+            _ => NoValue::Unknown,
+        })?;
+        sysfs::parse_number(bytes).ok_or(NoValue::Unknown)
     }
 
-    /// Whether it holds exactly this word now.
+    /// True if the current value is exactly this word.
     pub(crate) fn is(&self, word: &str) -> bool {
         let mut buffer = [0; MAX_NUMBER_BYTES];
         let bytes = self.read(&mut buffer);
@@ -90,11 +93,12 @@ impl Attribute {
     }
 
     fn read<'a>(&self, buffer: &'a mut [u8]) -> io::Result<&'a [u8]> {
+        // pread(2) at offset 0 makes sysfs produce the value again.
         let length = match &self.file {
             Some(file) => file.read_at(buffer, 0)?,
             None => open(&self.path)?.read_at(buffer, 0)?,
         };
-        // A file that fills it may go on.
+        // A value that fills the buffer may be longer.
         match buffer.split_at_checked(length) {
             Some((value, [_, ..])) => Ok(value),
             _ => Err(io::ErrorKind::InvalidData.into()),
@@ -104,18 +108,11 @@ impl Attribute {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "the kernel makes this file, or a test a FIFO that stands for a disk which hangs: \
-              that hangs its lane alone; no more is read than a number has"
+    reason = "the file is the kernel's, or a FIFO with which a test simulates a disk that hangs: \
+              that blocks the queue's thread alone; the read is bounded"
 )]
 fn open(path: &Path) -> io::Result<File> {
     File::open(path)
-}
-
-fn absent(error: &io::Error) -> Absent {
-    match error.raw_os_error() {
-        Some(ENOENT | ENODEV) => Absent::Gone,
-        _ => Absent::Unknown,
-    }
 }
 
 #[cfg(test)]
@@ -124,7 +121,7 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn a_kept_file_gives_the_new_value_each_time() {
+    fn open_file_gives_new_values() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("temp1_input");
         for open_files in [0, 1] {
@@ -143,14 +140,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_is_unknown_and_what_is_missing_is_gone() {
+    fn missing_file_means_device_gone() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("temp1_input");
         let attribute = Attribute::new(path.clone(), &mut Budget::FULL.clone());
-        assert_eq!(attribute.number(), Err(Absent::Gone));
+        assert_eq!(attribute.number(), Err(NoValue::DeviceGone));
         for text in ["", "N/A\n", &"1".repeat(4096)] {
             fs::write(&path, text).unwrap();
-            assert_eq!(attribute.number(), Err(Absent::Unknown), "{text:?}");
+            assert_eq!(attribute.number(), Err(NoValue::Unknown), "{text:?}");
         }
     }
 }

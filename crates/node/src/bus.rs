@@ -1,22 +1,21 @@
-//! Chip names exactly as lm-sensors makes them.
+//! Chip names, identical to those of lm-sensors.
 //!
-//! Pulse, dashboards and alert rules know a chip by the name that `sensors`
-//! prints (`coretemp-isa-0000`, `nvme-pci-0100`). It is made of the driver's
-//! name, the bus that the device sits on and its address there, all of which
-//! stand in links: a hwmon chip's `device`, and that device's `subsystem`. Where
-//! a device is on no bus that lm-sensors knows (`nvme0` is in a class, not on a
-//! bus), the device's own `device` link leads a step closer to the hardware.
+//! Pulse, dashboards and alert rules identify a chip by the name that `sensors` prints
+//! (`coretemp-isa-0000`, `nvme-pci-0100`). It consists of the driver's name, the device's bus and
+//! its address there. They are found through two links: the `device` of a hwmon chip, and the
+//! `subsystem` of that device. If lm-sensors does not know the subsystem (`nvme0` belongs to a
+//! class and not to a bus), the device's own `device` link leads to its parent device.
 
 use crate::sysfs::{self, Sysfs};
 use std::path::{Path, PathBuf};
 
-/// How many `device` links are followed before a chip counts as virtual.
+/// The number of `device` links that are followed before a chip counts as virtual.
 const MAX_STEPS: usize = 8;
 
-/// Where a chip sits.
+/// The bus and address of a chip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Bus {
-    /// Platform drivers; the name is from the days of port numbers.
+    /// A platform device. lm-sensors calls the bus ISA.
     Isa(u32),
     /// Domain, bus, slot and function in one number.
     Pci(u32),
@@ -24,15 +23,15 @@ pub(crate) enum Bus {
     I2c(u16, u32),
     /// Bus and chip select.
     Spi(u16, u32),
-    /// No hardware that has an address.
+    /// No hardware address.
     Virtual,
-    /// A device of the firmware's tables.
+    /// A device of the ACPI tables.
     Acpi,
     /// Bus type and number of a human interface device.
     Hid(u16, u32),
-    /// Address on a network card's management bus.
+    /// Address on the management bus of a network card.
     Mdio(u32),
-    /// Host, and channel, target and unit in one number.
+    /// Host; channel, target and unit in one number.
     Scsi(u16, u32),
 }
 
@@ -40,6 +39,7 @@ impl Bus {
     /// Finds the bus of a chip from its directory's `device` link.
     pub(crate) fn find(sysfs: &Sysfs, chip: &Path) -> Self {
         let link = chip.join("device");
+        // The name is that of the link's target: its parents can be links themselves.
         let mut name = sysfs::link_name(&link);
         let mut device = sysfs.resolve(&link);
         for _ in 0..MAX_STEPS {
@@ -56,10 +56,11 @@ impl Bus {
         Self::Virtual
     }
 
-    /// The bus that a device's subsystem and name tell of, when lm-sensors knows
-    /// it. A device without a subsystem is known by its name alone.
+    /// The bus for a device's subsystem and name; `None` if lm-sensors does not know it. Without a
+    /// subsystem, the name alone decides.
     fn classify(subsystem: Option<&str>, device: &str) -> Option<Self> {
         match subsystem {
+            // libsensors tries the formats in this order.
             None => i2c(device)
                 .or_else(|| spi(device))
                 .or_else(|| pci(device))
@@ -91,12 +92,19 @@ impl Bus {
         }
     }
 
-    /// What lm-sensors calls the adapter; an I²C adapter has a name of its own.
+    /// The adapter name of lm-sensors. I²C adapters have individual names.
     pub(crate) fn adapter(self, sysfs: &Sysfs) -> Option<String> {
         let fixed = match self {
             Self::Isa(_) => "ISA adapter",
             Self::Pci(_) => "PCI adapter",
-            Self::I2c(adapter, _) => return i2c_adapter(sysfs, adapter),
+            Self::I2c(adapter, _) => {
+                let paths: [PathBuf; 3] = [
+                    sysfs.path(&format!("class/i2c-adapter/i2c-{adapter}/name")),
+                    sysfs.path(&format!("bus/i2c/devices/i2c-{adapter}/name")),
+                    sysfs.path(&format!("class/i2c-dev/i2c-{adapter}/name")),
+                ];
+                return paths.iter().find_map(|path| sysfs::text(path));
+            }
             Self::Spi(..) => "SPI adapter",
             Self::Virtual => "Virtual device",
             Self::Acpi => "ACPI interface",
@@ -123,6 +131,7 @@ fn spi(device: &str) -> Option<Bus> {
 /// `0000:03:00.0`: domain, bus, slot, function.
 fn pci(device: &str) -> Option<Bus> {
     let [domain, bus, slot, function] = four_hex(device)?;
+    // Wrapping, as libsensors does: an absurd address gives an absurd name and no panic.
     let within = (bus << 8).wrapping_add(slot << 3).wrapping_add(function);
     Some(Bus::Pci((domain << 16).wrapping_add(within)))
 }
@@ -130,9 +139,10 @@ fn pci(device: &str) -> Option<Bus> {
 /// `nct6775.656`, or a name without a number.
 fn platform(device: &str) -> Bus {
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let tail = device.trim_start_matches(word);
-    let number = tail.strip_prefix(['.', ':']).map(leading_digits);
-    let address = number.and_then(|digits| digits.parse().ok());
+    let address = device
+        .trim_start_matches(word)
+        .strip_prefix(['.', ':'])
+        .and_then(|number| leading_digits(number).parse().ok());
     Bus::Isa(address.unwrap_or(0))
 }
 
@@ -144,8 +154,9 @@ fn hid(device: &str) -> Option<Bus> {
 
 /// `stmmac-0:01`.
 fn mdio(device: &str) -> Bus {
-    let number = device.split_once(':').map(|(_, tail)| leading_digits(tail));
-    let address = number.and_then(|digits| digits.parse().ok());
+    let address = device
+        .split_once(':')
+        .and_then(|(_, number)| leading_digits(number).parse().ok());
     Bus::Mdio(address.unwrap_or(0))
 }
 
@@ -176,21 +187,12 @@ fn leading_digits(text: &str) -> &str {
     end.and_then(|end| text.get(..end)).unwrap_or(text)
 }
 
-fn i2c_adapter(sysfs: &Sysfs, adapter: u16) -> Option<String> {
-    let places: [PathBuf; 3] = [
-        sysfs.path(&format!("class/i2c-adapter/i2c-{adapter}/name")),
-        sysfs.path(&format!("bus/i2c/devices/i2c-{adapter}/name")),
-        sysfs.path(&format!("class/i2c-dev/i2c-{adapter}/name")),
-    ];
-    places.iter().find_map(|path| sysfs::text(path))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn names_are_those_of_lm_sensors() {
+    fn names_match_lm_sensors() {
         for (driver, subsystem, device, name) in [
             ("coretemp", "platform", "coretemp.1", "coretemp-isa-0001"),
             ("nct6798", "platform", "nct6775.656", "nct6798-isa-0290"),
@@ -215,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_on_no_known_bus_is_left_to_the_next_link() {
+    fn unknown_bus_follows_next_link() {
         for (subsystem, device) in [
             ("nvme", "nvme0"),
             ("thermal", "thermal_zone0"),
@@ -228,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_without_subsystem_is_known_by_its_name() {
+    fn name_decides_without_subsystem() {
         assert_eq!(Bus::classify(None, "0000:00:18.3"), Some(Bus::Pci(0xc3)));
         assert_eq!(Bus::classify(None, "3-0050"), Some(Bus::I2c(3, 0x50)));
         assert_eq!(Bus::classify(None, "it87.2608"), Some(Bus::Isa(0xa30)));

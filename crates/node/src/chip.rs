@@ -1,47 +1,46 @@
-//! A chip as it was found: what it is called, and where its values are.
+//! A chip that a scan found, and the reading of its values.
 //!
-//! A scan reads once what does not change by itself (labels, limits); a reading
-//! then only reads what does (temperatures, alarms). A value that cannot be read
-//! is left out; a feature without a temperature is left out whole; neither ever
-//! costs another.
+//! The scan reads labels and limits once, since only an operator changes them. A reading reads
+//! temperatures and alarms. A value that cannot be read is left out, and so is a feature without a
+//! temperature; other values are not affected.
 
-use crate::attribute::{Absent, Attribute, Budget};
+use crate::attribute::{Attribute, Budget, NoValue};
 use crate::sysfs;
 use pulse_sensors::document::{Chip, Feature, SmolStr};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-/// The kernel's temperatures are thousandths of a degree.
+/// The divisor of the kernel's temperatures, which are in thousandths of a degree.
 pub(crate) const MILLI: f64 = 1000.0;
 
-/// The member of a chip's object that is no feature.
+/// The member of a chip's JSON object that is not a feature.
 const ADAPTER_KEY: &str = "Adapter";
 
-/// A chip, found.
+/// A chip that a scan found.
 #[derive(Debug)]
 pub(crate) struct FoundChip {
-    /// The name that lm-sensors gives it; unique in a layout.
+    /// The name of lm-sensors; unique in a layout.
     pub(crate) name: String,
-    /// The driver's own name.
+    /// The name of the driver.
     pub(crate) driver: String,
-    /// What lm-sensors calls the adapter.
+    /// The adapter name of lm-sensors.
     pub(crate) adapter: Option<String>,
-    /// The device it belongs to, all links followed.
+    /// The real path of its device.
     pub(crate) device: Option<PathBuf>,
-    /// Its temperatures.
+    /// Temperatures.
     pub(crate) features: Vec<FoundFeature>,
 }
 
-/// A temperature, found.
+/// A temperature that a scan found.
 #[derive(Debug)]
 pub(crate) struct FoundFeature {
-    /// Its label; unique in a chip.
+    /// The label; unique in a chip.
     pub(crate) label: SmolStr,
-    /// Its values in the order of lm-sensors.
+    /// Values, in the order of lm-sensors.
     pub(crate) values: Vec<FoundValue>,
 }
 
-/// A value, found.
+/// A value that a scan found.
 #[derive(Debug)]
 pub(crate) struct FoundValue {
     name: SmolStr,
@@ -55,17 +54,17 @@ enum Source {
     Live(Attribute),
 }
 
-/// What a chip said in one reading.
+/// A reading of a chip.
 #[derive(Debug, Default)]
 pub(crate) struct ChipReading {
-    /// The chip with what could be read.
+    /// The chip with the values that could be read.
     pub(crate) chip: Chip,
-    /// Something that was found is no longer there.
-    pub(crate) gone: bool,
+    /// A device has been removed since the scan.
+    pub(crate) is_device_gone: bool,
 }
 
 impl FoundChip {
-    /// Reads every value there is.
+    /// Reads every value.
     pub(crate) fn read(&self) -> ChipReading {
         let mut reading = ChipReading::default();
         reading.chip.name.clone_from(&self.name);
@@ -73,8 +72,8 @@ impl FoundChip {
         for feature in &self.features {
             match feature.read() {
                 Ok(feature) => reading.chip.features.push(feature),
-                Err(Absent::Gone) => reading.gone = true,
-                Err(Absent::Unknown) => {}
+                Err(NoValue::DeviceGone) => reading.is_device_gone = true,
+                Err(NoValue::Unknown) => {}
             }
         }
         reading
@@ -82,25 +81,27 @@ impl FoundChip {
 }
 
 impl FoundFeature {
-    fn read(&self) -> Result<Feature, Absent> {
+    fn read(&self) -> Result<Feature, NoValue> {
         let mut values = Vec::with_capacity(self.values.len());
         for value in &self.values {
             match value.read() {
-                Ok(number) if value.is("_fault") && number != 0.0 => return Err(Absent::Unknown),
+                // A fault invalidates the temperature: lm-sensors prints FAULT instead.
+                Ok(number) if value.is("_fault") && number != 0.0 => return Err(NoValue::Unknown),
                 Ok(number) => values.push((value.name.clone(), number)),
-                Err(absent) if value.is("_input") => return Err(absent),
+                // Without its input a feature says nothing; another value is left out alone.
+                Err(no_value) if value.is("_input") => return Err(no_value),
                 Err(_) => {}
             }
         }
         let label = self.label.clone();
         let feature = Feature { label, values };
-        feature.input().ok_or(Absent::Unknown)?;
+        feature.input().ok_or(NoValue::Unknown)?;
         Ok(feature)
     }
 }
 
 impl FoundValue {
-    /// A value that changes by itself.
+    /// A value that is read in each reading.
     pub(crate) fn live(name: String, path: PathBuf, divisor: f64, budget: &mut Budget) -> Self {
         let source = Source::Live(Attribute::new(path, budget));
         Self {
@@ -110,8 +111,7 @@ impl FoundValue {
         }
     }
 
-    /// A value that stays until someone sets another; `None` when it cannot be
-    /// read.
+    /// A value that is read once, by the scan; `None` if it cannot be read.
     pub(crate) fn fixed(name: String, path: &Path, divisor: f64) -> Option<Self> {
         let source = Source::Fixed(sysfs::number(path)?);
         Some(Self {
@@ -121,7 +121,7 @@ impl FoundValue {
         })
     }
 
-    fn read(&self) -> Result<f64, Absent> {
+    fn read(&self) -> Result<f64, NoValue> {
         let raw = match &self.source {
             Source::Fixed(value) => *value,
             Source::Live(attribute) => attribute.number()?,
@@ -134,23 +134,24 @@ impl FoundValue {
     }
 }
 
-/// Gives out names once: the second of a name gets `#2`, the third `#3`.
+/// Names that are in use. A repeated name gets `#2`, `#3` and so on.
 #[derive(Debug, Default)]
-pub(crate) struct Names(HashSet<String>);
+pub(crate) struct UniqueNames(HashSet<String>);
 
-impl Names {
-    /// For the labels of a chip, which share an object with its adapter.
-    pub(crate) fn of_features() -> Self {
+impl UniqueNames {
+    /// For the labels of a chip, which share a JSON object with its adapter.
+    pub(crate) fn for_labels() -> Self {
         Self(HashSet::from([ADAPTER_KEY.to_owned()]))
     }
 
-    /// The name, or the first free variant of it.
+    /// The name, or its first free variant.
     pub(crate) fn unique(&mut self, name: &str) -> String {
         let variants = (2..).map(|n| format!("{name}#{n}"));
         let mut candidates = std::iter::once(name.to_owned()).chain(variants);
-        // The set is finite and the candidates are not.
-        let free = candidates.find(|c| self.0.insert(c.clone()));
-        free.unwrap_or_default()
+        // There are infinitely many candidates, so one is free.
+        candidates
+            .find(|c| self.0.insert(c.clone()))
+            .unwrap_or_default()
     }
 }
 
@@ -160,8 +161,8 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn names_are_given_out_once() {
-        let mut names = Names::of_features();
+    fn repeated_names_get_numbers() {
+        let mut names = UniqueNames::for_labels();
         for (asked, given) in [
             ("temp1", "temp1"),
             ("temp1", "temp1#2"),
@@ -187,13 +188,13 @@ mod tests {
     }
 
     #[test]
-    fn a_feature_without_a_temperature_is_left_out_whole() {
+    fn feature_needs_a_temperature() {
         let directory = tempfile::tempdir().unwrap();
         let good = feature(directory.path(), &[("t1_input", "1500"), ("t1_max", "x")]);
         assert_eq!(good.read().unwrap().values, [("t1_input".into(), 1.5)]);
         let bad = feature(directory.path(), &[("t2_input", "x"), ("t2_max", "9")]);
-        assert_eq!(bad.read(), Err(Absent::Unknown));
+        assert_eq!(bad.read(), Err(NoValue::Unknown));
         let faulty = feature(directory.path(), &[("t3_input", "1"), ("t3_fault", "1")]);
-        assert_eq!(faulty.read(), Err(Absent::Unknown));
+        assert_eq!(faulty.read(), Err(NoValue::Unknown));
     }
 }

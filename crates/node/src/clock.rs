@@ -1,11 +1,11 @@
-//! Times as RFC 3339 says them, in UTC.
+//! RFC 3339 timestamps in UTC.
 
 use pulse_sensors::calendar;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 const SECONDS_PER_DAY: u64 = 86_400;
 
-/// The time as `2026-11-21T10:00:03Z`; a clock before 1970 counts as 1970.
+/// The time as `2026-11-21T10:00:03Z`. A time before 1970 becomes the beginning of 1970.
 pub(crate) fn rfc3339(time: SystemTime) -> String {
     let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
     let (year, month, day) = calendar::date(seconds / SECONDS_PER_DAY);
@@ -25,7 +25,7 @@ mod tests {
     }
 
     #[test]
-    fn known_moments_are_right() {
+    fn known_times_are_formatted() {
         assert_eq!(at(0), "1970-01-01T00:00:00Z");
         assert_eq!(at(951_782_400), "2000-02-29T00:00:00Z");
         assert_eq!(at(1_000_000_000), "2001-09-09T01:46:40Z");

@@ -1,33 +1,30 @@
-//! The helper confines itself before it looks at anything.
+//! Confinement of the helper, before it reads any sensor.
 //!
-//! What reaches it is a caller's line and what devices say of themselves. Should one
-//! of them be made to run code in here, the kernel keeps that code to what a reading
-//! does anyway. On a kernel that lacks a layer temperatures are still wanted: it is
-//! said on standard error, and refused only where that was asked for.
+//! The helper parses request lines and data from devices. If an attacker can inject code through
+//! either, the kernel restricts that code to the actions of a reading. A kernel that lacks a layer
+//! still has temperatures, so by default the helper warns on stderr and continues.
 
-use crate::failure::Failure;
+use crate::error::HelperError;
 use pulse_sandbox::tables::Syscall;
-use pulse_sandbox::tables::helper::{BESIDE_IPMITOOL, SYSCALLS};
-use pulse_sandbox::{Hold, Layer, Layers, Rules};
+use pulse_sandbox::tables::helper::{IPMITOOL_SYSCALLS, SYSCALLS};
+use pulse_sandbox::{LandlockRules, Layer, LayerStatus, Layers};
 use std::io::{self, Write};
 use std::path::Path;
 
-/// What becomes of a reading when a layer does not hold.
+/// The behaviour if a layer is not in force.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
-    /// It is made, and what is lacking said.
+    /// Warn and continue.
     #[default]
     BestEffort,
-    /// There is none.
+    /// Fail.
     Required,
-    /// The helper is not confined at all.
+    /// Do not apply any layer.
     Off,
 }
 
 impl Mode {
-    /// Reads the option's value.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         match text {
             "best-effort" => Some(Self::BestEffort),
             "required" => Some(Self::Required),
@@ -37,65 +34,64 @@ impl Mode {
     }
 }
 
-/// What holds this process.
+/// The layers and the mode in which they are applied.
 pub(crate) struct Confinement<'a> {
     mode: Mode,
     layers: &'a dyn Layers,
 }
 
 impl<'a> Confinement<'a> {
-    /// Nothing yet.
     pub(crate) fn new(mode: Mode, layers: &'a dyn Layers) -> Self {
         Self { mode, layers }
     }
 
-    /// Everything, for readings of this tree. No thread may have been started.
+    /// Applies every layer for readings of this tree. The process must have one thread.
     ///
     /// # Errors
-    /// Like the others: [`Failure::Confinement`] when a layer is required and does
-    /// not hold.
-    pub(crate) fn for_readings(&self, sys_root: &Path) -> Result<(), Failure> {
-        self.restrict(&Rules::of_reading(sys_root))?;
+    /// [`HelperError::Confinement`] if a layer is required and not in force; the same applies to
+    /// the other methods.
+    pub(crate) fn for_readings(&self, sys_root: &Path) -> Result<(), HelperError> {
+        self.restrict(&LandlockRules::for_reading(sys_root))?;
         self.filter(SYSCALLS)
     }
 
-    /// What `ipmitool` is to be under too, before it is started.
-    pub(crate) fn before_ipmitool(&self) -> Result<(), Failure> {
-        self.restrict(&Rules::of_ipmitool())
+    /// Applies the layers that `ipmitool` inherits.
+    pub(crate) fn before_ipmitool(&self) -> Result<(), HelperError> {
+        self.restrict(&LandlockRules::for_ipmitool())
     }
 
-    /// The rest, once it has been started.
-    pub(crate) fn beside_ipmitool(&self) -> Result<(), Failure> {
-        self.filter(&[SYSCALLS, BESIDE_IPMITOOL].concat())
+    /// Applies the seccomp filter, once `ipmitool` runs.
+    pub(crate) fn after_starting_ipmitool(&self) -> Result<(), HelperError> {
+        self.filter(&[SYSCALLS, IPMITOOL_SYSCALLS].concat())
     }
 
-    fn restrict(&self, rules: &Rules) -> Result<(), Failure> {
-        self.put_on(Layer::Privileges, |layers| layers.refuse_privileges())?;
-        self.put_on(Layer::Landlock, |layers| layers.restrict_access(rules))
+    fn restrict(&self, rules: &LandlockRules) -> Result<(), HelperError> {
+        self.apply(Layer::Privileges, |layers| layers.forbid_new_privileges())?;
+        self.apply(Layer::Landlock, |layers| layers.restrict_access(rules))
     }
 
-    fn filter(&self, calls: &[Syscall]) -> Result<(), Failure> {
-        self.put_on(Layer::Seccomp, |layers| layers.filter_calls(calls))
+    fn filter(&self, calls: &[Syscall]) -> Result<(), HelperError> {
+        self.apply(Layer::Seccomp, |layers| layers.filter_calls(calls))
     }
 
-    fn put_on(
+    fn apply(
         &self,
         layer: Layer,
-        put_on: impl FnOnce(&dyn Layers) -> Hold,
-    ) -> Result<(), Failure> {
+        apply: impl FnOnce(&dyn Layers) -> LayerStatus,
+    ) -> Result<(), HelperError> {
         if self.mode == Mode::Off {
             return Ok(());
         }
-        let Some(lacking) = put_on(self.layers).lacking(layer) else {
+        let Some(problem) = apply(self.layers).problem(layer) else {
             return Ok(());
         };
         if self.mode == Mode::Required {
-            return Err(Failure::Confinement(lacking));
+            return Err(HelperError::Confinement(problem));
         }
-        // Nobody may be there to read it; the reading counts.
+        // If stderr is closed, the reading is still wanted.
         let _ = writeln!(
             io::stderr(),
-            "pulse-sensor-node: not confined as it should be: {lacking}"
+            "pulse-sensor-node: the confinement is incomplete: {problem}"
         );
         Ok(())
     }
@@ -107,85 +103,85 @@ mod tests {
     use pulse_sandbox::ServiceUser;
     use std::cell::RefCell;
 
-    /// A kernel of which one layer is as given, and what was asked of it.
-    struct Lacking(Layer, Hold, RefCell<Vec<Layer>>);
+    /// A kernel in which one layer has the given status, and the layers that were applied.
+    struct Lacking(Layer, LayerStatus, RefCell<Vec<Layer>>);
 
     impl Lacking {
-        fn new(layer: Layer, hold: Hold) -> Self {
-            Self(layer, hold, RefCell::default())
+        fn new(layer: Layer, status: LayerStatus) -> Self {
+            Self(layer, status, RefCell::default())
         }
 
-        fn answer(&self, layer: Layer) -> Hold {
+        fn status(&self, layer: Layer) -> LayerStatus {
             self.2.borrow_mut().push(layer);
             if self.0 == layer {
                 self.1.clone()
             } else {
-                Hold::Whole("fine".into())
+                LayerStatus::Full("fine".into())
             }
         }
     }
 
     impl Layers for Lacking {
-        fn drop_privileges(&self, _: &ServiceUser) -> Hold {
-            Hold::Missing("the helper has none".into())
+        fn drop_privileges(&self, _: &ServiceUser) -> LayerStatus {
+            LayerStatus::Missing("the helper has no privileges".into())
         }
 
-        fn refuse_privileges(&self) -> Hold {
-            self.answer(Layer::Privileges)
+        fn forbid_new_privileges(&self) -> LayerStatus {
+            self.status(Layer::Privileges)
         }
 
-        fn restrict_access(&self, _: &Rules) -> Hold {
-            self.answer(Layer::Landlock)
+        fn restrict_access(&self, _: &LandlockRules) -> LayerStatus {
+            self.status(Layer::Landlock)
         }
 
-        fn limit(&self) -> Hold {
-            Hold::Missing("the helper starts threads".into())
+        fn set_limits(&self) -> LayerStatus {
+            LayerStatus::Missing("the helper starts threads".into())
         }
 
-        fn filter_calls(&self, _: &[Syscall]) -> Hold {
-            self.answer(Layer::Seccomp)
+        fn filter_calls(&self, _: &[Syscall]) -> LayerStatus {
+            self.status(Layer::Seccomp)
         }
     }
 
     const LAYERS: [Layer; 3] = [Layer::Privileges, Layer::Landlock, Layer::Seccomp];
 
-    fn confine(mode: Mode, kernel: &Lacking) -> [Result<(), Failure>; 2] {
+    fn confine(mode: Mode, kernel: &Lacking) -> [Result<(), HelperError>; 2] {
         let confinement = Confinement::new(mode, kernel);
         let for_ipmitool = || {
             confinement.before_ipmitool()?;
-            confinement.beside_ipmitool()
+            confinement.after_starting_ipmitool()
         };
         [confinement.for_readings(Path::new("/sys")), for_ipmitool()]
     }
 
     #[test]
-    fn a_layer_that_is_lacking_costs_no_reading_unless_it_is_required() {
+    fn only_required_layers_are_fatal() {
         for layer in LAYERS {
-            for hold in [Hold::Missing("old".into()), Hold::Partly("ABI 2".into())] {
-                let kernel = Lacking::new(layer, hold);
+            for status in [
+                LayerStatus::Missing("old".into()),
+                LayerStatus::Partial("ABI 2".into()),
+            ] {
+                let kernel = Lacking::new(layer, status);
                 assert!(confine(Mode::BestEffort, &kernel).iter().all(Result::is_ok));
                 for outcome in confine(Mode::Required, &kernel) {
-                    let failure = outcome.unwrap_err();
-                    assert_eq!(failure.exit_code(), 71);
-                    assert!(
-                        failure.to_string().contains(&layer.to_string()),
-                        "{failure}"
-                    );
+                    let error = outcome.unwrap_err();
+                    assert_eq!(error.exit_code(), 71);
+                    assert!(error.to_string().contains(&layer.to_string()), "{error}");
                 }
             }
         }
     }
 
     #[test]
-    fn every_layer_is_put_on_in_its_order_in_either_form() {
-        let kernel = Lacking::new(Layer::Seccomp, Hold::Whole("fine".into()));
+    fn layers_are_applied_in_order() {
+        let kernel = Lacking::new(Layer::Seccomp, LayerStatus::Full("fine".into()));
         assert!(confine(Mode::Required, &kernel).iter().all(Result::is_ok));
         assert_eq!(*kernel.2.borrow(), [LAYERS, LAYERS].concat());
     }
 
     #[test]
-    fn switched_off_nothing_is_asked_of_the_kernel() {
-        let kernel = Lacking::new(Layer::Seccomp, Hold::Missing("none".into()));
+    fn off_applies_no_layer() {
+        let kernel = Lacking::new(Layer::Seccomp, LayerStatus::Missing("none".into()));
         assert!(confine(Mode::Off, &kernel).iter().all(Result::is_ok));
         assert!(kernel.2.borrow().is_empty());
     }

@@ -1,9 +1,8 @@
-//! Disks: `block`, for their identity; their temperature is that of their chip.
+//! Disks (`/sys/block`). Their temperature is that of their hwmon chip.
 //!
-//! Pulse matches disks by serial number and World Wide Name, so both are read
-//! from where the kernel keeps what the disk itself said. A disk that the kernel
-//! has put to sleep is listed, and left asleep: asking for its temperature would
-//! wake it.
+//! Pulse matches disks by serial number and world wide name, so both are read from the attributes
+//! in which the kernel keeps the disk's own data. A disk in runtime suspend is listed without a
+//! temperature, since reading that would wake the disk.
 
 use crate::attribute::{Attribute, Budget, take_one};
 use crate::chip::FoundChip;
@@ -11,43 +10,43 @@ use crate::sysfs::{self, Sysfs};
 use pulse_sensors::document::Disk;
 use std::path::{Path, PathBuf};
 
-/// Where the kernel lists whole disks.
+/// The directory of block devices, without partitions.
 pub(crate) const DIRECTORY: &str = "block";
 
-/// Block devices that are no disk, by the beginning of their name.
+/// Name prefixes of block devices that are not physical disks.
 const NOT_DISKS: [&str; 15] = [
     "bcache", "dm-", "drbd", "fd", "loop", "md", "mtd", "nbd", "nullb", "pmem", "ram", "rbd", "sr",
     "zd", "zram",
 ];
 
-/// What power management says of a disk that sleeps.
-const ASLEEP: &str = "suspended";
+/// The power status of a suspended disk.
+const SUSPENDED: &str = "suspended";
 
-/// A vital product data page begins with four bytes: type, page, and length.
+/// The header of a vital product data page: type, page and length.
 const PAGE_HEADER_BYTES: usize = 4;
 
-/// A disk, found.
+/// A disk that a scan found.
 #[derive(Debug)]
 pub(crate) struct FoundDisk {
-    /// Who it is.
+    /// Device, serial number, world wide name, model and type.
     pub(crate) identity: Disk,
-    /// Which of the layout's chips measures it.
+    /// The index of its chip in the layout.
     pub(crate) chip: Option<usize>,
     power: Option<Attribute>,
 }
 
 impl FoundDisk {
-    /// Whether the kernel has put it to sleep.
-    pub(crate) fn is_asleep(&self) -> bool {
-        self.power.as_ref().is_some_and(|power| power.is(ASLEEP))
+    /// True if the disk is in runtime suspend.
+    pub(crate) fn is_suspended(&self) -> bool {
+        self.power.as_ref().is_some_and(|power| power.is(SUSPENDED))
     }
 }
 
-/// Finds every disk, and its chip among the `chips`.
+/// Finds every disk, and its chip among `chips`.
 pub(crate) fn scan(sysfs: &Sysfs, chips: &[FoundChip], budget: &mut Budget) -> Vec<FoundDisk> {
     let mut disks = Vec::new();
     for name in sysfs::names(&sysfs.path(DIRECTORY)) {
-        let Some(paths) = Paths::of(sysfs, &name) else {
+        let Some(paths) = DiskPaths::resolve(sysfs, &name) else {
             continue;
         };
         if !take_one(&mut budget.disks) {
@@ -62,14 +61,14 @@ pub(crate) fn scan(sysfs: &Sysfs, chips: &[FoundChip], budget: &mut Budget) -> V
     disks
 }
 
-/// The directories that know something of a disk.
-struct Paths {
+/// The directories with a disk's attributes.
+struct DiskPaths {
     block: PathBuf,
     device: PathBuf,
 }
 
-impl Paths {
-    fn of(sysfs: &Sysfs, name: &str) -> Option<Self> {
+impl DiskPaths {
+    fn resolve(sysfs: &Sysfs, name: &str) -> Option<Self> {
         if !is_disk(name) {
             return None;
         }
@@ -92,20 +91,24 @@ impl Paths {
 
     fn serial(&self) -> String {
         let page = || serial_page(&sysfs::bytes(&self.device.join("vpd_pg80"))?);
-        let places = [self.device.join("serial"), self.block.join("serial")];
-        let text = places.iter().find_map(|path| sysfs::text(path));
+        let paths = [self.device.join("serial"), self.block.join("serial")];
+        let text = paths.iter().find_map(|path| sysfs::text(path));
+        // A USB bridge has its own serial number, in the parent device.
         let bridge = || sysfs::text(&self.device.parent()?.join("serial"));
         text.or_else(page).or_else(bridge).unwrap_or_default()
     }
 
     fn model(&self) -> String {
-        let places = [self.device.join("model"), self.device.join("name")];
-        let text = places.iter().find_map(|path| sysfs::text(path));
-        text.unwrap_or_default()
+        let paths = [self.device.join("model"), self.device.join("name")];
+        paths
+            .iter()
+            .find_map(|path| sysfs::text(path))
+            .unwrap_or_default()
     }
 
     fn wwn(&self) -> String {
-        let places = [
+        // NVMe has the name in the block device, SCSI in the device below it.
+        let paths = [
             self.block.join("wwid"),
             self.device.join("wwid"),
             self.block.join("eui"),
@@ -114,18 +117,19 @@ impl Paths {
         wwn.unwrap_or_default()
     }
 
-    /// How the disk is attached, from its name, its vendor and its place.
+    /// The disk's transport, from its name, its vendor and its path.
     fn kind(&self, name: &str) -> &'static str {
         let vendor = sysfs::text(&self.device.join("vendor"));
-        let mut places = self.device.iter().filter_map(|place| place.to_str());
+        let mut ancestors = self.device.iter().filter_map(|name| name.to_str());
         if name.starts_with("nvme") {
             "nvme"
         } else if name.starts_with("mmcblk") {
             "mmc"
         } else if name.starts_with("vd") {
             "virtio"
-        } else if places.any(is_usb_root) {
+        } else if ancestors.any(|name| is_numbered(name, "usb")) {
             "usb"
+        // libata presents SATA disks as SCSI disks of this vendor.
         } else if vendor.as_deref() == Some("ATA") {
             "sata"
         } else if self.device.join("sas_address").is_file() {
@@ -135,18 +139,19 @@ impl Paths {
         }
     }
 
-    /// The chip belongs to the same device; or, when an NVMe disk is seen
-    /// through the multipath layer, to one of its controllers.
+    /// The chip of the same device or, for an NVMe disk behind the multipath layer, of one of its
+    /// controllers.
     fn chip(&self, sysfs: &Sysfs, chips: &[FoundChip]) -> Option<usize> {
         let belongs_to = |device: &Path| {
             let same = |chip: &FoundChip| chip.device.as_deref() == Some(device);
             chips.iter().position(same)
         };
         belongs_to(&self.device).or_else(|| {
-            let entries = sysfs::names(&self.device);
-            let controllers = entries.iter().filter(|name| is_controller(name));
-            let mut devices = controllers.filter_map(|name| sysfs.resolve(&self.device.join(name)));
-            devices.find_map(|device| belongs_to(&device))
+            sysfs::names(&self.device)
+                .iter()
+                .filter(|name| is_numbered(name, "nvme"))
+                .filter_map(|name| sysfs.resolve(&self.device.join(name)))
+                .find_map(|device| belongs_to(&device))
         })
     }
 
@@ -158,33 +163,21 @@ impl Paths {
 
 fn is_disk(name: &str) -> bool {
     let card = name.strip_prefix("mmcblk");
-    let part_of_card = card.is_some_and(|number| !number.bytes().all(is_digit));
-    let not_disk = NOT_DISKS.iter().any(|prefix| name.starts_with(prefix));
-    !not_disk && !part_of_card && !is_nvme_path(name)
+    // A boot or RPMB partition of an MMC card (`mmcblk0boot0`) is a block device of its own.
+    let is_part_of_card =
+        card.is_some_and(|number| !number.bytes().all(|byte| byte.is_ascii_digit()));
+    let is_virtual = NOT_DISKS.iter().any(|prefix| name.starts_with(prefix));
+    // `nvme0c1n1` is a path to `nvme0n1` through one controller.
+    let is_nvme_path = name
+        .split_once('c')
+        .is_some_and(|(subsystem, _)| is_numbered(subsystem, "nvme"));
+    !is_virtual && !is_part_of_card && !is_nvme_path
 }
 
-/// `nvme0c1n1` is one way to `nvme0n1`.
-fn is_nvme_path(name: &str) -> bool {
-    let number = |text: &str| !text.is_empty() && text.bytes().all(is_digit);
-    let parts = name
-        .strip_prefix("nvme")
-        .and_then(|tail| tail.split_once('c'));
-    parts.is_some_and(|(subsystem, _)| number(subsystem))
-}
-
-/// `nvme1`, in the directory of an NVMe subsystem.
-fn is_controller(name: &str) -> bool {
-    let number = name.strip_prefix("nvme");
-    number.is_some_and(|n| !n.is_empty() && n.bytes().all(is_digit))
-}
-
-fn is_usb_root(place: &str) -> bool {
-    let number = place.strip_prefix("usb");
-    number.is_some_and(|n| !n.is_empty() && n.bytes().all(is_digit))
-}
-
-fn is_digit(byte: u8) -> bool {
-    byte.is_ascii_digit()
+/// True if the name is the prefix and a number.
+fn is_numbered(name: &str, prefix: &str) -> bool {
+    name.strip_prefix(prefix)
+        .is_some_and(|n| !n.is_empty() && n.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// The text of a unit serial number page.
@@ -193,7 +186,8 @@ fn serial_page(page: &[u8]) -> Option<String> {
     Some(text).filter(|text| !text.is_empty())
 }
 
-/// `naa.`, `eui.` or bare pairs, when they are 64 bits, as `0x` and 16 digits.
+/// `0x` and 16 digits, from `naa.` or `eui.` and digits, or from pairs of digits; `None` if it has
+/// not 64 bits.
 fn wwn(text: &str) -> Option<String> {
     let digits = text
         .strip_prefix("naa.")
@@ -208,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_whole_physical_disks_are_disks() {
+    fn only_physical_disks_are_listed() {
         for name in [
             "sda", "sdaa", "nvme0n1", "nvme10n2", "vda", "mmcblk0", "xvda",
         ] {
@@ -237,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_world_wide_name_has_64_bits_or_is_none() {
+    fn wwn_has_64_bits() {
         let some = |text: &str| Some(text.to_owned());
         assert_eq!(wwn("naa.5000C500a1b2c3d4"), some("0x5000c500a1b2c3d4"));
         assert_eq!(wwn("eui.5cd2e4a1b2c30100"), some("0x5cd2e4a1b2c30100"));
@@ -258,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_serial_number_page_is_cut_short_without_harm() {
+    fn short_serial_page_has_no_text() {
         let page = b"\0\x80\0\x0c    ZDH1ABCD";
         assert_eq!(serial_page(page).as_deref(), Some("ZDH1ABCD"));
         for length in 0..=4 {

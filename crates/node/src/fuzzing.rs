@@ -1,4 +1,4 @@
-//! Parsers that are nobody's business but the fuzz targets'.
+//! Private parsers, for the fuzz targets alone.
 
 use crate::sysfs;
 
@@ -8,7 +8,7 @@ pub fn number(content: &[u8]) -> Option<f64> {
     sysfs::parse_number(content)
 }
 
-/// The text in an attribute, fit to be shown.
+/// The cleaned text in an attribute.
 #[must_use]
 pub fn text(content: &[u8]) -> String {
     sysfs::clean(content)

@@ -1,63 +1,63 @@
-//! Temperature chips: `class/hwmon`.
+//! Hardware monitoring chips (`/sys/class/hwmon`).
 //!
-//! What is a feature, what belongs to it and in which order is lm-sensors'
-//! choice, so that both show the same. Fans and voltages are not for Pulse.
+//! Features, their values and the order of both are those of lm-sensors. Fans and voltages are left
+//! out: Pulse does not use them.
 
 use crate::attribute::{Budget, take_one};
 use crate::bus::Bus;
-use crate::chip::{FoundChip, FoundFeature, FoundValue, MILLI, Names};
+use crate::chip::{FoundChip, FoundFeature, FoundValue, MILLI, UniqueNames};
 use crate::sysfs::{self, Sysfs};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Where the kernel lists the chips.
+/// The directory of chips.
 pub(crate) const DIRECTORY: &str = "class/hwmon";
 
-/// The highest channel number that lm-sensors takes.
+/// The highest channel number of lm-sensors.
 const MAX_CHANNEL: u16 = 1024;
 
-/// How a subfeature's file is to be read.
+/// The unit of a subfeature, and whether it changes by itself.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum SubfeatureKind {
     /// Changes by itself, in thousandths of a degree.
     Reading,
-    /// Set by somebody, in thousandths of a degree.
+    /// Configured, in thousandths of a degree.
     Limit,
     /// Changes by itself, 0 or 1.
     Alarm,
-    /// Set by somebody, a plain number.
+    /// Configured, without a unit.
     Setting,
 }
 
 /// The subfeatures of a temperature, in the order of lm-sensors.
-const SUBFEATURES: [(&str, Kind); 23] = [
-    ("input", Kind::Reading),
-    ("max", Kind::Limit),
-    ("max_hyst", Kind::Limit),
-    ("min", Kind::Limit),
-    ("crit", Kind::Limit),
-    ("crit_hyst", Kind::Limit),
-    ("lcrit", Kind::Limit),
-    ("emergency", Kind::Limit),
-    ("emergency_hyst", Kind::Limit),
-    ("lowest", Kind::Reading),
-    ("highest", Kind::Reading),
-    ("min_hyst", Kind::Limit),
-    ("lcrit_hyst", Kind::Limit),
-    ("alarm", Kind::Alarm),
-    ("max_alarm", Kind::Alarm),
-    ("min_alarm", Kind::Alarm),
-    ("crit_alarm", Kind::Alarm),
-    ("fault", Kind::Alarm),
-    ("type", Kind::Setting),
-    ("offset", Kind::Limit),
-    ("beep", Kind::Setting),
-    ("emergency_alarm", Kind::Alarm),
-    ("lcrit_alarm", Kind::Alarm),
+const SUBFEATURES: [(&str, SubfeatureKind); 23] = [
+    ("input", SubfeatureKind::Reading),
+    ("max", SubfeatureKind::Limit),
+    ("max_hyst", SubfeatureKind::Limit),
+    ("min", SubfeatureKind::Limit),
+    ("crit", SubfeatureKind::Limit),
+    ("crit_hyst", SubfeatureKind::Limit),
+    ("lcrit", SubfeatureKind::Limit),
+    ("emergency", SubfeatureKind::Limit),
+    ("emergency_hyst", SubfeatureKind::Limit),
+    ("lowest", SubfeatureKind::Reading),
+    ("highest", SubfeatureKind::Reading),
+    ("min_hyst", SubfeatureKind::Limit),
+    ("lcrit_hyst", SubfeatureKind::Limit),
+    ("alarm", SubfeatureKind::Alarm),
+    ("max_alarm", SubfeatureKind::Alarm),
+    ("min_alarm", SubfeatureKind::Alarm),
+    ("crit_alarm", SubfeatureKind::Alarm),
+    ("fault", SubfeatureKind::Alarm),
+    ("type", SubfeatureKind::Setting),
+    ("offset", SubfeatureKind::Limit),
+    ("beep", SubfeatureKind::Setting),
+    ("emergency_alarm", SubfeatureKind::Alarm),
+    ("lcrit_alarm", SubfeatureKind::Alarm),
 ];
 
-/// Finds every chip that has a temperature.
-pub(crate) fn scan(sysfs: &Sysfs, names: &mut Names, budget: &mut Budget) -> Vec<FoundChip> {
+/// Finds every chip with a temperature.
+pub(crate) fn scan(sysfs: &Sysfs, names: &mut UniqueNames, budget: &mut Budget) -> Vec<FoundChip> {
     let mut chips = Vec::new();
     for entry in sysfs::names(&sysfs.path(DIRECTORY)) {
         if budget.chips == 0 || budget.features == 0 {
@@ -72,7 +72,12 @@ pub(crate) fn scan(sysfs: &Sysfs, names: &mut Names, budget: &mut Budget) -> Vec
     chips
 }
 
-fn chip(sysfs: &Sysfs, link: &Path, names: &mut Names, budget: &mut Budget) -> Option<FoundChip> {
+fn chip(
+    sysfs: &Sysfs,
+    link: &Path,
+    names: &mut UniqueNames,
+    budget: &mut Budget,
+) -> Option<FoundChip> {
     let directory = sysfs.resolve(link)?;
     let device = sysfs.resolve(&directory.join("device"));
     let (driver, features) = named_features(&directory, budget)
@@ -87,8 +92,8 @@ fn chip(sysfs: &Sysfs, link: &Path, names: &mut Names, budget: &mut Budget) -> O
     })
 }
 
-/// Newer drivers have their files in the chip's directory, older ones in the
-/// device's.
+/// The driver's name and the features in a directory. Drivers before hwmon's class device have
+/// their files in the directory of the device.
 fn named_features(directory: &Path, budget: &mut Budget) -> Option<(String, Vec<FoundFeature>)> {
     let driver = sysfs::text(&directory.join("name"))?;
     let features = features(directory, budget);
@@ -96,9 +101,10 @@ fn named_features(directory: &Path, budget: &mut Budget) -> Option<(String, Vec<
 }
 
 fn features(directory: &Path, budget: &mut Budget) -> Vec<FoundFeature> {
-    let mut labels = Names::of_features();
+    let mut labels = UniqueNames::for_labels();
     let mut features = Vec::new();
     for (channel, present) in channels(directory) {
+        // Index 0 is `input`. lm-sensors shows no feature without it.
         if !present[0] || !take_one(&mut budget.features) {
             continue;
         }
@@ -112,7 +118,7 @@ fn features(directory: &Path, budget: &mut Budget) -> Vec<FoundFeature> {
     features
 }
 
-/// Which subfeatures each channel has, by their place in [`SUBFEATURES`].
+/// The subfeatures that each channel has, by their index in [`SUBFEATURES`].
 fn channels(directory: &Path) -> BTreeMap<u16, [bool; SUBFEATURES.len()]> {
     let mut channels = BTreeMap::new();
     for file in sysfs::files(directory) {
@@ -128,15 +134,15 @@ fn channels(directory: &Path) -> BTreeMap<u16, [bool; SUBFEATURES.len()]> {
     channels
 }
 
-/// `temp3_crit_alarm` is channel 3 and a place in [`SUBFEATURES`].
+/// The channel and the index in [`SUBFEATURES`] of a file (`temp3_crit_alarm`).
 fn parse(file: &str) -> Option<(u16, usize)> {
     let (channel, suffix) = file.strip_prefix("temp")?.split_once('_')?;
     let channel = channel
         .parse()
         .ok()
         .filter(|n| (1..=MAX_CHANNEL).contains(n))?;
-    let place = SUBFEATURES.iter().position(|(name, _)| *name == suffix)?;
-    Some((channel, place))
+    let index = SUBFEATURES.iter().position(|(name, _)| *name == suffix)?;
+    Some((channel, index))
 }
 
 fn values(
@@ -153,20 +159,16 @@ fn values(
     for ((suffix, kind), _) in found {
         if take_one(&mut budget.values) {
             let name = format!("temp{channel}_{suffix}");
-            values.extend(value(directory, name, *kind, budget));
+            let path = directory.join(&name);
+            values.extend(match kind {
+                SubfeatureKind::Reading => Some(FoundValue::live(name, path, MILLI, budget)),
+                SubfeatureKind::Alarm => Some(FoundValue::live(name, path, 1.0, budget)),
+                SubfeatureKind::Limit => FoundValue::fixed(name, &path, MILLI),
+                SubfeatureKind::Setting => FoundValue::fixed(name, &path, 1.0),
+            });
         }
     }
     values
-}
-
-fn value(directory: &Path, name: String, kind: Kind, budget: &mut Budget) -> Option<FoundValue> {
-    let path = directory.join(&name);
-    match kind {
-        Kind::Reading => Some(FoundValue::live(name, path, MILLI, budget)),
-        Kind::Alarm => Some(FoundValue::live(name, path, 1.0, budget)),
-        Kind::Limit => FoundValue::fixed(name, &path, MILLI),
-        Kind::Setting => FoundValue::fixed(name, &path, 1.0),
-    }
 }
 
 #[cfg(test)]
@@ -174,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_files_of_temperatures_are_taken() {
+    fn only_temperature_files_match() {
         assert_eq!(parse("temp1_input"), Some((1, 0)));
         assert_eq!(parse("temp12_crit_alarm"), Some((12, 16)));
         for file in [

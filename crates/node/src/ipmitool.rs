@@ -1,11 +1,10 @@
-//! `ipmitool`, for nodes whose sensors only the BMC knows.
+//! `ipmitool`, for nodes whose sensors only the BMC can read.
 //!
-//! It runs with exactly the words of the command's table, without a shell and
-//! with no environment, for a limited time, and its output is taken whole or not
-//! at all. Starting it and waiting for it are apart: the helper starts nothing more
-//! in between.
+//! It runs with the exact words of the command table, without a shell or an environment, and with a
+//! deadline. Its output is returned completely or not at all. Starting and waiting are separate
+//! functions, because the helper installs its seccomp filter in between.
 
-use crate::failure::Failure;
+use crate::error::HelperError;
 use pulse_sensors::command::NodeCommand;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -14,113 +13,114 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Where the program may be.
-pub const PLACES: [&str; 2] = ["/usr/bin/ipmitool", "/usr/sbin/ipmitool"];
+/// The paths of the program.
+pub const PROGRAMS: [&str; 2] = ["/usr/bin/ipmitool", "/usr/sbin/ipmitool"];
 
-/// How often a program that closed its output is asked whether it has ended.
-const POLL: Duration = Duration::from_millis(2);
+/// The interval of waitpid(2) for a program that has closed its output but not ended.
+const WAIT_INTERVAL: Duration = Duration::from_millis(2);
 
-/// What the program may use.
+/// Limits of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Time, from start to end.
+    /// The time from start to end.
     pub time: Duration,
-    /// Bytes of output.
+    /// The size of the output, in bytes.
     pub output: usize,
 }
 
 impl Limits {
-    /// A BMC takes its time, but not the daemon's.
+    /// A BMC can take seconds; the daemon waits longer.
     pub const DEFAULT: Self = Self {
         time: Duration::from_secs(5),
         output: 256 * 1024,
     };
 }
 
-/// The program, started.
-pub struct Running {
+/// A running `ipmitool`. Dropping it kills the process.
+pub struct RunningIpmitool {
     child: Child,
     limit: usize,
     until: Instant,
 }
 
-/// Starts the program that is in one of the `places`.
+/// Starts the first of these programs that exists.
 ///
 /// # Errors
-/// [`Failure::NoIpmitool`], or why it cannot be started.
-pub fn start(places: &[&str], command: NodeCommand, limits: Limits) -> Result<Running, Failure> {
-    let program = places.iter().find(|place| Path::new(place).is_file());
-    let program = program.ok_or(Failure::NoIpmitool)?;
+/// [`HelperError::NoIpmitool`] if none exists, [`HelperError::Ipmitool`] if it cannot be started.
+pub fn start(
+    programs: &[&str],
+    command: NodeCommand,
+    limits: Limits,
+) -> Result<RunningIpmitool, HelperError> {
+    let program = programs.iter().find(|path| Path::new(path).is_file());
+    let program = program.ok_or(HelperError::NoIpmitool)?;
     let until = Instant::now() + limits.time;
     let child = Command::new(program)
         .args(command.words().iter().skip(1))
+        // Without an environment, variables of the dynamic loader and of ipmitool have no effect.
         .env_clear()
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn();
-    Ok(Running {
-        child: child.map_err(Failure::Ipmitool)?,
+    Ok(RunningIpmitool {
+        child: child.map_err(HelperError::Ipmitool)?,
         limit: limits.output,
         until,
     })
 }
 
-impl Running {
-    /// Waits for its end and gives its output.
+impl RunningIpmitool {
+    /// Waits for the end of the program and returns its output.
     ///
     /// # Errors
-    /// What became of the program.
-    pub fn output(mut self) -> Result<Vec<u8>, Failure> {
-        finish(&mut self.child, self.limit, self.until)
+    /// The program failed, or exceeded a limit.
+    pub fn output(mut self) -> Result<Vec<u8>, HelperError> {
+        let output = self.child.stdout.take();
+        let output = output.map_or(Ok(Vec::new()), |output| {
+            collect(output, self.limit, self.until)
+        })?;
+        let status = wait(&mut self.child, self.until)?;
+        if status.success() {
+            Ok(output)
+        } else {
+            Err(HelperError::IpmitoolFailed(status))
+        }
     }
 }
 
-impl Drop for Running {
-    /// Nobody waits for one that has not ended.
+impl Drop for RunningIpmitool {
     fn drop(&mut self) {
-        // One that has been waited for is left alone.
+        // After a successful wait this does nothing: the standard library does not signal a
+        // process ID that it has reaped.
         let _ = self.child.kill();
     }
 }
 
-fn finish(child: &mut Child, limit: usize, until: Instant) -> Result<Vec<u8>, Failure> {
-    let output = child.stdout.take();
-    let output = output.map_or(Ok(Vec::new()), |output| collect(output, limit, until))?;
-    let status = wait(child, until)?;
-    if status.success() {
-        Ok(output)
-    } else {
-        Err(Failure::IpmitoolFailed(status))
-    }
-}
-
-/// Reads to the end, in a thread: a pipe has no deadline.
-fn collect(output: ChildStdout, limit: usize, until: Instant) -> Result<Vec<u8>, Failure> {
+/// Reads the output in a thread, since a read of a pipe has no deadline.
+fn collect(output: ChildStdout, limit: usize, until: Instant) -> Result<Vec<u8>, HelperError> {
     let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || sender.send(read_all(output, limit)));
-    let left = until.saturating_duration_since(Instant::now());
-    receiver
-        .recv_timeout(left)
-        .map_err(|_| Failure::IpmitoolSlow)?
-}
-
-fn read_all(output: ChildStdout, limit: usize) -> Result<Vec<u8>, Failure> {
-    let mut bytes = Vec::new();
-    match pulse_files::read_into(&mut bytes, output, limit) {
-        Ok(()) => Ok(bytes),
-        Err(error) if error.kind() == ErrorKind::FileTooLarge => Err(Failure::IpmitoolFlood),
-        Err(error) => Err(Failure::Ipmitool(error)),
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        sender.send(pulse_files::read_into(&mut bytes, output, limit).map(|()| bytes))
+    });
+    match receiver.recv_timeout(until.saturating_duration_since(Instant::now())) {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(error)) if error.kind() == ErrorKind::FileTooLarge => {
+            Err(HelperError::IpmitoolFlood)
+        }
+        Ok(Err(error)) => Err(HelperError::Ipmitool(error)),
+        Err(_) => Err(HelperError::IpmitoolSlow),
     }
 }
 
-fn wait(child: &mut Child, until: Instant) -> Result<ExitStatus, Failure> {
+fn wait(child: &mut Child, until: Instant) -> Result<ExitStatus, HelperError> {
     loop {
         match child.try_wait() {
             Ok(Some(status)) => return Ok(status),
-            Ok(None) if Instant::now() < until => thread::sleep(POLL),
-            Ok(None) => return Err(Failure::IpmitoolSlow),
-            Err(error) => return Err(Failure::Ipmitool(error)),
+            Ok(None) if Instant::now() < until => thread::sleep(WAIT_INTERVAL),
+            Ok(None) => return Err(HelperError::IpmitoolSlow),
+            Err(error) => return Err(HelperError::Ipmitool(error)),
         }
     }
 }

@@ -1,49 +1,49 @@
-//! What one look at every device found, and who reads which part of it.
+//! The devices found by a scan, and the thread that reads each chip.
 #![expect(
     clippy::indexing_slicing,
-    reason = "a place is of a list that was made here, and that does not shrink"
+    reason = "the indices are of a list that this module builds and never shrinks"
 )]
 
 use crate::attribute::Budget;
-use crate::chip::{FoundChip, Names};
+use crate::chip::{FoundChip, UniqueNames};
 use crate::disk::{self, FoundDisk};
 use crate::hwmon;
 use crate::sysfs::{self, Sysfs};
 use crate::thermal;
 use std::time::Instant;
 
-/// The names of the devices that the kernel lists.
+/// The entries of the three directories that list devices.
 pub(crate) type Listings = [Vec<String>; 3];
 
-/// Everything that was found.
+/// The result of a scan.
 pub(crate) struct Layout {
-    /// Chips of hwmon, then those made of thermal zones.
+    /// Chips of hwmon, then those made from thermal zones.
     pub(crate) chips: Vec<FoundChip>,
-    /// Disks, which refer to the chips by their place.
+    /// Disks, which refer to chips by index.
     pub(crate) disks: Vec<FoundDisk>,
-    /// What the kernel listed before the search.
+    /// The listings before the scan.
     pub(crate) listings: Listings,
-    /// When the search was made.
-    pub(crate) found: Instant,
+    /// The time of the scan.
+    pub(crate) scanned: Instant,
 }
 
-/// Who reads a chip.
+/// The thread that reads a chip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReadBy {
-    /// The thread that answers: the chip does so at once.
-    Us,
-    /// The lane: a disk may hang.
-    Lane,
-    /// Nobody: the disk is asleep.
-    Nobody,
+    /// The main thread: the chip responds immediately.
+    MainThread,
+    /// The queue's thread: a disk can block.
+    Queue,
+    /// None: a read would wake the disk.
+    None,
 }
 
 impl Layout {
-    /// Looks at every device.
-    pub(crate) fn find(sysfs: &Sysfs, now: Instant) -> Self {
-        // Listed first: what appears during the search then shows as a change.
+    /// Scans all devices.
+    pub(crate) fn scan(sysfs: &Sysfs, now: Instant) -> Self {
+        // Before the scan: a device that appears meanwhile then counts as a change.
         let listings = listings(sysfs);
-        let (mut names, mut budget) = (Names::default(), Budget::FULL);
+        let (mut names, mut budget) = (UniqueNames::default(), Budget::FULL);
         let mut chips = hwmon::scan(sysfs, &mut names, &mut budget);
         let zones = thermal::scan(sysfs, &chips, &mut names, &mut budget);
         let disks = disk::scan(sysfs, &chips, &mut budget);
@@ -52,27 +52,27 @@ impl Layout {
             chips,
             disks,
             listings,
-            found: now,
+            scanned: now,
         }
     }
 
-    /// Who reads each chip, when these of the disks are asleep.
-    pub(crate) fn readers(&self, asleep: &[bool]) -> Vec<ReadBy> {
-        let mut readers = vec![ReadBy::Us; self.chips.len()];
-        for (disk, asleep) in self.disks.iter().zip(asleep) {
-            let Some(place) = disk.chip else { continue };
-            let left_alone = *asleep || readers[place] == ReadBy::Nobody;
-            readers[place] = if left_alone {
-                ReadBy::Nobody
+    /// The thread for each chip, given which disks are suspended.
+    pub(crate) fn readers(&self, suspended: &[bool]) -> Vec<ReadBy> {
+        let mut readers = vec![ReadBy::MainThread; self.chips.len()];
+        for (disk, suspended) in self.disks.iter().zip(suspended) {
+            let Some(index) = disk.chip else { continue };
+            // Several disks can share a chip. If one of them is suspended, the chip is not read.
+            readers[index] = if *suspended || readers[index] == ReadBy::None {
+                ReadBy::None
             } else {
-                ReadBy::Lane
+                ReadBy::Queue
             };
         }
         readers
     }
 }
 
-/// What the kernel lists now.
+/// The current listings.
 pub(crate) fn listings(sysfs: &Sysfs) -> Listings {
     let directories = [hwmon::DIRECTORY, thermal::DIRECTORY, disk::DIRECTORY];
     directories.map(|directory| sysfs::names(&sysfs.path(directory)))

@@ -1,47 +1,47 @@
-//! The helper on a node: reads `/sys`, answers one line per request.
+//! The helper on a node: reads the sensor files below `/sys` and replies to requests, one line
+//! each.
 //!
-//! It runs as the forced command of an unprivileged user whose key belongs to
-//! `pulse-sensor-proxy`. A reading there must cost next to nothing, need no root,
-//! start no program, and take no part in deciding what is plausible: it says what
-//! the kernel says, under the names that lm-sensors would use, and the daemon
-//! judges.
+//! sshd runs it as the forced command of an unprivileged user, for the key of
+//! `pulse-sensor-proxy`. A reading needs no root, starts no program and takes little processor
+//! time. The helper reports the values of the kernel under the names of lm-sensors and does not
+//! judge them: plausibility is the daemon's decision.
 //!
-//! | module | is about |
+//! | module | contents |
 //! |---|---|
-//! | [`arguments`] | what is asked, by whom |
-//! | [`confinement`] | what the kernel holds the helper to |
-//! | [`serve()`] | the long-lived channel |
-//! | [`Reader`] | one reading after another |
-//! | `layout` | what one look at every device found |
-//! | `hwmon`, `thermal`, `disk` | where devices are, and what they say |
+//! | [`arguments`] | the command, its options and their source |
+//! | `confinement` | Landlock and seccomp for the helper |
+//! | [`serve()`] | the request loop of the `serve` command |
+//! | [`SensorReader`] | repeated readings |
+//! | `layout` | the devices found by one scan |
+//! | `hwmon`, `thermal`, `disk` | scans of the three kinds of devices |
 //! | `bus` | chip names as lm-sensors makes them |
-//! | `chip`, `attribute` | values that are read again and again |
-//! | `lane` | reads that may hang |
+//! | `chip`, `attribute` | values that are read repeatedly |
+//! | `read_queue` | reads that can block |
 //! | `sysfs` | bounded reads below one root |
-//! | [`sensors_json`], [`ipmitool`] | for callers that know nothing of the helper |
+//! | [`sensors_json`], [`ipmitool`] | output for callers that do not use the helper's protocol |
 
 pub mod arguments;
 mod attribute;
 mod bus;
 mod chip;
 mod clock;
-pub mod confinement;
+mod confinement;
 mod disk;
-mod failure;
+mod error;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod hwmon;
 pub mod ipmitool;
-mod lane;
 mod layout;
+mod read_queue;
 mod reader;
 pub mod sensors_json;
 mod serve;
 mod sysfs;
 mod thermal;
 
-pub use failure::{EXIT_CODES, Failure};
-pub use reader::{MAX_DOCUMENT_BYTES, Reader, to_line};
+pub use error::{EXIT_CODES, HelperError};
+pub use reader::{MAX_DOCUMENT_BYTES, SensorReader, to_line};
 pub use serve::serve;
 
 use arguments::{Invocation, Request, VERSION_LINE};
@@ -49,52 +49,50 @@ use confinement::Confinement;
 use pulse_sandbox::{Kernel, Layers};
 use pulse_sensors::command::NodeCommand;
 use pulse_sensors::document::Document;
+use std::error::Error;
 use std::io::{self, Write};
-use std::path::Path;
 use std::time::{Instant, SystemTime};
 
-/// The helper's version, as its documents and its greeting say it.
+/// The version, as documents and the greeting have it.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// What sshd puts the caller's command into when it runs a forced one.
-const ORIGINAL_COMMAND: &str = "SSH_ORIGINAL_COMMAND";
-
-/// Does what the process was asked to do, and gives its exit code.
+/// Runs the helper with the arguments of this process and returns its exit code.
 #[must_use]
 pub fn run() -> u8 {
     run_under(&Kernel)
 }
 
-/// The same, under what these layers are.
+/// As [`run`], with replaced layers.
 #[must_use]
 pub fn run_under(layers: &dyn Layers) -> u8 {
-    let original = std::env::var_os(ORIGINAL_COMMAND);
+    // sshd sets this variable to the client's command when it runs a forced command (sshd(8)).
+    let original = std::env::var_os("SSH_ORIGINAL_COMMAND");
     let arguments = std::env::args_os().skip(1);
     let invocation = Invocation::parse(arguments, original.as_deref());
     match invocation.and_then(|invocation| perform(&invocation, layers)) {
         Ok(()) => 0,
-        Err(failure) if failure.is_hang_up() => 0,
-        Err(failure) => {
-            // Nobody may be there to read it; the exit code says it too.
-            let _ = writeln!(io::stderr(), "pulse-sensor-node: {failure}");
-            failure.exit_code()
+        Err(error) if error.is_broken_pipe() => 0,
+        Err(error) => {
+            let cause = error.source().map(|cause| format!(": {cause}"));
+            let cause = cause.unwrap_or_default();
+            // If stderr is closed, the exit code still tells the error.
+            let _ = writeln!(io::stderr(), "pulse-sensor-node: {error}{cause}");
+            error.exit_code()
         }
     }
 }
 
-fn perform(invocation: &Invocation, layers: &dyn Layers) -> Result<(), Failure> {
+fn perform(invocation: &Invocation, layers: &dyn Layers) -> Result<(), HelperError> {
     let confinement = Confinement::new(invocation.confinement, layers);
-    match invocation.request {
-        Request::Help => print(arguments::help().as_bytes()),
-        Request::Version => print(VERSION_LINE.as_bytes()),
-        Request::Command(command) => obey(command, &invocation.sys_root, &confinement),
-    }
-}
-
-fn obey(command: NodeCommand, root: &Path, confinement: &Confinement) -> Result<(), Failure> {
+    // Only a reading opens the tree; help and version work without it.
     let open = || {
-        confinement.for_readings(root)?;
-        Reader::open(root)
+        confinement.for_readings(&invocation.sys_root)?;
+        SensorReader::open(&invocation.sys_root)
+    };
+    let command = match invocation.request {
+        Request::Help => return print(arguments::help().as_bytes()),
+        Request::Version => return print(VERSION_LINE.as_bytes()),
+        Request::Command(command) => command,
     };
     match command {
         NodeCommand::Read => print(to_line(read(open()?)).as_bytes()),
@@ -102,26 +100,25 @@ fn obey(command: NodeCommand, root: &Path, confinement: &Confinement) -> Result<
         NodeCommand::Version => print(VERSION_LINE.as_bytes()),
         NodeCommand::SensorsJson => print(sensors_json::to_sensors_json(&read(open()?)).as_bytes()),
         NodeCommand::IpmitoolSdr(_) | NodeCommand::IpmitoolSensor => {
-            print(&ask_bmc(command, confinement)?)
+            confinement.before_ipmitool()?;
+            let running = ipmitool::start(&ipmitool::PROGRAMS, command, ipmitool::Limits::DEFAULT)?;
+            confinement.after_starting_ipmitool()?;
+            print(&running.output()?)
         }
     }
 }
 
-fn read(mut reader: Reader) -> Document {
+fn read(mut reader: SensorReader) -> Document {
     reader.read(SystemTime::now(), Instant::now())
 }
 
-fn ask_bmc(command: NodeCommand, confinement: &Confinement) -> Result<Vec<u8>, Failure> {
-    confinement.before_ipmitool()?;
-    let running = ipmitool::start(&ipmitool::PLACES, command, ipmitool::Limits::DEFAULT)?;
-    confinement.beside_ipmitool()?;
-    running.output()
+fn print(bytes: &[u8]) -> Result<(), HelperError> {
+    write_flushed(&mut io::stdout().lock(), bytes)
 }
 
-fn print(bytes: &[u8]) -> Result<(), Failure> {
-    let mut output = io::stdout().lock();
-    let written = output.write_all(bytes);
-    written
+fn write_flushed(output: &mut impl Write, bytes: &[u8]) -> Result<(), HelperError> {
+    output
+        .write_all(bytes)
         .and_then(|()| output.flush())
-        .map_err(Failure::Channel)
+        .map_err(HelperError::Channel)
 }

@@ -1,9 +1,8 @@
-//! `pulse-sensor-node`: starts the library and turns its outcome into one of the
-//! exit codes that `--help` lists.
+//! `pulse-sensor-node`: runs the library and returns one of the exit codes that `--help` lists.
 
 use std::process::ExitCode;
 
-/// musl's allocator maps and unmaps pages for small things; a reading makes many.
+/// musl's allocator maps and unmaps pages for small allocations, of which a reading has many.
 #[cfg(target_env = "musl")]
 #[global_allocator]
 static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;

@@ -1,76 +1,77 @@
-//! One reading after another: finds the layout once, then reads its values.
+//! Repeated readings: the layout is scanned once, then its values are read.
 //!
-//! Finding out what a tree holds costs far more than reading its values, and
-//! hardware rarely changes. So the layout is kept until the kernel lists other
-//! devices, a value is gone, or a minute has passed (limits are set by hand,
-//! and links may come to point elsewhere).
+//! A scan takes far longer than reading the values, and hardware rarely changes. So a layout is
+//! reused until the kernel lists other devices, a device is gone, or a minute has passed (operators
+//! change limits, and links can change their target).
 #![expect(
     clippy::indexing_slicing,
-    reason = "a place is of a list that was made here, and that does not shrink"
+    reason = "the indices are of a list that this module builds and never shrinks"
 )]
 
 use crate::chip::{ChipReading, FoundChip};
 use crate::clock;
 use crate::disk::FoundDisk;
-use crate::failure::Failure;
-use crate::lane::{Job, Lane, Patience};
+use crate::error::HelperError;
 use crate::layout::{Layout, ReadBy, listings};
+use crate::read_queue::{Job, ReadQueue, Timeouts};
 use crate::sysfs::Sysfs;
 use pulse_sensors::document::{Chip, Disk, Document, HelperInfo};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-/// How long a layout is used without another look at every device.
+/// The maximum age of a layout.
 const LAYOUT_AGE: Duration = Duration::from_secs(60);
 
-/// How often the listings of devices are looked at, at most.
+/// The minimum interval between reads of the listings.
 const LISTING_AGE: Duration = Duration::from_secs(1);
 
-/// A document's line has fewer bytes than this, its newline included.
+/// The length of a document with its newline is less than this, in bytes.
 pub const MAX_DOCUMENT_BYTES: usize = 256 * 1024;
 
-/// The label of the temperature that stands for a whole NVMe disk.
+/// The label of the overall temperature of an NVMe disk.
 const COMPOSITE: &str = "Composite";
 
 /// Reads the sensors below one root.
-pub struct Reader {
+pub struct SensorReader {
     sysfs: Sysfs,
     layout: Option<Arc<Layout>>,
-    /// When the listings were last looked at.
+    /// The time of the last read of the listings.
     listed: Option<Instant>,
-    /// In the last reading, something that was found was gone.
-    gone: bool,
-    lane: Lane<String, ChipReading>,
+    /// A device was gone in the last reading.
+    is_device_gone: bool,
+    queue: ReadQueue<String, ChipReading>,
 }
 
-impl Reader {
-    /// Opens the tree at `root`, usually `/sys`; what it holds is found out by
-    /// the first reading.
+impl SensorReader {
+    /// Opens the tree at `root`, usually `/sys`. The first reading scans it.
     ///
     /// # Errors
-    /// [`Failure::Root`] when it is no directory that can be entered.
-    pub fn open(root: &Path) -> Result<Self, Failure> {
-        let sysfs = Sysfs::open(root).map_err(|error| Failure::Root(root.to_owned(), error))?;
+    /// [`HelperError::Root`] if it is not a directory, or cannot be entered.
+    pub fn open(root: &Path) -> Result<Self, HelperError> {
+        let sysfs = Sysfs::open(root).map_err(|error| HelperError::Root(root.to_owned(), error))?;
         Ok(Self {
             sysfs,
             layout: None,
             listed: None,
-            gone: false,
-            lane: Lane::new(Patience::DEFAULT),
+            is_device_gone: false,
+            queue: ReadQueue::new(Timeouts::DEFAULT),
         })
     }
 
-    /// Reads everything now. The document says `wall`; whether to look for other
-    /// devices first is decided by `monotonic`.
+    /// Reads all sensors. The document has the time `wall`; the ages of the layout and of the
+    /// listings are measured by `monotonic`.
     pub fn read(&mut self, wall: SystemTime, monotonic: Instant) -> Document {
         let layout = self.layout(monotonic);
-        let asleep: Vec<bool> = layout.disks.iter().map(FoundDisk::is_asleep).collect();
-        let readings = self.read_chips(&layout, &asleep);
-        self.gone = readings.iter().flatten().any(|reading| reading.gone);
+        let suspended: Vec<bool> = layout.disks.iter().map(FoundDisk::is_suspended).collect();
+        let readings = self.read_chips(&layout, &suspended);
+        self.is_device_gone = readings
+            .iter()
+            .flatten()
+            .any(|reading| reading.is_device_gone);
         let at = clock::rfc3339(wall);
         Document {
-            disks: disks(&layout, &asleep, &readings, &at),
+            disks: disks(&layout, &suspended, &readings, &at),
             chips: chips(readings),
             collected_at: Some(at),
             helper: Some(HelperInfo {
@@ -80,59 +81,58 @@ impl Reader {
     }
 
     fn layout(&mut self, now: Instant) -> Arc<Layout> {
-        let kept = self.layout.take();
-        let layout = kept.filter(|layout| self.is_current(layout, now));
+        let layout = self
+            .layout
+            .take()
+            .filter(|layout| self.is_current(layout, now));
         let layout = layout.unwrap_or_else(|| {
             self.listed = Some(now);
-            Arc::new(Layout::find(&self.sysfs, now))
+            Arc::new(Layout::scan(&self.sysfs, now))
         });
         Arc::clone(self.layout.insert(layout))
     }
 
     fn is_current(&mut self, layout: &Layout, now: Instant) -> bool {
         let age = |then: Instant| now.saturating_duration_since(then);
-        if age(layout.found) >= LAYOUT_AGE {
+        if age(layout.scanned) >= LAYOUT_AGE {
             return false;
         }
+        // The listings are read once a second, so that frequent readings cost no more system calls.
         if self.listed.is_some_and(|then| age(then) < LISTING_AGE) {
             return true;
         }
         self.listed = Some(now);
-        !self.gone && layout.listings == listings(&self.sysfs)
+        !self.is_device_gone && layout.listings == listings(&self.sysfs)
     }
 
-    /// What each chip of the layout says; `None` for those that sleep or hang.
-    fn read_chips(&mut self, layout: &Arc<Layout>, asleep: &[bool]) -> Vec<Option<ChipReading>> {
-        let readers = layout.readers(asleep);
-        let in_lane = |place: &usize| readers[*place] == ReadBy::Lane;
-        let places: Vec<usize> = (0..readers.len()).filter(in_lane).collect();
-        let name = |place: &usize| layout.chips[*place].name.clone();
-        let names: Vec<String> = places.iter().map(name).collect();
+    /// The reading of each chip; `None` for a disk that is suspended or does not respond.
+    fn read_chips(&mut self, layout: &Arc<Layout>, suspended: &[bool]) -> Vec<Option<ChipReading>> {
+        let readers = layout.readers(suspended);
+        let is_queued = |index: &usize| readers[*index] == ReadBy::Queue;
+        let queued: Vec<usize> = (0..readers.len()).filter(is_queued).collect();
+        let name = |index: &usize| layout.chips[*index].name.clone();
+        let names: Vec<String> = queued.iter().map(name).collect();
 
         let job = |number: usize| -> Job<ChipReading> {
-            let (layout, place) = (Arc::clone(layout), places[number]);
-            Box::new(move || layout.chips[place].read())
+            let (layout, index) = (Arc::clone(layout), queued[number]);
+            Box::new(move || layout.chips[index].read())
         };
         let mut readings = Vec::new();
-        let of_disks = self
-            .lane
-            .run(&names, job, || readings = read_ours(layout, &readers));
-        for (place, reading) in places.iter().zip(of_disks) {
-            readings[*place] = reading;
+        let of_disks = self.queue.run(&names, job, || {
+            let read = |(chip, by): (&FoundChip, &ReadBy)| {
+                (*by == ReadBy::MainThread).then(|| chip.read())
+            };
+            readings = layout.chips.iter().zip(&readers).map(read).collect();
+        });
+        for (index, reading) in queued.iter().zip(of_disks) {
+            readings[*index] = reading;
         }
         readings
     }
 }
 
-/// The chips that this thread reads; the places of others are empty.
-fn read_ours(layout: &Layout, readers: &[ReadBy]) -> Vec<Option<ChipReading>> {
-    let read = |(chip, by): (&FoundChip, &ReadBy)| (*by == ReadBy::Us).then(|| chip.read());
-    layout.chips.iter().zip(readers).map(read).collect()
-}
-
-/// The document as one line, newline included, shorter than
-/// [`MAX_DOCUMENT_BYTES`]: no real machine comes near it, and the last disks and
-/// chips of one that does are left out.
+/// The document as one line with its newline, shorter than [`MAX_DOCUMENT_BYTES`]. No real machine
+/// comes near the limit; for one that exceeds it, the last disks and chips are left out.
 #[must_use]
 pub fn to_line(mut document: Document) -> String {
     let fewer = |count: usize| count - count.div_ceil(4);
@@ -147,39 +147,45 @@ pub fn to_line(mut document: Document) -> String {
     }
 }
 
-/// The chips that said something.
+/// The chips with at least one value.
 fn chips(readings: Vec<Option<ChipReading>>) -> Vec<Chip> {
-    let chips = readings.into_iter().flatten().map(|reading| reading.chip);
-    chips.filter(|chip| !chip.features.is_empty()).collect()
+    readings
+        .into_iter()
+        .flatten()
+        .map(|reading| reading.chip)
+        .filter(|chip| !chip.features.is_empty())
+        .collect()
 }
 
 fn disks(
     layout: &Layout,
-    asleep: &[bool],
+    suspended: &[bool],
     readings: &[Option<ChipReading>],
     at: &str,
 ) -> Vec<Disk> {
-    let disk = |(found, asleep): (&FoundDisk, &bool)| {
-        let reading = found.chip.and_then(|place| readings[place].as_ref());
+    let disk = |(found, suspended): (&FoundDisk, &bool)| {
+        let reading = found.chip.and_then(|index| readings[index].as_ref());
         let temperature = reading.and_then(|reading| temperature(&reading.chip));
         Disk {
             temperature,
             last_updated: temperature.map(|_| at.to_owned()),
-            standby_skipped: *asleep,
+            standby_skipped: *suspended,
             ..found.identity.clone()
         }
     };
-    layout.disks.iter().zip(asleep).map(disk).collect()
+    layout.disks.iter().zip(suspended).map(disk).collect()
 }
 
-/// The temperature that stands for a disk, in whole degrees.
+/// The temperature of a disk, in whole degrees.
 #[expect(
     clippy::cast_possible_truncation,
-    reason = "a cast saturates, and no disk has such a temperature"
+    reason = "the cast saturates, far beyond the temperature of a disk"
 )]
 fn temperature(chip: &Chip) -> Option<i32> {
     let mut features = chip.features.iter();
-    let composite = features.find(|feature| feature.label == COMPOSITE);
-    let degrees = composite.or(chip.features.first())?.input()?;
+    let degrees = features
+        .find(|feature| feature.label == COMPOSITE)
+        .or(chip.features.first())?
+        .input()?;
     Some(degrees.round() as i32)
 }

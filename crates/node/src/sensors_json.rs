@@ -1,7 +1,6 @@
-//! The readings in the shape and the formatting of `sensors -j`.
+//! Readings in the shape and formatting of `sensors -j`, for callers that ask for lm-sensors.
 //!
-//! For callers that know nothing of this helper and ask for lm-sensors. Unlike
-//! its model this is always valid JSON: labels are escaped, and there is no
+//! Unlike the output of lm-sensors, it is always valid JSON: labels are escaped, and there is no
 //! comma after the last member.
 
 use pulse_sensors::document::{Chip, Document, Feature, SmolStr};
@@ -15,17 +14,17 @@ pub fn to_sensors_json(document: &Document) -> String {
 }
 
 fn chip(chip: &Chip) -> String {
-    let adapter = chip.adapter.iter().map(|name| adapter(name));
-    let members: Vec<String> = adapter.chain(chip.features.iter().map(feature)).collect();
+    let members: Vec<String> = chip
+        .adapter
+        .iter()
+        .map(|name| format!("      \"Adapter\": {}", quoted(name)))
+        .chain(chip.features.iter().map(feature))
+        .collect();
     format!(
         "   {}:{{\n{}\n   }}",
         quoted(&chip.name),
         members.join(",\n")
     )
-}
-
-fn adapter(name: &str) -> String {
-    format!("      \"Adapter\": {}", quoted(name))
 }
 
 fn feature(feature: &Feature) -> String {
@@ -45,7 +44,7 @@ fn quoted(text: &str) -> String {
     for c in text.chars() {
         match c {
             '"' | '\\' => out.extend(['\\', c]),
-            // Writing to a string cannot fail.
+            // Writing to a String never fails.
             c if c.is_control() => drop(write!(out, "\\u{:04x}", u32::from(c))),
             c => out.push(c),
         }
@@ -59,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_layout_is_that_of_lm_sensors() {
+    fn format_matches_lm_sensors() {
         let values = vec![("temp1_input".into(), 41.85), ("temp1_crit".into(), 95.0)];
         let label = "Package \"0\"\u{7}".into();
         let document = Document {

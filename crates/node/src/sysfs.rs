@@ -1,9 +1,7 @@
 //! Bounded reads below one root, by default `/sys`.
 //!
-//! The kernel is trusted, the hardware behind it is not: a disk chooses its own
-//! model name, and a tree may be a test's. So every text is cut and cleaned,
-//! every directory listing has an end, and a link that is followed must stay
-//! inside the root.
+//! The kernel is trusted and hardware is not: a disk chooses its model name. So text is cut and
+//! cleaned, directory listings are limited, and a link that leaves the root is not followed.
 
 use pulse_sensors::shown::is_active;
 use std::ffi::OsStr;
@@ -11,16 +9,16 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// How much of one file is read, in bytes.
+/// The maximum length that is read of a file, in bytes.
 const MAX_FILE_BYTES: usize = 4096;
 
-/// How many entries of one directory are looked at.
+/// The maximum number of entries that are read of a directory.
 const MAX_ENTRIES: usize = 4096;
 
-/// How long a name, label, model or serial number may be, in characters.
+/// The maximum length of a name, label, model or serial number, in characters.
 const MAX_TEXT_CHARS: usize = 64;
 
-/// The root of a tree of device attributes.
+/// The root of a tree of sysfs attributes.
 #[derive(Clone, Debug)]
 pub(crate) struct Sysfs {
     root: PathBuf,
@@ -41,24 +39,22 @@ impl Sysfs {
         self.root.join(below)
     }
 
-    /// Where a path leads when all its links are followed; `None` when it leads
-    /// nowhere, or out of the root.
+    /// The real path, with all links resolved; `None` if it does not exist or is outside the root.
     pub(crate) fn resolve(&self, path: &Path) -> Option<PathBuf> {
         let real = path.canonicalize().ok()?;
         real.starts_with(&self.root).then_some(real)
     }
 }
 
-/// What a directory holds, in the order of people (`hwmon2` before `hwmon10`);
-/// nothing when it cannot be listed.
+/// The entries of a directory in numeric order (`hwmon2` before `hwmon10`); none if it cannot be
+/// listed.
 pub(crate) fn names(directory: &Path) -> Vec<String> {
     let mut names = listing(directory, |_| true);
     names.sort_by_cached_key(|name| natural_key(name));
     names
 }
 
-/// The regular files of a directory, in no order. Links and directories are
-/// left out: an attribute is neither.
+/// The regular files of a directory, unordered. An attribute is never a link or a directory.
 pub(crate) fn files(directory: &Path) -> Vec<String> {
     listing(directory, |entry| {
         entry.file_type().is_ok_and(|kind| kind.is_file())
@@ -73,36 +69,36 @@ fn listing(directory: &Path, wanted: impl Fn(&fs::DirEntry) -> bool) -> Vec<Stri
         .take(MAX_ENTRIES)
         .filter_map(Result::ok)
         .filter(wanted)
+        // A name that is not UTF-8 is not that of a device.
         .filter_map(|entry| entry.file_name().into_string().ok())
         .collect()
 }
 
-/// The name without its trailing number, and that number.
+/// The name without its trailing number, and the number.
 fn natural_key(name: &str) -> (String, u64) {
     let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
     let number = name.strip_prefix(stem).unwrap_or_default();
     (stem.to_owned(), number.parse().unwrap_or(0))
 }
 
-/// The first 4 KiB of a regular file; `None` when there are none to be had.
+/// The first 4 KiB of a regular file; `None` if it cannot be read.
 pub(crate) fn bytes(path: &Path) -> Option<Vec<u8>> {
     pulse_files::read_beginning(path, MAX_FILE_BYTES).ok()
 }
 
-/// The text of an attribute, cleaned; `None` when there is nothing in it.
+/// The cleaned text of an attribute; `None` if it is empty.
 pub(crate) fn text(path: &Path) -> Option<String> {
     Some(clean(&bytes(path)?)).filter(|text| !text.is_empty())
 }
 
-/// The number in an attribute.
+/// The number of an attribute.
 pub(crate) fn number(path: &Path) -> Option<f64> {
     parse_number(&bytes(path)?)
 }
 
 /// The last component of a link's target.
 pub(crate) fn link_name(path: &Path) -> Option<String> {
-    let target = fs::read_link(path).ok()?;
-    base_name(&target)
+    base_name(&fs::read_link(path).ok()?)
 }
 
 /// The last component of a path.
@@ -110,19 +106,25 @@ pub(crate) fn base_name(path: &Path) -> Option<String> {
     path.file_name().and_then(OsStr::to_str).map(str::to_owned)
 }
 
-/// Text that is fit to be shown: what does something or is not seen is dropped, blanks
-/// around it trimmed, cut to a length that no honest device reaches.
+/// Text without active characters and surrounding blanks, cut to a length that no real device
+/// reaches.
 pub(crate) fn clean(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    let printable: String = text.chars().filter(|c| !is_active(*c)).collect();
+    let printable: String = String::from_utf8_lossy(bytes)
+        .chars()
+        .filter(|c| !is_active(*c))
+        .collect();
     let cut: String = printable.trim().chars().take(MAX_TEXT_CHARS).collect();
     cut.trim_end().to_owned()
 }
 
-/// A finite decimal number with blanks around it.
+/// A finite decimal number, with or without surrounding blanks.
 pub(crate) fn parse_number(bytes: &[u8]) -> Option<f64> {
-    let text = std::str::from_utf8(bytes).ok()?.trim();
-    text.parse().ok().filter(|value: &f64| value.is_finite())
+    std::str::from_utf8(bytes)
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
+        .filter(|value: &f64| value.is_finite())
 }
 
 #[cfg(test)]
@@ -130,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn padding_and_control_characters_never_reach_a_document() {
+    fn text_is_cleaned_and_cut() {
         assert_eq!(clean(b"WD Blue SN570   \n"), "WD Blue SN570");
         assert_eq!(clean(b"\0\0 S1 \x1b[2J\0"), "S1 [2J");
         assert_eq!(clean(b"a\xffb"), "a\u{fffd}b");
@@ -139,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn only_finite_numbers_are_numbers() {
+    fn only_finite_numbers_are_parsed() {
         assert_eq!(parse_number(b"41000\n"), Some(41000.0));
         assert_eq!(parse_number(b" -62000 \n"), Some(-62000.0));
         for text in ["", "\n", "nan", "inf", "1 2", "0x10", "N/A", "1e999"] {
@@ -148,14 +150,14 @@ mod tests {
     }
 
     #[test]
-    fn entries_are_in_the_order_of_people() {
+    fn entries_are_in_numeric_order() {
         let mut names = ["hwmon10", "hwmon2", "hwmon", "a1", "hwmon1"];
         names.sort_by_cached_key(|name| natural_key(name));
         assert_eq!(names, ["a1", "hwmon", "hwmon1", "hwmon2", "hwmon10"]);
     }
 
     #[test]
-    fn no_link_leads_out_of_the_root() {
+    fn links_out_of_the_root_are_refused() {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path().join("sys");
         fs::create_dir_all(root.join("a")).unwrap();
@@ -171,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_huge_or_strange_file_costs_at_most_4_kib() {
+    fn reads_are_bounded() {
         let directory = tempfile::tempdir().unwrap();
         let huge = directory.path().join("huge");
         fs::write(&huge, vec![b'1'; 1 << 20]).unwrap();

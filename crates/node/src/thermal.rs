@@ -1,35 +1,35 @@
-//! Thermal zones: `class/thermal`, for what has no chip.
+//! Thermal zones without a hwmon chip (`/sys/class/thermal`).
 //!
-//! The kernel makes a hwmon chip of most thermal zones, and those are left to
-//! [`crate::hwmon`]. On small boards the zone of the processor may be all there
-//! is; it is then shown as the chip that the kernel would have made of it, so
-//! that a node keeps its names when its kernel is built differently.
+//! The kernel registers a hwmon chip for most thermal zones; those are left to [`crate::hwmon`]. On
+//! small boards the processor's zone can be the only sensor. It gets the name of the hwmon chip
+//! that the kernel would have registered, so that names do not depend on the kernel's
+//! configuration.
 
 use crate::attribute::{Budget, take_one};
 use crate::bus::Bus;
-use crate::chip::{FoundChip, FoundFeature, FoundValue, MILLI, Names};
+use crate::chip::{FoundChip, FoundFeature, FoundValue, MILLI, UniqueNames};
 use crate::sysfs::{self, Sysfs};
 use std::path::{Path, PathBuf};
 
-/// Where the kernel lists the zones.
+/// The directory of zones.
 pub(crate) const DIRECTORY: &str = "class/thermal";
 
-/// Zones that repeat what a chip of this driver says: the package's temperature.
+/// Zones whose temperature a chip of this driver also reports: that of the package.
 const REPEATED: [(&str, &str); 1] = [("x86_pkg_temp", "coretemp")];
 
-/// Zones that measure nothing: a fixed 20 °C.
+/// Zones without a sensor, which report a constant 20 °C.
 const NOT_SENSORS: [&str; 1] = ["INT3400_Thermal"];
 
-/// How many trip points are looked at for the critical one.
+/// The number of trip points that are searched for the critical one.
 const MAX_TRIP_POINTS: usize = 16;
 
-/// Finds every zone that none of the `chips` stands for.
+/// Finds every zone without a chip among `chips`.
 ///
-/// Zones of one type become one chip, as the kernel does it.
+/// Zones of one type become one chip, as in the kernel.
 pub(crate) fn scan(
     sysfs: &Sysfs,
     chips: &[FoundChip],
-    names: &mut Names,
+    names: &mut UniqueNames,
     budget: &mut Budget,
 ) -> Vec<FoundChip> {
     let mut found: Vec<FoundChip> = Vec::new();
@@ -50,7 +50,7 @@ pub(crate) fn scan(
     found
 }
 
-/// The directories of the zones that count, each with its driver's name.
+/// The directories of zones that need a chip, with the names of their drivers.
 fn zones(sysfs: &Sysfs, chips: &[FoundChip]) -> Vec<(PathBuf, String)> {
     let entries = sysfs::names(&sysfs.path(DIRECTORY));
     let zones = entries
@@ -59,19 +59,19 @@ fn zones(sysfs: &Sysfs, chips: &[FoundChip]) -> Vec<(PathBuf, String)> {
     zones
         .filter_map(|name| sysfs.resolve(&sysfs.path(DIRECTORY).join(name)))
         .filter_map(|zone| Some((driver_name(&sysfs::text(&zone.join("type"))?), zone)))
-        .filter(|(driver, zone)| counts(driver, zone, chips))
+        .filter(|(driver, zone)| needs_chip(driver, zone, chips))
         .map(|(driver, zone)| (zone, driver))
         .collect()
 }
 
-/// The kernel gives a zone's chip the zone's type, but no name of a chip may
-/// have a dash or a blank.
+/// The name of the chip that the kernel registers for a zone: the zone's type, without dashes and
+/// blanks, which hwmon does not permit.
 fn driver_name(kind: &str) -> String {
-    let fit = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
-    kind.chars().map(fit).collect()
+    let valid = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+    kind.chars().map(valid).collect()
 }
 
-fn counts(driver: &str, zone: &Path, chips: &[FoundChip]) -> bool {
+fn needs_chip(driver: &str, zone: &Path, chips: &[FoundChip]) -> bool {
     let has_chip = |chip: &FoundChip| {
         chip.driver == driver
             || chip.device.as_deref() == Some(zone)
@@ -80,7 +80,7 @@ fn counts(driver: &str, zone: &Path, chips: &[FoundChip]) -> bool {
     !NOT_SENSORS.contains(&driver) && zone.join("temp").is_file() && !chips.iter().any(has_chip)
 }
 
-fn chip(sysfs: &Sysfs, driver: String, names: &mut Names) -> FoundChip {
+fn chip(sysfs: &Sysfs, driver: String, names: &mut UniqueNames) -> FoundChip {
     FoundChip {
         name: names.unique(&Bus::Virtual.chip_name(&driver)),
         adapter: Bus::Virtual.adapter(sysfs),
@@ -98,8 +98,9 @@ fn feature(zone: &Path, channel: usize, budget: &mut Budget) -> FoundFeature {
         values.push(FoundValue::live(name("input"), path, MILLI, budget));
     }
     if take_one(&mut budget.values) {
-        let critical = critical_point(zone);
-        values.extend(critical.and_then(|path| FoundValue::fixed(name("crit"), &path, MILLI)));
+        values.extend(
+            critical_point(zone).and_then(|path| FoundValue::fixed(name("crit"), &path, MILLI)),
+        );
     }
     FoundFeature {
         label: format!("temp{channel}").into(),
@@ -109,8 +110,7 @@ fn feature(zone: &Path, channel: usize, budget: &mut Budget) -> FoundFeature {
 
 fn critical_point(zone: &Path) -> Option<PathBuf> {
     let is_critical = |n: &usize| {
-        let kind = sysfs::text(&zone.join(format!("trip_point_{n}_type")));
-        kind.as_deref() == Some("critical")
+        sysfs::text(&zone.join(format!("trip_point_{n}_type"))).as_deref() == Some("critical")
     };
     let point = (0..MAX_TRIP_POINTS).find(is_critical)?;
     Some(zone.join(format!("trip_point_{point}_temp")))
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_zone_is_named_as_the_kernel_would_name_its_chip() {
+    fn zone_gets_the_kernels_chip_name() {
         assert_eq!(driver_name("cpu-thermal"), "cpu_thermal");
         assert_eq!(driver_name("INT3400 Thermal"), "INT3400_Thermal");
         assert_eq!(driver_name("x86_pkg_temp"), "x86_pkg_temp");

@@ -1,4 +1,4 @@
-//! The long-lived channel of the real binary.
+//! The `serve` command of the binary.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -16,7 +16,7 @@ fn greeting() -> String {
 }
 
 #[test]
-fn the_channel_greets_answers_each_request_and_ends_with_its_input() {
+fn requests_are_answered_until_the_end() {
     let tree = Tree::of("xeon");
     let mut serving = Serving::start(tree.root());
     assert_eq!(serving.line(), greeting());
@@ -33,11 +33,11 @@ fn the_channel_greets_answers_each_request_and_ends_with_its_input() {
 }
 
 #[test]
-fn while_it_serves_every_thread_is_confined() {
+fn every_thread_is_confined() {
     let tree = Tree::of("ryzen");
     let mut serving = Serving::start(tree.root());
     serving.line();
-    // Disks are read by a thread of their own.
+    // A disk starts the second thread.
     serving.ask(b"read\n");
     let tasks = std::fs::read_dir(format!("/proc/{}/task", serving.child.id())).unwrap();
     let status = |task: std::path::PathBuf| std::fs::read_to_string(task.join("status")).unwrap();
@@ -50,7 +50,7 @@ fn while_it_serves_every_thread_is_confined() {
 }
 
 #[test]
-fn an_unknown_request_is_answered_and_the_next_one_served() {
+fn unknown_request_is_answered() {
     let tree = Tree::of("pi");
     let mut serving = Serving::start(tree.root());
     serving.line();
@@ -71,7 +71,7 @@ fn an_unknown_request_is_answered_and_the_next_one_served() {
 }
 
 #[test]
-fn requests_that_come_together_are_answered_one_by_one() {
+fn pipelined_requests_are_answered() {
     let tree = Tree::of("pi");
     let mut serving = Serving::start(tree.root());
     serving.line();
@@ -83,7 +83,7 @@ fn requests_that_come_together_are_answered_one_by_one() {
 }
 
 #[test]
-fn a_line_that_is_too_long_ends_the_channel() {
+fn long_line_ends_the_channel() {
     let tree = Tree::of("pi");
     let endless = vec![b'x'; 1 << 20];
     for line in [&[&[b'x'; 1025][..], b"\nread\n"].concat(), &endless] {
@@ -98,7 +98,7 @@ fn a_line_that_is_too_long_ends_the_channel() {
 }
 
 #[test]
-fn a_request_that_was_cut_short_is_not_answered() {
+fn incomplete_request_is_ignored() {
     let tree = Tree::of("pi");
     let mut serving = Serving::start(tree.root());
     serving.line();
@@ -108,12 +108,12 @@ fn a_request_that_was_cut_short_is_not_answered() {
 }
 
 #[test]
-fn a_caller_that_leaves_in_the_middle_is_no_error() {
+fn broken_pipe_is_no_error() {
     let tree = Tree::of("pi");
     let mut serving = Serving::start(tree.root());
     serving.line();
     drop(serving.answers);
-    // The first answer meets the closed pipe; the helper may end before the rest.
+    // The first reply meets the closed pipe; the helper may exit before it reads the rest.
     let _ = serving.requests.write_all(b"read\nread\nread\n");
     let output = serving.child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(0));
@@ -121,7 +121,7 @@ fn a_caller_that_leaves_in_the_middle_is_no_error() {
 }
 
 #[test]
-fn every_answer_leaves_in_one_write() {
+fn each_reply_is_one_write() {
     let Ok(probe) = std::process::Command::new("strace").arg("-V").output() else {
         eprintln!("skipped: strace is not installed");
         return;

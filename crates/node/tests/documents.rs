@@ -1,4 +1,4 @@
-//! What the helper says of whole nodes, and of trees where something is wrong.
+//! Documents of simulated nodes, and of trees with faults.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -6,13 +6,13 @@ mod common;
 
 use common::{Tree, json, wall};
 use pulse_sensor_node::sensors_json::to_sensors_json;
-use pulse_sensor_node::{MAX_DOCUMENT_BYTES, Reader, VERSION, to_line};
+use pulse_sensor_node::{MAX_DOCUMENT_BYTES, SensorReader, VERSION, to_line};
 use pulse_sensors::document::{Chip, Document};
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 fn reading(tree: &Tree) -> Document {
-    let mut reader = Reader::open(tree.root()).unwrap();
+    let mut reader = SensorReader::open(tree.root()).unwrap();
     reader.read(wall(), Instant::now())
 }
 
@@ -37,7 +37,7 @@ fn names(document: &Document) -> Vec<&str> {
 }
 
 #[test]
-fn each_made_up_node_gives_exactly_its_document() {
+fn documents_match_expected_ones() {
     for (node, expected) in [
         ("xeon", include_str!("expected/xeon.json")),
         ("ryzen", include_str!("expected/ryzen.json")),
@@ -52,7 +52,7 @@ fn each_made_up_node_gives_exactly_its_document() {
 }
 
 #[test]
-fn the_daemon_reads_back_what_the_helper_wrote() {
+fn daemon_reads_helper_documents() {
     for node in ["xeon", "ryzen", "pi"] {
         let written = reading(&Tree::of(node));
         let legacy = to_sensors_json(&written);
@@ -69,7 +69,7 @@ fn the_daemon_reads_back_what_the_helper_wrote() {
     }
 }
 
-/// Every temperature with its chip, its adapter and its label.
+/// Every temperature with its chip, adapter and label.
 fn inputs(document: &Document) -> Vec<(&str, Option<&str>, &str, Option<f64>)> {
     let mut rows = Vec::new();
     for chip in &document.chips {
@@ -87,7 +87,7 @@ fn inputs(document: &Document) -> Vec<(&str, Option<&str>, &str, Option<f64>)> {
 }
 
 #[test]
-fn the_legacy_form_says_the_same_as_the_document() {
+fn sensors_j_matches_the_document() {
     for node in ["xeon", "ryzen", "pi"] {
         let document = reading(&Tree::of(node));
         let legacy = json(to_sensors_json(&document));
@@ -96,7 +96,7 @@ fn the_legacy_form_says_the_same_as_the_document() {
 }
 
 #[test]
-fn a_sensor_that_cannot_be_read_costs_no_other() {
+fn unreadable_sensor_is_left_out() {
     let tree = Tree::of("xeon");
     let core = "devices/platform/coretemp.0/hwmon/hwmon3";
     tree.set(&format!("{core}/temp2_input"), "N/A");
@@ -117,9 +117,9 @@ fn a_sensor_that_cannot_be_read_costs_no_other() {
 }
 
 #[test]
-fn a_sensor_that_fails_later_is_missed_only_while_it_fails() {
+fn failed_sensor_comes_back() {
     let tree = Tree::of("ryzen");
-    let mut reader = Reader::open(tree.root()).unwrap();
+    let mut reader = SensorReader::open(tree.root()).unwrap();
     let tdie = "devices/pci0000:00/0000:00:18.3/hwmon/hwmon1/temp1_input";
     for (text, expected) in [("58000", Some(58.0)), ("x", None), ("59125", Some(59.125))] {
         tree.set(tdie, text);
@@ -130,9 +130,9 @@ fn a_sensor_that_fails_later_is_missed_only_while_it_fails() {
 }
 
 #[test]
-fn a_disk_falls_asleep_and_wakes_without_another_search() {
+fn disk_suspends_without_a_scan() {
     let tree = Tree::of("ryzen");
-    let mut reader = Reader::open(tree.root()).unwrap();
+    let mut reader = SensorReader::open(tree.root()).unwrap();
     let device = "devices/pci0000:00/0000:00:01.2/0000:02:00.1/ata1/host0/target0:0:0/0:0:0:0";
     let start = Instant::now();
     for (status, temperature) in [
@@ -153,9 +153,9 @@ fn a_disk_falls_asleep_and_wakes_without_another_search() {
 }
 
 #[test]
-fn a_new_device_is_seen_within_a_second_and_a_changed_limit_within_a_minute() {
+fn changes_are_noticed_in_time() {
     let tree = Tree::of("pi");
-    let mut reader = Reader::open(tree.root()).unwrap();
+    let mut reader = SensorReader::open(tree.root()).unwrap();
     let start = Instant::now();
     let mut at = |milliseconds| reader.read(wall(), start + Duration::from_millis(milliseconds));
     let crit = |document: &Document| chip(document, "nvme-pci-10100").features[0].values[3].1;
@@ -175,16 +175,16 @@ fn a_new_device_is_seen_within_a_second_and_a_changed_limit_within_a_minute() {
 }
 
 #[test]
-fn a_file_that_is_gone_makes_the_next_search_come_early() {
+fn missing_file_triggers_a_scan() {
     let tree = Tree::of("xeon");
     let directory = "devices/platform/coretemp.1/hwmon/hwmon4";
-    // So many files that the last are not kept open.
+    // More files than are kept open.
     let mut manifest = format!("[{directory}]\n");
     for channel in 100..700 {
         writeln!(manifest, "temp{channel}_input = 1000").unwrap();
     }
     tree.add(&manifest);
-    let mut reader = Reader::open(tree.root()).unwrap();
+    let mut reader = SensorReader::open(tree.root()).unwrap();
     let start = Instant::now();
     let before = reader.read(wall(), start);
     let last = chip(&before, "coretemp-isa-0001").features.last().unwrap();
@@ -198,7 +198,7 @@ fn a_file_that_is_gone_makes_the_next_search_come_early() {
 }
 
 #[test]
-fn chips_of_one_name_and_labels_of_one_name_are_all_kept() {
+fn repeated_names_are_all_kept() {
     let tree = Tree::empty();
     tree.add(
         "[class/hwmon/hwmon0]\nname = same\ntemp1_input = 1000\ntemp1_label = Adapter\n\
@@ -213,7 +213,7 @@ fn chips_of_one_name_and_labels_of_one_name_are_all_kept() {
 }
 
 #[test]
-fn zones_that_repeat_a_chip_or_measure_nothing_are_left_out() {
+fn redundant_zones_are_left_out() {
     let tree = Tree::empty();
     tree.add(
         "[class/hwmon/hwmon0]\nname = acpitz\ntemp1_input = 1000\n\
@@ -245,7 +245,7 @@ fn zones_that_repeat_a_chip_or_measure_nothing_are_left_out() {
 }
 
 #[test]
-fn drivers_that_keep_their_files_in_the_device_are_understood() {
+fn old_drivers_files_are_found() {
     let tree = Tree::empty();
     tree.add(
         "[devices/platform/w83627.656]\nname = w83627hf\ntemp1_input = 30000\n\
@@ -257,7 +257,7 @@ fn drivers_that_keep_their_files_in_the_device_are_understood() {
 }
 
 #[test]
-fn an_empty_tree_gives_an_empty_document() {
+fn empty_tree_gives_empty_document() {
     let document = reading(&Tree::empty());
     let value = json(to_line(document));
     assert_eq!(value["sensors"], serde_json::json!({}));
@@ -265,7 +265,7 @@ fn an_empty_tree_gives_an_empty_document() {
 }
 
 #[test]
-fn a_link_out_of_the_tree_is_not_followed() {
+fn links_out_of_the_tree_are_ignored() {
     let outside = Tree::empty();
     outside.add("[hwmon0]\nname = evil\ntemp1_input = 1000\n");
     let tree = Tree::of("pi");
@@ -277,7 +277,7 @@ fn a_link_out_of_the_tree_is_not_followed() {
 }
 
 #[test]
-fn a_tree_with_thousands_of_chips_and_disks_stays_bounded() {
+fn huge_tree_gives_bounded_document() {
     let tree = Tree::empty();
     let (name, label) = ("n".repeat(200), "\"\\".repeat(100));
     let mut manifest = format!("[devices/chip]\nname = {name}\ntemp1000_label = {label}\n");

@@ -1,12 +1,12 @@
-//! How `ipmitool` is run, with programs that stand for it.
+//! Runs of `ipmitool`, with scripts in its place.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 
 use common::{Tree, helper, over_ssh, text};
-use pulse_sensor_node::Failure;
-use pulse_sensor_node::ipmitool::{Limits, PLACES, start};
+use pulse_sensor_node::HelperError;
+use pulse_sensor_node::ipmitool::{Limits, PROGRAMS, start};
 use pulse_sensors::command::{NodeCommand, SdrView};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -20,11 +20,11 @@ fn stand_in(name: &str) -> String {
     )
 }
 
-fn run(places: &[&str], command: NodeCommand, limits: Limits) -> Result<Vec<u8>, Failure> {
-    start(places, command, limits)?.output()
+fn run(programs: &[&str], command: NodeCommand, limits: Limits) -> Result<Vec<u8>, HelperError> {
+    start(programs, command, limits)?.output()
 }
 
-fn run_stand_in(name: &str, limits: Limits) -> Result<Vec<u8>, Failure> {
+fn run_stand_in(name: &str, limits: Limits) -> Result<Vec<u8>, HelperError> {
     run(
         &[MISSING, &stand_in(name)],
         NodeCommand::IpmitoolSensor,
@@ -32,20 +32,20 @@ fn run_stand_in(name: &str, limits: Limits) -> Result<Vec<u8>, Failure> {
     )
 }
 
-/// For programs that must be stopped by the clock.
+/// For programs that the deadline has to stop.
 const QUICK: Limits = Limits {
     time: Duration::from_millis(200),
     output: 4096,
 };
 
-/// For programs that must not be.
-const PATIENT: Limits = Limits {
+/// For programs that end by themselves.
+const LONG: Limits = Limits {
     time: Duration::from_mins(1),
     output: 4096,
 };
 
 #[test]
-fn it_gets_exactly_the_words_of_the_table_and_no_environment() {
+fn arguments_are_exact() {
     for (command, arguments) in [
         (NodeCommand::IpmitoolSensor, &["sensor"][..]),
         (NodeCommand::IpmitoolSdr(SdrView::Plain), &["sdr"]),
@@ -56,7 +56,7 @@ fn it_gets_exactly_the_words_of_the_table_and_no_environment() {
         (NodeCommand::IpmitoolSdr(SdrView::Elist), &["sdr", "elist"]),
         (NodeCommand::IpmitoolSdr(SdrView::List), &["sdr", "list"]),
     ] {
-        let output = run(&[&stand_in("echo")], command, PATIENT).unwrap();
+        let output = run(&[&stand_in("echo")], command, LONG).unwrap();
         let mut expected: Vec<String> = arguments.iter().map(|a| format!("argument {a}")).collect();
         expected.push("/".to_owned());
         assert_eq!(text(&output).lines().collect::<Vec<_>>(), expected);
@@ -64,57 +64,62 @@ fn it_gets_exactly_the_words_of_the_table_and_no_environment() {
 }
 
 #[test]
-fn one_that_does_not_end_is_stopped_in_time() {
+fn hanging_program_is_stopped() {
     for name in ["slow", "silent"] {
         let start = Instant::now();
         let error = run_stand_in(name, QUICK).unwrap_err();
-        assert!(matches!(error, Failure::IpmitoolSlow), "{name}: {error}");
+        assert!(
+            matches!(error, HelperError::IpmitoolSlow),
+            "{name}: {error}"
+        );
         assert!(start.elapsed() < Duration::from_secs(60), "{name}");
     }
 }
 
 #[test]
-fn one_that_never_stops_printing_is_stopped() {
-    let error = run_stand_in("flood", PATIENT).unwrap_err();
-    assert!(matches!(error, Failure::IpmitoolFlood), "{error}");
+fn flooding_program_is_stopped() {
+    let error = run_stand_in("flood", LONG).unwrap_err();
+    assert!(matches!(error, HelperError::IpmitoolFlood), "{error}");
 }
 
 #[test]
-fn one_that_fails_gives_nothing() {
-    let error = run_stand_in("broken", PATIENT).unwrap_err();
-    assert!(matches!(error, Failure::IpmitoolFailed(_)), "{error}");
+fn failing_program_gives_no_output() {
+    let error = run_stand_in("broken", LONG).unwrap_err();
+    assert!(matches!(error, HelperError::IpmitoolFailed(_)), "{error}");
     assert_eq!(error.exit_code(), 70);
 }
 
 #[test]
-fn the_real_one_starts_under_the_rules_and_misses_its_device() {
-    if !PLACES.iter().any(|place| Path::new(place).exists()) || Path::new("/dev/ipmi0").exists() {
-        eprintln!("skipped: it takes ipmitool, and no BMC");
+fn ipmitool_runs_under_landlock() {
+    if !PROGRAMS.iter().any(|program| Path::new(program).exists())
+        || Path::new("/dev/ipmi0").exists()
+    {
+        eprintln!("skipped: needs ipmitool and a machine without BMC");
         return;
     }
     let mut command = helper(Tree::empty().root());
     command.env("SSH_ORIGINAL_COMMAND", "ipmitool sdr");
     let output = command.output().unwrap();
     let errors = text(&output.stderr);
-    // Its own words, at the end of what it does before: libraries, manufacturers.
+    // The message of ipmitool, after it has loaded its libraries and the list of manufacturers.
     assert!(
         errors.contains("Could not open device at /dev/ipmi0"),
         "{errors}"
     );
     assert!(
-        !errors.contains("denied") && !errors.contains("not confined"),
+        !errors.contains("denied") && !errors.contains("confinement"),
         "{errors}"
     );
     assert_eq!(output.status.code(), Some(70), "{errors}");
 }
 
 #[test]
-fn without_one_the_error_says_what_to_install() {
+fn missing_program_is_reported() {
     let error = run(&[MISSING], NodeCommand::IpmitoolSensor, QUICK).unwrap_err();
     assert_eq!(error.exit_code(), 69);
     assert!(error.to_string().contains("install"));
-    if PLACES.iter().any(|place| Path::new(place).exists()) {
-        eprintln!("skipped: ipmitool is installed, so the binary cannot miss it");
+    if PROGRAMS.iter().any(|program| Path::new(program).exists()) {
+        eprintln!("skipped: ipmitool is installed");
         return;
     }
     for asked in [

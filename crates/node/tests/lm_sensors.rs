@@ -1,8 +1,8 @@
-//! The helper beside the real `sensors -j`, on the same trees.
+//! Comparison of the helper with `sensors -j`, on the same trees.
 //!
-//! In a mount namespace of its own, parts of a made-up tree lie over those of
-//! `/sys`, and lm-sensors takes them for this machine. It needs root, and
-//! lm-sensors and `unshare`; where those are missing the test says so.
+//! In a mount namespace, parts of a simulated tree are mounted over those of `/sys`, and lm-sensors
+//! reads them. The test needs root, lm-sensors and `unshare`; otherwise it is skipped with a
+//! message.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -13,13 +13,13 @@ use serde_json::{Map, Value};
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// `$1` is the tree; lm-sensors' own configuration would rename sensors.
+/// `$1` is the tree. The configuration of lm-sensors is not used, since it renames sensors.
 const SCRIPT: &str = r#"
 for part in class bus devices; do mount --bind "$1/$part" "/sys/$part" || exit 99; done
 exec sensors -c /dev/null -j
 "#;
 
-/// The exit code of the script when it may not mount.
+/// The exit code of the script if it cannot mount.
 const CANNOT_MOUNT: i32 = 99;
 
 fn lm_sensors(tree: &Path) -> Output {
@@ -36,7 +36,7 @@ fn lm_sensors(tree: &Path) -> Output {
     command.arg(tree).output().unwrap()
 }
 
-/// Why the comparison cannot be made here.
+/// The reason why the comparison is impossible here.
 fn obstacle() -> Option<&'static str> {
     let runs = |program: &str| Command::new(program).arg("--version").output().is_ok();
     if !runs("sensors") {
@@ -51,7 +51,7 @@ fn obstacle() -> Option<&'static str> {
     cannot.then_some("a mount namespace needs root")
 }
 
-/// The chips with a temperature that is known, with nothing but temperatures.
+/// The chips with a valid temperature, with temperatures only.
 fn temperatures(chips: &Value) -> Value {
     let known = |(name, chip): (&String, &Value)| {
         let mut kept = Map::new();
@@ -78,16 +78,16 @@ fn is_temperature(feature: &Value) -> bool {
 }
 
 #[test]
-fn names_adapters_labels_and_values_agree_with_lm_sensors() {
+fn output_matches_lm_sensors() {
     if let Some(obstacle) = obstacle() {
         eprintln!("skipped: {obstacle}");
         return;
     }
     for (node, only_theirs, only_ours) in [
         ("xeon", None, None),
-        // The disk is asleep: lm-sensors would wake it.
+        // The disk is suspended: lm-sensors would wake it.
         ("ryzen", Some("drivetemp-scsi-2-0"), None),
-        // lm-sensors knows no thermal zones.
+        // lm-sensors does not read thermal zones.
         ("pi", None, Some("cpu_thermal-virtual-0")),
     ] {
         let tree = Tree::of(node);

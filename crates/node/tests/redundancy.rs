@@ -1,9 +1,8 @@
-//! No line of the helper's tables is there for nothing: without it, something that
-//! the helper does comes out differently.
+//! Every line of the helper's tables is needed: without it, the helper fails.
 //!
-//! This program is both sides. With a line named in the environment it is the helper,
-//! confined by the tables without that line. Otherwise it starts itself once for each
-//! line and lets it do everything that a helper does, until something goes wrong.
+//! The program has two roles. With a line in its environment it is the helper, confined by the
+//! tables without that line. Otherwise it starts itself once for each line and runs everything that
+//! the helper does, until something fails.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::print_stdout, reason = "this test has no runner that reports")]
@@ -16,10 +15,10 @@ use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::stat::Mode;
 use nix::unistd::{Pid, mkfifo};
-use pulse_sandbox::tables::helper::{BESIDE_IPMITOOL, PATHS, SYSCALLS};
-use pulse_sandbox::tables::{Need, Syscall, Whose};
-use pulse_sandbox::{Hold, Kernel, Layers, Rules, ServiceUser};
-use pulse_sensor_node::{Failure, ipmitool, run_under};
+use pulse_sandbox::tables::helper::{IPMITOOL_SYSCALLS, PATHS, SYSCALLS};
+use pulse_sandbox::tables::{ConfiguredPath, Need, Syscall};
+use pulse_sandbox::{Kernel, LandlockRules, LayerStatus, Layers, ServiceUser};
+use pulse_sensor_node::{HelperError, ipmitool, run_under};
 use pulse_sensors::command::NodeCommand;
 use std::fmt::Write as _;
 use std::fs;
@@ -32,21 +31,21 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The line that is left out: a system call's constant, a path, or nothing.
+/// The line that is left out: the constant of a system call, a path, or nothing.
 const LEFT_OUT: &str = "PULSE_LEFT_OUT";
-/// The program that stands for `ipmitool`.
+/// The script in the place of `ipmitool`.
 const STAND_IN: &str = "PULSE_STAND_IN";
-/// How many files it may open.
+/// The limit of open files.
 const FILES: &str = "PULSE_FILES";
 
-/// How long anything may take when no line is left out.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// How long with one line less: what is slower then counts as gone.
-const IMPATIENCE: Duration = Duration::from_secs(3);
+/// The timeout with all lines.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// The timeout without a line: a slower reply counts as missing.
+const SHORT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Fewer files than one look at the devices opens, more than it keeps open.
+/// Fewer open files than a scan opens, more than it keeps open.
 const FEW: &str = "64";
-/// As many as usual.
+/// The usual limit.
 const USUAL: &str = "1024";
 
 /// `EX_OSERR`: the kernel lacks a layer.
@@ -59,14 +58,14 @@ fn main() -> ExitCode {
     }
     let left_out = std::env::var(LEFT_OUT);
     match (left_out, std::env::var(STAND_IN)) {
-        (Ok(left_out), Ok(program)) => beside(&program, &left_out),
+        (Ok(left_out), Ok(program)) => run_script(&program, &left_out),
         (Ok(left_out), Err(_)) => ExitCode::from(run_under(&Without(&left_out))),
         _ if std::env::args().any(|word| word == "--list") => list(),
         _ => every_line(),
     }
 }
 
-/// What nextest asks of a test program: its tests, and those that are left out.
+/// The list of tests, as nextest requests it; no test is ignored.
 fn list() -> ExitCode {
     if !std::env::args().any(|word| word == "--ignored") {
         println!("no_line_is_redundant: test");
@@ -74,32 +73,32 @@ fn list() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// The kernel, with a line of the tables left out.
+/// The kernel, with tables that lack a line.
 struct Without<'a>(&'a str);
 
 impl Layers for Without<'_> {
-    fn drop_privileges(&self, user: &ServiceUser) -> Hold {
+    fn drop_privileges(&self, user: &ServiceUser) -> LayerStatus {
         Kernel.drop_privileges(user)
     }
 
-    fn refuse_privileges(&self) -> Hold {
-        Kernel.refuse_privileges()
+    fn forbid_new_privileges(&self) -> LayerStatus {
+        Kernel.forbid_new_privileges()
     }
 
-    fn restrict_access(&self, rules: &Rules) -> Hold {
+    fn restrict_access(&self, rules: &LandlockRules) -> LayerStatus {
         let mut rules = rules.clone();
-        // Trees lie elsewhere, with what is below /sys below them.
+        // The paths of the rules are below the root of a tree instead of /sys.
         if let Some(below) = self.0.strip_prefix("/sys/") {
             rules.paths.retain(|(path, _)| !path.ends_with(below));
         }
         Kernel.restrict_access(&rules)
     }
 
-    fn limit(&self) -> Hold {
-        Kernel.limit()
+    fn set_limits(&self) -> LayerStatus {
+        Kernel.set_limits()
     }
 
-    fn filter_calls(&self, calls: &[Syscall]) -> Hold {
+    fn filter_calls(&self, calls: &[Syscall]) -> LayerStatus {
         Kernel.filter_calls(&without(calls, self.0))
     }
 }
@@ -109,19 +108,19 @@ fn without(calls: &[Syscall], left_out: &str) -> Vec<Syscall> {
     others.copied().collect()
 }
 
-/// The helper beside a program that stands for `ipmitool`, which Landlock would not
-/// let run: so under the filter alone.
-fn beside(program: &str, left_out: &str) -> ExitCode {
+/// Runs a script in the place of `ipmitool`, under the seccomp filter alone: Landlock would refuse
+/// to execute it.
+fn run_script(program: &str, left_out: &str) -> ExitCode {
     let limits = ipmitool::Limits {
         time: Duration::from_millis(100),
         output: 4096,
     };
     let running = ipmitool::start(&[program], NodeCommand::IpmitoolSensor, limits).unwrap();
-    let calls = without(&[SYSCALLS, BESIDE_IPMITOOL].concat(), left_out);
-    let held = Kernel.filter_calls(&calls);
-    assert!(matches!(held, Hold::Whole(_)), "{held:?}");
+    let calls = without(&[SYSCALLS, IPMITOOL_SYSCALLS].concat(), left_out);
+    let status = Kernel.filter_calls(&calls);
+    assert!(matches!(status, LayerStatus::Full(_)), "{status:?}");
     match running.output() {
-        Err(Failure::IpmitoolSlow) => ExitCode::from(75),
+        Err(HelperError::IpmitoolSlow) => ExitCode::from(75),
         _ => ExitCode::FAILURE,
     }
 }
@@ -130,7 +129,7 @@ fn every_line() -> ExitCode {
     let nodes = Nodes::new();
     match nodes.try_everything("") {
         Ok(()) => (),
-        Err(Why::Ended(Some(NOT_CONFINED))) => {
+        Err(Fault::Ended(Some(NOT_CONFINED))) => {
             println!("skipped: this kernel lacks Landlock or seccomp");
             return ExitCode::SUCCESS;
         }
@@ -139,40 +138,40 @@ fn every_line() -> ExitCode {
             return ExitCode::FAILURE;
         }
     }
-    let mut idle = lines();
-    idle.retain(|line| match nodes.try_everything(line) {
+    let mut redundant = lines();
+    redundant.retain(|line| match nodes.try_everything(line) {
         Ok(()) => true,
         Err(why) => {
             println!("{line}: {why:?}");
             false
         }
     });
-    println!("needed by nothing: {idle:?}");
-    ExitCode::from(u8::from(!idle.is_empty()))
+    println!("not needed: {redundant:?}");
+    ExitCode::from(u8::from(!redundant.is_empty()))
 }
 
-/// The lines that this machine and this build can show to be needed.
+/// The lines that this build on this machine needs.
 fn lines() -> Vec<&'static str> {
-    let calls = SYSCALLS.iter().chain(BESIDE_IPMITOOL);
+    let calls = SYSCALLS.iter().chain(IPMITOOL_SYSCALLS);
     let here = calls.filter(|call| call.need == Need::Everywhere);
-    let paths = PATHS.iter().filter_map(|path| match path.whose {
-        Whose::Fixed(path) => Some(path),
+    let paths = PATHS.iter().filter_map(|path| match path.path {
+        ConfiguredPath::Fixed(path) => Some(path),
         _ => None,
     });
     here.map(|call| call.constant).chain(paths).collect()
 }
 
-/// Made-up nodes, and what is to come out of them.
+/// Simulated nodes and their expected documents.
 struct Nodes {
     trees: Vec<Tree>,
     expected: Vec<serde_json::Value>,
 }
 
-type Outcome<T = ()> = Result<T, Why>;
+type Outcome<T = ()> = Result<T, Fault>;
 
-/// What went wrong.
+/// A fault of the helper.
 #[derive(Debug)]
-enum Why {
+enum Fault {
     OtherReading,
     NoAnswer,
     NoEnd,
@@ -194,12 +193,12 @@ impl Nodes {
         Self { trees, expected }
     }
 
-    /// Everything that a helper does; the quick things first.
+    /// Runs everything that the helper does, fast operations first.
     fn try_everything(&self, left_out: &str) -> Outcome {
         for (tree, expected) in self.trees.iter().zip(&self.expected) {
             let printed = Trial::start(left_out, FEW, &reading(tree, "read")).end(0)?;
             if sensors(printed.as_bytes()) != *expected {
-                return Err(Why::OtherReading);
+                return Err(Fault::OtherReading);
             }
         }
         self.serve(left_out)?;
@@ -214,22 +213,23 @@ impl Nodes {
         trial.line()?;
         for _ in 0..3 {
             if sensors(trial.ask()?.as_bytes()) != self.expected[0] {
-                return Err(Why::OtherReading);
+                return Err(Fault::OtherReading);
             }
         }
         trial.rest()?;
-        // Sent by somebody, it is no crash the first time.
+        // The first SIGSEGV of a process runs the handler of the standard library, which restores
+        // the default action; the second one ends the process.
         trial.signal(Signal::SIGSEGV);
         trial.ask()?;
         trial.signal(Signal::SIGSEGV);
         match trial.end(0) {
-            Err(Why::Ended(None)) => Ok(()),
-            _ => Err(Why::NoCrash),
+            Err(Fault::Ended(None)) => Ok(()),
+            _ => Err(Fault::NoCrash),
         }
     }
 }
 
-/// A document's part that does not change with time, or nothing.
+/// The part of a document that does not change with time, or null.
 fn sensors(document: &[u8]) -> serde_json::Value {
     let document = serde_json::from_slice(document).unwrap_or(serde_json::Value::Null);
     document["sensors"].clone()
@@ -240,7 +240,7 @@ fn reading<'a>(tree: &'a Tree, word: &'a str) -> [&'a str; 5] {
     ["--confinement", "required", "--sys-root", root, word]
 }
 
-/// A program that does not end is stopped, and nothing of it stays.
+/// A script that hangs is stopped, and leaves no process.
 fn stop_in_time(left_out: &str, name: &str) -> Outcome {
     let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/ipmitool-");
     let mut command = Trial::command(left_out, USUAL);
@@ -248,7 +248,7 @@ fn stop_in_time(left_out: &str, name: &str) -> Outcome {
     Trial::of(command, left_out).end(75).map(drop)
 }
 
-/// A disk that hangs and comes back: its thread is left behind, and then ends.
+/// A disk that blocks and then responds: its thread is abandoned, and ends afterwards.
 fn hang_and_come_back(left_out: &str) -> Outcome {
     let tree = Tree::empty();
     let disk = with_a_disk_that_is_opened_again(&tree);
@@ -260,26 +260,26 @@ fn hang_and_come_back(left_out: &str) -> Outcome {
     fs::rename(&disk, &aside).unwrap();
     fs::rename(&pipe, &disk).unwrap();
     if !sensors(trial.ask()?.as_bytes())["drivetemp-scsi-0-0"].is_null() {
-        return Err(Why::DidNotHang);
+        return Err(Fault::DidNotHang);
     }
     let threads = trial.tasks().count();
     let mut without_waiting = fs::File::options();
     without_waiting
         .write(true)
         .custom_flags(OFlag::O_NONBLOCK.bits());
-    drop(without_waiting.open(&disk).map_err(|_| Why::DidNotHang)?);
-    let until = Instant::now() + trial.patience;
+    drop(without_waiting.open(&disk).map_err(|_| Fault::DidNotHang)?);
+    let until = Instant::now() + trial.timeout;
     while trial.tasks().count() == threads {
         if Instant::now() > until {
-            return Err(Why::ThreadStays);
+            return Err(Fault::ThreadStays);
         }
         thread::sleep(Duration::from_millis(5));
     }
     trial.end(0).map(drop)
 }
 
-/// A tree with so many values that the files of its last one, a disk's, are not kept
-/// open. Gives that file.
+/// A tree with more values than files are kept open, so that the file of the last value, a disk's,
+/// is opened for each reading. Returns its path.
 fn with_a_disk_that_is_opened_again(tree: &Tree) -> PathBuf {
     let (many, one) = ("devices/virtual/hwmon/hwmon0", "devices/scsi/0:0:0:0");
     let mut manifest = format!("[{many}]\nname = many\n");
@@ -301,12 +301,12 @@ fn with_a_disk_that_is_opened_again(tree: &Tree) -> PathBuf {
     tree.path(one).join("hwmon/hwmon1/temp1_input")
 }
 
-/// A helper that lacks a line.
+/// A running helper whose tables lack a line.
 struct Trial {
     child: Child,
-    /// What it says, and what it started; ends when all of them have.
+    /// Its output and that of its child processes; ends when all of them have exited.
     lines: mpsc::Receiver<String>,
-    patience: Duration,
+    timeout: Duration,
     ended: bool,
 }
 
@@ -337,10 +337,10 @@ impl Trial {
         Self {
             child,
             lines,
-            patience: if left_out.is_empty() {
-                PATIENCE
+            timeout: if left_out.is_empty() {
+                TIMEOUT
             } else {
-                IMPATIENCE
+                SHORT_TIMEOUT
             },
             ended: false,
         }
@@ -348,13 +348,13 @@ impl Trial {
 
     fn line(&self) -> Outcome<String> {
         self.lines
-            .recv_timeout(self.patience)
-            .map_err(|_| Why::NoAnswer)
+            .recv_timeout(self.timeout)
+            .map_err(|_| Fault::NoAnswer)
     }
 
     fn ask(&mut self) -> Outcome<String> {
         let input = self.child.stdin.as_mut().unwrap();
-        input.write_all(b"read\n").map_err(|_| Why::NoAnswer)?;
+        input.write_all(b"read\n").map_err(|_| Fault::NoAnswer)?;
         self.line()
     }
 
@@ -363,9 +363,9 @@ impl Trial {
         tasks.unwrap().map(|task| task.unwrap().path())
     }
 
-    /// Waits until every thread waits.
+    /// Waits until every thread sleeps.
     fn rest(&self) -> Outcome {
-        let until = Instant::now() + self.patience;
+        let until = Instant::now() + self.timeout;
         while Instant::now() < until {
             let states = self
                 .tasks()
@@ -375,32 +375,32 @@ impl Trial {
             }
             thread::sleep(Duration::from_millis(5));
         }
-        Err(Why::NeverRests)
+        Err(Fault::NeverRests)
     }
 
     fn signal(&self, signal: Signal) {
         let group = Pid::from_raw(i32::try_from(self.child.id()).unwrap());
-        // Until it is waited for, the group is its own.
+        // The process group exists until the process is waited for.
         killpg(group, signal).unwrap();
     }
 
-    /// Closes its input; gives the rest of its output when it ends with this code.
+    /// Closes its input. Returns the rest of its output if it exits with this code.
     fn end(mut self, code: i32) -> Outcome<String> {
         drop(self.child.stdin.take());
         let mut rest = String::new();
-        let until = Instant::now() + self.patience;
+        let until = Instant::now() + self.timeout;
         loop {
             let left = until.saturating_duration_since(Instant::now());
             match self.lines.recv_timeout(left) {
                 Ok(line) => rest.push_str(&line),
                 Err(mpsc::RecvTimeoutError::Disconnected) => break,
-                Err(mpsc::RecvTimeoutError::Timeout) => return Err(Why::NoEnd),
+                Err(mpsc::RecvTimeoutError::Timeout) => return Err(Fault::NoEnd),
             }
         }
         self.ended = true;
         match self.child.wait().unwrap().code() {
             ended if ended == Some(code) => Ok(rest),
-            ended => Err(Why::Ended(ended)),
+            ended => Err(Fault::Ended(ended)),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The words of the real binary: by its arguments, and as a forced command.
+//! Commands of the binary, in its arguments and as a forced command.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -30,7 +30,7 @@ fn assert_refused(output: &Output, why: &str) {
 }
 
 #[test]
-fn read_gives_one_document_however_it_is_asked() {
+fn read_prints_one_document() {
     let tree = Tree::of("xeon");
     let expected = json(include_str!("expected/xeon.json"))["sensors"].clone();
     assert_eq!(sensors(&by_words(tree.root(), &["read"])), expected);
@@ -44,7 +44,7 @@ fn read_gives_one_document_however_it_is_asked() {
 }
 
 #[test]
-fn version_and_help_are_told() {
+fn version_and_help_are_printed() {
     let tree = Tree::empty();
     let line = format!("pulse-sensor-node {VERSION}\n");
     for output in [
@@ -61,7 +61,7 @@ fn version_and_help_are_told() {
 }
 
 #[test]
-fn sensors_j_prints_chips_in_the_format_of_lm_sensors() {
+fn sensors_j_has_its_own_format() {
     let tree = Tree::of("pi");
     let output = over_ssh(tree.root(), "sensors -j");
     let printed = text(&output.stdout);
@@ -75,7 +75,7 @@ fn sensors_j_prints_chips_in_the_format_of_lm_sensors() {
 }
 
 #[test]
-fn what_came_over_ssh_wins_over_the_arguments() {
+fn ssh_command_takes_precedence() {
     let tree = Tree::of("pi");
     for words in [&["version"][..], &["--help"], &["serve"]] {
         let mut command = helper(tree.root());
@@ -88,7 +88,7 @@ fn what_came_over_ssh_wins_over_the_arguments() {
 }
 
 #[test]
-fn confinement_can_be_asked_for_in_either_manner_and_in_each_mode() {
+fn confinement_option_has_two_forms() {
     let tree = Tree::of("pi");
     let expected = sensors(&by_words(tree.root(), &["read"]));
     for words in [
@@ -105,7 +105,7 @@ fn confinement_can_be_asked_for_in_either_manner_and_in_each_mode() {
 }
 
 #[test]
-fn an_interactive_login_is_told_what_to_ask_for() {
+fn interactive_login_is_refused() {
     let tree = Tree::empty();
     let output = by_words(tree.root(), &[]);
     assert_refused(&output, "no words");
@@ -114,7 +114,7 @@ fn an_interactive_login_is_told_what_to_ask_for() {
 }
 
 #[test]
-fn every_attack_family_is_refused_over_ssh() {
+fn attacks_over_ssh_are_refused() {
     let tree = Tree::of("pi");
     let long = [b"sensors ".as_slice(), &[b'a'; 1025]].concat();
     let attacks: &[&[u8]] = &[
@@ -137,7 +137,7 @@ fn every_attack_family_is_refused_over_ssh() {
         b"read || id",
         b"read | sh",
         b"read & id",
-        // Look-alikes, zero-width characters, control bytes, invalid UTF-8.
+        // Homoglyphs, zero-width characters, control bytes, invalid UTF-8.
         "r\u{435}ad".as_bytes(),
         "read\u{200b}".as_bytes(),
         "sensors \u{2011}j".as_bytes(),
@@ -166,7 +166,7 @@ fn every_attack_family_is_refused_over_ssh() {
         b"pulse-sensor-node --sys-root /tmp read",
         b"sensors -j -c /etc/shadow",
         b"sensors",
-        // Verbs of ipmitool that change something, or that are not listed.
+        // ipmitool commands that change something, or that are not listed.
         b"ipmitool chassis power off",
         b"ipmitool power off",
         b"ipmitool raw 0x06 0x01",
@@ -191,7 +191,7 @@ fn every_attack_family_is_refused_over_ssh() {
 }
 
 #[test]
-fn arguments_that_are_no_command_are_refused() {
+fn invalid_arguments_are_refused() {
     let tree = Tree::empty();
     for words in [
         &["read", "x"][..],
@@ -214,7 +214,7 @@ fn arguments_that_are_no_command_are_refused() {
 }
 
 #[test]
-fn a_root_that_cannot_be_entered_says_so() {
+fn missing_root_is_reported() {
     let tree = Tree::empty();
     tree.add("file = x\n");
     for root in ["missing", "file"] {
@@ -228,7 +228,7 @@ fn a_root_that_cannot_be_entered_says_so() {
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_error() {
+fn closed_output_is_no_error() {
     let tree = Tree::of("xeon");
     for word in ["read", "serve", "sensors -j", "version"] {
         let (reader, writer) = std::io::pipe().unwrap();
@@ -242,7 +242,7 @@ fn a_reader_that_goes_away_is_no_error() {
 }
 
 #[test]
-fn a_full_disk_is_an_error() {
+fn full_disk_is_an_error() {
     let tree = Tree::of("xeon");
     let full = std::fs::File::options()
         .write(true)
@@ -257,10 +257,10 @@ fn a_full_disk_is_an_error() {
 }
 
 #[test]
-fn no_root_is_needed_and_what_only_root_may_read_is_left_out() {
+fn unprivileged_user_can_read() {
     use std::os::unix::fs::PermissionsExt;
     if !is_root() {
-        eprintln!("skipped: only root can become nobody; all other tests run without root");
+        eprintln!("skipped: only root can change to the user nobody");
         return;
     }
     let tree = Tree::of("xeon");
@@ -274,9 +274,9 @@ fn no_root_is_needed_and_what_only_root_may_read_is_left_out() {
         0o600,
     );
     mode("devices/platform/coretemp.1/hwmon", 0o700);
-    // The build directory may be closed to nobody. Copied by another process: while
-    // this one held the copy open, a fork of another test would too, and then the
-    // copy could not be run.
+    // The user nobody may have no access to the build directory. cp makes the copy: while this
+    // process had it open for writing, a fork of another test would inherit the descriptor, and
+    // execve(2) of the copy would fail with ETXTBSY.
     let program = tree.path("pulse-sensor-node");
     let mut copy = Command::new("cp");
     copy.arg(env!("CARGO_BIN_EXE_pulse-sensor-node"))

@@ -1,21 +1,20 @@
-//! How many files and sockets this process may have open, and which of them it was
-//! given.
+//! The limit of open files, and sockets inherited from systemd.
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{SockType, getsockopt, sockopt};
 use std::io;
 use std::net::TcpListener;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixListener;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Raises the soft limit of open files as far as it may go (`setrlimit(2)`), and
-/// gives it. The usual soft limit of 1,024 is there for programs that use
-/// select(2); a connection for each node and each caller soon goes beyond it.
+/// Raises the soft limit of open files to the hard limit (setrlimit(2)) and returns it. The
+/// usual soft limit of 1,024 exists for programs that use select(2); one connection for each
+/// node and each caller can exceed it.
 ///
 /// # Errors
-/// Whatever the kernel says; the limit is what it was then.
+/// The kernel's; the limit is then unchanged.
 pub fn raise_descriptor_limit() -> io::Result<u64> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     if soft < hard {
@@ -24,88 +23,91 @@ pub fn raise_descriptor_limit() -> io::Result<u64> {
     Ok(hard)
 }
 
-/// A descriptor that the service manager hands over, with its name.
+/// A socket that systemd passed to this process, with its name.
 #[derive(Debug)]
-pub struct Handed {
-    /// `FileDescriptorName=` of its unit (systemd.socket(5)); empty when it has none.
+pub struct NamedSocket {
+    /// `FileDescriptorName=` of the socket unit (systemd.socket(5)); empty if it has none.
     pub name: String,
     /// The socket.
-    pub socket: Inherited,
+    pub socket: InheritedSocket,
 }
 
-/// A socket that the service manager opened for us and listens on.
+/// A socket that systemd opened.
 #[derive(Debug)]
-pub enum Inherited {
-    /// One for callers of this host.
+pub enum InheritedSocket {
+    /// A listening Unix stream socket.
     Unix(UnixListener),
-    /// One with a port.
+    /// A listening TCP socket.
     Tcp(TcpListener),
-    /// Something that we have no use for.
+    /// Another kind of descriptor, by its number. It is closed.
     Other(RawFd),
 }
 
-/// The first descriptor that is handed over (`sd_listen_fds(3)`).
+/// The first descriptor that is passed, `SD_LISTEN_FDS_START` of `sd_listen_fds(3)`.
 const FIRST: RawFd = 3;
-/// More than anybody would give us.
-const MOST: RawFd = 16;
 
-/// The sockets that the environment says were given to this process
-/// (`LISTEN_PID`, `LISTEN_FDS`, `LISTEN_FDNAMES`: `sd_listen_fds_with_names(3)`). They are
-/// given once: the second answer is that there are none.
+/// More descriptors than any of our units passes.
+const MAX_SOCKETS: RawFd = 16;
+
+/// The sockets that systemd passed to this process, as `LISTEN_PID`, `LISTEN_FDS` and
+/// `LISTEN_FDNAMES` say (`sd_listen_fds_with_names(3)`). The first call takes ownership of them;
+/// later calls return none.
 #[must_use]
-pub fn inherited_sockets() -> Vec<Handed> {
+pub fn inherited_sockets() -> Vec<NamedSocket> {
     static TAKEN: AtomicBool = AtomicBool::new(false);
     let number = |name| std::env::var(name).ok()?.parse::<u32>().ok();
+    // A parent may have inherited them and left the variables in the environment.
     let is_ours = number("LISTEN_PID") == Some(std::process::id());
     if !is_ours || TAKEN.swap(true, Ordering::SeqCst) {
         return Vec::new();
     }
     let count = number("LISTEN_FDS").and_then(|count| RawFd::try_from(count).ok());
-    let last = FIRST + count.unwrap_or(0).min(MOST);
     let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
-    let names = names.split(':').chain(std::iter::repeat(""));
-    (FIRST..last)
-        .zip(names)
+    (FIRST..FIRST + count.unwrap_or(0).min(MAX_SOCKETS))
+        .zip(names.split(':').chain(std::iter::repeat("")))
         .filter_map(|(descriptor, name)| {
-            Some(Handed {
+            Some(NamedSocket {
                 name: name.to_owned(),
-                socket: recognise(take(descriptor)?),
+                socket: classify(take(descriptor)?),
             })
         })
         .collect()
 }
 
-/// Makes the descriptor ours, if it is open.
-#[expect(unsafe_code, reason = "whose a descriptor is, is agreed on, not typed")]
+/// Takes ownership of a descriptor and sets its close-on-exec flag; `None` if it is not open.
+#[expect(
+    unsafe_code,
+    reason = "sd_listen_fds(3) passes ownership by number, which the type system cannot express"
+)]
 fn take(descriptor: RawFd) -> Option<OwnedFd> {
-    // SAFETY: it is only asked for its flags, and may well not be open.
+    // SAFETY: `borrow_raw` needs an open descriptor for the lifetime of the borrow. This one may
+    // be closed; the borrow ends with the next line, where fcntl(2) returns EBADF in that case,
+    // and nothing is read, written or closed through it.
     let borrowed = unsafe { BorrowedFd::borrow_raw(descriptor) };
     fcntl(borrowed, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).ok()?;
-    // SAFETY: it is open, and sd_listen_fds(3) makes it this process's; the only
-    // caller comes here once, so that nobody else owns it.
+    // SAFETY: fcntl(2) has just shown that it is open. sd_listen_fds(3) makes this process the
+    // owner of the descriptors from 3 on. The caller gets here once in the life of the process
+    // (`TAKEN`) and takes each number once, so nobody else owns it.
     Some(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }
 
-fn recognise(descriptor: OwnedFd) -> Inherited {
+fn classify(descriptor: OwnedFd) -> InheritedSocket {
     let number = descriptor.as_raw_fd();
-    if !is_listening_stream(&descriptor) {
-        return Inherited::Other(number);
+    let is_listening_stream = getsockopt(&descriptor, sockopt::AcceptConn) == Ok(true)
+        && getsockopt(&descriptor, sockopt::SockType) == Ok(SockType::Stream);
+    if !is_listening_stream {
+        return InheritedSocket::Other(number);
     }
-    // The standard library looks at the family when it is asked for the address.
+    // `local_addr` fails with an address of another family, so it tells the two apart.
     let unix = UnixListener::from(descriptor);
     if unix.local_addr().is_ok() {
-        return Inherited::Unix(unix);
+        return InheritedSocket::Unix(unix);
     }
     let tcp = TcpListener::from(OwnedFd::from(unix));
     match tcp.local_addr() {
-        Ok(_) => Inherited::Tcp(tcp),
-        Err(_) => Inherited::Other(number),
+        Ok(_) => InheritedSocket::Tcp(tcp),
+        Err(_) => InheritedSocket::Other(number),
     }
-}
-
-fn is_listening_stream(descriptor: &impl AsFd) -> bool {
-    getsockopt(descriptor, sockopt::AcceptConn) == Ok(true)
-        && getsockopt(descriptor, sockopt::SockType) == Ok(SockType::Stream)
 }
 
 #[cfg(test)]
@@ -114,15 +116,18 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     #[test]
-    fn sockets_are_told_apart_by_what_they_are() {
+    fn sockets_are_classified() {
         let directory = tempfile::tempdir().unwrap();
         let unix = UnixListener::bind(directory.path().join("s")).unwrap();
-        assert!(matches!(recognise(unix.into()), Inherited::Unix(_)));
+        assert!(matches!(classify(unix.into()), InheritedSocket::Unix(_)));
         let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
-        assert!(matches!(recognise(tcp.into()), Inherited::Tcp(_)));
+        assert!(matches!(classify(tcp.into()), InheritedSocket::Tcp(_)));
         let (connected, _other) = UnixStream::pair().unwrap();
-        assert!(matches!(recognise(connected.into()), Inherited::Other(_)));
+        assert!(matches!(
+            classify(connected.into()),
+            InheritedSocket::Other(_)
+        ));
         let file = std::fs::File::open("/").unwrap();
-        assert!(matches!(recognise(file.into()), Inherited::Other(_)));
+        assert!(matches!(classify(file.into()), InheritedSocket::Other(_)));
     }
 }

@@ -1,37 +1,52 @@
-//! Files and ports, by Landlock: made from the tables.
+//! Landlock rules for files and TCP ports.
 //!
-//! It holds the thread that asks for it and those that this one starts, so it
-//! comes before all of them. What the kernel is too old for is left out and
-//! reported.
+//! Landlock restricts the calling thread and the threads that it starts later, so it is
+//! applied before any of them. What the kernel is too old for is left out and reported.
 
-use crate::layers::Hold;
-use crate::rules::Rules;
+use crate::layers::LayerStatus;
+use crate::rules::LandlockRules;
 use crate::tables;
 use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, LandlockStatus, NetPort,
-    PathBeneath, Ruleset, RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetError,
-    RulesetStatus, Scope,
+    PathBeneath, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
 };
 use nix::fcntl::{self, OFlag};
 use nix::sys::stat::Mode;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-/// What newer kernels can refuse beyond what is asked for is refused too.
+/// Everything that this ABI can refuse is refused unless a rule permits it, and so is what
+/// newer kernels can refuse beyond the ABI that the rules need.
 const NEWEST: ABI = ABI::V9;
 
-/// Puts this thread, and those that it will start, under the rules, for good.
+/// Applies the rules to this thread, and to threads that it starts later, irrevocably.
 #[must_use]
-pub(crate) fn enforce(rules: &Rules) -> Hold {
-    match restrict(rules) {
-        Ok(hold) => hold,
-        Err(error) => Hold::Missing(format!("the kernel did not take the rules: {error}")),
-    }
+pub(crate) fn enforce(rules: &LandlockRules) -> LayerStatus {
+    restrict(rules).unwrap_or_else(|error| {
+        LayerStatus::Missing(format!("the kernel did not take the rules: {error}"))
+    })
 }
 
-fn restrict(rules: &Rules) -> Result<Hold, RulesetError> {
-    let ruleset = ruleset()?.create()?;
-    let status = with_ports(with_paths(ruleset, rules)?, rules)?.restrict_self()?;
+fn restrict(rules: &LandlockRules) -> Result<LayerStatus, RulesetError> {
+    let mut ruleset = Ruleset::default()
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(AccessFs::from_all(NEWEST))?
+        .handle_access(AccessNet::from_all(NEWEST))?
+        .scope(Scope::from_all(NEWEST))?
+        .create()?;
+    for (path, access) in &rules.paths {
+        // A path that does not exist needs no rule.
+        if let Ok(path) = open_path(path) {
+            let access = access.iter().copied().filter_map(landlock_access);
+            let access: BitFlags<AccessFs> = access.collect();
+            ruleset = ruleset.add_rule(PathBeneath::new(path, access))?;
+        }
+    }
+    for port in &rules.ports {
+        ruleset = ruleset.add_rule(NetPort::new(*port, AccessNet::ConnectTcp))?;
+    }
+    let status = ruleset.restrict_self()?;
+    let missing = |why| LayerStatus::Missing(format!("the kernel {why}"));
     let abi = match status.landlock {
         LandlockStatus::Available { effective_abi, .. } => effective_abi as u32,
         LandlockStatus::NotEnabled => return Ok(missing("is switched off (lsm= at boot)")),
@@ -39,17 +54,13 @@ fn restrict(rules: &Rules) -> Result<Hold, RulesetError> {
     };
     Ok(match status.ruleset {
         RulesetStatus::NotEnforced => missing("enforces nothing"),
-        _ if abi >= rules.since => Hold::Whole(format!("ABI {abi}")),
-        _ => Hold::Partly(shortcoming(abi)),
+        _ if abi >= rules.min_abi => LayerStatus::Full(format!("ABI {abi}")),
+        _ => LayerStatus::Partial(missing_restrictions(abi)),
     })
 }
 
-fn missing(why: &str) -> Hold {
-    Hold::Missing(format!("the kernel {why}"))
-}
-
-/// What a kernel of this ABI does not refuse.
-fn shortcoming(abi: u32) -> String {
+/// The restrictions that a kernel of this ABI lacks.
+fn missing_restrictions(abi: u32) -> String {
     let newer = [
         (3, "cutting files off"),
         (4, "TCP ports"),
@@ -61,62 +72,37 @@ fn shortcoming(abi: u32) -> String {
     format!("ABI {abi}, which does not restrict {}", missing.join(", "))
 }
 
-fn ruleset() -> Result<Ruleset, RulesetError> {
-    Ruleset::default()
-        .set_compatibility(CompatLevel::BestEffort)
-        .handle_access(AccessFs::from_all(NEWEST))?
-        .handle_access(AccessNet::from_all(NEWEST))?
-        .scope(Scope::from_all(NEWEST))
-}
-
-/// A path that is not there needs no rule.
-fn with_paths(mut set: RulesetCreated, rules: &Rules) -> Result<RulesetCreated, RulesetError> {
-    for (path, permitted) in &rules.paths {
-        if let Ok(path) = named(path) {
-            set = set.add_rule(PathBeneath::new(path, access(permitted)))?;
-        }
-    }
-    Ok(set)
-}
-
-/// The path and no more: nothing is read, no device opened, no right to read needed.
-/// The crate's own way goes through the standard library, which leaves `O_PATH` out
+/// Opens a path with `O_PATH`: no device is opened, and no permission to read is needed. The
+/// `PathFd` of the landlock crate opens through the standard library, which drops `O_PATH`
 /// where the C library is musl.
-fn named(path: &Path) -> nix::Result<OwnedFd> {
+fn open_path(path: &Path) -> nix::Result<OwnedFd> {
     fcntl::open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())
 }
 
-fn with_ports(mut set: RulesetCreated, rules: &Rules) -> Result<RulesetCreated, RulesetError> {
-    for port in &rules.ports {
-        set = set.add_rule(NetPort::new(*port, AccessNet::ConnectTcp))?;
-    }
-    Ok(set)
-}
-
-fn access(permitted: &[tables::Access]) -> BitFlags<AccessFs> {
-    let one = |access: &tables::Access| match access {
-        tables::Access::ReadFile => Some(AccessFs::ReadFile),
-        tables::Access::ReadDirectory => Some(AccessFs::ReadDir),
-        tables::Access::WriteFile => Some(AccessFs::WriteFile),
-        tables::Access::Truncate => Some(AccessFs::Truncate),
-        tables::Access::MakeFile => Some(AccessFs::MakeReg),
-        tables::Access::RemoveFile => Some(AccessFs::RemoveFile),
-        tables::Access::Execute => Some(AccessFs::Execute),
-        tables::Access::ControlDevice => Some(AccessFs::IoctlDev),
-        tables::Access::MakeDirectory => Some(AccessFs::MakeDir),
-        tables::Access::Lock => None,
-    };
-    permitted.iter().filter_map(one).collect()
+fn landlock_access(access: tables::Access) -> Option<AccessFs> {
+    Some(match access {
+        tables::Access::ReadFile => AccessFs::ReadFile,
+        tables::Access::ReadDirectory => AccessFs::ReadDir,
+        tables::Access::WriteFile => AccessFs::WriteFile,
+        tables::Access::Truncate => AccessFs::Truncate,
+        tables::Access::MakeFile => AccessFs::MakeReg,
+        tables::Access::RemoveFile => AccessFs::RemoveFile,
+        tables::Access::Execute => AccessFs::Execute,
+        tables::Access::ControlDevice => AccessFs::IoctlDev,
+        tables::Access::MakeDirectory => AccessFs::MakeDir,
+        // Landlock has no right for flock(2).
+        tables::Access::Lock => return None,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::Places;
+    use crate::rules::DaemonPaths;
 
     #[test]
-    fn an_old_kernel_is_named_with_what_it_lets_through() {
-        let text = shortcoming(3);
+    fn old_abi_names_missing_parts() {
+        let text = missing_restrictions(3);
         assert!(
             text.contains("ABI 3") && text.contains("TCP ports"),
             "{text}"
@@ -125,28 +111,28 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_may_not_be_read_is_named_all_the_same() {
-        let path = named(Path::new("/proc/self/mem")).unwrap();
-        // A descriptor of a path can do nothing.
+    fn unreadable_path_gets_a_rule() {
+        let path = open_path(Path::new("/proc/self/mem")).unwrap();
+        // An O_PATH descriptor cannot be read from.
         let read = nix::unistd::read(&path, &mut [0]);
         assert_eq!(read, Err(nix::errno::Errno::EBADF));
     }
 
     #[test]
-    fn the_rules_hold_the_thread_that_asked() {
+    fn rules_restrict_the_calling_thread() {
         let home = tempfile::tempdir().unwrap();
         let log = home.path().join("log");
         std::fs::create_dir(&log).unwrap();
-        let rules = Places {
+        let rules = DaemonPaths {
             log_directory: log.clone(),
-            ..Places::default()
+            ..DaemonPaths::default()
         }
         .rules();
         let outside = home.path().join("outside");
         std::thread::spawn(move || {
-            if let Hold::Missing(why) = enforce(&rules) {
-                // This kernel has none: the daemon says so too.
-                println!("not tried: {why}");
+            if let LayerStatus::Missing(why) = enforce(&rules) {
+                // This kernel has no Landlock, which the daemon reports too.
+                println!("skipped: {why}");
                 return;
             }
             std::fs::write(log.join("a"), "x").unwrap();

@@ -1,26 +1,26 @@
-//! The layers that hold a program, and whether they do.
+//! The confinement layers and the status of each after it was applied.
 
 use crate::privileges::{self, ServiceUser};
-use crate::rules::Rules;
+use crate::rules::LandlockRules;
 use crate::tables::Syscall;
 use crate::{landlock, limits, seccomp};
 use std::fmt;
 
-/// A layer of the confinement, in the order in which they are put on.
+/// A confinement layer. The variants are in the order in which the layers are applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layer {
-    /// A user without privileges.
+    /// Unprivileged user, no capabilities.
     Privileges,
-    /// Which files and which ports.
+    /// Files and TCP ports.
     Landlock,
-    /// No more processes, threads or executable memory.
+    /// No new tasks, no executable memory.
     Limits,
-    /// Which system calls.
+    /// System calls.
     Seccomp,
 }
 
 impl Layer {
-    /// All of them, in the order in which they are put on.
+    /// Every layer, in the order in which they are applied.
     pub const ALL: [Self; 4] = [
         Self::Privileges,
         Self::Landlock,
@@ -40,65 +40,66 @@ impl fmt::Display for Layer {
     }
 }
 
-/// How far a layer holds.
+/// The status of a layer after it was applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Hold {
-    /// All of it, and what it is here.
-    Whole(String),
-    /// Some of it, and what is missing.
-    Partly(String),
-    /// Nothing of it, and why.
+pub enum LayerStatus {
+    /// The layer is in force completely; the text describes it.
+    Full(String),
+    /// The layer is in force in part; the text says which part is missing.
+    Partial(String),
+    /// The layer is not in force; the text says why.
     Missing(String),
 }
 
-impl Hold {
-    /// What is lacking of this layer; `None` when it holds whole.
+impl LayerStatus {
+    /// A description of the missing part of this layer; `None` if it is complete.
     #[must_use]
-    pub fn lacking(&self, layer: Layer) -> Option<String> {
+    pub fn problem(&self, layer: Layer) -> Option<String> {
         match self {
-            Self::Whole(_) => None,
-            Self::Partly(detail) => Some(format!("{layer} only in part: {detail}")),
+            Self::Full(_) => None,
+            Self::Partial(detail) => Some(format!("{layer} only in part: {detail}")),
             Self::Missing(detail) => Some(format!("{layer} missing: {detail}")),
         }
     }
 }
 
-/// What puts the layers on. Tests put kernels in its place that lack some.
+/// The operations that apply the layers. Tests replace [`Kernel`] with one that lacks a layer.
 pub trait Layers {
-    /// Becomes the service's user and gives every privilege away.
-    fn drop_privileges(&self, user: &ServiceUser) -> Hold;
-    /// Gains no privilege any more, and cannot be traced by its own user.
-    fn refuse_privileges(&self) -> Hold;
-    /// Confines this thread, and those that it starts, to these paths and ports.
-    fn restrict_access(&self, rules: &Rules) -> Hold;
-    /// Takes from this process the means to grow, once all its threads run.
-    fn limit(&self) -> Hold;
-    /// Confines every thread to these system calls.
-    fn filter_calls(&self, calls: &[Syscall]) -> Hold;
+    /// Changes to the service's user and drops every privilege.
+    fn drop_privileges(&self, user: &ServiceUser) -> LayerStatus;
+    /// Sets `no_new_privs` and clears the dumpable flag: no program can raise the privileges
+    /// of this process, and other processes of the same user cannot ptrace it.
+    fn forbid_new_privileges(&self) -> LayerStatus;
+    /// Restricts this thread, and threads that it starts later, to these paths and ports.
+    fn restrict_access(&self, rules: &LandlockRules) -> LayerStatus;
+    /// Sets `RLIMIT_NPROC` to 0 and `PR_SET_MDWE`. Every thread has to run by then.
+    fn set_limits(&self) -> LayerStatus;
+    /// Restricts every thread to these system calls.
+    fn filter_calls(&self, calls: &[Syscall]) -> LayerStatus;
 }
 
-/// The kernel that runs us.
+/// The running kernel.
 #[derive(Clone, Copy, Debug)]
 pub struct Kernel;
 
 impl Layers for Kernel {
-    fn drop_privileges(&self, user: &ServiceUser) -> Hold {
+    fn drop_privileges(&self, user: &ServiceUser) -> LayerStatus {
         privileges::drop_to(user)
     }
 
-    fn refuse_privileges(&self) -> Hold {
-        privileges::refuse_new()
+    fn forbid_new_privileges(&self) -> LayerStatus {
+        privileges::forbid_new()
     }
 
-    fn restrict_access(&self, rules: &Rules) -> Hold {
+    fn restrict_access(&self, rules: &LandlockRules) -> LayerStatus {
         landlock::enforce(rules)
     }
 
-    fn limit(&self) -> Hold {
-        limits::put_on()
+    fn set_limits(&self) -> LayerStatus {
+        limits::set()
     }
 
-    fn filter_calls(&self, calls: &[Syscall]) -> Hold {
+    fn filter_calls(&self, calls: &[Syscall]) -> LayerStatus {
         seccomp::permit_only(calls)
     }
 }

@@ -1,11 +1,12 @@
-//! What the kernel holds this process to.
+//! Confinement of this process.
 //!
-//! The daemon is confined by four layers: it becomes a user without privileges,
-//! Landlock says which files and ports it may use, limits keep it from growing, and
-//! seccomp says which system calls it may make. The helper on the nodes is such a user
-//! from the start; Landlock and seccomp hold it too.
-//! What they permit stands in [`tables`]. This is the one crate where `unsafe` is
-//! allowed, for calls that nobody wraps.
+//! The daemon applies four layers to itself: it changes to an unprivileged user, Landlock
+//! restricts files and TCP ports, resource limits forbid new tasks and executable memory, and
+//! a seccomp filter restricts system calls. The helper on the nodes already runs as an
+//! unprivileged user; it applies Landlock and seccomp.
+//!
+//! [`tables`] lists what is permitted. `unsafe` is allowed in this crate alone, for system
+//! calls that no dependency wraps.
 
 mod descriptors;
 #[cfg(fuzzing)]
@@ -23,22 +24,24 @@ mod rules;
 mod seccomp;
 pub mod tables;
 
-pub use descriptors::{Handed, Inherited, inherited_sockets, raise_descriptor_limit};
-pub use layers::{Hold, Kernel, Layer, Layers};
-pub use outside::Outside;
-pub use priority::take_priority;
+pub use descriptors::{InheritedSocket, NamedSocket, inherited_sockets, raise_descriptor_limit};
+pub use layers::{Kernel, Layer, LayerStatus, Layers};
+pub use outside::OuterConfinement;
+pub use priority::raise_priority;
 pub use privileges::{ServiceUser, group_id};
-pub use rules::{Places, Rules};
+pub use rules::{DaemonPaths, LandlockRules};
 pub use seccomp::permit_only;
 
-/// The host's name (uname(2)); empty when it is no text.
+/// The host's name (uname(2)); empty if it is not UTF-8.
 #[must_use]
 pub fn host_name() -> String {
-    let name = nix::unistd::gethostname().unwrap_or_default();
-    name.into_string().unwrap_or_default()
+    nix::unistd::gethostname()
+        .unwrap_or_default()
+        .into_string()
+        .unwrap_or_default()
 }
 
-/// The user this process acts as (geteuid(2)).
+/// The effective user ID of this process (geteuid(2)).
 #[must_use]
 pub fn own_uid() -> u32 {
     nix::unistd::geteuid().as_raw()

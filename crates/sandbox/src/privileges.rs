@@ -1,7 +1,7 @@
-//! Giving privileges away: root's user id, groups, capabilities, and the ways to
-//! get any of them back.
+//! Dropping privileges: root's user ID, its groups and capabilities, and every way to regain
+//! them.
 
-use crate::layers::Hold;
+use crate::layers::LayerStatus;
 use nix::errno::Errno;
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
@@ -11,21 +11,20 @@ use nix::unistd::{
 };
 use std::io;
 
-/// The user that the daemon is to be.
+/// The user that the daemon changes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceUser {
-    /// Its name.
+    /// The user's name.
     pub name: String,
-    /// Its user and group id; `None` when the system does not know the name, or does
-    /// not have to.
+    /// User and group ID; `None` if the system has no such user, or this process is not root.
     pub ids: Option<(u32, u32)>,
 }
 
 impl ServiceUser {
-    /// Looks the name up, if we are root: nobody else can become another user.
+    /// Looks the user up if this process is root, which alone can change to another user.
     ///
     /// # Errors
-    /// When the system's users cannot be read.
+    /// The user database cannot be read.
     pub fn find(name: &str) -> io::Result<Self> {
         let user = if geteuid().is_root() {
             User::from_name(name)?
@@ -38,39 +37,48 @@ impl ServiceUser {
         })
     }
 
-    /// Whom files have to belong to that the daemon needs later: nobody else than
-    /// already, unless it is to change its user.
+    /// User and group ID that this process changes to, and that files which it needs later
+    /// have to belong to; `None` if it keeps its user.
     #[must_use]
-    pub fn new_owner(&self) -> Option<(u32, u32)> {
+    pub fn target_ids(&self) -> Option<(u32, u32)> {
         self.ids.filter(|(uid, _)| geteuid().is_root() && *uid != 0)
     }
 
-    /// Does something to files with this user's rights and no others (credentials(7)),
-    /// where we are root: in a directory of this user, a path can be exchanged for
-    /// another between any two calls, and root would follow it.
+    /// Runs `work` with this user's effective IDs and no supplementary groups (credentials(7)),
+    /// if this process is root. That user can replace any path in its own directories between
+    /// two system calls, and root would follow a symbolic link placed there.
     ///
     /// # Errors
-    /// Those of `work`, and the kernel's when the rights cannot be changed. Whether
-    /// root's rights came back is not known then: the program has to end.
-    pub fn act<T>(&self, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-        self.act_in(None, work)
+    /// The error of `work`, or the kernel's if the IDs cannot be changed. In the latter case
+    /// root's IDs may not be restored: the program has to exit.
+    pub fn run<T>(&self, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        self.run_with_group(None, work)
     }
 
-    /// As [`ServiceUser::act`], with another group, which files then have that are made.
+    /// As [`ServiceUser::run`], with another effective group, which new files get.
     ///
     /// # Errors
-    /// As [`ServiceUser::act`]; where we are not root, no other group can be had.
-    pub fn act_in<T>(
+    /// As [`ServiceUser::run`]; `EPERM` for another group if this process is not root.
+    pub fn run_with_group<T>(
         &self,
         group: Option<u32>,
         work: impl FnOnce() -> io::Result<T>,
     ) -> io::Result<T> {
-        let Some((uid, gid)) = self.new_owner() else {
-            return in_group(group.map_or_else(getegid, Gid::from_raw), work);
-        };
         let own_gid = getegid();
-        // They do not come back: whoever is to become this user needs none of root's.
+        let Some((uid, gid)) = self.target_ids() else {
+            let group = group.map_or(own_gid, Gid::from_raw);
+            if group == own_gid {
+                return work();
+            }
+            setegid(group)?;
+            let outcome = work();
+            setegid(own_gid)?;
+            return outcome;
+        };
+        // Root's supplementary groups are not restored: this process is about to change to
+        // the service's user, which must not have them.
         setgroups(&[])?;
+        // The group first and last: only root may change it.
         setegid(Gid::from_raw(group.unwrap_or(gid)))?;
         seteuid(Uid::from_raw(uid))?;
         let outcome = work();
@@ -80,95 +88,88 @@ impl ServiceUser {
     }
 }
 
-fn in_group<T>(group: Gid, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-    let own = getegid();
-    if group == own {
-        return work();
-    }
-    setegid(group)?;
-    let outcome = work();
-    setegid(own)?;
-    outcome
-}
-
-/// The number of a group of the system; `None` when there is no group of this name.
+/// The ID of a group; `None` if the system has no group of this name.
 ///
 /// # Errors
-/// When the system's groups cannot be read.
+/// The group database cannot be read.
 pub fn group_id(name: &str) -> io::Result<Option<u32>> {
     let group = Group::from_name(name)?;
     Ok(group.map(|group| group.gid.as_raw()))
 }
 
-/// Becomes that user, when we are root, and gives every privilege away, for good.
+/// Changes to that user, if this process is root, and drops every privilege irrevocably.
+///
+/// Each step runs even if one before it failed: what can be dropped is dropped, and the status
+/// names what could not.
 #[must_use]
-pub(crate) fn drop_to(user: &ServiceUser) -> Hold {
-    let mut lacking = Vec::new();
+pub(crate) fn drop_to(user: &ServiceUser) -> LayerStatus {
+    let mut missing = Vec::new();
     let mut note = |what: &str, outcome: Result<(), Errno>| {
         if let Err(errno) = outcome {
-            lacking.push(format!("{what}: {}", errno.desc()));
+            missing.push(format!("{what}: {}", errno.desc()));
         }
     };
-    let was_root = geteuid().is_root();
-    // Both take a capability, which only matters where there is one.
-    if was_root {
+    // Both need CAP_SETPCAP, so they come before the change of user, and are left out for a
+    // process that has no capabilities to lose.
+    if geteuid().is_root() {
         note("capability bounding set", empty_bounding_set());
         note("securebits", lock_securebits());
     }
-    if let Some((uid, gid)) = user.new_owner() {
+    if let Some((uid, gid)) = user.target_ids() {
         note("change of user", become_user(uid, gid));
     }
-    note("capabilities", empty_capabilities());
+    // If the sets are empty already, capset(2) is not called: an outer filter may refuse it.
+    let capabilities = capabilities().and_then(|sets| {
+        if sets == NO_CAPABILITIES {
+            Ok(())
+        } else {
+            set_no_capabilities()
+        }
+    });
+    note("capabilities", capabilities);
     note("no_new_privs", prctl::set_no_new_privs());
     note("core dumps", setrlimit(Resource::RLIMIT_CORE, 0, 0));
-    // Last: a change of user resets it.
+    // Last: the kernel resets the flag when the user changes (PR_SET_DUMPABLE(2const)).
     note("dumpable", prctl::set_dumpable(false));
-    let held = format!("user {}", geteuid());
+    let active = format!("user {}", geteuid());
     if geteuid().is_root() {
-        lacking.push(still_root(user));
+        let still_root = "still root, without capabilities";
+        missing.push(match user.ids {
+            None => format!("{still_root}: there is no user \"{}\"", user.name),
+            Some(_) => still_root.to_owned(),
+        });
     }
-    if lacking.is_empty() {
-        Hold::Whole(held)
+    if missing.is_empty() {
+        LayerStatus::Full(active)
     } else {
-        Hold::Partly(format!("{held}; {}", lacking.join("; ")))
+        LayerStatus::Partial(format!("{active}; {}", missing.join("; ")))
     }
 }
 
-/// Gains no privilege from here on, by whatever program, and cannot be traced by
-/// others of its user.
+/// Sets `no_new_privs` and clears the dumpable flag.
 #[must_use]
-pub(crate) fn refuse_new() -> Hold {
+pub(crate) fn forbid_new() -> LayerStatus {
     match prctl::set_no_new_privs().and_then(|()| prctl::set_dumpable(false)) {
-        Ok(()) => Hold::Whole("no new ones".to_owned()),
-        Err(errno) => Hold::Missing(errno.desc().to_owned()),
+        Ok(()) => LayerStatus::Full("no new ones".to_owned()),
+        Err(errno) => LayerStatus::Missing(errno.desc().to_owned()),
     }
 }
 
-fn still_root(user: &ServiceUser) -> String {
-    match user.ids {
-        None => format!(
-            "still root, without capabilities: there is no user \"{}\"",
-            user.name
-        ),
-        Some(_) => "still root, without capabilities".to_owned(),
-    }
-}
-
-/// Group first: afterwards it may not any more.
 fn become_user(uid: u32, gid: u32) -> Result<(), Errno> {
     let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+    // Groups first: without root's user ID they cannot be changed.
     setgroups(&[])?;
     setresgid(gid, gid, gid)?;
     setresuid(uid, uid, uid)?;
+    // A saved ID of 0 would bring root back, so all three are read back.
     let now = getresuid()?;
     let is_changed = now.real == uid && now.effective == uid && now.saved == uid;
     is_changed.then_some(()).ok_or(Errno::EPERM)
 }
 
-/// More than any kernel has; the kernel says where its own end.
-const MAX_CAPABILITIES: libc::c_ulong = 64;
-
 fn empty_bounding_set() -> Result<(), Errno> {
+    /// More than any kernel has: it returns EINVAL for the first number that it does not know.
+    const MAX_CAPABILITIES: libc::c_ulong = 64;
     for capability in 0..MAX_CAPABILITIES {
         match control(libc::PR_CAPBSET_DROP, capability) {
             Err(Errno::EINVAL) => return Ok(()),
@@ -178,9 +179,9 @@ fn empty_bounding_set() -> Result<(), Errno> {
     Ok(())
 }
 
-/// Root's user id gives nothing any more, nor can that be undone
-/// (capabilities(7)): `NOROOT`, `NO_SETUID_FIXUP` and `NO_CAP_AMBIENT_RAISE`, each with
-/// its lock, and `KEEP_CAPS` locked.
+/// Root's user ID gives no capability any more, irrevocably (capabilities(7)): sets `NOROOT`,
+/// `NO_SETUID_FIXUP` and `NO_CAP_AMBIENT_RAISE`, each with its lock, and the lock of
+/// `KEEP_CAPS`.
 fn lock_securebits() -> Result<(), Errno> {
     const LOCKED: libc::c_ulong = 0b1110_1111;
     control(libc::PR_SET_SECUREBITS, LOCKED)
@@ -189,63 +190,57 @@ fn lock_securebits() -> Result<(), Errno> {
 #[expect(unsafe_code, reason = "nix does not wrap these options")]
 fn control(option: libc::c_int, argument: libc::c_ulong) -> Result<(), Errno> {
     const NONE: libc::c_ulong = 0;
-    // SAFETY: these options of prctl(2) take a number and no pointer.
+    // SAFETY: the callers pass PR_CAPBSET_DROP and PR_SET_SECUREBITS, whose arguments are an
+    // integer and three that are ignored (prctl(2)); no pointer.
     let outcome = unsafe { libc::prctl(option, argument, NONE, NONE, NONE) };
     Errno::result(outcome).map(drop)
 }
 
-/// The header of capset(2), linux/capability.h.
+/// `__user_cap_header_struct` of linux/capability.h.
 #[repr(C)]
-struct Header {
+struct CapabilityHeader {
     version: u32,
     pid: libc::c_int,
 }
 
-/// One of the two halves of the sets.
+/// `__user_cap_data_struct` of linux/capability.h. Version 3 has two, for 64 capabilities.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Sets {
+struct CapabilitySets {
     effective: u32,
     permitted: u32,
     inheritable: u32,
 }
 
-const NO_CAPABILITIES: [Sets; 2] = [Sets {
+const NO_CAPABILITIES: [CapabilitySets; 2] = [CapabilitySets {
     effective: 0,
     permitted: 0,
     inheritable: 0,
 }; 2];
 
-const THIS_PROCESS: Header = Header {
+const THIS_THREAD: CapabilityHeader = CapabilityHeader {
     // _LINUX_CAPABILITY_VERSION_3
     version: 0x2008_0522,
     pid: 0,
 };
 
-/// Empties the effective, permitted, inheritable and, with them, ambient sets. Where
-/// they are empty already, a filter around us may well refuse the call: it is not made.
-fn empty_capabilities() -> Result<(), Errno> {
-    match capabilities()? {
-        NO_CAPABILITIES => Ok(()),
-        _ => set_no_capabilities(),
-    }
-}
-
 #[expect(unsafe_code, reason = "nix does not wrap capget")]
-fn capabilities() -> Result<[Sets; 2], Errno> {
-    let mut header = THIS_PROCESS;
+fn capabilities() -> Result<[CapabilitySets; 2], Errno> {
+    let mut header = THIS_THREAD;
     let mut sets = NO_CAPABILITIES;
-    // SAFETY: both pointers are to live values of the layout that version 3 of
-    // capget(2) reads and writes.
+    // SAFETY: capget(2) of version 3 reads and writes one header and writes two data structs.
+    // Both pointers are to live values of that layout and size, borrowed by nobody else.
     let outcome = unsafe { libc::syscall(libc::SYS_capget, &raw mut header, sets.as_mut_ptr()) };
     Errno::result(outcome).map(|_| sets)
 }
 
+/// Empties the effective, permitted and inheritable sets, and with them the ambient set.
 #[expect(unsafe_code, reason = "nix does not wrap capset")]
 fn set_no_capabilities() -> Result<(), Errno> {
-    let (header, sets) = (THIS_PROCESS, NO_CAPABILITIES);
-    // SAFETY: both pointers are to live values of the layout that version 3 of
-    // capset(2) reads, and it writes to neither.
-    let outcome = unsafe { libc::syscall(libc::SYS_capset, &raw const header, sets.as_ptr()) };
+    let (mut header, sets) = (THIS_THREAD, NO_CAPABILITIES);
+    // SAFETY: capset(2) of version 3 reads one header and two data structs, and writes to the
+    // header alone, if it does not know the version. Both pointers are to live values of that
+    // layout and size.
+    let outcome = unsafe { libc::syscall(libc::SYS_capset, &raw mut header, sets.as_ptr()) };
     Errno::result(outcome).map(drop)
 }

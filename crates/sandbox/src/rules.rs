@@ -1,24 +1,24 @@
-//! Which paths and ports of this machine a table permits.
+//! The paths and ports of this machine that a table permits.
 
-use crate::tables::{Access, PATHS, Path as Line, Whose, helper};
+use crate::tables::{Access, ConfiguredPath, PATHS, PathRule, helper};
 use std::path::{Path, PathBuf};
 
-/// What Landlock is to permit, and nothing else.
+/// The paths and ports that Landlock permits; everything else is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rules {
-    /// Each path, with what may be done to it and below it.
+pub struct LandlockRules {
+    /// Each path, with the rights to it and to everything below it.
     pub paths: Vec<(PathBuf, &'static [Access])>,
-    /// TCP ports that may be connected to.
+    /// The TCP ports that may be connected to.
     pub ports: Vec<u16>,
-    /// The first of Landlock's ABIs that holds whole what is asked of it. What an
-    /// older one lets through is reported.
-    pub since: u32,
+    /// The first ABI of Landlock that enforces all of these rules. With an older one the
+    /// missing restrictions are reported.
+    pub min_abi: u32,
 }
 
-/// The places of this daemon, as its configuration says them.
+/// The paths and ports of the daemon's configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Places {
-    /// The configuration's file.
+pub struct DaemonPaths {
+    /// The configuration file.
     pub configuration: PathBuf,
     /// `ssh_dir`.
     pub ssh_directory: PathBuf,
@@ -26,55 +26,49 @@ pub struct Places {
     pub log_directory: PathBuf,
     /// `audit.state_dir`.
     pub state_directory: PathBuf,
-    /// The directory of the Unix socket.
+    /// The directory of the callers' socket.
     pub socket_directory: PathBuf,
     /// The directory of the control socket.
     pub control_directory: PathBuf,
-    /// `forward.credentials`, where something is forwarded.
+    /// `forward.credentials`, if records are forwarded.
     pub credentials: Option<PathBuf>,
     /// The ports of nodes and collectors.
     pub ports: Vec<u16>,
 }
 
-/// With this ABI (Linux 6.12) everything in the daemon's tables is enforced.
-const DAEMON_SINCE: u32 = 6;
-
-impl Places {
-    /// What the daemon's tables permit here.
+impl DaemonPaths {
+    /// The daemon's Landlock rules for these paths. ABI 6 (Linux 6.12) enforces all of them:
+    /// its scopes refuse abstract sockets and signals.
     #[must_use]
-    pub fn rules(&self) -> Rules {
-        let rule = |line: &Line| Some((self.path(line.whose)?.to_owned(), line.access));
-        Rules {
+    pub fn rules(&self) -> LandlockRules {
+        let rule = |rule: &PathRule| Some((self.path(rule.path)?.to_owned(), rule.access));
+        LandlockRules {
             paths: PATHS.iter().filter_map(rule).collect(),
             ports: self.ports.clone(),
-            since: DAEMON_SINCE,
+            min_abi: 6,
         }
     }
 
-    fn path(&self, whose: Whose) -> Option<&Path> {
-        Some(match whose {
-            Whose::Configuration => own_directory(&self.configuration),
-            Whose::SshDirectory => &self.ssh_directory,
-            Whose::LogDirectory => &self.log_directory,
-            Whose::StateDirectory => &self.state_directory,
-            Whose::SocketDirectory => &self.socket_directory,
-            Whose::ControlDirectory => &self.control_directory,
-            Whose::Credentials => return self.credentials.as_deref(),
-            Whose::Fixed(path) => Path::new(path),
+    fn path(&self, path: ConfiguredPath) -> Option<&Path> {
+        Some(match path {
+            ConfiguredPath::Configuration => own_directory(&self.configuration),
+            ConfiguredPath::SshDirectory => &self.ssh_directory,
+            ConfiguredPath::LogDirectory => &self.log_directory,
+            ConfiguredPath::StateDirectory => &self.state_directory,
+            ConfiguredPath::SocketDirectory => &self.socket_directory,
+            ConfiguredPath::ControlDirectory => &self.control_directory,
+            ConfiguredPath::Credentials => return self.credentials.as_deref(),
+            ConfiguredPath::Fixed(path) => Path::new(path),
         })
     }
 }
 
-/// The helper's filter alone stops what Landlock came to stop after its first ABI.
-const READING_SINCE: u32 = 1;
-/// `ipmitool` is not under that filter.
-const IPMITOOL_SINCE: u32 = 6;
-
-impl Rules {
-    /// What the helper may do that reads `sys_root` in the place of `/sys`.
+impl LandlockRules {
+    /// The rules of the helper for a reading of `sys_root` instead of `/sys`. ABI 1 is enough:
+    /// the helper's seccomp filter refuses what later ABIs can refuse.
     #[must_use]
-    pub fn of_reading(sys_root: &Path) -> Self {
-        Self::fixed(helper::PATHS, READING_SINCE, |path| {
+    pub fn for_reading(sys_root: &Path) -> Self {
+        Self::fixed(helper::PATHS, 1, |path| {
             match path.strip_prefix(helper::SYS) {
                 Ok(below) => sys_root.join(below),
                 Err(_) => path.to_owned(),
@@ -82,31 +76,33 @@ impl Rules {
         })
     }
 
-    /// What the helper may do, and `ipmitool` that it starts.
+    /// The rules of the helper and of the `ipmitool` that it starts. `ipmitool` is not under
+    /// the helper's seccomp filter, so ABI 6 is needed to refuse it ports and signals.
     #[must_use]
-    pub fn of_ipmitool() -> Self {
-        Self::fixed(helper::IPMITOOL_PATHS, IPMITOOL_SINCE, Path::to_owned)
+    pub fn for_ipmitool() -> Self {
+        Self::fixed(helper::IPMITOOL_PATHS, 6, Path::to_owned)
     }
 
-    /// Paths that no configuration says.
-    fn fixed(lines: &[Line], since: u32, place: impl Fn(&Path) -> PathBuf) -> Self {
-        let rule = |line: &Line| match line.whose {
-            Whose::Fixed(path) => Some((place(Path::new(path)), line.access)),
+    /// Rules from a table that has no path of the configuration.
+    fn fixed(table: &[PathRule], min_abi: u32, place: impl Fn(&Path) -> PathBuf) -> Self {
+        let rule = |rule: &PathRule| match rule.path {
+            ConfiguredPath::Fixed(path) => Some((place(Path::new(path)), rule.access)),
             _ => None,
         };
         Self {
-            paths: lines.iter().filter_map(rule).collect(),
+            paths: table.iter().filter_map(rule).collect(),
             ports: Vec::new(),
-            since,
+            min_abi,
         }
     }
 }
 
-/// The directory of a file, so that the file can be replaced; but the file alone
-/// where the directory is one that much else is in, like `/etc` or `/root`.
+/// The directory of a file, so that an editor can replace the file. The file alone if its
+/// directory is shared with others, as `/etc` and `/root` are: Landlock's rights reach
+/// everything below a directory.
 fn own_directory(file: &Path) -> &Path {
-    let deep_enough = |directory: &&Path| directory.components().count() > 2;
-    file.parent().filter(deep_enough).unwrap_or(file)
+    let is_deep = |directory: &&Path| directory.components().count() > 2;
+    file.parent().filter(is_deep).unwrap_or(file)
 }
 
 #[cfg(test)]
@@ -114,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_configuration_among_other_things_does_not_open_them() {
+    fn shared_directory_stays_closed() {
         for (file, permitted) in [
             (
                 "/etc/pulse-sensor-proxy/config.toml",

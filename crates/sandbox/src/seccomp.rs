@@ -1,54 +1,64 @@
-//! The filter of system calls, made from the tables.
+//! The seccomp filter, compiled from the tables.
 //!
-//! What is not listed fails with `EPERM`, on every thread. Firecracker's compiler
-//! makes the program: it checks the architecture first and kills what makes calls
-//! of another one.
+//! A call that is not listed fails with `EPERM`, on every thread. Firecracker's `seccompiler`
+//! compiles the BPF program. It checks the architecture first and kills a process that makes
+//! calls of another one, whose numbers differ.
 
-use crate::layers::Hold;
-use crate::tables::{Answer, Argument, Syscall};
+use crate::layers::LayerStatus;
+use crate::tables::{Action, Syscall};
 use seccompiler::{
     BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition,
     SeccompFilter, SeccompRule, TargetArch, apply_filter_all_threads,
 };
 use std::collections::BTreeMap;
 
-/// Puts every thread of this process under a filter that permits these calls alone,
-/// for good.
+/// Installs a filter on every thread of this process that permits these calls alone,
+/// irrevocably.
 #[must_use]
-pub fn permit_only(calls: &[Syscall]) -> Hold {
+pub fn permit_only(calls: &[Syscall]) -> LayerStatus {
     match install(calls) {
-        Ok(()) => Hold::Whole(format!("{} system calls", calls.len())),
-        Err(error) => Hold::Missing(format!("the kernel did not take the filter: {error}")),
+        Ok(()) => LayerStatus::Full(format!("{} system calls", calls.len())),
+        Err(error) => LayerStatus::Missing(format!("the kernel did not take the filter: {error}")),
     }
 }
 
+/// `seccompiler` gives a filter one action for the calls that it lists, so two filters are
+/// needed for two errors. The calls that fail with `ENOSYS` have a filter of their own, and
+/// the main one permits them. The kernel takes the stricter result of both filters
+/// (seccomp(2)), which is the `ENOSYS` of the first.
 fn install(calls: &[Syscall]) -> Result<(), seccompiler::Error> {
-    let absent = calls.iter().filter(|call| call.answer == Answer::Absent);
-    let absent: BTreeMap<_, _> = absent.map(|call| (call.number, Vec::new())).collect();
-    if !absent.is_empty() {
-        apply_filter_all_threads(&hide(absent)?)?;
+    let hidden = calls.iter().filter(|call| call.action == Action::Enosys);
+    let hidden: BTreeMap<_, _> = hidden.map(|call| (call.number, Vec::new())).collect();
+    if !hidden.is_empty() {
+        let enosys = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
+        apply_filter_all_threads(&compile(hidden, SeccompAction::Allow, enosys)?)?;
     }
     apply_filter_all_threads(&program(calls, std::process::id())?)
 }
 
-/// A filter before the other: of two answers the kernel takes the stricter.
-fn hide(calls: BTreeMap<i64, Vec<SeccompRule>>) -> Result<BpfProgram, BackendError> {
-    let absent = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
-    filter(calls, SeccompAction::Allow, absent)
-}
-
-/// The filter for the process with this id.
+/// The main filter, for the process with this ID.
 fn program(calls: &[Syscall], pid: u32) -> Result<BpfProgram, BackendError> {
     let mut rules = BTreeMap::new();
     for call in calls {
-        let lines = call.arguments.iter().map(|line| rule(line, pid));
-        rules.insert(call.number, lines.collect::<Result<Vec<_>, _>>()?);
+        let alternatives = call.arguments.iter().map(|line| {
+            let conditions = line.iter().map(|argument| {
+                let (mask, value) = argument.test.mask_and_value(pid);
+                SeccompCondition::new(
+                    argument.index,
+                    SeccompCmpArgLen::Dword,
+                    SeccompCmpOp::MaskedEq(u64::from(mask)),
+                    u64::from(value),
+                )
+            });
+            SeccompRule::new(conditions.collect::<Result<_, _>>()?)
+        });
+        rules.insert(call.number, alternatives.collect::<Result<Vec<_>, _>>()?);
     }
     let refuse = SeccompAction::Errno(libc::EPERM.unsigned_abs());
-    filter(rules, refuse, SeccompAction::Allow)
+    compile(rules, refuse, SeccompAction::Allow)
 }
 
-fn filter(
+fn compile(
     rules: BTreeMap<i64, Vec<SeccompRule>>,
     others: SeccompAction,
     listed: SeccompAction,
@@ -57,25 +67,13 @@ fn filter(
     SeccompFilter::new(rules, others, listed, architecture)?.try_into()
 }
 
-fn rule(line: &[Argument], pid: u32) -> Result<SeccompRule, BackendError> {
-    let conditions = line.iter().map(|argument| condition(argument, pid));
-    SeccompRule::new(conditions.collect::<Result<_, _>>()?)
-}
-
-fn condition(argument: &Argument, pid: u32) -> Result<SeccompCondition, BackendError> {
-    let (mask, value) = argument.test.mask_and_value(pid);
-    let compare = SeccompCmpOp::MaskedEq(u64::from(mask));
-    let length = SeccompCmpArgLen::Dword;
-    SeccompCondition::new(argument.index, length, compare, u64::from(value))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::tables::SYSCALLS;
 
     #[test]
-    fn the_tables_make_a_filter_that_the_kernel_can_take() {
+    fn filter_fits_the_kernels_limit() {
         let program = program(SYSCALLS, 1).unwrap();
         // BPF_MAXINSNS, linux/bpf_common.h.
         assert!((100..4096).contains(&program.len()), "{}", program.len());

@@ -1,15 +1,15 @@
-//! What code in the helper could do that is not the helper's: each attempt, made
-//! under the helper's own tables.
+//! Actions that injected code could take in the helper, under the helper's tables: each has to
+//! fail.
 //!
-//! They hold a process for good, so it is no test runner that goes under them but
-//! this program, started by itself.
+//! Confinement is irrevocable, so the test runner must not confine itself: this program starts
+//! itself once for each mode of the helper.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::print_stdout, reason = "this test has no runner that reports")]
 
 use pulse_sandbox::tables::Syscall;
-use pulse_sandbox::tables::helper::{BESIDE_IPMITOOL, SYSCALLS};
-use pulse_sandbox::{Hold, Kernel, Layers, Rules};
+use pulse_sandbox::tables::helper::{IPMITOOL_SYSCALLS, SYSCALLS};
+use pulse_sandbox::{Kernel, LandlockRules, LayerStatus, Layers};
 use std::fs::{self, File};
 use std::io;
 use std::net::{TcpListener, TcpStream, UdpSocket};
@@ -22,46 +22,49 @@ use std::thread;
 const EPERM: i32 = 1;
 const EACCES: i32 = 13;
 
-/// The forms of the tables.
-const FORMS: [&str; 2] = ["reading", "ipmitool"];
+/// The helper's modes.
+const MODES: [&str; 2] = ["reading", "ipmitool"];
 
 fn main() -> ExitCode {
     match std::env::args().nth(1).as_deref() {
-        Some("reading") => attempt_all(&Rules::of_reading(Path::new("/sys")), SYSCALLS),
-        Some("ipmitool") => {
-            attempt_all(&Rules::of_ipmitool(), &[SYSCALLS, BESIDE_IPMITOOL].concat())
-        }
+        Some("reading") => attempt_all(&LandlockRules::for_reading(Path::new("/sys")), SYSCALLS),
+        Some("ipmitool") => attempt_all(
+            &LandlockRules::for_ipmitool(),
+            &[SYSCALLS, IPMITOOL_SYSCALLS].concat(),
+        ),
         _ if std::env::args().any(|word| word == "--list") => list(),
-        // What a test runner is given.
-        _ => in_each_form(),
+        // Other arguments are those of a test runner.
+        _ => in_each_mode(),
     }
 }
 
-/// What nextest asks of a test program: its tests, and those that are left out.
+/// The list of tests, as nextest requests it; no test is ignored.
 fn list() -> ExitCode {
     if !std::env::args().any(|word| word == "--ignored") {
-        println!("under_the_helpers_tables_nothing_else_can_be_done: test");
+        println!("helper_tables_refuse_attacks: test");
     }
     ExitCode::SUCCESS
 }
 
-fn in_each_form() -> ExitCode {
+fn in_each_mode() -> ExitCode {
     let this = std::env::current_exe().unwrap();
-    let holds = |form| Command::new(&this).arg(form).status().unwrap().success();
-    ExitCode::from(u8::from(!FORMS.into_iter().all(holds)))
+    let passes = |mode| Command::new(&this).arg(mode).status().unwrap().success();
+    ExitCode::from(u8::from(!MODES.into_iter().all(passes)))
 }
 
-fn attempt_all(rules: &Rules, calls: &[Syscall]) -> ExitCode {
-    if let Hold::Missing(why) = Kernel.restrict_access(rules) {
+fn attempt_all(rules: &LandlockRules, calls: &[Syscall]) -> ExitCode {
+    if let LayerStatus::Missing(why) = Kernel.restrict_access(rules) {
         println!("skipped: {why}");
         return ExitCode::SUCCESS;
     }
     let program = Command::new("/bin/true").status();
     let mut failed = Vec::new();
     if code(&program) != Some(EACCES) {
-        failed.push(format!("another program than ipmitool: {program:?}"));
+        failed.push(format!(
+            "execute another program than ipmitool: {program:?}"
+        ));
     }
-    assert!(matches!(Kernel.filter_calls(calls), Hold::Whole(_)));
+    assert!(matches!(Kernel.filter_calls(calls), LayerStatus::Full(_)));
     for (what, attempt, error) in ATTEMPTS {
         let outcome = attempt();
         if code(&outcome) != Some(*error) {
@@ -69,7 +72,7 @@ fn attempt_all(rules: &Rules, calls: &[Syscall]) -> ExitCode {
         }
     }
     if thread::Builder::new().spawn(|| ()).is_err() {
-        failed.push("a thread is needed".to_owned());
+        failed.push("create a thread, which has to work".to_owned());
     }
     println!("let through: {failed:?}");
     ExitCode::from(u8::from(!failed.is_empty()))
@@ -83,33 +86,29 @@ type Attempt = fn() -> io::Result<()>;
 
 const ATTEMPTS: &[(&str, Attempt, i32)] = &[
     (
-        "read the users",
+        "read /etc/passwd",
         || File::open("/etc/passwd").map(drop),
         EACCES,
     ),
+    ("list /proc", || fs::read_dir("/proc").map(drop), EACCES),
     (
-        "list the processes",
-        || fs::read_dir("/proc").map(drop),
-        EACCES,
-    ),
-    (
-        "read the kernel's settings",
+        "read /sys/kernel",
         || File::open("/sys/kernel/profiling").map(drop),
         EACCES,
     ),
     (
-        "write a device's file",
+        "write a sensor file",
         || write("/sys/devices/system/cpu/uevent"),
         EPERM,
     ),
-    ("write the null device", || write("/dev/null"), EPERM),
+    ("write /dev/null", || write("/dev/null"), EPERM),
     (
-        "make a file",
+        "create a file",
         || File::create("/tmp/pulse-helper-probe").map(drop),
         EPERM,
     ),
     (
-        "make a directory",
+        "create a directory",
         || fs::create_dir("/tmp/pulse-helper-probe"),
         EPERM,
     ),
@@ -124,7 +123,7 @@ const ATTEMPTS: &[(&str, Attempt, i32)] = &[
         EPERM,
     ),
     (
-        "make a link",
+        "create a hard link",
         || fs::hard_link("/etc/passwd", "/tmp/pulse-helper-probe"),
         EPERM,
     ),
@@ -134,7 +133,7 @@ const ATTEMPTS: &[(&str, Attempt, i32)] = &[
         EPERM,
     ),
     (
-        "go to another directory",
+        "change the directory",
         || std::env::set_current_dir("/"),
         EPERM,
     ),
@@ -150,14 +149,18 @@ const ATTEMPTS: &[(&str, Attempt, i32)] = &[
         || TcpListener::bind("127.0.0.1:0").map(drop),
         EPERM,
     ),
-    ("UDP", || UdpSocket::bind("127.0.0.1:0").map(drop), EPERM),
     (
-        "a Unix socket",
+        "UDP socket",
+        || UdpSocket::bind("127.0.0.1:0").map(drop),
+        EPERM,
+    ),
+    (
+        "Unix socket",
         || UnixStream::connect("/run/x").map(drop),
         EPERM,
     ),
-    ("a pair of sockets", || UnixStream::pair().map(drop), EPERM),
-    ("a pipe", || io::pipe().map(drop), EPERM),
+    ("socket pair", || UnixStream::pair().map(drop), EPERM),
+    ("pipe", || io::pipe().map(drop), EPERM),
     ("signal the parent", signal_parent, EPERM),
     (
         "become root",
@@ -178,7 +181,7 @@ fn start(program: &str) -> io::Result<()> {
     Command::new(program).status().map(drop)
 }
 
-/// With nothing, which only asks whether it may.
+/// Signal 0 checks the permission and sends nothing (kill(2)).
 fn signal_parent() -> io::Result<()> {
     Ok(nix::sys::signal::kill(nix::unistd::getppid(), None)?)
 }

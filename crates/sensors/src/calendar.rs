@@ -1,22 +1,24 @@
-//! The Gregorian calendar, as far as timestamps need it: which date a day has.
+//! Conversion between dates of the Gregorian calendar and days since 1970-01-01.
 //!
-//! Days are counted from 1970-01-01. Years are taken to begin on 1 March, so that the
-//! leap day comes last and the lengths of months follow one formula.
+//! Years are counted from 1 March, so that the leap day comes last and one formula gives the
+//! lengths of all months.
 
 /// Days from 0000-03-01 to 1970-01-01.
 const DAYS_BEFORE_1970: u64 = 719_468;
 
-/// Everything repeats every 400 years.
+/// Days in 400 years, after which the calendar repeats.
 const DAYS_PER_ERA: u64 = 146_097;
 
-/// Year, month and day of the month of a day since 1970-01-01.
+/// The year, month and day of the month of a day since 1970-01-01.
 #[must_use]
 pub fn date(day: u64) -> (u64, u64, u64) {
     let days = day + DAYS_BEFORE_1970;
     let day_of_era = days % DAYS_PER_ERA;
+    // One every 4 years, none every 100, one every 400.
     let leap_days = day_of_era / 1_460 - day_of_era / 36_524 + day_of_era / 146_096;
     let year_of_era = (day_of_era - leap_days) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    // From March on, months of 31, 30, 31, 30 and 31 days repeat: 153 days in 5 months.
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day_of_month = day_of_year - (153 * month_from_march + 2) / 5 + 1;
     let month = if month_from_march < 10 {
@@ -28,8 +30,7 @@ pub fn date(day: u64) -> (u64, u64, u64) {
     (year, month, day_of_month)
 }
 
-/// The day since 1970-01-01 of a date; nothing if there is no such date, or it was
-/// before.
+/// The day since 1970-01-01 of a date; `None` if the date does not exist or is earlier.
 #[must_use]
 pub fn day(year: u64, month: u64, day_of_month: u64) -> Option<u64> {
     if year < 1970 || !exists(year, month, day_of_month) {
@@ -43,7 +44,7 @@ pub fn day(year: u64, month: u64, day_of_month: u64) -> Option<u64> {
     (year / 400 * DAYS_PER_ERA + day_of_era).checked_sub(DAYS_BEFORE_1970)
 }
 
-/// Whether there is such a date.
+/// True if the date exists.
 #[must_use]
 pub fn exists(year: u64, month: u64, day_of_month: u64) -> bool {
     (1..=12).contains(&month) && (1..=month_length(year, month)).contains(&day_of_month)
@@ -65,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_day_of_eight_centuries_follows_the_one_before() {
+    fn dates_and_days_agree() {
         let mut expected = (1970, 1, 1);
         for number in 0..2 * DAYS_PER_ERA {
             assert_eq!(date(number), expected);
@@ -81,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn dates_that_do_not_exist_have_no_day() {
+    fn impossible_dates_have_no_day() {
         for (year, month, of_month) in [
             (2026, 2, 29),
             (2100, 2, 29),

@@ -1,26 +1,25 @@
-//! What may reach a node: values of a type, not strings.
+//! The commands that the daemon may send to a node.
 //!
-//! The daemon sends only the text of a [`NodeCommand`], and the helper on the
-//! node reads `SSH_ORIGINAL_COMMAND` with [`NodeCommand::parse`]: one table, both
-//! ends. There is no shell on either side, so there is nothing to escape; the
-//! parser accepts a handful of exact word sequences and refuses the rest, saying
-//! which family of attack it resembles so that the record is worth reading.
+//! The daemon sends the text of a [`NodeCommand`] and nothing else. The helper on the node parses
+//! `SSH_ORIGINAL_COMMAND` with [`NodeCommand::parse`], by the same table. Neither side starts a
+//! shell, so nothing is escaped: the parser accepts a few exact sequences of words and refuses the
+//! rest. The error names the kind of attack that the text resembles, for the audit record.
 
 use std::fmt;
 
-/// The longest argument, and the longest whole command, in bytes.
+/// The maximum length of an argument, and of a whole command, in bytes.
 pub const MAX_ARGUMENT_BYTES: usize = 1024;
 
-/// Everything that can be asked of a node.
+/// A command for a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum NodeCommand {
-    /// The helper: one document, then exit.
+    /// The helper prints one document and exits.
     Read,
-    /// The helper: one request a line in, one document a line out.
+    /// The helper replies to each request line with a document, on one line.
     Serve,
-    /// The helper: its version.
+    /// The helper prints its version.
     Version,
-    /// lm-sensors, as JSON.
+    /// lm-sensors prints its readings as JSON.
     SensorsJson,
     /// `ipmitool sdr`: sensor data records.
     IpmitoolSdr(SdrView),
@@ -28,7 +27,7 @@ pub enum NodeCommand {
     IpmitoolSensor,
 }
 
-/// The views of `ipmitool sdr` that only read.
+/// The forms of `ipmitool sdr` that change nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SdrView {
     /// `ipmitool sdr`.
@@ -41,7 +40,7 @@ pub enum SdrView {
     List,
 }
 
-/// The one table: every command and its exact words.
+/// Every command and its exact words.
 const COMMANDS: [(NodeCommand, &[&str]); 9] = [
     (NodeCommand::Read, &["pulse-sensor-node", "read"]),
     (NodeCommand::Serve, &["pulse-sensor-node", "serve"]),
@@ -66,17 +65,16 @@ const COMMANDS: [(NodeCommand, &[&str]); 9] = [
     (NodeCommand::IpmitoolSensor, &["ipmitool", "sensor"]),
 ];
 
-/// Programs whose other words are refused by name rather than as unknown.
 const HELPER: &str = "pulse-sensor-node";
 const IPMITOOL: &str = "ipmitool";
 
-/// Why a text is not a command, named for the attack it resembles.
+/// The reason why a text is not a command, by the kind of attack that it resembles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum CommandError {
-    /// Nothing but blanks.
+    /// Blanks only.
     #[error("empty command")]
     Empty,
-    /// An argument, or the whole, over [`MAX_ARGUMENT_BYTES`].
+    /// An argument, or the whole text, is longer than [`MAX_ARGUMENT_BYTES`].
     #[error("argument longer than {MAX_ARGUMENT_BYTES} bytes")]
     TooLong,
     /// Not UTF-8.
@@ -85,10 +83,10 @@ pub enum CommandError {
     /// NUL, newline or another control byte.
     #[error("control byte in command")]
     ControlByte,
-    /// Look-alikes, zero-width characters: anything beyond ASCII.
+    /// A character outside ASCII, such as a homoglyph or a zero-width character.
     #[error("non-ASCII character in command")]
     NonAscii,
-    /// `$( )`, backquotes, parentheses or braces.
+    /// `$`, backquotes, parentheses or braces.
     #[error("subshell in command")]
     Subshell,
     /// `<` or `>`.
@@ -97,22 +95,22 @@ pub enum CommandError {
     /// `;`, `&` or `|`.
     #[error("command chaining")]
     Chaining,
-    /// Any other character that a shell would treat specially.
+    /// Another character with a meaning to a shell.
     #[error("shell metacharacter in command")]
     ShellMetacharacter,
     /// `..` in a path.
     #[error("path traversal in command")]
     Traversal,
-    /// A program named by a path.
+    /// A program given by its path.
     #[error("commands are named without a path")]
     Path,
     /// `NAME=value` before the program.
     #[error("environment assignment before command")]
     Environment,
-    /// An option where a word was expected.
+    /// An option that no command has.
     #[error("option not permitted")]
     Option,
-    /// An `ipmitool` verb that could change something, or is not listed.
+    /// An `ipmitool` command that is not listed; many of them change the BMC.
     #[error("ipmitool verb not permitted")]
     IpmitoolVerb,
     /// Any other program or word.
@@ -121,34 +119,35 @@ pub enum CommandError {
 }
 
 impl NodeCommand {
-    /// Every command, for tables and tests.
+    /// Every command.
     pub fn all() -> impl Iterator<Item = Self> {
         COMMANDS.iter().map(|(command, _)| *command)
     }
 
-    /// The exact words, the program first.
+    /// The exact words, beginning with the program.
     #[must_use]
     pub fn words(self) -> &'static [&'static str] {
-        // The table has every variant: a test walks them all.
+        // Every variant is in the table: a test checks it.
         COMMANDS
             .iter()
             .find(|(command, _)| *command == self)
             .map_or(&[], |(_, words)| words)
     }
 
-    /// Parses what came over SSH (`SSH_ORIGINAL_COMMAND`).
-    ///
-    /// The helper's own words may come with or without the program's name.
+    /// Parses the command of an SSH client (`SSH_ORIGINAL_COMMAND`). The name of the helper's
+    /// program may be left out.
     ///
     /// # Errors
-    /// [`CommandError`] names the family of what was refused.
+    /// [`CommandError`] names the kind of attack that the text resembles.
     pub fn parse(bytes: &[u8]) -> Result<Self, CommandError> {
-        let text = check_text(bytes)?;
-        let words: Vec<&str> = text.split(' ').filter(|word| !word.is_empty()).collect();
+        let words: Vec<&str> = check_text(bytes)?
+            .split(' ')
+            .filter(|word| !word.is_empty())
+            .collect();
         Self::from_words(&words)
     }
 
-    /// Parses words that are already separate, as in an argument vector.
+    /// Parses the words of an argument vector.
     ///
     /// # Errors
     /// As [`NodeCommand::parse`].
@@ -158,47 +157,43 @@ impl NodeCommand {
         }
         COMMANDS
             .iter()
-            .find(|(_, exact)| *exact == words || is_bare_helper_word(exact, words))
+            .find(|(_, exact)| {
+                let without_program = matches!(exact, [HELPER, rest @ ..] if rest == words);
+                *exact == words || without_program
+            })
             .map(|(command, _)| *command)
-            .ok_or_else(|| family(words))
+            .ok_or_else(|| attack_kind(words))
     }
 }
 
-fn is_bare_helper_word(exact: &[&str], words: &[&str]) -> bool {
-    matches!(exact, [HELPER, rest @ ..] if rest == words)
-}
-
-/// Refuses by character before any word is looked at.
+/// Refuses text by its length and characters, before it is split into words.
 fn check_text(bytes: &[u8]) -> Result<&str, CommandError> {
     if bytes.len() > MAX_ARGUMENT_BYTES {
         return Err(CommandError::TooLong);
     }
     let text = std::str::from_utf8(bytes).map_err(|_| CommandError::InvalidUtf8)?;
     for c in text.chars() {
-        check_char(c)?;
+        return Err(match c {
+            c if c.is_ascii_control() => CommandError::ControlByte,
+            c if !c.is_ascii() => CommandError::NonAscii,
+            '`' | '$' | '(' | ')' | '{' | '}' => CommandError::Subshell,
+            '<' | '>' => CommandError::Redirection,
+            ';' | '&' | '|' => CommandError::Chaining,
+            '*' | '?' | '[' | ']' | '~' | '!' | '#' | '\'' | '"' | '\\' | '^' => {
+                CommandError::ShellMetacharacter
+            }
+            _ => continue,
+        });
     }
     Ok(text)
 }
 
-fn check_char(c: char) -> Result<(), CommandError> {
-    match c {
-        c if c.is_ascii_control() => Err(CommandError::ControlByte),
-        c if !c.is_ascii() => Err(CommandError::NonAscii),
-        '`' | '$' | '(' | ')' | '{' | '}' => Err(CommandError::Subshell),
-        '<' | '>' => Err(CommandError::Redirection),
-        ';' | '&' | '|' => Err(CommandError::Chaining),
-        '*' | '?' | '[' | ']' | '~' | '!' | '#' | '\'' | '"' | '\\' | '^' => {
-            Err(CommandError::ShellMetacharacter)
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Names the family of a well-formed text that is no command.
-fn family(words: &[&str]) -> CommandError {
+/// The kind of attack that words resemble whose characters are permitted.
+fn attack_kind(words: &[&str]) -> CommandError {
     let Some((program, arguments)) = words.split_first() else {
         return CommandError::Empty;
     };
+    // The most telling kind first: a path with `..` is also a program with a path.
     if words
         .iter()
         .any(|word| word.split('/').any(|part| part == ".."))
@@ -238,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn every_command_survives_the_wire() {
+    fn every_command_parses_again() {
         for command in NodeCommand::all() {
             let text = command.to_string();
             assert!(!text.is_empty());
@@ -253,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn the_attack_families_are_refused_and_named() {
+    fn attacks_are_refused_by_kind() {
         use CommandError as E;
         let long = [b"sensors ".as_slice(), &[b'a'; 1025]].concat();
         let cases: &[(&[u8], E)] = &[
@@ -305,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn every_other_ipmitool_verb_is_refused() {
+    fn other_ipmitool_verbs_are_refused() {
         for verb in [
             "chassis power off",
             "chassis status",

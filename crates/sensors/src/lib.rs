@@ -1,20 +1,21 @@
-//! Sensor documents, node commands and times: what the helper on a node and the daemon share.
+//! Sensor documents, node commands and dates: the code that the daemon shares with the helper on
+//! a node.
 //!
-//! Pure, as `pulse-core` is: no clock, file, socket or async. It depends on no other crate of
-//! this workspace, so the helper's dependency tree stays small.
+//! The crate is pure, as `pulse-core` is: no clock, file, socket or async. It depends on no other
+//! crate of this workspace, so the helper's dependency tree stays small.
 //!
 //! | module | contents |
 //! |---|---|
-//! | [`document`] | a node's sensors: read, normalise, write |
+//! | [`document`] | a node's sensor document: reading, normalising, writing |
 //! | [`command`] | the commands that may reach a node |
-//! | [`printed`] | the part of a node's output that is accepted |
-//! | [`lines`] | lines from bytes that arrive in pieces |
+//! | [`output`] | bounded output of a command on a node |
+//! | [`lines`] | lines from a byte stream |
 //! | [`calendar`] | dates and times of day from seconds since 1970 |
-//! | [`shown`] | characters that are safe to display |
+//! | [`shown`] | replacement of characters that are not safe to display |
 
 pub mod calendar;
 pub mod command;
 pub mod document;
 pub mod lines;
-pub mod printed;
+pub mod output;
 pub mod shown;

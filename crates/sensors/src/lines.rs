@@ -1,45 +1,48 @@
-//! Lines out of bytes that come in pieces.
+//! Lines from a byte stream that arrives in pieces.
 //!
-//! What a caller or a node sends is cut wherever the network likes. Each byte is looked at
-//! once, however small the pieces are. Who reads says how much there may be before a newline
-//! comes: this keeps what it is given.
+//! Each byte is searched for a newline once, however small the pieces are. The buffer has no limit
+//! of its own: the reader decides how many bytes it appends without a newline.
 
-/// Bytes that came, and are not yet taken.
+/// Received bytes that were not yet taken as lines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LineBuffer {
     pending: Vec<u8>,
-    /// There is no newline before this place.
+    /// The number of leading bytes that contain no newline.
     searched: usize,
 }
 
 impl LineBuffer {
-    /// One with nothing in it.
+    /// An empty buffer.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Where more is appended. What is there must stay.
+    /// The buffer, to append to. Its content must not be changed.
     pub fn pending(&mut self) -> &mut Vec<u8> {
         &mut self.pending
     }
 
-    /// How many bytes there are.
+    /// The number of bytes.
     #[must_use]
     pub fn len(&self) -> usize {
         self.pending.len()
     }
 
-    /// Whether there are none.
+    /// True if the buffer is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.pending.is_empty()
     }
 
-    /// Takes the first line, without its newline, if one is whole.
+    /// Takes the first complete line, without its newline.
     pub fn line(&mut self) -> Option<Vec<u8>> {
-        let mut unsearched = self.pending.iter().skip(self.searched);
-        let Some(at) = unsearched.position(|byte| *byte == b'\n') else {
+        let Some(at) = self
+            .pending
+            .iter()
+            .skip(self.searched)
+            .position(|byte| *byte == b'\n')
+        else {
             self.searched = self.pending.len();
             return None;
         };
@@ -50,7 +53,7 @@ impl LineBuffer {
         Some(line)
     }
 
-    /// Takes everything, whether a line or not.
+    /// Takes all bytes, including an incomplete line.
     pub fn rest(&mut self) -> Vec<u8> {
         self.searched = 0;
         std::mem::take(&mut self.pending)
@@ -63,7 +66,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn lines_are_whole_and_the_rest_waits() {
+    fn only_complete_lines_are_taken() {
         let mut buffer = LineBuffer::new();
         buffer.pending().extend_from_slice(b"on");
         assert_eq!(buffer.line(), None);
@@ -78,7 +81,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn however_it_is_cut_the_lines_are_the_same(
+        fn pieces_do_not_change_lines(
             bytes in prop::collection::vec(prop::sample::select(b"ab\n".to_vec()), 0..60),
             cuts in prop::collection::vec(1..9usize, 1..9),
         ) {

@@ -1,17 +1,16 @@
-//! Text from elsewhere, fit to be shown: which characters do something rather than
-//! show something, decided in one place.
+//! Characters that are not safe to display.
 //!
-//! A node chooses its labels, a collector its answers, a caller the name it asks for. On a
-//! terminal or in a log, a control character moves the cursor, a bidirectional one
-//! reorders what is beside it (CVE-2021-42574), a line separator makes one line look like
-//! two, and what is invisible makes two names look alike or carries what nobody sees. So
-//! the decision is by Unicode's own properties and not by a list of known attacks: general
-//! categories Cc, Cf, Zl and Zp, and `Default_Ignorable_Code_Point`, which adds fillers,
-//! variation selectors and the whole block of tags, assigned or not.
+//! Nodes choose their labels, collectors their replies, callers the names in their requests. On a
+//! terminal or in a log, a control character moves the cursor, a bidirectional one reorders the
+//! text beside it (CVE-2021-42574), a line separator makes one line look like two, and an
+//! invisible one makes different names look equal or hides text. The decision follows Unicode's
+//! properties instead of a list of known attacks: general categories Cc, Cf, Zl and Zp, and
+//! `Default_Ignorable_Code_Point`, which adds fillers, variation selectors and the block of tags,
+//! assigned or not.
 
 use std::borrow::Cow;
 
-/// `Cf`, `Zl`, `Zp` and `Default_Ignorable_Code_Point` of Unicode 16, in order.
+/// `Cf`, `Zl`, `Zp` and `Default_Ignorable_Code_Point` of Unicode 16, sorted.
 const ACTIVE: [(u32, u32); 25] = [
     (0x00ad, 0x00ad),
     (0x034f, 0x034f),
@@ -40,19 +39,22 @@ const ACTIVE: [(u32, u32); 25] = [
     (0xe0000, 0xe0fff),
 ];
 
-/// Whether a character acts on the text around it, or is not seen.
+/// True if a character affects the display of other text, or is invisible.
 #[must_use]
 pub fn is_active(c: char) -> bool {
+    // Most text is below the first range, where only control characters are active.
     if c < '\u{ad}' {
         return c.is_control();
     }
     let code = u32::from(c);
-    let after = ACTIVE.partition_point(|(first, _)| *first <= code);
-    let range = after.checked_sub(1).and_then(|at| ACTIVE.get(at));
-    range.is_some_and(|(_, last)| code <= *last)
+    ACTIVE
+        .partition_point(|(first, _)| *first <= code)
+        .checked_sub(1)
+        .and_then(|at| ACTIVE.get(at))
+        .is_some_and(|(_, last)| code <= *last)
 }
 
-/// The text with U+FFFD in the place of every active character.
+/// The text with U+FFFD instead of every active character.
 #[must_use]
 pub fn scrubbed(text: &str) -> Cow<'_, str> {
     if text.chars().any(is_active) {
@@ -67,18 +69,18 @@ mod tests {
     use super::*;
     use regex_syntax::hir::{Class, HirKind};
 
-    /// Unicode's own word.
+    /// The ranges of the same characters in the tables of `regex-syntax`.
     fn properties() -> Vec<(char, char)> {
         let class = r"[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]";
         let parsed = regex_syntax::parse(class).unwrap();
         let HirKind::Class(Class::Unicode(class)) = parsed.kind() else {
-            panic!("it is a class of characters");
+            panic!("not a class of characters");
         };
         class.iter().map(|r| (r.start(), r.end())).collect()
     }
 
     #[test]
-    fn unicode_decides_for_every_character() {
+    fn active_characters_match_unicode() {
         let properties = properties();
         for c in '\0'..=char::MAX {
             let expected = properties
@@ -89,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn what_reorders_or_hides_is_scrubbed() {
+    fn active_characters_are_replaced() {
         for hidden in [
             '\u{7}',
             '\u{9b}',

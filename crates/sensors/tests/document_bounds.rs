@@ -1,4 +1,4 @@
-//! A hostile node can neither fill memory nor keep the daemon busy.
+//! Limits: a hostile node can neither fill memory nor occupy the processor.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -13,7 +13,7 @@ fn members(count: usize, name: &str, value: &str) -> String {
     members.join(",")
 }
 
-/// Reads the document by the short way, and, with a brace too many, by the long one.
+/// Reads the document with the strict reader and, with a brace too many, with the tolerant one.
 fn both_ways(document: &str) -> [Reading; 2] {
     let strict = read(document.as_bytes()).unwrap();
     let tolerant = read(format!("{document}}}").as_bytes()).unwrap();
@@ -21,7 +21,7 @@ fn both_ways(document: &str) -> [Reading; 2] {
 }
 
 #[test]
-fn more_chips_than_any_machine_has_are_dropped() {
+fn chips_are_limited() {
     let document = format!(
         "{{\"sensors\":{{{}}}}}",
         members(300, "x-isa-", "{\"a\":{\"temp1_input\":1}}")
@@ -33,7 +33,7 @@ fn more_chips_than_any_machine_has_are_dropped() {
 }
 
 #[test]
-fn more_features_than_any_chip_has_are_dropped() {
+fn features_are_limited() {
     let features = members(600, "f", "{\"temp1_input\":1}");
     let document = format!("{{\"x-isa-0\":{{{features}}},\"y-isa-0\":{{{features}}}}}");
     for reading in both_ways(&document) {
@@ -48,7 +48,7 @@ fn more_features_than_any_chip_has_are_dropped() {
 }
 
 #[test]
-fn more_values_than_any_feature_has_are_dropped() {
+fn values_are_limited() {
     let values = members(100, "temp", "1");
     let document = format!("{{\"x-isa-0\":{{\"a\":{{{values}}},\"b\":{{{values}}}}}}}");
     for reading in both_ways(&document) {
@@ -62,7 +62,7 @@ fn more_values_than_any_feature_has_are_dropped() {
 }
 
 #[test]
-fn more_disks_than_any_machine_has_are_dropped() {
+fn disks_are_limited() {
     let disks = vec!["{\"device\":\"/dev/sda\"}"; 600].join(",");
     for reading in both_ways(&format!("{{\"sensors\":{{}},\"smart\":[{disks}]}}")) {
         assert_eq!(reading.document.disks.len(), 512);
@@ -71,7 +71,7 @@ fn more_disks_than_any_machine_has_are_dropped() {
 }
 
 #[test]
-fn a_long_label_is_cut_and_stays_unique() {
+fn long_labels_stay_unique() {
     let label = "\u{e9}".repeat(200);
     let feature = format!("\"{label}\":{{\"temp1_input\":1}}");
     for reading in both_ways(&format!(
@@ -91,7 +91,7 @@ fn a_long_label_is_cut_and_stays_unique() {
 }
 
 #[test]
-fn nesting_without_end_is_no_danger() {
+fn deep_nesting_is_harmless() {
     for nest in [
         "{",
         "[",
@@ -105,9 +105,9 @@ fn nesting_without_end_is_no_danger() {
     }
 }
 
-/// Each of these would take minutes if the time were quadratic in the input.
+/// Quadratic time would be minutes for each pattern.
 #[test]
-fn a_large_document_of_anything_is_read_in_linear_time() {
+fn any_document_takes_linear_time() {
     let patterns = [
         "\"",
         "\"\n",
@@ -158,9 +158,9 @@ fn a_large_document_of_anything_is_read_in_linear_time() {
     }
 }
 
-/// The chips that are merged are the most work for their size.
+/// Merging is the most work for the size of the input.
 #[test]
-fn as_many_sockets_as_fit_are_merged_in_linear_time() {
+fn merging_takes_linear_time() {
     let features = members(512, "Die ", "{\"temp1_input\":1}");
     let chips = members(256, "coretemp-isa-", &format!("{{{features}}}"));
     let reading = read(format!("{{{chips}}}").as_bytes()).unwrap();
@@ -176,7 +176,7 @@ fn hot(label: String, degrees: f64) -> Feature {
     }
 }
 
-/// Chips as a reader would never give them, with `cores` each.
+/// Chips with `cores` each, more than a reader returns.
 fn sockets(names: &[&str], cores: u32) -> Document {
     let features = |package: f64| {
         let cores = (0..cores).map(|core| hot(format!("Core {core}"), 40.0));
@@ -197,7 +197,7 @@ fn sockets(names: &[&str], cores: u32) -> Document {
 }
 
 #[test]
-fn a_merged_chip_is_no_larger_than_any_other_and_keeps_its_package() {
+fn merged_chip_keeps_its_package() {
     let names = [
         "coretemp-isa-0000",
         "coretemp-isa-0001",
@@ -212,15 +212,15 @@ fn a_merged_chip_is_no_larger_than_any_other_and_keeps_its_package() {
 }
 
 #[test]
-fn a_chip_that_is_merged_with_none_is_bounded_too() {
+fn single_chip_is_limited_too() {
     let normal = normalise(sockets(&["coretemp-isa-0000", "x-isa-0"], 600));
     let counts = normal.chips.iter().map(|chip| chip.features.len());
     assert_eq!(counts.collect::<Vec<_>>(), [512, 512]);
 }
 
-/// The number after the highest is a label that a node can have printed itself.
+/// A node can print the label with the number after the highest.
 #[test]
-fn core_numbers_that_no_core_has_do_not_make_a_label_twice() {
+fn huge_core_numbers_stay_unique() {
     let mut document = sockets(&["coretemp-isa-0000", "coretemp-isa-0001"], 1);
     for (chip, number) in document
         .chips

@@ -1,9 +1,8 @@
-//! Every malformed shape that nodes are known to print, as files.
+//! The malformed output that nodes are known to print, as files.
 //!
-//! `corpus/documents/NAME.txt` is what a node printed, byte by byte, and
-//! `NAME.json` what Pulse is to see of it, with what was counted as dropped; or
-//! the sentence that a person reads when there is no document in it. Several of
-//! them are what lm-sensors 3.6.0 printed of a made-up `/sys`.
+//! `corpus/documents/NAME.txt` is the output of a node, `NAME.json` the expected document for Pulse
+//! with its counts, or the error message if it contains no document. Several files are the output
+//! of lm-sensors 3.6.0 for a simulated `/sys`.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -12,9 +11,13 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 #[test]
-fn every_shape_in_the_corpus_is_read_as_expected() {
+fn corpus_is_read_as_expected() {
     let inputs = inputs();
-    assert!(inputs.len() >= 50, "the corpus is gone: {}", inputs.len());
+    assert!(
+        inputs.len() >= 50,
+        "files are missing from the corpus: {}",
+        inputs.len()
+    );
     let wrong: Vec<String> = inputs.iter().filter_map(|path| difference(path)).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
@@ -35,7 +38,7 @@ fn difference(input: &Path) -> Option<String> {
     let actual = outcome(&std::fs::read(input).unwrap());
     let Ok(expected) = std::fs::read_to_string(input.with_extension("json")) else {
         return Some(format!(
-            "{name}: no expectation; after a look at it:\n{actual}"
+            "{name}: no expected outcome; check this one:\n{actual}"
         ));
     };
     let expected: Value = serde_json::from_str(&expected).unwrap();
@@ -58,7 +61,7 @@ fn counts(dropped: Dropped) -> Value {
     json!({"implausible": dropped.implausible, "malformed": dropped.malformed})
 }
 
-/// A key that is there twice would be lost in a comparison of maps, and in Pulse.
+/// A repeated key would be lost in a comparison of maps, and in Pulse.
 fn assert_unambiguous(document: &Document) {
     let reading = read(document.to_json().as_bytes()).unwrap();
     assert_eq!(

@@ -1,4 +1,4 @@
-//! What holds for every output of a node, also one that nobody has seen yet.
+//! Properties of every output of a node.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -11,13 +11,13 @@ use pulse_sensors::document::{
 use pulse_sensors::shown::is_active;
 use std::fmt::Write;
 
-/// What damaged documents are made of.
+/// Small parts of damaged documents.
 const MARKS: [&str; 26] = [
     "{", "}", "[", "]", "\"", ",", ":", "\n", " ", "   ", "\\", "(", ")", "\r\n", "\t", "\0", "{}",
     "}}", "\":{", "\": ", "45", "nan", "-inf", "null", "true", "1e999",
 ];
 
-/// Larger pieces of them.
+/// Larger parts of them.
 const PIECES: [&str; 14] = [
     "\"smart\":[",
     "\"sensors\":{",
@@ -63,13 +63,13 @@ const LABELS: [&str; 14] = [
     "a\\b",
 ];
 
-/// Pieces of documents in any order, among them the names of chips.
+/// Parts of documents in any order, including names of chips.
 fn damaged() -> impl Strategy<Value = Vec<u8>> {
     let name = select(&NAMES[..]).prop_map(|name| format!("\"{name}\":{{").into_bytes());
     vec(prop_oneof![5 => garbage(), 1 => name], 0..12).prop_map(|pieces| pieces.concat())
 }
 
-/// The same without the name of any chip.
+/// Parts of documents without the name of a chip.
 fn garbage() -> impl Strategy<Value = Vec<u8>> {
     let bytes_of = |text: &str| text.as_bytes().to_vec();
     let byte = any::<u8>().prop_map(|byte| vec![byte]);
@@ -145,7 +145,7 @@ fn document() -> impl Strategy<Value = Document> {
     })
 }
 
-/// The chip's member of a document: as lm-sensors prints it, or on one line.
+/// The member of a chip: as lm-sensors prints it, or on one line.
 fn member(chip: &Chip, pretty: bool) -> String {
     let (line, label, value) = if pretty {
         ("\n", "      ", "         ")
@@ -182,7 +182,7 @@ fn json(text: &str) -> String {
     serde_json::to_string(text).unwrap()
 }
 
-/// Replaces a part of a text with other bytes.
+/// Replaces a part of the text with other bytes.
 fn damage(text: &str, from: Index, length: usize, with: &[u8]) -> Vec<u8> {
     let from = from.index(text.len());
     let to = text.len().min(from + length);
@@ -216,8 +216,8 @@ fn named<'a>(reading: &'a Reading, name: &str) -> Option<&'a Chip> {
     reading.document.chips.iter().find(|chip| chip.name == name)
 }
 
-/// What Pulse sees is one JSON object in which nothing is there twice, and reading
-/// it gives the same document again.
+/// The written document is one JSON object without repeated keys, and reading it returns the same
+/// document.
 fn assert_strict(document: &Document) {
     let text = document.to_json();
     assert!(!text.chars().any(is_active), "{text:?}");
@@ -239,7 +239,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_bytes_become_a_strict_document_or_an_error(bytes in vec(any::<u8>(), 0..400)) {
+    fn any_bytes_are_read_or_refused(bytes in vec(any::<u8>(), 0..400)) {
         if let Ok(reading) = read(&bytes) {
             assert_strict(&reading.document);
             assert_strict(&normalise(reading.document));
@@ -247,7 +247,7 @@ proptest! {
     }
 
     #[test]
-    fn anything_like_a_document_becomes_a_strict_one(bytes in damaged()) {
+    fn damaged_documents_become_strict(bytes in damaged()) {
         if let Ok(reading) = read(&bytes) {
             assert_strict(&reading.document);
             let normal = normalise(reading.document);
@@ -257,13 +257,13 @@ proptest! {
     }
 
     #[test]
-    fn our_own_documents_come_back_unchanged(document in document()) {
+    fn own_documents_are_read_unchanged(document in document()) {
         let reading = read(document.to_json().as_bytes()).unwrap();
         prop_assert_eq!(reading, Reading { document, dropped: Dropped::default() });
     }
 
     #[test]
-    fn a_damaged_chip_never_changes_the_others(
+    fn damage_stays_in_its_chip(
         chips in chips(2),
         victim in any::<Index>(),
         from in any::<Index>(),
@@ -286,14 +286,14 @@ proptest! {
     }
 
     #[test]
-    fn normalising_twice_is_normalising_once(document in document()) {
+    fn normalising_is_idempotent(document in document()) {
         let once = normalise(document);
         assert_strict(&once);
         prop_assert_eq!(normalise(once.clone()), once);
     }
 
     #[test]
-    fn no_core_is_lost_and_one_package_is_left(document in document()) {
+    fn merging_keeps_every_core(document in document()) {
         let processors = |document: &Document| Document {
             chips: document.chips.iter().filter(|chip| chip.name.starts_with("coretemp")).cloned().collect(),
             ..Document::default()

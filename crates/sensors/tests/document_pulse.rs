@@ -1,8 +1,8 @@
-//! Pulse shows the same whatever the order in which it walks over a document.
+//! Pulse shows the same temperature in whatever order it iterates over a document.
 //!
-//! Pulse keeps a document in maps without order. Here is how it finds the package
-//! temperature in them, walked in any order; the normalised form has to give the
-//! same one in each, and no name in it may come and go with the temperatures.
+//! Pulse keeps a document in maps without order. This test has its algorithm for the package
+//! temperature. A normalised document has to give the same result in every order, and no name in
+//! it may depend on the temperatures.
 
 #![allow(clippy::float_cmp, reason = "numbers that are copied, not computed")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use proptest::sample::subsequence;
 use pulse_sensors::document::{Chip, Document, Feature, normalise};
 
-/// One kind of processor at a time, as in any machine.
+/// A machine has one kind of processor.
 const PROCESSORS: [&[&str]; 4] = [
     &[
         "coretemp-isa-0000",
@@ -73,7 +73,7 @@ fn feature(label: &str, degrees: Option<f64>) -> Feature {
     }
 }
 
-/// A temperature; at times there is none.
+/// A temperature, which is sometimes missing.
 fn reading() -> impl Strategy<Value = Option<f64>> {
     prop_oneof![9 => (1_000..110_000).prop_map(|m: i32| Some(f64::from(m) / 1000.0)), 1 => Just(None)]
 }
@@ -118,7 +118,7 @@ fn document() -> impl Strategy<Value = Document> {
     })
 }
 
-/// The same chips and features in another order, as a map may give them.
+/// The same chips and features in another order, as a map may return them.
 fn shuffled(document: &Document) -> impl Strategy<Value = Vec<Chip>> + use<> {
     let chips = document.chips.clone().into_iter().map(|chip| {
         let features = Just(chip.features.clone()).prop_shuffle();
@@ -130,7 +130,7 @@ fn shuffled(document: &Document) -> impl Strategy<Value = Vec<Chip>> + use<> {
     chips.collect::<Vec<_>>().prop_shuffle()
 }
 
-/// What Pulse finds as the package temperature, walking in this order.
+/// The package temperature that Pulse finds in this order.
 fn package_for_pulse(chips: &[Chip]) -> f64 {
     let names = [
         "coretemp",
@@ -151,7 +151,7 @@ fn package_for_pulse(chips: &[Chip]) -> f64 {
     known.fold(0.0, package_after)
 }
 
-/// The package temperature after a look at one more chip.
+/// The package temperature after one more chip.
 fn package_after(before: f64, chip: &Chip) -> f64 {
     let labelled = |is_meant: &dyn Fn(&str) -> bool| {
         let features = chip
@@ -189,7 +189,7 @@ fn processors(document: &Document) -> Vec<Chip> {
     chips.cloned().collect()
 }
 
-/// Every feature read, with a limit that tells where it comes from.
+/// Every feature with a reading, and with a limit that identifies its origin.
 fn all_read(document: &Document, degrees: &[f64]) -> Document {
     let mut document = document.clone();
     let features = document
@@ -203,7 +203,7 @@ fn all_read(document: &Document, degrees: &[f64]) -> Document {
     document
 }
 
-/// The names in a document, with where each value comes from; packages without.
+/// The names in a document with the origin of each value, except for packages.
 fn names(document: &Document) -> Vec<(String, String, Option<f64>)> {
     let of_chip = |chip: &Chip| {
         let features = chip.features.clone().into_iter();
@@ -222,23 +222,23 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 512, max_shrink_iters: 2_000, ..ProptestConfig::default() })]
 
     #[test]
-    fn pulse_finds_one_package_in_whatever_order_it_looks(
+    fn order_does_not_change_the_package(
         (normal, one, other) in document().prop_map(normalise).prop_flat_map(|normal| {
             (Just(normal.clone()), shuffled(&normal), shuffled(&normal))
         })
     ) {
         let own = processors(&normal);
-        let is_heard = own.iter().any(|chip| chip.features.iter().any(|feature| {
+        let is_known = own.iter().any(|chip| chip.features.iter().any(|feature| {
             !feature.label.starts_with("Exhaust") && !feature.label.starts_with("SVI2_Core")
         }));
-        if is_heard {
+        if is_known {
             prop_assert_eq!(package_for_pulse(&one), package_for_pulse(&other));
             prop_assert_eq!(package_for_pulse(&one), package_for_pulse(&own));
         }
     }
 
     #[test]
-    fn no_name_depends_on_a_temperature(
+    fn names_do_not_depend_on_readings(
         document in document(),
         one in vec(1.0..110.0_f64, 128),
         other in vec(1.0..110.0_f64, 128),
@@ -248,7 +248,7 @@ proptest! {
     }
 
     #[test]
-    fn a_core_keeps_its_number_while_others_cannot_be_read(
+    fn core_numbers_do_not_move(
         document in document(),
         degrees in vec(1.0..110.0_f64, 128),
         is_read in vec(any::<bool>(), 128),

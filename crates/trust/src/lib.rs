@@ -1,12 +1,12 @@
-//! Opens the files that decide whom the daemon trusts: configuration, `known_hosts`, keys,
-//! certificates. What others may change is refused; the rules are those of
-//! [`pulse_core::trust`], and this crate looks at the file system for them.
+//! Opening of the files that decide whom the daemon trusts: configuration, `known_hosts`, keys,
+//! certificates. A file that another user can change is refused, by the rules of
+//! [`pulse_core::trust`]; this crate collects owners and modes from the file system.
 //!
-//! A file is opened first and judged by its descriptor, so that what was judged is what is
-//! read, whatever happens to its name. The directories above are looked at afterwards: if
-//! only trusted users can change them now, nobody else can have been there in between.
+//! The file is opened first and judged by its descriptor, so that the judged file is the one that
+//! is read, even if its path is replaced meanwhile. The directories above it are checked after
+//! that: if only trusted users can change them now, no other user replaced the path before.
 
-pub mod places;
+pub mod paths;
 
 use nix::unistd::User;
 use pulse_core::trust::{Demand, FileKind, Owners, PathEntry, Untrusted};
@@ -17,45 +17,29 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::OnceLock;
 
-/// As many links as the kernel follows (`path_resolution(7)`).
+/// The kernel's limit of symbolic links in a path (`path_resolution(7)`).
 const MAX_LINKS: usize = 40;
 
-/// Why a file is not opened.
+/// The reason why a file is not opened.
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
-    /// The system refuses.
-    #[error("{0}")]
+    /// The operating system's error.
+    #[error(transparent)]
     Io(#[from] io::Error),
-    /// Others may change it, or read a secret.
-    #[error("{0}")]
+    /// Another user can change the file, or read a secret.
+    #[error(transparent)]
     Untrusted(#[from] Untrusted),
 }
 
-impl Refused {
-    /// The kind of the system's error; `None` when there is none.
-    #[must_use]
-    pub fn kind(&self) -> Option<ErrorKind> {
-        match self {
-            Self::Io(error) => Some(error.kind()),
-            Self::Untrusted(_) => None,
-        }
-    }
-}
-
-/// Names the user that a daemon becomes which is started as root.
-pub const USER_VARIABLE: &str = "PULSE_SENSOR_PROXY_USER";
-
-/// That user, unless the variable names another.
-const SERVICE_USER: &str = "pulse-sensor-proxy";
-
-/// The name of the user that a daemon becomes which is started as root.
+/// The name of the user that a daemon started as root changes to. The environment variable
+/// `PULSE_SENSOR_PROXY_USER` replaces the default.
 #[must_use]
 pub fn service_user() -> String {
-    std::env::var(USER_VARIABLE).unwrap_or_else(|_| SERVICE_USER.to_owned())
+    std::env::var("PULSE_SENSOR_PROXY_USER").unwrap_or_else(|_| "pulse-sensor-proxy".to_owned())
 }
 
-/// Root and the user that this process acts as (geteuid(2)); where that is root, the
-/// service's user as well. Found once, since a confined daemon can look no name up.
+/// Root and the effective user of this process (geteuid(2)); if that is root, also the service's
+/// user. Determined once: a confined daemon cannot read the user database.
 #[must_use]
 pub fn owners() -> &'static Owners {
     static OWNERS: OnceLock<Owners> = OnceLock::new();
@@ -66,45 +50,43 @@ pub fn owners() -> &'static Owners {
     })
 }
 
-/// As [`owners`], for a tool that looks at the daemon's files and may be anybody's: the
-/// service's user in any case.
+/// As [`owners`], for a tool of any user that checks the daemon's files: always with the
+/// service's user.
 #[must_use]
 pub fn owners_and_service() -> Owners {
     let own = nix::unistd::geteuid().as_raw();
     Owners::root_and([own].into_iter().chain(service_uid()))
 }
 
-/// A user that the system does not know owns nothing.
+/// `None` if the system has no such user, who then owns no file.
 fn service_uid() -> Option<u32> {
     let user = User::from_name(&service_user()).ok().flatten()?;
     Some(user.uid.as_raw())
 }
 
-/// Opens a regular file for reading, if nobody but its [`owners`] can change it.
-///
-/// # Errors
-/// [`Refused`], also when the path is relative.
-pub fn open(path: &Path, demand: Demand) -> Result<File, Refused> {
+/// Opens a regular file for reading if only [`owners`] can change it.
+fn open(path: &Path, demand: Demand) -> Result<File, Refused> {
     let (file, judged) = examine(path, owners(), demand)?;
     judged?;
     Ok(file)
 }
 
-/// Reads a file of at most `limit` bytes, if nobody but its [`owners`] can change it.
+/// Reads a file of at most `limit` bytes if only [`owners`] can change it.
 ///
 /// # Errors
-/// `FileTooLarge` when it has more; else as [`open`].
+/// `FileTooLarge` if it has more; otherwise [`Refused`], also for a relative path.
 pub fn read(path: &Path, demand: Demand, limit: usize) -> Result<Vec<u8>, Refused> {
-    // A secret of the usual size is not copied, and left behind, while it grows.
+    // Reserved, so that the buffer of a secret of usual size is not reallocated: that would
+    // leave a copy in freed memory.
     let mut content = Vec::with_capacity(limit.min(4096));
     pulse_files::read_into(&mut content, open(path, demand)?, limit)?;
     Ok(content)
 }
 
-/// Reads the first `limit` bytes of a file, if nobody but its [`owners`] can change it.
+/// Reads the first `limit` bytes of a file if only [`owners`] can change it.
 ///
 /// # Errors
-/// As [`open`].
+/// [`Refused`], also for a relative path.
 pub fn read_beginning(path: &Path, demand: Demand, limit: usize) -> Result<Vec<u8>, Refused> {
     let mut content = Vec::new();
     let file = open(path, demand)?.take(limit as u64);
@@ -112,11 +94,11 @@ pub fn read_beginning(path: &Path, demand: Demand, limit: usize) -> Result<Vec<u
     Ok(content)
 }
 
-/// Opens a regular file, and says what is wrong with who can change it.
+/// Opens a regular file and judges it separately, for callers that report a flaw and read on.
 ///
 /// # Errors
-/// `InvalidInput` when it is no regular file, or the path is relative; else whatever the
-/// system says.
+/// `InvalidInput` if it is not a regular file or the path is relative; otherwise the operating
+/// system's.
 pub fn examine(
     path: &Path,
     owners: &Owners,
@@ -131,20 +113,11 @@ pub fn examine(
     Ok((file, judged))
 }
 
-/// Whether nobody but its [`owners`] can change a directory, or exchange it.
+/// Every directory and symbolic link that the kernel passes on an absolute path, from `/` on, and
+/// the file at its end.
 ///
 /// # Errors
-/// [`Refused`], also when the path is relative.
-pub fn check_directory(path: &Path, demand: Demand) -> Result<(), Refused> {
-    let steps = steps(path)?;
-    Ok(owners().judge(&steps, FileKind::Directory, demand)?)
-}
-
-/// All that an absolute path leads through, from the root directory on, links included
-/// and resolved.
-///
-/// # Errors
-/// Whatever the system says of one of them.
+/// The operating system's for one of them; `InvalidInput` for a relative path.
 pub fn steps(path: &Path) -> io::Result<Vec<PathEntry>> {
     if !path.is_absolute() {
         let reason = "the path has to be absolute";
@@ -152,12 +125,12 @@ pub fn steps(path: &Path) -> io::Result<Vec<PathEntry>> {
     }
     let mut at = PathBuf::from("/");
     let mut steps = vec![look(&at)?];
-    // The next component is the last one in here.
+    // A stack: the next component is on top.
     let mut ahead = components(path);
     let mut links = 0;
     while let Some(name) = ahead.pop() {
         if name == ".." {
-            // Every link so far is resolved, so the directory above is the one in the name.
+            // Every link in `at` is resolved, so its parent is the directory above it.
             at.pop();
             continue;
         }
@@ -181,7 +154,7 @@ pub fn steps(path: &Path) -> io::Result<Vec<PathEntry>> {
     Ok(steps)
 }
 
-/// The components of a path, the last one first.
+/// The components of a path, in reverse.
 fn components(path: &Path) -> Vec<OsString> {
     let name = |component| match component {
         Component::Normal(name) => Some(name.to_owned()),
@@ -220,7 +193,7 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, chown, symlink};
     use tempfile::TempDir;
 
-    /// A directory of ours below one that everybody may write in.
+    /// A directory of our own in one that every user may write to.
     fn home() -> TempDir {
         let home = tempfile::tempdir().unwrap();
         set(home.path(), 0o755);
@@ -246,6 +219,18 @@ mod tests {
         open(path, Demand::Unwritable).unwrap_err().to_string()
     }
 
+    fn is_directory_trusted(path: &Path, demand: Demand) -> bool {
+        let steps = steps(path).unwrap();
+        owners().judge(&steps, Kind::Directory, demand).is_ok()
+    }
+
+    fn error_kind(path: &Path) -> ErrorKind {
+        match open(path, Demand::Unwritable) {
+            Err(Refused::Io(error)) => error.kind(),
+            outcome => panic!("{}: {outcome:?}", path.display()),
+        }
+    }
+
     fn is_trusted(path: &Path) -> bool {
         match open(path, Demand::Unwritable) {
             Ok(_) => true,
@@ -255,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn own_file_below_tmp_is_opened() {
+    fn own_file_in_tmp_is_opened() {
         let home = home();
         let mut text = String::new();
         let path = make(&home, "a/file");
@@ -265,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn mode_of_the_file_and_of_each_directory_counts() {
+    fn every_mode_on_the_path_counts() {
         let home = home();
         let path = make(&home, "a/b/file");
         for below in ["a/b/file", "a/b", "a"] {
@@ -285,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn link_is_judged_with_its_directory_and_its_target() {
+    fn link_is_judged_with_its_target() {
         let home = home();
         let target = make(&home, "target/file");
         for (name, to) in [
@@ -307,19 +292,19 @@ mod tests {
             assert!(!is_trusted(&link), "{name}");
             set(&target, 0o644);
         }
-        // A link in place of a directory, too.
+        // A link to a directory.
         symlink("target", home.path().join("directory")).unwrap();
         let path = home.path().join("directory/file");
         let walked = steps(&path).unwrap();
         assert_eq!(walked.last().unwrap().path, target);
         assert!(walked.iter().any(|step| step.kind == FileKind::Link));
-        // Out of a directory that a link leads to, up to the one above it.
+        // `..` after a link is the parent of its target.
         symlink("target/../links", home.path().join("up")).unwrap();
         assert!(is_trusted(&home.path().join("up/other")));
     }
 
     #[test]
-    fn link_and_file_of_another_user_are_refused() {
+    fn files_of_others_are_refused() {
         if !nix::unistd::geteuid().is_root() {
             return;
         }
@@ -344,18 +329,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_neither_waited_for_nor_read() {
+    fn only_regular_files_are_read() {
         let home = home();
         let pipe = home.path().join("pipe");
         nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
         for path in [&pipe, &home.path().to_owned()] {
-            let refused = open(path, Demand::Unwritable).unwrap_err();
-            assert_eq!(refused.kind(), Some(ErrorKind::InvalidInput));
+            assert_eq!(error_kind(path), ErrorKind::InvalidInput);
         }
-        let relative = open(Path::new("file"), Demand::Unwritable).unwrap_err();
         assert!(matches!(
-            relative.kind(),
-            Some(ErrorKind::NotFound | ErrorKind::InvalidInput)
+            error_kind(Path::new("file")),
+            ErrorKind::NotFound | ErrorKind::InvalidInput
         ));
         let circle = home.path().join("circle");
         symlink("circle", &circle).unwrap();
@@ -373,11 +356,11 @@ mod tests {
             (0o770, false, false),
         ] {
             set(&path, mode);
-            let is = |demand| check_directory(&path, demand).is_ok();
+            let is = |demand| is_directory_trusted(&path, demand);
             assert_eq!(is(Demand::Unwritable), unwritable, "{mode:o}");
             assert_eq!(is(Demand::Private), private, "{mode:o}");
         }
         let file = make(&home, "file");
-        assert!(check_directory(&file, Demand::Unwritable).is_err());
+        assert!(!is_directory_trusted(&file, Demand::Unwritable));
     }
 }

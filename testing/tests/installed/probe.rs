@@ -14,25 +14,25 @@ const ALL: &str = "confine-probe --json";
 
 /// Attempts that AppArmor stops for any user, with a part of its line in the kernel's log.
 const REFUSALS: [(&str, &str); 7] = [
-    ("read the passwords", "name=\"/etc/shadow\""),
-    ("list root's home, where .ssh is", "name=\"/root/\""),
-    ("list the file system", "name=\"/\""),
+    ("read /etc/shadow", "name=\"/etc/shadow\""),
+    ("list /root", "name=\"/root/\""),
+    ("list /", "name=\"/\""),
     ("write the configuration", "name=\"/etc/pulse-sensor-proxy/"),
-    ("UDP", "family=\"inet\" sock_type=\"dgram\""),
-    ("raw packets", "family=\"inet\" sock_type=\"raw\""),
-    ("packets of the link", "family=\"packet\""),
+    ("UDP socket", "family=\"inet\" sock_type=\"dgram\""),
+    ("raw IP socket", "family=\"inet\" sock_type=\"raw\""),
+    ("packet socket", "family=\"packet\""),
 ];
 
 /// Attempts that the unit stops, with or without a profile.
 const STOPPED_BY_THE_UNIT: [&str; 10] = [
     "start a program",
     "fork",
-    "writable and executable memory",
-    "read the passwords",
-    "list root's home, where .ssh is",
+    "map writable, executable memory",
+    "read /etc/shadow",
+    "list /root",
     "write the configuration",
-    "raw packets",
-    "packets of the link",
+    "raw IP socket",
+    "packet socket",
     "mount",
     "reboot",
 ];
@@ -106,16 +106,16 @@ fn all_layers_stop_everything() {
 /// itself.
 const ONE_LAYER: [(&str, &str); 15] = [
     (
-        "SCTP",
+        "SCTP socket",
         "AppArmor mediates the type of a socket, not its protocol",
     ),
     (
-        "another program's abstract socket",
+        "connect to an abstract socket",
         "this AppArmor does not mediate Unix sockets",
     ),
-    ("another seccomp filter", "the daemon installs one"),
+    ("install another seccomp filter", "the daemon installs one"),
     (
-        "be dumpable again",
+        "set the dumpable flag",
         "the daemon needs prctl(2) to become undumpable",
     ),
     (
@@ -123,7 +123,7 @@ const ONE_LAYER: [(&str, &str); 15] = [
         "the daemon sets the mode of its socket",
     ),
     (
-        "connect past connect (TCP Fast Open)",
+        "connect by sendto (TCP Fast Open)",
         "the unit permits this address, for metrics",
     ),
     (
@@ -135,25 +135,25 @@ const ONE_LAYER: [(&str, &str); 15] = [
         "the unit permits this address, for metrics",
     ),
     (
-        "executable memory",
+        "map executable memory",
         "MDWE denies only memory that was writable",
     ),
     ("listen", "the daemon listens"),
-    ("make a file among the SSH keys", "the daemon makes its key"),
+    ("create a file in ssh_dir", "the daemon makes its key"),
     (
         "map a program's code",
         "the mapped program is the daemon's own",
     ),
     (
-        "multipath TCP",
+        "MPTCP socket",
         "AppArmor mediates the type of a socket, not its protocol",
     ),
     (
-        "other services' Unix sockets",
+        "Unix socket",
         "the daemon uses Unix sockets itself",
     ),
     (
-        "type into a terminal",
+        "type into a terminal (TIOCSTI)",
         "there is none that it could be refused",
     ),
 ];

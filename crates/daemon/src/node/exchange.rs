@@ -12,7 +12,7 @@ use super::task::NodeSession;
 use pulse_core::event::Exchange;
 use pulse_sensors::command::NodeCommand;
 use pulse_sensors::document::{self, Dropped};
-use pulse_sensors::printed::{Printed, Printing, is_greeting};
+use pulse_sensors::output::{CommandOutput, OutputBuffer, is_greeting};
 use russh::client::Msg;
 use russh::{Channel, ChannelMsg};
 use serde_json::value::{RawValue, to_raw_value};
@@ -133,12 +133,16 @@ impl Session {
         Ok(channel)
     }
 
-    async fn run(&self, command: NodeCommand) -> Result<Printed, NodeFailure> {
+    async fn run(&self, command: NodeCommand) -> Result<CommandOutput, NodeFailure> {
         let channel = self.exec(command).await?;
         Lines::new(channel, self.limit).rest(Vec::new()).await
     }
 
-    fn sample_of(&self, command: NodeCommand, output: &Printed) -> Result<Sample, NodeFailure> {
+    fn sample_of(
+        &self,
+        command: NodeCommand,
+        output: &CommandOutput,
+    ) -> Result<Sample, NodeFailure> {
         let sample = self.sample(command, &output.stdout, output.exit_code);
         match (sample, output.exit_code) {
             (Err(_), Some(code)) if code != 0 => Err(NodeFailure::Command {
@@ -182,14 +186,14 @@ fn shown_text(bytes: &[u8]) -> String {
 /// The output of a channel, line by line, within a bound.
 struct Lines {
     channel: Channel<Msg>,
-    printing: Printing,
+    printing: OutputBuffer,
 }
 
 impl Lines {
     fn new(channel: Channel<Msg>, limit: usize) -> Self {
         Self {
             channel,
-            printing: Printing::new(limit),
+            printing: OutputBuffer::new(limit),
         }
     }
 
@@ -206,7 +210,7 @@ impl Lines {
     }
 
     /// All output until the command ends, with the line that was already taken.
-    async fn rest(mut self, first: Vec<u8>) -> Result<Printed, NodeFailure> {
+    async fn rest(mut self, first: Vec<u8>) -> Result<CommandOutput, NodeFailure> {
         self.printing.put_back(first);
         self.printing.check()?;
         while self.receive().await? {

@@ -4,7 +4,7 @@ use crate::node::resolve::NoAddress;
 use pulse_core::backoff::FailureKind;
 use pulse_core::event::{FailureReason, HostKeyReason};
 use pulse_core::known_hosts::{CertVerdict, PinnedKey};
-use pulse_sensors::printed::Oversized;
+use pulse_sensors::output::Oversized;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;

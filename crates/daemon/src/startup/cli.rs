@@ -1,7 +1,7 @@
 //! The daemon's command line. The operator's tool is `pulse-sensorctl`.
 
 use pulse_sandbox::Layer;
-use pulse_sandbox::probe::Wear;
+use pulse_sandbox::probe::ProbeLayers;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
@@ -59,7 +59,7 @@ pub(super) enum Command {
         /// `--config`.
         config: Option<PathBuf>,
         /// `--only`.
-        wear: Wear,
+        layers: ProbeLayers,
         /// `--json`.
         json: bool,
     },
@@ -76,7 +76,7 @@ pub(super) enum Command {
 pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, String> {
     let mut arguments = arguments.into_iter();
     let (mut config, mut check, mut probe) = (None, false, false);
-    let (mut wear, mut json) = (Wear::All, false);
+    let (mut layers, mut json) = (ProbeLayers::All, false);
     while let Some(argument) = arguments.next() {
         let mut value = |what: &str| arguments.next().ok_or(format!("{what} needs a value"));
         match argument.to_str() {
@@ -85,24 +85,28 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
             Some("--check") if !probe => check = true,
             Some("confine-probe") if !check => probe = true,
             Some("--json") if probe => json = true,
-            Some("--only") if probe => wear = only(&value("--only")?)?,
+            Some("--only") if probe => layers = only(&value("--only")?)?,
             Some("--config" | "-c") => config = Some(PathBuf::from(value("--config")?)),
             _ => return Err(format!("unknown argument {argument:?}: see --help")),
         }
     }
     Ok(match (probe, check) {
-        (true, _) => Command::Probe { config, wear, json },
+        (true, _) => Command::Probe {
+            config,
+            layers,
+            json,
+        },
         (_, true) => Command::Check { config },
         _ => Command::Run { config },
     })
 }
 
-fn only(name: &OsStr) -> Result<Wear, String> {
+fn only(name: &OsStr) -> Result<ProbeLayers, String> {
     if name == "outside" {
-        return Ok(Wear::Nothing);
+        return Ok(ProbeLayers::None);
     }
     let named = Layer::ALL.into_iter().find(|l| *name == *l.to_string());
-    named.map(Wear::One).ok_or_else(|| {
+    named.map(ProbeLayers::Only).ok_or_else(|| {
         format!("--only takes privileges, landlock, limits, seccomp or outside, not {name:?}")
     })
 }
@@ -131,7 +135,7 @@ mod tests {
         );
         let probe = Command::Probe {
             config: None,
-            wear: Wear::One(Layer::Landlock),
+            layers: ProbeLayers::Only(Layer::Landlock),
             json: true,
         };
         let words = ["confine-probe", "--only", "landlock", "--json"];

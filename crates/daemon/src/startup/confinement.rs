@@ -5,7 +5,7 @@ use crate::startup::Failure;
 use pulse_core::config::{Config, Confinement as Mode};
 use pulse_core::event::Event;
 use pulse_sandbox::tables::SYSCALLS;
-use pulse_sandbox::{Hold, Layer, Layers, Outside, Places, ServiceUser};
+use pulse_sandbox::{DaemonPaths, Layer, LayerStatus, Layers, OuterConfinement, ServiceUser};
 use std::path::{Path, PathBuf};
 
 /// The layers applied so far.
@@ -15,7 +15,7 @@ pub(crate) struct Confinement<'a> {
     active: Vec<String>,
     missing: Vec<String>,
     /// The confinement that the process was started with; the daemon requires none of it.
-    outside: Outside,
+    outside: OuterConfinement,
 }
 
 impl<'a> Confinement<'a> {
@@ -26,7 +26,7 @@ impl<'a> Confinement<'a> {
             tracing::warn!("the daemon does not confine itself: confinement = \"off\"");
             missing.push("switched off by the configuration".to_owned());
         }
-        let outside = Outside::look();
+        let outside = OuterConfinement::detect();
         tracing::info!("confinement from outside: {outside}");
         Self {
             mode,
@@ -48,13 +48,13 @@ impl<'a> Confinement<'a> {
 
     /// The second layer, for this thread and those that it starts from here on.
     pub(crate) fn restrict_access(&mut self, path: &Path, config: &Config) -> Result<(), Failure> {
-        let rules = places(path, config).rules();
+        let rules = daemon_paths(path, config).rules();
         self.apply(Layer::Landlock, |layers| layers.restrict_access(&rules))
     }
 
     /// The third layer, when every thread runs.
     pub(crate) fn limit(&mut self) -> Result<(), Failure> {
-        self.apply(Layer::Limits, |layers| layers.limit())
+        self.apply(Layer::Limits, |layers| layers.set_limits())
     }
 
     /// The last layer, on all threads: from here on no file can be executed, no socket can
@@ -66,17 +66,17 @@ impl<'a> Confinement<'a> {
     fn apply(
         &mut self,
         layer: Layer,
-        apply: impl FnOnce(&dyn Layers) -> Hold,
+        apply: impl FnOnce(&dyn Layers) -> LayerStatus,
     ) -> Result<(), Failure> {
         if self.mode == Mode::Off {
             return Ok(());
         }
         let hold = apply(self.layers);
-        if let Hold::Whole(detail) = &hold {
+        if let LayerStatus::Full(detail) = &hold {
             tracing::info!("confinement by {layer}: {detail}");
             self.active.push(format!("{layer} ({detail})"));
         }
-        let Some(lacking) = hold.lacking(layer) else {
+        let Some(lacking) = hold.problem(layer) else {
             return Ok(());
         };
         tracing::warn!("confinement is incomplete: {lacking}");
@@ -91,7 +91,7 @@ impl<'a> Confinement<'a> {
     pub(crate) fn report<T>(&self, take: impl FnOnce(&Event<'_>) -> T) -> T {
         let missing = self.missing.join("; ");
         let mut active = self.active.clone();
-        if self.outside != Outside::default() {
+        if self.outside != OuterConfinement::default() {
             active.push(format!("outside ({})", self.outside));
         }
         take(&Event::Confinement {
@@ -102,8 +102,8 @@ impl<'a> Confinement<'a> {
 }
 
 /// The paths and ports that the confinement leaves open.
-pub(crate) fn places(path: &Path, config: &Config) -> Places {
-    Places {
+pub(crate) fn daemon_paths(path: &Path, config: &Config) -> DaemonPaths {
+    DaemonPaths {
         configuration: path.to_owned(),
         ssh_directory: config.ssh_dir.clone(),
         log_directory: config.audit.directory().to_owned(),
@@ -123,40 +123,40 @@ fn directory_of(socket: &Path) -> PathBuf {
 mod tests {
     use super::*;
     use pulse_core::event::Decision;
-    use pulse_sandbox::Rules;
+    use pulse_sandbox::LandlockRules;
     use pulse_sandbox::tables::Syscall;
 
     /// A kernel of which one layer is as given.
-    struct Lacking(Layer, Hold);
+    struct Lacking(Layer, LayerStatus);
 
     impl Lacking {
-        fn answer(&self, layer: Layer) -> Hold {
+        fn answer(&self, layer: Layer) -> LayerStatus {
             if self.0 == layer {
                 self.1.clone()
             } else {
-                Hold::Whole("fine".into())
+                LayerStatus::Full("fine".into())
             }
         }
     }
 
     impl Layers for Lacking {
-        fn drop_privileges(&self, _: &ServiceUser) -> Hold {
+        fn drop_privileges(&self, _: &ServiceUser) -> LayerStatus {
             self.answer(Layer::Privileges)
         }
 
-        fn refuse_privileges(&self) -> Hold {
+        fn forbid_new_privileges(&self) -> LayerStatus {
             self.answer(Layer::Privileges)
         }
 
-        fn restrict_access(&self, _: &Rules) -> Hold {
+        fn restrict_access(&self, _: &LandlockRules) -> LayerStatus {
             self.answer(Layer::Landlock)
         }
 
-        fn limit(&self) -> Hold {
+        fn set_limits(&self) -> LayerStatus {
             self.answer(Layer::Limits)
         }
 
-        fn filter_calls(&self, _: &[Syscall]) -> Hold {
+        fn filter_calls(&self, _: &[Syscall]) -> LayerStatus {
             self.answer(Layer::Seccomp)
         }
     }
@@ -184,8 +184,8 @@ mod tests {
     fn incomplete_layer_is_reported() {
         for layer in Layer::ALL {
             for hold in [
-                Hold::Missing("too old".into()),
-                Hold::Partly("ABI 2".into()),
+                LayerStatus::Missing("too old".into()),
+                LayerStatus::Partial("ABI 2".into()),
             ] {
                 let kernel = Lacking(layer, hold);
                 let (outcome, decision, reason, error) = confine(Mode::BestEffort, &kernel);
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn complete_confinement_succeeds() {
-        let kernel = Lacking(Layer::Seccomp, Hold::Whole("fine".into()));
+        let kernel = Lacking(Layer::Seccomp, LayerStatus::Full("fine".into()));
         let (outcome, decision, reason, error) = confine(Mode::Required, &kernel);
         assert!(outcome.is_ok());
         assert_eq!((decision, error.as_str()), (Decision::Completed, ""));
@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn switched_off_is_reported() {
-        let kernel = Lacking(Layer::Seccomp, Hold::Missing("none".into()));
+        let kernel = Lacking(Layer::Seccomp, LayerStatus::Missing("none".into()));
         let (outcome, decision, reason, error) = confine(Mode::Off, &kernel);
         assert!(outcome.is_ok());
         assert_eq!((decision, reason.as_str()), (Decision::Failed, ""));

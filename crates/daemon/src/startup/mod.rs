@@ -71,9 +71,11 @@ pub fn main_with(arguments: impl IntoIterator<Item = OsString>, parts: &Parts<'_
             ));
             Ok(())
         }
-        Command::Probe { config, wear, json } => {
-            probe::run(config, wear, json).map(|text| say(&text))
-        }
+        Command::Probe {
+            config,
+            layers,
+            json,
+        } => probe::run(config, layers, json).map(|text| say(&text)),
         Command::Check { config } => check(&settings::config_path(config)),
         Command::Run { config } => run(&settings::config_path(config), parts),
     });
@@ -131,7 +133,7 @@ fn run(path: &Path, parts: &Parts<'_>) -> Result<(), Failure> {
     let mut confinement = Confinement::new(config.confinement, parts.layers);
     // Under the unit `Nice=` has set it already.
     if pulse_sandbox::own_uid() == 0
-        && let Err(error) = pulse_sandbox::take_priority()
+        && let Err(error) = pulse_sandbox::raise_priority()
     {
         tracing::info!("cannot raise the daemon's priority: {error}");
     }

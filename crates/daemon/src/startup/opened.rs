@@ -8,7 +8,7 @@ use crate::startup::socket_access;
 use crate::startup::trusted_path::is_ours_alone;
 use crate::sys::systemd::ServiceManager;
 use pulse_core::config::Config;
-use pulse_sandbox::{Handed, Inherited, ServiceUser};
+use pulse_sandbox::{InheritedSocket, NamedSocket, ServiceUser};
 use std::fs::DirBuilder;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -83,20 +83,22 @@ struct Given {
 impl Given {
     fn take() -> Self {
         let mut given = Self::default();
-        for Handed { name, socket } in pulse_sandbox::inherited_sockets() {
+        for NamedSocket { name, socket } in pulse_sandbox::inherited_sockets() {
             match socket {
-                Inherited::Unix(listener) if name == CONTROL_NAME && given.control.is_none() => {
+                InheritedSocket::Unix(listener) if name == CONTROL_NAME && given.control.is_none() => {
                     tracing::info!("systemd passed on the control socket");
                     given.control = Some(listener);
                 }
-                Inherited::Unix(listener) if name != CONTROL_NAME && given.callers.is_none() => {
+                InheritedSocket::Unix(listener)
+                    if name != CONTROL_NAME && given.callers.is_none() =>
+                {
                     tracing::info!(
                         "systemd passed on the callers' socket {}",
                         local_path(&listener)
                     );
                     given.callers = Some(listener);
                 }
-                Inherited::Tcp(listener) if given.tcp.is_none() => {
+                InheritedSocket::Tcp(listener) if given.tcp.is_none() => {
                     let address = listener.local_addr().map(|address| address.to_string());
                     tracing::info!(
                         "systemd passed on the metrics port {}",
@@ -199,7 +201,7 @@ fn make(directory: &Path, mode: u32, user: &ServiceUser) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
         made => made.map(|()| true),
     };
-    match user.new_owner() {
+    match user.target_ids() {
         Some((uid, gid)) if is_ours_alone(above)? => {
             if create()? {
                 lchown(directory, Some(uid), Some(gid))
@@ -207,7 +209,7 @@ fn make(directory: &Path, mode: u32, user: &ServiceUser) -> io::Result<()> {
                 Ok(())
             }
         }
-        _ => user.act(create).map(drop),
+        _ => user.run(create).map(drop),
     }
 }
 

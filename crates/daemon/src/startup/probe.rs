@@ -1,10 +1,10 @@
 //! `confine-probe`: attempts at what the confinement has to stop, with their outcomes.
 
-use crate::startup::confinement::places;
+use crate::startup::confinement::daemon_paths;
 use crate::startup::settings;
 use crate::startup::{Failure, find_user};
-use pulse_sandbox::probe::{self, Findings, Outcome, Tried, Wear};
-use pulse_sandbox::{Hold, Kernel};
+use pulse_sandbox::probe::{self, AttemptResult, Findings, Outcome, ProbeLayers};
+use pulse_sandbox::{Kernel, LayerStatus};
 use serde_json::{Value, json};
 use std::io;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use std::path::PathBuf;
 /// # Errors
 /// [`Failure::LetThrough`], with the text, when an attempt succeeded or could not be made;
 /// else what could not be read or opened.
-pub(crate) fn run(named: Option<PathBuf>, wear: Wear, json: bool) -> Result<String, Failure> {
+pub(crate) fn run(named: Option<PathBuf>, layers: ProbeLayers, json: bool) -> Result<String, Failure> {
     let path = settings::config_path(named);
     let config = settings::load(&path)?;
     if !config.ssh_dir.exists() {
@@ -28,8 +28,8 @@ pub(crate) fn run(named: Option<PathBuf>, wear: Wear, json: bool) -> Result<Stri
         return Err(Failure::Open { what, error });
     }
     let user = find_user(&pulse_trust::service_user())?;
-    let places = places(&path, &config);
-    let findings = probe::run(&Kernel, wear, &user, &places).map_err(|error| Failure::Open {
+    let daemon_paths = daemon_paths(&path, &config);
+    let findings = probe::run(&Kernel, layers, &user, &daemon_paths).map_err(|error| Failure::Open {
         what: "preparation of the attempts".into(),
         error,
     })?;
@@ -47,8 +47,8 @@ pub(crate) fn run(named: Option<PathBuf>, wear: Wear, json: bool) -> Result<Stri
 
 /// Whether every attempt was made and stopped.
 fn is_tight(findings: &Findings) -> bool {
-    let stopped = |tried: &Tried| matches!(tried.outcome, Outcome::Stopped { .. });
-    findings.tried.iter().all(stopped)
+    let stopped = |tried: &AttemptResult| matches!(tried.outcome, Outcome::Stopped { .. });
+    findings.attempts.iter().all(stopped)
 }
 
 /// An outcome's result, and the layer that stopped the attempt.
@@ -63,11 +63,11 @@ fn words(outcome: Outcome) -> (&'static str, &'static str) {
     }
 }
 
-fn hold_words(hold: &Hold) -> (&'static str, &str) {
+fn hold_words(hold: &LayerStatus) -> (&'static str, &str) {
     match hold {
-        Hold::Whole(detail) => ("whole", detail),
-        Hold::Partly(detail) => ("partly", detail),
-        Hold::Missing(detail) => ("missing", detail),
+        LayerStatus::Full(detail) => ("whole", detail),
+        LayerStatus::Partial(detail) => ("partly", detail),
+        LayerStatus::Missing(detail) => ("missing", detail),
     }
 }
 
@@ -78,9 +78,9 @@ fn as_table(findings: &Findings) -> String {
         text.push_str(&format!("{layer}: {state}, {detail}\n"));
     }
     text.push_str(&format!("\n{:<44}{:<16}stopped by\n", "attempt", "outcome"));
-    for tried in &findings.tried {
+    for tried in &findings.attempts {
         let (outcome, by) = words(tried.outcome);
-        text.push_str(&format!("{:<44}{outcome:<16}{by}\n", tried.what));
+        text.push_str(&format!("{:<44}{outcome:<16}{by}\n", tried.attempt));
     }
     text + &format!("\n{}\n", summary(findings))
 }
@@ -88,7 +88,7 @@ fn as_table(findings: &Findings) -> String {
 fn summary(findings: &Findings) -> String {
     let count = |matching: fn(&Outcome) -> bool| {
         let matching = findings
-            .tried
+            .attempts
             .iter()
             .filter(|tried| matching(&tried.outcome));
         matching.count()
@@ -104,11 +104,11 @@ fn as_json(findings: &Findings) -> Value {
         let (state, detail) = hold_words(hold);
         json!({"layer": layer.to_string(), "state": state, "detail": detail})
     });
-    let attempts = findings.tried.iter().map(|tried| {
+    let attempts = findings.attempts.iter().map(|tried| {
         let (outcome, by) = words(tried.outcome);
         let stopped = matches!(tried.outcome, Outcome::Stopped { .. });
         let by = stopped.then_some(by);
-        json!({"attempt": tried.what, "outcome": outcome, "stopped": stopped, "by": by})
+        json!({"attempt": tried.attempt, "outcome": outcome, "stopped": stopped, "by": by})
     });
     json!({
         "outside": findings.outside.to_string(),
@@ -121,22 +121,22 @@ fn as_json(findings: &Findings) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pulse_sandbox::probe::By;
-    use pulse_sandbox::{Layer, Outside};
+    use pulse_sandbox::probe::StoppedBy;
+    use pulse_sandbox::{Layer, OuterConfinement};
 
     fn findings(outcome: Outcome) -> Findings {
-        let what = "reboot";
+        let attempt = "reboot";
         Findings {
-            outside: Outside::default(),
-            layers: vec![(Layer::Seccomp, Hold::Missing("none".into()))],
-            tried: vec![Tried { what, outcome }],
+            outside: OuterConfinement::default(),
+            layers: vec![(Layer::Seccomp, LayerStatus::Missing("none".into()))],
+            attempts: vec![AttemptResult { attempt, outcome }],
         }
     }
 
     #[test]
     fn successful_attempt_is_a_failure() {
         let error = "EPERM";
-        let by = By::Seccomp;
+        let by = StoppedBy::Seccomp;
         assert!(is_tight(&findings(Outcome::Stopped { error, by })));
         for (outcome, word) in [
             (Outcome::LetThrough("EINVAL"), "LET THROUGH"),

@@ -5,7 +5,7 @@ use pulse_core::config::{
 };
 use pulse_core::trust::{Demand, Untrusted};
 use pulse_trust::Refused;
-use pulse_trust::places::{self, Flaw, Place};
+use pulse_trust::paths::{self, Flaw, TrustedPath};
 use std::env::var_os;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -103,7 +103,7 @@ pub(crate) fn load(path: &Path) -> Result<Config, SettingsError> {
 /// # Errors
 /// [`SettingsError::UntrustedPlace`] for the first that one may change.
 pub(crate) fn check_directories(config: &Config) -> Result<(), SettingsError> {
-    check_places(&places::directories(config))
+    check_places(&paths::directories(config))
 }
 
 /// As [`check_directories`], with the files that are read later.
@@ -112,10 +112,10 @@ pub(crate) fn check_directories(config: &Config) -> Result<(), SettingsError> {
 /// As [`check_directories`].
 pub(crate) fn check_all(config: &Config) -> Result<(), SettingsError> {
     check_directories(config)?;
-    check_places(&places::files(config))
+    check_places(&paths::files(config))
 }
 
-fn check_places(places: &[Place]) -> Result<(), SettingsError> {
+fn check_places(places: &[TrustedPath]) -> Result<(), SettingsError> {
     for place in places {
         let name = place.name;
         match place.flaw(pulse_trust::owners()) {

@@ -1,4 +1,4 @@
-//! What the tests share: made-up nodes on disk, and the real binary.
+//! Shared by the tests: simulated nodes on disk, and the binary.
 #![allow(dead_code, reason = "each test program uses its own part")]
 
 use std::ffi::OsStr;
@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// 2026-11-21T10:00:03Z, when all readings of the tests are made.
+/// 2026-11-21T10:00:03Z, the time of every reading in the tests.
 pub(crate) const NOON: Duration = Duration::from_secs(1_795_255_203);
 
 pub(crate) fn wall() -> SystemTime {
     UNIX_EPOCH + NOON
 }
 
-/// A tree of devices in a directory that goes away with it.
+/// A tree of sensor files in a temporary directory.
 pub(crate) struct Tree(tempfile::TempDir);
 
 impl Tree {
@@ -22,7 +22,7 @@ impl Tree {
         Self(tempfile::tempdir().unwrap())
     }
 
-    /// One of the made-up nodes.
+    /// A simulated node.
     pub(crate) fn of(node: &str) -> Self {
         let nodes = pulse_simnode::tree::all();
         let (_, manifest) = nodes.iter().find(|(name, _)| *name == node).unwrap();
@@ -52,7 +52,7 @@ impl Tree {
     }
 }
 
-/// The helper, not yet started: on this tree, in no SSH session.
+/// A command for the helper on this tree, outside an SSH session.
 pub(crate) fn helper(root: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pulse-sensor-node"));
     command.env_clear().arg("--sys-root").arg(root);
@@ -60,19 +60,19 @@ pub(crate) fn helper(root: &Path) -> Command {
     command
 }
 
-/// Runs it with words in its argument vector.
+/// Runs the helper with words in its argument vector.
 pub(crate) fn by_words(root: &Path, words: &[&str]) -> Output {
     helper(root).args(words).output().unwrap()
 }
 
-/// Runs it as a forced command that was asked for this.
+/// Runs the helper as a forced command, with this command of the client.
 pub(crate) fn over_ssh(root: &Path, original: impl AsRef<OsStr>) -> Output {
     let mut command = helper(root);
     command.env("SSH_ORIGINAL_COMMAND", original);
     command.output().unwrap()
 }
 
-/// A helper that serves, and both ends of its channel.
+/// A running `serve` command and its pipes.
 pub(crate) struct Serving {
     pub(crate) child: Child,
     pub(crate) requests: ChildStdin,
@@ -105,9 +105,9 @@ impl Serving {
         self.line()
     }
 
-    /// Sends the last bytes, closes the channel and waits for the end.
+    /// Sends the last bytes, closes standard input and waits for the exit.
     pub(crate) fn finish(mut self, last: &[u8]) -> Output {
-        // It may have ended already, and then its end of the pipe is closed.
+        // If the helper has exited already, its end of the pipe is closed.
         let _ = self.requests.write_all(last);
         drop(self.requests);
         let rest = std::io::read_to_string(self.answers).unwrap();

@@ -1,5 +1,5 @@
-//! Writes what the tables of confinement make into the repository, or says what
-//! differs there. `cargo xtask policy` starts it.
+//! Writes the files rendered from the confinement tables to the repository, or lists those that
+//! differ. `cargo xtask policy` starts it.
 
 use std::io::{self, Write};
 use std::path::Path;

@@ -1,97 +1,88 @@
-//! Trying what an attacker would, from inside the confinement.
+//! The confinement probe: makes the system calls that an attacker would make, from inside the
+//! confinement, and reports what stops each.
 //!
-//! The process that asks for this is confined for good and is of no use
-//! afterwards. Every attempt has arguments that do no harm even where the call is
-//! let through, or is left out unless a layer that stops it is in force: which is
-//! found out by trying something harmless, not by believing what was reported.
+//! The calling process is confined irrevocably and must exit afterwards. No attempt does harm,
+//! even if nothing stops it: most have arguments that are wrong in any case, and the others are
+//! made only if a layer that stops them is in force. Whether a layer is in force is found out
+//! by a harmless call, since the status that it reported may be wrong.
 
 mod attempts;
-mod ground;
+mod fixtures;
 
-use crate::layers::{Hold, Layer, Layers};
+use crate::layers::{Layer, LayerStatus, Layers};
 use crate::limits;
-use crate::outside::Outside;
+use crate::outside::{OuterConfinement, OuterFilter};
 use crate::privileges::ServiceUser;
-use crate::rules::Places;
+use crate::rules::DaemonPaths;
 use crate::tables::{self, startup};
-use attempts::{Attempt, Care, Undo};
-use ground::Ground;
+use attempts::{Attempt, Cleanup, Precondition, Target};
+use fixtures::Fixtures;
 use nix::errno::Errno;
 use std::io;
 
-/// What was tried, and what came of it.
+/// An attempt and its outcome.
 #[derive(Clone, Debug)]
-pub struct Tried {
-    /// What an attacker would want.
-    pub what: &'static str,
-    /// What came of it.
+pub struct AttemptResult {
+    /// The attempt, as a verb phrase or the name of a kernel interface.
+    pub attempt: &'static str,
+    /// The outcome.
     pub outcome: Outcome,
 }
 
-/// What came of an attempt.
+/// The outcome of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It was refused.
     Stopped {
-        /// With this error.
+        /// The name of the error (errno(3)).
         error: &'static str,
-        /// By this.
-        by: By,
+        /// The layer that refused it.
+        by: StoppedBy,
     },
-    /// It was not refused: it succeeded, or only its harmless arguments failed.
+    /// It was not refused: it succeeded, or failed only because of its harmless arguments.
     LetThrough(&'static str),
-    /// What is needed for trying it without harm is not in force.
+    /// Not made, because nothing that stops it is in force and it could do harm.
     NotTried,
 }
 
-/// What stopped an attempt.
+/// The layer that stopped an attempt, as far as the error tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum By {
-    /// The filter of system calls.
+pub enum StoppedBy {
+    /// The daemon's seccomp filter.
     Seccomp,
-    /// The rules for files, ports and processes.
+    /// Landlock.
     Landlock,
-    /// Either Landlock, or what any user without privileges may not.
+    /// Landlock or the permissions of an unprivileged user.
     LandlockOrPermissions,
-    /// The number of tasks, or the memory, may not grow.
+    /// `RLIMIT_NPROC` or `PR_SET_MDWE`.
     Limits,
-    /// Either the enforced profile, or what any user without privileges may not.
+    /// The enforced `AppArmor` profile or the permissions of an unprivileged user.
     AppArmorOrPermissions,
-    /// What holds the process from outside: a unit's or a container's filter.
+    /// The filter of a unit or a container's runtime.
     Outside,
-    /// It is not there in the file system that the process sees.
+    /// The mount namespace: the file is not in it.
     Hidden,
-    /// That file system cannot be written.
+    /// A file system that is mounted read-only.
     ReadOnly,
-    /// The process has no privilege for it.
+    /// The permissions of an unprivileged user.
     Permissions,
-    /// The kernel has no such call.
+    /// A kernel that lacks the call.
     Kernel,
 }
 
-/// Which layers the probe puts on.
+/// The layers that the probe applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wear {
-    /// All, as the daemon.
+pub enum ProbeLayers {
+    /// All, as the daemon does.
     All,
     /// This one.
-    One(Layer),
-    /// None: what stops the attempts holds from outside.
-    Nothing,
+    Only(Layer),
+    /// None: only the outer confinement is in force.
+    None,
 }
 
-impl Wear {
-    fn includes(self, layer: Layer) -> bool {
-        match self {
-            Self::All => true,
-            Self::One(one) => one == layer,
-            Self::Nothing => false,
-        }
-    }
-}
-
-impl By {
-    /// In a word or three.
+impl StoppedBy {
+    /// The words of the probe's output.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -109,213 +100,235 @@ impl By {
     }
 }
 
-/// What the probe found.
+/// The result of the probe.
 #[derive(Clone, Debug)]
 pub struct Findings {
-    /// What held the process before.
-    pub outside: Outside,
-    /// The layers that were put on, and how they hold.
-    pub layers: Vec<(Layer, Hold)>,
+    /// The confinement of the process before the probe.
+    pub outside: OuterConfinement,
+    /// The layers that the probe applied, and their status.
+    pub layers: Vec<(Layer, LayerStatus)>,
     /// Every attempt.
-    pub tried: Vec<Tried>,
+    pub attempts: Vec<AttemptResult>,
 }
 
-/// Confines this process and tries everything.
+/// Confines this process and makes every attempt.
 ///
 /// # Errors
-/// When what the attempts need cannot be made.
+/// A socket or path that the attempts need cannot be created.
 pub fn run(
     kernel: &dyn Layers,
-    wear: Wear,
+    layers: ProbeLayers,
     user: &ServiceUser,
-    places: &Places,
+    paths: &DaemonPaths,
 ) -> io::Result<Findings> {
-    let outside = Outside::look();
-    let ground = Ground::prepare(places)?;
-    let worn = Layer::ALL.into_iter().filter(|layer| wear.includes(*layer));
-    let layers: Vec<_> = worn
-        .map(|layer| (layer, put_on(layer, kernel, user, places)))
-        .collect();
-    let force = InForce::look(&outside, &layers);
-    let tried = attempts::all().map(|attempt| Tried {
-        what: attempt.what,
-        outcome: force.attempt(attempt, &ground),
+    let outside = OuterConfinement::detect();
+    let fixtures = Fixtures::create(paths)?;
+    let wanted = Layer::ALL.into_iter().filter(|layer| match layers {
+        ProbeLayers::All => true,
+        ProbeLayers::Only(only) => only == *layer,
+        ProbeLayers::None => false,
     });
-    let tried = tried.collect();
+    let layers: Vec<_> = wanted
+        .map(|layer| {
+            let status = match layer {
+                Layer::Privileges => kernel.drop_privileges(user),
+                Layer::Landlock => kernel.restrict_access(&paths.rules()),
+                Layer::Limits => kernel.set_limits(),
+                Layer::Seccomp => kernel.filter_calls(tables::SYSCALLS),
+            };
+            (layer, status)
+        })
+        .collect();
+    let in_force = InForce::detect(&outside, &layers);
+    let attempts = attempts::all().map(|attempt| AttemptResult {
+        attempt: attempt.name,
+        outcome: in_force.outcome(attempt, &fixtures),
+    });
     Ok(Findings {
+        attempts: attempts.collect(),
         outside,
         layers,
-        tried,
     })
 }
 
-fn put_on(layer: Layer, kernel: &dyn Layers, user: &ServiceUser, places: &Places) -> Hold {
-    match layer {
-        Layer::Privileges => kernel.drop_privileges(user),
-        Layer::Landlock => kernel.restrict_access(&places.rules()),
-        Layer::Limits => kernel.limit(),
-        Layer::Seccomp => kernel.filter_calls(tables::SYSCALLS),
-    }
-}
-
-/// What is in force, as trying shows.
+/// The layers that are in force, as harmless calls show.
 struct InForce<'a> {
-    outside: &'a Outside,
+    outside: &'a OuterConfinement,
     seccomp: bool,
     landlock: bool,
     limits: bool,
-    no_more_tasks: bool,
+    no_new_tasks: bool,
     is_root: bool,
     pid: u32,
 }
 
 impl<'a> InForce<'a> {
-    fn look(outside: &'a Outside, layers: &[(Layer, Hold)]) -> Self {
-        let is_worn = |wanted| {
-            let mut worn = layers.iter();
-            worn.any(|(layer, hold)| *layer == wanted && !matches!(hold, Hold::Missing(_)))
+    fn detect(outside: &'a OuterConfinement, layers: &[(Layer, LayerStatus)]) -> Self {
+        let is_applied = |wanted| {
+            layers.iter().any(|(layer, status)| {
+                *layer == wanted && !matches!(status, LayerStatus::Missing(_))
+            })
         };
         Self {
             outside,
-            seccomp: is_worn(Layer::Seccomp) && is_filter_felt(),
-            landlock: is_worn(Layer::Landlock) && is_root_directory_closed(),
-            limits: is_worn(Layer::Limits),
-            no_more_tasks: limits::are_tasks_forbidden(),
+            // getppid(2) never fails, except by a filter.
+            seccomp: is_applied(Layer::Seccomp)
+                && call(libc::SYS_getppid, [0; 6]) == Err(Errno::EPERM),
+            landlock: is_applied(Layer::Landlock) && is_root_directory_closed(),
+            limits: is_applied(Layer::Limits),
+            no_new_tasks: limits::are_tasks_forbidden(),
             is_root: nix::unistd::geteuid().is_root(),
             pid: std::process::id(),
         }
     }
 
-    fn attempt(&self, attempt: &Attempt, ground: &Ground) -> Outcome {
-        let arguments = (attempt.arguments)(ground);
-        let refused = self.refuses(attempt.number, &arguments);
-        let may_try = match attempt.care {
-            Care::None => true,
-            Care::Either => refused.is_some() || self.landlock,
-            Care::Filter => refused.is_some(),
-            Care::FilterOrLimit => refused.is_some() || self.no_more_tasks,
+    fn outcome(&self, attempt: &Attempt, fixtures: &Fixtures) -> Outcome {
+        let arguments = (attempt.arguments)(fixtures);
+        let filter = self.refusing_filter(attempt.number, &arguments);
+        let is_safe = match attempt.precondition {
+            Precondition::None => true,
+            Precondition::FilterOrLandlock => filter.is_some() || self.landlock,
+            Precondition::Filter => filter.is_some(),
+            Precondition::FilterOrTaskLimit => filter.is_some() || self.no_new_tasks,
         };
-        if !may_try {
+        if !is_safe {
             return Outcome::NotTried;
         }
-        if arguments[0] == ground::NOT_HERE {
-            let (error, by) = ("EAFNOSUPPORT", By::Kernel);
-            return Outcome::Stopped { error, by };
+        if arguments[0] == fixtures::UNAVAILABLE {
+            return Outcome::Stopped {
+                error: "EAFNOSUPPORT",
+                by: StoppedBy::Kernel,
+            };
         }
         match call(attempt.number, arguments) {
             Ok(result) => {
-                undo(attempt.undo, result, &arguments);
+                clean_up(attempt.cleanup, result, &arguments);
                 Outcome::LetThrough("success")
             }
-            Err(errno) => self.judge(attempt, errno, refused),
+            Err(errno) => self.judge(attempt, errno, filter),
         }
     }
 
-    /// Which filter refuses this call: ours, or the one around us, of which only that
-    /// is believed which it could not permit.
-    fn refuses(&self, number: i64, arguments: &[u64; 6]) -> Option<By> {
+    /// The seccomp filter that refuses this call: ours, or else an outer one. The rules of an
+    /// outer filter cannot be read. It is taken for the one rendered from the tables, and
+    /// refuses what the startup tables do not permit; a filter that compares numbers alone
+    /// refuses only what they do not list.
+    fn refusing_filter(&self, number: i64, arguments: &[u64; 6]) -> Option<StoppedBy> {
         if self.seccomp && !tables::permits(number, arguments, self.pid) {
-            return Some(By::Seccomp);
+            return Some(StoppedBy::Seccomp);
         }
-        let filter = self.outside.filter?;
-        let is_permitted = if filter.sees_arguments {
-            startup::permits(number, arguments, self.pid)
-        } else {
-            startup::knows(number)
+        let is_permitted = match self.outside.filter {
+            OuterFilter::None => return None,
+            OuterFilter::ByArguments => startup::permits(number, arguments, self.pid),
+            OuterFilter::ByNumber => startup::lists(number),
         };
-        (!is_permitted).then_some(By::Outside)
+        (!is_permitted).then_some(StoppedBy::Outside)
     }
 
-    fn judge(&self, attempt: &Attempt, errno: Errno, refused: Option<By>) -> Outcome {
-        let by = match (errno, refused) {
+    fn judge(&self, attempt: &Attempt, errno: Errno, filter: Option<StoppedBy>) -> Outcome {
+        let is_file = attempt.target == Target::File;
+        let by = match (errno, filter) {
             (Errno::EPERM, Some(filter)) => filter,
             (Errno::EPERM | Errno::EACCES, _) => self.denied_by(attempt),
-            (Errno::EAGAIN, _) if self.no_more_tasks => By::Limits,
-            (Errno::EAFNOSUPPORT | Errno::ENOSYS, _) if self.outside.filter.is_some() => {
-                By::Outside
+            (Errno::EAGAIN, _) if self.no_new_tasks => StoppedBy::Limits,
+            // systemd's RestrictAddressFamilies= and runc's default action give these errors.
+            (Errno::EAFNOSUPPORT | Errno::ENOSYS, _)
+                if self.outside.filter != OuterFilter::None =>
+            {
+                StoppedBy::Outside
             }
-            (Errno::EAFNOSUPPORT | Errno::ENOSYS, _) => By::Kernel,
-            (Errno::ENOENT, _) if attempt.of_files => By::Hidden,
-            (Errno::EROFS, _) if attempt.of_files => By::ReadOnly,
+            (Errno::EAFNOSUPPORT | Errno::ENOSYS, _) => StoppedBy::Kernel,
+            (Errno::ENOENT, _) if is_file => StoppedBy::Hidden,
+            (Errno::EROFS, _) if is_file => StoppedBy::ReadOnly,
             _ => return Outcome::LetThrough(name(errno)),
         };
         let error = name(errno);
         Outcome::Stopped { error, by }
     }
 
-    fn denied_by(&self, attempt: &Attempt) -> By {
-        match attempt.landlock && self.landlock {
-            true if self.is_root => By::Landlock,
-            true => By::LandlockOrPermissions,
-            false if attempt.of_memory && self.limits => By::Limits,
-            false if self.outside.is_profile_enforced() => By::AppArmorOrPermissions,
-            false if self.outside.filter.is_some() => By::Outside,
-            false => By::Permissions,
+    /// The layer behind an `EPERM` or `EACCES` that no filter explains. Landlock and the usual
+    /// permissions give the same errors; only root, which has all permissions, can tell them
+    /// apart.
+    fn denied_by(&self, attempt: &Attempt) -> StoppedBy {
+        if self.landlock && matches!(attempt.target, Target::File | Target::Landlock) {
+            if self.is_root {
+                StoppedBy::Landlock
+            } else {
+                StoppedBy::LandlockOrPermissions
+            }
+        } else if self.limits && attempt.target == Target::Memory {
+            StoppedBy::Limits
+        } else if self.outside.is_profile_enforced() {
+            StoppedBy::AppArmorOrPermissions
+        } else if self.outside.filter != OuterFilter::None {
+            StoppedBy::Outside
+        } else {
+            StoppedBy::Permissions
         }
     }
 }
 
-/// Nobody is refused this call but by a filter.
-fn is_filter_felt() -> bool {
-    call(libc::SYS_getppid, [0; 6]) == Err(Errno::EPERM)
-}
-
-/// Nobody may not list `/` but by Landlock, or by a profile that does the same.
+/// True if listing `/` is refused. Every user may list it, unless Landlock, or a profile with
+/// the same effect, is in force.
 fn is_root_directory_closed() -> bool {
-    let mut root = [0; 6];
-    root[0] = attempts::HERE;
-    root[1] = c"/".as_ptr().addr() as u64;
-    root[2] = u64::from(libc::O_DIRECTORY.unsigned_abs());
-    let opened = call(libc::SYS_openat, root);
+    let root = fixtures::c_str(c"/");
+    let opened = call(libc::SYS_openat, attempts::open(root, libc::O_DIRECTORY));
     if let Ok(descriptor) = opened {
         close(descriptor);
     }
     opened == Err(Errno::EACCES)
 }
 
-/// Takes back what an attempt made that should not have succeeded.
-fn undo(how: Undo, result: i64, arguments: &[u64; 6]) {
+/// Removes what an attempt created although it should have been stopped.
+fn clean_up(cleanup: Cleanup, result: i64, arguments: &[u64; 6]) {
     let [first, second, third, ..] = *arguments;
-    match how {
-        Undo::Nothing => (),
-        Undo::Close => close(result),
-        Undo::CloseAndUnlink => {
+    match cleanup {
+        Cleanup::None => (),
+        Cleanup::Close => close(result),
+        Cleanup::CloseAndUnlink => {
             close(result);
             unlink(first, second, 0);
         }
-        Undo::Unlink => unlink(first, second, 0),
-        Undo::UnlinkLink => unlink(second, third, 0),
-        Undo::RemoveDirectory => unlink(first, second, libc::AT_REMOVEDIR.unsigned_abs()),
+        Cleanup::Unlink => unlink(first, second, 0),
+        Cleanup::UnlinkSymlink => unlink(second, third, 0),
+        Cleanup::RemoveDirectory => unlink(first, second, libc::AT_REMOVEDIR.unsigned_abs()),
     }
 }
 
 fn close(descriptor: i64) {
     if let Ok(descriptor) = i32::try_from(descriptor) {
-        // It is ours, and what we cannot close closes with us.
+        // The attempt has just created it. If it cannot be closed, it closes with the process.
         let _ = nix::unistd::close(descriptor);
     }
 }
 
 fn unlink(directory: u64, name: u64, flags: u32) {
     let arguments = [directory, name, u64::from(flags), 0, 0, 0];
-    // What may not be removed either is left: the attempt is reported anyway.
+    // A file that cannot be removed either stays; the attempt is reported as let through.
     let _ = call(libc::SYS_unlinkat, arguments);
 }
 
-#[expect(unsafe_code, reason = "the probe makes calls that nobody wraps")]
+#[expect(
+    unsafe_code,
+    reason = "the probe makes calls that no library wraps, with arguments that are wrong"
+)]
 #[expect(clippy::many_single_char_names, reason = "six arguments without names")]
 fn call(number: i64, arguments: [u64; 6]) -> Result<i64, Errno> {
     let [a, b, c, d, e, f] = arguments;
-    // SAFETY: pointers in the attempts are null, invalid on purpose, to static
-    // text, or to what the ground holds; none of the calls writes through them but
-    // into the ground's own buffer, maps over memory or ends a thread.
+    // SAFETY: the numbers and arguments are those of the table of attempts and of the three
+    // calls above. Each pointer among them is null, or 1, which no process can map
+    // (mmap_min_addr), or points to a static C string, or into the fixtures, which outlive the
+    // call. None of the calls writes through a valid pointer, except process_vm_readv(2), into
+    // the fixture's own page, which nothing else uses. mmap(2) is called without MAP_FIXED, so it
+    // replaces no mapping; mprotect(2) only adds rights to that page. A call that makes a task,
+    // or ends or replaces this process, is made only if a filter or limit refuses it.
     let result = unsafe { libc::syscall(number, a, b, c, d, e, f) };
     Errno::result(result)
 }
 
-/// The name of an error as errno(3) has it.
+/// The name of an error, as errno(3) has it.
 fn name(errno: Errno) -> &'static str {
-    const KNOWN: &[(Errno, &str)] = &[
+    const NAMES: &[(Errno, &str)] = &[
         (Errno::EPERM, "EPERM"),
         (Errno::EACCES, "EACCES"),
         (Errno::ENOSYS, "ENOSYS"),
@@ -336,8 +349,10 @@ fn name(errno: Errno) -> &'static str {
         (Errno::EROFS, "EROFS"),
         (Errno::EAGAIN, "EAGAIN"),
     ];
-    let known = KNOWN.iter().find(|(known, _)| *known == errno);
-    known.map_or_else(|| errno.desc(), |(_, name)| name)
+    NAMES
+        .iter()
+        .find(|(known, _)| *known == errno)
+        .map_or_else(|| errno.desc(), |(_, name)| name)
 }
 
 #[cfg(test)]
@@ -346,25 +361,25 @@ mod tests {
     use std::collections::HashSet;
 
     #[test]
-    fn there_are_enough_attempts_and_none_twice() {
-        let names: HashSet<_> = attempts::all().map(|attempt| attempt.what).collect();
+    fn attempts_have_unique_names() {
+        let names: HashSet<_> = attempts::all().map(|attempt| attempt.name).collect();
         assert_eq!(names.len(), attempts::all().count());
         assert!(names.len() >= 30, "{}", names.len());
     }
 
     #[test]
-    fn what_could_do_harm_is_never_a_call_that_the_filter_lets_through() {
-        let places = Places {
+    fn harmful_attempts_are_refused_calls() {
+        let paths = DaemonPaths {
             configuration: "/nowhere/config.toml".into(),
             ssh_directory: "/nowhere/ssh".into(),
             log_directory: "/nowhere/log".into(),
-            ..Places::default()
+            ..DaemonPaths::default()
         };
-        let ground = Ground::prepare(&places).unwrap();
-        for attempt in attempts::all().filter(|a| a.care != Care::None) {
-            let arguments = (attempt.arguments)(&ground);
+        let fixtures = Fixtures::create(&paths).unwrap();
+        for attempt in attempts::all().filter(|a| a.precondition != Precondition::None) {
+            let arguments = (attempt.arguments)(&fixtures);
             let permitted = tables::permits(attempt.number, &arguments, 1);
-            assert!(!permitted, "{}", attempt.what);
+            assert!(!permitted, "{}", attempt.name);
         }
     }
 }

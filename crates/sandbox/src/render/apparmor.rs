@@ -1,22 +1,22 @@
-//! Profiles for `AppArmor` (apparmor.d(5)).
+//! `AppArmor` profiles (apparmor.d(5)).
 
-use super::places::{self, HELPER, PROGRAM};
-use crate::tables::startup::{self, CAPABILITIES, PATHS_OF_ROOT, QUIETLY_REFUSED};
-use crate::tables::{Access, FAMILIES, PATHS, Path, helper as helper_tables};
+use super::paths::{HELPER, PROGRAM, default_path};
+use crate::tables::outer::{self, CAPABILITIES, ROOT_PATHS, SILENTLY_DENIED};
+use crate::tables::{Access, FAMILIES, PATHS, PathRule, helper as helper_tables};
 use std::fmt::Write;
 
-/// The daemon's. It holds from the start, so it permits what the daemon does until it
-/// serves, too.
+/// The daemon's profile. It is in force from the start, so it also permits what the daemon does
+/// before it serves.
 pub(crate) fn daemon() -> String {
     let mut text = head("pulse-sensor-proxy", PROGRAM, "docs/hardening.md");
     section(&mut text, "The program and its libraries.");
-    rule(&mut text, &format!("{PROGRAM} mr"), "itself");
-    rule(&mut text, LIBRARIES, "the dynamic build's libraries");
+    rule(&mut text, &format!("{PROGRAM} mr"), "the program itself");
+    rule(&mut text, LIBRARIES, "the libraries of the dynamic build");
     section(&mut text, "While it serves.");
     paths(&mut text, PATHS);
-    section(&mut text, "Until it serves.");
-    paths(&mut text, startup::PATHS);
-    section(&mut text, "Sockets. AppArmor does not know ports.");
+    section(&mut text, "Before it serves.");
+    paths(&mut text, outer::PATHS);
+    section(&mut text, "Sockets. AppArmor cannot restrict ports.");
     for family in FAMILIES {
         let name = family.name.trim_start_matches("AF_").to_lowercase();
         rule(&mut text, &format!("network {name} stream"), family.reason);
@@ -25,15 +25,18 @@ pub(crate) fn daemon() -> String {
     rule(
         &mut text,
         "network unix dgram",
-        "systemd is told how we fare, the journal gets our log",
+        "notifications to systemd, messages to the journal",
     );
-    section(&mut text, "Started as root, it becomes the service's user.");
-    paths(&mut text, PATHS_OF_ROOT);
+    section(
+        &mut text,
+        "Started as root, it changes to the service's user.",
+    );
+    paths(&mut text, ROOT_PATHS);
     for capability in CAPABILITIES {
         let name = format!("capability {}", capability.name);
         rule(&mut text, &name, capability.reason);
     }
-    for capability in QUIETLY_REFUSED {
+    for capability in SILENTLY_DENIED {
         let name = format!("deny capability {}", capability.name);
         rule(&mut text, &name, capability.reason);
     }
@@ -41,56 +44,56 @@ pub(crate) fn daemon() -> String {
     rule(
         &mut text,
         "signal (receive) peer=unconfined",
-        "who may signal it anyway may end it or have it read its configuration",
+        "root and the service's user may stop or reload it",
     );
     rule(
         &mut text,
         "signal (send, receive) peer=@{profile_name}",
-        "abort: a signal to itself",
+        "abort: a signal to this process",
     );
     end(
         &mut text,
         "pulse-sensor-proxy",
-        "Other directories in the configuration need a line there.",
+        "Add other directories of the configuration to this file.",
     );
     text
 }
 
-/// The helper's, on the nodes. It holds `ipmitool` too, which the helper starts.
+/// The helper's profile, which `ipmitool` inherits.
 pub(crate) fn helper() -> String {
     let mut text = head("pulse-sensor-node", HELPER, "docs/nodes.md");
     section(&mut text, "The program.");
-    rule(&mut text, &format!("{HELPER} mr"), "itself");
+    rule(&mut text, &format!("{HELPER} mr"), "the program itself");
     rule(
         &mut text,
         "@{PROC}/@{pid}/maps r",
-        "the C library looks where its stack ends",
+        "the C library finds the end of the stack",
     );
     section(&mut text, "A reading.");
     paths(&mut text, helper_tables::PATHS);
-    section(&mut text, "Where the BMC is asked, ipmitool.");
+    section(&mut text, "Queries of the BMC with ipmitool.");
     paths(&mut text, helper_tables::IPMITOOL_PATHS);
-    rule(&mut text, LIBRARIES, "its libraries' code");
+    rule(&mut text, LIBRARIES, "its libraries, mapped as code");
     section(&mut text, "Sockets and signals.");
     rule(
         &mut text,
         "network unix stream",
-        "what sshd hands over: requests, answers",
+        "requests and replies, over sockets of sshd",
     );
     rule(
         &mut text,
         "signal (receive) peer=unconfined",
-        "sshd, and who may signal it anyway, may end it",
+        "sshd, root and the helper's user may stop it",
     );
     rule(
         &mut text,
         "signal (send, receive) peer=@{profile_name}",
-        "an ipmitool that does not end",
+        "stops an ipmitool that hangs",
     );
     end(
         &mut text,
         "pulse-sensor-node",
-        "Another directory than /sys needs a line there.",
+        "Add another directory than /sys to this file.",
     );
     text
 }
@@ -100,8 +103,8 @@ const LIBRARIES: &str = "/{,usr/}lib/{,@{multiarch}/}*.so* mr";
 fn head(name: &str, program: &str, page: &str) -> String {
     format!(
         "# AppArmor profile of {name}, written by `cargo xtask policy` from\n\
-         # crates/sandbox/src/tables: what it does not list is refused. How to install,\n\
-         # stage and enforce it: {page}.\n\
+         # crates/sandbox/src/tables. What it does not list is refused. {page}\n\
+         # explains how to install and enforce it.\n\
          \n\
          abi <abi/3.0>,\n\
          \n\
@@ -111,7 +114,7 @@ fn head(name: &str, program: &str, page: &str) -> String {
     )
 }
 
-/// What an administrator adds is in a file of its own.
+/// Administrators add rules to a file of their own.
 fn end(text: &mut String, name: &str, hint: &str) {
     let _ = writeln!(text, "\n  # {hint}\n  include if exists <local/{name}>\n}}");
 }
@@ -125,93 +128,82 @@ fn rule(text: &mut String, rule: &str, reason: &str) {
     let _ = writeln!(text, "  # {reason}\n  {rule},");
 }
 
-fn paths(text: &mut String, paths: &[Path]) {
-    for path in paths {
-        let place = match places::of(path.whose) {
-            place if place == "/proc" => "@{PROC}".to_owned(),
-            place => place,
+fn paths(text: &mut String, paths: &[PathRule]) {
+    for rule in paths {
+        let path = match default_path(rule.path) {
+            path if path == "/proc" => "@{PROC}".to_owned(),
+            path => path,
         };
-        let _ = writeln!(text, "  # {}", path.reason);
-        for line in lines(&place, path) {
+        let _ = writeln!(text, "  # {}", rule.reason);
+        for line in lines(&path, rule) {
             let _ = writeln!(text, "  {line},");
         }
     }
 }
 
-/// The directory, and what is meant below it; or the file itself.
-fn lines(place: &str, path: &Path) -> Vec<String> {
-    let (file, directory) = (letters(path.access), letters_of_directory(path.access));
-    let mut lines = Vec::new();
-    if !directory.is_empty() {
-        lines.push(format!("{place}/ {directory}"));
-    }
-    match path.within {
-        [] if directory.is_empty() => lines.push(format!("{place} {file}")),
-        below => lines.extend(below.iter().map(|below| format!("{place}/{below} {file}"))),
-    }
-    lines
-}
-
-fn letters(access: &[Access]) -> String {
-    let letter = |access: &Access| match access {
+/// Rules for a directory and for the files below it that the patterns name; or for one file.
+fn lines(path: &str, rule: &PathRule) -> Vec<String> {
+    let file = permissions(rule.access, |access| match access {
         Access::ReadFile => Some('r'),
         Access::WriteFile | Access::Truncate | Access::MakeFile | Access::RemoveFile => Some('w'),
         Access::Lock => Some('k'),
-        // Mapped, and started under the same profile: `mix`.
         Access::Execute => Some('x'),
         Access::ReadDirectory | Access::MakeDirectory | Access::ControlDevice => None,
-    };
-    let found = in_order(&access.iter().filter_map(letter).collect::<Vec<_>>());
-    found.replace('x', "mix")
-}
-
-fn letters_of_directory(access: &[Access]) -> String {
-    let letter = |access: &Access| match access {
+    });
+    // Mapped as code, and executed under the same profile.
+    let file = file.replace('x', "mix");
+    let directory = permissions(rule.access, |access| match access {
         Access::ReadDirectory => Some('r'),
         Access::MakeDirectory => Some('w'),
         Access::Lock => Some('k'),
         _ => None,
-    };
-    in_order(&access.iter().filter_map(letter).collect::<Vec<_>>())
+    });
+    let mut lines = Vec::new();
+    if !directory.is_empty() {
+        lines.push(format!("{path}/ {directory}"));
+    }
+    match rule.within {
+        [] if directory.is_empty() => lines.push(format!("{path} {file}")),
+        below => lines.extend(below.iter().map(|below| format!("{path}/{below} {file}"))),
+    }
+    lines
 }
 
-/// Each letter once, as people write them.
-fn in_order(found: &[char]) -> String {
-    "rwkx"
-        .chars()
-        .filter(|letter| found.contains(letter))
-        .collect()
+/// The permissions of these rights, each letter once and in the usual order.
+fn permissions(access: &[Access], letter: fn(&Access) -> Option<char>) -> String {
+    let found: Vec<char> = access.iter().filter_map(letter).collect();
+    "rwkx".chars().filter(|c| found.contains(c)).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Every path, with its letters.
-    fn paths_of(profile: &str) -> impl Iterator<Item = (&str, &str)> {
+    /// Every path, with its permissions.
+    fn path_rules(profile: &str) -> impl Iterator<Item = (&str, &str)> {
         let rules = profile.lines().map(str::trim);
-        let of_paths = rules.filter(|rule| rule.starts_with(['/', '@']));
-        of_paths.filter_map(|rule| rule.trim_end_matches(',').rsplit_once(' '))
+        let path_rules = rules.filter(|rule| rule.starts_with(['/', '@']));
+        path_rules.filter_map(|rule| rule.trim_end_matches(',').rsplit_once(' '))
     }
 
-    /// The paths that may be executed.
+    /// The paths with permission to execute.
     fn programs(profile: &str) -> Vec<&str> {
-        let executed = paths_of(profile).filter(|(_, letters)| letters.contains('x'));
+        let executed = path_rules(profile).filter(|(_, letters)| letters.contains('x'));
         executed.map(|(path, _)| path).collect()
     }
 
     #[test]
-    fn nothing_may_be_executed_and_nothing_unconfined() {
+    fn daemon_executes_nothing() {
         assert_eq!(programs(&daemon()), [""; 0]);
         for text in [daemon(), helper()] {
-            let unconfined = paths_of(&text).find(|(_, letters)| letters.contains(['u', 'U']));
+            let unconfined = path_rules(&text).find(|(_, letters)| letters.contains(['u', 'U']));
             assert_eq!(unconfined, None);
             assert!(!text.contains("flags="), "{text}");
         }
     }
 
     #[test]
-    fn the_helper_may_start_ipmitool_under_its_own_profile_and_writes_to_a_bmc_alone() {
+    fn helper_starts_only_ipmitool() {
         let text = helper();
         for program in programs(&text) {
             assert!(
@@ -236,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn records_are_written_and_the_configuration_is_only_read() {
+    fn configuration_is_read_only() {
         let text = daemon();
         for line in [
             "  /etc/pulse-sensor-proxy/* r,",

@@ -12,7 +12,7 @@
 
 mod apparmor;
 mod oci;
-mod places;
+mod paths;
 mod systemd;
 
 use pulse_core::config;
@@ -20,13 +20,12 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-/// A file that the tables make.
+/// A rendered file.
 #[derive(Clone, Debug)]
 pub struct Artefact {
-    /// Where it stands, from the root of the repository.
+    /// Its path from the root of the repository.
     pub path: &'static str,
-    /// What it says.
-    pub text: String,
+    text: String,
 }
 
 impl Artefact {
@@ -34,16 +33,16 @@ impl Artefact {
         Self { path, text }
     }
 
-    /// Whether the repository at `root` has it just so.
+    /// True if the file in the repository at `root` has this content.
     #[must_use]
     pub fn is_current(&self, root: &Path) -> bool {
         fs::read_to_string(root.join(self.path)).is_ok_and(|text| text == self.text)
     }
 
-    /// Puts it into the repository at `root`.
+    /// Writes the file to the repository at `root`.
     ///
     /// # Errors
-    /// What the file system says.
+    /// The file system's.
     pub fn write(&self, root: &Path) -> io::Result<()> {
         let file = root.join(self.path);
         if let Some(directory) = file.parent() {
@@ -53,7 +52,7 @@ impl Artefact {
     }
 }
 
-/// Every file that the tables make.
+/// Every rendered file.
 #[must_use]
 pub fn artefacts() -> Vec<Artefact> {
     vec![
@@ -96,12 +95,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_checked_in_is_what_the_tables_say() {
+    fn checked_in_files_match_tables() {
         let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
         for artefact in artefacts() {
             assert!(
                 artefact.is_current(root),
-                "{} differs: run `cargo xtask policy` and look at what changes",
+                "{} differs: run `cargo xtask policy` and review the changes",
                 artefact.path
             );
         }

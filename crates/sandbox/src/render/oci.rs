@@ -1,14 +1,12 @@
-//! The filter of system calls that container runtimes put on: the `linux.seccomp` of
-//! the OCI runtime specification, as `--security-opt seccomp=` takes it too.
+//! The seccomp profile for container runtimes: `linux.seccomp` of the OCI runtime
+//! specification, which `--security-opt seccomp=` takes too.
 //!
-//! It holds from the start, so it permits what the daemon does until it serves. What
-//! it does not list fails with `EPERM`.
+//! It is in force from the start, so it also permits the calls before the daemon serves. A call
+//! that it does not list fails with `EPERM`.
 
-use crate::tables::{Answer, Argument, SYSCALLS, Syscall, Test, startup};
+use crate::tables::{Action, Argument, SYSCALLS, Syscall, Test, outer, startup};
 use serde::Serialize;
 
-/// What the tables call absent fails with this, so that the C library falls back to an
-/// older call, whose arguments can be seen.
 const ENOSYS: u32 = 38;
 const EPERM: u32 = 1;
 
@@ -33,12 +31,16 @@ struct Comparison {
     op: &'static str,
 }
 
-/// The daemon's, a rule on each line.
+/// The daemon's profile, one rule a line.
 pub(crate) fn daemon() -> String {
-    let calls = SYSCALLS.iter().chain(startup::SYSCALLS);
-    let rules = calls.chain(startup::RUNTIME).flat_map(rules);
-    let lines = rules.filter_map(|rule| serde_json::to_string(&rule).ok());
-    let lines: Vec<String> = lines.map(|line| format!("    {line}")).collect();
+    let lines: Vec<String> = SYSCALLS
+        .iter()
+        .chain(startup::SYSCALLS)
+        .chain(outer::RUNTIME_SYSCALLS)
+        .flat_map(rules)
+        .filter_map(|rule| serde_json::to_string(&rule).ok())
+        .map(|rule| format!("    {rule}"))
+        .collect();
     format!(
         "{{\n  \"defaultAction\": \"SCMP_ACT_ERRNO\",\n  \"defaultErrnoRet\": {EPERM},\n  \
          \"architectures\": [\"SCMP_ARCH_X86_64\", \"SCMP_ARCH_AARCH64\"],\n  \
@@ -47,7 +49,7 @@ pub(crate) fn daemon() -> String {
     )
 }
 
-/// One rule for each line of arguments: it is enough that one of them fits.
+/// One rule for each line of arguments: the runtime permits a call that passes one of them.
 fn rules(call: &'static Syscall) -> Vec<Rule> {
     let rule = |args| Rule {
         names: [call.name()],
@@ -56,23 +58,23 @@ fn rules(call: &'static Syscall) -> Vec<Rule> {
         args,
         comment: call.reason,
     };
-    if call.answer == Answer::Absent {
-        let mut refused = rule(Vec::new());
-        refused.action = "SCMP_ACT_ERRNO";
-        refused.errno_ret = Some(ENOSYS);
-        return vec![refused];
+    if call.action == Action::Enosys {
+        return vec![Rule {
+            action: "SCMP_ACT_ERRNO",
+            errno_ret: Some(ENOSYS),
+            ..rule(Vec::new())
+        }];
     }
     match call.arguments {
         [] => vec![rule(Vec::new())],
-        lines => lines.iter().map(|line| rule(comparisons(line))).collect(),
+        lines => lines
+            .iter()
+            .map(|line| rule(line.iter().filter_map(comparison).collect()))
+            .collect(),
     }
 }
 
-fn comparisons(line: &[Argument]) -> Vec<Comparison> {
-    line.iter().filter_map(comparison).collect()
-}
-
-/// `None` for the process's own id, which nobody knows yet: a container has its own.
+/// `None` for the daemon's own process ID, which is not known before the container starts.
 fn comparison(argument: &Argument) -> Option<Comparison> {
     let (value, value_two) = match argument.test {
         Test::OwnPid => return None,
@@ -92,7 +94,7 @@ mod tests {
     use serde_json::Value;
 
     #[test]
-    fn what_is_not_listed_is_refused_and_no_process_can_be_made() {
+    fn profile_refuses_unlisted_calls() {
         let profile: Value = serde_json::from_str(&daemon()).unwrap();
         assert_eq!(profile["defaultAction"], "SCMP_ACT_ERRNO");
         let rules = profile["syscalls"].as_array().unwrap();
@@ -106,7 +108,7 @@ mod tests {
             assert!(of(never).is_empty(), "{never}");
         }
         let clone = &of("clone")[0];
-        // Without CLONE_THREAD it would make a process.
+        // CLONE_THREAD: without it clone(2) creates a process.
         assert_eq!(clone["args"][0]["value"], 0x10000);
         assert_eq!(clone["args"][0]["valueTwo"], 0x10000);
         assert_eq!(of("clone3")[0]["errnoRet"], 38);

@@ -1,34 +1,33 @@
-//! Units and their company (systemd.exec(5), sysusers.d(5), tmpfiles.d(5)).
+//! systemd units, and the user and directories that they need (systemd.exec(5), sysusers.d(5),
+//! tmpfiles.d(5)).
 
-use super::places::{self, PROGRAM};
-use crate::tables::{FAMILIES, PATHS, SYSCALLS, Whose, startup};
+use super::paths::{PROGRAM, default_path};
+use crate::tables::{ConfiguredPath, FAMILIES, PATHS, SYSCALLS, outer, startup};
 use std::collections::BTreeSet;
 
-/// The directory that is the service's `/`. It is empty but for what is mounted in it.
+/// The service's root directory. It is empty except for what is mounted there.
 const ROOT: &str = "/run/pulse-sensor-proxy.root";
 
-/// What every file begins with.
+/// The first lines of every file.
 const ORIGIN: &str = "# Written by `cargo xtask policy` from crates/sandbox/src/tables; docs/hardening.md\n\
                       # explains it. Put changes into a drop-in: systemctl edit pulse-sensor-proxy\n";
 
-/// The unit of the administrators' socket.
+/// The unit of the control socket.
 const CONTROL_UNIT: &str = "pulse-sensor-proxy-control.socket";
 
-/// Where the dynamic build's libraries are; the static build needs none.
+/// The directories of the dynamic build's libraries; the static build needs none.
 const LIBRARIES: [&str; 3] = ["/lib/x86_64-linux-gnu", "/lib/aarch64-linux-gnu", "/lib64"];
 
 /// The service.
 pub(crate) fn service() -> String {
     let filter = wrapped("SystemCallFilter", calls());
     let paths = wrapped("BindReadOnlyPaths", read_only_paths());
-    let families = families();
-    let configuration = places::of(Whose::Configuration);
-    let (configuration, state) = (
-        below("/etc", &configuration),
-        below("/var/lib", "/var/lib/pulse-sensor-proxy"),
-    );
-    let logs = below("/var/log", &places::of(Whose::LogDirectory));
-    let runtime = below("/run", &places::of(Whose::SocketDirectory));
+    let families: Vec<&str> = FAMILIES.iter().map(|family| family.name).collect();
+    let families = families.join(" ");
+    let configuration = below("/etc", &default_path(ConfiguredPath::Configuration));
+    let state = "pulse-sensor-proxy";
+    let logs = below("/var/log", &default_path(ConfiguredPath::LogDirectory));
+    let runtime = below("/run", &default_path(ConfiguredPath::SocketDirectory));
     format!(
         "{ORIGIN}
 [Unit]
@@ -128,14 +127,14 @@ WantedBy=multi-user.target
     )
 }
 
-/// The administrators' socket. It ends with the service, so that connecting to it never
-/// starts a daemon that an operator has stopped.
+/// The control socket. It stops with the service: otherwise a connection would start a daemon
+/// that an operator has stopped.
 pub(crate) fn control_socket() -> String {
     let socket = pulse_core::config::Config::default().control_socket;
     format!(
         "{ORIGIN}
 [Unit]
-Description=Socket on which root administers pulse-sensor-proxy
+Description=Control socket of pulse-sensor-proxy, for root
 PartOf=pulse-sensor-proxy.service
 
 [Socket]
@@ -152,14 +151,13 @@ FileDescriptorName=control
     )
 }
 
-/// The callers' socket, for those who want systemd to hold it while the service
-/// restarts.
+/// The callers' socket, for socket activation: systemd keeps it open while the service restarts.
 pub(crate) fn socket() -> String {
     let socket = pulse_core::config::Config::default().socket;
     format!(
         "{ORIGIN}
 [Unit]
-Description=Socket on which Pulse asks for temperatures
+Description=Socket for requests of Pulse to pulse-sensor-proxy
 
 [Socket]
 ListenStream={}
@@ -177,11 +175,10 @@ WantedBy=sockets.target
     )
 }
 
-/// Directories that are there before the service first starts: containers mount one
-/// of them.
+/// Directories that have to exist before the service first starts: containers mount one of them.
 pub(crate) fn tmpfiles() -> String {
     let user = "pulse-sensor-proxy pulse-sensor-proxy -";
-    let runtime = places::of(Whose::SocketDirectory);
+    let runtime = default_path(ConfiguredPath::SocketDirectory);
     format!(
         "{ORIGIN}
 # The service's root directory. The unit fills it with bind mounts.
@@ -191,32 +188,32 @@ d {runtime} 0755 {user}
     )
 }
 
-/// The service's user. 995 is what Pulse's containers expect; systemd takes another
-/// if somebody has it.
+/// The service's user. Pulse's containers expect 995; systemd assigns another ID if that one is
+/// in use.
 pub(crate) fn sysusers() -> String {
     format!("{ORIGIN}\nu pulse-sensor-proxy 995 \"Temperatures for Pulse\" / -\n")
 }
 
 fn calls() -> BTreeSet<String> {
-    let calls = SYSCALLS.iter().chain(startup::SYSCALLS);
-    calls.map(|call| call.name().to_owned()).collect()
+    SYSCALLS
+        .iter()
+        .chain(startup::SYSCALLS)
+        .map(|call| call.name().to_owned())
+        .collect()
 }
 
-fn families() -> String {
-    let names: Vec<&str> = FAMILIES.iter().map(|family| family.name).collect();
-    names.join(" ")
-}
-
-/// What is mounted into the service's root. Its own directories systemd mounts there
-/// anyway, as it does with `/proc` and its sockets.
+/// The paths to mount read-only in the service's root directory. systemd itself mounts the
+/// service's own directories there, `/proc` and its own sockets.
 fn read_only_paths() -> BTreeSet<String> {
     let fixed = PATHS
         .iter()
-        .chain(startup::PATHS)
-        .filter_map(|path| match path.whose {
-            Whose::Fixed(place) if place.starts_with("/etc/") => Some(format!("-{place}")),
-            // They are there only where something is forwarded.
-            Whose::Credentials => Some(format!("-{}", places::of(Whose::Credentials))),
+        .chain(outer::PATHS)
+        .filter_map(|rule| match rule.path {
+            ConfiguredPath::Fixed(path) if path.starts_with("/etc/") => Some(format!("-{path}")),
+            // Missing unless records are forwarded.
+            ConfiguredPath::Credentials => {
+                Some(format!("-{}", default_path(ConfiguredPath::Credentials)))
+            }
             _ => None,
         });
     let libraries = LIBRARIES.map(|directory| format!("-{directory}"));
@@ -225,13 +222,13 @@ fn read_only_paths() -> BTreeSet<String> {
         .chain(libraries)
         .chain([
             PROGRAM.to_owned(),
-            places::of(Whose::Configuration),
+            default_path(ConfiguredPath::Configuration),
             journal,
         ])
         .collect()
 }
 
-/// A list over several lines; systemd joins them.
+/// A list over several lines, which systemd concatenates.
 fn wrapped(directive: &str, words: BTreeSet<String>) -> String {
     const WIDTH: usize = 88;
     let (mut text, mut line) = (String::new(), directive.to_owned() + "=");
@@ -246,10 +243,13 @@ fn wrapped(directive: &str, words: BTreeSet<String>) -> String {
     text + line.trim_end() + "\n"
 }
 
-/// A directory as systemd wants it: from where its kind of directories are.
+/// A directory relative to the parent that `RuntimeDirectory=` and the like imply.
 fn below(parent: &str, directory: &str) -> String {
-    let relative = directory.strip_prefix(parent).unwrap_or(directory);
-    relative.trim_start_matches('/').to_owned()
+    directory
+        .strip_prefix(parent)
+        .unwrap_or(directory)
+        .trim_start_matches('/')
+        .to_owned()
 }
 
 #[cfg(test)]
@@ -257,7 +257,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_call_of_the_tables_is_in_the_units_filter() {
+    fn unit_filter_lists_every_call() {
         let unit = service();
         let listed: BTreeSet<&str> = unit
             .lines()
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn long_lists_are_wrapped_and_lose_nothing() {
+    fn wrapped_lists_are_complete() {
         let words: BTreeSet<String> = (0..50).map(|n| format!("word{n}")).collect();
         let text = wrapped("A", words.clone());
         assert!(text.lines().count() > 3 && text.lines().all(|line| line.len() <= 90));

@@ -1,164 +1,162 @@
-//! What the helper on the nodes may do, `pulse-sensor-node`.
+//! The permissions of the helper on the nodes, `pulse-sensor-node`.
 //!
-//! It has two forms. A reading looks at `/sys` and starts nothing. Where the node's
-//! BMC is asked, `ipmitool` is started once the paths of its own table hold, and the
-//! filter comes afterwards: which calls `ipmitool` and its libraries make is theirs to
-//! change. So the filter lets no program start in either form.
+//! The helper has two modes. For a reading it reads `/sys` and starts no program. To query the
+//! node's BMC it starts `ipmitool`: after Landlock, whose rules `ipmitool` inherits, and before
+//! seccomp, because the system calls of `ipmitool` and its libraries change with their versions.
+//! So no filter of the helper permits execve(2).
 
 use super::paths::Access::{ControlDevice, Execute, ReadDirectory, ReadFile, WriteFile};
-use super::paths::{Access, Path, Whose, file};
+use super::paths::{ConfiguredPath, PathRule, file};
 use super::syscalls::{NOT_EXECUTABLE, call, is, without};
 use super::{Argument, Need, Syscall};
 
-/// Below this the helper looks, unless it is told another directory.
-pub const SYS: &str = "/sys";
+/// The root of the sensor files, unless the helper is given another.
+pub(crate) const SYS: &str = "/sys";
 
-/// Whatever opens for more than reading: `O_WRONLY`, `O_RDWR`, `O_CREAT`, `O_TRUNC`
-/// and the bit of `O_TMPFILE`.
+/// Flags of open(2) that do more than read: `O_WRONLY`, `O_RDWR`, `O_CREAT`, `O_TRUNC` and
+/// `__O_TMPFILE`.
 const NOT_READING: u32 = 0o3 | 0o100 | 0o1000 | 0o20_000_000;
 const OPENAT: &[&[Argument]] = &[&[without(2, NOT_READING)]];
 #[cfg(target_arch = "x86_64")]
 const OPEN: &[&[Argument]] = &[&[without(1, NOT_READING)]];
 
-/// The flags of a thread, of a process that is this one, and of no namespace.
+/// The flags that glibc passes for a thread. They are compared as a whole, so that no flag of a
+/// namespace can be added and none that makes it a thread of this process be left out.
 const THREAD: u32 = 0x003d_0f00;
-/// musl sets one more, which means nothing (`CLONE_DETACHED`).
+/// musl adds `CLONE_DETACHED`, which the kernel ignores.
 const MUSL_THREAD: u32 = THREAD | 0x0040_0000;
 const CLONE: &[&[Argument]] = &[&[is(0, THREAD)], &[is(0, MUSL_THREAD)]];
 
-/// Every system call that is permitted, in either form. Much that libraries try when
-/// a thread begins or ends is not here: they do without.
+/// The system calls that are permitted in both modes. Libraries make more when a thread starts
+/// or ends, and cope with their failure; these calls are not listed.
 pub const SYSCALLS: &[Syscall] = &[
-    // Bytes in and out.
-    call!(SYS_read, "files of a device, requests"),
-    call!(SYS_pread64, "a value, again and again"),
-    call!(SYS_write, "answers, errors"),
+    // Input and output.
+    call!(SYS_read, "sensor files, requests"),
+    call!(SYS_pread64, "reads a value again from an open file"),
+    call!(SYS_write, "replies, errors"),
     call!(SYS_close, "files and directories"),
-    // Files: none is opened for writing, whether Landlock is there or not.
-    call!(SYS_openat, in OPENAT, "files of a device: Landlock says which"),
+    // Files. No flags for writing, whether or not Landlock is in force.
+    call!(SYS_openat, in OPENAT, "sensor files; Landlock restricts the path"),
     #[cfg(target_arch = "x86_64")]
-    call!(SYS_readlink, "where a device is, and on which bus"),
-    call!(SYS_readlinkat, for Elsewhere, "readlink, where that is another call"),
-    call!(SYS_newfstatat, "is it a file, is it a directory"),
-    call!(SYS_fstat, for Musl, "is it a directory"),
-    call!(SYS_getdents64, "which devices there are"),
-    // Threads: one reads the disks, and another after it when it hangs.
-    call!(SYS_clone, in CLONE, "a thread, no process"),
-    // musl does not try it, and pays for one filter less.
+    call!(SYS_readlink, "the location and the bus of a device"),
+    call!(SYS_readlinkat, for Elsewhere, "readlink, on architectures without it"),
+    call!(SYS_newfstatat, "tells files from directories"),
+    call!(SYS_fstat, for Musl, "tells files from directories"),
+    call!(SYS_getdents64, "lists devices"),
+    // Threads: one reads the disks; if it hangs, another one takes over.
+    call!(SYS_clone, in CLONE, "creates a thread; no processes"),
+    // musl does not call it, and does without the second filter.
     #[cfg(not(target_env = "musl"))]
     Syscall {
-        answer: super::Answer::Absent,
+        action: super::Action::Enosys,
         ..call!(
             SYS_clone3,
-            "glibc then takes clone, whose flags can be looked at"
+            "a filter cannot read its arguments; on ENOSYS glibc calls clone"
         )
     },
-    call!(SYS_rseq, "glibc ends a program whose threads may not"),
+    call!(SYS_rseq, "glibc aborts if it fails in a new thread"),
     call!(SYS_futex, "threads wait for each other"),
-    call!(SYS_exit, "a thread that hung ends"),
+    call!(SYS_exit, "ends a thread that hung"),
     // Memory.
-    call!(SYS_mmap, in NOT_EXECUTABLE, "memory, never executable"),
-    call!(SYS_mprotect, in NOT_EXECUTABLE, "memory, never executable"),
-    call!(SYS_munmap, for Musl, "memory goes back: musl maps some for each directory"),
+    call!(SYS_mmap, in NOT_EXECUTABLE, "memory that is not executable"),
+    call!(SYS_mprotect, in NOT_EXECUTABLE, "memory that is not executable"),
+    call!(SYS_munmap, for Musl, "frees memory: musl maps some for each directory"),
     call!(SYS_brk, "memory"),
-    call!(SYS_getrandom, "tables of names"),
-    // The end.
-    call!(SYS_exit_group, "the helper ends"),
-    call!(SYS_rt_sigaction, "a crash ends it too"),
-    call!(SYS_rt_sigreturn, "a crash ends it too"),
-    // Machines and kernels unlike the tests'.
+    call!(SYS_getrandom, "seeds hash tables"),
+    // Exit.
+    call!(SYS_exit_group, "the process ends, with every thread"),
+    call!(
+        SYS_rt_sigaction,
+        "the handler of a fault restores the default action"
+    ),
+    call!(SYS_rt_sigreturn, "returns from the handler of a fault"),
+    // Other machines and kernels.
     call!(SYS_clock_gettime, for Elsewhere, "the time, on machines without a vDSO clock"),
-    call!(SYS_restart_syscall, for Elsewhere, "the kernel resumes a call after a stop"),
+    call!(
+        SYS_restart_syscall,
+        for Elsewhere,
+        "the kernel resumes a call after a stop signal"
+    ),
     // The static build.
     #[cfg(target_arch = "x86_64")]
-    call!(SYS_open, in OPEN, for Musl, "musl's openat"),
+    call!(SYS_open, in OPEN, for Musl, "openat in musl"),
     #[cfg(target_arch = "x86_64")]
-    call!(SYS_stat, for Musl, "musl's fstatat"),
+    call!(SYS_stat, for Musl, "newfstatat in musl"),
 ];
 
-/// What is permitted besides, where `ipmitool` was started before.
-pub const BESIDE_IPMITOOL: &[Syscall] = &[
-    call!(SYS_wait4, "how it ended"),
+/// The system calls that are permitted in addition while `ipmitool` runs.
+pub const IPMITOOL_SYSCALLS: &[Syscall] = &[
+    call!(SYS_wait4, "the exit status of ipmitool"),
     call!(
         SYS_clock_nanosleep,
-        "it has closed its output and not ended"
+        "waits for an ipmitool that has closed its output"
     ),
-    call!(SYS_kill, in &[&[is(1, SIGKILL)]], "it does not end: Landlock says that it is ours"),
+    call!(
+        SYS_kill,
+        in &[&[is(1, SIGKILL)]],
+        "stops an ipmitool that hangs; Landlock refuses other processes"
+    ),
 ];
 
 const SIGKILL: u32 = 9;
 
-const fn listing(path: &'static str, reason: &'static str) -> Path {
-    Path {
-        whose: Whose::Fixed(path),
-        access: &[ReadDirectory],
-        within: &[],
-        reason,
-    }
-}
-
-/// Every path of a reading.
-pub const PATHS: &[Path] = &[
-    listing("/sys/class/hwmon", "which chips there are"),
-    listing("/sys/class/thermal", "which thermal zones there are"),
-    listing("/sys/block", "which disks there are"),
-    Path {
-        whose: Whose::Fixed("/sys/devices"),
+/// The paths of a reading.
+pub const PATHS: &[PathRule] = &[
+    listing("/sys/class/hwmon", "lists hardware monitoring chips"),
+    listing("/sys/class/thermal", "lists thermal zones"),
+    listing("/sys/block", "lists disks"),
+    PathRule {
+        path: ConfiguredPath::Fixed("/sys/devices"),
         access: &[ReadFile, ReadDirectory],
         within: &["**"],
-        reason: "what they say: all else below /sys is links to here",
+        reason: "the sensor files, to which the links in those directories point",
     },
 ];
 
-const PROGRAM: &[Access] = &[ReadFile, Execute];
-
-const fn program(path: &'static str, reason: &'static str) -> Path {
-    Path {
-        whose: Whose::Fixed(path),
-        access: PROGRAM,
-        within: &[],
-        reason,
+const fn listing(path: &'static str, reason: &'static str) -> PathRule {
+    PathRule {
+        access: &[ReadDirectory],
+        ..file(path, reason)
     }
 }
 
-const fn device(path: &'static str, reason: &'static str) -> Path {
-    Path {
-        whose: Whose::Fixed(path),
+const fn program(path: &'static str, reason: &'static str) -> PathRule {
+    PathRule {
+        access: &[ReadFile, Execute],
+        ..file(path, reason)
+    }
+}
+
+const fn device(path: &'static str, reason: &'static str) -> PathRule {
+    PathRule {
         access: &[ReadFile, WriteFile, ControlDevice],
-        within: &[],
-        reason,
+        ..file(path, reason)
     }
 }
 
-/// Every path of `ipmitool`, and of the helper beside it.
-pub const IPMITOOL_PATHS: &[Path] = &[
+/// The paths of `ipmitool`, and of the helper that waits for it.
+pub(crate) const IPMITOOL_PATHS: &[PathRule] = &[
     program("/usr/bin/ipmitool", "the program"),
     program("/usr/sbin/ipmitool", "the program, on other distributions"),
-    program("/lib64/ld-linux-x86-64.so.2", "the loader of its libraries"),
+    program("/lib64/ld-linux-x86-64.so.2", "its dynamic loader"),
     program(
         "/lib/ld-linux-aarch64.so.1",
-        "the loader, on another architecture",
+        "its dynamic loader, on aarch64",
     ),
-    Path {
-        whose: Whose::Fixed("/usr/lib"),
-        access: &[ReadFile],
+    PathRule {
         within: &["**"],
-        reason: "its libraries",
+        ..file("/usr/lib", "its libraries")
     },
-    Path {
-        whose: Whose::Fixed("/usr/lib64"),
-        access: &[ReadFile],
+    PathRule {
         within: &["**"],
-        reason: "its libraries, on other distributions",
+        ..file("/usr/lib64", "its libraries, on other distributions")
     },
-    file("/etc/ld.so.cache", "where its libraries are"),
-    Path {
-        whose: Whose::Fixed("/usr/share/misc"),
-        access: &[ReadFile],
+    file("/etc/ld.so.cache", "the locations of its libraries"),
+    PathRule {
         within: &["enterprise-numbers*"],
-        reason: "names of manufacturers",
+        ..file("/usr/share/misc", "the names of manufacturers")
     },
-    file("/dev/null", "it is given nothing to read"),
+    file("/dev/null", "its standard input"),
     device("/dev/ipmi0", "the BMC"),
     device("/dev/ipmi/0", "the BMC, by its older name"),
     device("/dev/ipmidev/0", "the BMC, by its oldest name"),
@@ -170,7 +168,7 @@ mod tests {
     use std::collections::HashSet;
 
     fn every_call() -> impl Iterator<Item = &'static Syscall> {
-        SYSCALLS.iter().chain(BESIDE_IPMITOOL)
+        SYSCALLS.iter().chain(IPMITOOL_SYSCALLS)
     }
 
     fn is_permitted(number: i64, arguments: [u64; 6]) -> bool {
@@ -178,24 +176,28 @@ mod tests {
     }
 
     #[test]
-    fn every_line_is_there_once_and_has_its_reason() {
+    fn lines_are_unique_and_have_reasons() {
         let mut numbers = HashSet::new();
         for call in every_call() {
             assert!(numbers.insert(call.number), "{} twice", call.name());
             assert!(call.reason.len() > 5, "{} has no reason", call.name());
         }
         for table in [PATHS, IPMITOOL_PATHS] {
-            let mut places = HashSet::new();
-            for path in table {
-                assert!(places.insert(path.whose), "{:?} twice", path.whose);
-                assert!(matches!(path.whose, Whose::Fixed(_)), "{:?}", path.whose);
-                assert!(path.reason.len() > 5 && !path.access.is_empty());
+            let mut paths = HashSet::new();
+            for rule in table {
+                assert!(paths.insert(rule.path), "{:?} twice", rule.path);
+                assert!(
+                    matches!(rule.path, ConfiguredPath::Fixed(_)),
+                    "{:?}",
+                    rule.path
+                );
+                assert!(rule.reason.len() > 5 && !rule.access.is_empty());
             }
         }
     }
 
     #[test]
-    fn neither_form_of_the_filter_starts_a_program_or_a_process() {
+    fn no_call_starts_a_program() {
         let never = [
             libc::SYS_execve,
             libc::SYS_execveat,
@@ -213,35 +215,35 @@ mod tests {
         let clone = |flags| is_permitted(libc::SYS_clone, [flags, 0, 0, 0, 0, 0]);
         let (thread, new_user) = (u64::from(THREAD), 0x1000_0000);
         assert!(clone(thread) && clone(u64::from(MUSL_THREAD)));
-        // As fork and vfork do it; a thread with a namespace of its own.
+        // The flags of fork and vfork; a thread with a user namespace.
         assert!(!clone(17) && !clone(0x4111) && !clone(thread | new_user));
     }
 
     #[test]
-    fn files_are_opened_for_reading_alone() {
+    fn files_open_read_only() {
         let open = |flags| is_permitted(libc::SYS_openat, [0, 0, flags, 0, 0, 0]);
         let (cloexec, directory, path) = (0o2_000_000, 0o200_000, 0o10_000_000);
         assert!(open(cloexec) && open(cloexec | directory) && open(path));
-        // To write, both, create, cut off, without a name.
+        // O_WRONLY, O_RDWR, O_CREAT, O_TRUNC, O_TMPFILE.
         for flags in [0o1, 0o2, 0o100, 0o1000, 0o20_200_000] {
             assert!(!open(cloexec | flags), "{flags:o}");
         }
     }
 
     #[test]
-    fn a_reading_changes_and_executes_nothing_and_ipmitool_changes_devices_alone() {
-        let may = |path: &Path, access| path.access.contains(&access);
-        for path in PATHS {
-            assert!(!may(path, Execute) && !may(path, WriteFile), "{path:?}");
+    fn only_ipmitool_writes_devices() {
+        let may = |rule: &PathRule, access| rule.access.contains(&access);
+        for rule in PATHS {
+            assert!(!may(rule, Execute) && !may(rule, WriteFile), "{rule:?}");
         }
-        for path in IPMITOOL_PATHS {
-            let Whose::Fixed(place) = path.whose else {
+        for rule in IPMITOOL_PATHS {
+            let ConfiguredPath::Fixed(path) = rule.path else {
                 continue;
             };
-            let is_device = place.starts_with("/dev/ipmi");
-            assert_eq!(may(path, WriteFile), is_device, "{place}");
-            let is_program = place.ends_with("/ipmitool") || place.contains("/ld-linux");
-            assert_eq!(may(path, Execute), is_program, "{place}");
+            let is_device = path.starts_with("/dev/ipmi");
+            assert_eq!(may(rule, WriteFile), is_device, "{path}");
+            let is_program = path.ends_with("/ipmitool") || path.contains("/ld-linux");
+            assert_eq!(may(rule, Execute), is_program, "{path}");
         }
     }
 }

@@ -1,35 +1,37 @@
-//! What the daemon may do once it serves, and what the [`helper`] may, as plain
-//! data: one place for every enforcer.
+//! The permissions of the daemon while it serves, and of the [`helper`], as data.
 //!
-//! Whatever is not listed is refused. Each line says why it is there, so that it
-//! can be taken away when that reason goes. The seccomp filter and the Landlock
-//! rules are made from these tables, and so is the judgement of `confine-probe`.
+//! Everything else is refused. Each line has its reason, so that it can be removed once the
+//! reason is gone. From these tables are made the seccomp filter, the Landlock rules, the
+//! verdicts of the probe and, by the `render` feature, the files for systemd, `AppArmor` and
+//! container runtimes.
 
 pub mod helper;
 mod network;
+#[cfg(feature = "render")]
+pub(crate) mod outer;
 mod paths;
-pub mod startup;
+pub(crate) mod startup;
 mod syscalls;
 
-pub use network::{FAMILIES, Family, PORTS, Port};
-pub use paths::{Access, PATHS, Path, Whose};
+pub use network::{FAMILIES, Family};
+pub use paths::{Access, ConfiguredPath, PATHS, PathRule};
 pub use syscalls::SYSCALLS;
 
-/// One system call that is permitted.
+/// A permitted system call.
 #[derive(Clone, Copy, Debug)]
 pub struct Syscall {
-    /// The kernel's name for it, with `SYS_` before it.
+    /// Its constant, `SYS_` and the kernel's name.
     pub constant: &'static str,
     /// Its number on this architecture.
     pub number: i64,
-    /// The arguments must pass all tests of one of these lines; without any, they
-    /// may be whatever they are.
+    /// Alternatives: the call is permitted if its arguments pass every test of one of these
+    /// lines. Without a line, any arguments are permitted.
     pub arguments: &'static [&'static [Argument]],
-    /// What who makes it is told.
-    pub answer: Answer,
-    /// Who needs it.
+    /// The filter's action for a call that passes.
+    pub action: Action,
+    /// The builds that need it.
     pub need: Need,
-    /// Why it is there.
+    /// Why it is permitted.
     pub reason: &'static str,
 }
 
@@ -40,42 +42,42 @@ impl Syscall {
         self.constant.trim_start_matches("SYS_")
     }
 
-    /// Whether it is permitted with these arguments in process `pid`.
-    #[must_use]
-    pub fn permits(&self, arguments: &[u64; 6], pid: u32) -> bool {
+    pub(crate) fn permits(&self, arguments: &[u64; 6], pid: u32) -> bool {
         let passes = |line: &&[Argument]| line.iter().all(|test| test.passes(arguments, pid));
         let fits = self.arguments.is_empty() || self.arguments.iter().any(passes);
-        fits && self.answer == Answer::Permitted
+        fits && self.action == Action::Allow
     }
 }
 
-/// What who makes a call on a line is told; whoever makes another gets `EPERM`.
+/// The filter's action for a listed call. A call that is not listed fails with `EPERM`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// It is the kernel's to answer.
-    Permitted,
-    /// The kernel has no such call (`ENOSYS`): then libraries make an older one.
-    Absent,
+pub enum Action {
+    /// The kernel executes the call.
+    Allow,
+    /// The call fails with `ENOSYS`, as on a kernel that lacks it. The C library then falls back
+    /// to an older call, whose arguments a filter can compare.
+    Enosys,
 }
 
-/// Who needs a system call. The tests leave out each that their own build needs, and
-/// see that it is missed.
+/// The builds that need a system call. A test leaves out each call that the tested build
+/// needs, and checks that something fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
     /// Every build.
     Everywhere,
-    /// The dynamic build alone.
+    /// The dynamic build.
     Glibc,
-    /// The static build alone: musl makes other calls than glibc.
+    /// The static build: musl makes other calls than glibc.
     Musl,
-    /// A kernel or a machine that is not like this one: no test shows it.
+    /// Builds for another architecture, or any build on another kernel or machine. No test
+    /// covers them.
     Elsewhere,
 }
 
 impl Need {
-    /// Whether this very build needs it, on a machine like this one.
+    /// True if this build, on a machine like the developer's, needs the call.
     #[must_use]
-    pub fn is_ours(self) -> bool {
+    pub fn applies_here(self) -> bool {
         match self {
             Self::Everywhere => true,
             Self::Glibc => cfg!(not(target_env = "musl")),
@@ -88,43 +90,39 @@ impl Need {
 /// A test of one argument.
 #[derive(Clone, Copy, Debug)]
 pub struct Argument {
-    /// Counted from 0.
-    pub index: u8,
-    /// What it has to be. The kernel takes the lower 32 bits of all that are tested.
-    pub test: Test,
+    /// The argument's index, from 0.
+    pub(crate) index: u8,
+    /// The test of its lower 32 bits: all tested arguments are C integers or flags, of which
+    /// the kernel reads no more.
+    pub(crate) test: Test,
 }
 
-/// What an argument has to be.
+/// A condition on an argument.
 #[derive(Clone, Copy, Debug)]
-pub enum Test {
-    /// This value.
+pub(crate) enum Test {
+    /// The argument equals this value.
     Is(u32),
-    /// This value, after all other bits are left out.
-    Masked {
-        /// The bits that count.
-        mask: u32,
-        /// What they must be.
-        value: u32,
-    },
-    /// The daemon's own process id.
+    /// The bits under the mask equal this value.
+    Masked { mask: u32, value: u32 },
+    /// The argument is the process ID of the daemon.
     OwnPid,
 }
 
 impl Argument {
     fn passes(&self, arguments: &[u64; 6], pid: u32) -> bool {
-        // What the kernel compares too: these arguments are C integers.
-        let argument = arguments.get(usize::from(self.index)).copied();
-        let [a, b, c, d, ..] = argument.unwrap_or_default().to_le_bytes();
-        let given = u32::from_le_bytes([a, b, c, d]);
+        let [a, b, c, d, ..] = arguments
+            .get(usize::from(self.index))
+            .copied()
+            .unwrap_or_default()
+            .to_le_bytes();
         let (mask, value) = self.test.mask_and_value(pid);
-        given & mask == value
+        u32::from_le_bytes([a, b, c, d]) & mask == value
     }
 }
 
 impl Test {
-    /// As a mask and what is left under it.
-    #[must_use]
-    pub fn mask_and_value(self, pid: u32) -> (u32, u32) {
+    /// The condition as a mask and the value under it.
+    pub(crate) fn mask_and_value(self, pid: u32) -> (u32, u32) {
         match self {
             Self::Is(value) => (u32::MAX, value),
             Self::Masked { mask, value } => (mask, value),
@@ -133,11 +131,12 @@ impl Test {
     }
 }
 
-/// Whether the tables permit this call in process `pid`.
-#[must_use]
-pub fn permits(number: i64, arguments: &[u64; 6], pid: u32) -> bool {
-    let mut found = SYSCALLS.iter().filter(|call| call.number == number);
-    found.any(|call| call.permits(arguments, pid))
+/// True if [`SYSCALLS`] permits this call in process `pid`.
+pub(crate) fn permits(number: i64, arguments: &[u64; 6], pid: u32) -> bool {
+    SYSCALLS
+        .iter()
+        .filter(|call| call.number == number)
+        .any(|call| call.permits(arguments, pid))
 }
 
 #[cfg(test)]
@@ -146,24 +145,23 @@ mod tests {
     use std::collections::HashSet;
 
     #[test]
-    fn every_line_is_there_once_and_has_its_reason() {
+    fn lines_are_unique_and_have_reasons() {
         let mut numbers = HashSet::new();
         for call in SYSCALLS {
             assert!(numbers.insert(call.number), "{} twice", call.name());
             assert!(call.reason.len() > 5, "{} has no reason", call.name());
             assert!(call.constant.starts_with("SYS_") && !call.name().is_empty());
         }
-        let mut places = HashSet::new();
-        for path in PATHS {
-            assert!(places.insert(path.whose), "{:?} twice", path.whose);
-            assert!(path.reason.len() > 5 && !path.access.is_empty());
+        let mut paths = HashSet::new();
+        for rule in PATHS {
+            assert!(paths.insert(rule.path), "{:?} twice", rule.path);
+            assert!(rule.reason.len() > 5 && !rule.access.is_empty());
         }
         assert!(FAMILIES.iter().all(|family| family.reason.len() > 5));
-        assert!(PORTS.iter().all(|port| port.reason.len() > 5));
     }
 
     #[test]
-    fn what_starts_programs_or_processes_is_on_no_line() {
+    fn no_call_starts_a_program_or_task() {
         let never = [
             libc::SYS_execve,
             libc::SYS_execveat,
@@ -182,16 +180,19 @@ mod tests {
     }
 
     #[test]
-    fn no_path_may_be_executed_and_what_is_read_is_not_written() {
-        for path in PATHS {
-            let writes = path.access.contains(&Access::WriteFile);
-            let is_records = matches!(path.whose, Whose::LogDirectory | Whose::StateDirectory);
-            assert_eq!(writes, is_records, "{:?}", path.whose);
+    fn only_log_and_state_are_writable() {
+        for rule in PATHS {
+            let writes = rule.access.contains(&Access::WriteFile);
+            let is_log = matches!(
+                rule.path,
+                ConfiguredPath::LogDirectory | ConfiguredPath::StateDirectory
+            );
+            assert_eq!(writes, is_log, "{:?}", rule.path);
         }
     }
 
     #[test]
-    fn arguments_decide() {
+    fn arguments_are_compared() {
         let socket = |family, kind, protocol| {
             let arguments = [family, kind, protocol, 0, 0, 0];
             permits(libc::SYS_socket, &arguments, 1)
@@ -216,7 +217,7 @@ mod tests {
         assert!(map(3) && !map(5) && !map(7) && !map(4));
         let signal = |pid| permits(libc::SYS_tgkill, &[pid, pid, 6, 0, 0, 0], 77);
         assert!(signal(77) && !signal(1));
-        // Bits that the kernel does not look at do not help.
+        // The kernel ignores the upper 32 bits, and so does the test.
         assert!(!socket(2, 2 | 1 << 32, 0) && socket(2 | 1 << 32, 1, 0));
     }
 }

@@ -1,18 +1,18 @@
-//! Address families and ports.
+//! Address families.
 
-/// An address family that sockets may be made in.
+/// An address family in which the daemon may create sockets.
 #[derive(Clone, Copy, Debug)]
 pub struct Family {
-    /// As in socket(2).
+    /// The family's constant (socket(2)).
     pub name: &'static str,
-    /// Its number.
+    /// The constant's value.
     pub number: u32,
-    /// Why.
+    /// Why it is permitted.
     pub reason: &'static str,
 }
 
-/// Every family that is permitted, for TCP alone. Unix sockets are not among
-/// them: the listener, the journal's and systemd's are open by then.
+/// Every permitted family, for TCP alone. Unix sockets are not among them: the daemon's own
+/// sockets and those to systemd and the journal are open before the filter is installed.
 pub const FAMILIES: &[Family] = &[INET, INET6];
 
 pub(super) const INET: Family = Family {
@@ -25,24 +25,3 @@ pub(super) const INET6: Family = Family {
     number: 10,
     reason: "nodes and collectors with IPv6 addresses",
 };
-
-/// Ports that TCP may connect to. None may be bound to.
-#[derive(Clone, Copy, Debug)]
-pub struct Port {
-    /// Which key of the configuration says the numbers.
-    pub key: &'static str,
-    /// Why.
-    pub reason: &'static str,
-}
-
-/// Every kind of port that is permitted.
-pub const PORTS: &[Port] = &[
-    Port {
-        key: "allowed_nodes",
-        reason: "the SSH ports of the nodes, as they were at the start",
-    },
-    Port {
-        key: "forward.collectors",
-        reason: "the collectors' ports",
-    },
-];

@@ -1,23 +1,23 @@
-//! Files and directories, with what may be done to them and below them.
+//! Permitted files and directories, with the rights to each.
 
-/// One path that is permitted.
+/// A permitted path.
 #[derive(Clone, Copy, Debug)]
-pub struct Path {
-    /// Which one.
-    pub whose: Whose,
-    /// What may be done.
+pub struct PathRule {
+    /// The path.
+    pub path: ConfiguredPath,
+    /// The rights to it.
     pub access: &'static [Access],
-    /// Which files below a directory, as patterns of `AppArmor`: where an enforcer can
-    /// tell them apart. Landlock cannot.
+    /// Patterns (apparmor.d(5)) of the files below a directory that the rights are for. Landlock
+    /// has no patterns and grants the rights to all of them.
     pub within: &'static [&'static str],
-    /// Why.
+    /// Why it is permitted.
     pub reason: &'static str,
 }
 
-/// Which path: one of the configuration's, or one that is everywhere the same.
+/// A path from the configuration, or a fixed one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Whose {
-    /// The configuration, with the directory that it has to itself.
+pub enum ConfiguredPath {
+    /// The directory of the configuration file; the file alone if the directory is shared.
     Configuration,
     /// `ssh_dir`.
     SshDirectory,
@@ -25,36 +25,36 @@ pub enum Whose {
     LogDirectory,
     /// `audit.state_dir`.
     StateDirectory,
-    /// The directory of the Unix socket.
+    /// The directory of the callers' socket.
     SocketDirectory,
     /// The directory of the control socket.
     ControlDirectory,
-    /// The directory of the certificates for forwarding, where something is forwarded.
+    /// `forward.credentials`, if records are forwarded.
     Credentials,
-    /// This one.
+    /// A path that does not depend on the configuration.
     Fixed(&'static str),
 }
 
-/// What may be done. The daemon executes nothing.
+/// A right to a file or directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Open a file and read it.
+    /// Open a file for reading.
     ReadFile,
     /// List a directory.
     ReadDirectory,
-    /// Open a file and write it.
+    /// Open a file for writing.
     WriteFile,
-    /// Cut a file off.
+    /// Truncate a file.
     Truncate,
-    /// Make a file, or give one a name.
+    /// Create a file, or rename one to this directory.
     MakeFile,
-    /// Take a file's name away.
+    /// Remove a file, or rename one away.
     RemoveFile,
-    /// Make the directory itself.
+    /// Create the directory itself.
     MakeDirectory,
-    /// Lock a file or directory (flock(2)): Landlock leaves that alone.
+    /// Lock a file or directory (flock(2)). Landlock does not restrict it.
     Lock,
-    /// Start a program.
+    /// Execute a program.
     Execute,
     /// Control a device (ioctl(2)).
     ControlDevice,
@@ -62,7 +62,7 @@ pub enum Access {
 
 use Access::{Lock, MakeFile, ReadDirectory, ReadFile, RemoveFile, Truncate, WriteFile};
 
-const RECORDS: &[Access] = &[
+const LOG_FILES: &[Access] = &[
     ReadFile,
     ReadDirectory,
     WriteFile,
@@ -72,61 +72,61 @@ const RECORDS: &[Access] = &[
     Lock,
 ];
 
-pub(super) const fn file(path: &'static str, reason: &'static str) -> Path {
-    Path {
-        whose: Whose::Fixed(path),
+pub(super) const fn file(path: &'static str, reason: &'static str) -> PathRule {
+    PathRule {
+        path: ConfiguredPath::Fixed(path),
         access: &[ReadFile],
         within: &[],
         reason,
     }
 }
 
-/// Every path that is permitted.
-pub const PATHS: &[Path] = &[
-    Path {
-        whose: Whose::Configuration,
+/// The paths that the daemon needs while it serves.
+pub const PATHS: &[PathRule] = &[
+    PathRule {
+        path: ConfiguredPath::Configuration,
         access: &[ReadFile],
         within: &["*"],
-        reason: "it is read again on SIGHUP, and editors replace it",
+        reason: "the configuration is read again on SIGHUP, and editors replace the file",
     },
-    Path {
-        whose: Whose::SshDirectory,
+    PathRule {
+        path: ConfiguredPath::SshDirectory,
         access: &[ReadFile],
         within: &["*"],
-        reason: "known_hosts is read again when it has changed",
+        reason: "known_hosts is read again when it changes",
     },
-    Path {
-        whose: Whose::LogDirectory,
-        access: RECORDS,
+    PathRule {
+        path: ConfiguredPath::LogDirectory,
+        access: LOG_FILES,
         within: &["*"],
-        reason: "records are written, segments renamed and removed, torn ends set aside",
+        reason: "the log is written, its segments are renamed and removed, torn tails set aside",
     },
-    Path {
-        whose: Whose::StateDirectory,
-        access: RECORDS,
+    PathRule {
+        path: ConfiguredPath::StateDirectory,
+        access: LOG_FILES,
         within: &["*"],
-        reason: "seals store and erase keys; how far forwarding is, and what waits for it",
+        reason: "sealing keys are stored and erased; forwarding cursors and queued messages",
     },
-    Path {
-        whose: Whose::SocketDirectory,
+    PathRule {
+        path: ConfiguredPath::SocketDirectory,
         access: &[RemoveFile],
         within: &["*"],
-        reason: "the socket is taken away at the end",
+        reason: "the callers' socket is removed at exit",
     },
-    Path {
-        whose: Whose::Credentials,
+    PathRule {
+        path: ConfiguredPath::Credentials,
         access: &[ReadFile],
         within: &["*"],
-        reason: "certificates for the collector, read again when they have changed",
+        reason: "certificates for collectors are read again when they change",
     },
     file(
         "/etc/hosts",
-        "addresses of nodes and collectors, read with each connection",
+        "addresses of nodes and collectors, read for each connection",
     ),
-    file("/etc/subuid", "whose containers may ask, read on SIGHUP"),
-    file("/etc/subgid", "whose containers may ask, read on SIGHUP"),
-    Path {
-        whose: Whose::Fixed("/proc"),
+    file("/etc/subuid", "user IDs of containers, read on SIGHUP"),
+    file("/etc/subgid", "group IDs of containers, read on SIGHUP"),
+    PathRule {
+        path: ConfiguredPath::Fixed("/proc"),
         access: &[ReadFile],
         within: &["@{pid}/cgroup", "@{pid}/uid_map"],
         reason: "the container and the user namespace of a caller",

@@ -1,118 +1,114 @@
-//! Chips of the board say nothing about a processor that speaks for itself.
+//! Removal of a board chip's processor temperatures, for a processor that has its own chip.
 //!
-//! Pulse takes Super I/O chips, ACPI's thermal zones and a Raspberry Pi's I/O chip for
-//! processor chips, as some machines have nothing else. It walks over the chips in
-//! random order, and in each one looks for the package temperature:
+//! Pulse treats Super I/O chips, ACPI thermal zones and a Raspberry Pi's I/O chip as processor
+//! chips, since some machines have no other. It iterates over the chips in random order and
+//! searches each for the package temperature:
 //!
-//! 1. a `Package id`, `Tdie` or `Tctl` is taken whatever was found before;
-//! 2. so is a label that speaks of the processor's temperature (`CPUTIN`,
-//!    `CPU Temperature`), unless this very chip has one of the first sort;
-//! 3. in a chip with neither, the hottest `Tccd` is taken if it is hotter than what
-//!    was found before;
-//! 4. else one label that starts with `temp`, as drivers without labels have them,
-//!    is taken if nothing was found before.
+//! 1. A `Package id`, `Tdie` or `Tctl` replaces any temperature found before.
+//! 2. So does a label that names the processor's temperature (`CPUTIN`, `CPU Temperature`), unless
+//!    the same chip has one of the first kind.
+//! 3. In a chip with neither, the highest `Tccd` counts if it is higher than the temperature found
+//!    before.
+//! 4. Otherwise a label that starts with `temp`, the default of drivers without labels, counts if
+//!    none was found before.
 //!
-//! So beside a real processor chip the first three sorts are left out of the others:
-//! a `CPUTIN`, often far off, would replace the package in every second reading.
-//! The fourth can never replace a package, so it stays (`acpitz` has nothing else)
-//! unless
+//! So if there is a processor chip, labels of the first three kinds are removed from board chips:
+//! a `CPUTIN`, which is often wrong by far, would replace the package temperature in every second
+//! reading. The fourth kind never replaces a package temperature and stays (`acpitz` has nothing
+//! else), unless
 //!
-//! * the processor has no package of its own to be found first or last: then the
-//!   28 °C that so many `acpitz` report for ever would be the processor's; or
-//! * its chip loses a label here, and so would come to be looked at this way.
+//! * the processor chip has no package temperature: then the constant 28 °C of many `acpitz`
+//!   zones would be taken for the processor's; or
+//! * the board chip loses a label here, and Pulse would then fall back to the fourth kind for it.
 //!
-//! Whether a label is there decides, not whether it could be read this time. Where
-//! no processor chip says anything that Pulse understands, the board's word stays.
+//! The existence of a label decides, not whether it could be read this time: otherwise names would
+//! come and go. If no processor chip has a label that Pulse understands, board chips are kept.
 
-use super::model::{Chip, Feature};
+use super::model::Chip;
 use super::processor::is_processor;
 
-/// What is in the names of the board's chips that Pulse takes for a processor's:
-/// families, since most of them are named by model (`it8728`, `nct6798`).
+/// Parts of the names of board chips that Pulse treats as processor chips. They are families:
+/// most chips are named by model (`it8728`, `nct6798`).
 const BOARDS: [&str; 7] = [
     "acpitz", "it87", "nct66", "nct67", "w83627", "f71882", "rp1_adc",
 ];
 
-/// How Pulse reads a label on such a chip.
+/// The kind of a label to Pulse.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Meaning {
+enum LabelKind {
     Package,
     Processor,
     Chiplet,
     Core,
     Unlabelled,
-    Nothing,
+    Unknown,
 }
 
-/// Leaves to the processor's own chip what Pulse takes for the package.
-pub(super) fn silence_boards(chips: &mut [Chip]) {
-    let processors = chips.iter().filter(|chip| is_processor(chip));
-    let heard: Vec<_> = processors.flat_map(readings).collect();
-    if heard.iter().all(|meaning| *meaning == Meaning::Nothing) {
+/// Removes the labels of board chips that Pulse would take for the package temperature, if a
+/// processor chip has one.
+pub(super) fn remove_board_readings(chips: &mut [Chip]) {
+    let features = chips
+        .iter()
+        .filter(|chip| is_processor(chip))
+        .flat_map(|chip| &chip.features);
+    let kinds: Vec<_> = features
+        .filter(|feature| feature.input().is_some())
+        .map(|feature| label_kind(&feature.label))
+        .collect();
+    if kinds.iter().all(|kind| *kind == LabelKind::Unknown) {
         return;
     }
-    let has_package = heard.contains(&Meaning::Package);
+    let has_package = kinds.contains(&LabelKind::Package);
     for board in chips.iter_mut().filter(|chip| is_board(chip)) {
-        silence(board, has_package);
+        let before = board.features.len();
+        board.features.retain(|feature| {
+            !matches!(
+                label_kind(&feature.label),
+                LabelKind::Package | LabelKind::Processor | LabelKind::Chiplet
+            )
+        });
+        if !has_package || board.features.len() < before {
+            board
+                .features
+                .retain(|feature| label_kind(&feature.label) != LabelKind::Unlabelled);
+        }
     }
 }
 
-fn silence(board: &mut Chip, has_package: bool) {
-    let before = board.features.len();
-    board.features.retain(|feature| !is_claim(&feature.label));
-    if !has_package || board.features.len() < before {
-        let is_unlabelled = |feature: &Feature| meaning(&feature.label) == Meaning::Unlabelled;
-        board.features.retain(|feature| !is_unlabelled(feature));
-    }
-}
-
-fn readings(chip: &Chip) -> impl Iterator<Item = Meaning> {
-    let readable = chip
-        .features
-        .iter()
-        .filter(|feature| feature.input().is_some());
-    readable.map(|feature| meaning(&feature.label))
-}
-
-/// Pulse looks for these words anywhere in a name, in any case; so do we. A
-/// processor's chip is never one of the board.
+/// True if Pulse takes a chip that is not a processor's for one. Like Pulse, searches the words
+/// anywhere in the name and ignores case.
 fn is_board(chip: &Chip) -> bool {
-    !is_processor(chip) && BOARDS.iter().any(|board| mentions(&chip.name, board))
+    !is_processor(chip) && BOARDS.iter().any(|board| contains_word(&chip.name, board))
 }
 
-fn is_claim(label: &str) -> bool {
-    matches!(
-        meaning(label),
-        Meaning::Package | Meaning::Processor | Meaning::Chiplet
-    )
-}
-
-fn meaning(label: &str) -> Meaning {
-    let says = |word| mentions(label, word);
-    if label.contains("Package id") || label.contains("Tdie") || says("tctl") {
-        Meaning::Package
-    } else if says("cputin") || (says("cpu") && says("temp")) {
-        Meaning::Processor
+fn label_kind(label: &str) -> LabelKind {
+    let has = |word| contains_word(label, word);
+    if label.contains("Package id") || label.contains("Tdie") || has("tctl") {
+        LabelKind::Package
+    } else if has("cputin") || (has("cpu") && has("temp")) {
+        LabelKind::Processor
     } else if label.starts_with("Tccd") {
-        Meaning::Chiplet
+        LabelKind::Chiplet
     } else if label.starts_with("Core ") {
-        Meaning::Core
+        LabelKind::Core
     } else if label.starts_with("temp") || label.starts_with("Temp") {
-        Meaning::Unlabelled
+        LabelKind::Unlabelled
     } else {
-        Meaning::Nothing
+        LabelKind::Unknown
     }
 }
 
-/// Whether the word is anywhere in the text, in any case.
-fn mentions(text: &str, word: &str) -> bool {
-    let mut parts = text.as_bytes().windows(word.len());
-    parts.any(|part| part.eq_ignore_ascii_case(word.as_bytes()))
+/// True if the text contains the word, in any case.
+fn contains_word(text: &str, word: &str) -> bool {
+    text.as_bytes()
+        .windows(word.len())
+        .any(|part| part.eq_ignore_ascii_case(word.as_bytes()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::document::Feature;
 
     fn chip(name: &str, labels: &[&str]) -> Chip {
         let feature = |label: &&str| Feature {
@@ -126,10 +122,10 @@ mod tests {
         }
     }
 
-    /// The labels that are left on a board's chip beside a processor's.
+    /// The remaining labels of a board chip, beside a processor chip.
     fn beside(processor: (&str, &[&str]), board: (&str, &[&str])) -> Vec<String> {
         let mut chips = [chip(board.0, board.1), chip(processor.0, processor.1)];
-        silence_boards(&mut chips);
+        remove_board_readings(&mut chips);
         assert_eq!(chips[1], chip(processor.0, processor.1));
         let [board, _] = chips;
         board
@@ -143,7 +139,7 @@ mod tests {
     const NO_PACKAGE: (&str, &[&str]) = ("coretemp-isa-0000", &["Core 0"]);
 
     #[test]
-    fn a_board_does_not_replace_the_package() {
+    fn board_does_not_replace_the_package() {
         let labels = [
             "SYSTIN",
             "CPUTIN",
@@ -165,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_never_be_the_package_stays() {
+    fn unlabelled_readings_stay() {
         let labels = ["temp1", "temp2"];
         for board in ["acpitz-acpi-0", "it8728-isa-0a30"] {
             assert_eq!(beside(INTEL, (board, &labels)), labels);
@@ -173,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_processor_without_package_does_not_get_one_from_the_board() {
+    fn board_is_no_substitute_package() {
         let pi = ("cpu_thermal-virtual-0", ["temp1"].as_slice());
         for processor in [NO_PACKAGE, ("zenpower-pci-00c3", &["Tccd1"]), pi] {
             for board in ["acpitz-acpi-0", "it8728-isa-0a30", "rp1_adc-isa-0000"] {
@@ -186,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chip_that_loses_a_label_is_not_looked_at_more_closely() {
+    fn unlabelled_readings_go_with_a_claim() {
         let board = (
             "nct6798-isa-0290",
             ["CPUTIN", "temp12", "SYSTIN"].as_slice(),
@@ -195,13 +191,13 @@ mod tests {
     }
 
     #[test]
-    fn a_board_speaks_where_no_processor_does() {
+    fn board_stays_without_a_processor() {
         let board = ("nct6798-isa-0290", ["CPUTIN", "temp12"].as_slice());
-        for mute in [
+        for other in [
             ("nvme-pci-0100", ["Composite"].as_slice()),
             ("coretemp-isa-0000", &["Exhaust"]),
         ] {
-            assert_eq!(beside(mute, board), ["CPUTIN", "temp12"]);
+            assert_eq!(beside(other, board), ["CPUTIN", "temp12"]);
         }
         let mut unreadable = chip(INTEL.0, INTEL.1);
         unreadable
@@ -209,7 +205,7 @@ mod tests {
             .iter_mut()
             .for_each(|feature| feature.values.clear());
         let mut chips = [unreadable, chip(board.0, board.1)];
-        silence_boards(&mut chips);
+        remove_board_readings(&mut chips);
         assert_eq!(chips[1], chip(board.0, board.1));
     }
 }

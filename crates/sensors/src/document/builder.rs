@@ -1,8 +1,7 @@
-//! Where both readers put what they find: bounds, unique names, counts.
+//! The builder of a document, for both readers: limits, unique names, counts.
 //!
-//! A reader says what it sees in the order it sees it; the builder decides what
-//! is kept. What is over a bound or cannot be true is dropped and counted, and
-//! the rest goes on: one bad sensor never costs another.
+//! A reader reports what it finds, in order; the builder decides what is kept. What exceeds a limit
+//! or is implausible is dropped and counted, without an effect on other sensors.
 
 use super::disk;
 use super::model::{Chip, Disk, Document, Feature, HelperInfo};
@@ -14,40 +13,40 @@ use super::text::{clean, clean_name, unique};
 use super::timestamp::is_rfc3339;
 use smol_str::SmolStr;
 
-/// Chips in a document.
+/// The maximum number of chips in a document.
 const MAX_CHIPS: usize = 256;
 
-/// Features in a chip.
+/// The maximum number of features in a chip.
 pub(super) const MAX_FEATURES: usize = 512;
 
-/// Most chips have no more.
+/// The initial capacity for features, enough for most chips.
 const USUAL_FEATURES: usize = 16;
 
-/// Values in a feature.
+/// The maximum number of values in a feature.
 const MAX_VALUES: usize = 64;
 
-/// Disks in a document.
+/// The maximum number of disks in a document.
 const MAX_DISKS: usize = 512;
 
-/// A document in the making.
+/// An incomplete document.
 #[derive(Default)]
 pub(super) struct Builder {
     pub(super) document: Document,
     pub(super) dropped: Dropped,
-    /// Something that only a sensor document has was seen.
+    /// The output contains a part that only a sensor document has.
     pub(super) recognised: bool,
-    /// What the node said instead of a document.
+    /// The error that the helper sent instead of a document.
     pub(super) refusal: Option<String>,
-    /// What is being read; none while what is being read is over a bound.
+    /// The open chip, feature and disk; `None` also while one that exceeds a limit is skipped.
     chip: Option<Chip>,
     feature: Option<Feature>,
     disk: Option<Disk>,
-    /// The chip has values outside of any feature, as no real chip has.
+    /// The open chip has values outside of a feature, as no real chip has.
     chip_has_strays: bool,
 }
 
 impl Builder {
-    /// Counts a piece that could not be read.
+    /// Counts a part that could not be parsed.
     pub(super) fn malformed(&mut self) {
         self.dropped.malformed += 1;
     }
@@ -74,7 +73,7 @@ impl Builder {
         }
     }
 
-    /// A value that belongs to a chip but to no feature of it.
+    /// A value of a chip outside of its features.
     pub(super) fn stray(&mut self) {
         self.chip_has_strays = true;
         self.malformed();
@@ -83,6 +82,8 @@ impl Builder {
     pub(super) fn end_chip(&mut self) {
         self.end_feature();
         let Some(chip) = self.chip.take() else { return };
+        // An object with values and without features is another program's, whose key was taken for
+        // the name of a chip.
         if !(self.chip_has_strays && chip.features.is_empty()) {
             self.document.chips.push(chip);
         }
@@ -101,12 +102,13 @@ impl Builder {
         });
     }
 
-    /// A value of the feature; a number in quotes is taken, and counted.
+    /// A value of the feature. A number in quotes is accepted and counted as malformed.
     pub(super) fn value(&mut self, name: &str, value: &Scalar<'_>) {
         if matches!(value, Scalar::Text(_)) {
             self.malformed();
         }
         match value.number() {
+            // `nan` and `inf` parse as numbers.
             Some(number) if number.is_finite() => self.number(clean_name(name), number),
             Some(_) => self.dropped.implausible += 1,
             None if matches!(value, Scalar::Null | Scalar::Text(_)) => {}
@@ -118,6 +120,7 @@ impl Builder {
         let Some(feature) = &mut self.feature else {
             return;
         };
+        // The first of two equal keys counts, whichever reader is at work.
         let is_known = feature.values.iter().any(|(known, _)| *known == name);
         if is_known || feature.values.len() >= MAX_VALUES {
             return self.malformed();
@@ -149,7 +152,7 @@ impl Builder {
         }
     }
 
-    /// Keeps the disk when it says which one it is.
+    /// Keeps the disk if it has a device.
     pub(super) fn end_disk(&mut self) {
         let Some(disk) = self.disk.take() else { return };
         if disk.device.is_empty() {

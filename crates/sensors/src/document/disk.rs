@@ -1,7 +1,7 @@
-//! A disk's members, as different wrappers write them.
+//! The members of a disk, as different wrappers write them.
 //!
-//! Pulse's structures are strict: a temperature of 41.0 instead of 41 costs the
-//! whole node. So every member is brought into its one form here, or left out.
+//! Pulse parses strictly: with a temperature of 41.0 instead of 41 it drops the whole document.
+//! So each member is converted to the form that Pulse expects, or left out.
 
 use super::model::Disk;
 use super::plausible::is_plausible;
@@ -10,10 +10,10 @@ use super::scalar::Scalar;
 use super::text::clean;
 use super::timestamp::is_rfc3339;
 
-/// Digits of a world wide name.
+/// The hexadecimal digits of a world wide name.
 const WWN_DIGITS: usize = 16;
 
-/// Sets the member of this name; counts what cannot be used.
+/// Sets the member of this name. A value that cannot be used is counted in `dropped`.
 pub(super) fn set(disk: &mut Disk, name: &str, value: &Scalar<'_>, dropped: &mut Dropped) {
     let member = match name {
         "device" => &mut disk.device,
@@ -43,7 +43,7 @@ fn set_other(disk: &mut Disk, name: &str, value: &Scalar<'_>, dropped: &mut Drop
     }
 }
 
-/// The disk as it is kept: 0 °C of a disk that was left asleep is no reading.
+/// The complete disk. Wrappers write 0 °C for a disk in standby, which is no reading.
 pub(super) fn finish(mut disk: Disk) -> Disk {
     if disk.standby_skipped && disk.temperature == Some(0) {
         disk.temperature = None;
@@ -51,7 +51,7 @@ pub(super) fn finish(mut disk: Disk) -> Disk {
     disk
 }
 
-/// Whole degrees Celsius; a number in quotes is taken, and counted.
+/// Whole degrees Celsius. A number in quotes is accepted and counted as malformed.
 fn temperature(value: &Scalar<'_>, dropped: &mut Dropped) -> Option<i32> {
     if !matches!(value, Scalar::Number(_) | Scalar::Null) {
         dropped.malformed += 1;
@@ -61,23 +61,21 @@ fn temperature(value: &Scalar<'_>, dropped: &mut Dropped) -> Option<i32> {
         dropped.implausible += 1;
         return None;
     }
-    Some(whole(degrees))
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a plausible temperature fits into an i32"
+    )]
+    Some(degrees.round() as i32)
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "a plausible temperature fits"
-)]
-fn whole(degrees: f64) -> i32 {
-    degrees.round() as i32
-}
-
-/// `0x` and 16 lower-case digits, from any of the ways a name of 64 bits is written.
+/// `0x` and 16 lower-case hexadecimal digits, from any notation of a 64-bit world wide name.
 ///
-/// Names of other lengths (the 128 bits of some NVMe disks) have no such form:
-/// they are unknown, not malformed.
+/// `None` for a name of another length, such as the 128 bits of some NVMe disks: it counts as
+/// unknown and not as malformed.
 fn wwn(text: &str) -> Option<String> {
     let lower = text.trim().to_ascii_lowercase();
+    // Prefixes of udev, the SCSI name formats, and hexadecimal notation, in the order in which
+    // they occur together (`wwn-0x`).
     let bare = ["wwn-", "naa.", "eui.", "0x"]
         .iter()
         .fold(lower.as_str(), |rest, prefix| {
@@ -95,7 +93,7 @@ fn wwn(text: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    /// A disk with one member set, and what was counted.
+    /// A disk with one member set, and the counts.
     fn with(name: &str, value: &Scalar<'_>) -> (Disk, Dropped) {
         let (mut disk, mut dropped) = (Disk::default(), Dropped::default());
         set(&mut disk, name, value, &mut dropped);
@@ -103,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_temperature_is_whole_or_unknown() {
+    fn temperature_is_whole_or_unknown() {
         let cases = [
             (Scalar::Number(41.0), Some(41), 0, 0),
             (Scalar::Number(41.5), Some(42), 0, 0),
@@ -131,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sleeping_disk_is_not_at_0_degrees() {
+    fn zero_in_standby_is_no_reading() {
         let asleep = Disk {
             standby_skipped: true,
             temperature: Some(0),
@@ -146,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_world_wide_name_has_one_form() {
+    fn wwn_notations_are_unified() {
         for text in [
             "5000c500a1b2c3d4",
             "0x5000C500A1B2C3D4",
@@ -169,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_doubtful_timestamp_is_left_out() {
+    fn invalid_timestamp_is_dropped() {
         let (disk, dropped) = with("lastUpdated", &Scalar::Text("yesterday".into()));
         assert_eq!((disk.last_updated, dropped.malformed), (None, 1));
     }

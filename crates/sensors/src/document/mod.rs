@@ -1,9 +1,8 @@
-//! What a node's answer says: the model, its strict writer and its tolerant reader.
+//! Sensor documents: the model, a strict writer and a tolerant reader.
 //!
-//! The helper fills a [`Document`] from `/sys` and writes it; the daemon reads
-//! whatever a node printed (a helper's document, an older wrapper's, bare
-//! `sensors -j`) into the same model, drops what cannot be true, and writes it in
-//! the one form that Pulse accepts.
+//! The helper fills a [`Document`] from `/sys` and writes it. The daemon reads what a node printed
+//! (the helper's document, an older wrapper's, plain `sensors -j`) into the same model, drops
+//! implausible values, and writes it in the form that Pulse accepts.
 //!
 //! ```text
 //! bytes ─► read ─┬─► strict ──────────────┬─► builder ─► Reading ─► normalise ─► to_json
@@ -32,5 +31,5 @@ mod writer;
 pub use model::{Chip, Disk, Document, Feature, HelperInfo};
 pub use normalise::normalise;
 pub use reader::{Dropped, ReadError, Reading, read};
-/// A short text that is kept without an allocation.
+/// A string type that stores short text without an allocation.
 pub use smol_str::SmolStr;

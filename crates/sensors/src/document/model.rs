@@ -1,45 +1,45 @@
-//! The model: chips with features with values, and disks.
+//! The document model: chips, their features and values, and disks.
 
 use smol_str::SmolStr;
 
-/// One reading of one node.
+/// The sensor values of a node at one time.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Document {
-    /// Sensor chips in the order they were found; names are unique.
+    /// Sensor chips, in the order in which they were found. Names are unique.
     pub chips: Vec<Chip>,
     /// Disks, NVMe among them.
     pub disks: Vec<Disk>,
-    /// When the node read its sensors, RFC 3339, as the node's clock says.
+    /// The time of the reading by the node's clock (RFC 3339).
     pub collected_at: Option<String>,
-    /// The helper that made this document; absent for bare `sensors -j`.
+    /// The helper that wrote the document; `None` for plain `sensors -j`.
     pub helper: Option<HelperInfo>,
 }
 
 /// A sensor chip, named as lm-sensors names it (`coretemp-isa-0000`).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Chip {
-    /// The chip's name; unique in a document.
+    /// The name, unique in a document.
     pub name: String,
-    /// The bus it sits on, as lm-sensors says it (`ISA adapter`).
+    /// The bus adapter, as lm-sensors names it (`ISA adapter`).
     pub adapter: Option<String>,
-    /// Its features; labels are unique in a chip.
+    /// Features. Labels are unique in a chip.
     pub features: Vec<Feature>,
 }
 
-/// One feature of a chip: a label with its values.
+/// A feature of a chip: a label and its values.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Feature {
-    /// What the chip or the operator calls it (`Package id 0`).
+    /// The label that the driver or the operator gave it (`Package id 0`).
     pub label: SmolStr,
-    /// Subfeatures in order (`temp1_input`, `temp1_max`), every value finite;
-    /// temperatures in degrees Celsius.
+    /// Subfeatures in order (`temp1_input`, `temp1_max`). Every value is finite; temperatures are
+    /// in degrees Celsius.
     pub values: Vec<(SmolStr, f64)>,
 }
 
-/// A disk, as Pulse knows them.
+/// A disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Disk {
-    /// The device's path (`/dev/sda`, `/dev/nvme0n1`).
+    /// The path of the device (`/dev/sda`, `/dev/nvme0n1`).
     pub device: String,
     /// Serial number; empty when unknown.
     pub serial: String,
@@ -51,16 +51,16 @@ pub struct Disk {
     pub kind: String,
     /// Whole degrees Celsius; `None` when unknown.
     pub temperature: Option<i32>,
-    /// When the temperature was read, RFC 3339.
+    /// The time of the temperature's reading (RFC 3339).
     pub last_updated: Option<String>,
-    /// The disk was asleep and was left so.
+    /// The disk was in standby, and was not woken for a reading.
     pub standby_skipped: bool,
 }
 
-/// Which helper answered.
+/// The helper that wrote a document.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HelperInfo {
-    /// The helper's version.
+    /// Its version.
     pub version: String,
 }
 

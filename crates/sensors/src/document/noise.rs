@@ -1,15 +1,14 @@
-//! What lm-sensors says on stderr, when a forced command mixes it into stdout.
+//! Removal of error messages of lm-sensors, for forced commands that redirect stderr to stdout.
 //!
-//! stdout into a pipe is written in blocks, stderr at once: so an error line can
-//! stand in the middle of a word of the document (`"temp1_inERROR: …\nput": 45`).
-//! Cutting the line out, with its line break, puts the word together again.
+//! stdout is block-buffered in a pipe and stderr is not, so an error line can split a word of the
+//! document (`"temp1_inERROR: …\nput": 45`). Removing the line with its newline restores the word.
 
 use std::borrow::Cow;
 
-/// How the lines start that `sensors -j` prints on stderr.
+/// The beginnings of the lines that `sensors -j` prints to stderr.
 const ERROR_LINES: [&[u8]; 2] = [b"ERROR: Can't get ", b"Can't get adapter name\n"];
 
-/// The text without lm-sensors' error lines, and how many there were.
+/// The text without error lines, and the number of lines removed.
 pub(super) fn without_error_lines(bytes: &[u8]) -> (Cow<'_, [u8]>, u64) {
     let Some(first) = find_error_line(bytes) else {
         return (Cow::Borrowed(bytes), 0);
@@ -18,7 +17,10 @@ pub(super) fn without_error_lines(bytes: &[u8]) -> (Cow<'_, [u8]>, u64) {
     let mut kept = kept.to_vec();
     let mut count = 1;
     loop {
-        rest = after_line(rest);
+        rest = rest
+            .splitn(2, |byte| *byte == b'\n')
+            .nth(1)
+            .unwrap_or_default();
         let Some(next) = find_error_line(rest) else {
             kept.extend_from_slice(rest);
             return (Cow::Owned(kept), count);
@@ -37,17 +39,12 @@ fn find_error_line(bytes: &[u8]) -> Option<usize> {
     })
 }
 
-fn after_line(bytes: &[u8]) -> &[u8] {
-    let mut lines = bytes.splitn(2, |byte| *byte == b'\n').skip(1);
-    lines.next().unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_word_that_an_error_line_split_is_whole_again() {
+    fn split_word_is_restored() {
         let text = b"{\"temp1_inERROR: Can't get value of subfeature temp3_input: Can't read\n\
             ERROR: Can't get label of feature temp4!\nput\": 45}";
         let (clean, count) = without_error_lines(text);
@@ -55,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_line_at_either_end_goes() {
+    fn error_lines_at_the_ends_go() {
         let text = b"Can't get adapter name\n{}\nERROR: Can't get label of feature x!";
         let (clean, count) = without_error_lines(text);
         assert_eq!((&*clean, count), (b"{}\n".as_slice(), 2));

@@ -1,44 +1,47 @@
-//! The form of a document that Pulse understands.
+//! Normalisation of a document for Pulse.
 //!
-//! Pulse walks over the chips in no particular order, and the last package
-//! temperature it meets wins: on a machine with two sockets its graph would jump
-//! between them. So the chips of one kind of processor become one chip with one
-//! package temperature, the hottest, and with the cores of all; and the chips of
-//! the board say nothing about a processor that speaks for itself.
+//! Pulse iterates over the chips in random order and keeps the last package temperature that it
+//! finds: on a machine with two sockets its graph would alternate between them. So the chips of
+//! one kind of processor are merged into one, with the highest package temperature and the cores
+//! of all, and a board's readings of a processor that has its own chip are removed.
 //!
-//! Only temperatures stay. Pulse has no use for fans and voltages, and it takes
-//! the value of any `*_input` for a temperature.
+//! Only temperatures are kept: Pulse takes the value of any `*_input` for a temperature, including
+//! that of a fan or a voltage.
 
-use super::board::silence_boards;
+use super::board::remove_board_readings;
 use super::builder::MAX_FEATURES;
 use super::model::{Chip, Document, Feature};
 use super::processor::merge_processors;
 use smol_str::SmolStr;
 
-/// Brings a document into the form for Pulse: temperatures only, each feature with
-/// exactly one `*_input`, one chip per kind of processor, and at most 512 features
-/// in a chip.
+/// Normalises a document for Pulse: temperatures only, each feature with exactly one `*_input`,
+/// one chip for each kind of processor, at most 512 features in a chip.
 ///
-/// Names of chips and labels do not depend on the temperatures. Doing it again
-/// changes nothing.
+/// The names of chips and labels do not depend on the temperatures. The function is idempotent.
 #[must_use]
 pub fn normalise(document: Document) -> Document {
     let mut chips = document.chips;
-    let features = chips.iter_mut().flat_map(|chip| &mut chip.features);
-    features.for_each(keep_temperature);
+    chips
+        .iter_mut()
+        .flat_map(|chip| &mut chip.features)
+        .for_each(keep_temperature);
     let mut chips = merge_processors(chips);
-    silence_boards(&mut chips);
+    remove_board_readings(&mut chips);
     chips.retain_mut(keep_readings);
     Document { chips, ..document }
 }
 
-/// Leaves the values of the feature's first temperature sensor, its reading
-/// first; none without a reading, since Pulse would take a limit for one.
+/// Keeps the values of the feature's first temperature sensor, the reading first. Without a
+/// reading it keeps nothing: Pulse would take a limit for the temperature.
 fn keep_temperature(feature: &mut Feature) {
-    let Some(place) = feature.values.iter().position(is_reading) else {
+    let is_reading = |(name, value): &(SmolStr, f64)| {
+        name.starts_with("temp") && name.ends_with("_input") && value.is_finite()
+    };
+    let Some(index) = feature.values.iter().position(is_reading) else {
         return feature.values.clear();
     };
-    let input = feature.values.remove(place);
+    let input = feature.values.remove(index);
+    // Values of another sensor in the same feature (`temp2_max`) are dropped with its reading.
     let sensor = input.0.strip_suffix("input").unwrap_or_default();
     feature.values.retain(|(name, value)| {
         name.starts_with(sensor) && !name.ends_with("_input") && value.is_finite()
@@ -46,11 +49,7 @@ fn keep_temperature(feature: &mut Feature) {
     feature.values.insert(0, input);
 }
 
-fn is_reading((name, value): &(SmolStr, f64)) -> bool {
-    name.starts_with("temp") && name.ends_with("_input") && value.is_finite()
-}
-
-/// Drops the features that had only their label to give; says whether any is left.
+/// Drops the features without a reading. Returns whether any feature is left.
 fn keep_readings(chip: &mut Chip) -> bool {
     chip.features.retain(|feature| feature.input().is_some());
     chip.features.truncate(MAX_FEATURES);

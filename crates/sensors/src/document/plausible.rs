@@ -1,55 +1,51 @@
-//! Which numbers can be temperatures.
+//! Plausibility of temperatures.
 //!
-//! Drivers hand on what a chip says, and a chip that measures nothing says
-//! something all the same: −128 or 127 °C from an open input, 65261.85 °C from an
-//! NVMe limit that is not set (65535 K), −273.15 °C from one that is zero. All but
-//! 127 lie outside the range in which any sensor works; 127 is believed as long
-//! as the sensor's own limits allow it.
+//! Drivers pass on the number of a chip that measures nothing: −128 or 127 °C from an open input,
+//! 65261.85 °C from an NVMe limit that is not set (65535 K), −273.15 °C from a limit of zero. All
+//! except 127 are outside the range of any sensor. 127 is plausible if it is within the sensor's
+//! own limits.
 
 use smol_str::SmolStr;
 use std::ops::RangeInclusive;
 
-/// Degrees Celsius that a sensor in a computer can measure.
+/// The range of sensors in computers, in degrees Celsius.
 const RANGE: RangeInclusive<f64> = -100.0..=250.0;
 
-/// What an eight-bit sensor with an open input reads, in degrees Celsius.
+/// The reading of an eight-bit sensor with an open input, in degrees Celsius.
 const OPEN_INPUT: f64 = 127.0;
 
-/// Subfeatures of a temperature that are flags or kinds, not degrees.
+/// Subfeatures of a temperature that are not in degrees.
 const NOT_DEGREES: [&str; 5] = ["_alarm", "_fault", "_type", "_beep", "_enable"];
 
-/// Limits above which an input should not be.
+/// Upper limits of an input.
 const UPPER_LIMITS: [&str; 3] = ["max", "crit", "emergency"];
 
-/// Limits below which an input should not be.
+/// Lower limits of an input.
 const LOWER_LIMITS: [&str; 2] = ["min", "lcrit"];
 
-/// Whether a temperature in degrees Celsius can be true.
+/// True if a temperature in degrees Celsius is plausible.
 pub(super) fn is_plausible(degrees: f64) -> bool {
     RANGE.contains(&degrees)
 }
 
-/// Drops the temperatures that cannot be true; returns how many.
+/// Drops implausible temperatures and returns their number.
 pub(super) fn retain_plausible(values: &mut Vec<(SmolStr, f64)>) -> u64 {
     let before = values.len();
     values.retain(|(name, value)| !is_degrees(name) || is_plausible(*value));
     if values.iter().any(|(_, value)| *value == OPEN_INPUT) {
-        drop_open_inputs(values);
+        // Limits that are implausible themselves are gone by now.
+        let limits = values.clone();
+        values.retain(|(name, value)| match name.strip_suffix("input") {
+            Some(sensor) if *value == OPEN_INPUT && is_degrees(name) => {
+                is_within_limits(sensor, *value, &limits)
+            }
+            _ => true,
+        });
     }
     (before - values.len()) as u64
 }
 
-fn drop_open_inputs(values: &mut Vec<(SmolStr, f64)>) {
-    let limits = values.clone();
-    values.retain(|(name, value)| match name.strip_suffix("input") {
-        Some(sensor) if *value == OPEN_INPUT && is_degrees(name) => {
-            is_within_limits(sensor, *value, &limits)
-        }
-        _ => true,
-    });
-}
-
-/// Whether a value lies strictly between the limits of its own sensor (`temp1_`).
+/// True if a value is strictly between the limits of its own sensor (`temp1_`).
 fn is_within_limits(sensor: &str, value: f64, values: &[(SmolStr, f64)]) -> bool {
     values
         .iter()
@@ -68,7 +64,7 @@ fn is_degrees(name: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// What is left of a temperature with these subfeatures, and how many went.
+    /// The remaining subfeatures of a temperature, and the number dropped.
     fn judged(values: &[(&str, f64)]) -> (Vec<String>, u64) {
         let mut values = values
             .iter()
@@ -80,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_sensor_can_measure_goes() {
+    fn values_out_of_range_are_dropped() {
         for value in [-128.0, -273.15, -100.1, 250.1, 65261.85, 1e300] {
             assert_eq!(judged(&[("input", value)]).1, 1, "{value}");
             assert_eq!(judged(&[("max", value)]).1, 1, "{value}");
@@ -91,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn an_open_input_goes_when_its_own_limits_say_so() {
+    fn open_input_above_limits_is_dropped() {
         for limit in [
             ("max", 80.0),
             ("crit", 100.0),
@@ -105,29 +101,29 @@ mod tests {
     }
 
     #[test]
-    fn a_real_127_degrees_stays() {
+    fn plausible_127_degrees_stay() {
         assert_eq!(judged(&[("input", 127.0)]).1, 0);
         assert_eq!(
             judged(&[("input", 127.0), ("crit", 150.0), ("min", 0.0)]).1,
             0
         );
-        // A limit that is not set says nothing, and only it goes.
+        // A limit that is not set is dropped alone.
         assert_eq!(
             judged(&[("input", 127.0), ("max", 65261.85)]).0,
             ["temp1_input"]
         );
-        // Hysteresis is no limit.
+        // A hysteresis is not a limit.
         assert_eq!(judged(&[("input", 127.0), ("max_hyst", 75.0)]).1, 0);
     }
 
     #[test]
-    fn another_sensors_limits_do_not_count() {
+    fn limits_of_other_sensors_are_ignored() {
         let mut values = vec![("temp1_input".into(), 127.0), ("temp10_max".into(), 80.0)];
         assert_eq!(retain_plausible(&mut values), 0);
     }
 
     #[test]
-    fn flags_kinds_and_other_quantities_are_not_judged() {
+    fn only_temperatures_are_judged() {
         assert_eq!(judged(&[("type", 3435.0), ("alarm", 1.0)]).1, 0);
         let mut values = vec![("fan1_input".into(), 1200.0)];
         assert_eq!(retain_plausible(&mut values), 0);

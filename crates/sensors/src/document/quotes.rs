@@ -1,21 +1,20 @@
-//! Where a text in quotes ends, when nothing in it was escaped.
+//! The end of a quoted string in which quotes are not escaped.
 //!
-//! lm-sensors prints labels as they are, quotes and backslashes included. So the
-//! end of a text is known by what follows it: a colon and a value after a key, a
-//! comma or a closing bracket after a value. Nothing is looked for further than
-//! [`MAX_TEXT`] bytes ahead.
+//! lm-sensors prints labels unescaped, with quotes and backslashes. So the end of a string is
+//! recognised by what follows: a colon and a value after a key, a comma or a closing bracket after
+//! a value. The search ends after [`MAX_TEXT`] bytes, which keeps its time linear.
 
-/// How far the end of a text is looked for, in bytes.
+/// The search limit for the end of a string, in bytes.
 const MAX_TEXT: usize = 1_024;
 
-/// How far the end of a label in parentheses is looked for, in bytes.
+/// The search limit for the end of a label in parentheses, in bytes.
 const MAX_LABEL: usize = 300;
 
-/// How many blanks are skipped between a text and what follows it.
+/// The maximum number of blanks between a string and what follows it.
 const MAX_BLANKS: usize = 64;
 
-/// Where the key that opens at `open` ends and where its value starts, or where to
-/// go on when it has no end.
+/// The position of the quote that closes the key opened at `open`, and of its value. The error is
+/// the position at which to continue if the key is not closed.
 pub(super) fn key_end(bytes: &[u8], open: usize) -> Result<(usize, usize), usize> {
     let limit = bytes.len().min(open + MAX_TEXT);
     let mut last_quote = open;
@@ -25,8 +24,8 @@ pub(super) fn key_end(bytes: &[u8], open: usize) -> Result<(usize, usize), usize
                 Some(value_at) => return Ok((at, value_at)),
                 None => last_quote = at,
             },
-            // A label can have a line break in it, but then its second line does
-            // not look like a line of the document.
+            // A label can contain a newline. But if the next line looks like a line of the
+            // document, the key has lost its end.
             b'\n' if starts_anew(bytes, at + 1) => return Err(at),
             _ => {}
         }
@@ -34,15 +33,16 @@ pub(super) fn key_end(bytes: &[u8], open: usize) -> Result<(usize, usize), usize
     Err(resume_at(bytes, open, last_quote, limit))
 }
 
-/// Where the value that opens at `open` ends, or where to go on when it has no end.
+/// The position of the quote that closes the value opened at `open`. The error is the position at
+/// which to continue if the value is not closed.
 pub(super) fn text_end(bytes: &[u8], open: usize) -> Result<usize, usize> {
     let limit = bytes.len().min(open + MAX_TEXT);
     let mut last_quote = open;
     for (at, byte) in between(bytes, open, limit) {
         match byte {
             b'"' if ends_value(bytes, at) => return Ok(at),
-            // These are the quotes at the end of a key, so the ones before them
-            // opened it.
+            // This quote closes a key, so the one before it opened the key and the value has
+            // lost its end.
             b'"' if value_after(bytes, at).is_some() => return Err(last_quote),
             b'"' => last_quote = at,
             b'\n' => return Err(at),
@@ -52,14 +52,13 @@ pub(super) fn text_end(bytes: &[u8], open: usize) -> Result<usize, usize> {
     Err(resume_at(bytes, open, last_quote, limit))
 }
 
-/// What comes after the opening quotes, with its place.
+/// The bytes after the opening quote up to `limit`, with their positions.
 fn between(bytes: &[u8], open: usize, limit: usize) -> impl Iterator<Item = (usize, u8)> {
-    let places = bytes.iter().copied().enumerate();
-    places.take(limit).skip(open + 1)
+    bytes.iter().copied().enumerate().take(limit).skip(open + 1)
 }
 
-/// After a text without an end: at the last quotes seen, which may open the next
-/// text; behind everything when there were none.
+/// The position at which to continue after an unclosed string: the last quote seen, which may open
+/// the next string; without one, the end of the searched bytes.
 fn resume_at(bytes: &[u8], open: usize, last_quote: usize, limit: usize) -> usize {
     if limit < bytes.len() && last_quote > open {
         last_quote
@@ -68,7 +67,7 @@ fn resume_at(bytes: &[u8], open: usize, last_quote: usize, limit: usize) -> usiz
     }
 }
 
-/// Where the value starts, when these quotes end a key.
+/// The position of the value, if the quote at `quote` closes a key.
 fn value_after(bytes: &[u8], quote: usize) -> Option<usize> {
     let colon = skip_blanks(bytes, quote + 1);
     if bytes.get(colon) != Some(&b':') {
@@ -78,7 +77,7 @@ fn value_after(bytes: &[u8], quote: usize) -> Option<usize> {
     let starts = match bytes.get(value_at) {
         Some(b'{') if is_escaped(bytes, quote) => is_line_end(bytes, value_at + 1),
         _ if is_escaped(bytes, quote) => false,
-        // The value itself may be missing (`"temp1_input": ,`).
+        // The value can be missing (`"temp1_input": ,`).
         Some(b'{' | b'[' | b'"' | b'-' | b'+' | b'.' | b',' | b'}' | b']') => true,
         Some(byte) => byte.is_ascii_alphanumeric() || is_line_end(bytes, value_at),
         None => false,
@@ -86,7 +85,7 @@ fn value_after(bytes: &[u8], quote: usize) -> Option<usize> {
     starts.then_some(value_at)
 }
 
-/// Whether these quotes end a value.
+/// True if the quote at `quote` closes a value.
 fn ends_value(bytes: &[u8], quote: usize) -> bool {
     let next = skip_blanks(bytes, quote + 1);
     match bytes.get(next) {
@@ -96,11 +95,17 @@ fn ends_value(bytes: &[u8], quote: usize) -> bool {
     }
 }
 
-/// Whether an odd number of backslashes stands before these quotes. They may still
-/// end a text, at the end of a line: lm-sensors escapes nothing.
+/// True if an odd number of backslashes precedes the quote. lm-sensors escapes nothing, so such a
+/// quote still closes a string if it is at the end of a line.
 fn is_escaped(bytes: &[u8], quote: usize) -> bool {
-    let before = bytes.iter().take(quote).rev();
-    before.take_while(|byte| **byte == b'\\').count() % 2 == 1
+    bytes
+        .iter()
+        .take(quote)
+        .rev()
+        .take_while(|byte| **byte == b'\\')
+        .count()
+        % 2
+        == 1
 }
 
 fn skip_blanks(bytes: &[u8], from: usize) -> usize {
@@ -126,8 +131,8 @@ fn starts_anew(bytes: &[u8], line: usize) -> bool {
     is_line_end(bytes, at) || matches!(bytes.get(at), Some(b'"' | b'{' | b'}' | b'[' | b']'))
 }
 
-/// The length of a label in parentheses, when it ends on its line with neither a
-/// key nor a brace or bracket in it.
+/// The length of a label in parentheses; `None` if it does not end on its line, or contains a key,
+/// a brace or a bracket.
 pub(super) fn closing_parenthesis(bytes: &[u8]) -> Option<usize> {
     let mut depth = 0_usize;
     for (at, byte) in bytes.iter().enumerate().take(MAX_LABEL) {

@@ -1,54 +1,51 @@
-//! The way in: any output of a node becomes a document, or an error that says why not.
+//! Reading the output of a node.
 //!
-//! What is JSON of the expected shape takes the short way through [`strict`];
-//! everything else, which is most of what lm-sensors prints when something is
-//! unusual, is read from the start by [`tolerant`].
+//! [`strict`] reads JSON of the expected shape. Everything else, which is most output of
+//! lm-sensors on unusual machines, is read from its beginning by [`tolerant`].
 
 use super::builder::Builder;
 use super::model::Document;
 use super::{strict, tolerant};
 
-/// What a node's output said, and what of it could not be used.
+/// A document read from the output of a node.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Reading {
-    /// Everything that could be read and can be true.
+    /// The plausible values.
     pub document: Document,
-    /// What was left out.
+    /// Counts of what was left out.
     pub dropped: Dropped,
 }
 
-/// How much of a node's output was left out, for metrics and logs.
+/// Counts of the parts of the output that were left out, for metrics and logs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Dropped {
-    /// Values that cannot be true: out of range, sentinels, not finite.
+    /// Implausible values: out of range, sentinels, not finite.
     pub implausible: u64,
-    /// Pieces that could not be read, were over a bound, or had to be guessed.
+    /// Parts that could not be parsed, exceeded a limit, or were repaired.
     pub malformed: u64,
 }
 
-/// Why a node's output is not a document.
+/// The reason why the output is not a document.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
-    /// Nothing but blanks.
+    /// White space only.
     #[error("the sensor command printed nothing; is the forced command in place?")]
     Empty,
-    /// Text, but no sensor document in it.
+    /// Text without a sensor document.
     #[error("the output is not a sensor document; does the forced command run `sensors -j`?")]
     NotADocument,
-    /// The node's helper answered with an error of its own.
+    /// The helper on the node replied with an error.
     #[error("the sensor helper answered: {0}")]
     Refused(String),
 }
 
-/// Reads whatever a node printed.
-///
-/// Takes the helper's document, an older wrapper's `{"sensors":…,"smart":…}` and
-/// what `sensors -j` prints, each also damaged: see the corpus in
-/// `tests/corpus/documents`. Time and memory are linear in the input.
+/// Reads the output of a node: the helper's document, an older wrapper's
+/// `{"sensors":…,"smart":…}` or that of `sensors -j`, each also damaged. The corpus in
+/// `tests/corpus/documents` has the known shapes. Time and memory are linear in the input.
 ///
 /// # Errors
-/// [`ReadError`] when there is no document in the output at all. A document
-/// without a single sensor is no error.
+/// [`ReadError`] if the output contains no document. A document without sensors is not an
+/// error.
 pub fn read(bytes: &[u8]) -> Result<Reading, ReadError> {
     let bytes = bytes
         .strip_prefix(b"\xef\xbb\xbf")
@@ -57,16 +54,15 @@ pub fn read(bytes: &[u8]) -> Result<Reading, ReadError> {
     if bytes.is_empty() {
         return Err(ReadError::Empty);
     }
-    let builder = strict::read(bytes).unwrap_or_else(|_| tolerant::read(bytes));
-    finish(builder)
-}
-
-fn finish(builder: Builder) -> Result<Reading, ReadError> {
     let Builder {
-        document, dropped, ..
-    } = builder;
-    match builder.refusal {
-        _ if builder.recognised => Ok(Reading { document, dropped }),
+        document,
+        dropped,
+        recognised,
+        refusal,
+        ..
+    } = strict::read(bytes).unwrap_or_else(|_| tolerant::read(bytes));
+    match refusal {
+        _ if recognised => Ok(Reading { document, dropped }),
         Some(refusal) => Err(ReadError::Refused(refusal)),
         None => Err(ReadError::NotADocument),
     }

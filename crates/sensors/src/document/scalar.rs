@@ -1,7 +1,7 @@
-//! A value without members, in whatever type a node gave it.
+//! A JSON value without members, of any type.
 //!
-//! Wrappers in shell write `"41"`, `41.0`, `null` and `nan` where 41 was meant;
-//! what a value is good for is decided where its name is known.
+//! Wrappers written in shell print `"41"`, `41.0`, `null` or `nan` instead of 41. The code that
+//! knows the value's name decides whether to use it.
 
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
@@ -10,18 +10,18 @@ use std::fmt;
 /// A value that is neither an object nor an array.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Scalar<'a> {
-    /// `null`: the node knows that it does not know.
+    /// `null`: unknown to the node.
     Null,
     Bool(bool),
-    /// Any number, `nan` and `inf` among them.
+    /// Any number, including `nan` and `inf`.
     Number(f64),
     Text(Cow<'a, str>),
-    /// Something else, which was skipped.
+    /// An object, an array or invalid text, which was skipped.
     Other,
 }
 
 impl Scalar<'_> {
-    /// A value as it stands in the text, without quotes.
+    /// A value from unquoted text.
     pub(super) fn from_bare(text: &str) -> Self {
         match text {
             "null" => Self::Null,
@@ -31,7 +31,7 @@ impl Scalar<'_> {
         }
     }
 
-    /// The number, also one that came as text.
+    /// The number, also from a string.
     pub(super) fn number(&self) -> Option<f64> {
         match self {
             Self::Number(number) => Some(*number),

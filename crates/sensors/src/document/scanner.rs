@@ -1,19 +1,19 @@
-//! The tolerant reader's eyes: damaged JSON as a row of pieces.
+//! The tolerant reader's scanner, which splits damaged JSON into tokens.
 //!
-//! Where no sense can be made of the bytes, the scanner counts that and goes on
-//! after what it has looked at, so the time it takes is linear in the input.
+//! Bytes that make no token are counted as malformed and skipped. The scanner never goes back
+//! further than a bounded distance, so its time is linear in the input.
 
 use super::quotes::{closing_parenthesis, key_end, text_end};
 use super::scalar::Scalar;
 use super::shape::is_landmark;
 use std::borrow::Cow;
 
-/// The deepest indentation that counts as one.
+/// The maximum number of blanks that count as an indentation.
 const MAX_INDENT: usize = 64;
 
-/// What can be told apart in a damaged document.
+/// A token of a damaged document.
 #[derive(Debug, PartialEq)]
-pub(super) enum Piece<'a> {
+pub(super) enum Token<'a> {
     /// `{` without a key.
     Open,
     /// `"key": {`
@@ -28,20 +28,20 @@ pub(super) enum Piece<'a> {
     Value(Cow<'a, str>, Scalar<'a>),
 }
 
-/// Where the last piece stood.
+/// The position of the last token.
 #[derive(Clone, Copy)]
-pub(super) struct Place {
-    /// How many pieces before it made no sense.
+pub(super) struct Position {
+    /// The number of malformed parts before it.
     pub(super) malformed: u64,
-    /// How many blanks are before it, when it is the first of its line.
+    /// The number of blanks before it, if it is the first token of its line.
     pub(super) indent: Option<usize>,
 }
 
-/// Walks over the bytes of a document.
+/// An iterator over the tokens of a document.
 pub(super) struct Scanner<'a> {
     bytes: &'a [u8],
     at: usize,
-    /// Where the last piece starts.
+    /// The start of the last token.
     start: usize,
     malformed: u64,
 }
@@ -56,8 +56,8 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    pub(super) fn place(&self) -> Place {
-        Place {
+    pub(super) fn position(&self) -> Position {
+        Position {
             malformed: self.malformed,
             indent: indent(self.bytes.get(..self.start).unwrap_or_default()),
         }
@@ -67,18 +67,21 @@ impl<'a> Scanner<'a> {
         self.bytes.get(self.at..).unwrap_or_default()
     }
 
-    fn one(&mut self, piece: Piece<'a>) -> Option<Piece<'a>> {
+    fn single_byte(&mut self, token: Token<'a>) -> Option<Token<'a>> {
         self.at += 1;
-        Some(piece)
+        Some(token)
     }
 
     fn skip_separators(&mut self) {
         let is_separator = |byte: &u8| byte.is_ascii_whitespace() || *byte == b',';
-        let rest = self.rest().iter();
-        self.at += rest.take_while(|byte| is_separator(byte)).count();
+        self.at += self
+            .rest()
+            .iter()
+            .take_while(|byte| is_separator(byte))
+            .count();
     }
 
-    /// Skips what cannot be the start of anything.
+    /// Skips bytes that cannot start a token.
     fn skip_noise(&mut self) {
         self.malformed += 1;
         let ends_noise = |byte: &u8| matches!(byte, b'"' | b'{' | b'}' | b']' | b'\n');
@@ -86,8 +89,8 @@ impl<'a> Scanner<'a> {
         self.at += 1 + rest.take_while(|byte| !ends_noise(byte)).count();
     }
 
-    /// Skips `(label)`, which lm-sensors prints in place of a value that is only
-    /// for writing; the label may have quotes and brackets of its own.
+    /// Skips `(label)`, which lm-sensors prints instead of a value that can only be written. The
+    /// label can contain quotes and parentheses.
     fn skip_parenthesised(&mut self) {
         match closing_parenthesis(self.rest()) {
             Some(length) => {
@@ -98,7 +101,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn member(&mut self) -> Option<Piece<'a>> {
+    fn member(&mut self) -> Option<Token<'a>> {
         match key_end(self.bytes, self.at) {
             Ok((end, value_at)) => {
                 let key = self.key(end);
@@ -113,8 +116,8 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// The key from here to `end`; only its tail when that is a landmark, since
-    /// then the quotes before it belong to something that has lost its end.
+    /// The key from here to `end`. If the part after its last quote is a landmark, only that part:
+    /// the quote before it then belongs to a string that has lost its end.
     fn key(&mut self, end: usize) -> Cow<'a, str> {
         let key = self.bytes.get(self.at + 1..end).unwrap_or_default();
         let mut tails = key.rsplitn(2, |byte| *byte == b'"');
@@ -128,17 +131,17 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn member_value(&mut self, key: Cow<'a, str>) -> Piece<'a> {
+    fn member_value(&mut self, key: Cow<'a, str>) -> Token<'a> {
         match self.rest() {
             [b'{', ..] => self.at += 1,
             [b'[', ..] => {
                 self.at += 1;
-                return Piece::OpenArray(key);
+                return Token::OpenArray(key);
             }
-            [b'"', ..] => return Piece::Value(key, self.text()),
-            _ => return Piece::Value(key, self.bare()),
+            [b'"', ..] => return Token::Value(key, self.text()),
+            _ => return Token::Value(key, self.bare()),
         }
-        Piece::OpenMember(key)
+        Token::OpenMember(key)
     }
 
     fn bare(&mut self) -> Scalar<'a> {
@@ -146,12 +149,12 @@ impl<'a> Scanner<'a> {
         let rest = self.rest();
         let end = rest.iter().position(ends);
         self.at += end.unwrap_or(rest.len());
-        // Of a number at the end of the output, digits may be missing.
-        let text = end.and_then(|end| std::str::from_utf8(rest.get(..end)?).ok());
-        text.map_or(Scalar::Other, Scalar::from_bare)
+        // A number at the end of the output may be cut off, so it is not used.
+        end.and_then(|end| std::str::from_utf8(rest.get(..end)?).ok())
+            .map_or(Scalar::Other, Scalar::from_bare)
     }
 
-    /// A value in quotes; [`Scalar::Other`] when it has lost its end.
+    /// A quoted value; [`Scalar::Other`] if it is not closed.
     fn text(&mut self) -> Scalar<'a> {
         let start = self.at + 1;
         match text_end(self.bytes, self.at) {
@@ -168,20 +171,22 @@ impl<'a> Scanner<'a> {
 }
 
 impl<'a> Iterator for Scanner<'a> {
-    type Item = Piece<'a>;
+    type Item = Token<'a>;
 
-    fn next(&mut self) -> Option<Piece<'a>> {
+    fn next(&mut self) -> Option<Token<'a>> {
         loop {
+            // Commas are skipped like blanks: lm-sensors can print one too many.
             self.skip_separators();
             self.start = self.at;
             match self.bytes.get(self.at)? {
-                b'{' => return self.one(Piece::Open),
-                b'}' => return self.one(Piece::Close),
-                b']' => return self.one(Piece::CloseArray),
-                b'"' => match self.member() {
-                    None => {}
-                    member => return member,
-                },
+                b'{' => return self.single_byte(Token::Open),
+                b'}' => return self.single_byte(Token::Close),
+                b']' => return self.single_byte(Token::CloseArray),
+                b'"' => {
+                    if let Some(member) = self.member() {
+                        return Some(member);
+                    }
+                }
                 b'(' => self.skip_parenthesised(),
                 _ => self.skip_noise(),
             }
@@ -189,9 +194,10 @@ impl<'a> Iterator for Scanner<'a> {
     }
 }
 
-/// A text as JSON means it, or, when it is no JSON, as it stands there.
+/// A string with its JSON escapes decoded; unchanged if they are invalid.
 fn decode(raw: &[u8]) -> Cow<'_, str> {
     let text = String::from_utf8_lossy(raw);
+    // lm-sensors does not escape, so a backslash can be one of the label's own.
     if !text.contains('\\') {
         return text;
     }
@@ -201,10 +207,18 @@ fn decode(raw: &[u8]) -> Cow<'_, str> {
     }
 }
 
-/// How many blanks stand at the end of these bytes, when nothing else is on their line.
+/// The number of blanks at the end of these bytes; `None` if anything else is on their line.
 fn indent(bytes: &[u8]) -> Option<usize> {
-    let blanks = bytes.iter().rev().take(MAX_INDENT);
-    let count = blanks.take_while(|byte| **byte == b' ').count();
-    let before = bytes.iter().rev().nth(count);
-    before.is_none_or(|byte| *byte == b'\n').then_some(count)
+    let count = bytes
+        .iter()
+        .rev()
+        .take(MAX_INDENT)
+        .take_while(|byte| **byte == b' ')
+        .count();
+    bytes
+        .iter()
+        .rev()
+        .nth(count)
+        .is_none_or(|byte| *byte == b'\n')
+        .then_some(count)
 }

@@ -1,36 +1,36 @@
-//! The shape of a document, as both readers know it: which key leads to what.
+//! The shape of a document, for both readers.
 
 use super::text::{is_number, without_number};
 
-/// The key of a chip's adapter, which no feature can have as its label.
+/// The key of a chip's adapter. No feature can have it as its label.
 pub(super) const ADAPTER: &str = "Adapter";
 
-/// Buses whose chips lm-sensors names `prefix-bus-address`.
+/// Buses with chip names of the form `prefix-bus-address`.
 const BUSES: [&str; 5] = ["isa", "pci", "virtual", "acpi", "mdio"];
 
-/// Buses whose chips lm-sensors names `prefix-bus-number-address`.
+/// Buses with chip names of the form `prefix-bus-number-address`.
 const NUMBERED_BUSES: [&str; 4] = ["i2c", "spi", "hid", "scsi"];
 
-/// What a member of the outermost object is.
+/// A member of the outermost object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Member {
-    /// All chips, in the documents that have disks too.
+    /// The chips, in a document that also has disks.
     Sensors,
-    /// All disks.
+    /// The disks.
     Smart,
-    /// Which helper answered.
+    /// The helper.
     Helper,
-    /// A text about the document itself.
+    /// A string about the document itself.
     Field,
-    /// What other programs put there; of no use here.
+    /// A member of another program, which is ignored.
     Foreign,
-    /// A chip, in what `sensors -j` prints.
+    /// A chip, in the output of `sensors -j`.
     Chip,
 }
 
 impl Member {
-    /// What the member with this key is.
-    pub(super) fn of(key: &str) -> Self {
+    /// The member with this key.
+    pub(super) fn with_key(key: &str) -> Self {
         match key {
             "sensors" => Self::Sensors,
             "smart" => Self::Smart,
@@ -42,26 +42,24 @@ impl Member {
     }
 }
 
-/// Whether lm-sensors would give a chip this name (`nvme-pci-0100`).
+/// True if the name has the form of lm-sensors' chip names (`nvme-pci-0100`).
 ///
-/// This is what a reader that has lost its way in a damaged document looks for:
-/// braces may be missing or too many, but a name like this starts a chip.
+/// The tolerant reader synchronises on these names: braces can be missing or repeated, but such a
+/// name always starts a chip.
 pub(super) fn is_chip_name(name: &str) -> bool {
     let mut parts = without_number(name).0.rsplitn(4, '-');
     let address = parts.next().unwrap_or_default();
     let (bus, before) = (parts.next().unwrap_or_default(), parts.next());
     let known = BUSES.contains(&bus) && before.is_some_and(|prefix| !prefix.is_empty())
         || is_number(bus) && before.is_some_and(|bus| NUMBERED_BUSES.contains(&bus));
-    known && is_address(address) && !name.contains(['"', '\n', '{', '}'])
+    let is_address =
+        (1..=8).contains(&address.len()) && address.bytes().all(|byte| byte.is_ascii_hexdigit());
+    known && is_address && !name.contains(['"', '\n', '{', '}'])
 }
 
-fn is_address(text: &str) -> bool {
-    (1..=8).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
-/// Whether this key can only stand among the chips or around them.
+/// True if a key cannot occur inside a chip.
 pub(super) fn is_landmark(key: &str) -> bool {
-    is_chip_name(key) || Member::of(key) != Member::Chip
+    is_chip_name(key) || Member::with_key(key) != Member::Chip
 }
 
 #[cfg(test)]
@@ -69,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_bus_of_lm_sensors_names_a_chip() {
+    fn chip_names_of_every_bus_match() {
         for name in [
             "coretemp-isa-0000",
             "nvme-pci-0100",

@@ -1,8 +1,7 @@
-//! The short way: one pass of `serde_json` over documents of the expected shape.
+//! The strict reader: one pass of `serde_json` over a document of the expected shape.
 //!
-//! `serde_json`'s maps would silently keep one of two equal keys, so the visitor
-//! here hands every member to the builder as it comes. Whatever is of another
-//! shape is an error, and the tolerant reader starts over.
+//! A map of `serde_json` silently keeps one of two equal keys, so the visitor passes every member
+//! to the builder as it is read. Another shape is an error, and the tolerant reader starts over.
 
 use super::builder::Builder;
 use super::scalar::Scalar;
@@ -11,13 +10,14 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 use std::borrow::Cow;
 use std::fmt;
 
-/// Reads one document, or several one after the other.
+/// Reads one document, or several in sequence.
 ///
 /// # Errors
 /// The text is not JSON, or not of the expected shape.
 pub(super) fn read(bytes: &[u8]) -> Result<Builder, serde_json::Error> {
     let mut builder = Builder::default();
     let mut json = serde_json::Deserializer::from_slice(bytes);
+    // A forced command can run two programs, each of which prints a document.
     loop {
         builder.at(Level::Document).deserialize(&mut json)?;
         if json.end().is_ok() {
@@ -26,7 +26,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Builder, serde_json::Error> {
     }
 }
 
-/// What the next value has to be.
+/// The level of the next value.
 #[derive(Clone, Copy)]
 enum Level {
     Document,
@@ -39,21 +39,21 @@ enum Level {
 }
 
 /// Reads one value of a level into the builder.
-struct Reader<'b> {
+struct LevelReader<'b> {
     level: Level,
     builder: &'b mut Builder,
 }
 
 impl Builder {
-    fn at(&mut self, level: Level) -> Reader<'_> {
-        Reader {
+    fn at(&mut self, level: Level) -> LevelReader<'_> {
+        LevelReader {
             level,
             builder: self,
         }
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Reader<'_> {
+impl<'de> DeserializeSeed<'de> for LevelReader<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -61,14 +61,14 @@ impl<'de> DeserializeSeed<'de> for Reader<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Reader<'_> {
+impl<'de> Visitor<'de> for LevelReader<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a part of a sensor document")
     }
 
-    /// `"sensors": null` and `"smart": null` are none at all.
+    /// `"sensors": null` and `"smart": null` are accepted as empty.
     fn visit_unit<E: Error>(self) -> Result<(), E> {
         match self.level {
             Level::Chips | Level::Disks => Ok(()),
@@ -104,7 +104,7 @@ impl<'de> Visitor<'de> for Reader<'_> {
     }
 }
 
-/// The members of one object, on their way into the builder.
+/// The members of an object, which are passed to the builder.
 struct Members<'b, A> {
     map: A,
     builder: &'b mut Builder,
@@ -117,13 +117,13 @@ impl<'de, A: MapAccess<'de>> Members<'_, A> {
             is_empty = false;
             self.document_member(&key)?;
         }
-        // What `sensors -j` prints where there are no sensors.
+        // `sensors -j` prints `{}` if there are no sensors.
         self.builder.recognised |= is_empty;
         Ok(())
     }
 
     fn document_member(&mut self, key: &str) -> Result<(), A::Error> {
-        let member = Member::of(key);
+        let member = Member::with_key(key);
         self.builder.recognised |= matches!(member, Member::Sensors | Member::Smart);
         match member {
             Member::Sensors => self.descend(Level::Chips),
@@ -168,7 +168,7 @@ impl<'de, A: MapAccess<'de>> Members<'_, A> {
 
     fn adapter(&mut self) -> Result<(), A::Error> {
         match self.map.next_value()? {
-            // An operator may call a feature so.
+            // A feature can have the label "Adapter".
             Scalar::Other => Err(A::Error::custom("an adapter that is no text")),
             adapter => {
                 self.builder.adapter(&adapter);

@@ -1,15 +1,15 @@
-//! Texts that a node chose: labels, names, models. Bounded, printable, unique.
+//! Text from a node: labels, names, models. It is cut, cleaned and made unique.
 //!
-//! They end up on terminals, in logs and as keys of a JSON object, so characters that do
-//! something or are not seen do not survive, nothing is long, and nothing is there twice.
+//! The text ends up on terminals, in logs and as keys of a JSON object. So active characters are
+//! replaced, its length is limited, and no key occurs twice.
 
 use crate::shown::is_active;
 use smol_str::SmolStr;
 
-/// The longest text that is kept, in bytes; the rest is cut off.
+/// The maximum length of a text, in bytes; the rest is cut off.
 pub(super) const MAX_TEXT_BYTES: usize = 256;
 
-/// What is left of a text that gets a number, so that ` #512` still fits.
+/// The maximum length of a text before a number is appended, so that ` #512` fits.
 const MAX_NUMBERED_BYTES: usize = MAX_TEXT_BYTES - 6;
 
 /// The text without active characters, cut to [`MAX_TEXT_BYTES`].
@@ -21,7 +21,7 @@ pub(super) fn clean(text: &str) -> String {
     }
 }
 
-/// As [`clean`], for the short texts that are most of a document.
+/// As [`clean`], without an allocation for short text.
 pub(super) fn clean_name(text: &str) -> SmolStr {
     if is_clean(text) {
         SmolStr::new(text)
@@ -36,6 +36,13 @@ fn is_clean(text: &str) -> bool {
 
 fn cleaned(text: &str) -> String {
     let mut cleaned = String::with_capacity(text.len().min(MAX_TEXT_BYTES));
+    let printable = |c| {
+        if is_active(c) {
+            char::REPLACEMENT_CHARACTER
+        } else {
+            c
+        }
+    };
     for character in text.chars().map(printable) {
         if cleaned.len() + character.len_utf8() > MAX_TEXT_BYTES {
             break;
@@ -45,18 +52,10 @@ fn cleaned(text: &str) -> String {
     cleaned
 }
 
-fn printable(character: char) -> char {
-    if is_active(character) {
-        char::REPLACEMENT_CHARACTER
-    } else {
-        character
-    }
-}
-
-/// The text itself when it is new, or with the first free ` #2`, ` #3`, ….
+/// The text if it is not taken, otherwise with the first free number, ` #2`, ` #3`, ….
 ///
-/// Looks at each taken text once or twice, so a chip whose labels are all alike
-/// costs no more than one whose labels differ.
+/// Iterates over the taken texts twice at most, so a chip whose labels are all equal takes linear
+/// time for each label, as any other.
 pub(super) fn unique<'a, Text>(wanted: Text, taken: impl Iterator<Item = &'a str> + Clone) -> Text
 where
     Text: AsRef<str> + From<String>,
@@ -64,30 +63,20 @@ where
     if !taken.clone().any(|text| text == wanted.as_ref()) {
         return wanted;
     }
-    let stem = cut(wanted.as_ref(), MAX_NUMBERED_BYTES);
-    let mut numbers: Vec<u32> = taken.filter_map(|text| number_after(stem, text)).collect();
+    let wanted = wanted.as_ref();
+    let stem = wanted.get(..wanted.floor_char_boundary(MAX_NUMBERED_BYTES));
+    let stem = stem.unwrap_or(wanted);
+    let number = |text: &str| text.strip_prefix(stem)?.strip_prefix(" #")?.parse().ok();
+    let mut numbers: Vec<u32> = taken.filter_map(number).collect();
     numbers.sort_unstable();
-    format!("{stem} #{}", first_free(&numbers)).into()
-}
-
-fn number_after(stem: &str, text: &str) -> Option<u32> {
-    text.strip_prefix(stem)?.strip_prefix(" #")?.parse().ok()
-}
-
-/// The smallest number from 2 on that the sorted `numbers` do not have.
-fn first_free(numbers: &[u32]) -> u32 {
     let mut free = 2;
     for number in numbers {
-        free += u32::from(*number == free);
+        free += u32::from(number == free);
     }
-    free
+    format!("{stem} #{free}").into()
 }
 
-fn cut(text: &str, bytes: usize) -> &str {
-    text.get(..text.floor_char_boundary(bytes)).unwrap_or(text)
-}
-
-/// The text without the ` #2` that [`unique`] gave it, and whether it had one.
+/// The text without a number that [`unique`] appended, and whether it had one.
 pub(super) fn without_number(text: &str) -> (&str, bool) {
     match text.rsplit_once(" #") {
         Some((stem, number)) if is_number(number) => (stem, true),
@@ -104,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_that_is_taken_is_not_given_again() {
+    fn unique_takes_the_first_free_number() {
         let taken = ["a", "a #2", "a #4", "a #x"];
         assert_eq!(unique(String::from("a"), taken.into_iter()), "a #3");
         assert_eq!(unique(String::from("a #2"), taken.into_iter()), "a #2 #2");
@@ -112,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_text_stays_within_its_bound_with_its_number() {
+    fn numbered_text_stays_bounded() {
         let long = "\u{e9}".repeat(400);
         let first = clean(&long);
         assert_eq!(first.len(), MAX_TEXT_BYTES);
@@ -122,9 +111,9 @@ mod tests {
     }
 
     #[test]
-    fn an_escape_sequence_never_reaches_a_terminal() {
+    fn active_characters_are_replaced() {
         assert_eq!(clean("a\x1b[31m\u{9b}b"), "a\u{fffd}[31m\u{fffd}b");
-        // Nor does what reorders a line, breaks it, or is not seen.
+        // Bidirectional and invisible characters, line separators.
         for c in [
             '\u{202e}',
             '\u{2066}',

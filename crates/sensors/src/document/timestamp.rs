@@ -1,18 +1,16 @@
-//! Whether a text is an RFC 3339 timestamp, as strictly as Go's `time.Time` reads it.
+//! Validation of RFC 3339 timestamps, as strict as that of Go's `time.Time`.
 //!
-//! Pulse is written in Go: a timestamp that Go refuses costs the whole document,
-//! so a doubtful one is left out.
+//! Pulse is written in Go and drops a document with a timestamp that Go refuses.
 
 use crate::calendar;
 
-/// `2026-11-21T10:00:03`, before the fraction and the offset.
+/// The length of `2026-11-21T10:00:03`, the part before the fraction and the offset.
 const SECONDS_BYTES: usize = 19;
 
-/// Longer than nanoseconds and an offset need.
+/// The maximum length: nanoseconds and an offset need less.
 const MAX_BYTES: usize = 40;
 
-/// Whether the text is `YYYY-MM-DDTHH:MM:SS[.fraction](Z|±HH:MM)` with every
-/// number in its range.
+/// True if the text is `YYYY-MM-DDTHH:MM:SS[.fraction](Z|±HH:MM)` with every number in range.
 pub(super) fn is_rfc3339(text: &str) -> bool {
     let Some((seconds, rest)) = text.split_at_checked(SECONDS_BYTES) else {
         return false;
@@ -51,7 +49,7 @@ fn is_offset(text: &str) -> bool {
             && number(text, 4) < 60
 }
 
-/// Whether digits stand where the shape has `0`, and everything else is the same.
+/// True if the text has a digit where the shape has `0`, and the same byte elsewhere.
 fn matches_shape(text: &str, shape: &str) -> bool {
     text.len() == shape.len()
         && text
@@ -63,7 +61,7 @@ fn matches_shape(text: &str, shape: &str) -> bool {
             })
 }
 
-/// The two digits at `at`, of a text whose shape is known.
+/// The two digits at `at`, in a text that matches its shape.
 fn number(text: &str, at: usize) -> u64 {
     text.get(at..at + 2)
         .and_then(|digits| digits.parse().ok())
@@ -75,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_date_and_go_print_is_accepted() {
+    fn valid_timestamps_are_accepted() {
         for text in [
             "2026-11-21T10:00:03Z",
             "2026-11-21T10:00:03.123456789Z",
@@ -87,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_cost_the_whole_document_is_refused() {
+    fn invalid_timestamps_are_refused() {
         for text in [
             "",
             "2026-11-21",

@@ -1,29 +1,28 @@
-//! The long way: documents that are not JSON, or not of the expected shape.
+//! The tolerant reader, for documents that are not JSON or not of the expected shape.
 //!
-//! Keeps track of where in a document it is, without recursion: a document is
-//! never deeper than a chip's feature. Braces are believed as long as they make
-//! sense, but a chip's name always starts a chip, so that whatever happened to
-//! one chip ends where the next one begins.
+//! It is a state machine over tokens, without recursion: a document is never deeper than a chip's
+//! feature. Braces count as long as they are consistent, but the name of a chip always starts a
+//! chip, so damage to one chip ends at the next.
 
 use super::builder::Builder;
 use super::noise::without_error_lines;
 use super::scalar::Scalar;
-use super::scanner::{Piece, Place, Scanner};
+use super::scanner::{Position, Scanner, Token};
 use super::shape::{ADAPTER, Member, is_chip_name};
 
-/// Reads what can be read.
+/// Reads the parts that can be parsed.
 pub(super) fn read(bytes: &[u8]) -> Builder {
     let (bytes, error_lines) = without_error_lines(bytes);
     let mut scanner = Scanner::new(&bytes);
-    let mut reader = Reader::default();
-    while let Some(piece) = scanner.next() {
-        reader.take(piece, scanner.place());
+    let mut reader = TolerantReader::default();
+    while let Some(token) = scanner.next() {
+        reader.take(token, scanner.position());
     }
-    reader.builder.dropped.malformed += error_lines + scanner.place().malformed;
+    reader.builder.dropped.malformed += error_lines + scanner.position().malformed;
     reader.finish()
 }
 
-/// Where in a document the reader is.
+/// The level of the document that the reader is in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Level {
     /// Outside, or among the chips.
@@ -38,66 +37,72 @@ enum Level {
 }
 
 #[derive(Default)]
-struct Reader {
+struct TolerantReader {
     builder: Builder,
     level: Level,
-    /// How many braces deep the reader is in something of no use.
+    /// The depth of braces in a member that is skipped; 0 if none is.
     foreign: usize,
-    /// Braces that opened without a key inside of a chip: as many closing ones
-    /// do not count.
+    /// The number of braces without a key that opened inside a chip; as many closing braces are
+    /// ignored.
     extra_braces: usize,
-    /// How far the chip's name and its features' labels are indented, where they
-    /// start a line: lm-sensors indents a closing brace as much as the line that
-    /// it closes.
+    /// The indentation of the chip's name and of its features' labels, if they start a line.
+    /// lm-sensors indents a closing brace like the line that opens the object.
     chip_indent: Option<usize>,
     feature_indent: Option<usize>,
-    /// Braces that are still open, as the text has them.
+    /// The balance of opening and closing braces in the text.
     depth: i64,
-    /// The last piece opened a document, when this many pieces had made no sense.
+    /// The malformed count at the last token, if that opened a document.
     opened_at: Option<u64>,
 }
 
-impl Reader {
-    fn take(&mut self, piece: Piece<'_>, place: Place) {
+impl TolerantReader {
+    fn take(&mut self, token: Token<'_>, position: Position) {
         let opened_at = self.opened_at.take();
-        self.depth += depth_of(&piece);
-        if self.foreign > 0 && self.skips(&piece, place.indent) {
+        // Counted in skipped members too: the balance at the end shows whether output was cut off.
+        self.depth += match &token {
+            Token::Open | Token::OpenMember(_) => 1,
+            Token::Close => -1,
+            Token::OpenArray(_) | Token::CloseArray | Token::Value(..) => 0,
+        };
+        if self.foreign > 0 && self.skips(&token, position.indent) {
             return;
         }
-        match piece {
-            Piece::Open => self.open(place.malformed),
-            Piece::OpenMember(key) => self.open_member(&key, place.indent),
-            Piece::OpenArray(key) => self.open_array(&key),
-            Piece::Close => {
-                self.builder.recognised |= opened_at == Some(place.malformed);
-                self.close(place.indent);
+        match token {
+            Token::Open => self.open(position.malformed),
+            Token::OpenMember(key) => self.open_member(&key, position.indent),
+            Token::OpenArray(key) => self.open_array(&key),
+            Token::Close => {
+                self.builder.recognised |= opened_at == Some(position.malformed);
+                self.close(position.indent);
             }
-            Piece::CloseArray if matches!(self.level, Level::Disks | Level::Disk) => self.leave(),
-            Piece::CloseArray => {}
-            Piece::Value(key, value) => self.value(&key, &value),
+            Token::CloseArray if matches!(self.level, Level::Disks | Level::Disk) => self.leave(),
+            Token::CloseArray => {}
+            Token::Value(key, value) => self.value(&key, &value),
         }
     }
 
-    /// Whether the piece belongs to something of no use; what cannot be inside of
-    /// it ends it.
-    fn skips(&mut self, piece: &Piece<'_>, indent: Option<usize>) -> bool {
-        let ends = match piece {
-            Piece::OpenMember(key) => {
-                is_chip_name(key) || Member::of(key) == Member::Helper || self.is_feature(indent)
+    /// True if the token belongs to a skipped member. A token that cannot occur inside one ends
+    /// it.
+    fn skips(&mut self, token: &Token<'_>, indent: Option<usize>) -> bool {
+        let ends = match token {
+            Token::OpenMember(key) => {
+                is_chip_name(key)
+                    || Member::with_key(key) == Member::Helper
+                    || self.is_feature(indent)
             }
-            Piece::OpenArray(key) => Member::of(key) == Member::Smart,
+            Token::OpenArray(key) => Member::with_key(key) == Member::Smart,
             _ => false,
         };
-        self.foreign = match piece {
+        self.foreign = match token {
             _ if ends => 0,
-            Piece::Open | Piece::OpenMember(_) => self.foreign + 1,
-            Piece::Close => self.foreign - 1,
+            Token::Open | Token::OpenMember(_) => self.foreign + 1,
+            Token::Close => self.foreign - 1,
             _ => self.foreign,
         };
         !ends
     }
 
-    /// Whether a line with this indentation starts a feature, by the last one's.
+    /// True if a line with this indentation starts a feature, judging by the last feature.
     fn is_feature(&self, indent: Option<usize>) -> bool {
         self.level == Level::Feature && indent.is_some() && indent <= self.feature_indent
     }
@@ -105,7 +110,7 @@ impl Reader {
     fn finish(mut self) -> Builder {
         self.leave();
         if self.depth > 0 {
-            // The output was cut off: what came after it is not known.
+            // The output was cut off.
             self.builder.malformed();
         }
         self.builder
@@ -116,6 +121,7 @@ impl Reader {
             Level::Top => self.opened_at = Some(malformed),
             Level::Disks => self.enter_disk(),
             Level::Disk => {
+                // The closing brace of the previous disk is missing.
                 self.builder.malformed();
                 self.builder.end_disk();
                 self.enter_disk();
@@ -133,7 +139,7 @@ impl Reader {
     }
 
     fn open_member(&mut self, key: &str, indent: Option<usize>) {
-        match (self.level, Member::of(key)) {
+        match (self.level, Member::with_key(key)) {
             _ if is_chip_name(key) => self.enter_chip(key, indent),
             (_, Member::Helper) => self.enter(Level::Helper),
             (Level::Top, Member::Sensors) => self.builder.recognised = true,
@@ -141,10 +147,12 @@ impl Reader {
             (Level::Top, _) => self.enter_chip(key, indent),
             (Level::Chip, _) => self.enter_feature(key, indent),
             (Level::Feature, _) if self.is_feature(indent) => {
+                // The closing brace of the previous feature is missing.
                 self.builder.malformed();
                 self.builder.end_feature();
                 self.enter_feature(key, indent);
             }
+            // A feature, a disk and the helper have no members that are objects.
             _ => {
                 self.builder.malformed();
                 self.foreign = 1;
@@ -165,7 +173,7 @@ impl Reader {
         self.level = Level::Feature;
     }
 
-    /// Leaves whatever is open for something that only stands at the top.
+    /// Closes everything that is open, for a member of the top level.
     fn enter(&mut self, level: Level) {
         if self.level != Level::Top {
             self.builder.malformed();
@@ -183,7 +191,7 @@ impl Reader {
     }
 
     fn open_array(&mut self, key: &str) {
-        if Member::of(key) == Member::Smart {
+        if Member::with_key(key) == Member::Smart {
             self.builder.recognised = true;
             self.enter(Level::Disks);
         } else if self.level != Level::Top {
@@ -194,11 +202,11 @@ impl Reader {
     fn close(&mut self, indent: Option<usize>) {
         let is_indented = self.feature_indent > self.chip_indent && self.chip_indent.is_some();
         match self.level {
-            // The brace of a feature whose opening was lost.
+            // The closing brace of a feature whose opening brace is missing.
             Level::Chip if is_indented && indent > self.chip_indent => {
                 return self.builder.malformed();
             }
-            // The brace of the chip; the feature's own was lost.
+            // The closing brace of the chip; that of the feature is missing.
             Level::Feature if is_indented && indent == self.chip_indent => {
                 self.builder.malformed();
                 return self.leave();
@@ -233,14 +241,5 @@ impl Reader {
             Level::Helper => self.builder.helper_field(key, value),
             Level::Disks => self.builder.malformed(),
         }
-    }
-}
-
-/// By how much a piece changes the depth.
-fn depth_of(piece: &Piece<'_>) -> i64 {
-    match piece {
-        Piece::Open | Piece::OpenMember(_) => 1,
-        Piece::Close => -1,
-        Piece::OpenArray(_) | Piece::CloseArray | Piece::Value(..) => 0,
     }
 }

@@ -1,9 +1,8 @@
-//! The strict writer: the one form that Pulse accepts.
+//! The writer of the form that Pulse accepts.
 //!
-//! `{"sensors":{chip:{"Adapter":…,feature:{subfeature:number}}},"smart":[…]}`.
-//! `sensors` is always there; a disk's temperature is an integer or null (a
-//! decimal point would make Pulse drop the whole node); what is not known is left
-//! out, and no value that is not finite is ever written.
+//! `{"sensors":{chip:{"Adapter":…,feature:{subfeature:number}}},"smart":[…]}`. `sensors` is always
+//! present. A disk's temperature is an integer or null: with a decimal point Pulse drops the whole
+//! document. Unknown members are left out, and only finite numbers are written.
 
 use super::{Chip, Disk, Document, Feature};
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -65,8 +64,12 @@ impl Serialize for Chip {
 
 impl Serialize for Feature {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let finite = self.values.iter().filter(|(_, value)| value.is_finite());
-        serializer.collect_map(finite.map(|(name, value)| (name.as_str(), value)))
+        serializer.collect_map(
+            self.values
+                .iter()
+                .filter(|(_, value)| value.is_finite())
+                .map(|(name, value)| (name.as_str(), value)),
+        )
     }
 }
 

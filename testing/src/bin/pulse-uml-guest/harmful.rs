@@ -14,8 +14,8 @@ type Attempt = fn() -> io::Result<()>;
 const ATTEMPTS: [(&str, Attempt); 5] = [
     ("start a program", start_a_program),
     ("mount", mount_something),
-    ("change the root", change_the_root),
-    ("another host name", rename_the_host),
+    ("change the root (chroot)", change_the_root),
+    ("set the host name", rename_the_host),
     ("load a kernel module", load_a_module),
 ];
 

@@ -70,7 +70,7 @@ const PARSERS: &[(&str, &str, &str)] = &[
     ("core/src/peer.rs", "from_cgroup", "caller_proc"),
     ("core/src/peer.rs", "mapped_root", "caller_proc"),
     ("core/src/pin.rs", "from_str", "pin"),
-    ("sensors/src/printed.rs", "is_greeting", "node_output"),
+    ("sensors/src/output.rs", "is_greeting", "node_output"),
     ("core/src/retention.rs", "from_name", "audit_pruned"),
     ("core/src/rpc/mod.rs", "parse", "rpc_line"),
     ("core/src/rpc/mod.rs", "parse_node", "rpc_line"),

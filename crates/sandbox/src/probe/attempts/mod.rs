@@ -1,4 +1,4 @@
-//! What an attacker would try, by what it is about.
+//! The attempts, by subject. Each is one system call with its arguments.
 
 mod files;
 mod kernel;
@@ -7,165 +7,140 @@ mod privileges;
 mod processes;
 mod programs;
 
-use super::ground::Ground;
+use super::fixtures::{Fixtures, c_str};
 use libc::{O_CREAT, O_EXCL, O_WRONLY};
-use std::ffi::CStr;
 
-/// One attempt.
+/// An attempt.
 pub(super) struct Attempt {
-    pub(super) what: &'static str,
+    pub(super) name: &'static str,
     pub(super) number: i64,
-    pub(super) arguments: fn(&Ground) -> [u64; 6],
-    /// Whether Landlock may be what stops it.
-    pub(super) landlock: bool,
-    /// Whether it is about a file that is there for those who may see it.
-    pub(super) of_files: bool,
-    /// Whether it is about executable memory.
-    pub(super) of_memory: bool,
-    pub(super) care: Care,
-    pub(super) undo: Undo,
+    pub(super) arguments: fn(&Fixtures) -> [u64; 6],
+    pub(super) target: Target,
+    pub(super) precondition: Precondition,
+    pub(super) cleanup: Cleanup,
 }
 
-/// What must be in force before it is tried.
+/// The object of an attempt, which decides who can be behind an error.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Care {
-    /// It does no harm.
-    None,
-    /// A filter or Landlock: it would disturb this process or its parent.
-    Either,
-    /// A filter, and its table must not permit the call.
-    Filter,
-    /// Such a filter, or that no task may be made.
-    FilterOrLimit,
+pub(super) enum Target {
+    /// A file that exists for those who may see it: Landlock, the mount namespace or a
+    /// read-only file system can stop the attempt.
+    File,
+    /// A port, a socket or a process that Landlock can refuse.
+    Landlock,
+    /// Memory that would become executable: `PR_SET_MDWE` can refuse it.
+    Memory,
+    /// Anything else.
+    Other,
 }
 
-/// What takes it back.
+/// The condition under which the attempt is made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Precondition {
+    /// Nothing: it does no harm.
+    None,
+    /// A seccomp filter or Landlock: it would disturb this process or its parent.
+    FilterOrLandlock,
+    /// A seccomp filter that does not permit the call.
+    Filter,
+    /// Such a filter, or a task limit of 0.
+    FilterOrTaskLimit,
+}
+
+/// The removal of the object that the attempt created.
 #[derive(Clone, Copy)]
-pub(super) enum Undo {
-    Nothing,
-    /// Close the descriptor that it gave.
+pub(super) enum Cleanup {
+    None,
+    /// Close the returned descriptor.
     Close,
-    /// And remove the file that it made.
+    /// Close it, and remove the file.
     CloseAndUnlink,
-    /// Remove the file that it made.
     Unlink,
-    /// Remove the link that it made.
-    UnlinkLink,
-    /// Remove the directory that it made.
+    UnlinkSymlink,
     RemoveDirectory,
 }
 
+type Arguments = fn(&Fixtures) -> [u64; 6];
+
+/// An attempt that does no harm, even if nothing stops it.
+const fn attempt(name: &'static str, number: i64, arguments: Arguments) -> Attempt {
+    Attempt {
+        name,
+        number,
+        arguments,
+        target: Target::Other,
+        precondition: Precondition::None,
+        cleanup: Cleanup::None,
+    }
+}
+
+/// A call that could harm the host. It is made only under a filter that refuses it, and has
+/// wrong arguments where that is possible.
+const fn harmful(name: &'static str, number: i64, arguments: Arguments) -> Attempt {
+    attempt(name, number, arguments).needs(Precondition::Filter)
+}
+
+/// A call that would create a process.
+const fn new_task(name: &'static str, number: i64, arguments: Arguments) -> Attempt {
+    attempt(name, number, arguments).needs(Precondition::FilterOrTaskLimit)
+}
+
+/// openat(2) of a file that exists.
+const fn opening(name: &'static str, arguments: Arguments) -> Attempt {
+    attempt(name, libc::SYS_openat, arguments)
+        .on(Target::File)
+        .cleanup(Cleanup::Close)
+}
+
+/// openat(2) of a new file.
+const fn creating(name: &'static str, arguments: Arguments) -> Attempt {
+    opening(name, arguments).cleanup(Cleanup::CloseAndUnlink)
+}
+
+/// socket(2).
+const fn new_socket(name: &'static str, arguments: Arguments) -> Attempt {
+    attempt(name, libc::SYS_socket, arguments).cleanup(Cleanup::Close)
+}
+
 impl Attempt {
-    const fn new(what: &'static str, number: i64, arguments: fn(&Ground) -> [u64; 6]) -> Self {
-        Self {
-            what,
-            number,
-            arguments,
-            landlock: false,
-            of_files: false,
-            of_memory: false,
-            care: Care::None,
-            undo: Undo::Nothing,
-        }
+    const fn on(self, target: Target) -> Self {
+        Self { target, ..self }
     }
 
-    /// One that Landlock may stop.
-    const fn confined(self) -> Self {
+    const fn needs(self, precondition: Precondition) -> Self {
         Self {
-            landlock: true,
+            precondition,
             ..self
         }
     }
 
-    /// One that could do harm to the host, were it not stopped.
-    const fn with_care(self) -> Self {
-        Self {
-            care: Care::Filter,
-            ..self
-        }
-    }
-
-    const fn on_files(self) -> Self {
-        Self {
-            of_files: true,
-            ..self
-        }
-    }
-
-    const fn on_memory(self) -> Self {
-        Self {
-            of_memory: true,
-            ..self
-        }
-    }
-
-    const fn undone_by(self, undo: Undo) -> Self {
-        Self { undo, ..self }
+    const fn cleanup(self, cleanup: Cleanup) -> Self {
+        Self { cleanup, ..self }
     }
 }
 
-/// `AT_FDCWD`: paths are whole.
-pub(super) const HERE: u64 = (-100i64).cast_unsigned();
-/// No process can have this page.
-const BAD: u64 = 1;
-const NONE: u64 = 0;
-/// No descriptor.
-const CLOSED: u64 = (-1i64).cast_unsigned();
+/// A directory for paths that are all absolute.
+const AT_FDCWD: u64 = (-100i64).cast_unsigned();
+/// An address that no process can map (`vm.mmap_min_addr`).
+const BAD_ADDRESS: u64 = 1;
+const NULL: u64 = 0;
+/// A descriptor that is never open.
+const NO_DESCRIPTOR: u64 = (-1i64).cast_unsigned();
+const NEW_FILE: i32 = O_WRONLY | O_CREAT | O_EXCL;
 
-fn plain(flags: i32) -> u64 {
-    i64::from(flags).cast_unsigned()
+fn int(value: i32) -> u64 {
+    i64::from(value).cast_unsigned()
 }
 
-fn text(text: &'static CStr) -> u64 {
-    text.as_ptr().addr() as u64
-}
-
-fn open(path: u64, flags: i32) -> [u64; 6] {
-    [HERE, path, plain(flags), 0o600, 0, 0]
+pub(super) fn open(path: u64, flags: i32) -> [u64; 6] {
+    [AT_FDCWD, path, int(flags), 0o600, 0, 0]
 }
 
 fn socket(family: i32, kind: i32, protocol: u64) -> [u64; 6] {
-    [plain(family), plain(kind), protocol, 0, 0, 0]
+    [int(family), int(kind), protocol, 0, 0, 0]
 }
 
-const fn reading(what: &'static str, arguments: fn(&Ground) -> [u64; 6]) -> Attempt {
-    Attempt::new(what, libc::SYS_openat, arguments)
-        .confined()
-        .on_files()
-        .undone_by(Undo::Close)
-}
-
-const fn making(what: &'static str, arguments: fn(&Ground) -> [u64; 6]) -> Attempt {
-    Attempt::new(what, libc::SYS_openat, arguments)
-        .confined()
-        .on_files()
-        .undone_by(Undo::CloseAndUnlink)
-}
-
-const fn new_socket(what: &'static str, arguments: fn(&Ground) -> [u64; 6]) -> Attempt {
-    Attempt::new(what, libc::SYS_socket, arguments).undone_by(Undo::Close)
-}
-
-/// A call that could do harm, with arguments that are wrong in any case.
-const fn harmful(what: &'static str, number: i64, arguments: fn(&Ground) -> [u64; 6]) -> Attempt {
-    Attempt::new(what, number, arguments).with_care()
-}
-
-/// One that would make a process.
-const fn new_task(what: &'static str, number: i64, arguments: fn(&Ground) -> [u64; 6]) -> Attempt {
-    Attempt {
-        care: Care::FilterOrLimit,
-        ..Attempt::new(what, number, arguments)
-    }
-}
-
-const fn harmless(what: &'static str, number: i64, arguments: fn(&Ground) -> [u64; 6]) -> Attempt {
-    Attempt::new(what, number, arguments)
-}
-
-const NEW: i32 = O_WRONLY | O_CREAT | O_EXCL;
-
-/// All of them.
+/// Every attempt.
 pub(super) fn all() -> impl Iterator<Item = &'static Attempt> {
     [
         programs::ATTEMPTS,

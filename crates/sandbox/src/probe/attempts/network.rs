@@ -1,6 +1,6 @@
-//! Ports, addresses and kinds of sockets.
+//! TCP ports, and socket families and types.
 
-use super::{Attempt, harmless, new_socket, plain, socket, text};
+use super::{Attempt, Target, attempt, c_str, int, new_socket, socket};
 use libc::{
     AF_ALG, AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_UNIX, AF_VSOCK, MSG_FASTOPEN, SOCK_DGRAM,
     SOCK_RAW, SOCK_STREAM,
@@ -11,70 +11,66 @@ const IPPROTO_MPTCP: u64 = 262;
 const IPPROTO_SCTP: u64 = 132;
 
 pub(super) const ATTEMPTS: &[Attempt] = &[
-    Attempt::new("connect to another port", libc::SYS_connect, |ground| {
-        let [address, length] = ground.other_port();
-        [ground.tcp(0), address, length, 0, 0, 0]
+    attempt("connect to another port", libc::SYS_connect, |fixtures| {
+        let [address, length] = fixtures.other_port();
+        [fixtures.tcp(0), address, length, 0, 0, 0]
     })
-    .confined(),
-    Attempt::new(
+    .on(Target::Landlock),
+    attempt(
         "connect to another port over IPv6",
         libc::SYS_connect,
-        |ground| {
-            let [address, length] = ground.other_port_of_ipv6();
-            [ground.tcp_of_ipv6(), address, length, 0, 0, 0]
+        |fixtures| {
+            let [address, length] = fixtures.other_port_v6();
+            [fixtures.tcp_v6(), address, length, 0, 0, 0]
         },
     )
-    .confined(),
-    harmless(
-        "connect past connect (TCP Fast Open)",
+    .on(Target::Landlock),
+    attempt(
+        "connect by sendto (TCP Fast Open)",
         libc::SYS_sendto,
-        |ground| {
-            let [address, length] = ground.other_port();
+        |fixtures| {
+            let [address, length] = fixtures.other_port();
             [
-                ground.tcp(1),
-                text(c"x"),
+                fixtures.tcp(1),
+                c_str(c"x"),
                 1,
-                plain(MSG_FASTOPEN),
+                int(MSG_FASTOPEN),
                 address,
                 length,
             ]
         },
     )
-    .confined(),
-    Attempt::new(
-        "another program's abstract socket",
+    .on(Target::Landlock),
+    attempt(
+        "connect to an abstract socket",
         libc::SYS_connect,
-        |ground| {
-            let [address, length] = ground.abstract_name();
-            [ground.unix(), address, length, 0, 0, 0]
+        |fixtures| {
+            let [address, length] = fixtures.abstract_name();
+            [fixtures.unix(), address, length, 0, 0, 0]
         },
     )
-    .confined(),
-    harmless("bind a port", libc::SYS_bind, |ground| {
-        let [address, length] = ground.any_port();
-        [ground.tcp(2), address, length, 0, 0, 0]
+    .on(Target::Landlock),
+    attempt("bind a port", libc::SYS_bind, |fixtures| {
+        let [address, length] = fixtures.any_port();
+        [fixtures.tcp(2), address, length, 0, 0, 0]
     })
-    .confined(),
-    harmless("listen", libc::SYS_listen, |ground| {
-        [ground.tcp(3), 1, 0, 0, 0, 0]
+    .on(Target::Landlock),
+    attempt("listen", libc::SYS_listen, |fixtures| {
+        [fixtures.tcp(3), 1, 0, 0, 0, 0]
     }),
-    new_socket("UDP", |_| socket(AF_INET, SOCK_DGRAM, 0)),
-    new_socket("UDP over IPv6", |_| socket(AF_INET6, SOCK_DGRAM, 0)),
-    new_socket("raw packets", |_| socket(AF_INET, SOCK_RAW, IPPROTO_ICMP)),
-    new_socket("packets of the link", |_| socket(AF_PACKET, SOCK_RAW, 0)),
-    new_socket("ping", |_| socket(AF_INET, SOCK_DGRAM, IPPROTO_ICMP)),
-    new_socket("multipath TCP", |_| {
+    new_socket("UDP socket", |_| socket(AF_INET, SOCK_DGRAM, 0)),
+    new_socket("UDP socket over IPv6", |_| socket(AF_INET6, SOCK_DGRAM, 0)),
+    new_socket("raw IP socket", |_| socket(AF_INET, SOCK_RAW, IPPROTO_ICMP)),
+    new_socket("packet socket", |_| socket(AF_PACKET, SOCK_RAW, 0)),
+    new_socket("ICMP socket", |_| socket(AF_INET, SOCK_DGRAM, IPPROTO_ICMP)),
+    new_socket("MPTCP socket", |_| {
         socket(AF_INET, SOCK_STREAM, IPPROTO_MPTCP)
     }),
-    new_socket("SCTP", |_| socket(AF_INET, SOCK_STREAM, IPPROTO_SCTP)),
-    new_socket("other services' Unix sockets", |_| {
-        socket(AF_UNIX, SOCK_STREAM, 0)
+    new_socket("SCTP socket", |_| {
+        socket(AF_INET, SOCK_STREAM, IPPROTO_SCTP)
     }),
-    new_socket("the kernel's netlink", |_| socket(AF_NETLINK, SOCK_RAW, 0)),
-    new_socket("the hypervisor's sockets", |_| {
-        socket(AF_VSOCK, SOCK_STREAM, 0)
-    }),
-    new_socket("the kernel's cryptography", |_| {
-        socket(AF_ALG, libc::SOCK_SEQPACKET, 0)
-    }),
+    new_socket("Unix socket", |_| socket(AF_UNIX, SOCK_STREAM, 0)),
+    new_socket("netlink socket", |_| socket(AF_NETLINK, SOCK_RAW, 0)),
+    new_socket("vsock socket", |_| socket(AF_VSOCK, SOCK_STREAM, 0)),
+    new_socket("AF_ALG socket", |_| socket(AF_ALG, libc::SOCK_SEQPACKET, 0)),
 ];

@@ -14,7 +14,7 @@
 mod rules;
 
 use pulse_sandbox::tables::Syscall;
-use pulse_sandbox::{Hold, Kernel, Layers, Rules, ServiceUser, permit_only};
+use pulse_sandbox::{Kernel, LandlockRules, LayerStatus, Layers, ServiceUser, permit_only};
 use pulse_sensor_proxy::{Parts, main_with};
 use rules::Tables;
 use std::env;
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     let arguments = || env::args_os().skip(1);
     if arguments().eq(["--rules"]) {
         for rule in rules::all() {
-            let need = if rule.need.is_ours() {
+            let need = if rule.need.applies_here() {
                 "needed"
             } else {
                 "spare"
@@ -64,23 +64,23 @@ fn tables() -> Option<Tables> {
 struct Lacking(Tables);
 
 impl Layers for Lacking {
-    fn drop_privileges(&self, user: &ServiceUser) -> Hold {
+    fn drop_privileges(&self, user: &ServiceUser) -> LayerStatus {
         Kernel.drop_privileges(user)
     }
 
-    fn refuse_privileges(&self) -> Hold {
-        Kernel.refuse_privileges()
+    fn forbid_new_privileges(&self) -> LayerStatus {
+        Kernel.forbid_new_privileges()
     }
 
-    fn restrict_access(&self, rules: &Rules) -> Hold {
+    fn restrict_access(&self, rules: &LandlockRules) -> LayerStatus {
         Kernel.restrict_access(&self.0.of(rules))
     }
 
-    fn limit(&self) -> Hold {
-        Kernel.limit()
+    fn set_limits(&self) -> LayerStatus {
+        Kernel.set_limits()
     }
 
-    fn filter_calls(&self, _: &[Syscall]) -> Hold {
+    fn filter_calls(&self, _: &[Syscall]) -> LayerStatus {
         let hold = permit_only(&self.0.calls);
         match env::var("PULSE_END").as_deref() {
             Ok("abort") => std::process::abort(),

@@ -1,8 +1,8 @@
 //! Every rule by itself: a system call, one line of its arguments, one kind of
 //! access to a path, the ports.
 
-use pulse_sandbox::Rules;
-use pulse_sandbox::tables::{Access, Need, PATHS, Path, SYSCALLS, Syscall, Whose};
+use pulse_sandbox::LandlockRules;
+use pulse_sandbox::tables::{Access, ConfiguredPath, Need, PATHS, PathRule, SYSCALLS, Syscall};
 
 /// What is in force.
 #[derive(Clone)]
@@ -32,7 +32,7 @@ impl Tables {
     }
 
     /// The daemon's rules for this machine, and of them what is in force.
-    pub(crate) fn of(&self, rules: &Rules) -> Rules {
+    pub(crate) fn of(&self, rules: &LandlockRules) -> LandlockRules {
         let mut rules = rules.clone();
         for ((_, access), permitted) in rules.paths.iter_mut().zip(&self.paths) {
             *access = permitted;
@@ -63,7 +63,7 @@ pub(crate) fn all() -> Vec<Rule> {
     calls.chain(paths).chain([ports]).collect()
 }
 
-/// A call whose arguments have several lines is needed if each of them is.
+/// A call path arguments have several lines is needed if each of them is.
 fn of_call(index: usize) -> Vec<Rule> {
     let call = &SYSCALLS[index];
     let rule = |name, others| Rule {
@@ -88,24 +88,24 @@ fn of_call(index: usize) -> Vec<Rule> {
 }
 
 fn of_path(index: usize) -> Vec<Rule> {
-    let Path { whose, access, .. } = PATHS[index];
+    let PathRule { path, access, .. } = PATHS[index];
     // Landlock leaves locks alone.
     let kinds = access
         .iter()
         .enumerate()
         .filter(|(_, what)| **what != Access::Lock);
     let of_kind = |(kind, what)| Rule {
-        name: format!("{} {what:?}", name_of(whose)),
+        name: format!("{} {what:?}", name_of(path)),
         need: Need::Everywhere,
         others: Tables::without(|tables| tables.paths[index] = leaked(access, kind)),
     };
     kinds.map(of_kind).collect()
 }
 
-fn name_of(whose: Whose) -> String {
-    match whose {
-        Whose::Fixed(path) => path.to_owned(),
-        _ => format!("{whose:?}"),
+fn name_of(path: ConfiguredPath) -> String {
+    match path {
+        ConfiguredPath::Fixed(path) => path.to_owned(),
+        _ => format!("{path:?}"),
     }
 }
 

@@ -1,7 +1,8 @@
-//! What the attempts need and cannot make any more once confined.
+//! Sockets, paths and memory that the attempts need and cannot create once confined.
 
-use crate::rules::Places;
-use std::ffi::CString;
+use crate::rules::DaemonPaths;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
 use std::net::TcpListener;
@@ -11,17 +12,18 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::Path;
 
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
-
-/// Sockets, paths and memory, made while everything was permitted.
-pub(super) struct Ground {
+/// Objects that are created before the first layer is applied. The methods return what a system
+/// call takes: descriptors, and addresses of memory that lives as long as this value.
+pub(super) struct Fixtures {
+    /// Each attempt that changes a socket has one of its own.
     tcp: [OwnedFd; 4],
-    /// `None` on a machine without IPv6.
-    tcp_of_ipv6: Option<OwnedFd>,
+    /// `None` if this machine has no IPv6.
+    tcp_v6: Option<OwnedFd>,
     unix: OwnedFd,
-    /// Where nobody of the SSH ports listens.
+    /// `sockaddr_in` of a listener on a port that no rule permits.
     other_port: [u8; 16],
-    other_port_of_ipv6: [u8; 28],
+    /// `sockaddr_in6` of the same port.
+    other_port_v6: [u8; 28],
     any_port: [u8; 16],
     abstract_name: Vec<u8>,
     program: File,
@@ -31,53 +33,57 @@ pub(super) struct Ground {
     beside_config: CString,
     in_log: CString,
     config: CString,
-    /// A page that is ours to change the protection of.
+    /// A page of our own, to change its protection.
     page: Box<Page>,
+    /// A struct iovec of the first eight bytes of the page.
     iovec: [usize; 2],
-    /// Keep listening: an attempt is to fail for no other reason.
+    /// Listen until the end, so that a connect(2) fails only if it is refused.
     _listeners: (TcpListener, UnixListener),
 }
 
 #[repr(align(4096))]
 struct Page([u8; 4096]);
 
-impl Ground {
-    pub(super) fn prepare(places: &Places) -> io::Result<Self> {
+/// Stands for a descriptor of a kind that this machine does not have.
+pub(super) const UNAVAILABLE: u64 = u64::MAX - 1;
+
+impl Fixtures {
+    pub(super) fn create(paths: &DaemonPaths) -> io::Result<Self> {
         let name = format!("pulse-sandbox-probe-{}", std::process::id());
         let listener = TcpListener::bind(("127.0.0.1", 0))?;
         let port = listener.local_addr()?.port();
         let address = SocketAddr::from_abstract_name(&name)?;
-        let beside = places.configuration.parent().unwrap_or(Path::new("/"));
+        let config_directory = paths.configuration.parent().unwrap_or(Path::new("/"));
+        let tcp = || stream_socket(AddressFamily::Inet);
         let mut page = Box::new(Page([0; 4096]));
         let iovec = [page.0.as_mut_ptr().addr(), 8];
         Ok(Self {
             tcp: [tcp()?, tcp()?, tcp()?, tcp()?],
-            tcp_of_ipv6: new_socket(AddressFamily::Inet6).ok(),
-            unix: new_socket(AddressFamily::Unix)?,
+            tcp_v6: stream_socket(AddressFamily::Inet6).ok(),
+            unix: stream_socket(AddressFamily::Unix)?,
             other_port: loopback(port),
-            other_port_of_ipv6: loopback_of_ipv6(port),
+            other_port_v6: loopback_v6(port),
             any_port: loopback(0),
-            abstract_name: unix_address(&name),
+            abstract_name: [&1u16.to_ne_bytes(), &[0][..], name.as_bytes()].concat(),
             program: pulse_files::open(Path::new("/proc/self/exe"))?,
             parent: another_process(),
-            in_tmp: text(&Path::new("/tmp").join(&name))?,
-            in_ssh: text(&places.ssh_directory.join(&name))?,
-            beside_config: text(&beside.join(&name))?,
-            in_log: text(&places.log_directory.join(&name))?,
-            config: text(&places.configuration)?,
+            in_tmp: c_path(&Path::new("/tmp").join(&name))?,
+            in_ssh: c_path(&paths.ssh_directory.join(&name))?,
+            beside_config: c_path(&config_directory.join(&name))?,
+            in_log: c_path(&paths.log_directory.join(&name))?,
+            config: c_path(&paths.configuration)?,
             page,
             iovec,
             _listeners: (listener, UnixListener::bind_addr(&address)?),
         })
     }
 
-    /// A TCP socket; each attempt that changes one has one to itself.
-    pub(super) fn tcp(&self, which: usize) -> u64 {
-        self.tcp.get(which).map_or(NOT_HERE, descriptor)
+    pub(super) fn tcp(&self, index: usize) -> u64 {
+        self.tcp.get(index).map_or(UNAVAILABLE, descriptor)
     }
 
-    pub(super) fn tcp_of_ipv6(&self) -> u64 {
-        self.tcp_of_ipv6.as_ref().map_or(NOT_HERE, descriptor)
+    pub(super) fn tcp_v6(&self) -> u64 {
+        self.tcp_v6.as_ref().map_or(UNAVAILABLE, descriptor)
     }
 
     pub(super) fn unix(&self) -> u64 {
@@ -89,19 +95,19 @@ impl Ground {
     }
 
     pub(super) fn other_port(&self) -> [u64; 2] {
-        bytes(&self.other_port)
+        address_and_length(&self.other_port)
     }
 
-    pub(super) fn other_port_of_ipv6(&self) -> [u64; 2] {
-        bytes(&self.other_port_of_ipv6)
+    pub(super) fn other_port_v6(&self) -> [u64; 2] {
+        address_and_length(&self.other_port_v6)
     }
 
     pub(super) fn any_port(&self) -> [u64; 2] {
-        bytes(&self.any_port)
+        address_and_length(&self.any_port)
     }
 
     pub(super) fn abstract_name(&self) -> [u64; 2] {
-        bytes(&self.abstract_name)
+        address_and_length(&self.abstract_name)
     }
 
     pub(super) fn parent(&self) -> u64 {
@@ -109,69 +115,59 @@ impl Ground {
     }
 
     pub(super) fn in_tmp(&self) -> u64 {
-        pointer(&self.in_tmp)
+        c_str(&self.in_tmp)
     }
 
     pub(super) fn in_ssh(&self) -> u64 {
-        pointer(&self.in_ssh)
+        c_str(&self.in_ssh)
     }
 
     pub(super) fn beside_config(&self) -> u64 {
-        pointer(&self.beside_config)
+        c_str(&self.beside_config)
     }
 
     pub(super) fn in_log(&self) -> u64 {
-        pointer(&self.in_log)
+        c_str(&self.in_log)
     }
 
     pub(super) fn config(&self) -> u64 {
-        pointer(&self.config)
+        c_str(&self.config)
     }
 
     pub(super) fn page(&self) -> u64 {
         self.page.0.as_ptr().addr() as u64
     }
 
-    /// Of eight bytes of the page.
     pub(super) fn iovec(&self) -> u64 {
         self.iovec.as_ptr().addr() as u64
     }
 }
 
-/// Instead of a descriptor of a kind that this machine does not have.
-pub(super) const NOT_HERE: u64 = u64::MAX - 1;
-
-/// The parent; where that is out of sight, as in a container, an id that is not ours.
+/// The parent's process ID. It is 0 if the parent is in another PID namespace, as the init
+/// process of a container sees it; then any ID that is not ours is used.
 fn another_process() -> u64 {
     let parent = nix::unistd::getppid().as_raw();
-    let seen = u64::try_from(parent).ok().filter(|parent| *parent != 0);
-    seen.unwrap_or(u64::from(std::process::id()) + 1)
+    u64::try_from(parent)
+        .ok()
+        .filter(|parent| *parent != 0)
+        .unwrap_or(u64::from(std::process::id()) + 1)
 }
 
 fn descriptor(file: &impl AsRawFd) -> u64 {
     u64::try_from(file.as_raw_fd()).unwrap_or(u64::MAX)
 }
 
-fn pointer(text: &CString) -> u64 {
+pub(super) fn c_str(text: &CStr) -> u64 {
     text.as_ptr().addr() as u64
 }
 
-/// As an address and a length.
-fn bytes(bytes: &[u8]) -> [u64; 2] {
+fn address_and_length(bytes: &[u8]) -> [u64; 2] {
     [bytes.as_ptr().addr() as u64, bytes.len() as u64]
 }
 
-fn tcp() -> io::Result<OwnedFd> {
-    new_socket(AddressFamily::Inet)
-}
-
-fn new_socket(family: AddressFamily) -> io::Result<OwnedFd> {
-    Ok(socket(
-        family,
-        SockType::Stream,
-        SockFlag::SOCK_CLOEXEC,
-        None,
-    )?)
+fn stream_socket(family: AddressFamily) -> io::Result<OwnedFd> {
+    let flags = SockFlag::SOCK_CLOEXEC;
+    Ok(socket(family, SockType::Stream, flags, None)?)
 }
 
 /// A `sockaddr_in` of 127.0.0.1.
@@ -184,7 +180,7 @@ fn loopback(port: u16) -> [u8; 16] {
 }
 
 /// A `sockaddr_in6` of `::1`.
-fn loopback_of_ipv6(port: u16) -> [u8; 28] {
+fn loopback_v6(port: u16) -> [u8; 28] {
     let mut address = [0; 28];
     address[..2].copy_from_slice(&10u16.to_ne_bytes());
     address[2..4].copy_from_slice(&port.to_be_bytes());
@@ -192,12 +188,6 @@ fn loopback_of_ipv6(port: u16) -> [u8; 28] {
     address
 }
 
-/// A `sockaddr_un` with an abstract name.
-fn unix_address(name: &str) -> Vec<u8> {
-    let family = 1u16.to_ne_bytes();
-    [&family, &[0][..], name.as_bytes()].concat()
-}
-
-fn text(path: &Path) -> io::Result<CString> {
+fn c_path(path: &Path) -> io::Result<CString> {
     Ok(CString::new(path.as_os_str().as_bytes())?)
 }

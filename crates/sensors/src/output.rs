@@ -1,47 +1,47 @@
-//! What a command on a node prints: taken line by line, or whole when it has ended.
+//! Output of a command on a node, taken line by line or as a whole once the command has ended.
 //!
-//! The node decides what comes, in which pieces, and whether it ends; so there is a bound on
-//! a line and on the whole, and of what it says on stderr only the beginning is kept.
+//! The node decides how much it prints, in which pieces, and whether it ends. So a line and the
+//! whole output have a limit, and only the beginning of stderr is kept.
 
 use crate::lines::LineBuffer;
 
-/// How much of stderr is kept, in bytes, for the error message.
+/// The maximum length of stderr that is kept for the error message, in bytes.
 pub const MAX_STDERR_BYTES: usize = 512;
 
-/// The member that only the helper's greeting has.
+/// A member that the helper's greeting has and no document.
 const GREETING: &str = "pulse_sensor_node";
 
-/// More came than is taken.
+/// The output exceeds its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("more than {limit} bytes were printed")]
 pub struct Oversized {
-    /// The most that is taken.
+    /// The limit, in bytes.
     pub limit: usize,
 }
 
-/// A command that prints.
+/// The output of a running command.
 #[derive(Clone, Debug)]
-pub struct Printing {
+pub struct OutputBuffer {
     limit: usize,
     stdout: LineBuffer,
     stderr: Vec<u8>,
     exit_code: Option<u32>,
 }
 
-/// What a finished command left behind.
+/// The output of a command that has ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Printed {
-    /// All that was not taken as lines.
+pub struct CommandOutput {
+    /// Everything that was not taken as lines.
     pub stdout: Vec<u8>,
-    /// Its beginning.
+    /// The beginning of stderr.
     pub stderr: Vec<u8>,
-    /// How the command ended, if the node said so.
+    /// The exit code, if the node sent one.
     pub exit_code: Option<u32>,
 }
 
-impl Printing {
-    /// A command that has printed nothing yet. A line, or the whole where no lines are taken,
-    /// may have `limit` bytes.
+impl OutputBuffer {
+    /// An empty buffer. A line may have `limit` bytes, and so may the whole output if it is not
+    /// taken as lines.
     #[must_use]
     pub fn new(limit: usize) -> Self {
         Self {
@@ -52,35 +52,37 @@ impl Printing {
         }
     }
 
-    /// Adds what came on stdout. The caller asks after each piece whether it was too much:
+    /// Appends to stdout. The caller checks the limit after each piece, with
     /// [`line`](Self::line) or [`check`](Self::check).
     pub fn add_stdout(&mut self, data: &[u8]) {
         self.stdout.pending().extend_from_slice(data);
     }
 
-    /// Adds what came on stderr, as far as it is kept.
+    /// Appends to stderr, up to [`MAX_STDERR_BYTES`].
     pub fn add_stderr(&mut self, data: &[u8]) {
         let room = MAX_STDERR_BYTES.saturating_sub(self.stderr.len());
         self.stderr.extend(data.iter().take(room));
     }
 
-    /// The command has ended, and with this code.
+    /// Stores the exit code of the command.
     pub fn exit(&mut self, code: u32) {
         self.exit_code = Some(code);
     }
 
-    /// Takes the next line, without its newline, if one is whole.
+    /// Takes the next complete line, without its newline.
     ///
     /// # Errors
-    /// [`Oversized`] when it is longer than a line may be, or is going to be.
+    /// [`Oversized`] if the line, complete or not, exceeds the limit.
     pub fn line(&mut self) -> Result<Option<Vec<u8>>, Oversized> {
         let line = self.stdout.line();
+        // An incomplete line counts too: otherwise a node that never sends a newline would fill
+        // memory.
         let length = line.as_ref().map_or(self.stdout.len(), Vec::len);
-        self.fits(length).map(|()| line)
+        self.check_length(length).map(|()| line)
     }
 
-    /// Puts a line back that was no line but the beginning of the whole. An empty one is
-    /// nothing.
+    /// Returns a line to the front of stdout, for a caller that takes the output as a whole
+    /// instead. An empty line is dropped.
     pub fn put_back(&mut self, line: Vec<u8>) {
         if line.is_empty() {
             return;
@@ -92,15 +94,15 @@ impl Printing {
         pending.extend(rest);
     }
 
-    /// Fails when there is more than the whole may be.
+    /// Checks the length of the whole output.
     ///
     /// # Errors
-    /// [`Oversized`].
+    /// [`Oversized`] if it exceeds the limit.
     pub fn check(&self) -> Result<(), Oversized> {
-        self.fits(self.stdout.len())
+        self.check_length(self.stdout.len())
     }
 
-    fn fits(&self, length: usize) -> Result<(), Oversized> {
+    fn check_length(&self, length: usize) -> Result<(), Oversized> {
         let limit = self.limit;
         if length > limit {
             Err(Oversized { limit })
@@ -109,22 +111,22 @@ impl Printing {
         }
     }
 
-    /// What it has said on stderr.
+    /// The beginning of stderr.
     #[must_use]
     pub fn stderr(&self) -> &[u8] {
         &self.stderr
     }
 
-    /// How it ended, if the node said so.
+    /// The exit code, if the node sent one.
     #[must_use]
     pub fn exit_code(&self) -> Option<u32> {
         self.exit_code
     }
 
-    /// Nothing more comes.
+    /// The output, once the command has ended.
     #[must_use]
-    pub fn finish(mut self) -> Printed {
-        Printed {
+    pub fn finish(mut self) -> CommandOutput {
+        CommandOutput {
             stdout: self.stdout.rest(),
             stderr: self.stderr,
             exit_code: self.exit_code,
@@ -132,8 +134,7 @@ impl Printing {
     }
 }
 
-/// Whether a line is the helper's greeting: a JSON object with the one member that no
-/// document has.
+/// True if a line is the helper's greeting: a JSON object with a member that no document has.
 #[must_use]
 pub fn is_greeting(line: &[u8]) -> bool {
     let value: Option<serde_json::Value> = serde_json::from_slice(line).ok();
@@ -146,43 +147,43 @@ mod tests {
 
     const OVERSIZED: Oversized = Oversized { limit: 4 };
 
-    fn printing(data: &[u8]) -> Printing {
-        let mut printing = Printing::new(4);
-        printing.add_stdout(data);
-        printing
+    fn buffer(data: &[u8]) -> OutputBuffer {
+        let mut buffer = OutputBuffer::new(4);
+        buffer.add_stdout(data);
+        buffer
     }
 
     #[test]
-    fn a_line_may_have_as_much_as_the_limit() {
-        assert_eq!(printing(b"1234\nx").line(), Ok(Some(b"1234".to_vec())));
-        assert_eq!(printing(b"1234").line(), Ok(None));
+    fn line_has_at_most_the_limit() {
+        assert_eq!(buffer(b"1234\nx").line(), Ok(Some(b"1234".to_vec())));
+        assert_eq!(buffer(b"1234").line(), Ok(None));
         for data in [&b"12345\n"[..], b"12345"] {
-            assert_eq!(printing(data).line(), Err(OVERSIZED), "{data:?}");
+            assert_eq!(buffer(data).line(), Err(OVERSIZED), "{data:?}");
         }
     }
 
     #[test]
-    fn a_line_that_is_put_back_comes_first() {
-        let mut printing = printing(b"ab\nc");
-        let line = printing.line().unwrap().unwrap();
-        printing.put_back(Vec::new());
-        printing.put_back(line);
-        assert_eq!(printing.check(), Ok(()));
-        printing.add_stdout(b"d");
-        assert_eq!(printing.check(), Err(OVERSIZED));
-        assert_eq!(printing.finish().stdout, b"ab\ncd");
+    fn put_back_line_comes_first() {
+        let mut buffer = buffer(b"ab\nc");
+        let line = buffer.line().unwrap().unwrap();
+        buffer.put_back(Vec::new());
+        buffer.put_back(line);
+        assert_eq!(buffer.check(), Ok(()));
+        buffer.add_stdout(b"d");
+        assert_eq!(buffer.check(), Err(OVERSIZED));
+        assert_eq!(buffer.finish().stdout, b"ab\ncd");
     }
 
     #[test]
-    fn only_the_beginning_of_stderr_is_kept() {
-        let mut printing = Printing::new(4);
+    fn stderr_is_cut_off() {
+        let mut buffer = OutputBuffer::new(4);
         for _ in 0..100 {
-            printing.add_stderr(&[b'x'; 100]);
+            buffer.add_stderr(&[b'x'; 100]);
         }
-        printing.exit(3);
-        let printed = printing.finish();
+        buffer.exit(3);
+        let output = buffer.finish();
         assert_eq!(
-            (printed.stderr.len(), printed.exit_code),
+            (output.stderr.len(), output.exit_code),
             (MAX_STDERR_BYTES, Some(3))
         );
     }

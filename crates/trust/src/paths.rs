@@ -1,44 +1,43 @@
-//! The places that a configuration names, and what others may not do there: one table for
-//! the daemon, its `--check` and `pulse-sensorctl config check`.
+//! The trusted paths of a configuration and the demands on each: one table for the daemon, its
+//! `--check` and `pulse-sensorctl config check`.
 
 use crate::steps;
 use pulse_core::config::Config;
 use pulse_core::trust::{Demand, FileKind, Owners, Untrusted};
 use std::path::PathBuf;
 
-/// A file or a directory that decides something.
+/// A file or directory that only trusted users may change.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// Its name for an operator: the key of the configuration, or the file's own.
+pub struct TrustedPath {
+    /// Its name in messages: the configuration key, or the name of the file.
     pub name: &'static str,
-    /// Where it is.
-    pub path: PathBuf,
+    path: PathBuf,
     kind: FileKind,
     demand: Demand,
     above: Above,
 }
 
-/// What a flaw of a directory above means.
+/// The consequence of a flaw in a directory above the path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Above {
-    /// As much as one of the place itself.
+    /// The path is refused, as for a flaw of its own.
     Refused,
-    /// It is reported and no more.
+    /// The flaw is only reported.
     Reported,
 }
 
-/// A flaw.
+/// A flaw and its consequence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Flaw {
-    /// The daemon does not use the place.
+    /// The daemon does not use the path.
     Refused(Untrusted),
-    /// The daemon uses it.
+    /// The daemon uses the path and reports the flaw.
     Reported(Untrusted),
 }
 
-impl Place {
-    /// What is wrong with it, if anything. What is not there, or may not be looked at, has
-    /// no flaw: who needs it says so.
+impl TrustedPath {
+    /// The first flaw. A path that does not exist or cannot be examined has none: whoever
+    /// opens it reports the error.
     #[must_use]
     pub fn flaw(&self, owners: &Owners) -> Option<Flaw> {
         let steps = steps(&self.path).ok()?;
@@ -50,10 +49,10 @@ impl Place {
     }
 }
 
-/// The directories that the daemon looks at when it starts.
+/// The directories that the daemon checks at the start.
 #[must_use]
-pub fn directories(config: &Config) -> Vec<Place> {
-    let directory = |name, path: PathBuf, above| Place {
+pub fn directories(config: &Config) -> Vec<TrustedPath> {
+    let directory = |name, path: PathBuf, above| TrustedPath {
         name,
         path,
         kind: FileKind::Directory,
@@ -61,14 +60,14 @@ pub fn directories(config: &Config) -> Vec<Place> {
         above,
     };
     vec![
-        // Who can write here gives the daemon another key, and other pins.
+        // A user who can write here can replace the SSH key and known_hosts.
         directory("ssh_dir", config.ssh_dir.clone(), Above::Refused),
-        // Who can write here takes the key of the next seal away.
+        // A user who can write here can remove the key of the next seal.
         directory("state_dir", config.audit.state_dir.clone(), Above::Refused),
-        // Who can write here removes records; who can write above exchanges the whole log.
-        // Both show, in a collector's copy or a noted head. /var/log belongs to a group on
-        // some distributions (Ubuntu's is writable for syslog), and a log that is exposed
-        // to rsyslog is better than no daemon.
+        // A user who can write here can remove records; one who can write above can replace the
+        // whole log. Verification against a collector's copy or a noted head detects both.
+        // /var/log is writable for a group on some distributions (syslog on Ubuntu), and an
+        // exposed log is better than no daemon.
         directory(
             "the audit log's directory",
             config.audit.directory().to_owned(),
@@ -77,10 +76,10 @@ pub fn directories(config: &Config) -> Vec<Place> {
     ]
 }
 
-/// The files that the daemon looks at each time it reads them.
+/// The files that the daemon checks each time it reads them.
 #[must_use]
-pub fn files(config: &Config) -> Vec<Place> {
-    let file = |name, path: PathBuf, demand| Place {
+pub fn files(config: &Config) -> Vec<TrustedPath> {
+    let file = |name, path: PathBuf, demand| TrustedPath {
         name,
         path,
         kind: FileKind::File,
@@ -102,13 +101,13 @@ pub fn files(config: &Config) -> Vec<Place> {
     files
 }
 
-/// What others may not do with a collector's authority: who changes it chooses who the
-/// collector is.
+/// The demand on the certificate authority of collectors: a user who can change it can
+/// impersonate them.
 pub const CA: Demand = Demand::Unwritable;
-/// The same for our certificate.
+/// The demand on the daemon's certificate.
 pub const CERTIFICATE: Demand = Demand::Unwritable;
-/// The same for its key. A group that may read it is how it gets to the daemon's user
-/// without belonging to it.
+/// The demand on its private key. Its group may read it, so that root can own the key and the
+/// daemon's user read it.
 pub const KEY: Demand = Demand::Secret;
 
 #[cfg(test)]
@@ -124,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn directory_above_the_log_is_reported_and_no_more() {
+    fn flaw_above_the_log_is_reported() {
         let home = tempfile::tempdir().unwrap();
         let below = |name: &str| home.path().join(name);
         for name in ["ssh", "state", "log", "log/pulse"] {
@@ -156,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_has_no_flaw() {
+    fn missing_file_has_no_flaw() {
         let home = tempfile::tempdir().unwrap();
         let config = Config {
             ssh_dir: home.path().join("none"),
