@@ -97,11 +97,7 @@ fn each_layer_alone_stops_its_part() {
     let mut past_both = attempts(&landlock, false);
     past_both.retain(|attempt| attempts(&seccomp, false).contains(attempt));
     assert_eq!(past_both, [""; 0]);
-    for what in [
-        "read /etc/passwd",
-        "connect to another port",
-        "list /proc",
-    ] {
+    for what in ["read /etc/passwd", "connect to another port", "list /proc"] {
         assert!(attempts(&landlock, true).contains(&what), "{what}");
         assert!(!attempts(&seccomp, true).contains(&what), "{what}");
     }

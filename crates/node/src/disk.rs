@@ -113,7 +113,7 @@ impl DiskPaths {
             self.device.join("wwid"),
             self.block.join("eui"),
         ];
-        let wwn = places.iter().find_map(|path| wwn(&sysfs::text(path)?));
+        let wwn = paths.iter().find_map(|path| wwn(&sysfs::text(path)?));
         wwn.unwrap_or_default()
     }
 

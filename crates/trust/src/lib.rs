@@ -221,7 +221,7 @@ mod tests {
 
     fn is_directory_trusted(path: &Path, demand: Demand) -> bool {
         let steps = steps(path).unwrap();
-        owners().judge(&steps, Kind::Directory, demand).is_ok()
+        owners().judge(&steps, FileKind::Directory, demand).is_ok()
     }
 
     fn error_kind(path: &Path) -> ErrorKind {

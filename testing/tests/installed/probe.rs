@@ -148,10 +148,7 @@ const ONE_LAYER: [(&str, &str); 15] = [
         "MPTCP socket",
         "AppArmor mediates the type of a socket, not its protocol",
     ),
-    (
-        "Unix socket",
-        "the daemon uses Unix sockets itself",
-    ),
+    ("Unix socket", "the daemon uses Unix sockets itself"),
     (
         "type into a terminal (TIOCSTI)",
         "there is none that it could be refused",

@@ -66,7 +66,7 @@ fn callers(
     }
     // The directory belongs to the service user, whose rights are enough: as root, a path
     // there could have been replaced.
-    let bound = user.act_in(group, || BoundSocket::bind(path, access.mode.bits()));
+    let bound = user.run_with_group(group, || BoundSocket::bind(path, access.mode.bits()));
     let bound = bound.map_err(opening(path))?;
     socket_access::check_bound(path, access, group)?;
     Ok(bound)
@@ -85,7 +85,9 @@ impl Given {
         let mut given = Self::default();
         for NamedSocket { name, socket } in pulse_sandbox::inherited_sockets() {
             match socket {
-                InheritedSocket::Unix(listener) if name == CONTROL_NAME && given.control.is_none() => {
+                InheritedSocket::Unix(listener)
+                    if name == CONTROL_NAME && given.control.is_none() =>
+                {
                     tracing::info!("systemd passed on the control socket");
                     given.control = Some(listener);
                 }

@@ -15,7 +15,11 @@ use std::path::PathBuf;
 /// # Errors
 /// [`Failure::LetThrough`], with the text, when an attempt succeeded or could not be made;
 /// else what could not be read or opened.
-pub(crate) fn run(named: Option<PathBuf>, layers: ProbeLayers, json: bool) -> Result<String, Failure> {
+pub(crate) fn run(
+    named: Option<PathBuf>,
+    layers: ProbeLayers,
+    json: bool,
+) -> Result<String, Failure> {
     let path = settings::config_path(named);
     let config = settings::load(&path)?;
     if !config.ssh_dir.exists() {
@@ -29,10 +33,11 @@ pub(crate) fn run(named: Option<PathBuf>, layers: ProbeLayers, json: bool) -> Re
     }
     let user = find_user(&pulse_trust::service_user())?;
     let daemon_paths = daemon_paths(&path, &config);
-    let findings = probe::run(&Kernel, layers, &user, &daemon_paths).map_err(|error| Failure::Open {
-        what: "preparation of the attempts".into(),
-        error,
-    })?;
+    let findings =
+        probe::run(&Kernel, layers, &user, &daemon_paths).map_err(|error| Failure::Open {
+            what: "preparation of the attempts".into(),
+            error,
+        })?;
     let text = if json {
         format!("{}\n", as_json(&findings))
     } else {
