@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn layers_are_counted_and_what_is_not_there_is_left_out() {
+    fn layers_are_counted() {
         let (yes, no) = (findings(true, "seccomp"), findings(false, ""));
         assert_eq!(layers_of(&[yes.clone(), no.clone()])["reboot"], 1);
         assert_eq!(layers_of(&[yes.clone(), yes.clone()])["reboot"], 2);
