@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn other_versions_are_told() {
+    fn other_versions_are_found() {
         let package =
             |name, version| format!("[[package]]\nname = \"{name}\"\nversion = \"{version}\"\n\n");
         let ours = [
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_fuzzed_is_what_is_shipped() {
+    fn fuzzed_versions_are_shipped() {
         let read = |file: &str| fs::read_to_string(root().join(file)).unwrap();
         let others = other_versions(&read("Cargo.lock"), &read("fuzz/Cargo.lock"));
         assert!(others.is_empty(), "{others:?}");

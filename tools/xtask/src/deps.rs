@@ -139,7 +139,7 @@ mod tests {
                         serde v1.0.2 (*)\n";
 
     #[test]
-    fn each_crate_is_listed_once_and_ours_are_not() {
+    fn list_has_foreign_crates_once() {
         let list = render(&Crates {
             linked: BTreeSet::from(["serde 1.0.2".to_owned()]),
             all: crates(TREE),
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn an_update_shows_as_a_pair() {
+    fn update_is_a_pair() {
         let changes = difference("a 1\nb 1\nc 1\n", "a 1\nb 2\nc 1\nd 1\n");
         assert_eq!(changes, ["- b 1", "+ b 2", "+ d 1"]);
     }

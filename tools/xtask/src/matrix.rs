@@ -3,7 +3,7 @@
 //! Each part builds into a directory of its own, so that the next `cargo build` finds its own
 //! artifacts. A part that cannot be done here says so and is skipped; in CI that is a failure.
 
-use crate::packages::{self, Counterpart, program};
+use crate::packages::{self, Counterpart, file, program};
 use crate::process::{self, Failure, Outcome};
 use crate::steps::Steps;
 use crate::tool::Tool;
@@ -18,13 +18,21 @@ const HACK: Tool = Tool {
 
 /// The other architecture that is shipped, and how Debian compiles and runs it.
 const AARCH64: &str = "aarch64-unknown-linux-gnu";
-const CROSS: [Counterpart; 2] = [
+const COMPILER: &str = "aarch64-linux-gnu-gcc";
+const EMULATOR: &str = "qemu-aarch64";
+const CROSS: [Counterpart; 3] = [
     program(
-        "aarch64-linux-gnu-gcc",
+        COMPILER,
         "gcc-aarch64-linux-gnu",
         "compiles C and links for aarch64",
     ),
-    program("qemu-aarch64", "qemu-user", "runs programs of aarch64"),
+    // The compiler only recommends it.
+    file(
+        "/usr/aarch64-linux-gnu/include/stdlib.h",
+        "libc6-dev-arm64-cross",
+        "is the C library of aarch64",
+    ),
+    program(EMULATOR, "qemu-user", "runs programs of aarch64"),
 ];
 
 /// Crates without files, sockets and clocks: miri interprets them as they are.
@@ -98,14 +106,11 @@ fn aarch64() -> Outcome {
             command.args(["--package", &package]);
         }
         command
-            .env("CC_aarch64_unknown_linux_gnu", CROSS[0].name)
-            .env(
-                "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER",
-                CROSS[0].name,
-            )
+            .env("CC_aarch64_unknown_linux_gnu", COMPILER)
+            .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", COMPILER)
             .env(
                 "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER",
-                format!("{} -L /usr/aarch64-linux-gnu", CROSS[1].name),
+                format!("{EMULATOR} -L /usr/aarch64-linux-gnu"),
             );
         process::run(own_target(&mut command, "aarch64"))?;
     }

@@ -23,6 +23,7 @@ pub(crate) struct Counterpart {
 
 enum Kind {
     Program,
+    File,
     PythonModule,
     RsyslogModule,
 }
@@ -92,6 +93,18 @@ pub(crate) const fn program(
     }
 }
 
+/// A file by its path.
+pub(crate) const fn file(
+    name: &'static str,
+    package: &'static str,
+    serves: &'static str,
+) -> Counterpart {
+    Counterpart {
+        kind: Kind::File,
+        ..program(name, package, serves)
+    }
+}
+
 /// Installs what is missing, if we may, and returns the names of what is
 /// missing still.
 pub(crate) fn ensure() -> Outcome<Vec<&'static str>> {
@@ -139,6 +152,7 @@ impl Counterpart {
     fn is_here(&self) -> bool {
         match self.kind {
             Kind::Program => workspace::find_program(self.name).is_some(),
+            Kind::File => Path::new(self.name).is_file(),
             Kind::PythonModule => {
                 let import = format!("import {}", self.name);
                 process::succeeds(Command::new("python3").args(["-c", &import]))

@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_program_that_fails_or_is_not_there_is_named() {
+    fn failure_names_the_program() {
         let failed = run(Command::new("/bin/false").arg("x")).unwrap_err();
         assert_eq!(failed.to_string(), "`false x` ended with exit status: 1");
         let absent = run(&mut Command::new("/nonexistent/tool")).unwrap_err();
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_program_prints_is_shown_and_kept_even_without_a_last_newline() {
+    fn output_is_shown_and_kept() {
         let mut shown = Vec::new();
         let kept = copy(Some(b"a\nb".as_slice()), &mut shown);
         assert_eq!(

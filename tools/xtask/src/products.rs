@@ -172,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_program_that_cargo_made_is_found_among_its_messages() {
+    fn executable_in_messages() {
         let messages = r#"{"target":{"name":"installed"},"executable":null}
 {"target":{"name":"installed"},"executable":"/t/debug/deps/installed-1","fresh":true}
 {"target":{"name":"guest"},"executable":"/t/debug/guest","fresh":true}

@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failed_step_is_marked_and_does_not_stop_the_next() {
+    fn failed_step_stops_none() {
         let mut steps = Steps::default();
         assert_eq!(steps.run("one", || Ok(1)), Some(1));
         assert_eq!(steps.run::<()>("second", || Err(Failure::new("no"))), None);

@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn the_programs_of_cargo_test_are_added_up() {
+    fn cargo_test_programs_add_up() {
         let text = "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 3 filtered out; finished in 0.01s\n\
                     noise 5 passed; 5 failed\n\
                     test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out\n";
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn the_summary_of_nextest_is_read_with_its_remarks() {
+    fn nextest_summary_is_read() {
         reads(
             "     Summary [   0.006s] 1 test run: 1 passed, 0 skipped",
             1,
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_test_that_nextest_shows_is_not_counted_twice() {
+    fn failure_counts_once() {
         let text = "        FAIL [   0.1s] (1/2) x::y\n\
                     \x20   test result: FAILED. 0 passed; 1 failed; 0 ignored\n\
                     \x20    Summary [   0.1s] 2 tests run: 1 passed, 1 failed, 0 skipped\n";
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_died_without_a_summary_counts() {
+    fn no_summary_is_a_failure() {
         let tally = Tally::read("no summary").with_a_failure();
         assert_eq!(tally.to_string(), "0 passed, 1 failed");
         let one = Tally::read("test result: FAILED. 0 passed; 2 failed;");

@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn programs_are_found_by_name_only_when_they_can_run() {
+    fn only_executables_are_found() {
         assert!(find_program("cat").is_some());
         assert!(find_program("no-such-program-anywhere").is_none());
         assert!(!is_program(Path::new("/etc/passwd")));
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn the_root_is_the_workspace() {
+    fn root_is_the_workspace() {
         assert!(root().join("tools/xtask/Cargo.toml").is_file());
     }
 }

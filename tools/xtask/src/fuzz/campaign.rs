@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn the_target_with_the_least_time_comes_next() {
+    fn least_time_comes_next() {
         let mut campaign = campaign(&[("a", 1, 20), ("b", 1, 10)]);
         assert_eq!(campaign.next(&["a", "b", "new"]), Some("new"));
         assert_eq!(campaign.next(&["a", "b"]), Some("b"));
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn it_ends_when_each_has_had_its_hour_and_all_their_executions() {
+    fn campaign_ends_at_goal() {
         let (hour, all) = (GOAL_SECONDS, GOAL_EXECUTIONS);
         let next = |entries: &[(&str, u64, u64)]| campaign(entries).next(&["a", "b"]).is_some();
         assert!(next(&[("a", all, hour), ("b", 1, hour - 1)]));

@@ -227,7 +227,7 @@ mod tests {
                        stat::new_units_added:          3\n";
 
     #[test]
-    fn the_statistics_are_read() {
+    fn statistics_are_read() {
         let expected = Statistics {
             executions: 99,
             per_second: 49,
@@ -241,14 +241,14 @@ mod tests {
     }
 
     #[test]
-    fn a_crash_tells_how_to_see_it_again() {
+    fn crash_names_its_replay() {
         let log = "panicked\nartifact_prefix='x'; Test unit written to /t/crash-1\nBase64: AA==\n";
         let told = tell_what_broke("command", log).to_string();
         assert!(told.ends_with("again: `cargo xtask fuzz command /t/crash-1`"));
     }
 
     #[test]
-    fn processor_time_is_read_whatever_the_name() {
+    fn names_do_not_disturb_stat() {
         let stat = "42 (a) b (c)) Z 1 1 1 0 -1 4194560 9 0 0 0 250 51 0 0 20 0 1 0 9 0 0\n";
         assert_eq!(parse_stat(stat), Some(('Z', 301)));
         assert_eq!(parse_stat("42 (x) Z 1"), None);
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_child_that_has_ended_still_tells_its_time() {
+    fn zombie_has_processor_time() {
         let mut child = Command::new("true").spawn().unwrap();
         assert_eq!(processor_time(child.id()), 0);
         assert!(child.wait().unwrap().success());

@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn runs_add_up_and_the_file_keeps_them() {
+    fn runs_add_up_on_disk() {
         let mut ledger = Ledger::default();
         ledger.add("b", &run(10, 5), &stamp("2026-01-01"));
         ledger.add("a", &run(1, 1), &stamp("2026-01-01"));
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_says_something_else_is_refused_with_its_line() {
+    fn bad_line_is_named() {
         for (text, place) in [
             ("target\texecutions\n", "other columns"),
             (&format!("{COLUMNS}\na\t1\t2\t3\t4\tx\n"), "campaign.tsv:2:"),
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_has_a_line_for_each_target_and_takes_its_place_in_the_page() {
+    fn table_replaces_its_place() {
         let mut ledger = Ledger::default();
         ledger.add("a", &run(1_234_567, 3720), &stamp("2026-01-01"));
         let table = ledger.table(&["a", "b"]);
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_says_what_the_ledger_does() {
+    fn page_matches_ledger() {
         let targets = target::names().unwrap();
         let targets: Vec<&str> = targets.iter().map(String::as_str).collect();
         check_table(&targets).unwrap();

@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_its_files_and_the_options_are_told_apart() {
+    fn arguments() {
         let request = parse("node_name --seconds 5 a b").unwrap();
         assert_eq!(request.target.as_deref(), Some("node_name"));
         assert_eq!((request.files.len(), request.seconds), (2, Some(5)));

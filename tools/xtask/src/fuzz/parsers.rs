@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn every_target_is_for_some_parser() {
+    fn every_target_has_a_parser() {
         for target in target::names().unwrap() {
             let is_named = PARSERS.iter().any(|(_, _, named)| *named == target);
             assert!(is_named || OF_MORE.contains(&target.as_str()), "{target}");
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn parsers_are_told_from_other_functions() {
+    fn parsers_are_recognised() {
         let text = "
             pub fn parse(line: &'a [u8]) -> Option<Self> { }
             fn from_str(text: &str) -> Result<Self, E> { }

@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_debian_is_taken_for_debian() {
+    fn only_debian_is_debian() {
         let debian = "NAME=x\nVERSION_CODENAME=bookworm\nID=debian\n";
         assert_eq!(release_in(debian).as_deref(), Some("bookworm"));
         assert_eq!(release_in("VERSION_CODENAME=noble\nID=ubuntu\n"), None);
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn strangers_packages_stay_out_of_the_machine() {
+    fn foreign_packages_stay_out() {
         let targets = "Debian main http://m/debian/ bookworm\n\
              Debian contrib http://m/debian/ bookworm\n\
              Debian main http://m/debian-security/ bookworm-security\n\

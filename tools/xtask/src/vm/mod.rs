@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_ours_goes_to_the_test_runner() {
+    fn rest_goes_to_the_runner() {
         let arguments = ["--fresh", "watchdog", "--stock-kernel", "--nocapture"];
         let parsed = Options::parse(&arguments.map(str::to_owned));
         let expected = Options {
