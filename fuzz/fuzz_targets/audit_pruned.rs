@@ -6,8 +6,8 @@
 use libfuzzer_sys::fuzz_target;
 use pulse_audit::verify::{LogFiles, Options, Report, Seals, Source, Verdict, verify};
 use pulse_audit::{Body, Dir, Log, PruneStatus, PublicKey, SEALS, Settings, Timestamp};
+use pulse_core::audit_log::retention::Limits;
 use pulse_core::event::Event;
-use pulse_core::retention::Limits;
 use std::io::Cursor;
 use std::sync::OnceLock;
 use std::time::Duration;

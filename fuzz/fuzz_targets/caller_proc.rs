@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pulse_core::peer::{ContainerId, mapped_root};
+use pulse_core::callers::peer::{ContainerId, mapped_root};
 use pulse_sandbox::fuzzing::apparmor_profile;
 
 /// The limit of `core::peer`.

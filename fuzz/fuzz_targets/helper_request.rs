@@ -51,7 +51,8 @@ fn contains(bytes: &[u8], part: &[u8]) -> bool {
 
 fn lines(bytes: &[u8]) {
     static ROOT: OnceLock<PathBuf> = OnceLock::new();
-    let mut reader = SensorReader::open(ROOT.get_or_init(disk::directory)).expect("a disk in memory");
+    let mut reader =
+        SensorReader::open(ROOT.get_or_init(disk::directory)).expect("a disk in memory");
     let mut output = Vec::new();
     // In small pieces, as from a network.
     let input = BufReader::with_capacity(7, Cursor::new(bytes));

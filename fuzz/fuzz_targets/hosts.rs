@@ -4,8 +4,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pulse_core::hosts::{Hosts, MAX_ADDRESSES};
-use pulse_core::name::NodeName;
+use pulse_core::nodes::hosts::{Hosts, MAX_ADDRESSES};
+use pulse_core::nodes::name::NodeName;
 use std::net::IpAddr;
 
 fuzz_target!(|file: &[u8]| {

@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pulse_core::authority::{HostName, HostNames};
+use pulse_core::metrics::host_header::{HostName, HostNames};
 use pulse_sensor_proxy::fuzzing::{HttpHead, http_head};
 use std::net::IpAddr;
 

@@ -3,8 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pulse_core::known_hosts::{BadLine, HostQuery, KeyVerdict, KnownHosts};
-use pulse_core::name::NodeName;
+use pulse_core::nodes::known_hosts::{BadLine, HostQuery, KeyVerdict, KnownHosts};
+use pulse_core::nodes::name::NodeName;
 
 /// The requested host's key: an Ed25519 key of 32 times `K`. It is in
 /// `dictionaries/known_hosts.dict`, so that inputs list it.

@@ -5,9 +5,9 @@
 
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
-use pulse_core::limiter::{Bucket, Limiter, Limits, Refusal};
-use pulse_core::name::NodeName;
-use pulse_core::peer::PeerId;
+use pulse_core::callers::limiter::{Bucket, Limiter, Limits, Refusal};
+use pulse_core::callers::peer::PeerId;
+use pulse_core::nodes::name::NodeName;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 

@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pulse_core::name::{MAX_NAME_BYTES, NodeName, shown};
+use pulse_core::nodes::name::{MAX_NAME_BYTES, NodeName, shown};
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(text) = std::str::from_utf8(bytes) else {

@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pulse_sensors::output::{MAX_STDERR_BYTES, Oversized, OutputBuffer, is_greeting};
+use pulse_sensors::output::{MAX_STDERR_BYTES, OutputBuffer, Oversized, is_greeting};
 
 fuzz_target!(|bytes: &[u8]| {
     let [limit, script @ ..] = bytes else {

@@ -6,8 +6,8 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use libfuzzer_sys::fuzz_target;
-use pulse_core::known_hosts::KnownHosts;
-use pulse_core::name::NodeName;
+use pulse_core::nodes::known_hosts::KnownHosts;
+use pulse_core::nodes::name::NodeName;
 use pulse_sensor_proxy::fuzzing::Node;
 use russh::keys::PrivateKey;
 use russh::keys::ssh_key::private::Ed25519Keypair;

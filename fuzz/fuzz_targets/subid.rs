@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pulse_core::subid::SubordinateRanges;
+use pulse_core::callers::subid::SubordinateRanges;
 
 fuzz_target!(|file: &[u8]| {
     let ranges = SubordinateRanges::parse(file);

@@ -18,7 +18,7 @@ use crate::log::Log;
 use crate::record::{Body, Head};
 use crate::storage::{Dir, LIVE, SEALS, Storage, segment_start, segments, torn_before};
 use crate::time::Timestamp;
-use pulse_core::retention::{Hold, Limits, Oldest, Reason, Stream, Verdict, judge};
+use pulse_core::audit_log::retention::{Hold, Limits, Oldest, Reason, Stream, Verdict, judge};
 use scan::{Scan, Seal, Slice};
 use seals::SealsFile;
 use std::io;

@@ -211,10 +211,10 @@ impl Head {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pulse_core::capability::Capabilities;
+    use pulse_core::callers::capability::Capabilities;
+    use pulse_core::callers::peer::{Credentials, Peer, PeerId};
     use pulse_core::event::{Access, FailureReason, ReadingFailure, RequestId, Suppressed};
-    use pulse_core::name::NodeName;
-    use pulse_core::peer::{Credentials, Peer, PeerId};
+    use pulse_core::nodes::name::NodeName;
     use pulse_sensors::command::NodeCommand;
     use std::num::NonZeroU64;
     use std::time::Duration;

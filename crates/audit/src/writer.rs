@@ -17,9 +17,9 @@ use crate::storage::Storage;
 use crate::time::Timestamp;
 use crate::worker::{ThreadEnd, Worker};
 use driver::Driver;
+use pulse_core::audit_log::growth::{BytesPerDay, TimeLeft};
+use pulse_core::audit_log::retention::{Hold, Limits, Stream};
 use pulse_core::event::Event;
-use pulse_core::growth::{BytesPerDay, TimeLeft};
-use pulse_core::retention::{Hold, Limits, Stream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

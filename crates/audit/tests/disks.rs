@@ -7,7 +7,7 @@ mod common;
 use common::{check, pinned, record, rotate, until};
 use pulse_audit::verify::{Verdict, open_log, verify};
 use pulse_audit::{Directory, LogError, Retention, Rotation, Settings, Unavailable, Writer};
-use pulse_core::retention::Stream;
+use pulse_core::audit_log::retention::Stream;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

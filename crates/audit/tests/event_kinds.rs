@@ -8,13 +8,13 @@ use common::simulated::Simulated;
 use common::{at, check, one, pinned_with_state, settings};
 use pulse_audit::verify::Verdict;
 use pulse_audit::{Body, Dir, LIVE, Log, Storage};
-use pulse_core::capability::Capabilities;
+use pulse_core::callers::capability::Capabilities;
+use pulse_core::callers::limiter::Refusal;
+use pulse_core::callers::peer::{ContainerId, Credentials, Peer, PeerId};
 use pulse_core::event::{
     Access, Event, Exchange, FailureReason, HostKeyReason, ReadingFailure, RequestId,
 };
-use pulse_core::limiter::Refusal;
-use pulse_core::name::NodeName;
-use pulse_core::peer::{ContainerId, Credentials, Peer, PeerId};
+use pulse_core::nodes::name::NodeName;
 use pulse_core::rpc::{InvalidNodeName, Unlisted, Violation};
 use pulse_core::summary::Tally;
 use pulse_sensors::command::NodeCommand;

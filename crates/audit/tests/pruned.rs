@@ -16,7 +16,7 @@ use pulse_audit::verify::{
     Attack, LogFiles, NoteKind, Options, Report, Seals, Since, Start, Verdict, verify,
 };
 use pulse_audit::{Dir, Head, Log, PublicKey, SEALS};
-use pulse_core::retention::Limits;
+use pulse_core::audit_log::retention::Limits;
 use std::time::Duration;
 
 /// A pruned log, and what was removed from it.

@@ -11,7 +11,7 @@ use pulse_audit::{
     Dir, Head, Log, LogError, PruneError, PruneStatus, PublicKey, RecoveryReason, RemovedSegment,
     SEALS, Timestamp,
 };
-use pulse_core::retention::{Hold, Limits, Reason, Stream};
+use pulse_core::audit_log::retention::{Hold, Limits, Reason, Stream};
 use std::time::Duration;
 
 /// Bytes for one segment of the test and the live file, but not for a second segment.

@@ -10,7 +10,7 @@ use pulse_audit::verify::{Options, Report, StateKeys, Verdict, open_log, retried
 use pulse_audit::{
     Blocked, Directory, Head, Health, LogReader, Resume, Retention, SEALS, Settings, Writer,
 };
-use pulse_core::retention::{Hold, Limits, Stream};
+use pulse_core::audit_log::retention::{Hold, Limits, Stream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

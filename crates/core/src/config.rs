@@ -17,10 +17,10 @@ mod socket;
 mod table;
 mod values;
 
-use crate::authority::HostNames;
-use crate::capability::Capabilities;
-use crate::limiter::Limits;
-use crate::name::NodeName;
+use crate::callers::capability::Capabilities;
+use crate::callers::limiter::Limits;
+use crate::metrics::host_header::HostNames;
+use crate::nodes::name::NodeName;
 use crate::work::Caps;
 pub use audit::{Audit, check_log_path};
 pub use forward::Forward;

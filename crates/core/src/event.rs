@@ -4,9 +4,9 @@
 //! record follow from the kind, and are made here alone ([`Event::members`]), so a record
 //! that contradicts itself cannot be written. The names are those of docs/audit-format.md.
 
-use crate::limiter::Refusal;
-use crate::name::NodeName;
-use crate::peer::{Peer, PeerId};
+use crate::callers::limiter::Refusal;
+use crate::callers::peer::{Peer, PeerId};
+use crate::nodes::name::NodeName;
 use crate::rpc::{RpcError, Unlisted, Violation};
 use pulse_sensors::command::NodeCommand;
 use std::borrow::Cow;

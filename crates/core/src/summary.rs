@@ -15,9 +15,9 @@
 //! the daemon's tick ([`Summaries::due`]) or at its end ([`Summaries::finish`]). Each
 //! record is an event that happened, so a reader counts one and what it says was left out.
 
-use crate::bucket::{Rate, TokenBucket};
+use crate::callers::bucket::{Rate, TokenBucket};
+use crate::callers::peer::{Peer, PeerId};
 use crate::event::{Access, Event, EventType, Suppressed};
-use crate::peer::{Peer, PeerId};
 use std::collections::HashMap;
 use std::num::NonZeroU64;
 use std::time::{Duration, Instant};

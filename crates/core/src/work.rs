@@ -11,8 +11,8 @@
 //! and delay its other nodes, until the deadline. Parked flights need no cap of their own,
 //! because a node has one flight at a time.
 
-use crate::name::NodeName;
-use crate::peer::PeerId;
+use crate::callers::peer::PeerId;
+use crate::nodes::name::NodeName;
 use std::collections::{HashMap, HashSet, VecDeque};
 
 /// The most work at a time.

@@ -10,7 +10,7 @@ use crate::failure::{EXIT_CODES, USAGE, VERIFY_USAGE};
 use crate::forward::ForwardCommand;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, ValueHint};
-use pulse_core::name::NodeName;
+use pulse_core::nodes::name::NodeName;
 use serde_json::Value;
 use std::ffi::OsString;
 use std::path::PathBuf;

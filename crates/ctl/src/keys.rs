@@ -4,7 +4,7 @@ use crate::client::Client;
 use crate::failure::{Ending, Failure};
 use crate::screen::Screen;
 use crate::status::Status;
-use pulse_core::known_hosts::is_ed25519;
+use pulse_core::nodes::known_hosts::is_ed25519;
 use serde_json::json;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};

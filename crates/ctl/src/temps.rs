@@ -9,7 +9,7 @@ use crate::screen::Screen;
 use crate::signals::Signals;
 use crate::table::{Style, any_failed, table};
 use crate::wrap::wrapped;
-use pulse_core::name::NodeName;
+use pulse_core::nodes::name::NodeName;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::io::{self, Write};

@@ -6,7 +6,7 @@ mod common;
 
 use common::log::{Home, edit, peer};
 use pulse_core::event::{Access, Event, FailureReason, HostKeyReason, ReadingFailure, RequestId};
-use pulse_core::name::NodeName;
+use pulse_core::nodes::name::NodeName;
 use pulse_core::rpc::Violation;
 use serde_json::Value;
 use std::time::Duration;

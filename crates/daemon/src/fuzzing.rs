@@ -2,7 +2,7 @@
 
 pub use crate::node::fuzzing::Node;
 use crate::observe::scrape::{Request, parse};
-use pulse_core::authority::HostNames;
+use pulse_core::metrics::host_header::HostNames;
 
 /// What the head of an HTTP request asks the metrics port for.
 #[derive(Debug, PartialEq, Eq)]

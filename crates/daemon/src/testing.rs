@@ -4,11 +4,11 @@
 use crate::node::{NodeFailure, NodeHandle, NodeInbox, NodeStarter, NodeTaskSettings, Sample};
 use crate::observe::recorder::{Health, OnDisk, Recorder, Recording, RecordingFailed, Retention};
 use crate::state::{Daemon, Parts};
-use pulse_core::capability::Capabilities;
+use pulse_core::callers::capability::Capabilities;
+use pulse_core::callers::peer::{Credentials, Peer, PeerId};
 use pulse_core::config::Config;
 use pulse_core::event::{Event, EventType, Exchange};
-use pulse_core::name::NodeName;
-use pulse_core::peer::{Credentials, Peer, PeerId};
+use pulse_core::nodes::name::NodeName;
 use pulse_sensors::command::NodeCommand;
 use pulse_sensors::document::Dropped;
 use serde_json::value::RawValue;

@@ -4,7 +4,7 @@ use crate::credentials;
 use crate::problem::Problem;
 use pulse_core::config::Forward;
 use pulse_core::config::forward::{Collector, Protocol};
-use pulse_core::name::NodeName;
+use pulse_core::nodes::name::NodeName;
 use pulse_relp::connection::{self, Peer};
 use pulse_relp::identity::{Files, Identity};
 use std::net::{IpAddr, SocketAddr};

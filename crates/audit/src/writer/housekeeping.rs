@@ -9,9 +9,9 @@ use super::{Blocked, Retention, Upkeep};
 use crate::prune::{PruneError, PruneStatus, PruneStep, RemovedSegment};
 use crate::recovery::RecoveryReason;
 use crate::storage::Storage;
+use pulse_core::audit_log::growth::{Growth, time_left};
+use pulse_core::audit_log::retention::{Hold, Limits, Reason};
 use pulse_core::causes::Causes;
-use pulse_core::growth::{Growth, time_left};
-use pulse_core::retention::{Hold, Limits, Reason};
 use std::time::{Duration, Instant};
 
 /// The interval of measuring the log's directory.

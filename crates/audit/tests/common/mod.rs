@@ -12,11 +12,11 @@ use pulse_audit::{
     Body, Dir, Head, Health, Log, PruneError, PruneStatus, PruneStep, PublicKey, Receipt,
     RemovedSegment, Rotation, SEALS, Settings, Storage, Timestamp, Unavailable, Writer,
 };
-use pulse_core::capability::Capabilities;
+use pulse_core::audit_log::retention::{Limits, Stream};
+use pulse_core::callers::capability::Capabilities;
+use pulse_core::callers::peer::{Credentials, Peer, PeerId};
 use pulse_core::event::{Event, RequestId};
-use pulse_core::name::NodeName;
-use pulse_core::peer::{Credentials, Peer, PeerId};
-use pulse_core::retention::{Limits, Stream};
+use pulse_core::nodes::name::NodeName;
 use simulated::Simulated;
 use std::io::Cursor;
 use std::sync::mpsc;

@@ -4,7 +4,7 @@
 use super::schema::Fault;
 use super::table::AuditKeys;
 use super::values::Positive;
-use crate::retention::Limits;
+use crate::audit_log::retention::Limits;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

@@ -3,7 +3,7 @@
 use super::schema::{Fault, Raw, Shape, Value, text};
 use super::table::{CollectorKeys, ForwardKeys};
 use super::values::choice;
-use crate::name::NodeName;
+use crate::nodes::name::NodeName;
 use crate::pin::Pin;
 use std::collections::BTreeSet;
 use std::net::IpAddr;

@@ -6,10 +6,10 @@ use super::{
     Access, Audit, Config, ConfigError, Forward, MAX_CONFIG_BYTES, Metrics, NodeSettings,
     SocketAccess, Timeouts,
 };
-use crate::capability::{Capabilities, Capability};
-use crate::limiter::Limits;
-use crate::name::NodeName;
-use crate::peer::entry_capabilities;
+use crate::callers::capability::{Capabilities, Capability};
+use crate::callers::limiter::Limits;
+use crate::callers::peer::entry_capabilities;
+use crate::nodes::name::NodeName;
 use crate::work::Caps;
 use pulse_sensors::shown::scrubbed;
 use std::collections::{BTreeMap, BTreeSet, HashMap};

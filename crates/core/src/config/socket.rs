@@ -5,7 +5,7 @@
 
 use super::schema::{Fault, Raw, Shape, Value, integer, other_type, text};
 use super::values::{from_text, group_name};
-use crate::name::shown;
+use crate::nodes::name::shown;
 use std::fmt;
 use toml::de::DeValue;
 

@@ -1,6 +1,6 @@
 use super::parse::position;
 use super::*;
-use crate::capability::Capability;
+use crate::callers::capability::Capability;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 

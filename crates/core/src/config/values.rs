@@ -3,10 +3,10 @@
 
 use super::schema::{Fault, Raw, Shape, Value, integer, number, other_type, text};
 use super::table::{NodeKeys, PeerKeys};
-use crate::address::unreachable;
-use crate::authority::HostName;
-use crate::capability::Capability;
-use crate::name::{NodeName, shown};
+use crate::callers::capability::Capability;
+use crate::metrics::host_header::HostName;
+use crate::nodes::address::unreachable;
+use crate::nodes::name::{NodeName, shown};
 use crate::pin::Pin;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;

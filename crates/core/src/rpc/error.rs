@@ -1,7 +1,7 @@
 //! Every error a caller can be given, and its words.
 
 use crate::event::FailureReason;
-use crate::name::{NameError, NodeName};
+use crate::nodes::name::{NameError, NodeName};
 
 /// The label of a node name that is none.
 const INVALID_NODE_NAME: &str = "invalid_node_name";

@@ -7,8 +7,8 @@
 
 mod error;
 
-use crate::capability::Capability;
-use crate::name::{NodeName, shown};
+use crate::callers::capability::Capability;
+use crate::nodes::name::{NodeName, shown};
 use crate::ordinal::Ordinal;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

@@ -1,7 +1,7 @@
 use super::*;
-use crate::capability::Capabilities;
-use crate::limiter::Refusal;
-use crate::peer::Credentials;
+use crate::callers::capability::Capabilities;
+use crate::callers::limiter::Refusal;
+use crate::callers::peer::Credentials;
 use proptest::prelude::*;
 
 const SECOND: Duration = INTERVAL;

@@ -2,7 +2,7 @@
 
 use crate::keys::{AUTHORITY, Key, PVE1, PVE2};
 use crate::{host, host_at, host_on, known};
-use pulse_core::known_hosts::{CertVerdict, CertificateFacts, HostQuery, KeyVerdict};
+use pulse_core::nodes::known_hosts::{CertVerdict, CertificateFacts, HostQuery, KeyVerdict};
 
 const NOW: u64 = 1_800_000_000;
 

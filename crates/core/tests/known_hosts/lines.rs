@@ -4,7 +4,7 @@ use crate::keys::{AUTHORITY, CERTIFICATE, PVE1, PVE2};
 use crate::{host, known, trusts};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use pulse_core::known_hosts::{
+use pulse_core::nodes::known_hosts::{
     FileTooLarge, KeyVerdict, KnownHosts, LineError, MAX_BYTES, MAX_LINES,
 };
 

@@ -12,8 +12,8 @@ mod names;
 mod properties;
 mod verdicts;
 
-use pulse_core::known_hosts::{HostQuery, KeyVerdict, KnownHosts};
-use pulse_core::name::NodeName;
+use pulse_core::nodes::known_hosts::{HostQuery, KeyVerdict, KnownHosts};
+use pulse_core::nodes::name::NodeName;
 
 /// A file without a bad line.
 fn known(text: &str) -> KnownHosts {

@@ -2,7 +2,7 @@
 
 use crate::keys::{HASHED, PVE1};
 use crate::{host_at, host_on, known, trusts, verdict};
-use pulse_core::known_hosts::{HostQuery, KeyVerdict};
+use pulse_core::nodes::known_hosts::{HostQuery, KeyVerdict};
 
 fn pin(hosts: &str) -> String {
     format!("{hosts} {}", PVE1.text())

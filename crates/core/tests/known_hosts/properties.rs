@@ -6,12 +6,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use proptest::prelude::*;
-use pulse_core::known_hosts::{CertificateFacts, KeyVerdict, KnownHosts};
+use pulse_core::nodes::known_hosts::{CertificateFacts, KeyVerdict, KnownHosts};
 use sha1::Sha1;
 
 fn name() -> impl Strategy<Value = String> {
     "[a-z0-9][a-z0-9.-]{0,20}".prop_filter("four numbers are an address", |name| {
-        pulse_core::name::NodeName::parse(name).is_ok_and(|name| name.address().is_none())
+        pulse_core::nodes::name::NodeName::parse(name).is_ok_and(|name| name.address().is_none())
     })
 }
 

@@ -2,7 +2,9 @@
 
 use crate::keys::{AUTHORITY, HASHED, Key, PVE1, PVE1_ECDSA, PVE1_RSA, PVE2};
 use crate::{host, host_at, host_on, known, verdict};
-use pulse_core::known_hosts::{KeyVerdict, KnownHosts, PinnedAlgorithms, PinnedKey, fingerprint};
+use pulse_core::nodes::known_hosts::{
+    KeyVerdict, KnownHosts, PinnedAlgorithms, PinnedKey, fingerprint,
+};
 
 fn pinned(key: &Key) -> PinnedKey {
     PinnedKey {

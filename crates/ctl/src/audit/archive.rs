@@ -17,7 +17,7 @@ use crate::shown::shown;
 use pulse_audit::show::{Filter, last, records};
 use pulse_audit::verify::Source;
 use pulse_audit::{LIVE, RegularFile, SEALS, segment_start};
-use pulse_core::growth::readable;
+use pulse_core::audit_log::growth::readable;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};

@@ -17,7 +17,7 @@ use pulse_audit::verify::{
     verify_against, verify_collected,
 };
 use pulse_audit::{HeadLine, PublicKey, Timestamp};
-use pulse_core::retention::Limits;
+use pulse_core::audit_log::retention::Limits;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};

@@ -2,7 +2,7 @@
 
 use super::render::RenderCommand;
 use clap::{Args, Subcommand, ValueHint};
-use pulse_core::name::NodeName;
+use pulse_core::nodes::name::NodeName;
 use std::path::PathBuf;
 
 #[derive(Debug, Subcommand)]

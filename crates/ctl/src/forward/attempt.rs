@@ -10,7 +10,7 @@ use crate::screen::Screen;
 use pulse_audit::LogReader;
 use pulse_core::config::Config;
 use pulse_core::config::forward::{Collector, Protocol};
-use pulse_core::hosts::Hosts;
+use pulse_core::nodes::hosts::Hosts;
 use pulse_core::trust::Demand;
 use pulse_forward::credentials;
 use pulse_forward::message::RecordMessages;

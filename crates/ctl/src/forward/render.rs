@@ -6,7 +6,7 @@ use crate::audit::configured;
 use crate::failure::{Ending, Failure};
 use crate::screen::Screen;
 use clap::{Args, Subcommand, ValueHint};
-use pulse_core::name::NodeName;
+use pulse_core::nodes::name::NodeName;
 use pulse_forward::rsyslog::{
     Collector, Credentials, Path, Permitted, RELP_PORT, SYSLOG_PORT, Sender, Target,
 };

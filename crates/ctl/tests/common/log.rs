@@ -4,12 +4,12 @@ use super::{Run, control};
 use pulse_audit::{
     Body, Directory, LIVE, Log, PruneStatus, PruneStep, PublicKey, Settings, Timestamp,
 };
-use pulse_core::capability::Capabilities;
+use pulse_core::audit_log::retention::Limits;
+use pulse_core::callers::capability::Capabilities;
+use pulse_core::callers::limiter::Refusal;
+use pulse_core::callers::peer::{Credentials, Peer, PeerId};
 use pulse_core::event::{Access, Event, Exchange, RequestId, Suppressed};
-use pulse_core::limiter::Refusal;
-use pulse_core::name::NodeName;
-use pulse_core::peer::{Credentials, Peer, PeerId};
-use pulse_core::retention::Limits;
+use pulse_core::nodes::name::NodeName;
 use pulse_sensors::command::NodeCommand;
 use std::fs;
 use std::num::NonZeroU64;

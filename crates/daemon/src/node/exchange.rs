@@ -180,7 +180,7 @@ impl Session {
 
 /// Output of a node, escaped and cut for a message.
 fn shown_text(bytes: &[u8]) -> String {
-    pulse_core::name::shown(String::from_utf8_lossy(bytes).trim())
+    pulse_core::nodes::name::shown(String::from_utf8_lossy(bytes).trim())
 }
 
 /// The output of a channel, line by line, within a bound.

@@ -1,9 +1,9 @@
 //! Failures to read a node: each has a sentence with its remedy, and a reason.
 
 use crate::node::resolve::NoAddress;
-use pulse_core::backoff::FailureKind;
 use pulse_core::event::{FailureReason, HostKeyReason};
-use pulse_core::known_hosts::{CertVerdict, PinnedKey};
+use pulse_core::nodes::backoff::FailureKind;
+use pulse_core::nodes::known_hosts::{CertVerdict, PinnedKey};
 use pulse_sensors::output::Oversized;
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -5,7 +5,7 @@
 //! ends the connection.
 
 use super::failure::{HostKeyFailure, NodeFailure};
-use pulse_core::known_hosts::{
+use pulse_core::nodes::known_hosts::{
     CertVerdict, CertificateFacts, HostQuery, KeyVerdict, KnownHosts, fingerprint,
 };
 use russh::client::{ChannelOpenHandle, Handler, Msg, Session};

@@ -4,8 +4,8 @@
 //! Changes are found with stat(2), since the filter allows no inotify(7). That costs a few
 //! microseconds each time, whatever the number of nodes.
 
-use pulse_core::known_hosts::pins::{FileState, Pins, PinsChange, WatchedPins};
-use pulse_core::known_hosts::{BadLine, KnownHosts, MAX_BYTES};
+use pulse_core::nodes::known_hosts::pins::{FileState, Pins, PinsChange, WatchedPins};
+use pulse_core::nodes::known_hosts::{BadLine, KnownHosts, MAX_BYTES};
 use pulse_core::trust::{Demand, PathEntry};
 use pulse_trust::Refused;
 use sha2::{Digest, Sha256};

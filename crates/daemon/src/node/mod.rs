@@ -22,7 +22,7 @@ pub(crate) use handle::NodeInbox;
 
 use connect::SshConnector;
 use pulse_core::config::{Config, NodeSettings, Timeouts};
-use pulse_core::name::NodeName;
+use pulse_core::nodes::name::NodeName;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use task::NodeTask;

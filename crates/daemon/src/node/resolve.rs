@@ -5,10 +5,10 @@
 //! address that the egress guard has permitted; a name is not resolved twice.
 
 use crate::node::host_file::HOSTS;
-use pulse_core::address::unreachable;
 use pulse_core::config::NodeSettings;
-use pulse_core::hosts::Hosts;
-use pulse_core::name::NodeName;
+use pulse_core::nodes::address::unreachable;
+use pulse_core::nodes::hosts::Hosts;
+use pulse_core::nodes::name::NodeName;
 use std::net::{IpAddr, SocketAddr};
 
 /// Decides which addresses may be connected to.

@@ -1,9 +1,9 @@
 //! Retention: the configuration is passed to the recorder, its effects are logged.
 
 use crate::observe::recorder::{Health, Recorder, Retention};
+use pulse_core::audit_log::growth;
+use pulse_core::audit_log::retention::{Hold, Limits};
 use pulse_core::config::Audit;
-use pulse_core::growth;
-use pulse_core::retention::{Hold, Limits};
 use pulse_forward::Forwarder;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -4,8 +4,8 @@
 
 use crate::observe::exposition::Format;
 use crate::state::Daemon;
-use pulse_core::authority::{HostNames, HostRefusal, Version};
-use pulse_core::scrapers::{Lane, Scrapers, Slot, reuse_time};
+use pulse_core::metrics::host_header::{HostNames, HostRefusal, Version};
+use pulse_core::metrics::scrapers::{Lane, Scrapers, Slot, reuse_time};
 use std::convert::Infallible;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

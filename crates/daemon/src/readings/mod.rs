@@ -8,9 +8,9 @@ pub(crate) mod poll;
 
 use crate::node::{NodeFailure, NodeHandle, Nodes, Sample};
 use crate::observe::metrics::{self, Metrics};
+use pulse_core::callers::peer::PeerId;
 use pulse_core::event::{FailureReason, HostKeyReason};
-use pulse_core::name::NodeName;
-use pulse_core::peer::PeerId;
+use pulse_core::nodes::name::NodeName;
 use pulse_core::work::{Caps, Ticket, WorkQueue};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};

@@ -7,8 +7,8 @@
 
 use crate::serve::Request;
 use crate::state::Daemon;
-use pulse_core::capability::Capabilities;
-use pulse_core::peer::{Peer, PeerId};
+use pulse_core::callers::capability::Capabilities;
+use pulse_core::callers::peer::{Peer, PeerId};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};

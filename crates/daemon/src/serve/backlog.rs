@@ -8,11 +8,13 @@
 //! since passing on costs each reading a change of threads.
 
 use crate::state::{Daemon, MAX_CONNECTIONS, Snapshot};
-use pulse_core::accept::{AcceptBudgets, ConnectionAttempt, FLOOD_COOLDOWN, OverBudget, Standing};
-use pulse_core::capability::Capabilities;
+use pulse_core::callers::accept::{
+    AcceptBudgets, ConnectionAttempt, FLOOD_COOLDOWN, OverBudget, Standing,
+};
+use pulse_core::callers::capability::Capabilities;
+use pulse_core::callers::limiter::Refusal;
+use pulse_core::callers::peer::{Credentials, Peer, PeerId};
 use pulse_core::event::Access;
-use pulse_core::limiter::Refusal;
-use pulse_core::peer::{Credentials, Peer, PeerId};
 use pulse_core::summary::{Account, Tally};
 use std::collections::HashMap;
 use std::convert::Infallible;

@@ -3,9 +3,9 @@
 use crate::node::Sample;
 use crate::serve::Request;
 use crate::state::Daemon;
-use pulse_core::capability::Capability;
-use pulse_core::name::NodeName;
-use pulse_core::peer::Peer;
+use pulse_core::callers::capability::Capability;
+use pulse_core::callers::peer::Peer;
+use pulse_core::nodes::name::NodeName;
 use pulse_core::rpc::{
     self, Call, InvalidNodeName, NodeSelection, RpcError, Violation, response_line,
 };

@@ -3,10 +3,10 @@
 use crate::node::{NodeFailure, Sample};
 use crate::readings::Outcome;
 use crate::state::Daemon;
+use pulse_core::callers::limiter::Bucket;
+use pulse_core::callers::peer::Peer;
 use pulse_core::event::{Event, FailureReason, ReadingFailure, RequestId};
-use pulse_core::limiter::Bucket;
-use pulse_core::name::NodeName;
-use pulse_core::peer::Peer;
+use pulse_core::nodes::name::NodeName;
 use pulse_core::rpc::{RpcError, Unlisted, Violation};
 use std::sync::Arc;
 use tokio::time::Instant;

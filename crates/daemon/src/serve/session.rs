@@ -6,9 +6,9 @@
 use super::connection::{Connection, NoLine};
 use super::dispatch;
 use crate::state::Daemon;
+use pulse_core::callers::limiter::Refusal;
+use pulse_core::callers::peer::Peer;
 use pulse_core::event::Access;
-use pulse_core::limiter::Refusal;
-use pulse_core::peer::Peer;
 use pulse_core::rpc::RpcError;
 use std::io::{self, Write};
 use std::os::unix::net::UnixStream;

@@ -3,9 +3,9 @@
 use super::dispatch::{Reply, answer};
 use super::session::admit_or_refuse;
 use crate::testing::{Bench, SECOND, Step, peer};
-use pulse_core::capability::Capabilities;
+use pulse_core::callers::capability::Capabilities;
+use pulse_core::callers::peer::Peer;
 use pulse_core::event::EventType;
-use pulse_core::peer::Peer;
 use pulse_core::rpc::MAX_REQUEST_BYTES;
 use serde_json::{Value, json};
 use std::os::unix::net::UnixStream;

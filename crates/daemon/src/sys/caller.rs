@@ -3,7 +3,7 @@
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{getsockopt, sockopt};
-use pulse_core::peer::{ContainerId, Credentials, ProcessFacts, mapped_root};
+use pulse_core::callers::peer::{ContainerId, Credentials, ProcessFacts, mapped_root};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;

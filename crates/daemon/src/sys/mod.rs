@@ -10,7 +10,7 @@ pub(crate) mod watched;
 pub(crate) use binding::bind_unix;
 pub(crate) use caller::{credentials, process_facts, wait_readable};
 
-use pulse_core::peer::Credentials;
+use pulse_core::callers::peer::Credentials;
 use std::time::Instant;
 
 /// The credentials of this process.

@@ -54,7 +54,7 @@ impl Credentials {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pulse_core::name::NodeName;
+    use pulse_core::nodes::name::NodeName;
 
     fn credentials() -> Credentials {
         let [ca, certificate, key] =

@@ -1,7 +1,7 @@
 //! Values that are safe between quotes in rsyslog's configuration.
 
 use crate::rsyslog::RELP_PORT;
-use pulse_core::name::{NameError, NodeName, shown};
+use pulse_core::nodes::name::{NameError, NodeName, shown};
 use std::fmt;
 use std::str::FromStr;
 

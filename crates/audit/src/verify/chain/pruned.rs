@@ -18,7 +18,7 @@ use crate::verify::evidence::Evidence;
 use crate::verify::lines::Lines;
 use crate::verify::report::{Attack, Finding, NoteKind};
 use crate::verify::source::Seals;
-use pulse_core::retention::{Limits, Reason};
+use pulse_core::audit_log::retention::{Limits, Reason};
 use serde_json::Value;
 use std::collections::VecDeque;
 use std::io::{self, Read};

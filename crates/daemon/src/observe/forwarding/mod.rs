@@ -10,7 +10,7 @@ use crate::node::host_file::HOSTS;
 use crate::observe::recorder::Recorder;
 use crate::startup::Failure;
 use pulse_core::config::Config;
-use pulse_core::hosts::Hosts;
+use pulse_core::nodes::hosts::Hosts;
 use pulse_forward::{Forwarder, Journal, Prepared, Settings};
 use std::sync::Arc;
 

@@ -6,7 +6,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use pulse_audit::Upkeep;
-use pulse_core::growth::TimeLeft;
+use pulse_core::audit_log::growth::TimeLeft;
 use std::fmt;
 use std::sync::Arc;
 

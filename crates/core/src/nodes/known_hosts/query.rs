@@ -1,7 +1,7 @@
 //! The names under which a node is looked up.
 
 use super::pattern::{HostPatterns, Match};
-use crate::name::NodeName;
+use crate::nodes::name::NodeName;
 use std::net::IpAddr;
 
 /// The port that is not written.

@@ -4,7 +4,7 @@
 //! quiet night would hide one. A log that existed before the daemon started gives the first
 //! measurement: the age and the size of its live file.
 
-use crate::retention::Limits;
+use crate::audit_log::retention::Limits;
 use std::collections::VecDeque;
 use std::time::Duration;
 

@@ -8,9 +8,9 @@
 //! control group is descriptive: it divides the budget of a subordinate range and appears
 //! in records, but gives no capability.
 
-use crate::accept::Standing;
-use crate::capability::{Capabilities, Capability};
-use crate::subid::SubordinateRanges;
+use crate::callers::accept::Standing;
+use crate::callers::capability::{Capabilities, Capability};
+use crate::callers::subid::SubordinateRanges;
 use std::collections::HashMap;
 use std::fmt;
 

@@ -9,9 +9,9 @@
 //! for twice as long the next time. A refusal is immediate. Delaying the answer instead
 //! would hold a task and a connection for each offender.
 
-use crate::bucket::{Rate, TokenBucket};
-use crate::name::NodeName;
-use crate::peer::PeerId;
+use crate::callers::bucket::{Rate, TokenBucket};
+use crate::callers::peer::PeerId;
+use crate::nodes::name::NodeName;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 

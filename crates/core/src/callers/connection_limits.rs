@@ -3,7 +3,7 @@
 //! A connection costs a descriptor and a small task, so the limits are wide: they only keep
 //! one caller from using up the descriptors of all.
 
-use crate::peer::PeerId;
+use crate::callers::peer::PeerId;
 use std::collections::HashMap;
 
 /// The most connections that may be open.

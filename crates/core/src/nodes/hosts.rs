@@ -4,8 +4,8 @@
 //! answers and exfiltrate data in queries, and who cannot write `/etc/hosts` cannot
 //! redirect a reading.
 
-use crate::address;
-use crate::name::NodeName;
+use crate::nodes::address;
+use crate::nodes::name::NodeName;
 use std::collections::HashMap;
 use std::net::IpAddr;
 

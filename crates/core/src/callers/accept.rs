@@ -12,9 +12,9 @@
 //! process gets at most a quarter of its user's budget: containers often share their UIDs,
 //! and one of them must not use up the budget of the others.
 
-use crate::bucket::{Rate, TokenBucket};
-use crate::limiter::Limits;
-use crate::peer::PeerId;
+use crate::callers::bucket::{Rate, TokenBucket};
+use crate::callers::limiter::Limits;
+use crate::callers::peer::PeerId;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 

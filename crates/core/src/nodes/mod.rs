@@ -1,0 +1,9 @@
+//! Nodes: names, addresses, host keys and the delay after a failure.
+//!
+//! Collectors use the same names, addresses and delays.
+
+pub mod address;
+pub mod backoff;
+pub mod hosts;
+pub mod known_hosts;
+pub mod name;
