@@ -4,6 +4,7 @@ use super::NodeFailure;
 use super::connect::Connection;
 use super::exchange::Session;
 use super::host_key::{KeyCheck, NodeClient};
+use super::task::NodeSession;
 use pulse_core::config::Config;
 use pulse_core::nodes::known_hosts::{HostQuery, KnownHosts};
 use pulse_core::nodes::name::NodeName;
