@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 /// The most ranges kept.
-pub const MAX_RANGES: usize = 10_000;
+const MAX_RANGES: usize = 10_000;
 
 /// The most bytes read; a line that begins after them is left out.
 pub const MAX_BYTES: usize = 1024 * 1024;
@@ -14,7 +14,7 @@ pub const MAX_BYTES: usize = 1024 * 1024;
 /// The ranges of one file, in its order.
 ///
 /// A look-up takes logarithmic time: it comes before a caller is identified, so an attacker
-/// decides how often it happens. Scanning up to [`MAX_RANGES`] ranges for each connection
+/// decides how often it happens. Scanning up to `MAX_RANGES` ranges for each connection
 /// would cost more than accepting it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SubordinateRanges {

@@ -5,7 +5,7 @@
 //! tried at most once in ten minutes: more attempts would flood its log, and fail2ban or
 //! sshd's `PerSourcePenalties` would block us.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The delay after the first failure.
 const FIRST_DELAY: Duration = Duration::from_secs(1);
@@ -28,33 +28,25 @@ pub enum FailureKind {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Backoff {
     failures: u32,
-    until: Option<Instant>,
 }
 
 impl Backoff {
-    /// The time before which the node must not be tried; `None` when it may be tried now.
-    #[must_use]
-    pub fn blocked_until(&self, now: Instant) -> Option<Instant> {
-        self.until.filter(|until| now < *until)
-    }
-
     /// Records a failure and returns the delay until the next attempt. `jitter`, a random
     /// number in 0..1, changes the delay by up to a quarter, so that many nodes are not
     /// tried at the same time.
-    pub fn failed(&mut self, kind: FailureKind, now: Instant, jitter: f64) -> Duration {
-        let delay = match kind {
+    pub fn failed(&mut self, kind: FailureKind, jitter: f64) -> Duration {
+        let failures = self.failures;
+        self.failures = failures.saturating_add(1);
+        match kind {
             // Jitter only lengthens it: ten minutes are promised as the minimum.
             FailureKind::Refused => REFUSED_DELAY.mul_f64(1.0 + jitter.clamp(0.0, 1.0) / 4.0),
             FailureKind::Transient => {
-                let doubled = FIRST_DELAY.saturating_mul(1 << self.failures.min(16));
+                let doubled = FIRST_DELAY.saturating_mul(1 << failures.min(16));
                 doubled
                     .min(MAX_DELAY)
                     .mul_f64(1.0 - jitter.clamp(0.0, 1.0) / 4.0)
             }
-        };
-        self.failures = self.failures.saturating_add(1);
-        self.until = Some(now + delay);
-        delay
+        }
     }
 
     /// Records a success: the next failure counts as the first.
@@ -75,29 +67,24 @@ mod tests {
 
     #[test]
     fn delays_double_up_to_a_minute() {
-        let (mut backoff, now) = (Backoff::default(), Instant::now());
+        let mut backoff = Backoff::default();
         for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
-            let wait = backoff.failed(FailureKind::Transient, now, 0.0);
+            let wait = backoff.failed(FailureKind::Transient, 0.0);
             assert_eq!(wait, Duration::from_secs(seconds));
-            assert_eq!(backoff.blocked_until(now), Some(now + wait));
-            assert_eq!(backoff.blocked_until(now + wait), None);
         }
         backoff.succeeded();
-        assert_eq!(backoff.blocked_until(now), None);
-        assert_eq!(
-            backoff.failed(FailureKind::Transient, now, 0.0),
-            FIRST_DELAY
-        );
+        assert_eq!(backoff.failures(), 0);
+        assert_eq!(backoff.failed(FailureKind::Transient, 0.0), FIRST_DELAY);
         for _ in 0..100 {
-            assert!(backoff.failed(FailureKind::Transient, now, 0.99) <= MAX_DELAY);
+            assert!(backoff.failed(FailureKind::Transient, 0.99) <= MAX_DELAY);
         }
     }
 
     #[test]
     fn refused_key_waits_ten_minutes() {
-        let (mut backoff, now) = (Backoff::default(), Instant::now());
+        let mut backoff = Backoff::default();
         for jitter in [0.0, 0.5, 0.99, 7.0] {
-            let wait = backoff.failed(FailureKind::Refused, now, jitter);
+            let wait = backoff.failed(FailureKind::Refused, jitter);
             assert!(wait >= Duration::from_secs(600) && wait <= Duration::from_secs(750));
         }
     }

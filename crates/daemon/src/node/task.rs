@@ -254,11 +254,9 @@ impl<C: Connector> NodeTask<C> {
     fn failed(&mut self, failure: NodeFailure) -> NodeFailure {
         self.session = None;
         let now = Instant::now();
-        let wait = self.backoff.failed(
-            failure.kind(),
-            now.into_std(),
-            crate::sys::random::fraction(),
-        );
+        let wait = self
+            .backoff
+            .failed(failure.kind(), crate::sys::random::fraction());
         let retry = wait.as_secs_f32();
         if self.backoff.failures() == 1 || failure.kind() == FailureKind::Refused {
             tracing::warn!(

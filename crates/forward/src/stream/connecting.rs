@@ -58,9 +58,7 @@ impl Stream {
     /// Waits before the next attempt, longer each time. New certificates and commands end the
     /// wait.
     pub(super) async fn pause(&mut self) {
-        let wait = self
-            .backoff
-            .failed(FailureKind::Transient, std::time::Instant::now(), jitter());
+        let wait = self.backoff.failed(FailureKind::Transient, jitter());
         let over = tokio::time::Instant::now() + wait;
         let mut inspect = interval(super::CERT_CHECK_INTERVAL);
         inspect.reset();
