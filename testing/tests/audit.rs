@@ -95,7 +95,6 @@ fn the_operators_tool_tells_the_story_of_a_reading_and_verifies_the_log() {
             .arg("audit")
             .args(words)
             .args(["--log".as_ref(), home.audit_log().as_os_str()])
-            .args(["--state-dir".as_ref(), home.audit_state().as_os_str()])
             .output()
             .unwrap();
         String::from_utf8(output.stdout).unwrap()
@@ -109,7 +108,9 @@ fn the_operators_tool_tells_the_story_of_a_reading_and_verifies_the_log() {
     }
     assert!(story.contains(&format!("user {own}")), "{story}");
     let key = home.records()[0]["key"].as_str().unwrap().to_owned();
-    let verified = audit(&["verify", "--key", &key]);
+    let state = home.audit_state();
+    let state = state.to_str().unwrap();
+    let verified = audit(&["verify", "--key", &key, "--state-dir", state]);
     assert!(verified.starts_with("intact"), "{verified}");
 }
 

@@ -41,11 +41,13 @@ fn colours_come_only_when_they_are_wanted() {
 }
 
 #[test]
-fn json_is_the_daemons_data_to_the_letter() {
+fn json_has_the_daemons_numbers() {
     let daemon = Scripted::daemon(Script::Says(TEMPERATURES));
     let run = daemon.run(&["temps", "--json"]);
-    let data = TEMPERATURES.split_once("\"data\":").unwrap().1;
-    assert_eq!(run.output.trim_end(), data.strip_suffix('}').unwrap());
+    let nodes = TEMPERATURES.split_once("\"nodes\":").unwrap().1;
+    let nodes = nodes.strip_suffix("}}").unwrap();
+    let expected = format!("{{\"version\":1,\"nodes\":{nodes}}}\n");
+    assert_eq!(run.output, expected);
     assert_eq!(run.code, Some(1));
 }
 
@@ -54,7 +56,7 @@ fn a_refusal_says_what_to_do() {
     let daemon = Scripted::daemon(Script::Says(REFUSED));
     for command in ["temps", "status"] {
         let run = daemon.run(&[command]);
-        assert_eq!((run.code, run.output.as_str()), (Some(1), ""));
+        assert_eq!((run.code, run.output.as_str()), (Some(77), ""));
         assert!(
             run.errors.contains("unauthorized: add your user id ("),
             "{}",
@@ -70,7 +72,7 @@ fn a_raw_request_shows_the_whole_response() {
     let response: Value = serde_json::from_str(&run.output).unwrap();
     assert_eq!(response["error"], "unauthorized");
     assert!(
-        run.output.contains("\n  \"success\": false,\n"),
+        run.output.contains("\n  \"success\": false\n}"),
         "{}",
         run.output
     );
@@ -86,7 +88,7 @@ fn what_is_no_answer_is_told_apart() {
         (Script::Says("SSH-2.0-OpenSSH_9.2"), "no pulse-sensor-proxy"),
         (
             Script::Says("{\"success\":true,\"data\":7}"),
-            "is it of version",
+            "is the daemon of version",
         ),
         (Script::Waits, "no answer within 0.2 s"),
     ] {

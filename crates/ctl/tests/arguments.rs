@@ -66,7 +66,7 @@ fn wrong_arguments_have_their_exit_code() {
 
 #[test]
 fn a_daemon_that_is_not_there_is_told_with_what_to_do() {
-    let run = run(&["--socket", "/nonexistent/socket", "temps"]);
+    let run = run(&["temps", "--socket", "/nonexistent/socket"]);
     assert_eq!(run.code, Some(69));
     for part in [
         "/nonexistent/socket",

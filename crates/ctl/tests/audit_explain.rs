@@ -17,7 +17,7 @@ fn explained(home: &Home, subject: &str) -> String {
 fn seq_of(home: &Home, arguments: &[&str]) -> String {
     let show = home.run(&[&["show", "--json"], arguments].concat());
     let first = show.output.lines().next().unwrap().to_owned();
-    serde_json::from_str::<Value>(&first).unwrap()["seq"].to_string()
+    serde_json::from_str::<Value>(&first).unwrap()["record"]["seq"].to_string()
 }
 
 #[test]

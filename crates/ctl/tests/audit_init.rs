@@ -101,6 +101,6 @@ fn what_root_begins_belongs_to_the_daemons_user() {
         &tempfile::tempdir().unwrap(),
         &["--owner", "no-such-user-here"],
     );
-    assert_eq!(nobody.code, Some(73), "{nobody:?}");
+    assert_eq!(nobody.code, Some(64), "{nobody:?}");
     assert!(nobody.errors.contains("no-such-user-here"), "{nobody:?}");
 }

@@ -122,7 +122,7 @@ fn a_log_that_nobody_writes_is_rotated_here_marked_or_not() {
         }
     }
     assert_eq!(run.code, Some(0), "{run:?}");
-    assert!(run.output.contains("nobody writes it now"), "{run:?}");
+    assert!(run.output.contains("no process writes it now"), "{run:?}");
     assert_eq!((segments.len(), marked), (3, usize::from(is_markable)));
     assert_eq!(live_is_marked, is_markable);
     assert!(home.joined().len() > before);
@@ -195,7 +195,7 @@ fn a_process_that_would_die_of_the_signal_is_left_alone() {
     child.kill().unwrap();
     child.wait().unwrap();
     assert_eq!(run.code, Some(73), "{run:?}");
-    assert!(run.errors.contains("does not heed SIGUSR1"), "{run:?}");
+    assert!(run.errors.contains("does not handle SIGUSR1"), "{run:?}");
     let segments = fs::read_dir(home.log()).unwrap().count();
     assert_eq!(segments, 3);
 }

@@ -18,7 +18,7 @@ fn seqs(run: &Run) -> Vec<u64> {
     let record = |line: &str| serde_json::from_str::<Value>(line).unwrap();
     run.output
         .lines()
-        .map(|line| record(line)["seq"].as_u64().unwrap())
+        .map(|line| record(line)["record"]["seq"].as_u64().unwrap())
         .collect()
 }
 
@@ -26,7 +26,9 @@ fn seqs(run: &Run) -> Vec<u64> {
 fn filters_give_the_records_that_were_asked_for_unchanged() {
     let home = Home::sample();
     let all = home.run(&["show", "--json"]);
-    assert_eq!(all.output.as_bytes(), home.joined());
+    let log = String::from_utf8(home.joined()).unwrap();
+    let wrapped = |line: &str| format!("{{\"version\":1,\"record\":{line}}}\n");
+    assert_eq!(all.output, log.lines().map(wrapped).collect::<String>());
     let everything = seqs(&all);
     assert_eq!(
         everything,
@@ -89,7 +91,7 @@ fn lines_that_are_no_records_are_shown_as_such() {
     }
     assert!(
         json.output
-            .contains("{\"not_a_record\":\"rub\\u001bbish\"}")
+            .contains("{\"version\":1,\"not_a_record\":\"rub\\u001bbish\"}")
     );
 }
 
@@ -114,7 +116,7 @@ fn followed_records_come_once_each_across_rotations_until_ctrl_c() {
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut next = || {
         let line = lines.next().unwrap().unwrap();
-        serde_json::from_str::<Value>(&line).unwrap()["seq"]
+        serde_json::from_str::<Value>(&line).unwrap()["record"]["seq"]
             .as_u64()
             .unwrap()
     };

@@ -93,8 +93,12 @@ fn a_missing_segment_and_a_missing_end_are_told_apart() {
     fs::write(home.live(), &live).unwrap();
     let middle = home.run(&["show", "--event", "log.rotated", "--json"]);
     let second = middle.output.lines().nth(1).unwrap();
-    let name: Value = serde_json::from_str(second).unwrap();
-    fs::remove_file(home.log().join(name["segment"].as_str().unwrap())).unwrap();
+    let shown: Value = serde_json::from_str(second).unwrap();
+    fs::remove_file(
+        home.log()
+            .join(shown["record"]["segment"].as_str().unwrap()),
+    )
+    .unwrap();
     let report = json(&home.verify(&["--json"]));
     assert_eq!(report["findings"][0]["attack"], "deleted", "{report}");
 }
@@ -132,7 +136,7 @@ fn a_key_of_another_log_or_none_at_all_is_told() {
     assert_eq!(run.code, Some(1), "{run:?}");
     assert!(run.output.contains("wrong key"), "{}", run.output);
     let run = home.run(&["verify", "--key", "rubbish"]);
-    assert_eq!((run.code, run.output.as_str()), (Some(2), ""), "{run:?}");
+    assert_eq!((run.code, run.output.as_str()), (Some(64), ""), "{run:?}");
     assert!(run.errors.contains("44 characters"), "{}", run.errors);
     let file = home.path("key");
     fs::write(&file, format!("{}\n", home.key)).unwrap();
@@ -142,11 +146,11 @@ fn a_key_of_another_log_or_none_at_all_is_told() {
     );
     fs::write(&file, "no key").unwrap();
     let run = home.run(&["verify", "--key-file", text(&file)]);
-    assert_eq!(run.code, Some(4), "{run:?}");
+    assert_eq!(run.code, Some(66), "{run:?}");
     assert!(run.errors.contains("44 characters"), "{}", run.errors);
     assert_eq!(
         home.run(&["verify", "--key-file", "/nonexistent"]).code,
-        Some(4)
+        Some(66)
     );
 }
 
@@ -154,14 +158,14 @@ fn a_key_of_another_log_or_none_at_all_is_told() {
 fn what_is_no_log_is_told_and_breaks_nothing() {
     let home = tempfile::tempdir().unwrap();
     let run = verify_paths(&["/nonexistent/audit.log"]);
-    assert_eq!((run.code, run.output.as_str()), (Some(4), ""), "{run:?}");
+    assert_eq!((run.code, run.output.as_str()), (Some(66), ""), "{run:?}");
     assert!(
         run.errors.contains("/nonexistent/audit.log: "),
         "{}",
         run.errors
     );
     let run = verify_paths(&[text(home.path())]);
-    assert_eq!(run.code, Some(4), "{run:?}");
+    assert_eq!(run.code, Some(66), "{run:?}");
     assert!(run.errors.contains("no audit log here"), "{}", run.errors);
     let file = home.path().join("rubbish\u{1b}[2J");
     let rubbish: Vec<u8> = (0..=255).cycle().take(100_000).collect();
@@ -180,7 +184,7 @@ fn what_is_no_log_is_told_and_breaks_nothing() {
 }
 
 #[test]
-fn a_wrong_command_line_has_the_exit_code_of_programs_that_compare() {
+fn wrong_arguments_are_a_usage_error() {
     for arguments in [
         &["--nonsense"][..],
         &["--since", "yesterday"],
@@ -190,7 +194,7 @@ fn a_wrong_command_line_has_the_exit_code_of_programs_that_compare() {
         &["--log", "/a", "/b"],
     ] {
         let run = verify_paths(arguments);
-        assert_eq!(run.code, Some(2), "{arguments:?}: {run:?}");
+        assert_eq!(run.code, Some(64), "{arguments:?}: {run:?}");
         assert!(!run.errors.is_empty() && run.output.is_empty(), "{run:?}");
     }
     let other = common::run(&["audit", "show", "--nonsense"]);
@@ -464,7 +468,10 @@ fn what_is_for_a_collectors_file_is_refused_without_one() {
         &["--collected", "-", "--against", "-"],
     ] {
         let run = verify_paths(arguments);
-        assert_eq!(run.code, Some(2), "{arguments:?}: {run:?}");
+        assert_eq!(run.code, Some(64), "{arguments:?}: {run:?}");
     }
-    assert_eq!(verify_paths(&["--collected", "/nonexistent"]).code, Some(4));
+    assert_eq!(
+        verify_paths(&["--collected", "/nonexistent"]).code,
+        Some(66)
+    );
 }

@@ -36,7 +36,7 @@ config.toml:2:18: expected a number from 1 to 1,000,000,000
   |                  ^
 ";
     assert_eq!(run.output, expected);
-    assert_eq!((run.code, run.errors.as_str()), (Some(78), ""));
+    assert_eq!((run.code, run.errors.as_str()), (Some(1), ""));
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn json_has_the_place_of_a_mistake() {
     let report: Value = serde_json::from_str(&run.output).unwrap();
     assert_eq!(report["valid"], false);
     assert_eq!((&report["line"], &report["column"]), (&2.into(), &1.into()));
-    assert_eq!(run.code, Some(78));
+    assert_eq!(run.code, Some(1));
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn file_that_others_may_change_is_refused_with_the_command_that_fixes_it() {
     };
     set(&file, 0o664);
     let run = check_in(&directory, &[]);
-    assert_eq!(run.code, Some(78));
+    assert_eq!(run.code, Some(1));
     // The mistake is shown as well.
     for part in ["config.toml:2:18", "mode 0664", "chmod g-w"] {
         assert!(run.output.contains(part), "{part:?}: {}", run.output);
@@ -93,7 +93,7 @@ fn file_that_others_may_change_is_refused_with_the_command_that_fixes_it() {
     set(directory.path(), 0o757);
     let run = check_in(&directory, &["--json"]);
     let report: Value = serde_json::from_str(&run.output).unwrap();
-    assert_eq!((run.code, &report["valid"]), (Some(78), &false.into()));
+    assert_eq!((run.code, &report["valid"]), (Some(1), &false.into()));
     let untrusted = report["untrusted"][0].as_str().unwrap();
     let remedy = format!("chmod o-w {}", directory.path().display());
     assert!(untrusted.ends_with(&remedy), "{untrusted}");
@@ -110,7 +110,7 @@ fn known_hosts_that_others_may_change_are_refused_too() {
     let text = format!("ssh_dir = '{}'\n", directory.path().display());
     common::write_config(&directory.path().join("config.toml"), &text);
     let run = check_in(&directory, &[]);
-    assert_eq!(run.code, Some(78));
+    assert_eq!(run.code, Some(1));
     for part in ["known_hosts is refused", "chmod g-w,o-w"] {
         assert!(run.output.contains(part), "{part:?}: {}", run.output);
     }

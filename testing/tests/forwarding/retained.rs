@@ -141,7 +141,7 @@ fn a_record_that_was_removed_is_not_sent_again_and_the_first_that_can_be_is_name
     assert!(
         refused
             .errors
-            .contains("retention removed what comes before record"),
+            .contains("retention removed the records before"),
         "{refused:?}"
     );
     wait::until("nothing more to be removed", || {

@@ -27,7 +27,7 @@ pub(crate) enum Kind {
     RsyslogModule,
 }
 
-const COUNTERPARTS: [Counterpart; 22] = [
+const COUNTERPARTS: [Counterpart; 23] = [
     Counterpart {
         name: "sshd",
         kind: Kind::Program,
@@ -57,6 +57,12 @@ const COUNTERPARTS: [Counterpart; 22] = [
         kind: Kind::PythonModule,
         package: "python3-cryptography",
         serves: "the audit log's independent verifier",
+    },
+    Counterpart {
+        name: "jsonschema",
+        kind: Kind::PythonModule,
+        package: "python3-jsonschema",
+        serves: "the schemas of the tool's JSON",
     },
     Counterpart {
         name: "sensors",

@@ -1,0 +1,89 @@
+//! Standard input as a log: read once, or kept in a file when it is read twice.
+
+use super::files::{self, ReadError};
+use pulse_audit::verify::{LogFiles, Source};
+use std::fs::File;
+use std::io::{self, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+/// The path that stands for standard input.
+pub(super) const STDIN: &str = "-";
+
+const NAME: &str = "standard input";
+
+/// Opens logs, standard input among them, as often as they are read.
+#[derive(Default)]
+pub(super) struct Spool {
+    stdin: Option<Rc<File>>,
+}
+
+impl Spool {
+    /// Keeps standard input in a temporary file, so that it can be opened twice.
+    ///
+    /// # Errors
+    /// [`ReadError`] when it cannot be read or kept.
+    pub(super) fn keep_stdin(&mut self) -> Result<(), ReadError> {
+        let keep = || {
+            let mut file = tempfile::tempfile()?;
+            io::copy(&mut io::stdin().lock(), &mut file)?;
+            file.flush()?;
+            file.seek(SeekFrom::Start(0))?;
+            Ok(file)
+        };
+        let file = keep().map_err(ReadError::of(NAME.as_ref()))?;
+        self.stdin = Some(Rc::new(file));
+        Ok(())
+    }
+
+    /// The files of the logs that these paths name, in this order.
+    ///
+    /// # Errors
+    /// [`ReadError`] when one cannot be read.
+    pub(super) fn open(&self, paths: &[PathBuf]) -> Result<LogFiles, ReadError> {
+        let stdin = |path: &Path| (path == Path::new(STDIN)).then(|| self.stdin());
+        files::open(paths.iter().map(PathBuf::as_path), &stdin)
+    }
+
+    /// The same for a collector's files, which are read in another order than they
+    /// have; standard input must have been kept.
+    ///
+    /// # Errors
+    /// [`ReadError`] when one cannot be read.
+    pub(super) fn open_collected(&self, paths: &[PathBuf]) -> Result<Vec<Source>, ReadError> {
+        let open = |path: &PathBuf| match &self.stdin {
+            Some(kept) if path == Path::new(STDIN) => {
+                let kept = kept.try_clone();
+                let kept = kept.map_err(ReadError::of(NAME.as_ref()))?;
+                Ok(Source::file(NAME, kept))
+            }
+            _ => Ok(Source::regular(files::open_file(path)?)),
+        };
+        paths.iter().map(open).collect()
+    }
+
+    fn stdin(&self) -> Source {
+        match &self.stdin {
+            None => Source::reader(NAME, io::stdin()),
+            Some(file) => {
+                let (file, at) = (Rc::clone(file), 0);
+                Source::reader(NAME, Kept { file, at })
+            }
+        }
+    }
+}
+
+/// The kept file, from its beginning.
+struct Kept {
+    file: Rc<File>,
+    at: u64,
+}
+
+impl io::Read for Kept {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read_at(buffer, self.at)?;
+        self.at += count as u64;
+        Ok(count)
+    }
+}
