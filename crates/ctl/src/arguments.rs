@@ -2,11 +2,11 @@
 
 use crate::commands::Command;
 use crate::error::EXIT_CODES;
+use crate::ui::line::{Line, Tone};
 use crate::ui::screen::is_coloured_by_default;
-use clap::builder::Styles;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser};
 use std::ffi::OsString;
-use std::io::{IsTerminal, stderr, stdout};
+use std::io::{IsTerminal, Write, stderr, stdout};
 
 /// Show temperatures, query the daemon, check its configuration, verify its audit log.
 ///
@@ -47,20 +47,47 @@ pub(crate) fn parse(
         .map(|(code, meaning)| format!("  {code:>2}  {meaning}"))
         .collect();
     let help = format!("{EXAMPLES}\n\nExit codes:\n{}", codes.join("\n"));
-    // clap's own decision about colours costs six crates. Help goes to stdout and mistakes to
-    // stderr, and which one is not known yet: both have to be terminals.
-    let is_terminal = stdout().is_terminal() && stderr().is_terminal();
-    let styles = if is_coloured_by_default(is_terminal) {
-        Styles::styled()
-    } else {
-        Styles::plain()
-    };
-    let command = Arguments::command().after_long_help(help).styles(styles);
+    let command = Arguments::command().after_long_help(help);
     let matches = command.try_get_matches_from(arguments)?;
     Ok(Arguments {
         is_json: has_json(&matches),
         ..Arguments::from_arg_matches(&matches)?
     })
+}
+
+/// Prints a mistake on stderr, or the help that was asked for on stdout. On a terminal, headings
+/// are coloured: clap can do it too, with six crates more.
+pub(crate) fn print(error: &clap::Error) {
+    let (is_terminal, mut stream): (bool, Box<dyn Write>) = if error.use_stderr() {
+        (stderr().is_terminal(), Box::new(stderr()))
+    } else {
+        (stdout().is_terminal(), Box::new(stdout()))
+    };
+    let is_coloured = is_coloured_by_default(is_terminal);
+    let text = error.to_string();
+    let lines = text
+        .lines()
+        .map(|line| headed(line).render(is_coloured) + "\n");
+    // Without an stdout or stderr there is still the exit code.
+    let _ = stream.write_all(lines.collect::<String>().as_bytes());
+}
+
+/// A line of clap's, its heading in a tone of its own.
+fn headed(line: &str) -> Line {
+    for (heading, tone) in [("error:", Tone::Bad), ("Usage:", Tone::Strong)] {
+        if let Some(rest) = line.strip_prefix(heading) {
+            return Line::new(tone, heading).and(Tone::Plain, rest);
+        }
+    }
+    let is_heading = line.ends_with(':') && !line.starts_with(' ');
+    Line::new(
+        if is_heading {
+            Tone::Strong
+        } else {
+            Tone::Plain
+        },
+        line,
+    )
 }
 
 /// Whether the command, which is the innermost subcommand, was given `--json`.
@@ -140,6 +167,15 @@ mod tests {
         ] {
             assert!(parsed(line).is_err(), "{line}");
         }
+    }
+
+    #[test]
+    fn headings_of_help_are_coloured() {
+        let coloured = |line| headed(line).render(true);
+        assert_eq!(coloured("Usage: x"), "\x1b[1mUsage:\x1b[0m x");
+        assert_eq!(coloured("Exit codes:"), "\x1b[1mExit codes:\x1b[0m");
+        assert_eq!(coloured("error: no"), "\x1b[1;31merror:\x1b[0m no");
+        assert_eq!(coloured("  tip: no heading:"), "  tip: no heading:");
     }
 
     #[test]

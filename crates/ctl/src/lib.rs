@@ -47,8 +47,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments = match arguments::parse(arguments) {
         Ok(arguments) => arguments,
         Err(error) => {
-            // Without an stdout or stderr there is still the exit code.
-            let _ = error.print();
+            arguments::print(&error);
             return if error.use_stderr() {
                 ErrorCode::Usage.exit_code().into()
             } else {

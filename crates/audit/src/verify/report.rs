@@ -16,19 +16,6 @@ pub enum Verdict {
     Broken,
 }
 
-impl Verdict {
-    /// The exit code of a program that verifies: 0, 3 and 1. (2 is for a wrong
-    /// command line, 4 for a file that cannot be read.)
-    #[must_use]
-    pub fn exit_code(self) -> u8 {
-        match self {
-            Self::Intact => 0,
-            Self::Broken => 1,
-            Self::Unproven => 3,
-        }
-    }
-}
-
 /// What was done to a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]

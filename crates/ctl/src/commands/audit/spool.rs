@@ -2,9 +2,10 @@
 
 use super::files::{self, ReadError};
 use pulse_audit::verify::{LogFiles, Source};
-use std::fs::File;
+use std::fs::{self, File, OpenOptions};
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Seek, SeekFrom, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -26,7 +27,7 @@ impl Spool {
     /// [`ReadError`] when it cannot be read or kept.
     pub(super) fn keep_stdin(&mut self) -> Result<(), ReadError> {
         let keep = || {
-            let mut file = tempfile::tempfile()?;
+            let mut file = unnamed_file()?;
             io::copy(&mut io::stdin().lock(), &mut file)?;
             file.flush()?;
             file.seek(SeekFrom::Start(0))?;
@@ -74,6 +75,19 @@ impl Spool {
     }
 }
 
+/// A file without a name, for this process alone.
+fn unnamed_file() -> io::Result<File> {
+    // 64 random bits, so that no other user can occupy the name in advance; a new file, so that
+    // no link of theirs is followed.
+    let name = format!("pulse-sensorctl-{:016x}", RandomState::new().hash_one(0));
+    let path = std::env::temp_dir().join(name);
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create_new(true).mode(0o600);
+    let file = options.open(&path)?;
+    fs::remove_file(&path)?;
+    Ok(file)
+}
+
 /// The kept file, from its beginning.
 struct Kept {
     file: Rc<File>,
@@ -85,5 +99,17 @@ impl io::Read for Kept {
         let count = self.file.read_at(buffer, self.at)?;
         self.at += count as u64;
         Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::MetadataExt;
+
+    #[test]
+    fn the_kept_file_has_no_name() {
+        let file = unnamed_file().unwrap().metadata().unwrap();
+        assert_eq!((file.nlink(), file.mode() & 0o777), (0, 0o600));
     }
 }
