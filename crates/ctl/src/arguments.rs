@@ -3,7 +3,9 @@
 use crate::commands::Command;
 use crate::error::EXIT_CODES;
 use crate::ui::line::{Line, Tone};
-use crate::ui::screen::is_coloured_by_default;
+use crate::ui::screen::{is_coloured_by_default, stderr_columns};
+use crate::ui::width::width;
+use crate::ui::wrap::wrapped;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser};
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write, stderr, stdout};
@@ -58,15 +60,27 @@ pub(crate) fn parse(
 /// Prints a mistake on stderr, or the help that was asked for on stdout. On a terminal, headings
 /// are coloured: clap can do it too, with six crates more.
 pub(crate) fn print(error: &clap::Error) {
+    let text = error.to_string();
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     let (is_terminal, mut stream): (bool, Box<dyn Write>) = if error.use_stderr() {
-        (stderr().is_terminal(), Box::new(stderr()))
+        // clap breaks the lines of help only.
+        let columns = stderr_columns();
+        let is_long = |line: &str| columns.is_some_and(|columns| width(line) > columns);
+        let broken = |line: String| {
+            if is_long(&line) {
+                wrapped(&line, columns)
+            } else {
+                vec![line]
+            }
+        };
+        lines = lines.into_iter().flat_map(broken).collect();
+        (columns.is_some(), Box::new(stderr()))
     } else {
         (stdout().is_terminal(), Box::new(stdout()))
     };
     let is_coloured = is_coloured_by_default(is_terminal);
-    let text = error.to_string();
-    let lines = text
-        .lines()
+    let lines = lines
+        .iter()
         .map(|line| headed(line).render(is_coloured) + "\n");
     // Without an stdout or stderr there is still the exit code.
     let _ = stream.write_all(lines.collect::<String>().as_bytes());
@@ -128,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_says_what_would_be_right() {
+    fn a_mistake_has_a_remedy() {
         for (line, part) in [
             ("temps --watch pve1", "nodes are named before --watch"),
             ("temps --watch 0", "from 0.1 to 86400"),

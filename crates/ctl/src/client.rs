@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn a_response_is_data_or_an_error_and_nothing_else_is_one() {
+    fn responses_are_data_or_errors() {
         let data = r#"{"correlation_id":"i","success":true,"data":{"b":1.0,"a":2}}"#;
         let data_text = r#"{"b":1.0,"a":2}"#.to_owned();
         assert_eq!(outcome(data), Some(Ok(data_text)));

@@ -45,7 +45,7 @@ pub(crate) const EXIT_CODES: [(u8, &str); 12] = [
     ),
     (
         1,
-        "a finding: a node or collector failed, a mistake in a file, a record not found",
+        "a finding: a failed node, a mistake in a file, a missing record",
     ),
     (
         3,

@@ -17,7 +17,7 @@ const STATUS: &str = r#"{"correlation_id":"i","success":true,"data":{"version":"
 const REFUSED: &str = r#"{"correlation_id":"i","success":false,"error":"unauthorized"}"#;
 
 #[test]
-fn a_failed_node_has_its_row_and_its_exit_code() {
+fn a_failed_node_is_a_finding() {
     let daemon = Scripted::daemon(Script::Says(TEMPERATURES));
     let run = daemon.run(&["temps", "pve1", "pve2"]);
     let lines: Vec<&str> = run.output.lines().collect();
@@ -33,7 +33,7 @@ fn a_failed_node_has_its_row_and_its_exit_code() {
 }
 
 #[test]
-fn colours_come_only_when_they_are_wanted() {
+fn colours_only_on_request() {
     let daemon = Scripted::daemon(Script::Says(TEMPERATURES));
     assert!(!daemon.run(&["temps"]).output.contains('\u{1b}'));
     let coloured = daemon.run(&["temps", "--color", "always"]).output;
@@ -66,7 +66,7 @@ fn a_refusal_says_what_to_do() {
 }
 
 #[test]
-fn a_raw_request_shows_the_whole_response() {
+fn rpc_shows_the_whole_response() {
     let daemon = Scripted::daemon(Script::Says(REFUSED));
     let run = daemon.run(&["rpc", "get_temperature", r#"{"node": "pve1"}"#]);
     let response: Value = serde_json::from_str(&run.output).unwrap();
@@ -82,7 +82,7 @@ fn a_raw_request_shows_the_whole_response() {
 }
 
 #[test]
-fn what_is_no_answer_is_told_apart() {
+fn a_non_answer_is_named() {
     for (script, part) in [
         (Script::Closes, "closed without an answer"),
         (Script::Says("SSH-2.0-OpenSSH_9.2"), "no pulse-sensor-proxy"),
@@ -103,7 +103,7 @@ fn what_is_no_answer_is_told_apart() {
 }
 
 #[test]
-fn status_says_who_is_there_and_what_i_may() {
+fn status_has_version_and_rights() {
     let run = Scripted::daemon(Script::Says(STATUS)).run(&["status"]);
     assert_eq!((run.code, run.errors.as_str()), (Some(0), ""));
     for part in [
@@ -121,7 +121,7 @@ fn status_says_who_is_there_and_what_i_may() {
 }
 
 #[test]
-fn the_key_line_is_all_that_goes_to_the_file() {
+fn stdout_has_the_key_line_only() {
     let daemon = Scripted::daemon(Script::Says(STATUS));
     let run = daemon.run(&["keys", "show"]);
     let start = "restrict,command=\"/usr/libexec/pulse-sensor-node\" ssh-ed25519 AAAA";
@@ -136,7 +136,7 @@ fn the_key_line_is_all_that_goes_to_the_file() {
 }
 
 #[test]
-fn a_key_store_without_a_key_is_told_with_what_to_do() {
+fn a_missing_key_has_a_remedy() {
     let directory = tempfile::tempdir().unwrap();
     let store = directory.path().to_str().unwrap();
     let show = || common::run(&["keys", "show", "--ssh-dir", store]);
@@ -152,7 +152,7 @@ fn a_key_store_without_a_key_is_told_with_what_to_do() {
 }
 
 #[test]
-fn a_watch_goes_on_until_ctrl_c_which_is_no_failure() {
+fn ctrl_c_ends_a_watch() {
     let daemon = Scripted::daemon(Script::Says(TEMPERATURES));
     let mut watch = daemon.command(&["temps", "--watch", "0.1"]);
     let mut child = watch.stdout(Stdio::piped()).spawn().unwrap();
@@ -166,7 +166,7 @@ fn a_watch_goes_on_until_ctrl_c_which_is_no_failure() {
 }
 
 #[test]
-fn a_reader_that_has_enough_is_no_failure() {
+fn a_closed_pipe_is_no_failure() {
     let daemon = Scripted::daemon(Script::Says(TEMPERATURES));
     let mut watch = daemon.command(&["temps", "--watch", "0.1"]);
     let mut child = watch

@@ -42,7 +42,7 @@ fn assert_refused(run: &Run, code: i32, path: &Path, what: &str) {
 }
 
 #[test]
-fn what_is_no_file_hangs_no_command_and_is_named() {
+fn impostors_hang_no_command() {
     for (what, put) in IMPOSTORS {
         for name in [
             "audit.log",
@@ -73,7 +73,7 @@ fn what_is_no_file_hangs_no_command_and_is_named() {
 }
 
 #[test]
-fn what_is_no_file_is_refused_where_it_is_named_itself() {
+fn named_impostors_are_refused() {
     for (what, put) in IMPOSTORS {
         let home = Home::sample();
         let path = home.path("named");
@@ -103,7 +103,7 @@ fn what_is_no_file_is_refused_where_it_is_named_itself() {
 }
 
 #[test]
-fn a_collectors_directory_is_named_when_it_is_given_for_a_file() {
+fn a_directory_is_no_collected_file() {
     let home = Home::sample();
     let log = home.log();
     let run = common::run(&["audit", "verify", "--collected", text(&log)]);
@@ -124,7 +124,7 @@ fn nothing_but_a_file_is_rotated() {
 }
 
 #[test]
-fn a_directory_that_cannot_be_listed_is_named() {
+fn an_unlistable_log_is_named() {
     if !nix::unistd::geteuid().is_root() {
         eprintln!("skipped: only root can be another user");
         return;

@@ -67,7 +67,7 @@ fn is_marked(path: &Path) -> bool {
 }
 
 #[test]
-fn a_running_writer_is_found_and_follows() {
+fn a_running_writer_follows() {
     let home = Home::begun();
     let daemon = Daemon::start(&home, true);
     let run = home.run(&["rotate", "--json"]);
@@ -83,7 +83,7 @@ fn a_running_writer_is_found_and_follows() {
 }
 
 #[test]
-fn the_mark_is_lifted_for_the_rename_only_and_put_on_both_files() {
+fn the_mark_is_on_both_files() {
     let home = Home::begun();
     let daemon = Daemon::start(&home, true);
     if !mark(&home.live(), true) {
@@ -102,7 +102,7 @@ fn the_mark_is_lifted_for_the_rename_only_and_put_on_both_files() {
 }
 
 #[test]
-fn a_log_that_nobody_writes_is_rotated_here_marked_or_not() {
+fn idle_logs_are_rotated_here() {
     let home = Home::sample();
     let is_markable = mark(&home.live(), true);
     let before = home.joined().len();
@@ -130,7 +130,7 @@ fn a_log_that_nobody_writes_is_rotated_here_marked_or_not() {
 }
 
 #[test]
-fn what_root_rotates_still_belongs_to_the_daemons_user() {
+fn rotation_keeps_the_owner() {
     let home = Home::sample();
     for path in [home.log(), home.live(), home.state()] {
         if chown(&path, Some(4711), Some(4712)).is_err() {
@@ -160,7 +160,7 @@ fn what_root_rotates_still_belongs_to_the_daemons_user() {
 }
 
 #[test]
-fn a_writer_that_does_not_follow_is_told_with_what_to_do() {
+fn a_writer_that_does_not_follow() {
     let home = Home::begun();
     let daemon = Daemon::start(&home, false);
     let run = home.run(&["rotate"]);
@@ -184,7 +184,7 @@ fn a_writer_that_does_not_follow_is_told_with_what_to_do() {
 }
 
 #[test]
-fn a_process_that_would_die_of_the_signal_is_left_alone() {
+fn no_signal_without_handler() {
     let home = Home::sample();
     let mut child = std::process::Command::new("sleep")
         .arg("30")

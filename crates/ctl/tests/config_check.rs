@@ -40,7 +40,7 @@ config.toml:2:18: expected a number from 1 to 1,000,000,000
 }
 
 #[test]
-fn a_right_file_is_told_as_what_it_allows() {
+fn a_valid_file_shows_its_rights() {
     let run = check(
         "allowed_nodes = ['pve1']\nallowed_peers = [{uid = 1000}]\n",
         &[],
@@ -65,7 +65,7 @@ fn json_has_the_place_of_a_mistake() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_no_mistake_in_it() {
+fn an_unreadable_file_is_an_error() {
     let missing = common::run(&["config", "check", "/nonexistent/config.toml"]);
     assert_eq!(missing.code, Some(66));
     assert!(
@@ -75,7 +75,7 @@ fn a_file_that_cannot_be_read_is_no_mistake_in_it() {
 }
 
 #[test]
-fn file_that_others_may_change_is_refused_with_the_command_that_fixes_it() {
+fn an_untrusted_file_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("config.toml");
     common::write_config(&file, "[rate_limit]\nper_peer_burst = 0\n");
@@ -102,7 +102,7 @@ fn file_that_others_may_change_is_refused_with_the_command_that_fixes_it() {
 }
 
 #[test]
-fn known_hosts_that_others_may_change_are_refused_too() {
+fn untrusted_known_hosts_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     let known_hosts = directory.path().join("known_hosts");
     fs::write(&known_hosts, "").unwrap();

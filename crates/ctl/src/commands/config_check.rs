@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_is_shown_where_it_stands() {
+    fn a_mistake_is_shown_in_its_line() {
         let text = "log_level = 'info'\nallowed_nodes = ['pve1', '-x']\n";
         assert_eq!(
             report(text),
@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn a_right_file_is_told_as_what_it_allows() {
+    fn a_valid_file_shows_its_rights() {
         let text = "allowed_nodes = ['pve1', {name='pve2', address='192.0.2.2', port=23}]\n\
                     allowed_peers = [{uid=1000}, {uid=33, capabilities=['read','admin']}]\n\
                     allowed_peer_gids = [7]\nmetrics_address = '0.0.0.0:9456'";
@@ -385,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_list_of_nodes_is_remarked_on() {
+    fn an_empty_node_list_is_noted() {
         let report = report("allow_idmapped_root = false");
         assert!(report.contains("note: no node can be read"), "{report}");
         assert!(!report.contains("containers"), "{report}");

@@ -158,7 +158,7 @@ mod tests {
     const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ pulse-sensor-proxy@pve";
 
     #[test]
-    fn the_line_permits_the_helper_only() {
+    fn the_line_permits_the_helper() {
         let key = checked("x", &format!("{KEY}\n")).unwrap();
         let line = authorized_keys_line(&key);
         let start = "restrict,command=\"/usr/libexec/pulse-sensor-node\" ssh-ed25519 AAAA";

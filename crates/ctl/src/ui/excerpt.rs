@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn the_caret_stands_below_the_mistake() {
+    fn the_caret_is_below_the_mistake() {
         assert_eq!(
             drawn("a = 1\n\tnodes = ['-x']\n", 2, 11),
             "  |\n2 |  nodes = ['-x']\n  |           ^"
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_line_is_shown_around_its_mistake() {
+    fn long_lines_are_cut() {
         let text = format!("x = '{}?{}'", "a".repeat(500), "b".repeat(500));
         let shown = drawn(&text, 1, 506);
         let lines: Vec<&str> = shown.lines().collect();
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_that_is_not_there_breaks_nothing() {
+    fn a_missing_place_has_no_excerpt() {
         assert_eq!(drawn("", 1, 1), "");
         assert_eq!(drawn("a\n\n", 2, 1), "");
         assert_eq!(drawn("a", 9, 9), "");

@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn without_colours_there_is_no_escape_code() {
+    fn no_escape_without_colours() {
         let line = Line::new(Tone::Bad, "hot")
             .and(Tone::Plain, " 1")
             .and(Tone::Faint, "  ");

@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn every_module_is_drawn_where_it_belongs_with_its_margin() {
+    fn every_module_is_in_its_place() {
         let seen = seen(&code(KEY));
         let code = QrCode::encode_text(KEY, QrCodeEcc::Low).unwrap();
         let size = code.size();

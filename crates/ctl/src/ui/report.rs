@@ -1,7 +1,8 @@
 //! Errors of commands on stderr, so that stdout has results only.
 
 use super::escape::{escape, escape_json};
-use super::screen::JSON_VERSION;
+use super::screen::{stderr_columns, versioned_json};
+use super::wrap::wrapped;
 use crate::error::{CommandError, message};
 use serde_json::json;
 use std::io::{self, Write};
@@ -16,14 +17,17 @@ pub(crate) fn sentence(error: &dyn CommandError) -> String {
 /// Prints an error: a sentence, or an object for programs.
 pub(crate) fn report(error: &dyn CommandError, is_json: bool) {
     let line = if is_json {
-        let members = json!({
+        let error = json!({
             "code": error.code().name(),
             "message": message(error),
             "remedy": error.remedy(),
         });
-        escape_json(&json!({"version": JSON_VERSION, "error": members}).to_string())
+        // An object of texts always has a representation in JSON.
+        let line = versioned_json(&json!({ "error": error })).unwrap_or_default();
+        escape_json(&line)
     } else {
-        format!("pulse-sensorctl: {}", sentence(error))
+        let text = format!("pulse-sensorctl: {}", sentence(error));
+        wrapped(&text, stderr_columns()).join("\n")
     };
     // Without an stderr there is still the exit code.
     let _ = writeln!(io::stderr(), "{line}");

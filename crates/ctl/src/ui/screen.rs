@@ -8,10 +8,11 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 
 /// The version of every JSON output. Members may be added to it; a change of a member's name,
 /// type or meaning is a new version.
-pub(crate) const JSON_VERSION: u32 = 1;
+const JSON_VERSION: u32 = 1;
 
 /// `--color`, for commands whose output has colours.
 #[derive(Clone, Copy, Debug, Args)]
@@ -200,9 +201,18 @@ fn permits_colours(no_color: Option<OsString>, term: Option<OsString>) -> bool {
     no_color.is_none_or(|value| value.is_empty()) && term.is_none_or(|name| name != "dumb")
 }
 
+/// The columns of stderr; none when it is no terminal.
+pub(crate) fn stderr_columns() -> Option<usize> {
+    let stderr = io::stderr();
+    stderr.is_terminal().then(|| size_of(stderr).columns)
+}
+
 fn size() -> Size {
-    let found = terminal_size::terminal_size_of(io::stdout());
-    let found = found.map(|(columns, rows)| Size {
+    size_of(io::stdout())
+}
+
+fn size_of(terminal: impl AsFd) -> Size {
+    let found = terminal_size::terminal_size_of(terminal).map(|(columns, rows)| Size {
         columns: usize::from(columns.0),
         rows: usize::from(rows.0),
     });

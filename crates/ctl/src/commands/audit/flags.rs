@@ -84,7 +84,7 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn the_mark_comes_back_under_any_name() {
+    fn the_mark_is_restored() {
         let home = tempfile::tempdir().unwrap();
         let (old, new) = (home.path().join("old"), home.path().join("new"));
         fs::write(&old, "x").unwrap();

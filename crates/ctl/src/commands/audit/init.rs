@@ -147,8 +147,8 @@ fn show(
 fn advice(key: &str, log: &Path, owner: Option<Owner>) -> String {
     let log = log.join(LIVE);
     let ownership = if owner.is_none() && Owner::can_be_chosen() {
-        "\nIts files belong to root. A daemon that runs as another user cannot write them:\n\
-         create the log with --owner USER then.\n"
+        "\nIts files belong to root. For a daemon that runs as another user, create the log\n\
+         with --owner USER.\n"
     } else {
         ""
     };
@@ -156,8 +156,8 @@ fn advice(key: &str, log: &Path, owner: Option<Owner>) -> String {
         "
 This is the verification key of {}.
 It is not secret, but keep it elsewhere: in a password manager, on paper, at the
-collector. An attacker on this host could replace it along with the log. To verify
-the log with it:
+collector. Here, an attacker could replace it along with the log. To verify the
+log with it:
 
     pulse-sensorctl audit verify --key {key}
 {ownership}",

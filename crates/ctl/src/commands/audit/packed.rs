@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_packed_is_unpacked_the_same() {
+    fn packing_round_trip() {
         for lines in [0, 1, 100, 20_000] {
             let content = content(lines);
             let packed = packed(&content);
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_come_one_after_the_other_and_some_are_skipped() {
+    fn frames_are_joined_or_skipped() {
         let (first, second) = (content(50), content(9));
         let skipped = [
             &0x184d_2a50u32.to_le_bytes()[..],
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_or_no_archive_is_refused() {
+    fn broken_archives_are_refused() {
         let whole = packed(&content(5000));
         for end in [1, 3, 5, 9, whole.len() / 2, whole.len() - 1] {
             assert!(unpacked(&whole[..end]).is_err(), "{end}");
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bomb_ends_where_no_log_goes_on() {
+    fn bombs_are_refused() {
         // Zeros: frames of a few bytes that become 128 KiB each.
         let bomb = packed(&vec![0; 8 << 20]);
         assert!(bomb.len() < 100_000, "{}", bomb.len());
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_that_asks_for_much_memory_is_refused_before_it_has_it() {
+    fn huge_windows_are_refused() {
         // Magic number; no size and no checksum; a window of 2^(10 + 16) bytes.
         let header = [&0xfd2f_b528u32.to_le_bytes()[..], &[0, 16 << 3]].concat();
         let error = unpacked(&header).unwrap_err();
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_of_a_source_and_of_a_drain_are_told() {
+    fn errors_of_source_and_drain() {
         struct Broken;
         impl Read for Broken {
             fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {

@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_live_file_stands_for_its_directory() {
+    fn the_live_file_is_its_directory() {
         let directory = |path| directory_of(Path::new(path));
         assert_eq!(directory("/a/audit.log"), Path::new("/a"));
         assert_eq!(directory("audit.log"), Path::new("."));

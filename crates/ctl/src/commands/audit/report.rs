@@ -24,9 +24,9 @@ const UNPROVEN: [(NoteKind, &str); 3] = [
     ),
     (
         NoteKind::EndUnproven,
-        "Nothing shows that the log still has its end. Name the private directory as root \
-         (--state-dir), a line that `audit head` printed earlier (--head), or another copy \
-         (--against).",
+        "Nothing proves that the end of the log is there. Run as root with the private \
+         directory (--state-dir), or give a line that `audit head` printed earlier (--head) or \
+         another copy (--against).",
     ),
 ];
 
@@ -273,7 +273,7 @@ impl Answer {
     fn whose_key(&self) -> &'static str {
         let is_own = has(&self.report, NoteKind::KeyFromLog);
         if is_own {
-            " (not proven: the log's own word)"
+            " (from the log, unproven)"
         } else {
             ""
         }
@@ -416,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn a_finding_stands_with_its_place_below_the_verdict() {
+    fn findings_follow_the_verdict() {
         let answer = answer(b"rubbish\n", StateKey::Unknown);
         let lines = drawn(&answer, Some(50));
         assert_eq!(
@@ -435,7 +435,7 @@ mod tests {
     }
 
     #[test]
-    fn that_a_rollback_could_not_be_told_is_said() {
+    fn an_unchecked_end_is_noted() {
         let refused = io::Error::new(io::ErrorKind::PermissionDenied, "/s: refused");
         let none = StateKeys::of_files([]);
         let garbage = StateKeys::of_files([("/s/seal-key-3", &b"garbage"[..])]);
@@ -468,7 +468,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_system_with_snapshots_is_warned_of_where_its_key_is_the_proof() {
+    fn snapshots_weaken_the_key() {
         let mut answer = answer(b"", read(StateKeys::default()));
         let mut text = drawn(&answer, None).join("\n");
         assert!(!text.contains("btrfs"), "{text}");
@@ -488,7 +488,7 @@ mod tests {
     }
 
     #[test]
-    fn every_attack_has_its_name_and_what_to_do() {
+    fn every_attack_has_a_remedy() {
         let attacks = [
             (Attack::RolledBack, "rolled back"),
             (Attack::WrongKey, "wrong key"),

@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_stand_below_their_titles() {
+    fn columns_are_below_titles() {
         let whole = Shown {
             is_whole: true,
             ..read(&record(FAILED))
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn sums_name_their_first_and_last_caller() {
+    fn sums_name_two_callers() {
         let members = r#","peer":"uid:9","decision":"denied","reason":"unauthorized","suppressed":41,"first_peer":"uid:7","last_peer":"uid:8""#;
         let line = drawn(&read(&record(members)), None);
         let end = "denied: unauthorized; not recorded: 41; from uid:7; to uid:8";
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_changed_or_is_no_record_is_told() {
+    fn changed_lines_are_marked() {
         let line = drawn(&read(&record(FAILED)), None);
         assert!(line.starts_with("changed: 2026"), "{line}");
         let line = drawn(&read("rubbish \u{1b}]0;x\u{7}"), None);

@@ -27,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn file_systems_with_snapshots_are_known_by_their_numbers() {
+    fn snapshot_file_systems() {
         let known = [0x9123_683e, 0x2fc1_2fc1, 0xca45_1a4e, 0x3434].map(named);
         assert_eq!(known, ["btrfs", "ZFS", "bcachefs", "NILFS2"].map(Some));
         // ext4, XFS, tmpfs.

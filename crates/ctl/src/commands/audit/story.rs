@@ -1,4 +1,4 @@
-//! What is known of a record, told so that it can be read aloud.
+//! The explanation of a record, in sentences.
 
 use super::evidence::{Evidence, Reading};
 use super::row::{Layout, time, tone};
@@ -7,10 +7,10 @@ use crate::ui::line::{Line, Tone};
 use crate::ui::wrap::wrapped;
 use pulse_audit::show::Shown;
 
-/// How wide the titles of facts are.
+/// The width of the facts' titles.
 const TITLE: usize = 14;
 
-/// The lines of the story.
+/// The lines of the explanation.
 pub(super) fn lines(evidence: &Evidence, columns: Option<usize>) -> Vec<Line> {
     let teller = Teller { columns };
     let subject = &evidence.subject;
@@ -40,7 +40,7 @@ fn title(record: &Shown) -> Line {
     .and(Tone::Faint, format!("  {} UTC", time(record)))
 }
 
-/// What a record of its kind means, in a sentence.
+/// The meaning of a record of this kind, in a sentence.
 fn meaning(record: &Shown) -> String {
     let node = record.text("node").unwrap_or("a node");
     match record.event() {
@@ -115,7 +115,7 @@ impl Teller {
             .collect()
     }
 
-    /// Who asked, and in which request.
+    /// The caller and the request.
     fn who(&self, record: &Shown) -> Vec<Line> {
         let number = |name| record.number(name);
         let ids = number("peer_uid").map(|uid| {
@@ -131,12 +131,12 @@ impl Teller {
             (peer, ids) => ids.or(peer.map(str::to_owned)),
         };
         self.facts(&[
-            ("who asked", asker),
+            ("caller", asker),
             ("in request", text(record, "correlation_id")),
         ])
     }
 
-    /// From its beginning to what came back.
+    /// A reading, from its start to the node's answer.
     fn reading(&self, reading: &Reading<'_>) -> Vec<Line> {
         let either = reading.start.or(reading.outcome);
         let node = either.and_then(|record| text(record, "node"));
@@ -167,9 +167,9 @@ impl Teller {
         format!("{decision}{took}{why}")
     }
 
-    /// A record that is no reading: all that it says and was not told yet.
+    /// A record that is no reading: its members that are not shown elsewhere.
     fn other(&self, record: &Shown) -> Vec<Line> {
-        const TOLD: [&str; 8] = [
+        const SHOWN: [&str; 8] = [
             "seq",
             "ts",
             "event_type",
@@ -181,7 +181,7 @@ impl Teller {
         ];
         const PROOF: [&str; 3] = ["prev_hash", "event_hash", "signature"];
         let is_new =
-            |name: &&String| !TOLD.contains(&name.as_str()) && !PROOF.contains(&name.as_str());
+            |name: &&String| !SHOWN.contains(&name.as_str()) && !PROOF.contains(&name.as_str());
         let facts = record.members.keys().filter(is_new).flat_map(|name| {
             let value = &record.members[name];
             let value = value
@@ -204,16 +204,16 @@ impl Teller {
         lines
     }
 
-    /// Whether it can be believed.
+    /// Whether the record is proven to be unchanged.
     fn proof(&self, evidence: &Evidence) -> Vec<Line> {
         let seq = evidence.subject.seq;
         if !evidence.subject.is_whole {
-            let text = "This record was changed: it does not hash to what it says.";
-            return self.text(Tone::Bad, &format!("{text} `audit verify` tells more."));
+            let text = "This record was changed: its hash is wrong.";
+            return self.text(Tone::Bad, &format!("{text} `audit verify` says more."));
         }
         if let Some(found) = evidence.chain.findings.first() {
             let text = format!(
-                "The chain is broken at record {}: {}. `audit verify` tells more.",
+                "The chain is broken at record {}: {}. `audit verify` says more.",
                 found.record, found.detail
             );
             return self.text(Tone::Bad, &text);
@@ -227,22 +227,22 @@ impl Teller {
                     )
                 } else {
                     format!(
-                        "Sealed by record {} in epoch {}: every record from {seq} to it hashes and \
-                         follows, and the signature",
+                        "Sealed by record {} in epoch {}: the chain from record {seq} to it is \
+                         unbroken, and the signature",
                         seal.seq, seal.epoch
                     )
                 };
                 let text = format!(
-                    "{range} is good by the key that the log names. That this key goes back to the \
-                     log's first one, `audit verify --key` proves."
+                    "{range} is good by the key that the log names. `audit verify --key` verifies \
+                     that this key descends from the log's first one."
                 );
                 self.text(Tone::Good, &text)
             }
             None => {
                 let text = format!(
-                    "Not sealed yet: every record from {seq} to {} hashes and follows, but until a \
-                     seal covers it, it is only as good as the file's permissions. A running daemon \
-                     seals within a minute.",
+                    "Not sealed yet: the chain from record {seq} to {} is unbroken, but until a seal \
+                     covers it, only the file's permissions protect it. A running daemon seals \
+                     within a minute.",
                     evidence.chain.last_seq
                 );
                 self.text(Tone::Warm, &text)
@@ -255,7 +255,7 @@ fn text(record: &Shown, name: &str) -> Option<String> {
     record.text(name).map(str::to_owned)
 }
 
-/// What was done with the node, and what came back.
+/// The exchange with the node.
 fn exchange(outcome: &Shown) -> [(&'static str, Option<String>); 6] {
     let code = outcome.number("exit_code").map(|code| code.to_string());
     let bytes = outcome.number("stdout_bytes");

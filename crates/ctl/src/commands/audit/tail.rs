@@ -74,6 +74,8 @@ pub(super) fn run(options: Options) -> CommandResult {
         return Ok(Outcome::Fine);
     }
     if !log.is_dir() {
+        // If it is missing, that is the error.
+        sources(&log)?;
         return Err(NotADirectory.into());
     }
     block_on(async {

@@ -157,7 +157,7 @@ mod tests {
     use Heat::{Critical, Normal, Unknown, Warm};
 
     #[test]
-    fn a_sensor_is_judged_by_its_own_limits() {
+    fn own_limits() {
         let own = limits(&[
             ("temp1_input", 50.0),
             ("temp1_max", 84.0),
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn without_limits_the_usual_ones_count() {
+    fn usual_limits_are_the_default() {
         let none = Limits::default();
         let heat = [Normal, Warm, Critical];
         assert_eq!(judged(none, Kind::Processor, &[69.9, 70.0, 85.0]), heat);
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn usual_limits_never_contradict_own_ones() {
+    fn own_limits_override_usual_ones() {
         let only = |name| limits(&[name]);
         let hardy = only(("temp1_max", 100.0));
         assert_eq!(
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_that_is_not_set_is_none() {
+    fn unset_limits_are_none() {
         let unset = [("temp1_max", 0.0), ("temp1_crit", -273.15)];
         assert_eq!(limits(&unset), Limits::default());
         let absurd = [

@@ -208,7 +208,7 @@ mod tests {
             {"device":"/dev/sda","model":"Big","type":"sata","temperature":null,"standbySkipped":true}]}"#;
 
     #[test]
-    fn the_summary_has_a_row_for_each_thing() {
+    fn summary_rows() {
         assert_eq!(
             seen(&document(SERVER), false),
             [
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn all_means_every_sensor_and_every_disk() {
+    fn all_sensors_and_disks() {
         let rows = seen(&document(SERVER), true);
         assert_eq!(rows.len(), 10, "{rows:#?}");
         assert!(rows.contains(&"nvme-pci-0300 Sensor 1 Degrees(60.0) Critical".to_owned()));
@@ -230,14 +230,14 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_has_the_limits_of_the_chip_that_reads_it() {
+    fn a_disk_has_its_chips_limits() {
         let document = document(SERVER);
         let disk = Row::of_disk(&document.disks[0], &document.chips);
         assert_eq!(disk.limits.max, Some(69.85));
     }
 
     #[test]
-    fn a_disk_chip_without_its_disk_is_not_lost() {
+    fn a_disk_chip_alone_has_a_row() {
         let only = document(
             r#"{"sensors":{"drivetemp-scsi-0-0":{"temp1":{"temp1_input":51.0}}},"smart":[]}"#,
         );
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_without_temperatures_has_no_rows() {
+    fn no_temperatures_no_rows() {
         assert!(rows(&document(r#"{"sensors":{}}"#), true).is_empty());
     }
 }

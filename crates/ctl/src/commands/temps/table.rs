@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_terminal_gets_a_table_that_fits_it() {
+    fn a_table_fits_its_terminal() {
         let expected = "
 NODE  CHIP OR DISK  SENSOR            °C     max   crit     age
 pve1  coretemp      Package id 0    52.0      84     94   0.3 s
