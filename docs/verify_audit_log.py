@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Verify an audit log: verify_audit_log.py [--live] [--key KEY] [--state DIR] [--head LINE]... [--seals audit.seals]
 FILE... (in order, the live one last; - is standard input). Written from audit-format.md alone. Exit code: 0 intact; 1 broken; 3 unproven: no
---key, or neither a private key in DIR nor a head shows that the log was not cut off at its end; 4 cannot be read."""
+--key, or neither a private key in DIR nor a head shows that the log was not cut off at its end; 64 usage; 66 cannot be read."""
 import argparse, base64, hashlib, json, os, re, stat, sys
 from datetime import datetime, timedelta
 from cryptography.exceptions import InvalidSignature
@@ -143,8 +143,12 @@ def verify(files, key, live, look=dict, heads=(), seals=()):  # the last record,
         raise ValueError(f"the log ends at record {seq}, but record {last} is known from elsewhere")
     return seq, epoch, shows_the_end(log_id, epoch, current, announced, keys, look) or last > 0
 
+class Parser(argparse.ArgumentParser):
+    def error(self, message):
+        self.print_usage(sys.stderr), self.exit(64, f"{self.prog}: error: {message}\n")
+
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
+    parser = Parser()
     parser.add_argument("file", nargs="+"), parser.add_argument("--live", action="store_true")
     parser.add_argument("--seals"), parser.add_argument("--key"), parser.add_argument("--state"), parser.add_argument("--head", action="append", default=[])
     given = parser.parse_args()
@@ -157,7 +161,7 @@ if __name__ == "__main__":
     except (InvalidSignature, KeyError, TypeError, ValueError) as error:
         sys.exit(f"broken: {error or 'a signature is not right'}")
     except OSError as error:
-        print(error, file=sys.stderr), sys.exit(4)
+        print(error, file=sys.stderr), sys.exit(66)
     is_proven = given.key and is_shown
     print("intact" if is_proven else "unproven", "up to record %d, epoch %s" % tuple(found), sep=": ")
     sys.exit(0 if is_proven else 3)

@@ -60,7 +60,7 @@ impl Authority {
                 "ec_paramgen_curve:P-256",
                 "-nodes",
                 "-days",
-                "30",
+                "60",
                 "-subj",
                 "/CN=Test CA",
                 "-keyout",
@@ -74,7 +74,7 @@ impl Authority {
         authority.write(
             "ca.cnf",
             "[ca]\ndefault_ca=d\n[d]\ndatabase=index.txt\nserial=serial\nnew_certs_dir=.\n\
-             certificate=ca.pem\nprivate_key=ca.key\ndefault_md=sha256\npolicy=p\ndefault_days=30\n\
+             certificate=ca.pem\nprivate_key=ca.key\ndefault_md=sha256\npolicy=p\ndefault_days=60\n\
              unique_subject=no\ncopy_extensions=copy\n[p]\ncommonName=supplied\n",
         );
         authority

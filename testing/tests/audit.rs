@@ -95,7 +95,6 @@ fn tool_explains_and_verifies() {
             .arg("audit")
             .args(words)
             .args(["--log".as_ref(), home.audit_log().as_os_str()])
-            .args(["--state-dir".as_ref(), home.audit_state().as_os_str()])
             .output()
             .unwrap();
         String::from_utf8(output.stdout).unwrap()
@@ -109,7 +108,9 @@ fn tool_explains_and_verifies() {
     }
     assert!(explained.contains(&format!("user {own}")), "{explained}");
     let key = home.records()[0]["key"].as_str().unwrap().to_owned();
-    let verified = audit(&["verify", "--key", &key]);
+    let state = home.audit_state();
+    let state = state.to_str().unwrap();
+    let verified = audit(&["verify", "--key", &key, "--state-dir", state]);
     assert!(verified.starts_with("intact"), "{verified}");
 }
 

@@ -1,99 +1,231 @@
-//! The client's side of the sockets: connect, one line out, one line in, within a
+//! The client's side of the daemon's sockets: connect, one line out, one line in, within a
 //! deadline.
 
+use crate::config::or_variable;
+use crate::error::{CommandError, ErrorCode};
+use clap::{Args, ValueHint};
 use pulse_core::config::Config;
-use pulse_core::rpc::MAX_REQUEST_BYTES;
+use pulse_core::rpc::{MAX_REQUEST_BYTES, Method};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-/// The longest response that is taken, in bytes: a thousand nodes are some 8 MB.
+/// The longest response that is accepted, in bytes: a thousand nodes are some 8 MB.
 const MAX_RESPONSE_BYTES: u64 = 256 << 20;
 
-/// Why there is no answer.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ClientError {
-    /// The socket cannot be connected to.
-    #[error("{}: {error}: {}", socket.display(), remedy(error))]
-    Connect {
-        /// Which socket.
-        socket: PathBuf,
-        /// What the system said.
-        error: io::Error,
-    },
-    /// The connection broke.
-    #[error("{}: the connection broke ({error}): look into the daemon's log", socket.display())]
-    Broken {
-        /// Which socket.
-        socket: PathBuf,
-        /// What the system said.
-        error: io::Error,
-    },
-    /// The daemon closed without a word.
-    #[error("{}: closed without an answer: look into the daemon's log", .0.display())]
-    NoAnswer(PathBuf),
-    /// The deadline passed.
-    #[error("{}: no answer within {} s: look into the daemon's log, or wait longer with --timeout", socket.display(), patience.as_secs_f64())]
-    Silent {
-        /// Which socket.
-        socket: PathBuf,
-        /// How long we waited.
-        patience: Duration,
-    },
-    /// The request does not fit a line.
-    #[error(
-        "the request has more than {MAX_REQUEST_BYTES} bytes, which no daemon takes: ask for fewer nodes at a time"
+/// A longer time is a typing mistake.
+const MAX_SECONDS: Duration = Duration::from_hours(24);
+
+/// The heading of these options in `--help`.
+const DAEMON: &str = "Daemon";
+
+/// Which daemon is asked. For commands that ask it, and no others.
+#[derive(Debug, Args)]
+pub(crate) struct DaemonOptions {
+    /// The daemon's socket for callers [env: PULSE_SENSOR_PROXY_SOCKET] [default: the control
+    /// socket where your user can open it, else the callers' socket]
+    #[arg(long, help_heading = DAEMON, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    socket: Option<PathBuf>,
+
+    /// The daemon's control socket, tried first [env: PULSE_SENSOR_PROXY_CONTROL_SOCKET]
+    #[arg(long, help_heading = DAEMON, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    control_socket: Option<PathBuf>,
+
+    /// How long to wait for the daemon's response
+    #[arg(
+        long,
+        help_heading = DAEMON,
+        value_name = "SECONDS",
+        default_value = "30",
+        value_parser = seconds
     )]
-    TooLong,
-    /// What came is no response.
-    #[error("{}: what answers there is no pulse-sensor-proxy: name its socket with --socket", .0.display())]
-    NotAResponse(PathBuf),
+    timeout: Duration,
 }
 
-fn remedy(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::NotFound => {
-            "is pulse-sensor-proxy running? Start it (systemctl start pulse-sensor-proxy), or name its socket with --socket"
+impl DaemonOptions {
+    /// A client of this daemon.
+    pub(crate) fn client(self) -> Client {
+        let control = or_variable(self.control_socket, "PULSE_SENSOR_PROXY_CONTROL_SOCKET");
+        let callers = or_variable(self.socket, "PULSE_SENSOR_PROXY_SOCKET");
+        Client {
+            sockets: Sockets::choose(control, callers),
+            timeout: self.timeout,
         }
-        io::ErrorKind::ConnectionRefused => {
-            "the daemon that made this socket has ended: start it (systemctl start pulse-sensor-proxy)"
-        }
-        io::ErrorKind::PermissionDenied => "your user cannot open it: try as root",
-        io::ErrorKind::WouldBlock => "too many callers are waiting: try again",
-        _ => "name the daemon's socket with --socket",
     }
+}
+
+/// A number of seconds, for `--timeout` and `--watch`.
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
+    let number = text.parse().ok();
+    let length = number.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    match length {
+        Some(length) if (Duration::from_millis(100)..=MAX_SECONDS).contains(&length) => Ok(length),
+        _ => Err("expected a number of seconds from 0.1 to 86400".to_owned()),
+    }
+}
+
+/// Why the daemon's data cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DaemonError {
+    /// The socket cannot be connected to.
+    #[error("{}", socket.display())]
+    Connect { socket: PathBuf, source: io::Error },
+    /// The connection broke.
+    #[error("{}: the connection broke", socket.display())]
+    Broken { socket: PathBuf, source: io::Error },
+    /// The daemon closed the connection without a response.
+    #[error("{}: closed without an answer", .0.display())]
+    NoAnswer(PathBuf),
+    /// The deadline passed.
+    #[error("{}: no answer within {} s", socket.display(), timeout.as_secs_f64())]
+    Timeout { socket: PathBuf, timeout: Duration },
+    /// The request does not fit in a line of the protocol.
+    #[error("the request has more than {MAX_REQUEST_BYTES} bytes, which no daemon accepts")]
+    TooLong,
+    /// What was received is no response of the protocol.
+    #[error("{}: what answers there is no pulse-sensor-proxy", .0.display())]
+    NotAResponse(PathBuf),
+    /// The response's data do not have the shape that the protocol says.
+    #[error("the daemon's response is not understood ({0})")]
+    Data(&'static str),
+    /// The daemon responded with an error. Its texts are fixed: docs/protocol.md.
+    #[error("the daemon refused: {0}")]
+    Refused(String),
+}
+
+impl CommandError for DaemonError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::Connect { source, .. } => match source.kind() {
+                io::ErrorKind::PermissionDenied => ErrorCode::PermissionDenied,
+                io::ErrorKind::WouldBlock => ErrorCode::TryAgain,
+                _ => ErrorCode::DaemonUnreachable,
+            },
+            Self::Broken { .. } | Self::NoAnswer(_) | Self::Timeout { .. } => {
+                ErrorCode::DaemonSilent
+            }
+            Self::TooLong => ErrorCode::Usage,
+            Self::NotAResponse(_) | Self::Data(_) => ErrorCode::BadResponse,
+            Self::Refused(error) => refusal(error).0,
+        }
+    }
+
+    fn remedy(&self) -> Option<Cow<'static, str>> {
+        let remedy = match self {
+            Self::Connect { source, .. } => match source.kind() {
+                io::ErrorKind::NotFound => {
+                    "is pulse-sensor-proxy running? Start it (systemctl start \
+                     pulse-sensor-proxy), or name its socket with --socket"
+                }
+                io::ErrorKind::ConnectionRefused => {
+                    "the daemon that made this socket has ended: start it (systemctl start \
+                     pulse-sensor-proxy)"
+                }
+                io::ErrorKind::PermissionDenied => "your user cannot open it: run as root",
+                io::ErrorKind::WouldBlock => "too many callers are waiting: try again",
+                _ => "name the daemon's socket with --socket",
+            },
+            Self::Broken { .. } | Self::NoAnswer(_) => "see the daemon's log",
+            Self::Timeout { .. } => "see the daemon's log, or wait longer with --timeout",
+            Self::TooLong => "ask for fewer nodes at a time",
+            Self::NotAResponse(_) => "name the daemon's socket with --socket",
+            Self::Data(_) => {
+                concat!(
+                    "is the daemon of version ",
+                    env!("CARGO_PKG_VERSION"),
+                    ", as this program is?"
+                )
+            }
+            Self::Refused(error) => return refusal(error).1,
+        };
+        Some(remedy.into())
+    }
+}
+
+/// The daemon's error for a configuration without collectors; `forward test` has the same.
+pub(crate) const NOT_FORWARDING: &str = "forwarding is not configured";
+
+/// What to do about [`NOT_FORWARDING`].
+pub(crate) const NOT_FORWARDING_REMEDY: &str = "name a collector below [forward] in the \
+    daemon's configuration and restart it (docs/operations.md)";
+
+/// What the limiter answers. Commands that need several requests wait and try again.
+pub(crate) const RATE_LIMITED: &str = "rate limit exceeded";
+
+/// The kind of a daemon's error, and what to do about it.
+fn refusal(error: &str) -> (ErrorCode, Option<Cow<'static, str>>) {
+    let (code, remedy) = match error {
+        "unauthorized" => (
+            ErrorCode::PermissionDenied,
+            format!(
+                "add {} to allowed_peers in the daemon's configuration, or ask as root over the \
+                 control socket",
+                user()
+            )
+            .into(),
+        ),
+        "method requires admin capability" => (
+            ErrorCode::PermissionDenied,
+            format!(
+                "ask as root over the control socket, or give {} \"admin\" in allowed_peers",
+                user()
+            )
+            .into(),
+        ),
+        RATE_LIMITED => (
+            ErrorCode::TryAgain,
+            "the next request is possible within seconds (see [rate_limit] in the configuration)"
+                .into(),
+        ),
+        "forwarding is busy" => (ErrorCode::TryAgain, "ask again in some seconds".into()),
+        NOT_FORWARDING => (ErrorCode::Config, NOT_FORWARDING_REMEDY.into()),
+        "unknown method" => {
+            let methods = Method::ALL.map(Method::as_str).join(", ");
+            let remedy = format!("there are {methods}; an older daemon has fewer");
+            (ErrorCode::DaemonRefused, remedy.into())
+        }
+        "audit log unavailable" => (ErrorCode::DaemonRefused, "its log says why".into()),
+        _ => return (ErrorCode::DaemonRefused, None),
+    };
+    (code, Some(remedy))
+}
+
+/// This process's user, as allowed_peers names it.
+fn user() -> String {
+    let process = std::fs::metadata("/proc/self");
+    process.map_or_else(
+        |_| "your user id".to_owned(),
+        |process| format!("your user id ({})", process.uid()),
+    )
 }
 
 /// The sockets of one daemon.
 #[derive(Clone, Debug)]
-pub(crate) struct Sockets {
-    /// Tried first: whoever can open it administers.
+struct Sockets {
+    /// Tried first: who can open it has every capability.
     control: Option<PathBuf>,
-    /// Tried where that one cannot be opened.
+    /// Tried where the control socket cannot be opened.
     callers: PathBuf,
 }
 
 impl Sockets {
-    /// One socket and no other.
-    pub(crate) fn only(socket: PathBuf) -> Self {
-        Self {
-            control: None,
-            callers: socket,
-        }
-    }
-
     /// The sockets that were named. A single name excludes the other socket's default,
     /// which may be another daemon's.
-    pub(crate) fn choose(control: Option<PathBuf>, callers: Option<PathBuf>) -> Self {
+    fn choose(control: Option<PathBuf>, callers: Option<PathBuf>) -> Self {
         let default = Config::default();
         match (control, callers) {
-            (Some(socket), None) | (None, Some(socket)) => Self::only(socket),
+            (Some(socket), None) | (None, Some(socket)) => Self {
+                control: None,
+                callers: socket,
+            },
             (Some(control), Some(callers)) => Self {
                 control: Some(control),
                 callers,
@@ -106,16 +238,16 @@ impl Sockets {
     }
 
     /// Connects to the first that can be opened.
-    async fn connect(&self) -> Result<(UnixStream, &Path), ClientError> {
+    async fn connect(&self) -> Result<(UnixStream, &Path), DaemonError> {
         if let Some(control) = &self.control
             && let Ok(stream) = UnixStream::connect(control).await
         {
             return Ok((stream, control));
         }
         let stream = UnixStream::connect(&self.callers).await;
-        let stream = stream.map_err(|error| ClientError::Connect {
+        let stream = stream.map_err(|source| DaemonError::Connect {
             socket: self.callers.clone(),
-            error,
+            source,
         })?;
         Ok((stream, &self.callers))
     }
@@ -125,53 +257,61 @@ impl Sockets {
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
     sockets: Sockets,
-    patience: Duration,
+    timeout: Duration,
 }
 
-/// What a daemon answered.
+/// A response of the daemon.
 #[derive(Debug)]
 pub(crate) struct Response {
-    /// The whole line, without its newline: valid JSON.
-    pub(crate) line: String,
-    /// The socket that it came over.
+    /// The whole line.
+    pub(crate) line: Box<RawValue>,
+    /// The socket that it was received on.
     pub(crate) socket: PathBuf,
     /// Its data, or the text of its error.
     pub(crate) outcome: Result<Box<RawValue>, String>,
 }
 
 impl Client {
-    /// A client of the daemon at these sockets, which waits so long for an answer.
-    pub(crate) fn new(sockets: Sockets, patience: Duration) -> Self {
-        Self { sockets, patience }
+    /// How long a response is waited for.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
     }
 
-    /// How long an answer is waited for.
-    pub(crate) fn patience(&self) -> Duration {
-        self.patience
-    }
-
-    /// Sends one request and takes its response, on a connection of its own.
+    /// Sends one request, on a connection of its own, and returns the data of its response.
     ///
     /// # Errors
-    /// [`ClientError`] when there is none; a response that says that the request
-    /// failed is none of them.
-    pub(crate) async fn ask(&self, method: &str, params: Value) -> Result<Response, ClientError> {
+    /// [`DaemonError`], also when the response says that the request failed.
+    pub(crate) async fn data(
+        &self,
+        method: &str,
+        params: Value,
+    ) -> Result<Box<RawValue>, DaemonError> {
+        let response = self.ask(method, params).await?;
+        response.outcome.map_err(DaemonError::Refused)
+    }
+
+    /// Sends one request, on a connection of its own, and returns its response.
+    ///
+    /// # Errors
+    /// [`DaemonError`] when there is none. A response that says that the request failed is
+    /// no error here.
+    pub(crate) async fn ask(&self, method: &str, params: Value) -> Result<Response, DaemonError> {
         let mut line = json!({"method": method, "params": params}).to_string();
         line.push('\n');
         if line.len() > MAX_REQUEST_BYTES {
-            return Err(ClientError::TooLong);
+            return Err(DaemonError::TooLong);
         }
-        let answer = timeout(self.patience, self.exchange(line.as_bytes())).await;
+        let answer = timeout(self.timeout, self.exchange(line.as_bytes())).await;
         let (answer, socket) = answer.unwrap_or_else(|_| {
-            Err(ClientError::Silent {
+            Err(DaemonError::Timeout {
                 socket: self.sockets.callers.clone(),
-                patience: self.patience,
+                timeout: self.timeout,
             })
         })?;
-        Response::parse(answer, socket).ok_or_else(|| ClientError::NotAResponse(socket.to_owned()))
+        Response::parse(&answer, socket).ok_or_else(|| DaemonError::NotAResponse(socket.to_owned()))
     }
 
-    async fn exchange(&self, request: &[u8]) -> Result<(Vec<u8>, &Path), ClientError> {
+    async fn exchange(&self, request: &[u8]) -> Result<(Vec<u8>, &Path), DaemonError> {
         let (mut stream, socket) = self.sockets.connect().await?;
         let sent = stream.write_all(request).await;
         let mut answer = Vec::new();
@@ -180,19 +320,19 @@ impl Client {
         // One that refuses us may do so before it has read what we sent.
         match received.and(sent) {
             _ if !answer.is_empty() => Ok((answer, socket)),
-            Ok(()) => Err(ClientError::NoAnswer(socket.to_owned())),
-            Err(error) => Err(ClientError::Broken {
+            Ok(()) => Err(DaemonError::NoAnswer(socket.to_owned())),
+            Err(source) => Err(DaemonError::Broken {
                 socket: socket.to_owned(),
-                error,
+                source,
             }),
         }
     }
 }
 
 impl Response {
-    fn parse(line: Vec<u8>, socket: &Path) -> Option<Self> {
-        let line = String::from_utf8(line).ok()?;
-        let members: BTreeMap<String, Box<RawValue>> = serde_json::from_str(&line).ok()?;
+    fn parse(line: &[u8], socket: &Path) -> Option<Self> {
+        let line: Box<RawValue> = serde_json::from_slice(line).ok()?;
+        let members: BTreeMap<String, Box<RawValue>> = serde_json::from_str(line.get()).ok()?;
         let success: bool = serde_json::from_str(members.get("success")?.get()).ok()?;
         let outcome = if success {
             let nothing = RawValue::NULL.to_owned();
@@ -202,7 +342,7 @@ impl Response {
             Err(serde_json::from_str(error).ok()?)
         };
         Some(Self {
-            line: line.trim_end().to_owned(),
+            line,
             socket: socket.to_owned(),
             outcome,
         })
@@ -213,13 +353,32 @@ impl Response {
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_refusal_has_a_remedy() {
+        for (error, code, part) in [
+            ("unauthorized", ErrorCode::PermissionDenied, "allowed_peers"),
+            (
+                "method requires admin capability",
+                ErrorCode::PermissionDenied,
+                "\"admin\" in allowed_peers",
+            ),
+            (RATE_LIMITED, ErrorCode::TryAgain, "within seconds"),
+            (NOT_FORWARDING, ErrorCode::Config, "[forward]"),
+        ] {
+            let refused = DaemonError::Refused(error.to_owned());
+            let remedy = refused.remedy().unwrap();
+            assert!(remedy.contains(part), "{remedy}");
+            assert_eq!(refused.code(), code, "{error}");
+        }
+    }
+
     fn outcome(line: &str) -> Option<Result<String, String>> {
-        let response = Response::parse(line.as_bytes().to_vec(), Path::new("s"))?;
+        let response = Response::parse(line.as_bytes(), Path::new("s"))?;
         Some(response.outcome.map(|data| data.get().to_owned()))
     }
 
     #[test]
-    fn a_response_is_data_or_an_error_and_nothing_else_is_one() {
+    fn responses_are_data_or_errors() {
         let data = r#"{"correlation_id":"i","success":true,"data":{"b":1.0,"a":2}}"#;
         let data_text = r#"{"b":1.0,"a":2}"#.to_owned();
         assert_eq!(outcome(data), Some(Ok(data_text)));

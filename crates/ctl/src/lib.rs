@@ -1,110 +1,59 @@
 //! The operator's tool for `pulse-sensor-proxy`.
 //!
-//! It asks the running daemon over the control socket or the callers', with the
-//! capabilities that the kernel's word on its user gives it, so whatever it shows
-//! is what a caller is really given. It has no other way in.
+//! It asks the running daemon over the control socket or the callers' socket. The daemon takes
+//! the caller's user from the kernel and gives this tool the capabilities of that user, so the
+//! output is what a caller with these rights gets.
 //!
-//! | module | is about |
+//! | module | subject |
 //! |---|---|
-//! | `arguments` | what is asked, and `--help` |
-//! | `failure` | what can go wrong, and the exit codes |
-//! | `client` | one request over the socket |
-//! | `temps`, `status`, `rpc`, `keys`, `config_check` | the commands |
-//! | `audit` | the audit log: begin, verify, show, explain, rotate |
-//! | `forward` | bringing the audit log to a collector |
-//! | `reading`, `heat`, `rows`, `table` | from an answer to a table |
-//! | `line`, `wrap`, `screen` | colours, widths, and drawing over the last table |
-//! | `excerpt`, `pretty`, `shown` | a mistake in its line, readable JSON, safe text |
-
+//! | `arguments` | the command line and `--help` |
+//! | `commands` | a module for each command |
+//! | `ui` | output: lines, colours, widths, JSON |
+//! | `client` | a request to the daemon and its response |
+//! | `config` | the daemon's configuration file, read by the tool |
+//! | `error` | exit codes, error codes, error texts |
+//! | `runtime` | the event loop, and Ctrl-C |
 #![allow(
     clippy::indexing_slicing,
     reason = "indices are of the tool's own tables, and a panic ends one command of an operator"
 )]
+#![allow(
+    clippy::doc_markdown,
+    reason = "doc comments of options are what --help prints, on a terminal"
+)]
 
 mod arguments;
-#[allow(
-    clippy::disallowed_methods,
-    reason = "the files that it opens itself are those that the operator names"
-)]
-mod audit;
 mod client;
-mod config_check;
-mod excerpt;
-mod failure;
-mod forward;
-mod heat;
-mod keys;
-mod line;
-mod pretty;
-mod reading;
-mod rows;
-mod rpc;
-mod screen;
-mod shown;
-mod signals;
-mod status;
-mod table;
-mod temps;
-mod wrap;
+mod commands;
+mod config;
+mod error;
+mod runtime;
+mod ui;
 
-use arguments::{Arguments, Command, ConfigCommand, KeysCommand};
-use client::{Client, Sockets};
-use failure::{Ending, Failure};
-use screen::Screen;
+use error::{ErrorCode, is_closed_output};
 use std::ffi::OsString;
-use std::io::{self, Write};
 use std::process::ExitCode;
+use ui::report::report;
 
-/// Runs the program, its own name among the arguments, and says how it ended.
+/// Runs the program with these arguments, its name first, and returns its exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let words: Vec<OsString> = arguments.into_iter().collect();
-    let arguments = match arguments::parse(&words) {
+    let arguments = match arguments::parse(arguments) {
         Ok(arguments) => arguments,
-        Err(error) => return explain(&error, arguments::usage_code(&words)),
+        Err(error) => {
+            arguments::print(&error);
+            return if error.use_stderr() {
+                ErrorCode::Usage.exit_code().into()
+            } else {
+                ExitCode::SUCCESS
+            };
+        }
     };
-    match run(arguments) {
-        Ok(ending) => ending.into(),
-        Err(failure) if failure.is_hang_up() => ExitCode::SUCCESS,
-        Err(failure) => {
-            // Without a stderr there is still the exit code.
-            let _ = writeln!(io::stderr(), "pulse-sensorctl: {failure}");
-            failure.exit_code().into()
+    match commands::run(arguments.command) {
+        Ok(outcome) => outcome.into(),
+        Err(error) if is_closed_output(error.as_ref()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report(error.as_ref(), arguments.is_json);
+            error.code().exit_code().into()
         }
     }
-}
-
-/// Prints the help that was asked for, or what is wrong with the arguments.
-fn explain(error: &clap::Error, code: u8) -> ExitCode {
-    let _ = error.print();
-    if error.use_stderr() {
-        ExitCode::from(code)
-    } else {
-        ExitCode::SUCCESS
-    }
-}
-
-fn run(arguments: Arguments) -> Result<Ending, Failure> {
-    let screen = Screen::on_stdout(arguments.color);
-    let sockets = Sockets::choose(arguments.control_socket, arguments.socket);
-    let client = Client::new(sockets, arguments.timeout);
-    match arguments.command {
-        Command::Config(ConfigCommand::Check { file, json }) => {
-            config_check::run(screen, file, json)
-        }
-        Command::Temps(options) => block_on(temps::run(&client, screen, options)),
-        Command::Status { json } => block_on(status::run(&client, screen, json)),
-        Command::Rpc { method, params } => block_on(rpc::run(&client, screen, &method, params)),
-        Command::Keys(KeysCommand::Show { ssh_dir, json }) => {
-            block_on(keys::run(&client, screen, ssh_dir, json))
-        }
-        Command::Audit(command) => audit::run(screen, command),
-        Command::Forward(command) => block_on(forward::run(&client, screen, command)),
-    }
-}
-
-fn block_on(work: impl Future<Output = Result<Ending, Failure>>) -> Result<Ending, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    runtime.map_err(Failure::Runtime)?.block_on(work)
 }

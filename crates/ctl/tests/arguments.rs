@@ -65,8 +65,8 @@ fn wrong_arguments_have_their_exit_code() {
 }
 
 #[test]
-fn a_daemon_that_is_not_there_is_told_with_what_to_do() {
-    let run = run(&["--socket", "/nonexistent/socket", "temps"]);
+fn a_missing_daemon_has_a_remedy() {
+    let run = run(&["temps", "--socket", "/nonexistent/socket"]);
     assert_eq!(run.code, Some(69));
     for part in [
         "/nonexistent/socket",
@@ -82,7 +82,7 @@ fn a_daemon_that_is_not_there_is_told_with_what_to_do() {
 }
 
 #[test]
-fn a_socket_that_a_daemon_left_behind_is_told_apart() {
+fn a_stale_socket_has_a_remedy() {
     let directory = tempfile::tempdir().unwrap();
     let socket = directory.path().join("socket");
     drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());

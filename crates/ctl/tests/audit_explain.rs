@@ -20,11 +20,11 @@ fn explained(home: &Home, subject: &str) -> String {
 fn seq_of(home: &Home, arguments: &[&str]) -> String {
     let show = home.run(&[&["show", "--json"], arguments].concat());
     let first = show.output.lines().next().unwrap().to_owned();
-    serde_json::from_str::<Value>(&first).unwrap()["seq"].to_string()
+    serde_json::from_str::<Value>(&first).unwrap()["record"]["seq"].to_string()
 }
 
 #[test]
-fn one_reading_is_told_from_who_asked_to_what_came_back() {
+fn a_reading_is_explained() {
     let home = Home::sample();
     let start = seq_of(&home, &["--id", "first-1"]);
     let finish = seq_of(&home, &["--id", "first-1", "--event", "command.finish"]);
@@ -68,7 +68,7 @@ fn json_has_the_records_and_the_seal() {
 }
 
 #[test]
-fn a_request_for_several_nodes_is_told_whole_and_each_record_for_itself() {
+fn requests_for_several_nodes() {
     let home = Home::begun();
     let mut open = home.open();
     open.reading("pve1", "both");
@@ -83,7 +83,7 @@ fn a_request_for_several_nodes_is_told_whole_and_each_record_for_itself() {
 }
 
 #[test]
-fn a_caller_that_was_refused_shortly_before_is_told() {
+fn earlier_refusals_are_shown() {
     let home = Home::begun();
     let mut open = home.open();
     open.refusal();
@@ -95,7 +95,7 @@ fn a_caller_that_was_refused_shortly_before_is_told() {
 }
 
 #[test]
-fn every_other_record_has_a_fitting_explanation() {
+fn every_record_has_an_explanation() {
     let home = Home::sample();
     let mut open = home.open();
     open.refusal();
@@ -144,7 +144,7 @@ fn every_other_record_has_a_fitting_explanation() {
 }
 
 #[test]
-fn a_changed_record_is_not_believed() {
+fn a_changed_record_is_found() {
     let home = Home::sample();
     let start = seq_of(&home, &["--id", "first-2"]);
     edit(&home.live(), 1, |line| line.replace("pve1", "pve3"));
@@ -163,7 +163,7 @@ fn a_changed_record_is_not_believed() {
 }
 
 #[test]
-fn a_record_that_is_not_there_is_told() {
+fn a_missing_record_is_named() {
     let home = Home::sample();
     for subject in ["0", "9999", "no-such-id"] {
         let run = home.run(&["explain", subject]);

@@ -21,7 +21,7 @@ fn init(home: &TempDir, arguments: &[&str]) -> common::Run {
 }
 
 #[test]
-fn the_key_alone_goes_to_the_file_and_verifies_the_log() {
+fn stdout_has_the_key_only() {
     let home = tempfile::tempdir().unwrap();
     let run = init(&home, &[]);
     assert_eq!(run.code, Some(0), "{run:?}");
@@ -40,7 +40,7 @@ fn the_key_alone_goes_to_the_file_and_verifies_the_log() {
 }
 
 #[test]
-fn a_log_that_is_there_is_left_alone_and_the_remedy_is_said() {
+fn an_existing_log_is_kept() {
     let home = tempfile::tempdir().unwrap();
     let first = init(&home, &["--json"]);
     let told: Value = serde_json::from_str(&first.output).unwrap();
@@ -62,7 +62,7 @@ fn a_log_that_is_there_is_left_alone_and_the_remedy_is_said() {
 }
 
 #[test]
-fn a_log_that_is_being_written_is_not_begun_anew() {
+fn a_locked_log_is_kept() {
     let home = Home::begun();
     fs::remove_file(home.live()).unwrap();
     let lock = fs::File::open(home.state()).unwrap();
@@ -76,14 +76,14 @@ fn a_log_that_is_being_written_is_not_begun_anew() {
 }
 
 #[test]
-fn both_directories_must_be_named_together() {
+fn both_directories_are_required() {
     let run = common::run(&["audit", "init", "--log", "/nonexistent/audit.log"]);
     assert_eq!(run.code, Some(64), "{run:?}");
     assert!(run.errors.contains("--state-dir"), "{run:?}");
 }
 
 #[test]
-fn what_root_begins_belongs_to_the_daemons_user() {
+fn a_new_log_has_the_owner() {
     let home = tempfile::tempdir().unwrap();
     if chown(home.path(), Some(4711), Some(4712)).is_err() {
         eprintln!("skipped: only root makes files for others");
@@ -101,6 +101,6 @@ fn what_root_begins_belongs_to_the_daemons_user() {
         &tempfile::tempdir().unwrap(),
         &["--owner", "no-such-user-here"],
     );
-    assert_eq!(nobody.code, Some(73), "{nobody:?}");
+    assert_eq!(nobody.code, Some(64), "{nobody:?}");
     assert!(nobody.errors.contains("no-such-user-here"), "{nobody:?}");
 }

@@ -67,7 +67,7 @@ fn is_marked(path: &Path) -> bool {
 }
 
 #[test]
-fn a_running_writer_is_found_and_follows() {
+fn a_running_writer_follows() {
     let home = Home::begun();
     let daemon = Daemon::start(&home, true);
     let run = home.run(&["rotate", "--json"]);
@@ -83,7 +83,7 @@ fn a_running_writer_is_found_and_follows() {
 }
 
 #[test]
-fn the_mark_is_lifted_for_the_rename_only_and_put_on_both_files() {
+fn the_mark_is_on_both_files() {
     let home = Home::begun();
     let daemon = Daemon::start(&home, true);
     if !mark(&home.live(), true) {
@@ -102,7 +102,7 @@ fn the_mark_is_lifted_for_the_rename_only_and_put_on_both_files() {
 }
 
 #[test]
-fn a_log_that_nobody_writes_is_rotated_here_marked_or_not() {
+fn idle_logs_are_rotated_here() {
     let home = Home::sample();
     let is_markable = mark(&home.live(), true);
     let before = home.joined().len();
@@ -122,7 +122,7 @@ fn a_log_that_nobody_writes_is_rotated_here_marked_or_not() {
         }
     }
     assert_eq!(run.code, Some(0), "{run:?}");
-    assert!(run.output.contains("nobody writes it now"), "{run:?}");
+    assert!(run.output.contains("no process writes it now"), "{run:?}");
     assert_eq!((segments.len(), marked), (3, usize::from(is_markable)));
     assert_eq!(live_is_marked, is_markable);
     assert!(home.joined().len() > before);
@@ -130,7 +130,7 @@ fn a_log_that_nobody_writes_is_rotated_here_marked_or_not() {
 }
 
 #[test]
-fn what_root_rotates_still_belongs_to_the_daemons_user() {
+fn rotation_keeps_the_owner() {
     let home = Home::sample();
     for path in [home.log(), home.live(), home.state()] {
         if chown(&path, Some(4711), Some(4712)).is_err() {
@@ -160,7 +160,7 @@ fn what_root_rotates_still_belongs_to_the_daemons_user() {
 }
 
 #[test]
-fn a_writer_that_does_not_follow_is_told_with_what_to_do() {
+fn a_writer_that_does_not_follow() {
     let home = Home::begun();
     let daemon = Daemon::start(&home, false);
     let run = home.run(&["rotate"]);
@@ -184,7 +184,7 @@ fn a_writer_that_does_not_follow_is_told_with_what_to_do() {
 }
 
 #[test]
-fn a_process_that_would_die_of_the_signal_is_left_alone() {
+fn no_signal_without_handler() {
     let home = Home::sample();
     let mut child = std::process::Command::new("sleep")
         .arg("30")
@@ -195,7 +195,7 @@ fn a_process_that_would_die_of_the_signal_is_left_alone() {
     child.kill().unwrap();
     child.wait().unwrap();
     assert_eq!(run.code, Some(73), "{run:?}");
-    assert!(run.errors.contains("does not heed SIGUSR1"), "{run:?}");
+    assert!(run.errors.contains("does not handle SIGUSR1"), "{run:?}");
     let segments = fs::read_dir(home.log()).unwrap().count();
     assert_eq!(segments, 3);
 }

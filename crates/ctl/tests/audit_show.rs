@@ -18,15 +18,17 @@ fn seqs(run: &Run) -> Vec<u64> {
     let record = |line: &str| serde_json::from_str::<Value>(line).unwrap();
     run.output
         .lines()
-        .map(|line| record(line)["seq"].as_u64().unwrap())
+        .map(|line| record(line)["record"]["seq"].as_u64().unwrap())
         .collect()
 }
 
 #[test]
-fn filters_give_the_records_that_were_asked_for_unchanged() {
+fn filters_select_unchanged_records() {
     let home = Home::sample();
     let all = home.run(&["show", "--json"]);
-    assert_eq!(all.output.as_bytes(), home.joined());
+    let log = String::from_utf8(home.joined()).unwrap();
+    let wrapped = |line: &str| format!("{{\"version\":1,\"record\":{line}}}\n");
+    assert_eq!(all.output, log.lines().map(wrapped).collect::<String>());
     let everything = seqs(&all);
     assert_eq!(
         everything,
@@ -51,7 +53,7 @@ fn filters_give_the_records_that_were_asked_for_unchanged() {
 }
 
 #[test]
-fn a_table_names_what_happened_and_keeps_the_terminal_safe() {
+fn tables_are_safe_for_terminals() {
     let home = Home::begun();
     let mut open = home.open();
     open.reading("pve1", "id-1");
@@ -73,7 +75,7 @@ fn a_table_names_what_happened_and_keeps_the_terminal_safe() {
 }
 
 #[test]
-fn lines_that_are_no_records_are_shown_as_such() {
+fn lines_that_are_no_records() {
     let home = Home::sample();
     common::log::edit(&home.live(), 1, |_| "rub\u{1b}bish".to_owned());
     common::log::edit(&home.live(), 2, |line| line.replace("pve", "pvf"));
@@ -90,12 +92,12 @@ fn lines_that_are_no_records_are_shown_as_such() {
     }
     assert!(
         json.output
-            .contains("{\"not_a_record\":\"rub\\u001bbish\"}")
+            .contains("{\"version\":1,\"not_a_record\":\"rub\\u001bbish\"}")
     );
 }
 
 #[test]
-fn the_last_records_are_shown_and_no_more() {
+fn tail_shows_the_last_records() {
     let home = Home::sample();
     let all = seqs(&home.run(&["show", "--json"]));
     let last = |arguments: &[&str]| seqs(&home.run(&[&["tail", "--json"], arguments].concat()));
@@ -107,7 +109,7 @@ fn the_last_records_are_shown_and_no_more() {
 }
 
 #[test]
-fn followed_records_come_once_each_across_rotations_until_ctrl_c() {
+fn follow_crosses_rotations() {
     let home = Home::sample();
     let mut open = home.open();
     let mut command = home.command(&["tail", "--follow", "--json", "-n", "2"]);
@@ -115,7 +117,7 @@ fn followed_records_come_once_each_across_rotations_until_ctrl_c() {
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut next = || {
         let line = lines.next().unwrap().unwrap();
-        serde_json::from_str::<Value>(&line).unwrap()["seq"]
+        serde_json::from_str::<Value>(&line).unwrap()["record"]["seq"]
             .as_u64()
             .unwrap()
     };
@@ -134,7 +136,7 @@ fn followed_records_come_once_each_across_rotations_until_ctrl_c() {
 }
 
 #[test]
-fn what_is_not_there_is_told_with_what_to_do() {
+fn a_missing_log_has_a_remedy() {
     let empty = tempfile::tempdir().unwrap();
     let path = empty.path().to_str().unwrap();
     for command in ["show", "tail"] {
@@ -156,7 +158,7 @@ fn what_is_not_there_is_told_with_what_to_do() {
 }
 
 #[test]
-fn the_log_is_where_the_configuration_or_the_variable_says() {
+fn the_log_of_the_configuration() {
     let home = Home::sample();
     let file = home.path("config.toml");
     let table = format!(

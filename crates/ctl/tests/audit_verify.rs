@@ -41,7 +41,7 @@ fn text(path: &Path) -> &str {
 }
 
 #[test]
-fn a_log_as_it_was_written_is_intact() {
+fn an_unchanged_log_is_intact() {
     let home = Home::sample();
     let run = home.verify(&[]);
     assert_eq!((run.code, run.errors.as_str()), (Some(0), ""), "{run:?}");
@@ -54,7 +54,7 @@ fn a_log_as_it_was_written_is_intact() {
 }
 
 #[test]
-fn without_its_key_a_log_is_unproven_and_what_to_do_is_said() {
+fn without_its_key_unproven() {
     let home = Home::sample();
     let run = home.run(&["verify"]);
     assert_eq!(run.code, Some(3), "{run:?}");
@@ -63,7 +63,7 @@ fn without_its_key_a_log_is_unproven_and_what_to_do_is_said() {
 }
 
 #[test]
-fn what_was_done_to_a_log_is_named_with_its_place() {
+fn attacks_are_named_with_place() {
     let home = Home::sample();
     edit(&home.live(), 2, |line| line.replace("pve1", "pve3"));
     let run = home.verify(&[]);
@@ -83,7 +83,7 @@ fn what_was_done_to_a_log_is_named_with_its_place() {
 }
 
 #[test]
-fn a_missing_segment_and_a_missing_end_are_told_apart() {
+fn missing_segment_or_missing_end() {
     let home = Home::sample();
     let live = fs::read(home.live()).unwrap();
     let cut = live.len() - live.iter().rev().skip(1).position(|b| *b == b'\n').unwrap() - 1;
@@ -93,14 +93,18 @@ fn a_missing_segment_and_a_missing_end_are_told_apart() {
     fs::write(home.live(), &live).unwrap();
     let middle = home.run(&["show", "--event", "log.rotated", "--json"]);
     let second = middle.output.lines().nth(1).unwrap();
-    let name: Value = serde_json::from_str(second).unwrap();
-    fs::remove_file(home.log().join(name["segment"].as_str().unwrap())).unwrap();
+    let shown: Value = serde_json::from_str(second).unwrap();
+    fs::remove_file(
+        home.log()
+            .join(shown["record"]["segment"].as_str().unwrap()),
+    )
+    .unwrap();
     let report = json(&home.verify(&["--json"]));
     assert_eq!(report["findings"][0]["attack"], "deleted", "{report}");
 }
 
 #[test]
-fn an_older_state_is_known_by_the_private_directory_and_its_absence_is_said() {
+fn the_state_detects_a_rollback() {
     let home = Home::sample();
     let older = fs::read(home.live()).unwrap();
     let mut open = home.open();
@@ -125,14 +129,14 @@ fn an_older_state_is_known_by_the_private_directory_and_its_absence_is_said() {
 }
 
 #[test]
-fn a_key_of_another_log_or_none_at_all_is_told() {
+fn a_foreign_key_is_found() {
     let home = Home::sample();
     let other = Home::sample();
     let run = home.run(&["verify", "--key", &other.key.to_string()]);
     assert_eq!(run.code, Some(1), "{run:?}");
     assert!(run.output.contains("wrong key"), "{}", run.output);
     let run = home.run(&["verify", "--key", "rubbish"]);
-    assert_eq!((run.code, run.output.as_str()), (Some(2), ""), "{run:?}");
+    assert_eq!((run.code, run.output.as_str()), (Some(64), ""), "{run:?}");
     assert!(run.errors.contains("44 characters"), "{}", run.errors);
     let file = home.path("key");
     fs::write(&file, format!("{}\n", home.key)).unwrap();
@@ -142,26 +146,26 @@ fn a_key_of_another_log_or_none_at_all_is_told() {
     );
     fs::write(&file, "no key").unwrap();
     let run = home.run(&["verify", "--key-file", text(&file)]);
-    assert_eq!(run.code, Some(4), "{run:?}");
+    assert_eq!(run.code, Some(66), "{run:?}");
     assert!(run.errors.contains("44 characters"), "{}", run.errors);
     assert_eq!(
         home.run(&["verify", "--key-file", "/nonexistent"]).code,
-        Some(4)
+        Some(66)
     );
 }
 
 #[test]
-fn what_is_no_log_is_told_and_breaks_nothing() {
+fn rubbish_is_no_log() {
     let home = tempfile::tempdir().unwrap();
     let run = verify_paths(&["/nonexistent/audit.log"]);
-    assert_eq!((run.code, run.output.as_str()), (Some(4), ""), "{run:?}");
+    assert_eq!((run.code, run.output.as_str()), (Some(66), ""), "{run:?}");
     assert!(
         run.errors.contains("/nonexistent/audit.log: "),
         "{}",
         run.errors
     );
     let run = verify_paths(&[text(home.path())]);
-    assert_eq!(run.code, Some(4), "{run:?}");
+    assert_eq!(run.code, Some(66), "{run:?}");
     assert!(run.errors.contains("no audit log here"), "{}", run.errors);
     let file = home.path().join("rubbish\u{1b}[2J");
     let rubbish: Vec<u8> = (0..=255).cycle().take(100_000).collect();
@@ -180,7 +184,7 @@ fn what_is_no_log_is_told_and_breaks_nothing() {
 }
 
 #[test]
-fn a_wrong_command_line_has_the_exit_code_of_programs_that_compare() {
+fn wrong_arguments_are_a_usage_error() {
     for arguments in [
         &["--nonsense"][..],
         &["--since", "yesterday"],
@@ -190,7 +194,7 @@ fn a_wrong_command_line_has_the_exit_code_of_programs_that_compare() {
         &["--log", "/a", "/b"],
     ] {
         let run = verify_paths(arguments);
-        assert_eq!(run.code, Some(2), "{arguments:?}: {run:?}");
+        assert_eq!(run.code, Some(64), "{arguments:?}: {run:?}");
         assert!(!run.errors.is_empty() && run.output.is_empty(), "{run:?}");
     }
     let other = common::run(&["audit", "show", "--nonsense"]);
@@ -198,7 +202,7 @@ fn a_wrong_command_line_has_the_exit_code_of_programs_that_compare() {
 }
 
 #[test]
-fn standard_input_and_files_in_order_are_verified_like_a_directory() {
+fn stdin_and_files_are_verified() {
     let home = Home::sample();
     let key = home.key.to_string();
     let head = home.run(&["head"]).output;
@@ -224,7 +228,7 @@ fn standard_input_and_files_in_order_are_verified_like_a_directory() {
 }
 
 #[test]
-fn another_copy_that_differs_is_found() {
+fn a_different_copy_is_found() {
     let home = Home::sample();
     let copy = home.path("copy");
     let mut lines = home.joined();
@@ -264,7 +268,7 @@ fn another_copy_that_differs_is_found() {
 }
 
 #[test]
-fn a_copy_that_has_more_than_the_log_shows_that_it_was_rolled_back() {
+fn a_longer_copy_shows_a_rollback() {
     let home = Home::sample();
     let older = fs::read(home.live()).unwrap();
     let mut open = home.open();
@@ -314,7 +318,7 @@ fn a_part_proves_less_and_says_so() {
 }
 
 #[test]
-fn a_writer_that_does_not_seal_is_noticed_and_a_log_without_one_is_not_blamed() {
+fn an_idle_writer_must_seal() {
     let long_ago = Timestamp::from_micros(1_700_000_000_000_000);
     let home = Home::begun_at(long_ago);
     let mut open = home.open_at(long_ago);
@@ -333,7 +337,7 @@ fn a_writer_that_does_not_seal_is_noticed_and_a_log_without_one_is_not_blamed() 
 }
 
 #[test]
-fn a_log_that_is_being_written_never_gives_a_false_alarm() {
+fn no_false_alarm_while_written() {
     let home = Home::begun();
     let storage = Directory::lock(&home.log(), &home.state()).unwrap();
     let settings = Settings {
@@ -380,7 +384,7 @@ fn collected(home: &Home, is_kept: impl Fn(usize) -> bool) -> Vec<u8> {
 }
 
 #[test]
-fn a_collectors_file_is_complete_or_says_from_where_to_replay() {
+fn collected_files_name_their_gaps() {
     let home = Home::sample();
     let (file, key) = (home.path("pulse.log"), home.key.to_string());
     let verify = |arguments: &[&str]| {
@@ -417,7 +421,7 @@ fn a_collectors_file_is_complete_or_says_from_where_to_replay() {
 }
 
 #[test]
-fn a_collectors_end_and_beginning_are_judged_by_what_is_known() {
+fn ends_of_collected_files() {
     let home = Home::sample();
     let (file, key) = (home.path("pulse.log"), home.key.to_string());
     let last = home.open().seq();
@@ -456,7 +460,7 @@ fn a_collectors_end_and_beginning_are_judged_by_what_is_known() {
 }
 
 #[test]
-fn what_is_for_a_collectors_file_is_refused_without_one() {
+fn collector_options_need_its_files() {
     for arguments in [
         &["--collected"][..],
         &["--host", "a", "/b"],
@@ -465,7 +469,10 @@ fn what_is_for_a_collectors_file_is_refused_without_one() {
         &["--collected", "-", "--against", "-"],
     ] {
         let run = verify_paths(arguments);
-        assert_eq!(run.code, Some(2), "{arguments:?}: {run:?}");
+        assert_eq!(run.code, Some(64), "{arguments:?}: {run:?}");
     }
-    assert_eq!(verify_paths(&["--collected", "/nonexistent"]).code, Some(4));
+    assert_eq!(
+        verify_paths(&["--collected", "/nonexistent"]).code,
+        Some(66)
+    );
 }

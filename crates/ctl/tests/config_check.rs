@@ -36,7 +36,7 @@ config.toml:2:18: expected a number from 1 to 1,000,000,000
   |                  ^
 ";
     assert_eq!(run.output, expected);
-    assert_eq!((run.code, run.errors.as_str()), (Some(78), ""));
+    assert_eq!((run.code, run.errors.as_str()), (Some(1), ""));
 }
 
 #[test]
@@ -48,11 +48,11 @@ config.toml:2:1: unknown field `retain_day`, did you mean `retain_days`?
 2 | retain_day = 30
   | ^
 ";
-    assert_eq!((run.output.as_str(), run.code), (expected, Some(78)));
+    assert_eq!((run.output.as_str(), run.code), (expected, Some(1)));
 }
 
 #[test]
-fn a_right_file_is_told_as_what_it_allows() {
+fn a_valid_file_shows_its_rights() {
     let run = check(
         "allowed_nodes = ['pve1']\nallowed_peers = [{uid = 1000}]\n",
         &[],
@@ -73,11 +73,11 @@ fn json_has_the_place_of_a_mistake() {
     let report: Value = serde_json::from_str(&run.output).unwrap();
     assert_eq!(report["valid"], false);
     assert_eq!((&report["line"], &report["column"]), (&2.into(), &1.into()));
-    assert_eq!(run.code, Some(78));
+    assert_eq!(run.code, Some(1));
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_no_mistake_in_it() {
+fn an_unreadable_file_is_an_error() {
     let missing = common::run(&["config", "check", "/nonexistent/config.toml"]);
     assert_eq!(missing.code, Some(66));
     assert!(
@@ -87,7 +87,7 @@ fn a_file_that_cannot_be_read_is_no_mistake_in_it() {
 }
 
 #[test]
-fn file_that_others_may_change_is_refused_with_the_command_that_fixes_it() {
+fn an_untrusted_file_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("config.toml");
     common::write_config(&file, "[rate_limit]\nper_peer_burst = 0\n");
@@ -96,7 +96,7 @@ fn file_that_others_may_change_is_refused_with_the_command_that_fixes_it() {
     };
     set(&file, 0o664);
     let run = check_in(&directory, &[]);
-    assert_eq!(run.code, Some(78));
+    assert_eq!(run.code, Some(1));
     // The mistake is shown as well.
     for part in ["config.toml:2:18", "mode 0664", "chmod g-w"] {
         assert!(run.output.contains(part), "{part:?}: {}", run.output);
@@ -105,7 +105,7 @@ fn file_that_others_may_change_is_refused_with_the_command_that_fixes_it() {
     set(directory.path(), 0o757);
     let run = check_in(&directory, &["--json"]);
     let report: Value = serde_json::from_str(&run.output).unwrap();
-    assert_eq!((run.code, &report["valid"]), (Some(78), &false.into()));
+    assert_eq!((run.code, &report["valid"]), (Some(1), &false.into()));
     let untrusted = report["untrusted"][0].as_str().unwrap();
     let remedy = format!("chmod o-w {}", directory.path().display());
     assert!(untrusted.ends_with(&remedy), "{untrusted}");
@@ -114,7 +114,7 @@ fn file_that_others_may_change_is_refused_with_the_command_that_fixes_it() {
 }
 
 #[test]
-fn known_hosts_that_others_may_change_are_refused_too() {
+fn untrusted_known_hosts_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     let known_hosts = directory.path().join("known_hosts");
     fs::write(&known_hosts, "").unwrap();
@@ -122,7 +122,7 @@ fn known_hosts_that_others_may_change_are_refused_too() {
     let text = format!("ssh_dir = '{}'\n", directory.path().display());
     common::write_config(&directory.path().join("config.toml"), &text);
     let run = check_in(&directory, &[]);
-    assert_eq!(run.code, Some(78));
+    assert_eq!(run.code, Some(1));
     for part in ["known_hosts is refused", "chmod g-w,o-w"] {
         assert!(run.output.contains(part), "{part:?}: {}", run.output);
     }

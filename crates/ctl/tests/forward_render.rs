@@ -32,7 +32,7 @@ fn help_teaches_both_sides() {
 }
 
 #[test]
-fn a_sender_reads_the_configurations_log_and_believes_the_collectors_name() {
+fn a_sender_has_the_configured_log() {
     let directory = tempfile::tempdir().unwrap();
     let config = directory.path().join("c.toml");
     common::write_config(&config, "[audit]\nlog = '/x/audit.log'\n");
@@ -52,7 +52,7 @@ fn a_sender_reads_the_configurations_log_and_believes_the_collectors_name() {
 }
 
 #[test]
-fn a_log_in_a_place_that_rsyslog_would_misread_is_refused() {
+fn no_path_that_rsyslog_misreads() {
     let directory = tempfile::tempdir().unwrap();
     let config = directory.path().join("c.toml");
     common::write_config(&config, "[audit]\nlog = '/x\"y/audit.log'\n");
@@ -64,7 +64,7 @@ fn a_log_in_a_place_that_rsyslog_would_misread_is_refused() {
 }
 
 #[test]
-fn what_would_break_out_of_the_quotes_is_refused() {
+fn no_escape_from_quotes() {
     for (command, option, value) in [
         (SENDER, "--log", "/a\" tls=\"off"),
         (SENDER, "--spool", "spool"),

@@ -102,7 +102,7 @@ fn replay_names_first_kept_record() {
     assert!(
         refused
             .errors
-            .contains("retention removed what comes before record"),
+            .contains("retention removed the records before"),
         "{refused:?}"
     );
     wait::until("nothing more to be removed", || {

@@ -28,7 +28,7 @@ enum Kind {
     RsyslogModule,
 }
 
-const COUNTERPARTS: [Counterpart; 22] = [
+const COUNTERPARTS: [Counterpart; 23] = [
     program("sshd", "openssh-server", "readings from a real node"),
     program("strace", "strace", "a disk that fails"),
     program("socat", "socat", "the socket behind socat"),
@@ -39,6 +39,14 @@ const COUNTERPARTS: [Counterpart; 22] = [
             "cryptography",
             "python3-cryptography",
             "the audit log's independent verifier",
+        )
+    },
+    Counterpart {
+        kind: Kind::PythonModule,
+        ..program(
+            "jsonschema",
+            "python3-jsonschema",
+            "the schemas of the tool's JSON",
         )
     },
     program("sensors", "lm-sensors", "what lm-sensors really prints"),

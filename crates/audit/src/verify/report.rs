@@ -16,18 +16,6 @@ pub enum Verdict {
     Broken,
 }
 
-impl Verdict {
-    /// The exit code of `audit verify`: 0 for intact, 1 for broken, 3 for unproven.
-    #[must_use]
-    pub fn exit_code(self) -> u8 {
-        match self {
-            Self::Intact => 0,
-            Self::Broken => 1,
-            Self::Unproven => 3,
-        }
-    }
-}
-
 /// A kind of change of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]

@@ -133,12 +133,16 @@ impl Home {
         name.strip_prefix("seal-key-").unwrap().parse().unwrap()
     }
 
-    /// The program, told of this log.
+    /// An audit command, about this log.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = control();
         let (name, rest) = arguments.split_first().unwrap();
         command.args(["audit", name, "--log"]).arg(self.live());
-        command.arg("--state-dir").arg(self.state()).args(rest);
+        // The others are refused the option, since they do not use the directory.
+        if ["init", "verify", "rotate"].contains(name) {
+            command.arg("--state-dir").arg(self.state());
+        }
+        command.args(rest);
         command
     }
 

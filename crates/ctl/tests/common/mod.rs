@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 pub(crate) mod log;
+pub(crate) mod schema;
 
 use std::fs::Permissions;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -70,6 +71,8 @@ pub(crate) struct Scripted {
 pub(crate) enum Script {
     /// Sends this line.
     Says(&'static str),
+    /// Sends a line to each caller in turn, and the last one to all others.
+    SaysInTurn(&'static [&'static str]),
     /// Closes without a word.
     Closes,
     /// Waits until the caller has gone.
@@ -82,7 +85,11 @@ impl Scripted {
         let listener = UnixListener::bind(directory.path().join("socket")).unwrap();
         let (asked, requests) = mpsc::channel();
         std::thread::spawn(move || {
-            for stream in listener.incoming() {
+            for (turn, stream) in listener.incoming().enumerate() {
+                let script = match script {
+                    Script::SaysInTurn(lines) => Script::Says(lines[turn.min(lines.len() - 1)]),
+                    script => script,
+                };
                 serve(stream.unwrap(), script, &asked);
             }
         });
@@ -98,7 +105,7 @@ impl Scripted {
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = control();
-        command.arg("--socket").arg(self.socket()).args(arguments);
+        command.args(arguments).arg("--socket").arg(self.socket());
         command
     }
 
@@ -120,7 +127,7 @@ fn serve(stream: UnixStream, script: Script, asked: &Sender<String>) {
     let _ = asked.send(line);
     let _ = match script {
         Script::Says(answer) => writeln!(reader.get_mut(), "{answer}"),
-        Script::Closes => Ok(()),
+        Script::Closes | Script::SaysInTurn(_) => Ok(()),
         Script::Waits => reader.read_to_end(&mut Vec::new()).map(drop),
     };
 }

@@ -1,0 +1,270 @@
+//! The explanation of a record, in sentences.
+
+use super::evidence::{Evidence, Reading};
+use super::row::{Layout, time, tone};
+use crate::ui::escape::escape;
+use crate::ui::line::{Line, Tone};
+use crate::ui::wrap::wrapped;
+use pulse_audit::show::Shown;
+
+/// The width of the facts' titles.
+const TITLE: usize = 14;
+
+/// The lines of the explanation.
+pub(super) fn lines(evidence: &Evidence, columns: Option<usize>) -> Vec<Line> {
+    let teller = Teller { columns };
+    let subject = &evidence.subject;
+    let readings = evidence.readings();
+    let mut lines = vec![title(subject)];
+    lines.extend(teller.text(Tone::Plain, &meaning(subject)));
+    lines.push(Line::default());
+    lines.extend(teller.who(subject));
+    for reading in &readings {
+        lines.push(Line::default());
+        lines.extend(teller.reading(reading));
+    }
+    if readings.is_empty() {
+        lines.extend(teller.other(subject));
+    }
+    lines.extend(teller.near(&evidence.near));
+    lines.push(Line::default());
+    lines.extend(teller.proof(evidence));
+    lines
+}
+
+fn title(record: &Shown) -> Line {
+    Line::new(
+        Tone::Strong,
+        format!("Record {}: {}", record.seq, escape(record.event())),
+    )
+    .and(Tone::Faint, format!("  {} UTC", time(record)))
+}
+
+/// The meaning of a record of this kind, in a sentence.
+fn meaning(record: &Shown) -> String {
+    let node = record.text("node").unwrap_or("a node");
+    match record.event() {
+        "command.start" => format!("A caller may read node {node}; it was about to be asked."),
+        "command.finish" => format!("This is how a reading of node {node} ended."),
+        "command.validation_failed" => {
+            "A request was malformed, or asked for what may not be asked. It was refused.".into()
+        }
+        "hostkey.mismatch" => {
+            format!("Node {node} showed a host key that is not the pinned one. It was not asked.")
+        }
+        "egress.denied" => {
+            format!("Node {node} has an address that may not be connected to. It was not asked.")
+        }
+        "connection.accepted" => "A caller with a capability was let in.".into(),
+        "connection.denied" => "A caller without a capability was refused.".into(),
+        "limiter.rejection" if record.text("limiter") == Some("accepts") => {
+            "A user connected more often than it is served. The connection was closed unread."
+                .into()
+        }
+        "limiter.rejection" => "A caller asked more than its share and was refused.".into(),
+        "confinement" => {
+            "The daemon confined itself; the reason names the layers that hold, the error those that do not.".into()
+        }
+        "config.reloaded" => "The daemon read its configuration anew.".into(),
+        "proxy.start" => "The daemon began to serve.".into(),
+        "proxy.stop" => "The daemon ended in order.".into(),
+        "log.open" => "The log begins here. Its key is the verification key.".into(),
+        "log.sealed" => {
+            "Everything before was sealed: signed with this epoch's key, which was then erased."
+                .into()
+        }
+        "log.rotated" => "The segment ends here; the log goes on in the next file.".into(),
+        "log.resumed" => "The log goes on here, after a start, a rotation or a failure.".into(),
+        "log.dropped" => {
+            "Records that nobody waited for came faster than the disk took them: so many are missing."
+                .into()
+        }
+        "log.recovered" => {
+            "A write was cut short before; what it left is accounted for by its hash.".into()
+        }
+        _ => "This program does not know what such a record means.".into(),
+    }
+}
+
+struct Teller {
+    columns: Option<usize>,
+}
+
+impl Teller {
+    fn text(&self, tone: Tone, text: &str) -> Vec<Line> {
+        let parts = wrapped(&escape(text), self.columns).into_iter();
+        parts.map(|part| Line::new(tone, part)).collect()
+    }
+
+    fn fact(&self, title: &str, tone: Tone, text: &str) -> Vec<Line> {
+        let room = self.columns.map(|columns| columns.saturating_sub(TITLE));
+        let parts = wrapped(&escape(text), room).into_iter();
+        let line = |(place, part)| {
+            let title = if place == 0 { title } else { "" };
+            Line::new(Tone::Faint, format!("{title:TITLE$}")).and(tone, part)
+        };
+        parts.enumerate().map(line).collect()
+    }
+
+    fn facts(&self, facts: &[(&str, Option<String>)]) -> Vec<Line> {
+        let known = facts
+            .iter()
+            .filter_map(|(title, text)| Some((*title, text.as_ref()?)));
+        known
+            .flat_map(|(title, text)| self.fact(title, Tone::Plain, text))
+            .collect()
+    }
+
+    /// The caller and the request.
+    fn who(&self, record: &Shown) -> Vec<Line> {
+        let number = |name| record.number(name);
+        let ids = number("peer_uid").map(|uid| {
+            let id = |name, title: &str| {
+                number(name).map_or_else(String::new, |id| format!(", {title} {id}"))
+            };
+            let (gid, pid) = (id("peer_gid", "group"), id("peer_pid", "process"));
+            format!("user {uid}{gid}{pid}")
+        });
+        let asker = match (record.text("peer"), ids) {
+            (Some("poller"), _) => Some("the daemon itself, in the background".to_owned()),
+            (Some(peer), Some(ids)) => Some(format!("{ids}; counts as {peer}")),
+            (peer, ids) => ids.or(peer.map(str::to_owned)),
+        };
+        self.facts(&[
+            ("caller", asker),
+            ("in request", text(record, "correlation_id")),
+        ])
+    }
+
+    /// A reading, from its start to the node's answer.
+    fn reading(&self, reading: &Reading<'_>) -> Vec<Line> {
+        let either = reading.start.or(reading.outcome);
+        let node = either.and_then(|record| text(record, "node"));
+        let at = |record: &Shown| format!("record {}, {} UTC", record.seq, time(record));
+        let mut lines = self.facts(&[("node", node), ("asked", reading.start.map(at))]);
+        let Some(outcome) = reading.outcome else {
+            let text =
+                "no outcome is on record: it goes on still, or the daemon was ended meanwhile";
+            lines.extend(self.fact("ended", Tone::Warm, text));
+            return lines;
+        };
+        let decision = outcome.text("decision").unwrap_or("?");
+        lines.extend(self.facts(&[("ended", Some(at(outcome)))]));
+        lines.extend(self.fact("outcome", tone(decision), &self.ending(outcome, decision)));
+        lines.extend(self.facts(&exchange(outcome)));
+        lines
+    }
+
+    fn ending(&self, outcome: &Shown, decision: &str) -> String {
+        let took = outcome.members.get("duration_ms");
+        let took = took.map_or_else(String::new, |took| format!(" after {took} ms"));
+        let why = [text(outcome, "reason"), text(outcome, "error")];
+        let why: String = why
+            .into_iter()
+            .flatten()
+            .map(|why| format!(": {why}"))
+            .collect();
+        format!("{decision}{took}{why}")
+    }
+
+    /// A record that is no reading: its members that are not shown elsewhere.
+    fn other(&self, record: &Shown) -> Vec<Line> {
+        const SHOWN: [&str; 8] = [
+            "seq",
+            "ts",
+            "event_type",
+            "correlation_id",
+            "peer",
+            "peer_uid",
+            "peer_gid",
+            "peer_pid",
+        ];
+        const PROOF: [&str; 3] = ["prev_hash", "event_hash", "signature"];
+        let is_new =
+            |name: &&String| !SHOWN.contains(&name.as_str()) && !PROOF.contains(&name.as_str());
+        let facts = record.members.keys().filter(is_new).flat_map(|name| {
+            let value = &record.members[name];
+            let value = value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned);
+            self.fact(&escape(name).replace('_', " "), Tone::Plain, &value)
+        });
+        facts.collect()
+    }
+
+    fn near(&self, near: &[Shown]) -> Vec<Line> {
+        if near.is_empty() {
+            return Vec::new();
+        }
+        let text = "What else this caller was refused within a minute:";
+        let mut lines = vec![Line::default()];
+        lines.extend(self.text(Tone::Plain, text));
+        let layout = Layout::of(self.columns);
+        lines.extend(near.iter().map(|record| layout.row(record)));
+        lines
+    }
+
+    /// Whether the record is proven to be unchanged.
+    fn proof(&self, evidence: &Evidence) -> Vec<Line> {
+        let seq = evidence.subject.seq;
+        if !evidence.subject.is_whole {
+            let text = "This record was changed: its hash is wrong.";
+            return self.text(Tone::Bad, &format!("{text} `audit verify` says more."));
+        }
+        if let Some(found) = evidence.chain.findings.first() {
+            let text = format!(
+                "The chain is broken at record {}: {}. `audit verify` says more.",
+                found.record, found.detail
+            );
+            return self.text(Tone::Bad, &text);
+        }
+        match evidence.seal() {
+            Some(seal) => {
+                let range = if seal.seq == seq {
+                    format!(
+                        "This record is the seal of epoch {}, and its signature",
+                        seal.epoch
+                    )
+                } else {
+                    format!(
+                        "Sealed by record {} in epoch {}: the chain from record {seq} to it is \
+                         unbroken, and the signature",
+                        seal.seq, seal.epoch
+                    )
+                };
+                let text = format!(
+                    "{range} is good by the key that the log names. `audit verify --key` verifies \
+                     that this key descends from the log's first one."
+                );
+                self.text(Tone::Good, &text)
+            }
+            None => {
+                let text = format!(
+                    "Not sealed yet: the chain from record {seq} to {} is unbroken, but until a seal \
+                     covers it, only the file's permissions protect it. A running daemon seals \
+                     within a minute.",
+                    evidence.chain.last_seq
+                );
+                self.text(Tone::Warm, &text)
+            }
+        }
+    }
+}
+
+fn text(record: &Shown, name: &str) -> Option<String> {
+    record.text(name).map(str::to_owned)
+}
+
+/// The exchange with the node.
+fn exchange(outcome: &Shown) -> [(&'static str, Option<String>); 6] {
+    let code = outcome.number("exit_code").map(|code| code.to_string());
+    let bytes = outcome.number("stdout_bytes");
+    [
+        ("address", text(outcome, "address")),
+        ("host key", text(outcome, "host_key")),
+        ("ran", text(outcome, "command")),
+        ("exit code", code),
+        ("came back", bytes.map(|bytes| format!("{bytes} bytes"))),
+        ("SHA-256 of it", text(outcome, "stdout_sha256")),
+    ]
+}

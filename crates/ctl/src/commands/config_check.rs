@@ -1,0 +1,428 @@
+//! `config check`: the mistake in a configuration, or what it allows.
+
+use crate::config::{ConfigError as Unusable, ConfigText, file_or_default};
+use crate::error::{CommandResult, Outcome};
+use crate::ui::escape::escape;
+use crate::ui::excerpt::excerpt;
+use crate::ui::line::{Line, Tone};
+use crate::ui::screen::{ColorOption, Screen};
+use crate::ui::width::{pad, width};
+use crate::ui::wrap::wrapped;
+use clap::{Args, ValueHint};
+use pulse_core::callers::capability::Capabilities;
+use pulse_core::config::{Config, ConfigError, NodeSettings, SocketAccess};
+use pulse_core::metrics::host_header::HostName;
+use pulse_core::nodes::name::NodeName;
+use pulse_trust::paths::{self, Flaw};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+/// Find the mistake in a configuration, or show what it allows
+///
+/// Reads the file, and checks who can change what it names. No daemon needs to run.
+/// The exit code is 1 when there is a mistake.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pulse-sensorctl config check
+  pulse-sensorctl config check ./config.toml
+  pulse-sensorctl config check --json | jq .nodes")]
+pub(crate) struct Options {
+    /// The file [env: PULSE_SENSOR_PROXY_CONFIG]
+    /// [default: /etc/pulse-sensor-proxy/config.toml]
+    #[arg(value_hint = ValueHint::FilePath)]
+    file: Option<PathBuf>,
+
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    color: ColorOption,
+}
+
+/// Carries the command out.
+///
+/// # Errors
+/// When the file cannot be read or the result not written.
+pub(super) fn run(options: Options) -> CommandResult {
+    let mut screen = Screen::new(options.color);
+    let file = file_or_default(options.file);
+    let opened = match ConfigText::read(&file) {
+        Ok(opened) => opened,
+        Err(source) => return Err(Unusable::Unreadable { path: file, source }.into()),
+    };
+    let config = Config::parse(&opened.text);
+    let untrusted = untrusted(&opened, config.as_ref().ok());
+    if options.json {
+        screen.print_json(&as_json(&file, &config, &untrusted))?;
+    } else {
+        let columns = screen.columns();
+        screen.print(&match &config {
+            Ok(config) if untrusted.is_empty() => allowed(&file, config),
+            Ok(_) => refused(&untrusted, columns),
+            Err(error) => {
+                let mut lines = mistake(&file, &opened.text, error, columns);
+                lines.extend(refused(&untrusted, columns));
+                lines
+            }
+        })?;
+    }
+    Ok(Outcome::fine_if(config.is_ok() && untrusted.is_empty()))
+}
+
+/// What the daemon refuses because other users can change it, as sentences.
+fn untrusted(opened: &ConfigText, config: Option<&Config>) -> Vec<String> {
+    let mut sentences = Vec::new();
+    if let Some(untrusted) = &opened.untrusted {
+        sentences.push(format!("the configuration is refused: {untrusted}"));
+    }
+    let owners = pulse_trust::owners_and_service();
+    let places = config.map(|config| [paths::directories(config), paths::files(config)].concat());
+    for place in places.into_iter().flatten() {
+        if let Some(Flaw::Refused(untrusted)) = place.flaw(&owners) {
+            sentences.push(format!("{} is refused: {untrusted}", place.name));
+        }
+    }
+    sentences
+}
+
+fn refused(untrusted: &[String], columns: Option<usize>) -> Vec<Line> {
+    let lines = untrusted.iter().flat_map(|text| wrapped(text, columns));
+    lines.map(|line| Line::new(Tone::Bad, line)).collect()
+}
+
+fn mistake(file: &Path, text: &str, error: &ConfigError, columns: Option<usize>) -> Vec<Line> {
+    let ConfigError {
+        line,
+        column,
+        message,
+    } = error;
+    let place = format!("{}:{line}:{column}:", file.display());
+    let message = escape(message);
+    let mut parts = wrapped(&format!("{place} {message}"), columns).into_iter();
+    let first = parts.next().unwrap_or_default();
+    // A path without blanks stays whole, and so its place does.
+    let head = match first.strip_prefix(&place) {
+        Some(rest) => Line::new(Tone::Strong, place).and(Tone::Bad, rest),
+        None => Line::new(Tone::Bad, first),
+    };
+    std::iter::once(head)
+        .chain(parts.map(|part| Line::new(Tone::Bad, part)))
+        .chain(excerpt(text, *line, *column))
+        .collect()
+}
+
+fn allowed(file: &Path, config: &Config) -> Vec<Line> {
+    let title = format!("{}: ", file.display());
+    let head = Line::new(Tone::Strong, title).and(Tone::Good, "no mistakes");
+    let sections = [
+        ("Nodes that may be read", nodes(config)),
+        ("Callers that may ask", peers(config)),
+        ("How often, how long", limits(config)),
+        ("Where", places(config)),
+    ];
+    let mut lines = vec![head];
+    for (title, entries) in sections {
+        lines.extend([Line::default(), Line::new(Tone::Strong, title)]);
+        lines.extend(columns(entries));
+    }
+    lines.extend(remarks(config));
+    lines
+}
+
+/// Two columns, the first as wide as its widest entry.
+fn columns(entries: Vec<(String, String)>) -> Vec<Line> {
+    let widest = entries.iter().map(|(name, _)| width(name)).max();
+    let widest = widest.unwrap_or(0);
+    let line =
+        |(name, value): (String, _)| Line::plain(format!("  {}  {value}", pad(&name, widest)));
+    entries.into_iter().map(line).collect()
+}
+
+fn nodes(config: &Config) -> Vec<(String, String)> {
+    let entry = |(name, node): (&NodeName, &NodeSettings)| (name.to_string(), way_to(node));
+    if config.nodes.is_empty() {
+        vec![("none".to_owned(), String::new())]
+    } else {
+        config.nodes.iter().map(entry).collect()
+    }
+}
+
+fn way_to(node: &NodeSettings) -> String {
+    let NodeSettings {
+        address,
+        port,
+        user,
+    } = node;
+    let address = address.map_or("the address in /etc/hosts".to_owned(), |a| a.to_string());
+    format!("{address}, port {port}, as user {user}")
+}
+
+fn peers(config: &Config) -> Vec<(String, String)> {
+    let access = &config.access;
+    let mut uids: Vec<_> = access.uids.iter().collect();
+    uids.sort_by_key(|(uid, _)| **uid);
+    let mut entries = vec![(
+        "root, and the daemon's own user".to_owned(),
+        names(Capabilities::all()),
+    )];
+    entries.extend(
+        uids.iter()
+            .map(|(uid, held)| (format!("user id {uid}"), names(**held))),
+    );
+    let read = || names(Capabilities::read_only());
+    entries.extend(
+        access
+            .gids
+            .iter()
+            .map(|gid| (format!("group id {gid}"), read())),
+    );
+    if access.allow_idmapped_root && !access.idmap_users.is_empty() {
+        let owners = access.idmap_users.join(", ");
+        entries.push((format!("root of containers of {owners}"), read()));
+    }
+    entries
+}
+
+fn names(capabilities: Capabilities) -> String {
+    if capabilities.is_empty() {
+        "nothing".to_owned()
+    } else {
+        capabilities.names().collect::<Vec<_>>().join(", ")
+    }
+}
+
+fn limits(config: &Config) -> Vec<(String, String)> {
+    let seconds = |length: std::time::Duration| format!("{} s", length.as_secs_f64());
+    let limits = &config.limits;
+    let entry = |name: &str, value: String| (name.to_owned(), value);
+    vec![
+        entry(
+            "each caller, each node",
+            format!(
+                "one reading every {}, {} at once",
+                seconds(limits.interval),
+                limits.burst
+            ),
+        ),
+        entry(
+            "at the same time",
+            format!(
+                "{} for a caller, {} in all",
+                config.caps.per_peer, config.caps.total
+            ),
+        ),
+        entry("a sample is given again for", seconds(config.cache_ttl)),
+        entry("a reading may take", seconds(config.timeouts.request)),
+        entry(
+            "in the background",
+            config.poll_interval.map_or("never".to_owned(), |every| {
+                format!("every node every {}", seconds(every))
+            }),
+        ),
+    ]
+}
+
+fn places(config: &Config) -> Vec<(String, String)> {
+    let metrics = config.metrics_address;
+    let metrics = metrics.map_or("not served".to_owned(), |a| format!("http://{a}/metrics"));
+    let mut places = vec![
+        ("socket".to_owned(), config.socket.display().to_string()),
+        (
+            "may connect to it".to_owned(),
+            connecting(&config.socket_access),
+        ),
+        ("ssh dir".to_owned(), config.ssh_dir.display().to_string()),
+        ("metrics".to_owned(), metrics),
+    ];
+    for name in config.metrics.host_names.iter() {
+        places.push(("metrics are also for".to_owned(), name.to_string()));
+    }
+    places
+}
+
+fn connecting(access: &SocketAccess) -> String {
+    match &access.group {
+        Some(group) => format!("mode {}, group {group}", access.mode),
+        None if access.is_narrow() => format!("mode {}, the daemon's own group", access.mode),
+        None => "anybody".to_owned(),
+    }
+}
+
+/// What is right, but perhaps not meant.
+fn remarks(config: &Config) -> Vec<Line> {
+    let mut remarks = Vec::new();
+    if config.nodes.is_empty() {
+        remarks.push("no node can be read: name some in allowed_nodes");
+    }
+    if config.access.uids.values().any(|held| held.is_empty()) {
+        remarks.push("an entry of allowed_peers gives nothing");
+    }
+    if config
+        .metrics_address
+        .is_some_and(|a| !a.ip().is_loopback())
+    {
+        remarks.push("metrics_address is not loopback: whoever reaches it reads the metrics");
+        if config.metrics.host_names.is_empty() {
+            remarks.push("metrics are served under IP addresses alone: a scraper that uses a name needs it in host_names of [metrics]");
+        }
+    }
+    let gap = (!remarks.is_empty()).then(Line::default);
+    let lines = remarks
+        .into_iter()
+        .map(|text| Line::new(Tone::Warm, "note: ").and(Tone::Plain, text));
+    gap.into_iter().chain(lines).collect()
+}
+
+fn as_json(file: &Path, config: &Result<Config, ConfigError>, untrusted: &[String]) -> Value {
+    let file = file.display().to_string();
+    match config {
+        Err(ConfigError {
+            line,
+            column,
+            message,
+        }) => json!({
+            "file": file, "valid": false, "line": line, "column": column, "message": message,
+            "untrusted": untrusted,
+        }),
+        Ok(config) => json!({
+            "file": file,
+            "valid": untrusted.is_empty(),
+            "untrusted": untrusted,
+            "nodes": config.nodes.iter().map(node_json).collect::<Vec<_>>(),
+            "peers": peers_json(config),
+            "socket": config.socket.display().to_string(),
+            "socket_mode": config.socket_access.mode.to_string(),
+            "socket_group": config.socket_access.group.as_ref().map(ToString::to_string),
+            "ssh_dir": config.ssh_dir.display().to_string(),
+            "metrics_address": config.metrics_address.map(|address| address.to_string()),
+            "metrics_host_names": config.metrics.host_names.iter().map(HostName::as_str).collect::<Vec<_>>(),
+        }),
+    }
+}
+
+fn node_json((name, node): (&NodeName, &NodeSettings)) -> Value {
+    json!({
+        "name": name.as_str(),
+        "address": node.address.map(|address| address.to_string()),
+        "port": node.port,
+        "user": node.user,
+    })
+}
+
+fn peers_json(config: &Config) -> Value {
+    let access = &config.access;
+    let mut uids: Vec<_> = access.uids.iter().collect();
+    uids.sort_by_key(|(uid, _)| **uid);
+    let names = |held: Capabilities| held.names().collect::<Vec<_>>();
+    let uid =
+        |(uid, held): &(&u32, &Capabilities)| json!({"uid": uid, "capabilities": names(**held)});
+    let gid = |gid: &u32| json!({"gid": gid, "capabilities": names(Capabilities::read_only())});
+    let owner = |user: &String| json!({"containers_of": user, "capabilities": names(Capabilities::read_only())});
+    let owners = access
+        .idmap_users
+        .iter()
+        .filter(|_| access.allow_idmapped_root);
+    uids.iter()
+        .map(uid)
+        .chain(access.gids.iter().map(gid))
+        .chain(owners.map(owner))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drawn(lines: &[Line]) -> String {
+        let lines: Vec<String> = lines.iter().map(|line| line.render(false)).collect();
+        lines.join("\n")
+    }
+
+    fn report(text: &str) -> String {
+        let file = Path::new("c.toml");
+        drawn(&match Config::parse(text) {
+            Ok(config) => allowed(file, &config),
+            Err(error) => mistake(file, text, &error, None),
+        })
+    }
+
+    #[test]
+    fn a_mistake_is_shown_in_its_line() {
+        let text = "log_level = 'info'\nallowed_nodes = ['pve1', '-x']\n";
+        assert_eq!(
+            report(text),
+            "c.toml:2:26: \"-x\" is no node name: a node name starts with a letter or a digit\n  \
+             |\n2 | allowed_nodes = ['pve1', '-x']\n  |                          ^"
+        );
+    }
+
+    #[test]
+    fn a_valid_file_shows_its_rights() {
+        let text = "allowed_nodes = ['pve1', {name='pve2', address='192.0.2.2', port=23}]\n\
+                    allowed_peers = [{uid=1000}, {uid=33, capabilities=['read','admin']}]\n\
+                    allowed_peer_gids = [7]\nmetrics_address = '0.0.0.0:9456'";
+        let named = format!("{text}\n[metrics]\nhost_names = ['Pve1.example.org']");
+        let report = report(text);
+        for part in [
+            "c.toml: no mistakes",
+            "\n  pve1  the address in /etc/hosts, port 22, as user pulse-sensor",
+            "\n  pve2  192.0.2.2, port 23, as user pulse-sensor",
+            "user id 33                       read, admin",
+            "user id 1000                     read\n",
+            "group id 7                       read\n",
+            "root of containers of root       read\n",
+            "one reading every 5 s, 2 at once",
+            "note: metrics_address is not loopback",
+            "note: metrics are served under IP addresses alone",
+        ] {
+            assert!(report.contains(part), "{part:?} is not in:\n{report}");
+        }
+        let report = self::report(&named);
+        assert!(report.contains("  pve1.example.org"), "{report}");
+        assert!(!report.contains("addresses alone"), "{report}");
+    }
+
+    #[test]
+    fn an_empty_node_list_is_noted() {
+        let report = report("allow_idmapped_root = false");
+        assert!(report.contains("note: no node can be read"), "{report}");
+        assert!(!report.contains("containers"), "{report}");
+    }
+
+    #[test]
+    fn who_may_connect_is_shown() {
+        for (text, expected) in [
+            ("", "may connect to it  anybody"),
+            ("socket_mode = '0600'", "mode 0600, the daemon's own group"),
+            (
+                "socket_mode = '0660'\nsocket_group = 'pulse'",
+                "mode 0660, group pulse",
+            ),
+        ] {
+            let report = report(text);
+            assert!(
+                report.contains(expected),
+                "{expected:?} is not in:\n{report}"
+            );
+        }
+    }
+
+    #[test]
+    fn json_says_the_same() {
+        let json = |text: &str| as_json(Path::new("c"), &Config::parse(text), &[]);
+        let right = json("allowed_nodes = ['::1']\nallowed_peers = [5]");
+        assert_eq!(right["valid"], true);
+        assert_eq!(right["nodes"][0]["address"], "::1");
+        assert_eq!(
+            right["peers"][0],
+            json!({"uid": 5, "capabilities": ["read"]})
+        );
+        let wrong = json("\nx = 1");
+        assert_eq!(
+            (&wrong["valid"], &wrong["line"]),
+            (&json!(false), &json!(2))
+        );
+    }
+}

@@ -1,0 +1,67 @@
+//! What the daemon says of forwarding.
+//!
+//! On the callers' socket the limiter gives a caller two requests at once and then one in five
+//! seconds. These commands need two in a row, so they wait and try again instead of failing.
+
+use crate::client::{Client, DaemonError, RATE_LIMITED};
+use pulse_forward::status::Status;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// A little longer than the limiter's default interval.
+pub(super) const RETRY_DELAY: Duration = Duration::from_millis(5500);
+
+/// The data of `get_forwarding`.
+#[derive(Serialize)]
+pub(super) struct Forwarding {
+    /// The state as the daemon sent it.
+    #[serde(rename = "forwarding")]
+    raw: Box<RawValue>,
+    #[serde(skip)]
+    pub(super) status: Status,
+}
+
+impl Forwarding {
+    /// Requests it.
+    ///
+    /// # Errors
+    /// [`DaemonError`].
+    pub(super) async fn request(client: &Client) -> Result<Self, DaemonError> {
+        #[derive(Deserialize)]
+        struct Data {
+            forwarding: Box<RawValue>,
+        }
+        let data = request(client, "get_forwarding", Value::Null).await?;
+        let parsed = || {
+            let raw = serde_json::from_str::<Data>(data.get())?.forwarding;
+            let status = serde_json::from_str(raw.get())?;
+            Ok(Self { raw, status })
+        };
+        parsed().map_err(|_: serde_json::Error| DaemonError::Data("no state of forwarding"))
+    }
+}
+
+/// Sends a request, and again while the limiter refuses it, within the client's timeout.
+///
+/// # Errors
+/// [`DaemonError`].
+pub(super) async fn request(
+    client: &Client,
+    method: &str,
+    params: Value,
+) -> Result<Box<RawValue>, DaemonError> {
+    let end = Instant::now() + client.timeout();
+    loop {
+        match client.data(method, params.clone()).await {
+            Err(DaemonError::Refused(error))
+                if error == RATE_LIMITED && Instant::now() + RETRY_DELAY < end =>
+            {
+                sleep(RETRY_DELAY).await;
+            }
+            done => return done,
+        }
+    }
+}

@@ -1,0 +1,397 @@
+//! The state of forwarding, for people: records on disk, collectors, what is wrong.
+
+use super::validity::{both, has_expired, is_soon};
+use crate::error::Outcome;
+use crate::ui::age::ago_whole;
+use crate::ui::escape::escape;
+use crate::ui::line::{Line, Tone};
+use crate::ui::width::{pad, width};
+use crate::ui::wrap::wrapped;
+use pulse_forward::status::{
+    CollectorState, CollectorStatus, MessagesStatus, Status, StreamStatus, Trouble,
+};
+use std::time::Duration;
+
+/// The width of the names in front.
+const NAMES: usize = 14;
+
+const HEAD: [&str; 6] = [
+    "STREAM",
+    "COLLECTOR",
+    "STATE",
+    "QUEUE",
+    "LAST ACK",
+    "SPEAKS",
+];
+/// The column that has a colour.
+const STATE: usize = 2;
+
+/// What the operator has to do: something now, something soon, or nothing.
+pub(super) fn outcome(status: &Status, now: i64) -> Outcome {
+    let ends = &status.certificates;
+    let mut streams = status.streams.iter();
+    let mut collectors = status.streams.iter().flat_map(|stream| &stream.collectors);
+    if collectors.any(|collector| collector.trouble().is_some())
+        || streams.any(|stream| stream.keeps_segments.is_some())
+        || ends.error.is_some()
+        || has_expired(ends.own, now)
+        || has_expired(ends.authority, now)
+    {
+        Outcome::Finding
+    } else if is_soon(ends.own, now) || is_soon(ends.authority, now) {
+        Outcome::Unproven
+    } else {
+        Outcome::Fine
+    }
+}
+
+/// The lines, for a terminal of so many columns, or for a file or pipe.
+pub(super) fn overview(status: &Status, now: i64, columns: Option<usize>) -> Vec<Line> {
+    let mut lines = vec![on_disk(status), certificates(status, now)];
+    lines.extend(messages(status));
+    lines.push(Line::default());
+    lines.extend(table(status, now, columns));
+    lines.extend(troubles(status, now, columns));
+    lines.extend(kept_segments(status, columns));
+    lines
+}
+
+fn named(name: &str) -> Line {
+    Line::new(Tone::Faint, format!("{name:<NAMES$}"))
+}
+
+fn on_disk(status: &Status) -> Line {
+    // Daemons before 0.2 do not send the first.
+    let first = status.first_seq.max(1);
+    named("on disk").and(Tone::Plain, format!("records {first} to {}", status.seq))
+}
+
+fn certificates(status: &Status, now: i64) -> Line {
+    let ends = &status.certificates;
+    let line = named("certificates");
+    match &ends.error {
+        Some(error) => line.and(Tone::Bad, escape(error)),
+        None => line.append(both(ends.own, ends.authority, now)),
+    }
+}
+
+/// The daemon's own messages, where they are forwarded too.
+fn messages(status: &Status) -> impl Iterator<Item = Line> {
+    let is_one = status.streams.len() == 1;
+    status.streams.iter().filter_map(move |stream| {
+        let MessagesStatus { queue, dropped, .. } = stream.messages.as_ref()?;
+        let of = if is_one {
+            String::new()
+        } else {
+            format!("{}: ", escape(&stream.name))
+        };
+        let wait = match queue {
+            0 => "none of the daemon's own waits".to_owned(),
+            1 => "1 of the daemon's own waits".to_owned(),
+            count => format!("{count} of the daemon's own wait"),
+        };
+        let line = named("messages").and(Tone::Plain, of + &wait);
+        Some(match dropped {
+            0 => line,
+            count => line.and(
+                Tone::Warm,
+                format!("; {count} left out: no collector took them in time"),
+            ),
+        })
+    })
+}
+
+/// A collector's row, and the colour of its state.
+struct Row {
+    cells: [String; HEAD.len()],
+    tone: Tone,
+}
+
+fn table(status: &Status, now: i64, columns: Option<usize>) -> Vec<Line> {
+    let rows: Vec<Row> = status
+        .streams
+        .iter()
+        .flat_map(|stream| rows(stream, now, columns.is_none()))
+        .collect();
+    let widest = |column: usize| {
+        let cells = rows.iter().map(|row| row.cells[column].as_str());
+        cells.chain([HEAD[column]]).map(width).max().unwrap_or(0)
+    };
+    let mut widths: Vec<usize> = (0..HEAD.len()).map(widest).collect();
+    let total: usize = widths.iter().map(|width| width + 2).sum();
+    if columns.is_some_and(|columns| total > columns + 2) {
+        // The TLS parameters matter least.
+        widths.pop();
+    }
+    let head = widths.iter().zip(HEAD);
+    let head = head.map(|(width, name)| format!("{name:width$}  "));
+    let head = Line::new(Tone::Faint, head.collect::<String>());
+    let bodies = rows.iter().map(|row| row.line(&widths));
+    std::iter::once(head).chain(bodies).collect()
+}
+
+/// A row for each collector. Cells of the stream are in its first row only; on request they are
+/// in all, so that grep finds them.
+fn rows(stream: &StreamStatus, now: i64, is_repeated: bool) -> Vec<Row> {
+    let serves = stream.collectors.iter().any(CollectorStatus::is_up);
+    let row = |(place, collector): (usize, &CollectorStatus)| {
+        let of_stream = |text: String| {
+            if place == 0 || is_repeated {
+                text
+            } else {
+                String::new()
+            }
+        };
+        let (tone, state) = state(collector, serves);
+        Row {
+            cells: [
+                of_stream(escape(&stream.name)),
+                address(collector),
+                state.to_owned(),
+                of_stream(stream.queue.to_string()),
+                of_stream(last_ack(stream, now)),
+                speaks(collector),
+            ],
+            tone,
+        }
+    };
+    stream.collectors.iter().enumerate().map(row).collect()
+}
+
+impl Row {
+    fn line(&self, widths: &[usize]) -> Line {
+        let cells = self.cells.iter().zip(widths).enumerate();
+        cells.fold(Line::default(), |line, (column, (text, width))| {
+            let tone = if column == STATE {
+                self.tone
+            } else {
+                Tone::Plain
+            };
+            line.and(tone, pad(text, *width) + "  ")
+        })
+    }
+}
+
+fn state(collector: &CollectorStatus, serves: bool) -> (Tone, &'static str) {
+    match collector.state {
+        CollectorState::Up { .. } => (Tone::Good, "up"),
+        CollectorState::Down(_) => (Tone::Bad, "DOWN"),
+        CollectorState::Idle if serves => (Tone::Faint, "standby"),
+        CollectorState::Idle => (Tone::Warm, "connecting"),
+    }
+}
+
+/// A collector's name and port.
+pub(super) fn address(collector: &CollectorStatus) -> String {
+    format!("{}:{}", escape(&collector.name), collector.port)
+}
+
+fn last_ack(stream: &StreamStatus, now: i64) -> String {
+    match stream.last_ack {
+        None => "none yet".to_owned(),
+        Some(then) => format!("{} ago", since(then, now)),
+    }
+}
+
+fn speaks(collector: &CollectorStatus) -> String {
+    match &collector.state {
+        CollectorState::Up { tls } => format!("{}, {}", escape(&collector.protocol), escape(tls)),
+        _ => escape(&collector.protocol),
+    }
+}
+
+/// The time since then.
+fn since(then: u64, now: i64) -> String {
+    let now = u64::try_from(now).unwrap_or(0);
+    ago_whole(Duration::from_secs(now.saturating_sub(then)))
+}
+
+fn troubles(status: &Status, now: i64, columns: Option<usize>) -> Vec<Line> {
+    let collectors = status.streams.iter().flat_map(|stream| &stream.collectors);
+    collectors
+        .filter_map(|collector| Some((collector, collector.trouble()?)))
+        .flat_map(|(collector, trouble)| {
+            let since = since(trouble.since, now);
+            let head = format!(
+                "{} gets no records since {since}, step {}",
+                address(collector),
+                escape(&trouble.step)
+            );
+            [Line::default(), Line::new(Tone::Strong, head)]
+                .into_iter()
+                .chain(explained(trouble, columns))
+        })
+        .collect()
+}
+
+/// Old segments of the log that exceed a limit and cannot be removed.
+fn kept_segments(status: &Status, columns: Option<usize>) -> Vec<Line> {
+    let reasons = status.streams.iter().filter_map(|stream| {
+        let reason = stream.keeps_segments.as_ref()?;
+        let head = "old segments of the log stay, though they exceed its retention";
+        let lines = [Line::default(), Line::new(Tone::Strong, head)].into_iter();
+        Some(lines.chain(indented(Tone::Warm, &escape(reason), columns)))
+    });
+    reasons.flatten().collect()
+}
+
+/// What is wrong, and the remedy.
+pub(super) fn explained(trouble: &Trouble, columns: Option<usize>) -> Vec<Line> {
+    let error = indented(Tone::Bad, &escape(&trouble.error), columns);
+    let remedy = format!("what to do: {}", escape(&trouble.remedy));
+    error
+        .into_iter()
+        .chain(indented(Tone::Plain, &remedy, columns))
+        .collect()
+}
+
+fn indented(tone: Tone, text: &str, columns: Option<usize>) -> Vec<Line> {
+    let room = columns.map(|columns| columns.saturating_sub(2));
+    let parts = wrapped(text, room).into_iter();
+    parts
+        .map(|part| Line::plain("  ").and(tone, part))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pulse_forward::status::Certificates;
+
+    const DAY: i64 = 86_400;
+    const NOW: i64 = 100 * DAY;
+
+    fn collector(name: &str) -> CollectorStatus {
+        CollectorStatus {
+            name: name.to_owned(),
+            port: 6514,
+            protocol: "relp".to_owned(),
+            ..CollectorStatus::default()
+        }
+    }
+
+    fn site() -> Status {
+        let trouble = Trouble {
+            step: "tcp".to_owned(),
+            error: "cannot connect: refused".to_owned(),
+            remedy: "start it".to_owned(),
+            since: 100 * 86_400 - 300,
+        };
+        let down = CollectorStatus {
+            state: CollectorState::Down(trouble),
+            ..collector("first.example")
+        };
+        let up = CollectorStatus {
+            state: CollectorState::Up {
+                tls: "TLS 1.3, X25519".to_owned(),
+            },
+            ..collector("second.example")
+        };
+        Status {
+            seq: 1204,
+            first_seq: 1,
+            streams: vec![StreamStatus {
+                name: "failover".to_owned(),
+                queue: 12,
+                last_ack: Some(100 * 86_400 - 3),
+                messages: Some(MessagesStatus {
+                    queue: 2,
+                    dropped: 3,
+                    ..MessagesStatus::default()
+                }),
+                collectors: vec![down, up, collector("third.example")],
+                ..StreamStatus::default()
+            }],
+            certificates: Certificates {
+                own: Some(NOW + 40 * DAY),
+                authority: Some(NOW + 5 * DAY),
+                error: None,
+            },
+        }
+    }
+
+    fn drawn(status: &Status, columns: Option<usize>) -> String {
+        let lines = overview(status, NOW, columns);
+        let lines: Vec<String> = lines.iter().map(|line| line.render(false)).collect();
+        format!("\n{}\n", lines.join("\n"))
+    }
+
+    #[test]
+    fn the_overview_has_state_and_remedy() {
+        let expected = "
+on disk       records 1 to 1204
+certificates  ours good for 40 days, the authority's expires in 5 days: renew it
+messages      2 of the daemon's own wait; 3 left out: no collector took them in time
+
+STREAM    COLLECTOR            STATE    QUEUE  LAST ACK  SPEAKS
+failover  first.example:6514   DOWN     12     3 s ago   relp
+          second.example:6514  up                        relp, TLS 1.3, X25519
+          third.example:6514   standby                   relp
+
+first.example:6514 gets no records since 5 min, step tcp
+  cannot connect: refused
+  what to do: start it
+";
+        assert_eq!(drawn(&site(), Some(80)), expected);
+    }
+
+    #[test]
+    fn a_narrow_terminal_drops_a_column() {
+        let text = drawn(&site(), Some(60));
+        assert!(text.contains("LAST ACK\n"), "{text}");
+        assert!(
+            text.lines()
+                .skip(5)
+                .take(4)
+                .all(|l| l.chars().count() <= 60)
+        );
+    }
+
+    #[test]
+    fn a_pipe_gets_whole_lines() {
+        let text = drawn(&site(), None);
+        assert!(
+            text.contains("\nfailover  third.example:6514   standby  12 "),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn the_outcome_is_the_worst_state() {
+        assert_eq!(outcome(&site(), NOW), Outcome::Finding);
+        let mut status = site();
+        status.streams[0].collectors[0].state = CollectorState::Idle;
+        assert_eq!(outcome(&status, NOW), Outcome::Unproven);
+        assert_eq!(outcome(&status, NOW - 90 * DAY), Outcome::Fine);
+        assert_eq!(outcome(&status, NOW + 6 * DAY), Outcome::Finding);
+        status.certificates.error = Some("x".to_owned());
+        assert_eq!(outcome(&status, NOW), Outcome::Finding);
+        assert!(drawn(&status, None).contains("certificates  x\n"));
+    }
+
+    #[test]
+    fn kept_segments_are_named() {
+        let mut status = site();
+        status.first_seq = 900;
+        let reason = "stream failover speaks syslog: set retain_unacknowledged = true";
+        status.streams[0].keeps_segments = Some(reason.to_owned());
+        status.streams[0].collectors[0].state = CollectorState::Idle;
+        assert_eq!(outcome(&status, NOW), Outcome::Finding);
+        let text = drawn(&status, None);
+        assert!(text.contains("records 900 to 1204"), "{text}");
+        assert!(
+            text.ends_with(&format!("retention\n  {reason}\n")),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn control_characters_are_escaped() {
+        let mut status = site();
+        let CollectorState::Down(trouble) = &mut status.streams[0].collectors[0].state else {
+            panic!("it is down");
+        };
+        trouble.error = "\u{1b}[2J".to_owned();
+        assert!(drawn(&status, None).contains("  \\u{1b}[2J\n"));
+    }
+}

@@ -1,0 +1,53 @@
+//! `forward status`: the daemon's state of forwarding.
+
+use super::data::Forwarding;
+use super::overview::{outcome, overview};
+use super::validity::now;
+use crate::client::DaemonOptions;
+use crate::error::CommandResult;
+use crate::runtime::block_on;
+use crate::ui::screen::{ColorOption, Screen};
+use clap::Args;
+
+/// Show whether collectors have the audit log, and what to do if not
+///
+/// Asks the daemon. A stream sends to the first collector that accepts records (mode
+/// "failover"), or to one collector (mode "all"). Its queue is what is on disk and not
+/// acknowledged.
+///
+/// The exit code is 1 when a collector gets no records, a certificate has expired or
+/// cannot be read, or old segments cannot be removed; 3 when a certificate expires in
+/// less than 30 days.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pulse-sensorctl forward status
+  pulse-sensorctl forward status --json | jq '.forwarding.streams[].queue'
+  watch -n 10 pulse-sensorctl forward status")]
+pub(crate) struct Options {
+    /// Print the daemon's data as JSON
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    color: ColorOption,
+
+    #[command(flatten)]
+    daemon: DaemonOptions,
+}
+
+/// Carries the command out.
+///
+/// # Errors
+/// Those of the daemon and of stdout.
+pub(super) fn run(options: Options) -> CommandResult {
+    let mut screen = Screen::new(options.color);
+    let data = block_on(Forwarding::request(&options.daemon.client()))?;
+    let now = now();
+    if options.json {
+        screen.print_json(&data)?;
+    } else {
+        screen.print(&overview(&data.status, now, screen.columns()))?;
+    }
+    Ok(outcome(&data.status, now))
+}

@@ -1,0 +1,292 @@
+//! `forward test`: a connection to each collector, step by step, as the daemon makes it.
+
+use super::steps::Steps;
+use super::validity::{both, now};
+use crate::client::{NOT_FORWARDING, NOT_FORWARDING_REMEDY};
+use crate::config::{ConfigOption, host_name};
+use crate::error::{CommandError, CommandResult, ErrorCode, Outcome, file_remedy};
+use crate::runtime::block_on;
+use crate::ui::line::{Line, Tone};
+use crate::ui::screen::{ColorOption, OutputError, Screen};
+use clap::Args;
+use pulse_audit::LogReader;
+use pulse_core::config::Config;
+use pulse_core::config::forward::{Collector, Protocol};
+use pulse_core::nodes::hosts::Hosts;
+use pulse_core::nodes::name::NodeName;
+use pulse_core::trust::Demand;
+use pulse_forward::credentials;
+use pulse_forward::message::RecordMessages;
+use pulse_forward::problem::Problem;
+use pulse_forward::route::{Connection, Lookup, Route, RouteStep, Step};
+use pulse_trust::Refused;
+use serde_json::{Value, json};
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The largest part of `/etc/hosts` that is read, as by the daemon.
+const MAX_HOSTS_BYTES: usize = 1 << 20;
+
+/// Test the connection to each collector, step by step, with one record
+///
+/// Reads the daemon's configuration, certificates and audit log; no daemon needs to run.
+/// The steps are certificates, name, tcp, tls, open and records. Of a step that fails, the
+/// cause and the remedy are shown.
+///
+/// The record is the log's first one, unchanged. A collector that has it already gets a
+/// copy, which does no harm: it has the same "seq". Any other message would be a line in
+/// the collector's file that is no record.
+///
+/// Run it as the daemon's user, which must be able to read all of that. Restrictions by
+/// the daemon's own confinement are seen by "forward status" only. The exit code is 1 when
+/// a step failed.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pulse-sensorctl forward test
+  pulse-sensorctl forward test --collector logs.example.org
+  runuser -u pulse-sensor-proxy -- pulse-sensorctl forward test
+  pulse-sensorctl forward test --json | jq '.collectors[] | select(.problem)'")]
+pub(crate) struct Options {
+    /// Only this collector of the configuration [all of them]
+    #[arg(long, value_name = "NAME", value_parser = NodeName::parse)]
+    collector: Option<NodeName>,
+
+    #[command(flatten)]
+    config: ConfigOption,
+
+    /// Print every step as JSON
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    color: ColorOption,
+}
+
+/// Why no collector can be tried.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    /// There is no collector in the configuration.
+    #[error("{NOT_FORWARDING}")]
+    NotForwarding,
+    /// There is none of this name.
+    #[error("there is no collector \"{name}\" in the configuration, but {known}")]
+    NoCollector { name: NodeName, known: String },
+    /// The audit log cannot be read.
+    #[error("{}", path.display())]
+    Log { path: PathBuf, source: io::Error },
+}
+
+impl CommandError for Error {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::NotForwarding => ErrorCode::Config,
+            Self::NoCollector { .. } => ErrorCode::Usage,
+            Self::Log { .. } => ErrorCode::CannotRead,
+        }
+    }
+
+    fn remedy(&self) -> Option<Cow<'static, str>> {
+        match self {
+            Self::NotForwarding => Some(NOT_FORWARDING_REMEDY.into()),
+            Self::NoCollector { .. } => None,
+            Self::Log { source, .. } => file_remedy(source),
+        }
+    }
+}
+
+/// The record that is sent.
+struct FirstRecord {
+    seq: u64,
+    message: Vec<u8>,
+}
+
+/// Carries the command out.
+///
+/// # Errors
+/// When there is no collector to try, or the log cannot be read.
+pub(super) fn run(options: &Options) -> CommandResult {
+    let mut screen = Screen::new(options.color);
+    let config = options.config.read()?;
+    let collectors = chosen(&config, options.collector.as_ref())?;
+    let directory = config.audit.directory();
+    let first = first(directory).map_err(|source| Error::Log {
+        path: directory.to_owned(),
+        source,
+    })?;
+    block_on(async {
+        let mut results = Vec::new();
+        let mut is_well = true;
+        for collector in collectors {
+            let shown = (!options.json).then_some(&mut screen);
+            let (result, is_complete) = attempt(&config, collector, first.as_ref(), shown).await?;
+            results.push(result);
+            is_well &= is_complete;
+        }
+        if options.json {
+            screen.print_json(&json!({ "collectors": results }))?;
+        }
+        Ok::<_, OutputError>(Outcome::fine_if(is_well))
+    })
+}
+
+/// The collector of this name; without a name all.
+fn chosen<'a>(config: &'a Config, name: Option<&NodeName>) -> Result<Vec<&'a Collector>, Error> {
+    let all = &config.forward.collectors;
+    if all.is_empty() {
+        return Err(Error::NotForwarding);
+    }
+    let Some(name) = name else {
+        return Ok(all.iter().collect());
+    };
+    match all.iter().find(|collector| collector.name == *name) {
+        Some(collector) => Ok(vec![collector]),
+        None => {
+            let known: Vec<&str> = all.iter().map(|one| one.name.as_str()).collect();
+            Err(Error::NoCollector {
+                name: name.clone(),
+                known: known.join(", "),
+            })
+        }
+    }
+}
+
+/// The message of the log's first record, if there is one.
+fn first(directory: &Path) -> io::Result<Option<FirstRecord>> {
+    let mut reader = LogReader::from(directory, 1);
+    let record = match reader.next(u64::MAX) {
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        record => record?,
+    };
+    Ok(record.map(|record| {
+        let mut message = Vec::new();
+        RecordMessages::new(&host_name()).write(&mut message, &record);
+        let seq = record.head.seq;
+        FirstRecord { seq, message }
+    }))
+}
+
+/// The result for programs, and whether every step completed.
+async fn attempt(
+    config: &Config,
+    collector: &Collector,
+    first: Option<&FirstRecord>,
+    screen: Option<&mut Screen>,
+) -> Result<(Value, bool), OutputError> {
+    let mut steps = Steps::new(screen);
+    steps.begin(collector);
+    let steps = RefCell::new(steps);
+    if let Err(problem) = connect_and_send(config, collector, first, &steps).await {
+        steps.borrow_mut().fail(&problem);
+    }
+    steps.into_inner().end(collector)
+}
+
+async fn connect_and_send(
+    config: &Config,
+    collector: &Collector,
+    first: Option<&FirstRecord>,
+    steps: &RefCell<Steps<'_>>,
+) -> Result<(), Problem> {
+    let complete = |step, detail: Line| steps.borrow_mut().complete(step, detail);
+    let mut connection = open(config, collector, steps).await?;
+    let Some(first) = first else {
+        let nothing = "nothing was sent: there is no record in the audit log yet";
+        complete("records", Line::new(Tone::Warm, nothing));
+        connection.close().await;
+        return Ok(());
+    };
+    let sent = send(&mut connection, collector.protocol, first).await?;
+    complete("records", Line::plain(sent));
+    connection.close().await;
+    Ok(())
+}
+
+/// Connects. With TLS 1.3 a collector refuses our certificate after the handshake, so the step
+/// `tls` is complete only when the collector has sent something.
+async fn open(
+    config: &Config,
+    collector: &Collector,
+    steps: &RefCell<Steps<'_>>,
+) -> Result<Connection, Problem> {
+    let complete = |step, detail: Line| steps.borrow_mut().complete(step, detail);
+    let had_handshake = Cell::new(false);
+    let ends = Cell::new((None, None));
+    let route = Route::new(&config.forward, collector, &lookup());
+    let opened = route
+        .open(
+            |step| match step {
+                RouteStep::Certificates => {
+                    let (own, authority) = ends.get();
+                    complete("certificates", both(own, authority, now()));
+                }
+                RouteStep::Address(address) => {
+                    complete("name", Line::plain(named(collector, address)))
+                }
+                RouteStep::Connection(Step::Tcp) => complete("tcp", Line::plain("connected")),
+                RouteStep::Connection(Step::Tls) => had_handshake.set(true),
+                RouteStep::Connection(_) => (),
+            },
+            |identity| ends.set(credentials::expiry(identity)),
+        )
+        .await;
+    match opened {
+        Ok(connection) => {
+            let agreed = connection.tls_parameters().map(|agreed| agreed.to_string());
+            complete("tls", Line::plain(agreed.unwrap_or_default()));
+            if collector.protocol == Protocol::Relp {
+                complete("open", Line::plain("the collector speaks RELP"));
+            }
+            Ok(connection)
+        }
+        Err(problem) => {
+            if had_handshake.get() && problem.step() != "tls" {
+                complete("tls", Line::plain("the collector's certificate is good"));
+            }
+            Err(problem)
+        }
+    }
+}
+
+/// The collector's address, and the source that names it.
+fn named(collector: &Collector, address: SocketAddr) -> String {
+    let source = match collector.address {
+        Some(_) => "the configuration",
+        None => "/etc/hosts",
+    };
+    format!("{address}, says {source}")
+}
+
+async fn send(
+    connection: &mut Connection,
+    protocol: Protocol,
+    first: &FirstRecord,
+) -> Result<String, Problem> {
+    let seq = first.seq;
+    // One message always fits a new session.
+    connection.give(1, &first.message);
+    connection.flush().await?;
+    if protocol == Protocol::Syslog {
+        return Ok(format!(
+            "record {seq} was sent; syslog acknowledges nothing: look for it in the collector's file"
+        ));
+    }
+    while connection.acknowledged().await? < 1 {}
+    Ok(format!("record {seq} was acknowledged"))
+}
+
+/// The daemon's way to look up names.
+fn lookup() -> Lookup {
+    Arc::new(|name| {
+        let path = Path::new("/etc/hosts");
+        let hosts = match pulse_trust::read_beginning(path, Demand::Unwritable, MAX_HOSTS_BYTES) {
+            Err(Refused::Untrusted(untrusted)) => return Err(untrusted.to_string()),
+            hosts => hosts.unwrap_or_default(),
+        };
+        Ok(Hosts::parse(hosts).lookup(name))
+    })
+}

@@ -1,0 +1,98 @@
+//! `status`: is the daemon running, and what may this user do.
+
+use crate::client::{Client, DaemonError, DaemonOptions};
+use crate::error::{CommandResult, Outcome};
+use crate::runtime::block_on;
+use crate::ui::escape::escape;
+use crate::ui::line::{Line, Tone};
+use crate::ui::screen::{ColorOption, Screen};
+use clap::Args;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Show the daemon's version, its key and what you may do
+///
+/// Asks the daemon. Its capabilities are "read", for temperatures, and "admin", for
+/// forwarding.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pulse-sensorctl status
+  pulse-sensorctl status --json | jq -r .public_key")]
+pub(crate) struct Options {
+    /// Print the daemon's data as JSON
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    color: ColorOption,
+
+    #[command(flatten)]
+    daemon: DaemonOptions,
+}
+
+/// Carries the command out.
+///
+/// # Errors
+/// Those of the daemon and of stdout.
+pub(super) fn run(options: Options) -> CommandResult {
+    let mut screen = Screen::new(options.color);
+    let status = block_on(Status::request(&options.daemon.client()))?;
+    if options.json {
+        screen.print_json(&status)?;
+    } else {
+        screen.print(&status.lines())?;
+    }
+    Ok(Outcome::Fine)
+}
+
+/// The data of `get_status`.
+#[derive(Deserialize, Serialize)]
+pub(super) struct Status {
+    /// The socket that answered.
+    #[serde(skip_deserializing)]
+    socket: String,
+    // In JSON output, "version" is the output's.
+    #[serde(default, rename(deserialize = "version"))]
+    daemon_version: String,
+    #[serde(default)]
+    pub(super) public_key: String,
+    #[serde(default)]
+    ssh_dir: String,
+    #[serde(default)]
+    capabilities: Vec<String>,
+}
+
+impl Status {
+    /// Requests it.
+    ///
+    /// # Errors
+    /// [`DaemonError`].
+    pub(super) async fn request(client: &Client) -> Result<Self, DaemonError> {
+        let response = client.ask("get_status", Value::Null).await?;
+        let data = response.outcome.map_err(DaemonError::Refused)?;
+        let status: Self =
+            serde_json::from_str(data.get()).map_err(|_| DaemonError::Data("no status"))?;
+        Ok(Self {
+            socket: response.socket.display().to_string(),
+            ..status
+        })
+    }
+
+    fn lines(&self) -> Vec<Line> {
+        [
+            (
+                "daemon",
+                format!("pulse-sensor-proxy {}", self.daemon_version),
+            ),
+            ("socket", self.socket.clone()),
+            ("you may", self.capabilities.join(", ")),
+            ("ssh dir", self.ssh_dir.clone()),
+            ("public key", self.public_key.clone()),
+        ]
+        .map(|(name, value)| {
+            Line::new(Tone::Faint, format!("{name:<12}")).and(Tone::Plain, escape(&value))
+        })
+        .into()
+    }
+}

@@ -1,0 +1,214 @@
+//! Temperatures compared to limits: the sensor's own, and usual ones where it has none.
+
+use pulse_sensors::document::{Chip, Feature};
+
+/// The kind of component that a temperature is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Processor,
+    Disk,
+    /// A component without usual limits.
+    Other,
+}
+
+/// Drivers of processors' own sensors.
+const PROCESSORS: [&str; 7] = [
+    "coretemp",
+    "cpu_thermal",
+    "k10temp",
+    "k8temp",
+    "via_cputemp",
+    "x86_pkg_temp",
+    "zenpower",
+];
+
+/// Drivers of disks' own sensors.
+const DISKS: [&str; 2] = ["drivetemp", "nvme"];
+
+/// No sensor has a limit above this, in °C: chips report such values for limits that are not
+/// set.
+const HIGHEST_LIMIT: f64 = 250.0;
+
+impl Kind {
+    /// The kind of component that a chip measures, by its driver.
+    pub(super) fn of(chip: &Chip) -> Self {
+        match driver(chip) {
+            driver if PROCESSORS.contains(&driver) => Self::Processor,
+            driver if DISKS.contains(&driver) => Self::Disk,
+            _ => Self::Other,
+        }
+    }
+
+    /// The limits of sensors that have none of their own, in °C.
+    fn usual(self) -> Limits {
+        let (max, critical) = match self {
+            Self::Processor => (70.0, 85.0),
+            Self::Disk => (50.0, 60.0),
+            Self::Other => return Limits::default(),
+        };
+        Limits {
+            max: Some(max),
+            critical: Some(critical),
+        }
+    }
+}
+
+/// The chip's name up to its bus: `coretemp` of `coretemp-isa-0000`.
+pub(super) fn driver(chip: &Chip) -> &str {
+    chip.name.split('-').next().unwrap_or_default()
+}
+
+/// The temperatures of a sensor that should not be reached, in °C.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Limits {
+    pub(super) max: Option<f64>,
+    pub(super) critical: Option<f64>,
+}
+
+impl Limits {
+    /// A sensor's own. Chips report 0, or a value that cannot be, for one that is not set.
+    pub(super) fn of(feature: &Feature) -> Self {
+        let limit = |suffix: &str| {
+            let named = feature
+                .values
+                .iter()
+                .find(|(name, _)| name.ends_with(suffix));
+            named
+                .map(|(_, value)| *value)
+                .filter(|value| *value > 0.0 && *value <= HIGHEST_LIMIT)
+        };
+        Self {
+            max: limit("_max"),
+            critical: limit("_crit"),
+        }
+    }
+
+    /// The lower of each.
+    pub(super) fn stricter(self, other: Self) -> Self {
+        let lower = |a: Option<f64>, b: Option<f64>| match (a, b) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        Self {
+            max: lower(self.max, other.max),
+            critical: lower(self.critical, other.critical),
+        }
+    }
+
+    /// Own limits, and the usual ones for what is missing, unless they contradict
+    /// the own: a sensor that is critical at 65 °C is not warm at 70 °C only.
+    fn or_usual(self, kind: Kind) -> Self {
+        let usual = kind.usual();
+        let below = |limit: &f64| self.critical.is_none_or(|critical| *limit < critical);
+        let above = |limit: &f64| self.max.is_none_or(|max| *limit > max);
+        Self {
+            max: self.max.or(usual.max.filter(below)),
+            critical: self.critical.or(usual.critical.filter(above)),
+        }
+    }
+}
+
+/// A temperature compared to its limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Heat {
+    /// There are no limits.
+    Unknown,
+    Normal,
+    /// At the maximum or above.
+    Warm,
+    /// At the critical limit or above.
+    Critical,
+}
+
+impl Heat {
+    /// Judges a temperature in °C.
+    pub(super) fn judge(degrees: f64, own: Limits, kind: Kind) -> Self {
+        let Limits { max, critical } = own.or_usual(kind);
+        let reached = |limit: Option<f64>| limit.is_some_and(|limit| degrees >= limit);
+        if reached(critical) {
+            Self::Critical
+        } else if reached(max) {
+            Self::Warm
+        } else if max.or(critical).is_some() {
+            Self::Normal
+        } else {
+            Self::Unknown
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits(values: &[(&str, f64)]) -> Limits {
+        let values = values.iter().map(|(n, v)| ((*n).into(), *v)).collect();
+        Limits::of(&Feature {
+            label: "".into(),
+            values,
+        })
+    }
+
+    fn judged(own: Limits, kind: Kind, degrees: &[f64]) -> Vec<Heat> {
+        let judge = |degrees: &f64| Heat::judge(*degrees, own, kind);
+        degrees.iter().map(judge).collect()
+    }
+
+    use Heat::{Critical, Normal, Unknown, Warm};
+
+    #[test]
+    fn own_limits() {
+        let own = limits(&[
+            ("temp1_input", 50.0),
+            ("temp1_max", 84.0),
+            ("temp1_crit", 94.0),
+        ]);
+        let degrees = [69.9, 83.9, 84.0, 93.9, 94.0];
+        let heat = [Normal, Normal, Warm, Warm, Critical];
+        assert_eq!(judged(own, Kind::Processor, &degrees), heat);
+    }
+
+    #[test]
+    fn usual_limits_are_the_default() {
+        let none = Limits::default();
+        let heat = [Normal, Warm, Critical];
+        assert_eq!(judged(none, Kind::Processor, &[69.9, 70.0, 85.0]), heat);
+        assert_eq!(judged(none, Kind::Disk, &[49.0, 50.0, 60.0]), heat);
+        assert_eq!(
+            judged(none, Kind::Other, &[20.0, 120.0]),
+            [Unknown, Unknown]
+        );
+    }
+
+    #[test]
+    fn own_limits_override_usual_ones() {
+        let only = |name| limits(&[name]);
+        let hardy = only(("temp1_max", 100.0));
+        assert_eq!(
+            judged(hardy, Kind::Processor, &[99.0, 130.0]),
+            [Normal, Warm]
+        );
+        let tender = only(("temp1_crit", 65.0));
+        assert_eq!(
+            judged(tender, Kind::Processor, &[64.0, 65.0]),
+            [Normal, Critical]
+        );
+        let board = only(("temp1_crit", 110.0));
+        assert_eq!(
+            judged(board, Kind::Processor, &[60.0, 75.0]),
+            [Normal, Warm]
+        );
+    }
+
+    #[test]
+    fn unset_limits_are_none() {
+        let unset = [("temp1_max", 0.0), ("temp1_crit", -273.15)];
+        assert_eq!(limits(&unset), Limits::default());
+        let absurd = [
+            ("temp1_max", 65261.85),
+            ("temp1_lcrit", 5.0),
+            ("temp1_crit_alarm", 1.0),
+        ];
+        assert_eq!(limits(&absurd), Limits::default());
+    }
+}

@@ -1,0 +1,219 @@
+//! `temps`: the temperatures of nodes, once or repeatedly.
+//!
+//! | module | subject |
+//! |---|---|
+//! | `reading` | the daemon's data, parsed |
+//! | `rows`, `heat` | the temperatures worth a row, and how they compare to their limits |
+//! | `table` | the rows as a table |
+
+mod heat;
+mod reading;
+mod rows;
+mod table;
+
+use crate::client::{Client, DaemonError, DaemonOptions, seconds};
+use crate::error::{CommandResult, Outcome};
+use crate::runtime::{Signals, block_on};
+use crate::ui::line::{Line, Tone};
+use crate::ui::report::{report, sentence};
+use crate::ui::screen::{ColorOption, OutputError, Screen};
+use crate::ui::wrap::wrapped;
+use clap::Args;
+use pulse_core::nodes::name::NodeName;
+use reading::NodeReading;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use std::time::Duration;
+use table::{Style, table};
+use tokio::time::MissedTickBehavior;
+
+/// The limiter allows one reading per node in this many seconds.
+const WATCH_INTERVAL: &str = "5";
+
+/// Show the temperatures of nodes
+///
+/// One line for each processor, chip and disk. A "!" marks what is at its own
+/// "max" or above, "!!" what is at "crit". Where a sensor has no limits, 70 and
+/// 85 °C count for processors, 50 and 60 °C for disks.
+///
+/// The exit code is 1 when a node could not be read.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pulse-sensorctl temps                 every node that may be read
+  pulse-sensorctl temps pve1 pve2       these nodes
+  pulse-sensorctl temps pve1 --all      every sensor that pve1 has
+  pulse-sensorctl temps --watch         again every 5 seconds, until Ctrl-C
+  pulse-sensorctl temps --json | jq -r '.nodes[] | select(.error) | .error'")]
+pub(crate) struct Options {
+    /// The nodes; all that may be read when none is given
+    #[arg(value_name = "NODE", value_parser = NodeName::parse)]
+    nodes: Vec<NodeName>,
+
+    /// Show every sensor, not the summary
+    #[arg(long, short)]
+    all: bool,
+
+    /// Print the daemon's data as JSON, one line a reading
+    #[arg(long, conflicts_with = "all")]
+    json: bool,
+
+    /// Read again every so many seconds [5 when none are given]
+    ///
+    /// The daemon gives each caller one reading per node every 5 seconds unless
+    /// its configuration says otherwise, so a smaller number mostly shows refusals.
+    #[arg(
+        long,
+        short,
+        value_name = "SECONDS",
+        num_args = 0..=1,
+        default_missing_value = WATCH_INTERVAL,
+        value_parser = watch_seconds
+    )]
+    watch: Option<Duration>,
+
+    #[command(flatten)]
+    color: ColorOption,
+
+    #[command(flatten)]
+    daemon: DaemonOptions,
+}
+
+fn watch_seconds(text: &str) -> Result<Duration, String> {
+    seconds(text).map_err(|problem| format!("{problem}; nodes are named before --watch"))
+}
+
+/// Carries the command out.
+///
+/// # Errors
+/// Those of the daemon and of stdout. `--watch` shows those of the daemon and goes on.
+pub(super) fn run(options: Options) -> CommandResult {
+    let mut view = View {
+        screen: Screen::new(options.color),
+        is_json: options.json,
+        all: options.all,
+    };
+    let client = options.daemon.client();
+    block_on(async {
+        let Some(interval) = options.watch else {
+            let temperatures = Temperatures::request(&client, &options.nodes).await?;
+            view.print(&temperatures)?;
+            return CommandResult::Ok(Outcome::fine_if(!temperatures.has_errors()));
+        };
+        let mut signals = Signals::new()?;
+        tokio::select! {
+            biased;
+            () = signals.received() => Ok(Outcome::Fine),
+            error = watch(&client, &mut view, &options.nodes, interval) => Err(error.into()),
+        }
+    })
+}
+
+/// Reads again and again, until the result cannot be written any more.
+async fn watch(
+    client: &Client,
+    view: &mut View,
+    nodes: &[NodeName],
+    interval: Duration,
+) -> OutputError {
+    let mut ticks = tokio::time::interval(interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let temperatures = Temperatures::request(client, nodes).await;
+        if let Err(error) = view.redraw(&temperatures, interval) {
+            return error;
+        }
+    }
+}
+
+/// The output as the options ask for it.
+struct View {
+    screen: Screen,
+    is_json: bool,
+    /// Every sensor, not the summary.
+    all: bool,
+}
+
+impl View {
+    fn print(&mut self, temperatures: &Temperatures) -> Result<(), OutputError> {
+        if self.is_json {
+            self.screen.print_json(temperatures)
+        } else {
+            let lines = self.lines(temperatures);
+            self.screen.print(&lines)
+        }
+    }
+
+    fn redraw(
+        &mut self,
+        temperatures: &Result<Temperatures, DaemonError>,
+        interval: Duration,
+    ) -> Result<(), OutputError> {
+        let mut lines = match temperatures {
+            Ok(temperatures) if self.is_json => return self.screen.print_json(temperatures),
+            Err(error) if self.is_json => {
+                report(error, true);
+                return Ok(());
+            }
+            Ok(temperatures) => self.lines(temperatures),
+            Err(error) => wrapped(&sentence(error), self.screen.columns())
+                .into_iter()
+                .map(|text| Line::new(Tone::Bad, text))
+                .collect(),
+        };
+        if self.screen.is_terminal() {
+            let note = format!("again every {} s; Ctrl-C ends", interval.as_secs_f64());
+            lines.extend([Line::default(), Line::new(Tone::Faint, note)]);
+        }
+        self.screen.redraw(&lines)
+    }
+
+    fn lines(&self, temperatures: &Temperatures) -> Vec<Line> {
+        let columns = self.screen.columns();
+        if temperatures.nodes.is_empty() {
+            let text = "No node may be read yet: add some to allowed_nodes in the daemon's \
+                        configuration.";
+            return wrapped(text, columns)
+                .into_iter()
+                .map(Line::plain)
+                .collect();
+        }
+        let all = self.all;
+        table(&temperatures.nodes, Style { all, columns })
+    }
+}
+
+/// The data of `get_temperatures`.
+#[derive(Serialize)]
+struct Temperatures {
+    /// The nodes, as the daemon sent them: JSON output keeps the digits of numbers.
+    #[serde(rename = "nodes")]
+    raw: Box<RawValue>,
+    /// The nodes, in the daemon's order.
+    #[serde(skip)]
+    nodes: Vec<NodeReading>,
+}
+
+impl Temperatures {
+    /// Requests these nodes, or all that may be read.
+    ///
+    /// # Errors
+    /// [`DaemonError`].
+    async fn request(client: &Client, nodes: &[NodeName]) -> Result<Self, DaemonError> {
+        let names: Vec<&str> = nodes.iter().map(NodeName::as_str).collect();
+        let params = if names.is_empty() {
+            Value::Null
+        } else {
+            json!({ "nodes": names })
+        };
+        let data = client.data("get_temperatures", params).await?;
+        let (raw, nodes) = reading::parse(&data).map_err(DaemonError::Data)?;
+        Ok(Self { raw, nodes })
+    }
+
+    fn has_errors(&self) -> bool {
+        self.nodes.iter().any(|node| node.outcome.is_err())
+    }
+}

@@ -1,0 +1,112 @@
+//! The data of `get_temperatures`, parsed.
+
+use pulse_sensors::document::{self, Document};
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// One node's part of the data.
+#[derive(Debug, PartialEq)]
+pub(super) struct NodeReading {
+    /// The node, as the daemon shows it.
+    pub(super) node: String,
+    /// Its sample, or the text of its error.
+    pub(super) outcome: Result<Sample, String>,
+}
+
+/// A node's temperatures.
+#[derive(Debug, PartialEq)]
+pub(super) struct Sample {
+    pub(super) document: Document,
+    /// Its age.
+    pub(super) age: Duration,
+}
+
+type Members = BTreeMap<String, Box<RawValue>>;
+
+/// The list of nodes, as the daemon sent it and parsed, in the daemon's order.
+///
+/// # Errors
+/// What is not as the protocol says.
+pub(super) fn parse(data: &RawValue) -> Result<(Box<RawValue>, Vec<NodeReading>), &'static str> {
+    let mut data: Members = serde_json::from_str(data.get()).map_err(|_| "no object")?;
+    let raw = data.remove("nodes").ok_or("\"nodes\" is missing")?;
+    let nodes: Vec<Members> =
+        serde_json::from_str(raw.get()).map_err(|_| "\"nodes\" is no list of objects")?;
+    let nodes = nodes
+        .iter()
+        .map(NodeReading::parse)
+        .collect::<Result<_, _>>()?;
+    Ok((raw, nodes))
+}
+
+impl NodeReading {
+    fn parse(members: &Members) -> Result<Self, &'static str> {
+        let node = text(members, "node").ok_or("a node without its name")?;
+        let age = members.get("age_ms").map(AsRef::as_ref);
+        let outcome = match members.get("temperature") {
+            Some(temperature) => Sample::parse(temperature, age),
+            None => Err(text(members, "error").ok_or("a node without temperature or error")?),
+        };
+        Ok(Self { node, outcome })
+    }
+}
+
+impl Sample {
+    fn parse(document: &RawValue, age: Option<&RawValue>) -> Result<Self, String> {
+        let reading = document::read(document.get().as_bytes());
+        let age: u64 = age
+            .and_then(|age| serde_json::from_str(age.get()).ok())
+            .unwrap_or(0);
+        Ok(Self {
+            document: reading.map_err(|error| error.to_string())?.document,
+            age: Duration::from_millis(age),
+        })
+    }
+}
+
+fn text(members: &Members, name: &str) -> Option<String> {
+    serde_json::from_str(members.get(name)?.get()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Result<Vec<NodeReading>, &'static str> {
+        let data = RawValue::from_string(text.to_owned()).unwrap();
+        parse(&data).map(|(_, nodes)| nodes)
+    }
+
+    #[test]
+    fn a_node_has_a_sample_or_an_error() {
+        let text = r#"{"nodes":[
+            {"node":"b","temperature":{"sensors":{"z-isa-0":{"t":{"temp1_input":41.5}}},"smart":[]},"age_ms":250},
+            {"node":"a","error":"node \"a\" did not answer in time"}]}"#;
+        let nodes = parsed(text).unwrap();
+        let sample = nodes[0].outcome.as_ref().unwrap();
+        assert_eq!(sample.age, Duration::from_millis(250));
+        assert_eq!(sample.document.chips[0].features[0].input(), Some(41.5));
+        assert_eq!(
+            nodes[1].outcome.as_ref().unwrap_err(),
+            "node \"a\" did not answer in time"
+        );
+        assert_eq!(parsed("{\"nodes\":[]}"), Ok(vec![]));
+    }
+
+    #[test]
+    fn data_of_another_shape_is_named() {
+        for (text, problem) in [
+            ("null", "no object"),
+            ("{}", "\"nodes\" is missing"),
+            ("{\"nodes\":{}}", "\"nodes\" is no list of objects"),
+            ("{\"nodes\":[{}]}", "a node without its name"),
+            (
+                "{\"nodes\":[{\"node\":\"a\"}]}",
+                "a node without temperature or error",
+            ),
+        ] {
+            assert_eq!(parsed(text), Err(problem), "{text}");
+        }
+    }
+}

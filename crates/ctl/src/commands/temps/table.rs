@@ -1,0 +1,318 @@
+//! The table of temperatures: node, sensor, temperature, limits, age.
+
+use super::heat::Heat;
+use super::reading::NodeReading;
+use super::rows::{Row, Value, rows};
+use crate::ui::age::ago;
+use crate::ui::escape::escape;
+use crate::ui::line::{Line, Tone};
+use crate::ui::width::{cut, pad, width};
+use crate::ui::wrap::wrapped;
+use std::time::Duration;
+
+/// The form of the table.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Style {
+    /// Every sensor, rather than a summary.
+    pub(super) all: bool,
+    /// The terminal's columns. In a file or pipe, the table is as wide as it has to be and
+    /// names the node in each line, so that grep finds it.
+    pub(super) columns: Option<usize>,
+}
+
+/// The least width that labels are cut to.
+const MIN_LABEL: usize = 8;
+
+/// The gap between two columns.
+const GAP: &str = "  ";
+
+/// Widths of the columns that have a fixed one.
+const DEGREES: usize = 6;
+const MARK: usize = 2;
+const LIMIT: usize = 5;
+const AGE: usize = 6;
+
+/// Everything right of the labels, with the gaps before.
+const RIGHT: usize = 2 + DEGREES + 1 + MARK + LIMIT + 2 + LIMIT + 2 + AGE;
+
+/// The lines of the table.
+pub(super) fn table(nodes: &[NodeReading], style: Style) -> Vec<Line> {
+    let entries: Vec<Entry> = nodes
+        .iter()
+        .map(|node| Entry::of(node, style.all))
+        .collect();
+    let table = Table::measure(&entries, style);
+    let bodies = entries.iter().flat_map(|entry| table.entry(entry));
+    std::iter::once(table.head()).chain(bodies).collect()
+}
+
+/// One node's rows, or its error.
+struct Entry {
+    node: String,
+    body: Result<(Vec<Row>, Duration), String>,
+}
+
+impl Entry {
+    fn of(reading: &NodeReading, all: bool) -> Self {
+        let body = match &reading.outcome {
+            Ok(sample) => Ok((rows(&sample.document, all), sample.age)),
+            Err(error) => {
+                let error = without_node(error, &reading.node);
+                Err(escape(&format!("{error}{}", node_remedy(error))))
+            }
+        };
+        Self {
+            node: escape(&reading.node),
+            body,
+        }
+    }
+
+    fn rows(&self) -> &[Row] {
+        self.body.as_ref().map_or(&[], |(rows, _)| rows)
+    }
+}
+
+/// The error without the node's name, which the first column has.
+fn without_node<'a>(error: &'a str, node: &str) -> &'a str {
+    error
+        .strip_prefix(&format!("node \"{node}\" "))
+        .unwrap_or(error)
+}
+
+/// The widths of the columns.
+struct Table {
+    node: usize,
+    source: usize,
+    label: usize,
+    style: Style,
+}
+
+impl Table {
+    fn measure(entries: &[Entry], style: Style) -> Self {
+        let widest = |texts: &mut dyn Iterator<Item = &str>, least: &str| {
+            texts.map(width).max().unwrap_or(0).max(width(least))
+        };
+        let rows = || entries.iter().flat_map(Entry::rows);
+        let node = widest(&mut entries.iter().map(|e| e.node.as_str()), "NODE");
+        let source = widest(&mut rows().map(|row| row.source.as_str()), "CHIP OR DISK");
+        let label = widest(&mut rows().map(|row| row.label.as_str()), "SENSOR");
+        let others = node + 2 + source + 2 + RIGHT;
+        let room = style
+            .columns
+            .map_or(usize::MAX, |columns| columns.saturating_sub(others));
+        Self {
+            node,
+            source,
+            label: label.min(room.max(MIN_LABEL)),
+            style,
+        }
+    }
+
+    fn head(&self) -> Line {
+        let left = self.left("NODE", "CHIP OR DISK", "SENSOR");
+        let text = format!(
+            "{left}{GAP}{:>DEGREES$} {:MARK$}{:>LIMIT$}{GAP}{:>LIMIT$}{GAP}{:>AGE$}",
+            "°C", "", "max", "crit", "age"
+        );
+        Line::new(Tone::Faint, text)
+    }
+
+    fn entry(&self, entry: &Entry) -> Vec<Line> {
+        match &entry.body {
+            Err(error) => self.text(&entry.node, Tone::Bad, error),
+            Ok((rows, _)) if rows.is_empty() => self.text(
+                &entry.node,
+                Tone::Faint,
+                "answered, but has no temperatures",
+            ),
+            Ok((rows, age)) => {
+                let line = |(place, row): (usize, &Row)| {
+                    let named = place == 0 || self.style.columns.is_none();
+                    let (node, age) = if named {
+                        (entry.node.as_str(), ago(*age))
+                    } else {
+                        ("", String::new())
+                    };
+                    self.row(node, row, &age)
+                };
+                rows.iter().enumerate().map(line).collect()
+            }
+        }
+    }
+
+    fn row(&self, node: &str, row: &Row, age: &str) -> Line {
+        let (tone, mark) = look(row.heat);
+        let degrees = degrees(row.value);
+        let right = format!(
+            "{:>LIMIT$}{GAP}{:>LIMIT$}{GAP}{age:>AGE$}",
+            limit(row.limits.max),
+            limit(row.limits.critical)
+        );
+        Line::new(Tone::Strong, pad(node, self.node))
+            .and(Tone::Plain, GAP)
+            .and(
+                Tone::Plain,
+                self.names(&escape(&row.source), &escape(&row.label)),
+            )
+            .and(Tone::Plain, GAP)
+            .and(tone, format!("{degrees:>DEGREES$} {mark:MARK$}"))
+            .and(Tone::Faint, right)
+    }
+
+    /// A text in place of rows, wrapped on a terminal.
+    fn text(&self, node: &str, tone: Tone, text: &str) -> Vec<Line> {
+        let columns = self.style.columns;
+        let room = columns.map(|columns| columns.saturating_sub(self.node + 2));
+        let parts = wrapped(text, room).into_iter();
+        let line = |(place, part)| {
+            let node = if place == 0 { node } else { "" };
+            Line::new(Tone::Strong, pad(node, self.node))
+                .and(Tone::Plain, GAP)
+                .and(tone, part)
+        };
+        parts.enumerate().map(line).collect()
+    }
+
+    fn left(&self, node: &str, source: &str, label: &str) -> String {
+        format!("{}{GAP}{}", pad(node, self.node), self.names(source, label))
+    }
+
+    fn names(&self, source: &str, label: &str) -> String {
+        let label = shorten(label, self.label);
+        format!(
+            "{}{GAP}{}",
+            pad(source, self.source),
+            pad(&label, self.label)
+        )
+    }
+}
+
+/// The colour of a heat, and the mark that says the same without colours.
+fn look(heat: Heat) -> (Tone, &'static str) {
+    match heat {
+        Heat::Unknown => (Tone::Plain, ""),
+        Heat::Normal => (Tone::Good, ""),
+        Heat::Warm => (Tone::Warm, "!"),
+        Heat::Critical => (Tone::Bad, "!!"),
+    }
+}
+
+/// A temperature whose units are below those of others, with tenths or without.
+fn degrees(value: Value) -> String {
+    match value {
+        Value::Degrees(degrees) => format!("{degrees:.1}"),
+        Value::Whole(degrees) => format!("{degrees}  "),
+        Value::Asleep => "asleep".to_owned(),
+        Value::Unknown => "?  ".to_owned(),
+    }
+}
+
+fn limit(limit: Option<f64>) -> String {
+    limit.map_or_else(String::new, |limit| format!("{limit:.0}"))
+}
+
+fn shorten(text: &str, columns: usize) -> String {
+    if width(text) <= columns {
+        return text.to_owned();
+    }
+    format!("{}…", cut(text, columns.saturating_sub(1)).trim_end())
+}
+
+/// What to do about an error that concerns one node, where the error does not say so itself.
+/// The texts are fixed by the protocol (docs/protocol.md).
+fn node_remedy(error: &str) -> &'static str {
+    let has = |part| error.contains(part);
+    if has("node_not_allowlisted") || has("no_validation_sources") {
+        ": add it to allowed_nodes in the daemon's configuration"
+    } else if has("address_not_permitted") {
+        ": its address is outside what the daemon may connect to"
+    } else if has("rate limit exceeded") {
+        ": ask again in some seconds (see [rate_limit] in the configuration)"
+    } else {
+        ""
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::value::RawValue;
+
+    const DATA: &str = r#"{"nodes":[
+        {"node":"pve1","age_ms":340,"temperature":{"sensors":{
+            "coretemp-isa-0000":{
+                "Package id 0":{"temp1_input":52.0,"temp1_max":84.0,"temp1_crit":94.0},
+                "Core 0":{"temp2_input":95.5,"temp2_max":84.0,"temp2_crit":94.0}}},
+            "smart":[{"device":"/dev/sda","model":"ST4000VN008-2DR1","type":"sata","temperature":51}]}},
+        {"node":"pve2","error":"node \"pve2\" cannot be reached at 192.0.2.2:22: connection refused; next attempt in 12 s"},
+        {"node":"pve3","age_ms":125000,"temperature":{"sensors":{},"smart":[]}}]}"#;
+
+    fn nodes() -> Vec<NodeReading> {
+        let data = RawValue::from_string(DATA.to_owned()).unwrap();
+        super::super::reading::parse(&data).unwrap().1
+    }
+
+    fn drawn(columns: Option<usize>) -> String {
+        let style = Style {
+            all: false,
+            columns,
+        };
+        let lines = table(&nodes(), style);
+        let lines: Vec<String> = lines.iter().map(|line| line.render(false)).collect();
+        format!("\n{}\n", lines.join("\n"))
+    }
+
+    #[test]
+    fn a_table_fits_its_terminal() {
+        let expected = "
+NODE  CHIP OR DISK  SENSOR            °C     max   crit     age
+pve1  coretemp      Package id 0    52.0      84     94   0.3 s
+      coretemp      Core 0          95.5 !!   84     94
+      sda           ST4000VN008…    51   !
+pve2  cannot be reached at 192.0.2.2:22: connection refused;
+      next attempt in 12 s
+pve3  answered, but has no temperatures
+";
+        assert_eq!(drawn(Some(63)), expected);
+        for line in drawn(Some(63)).lines() {
+            assert!(width(line) <= 63, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_pipe_gets_whole_lines() {
+        let text = drawn(None);
+        assert!(text.contains("\npve1  sda "), "{text}");
+        assert!(text.contains("ST4000VN008-2DR1"), "{text}");
+        assert!(text.contains("next attempt in 12 s\n"), "{text}");
+        assert!(
+            text.lines().skip(2).all(|line| line.starts_with("pve")),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_tiny_window_is_usable() {
+        assert!(drawn(Some(1)).contains("ST4000V…"));
+    }
+
+    #[test]
+    fn a_node_error_has_a_remedy() {
+        let text = node_remedy("rejected by validator (node_not_allowlisted)");
+        assert!(text.contains("allowed_nodes"), "{text}");
+    }
+
+    #[test]
+    fn control_characters_are_escaped() {
+        let node = NodeReading {
+            node: "a\u{1b}[H".into(),
+            outcome: Err("x\ny".into()),
+        };
+        let style = Style {
+            all: true,
+            columns: None,
+        };
+        let lines = table(&[node], style);
+        assert_eq!(lines[1].render(false), "a\\u{1b}[H  x\\u{a}y");
+    }
+}
