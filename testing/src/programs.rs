@@ -23,6 +23,8 @@ pub enum Need {
     Program(&'static str),
     /// A program that often comes with another one.
     Companion(&'static str),
+    /// A module for Python, and its package.
+    PythonModule(&'static str),
     /// Acting as other users takes root.
     Root,
     /// IPv6 on loopback.
@@ -65,6 +67,11 @@ impl Need {
         match self {
             Self::Program(name) => missing_program(name),
             Self::Companion(name) => find(name).is_none().then(|| not_installed(name)),
+            Self::PythonModule(name) => missing_if(name, || {
+                let import = format!("import {name}");
+                let python = Command::new("python3").args(["-c", &import]).output();
+                python.is_ok_and(|output| output.status.success())
+            }),
             Self::Root if is_root() => None,
             Self::Root => Some("it takes root".to_owned()),
             Self::Ipv6 => {
@@ -98,7 +105,11 @@ impl Need {
 }
 
 fn missing_program(name: &str) -> Option<String> {
-    if find(name).is_some() {
+    missing_if(name, || find(name).is_some())
+}
+
+fn missing_if(name: &str, is_there: impl FnOnce() -> bool) -> Option<String> {
+    if is_there() {
         return None;
     }
     let known = env::var("PULSE_TEST_MISSING");

@@ -162,6 +162,10 @@ fn the_tool_administers_where_it_can_and_reads_where_it_may() {
         "{}",
         of_root.output
     );
+    for command in ["status", "temps"] {
+        let programs = control::run(daemon.home(), &[command, "--json"]);
+        control::assert_follows(command, &programs);
+    }
     let of_reader = control::run_as(READER, daemon.home(), &["status"]);
     assert_eq!(of_reader.code, 0, "{}", of_reader.errors);
     assert!(!of_reader.output.contains("admin"), "{}", of_reader.output);

@@ -100,6 +100,8 @@ fn status_says_who_has_the_records_and_until_when_certificates_are_good() {
     let place = format!("failover  {COLLECTOR}:{}", address.port());
     let parts = [place.as_str(), "  up ", "relp, TLS 1.3, ", "  ours "];
     assert_shows(&shown, 0, &parts);
+    let programs = site.ask(&["forward", "status", "--json"]);
+    control::assert_follows("forward-status", &programs);
     // Each question is on record itself, once a second.
     let data = wait::until_some("an empty queue", || {
         let data = json(&site.ask(&["forward", "status", "--json"]));
@@ -139,7 +141,9 @@ fn a_collector_with_another_name_is_refused_at_tls_and_the_remedy_says_so() {
     wait::until("the trouble", || site.trouble()["step"] == "tls");
     let remedy = "the collector's certificate has another name";
     assert_shows(&site.ask(&STATUS), 1, &["DOWN", "step tls", remedy]);
-    let tried = json(&site.ask(&["forward", "test", "--json"]));
+    let tried = site.ask(&["forward", "test", "--json"]);
+    control::assert_follows("forward-test", &tried);
+    let tried = json(&tried);
     let tried = &tried["collectors"][0];
     assert_eq!(tried["problem"]["step"], "tls", "{tried}");
     let steps = tried["steps"].as_array().unwrap().iter();
@@ -185,6 +189,7 @@ fn test_sends_the_first_record_unchanged_and_needs_no_daemon() {
     let log = std::fs::read_to_string(site.home.audit_log()).unwrap();
     let collected = site.rsyslog.collected();
     assert_eq!(collected.last().map(String::as_str), log.lines().next());
+    control::assert_follows("forward-test", &site.ask(&["forward", "test", "--json"]));
 }
 
 #[test]
