@@ -2,8 +2,9 @@
 
 use crate::daemon::Ended;
 use crate::home::Home;
-use crate::programs;
+use crate::programs::{self, Need, skipped};
 use crate::python::User;
+use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Output, Stdio};
 
@@ -31,6 +32,32 @@ pub fn run_as(user: User, home: &Home, arguments: &[&str]) -> Ended {
     set(&mut command, home, arguments);
     command.uid(user.uid).gid(user.gid);
     ended(command.output().unwrap())
+}
+
+/// Validates the JSON of a run with its schema in `docs/schema`, where Python can.
+///
+/// # Panics
+/// When it does not follow the schema.
+pub fn assert_follows(schema: &str, ended: &Ended) {
+    if skipped(&[Need::PythonModule("jsonschema")]) {
+        return;
+    }
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let mut validator = Command::new("python3")
+        .arg(format!("{root}/testing/validate_schema.py"))
+        .arg(format!("{root}/docs/schema"))
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = validator.stdin.take().unwrap();
+    for line in ended.output.lines() {
+        writeln!(stdin, "{schema}\t{line}").unwrap();
+    }
+    drop(stdin);
+    let output = validator.wait_with_output().unwrap();
+    let problems = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{ended:?}: {problems}");
 }
 
 fn set(command: &mut Command, home: &Home, arguments: &[&str]) {

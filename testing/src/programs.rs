@@ -23,6 +23,8 @@ pub enum Need {
     Program(&'static str),
     /// A program that `cargo xtask test` does not install.
     Optional(&'static str),
+    /// A module for Python, and its package.
+    PythonModule(&'static str),
     /// Root, for acting as other users.
     Root,
     /// IPv6 on loopback.
@@ -66,6 +68,11 @@ impl Need {
         match self {
             Self::Program(name) => missing_program(name),
             Self::Optional(name) => find(name).is_none().then(|| not_installed(name)),
+            Self::PythonModule(name) => missing_if(name, || {
+                let import = format!("import {name}");
+                let python = Command::new("python3").args(["-c", &import]).output();
+                python.is_ok_and(|output| output.status.success())
+            }),
             Self::Root if is_root() => None,
             Self::Root => Some("it needs root".to_owned()),
             Self::Ipv6 => {
@@ -96,7 +103,11 @@ impl Need {
 }
 
 fn missing_program(name: &str) -> Option<String> {
-    if find(name).is_some() {
+    missing_if(name, || find(name).is_some())
+}
+
+fn missing_if(name: &str, is_there: impl FnOnce() -> bool) -> Option<String> {
+    if is_there() {
         return None;
     }
     let known = env::var("PULSE_TEST_MISSING");

@@ -164,6 +164,10 @@ fn tool_picks_the_permitted_socket() {
         "{}",
         of_root.output
     );
+    for command in ["status", "temps"] {
+        let programs = control::run(daemon.home(), &[command, "--json"]);
+        control::assert_follows(command, &programs);
+    }
     let of_reader = control::run_as(READER, daemon.home(), &["status"]);
     assert_eq!(of_reader.code, 0, "{}", of_reader.errors);
     assert!(!of_reader.output.contains("admin"), "{}", of_reader.output);

@@ -63,6 +63,8 @@ fn status_shows_collector_and_expiry() {
     let place = format!("failover  {COLLECTOR}:{}", address.port());
     let parts = [place.as_str(), "  up ", "relp, TLS 1.3, ", "  ours "];
     assert_shows(&shown, 0, &parts);
+    let programs = host.control(&["forward", "status", "--json"]);
+    control::assert_follows("forward-status", &programs);
     // Each request adds a record, at most once a second.
     let data = wait::until_some("an empty queue", || {
         let data = json(&host.control(&["forward", "status", "--json"]));
@@ -102,7 +104,9 @@ fn wrong_name_fails_at_tls_with_remedy() {
     wait::until("the trouble", || trouble(&host)["step"] == "tls");
     let remedy = "the collector's certificate has another name";
     assert_shows(&host.control(&STATUS), 1, &["DOWN", "step tls", remedy]);
-    let tried = json(&host.control(&["forward", "test", "--json"]));
+    let tried = host.control(&["forward", "test", "--json"]);
+    control::assert_follows("forward-test", &tried);
+    let tried = json(&tried);
     let tried = &tried["collectors"][0];
     assert_eq!(tried["problem"]["step"], "tls", "{tried}");
     let steps = tried["steps"].as_array().unwrap().iter();
@@ -148,6 +152,10 @@ fn test_sends_a_record_without_daemon() {
     let log = std::fs::read_to_string(host.home.audit_log()).unwrap();
     let collected = host.rsyslog.collected();
     assert_eq!(collected.last().map(String::as_str), log.lines().next());
+    control::assert_follows(
+        "forward-test",
+        &host.control(&["forward", "test", "--json"]),
+    );
 }
 
 #[test]

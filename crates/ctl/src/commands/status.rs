@@ -12,8 +12,8 @@ use serde_json::Value;
 
 /// Show the daemon's version, its key and what you may do
 ///
-/// Asks the daemon. Its capabilities are "read", for temperatures, and "admin", for
-/// forwarding.
+/// Asks the daemon. The capabilities are read, write and admin: temperatures need read,
+/// forwarding needs admin.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -70,12 +70,6 @@ enum Error {
     /// An archive is of another log.
     #[error("{}: it is of another log", .0.display())]
     OtherLog(PathBuf),
-    /// The log or an archive cannot be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// An archive cannot be written.
-    #[error(transparent)]
-    Write(#[from] ChangeError),
 }
 
 impl CommandError for Error {
@@ -83,8 +77,6 @@ impl CommandError for Error {
         match self {
             Self::SameDirectory => ErrorCode::Usage,
             Self::OtherLog(_) => ErrorCode::CannotCreate,
-            Self::Read(error) => error.code(),
-            Self::Write(error) => error.code(),
         }
     }
 
@@ -92,8 +84,6 @@ impl CommandError for Error {
         match self {
             Self::SameDirectory => None,
             Self::OtherLog(_) => Some("name another directory for this one".into()),
-            Self::Read(error) => error.remedy(),
-            Self::Write(error) => error.remedy(),
         }
     }
 }
@@ -141,7 +131,7 @@ pub(super) fn run(options: &Options) -> CommandResult {
     Ok(Outcome::Fine)
 }
 
-fn archive(log: &Path, to: &Path) -> Result<Done, Error> {
+fn archive(log: &Path, to: &Path) -> Result<Done, Box<dyn CommandError>> {
     let (segments, sealed) = look(log)?;
     make_directory(to).map_err(ChangeError::of(to, "create this directory"))?;
     let (sealed, unsealed): (Vec<_>, Vec<_>) =
@@ -219,7 +209,11 @@ fn look(log: &Path) -> Result<(Vec<Segment>, u64), ReadError> {
 impl Segment {
     /// Compresses it, and returns its bytes before and after; none when it was removed
     /// meanwhile.
-    fn archive(&self, to: &Path, progress: &mut Progress) -> Result<Option<(u64, u64)>, Error> {
+    fn archive(
+        &self,
+        to: &Path,
+        progress: &mut Progress,
+    ) -> Result<Option<(u64, u64)>, Box<dyn CommandError>> {
         let mut file = match RegularFile::open(&self.path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             file => file.map_err(ReadError::from_library)?,
@@ -295,7 +289,7 @@ fn compare(one: &mut impl Read, other: &mut impl Read) -> io::Result<()> {
 }
 
 /// Checks that an archive is of the same log, by its first record.
-fn check_same_log(segment: &Segment, archived: &Path) -> Result<(), Error> {
+fn check_same_log(segment: &Segment, archived: &Path) -> Result<(), Box<dyn CommandError>> {
     let first_line = |reader: &mut dyn Read| {
         let mut line = Vec::new();
         BufReader::new(reader.take(MAX_LINE_BYTES)).read_until(b'\n', &mut line)?;
@@ -312,12 +306,12 @@ fn check_same_log(segment: &Segment, archived: &Path) -> Result<(), Error> {
     if own == theirs {
         Ok(())
     } else {
-        Err(Error::OtherLog(archived.to_owned()))
+        Err(Error::OtherLog(archived.to_owned()).into())
     }
 }
 
 /// Copies the seals of removed segments, and returns their bytes, if there are any.
-fn archive_seals(log: &Path, to: &Path) -> Result<Option<u64>, Error> {
+fn archive_seals(log: &Path, to: &Path) -> Result<Option<u64>, Box<dyn CommandError>> {
     let path = log.join(SEALS);
     let file = match RegularFile::open(&path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),

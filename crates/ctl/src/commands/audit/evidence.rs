@@ -22,7 +22,7 @@ const MAX_REFUSALS: usize = 20;
 
 /// Why there is nothing to explain.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ExplainError {
+enum ExplainError {
     /// No record has this number or correlation id.
     #[error("{0}: no record of the log has this number or correlation id")]
     NoRecord(String),
@@ -31,17 +31,11 @@ pub(super) enum ExplainError {
         "record {seq} is not in the log any more: retention removed the records before {first}"
     )]
     Removed { seq: u64, first: u64 },
-    /// The log cannot be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
 }
 
 impl CommandError for ExplainError {
     fn code(&self) -> ErrorCode {
-        match self {
-            Self::NoRecord(_) | Self::Removed { .. } => ErrorCode::RecordNotFound,
-            Self::Read(error) => error.code(),
-        }
+        ErrorCode::RecordNotFound
     }
 
     fn remedy(&self) -> Option<Cow<'static, str>> {
@@ -50,7 +44,6 @@ impl CommandError for ExplainError {
             Self::Removed { .. } => {
                 Some("name an archive of it with --log, if there is one".into())
             }
-            Self::Read(error) => error.remedy(),
         }
     }
 }
@@ -89,8 +82,8 @@ impl Evidence {
     /// Collects it. The subject is a record's number or a correlation id.
     ///
     /// # Errors
-    /// [`ExplainError`] when there is no such record, or the log cannot be read.
-    pub(super) fn collect(log: &Path, subject: &str) -> Result<Self, ExplainError> {
+    /// When there is no such record, or the log cannot be read.
+    pub(super) fn collect(log: &Path, subject: &str) -> Result<Self, Box<dyn CommandError>> {
         let seq = subject.parse::<u64>().ok();
         let subject = find(log, subject, seq)?;
         let (related, near) = around(log, &subject)?;
@@ -183,7 +176,7 @@ fn pairs<'a>(records: &[&'a Shown]) -> Vec<Reading<'a>> {
     readings
 }
 
-fn find(log: &Path, subject: &str, seq: Option<u64>) -> Result<Shown, ExplainError> {
+fn find(log: &Path, subject: &str, seq: Option<u64>) -> Result<Shown, Box<dyn CommandError>> {
     let all = sources(log)?;
     let (sources, filter) = match seq {
         Some(seq) => {
@@ -210,21 +203,21 @@ fn find(log: &Path, subject: &str, seq: Option<u64>) -> Result<Shown, ExplainErr
     }
     found
         .filter(|record| record.seq > 0 && seq.is_none_or(|seq| record.seq == seq))
-        .ok_or_else(|| ExplainError::NoRecord(subject.to_owned()))
+        .ok_or_else(|| ExplainError::NoRecord(subject.to_owned()).into())
 }
 
 /// Whether a record would be before the first that there is.
-fn check_removed(log: &Path, seq: u64) -> Result<(), ExplainError> {
+fn check_removed(log: &Path, seq: u64) -> Result<(), Box<dyn CommandError>> {
     let first = records(sources(log)?, Filter::default()).next();
     let first = first.transpose().map_err(ReadError::from_library)?;
     match first.map(|record| record.seq) {
-        Some(first) if 0 < seq && seq < first => Err(ExplainError::Removed { seq, first }),
+        Some(first) if 0 < seq && seq < first => Err(ExplainError::Removed { seq, first }.into()),
         _ => Ok(()),
     }
 }
 
 /// The records of the same request, and refusals of the same caller.
-fn around(log: &Path, subject: &Shown) -> Result<(Vec<Shown>, Vec<Shown>), ExplainError> {
+fn around(log: &Path, subject: &Shown) -> Result<(Vec<Shown>, Vec<Shown>), ReadError> {
     let id = subject.text("correlation_id");
     if id.is_none() && subject.number("peer_uid").is_none() {
         return Ok((vec![subject.clone()], Vec::new()));
@@ -270,7 +263,7 @@ fn is_near(record: &Shown, subject: &Shown) -> bool {
 }
 
 /// Verifies from the record to the first seal that covers it, and no further.
-fn chain(log: &Path, seq: u64) -> Result<Report, ExplainError> {
+fn chain(log: &Path, seq: u64) -> Result<Report, ReadError> {
     let since = Since::Seq(seq);
     let options = Options {
         start: Start::Since(since),
@@ -279,5 +272,5 @@ fn chain(log: &Path, seq: u64) -> Result<Report, ExplainError> {
         ..Options::default()
     };
     let sources = narrowed(sources(log)?, &since);
-    verify(sources, &options, &mut |_| ()).map_err(|error| ReadError::from_library(error).into())
+    verify(sources, &options, &mut |_| ()).map_err(ReadError::from_library)
 }

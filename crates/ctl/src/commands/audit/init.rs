@@ -1,6 +1,5 @@
 //! `audit init`: creates a log and prints its verification key, for the operator to keep.
 
-use super::change::ChangeError;
 use super::owner::{Owner, make_directory, with_rights_of};
 use super::place::WritableLogOptions;
 use crate::error::{CommandError, CommandResult, ErrorCode, Outcome};
@@ -57,9 +56,6 @@ enum Error {
     /// There is no such user.
     #[error("there is no user \"{0}\" here")]
     NoUser(String),
-    /// A directory cannot be created.
-    #[error(transparent)]
-    Directory(#[from] ChangeError),
     /// The log cannot be created.
     #[error("cannot create an audit log")]
     Log(#[from] InitError),
@@ -70,7 +66,6 @@ impl CommandError for Error {
         match self {
             Self::NotRoot => ErrorCode::PermissionDenied,
             Self::NoUser(_) => ErrorCode::Usage,
-            Self::Directory(error) => error.code(),
             Self::Log(_) => ErrorCode::CannotCreate,
         }
     }
@@ -78,7 +73,6 @@ impl CommandError for Error {
     fn remedy(&self) -> Option<Cow<'static, str>> {
         match self {
             Self::NoUser(_) => Some("create it first, or name another with --owner".into()),
-            Self::Directory(error) => error.remedy(),
             Self::NotRoot | Self::Log(_) => None,
         }
     }
@@ -93,13 +87,13 @@ pub(super) fn run(options: Options) -> CommandResult {
     let place = options.place.find()?;
     let (log, state) = (&place.directory, &place.state);
     let owner = owner(options.owner.as_deref(), log)?;
-    let create = || {
-        make_directory(log, LOG_MODE, owner)?;
-        make_directory(state, STATE_MODE, owner)?;
-        let create = || pulse_audit::init(log, state, place.settings);
-        Ok(with_rights_of(owner, create).map_err(InitError::Directory)??)
-    };
-    let key = create().map_err(|error: Error| error)?;
+    make_directory(log, LOG_MODE, owner)?;
+    make_directory(state, STATE_MODE, owner)?;
+    let create = || pulse_audit::init(log, state, place.settings);
+    let key = with_rights_of(owner, create)
+        .map_err(InitError::Directory)
+        .flatten()
+        .map_err(Error::Log)?;
     if options.json {
         screen.print_json(&json!({
             "key": key.to_string(),
