@@ -14,10 +14,10 @@ const LINE: usize = 80;
 const LONGEST_WORD: usize = 64;
 
 /// Words for fuzzing that the table lacks: TOML's own, and values that its types take or refuse.
-const WORDS: &str = r##"
+const WORDS: &str = r#"
     = # . " ''' """ [ ] { } -1 0x10 1_000 4294967295 4294967296
     "0s" "24h" "500ms" "default" "disabled" "read" "::1"
-"##;
+"#;
 
 /// The text of the packaged file: every key with its comment and its default.
 #[must_use]

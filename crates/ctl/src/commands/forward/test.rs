@@ -225,7 +225,7 @@ async fn open(
                     complete("certificates", both(own, authority, now()));
                 }
                 RouteStep::Address(address) => {
-                    complete("name", Line::plain(named(collector, address)))
+                    complete("name", Line::plain(named(collector, address)));
                 }
                 RouteStep::Connection(Step::Tcp) => complete("tcp", Line::plain("connected")),
                 RouteStep::Connection(Step::Tls) => had_handshake.set(true),
