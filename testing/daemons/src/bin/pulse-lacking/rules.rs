@@ -63,7 +63,7 @@ pub(crate) fn all() -> Vec<Rule> {
     calls.chain(paths).chain([ports]).collect()
 }
 
-/// A call path arguments have several lines is needed if each of them is.
+/// A call with several lines of arguments has a rule for each line.
 fn of_call(index: usize) -> Vec<Rule> {
     let call = &SYSCALLS[index];
     let rule = |name, others| Rule {
