@@ -87,7 +87,7 @@ fn minimum_version() -> Outcome {
     if !rustup(&["toolchain", "install", version, "--profile", "minimal"])? {
         return skip(&format!("the toolchain {version}"));
     }
-    let mut check = with_toolchain(version, "check");
+    let mut check = with_toolchain(version, &["check"]);
     check.args(["--workspace", "--all-targets"]);
     process::run(own_target(&mut check, "msrv"))
 }
@@ -128,19 +128,21 @@ fn miri() -> Outcome {
     if !rustup(&install.concat())? {
         return skip("miri");
     }
-    let mut miri = with_toolchain("nightly", "miri");
-    miri.args(["test", "--lib"]);
+    let mut miri = with_toolchain("nightly", &["miri", "test"]);
+    miri.arg("--lib");
     for package in PURE {
         miri.args(["--package", package]);
     }
     process::run(own_target(&mut miri, "miri"))
 }
 
-fn with_toolchain(toolchain: &str, word: &str) -> Command {
+fn with_toolchain(toolchain: &str, words: &[&str]) -> Command {
     let mut command = Command::new("rustup");
     command
         .current_dir(root())
-        .args(["run", toolchain, "cargo", word, "--locked"])
+        .args(["run", toolchain, "cargo"])
+        .args(words)
+        .arg("--locked")
         // Cargo's own, of the toolchain that runs this program.
         .env_remove("CARGO")
         .env_remove("RUSTC");
