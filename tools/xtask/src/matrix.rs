@@ -99,8 +99,9 @@ fn aarch64() -> Outcome {
     if !rustup(&["target", "add", AARCH64])? {
         return skip(&format!("the standard library of {AARCH64}"));
     }
-    for word in ["build", "test"] {
-        let mut command = locked_cargo(word);
+    for words in [&["build"][..], &["test", "--no-fail-fast"]] {
+        let mut command = locked_cargo(words[0]);
+        command.args(&words[1..]);
         command.args(["--target", AARCH64, "--lib", "--bins"]);
         for package in crate::lints::packages()? {
             command.args(["--package", &package]);
