@@ -74,7 +74,7 @@ fn limited_log_stays_verifiable() {
     assert_eq!(report["pruned_through"], first - 1);
     assert_eq!(report["key"], key.as_str());
     wait::until("the message", || {
-        let said = "old segments of the audit log were removed";
+        let said = "removed old segments of the audit log";
         fleet.daemon.log().contains(said)
     });
     let log = fleet.daemon.log();
