@@ -116,7 +116,7 @@ fn other_files_are_never_replaced() {
     let home = Home::new();
     fs::write(home.socket(), "precious").unwrap();
     let errors = refusal(&home);
-    assert!(errors.contains("no socket"), "{errors}");
+    assert!(errors.contains("not a socket"), "{errors}");
     assert_eq!(fs::read(home.socket()).unwrap(), b"precious");
 }
 
