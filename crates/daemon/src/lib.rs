@@ -1,8 +1,8 @@
 //! The daemon: thin drivers around `pulse-core`.
 //!
-//! [`startup`] opens, confines and starts everything; [`supervisor`] watches over it. A
-//! request goes through [`serve`], [`readings`] and [`node`]; [`observe`] has the records
-//! and metrics of it, [`sys`] the system calls. [`state`] is what the tasks share.
+//! `startup` opens, confines and starts everything; `supervisor` watches over it. A
+//! request goes through `serve`, `readings` and `node`; `observe` has the records
+//! and metrics of it, `sys` the system calls. `state` is what the tasks share.
 
 #[cfg(fuzzing)]
 pub mod fuzzing;
