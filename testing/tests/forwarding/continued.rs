@@ -183,7 +183,7 @@ fn unwritable_cursor_is_reported_once() {
     service::give(&host.home.audit_state());
     fs::create_dir(cursor(&host.home)).unwrap();
     let mut daemon = host.start();
-    let told = |daemon: &Daemon| daemon.log().matches("cannot be stored").count();
+    let told = |daemon: &Daemon| daemon.log().matches("cannot write the cursor").count();
     for _ in 0..2 {
         wait_for_all(&daemon, &host.rsyslog);
         host.rsyslog.stop(Signal::SIGTERM);

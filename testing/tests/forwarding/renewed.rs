@@ -76,7 +76,7 @@ fn bad_renewal_keeps_connection() {
     wait::until("the complaint", || {
         status(&daemon)["certificates"]["error"] != Value::Null
     });
-    assert!(daemon.log().contains("the new certificates are of no use"));
+    assert!(daemon.log().contains("the new certificates cannot be used"));
     assert_eq!(connections(&daemon), 1);
     wait_for_all(&daemon, &host.rsyslog);
     install_credentials(&host.home, &host.authority, &good);
