@@ -388,7 +388,7 @@ fn a_damaged_log_has_no_head() {
     common::log::edit(&home.live(), 2, |_| "rubbish".to_owned());
     let run = home.run(&["head"]);
     assert_eq!((run.code, run.output.as_str()), (Some(66), ""), "{run:?}");
-    for part in [text(&home.live()), "is no record", "audit verify"] {
+    for part in [text(&home.live()), "not a record", "audit verify"] {
         assert!(run.errors.contains(part), "{part:?}: {}", run.errors);
     }
     let empty = tempfile::tempdir().unwrap();
