@@ -28,6 +28,9 @@ enum Kind {
     RsyslogModule,
 }
 
+/// Debian's Python.
+const SYSTEM_PYTHON: &str = "/usr/bin/python3";
+
 const COUNTERPARTS: [Counterpart; 23] = [
     program("sshd", "openssh-server", "readings from a real node"),
     program("strace", "strace", "a disk that fails"),
@@ -163,7 +166,9 @@ impl Counterpart {
             Kind::File => Path::new(self.name).is_file(),
             Kind::PythonModule => {
                 let import = format!("import {}", self.name);
-                process::succeeds(Command::new("python3").args(["-c", &import]))
+                let has = |python| process::succeeds(Command::new(python).args(["-c", &import]));
+                // Under the unit the tests run Debian's, which may not be the first of `PATH`.
+                has("python3") && (!Path::new(SYSTEM_PYTHON).is_file() || has(SYSTEM_PYTHON))
             }
             Kind::RsyslogModule => workspace::is_rsyslog_module(self.name),
         }
