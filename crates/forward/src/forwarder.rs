@@ -33,7 +33,7 @@ const STOP_RETRY_INTERVAL: Duration = Duration::from_millis(10);
 /// After a failed write, messages are written again this much later.
 const SPOOL_RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The longest time that the thread may take to end: a stream takes [`SHUTDOWN_TIMEOUT`] to send what is
+/// The longest time that the thread may take to end: a stream takes `SHUTDOWN_TIMEOUT` to send what is
 /// left and to close its connection.
 const STOP_TIMEOUT: Duration = Duration::from_secs(SHUTDOWN_TIMEOUT.as_secs() + 2);
 
@@ -192,7 +192,7 @@ impl Forwarder {
         refused.count() == 0
     }
 
-    /// Stops the streams, which send what is left within [`SHUTDOWN_TIMEOUT`], and waits for the
+    /// Stops the streams, which send what is left within `SHUTDOWN_TIMEOUT`, and waits for the
     /// thread. A thread that does not end is left running, and logged.
     pub fn stop(&self) {
         self.stop_within(STOP_TIMEOUT);
