@@ -7,7 +7,7 @@
 //! connections keep the last pins until the file is readable again.
 //!
 //! A missing file pins nothing. But editors rename or remove a file before they write the
-//! new one, so for open connections it counts only after [`REPLACEMENT_TIME`].
+//! new one, so for open connections it counts only after `REPLACEMENT_TIME`.
 
 use super::KnownHosts;
 use std::sync::Arc;
