@@ -41,7 +41,9 @@ impl CounterWatch {
 
     pub(crate) async fn wait_for(&self, reached: impl FnMut(&Counters) -> bool) -> Counters {
         let mut watching = self.0.subscribe();
-        // The sender lives in `self`, so waiting cannot fail.
-        watching.wait_for(reached).await.map_or(self.now(), |c| *c)
+        // The sender lives in `self`, so waiting cannot fail. `now` is called only without the
+        // guard that waiting returns: a second read lock deadlocks when a writer waits.
+        let reached = watching.wait_for(reached).await.map(|counters| *counters);
+        reached.unwrap_or_else(|_| self.now())
     }
 }
