@@ -4,6 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use pulse_core::causes::Causes;
 use pulse_relp::certificate::validity;
 use pulse_relp::identity::{Contents, Files, Identity, public_key};
 use rustls::pki_types::CertificateDer;
@@ -49,7 +50,7 @@ fn pin(der: &[u8]) {
 /// The length of the DER sequence at the start of these bytes; none for anything else.
 fn element(bytes: &[u8]) -> Option<usize> {
     let (header, length) = match bytes {
-        [0x30, length @ ..0x80, ..] => (2, usize::from(*length)),
+        [0x30, length @ ..=0x7f, ..] => (2, usize::from(*length)),
         [0x30, 0x81, length, ..] => (3, usize::from(*length)),
         [0x30, 0x82, high, low, ..] => (4, usize::from(*high) << 8 | usize::from(*low)),
         _ => return None,
@@ -76,7 +77,7 @@ fn identity(bytes: &[u8]) {
         }
         // An error names the file that causes it.
         Err(error) => {
-            let said = error.to_string();
+            let said = Causes(&error).to_string();
             let names = ["ca: ", "certificate: ", "key: ", "certificate and key: "];
             assert!(names.iter().any(|name| said.starts_with(name)), "{said}");
         }
