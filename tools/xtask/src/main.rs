@@ -19,6 +19,8 @@ mod guest;
 mod lints;
 mod matrix;
 mod packages;
+#[cfg(test)]
+mod pages;
 mod policy;
 mod process;
 mod products;
