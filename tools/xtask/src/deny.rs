@@ -43,8 +43,13 @@ fn rules(tool: &Path) -> Outcome {
 fn advisories(tool: &Path) -> Outcome {
     let mut fetch = Command::new(tool);
     let (status, said) = process::quietly(fetch.current_dir(root()).args(["fetch", "db"]))?;
-    if !status.success() && !tools_dir().join("advisory-dbs").join(CLONE).is_dir() {
-        println!("NOT CHECKED: the advisory database cannot be fetched\n{said}");
+    let database = tools_dir().join("advisory-dbs").join(CLONE);
+    if !status.success() && !database.is_dir() {
+        println!(
+            "NOT CHECKED: the advisory database cannot be fetched. Where there is a network, run \
+             this once, or clone https://github.com/RustSec/advisory-db to {}\n{said}",
+            database.display()
+        );
         return Ok(());
     }
     process::run(&mut checking(tool, &["--offline", "check", "advisories"]))

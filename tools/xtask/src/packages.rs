@@ -36,38 +36,26 @@ const COUNTERPARTS: [Counterpart; 23] = [
     program("strace", "strace", "a disk that fails"),
     program("socat", "socat", "the socket behind socat"),
     program("python3", "python3", "clients in another language"),
-    Counterpart {
-        kind: Kind::PythonModule,
-        ..program(
-            "cryptography",
-            "python3-cryptography",
-            "the audit log's independent verifier",
-        )
-    },
-    Counterpart {
-        kind: Kind::PythonModule,
-        ..program(
-            "jsonschema",
-            "python3-jsonschema",
-            "the schemas of the tool's JSON",
-        )
-    },
+    python_module(
+        "cryptography",
+        "python3-cryptography",
+        "the audit log's independent verifier",
+    ),
+    python_module(
+        "jsonschema",
+        "python3-jsonschema",
+        "the schemas of the tool's JSON",
+    ),
     program("sensors", "lm-sensors", "what lm-sensors really prints"),
     program("promtool", "prometheus", "the metrics' format"),
     program("openssl", "openssl", "certificates"),
     program("rsyslogd", "rsyslog", "a collector of records"),
-    Counterpart {
-        kind: Kind::RsyslogModule,
-        ..program("imrelp", "rsyslog-relp", "a collector of records")
-    },
-    Counterpart {
-        kind: Kind::RsyslogModule,
-        ..program(
-            "lmnsd_gtls",
-            "rsyslog-gnutls",
-            "a collector of syslog over TLS",
-        )
-    },
+    rsyslog_module("imrelp", "rsyslog-relp", "a collector of records"),
+    rsyslog_module(
+        "lmnsd_gtls",
+        "rsyslog-gnutls",
+        "a collector of syslog over TLS",
+    ),
     program("nft", "nftables", "a cable that is cut"),
     program("linux.uml", "user-mode-linux", "AppArmor, enforced"),
     program("apparmor_parser", "apparmor", "AppArmor's profiles"),
@@ -90,18 +78,29 @@ const COUNTERPARTS: [Counterpart; 23] = [
     ),
 ];
 
+impl Counterpart {
+    const fn new(
+        kind: Kind,
+        name: &'static str,
+        package: &'static str,
+        serves: &'static str,
+    ) -> Self {
+        Self {
+            name,
+            kind,
+            package,
+            serves,
+        }
+    }
+}
+
 /// A program on `PATH` or in `/usr/sbin`.
 pub(crate) const fn program(
     name: &'static str,
     package: &'static str,
     serves: &'static str,
 ) -> Counterpart {
-    Counterpart {
-        name,
-        kind: Kind::Program,
-        package,
-        serves,
-    }
+    Counterpart::new(Kind::Program, name, package, serves)
 }
 
 /// A file by its path.
@@ -110,10 +109,25 @@ pub(crate) const fn file(
     package: &'static str,
     serves: &'static str,
 ) -> Counterpart {
-    Counterpart {
-        kind: Kind::File,
-        ..program(name, package, serves)
-    }
+    Counterpart::new(Kind::File, name, package, serves)
+}
+
+/// A module of Debian's Python.
+const fn python_module(
+    name: &'static str,
+    package: &'static str,
+    serves: &'static str,
+) -> Counterpart {
+    Counterpart::new(Kind::PythonModule, name, package, serves)
+}
+
+/// A module of Debian's rsyslog.
+const fn rsyslog_module(
+    name: &'static str,
+    package: &'static str,
+    serves: &'static str,
+) -> Counterpart {
+    Counterpart::new(Kind::RsyslogModule, name, package, serves)
 }
 
 /// Installs what is missing, if we may, and returns the names of what is
