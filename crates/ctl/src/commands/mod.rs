@@ -12,8 +12,10 @@ mod rpc;
 mod status;
 mod temps;
 
+use crate::client::DaemonOptions;
 use crate::error::CommandResult;
-use clap::Subcommand;
+use crate::ui::screen::ColorOption;
+use clap::{Args, Subcommand};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -45,6 +47,20 @@ pub(crate) enum ConfigCommand {
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeysCommand {
     Show(keys::Options),
+}
+
+/// The options of a command that shows what the daemon answers, and does nothing else.
+#[derive(Debug, Args)]
+struct QueryOptions {
+    /// Print the daemon's data as JSON
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    color: ColorOption,
+
+    #[command(flatten)]
+    daemon: DaemonOptions,
 }
 
 /// Carries a command out.

@@ -1,11 +1,12 @@
 //! `status`: is the daemon running, and what may this user do.
 
-use crate::client::{Client, DaemonError, DaemonOptions};
+use super::QueryOptions;
+use crate::client::{Client, DaemonError};
 use crate::error::{CommandResult, Outcome};
 use crate::runtime::block_on;
 use crate::ui::escape::escape;
 use crate::ui::line::{Line, Tone};
-use crate::ui::screen::{ColorOption, Screen};
+use crate::ui::screen::Screen;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -20,25 +21,18 @@ Examples:
   pulse-sensorctl status
   pulse-sensorctl status --json | jq -r .public_key")]
 pub(crate) struct Options {
-    /// Print the daemon's data as JSON
-    #[arg(long)]
-    json: bool,
-
     #[command(flatten)]
-    color: ColorOption,
-
-    #[command(flatten)]
-    daemon: DaemonOptions,
+    query: QueryOptions,
 }
 
 /// Carries the command out.
 ///
 /// # Errors
 /// Those of the daemon and of stdout.
-pub(super) fn run(options: Options) -> CommandResult {
-    let mut screen = Screen::new(options.color);
-    let status = block_on(Status::request(&options.daemon.client()))?;
-    if options.json {
+pub(super) fn run(Options { query }: Options) -> CommandResult {
+    let mut screen = Screen::new(query.color);
+    let status = block_on(Status::request(&query.daemon.client()))?;
+    if query.json {
         screen.print_json(&status)?;
     } else {
         screen.print(&status.lines())?;

@@ -3,10 +3,10 @@
 use super::data::Forwarding;
 use super::overview::{outcome, overview};
 use super::validity::now;
-use crate::client::DaemonOptions;
+use crate::commands::QueryOptions;
 use crate::error::CommandResult;
 use crate::runtime::block_on;
-use crate::ui::screen::{ColorOption, Screen};
+use crate::ui::screen::Screen;
 use clap::Args;
 
 /// Show whether collectors have the audit log, and what to do if not
@@ -25,26 +25,19 @@ Examples:
   pulse-sensorctl forward status --json | jq '.forwarding.streams[].queue'
   watch -n 10 pulse-sensorctl forward status")]
 pub(crate) struct Options {
-    /// Print the daemon's data as JSON
-    #[arg(long)]
-    json: bool,
-
     #[command(flatten)]
-    color: ColorOption,
-
-    #[command(flatten)]
-    daemon: DaemonOptions,
+    query: QueryOptions,
 }
 
 /// Carries the command out.
 ///
 /// # Errors
 /// Those of the daemon and of stdout.
-pub(super) fn run(options: Options) -> CommandResult {
-    let mut screen = Screen::new(options.color);
-    let data = block_on(Forwarding::request(&options.daemon.client()))?;
+pub(super) fn run(Options { query }: Options) -> CommandResult {
+    let mut screen = Screen::new(query.color);
+    let data = block_on(Forwarding::request(&query.daemon.client()))?;
     let now = now();
-    if options.json {
+    if query.json {
         screen.print_json(&data)?;
     } else {
         screen.print(&overview(&data.status, now, screen.columns()))?;
