@@ -252,3 +252,6 @@ table! {
         pin: Option<PinText>, Restart, example "sha256//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
     }
 }
+
+#[cfg(test)]
+mod tests;
