@@ -83,7 +83,7 @@ fn take(log: &mut Log<Simulated>, step: &Step) -> Result<usize, LogError> {
 }
 
 /// Continues after a failure, as the daemon does: by recovery, or after a restart.
-fn mend(log: &mut Log<Simulated>, disk: &Simulated, second: u64) {
+fn resume(log: &mut Log<Simulated>, disk: &Simulated, second: u64) {
     let is_dead = disk.disk.lock().unwrap().dead;
     if !is_dead {
         let _ = log.recover(at(second), RecoveryReason::Failure("a fault"));
@@ -149,7 +149,7 @@ proptest! {
             }
             match take(&mut log, step) {
                 Ok(count) => acknowledged += count,
-                Err(_) => mend(&mut log, &disk, step.second),
+                Err(_) => resume(&mut log, &disk, step.second),
             }
         }
         let head = log.head();

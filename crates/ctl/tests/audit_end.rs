@@ -111,7 +111,7 @@ fn a_later_key_shows_a_cut() {
     ] {
         assert!(run.output.contains(part), "{part:?}: {}", run.output);
     }
-    assert!(!run.output.contains("cannot be told"), "{}", run.output);
+    assert!(!run.output.contains("is not known"), "{}", run.output);
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn an_unreadable_state_is_noted() {
         .into();
     assert_eq!((run.code, run.errors.as_str()), (Some(3), ""), "{run:?}");
     let said = format!(
-        "cannot be told: {}: Permission denied (os error 13): run as root",
+        "is not known: {}: Permission denied (os error 13): run as root",
         home.state().display()
     );
     assert!(run.output.contains(&said), "{}", run.output);
@@ -300,7 +300,7 @@ fn heads_prove_a_log() {
     assert_eq!((run.code, run.errors.as_str()), (Some(0), ""), "{run:?}");
     for part in [
         format!("intact through record {seq}: every record up to it is there"),
-        format!("whether what came after record {seq} was cut off cannot be told: no --state-dir"),
+        format!("whether what came after record {seq} was cut off is not known: no --state-dir"),
         format!("complete through record {seq}, by a head\n"),
     ] {
         assert!(run.output.contains(&part), "{part:?}: {}", run.output);

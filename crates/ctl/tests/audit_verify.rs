@@ -75,7 +75,11 @@ fn attacks_are_named_with_place() {
     );
     let place = format!("{}:3", home.live().display());
     assert!(run.output.contains(&place), "{}", run.output);
-    assert!(run.output.contains("Do not mend the log"), "{}", run.output);
+    assert!(
+        run.output.contains("Do not repair the log"),
+        "{}",
+        run.output
+    );
     assert_eq!(
         json(&home.verify(&["--json"]))["findings"][0]["attack"],
         "edited"
@@ -119,7 +123,7 @@ fn the_state_detects_a_rollback() {
     let unchecked = verify_paths(&["--key", &key, text(&home.log())]);
     assert_eq!(unchecked.code, Some(3), "{unchecked:?}");
     assert!(
-        unchecked.output.contains("cannot be told: no --state-dir"),
+        unchecked.output.contains("is not known: no --state-dir"),
         "{unchecked:?}"
     );
     let gone = home.path("gone");

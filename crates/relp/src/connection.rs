@@ -56,7 +56,7 @@ pub enum ConnectionError {
     #[error(transparent)]
     Session(#[from] SessionError),
     /// An open session ended.
-    #[error("the session is over")]
+    #[error("the session ended")]
     SessionEnded(#[source] SessionError),
     /// The collector sent data, which a syslog collector must not.
     #[error("the collector answered, where syslog has no answers")]

@@ -228,7 +228,7 @@ impl PendingReport {
             |note: &Note| matches!(note.kind, NoteKind::KeyFromLog | NoteKind::Partial);
         let mut is_unproven = report.notes.iter().any(on_its_word);
         if report.findings.is_empty() && report.proofs.is_empty() && !self.lagging {
-            let text = "whether the log's end was cut off cannot be told".to_owned();
+            let text = "whether the log's end was cut off is not known".to_owned();
             report.note_beside(NoteKind::EndUnproven, report.last_seq + 1, text);
             is_unproven = true;
         }

@@ -1,7 +1,7 @@
 //! Output for programs, held against `docs/schema`.
 //!
-//! Python's `jsonschema` validates, an implementation that others keep: the Rust crates that
-//! know the same draft bring some fifty crates for tests alone.
+//! Python's `jsonschema` validates, an implementation that others keep: a Rust crate that knows
+//! the same draft would bring many others for tests alone.
 
 use super::Run;
 use serde_json::Value;

@@ -221,7 +221,7 @@ impl LogComparison {
         } else if is_compared {
             examined.prove(Witness::Copy, self.agreed);
         } else if collection.acknowledged.is_none() && known.is_none() {
-            let text = "whether its end was cut off cannot be told without the log or what was \
+            let text = "whether its end was cut off is not known without the log or what was \
                         acknowledged";
             let report = &mut examined.report;
             report.note_beside(NoteKind::EndUnknown, last + 1, text.to_owned());

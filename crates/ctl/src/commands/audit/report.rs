@@ -78,7 +78,7 @@ impl Answer {
         self.report.proofs.iter().any(|proof| proof.by == witness)
     }
 
-    /// Why an end that was cut off cannot be told; a collector's file has its own note.
+    /// Why it is not known that the end was not cut off; a collector's file has its own note.
     fn gap(&self) -> Option<String> {
         if self.collected.is_some() || self.is_proved_by(Witness::StateKey) {
             return None;
@@ -93,7 +93,7 @@ impl Answer {
             seq => format!("what came after record {seq} was"),
         };
         let why = self.state.why_no_proof();
-        Some(format!("whether {what} cut off cannot be told: {why}"))
+        Some(format!("whether {what} cut off is not known: {why}"))
     }
 
     /// The file system that weakens what the private key proves.
@@ -385,7 +385,7 @@ fn remedy(attack: Attack) -> &'static str {
              get the rest from the collector: --against shows what it has."
         }
         _ => {
-            "Do not mend the log. Keep a copy of it as it is, compare it with the collector's \
+            "Do not repair the log. Keep a copy of it as it is, compare it with the collector's \
              (--against), and find out who could write to it. What was sealed before the first \
              bad record is good. To go on, move the log and its state directory aside and begin a new one \
              with audit init."
@@ -445,7 +445,7 @@ mod tests {
             (read(garbage), "/s/seal-key-3: not a private key"),
             (
                 StateKey::Unreadable("/s".into(), refused),
-                "told: /s: refused: run as root",
+                "known: /s: refused: run as root",
             ),
         ] {
             let answer = answer(b"", state);
