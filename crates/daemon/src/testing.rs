@@ -194,7 +194,7 @@ impl Recorder for Records {
 }
 
 /// A daemon with scripted nodes, without sockets.
-pub(crate) struct Bench {
+pub(crate) struct Fixture {
     pub(crate) daemon: Arc<Daemon>,
     pub(crate) script: Script,
     pub(crate) records: Records,
@@ -202,7 +202,7 @@ pub(crate) struct Bench {
     pub(crate) drain: watch::Sender<bool>,
 }
 
-impl Bench {
+impl Fixture {
     /// `config` is the text of a configuration file.
     pub(crate) fn new(
         config: &str,

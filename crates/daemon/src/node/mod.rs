@@ -93,7 +93,7 @@ impl Nodes {
     }
 
     /// A task is worth keeping unless it waits out a failure: a reload is how an
-    /// operator says that something was mended.
+    /// operator says that something was repaired.
     fn unchanged(&self, name: &NodeName, settings: &NodeTaskSettings) -> Option<NodeHandle> {
         let (listed, (before, handle)) = self.0.get_key_value(name)?;
         // Another spelling is no other node, but logs have to name it as it is listed now.

@@ -113,7 +113,7 @@ impl NodeSession for Session {
     }
 }
 
-struct Bench {
+struct Fixture {
     node: Node,
     handle: NodeHandle,
     pins: watch::Sender<Pins>,
@@ -128,7 +128,7 @@ fn pinned(text: &str) -> Pins {
     }
 }
 
-impl Bench {
+impl Fixture {
     fn new(plan: impl Into<Vec<Planned>>) -> Self {
         let host = HostQuery::new(&name("node"), None, 22);
         let node = Node {
@@ -181,59 +181,59 @@ fn broken() -> NodeFailure {
 
 #[tokio::test(start_paused = true)]
 async fn connection_is_kept() {
-    let bench = Bench::new([]);
+    let fixture = Fixture::new([]);
     for _ in 0..9 {
-        bench.read().await.unwrap();
+        fixture.read().await.unwrap();
         sleep(SECOND * 60).await;
     }
-    assert_eq!(bench.opened(), 1);
+    assert_eq!(fixture.opened(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn quiet_connection_is_closed() {
-    let bench = Bench::new([]);
-    bench.read().await.unwrap();
+    let fixture = Fixture::new([]);
+    fixture.read().await.unwrap();
     sleep(SECOND * 601).await;
-    bench.read().await.unwrap();
-    assert_eq!(bench.opened(), 2);
+    fixture.read().await.unwrap();
+    assert_eq!(fixture.opened(), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn connection_that_died_is_opened_again() {
-    let bench = Bench::new([
+    let fixture = Fixture::new([
         Planned::Closes,
         Planned::ReadingTakes(SECOND),
         Planned::ReadingFails(broken()),
     ]);
     // Closed by the node after the first reading, broken in the third.
     for _ in 0..3 {
-        bench.read().await.unwrap();
+        fixture.read().await.unwrap();
     }
-    assert_eq!(bench.opened(), 3);
+    assert_eq!(fixture.opened(), 3);
 }
 
 #[tokio::test(start_paused = true)]
 async fn fresh_connection_that_breaks_is_a_failure() {
-    let bench = Bench::new([Planned::ReadingFails(broken())]);
-    assert!(matches!(bench.read().await, Err(NodeFailure::Ssh(_))));
-    assert_eq!(bench.opened(), 1);
-    assert!(bench.retry_in() <= SECOND);
+    let fixture = Fixture::new([Planned::ReadingFails(broken())]);
+    assert!(matches!(fixture.read().await, Err(NodeFailure::Ssh(_))));
+    assert_eq!(fixture.opened(), 1);
+    assert!(fixture.retry_in() <= SECOND);
 }
 
 #[tokio::test(start_paused = true)]
 async fn failures_lengthen_the_wait() {
     let plan = vec![Planned::NotOpened(NodeFailure::TimedOut); 9];
-    let bench = Bench::new(plan);
+    let fixture = Fixture::new(plan);
     let mut waits = Vec::new();
     for _ in 0..9 {
-        assert!(bench.read().await.is_err());
-        waits.push(bench.retry_in());
+        assert!(fixture.read().await.is_err());
+        waits.push(fixture.retry_in());
     }
     assert!(waits[0] <= SECOND && waits[8] >= SECOND * 45, "{waits:?}");
     assert!(waits[8] <= SECOND * 60, "{waits:?}");
     // One success forgives all.
-    bench.read().await.unwrap();
-    assert!(bench.handle.blocked().is_none());
+    fixture.read().await.unwrap();
+    assert!(fixture.handle.blocked().is_none());
 }
 
 #[tokio::test(start_paused = true)]
@@ -241,57 +241,57 @@ async fn refused_key_is_left_alone_for_ten_minutes() {
     let refused = NodeFailure::KeyRefused {
         user: "pulse".to_owned(),
     };
-    let bench = Bench::new([Planned::NotOpened(refused)]);
-    assert!(bench.read().await.is_err());
-    assert!(bench.retry_in() >= SECOND * 600);
+    let fixture = Fixture::new([Planned::NotOpened(refused)]);
+    assert!(fixture.read().await.is_err());
+    assert!(fixture.retry_in() >= SECOND * 600);
 }
 
 #[tokio::test(start_paused = true)]
 async fn exchange_ends_at_its_deadline() {
-    let bench = Bench::new([Planned::ReadingTakes(SECOND * 99)]);
+    let fixture = Fixture::new([Planned::ReadingTakes(SECOND * 99)]);
     let started = Instant::now();
-    assert!(matches!(bench.read().await, Err(NodeFailure::TimedOut)));
+    assert!(matches!(fixture.read().await, Err(NodeFailure::TimedOut)));
     assert_eq!(started.elapsed(), SECOND * 10);
     // An answer may still be on its way, so the connection is not used again.
-    bench.read().await.unwrap();
-    assert_eq!(bench.opened(), 2);
+    fixture.read().await.unwrap();
+    assert_eq!(fixture.opened(), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn withdrawn_key_closes_and_is_on_record() {
-    let bench = Bench::new([]);
-    bench.read().await.unwrap();
-    assert!(bench.handle.fresh_sample(SECOND * 60).is_some());
-    bench.pins.send_replace(pinned(""));
+    let fixture = Fixture::new([]);
+    fixture.read().await.unwrap();
+    assert!(fixture.handle.fresh_sample(SECOND * 60).is_some());
+    fixture.pins.send_replace(pinned(""));
     sleep(SECOND).await;
-    assert!(bench.handle.fresh_sample(SECOND * 60).is_none());
+    assert!(fixture.handle.fresh_sample(SECOND * 60).is_none());
     let record = "hostkey.mismatch denied host_key_unknown";
-    assert_eq!(bench.records.lines(), [record]);
+    assert_eq!(fixture.records.lines(), [record]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn reading_under_way_ends_with_its_key() {
-    let bench = Bench::new([Planned::ReadingTakes(SECOND * 5), Planned::KeyNotAccepted]);
-    let (outcome, ()) = tokio::join!(bench.read(), async {
+    let fixture = Fixture::new([Planned::ReadingTakes(SECOND * 5), Planned::KeyNotAccepted]);
+    let (outcome, ()) = tokio::join!(fixture.read(), async {
         sleep(SECOND).await;
-        bench.pins.send_replace(pinned(""));
+        fixture.pins.send_replace(pinned(""));
     });
     // It is tried once more, since the key may have been exchanged.
     assert!(
         matches!(outcome, Err(NodeFailure::HostKey(_))),
         "{outcome:?}"
     );
-    assert_eq!(bench.opened(), 2);
+    assert_eq!(fixture.opened(), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn pinned_key_heals_at_once() {
-    let bench = Bench::new([Planned::KeyNotAccepted]);
-    bench.pins.send_replace(pinned(""));
-    assert!(bench.read().await.is_err());
-    assert!(bench.retry_in() >= SECOND * 600);
-    bench.pins.send_replace(pinned(PIN));
+    let fixture = Fixture::new([Planned::KeyNotAccepted]);
+    fixture.pins.send_replace(pinned(""));
+    assert!(fixture.read().await.is_err());
+    assert!(fixture.retry_in() >= SECOND * 600);
+    fixture.pins.send_replace(pinned(PIN));
     sleep(SECOND).await;
-    assert!(bench.handle.blocked().is_none());
-    bench.read().await.unwrap();
+    assert!(fixture.handle.blocked().is_none());
+    fixture.read().await.unwrap();
 }

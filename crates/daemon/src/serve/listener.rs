@@ -48,12 +48,12 @@ pub(crate) async fn serve_administrators(
         });
         match accepted {
             Ok((stream, credentials)) => {
-                let around = crate::sys::process_facts(&stream, credentials);
+                let facts = crate::sys::process_facts(&stream, credentials);
                 let peer =
                     daemon
                         .snapshot()
                         .policy
-                        .identify(SocketRole::Control, credentials, around);
+                        .identify(SocketRole::Control, credentials, facts);
                 admit_or_refuse(stream, peer, &daemon, &draining);
             }
             Err(error) => accept::pause("control", &error).await,

@@ -2,7 +2,7 @@
 
 use super::dispatch::{Reply, answer};
 use super::session::admit_or_refuse;
-use crate::testing::{Bench, SECOND, Step, peer};
+use crate::testing::{Fixture, SECOND, Step, peer};
 use pulse_core::callers::capability::Capabilities;
 use pulse_core::callers::peer::Peer;
 use pulse_core::event::EventType;
@@ -17,11 +17,11 @@ const MS: Duration = Duration::from_millis(1);
 const CONFIG: &str = "allowed_nodes = ['a', 'b']\n[rate_limit]\nper_peer_burst = 100";
 const READ_A: &str = r#"{"method":"get_temperature","params":{"node":"a"}}"#;
 
-fn bench() -> Bench {
-    Bench::new(CONFIG, |_| Step::succeeds_after(MS * 10))
+fn fixture() -> Fixture {
+    Fixture::new(CONFIG, |_| Step::succeeds_after(MS * 10))
 }
 
-impl Bench {
+impl Fixture {
     async fn answer(&self, capabilities: Capabilities, line: &str) -> Value {
         let peer = peer(7, capabilities);
         let Reply { line, .. } = answer(&self.daemon, &peer, line.as_bytes()).await;
@@ -46,62 +46,62 @@ impl Bench {
 
 #[tokio::test(start_paused = true)]
 async fn node_is_asked_between_two_records() {
-    let bench = bench();
-    let reply = bench.ask(READ_A).await;
+    let fixture = fixture();
+    let reply = fixture.ask(READ_A).await;
     assert_eq!(reply["data"]["temperature"], "{\"chip\":{}}");
     let expected = ["command.start allowed", "asked", "command.finish completed"];
-    assert_eq!(bench.records.lines(), expected);
+    assert_eq!(fixture.records.lines(), expected);
 }
 
 #[tokio::test(start_paused = true)]
 async fn without_a_start_record_nobody_is_asked() {
-    let bench = bench();
-    bench.records.fail_at(EventType::CommandStart);
-    let reply = bench.ask(READ_A).await;
+    let fixture = fixture();
+    fixture.records.fail_at(EventType::CommandStart);
+    let reply = fixture.ask(READ_A).await;
     assert_eq!(reply["error"], "audit log unavailable");
-    assert!(bench.script.asked().is_empty());
+    assert!(fixture.script.asked().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
 async fn without_a_finish_record_nothing_is_told() {
-    let bench = bench();
-    bench.records.fail_at(EventType::CommandFinish);
-    let reply = bench.ask(READ_A).await;
+    let fixture = fixture();
+    fixture.records.fail_at(EventType::CommandFinish);
+    let reply = fixture.ask(READ_A).await;
     assert_eq!(reply["error"], "audit log unavailable");
     assert!(reply.get("data").is_none());
 }
 
 #[tokio::test(start_paused = true)]
 async fn unavailable_log_refuses_every_reading() {
-    let bench = bench();
-    bench.records.become_unavailable();
+    let fixture = fixture();
+    fixture.records.become_unavailable();
     for line in [READ_A, r#"{"method":"get_status"}"#] {
-        assert_eq!(bench.ask(line).await["error"], "audit log unavailable");
+        assert_eq!(fixture.ask(line).await["error"], "audit log unavailable");
     }
     // What is wrong with it can still be asked for.
     let line = r#"{"method":"get_forwarding"}"#;
-    let reply = bench.answer(Capabilities::all(), line).await;
+    let reply = fixture.answer(Capabilities::all(), line).await;
     assert_eq!(reply["error"], "forwarding is not configured");
-    assert!(bench.script.asked().is_empty());
+    assert!(fixture.script.asked().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
 async fn caller_that_leaves_is_on_record() {
-    let bench = bench();
+    let fixture = fixture();
     let peer = peer(7, Capabilities::read_only());
-    let gone = tokio::time::timeout(MS * 5, answer(&bench.daemon, &peer, READ_A.as_bytes()));
+    let gone = tokio::time::timeout(MS * 5, answer(&fixture.daemon, &peer, READ_A.as_bytes()));
     assert!(gone.await.is_err());
     let expected = [
         "command.start allowed",
         "asked",
         "command.finish failed abandoned",
     ];
-    assert_eq!(bench.records.lines(), expected);
+    assert_eq!(fixture.records.lines(), expected);
 }
 
 #[tokio::test(start_paused = true)]
 async fn violation_shuts_its_caller_out_for_a_while() {
-    let bench = bench();
+    let fixture = fixture();
     for (line, reason) in [
         ("{", "invalid_request"),
         (
@@ -110,36 +110,36 @@ async fn violation_shuts_its_caller_out_for_a_while() {
         ),
         (r#"{"method":"get_forwarding"}"#, "admin_required"),
     ] {
-        let before = bench.records.lines().len();
-        assert!(bench.ask(line).await["error"].is_string());
+        let before = fixture.records.lines().len();
+        assert!(fixture.ask(line).await["error"].is_string());
         let record = format!("command.validation_failed denied {reason}");
-        assert_eq!(bench.records.lines()[before..], [record]);
-        assert_eq!(bench.ask(READ_A).await["error"], "rate limit exceeded");
+        assert_eq!(fixture.records.lines()[before..], [record]);
+        assert_eq!(fixture.ask(READ_A).await["error"], "rate limit exceeded");
         let other = peer(8, Capabilities::read_only());
-        let reply = answer(&bench.daemon, &other, READ_A.as_bytes()).await;
+        let reply = answer(&fixture.daemon, &other, READ_A.as_bytes()).await;
         let reply: Value = serde_json::from_slice(&reply.line).unwrap();
         assert_eq!(reply["success"], true, "{reply}");
         tokio::time::sleep(SECOND * 3_600).await;
-        assert_eq!(bench.ask(READ_A).await["success"], true);
+        assert_eq!(fixture.ask(READ_A).await["success"], true);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn unlisted_node_costs_no_penalty() {
-    let bench = bench();
+    let fixture = fixture();
     let line = r#"{"method":"get_temperature","params":{"node":"c"}}"#;
     let error = "node \"c\" rejected by validator (node_not_allowlisted)";
-    assert_eq!(bench.ask(line).await["error"], error);
-    assert_eq!(bench.ask(READ_A).await["success"], true);
+    assert_eq!(fixture.ask(line).await["error"], error);
+    assert_eq!(fixture.ask(READ_A).await["success"], true);
     let record = "command.validation_failed denied node_not_allowlisted";
-    assert_eq!(bench.records.lines()[0], record);
+    assert_eq!(fixture.records.lines()[0], record);
 }
 
 #[tokio::test(start_paused = true)]
 async fn each_node_of_a_list_has_its_own_outcome() {
-    let bench = bench();
+    let fixture = fixture();
     let line = r#"{"method":"get_temperatures","params":{"nodes":["a","c","-x"]}}"#;
-    let reply = bench.ask(line).await;
+    let reply = fixture.ask(line).await;
     let expected = json!([
         {"node": "a", "temperature": {"chip": {}}, "age_ms": 1},
         {"node": "c", "error": "node \"c\" rejected by validator (node_not_allowlisted)"},
@@ -151,12 +151,12 @@ async fn each_node_of_a_list_has_its_own_outcome() {
 #[tokio::test(start_paused = true)]
 async fn request_has_one_deadline() {
     let config = format!("request_timeout = '4s'\n{CONFIG}");
-    let bench = Bench::new(&config, |_| Step::succeeds_after(SECOND * 60));
+    let fixture = Fixture::new(&config, |_| Step::succeeds_after(SECOND * 60));
     let started = tokio::time::Instant::now();
-    let reply = bench.ask(READ_A).await;
+    let reply = fixture.ask(READ_A).await;
     assert_eq!(reply["error"], "node \"a\" did not answer in time");
     assert!(started.elapsed() <= SECOND * 4 + MS * 10);
-    let last = bench.records.lines().pop().unwrap();
+    let last = fixture.records.lines().pop().unwrap();
     assert_eq!(last, "command.finish failed timeout");
 }
 
@@ -170,41 +170,41 @@ async fn errors(mut client: Client) -> Vec<Value> {
 
 #[tokio::test(start_paused = true)]
 async fn silent_caller_gets_its_line_in_time() {
-    let bench = bench();
+    let fixture = fixture();
     let started = tokio::time::Instant::now();
-    let client = bench.connect(Capabilities::read_only());
+    let client = fixture.connect(Capabilities::read_only());
     assert_eq!(errors(client).await, ["read timeout"]);
-    assert_eq!(started.elapsed(), bench.daemon.config().timeouts.read);
-    assert_eq!(bench.records.lines(), ["connection.accepted allowed"]);
+    assert_eq!(started.elapsed(), fixture.daemon.config().timeouts.read);
+    assert_eq!(fixture.records.lines(), ["connection.accepted allowed"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn stranger_gets_its_line_unread() {
-    let bench = bench();
-    let client = bench.connect(Capabilities::NONE);
+    let fixture = fixture();
+    let client = fixture.connect(Capabilities::NONE);
     assert_eq!(errors(client).await, ["unauthorized"]);
-    let records = bench.records.lines();
+    let records = fixture.records.lines();
     assert_eq!(records, ["connection.denied denied unauthorized"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn too_long_request_is_on_record() {
-    let bench = bench();
-    let mut client = bench.connect(Capabilities::read_only());
+    let fixture = fixture();
+    let mut client = fixture.connect(Capabilities::read_only());
     client.write_all(&[b'x'; MAX_REQUEST_BYTES]).await.unwrap();
     assert_eq!(errors(client).await, ["payload too large"]);
     let expected = [
         "connection.accepted allowed",
         "command.validation_failed denied payload_too_large",
     ];
-    assert_eq!(bench.records.lines(), expected);
-    assert_eq!(bench.ask(READ_A).await["error"], "rate limit exceeded");
+    assert_eq!(fixture.records.lines(), expected);
+    assert_eq!(fixture.ask(READ_A).await["error"], "rate limit exceeded");
 }
 
 #[tokio::test(start_paused = true)]
 async fn kept_connection_takes_another_request() {
-    let bench = bench();
-    let mut client = bench.connect(Capabilities::read_only());
+    let fixture = fixture();
+    let mut client = fixture.connect(Capabilities::read_only());
     let keep = r#"{"method":"get_status","keep_alive":true}"#;
     let last = r#"{"method":"get_status"}"#;
     let lines = format!("{keep}\n{keep}\n{last}\n{last}\n");
@@ -217,15 +217,15 @@ async fn kept_connection_takes_another_request() {
 
 #[tokio::test(start_paused = true)]
 async fn drain_ends_idle_connections_and_no_request() {
-    let bench = bench();
-    let idle = bench.connect(Capabilities::read_only());
-    let mut busy = bench.connect(Capabilities::read_only());
+    let fixture = fixture();
+    let idle = fixture.connect(Capabilities::read_only());
+    let mut busy = fixture.connect(Capabilities::read_only());
     busy.write_all(format!("{READ_A}\n").as_bytes())
         .await
         .unwrap();
     tokio::time::sleep(MS * 5).await;
-    bench.drain.send_replace(true);
+    fixture.drain.send_replace(true);
     assert!(errors(idle).await.is_empty());
     assert_eq!(errors(busy).await, [Value::Null]);
-    assert_eq!(bench.daemon.connections().total(), 0);
+    assert_eq!(fixture.daemon.connections().total(), 0);
 }
