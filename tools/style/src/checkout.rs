@@ -8,6 +8,8 @@ use syn::{Attribute, Item, Meta};
 
 /// A source file.
 pub(crate) struct Source {
+    /// Relative to the checkout's directory.
+    pub(crate) path: PathBuf,
     pub(crate) text: String,
     pub(crate) tree: syn::File,
     /// Compiled into tests, benchmarks or examples only.
@@ -51,6 +53,7 @@ impl Checkout {
         }
         let sources = files.into_iter().map(|(path, text, tree)| Source {
             is_test: is_test_file(&path, &test_modules),
+            path,
             text,
             tree,
         });

@@ -1,7 +1,7 @@
 //! The figures of a checkout, as a table.
 
 use crate::checkout::Checkout;
-use crate::habits::Habits;
+use crate::habits::{Habit, Habits};
 use crate::lines::Lines;
 use std::fmt;
 
@@ -67,19 +67,23 @@ impl Figures {
         [
             (
                 "bindings used once, on the next line, per 1,000 lines",
-                ratio(habits.bindings_used_once, lines.all, 1e3),
+                ratio(habits.count_of(Habit::BindingUsedOnce), lines.all, 1e3),
             ),
             (
                 "private functions named once beside their definition, %",
-                ratio(habits.called_once, habits.private_functions, 1e2),
+                ratio(
+                    habits.count_of(Habit::FunctionCalledOnce),
+                    habits.private_functions,
+                    1e2,
+                ),
             ),
             (
                 "`match` on bool per 1,000 lines",
-                ratio(habits.matches_on_bool, lines.all, 1e3),
+                ratio(habits.count_of(Habit::MatchOnBool), lines.all, 1e3),
             ),
             (
                 "doc comments that open with What, Where, Whether, How, Who, %",
-                ratio(habits.clauses, habits.doc_comments, 1e2),
+                ratio(habits.count_of(Habit::Clause), habits.doc_comments, 1e2),
             ),
             (
                 "`//` comments per 1,000 lines of code",

@@ -14,32 +14,43 @@ use syn::{
 /// Words that open a doc comment with a clause instead of a noun.
 const CLAUSES: [&str; 5] = ["What", "Where", "Whether", "How", "Who"];
 
-/// Counts outside tests, and the names of tests.
+/// A habit that one place shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Habit {
+    /// An immutable binding of one line whose name the function has once more, on the next line.
+    BindingUsedOnce,
+    /// A private function whose name its file has once more.
+    FunctionCalledOnce,
+    /// `match` with `true` or `false` as a pattern.
+    MatchOnBool,
+    /// A doc comment that opens with one of [`CLAUSES`].
+    Clause,
+}
+
+/// One place that shows a habit.
+#[derive(Debug)]
+pub(crate) struct Sign {
+    pub(crate) habit: Habit,
+    /// From 1, in the file that was counted.
+    pub(crate) line: usize,
+}
+
+/// Places and counts outside tests, and the names of tests.
 #[derive(Debug, Default)]
 pub(crate) struct Habits {
-    /// Immutable bindings of one line whose name the function has once more, on the next line.
-    pub(crate) bindings_used_once: usize,
+    pub(crate) signs: Vec<Sign>,
     /// Functions without `pub`, those of traits included.
     pub(crate) private_functions: usize,
-    /// Private functions whose name their file has once more.
-    pub(crate) called_once: usize,
-    /// `match` with `true` or `false` as a pattern.
-    pub(crate) matches_on_bool: usize,
     pub(crate) doc_comments: usize,
-    /// Doc comments that open with one of [`CLAUSES`].
-    pub(crate) clauses: usize,
     /// Lengths in characters.
     pub(crate) test_names: Vec<usize>,
 }
 
 impl AddAssign for Habits {
     fn add_assign(&mut self, other: Self) {
-        self.bindings_used_once += other.bindings_used_once;
+        self.signs.extend(other.signs);
         self.private_functions += other.private_functions;
-        self.called_once += other.called_once;
-        self.matches_on_bool += other.matches_on_bool;
         self.doc_comments += other.doc_comments;
-        self.clauses += other.clauses;
         self.test_names.extend(other.test_names);
     }
 }
@@ -52,14 +63,24 @@ impl Habits {
             ..Counter::default()
         };
         counter.visit_file(&source.tree);
-        let Counter { private, named, .. } = counter;
-        let once = private.iter().filter(|name| named.get(*name) == Some(&1));
-        let habits = Habits {
-            private_functions: private.len(),
-            called_once: once.count(),
-            ..counter.habits
-        };
+        let mut habits = counter.habits;
+        habits.private_functions = counter.private.len();
+        for (name, line) in counter.private {
+            if counter.named.get(&name) == Some(&1) {
+                habits.add(Habit::FunctionCalledOnce, line);
+            }
+        }
+        habits.signs.sort_by_key(|sign| sign.line);
         (habits, counter.test_lines)
+    }
+
+    /// The number of places that show `habit`.
+    pub(crate) fn count_of(&self, habit: Habit) -> usize {
+        self.signs.iter().filter(|sign| sign.habit == habit).count()
+    }
+
+    fn add(&mut self, habit: Habit, line: usize) {
+        self.signs.push(Sign { habit, line });
     }
 }
 
@@ -69,7 +90,8 @@ struct Counter {
     habits: Habits,
     in_tests: bool,
     last_doc_line: Option<usize>,
-    private: Vec<String>,
+    /// Names and lines of private functions.
+    private: Vec<(String, usize)>,
     /// How often a name ends a path, is a method that is called, or an argument of a macro.
     named: BTreeMap<String, usize>,
     test_lines: Vec<RangeInclusive<usize>>,
@@ -99,14 +121,17 @@ impl Counter {
         attributes: &[Attribute],
         body: Option<&Block>,
     ) {
+        let line = name.span().start().line;
         let name = name.to_string();
         if attributes.iter().any(is_test) {
             self.habits.test_names.push(name.chars().count());
         } else if !self.in_tests && !is_for_tests(attributes) {
             if matches!(visibility, Visibility::Inherited) {
-                self.private.push(name);
+                self.private.push((name, line));
             }
-            self.habits.bindings_used_once += body.map_or(0, Bindings::used_once);
+            for line in body.map(Bindings::used_once).unwrap_or_default() {
+                self.habits.add(Habit::BindingUsedOnce, line);
+            }
         }
     }
 
@@ -162,8 +187,9 @@ impl<'a> Visit<'a> for Counter {
                 self.habits.doc_comments += 1;
                 let text = text.value();
                 let word = text.trim_start().split(|c: char| !c.is_alphabetic()).next();
-                self.habits.clauses +=
-                    usize::from(word.is_some_and(|word| CLAUSES.contains(&word)));
+                if word.is_some_and(|word| CLAUSES.contains(&word)) {
+                    self.habits.add(Habit::Clause, line);
+                }
             }
             self.last_doc_line = Some(line);
         }
@@ -189,7 +215,8 @@ impl<'a> Visit<'a> for Counter {
             matches!(lit, Lit::Bool(_))
         };
         if !self.in_tests && expression.arms.iter().any(is_bool) {
-            self.habits.matches_on_bool += 1;
+            let line = expression.match_token.span.start().line;
+            self.habits.add(Habit::MatchOnBool, line);
         }
         visit::visit_expr_match(self, expression);
     }
@@ -221,7 +248,8 @@ struct Bindings {
 }
 
 impl Bindings {
-    fn used_once(body: &Block) -> usize {
+    /// The lines of bindings whose name the next line has, and no other.
+    fn used_once(body: &Block) -> Vec<usize> {
         let mut bindings = Self::default();
         bindings.visit_block(body);
         let Self { simple, lines } = bindings;
@@ -232,7 +260,8 @@ impl Bindings {
                     .get(name)
                     .is_some_and(|lines| *lines == [*line, line + 1])
             })
-            .count()
+            .map(|(_, line)| *line)
+            .collect()
     }
 
     fn add(&mut self, name: String, line: usize) {
@@ -308,6 +337,7 @@ mod tests {
 
     fn count(text: &str) -> Habits {
         let source = Source {
+            path: "lib.rs".into(),
             text: text.to_owned(),
             tree: syn::parse_file(text).unwrap(),
             is_test: false,
@@ -317,7 +347,10 @@ mod tests {
 
     #[test]
     fn bindings() {
-        let once = |body: &str| count(&format!("fn f() {{\n{body}\n}}")).bindings_used_once;
+        let once = |body: &str| {
+            let text = format!("fn f() {{\n{body}\n}}");
+            count(&text).count_of(Habit::BindingUsedOnce)
+        };
         assert_eq!(once("let x = 1;\ng(x);"), 1);
         assert_eq!(once("let x = 1;\nprintln!(\"{x}\");"), 1);
         assert_eq!(once("let x = 1;\ng();\nh(x);"), 0, "not the next line");
@@ -335,20 +368,23 @@ mod tests {
     fn private_functions() {
         let text = "fn once() {}\nfn twice() {}\npub fn f() { once(); twice(); self.twice() }";
         let habits = count(text);
-        assert_eq!((habits.private_functions, habits.called_once), (2, 1));
+        assert_eq!(habits.private_functions, 2);
+        assert_eq!(habits.count_of(Habit::FunctionCalledOnce), 1);
+        assert_eq!(habits.signs[0].line, 1);
     }
 
     #[test]
     fn doc_comments() {
         let text = "//! Whether.\n//! What.\n\n/// A noun.\nfn f() {}\n\n/// How it is.\nfn g() {}";
         let habits = count(text);
-        assert_eq!((habits.doc_comments, habits.clauses), (3, 2));
+        assert_eq!(habits.doc_comments, 3);
+        assert_eq!(habits.count_of(Habit::Clause), 2);
     }
 
     #[test]
     fn match_on_bool() {
         let text = "fn f() { match x { true => 1, false => 2 }; match y { Some(true) => 1 } }";
-        assert_eq!(count(text).matches_on_bool, 1);
+        assert_eq!(count(text).count_of(Habit::MatchOnBool), 1);
     }
 
     #[test]
