@@ -39,6 +39,8 @@ impl Directory {
         if !state.exists() {
             DirBuilder::new().mode(0o700).create(state)?;
         }
+        // flock(2) on the directory itself: it needs no file, and the kernel releases it however
+        // the process ends, so a crash leaves no stale lock behind.
         let lock = open_directory(state)?;
         lock.try_lock().map_err(|error| match error {
             TryLockError::Error(error) => error,
@@ -66,26 +68,17 @@ impl Directory {
             .as_ref()
             .ok_or_else(|| io::Error::other("the audit log is not open"))
     }
-
-    /// The present name of the open file, if it is in the directory.
-    fn name_of(&self, inode: (u64, u64)) -> io::Result<Option<String>> {
-        for entry in fs::read_dir(&self.log)? {
-            let entry = entry?;
-            if identity(&entry.metadata()?) == inode {
-                return Ok(entry.file_name().into_string().ok());
-            }
-        }
-        Ok(None)
-    }
 }
 
 impl Storage for Directory {
     fn open(&mut self, create: bool) -> io::Result<()> {
         self.live = None;
+        // O_APPEND: a file with `chattr +a` cannot be opened for writing without it (chattr(1)).
         let mut options = OpenOptions::new();
         options.append(true).create_new(create).mode(LOG_MODE);
         let file = open_with(&mut options, &self.log.join(LIVE))?;
         if create {
+            // The file's name is durable before the first record in it is.
             sync_directory(&self.log)?;
         }
         self.live = Some(file);
@@ -106,18 +99,28 @@ impl Storage for Directory {
 
     fn live(&self) -> io::Result<Live> {
         let open = self.file()?.metadata()?;
+        // No link is left: the kernel frees the blocks as soon as this process closes the file.
         if open.nlink() == 0 {
             return Ok(Live::Gone);
         }
         match fs::symlink_metadata(self.log.join(LIVE)) {
-            Ok(named) if identity(&named) == identity(&open) => Ok(Live::Here(open.len())),
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(Live::Renamed(self.name_of(identity(&open))?)),
+            Ok(named) if identity(&named) == identity(&open) => return Ok(Live::Here(open.len())),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => (),
         }
+        // Another program renamed the file, and only the inode tells its present name.
+        for entry in fs::read_dir(&self.log)? {
+            let entry = entry?;
+            if identity(&entry.metadata()?) == identity(&open) {
+                return Ok(Live::Renamed(entry.file_name().into_string().ok()));
+            }
+        }
+        Ok(Live::Renamed(None))
     }
 
     fn rename_live(&mut self, name: &str) -> io::Result<()> {
         let to = self.log.join(name);
+        // rename(2) would replace an existing segment without an error.
         if to.exists() {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
@@ -142,6 +145,7 @@ impl Storage for Directory {
     fn read_at(&self, name: &str, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         let file = RegularFile::open(&self.log.join(name))?;
         let mut filled = 0;
+        // pread(2) may give fewer bytes than asked for before the end of the file.
         while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
             match file.read_at(rest, offset + filled as u64) {
                 Ok(0) => break,
@@ -162,8 +166,9 @@ impl Storage for Directory {
         options.append(true).create(true).mode(LOG_MODE);
         let path = self.log.join(name);
         let mut file = open_with(&mut options, &path)?;
-        let appended = file.write_all(bytes).and_then(|()| file.sync_all());
-        appended.map_err(|error| with_path(&path, error))?;
+        file.write_all(bytes)
+            .and_then(|()| file.sync_all())
+            .map_err(|error| with_path(&path, error))?;
         // The file may be new.
         sync_directory(&self.log)
     }
@@ -176,6 +181,8 @@ impl Storage for Directory {
 
     fn free(&self) -> io::Result<u64> {
         let disk = statvfs(&self.log)?;
+        // Blocks for unprivileged users (`f_bavail`), without those reserved for root, in units
+        // of `f_frsize` (statvfs(3)).
         Ok(disk.blocks_available().saturating_mul(disk.fragment_size()))
     }
 
@@ -187,7 +194,11 @@ impl Storage for Directory {
         } else {
             LOG_MODE
         };
-        write_new(&unfinished, mode, content)?;
+        // Synced before the rename: otherwise a power failure can leave the new name with none of
+        // its content.
+        let mut file = create(&unfinished, mode)?;
+        file.write_all(content)?;
+        file.sync_all()?;
         fs::rename(unfinished, directory.join(name))?;
         sync_directory(directory)
     }
@@ -199,6 +210,8 @@ impl Storage for Directory {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             file => file?,
         };
+        // unlink(2) alone leaves the bytes on the disk. Copy-on-write file systems and snapshots
+        // keep them in any case (docs/audit-format.md).
         write_zeros(&file, file.metadata()?.len())?;
         fs::remove_file(path)?;
         sync_directory(directory)
@@ -209,9 +222,9 @@ impl Storage for Directory {
         if fs::symlink_metadata(&path).is_ok_and(|found| found.len() == bytes) {
             return Ok(());
         }
-        let file = create(&path, LOG_MODE)?;
-        let written = write_zeros(&file, bytes);
+        let written = write_zeros(&create(&path, LOG_MODE)?, bytes);
         if written.is_err() {
+            // A part of the reservation only takes space that the log can use.
             fs::remove_file(path)?;
         }
         written
@@ -229,12 +242,6 @@ fn create(path: &Path, mode: u32) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(mode);
     open_with(&mut options, path)
-}
-
-fn write_new(path: &Path, mode: u32, content: &[u8]) -> io::Result<()> {
-    let mut file = create(path, mode)?;
-    file.write_all(content)?;
-    file.sync_all()
 }
 
 /// Overwrites the first `bytes`. Written zeros occupy blocks, as a sparse file does not.

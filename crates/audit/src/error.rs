@@ -85,7 +85,7 @@ impl LogError {
         move |source| Self::Storage { doing, source }
     }
 
-    /// Whether the disk is full.
+    /// True when the disk or the user's quota is full.
     #[must_use]
     pub fn is_full(&self) -> bool {
         use io::ErrorKind::{QuotaExceeded, StorageFull};

@@ -46,12 +46,26 @@ impl GrowingLog {
     /// of the log. It remains the next line until [`take`](Self::take). When no file is open,
     /// the one with record `wanted` is.
     pub(crate) fn line(&mut self, wanted: u64) -> io::Result<Option<&[u8]>> {
-        while !self.read_line()? {
+        loop {
+            // An incomplete line from the last call is continued: the writer may have been in the
+            // middle of it.
+            if let Some(current) = &mut self.current
+                && !self.line.ends_with(b"\n")
+            {
+                let room = MAX_LINE_BYTES.saturating_sub(self.line.len()) as u64;
+                current
+                    .file
+                    .by_ref()
+                    .take(room)
+                    .read_until(b'\n', &mut self.line)?;
+            }
+            if self.line.ends_with(b"\n") || self.line.len() == MAX_LINE_BYTES {
+                return Ok(Some(&self.line));
+            }
             if !self.go_on(wanted)? {
                 return Ok(None);
             }
         }
-        Ok(Some(&self.line))
     }
 
     /// Advances to the next line.
@@ -59,26 +73,13 @@ impl GrowingLog {
         self.line.clear();
     }
 
-    fn is_whole(&self) -> bool {
-        self.line.ends_with(b"\n") || self.line.len() == MAX_LINE_BYTES
-    }
-
-    fn read_line(&mut self) -> io::Result<bool> {
-        if let Some(current) = &mut self.current
-            && !self.line.ends_with(b"\n")
-        {
-            let room = MAX_LINE_BYTES.saturating_sub(self.line.len());
-            let file = &mut current.file;
-            file.take(room as u64).read_until(b'\n', &mut self.line)?;
-        }
-        Ok(self.is_whole())
-    }
-
     /// At the end of a file: opens the next one. False when there is nothing more for now.
     fn go_on(&mut self, wanted: u64) -> io::Result<bool> {
         if self.next.is_empty() && self.is_live()? {
             return Ok(false);
         }
+        // Once more to the end: the writer may have added records between the last read and the
+        // rotation.
         if let Some(current) = &mut self.current
             && !current.is_complete
         {
@@ -86,18 +87,26 @@ impl GrowingLog {
             return Ok(true);
         }
         if self.next.is_empty() {
-            let sources = match open_directory(&self.directory) {
+            let mut sources = match open_directory(&self.directory) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
                 sources => sources?,
             };
-            self.next = self.follow(sources, wanted)?.into();
+            // A rotation changes the file's name and not its inode. If retention removed the file,
+            // the number of the wanted record is all there is to continue from.
+            let read = self.current.as_ref().map(Current::identity).transpose()?;
+            let is_read = |source: &Source| read.is_some() && source.identity() == read;
+            match sources.iter().position(is_read) {
+                Some(at) => drop(sources.drain(..=at)),
+                None => sources = narrowed(sources, &Since::Seq(wanted + 1)),
+            }
+            self.next = sources.into();
         }
         if self.next.is_empty() {
             return Ok(false);
         }
+        // An unfinished line at the end of a rotated file stays unfinished.
         self.line.clear();
-        let opened = self.next.pop_front().map(Source::into_file).transpose();
-        let file = match opened {
+        let file = match self.next.pop_front().map(Source::into_file).transpose() {
             // Retention removed it meanwhile: the directory is listed again.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.next.clear();
@@ -113,22 +122,7 @@ impl GrowingLog {
         Ok(self.current.is_some())
     }
 
-    /// The files after the current one. If that was removed, the files from the one with record
-    /// `wanted` on.
-    fn follow(&self, mut sources: Vec<Source>, wanted: u64) -> io::Result<Vec<Source>> {
-        let read = self.current.as_ref().map(Current::identity).transpose()?;
-        let at = read.and_then(|read| {
-            let is_read = |source: &Source| source.identity() == Some(read);
-            sources.iter().position(is_read)
-        });
-        match at {
-            Some(at) => drop(sources.drain(..=at)),
-            None => sources = narrowed(sources, &Since::Seq(wanted + 1)),
-        }
-        Ok(sources)
-    }
-
-    /// Whether the current file is the live one, or was rotated and has no successor yet.
+    /// True while the current file is the live one, or was rotated and has no successor yet.
     fn is_live(&self) -> io::Result<bool> {
         let Some(current) = &self.current else {
             return Ok(false);

@@ -27,6 +27,7 @@ pub fn rename_live(directory: &Path) -> io::Result<PathBuf> {
         .and_then(RecordLine::parse)
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "it begins with no record"))?;
     let segment = directory.join(segment_name(first.seq));
+    // rename(2) would replace an existing segment without an error.
     if segment.try_exists()? {
         return Err(io::ErrorKind::AlreadyExists.into());
     }

@@ -79,8 +79,10 @@ impl HeadLine {
             // A log that is being written may end with a part of a line.
             let torn = tail.torn.bytes();
             if torn.contains(&b'\n') || torn.len() > MAX_TORN_BYTES {
-                let seq = tail.head.seq;
-                return Err(HeadError::Damaged { name, seq });
+                return Err(HeadError::Damaged {
+                    name,
+                    seq: tail.head.seq,
+                });
             }
             if tail.first.is_some() {
                 let (head, ts) = (tail.head, tail.ts);
@@ -132,8 +134,10 @@ impl FromStr for HeadLine {
     fn from_str(text: &str) -> Result<Self, InvalidHead> {
         let mut words = text.split_whitespace();
         let mut value = |name: &str| {
-            let word = words.next().and_then(|word| word.strip_prefix(name));
-            word.ok_or(InvalidHead)
+            words
+                .next()
+                .and_then(|word| word.strip_prefix(name))
+                .ok_or(InvalidHead)
         };
         let number = |digits: &str| Ordinal::parse(digits.as_bytes()).map(Ordinal::get);
         let seq = number(value("seq=")?).ok_or(InvalidHead)?;
@@ -141,6 +145,7 @@ impl FromStr for HeadLine {
         let ts = Timestamp::parse(value("ts=")?.as_bytes()).ok_or(InvalidHead)?;
         let log_id = value("log_id=")?.to_owned();
         let head = Head::from_parts(seq, value("event_hash=")?).ok_or(InvalidHead)?;
+        // `Head::START` has number 0 and is no record.
         let is_head = seq > 0 && is_id(&log_id) && words.next().is_none();
         let line = Self {
             head,
@@ -153,8 +158,10 @@ impl FromStr for HeadLine {
 }
 
 fn is_id(text: &str) -> bool {
-    let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-    (1..=MAX_ID_BYTES).contains(&text.len()) && text.bytes().all(is_hex)
+    (1..=MAX_ID_BYTES).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 #[cfg(test)]

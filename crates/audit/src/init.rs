@@ -32,6 +32,8 @@ pub enum InitError {
 /// # Errors
 /// [`InitError`], also while a daemon has locked the directories.
 pub fn init(log: &Path, state: &Path, settings: Settings) -> Result<PublicKey, InitError> {
+    // Locked before the files are listed, so that a daemon that starts meanwhile cannot create
+    // the log in between.
     let storage = Directory::lock(log, state)?;
     let names = storage.list(Dir::Log)?;
     if names.iter().any(|name| name == LIVE) || !segments(&names).is_empty() {

@@ -25,14 +25,16 @@ pub struct PublicKey([u8; 32]);
 pub struct InvalidKey;
 
 impl PublicKey {
-    /// Whether `signature`, in base64, is a signature of `message` by this key.
+    /// True when `signature`, in base64, is a signature of `message` by this key.
     #[must_use]
     pub(crate) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        // `STANDARD` accepts one text for each value: with padding, and unused bits zero.
         let bytes = STANDARD.decode(signature).ok();
         let bytes: Option<[u8; 64]> = bytes.and_then(|bytes| bytes.try_into().ok());
         let (Some(bytes), Ok(key)) = (bytes, VerifyingKey::from_bytes(&self.0)) else {
             return false;
         };
+        // Strict: it also refuses points of small order, in the key and in the signature.
         key.verify_strict(message, &Signature::from_bytes(&bytes))
             .is_ok()
     }
@@ -44,9 +46,11 @@ impl FromStr for PublicKey {
     fn from_str(text: &str) -> Result<Self, InvalidKey> {
         let bytes = STANDARD.decode(text).map_err(|_| InvalidKey)?;
         let bytes: [u8; 32] = bytes.try_into().map_err(|_| InvalidKey)?;
-        // With a point of small order, a signature of any message can be made.
-        let key = VerifyingKey::from_bytes(&bytes).map_err(|_| InvalidKey)?;
-        (!key.is_weak()).then_some(Self(bytes)).ok_or(InvalidKey)
+        match VerifyingKey::from_bytes(&bytes) {
+            // With a point of small order, a signature of any message can be made.
+            Ok(key) if !key.is_weak() => Ok(Self(bytes)),
+            _ => Err(InvalidKey),
+        }
     }
 }
 
@@ -103,8 +107,7 @@ impl SealKey {
     /// The content of its file: log id, epoch, seed.
     pub(crate) fn to_file(&self) -> Zeroizing<Vec<u8>> {
         let seed = Zeroizing::new(STANDARD.encode(self.key.as_bytes()));
-        let text = format!("{} {} {}\n", self.log_id, self.epoch, *seed);
-        Zeroizing::new(text.into_bytes())
+        Zeroizing::new(format!("{} {} {}\n", self.log_id, self.epoch, *seed).into_bytes())
     }
 
     /// Parses the content of a key file.
@@ -126,8 +129,8 @@ impl SealKey {
 pub(crate) fn new_log_id() -> Result<String, getrandom::Error> {
     let mut id = [0u8; 16];
     getrandom::fill(&mut id)?;
-    let text = crate::text::hex(&id);
-    Ok(String::from_utf8_lossy(&text[..32]).into_owned())
+    // `hex` has room for a SHA-256; the id fills the first half of it.
+    Ok(String::from_utf8_lossy(&crate::text::hex(&id)[..32]).into_owned())
 }
 
 #[cfg(test)]

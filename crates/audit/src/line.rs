@@ -41,27 +41,38 @@ impl<'a> RecordLine<'a> {
     /// Parses a line without its newline.
     #[must_use]
     pub fn parse(line: &'a [u8]) -> Option<Self> {
+        // The limit includes the newline, which `line` lacks.
         if line.len() >= MAX_LINE_BYTES {
             return None;
         }
-        let (seq, rest) = sequence(line.strip_prefix(SEQ)?)?;
+        let rest = line.strip_prefix(SEQ)?;
+        let (seq, rest) = rest.split_at(rest.iter().position(|byte| !byte.is_ascii_digit())?);
+        let seq = Ordinal::parse(seq)
+            .map(Ordinal::get)
+            .filter(|seq| *seq > 0)?;
         let rest = rest.strip_prefix(TS)?;
         let (ts, rest) = rest.split_at_checked(TEXT_BYTES)?;
         let ts = Timestamp::parse(ts)?;
         let rest = rest.strip_prefix(TYPE)?;
         let event_type = rest.get(..memchr::memchr(b'"', rest)?)?;
+        // The members at the end have fixed lengths, so they are split off from there: a value
+        // in between cannot be taken for one of them.
         let (hashed, event_hash) = split_hash(rest.strip_suffix(END)?, HASH)?;
-        let (signed, signature) = match event_type {
-            b"log.sealed" => split_signature(hashed)?,
-            _ => (hashed, None),
+        let (signed, signature) = if event_type == b"log.sealed" {
+            let text = hashed.strip_suffix(b"\"")?;
+            let (signed, signature) = text.split_last_chunk::<SIGNATURE_CHARS>()?;
+            (signed.strip_suffix(SIGNATURE)?, Some(&signature[..]))
+        } else {
+            (hashed, None)
         };
         let (body, prev_hash) = split_hash(signed.strip_suffix(b"\"")?, PREV)?;
+        // The body begins with the event's type and the quote that ends it.
         let members = body.get(event_type.len() + 1..)?;
-        let is_readable = members::is_name(event_type) && members::are_well_formed(members);
-        let start = line.len() - rest.len();
-        if !is_readable {
+        if !members::is_name(event_type) || !members::are_well_formed(members) {
             return None;
         }
+        // Hash and signature cover the line from its first byte on.
+        let start = line.len() - rest.len();
         let signature = match signature {
             Some(text) => Some((line.get(..start + signed.len())?, text)),
             None => None,
@@ -77,13 +88,13 @@ impl<'a> RecordLine<'a> {
         })
     }
 
-    /// Whether its hash is that of its bytes.
+    /// True when its hash is that of its bytes.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         hex(&Sha256::digest(self.hashed)) == *self.event_hash
     }
 
-    /// Whether it continues a chain that ends with `head`.
+    /// True when it continues a chain that ends with `head`.
     #[must_use]
     pub fn follows(&self, head: &Head) -> bool {
         self.seq == head.seq + 1 && *self.prev_hash == head.hash
@@ -99,12 +110,6 @@ impl<'a> RecordLine<'a> {
     }
 }
 
-fn sequence(text: &[u8]) -> Option<(u64, &[u8])> {
-    let (digits, rest) = text.split_at(text.iter().position(|byte| !byte.is_ascii_digit())?);
-    let number = Ordinal::parse(digits).map(Ordinal::get);
-    Some((number.filter(|number| *number > 0)?, rest))
-}
-
 /// Splits a hash and its member's name off the end.
 fn split_hash<'a>(text: &'a [u8], name: &[u8]) -> Option<(&'a [u8], &'a Hex)> {
     let (rest, hash) = text.split_last_chunk::<64>()?;
@@ -112,14 +117,6 @@ fn split_hash<'a>(text: &'a [u8], name: &[u8]) -> Option<(&'a [u8], &'a Hex)> {
         .iter()
         .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     Some((rest.strip_suffix(name)?, hash)).filter(|_| digits)
-}
-
-type Signed<'a> = (&'a [u8], Option<&'a [u8]>);
-
-fn split_signature(hashed: &[u8]) -> Option<Signed<'_>> {
-    let text = hashed.strip_suffix(b"\"")?;
-    let (rest, signature) = text.split_last_chunk::<SIGNATURE_CHARS>()?;
-    Some((rest.strip_suffix(SIGNATURE)?, Some(signature)))
 }
 
 #[cfg(test)]

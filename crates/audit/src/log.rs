@@ -53,14 +53,13 @@ pub struct Log<S> {
 
 impl<S: Storage> Log<S> {
     pub(crate) fn new(storage: S, settings: Settings, at: Position) -> Self {
-        let lines = Vec::with_capacity(64 * 1024);
         Self {
             storage,
             settings,
             at,
             pruning: Pruning::default(),
             written: 0,
-            lines,
+            lines: Vec::with_capacity(64 * 1024),
         }
     }
 
@@ -88,14 +87,10 @@ impl<S: Storage> Log<S> {
         self.at.key.public()
     }
 
-    /// How many records are not sealed.
+    /// The number of records that are not sealed.
     #[must_use]
     pub fn unsealed(&self) -> u64 {
         self.at.unsealed.map_or(0, |unsealed| unsealed.records)
-    }
-
-    fn unsealed_since(&self) -> Option<Timestamp> {
-        Some(self.at.unsealed?.since)
     }
 
     /// Writes records with one write and one sync, and gives the number of the first. Together
@@ -104,7 +99,9 @@ impl<S: Storage> Log<S> {
     /// # Errors
     /// [`LogError`]; then none of them counts as written.
     pub fn append(&mut self, now: Timestamp, bodies: &[Body]) -> Result<u64, LogError> {
-        if self.seal_is_due(now) {
+        // By the records' times and not by a monotonic clock: a verifier has only the times.
+        let is_due = |unsealed: Unsealed| now.since(unsealed.since) >= self.settings.seal_after;
+        if self.at.unsealed.is_some_and(is_due) {
             self.seal(now)?;
         }
         let first = self.at.head.seq + 1;
@@ -112,15 +109,10 @@ impl<S: Storage> Log<S> {
         Ok(first)
     }
 
-    /// Whether a seal must precede the next record.
-    fn seal_is_due(&self, now: Timestamp) -> bool {
-        let since = self.unsealed_since();
-        since.is_some_and(|since| now.since(since) >= self.settings.seal_after)
-    }
-
-    /// Whether the size or age of the live file exceeds its limit.
+    /// True when the size or age of the live file exceeds its limit.
     #[must_use]
     pub fn rotation_is_due(&self, now: Timestamp) -> bool {
+        // By age alone, an idle log would rotate files that have `log.resumed` and its seal only.
         let has_more_than_its_beginning = self.at.head.seq > self.at.first + 1;
         self.at.length >= self.settings.segment_bytes
             || (has_more_than_its_beginning
@@ -150,8 +142,9 @@ impl<S: Storage> Log<S> {
             .with_text("next_key", &next.public().to_string());
         let mut head = self.at.head;
         self.lines.clear();
-        let key = &self.at.key;
-        head.extend_signed(&mut self.lines, now, &body, |signed| key.sign(signed));
+        head.extend_signed(&mut self.lines, now, &body, |signed| {
+            self.at.key.sign(signed)
+        });
         self.commit()?;
         self.at.head = head;
         self.at.unsealed = None;
@@ -175,6 +168,7 @@ impl<S: Storage> Log<S> {
         let name = segment_name(self.at.first);
         match self.storage.rename_live(&name) {
             Ok(()) => (),
+            // `chattr +a` forbids the rename; the log continues in the same file.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 return Ok(Rotation::NotPermitted(error.to_string()));
             }
@@ -190,6 +184,7 @@ impl<S: Storage> Log<S> {
     /// [`LogError`], also when the file is gone.
     pub fn reopen(&mut self, now: Timestamp) -> Result<(), LogError> {
         match self.live()? {
+            // SIGUSR1 without a rotation.
             Live::Here(length) if length == self.at.length => Ok(()),
             Live::Renamed(name) => {
                 let name = name.unwrap_or_else(|| "elsewhere".to_owned());
@@ -205,16 +200,22 @@ impl<S: Storage> Log<S> {
         self.lines.clear();
         self.check_numbers(1)?;
         let mut head = self.at.head;
-        let last = Body::named("log.rotated").with_text("segment", renamed);
-        head.extend(&mut self.lines, now, &last);
+        head.extend(
+            &mut self.lines,
+            now,
+            &Body::named("log.rotated").with_text("segment", renamed),
+        );
+        // Without the check of `commit`: the open file has another name now.
         self.flush()?;
         self.count(now, head);
         self.storage
             .open(true)
             .map_err(LogError::while_doing("begin a new audit log file"))?;
         (self.at.length, self.at.first, self.at.began) = (0, head.seq + 1, now);
-        let resumed = self.resumed("rotation").with_text("segment", renamed);
-        self.write(now, &[resumed])
+        self.write(
+            now,
+            &[self.resumed("rotation").with_text("segment", renamed)],
+        )
     }
 
     /// The age and the bytes of the live file.
@@ -271,6 +272,7 @@ impl<S: Storage> Log<S> {
     /// As [`Log::write`], after the bytes in the buffer.
     fn write_after(&mut self, now: Timestamp, bodies: &[Body]) -> Result<(), LogError> {
         self.check_numbers(bodies.len())?;
+        // A copy of the head: after a failed write the chain continues from the old one.
         let mut head = self.at.head;
         for body in bodies {
             debug_assert!(body.len() <= MAX_BODY_BYTES);
@@ -306,8 +308,11 @@ impl<S: Storage> Log<S> {
     }
 
     fn count(&mut self, now: Timestamp, head: Head) {
-        let records = head.seq - self.at.head.seq;
-        self.at.unsealed = Some(Unsealed::with(self.at.unsealed, records, now));
+        self.at.unsealed = Some(Unsealed::with(
+            self.at.unsealed,
+            head.seq - self.at.head.seq,
+            now,
+        ));
         self.at.head = head;
     }
 
@@ -315,6 +320,7 @@ impl<S: Storage> Log<S> {
     fn commit(&mut self) -> Result<(), LogError> {
         self.flush()?;
         let length = self.at.length + self.lines.len() as u64;
+        // write(2) and fdatasync(2) also succeed on a file that was removed or truncated meanwhile.
         match self.live()? {
             Live::Here(found) if found == length => (),
             // Renamed by logrotate, which sends SIGUSR1 next: the lines are safe in that file.

@@ -16,8 +16,9 @@ const RESERVED: [&[u8]; 6] = [
     b"event_hash",
 ];
 
-/// Whether `text` is one or more members `,"name":value` with unique names.
+/// True when `text` is one or more members `,"name":value` with unique names.
 pub(crate) fn are_well_formed(text: &[u8]) -> bool {
+    // The limit permits an array, so checking a record allocates nothing.
     let mut names = [&b""[..]; MAX_MEMBERS];
     let (mut count, mut rest) = (0, text);
     while !rest.is_empty() {
@@ -34,18 +35,19 @@ pub(crate) fn are_well_formed(text: &[u8]) -> bool {
         *place = name;
         (count, rest) = (count + 1, after);
     }
-    count > 0 && std::str::from_utf8(text).is_ok_and(is_harmless)
+    // ASCII's control characters are refused above, byte by byte. C1 has two bytes in UTF-8, which
+    // show themselves as characters only.
+    count > 0
+        && std::str::from_utf8(text)
+            .is_ok_and(|text| text.is_ascii() || !text.chars().any(char::is_control))
 }
 
-/// Whether it has no control characters outside of ASCII; those within are refused before.
-fn is_harmless(text: &str) -> bool {
-    text.is_ascii() || !text.chars().any(char::is_control)
-}
-
-/// Whether it can be the name of a member or of an event.
+/// True when it can be the name of a member or of an event.
 pub(crate) fn is_name(text: &[u8]) -> bool {
-    let allowed = |byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.');
-    !text.is_empty() && text.iter().all(allowed)
+    !text.is_empty()
+        && text
+            .iter()
+            .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.'))
 }
 
 /// Splits off the first member: its name, and the bytes after it.
@@ -62,11 +64,13 @@ fn member(text: &[u8]) -> Option<(&[u8], &[u8])> {
 
 fn after_string(mut text: &[u8]) -> Option<&[u8]> {
     loop {
+        // JSON permits DEL unescaped; the encoder escapes it, so it is refused here.
         let end = text
             .iter()
             .position(|byte| matches!(byte, b'"' | b'\\' | ..b' ' | 0x7f))?;
         text = match text.get(end..)? {
             [b'"', rest @ ..] => return Some(rest),
+            // JSON has more escapes (`\n`, `\/`, surrogates). The encoder writes these two forms.
             [b'\\', b'"' | b'\\', rest @ ..] => rest,
             [b'\\', b'u', b'0', b'0', high, low, rest @ ..] if is_hex(*high) && is_hex(*low) => {
                 rest
@@ -83,8 +87,11 @@ fn is_hex(byte: u8) -> bool {
 /// A number of at most 64 bits, with at most three decimals.
 fn after_number(text: &[u8]) -> Option<&[u8]> {
     let (whole, rest) = digits(text)?;
-    let fits = whole.len() < 20 || (whole.len() == 20 && *whole <= b"18446744073709551615"[..]);
-    if !fits || matches!(whole, [b'0', _, ..]) {
+    // 2^64 - 1 has 20 digits. Digits of equal number sort as their values do.
+    if whole.len() > 20
+        || (whole.len() == 20 && *whole > b"18446744073709551615"[..])
+        || matches!(whole, [b'0', _, ..])
+    {
         return None;
     }
     match rest.strip_prefix(b".") {
@@ -96,9 +103,8 @@ fn after_number(text: &[u8]) -> Option<&[u8]> {
 }
 
 fn digits(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let end = text.iter().position(|byte| !byte.is_ascii_digit());
-    let split = text.split_at(end.unwrap_or(text.len()));
-    (!split.0.is_empty()).then_some(split)
+    let count = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    (count > 0).then(|| text.split_at(count))
 }
 
 #[cfg(test)]

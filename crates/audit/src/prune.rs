@@ -185,8 +185,8 @@ impl<S: Storage> Log<S> {
     }
 
     fn files(&self) -> io::Result<Files> {
-        let names = self.storage.list(Dir::Log)?;
-        let mut segments = segments(&names);
+        let mut segments = segments(&self.storage.list(Dir::Log)?);
+        // A name with a later number than the live file's is not of this log.
         segments.retain(|name| segment_start(name).is_some_and(|first| first < self.at.first));
         let mut bytes = self.at.length;
         for name in &segments {
@@ -213,14 +213,19 @@ impl<S: Storage> Log<S> {
             self.read_slice()?;
             return Ok(PruneStatus::Reading);
         }
-        let listing = PruneError::while_doing("list the audit log's directory");
-        let files = self.files().map_err(listing)?;
+        let files = self
+            .files()
+            .map_err(PruneError::while_doing("list the audit log's directory"))?;
         let Some(oldest) = files.segments.first() else {
             self.pruning.stage = Stage::Unknown;
             return Ok(PruneStatus::NotDue);
         };
         let Some(known) = self.pruning.known() else {
-            self.begin_reading(&files.segments)?;
+            // Segments have no gap between them: the next file's name tells the last record.
+            let next = files.segments.get(1).and_then(|name| segment_start(name));
+            self.pruning.stage = Stage::Reading(Box::new(
+                self.scan(oldest, next.unwrap_or(self.at.first) - 1)?,
+            ));
             return Ok(PruneStatus::Reading);
         };
         if known.name != *oldest {
@@ -253,7 +258,20 @@ impl<S: Storage> Log<S> {
                 let kept = SealsFile::before(&mut self.storage, &segment, self.pruning.synced)?;
                 self.pruning.synced = None;
                 let scan = self.scan(&segment.name, segment.end.seq)?;
-                self.put_on_record(now, &segment, reason)?;
+                // An earlier attempt of this process may have put the removal on record already.
+                if self.pruning.recorded < segment.end.seq {
+                    let pruned = Body::named("log.pruned")
+                        .with_number("first_seq", segment.first)
+                        .with_number("last_seq", segment.end.seq)
+                        .with_text("last_hash", segment.end.hash())
+                        .with_number("epoch", segment.epoch)
+                        .with_text("reason", reason.as_str());
+                    self.append(now, &[pruned])?;
+                    // Verifiers accept a sealed record of a removal only: anybody who can write
+                    // the file can make an unsealed one.
+                    self.seal(now)?;
+                    self.pruning.recorded = segment.end.seq;
+                }
                 self.pruning.stage = Stage::Copying(Box::new(Copying {
                     segment,
                     reason,
@@ -302,18 +320,11 @@ impl<S: Storage> Log<S> {
         }
     }
 
-    fn begin_reading(&mut self, segments: &[String]) -> Result<(), PruneError> {
-        if let Some(oldest) = segments.first() {
-            let next = segments.get(1).and_then(|name| segment_start(name));
-            let last = next.unwrap_or(self.at.first) - 1;
-            self.pruning.stage = Stage::Reading(Box::new(self.scan(oldest, last)?));
-        }
-        Ok(())
-    }
-
     fn scan(&self, segment: &str, last: u64) -> Result<Scan, PruneError> {
-        let length = self.storage.length(segment);
-        let length = length.map_err(PruneError::while_doing("look at the oldest segment"))?;
+        let length = self
+            .storage
+            .length(segment)
+            .map_err(PruneError::while_doing("look at the oldest segment"))?;
         Ok(Scan::of(segment, length, last))
     }
 
@@ -322,8 +333,9 @@ impl<S: Storage> Log<S> {
         let Stage::Reading(mut scan) = std::mem::take(&mut self.pruning.stage) else {
             return Ok(());
         };
-        let slice = scan.step(&self.storage, &mut |_, _| ())?;
-        self.pruning.stage = match slice {
+        // This pass learns the end and the size of the seals; the seals are copied by a second
+        // one, when the segment is due.
+        self.pruning.stage = match scan.step(&self.storage, &mut |_, _| ())? {
             Slice::More => Stage::Reading(scan),
             Slice::End(end) => {
                 self.check_link(&scan, &end.head)?;
@@ -359,28 +371,6 @@ impl<S: Storage> Log<S> {
         })
     }
 
-    /// Writes and seals the record of the removal, unless an earlier attempt did.
-    fn put_on_record(
-        &mut self,
-        now: Timestamp,
-        known: &ScannedSegment,
-        reason: Reason,
-    ) -> Result<(), LogError> {
-        if self.pruning.recorded >= known.end.seq {
-            return Ok(());
-        }
-        let pruned = Body::named("log.pruned")
-            .with_number("first_seq", known.first)
-            .with_number("last_seq", known.end.seq)
-            .with_text("last_hash", known.end.hash())
-            .with_number("epoch", known.epoch)
-            .with_text("reason", reason.as_str());
-        self.append(now, &[pruned])?;
-        self.seal(now)?;
-        self.pruning.recorded = known.end.seq;
-        Ok(())
-    }
-
     /// Copies the seals of a slice; true when it was the last one.
     fn copy_slice(&mut self, copying: &mut Copying) -> Result<bool, PruneError> {
         let Copying {
@@ -394,15 +384,19 @@ impl<S: Storage> Log<S> {
             fits &= kept.take(seal, line, &mut lines);
         })?;
         let is_end = matches!(slice, Slice::End(_));
+        // At the end the file's last seal must have been met, if it is one of this segment.
         if !fits || (is_end && !kept.is_passed()) {
             return Err(PruneError::OtherSeals {
                 segment: segment.name.clone(),
             });
         }
         if !lines.is_empty() {
+            // Noted before the append, and forgotten when it has succeeded: after an error the next
+            // attempt cuts the file to this length.
             self.pruning.synced = Some(kept.length);
-            let appended = self.storage.append_to(SEALS, &lines);
-            appended.map_err(PruneError::while_doing("append to audit.seals"))?;
+            self.storage
+                .append_to(SEALS, &lines)
+                .map_err(PruneError::while_doing("append to audit.seals"))?;
             self.pruning.synced = None;
             kept.length += lines.len() as u64;
         }
@@ -411,15 +405,20 @@ impl<S: Storage> Log<S> {
 
     /// Removes the segment, and the files of torn bytes for which its records account.
     fn remove(&mut self, known: &ScannedSegment) -> Result<(), PruneError> {
-        let removed = self.storage.remove(&known.name);
-        removed.map_err(PruneError::while_doing("remove the oldest segment"))?;
-        let listing = PruneError::while_doing("list the audit log's directory");
-        let names = self.storage.list(Dir::Log).map_err(listing)?;
+        self.storage
+            .remove(&known.name)
+            .map_err(PruneError::while_doing("remove the oldest segment"))?;
+        let names = self
+            .storage
+            .list(Dir::Log)
+            .map_err(PruneError::while_doing("list the audit log's directory"))?;
+        // All up to its last record: a crash may have kept an earlier removal from getting here.
         let is_of_the_past =
             |name: &&String| torn_before(name).is_some_and(|seq| seq <= known.end.seq);
         for torn in names.iter().filter(is_of_the_past) {
-            let removed = self.storage.remove(torn);
-            removed.map_err(PruneError::while_doing("remove the oldest torn bytes"))?;
+            self.storage
+                .remove(torn)
+                .map_err(PruneError::while_doing("remove the oldest torn bytes"))?;
         }
         Ok(())
     }

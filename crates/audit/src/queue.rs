@@ -96,6 +96,7 @@ impl WriterQueue {
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
+        // A caller that panics must not stop the log: a poisoned lock is used as it is.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -114,6 +115,7 @@ impl WriterQueue {
             Some(Unavailable::Busy) if is_note => queue.dropped += 1,
             Some(error) => {
                 queue.refused += 1;
+                // The completion runs without the lock: it may use the queue.
                 drop(queue);
                 if let Some(done) = job.done {
                     done(Err(error));
@@ -141,6 +143,7 @@ impl WriterQueue {
 
     fn wake(&self, queue: MutexGuard<'_, Queue>) {
         let is_needed = queue.waiting;
+        // Unlocked first, or the thread would wake only to wait for the lock.
         drop(queue);
         if is_needed {
             self.filled.notify_one();
@@ -150,7 +153,8 @@ impl WriterQueue {
     /// Waits for work, until `deadline` at most.
     pub(crate) fn wait(&self, deadline: Option<Instant>) -> Work {
         let mut queue = self.lock();
-        while queue.is_idle() {
+        // A condition variable may also wake without a notification (pthread_cond_wait(3)).
+        while queue.jobs.is_empty() && queue.commands.is_empty() && !queue.stopping {
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             if left.is_some_and(|left| left.is_zero()) {
                 break;
@@ -158,8 +162,10 @@ impl WriterQueue {
             queue.waiting = true;
             queue = match left {
                 Some(left) => {
-                    let woken = self.filled.wait_timeout(queue, left);
-                    woken.unwrap_or_else(PoisonError::into_inner).0
+                    self.filled
+                        .wait_timeout(queue, left)
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .0
                 }
                 None => self
                     .filled
@@ -211,18 +217,16 @@ impl WriterQueue {
 }
 
 impl Queue {
-    fn is_idle(&self) -> bool {
-        self.jobs.is_empty() && self.commands.is_empty() && !self.stopping
-    }
-
     fn refusal(&self, is_note: bool, bounds: Bounds) -> Option<Unavailable> {
         if self.stopping {
             return Some(Unavailable::Stopped);
         }
         if !self.health.available {
-            let error = self.health.last_error.clone().unwrap_or_default();
-            return Some(Unavailable::Failed(error));
+            return Some(Unavailable::Failed(
+                self.health.last_error.clone().unwrap_or_default(),
+            ));
         }
+        // Each kind against its own bound, so that neither takes places from the other.
         let is_full = if is_note {
             self.notes >= bounds.notes
         } else {
@@ -240,8 +244,9 @@ impl Queue {
             room = room.saturating_sub(needed);
             fits
         });
-        let count = fitting.count();
-        let jobs: Vec<Job> = self.jobs.drain(..count).collect();
+        let fitting = fitting.count();
+        // The rest stays: after a crash, more torn bytes than one write has count as damage.
+        let jobs: Vec<Job> = self.jobs.drain(..fitting).collect();
         self.notes -= jobs.iter().filter(|job| job.done.is_none()).count();
         Work {
             jobs,

@@ -82,6 +82,7 @@ impl LogReader {
             Resume::Next(reader)
         } else if first <= last.seq {
             Resume::NotFound
+        // The record was removed as the last one of its segment, and the next one is still here.
         } else if RecordLine::parse(record.text).is_some_and(|line| line.follows(&last)) {
             Resume::Next(Self::from(directory, first))
         } else {
@@ -104,7 +105,14 @@ impl LogReader {
     /// Reads a line; false at the present end.
     fn read_line(&mut self, durable: u64) -> io::Result<bool> {
         let Some(line) = self.log.line(self.last_read + 1)? else {
-            return Ok(self.release_held(durable));
+            // The present end. If the last durable record was not read, it is among the lines held
+            // back as torn, for which no record will account any more.
+            if self.last_read < durable {
+                self.torn.flush(&mut |given| {
+                    self.ready.take(&given, self.from, &mut self.last_read);
+                });
+            }
+            return Ok(!self.ready.records.is_empty());
         };
         let (text, ended) = match line.strip_suffix(b"\n") {
             Some(text) => (text, true),
@@ -112,26 +120,16 @@ impl LogReader {
         };
         let raw = RawLine { text, ended };
         // Before the last durable record, a higher number can only be a forged one, and is given.
-        let is_caught_up = self.last_read >= durable;
-        if is_caught_up && RecordLine::parse(text).is_some_and(|line| line.seq > durable) {
+        if self.last_read >= durable
+            && RecordLine::parse(text).is_some_and(|line| line.seq > durable)
+        {
             return Ok(false);
         }
-        let (ready, from, last_read) = (&mut self.ready, self.from, &mut self.last_read);
-        self.torn
-            .take(raw, &mut |given| ready.take(&given, from, last_read));
+        self.torn.take(raw, &mut |given| {
+            self.ready.take(&given, self.from, &mut self.last_read);
+        });
         self.log.take();
         Ok(true)
-    }
-
-    /// At the present end: if the last durable record was not read, it is among the lines held
-    /// back as torn, for which no record will account any more.
-    fn release_held(&mut self, durable: u64) -> bool {
-        if self.last_read < durable {
-            let (ready, from, last_read) = (&mut self.ready, self.from, &mut self.last_read);
-            self.torn
-                .flush(&mut |given| ready.take(&given, from, last_read));
-        }
-        !self.ready.records.is_empty()
     }
 }
 
@@ -146,8 +144,8 @@ impl Ready {
         }
         let start = self.text.len();
         self.text.extend_from_slice(raw.text);
-        let range = start..self.text.len();
-        self.records.push_back((line.head(), line.ts, range));
+        self.records
+            .push_back((line.head(), line.ts, start..self.text.len()));
     }
 
     fn next(&mut self) -> Option<Record<'_>> {

@@ -7,7 +7,7 @@
 
 use crate::text::{Hex, hex, push_number, push_string};
 use crate::time::Timestamp;
-use pulse_core::event::{Event, Exchange, Members};
+use pulse_core::event::Event;
 use sha2::{Digest, Sha256};
 
 /// The longest line with its newline, which fits one syslog message.
@@ -52,36 +52,29 @@ impl Body {
         body.text("decision", members.decision.as_str(), ID_BYTES);
         body.optional("reason", members.reason, NAME_BYTES);
         body.optional("limiter", members.limiter, ID_BYTES);
-        body.outcome(&members);
-        body
-    }
-
-    fn outcome(&mut self, members: &Members<'_>) {
         if let Some(code) = members.exchange.and_then(|exchange| exchange.exit_code) {
-            self.number("exit_code", u64::from(code));
+            body.number("exit_code", u64::from(code));
         }
         if let Some(duration) = members.duration {
-            self.milliseconds("duration_ms", duration);
+            body.milliseconds("duration_ms", duration);
         }
         if let Some(exchange) = members.exchange {
-            self.output(exchange);
+            // Hexadecimal digits need no escapes.
+            body.name("stdout_sha256");
+            body.0.push(b'"');
+            body.0.extend_from_slice(&hex(&exchange.stdout_sha256));
+            body.0.push(b'"');
+            body.number("stdout_bytes", exchange.stdout_bytes);
         }
-        self.optional("error", members.error.as_deref(), ERROR_BYTES);
+        body.optional("error", members.error.as_deref(), ERROR_BYTES);
         if let Some(suppressed) = members.suppressed {
-            self.number("suppressed", suppressed.count.get());
+            body.number("suppressed", suppressed.count.get());
             if let Some((first, last)) = suppressed.peers {
-                self.text("first_peer", &first.to_string(), ID_BYTES);
-                self.text("last_peer", &last.to_string(), ID_BYTES);
+                body.text("first_peer", &first.to_string(), ID_BYTES);
+                body.text("last_peer", &last.to_string(), ID_BYTES);
             }
         }
-    }
-
-    fn output(&mut self, exchange: &Exchange) {
-        self.name("stdout_sha256");
-        self.0.push(b'"');
-        self.0.extend_from_slice(&hex(&exchange.stdout_sha256));
-        self.0.push(b'"');
-        self.number("stdout_bytes", exchange.stdout_bytes);
+        body
     }
 
     /// The body of a record of the log about itself.
@@ -213,7 +206,9 @@ mod tests {
     use super::*;
     use pulse_core::callers::capability::Capabilities;
     use pulse_core::callers::peer::{Credentials, Peer, PeerId};
-    use pulse_core::event::{Access, FailureReason, ReadingFailure, RequestId, Suppressed};
+    use pulse_core::event::{
+        Access, Exchange, FailureReason, ReadingFailure, RequestId, Suppressed,
+    };
     use pulse_core::nodes::name::NodeName;
     use pulse_sensors::command::NodeCommand;
     use std::num::NonZeroU64;

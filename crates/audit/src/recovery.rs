@@ -57,8 +57,7 @@ impl<S: Storage> Log<S> {
         if found.tail.first.is_none() {
             return begin(storage, settings, now, &found);
         }
-        let key = matching_key(&storage, &found.tail)?;
-        let (position, torn, continuation) = go_on(&mut storage, found, key, now)?;
+        let (position, torn, continuation) = go_on(&mut storage, found, now)?;
         let mut log = Self::new(storage, settings, position);
         log.account_for(now, RecoveryReason::Start, &torn, &continuation)?;
         Ok(log)
@@ -75,6 +74,8 @@ impl<S: Storage> Log<S> {
     ) -> Result<(), LogError> {
         let mut found = find(&self.storage, Some(&self.at.head))?;
         if let Source::Memory = found.source {
+            // The file is gone, but the chain is not: it continues in a new file, and a verifier
+            // reports the missing records.
             found.tail.head = self.at.head;
             found.tail.epoch = Some(Epoch {
                 log_id: self.log_id().to_owned(),
@@ -85,8 +86,7 @@ impl<S: Storage> Log<S> {
         } else if found.tail.head != self.at.head {
             return Err(astray(&found.tail, &self.at.head));
         }
-        let key = matching_key(&self.storage, &found.tail)?;
-        let (position, torn, continuation) = go_on(&mut self.storage, found, key, now)?;
+        let (position, torn, continuation) = go_on(&mut self.storage, found, now)?;
         self.at = position;
         self.account_for(now, occasion, &torn, &continuation)
     }
@@ -127,10 +127,7 @@ impl<S: Storage> Log<S> {
         } else if !bodies.is_empty() {
             self.write(now, &bodies)?;
         }
-        self.erase_other_keys()
-    }
-
-    fn erase_other_keys(&mut self) -> Result<(), LogError> {
+        // Last: until here a crash may require one of them again.
         for epoch in key_epochs(&self.storage)? {
             if epoch != self.epoch() {
                 self.erase(epoch)?;
@@ -148,15 +145,15 @@ fn begin<S: Storage>(
     now: Timestamp,
     found: &LogEnd,
 ) -> Result<Log<S>, LogError> {
-    let epochs = key_epochs(&storage)?;
-    if epochs.iter().any(|epoch| *epoch > 0) {
+    // A later key or kept seals mean that there was a log: a new one in its place would hide that
+    // it was removed.
+    if key_epochs(&storage)?.iter().any(|epoch| *epoch > 0) {
         return Err(LogError::Missing);
     }
     if storage.length(SEALS).is_ok() {
         return Err(LogError::SealsLeft);
     }
-    let stored = read_key(&storage, 0)?.filter(|key| key.epoch == 0);
-    let key = match stored {
+    let key = match read_key(&storage, 0)?.filter(|key| key.epoch == 0) {
         Some(key) => key,
         None => {
             let key = SealKey::generate(&new_log_id()?, 0)?;
@@ -196,11 +193,11 @@ impl Position {
     }
 }
 
-/// Copies torn bytes to a file, cuts them off, and opens the live file for appending.
+/// Finds the key, copies torn bytes to a file, cuts them off, and opens the live file for
+/// appending.
 fn go_on(
     storage: &mut impl Storage,
     found: LogEnd,
-    key: SealKey,
     now: Timestamp,
 ) -> Result<(Position, TornFiles, Continuation), LogError> {
     let LogEnd {
@@ -208,7 +205,8 @@ fn go_on(
         mut tail,
         has_live,
     } = found;
-    let mut position = Position::new(tail.head, key, now);
+    // Before any change: a log whose key is missing is left as it is.
+    let mut position = Position::new(tail.head, matching_key(storage, &tail)?, now);
     let next = tail.head.seq + 1;
     let (torn, continuation) = match source {
         Source::Live => {
@@ -252,11 +250,13 @@ fn go_on(
                 .map_err(LogError::while_doing("cut torn bytes off the audit log"))?;
             (torn, Continuation::Segment(name))
         }
-        Source::Memory => {
-            let torn = set_aside(storage, LIVE, next, 0, &tail)?;
-            (torn, Continuation::Record)
-        }
+        Source::Memory => (
+            set_aside(storage, LIVE, next, 0, &tail)?,
+            Continuation::Record,
+        ),
     };
+    // The newline and the record that accounts for torn bytes follow them in the same file; in a
+    // file before, nothing more is written.
     if !torn.are_cut && !matches!(continuation, Continuation::Unended) {
         return Err(LogError::Damaged { seq: tail.head.seq });
     }

@@ -109,8 +109,9 @@ pub(crate) fn open_with(options: &mut OpenOptions, path: &Path) -> io::Result<Fi
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         found => found.and_then(|found| check(found.file_type())),
     };
-    let opened = looked.and_then(|()| open_unseen(options, path));
-    opened.map_err(|error| with_path(path, error))
+    looked
+        .and_then(|()| open_unseen(options, path))
+        .map_err(|error| with_path(path, error))
 }
 
 /// As [`open_with`], without the check before opening. The name may have changed since that
@@ -130,12 +131,11 @@ fn open_unseen(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
 /// # Errors
 /// The operating system's; `NotADirectory` when it is none.
 pub(crate) fn open_directory(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    let opened = options
+    OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_DIRECTORY)
-        .open(path);
-    opened.map_err(|error| with_path(path, error))
+        .open(path)
+        .map_err(|error| with_path(path, error))
 }
 
 /// The names in a directory that are UTF-8, as all of ours are.
@@ -178,7 +178,7 @@ pub(crate) fn with_name(name: &str, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), Named { name, error })
 }
 
-/// As [`naming`], with the path as the name.
+/// As [`with_name`], with the path as the name.
 pub(crate) fn with_path(path: &Path, error: io::Error) -> io::Error {
     with_name(&path.display().to_string(), error)
 }

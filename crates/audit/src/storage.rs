@@ -126,6 +126,7 @@ pub(crate) fn segments(names: &[String]) -> Vec<String> {
         .iter()
         .filter_map(|name| Some((segment_start(name)?, name)))
         .collect();
+    // By number and not by name: from the thirteenth digit on, names do not sort by age.
     found.sort_unstable();
     found.into_iter().map(|(_, name)| name.clone()).collect()
 }

@@ -8,7 +8,7 @@
 use crate::key::PublicKey;
 use crate::line::RecordLine;
 use crate::record::{Head, MAX_LINE_BYTES};
-use crate::text::{Hex, hex};
+use crate::text::hex;
 use crate::time::Timestamp;
 use pulse_core::ordinal::Ordinal;
 use serde_json::Value;
@@ -38,10 +38,9 @@ impl Torn {
         self.bytes.is_empty()
     }
 
-    /// Whether these are more bytes than a crash can tear, without the newline that ends them.
+    /// True when these are more bytes than a crash can tear, without the newline that ends them.
     pub(crate) fn is_too_much(&self) -> bool {
-        let torn = self.bytes.strip_suffix(b"\n").unwrap_or(&self.bytes);
-        torn.len() > MAX_TORN_BYTES
+        self.bytes.len() - usize::from(self.bytes.ends_with(b"\n")) > MAX_TORN_BYTES
     }
 
     /// All of the bytes.
@@ -49,26 +48,24 @@ impl Torn {
         &self.bytes
     }
 
-    /// Whether `line`, the next one, accounts for them. They must end with a newline, which is
+    /// True when `line`, the next one, accounts for them. They must end with a newline, which is
     /// not part of what was torn.
     pub(crate) fn is_accounted_for(&mut self, line: &RecordLine<'_>, text: &[u8]) -> bool {
-        let is_ended = self.bytes.ends_with(b"\n");
-        if !is_ended || line.event_type != b"log.recovered" || self.is_too_much() {
+        if line.event_type != b"log.recovered" || self.is_too_much() {
             return false;
         }
-        let end = self.bytes.len() - 1;
-        members(text).is_some_and(|members| {
-            let (bytes, hash) = (members.get("torn_bytes"), members.get("torn_sha256"));
-            bytes.and_then(Value::as_u64) == u64::try_from(end).ok()
-                && hash.and_then(Value::as_str).map(str::as_bytes) == Some(&self.hash_to(end))
-        })
-    }
-
-    fn hash_to(&mut self, end: usize) -> Hex {
-        let new = self.bytes.get(self.hashed..end);
-        self.hash.update(new.unwrap_or_default());
-        self.hashed = end;
-        hex(&self.hash.clone().finalize())
+        let (Some(torn), Some(members)) = (self.bytes.strip_suffix(b"\n"), members(text)) else {
+            return false;
+        };
+        // The length first: a line with another one costs no hash.
+        if members["torn_bytes"].as_u64() != u64::try_from(torn.len()).ok() {
+            return false;
+        }
+        self.hash
+            .update(torn.get(self.hashed..).unwrap_or_default());
+        self.hashed = torn.len();
+        members["torn_sha256"].as_str().map(str::as_bytes)
+            == Some(&hex(&self.hash.clone().finalize()))
     }
 }
 
@@ -145,10 +142,10 @@ impl Tail {
     pub(crate) fn read(file: impl Read, until: Option<u64>) -> io::Result<Self> {
         let mut file = BufReader::with_capacity(256 * 1024, file);
         let (mut tail, mut line, mut at) = (Self::empty(), Vec::new(), 0u64);
+        // More torn bytes than a crash can leave are damage, whatever follows them.
         while next_line(&mut file, &mut line)? > 0 && !tail.torn.is_too_much() {
             at += line.len() as u64;
-            let is_after = until.is_some_and(|until| tail.head.seq == until);
-            if is_after || !tail.take(&line, at) {
+            if until == Some(tail.head.seq) || !tail.take(&line, at) {
                 tail.torn.push(&line);
             }
         }
@@ -175,19 +172,16 @@ impl Tail {
         let Some(line) = RecordLine::parse(text).filter(RecordLine::is_whole) else {
             return false;
         };
-        let follows = self.first.is_none() || line.follows(&self.head);
-        if !follows || !(self.torn.is_empty() || self.torn.is_accounted_for(&line, text)) {
+        // A file's first record cannot be checked against the one before, which is in another file.
+        if (self.first.is_some() && !line.follows(&self.head))
+            || !(self.torn.is_empty() || self.torn.is_accounted_for(&line, text))
+        {
             return false;
         }
         self.torn = Torn::default();
         self.first.get_or_insert((line.seq, line.ts));
         (self.head, self.ts) = (line.head(), line.ts);
         self.length = end;
-        self.note(&line, text);
-        true
-    }
-
-    fn note(&mut self, line: &RecordLine<'_>, text: &[u8]) {
         self.unsealed = Some(Unsealed::with(self.unsealed, 1, line.ts));
         match line.event_type {
             b"log.open" | b"log.resumed" => {
@@ -195,15 +189,25 @@ impl Tail {
                     .and_then(|members| epoch(&members))
                     .or(self.epoch.take());
             }
+            // The signature is left to the verifier: only the next key matters here, which recovery
+            // compares with the private one.
             b"log.sealed" => {
                 self.unsealed = None;
-                let next = members(text).and_then(|members| next_key(&members));
-                if let (Some(epoch), Some((number, key))) = (&mut self.epoch, next) {
-                    (epoch.number, epoch.key) = (number, key);
+                let Some(members) = members(text) else {
+                    return true;
+                };
+                let next = members["next_key"]
+                    .as_str()
+                    .and_then(|key| key.parse().ok());
+                if let (Some(epoch), Some(number), Some(key)) =
+                    (&mut self.epoch, ordinal(&members, "epoch"), next)
+                {
+                    (epoch.number, epoch.key) = (number + 1, key);
                 }
             }
             _ => (),
         }
+        true
     }
 }
 
@@ -214,14 +218,6 @@ fn epoch(members: &Value) -> Option<Epoch> {
         number: ordinal(members, "epoch")?,
         key: members["key"].as_str()?.parse().ok()?,
     })
-}
-
-/// The epoch after a seal, and its key.
-fn next_key(members: &Value) -> Option<(u64, PublicKey)> {
-    Some((
-        ordinal(members, "epoch")? + 1,
-        members["next_key"].as_str()?.parse().ok()?,
-    ))
 }
 
 /// Reads a line with its newline. A line longer than [`MAX_LINE_BYTES`] is read in parts.

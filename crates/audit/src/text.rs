@@ -15,32 +15,27 @@ pub(crate) type Hex = [u8; 64];
 /// Appends a JSON string of at most `budget` bytes between its quotes.
 pub(crate) fn push_string(line: &mut Vec<u8>, text: &str, budget: usize) {
     line.push(b'"');
+    let is_plain = |byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
+    // Most texts need no escapes and are copied as they are.
     if text.len() <= budget && text.bytes().all(is_plain) {
         line.extend_from_slice(text.as_bytes());
     } else {
-        push_escaped(line, text, budget);
+        let start = line.len();
+        let mut cut_at = start;
+        for c in text.chars() {
+            push_char(line, c);
+            // The last place where the mark fits, so that it never replaces a part of an escape.
+            if line.len() - start + CUT.len() <= budget {
+                cut_at = line.len();
+            }
+            if line.len() - start > budget {
+                line.truncate(cut_at);
+                line.extend_from_slice(CUT.as_bytes());
+                break;
+            }
+        }
     }
     line.push(b'"');
-}
-
-fn is_plain(byte: u8) -> bool {
-    matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\'
-}
-
-fn push_escaped(line: &mut Vec<u8>, text: &str, budget: usize) {
-    let start = line.len();
-    let mut cut_at = start;
-    for c in text.chars() {
-        push_char(line, c);
-        if line.len() - start + CUT.len() <= budget {
-            cut_at = line.len();
-        }
-        if line.len() - start > budget {
-            line.truncate(cut_at);
-            line.extend_from_slice(CUT.as_bytes());
-            return;
-        }
-    }
 }
 
 fn push_char(line: &mut Vec<u8>, c: char) {

@@ -92,6 +92,7 @@ impl Timestamp {
         );
         let (hour, minute) = (number(&text[11..13])?, number(&text[14..16])?);
         let (second, micros) = (number(&text[17..19])?, number(&text[20..26])?);
+        // No leap second: the system's clock has none (time(2)), so none is ever written.
         if hour > 23 || minute > 59 || second > 59 {
             return None;
         }

@@ -21,7 +21,7 @@ struct Running {
     end: Receiver<Infallible>,
 }
 
-/// Whether a thread has ended within the timeout.
+/// The state of a thread at the end of the timeout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ThreadEnd {
     /// It has ended.
@@ -37,8 +37,9 @@ impl Worker {
     /// The operating system's.
     pub fn start(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<Self> {
         let (sender, end) = channel();
-        let thread = Builder::new().name(name.to_owned());
-        let thread = thread.spawn(move || {
+        // `JoinHandle` has no join with a timeout. The thread owns the sender, so the channel closes
+        // when the thread ends, by a panic as well.
+        let thread = Builder::new().name(name.to_owned()).spawn(move || {
             let sender: Sender<Infallible> = sender;
             work();
             drop(sender);
@@ -53,8 +54,7 @@ impl Worker {
             return ThreadEnd::Ended;
         };
         // Either the channel closes, or the timeout expires.
-        let closed = worker.end.recv_timeout(timeout);
-        if closed == Err(RecvTimeoutError::Timeout) {
+        if worker.end.recv_timeout(timeout) == Err(RecvTimeoutError::Timeout) {
             *running = Some(worker);
             return ThreadEnd::StillRunning;
         }

@@ -212,6 +212,7 @@ impl Writer {
         S: Storage + Send + 'static,
     {
         let mut log = Log::open(storage, settings, clock())?;
+        // A disk without this space is reported at the start, not by the first failed write.
         log.reserve()?;
         let stop_timeout = log.settings.stop_timeout;
         let queue = Arc::new(WriterQueue::new(Bounds {
@@ -219,6 +220,7 @@ impl Writer {
             notes: log.settings.queue_notes,
         }));
         let mut driver = Driver::new(log, Arc::clone(&queue), clock);
+        // Before the thread starts, so that callers never see the default health.
         driver.measure();
         driver.publish();
         let thread = Worker::start("audit", move || driver.run())
@@ -269,7 +271,7 @@ impl Writer {
         self.queue.set_follower(Box::new(follower));
     }
 
-    /// Whether records can be written, as [`Health::available`].
+    /// True while records can be written, as [`Health::available`].
     #[must_use]
     pub fn is_available(&self) -> bool {
         self.queue.is_available()
@@ -292,7 +294,7 @@ impl Writer {
         self.health()
     }
 
-    /// Whether the thread has not ended.
+    /// True until the thread has ended.
     #[must_use]
     pub fn is_running(&self) -> bool {
         self.thread.wait(Duration::ZERO) == ThreadEnd::StillRunning

@@ -75,8 +75,10 @@ impl Scan {
         give: &mut dyn FnMut(&Seal, &[u8]),
     ) -> Result<Slice, PruneError> {
         let mut buffer = vec![0; SLICE];
-        let read = storage.read_at(&self.segment, self.offset, &mut buffer);
-        let read = read.map_err(PruneError::while_doing("read the oldest segment"))?;
+        let read = storage
+            .read_at(&self.segment, self.offset, &mut buffer)
+            .map_err(PruneError::while_doing("read the oldest segment"))?;
+        // Fewer bytes than a slice before the known length: the file was cut meanwhile.
         let is_last = self.offset + read as u64 >= self.length || read < SLICE;
         let mut rest = buffer.get(..read).unwrap_or_default();
         while let Some(line) = next(rest, is_last) {
@@ -84,16 +86,30 @@ impl Scan {
             self.offset += line.len() as u64;
             self.take(line, give)?;
         }
-        if is_last {
-            self.finish().map(Slice::End)
-        } else {
-            Ok(Slice::More)
+        if !is_last {
+            return Ok(Slice::More);
+        }
+        // The segment's name and the next file's say with which records it begins and ends. A chain
+        // that was cut at either end is unbroken as well.
+        let first = self.tail.first.map(|(first, _)| first);
+        let is_complete = first == Some(self.first)
+            && self.tail.torn.is_empty()
+            && self.tail.head.seq == self.last;
+        match &self.tail.epoch {
+            Some(epoch) if is_complete => Ok(Slice::End(End {
+                head: self.tail.head,
+                ts: self.ts,
+                epoch: epoch.number,
+            })),
+            _ => Err(self.damaged()),
         }
     }
 
     fn take(&mut self, line: &[u8], give: &mut dyn FnMut(&Seal, &[u8])) -> Result<(), PruneError> {
+        // `Tail::take` goes on to the epoch after a seal; the seal is of the one before.
         let before = self.tail.epoch.clone();
         if !self.tail.take(line, self.offset) {
+            // Torn bytes that could not be cut off, if the record after them accounts for them.
             self.tail.torn.push(line);
             return if self.tail.torn.is_too_much() {
                 Err(self.damaged())
@@ -113,22 +129,6 @@ impl Scan {
             give(&seal, line);
         }
         Ok(())
-    }
-
-    fn finish(&self) -> Result<End, PruneError> {
-        let begins_well = self
-            .tail
-            .first
-            .is_some_and(|(first, _)| first == self.first);
-        let ends_well = self.tail.torn.is_empty() && self.tail.head.seq == self.last;
-        match &self.tail.epoch {
-            Some(epoch) if begins_well && ends_well => Ok(End {
-                head: self.tail.head,
-                ts: self.ts,
-                epoch: epoch.number,
-            }),
-            _ => Err(self.damaged()),
-        }
     }
 
     fn damaged(&self) -> PruneError {
@@ -180,8 +180,9 @@ fn next(rest: &[u8], is_last: bool) -> Option<&[u8]> {
 /// The first line of a file, with its newline if there is one.
 pub(super) fn first_line(storage: &impl Storage, name: &str) -> Result<Vec<u8>, PruneError> {
     let mut buffer = vec![0; MAX_LINE_BYTES];
-    let read = storage.read_at(name, 0, &mut buffer);
-    let read = read.map_err(PruneError::while_doing("read the segment after the oldest"))?;
+    let read = storage
+        .read_at(name, 0, &mut buffer)
+        .map_err(PruneError::while_doing("read the segment after the oldest"))?;
     let line = next(buffer.get(..read).unwrap_or_default(), true).map_or(0, <[u8]>::len);
     buffer.truncate(line);
     Ok(buffer)

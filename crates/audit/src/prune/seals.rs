@@ -53,7 +53,8 @@ impl SealsFile {
         }
         let end = End::read(storage)?;
         let (first, Some(last)) = (segment.first_seal, end.last) else {
-            // The file has no seal: its bytes are of an interrupted first append.
+            // The file has no seal: its bytes are of an interrupted first append, which was for the
+            // segment that begins with record 1.
             let is_new = segment.first == 1 || end.whole == end.length;
             return if segment.first_seal.is_none() || (is_new && end.whole == 0) {
                 end.cut(storage, segment.first_seal.is_some(), Overlap::Before)
@@ -62,10 +63,19 @@ impl SealsFile {
             };
         };
         let overlap = match last.head.seq {
+            // Segments are removed oldest first, so the file cannot have a later seal.
             seq if seq > segment.end.seq => None,
             seq if seq >= segment.first => Some(Overlap::Within(last)),
             _ => first
-                .is_none_or(|first| last.leads_to(&first, end.whole == end.length))
+                .is_none_or(|first| match first.epoch.checked_sub(last.epoch) {
+                    Some(1) => first.key == last.next_key,
+                    // A segment was moved away by hand: seals are missing in between, which
+                    // verifiers report. But if the file also has incomplete lines, these may have
+                    // been the missing seals, so the append must be repeated from an earlier
+                    // segment.
+                    Some(2..) => end.whole == end.length,
+                    _ => false,
+                })
                 .then_some(Overlap::Before),
         };
         match overlap {
@@ -85,7 +95,7 @@ impl SealsFile {
         true
     }
 
-    /// Whether the file's last seal was passed, if it is one of the segment.
+    /// True when the file's last seal was passed, or is not one of the segment.
     pub(super) fn is_passed(&self) -> bool {
         !matches!(self.overlap, Overlap::Within(_))
     }
@@ -95,20 +105,6 @@ impl ScannedSegment {
     fn other_seals(&self) -> PruneError {
         PruneError::OtherSeals {
             segment: self.name.clone(),
-        }
-    }
-}
-
-impl Seal {
-    /// Whether `next`, a later seal, can come after this one in the file. If a segment was moved
-    /// away by hand, seals are missing between them, which verifiers report. But if the file
-    /// also has incomplete lines, the missing seals may have been in these, so the append must
-    /// be repeated from an earlier segment.
-    fn leads_to(&self, next: &Self, is_whole: bool) -> bool {
-        match next.epoch.checked_sub(self.epoch) {
-            Some(1) => next.key == self.next_key,
-            Some(2..) => is_whole,
-            _ => false,
         }
     }
 }
@@ -128,8 +124,10 @@ impl End {
         let from = length.saturating_sub(END);
         let mut bytes = vec![0; usize::try_from(length - from).unwrap_or(0)];
         if length > 0 {
-            let read = storage.read_at(SEALS, from, &mut bytes);
-            bytes.truncate(read.map_err(PruneError::while_doing("read audit.seals"))?);
+            let read = storage
+                .read_at(SEALS, from, &mut bytes)
+                .map_err(PruneError::while_doing("read audit.seals"))?;
+            bytes.truncate(read);
         }
         let (last, end) = last_seal(&bytes);
         Ok(Self {
@@ -145,6 +143,7 @@ impl End {
         is_wanted: bool,
         overlap: Overlap,
     ) -> Result<SealsFile, PruneError> {
+        // Without a seal to append, incomplete lines are left to the next removal.
         if is_wanted && self.whole < self.length {
             cut(storage, self.whole)?;
         }
@@ -163,8 +162,9 @@ fn length(storage: &impl Storage) -> Result<u64, PruneError> {
 }
 
 fn cut(storage: &mut impl Storage, length: u64) -> Result<(), PruneError> {
-    let cut = storage.cut(SEALS, length);
-    cut.map_err(PruneError::while_doing("cut torn bytes off audit.seals"))
+    storage
+        .cut(SEALS, length)
+        .map_err(PruneError::while_doing("cut torn bytes off audit.seals"))
 }
 
 /// The last line that is a seal, and the offset of its end.
@@ -172,8 +172,12 @@ fn last_seal(bytes: &[u8]) -> (Option<Seal>, usize) {
     let mut rest = bytes;
     while let Some(newline) = memchr::memrchr(b'\n', rest) {
         rest = rest.get(..newline).unwrap_or_default();
-        let start = memchr::memrchr(b'\n', rest).map_or(0, |before| before + 1);
-        let text = rest.get(start..).unwrap_or_default();
+        let text = rest
+            .rsplit(|byte| *byte == b'\n')
+            .next()
+            .unwrap_or_default();
+        // The hash distinguishes a complete line from one with garbage in it. The signature is not
+        // verified: it was, when the segment was read.
         let record = RecordLine::parse(text).filter(RecordLine::is_whole);
         if let Some(seal) = record.and_then(|record| Seal::read(&record, text)) {
             return (Some(seal), newline + 1);

@@ -41,25 +41,21 @@ pub(super) fn find(storage: &impl Storage, memory: Option<&Head>) -> Result<LogE
         Tail::empty()
     };
     if live.first.is_some() {
-        let source = Source::Live;
         return Ok(LogEnd {
-            source,
+            source: Source::Live,
             tail: live,
             has_live,
         });
     }
     let mut found = match segments(&names).pop() {
-        Some(name) => {
-            let tail = read_tail(storage, &name, until)?;
-            LogEnd {
-                source: Source::Segment {
-                    name,
-                    torn_in_live: false,
-                },
-                tail,
-                has_live,
-            }
-        }
+        Some(name) => LogEnd {
+            tail: read_tail(storage, &name, until)?,
+            source: Source::Segment {
+                name,
+                torn_in_live: false,
+            },
+            has_live,
+        },
         None => LogEnd {
             source: Source::Live,
             tail: Tail::empty(),
@@ -74,6 +70,7 @@ pub(super) fn find(storage: &impl Storage, memory: Option<&Head>) -> Result<LogE
         };
     }
     if !live.torn.is_empty() {
+        // One crash tears one write, in one file.
         if !found.tail.torn.is_empty() {
             return Err(LogError::Damaged {
                 seq: found.tail.head.seq,
@@ -92,10 +89,7 @@ pub(super) fn read_tail(
     name: &str,
     until: Option<u64>,
 ) -> Result<Tail, LogError> {
-    let read = |until| {
-        let file = storage.read(Dir::Log, name)?;
-        Tail::read(file, until)
-    };
+    let read = |until| Tail::read(storage.read(Dir::Log, name)?, until);
     let doing = || LogError::while_doing("read the audit log");
     let mut tail = read(until).map_err(doing())?;
     // A file that begins after that record has only records of a failed write.

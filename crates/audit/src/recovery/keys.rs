@@ -42,6 +42,7 @@ pub(super) fn key_epochs(storage: &impl Storage) -> Result<Vec<u64>, LogError> {
 
 pub(super) fn read_key(storage: &impl Storage, epoch: u64) -> Result<Option<SealKey>, LogError> {
     let doing = LogError::while_doing("read the seal's private key");
+    // The capacity is the limit of reading, so the buffer does not grow and leave a copy behind.
     let mut text = zeroize::Zeroizing::new(Vec::with_capacity(512));
     let file = match storage.read(Dir::State, &SealKey::file_name(epoch)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

@@ -34,28 +34,28 @@ pub(super) fn set_aside(
     let bytes = tail.torn.bytes();
     let mut are_cut = true;
     if !bytes.is_empty() {
+        // A crash between copying and cutting leaves the same bytes in both places: a second copy
+        // would count them twice.
         let kept = files_of(storage, seq).map_err(doing())?;
         if !kept.iter().any(|(_, content)| content == bytes) {
-            let free = free_name(seq, &kept);
+            let free = match kept.len() {
+                0 => format!("{TORN}{seq}"),
+                others => format!("{TORN}{seq}.{}", others + 1),
+            };
             storage.store(Dir::Log, &free, bytes).map_err(doing())?;
         }
         match storage.cut(name, length) {
+            // EPERM: the file is append-only (`chattr +a`).
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => are_cut = false,
             outcome => outcome.map_err(doing())?,
         }
     }
     let mut files = files_of(storage, seq).map_err(doing())?;
+    // The bytes that stay in the log come first: a verifier looks for them in the first record.
     if !are_cut {
         files.sort_by_key(|(_, content)| content != bytes);
     }
     Ok(TornFiles { files, are_cut })
-}
-
-fn free_name(seq: u64, kept: &[(String, Vec<u8>)]) -> String {
-    match kept.len() {
-        0 => format!("{TORN}{seq}"),
-        others => format!("{TORN}{seq}.{}", others + 1),
-    }
 }
 
 /// The files of torn bytes before record `seq`, including those of attempts that crashed before
@@ -70,14 +70,17 @@ fn files_of(storage: &impl Storage, seq: u64) -> io::Result<Vec<(String, Vec<u8>
             || number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
     });
     if names.len() > MAX_FILES {
-        let reason = format!("more than {MAX_FILES} files whose names begin with {first}");
-        return Err(io::Error::other(reason));
+        return Err(io::Error::other(format!(
+            "more than {MAX_FILES} files whose names begin with {first}"
+        )));
     }
     names.sort_unstable();
     let read = |name: String| {
         let mut content = Vec::new();
-        let file = storage.read(Dir::Log, &name)?;
-        file.take(MAX_BYTES).read_to_end(&mut content)?;
+        storage
+            .read(Dir::Log, &name)?
+            .take(MAX_BYTES)
+            .read_to_end(&mut content)?;
         Ok((name, content))
     };
     names.into_iter().map(read).collect()
@@ -89,7 +92,13 @@ impl TornFiles {
         let mut bodies: Vec<Body> = self
             .files
             .iter()
-            .map(|(name, bytes)| recovered(name, bytes))
+            .map(|(name, bytes)| {
+                let hash = hex(&Sha256::digest(bytes));
+                Body::named("log.recovered")
+                    .with_number("torn_bytes", bytes.len() as u64)
+                    .with_text("torn_sha256", &String::from_utf8_lossy(&hash))
+                    .with_text("torn_file", name)
+            })
             .collect();
         if let RecoveryReason::Failure(error) = occasion {
             let body = bodies.pop().unwrap_or_else(|| Body::named("log.recovered"));
@@ -100,14 +109,6 @@ impl TornFiles {
         }
         bodies
     }
-}
-
-fn recovered(name: &str, bytes: &[u8]) -> Body {
-    let hash = hex(&Sha256::digest(bytes));
-    Body::named("log.recovered")
-        .with_number("torn_bytes", bytes.len() as u64)
-        .with_text("torn_sha256", &String::from_utf8_lossy(&hash))
-        .with_text("torn_file", name)
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Whether no condition is set.
+    /// True when no condition is set.
     pub(super) fn wants_all(&self) -> bool {
         *self == Self::default()
     }
@@ -33,21 +33,20 @@ impl Filter {
     pub(super) fn read(&self, line: &[u8]) -> Option<Shown> {
         let line = line.strip_suffix(b"\n").unwrap_or(line);
         let record = RecordLine::parse(line);
-        if record.is_some_and(|record| self.rules_out(&record)) {
-            return None;
+        if let Some(record) = record {
+            let is_other = |wanted: &String| !matches_event(wanted.as_bytes(), record.event_type);
+            if self.from_seq.is_some_and(|from| record.seq < from)
+                || self.since.is_some_and(|since| record.ts < since)
+                || self.event.as_ref().is_some_and(is_other)
+            {
+                return None;
+            }
         }
         let shown = Shown::read(line, record);
         self.wants(&shown).then_some(shown)
     }
 
-    fn rules_out(&self, record: &RecordLine<'_>) -> bool {
-        let is_other = |wanted: &String| !matches_event(wanted.as_bytes(), record.event_type);
-        self.from_seq.is_some_and(|from| record.seq < from)
-            || self.since.is_some_and(|since| record.ts < since)
-            || self.event.as_ref().is_some_and(is_other)
-    }
-
-    /// Whether a record is selected. A line that is not a record is selected if no condition is
+    /// True when a record is selected. A line that is not a record is selected if no condition is
     /// set, so that readers notice it.
     #[must_use]
     pub fn wants(&self, record: &Shown) -> bool {
@@ -56,10 +55,9 @@ impl Filter {
                 .as_deref()
                 .is_none_or(|wanted| record.text(name) == Some(wanted))
         };
-        let uid = record.members.get("peer_uid").map(Value::to_string);
-        let is_peer = self.peer.is_none() || uid == self.peer || is("peer", &self.peer);
-        let event = record.event().as_bytes();
-        let is_event = |wanted: &String| matches_event(wanted.as_bytes(), event);
+        // A user id selects all callers of that user, of whatever kind.
+        let is_peer = is("peer", &self.peer)
+            || record.members.get("peer_uid").map(Value::to_string) == self.peer;
         // Host names are case-insensitive.
         let is_node = self.node.as_ref().is_none_or(|wanted| {
             let node = record.text("node");
@@ -68,7 +66,10 @@ impl Filter {
         is_node
             && is("correlation_id", &self.correlation_id)
             && is_peer
-            && self.event.as_ref().is_none_or(is_event)
+            && self
+                .event
+                .as_ref()
+                .is_none_or(|wanted| matches_event(wanted.as_bytes(), record.event().as_bytes()))
             && self
                 .since
                 .is_none_or(|since| record.ts().is_some_and(|ts| ts >= since))

@@ -5,7 +5,7 @@ use crate::record::MAX_LINE_BYTES;
 use crate::tail::next_line;
 use crate::verify::Source;
 use std::collections::VecDeque;
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 
 /// The last `count` selected records, oldest first. Files are read from the newest back, until
 /// there are enough.
@@ -19,25 +19,20 @@ pub fn last(sources: Vec<Source>, filter: &Filter, count: usize) -> io::Result<V
         if missing == 0 {
             break;
         }
-        let mut older = last_of(open_near_end(source, filter, missing)?, filter, missing)?;
+        let mut file = open_near_end(source, filter, missing)?;
+        let (mut older, mut line) = (VecDeque::new(), Vec::new());
+        while next_line(&mut file, &mut line)? > 0 {
+            if let Some(shown) = filter.read(&line) {
+                if older.len() == missing {
+                    older.pop_front();
+                }
+                older.push_back(shown);
+            }
+        }
         older.append(&mut found);
         found = older;
     }
     Ok(found.into())
-}
-
-fn last_of(mut file: impl BufRead, filter: &Filter, count: usize) -> io::Result<VecDeque<Shown>> {
-    let (mut found, mut line) = (VecDeque::new(), Vec::new());
-    while next_line(&mut file, &mut line)? > 0 {
-        let Some(shown) = filter.read(&line) else {
-            continue;
-        };
-        if found.len() == count {
-            found.pop_front();
-        }
-        found.push_back(shown);
-    }
-    Ok(found)
 }
 
 /// Opens a file. If every line is selected, only its last bytes are read: as many as `count`
@@ -50,6 +45,7 @@ fn open_near_end(
     let (Some(length), true) = (source.bytes(), filter.wants_all()) else {
         return Ok(BufReader::new(source.open()?));
     };
+    // One line more than wanted: the first one read is usually incomplete.
     let most = (count as u64 + 1).saturating_mul(MAX_LINE_BYTES as u64);
     let Some(mut file) = source.into_file()? else {
         return Err(io::Error::other("not a file"));

@@ -57,6 +57,8 @@ impl Shown {
     }
 
     fn read(line: &[u8], record: Option<RecordLine<'_>>) -> Self {
+        // A line that is not a record is not parsed, even if it is JSON: other parsers might read
+        // it differently.
         let members = record.and_then(|_| serde_json::from_slice(line).ok());
         Self {
             seq: record.map_or(0, |record| record.seq),

@@ -38,44 +38,38 @@ impl FollowPosition {
         self.after + 1
     }
 
-    /// Whether a line is new, as lines that are not records always are.
+    /// True when a line is new, as lines that are not records always are.
     pub(super) fn passes(&mut self, text: &[u8]) -> bool {
-        self.tear = self.tear.take().and_then(|tear| tear.with(text));
+        if let Some(tear) = &mut self.tear {
+            tear.bytes += text.len();
+            // More than a crash can tear: these lines are records, whatever comes later.
+            if tear.bytes > MAX_TORN_BYTES {
+                self.tear = None;
+            }
+        }
         let Some(record) = RecordLine::parse(text).filter(RecordLine::is_whole) else {
             return true;
         };
-        match &self.tear {
-            Some(tear) if tear.is_ended_by(&record) => {
+        match (&self.tear, self.head) {
+            // They were torn bytes, and their numbers are used again from here on.
+            (Some(tear), _)
+                if record.event_type == b"log.recovered" && record.follows(&tear.before) =>
+            {
                 self.after = tear.after;
                 self.tear = None;
             }
-            None => self.tear = self.torn_before(&record),
-            Some(_) => (),
+            (None, Some(before)) if record.seq > before.seq && !record.follows(&before) => {
+                self.tear = Some(Tear {
+                    before,
+                    after: self.after,
+                    bytes: 0,
+                });
+            }
+            _ => (),
         }
         self.head = Some(record.head());
         let is_new = record.seq > self.after;
         self.after = self.after.max(record.seq);
         is_new
-    }
-
-    fn torn_before(&self, record: &RecordLine<'_>) -> Option<Tear> {
-        let is_gap = |head: &Head| record.seq > head.seq && !record.follows(head);
-        self.head.filter(is_gap).map(|before| Tear {
-            before,
-            after: self.after,
-            bytes: 0,
-        })
-    }
-}
-
-impl Tear {
-    /// Adds a line; none when these are more bytes than a crash can tear.
-    fn with(mut self, text: &[u8]) -> Option<Self> {
-        self.bytes += text.len();
-        (self.bytes <= MAX_TORN_BYTES).then_some(self)
-    }
-
-    fn is_ended_by(&self, record: &RecordLine<'_>) -> bool {
-        record.event_type == b"log.recovered" && record.follows(&self.before)
     }
 }

@@ -35,6 +35,7 @@ fn compare(
         while mine.as_ref().is_some_and(|(head, _)| head.seq < record.seq) {
             mine = ours.next()?;
         }
+        // Only the first difference is reported: by the chain, all later records differ as well.
         match &mine {
             Some((head, _)) if *head == record => agreed = record.seq.max(agreed),
             Some((head, _)) if head.seq == record.seq => {
@@ -55,9 +56,11 @@ fn compare(
     }
     examined.prove(Witness::Copy, agreed);
     if last.seq < last_seq {
-        let text = format!("the second copy ends at record {}", last.seq);
-        let report = &mut examined.report;
-        report.note_beside(NoteKind::Behind, last.seq + 1, text);
+        examined.report.note_beside(
+            NoteKind::Behind,
+            last.seq + 1,
+            format!("the second copy ends at record {}", last.seq),
+        );
     }
     Ok(())
 }

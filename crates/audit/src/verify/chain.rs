@@ -12,7 +12,6 @@ pub(super) mod pruned;
 mod state;
 
 use super::evidence::{Break, BrokenLink, Cause, Evidence, Origin};
-use super::lines::RawLine;
 use super::recent::RecentRecords;
 use super::report::{Attack, Finding, Note, NoteKind, Proof, Report, Verdict, Witness};
 use super::torn_filter::LogItem;
@@ -137,6 +136,9 @@ pub(super) struct Chain<'a> {
 
 impl<'a> Chain<'a> {
     pub(super) fn new(options: &'a Options) -> Self {
+        // Sorted, so that they are compared in one pass with the records.
+        let mut heads = options.heads.clone();
+        heads.sort_unstable_by_key(|head| head.seq);
         Self {
             options,
             report: Report {
@@ -163,7 +165,7 @@ impl<'a> Chain<'a> {
             key: CurrentKey::Unknown,
             first_epoch: None,
             announced_keys: vec![None; options.state.as_ref().map_or(0, |keys| keys.held().len())],
-            heads: in_order(&options.heads),
+            heads,
             next_head: 0,
             unsealed_since: None,
             last_ts: Timestamp::default(),
@@ -232,10 +234,14 @@ impl<'a> Chain<'a> {
         self.examine(item);
     }
 
-    /// Whether a good seal covers the record that was asked for.
+    /// True when a good seal covers the record that was asked for.
     pub(super) fn is_sealed_enough(&self) -> bool {
-        let wanted = self.options.until_sealed;
-        wanted.is_some_and(|seq| self.evidence.is_none() && self.report.sealed_through >= seq)
+        // Behind a break, all of the log is read as evidence.
+        self.evidence.is_none()
+            && self
+                .options
+                .until_sealed
+                .is_some_and(|seq| self.report.sealed_through >= seq)
     }
 
     fn count(&mut self, item: &LogItem<'_>) {
@@ -275,29 +281,30 @@ impl<'a> Chain<'a> {
             }
             (Some(_), LogItem::Torn(_)) => (),
             (None, LogItem::Torn(_)) => self.is_torn = true,
-            (None, LogItem::Line(raw, None)) => self.take_stray(raw),
+            // No break yet: the record after them tells what they were, or the end of the log.
+            (None, LogItem::Line(raw, None)) => {
+                let stray = self.stray.get_or_insert_with(|| StrayLines {
+                    lines: 0,
+                    location: self.location.clone(),
+                    length: 0,
+                    ended: false,
+                });
+                stray.lines += 1;
+                (stray.length, stray.ended) = (raw.text.len(), raw.ended);
+            }
             (None, LogItem::Line(raw, Some(line))) => self.take_record(line, raw.text),
         }
     }
 
-    fn take_stray(&mut self, raw: &RawLine<'_>) {
-        let stray = self.stray.get_or_insert_with(|| StrayLines {
-            lines: 0,
-            location: self.location.clone(),
-            length: 0,
-            ended: false,
-        });
-        stray.lines += 1;
-        (stray.length, stray.ended) = (raw.text.len(), raw.ended);
-    }
-
     fn take_record(&mut self, line: &RecordLine<'_>, text: &[u8]) {
         let is_first = self.report.records == 0;
-        let follows = line.follows(&self.head) || (is_first && self.may_begin_with(line));
+        // A part of a log may begin anywhere; a log begins with record 1.
+        let follows = line.follows(&self.head) || (is_first && self.is_part() && line.seq > 1);
         let is_next = self.stray.is_none();
         if follows && is_next {
             return self.accept(line, text);
         }
+        // After the case above: a segment that is given as a part needs no record of a removal.
         if is_first && self.may_be_pruned(line) {
             self.begin_pruned(line, text);
             return self.accept(line, text);
@@ -306,21 +313,13 @@ impl<'a> Chain<'a> {
             self.repeated += 1;
             return;
         }
-        self.broke(line, text);
-    }
-
-    /// A part of a log may begin anywhere; a log begins with record 1.
-    fn may_begin_with(&self, line: &RecordLine<'_>) -> bool {
-        self.is_part() && line.seq > 1
+        self.evidence = Some(self.break_at(line, text));
+        // The record at the break may itself be of the removal that explains a missing beginning.
+        self.observe_removal(line, text);
     }
 
     fn is_part(&self) -> bool {
         self.options.start != Start::FirstRecord
-    }
-
-    fn broke(&mut self, line: &RecordLine<'_>, text: &[u8]) {
-        self.evidence = Some(self.break_at(line, text));
-        self.observe_removal(line, text);
     }
 
     /// The evidence of a break at a record that does not follow.
@@ -335,7 +334,23 @@ impl<'a> Chain<'a> {
                     next: line.head(),
                 },
             ),
-            None => (&self.location, Cause::Link(self.broken_link(line))),
+            None => (
+                &self.location,
+                Cause::Link(BrokenLink {
+                    found: line.head(),
+                    prev: *line.prev_hash,
+                    at_boundary: self.at_boundary,
+                    after_rotation: self.last == LastRecord::Rotation,
+                    begins_segment: line.event_type == b"log.resumed",
+                    origin: if self.recent.has(line) {
+                        Origin::Repeated
+                    } else if self.recent.is_successor(line) {
+                        Origin::Branch
+                    } else {
+                        Origin::Unknown
+                    },
+                }),
+            ),
         };
         let mut evidence = Evidence::new(Break {
             head: self.head,
@@ -346,23 +361,6 @@ impl<'a> Chain<'a> {
         });
         evidence.observe(Some(line), text);
         evidence
-    }
-
-    fn broken_link(&self, line: &RecordLine<'_>) -> BrokenLink {
-        BrokenLink {
-            found: line.head(),
-            prev: *line.prev_hash,
-            at_boundary: self.at_boundary,
-            after_rotation: self.last == LastRecord::Rotation,
-            begins_segment: line.event_type == b"log.resumed",
-            origin: if self.recent.has(line) {
-                Origin::Repeated
-            } else if self.recent.is_successor(line) {
-                Origin::Branch
-            } else {
-                Origin::Unknown
-            },
-        }
     }
 
     fn accept(&mut self, line: &RecordLine<'_>, text: &[u8]) {
@@ -385,43 +383,44 @@ impl<'a> Chain<'a> {
                 self.note(NoteKind::Partial, line.seq, text);
             }
         }
-        self.check_clock(line);
+        // A note and no finding: an operator or NTP can set the clock back.
+        if self.last_ts.since(line.ts) > CLOCK_TOLERANCE {
+            self.note(
+                NoteKind::ClockStepped,
+                line.seq,
+                format!("the clock went back from {} to {}", self.last_ts, line.ts),
+            );
+        }
+        self.last_ts = line.ts;
         self.report.records += 1;
         self.head = line.head();
         self.recent.push(line);
         self.last = LastRecord::Other;
         if line.event_type.starts_with(b"log.") {
             self.take_log_record(line, text);
-        } else {
-            self.check_sealing(line.ts);
-        }
-        if self.last != LastRecord::Seal {
-            self.unsealed_since.get_or_insert((line.seq, line.ts));
-        }
-        self.compare_heads();
-    }
-
-    fn check_clock(&mut self, line: &RecordLine<'_>) {
-        if self.last_ts.since(line.ts) > CLOCK_TOLERANCE {
-            let text = format!("the clock went back from {} to {}", self.last_ts, line.ts);
-            self.note(NoteKind::ClockStepped, line.seq, &text);
-        }
-        self.last_ts = line.ts;
-    }
-
-    fn check_sealing(&mut self, ts: Timestamp) {
-        if let Some((seq, since)) = self.unsealed_since
-            && ts.since(since) > self.options.max_unsealed
+        // Records of the log itself may come late: after a pause `log.resumed` precedes the seal.
+        } else if let Some((seq, since)) = self.unsealed_since
+            && line.ts.since(since) > self.options.max_unsealed
             && !self
                 .report
                 .findings
                 .iter()
                 .any(|found| found.attack == Attack::Unsealed)
         {
-            let location = self.location.clone();
-            let detail = format!("unsealed since {since}, though the log continued until {ts}");
-            self.find(Attack::Unsealed, seq, &location, detail);
+            // Only the first: without a seal all later records are unsealed, too.
+            self.find_here(
+                Attack::Unsealed,
+                seq,
+                format!(
+                    "unsealed since {since}, though the log continued until {}",
+                    line.ts
+                ),
+            );
         }
+        if self.last != LastRecord::Seal {
+            self.unsealed_since.get_or_insert((line.seq, line.ts));
+        }
+        self.compare_heads();
     }
 
     /// Compares the record with those known from elsewhere.
@@ -431,6 +430,7 @@ impl<'a> Chain<'a> {
         {
             self.next_head += 1;
             if *known == self.head {
+                // The last one proves all that the ones before it prove.
                 self.report.proofs.retain(|proof| proof.by != Witness::Head);
                 self.report.proofs.push(Proof {
                     by: Witness::Head,
@@ -445,11 +445,18 @@ impl<'a> Chain<'a> {
                 };
                 self.note(NoteKind::Partial, known.seq, text);
             } else if self.evidence.is_none() {
-                let location = self.location.clone();
-                let detail = "this is not the record that is known from elsewhere".to_owned();
-                self.find(Attack::Forked, self.head.seq, &location, detail);
+                self.find_here(
+                    Attack::Forked,
+                    self.head.seq,
+                    "this is not the record that is known from elsewhere",
+                );
             }
         }
+    }
+
+    /// Adds a finding at the last line read.
+    fn find_here(&mut self, attack: Attack, record: u64, detail: impl Into<String>) {
+        self.find(attack, record, &self.location.clone(), detail.into());
     }
 
     pub(super) fn find(
@@ -472,22 +479,15 @@ impl<'a> Chain<'a> {
         });
     }
 
-    pub(super) fn note(&mut self, kind: NoteKind, record: u64, detail: &str) {
+    pub(super) fn note(&mut self, kind: NoteKind, record: u64, detail: impl Into<String>) {
         if self.report.notes.len() == MAX_NOTES {
             self.report.notes_left_out += 1;
             return;
         }
-        let detail = detail.to_owned();
         self.report.notes.push(Note {
             kind,
             record,
-            detail,
+            detail: detail.into(),
         });
     }
-}
-
-fn in_order(heads: &[Head]) -> Vec<Head> {
-    let mut heads = heads.to_vec();
-    heads.sort_unstable_by_key(|head| head.seq);
-    heads
 }

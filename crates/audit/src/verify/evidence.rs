@@ -93,14 +93,14 @@ pub(super) struct Evidence {
     repetition: Seen,
     /// The predecessor of the broken link comes later.
     has_predecessor: bool,
-    /// Whether the next record of the file follows the broken link; none without one.
+    /// True if the next record of the file follows the broken link; none without one.
     is_continued: Option<bool>,
     observed: u64,
     /// Files begun since the break.
     files: u64,
     /// A later record belongs to another log.
     is_foreign: bool,
-    /// Whether the next seal is made with the current key; none before one is read.
+    /// True if the next seal is made with the current key; none before one is read.
     next_seal: Option<bool>,
 }
 
@@ -127,7 +127,25 @@ impl Evidence {
     pub(super) fn observe(&mut self, line: Option<&RecordLine<'_>>, raw: &[u8]) {
         let Some(line) = line else { return };
         self.observed += 1;
-        self.observe_place(line);
+        let place = if self.files == 0 {
+            Seen::InSameFile
+        } else {
+            Seen::InLaterFile
+        };
+        if self.successor == Seen::No && line.follows(&self.at.head) {
+            self.successor = place;
+        }
+        if let Cause::Link(link) = &self.at.cause {
+            self.has_predecessor |= link.prev == *line.event_hash;
+            // The first line observed is the broken link itself, and no repetition of it.
+            if self.observed > 1 && link.found == line.head() {
+                self.repetition = self.repetition.max(place);
+            }
+            if self.observed == 2 && place == Seen::InSameFile {
+                self.is_continued = Some(line.follows(&link.found));
+            }
+        }
+        // Only these name a log or a key; other records are not parsed.
         if !matches!(
             line.event_type,
             b"log.open" | b"log.resumed" | b"log.sealed"
@@ -140,45 +158,21 @@ impl Evidence {
             self.is_foreign |= ours != theirs;
         }
         let key = |name: &str| text(name).and_then(|text| text.parse::<PublicKey>().ok());
+        // A seal made with a key that the log names only later was made by somebody who has
+        // that key; one that no key fits covers records that were changed.
         for key in [key("key"), key("next_key")].into_iter().flatten() {
-            self.try_key(&key);
+            if let Cause::Seal(seal) = &mut self.at.cause
+                && !seal.by_other_key
+            {
+                seal.by_other_key = key.verifies(&seal.signed, &seal.signature);
+            }
         }
         if let (Some((signed, signature)), Some(current)) = (line.signature, self.at.key) {
-            let is_good = current.key.verifies(signed, signature);
-            self.next_seal.get_or_insert(is_good);
-            let is_same_epoch = members.get("epoch").and_then(Value::as_u64) == Some(current.epoch);
-            self.is_foreign |= is_same_epoch && key("key") != Some(current.key);
-        }
-    }
-
-    fn observe_place(&mut self, line: &RecordLine<'_>) {
-        let place = if self.files == 0 {
-            Seen::InSameFile
-        } else {
-            Seen::InLaterFile
-        };
-        if self.successor == Seen::No && line.follows(&self.at.head) {
-            self.successor = place;
-        }
-        let Cause::Link(link) = &self.at.cause else {
-            return;
-        };
-        self.has_predecessor |= link.prev == *line.event_hash;
-        if self.observed > 1 && link.found == line.head() {
-            self.repetition = self.repetition.max(place);
-        }
-        if self.observed == 2 && place == Seen::InSameFile {
-            self.is_continued = Some(line.follows(&link.found));
-        }
-    }
-
-    /// A seal made with a key that the log names only later was made by somebody who has
-    /// that key; one that no key fits covers records that were changed.
-    fn try_key(&mut self, key: &PublicKey) {
-        if let Cause::Seal(seal) = &mut self.at.cause
-            && !seal.by_other_key
-        {
-            seal.by_other_key = key.verifies(&seal.signed, &seal.signature);
+            self.next_seal
+                .get_or_insert_with(|| current.key.verifies(signed, signature));
+            // Each epoch of a log has one key.
+            self.is_foreign |= members.get("epoch").and_then(Value::as_u64) == Some(current.epoch)
+                && key("key") != Some(current.key);
         }
     }
 
@@ -191,8 +185,17 @@ impl Evidence {
     }
 
     pub(super) fn judge(self) -> Finding {
+        let wanted = self.at.head.seq + 1;
         let (attack, record, detail) = match &self.at.cause {
-            Cause::Seal(seal) => judge_seal(seal),
+            Cause::Seal(seal) => {
+                let (attack, what) = if seal.by_other_key {
+                    (Attack::Resealed, "were sealed with another key than theirs")
+                } else {
+                    (Attack::Rewritten, "are not what was sealed")
+                };
+                let detail = format!("records {} to {} {what}", seal.from, seal.seal);
+                (attack, seal.from, detail)
+            }
             Cause::Link(link) => self.judge_link(link),
             Cause::Stray {
                 lines,
@@ -200,8 +203,19 @@ impl Evidence {
                 at_boundary,
                 next,
             } => {
-                let is_cut = !ended && *at_boundary;
-                self.judge_stray(*lines, is_cut, next.seq)
+                let attack = if !ended && *at_boundary {
+                    Attack::Truncated
+                } else if next.seq == wanted && self.successor != Seen::No {
+                    Attack::Inserted
+                // A lost newline makes one line of two records, so as many records as lines, and
+                // one more, may have been in their place.
+                } else if next.seq < wanted || next.seq > wanted + lines + 1 {
+                    Attack::Spliced
+                } else {
+                    Attack::Edited
+                };
+                let detail = "this line is not a record as it was written".to_owned();
+                (attack, wanted, detail)
             }
         };
         Finding {
@@ -211,26 +225,6 @@ impl Evidence {
             line: self.at.location.line,
             detail,
         }
-    }
-
-    fn judge_stray(&self, lines: u64, is_cut: bool, next: u64) -> (Attack, u64, String) {
-        let wanted = self.at.head.seq + 1;
-        let attack = if is_cut {
-            Attack::Truncated
-        } else if next == wanted && self.successor != Seen::No {
-            Attack::Inserted
-        // A lost newline makes one line of two records, so as many records as lines, and one
-        // more, may have been in their place.
-        } else if next < wanted || next > wanted + lines + 1 {
-            Attack::Spliced
-        } else {
-            Attack::Edited
-        };
-        (
-            attack,
-            wanted,
-            "this line is not a record as it was written".to_owned(),
-        )
     }
 
     fn judge_link(&self, link: &BrokenLink) -> (Attack, u64, String) {
@@ -291,12 +285,14 @@ impl Evidence {
         }
     }
 
-    /// Whether a whole file is out of place: it begins with the broken link and continues from
+    /// True when a whole file is out of place: it begins with the broken link and continues from
     /// there. Otherwise a record was inserted before the file's first one.
     fn is_about_a_segment(&self, link: &BrokenLink) -> bool {
+        // The log's first file has no boundary before it.
         let is_first_file = self.at.head.seq == 0 && self.repetition == Seen::InLaterFile;
-        let is_put_before = self.is_continued == Some(false) || self.successor == Seen::InSameFile;
-        (link.at_boundary || is_first_file) && !is_put_before
+        (link.at_boundary || is_first_file)
+            && self.is_continued != Some(false)
+            && self.successor != Seen::InSameFile
     }
 
     fn judge_segment(&self, link: &BrokenLink, numbers: &str) -> (Attack, u64, String) {
@@ -310,22 +306,5 @@ impl Evidence {
             (_, false) => (Attack::Deleted, ": the segment's beginning is missing"),
         };
         (attack, wanted, format!("{numbers}{why}"))
-    }
-}
-
-fn judge_seal(seal: &BadSeal) -> (Attack, u64, String) {
-    let range = format!("records {} to {}", seal.from, seal.seal);
-    if seal.by_other_key {
-        (
-            Attack::Resealed,
-            seal.from,
-            format!("{range} were sealed with another key than theirs"),
-        )
-    } else {
-        (
-            Attack::Rewritten,
-            seal.from,
-            format!("{range} are not what was sealed"),
-        )
     }
 }

@@ -19,8 +19,10 @@ pub(crate) struct RawLine<'a> {
 impl<'a> RawLine<'a> {
     /// The record in it, if it is complete and has the right hash.
     pub(super) fn record(&self) -> Option<RecordLine<'a>> {
-        let line = RecordLine::parse(self.text).filter(RecordLine::is_whole);
-        line.filter(|_| self.ended)
+        if !self.ended {
+            return None;
+        }
+        RecordLine::parse(self.text).filter(RecordLine::is_whole)
     }
 }
 
@@ -67,6 +69,7 @@ impl<R: Read> Lines<R> {
             if let Some(length) = memchr::memchr(b'\n', window) {
                 return Ok(Some(self.give(length, true)));
             }
+            // Longer than any record: given in parts, so that the buffer need not grow.
             if window.len() == self.longest {
                 return Ok(Some(self.give(self.longest, false)));
             }

@@ -33,7 +33,7 @@ use crate::text::Hex;
 use crate::time::Timestamp;
 use chain::Chain;
 use chain::pruned::KeptSeals;
-use lines::{Lines, RawLine};
+use lines::Lines;
 use pulse_core::audit_log::retention::Limits;
 use pulse_core::ordinal::Ordinal;
 use report::PendingReport;
@@ -149,24 +149,41 @@ fn examine(
     progress: &mut dyn FnMut(u64),
 ) -> io::Result<PendingReport> {
     let LogFiles { seals, files } = log;
-    let mut pass = Pass::new(options);
-    pass.verifier.chain.with_seals(KeptSeals::open(seals)?);
+    // Torn bytes are separated before records are skipped or verified: both need to know which
+    // lines are records of the chain.
+    let mut torn = TornFilter::new(options.repetitions);
+    let mut verifier = Verifier {
+        chain: Chain::new(options),
+        filter: options.start.since().map(SinceFilter::to),
+    };
+    verifier.chain.with_seals(KeptSeals::open(seals)?);
     for source in files {
-        pass.verifier.chain.begin_source(source.name());
-        pass.verifier.chain.expect_from_name(source.name());
+        verifier.chain.begin_source(source.name());
+        verifier.chain.expect_from_name(source.name());
         let mut lines = Lines::new(source.open()?);
-        while !pass.is_over()
+        while !verifier.chain.is_sealed_enough()
             && let Some(line) = lines.next()?
         {
-            pass.take(line)?;
+            torn.take(line, &mut |item| verifier.take(&item));
+            verifier.outcome()?;
             if lines.read_since() > 1024 * 1024 {
                 progress(lines.take_read());
             }
         }
-        pass.end_source()?;
+        // Torn bytes do not extend over two files.
+        torn.flush(&mut |item| verifier.take(&item));
+        verifier.outcome()?;
         progress(lines.take_read());
     }
-    pass.finish()
+    // If the log ends before the place, the stray lines at its end are still to be judged.
+    if let Some(filter) = verifier.reach_place() {
+        for stray in filter.strays() {
+            verifier.chain.begin_with(&stray);
+        }
+    }
+    verifier.chain.finish_kept();
+    verifier.outcome()?;
+    Ok(verifier.chain.finish())
 }
 
 /// The most attempts at reading a log whose files are being removed.
@@ -189,50 +206,10 @@ pub fn retried<T>(read: &mut dyn FnMut() -> io::Result<T>) -> io::Result<T> {
     }
 }
 
-/// One pass over the lines of a log: torn bytes are filtered before the verifier.
-struct Pass<'a> {
-    torn: TornFilter,
-    verifier: Verifier<'a>,
-}
-
+/// The chain, and the filter of the records before it until the place is reached.
 struct Verifier<'a> {
     chain: Chain<'a>,
     filter: Option<SinceFilter>,
-}
-
-impl<'a> Pass<'a> {
-    fn new(options: &'a Options) -> Self {
-        let verifier = Verifier {
-            chain: Chain::new(options),
-            filter: options.start.since().map(SinceFilter::to),
-        };
-        Self {
-            torn: TornFilter::new(options.repetitions),
-            verifier,
-        }
-    }
-
-    fn take(&mut self, line: RawLine<'_>) -> io::Result<()> {
-        self.torn.take(line, &mut |item| self.verifier.take(&item));
-        self.verifier.outcome()
-    }
-
-    /// Ends a file: torn bytes do not extend over two.
-    fn end_source(&mut self) -> io::Result<()> {
-        self.torn.flush(&mut |item| self.verifier.take(&item));
-        self.verifier.outcome()
-    }
-
-    fn is_over(&self) -> bool {
-        self.verifier.chain.is_sealed_enough()
-    }
-
-    fn finish(mut self) -> io::Result<PendingReport> {
-        self.verifier.end_before_place();
-        self.verifier.chain.finish_kept();
-        self.verifier.outcome()?;
-        Ok(self.verifier.chain.finish())
-    }
 }
 
 impl Verifier<'_> {
@@ -248,6 +225,7 @@ impl Verifier<'_> {
             return self.chain.skip(item);
         }
         self.reach_place();
+        // The filter may give several lines at once, of which the first may be enough.
         if !self.chain.is_sealed_enough() {
             self.chain.take(item);
         }
@@ -260,14 +238,5 @@ impl Verifier<'_> {
             self.chain.begin_with(&before);
         }
         filter
-    }
-
-    /// The log ends before the place.
-    fn end_before_place(&mut self) {
-        if let Some(filter) = self.reach_place() {
-            for stray in filter.strays() {
-                self.chain.begin_with(&stray);
-            }
-        }
     }
 }

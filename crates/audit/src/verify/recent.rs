@@ -31,23 +31,25 @@ impl RecentRecords {
     }
 
     fn get(&self, seq: u64) -> Option<[u8; 16]> {
-        let place = usize::try_from(seq).unwrap_or(0) % REMEMBERED;
-        let (found, hash) = self.0.get(place)?;
+        let (found, hash) = self.0.get(usize::try_from(seq).unwrap_or(0) % REMEMBERED)?;
+        // Unused places have number 0, which no record has.
         (*found == seq && seq > 0).then_some(*hash)
     }
 
-    /// Whether it is one of them.
+    /// True when it is one of them.
     pub(super) fn has(&self, line: &RecordLine<'_>) -> bool {
         self.get(line.seq) == Some(half(line.event_hash))
     }
 
-    /// Whether it follows one of them.
+    /// True when it follows one of them.
     pub(super) fn is_successor(&self, line: &RecordLine<'_>) -> bool {
         line.seq > 1 && self.get(line.seq - 1) == Some(half(line.prev_hash))
     }
 }
 
 fn half(hash: &Hex) -> [u8; 16] {
+    // The hash has checked digits: the lower four bits of `0` to `9` are the value, those of `a`
+    // to `f` are 1 to 6.
     let value = |digit: u8| (digit & 15) + if digit > b'9' { 9 } else { 0 };
     let (pairs, _) = hash.as_chunks::<2>();
     let mut half = [0; 16];

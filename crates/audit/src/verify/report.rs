@@ -184,8 +184,11 @@ impl Report {
     /// The last record up to which records are proven to be complete; 0 for none.
     #[must_use]
     pub fn proved_through(&self) -> u64 {
-        let proofs = self.proofs.iter().map(|proof| proof.through);
-        proofs.max().unwrap_or(0)
+        self.proofs
+            .iter()
+            .map(|proof| proof.through)
+            .max()
+            .unwrap_or(0)
     }
 
     /// Adds a note regardless of the limit on notes.
@@ -222,14 +225,33 @@ impl PendingReport {
     }
 
     pub(super) fn judge(mut self) -> Report {
-        self.note_pending();
+        let report = &mut self.report;
+        // A head or another copy protects the records before it, sealed or not; the private key
+        // protects sealed ones only.
+        let protected = report
+            .proofs
+            .iter()
+            .filter(|proof| proof.by != Witness::StateKey)
+            .map(|proof| proof.through)
+            .max()
+            .unwrap_or(0);
+        let first = self.pending.map(|first| first.max(protected + 1));
+        if let Some(first) = first.filter(|first| *first <= report.last_seq) {
+            let text = "records from here on are not sealed yet: nothing but the file's \
+                        permissions protects them";
+            report.note_beside(NoteKind::Pending, first, text.to_owned());
+        }
         let mut report = self.report;
+        // A key or a beginning that the log itself names proves nothing about the log.
         let on_its_word =
             |note: &Note| matches!(note.kind, NoteKind::KeyFromLog | NoteKind::Partial);
         let mut is_unproven = report.notes.iter().any(on_its_word);
         if report.findings.is_empty() && report.proofs.is_empty() && !self.lagging {
-            let text = "whether the log's end was cut off is not known".to_owned();
-            report.note_beside(NoteKind::EndUnproven, report.last_seq + 1, text);
+            report.note_beside(
+                NoteKind::EndUnproven,
+                report.last_seq + 1,
+                "whether the log's end was cut off is not known".to_owned(),
+            );
             is_unproven = true;
         }
         report.verdict = if !report.findings.is_empty() {
@@ -240,20 +262,5 @@ impl PendingReport {
             Verdict::Intact
         };
         report
-    }
-
-    /// Notes unsealed records that nothing else protects. A head or another copy protects the
-    /// records before it, sealed or not; the private key protects sealed ones only.
-    fn note_pending(&mut self) {
-        let report = &mut self.report;
-        let noted = report.proofs.iter();
-        let noted = noted.filter(|proof| proof.by != Witness::StateKey);
-        let noted = noted.map(|proof| proof.through).max().unwrap_or(0);
-        let first = self.pending.map(|first| first.max(noted + 1));
-        if let Some(first) = first.filter(|first| *first <= report.last_seq) {
-            let text = "records from here on are not sealed yet: nothing but the file's \
-                        permissions protects them";
-            report.note_beside(NoteKind::Pending, first, text.to_owned());
-        }
     }
 }

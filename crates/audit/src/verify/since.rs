@@ -20,7 +20,7 @@ pub enum Since {
 }
 
 impl Since {
-    /// Whether the place is after this record.
+    /// True when the place is after this record.
     pub(super) fn is_after(&self, line: &RecordLine<'_>) -> bool {
         match self {
             Self::Seq(seq) => line.seq < *seq,
@@ -45,11 +45,15 @@ impl FromStr for Since {
             return Ok(Self::Seq(seq.get()));
         }
         let text = text.trim_end_matches('Z').replacen(' ', "T", 1);
-        let is_cut_well = matches!(text.len(), 10 | 13 | 16 | 19 | 21..=26);
-        let rest = MIDNIGHT.get(text.len()..).filter(|_| is_cut_well);
-        let time = rest.map(|rest| format!("{text}{rest}"));
-        let time = time.and_then(|time| Timestamp::parse(time.as_bytes()));
-        time.map(Self::Time).ok_or(InvalidSince)
+        // After a whole field, or after any digit of the fraction. Within a field the added zeros
+        // would make another time of it: 10:1 would become 10:10.
+        if !matches!(text.len(), 10 | 13 | 16 | 19 | 21..=26) {
+            return Err(InvalidSince);
+        }
+        let rest = MIDNIGHT.get(text.len()..).unwrap_or_default();
+        Timestamp::parse(format!("{text}{rest}").as_bytes())
+            .map(Self::Time)
+            .ok_or(InvalidSince)
     }
 }
 
@@ -73,13 +77,15 @@ impl SinceFilter {
         }
     }
 
-    /// Whether a line is skipped. A line that is not a record is: if it was one, the next
+    /// True when a line is skipped. A line that is not a record is: if it was one, the next
     /// record will not follow.
     pub(super) fn skips(&mut self, item: &LogItem<'_>) -> bool {
         let (raw, line) = match item {
             LogItem::Line(raw, Some(line)) => (raw, line),
             LogItem::Line(raw, None) => {
-                self.note_stray(raw);
+                if self.strays.len() < 2 {
+                    self.strays.push((raw.text.to_owned(), raw.ended));
+                }
                 return true;
             }
             LogItem::Torn(_) => return true,
@@ -91,12 +97,6 @@ impl SinceFilter {
             self.before.extend_from_slice(raw.text);
         }
         is_before
-    }
-
-    fn note_stray(&mut self, raw: &RawLine<'_>) {
-        if self.strays.len() < 2 {
-            self.strays.push((raw.text.to_owned(), raw.ended));
-        }
     }
 
     /// The lines at the end of a log that ends before the place.

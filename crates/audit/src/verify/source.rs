@@ -87,10 +87,10 @@ impl Source {
     /// As [`RegularFile::open`].
     pub fn open(self) -> io::Result<Box<dyn Read>> {
         match self.from {
-            From::Reader(reader) => {
-                let name = self.name;
-                Ok(Box::new(NamedReader { name, reader }))
-            }
+            From::Reader(reader) => Ok(Box::new(NamedReader {
+                name: self.name,
+                reader,
+            })),
             From::File(file) => Ok(Box::new(file)),
             From::Path(path) => Ok(Box::new(RegularFile::open(&path)?)),
         }
@@ -105,7 +105,7 @@ impl Source {
         }
     }
 
-    /// Whether its first record is before a place.
+    /// True when its first record is before a place.
     fn begins_before(&self, since: &Since) -> bool {
         let mut start = [0; MAX_LINE_BYTES];
         let length = match &self.from {
@@ -115,10 +115,13 @@ impl Source {
             From::File(file) => file.read_at(&mut start, 0),
             From::Reader(_) => Ok(0),
         };
+        // An unreadable file has no first record here; whoever reads it gets the error.
         let start = start.get(..length.unwrap_or(0)).unwrap_or_default();
-        let mut lines = start.split(|byte| *byte == b'\n');
-        let first = lines.next().and_then(RecordLine::parse);
-        first.is_some_and(|first| since.is_after(&first))
+        start
+            .split(|byte| *byte == b'\n')
+            .next()
+            .and_then(RecordLine::parse)
+            .is_some_and(|first| since.is_after(&first))
     }
 }
 
@@ -182,10 +185,22 @@ pub fn narrowed(mut sources: Vec<Source>, since: &Since) -> Vec<Source> {
 /// # Errors
 /// As [`open_directory`].
 pub fn open_log(directory: &Path) -> io::Result<LogFiles> {
-    // In this order: the seals of a segment are kept before it is removed.
-    let files = held_open(open_directory(directory)?)?;
-    let seals = open_seals(directory)?;
-    Ok(LogFiles { seals, files })
+    let mut files = Vec::new();
+    for (index, source) in open_directory(directory)?.into_iter().enumerate() {
+        match &source.from {
+            From::Path(path) if index < HELD_OPEN => match RegularFile::open(path) {
+                // Retention removes the oldest first, so those before it are gone too.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => files.clear(),
+                file => files.push(Source::regular(file?)),
+            },
+            _ => files.push(source),
+        }
+    }
+    Ok(LogFiles {
+        files,
+        // After the files: the seals of a segment are kept before it is removed.
+        seals: open_seals(directory)?,
+    })
 }
 
 /// Opens the seals of the segments that were removed from the log in a directory.
@@ -211,26 +226,6 @@ pub fn open_seals(directory: &Path) -> io::Result<Seals> {
 /// The number of the oldest segments that are opened at once, because retention may remove
 /// them before they are read.
 const HELD_OPEN: usize = 64;
-
-fn held_open(sources: Vec<Source>) -> io::Result<Vec<Source>> {
-    let mut held = Vec::with_capacity(sources.len());
-    for (index, source) in sources.into_iter().enumerate() {
-        let From::Path(path) = &source.from else {
-            held.push(source);
-            continue;
-        };
-        if index >= HELD_OPEN {
-            held.push(source);
-            continue;
-        }
-        match RegularFile::open(path) {
-            // Retention removes the oldest first, so those before it are gone too.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => held.clear(),
-            file => held.push(Source::regular(file?)),
-        }
-    }
-    Ok(held)
-}
 
 /// The segments of a log, oldest first, and its live file. The log may be written, rotated and
 /// pruned at the same time.
@@ -278,6 +273,7 @@ fn look_into(directory: &Path) -> io::Result<(Vec<Source>, bool)> {
         }
         sources.push(Source::path(&path));
     }
+    // A rotation between the first step and here may have made files that are not among these.
     let is_consistent =
         live.is_none() || look_at(&path).is_ok_and(|now| own == Some(identity(&now)));
     match live {

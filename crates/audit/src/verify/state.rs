@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 const MAX_FILE_BYTES: u64 = 512;
 /// The most key files. A crash during a seal leaves two.
 const MAX_KEYS: usize = 64;
-/// How often a directory without keys is listed.
+/// The most listings of a directory without keys.
 const MAX_LISTINGS: usize = 10;
 
 /// The keys in a state directory.
@@ -64,8 +64,10 @@ impl StateKeys {
         let mut names = names_in(directory)?;
         names.retain(|name| SealKey::epoch_of(name).is_some());
         if names.len() > MAX_KEYS {
-            let text = format!("{}: more than {MAX_KEYS} keys", directory.display());
-            return Err(io::Error::other(text));
+            return Err(io::Error::other(format!(
+                "{}: more than {MAX_KEYS} keys",
+                directory.display()
+            )));
         }
         let mut keys = Self::default();
         for path in names.into_iter().map(|name| directory.join(name)) {
@@ -104,7 +106,7 @@ impl StateKeys {
         }
     }
 
-    /// Whether there is a key.
+    /// True when there is a key.
     #[must_use]
     pub fn is_usable(&self) -> bool {
         !self.held.is_empty()
@@ -119,8 +121,10 @@ impl StateKeys {
         if let Some(first) = self.unusable.first() {
             return Some(first.clone());
         }
-        let directory = self.directory.as_deref();
-        let directory = directory.map_or("it".into(), Path::to_string_lossy);
+        let directory = self
+            .directory
+            .as_deref()
+            .map_or("it".into(), Path::to_string_lossy);
         Some(format!("{directory} holds no key"))
     }
 
@@ -128,7 +132,7 @@ impl StateKeys {
         &self.held
     }
 
-    /// Whether the directory has other keys now, because a seal was made meanwhile.
+    /// True when the directory has other keys now, because a seal was made meanwhile.
     pub(super) fn has_changed(&self) -> bool {
         let now = self.directory.as_deref().map(Self::read);
         matches!(now, Some(Ok(now)) if now.held != self.held)

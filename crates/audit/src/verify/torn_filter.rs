@@ -55,35 +55,33 @@ impl TornFilter {
     pub(crate) fn take(&mut self, raw: RawLine<'_>, give: &mut dyn FnMut(LogItem<'_>)) {
         let line = raw.record();
         match &line {
-            Some(line) if self.goes_on_with(line, raw.text) => {
+            Some(line)
+                if self.head.is_none_or(|head| line.follows(&head))
+                    && (self.held.is_empty() || self.held.is_accounted_for(line, raw.text)) =>
+            {
                 self.head = Some(line.head());
                 if !self.held.is_empty() {
                     give(LogItem::Torn(self.held.bytes()));
                     self.held = Torn::default();
                 }
             }
-            Some(line) if self.is_repeated(line) => (),
-            _ => return self.hold(raw, give),
+            // A collector's copy repeats what was sent again. Among lines that are held back a
+            // repetition may be torn bytes as well.
+            Some(line)
+                if self.repetitions
+                    && self.held.is_empty()
+                    && self.head.is_some_and(|head| line.seq <= head.seq) => {}
+            _ => {
+                self.held.push(raw.text);
+                self.held.push(if raw.ended { b"\n" } else { b"" });
+                // More than a crash can tear: no record can account for them.
+                if self.held.is_too_much() {
+                    self.flush(give);
+                }
+                return;
+            }
         }
         give(LogItem::Line(raw, line));
-    }
-
-    fn goes_on_with(&mut self, line: &RecordLine<'_>, text: &[u8]) -> bool {
-        let follows = self.head.is_none_or(|head| line.follows(&head));
-        follows && (self.held.is_empty() || self.held.is_accounted_for(line, text))
-    }
-
-    fn is_repeated(&self, line: &RecordLine<'_>) -> bool {
-        let is_earlier = self.head.is_some_and(|head| line.seq <= head.seq);
-        self.repetitions && self.held.is_empty() && is_earlier
-    }
-
-    fn hold(&mut self, raw: RawLine<'_>, give: &mut dyn FnMut(LogItem<'_>)) {
-        self.held.push(raw.text);
-        self.held.push(if raw.ended { b"\n" } else { b"" });
-        if self.held.is_too_much() {
-            self.flush(give);
-        }
     }
 
     /// Gives the lines that are held back: no record accounts for them, or the file ends.

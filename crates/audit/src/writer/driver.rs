@@ -75,10 +75,19 @@ impl<S: Storage> Driver<S> {
                 commands,
                 stopping,
             } = self.queue.wait(self.wake_at());
+            // `stopping` does not end the loop before the queued records are written.
             let is_last = stopping && jobs.is_empty();
             self.write(jobs);
             for command in commands {
-                self.execute(command);
+                match command {
+                    WriterCommand::Rotate(done) => done(self.rotate()),
+                    WriterCommand::Reopen => {
+                        // A failure is in the health.
+                        let _ = self.with_log(Log::reopen);
+                        self.house.rotated();
+                    }
+                    WriterCommand::Retain(retention) => self.house.retain(retention),
+                }
             }
             self.run_due_work(is_last);
             self.publish();
@@ -90,18 +99,20 @@ impl<S: Storage> Driver<S> {
 
     /// The time of the next due work.
     fn wake_at(&self) -> Option<Instant> {
+        // While writing fails, nothing else is due before the retry.
         if let Some(failure) = &self.failure {
             return Some(failure.retry_at);
         }
-        let seal_after = self.log.settings.seal_after;
-        let seal_at = self.unsealed_since.map(|since| since + seal_after);
-        let has_dropped = self.queue.dropped() > self.dropped;
-        let dropped_at = has_dropped.then_some(self.dropped_at);
-        let sometime = seal_at.into_iter().chain(dropped_at);
-        sometime.chain([self.house.wake_at()]).min()
+        let times = [
+            Some(self.house.wake_at()),
+            self.unsealed_since
+                .map(|since| since + self.log.settings.seal_after),
+            (self.queue.dropped() > self.dropped).then_some(self.dropped_at),
+        ];
+        times.into_iter().flatten().min()
     }
 
-    /// Whether the log can be written.
+    /// True while the log can be written.
     pub(super) fn is_well(&self) -> bool {
         self.failure.is_none()
     }
@@ -112,8 +123,8 @@ impl<S: Storage> Driver<S> {
         }
         let (bodies, completions): (Vec<_>, Vec<_>) =
             jobs.into_iter().map(|job| (job.body, job.done)).unzip();
-        let outcome = self.append(&bodies);
-        match outcome {
+        // Completions run after the sync: a caller acts on a record that is on disk.
+        match self.append(&bodies) {
             Ok(first) => (first..).zip(completions).for_each(|(seq, done)| {
                 if let Some(done) = done {
                     done(Ok(Receipt { seq }));
@@ -134,34 +145,6 @@ impl<S: Storage> Driver<S> {
         self.commits += u64::from(outcome.is_ok());
         self.publish();
         outcome
-    }
-
-    /// Puts the count of dropped notes on record.
-    fn account_for_dropped(&mut self, now: Instant) {
-        let dropped = self.queue.dropped();
-        if dropped == self.dropped {
-            return;
-        }
-        let body = Body::named("log.dropped")
-            .with_text("reason", "queue_full")
-            .with_number("suppressed", dropped - self.dropped);
-        // While the log cannot be written, the count is kept.
-        if self.append(&[body]).is_ok() {
-            self.dropped = dropped;
-            self.dropped_at = now + DROPPED_INTERVAL;
-        }
-    }
-
-    fn execute(&mut self, command: WriterCommand) {
-        match command {
-            WriterCommand::Rotate(done) => done(self.rotate()),
-            WriterCommand::Reopen => {
-                // A failure is in the health.
-                let _ = self.with_log(Log::reopen);
-                self.house.rotated();
-            }
-            WriterCommand::Retain(retention) => self.house.retain(retention),
-        }
     }
 
     fn rotate(&mut self) -> Result<Rotation, Unavailable> {
@@ -188,9 +171,20 @@ impl<S: Storage> Driver<S> {
         {
             self.resume();
         }
-        if is_last || now >= self.dropped_at {
-            self.account_for_dropped(now);
+        // After the retry, before the seal: the last seal covers the count of dropped notes.
+        let dropped = self.queue.dropped();
+        if dropped > self.dropped && (is_last || now >= self.dropped_at) {
+            let body = Body::named("log.dropped")
+                .with_text("reason", "queue_full")
+                .with_number("suppressed", dropped - self.dropped);
+            // While the log cannot be written, the count is kept.
+            if self.append(&[body]).is_ok() {
+                self.dropped = dropped;
+                self.dropped_at = now + DROPPED_INTERVAL;
+            }
         }
+        // By the monotonic clock: `Log::append` also seals by the records' times, but an idle log
+        // has no next record.
         let is_due = self
             .unsealed_since
             .is_some_and(|since| now >= since + self.log.settings.seal_after);

@@ -63,6 +63,7 @@ impl Housekeeping {
     /// A rotation has made a segment, which may exceed a limit.
     pub(super) fn rotated(&mut self) {
         self.look_at = Instant::now();
+        // Not later than it is due already.
         self.prune_at = self.prune_at.min(self.look_at);
     }
 
@@ -160,8 +161,8 @@ impl<S: Storage> Driver<S> {
             return Ok(PruneStatus::NotDue);
         };
         let streams = (retention.streams)();
-        let now = (self.clock)();
-        self.log.prune_status(now, &retention.limits, &streams)
+        self.log
+            .prune_status((self.clock)(), &retention.limits, &streams)
     }
 
     fn prune(&mut self, reason: Reason) -> Result<PruneStep, PruneError> {
@@ -181,8 +182,10 @@ impl<S: Storage> Driver<S> {
     /// On a full disk, removes the oldest segment if it is due, using the reserved space. True
     /// when it was removed.
     pub(super) fn make_room(&mut self) -> bool {
-        let has_failed = self.house.upkeep.failure().is_some();
-        if self.house.retention.is_none() || (has_failed && Instant::now() < self.house.prune_at) {
+        // A removal that failed is not tried again with every retry of writing.
+        if self.house.retention.is_none()
+            || (self.house.upkeep.failure().is_some() && Instant::now() < self.house.prune_at)
+        {
             return false;
         }
         match self.try_to_make_room() {

@@ -12,7 +12,8 @@ impl Chain<'_> {
     pub(super) fn take_log_record(&mut self, line: &RecordLine<'_>, text: &[u8]) {
         let members = members(text).unwrap_or_default();
         match line.event_type {
-            b"log.open" => self.take_open(line.seq, &members),
+            b"log.open" if line.seq == 1 => self.learn_epoch(line.seq, &members),
+            b"log.open" => self.find_here(Attack::Spliced, line.seq, "another log begins here"),
             b"log.resumed" => self.take_resumed(line.seq, &members),
             b"log.sealed" => {
                 self.compare_with_kept(line, text);
@@ -28,23 +29,12 @@ impl Chain<'_> {
     /// any.
     pub(super) fn check_beginning(&mut self, line: &RecordLine<'_>) {
         if line.seq == 1 && line.event_type != b"log.open" {
-            let location = self.location.clone();
-            let detail = "the log does not begin with a key: it was rewritten".to_owned();
-            self.find(Attack::WrongKey, line.seq, &location, detail);
-        }
-    }
-
-    fn take_open(&mut self, seq: u64, members: &Value) {
-        if seq != 1 {
-            let location = self.location.clone();
-            return self.find(
-                Attack::Spliced,
-                seq,
-                &location,
-                "another log begins here".to_owned(),
+            self.find_here(
+                Attack::WrongKey,
+                line.seq,
+                "the log does not begin with a key: it was rewritten",
             );
         }
-        self.learn_epoch(seq, members);
     }
 
     fn take_resumed(&mut self, seq: u64, members: &Value) {
@@ -56,45 +46,42 @@ impl Chain<'_> {
             // A part that begins with a seal does not name the log until here.
             self.log_id = log_id.map(str::to_owned);
         }
-        let same_log = log_id == self.log_id.as_deref();
-        let same_key = key_of(members, "key") == Some(current.key);
-        if !same_log || !same_key || members["epoch"].as_u64() != Some(current.epoch) {
-            let location = self.location.clone();
-            self.find(
-                Attack::Spliced,
-                seq,
-                &location,
-                "it continues with another log or key".to_owned(),
-            );
+        // It must name the current log, key and epoch (docs/audit-format.md, "To verify", 2).
+        if log_id != self.log_id.as_deref()
+            || key_of(members, "key") != Some(current.key)
+            || members["epoch"].as_u64() != Some(current.epoch)
+        {
+            self.find_here(Attack::Spliced, seq, "it continues with another log or key");
         }
     }
 
     /// Learns the first key of a log, or of a part of one.
     fn learn_epoch(&mut self, seq: u64, members: &Value) {
         let (Some(number), Some(key)) = (members["epoch"].as_u64(), key_of(members, "key")) else {
-            let location = self.location.clone();
-            return self.find(Attack::Edited, seq, &location, "it names no key".to_owned());
+            return self.find_here(Attack::Edited, seq, "it names no key");
         };
         self.check_after_gap(seq, number, key, members["log_id"].as_str());
         self.log_id = members["log_id"].as_str().map(str::to_owned);
         self.announce(number, key, seq);
         if seq == 1 && number != 0 {
-            let location = self.location.clone();
             let detail = format!("the log begins in epoch {number}");
-            return self.find(Attack::WrongKey, seq, &location, detail);
+            return self.find_here(Attack::WrongKey, seq, detail);
         }
         match self.options.key {
             Some(pinned) if (number == 0 || seq == 1) && pinned != key => {
-                let location = self.location.clone();
                 let detail =
                     format!("the log begins with the key {key}: another log, or a rewritten one");
-                self.find(Attack::WrongKey, seq, &location, detail);
+                self.find_here(Attack::WrongKey, seq, detail);
             }
             Some(_) if number == 0 => (),
+            // The given key is that of epoch 0: a part that begins later cannot be compared with it.
             _ => {
-                let text = format!("the key {key} was taken from the log itself");
                 self.report.key = Some(key.to_string());
-                self.note(NoteKind::KeyFromLog, seq, &text);
+                self.note(
+                    NoteKind::KeyFromLog,
+                    seq,
+                    format!("the key {key} was taken from the log itself"),
+                );
             }
         }
     }
@@ -116,12 +103,15 @@ impl Chain<'_> {
                 "the key was taken from a seal itself",
             );
         }
-        let right = self.key.known().filter(|current| {
-            claimed == Some(current.key)
-                && members["epoch"].as_u64() == Some(current.epoch)
-                && current.key.verifies(signed, signature)
-        });
-        let next_number = right.and_then(|current| current.epoch.checked_add(1));
+        let next_number = self
+            .key
+            .known()
+            .filter(|current| {
+                claimed == Some(current.key)
+                    && members["epoch"].as_u64() == Some(current.epoch)
+                    && current.key.verifies(signed, signature)
+            })
+            .and_then(|current| current.epoch.checked_add(1));
         match (next_number, key_of(members, "next_key")) {
             (Some(number), Some(next)) => {
                 self.announce(number, next, line.seq);

@@ -51,11 +51,13 @@ impl Chain<'_> {
         };
         let is_another_log =
             matches!((&self.log_id, log_id), (Some(ours), Some(theirs)) if ours != theirs);
-        let is_other_key = epoch == before.epoch && key != before.key;
-        if epoch < before.epoch || is_other_key || is_another_log {
-            let location = self.location.clone();
-            let detail = "after the missing records another log or key continues".to_owned();
-            self.find(Attack::Spliced, seq, &location, detail);
+        // A later epoch is possible: its seals are among the missing records.
+        if epoch < before.epoch || (epoch == before.epoch && key != before.key) || is_another_log {
+            self.find_here(
+                Attack::Spliced,
+                seq,
+                "after the missing records another log or key continues",
+            );
         }
     }
 }

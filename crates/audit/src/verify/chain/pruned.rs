@@ -157,28 +157,10 @@ impl KeptSeals {
             *next = following;
         }
     }
-
-    fn note_time(&mut self, seal: &KeptSeal) {
-        if let Self::Here { times, .. } = self {
-            if times.len() == MAX_TIMES {
-                times.pop_front();
-            }
-            times.push_back((seal.seq, seal.ts));
-        }
-    }
-
-    /// The time of the last seal up to a record, if it is kept.
-    fn time_before(&self, seq: u64) -> Option<Timestamp> {
-        let Self::Here { times, .. } = self else {
-            return None;
-        };
-        let after = times.partition_point(|(seal, _)| *seal <= seq);
-        Some(times.get(after.checked_sub(1)?)?.1)
-    }
 }
 
 impl Chain<'_> {
-    /// Whether a pruned log may begin with this record, as a segment does.
+    /// True when a pruned log may begin with this record, as a segment does.
     pub(super) fn may_be_pruned(&self, line: &RecordLine<'_>) -> bool {
         line.seq > 1 && line.event_type == b"log.resumed" && self.stray.is_none()
     }
@@ -246,7 +228,14 @@ impl Chain<'_> {
                 }
                 Err(finding) => return Ok(Some(finding)),
             }
-            self.seals.note_time(&seal);
+            // The latest times are kept: the removals that the log still has on record are of the
+            // latest segments.
+            if let KeptSeals::Here { times, .. } = &mut self.seals {
+                if times.len() == MAX_TIMES {
+                    times.pop_front();
+                }
+                times.push_back((seal.seq, seal.ts));
+            }
             last_seq = seal.seq;
         }
         Ok(None)
@@ -279,8 +268,11 @@ impl Chain<'_> {
                 }
                 (None, Some(first)) => {
                     self.report.key = Some(first.to_string());
-                    let text = format!("the key {first} was taken from the first seal itself");
-                    self.note(NoteKind::KeyFromLog, seal.seq, &text);
+                    self.note(
+                        NoteKind::KeyFromLog,
+                        seal.seq,
+                        format!("the key {first} was taken from the first seal itself"),
+                    );
                 }
                 _ => (),
             }
@@ -318,28 +310,21 @@ impl Chain<'_> {
     ) -> io::Result<Finding> {
         let found = found.unwrap_or(0);
         let detail = format!("the seal of epoch {found} stands where that of {wanted} should");
+        let (mut attack, mut record) = (Attack::Deleted, last_seq + 1);
         if found < wanted {
-            let attack = Attack::Duplicated;
-            return Ok(finding(attack, seal.seq, &seal.location, &detail));
-        }
-        while let Some(line) = self.seals.next()? {
-            let Ok(later) = line else { continue };
-            let epoch = members(&later.text).and_then(|members| ordinal(&members, "epoch"));
-            if epoch == Some(wanted) {
-                return Ok(finding(
-                    Attack::Reordered,
-                    later.seq,
-                    &seal.location,
-                    &detail,
-                ));
+            (attack, record) = (Attack::Duplicated, seal.seq);
+        } else {
+            // The wanted seal may come later: the rest of the file decides.
+            while let Some(line) = self.seals.next()? {
+                let Ok(later) = line else { continue };
+                let members = members(&later.text).unwrap_or_default();
+                if ordinal(&members, "epoch") == Some(wanted) {
+                    (attack, record) = (Attack::Reordered, later.seq);
+                    break;
+                }
             }
         }
-        Ok(finding(
-            Attack::Deleted,
-            last_seq + 1,
-            &seal.location,
-            &detail,
-        ))
+        Ok(finding(attack, record, &seal.location, &detail))
     }
 
     /// Compares a seal of the log with the kept one of the same number: an interrupted removal
@@ -368,8 +353,12 @@ impl Chain<'_> {
 
     /// At the end of the log: every kept seal must have been compared.
     pub(in crate::verify) fn finish_kept(&mut self) {
-        let is_followed = self.evidence.is_none() && self.stray.is_none();
-        if !is_followed || !self.report.findings.is_empty() || self.is_part() {
+        // After a defect the log may end before these seals because of it.
+        if self.evidence.is_some()
+            || self.stray.is_some()
+            || !self.report.findings.is_empty()
+            || self.is_part()
+        {
             return;
         }
         let kept = match self.seals.next() {
@@ -388,12 +377,15 @@ impl Chain<'_> {
     }
 
     pub(super) fn take_pruned(&mut self, line: &RecordLine<'_>, members: &Value) {
-        let location = self.location.clone();
         let removal = Removal::read(members).filter(|removal| removal.last < line.seq);
         let Some(removal) = removal else {
-            let detail = "it does not say what was removed".to_owned();
-            return self.find(Attack::Inserted, line.seq, &location, detail);
+            return self.find_here(
+                Attack::Inserted,
+                line.seq,
+                "it does not say what was removed",
+            );
         };
+        // Segments are removed oldest first, so the removals on record have no gap between them.
         if let Some(before) = self.removed_through
             && removal.first > before + 1
         {
@@ -402,7 +394,7 @@ impl Chain<'_> {
                 before + 1,
                 removal.first - 1
             );
-            self.find(Attack::Deleted, before + 1, &location, detail);
+            self.find_here(Attack::Deleted, before + 1, detail);
         }
         self.removed_through = self.removed_through.max(Some(removal.last));
         let Some(beginning) = &mut self.beginning else {
@@ -410,26 +402,18 @@ impl Chain<'_> {
         };
         beginning.cover(&removal, line.seq);
         let first_here = beginning.first;
-        if removal.last < first_here {
-            self.check_limits(line, &removal, first_here, &location);
+        // A segment that is still here was put on record and not removed, as after a crash.
+        if removal.last >= first_here {
+            return;
         }
-    }
-
-    /// Checks a removal against the limits. The removed records are gone, but their age is at
-    /// most that of their last seal, and their size is bounded by their number.
-    fn check_limits(
-        &mut self,
-        line: &RecordLine<'_>,
-        removal: &Removal,
-        first_here: u64,
-        location: &Location,
-    ) {
         let Some(limits) = self.options.retention else {
             return;
         };
+        // The removed records are gone, but their age is at most that of their last seal, and
+        // their size is bounded by their number.
         let why = match removal.reason {
-            Reason::Age => self.contradicts_age(line, removal, &limits),
-            Reason::Size => self.contradicts_size(removal, first_here, &limits),
+            Reason::Age => self.contradicts_age(line, &removal, &limits),
+            Reason::Size => self.contradicts_size(&removal, first_here, &limits),
         };
         if let Some(why) = why {
             let detail = format!(
@@ -437,7 +421,7 @@ impl Chain<'_> {
                  give those",
                 removal.first, removal.last
             );
-            self.find(Attack::PrunedEarly, removal.first, location, detail);
+            self.find_here(Attack::PrunedEarly, removal.first, detail);
         }
     }
 
@@ -450,9 +434,13 @@ impl Chain<'_> {
         let Some(limit) = limits.age else {
             return Some("retain_days is not set".to_owned());
         };
-        let sealed = self.seals.time_before(removal.last)?;
-        let age = line.ts.since(sealed);
-        (age + super::CLOCK_TOLERANCE <= limit).then(|| {
+        let KeptSeals::Here { times, .. } = &self.seals else {
+            return None;
+        };
+        // The last seal up to the last removed record; none if its time is not kept any more.
+        let after = times.partition_point(|(seal, _)| *seal <= removal.last);
+        let sealed = times.get(after.checked_sub(1)?)?.1;
+        (line.ts.since(sealed) + super::CLOCK_TOLERANCE <= limit).then(|| {
             format!(
                 "their last seal is of {sealed}, and {} days before {} is not past",
                 limit.as_secs() / 86_400,
@@ -470,9 +458,10 @@ impl Chain<'_> {
         let Some(limit) = limits.bytes else {
             return Some("retain_bytes is not set".to_owned());
         };
-        // The removed records, and those that were removed after them.
-        let gone = (first_here - removal.first).saturating_mul(MAX_LINE_BYTES as u64);
-        let most = gone
+        // The removed records and those that were removed after them, the records from there to
+        // this one, and torn bytes. If all of it is below the limit, so was the log.
+        let most = (first_here - removal.first)
+            .saturating_mul(MAX_LINE_BYTES as u64)
             .saturating_add(self.report.bytes)
             .saturating_add(MAX_TORN_BYTES as u64);
         (most < limit)
@@ -506,7 +495,7 @@ impl Chain<'_> {
                  from here on. The seals that were kept prove the keys of what was removed, and \
                  not its records"
             );
-            self.note(NoteKind::Pruned, beginning.first, &text);
+            self.note(NoteKind::Pruned, beginning.first, text);
         } else {
             // A deleted beginning also looks like a swapped segment: it is reported once.
             let findings = &mut self.report.findings;

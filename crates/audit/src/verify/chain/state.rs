@@ -57,8 +57,9 @@ impl Chain<'_> {
             .zip(self.announced_keys.clone())
             .map(|(held, announced)| (held, self.role(held, announced, current)))
             .collect();
-        let is_current = |(_, role): &(&HeldKey, KeyRole)| matches!(role, KeyRole::Current);
-        let fits = keys.iter().any(is_current);
+        let fits = keys
+            .iter()
+            .any(|(_, role)| matches!(role, KeyRole::Current));
         // The directory was read before the log: if it has other keys now, seals were made in
         // between, and its keys were current when they were read.
         let is_behind = !fits && state.has_changed();
@@ -67,15 +68,41 @@ impl Chain<'_> {
             match role {
                 KeyRole::Current => self.prove_by_key(current),
                 KeyRole::Last(key) | KeyRole::Erased(key) if is_behind => self.prove_by_key(*key),
-                KeyRole::Last(key) if fits => self.note_last_key(held, *key, state),
-                KeyRole::Last(key) | KeyRole::Erased(key) => self.find_erased(held, *key),
+                KeyRole::Last(key) if fits => {
+                    // If the daemon has erased it by now, there is nothing to tell.
+                    if !state.has_changed() {
+                        let text = format!(
+                            "{}, the private key that sealed the records from here on, is not \
+                             erased yet: the daemon does that when it starts",
+                            held.file
+                        );
+                        self.note(NoteKind::KeyNotErased, key.seq + 1, text);
+                    }
+                }
+                KeyRole::Last(key) | KeyRole::Erased(key) => {
+                    let detail = format!(
+                        "{} is the private key of epoch {}, which was erased: whoever restored it \
+                         may have rewritten every record from here on",
+                        held.file, key.epoch
+                    );
+                    self.find_here(Attack::KeyRestored, key.seq + 1, detail);
+                }
                 KeyRole::Next if fits => (),
+                // Several later keys prove one cut.
                 KeyRole::Next | KeyRole::Later if is_cut => (),
                 KeyRole::Next | KeyRole::Later => {
                     is_cut = true;
                     self.find_cut(held, current);
                 }
-                KeyRole::Foreign if keys.len() == 1 => self.find_foreign(held, current),
+                KeyRole::Foreign if keys.len() == 1 => {
+                    let detail = format!(
+                        "{} is a private key of the log {}, and this is another: is it the right \
+                         state directory?",
+                        held.file, held.log_id
+                    );
+                    self.find_here(Attack::WrongState, current.seq, detail);
+                }
+                // Beside other keys it says nothing about this log (docs/audit-format.md).
                 KeyRole::Foreign => (),
             }
         }
@@ -126,39 +153,6 @@ impl Chain<'_> {
              seal announced: seals were made after this record, and are missing",
             self.head.seq, current.epoch, held.file
         );
-        let location = self.location.clone();
-        self.find(attack, self.head.seq + 1, &location, detail);
-    }
-
-    fn find_erased(&mut self, held: &HeldKey, key: AnnouncedKey) {
-        let detail = format!(
-            "{} is the private key of epoch {}, which was erased: whoever restored it may have \
-             rewritten every record from here on",
-            held.file, key.epoch
-        );
-        let location = self.location.clone();
-        self.find(Attack::KeyRestored, key.seq + 1, &location, detail);
-    }
-
-    fn find_foreign(&mut self, held: &HeldKey, current: AnnouncedKey) {
-        let detail = format!(
-            "{} is a private key of the log {}, and this is another: is it the right state \
-             directory?",
-            held.file, held.log_id
-        );
-        let location = self.location.clone();
-        self.find(Attack::WrongState, current.seq, &location, detail);
-    }
-
-    fn note_last_key(&mut self, held: &HeldKey, key: AnnouncedKey, state: &StateKeys) {
-        if state.has_changed() {
-            return;
-        }
-        let text = format!(
-            "{}, the private key that sealed the records from here on, is not erased yet: the \
-             daemon does that when it starts",
-            held.file
-        );
-        self.note(NoteKind::KeyNotErased, key.seq + 1, &text);
+        self.find_here(attack, self.head.seq + 1, detail);
     }
 }

@@ -29,12 +29,20 @@ pub(super) fn claims<'a>(
     signs(line).filter_map(move |(from, seq)| {
         let header = line.get(header_from..from)?;
         header_from = from;
-        let end = signs(line.get(from + 1..)?).next();
-        let end = end.map(|(at, _)| from + 1 + at);
+        let end = signs(line.get(from + 1..)?)
+            .next()
+            .map(|(at, _)| from + 1 + at);
         let text = line.get(from..end.unwrap_or(line.len()))?;
-        host.is_none_or(|host| names(header, host)).then(|| Claim {
+        let mut words = header.split(u8::is_ascii_whitespace);
+        if !host.is_none_or(|host| words.any(|word| word == host.as_bytes())) {
+            return None;
+        }
+        // The header of the next record follows on the line, so the record's own end is looked for.
+        let close = memchr::memmem::rfind(text, b"\"}").filter(|_| end.is_some());
+        let whole = close.and_then(|close| text.get(..close + 2));
+        Some(Claim {
             seq,
-            text: trimmed(text, end.is_some()),
+            text: whole.unwrap_or(text.trim_ascii_end()),
             is_cut_short: end.is_some() || !ended,
         })
     })
@@ -47,23 +55,9 @@ fn signs(line: &[u8]) -> impl Iterator<Item = (usize, u64)> {
 }
 
 fn number(text: &[u8]) -> Option<u64> {
-    let length = text.iter().position(|byte| !byte.is_ascii_digit())?;
-    let (digits, rest) = text.split_at(length);
+    let (digits, rest) = text.split_at(text.iter().position(|byte| !byte.is_ascii_digit())?);
     let number = Ordinal::parse(digits)?.get();
     (rest.starts_with(AFTER_NUMBER) && number > 0).then_some(number)
-}
-
-/// Whether a header has this word.
-fn names(header: &[u8], host: &str) -> bool {
-    let mut words = header.split(u8::is_ascii_whitespace);
-    words.any(|word| word == host.as_bytes())
-}
-
-/// Removes what follows the record.
-fn trimmed(text: &[u8], is_followed: bool) -> &[u8] {
-    let end = memchr::memmem::rfind(text, b"\"}").filter(|_| is_followed);
-    let record = end.and_then(|end| text.get(..end + 2));
-    record.unwrap_or(text.trim_ascii_end())
 }
 
 #[cfg(test)]

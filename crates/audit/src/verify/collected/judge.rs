@@ -39,62 +39,71 @@ impl<'a> CollectedVerifier<'a> {
     /// Takes the copies of a record, in order of arrival.
     pub(super) fn take(&mut self, copies: &[RecordCopy]) -> Option<(Head, Location)> {
         let Some((chosen, line)) = choose(copies, self.chain.head()) else {
-            self.take_damaged(copies);
+            let mut damaged = copies.iter().filter(|copy| !copy.is_cut_short).peekable();
+            let seq = damaged.peek().map(|copy| copy.seq);
+            self.collected.torn += copies.iter().filter(|copy| copy.is_cut_short).count() as u64;
+            for copy in damaged {
+                self.chain.find(
+                    Attack::Edited,
+                    copy.seq,
+                    &copy.location,
+                    "this line is not a record as it was written".to_owned(),
+                );
+            }
+            if self.damaged.len() < MAX_DAMAGED {
+                self.damaged.extend(seq);
+            }
             return None;
         };
-        let others = copies.iter().filter(|copy| !std::ptr::eq(*copy, chosen));
-        others.for_each(|copy| self.compare(copy, chosen));
+        for copy in copies.iter().filter(|copy| !std::ptr::eq(*copy, chosen)) {
+            if copy.text == chosen.text {
+                self.collected.duplicates += 1;
+            // A collector that was stopped in the middle of a line: the record was sent again.
+            } else if copy.is_cut_short || chosen.text.starts_with(&copy.text) {
+                self.collected.torn += 1;
+            } else {
+                // A complete record with other bytes continues the chain a second time.
+                let attack = match RecordLine::parse(&copy.text) {
+                    Some(line) if line.is_whole() => Attack::Forked,
+                    _ => Attack::Edited,
+                };
+                let (file, line) = (&chosen.location.source, chosen.location.line);
+                let detail = format!("it has other bytes than the same record at {file}:{line}");
+                self.chain.find(attack, copy.seq, &copy.location, detail);
+            }
+        }
         self.close_gap(&line, &chosen.location);
         self.chain.move_before(&chosen.location);
-        let text = &chosen.text[..];
-        let raw = RawLine { text, ended: true };
+        let raw = RawLine {
+            text: &chosen.text,
+            ended: true,
+        };
         self.chain.take(&LogItem::Line(raw, Some(line)));
         self.last = Some(line.head());
         Some((line.head(), chosen.location.clone()))
-    }
-
-    fn compare(&mut self, copy: &RecordCopy, chosen: &RecordCopy) {
-        if copy.text == chosen.text {
-            self.collected.duplicates += 1;
-        } else if copy.is_cut_short || chosen.text.starts_with(&copy.text) {
-            self.collected.torn += 1;
-        } else {
-            let whole = RecordLine::parse(&copy.text).is_some_and(|line| line.is_whole());
-            let attack = if whole {
-                Attack::Forked
-            } else {
-                Attack::Edited
-            };
-            let (file, line) = (&chosen.location.source, chosen.location.line);
-            let detail = format!("it has other bytes than the same record at {file}:{line}");
-            self.chain.find(attack, copy.seq, &copy.location, detail);
-        }
-    }
-
-    fn take_damaged(&mut self, copies: &[RecordCopy]) {
-        let mut damaged = copies.iter().filter(|copy| !copy.is_cut_short).peekable();
-        let seq = damaged.peek().map(|copy| copy.seq);
-        self.collected.torn += copies.iter().filter(|copy| copy.is_cut_short).count() as u64;
-        for copy in damaged {
-            let detail = "this line is not a record as it was written".to_owned();
-            self.chain
-                .find(Attack::Edited, copy.seq, &copy.location, detail);
-        }
-        if self.damaged.len() < MAX_DAMAGED {
-            self.damaged.extend(seq);
-        }
     }
 
     /// Reports the gap before this record, if there is one.
     fn close_gap(&mut self, line: &RecordLine<'_>, location: &Location) {
         let damaged = std::mem::take(&mut self.damaged);
         // Before the first complete record only damaged ones show that a record is missing.
-        let expected = self.last.map(|last| last.seq + 1);
-        let expected = expected.or(damaged.first().copied());
+        let expected = match self.last {
+            Some(last) => Some(last.seq + 1),
+            None => damaged.first().copied(),
+        };
         let Some(mut from) = expected.filter(|from| *from < line.seq) else {
             return;
         };
-        self.miss(from, line.seq - 1);
+        // A replay from the first gap on closes all of them.
+        self.collected.replay_from.get_or_insert(from);
+        if self.collected.missing.len() < MAX_MISSING {
+            self.collected.missing.push(Missing {
+                from,
+                to: line.seq - 1,
+            });
+        } else {
+            self.collected.missing_left_out += 1;
+        }
         for seq in damaged {
             self.blame_deletion(from, seq, location);
             from = seq + 1;
@@ -111,15 +120,6 @@ impl<'a> CollectedVerifier<'a> {
                 _ => format!("records {from} to {} are missing", before - 1),
             };
             self.chain.find(Attack::Deleted, from, location, detail);
-        }
-    }
-
-    fn miss(&mut self, from: u64, to: u64) {
-        self.collected.replay_from.get_or_insert(from);
-        if self.collected.missing.len() < MAX_MISSING {
-            self.collected.missing.push(Missing { from, to });
-        } else {
-            self.collected.missing_left_out += 1;
         }
     }
 

@@ -183,6 +183,7 @@ impl LogComparison {
         known: Option<u64>,
     ) -> io::Result<()> {
         let is_compared = self.records.is_some();
+        // The rest of the log, to learn its last record.
         if let Some(log) = &mut self.records {
             while let Some((head, _)) = log.next()? {
                 self.mine = Some(head);
@@ -197,8 +198,12 @@ impl LogComparison {
             let Some(wanted) = wanted.filter(|seq| *seq > last) else {
                 continue;
             };
-            let detail = format!("the file ends at record {last}, but {what} {wanted} {why}");
-            self.find(Attack::Truncated, last + 1, Location::default(), &detail);
+            self.find(
+                Attack::Truncated,
+                last + 1,
+                Location::default(),
+                &format!("the file ends at record {last}, but {what} {wanted} {why}"),
+            );
             collected.replay_from.get_or_insert(last + 1);
         }
         if let Some(seq) = collection.acknowledged.filter(|seq| *seq <= last) {
@@ -216,15 +221,15 @@ impl LogComparison {
                 }
             };
             let text = format!("the file does not have records {from} to {to} of the log: {why}");
-            let report = &mut examined.report;
-            report.note_beside(NoteKind::Behind, from, text);
+            examined.report.note_beside(NoteKind::Behind, from, text);
         } else if is_compared {
             examined.prove(Witness::Copy, self.agreed);
         } else if collection.acknowledged.is_none() && known.is_none() {
             let text = "whether its end was cut off is not known without the log or what was \
                         acknowledged";
-            let report = &mut examined.report;
-            report.note_beside(NoteKind::EndUnknown, last + 1, text.to_owned());
+            examined
+                .report
+                .note_beside(NoteKind::EndUnknown, last + 1, text.to_owned());
         }
         for found in self.findings {
             examined.find(found);

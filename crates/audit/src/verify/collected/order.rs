@@ -26,9 +26,9 @@ impl<'a> Order<'a> {
 
     /// The copies of the next record; empty at the end.
     pub(super) fn next(&mut self) -> io::Result<Vec<RecordCopy>> {
+        // Runs are sorted by their first record, so only the next one can begin here.
         let waiting = self.index.runs.get(self.begun).map(|run| run.first);
-        let open = self.open.iter().map(|run| run.next);
-        let Some(seq) = open.chain(waiting).min() else {
+        let Some(seq) = self.open.iter().map(|run| run.next).chain(waiting).min() else {
             return Ok(Vec::new());
         };
         let mut copies = Vec::with_capacity(1);
@@ -37,12 +37,6 @@ impl<'a> Order<'a> {
                 copies.push(run.next()?);
             }
         }
-        self.begin_at(seq, &mut copies)?;
-        self.open.retain(|run| run.left > 0);
-        Ok(copies)
-    }
-
-    fn begin_at(&mut self, seq: u64, copies: &mut Vec<RecordCopy>) -> io::Result<()> {
         while let Some(run) = self.index.runs.get(self.begun)
             && run.first == seq
         {
@@ -53,10 +47,12 @@ impl<'a> Order<'a> {
                 self.open.push(run);
             }
             if self.open.len() > MAX_OPEN {
-                let text = format!("record {seq} is in more than {MAX_OPEN} replays");
-                return Err(io::Error::other(text));
+                return Err(io::Error::other(format!(
+                    "record {seq} is in more than {MAX_OPEN} replays"
+                )));
             }
         }
-        Ok(())
+        self.open.retain(|run| run.left > 0);
+        Ok(copies)
     }
 }

@@ -15,7 +15,7 @@ use std::rc::Rc;
 
 /// The longest line with a header and a record, in bytes.
 const LONGEST_LINE: usize = 8 * 1024;
-/// The most runs: 12 MiB, at 48 bytes each.
+/// The most runs: 10 MiB, at 40 bytes each.
 const MAX_RUNS: usize = 1 << 18;
 const INDEXING_BUFFER: usize = 256 * 1024;
 const READING_BUFFER: usize = 32 * 1024;
@@ -63,12 +63,14 @@ impl Index {
             index.files.push((Rc::clone(&file), name));
             index.read(FileSpan::from(file, 0), progress)?;
         }
+        // Stable: copies of a record stay in the order of their arrival.
         index.runs.sort_by_key(|run| run.first);
         Ok(index)
     }
 
     fn read(&mut self, file: FileSpan, progress: &mut dyn FnMut(u64)) -> io::Result<()> {
         let mut lines = Lines::with_limits(file, INDEXING_BUFFER, LONGEST_LINE);
+        // The file's place in `files`, in the 32 bits that a run has for it.
         let number = u32::try_from(self.files.len() - 1).map_err(io::Error::other)?;
         let (mut run, mut before, mut offset): (Option<Run>, u64, u64) = (None, 0, 0);
         while let Some(raw) = lines.next()? {
@@ -136,8 +138,9 @@ impl Index {
 
 fn keep(runs: &mut Vec<Run>, run: Option<Run>) -> io::Result<()> {
     if runs.len() == MAX_RUNS {
-        let text = format!("its records are in disorder in more than {MAX_RUNS} places");
-        return Err(io::Error::other(text));
+        return Err(io::Error::other(format!(
+            "its records are in disorder in more than {MAX_RUNS} places"
+        )));
     }
     runs.extend(run);
     Ok(())
@@ -176,8 +179,10 @@ impl RunReader {
         (self.next, self.left) = (wanted + 1, self.left - 1);
         let found = self.ready.pop().filter(|found| found.seq == wanted);
         found.ok_or_else(|| {
-            let text = format!("{}: it was changed while it was read", self.location.source);
-            io::Error::other(text)
+            io::Error::other(format!(
+                "{}: it was changed while it was read",
+                self.location.source
+            ))
         })
     }
 
