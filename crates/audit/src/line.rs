@@ -3,6 +3,7 @@
 //! The members that the chain needs are at known positions from the line's beginning or end.
 //! Those in between are only checked to be well formed.
 
+use crate::log_event::LogEventType;
 use crate::members;
 use crate::record::{Head, MAX_LINE_BYTES};
 use crate::text::{Hex, hex};
@@ -58,7 +59,7 @@ impl<'a> RecordLine<'a> {
         // The members at the end have fixed lengths, so they are split off from there: a value
         // in between cannot be taken for one of them.
         let (hashed, event_hash) = split_hash(rest.strip_suffix(END)?, HASH)?;
-        let (signed, signature) = if event_type == b"log.sealed" {
+        let (signed, signature) = if event_type == LogEventType::Sealed.as_str().as_bytes() {
             let text = hashed.strip_suffix(b"\"")?;
             let (signed, signature) = text.split_last_chunk::<SIGNATURE_CHARS>()?;
             (signed.strip_suffix(SIGNATURE)?, Some(&signature[..]))
@@ -86,6 +87,12 @@ impl<'a> RecordLine<'a> {
             hashed: line.get(..start + hashed.len())?,
             signature,
         })
+    }
+
+    /// The type of its event, if that is one of the log about itself.
+    #[must_use]
+    pub fn log_event(&self) -> Option<LogEventType> {
+        LogEventType::from_name(self.event_type)
     }
 
     /// True when its hash is that of its bytes.

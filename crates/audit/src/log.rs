@@ -7,6 +7,7 @@
 
 use crate::error::LogError;
 use crate::key::{PublicKey, SealKey};
+use crate::log_event::{LogEvent, LogKey, ResumeReason};
 use crate::prune::Pruning;
 use crate::record::{Body, Head, MAX_BODY_BYTES};
 use crate::settings::Settings;
@@ -136,13 +137,14 @@ impl<S: Storage> Log<S> {
         self.storage
             .store(Dir::State, &SealKey::file_name(next.epoch), &next.to_file())
             .map_err(LogError::while_doing("store the seal's next key"))?;
-        let body = Body::named("log.sealed")
-            .with_number("epoch", self.epoch())
-            .with_text("key", &self.public_key().to_string())
-            .with_text("next_key", &next.public().to_string());
+        let sealed = LogEvent::Sealed {
+            epoch: self.epoch(),
+            key: self.public_key(),
+            next_key: next.public(),
+        };
         let mut head = self.at.head;
         self.lines.clear();
-        head.extend_signed(&mut self.lines, now, &body, |signed| {
+        head.extend_signed(&mut self.lines, now, &sealed.body(), |signed| {
             self.at.key.sign(signed)
         });
         self.commit()?;
@@ -203,7 +205,7 @@ impl<S: Storage> Log<S> {
         head.extend(
             &mut self.lines,
             now,
-            &Body::named("log.rotated").with_text("segment", renamed),
+            &LogEvent::Rotated { segment: renamed }.body(),
         );
         // Without the check of `commit`: the open file has another name now.
         self.flush()?;
@@ -212,10 +214,7 @@ impl<S: Storage> Log<S> {
             .open(true)
             .map_err(LogError::while_doing("begin a new audit log file"))?;
         (self.at.length, self.at.first, self.at.began) = (0, head.seq + 1, now);
-        self.write(
-            now,
-            &[self.resumed("rotation").with_text("segment", renamed)],
-        )
+        self.write(now, &[self.resumed(ResumeReason::Rotation, Some(renamed))])
     }
 
     /// The age and the bytes of the live file.
@@ -255,12 +254,23 @@ impl<S: Storage> Log<S> {
     }
 
     /// The record that names the log, its epoch and its key where the log continues.
-    pub(crate) fn resumed(&self, reason: &str) -> Body {
-        Body::named("log.resumed")
-            .with_text("log_id", self.log_id())
-            .with_number("epoch", self.epoch())
-            .with_text("key", &self.public_key().to_string())
-            .with_text("reason", reason)
+    pub(crate) fn resumed(&self, reason: ResumeReason, segment: Option<&str>) -> Body {
+        let log = self.log_key();
+        let resumed = LogEvent::Resumed {
+            log,
+            reason,
+            segment,
+        };
+        resumed.body()
+    }
+
+    /// The log and its current key, as records name them.
+    pub(crate) fn log_key(&self) -> LogKey<'_> {
+        LogKey {
+            log_id: self.log_id(),
+            epoch: self.epoch(),
+            key: self.public_key(),
+        }
     }
 
     /// Encodes and writes records.
@@ -365,7 +375,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let log = open(home.path()).unwrap();
         // A user who can write the file can forge these: no key is needed before a seal.
-        let resumed = log.resumed("start");
+        let resumed = log.resumed(ResumeReason::Start, None);
         drop(log);
         let forged = |seq: u64| {
             let mut line = Vec::new();

@@ -15,7 +15,8 @@ mod seals;
 
 use crate::error::LogError;
 use crate::log::Log;
-use crate::record::{Body, Head};
+use crate::log_event::LogEvent;
+use crate::record::Head;
 use crate::storage::{Dir, LIVE, SEALS, Storage, segment_start, segments, torn_before};
 use crate::time::Timestamp;
 use pulse_core::audit_log::retention::{Hold, Limits, Oldest, Reason, Stream, Verdict, judge};
@@ -260,13 +261,13 @@ impl<S: Storage> Log<S> {
                 let scan = self.scan(&segment.name, segment.end.seq)?;
                 // An earlier attempt of this process may have put the removal on record already.
                 if self.pruning.recorded < segment.end.seq {
-                    let pruned = Body::named("log.pruned")
-                        .with_number("first_seq", segment.first)
-                        .with_number("last_seq", segment.end.seq)
-                        .with_text("last_hash", segment.end.hash())
-                        .with_number("epoch", segment.epoch)
-                        .with_text("reason", reason.as_str());
-                    self.append(now, &[pruned])?;
+                    let pruned = LogEvent::Pruned {
+                        first_seq: segment.first,
+                        end: segment.end,
+                        epoch: segment.epoch,
+                        reason,
+                    };
+                    self.append(now, &[pruned.body()])?;
                     // Verifiers accept a sealed record of a removal only: anybody who can write
                     // the file can make an unsealed one.
                     self.seal(now)?;

@@ -158,11 +158,11 @@ impl Ready {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log_event::{LogEvent, TornBytes};
     use crate::record::Body;
     use crate::storage::LIVE;
     use crate::{Directory, Log, Settings};
     use pulse_core::ordinal::Ordinal;
-    use sha2::{Digest, Sha256};
     use std::fs;
 
     const ALL: u64 = u64::MAX;
@@ -208,13 +208,17 @@ mod tests {
 
         /// Bytes that a crash left, and the record that accounts for them.
         fn tear(&mut self, torn: &[u8]) {
-            let hash = crate::text::hex(&Sha256::digest(torn));
-            let body = Body::named("log.recovered")
-                .with_number("torn_bytes", torn.len() as u64)
-                .with_text("torn_sha256", std::str::from_utf8(&hash).unwrap());
+            let content = TornBytes {
+                content: torn,
+                file: "audit.log.torn-1",
+            };
+            let recovered = LogEvent::Recovered {
+                torn: Some(content),
+                failure: None,
+            };
             self.file.extend_from_slice(torn);
             self.file.push(b'\n');
-            let line = self.line(&body);
+            let line = self.line(&recovered.body());
             self.file.extend(line);
         }
 

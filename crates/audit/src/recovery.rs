@@ -14,7 +14,8 @@ mod torn;
 use crate::error::LogError;
 use crate::key::{SealKey, new_log_id};
 use crate::log::{Log, Position};
-use crate::record::{Body, Head};
+use crate::log_event::{LogEvent, ResumeReason};
+use crate::record::Head;
 use crate::settings::Settings;
 use crate::storage::{Dir, LIVE, SEALS, Storage};
 use crate::tail::Epoch;
@@ -100,18 +101,17 @@ impl<S: Storage> Log<S> {
         continuation: &Continuation,
     ) -> Result<(), LogError> {
         let mut bodies = torn.bodies(occasion);
-        let mut resumed = match occasion {
-            RecoveryReason::Failure(_) => self.resumed("failure"),
-            RecoveryReason::Pruning => self.resumed("pruning"),
-            RecoveryReason::Start => self.resumed("start"),
-            RecoveryReason::Resumption(0) => self.resumed("recovery"),
-            RecoveryReason::Resumption(refused) => {
-                self.resumed("recovery").with_number("suppressed", refused)
-            }
+        let reason = match occasion {
+            RecoveryReason::Failure(_) => ResumeReason::Failure,
+            RecoveryReason::Pruning => ResumeReason::Pruning,
+            RecoveryReason::Start => ResumeReason::Start,
+            RecoveryReason::Resumption(refused) => ResumeReason::Recovery { refused },
         };
-        if let Continuation::Segment(segment) = continuation {
-            resumed = resumed.with_text("segment", segment);
-        }
+        let segment = match continuation {
+            Continuation::Segment(segment) => Some(segment.as_str()),
+            _ => None,
+        };
+        let resumed = self.resumed(reason, segment);
         let is_unended = matches!(continuation, Continuation::Unended);
         if self.at.length == 0 && !is_unended {
             // A file begins with the record that names the log and the key.
@@ -170,12 +170,11 @@ fn begin<S: Storage>(
     open_live(&mut storage, !found.has_live)?;
     let mut log = Log::new(storage, settings, Position::new(Head::START, key, now));
     let mut bodies = torn.bodies(RecoveryReason::Start);
-    let opened = Body::named("log.open")
-        .with_text("log_id", log.log_id())
-        .with_text("host", &log.settings.host)
-        .with_number("epoch", 0)
-        .with_text("key", &log.public_key().to_string());
-    bodies.insert(0, opened);
+    let opened = LogEvent::Open {
+        log: log.log_key(),
+        host: &log.settings.host,
+    };
+    bodies.insert(0, opened.body());
     log.write(now, &bodies)?;
     Ok(log)
 }

@@ -7,6 +7,7 @@
 
 use crate::key::PublicKey;
 use crate::line::RecordLine;
+use crate::log_event::LogEventType;
 use crate::record::{Head, MAX_LINE_BYTES};
 use crate::text::hex;
 use crate::time::Timestamp;
@@ -51,7 +52,7 @@ impl Torn {
     /// True when `line`, the next one, accounts for them. They must end with a newline, which is
     /// not part of what was torn.
     pub(crate) fn is_accounted_for(&mut self, line: &RecordLine<'_>, text: &[u8]) -> bool {
-        if line.event_type != b"log.recovered" || self.is_too_much() {
+        if line.log_event() != Some(LogEventType::Recovered) || self.is_too_much() {
             return false;
         }
         let (Some(torn), Some(members)) = (self.bytes.strip_suffix(b"\n"), members(text)) else {
@@ -183,15 +184,15 @@ impl Tail {
         (self.head, self.ts) = (line.head(), line.ts);
         self.length = end;
         self.unsealed = Some(Unsealed::with(self.unsealed, 1, line.ts));
-        match line.event_type {
-            b"log.open" | b"log.resumed" => {
+        match line.log_event() {
+            Some(LogEventType::Open | LogEventType::Resumed) => {
                 self.epoch = members(text)
                     .and_then(|members| epoch(&members))
                     .or(self.epoch.take());
             }
             // The signature is left to the verifier: only the next key matters here, which recovery
             // compares with the private one.
-            b"log.sealed" => {
+            Some(LogEventType::Sealed) => {
                 self.unsealed = None;
                 let Some(members) = members(text) else {
                     return true;

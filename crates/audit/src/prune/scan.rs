@@ -3,6 +3,7 @@
 use super::PruneError;
 use crate::key::PublicKey;
 use crate::line::RecordLine;
+use crate::log_event::LogEventType;
 use crate::record::{Head, MAX_LINE_BYTES};
 use crate::storage::{Storage, segment_start};
 use crate::tail::{Epoch, Tail, members, ordinal};
@@ -122,7 +123,7 @@ impl Scan {
             return Err(self.damaged());
         };
         self.ts = record.ts;
-        if record.event_type == b"log.sealed" {
+        if record.log_event() == Some(LogEventType::Sealed) {
             let seal = Seal::of(&record, text, before.as_ref()).ok_or_else(|| self.damaged())?;
             self.first_seal.get_or_insert(seal);
             self.seal_bytes += line.len() as u64;

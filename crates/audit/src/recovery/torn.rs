@@ -3,11 +3,10 @@
 
 use super::RecoveryReason;
 use crate::error::LogError;
+use crate::log_event::{LogEvent, TornBytes};
 use crate::record::Body;
 use crate::storage::{Dir, Storage, TORN};
 use crate::tail::{MAX_TORN_BYTES, Tail};
-use crate::text::hex;
-use sha2::{Digest, Sha256};
 use std::io::{self, Read};
 
 /// More bytes than a file of torn bytes has.
@@ -89,25 +88,25 @@ fn files_of(storage: &impl Storage, seq: u64) -> io::Result<Vec<(String, Vec<u8>
 impl TornFiles {
     /// The records that account for torn bytes and for a failure.
     pub(super) fn bodies(&self, occasion: RecoveryReason<'_>) -> Vec<Body> {
-        let mut bodies: Vec<Body> = self
+        let mut torn: Vec<_> = self
             .files
             .iter()
-            .map(|(name, bytes)| {
-                let hash = hex(&Sha256::digest(bytes));
-                Body::named("log.recovered")
-                    .with_number("torn_bytes", bytes.len() as u64)
-                    .with_text("torn_sha256", &String::from_utf8_lossy(&hash))
-                    .with_text("torn_file", name)
-            })
+            .map(|(file, content)| Some(TornBytes { content, file }))
             .collect();
-        if let RecoveryReason::Failure(error) = occasion {
-            let body = bodies.pop().unwrap_or_else(|| Body::named("log.recovered"));
-            bodies.push(
-                body.with_text("decision", "denied")
-                    .with_text("error", error),
-            );
+        let failure = match occasion {
+            RecoveryReason::Failure(error) => Some(error),
+            _ => None,
+        };
+        // A failure is on record also when it tore nothing.
+        if failure.is_some() && torn.is_empty() {
+            torn.push(None);
         }
-        bodies
+        let last = torn.len().saturating_sub(1);
+        let body = |(index, torn)| {
+            let failure = failure.filter(|_| index == last);
+            LogEvent::Recovered { torn, failure }.body()
+        };
+        torn.into_iter().enumerate().map(body).collect()
     }
 }
 

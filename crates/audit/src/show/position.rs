@@ -5,6 +5,7 @@
 //! continues from the record before the torn bytes.
 
 use crate::line::RecordLine;
+use crate::log_event::LogEventType;
 use crate::record::Head;
 use crate::tail::MAX_TORN_BYTES;
 
@@ -53,7 +54,8 @@ impl FollowPosition {
         match (&self.tear, self.head) {
             // They were torn bytes, and their numbers are used again from here on.
             (Some(tear), _)
-                if record.event_type == b"log.recovered" && record.follows(&tear.before) =>
+                if record.log_event() == Some(LogEventType::Recovered)
+                    && record.follows(&tear.before) =>
             {
                 self.after = tear.after;
                 self.tear = None;

@@ -18,6 +18,7 @@ use super::torn_filter::LogItem;
 use super::{Options, Start};
 use crate::key::PublicKey;
 use crate::line::RecordLine;
+use crate::log_event::LogEventType;
 use crate::record::Head;
 use crate::storage::segment_start;
 use crate::time::Timestamp;
@@ -341,7 +342,7 @@ impl<'a> Chain<'a> {
                     prev: *line.prev_hash,
                     at_boundary: self.at_boundary,
                     after_rotation: self.last == LastRecord::Rotation,
-                    begins_segment: line.event_type == b"log.resumed",
+                    begins_segment: line.log_event() == Some(LogEventType::Resumed),
                     origin: if self.recent.has(line) {
                         Origin::Repeated
                     } else if self.recent.is_successor(line) {

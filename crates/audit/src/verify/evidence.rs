@@ -11,6 +11,7 @@ use super::chain::{AnnouncedKey, Location};
 use super::report::{Attack, Finding};
 use crate::key::PublicKey;
 use crate::line::RecordLine;
+use crate::log_event::LogEventType;
 use crate::record::Head;
 use crate::tail::members;
 use crate::text::Hex;
@@ -147,8 +148,8 @@ impl Evidence {
         }
         // Only these name a log or a key; other records are not parsed.
         if !matches!(
-            line.event_type,
-            b"log.open" | b"log.resumed" | b"log.sealed"
+            line.log_event(),
+            Some(LogEventType::Open | LogEventType::Resumed | LogEventType::Sealed)
         ) {
             return;
         }

@@ -5,6 +5,7 @@ use super::housekeeping::Housekeeping;
 use super::{Health, Receipt, Unavailable};
 use crate::error::LogError;
 use crate::log::{Log, Rotation};
+use crate::log_event::LogEvent;
 use crate::queue::{Job, Work, WriterCommand, WriterQueue};
 use crate::record::Body;
 use crate::recovery::RecoveryReason;
@@ -174,11 +175,9 @@ impl<S: Storage> Driver<S> {
         // After the retry, before the seal: the last seal covers the count of dropped notes.
         let dropped = self.queue.dropped();
         if dropped > self.dropped && (is_last || now >= self.dropped_at) {
-            let body = Body::named("log.dropped")
-                .with_text("reason", "queue_full")
-                .with_number("suppressed", dropped - self.dropped);
+            let count = dropped - self.dropped;
             // While the log cannot be written, the count is kept.
-            if self.append(&[body]).is_ok() {
+            if self.append(&[LogEvent::Dropped { count }.body()]).is_ok() {
                 self.dropped = dropped;
                 self.dropped_at = now + DROPPED_INTERVAL;
             }

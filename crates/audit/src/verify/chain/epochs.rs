@@ -3,6 +3,7 @@
 use super::{Chain, LastRecord};
 use crate::key::PublicKey;
 use crate::line::RecordLine;
+use crate::log_event::LogEventType;
 use crate::tail::members;
 use crate::verify::evidence::{BadSeal, Break, Cause, Evidence};
 use crate::verify::report::{Attack, NoteKind};
@@ -11,16 +12,18 @@ use serde_json::Value;
 impl Chain<'_> {
     pub(super) fn take_log_record(&mut self, line: &RecordLine<'_>, text: &[u8]) {
         let members = members(text).unwrap_or_default();
-        match line.event_type {
-            b"log.open" if line.seq == 1 => self.learn_epoch(line.seq, &members),
-            b"log.open" => self.find_here(Attack::Spliced, line.seq, "another log begins here"),
-            b"log.resumed" => self.take_resumed(line.seq, &members),
-            b"log.sealed" => {
+        match line.log_event() {
+            Some(LogEventType::Open) if line.seq == 1 => self.learn_epoch(line.seq, &members),
+            Some(LogEventType::Open) => {
+                self.find_here(Attack::Spliced, line.seq, "another log begins here");
+            }
+            Some(LogEventType::Resumed) => self.take_resumed(line.seq, &members),
+            Some(LogEventType::Sealed) => {
                 self.compare_with_kept(line, text);
                 self.take_seal(line, &members);
             }
-            b"log.pruned" => self.take_pruned(line, &members),
-            b"log.rotated" => self.last = LastRecord::Rotation,
+            Some(LogEventType::Pruned) => self.take_pruned(line, &members),
+            Some(LogEventType::Rotated) => self.last = LastRecord::Rotation,
             _ => (),
         }
     }
@@ -28,7 +31,7 @@ impl Chain<'_> {
     /// A log must begin with the record that names the first key: without it, a forger could use
     /// any.
     pub(super) fn check_beginning(&mut self, line: &RecordLine<'_>) {
-        if line.seq == 1 && line.event_type != b"log.open" {
+        if line.seq == 1 && line.log_event() != Some(LogEventType::Open) {
             self.find_here(
                 Attack::WrongKey,
                 line.seq,

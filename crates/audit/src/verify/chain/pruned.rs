@@ -10,6 +10,7 @@
 use super::{Chain, CurrentKey, Location};
 use crate::key::PublicKey;
 use crate::line::RecordLine;
+use crate::log_event::LogEventType;
 use crate::record::MAX_LINE_BYTES;
 use crate::tail::{MAX_TORN_BYTES, members, ordinal};
 use crate::text::Hex;
@@ -140,7 +141,9 @@ impl KeptSeals {
             return Ok(None);
         };
         location.line += 1;
-        let seal = raw.record().filter(|line| line.event_type == b"log.sealed");
+        let seal = raw
+            .record()
+            .filter(|line| line.log_event() == Some(LogEventType::Sealed));
         Ok(Some(match seal {
             Some(line) => Ok(KeptSeal {
                 seq: line.seq,
@@ -162,7 +165,7 @@ impl KeptSeals {
 impl Chain<'_> {
     /// True when a pruned log may begin with this record, as a segment does.
     pub(super) fn may_be_pruned(&self, line: &RecordLine<'_>) -> bool {
-        line.seq > 1 && line.event_type == b"log.resumed" && self.stray.is_none()
+        line.seq > 1 && line.log_event() == Some(LogEventType::Resumed) && self.stray.is_none()
     }
 
     /// Begins with this record, expecting the record of the removal later.
@@ -471,7 +474,7 @@ impl Chain<'_> {
     /// Takes records of removals after a break.
     pub(super) fn observe_removal(&mut self, line: &RecordLine<'_>, text: &[u8]) {
         if let Some(beginning) = &mut self.beginning
-            && line.event_type == b"log.pruned"
+            && line.log_event() == Some(LogEventType::Pruned)
             && let Some(removal) = members(text).and_then(|members| Removal::read(&members))
         {
             beginning.cover(&removal, line.seq);
