@@ -35,8 +35,8 @@ pub(crate) fn are_well_formed(text: &[u8]) -> bool {
         *place = name;
         (count, rest) = (count + 1, after);
     }
-    // ASCII's control characters are refused above, byte by byte. C1 has two bytes in UTF-8, which
-    // show themselves as characters only.
+    // ASCII's control characters are refused above, byte by byte. Those of C1 have two bytes in
+    // UTF-8, so they are looked for in the decoded text.
     count > 0
         && std::str::from_utf8(text)
             .is_ok_and(|text| text.is_ascii() || !text.chars().any(char::is_control))

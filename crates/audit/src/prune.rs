@@ -187,7 +187,7 @@ impl<S: Storage> Log<S> {
 
     fn files(&self) -> io::Result<Files> {
         let mut segments = segments(&self.storage.list(Dir::Log)?);
-        // A name with a later number than the live file's is not of this log.
+        // All segments of this log precede the live file.
         segments.retain(|name| segment_start(name).is_some_and(|first| first < self.at.first));
         let mut bytes = self.at.length;
         for name in &segments {

@@ -84,8 +84,8 @@ fn with_capacity(limit: usize) -> Vec<u8> {
 /// # Errors
 /// `InvalidData` if it is not UTF-8; otherwise as [`read`].
 pub fn read_text(path: &Path, limit: usize) -> io::Result<String> {
-    let text = String::from_utf8(read(path, limit)?);
-    text.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not UTF-8 text"))
+    String::from_utf8(read(path, limit)?)
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not UTF-8 text"))
 }
 
 /// Appends everything up to the end of a reader, at most `limit` bytes.
@@ -97,11 +97,16 @@ pub fn read_text(path: &Path, limit: usize) -> io::Result<String> {
     reason = "the only read to an end, with a limit"
 )]
 pub fn read_into(content: &mut Vec<u8>, reader: impl Read, limit: usize) -> io::Result<()> {
-    let one_more = (limit as u64).saturating_add(1);
-    let length = reader.take(one_more).read_to_end(content)?;
+    // One byte more than permitted, which tells a longer file from one of exactly the limit. Its
+    // length in the metadata does not: files of /proc have length 0, and a file may grow.
+    let length = reader
+        .take((limit as u64).saturating_add(1))
+        .read_to_end(content)?;
     if length > limit {
-        let reason = format!("more than {limit} bytes");
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, reason));
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("more than {limit} bytes"),
+        ));
     }
     Ok(())
 }
@@ -142,6 +147,7 @@ pub fn replace(
     options.write(true).create(true).truncate(true).mode(mode);
     let mut file = open_with(&mut options, unfinished)?;
     file.write_all(content)?;
+    // Before the rename: after a power failure the new name could otherwise have no content.
     if durability == Durability::Synced {
         file.sync_all()?;
     }

@@ -68,13 +68,12 @@ pub(crate) fn load(files: &Files, collector: &Collector) -> Result<Identity, Ide
     Identity::parse(files, &contents, collector.pin)
 }
 
-/// When the client certificate expires, and when the first CA does, in seconds since 1970.
+/// The expiry of the client certificate, and of the CA that expires first, in seconds since 1970.
 #[must_use]
 pub fn expiry(identity: &Identity) -> (Option<i64>, Option<i64>) {
     let end = |der: &[u8]| validity(der).ok().map(|validity| validity.not_after);
-    let authorities = identity.authorities.iter();
     (
         end(&identity.certificate),
-        authorities.filter_map(|der| end(der)).min(),
+        identity.authorities.iter().filter_map(|der| end(der)).min(),
     )
 }

@@ -93,8 +93,10 @@ impl CursorFile {
         let content = Content {
             log_id: self.log_id.clone(),
             seq: Ordinal::new(point.seq()).ok_or_else(|| {
-                let reason = "the number is over 2^53: the cursor's file was tampered with";
-                io::Error::new(io::ErrorKind::InvalidData, reason)
+                io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "the number is over 2^53: the cursor's file was tampered with",
+                )
             })?,
             event_hash: match point {
                 ResumePoint::After(head) => Some(head.hash().to_owned()),

@@ -97,27 +97,43 @@ impl Forwarder {
     /// # Errors
     /// When the thread or its runtime cannot be started.
     pub fn prepare(settings: &Settings) -> io::Result<(Self, Prepared)> {
+        // A runtime on one thread: the daemon starts no threads once it is confined.
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
         let groups = groups(&settings.forward);
+        // A watch channel has the latest number only, so nothing is queued for a slow stream.
         let (durable, watched) = watch::channel(0);
-        let common = Common {
-            settings,
-            board: Arc::new(StatusBoard::new(initial_status(&settings.forward, &groups))),
-            durable: watched,
-            messages: messages(settings, &groups),
-        };
+        let Settings {
+            forward, lookup, ..
+        } = settings;
+        let board = Arc::new(StatusBoard::new(initial_status(forward, &groups)));
+        let messages = messages(settings, &groups);
         let mut commands = Vec::new();
         let mut streams = Vec::new();
         for (index, group) in groups.iter().enumerate() {
             let (sender, receiver) = mpsc::channel(8);
             commands.push(sender);
-            streams.push(common.stream_config(group, index, receiver));
+            let name = stream_name(forward, group);
+            streams.push(StreamConfig {
+                index,
+                routes: group
+                    .iter()
+                    .map(|collector| Route::new(forward, collector, lookup))
+                    .collect(),
+                files: credentials::files(forward),
+                log: settings.log_directory.clone(),
+                cursor: settings.cursor("forward", &name),
+                durable: watched.clone(),
+                commands: receiver,
+                board: Arc::clone(&board),
+                messages: messages.as_ref().map(|messages| {
+                    MessageStream::begin(messages, settings.cursor("messages", &name))
+                }),
+                records: RecordMessages::new(&settings.host),
+                message_origin: message::daemon_origin(&settings.host),
+            });
         }
-        let Common {
-            board, messages, ..
-        } = common;
         let (prepared, begun) = oneshot::channel();
         let (started, starting) = std::sync::mpsc::channel();
         let thread = Worker::start("forward", move || {
@@ -142,6 +158,7 @@ impl Forwarder {
     /// Notifies the streams of the records on disk. Does not block.
     pub fn notify_on_disk(&self, on_disk: OnDisk) {
         self.first.store(on_disk.first.max(1), Ordering::Relaxed);
+        // Called for each write of the log: streams are woken only when it has grown.
         self.durable.send_if_modified(|durable| {
             let has_grown = on_disk.last > *durable;
             *durable = (*durable).max(on_disk.last);
@@ -174,8 +191,7 @@ impl Forwarder {
         (status.first_seq, status.seq) = (self.first.load(Ordering::Relaxed), seq);
         for stream in &mut status.streams {
             // Records that retention removed are not waiting to be sent.
-            let behind = stream.acknowledged_seq.max(status.first_seq - 1);
-            stream.queue = seq.saturating_sub(behind);
+            stream.queue = seq.saturating_sub(stream.acknowledged_seq.max(status.first_seq - 1));
             if let (Some(journal), Some(messages)) = (&self.journal, &mut stream.messages) {
                 messages.queue = journal.last().saturating_sub(messages.acknowledged);
             }
@@ -234,8 +250,19 @@ fn run(
         if begun.await.is_err() {
             return;
         }
+        // In a task of its own, so that messages reach the disk while no collector is connected.
         if let Some(messages) = messages.clone() {
-            tokio::task::spawn_local(store_messages(messages));
+            tokio::task::spawn_local(async move {
+                let mut news = messages.journal.watch();
+                loop {
+                    messages.store();
+                    tokio::select! {
+                        _ = news.changed() => (),
+                        // A write that failed may succeed now.
+                        () = tokio::time::sleep(SPOOL_RETRY_INTERVAL) => (),
+                    }
+                }
+            });
         }
         let streams = streams
             .into_iter()
@@ -247,21 +274,9 @@ fn run(
         }
     });
     runtime.block_on(work);
+    // The tasks have ended; these are the last messages of the streams.
     if let Some(messages) = messages {
         messages.store();
-    }
-}
-
-/// Writes the daemon's own messages to disk as they come.
-async fn store_messages(messages: Messages) {
-    let mut news = messages.journal.watch();
-    loop {
-        messages.store();
-        tokio::select! {
-            _ = news.changed() => (),
-            // A write that failed may succeed now.
-            () = tokio::time::sleep(SPOOL_RETRY_INTERVAL) => (),
-        }
     }
 }
 
@@ -274,8 +289,11 @@ fn messages(settings: &Settings, groups: &[Vec<Collector>]) -> Option<Messages> 
     let cursors: Vec<_> = names
         .map(|name| settings.cursor("messages", &name))
         .collect();
-    let spool = Spool::open(&settings.state_directory);
-    Some(Messages::new(journal, spool, &cursors))
+    Some(Messages::new(
+        journal,
+        Spool::open(&settings.state_directory),
+        &cursors,
+    ))
 }
 
 /// The collectors of each stream.
@@ -302,48 +320,11 @@ fn stream_name(forward: &Forward, group: &[Collector]) -> String {
 impl Settings {
     /// A stream's cursor in the records (`forward`) or in the messages.
     fn cursor(&self, queue: &str, stream: &str) -> CursorFile {
-        let file = format!("{queue}-{stream}.cursor");
-        CursorFile::new(self.state_directory.join(file), &self.log_id)
-    }
-}
-
-/// The parts that all streams share.
-struct Common<'a> {
-    settings: &'a Settings,
-    board: Arc<StatusBoard>,
-    durable: watch::Receiver<u64>,
-    messages: Option<Messages>,
-}
-
-impl Common<'_> {
-    fn stream_config(
-        &self,
-        group: &[Collector],
-        index: usize,
-        commands: mpsc::Receiver<StreamCommand>,
-    ) -> StreamConfig {
-        let Settings {
-            forward, lookup, ..
-        } = self.settings;
-        let name = stream_name(forward, group);
-        let message_stream =
-            |messages| MessageStream::begin(messages, self.settings.cursor("messages", &name));
-        let routes = group.iter();
-        StreamConfig {
-            index,
-            routes: routes
-                .map(|collector| Route::new(forward, collector, lookup))
-                .collect(),
-            files: credentials::files(forward),
-            log: self.settings.log_directory.clone(),
-            cursor: self.settings.cursor("forward", &name),
-            durable: self.durable.clone(),
-            commands,
-            board: Arc::clone(&self.board),
-            messages: self.messages.as_ref().map(message_stream),
-            records: RecordMessages::new(&self.settings.host),
-            message_origin: message::daemon_origin(&self.settings.host),
-        }
+        CursorFile::new(
+            self.state_directory
+                .join(format!("{queue}-{stream}.cursor")),
+            &self.log_id,
+        )
     }
 }
 

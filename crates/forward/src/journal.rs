@@ -53,13 +53,14 @@ pub(crate) enum NextMessage {
 impl Journal {
     /// Appends a message; the oldest one is removed when there are too many.
     pub fn push(&self, severity: Severity, when: String, mut text: String) {
-        let end = text.floor_char_boundary(MAX_TEXT_BYTES);
-        text.truncate(end);
+        text.truncate(text.floor_char_boundary(MAX_TEXT_BYTES));
+        // One line, in a terminal and in syslog: a message may quote a peer's text.
         let text = text.trim_end().replace(is_active, " ");
         let mut latest = self.lock();
         if latest.len() == MAX_MESSAGES {
             latest.pop_front();
         }
+        // The number is assigned while the queue is locked: numbers and places stay in step.
         self.0.last.send_modify(|last| {
             *last += 1;
             latest.push_back(Message {
@@ -98,15 +99,15 @@ impl Journal {
         let Some(place) = (number + 1).checked_sub(oldest) else {
             return NextMessage::Earlier(oldest);
         };
-        let found = usize::try_from(place).ok().and_then(|i| latest.get(i));
-        found
+        usize::try_from(place)
+            .ok()
+            .and_then(|place| latest.get(place))
             .cloned()
             .map_or(NextMessage::Nothing, NextMessage::Message)
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Message>> {
-        let latest = self.0.latest.lock();
-        latest.unwrap_or_else(PoisonError::into_inner)
+        self.0.latest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -49,8 +49,21 @@ impl Problem {
         match self {
             Self::Identity(_) => "certificates",
             Self::Name(_) | Self::Hosts(_) => "name",
-            Self::Connection(error) => step_of(error),
             Self::Log(_) => "records",
+            Self::Connection(error) => match error {
+                ConnectionError::Connect(_) | ConnectionError::TimedOut(Step::Tcp) => "tcp",
+                // In TLS 1.3 a refusal of our certificate arrives after the handshake, but belongs
+                // to it.
+                ConnectionError::Tls(_)
+                | ConnectionError::ClosedEarly(_)
+                | ConnectionError::TimedOut(Step::Tls) => "tls",
+                ConnectionError::Broken(_)
+                | ConnectionError::SessionEnded(_)
+                | ConnectionError::TimedOut(Step::Acknowledgement) => "records",
+                ConnectionError::Session(_)
+                | ConnectionError::UnexpectedData
+                | ConnectionError::TimedOut(Step::Open) => "open",
+            },
         }
     }
 
@@ -58,7 +71,22 @@ impl Problem {
     #[must_use]
     pub fn remedy(&self) -> &'static str {
         match self {
-            Self::Identity(error) => identity_remedy(error),
+            Self::Identity(error) => match error {
+                IdentityError::Unreadable { .. }
+                | IdentityError::Pem { .. }
+                | IdentityError::Empty { .. } => {
+                    "put ca.pem, certificate.pem and key.pem there, readable by the daemon's user (mode 0640, its group); they are read again within seconds, but a directory that did not exist when the daemon started requires a restart"
+                }
+                IdentityError::Untrusted(_) => {
+                    "a file that other users can change is not used: run that command as root; the files are read again within seconds"
+                }
+                IdentityError::Mismatch { .. } => {
+                    "put ca.pem, certificate.pem and key.pem there, all three from one directory: the key must be the certificate's own; they are read again within seconds"
+                }
+                IdentityError::Ca { .. } => {
+                    "it must be the certificate of the CA that signs the collector's; it is read again within seconds"
+                }
+            },
             Self::Name(_) => {
                 "add it to /etc/hosts, or give the collector an `address` in the configuration: DNS is not used"
             }
@@ -67,41 +95,6 @@ impl Problem {
             }
             Self::Log(_) => "the log's directory and files must be readable by the daemon's user",
             Self::Connection(error) => connection_remedy(error),
-        }
-    }
-}
-
-/// In TLS 1.3 a refusal of our certificate arrives after the handshake, but belongs to it.
-fn step_of(error: &ConnectionError) -> &'static str {
-    match error {
-        ConnectionError::Connect(_) | ConnectionError::TimedOut(Step::Tcp) => "tcp",
-        ConnectionError::Tls(_)
-        | ConnectionError::ClosedEarly(_)
-        | ConnectionError::TimedOut(Step::Tls) => "tls",
-        ConnectionError::Broken(_)
-        | ConnectionError::SessionEnded(_)
-        | ConnectionError::TimedOut(Step::Acknowledgement) => "records",
-        ConnectionError::Session(_)
-        | ConnectionError::UnexpectedData
-        | ConnectionError::TimedOut(Step::Open) => "open",
-    }
-}
-
-fn identity_remedy(error: &IdentityError) -> &'static str {
-    match error {
-        IdentityError::Unreadable { .. }
-        | IdentityError::Pem { .. }
-        | IdentityError::Empty { .. } => {
-            "put ca.pem, certificate.pem and key.pem there, readable by the daemon's user (mode 0640, its group); they are read again within seconds, but a directory that did not exist when the daemon started requires a restart"
-        }
-        IdentityError::Untrusted(_) => {
-            "a file that other users can change is not used: run that command as root; the files are read again within seconds"
-        }
-        IdentityError::Mismatch { .. } => {
-            "put ca.pem, certificate.pem and key.pem there, all three from one directory: the key must be the certificate's own; they are read again within seconds"
-        }
-        IdentityError::Ca { .. } => {
-            "it must be the certificate of the CA that signs the collector's; it is read again within seconds"
         }
     }
 }
@@ -151,10 +144,35 @@ fn connect_remedy(kind: io::ErrorKind) -> &'static str {
 }
 
 fn tls_remedy(error: &io::Error) -> &'static str {
-    let inner = error.get_ref();
-    match inner.and_then(|inner| inner.downcast_ref::<TlsError>()) {
-        Some(TlsError::InvalidCertificate(error)) => certificate_remedy(error),
-        Some(TlsError::AlertReceived(alert)) => alert_remedy(*alert),
+    match error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<TlsError>())
+    {
+        Some(TlsError::InvalidCertificate(error)) => match error {
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                "the collector's certificate has another name: put the name that it has into the configuration, or the right certificate on the collector"
+            }
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+                "the collector's certificate is not signed by the CA in ca.pem: put the right ca.pem here, or the right certificate on the collector"
+            }
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                "the collector's certificate has expired: renew it there, and restart the collector"
+            }
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                "the collector's certificate is not valid yet: are the clocks of both machines right?"
+            }
+            _ => "the collector's certificate cannot be used: issue a new one",
+        },
+        // An alert is about our certificate, unless it names another cause.
+        Some(TlsError::AlertReceived(alert)) => match alert {
+            AlertDescription::CertificateExpired => OUR_CERTIFICATE_EXPIRED,
+            AlertDescription::UnknownCA => OUR_CA,
+            AlertDescription::ProtocolVersion
+            | AlertDescription::HandshakeFailure
+            | AlertDescription::InsufficientSecurity => NO_COMMON_TLS,
+            _ => OUR_CERTIFICATE,
+        },
+        // Bytes that are no TLS message, for example those of a plain-text server.
         Some(TlsError::InvalidMessage(_)) => NO_TLS,
         Some(TlsError::PeerIncompatible(_)) => NO_COMMON_TLS,
         // Our verifier's, about the pin: rustls reports nothing of a peer with this variant.
@@ -165,35 +183,6 @@ fn tls_remedy(error: &io::Error) -> &'static str {
         None => {
             "the collector closed the connection during the TLS handshake: is this its TLS port, and does its own log say why?"
         }
-    }
-}
-
-fn certificate_remedy(error: &CertificateError) -> &'static str {
-    match error {
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            "the collector's certificate has another name: put the name that it has into the configuration, or the right certificate on the collector"
-        }
-        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-            "the collector's certificate is not signed by the CA in ca.pem: put the right ca.pem here, or the right certificate on the collector"
-        }
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            "the collector's certificate has expired: renew it there, and restart the collector"
-        }
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            "the collector's certificate is not valid yet: are the clocks of both machines right?"
-        }
-        _ => "the collector's certificate cannot be used: issue a new one",
-    }
-}
-
-fn alert_remedy(alert: AlertDescription) -> &'static str {
-    match alert {
-        AlertDescription::CertificateExpired => OUR_CERTIFICATE_EXPIRED,
-        AlertDescription::UnknownCA => OUR_CA,
-        AlertDescription::ProtocolVersion
-        | AlertDescription::HandshakeFailure
-        | AlertDescription::InsufficientSecurity => NO_COMMON_TLS,
-        _ => OUR_CERTIFICATE,
     }
 }
 

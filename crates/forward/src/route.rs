@@ -78,8 +78,11 @@ impl Route {
         let unknown = || Problem::Name(name.to_string());
         // Not cached: connections are rare, and an edited file takes effect at once.
         let looked_up = || {
-            let found = (self.lookup)(name).map_err(Problem::Hosts)?;
-            found.first().copied().ok_or_else(unknown)
+            (self.lookup)(name)
+                .map_err(Problem::Hosts)?
+                .first()
+                .copied()
+                .ok_or_else(unknown)
         };
         let address = address.map_or_else(looked_up, Ok)?;
         let server = name.to_string().try_into().map_err(|_| unknown())?;

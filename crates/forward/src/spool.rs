@@ -82,64 +82,57 @@ impl Spool {
             match journal.next_after(self.last) {
                 NextMessage::Message(message) => {
                     let written = self.write(&message);
-                    if self.report(&written) {
-                        self.last = message.number;
-                    } else {
+                    // Only the first failure of a series is logged, and its end.
+                    match &written {
+                        Err(error) if self.is_healthy => tracing::warn!(
+                            "cannot write the daemon's own messages to {}, they stay in memory: {error}",
+                            self.newer.display()
+                        ),
+                        Ok(()) if !self.is_healthy => tracing::info!(
+                            "the daemon's own messages are written to {} again",
+                            self.newer.display()
+                        ),
+                        _ => (),
+                    }
+                    self.is_healthy = written.is_ok();
+                    if !self.is_healthy {
                         return;
                     }
+                    self.last = message.number;
                 }
+                // Dropped: writes failed for so long that they left the memory.
                 NextMessage::Earlier(oldest) => self.last = oldest - 1,
                 NextMessage::Nothing => return,
             }
         }
     }
 
-    /// Logs the first failure and the recovery; true when the write succeeded.
-    fn report(&mut self, written: &io::Result<()>) -> bool {
-        match written {
-            Err(error) if self.is_healthy => tracing::warn!(
-                "cannot write the daemon's own messages to {}, they stay in memory: {error}",
-                self.newer.display()
-            ),
-            Ok(()) if !self.is_healthy => tracing::info!(
-                "the daemon's own messages are written to {} again",
-                self.newer.display()
-            ),
-            _ => (),
-        }
-        self.is_healthy = written.is_ok();
-        self.is_healthy
-    }
-
     fn write(&mut self, message: &Message) -> io::Result<()> {
         let mut line = Vec::new();
+        // Ends the torn line, so that this one is not taken for the rest of it.
         if self.is_torn {
             line.push(b'\n');
         }
         line.extend(encode(message)?);
         if self.length.saturating_add(line.len()) > MAX_FILE_BYTES {
-            self.rotate()?;
+            self.file = None;
+            match fs::rename(&self.newer, &self.older) {
+                // It was removed: the next one is created all the same.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => (),
+                renamed => renamed?,
+            }
+            self.generation += 1;
+            self.length = 0;
         }
         let file = match &mut self.file {
             Some(file) => file,
             None => self.file.insert(opened(&self.newer)?),
         };
+        // After an error the file may have a part of the line.
         self.is_torn = true;
         file.write_all(&line)?;
         self.is_torn = false;
         self.length = self.length.saturating_add(line.len());
-        Ok(())
-    }
-
-    fn rotate(&mut self) -> io::Result<()> {
-        self.file = None;
-        match fs::rename(&self.newer, &self.older) {
-            // It was removed: the next one is created all the same.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => (),
-            renamed => renamed?,
-        }
-        self.generation += 1;
-        self.length = 0;
         Ok(())
     }
 }
@@ -227,6 +220,7 @@ impl SpoolReader {
             .at
             .as_ref()
             .map_or(older, |(generation, _)| generation + 1);
+        // Files that were replaced while this reader was behind are skipped.
         for generation in next.max(older)..=spool.generation {
             let path = if generation == older {
                 &spool.older

@@ -75,7 +75,7 @@ pub struct CollectorStatus {
     pub failures: BTreeMap<String, u64>,
 }
 
-/// Whether records go to a collector.
+/// The state of forwarding to a collector.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "StateMembers", into = "StateMembers")]
 pub enum CollectorState {
@@ -148,7 +148,7 @@ pub struct Certificates {
 }
 
 impl CollectorStatus {
-    /// Whether records go there now.
+    /// True while records go there.
     #[must_use]
     pub fn is_up(&self) -> bool {
         matches!(self.state, CollectorState::Up { .. })
@@ -169,6 +169,7 @@ impl CollectorStatus {
         let error = Causes(problem).to_string();
         let before = self.trouble();
         let is_news = before.is_none_or(|trouble| trouble.error != error);
+        // Since the first failure of the series, whatever the later ones are.
         let since = before.map_or_else(now, |trouble| trouble.since);
         self.state = CollectorState::Down(Trouble {
             step: problem.step().to_owned(),
@@ -196,8 +197,9 @@ impl StatusBoard {
 
 /// The present time in seconds since 1970.
 pub(crate) fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| since.as_secs())
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
 }
 
 #[cfg(test)]

@@ -31,14 +31,13 @@ use pulse_core::nodes::backoff::Backoff;
 use pulse_relp::connection::Connection;
 use pulse_relp::identity::Files;
 use pulse_relp::message::Origin;
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-/// How often certificates are checked, and the cursor is written while it moves.
+/// The interval of checking the certificates, and of writing the cursor while it moves.
 const CERT_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 /// The cursor is also written after this many records: as many are sent again after a kill.
 const CURSOR_FLUSH_RECORDS: u64 = 2048;
@@ -52,7 +51,7 @@ const ACK_COALESCE_DELAY: Duration = Duration::from_millis(1);
 const ACK_COALESCE_DELAY_BUSY: Duration = Duration::from_millis(5);
 /// Records count as being written for this long after the last one.
 const BUSY_WINDOW: Duration = Duration::from_millis(100);
-/// How often preferred collectors are tried while another one serves.
+/// The interval of trying preferred collectors while another one serves.
 const FAILBACK_INTERVAL: Duration = Duration::from_secs(60);
 /// The time for closing a connection, and at the daemon's end for sending what is left.
 pub(crate) const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -205,7 +204,15 @@ impl Stream {
     /// Uses a connection until it breaks or is closed. Gives the connection to continue with,
     /// if there is one.
     async fn serve(&mut self, index: usize, connection: Connection) -> Option<(usize, Connection)> {
-        self.mark_up(index, &connection);
+        let tls = connection
+            .tls_parameters()
+            .map_or_else(String::new, |tls| tls.to_string());
+        tracing::info!(
+            "records go to the collector {} ({tls})",
+            self.collector_name(index)
+        );
+        self.set_state(index, CollectorState::Up { tls });
+        self.config.board.lock().streams[self.config.index].connections += 1;
         self.has_acknowledged = false;
         let mut serving = Serving {
             connection,
@@ -218,7 +225,9 @@ impl Stream {
             Err(problem) => Err(problem),
         };
         let Serving {
-            connection, better, ..
+            mut connection,
+            better,
+            ..
         } = serving;
         let is_broken = outcome.is_err();
         match outcome {
@@ -236,7 +245,11 @@ impl Stream {
             }
             Err(problem) => {
                 self.mark_failed(index, &problem);
-                self.drain_acknowledgements(connection).await;
+                // Acknowledgements that arrived before the connection broke count.
+                let limit = Instant::now() + DRAIN_TIMEOUT;
+                while let Ok(Ok(tag)) = timeout_at(limit, connection.acknowledged()).await {
+                    self.acknowledge(tag);
+                }
                 if !self.has_acknowledged {
                     // A collector that accepts connections and no records must not keep a
                     // failover stream from trying the next one.
@@ -244,20 +257,14 @@ impl Stream {
                 }
             }
         }
+        // What is still in flight is read from the log again for the next connection.
         self.in_flight.clear();
         self.store();
+        // A connection that was closed in order is followed by the next one at once.
         if is_broken && better.is_none() {
             self.pause().await;
         }
         better
-    }
-
-    /// Acknowledgements that arrived before the connection broke count.
-    async fn drain_acknowledgements(&mut self, mut connection: Connection) {
-        let limit = Instant::now() + DRAIN_TIMEOUT;
-        while let Ok(Ok(tag)) = timeout_at(limit, connection.acknowledged()).await {
-            self.acknowledge(tag);
-        }
     }
 
     /// Sends records and takes acknowledgements, until the connection can be closed in order.
@@ -267,6 +274,7 @@ impl Stream {
     async fn transfer(&mut self, serving: &mut Serving) -> Result<CloseReason, Problem> {
         let index = serving.index;
         let mut check = tokio::time::interval(CERT_CHECK_INTERVAL);
+        // `found` stays open here: otherwise `recv` would give `None` in each round without a search.
         let (found, mut finding) = mpsc::channel(1);
         let protocol = self.config.routes[index].collector.protocol;
         self.failback_at = Instant::now() + FAILBACK_INTERVAL;
@@ -300,6 +308,7 @@ impl Stream {
                 _ => (),
             }
             let is_sending = matches!(serving.phase, Phase::Sending);
+            // Borrows only the messages, because other branches use the rest of `self`.
             let messages = self.config.messages.as_mut();
             let new_message = async move {
                 match messages {
@@ -310,10 +319,18 @@ impl Stream {
             tokio::select! {
                 tag = serving.connection.acknowledged() => {
                     self.acknowledge(tag?);
+                    // With room for a batch, sending goes on at once.
                     if !caught_up && serving.connection.room() < sending::MIN_BATCH {
-                        sleep(self.ack_delay()).await;
+                        let is_busy = self.last_growth.elapsed() < BUSY_WINDOW;
+                        sleep(if is_busy {
+                            ACK_COALESCE_DELAY_BUSY
+                        } else {
+                            ACK_COALESCE_DELAY
+                        })
+                        .await;
                     }
                 }
+                // While there is a backlog, new records are found by reading on.
                 _ = self.config.durable.changed(), if caught_up && is_sending => {
                     sleep(BATCH_DELAY).await;
                 }
@@ -343,14 +360,6 @@ impl Stream {
         }
     }
 
-    fn ack_delay(&self) -> Duration {
-        if self.last_growth.elapsed() < BUSY_WINDOW {
-            ACK_COALESCE_DELAY_BUSY
-        } else {
-            ACK_COALESCE_DELAY
-        }
-    }
-
     fn acknowledge(&mut self, tag: u64) {
         self.has_acknowledged = true;
         self.backoff.succeeded();
@@ -361,6 +370,8 @@ impl Stream {
         if let (Some(messages), Some(number)) = (&mut self.config.messages, count.message) {
             messages.acknowledge(number);
         }
+        // The cursor is also written every few seconds. This bounds what a kill sends again when
+        // there are many records a second.
         let written = match self.cursor.last_write {
             LastWrite::Done => self.cursor.stored.map_or(0, ResumePoint::seq),
             LastWrite::Failed(seq) => seq,
@@ -378,9 +389,19 @@ impl Stream {
 
     /// Writes both cursors.
     fn store(&mut self) {
-        let records = self.store_records();
-        let messages = self.config.messages.as_mut();
-        let messages = messages.map_or(Ok(()), MessageStream::store);
+        let mut records = Ok(());
+        if self.acknowledged != self.cursor.stored.unwrap_or(ResumePoint::START) {
+            records = self.config.cursor.store(self.acknowledged);
+            if records.is_ok() {
+                self.cursor.stored = Some(self.acknowledged);
+                self.publish();
+            }
+        }
+        let messages = self
+            .config
+            .messages
+            .as_mut()
+            .map_or(Ok(()), MessageStream::store);
         self.cursor.last_write = match records.and(messages) {
             Ok(()) => LastWrite::Done,
             Err(error) => {
@@ -394,15 +415,6 @@ impl Stream {
                 LastWrite::Failed(self.acknowledged.seq())
             }
         };
-    }
-
-    fn store_records(&mut self) -> io::Result<()> {
-        if self.acknowledged != self.cursor.stored.unwrap_or(ResumePoint::START) {
-            self.config.cursor.store(self.acknowledged)?;
-            self.cursor.stored = Some(self.acknowledged);
-            self.publish();
-        }
-        Ok(())
     }
 
     fn publish(&self) {
@@ -424,18 +436,6 @@ impl Stream {
         format!("{}:{}", collector.name, collector.port)
     }
 
-    fn mark_up(&self, index: usize, connection: &Connection) {
-        let tls = connection
-            .tls_parameters()
-            .map_or_else(String::new, |tls| tls.to_string());
-        tracing::info!(
-            "records go to the collector {} ({tls})",
-            self.collector_name(index)
-        );
-        self.set_state(index, CollectorState::Up { tls });
-        self.config.board.lock().streams[self.config.index].connections += 1;
-    }
-
     fn set_state(&self, index: usize, state: CollectorState) {
         let mut status = self.config.board.lock();
         status.streams[self.config.index].collectors[index].state = state;
@@ -443,8 +443,8 @@ impl Stream {
 
     fn mark_failed(&self, index: usize, problem: &Problem) {
         let mut status = self.config.board.lock();
-        let stream = &mut status.streams[self.config.index];
-        let is_news = stream.collectors[index].fail(problem);
+        let is_news = status.streams[self.config.index].collectors[index].fail(problem);
+        // Readers of the status do not wait for the logging.
         drop(status);
         if is_news {
             tracing::warn!(

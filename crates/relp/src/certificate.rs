@@ -34,6 +34,7 @@ pub fn validity(der: &[u8]) -> Result<Validity, CertificateError> {
     } else {
         first.tag().assert_eq(Tag::Integer)?;
     }
+    // The signature's algorithm and the issuer precede the validity.
     skip(&mut signed, Tag::Sequence)?;
     skip(&mut signed, Tag::Sequence)?;
     let mut times = sequence(signed.decode()?)?;
@@ -51,8 +52,7 @@ fn sequence(any: AnyRef<'_>) -> Result<SliceReader<'_>, der::Error> {
 }
 
 fn skip(reader: &mut SliceReader<'_>, tag: Tag) -> Result<(), der::Error> {
-    let any: AnyRef<'_> = reader.decode()?;
-    any.tag().assert_eq(tag)?;
+    reader.decode::<AnyRef<'_>>()?.tag().assert_eq(tag)?;
     Ok(())
 }
 

@@ -69,7 +69,11 @@ impl Collector {
         loop {
             bytes = self.decoder.feed(bytes);
             while let Some(frame) = self.decoder.frame()? {
-                self.follow(frame.number)?;
+                let (found, expected) = (frame.number, self.expected);
+                if found != expected {
+                    return Err(SenderError::Gap { found, expected });
+                }
+                self.expected = expected.next();
                 match frame.command {
                     RelpCommand::Open => {
                         frame::encode(out, frame.number, RelpCommand::Response, OFFERS);
@@ -78,7 +82,12 @@ impl Collector {
                         number: frame.number,
                         message: frame.data,
                     }),
-                    RelpCommand::Close => self.close(frame.number, out),
+                    // As rsyslog: an empty response, and the hint that this side closes as well.
+                    RelpCommand::Close => {
+                        frame::encode(out, frame.number, RelpCommand::Response, b"");
+                        frame::encode(out, Number::HINT, RelpCommand::ServerClose, b"");
+                        self.is_closed = true;
+                    }
                     _ => return Err(SenderError::Command),
                 }
             }
@@ -93,25 +102,10 @@ impl Collector {
         frame::encode(out, number, RelpCommand::Response, b"200 OK");
     }
 
-    /// Whether the sender closed the session.
+    /// True when the sender has closed the session.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.is_closed
-    }
-
-    fn follow(&mut self, found: Number) -> Result<(), SenderError> {
-        let expected = self.expected;
-        if found != expected {
-            return Err(SenderError::Gap { found, expected });
-        }
-        self.expected = expected.next();
-        Ok(())
-    }
-
-    fn close(&mut self, number: Number, out: &mut Vec<u8>) {
-        frame::encode(out, number, RelpCommand::Response, b"");
-        frame::encode(out, Number::HINT, RelpCommand::ServerClose, b"");
-        self.is_closed = true;
     }
 }
 

@@ -9,7 +9,7 @@ use crate::session::{Session, SessionError, WINDOW};
 use crate::syslog_tls::SyslogTls;
 use crate::tcp;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, NamedGroup, ProtocolVersion};
+use rustls::{ClientConfig, NamedGroup, ProtocolVersion};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -111,15 +111,6 @@ pub struct TlsParameters {
     pub group: NamedGroup,
 }
 
-impl TlsParameters {
-    fn negotiated(connection: &ClientConnection) -> Option<Self> {
-        Some(Self {
-            version: connection.protocol_version()?,
-            group: connection.negotiated_key_exchange_group()?.name(),
-        })
-    }
-}
-
 impl std::fmt::Display for TlsParameters {
     /// As in `TLS 1.3, X25519MLKEM768`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -147,7 +138,7 @@ pub struct Connection {
     last_progress: Instant,
     transport: Transport,
     out: Vec<u8>,
-    /// How many bytes of `out` are written.
+    /// The number of bytes of `out` that are written.
     written: usize,
     io_timeout: Duration,
 }
@@ -166,17 +157,20 @@ impl Connection {
         io_timeout: Duration,
         mut reached: impl FnMut(Step),
     ) -> Result<Self, ConnectionError> {
+        // A deadline for each step and not for all of them: the step that takes too long is named.
         let late = |step| move |_| ConnectionError::TimedOut(step);
-        let tcp = timeout(io_timeout, tcp::connect(peer.address, io_timeout)).await;
-        let tcp = tcp
+        let tcp = timeout(io_timeout, tcp::connect(peer.address, io_timeout))
+            .await
             .map_err(late(Step::Tcp))?
             .map_err(ConnectionError::Connect)?;
         reached(Step::Tcp);
-        let tls = TlsConnector::from(Arc::clone(config)).connect(peer.name.clone(), tcp);
-        let stream = timeout(io_timeout, tls).await;
-        let stream = stream
-            .map_err(late(Step::Tls))?
-            .map_err(ConnectionError::Tls)?;
+        let stream = timeout(
+            io_timeout,
+            TlsConnector::from(Arc::clone(config)).connect(peer.name.clone(), tcp),
+        )
+        .await
+        .map_err(late(Step::Tls))?
+        .map_err(ConnectionError::Tls)?;
         reached(Step::Tls);
         let mut out = Vec::new();
         let transport = match protocol {
@@ -194,14 +188,17 @@ impl Connection {
         };
         match protocol {
             Protocol::Relp => {
-                let opened = timeout(io_timeout, connection.open_session()).await;
-                opened.map_err(late(Step::Open))?.map_err(closed_early)?;
+                timeout(io_timeout, connection.open_session())
+                    .await
+                    .map_err(late(Step::Open))?
+                    .map_err(closed_early)?;
                 reached(Step::Open);
             }
-            Protocol::Syslog => {
-                let refused = timeout(io_timeout.min(REFUSAL_TIMEOUT), connection.read()).await;
-                refused.unwrap_or(Ok(())).map_err(closed_early)?;
-            }
+            // Without an alert in this time, our certificate counts as accepted.
+            Protocol::Syslog => timeout(io_timeout.min(REFUSAL_TIMEOUT), connection.read())
+                .await
+                .unwrap_or(Ok(()))
+                .map_err(closed_early)?,
         }
         Ok(connection)
     }
@@ -217,10 +214,14 @@ impl Connection {
     /// The negotiated TLS parameters; always present after a handshake.
     #[must_use]
     pub fn tls_parameters(&self) -> Option<TlsParameters> {
-        TlsParameters::negotiated(self.stream.get_ref().1)
+        let (_, connection) = self.stream.get_ref();
+        Some(TlsParameters {
+            version: connection.protocol_version()?,
+            group: connection.negotiated_key_exchange_group()?.name(),
+        })
     }
 
-    /// How many messages may be given now. With syslog there is always room after
+    /// The number of messages that may be given now. With syslog there is always room after
     /// [`flush`](Self::flush).
     #[must_use]
     pub fn room(&self) -> usize {
@@ -230,7 +231,7 @@ impl Connection {
         }
     }
 
-    /// How many messages are not acknowledged yet.
+    /// The number of messages that are not acknowledged yet.
     #[must_use]
     pub fn in_flight(&self) -> usize {
         match &self.transport {
@@ -241,6 +242,7 @@ impl Connection {
 
     /// Takes a message; false when there is no [room](Self::room).
     pub fn give(&mut self, tag: u64, message: &[u8]) -> bool {
+        // The time for an acknowledgement begins now, not when the last one arrived.
         if self.in_flight() == 0 {
             self.last_progress = Instant::now();
         }
@@ -255,9 +257,11 @@ impl Connection {
     /// # Errors
     /// [`ConnectionError`] ends the connection.
     pub async fn flush(&mut self) -> Result<(), ConnectionError> {
-        let written = timeout(self.io_timeout, self.write()).await;
-        let late = |_| ConnectionError::TimedOut(Step::Acknowledgement);
-        written.map_err(late)?.map_err(broken)?;
+        // A collector that reads nothing fills the kernel's buffers, and then the write blocks.
+        timeout(self.io_timeout, self.write())
+            .await
+            .map_err(|_| ConnectionError::TimedOut(Step::Acknowledgement))?
+            .map_err(broken)?;
         self.out.clear();
         self.written = 0;
         if let Transport::SyslogTls(syslog) = &mut self.transport {
@@ -267,6 +271,7 @@ impl Connection {
     }
 
     async fn write(&mut self) -> io::Result<()> {
+        // `write_all` is not cancel safe: the count of written bytes is kept in `self` instead.
         while let Some(left @ [_, ..]) = self.out.get(self.written..) {
             self.written += self.stream.write(left).await?;
         }
@@ -294,7 +299,13 @@ impl Connection {
             match timeout_at(deadline, self.read()).await {
                 Ok(read) => read?,
                 Err(_) => {
-                    if let Some(tag) = self.deadline_passed()? {
+                    let Transport::SyslogTls(syslog) = &mut self.transport else {
+                        return Err(ConnectionError::TimedOut(Step::Acknowledgement));
+                    };
+                    let (socket, _) = self.stream.get_ref();
+                    if tcp::is_established(socket).map_err(ConnectionError::Broken)?
+                        && let Some(tag) = syslog.delivered(self.opened.elapsed())
+                    {
                         return Ok(tag);
                     }
                     // The kernel has data that the runtime has not been told of yet.
@@ -315,35 +326,26 @@ impl Connection {
         }
     }
 
-    fn deadline_passed(&mut self) -> Result<Option<u64>, ConnectionError> {
-        let Transport::SyslogTls(syslog) = &mut self.transport else {
-            return Err(ConnectionError::TimedOut(Step::Acknowledgement));
-        };
-        if tcp::is_established(self.stream.get_ref().0).map_err(ConnectionError::Broken)? {
-            Ok(syslog.delivered(self.opened.elapsed()))
-        } else {
-            Ok(None)
-        }
-    }
-
     /// Closes the session, and waits for the collector to do so, up to the timeout.
     pub async fn close(mut self) {
+        let limit = self.io_timeout;
         if let Transport::Relp(session) = &mut self.transport {
             session.close(&mut self.out);
         }
+        let finishing = async {
+            self.flush().await?;
+            // Syslog has no request to close. TLS has: `close_notify`.
+            if matches!(self.transport, Transport::SyslogTls(_)) {
+                self.stream.shutdown().await.map_err(broken)?;
+            }
+            // Syslog has no response: there the loop ends with the error of reading the peer's end.
+            while !matches!(&self.transport, Transport::Relp(session) if session.is_closed()) {
+                self.read().await?;
+            }
+            Ok::<(), ConnectionError>(())
+        };
         // The connection is dropped either way.
-        let _ = timeout(self.io_timeout, self.finish()).await;
-    }
-
-    async fn finish(&mut self) -> Result<(), ConnectionError> {
-        self.flush().await?;
-        if matches!(self.transport, Transport::SyslogTls(_)) {
-            self.stream.shutdown().await.map_err(broken)?;
-        }
-        while !matches!(&self.transport, Transport::Relp(session) if session.is_closed()) {
-            self.read().await?;
-        }
-        Ok(())
+        let _ = timeout(limit, finishing).await;
     }
 
     async fn read(&mut self) -> Result<(), ConnectionError> {

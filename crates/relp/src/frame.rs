@@ -120,8 +120,7 @@ pub enum FrameError {
 
 /// Appends a frame.
 pub fn encode(out: &mut Vec<u8>, number: Number, command: RelpCommand, data: &[u8]) {
-    let header = format!("{number} {} {}", command.as_str(), data.len());
-    out.extend_from_slice(header.as_bytes());
+    out.extend_from_slice(format!("{number} {} {}", command.as_str(), data.len()).as_bytes());
     if !data.is_empty() {
         out.push(b' ');
         out.extend_from_slice(data);
@@ -134,7 +133,7 @@ pub fn encode(out: &mut Vec<u8>, number: Number, command: RelpCommand, data: &[u
 pub struct Decoder {
     limit: usize,
     bytes: Vec<u8>,
-    /// How many of `bytes` are decoded.
+    /// The number of `bytes` that are decoded.
     read: usize,
 }
 
@@ -149,17 +148,17 @@ impl Decoder {
         }
     }
 
-    /// How many bytes it takes before a [frame](Self::frame) must be taken: it never buffers
-    /// more than the longest frame.
+    /// The number of bytes that it takes before a [frame](Self::frame) must be taken: it never
+    /// buffers more than the longest frame.
     #[must_use]
     pub fn room(&self) -> usize {
-        let kept = self.bytes.len() - self.read;
-        (MAX_HEADER + self.limit + 1).saturating_sub(kept)
+        (MAX_HEADER + self.limit + 1).saturating_sub(self.bytes.len() - self.read)
     }
 
     /// Adds received bytes, as far as there is [room](Self::room), and gives the rest of them.
     #[must_use = "the rest must be fed later"]
     pub fn feed<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+        // Decoded frames are removed here and not one by one: each removal moves the rest.
         self.bytes.drain(..self.read);
         self.read = 0;
         let (taken, left) = bytes.split_at(bytes.len().min(self.room()));
@@ -222,9 +221,12 @@ fn parse_header(bytes: &[u8], limit: usize) -> Result<Option<(Header, &[u8])>, F
         return Ok(None);
     };
     let data = usize::try_from(length).map_err(|_| FrameError::Length)?;
+    // Before any data arrives, so that a peer cannot make this side wait for a gigabyte.
     if data > limit {
-        let length = data;
-        return Err(FrameError::TooLong { length, limit });
+        return Err(FrameError::TooLong {
+            length: data,
+            limit,
+        });
     }
     let header = Header {
         number: Number(number),
@@ -242,6 +244,7 @@ fn word(bytes: &[u8], most: usize, error: FrameError) -> Result<Option<Word<'_>>
     let mut parts = bytes.splitn(2, |byte| *byte == b' ');
     let (word, rest) = (parts.next().unwrap_or_default(), parts.next());
     match rest {
+        // Also without the space: more bytes cannot make a frame of it.
         _ if word.len() > most || word.contains(&b'\n') => Err(error),
         Some(_) if word.is_empty() => Err(error),
         Some(rest) => Ok(Some((word, rest))),
@@ -251,13 +254,15 @@ fn word(bytes: &[u8], most: usize, error: FrameError) -> Result<Option<Word<'_>>
 
 /// The length and the bytes after it: the data, or, for 0, the line feed.
 fn length(bytes: &[u8]) -> Result<Option<(u32, &[u8])>, FrameError> {
-    let end = bytes.iter().position(|byte| !byte.is_ascii_digit());
-    let (digits, after) = bytes.split_at(end.unwrap_or(bytes.len()));
+    let digits = bytes.iter().take_while(|byte| byte.is_ascii_digit());
+    let (digits, after) = bytes.split_at(digits.count());
+    // More digits may follow.
     if after.is_empty() && digits.len() <= 9 {
         return Ok(None);
     }
     let length = decimal(digits).ok_or(FrameError::Length)?;
     match (after, length) {
+        // The line feed is left to the caller, which expects one after the data.
         ([b'\n', ..], 0) => Ok(Some((0, after))),
         ([b' ', data @ ..], _) => Ok(Some((length, data))),
         _ => Err(FrameError::Length),
@@ -266,9 +271,11 @@ fn length(bytes: &[u8]) -> Result<Option<(u32, &[u8])>, FrameError> {
 
 /// One to nine digits.
 fn decimal(digits: &[u8]) -> Option<u32> {
-    let is_number = (1..=9).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit);
-    let text = is_number.then(|| str::from_utf8(digits).ok())??;
-    text.parse().ok()
+    // `parse` alone would accept a plus sign and any number of zeros.
+    if !(1..=9).contains(&digits.len()) || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    str::from_utf8(digits).ok()?.parse().ok()
 }
 
 #[cfg(test)]

@@ -80,6 +80,7 @@ impl SupportedKxGroup for X25519MlKem768 {
         NamedGroup::X25519MLKEM768
     }
 
+    // Hybrid groups are defined for the key shares of TLS 1.3 only.
     fn usable_for_version(&self, version: ProtocolVersion) -> bool {
         version == ProtocolVersion::TLSv1_3
     }
@@ -99,8 +100,10 @@ impl ActiveKeyExchange for Started {
         let classical = self.classical.complete(theirs)?;
         // A ciphertext that was changed decapsulates to a pseudorandom secret (FIPS 203, 6.3):
         // the handshake then fails at the Finished message, and not here.
-        let secret = self.decapsulation.decapsulate_slice(ciphertext);
-        let mut secret = secret.map_err(|_| INVALID)?;
+        let mut secret = self
+            .decapsulation
+            .decapsulate_slice(ciphertext)
+            .map_err(|_| INVALID)?;
         let both = joined(secret.as_slice(), &classical);
         secret.as_mut_slice().zeroize();
         Ok(both)

@@ -129,8 +129,7 @@ impl Identity {
             })
         };
         let [ca, certificate, key] = [&files.ca, &files.certificate, &files.key].map(read);
-        let contents = Contents::new(ca?, certificate?, key?);
-        Self::parse(files, &contents, pin)
+        Self::parse(files, &Contents::new(ca?, certificate?, key?), pin)
     }
 
     /// Parses the contents of files that were read already.
@@ -151,15 +150,16 @@ impl Identity {
             .ok_or_else(|| empty(&files.certificate))?;
         let provider = Arc::new(hybrid::provider());
         let verifier = verifier(&files.ca, &authorities, &provider, pin)?;
-        let builder = ClientConfig::builder_with_provider(provider);
         let mismatch = |source| IdentityError::Mismatch {
             certificate: files.certificate.clone(),
             key: files.key.clone(),
             source,
         };
-        let mut config = builder
+        let mut config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(mismatch)?
+            // The name of rustls for a verifier of one's own. This one only adds the pin to the
+            // usual verification.
             .dangerous()
             .with_custom_certificate_verifier(verifier)
             .with_client_auth_cert(chain, key)
@@ -176,8 +176,10 @@ impl Identity {
 }
 
 fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
-    let found = CertificateDer::pem_slice_iter(pem);
-    let found: Vec<_> = found.collect::<Result<_, _>>().map_err(not_pem(path))?;
+    let found: Vec<_> = CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<_, _>>()
+        .map_err(not_pem(path))?;
+    // A file without any item is no error of the parser.
     if found.is_empty() {
         Err(empty(path))
     } else {
@@ -201,8 +203,9 @@ fn verifier(
             .add(authority.clone())
             .map_err(|error| unusable(error.into()))?;
     }
-    let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
-    let inner = inner.build().map_err(|error| unusable(error.into()))?;
+    let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
+        .build()
+        .map_err(|error| unusable(error.into()))?;
     Ok(Arc::new(Verifier { inner, pin }))
 }
 
@@ -236,6 +239,7 @@ impl ServerCertVerifier for Verifier {
         let verified =
             self.inner
                 .verify_server_cert(certificate, intermediates, name, ocsp, now)?;
+        // In addition to the CA and the name, never instead of them.
         match self.pin {
             Some(pin) if public_key(certificate)? != pin => Err(TlsError::General(
                 "its public key is not the pinned one".to_owned(),
@@ -275,6 +279,5 @@ impl ServerCertVerifier for Verifier {
 /// When it is not a certificate.
 pub fn public_key(certificate: &CertificateDer<'_>) -> Result<Pin, TlsError> {
     let parsed = ParsedCertificate::try_from(certificate)?;
-    let key = parsed.subject_public_key_info();
-    Ok(Pin(Sha256::digest(&key).into()))
+    Ok(Pin(Sha256::digest(parsed.subject_public_key_info()).into()))
 }

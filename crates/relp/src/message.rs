@@ -65,6 +65,7 @@ impl Origin {
         kind: &str,
         text: &[u8],
     ) {
+        // PRI is the facility times 8 plus the severity; the version is 1 (RFC 5424, 6.2).
         let priority = u32::from(self.facility) * 8 + severity as u32;
         // Runs once for each record: everything constant is formatted before.
         out.extend_from_slice(format!("<{priority}>1 ").as_bytes());

@@ -104,13 +104,13 @@ impl Session {
         }
     }
 
-    /// How many messages were acknowledged.
+    /// The number of messages that were acknowledged.
     #[must_use]
     pub fn acknowledgements(&self) -> u64 {
         self.acknowledgements
     }
 
-    /// How many messages may be sent now.
+    /// The number of messages that may be sent now.
     #[must_use]
     pub fn room(&self) -> usize {
         match self.phase {
@@ -119,19 +119,19 @@ impl Session {
         }
     }
 
-    /// Whether the collector has accepted the session.
+    /// True when the collector has accepted the session.
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.phase == Phase::Open
     }
 
-    /// Whether both sides have closed the session.
+    /// True when both sides have closed the session.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.phase == Phase::Closed
     }
 
-    /// How many messages are not acknowledged yet.
+    /// The number of messages that are not acknowledged yet.
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.sent.len()
@@ -170,6 +170,7 @@ impl Session {
     /// [`Session::acknowledged`].
     pub fn receive(&mut self, mut bytes: &[u8]) -> Result<(), SessionError> {
         loop {
+            // The decoder takes one frame's bytes at most: the rest is fed when it has room again.
             bytes = self.decoder.feed(bytes);
             while let Some(frame) = self.decoder.frame()? {
                 self.take(&frame)?;
@@ -210,7 +211,14 @@ impl Session {
         match self.phase {
             Phase::Opening if is_expected => {
                 accepted(&frame.data)?;
-                offers_syslog(&frame.data)?;
+                let offers = String::from_utf8_lossy(&frame.data);
+                let mut commands = offers
+                    .lines()
+                    .filter_map(|line| line.strip_prefix("commands="))
+                    .flat_map(|commands| commands.split(','));
+                if !commands.any(|command| command.trim() == "syslog") {
+                    return Err(SessionError::NoSyslog);
+                }
                 self.phase = Phase::Open;
                 Ok(())
             }
@@ -219,15 +227,20 @@ impl Session {
                 self.phase = Phase::Closed;
                 Ok(())
             }
+            // While closing, acknowledgements of earlier messages may still arrive.
             Phase::Open | Phase::Closing => self.acknowledge(frame),
             _ => Err(SessionError::Unknown(frame.number)),
         }
     }
 
     fn acknowledge(&mut self, frame: &Frame) -> Result<(), SessionError> {
-        let mut waiting = self.sent.iter_mut();
-        let sent = waiting.find(|sent| sent.number == frame.number && !sent.is_acknowledged);
-        let sent = sent.ok_or(SessionError::Unknown(frame.number))?;
+        // A search and no subtraction of numbers: these start again at 1 after the largest. The
+        // window bounds it.
+        let sent = self
+            .sent
+            .iter_mut()
+            .find(|sent| sent.number == frame.number && !sent.is_acknowledged)
+            .ok_or(SessionError::Unknown(frame.number))?;
         accepted(&frame.data)?;
         sent.is_acknowledged = true;
         self.acknowledgements += 1;
@@ -241,34 +254,21 @@ impl Session {
 
 /// A response begins with a status code of three digits; 200 is success.
 fn accepted(data: &[u8]) -> Result<(), SessionError> {
-    let code = data.get(..3).and_then(|digits| str::from_utf8(digits).ok());
-    let code = code.and_then(|digits| digits.parse::<u16>().ok());
+    let code = data
+        .get(..3)
+        .and_then(|digits| str::from_utf8(digits).ok())
+        .and_then(|digits| digits.parse::<u16>().ok());
     match code.ok_or(SessionError::NoCode)? {
         200 => Ok(()),
-        code => Err(SessionError::Refused {
-            code,
-            text: printable(data.get(3..).unwrap_or_default()),
-        }),
-    }
-}
-
-/// A peer's text, safe for a log: one line, no control characters, at most 200 characters.
-fn printable(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    let kept = text.trim().chars().filter(|c| !is_active(*c)).take(200);
-    kept.collect()
-}
-
-fn offers_syslog(data: &[u8]) -> Result<(), SessionError> {
-    let offers = String::from_utf8_lossy(data);
-    let mut commands = offers
-        .lines()
-        .filter_map(|line| line.strip_prefix("commands="))
-        .flat_map(|commands| commands.split(','));
-    if commands.any(|command| command.trim() == "syslog") {
-        Ok(())
-    } else {
-        Err(SessionError::NoSyslog)
+        code => {
+            // A peer's text, made safe for a log: one line, no control characters, a bounded length.
+            let text = String::from_utf8_lossy(data.get(3..).unwrap_or_default());
+            let text = text.trim().chars().filter(|c| !is_active(*c));
+            Err(SessionError::Refused {
+                code,
+                text: text.take(200).collect(),
+            })
+        }
     }
 }
 

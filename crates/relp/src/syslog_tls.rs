@@ -33,7 +33,7 @@ struct Checkpoint {
 /// Messages on one connection.
 #[derive(Debug)]
 pub(crate) struct SyslogTls {
-    /// How long after its write a message counts as delivered.
+    /// The time after its write at which a message counts as delivered.
     delay: Duration,
     /// Messages given and not yet written, and the last one's tag.
     given: usize,
@@ -54,15 +54,18 @@ impl SyslogTls {
         }
     }
 
-    /// How many messages may be given before the next write.
+    /// The number of messages that may be given before the next write.
     pub(crate) fn room(&self) -> usize {
         BATCH - self.given
     }
 
-    /// How many messages do not count as delivered yet.
+    /// The number of messages that do not count as delivered yet.
     pub(crate) fn in_flight(&self) -> usize {
-        let written = self.written.iter().map(|checkpoint| checkpoint.messages);
-        self.given + written.sum::<usize>()
+        self.written
+            .iter()
+            .map(|checkpoint| checkpoint.messages)
+            .sum::<usize>()
+            + self.given
     }
 
     /// Appends a message to `out`; false, and nothing, when there is no
@@ -88,6 +91,7 @@ impl SyslogTls {
         let second = now.as_secs() + 1;
         let (tag, is_full) = (self.latest, self.written.len() == MAX_CHECKPOINTS);
         match self.written.back_mut() {
+            // When all are in use, the last one moves to the later second: its messages count later.
             Some(last) if is_full || last.second == second => {
                 last.second = second;
                 last.tag = tag;
@@ -103,8 +107,7 @@ impl SyslogTls {
 
     /// When the oldest messages count as delivered, if the connection is established then.
     pub(crate) fn due(&self) -> Option<Duration> {
-        let first = self.written.front()?;
-        Some(Duration::from_secs(first.second) + self.delay)
+        Some(Duration::from_secs(self.written.front()?.second) + self.delay)
     }
 
     /// The tag up to which all messages count as delivered, on a connection that is

@@ -21,9 +21,13 @@ const UNSENT: u32 = 16 * 1024;
 /// `io_timeout` (`TCP_USER_TIMEOUT`).
 pub(crate) async fn connect(address: SocketAddr, io_timeout: Duration) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address).await?;
+    // Records are written in batches already: Nagle's algorithm would only delay the last segment
+    // of each until the one before is acknowledged (tcp(7)).
     stream.set_nodelay(true)?;
-    let keepalive = TcpKeepalive::new().with_time(IDLE);
-    let keepalive = keepalive.with_interval(INTERVAL).with_retries(PROBES);
+    let keepalive = TcpKeepalive::new()
+        .with_time(IDLE)
+        .with_interval(INTERVAL)
+        .with_retries(PROBES);
     let socket = SockRef::from(&stream);
     socket.set_tcp_keepalive(&keepalive)?;
     socket.set_tcp_user_timeout(Some(io_timeout))?;
@@ -31,13 +35,14 @@ pub(crate) async fn connect(address: SocketAddr, io_timeout: Duration) -> io::Re
     Ok(stream)
 }
 
-/// Whether the connection is established and has nothing to read; false when there is
+/// True when the connection is established and has nothing to read; false when there is
 /// data or an end to read. The kernel is asked, because the runtime's state may be older.
 ///
 /// # Errors
 /// The reason for which the connection broke; `UnexpectedEof` when the peer closed it.
 pub(crate) fn is_established(stream: &TcpStream) -> io::Result<bool> {
     match SockRef::from(stream).peek(&mut [MaybeUninit::uninit()]) {
+        // recv(2): 0 is the end of the stream, EAGAIN an open one without data.
         Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
         Ok(_) => Ok(false),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(true),

@@ -54,14 +54,16 @@ pub fn owners() -> &'static Owners {
 /// service's user.
 #[must_use]
 pub fn owners_and_service() -> Owners {
-    let own = nix::unistd::geteuid().as_raw();
-    Owners::root_and([own].into_iter().chain(service_uid()))
+    Owners::root_and(
+        [nix::unistd::geteuid().as_raw()]
+            .into_iter()
+            .chain(service_uid()),
+    )
 }
 
 /// `None` if the system has no such user, who then owns no file.
 fn service_uid() -> Option<u32> {
-    let user = User::from_name(&service_user()).ok().flatten()?;
-    Some(user.uid.as_raw())
+    Some(User::from_name(&service_user()).ok()??.uid.as_raw())
 }
 
 /// Opens a regular file for reading if only [`owners`] can change it.
@@ -89,8 +91,7 @@ pub fn read(path: &Path, demand: Demand, limit: usize) -> Result<Vec<u8>, Refuse
 /// [`Refused`], also for a relative path.
 pub fn read_beginning(path: &Path, demand: Demand, limit: usize) -> Result<Vec<u8>, Refused> {
     let mut content = Vec::new();
-    let file = open(path, demand)?.take(limit as u64);
-    pulse_files::read_into(&mut content, file, limit)?;
+    pulse_files::read_into(&mut content, open(path, demand)?.take(limit as u64), limit)?;
     Ok(content)
 }
 
@@ -109,8 +110,7 @@ pub fn examine(
     if let Some(last) = steps.last_mut() {
         *last = step(std::mem::take(&mut last.path), &file.metadata()?);
     }
-    let judged = owners.judge(&steps, FileKind::File, demand);
-    Ok((file, judged))
+    Ok((file, owners.judge(&steps, FileKind::File, demand)))
 }
 
 /// Every directory and symbolic link that the kernel passes on an absolute path, from `/` on, and
@@ -120,8 +120,10 @@ pub fn examine(
 /// The operating system's for one of them; `InvalidInput` for a relative path.
 pub fn steps(path: &Path) -> io::Result<Vec<PathEntry>> {
     if !path.is_absolute() {
-        let reason = "the path has to be absolute";
-        return Err(io::Error::new(ErrorKind::InvalidInput, reason));
+        return Err(io::Error::new(
+            ErrorKind::InvalidInput,
+            "the path has to be absolute",
+        ));
     }
     let mut at = PathBuf::from("/");
     let mut steps = vec![look(&at)?];

@@ -86,8 +86,11 @@ pub fn files(config: &Config) -> Vec<TrustedPath> {
         demand,
         above: Above::Refused,
     };
-    let known_hosts = config.ssh_dir.join("known_hosts");
-    let mut files = vec![file("known_hosts", known_hosts, Demand::Unwritable)];
+    let mut files = vec![file(
+        "known_hosts",
+        config.ssh_dir.join("known_hosts"),
+        Demand::Unwritable,
+    )];
     if config.forward.is_wanted() {
         let credentials = [
             ("ca.pem", CA),

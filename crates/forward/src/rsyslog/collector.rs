@@ -27,17 +27,13 @@ pub struct Collector {
     pub directory: Path,
 }
 
-impl Collector {
-    fn address(&self) -> String {
-        let address = |ip: IpAddr| format!("address=\"{ip}\" ");
-        self.listen.map(address).unwrap_or_default()
-    }
-}
-
 impl fmt::Display for Collector {
     /// The complete file.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let address = self.address();
+        let address = self
+            .listen
+            .map(|ip| format!("address=\"{ip}\" "))
+            .unwrap_or_default();
         let Self {
             port,
             syslog_port,

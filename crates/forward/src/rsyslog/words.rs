@@ -35,8 +35,7 @@ impl FromStr for Path {
 
     fn from_str(text: &str) -> Result<Self, WordError> {
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"/._-+@:".contains(&b);
-        let fits = text.len() <= MAX_PATH_BYTES && text.bytes().all(plain);
-        if text.starts_with('/') && fits {
+        if text.starts_with('/') && text.len() <= MAX_PATH_BYTES && text.bytes().all(plain) {
             Ok(Self(text.to_owned()))
         } else {
             Err(WordError::Path(shown(text)))
@@ -70,6 +69,7 @@ impl FromStr for Target {
         }
         let (name, port) = text.rsplit_once(':').unwrap_or((text, ""));
         let name = NodeName::parse(name)?;
+        // `parse` alone would accept `+514`.
         let is_number = port.bytes().all(|b| b.is_ascii_digit());
         match port.parse() {
             Ok(port) if port > 0 && is_number => Ok(Self { name, port }),

@@ -5,7 +5,6 @@ use crate::credentials;
 use crate::cursor::ResumePoint;
 use crate::forwarder::StreamCommand;
 use pulse_core::causes::Causes;
-use pulse_relp::identity::IdentityError;
 use tokio::time::Instant;
 
 impl Stream {
@@ -38,55 +37,46 @@ impl Stream {
             // Certificates are read for each connection.
             Some(StreamCommand::CheckCertificates) => None,
             Some(StreamCommand::Replay(from)) => {
-                self.replay(from);
+                // A replay only goes back: going forward would leave records out.
+                let from = from.min(self.acknowledged.seq() + 1);
+                tracing::info!(
+                    "stream {} sends records from {from} on again",
+                    self.stream_name()
+                );
+                self.acknowledged = ResumePoint::From(from);
+                self.in_flight.forget_records();
+                // At once: after a kill the replay would otherwise be forgotten.
+                self.store();
+                self.publish();
                 Some(CloseReason::Replay)
             }
         }
-    }
-
-    /// Goes back to a record: it and all later ones are sent again.
-    fn replay(&mut self, from: u64) {
-        // A replay only goes back: going forward would leave records out.
-        let from = from.min(self.acknowledged.seq() + 1);
-        tracing::info!(
-            "stream {} sends records from {from} on again",
-            self.stream_name()
-        );
-        self.acknowledged = ResumePoint::From(from);
-        self.in_flight.forget_records();
-        self.store();
-        self.publish();
     }
 
     pub(super) fn has_other_certificates(&self) -> bool {
         credentials::fingerprint(&self.config.files) != self.fingerprint
     }
 
-    /// Whether to reconnect with new certificates. Unusable ones do not end a connection that
-    /// works.
+    /// The reason to reconnect when there are new certificates. Unusable ones do not end a
+    /// connection that works.
     pub(super) fn check_certificates(&self, index: usize) -> Option<CloseReason> {
         if !self.has_other_certificates() {
             return None;
         }
-        let collector = &self.config.routes[index].collector;
-        match credentials::load(&self.config.files, collector) {
+        match credentials::load(&self.config.files, &self.config.routes[index].collector) {
             Ok(_) => Some(CloseReason::CertificatesRenewed),
             Err(error) => {
-                self.report_unusable(&error);
+                let error = Causes(&error).to_string();
+                let mut status = self.config.board.lock();
+                // Logged once, not at each check.
+                if status.certificates.error.as_ref() != Some(&error) {
+                    tracing::warn!(
+                        "the new certificates cannot be used, the connection with the old ones stays: {error}"
+                    );
+                }
+                status.certificates.error = Some(error);
                 None
             }
         }
-    }
-
-    fn report_unusable(&self, error: &IdentityError) {
-        let error = Causes(error).to_string();
-        let mut status = self.config.board.lock();
-        let is_news = status.certificates.error.as_ref() != Some(&error);
-        if is_news {
-            tracing::warn!(
-                "the new certificates cannot be used, the connection with the old ones stays: {error}"
-            );
-        }
-        status.certificates.error = Some(error);
     }
 }

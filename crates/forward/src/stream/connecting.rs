@@ -3,7 +3,6 @@
 use super::Stream;
 use crate::credentials;
 use crate::problem::Problem;
-use crate::status::StatusBoard;
 use pulse_core::causes::Causes;
 use pulse_core::nodes::backoff::FailureKind;
 use pulse_relp::connection::Connection;
@@ -15,11 +14,13 @@ impl Stream {
     /// Tries each collector once. None when the daemon stops, or when all failed and the pause
     /// after that has ended.
     pub(super) async fn connect(&mut self) -> Option<(usize, Connection)> {
+        // Before the files are read: a change in between is then noticed by the next check.
         self.fingerprint = credentials::fingerprint(&self.config.files);
         let (first, count) = (
             std::mem::take(&mut self.first_route),
             self.config.routes.len(),
         );
+        // All of them once, from the first one on; those before it come last.
         for index in (first..first + count).map(|turn| turn % count) {
             match self.try_one(index).await {
                 Ok(connection) => return connection.map(|connection| (index, connection)),
@@ -34,7 +35,14 @@ impl Stream {
     async fn try_one(&mut self, index: usize) -> Result<Option<Connection>, Problem> {
         let route = self.config.routes[index].clone();
         let board = std::sync::Arc::clone(&self.config.board);
-        let inspect = |identity: &Identity| record_expiry(&board, identity);
+        let inspect = |identity: &Identity| {
+            let (own, authority) = credentials::expiry(identity);
+            let mut status = board.lock();
+            status.certificates.own = own;
+            status.certificates.authority = authority;
+            status.certificates.error = None;
+        };
+        // Pinned outside the loop: a command must not start the attempt again.
         let opening = route.open(|_| (), inspect);
         tokio::pin!(opening);
         loop {
@@ -58,9 +66,14 @@ impl Stream {
     /// Waits before the next attempt, longer each time. New certificates and commands end the
     /// wait.
     pub(super) async fn pause(&mut self) {
-        let wait = self.backoff.failed(FailureKind::Transient, jitter());
-        let over = tokio::time::Instant::now() + wait;
+        // A random number in 0..1. Where the kernel has none, 0 is good enough for a delay.
+        let mut random = [0; 4];
+        let _ = getrandom::fill(&mut random);
+        let jitter = f64::from(u32::from_le_bytes(random)) / (f64::from(u32::MAX) + 1.0);
+        let over =
+            tokio::time::Instant::now() + self.backoff.failed(FailureKind::Transient, jitter);
         let mut inspect = interval(super::CERT_CHECK_INTERVAL);
+        // The first tick of an interval would be immediate.
         inspect.reset();
         while self.stop_at.is_none() {
             tokio::select! {
@@ -89,19 +102,4 @@ impl Stream {
             }
         });
     }
-}
-
-fn record_expiry(board: &StatusBoard, identity: &Identity) {
-    let (own, authority) = credentials::expiry(identity);
-    let mut status = board.lock();
-    status.certificates.own = own;
-    status.certificates.authority = authority;
-    status.certificates.error = None;
-}
-
-/// A random number in 0..1. Where the kernel has none, 0 is good enough for a delay.
-fn jitter() -> f64 {
-    let mut bytes = [0; 4];
-    let _ = getrandom::fill(&mut bytes);
-    f64::from(u32::from_le_bytes(bytes)) / (f64::from(u32::MAX) + 1.0)
 }

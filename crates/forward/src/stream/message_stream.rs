@@ -85,26 +85,27 @@ impl MessageStream {
 
     /// The next message, if there is one.
     pub(super) fn next(&mut self) -> Option<Message> {
+        // Before reading: a message that arrives meanwhile is read now, or wakes `changed` again.
         self.news.mark_unchanged();
         loop {
             match self.messages.journal.next_after(self.given) {
                 NextMessage::Message(message) => return Some(self.give(message)),
                 NextMessage::Nothing => return None,
-                NextMessage::Earlier(oldest) => match self.earlier() {
-                    Some(message) => return Some(self.give(message)),
-                    None => self.pass(oldest - 1),
-                },
+                NextMessage::Earlier(oldest) => {
+                    // A binding, so that the spool is unlocked before the match.
+                    let read = self.reading.after(self.given, &self.messages.spool());
+                    match read {
+                        Ok(Some(message)) => return Some(self.give(message)),
+                        Ok(None) => (),
+                        Err(error) => {
+                            tracing::warn!("cannot read the daemon's earlier messages: {error}");
+                        }
+                    }
+                    // Neither in memory nor readable on disk: dropped.
+                    self.pass(oldest - 1);
+                }
             }
         }
-    }
-
-    /// The next message on disk. Messages that cannot be read are dropped.
-    fn earlier(&mut self) -> Option<Message> {
-        let read = self.reading.after(self.given, &self.messages.spool());
-        read.unwrap_or_else(|error| {
-            tracing::warn!("cannot read the daemon's earlier messages: {error}");
-            None
-        })
     }
 
     fn give(&mut self, message: Message) -> Message {

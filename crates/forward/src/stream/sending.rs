@@ -56,6 +56,8 @@ impl Stream {
         index: usize,
     ) -> Result<bool, Problem> {
         let is_relp = self.config.routes[index].collector.protocol == Protocol::Relp;
+        // With little room, more is sent after the next acknowledgements, if enough are to come: a
+        // window smaller than a batch would never have the room.
         if connection.room() < MIN_BATCH && connection.in_flight() > MIN_BATCH {
             return Ok(false);
         }
@@ -63,6 +65,7 @@ impl Stream {
         if self.config.durable.has_changed().unwrap_or(false) {
             self.last_growth = Instant::now();
         }
+        // Up to the last record on disk: a collector must not have a record that the log may lose.
         let durable = *self.config.durable.borrow_and_update();
         while connection.room() > 0 {
             let Some(record) = self.reader.next(durable)? else {
