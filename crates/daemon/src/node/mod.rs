@@ -85,8 +85,9 @@ impl Nodes {
                 timeouts: config.timeouts,
                 max_output_bytes: config.max_ssh_output_bytes,
             };
-            let unchanged = previous.unchanged(name, &settings);
-            let handle = unchanged.unwrap_or_else(|| starter.start(name, &settings));
+            let handle = previous
+                .unchanged(name, &settings)
+                .unwrap_or_else(|| starter.start(name, &settings));
             (name.clone(), (settings, handle))
         };
         Self(config.nodes.iter().map(start).collect())
@@ -96,9 +97,11 @@ impl Nodes {
     /// operator says that something was repaired.
     fn unchanged(&self, name: &NodeName, settings: &NodeTaskSettings) -> Option<NodeHandle> {
         let (listed, (before, handle)) = self.0.get_key_value(name)?;
-        // Another spelling is no other node, but logs have to name it as it is listed now.
-        let is_unchanged = before == settings && listed.as_str() == name.as_str();
-        (is_unchanged && handle.blocked().is_none()).then(|| handle.clone())
+        (before == settings
+            // Another spelling is no other node, but logs have to name it as it is listed now.
+            && listed.as_str() == name.as_str()
+            && handle.blocked().is_none())
+        .then(|| handle.clone())
     }
 
     /// The task of a node.
@@ -113,7 +116,7 @@ impl Nodes {
         self.0.get_key_value(name).map(|(listed, _)| listed)
     }
 
-    /// Whether there are none.
+    /// True if there are none.
     #[must_use]
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
