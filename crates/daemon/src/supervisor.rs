@@ -241,7 +241,7 @@ impl Service {
                 self.warn_of_ports(&self.daemon.config());
                 self.retain();
                 if let Some(forwarder) = &self.daemon.forwarder {
-                    // An operator reloads after a certificate was replaced too.
+                    // New certificates are used at once too, not only after their next check.
                     forwarder.send_command(StreamCommand::CheckCertificates);
                 }
                 None

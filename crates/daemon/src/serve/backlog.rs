@@ -111,7 +111,7 @@ impl Acceptor {
 
     fn spend(&mut self, credentials: Credentials) -> Result<Standing, OverBudget> {
         let now = Instant::now();
-        // Not for each connection: during a flood this is the only work that has to be done.
+        // Not for each connection: closing one has to stay cheap during a flood.
         if now >= self.renew_at {
             self.renew_at = now + INTERVAL;
             self.snapshot = self.daemon.snapshot();
