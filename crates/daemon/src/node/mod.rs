@@ -85,23 +85,25 @@ impl Nodes {
                 timeouts: config.timeouts,
                 max_output_bytes: config.max_ssh_output_bytes,
             };
-            let handle = previous
-                .unchanged(name, &settings)
-                .unwrap_or_else(|| starter.start(name, &settings));
+            // A task is worth keeping unless it waits out a failure: a reload is how an operator
+            // says that something was repaired.
+            let kept = previous
+                .0
+                .get_key_value(name)
+                .filter(|(listed, (before, handle))| {
+                    *before == settings
+                        // Another spelling is no other node, but logs have to name it as it is
+                        // listed now.
+                        && listed.as_str() == name.as_str()
+                        && handle.blocked().is_none()
+                });
+            let handle = match kept {
+                Some((_, (_, handle))) => handle.clone(),
+                None => starter.start(name, &settings),
+            };
             (name.clone(), (settings, handle))
         };
         Self(config.nodes.iter().map(start).collect())
-    }
-
-    /// A task is worth keeping unless it waits out a failure: a reload is how an
-    /// operator says that something was repaired.
-    fn unchanged(&self, name: &NodeName, settings: &NodeTaskSettings) -> Option<NodeHandle> {
-        let (listed, (before, handle)) = self.0.get_key_value(name)?;
-        (before == settings
-            // Another spelling is no other node, but logs have to name it as it is listed now.
-            && listed.as_str() == name.as_str()
-            && handle.blocked().is_none())
-        .then(|| handle.clone())
     }
 
     /// The task of a node.
