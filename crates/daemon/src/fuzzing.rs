@@ -4,12 +4,12 @@ pub use crate::node::fuzzing::Node;
 use crate::observe::scrape::{Request, parse};
 use pulse_core::metrics::host_header::HostNames;
 
-/// What the head of an HTTP request asks the metrics port for.
+/// The meaning of an HTTP request's head to the metrics port.
 #[derive(Debug, PartialEq, Eq)]
 pub enum HttpHead {
     /// The metrics, with this `Content-Type`.
     Metrics(&'static str),
-    /// Whether requests are served.
+    /// The readiness: 200 while requests are served.
     Readiness,
     /// Nothing that is answered; the reason.
     Refused(String),

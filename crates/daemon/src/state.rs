@@ -17,6 +17,7 @@ use pulse_core::rpc::RpcError;
 use pulse_core::summary::{Account, Tally};
 use pulse_forward::Forwarder;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Instant;
 
 /// Open connections in all, of callers with a capability.
 pub(crate) const MAX_CONNECTIONS: usize = 4096;
@@ -50,7 +51,7 @@ pub(crate) struct Parts {
     pub forwarder: Option<Arc<Forwarder>>,
 }
 
-/// What a reload replaces whole.
+/// The configuration and the rights that follow from it, which a reload replaces whole.
 pub(crate) struct Snapshot {
     pub config: Config,
     /// The rights of callers.
@@ -69,8 +70,10 @@ impl Daemon {
             forwarder,
         } = parts;
         let metrics = Arc::new(Metrics::new(&recorder, forwarder.as_ref()));
-        let nodes = Nodes::of(&config, &*node_starter, &Nodes::default());
-        let settings = reading_settings(&config, nodes);
+        let settings = reading_settings(
+            &config,
+            Nodes::of(&config, &*node_starter, &Nodes::default()),
+        );
         Self {
             readings: Arc::new(Readings::new(settings, config.caps, Arc::clone(&metrics))),
             metrics,
@@ -140,7 +143,18 @@ impl Daemon {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts and records a refusal by the limiter; gives the error for the caller.
+    /// Decides with the limiter; a refusal is counted and recorded.
+    pub(crate) fn limit(
+        &self,
+        peer: &Peer,
+        decide: impl FnOnce(&mut Limiter, Instant) -> Result<(), Refusal>,
+    ) -> Result<(), RpcError> {
+        // A statement of its own, so that the lock is free again while the record is written.
+        let decision = decide(&mut self.limiter(), crate::sys::now());
+        decision.map_err(|refusal| self.limited(peer, refusal))
+    }
+
+    /// Counts and records a refusal; gives the error for the caller.
     pub(crate) fn limited(&self, peer: &Peer, refusal: Refusal) -> RpcError {
         self.metrics.refused(refusal.as_str(), &peer.id);
         self.note(Access::Limited(refusal), peer);
@@ -155,6 +169,7 @@ impl Daemon {
 
     /// Records a decision about a caller, or counts it for the next record.
     pub(crate) fn note(&self, access: Access, peer: &Peer) {
+        // Callers without a capability share an account: they cannot crowd the others' out.
         let account = if peer.capabilities.is_empty() {
             Account::Strangers
         } else {
@@ -212,6 +227,7 @@ fn reading_settings(config: &Config, nodes: Nodes) -> ReadingSettings {
 /// A caller may have a connection for each request that it may have waiting.
 fn connection_caps(config: &Config) -> ConnectionCaps {
     ConnectionCaps {
+        // Half of all at most, so that one caller cannot take every connection.
         per_peer: config.caps.waiting_per_peer.min(MAX_CONNECTIONS / 2),
         total: MAX_CONNECTIONS,
     }

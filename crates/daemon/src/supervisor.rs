@@ -55,12 +55,20 @@ pub(crate) struct Start<'a> {
 /// # Errors
 /// [`Failure`] says what could not be opened or has ended.
 pub(crate) async fn serve(start: Start<'_>) -> Result<(), Failure> {
+    // First, because until a handler is installed SIGHUP, SIGUSR1 and SIGTERM end the process
+    // (signal(7)).
     let signals = Signals::new().map_err(|error| Failure::Open {
         what: "signals".into(),
         error,
     })?;
     let recorder = Arc::clone(&start.recorder);
-    must_record(&*recorder, &Event::ProxyStart).await?;
+    // A daemon that cannot record refuses every request, so it does not start.
+    if recorder.record(&Event::ProxyStart).await.is_err() {
+        return Err(Failure::Recorder(match recorder.health().last_error {
+            Some(error) => error.to_string(),
+            None => "the disk did not take the first record in time".to_owned(),
+        }));
+    }
     let mut confinement = start.confinement;
     // No task may act before the last layer is in force: the runtime has one thread, so
     // tasks that are spawned here run once this one waits.
@@ -70,8 +78,10 @@ pub(crate) async fn serve(start: Start<'_>) -> Result<(), Failure> {
         forwarder: forwarder.clone(),
     };
     let mut service = open(start.config, start.opened, start.guards, start.key, parts)?;
-    let confined = confinement.limit();
-    let confined = confined.and_then(|()| confinement.filter_calls());
+    let confined = confinement
+        .limit()
+        .and_then(|()| confinement.filter_calls());
+    // Before the error: the record names the layer that a failed start lacked.
     confinement.report(|event| recorder.note(event));
     confined?;
     if let Some(prepared) = prepared {
@@ -84,20 +94,12 @@ pub(crate) async fn serve(start: Start<'_>) -> Result<(), Failure> {
     service.drain().await;
     service.daemon.finish();
     recorder.note(&Event::ProxyStop);
+    // The log before the forwarder, which can then still send the last records.
     recorder.stop();
     if let Some(forwarder) = forwarder {
         forwarder.stop();
     }
     outcome
-}
-
-async fn must_record(recorder: &dyn Recorder, event: &Event<'_>) -> Result<(), Failure> {
-    let recorded = recorder.record(event).await;
-    recorded.map_err(|_| {
-        let why = recorder.health().last_error;
-        let late = || "the disk did not take the first record in time".into();
-        Failure::Recorder(why.unwrap_or_else(late).to_string())
-    })
 }
 
 /// The tasks of the service.
@@ -108,10 +110,11 @@ struct Service {
     ports: BTreeSet<u16>,
     /// One for each socket.
     listeners: JoinSet<()>,
-    metrics: Option<JoinHandle<()>>,
+    /// Pending for ever without a metrics port.
+    metrics: JoinHandle<()>,
     poller: JoinHandle<()>,
     drain: watch::Sender<bool>,
-    /// Whether the audit log could be written at the last check.
+    /// True if the audit log could be written at the last check.
     recording: bool,
     /// The reason that its file could not be rotated at the last check.
     rotation_refused: Option<String>,
@@ -128,8 +131,18 @@ fn open(
     let public_key = key::public_line(&key)?;
     let socket = opened.socket.into_socket();
     let control = opened.control.map(BoundSocket::into_socket);
-    let metrics = opened.metrics.map(watch_port).transpose();
-    let metrics = metrics.map_err(opening("metrics_address"))?;
+    let metrics = opened
+        .metrics
+        .map(|listener| {
+            // `from_std` takes the socket as it is, and a blocking one would stop the runtime.
+            listener.set_nonblocking(true)?;
+            TcpListener::from_std(listener)
+        })
+        .transpose()
+        .map_err(|error| Failure::Open {
+            what: "metrics_address".into(),
+            error,
+        })?;
     let context = NodeContext {
         key: Arc::new(key),
         resolver: Resolver::new(AnyUnicast),
@@ -172,7 +185,10 @@ fn open(
     }
     Ok(Service {
         listeners,
-        metrics: metrics.map(|l| tokio::spawn(scrape::serve(l, Arc::clone(&daemon)))),
+        metrics: match metrics {
+            Some(listener) => tokio::spawn(scrape::serve(listener, Arc::clone(&daemon))),
+            None => tokio::spawn(std::future::pending()),
+        },
         poller: tokio::spawn(poll::run(Arc::clone(&daemon))),
         recording: true,
         rotation_refused: None,
@@ -184,21 +200,12 @@ fn open(
     })
 }
 
-fn watch_port(listener: std::net::TcpListener) -> io::Result<TcpListener> {
-    listener.set_nonblocking(true)?;
-    TcpListener::from_std(listener)
-}
-
-fn opening(what: &str) -> impl FnOnce(io::Error) -> Failure {
-    let what = what.to_owned();
-    move |error| Failure::Open { what, error }
-}
-
 impl Service {
     /// Handles signals and ticks, and watches the tasks; returns when the daemon is to end.
     async fn supervise(&mut self, path: &Path, mut signals: Signals) -> Result<(), Failure> {
         let mut tick = tokio::time::interval(TICK);
         let mut pin_check = tokio::time::interval(PIN_CHECK_INTERVAL);
+        // One check covers all that were missed.
         pin_check.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
@@ -214,15 +221,15 @@ impl Service {
                 _ = pin_check.tick() => self.daemon.check_pins(),
                 _ = self.listeners.join_next() => return Err(Failure::TaskEnded("listener")),
                 _ = &mut self.poller => return Err(Failure::TaskEnded("poller")),
-                () = ended(&mut self.metrics) => return Err(Failure::TaskEnded("metrics")),
+                _ = &mut self.metrics => return Err(Failure::TaskEnded("metrics")),
             }
         }
     }
 
     /// Reads the configuration again; a mistake leaves the previous one in force.
     async fn reload(&self, path: &Path) {
-        let began = NotifyState::monotonic_usec_now();
-        if let Ok(now) = began {
+        // `RELOADING=1` needs `MONOTONIC_USEC=` in the same message (sd_notify(3)).
+        if let Ok(now) = NotifyState::monotonic_usec_now() {
             self.manager.notify(&[NotifyState::Reloading, now]);
         }
         let error = match settings::load(path) {
@@ -234,6 +241,7 @@ impl Service {
                 self.warn_of_ports(&self.daemon.config());
                 self.retain();
                 if let Some(forwarder) = &self.daemon.forwarder {
+                    // New certificates are used at once too, not only after their next check.
                     forwarder.send_command(StreamCommand::CheckCertificates);
                 }
                 None
@@ -255,9 +263,11 @@ impl Service {
 
     /// Passes the configuration's retention to the recorder.
     fn retain(&self) {
-        let forwarder = self.daemon.forwarder.as_ref();
-        let limits = self.daemon.config().audit.retention;
-        retention::apply(&*self.daemon.recorder, forwarder, limits);
+        retention::apply(
+            &*self.daemon.recorder,
+            self.daemon.forwarder.as_ref(),
+            self.daemon.config().audit.retention,
+        );
     }
 
     /// Warns of new SSH ports, which the confinement of the start does not permit.
@@ -275,8 +285,8 @@ impl Service {
     /// Logs changes of the audit log's health.
     fn check_recorder(&mut self) {
         let health = self.daemon.recorder.health();
-        let limits = self.daemon.config().audit.retention;
-        self.retention.look(&health, &limits);
+        self.retention
+            .look(&health, &self.daemon.config().audit.retention);
         if let (Some(why), None) = (&health.rotation_refused, &self.rotation_refused) {
             tracing::warn!(
                 "cannot rotate the audit log: {why}: run `pulse-sensorctl audit rotate` as root"
@@ -294,8 +304,10 @@ impl Service {
             );
             self.manager.notify(&[NotifyState::Status("serving")]);
         } else {
-            let error = health.last_error.unwrap_or_default();
-            tracing::error!("cannot write the audit log, every request is refused: {error}");
+            tracing::error!(
+                "cannot write the audit log, every request is refused: {}",
+                health.last_error.unwrap_or_default()
+            );
             self.manager.notify(&[NotifyState::Status(
                 "audit log unavailable: refusing every request",
             )]);
@@ -307,6 +319,7 @@ impl Service {
         let _ = self.drain.send(true);
         // A request may take all of its time, and then its outcome is still to be recorded.
         let longest = self.daemon.config().timeouts.request + recorder::RECORD_TIMEOUT;
+        // Polled, because nothing but a shutdown waits for the number of connections.
         let idle = async {
             while self.daemon.connections().total() > 0 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -317,16 +330,6 @@ impl Service {
         }
         // The listeners remove the socket's file.
         while self.listeners.join_next().await.is_some() {}
-    }
-}
-
-/// The end of a task; pending for ever without one.
-async fn ended(task: &mut Option<JoinHandle<()>>) {
-    match task {
-        Some(task) => {
-            let _ = task.await;
-        }
-        None => std::future::pending().await,
     }
 }
 

@@ -84,6 +84,7 @@ impl ArgumentVector {
             information: None,
             words: Vec::new(),
         };
+        // Options end at the first word: the rest is the command, which has options of its own.
         while let Some(option) = arguments.next_if(|a| a.as_bytes().starts_with(b"-")) {
             match option.to_str() {
                 Some("--help" | "-h") => vector.information = Some(Request::Help),
@@ -114,9 +115,9 @@ impl ArgumentVector {
                     .into();
             }
             "--confinement" => {
-                let mode = value().and_then(|value| Mode::parse(value.to_str()?));
-                let expected = "--confinement is required, best-effort or off";
-                self.confinement = mode.ok_or_else(|| wrong(expected))?;
+                self.confinement = value()
+                    .and_then(|value| Mode::parse(value.to_str()?))
+                    .ok_or_else(|| wrong("--confinement is required, best-effort or off"))?;
             }
             _ => return Err(unknown(option)),
         }
@@ -130,9 +131,14 @@ impl ArgumentVector {
         if self.words.is_empty() {
             return Err(HelperError::NoCommand);
         }
-        let words: Option<Vec<&str>> = self.words.iter().map(|word| word.to_str()).collect();
-        let words = words.ok_or(CommandError::InvalidUtf8);
-        command(words.and_then(|words| NodeCommand::from_words(&words)))
+        command(
+            self.words
+                .iter()
+                .map(|word| word.to_str())
+                .collect::<Option<Vec<&str>>>()
+                .ok_or(CommandError::InvalidUtf8)
+                .and_then(|words| NodeCommand::from_words(&words)),
+        )
     }
 }
 

@@ -69,27 +69,31 @@ pub(crate) struct Attribute {
 impl Attribute {
     /// An attribute with this path. Its file is kept open if the budget allows.
     pub(crate) fn new(path: PathBuf, budget: &mut Budget) -> Self {
-        let file = open(&path).ok();
-        let kept = file.filter(|_| take_one(&mut budget.open_files));
-        Self { path, file: kept }
+        // Opened before the budget is charged: a file that cannot be opened costs nothing.
+        let file = open(&path)
+            .ok()
+            .filter(|_| take_one(&mut budget.open_files));
+        Self { path, file }
     }
 
     /// The current number.
     pub(crate) fn number(&self) -> Result<f64, NoValue> {
         let mut buffer = [0; MAX_NUMBER_BYTES];
-        let bytes = self.read(&mut buffer);
-        let bytes = bytes.map_err(|error| match error.raw_os_error() {
-            Some(ENOENT | ENODEV) => NoValue::DeviceGone,
-            _ => NoValue::Unknown,
-        })?;
+        let bytes = self
+            .read(&mut buffer)
+            .map_err(|error| match error.raw_os_error() {
+                // The path of a removed device does not exist, and an open file gives ENODEV.
+                Some(ENOENT | ENODEV) => NoValue::DeviceGone,
+                _ => NoValue::Unknown,
+            })?;
         sysfs::parse_number(bytes).ok_or(NoValue::Unknown)
     }
 
     /// True if the current value is exactly this word.
     pub(crate) fn is(&self, word: &str) -> bool {
         let mut buffer = [0; MAX_NUMBER_BYTES];
-        let bytes = self.read(&mut buffer);
-        bytes.is_ok_and(|bytes| bytes.trim_ascii() == word.as_bytes())
+        self.read(&mut buffer)
+            .is_ok_and(|bytes| bytes.trim_ascii() == word.as_bytes())
     }
 
     fn read<'a>(&self, buffer: &'a mut [u8]) -> io::Result<&'a [u8]> {

@@ -7,7 +7,7 @@
 //! class and not to a bus), the device's own `device` link leads to its parent device.
 
 use crate::sysfs::{self, Sysfs};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The number of `device` links that are followed before a chip counts as virtual.
 const MAX_STEPS: usize = 8;
@@ -70,9 +70,29 @@ impl Bus {
             Some("pci") => pci(device),
             Some("platform" | "of_platform") => Some(platform(device)),
             Some("acpi") => Some(Self::Acpi),
-            Some("hid") => hid(device),
-            Some("mdio_bus") => Some(mdio(device)),
-            Some("scsi") => scsi(device),
+            // `0003:1E71:2007.0005`: bus type, vendor, product, number.
+            Some("hid") => {
+                let [bus, _, _, id] = four_hex(device)?;
+                Some(Self::Hid(u16::try_from(bus).ok()?, id))
+            }
+            // `stmmac-0:01`.
+            Some("mdio_bus") => {
+                let address = device
+                    .split_once(':')
+                    .and_then(|(_, number)| leading_digits(number).parse().ok());
+                Some(Self::Mdio(address.unwrap_or(0)))
+            }
+            // `2:0:1:0`: host, channel, target, unit.
+            Some("scsi") => {
+                let mut parts = device.splitn(4, ':');
+                let host = parts.next()?.parse().ok()?;
+                let channel: u32 = parts.next()?.parse().ok()?;
+                let target: u32 = parts.next()?.parse().ok()?;
+                let address = (channel << 8)
+                    .wrapping_add(target << 4)
+                    .wrapping_add(hex(parts.next()?)?);
+                Some(Self::Scsi(host, address))
+            }
             Some(_) => None,
         }
     }
@@ -98,12 +118,11 @@ impl Bus {
             Self::Isa(_) => "ISA adapter",
             Self::Pci(_) => "PCI adapter",
             Self::I2c(adapter, _) => {
-                let paths: [PathBuf; 3] = [
+                return sysfs::first_text(&[
                     sysfs.path(&format!("class/i2c-adapter/i2c-{adapter}/name")),
                     sysfs.path(&format!("bus/i2c/devices/i2c-{adapter}/name")),
                     sysfs.path(&format!("class/i2c-dev/i2c-{adapter}/name")),
-                ];
-                return paths.iter().find_map(|path| sysfs::text(path));
+                ]);
             }
             Self::Spi(..) => "SPI adapter",
             Self::Virtual => "Virtual device",
@@ -144,31 +163,6 @@ fn platform(device: &str) -> Bus {
         .strip_prefix(['.', ':'])
         .and_then(|number| leading_digits(number).parse().ok());
     Bus::Isa(address.unwrap_or(0))
-}
-
-/// `0003:1E71:2007.0005`: bus type, vendor, product, number.
-fn hid(device: &str) -> Option<Bus> {
-    let [bus, _, _, id] = four_hex(device)?;
-    Some(Bus::Hid(u16::try_from(bus).ok()?, id))
-}
-
-/// `stmmac-0:01`.
-fn mdio(device: &str) -> Bus {
-    let address = device
-        .split_once(':')
-        .and_then(|(_, number)| leading_digits(number).parse().ok());
-    Bus::Mdio(address.unwrap_or(0))
-}
-
-/// `2:0:1:0`: host, channel, target, unit.
-fn scsi(device: &str) -> Option<Bus> {
-    let mut parts = device.splitn(4, ':');
-    let host = parts.next()?.parse().ok()?;
-    let channel: u32 = parts.next()?.parse().ok()?;
-    let target: u32 = parts.next()?.parse().ok()?;
-    let unit = hex(parts.next()?)?;
-    let address = (channel << 8).wrapping_add(target << 4).wrapping_add(unit);
-    Some(Bus::Scsi(host, address))
 }
 
 fn four_hex(device: &str) -> Option<[u32; 4]> {

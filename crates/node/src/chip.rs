@@ -93,8 +93,10 @@ impl FoundFeature {
                 Err(_) => {}
             }
         }
-        let label = self.label.clone();
-        let feature = Feature { label, values };
+        let feature = Feature {
+            label: self.label.clone(),
+            values,
+        };
         feature.input().ok_or(NoValue::Unknown)?;
         Ok(feature)
     }
@@ -146,8 +148,8 @@ impl UniqueNames {
 
     /// The name, or its first free variant.
     pub(crate) fn unique(&mut self, name: &str) -> String {
-        let variants = (2..).map(|n| format!("{name}#{n}"));
-        let mut candidates = std::iter::once(name.to_owned()).chain(variants);
+        let mut candidates =
+            std::iter::once(name.to_owned()).chain((2..).map(|n| format!("{name}#{n}")));
         // There are infinitely many candidates, so one is free.
         candidates
             .find(|c| self.0.insert(c.clone()))

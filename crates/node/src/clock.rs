@@ -10,8 +10,8 @@ pub(crate) fn rfc3339(time: SystemTime) -> String {
     let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
     let (year, month, day) = calendar::date(seconds / SECONDS_PER_DAY);
     let second_of_day = seconds % SECONDS_PER_DAY;
-    let (hour, minute) = (second_of_day / 3600, second_of_day / 60 % 60);
-    let second = second_of_day % 60;
+    let (minute_of_day, second) = (second_of_day / 60, second_of_day % 60);
+    let (hour, minute) = (minute_of_day / 60, minute_of_day % 60);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 

@@ -66,6 +66,8 @@ impl<'a> Confinement<'a> {
     }
 
     fn restrict(&self, rules: &LandlockRules) -> Result<(), HelperError> {
+        // First: without `no_new_privs`, landlock_restrict_self(2) and seccomp(2) need
+        // CAP_SYS_ADMIN.
         self.apply(Layer::Privileges, |layers| layers.forbid_new_privileges())?;
         self.apply(Layer::Landlock, |layers| layers.restrict_access(rules))
     }

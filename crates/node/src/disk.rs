@@ -53,7 +53,16 @@ pub(crate) fn scan(sysfs: &Sysfs, chips: &[FoundChip], budget: &mut Budget) -> V
             break;
         }
         disks.push(FoundDisk {
-            identity: paths.identity(&name),
+            identity: Disk {
+                // The kernel writes a slash in a device's name as '!'.
+                device: format!("/dev/{}", name.replace('!', "/")),
+                serial: paths.serial(),
+                wwn: paths.wwn(),
+                model: sysfs::first_text(&[paths.device.join("model"), paths.device.join("name")])
+                    .unwrap_or_default(),
+                kind: paths.kind(&name).to_owned(),
+                ..Disk::default()
+            },
             chip: paths.chip(sysfs, chips),
             power: paths.power(budget),
         });
@@ -73,36 +82,18 @@ impl DiskPaths {
             return None;
         }
         let block = sysfs.resolve(&sysfs.path(DIRECTORY).join(name))?;
-        let device = sysfs.resolve(&block.join("device"))?;
-        Some(Self { block, device })
-    }
-
-    fn identity(&self, name: &str) -> Disk {
-        Disk {
-            // The kernel writes a slash in a device's name as '!'.
-            device: format!("/dev/{}", name.replace('!', "/")),
-            serial: self.serial(),
-            wwn: self.wwn(),
-            model: self.model(),
-            kind: self.kind(name).to_owned(),
-            ..Disk::default()
-        }
+        Some(Self {
+            device: sysfs.resolve(&block.join("device"))?,
+            block,
+        })
     }
 
     fn serial(&self) -> String {
-        let page = || serial_page(&sysfs::bytes(&self.device.join("vpd_pg80"))?);
-        let paths = [self.device.join("serial"), self.block.join("serial")];
-        let text = paths.iter().find_map(|path| sysfs::text(path));
-        // A USB bridge has its own serial number, in the parent device.
-        let bridge = || sysfs::text(&self.device.parent()?.join("serial"));
-        text.or_else(page).or_else(bridge).unwrap_or_default()
-    }
-
-    fn model(&self) -> String {
-        let paths = [self.device.join("model"), self.device.join("name")];
-        paths
-            .iter()
-            .find_map(|path| sysfs::text(path))
+        sysfs::first_text(&[self.device.join("serial"), self.block.join("serial")])
+            .or_else(|| serial_page(&sysfs::bytes(&self.device.join("vpd_pg80"))?))
+            // A USB bridge has its own serial number, in the parent device. It comes last, because
+            // it is the bridge's and not the disk's.
+            .or_else(|| sysfs::text(&self.device.parent()?.join("serial")))
             .unwrap_or_default()
     }
 
@@ -113,8 +104,11 @@ impl DiskPaths {
             self.device.join("wwid"),
             self.block.join("eui"),
         ];
-        let wwn = paths.iter().find_map(|path| wwn(&sysfs::text(path)?));
-        wwn.unwrap_or_default()
+        // The first that is a world wide name: some disks have another identifier in `wwid`.
+        paths
+            .iter()
+            .find_map(|path| wwn(&sysfs::text(path)?))
+            .unwrap_or_default()
     }
 
     /// The disk's transport, from its name, its vendor and its path.
@@ -143,8 +137,9 @@ impl DiskPaths {
     /// controllers.
     fn chip(&self, sysfs: &Sysfs, chips: &[FoundChip]) -> Option<usize> {
         let belongs_to = |device: &Path| {
-            let same = |chip: &FoundChip| chip.device.as_deref() == Some(device);
-            chips.iter().position(same)
+            chips
+                .iter()
+                .position(|chip| chip.device.as_deref() == Some(device))
         };
         belongs_to(&self.device).or_else(|| {
             sysfs::names(&self.device)
@@ -193,8 +188,8 @@ fn wwn(text: &str) -> Option<String> {
         .strip_prefix("naa.")
         .or_else(|| text.strip_prefix("eui."))
         .map_or_else(|| text.replace(' ', ""), str::to_owned);
-    let valid = digits.len() == 16 && digits.bytes().all(|b| b.is_ascii_hexdigit());
-    valid.then(|| format!("0x{}", digits.to_ascii_lowercase()))
+    (digits.len() == 16 && digits.bytes().all(|b| b.is_ascii_hexdigit()))
+        .then(|| format!("0x{}", digits.to_ascii_lowercase()))
 }
 
 #[cfg(test)]

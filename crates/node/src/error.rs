@@ -84,10 +84,10 @@ impl HelperError {
 }
 
 fn commands() -> String {
-    let commands: Vec<String> = NodeCommand::all()
+    NodeCommand::all()
         .map(|command| format!("\"{command}\""))
-        .collect();
-    commands.join(", ")
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 #[cfg(test)]

@@ -63,8 +63,7 @@ pub(crate) fn scan(sysfs: &Sysfs, names: &mut UniqueNames, budget: &mut Budget) 
         if budget.chips == 0 || budget.features == 0 {
             break;
         }
-        let link = sysfs.path(DIRECTORY).join(entry);
-        if let Some(chip) = chip(sysfs, &link, names, budget) {
+        if let Some(chip) = chip(sysfs, &sysfs.path(DIRECTORY).join(entry), names, budget) {
             chips.push(chip);
             budget.chips -= 1;
         }
@@ -108,8 +107,9 @@ fn features(directory: &Path, budget: &mut Budget) -> Vec<FoundFeature> {
         if !present[0] || !take_one(&mut budget.features) {
             continue;
         }
-        let label = sysfs::text(&directory.join(format!("temp{channel}_label")));
-        let label = label.unwrap_or_else(|| format!("temp{channel}"));
+        // The label of a sensor without one is its own name, as in lm-sensors.
+        let label = sysfs::text(&directory.join(format!("temp{channel}_label")))
+            .unwrap_or_else(|| format!("temp{channel}"));
         features.push(FoundFeature {
             label: labels.unique(&label).into(),
             values: values(directory, channel, &present, budget),
@@ -120,6 +120,7 @@ fn features(directory: &Path, budget: &mut Budget) -> Vec<FoundFeature> {
 
 /// The subfeatures that each channel has, by their index in [`SUBFEATURES`].
 fn channels(directory: &Path) -> BTreeMap<u16, [bool; SUBFEATURES.len()]> {
+    // One listing instead of a lookup of each name that could exist.
     let mut channels = BTreeMap::new();
     for file in sysfs::files(directory) {
         if let Some((channel, subfeature)) = parse(&file) {

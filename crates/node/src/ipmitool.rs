@@ -8,7 +8,7 @@ use crate::error::HelperError;
 use pulse_sensors::command::NodeCommand;
 use std::io::ErrorKind;
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -52,14 +52,18 @@ pub fn start(
     command: NodeCommand,
     limits: Limits,
 ) -> Result<RunningIpmitool, HelperError> {
-    let program = programs.iter().find(|path| Path::new(path).is_file());
-    let program = program.ok_or(HelperError::NoIpmitool)?;
+    let program = programs
+        .iter()
+        .find(|path| Path::new(path).is_file())
+        .ok_or(HelperError::NoIpmitool)?;
+    // From before the start, so that a slow start counts too.
     let until = Instant::now() + limits.time;
     let child = Command::new(program)
         .args(command.words().iter().skip(1))
         // Without an environment, variables of the dynamic loader and of ipmitool have no effect.
         .env_clear()
         .current_dir("/")
+        // stderr is inherited: the daemon shows its beginning if the command fails.
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn();
@@ -76,11 +80,20 @@ impl RunningIpmitool {
     /// # Errors
     /// The program failed, or exceeded a limit.
     pub fn output(mut self) -> Result<Vec<u8>, HelperError> {
-        let output = self.child.stdout.take();
-        let output = output.map_or(Ok(Vec::new()), |output| {
-            collect(output, self.limit, self.until)
-        })?;
-        let status = wait(&mut self.child, self.until)?;
+        let output = match self.child.stdout.take() {
+            Some(output) => collect(output, self.limit, self.until)?,
+            None => Vec::new(),
+        };
+        // Polled, because waitpid(2) has no deadline. The program has closed its output, so it
+        // usually ends at once.
+        let status = loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) => break status,
+                Ok(None) if Instant::now() < self.until => thread::sleep(WAIT_INTERVAL),
+                Ok(None) => return Err(HelperError::IpmitoolSlow),
+                Err(error) => return Err(HelperError::Ipmitool(error)),
+            }
+        };
         if status.success() {
             Ok(output)
         } else {
@@ -111,16 +124,5 @@ fn collect(output: ChildStdout, limit: usize, until: Instant) -> Result<Vec<u8>,
         }
         Ok(Err(error)) => Err(HelperError::Ipmitool(error)),
         Err(_) => Err(HelperError::IpmitoolSlow),
-    }
-}
-
-fn wait(child: &mut Child, until: Instant) -> Result<ExitStatus, HelperError> {
-    loop {
-        match child.try_wait() {
-            Ok(Some(status)) => return Ok(status),
-            Ok(None) if Instant::now() < until => thread::sleep(WAIT_INTERVAL),
-            Ok(None) => return Err(HelperError::IpmitoolSlow),
-            Err(error) => return Err(HelperError::Ipmitool(error)),
-        }
     }
 }

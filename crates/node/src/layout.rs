@@ -44,6 +44,7 @@ impl Layout {
         // Before the scan: a device that appears meanwhile then counts as a change.
         let listings = listings(sysfs);
         let (mut names, mut budget) = (UniqueNames::default(), Budget::FULL);
+        // Chips before zones and disks, which refer to them. One budget for all three.
         let mut chips = hwmon::scan(sysfs, &mut names, &mut budget);
         let zones = thermal::scan(sysfs, &chips, &mut names, &mut budget);
         let disks = disk::scan(sysfs, &chips, &mut budget);
@@ -74,6 +75,6 @@ impl Layout {
 
 /// The current listings.
 pub(crate) fn listings(sysfs: &Sysfs) -> Listings {
-    let directories = [hwmon::DIRECTORY, thermal::DIRECTORY, disk::DIRECTORY];
-    directories.map(|directory| sysfs::names(&sysfs.path(directory)))
+    [hwmon::DIRECTORY, thermal::DIRECTORY, disk::DIRECTORY]
+        .map(|directory| sysfs::names(&sysfs.path(directory)))
 }

@@ -67,14 +67,15 @@ pub fn run() -> u8 {
 pub fn run_under(layers: &dyn Layers) -> u8 {
     // sshd sets this variable to the client's command when it runs a forced command (sshd(8)).
     let original = std::env::var_os("SSH_ORIGINAL_COMMAND");
-    let arguments = std::env::args_os().skip(1);
-    let invocation = Invocation::parse(arguments, original.as_deref());
+    let invocation = Invocation::parse(std::env::args_os().skip(1), original.as_deref());
     match invocation.and_then(|invocation| perform(&invocation, layers)) {
         Ok(()) => 0,
+        // The daemon closes the channel when it needs no more readings.
         Err(error) if error.is_broken_pipe() => 0,
         Err(error) => {
-            let cause = error.source().map(|cause| format!(": {cause}"));
-            let cause = cause.unwrap_or_default();
+            let cause = error
+                .source()
+                .map_or_else(String::new, |cause| format!(": {cause}"));
             // If stderr is closed, the exit code still tells the error.
             let _ = writeln!(io::stderr(), "pulse-sensor-node: {error}{cause}");
             error.exit_code()
@@ -100,6 +101,8 @@ fn perform(invocation: &Invocation, layers: &dyn Layers) -> Result<(), HelperErr
         NodeCommand::Version => print(VERSION_LINE.as_bytes()),
         NodeCommand::SensorsJson => print(sensors_json::to_sensors_json(&read(open()?)).as_bytes()),
         NodeCommand::IpmitoolSdr(_) | NodeCommand::IpmitoolSensor => {
+            // Landlock before the start, because ipmitool inherits it. The filter of system calls
+            // after it, because it forbids execve(2).
             confinement.before_ipmitool()?;
             let running = ipmitool::start(&ipmitool::PROGRAMS, command, ipmitool::Limits::DEFAULT)?;
             confinement.after_starting_ipmitool()?;

@@ -97,7 +97,13 @@ impl<K: PartialEq + Clone, T: Send + 'static> ReadQueue<K, T> {
     ) -> Vec<Option<T>> {
         let until = Instant::now() + self.timeouts.all;
         let mut results: Vec<Option<T>> = keys.iter().map(|_| None).collect();
-        let mut waiting = self.indices_not_blocked(keys);
+        // A thread whose read has returned drops its reference to the progress, so the key is
+        // read again.
+        self.blocked
+            .retain(|(_, progress)| Arc::strong_count(progress) > 1);
+        let mut waiting: VecDeque<usize> = (0..keys.len())
+            .filter(|index| !self.blocked.iter().any(|(key, _)| *key == keys[*index]))
+            .collect();
         let mut batch = self.start(&waiting, &make);
         meanwhile();
         while let Some(pending) = batch {
@@ -111,20 +117,14 @@ impl<K: PartialEq + Clone, T: Send + 'static> ReadQueue<K, T> {
             // Without its sender the thread ends as soon as its read returns.
             self.worker = None;
             self.blocked.push((keys[blocked].clone(), pending.progress));
-            let in_time = Instant::now() < until;
-            batch = in_time.then(|| self.start(&waiting, &make)).flatten();
+            // The rest continues in a new thread, as far as there is time.
+            batch = if Instant::now() < until {
+                self.start(&waiting, &make)
+            } else {
+                None
+            };
         }
         results
-    }
-
-    /// The indices of keys whose reads are not blocked, or not any more: a thread whose read has
-    /// returned drops its reference to the progress.
-    fn indices_not_blocked(&mut self, keys: &[K]) -> VecDeque<usize> {
-        self.blocked
-            .retain(|(_, progress)| Arc::strong_count(progress) > 1);
-        let is_blocked = |key: &K| self.blocked.iter().any(|(blocked, _)| blocked == key);
-        let indices = 0..keys.len();
-        indices.filter(|index| !is_blocked(&keys[*index])).collect()
     }
 
     /// Sends jobs to the thread, which is started if there is none; `None` if there are no jobs or
@@ -139,7 +139,13 @@ impl<K: PartialEq + Clone, T: Send + 'static> ReadQueue<K, T> {
             return None;
         }
         if self.worker.is_none() {
-            self.worker = start_worker();
+            let (sender, batches) = mpsc::channel::<Batch<T>>();
+            // The thread ends with its sender, or after an abandoned batch.
+            self.worker = thread::Builder::new()
+                .name("disks".to_owned())
+                .spawn(move || batches.into_iter().all(Batch::work))
+                .ok()
+                .map(|_| sender);
         }
         let progress = Arc::new(Mutex::new(Progress {
             results: Vec::new(),
@@ -162,6 +168,7 @@ impl<K: PartialEq + Clone, T: Send + 'static> ReadQueue<K, T> {
             let left = until.saturating_duration_since(Instant::now());
             let ended = (self.wait)(&pending.end, self.timeouts.each.min(left));
             let mut progress = lock(&pending.progress);
+            // No result since the last wait: the read under way is blocked.
             if ended || left.is_zero() || progress.results.len() == seen {
                 progress.is_abandoned = true;
                 return mem::take(&mut progress.results);
@@ -175,20 +182,11 @@ fn has_ended(end: &Receiver<End>, time: Duration) -> bool {
     !matches!(end.recv_timeout(time), Err(RecvTimeoutError::Timeout))
 }
 
-fn start_worker<T: Send + 'static>() -> Option<Sender<Batch<T>>> {
-    let (sender, batches) = mpsc::channel();
-    let work = move || batches.into_iter().all(Batch::work);
-    thread::Builder::new()
-        .name("disks".to_owned())
-        .spawn(work)
-        .ok()
-        .map(|_| sender)
-}
-
 impl<T> Batch<T> {
     /// Runs the jobs; false if the batch was abandoned meanwhile.
     fn work(self) -> bool {
         self.jobs.into_iter().all(|job| {
+            // Not under the lock: the job can block for long.
             let result = job();
             let mut progress = lock(&self.progress);
             progress.results.push(result);

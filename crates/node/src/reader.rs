@@ -8,7 +8,7 @@
     reason = "the indices are of a list that this module builds and never shrinks"
 )]
 
-use crate::chip::{ChipReading, FoundChip};
+use crate::chip::ChipReading;
 use crate::clock;
 use crate::disk::FoundDisk;
 use crate::error::HelperError;
@@ -70,9 +70,26 @@ impl SensorReader {
             .flatten()
             .any(|reading| reading.is_device_gone);
         let at = clock::rfc3339(wall);
+        let disk = |(found, suspended): (&FoundDisk, &bool)| {
+            let reading = found.chip.and_then(|index| readings[index].as_ref());
+            let temperature = reading.and_then(|reading| temperature(&reading.chip));
+            Disk {
+                temperature,
+                // Only with a temperature: it is the time of that reading.
+                last_updated: temperature.map(|_| at.clone()),
+                standby_skipped: *suspended,
+                ..found.identity.clone()
+            }
+        };
         Document {
-            disks: disks(&layout, &suspended, &readings, &at),
-            chips: chips(readings),
+            disks: layout.disks.iter().zip(&suspended).map(disk).collect(),
+            // Chips without a value are left out.
+            chips: readings
+                .into_iter()
+                .flatten()
+                .map(|reading| reading.chip)
+                .filter(|chip| !chip.features.is_empty())
+                .collect(),
             collected_at: Some(at),
             helper: Some(HelperInfo {
                 version: crate::VERSION.to_owned(),
@@ -81,48 +98,49 @@ impl SensorReader {
     }
 
     fn layout(&mut self, now: Instant) -> Arc<Layout> {
-        let layout = self
-            .layout
-            .take()
-            .filter(|layout| self.is_current(layout, now));
-        let layout = layout.unwrap_or_else(|| {
-            self.listed = Some(now);
-            Arc::new(Layout::scan(&self.sysfs, now))
-        });
-        Arc::clone(self.layout.insert(layout))
-    }
-
-    fn is_current(&mut self, layout: &Layout, now: Instant) -> bool {
         let age = |then: Instant| now.saturating_duration_since(then);
-        if age(layout.scanned) >= LAYOUT_AGE {
-            return false;
+        if let Some(layout) = &self.layout
+            && age(layout.scanned) < LAYOUT_AGE
+        {
+            // The listings are read once a second, so that frequent readings cost no more system
+            // calls.
+            if self.listed.is_some_and(|then| age(then) < LISTING_AGE) {
+                return Arc::clone(layout);
+            }
+            self.listed = Some(now);
+            if !self.is_device_gone && layout.listings == listings(&self.sysfs) {
+                return Arc::clone(layout);
+            }
         }
-        // The listings are read once a second, so that frequent readings cost no more system calls.
-        if self.listed.is_some_and(|then| age(then) < LISTING_AGE) {
-            return true;
-        }
+        // The old layout goes first: its open files count against the limit of the process.
+        self.layout = None;
         self.listed = Some(now);
-        !self.is_device_gone && layout.listings == listings(&self.sysfs)
+        Arc::clone(self.layout.insert(Arc::new(Layout::scan(&self.sysfs, now))))
     }
 
     /// The reading of each chip; `None` for a disk that is suspended or does not respond.
     fn read_chips(&mut self, layout: &Arc<Layout>, suspended: &[bool]) -> Vec<Option<ChipReading>> {
         let readers = layout.readers(suspended);
-        let is_queued = |index: &usize| readers[*index] == ReadBy::Queue;
-        let queued: Vec<usize> = (0..readers.len()).filter(is_queued).collect();
-        let name = |index: &usize| layout.chips[*index].name.clone();
-        let names: Vec<String> = queued.iter().map(name).collect();
-
+        let queued: Vec<usize> = (0..readers.len())
+            .filter(|index| readers[*index] == ReadBy::Queue)
+            .collect();
+        // Names instead of indices identify a blocked read: it can outlast the layout.
+        let names: Vec<String> = queued
+            .iter()
+            .map(|index| layout.chips[*index].name.clone())
+            .collect();
         let job = |number: usize| -> Job<ChipReading> {
             let (layout, index) = (Arc::clone(layout), queued[number]);
             Box::new(move || layout.chips[index].read())
         };
         let mut readings = Vec::new();
         let of_disks = self.queue.run(&names, job, || {
-            let read = |(chip, by): (&FoundChip, &ReadBy)| {
-                (*by == ReadBy::MainThread).then(|| chip.read())
-            };
-            readings = layout.chips.iter().zip(&readers).map(read).collect();
+            readings = layout
+                .chips
+                .iter()
+                .zip(&readers)
+                .map(|(chip, by)| (*by == ReadBy::MainThread).then(|| chip.read()))
+                .collect();
         });
         for (index, reading) in queued.iter().zip(of_disks) {
             readings[*index] = reading;
@@ -135,6 +153,7 @@ impl SensorReader {
 /// comes near the limit; for one that exceeds it, the last disks and chips are left out.
 #[must_use]
 pub fn to_line(mut document: Document) -> String {
+    // A quarter of each at a time: one by one, hundreds of documents would be serialised.
     let fewer = |count: usize| count - count.div_ceil(4);
     loop {
         let mut line = document.to_json();
@@ -145,35 +164,6 @@ pub fn to_line(mut document: Document) -> String {
         document.disks.truncate(fewer(document.disks.len()));
         document.chips.truncate(fewer(document.chips.len()));
     }
-}
-
-/// The chips with at least one value.
-fn chips(readings: Vec<Option<ChipReading>>) -> Vec<Chip> {
-    readings
-        .into_iter()
-        .flatten()
-        .map(|reading| reading.chip)
-        .filter(|chip| !chip.features.is_empty())
-        .collect()
-}
-
-fn disks(
-    layout: &Layout,
-    suspended: &[bool],
-    readings: &[Option<ChipReading>],
-    at: &str,
-) -> Vec<Disk> {
-    let disk = |(found, suspended): (&FoundDisk, &bool)| {
-        let reading = found.chip.and_then(|index| readings[index].as_ref());
-        let temperature = reading.and_then(|reading| temperature(&reading.chip));
-        Disk {
-            temperature,
-            last_updated: temperature.map(|_| at.to_owned()),
-            standby_skipped: *suspended,
-            ..found.identity.clone()
-        }
-    };
-    layout.disks.iter().zip(suspended).map(disk).collect()
 }
 
 /// The temperature of a disk, in whole degrees.

@@ -3,38 +3,39 @@
 //! Unlike the output of lm-sensors, it is always valid JSON: labels are escaped, and there is no
 //! comma after the last member.
 
-use pulse_sensors::document::{Chip, Document, Feature, SmolStr};
+use pulse_sensors::document::{Chip, Document, Feature};
 use std::fmt::Write;
 
 /// The chips of a document as `sensors -j` prints them.
 #[must_use]
 pub fn to_sensors_json(document: &Document) -> String {
-    let chips: Vec<String> = document.chips.iter().map(chip).collect();
-    format!("{{\n{}\n}}\n", chips.join(",\n"))
+    format!("{{\n{}\n}}\n", joined(document.chips.iter().map(chip)))
+}
+
+fn joined(members: impl Iterator<Item = String>) -> String {
+    members.collect::<Vec<_>>().join(",\n")
 }
 
 fn chip(chip: &Chip) -> String {
-    let members: Vec<String> = chip
+    let members = chip
         .adapter
         .iter()
         .map(|name| format!("      \"Adapter\": {}", quoted(name)))
-        .chain(chip.features.iter().map(feature))
-        .collect();
-    format!(
-        "   {}:{{\n{}\n   }}",
-        quoted(&chip.name),
-        members.join(",\n")
-    )
+        .chain(chip.features.iter().map(feature));
+    format!("   {}:{{\n{}\n   }}", quoted(&chip.name), joined(members))
 }
 
 fn feature(feature: &Feature) -> String {
-    let finite = feature.values.iter().filter(|(_, value)| value.is_finite());
-    let value = |(name, value): &(SmolStr, f64)| format!("         {}: {value:.3}", quoted(name));
-    let values: Vec<String> = finite.map(value).collect();
+    // JSON has no notation for `nan` and `inf` (RFC 8259, section 6).
+    let values = feature
+        .values
+        .iter()
+        .filter(|(_, value)| value.is_finite())
+        .map(|(name, value)| format!("         {}: {value:.3}", quoted(name)));
     format!(
         "      {}:{{\n{}\n      }}",
         quoted(&feature.label),
-        values.join(",\n")
+        joined(values)
     )
 }
 

@@ -27,6 +27,7 @@ pub(crate) struct Sysfs {
 impl Sysfs {
     /// Opens the tree at `root`, which must be a directory.
     pub(crate) fn open(root: &Path) -> io::Result<Self> {
+        // Without links, so that the prefix of a resolved path can be compared with it.
         let root = root.canonicalize()?;
         if !root.is_dir() {
             return Err(io::ErrorKind::NotADirectory.into());
@@ -66,6 +67,7 @@ fn listing(directory: &Path, wanted: impl Fn(&fs::DirEntry) -> bool) -> Vec<Stri
         return Vec::new();
     };
     entries
+        // Before the filters, so that the limit bounds the system calls.
         .take(MAX_ENTRIES)
         .filter_map(Result::ok)
         .filter(wanted)
@@ -78,6 +80,7 @@ fn listing(directory: &Path, wanted: impl Fn(&fs::DirEntry) -> bool) -> Vec<Stri
 fn natural_key(name: &str) -> (String, u64) {
     let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
     let number = name.strip_prefix(stem).unwrap_or_default();
+    // A name without a number sorts first.
     (stem.to_owned(), number.parse().unwrap_or(0))
 }
 
@@ -89,6 +92,11 @@ pub(crate) fn bytes(path: &Path) -> Option<Vec<u8>> {
 /// The cleaned text of an attribute; `None` if it is empty.
 pub(crate) fn text(path: &Path) -> Option<String> {
     Some(clean(&bytes(path)?)).filter(|text| !text.is_empty())
+}
+
+/// The text of the first of these attributes that has any.
+pub(crate) fn first_text(paths: &[PathBuf]) -> Option<String> {
+    paths.iter().find_map(|path| text(path))
 }
 
 /// The number of an attribute.
@@ -114,6 +122,7 @@ pub(crate) fn clean(bytes: &[u8]) -> String {
         .filter(|c| !is_active(*c))
         .collect();
     let cut: String = printable.trim().chars().take(MAX_TEXT_CHARS).collect();
+    // Again: the cut can leave a blank at the end.
     cut.trim_end().to_owned()
 }
 

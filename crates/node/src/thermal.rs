@@ -43,8 +43,8 @@ pub(crate) fn scan(
         if let Some(chip) = found.iter_mut().find(|chip| chip.driver == driver)
             && take_one(&mut budget.features)
         {
-            let channel = chip.features.len() + 1;
-            chip.features.push(feature(&zone, channel, budget));
+            chip.features
+                .push(feature(&zone, chip.features.len() + 1, budget));
         }
     }
     found
@@ -52,14 +52,24 @@ pub(crate) fn scan(
 
 /// The directories of zones that need a chip, with the names of their drivers.
 fn zones(sysfs: &Sysfs, chips: &[FoundChip]) -> Vec<(PathBuf, String)> {
-    let entries = sysfs::names(&sysfs.path(DIRECTORY));
-    let zones = entries
+    let has_chip = |driver: &str, zone: &Path| {
+        chips.iter().any(|chip| {
+            chip.driver == driver
+                || chip.device.as_deref() == Some(zone)
+                || REPEATED.contains(&(driver, &chip.driver))
+        })
+    };
+    sysfs::names(&sysfs.path(DIRECTORY))
         .iter()
-        .filter(|name| name.starts_with("thermal_zone"));
-    zones
+        // The directory lists cooling devices too.
+        .filter(|name| name.starts_with("thermal_zone"))
         .filter_map(|name| sysfs.resolve(&sysfs.path(DIRECTORY).join(name)))
         .filter_map(|zone| Some((driver_name(&sysfs::text(&zone.join("type"))?), zone)))
-        .filter(|(driver, zone)| needs_chip(driver, zone, chips))
+        .filter(|(driver, zone)| {
+            !NOT_SENSORS.contains(&driver.as_str())
+                && zone.join("temp").is_file()
+                && !has_chip(driver, zone)
+        })
         .map(|(driver, zone)| (zone, driver))
         .collect()
 }
@@ -67,17 +77,9 @@ fn zones(sysfs: &Sysfs, chips: &[FoundChip]) -> Vec<(PathBuf, String)> {
 /// The name of the chip that the kernel registers for a zone: the zone's type, without dashes and
 /// blanks, which hwmon does not permit.
 fn driver_name(kind: &str) -> String {
-    let valid = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
-    kind.chars().map(valid).collect()
-}
-
-fn needs_chip(driver: &str, zone: &Path, chips: &[FoundChip]) -> bool {
-    let has_chip = |chip: &FoundChip| {
-        chip.driver == driver
-            || chip.device.as_deref() == Some(zone)
-            || REPEATED.contains(&(driver, &chip.driver))
-    };
-    !NOT_SENSORS.contains(&driver) && zone.join("temp").is_file() && !chips.iter().any(has_chip)
+    kind.chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
+        .collect()
 }
 
 fn chip(sysfs: &Sysfs, driver: String, names: &mut UniqueNames) -> FoundChip {
@@ -94,26 +96,27 @@ fn feature(zone: &Path, channel: usize, budget: &mut Budget) -> FoundFeature {
     let name = |suffix: &str| format!("temp{channel}_{suffix}");
     let mut values = Vec::new();
     if take_one(&mut budget.values) {
-        let path = zone.join("temp");
-        values.push(FoundValue::live(name("input"), path, MILLI, budget));
+        values.push(FoundValue::live(
+            name("input"),
+            zone.join("temp"),
+            MILLI,
+            budget,
+        ));
     }
     if take_one(&mut budget.values) {
-        values.extend(
-            critical_point(zone).and_then(|path| FoundValue::fixed(name("crit"), &path, MILLI)),
-        );
+        // The type of a trip point decides; their order is the driver's.
+        let critical = (0..MAX_TRIP_POINTS).find(|n| {
+            sysfs::text(&zone.join(format!("trip_point_{n}_type"))).as_deref() == Some("critical")
+        });
+        values.extend(critical.and_then(|n| {
+            let path = zone.join(format!("trip_point_{n}_temp"));
+            FoundValue::fixed(name("crit"), &path, MILLI)
+        }));
     }
     FoundFeature {
         label: format!("temp{channel}").into(),
         values,
     }
-}
-
-fn critical_point(zone: &Path) -> Option<PathBuf> {
-    let is_critical = |n: &usize| {
-        sysfs::text(&zone.join(format!("trip_point_{n}_type"))).as_deref() == Some("critical")
-    };
-    let point = (0..MAX_TRIP_POINTS).find(is_critical)?;
-    Some(zone.join(format!("trip_point_{point}_temp")))
 }
 
 #[cfg(test)]

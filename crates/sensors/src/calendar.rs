@@ -26,8 +26,12 @@ pub fn date(day: u64) -> (u64, u64, u64) {
     } else {
         month_from_march - 9
     };
-    let year = days / DAYS_PER_ERA * 400 + year_of_era + u64::from(month <= 2);
-    (year, month, day_of_month)
+    (
+        // January and February belong to the year that started in March before.
+        days / DAYS_PER_ERA * 400 + year_of_era + u64::from(month <= 2),
+        month,
+        day_of_month,
+    )
 }
 
 /// The day since 1970-01-01 of a date; `None` if the date does not exist or is earlier.
@@ -39,6 +43,7 @@ pub fn day(year: u64, month: u64, day_of_month: u64) -> Option<u64> {
     let year = if month <= 2 { year - 1 } else { year };
     let year_of_era = year % 400;
     let month_from_march = (month + 9) % 12;
+    // The inverse of the formula in `date`.
     let day_of_year = (153 * month_from_march + 2) / 5 + day_of_month - 1;
     let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
     (year / 400 * DAYS_PER_ERA + day_of_era).checked_sub(DAYS_BEFORE_1970)

@@ -152,14 +152,14 @@ impl NodeCommand {
     /// # Errors
     /// As [`NodeCommand::parse`].
     pub fn from_words(words: &[&str]) -> Result<Self, CommandError> {
+        // An argument vector has not passed `parse`, so each word is checked here.
         for word in words {
             check_text(word.as_bytes())?;
         }
         COMMANDS
             .iter()
             .find(|(_, exact)| {
-                let without_program = matches!(exact, [HELPER, rest @ ..] if rest == words);
-                *exact == words || without_program
+                *exact == words || matches!(exact, [HELPER, rest @ ..] if rest == words)
             })
             .map(|(command, _)| *command)
             .ok_or_else(|| attack_kind(words))
@@ -172,6 +172,7 @@ fn check_text(bytes: &[u8]) -> Result<&str, CommandError> {
         return Err(CommandError::TooLong);
     }
     let text = std::str::from_utf8(bytes).map_err(|_| CommandError::InvalidUtf8)?;
+    // The first such character decides; the error names one kind of attack.
     for c in text.chars() {
         return Err(match c {
             c if c.is_ascii_control() => CommandError::ControlByte,
@@ -200,6 +201,7 @@ fn attack_kind(words: &[&str]) -> CommandError {
     {
         return CommandError::Traversal;
     }
+    // Before the assignment: `--option=value` has an equals sign too.
     if program.starts_with('-') {
         return CommandError::Option;
     }

@@ -77,8 +77,8 @@ impl OutputBuffer {
         let line = self.stdout.line();
         // An incomplete line counts too: otherwise a node that never sends a newline would fill
         // memory.
-        let length = line.as_ref().map_or(self.stdout.len(), Vec::len);
-        self.check_length(length).map(|()| line)
+        self.check_length(line.as_ref().map_or(self.stdout.len(), Vec::len))
+            .map(|()| line)
     }
 
     /// Returns a line to the front of stdout, for a caller that takes the output as a whole
@@ -137,8 +137,8 @@ impl OutputBuffer {
 /// True if a line is the helper's greeting: a JSON object with a member that no document has.
 #[must_use]
 pub fn is_greeting(line: &[u8]) -> bool {
-    let value: Option<serde_json::Value> = serde_json::from_slice(line).ok();
-    value.is_some_and(|value| value.get(GREETING).is_some())
+    serde_json::from_slice::<serde_json::Value>(line)
+        .is_ok_and(|value| value.get(GREETING).is_some())
 }
 
 #[cfg(test)]

@@ -16,11 +16,12 @@ use russh::keys::ssh_key::EcdsaCurve;
 use russh::keys::{Algorithm, PrivateKey, PrivateKeyWithHashAlg};
 use russh::{Preferred, SshId, cipher, kex, mac};
 use std::borrow::Cow;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpStream;
 
-/// What all connections share.
+/// The parts that all connections share.
 pub(crate) struct NodeContext {
     /// The daemon's key.
     pub key: Arc<PrivateKey>,
@@ -48,8 +49,10 @@ impl Connector for SshConnector {
             timeouts,
             max_output_bytes,
         } = &self.settings;
-        let connection = Connection::open(&self.context, &self.name, node, timeouts).await?;
-        Ok(Session::new(connection, *max_output_bytes))
+        Ok(Session::new(
+            Connection::open(&self.context, &self.name, node, timeouts).await?,
+            *max_output_bytes,
+        ))
     }
 }
 
@@ -88,13 +91,23 @@ impl Connection {
         timeouts: &Timeouts,
     ) -> Result<Self, NotOpened> {
         let address = context.resolver.resolve(node, settings)?;
-        let known_hosts = context.known_hosts.current();
-        let known_hosts = known_hosts.map_err(NodeFailure::KnownHosts)?;
-        let unreachable = |e: std::io::Error| NodeFailure::Unreachable {
-            address,
-            reason: with_remedy(&e),
-        };
-        let tcp = stream::connect(address).await.map_err(unreachable)?;
+        // Before connecting: without usable pins no node could prove who it is.
+        let known_hosts = context
+            .known_hosts
+            .current()
+            .map_err(NodeFailure::KnownHosts)?;
+        let tcp = stream::connect(address)
+            .await
+            .map_err(|error| NodeFailure::Unreachable {
+                address,
+                // Landlock permits connections to the SSH ports that were configured at the start.
+                reason: match error.kind() {
+                    ErrorKind::PermissionDenied => format!(
+                        "{error}: if this SSH port was configured after the start, restart the daemon; else a firewall refuses"
+                    ),
+                    _ => error.to_string(),
+                },
+            })?;
         Self::over(
             tcp,
             address,
@@ -128,8 +141,16 @@ impl Connection {
         };
         let handle = match client::connect_stream(config, stream, client).await {
             Ok(handle) => handle,
-            Err(error) => return Err(refusal(&check).unwrap_or_else(|| error.into())),
+            // The failure of the host key check says more than the library's error.
+            Err(error) => {
+                return Err(match check.take() {
+                    Some(shown) if shown.verdict.is_err() => refused(shown),
+                    _ => error.into(),
+                });
+            }
         };
+        // The library calls the check during the key exchange. The verdict is taken from there
+        // all the same, so that a connection without an accepted key does not log in.
         let identity = match check.take() {
             Some(Shown {
                 identity: Some(identity),
@@ -144,28 +165,16 @@ impl Connection {
             identity,
             guard,
         };
-        connection.log_in(key, user).await?;
+        // `None`: only signatures with RSA have a choice of the hash algorithm.
+        let key = PrivateKeyWithHashAlg::new(Arc::clone(key), None);
+        let login = connection.handle.authenticate_publickey(user, key).await?;
+        if !login.success() {
+            let user = user.to_owned();
+            return Err(NodeFailure::KeyRefused { user }.into());
+        }
         connection.guard.established();
         Ok(connection)
     }
-
-    async fn log_in(&mut self, key: &Arc<PrivateKey>, user: &str) -> Result<(), NodeFailure> {
-        let key = PrivateKeyWithHashAlg::new(Arc::clone(key), None);
-        let outcome = self.handle.authenticate_publickey(user, key).await?;
-        if outcome.success() {
-            Ok(())
-        } else {
-            Err(NodeFailure::KeyRefused {
-                user: user.to_owned(),
-            })
-        }
-    }
-}
-
-/// The failure of the host key check, which says more than the library's error.
-fn refusal(check: &KeyCheck) -> Option<NotOpened> {
-    let shown = check.take()?;
-    shown.verdict.is_err().then(|| refused(shown))
 }
 
 fn refused(shown: Shown) -> NotOpened {
@@ -222,6 +231,8 @@ fn client_config(known: &KnownHosts, host: &HostQuery, timeouts: &Timeouts) -> c
     let mut host_keys: Vec<Algorithm> = HOST_KEYS.to_vec();
     // So that a node with several keys shows one that is pinned.
     host_keys.sort_by_key(|algorithm| !is_pinned(algorithm));
+    // A node that is asked for a certificate shows no plain key. So one is asked for only
+    // where an authority is pinned that can vouch for it.
     let certificates = if pinned.authority {
         host_keys.clone()
     } else {
@@ -243,18 +254,9 @@ fn client_config(known: &KnownHosts, host: &HostQuery, timeouts: &Timeouts) -> c
             mac: Cow::Borrowed(MACS),
             ..Preferred::default()
         },
+        // Without keepalives, a node that has vanished would be noticed by the next reading only.
         keepalive_interval: Some(timeouts.keepalive),
         keepalive_max: 3,
         ..client::Config::default()
-    }
-}
-
-/// Landlock permits connections to the SSH ports that were configured at the start.
-fn with_remedy(error: &std::io::Error) -> String {
-    match error.kind() {
-        std::io::ErrorKind::PermissionDenied => format!(
-            "{error}: if this SSH port was configured after the start, restart the daemon; else a firewall refuses"
-        ),
-        _ => error.to_string(),
     }
 }

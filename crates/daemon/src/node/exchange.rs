@@ -68,8 +68,10 @@ impl NodeSession for Session {
     }
 
     async fn read(&mut self) -> Result<Sample, NodeFailure> {
+        // Twice, because the first reading can run two commands, each with its own output.
         self.connection.guard.allow(2 * self.limit + PROTOCOL_BYTES);
         let outcome = self.exchange().await;
+        // The library reports a connection that the guard has ended as a broken one.
         if outcome.is_err() && self.connection.guard.exceeded() {
             return Err(NodeFailure::Oversized { limit: self.limit });
         }
@@ -95,8 +97,7 @@ impl Session {
             }
             Transport::Command(command) => {
                 let command = *command;
-                let output = self.run(command).await?;
-                self.sample_of(command, &output)
+                self.sample_of(command, &self.run(command).await?)
             }
             Transport::Unknown => self.first_reading().await,
         }
@@ -112,30 +113,36 @@ impl Session {
                 return self.sample(NodeCommand::Serve, &line, None);
             }
             Ok(line) => line,
+            // The command has ended without a whole line, or the node refuses to run it.
             Err(NodeFailure::Ssh(_)) => Vec::new(),
             Err(failure) => return Err(failure),
         };
+        // Not the helper, so the command prints its output and ends.
         let output = lines.rest(first).await?;
         if let Ok(sample) = self.sample_of(NodeCommand::Serve, &output) {
             // A forced command, which prints its document whatever is asked.
             self.transport = Transport::Command(NodeCommand::SensorsJson);
             return Ok(sample);
         }
+        // A shell, which does not know the helper.
         let output = self.run(NodeCommand::SensorsJson).await?;
         let sample = self.sample_of(NodeCommand::SensorsJson, &output)?;
+        // Only now: after a failure the next session tries the helper again.
         self.transport = Transport::Command(NodeCommand::SensorsJson);
         Ok(sample)
     }
 
     async fn exec(&self, command: NodeCommand) -> Result<Channel<Msg>, NodeFailure> {
         let channel = self.connection.handle.channel_open_session().await?;
+        // Without a reply: the output shows that the command runs.
         channel.exec(false, command.to_string()).await?;
         Ok(channel)
     }
 
     async fn run(&self, command: NodeCommand) -> Result<CommandOutput, NodeFailure> {
-        let channel = self.exec(command).await?;
-        Lines::new(channel, self.limit).rest(Vec::new()).await
+        Lines::new(self.exec(command).await?, self.limit)
+            .rest(Vec::new())
+            .await
     }
 
     fn sample_of(
@@ -144,6 +151,7 @@ impl Session {
         output: &CommandOutput,
     ) -> Result<Sample, NodeFailure> {
         let sample = self.sample(command, &output.stdout, output.exit_code);
+        // The output decides: a document that can be read counts, whatever the exit code is.
         match (sample, output.exit_code) {
             (Err(_), Some(code)) if code != 0 => Err(NodeFailure::Command {
                 code,
@@ -204,7 +212,13 @@ impl Lines {
                 return Ok(line);
             }
             if !self.receive().await? {
-                return Err(NodeFailure::Ssh(self.ending()));
+                let stderr = shown_text(self.printing.stderr());
+                return Err(NodeFailure::Ssh(match self.printing.exit_code() {
+                    Some(code) => {
+                        format!("the helper ended with exit code {code}{}", said(&stderr))
+                    }
+                    None => "the channel was closed".to_owned(),
+                }));
             }
         }
     }
@@ -228,17 +242,10 @@ impl Lines {
             Some(ChannelMsg::Failure) => {
                 return Err(NodeFailure::Ssh("it refuses to run the command".into()));
             }
+            // `Eof` is not the end: the exit status can come after it.
             Some(ChannelMsg::Close) | None => return Ok(false),
             Some(_) => {}
         }
         Ok(true)
-    }
-
-    fn ending(&self) -> String {
-        let stderr = shown_text(self.printing.stderr());
-        match self.printing.exit_code() {
-            Some(code) => format!("the helper ended with exit code {code}{}", said(&stderr)),
-            None => "the channel was closed".to_owned(),
-        }
     }
 }

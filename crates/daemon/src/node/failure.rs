@@ -160,6 +160,7 @@ impl NodeFailure {
     #[must_use]
     pub(crate) fn kind(&self) -> FailureKind {
         match self.reason() {
+            // Neither goes away by itself: somebody has to act first.
             FailureReason::HostKey(_) | FailureReason::KeyRefused => FailureKind::Refused,
             _ => FailureKind::Transient,
         }
@@ -184,18 +185,20 @@ impl From<NoAddress> for NodeFailure {
 
 impl From<russh::Error> for NodeFailure {
     fn from(error: russh::Error) -> Self {
-        Self::Ssh(bounded(&error.to_string()))
+        let harmless = |c: char| c == ' ' || c.is_ascii_graphic();
+        Self::Ssh(
+            error
+                .to_string()
+                .chars()
+                .take(MAX_CHARS)
+                .map(|c| if harmless(c) { c } else { '?' })
+                .collect(),
+        )
     }
 }
 
 /// Characters that are kept of the library's error: some quote the node.
 const MAX_CHARS: usize = 200;
-
-fn bounded(text: &str) -> String {
-    let harmless = |c: char| c == ' ' || c.is_ascii_graphic();
-    let kept = text.chars().take(MAX_CHARS);
-    kept.map(|c| if harmless(c) { c } else { '?' }).collect()
-}
 
 /// A command's stderr as the end of a sentence.
 pub(super) fn said(stderr: &str) -> String {
@@ -207,11 +210,11 @@ pub(super) fn said(stderr: &str) -> String {
 }
 
 fn pinned(expected: &[PinnedKey]) -> String {
-    let fingerprints: Vec<&str> = expected
+    expected
         .iter()
         .map(|key| key.fingerprint.as_str())
-        .collect();
-    fingerprints.join(", ")
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// Whole seconds, rounded up, since "next attempt in 0 s" is never true.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// What is known of a node.
+/// A node and the keys of its connections.
 #[derive(Clone)]
 pub struct Node {
     /// Its name, under which its keys are pinned.
@@ -49,8 +49,10 @@ impl Node {
         };
         let mut documents = Vec::new();
         for _ in 0..readings {
-            let read = timeout(timeouts.request, session.read()).await;
-            match read.unwrap_or(Err(NodeFailure::TimedOut)) {
+            match timeout(timeouts.request, session.read())
+                .await
+                .unwrap_or(Err(NodeFailure::TimedOut))
+            {
                 Ok(sample) => documents.push(sample.json.get().to_owned()),
                 Err(failure) => return (documents, Some(failure.to_string())),
             }
@@ -68,7 +70,9 @@ impl Node {
             host: HostQuery::new(&self.name, None, 22),
             check: KeyCheck::default(),
         };
-        let shown = client.judge(&PublicKeyOrCertificate::Certificate(certificate));
-        shown.verdict.map_err(|failure| failure.to_string())
+        client
+            .judge(&PublicKeyOrCertificate::Certificate(certificate))
+            .verdict
+            .map_err(|failure| failure.to_string())
     }
 }

@@ -57,20 +57,21 @@ impl NodeHandle {
 
     /// The last sample, if it is younger than `ttl`.
     pub(crate) fn fresh_sample(&self, ttl: Duration) -> Option<Arc<Sample>> {
-        let status = self.status.borrow();
-        let sample = status.sample.as_ref();
-        sample
+        self.status
+            .borrow()
+            .sample
+            .as_ref()
             .filter(|sample| sample.taken.elapsed() < ttl)
             .cloned()
     }
 
     /// The reason that the node is left alone for now, if it is.
     pub(crate) fn blocked(&self) -> Option<NodeFailure> {
-        let status = self.status.borrow();
-        let (until, last) = status.blocked.as_ref()?;
+        let (until, last) = self.status.borrow().blocked.clone()?;
+        // Zero for a time in the past; the entry itself stays until the next outcome.
         let retry_in = until.duration_since(Instant::now());
         (!retry_in.is_zero()).then(|| NodeFailure::Waiting {
-            last: Box::new(last.clone()),
+            last: Box::new(last),
             retry_in,
         })
     }
@@ -81,10 +82,16 @@ impl NodeHandle {
     /// The failure that kept it from being read before the deadline.
     pub(crate) async fn read(&self, deadline: Instant) -> Answer {
         let (answer, outcome) = oneshot::channel();
-        let request = NodeRequest { deadline, answer };
-        match timeout_at(deadline, self.requests.send(request)).await {
+        match timeout_at(
+            deadline,
+            self.requests.send(NodeRequest { deadline, answer }),
+        )
+        .await
+        {
             Err(_) => Err(NodeFailure::TimedOut),
+            // The task has ended.
             Ok(Err(_)) => Err(NodeFailure::Removed),
+            // No timeout here: the task keeps the deadline, and knows better why it failed.
             Ok(Ok(())) => outcome.await.unwrap_or(Err(NodeFailure::Removed)),
         }
     }

@@ -64,6 +64,7 @@ impl HostFile {
         let before = last.refusal.take();
         match read {
             Ok(bytes) => last.bytes = bytes,
+            // Landlock refuses a file that replaced the one of the start.
             Err(Refused::Io(error)) if error.kind() == io::ErrorKind::PermissionDenied => {
                 tracing::warn!(
                     "cannot read {}, its previous content stays in force: {error}; if the file was replaced, restart the daemon",

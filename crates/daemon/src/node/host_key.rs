@@ -41,6 +41,8 @@ impl Identity {
         let (key, certificate) = match shown {
             PublicKeyOrCertificate::PublicKey { key, .. } => (wire_format(key)?, None),
             PublicKeyOrCertificate::Certificate(certificate) => {
+                // The library verifies the node's signature with the key inside, but not that of
+                // the authority on the certificate.
                 certificate.verify_signature().map_err(|_| {
                     NodeFailure::Ssh("the host certificate's signature is wrong".into())
                 })?;
@@ -69,7 +71,7 @@ impl Identity {
         &self.fingerprint
     }
 
-    /// Whether it has a certificate, which expires.
+    /// True if it has a certificate, which expires.
     pub(super) fn is_certified(&self) -> bool {
         self.certificate.is_some()
     }
@@ -82,7 +84,15 @@ impl Identity {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |t| t.as_secs());
-        let facts = certificate.facts(&self.key);
+        let facts = CertificateFacts {
+            key_blob: &self.key,
+            ca_blob: &certificate.authority,
+            principals: &certificate.principals,
+            valid_after: certificate.valid_after,
+            valid_before: certificate.valid_before,
+            is_host: certificate.is_host,
+            critical_options: certificate.critical_options,
+        };
         match known_hosts.check_certificate(&self.host, &facts, now) {
             CertVerdict::Trusted => Ok(()),
             CertVerdict::Revoked => Err(self.revoked()),
@@ -126,18 +136,6 @@ impl Certified {
             critical_options: !certificate.critical_options().is_empty(),
         })
     }
-
-    fn facts<'a>(&'a self, key_blob: &'a [u8]) -> CertificateFacts<'a> {
-        CertificateFacts {
-            key_blob,
-            ca_blob: &self.authority,
-            principals: &self.principals,
-            valid_after: self.valid_after,
-            valid_before: self.valid_before,
-            is_host: self.is_host,
-            critical_options: self.critical_options,
-        }
-    }
 }
 
 fn wire_format(key: &PublicKey) -> Result<Vec<u8>, NodeFailure> {
@@ -160,12 +158,6 @@ impl KeyCheck {
     /// `None` when the node has shown no key.
     pub(super) fn take(&self) -> Option<Shown> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    fn set(&self, shown: Shown) -> bool {
-        let accepted = shown.verdict.is_ok();
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(shown);
-        accepted
     }
 }
 
@@ -201,7 +193,11 @@ impl Handler for NodeClient {
         &mut self,
         shown: &PublicKeyOrCertificate,
     ) -> Result<bool, russh::Error> {
-        Ok(self.check.set(self.judge(shown)))
+        let shown = self.judge(shown);
+        let accepted = shown.verdict.is_ok();
+        // Kept for the connect: the library turns a refusal into an error without its reason.
+        *self.check.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(shown);
+        Ok(accepted)
     }
 
     async fn server_channel_open_forwarded_tcpip(

@@ -31,7 +31,7 @@ struct State {
     watched: WatchedPins,
 }
 
-/// What tells one version of the file from another: its metadata, and those of the
+/// The identity of a version of the file: its metadata, and those of the
 /// directories and links on its path, since their owners decide whether it is trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Version {
@@ -50,6 +50,7 @@ const SETTLED_AFTER: Duration = Duration::from_secs(2);
 
 impl Version {
     fn at(path: &std::path::Path) -> io::Result<Self> {
+        // Follows links: the file's own metadata counts, and `steps` has those of the links.
         let found = std::fs::metadata(path)?;
         Ok(Self {
             steps: pulse_trust::steps(path)?,
@@ -61,12 +62,12 @@ impl Version {
         })
     }
 
-    /// Whether a later change is certain to give another version.
+    /// True if a later change is certain to give another version.
     fn is_settled(&self) -> bool {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let now = now.map_or(0, |now| now.as_secs());
-        let settled = u64::try_from(self.changed.0).unwrap_or(0) + SETTLED_AFTER.as_secs();
-        settled < now
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |now| now.as_secs());
+        u64::try_from(self.changed.0).unwrap_or(0) + SETTLED_AFTER.as_secs() < now
     }
 }
 
@@ -114,6 +115,7 @@ impl KnownHostsFile {
         let mut state = self.state();
         let version = Version::at(&self.path).map_err(|error| error.kind());
         let is_same = state.version.as_ref() == Some(&version);
+        // Not for each connection: a file that was just edited would be read thousands of times.
         let may_hide_a_change = match &version {
             Ok(version) => occasion == Occasion::Tick && !version.is_settled(),
             // The time for which it is absent counts, and an error may be transient.
@@ -130,6 +132,7 @@ impl KnownHostsFile {
         let path = self.path.display();
         let found = match pulse_trust::read(&self.path, Demand::Unwritable, MAX_BYTES) {
             Ok(text) => {
+                // Touched but not changed: nothing to log, and no connection to judge again.
                 let digest = Some(Sha256::digest(&text).into());
                 if state.digest == digest {
                     return;
@@ -150,14 +153,10 @@ impl KnownHostsFile {
         if !matches!(found, FileState::Read(_)) {
             state.digest = None;
         }
-        if let Some(change) = state.watched.update(found, Instant::now()) {
-            self.log(change, state.watched.pins());
-            self.pins.send_replace(state.watched.pins().clone());
-        }
-    }
-
-    fn log(&self, change: PinsChange, pins: &Pins) {
-        let path = self.path.display();
+        let Some(change) = state.watched.update(found, Instant::now()) else {
+            return;
+        };
+        let pins = state.watched.pins();
         match (change, &pins.for_new) {
             (PinsChange::Read, _) => {
                 tracing::info!("read known_hosts {path}: {} keys", pins.for_open.len());
@@ -173,6 +172,7 @@ impl KnownHostsFile {
             ),
             (PinsChange::Unusable, Ok(_)) => {}
         }
+        self.pins.send_replace(pins.clone());
     }
 
     /// Logs bad lines. A revocation that cannot be read is an error and never left out.

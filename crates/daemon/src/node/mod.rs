@@ -85,20 +85,25 @@ impl Nodes {
                 timeouts: config.timeouts,
                 max_output_bytes: config.max_ssh_output_bytes,
             };
-            let unchanged = previous.unchanged(name, &settings);
-            let handle = unchanged.unwrap_or_else(|| starter.start(name, &settings));
+            // A task is worth keeping unless it waits out a failure: a reload is how an operator
+            // says that something was repaired.
+            let kept = previous
+                .0
+                .get_key_value(name)
+                .filter(|(listed, (before, handle))| {
+                    *before == settings
+                        // Another spelling is no other node, but logs have to name it as it is
+                        // listed now.
+                        && listed.as_str() == name.as_str()
+                        && handle.blocked().is_none()
+                });
+            let handle = match kept {
+                Some((_, (_, handle))) => handle.clone(),
+                None => starter.start(name, &settings),
+            };
             (name.clone(), (settings, handle))
         };
         Self(config.nodes.iter().map(start).collect())
-    }
-
-    /// A task is worth keeping unless it waits out a failure: a reload is how an
-    /// operator says that something was repaired.
-    fn unchanged(&self, name: &NodeName, settings: &NodeTaskSettings) -> Option<NodeHandle> {
-        let (listed, (before, handle)) = self.0.get_key_value(name)?;
-        // Another spelling is no other node, but logs have to name it as it is listed now.
-        let is_unchanged = before == settings && listed.as_str() == name.as_str();
-        (is_unchanged && handle.blocked().is_none()).then(|| handle.clone())
     }
 
     /// The task of a node.
@@ -113,7 +118,7 @@ impl Nodes {
         self.0.get_key_value(name).map(|(listed, _)| listed)
     }
 
-    /// Whether there are none.
+    /// True if there are none.
     #[must_use]
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -13,7 +13,7 @@ use std::net::{IpAddr, SocketAddr};
 
 /// Decides which addresses may be connected to.
 pub(crate) trait EgressGuard: Send + Sync {
-    /// Whether a connection to this address is permitted.
+    /// True if a connection to this address is permitted.
     fn permits(&self, address: IpAddr) -> bool;
 }
 
@@ -66,14 +66,16 @@ impl Resolver {
             None => Hosts::parse(HOSTS.read()).lookup(node),
         };
         if found.is_empty() {
-            let refusal = HOSTS.refusal().filter(|_| settings.address.is_none());
-            return Err(refusal.map_or(NoAddress::Unknown, NoAddress::HostsRefused));
+            // Only `/etc/hosts` can have none, and a refused file counts as empty.
+            return Err(HOSTS
+                .refusal()
+                .map_or(NoAddress::Unknown, NoAddress::HostsRefused));
         }
-        let permitted = found
+        found
             .into_iter()
-            .find(|address| self.guard.permits(*address));
-        let address = permitted.ok_or(NoAddress::NotPermitted)?;
-        Ok(SocketAddr::new(address, settings.port))
+            .find(|address| self.guard.permits(*address))
+            .map(|address| SocketAddr::new(address, settings.port))
+            .ok_or(NoAddress::NotPermitted)
     }
 }
 

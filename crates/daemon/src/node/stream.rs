@@ -44,7 +44,7 @@ impl ConnectionGuard {
         self.0.allowance.store(bytes, Ordering::Relaxed);
     }
 
-    /// Whether the connection was ended because the node sent too much.
+    /// True if the connection was ended because the node sent too much.
     pub(super) fn exceeded(&self) -> bool {
         self.0.exceeded.load(Ordering::Relaxed)
     }
@@ -76,6 +76,7 @@ const CHUNK: usize = 8192;
 /// Those of connect(2).
 pub(super) async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address).await?;
+    // A request is one small packet, which Nagle's algorithm could hold back (tcp(7)).
     stream.set_nodelay(true)?;
     Ok(stream)
 }
@@ -96,43 +97,33 @@ pub(super) fn guarded(stream: TcpStream) -> (NodeStream, ConnectionGuard) {
 }
 
 impl Shared {
-    fn spend(&self, bytes: usize) -> io::Result<()> {
-        match self.allowance.load(Ordering::Relaxed).checked_sub(bytes) {
-            Some(left) => {
-                self.allowance.store(left, Ordering::Relaxed);
-                Ok(())
-            }
-            None => {
-                self.exceeded.store(true, Ordering::Relaxed);
-                Err(io::Error::other("the node sent too much"))
-            }
-        }
-    }
-
     fn poll_receive(&self, context: &mut Context<'_>, chunk: &mut [u8]) -> Poll<io::Result<usize>> {
-        loop {
+        let count = loop {
             ready!(self.stream.poll_read_ready(context))?;
             match self.stream.try_read(chunk) {
+                // The readiness was stale and is cleared now; the next poll waits.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Ok(count) => return Poll::Ready(self.received(count, chunk.len())),
-                Err(error) => return Poll::Ready(Err(error)),
+                outcome => break outcome?,
             }
-        }
-    }
-
-    fn received(&self, count: usize, room: usize) -> io::Result<usize> {
-        self.spend(count)?;
-        if count < room {
+        };
+        // Load and store in two steps: the runtime has one thread.
+        let Some(left) = self.allowance.load(Ordering::Relaxed).checked_sub(count) else {
+            self.exceeded.store(true, Ordering::Relaxed);
+            return Poll::Ready(Err(io::Error::other("the node sent too much")));
+        };
+        self.allowance.store(left, Ordering::Relaxed);
+        if count < chunk.len() {
             // The socket is drained (epoll(7), on edge-triggered streams): clear the
             // readiness without one more read(2) that would only return EAGAIN.
-            let nothing = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
-            let _ = self.stream.try_io(Interest::READABLE, nothing);
+            let _ = self.stream.try_io(Interest::READABLE, || {
+                Err::<(), _>(io::ErrorKind::WouldBlock.into())
+            });
         }
         if !self.established.load(Ordering::Relaxed) {
             // A failure costs speed alone.
             let _ = self.stream.set_quickack(true);
         }
-        Ok(count)
+        Poll::Ready(Ok(count))
     }
 }
 
@@ -145,8 +136,11 @@ impl AsyncRead for NodeStream {
         if self.ahead.is_empty() {
             let mut chunk = [0; CHUNK];
             let count = ready!(self.shared.poll_receive(context, &mut chunk))?;
-            let received = chunk.get(..count).unwrap_or(&chunk);
-            let (fitting, ahead) = received.split_at(count.min(buffer.remaining()));
+            // `count` is at most the length of the chunk, so no part is left out.
+            let (fitting, ahead) = chunk
+                .get(..count)
+                .unwrap_or(&chunk)
+                .split_at(count.min(buffer.remaining()));
             buffer.put_slice(fitting);
             self.ahead.extend_from_slice(ahead);
         } else {
@@ -183,6 +177,7 @@ impl AsyncWrite for NodeStream {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // By the descriptor: tokio's own shutdown needs a mutable stream, and this one is shared.
         Poll::Ready(SockRef::from(&self.shared.stream).shutdown(Shutdown::Write))
     }
 }

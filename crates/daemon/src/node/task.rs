@@ -38,7 +38,7 @@ pub(super) trait NodeSession: Send + 'static {
     /// The node's end.
     fn address(&self) -> SocketAddr;
 
-    /// Whether the node has closed it.
+    /// True if the node has closed it.
     fn is_closed(&self) -> bool;
 
     /// Reads the node once. After a failure the session must be dropped: an answer may
@@ -101,10 +101,16 @@ impl<C: Connector> NodeTask<C> {
         loop {
             let idle_until = task.idle_until();
             tokio::select! {
+                // Pins before requests: no request may use a connection whose key they revoke.
                 biased;
                 judged = task.judged_anew() => match judged {
                     Judged::Withdrawn(withdrawn) => task.withdraw(&withdrawn).await,
-                    Judged::Healed => task.heal(),
+                    Judged::Healed => {
+                        // The failures are forgotten: the node may be tried at once.
+                        task.refused = None;
+                        task.backoff.succeeded();
+                        task.status.send_modify(|status| status.blocked = None);
+                    }
                 },
                 request = timeout_at(idle_until, requests.recv()) => match request {
                     Ok(Some(request)) => {
@@ -121,32 +127,24 @@ impl<C: Connector> NodeTask<C> {
 
     /// Waits for a change of the pins that has an effect on this node.
     async fn judged_anew(&mut self) -> Judged {
-        match &self.session {
-            Some(session) => {
-                let failure = withdrawn(&mut self.pins, session.identity()).await;
-                Judged::Withdrawn(Withdrawn {
-                    address: session.address(),
-                    failure,
-                })
-            }
-            None => {
-                self.healed().await;
-                Judged::Healed
-            }
+        if let Some(session) = &self.session {
+            let failure = withdrawn(&mut self.pins, session.identity()).await;
+            return Judged::Withdrawn(Withdrawn {
+                address: session.address(),
+                failure,
+            });
         }
-    }
-
-    /// Waits until the pins accept the host key that they have refused, or are usable again.
-    async fn healed(&mut self) {
+        // Without a connection: until the pins accept the host key that they have refused, or
+        // are usable again.
         loop {
             // The file is watched for as long as there are nodes.
             if self.pins.changed().await.is_err() {
                 std::future::pending::<()>().await;
             }
-            let pins = self.pins.borrow_and_update().for_new.clone();
-            let Ok(known_hosts) = pins else { continue };
-            let blocked = self.status.borrow().blocked.clone();
-            let is_healed = match blocked {
+            let Ok(known_hosts) = self.pins.borrow_and_update().for_new.clone() else {
+                continue;
+            };
+            let is_healed = match &self.status.borrow().blocked {
                 Some((_, NodeFailure::KnownHosts(_))) => true,
                 _ => self
                     .refused
@@ -154,7 +152,7 @@ impl<C: Connector> NodeTask<C> {
                     .is_some_and(|refused| refused.judge(&known_hosts).is_ok()),
             };
             if is_healed {
-                return;
+                return Judged::Healed;
             }
         }
     }
@@ -163,13 +161,17 @@ impl<C: Connector> NodeTask<C> {
     fn idle_until(&self) -> Instant {
         let idle = match self.session {
             Some(_) => self.timeouts.idle,
+            // Nothing can become idle; the loop may wake up for nothing once a day.
             None => Duration::from_secs(24 * 3600),
         };
         Instant::now() + idle
     }
 
     async fn read(&mut self, deadline: Instant) -> Answer {
-        let reused = self.has_open_session();
+        if self.session.as_ref().is_some_and(NodeSession::is_closed) {
+            self.close("closed by the node");
+        }
+        let reused = self.session.is_some();
         let mut outcome = self.attempt(deadline).await;
         if let Err(NodeFailure::Withdrawn(withdrawn)) = outcome {
             // The new pins may accept the node's new key.
@@ -185,13 +187,6 @@ impl<C: Connector> NodeTask<C> {
         }
     }
 
-    fn has_open_session(&mut self) -> bool {
-        if self.session.as_ref().is_some_and(NodeSession::is_closed) {
-            self.close("closed by the node");
-        }
-        self.session.is_some()
-    }
-
     async fn attempt(&mut self, deadline: Instant) -> Result<Sample, NodeFailure> {
         let exchange = async {
             let mut session = match self.session.take() {
@@ -200,6 +195,7 @@ impl<C: Connector> NodeTask<C> {
             };
             let (identity, address) = (Arc::clone(session.identity()), session.address());
             let sample = tokio::select! {
+                // The pins first: an answer over a revoked key is not used, even if it is there.
                 biased;
                 failure = withdrawn(&mut self.pins, &identity) => {
                     return Err(NodeFailure::Withdrawn(Withdrawn { address, failure }));
@@ -210,8 +206,9 @@ impl<C: Connector> NodeTask<C> {
         };
         // A session is put back only after a success: else it is dropped, and
         // with it the connection.
-        let outcome = timeout_at(deadline, exchange).await;
-        let (session, sample) = outcome.unwrap_or(Err(NodeFailure::TimedOut))?;
+        let (session, sample) = timeout_at(deadline, exchange)
+            .await
+            .unwrap_or(Err(NodeFailure::TimedOut))?;
         self.session = Some(session);
         Ok(sample)
     }
@@ -219,8 +216,10 @@ impl<C: Connector> NodeTask<C> {
     async fn open(&mut self) -> Result<C::Session, NodeFailure> {
         // Later changes are noticed by whoever uses the session.
         self.pins.mark_unchanged();
-        let opened = timeout(self.timeouts.connect, self.connector.open()).await;
-        match opened.unwrap_or_else(|_| Err(NodeFailure::TimedOut.into())) {
+        match timeout(self.timeouts.connect, self.connector.open())
+            .await
+            .unwrap_or_else(|_| Err(NodeFailure::TimedOut.into()))
+        {
             Ok(session) => {
                 self.refused = None;
                 tracing::debug!(
@@ -258,6 +257,7 @@ impl<C: Connector> NodeTask<C> {
             .backoff
             .failed(failure.kind(), crate::sys::random::fraction());
         let retry = wait.as_secs_f32();
+        // The first of a row, and each that somebody has to act on; the rest would fill the log.
         if self.backoff.failures() == 1 || failure.kind() == FailureKind::Refused {
             tracing::warn!(
                 "node \"{}\" {failure}; next attempt in {retry:.1} s",
@@ -269,8 +269,9 @@ impl<C: Connector> NodeTask<C> {
                 self.name
             );
         }
-        let blocked = Some((now + wait, failure.clone()));
-        self.status.send_modify(|status| status.blocked = blocked);
+        // The sample stays: it is served until it is too old.
+        self.status
+            .send_modify(|status| status.blocked = Some((now + wait, failure.clone())));
         failure
     }
 
@@ -289,13 +290,6 @@ impl<C: Connector> NodeTask<C> {
         };
         // The connection is closed even if the record fails, which the recorder logs.
         let _ = self.recorder.record(&event).await;
-    }
-
-    /// Forgets the failures: the node may be tried at once.
-    fn heal(&mut self) {
-        self.refused = None;
-        self.backoff.succeeded();
-        self.status.send_modify(|status| status.blocked = None);
     }
 
     fn close(&mut self, why: &str) {
@@ -323,8 +317,7 @@ async fn withdrawn(pins: &mut watch::Receiver<Pins>, identity: &Identity) -> Hos
             }
         }
         is_due = false;
-        let known_hosts = Arc::clone(&pins.borrow_and_update().for_open);
-        if let Err(failure) = identity.judge(&known_hosts) {
+        if let Err(failure) = identity.judge(&pins.borrow_and_update().for_open) {
             return failure;
         }
     }

@@ -40,31 +40,27 @@ impl Format {
     /// Converts `OpenMetrics` text into this format.
     #[must_use]
     pub(crate) fn convert(self, open_metrics: String) -> String {
-        match self {
-            Self::OpenMetrics => open_metrics,
-            Self::Text => to_text(&open_metrics),
+        if self == Self::OpenMetrics {
+            return open_metrics;
         }
-    }
-}
-
-fn to_text(open_metrics: &str) -> String {
-    let counters: HashSet<&str> = open_metrics.lines().filter_map(counter).collect();
-    let mut text = String::with_capacity(open_metrics.len());
-    for line in open_metrics.lines().filter(|line| *line != "# EOF") {
-        match declaration(line).filter(|(_, name, _)| counters.contains(name)) {
-            Some((keyword, name, rest)) => {
-                text.extend(["# ", keyword, " ", name, "_total ", rest, "\n"]);
+        // Two passes: the library writes `HELP` before `TYPE`, and both name the counter.
+        let counters: HashSet<&str> = open_metrics
+            .lines()
+            .filter_map(|line| match declaration(line)? {
+                ("TYPE", name, "counter") => Some(name),
+                _ => None,
+            })
+            .collect();
+        let mut text = String::with_capacity(open_metrics.len());
+        for line in open_metrics.lines().filter(|line| *line != "# EOF") {
+            match declaration(line).filter(|(_, name, _)| counters.contains(name)) {
+                Some((keyword, name, rest)) => {
+                    text.extend(["# ", keyword, " ", name, "_total ", rest, "\n"]);
+                }
+                None => text.extend([line, "\n"]),
             }
-            None => text.extend([line, "\n"]),
         }
-    }
-    text
-}
-
-fn counter(line: &str) -> Option<&str> {
-    match declaration(line)? {
-        ("TYPE", name, "counter") => Some(name),
-        _ => None,
+        text
     }
 }
 

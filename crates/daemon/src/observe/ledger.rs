@@ -2,7 +2,7 @@
 
 use crate::observe::recorder::Recorder;
 use pulse_core::summary::{Account, Summaries, Tally};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 /// The sums, and the recorder that they go to.
@@ -21,31 +21,29 @@ impl Ledger {
 
     /// Counts an event, and writes its record if one is due.
     pub(crate) fn note(&self, tally: Tally, account: Account) {
-        let due = self.summaries().note(tally, account, crate::sys::now());
-        self.put(due);
+        self.put(|sums| sums.note(tally, account, crate::sys::now()));
     }
 
     /// Writes the records that are due without a further event.
     pub(crate) fn catch_up(&self, now: Instant) {
-        let due = self.summaries().due(now);
-        self.put(due);
+        self.put(|sums| sums.due(now));
     }
 
     /// Writes the records of all sums that are left.
     pub(crate) fn finish(&self) {
-        let due = self.summaries().finish();
-        self.put(due);
+        self.put(Summaries::finish);
     }
 
-    fn put(&self, due: impl IntoIterator<Item = Tally>) {
+    fn put<Due: IntoIterator<Item = Tally>>(&self, take: impl FnOnce(&mut Summaries) -> Due) {
+        // A statement of its own, so that the lock is free again while records are written.
+        let due = take(
+            &mut self
+                .summaries
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
         for due in due {
             self.recorder.note(&due.event());
         }
-    }
-
-    fn summaries(&self) -> MutexGuard<'_, Summaries> {
-        self.summaries
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -17,14 +17,16 @@ pub(crate) fn apply(recorder: &dyn Recorder, forwarder: Option<&Arc<Forwarder>>,
     let forwarder = forwarder.map(Arc::clone);
     recorder.retain(Retention {
         limits,
+        // Without a forwarder no stream keeps a segment.
         streams: Box::new(move || {
-            let forwarder = forwarder.as_ref();
-            forwarder.map_or_else(Vec::new, |forwarder| forwarder.cursors())
+            forwarder
+                .as_ref()
+                .map_or_else(Vec::new, |forwarder| forwarder.cursors())
         }),
     });
 }
 
-/// What was logged already, so that each change is logged once.
+/// The state that was logged last, so that each change is logged once.
 pub(crate) struct Watch {
     /// The directory of the log, which a reload does not change.
     directory: String,
@@ -56,21 +58,9 @@ impl Watch {
                 upkeep.removed_through + 1
             );
         }
-        self.look_at_hold(upkeep.pressing_hold());
-        if let Some(obstacle) = upkeep.failure()
-            && self.obstacle.as_ref() != Some(obstacle)
-        {
-            tracing::error!("cannot remove segments of the audit log: {obstacle}");
-        }
-        self.obstacle = upkeep.failure().cloned();
-        if !limits.are_set() {
-            self.warn_of_disk(health);
-        }
-    }
-
-    fn look_at_hold(&mut self, hold: Option<&Hold>) {
+        // Compared by its kind: the figures in its text change with each segment.
         let is_known = |hold: &Hold| self.hold.as_ref().is_some_and(|said| hold.is_like(said));
-        match hold {
+        match upkeep.pressing_hold() {
             Some(hold) if !is_known(hold) => {
                 tracing::warn!(
                     "the audit log exceeds its retention and no segment is removed: {hold}"
@@ -81,16 +71,21 @@ impl Watch {
             }
             _ => (),
         }
-        self.hold = hold.cloned();
-    }
-
-    fn warn_of_disk(&mut self, health: &Health) {
+        self.hold = upkeep.pressing_hold().cloned();
+        if let Some(obstacle) = upkeep.failure()
+            && self.obstacle.as_ref() != Some(obstacle)
+        {
+            tracing::error!("cannot remove segments of the audit log: {obstacle}");
+        }
+        self.obstacle = upkeep.failure().cloned();
         let is_due = self
             .warned
             .is_none_or(|warned| warned.elapsed() >= WARNING_INTERVAL);
-        let upkeep = &health.upkeep;
-        let warning = growth::warning(&self.directory, upkeep.bytes, upkeep.rate, upkeep.left);
-        if let (true, Some(warning)) = (is_due, warning) {
+        if !limits.are_set()
+            && is_due
+            && let Some(warning) =
+                growth::warning(&self.directory, upkeep.bytes, upkeep.rate, upkeep.left)
+        {
             tracing::warn!("{warning}");
             self.warned = Some(Instant::now());
         }

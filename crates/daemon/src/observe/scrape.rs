@@ -40,6 +40,7 @@ impl Listener {
     fn metrics(&self, format: Format, daemon: &Daemon) -> Arc<str> {
         let now = Instant::now();
         let [open_metrics, text] = &self.texts;
+        // The lock is held while the text is rendered: scrapes that come together render it once.
         let mut last = lock(match format {
             Format::OpenMetrics => open_metrics,
             Format::Text => text,
@@ -65,7 +66,12 @@ pub(crate) async fn serve(listener: TcpListener, daemon: Arc<Daemon>) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let visit = Visit::begin(&shared);
+                let (closer, closed) = oneshot::channel();
+                let visit = Visit {
+                    slot: lock(&shared.scrapers).accept(closer, Instant::now()),
+                    listener: Arc::clone(&shared),
+                    closed,
+                };
                 tokio::spawn(serve_connection(stream, visit, Arc::clone(&daemon)));
                 // Requests that have come are read before more connections are accepted and
                 // push them out.
@@ -85,24 +91,10 @@ struct Visit {
 }
 
 impl Visit {
-    fn begin(listener: &Arc<Listener>) -> Self {
-        let (closer, closed) = oneshot::channel();
-        Self {
-            slot: lock(&listener.scrapers).accept(closer, Instant::now()),
-            listener: Arc::clone(listener),
-            closed,
-        }
-    }
-
-    /// Moves into the lane; `false` when the connection is to be closed.
-    fn enter(&mut self, lane: Lane) -> bool {
-        let moved = lock(&self.listener.scrapers).answer(&self.slot, lane, Instant::now());
-        moved.map(|slot| self.slot = slot).is_some()
-    }
-
     /// The future's outcome; `None` when the connection is to be closed or times out.
     async fn within<T>(&mut self, future: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
+            // A connection that has lost its place does no more work, even if it is ready.
             biased;
             _ = &mut self.closed => None,
             outcome = timeout_at(self.slot.deadline.into(), future) => outcome.ok(),
@@ -123,20 +115,29 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Serves one connection. Failures are the client's alone and are not logged.
 async fn serve_connection(mut stream: TcpStream, mut visit: Visit, daemon: Arc<Daemon>) {
     let config = daemon.config();
-    let request = visit.within(read_request(&mut stream, &config.metrics.host_names));
-    let Some(Ok(request)) = request.await else {
+    let Some(Ok(request)) = visit
+        .within(read_request(&mut stream, &config.metrics.host_names))
+        .await
+    else {
         return;
     };
+    // A slow client must not keep a configuration in memory that a reload has replaced.
     drop(config);
-    if visit.enter(request.lane()) {
-        let reply = Reply::to(&request, &visit.listener, &daemon);
-        let _ = visit.within(answer(stream, reply)).await;
-    }
+    let lane = request.lane();
+    // `None` when this connection was closed in the meantime, to make room for others.
+    let Some(slot) = lock(&visit.listener.scrapers).answer(&visit.slot, lane, Instant::now())
+    else {
+        return;
+    };
+    visit.slot = slot;
+    let reply = Reply::to(&request, &visit.listener, &daemon);
+    let _ = visit.within(answer(stream, reply)).await;
 }
 
 async fn answer(mut stream: TcpStream, reply: Reply) -> io::Result<()> {
     stream.write_all(reply.head().as_bytes()).await?;
     stream.write_all(reply.body.as_bytes()).await?;
+    // The text is no longer needed; the client may take its time from here on.
     drop(reply);
     stream.shutdown().await?;
     // Closing with unread input would reset the connection, and the answer with it.
@@ -164,7 +165,19 @@ impl Reply {
                 kind: format.content_type(),
                 body: listener.metrics(*format, daemon),
             },
-            Request::Readiness => Self::readiness(daemon),
+            Request::Readiness => {
+                // While no record can be written, every reading is refused.
+                let health = daemon.recorder.health();
+                if health.available {
+                    Self::text("200 OK", "ready\n".into())
+                } else {
+                    let error = health.last_error.unwrap_or_default();
+                    Self::text(
+                        "503 Service Unavailable",
+                        format!("audit log unavailable: {error}\n"),
+                    )
+                }
+            }
             Request::Refused(refusal) => Self::text(refusal.status(), format!("{refusal}\n")),
         }
     }
@@ -175,17 +188,6 @@ impl Reply {
             kind: "text/plain",
             body: body.into(),
         }
-    }
-
-    /// Whether requests are served at all.
-    fn readiness(daemon: &Daemon) -> Self {
-        let health = daemon.recorder.health();
-        if health.available {
-            return Self::text("200 OK", "ready\n".into());
-        }
-        let error = health.last_error.unwrap_or_default();
-        let body = format!("audit log unavailable: {error}\n");
-        Self::text("503 Service Unavailable", body)
     }
 
     /// A 405 must have `Allow` (RFC 9110, section 15.5.6); the others may.
@@ -204,7 +206,7 @@ impl Reply {
 pub(crate) enum Request {
     /// The metrics, in this format.
     Metrics(Format),
-    /// Whether requests are served.
+    /// The readiness: 200 while requests are served.
     Readiness,
     /// A request that is refused.
     Refused(Refusal),
@@ -230,6 +232,7 @@ pub(crate) enum Refusal {
 impl Refusal {
     fn status(&self) -> &'static str {
         match self {
+            // RFC 9110, section 15.5.20: this server does not answer for that host.
             Self::Host(HostRefusal::NotListed(_)) => "421 Misdirected Request",
             Self::Malformed | Self::Host(_) => "400 Bad Request",
             Self::Method => "405 Method Not Allowed",
@@ -270,8 +273,10 @@ async fn read_request(stream: &mut TcpStream, names: &HostNames) -> io::Result<R
     }
 }
 
-/// Whether an empty line ends in the bytes after `from`.
+/// True if an empty line ends in the bytes after `from`.
 fn may_end(head: &[u8], from: usize) -> bool {
+    // The end of the line before can be among the bytes that were there already. A bare LF
+    // ends a line too (RFC 9112, section 2.2).
     let new = head.get(from.saturating_sub(2)..).unwrap_or_default();
     new.windows(3).any(|end| end == b"\n\r\n") || new.windows(2).any(|end| end == b"\n\n")
 }
@@ -285,8 +290,7 @@ pub(crate) fn parse(head: &[u8], names: &HostNames) -> Option<Request> {
         Ok(httparse::Status::Partial) => None,
         Err(_) => Some(Request::Refused(Refusal::Malformed)),
         Ok(httparse::Status::Complete(_)) => {
-            let judged = judge(&request, names);
-            Some(judged.unwrap_or_else(Request::Refused))
+            Some(judge(&request, names).unwrap_or_else(Request::Refused))
         }
     }
 }
@@ -298,8 +302,11 @@ fn judge(request: &httparse::Request<'_, '_>, names: &HostNames) -> Result<Reque
         _ => Version::Http11,
     };
     let values = |name: &'static str| {
-        let named = move |header: &&httparse::Header<'_>| header.name.eq_ignore_ascii_case(name);
-        request.headers.iter().filter(named).map(|h| h.value)
+        request
+            .headers
+            .iter()
+            .filter(move |header| header.name.eq_ignore_ascii_case(name))
+            .map(|header| header.value)
     };
     names
         .check(version, values("host"))
@@ -307,11 +314,13 @@ fn judge(request: &httparse::Request<'_, '_>, names: &HostNames) -> Result<Reque
     if request.method != Some("GET") {
         return Err(Refusal::Method);
     }
+    // Queries are ignored: neither path has parameters.
     match request.path.unwrap_or("").split('?').next() {
-        Some("/metrics") => {
-            let format = values("accept").next().map(Format::accepted);
-            Ok(Request::Metrics(format.unwrap_or(Format::Text)))
-        }
+        Some("/metrics") => Ok(Request::Metrics(
+            values("accept")
+                .next()
+                .map_or(Format::Text, Format::accepted),
+        )),
         Some("/ready") => Ok(Request::Readiness),
         _ => Err(Refusal::Path),
     }

@@ -102,6 +102,7 @@ impl Readings {
         let (mut wait, outcome) = self.join(peer, node)?;
         self.start_exchanges();
         let outcome = timeout_at(deadline, outcome).await;
+        // After a timeout the drop of `wait` takes this caller out of the queue.
         wait.over = outcome.is_ok();
         match outcome {
             Ok(outcome) => outcome.unwrap_or(Err(NodeFailure::Removed)),
@@ -115,6 +116,8 @@ impl Readings {
         node: &NodeName,
     ) -> Result<(Wait, oneshot::Receiver<Outcome>), NodeFailure> {
         let (sender, outcome) = oneshot::channel();
+        // One lock for both steps: the exchange must not finish between them, or nothing would
+        // answer this caller.
         let mut exchanges = self.exchanges();
         let ticket = exchanges.queue.request(peer, node).map_err(|_| {
             self.metrics.refused("queue_full", peer);
@@ -136,7 +139,9 @@ impl Readings {
         while let Some(node) = exchanges.queue.start_next() {
             tokio::spawn(Arc::clone(self).run(node));
         }
-        self.show(&exchanges.queue);
+        let (queued, running) = (exchanges.queue.queued(), exchanges.queue.running());
+        self.metrics.queue_depth.set(metrics::gauge(queued));
+        self.metrics.inflight.set(metrics::gauge(running));
     }
 
     async fn run(self: Arc<Self>, node: NodeName) {
@@ -150,8 +155,27 @@ impl Readings {
             None => Err(NodeFailure::Removed),
         };
         let took = started.elapsed();
-        self.count(&node, &outcome, took);
+        let result = match &outcome {
+            Ok(sample) => {
+                self.metrics
+                    .dropped(&node, sample.dropped.implausible + sample.dropped.malformed);
+                "success"
+            }
+            Err(failure) => {
+                let reason = failure.reason();
+                match reason {
+                    FailureReason::HostKey(HostKeyReason::Changed) => {
+                        self.metrics.host_key_changed(&node);
+                    }
+                    FailureReason::Oversized => self.metrics.oversized(&node),
+                    _ => {}
+                }
+                reason.as_str()
+            }
+        };
+        self.metrics.exchange(&node, result, took);
         self.finish(&node, &outcome, took < PARK_AFTER);
+        // The slot of this exchange is free now.
         self.start_exchanges();
     }
 
@@ -167,6 +191,7 @@ impl Readings {
         if let Ok(outcome) = tokio::time::timeout(PARK_AFTER, &mut exchange).await {
             return outcome;
         }
+        // A node that hangs until its deadline must not keep the others waiting.
         self.exchanges().queue.park(node);
         self.start_exchanges();
         exchange.await
@@ -180,33 +205,6 @@ impl Readings {
                 let _ = waiting.send(outcome.clone());
             }
         }
-    }
-
-    fn count(&self, node: &NodeName, outcome: &Outcome, took: Duration) {
-        let result = match outcome {
-            Ok(sample) => {
-                let dropped = sample.dropped.implausible + sample.dropped.malformed;
-                self.metrics.dropped(node, dropped);
-                "success"
-            }
-            Err(failure) => {
-                let reason = failure.reason();
-                match reason {
-                    FailureReason::HostKey(HostKeyReason::Changed) => {
-                        self.metrics.host_key_changed(node);
-                    }
-                    FailureReason::Oversized => self.metrics.oversized(node),
-                    _ => {}
-                }
-                reason.as_str()
-            }
-        };
-        self.metrics.exchange(node, result, took);
-    }
-
-    fn show(&self, queue: &WorkQueue) {
-        self.metrics.queue_depth.set(metrics::gauge(queue.queued()));
-        self.metrics.inflight.set(metrics::gauge(queue.running()));
     }
 
     fn exchanges(&self) -> MutexGuard<'_, Exchanges> {

@@ -49,6 +49,7 @@ pub(crate) async fn run(daemon: Arc<Daemon>) {
                 let _ = request.read_admitted(&node).await;
             });
         }
+        // The next round starts on schedule, however long the readings of this one take.
         sleep_until(started + interval).await;
     }
 }

@@ -100,6 +100,7 @@ impl Acceptor {
         let Ok(standing) = self.spend(credentials) else {
             return Ok(None);
         };
+        // It does not inherit the listener's `O_NONBLOCK` (accept(2)).
         stream.set_nonblocking(true)?;
         Ok(Some(Accepted {
             stream,
@@ -110,8 +111,14 @@ impl Acceptor {
 
     fn spend(&mut self, credentials: Credentials) -> Result<Standing, OverBudget> {
         let now = Instant::now();
+        // Not for each connection: closing one has to stay cheap during a flood.
         if now >= self.renew_at {
-            self.renew(now);
+            self.renew_at = now + INTERVAL;
+            self.snapshot = self.daemon.snapshot();
+            let config = &self.snapshot.config;
+            self.budgets.set_limits(&config.limits, config.nodes.len());
+            self.budgets.sweep(now);
+            self.record_closed();
         }
         let policy = &self.snapshot.policy;
         let (standing, user) = (policy.standing(credentials), policy.user(credentials.uid));
@@ -129,6 +136,7 @@ impl Acceptor {
 
     fn close(&mut self, credentials: Credentials, standing: Standing, id: PeerId) {
         self.daemon.metrics.closed_unread.inc();
+        // `/proc` is not read for a connection that is closed unread.
         let peer = Peer {
             credentials,
             id,
@@ -153,7 +161,7 @@ impl Acceptor {
         }
     }
 
-    /// Whether connections were closed unread a moment ago.
+    /// True if connections were closed unread a moment ago.
     pub(crate) fn is_flooded(&self) -> bool {
         self.budgets.is_flooded(Instant::now())
     }
@@ -165,16 +173,6 @@ impl Acceptor {
             self.warn_at = now + WARNING_INTERVAL;
             crate::sys::accept::warn("callers'", error);
         }
-    }
-
-    /// Takes the current configuration, forgets idle users, records closed connections.
-    fn renew(&mut self, now: Instant) {
-        self.renew_at = now + INTERVAL;
-        self.snapshot = self.daemon.snapshot();
-        let config = &self.snapshot.config;
-        self.budgets.set_limits(&config.limits, config.nodes.len());
-        self.budgets.sweep(now);
-        self.record_closed();
     }
 
     /// Records the closed connections.
@@ -246,12 +244,13 @@ impl Guards {
         let start = |_| {
             let (jobs, given) = std_mpsc::channel::<Job>();
             let started = started.clone();
-            let thread = thread::Builder::new().name("accept".to_owned());
-            thread.spawn(move || {
-                // The daemon may have ended meanwhile.
-                let _ = started.send(());
-                guard(&given);
-            })?;
+            thread::Builder::new()
+                .name("accept".to_owned())
+                .spawn(move || {
+                    // The daemon may have ended meanwhile.
+                    let _ = started.send(());
+                    guard(&given);
+                })?;
             // A new thread makes system calls that the filter forbids later.
             starting.recv().map_err(io::Error::other)?;
             Ok(jobs)
@@ -297,6 +296,7 @@ fn guard(jobs: &std_mpsc::Receiver<Job>) {
 
 impl Job {
     fn work(&self, acceptor: &mut Acceptor) {
+        // The runtime closes the channel to stop the guards.
         while !self.eligible.is_closed() {
             match acceptor.accept(&self.listener) {
                 Ok(None) => (),
@@ -318,6 +318,7 @@ impl Job {
     }
 
     fn hand_over(&self, accepted: Accepted, acceptor: &mut Acceptor) {
+        // A channel for each, so that strangers cannot fill the one of the others.
         let to = match accepted.standing {
             Standing::Eligible => &self.eligible,
             Standing::Stranger => &self.strangers,

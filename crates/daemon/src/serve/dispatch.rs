@@ -23,7 +23,7 @@ use tokio::time::Instant;
 pub(super) struct Reply {
     /// One line, its newline included.
     pub line: Vec<u8>,
-    /// Whether the caller asked to keep the connection.
+    /// True if the caller asked to keep the connection.
     pub keep_alive: bool,
 }
 
@@ -92,14 +92,15 @@ pub(super) async fn answer(daemon: &Arc<Daemon>, peer: &Arc<Peer>, line: &[u8]) 
             .into(),
         deadline: started + daemon.config().timeouts.request,
     };
+    // The penalty comes first: while it lasts, a malformed request brings no further one.
     let (method, outcome) = match request.check_penalty().and(asked.map_err(RpcError::from)) {
         Err(RpcError::RateLimited) => ("none", Err(RpcError::RateLimited)),
         Err(error) => ("invalid", Err(error)),
         Ok(asked) => match asked.call {
-            None => {
-                let refused = request.spend_own().and(Err(RpcError::UnknownMethod));
-                ("unknown", refused)
-            }
+            None => (
+                "unknown",
+                request.spend_own().and(Err(RpcError::UnknownMethod)),
+            ),
             Some(call) => (call.method().as_str(), carry_out(&request, call).await),
         },
     };
@@ -125,8 +126,11 @@ fn reply(
     outcome: &Result<Data, RpcError>,
     keep_alive: bool,
 ) -> Reply {
-    let result = outcome.as_ref().map_or_else(RpcError::label, |_| "success");
-    request.daemon.metrics.rpc(method, result, took);
+    request.daemon.metrics.rpc(
+        method,
+        outcome.as_ref().map_or_else(RpcError::label, |_| "success"),
+        took,
+    );
     if let Err(RpcError::Violation(violation)) = outcome {
         request.penalise(violation);
     }
@@ -172,46 +176,47 @@ async fn carry_out(request: &Request, call: Call) -> Result<Data, RpcError> {
             Ok(Data::Forwarding { forwarding })
         }),
         Call::ReplayForwarding(from) => {
-            let from = from.ok_or(RpcError::NoSuchRecord)?;
+            let from = from.ok_or(RpcError::NoSuchRecord)?.get();
             request.spend_own()?;
-            replay(request, from.get())
+            let forwarder = forwarder(request)?;
+            let status = forwarder.status();
+            if from > status.seq {
+                return Err(RpcError::NoSuchRecord);
+            }
+            let first = status.first_seq;
+            if from < first {
+                return Err(RpcError::RecordRemoved { first });
+            }
+            // The command is queued: each stream goes back by itself. A full queue refuses it.
+            if forwarder.send_command(StreamCommand::Replay(from)) {
+                Ok(Data::Replay { from })
+            } else {
+                Err(RpcError::ForwardingBusy)
+            }
         }
     }
 }
 
 fn forwarder(request: &Request) -> Result<&Forwarder, RpcError> {
-    let forwarder = request.daemon.forwarder.as_deref();
-    forwarder.ok_or(RpcError::NotForwarding)
+    request
+        .daemon
+        .forwarder
+        .as_deref()
+        .ok_or(RpcError::NotForwarding)
 }
 
 /// The streams, and the one that keeps old segments of the log, if one does.
 fn forwarding(request: &Request) -> Result<Status, RpcError> {
     let mut status = forwarder(request)?.status();
-    let upkeep = request.daemon.recorder.health().upkeep;
-    if let Some(hold) = upkeep.pressing_hold() {
-        let mut streams = status.streams.iter_mut();
-        if let Some(stream) = streams.find(|stream| hold.stream() == Some(&stream.name)) {
-            stream.keeps_segments = Some(hold.to_string());
-        }
+    if let Some(hold) = request.daemon.recorder.health().upkeep.pressing_hold()
+        && let Some(stream) = status
+            .streams
+            .iter_mut()
+            .find(|stream| hold.stream() == Some(&stream.name))
+    {
+        stream.keeps_segments = Some(hold.to_string());
     }
     Ok(status)
-}
-
-fn replay(request: &Request, from: u64) -> Result<Data, RpcError> {
-    let forwarder = forwarder(request)?;
-    let status = forwarder.status();
-    if from > status.seq {
-        return Err(RpcError::NoSuchRecord);
-    }
-    let first = status.first_seq;
-    if from < first {
-        return Err(RpcError::RecordRemoved { first });
-    }
-    if forwarder.send_command(StreamCommand::Replay(from)) {
-        Ok(Data::Replay { from })
-    } else {
-        Err(RpcError::ForwardingBusy)
-    }
 }
 
 fn status(request: &Request) -> Data {
@@ -232,6 +237,7 @@ async fn read_all(request: &Request, nodes: NodeSelection) -> Result<Vec<Entry>,
             settings.nodes.names().cloned().map(Ok).collect()
         }
     };
+    // Each node costs a token when it is read; a request that reads none is not free either.
     if !nodes.iter().any(Result::is_ok) {
         request.spend_own()?;
     }
@@ -251,6 +257,7 @@ async fn read_all(request: &Request, nodes: NodeSelection) -> Result<Vec<Entry>,
             Err(invalid) => drop(entries.insert(i, Entry::invalid(&invalid))),
         }
     }
+    // The tasks are aborted with this future, when the caller goes away.
     while let Some(done) = tasks.join_next().await {
         if let Ok((i, entry)) = done {
             entries.insert(i, entry);
@@ -261,7 +268,14 @@ async fn read_all(request: &Request, nodes: NodeSelection) -> Result<Vec<Entry>,
 
 async fn entry(request: &Request, node: &NodeName) -> Entry {
     match request.read(node).await {
-        Ok(sample) => Entry::of(node, sample),
+        Ok(sample) => Entry {
+            node: node.as_written().to_owned(),
+            outcome: EntryOutcome::Read {
+                age_ms: u64::try_from(sample.taken.elapsed().as_millis()).unwrap_or(u64::MAX),
+                temperature: sample,
+            },
+        },
+        // Without its name, the caller could not tell which of the nodes it is about.
         Err(RpcError::RateLimited) => {
             Entry::failed(node, &RpcError::NodeRateLimited { node: node.clone() })
         }
@@ -270,17 +284,6 @@ async fn entry(request: &Request, node: &NodeName) -> Entry {
 }
 
 impl Entry {
-    fn of(node: &NodeName, sample: Arc<Sample>) -> Self {
-        let age = sample.taken.elapsed().as_millis();
-        Self {
-            node: node.as_written().to_owned(),
-            outcome: EntryOutcome::Read {
-                temperature: sample,
-                age_ms: u64::try_from(age).unwrap_or(u64::MAX),
-            },
-        }
-    }
-
     fn failed(node: &NodeName, error: &RpcError) -> Self {
         Self {
             node: node.as_written().to_owned(),

@@ -1,7 +1,6 @@
 //! A request: admitted by the limiter, recorded, carried out, recorded again.
 
 use crate::node::{NodeFailure, Sample};
-use crate::readings::Outcome;
 use crate::state::Daemon;
 use pulse_core::callers::limiter::Bucket;
 use pulse_core::callers::peer::Peer;
@@ -32,9 +31,9 @@ impl Request {
 
     /// A caller may have been penalised since it connected.
     pub(crate) fn check_penalty(&self) -> Result<(), RpcError> {
-        let now = crate::sys::now();
-        let penalty = self.daemon.limiter().check_penalty(&self.peer.id, now);
-        penalty.map_err(|refusal| self.daemon.limited(&self.peer, refusal))
+        self.daemon.limit(&self.peer, |limiter, now| {
+            limiter.check_penalty(&self.peer.id, now)
+        })
     }
 
     /// Takes a token from the caller's own bucket.
@@ -43,9 +42,9 @@ impl Request {
     }
 
     fn spend(&self, bucket: Bucket<'_>) -> Result<(), RpcError> {
-        let now = crate::sys::now();
-        let spent = self.daemon.limiter().spend(&self.peer.id, bucket, now);
-        spent.map_err(|refusal| self.daemon.limited(&self.peer, refusal))
+        self.daemon.limit(&self.peer, |limiter, now| {
+            limiter.spend(&self.peer.id, bucket, now)
+        })
     }
 
     /// Penalises the caller for a request that is malformed or forbidden.
@@ -54,8 +53,7 @@ impl Request {
         if let Violation::InvalidNodeName(_) = violation {
             daemon.metrics.node_refused(violation.label());
         }
-        let now = crate::sys::now();
-        daemon.limiter().penalise(&self.peer.id, now);
+        daemon.limiter().penalise(&self.peer.id, crate::sys::now());
         daemon.metrics.penalised(violation.label(), &self.peer.id);
         daemon.recorder.note(&Event::Violation {
             request: self.id(),
@@ -76,18 +74,40 @@ impl Request {
     /// that is listed.
     pub(crate) async fn read_admitted(&self, node: &NodeName) -> Result<Arc<Sample>, RpcError> {
         let settings = self.daemon.readings.settings();
+        // A node that a reload has just removed is still put on record, as it was asked for.
         let listed = settings.nodes.listed(node).unwrap_or(node);
         self.record(&Event::CommandStart {
             request: self.id(),
             node: listed,
         })
         .await?;
-        let mut pending = Pending::new(self, listed);
-        let readings = &self.daemon.readings;
-        let outcome = readings.read(&self.peer.id, listed, self.deadline).await;
+        // From here on there is a start on record, so the end has to follow in any case.
+        let mut pending = Pending {
+            request: self,
+            node: listed,
+            started: Instant::now(),
+            is_over: false,
+        };
+        let outcome = self
+            .daemon
+            .readings
+            .read(&self.peer.id, listed, self.deadline)
+            .await;
         pending.is_over = true;
-        self.record_outcome(listed, &outcome, pending.started)
-            .await?;
+        let error = outcome.as_ref().err().map(ToString::to_string);
+        self.record(&Event::CommandFinish {
+            request: self.id(),
+            node: listed,
+            duration: pending.started.elapsed(),
+            outcome: match &outcome {
+                Ok(sample) => Ok(&sample.exchange),
+                Err(failure) => Err(ReadingFailure {
+                    reason: failure.reason(),
+                    error: error.as_deref().unwrap_or_default(),
+                }),
+            },
+        })
+        .await?;
         outcome.map_err(|failure| match failure {
             NodeFailure::AddressNotPermitted => {
                 RpcError::AddressNotPermitted { node: node.clone() }
@@ -105,6 +125,7 @@ impl Request {
         if settings.nodes.get(node).is_some() {
             return self.spend(Bucket::Node(node));
         }
+        // A wrong name costs a token too, so that names cannot be guessed without a limit.
         self.spend_own()?;
         let reason = if settings.nodes.is_empty() {
             Unlisted::NoValidationSources
@@ -123,28 +144,6 @@ impl Request {
         })
     }
 
-    async fn record_outcome(
-        &self,
-        node: &NodeName,
-        outcome: &Outcome,
-        started: Instant,
-    ) -> Result<(), RpcError> {
-        let error = outcome.as_ref().err().map(ToString::to_string);
-        self.record(&Event::CommandFinish {
-            request: self.id(),
-            node,
-            duration: started.elapsed(),
-            outcome: match outcome {
-                Ok(sample) => Ok(&sample.exchange),
-                Err(failure) => Err(ReadingFailure {
-                    reason: failure.reason(),
-                    error: error.as_deref().unwrap_or_default(),
-                }),
-            },
-        })
-        .await
-    }
-
     fn id(&self) -> RequestId<'_> {
         RequestId {
             correlation_id: &self.correlation_id,
@@ -153,8 +152,11 @@ impl Request {
     }
 
     async fn record(&self, event: &Event<'_>) -> Result<(), RpcError> {
-        let recorded = self.daemon.recorder.record(event).await;
-        recorded.map_err(|_| RpcError::RecorderUnavailable)
+        self.daemon
+            .recorder
+            .record(event)
+            .await
+            .map_err(|_| RpcError::RecorderUnavailable)
     }
 }
 
@@ -165,17 +167,6 @@ struct Pending<'a> {
     node: &'a NodeName,
     started: Instant,
     is_over: bool,
-}
-
-impl<'a> Pending<'a> {
-    fn new(request: &'a Request, node: &'a NodeName) -> Self {
-        Self {
-            request,
-            node,
-            started: Instant::now(),
-            is_over: false,
-        }
-    }
 }
 
 impl Drop for Pending<'_> {

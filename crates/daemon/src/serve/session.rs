@@ -54,10 +54,10 @@ fn admit(daemon: &Arc<Daemon>, peer: &Arc<Peer>) -> Result<Admitted, RpcError> {
     if peer.capabilities.is_empty() {
         return Err(daemon.unauthorised(peer));
     }
-    let penalty = daemon.limiter().check_penalty(&peer.id, crate::sys::now());
-    penalty.map_err(|refusal| daemon.limited(peer, refusal))?;
-    let opened = daemon.connections().open(&peer.id);
-    opened.map_err(|_| daemon.limited(peer, Refusal::Connections))?;
+    daemon.limit(peer, |limiter, now| limiter.check_penalty(&peer.id, now))?;
+    if daemon.connections().open(&peer.id).is_err() {
+        return Err(daemon.limited(peer, Refusal::Connections));
+    }
     daemon.note(Access::Accepted, peer);
     Ok(Admitted {
         daemon: Arc::clone(daemon),
@@ -68,9 +68,8 @@ fn admit(daemon: &Arc<Daemon>, peer: &Arc<Peer>) -> Result<Admitted, RpcError> {
 /// Answers with the error and waits, within bounds, until the caller has read it.
 fn turn_away(stream: UnixStream, daemon: Arc<Daemon>, peer: &Peer, error: &RpcError) {
     daemon.metrics.turned_away(error.label());
-    let line = dispatch::refusal(error);
     // The buffer of a new socket has room for a line.
-    let _ = (&stream).write(&line);
+    let _ = (&stream).write(&dispatch::refusal(error));
     let user = peer.id.clone();
     if daemon.rejections().open(&user).is_err() {
         // Too many of this user are waited for already: this one may get a reset.
@@ -95,6 +94,7 @@ async fn serve(
     loop {
         let timeouts = daemon.config().timeouts;
         let line = tokio::select! {
+            // A request that is there is still answered when the daemon ends.
             biased;
             line = connection.line(Instant::now() + timeouts.read) => line,
             _ = draining.wait_for(|draining| *draining) => return,
@@ -117,6 +117,7 @@ async fn serve(
                 dispatch::refuse(&daemon, &peer, error)
             }
         };
+        // Not raced with `draining`: the outcome is on record, so the caller should get it.
         if let Err(error) = connection.send(&reply.line, timeouts.write).await {
             if error.kind() == io::ErrorKind::TimedOut {
                 daemon.metrics.write_timeouts.inc();

@@ -5,7 +5,7 @@ use pulse_sandbox::probe::ProbeLayers;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
-/// What `--help` prints.
+/// The output of `--help`.
 pub(super) const HELP: &str = "\
 pulse-sensor-proxy: reads the temperatures of nodes over SSH and serves them on
 a Unix socket.
@@ -105,10 +105,13 @@ fn only(name: &OsStr) -> Result<ProbeLayers, String> {
     if name == "outside" {
         return Ok(ProbeLayers::None);
     }
-    let named = Layer::ALL.into_iter().find(|l| *name == *l.to_string());
-    named.map(ProbeLayers::Only).ok_or_else(|| {
-        format!("--only takes privileges, landlock, limits, seccomp or outside, not {name:?}")
-    })
+    Layer::ALL
+        .into_iter()
+        .find(|layer| *name == *layer.to_string())
+        .map(ProbeLayers::Only)
+        .ok_or_else(|| {
+            format!("--only takes privileges, landlock, limits, seccomp or outside, not {name:?}")
+        })
 }
 
 #[cfg(test)]

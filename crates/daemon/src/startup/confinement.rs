@@ -48,8 +48,9 @@ impl<'a> Confinement<'a> {
 
     /// The second layer, for this thread and those that it starts from here on.
     pub(crate) fn restrict_access(&mut self, path: &Path, config: &Config) -> Result<(), Failure> {
-        let rules = daemon_paths(path, config).rules();
-        self.apply(Layer::Landlock, |layers| layers.restrict_access(&rules))
+        self.apply(Layer::Landlock, |layers| {
+            layers.restrict_access(&daemon_paths(path, config).rules())
+        })
     }
 
     /// The third layer, when every thread runs.
@@ -79,6 +80,7 @@ impl<'a> Confinement<'a> {
         let Some(lacking) = hold.problem(layer) else {
             return Ok(());
         };
+        // Logged and kept for the record also where it ends the start.
         tracing::warn!("confinement is incomplete: {lacking}");
         self.missing.push(lacking.clone());
         match self.mode {

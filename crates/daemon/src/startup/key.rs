@@ -97,7 +97,15 @@ fn load_or_create(ssh_dir: &Path) -> Result<PrivateKey, KeyError> {
     let path = ssh_dir.join(FILE_NAME);
     match open(&path) {
         Ok((file, judged)) => {
-            check_mode(&file, &path)?;
+            // Before the owners: a key that others could read has to be replaced, not only
+            // protected.
+            let mode = match file.metadata() {
+                Ok(found) => found.mode() & 0o7777,
+                Err(error) => return Err(KeyError::Io { path, error }),
+            };
+            if mode & 0o077 != 0 {
+                return Err(KeyError::TooOpen { path, mode });
+            }
             judged.map_err(KeyError::Untrusted)?;
             read(file, &path)
         }
@@ -111,31 +119,15 @@ fn load_or_create(ssh_dir: &Path) -> Result<PrivateKey, KeyError> {
 /// # Errors
 /// [`KeyError::Unusable`] when it cannot be written as one.
 pub(crate) fn public_line(key: &PrivateKey) -> Result<String, KeyError> {
-    let line = key.public_key().to_openssh();
-    line.map_err(|e| unusable(Path::new(FILE_NAME), &e))
+    key.public_key()
+        .to_openssh()
+        .map_err(|e| unusable(Path::new(FILE_NAME), &e))
 }
 
 /// Opens a key and judges who may change it: that user could have the nodes let in a key of
 /// its own.
 fn open(path: &Path) -> io::Result<(File, Result<(), Untrusted>)> {
     pulse_trust::examine(path, pulse_trust::owners(), Demand::Unwritable)
-}
-
-/// Checked before the owners: a key that others could read has to be replaced, not only
-/// protected.
-fn check_mode(file: &File, path: &Path) -> Result<(), KeyError> {
-    let io_error = |error| KeyError::Io {
-        path: path.to_owned(),
-        error,
-    };
-    let mode = file.metadata().map_err(io_error)?.mode() & 0o7777;
-    if mode & 0o077 != 0 {
-        return Err(KeyError::TooOpen {
-            path: path.to_owned(),
-            mode,
-        });
-    }
-    Ok(())
 }
 
 fn read(file: File, path: &Path) -> Result<PrivateKey, KeyError> {
@@ -188,10 +180,9 @@ fn create(ssh_dir: &Path, path: &Path) -> Result<PrivateKey, KeyError> {
 fn publish(key: PrivateKey, path: &Path) -> Result<PrivateKey, KeyError> {
     let path = path.with_extension("pub");
     let line = format!("{}\n", public_line(&key)?);
-    let is_there = pulse_files::read(&path, line.len()).is_ok_and(|it| it == line.as_bytes());
-    if !is_there {
-        let written = write_new(&path, 0o644, line.as_bytes());
-        written.map_err(|error| KeyError::Io { path, error })?;
+    // Not written again at each start.
+    if !pulse_files::read(&path, line.len()).is_ok_and(|it| it == line.as_bytes()) {
+        write_new(&path, 0o644, line.as_bytes()).map_err(|error| KeyError::Io { path, error })?;
     }
     Ok(key)
 }
@@ -204,8 +195,11 @@ fn write_new(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true).mode(mode);
     let mut file = pulse_files::open_with(&mut options, &beside)?;
-    let written = file.write_all(bytes).and_then(|()| file.sync_all());
-    let renamed = written.and_then(|()| std::fs::rename(&beside, path));
+    // Synced before the rename, or a crash could leave an empty file under the final name.
+    let renamed = file
+        .write_all(bytes)
+        .and_then(|()| file.sync_all())
+        .and_then(|()| std::fs::rename(&beside, path));
     if renamed.is_err() {
         // The failure itself is reported; the leftover is harmless.
         let _ = std::fs::remove_file(&beside);
@@ -214,9 +208,12 @@ fn write_new(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
 }
 
 fn host_name() -> String {
-    let name = pulse_sandbox::host_name();
-    let valid = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
-    name.chars().filter(valid).take(64).collect()
+    // A comment ends at the line's end, and a host's name can have any byte (sethostname(2)).
+    pulse_sandbox::host_name()
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.'))
+        .take(64)
+        .collect()
 }
 
 fn unusable(path: &Path, reason: &dyn std::fmt::Display) -> KeyError {

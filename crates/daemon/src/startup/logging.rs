@@ -21,15 +21,17 @@ pub(super) fn start(level: LogLevel, journal: Option<&Journal>) {
         LogLevel::Trace => LevelFilter::TRACE,
     };
     let ours = tracing_subscriber::filter::filter_fn(move |metadata| {
-        let library = metadata.target().starts_with(LIBRARY);
-        *metadata.level() <= level && !(library && level < LevelFilter::TRACE)
+        *metadata.level() <= level
+            && (level == LevelFilter::TRACE || !metadata.target().starts_with(LIBRARY))
     });
     let elsewhere = journal.map(|journal| {
-        let layer = tracing_subscriber::fmt::layer()
+        // Time and severity are fields of a syslog message, not part of its text.
+        tracing_subscriber::fmt::layer()
             .without_time()
-            .with_level(false);
-        let layer = layer.with_target(false).with_ansi(false);
-        layer.with_writer(ToCollectors(journal.clone()))
+            .with_level(false)
+            .with_target(false)
+            .with_ansi(false)
+            .with_writer(ToCollectors(journal.clone()))
     });
     let registry = tracing_subscriber::registry().with(ours).with(elsewhere);
     // systemd sets JOURNAL_STREAM when stderr goes to the journal.
@@ -37,15 +39,12 @@ pub(super) fn start(level: LogLevel, journal: Option<&Journal>) {
     // A second start (in tests) keeps the first.
     let _ = match journal {
         Some(journal) => registry.with(journal).try_init(),
-        None => registry.with(text()).try_init(),
+        None => registry
+            .with(
+                tracing_subscriber::fmt::layer()
+                    .with_writer(std::io::stderr)
+                    .with_ansi(std::io::stderr().is_terminal()),
+            )
+            .try_init(),
     };
-}
-
-fn text<S>() -> impl tracing_subscriber::Layer<S>
-where
-    S: tracing::Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
-{
-    tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
 }

@@ -57,28 +57,39 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 /// As [`main`], with other parts.
 pub fn main_with(arguments: impl IntoIterator<Item = OsString>, parts: &Parts<'_>) -> ExitCode {
-    let outcome = cli::parse(arguments).map_err(Failure::Usage);
-    let outcome = outcome.and_then(|command| match command {
-        Command::Help => {
-            say(cli::HELP);
-            Ok(())
-        }
-        Command::Version => {
-            say(concat!(
-                "pulse-sensor-proxy ",
-                env!("CARGO_PKG_VERSION"),
-                "\n"
-            ));
-            Ok(())
-        }
-        Command::Probe {
-            config,
-            layers,
-            json,
-        } => probe::run(config, layers, json).map(|text| say(&text)),
-        Command::Check { config } => check(&settings::config_path(config)),
-        Command::Run { config } => run(&settings::config_path(config), parts),
-    });
+    let outcome = cli::parse(arguments)
+        .map_err(Failure::Usage)
+        .and_then(|command| match command {
+            Command::Help => {
+                say(cli::HELP);
+                Ok(())
+            }
+            Command::Version => {
+                say(concat!(
+                    "pulse-sensor-proxy ",
+                    env!("CARGO_PKG_VERSION"),
+                    "\n"
+                ));
+                Ok(())
+            }
+            Command::Probe {
+                config,
+                layers,
+                json,
+            } => probe::run(config, layers, json).map(|text| say(&text)),
+            Command::Check { config } => {
+                let path = settings::config_path(config);
+                let config = settings::load(&path)?;
+                settings::check_all(&config)?;
+                say(&format!(
+                    "{}: {} node(s), no mistakes\n",
+                    path.display(),
+                    config.nodes.len()
+                ));
+                Ok(())
+            }
+            Command::Run { config } => run(&settings::config_path(config), parts),
+        });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -94,17 +105,6 @@ pub fn main_with(arguments: impl IntoIterator<Item = OsString>, parts: &Parts<'_
 /// A reader that closed the pipe has read enough.
 fn say(text: &str) {
     let _ = io::stdout().write_all(text.as_bytes());
-}
-
-fn check(path: &Path) -> Result<(), Failure> {
-    let config = settings::load(path)?;
-    settings::check_all(&config)?;
-    say(&format!(
-        "{}: {} node(s), no mistakes\n",
-        path.display(),
-        config.nodes.len()
-    ));
-    Ok(())
 }
 
 fn open_audit_log(config: &Config) -> Result<Arc<dyn Recorder>, Failure> {
@@ -138,9 +138,12 @@ fn run(path: &Path, parts: &Parts<'_>) -> Result<(), Failure> {
         tracing::info!("cannot raise the daemon's priority: {error}");
     }
     confinement.drop_privileges(&user)?;
+    // After the directories were created, and before anything in them is read.
     settings::check_directories(&config)?;
     let key = key::find_or_create(key::credentials().as_deref(), &config.ssh_dir)?;
     confinement.restrict_access(path, &config)?;
+    // A Landlock domain covers the calling thread and those that it starts later (landlock(7)),
+    // so the threads of the guards, the log and the forwarder come after it.
     let guards = Guards::start().map_err(|error| Failure::Open {
         what: "accept threads".into(),
         error,
@@ -149,11 +152,11 @@ fn run(path: &Path, parts: &Parts<'_>) -> Result<(), Failure> {
     let forwarder = forwarding::prepare(&config, &recorder, journal)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build();
-    let runtime = runtime.map_err(|error| Failure::Open {
-        what: "runtime".into(),
-        error,
-    })?;
+        .build()
+        .map_err(|error| Failure::Open {
+            what: "runtime".into(),
+            error,
+        })?;
     runtime.block_on(supervisor::serve(supervisor::Start {
         path,
         config,

@@ -11,7 +11,7 @@ use pulse_core::config::Config;
 use pulse_sandbox::{InheritedSocket, NamedSocket, ServiceUser};
 use std::fs::DirBuilder;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::os::unix::fs::{DirBuilderExt, lchown};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -42,11 +42,28 @@ impl Opened {
     /// are left as they are.
     pub(crate) fn open(config: &Config, user: &ServiceUser) -> Result<Self, Failure> {
         let given = Given::take();
-        make_directories(config, user)?;
+        let parent = config.socket.parent().unwrap_or(Path::new("/"));
+        make(parent, CALLERS_MODE, user).map_err(opening(&config.socket))?;
+        make(&config.ssh_dir, PRIVATE_MODE, user).map_err(opening(&config.ssh_dir))?;
+        // A failure here is reported when the log is opened, with its remedy.
+        let _ = make(config.audit.directory(), LOG_MODE, user);
+        let _ = make(&config.audit.state_dir, PRIVATE_MODE, user);
         Ok(Self {
             socket: callers(config, given.callers, user)?,
             control: control(&config.control_socket, given.control),
-            metrics: metrics(config.metrics_address, given.tcp)?,
+            // A port that systemd has bound is used only if metrics are configured.
+            metrics: config
+                .metrics_address
+                .map(|address| {
+                    given
+                        .tcp
+                        .map_or_else(|| TcpListener::bind(address), Ok)
+                        .map_err(|error| Failure::Open {
+                            what: format!("metrics_address {address}"),
+                            error,
+                        })
+                })
+                .transpose()?,
             manager: ServiceManager::from_environment(),
         })
     }
@@ -66,8 +83,9 @@ fn callers(
     }
     // The directory belongs to the service user, whose rights are enough: as root, a path
     // there could have been replaced.
-    let bound = user.run_with_group(group, || BoundSocket::bind(path, access.mode.bits()));
-    let bound = bound.map_err(opening(path))?;
+    let bound = user
+        .run_with_group(group, || BoundSocket::bind(path, access.mode.bits()))
+        .map_err(opening(path))?;
     socket_access::check_bound(path, access, group)?;
     Ok(bound)
 }
@@ -94,9 +112,11 @@ impl Given {
                 InheritedSocket::Unix(listener)
                     if name != CONTROL_NAME && given.callers.is_none() =>
                 {
+                    let address = listener.local_addr().ok();
+                    let path = address.as_ref().and_then(|address| address.as_pathname());
                     tracing::info!(
                         "systemd passed on the callers' socket {}",
-                        local_path(&listener)
+                        path.unwrap_or(Path::new("")).display()
                     );
                     given.callers = Some(listener);
                 }
@@ -117,12 +137,6 @@ impl Given {
     }
 }
 
-fn local_path(listener: &UnixListener) -> String {
-    let address = listener.local_addr().ok();
-    let path = address.as_ref().and_then(|address| address.as_pathname());
-    path.map_or_else(String::new, |path| path.display().to_string())
-}
-
 /// The control socket: systemd's, or our own. Readings do not depend on it, so a failure is
 /// logged and callers are served.
 fn control(path: &Path, given: Option<UnixListener>) -> Option<BoundSocket> {
@@ -130,15 +144,16 @@ fn control(path: &Path, given: Option<UnixListener>) -> Option<BoundSocket> {
         Some(listener) => BoundSocket::inherited(listener),
         None => private_directory(path).and_then(|()| BoundSocket::bind(path, CONTROL_MODE)),
     };
-    let complain = |error| {
-        tracing::warn!(
-            "cannot open the control socket {}: {error}; without it the daemon cannot be \
-             administered: start the daemon as root, or with \
-             pulse-sensor-proxy-control.socket, or set control_socket to another path",
-            path.display()
-        );
-    };
-    opened.map_err(complain).ok()
+    opened
+        .inspect_err(|error| {
+            tracing::warn!(
+                "cannot open the control socket {}: {error}; without it the daemon cannot be \
+                 administered: start the daemon as root, or with \
+                 pulse-sensor-proxy-control.socket, or set control_socket to another path",
+                path.display()
+            );
+        })
+        .ok()
 }
 
 /// Creates the control socket's directory, or checks that no other user can change the one
@@ -158,33 +173,11 @@ fn private_directory(socket: &Path) -> io::Result<()> {
     )))
 }
 
-fn metrics(
-    address: Option<SocketAddr>,
-    given: Option<TcpListener>,
-) -> Result<Option<TcpListener>, Failure> {
-    let Some(address) = address else {
-        return Ok(None);
-    };
-    let bound = given.map_or_else(|| TcpListener::bind(address), Ok);
-    bound.map(Some).map_err(|error| Failure::Open {
-        what: format!("metrics_address {address}"),
-        error,
-    })
-}
-
 fn opening(path: &Path) -> impl FnOnce(io::Error) -> Failure {
-    let what = path.display().to_string();
-    move |error| Failure::Open { what, error }
-}
-
-fn make_directories(config: &Config, user: &ServiceUser) -> Result<(), Failure> {
-    let parent = config.socket.parent().unwrap_or(Path::new("/"));
-    make(parent, CALLERS_MODE, user).map_err(opening(&config.socket))?;
-    make(&config.ssh_dir, PRIVATE_MODE, user).map_err(opening(&config.ssh_dir))?;
-    // A failure here is reported when the log is opened, with its remedy.
-    let _ = make(config.audit.directory(), LOG_MODE, user);
-    let _ = make(&config.audit.state_dir, PRIVATE_MODE, user);
-    Ok(())
+    move |error| Failure::Open {
+        what: path.display().to_string(),
+        error,
+    }
 }
 
 /// Creates a directory and its missing parents: with root's rights where root alone can
@@ -196,16 +189,19 @@ fn make(directory: &Path, mode: u32, user: &ServiceUser) -> io::Result<()> {
     }
     let above = match directory.parent() {
         Some(above) if !above.as_os_str().is_empty() => above,
+        // A relative path of one part lies in the working directory.
         _ => Path::new("."),
     };
     make(above, mode, user)?;
     let create = || match DirBuilder::new().mode(mode).create(directory) {
+        // Another process was faster; its directory keeps its owner.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
         made => made.map(|()| true),
     };
     match user.target_ids() {
         Some((uid, gid)) if is_ours_alone(above)? => {
             if create()? {
+                // Not chown(2): a link that has taken the place is not followed.
                 lchown(directory, Some(uid), Some(gid))
             } else {
                 Ok(())

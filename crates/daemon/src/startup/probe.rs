@@ -3,7 +3,7 @@
 use crate::startup::confinement::daemon_paths;
 use crate::startup::settings;
 use crate::startup::{Failure, find_user};
-use pulse_sandbox::probe::{self, AttemptResult, Findings, Outcome, ProbeLayers};
+use pulse_sandbox::probe::{self, Findings, Outcome, ProbeLayers};
 use pulse_sandbox::{Kernel, LayerStatus};
 use serde_json::{Value, json};
 use std::io;
@@ -24,12 +24,13 @@ pub(crate) fn run(
     let config = settings::load(&path)?;
     if !config.ssh_dir.exists() {
         // ENOENT would count as an attempt that was let through.
-        let error = io::Error::new(
-            io::ErrorKind::NotFound,
-            "does not exist yet: start the daemon once, then probe",
-        );
-        let what = config.ssh_dir.display().to_string();
-        return Err(Failure::Open { what, error });
+        return Err(Failure::Open {
+            what: config.ssh_dir.display().to_string(),
+            error: io::Error::new(
+                io::ErrorKind::NotFound,
+                "does not exist yet: start the daemon once, then probe",
+            ),
+        });
     }
     let user = find_user(&pulse_trust::service_user())?;
     let daemon_paths = daemon_paths(&path, &config);
@@ -50,10 +51,12 @@ pub(crate) fn run(
     }
 }
 
-/// Whether every attempt was made and stopped.
+/// True if every attempt was made and stopped.
 fn is_tight(findings: &Findings) -> bool {
-    let stopped = |tried: &AttemptResult| matches!(tried.outcome, Outcome::Stopped { .. });
-    findings.attempts.iter().all(stopped)
+    findings
+        .attempts
+        .iter()
+        .all(|tried| matches!(tried.outcome, Outcome::Stopped { .. }))
 }
 
 /// An outcome's result, and the layer that stopped the attempt.
@@ -87,21 +90,19 @@ fn as_table(findings: &Findings) -> String {
         let (outcome, by) = words(tried.outcome);
         text.push_str(&format!("{:<44}{outcome:<16}{by}\n", tried.attempt));
     }
-    text + &format!("\n{}\n", summary(findings))
-}
-
-fn summary(findings: &Findings) -> String {
     let count = |matching: fn(&Outcome) -> bool| {
-        let matching = findings
+        findings
             .attempts
             .iter()
-            .filter(|tried| matching(&tried.outcome));
-        matching.count()
+            .filter(|tried| matching(&tried.outcome))
+            .count()
     };
-    let stopped = count(|outcome| matches!(outcome, Outcome::Stopped { .. }));
-    let through = count(|outcome| matches!(outcome, Outcome::LetThrough(_)));
-    let left_out = count(|outcome| matches!(outcome, Outcome::NotTried));
-    format!("{stopped} stopped, {through} let through, {left_out} not tried")
+    text + &format!(
+        "\n{} stopped, {} let through, {} not tried\n",
+        count(|outcome| matches!(outcome, Outcome::Stopped { .. })),
+        count(|outcome| matches!(outcome, Outcome::LetThrough(_))),
+        count(|outcome| matches!(outcome, Outcome::NotTried))
+    )
 }
 
 fn as_json(findings: &Findings) -> Value {
@@ -126,6 +127,7 @@ fn as_json(findings: &Findings) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pulse_sandbox::probe::AttemptResult;
     use pulse_sandbox::probe::StoppedBy;
     use pulse_sandbox::{Layer, OuterConfinement};
 

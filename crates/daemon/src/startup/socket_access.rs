@@ -63,8 +63,8 @@ pub enum SocketError {
 impl SocketError {
     /// The remedy, where the error itself does not name it.
     pub(super) fn remedy(&self) -> Option<&'static str> {
-        let is_unseen = matches!(self, Self::Unseen { .. });
-        is_unseen.then_some("set ListenStream= to a file below /run/pulse-sensor-proxy")
+        matches!(self, Self::Unseen { .. })
+            .then_some("set ListenStream= to a file below /run/pulse-sensor-proxy")
     }
 }
 
@@ -106,13 +106,21 @@ pub(crate) fn check_given(
         path: path.map(Path::to_owned),
         error,
     };
-    let nameless = || unseen(io::Error::other("it has no path, so anybody may connect"));
-    let path = path.ok_or_else(nameless)?;
+    // An abstract socket has no file, and so no mode (unix(7)).
+    let path =
+        path.ok_or_else(|| unseen(io::Error::other("it has no path, so anybody may connect")))?;
     let file = file(path).map_err(unseen)?;
-    access.check(file, gid).map_err(|why| SocketError::Given {
-        path: path.to_owned(),
-        why,
-        drop_in: drop_in(access),
+    access.check(file, gid).map_err(|why| {
+        // systemd.socket(5)
+        let mut drop_in = format!("[Socket]\nSocketMode={}\n", access.mode);
+        if let Some(group) = &access.group {
+            drop_in.push_str(&format!("SocketGroup={group}\n"));
+        }
+        SocketError::Given {
+            path: path.to_owned(),
+            why,
+            drop_in,
+        }
     })
 }
 
@@ -129,8 +137,7 @@ pub(crate) fn check_bound(
         what: path.display().to_string(),
         error,
     })?;
-    let checked = access.check(file, gid);
-    checked.map_err(|why| {
+    access.check(file, gid).map_err(|why| {
         let path = path.to_owned();
         SocketError::Bound { path, why }.into()
     })
@@ -142,15 +149,6 @@ fn file(path: &Path) -> io::Result<SocketFile> {
         mode: found.mode(),
         gid: found.gid(),
     })
-}
-
-/// A drop-in for the socket's unit (systemd.socket(5)).
-fn drop_in(access: &SocketAccess) -> String {
-    let mode = format!("[Socket]\nSocketMode={}\n", access.mode);
-    match &access.group {
-        Some(group) => format!("{mode}SocketGroup={group}\n"),
-        None => mode,
-    }
 }
 
 #[cfg(test)]

@@ -9,15 +9,16 @@ use pulse_core::trust::Owners;
 use std::io;
 use std::path::Path;
 
-/// Whether root and the current user are the only ones who can change what the path leads
+/// True if root and the current user are the only ones who can change what the path leads
 /// to, or the entries of its directory.
 ///
 /// # Errors
 /// Those of stat(2), and `ELOOP` for a loop of links.
 pub(crate) fn is_ours_alone(path: &Path) -> io::Result<bool> {
     let steps = pulse_trust::steps(&std::path::absolute(path)?)?;
-    let owners = Owners::root_and([pulse_sandbox::own_uid()]);
-    Ok(owners.judge_parents(&steps).is_ok())
+    Ok(Owners::root_and([pulse_sandbox::own_uid()])
+        .judge_parents(&steps)
+        .is_ok())
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{getsockopt, sockopt};
 use pulse_core::callers::peer::{ContainerId, Credentials, ProcessFacts, mapped_root};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::Duration;
 
@@ -36,12 +36,17 @@ pub(crate) fn credentials(socket: &impl AsFd) -> io::Result<Credentials> {
 pub(crate) fn process_facts(socket: &impl AsFd, caller: Credentials) -> ProcessFacts {
     let pidfd = match getsockopt(socket, sockopt::PeerPidfd) {
         Ok(pidfd) => Some(pidfd),
+        // A kernel before 6.5.
         Err(Errno::ENOPROTOOPT) => None,
         Err(_) => return ProcessFacts::default(),
     };
-    look(caller)
-        .filter(|_| pidfd.as_ref().is_none_or(is_alive))
-        .unwrap_or_default()
+    let facts = look(caller);
+    // Readable when its process has ended (pidfd_open(2)). Checked after the files were read.
+    let has_ended = pidfd.is_some_and(|pidfd| {
+        let mut fds = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
+        poll(&mut fds, PollTimeout::ZERO) != Ok(0)
+    });
+    facts.filter(|_| !has_ended).unwrap_or_default()
 }
 
 fn look(caller: Credentials) -> Option<ProcessFacts> {
@@ -62,8 +67,9 @@ fn look(caller: Credentials) -> Option<ProcessFacts> {
 
 fn read(pid: u32, name: &str) -> Option<String> {
     let path = format!("/proc/{pid}/{name}");
-    let bytes = pulse_files::read_beginning(Path::new(&path), MAX_PROC_BYTES).ok()?;
-    Some(String::from_utf8_lossy(&bytes).into_owned())
+    pulse_files::read_beginning(Path::new(&path), MAX_PROC_BYTES)
+        .ok()
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Waits until a listening socket has a connection, for `timeout` at most.
@@ -75,12 +81,6 @@ pub(crate) fn wait_readable(listener: &impl AsFd, timeout: Duration) -> io::Resu
     let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
     poll(&mut fds, timeout)?;
     Ok(())
-}
-
-/// A pidfd becomes readable when its process has ended (`pidfd_open(2)`).
-fn is_alive(pidfd: &OwnedFd) -> bool {
-    let mut fds = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
-    poll(&mut fds, PollTimeout::ZERO) == Ok(0)
 }
 
 #[cfg(test)]

@@ -14,9 +14,8 @@ pub(crate) struct ServiceManager(Option<UnixDatagram>);
 impl ServiceManager {
     /// Connects to the socket that `NOTIFY_SOCKET` names.
     pub(crate) fn from_environment() -> Self {
-        let socket = std::env::var_os("NOTIFY_SOCKET").map(|name| connect(&name));
-        Self(socket.and_then(|socket| {
-            socket
+        Self(std::env::var_os("NOTIFY_SOCKET").and_then(|name| {
+            connect(&name)
                 .inspect_err(|error| tracing::warn!("cannot notify systemd: {error}"))
                 .ok()
         }))
@@ -27,6 +26,7 @@ impl ServiceManager {
         let Some(socket) = &self.0 else {
             return;
         };
+        // One datagram: systemd reads each as one message.
         let lines: String = states.iter().map(|state| format!("{state}\n")).collect();
         if let Err(error) = socket.send(lines.as_bytes()) {
             tracing::debug!("cannot notify systemd: {error}");
@@ -36,6 +36,7 @@ impl ServiceManager {
 
 fn connect(name: &OsStr) -> io::Result<UnixDatagram> {
     let address = match name.as_bytes().strip_prefix(b"@") {
+        // `@` stands for the NUL byte of an abstract name (sd_notify(3), unix(7)).
         Some(name) => SocketAddr::from_abstract_name(name)?,
         None => SocketAddr::from_pathname(name)?,
     };

@@ -47,11 +47,10 @@ enum LabelKind {
 /// Removes the labels of board chips that Pulse would take for the package temperature, if a
 /// processor chip has one.
 pub(super) fn remove_board_readings(chips: &mut [Chip]) {
-    let features = chips
+    let kinds: Vec<_> = chips
         .iter()
         .filter(|chip| is_processor(chip))
-        .flat_map(|chip| &chip.features);
-    let kinds: Vec<_> = features
+        .flat_map(|chip| &chip.features)
         .filter(|feature| feature.input().is_some())
         .map(|feature| label_kind(&feature.label))
         .collect();
@@ -59,7 +58,12 @@ pub(super) fn remove_board_readings(chips: &mut [Chip]) {
         return;
     }
     let has_package = kinds.contains(&LabelKind::Package);
-    for board in chips.iter_mut().filter(|chip| is_board(chip)) {
+    // Like Pulse, searches the words anywhere in the name and ignores case.
+    let is_board = |name: &str| BOARDS.iter().any(|board| contains_word(name, board));
+    for board in chips.iter_mut() {
+        if is_processor(board) || !is_board(&board.name) {
+            continue;
+        }
         let before = board.features.len();
         board.features.retain(|feature| {
             !matches!(
@@ -73,12 +77,6 @@ pub(super) fn remove_board_readings(chips: &mut [Chip]) {
                 .retain(|feature| label_kind(&feature.label) != LabelKind::Unlabelled);
         }
     }
-}
-
-/// True if Pulse takes a chip that is not a processor's for one. Like Pulse, searches the words
-/// anywhere in the name and ignores case.
-fn is_board(chip: &Chip) -> bool {
-    !is_processor(chip) && BOARDS.iter().any(|board| contains_word(&chip.name, board))
 }
 
 fn label_kind(label: &str) -> LabelKind {

@@ -54,6 +54,7 @@ impl Builder {
     pub(super) fn start_chip(&mut self, name: &str) {
         self.recognised = true;
         self.chip_has_strays = false;
+        // `chip` stays `None`, which skips the features too.
         if self.document.chips.len() >= MAX_CHIPS {
             return self.malformed();
         }
@@ -95,9 +96,8 @@ impl Builder {
             return self.malformed();
         }
         let labels = chip.features.iter().map(|feature| feature.label.as_str());
-        let label = unique(clean_name(label), labels.chain([ADAPTER]));
         self.feature = Some(Feature {
-            label,
+            label: unique(clean_name(label), labels.chain([ADAPTER])),
             ..Feature::default()
         });
     }
@@ -111,6 +111,7 @@ impl Builder {
             // `nan` and `inf` parse as numbers.
             Some(number) if number.is_finite() => self.number(clean_name(name), number),
             Some(_) => self.dropped.implausible += 1,
+            // Unknown to the node, or counted above.
             None if matches!(value, Scalar::Null | Scalar::Text(_)) => {}
             None => self.malformed(),
         }
@@ -121,8 +122,9 @@ impl Builder {
             return;
         };
         // The first of two equal keys counts, whichever reader is at work.
-        let is_known = feature.values.iter().any(|(known, _)| *known == name);
-        if is_known || feature.values.len() >= MAX_VALUES {
+        if feature.values.len() >= MAX_VALUES
+            || feature.values.iter().any(|(known, _)| *known == name)
+        {
             return self.malformed();
         }
         feature.values.push((name, number));

@@ -23,6 +23,7 @@ pub(super) fn set(disk: &mut Disk, name: &str, value: &Scalar<'_>, dropped: &mut
         _ => return set_other(disk, name, value, dropped),
     };
     match value {
+        // Trimmed again: the cut can leave a blank at the end.
         Scalar::Text(text) => clean(text.trim()).trim_end().clone_into(member),
         Scalar::Null => {}
         _ => dropped.malformed += 1,
@@ -85,8 +86,8 @@ fn wwn(text: &str) -> Option<String> {
         .chars()
         .filter(|c| !matches!(c, ' ' | ':' | '-'))
         .collect();
-    let is_wwn = digits.len() == WWN_DIGITS && digits.bytes().all(|b| b.is_ascii_hexdigit());
-    is_wwn.then(|| format!("0x{digits}"))
+    (digits.len() == WWN_DIGITS && digits.bytes().all(|b| b.is_ascii_hexdigit()))
+        .then(|| format!("0x{digits}"))
 }
 
 #[cfg(test)]

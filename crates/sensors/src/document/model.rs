@@ -68,7 +68,9 @@ impl Feature {
     /// The value of the feature's `*_input`, its current reading.
     #[must_use]
     pub fn input(&self) -> Option<f64> {
-        let is_input = |(name, _): &&(SmolStr, f64)| name.ends_with("_input");
-        self.values.iter().find(is_input).map(|(_, value)| *value)
+        self.values
+            .iter()
+            .find(|(name, _)| name.ends_with("_input"))
+            .map(|(_, value)| *value)
     }
 }

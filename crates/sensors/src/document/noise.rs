@@ -17,6 +17,7 @@ pub(super) fn without_error_lines(bytes: &[u8]) -> (Cow<'_, [u8]>, u64) {
     let mut kept = kept.to_vec();
     let mut count = 1;
     loop {
+        // An error line that ends the output can lack its newline.
         rest = rest
             .splitn(2, |byte| *byte == b'\n')
             .nth(1)
@@ -34,8 +35,9 @@ pub(super) fn without_error_lines(bytes: &[u8]) -> (Cow<'_, [u8]>, u64) {
 
 fn find_error_line(bytes: &[u8]) -> Option<usize> {
     (0..bytes.len()).find(|at| {
-        let from_here = bytes.get(*at..).unwrap_or_default();
-        ERROR_LINES.iter().any(|start| from_here.starts_with(start))
+        bytes
+            .get(*at..)
+            .is_some_and(|rest| ERROR_LINES.iter().any(|start| rest.starts_with(start)))
     })
 }
 

@@ -10,7 +10,7 @@
 
 use super::board::remove_board_readings;
 use super::builder::MAX_FEATURES;
-use super::model::{Chip, Document, Feature};
+use super::model::{Document, Feature};
 use super::processor::merge_processors;
 use smol_str::SmolStr;
 
@@ -25,9 +25,14 @@ pub fn normalise(document: Document) -> Document {
         .iter_mut()
         .flat_map(|chip| &mut chip.features)
         .for_each(keep_temperature);
+    // Features without a reading go last, because merging numbers them too.
     let mut chips = merge_processors(chips);
     remove_board_readings(&mut chips);
-    chips.retain_mut(keep_readings);
+    chips.retain_mut(|chip| {
+        chip.features.retain(|feature| feature.input().is_some());
+        chip.features.truncate(MAX_FEATURES);
+        !chip.features.is_empty()
+    });
     Document { chips, ..document }
 }
 
@@ -47,11 +52,4 @@ fn keep_temperature(feature: &mut Feature) {
         name.starts_with(sensor) && !name.ends_with("_input") && value.is_finite()
     });
     feature.values.insert(0, input);
-}
-
-/// Drops the features without a reading. Returns whether any feature is left.
-fn keep_readings(chip: &mut Chip) -> bool {
-    chip.features.retain(|feature| feature.input().is_some());
-    chip.features.truncate(MAX_FEATURES);
-    !chip.features.is_empty()
 }

@@ -32,6 +32,7 @@ pub(super) fn is_plausible(degrees: f64) -> bool {
 pub(super) fn retain_plausible(values: &mut Vec<(SmolStr, f64)>) -> u64 {
     let before = values.len();
     values.retain(|(name, value)| !is_degrees(name) || is_plausible(*value));
+    // The copy is made for this rare value only.
     if values.iter().any(|(_, value)| *value == OPEN_INPUT) {
         // Limits that are implausible themselves are gone by now.
         let limits = values.clone();

@@ -115,19 +115,27 @@ impl ProcessorKind {
         // on temperatures.
         let package = self.hottest_package(first, &others);
         first.features.retain(|feature| !self.is_package(feature));
-        let mut cores = self.renumber(&mut first.features, self.first);
-        let mut rest = OtherFeatures::default();
+        let mut number = self.renumber(&mut first.features, self.first);
+        let (mut cores, mut rest) = (Vec::new(), Vec::<Feature>::new());
         for mut chip in others {
             chip.features.retain(|feature| !self.is_package(feature));
-            cores = self.renumber(&mut chip.features, cores);
-            rest.add(self, first, chip);
+            number = self.renumber(&mut chip.features, number);
+            for mut feature in chip.features {
+                if self.core(&feature.label).is_some() {
+                    cores.push(feature);
+                } else if rest.len() < MAX_FEATURES {
+                    let taken = first.features.iter().chain(&rest);
+                    feature.label = unique(feature.label, taken.map(|taken| taken.label.as_str()));
+                    rest.push(feature);
+                }
+            }
         }
         let features = std::mem::take(&mut first.features);
         first.features.extend(package);
         first.features.extend(features);
         // Cores first, so that the limit of features cuts off others.
-        first.features.extend(rest.cores);
-        first.features.extend(rest.others);
+        first.features.extend(cores);
+        first.features.extend(rest);
     }
 
     /// The package temperature of the hottest chip, under its stable label. If any chip has a
@@ -182,29 +190,7 @@ impl ProcessorKind {
         let number: u32 = digits.parse().ok()?;
         // `Core 01` and `Core +1` parse as 1 but are other labels.
         let is_plain = digits == "0" || !digits.starts_with(['0', '+']);
-        let is_core = is_plain && u64::from(number) >= self.first;
-        is_core.then_some((number, repeated))
-    }
-}
-
-/// The features of the other chips, for the first.
-#[derive(Default)]
-struct OtherFeatures {
-    cores: Vec<Feature>,
-    others: Vec<Feature>,
-}
-
-impl OtherFeatures {
-    fn add(&mut self, kind: &ProcessorKind, first: &Chip, chip: Chip) {
-        for mut feature in chip.features {
-            if kind.core(&feature.label).is_some() {
-                self.cores.push(feature);
-            } else if self.others.len() < MAX_FEATURES {
-                let taken = first.features.iter().chain(&self.others);
-                feature.label = unique(feature.label, taken.map(|taken| taken.label.as_str()));
-                self.others.push(feature);
-            }
-        }
+        (is_plain && u64::from(number) >= self.first).then_some((number, repeated))
     }
 }
 
@@ -215,15 +201,13 @@ fn without_repeated(chips: Vec<Chip>, kind: &ProcessorKind) -> Vec<Chip> {
     let mut kept: Vec<Chip> = Vec::with_capacity(chips.len());
     for chip in chips {
         let name = without_number(&chip.name).0;
-        let is_same = |known: &&mut Chip| kind.has(known) && without_number(&known.name).0 == name;
-        let repeated = kept.iter_mut().find(is_same).filter(|_| kind.has(&chip));
-        match repeated {
+        let known = kept.iter_mut().find(|known| {
+            kind.has(&chip) && kind.has(known) && without_number(&known.name).0 == name
+        });
+        match known {
             Some(known) => {
-                if known
-                    .features
-                    .iter()
-                    .all(|feature| feature.input().is_none())
-                {
+                let mut features = known.features.iter();
+                if features.all(|feature| feature.input().is_none()) {
                     known.features = chip.features;
                 }
             }

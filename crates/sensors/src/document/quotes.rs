@@ -74,6 +74,7 @@ fn value_after(bytes: &[u8], quote: usize) -> Option<usize> {
         return None;
     }
     let value_at = skip_blanks(bytes, colon + 1);
+    // An escaped quote closes a key only if its line ends after the opening brace.
     let starts = match bytes.get(value_at) {
         Some(b'{') if is_escaped(bytes, quote) => is_line_end(bytes, value_at + 1),
         _ if is_escaped(bytes, quote) => false,

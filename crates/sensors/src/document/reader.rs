@@ -47,6 +47,7 @@ pub enum ReadError {
 /// [`ReadError`] if the output contains no document. A document without sensors is not an
 /// error.
 pub fn read(bytes: &[u8]) -> Result<Reading, ReadError> {
+    // A byte order mark may be ignored (RFC 8259, section 8.1); serde_json refuses it.
     let bytes = bytes
         .strip_prefix(b"\xef\xbb\xbf")
         .unwrap_or(bytes)
@@ -62,6 +63,7 @@ pub fn read(bytes: &[u8]) -> Result<Reading, ReadError> {
         ..
     } = strict::read(bytes).unwrap_or_else(|_| tolerant::read(bytes));
     match refusal {
+        // An error beside a document is ignored: the sensors can be read.
         _ if recognised => Ok(Reading { document, dropped }),
         Some(refusal) => Err(ReadError::Refused(refusal)),
         None => Err(ReadError::NotADocument),

@@ -68,6 +68,7 @@ impl<'de> Visitor<'de> for ScalarVisitor {
         Ok(Scalar::Number(value))
     }
 
+    // Both are exact up to 2^53, which no temperature reaches.
     fn visit_i64<E: Error>(self, value: i64) -> Result<Self::Value, E> {
         Ok(Scalar::Number(value as f64))
     }
@@ -85,6 +86,7 @@ impl<'de> Visitor<'de> for ScalarVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        // serde_json fails if a visitor leaves members.
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         Ok(Scalar::Other)
     }

@@ -57,9 +57,20 @@ impl<'a> Scanner<'a> {
     }
 
     pub(super) fn position(&self) -> Position {
+        let before = self.bytes.get(..self.start).unwrap_or_default();
+        let blanks = before
+            .iter()
+            .rev()
+            .take(MAX_INDENT)
+            .take_while(|byte| **byte == b' ')
+            .count();
         Position {
             malformed: self.malformed,
-            indent: indent(self.bytes.get(..self.start).unwrap_or_default()),
+            indent: before
+                .iter()
+                .nth_back(blanks)
+                .is_none_or(|byte| *byte == b'\n')
+                .then_some(blanks),
         }
     }
 
@@ -72,33 +83,15 @@ impl<'a> Scanner<'a> {
         Some(token)
     }
 
-    fn skip_separators(&mut self) {
-        let is_separator = |byte: &u8| byte.is_ascii_whitespace() || *byte == b',';
-        self.at += self
-            .rest()
-            .iter()
-            .take_while(|byte| is_separator(byte))
-            .count();
-    }
-
     /// Skips bytes that cannot start a token.
     fn skip_noise(&mut self) {
         self.malformed += 1;
-        let ends_noise = |byte: &u8| matches!(byte, b'"' | b'{' | b'}' | b']' | b'\n');
-        let rest = self.rest().iter().skip(1);
-        self.at += 1 + rest.take_while(|byte| !ends_noise(byte)).count();
-    }
-
-    /// Skips `(label)`, which lm-sensors prints instead of a value that can only be written. The
-    /// label can contain quotes and parentheses.
-    fn skip_parenthesised(&mut self) {
-        match closing_parenthesis(self.rest()) {
-            Some(length) => {
-                self.malformed += 1;
-                self.at += length;
-            }
-            None => self.skip_noise(),
-        }
+        let noise = self
+            .rest()
+            .iter()
+            .skip(1)
+            .take_while(|byte| !matches!(byte, b'"' | b'{' | b'}' | b']' | b'\n'));
+        self.at += 1 + noise.count();
     }
 
     fn member(&mut self) -> Option<Token<'a>> {
@@ -106,7 +99,18 @@ impl<'a> Scanner<'a> {
             Ok((end, value_at)) => {
                 let key = self.key(end);
                 self.at = value_at;
-                Some(self.member_value(key))
+                Some(match self.rest() {
+                    [b'{', ..] => {
+                        self.at += 1;
+                        Token::OpenMember(key)
+                    }
+                    [b'[', ..] => {
+                        self.at += 1;
+                        Token::OpenArray(key)
+                    }
+                    [b'"', ..] => Token::Value(key, self.text()),
+                    _ => Token::Value(key, self.bare()),
+                })
             }
             Err(resume) => {
                 self.malformed += 1;
@@ -129,19 +133,6 @@ impl<'a> Scanner<'a> {
             }
             _ => decode(key),
         }
-    }
-
-    fn member_value(&mut self, key: Cow<'a, str>) -> Token<'a> {
-        match self.rest() {
-            [b'{', ..] => self.at += 1,
-            [b'[', ..] => {
-                self.at += 1;
-                return Token::OpenArray(key);
-            }
-            [b'"', ..] => return Token::Value(key, self.text()),
-            _ => return Token::Value(key, self.bare()),
-        }
-        Token::OpenMember(key)
     }
 
     fn bare(&mut self) -> Scalar<'a> {
@@ -176,7 +167,11 @@ impl<'a> Iterator for Scanner<'a> {
     fn next(&mut self) -> Option<Token<'a>> {
         loop {
             // Commas are skipped like blanks: lm-sensors can print one too many.
-            self.skip_separators();
+            let separators = self
+                .rest()
+                .iter()
+                .take_while(|byte| byte.is_ascii_whitespace() || **byte == b',');
+            self.at += separators.count();
             self.start = self.at;
             match self.bytes.get(self.at)? {
                 b'{' => return self.single_byte(Token::Open),
@@ -187,7 +182,15 @@ impl<'a> Iterator for Scanner<'a> {
                         return Some(member);
                     }
                 }
-                b'(' => self.skip_parenthesised(),
+                // lm-sensors prints `(label)` instead of a value that can only be written. The
+                // label can contain quotes and parentheses.
+                b'(' => match closing_parenthesis(self.rest()) {
+                    Some(length) => {
+                        self.malformed += 1;
+                        self.at += length;
+                    }
+                    None => self.skip_noise(),
+                },
                 _ => self.skip_noise(),
             }
         }
@@ -205,20 +208,4 @@ fn decode(raw: &[u8]) -> Cow<'_, str> {
         Ok(decoded) => Cow::Owned(decoded),
         Err(_) => text,
     }
-}
-
-/// The number of blanks at the end of these bytes; `None` if anything else is on their line.
-fn indent(bytes: &[u8]) -> Option<usize> {
-    let count = bytes
-        .iter()
-        .rev()
-        .take(MAX_INDENT)
-        .take_while(|byte| **byte == b' ')
-        .count();
-    bytes
-        .iter()
-        .rev()
-        .nth(count)
-        .is_none_or(|byte| *byte == b'\n')
-        .then_some(count)
 }

@@ -47,6 +47,7 @@ impl Member {
 /// The tolerant reader synchronises on these names: braces can be missing or repeated, but such a
 /// name always starts a chip.
 pub(super) fn is_chip_name(name: &str) -> bool {
+    // From the end, where every bus has its address.
     let mut parts = without_number(name).0.rsplitn(4, '-');
     let address = parts.next().unwrap_or_default();
     let (bus, before) = (parts.next().unwrap_or_default(), parts.next());

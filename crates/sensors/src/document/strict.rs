@@ -94,11 +94,21 @@ impl<'de> Visitor<'de> for LevelReader<'_> {
         };
         match self.level {
             Level::Document => members.document(),
-            Level::Chips => members.chips(),
+            Level::Chips => {
+                while let Some(name) = members.key()? {
+                    members.chips_member(&name)?;
+                }
+                Ok(())
+            }
             Level::Chip => members.chip(),
             Level::Feature => members.scalars(Builder::value),
             Level::Helper => members.scalars(Builder::helper_field),
-            Level::Disk => members.disk(),
+            Level::Disk => {
+                members.builder.start_disk();
+                members.scalars(Builder::disk_field)?;
+                members.builder.end_disk();
+                Ok(())
+            }
             Level::Disks => Err(A::Error::custom("an object where an array belongs")),
         }
     }
@@ -115,34 +125,19 @@ impl<'de, A: MapAccess<'de>> Members<'_, A> {
         let mut is_empty = true;
         while let Some(key) = self.key()? {
             is_empty = false;
-            self.document_member(&key)?;
+            let member = Member::with_key(&key);
+            self.builder.recognised |= matches!(member, Member::Sensors | Member::Smart);
+            match member {
+                Member::Sensors => self.descend(Level::Chips)?,
+                Member::Smart => self.descend(Level::Disks)?,
+                Member::Helper => self.descend(Level::Helper)?,
+                Member::Field => self.builder.document_field(&key, &self.map.next_value()?),
+                Member::Foreign => drop(self.map.next_value::<IgnoredAny>()?),
+                Member::Chip => self.chips_member(&key)?,
+            }
         }
         // `sensors -j` prints `{}` if there are no sensors.
         self.builder.recognised |= is_empty;
-        Ok(())
-    }
-
-    fn document_member(&mut self, key: &str) -> Result<(), A::Error> {
-        let member = Member::with_key(key);
-        self.builder.recognised |= matches!(member, Member::Sensors | Member::Smart);
-        match member {
-            Member::Sensors => self.descend(Level::Chips),
-            Member::Smart => self.descend(Level::Disks),
-            Member::Helper => self.descend(Level::Helper),
-            Member::Field => {
-                let value = self.map.next_value()?;
-                self.builder.document_field(key, &value);
-                Ok(())
-            }
-            Member::Foreign => self.map.next_value::<IgnoredAny>().map(drop),
-            Member::Chip => self.chips_member(key),
-        }
-    }
-
-    fn chips(&mut self) -> Result<(), A::Error> {
-        while let Some(name) = self.key()? {
-            self.chips_member(&name)?;
-        }
         Ok(())
     }
 
@@ -177,17 +172,9 @@ impl<'de, A: MapAccess<'de>> Members<'_, A> {
         }
     }
 
-    fn disk(&mut self) -> Result<(), A::Error> {
-        self.builder.start_disk();
-        self.scalars(Builder::disk_field)?;
-        self.builder.end_disk();
-        Ok(())
-    }
-
     fn scalars(&mut self, put: fn(&mut Builder, &str, &Scalar<'_>)) -> Result<(), A::Error> {
         while let Some(name) = self.key()? {
-            let value = self.map.next_value()?;
-            put(self.builder, &name, &value);
+            put(self.builder, &name, &self.map.next_value()?);
         }
         Ok(())
     }

@@ -64,11 +64,13 @@ where
         return wanted;
     }
     let wanted = wanted.as_ref();
-    let stem = wanted.get(..wanted.floor_char_boundary(MAX_NUMBERED_BYTES));
-    let stem = stem.unwrap_or(wanted);
+    let stem = wanted
+        .get(..wanted.floor_char_boundary(MAX_NUMBERED_BYTES))
+        .unwrap_or(wanted);
     let number = |text: &str| text.strip_prefix(stem)?.strip_prefix(" #")?.parse().ok();
     let mut numbers: Vec<u32> = taken.filter_map(number).collect();
     numbers.sort_unstable();
+    // Sorted, so each taken number moves the candidate by one at most.
     let mut free = 2;
     for number in numbers {
         free += u32::from(number == free);

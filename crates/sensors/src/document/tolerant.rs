@@ -19,7 +19,12 @@ pub(super) fn read(bytes: &[u8]) -> Builder {
         reader.take(token, scanner.position());
     }
     reader.builder.dropped.malformed += error_lines + scanner.position().malformed;
-    reader.finish()
+    reader.leave();
+    if reader.depth > 0 {
+        // The output was cut off.
+        reader.builder.malformed();
+    }
+    reader.builder
 }
 
 /// The level of the document that the reader is in.
@@ -70,13 +75,20 @@ impl TolerantReader {
         match token {
             Token::Open => self.open(position.malformed),
             Token::OpenMember(key) => self.open_member(&key, position.indent),
-            Token::OpenArray(key) => self.open_array(&key),
+            Token::OpenArray(key) if Member::with_key(&key) == Member::Smart => {
+                self.builder.recognised = true;
+                self.enter(Level::Disks);
+            }
+            // An array of the top level belongs to another program.
+            Token::OpenArray(_) if self.level != Level::Top => self.builder.malformed(),
             Token::Close => {
+                // An empty object, as `sensors -j` prints it if there are no sensors: nothing was
+                // skipped since it was opened.
                 self.builder.recognised |= opened_at == Some(position.malformed);
                 self.close(position.indent);
             }
             Token::CloseArray if matches!(self.level, Level::Disks | Level::Disk) => self.leave(),
-            Token::CloseArray => {}
+            Token::OpenArray(_) | Token::CloseArray => {}
             Token::Value(key, value) => self.value(&key, &value),
         }
     }
@@ -105,15 +117,6 @@ impl TolerantReader {
     /// True if a line with this indentation starts a feature, judging by the last feature.
     fn is_feature(&self, indent: Option<usize>) -> bool {
         self.level == Level::Feature && indent.is_some() && indent <= self.feature_indent
-    }
-
-    fn finish(mut self) -> Builder {
-        self.leave();
-        if self.depth > 0 {
-            // The output was cut off.
-            self.builder.malformed();
-        }
-        self.builder
     }
 
     fn open(&mut self, malformed: u64) {
@@ -188,15 +191,6 @@ impl TolerantReader {
         self.foreign = 0;
         self.extra_braces = 0;
         self.level = Level::Top;
-    }
-
-    fn open_array(&mut self, key: &str) {
-        if Member::with_key(key) == Member::Smart {
-            self.builder.recognised = true;
-            self.enter(Level::Disks);
-        } else if self.level != Level::Top {
-            self.builder.malformed();
-        }
     }
 
     fn close(&mut self, indent: Option<usize>) {

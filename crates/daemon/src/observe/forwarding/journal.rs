@@ -63,8 +63,11 @@ impl io::Write for Line<'_> {
 
 impl Drop for Line<'_> {
     fn drop(&mut self) {
-        let text = String::from_utf8_lossy(&self.text).into_owned();
-        let when = pulse_audit::Timestamp::now().to_string();
-        self.journal.push(self.severity, when, text);
+        // The writer has no call for the end of a message: dropping it is the end.
+        self.journal.push(
+            self.severity,
+            pulse_audit::Timestamp::now().to_string(),
+            String::from_utf8_lossy(&self.text).into_owned(),
+        );
     }
 }

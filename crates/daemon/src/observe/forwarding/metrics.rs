@@ -77,8 +77,11 @@ fn streams(encoder: &mut DescriptorEncoder<'_>, status: &Status) -> fmt::Result 
         "audit_forward_reconnects",
         "Connections to collectors after the first",
         streams().map(|stream| {
-            let again = stream.connections.saturating_sub(1);
-            (of(stream), ConstCounter::new(again))
+            // Zero before the first connection too.
+            (
+                of(stream),
+                ConstCounter::new(stream.connections.saturating_sub(1)),
+            )
         }),
     )?;
     family(
@@ -92,8 +95,11 @@ fn streams(encoder: &mut DescriptorEncoder<'_>, status: &Status) -> fmt::Result 
 /// The daemon's own log messages.
 fn messages(encoder: &mut DescriptorEncoder<'_>, status: &Status) -> fmt::Result {
     let streams = || {
-        let streams = status.streams.iter();
-        streams.filter_map(|stream| Some((stream, stream.messages.as_ref()?)))
+        // Absent where the daemon's own messages are not forwarded.
+        status
+            .streams
+            .iter()
+            .filter_map(|stream| Some((stream, stream.messages.as_ref()?)))
     };
     family(
         encoder,
@@ -111,8 +117,10 @@ fn messages(encoder: &mut DescriptorEncoder<'_>, status: &Status) -> fmt::Result
 
 fn collectors(encoder: &mut DescriptorEncoder<'_>, status: &Status) -> fmt::Result {
     let collectors = || {
-        let streams = status.streams.iter();
-        streams.flat_map(|stream| stream.collectors.iter().map(move |one| (stream, one)))
+        status
+            .streams
+            .iter()
+            .flat_map(|stream| stream.collectors.iter().map(move |one| (stream, one)))
     };
     family(
         encoder,
@@ -145,15 +153,19 @@ fn collectors(encoder: &mut DescriptorEncoder<'_>, status: &Status) -> fmt::Resu
 }
 
 fn certificates(encoder: &mut DescriptorEncoder<'_>, status: &Status) -> fmt::Result {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let now = now.map_or(0, |now| i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
+    // Signed, like the ends: an expired certificate has a negative time left.
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |now| i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
     let known = [
         ("own", status.certificates.own),
         ("authority", status.certificates.authority),
     ];
     let ends = known.into_iter().filter_map(|(certificate, end)| {
-        let left = ConstGauge::new(end?.saturating_sub(now));
-        Some((Some(OfCertificate { certificate }), left))
+        Some((
+            Some(OfCertificate { certificate }),
+            ConstGauge::new(end?.saturating_sub(now)),
+        ))
     });
     family(
         encoder,
@@ -175,11 +187,11 @@ fn family<L: EncodeLabelSet, M: EncodeMetric>(
     values: impl Iterator<Item = (Option<L>, M)>,
 ) -> fmt::Result {
     let mut values = values.peekable();
+    // A value has to tell the type, so a metric without values cannot be declared.
     let Some((_, first)) = values.peek() else {
         return Ok(());
     };
-    let kind = first.metric_type();
-    let mut family = encoder.encode_descriptor(name, help, None, kind)?;
+    let mut family = encoder.encode_descriptor(name, help, None, first.metric_type())?;
     for (labels, value) in values {
         match labels {
             Some(labels) => value.encode(family.encode_family(&labels)?)?,

@@ -34,17 +34,18 @@ pub(crate) fn prepare(
         host: pulse_sandbox::host_name(),
         lookup: Arc::new(|name| {
             let found = Hosts::parse(HOSTS.read()).lookup(name);
+            // After the read, since it is the last read's refusal.
             HOSTS.refusal().map_or(Ok(found), Err)
         }),
         journal,
     };
-    let prepared = Forwarder::prepare(&settings).map_err(|error| Failure::Open {
+    let (forwarder, prepared) = Forwarder::prepare(&settings).map_err(|error| Failure::Open {
         what: "the forwarder's thread".into(),
         error,
-    });
-    let (forwarder, prepared) = prepared?;
+    })?;
     let forwarder = Arc::new(forwarder);
     let told = Arc::clone(&forwarder);
+    // The log's thread calls this after a sync: no record leaves the host before it is on disk.
     recorder.tell(Box::new(move |on_disk| told.notify_on_disk(on_disk)));
     Ok(Some((forwarder, prepared)))
 }

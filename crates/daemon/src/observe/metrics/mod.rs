@@ -97,11 +97,11 @@ impl Metrics {
         };
         metrics.register_requests();
         metrics.register_nodes();
-        let audit = AuditMetrics(Arc::clone(recorder));
-        metrics.registry.register_collector(Box::new(audit));
+        // Collectors are read at each scrape: the log and the forwarder count by themselves.
+        let registry = &mut metrics.registry;
+        registry.register_collector(Box::new(AuditMetrics(Arc::clone(recorder))));
         if let Some(forwarder) = forwarder {
-            let forward = ForwardMetrics(Arc::clone(forwarder));
-            metrics.registry.register_collector(Box::new(forward));
+            registry.register_collector(Box::new(ForwardMetrics(Arc::clone(forwarder))));
         }
         metrics
     }
@@ -289,6 +289,7 @@ impl Metrics {
 
     fn peer_label(&self, peer: &PeerId) -> String {
         let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        // Bounded, since a label makes a time series that stays until the daemon ends.
         if peers.contains(peer) || peers.len() < MAX_PEERS {
             peers.insert(peer.clone());
             return peer.to_string();

@@ -73,8 +73,9 @@ impl AuditLog {
         let directory = audit.directory();
         make(directory, LOG_MODE)?;
         make(&audit.state_dir, STATE_MODE)?;
-        let storage = Directory::lock(directory, &audit.state_dir);
-        let storage = storage.map_err(failed(&audit.state_dir))?;
+        // The lock comes before the log is read: two writers would continue the same chain.
+        let storage =
+            Directory::lock(directory, &audit.state_dir).map_err(failed(&audit.state_dir))?;
         let settings = settings(audit);
         let room = Semaphore::new(settings.queue_records);
         let writer = Writer::start(storage, settings).map_err(|error| OpenError::Log {
@@ -84,30 +85,31 @@ impl AuditLog {
         Ok(Self { writer, room })
     }
 
-    async fn write(&self, event: &Event<'_>) -> bool {
-        // The semaphore is never closed.
-        let _room = self.room.acquire().await;
-        let (sender, outcome) = oneshot::channel();
-        let done = move |written: Result<Receipt, Unavailable>| {
-            // The request may have given up.
-            let _ = sender.send(written.is_ok());
-        };
-        self.writer.submit(event, Box::new(done));
-        outcome.await.unwrap_or(false)
-    }
-
     /// The verification key of a log that was created now.
     #[must_use]
     pub(crate) fn new_key(&self) -> Option<String> {
         let health = self.writer.health();
+        // The first record of a log is its opening; no seal has been made yet.
         (health.epoch == 0 && health.seq == 1).then_some(health.key)
     }
 }
 
 impl Recorder for AuditLog {
     fn record<'a>(&'a self, event: &'a Event<'a>) -> Recording<'a> {
+        let written = async {
+            // The semaphore is never closed.
+            let _room = self.room.acquire().await;
+            let (sender, outcome) = oneshot::channel();
+            let done = move |written: Result<Receipt, Unavailable>| {
+                // The request may have given up.
+                let _ = sender.send(written.is_ok());
+            };
+            self.writer.submit(event, Box::new(done));
+            outcome.await.unwrap_or(false)
+        };
         Box::pin(async {
-            match timeout(RECORD_TIMEOUT, self.write(event)).await {
+            // The time covers the wait for a place too.
+            match timeout(RECORD_TIMEOUT, written).await {
                 Ok(true) => Ok(()),
                 _ => Err(RecordingFailed),
             }
@@ -164,11 +166,11 @@ fn settings(audit: &Audit) -> Settings {
 }
 
 fn make(directory: &Path, mode: u32) -> Result<(), OpenError> {
-    let made = DirBuilder::new()
+    DirBuilder::new()
         .recursive(true)
         .mode(mode)
-        .create(directory);
-    made.map_err(failed(directory))
+        .create(directory)
+        .map_err(failed(directory))
 }
 
 fn failed(path: &Path) -> impl FnOnce(io::Error) -> OpenError {

@@ -5,7 +5,6 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
-use pulse_audit::Upkeep;
 use pulse_core::audit_log::growth::TimeLeft;
 use std::fmt;
 use std::sync::Arc;
@@ -29,32 +28,27 @@ impl Collector for AuditMetrics {
             let value = i64::try_from(value).unwrap_or(i64::MAX);
             one(&mut encoder, name, help, &ConstGauge::new(value))?;
         }
-        disk(&mut encoder, &health.upkeep)
-    }
-}
-
-/// Unknown values are left out: zero would be an alarm.
-fn disk(encoder: &mut DescriptorEncoder<'_>, upkeep: &Upkeep) -> fmt::Result {
-    if let Some(free) = upkeep.free {
-        let free = i64::try_from(free).unwrap_or(i64::MAX);
+        // Unknown values are left out: zero would be an alarm.
+        if let Some(free) = health.upkeep.free {
+            one(
+                &mut encoder,
+                "audit_disk_free_bytes",
+                "Bytes that may still be written to the audit log's disk",
+                &ConstGauge::new(i64::try_from(free).unwrap_or(i64::MAX)),
+            )?;
+        }
+        let seconds = match health.upkeep.left {
+            TimeLeft::Unknown => return Ok(()),
+            TimeLeft::Never => f64::INFINITY,
+            TimeLeft::For(left) => left.as_secs_f64(),
+        };
         one(
-            encoder,
-            "audit_disk_free_bytes",
-            "Bytes that may still be written to the audit log's disk",
-            &ConstGauge::new(free),
-        )?;
+            &mut encoder,
+            "audit_disk_full_seconds",
+            "Time until the audit log's disk is full, at the rate of the last day; +Inf is never",
+            &ConstGauge::new(seconds),
+        )
     }
-    let seconds = match upkeep.left {
-        TimeLeft::Unknown => return Ok(()),
-        TimeLeft::Never => f64::INFINITY,
-        TimeLeft::For(left) => left.as_secs_f64(),
-    };
-    one(
-        encoder,
-        "audit_disk_full_seconds",
-        "Time until the audit log's disk is full, at the rate of the last day; +Inf is never",
-        &ConstGauge::new(seconds),
-    )
 }
 
 type Figure = (&'static str, &'static str, u64);
@@ -136,6 +130,5 @@ fn one(
     help: &str,
     metric: &impl EncodeMetric,
 ) -> fmt::Result {
-    let figure = encoder.encode_descriptor(name, help, None, metric.metric_type())?;
-    metric.encode(figure)
+    metric.encode(encoder.encode_descriptor(name, help, None, metric.metric_type())?)
 }

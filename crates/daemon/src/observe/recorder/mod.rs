@@ -39,7 +39,7 @@ pub trait Recorder: Send + Sync {
     /// The state of the log.
     fn health(&self) -> Health;
 
-    /// Whether records can be written now.
+    /// True while records can be written.
     fn is_available(&self) -> bool;
 
     /// Calls `follower` now, and whenever more records are on disk. It must not block.

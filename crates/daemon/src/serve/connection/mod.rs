@@ -67,26 +67,22 @@ impl Connection {
                 return Err(NoLine::Refused(Violation::PayloadTooLarge.into()));
             }
             if self.ended {
-                return self.last_line();
+                // A caller that has closed its end takes not even an empty message; one that has
+                // shut down its sending side does, and waits for the reply.
+                let socket = SockRef::from(self.stream.socket());
+                if self.pending.is_empty() || socket.send(&[]).is_err() {
+                    return Err(NoLine::Ended);
+                }
+                return Ok(self.pending.rest());
             }
-            let received = self.stream.read(self.pending.pending(), room).await;
-            self.ended = matches!(received, Ok(0) | Err(_));
+            self.ended = matches!(
+                self.stream.read(self.pending.pending(), room).await,
+                Ok(0) | Err(_)
+            );
         }
     }
 
-    fn last_line(&mut self) -> Result<Vec<u8>, NoLine> {
-        if self.pending.is_empty() || self.is_gone() {
-            return Err(NoLine::Ended);
-        }
-        Ok(self.pending.rest())
-    }
-
-    /// Whether the caller has closed its end: then even an empty message cannot be sent.
-    fn is_gone(&self) -> bool {
-        SockRef::from(self.stream.socket()).send(&[]).is_err()
-    }
-
-    /// Whether there is no input after the last line.
+    /// True if there is no input after the last line.
     #[must_use]
     pub(super) fn is_quiet(&self) -> bool {
         self.pending.is_empty()
@@ -109,6 +105,7 @@ impl Connection {
 
     /// Completes when a caller that has waited for [`WATCH_AFTER`] closes its end.
     pub(super) async fn gone(&mut self) {
+        // Most replies are sent before: their connections are never registered with epoll(7).
         sleep(WATCH_AFTER).await;
         self.stream.gone().await;
     }
@@ -116,6 +113,7 @@ impl Connection {
     /// Closes the connection of a caller that has its answer. One that goes on sending is
     /// given time; for all others closing is enough, since sent data stays readable.
     pub(super) async fn close(mut self) {
+        // One read shows whether there is unread input; most callers have sent none.
         let _ = self.stream.try_read(self.pending.pending(), LINGER_BYTES);
         if !self.pending.is_empty() {
             self.finish(LINGER).await;
@@ -132,20 +130,21 @@ impl Connection {
     /// would fail with `EPIPE`.
     pub(super) async fn finish(mut self, patience: Duration) {
         self.stream.end();
-        if !self.ended {
-            let _ = timeout(patience, self.drain()).await;
+        if self.ended {
+            return;
         }
-    }
-
-    async fn drain(&mut self) {
-        let mut taken = 0;
-        while taken < LINGER_BYTES {
-            self.pending.rest();
-            match self.stream.read(self.pending.pending(), LINGER_BYTES).await {
-                Ok(0) | Err(_) => return,
-                Ok(count) => taken += count,
+        let _ = timeout(patience, async {
+            let mut taken = 0;
+            while taken < LINGER_BYTES {
+                // Discarded, so that memory holds one chunk at most.
+                self.pending.rest();
+                match self.stream.read(self.pending.pending(), LINGER_BYTES).await {
+                    Ok(0) | Err(_) => return,
+                    Ok(count) => taken += count,
+                }
             }
-        }
+        })
+        .await;
     }
 }
 
