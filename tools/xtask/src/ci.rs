@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 
-/// How long each fuzz target runs: enough to see that it builds, that the corpus
+/// The time that each fuzz target runs: enough to see that it builds, that the corpus
 /// passes, and that no shallow mistake came in.
 const FUZZ_SECONDS: u64 = 10;
 
@@ -36,14 +36,15 @@ pub(crate) fn run(steps: &mut Steps, _arguments: &[String]) -> Outcome {
 
 fn format() -> Outcome {
     process::run(cargo("fmt").args(["--all", "--check"]))?;
-    let fuzz = ["--manifest-path", "fuzz/Cargo.toml", "--check"];
-    process::run(cargo("fmt").args(fuzz))
+    // The fuzz targets are a workspace of their own, which `--all` does not reach.
+    process::run(cargo("fmt").args(["--manifest-path", "fuzz/Cargo.toml", "--check"]))
 }
 
 /// Ours and the fuzz targets', which the rest of the build never looks at.
 fn lock_files() -> Outcome {
     for manifest in ["Cargo.toml", "fuzz/Cargo.toml"] {
         let mut command = locked_cargo("metadata");
+        // With --locked it fails if the lock file does not fit the manifests; it builds nothing.
         command.args(["--format-version", "1", "--manifest-path", manifest]);
         let (status, said) = process::quietly(&mut command)?;
         if !status.success() {
@@ -53,8 +54,8 @@ fn lock_files() -> Outcome {
         }
     }
     let read = |file: &str| {
-        let text = fs::read_to_string(root().join(file));
-        text.map_err(|error| Failure::new(format!("{file}: {error}")))
+        fs::read_to_string(root().join(file))
+            .map_err(|error| Failure::new(format!("{file}: {error}")))
     };
     let others = other_versions(&read("Cargo.lock")?, &read("fuzz/Cargo.lock")?);
     if others.is_empty() {
