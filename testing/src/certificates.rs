@@ -23,17 +23,6 @@ pub enum Validity {
     Future,
 }
 
-impl Validity {
-    /// `-startdate` and `-enddate` of `openssl ca`; none for its default.
-    fn dates(self) -> Option<[&'static str; 2]> {
-        match self {
-            Self::Good => None,
-            Self::Expired => Some(["20200101000000Z", "20200102000000Z"]),
-            Self::Future => Some(["20900101000000Z", "20900102000000Z"]),
-        }
-    }
-}
-
 impl Default for Authority {
     fn default() -> Self {
         Self::new()
@@ -72,6 +61,7 @@ impl Authority {
         authority.write("index.txt", "");
         authority.write("serial", "01\n");
         authority.write(
+            // Extensions are copied from the request, where the alternative name is.
             "ca.cnf",
             "[ca]\ndefault_ca=d\n[d]\ndatabase=index.txt\nserial=serial\nnew_certs_dir=.\n\
              certificate=ca.pem\nprivate_key=ca.key\ndefault_md=sha256\npolicy=p\ndefault_days=60\n\
@@ -90,8 +80,10 @@ impl Authority {
     /// [`key_of`].
     #[must_use]
     pub fn sign(&self, name: &str, validity: Validity) -> PathBuf {
-        let serial = fs::read_to_string(self.path("serial")).unwrap();
-        let stem = format!("{name}-{}", serial.trim());
+        let stem = format!(
+            "{name}-{}",
+            fs::read_to_string(self.path("serial")).unwrap().trim()
+        );
         let [key, request, certificate] =
             ["key", "csr", "pem"].map(|extension| format!("{stem}.{extension}"));
         let alternative = format!("subjectAltName=DNS:{name}");
@@ -126,8 +118,21 @@ impl Authority {
             "-out",
             &certificate,
         ];
-        if let Some([from, until]) = validity.dates() {
-            words.extend(["-startdate", from, "-enddate", until]);
+        // Dates far from today, which no clock of a machine that runs tests reaches.
+        match validity {
+            Validity::Good => {}
+            Validity::Expired => words.extend([
+                "-startdate",
+                "20200101000000Z",
+                "-enddate",
+                "20200102000000Z",
+            ]),
+            Validity::Future => words.extend([
+                "-startdate",
+                "20900101000000Z",
+                "-enddate",
+                "20900102000000Z",
+            ]),
         }
         openssl(self.directory.path(), &words);
         self.path(&certificate)
@@ -164,6 +169,9 @@ fn openssl(directory: &Path, words: &[&str]) {
         .args(words)
         .output()
         .unwrap();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "openssl {words:?}: {errors}");
+    assert!(
+        output.status.success(),
+        "openssl {words:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }

@@ -56,8 +56,11 @@ pub fn assert_follows(schema: &str, ended: &Ended) {
     }
     drop(stdin);
     let output = validator.wait_with_output().unwrap();
-    let problems = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{ended:?}: {problems}");
+    assert!(
+        output.status.success(),
+        "{ended:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 fn set(command: &mut Command, home: &Home, arguments: &[&str]) {

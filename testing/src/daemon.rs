@@ -160,16 +160,15 @@ impl Daemon {
             unit: held.map(|(unit, _)| unit),
             log,
         };
-        wait::until("the daemon to serve", || daemon.serves());
+        wait::until("the daemon to serve", || {
+            if let Some(status) = daemon.child.try_wait().unwrap() {
+                panic!("the daemon ended at once ({status}):\n{}", daemon.log());
+            }
+            UnixStream::connect(daemon.home.socket()).is_ok_and(is_answered)
+        });
+        // Under a unit the child is systemd-run; systemd has started the daemon by now.
         daemon.pid = daemon.unit.as_ref().map_or(daemon.pid, Unit::pid);
         daemon
-    }
-
-    fn serves(&mut self) -> bool {
-        if let Some(status) = self.child.try_wait().unwrap() {
-            panic!("the daemon ended at once ({status}):\n{}", self.log());
-        }
-        UnixStream::connect(self.home.socket()).is_ok_and(is_answered)
     }
 
     /// The daemon's files.
@@ -221,18 +220,15 @@ impl Daemon {
 
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
-        kill(self.process(), signal).unwrap();
+        kill(Pid::from_raw(self.pid.try_into().unwrap()), signal).unwrap();
     }
-
-    fn process(&self) -> Pid {
-        Pid::from_raw(self.pid().try_into().unwrap())
-    }
-
     /// Sends SIGHUP and waits until the reload is on record, successful or not.
     pub fn reload(&self) {
         let reloads = || {
-            let text = self.home.log_text();
-            text.matches("\"event_type\":\"config.reloaded\"").count()
+            self.home
+                .log_text()
+                .matches("\"event_type\":\"config.reloaded\"")
+                .count()
         };
         let before = reloads();
         self.signal(Signal::SIGHUP);
@@ -244,8 +240,7 @@ impl Daemon {
     /// # Panics
     /// When it does not end.
     pub fn wait(&mut self) -> ExitStatus {
-        let child = &mut self.child;
-        wait::until_some("the daemon to end", || child.try_wait().unwrap())
+        wait::until_some("the daemon to end", || self.child.try_wait().unwrap())
     }
 
     /// Sends SIGTERM and waits for exit code 0.
