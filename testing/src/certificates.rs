@@ -40,23 +40,9 @@ impl Authority {
         let authority = Self { directory };
         openssl(
             authority.directory.path(),
-            &[
-                "req",
-                "-x509",
-                "-newkey",
-                "ec",
-                "-pkeyopt",
-                "ec_paramgen_curve:P-256",
-                "-nodes",
-                "-days",
-                "60",
-                "-subj",
-                "/CN=Test CA",
-                "-keyout",
-                "ca.key",
-                "-out",
-                "ca.pem",
-            ],
+            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 60 \
+             -keyout ca.key -out ca.pem",
+            &["-subj", "/CN=Test CA"],
         );
         authority.write("index.txt", "");
         authority.write("serial", "01\n");
@@ -86,55 +72,34 @@ impl Authority {
         );
         let [key, request, certificate] =
             ["key", "csr", "pem"].map(|extension| format!("{stem}.{extension}"));
-        let alternative = format!("subjectAltName=DNS:{name}");
         openssl(
             self.directory.path(),
+            "req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes",
             &[
-                "req",
-                "-new",
-                "-newkey",
-                "ec",
-                "-pkeyopt",
-                "ec_paramgen_curve:P-256",
-                "-nodes",
                 "-subj",
                 &format!("/CN={name}"),
                 "-addext",
-                &alternative,
+                &format!("subjectAltName=DNS:{name}"),
                 "-keyout",
                 &key,
                 "-out",
                 &request,
             ],
         );
-        let mut words = vec![
-            "ca",
-            "-batch",
-            "-notext",
-            "-config",
-            "ca.cnf",
-            "-in",
-            &request,
-            "-out",
-            &certificate,
-        ];
-        // Dates far from today, which no clock of a machine that runs tests reaches.
-        match validity {
-            Validity::Good => {}
-            Validity::Expired => words.extend([
-                "-startdate",
-                "20200101000000Z",
-                "-enddate",
-                "20200102000000Z",
-            ]),
-            Validity::Future => words.extend([
-                "-startdate",
-                "20900101000000Z",
-                "-enddate",
-                "20900102000000Z",
-            ]),
+        let mut words = vec!["-in", &request, "-out", &certificate];
+        let dates = match validity {
+            Validity::Good => None,
+            Validity::Expired => Some(["20200101000000Z", "20200102000000Z"]),
+            Validity::Future => Some(["20900101000000Z", "20900102000000Z"]),
+        };
+        if let Some([from, until]) = dates {
+            words.extend(["-startdate", from, "-enddate", until]);
         }
-        openssl(self.directory.path(), &words);
+        openssl(
+            self.directory.path(),
+            "ca -batch -notext -config ca.cnf",
+            &words,
+        );
         self.path(&certificate)
     }
 
@@ -163,15 +128,13 @@ pub fn replace_certificate(certificate: &Path, other: &Path) {
     }
 }
 
-fn openssl(directory: &Path, words: &[&str]) {
+/// Runs openssl with the words of a line, and more that may have blanks.
+fn openssl(directory: &Path, line: &str, more: &[&str]) {
     let output = Command::new(programs::find("openssl").unwrap())
         .current_dir(directory)
-        .args(words)
+        .args(line.split(' '))
+        .args(more)
         .output()
         .unwrap();
-    assert!(
-        output.status.success(),
-        "openssl {words:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    programs::assert_success(format_args!("openssl {line} {more:?}"), &output);
 }

@@ -134,12 +134,7 @@ impl Engine {
         let mut build = storing("buildah", engine.state.path());
         // chroot(2) instead of a container for each step of the file (buildah-build(1)).
         build.args(["bud", "--isolation=chroot", "--tag", IMAGE, "--file"]);
-        let output = build.arg(file).arg(context).output().unwrap();
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        programs::assert_success("buildah", &build.arg(file).arg(context).output().unwrap());
         for (volume, _) in VOLUMES {
             fs::create_dir_all(engine.home.host_path(volume)).unwrap();
         }

@@ -16,7 +16,7 @@ use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::Arc;
 
 /// A running daemon; it is killed when dropped.
@@ -59,11 +59,14 @@ pub fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Ended {
         .spawn()
         .unwrap();
     // Its output fits a pipe, so it can end before anybody reads.
-    let status = wait::until_some("the daemon to end", || child.try_wait().unwrap());
-    let output = child.wait_with_output().unwrap();
+    wait::until("the daemon to end", || child.try_wait().unwrap().is_some());
+    ended(child.wait_with_output().unwrap())
+}
+
+pub(crate) fn ended(output: Output) -> Ended {
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Ended {
-        code: status.code().expect("it was not killed"),
+        code: output.status.code().expect("it was not killed"),
         output: text(output.stdout),
         errors: text(output.stderr),
     }

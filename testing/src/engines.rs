@@ -281,11 +281,7 @@ impl ContainerEngine {
         // Its output fits a pipe, so it can end before anybody reads.
         let status = wait::until_some(&format!("{program} to end"), || child.try_wait().unwrap());
         let output = child.wait_with_output().unwrap();
-        assert!(
-            status.success(),
-            "{program}: {status}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        programs::assert_success(format_args!("{program}: {status}"), &output);
         String::from_utf8(output.stdout).unwrap()
     }
 

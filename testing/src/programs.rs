@@ -7,10 +7,11 @@
 use crate::control_group::ControlGroup;
 use crate::unit;
 use std::env;
+use std::fmt::Display;
 use std::io::Write;
 use std::net::{Ipv6Addr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 /// Directories that an unprivileged user's `PATH` may not have.
@@ -161,6 +162,15 @@ pub fn find(name: &str) -> Option<PathBuf> {
     env::split_paths(&[SYSTEM_PATH, &env::var("PATH").unwrap_or_default()].join(":"))
         .map(|place| place.join(name))
         .find(|program| program.is_file())
+}
+
+/// Asserts that a program succeeded, and prints its standard error if it did not.
+///
+/// # Panics
+/// When it failed.
+pub fn assert_success(what: impl Display, output: &Output) {
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{what}: {errors}");
 }
 
 /// In the virtual machine: the directory that it shares with the host, for the files to

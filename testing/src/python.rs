@@ -67,11 +67,7 @@ fn command(script: &str, user: Option<User>, arguments: &[&str]) -> Command {
 #[must_use]
 pub fn run(script: &str, user: Option<User>, arguments: &[&str]) -> String {
     let output = command(script, user, arguments).output().unwrap();
-    assert!(
-        output.status.success(),
-        "{arguments:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    programs::assert_success(format_args!("{arguments:?}"), &output);
     String::from_utf8(output.stdout).unwrap()
 }
 

@@ -237,55 +237,40 @@ fn spawn(directory: &Path) -> Child {
 /// A collector's configuration. Its queue stores a message before it acknowledges it; its
 /// template writes messages unchanged.
 fn configuration(collector: &Collector<'_>, address: SocketAddr, directory: &Path) -> String {
+    let (ip, port, sender) = (address.ip(), address.port(), collector.sender);
+    let (ca, certificate) = (collector.ca.display(), collector.certificate.display());
+    let key = key_of(collector.certificate);
+    let (key, directory) = (key.display(), directory.display());
+    let input = match collector.input {
+        Input::Relp(library) => {
+            let library = match library {
+                TlsLibrary::OpenSsl => "openssl",
+                TlsLibrary::GnuTls => "gnutls",
+            };
+            format!(
+                r#"module(load="imrelp" tls.tlslib="{library}")
+input(type="imrelp" address="{ip}" port="{port}" maxDataSize="64k" tls="on"
+    tls.caCert="{ca}" tls.myCert="{certificate}" tls.myPrivKey="{key}"
+    tls.authMode="name" tls.permittedPeer=["{sender}"])
+"#
+            )
+        }
+        Input::Syslog => format!(
+            r#"module(load="imtcp" maxFrameSize="65536")
+input(type="imtcp" address="{ip}" port="{port}"
+    streamDriver.name="gtls" streamDriver.mode="1"
+    streamDriver.authMode="x509/name" permittedPeer=["{sender}"]
+    streamDriver.caFile="{ca}" streamDriver.certFile="{certificate}"
+    streamDriver.keyFile="{key}")
+"#
+        ),
+    };
     format!(
         r#"global(workDirectory="{directory}" maxMessageSize="64k"
     parser.escapeControlCharactersOnReceive="off")
 main_queue(queue.type="Direct")
 {input}template(name="message" type="string" string="%msg%\n")
 action(type="omfile" file="{directory}/collected" template="message")
-"#,
-        directory = directory.display(),
-        input = match collector.input {
-            Input::Relp(library) => relp(collector, library, address),
-            Input::Syslog => syslog(collector, address),
-        },
-    )
-}
-
-fn relp(collector: &Collector<'_>, library: TlsLibrary, address: SocketAddr) -> String {
-    format!(
-        r#"module(load="imrelp" tls.tlslib="{library}")
-input(type="imrelp" address="{ip}" port="{port}" maxDataSize="64k" tls="on"
-    tls.caCert="{ca}" tls.myCert="{certificate}" tls.myPrivKey="{key}"
-    tls.authMode="name" tls.permittedPeer=["{sender}"])
-"#,
-        library = match library {
-            TlsLibrary::OpenSsl => "openssl",
-            TlsLibrary::GnuTls => "gnutls",
-        },
-        ip = address.ip(),
-        port = address.port(),
-        ca = collector.ca.display(),
-        certificate = collector.certificate.display(),
-        key = key_of(collector.certificate).display(),
-        sender = collector.sender,
-    )
-}
-
-fn syslog(collector: &Collector<'_>, address: SocketAddr) -> String {
-    format!(
-        r#"module(load="imtcp" maxFrameSize="65536")
-input(type="imtcp" address="{ip}" port="{port}"
-    streamDriver.name="gtls" streamDriver.mode="1"
-    streamDriver.authMode="x509/name" permittedPeer=["{sender}"]
-    streamDriver.caFile="{ca}" streamDriver.certFile="{certificate}"
-    streamDriver.keyFile="{key}")
-"#,
-        ip = address.ip(),
-        port = address.port(),
-        ca = collector.ca.display(),
-        certificate = collector.certificate.display(),
-        key = key_of(collector.certificate).display(),
-        sender = collector.sender,
+"#
     )
 }

@@ -65,20 +65,9 @@ impl Sshd {
         make_key(directory.path(), "host_key");
         if let Some(principals) = options.certified_for {
             make_key(directory.path(), "authority");
-            keygen(
-                &[
-                    "-q",
-                    "-s",
-                    "authority",
-                    "-I",
-                    "node",
-                    "-h",
-                    "-n",
-                    principals,
-                    "host_key.pub",
-                ],
-                directory.path(),
-            );
+            let mut words: Vec<&str> = "-q -h -s authority -I node -n".split(' ').collect();
+            words.extend([principals, "host_key.pub"]);
+            keygen(&words, directory.path());
         }
         let address = unused_address();
         let file = directory.path().join("sshd_config");
@@ -196,11 +185,7 @@ pub fn keygen(arguments: &[&str], directory: &Path) {
         .args(arguments)
         .output()
         .unwrap();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success(),
-        "ssh-keygen {arguments:?}: {errors}"
-    );
+    programs::assert_success(format_args!("ssh-keygen {arguments:?}"), &output);
 }
 
 /// Makes an Ed25519 key pair without a passphrase.

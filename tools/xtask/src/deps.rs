@@ -97,9 +97,8 @@ fn tree(program: &str, edges: &str) -> Outcome<BTreeSet<String>> {
 fn crates(tree: &str) -> BTreeSet<String> {
     let name_and_version = |line: &str| {
         let (name, rest) = line.split_once(" v")?;
-        // A path in brackets, or an address for a dependency from elsewhere.
-        let version = rest.split(' ').next()?;
-        (!rest.contains("(/")).then(|| format!("{name} {version}"))
+        // The brackets, if any, have a path, or the address of another source than crates.io.
+        (!rest.contains("(/")).then_some(format!("{name} {}", rest.split(' ').next()?))
     };
     tree.lines().filter_map(name_and_version).collect()
 }

@@ -112,13 +112,7 @@ impl Machine {
 fn parser(words: &[&str], profiles: &Path) {
     let mut parser = Command::new(programs::find("apparmor_parser").unwrap());
     parser.args(words).arg("--skip-cache").arg(profiles);
-    let output = parser.output().unwrap();
-    assert!(
-        output.status.success(),
-        "{}: {}",
-        profiles.display(),
-        String::from_utf8_lossy(&output.stderr)
-    );
+    programs::assert_success(profiles.display(), &parser.output().unwrap());
 }
 
 fn on_host(path: &str) -> PathBuf {
