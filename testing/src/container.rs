@@ -122,10 +122,21 @@ impl Engine {
     #[must_use]
     pub fn new(program: &Path) -> Self {
         let state = tempfile::Builder::new().prefix("pulse-oci-").tempdir();
+        let ldd = Command::new(programs::find("ldd").unwrap())
+            .arg(program)
+            .output()
+            .unwrap();
         let engine = Self {
             state: state.unwrap(),
             home: Arc::new(Home::contained()),
-            libraries: libraries(program),
+            // Lines such as `libc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x…)`; none for a
+            // static program.
+            libraries: str::from_utf8(&ldd.stdout)
+                .unwrap()
+                .split_whitespace()
+                .filter(|word| word.starts_with('/'))
+                .map(PathBuf::from)
+                .collect(),
         };
         let context = engine.state.path().join("context");
         fs::create_dir(&context).unwrap();
@@ -308,20 +319,5 @@ fn files_below(directory: &Path, from: &Path) -> Vec<PathBuf> {
             below if below.is_dir() => files_below(&below, from),
             file => vec![file.strip_prefix(from).unwrap().to_owned()],
         })
-        .collect()
-}
-
-/// The dynamic loader and the libraries that it would load; none for a static program.
-fn libraries(program: &Path) -> Vec<PathBuf> {
-    let output = Command::new(programs::find("ldd").unwrap())
-        .arg(program)
-        .output()
-        .unwrap();
-    // Lines such as `libc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x…)`.
-    str::from_utf8(&output.stdout)
-        .unwrap()
-        .split_whitespace()
-        .filter(|word| word.starts_with('/'))
-        .map(PathBuf::from)
         .collect()
 }

@@ -136,9 +136,13 @@ impl Daemon {
         if !named && !home.is_installed() {
             command.envs([service::SETTING]);
         }
-        let file = fs::File::create(&log).unwrap();
-        let errors = if home.is_installed() {
-            journal_socket(file)
+        let mut file = fs::File::create(&log).unwrap();
+        let errors: Stdio = if home.is_installed() {
+            // As systemd's journal gives it to a service: AppArmor profiles permit no inherited
+            // file.
+            let (mut journal, service) = UnixStream::pair().unwrap();
+            std::thread::spawn(move || io::copy(&mut journal, &mut file));
+            OwnedFd::from(service).into()
         } else {
             file.into()
         };
@@ -167,7 +171,14 @@ impl Daemon {
             if let Some(status) = daemon.child.try_wait().unwrap() {
                 panic!("the daemon ended at once ({status}):\n{}", daemon.log());
             }
-            UnixStream::connect(daemon.home.socket()).is_ok_and(is_answered)
+            let Ok(mut connection) = UnixStream::connect(daemon.home.socket()) else {
+                return false;
+            };
+            // The socket accepts connections before the daemon is ready to serve them; one that
+            // serves closes a connection that we close.
+            connection.shutdown(Shutdown::Write).unwrap();
+            connection.set_read_timeout(Some(wait::timeout())).unwrap();
+            connection.read(&mut [0]).is_ok()
         });
         // Under a unit the child is systemd-run; systemd has started the daemon by now.
         daemon.pid = daemon.unit.as_ref().map_or(daemon.pid, Unit::pid);
@@ -263,22 +274,6 @@ impl Daemon {
 fn ask(mut client: Client, request: &Value) -> Value {
     client.send(format!("{request}\n").as_bytes());
     client.answer()
-}
-
-/// A socket for standard error, as systemd's journal gives it to a service: AppArmor
-/// profiles permit no inherited file. A thread copies it to the file.
-fn journal_socket(mut file: fs::File) -> Stdio {
-    let (mut journal, service) = UnixStream::pair().unwrap();
-    std::thread::spawn(move || io::copy(&mut journal, &mut file));
-    OwnedFd::from(service).into()
-}
-
-/// True when the daemon closes a connection that we close. The socket accepts connections
-/// before the daemon is ready to serve them.
-fn is_answered(mut connection: UnixStream) -> bool {
-    connection.shutdown(Shutdown::Write).unwrap();
-    connection.set_read_timeout(Some(wait::timeout())).unwrap();
-    connection.read(&mut [0]).is_ok()
 }
 
 impl Drop for Daemon {

@@ -16,15 +16,30 @@ const FUZZ_SECONDS: u64 = 10;
 
 /// Runs every check.
 pub(crate) fn run(steps: &mut Steps, _arguments: &[String]) -> Outcome {
-    steps.run("format", format);
+    steps.run("format", || {
+        process::run(cargo("fmt").args(["--all", "--check"]))?;
+        // The fuzz targets are a workspace of their own, which `--all` does not reach.
+        process::run(cargo("fmt").args(["--manifest-path", "fuzz/Cargo.toml", "--check"]))
+    });
     steps.run("lock files", lock_files);
     steps.run("dependency list", deps::check);
     steps.run("policy", policy::check);
     steps.run("fuzzing figures", fuzz::check_table);
     steps.run("clippy", lints::everything);
     steps.run("clippy, shipped code", lints::shipped);
-    steps.run("workflow", workflow);
-    steps.run("documentation", documentation);
+    steps.run("workflow", || {
+        // Where it is installed: it is written in Go, and neither cargo nor Debian 12 has it.
+        let Some(actionlint) = find_program("actionlint") else {
+            println!("NOT CHECKED: actionlint is not here");
+            return Ok(());
+        };
+        process::run(Command::new(actionlint).current_dir(root()))
+    });
+    steps.run("documentation", || {
+        let mut command = locked_cargo("doc");
+        command.args(["--workspace", "--no-deps"]);
+        process::run(command.env("RUSTDOCFLAGS", "-D warnings"))
+    });
     deny::check(steps);
     test::run(steps, &[])?;
     unit::check(steps);
@@ -32,12 +47,6 @@ pub(crate) fn run(steps: &mut Steps, _arguments: &[String]) -> Outcome {
     fuzz::short(steps, FUZZ_SECONDS);
     steps.run("benchmarks, briefly", products::bench_smoke);
     Ok(())
-}
-
-fn format() -> Outcome {
-    process::run(cargo("fmt").args(["--all", "--check"]))?;
-    // The fuzz targets are a workspace of their own, which `--all` does not reach.
-    process::run(cargo("fmt").args(["--manifest-path", "fuzz/Cargo.toml", "--check"]))
 }
 
 /// Ours and the fuzz targets', which the rest of the build never looks at.
@@ -88,22 +97,6 @@ fn packages(lock: &str) -> impl Iterator<Item = (&str, &str)> {
         };
         Some((value("name")?, value("version")?))
     })
-}
-
-/// The forge's workflow, where actionlint is installed: it is written in Go, and neither cargo
-/// nor Debian 12 has it.
-fn workflow() -> Outcome {
-    let Some(actionlint) = find_program("actionlint") else {
-        println!("NOT CHECKED: actionlint is not here");
-        return Ok(());
-    };
-    process::run(Command::new(actionlint).current_dir(root()))
-}
-
-fn documentation() -> Outcome {
-    let mut command = locked_cargo("doc");
-    command.args(["--workspace", "--no-deps"]);
-    process::run(command.env("RUSTDOCFLAGS", "-D warnings"))
 }
 
 #[cfg(test)]
