@@ -23,17 +23,6 @@ pub enum Validity {
     Future,
 }
 
-impl Validity {
-    /// `-startdate` and `-enddate` of `openssl ca`; none for its default.
-    fn dates(self) -> Option<[&'static str; 2]> {
-        match self {
-            Self::Good => None,
-            Self::Expired => Some(["20200101000000Z", "20200102000000Z"]),
-            Self::Future => Some(["20900101000000Z", "20900102000000Z"]),
-        }
-    }
-}
-
 impl Default for Authority {
     fn default() -> Self {
         Self::new()
@@ -51,27 +40,14 @@ impl Authority {
         let authority = Self { directory };
         openssl(
             authority.directory.path(),
-            &[
-                "req",
-                "-x509",
-                "-newkey",
-                "ec",
-                "-pkeyopt",
-                "ec_paramgen_curve:P-256",
-                "-nodes",
-                "-days",
-                "60",
-                "-subj",
-                "/CN=Test CA",
-                "-keyout",
-                "ca.key",
-                "-out",
-                "ca.pem",
-            ],
+            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 60 \
+             -keyout ca.key -out ca.pem",
+            &["-subj", "/CN=Test CA"],
         );
         authority.write("index.txt", "");
         authority.write("serial", "01\n");
         authority.write(
+            // Extensions are copied from the request, where the alternative name is.
             "ca.cnf",
             "[ca]\ndefault_ca=d\n[d]\ndatabase=index.txt\nserial=serial\nnew_certs_dir=.\n\
              certificate=ca.pem\nprivate_key=ca.key\ndefault_md=sha256\npolicy=p\ndefault_days=60\n\
@@ -90,46 +66,40 @@ impl Authority {
     /// [`key_of`].
     #[must_use]
     pub fn sign(&self, name: &str, validity: Validity) -> PathBuf {
-        let serial = fs::read_to_string(self.path("serial")).unwrap();
-        let stem = format!("{name}-{}", serial.trim());
+        let stem = format!(
+            "{name}-{}",
+            fs::read_to_string(self.path("serial")).unwrap().trim()
+        );
         let [key, request, certificate] =
             ["key", "csr", "pem"].map(|extension| format!("{stem}.{extension}"));
-        let alternative = format!("subjectAltName=DNS:{name}");
         openssl(
             self.directory.path(),
+            "req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes",
             &[
-                "req",
-                "-new",
-                "-newkey",
-                "ec",
-                "-pkeyopt",
-                "ec_paramgen_curve:P-256",
-                "-nodes",
                 "-subj",
                 &format!("/CN={name}"),
                 "-addext",
-                &alternative,
+                &format!("subjectAltName=DNS:{name}"),
                 "-keyout",
                 &key,
                 "-out",
                 &request,
             ],
         );
-        let mut words = vec![
-            "ca",
-            "-batch",
-            "-notext",
-            "-config",
-            "ca.cnf",
-            "-in",
-            &request,
-            "-out",
-            &certificate,
-        ];
-        if let Some([from, until]) = validity.dates() {
+        let mut words = vec!["-in", &request, "-out", &certificate];
+        let dates = match validity {
+            Validity::Good => None,
+            Validity::Expired => Some(["20200101000000Z", "20200102000000Z"]),
+            Validity::Future => Some(["20900101000000Z", "20900102000000Z"]),
+        };
+        if let Some([from, until]) = dates {
             words.extend(["-startdate", from, "-enddate", until]);
         }
-        openssl(self.directory.path(), &words);
+        openssl(
+            self.directory.path(),
+            "ca -batch -notext -config ca.cnf",
+            &words,
+        );
         self.path(&certificate)
     }
 
@@ -158,12 +128,13 @@ pub fn replace_certificate(certificate: &Path, other: &Path) {
     }
 }
 
-fn openssl(directory: &Path, words: &[&str]) {
+/// Runs openssl with the words of a line, and more that may have blanks.
+fn openssl(directory: &Path, line: &str, more: &[&str]) {
     let output = Command::new(programs::find("openssl").unwrap())
         .current_dir(directory)
-        .args(words)
+        .args(line.split(' '))
+        .args(more)
         .output()
         .unwrap();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "openssl {words:?}: {errors}");
+    programs::assert_success(format_args!("openssl {line} {more:?}"), &output);
 }

@@ -21,6 +21,7 @@ impl Client {
     #[must_use]
     pub fn connect(socket: &Path) -> Self {
         let stream = UnixStream::connect(socket).unwrap();
+        // A daemon that hangs fails the test instead of stopping it.
         stream.set_read_timeout(Some(wait::timeout())).unwrap();
         stream.set_write_timeout(Some(wait::timeout())).unwrap();
         Self {

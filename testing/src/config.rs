@@ -60,8 +60,8 @@ impl Config {
     /// The default burst of two tokens, and no other token for an hour.
     #[must_use]
     pub fn with_two_tokens(self) -> Self {
-        let limits = self.with_default_limits();
-        limits.set_limit("per_peer_interval_ms", "3600000")
+        self.with_default_limits()
+            .set_limit("per_peer_interval_ms", "3600000")
     }
 
     /// Sets a key.
@@ -142,8 +142,7 @@ impl Config {
             ("state_dir".to_owned(), seen(home.audit_state())),
         ]);
         audit.extend(self.audit.clone());
-        let credentials = seen(home.credentials());
-        let mut forward = BTreeMap::from([("credentials".to_owned(), credentials)]);
+        let mut forward = BTreeMap::from([("credentials".to_owned(), seen(home.credentials()))]);
         forward.extend(self.forward.clone());
         let mut text = String::new();
         for (section, keys) in [
@@ -161,6 +160,7 @@ impl Config {
             for (key, value) in keys {
                 let _ = writeln!(text, "{key} = {value}");
             }
+            // A key of the top level: in TOML it has to precede the first section.
             if section.is_empty() {
                 let _ = writeln!(text, "allowed_nodes = [\n{}\n]", self.nodes.join(",\n"));
             }

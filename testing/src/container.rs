@@ -71,10 +71,12 @@ impl Setting {
     pub fn volumes(self) -> Vec<Volume> {
         match self {
             Self::Documented => VOLUMES.to_vec(),
-            Self::FilterAlone => {
-                let own = VOLUMES.iter().map(|(path, _)| *path);
-                own.chain(HOST_FILES).map(|path| (path, "rw")).collect()
-            }
+            Self::FilterAlone => VOLUMES
+                .iter()
+                .map(|(path, _)| *path)
+                .chain(HOST_FILES)
+                .map(|path| (path, "rw"))
+                .collect(),
         }
     }
 }
@@ -120,39 +122,41 @@ impl Engine {
     #[must_use]
     pub fn new(program: &Path) -> Self {
         let state = tempfile::Builder::new().prefix("pulse-oci-").tempdir();
+        let ldd = Command::new(programs::find("ldd").unwrap())
+            .arg(program)
+            .output()
+            .unwrap();
         let engine = Self {
             state: state.unwrap(),
             home: Arc::new(Home::contained()),
-            libraries: libraries(program),
+            // Lines such as `libc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x…)`; none for a
+            // static program.
+            libraries: str::from_utf8(&ldd.stdout)
+                .unwrap()
+                .split_whitespace()
+                .filter(|word| word.starts_with('/'))
+                .map(PathBuf::from)
+                .collect(),
         };
-        engine.build_image(program);
-        for (volume, _) in VOLUMES {
-            fs::create_dir_all(engine.home.host_path(volume)).unwrap();
-        }
-        engine.make_host_files();
-        engine
-    }
-
-    fn make_host_files(&self) {
-        for directory in ["/bin", "/root", "/tmp"] {
-            fs::create_dir_all(self.home.host_path(directory)).unwrap();
-        }
-        fs::write(self.home.host_path("/etc/shadow"), "root:*:::::::\n").unwrap();
-        let shell = self.home.host_path("/bin/sh");
-        fs::write(&shell, "no program\n").unwrap();
-        fs::set_permissions(shell, Permissions::from_mode(0o755)).unwrap();
-    }
-
-    fn build_image(&self, program: &Path) {
-        let context = self.state.path().join("context");
+        let context = engine.state.path().join("context");
         fs::create_dir(&context).unwrap();
         fs::copy(program, context.join(IMAGE)).unwrap();
         let file = Path::new(REPOSITORY).join("packaging/container/Containerfile");
-        let mut build = storing("buildah", self.state.path());
+        let mut build = storing("buildah", engine.state.path());
+        // chroot(2) instead of a container for each step of the file (buildah-build(1)).
         build.args(["bud", "--isolation=chroot", "--tag", IMAGE, "--file"]);
-        let output = build.arg(file).arg(context).output().unwrap();
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{errors}");
+        programs::assert_success("buildah", &build.arg(file).arg(context).output().unwrap());
+        for (volume, _) in VOLUMES {
+            fs::create_dir_all(engine.home.host_path(volume)).unwrap();
+        }
+        for directory in ["/bin", "/root", "/tmp"] {
+            fs::create_dir_all(engine.home.host_path(directory)).unwrap();
+        }
+        fs::write(engine.home.host_path("/etc/shadow"), "root:*:::::::\n").unwrap();
+        let shell = engine.home.host_path("/bin/sh");
+        fs::write(&shell, "no program\n").unwrap();
+        fs::set_permissions(shell, Permissions::from_mode(0o755)).unwrap();
+        engine
     }
 
     /// The daemon's files.
@@ -196,6 +200,7 @@ impl Engine {
             let mut inspect = self.podman("inspect");
             inspect.args(["--format={{.State.Pid}}", name]);
             let pid = output_of(&mut inspect).trim().parse().unwrap();
+            // 0 until podman has started it.
             (pid != 0).then_some(pid)
         })
     }
@@ -215,8 +220,9 @@ impl Engine {
         let mut command = self.podman("run");
         command.arg(format!("--name={name}"));
         command.args(COMMON_OPTIONS).args(LIMITS);
-        let filter = Path::new(REPOSITORY).join("security/seccomp/pulse-sensor-proxy.json");
-        command.arg(format!("--security-opt=seccomp={}", filter.display()));
+        command.arg(format!(
+            "--security-opt=seccomp={REPOSITORY}/security/seccomp/pulse-sensor-proxy.json"
+        ));
         for (volume, access) in setting.volumes() {
             let host_path = self.home.host_path(volume);
             command.arg(format!(
@@ -274,15 +280,18 @@ impl ContainerDaemon<'_> {
     #[must_use]
     pub fn exec(&self, arguments: &[&str]) -> String {
         let mut command = self.removal.engine.podman("exec");
-        let program = format!("/usr/bin/{IMAGE}");
-        output_of(command.args([self.removal.name, &program]).args(arguments))
+        command.args([self.removal.name, &format!("/usr/bin/{IMAGE}")]);
+        output_of(command.args(arguments))
     }
 }
 
 fn output_of(command: &mut Command) -> String {
     let output = command.output().unwrap();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.stdout.is_empty(), "{errors}");
+    assert!(
+        !output.stdout.is_empty(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -304,23 +313,11 @@ impl Drop for Removal<'_> {
 
 /// The files below a directory, relative to another one.
 fn files_below(directory: &Path, from: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(directory).unwrap();
-    let files = entries.flat_map(|entry| match entry.unwrap().path() {
-        below if below.is_dir() => files_below(&below, from),
-        file => vec![file.strip_prefix(from).unwrap().to_owned()],
-    });
-    files.collect()
-}
-
-/// The dynamic loader and the libraries that it would load; none for a static program.
-fn libraries(program: &Path) -> Vec<PathBuf> {
-    let output = Command::new(programs::find("ldd").unwrap())
-        .arg(program)
-        .output()
-        .unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    text.split_whitespace()
-        .filter(|word| word.starts_with('/'))
-        .map(PathBuf::from)
+    fs::read_dir(directory)
+        .unwrap()
+        .flat_map(|entry| match entry.unwrap().path() {
+            below if below.is_dir() => files_below(&below, from),
+            file => vec![file.strip_prefix(from).unwrap().to_owned()],
+        })
         .collect()
 }

@@ -1,12 +1,12 @@
 //! `pulse-sensorctl`, started by the tests' user or by another one.
 
-use crate::daemon::Ended;
+use crate::daemon::{Ended, ended};
 use crate::home::Home;
-use crate::programs::{self, Need, skipped};
+use crate::programs::{self, Need, assert_success, skipped};
 use crate::python::User;
 use std::io::Write;
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 /// Runs it. Its environment has this home's sockets and configuration, and nothing else.
 ///
@@ -55,9 +55,10 @@ pub fn assert_follows(schema: &str, ended: &Ended) {
         writeln!(stdin, "{schema}\t{line}").unwrap();
     }
     drop(stdin);
-    let output = validator.wait_with_output().unwrap();
-    let problems = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{ended:?}: {problems}");
+    assert_success(
+        format_args!("{ended:?}"),
+        &validator.wait_with_output().unwrap(),
+    );
 }
 
 fn set(command: &mut Command, home: &Home, arguments: &[&str]) {
@@ -69,13 +70,4 @@ fn set(command: &mut Command, home: &Home, arguments: &[&str]) {
         .env("PULSE_SENSOR_PROXY_CONFIG", home.config_file())
         .current_dir("/")
         .stdin(Stdio::null());
-}
-
-fn ended(output: Output) -> Ended {
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    Ended {
-        code: output.status.code().expect("it was not killed"),
-        output: text(output.stdout),
-        errors: text(output.stderr),
-    }
 }

@@ -27,8 +27,10 @@ impl ControlGroup {
         let mount = Path::new(*MOUNTS.iter().find(|mount| is_second_version(mount))?);
         let group = mount.join(path);
         fs::create_dir_all(&group).ok()?;
-        let entry = group.join("cgroup.procs");
-        Some(Self { mount, entry })
+        Some(Self {
+            mount,
+            entry: group.join("cgroup.procs"),
+        })
     }
 
     /// True when this process can make control groups.
@@ -45,6 +47,7 @@ impl ControlGroup {
 }
 
 fn is_second_version(mount: &str) -> bool {
+    // v1's hierarchies have the first file, too; only v2 has the second.
     Path::new(mount).join("cgroup.procs").exists()
         && Path::new(mount).join("cgroup.controllers").exists()
 }
@@ -63,9 +66,13 @@ impl Drop for ControlGroup {
 
 /// This process's own group, without its leading slash.
 pub(crate) fn own() -> String {
-    let groups = fs::read_to_string("/proc/self/cgroup").unwrap();
-    let own = groups.lines().find_map(|line| line.strip_prefix("0::/"));
-    own.unwrap_or_default().to_owned()
+    // The line of v2, whose hierarchy has the number 0 and no controllers (cgroups(7)).
+    fs::read_to_string("/proc/self/cgroup")
+        .unwrap()
+        .lines()
+        .find_map(|line| line.strip_prefix("0::/"))
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// True when no hierarchy has a group of this path.
@@ -95,7 +102,11 @@ fn in_all_hierarchies(path: &str) -> Vec<PathBuf> {
     if is_second_version(MOUNTS[0]) {
         return vec![mount.join(path)];
     }
-    let hierarchies = fs::read_dir(mount).into_iter().flatten().flatten();
-    let groups = hierarchies.map(|hierarchy| hierarchy.path().join(path));
-    groups.collect()
+    // Beside v1 each directory of the mount point is the root of one hierarchy.
+    fs::read_dir(mount)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|hierarchy| hierarchy.path().join(path))
+        .collect()
 }

@@ -16,7 +16,7 @@ use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::Arc;
 
 /// A running daemon; it is killed when dropped.
@@ -59,11 +59,14 @@ pub fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Ended {
         .spawn()
         .unwrap();
     // Its output fits a pipe, so it can end before anybody reads.
-    let status = wait::until_some("the daemon to end", || child.try_wait().unwrap());
-    let output = child.wait_with_output().unwrap();
+    wait::until("the daemon to end", || child.try_wait().unwrap().is_some());
+    ended(child.wait_with_output().unwrap())
+}
+
+pub(crate) fn ended(output: Output) -> Ended {
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Ended {
-        code: status.code().expect("it was not killed"),
+        code: output.status.code().expect("it was not killed"),
         output: text(output.stdout),
         errors: text(output.stderr),
     }
@@ -133,9 +136,13 @@ impl Daemon {
         if !named && !home.is_installed() {
             command.envs([service::SETTING]);
         }
-        let file = fs::File::create(&log).unwrap();
-        let errors = if home.is_installed() {
-            journal_socket(file)
+        let mut file = fs::File::create(&log).unwrap();
+        let errors: Stdio = if home.is_installed() {
+            // As systemd's journal gives it to a service: AppArmor profiles permit no inherited
+            // file.
+            let (mut journal, service) = UnixStream::pair().unwrap();
+            std::thread::spawn(move || io::copy(&mut journal, &mut file));
+            OwnedFd::from(service).into()
         } else {
             file.into()
         };
@@ -160,16 +167,22 @@ impl Daemon {
             unit: held.map(|(unit, _)| unit),
             log,
         };
-        wait::until("the daemon to serve", || daemon.serves());
+        wait::until("the daemon to serve", || {
+            if let Some(status) = daemon.child.try_wait().unwrap() {
+                panic!("the daemon ended at once ({status}):\n{}", daemon.log());
+            }
+            let Ok(mut connection) = UnixStream::connect(daemon.home.socket()) else {
+                return false;
+            };
+            // The socket accepts connections before the daemon is ready to serve them; one that
+            // serves closes a connection that we close.
+            connection.shutdown(Shutdown::Write).unwrap();
+            connection.set_read_timeout(Some(wait::timeout())).unwrap();
+            connection.read(&mut [0]).is_ok()
+        });
+        // Under a unit the child is systemd-run; systemd has started the daemon by now.
         daemon.pid = daemon.unit.as_ref().map_or(daemon.pid, Unit::pid);
         daemon
-    }
-
-    fn serves(&mut self) -> bool {
-        if let Some(status) = self.child.try_wait().unwrap() {
-            panic!("the daemon ended at once ({status}):\n{}", self.log());
-        }
-        UnixStream::connect(self.home.socket()).is_ok_and(is_answered)
     }
 
     /// The daemon's files.
@@ -221,18 +234,15 @@ impl Daemon {
 
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
-        kill(self.process(), signal).unwrap();
+        kill(Pid::from_raw(self.pid.try_into().unwrap()), signal).unwrap();
     }
-
-    fn process(&self) -> Pid {
-        Pid::from_raw(self.pid().try_into().unwrap())
-    }
-
     /// Sends SIGHUP and waits until the reload is on record, successful or not.
     pub fn reload(&self) {
         let reloads = || {
-            let text = self.home.log_text();
-            text.matches("\"event_type\":\"config.reloaded\"").count()
+            self.home
+                .log_text()
+                .matches("\"event_type\":\"config.reloaded\"")
+                .count()
         };
         let before = reloads();
         self.signal(Signal::SIGHUP);
@@ -244,8 +254,7 @@ impl Daemon {
     /// # Panics
     /// When it does not end.
     pub fn wait(&mut self) -> ExitStatus {
-        let child = &mut self.child;
-        wait::until_some("the daemon to end", || child.try_wait().unwrap())
+        wait::until_some("the daemon to end", || self.child.try_wait().unwrap())
     }
 
     /// Sends SIGTERM and waits for exit code 0.
@@ -265,22 +274,6 @@ impl Daemon {
 fn ask(mut client: Client, request: &Value) -> Value {
     client.send(format!("{request}\n").as_bytes());
     client.answer()
-}
-
-/// A socket for standard error, as systemd's journal gives it to a service: AppArmor
-/// profiles permit no inherited file. A thread copies it to the file.
-fn journal_socket(mut file: fs::File) -> Stdio {
-    let (mut journal, service) = UnixStream::pair().unwrap();
-    std::thread::spawn(move || io::copy(&mut journal, &mut file));
-    OwnedFd::from(service).into()
-}
-
-/// True when the daemon closes a connection that we close. The socket accepts connections
-/// before the daemon is ready to serve them.
-fn is_answered(mut connection: UnixStream) -> bool {
-    connection.shutdown(Shutdown::Write).unwrap();
-    connection.set_read_timeout(Some(wait::timeout())).unwrap();
-    connection.read(&mut [0]).is_ok()
 }
 
 impl Drop for Daemon {

@@ -80,21 +80,6 @@ impl EngineKind {
         }
         needs
     }
-
-    /// Groups that the engine makes for all of its containers and does not remove. Those of
-    /// podman are not listed: concurrent tests may be using them.
-    fn leftover_groups(self) -> Vec<String> {
-        match self {
-            Self::Podman => Vec::new(),
-            Self::Docker => vec!["docker".to_owned()],
-            Self::Containerd => vec!["default".to_owned()],
-            Self::Lxc => vec!["lxc.pivot".to_owned()],
-            Self::Nspawn => {
-                let own = control_group::own();
-                vec![format!("{own}/payload"), format!("{own}/supervisor")]
-            }
-        }
-    }
 }
 
 /// A mount namespace with its own `/run`.
@@ -106,6 +91,7 @@ impl MountNamespace {
         // A separate thread, because unshare(2) changes the calling thread's namespace.
         let enter = || {
             unshare(CloneFlags::CLONE_NEWNS).unwrap();
+            // Private first: the mount over `/run` must not reach the host's namespace.
             let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
             mount(None::<&str>, "/", None::<&str>, private, None::<&str>).unwrap();
             let (tmpfs, flags) = (Some("tmpfs"), MsFlags::empty());
@@ -165,7 +151,18 @@ impl ContainerEngine {
     #[must_use]
     pub fn start(kind: EngineKind) -> Self {
         let directory = tempfile::Builder::new().prefix("pulse-engine-").tempdir();
-        let mut groups = kind.leftover_groups();
+        // Groups that the engine makes for all of its containers and does not remove. Those of
+        // podman are not listed: concurrent tests may be using them.
+        let mut groups = match kind {
+            EngineKind::Podman => Vec::new(),
+            EngineKind::Docker => vec!["docker".to_owned()],
+            EngineKind::Containerd => vec!["default".to_owned()],
+            EngineKind::Lxc => vec!["lxc.pivot".to_owned()],
+            EngineKind::Nspawn => {
+                let own = control_group::own();
+                vec![format!("{own}/payload"), format!("{own}/supervisor")]
+            }
+        };
         // A group that exists already belongs to the host.
         groups.retain(|group| control_group::is_absent(group));
         let mut engine = Self {
@@ -175,7 +172,14 @@ impl ContainerEngine {
             servers: Vec::new(),
             groups,
         };
-        make_root(&engine.path("root"));
+        // A container's root directory: mount points, and links into `/usr`.
+        let root = engine.path("root");
+        for directory in ["dev", "etc", "mnt", "proc", "run", "sys", "tmp", "usr"] {
+            fs::create_dir_all(root.join(directory)).unwrap();
+        }
+        for link in ["bin", "sbin", "lib", "lib64"] {
+            symlink(format!("usr/{link}"), root.join(link)).unwrap();
+        }
         match kind {
             EngineKind::Podman | EngineKind::Nspawn => {}
             EngineKind::Lxc => fs::create_dir(engine.path("lxc")).unwrap(),
@@ -277,8 +281,7 @@ impl ContainerEngine {
         // Its output fits a pipe, so it can end before anybody reads.
         let status = wait::until_some(&format!("{program} to end"), || child.try_wait().unwrap());
         let output = child.wait_with_output().unwrap();
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(status.success(), "{program}: {status}: {errors}");
+        programs::assert_success(format_args!("{program}: {status}"), &output);
         String::from_utf8(output.stdout).unwrap()
     }
 
@@ -472,17 +475,19 @@ impl ContainerEngine {
     /// Running processes of the engine: servers, shims, monitors and containers.
     fn processes(&self) -> Vec<Pid> {
         let name = self.name().as_bytes();
-        let ids = fs::read_dir("/proc")
+        fs::read_dir("/proc")
             .unwrap()
             .flatten()
             .filter_map(|entry| {
                 let id = entry.file_name().to_str()?.parse().ok()?;
                 // A zombie has no arguments.
-                let arguments = fs::read(entry.path().join("cmdline")).ok()?;
-                let mut parts = arguments.windows(name.len());
-                parts.any(|part| part == name).then_some(Pid::from_raw(id))
-            });
-        ids.collect()
+                fs::read(entry.path().join("cmdline"))
+                    .ok()?
+                    .windows(name.len())
+                    .any(|part| part == name)
+                    .then_some(Pid::from_raw(id))
+            })
+            .collect()
     }
 }
 
@@ -504,6 +509,7 @@ impl Drop for ContainerEngine {
         for server in &mut self.servers {
             let _ = server.wait();
         }
+        // The files of container ids: with them podman's and Docker's groups are known.
         for file in fs::read_dir(self.directory.path()).into_iter().flatten() {
             let path = file.map(|file| file.path()).unwrap_or_default();
             let name = path.file_stem().and_then(|name| name.to_str());
@@ -514,15 +520,5 @@ impl Drop for ContainerEngine {
         for group in &self.groups {
             control_group::remove(group);
         }
-    }
-}
-
-/// Makes a container's root directory: mount points, and links into `/usr`.
-fn make_root(root: &Path) {
-    for directory in ["dev", "etc", "mnt", "proc", "run", "sys", "tmp", "usr"] {
-        fs::create_dir_all(root.join(directory)).unwrap();
-    }
-    for link in ["bin", "sbin", "lib", "lib64"] {
-        symlink(format!("usr/{link}"), root.join(link)).unwrap();
     }
 }

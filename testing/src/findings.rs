@@ -27,8 +27,10 @@ pub const SETTINGS: [(&str, &str); 6] = [
 /// When the programs are in the root directory.
 #[must_use]
 pub fn file(setting: &str) -> PathBuf {
-    let beside = programs::directory().parent().unwrap();
-    beside.join(format!("confine/{setting}.json"))
+    programs::directory()
+        .parent()
+        .unwrap()
+        .join(format!("confine/{setting}.json"))
 }
 
 /// Stores the output of `confine-probe --json`.
@@ -50,8 +52,7 @@ pub fn save(setting: &str, findings: &Value) {
 /// When these are no findings.
 #[must_use]
 pub fn attempts(findings: &Value, stopped: bool) -> Vec<&str> {
-    let attempts = findings["attempts"].as_array().unwrap().iter();
-    attempts
+    attempts_in(findings)
         .filter(|attempt| attempt["stopped"] == stopped)
         .map(|attempt| attempt["attempt"].as_str().unwrap())
         .collect()
@@ -93,30 +94,34 @@ pub fn layer_counts(settings: &[Value]) -> BTreeMap<&str, usize> {
 #[must_use]
 pub fn table(columns: &[(&str, Value)]) -> String {
     let heads: Vec<&str> = columns.iter().map(|(head, _)| *head).collect();
-    let rule = "|---".repeat(columns.len() + 1);
-    let mut table = format!("| attempt | {} |\n{rule}|\n", heads.join(" | "));
+    let mut table = format!(
+        "| attempt | {} |\n{}|\n",
+        heads.join(" | "),
+        "|---".repeat(columns.len() + 1)
+    );
     for (number, attempt) in attempts_in(&columns[0].1).enumerate() {
-        let cells = columns
-            .iter()
-            .map(|(_, findings)| cell(&findings["attempts"][number], attempt));
-        let cells: Vec<String> = cells.collect();
-        let what = attempt["attempt"].as_str().unwrap();
-        table.push_str(&format!("| {what} | {} |\n", cells.join(" | ")));
+        let cells = columns.iter().map(|(_, findings)| {
+            let found = &findings["attempts"][number];
+            // Columns of different versions of the probe would mix up their rows.
+            assert_eq!(found["attempt"], attempt["attempt"], "other attempts");
+            let outcome = found["outcome"].as_str().unwrap();
+            match (found["stopped"] == true, outcome, found["by"].as_str()) {
+                (true, _, Some("not in this kernel")) => "not there",
+                (true, error, _) => error,
+                (false, "not tried", _) => "not tried",
+                (false, ..) => "–",
+            }
+        });
+        let cells: Vec<&str> = cells.collect();
+        table.push_str(&format!(
+            "| {} | {} |\n",
+            attempt["attempt"].as_str().unwrap(),
+            cells.join(" | ")
+        ));
     }
     table
 }
 
 fn attempts_in(findings: &Value) -> impl Iterator<Item = &Value> {
     findings["attempts"].as_array().unwrap().iter()
-}
-
-fn cell(found: &Value, attempt: &Value) -> String {
-    assert_eq!(found["attempt"], attempt["attempt"], "other attempts");
-    let outcome = found["outcome"].as_str().unwrap();
-    match (found["stopped"] == true, outcome, found["by"].as_str()) {
-        (true, _, Some("not in this kernel")) => "not there".to_owned(),
-        (true, error, _) => error.to_owned(),
-        (false, "not tried", _) => "not tried".to_owned(),
-        (false, ..) => "–".to_owned(),
-    }
 }

@@ -71,16 +71,17 @@ impl Flood {
         reason = "the number is one of many results"
     )]
     pub fn stop(mut self) -> u64 {
-        let attackers = std::mem::take(&mut self.attackers);
-        let connections = attackers.into_iter().map(|mut attacker| {
-            // It runs until its standard input ends.
-            drop(attacker.stdin.take());
-            let output = attacker.wait_with_output().unwrap();
-            assert!(output.status.success(), "{output:?}");
-            let count = String::from_utf8(output.stdout).unwrap();
-            count.trim().parse::<u64>().unwrap()
-        });
-        connections.sum()
+        std::mem::take(&mut self.attackers)
+            .into_iter()
+            .map(|mut attacker| {
+                // It runs until its standard input ends.
+                drop(attacker.stdin.take());
+                let output = attacker.wait_with_output().unwrap();
+                assert!(output.status.success(), "{output:?}");
+                let count = str::from_utf8(&output.stdout).unwrap().trim();
+                count.parse::<u64>().unwrap()
+            })
+            .sum()
     }
 }
 
@@ -105,11 +106,13 @@ pub fn attack(arguments: &[String]) {
     let address = UnixAddr::new(socket.as_str()).unwrap();
     let users: Vec<u32> = users.iter().map(|user| user.parse().unwrap()).collect();
     let (mut connections, mut turn) = (0_u64, 0);
+    // Before the first change of the user, after which it may not change its groups.
     if let [first, _] = users[..] {
         setgroups(&[]).unwrap();
         setegid(Gid::from_raw(first)).unwrap();
     }
     while !has_input_ended() {
+        // Looks at its input every so often, so that poll(2) costs little beside the attack.
         for _ in 0..64 {
             match users[..] {
                 [first, count] => {
@@ -131,6 +134,7 @@ fn become_user(uid: u32, of: u32) {
     if Uid::effective().as_raw() == uid {
         return;
     }
+    // Only root may become any user. The real user id stays 0, which permits this (seteuid(2)).
     if of > 1 {
         seteuid(Uid::from_raw(0)).unwrap();
     }
@@ -185,8 +189,8 @@ impl PollOutcome {
         let mut polled = Self::default();
         let began = Instant::now();
         for turn in 0..count {
-            let due = began + interval * turn;
-            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            // Counted from the start, so that a slow reading does not delay all later ones.
+            std::thread::sleep((began + interval * turn).saturating_duration_since(Instant::now()));
             let started = Instant::now();
             match reading(socket, node, full) {
                 Ok(()) => polled.times.push(started.elapsed()),

@@ -73,8 +73,7 @@ impl ForwardingHost {
     /// True when each record up to this one is at the collector, in any order.
     #[must_use]
     pub fn has_all(&self, last: u64) -> bool {
-        let collected: BTreeSet<u64> = collected_seqs(&self.rsyslog).into_iter().collect();
-        (1..=last).all(|seq| collected.contains(&seq))
+        has_all(&self.rsyslog, last)
     }
 }
 
@@ -124,6 +123,7 @@ pub fn install_credentials(home: &Home, ca: &Authority, certificate: &Path) {
         } else {
             service::make_readable(&unfinished);
         }
+        // By a rename: a running daemon reads the old file or the new one, never a part.
         fs::rename(unfinished, directory.join(name)).unwrap();
     }
 }
@@ -161,9 +161,13 @@ pub fn replay(daemon: &Daemon, from: u64) {
 /// Waits until a collector has each record of the live file, in any order.
 pub fn wait_for_all(daemon: &Daemon, rsyslog: &Rsyslog) {
     wait::until("all records at the collector", || {
-        let collected: BTreeSet<u64> = collected_seqs(rsyslog).into_iter().collect();
-        (1..=daemon.home().records().len() as u64).all(|seq| collected.contains(&seq))
+        has_all(rsyslog, daemon.home().records().len() as u64)
     });
+}
+
+fn has_all(rsyslog: &Rsyslog, last: u64) -> bool {
+    let collected: BTreeSet<u64> = collected_seqs(rsyslog).into_iter().collect();
+    (1..=last).all(|seq| collected.contains(&seq))
 }
 
 /// The data of `get_forwarding`.
@@ -183,11 +187,11 @@ pub fn is_queue_empty(daemon: &Daemon) -> bool {
 /// The sequence numbers of a collector's records, in order of arrival.
 #[must_use]
 pub fn collected_seqs(rsyslog: &Rsyslog) -> Vec<u64> {
-    let collected = rsyslog.collected();
-    let records = collected
+    rsyslog
+        .collected()
         .iter()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    records
+        // rsyslog may be writing the last line.
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
         .map(|record| record["seq"].as_u64().unwrap())
         .collect()
 }

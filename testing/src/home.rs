@@ -197,8 +197,9 @@ impl Home {
     pub fn records(&self) -> Vec<Value> {
         let live = self.audit_log();
         // A rotation renames the live file before it makes the next one.
-        let text = wait::until_some("the live file", || fs::read_to_string(&live).ok());
-        records_in(&text)
+        records_in(&wait::until_some("the live file", || {
+            fs::read_to_string(&live).ok()
+        }))
     }
 
     /// The records of all segments, oldest first.
@@ -222,6 +223,7 @@ impl Home {
         loop {
             let files = self.log_files();
             let contents: io::Result<Vec<T>> = files.iter().map(|file| read(file)).collect();
+            // The same files again mean that no rotation and no pruning came in between.
             match contents {
                 Ok(contents) if files == self.log_files() => return contents,
                 Err(error) if error.kind() != io::ErrorKind::NotFound => panic!("{error}"),
@@ -236,9 +238,14 @@ impl Home {
         let files = fs::read_dir(live.parent().unwrap()).unwrap();
         let mut files: Vec<_> = files.map(|file| file.unwrap().path()).collect();
         files.retain(|file| {
-            let name = file.file_name().unwrap().to_string_lossy();
-            *file == live || name.starts_with("audit.log-")
+            *file == live
+                || file
+                    .file_name()
+                    .unwrap()
+                    .to_string_lossy()
+                    .starts_with("audit.log-")
         });
+        // The names of segments sort by age; the live file, whose name is shorter, is the newest.
         files.sort_by_key(|file| (*file == live, file.clone()));
         files
     }
@@ -279,16 +286,18 @@ impl Home {
     /// The daemon's public key, which it makes at its first start.
     #[must_use]
     pub fn public_key(&self) -> String {
-        let file = self.ssh_dir().join("id_ed25519.pub");
-        fs::read_to_string(file).unwrap().trim_end().to_owned()
+        fs::read_to_string(self.ssh_dir().join("id_ed25519.pub"))
+            .unwrap()
+            .trim_end()
+            .to_owned()
     }
 }
 
 /// The records in a text, without a last line that is being written.
 fn records_in(text: &str) -> Vec<Value> {
     let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
-    let lines = whole.lines();
-    lines
+    whole
+        .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect()
 }
@@ -307,6 +316,10 @@ pub fn unused_address() -> SocketAddr {
     static NEXT_PORT: AtomicU16 = AtomicU16::new(20_000);
     // A process id has at most 22 bits (PID_MAX_LIMIT).
     let [_, high, middle, low] = std::process::id().to_be_bytes();
-    let address = Ipv4Addr::new(127, 64 | (high & 0x3f), middle, low);
-    (address, NEXT_PORT.fetch_add(1, Ordering::Relaxed)).into()
+    (
+        // Apart from 127.0.0.1, and from 127.0.1.1, which Debian gives the host's own name.
+        Ipv4Addr::new(127, 64 | (high & 0x3f), middle, low),
+        NEXT_PORT.fetch_add(1, Ordering::Relaxed),
+    )
+        .into()
 }

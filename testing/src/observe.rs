@@ -41,22 +41,27 @@ pub fn http(address: SocketAddr, head: &str) -> HttpResponse {
 /// When there is no such process, or no such line.
 #[must_use]
 pub fn status(pid: u32, name: &str) -> BTreeSet<String> {
-    let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
-    let status = threads.map(|thread| fs::read_to_string(thread.unwrap().path().join("status")));
-    let value = |status: String| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name));
-        let words: Vec<_> = line.unwrap().split_whitespace().collect();
-        words.join(" ")
-    };
-    status.map(|status| value(status.unwrap())).collect()
+    // Of every thread: for the kernel, credentials and filters are a thread's own.
+    fs::read_dir(format!("/proc/{pid}/task"))
+        .unwrap()
+        .map(|thread| {
+            fs::read_to_string(thread.unwrap().path().join("status"))
+                .unwrap()
+                .lines()
+                .find_map(|line| line.strip_prefix(name))
+                .unwrap()
+                .split_whitespace()
+                .collect::<Vec<_>>()
+                .join(" ")
+        })
+        .collect()
 }
 
 impl Daemon {
     /// Scrapes the metrics.
     #[must_use]
     pub fn scrape(&self) -> String {
-        let address = self.home().metrics_address();
-        let answer = http(address, "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        let answer = self.request("/metrics");
         assert!(answer.head.starts_with("HTTP/1.1 200 "), "{}", answer.head);
         answer.body
     }
@@ -64,29 +69,38 @@ impl Daemon {
     /// The metrics listener's response to another path: head and body.
     #[must_use]
     pub fn get(&self, path: &str) -> String {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
-        let answer = http(self.home().metrics_address(), &request);
+        let answer = self.request(path);
         format!("{}\r\n{}", answer.head, answer.body)
     }
 
+    fn request(&self, path: &str) -> HttpResponse {
+        http(
+            self.home().metrics_address(),
+            &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+        )
+    }
     /// The value of one sample, named with its labels; 0 when it is absent, as Prometheus'
     /// `increase` assumes.
     #[must_use]
     pub fn metric(&self, sample: &str) -> f64 {
-        let text = self.scrape();
-        let value = text
+        self.scrape()
             .lines()
-            .find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
-        value.map_or(0.0, |value| value.trim().parse().unwrap())
+            .find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '))
+            .map_or(0.0, |value| value.trim().parse().unwrap())
     }
 
     /// Resident memory in KiB.
     #[must_use]
     pub fn resident_kib(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let number = line.unwrap().trim().trim_end_matches(" kB");
-        number.parse().unwrap()
+        fs::read_to_string(format!("/proc/{}/status", self.pid()))
+            .unwrap()
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .unwrap()
+            .trim()
+            .trim_end_matches(" kB")
+            .parse()
+            .unwrap()
     }
 
     /// User and system time so far (`proc_pid_stat(5)`).

@@ -7,10 +7,11 @@
 use crate::control_group::ControlGroup;
 use crate::unit;
 use std::env;
+use std::fmt::Display;
 use std::io::Write;
 use std::net::{Ipv6Addr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 /// Directories that an unprivileged user's `PATH` may not have.
@@ -69,16 +70,16 @@ impl Need {
             Self::Program(name) => missing_program(name),
             Self::Optional(name) => find(name).is_none().then(|| not_installed(name)),
             Self::PythonModule(name) => missing_if(name, || {
-                let import = format!("import {name}");
-                let python = Command::new("python3").args(["-c", &import]).output();
-                python.is_ok_and(|output| output.status.success())
+                Command::new("python3")
+                    .args(["-c", &format!("import {name}")])
+                    .output()
+                    .is_ok_and(|output| output.status.success())
             }),
             Self::Root if is_root() => None,
             Self::Root => Some("it needs root".to_owned()),
-            Self::Ipv6 => {
-                let bound = TcpListener::bind((Ipv6Addr::LOCALHOST, 0));
-                bound.is_err().then(|| "there is no IPv6".to_owned())
-            }
+            Self::Ipv6 => TcpListener::bind((Ipv6Addr::LOCALHOST, 0))
+                .is_err()
+                .then(|| "there is no IPv6".to_owned()),
             Self::ControlGroups if ControlGroup::is_available() => None,
             Self::ControlGroups => Some("no control group can be made here".to_owned()),
             Self::Sshd => missing_program("sshd").or_else(locked_account),
@@ -110,8 +111,9 @@ fn missing_if(name: &str, is_there: impl FnOnce() -> bool) -> Option<String> {
     if is_there() {
         return None;
     }
-    let known = env::var("PULSE_TEST_MISSING");
-    let promised = known.is_ok_and(|list| !list.split(',').any(|missing| missing == name));
+    // A program that should be here and is not would make its tests pass unnoticed.
+    let promised = env::var("PULSE_TEST_MISSING")
+        .is_ok_and(|list| !list.split(',').any(|missing| missing == name));
     assert!(
         !promised,
         "{name} is not installed, and PULSE_TEST_MISSING does not name it"
@@ -121,18 +123,18 @@ fn missing_if(name: &str, is_there: impl FnOnce() -> bool) -> Option<String> {
 
 /// A missing package of rsyslog's modules for RELP and TLS.
 fn missing_modules() -> Option<String> {
-    let modules = [("imrelp", "rsyslog-relp"), ("lmnsd_gtls", "rsyslog-gnutls")];
-    let mut missing = modules.into_iter().filter(|(module, _)| !is_module(module));
-    missing.next().map(|(_, package)| not_installed(package))
-}
-
-/// True when rsyslog has this module: Debian has a directory for each architecture.
-fn is_module(name: &str) -> bool {
-    let libraries = std::fs::read_dir("/usr/lib").into_iter().flatten();
-    let module = format!("rsyslog/{name}.so");
-    libraries
-        .flatten()
-        .any(|library| library.path().join(&module).is_file())
+    let is_module = |name: &str| {
+        // Debian has a directory for each architecture.
+        let mut libraries = std::fs::read_dir("/usr/lib")
+            .into_iter()
+            .flatten()
+            .flatten();
+        libraries.any(|library| library.path().join(format!("rsyslog/{name}.so")).is_file())
+    };
+    [("imrelp", "rsyslog-relp"), ("lmnsd_gtls", "rsyslog-gnutls")]
+        .into_iter()
+        .find(|(module, _)| !is_module(module))
+        .map(|(_, package)| not_installed(package))
 }
 
 fn not_installed(name: &str) -> String {
@@ -144,10 +146,14 @@ fn not_installed(name: &str) -> String {
 fn locked_account() -> Option<String> {
     let shadow = std::fs::read_to_string("/etc/shadow").unwrap_or_default();
     let user = user_name();
-    let mine = |line: &&str| line.split(':').next() == Some(user.as_str());
-    let password = shadow.lines().find(mine)?.split(':').nth(1)?;
-    let locked = password.starts_with('!');
-    locked.then(|| format!("sshd refuses the locked account \"{user}\""))
+    let password = shadow
+        .lines()
+        .find(|line| line.split(':').next() == Some(user.as_str()))?
+        .split(':')
+        .nth(1)?;
+    password
+        .starts_with('!')
+        .then(|| format!("sshd refuses the locked account \"{user}\""))
 }
 
 /// Finds a program on the path.
@@ -156,6 +162,15 @@ pub fn find(name: &str) -> Option<PathBuf> {
     env::split_paths(&[SYSTEM_PATH, &env::var("PATH").unwrap_or_default()].join(":"))
         .map(|place| place.join(name))
         .find(|program| program.is_file())
+}
+
+/// Asserts that a program succeeded, and prints its standard error if it did not.
+///
+/// # Panics
+/// When it failed.
+pub fn assert_success(what: impl Display, output: &Output) {
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{what}: {errors}");
 }
 
 /// In the virtual machine: the directory that it shares with the host, for the files to
@@ -174,8 +189,8 @@ pub fn is_root() -> bool {
 /// The user who runs the tests. The daemon logs in to nodes under this name.
 #[must_use]
 pub fn user_name() -> String {
-    let user = nix::unistd::User::from_uid(nix::unistd::geteuid());
-    user.ok()
+    nix::unistd::User::from_uid(nix::unistd::geteuid())
+        .ok()
         .flatten()
         .expect("the user who runs the tests has a name")
         .name
@@ -232,8 +247,7 @@ fn build() -> PathBuf {
     let this = env::current_exe().expect("a process knows its program");
     // <target>/<profile>/deps/<this>
     let target = this.ancestors().nth(3).expect("cargo runs tests there");
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
+    let status = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .args(["build", "--quiet", "--locked", "--profile", "e2e"])
         .args(["-p", "pulse-sensor-proxy", "-p", "pulse-sensor-node"])

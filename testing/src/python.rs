@@ -49,8 +49,8 @@ impl User {
 }
 
 fn command(script: &str, user: Option<User>, arguments: &[&str]) -> Command {
-    let python = programs::find("python3").expect("python3 is here");
-    let mut command = Command::new(python);
+    let mut command = Command::new(programs::find("python3").expect("python3 is here"));
+    // Isolated: neither the environment nor a user's own modules have a part in a test.
     command.args(["-I", "-c", script]).args(arguments);
     command.current_dir("/").stdin(Stdio::null());
     if let Some(user) = user {
@@ -67,8 +67,7 @@ fn command(script: &str, user: Option<User>, arguments: &[&str]) -> Command {
 #[must_use]
 pub fn run(script: &str, user: Option<User>, arguments: &[&str]) -> String {
     let output = command(script, user, arguments).output().unwrap();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{arguments:?}: {errors}");
+    programs::assert_success(format_args!("{arguments:?}"), &output);
     String::from_utf8(output.stdout).unwrap()
 }
 

@@ -21,15 +21,6 @@ pub enum TlsLibrary {
     GnuTls,
 }
 
-impl TlsLibrary {
-    fn name(self) -> &'static str {
-        match self {
-            Self::OpenSsl => "openssl",
-            Self::GnuTls => "gnutls",
-        }
-    }
-}
-
 /// A collector's protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Input {
@@ -136,8 +127,11 @@ impl Rsyslog {
     /// The lines of the collected file, one for each message.
     #[must_use]
     pub fn collected(&self) -> Vec<String> {
-        let text = fs::read_to_string(self.file()).unwrap_or_default();
-        text.lines().map(str::to_owned).collect()
+        fs::read_to_string(self.file())
+            .unwrap_or_default()
+            .lines()
+            .map(str::to_owned)
+            .collect()
     }
 
     /// The file of collected messages.
@@ -206,13 +200,20 @@ fn is_listened_on(address: SocketAddr) -> bool {
     let SocketAddr::V4(address) = address else {
         return TcpStream::connect(address).is_ok();
     };
-    let ip = u32::from_ne_bytes(address.ip().octets());
-    let wanted = format!("{ip:08X}:{:04X}", address.port());
-    let sockets = fs::read_to_string("/proc/thread-self/net/tcp").unwrap();
-    sockets.lines().any(|line| {
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        fields.get(1) == Some(&wanted.as_str()) && fields.get(3) == Some(&LISTEN)
-    })
+    // The kernel prints the address as a number in the byte order of its memory.
+    let wanted = format!(
+        "{:08X}:{:04X}",
+        u32::from_ne_bytes(address.ip().octets()),
+        address.port()
+    );
+    // This thread's: the process's main thread may be in another network namespace.
+    fs::read_to_string("/proc/thread-self/net/tcp")
+        .unwrap()
+        .lines()
+        .any(|line| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            fields.get(1) == Some(&wanted.as_str()) && fields.get(3) == Some(&LISTEN)
+        })
 }
 
 fn directory() -> TempDir {
@@ -236,52 +237,40 @@ fn spawn(directory: &Path) -> Child {
 /// A collector's configuration. Its queue stores a message before it acknowledges it; its
 /// template writes messages unchanged.
 fn configuration(collector: &Collector<'_>, address: SocketAddr, directory: &Path) -> String {
+    let (ip, port, sender) = (address.ip(), address.port(), collector.sender);
+    let (ca, certificate) = (collector.ca.display(), collector.certificate.display());
+    let key = key_of(collector.certificate);
+    let (key, directory) = (key.display(), directory.display());
+    let input = match collector.input {
+        Input::Relp(library) => {
+            let library = match library {
+                TlsLibrary::OpenSsl => "openssl",
+                TlsLibrary::GnuTls => "gnutls",
+            };
+            format!(
+                r#"module(load="imrelp" tls.tlslib="{library}")
+input(type="imrelp" address="{ip}" port="{port}" maxDataSize="64k" tls="on"
+    tls.caCert="{ca}" tls.myCert="{certificate}" tls.myPrivKey="{key}"
+    tls.authMode="name" tls.permittedPeer=["{sender}"])
+"#
+            )
+        }
+        Input::Syslog => format!(
+            r#"module(load="imtcp" maxFrameSize="65536")
+input(type="imtcp" address="{ip}" port="{port}"
+    streamDriver.name="gtls" streamDriver.mode="1"
+    streamDriver.authMode="x509/name" permittedPeer=["{sender}"]
+    streamDriver.caFile="{ca}" streamDriver.certFile="{certificate}"
+    streamDriver.keyFile="{key}")
+"#
+        ),
+    };
     format!(
         r#"global(workDirectory="{directory}" maxMessageSize="64k"
     parser.escapeControlCharactersOnReceive="off")
 main_queue(queue.type="Direct")
 {input}template(name="message" type="string" string="%msg%\n")
 action(type="omfile" file="{directory}/collected" template="message")
-"#,
-        directory = directory.display(),
-        input = match collector.input {
-            Input::Relp(library) => relp(collector, library, address),
-            Input::Syslog => syslog(collector, address),
-        },
-    )
-}
-
-fn relp(collector: &Collector<'_>, library: TlsLibrary, address: SocketAddr) -> String {
-    format!(
-        r#"module(load="imrelp" tls.tlslib="{library}")
-input(type="imrelp" address="{ip}" port="{port}" maxDataSize="64k" tls="on"
-    tls.caCert="{ca}" tls.myCert="{certificate}" tls.myPrivKey="{key}"
-    tls.authMode="name" tls.permittedPeer=["{sender}"])
-"#,
-        library = library.name(),
-        ip = address.ip(),
-        port = address.port(),
-        ca = collector.ca.display(),
-        certificate = collector.certificate.display(),
-        key = key_of(collector.certificate).display(),
-        sender = collector.sender,
-    )
-}
-
-fn syslog(collector: &Collector<'_>, address: SocketAddr) -> String {
-    format!(
-        r#"module(load="imtcp" maxFrameSize="65536")
-input(type="imtcp" address="{ip}" port="{port}"
-    streamDriver.name="gtls" streamDriver.mode="1"
-    streamDriver.authMode="x509/name" permittedPeer=["{sender}"]
-    streamDriver.caFile="{ca}" streamDriver.certFile="{certificate}"
-    streamDriver.keyFile="{key}")
-"#,
-        ip = address.ip(),
-        port = address.port(),
-        ca = collector.ca.display(),
-        certificate = collector.certificate.display(),
-        key = key_of(collector.certificate).display(),
-        sender = collector.sender,
+"#
     )
 }

@@ -95,8 +95,11 @@ impl Fleet {
     /// When there is none.
     #[must_use]
     pub fn node(&self, name: &str) -> &SimNode {
-        let found = self.nodes.iter().find(|(n, _)| n == name);
-        &found.expect("a node of the fleet").1
+        let mut nodes = self.nodes.iter();
+        &nodes
+            .find(|(n, _)| n == name)
+            .expect("a node of the fleet")
+            .1
     }
 
     /// The nodes and their names.

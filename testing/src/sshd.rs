@@ -20,16 +20,21 @@ use tempfile::TempDir;
 /// The forced command of a node with the helper as documented, with another root for `/sys`.
 #[must_use]
 pub fn helper_command(sys_root: &Path) -> String {
-    let helper = programs::helper();
-    format!("{} --sys-root {}", helper.display(), sys_root.display())
+    format!(
+        "{} --sys-root {}",
+        programs::helper().display(),
+        sys_root.display()
+    )
 }
 
 /// Options of `authorized_keys` for a node without the helper: every command prints
 /// [`sim::DOCUMENT`].
 #[must_use]
 pub fn printing_options() -> String {
-    let document = sim::DOCUMENT.replace('"', "\\\"");
-    format!("restrict,command=\"echo '{document}'\"")
+    format!(
+        "restrict,command=\"echo '{}'\"",
+        sim::DOCUMENT.replace('"', "\\\"")
+    )
 }
 
 /// Settings of a server.
@@ -57,7 +62,13 @@ impl Sshd {
             .prefix("pulse-sshd-")
             .tempdir()
             .unwrap();
-        make_host_key(directory.path(), options.certified_for);
+        make_key(directory.path(), "host_key");
+        if let Some(principals) = options.certified_for {
+            make_key(directory.path(), "authority");
+            let mut words: Vec<&str> = "-q -h -s authority -I node -n".split(' ').collect();
+            words.extend([principals, "host_key.pub"]);
+            keygen(&words, directory.path());
+        }
         let address = unused_address();
         let file = directory.path().join("sshd_config");
         fs::write(&file, configuration(directory.path(), address, options)).unwrap();
@@ -68,15 +79,14 @@ impl Sshd {
             address,
             child,
         };
-        wait::until("sshd to listen", || sshd.listens());
+        wait::until("sshd to listen", || {
+            if let Some(status) = sshd.child.try_wait().unwrap() {
+                panic!("sshd ended at once ({status}):\n{}", sshd.log());
+            }
+            // A connection to find out would be in the log, in which tests count lines.
+            sshd.log().contains("Server listening on")
+        });
         sshd
-    }
-
-    fn listens(&mut self) -> bool {
-        if let Some(status) = self.child.try_wait().unwrap() {
-            panic!("sshd ended at once ({status}):\n{}", self.log());
-        }
-        self.log().contains("Server listening on")
     }
 
     /// Its address.
@@ -93,8 +103,11 @@ impl Sshd {
 
     /// Authorizes this key alone, with options of `authorized_keys`.
     pub fn authorize(&self, options: &str, public_key: &str) {
-        let line = format!("{options} {public_key}\n");
-        fs::write(self.path("authorized_keys"), line.trim_start()).unwrap();
+        fs::write(
+            self.path("authorized_keys"),
+            format!("{options} {public_key}\n").trim_start(),
+        )
+        .unwrap();
     }
 
     /// Installs a script in the first directory of its sessions' `PATH`.
@@ -107,8 +120,11 @@ impl Sshd {
     /// The line of `known_hosts` for its host key.
     #[must_use]
     pub fn host_key_line(&self, name: &str) -> String {
-        let key = read(&self.path("host_key.pub"));
-        format!("[{name}]:{} {key}", self.address.port())
+        format!(
+            "[{name}]:{} {}",
+            self.address.port(),
+            read(&self.path("host_key.pub"))
+        )
     }
 
     /// One of its public keys, in the format of `authorized_keys`.
@@ -134,6 +150,7 @@ impl Sshd {
     #[must_use]
     pub fn client(&self, key: &Path) -> Command {
         let mut command = Command::new(programs::find("ssh").expect("ssh comes with sshd"));
+        // No file of the user has a part in it, and no question waits for an answer.
         command.args(["-F", "none", "-o", "StrictHostKeyChecking=no"]);
         command.args(["-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"]);
         command.args(["-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes", "-i"]);
@@ -163,17 +180,12 @@ impl Drop for Sshd {
 /// # Panics
 /// When ssh-keygen fails.
 pub fn keygen(arguments: &[&str], directory: &Path) {
-    let keygen = programs::find("ssh-keygen").expect("ssh-keygen comes with sshd");
-    let output = Command::new(keygen)
+    let output = Command::new(programs::find("ssh-keygen").expect("ssh-keygen comes with sshd"))
         .current_dir(directory)
         .args(arguments)
         .output()
         .unwrap();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success(),
-        "ssh-keygen {arguments:?}: {errors}"
-    );
+    programs::assert_success(format_args!("ssh-keygen {arguments:?}"), &output);
 }
 
 /// Makes an Ed25519 key pair without a passphrase.
@@ -182,24 +194,6 @@ pub fn make_key(directory: &Path, name: &str) {
         &["-q", "-t", "ed25519", "-N", "", "-C", "", "-f", name],
         directory,
     );
-}
-
-fn make_host_key(directory: &Path, certified_for: Option<&str>) {
-    make_key(directory, "host_key");
-    if let Some(principals) = certified_for {
-        make_key(directory, "authority");
-        let sign = [
-            "-q",
-            "-s",
-            "authority",
-            "-I",
-            "node",
-            "-h",
-            "-n",
-            principals,
-        ];
-        keygen(&[&sign[..], &["host_key.pub"]].concat(), directory);
-    }
 }
 
 fn configuration(directory: &Path, address: SocketAddr, options: &SshdOptions) -> String {
@@ -223,13 +217,8 @@ fn configuration(directory: &Path, address: SocketAddr, options: &SshdOptions) -
     for line in &options.lines {
         let _ = writeln!(text, "{line}");
     }
-    if !options
-        .lines
-        .iter()
-        .any(|line| line.starts_with("LogLevel"))
-    {
-        text.push_str("LogLevel VERBOSE\n");
-    }
+    // After the test's own lines: the first value of a keyword counts (sshd_config(5)).
+    text.push_str("LogLevel VERBOSE\n");
     text
 }
 
@@ -240,23 +229,22 @@ fn spawn(file: &Path, log: &Path) -> Child {
         fs::create_dir_all("/run/sshd").unwrap();
     }
     // sshd execs itself for each connection, so it requires an absolute path.
-    let mut command = Command::new(sshd);
+    let mut command = Command::new(&sshd);
     command.arg("-D").arg("-f").arg(file).arg("-E").arg(log);
-    if takes_penalty_option(file) {
-        // Newer servers block a client after refusals, which some tests cause on purpose.
-        command.args(["-o", "PerSourcePenalties=no"]);
+    // Newer servers block a client after refusals, which some tests cause on purpose; older
+    // ones refuse the option.
+    let option = ["-o", "PerSourcePenalties=no"];
+    let mut check = Command::new(sshd);
+    check.arg("-t").arg("-f").arg(file).args(option);
+    if check
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+    {
+        command.args(option);
     }
     command.stdin(Stdio::null()).stdout(Stdio::null());
     command.stderr(Stdio::null()).spawn().unwrap()
-}
-
-fn takes_penalty_option(file: &Path) -> bool {
-    let sshd = programs::find("sshd").expect("a test without sshd is skipped");
-    let mut command = Command::new(sshd);
-    command.arg("-t").arg("-f").arg(file);
-    command.args(["-o", "PerSourcePenalties=no"]);
-    let status = command.stderr(Stdio::null()).status();
-    status.is_ok_and(|status| status.success())
 }
 
 fn read(file: &Path) -> String {

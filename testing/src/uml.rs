@@ -67,8 +67,11 @@ impl Report {
     #[must_use]
     pub fn lines(&self, verdict: &str) -> Vec<&str> {
         let verdict = format!("apparmor=\"{verdict}\"");
-        let lines = self.apparmor.iter().map(String::as_str);
-        lines.filter(|line| line.contains(&verdict)).collect()
+        self.apparmor
+            .iter()
+            .map(String::as_str)
+            .filter(|line| line.contains(&verdict))
+            .collect()
     }
 }
 
@@ -98,7 +101,16 @@ pub fn run(guest: &Path, job: Job<'_>) -> Report {
         .unwrap();
     let mut machine = Machine::boot(guest, job, exchange);
     machine.wait();
-    machine.report()
+    let (answer, apparmor) = (machine.left(ANSWER), machine.left(APPARMOR));
+    assert!(
+        !answer.is_empty(),
+        "the job failed:\n{}\n{apparmor}",
+        machine.console()
+    );
+    Report {
+        answer: serde_json::from_str(&answer).unwrap(),
+        apparmor: apparmor.lines().map(Into::into).collect(),
+    }
 }
 
 /// A running machine.
@@ -140,19 +152,6 @@ impl Machine {
                 "the machine does not end:\n{console}"
             );
             std::thread::sleep(Duration::from_millis(10));
-        }
-    }
-
-    fn report(&self) -> Report {
-        let (answer, apparmor) = (self.left(ANSWER), self.left(APPARMOR));
-        assert!(
-            !answer.is_empty(),
-            "the job failed:\n{}\n{apparmor}",
-            self.console()
-        );
-        Report {
-            answer: serde_json::from_str(&answer).unwrap(),
-            apparmor: apparmor.lines().map(Into::into).collect(),
         }
     }
 

@@ -46,14 +46,39 @@ impl Unit {
     /// When there is no unit to read.
     pub(crate) fn of(unit: &Path, home: &Home, command: &Command) -> (Self, Command) {
         static NEXT: AtomicU16 = AtomicU16::new(0);
-        make_directories(home);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("pulse-{}-{number}.service", std::process::id());
+        // As `StateDirectory=` and `LogsDirectory=` do on a real host, where the control
+        // socket's is systemd's.
+        let (log, control) = (home.audit_log(), home.control_socket());
+        for directory in [
+            &home.ssh_dir(),
+            &home.audit_state(),
+            log.parent().unwrap(),
+            control.parent().unwrap(),
+        ] {
+            service::make_private(directory);
+        }
+        let name = format!(
+            "pulse-{}-{}.service",
+            std::process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        );
         let mut systemd = Command::new("systemd-run");
         systemd.args(["--quiet", "--wait", "--pipe", "--collect"]);
         systemd.args(["--service-type=notify", "--unit", &name]);
-        let text = fs::read_to_string(unit).unwrap();
-        for property in directives(&text).chain(differences(home, command)) {
+        let files = home.path("");
+        let files = files.display();
+        // The directives that differ from the shipped unit's.
+        let differences = [
+            format!("User={}", service::NOBODY),
+            format!(
+                "BindReadOnlyPaths={}",
+                Path::new(command.get_program()).display()
+            ),
+            format!("BindPaths={files}"),
+            format!("ReadWritePaths={files}"),
+            "IPAddressAllow=localhost".to_owned(),
+        ];
+        for property in directives(&fs::read_to_string(unit).unwrap()).chain(differences) {
             systemd.arg("--property").arg(property);
         }
         for (name, value) in command.get_envs() {
@@ -76,24 +101,14 @@ impl Unit {
         wait::until_some("the service's process", || {
             let mut systemctl = Command::new("systemctl");
             systemctl.args(["show", "--value", "--property=MainPID", &self.0]);
-            let output = systemctl.output().unwrap();
-            let pid = String::from_utf8(output.stdout).unwrap();
-            pid.trim().parse().ok().filter(|pid| *pid != 0)
+            // 0 while the service starts.
+            String::from_utf8(systemctl.output().unwrap().stdout)
+                .unwrap()
+                .trim()
+                .parse()
+                .ok()
+                .filter(|pid| *pid != 0)
         })
-    }
-}
-
-/// Makes the directories, as `StateDirectory=` and `LogsDirectory=` do on a real host.
-fn make_directories(home: &Home) {
-    let (log, control) = (home.audit_log(), home.control_socket());
-    for directory in [
-        &home.ssh_dir(),
-        &home.audit_state(),
-        log.parent().unwrap(),
-        // On a real host the control socket is systemd's.
-        control.parent().unwrap(),
-    ] {
-        service::make_private(directory);
     }
 }
 
@@ -107,19 +122,4 @@ fn directives(unit: &str) -> impl Iterator<Item = String> {
         .filter(move |line| !is_comment(line))
         .filter(|line| !OURS.contains(&line.split('=').next().unwrap()))
         .map(str::to_owned)
-}
-
-/// The directives that differ from the shipped unit's.
-fn differences(home: &Home, command: &Command) -> impl Iterator<Item = String> {
-    let program = Path::new(command.get_program()).display();
-    let files = home.path("");
-    let files = files.display();
-    [
-        format!("User={}", service::NOBODY),
-        format!("BindReadOnlyPaths={program}"),
-        format!("BindPaths={files}"),
-        format!("ReadWritePaths={files}"),
-        "IPAddressAllow=localhost".to_owned(),
-    ]
-    .into_iter()
 }

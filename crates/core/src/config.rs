@@ -161,6 +161,7 @@ impl Config {
     pub fn reloaded(&self, new: Self) -> (Self, Vec<String>) {
         let mut keys = new.keys;
         let mut kept = Vec::new();
+        // The keys are kept before values are made of them: some values depend on several.
         keys.keep(&self.keys, &FILE, "", &mut kept);
         (Self::from(keys), kept)
     }
@@ -183,7 +184,7 @@ impl Config {
 }
 
 impl Default for Config {
-    /// What an empty file says.
+    /// The configuration of an empty file.
     #[allow(
         clippy::expect_used,
         reason = "a default that is no value of its key fails every test"

@@ -381,6 +381,7 @@ impl<'a> Event<'a> {
             Self::ProxyStop => Members::new(EventType::ProxyStop, Decision::Completed),
             Self::Confinement { active, missing } => {
                 let present = |text: &'a str| Some(text).filter(|text| !text.is_empty());
+                // A missing layer makes it a failure, also where the configuration permits that.
                 let decision = Decision::of_attempt(missing.is_empty());
                 Members {
                     reason: present(active),
@@ -400,6 +401,7 @@ impl<'a> Event<'a> {
                 peer,
                 suppressed,
             } => {
+                // The reason of a refusal is the error that the caller is given.
                 let (decision, reason, limiter) = match access {
                     Access::Accepted => (Decision::Allowed, None, None),
                     Access::Unauthorized => (Decision::Denied, Some(RpcError::Unauthorized), None),

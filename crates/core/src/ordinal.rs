@@ -58,8 +58,8 @@ impl fmt::Display for Ordinal {
 
 impl<'de> Deserialize<'de> for Ordinal {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let number = u64::deserialize(deserializer)?;
-        Self::new(number).ok_or_else(|| D::Error::custom("the number is over 2^53"))
+        Self::new(u64::deserialize(deserializer)?)
+            .ok_or_else(|| D::Error::custom("the number is over 2^53"))
     }
 }
 

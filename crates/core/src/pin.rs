@@ -42,8 +42,11 @@ impl fmt::Display for Pin {
 }
 
 fn hexadecimal(text: &str) -> Option<Vec<u8>> {
-    let digit = |character: char| u8::try_from(character.to_digit(16)?).ok();
-    let digits: Vec<u8> = text.chars().map(digit).collect::<Option<_>>()?;
+    let digits: Vec<u8> = text
+        .chars()
+        .map(|character| u8::try_from(character.to_digit(16)?).ok())
+        .collect::<Option<_>>()?;
+    // An odd digit at the end is no byte.
     let (pairs, []) = digits.as_chunks::<2>() else {
         return None;
     };

@@ -22,7 +22,7 @@ use std::collections::HashMap;
 use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 
-/// Whose records an event is counted among.
+/// The account that an event is counted in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Account {
     /// The caller's own.
@@ -58,6 +58,7 @@ impl Tally {
 
     /// Adds later ones.
     pub fn add(&mut self, later: Self) {
+        // The decision that was the last so far is now among the others.
         let before = std::mem::replace(&mut self.peer, later.peer);
         self.last = match later.before {
             0 => before.id,
@@ -71,8 +72,8 @@ impl Tally {
     #[must_use]
     pub fn event(&self) -> Event<'_> {
         // The record names its own caller anyway.
-        let is_named = self.first == self.peer.id && self.last == self.peer.id;
-        let peers = (!is_named).then_some((&self.first, &self.last));
+        let peers = (self.first != self.peer.id || self.last != self.peer.id)
+            .then_some((&self.first, &self.last));
         Event::Access {
             access: self.access,
             peer: &self.peer,
@@ -93,7 +94,7 @@ pub const STRANGERS: Rate = Rate {
 /// Accounts at a time, one for each identity and kind; the rest share one for each kind.
 const MAX_ACCOUNTS: usize = 1_024;
 
-/// What was left out so far, and when it may be put on record.
+/// The events left out so far, and the earliest time of each next record.
 #[derive(Debug, Default)]
 pub struct Summaries {
     own: HashMap<(PeerId, EventType), Own>,
@@ -110,7 +111,7 @@ struct Own {
     left_out: Option<Tally>,
 }
 
-/// What strangers did, and since when it is left out.
+/// The decisions of strangers that are left out, and since when.
 #[derive(Debug)]
 struct Held {
     since: Instant,
@@ -138,6 +139,7 @@ impl Summaries {
         } else {
             self.others.entry(kind).or_insert_with(new)
         };
+        // Added before it is known to be due: the record is that of the latest event.
         match &mut account.left_out {
             Some(left_out) => left_out.add(tally),
             none => *none = Some(tally),
@@ -164,7 +166,7 @@ impl Summaries {
         None
     }
 
-    /// What is to be put on record although nothing more happened. Accounts that hold
+    /// The records that are due although nothing more happened. Accounts that hold
     /// nothing back are closed.
     pub fn due(&mut self, now: Instant) -> Vec<Tally> {
         self.own

@@ -191,6 +191,7 @@ impl fmt::Display for Untrusted {
             Flaw::Kind(FileKind::Directory) => f.write_str("is not a directory"),
             Flaw::Kind(_) => f.write_str("is not a regular file"),
             Flaw::Owner => {
+                // Without -h, chown(1) changes the file that the link leads to.
                 let option = if entry.kind == FileKind::Link {
                     "-h "
                 } else {
@@ -218,9 +219,11 @@ impl fmt::Display for Untrusted {
 /// The argument with which chmod(1) removes these bits.
 fn remedy(bits: u32) -> String {
     let clause = |who: char, bits: u32| {
-        let letters = [(4, 'r'), (2, 'w'), (1, 'x')];
-        let named = letters.iter().filter(|(bit, _)| bits & bit != 0);
-        let letters: String = named.map(|(_, letter)| letter).collect();
+        let letters: String = [(4, 'r'), (2, 'w'), (1, 'x')]
+            .into_iter()
+            .filter(|(bit, _)| bits & bit != 0)
+            .map(|(_, letter)| letter)
+            .collect();
         (!letters.is_empty()).then(|| format!("{who}-{letters}"))
     };
     let clauses = [clause('g', bits >> 3 & 7), clause('o', bits & 7)];
@@ -231,6 +234,7 @@ fn remedy(bits: u32) -> String {
 fn quoted(path: &Path) -> String {
     let path = path.to_string_lossy();
     let path = scrubbed(&path);
+    // Characters that no shell interprets.
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@%:,=".contains(c);
     if path.chars().all(plain) {
         path.into_owned()

@@ -153,6 +153,7 @@ impl WorkQueue {
         if let Some(node) = self.parked.pop_front() {
             return Some(node);
         }
+        // Each caller once: one that has used up its slots does not hold up the next.
         for _ in 0..self.turns.len() {
             let peer = self.turns.pop_front()?;
             let started = self.start_for(&peer);
@@ -176,7 +177,9 @@ impl WorkQueue {
         let Some(at) = flight.waiting.iter().position(|(t, _)| *t == ticket) else {
             return;
         };
+        // The order of requests has no meaning: one flight answers all of them.
         let (_, peer) = flight.waiting.swap_remove(at);
+        // A flight that runs is not cut short: the driver ends it with `finish`.
         if flight.phase == Phase::Queued && flight.waiting.is_empty() {
             self.flights.remove(node);
             self.queued -= 1;
@@ -193,6 +196,7 @@ impl WorkQueue {
         let Some(flight) = self.flights.get_mut(node) else {
             return;
         };
+        // One that is parked already has no slot to give back.
         if let Phase::Running(peer) = std::mem::replace(&mut flight.phase, Phase::Parked) {
             self.slow.insert(node.clone());
             self.release_slot(&peer);
@@ -281,6 +285,7 @@ impl WorkQueue {
         let is_idle = |caller: &Caller| caller.running == 0 && caller.waiting == 0;
         if self.callers.get(peer).is_some_and(is_idle) {
             self.callers.remove(peer);
+            // It waits for no flight, so it has nothing to start in its turn.
             self.turns.retain(|turn| turn != peer);
         }
     }

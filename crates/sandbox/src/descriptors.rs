@@ -57,13 +57,13 @@ pub fn inherited_sockets() -> Vec<NamedSocket> {
     static TAKEN: AtomicBool = AtomicBool::new(false);
     let number = |name| std::env::var(name).ok()?.parse::<u32>().ok();
     // A parent may have inherited them and left the variables in the environment.
-    let is_ours = number("LISTEN_PID") == Some(std::process::id());
-    if !is_ours || TAKEN.swap(true, Ordering::SeqCst) {
+    if number("LISTEN_PID") != Some(std::process::id()) || TAKEN.swap(true, Ordering::SeqCst) {
         return Vec::new();
     }
     let count = number("LISTEN_FDS").and_then(|count| RawFd::try_from(count).ok());
     let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
     (FIRST..FIRST + count.unwrap_or(0).min(MAX_SOCKETS))
+        // Without LISTEN_FDNAMES each name is empty.
         .zip(names.split(':').chain(std::iter::repeat("")))
         .filter_map(|(descriptor, name)| {
             Some(NamedSocket {
@@ -93,6 +93,7 @@ fn take(descriptor: RawFd) -> Option<OwnedFd> {
 
 fn classify(descriptor: OwnedFd) -> InheritedSocket {
     let number = descriptor.as_raw_fd();
+    // With `Accept=yes` systemd would pass a connection (systemd.socket(5)).
     let is_listening_stream = getsockopt(&descriptor, sockopt::AcceptConn) == Ok(true)
         && getsockopt(&descriptor, sockopt::SockType) == Ok(SockType::Stream);
     if !is_listening_stream {

@@ -28,6 +28,8 @@ pub(crate) fn enforce(rules: &LandlockRules) -> LayerStatus {
 }
 
 fn restrict(rules: &LandlockRules) -> Result<LayerStatus, RulesetError> {
+    // Best effort: an older kernel enforces the restrictions that it knows, and
+    // `missing_restrictions` names the others.
     let mut ruleset = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(NEWEST))?

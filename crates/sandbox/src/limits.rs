@@ -41,12 +41,10 @@ fn refuse_executable_gain() -> Result<(), Errno> {
     const NONE: libc::c_ulong = 0;
     const REFUSE_EXEC_GAIN: libc::c_ulong = 1;
     // SAFETY: PR_SET_MDWE(2const) takes an integer mask, and three zeros; no pointer.
-    let outcome = unsafe { libc::prctl(PR_SET_MDWE, REFUSE_EXEC_GAIN, NONE, NONE, NONE) };
-    Errno::result(outcome).map(drop)
+    Errno::result(unsafe { libc::prctl(PR_SET_MDWE, REFUSE_EXEC_GAIN, NONE, NONE, NONE) }).map(drop)
 }
 
 /// True if the kernel refuses this process a new task. Root is exempt from the limit.
 pub(crate) fn are_tasks_forbidden() -> bool {
-    let limit = getrlimit(Resource::RLIMIT_NPROC);
-    !geteuid().is_root() && limit.is_ok_and(|(soft, _)| soft == 0)
+    !geteuid().is_root() && getrlimit(Resource::RLIMIT_NPROC).is_ok_and(|(soft, _)| soft == 0)
 }

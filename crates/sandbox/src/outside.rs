@@ -94,8 +94,7 @@ fn filter() -> OuterFilter {
 fn is_refused(number: libc::c_long, [first, second]: [libc::c_ulong; 2]) -> bool {
     // SAFETY: getpriority(2) takes two integers. ioctl(2) is given a descriptor of -1 and
     // fails with EBADF before it looks at the request, so it dereferences no pointer.
-    let outcome = unsafe { libc::syscall(number, first, second, 0) };
-    Errno::result(outcome) == Err(Errno::EPERM)
+    Errno::result(unsafe { libc::syscall(number, first, second, 0) }) == Err(Errno::EPERM)
 }
 
 /// The label of this process, `name (mode)` (apparmor(7)). Older kernels lack the first file;
@@ -113,6 +112,7 @@ fn profile() -> Option<Profile> {
 
 pub(crate) fn parse_label(label: &str) -> Option<Profile> {
     let (name, mode) = label.trim_end_matches(['\n', '\0']).rsplit_once(" (")?;
+    // It is logged, and whoever loads a profile chooses its name.
     Some(Profile {
         name: name.chars().filter(|c| !is_active(*c)).take(80).collect(),
         is_enforced: mode == "enforce)",

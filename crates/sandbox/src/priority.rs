@@ -16,6 +16,7 @@ const NICE: i32 = -10;
 pub fn raise_priority() -> io::Result<()> {
     const THIS_THREAD: libc::id_t = 0;
     // SAFETY: setpriority(2) takes three integers and no pointer.
+    // By its number, since the C libraries differ in the type of the first argument.
     let outcome =
         unsafe { libc::syscall(libc::SYS_setpriority, libc::PRIO_PROCESS, THIS_THREAD, NICE) };
     Errno::result(outcome)?;

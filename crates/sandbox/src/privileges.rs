@@ -113,12 +113,16 @@ pub(crate) fn drop_to(user: &ServiceUser) -> LayerStatus {
     // process that has no capabilities to lose.
     if geteuid().is_root() {
         note("capability bounding set", empty_bounding_set());
-        note("securebits", lock_securebits());
+        // Root's user ID gives no capability any more, irrevocably (capabilities(7)): `NOROOT`,
+        // `NO_SETUID_FIXUP` and `NO_CAP_AMBIENT_RAISE`, each with its lock, and the lock of
+        // `KEEP_CAPS`.
+        note("securebits", control(libc::PR_SET_SECUREBITS, 0b1110_1111));
     }
     if let Some((uid, gid)) = user.target_ids() {
         note("change of user", become_user(uid, gid));
     }
-    // If the sets are empty already, capset(2) is not called: an outer filter may refuse it.
+    // The change of user has emptied the sets (capabilities(7)), but this process may keep its
+    // user. If they are empty, capset(2) is not called: an outer filter may refuse it.
     let capabilities = capabilities().and_then(|sets| {
         if sets == NO_CAPABILITIES {
             Ok(())
@@ -179,21 +183,12 @@ fn empty_bounding_set() -> Result<(), Errno> {
     Ok(())
 }
 
-/// Root's user ID gives no capability any more, irrevocably (capabilities(7)): sets `NOROOT`,
-/// `NO_SETUID_FIXUP` and `NO_CAP_AMBIENT_RAISE`, each with its lock, and the lock of
-/// `KEEP_CAPS`.
-fn lock_securebits() -> Result<(), Errno> {
-    const LOCKED: libc::c_ulong = 0b1110_1111;
-    control(libc::PR_SET_SECUREBITS, LOCKED)
-}
-
 #[expect(unsafe_code, reason = "nix does not wrap these options")]
 fn control(option: libc::c_int, argument: libc::c_ulong) -> Result<(), Errno> {
     const NONE: libc::c_ulong = 0;
     // SAFETY: the callers pass PR_CAPBSET_DROP and PR_SET_SECUREBITS, whose arguments are an
     // integer and three that are ignored (prctl(2)); no pointer.
-    let outcome = unsafe { libc::prctl(option, argument, NONE, NONE, NONE) };
-    Errno::result(outcome).map(drop)
+    Errno::result(unsafe { libc::prctl(option, argument, NONE, NONE, NONE) }).map(drop)
 }
 
 /// `__user_cap_header_struct` of linux/capability.h.
@@ -230,8 +225,8 @@ fn capabilities() -> Result<[CapabilitySets; 2], Errno> {
     let mut sets = NO_CAPABILITIES;
     // SAFETY: capget(2) of version 3 reads and writes one header and writes two data structs.
     // Both pointers are to live values of that layout and size, borrowed by nobody else.
-    let outcome = unsafe { libc::syscall(libc::SYS_capget, &raw mut header, sets.as_mut_ptr()) };
-    Errno::result(outcome).map(|_| sets)
+    Errno::result(unsafe { libc::syscall(libc::SYS_capget, &raw mut header, sets.as_mut_ptr()) })
+        .map(|_| sets)
 }
 
 /// Empties the effective, permitted and inheritable sets, and with them the ambient set.
@@ -241,6 +236,6 @@ fn set_no_capabilities() -> Result<(), Errno> {
     // SAFETY: capset(2) of version 3 reads one header and two data structs, and writes to the
     // header alone, if it does not know the version. Both pointers are to live values of that
     // layout and size.
-    let outcome = unsafe { libc::syscall(libc::SYS_capset, &raw mut header, sets.as_ptr()) };
-    Errno::result(outcome).map(drop)
+    Errno::result(unsafe { libc::syscall(libc::SYS_capset, &raw mut header, sets.as_ptr()) })
+        .map(drop)
 }

@@ -101,6 +101,7 @@ impl LandlockRules {
 /// directory is shared with others, as `/etc` and `/root` are: Landlock's rights reach
 /// everything below a directory.
 fn own_directory(file: &Path) -> &Path {
+    // The root and two names at least.
     let is_deep = |directory: &&Path| directory.components().count() > 2;
     file.parent().filter(is_deep).unwrap_or(file)
 }

@@ -8,7 +8,7 @@ use crate::layers::LayerStatus;
 use crate::tables::{Action, Syscall};
 use seccompiler::{
     BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition,
-    SeccompFilter, SeccompRule, TargetArch, apply_filter_all_threads,
+    SeccompFilter, SeccompRule, apply_filter_all_threads,
 };
 use std::collections::BTreeMap;
 
@@ -27,6 +27,7 @@ pub fn permit_only(calls: &[Syscall]) -> LayerStatus {
 /// the main one permits them. The kernel takes the stricter result of both filters
 /// (seccomp(2)), which is the `ENOSYS` of the first.
 fn install(calls: &[Syscall]) -> Result<(), seccompiler::Error> {
+    // The filter for ENOSYS comes first, since the main one refuses seccomp(2) as well.
     let hidden = calls.iter().filter(|call| call.action == Action::Enosys);
     let hidden: BTreeMap<_, _> = hidden.map(|call| (call.number, Vec::new())).collect();
     if !hidden.is_empty() {
@@ -43,6 +44,7 @@ fn program(calls: &[Syscall], pid: u32) -> Result<BpfProgram, BackendError> {
         let alternatives = call.arguments.iter().map(|line| {
             let conditions = line.iter().map(|argument| {
                 let (mask, value) = argument.test.mask_and_value(pid);
+                // The lower half: these arguments are C integers or flags.
                 SeccompCondition::new(
                     argument.index,
                     SeccompCmpArgLen::Dword,
@@ -63,8 +65,7 @@ fn compile(
     others: SeccompAction,
     listed: SeccompAction,
 ) -> Result<BpfProgram, BackendError> {
-    let architecture = TargetArch::try_from(std::env::consts::ARCH)?;
-    SeccompFilter::new(rules, others, listed, architecture)?.try_into()
+    SeccompFilter::new(rules, others, listed, std::env::consts::ARCH.try_into()?)?.try_into()
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! An attacking process: see `pulse_e2e::flood`, which starts it.
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(2).collect();
-    pulse_e2e::flood::attack(&arguments);
+    // Behind the program's name and `SUBCOMMAND`.
+    pulse_e2e::flood::attack(&std::env::args().skip(2).collect::<Vec<_>>());
 }

@@ -27,6 +27,7 @@ impl Checkout {
     /// # Errors
     /// Those of git and of reading; a file that is no Rust of this edition.
     pub(crate) fn read(directory: &Path) -> io::Result<Self> {
+        // Only what git tracks: no build output, and no checkout within this one.
         let listed = Command::new("git")
             .args(["ls-files", "-z", "*.rs"])
             .current_dir(directory)
@@ -41,6 +42,7 @@ impl Checkout {
             let text = std::fs::read_to_string(directory.join(&path))?;
             let tree = syn::parse_file(&text)
                 .map_err(|error| io::Error::other(format!("{name}: {error}")))?;
+            // A module is for tests by its declaration, which is in the file above its own.
             for item in &tree.items {
                 if let Item::Mod(module) = item
                     && module.content.is_none()
@@ -51,6 +53,7 @@ impl Checkout {
             }
             files.push((path, text, tree));
         }
+        // After all files: a declaration may come later than its module.
         let sources = files.into_iter().map(|(path, text, tree)| Source {
             is_test: is_test_file(&path, &test_modules),
             path,
@@ -88,6 +91,7 @@ pub(crate) fn is_for_tests(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| match &attribute.meta {
         Meta::List(list) if list.path.is_ident("cfg") => {
             let condition = list.tokens.to_string();
+            // The parser prints a blank before the bracket.
             condition == "test" || condition.starts_with("all (test")
         }
         _ => is_test(attribute),

@@ -56,6 +56,7 @@ impl Figures {
     fn rows(&self) -> [(&'static str, f64); 9] {
         let Self { habits, lines } = self;
         let ratio = |count: usize, of: usize, scale: f64| {
+            // Rounded to one decimal; without anything to count the ratio is 0.
             (count as f64 * scale * 10.0 / of.max(1) as f64).round() / 10.0
         };
         let names = &habits.test_names;

@@ -66,6 +66,7 @@ impl Habits {
         let mut habits = counter.habits;
         habits.private_functions = counter.private.len();
         for (name, line) in counter.private {
+            // The definition is not among them: it is no expression.
             if counter.named.get(&name) == Some(&1) {
                 habits.add(Habit::FunctionCalledOnce, line);
             }
@@ -92,7 +93,7 @@ struct Counter {
     last_doc_line: Option<usize>,
     /// Names and lines of private functions.
     private: Vec<(String, usize)>,
-    /// How often a name ends a path, is a method that is called, or an argument of a macro.
+    /// The times that a name ends a path, is a method that is called, or an argument of a macro.
     named: BTreeMap<String, usize>,
     test_lines: Vec<RangeInclusive<usize>>,
 }
@@ -104,6 +105,7 @@ impl Counter {
         attributes: &[Attribute],
         visit: impl FnOnce(&mut Self, &'a T),
     ) {
+        // A test within a test is within its lines already.
         if self.in_tests || !is_for_tests(attributes) {
             return visit(self, item);
         }
@@ -123,6 +125,7 @@ impl Counter {
     ) {
         let line = name.span().start().line;
         let name = name.to_string();
+        // Also within tests, of which nothing else is counted.
         if attributes.iter().any(is_test) {
             self.habits.test_names.push(name.chars().count());
         } else if !self.in_tests && !is_for_tests(attributes) {
@@ -154,10 +157,9 @@ impl<'a> Visit<'a> for Counter {
     }
 
     fn visit_trait_item_fn(&mut self, item: &'a TraitItemFn) {
-        let private = Visibility::Inherited;
         self.function(
             &item.sig.ident,
-            &private,
+            &Visibility::Inherited,
             &item.attrs,
             item.default.as_ref(),
         );
@@ -183,6 +185,7 @@ impl<'a> Visit<'a> for Counter {
             && let Lit::Str(text) = &literal.lit
         {
             let line = text.span().start().line;
+            // Only the first line of a comment opens it; the parser has each by itself.
             if self.last_doc_line.is_none_or(|last| line != last + 1) {
                 self.habits.doc_comments += 1;
                 let text = text.value();
@@ -215,8 +218,8 @@ impl<'a> Visit<'a> for Counter {
             matches!(lit, Lit::Bool(_))
         };
         if !self.in_tests && expression.arms.iter().any(is_bool) {
-            let line = expression.match_token.span.start().line;
-            self.habits.add(Habit::MatchOnBool, line);
+            self.habits
+                .add(Habit::MatchOnBool, expression.match_token.span.start().line);
         }
         visit::visit_expr_match(self, expression);
     }
@@ -258,6 +261,7 @@ impl Bindings {
             .filter(|(name, line)| {
                 lines
                     .get(name)
+                    // A shadowed name has more lines: both are left alone.
                     .is_some_and(|lines| *lines == [*line, line + 1])
             })
             .map(|(_, line)| *line)
@@ -279,6 +283,7 @@ impl<'a> Visit<'a> for Bindings {
             Pat::Type(typed) => &*typed.pat,
             pattern => pattern,
         };
+        // A test (`else`) and a variable that changes cannot become a part of the next expression.
         if let Pat::Ident(name) = pattern
             && let Some(init) = &binding.init
             && init.diverge.is_none()
@@ -316,12 +321,13 @@ impl<'a> Visit<'a> for Bindings {
 fn collect_words(tokens: TokenStream, into: &mut Vec<(String, usize)>) {
     for token in tokens {
         let line = token.span().start().line;
+        // The tokens of a macro have no tree, so every identifier counts as a use.
         match token {
             TokenTree::Group(group) => collect_words(group.stream(), into),
             TokenTree::Ident(word) => into.push((word.to_string(), line)),
             TokenTree::Literal(literal) => {
-                let text = literal.to_string().replace("{{", "");
-                for capture in text.split('{').skip(1) {
+                // `{{` is a brace that is printed.
+                for capture in literal.to_string().replace("{{", "").split('{').skip(1) {
                     let name = capture.split(['}', ':']).next().unwrap_or_default();
                     into.push((name.to_owned(), line));
                 }

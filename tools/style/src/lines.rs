@@ -36,10 +36,12 @@ impl Lines {
                 continue;
             }
             lines.all += 1;
+            // A comment begins behind the last token, or it is a part of a string.
             let end = ends.get(&number).copied();
             let rest: String = line.chars().skip(end.unwrap_or(0)).collect();
-            let is_documentation = ["///", "//!"].map(|mark| line.trim_start().starts_with(mark));
-            if !is_documentation.contains(&true) {
+            // Documentation is an attribute to the parser, so it has tokens as code has.
+            let start = line.trim_start();
+            if !start.starts_with("///") && !start.starts_with("//!") {
                 lines.code += usize::from(end.is_some());
                 lines.comments += usize::from(rest.trim_start().starts_with("//"));
             }
@@ -67,6 +69,7 @@ fn mark(tokens: TokenStream, ends: &mut BTreeMap<usize, usize>) {
 /// A string may have several lines: none of them is blank or a comment.
 fn mark_span(span: Span, ends: &mut BTreeMap<usize, usize>) {
     let LineColumn { line, column } = span.end();
+    // No comment can begin before the string has ended.
     for inner in span.start().line..line {
         ends.insert(inner, usize::MAX);
     }

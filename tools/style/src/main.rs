@@ -25,26 +25,27 @@ fn main() -> ExitCode {
         arguments.remove(0);
     }
     let directory = arguments.pop().map_or(".".into(), PathBuf::from);
-    match Checkout::read(&directory) {
-        Ok(checkout) if is_list => list(&checkout),
-        Ok(checkout) => print!("{}", Figures::of(&checkout)),
+    let checkout = match Checkout::read(&directory) {
+        Ok(checkout) => checkout,
         Err(error) => {
             eprintln!("style: {}: {error}", directory.display());
             return ExitCode::FAILURE;
         }
+    };
+    if !is_list {
+        print!("{}", Figures::of(&checkout));
+        return ExitCode::SUCCESS;
     }
-    ExitCode::SUCCESS
-}
-
-/// Prints each place as compilers do, `PATH:LINE: HABIT`, until its reader has had enough.
-fn list(checkout: &Checkout) {
     let mut out = std::io::stdout().lock();
     for source in &checkout.sources {
         for sign in Habits::count(source).0.signs {
-            let place = source.path.display();
-            if writeln!(out, "{place}:{}: {:?}", sign.line, sign.habit).is_err() {
-                return;
+            // As compilers print places, so that editors find them.
+            let place = format!("{}:{}", source.path.display(), sign.line);
+            if writeln!(out, "{place}: {:?}", sign.habit).is_err() {
+                // The reader has had enough, such as head(1).
+                return ExitCode::SUCCESS;
             }
         }
     }
+    ExitCode::SUCCESS
 }

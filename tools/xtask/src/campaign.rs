@@ -7,7 +7,7 @@ use crate::steps::Steps;
 use crate::test::{BIN_DIR, MISSING};
 use crate::workspace::locked_cargo;
 
-/// What the issue of forwarding asks for.
+/// The number of records that the issue of forwarding asks for.
 const RECORDS: &str = "100000";
 
 /// Tells the test how many.

@@ -10,21 +10,36 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 
-/// How long each fuzz target runs: enough to see that it builds, that the corpus
+/// The time that each fuzz target runs: enough to see that it builds, that the corpus
 /// passes, and that no shallow mistake came in.
 const FUZZ_SECONDS: u64 = 10;
 
 /// Runs every check.
 pub(crate) fn run(steps: &mut Steps, _arguments: &[String]) -> Outcome {
-    steps.run("format", format);
+    steps.run("format", || {
+        process::run(cargo("fmt").args(["--all", "--check"]))?;
+        // The fuzz targets are a workspace of their own, which `--all` does not reach.
+        process::run(cargo("fmt").args(["--manifest-path", "fuzz/Cargo.toml", "--check"]))
+    });
     steps.run("lock files", lock_files);
     steps.run("dependency list", deps::check);
     steps.run("policy", policy::check);
     steps.run("fuzzing figures", fuzz::check_table);
     steps.run("clippy", lints::everything);
     steps.run("clippy, shipped code", lints::shipped);
-    steps.run("workflow", workflow);
-    steps.run("documentation", documentation);
+    steps.run("workflow", || {
+        // Where it is installed: it is written in Go, and neither cargo nor Debian 12 has it.
+        let Some(actionlint) = find_program("actionlint") else {
+            println!("NOT CHECKED: actionlint is not here");
+            return Ok(());
+        };
+        process::run(Command::new(actionlint).current_dir(root()))
+    });
+    steps.run("documentation", || {
+        let mut command = locked_cargo("doc");
+        command.args(["--workspace", "--no-deps"]);
+        process::run(command.env("RUSTDOCFLAGS", "-D warnings"))
+    });
     deny::check(steps);
     test::run(steps, &[])?;
     unit::check(steps);
@@ -34,16 +49,11 @@ pub(crate) fn run(steps: &mut Steps, _arguments: &[String]) -> Outcome {
     Ok(())
 }
 
-fn format() -> Outcome {
-    process::run(cargo("fmt").args(["--all", "--check"]))?;
-    let fuzz = ["--manifest-path", "fuzz/Cargo.toml", "--check"];
-    process::run(cargo("fmt").args(fuzz))
-}
-
 /// Ours and the fuzz targets', which the rest of the build never looks at.
 fn lock_files() -> Outcome {
     for manifest in ["Cargo.toml", "fuzz/Cargo.toml"] {
         let mut command = locked_cargo("metadata");
+        // With --locked it fails if the lock file does not fit the manifests; it builds nothing.
         command.args(["--format-version", "1", "--manifest-path", manifest]);
         let (status, said) = process::quietly(&mut command)?;
         if !status.success() {
@@ -53,8 +63,8 @@ fn lock_files() -> Outcome {
         }
     }
     let read = |file: &str| {
-        let text = fs::read_to_string(root().join(file));
-        text.map_err(|error| Failure::new(format!("{file}: {error}")))
+        fs::read_to_string(root().join(file))
+            .map_err(|error| Failure::new(format!("{file}: {error}")))
     };
     let others = other_versions(&read("Cargo.lock")?, &read("fuzz/Cargo.lock")?);
     if others.is_empty() {
@@ -87,22 +97,6 @@ fn packages(lock: &str) -> impl Iterator<Item = (&str, &str)> {
         };
         Some((value("name")?, value("version")?))
     })
-}
-
-/// The forge's workflow, where actionlint is installed: it is written in Go, and neither cargo
-/// nor Debian 12 has it.
-fn workflow() -> Outcome {
-    let Some(actionlint) = find_program("actionlint") else {
-        println!("NOT CHECKED: actionlint is not here");
-        return Ok(());
-    };
-    process::run(Command::new(actionlint).current_dir(root()))
-}
-
-fn documentation() -> Outcome {
-    let mut command = locked_cargo("doc");
-    command.args(["--workspace", "--no-deps"]);
-    process::run(command.env("RUSTDOCFLAGS", "-D warnings"))
 }
 
 #[cfg(test)]

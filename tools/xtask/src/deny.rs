@@ -27,16 +27,14 @@ pub(crate) fn run(steps: &mut Steps, _arguments: &[String]) -> Outcome {
 /// Gets cargo-deny if need be, and runs every check that this machine can.
 pub(crate) fn check(steps: &mut Steps) {
     if let Some(tool) = steps.run("cargo-deny", || DENY.get()) {
-        steps.run("licences, duplicates, sources", || rules(&tool));
+        steps.run("licences, duplicates, sources", || {
+            process::run(&mut checking(
+                &tool,
+                &["check", "bans", "licenses", "sources"],
+            ))
+        });
         steps.run("advisories", || advisories(&tool));
     }
-}
-
-fn rules(tool: &Path) -> Outcome {
-    process::run(&mut checking(
-        tool,
-        &["check", "bans", "licenses", "sources"],
-    ))
 }
 
 /// Without a network the last clone decides, until it is older than `deny.toml` permits.

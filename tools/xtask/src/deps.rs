@@ -29,8 +29,8 @@ pub(crate) fn run(steps: &mut Steps, arguments: &[String]) -> Outcome {
 fn write() -> Outcome {
     let list = current()?;
     println!("{}", list.lines().next().unwrap_or_default());
-    let cannot = |error| Failure::new(format!("cannot write {}: {error}", file().display()));
-    fs::write(file(), list).map_err(cannot)
+    fs::write(file(), list)
+        .map_err(|error| Failure::new(format!("cannot write {}: {error}", file().display())))
 }
 
 /// Fails when the list that is checked in is not the truth.
@@ -66,7 +66,8 @@ pub(crate) struct Crates {
 }
 
 impl Crates {
-    /// Asks cargo.
+    /// Asks cargo, twice: macros run only while the program is built, and are linked into
+    /// nothing, although they are normal dependencies.
     pub(crate) fn of(program: &str) -> Outcome<Self> {
         Ok(Self {
             linked: tree(program, "normal,no-proc-macro")?,
@@ -86,6 +87,7 @@ impl Crates {
 
 fn tree(program: &str, edges: &str) -> Outcome<BTreeSet<String>> {
     let mut command = locked_cargo("tree");
+    // One target and no colour: the list is compared byte by byte, wherever it is made.
     command.args(["--package", program, "--edges", edges]);
     command.args(["--target", TARGET, "--prefix", "none", "--color", "never"]);
     Ok(crates(&process::capture(&mut command)?))
@@ -95,9 +97,8 @@ fn tree(program: &str, edges: &str) -> Outcome<BTreeSet<String>> {
 fn crates(tree: &str) -> BTreeSet<String> {
     let name_and_version = |line: &str| {
         let (name, rest) = line.split_once(" v")?;
-        let is_ours = rest.contains("(/");
-        let version = rest.split(' ').next()?;
-        (!is_ours).then(|| format!("{name} {version}"))
+        // The brackets, if any, have a path, or the address of another source than crates.io.
+        (!rest.contains("(/")).then_some(format!("{name} {}", rest.split(' ').next()?))
     };
     tree.lines().filter_map(name_and_version).collect()
 }

@@ -31,10 +31,10 @@ pub(crate) struct Guest {
     console: PathBuf,
 }
 
-/// How it ended.
+/// The end of a guest, as its tests and its console have it.
 #[derive(Debug)]
 pub(crate) struct Ended {
-    /// What the tests printed.
+    /// The lines that the tests printed.
     pub(crate) output: String,
     status: Option<String>,
     console: PathBuf,
@@ -64,6 +64,7 @@ impl Guest {
     pub(crate) fn watch(mut self) -> Outcome<Ended> {
         let start = Instant::now();
         loop {
+            // Before the last look at the output, or what came between both would be lost.
             let has_ended = !matches!(self.child.try_wait(), Ok(None));
             self.output.show_new();
             if has_ended {
@@ -79,17 +80,15 @@ impl Guest {
                 LIMIT
             };
             if start.elapsed() > limit {
-                return Err(self.too_long(limit));
+                // The guest is dropped with this, and killed.
+                return Err(Failure::new(format!(
+                    "the machine was stopped after {} s; its console: {}",
+                    limit.as_secs(),
+                    self.console.display()
+                )));
             }
             sleep(PAUSE);
         }
-    }
-
-    fn too_long(&self, limit: Duration) -> Failure {
-        let (seconds, console) = (limit.as_secs(), self.console.display());
-        Failure::new(format!(
-            "the machine was stopped after {seconds} s; its console: {console}"
-        ))
     }
 }
 
@@ -102,7 +101,7 @@ impl Drop for Guest {
 }
 
 impl Ended {
-    /// Whether the tests passed; if not, where to look.
+    /// Success if the tests passed; if not, where to look.
     pub(crate) fn outcome(&self) -> Outcome {
         let console = self.console.display();
         match self.status.as_deref() {
@@ -110,6 +109,7 @@ impl Ended {
             Some(status) => Err(Failure::new(format!(
                 "the tests ended with {status}; the machine's console: {console}"
             ))),
+            // A kernel that panics, say, runs no ExecStopPost=.
             None => Err(Failure::new(format!(
                 "the machine ended before the tests did; its console: {console}"
             ))),

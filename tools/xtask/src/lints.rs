@@ -56,8 +56,8 @@ pub(crate) fn packages() -> Outcome<Vec<String>> {
     let cannot = |error| Failure::new(format!("cannot read {}: {error}", directory.display()));
     let mut names = Vec::new();
     for entry in fs::read_dir(&directory).map_err(cannot)? {
-        let manifest = entry.map_err(cannot)?.path().join("Cargo.toml");
-        let text = fs::read_to_string(manifest).map_err(cannot)?;
+        let text =
+            fs::read_to_string(entry.map_err(cannot)?.path().join("Cargo.toml")).map_err(cannot)?;
         let name = text.lines().find_map(|line| line.strip_prefix("name = "));
         names.extend(name.map(|name| name.trim_matches('"').to_owned()));
     }

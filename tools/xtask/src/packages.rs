@@ -164,13 +164,21 @@ fn install_missing(needs: &'static [Counterpart]) -> Vec<&'static Counterpart> {
     if before.is_empty() {
         return before;
     }
-    try_install(&before);
+    let packages: Vec<_> = before.iter().map(|missing| missing.package).collect();
+    let list = packages.join(" ");
+    if !workspace::is_root() {
+        println!("not root, so nothing is installed; by hand: apt-get install {list}");
+    } else if workspace::find_program("apt-get").is_none() {
+        println!("no apt-get here; install what this system calls: {list}");
+    } else if let Err(failure) = install(&packages) {
+        eprintln!("cannot install {list}: {failure}");
+    }
+    // Looked for again, whatever apt-get said: the program counts, not the package.
     missing(needs)
 }
 
 fn missing(needs: &'static [Counterpart]) -> Vec<&'static Counterpart> {
-    let is_missing = |need: &&Counterpart| !need.is_here();
-    needs.iter().filter(is_missing).collect()
+    needs.iter().filter(|need| !need.is_here()).collect()
 }
 
 impl Counterpart {
@@ -179,25 +187,15 @@ impl Counterpart {
             Kind::Program => workspace::find_program(self.name).is_some(),
             Kind::File => Path::new(self.name).is_file(),
             Kind::PythonModule => {
-                let import = format!("import {}", self.name);
-                let has = |python| process::succeeds(Command::new(python).args(["-c", &import]));
+                let has = |python| {
+                    let mut python = Command::new(python);
+                    process::succeeds(python.args(["-c", &format!("import {}", self.name)]))
+                };
                 // Under the unit the tests run Debian's, which may not be the first of `PATH`.
                 has("python3") && (!Path::new(SYSTEM_PYTHON).is_file() || has(SYSTEM_PYTHON))
             }
             Kind::RsyslogModule => workspace::is_rsyslog_module(self.name),
         }
-    }
-}
-
-fn try_install(missing: &[&Counterpart]) {
-    let packages: Vec<_> = missing.iter().map(|missing| missing.package).collect();
-    let list = packages.join(" ");
-    if !workspace::is_root() {
-        println!("not root, so nothing is installed; by hand: apt-get install {list}");
-    } else if workspace::find_program("apt-get").is_none() {
-        println!("no apt-get here; install what this system calls: {list}");
-    } else if let Err(failure) = install(&packages) {
-        eprintln!("cannot install {list}: {failure}");
     }
 }
 
@@ -252,8 +250,9 @@ impl NoServices {
             Err(error) => return Err(error),
         }
         // An administrator's own policy stays; one that an interrupted run left does not.
-        let ours = fs::read(POLICY)? == FORBID.as_bytes();
-        Ok(Self { ours })
+        Ok(Self {
+            ours: fs::read(POLICY)? == FORBID.as_bytes(),
+        })
     }
 }
 

@@ -9,7 +9,7 @@ use std::thread;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Failure(String);
 
-/// What a step comes to.
+/// The result of a step.
 pub(crate) type Outcome<T = ()> = Result<T, Failure>;
 
 impl Failure {
@@ -43,7 +43,7 @@ pub(crate) fn capture(command: &mut Command) -> Outcome<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Whether a program can be started and says that all is well, silently.
+/// Runs a program silently; true if it could be started and says that all is well.
 pub(crate) fn succeeds(command: &mut Command) -> bool {
     command
         .stdin(Stdio::null())
@@ -61,6 +61,7 @@ pub(crate) fn tee(command: &mut Command) -> Outcome<(ExitStatus, String)> {
     let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| no_start(command, &error))?;
     let (out, err) = (child.stdout.take(), child.stderr.take());
+    // A thread for one of both: a program that fills the pipe nobody reads would wait for ever.
     let err = thread::spawn(move || copy(err, io::stderr()));
     let mut text = copy(out, io::stdout());
     text.push_str(&err.join().unwrap_or_default());
@@ -73,8 +74,10 @@ pub(crate) fn quietly(command: &mut Command) -> Outcome<(ExitStatus, String)> {
     let command = command.stdin(Stdio::null()).stdout(Stdio::null());
     let output = command.stderr(Stdio::piped()).output();
     let output = output.map_err(|error| no_start(command, &error))?;
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    Ok((output.status, text))
+    Ok((
+        output.status,
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    ))
 }
 
 /// Copies line by line; what cannot be shown is still collected.
@@ -108,8 +111,11 @@ fn ended_well(command: &Command, status: ExitStatus) -> Outcome {
 fn shown(command: &Command) -> String {
     let program = std::path::Path::new(command.get_program());
     let name = program.file_name().unwrap_or(program.as_os_str());
-    let word = command.get_args().next().unwrap_or_default();
-    format!("`{} {}`", name.display(), word.display())
+    format!(
+        "`{} {}`",
+        name.display(),
+        command.get_args().next().unwrap_or_default().display()
+    )
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// What is installed.
+/// The programs that are installed.
 pub(crate) const PRODUCTS: [&str; 3] =
     ["pulse-sensor-proxy", "pulse-sensorctl", "pulse-sensor-node"];
 
@@ -35,10 +35,10 @@ const TEST_DAEMONS: &str = "pulse-test-daemons";
 /// The package that measures, and its program.
 const BENCH: &str = "pulse-bench";
 
-/// How the programs are built.
+/// A profile that the programs are built with.
 #[derive(Clone, Copy)]
 pub(crate) enum Profile {
-    /// What users get.
+    /// The one of what users get.
     Release,
     /// Nearly that, quicker to build, with assertions.
     EndToEnd,
@@ -53,7 +53,7 @@ impl Profile {
     }
 }
 
-/// Where a profile's programs are.
+/// The directory of a profile's programs.
 pub(crate) fn directory(profile: Profile) -> PathBuf {
     target_dir().join(profile.name())
 }
@@ -80,8 +80,10 @@ fn build(profile: Profile, packages: &[&str]) -> Outcome {
 pub(crate) fn tests(name: &str) -> Outcome<PathBuf> {
     let mut command = locked_cargo("test");
     command.args(["--no-run", "--workspace", "--test", name]);
-    let messages = process::capture(command.arg("--message-format=json-render-diagnostics"))?;
-    executable(&messages, name).ok_or_else(|| Failure::new("cargo did not say where the tests are"))
+    // Messages for this program on stdout, those for people on stderr as ever.
+    command.arg("--message-format=json-render-diagnostics");
+    executable(&process::capture(&mut command)?, name)
+        .ok_or_else(|| Failure::new("cargo did not say where the tests are"))
 }
 
 /// The tests among what cargo made; paths with quotes or backslashes are not ours.
@@ -102,6 +104,7 @@ pub(crate) fn demo(steps: &mut Steps, arguments: &[String]) -> Outcome {
         return Ok(());
     }
     let program = directory(Profile::Release).join(DEMO);
+    // exec(3) returns only to say why it failed.
     let error = Command::new(&program).args(arguments).exec();
     let program = program.display();
     Err(Failure::new(format!("cannot run {program}: {error}")))
@@ -115,6 +118,7 @@ pub(crate) fn bench(steps: &mut Steps, arguments: &[String]) -> Outcome {
         println!("no static builds: add them with `rustup target add {STATIC}`");
     }
     let built = steps.run("programs to measure", || {
+        // One package at a time, or cargo would unite their features.
         for package in [&MEASURED[..], &[SIMULATOR, BENCH]].concat() {
             let mut command = locked_cargo("build");
             command.args(["--release", "--package", package]);
@@ -143,8 +147,8 @@ fn static_target() -> Option<&'static str> {
         .args(["--print", "sysroot"])
         .output()
         .ok()?;
-    let sysroot = String::from_utf8(rustc.stdout).ok()?;
-    let libraries = PathBuf::from(sysroot.trim())
+    // The library itself instead of rustup's list: a machine may have Rust without rustup.
+    let libraries = PathBuf::from(str::from_utf8(&rustc.stdout).ok()?.trim())
         .join("lib/rustlib")
         .join(STATIC);
     libraries.is_dir().then_some(STATIC)

@@ -4,7 +4,7 @@ use crate::process::{Failure, Outcome};
 use crate::steps::Steps;
 use crate::unit;
 
-/// What it takes in CI, and unless told otherwise.
+/// The seconds that it takes in CI, and unless told otherwise.
 const MINUTE: &str = "60";
 
 /// Tells the test for how long.
@@ -19,7 +19,7 @@ pub(crate) fn run(steps: &mut Steps, arguments: &[String]) -> Outcome {
     unit::run_with(steps, &test(), &[(VARIABLE, seconds)])
 }
 
-/// What CI does after the tests under the unit, which have built and installed everything.
+/// CI's part, after the tests under the unit, which have built and installed everything.
 pub(crate) fn check(steps: &mut Steps) {
     unit::check_with(steps, "siege", &test(), &[(VARIABLE, MINUTE)]);
 }

@@ -74,8 +74,11 @@ impl Steps {
             } else {
                 "ok"
             };
-            let seconds = step.took.as_secs_f64();
-            format!("{:width$}  {seconds:>7.1} s  {mark}\n", step.name)
+            format!(
+                "{:width$}  {:>7.1} s  {mark}\n",
+                step.name,
+                step.took.as_secs_f64()
+            )
         };
         self.done.iter().map(line).collect()
     }

@@ -13,8 +13,7 @@ pub(crate) fn run(steps: &mut Steps, arguments: &[String]) -> Outcome {
     steps.run("signs", || process::run(count.args(arguments)));
     steps.run("crates", || {
         for program in PRODUCTS {
-            let crates = deps::Crates::of(program)?;
-            println!("{program}: {}", crates.summary());
+            println!("{program}: {}", deps::Crates::of(program)?.summary());
         }
         Ok(())
     });

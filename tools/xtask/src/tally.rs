@@ -1,4 +1,4 @@
-//! How many tests passed and failed, read from what the runners print.
+//! The numbers of tests that passed and failed, read from what the runners print.
 //!
 //! `cargo test` sums up each of its programs in a line of its own, nextest all of
 //! them in one; together with the documentation's tests there is no single number
@@ -13,7 +13,7 @@ pub(crate) struct Tally {
     failed: u64,
 }
 
-/// What the runners call a test that went wrong.
+/// The runners' words for a test that went wrong.
 const WRONG: [&str; 3] = ["failed", "timed out", "exec failed"];
 
 impl Tally {
@@ -22,12 +22,25 @@ impl Tally {
     /// nextest repeats what a failed test printed, which is a summary as well.
     pub(crate) fn read(output: &str) -> Self {
         let plain = without_colour(output);
-        if let Some(counts) = plain.lines().rev().find_map(of_nextest) {
+        // `Summary [   0.1s] 3 tests run: 2 passed (1 slow), 1 failed, 0 skipped`, the last one:
+        // a test may print such a line.
+        if let Some(counts) = plain.lines().rev().find_map(|line| {
+            let (_, counts) = line
+                .trim_start()
+                .strip_prefix("Summary [")?
+                .split_once(" run: ")?;
+            Some(counts)
+        }) {
             return count(counts);
         }
+        // `test result: ok. 3 passed; 0 failed; …`
         let mut tally = Self::default();
-        for counts in plain.lines().filter_map(of_cargo_test) {
-            tally += count(counts);
+        for line in plain.lines() {
+            if let Some(result) = line.trim_start().strip_prefix("test result: ")
+                && let Some((_, counts)) = result.split_once(". ")
+            {
+                tally += count(counts);
+            }
         }
         tally
     }
@@ -40,18 +53,6 @@ impl Tally {
             ..self
         }
     }
-}
-
-/// `Summary [   0.1s] 3 tests run: 2 passed (1 slow), 1 failed, 0 skipped`
-fn of_nextest(line: &str) -> Option<&str> {
-    let summary = line.trim_start().strip_prefix("Summary [")?;
-    summary.split_once(" run: ").map(|(_, counts)| counts)
-}
-
-/// `test result: ok. 3 passed; 0 failed; …`
-fn of_cargo_test(line: &str) -> Option<&str> {
-    let result = line.trim_start().strip_prefix("test result: ")?;
-    result.split_once(". ").map(|(_, counts)| counts)
 }
 
 fn count(counts: &str) -> Tally {

@@ -9,7 +9,7 @@ use crate::workspace::{cargo, locked_cargo};
 use std::io::{self, IsTerminal};
 use std::process::Command;
 
-/// Where the end-to-end tests find the programs they start.
+/// The variable with the directory of the programs that the end-to-end tests start.
 pub(crate) const BIN_DIR: &str = "PULSE_BIN_DIR";
 
 /// The counterparts that are not here, with commas between: a test that needs one
@@ -39,6 +39,8 @@ pub(crate) fn run(steps: &mut Steps, arguments: &[String]) -> Outcome {
 }
 
 fn runner(arguments: &[String], missing: &str) -> Command {
+    // nextest runs the tests of all programs side by side; cargo's runner, which every machine
+    // has, runs one program after the other.
     let mut command = if process::succeeds(cargo("nextest").arg("--version")) {
         let mut nextest = cargo("nextest");
         nextest.args(["run", "--locked"]);
@@ -68,6 +70,7 @@ fn add(tally: &mut Tally, runner: &mut Command) -> Outcome {
         *tally += counted;
         return Ok(());
     }
+    // A runner may fail although no test did: a test that does not compile, say.
     let counted = counted.with_a_failure();
     *tally += counted;
     Err(Failure::new(counted.to_string()))

@@ -16,11 +16,30 @@ impl Tool {
     /// The program, on `PATH` or among the project's own; built if neither has this version.
     pub(crate) fn get(&self) -> Outcome<PathBuf> {
         let ours = tools_dir().join("bin").join(self.name);
-        let found = workspace::find_program(self.name);
-        let mut installed = [Some(ours.clone()), found].into_iter().flatten();
+        // Ours first: `PATH` may have another version, which has to be started to know.
+        let mut installed = [Some(ours.clone()), workspace::find_program(self.name)]
+            .into_iter()
+            .flatten();
         match installed.find(|program| self.is_version_of(program)) {
             Some(program) => Ok(program),
-            None => self.build().map(|()| ours),
+            None => {
+                let target = tools_dir().join("build");
+                let mut command = cargo("install");
+                // Unoptimised, which takes less than half the time; these programs run for a
+                // second.
+                command
+                    .args([self.name, "--version", self.version, "--locked", "--root"])
+                    .arg(tools_dir())
+                    .arg("--target-dir")
+                    .arg(&target)
+                    .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0")
+                    .env("CARGO_PROFILE_RELEASE_LTO", "off")
+                    .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "256");
+                process::run(&mut command)?;
+                // Half a gigabyte; a failure to remove it is not one of the tool.
+                let _ = fs::remove_dir_all(target);
+                Ok(ours)
+            }
         }
     }
 
@@ -31,25 +50,8 @@ impl Tool {
             .arg(self.name.trim_start_matches("cargo-"))
             .arg("--version");
         let output = asked.stdin(Stdio::null()).output();
-        let expected = format!("{} {}", self.name, self.version);
-        output.is_ok_and(|output| output.stdout.trim_ascii() == expected.as_bytes())
-    }
-
-    /// Unoptimised, which takes less than half the time; these programs run for a second.
-    fn build(&self) -> Outcome {
-        let target = tools_dir().join("build");
-        let mut command = cargo("install");
-        command
-            .args([self.name, "--version", self.version, "--locked", "--root"])
-            .arg(tools_dir())
-            .arg("--target-dir")
-            .arg(&target)
-            .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0")
-            .env("CARGO_PROFILE_RELEASE_LTO", "off")
-            .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "256");
-        process::run(&mut command)?;
-        // Half a gigabyte; a failure to remove it is not one of the tool.
-        let _ = fs::remove_dir_all(target);
-        Ok(())
+        output.is_ok_and(|output| {
+            output.stdout.trim_ascii() == format!("{} {}", self.name, self.version).as_bytes()
+        })
     }
 }

@@ -18,7 +18,7 @@ use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-/// What it takes on this machine.
+/// The programs that this needs on this machine.
 const NEEDS: [Counterpart; 3] = [
     program("systemd-nspawn", "systemd-container", "boots systemd"),
     program("dbus-daemon", "dbus", "lets systemd be asked"),
@@ -62,7 +62,7 @@ pub(crate) fn run_with(
     Ok(())
 }
 
-/// What CI does after the other tests, which have built and installed everything.
+/// CI's part, after the other tests, which have built and installed everything.
 pub(crate) fn check(steps: &mut Steps) {
     check_with(steps, STEP, &[], &[]);
 }
@@ -95,8 +95,12 @@ fn suite(
     steps.run("what the unit takes", || packages::require(&NEEDS))?;
     let mut tally = None;
     steps.run(step, || {
-        let tests = products::tests("end_to_end")?;
-        let container = Container::lay_out(&tests, missing, arguments, environment);
+        let container = Container::lay_out(
+            &products::tests("end_to_end")?,
+            missing,
+            arguments,
+            environment,
+        );
         let container = container.map_err(|error| {
             Failure::new(format!("cannot fill {}: {error}", directory().display()))
         })?;
@@ -107,7 +111,7 @@ fn suite(
     tally
 }
 
-/// Where all of it is kept.
+/// The directory of all of it.
 fn directory() -> PathBuf {
     workspace::target_dir().join("unit")
 }
@@ -134,7 +138,18 @@ impl Container {
         if container.root.exists() {
             fs::remove_dir_all(&container.root)?;
         }
-        make_root(&container.root)?;
+        // Nothing but places for what the container gets.
+        for directory in TREES
+            .iter()
+            .chain(&["root", "proc", "sys", "dev", "run", "tmp"])
+        {
+            fs::create_dir_all(container.root.join(directory))?;
+        }
+        for link in ["bin", "sbin", "lib", "lib64"] {
+            symlink(format!("usr/{link}"), container.root.join(link))?;
+        }
+        // nspawn wants to see that this is a system.
+        fs::write(container.root.join("etc/os-release"), "ID=pulse-tests\n")?;
         fs::write(&container.output, "")?;
         let mut environment = vec![
             (UNIT, workspace::root().join(SHIPPED).display().to_string()),
@@ -153,7 +168,9 @@ impl Container {
 
     fn boot(&self) -> Outcome<Guest> {
         let console = directory().join("console.log");
-        let (said, complained) = both_to(&console)
+        // One file for what nspawn and systemd print, whichever of both streams they use.
+        let (said, complained) = File::create(&console)
+            .and_then(|file| Ok((file.try_clone()?, file)))
             .map_err(|error| Failure::new(format!("{}: {error}", console.display())))?;
         let at = |name: &str, path: &Path| format!("--{name}={}", path.display());
         let mut nspawn = guest::program("systemd-nspawn");
@@ -162,9 +179,11 @@ impl Container {
         nspawn.args(["--register=no", "--keep-unit", "--console=pipe"]);
         nspawn.args(["--link-journal=no", "--settings=no", "--resolv-conf=off"]);
         nspawn.arg(at("directory", &self.root));
+        // An empty path makes nspawn create the upper layer, and remove it (systemd-nspawn(1)).
         for tree in TREES {
             nspawn.arg(format!("--overlay=/{tree}::/{tree}"));
         }
+        // Programs and tests are started by their paths outside, and write their results there.
         nspawn.arg(at("bind", &workspace::root()));
         if !workspace::target_dir().starts_with(workspace::root()) {
             nspawn.arg(at("bind", &workspace::target_dir()));
@@ -177,36 +196,15 @@ impl Container {
     }
 }
 
-/// A file for what nspawn and systemd print, whichever way they do.
-fn both_to(console: &Path) -> io::Result<(File, File)> {
-    let file = File::create(console)?;
-    Ok((file.try_clone()?, file))
-}
-
 /// The unit that is shipped.
 const SHIPPED: &str = "packaging/systemd/pulse-sensor-proxy.service";
 
 /// This machine's files that the container has; what is written there is forgotten.
 const TREES: [&str; 3] = ["usr", "etc", "var"];
 
-/// Where the daemon is that the tests start.
+/// The directory of the daemon that the tests start.
 fn programs() -> PathBuf {
     products::directory(Profile::EndToEnd)
-}
-
-/// A root directory with nothing in it but places for what the container gets.
-fn make_root(root: &Path) -> io::Result<()> {
-    for directory in TREES
-        .iter()
-        .chain(&["root", "proc", "sys", "dev", "run", "tmp"])
-    {
-        fs::create_dir_all(root.join(directory))?;
-    }
-    for link in ["bin", "sbin", "lib", "lib64"] {
-        symlink(format!("usr/{link}"), root.join(link))?;
-    }
-    // nspawn wants to see that this is a system.
-    fs::write(root.join("etc/os-release"), "ID=pulse-tests\n")
 }
 
 /// The service's file.
@@ -215,6 +213,7 @@ fn job(tests: &Path, environment: &[(&str, String)], output: &Path) -> String {
     let environment: String = environment
         .map(|(name, value)| format!("Environment=\"{name}={value}\"\n"))
         .collect();
+    // `exit-force` ends systemd without stopping its units one by one (systemd.unit(5)).
     let (tests, output) = (tests.display(), output.display());
     let (programs, root) = (programs(), workspace::root());
     let (programs, root) = (programs.display(), root.display());

@@ -1,4 +1,4 @@
-//! Where things are: the checkout, the build's output, programs on this machine.
+//! The checkout, the build's output and the programs of this machine.
 
 use std::env;
 use std::ffi::OsString;
@@ -13,7 +13,7 @@ pub(crate) fn root() -> PathBuf {
     own.ancestors().nth(2).unwrap_or(&own).to_path_buf()
 }
 
-/// Where cargo puts what it builds.
+/// The directory of what cargo builds.
 pub(crate) fn target_dir() -> PathBuf {
     match env::var_os("CARGO_TARGET_DIR") {
         Some(dir) if !dir.is_empty() => std::path::absolute(&dir).unwrap_or(PathBuf::from(dir)),
@@ -34,15 +34,15 @@ pub(crate) fn cargo(word: &str) -> Command {
     // variables (ring's) would run again whenever a contributor goes from `cargo
     // build` to `cargo xtask`, and with them everything above.
     for (name, _) in env::vars_os() {
-        if is_about_our_package(&name.to_string_lossy()) {
+        let text = name.to_string_lossy();
+        if ["CARGO_PKG_", "CARGO_MANIFEST_"]
+            .iter()
+            .any(|prefix| text.starts_with(prefix))
+        {
             command.env_remove(name);
         }
     }
     command
-}
-
-fn is_about_our_package(variable: &str) -> bool {
-    variable.starts_with("CARGO_PKG_") || variable.starts_with("CARGO_MANIFEST_")
 }
 
 /// The same, for words that resolve dependencies: a lock file that does not fit
@@ -53,26 +53,25 @@ pub(crate) fn locked_cargo(word: &str) -> Command {
     command
 }
 
-/// Whether we may install packages.
+/// True for root, who may install packages.
 pub(crate) fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }
 
-/// Whether a continuous-integration service runs us.
+/// True if a continuous-integration service runs us.
 pub(crate) fn is_ci() -> bool {
     env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false")
 }
 
 /// A program on `PATH`, or where daemons live, which is not on everybody's `PATH`.
 pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path)
+    env::split_paths(&env::var_os("PATH").unwrap_or_default())
         .chain(["/usr/sbin", "/sbin"].map(PathBuf::from))
         .map(|dir| dir.join(name))
         .find(|file| is_program(file))
 }
 
-/// Whether rsyslog has this module: Debian keeps them in a directory for each
+/// True if rsyslog has this module: Debian keeps them in a directory for each
 /// architecture.
 pub(crate) fn is_rsyslog_module(name: &str) -> bool {
     let libraries = std::fs::read_dir("/usr/lib")

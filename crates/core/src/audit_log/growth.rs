@@ -42,6 +42,7 @@ impl Growth {
     #[must_use]
     pub fn new(age: Duration, bytes: u64) -> Self {
         let initial = Measurement { age, bytes };
+        // The log had no bytes at age 0, so its first rate is that since then.
         Self {
             initial,
             kept: VecDeque::from([Measurement::default()]),
@@ -55,8 +56,7 @@ impl Growth {
             age: self.initial.age.saturating_add(elapsed),
             bytes: self.initial.bytes.saturating_add(written),
         };
-        let last_age = self.last.age;
-        let age_since = |kept: &Measurement| last_age.saturating_sub(kept.age);
+        let age_since = |kept: &Measurement| self.last.age.saturating_sub(kept.age);
         if self.kept.back().is_none_or(|kept| age_since(kept) >= STEP) {
             self.kept.push_back(self.last);
         }
@@ -80,6 +80,7 @@ impl Growth {
             return None;
         }
         let bytes = u128::from(self.last.bytes.saturating_sub(start.bytes));
+        // In 128 bits, which the bytes times the milliseconds of a day do not overflow.
         let rate = (bytes * SECONDS_PER_DAY * 1000).checked_div(time.as_millis())?;
         Some(BytesPerDay(u64::try_from(rate).unwrap_or(u64::MAX)))
     }
@@ -115,11 +116,12 @@ pub fn time_left(
         return TimeLeft::Never;
     }
     let of_age = limits.age.map(|age| {
-        let bytes = u128::from(rate) * u128::from(age.as_secs()) / SECONDS_PER_DAY;
-        u64::try_from(bytes).unwrap_or(u64::MAX)
+        u64::try_from(u128::from(rate) * u128::from(age.as_secs()) / SECONDS_PER_DAY)
+            .unwrap_or(u64::MAX)
     });
     // Both limits apply, so the log grows to the lower one.
     let most = of_age.into_iter().chain(limits.bytes).min();
+    // The bytes that are still to come before the limit fit on the disk.
     if most.is_some_and(|most| most.saturating_sub(held) < free) {
         return TimeLeft::Never;
     }
@@ -160,13 +162,13 @@ pub fn readable(bytes: u64) -> String {
     if bytes < 1000 {
         return format!("{bytes} bytes");
     }
-    let steps = std::iter::successors(Some(1000_u64), |step| step.checked_mul(1000));
-    let (below, unit) = steps
+    let (below, unit) = std::iter::successors(Some(1000_u64), |step| step.checked_mul(1000))
         .zip(UNITS)
         .take_while(|(step, _)| bytes >= *step)
         .last()
         .unwrap_or((1000, "kB"));
     let whole = bytes / below;
+    // Cut, not rounded: 999,999 bytes are 999 kB, and no value shows as 1000 of its unit.
     let tenths = bytes / (below / 10) % 10;
     if whole < 100 {
         format!("{whole}.{tenths} {unit}")

@@ -174,6 +174,7 @@ impl fmt::Display for Hold {
 pub fn judge(oldest: &Oldest, limits: &Limits, streams: &[Stream]) -> Verdict {
     let is_too_old = limits.age.is_some_and(|limit| oldest.age > limit);
     let is_too_much = limits.bytes.is_some_and(|limit| oldest.total > limit);
+    // A record has one reason; a segment that exceeds both limits is removed for its age.
     let reason = if is_too_old {
         Reason::Age
     } else if is_too_much {

@@ -149,9 +149,12 @@ impl AcceptBudgets {
 /// everything else in an interval. A poller with a connection for each request is then
 /// never closed unread.
 fn eligible_rate(limits: &Limits, nodes: usize) -> Rate {
-    let buckets = u32::try_from(nodes).unwrap_or(u32::MAX).saturating_add(1);
-    let times = buckets.saturating_mul(2 * PROCESSES);
+    let times = u32::try_from(nodes)
+        .unwrap_or(u32::MAX)
+        .saturating_add(1)
+        .saturating_mul(2 * PROCESSES);
     Rate {
+        // The shorter interval is the higher rate.
         interval: (limits.interval / times).min(MIN_ELIGIBLE.interval),
         burst: times.saturating_mul(limits.burst).max(MIN_ELIGIBLE.burst),
     }

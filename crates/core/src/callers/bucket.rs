@@ -49,8 +49,8 @@ impl TokenBucket {
     /// Takes a token that may not be there yet: [`TokenBucket::take`] gives none until it
     /// has come back.
     pub fn borrow(&mut self, rate: Rate, now: Instant) {
-        let full_at = self.full_at.map_or(now, |at| at.max(now));
-        self.full_at = Some(full_at + rate.interval);
+        // A full bucket counts from now: time without requests saves nothing up.
+        self.full_at = Some(self.full_at.map_or(now, |at| at.max(now)) + rate.interval);
     }
 
     /// True for a full bucket, which is the same as a new one.

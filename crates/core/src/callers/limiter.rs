@@ -35,6 +35,7 @@ impl Default for Limits {
         Self {
             interval: Duration::from_secs(5),
             burst: 2,
+            // From here on without a key of the configuration: SPECIFICATION.md states them as limits.
             penalty: Duration::from_secs(2),
             penalty_max: Duration::from_secs(60),
             max_peers: 1024,
@@ -143,13 +144,10 @@ impl Limiter {
         let caller = self.caller(peer, now);
         let bucket = match bucket {
             Bucket::Own => &mut caller.own,
+            // No caller decides how many there are: only allowed nodes have a bucket.
             Bucket::Node(node) => caller.nodes.entry(node.clone()).or_default(),
         };
-        if bucket.take(rate, now) {
-            Ok(())
-        } else {
-            Err(Refusal::Rate)
-        }
+        bucket.take(rate, now).then_some(()).ok_or(Refusal::Rate)
     }
 
     /// Starts a penalty and returns its length: twice the last one, if that ended less than
@@ -160,6 +158,7 @@ impl Limiter {
         }
         let limits = self.limits;
         let caller = self.caller(peer, now);
+        // Counted from its end, so that waiting a long penalty out does not erase it.
         let recent = caller
             .penalty
             .filter(|p| now < p.until + limits.penalty_max);
@@ -174,6 +173,7 @@ impl Limiter {
     /// Forgets callers whose state is that of a new one.
     pub fn sweep(&mut self, now: Instant) {
         let memory = self.limits.penalty_max;
+        // A full bucket is like a new one, so forgetting it changes no answer.
         self.peers.retain(|_, caller| {
             caller.nodes.retain(|_, bucket| !bucket.is_full(now));
             caller.penalty = caller.penalty.filter(|p| now < p.until + memory);
@@ -194,6 +194,8 @@ impl Limiter {
         if !self.peers.contains_key(peer) && self.peers.len() >= self.limits.max_peers {
             self.sweep(now);
             if self.peers.len() >= self.limits.max_peers {
+                // An unused bucket is `None`, which sorts first.
+                // Linear in the callers, but only for a new one that comes to a full table.
                 let idlest = self
                     .peers
                     .iter()

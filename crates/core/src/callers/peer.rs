@@ -121,10 +121,11 @@ impl ContainerId {
     pub fn from_cgroup(text: &str) -> Option<Self> {
         // With both versions mounted, an engine may use either. The unified one comes first,
         // because hierarchies of version 1 may name other things than containers.
-        let is_unified = |line: &&str| line.starts_with("0::");
-        let (unified, legacy): (Vec<_>, Vec<_>) = text.lines().partition(is_unified);
+        let (unified, legacy): (Vec<_>, Vec<_>) =
+            text.lines().partition(|line| line.starts_with("0::"));
         unified.into_iter().chain(legacy).find_map(|line| {
             let name = container_in(line.splitn(3, ':').nth(2)?)?;
+            // The name of a group may have control characters, and this one goes on record.
             let kept = name.chars().filter(char::is_ascii_graphic);
             Some(Self(kept.take(MAX_CONTAINER_BYTES).collect()))
         })
@@ -251,6 +252,7 @@ impl AccessPolicy {
 
     fn capabilities(&self, credentials: Credentials, mapped_root: Option<u32>) -> Capabilities {
         let of_uid = self.uids.get(&credentials.uid).copied().unwrap_or_default();
+        // The effective group alone, not the supplementary ones.
         if self.gids.contains(&credentials.gid) || self.is_container_root(credentials, mapped_root)
         {
             return of_uid.union(Capabilities::read_only());
@@ -277,6 +279,7 @@ impl AccessPolicy {
 #[must_use]
 pub fn mapped_root(uid_map: &str) -> Option<u32> {
     uid_map.lines().find_map(|line| {
+        // Three numbers: the first id inside, the first outside, and how many follow.
         let mut numbers = line.split_ascii_whitespace().map(str::parse::<u32>);
         match (numbers.next()?, numbers.next()?) {
             (Ok(0), Ok(outside)) if outside != 0 => Some(outside),

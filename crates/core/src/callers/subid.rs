@@ -43,6 +43,7 @@ impl SubordinateRanges {
     #[must_use]
     pub fn parse(text: impl AsRef<[u8]>) -> Self {
         let mut read = 0;
+        // As bytes: a line that is not UTF-8 is left out, and the others are read.
         let ranges: Vec<SubordinateRange> = text
             .as_ref()
             .split_inclusive(|byte| *byte == b'\n')
@@ -55,6 +56,7 @@ impl SubordinateRanges {
             .take(MAX_RANGES)
             .collect();
         let mut by_start: Vec<usize> = (0..ranges.len()).collect();
+        // The sort is stable: ranges with the same start keep their order.
         by_start.sort_by_key(|index| ranges.get(*index).map(|range| range.start));
         Self {
             pieces: pieces(&ranges),
@@ -68,6 +70,7 @@ impl SubordinateRanges {
     #[must_use]
     pub fn find(&self, id: u32) -> Option<&SubordinateRange> {
         let after = self.pieces.partition_point(|(start, _)| *start <= id);
+        // The last piece that starts at `id` or below it.
         let (_, range) = self.pieces.get(after.checked_sub(1)?)?;
         self.ranges.get((*range)?)
     }
@@ -108,6 +111,7 @@ fn pieces(ranges: &[SubordinateRange]) -> Vec<(u32, Option<usize>)> {
         if !open.remove(&index) {
             open.insert(index);
         }
+        // Cuts at the same id are one: the piece begins after the last of them.
         pieces.pop_if(|(start, _)| *start == at);
         pieces.push((at, open.first().copied()));
     }
@@ -135,8 +139,9 @@ impl SubordinateRange {
 
 /// Digits only: `parse` alone would accept a plus sign.
 fn decimal(text: &str) -> Option<u32> {
-    let plain = text.bytes().all(|byte| byte.is_ascii_digit());
-    plain.then(|| text.parse().ok())?
+    text.bytes()
+        .all(|byte| byte.is_ascii_digit())
+        .then(|| text.parse().ok())?
 }
 
 #[cfg(test)]

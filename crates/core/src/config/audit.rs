@@ -78,8 +78,7 @@ impl From<&AuditKeys> for Audit {
 /// # Errors
 /// The mistake.
 pub fn check_log_path(path: &Path) -> Result<(), String> {
-    let is_named = path.file_name().is_some_and(|name| name == LIVE_NAME);
-    if path.is_absolute() && is_named {
+    if path.is_absolute() && path.file_name().is_some_and(|name| name == LIVE_NAME) {
         Ok(())
     } else {
         Err(format!(

@@ -36,6 +36,7 @@ impl Keys {
                 message: scrubbed(message).into_owned(),
             }
         };
+        // Before the text is parsed, which takes memory in proportion to it.
         if text.len() > MAX_CONFIG_BYTES {
             let message = format!("the file is over {MAX_CONFIG_BYTES} bytes");
             return Err(locate(0, &message));
@@ -44,10 +45,11 @@ impl Keys {
             let start = error.span().map_or(0, |span| span.start);
             locate(start, error.message())
         })?;
+        // The file as a table's value, so that it is read as its sections are.
         let file = Spanned::new(file.span(), DeValue::Table(file.into_inner()));
-        let keys = <Self as Value>::read(&file);
-        let checked = keys.and_then(|keys| keys.check().map(|()| keys));
-        checked.map_err(|fault| locate(fault.span.start, &fault.message))
+        <Self as Value>::read(&file)
+            .and_then(|keys| keys.check().map(|()| keys))
+            .map_err(|fault| locate(fault.span.start, &fault.message))
     }
 
     /// Puts each variable of the environment in the place of its key.
@@ -111,8 +113,9 @@ impl Keys {
     }
 
     fn nodes(&self) -> BTreeMap<NodeName, NodeSettings> {
-        let entries = self.allowed_nodes.iter().map(|entry| &entry.get_ref().0);
-        entries
+        self.allowed_nodes
+            .iter()
+            .map(|entry| &entry.get_ref().0)
             .map(|node| {
                 let user = node.user.as_ref().unwrap_or(&self.ssh.user);
                 let settings = NodeSettings {
@@ -176,6 +179,7 @@ impl From<Keys> for Config {
             limits: Limits {
                 interval: Duration::from_millis(u64::from(rate.per_peer_interval_ms.0)),
                 burst: rate.per_peer_burst.0,
+                // The penalties and the number of callers remembered are no settings.
                 ..Limits::default()
             },
             caps: Caps {

@@ -64,6 +64,7 @@ fn value(out: &mut String, key: &Key) -> Result {
     }
     let example = key.example.unwrap_or_default();
     match key.default {
+        // An empty default does not show how a value is written.
         Some(default @ ("[]" | "\"\"")) => {
             writeln!(out, "# Example:")?;
             assignment(out, "#   ", key.name, example)?;
@@ -89,6 +90,7 @@ fn assignment(out: &mut String, margin: &str, name: &str, value: &str) -> Result
     {
         Some(entries) if name.len() + value.len() > LINE => {
             writeln!(out, "{margin}{name} = [")?;
+            // As the table has them, quotes included: only their places come from the parser.
             for entry in entries {
                 let entry = value.get(entry.span()).unwrap_or_default();
                 writeln!(out, "{margin}    {entry},")?;
@@ -108,12 +110,13 @@ fn one_line(value: &str) -> String {
 /// libFuzzer's dictionary for the configuration: keys, values and punctuation.
 #[must_use]
 pub fn dictionary() -> String {
-    let line_end_and_mark = ["\r\n", "\u{feff}"];
-    let words = WORDS.split_whitespace().chain(line_end_and_mark);
+    // A line end of Windows and a byte order mark, which no list of words can contain.
+    let words = WORDS.split_whitespace().chain(["\r\n", "\u{feff}"]);
     let mut words = words.map(str::to_owned).collect();
     collect(&mut words, &FILE);
     let mut text = "# Keys and values of the configuration, from its table.\n".to_owned();
     for word in words {
+        // The syntax of AFL's dictionaries, which libFuzzer reads.
         let escaped = |byte: u8| match byte {
             b'"' | b'\\' | 0..0x20 | 0x7f.. => format!("\\x{byte:02x}"),
             _ => char::from(byte).to_string(),

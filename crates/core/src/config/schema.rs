@@ -125,13 +125,13 @@ impl Fault {
 pub struct VariableError {
     /// Its name.
     pub variable: &'static str,
-    /// What is wrong with it.
+    /// The reason that it is none.
     pub reason: String,
 }
 
 /// A type that a key's value is parsed into.
 pub(super) trait Value: Clone + PartialEq + Sized {
-    /// What it is parsed from.
+    /// The values that it is parsed from.
     const SHAPE: Shape;
 
     /// Parses the value.
@@ -158,8 +158,9 @@ pub(super) trait Value: Clone + PartialEq + Sized {
         let refused = |reason| VariableError { variable, reason };
         let text = text.into_string();
         let text = text.map_err(|_| refused("not UTF-8 text".to_owned()))?;
-        let raw = Spanned::new(0..0, DeValue::String(text.into()));
-        *self = Self::read(&raw).map_err(|fault| refused(fault.message))?;
+        // As if the text were a string of the file, where it has no place.
+        *self = Self::read(&Spanned::new(0..0, DeValue::String(text.into())))
+            .map_err(|fault| refused(fault.message))?;
         Ok(())
     }
 
@@ -262,8 +263,8 @@ pub(super) fn or_default<T: Value>(
     match (value, key.default) {
         (Some(value), _) => Ok(value),
         (None, Some(default)) => {
-            let parsed = DeValue::parse(default);
-            T::read(&parsed.map_err(|error| Fault::at(raw, error.message()))?)
+            // Like a value of the file, so that no default evades its checks.
+            T::read(&DeValue::parse(default).map_err(|error| Fault::at(raw, error.message()))?)
         }
         (None, None) => {
             T::absent().ok_or_else(|| Fault::at(raw, format!("missing field `{}`", key.name)))
@@ -276,6 +277,7 @@ pub(super) fn refuse_unknown(table: &DeTable<'_>, keys: &[Key]) -> Result<(), Fa
     let unknown = table
         .keys()
         .filter(|name| keys.iter().all(|key| key.name != name.get_ref()));
+    // The first in the file, whatever order the table has.
     let Some(name) = unknown.min_by_key(|name| name.span().start) else {
         return Ok(());
     };
@@ -294,8 +296,10 @@ fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     if name.len() > MAX_COMPARED_BYTES {
         return None;
     }
-    let measured = known.iter().map(|known| (distance(name, known), *known));
-    let (distance, nearest) = measured.min_by_key(|(distance, _)| *distance)?;
+    let (distance, nearest) = known
+        .iter()
+        .map(|known| (distance(name, known), *known))
+        .min_by_key(|(distance, _)| *distance)?;
     (distance <= (nearest.len() / 3).max(1)).then_some(nearest)
 }
 
@@ -308,6 +312,7 @@ fn distance(from: &str, to: &str) -> usize {
         let mut row = vec![left];
         for (other, corners) in to.bytes().zip(above.windows(2)) {
             let &[diagonal, top] = corners else { break };
+            // To replace a letter, or not to if it is the same; to insert one; to remove one.
             left = (diagonal + usize::from(letter != other)).min(left.min(top) + 1);
             row.push(left);
         }

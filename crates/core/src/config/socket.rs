@@ -14,7 +14,7 @@ const WRITE: u32 = 0o222;
 const GROUP: u32 = 0o020;
 const OTHERS: u32 = 0o002;
 
-/// Who may connect to the callers' socket.
+/// The users who may connect to the callers' socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SocketAccess {
     /// The mode of its file.
@@ -41,9 +41,11 @@ impl SocketMode {
     }
 
     fn parse(text: &str) -> Result<Self, String> {
+        // `from_str_radix` alone accepts a sign.
         let is_octal = |byte: u8| (b'0'..=b'7').contains(&byte);
-        let is_mode = matches!(text.len(), 3 | 4) && text.bytes().all(is_octal);
-        let bits = u32::from_str_radix(text, 8).ok().filter(|_| is_mode);
+        let bits = u32::from_str_radix(text, 8)
+            .ok()
+            .filter(|_| matches!(text.len(), 3 | 4) && text.bytes().all(is_octal));
         let bits = bits.ok_or_else(|| {
             format!(
                 "\"{}\" is no mode: write it in octal, like \"0660\"",
@@ -95,7 +97,7 @@ pub struct SocketFile {
     pub gid: u32,
 }
 
-/// How a file lets others connect than were configured.
+/// The permission by which a file lets others connect than were configured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TooWide {
     /// By its mode.
@@ -107,7 +109,7 @@ pub enum TooWide {
 }
 
 impl SocketAccess {
-    /// Whether it keeps anybody away.
+    /// True if it keeps anybody away.
     #[must_use]
     pub fn is_narrow(&self) -> bool {
         self.mode.0 & WRITE != WRITE
@@ -119,17 +121,17 @@ impl SocketAccess {
     /// [`TooWide`] when the file lets others connect. One that lets fewer is the
     /// operator's business.
     pub fn check(&self, file: SocketFile, gid: Option<u32>) -> Result<(), TooWide> {
+        // Bits that the file has and the configuration has not.
         if file.mode & WRITE & !self.mode.0 != 0 {
             return Err(TooWide::Mode(file.mode & 0o777));
         }
-        let is_other = gid.is_some_and(|gid| gid != file.gid);
-        if is_other && file.mode & GROUP != 0 {
+        if file.mode & GROUP != 0 && gid.is_some_and(|gid| gid != file.gid) {
             return Err(TooWide::Group(file.gid));
         }
         Ok(())
     }
 
-    /// Whether both keys make sense together.
+    /// Checks that both keys make sense together.
     pub(super) fn check_group(&self) -> Result<(), String> {
         let Some(group) = &self.group else {
             return Ok(());
@@ -166,8 +168,9 @@ impl Value for GroupText {
                 text.parse().ok()
             }
             DeValue::String(text) => {
-                let name = group_name(text).map_err(|message| Fault::at(raw, message))?;
-                return Ok(Self(Some(SocketGroup::Name(name))));
+                return group_name(text)
+                    .map(|name| Self(Some(SocketGroup::Name(name))))
+                    .map_err(|message| Fault::at(raw, message));
             }
             DeValue::Integer(_) => integer(raw).and_then(|number| u32::try_from(number).ok()),
             _ => return Err(other_type(raw, Self::SHAPE)),

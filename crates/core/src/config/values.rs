@@ -33,6 +33,7 @@ macro_rules! choice {
                 match text::<Self>(raw)? {
                     $($word => Ok(Self::$variant),)*
                     other => {
+                        // The word may be as long as the file.
                         let message =
                             format!("unknown variant `{other:.64}`, expected {}", Self::SHAPE);
                         Err(Fault::at(raw, message))
@@ -130,6 +131,7 @@ const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 impl Interval {
     fn parse(text: &str) -> Option<Self> {
+        // Digits before the unit: `parse` alone accepts a sign.
         let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
         let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
         let milliseconds = match unit {
@@ -215,6 +217,7 @@ from_text!(
     "an absolute path of a dedicated directory",
     |text| {
         let path = PathBuf::from(text);
+        // The root and two names at least, so not /etc itself.
         if path.is_absolute() && path.components().count() > 2 {
             Ok(Self(path))
         } else {
@@ -236,6 +239,7 @@ from_text!(
     |text| {
         let path = PathBuf::from(text);
         let is_file = path.file_name().is_some() && !text.ends_with('/');
+        // The root, two directories at least and the file, so no socket in /run itself.
         if path.is_absolute() && is_file && path.components().count() > 3 {
             Ok(Self(path))
         } else {
@@ -282,9 +286,11 @@ pub(super) fn group_name(text: &str) -> Result<String, String> {
 }
 
 fn is_account_name(text: &str) -> bool {
-    let starts_well = text.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
-    let valid = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
-    starts_well && text.len() <= 32 && text.bytes().all(valid)
+    text.len() <= 32
+        && text.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
 }
 
 /// The name of a node or a collector. If it is an address, a host can have it.
@@ -294,6 +300,7 @@ pub(super) struct NodeNameText(pub(super) NodeName);
 from_text!(NodeNameText, "a node name", |text| {
     let name = NodeName::parse(text);
     let name = name.map_err(|e| format!("\"{}\" is no node name: {e}", shown(text)))?;
+    // A name that is an address must be one that a host can have.
     name.address().map_or(Ok(()), |a| reachable(a).map(drop))?;
     Ok(Self(name))
 });

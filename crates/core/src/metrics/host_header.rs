@@ -79,9 +79,11 @@ impl HostName {
     pub fn parse(text: &str) -> Result<Self, HostNameError> {
         let name = text.strip_suffix('.').unwrap_or(text);
         let valid = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
+        // With brackets as in a URL, or without as in most configurations.
         let unbracketed = text
             .strip_prefix('[')
             .and_then(|rest| rest.strip_suffix(']'));
+        // Before the characters are checked: an address needs no entry, and its error says so.
         if text.parse::<Ipv4Addr>().is_ok()
             || unbracketed.unwrap_or(text).parse::<Ipv6Addr>().is_ok()
         {
@@ -156,6 +158,7 @@ impl HostNames {
 /// The host of a `Host` header. The port is ignored, since tunnels and address translation
 /// change it.
 fn parse(value: &[u8]) -> Option<Host> {
+    // Blanks around a header's value are no part of it (RFC 9110, section 5.5).
     let text = str::from_utf8(value).ok()?.trim_matches([' ', '\t']);
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => {
@@ -177,8 +180,8 @@ fn parse(value: &[u8]) -> Option<Host> {
             (host, port)
         }
     };
-    let is_port = port.len() <= 5 && port.bytes().all(|b| b.is_ascii_digit());
-    is_port.then_some(host)
+    // None is a port as well (RFC 3986, section 3.2.3), but the longest has five digits.
+    (port.len() <= 5 && port.bytes().all(|b| b.is_ascii_digit())).then_some(host)
 }
 
 #[cfg(test)]

@@ -86,6 +86,7 @@ impl<C> Scrapers<C> {
     /// there if there are too many. `None` if this one was closed in the meantime.
     pub fn answer(&mut self, slot: &Slot, lane: Lane, now: Instant) -> Option<Slot> {
         let closer = self.connections(slot.lane).remove(&slot.number)?;
+        // With a new number: whenever it connected, it is the newest of its lane.
         Some(self.insert(Some(lane), closer, now + ANSWER_TIMEOUT))
     }
 
@@ -98,8 +99,7 @@ impl<C> Scrapers<C> {
         let number = self.next;
         self.next += 1;
         let connections = self.connections(lane);
-        let most = lane.map_or(MAX_PENDING, |_| MAX_IN_LANE);
-        if connections.len() >= most {
+        if connections.len() >= lane.map_or(MAX_PENDING, |_| MAX_IN_LANE) {
             // Numbers count up, so the smallest is the oldest.
             connections.pop_first();
         }

@@ -40,12 +40,12 @@ impl Backoff {
         match kind {
             // Jitter only lengthens it: ten minutes are promised as the minimum.
             FailureKind::Refused => REFUSED_DELAY.mul_f64(1.0 + jitter.clamp(0.0, 1.0) / 4.0),
-            FailureKind::Transient => {
-                let doubled = FIRST_DELAY.saturating_mul(1 << failures.min(16));
-                doubled
-                    .min(MAX_DELAY)
-                    .mul_f64(1.0 - jitter.clamp(0.0, 1.0) / 4.0)
-            }
+            // The shift stays below 32 bits; the longest delay is reached well before.
+            FailureKind::Transient => FIRST_DELAY
+                .saturating_mul(1 << failures.min(16))
+                .min(MAX_DELAY)
+                // Here jitter only shortens it.
+                .mul_f64(1.0 - jitter.clamp(0.0, 1.0) / 4.0),
         }
     }
 

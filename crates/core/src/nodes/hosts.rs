@@ -39,7 +39,29 @@ impl Hosts {
                 break;
             }
             read += line.len();
-            hosts.add_line(line);
+            // A comment may be in any encoding; the rest of the line is ASCII.
+            let content = line.split(|byte| *byte == b'#').next().unwrap_or_default();
+            let Ok(content) = str::from_utf8(content) else {
+                continue;
+            };
+            let mut fields = content.split_ascii_whitespace();
+            let Some(address) = fields.next().and_then(|field| field.parse::<IpAddr>().ok()) else {
+                continue;
+            };
+            if address::unreachable(address).is_some() {
+                continue;
+            }
+            let address = address.to_canonical();
+            // Only node names are looked up, so other names need no memory.
+            for name in fields.filter(|name| NodeName::parse(name).is_ok()) {
+                let known = hosts
+                    .addresses
+                    .entry(name.to_ascii_lowercase().into())
+                    .or_default();
+                if known.len() < MAX_ADDRESSES && !known.contains(&address) {
+                    known.push(address);
+                }
+            }
         }
         hosts
     }
@@ -55,32 +77,6 @@ impl Hosts {
             .get(name.canonical())
             .cloned()
             .unwrap_or_default()
-    }
-
-    fn add_line(&mut self, line: &[u8]) {
-        // A comment may be in any encoding; the rest of the line is ASCII.
-        let content = line.split(|byte| *byte == b'#').next().unwrap_or_default();
-        let Ok(content) = str::from_utf8(content) else {
-            return;
-        };
-        let mut fields = content.split_ascii_whitespace();
-        let Some(address) = fields.next().and_then(|field| field.parse::<IpAddr>().ok()) else {
-            return;
-        };
-        if address::unreachable(address).is_some() {
-            return;
-        }
-        let address = address.to_canonical();
-        // Only node names are looked up, so other names need no memory.
-        for name in fields.filter(|name| NodeName::parse(name).is_ok()) {
-            let known = self
-                .addresses
-                .entry(name.to_ascii_lowercase().into())
-                .or_default();
-            if known.len() < MAX_ADDRESSES && !known.contains(&address) {
-                known.push(address);
-            }
-        }
     }
 }
 

@@ -100,6 +100,7 @@ impl NodeName {
         if text.len() > MAX_NAME_BYTES {
             return Err(NameError::TooLong);
         }
+        // Before the host names, since four numbers with dots would be one.
         if let Some(address) = parse_address(text)? {
             let address = address.to_canonical();
             let canonical = address.to_string();
@@ -196,6 +197,7 @@ impl std::str::FromStr for NodeName {
 #[must_use]
 pub fn shown(text: &str) -> String {
     let mut chars = text.chars();
+    // Cut before it is escaped, so that no escape sequence is cut in two.
     let mut out: String = chars
         .by_ref()
         .take(SHOWN_CHARS)

@@ -109,6 +109,7 @@ impl Method {
 
 #[derive(Deserialize)]
 struct RawRequest {
+    // Of any type: a request works without it, so a wrong one is no reason to refuse.
     #[serde(default)]
     correlation_id: Value,
     #[serde(default)]
@@ -160,6 +161,7 @@ impl Call {
             Method::GetTemperatures => Self::GetTemperatures(parameters.nodes()),
             Method::GetForwarding => Self::GetForwarding,
             Method::ReplayForwarding => {
+                // Records are numbered from 1.
                 let from = parameters.get("from").and_then(Value::as_u64);
                 let from = from.filter(|from| *from > 0).and_then(Ordinal::new);
                 Self::ReplayForwarding(from)
@@ -211,11 +213,13 @@ impl Parameters {
         // in the reply, under its first spelling: a second entry would cost a second token
         // for the same sample.
         let mut seen = HashSet::new();
-        let parsed = names?.into_iter().map(|text| (text, parse_node(text)));
-        let first = parsed.filter(|(text, node)| {
-            let key = node.as_ref().map_or(*text, NodeName::canonical);
-            seen.insert(key.to_owned())
-        });
+        let first = names?
+            .into_iter()
+            .map(|text| (text, parse_node(text)))
+            .filter(|(text, node)| {
+                // An invalid name is its own key, so that it has one error.
+                seen.insert(node.as_ref().map_or(*text, NodeName::canonical).to_owned())
+            });
         Ok(NodeSelection::Listed(first.map(|(_, node)| node).collect()))
     }
 }
@@ -241,6 +245,7 @@ pub fn is_uuid(text: &str) -> bool {
 /// A version 4 UUID from random bytes (RFC 9562, section 5.4).
 #[must_use]
 pub fn uuid_from_random(mut bytes: [u8; 16]) -> String {
+    // The version, 4, and the variant: sections 4.2 and 4.1.
     bytes[6] = (bytes[6] & 0x0f) | 0x40;
     bytes[8] = (bytes[8] & 0x3f) | 0x80;
     let mut text = String::with_capacity(36);

@@ -7,8 +7,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let outcome = match words[..] {
+    let outcome = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["write", root] => write(Path::new(root)),
         ["check", root] => check(Path::new(root)),
         _ => Err(io::Error::other("usage: pulse-policy write|check ROOT")),

@@ -56,6 +56,7 @@ impl Fixtures {
         let config_directory = paths.configuration.parent().unwrap_or(Path::new("/"));
         let tcp = || stream_socket(AddressFamily::Inet);
         let mut page = Box::new(Page([0; 4096]));
+        // As a number: a pointer into the page would borrow this value from itself.
         let iovec = [page.0.as_mut_ptr().addr(), 8];
         Ok(Self {
             tcp: [tcp()?, tcp()?, tcp()?, tcp()?],
@@ -64,9 +65,15 @@ impl Fixtures {
             other_port: loopback(port),
             other_port_v6: loopback_v6(port),
             any_port: loopback(0),
+            // AF_UNIX, and a name that starts with a NUL byte (unix(7)).
             abstract_name: [&1u16.to_ne_bytes(), &[0][..], name.as_bytes()].concat(),
             program: pulse_files::open(Path::new("/proc/self/exe"))?,
-            parent: another_process(),
+            // It is 0 if the parent is in another PID namespace, as the init process of a
+            // container sees it; then any ID that is not ours is used.
+            parent: u64::try_from(nix::unistd::getppid().as_raw())
+                .ok()
+                .filter(|parent| *parent != 0)
+                .unwrap_or(u64::from(std::process::id()) + 1),
             in_tmp: c_path(&Path::new("/tmp").join(&name))?,
             in_ssh: c_path(&paths.ssh_directory.join(&name))?,
             beside_config: c_path(&config_directory.join(&name))?,
@@ -143,16 +150,6 @@ impl Fixtures {
     }
 }
 
-/// The parent's process ID. It is 0 if the parent is in another PID namespace, as the init
-/// process of a container sees it; then any ID that is not ours is used.
-fn another_process() -> u64 {
-    let parent = nix::unistd::getppid().as_raw();
-    u64::try_from(parent)
-        .ok()
-        .filter(|parent| *parent != 0)
-        .unwrap_or(u64::from(std::process::id()) + 1)
-}
-
 fn descriptor(file: &impl AsRawFd) -> u64 {
     u64::try_from(file.as_raw_fd()).unwrap_or(u64::MAX)
 }
@@ -173,6 +170,7 @@ fn stream_socket(family: AddressFamily) -> io::Result<OwnedFd> {
 /// A `sockaddr_in` of 127.0.0.1.
 fn loopback(port: u16) -> [u8; 16] {
     let mut address = [0; 16];
+    // The family in the machine's byte order, the port in the network's (ip(7)).
     address[..2].copy_from_slice(&2u16.to_ne_bytes());
     address[2..4].copy_from_slice(&port.to_be_bytes());
     address[4..8].copy_from_slice(&[127, 0, 0, 1]);

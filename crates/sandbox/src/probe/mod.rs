@@ -121,8 +121,10 @@ pub fn run(
     user: &ServiceUser,
     paths: &DaemonPaths,
 ) -> io::Result<Findings> {
+    // First: once it is confined, this process can neither tell nor create these.
     let outside = OuterConfinement::detect();
     let fixtures = Fixtures::create(paths)?;
+    // In the order of `Layer::ALL`, which is the daemon's.
     let wanted = Layer::ALL.into_iter().filter(|layer| match layers {
         ProbeLayers::All => true,
         ProbeLayers::Only(only) => only == *layer,
@@ -250,6 +252,7 @@ impl<'a> InForce<'a> {
     /// permissions give the same errors; only root, which has all permissions, can tell them
     /// apart.
     fn denied_by(&self, attempt: &Attempt) -> StoppedBy {
+        // The target tells which of the daemon's own layers can refuse it.
         if self.landlock && matches!(attempt.target, Target::File | Target::Landlock) {
             if self.is_root {
                 StoppedBy::Landlock
@@ -322,8 +325,7 @@ fn call(number: i64, arguments: [u64; 6]) -> Result<i64, Errno> {
     // the fixture's own page, which nothing else uses. mmap(2) is called without MAP_FIXED, so it
     // replaces no mapping; mprotect(2) only adds rights to that page. A call that makes a task,
     // or ends or replaces this process, is made only if a filter or limit refuses it.
-    let result = unsafe { libc::syscall(number, a, b, c, d, e, f) };
-    Errno::result(result)
+    Errno::result(unsafe { libc::syscall(number, a, b, c, d, e, f) })
 }
 
 /// The name of an error, as errno(3) has it.

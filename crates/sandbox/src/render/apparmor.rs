@@ -143,6 +143,7 @@ fn paths(text: &mut String, paths: &[PathRule]) {
 
 /// Rules for a directory and for the files below it that the patterns name; or for one file.
 fn lines(path: &str, rule: &PathRule) -> Vec<String> {
+    // One letter stands for writing, creating, truncating and removing.
     let file = permissions(rule.access, |access| match access {
         Access::ReadFile => Some('r'),
         Access::WriteFile | Access::Truncate | Access::MakeFile | Access::RemoveFile => Some('w'),
@@ -171,8 +172,10 @@ fn lines(path: &str, rule: &PathRule) -> Vec<String> {
 
 /// The permissions of these rights, each letter once and in the usual order.
 fn permissions(access: &[Access], letter: fn(&Access) -> Option<char>) -> String {
-    let found: Vec<char> = access.iter().filter_map(letter).collect();
-    "rwkx".chars().filter(|c| found.contains(c)).collect()
+    "rwkx"
+        .chars()
+        .filter(|c| access.iter().filter_map(letter).any(|found| found == *c))
+        .collect()
 }
 
 #[cfg(test)]

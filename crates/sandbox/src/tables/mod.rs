@@ -44,8 +44,8 @@ impl Syscall {
 
     pub(crate) fn permits(&self, arguments: &[u64; 6], pid: u32) -> bool {
         let passes = |line: &&[Argument]| line.iter().all(|test| test.passes(arguments, pid));
-        let fits = self.arguments.is_empty() || self.arguments.iter().any(passes);
-        fits && self.action == Action::Allow
+        self.action == Action::Allow
+            && (self.arguments.is_empty() || self.arguments.iter().any(passes))
     }
 }
 
@@ -110,6 +110,7 @@ pub(crate) enum Test {
 
 impl Argument {
     fn passes(&self, arguments: &[u64; 6], pid: u32) -> bool {
+        // The lower half, as the filter compares it.
         let [a, b, c, d, ..] = arguments
             .get(usize::from(self.index))
             .copied()

@@ -12,11 +12,31 @@ type Attempt = fn() -> io::Result<()>;
 
 /// Attempts under the probe's names.
 const ATTEMPTS: [(&str, Attempt); 5] = [
-    ("start a program", start_a_program),
-    ("mount", mount_something),
-    ("change the root (chroot)", change_the_root),
-    ("set the host name", rename_the_host),
-    ("load a kernel module", load_a_module),
+    ("start a program", || {
+        Command::new("/usr/bin/sh")
+            .args(["-c", ":"])
+            .status()
+            .map(drop)
+    }),
+    ("mount", || {
+        let nothing = None::<&str>;
+        Ok(mount(
+            nothing,
+            "/tmp",
+            Some("tmpfs"),
+            MsFlags::empty(),
+            nothing,
+        )?)
+    }),
+    // The root stays the same.
+    ("change the root (chroot)", || Ok(nix::unistd::chroot("/")?)),
+    ("set the host name", || {
+        Ok(nix::unistd::sethostname("harmed")?)
+    }),
+    // Permission is checked first: without the profile this fails for another reason.
+    ("load a kernel module", || {
+        Ok(nix::kmod::init_module(b"no module", c"")?)
+    }),
 ];
 
 /// Adds their outcomes to the probe's findings.
@@ -27,69 +47,34 @@ pub(crate) fn add(findings: &mut Value) {
             !is_refusal(&without),
             "without a profile: {what}: {without:?}"
         );
-        let outcome = thread::spawn(move || under_the_profile(attempt)).join();
-        put(findings, what, &outcome.unwrap());
+        let outcome = thread::spawn(move || {
+            // Puts this thread alone under the profile, which it cannot leave.
+            fs::write(
+                "/proc/thread-self/attr/current",
+                "changeprofile pulse-sensor-proxy",
+            )
+            .unwrap();
+            attempt()
+        });
+        let outcome = outcome.join().unwrap();
+        let stopped = is_refusal(&outcome);
+        let words = match outcome {
+            Ok(()) => "success".to_owned(),
+            Err(error) => format!("{:?}", Errno::from_raw(error.raw_os_error().unwrap_or(0))),
+        };
+        let attempts = findings["attempts"].as_array_mut().unwrap();
+        let found = attempts.iter_mut().find(|found| found["attempt"] == what);
+        *found.expect("the probe's name") = json!({
+            "attempt": what,
+            "outcome": words,
+            "stopped": stopped,
+            "by": stopped.then_some("apparmor"),
+        });
     }
-}
-
-/// Puts this thread alone under the profile, which it cannot leave, and makes the attempt.
-fn under_the_profile(attempt: Attempt) -> io::Result<()> {
-    let profile = "changeprofile pulse-sensor-proxy";
-    fs::write("/proc/thread-self/attr/current", profile).unwrap();
-    attempt()
 }
 
 fn is_refusal(outcome: &io::Result<()>) -> bool {
-    let refused = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
-    outcome.as_ref().is_err_and(refused)
-}
-
-fn put(findings: &mut Value, what: &str, outcome: &io::Result<()>) {
-    let attempts = findings["attempts"].as_array_mut().unwrap();
-    let found = attempts.iter_mut().find(|found| found["attempt"] == what);
-    let stopped = is_refusal(outcome);
-    *found.expect("the probe's name") = json!({
-        "attempt": what,
-        "outcome": words(outcome),
-        "stopped": stopped,
-        "by": stopped.then_some("apparmor"),
-    });
-}
-
-fn words(outcome: &io::Result<()>) -> String {
-    match outcome {
-        Ok(()) => "success".to_owned(),
-        Err(error) => format!("{:?}", Errno::from_raw(error.raw_os_error().unwrap_or(0))),
-    }
-}
-
-fn start_a_program() -> io::Result<()> {
-    Command::new("/usr/bin/sh")
-        .args(["-c", ":"])
-        .status()
-        .map(|_| ())
-}
-
-fn mount_something() -> io::Result<()> {
-    let nothing = None::<&str>;
-    Ok(mount(
-        nothing,
-        "/tmp",
-        Some("tmpfs"),
-        MsFlags::empty(),
-        nothing,
-    )?)
-}
-
-fn change_the_root() -> io::Result<()> {
-    // The root stays the same.
-    Ok(nix::unistd::chroot("/")?)
-}
-
-fn rename_the_host() -> io::Result<()> {
-    Ok(nix::unistd::sethostname("harmed")?)
-}
-
-fn load_a_module() -> io::Result<()> {
-    Ok(nix::kmod::init_module(b"no module", c"")?)
+    outcome
+        .as_ref()
+        .is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
 }

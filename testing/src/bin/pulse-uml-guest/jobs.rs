@@ -45,8 +45,10 @@ fn work() -> Value {
     home.write_config(&config);
     let daemon = Daemon::start_with(&home, &[]);
     let mut profiles = vec![profile_of(daemon.pid())];
-    let forced = format!("restrict,command=\"{HELPER}\"");
-    sshd.authorize(&forced, &home.public_key());
+    sshd.authorize(
+        &format!("restrict,command=\"{HELPER}\""),
+        &home.public_key(),
+    );
     home.trust(&sshd.host_key_line("pve1"));
     home.write_config(&config.node("pve1", sshd.address()));
     daemon.reload();
@@ -61,6 +63,7 @@ fn work() -> Value {
     let document = daemon.temperature("pve1").unwrap();
     profiles.push(profile_of(daemon.pid()));
     daemon.stop();
+    // To prove that AppArmor reports what no profile allows.
     fs::write(uml::FORBIDDEN, "").unwrap();
     let _ = run(&["--check", "--config", uml::FORBIDDEN], &[]);
     json!({
@@ -74,8 +77,10 @@ fn work() -> Value {
 }
 
 fn profile_of(pid: u32) -> String {
-    let file = format!("/proc/{pid}/attr/current");
-    fs::read_to_string(file).unwrap().trim_end().to_owned()
+    fs::read_to_string(format!("/proc/{pid}/attr/current"))
+        .unwrap()
+        .trim_end()
+        .to_owned()
 }
 
 /// The process id of the running helper.
@@ -135,13 +140,22 @@ fn clock() -> Value {
         &home.public_key(),
     );
     home.trust(&sshd.host_key_line("pve1"));
-    let config = Config::new().set_audit("segment_bytes", SEGMENT);
-    home.write_config(&config.node("pve1", sshd.address()));
+    home.write_config(
+        &Config::new()
+            .set_audit("segment_bytes", SEGMENT)
+            .node("pve1", sshd.address()),
+    );
     daemon.reload();
     let request = json!({"method": "get_temperatures"});
     let mut answers = Vec::new();
+    // First without a step: these answers show that the node is read.
     for step in [0].into_iter().chain(STEPS) {
-        set_clock(step);
+        let now = clock_gettime(ClockId::CLOCK_REALTIME).unwrap();
+        clock_settime(
+            ClockId::CLOCK_REALTIME,
+            TimeSpec::new(now.tv_sec() + step, 0),
+        )
+        .unwrap();
         answers.extend((0..5).map(|_| daemon.ask(&request)));
         fill_a_segment(&daemon);
     }
@@ -153,10 +167,4 @@ fn clock() -> Value {
         "verified": serde_json::from_str::<Value>(&verified.output).expect(&verified.errors),
         "log": log,
     })
-}
-
-fn set_clock(step: i64) {
-    let now = clock_gettime(ClockId::CLOCK_REALTIME).unwrap();
-    let then = TimeSpec::new(now.tv_sec() + step, 0);
-    clock_settime(ClockId::CLOCK_REALTIME, then).unwrap();
 }

@@ -27,6 +27,7 @@ pub(crate) fn of_apparmor() -> String {
 }
 
 fn read() -> String {
+    // Each read returns one record; without this flag the one after the last blocks.
     let flags = nix::fcntl::OFlag::O_NONBLOCK.bits();
     let mut log = OpenOptions::new()
         .read(true)

@@ -28,6 +28,8 @@ const THEIRS: [&str; 5] = [
     "/usr/bin/openssl",
 ];
 
+const SECURITY: &str = "/sys/kernel/security";
+
 /// The service's user and group, as below.
 const SERVICE: u32 = 995;
 
@@ -58,13 +60,29 @@ impl Machine {
             fs::create_dir_all(directory).unwrap();
         }
         bind("/", HOST);
+        // User-mode Linux's file system for a directory of the host.
         mount_with("hostfs", EXCHANGE, Some(exchange));
         install_programs(&on_host(programs));
         write_etc();
-        make_service_directories();
+        // As systemd makes them for the unit.
+        for (directory, mode) in [
+            ("/run/pulse-sensor-proxy", 0o755),
+            ("/var/lib/pulse-sensor-proxy", 0o700),
+            ("/var/log/pulse/sensor-proxy", 0o750),
+        ] {
+            fs::create_dir_all(directory).unwrap();
+            fs::set_permissions(directory, Permissions::from_mode(mode)).unwrap();
+            chown(directory, Some(SERVICE), Some(SERVICE)).unwrap();
+        }
         // Brings the interface up; the kernel adds 127.0.0.1.
         fs::write("/sys/class/net/lo/flags", "0x1").unwrap();
-        make_devices();
+        // A made-up node's `/sys`, now that the real one is done with: user-mode Linux has no
+        // sensors.
+        mount_fs("tmpfs", "/sys");
+        let [(_, node), ..] = tree::all();
+        tree::unpack(node, Path::new("/sys")).unwrap();
+        fs::create_dir_all(SECURITY).unwrap();
+        mount_fs("securityfs", SECURITY);
         // Without it the kernel drops lines of AppArmor when there are many.
         fs::write("/proc/sys/kernel/printk_ratelimit", "0").unwrap();
         Self
@@ -92,12 +110,9 @@ impl Machine {
 }
 
 fn parser(words: &[&str], profiles: &Path) {
-    let program = programs::find("apparmor_parser").unwrap();
-    let mut parser = Command::new(program);
+    let mut parser = Command::new(programs::find("apparmor_parser").unwrap());
     parser.args(words).arg("--skip-cache").arg(profiles);
-    let output = parser.output().unwrap();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{}: {errors}", profiles.display());
+    programs::assert_success(profiles.display(), &parser.output().unwrap());
 }
 
 fn on_host(path: &str) -> PathBuf {
@@ -109,9 +124,14 @@ fn install_programs(from: &Path) {
         mount_fs("tmpfs", directory);
     }
     for ours in OURS {
+        // A mount point: AppArmor knows the program by the path that it is bound to.
         fs::write(ours, "").unwrap();
-        let program = from.join(Path::new(ours).file_name().unwrap());
-        bind(program.to_str().unwrap(), ours);
+        bind(
+            from.join(Path::new(ours).file_name().unwrap())
+                .to_str()
+                .unwrap(),
+            ours,
+        );
     }
     for theirs in THEIRS {
         symlink(on_host(theirs), theirs).unwrap();
@@ -134,29 +154,6 @@ fn write_etc() {
     // The files that profiles include, and OpenSSL's configuration.
     for theirs in ["/etc/apparmor.d", "/etc/ssl"] {
         bind(on_host(theirs).to_str().unwrap(), theirs);
-    }
-}
-
-/// Mounts a made-up node's `/sys`: user-mode Linux has no sensors.
-fn make_devices() {
-    const SECURITY: &str = "/sys/kernel/security";
-    mount_fs("tmpfs", "/sys");
-    let [(_, node), ..] = tree::all();
-    tree::unpack(node, Path::new("/sys")).unwrap();
-    fs::create_dir_all(SECURITY).unwrap();
-    mount_fs("securityfs", SECURITY);
-}
-
-/// Makes the directories that systemd makes for the unit.
-fn make_service_directories() {
-    for (directory, mode) in [
-        ("/run/pulse-sensor-proxy", 0o755),
-        ("/var/lib/pulse-sensor-proxy", 0o700),
-        ("/var/log/pulse/sensor-proxy", 0o750),
-    ] {
-        fs::create_dir_all(directory).unwrap();
-        fs::set_permissions(directory, Permissions::from_mode(mode)).unwrap();
-        chown(directory, Some(SERVICE), Some(SERVICE)).unwrap();
     }
 }
 

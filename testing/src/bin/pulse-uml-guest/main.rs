@@ -38,12 +38,13 @@ fn main() {
 
 fn do_job() {
     // The kernel appends its own arguments.
-    let words: Vec<String> = std::env::args().skip(1).take(5).collect();
-    let [job, mode, exchange, programs, profiles] = <[String; 5]>::try_from(words).unwrap();
+    let [job, mode, exchange, programs, profiles] =
+        <[String; 5]>::try_from(std::env::args().skip(1).take(5).collect::<Vec<_>>()).unwrap();
     let machine = Machine::prepare(&exchange, &programs);
     machine.load_profiles(&profiles, &mode);
     // AppArmor's log matters most when the job failed.
     let answer = std::panic::catch_unwind(|| jobs::do_job(&job));
+    // Before the log is read: the removal's line shows that no earlier one is missing.
     machine.unload_profiles(&profiles);
     machine.export(uml::APPARMOR, &kernel_log::of_apparmor());
     if let Ok(answer) = answer {

@@ -21,7 +21,7 @@ const FLAGS: [&str; 10] = [
     "-Ccodegen-units=1",
 ];
 
-/// What programs are checked for beside their own assertions.
+/// The check of programs beside their own assertions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Sanitizer {
     /// Nothing: our code is safe, and this runs five times as often in the same time.
@@ -32,13 +32,7 @@ pub(super) enum Sanitizer {
 }
 
 impl Sanitizer {
-    fn flag(self) -> &'static str {
-        match self {
-            Self::None => "",
-            Self::Address => " -Zsanitizer=address",
-        }
-    }
-
+    /// A directory for each, since the programs have the same names with both.
     fn build_dir(self) -> PathBuf {
         target_dir().join(match self {
             Self::None => "fuzz/build",
@@ -61,8 +55,16 @@ pub(super) fn build(targets: &[Target], sanitizer: Sanitizer) -> Outcome {
     command
         // Sancov and what begins with -Z are unstable.
         .env("RUSTC_BOOTSTRAP", "1")
+        // Cargo prefers it to RUSTFLAGS.
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .env("RUSTFLAGS", FLAGS.join(" ") + sanitizer.flag());
+        .env(
+            "RUSTFLAGS",
+            FLAGS.join(" ")
+                + match sanitizer {
+                    Sanitizer::None => "",
+                    Sanitizer::Address => " -Zsanitizer=address",
+                },
+        );
     process::run(&mut command)
 }
 
@@ -82,8 +84,9 @@ fn host() -> Outcome<&'static str> {
     if let Some(host) = HOST.get() {
         return Ok(host);
     }
-    let rustc = std::env::var_os("RUSTC").unwrap_or("rustc".into());
-    let text = process::capture(Command::new(rustc).arg("-vV"))?;
+    let text = process::capture(
+        Command::new(std::env::var_os("RUSTC").unwrap_or("rustc".into())).arg("-vV"),
+    )?;
     let host = text.lines().find_map(|line| line.strip_prefix("host: "));
     let host = host.ok_or_else(|| Failure::new("rustc does not say what host this is"))?;
     Ok(HOST.get_or_init(|| host.to_owned()))

@@ -3,7 +3,7 @@
 //! It can be ended at any moment and goes on from the ledger, so it fits between other work
 //! on a machine; what a slice in hand did is lost then, and nothing else.
 
-use super::execution::{Statistics, run_idle};
+use super::execution::run_idle;
 use super::ledger::{GOAL_EXECUTIONS, GOAL_SECONDS, Ledger, Stamp};
 use super::target::Target;
 use crate::process::{Failure, Outcome};
@@ -27,8 +27,17 @@ pub(super) fn run(targets: &[Target], hours: Option<u64>) -> Outcome {
         }
         let target = targets.iter().find(|target| target.name() == next);
         let Some(target) = target else { break };
-        let outcome = run_idle(target, SLICE_SECONDS);
-        work.take(target.name(), outcome)?;
+        match run_idle(target, SLICE_SECONDS) {
+            Ok(run) => {
+                // After each slice, so that the end of this program costs one slice at most.
+                work.ledger.add(next, &run, &Stamp::now()?);
+                work.ledger.store()?;
+            }
+            Err(failure) => {
+                eprintln!("{failure}");
+                work.broken.insert(next.to_owned(), failure);
+            }
+        }
     }
     let behind = names.iter().filter(|name| work.is_behind(name)).count();
     println!(
@@ -38,13 +47,13 @@ pub(super) fn run(targets: &[Target], hours: Option<u64>) -> Outcome {
     if work.broken.is_empty() {
         return Ok(());
     }
-    let told: Vec<String> = work.broken.values().map(Failure::to_string).collect();
-    Err(Failure::new(told.join("; ")))
+    let told = work.broken.values().map(Failure::to_string);
+    Err(Failure::new(told.collect::<Vec<_>>().join("; ")))
 }
 
 struct Campaign {
     ledger: Ledger,
-    /// What broke, by target: one that did is left alone from then on.
+    /// The failures, by target: one that broke is left alone from then on.
     broken: BTreeMap<String, Failure>,
 }
 
@@ -55,32 +64,19 @@ impl Campaign {
             .iter()
             .filter(|name| !self.broken.contains_key(**name));
         let next = whole.min_by_key(|name| self.ledger.of(name).cpu_seconds)?;
-        let is_short = self.ledger.executions() < GOAL_EXECUTIONS;
-        (is_short || self.is_behind(next)).then_some(*next)
+        // The least one has had its hour only if all have; then executions decide.
+        (self.ledger.executions() < GOAL_EXECUTIONS || self.is_behind(next)).then_some(*next)
     }
 
     fn is_behind(&self, name: &str) -> bool {
         self.ledger.of(name).cpu_seconds < GOAL_SECONDS
-    }
-
-    fn take(&mut self, name: &str, outcome: Outcome<Statistics>) -> Outcome {
-        match outcome {
-            Ok(run) => {
-                self.ledger.add(name, &run, &Stamp::now()?);
-                self.ledger.store()
-            }
-            Err(failure) => {
-                eprintln!("{failure}");
-                self.broken.insert(name.to_owned(), failure);
-                Ok(())
-            }
-        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fuzz::execution::Statistics;
 
     fn campaign(entries: &[(&str, u64, u64)]) -> Campaign {
         let stamp = Stamp::of("2026-01-01", "0123456789");

@@ -9,10 +9,10 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-/// How much of a broken run's log is shown, in lines.
+/// The lines of a broken run's log that are shown.
 const SHOWN_LINES: usize = 60;
 
-/// How often it is looked whether a run has ended.
+/// The interval at which it is looked whether a run has ended.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// `/proc/PID/stat` counts in these, whatever the kernel's own clock is (proc(5),
@@ -26,7 +26,7 @@ struct Run<'a> {
     log: PathBuf,
 }
 
-/// What a run came to: libFuzzer's figures, and the kernel's of its processor time.
+/// The result of a run: libFuzzer's figures, and the kernel's of its processor time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Statistics {
     pub(super) executions: u64,
@@ -40,7 +40,7 @@ pub(super) struct Statistics {
     pub(super) cpu_seconds: u64,
 }
 
-/// How a run gives way to whatever else the machine has to do.
+/// The priority of a run beside whatever else the machine has to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Priority {
     /// As everybody else.
@@ -52,10 +52,14 @@ pub(super) enum Priority {
 /// Runs each target for `seconds`; fails when one of them broke.
 pub(super) fn run(targets: &[Target], seconds: u64) -> Outcome {
     let at_once = thread::available_parallelism().map_or(1, usize::from);
-    let count = targets.len();
-    println!("targets: {count}, {seconds} s each, {at_once} at a time");
+    println!(
+        "targets: {}, {seconds} s each, {at_once} at a time",
+        targets.len()
+    );
     let mut executions = 0;
     let mut broken = Vec::new();
+    // A group ends with its slowest target. Every target has the same time limit, so no
+    // processor is idle for long.
     for group in targets.chunks(at_once) {
         let runs: Vec<_> = group
             .iter()
@@ -88,14 +92,25 @@ fn start(target: &Target, seconds: u64, priority: Priority) -> Outcome<Run<'_>> 
     }
     create(log.parent().unwrap_or(&log))?;
     let file = File::create(&log).map_err(|error| failed(target, "write a log", &error))?;
-    let mut command = match priority {
-        Priority::Usual => target.command(),
-        Priority::Idle => after_others(&target.command()),
-    };
+    let mut command = target.command();
+    if priority == Priority::Idle {
+        // nice(1) executes the program in its own place: the child's number, by which its
+        // processor time is read, stays the same.
+        let mut nice = Command::new("nice");
+        nice.args(["-n", "19"]).arg(command.get_program());
+        nice.args(command.get_args());
+        nice.envs(
+            command
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        );
+        command = nice;
+    }
     // New inputs go to the first directory; the second is only read.
     command.arg(target.found()).arg(target.corpus());
     command.arg(format!("-artifact_prefix={}/", artifacts.display()));
     command.arg(format!("-max_total_time={seconds}"));
+    // libFuzzer prints the figures that `Statistics` reads only when asked.
     command.arg("-print_final_stats=1");
     let command = command.stdin(Stdio::null()).stdout(Stdio::null());
     let child = command.stderr(file).spawn();
@@ -103,18 +118,9 @@ fn start(target: &Target, seconds: u64, priority: Priority) -> Outcome<Run<'_>> 
     Ok(Run { target, child, log })
 }
 
-/// `nice` starts the program in its own place: same process, other priority.
-fn after_others(command: &Command) -> Command {
-    let mut nice = Command::new("nice");
-    nice.args(["-n", "19"]).arg(command.get_program());
-    nice.args(command.get_args());
-    let variables = command.get_envs();
-    nice.envs(variables.filter_map(|(name, value)| Some((name, value?))));
-    nice
-}
-
 fn finish(mut run: Run<'_>) -> Outcome<Statistics> {
     let name = run.target.name();
+    // Before `wait`, which takes the zombie and its line in /proc away.
     let cpu_seconds = processor_time(run.child.id());
     let status = run.child.wait();
     let status = status.map_err(|error| failed(run.target, "wait", &error))?;
@@ -142,8 +148,11 @@ fn finish(mut run: Run<'_>) -> Outcome<Statistics> {
 /// kernel still tells them of a child that has ended and was not yet waited for.
 fn processor_time(pid: u32) -> u64 {
     loop {
-        let text = fs::read_to_string(format!("/proc/{pid}/stat"));
-        match text.ok().as_deref().and_then(parse_stat) {
+        match fs::read_to_string(format!("/proc/{pid}/stat"))
+            .ok()
+            .as_deref()
+            .and_then(parse_stat)
+        {
             Some(('Z' | 'X', ticks)) => return ticks / TICKS_PER_SECOND,
             Some(_) => thread::sleep(LOOK),
             None => return 0,
@@ -159,8 +168,7 @@ fn parse_stat(text: &str) -> Option<(char, u64)> {
     let mut fields = fields.split_ascii_whitespace();
     let state = fields.next()?.chars().next()?;
     let user: u64 = fields.nth(10)?.parse().ok()?;
-    let kernel: u64 = fields.next()?.parse().ok()?;
-    Some((state, user + kernel))
+    Some((state, user + fields.next()?.parse::<u64>().ok()?))
 }
 
 fn tell_what_broke(name: &str, log: &str) -> Failure {
@@ -168,6 +176,8 @@ fn tell_what_broke(name: &str, log: &str) -> Failure {
     for line in &lines[lines.len().saturating_sub(SHOWN_LINES)..] {
         eprintln!("{line}");
     }
+    // libFuzzer names the input's file in one of its last lines; a panic's message, which
+    // comes before, may hold anything.
     let input = log.rsplit_once("Test unit written to ");
     let input = input.and_then(|(_, rest)| rest.lines().next());
     Failure::new(match input {
@@ -184,13 +194,23 @@ impl Statistics {
     fn read(log: &str) -> Self {
         let number = |name: &str| {
             let prefix = format!("stat::{name}:");
+            // The last one: what the target printed before may look the same.
             let mut values = log.lines().filter_map(|line| line.strip_prefix(&prefix));
             let last = values
                 .next_back()
                 .and_then(|value| value.trim().parse().ok());
             last.unwrap_or(0)
         };
-        let (edges, features) = coverage(log);
+        // `#99 DONE cov: 7 ft: 9 corp: …`: not every line of progress has both figures.
+        let after = |line: &str, word: &str| {
+            let (_, rest) = line.split_once(word)?;
+            rest.split_ascii_whitespace().next()?.parse().ok()
+        };
+        let (edges, features) = log
+            .lines()
+            .rev()
+            .find_map(|line| Some((after(line, " cov: ")?, after(line, " ft: ")?)))
+            .unwrap_or((0, 0));
         Self {
             executions: number("number_of_executed_units"),
             per_second: number("average_exec_per_sec"),
@@ -200,19 +220,6 @@ impl Statistics {
             cpu_seconds: 0,
         }
     }
-}
-
-/// Edges and features, of the last line of progress: `#99 DONE cov: 7 ft: 9 corp: …`.
-fn coverage(log: &str) -> (u64, u64) {
-    let after = |line: &str, word: &str| {
-        let (_, rest) = line.split_once(word)?;
-        rest.split_ascii_whitespace().next()?.parse().ok()
-    };
-    let found = log
-        .lines()
-        .rev()
-        .find_map(|line| Some((after(line, " cov: ")?, after(line, " ft: ")?)));
-    found.unwrap_or((0, 0))
 }
 
 #[cfg(test)]

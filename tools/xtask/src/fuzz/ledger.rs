@@ -1,4 +1,4 @@
-//! What all runs of a campaign came to, target by target: `fuzz/campaign.tsv`.
+//! The results of all runs of a campaign, target by target: `fuzz/campaign.tsv`.
 //!
 //! The file is checked in, and `SPECIFICATION.md` has its table. A run adds to it, so a
 //! campaign goes on where the last one ended, on whatever machine.
@@ -37,7 +37,7 @@ pub(super) struct Entry {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Ledger(BTreeMap<String, Entry>);
 
-/// When and of what a run was.
+/// The day and the commit of a run.
 #[derive(Clone, Debug)]
 pub(super) struct Stamp {
     date: String,
@@ -55,6 +55,7 @@ impl Stamp {
 
     /// Today, and what is checked out.
     pub(super) fn now() -> Outcome<Self> {
+        // date(1) and git, since this program has no dependency that knows calendars.
         let line = |program: &str, arguments: &[&str]| {
             let text = process::capture(Command::new(program).args(arguments).current_dir(root()));
             text.map(|text| text.trim().to_owned())
@@ -67,7 +68,7 @@ impl Stamp {
 }
 
 impl Ledger {
-    /// What is checked in.
+    /// Reads the file that is checked in.
     pub(super) fn load() -> Outcome<Self> {
         match fs::read_to_string(file()) {
             Ok(text) => Self::parse(&text),
@@ -81,20 +82,27 @@ impl Ledger {
         if lines.next().map(|(_, line)| line) != Some(COLUMNS) {
             return Err(Failure::new(format!("{}: other columns", file().display())));
         }
+        // Lines are counted from 1, and the header is one of them.
         let wrong = |number: usize| {
-            let place = file().display().to_string();
-            Failure::new(format!("{place}:{}: no line of the campaign", number + 1))
+            let file = file();
+            Failure::new(format!(
+                "{}:{}: no line of the campaign",
+                file.display(),
+                number + 1
+            ))
         };
-        let entries = lines.map(|(number, line)| parse_line(line).ok_or_else(|| wrong(number)));
-        Ok(Self(entries.collect::<Outcome<_>>()?))
+        lines
+            .map(|(number, line)| parse_line(line).ok_or_else(|| wrong(number)))
+            .collect::<Outcome<_>>()
+            .map(Self)
     }
 
     /// Writes it, whole or not at all.
     pub(super) fn store(&self) -> Outcome {
         let unfinished = file().with_extension("new");
-        let written = fs::write(&unfinished, self.to_text());
-        let renamed = written.and_then(|()| fs::rename(&unfinished, file()));
-        renamed.map_err(|error| Failure::new(format!("{}: {error}", file().display())))
+        fs::write(&unfinished, self.to_text())
+            .and_then(|()| fs::rename(&unfinished, file()))
+            .map_err(|error| Failure::new(format!("{}: {error}", file().display())))
     }
 
     fn to_text(&self) -> String {
@@ -128,7 +136,7 @@ impl Ledger {
         };
     }
 
-    /// What a target has come to.
+    /// The sums of a target; nothing yet for a new one.
     pub(super) fn of(&self, target: &str) -> Entry {
         self.0.get(target).cloned().unwrap_or_default()
     }

@@ -9,32 +9,34 @@ use std::io;
 /// Replaces each target's corpus by the smallest set that covers what it and the
 /// inputs found by runs cover together.
 pub(super) fn minimise(targets: &[Target]) -> Outcome {
-    targets.iter().try_for_each(merge)
-}
-
-fn merge(target: &Target) -> Outcome {
-    let merged = target.output("merged");
-    let (corpus, found) = (target.corpus(), target.found());
-    let _ = fs::remove_dir_all(&merged);
-    for dir in [&merged, &corpus, &found] {
-        create(dir)?;
+    for target in targets {
+        let merged = target.output("merged");
+        let (corpus, found) = (target.corpus(), target.found());
+        // What a merge that was ended left would count as part of the set.
+        let _ = fs::remove_dir_all(&merged);
+        for dir in [&merged, &corpus, &found] {
+            create(dir)?;
+        }
+        let mut command = target.command();
+        command
+            // How often a place is reached is soon found out again; counting it here
+            // would keep ten inputs for one.
+            .args(["-set_cover_merge=1", "-use_counters=0"])
+            .arg(&merged)
+            .args([&corpus, &found]);
+        let (status, log) = process::quietly(&mut command)?;
+        if !status.success() {
+            eprintln!("{log}");
+            return Err(Failure::new(format!("{}: merging failed", target.name())));
+        }
+        let before = files(&corpus)?.len();
+        replace(target).map_err(|error| Failure::new(format!("{}: {error}", corpus.display())))?;
+        println!(
+            "{:>20}: {before} inputs before, {} now",
+            target.name(),
+            files(&corpus)?.len()
+        );
     }
-    let mut command = target.command();
-    command
-        // How often a place is reached is soon found out again; counting it here
-        // would keep ten inputs for one.
-        .args(["-set_cover_merge=1", "-use_counters=0"])
-        .arg(&merged)
-        .args([&corpus, &found]);
-    let (status, log) = process::quietly(&mut command)?;
-    if !status.success() {
-        eprintln!("{log}");
-        return Err(Failure::new(format!("{}: merging failed", target.name())));
-    }
-    let before = files(&corpus)?.len();
-    replace(target).map_err(|error| Failure::new(format!("{}: {error}", corpus.display())))?;
-    let after = files(&corpus)?.len();
-    println!("{:>20}: {before} inputs before, {after} now", target.name());
     Ok(())
 }
 

@@ -25,12 +25,11 @@ mod target;
 use crate::process::{self, Failure, Outcome};
 use crate::steps::Steps;
 use build::Sanitizer;
-use target::Target;
 
-/// How long a target runs when nobody says, in seconds.
+/// The time that a target runs when nobody says, in seconds.
 const DEFAULT_SECONDS: u64 = 60;
 
-/// What was asked for.
+/// The command line.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Request {
     target: Option<String>,
@@ -41,7 +40,7 @@ struct Request {
     sanitizer: Sanitizer,
 }
 
-/// What is to be done with the targets.
+/// The work that is to be done with the targets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Work {
     /// Fuzz each for a while.
@@ -72,8 +71,12 @@ pub(crate) fn run(steps: &mut Steps, arguments: &[String]) -> Outcome {
         return Ok(());
     }
     if !request.files.is_empty() {
-        let files = &request.files;
-        steps.run("run the files", || reproduce(&targets, files));
+        steps.run("run the files", || {
+            // On the terminal: a crash shows its backtrace.
+            targets
+                .iter()
+                .try_for_each(|target| process::run(target.command().args(&request.files)))
+        });
         return Ok(());
     }
     let seconds = request.seconds.unwrap_or(DEFAULT_SECONDS);
@@ -85,7 +88,7 @@ pub(crate) fn run(steps: &mut Steps, arguments: &[String]) -> Outcome {
     Ok(())
 }
 
-/// What CI runs: every target for a few seconds.
+/// CI's part: every target for a few seconds.
 pub(crate) fn short(steps: &mut Steps, seconds: u64) {
     let work = || {
         let targets = target::chosen(None, Sanitizer::None)?;
@@ -102,12 +105,6 @@ pub(crate) fn check_table() -> Outcome {
     let names = target::names()?;
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     ledger::check_table(&names)
-}
-
-/// Runs inputs once each, on the terminal: a crash shows its backtrace.
-fn reproduce(targets: &[Target], files: &[String]) -> Outcome {
-    let mut runs = targets.iter();
-    runs.try_for_each(|target| process::run(target.command().args(files)))
 }
 
 impl Request {
@@ -149,7 +146,7 @@ impl Work {
     }
 }
 
-/// What follows an option: a number above 0, and no more than a year has seconds.
+/// Reads what follows an option: a number above 0, and no more than a year has seconds.
 fn count(option: &str, argument: Option<&String>) -> Outcome<u64> {
     argument
         .and_then(|text| text.parse().ok())

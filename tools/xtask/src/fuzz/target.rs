@@ -31,8 +31,9 @@ pub(super) fn chosen(name: Option<&str>, sanitizer: Sanitizer) -> Outcome<Vec<Ta
         targets.retain(|target| target.name == name);
         if targets.is_empty() {
             let names = names.join(", ");
-            let sentence = format!("there is no fuzz target {name:?}; there are: {names}");
-            return Err(Failure::new(sentence));
+            return Err(Failure::new(format!(
+                "there is no fuzz target {name:?}; there are: {names}"
+            )));
         }
     }
     Ok(targets)
@@ -40,8 +41,10 @@ pub(super) fn chosen(name: Option<&str>, sanitizer: Sanitizer) -> Outcome<Vec<Ta
 
 /// All targets' names, in order.
 pub(super) fn names() -> Outcome<Vec<String>> {
-    let targets = all(Sanitizer::None)?.into_iter();
-    Ok(targets.map(|target| target.name).collect())
+    Ok(all(Sanitizer::None)?
+        .into_iter()
+        .map(|target| target.name)
+        .collect())
 }
 
 fn all(sanitizer: Sanitizer) -> Outcome<Vec<Target>> {
@@ -59,15 +62,15 @@ fn all(sanitizer: Sanitizer) -> Outcome<Vec<Target>> {
 
 /// The files in a directory.
 pub(super) fn files(dir: &Path) -> Outcome<Vec<PathBuf>> {
-    let cannot = |error| Failure::new(format!("cannot read {}: {error}", dir.display()));
-    let entries = fs::read_dir(dir).map_err(cannot)?;
+    let entries = fs::read_dir(dir)
+        .map_err(|error| Failure::new(format!("cannot read {}: {error}", dir.display())))?;
     Ok(entries.flatten().map(|entry| entry.path()).collect())
 }
 
 /// Creates a directory unless it is there.
 pub(super) fn create(dir: &Path) -> Outcome {
-    let cannot = |error| Failure::new(format!("cannot create {}: {error}", dir.display()));
-    fs::create_dir_all(dir).map_err(cannot)
+    fs::create_dir_all(dir)
+        .map_err(|error| Failure::new(format!("cannot create {}: {error}", dir.display())))
 }
 
 impl Target {
@@ -80,7 +83,7 @@ impl Target {
         root().join("fuzz/corpus").join(&self.name)
     }
 
-    /// Where runs keep what they find.
+    /// The directory of the inputs that runs find.
     pub(super) fn found(&self) -> PathBuf {
         self.output("corpus")
     }

@@ -23,19 +23,22 @@ impl Source {
 
 /// The name of this machine's release, such as `bookworm`.
 pub(crate) fn release() -> Outcome<String> {
-    let text = fs::read_to_string("/etc/os-release").unwrap_or_default();
-    release_in(&text).ok_or_else(|| Failure::new("vm-test takes a Debian machine"))
+    release_in(&fs::read_to_string("/etc/os-release").unwrap_or_default())
+        .ok_or_else(|| Failure::new("vm-test takes a Debian machine"))
 }
 
 fn release_in(text: &str) -> Option<String> {
     let value = |key: &str| text.lines().find_map(|line| line.strip_prefix(key));
-    let codename = value("VERSION_CODENAME=")?;
-    (value("ID=")? == "debian").then(|| codename.to_owned())
+    // Ubuntu and others have a code name, too, and other packages behind it.
+    value("VERSION_CODENAME=")
+        .filter(|_| value("ID=") == Some("debian"))
+        .map(str::to_owned)
 }
 
-/// Where the machine gets this release from, as apt itself understands its
+/// The sources that the machine gets this release from, as apt itself understands its
 /// configuration.
 pub(crate) fn sources(release: &str) -> Outcome<Vec<Source>> {
+    // Instead of reading sources.list, which has two formats and a directory of parts.
     let fields = "$(ORIGIN) $(COMPONENT) $(REPO_URI) $(CODENAME)";
     let mut apt_get = Command::new("apt-get");
     apt_get.args(["indextargets", "--format", fields, "Identifier: Packages"]);
@@ -43,28 +46,31 @@ pub(crate) fn sources(release: &str) -> Outcome<Vec<Source>> {
     if sources.iter().any(|source| source.suite == release) {
         return Ok(sources);
     }
-    let sentence = format!("apt knows no mirror of {release}: run `apt-get update`");
-    Err(Failure::new(sentence))
+    Err(Failure::new(format!(
+        "apt knows no mirror of {release}: run `apt-get update`"
+    )))
 }
 
 fn sources_in(targets: &str, release: &str) -> Vec<Source> {
     let source = |line: &str| match line.split(' ').collect::<Vec<_>>()[..] {
-        ["Debian", "main", uri, suite] if belongs(suite, release) => Some(Source {
-            uri: uri.to_owned(),
-            suite: suite.to_owned(),
-        }),
+        // The release itself, its updates and its security updates.
+        ["Debian", "main", uri, suite]
+            if matches!(
+                suite.strip_prefix(release),
+                Some("" | "-updates" | "-security")
+            ) =>
+        {
+            Some(Source {
+                uri: uri.to_owned(),
+                suite: suite.to_owned(),
+            })
+        }
         _ => None,
     };
     targets.lines().filter_map(source).collect()
 }
 
-/// The release itself, its updates and its security updates.
-fn belongs(suite: &str, release: &str) -> bool {
-    let rest = suite.strip_prefix(release);
-    matches!(rest, Some("" | "-updates" | "-security"))
-}
-
-/// Where newer kernels for this release come from: the same mirror.
+/// The source of newer kernels for this release: the same mirror.
 pub(crate) fn backports(sources: &[Source], release: &str) -> Option<Source> {
     let main = sources.iter().find(|source| source.suite == release)?;
     Some(Source {
@@ -73,11 +79,15 @@ pub(crate) fn backports(sources: &[Source], release: &str) -> Option<Source> {
     })
 }
 
-/// How apt fetches here: proxies, and what it makes of old indices.
+/// apt's settings for fetching here: proxies, and what it makes of old indices.
 pub(crate) fn fetching() -> Outcome<String> {
     let dump = process::capture(Command::new("apt-config").args(["dump", "Acquire"]))?;
-    let ours = ["Acquire::http", "Acquire::Check", "Acquire::Retries"];
-    let keep = |line: &&str| ours.iter().any(|key| line.starts_with(key));
+    // All of apt's other settings are this machine's own business.
+    let keep = |line: &&str| {
+        ["Acquire::http", "Acquire::Check", "Acquire::Retries"]
+            .iter()
+            .any(|key| line.starts_with(key))
+    };
     Ok(dump
         .lines()
         .filter(keep)

@@ -10,7 +10,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Which kernel boots.
+/// The kernel that boots.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Kernel {
     /// The newest that Debian offers for its release: it has all of Landlock.
@@ -20,23 +20,7 @@ pub(crate) enum Kernel {
     Stock,
 }
 
-impl Kernel {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Backports => "backports",
-            Self::Stock => "stock",
-        }
-    }
-
-    fn package(self, release: &str) -> String {
-        match self {
-            Self::Backports => format!("linux-image-amd64/{release}-backports"),
-            Self::Stock => "linux-image-amd64".to_owned(),
-        }
-    }
-}
-
-/// What is in the machine beside the essential packages and the kernel.
+/// The packages beside the essential ones and the kernel.
 const PACKAGES: [&str; 14] = [
     "systemd-sysv",
     "udev",
@@ -117,15 +101,41 @@ impl Image {
 /// The image for this kernel, made unless it is there.
 pub(crate) fn ready(kernel: Kernel, fresh: bool) -> Outcome<Image> {
     let image = Image {
-        directory: super::directory().join(kernel.name()),
+        directory: super::directory().join(match kernel {
+            Kernel::Backports => "backports",
+            Kernel::Stock => "stock",
+        }),
     };
     let recipe = Recipe::new(kernel)?;
-    let made = fs::read_to_string(image.recipe()).unwrap_or_default();
-    if made == recipe.text() && !fresh {
+    let made = fs::read_to_string(image.recipe());
+    // The recipe has no date: newer packages of the same release come with --fresh.
+    if !fresh && made.is_ok_and(|made| made == recipe.text()) {
         println!("made before; --fresh makes it anew, with today's packages");
         return Ok(image);
     }
-    make(&image, &recipe)?;
+    let directory = &image.directory;
+    let root = directory.join("root");
+    fs::remove_dir_all(directory)
+        .or_else(|error| match error.kind() {
+            ErrorKind::NotFound => Ok(()),
+            _ => Err(error),
+        })
+        .and_then(|()| fs::create_dir_all(directory))
+        .map_err(|error| cannot_write(directory, &error))?;
+    install(directory, &root, &recipe)?;
+    for (link, file) in [("vmlinuz", image.kernel()), ("initrd.img", image.initial())] {
+        // Debian's links to the newest kernel, for boot loaders.
+        let from = root.join(link);
+        let target = fs::read_link(&from).map_err(|error| cannot_write(&from, &error))?;
+        fs::copy(root.join(target), &file).map_err(|error| cannot_write(&file, &error))?;
+    }
+    let mut mkfs = Command::new("mkfs.ext4");
+    // Without a journal: no disk is booted twice after a crash.
+    mkfs.args(["-q", "-F", "-O", "^has_journal", "-d"]);
+    process::run(mkfs.arg(&root).arg(image.disk()).arg(DISK_SIZE))?;
+    fs::remove_dir_all(&root).map_err(|error| cannot_write(&root, &error))?;
+    // Last: an image without its recipe is not there, however far its making got.
+    fs::write(image.recipe(), recipe.text()).map_err(|error| cannot_write(directory, &error))?;
     Ok(image)
 }
 
@@ -141,11 +151,16 @@ impl Recipe {
     fn new(kernel: Kernel) -> Outcome<Self> {
         let release = debian::release()?;
         let mut sources = debian::sources(&release)?;
-        if kernel == Kernel::Backports {
-            sources.extend(debian::backports(&sources, &release));
-        }
+        let kernel = match kernel {
+            Kernel::Stock => "linux-image-amd64".to_owned(),
+            Kernel::Backports => {
+                sources.extend(debian::backports(&sources, &release));
+                // With the suite: apt prefers the release's own version (apt_preferences(5)).
+                format!("linux-image-amd64/{release}-backports")
+            }
+        };
         Ok(Self {
-            kernel: kernel.package(&release),
+            kernel,
             fetching: debian::fetching()?,
             release,
             sources,
@@ -163,27 +178,6 @@ impl Recipe {
     }
 }
 
-/// The recipe is written last: an image without it is not there.
-fn make(image: &Image, recipe: &Recipe) -> Outcome {
-    let directory = &image.directory;
-    let root = directory.join("root");
-    empty(directory).map_err(|error| cannot_write(directory, &error))?;
-    install(directory, &root, recipe)?;
-    take_kernel(image, &root)?;
-    make_disk(image, &root)?;
-    fs::remove_dir_all(&root).map_err(|error| cannot_write(&root, &error))?;
-    let written = fs::write(image.recipe(), recipe.text());
-    written.map_err(|error| cannot_write(directory, &error))
-}
-
-fn empty(directory: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(directory) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    fs::create_dir_all(directory)
-}
-
 fn install(directory: &Path, root: &Path, recipe: &Recipe) -> Outcome {
     let (etc, apt) = (directory.join("etc"), directory.join("apt.conf"));
     lay_out(&etc).map_err(|error| cannot_write(&etc, &error))?;
@@ -191,6 +185,7 @@ fn install(directory: &Path, root: &Path, recipe: &Recipe) -> Outcome {
     let mut command = Command::new("timeout");
     command.args(["--foreground", LIMIT_SECONDS, "mmdebstrap"]);
     command.args(["--variant=minbase", "--mode=root", "--format=directory"]);
+    // Without dpkg's fsync of each file: an image that a crash leaves half made has no recipe.
     command.arg("--dpkgopt=force-unsafe-io");
     command.args(LEFT_OUT.map(|pattern| format!("--dpkgopt=path-exclude={pattern}")));
     command.args(KEPT.map(|pattern| format!("--dpkgopt=path-include={pattern}")));
@@ -214,24 +209,6 @@ fn lay_out(etc: &Path) -> io::Result<()> {
     let wanted = etc.join("systemd/system/multi-user.target.wants");
     fs::create_dir_all(&wanted)?;
     symlink("../job.service", wanted.join("job.service"))
-}
-
-fn take_kernel(image: &Image, root: &Path) -> Outcome {
-    for (link, file) in [("vmlinuz", image.kernel()), ("initrd.img", image.initial())] {
-        // Debian's links to the newest kernel, for boot loaders.
-        let from = root.join(link);
-        let target = fs::read_link(&from).map_err(|error| cannot_write(&from, &error))?;
-        let copied = fs::copy(root.join(target), &file);
-        copied.map_err(|error| cannot_write(&file, &error))?;
-    }
-    Ok(())
-}
-
-fn make_disk(image: &Image, root: &Path) -> Outcome {
-    let mut command = Command::new("mkfs.ext4");
-    // Without a journal: no disk is booted twice after a crash.
-    command.args(["-q", "-F", "-O", "^has_journal", "-d"]);
-    process::run(command.arg(root).arg(image.disk()).arg(DISK_SIZE))
 }
 
 /// Sparse: it takes what is in it.

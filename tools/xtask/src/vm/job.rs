@@ -1,4 +1,4 @@
-//! What the machine gets: our programs, the tests, and whatever of the checkout an
+//! The files that the machine gets: our programs, the tests, and whatever of the checkout an
 //! operator installs. A directory, since QEMU can share one: nothing is packed, and
 //! what the tests bring out is there at once.
 
@@ -11,7 +11,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What is shared with the machine.
+/// The directory that is shared with the machine.
 #[derive(Debug)]
 pub(crate) struct Job {
     directory: PathBuf,
@@ -22,7 +22,7 @@ impl Job {
         &self.directory
     }
 
-    /// What the tests print.
+    /// The file that the tests print to.
     pub(crate) fn output(&self) -> PathBuf {
         self.directory.join("output")
     }
@@ -43,7 +43,7 @@ impl Job {
     }
 }
 
-/// Where tests keep it, beside the directory of the programs.
+/// The directory of the probe's findings, beside that of the programs.
 const FINDINGS: &str = "confine";
 
 /// Builds everything and lays it out.
@@ -52,8 +52,8 @@ pub(crate) fn prepare(arguments: &[String]) -> Outcome<Job> {
         directory: directory().join("job"),
     };
     products::build_for_tests()?;
-    let tests = products::tests("installed")?;
-    lay_out(&job, &tests, arguments).map_err(|error| cannot_fill(&job.directory, &error))?;
+    lay_out(&job, &products::tests("installed")?, arguments)
+        .map_err(|error| cannot_fill(&job.directory, &error))?;
     Ok(job)
 }
 
@@ -63,6 +63,7 @@ fn cannot_fill(directory: &Path, error: &io::Error) -> Failure {
 
 fn lay_out(job: &Job, tests: &Path, arguments: &[String]) -> io::Result<()> {
     let directory = &job.directory;
+    // A program of the last run that is no longer built would be tested still.
     if directory.exists() {
         fs::remove_dir_all(directory)?;
     }
@@ -70,20 +71,22 @@ fn lay_out(job: &Job, tests: &Path, arguments: &[String]) -> io::Result<()> {
     fs::create_dir_all(&bin)?;
     fs::copy(tests, bin.join("installed"))?;
     for program in products::PRODUCTS {
-        let built = products::directory(Profile::EndToEnd).join(program);
-        fs::copy(built, bin.join(program))?;
+        fs::copy(
+            products::directory(Profile::EndToEnd).join(program),
+            bin.join(program),
+        )?;
     }
     for part in ["security", "packaging"] {
         copy_tree(&workspace::root().join(part), &directory.join(part))?;
     }
-    fs::write(directory.join("environment"), environment(arguments))?;
-    fs::write(job.output(), "")
-}
-
-/// What the machine's service runs the tests with.
-fn environment(arguments: &[String]) -> String {
+    // Paths of the machine, where the directory is mounted at /job (job.mount).
     let arguments = arguments.join(" ");
-    format!("{MACHINE}=/job\n{BIN_DIR}=/job/bin\nARGUMENTS={arguments}\n")
+    fs::write(
+        directory.join("environment"),
+        format!("{MACHINE}=/job\n{BIN_DIR}=/job/bin\nARGUMENTS={arguments}\n"),
+    )?;
+    // The service only appends to it, and the guest's watcher opens it before the boot.
+    fs::write(job.output(), "")
 }
 
 /// Tells the tests that they are in the machine, and where this directory is.

@@ -8,7 +8,6 @@ use super::image::Image;
 use super::job::Job;
 use crate::guest::{self, Ended, Guest};
 use crate::process::Outcome;
-use std::path::Path;
 
 /// Boots the image and returns when the machine has switched itself off.
 pub(crate) fn run(image: &Image, job: &Job) -> Outcome<Ended> {
@@ -18,9 +17,11 @@ pub(crate) fn run(image: &Image, job: &Job) -> Outcome<Ended> {
     qemu.arg("-kernel").arg(image.kernel());
     qemu.arg("-initrd").arg(image.initial());
     qemu.args(["-append", KERNEL_COMMAND_LINE]);
-    // What is written to the disk is forgotten.
-    let options = "format=raw,if=virtio,snapshot=on";
-    qemu.args(["-drive", &file_option(&image.disk(), options)]);
+    // QEMU separates options with commas, and doubles them where they are meant.
+    let disk = image.disk().display().to_string().replace(',', ",,");
+    // A snapshot: what is written to the disk is forgotten, and the image stays as it was made.
+    qemu.arg("-drive");
+    qemu.arg(format!("file={disk},format=raw,if=virtio,snapshot=on"));
     let share = job.directory().display();
     let share = format!("local,id=job,security_model=none,path={share}");
     qemu.args(["-fsdev", &share]);
@@ -28,6 +29,7 @@ pub(crate) fn run(image: &Image, job: &Job) -> Outcome<Ended> {
     Guest::start(&mut qemu, &job.output(), &console)?.watch()
 }
 
+// `panic=-1` reboots at once, which `-no-reboot` turns into QEMU's end.
 const KERNEL_COMMAND_LINE: &str = "root=/dev/vda rw quiet console=ttyS0 panic=-1 mitigations=off \
      log_buf_len=4M systemd.show_status=error systemd.mask=e2scrub_reap.service";
 
@@ -54,9 +56,3 @@ const HARDWARE: [&str; 20] = [
     "-name",
     "pulse-vm-test",
 ];
-
-fn file_option(file: &Path, options: &str) -> String {
-    // QEMU separates options with commas, and doubles them where they are meant.
-    let file = file.display().to_string().replace(',', ",,");
-    format!("file={file},{options}")
-}

@@ -21,7 +21,7 @@ use crate::workspace;
 use image::Kernel;
 use std::path::PathBuf;
 
-/// What it takes on this machine.
+/// The programs that this needs on this machine.
 const NEEDS: [Counterpart; 4] = [
     program(
         "qemu-system-x86_64",
@@ -33,7 +33,7 @@ const NEEDS: [Counterpart; 4] = [
     program("setpriv", "util-linux", "lets no machine outlive us"),
 ];
 
-/// What was asked for.
+/// The command line.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Options {
     fresh: bool,
@@ -58,7 +58,12 @@ impl Options {
 /// Makes the machine, or takes the one that is there, and runs the tests in it.
 pub(crate) fn run(steps: &mut Steps, arguments: &[String]) -> Outcome {
     let options = Options::parse(arguments);
-    suits_this_machine()?;
+    if cfg!(not(target_arch = "x86_64")) {
+        return Err(Failure::new("vm-test takes an x86-64 machine"));
+    }
+    if !workspace::is_root() {
+        return Err(Failure::new("vm-test takes root: it makes Debian's files"));
+    }
     if steps
         .run("what it takes", || packages::require(&NEEDS))
         .is_none()
@@ -75,6 +80,7 @@ pub(crate) fn run(steps: &mut Steps, arguments: &[String]) -> Outcome {
     let mut tally = Tally::default();
     steps.run("tests in the machine", || {
         let ended = machine::run(&image, &job)?;
+        // Before the findings: a copy that fails hides no count.
         tally = Tally::read(&ended.output);
         job.take_findings()?;
         ended.outcome()
@@ -83,17 +89,7 @@ pub(crate) fn run(steps: &mut Steps, arguments: &[String]) -> Outcome {
     Ok(())
 }
 
-fn suits_this_machine() -> Outcome {
-    if cfg!(not(target_arch = "x86_64")) {
-        return Err(Failure::new("vm-test takes an x86-64 machine"));
-    }
-    if !workspace::is_root() {
-        return Err(Failure::new("vm-test takes root: it makes Debian's files"));
-    }
-    Ok(())
-}
-
-/// Where all of it is kept.
+/// The directory of all of it.
 fn directory() -> PathBuf {
     workspace::target_dir().join("vm")
 }

@@ -54,6 +54,7 @@ pub enum CertVerdict {
 impl CertificateFacts<'_> {
     /// Checks all but the authority. `name` is in lower case.
     pub(super) fn check_contents(&self, name: &str, now_unix: u64) -> CertVerdict {
+        // The validity is `valid after <= now < valid before` (OpenSSH, PROTOCOL.certkeys).
         if !self.is_host {
             CertVerdict::NotAHostCertificate
         } else if now_unix < self.valid_after {

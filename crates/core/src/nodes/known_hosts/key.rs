@@ -28,8 +28,9 @@ pub fn is_ed25519(line: &str) -> bool {
     const BLOB_BYTES: usize = 4 + TYPE.len() + 4 + 32;
     let mut fields = line.split(' ');
     let (key_type, encoded) = (fields.next(), fields.next().unwrap_or_default());
-    let decoded = decode(TYPE.as_bytes(), encoded.as_bytes());
-    key_type == Some(TYPE) && decoded.is_ok_and(|(_, blob)| blob.len() == BLOB_BYTES)
+    key_type == Some(TYPE)
+        && decode(TYPE.as_bytes(), encoded.as_bytes())
+            .is_ok_and(|(_, blob)| blob.len() == BLOB_BYTES)
 }
 
 /// The key type that a blob starts with.
@@ -50,6 +51,7 @@ pub(super) fn decode(key_type: &[u8], encoded: &[u8]) -> Result<(String, Vec<u8>
         return Err(LineError::KeyTypeMismatch);
     }
     let key_type = str::from_utf8(key_type).map_err(|_| LineError::KeyTypeMismatch)?;
+    // A certificate's type, such as ssh-ed25519-cert-v01@openssh.com.
     if key_type.contains("-cert-v0") {
         return Err(LineError::Certificate);
     }
@@ -58,6 +60,8 @@ pub(super) fn decode(key_type: &[u8], encoded: &[u8]) -> Result<(String, Vec<u8>
         (_, rest) = take_string(rest).ok_or(LineError::KeyMalformed)?;
         strings += 1;
     }
+    // The key alone (RFC 8709, section 4); e and n (RFC 4253, section 6.6); the curve and the
+    // point (RFC 5656, section 3.1).
     let is_complete = match key_type {
         "ssh-ed25519" => strings == 1,
         "ssh-rsa" | "ecdsa-sha2-nistp256" | "ecdsa-sha2-nistp384" | "ecdsa-sha2-nistp521" => {
@@ -75,6 +79,7 @@ pub(super) fn decode(key_type: &[u8], encoded: &[u8]) -> Result<(String, Vec<u8>
 /// An SSH string (RFC 4251, section 5) and the bytes after it.
 fn take_string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = bytes.split_first_chunk::<4>()?;
+    // A length beyond the end is that of a truncated key.
     let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
     rest.split_at_checked(length)
 }

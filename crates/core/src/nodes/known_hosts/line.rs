@@ -86,8 +86,8 @@ impl Line {
         }
         let hosts = HostPatterns::parse(hosts)?;
         let key_type = fields.next().ok_or(LineError::MissingKey)?;
-        let encoded = fields.next().ok_or(LineError::MissingKey)?;
-        let (key_type, blob) = key::decode(key_type, encoded)?;
+        // Whatever follows the key is a comment.
+        let (key_type, blob) = key::decode(key_type, fields.next().ok_or(LineError::MissingKey)?)?;
         Ok(Some(Self {
             role,
             hosts,
@@ -109,6 +109,7 @@ impl BadLine {
 
 /// Words between blanks. A carriage return is a blank, for files from other systems.
 fn fields(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
-    bytes.split(is_blank).filter(|field| !field.is_empty())
+    bytes
+        .split(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n'))
+        .filter(|field| !field.is_empty())
 }

@@ -137,6 +137,7 @@ impl KnownHosts {
     /// Checks the plain key, in wire format, that a host has proved to own.
     #[must_use]
     pub fn check_key(&self, host: &HostQuery, key_blob: &[u8]) -> KeyVerdict {
+        // First: a revoked key is refused whether or not it is pinned as well.
         if self.is_revoked(host, key_blob) {
             return KeyVerdict::Revoked;
         }
@@ -212,9 +213,10 @@ impl KnownHosts {
 
     /// The lines that can match the host; their patterns are still to be compared.
     fn candidates(&self, host: &HostQuery) -> impl Iterator<Item = &Line> {
-        let named = self.by_name.get(host.known_as());
-        let indexes = named.into_iter().flatten().chain(&self.unindexed);
-        indexes.filter_map(|index| self.pins.get(*index))
+        let named = self.by_name.get(host.known_as()).into_iter().flatten();
+        named
+            .chain(&self.unindexed)
+            .filter_map(|index| self.pins.get(*index))
     }
 
     /// The key is compared before the host, because a hashed name costs an HMAC.

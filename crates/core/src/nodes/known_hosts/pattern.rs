@@ -58,8 +58,28 @@ impl HostPatterns {
     /// `host` is in lower case.
     pub(super) fn matches(&self, host: &str) -> Match {
         match self {
-            Self::List(patterns) => matches_list(patterns, host),
-            Self::Hashed { salt, hash } if matches_hash(salt, hash, host) => Match::Yes,
+            Self::List(patterns) => {
+                let mut outcome = Match::No;
+                for pattern in patterns {
+                    if !wildcard_matches(&pattern.text, host) {
+                        continue;
+                    }
+                    if pattern.negated {
+                        return Match::Excluded;
+                    }
+                    outcome = Match::Yes;
+                }
+                outcome
+            }
+            // A comparison in constant time is not needed, but is what the library has: the hash
+            // hides names from whoever steals the file and authenticates nobody. HMAC accepts
+            // keys of any length, so the error does not happen.
+            Self::Hashed { salt, hash }
+                if Hmac::<Sha1>::new_from_slice(salt)
+                    .is_ok_and(|hmac| hmac.chain_update(host).verify_slice(hash).is_ok()) =>
+            {
+                Match::Yes
+            }
             Self::Hashed { .. } => Match::No,
         }
     }
@@ -71,8 +91,12 @@ impl HostPatterns {
         };
         let mut names = patterns
             .iter()
-            .map(Pattern::plain)
+            .map(|pattern| {
+                let is_plain = !pattern.negated && !pattern.text.contains(['*', '?']);
+                is_plain.then_some(&*pattern.text)
+            })
             .collect::<Option<Vec<_>>>()?;
+        // A name that the line has twice is one entry of the index.
         names.sort_unstable();
         names.dedup();
         Some(names)
@@ -99,25 +123,6 @@ impl Pattern {
             negated,
         }))
     }
-
-    fn plain(&self) -> Option<&str> {
-        let is_plain = !self.negated && !self.text.contains(['*', '?']);
-        is_plain.then_some(&*self.text)
-    }
-}
-
-fn matches_list(patterns: &[Pattern], host: &str) -> Match {
-    let mut outcome = Match::No;
-    for pattern in patterns {
-        if !wildcard_matches(&pattern.text, host) {
-            continue;
-        }
-        if pattern.negated {
-            return Match::Excluded;
-        }
-        outcome = Match::Yes;
-    }
-    outcome
 }
 
 /// Matches `*` (any bytes) and `?` (any one byte) against the whole text.
@@ -164,14 +169,6 @@ fn parse_hashed(field: &[u8]) -> Option<HostPatterns> {
         salt: decode(salt)?,
         hash: decode(hash)?,
     })
-}
-
-/// A comparison in constant time is not needed, but is what the library has: the hash hides
-/// names from whoever steals the file and authenticates nobody.
-fn matches_hash(salt: &[u8], hash: &[u8], host: &str) -> bool {
-    // HMAC accepts keys of any length, so the error does not happen.
-    Hmac::<Sha1>::new_from_slice(salt)
-        .is_ok_and(|hmac| hmac.chain_update(host).verify_slice(hash).is_ok())
 }
 
 #[cfg(test)]

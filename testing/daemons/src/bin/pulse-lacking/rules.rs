@@ -4,13 +4,13 @@
 use pulse_sandbox::LandlockRules;
 use pulse_sandbox::tables::{Access, ConfiguredPath, Need, PATHS, PathRule, SYSCALLS, Syscall};
 
-/// What is in force.
+/// The rules that are in force.
 #[derive(Clone)]
 pub(crate) struct Tables {
     pub(crate) calls: Vec<Syscall>,
-    /// What may be done to each path of the daemon's table, in its order.
+    /// The access to each path of the daemon's table, in its order.
     paths: Vec<&'static [Access]>,
-    /// Whether any port may be connected to.
+    /// True if any port may be connected to.
     ports: bool,
 }
 
@@ -37,6 +37,7 @@ impl Tables {
         for ((_, access), permitted) in rules.paths.iter_mut().zip(&self.paths) {
             *access = permitted;
         }
+        // Landlock refuses a rule that allows nothing: ENOMSG (landlock_add_rule(2)).
         rules.paths.retain(|(_, access)| !access.is_empty());
         if !self.ports {
             rules.ports.clear();
@@ -89,24 +90,21 @@ fn of_call(index: usize) -> Vec<Rule> {
 
 fn of_path(index: usize) -> Vec<Rule> {
     let PathRule { path, access, .. } = PATHS[index];
+    let name = match path {
+        ConfiguredPath::Fixed(path) => path.to_owned(),
+        _ => format!("{path:?}"),
+    };
     // Landlock leaves locks alone.
     let kinds = access
         .iter()
         .enumerate()
         .filter(|(_, what)| **what != Access::Lock);
     let of_kind = |(kind, what)| Rule {
-        name: format!("{} {what:?}", name_of(path)),
+        name: format!("{name} {what:?}"),
         need: Need::Everywhere,
         others: Tables::without(|tables| tables.paths[index] = leaked(access, kind)),
     };
     kinds.map(of_kind).collect()
-}
-
-fn name_of(path: ConfiguredPath) -> String {
-    match path {
-        ConfiguredPath::Fixed(path) => path.to_owned(),
-        _ => format!("{path:?}"),
-    }
 }
 
 /// All but one. The tables are static; this program is short.
