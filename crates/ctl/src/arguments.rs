@@ -1,12 +1,13 @@
 //! The command line as a whole. Each command's own options are with the command.
 
 use crate::commands::Command;
-use crate::error::EXIT_CODES;
+use crate::error::{CommandError, EXIT_CODES, ErrorCode};
 use crate::ui::line::{Line, Tone};
 use crate::ui::screen::{is_coloured_by_default, stderr_columns};
 use crate::ui::width::width;
 use crate::ui::wrap::wrapped;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser};
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write, stderr, stdout};
 
@@ -41,9 +42,7 @@ Examples:
 ///
 /// # Errors
 /// A mistake in them, or the help that was asked for.
-pub(crate) fn parse(
-    arguments: impl IntoIterator<Item = OsString>,
-) -> Result<Arguments, clap::Error> {
+pub(crate) fn parse(arguments: &[OsString]) -> Result<Arguments, clap::Error> {
     let codes: Vec<String> = EXIT_CODES
         .iter()
         .map(|(code, meaning)| format!("  {code:>2}  {meaning}"))
@@ -55,6 +54,81 @@ pub(crate) fn parse(
         is_json: has_json(&matches),
         ..Arguments::from_arg_matches(&matches)?
     })
+}
+
+/// Whether `--json` is among the arguments, for errors of the parser itself: the command that has
+/// the option may not be known.
+pub(crate) fn has_json_word(arguments: &[OsString]) -> bool {
+    arguments
+        .iter()
+        .take_while(|argument| *argument != "--")
+        .any(|argument| argument == "--json")
+}
+
+/// A mistake in the arguments that clap found.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct UsageError {
+    message: String,
+    remedy: String,
+}
+
+impl UsageError {
+    /// clap's text in two parts, its tips being the remedy. Its heading and its usage are left
+    /// out.
+    pub(crate) fn new(error: &clap::Error, arguments: &[OsString]) -> Self {
+        let text = error.to_string();
+        // clap has no structured form of its messages: this is the layout of its RichFormatter.
+        // A value may contain empty lines, so an empty line does not end the message.
+        let message: Vec<&str> = text
+            .lines()
+            .take_while(|line| {
+                !["  tip: ", "Usage: ", "For more information"]
+                    .iter()
+                    .any(|start| line.starts_with(start))
+            })
+            .map(str::trim)
+            .filter(|line| !line.is_empty())
+            .collect();
+        let tips: Vec<&str> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("  tip: "))
+            .collect();
+        let message = message.join(" ");
+        Self {
+            message: message.strip_prefix("error: ").unwrap_or(&message).into(),
+            remedy: if tips.is_empty() {
+                format!("see `{} --help`", command_path(arguments))
+            } else {
+                tips.join("; ")
+            },
+        }
+    }
+}
+
+impl CommandError for UsageError {
+    fn code(&self) -> ErrorCode {
+        ErrorCode::Usage
+    }
+
+    fn remedy(&self) -> Option<Cow<'static, str>> {
+        Some(self.remedy.clone().into())
+    }
+}
+
+/// The program's name and the subcommands that the arguments name: `pulse-sensorctl audit tail`.
+fn command_path(arguments: &[OsString]) -> String {
+    let mut command = &Arguments::command();
+    let mut path = command.get_name().to_owned();
+    // Every option belongs to the innermost command, so subcommands come first.
+    for argument in arguments.iter().skip(1) {
+        let Some(inner) = command.find_subcommand(argument) else {
+            break;
+        };
+        command = inner;
+        path = format!("{path} {}", command.get_name());
+    }
+    path
 }
 
 /// Prints a mistake on stderr, or the help that was asked for on stdout. On a terminal, headings
@@ -120,7 +194,8 @@ mod tests {
 
     fn parsed(line: &str) -> Result<Arguments, String> {
         let words = std::iter::once("pulse-sensorctl").chain(line.split_whitespace());
-        parse(words.map(OsString::from)).map_err(|error| error.to_string())
+        let words: Vec<OsString> = words.map(OsString::from).collect();
+        parse(&words).map_err(|error| error.to_string())
     }
 
     #[test]
