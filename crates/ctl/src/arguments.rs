@@ -43,21 +43,19 @@ Examples:
 /// # Errors
 /// A mistake in them, or the help that was asked for.
 pub(crate) fn parse(arguments: &[OsString]) -> Result<Arguments, clap::Error> {
-    let codes: Vec<String> = EXIT_CODES
-        .iter()
-        .map(|(code, meaning)| format!("  {code:>2}  {meaning}"))
-        .collect();
-    let help = format!("{EXAMPLES}\n\nExit codes:\n{}", codes.join("\n"));
-    let command = Arguments::command().after_long_help(help);
-    let matches = command.try_get_matches_from(arguments)?;
+    // An attribute takes constants, and the exit codes are rows of a table.
+    let codes = EXIT_CODES.map(|(code, meaning)| format!("\n  {code:>2}  {meaning}"));
+    let matches = Arguments::command()
+        .after_long_help(format!("{EXAMPLES}\n\nExit codes:{}", codes.concat()))
+        .try_get_matches_from(arguments)?;
     Ok(Arguments {
         is_json: has_json(&matches),
         ..Arguments::from_arg_matches(&matches)?
     })
 }
 
-/// Whether `--json` is among the arguments, for errors of the parser itself: the command that has
-/// the option may not be known.
+/// True when `--json` is among the arguments, for errors of the parser itself: the command that
+/// has the option may not be known.
 pub(crate) fn has_json_word(arguments: &[OsString]) -> bool {
     arguments
         .iter()
@@ -90,18 +88,29 @@ impl UsageError {
             .map(str::trim)
             .filter(|line| !line.is_empty())
             .collect();
+        let message = message.join(" ");
         let tips: Vec<&str> = text
             .lines()
             .filter_map(|line| line.strip_prefix("  tip: "))
             .collect();
-        let message = message.join(" ");
+        let mut remedy = tips.join("; ");
+        if tips.is_empty() {
+            // The help of the command that was named. Every option belongs to the innermost
+            // command, so subcommands come first.
+            let mut command = &Arguments::command();
+            let mut path = command.get_name().to_owned();
+            for argument in arguments.iter().skip(1) {
+                let Some(inner) = command.find_subcommand(argument) else {
+                    break;
+                };
+                command = inner;
+                path = format!("{path} {}", command.get_name());
+            }
+            remedy = format!("see `{path} --help`");
+        }
         Self {
             message: message.strip_prefix("error: ").unwrap_or(&message).into(),
-            remedy: if tips.is_empty() {
-                format!("see `{} --help`", command_path(arguments))
-            } else {
-                tips.join("; ")
-            },
+            remedy,
         }
     }
 }
@@ -116,32 +125,17 @@ impl CommandError for UsageError {
     }
 }
 
-/// The program's name and the subcommands that the arguments name: `pulse-sensorctl audit tail`.
-fn command_path(arguments: &[OsString]) -> String {
-    let mut command = &Arguments::command();
-    let mut path = command.get_name().to_owned();
-    // Every option belongs to the innermost command, so subcommands come first.
-    for argument in arguments.iter().skip(1) {
-        let Some(inner) = command.find_subcommand(argument) else {
-            break;
-        };
-        command = inner;
-        path = format!("{path} {}", command.get_name());
-    }
-    path
-}
-
 /// Prints a mistake on stderr, or the help that was asked for on stdout. On a terminal, headings
 /// are coloured: clap can do it too, with six crates more.
 pub(crate) fn print(error: &clap::Error) {
     let text = error.to_string();
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     let (is_terminal, mut stream): (bool, Box<dyn Write>) = if error.use_stderr() {
-        // clap breaks the lines of help only.
+        // clap breaks the lines of help only. Those that fit are left alone: wrapping would join
+        // the blanks by which they are indented.
         let columns = stderr_columns();
-        let is_long = |line: &str| columns.is_some_and(|columns| width(line) > columns);
         let broken = |line: String| {
-            if is_long(&line) {
+            if columns.is_some_and(|columns| width(&line) > columns) {
                 wrapped(&line, columns)
             } else {
                 vec![line]
@@ -152,12 +146,14 @@ pub(crate) fn print(error: &clap::Error) {
     } else {
         (stdout().is_terminal(), Box::new(stdout()))
     };
+    // No --color here: the arguments are wrong, or not all of them were parsed.
     let is_coloured = is_coloured_by_default(is_terminal);
-    let lines = lines
+    let text: String = lines
         .iter()
-        .map(|line| headed(line).render(is_coloured) + "\n");
+        .map(|line| headed(line).render(is_coloured) + "\n")
+        .collect();
     // Without an stdout or stderr there is still the exit code.
-    let _ = stream.write_all(lines.collect::<String>().as_bytes());
+    let _ = stream.write_all(text.as_bytes());
 }
 
 /// A line of clap's, its heading in a tone of its own.
@@ -178,10 +174,11 @@ fn headed(line: &str) -> Line {
     )
 }
 
-/// Whether the command, which is the innermost subcommand, was given `--json`.
+/// True when the command, which is the innermost subcommand, was given `--json`.
 fn has_json(matches: &ArgMatches) -> bool {
     match matches.subcommand() {
         Some((_, inner)) => has_json(inner),
+        // `get_flag` panics for a command that does not have the option.
         None => matches
             .try_get_one("json")
             .is_ok_and(|json| json == Some(&true)),
