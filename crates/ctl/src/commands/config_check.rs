@@ -278,44 +278,43 @@ fn as_json(file: &Path, config: &Result<Config, ConfigError>, untrusted: &[Strin
             "file": file, "valid": false, "line": line, "column": column, "message": message,
             "untrusted": untrusted,
         }),
-        Ok(config) => json!({
-            "file": file,
-            "valid": untrusted.is_empty(),
-            "untrusted": untrusted,
-            "nodes": config.nodes.iter().map(|(name, node)| json!({
-                "name": name.as_str(),
-                "address": node.address.map(|address| address.to_string()),
-                "port": node.port,
-                "user": node.user,
-            })).collect::<Vec<_>>(),
-            "peers": peers_json(config),
-            "socket": config.socket.display().to_string(),
-            "socket_mode": config.socket_access.mode.to_string(),
-            "socket_group": config.socket_access.group.as_ref().map(ToString::to_string),
-            "ssh_dir": config.ssh_dir.display().to_string(),
-            "metrics_address": config.metrics_address.map(|address| address.to_string()),
-            "metrics_host_names": config.metrics.host_names.iter().map(HostName::as_str).collect::<Vec<_>>(),
-        }),
+        Ok(config) => {
+            let access = &config.access;
+            let names = |held: Capabilities| held.names().collect::<Vec<_>>();
+            let read = names(Capabilities::read_only());
+            let uids = uids(config).into_iter();
+            let mut peers: Vec<Value> = uids
+                .map(|(uid, held)| json!({"uid": uid, "capabilities": names(held)}))
+                .collect();
+            for gid in &access.gids {
+                peers.push(json!({"gid": gid, "capabilities": read}));
+            }
+            // Root of these users' containers is let in on this condition only.
+            if access.allow_idmapped_root {
+                for user in &access.idmap_users {
+                    peers.push(json!({"containers_of": user, "capabilities": read}));
+                }
+            }
+            json!({
+                "file": file,
+                "valid": untrusted.is_empty(),
+                "untrusted": untrusted,
+                "nodes": config.nodes.iter().map(|(name, node)| json!({
+                    "name": name.as_str(),
+                    "address": node.address.map(|address| address.to_string()),
+                    "port": node.port,
+                    "user": node.user,
+                })).collect::<Vec<_>>(),
+                "peers": peers,
+                "socket": config.socket.display().to_string(),
+                "socket_mode": config.socket_access.mode.to_string(),
+                "socket_group": config.socket_access.group.as_ref().map(ToString::to_string),
+                "ssh_dir": config.ssh_dir.display().to_string(),
+                "metrics_address": config.metrics_address.map(|address| address.to_string()),
+                "metrics_host_names": config.metrics.host_names.iter().map(HostName::as_str).collect::<Vec<_>>(),
+            })
+        }
     }
-}
-
-fn peers_json(config: &Config) -> Value {
-    let access = &config.access;
-    let names = |held: Capabilities| held.names().collect::<Vec<_>>();
-    let uid = |(uid, held)| json!({"uid": uid, "capabilities": names(held)});
-    let gid = |gid: &u32| json!({"gid": gid, "capabilities": names(Capabilities::read_only())});
-    let owner = |user: &String| json!({"containers_of": user, "capabilities": names(Capabilities::read_only())});
-    // Root of these users' containers is let in on this condition only.
-    let owners = access
-        .idmap_users
-        .iter()
-        .filter(|_| access.allow_idmapped_root);
-    uids(config)
-        .into_iter()
-        .map(uid)
-        .chain(access.gids.iter().map(gid))
-        .chain(owners.map(owner))
-        .collect()
 }
 
 #[cfg(test)]

@@ -249,7 +249,7 @@ impl Segment {
                 progress,
             };
             pack(counted, &mut *unfinished)?;
-            // Synced before it is read back, so that an error of the disk shows here.
+            // Synced before it is read back: fsync(2) returns late errors of writing.
             unfinished.sync_all()?;
             packed = unfinished.stream_position()?;
             file.seek(SeekFrom::Start(0))?;

@@ -184,7 +184,7 @@ fn find(log: &Path, subject: &str, seq: Option<u64>) -> Result<Shown, Box<dyn Co
 /// The records of the same request, and refusals of the same caller.
 fn around(log: &Path, subject: &Shown) -> Result<(Vec<Shown>, Vec<Shown>), ReadError> {
     let id = subject.text("correlation_id");
-    // Records of the log itself have no caller: they have no other records about them.
+    // Records of the log itself have no caller, so no other records are about them.
     if id.is_none() && subject.number("peer_uid").is_none() {
         return Ok((vec![subject.clone()], Vec::new()));
     }
@@ -192,6 +192,9 @@ fn around(log: &Path, subject: &Shown) -> Result<(Vec<Shown>, Vec<Shown>), ReadE
     let filter = Filter {
         from_seq: Some(first),
         ..Filter::default()
+    };
+    let is_same = |record: &Shown, name| {
+        subject.members.contains_key(name) && record.members.get(name) == subject.members.get(name)
     };
     let (mut related, mut near) = (Vec::new(), Vec::new());
     for record in records(narrowed(sources(log)?, &Since::Seq(first)), filter) {
@@ -208,29 +211,22 @@ fn around(log: &Path, subject: &Shown) -> Result<(Vec<Shown>, Vec<Shown>), ReadE
         let is_related = id.is_some() && record.text("correlation_id") == id;
         if (is_related || record.seq == subject.seq) && related.len() < MAX_RELATED {
             related.push(record);
-        } else if is_near(&record, subject) && near.len() < MAX_REFUSALS {
+            continue;
+        }
+        let is_refusal = matches!(
+            record.event(),
+            "limiter.rejection" | "connection.denied" | "command.validation_failed"
+        );
+        // The clock may have been set back between the two, so both directions count; `since` is
+        // 0 in one of them.
+        let is_near = times
+            .is_some_and(|(one, other)| one.since(other).max(other.since(one)) <= REFUSALS_WITHIN);
+        let is_same_caller = is_same(&record, "peer") || is_same(&record, "peer_uid");
+        if is_refusal && is_near && is_same_caller && near.len() < MAX_REFUSALS {
             near.push(record);
         }
     }
     Ok((related, near))
-}
-
-/// True for a refusal of the subject's caller at about the same time.
-fn is_near(record: &Shown, subject: &Shown) -> bool {
-    let is_refusal = matches!(
-        record.event(),
-        "limiter.rejection" | "connection.denied" | "command.validation_failed"
-    );
-    let is_same = |name| {
-        subject.members.contains_key(name) && record.members.get(name) == subject.members.get(name)
-    };
-    // The clock may have been set back between the two, so both directions count; `since` is 0
-    // in one of them.
-    let is_close = record
-        .ts()
-        .zip(subject.ts())
-        .is_some_and(|(one, other)| one.since(other).max(other.since(one)) <= REFUSALS_WITHIN);
-    is_refusal && is_close && (is_same("peer") || is_same("peer_uid"))
 }
 
 /// Verifies from the record to the first seal that covers it, and no further.

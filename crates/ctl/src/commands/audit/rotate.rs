@@ -112,7 +112,7 @@ pub(super) fn run(options: Options) -> CommandResult {
     if let Some(pid) = pid {
         writer::check(pid)?;
     }
-    // The kernel refuses to rename an append-only file (chattr(1)).
+    // The kernel refuses to rename an append-only file.
     let mark = Lifted::off(&live).map_err(|error| cannot_rename(&log, error))?;
     let segment = match pid {
         Some(pid) => notify_writer(&log, pid)?,
