@@ -1,12 +1,13 @@
 //! The command line as a whole. Each command's own options are with the command.
 
 use crate::commands::Command;
-use crate::error::EXIT_CODES;
+use crate::error::{CommandError, EXIT_CODES, ErrorCode};
 use crate::ui::line::{Line, Tone};
 use crate::ui::screen::{is_coloured_by_default, stderr_columns};
 use crate::ui::width::width;
 use crate::ui::wrap::wrapped;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser};
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write, stderr, stdout};
 
@@ -41,20 +42,87 @@ Examples:
 ///
 /// # Errors
 /// A mistake in them, or the help that was asked for.
-pub(crate) fn parse(
-    arguments: impl IntoIterator<Item = OsString>,
-) -> Result<Arguments, clap::Error> {
-    let codes: Vec<String> = EXIT_CODES
-        .iter()
-        .map(|(code, meaning)| format!("  {code:>2}  {meaning}"))
-        .collect();
-    let help = format!("{EXAMPLES}\n\nExit codes:\n{}", codes.join("\n"));
-    let command = Arguments::command().after_long_help(help);
-    let matches = command.try_get_matches_from(arguments)?;
+pub(crate) fn parse(arguments: &[OsString]) -> Result<Arguments, clap::Error> {
+    // An attribute takes constants, and the exit codes are rows of a table.
+    let codes = EXIT_CODES.map(|(code, meaning)| format!("\n  {code:>2}  {meaning}"));
+    let matches = Arguments::command()
+        .after_long_help(format!("{EXAMPLES}\n\nExit codes:{}", codes.concat()))
+        .try_get_matches_from(arguments)?;
     Ok(Arguments {
         is_json: has_json(&matches),
         ..Arguments::from_arg_matches(&matches)?
     })
+}
+
+/// True when `--json` is among the arguments, for errors of the parser itself: the command that
+/// has the option may not be known.
+pub(crate) fn has_json_word(arguments: &[OsString]) -> bool {
+    arguments
+        .iter()
+        .take_while(|argument| *argument != "--")
+        .any(|argument| argument == "--json")
+}
+
+/// A mistake in the arguments that clap found.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct UsageError {
+    message: String,
+    remedy: String,
+}
+
+impl UsageError {
+    /// clap's text in two parts, its tips being the remedy. Its heading and its usage are left
+    /// out.
+    pub(crate) fn new(error: &clap::Error, arguments: &[OsString]) -> Self {
+        let text = error.to_string();
+        // clap has no structured form of its messages: this is the layout of its RichFormatter.
+        // A value may contain empty lines, so an empty line does not end the message.
+        let message: Vec<&str> = text
+            .lines()
+            .take_while(|line| {
+                !["  tip: ", "Usage: ", "For more information"]
+                    .iter()
+                    .any(|start| line.starts_with(start))
+            })
+            .map(str::trim)
+            .filter(|line| !line.is_empty())
+            .collect();
+        let message = message.join(" ");
+        let tips: Vec<&str> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("  tip: "))
+            .collect();
+        let mut remedy = tips.join("; ");
+        if tips.is_empty() {
+            // The help of the command that was named. Every option belongs to the innermost
+            // command, so subcommands come first.
+            let mut command = &Arguments::command();
+            let mut path = command.get_name().to_owned();
+            for argument in arguments.iter().skip(1) {
+                let Some(inner) = command.find_subcommand(argument) else {
+                    break;
+                };
+                command = inner;
+                path = format!("{path} {}", command.get_name());
+            }
+            remedy = format!("see `{path} --help`");
+        }
+        Self {
+            message: message.strip_prefix("error: ").unwrap_or(&message).into(),
+            remedy,
+        }
+    }
+}
+
+impl CommandError for UsageError {
+    fn code(&self) -> ErrorCode {
+        ErrorCode::Usage
+    }
+
+    fn remedy(&self) -> Option<Cow<'static, str>> {
+        Some(self.remedy.clone().into())
+    }
 }
 
 /// Prints a mistake on stderr, or the help that was asked for on stdout. On a terminal, headings
@@ -63,11 +131,11 @@ pub(crate) fn print(error: &clap::Error) {
     let text = error.to_string();
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     let (is_terminal, mut stream): (bool, Box<dyn Write>) = if error.use_stderr() {
-        // clap breaks the lines of help only.
+        // clap breaks the lines of help only. Those that fit are left alone: wrapping would join
+        // the blanks by which they are indented.
         let columns = stderr_columns();
-        let is_long = |line: &str| columns.is_some_and(|columns| width(line) > columns);
         let broken = |line: String| {
-            if is_long(&line) {
+            if columns.is_some_and(|columns| width(&line) > columns) {
                 wrapped(&line, columns)
             } else {
                 vec![line]
@@ -78,12 +146,14 @@ pub(crate) fn print(error: &clap::Error) {
     } else {
         (stdout().is_terminal(), Box::new(stdout()))
     };
+    // No --color here: the arguments are wrong, or not all of them were parsed.
     let is_coloured = is_coloured_by_default(is_terminal);
-    let lines = lines
+    let text: String = lines
         .iter()
-        .map(|line| headed(line).render(is_coloured) + "\n");
+        .map(|line| headed(line).render(is_coloured) + "\n")
+        .collect();
     // Without an stdout or stderr there is still the exit code.
-    let _ = stream.write_all(lines.collect::<String>().as_bytes());
+    let _ = stream.write_all(text.as_bytes());
 }
 
 /// A line of clap's, its heading in a tone of its own.
@@ -104,10 +174,11 @@ fn headed(line: &str) -> Line {
     )
 }
 
-/// Whether the command, which is the innermost subcommand, was given `--json`.
+/// True when the command, which is the innermost subcommand, was given `--json`.
 fn has_json(matches: &ArgMatches) -> bool {
     match matches.subcommand() {
         Some((_, inner)) => has_json(inner),
+        // `get_flag` panics for a command that does not have the option.
         None => matches
             .try_get_one("json")
             .is_ok_and(|json| json == Some(&true)),
@@ -120,7 +191,8 @@ mod tests {
 
     fn parsed(line: &str) -> Result<Arguments, String> {
         let words = std::iter::once("pulse-sensorctl").chain(line.split_whitespace());
-        parse(words.map(OsString::from)).map_err(|error| error.to_string())
+        let words: Vec<OsString> = words.map(OsString::from).collect();
+        parse(&words).map_err(|error| error.to_string())
     }
 
     #[test]

@@ -27,7 +27,7 @@ const MAX_SECONDS: Duration = Duration::from_hours(24);
 /// The heading of these options in `--help`.
 const DAEMON: &str = "Daemon";
 
-/// Which daemon is asked. For commands that ask it, and no others.
+/// The daemon that is asked. For commands that ask it, and no others.
 #[derive(Debug, Args)]
 pub(crate) struct DaemonOptions {
     /// The daemon's socket for callers [env: PULSE_SENSOR_PROXY_SOCKET] [default: the control
@@ -55,8 +55,24 @@ impl DaemonOptions {
     pub(crate) fn client(self) -> Client {
         let control = or_variable(self.control_socket, "PULSE_SENSOR_PROXY_CONTROL_SOCKET");
         let callers = or_variable(self.socket, "PULSE_SENSOR_PROXY_SOCKET");
+        let default = Config::default();
         Client {
-            sockets: Sockets::choose(control, callers),
+            sockets: match (control, callers) {
+                // A single name excludes the other socket's default, which may be another
+                // daemon's.
+                (Some(socket), None) | (None, Some(socket)) => Sockets {
+                    control: None,
+                    callers: socket,
+                },
+                (Some(control), Some(callers)) => Sockets {
+                    control: Some(control),
+                    callers,
+                },
+                (None, None) => Sockets {
+                    control: Some(default.control_socket),
+                    callers: default.socket,
+                },
+            },
             timeout: self.timeout,
         }
     }
@@ -64,15 +80,18 @@ impl DaemonOptions {
 
 /// A number of seconds, for `--timeout` and `--watch`.
 pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
-    let number = text.parse().ok();
-    let length = number.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let length = text
+        .parse()
+        .ok()
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     match length {
+        // The lower bound keeps `--watch` from asking without a pause.
         Some(length) if (Duration::from_millis(100)..=MAX_SECONDS).contains(&length) => Ok(length),
         _ => Err("expected a number of seconds from 0.1 to 86400".to_owned()),
     }
 }
 
-/// Why the daemon's data cannot be had.
+/// The reasons for which there are no data of the daemon.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DaemonError {
     /// The socket cannot be connected to.
@@ -90,7 +109,7 @@ pub(crate) enum DaemonError {
     /// The request does not fit in a line of the protocol.
     #[error("the request has more than {MAX_REQUEST_BYTES} bytes, which no daemon accepts")]
     TooLong,
-    /// What was received is no response of the protocol.
+    /// The line that was received is no response of the protocol.
     #[error("{}: what answers there is no pulse-sensor-proxy", .0.display())]
     NotAResponse(PathBuf),
     /// The response's data do not have the shape that the protocol says.
@@ -153,15 +172,17 @@ impl CommandError for DaemonError {
 /// The daemon's error for a configuration without collectors; `forward test` has the same.
 pub(crate) const NOT_FORWARDING: &str = "forwarding is not configured";
 
-/// What to do about [`NOT_FORWARDING`].
+/// The remedy of [`NOT_FORWARDING`].
 pub(crate) const NOT_FORWARDING_REMEDY: &str = "name a collector below [forward] in the \
     daemon's configuration and restart it (docs/operations.md)";
 
-/// What the limiter answers. Commands that need several requests wait and try again.
+/// The limiter's error. Commands that need several requests wait and try again.
 pub(crate) const RATE_LIMITED: &str = "rate limit exceeded";
 
 /// The kind of a daemon's error, and what to do about it.
 fn refusal(error: &str) -> (ErrorCode, Option<Cow<'static, str>>) {
+    // The protocol has no codes: its texts are fixed, and Pulse sorts errors by them too
+    // (docs/protocol.md).
     let (code, remedy) = match error {
         "unauthorized" => (
             ErrorCode::PermissionDenied,
@@ -188,9 +209,11 @@ fn refusal(error: &str) -> (ErrorCode, Option<Cow<'static, str>>) {
         "forwarding is busy" => (ErrorCode::TryAgain, "ask again in some seconds".into()),
         NOT_FORWARDING => (ErrorCode::Config, NOT_FORWARDING_REMEDY.into()),
         "unknown method" => {
-            let methods = Method::ALL.map(Method::as_str).join(", ");
-            let remedy = format!("there are {methods}; an older daemon has fewer");
-            (ErrorCode::DaemonRefused, remedy.into())
+            let known = Method::ALL.map(Method::as_str).join(", ");
+            (
+                ErrorCode::DaemonRefused,
+                format!("there are {known}; an older daemon has fewer").into(),
+            )
         }
         "audit log unavailable" => (ErrorCode::DaemonRefused, "its log says why".into()),
         _ => return (ErrorCode::DaemonRefused, None),
@@ -200,8 +223,8 @@ fn refusal(error: &str) -> (ErrorCode, Option<Cow<'static, str>>) {
 
 /// This process's user, as allowed_peers names it.
 fn user() -> String {
-    let process = std::fs::metadata("/proc/self");
-    process.map_or_else(
+    // /proc/self belongs to the effective user (proc(5)), whom the daemon sees too.
+    std::fs::metadata("/proc/self").map_or_else(
         |_| "your user id".to_owned(),
         |process| format!("your user id ({})", process.uid()),
     )
@@ -217,39 +240,22 @@ struct Sockets {
 }
 
 impl Sockets {
-    /// The sockets that were named. A single name excludes the other socket's default,
-    /// which may be another daemon's.
-    fn choose(control: Option<PathBuf>, callers: Option<PathBuf>) -> Self {
-        let default = Config::default();
-        match (control, callers) {
-            (Some(socket), None) | (None, Some(socket)) => Self {
-                control: None,
-                callers: socket,
-            },
-            (Some(control), Some(callers)) => Self {
-                control: Some(control),
-                callers,
-            },
-            (None, None) => Self {
-                control: Some(default.control_socket),
-                callers: default.socket,
-            },
-        }
-    }
-
     /// Connects to the first that can be opened.
     async fn connect(&self) -> Result<(UnixStream, &Path), DaemonError> {
+        // An error of the control socket is not reported: most users cannot open it, and that of
+        // the callers' socket has the remedy for them.
         if let Some(control) = &self.control
             && let Ok(stream) = UnixStream::connect(control).await
         {
             return Ok((stream, control));
         }
-        let stream = UnixStream::connect(&self.callers).await;
-        let stream = stream.map_err(|source| DaemonError::Connect {
-            socket: self.callers.clone(),
-            source,
-        })?;
-        Ok((stream, &self.callers))
+        match UnixStream::connect(&self.callers).await {
+            Ok(stream) => Ok((stream, &self.callers)),
+            Err(source) => Err(DaemonError::Connect {
+                socket: self.callers.clone(),
+                source,
+            }),
+        }
     }
 }
 
@@ -272,7 +278,7 @@ pub(crate) struct Response {
 }
 
 impl Client {
-    /// How long a response is waited for.
+    /// The time within which a response has to come.
     pub(crate) fn timeout(&self) -> Duration {
         self.timeout
     }
@@ -286,8 +292,10 @@ impl Client {
         method: &str,
         params: Value,
     ) -> Result<Box<RawValue>, DaemonError> {
-        let response = self.ask(method, params).await?;
-        response.outcome.map_err(DaemonError::Refused)
+        self.ask(method, params)
+            .await?
+            .outcome
+            .map_err(DaemonError::Refused)
     }
 
     /// Sends one request, on a connection of its own, and returns its response.
@@ -298,9 +306,12 @@ impl Client {
     pub(crate) async fn ask(&self, method: &str, params: Value) -> Result<Response, DaemonError> {
         let mut line = json!({"method": method, "params": params}).to_string();
         line.push('\n');
+        // The daemon would refuse it and record an oversized request.
         if line.len() > MAX_REQUEST_BYTES {
             return Err(DaemonError::TooLong);
         }
+        // One deadline for all of it: a daemon that sends its line byte by byte would extend
+        // one for each read.
         let answer = timeout(self.timeout, self.exchange(line.as_bytes())).await;
         let (answer, socket) = answer.unwrap_or_else(|_| {
             Err(DaemonError::Timeout {
@@ -315,9 +326,14 @@ impl Client {
         let (mut stream, socket) = self.sockets.connect().await?;
         let sent = stream.write_all(request).await;
         let mut answer = Vec::new();
-        let mut source = BufReader::new(stream).take(MAX_RESPONSE_BYTES);
-        let received = source.read_until(b'\n', &mut answer).await;
-        // One that refuses us may do so before it has read what we sent.
+        // The daemon's sockets can be named with options, so what answers may be anything: the
+        // response is bounded.
+        let received = BufReader::new(stream)
+            .take(MAX_RESPONSE_BYTES)
+            .read_until(b'\n', &mut answer)
+            .await;
+        // One that refuses us may do so before it has read what we sent: then sending fails, and
+        // the answer that came has the reason.
         match received.and(sent) {
             _ if !answer.is_empty() => Ok((answer, socket)),
             Ok(()) => Err(DaemonError::NoAnswer(socket.to_owned())),
@@ -331,12 +347,13 @@ impl Client {
 
 impl Response {
     fn parse(line: &[u8], socket: &Path) -> Option<Self> {
+        // Raw values keep the digits of numbers, which JSON output passes on.
         let line: Box<RawValue> = serde_json::from_slice(line).ok()?;
-        let members: BTreeMap<String, Box<RawValue>> = serde_json::from_str(line.get()).ok()?;
-        let success: bool = serde_json::from_str(members.get("success")?.get()).ok()?;
-        let outcome = if success {
-            let nothing = RawValue::NULL.to_owned();
-            Ok(members.get("data").cloned().unwrap_or(nothing))
+        let mut members: BTreeMap<String, Box<RawValue>> = serde_json::from_str(line.get()).ok()?;
+        let outcome = if serde_json::from_str(members.get("success")?.get()).ok()? {
+            Ok(members
+                .remove("data")
+                .unwrap_or_else(|| RawValue::NULL.to_owned()))
         } else {
             let error = members.get("error").map_or("\"\"", |text| text.get());
             Err(serde_json::from_str(error).ok()?)

@@ -18,7 +18,7 @@ const LOG_VARIABLE: &str = "PULSE_SENSOR_PROXY_AUDIT_LOG";
 /// Names the configuration file, for the daemon too.
 const FILE_VARIABLE: &str = "PULSE_SENSOR_PROXY_CONFIG";
 
-/// Why the configuration cannot be used.
+/// The reasons for which the configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfigError {
     /// The file cannot be read.
@@ -68,8 +68,10 @@ impl ConfigOption {
     /// # Errors
     /// [`ConfigError`].
     pub(crate) fn read(&self) -> Result<Config, ConfigError> {
-        let file = or_variable(self.config.clone(), FILE_VARIABLE);
-        read_with(file.as_deref(), std::env::var_os(LOG_VARIABLE))
+        read_with(
+            or_variable(self.config.clone(), FILE_VARIABLE).as_deref(),
+            std::env::var_os(LOG_VARIABLE),
+        )
     }
 }
 
@@ -83,8 +85,12 @@ pub(crate) fn file_or_default(named: Option<PathBuf>) -> PathBuf {
 /// clap can do this too, but then counts the variable as given on the command line: every
 /// option that excludes this one would be refused wherever the variable is set.
 pub(crate) fn or_variable(given: Option<PathBuf>, name: &str) -> Option<PathBuf> {
-    let variable = || std::env::var_os(name).filter(|value| !value.is_empty());
-    given.or_else(|| variable().map(PathBuf::from))
+    // An environment file can set a variable to nothing, but not unset it (systemd.exec(5)).
+    given.or_else(|| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    })
 }
 
 fn read_with(file: Option<&Path>, log: Option<OsString>) -> Result<Config, ConfigError> {
@@ -101,12 +107,16 @@ fn read_with(file: Option<&Path>, log: Option<OsString>) -> Result<Config, Confi
                 source,
             })?
         }
+        // Without a file at the usual place, the usual log is meant. A named file has to exist.
         Err(error) if error.kind() == ErrorKind::NotFound && file.is_none() => Config::default(),
         Err(source) => {
-            let path = path.to_owned();
-            return Err(ConfigError::Unreadable { path, source });
+            return Err(ConfigError::Unreadable {
+                path: path.to_owned(),
+                source,
+            });
         }
     };
+    // After the file, as in the daemon: the environment overrides it.
     if let Some(log) = log {
         config.audit.log = PathBuf::from(log);
         check_log_path(&config.audit.log).map_err(ConfigError::Variable)?;
@@ -126,9 +136,15 @@ impl ConfigText {
     /// # Errors
     /// The operating system's; `InvalidData` when it is not UTF-8.
     pub(crate) fn read(path: &Path) -> io::Result<Self> {
+        // Every directory of the path is examined, so it has to be absolute.
         let path = std::path::absolute(path)?;
-        let owners = pulse_trust::owners_and_service();
-        let (file, judged) = pulse_trust::examine(&path, &owners, Demand::Unwritable)?;
+        // The file is opened once, examined and read by one descriptor: nobody can exchange it in
+        // between.
+        let (file, judged) = pulse_trust::examine(
+            &path,
+            &pulse_trust::owners_and_service(),
+            Demand::Unwritable,
+        )?;
         let mut bytes = Vec::new();
         pulse_files::read_into(&mut bytes, file, MAX_CONFIG_BYTES)?;
         let text = String::from_utf8(bytes)
@@ -142,9 +158,11 @@ impl ConfigText {
 
 /// This host's name, as the kernel has it.
 pub(crate) fn host_name() -> String {
-    let file = Path::new("/proc/sys/kernel/hostname");
-    let name = pulse_files::read_text(file, 256).unwrap_or_default();
-    name.trim().to_owned()
+    // A name has at most 64 bytes (gethostname(2)).
+    pulse_files::read_text(Path::new("/proc/sys/kernel/hostname"), 256)
+        .unwrap_or_default()
+        .trim()
+        .to_owned()
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! How a command ends: exit codes, error codes and error texts.
+//! The ends of a command: exit codes, error codes and error texts.
 //!
 //! Each command has an error type of its own, which implements [`CommandError`]. This module
 //! knows none of them, so that no command depends on another through their errors.
@@ -124,7 +124,7 @@ pub(crate) trait CommandError: Error {
     /// Its kind.
     fn code(&self) -> ErrorCode;
 
-    /// What to do about it: the end of a sentence, without a full stop.
+    /// The remedy: the end of a sentence, without a full stop.
     fn remedy(&self) -> Option<Cow<'static, str>> {
         None
     }
@@ -145,6 +145,7 @@ pub(crate) fn message(error: &dyn CommandError) -> String {
     let mut text = error.to_string();
     for cause in causes(error) {
         let cause = cause.to_string();
+        // The cause has the whole sentence, or the sentence has the cause already.
         if cause.starts_with(&text) {
             text = cause;
         } else if !text.ends_with(&cause) {
@@ -164,8 +165,10 @@ fn causes(error: &dyn CommandError) -> Vec<&(dyn Error + 'static)> {
     causes
 }
 
-/// Whether an error is that the reader of our output closed it, which is no failure.
+/// True when the reader of our output closed it, which is no failure.
 pub(crate) fn is_closed_output(error: &dyn CommandError) -> bool {
+    // Rust ignores SIGPIPE, so that write(2) fails with EPIPE instead. That of a daemon's socket
+    // is another matter, hence the code.
     error.code() == ErrorCode::Output
         && causes(error)
             .into_iter()
@@ -173,7 +176,7 @@ pub(crate) fn is_closed_output(error: &dyn CommandError) -> bool {
             .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
 }
 
-/// What to do about a file that cannot be read.
+/// The remedy for a file that cannot be read.
 pub(crate) fn file_remedy(error: &io::Error) -> Option<Cow<'static, str>> {
     let remedy = match error.kind() {
         io::ErrorKind::NotFound => "is this the right path?",

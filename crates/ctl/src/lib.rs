@@ -30,6 +30,7 @@ mod error;
 mod runtime;
 mod ui;
 
+use arguments::UsageError;
 use error::{ErrorCode, is_closed_output};
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -37,10 +38,16 @@ use ui::report::report;
 
 /// Runs the program with these arguments, its name first, and returns its exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let arguments = match arguments::parse(arguments) {
+    let words: Vec<OsString> = arguments.into_iter().collect();
+    let arguments = match arguments::parse(&words) {
         Ok(arguments) => arguments,
         Err(error) => {
-            arguments::print(&error);
+            // clap's errors include --help and --version, which stay text.
+            if error.use_stderr() && arguments::has_json_word(&words) {
+                report(&UsageError::new(&error, &words), true);
+            } else {
+                arguments::print(&error);
+            }
             return if error.use_stderr() {
                 ErrorCode::Usage.exit_code().into()
             } else {

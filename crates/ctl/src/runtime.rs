@@ -23,11 +23,13 @@ impl CommandError for SystemError {
 pub(crate) fn block_on<T, E: Into<Box<dyn CommandError>>>(
     work: impl Future<Output = Result<T, E>>,
 ) -> Result<T, Box<dyn CommandError>> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    // One connection at a time: threads would only delay the start.
+    tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build();
-    let runtime = runtime.map_err(SystemError)?;
-    runtime.block_on(work).map_err(Into::into)
+        .build()
+        .map_err(SystemError)?
+        .block_on(work)
+        .map_err(Into::into)
 }
 
 /// The signals that end a command that would run on for ever.

@@ -65,6 +65,53 @@ fn wrong_arguments_have_their_exit_code() {
 }
 
 #[test]
+fn usage_errors_are_json_on_request() {
+    for (arguments, message, remedy) in [
+        (
+            &["tempss", "--json"][..],
+            "unrecognized subcommand 'tempss'",
+            "a similar subcommand exists: 'temps'",
+        ),
+        (
+            &["audit", "tail", "--json", "--bogus"],
+            "unexpected argument '--bogus' found",
+            "see `pulse-sensorctl audit tail --help`",
+        ),
+        (
+            &["rpc", "--json"],
+            "the following required arguments were not provided: <METHOD>",
+            "see `pulse-sensorctl rpc --help`",
+        ),
+        (
+            &["temps", "--color", "a\n\u{1b}[2J", "--json"],
+            "invalid value 'a \u{1b}[2J' for '--color <WHEN>' [possible values: auto, always, never]",
+            "see `pulse-sensorctl temps --help`",
+        ),
+        (
+            &["--json", "temps"],
+            "unexpected argument '--json' found",
+            "'temps --json' exists",
+        ),
+    ] {
+        let run = run(arguments);
+        assert_eq!((run.code, run.output.as_str()), (Some(64), ""), "{run:?}");
+        assert!(!run.errors.contains('\u{1b}'), "{run:?}");
+        let printed: serde_json::Value = serde_json::from_str(&run.errors).unwrap();
+        let error = serde_json::json!({"code": "usage", "message": message, "remedy": remedy});
+        assert_eq!(printed, serde_json::json!({"version": 1, "error": error}));
+    }
+    // Behind "--", it is a value.
+    let value = run(&["temps", "--bogus", "--", "--json"]);
+    assert_eq!(value.code, Some(64));
+    assert!(value.errors.starts_with("error: "), "{value:?}");
+    for help in ["--help", "--version"] {
+        let help = run(&[help, "--json"]);
+        assert_eq!((help.code, help.errors.as_str()), (Some(0), ""));
+        assert!(!help.output.starts_with('{'), "{help:?}");
+    }
+}
+
+#[test]
 fn a_missing_daemon_has_a_remedy() {
     let run = run(&["temps", "--socket", "/nonexistent/socket"]);
     assert_eq!(run.code, Some(69));

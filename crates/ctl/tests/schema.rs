@@ -168,6 +168,9 @@ fn errors(outputs: &mut Outputs) {
             64,
             run(&["audit", "tail", "--follow", "--json", "--log", file]),
         ),
+        ("usage", 64, run(&["temps", "--json", "--bogus"])),
+        ("usage", 64, run(&["rpc", "--json"])),
+        ("usage", 64, run(&["temps", "--json", "--color", "perhaps"])),
         (
             "cannot_read",
             66,

@@ -41,6 +41,7 @@ impl Daemon {
         log: PathBuf,
     ) -> Result<Self, DemoError> {
         let errors = File::create(&log).map_err(trying("making the daemon's log"))?;
+        // Not the daemon itself: `start_with_parent` ties it to this process first.
         let child = Command::new(&programs.demo)
             .arg("start-with-parent")
             .arg(std::process::id().to_string())
@@ -54,10 +55,15 @@ impl Daemon {
             .stderr(errors)
             .process_group(0)
             .kill_on_drop(true)
-            .spawn();
-        let child = child.map_err(trying("starting the daemon"))?;
-        let id = child.id().unwrap_or_default();
-        Ok(Self { child, id, log })
+            .spawn()
+            .map_err(trying("starting the daemon"))?;
+        Ok(Self {
+            // `Child::id` has none any more after the child was reaped, and the introduction is
+            // printed later.
+            id: child.id().unwrap_or_default(),
+            child,
+            log,
+        })
     }
 
     /// The daemon's process id.
@@ -70,8 +76,8 @@ impl Daemon {
     /// # Errors
     /// When it is gone.
     pub(crate) fn reload(&self) -> Result<(), DemoError> {
-        let sent = self.send(Signal::SIGHUP);
-        sent.map_err(trying("signalling the daemon to reload its configuration"))
+        self.send(Signal::SIGHUP)
+            .map_err(trying("signalling the daemon to reload its configuration"))
     }
 
     /// Completes when the daemon ends by itself, which is an error.
@@ -86,10 +92,9 @@ impl Daemon {
     pub(crate) fn failed(&self, what: &str) -> DemoError {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
-        let shown = &lines[lines.len().saturating_sub(SHOWN_LINES)..];
         DemoError::Daemon {
             what: what.to_owned(),
-            log: shown.join("\n"),
+            log: lines[lines.len().saturating_sub(SHOWN_LINES)..].join("\n"),
         }
     }
 
@@ -101,8 +106,10 @@ impl Daemon {
         // It may have ended already.
         let _ = self.send(Signal::SIGTERM);
         if timeout(STOP_TIMEOUT, self.child.wait()).await.is_err() {
-            let killed = self.child.kill().await;
-            killed.map_err(trying("ending the daemon"))?;
+            self.child
+                .kill()
+                .await
+                .map_err(trying("ending the daemon"))?;
         }
         Ok(())
     }
@@ -123,14 +130,15 @@ impl Daemon {
 /// When the kernel refuses, or there is no such program. It does not return
 /// otherwise.
 pub(crate) fn start_with_parent(parent: u32, command: &[OsString]) -> Result<(), DemoError> {
-    let what = "starting with a parent";
-    let system = |error| DemoError::System { what, error };
+    let system = trying("starting with a parent");
     prctl::set_pdeathsig(Signal::SIGTERM).map_err(|errno| system(errno.into()))?;
+    // The parent may have ended before the call: then no signal comes, and another process is
+    // the parent by now.
     let is_alive = i32::try_from(parent).is_ok_and(|id| getppid() == Pid::from_raw(id));
-    let Some((program, arguments)) = command.split_first().filter(|_| is_alive) else {
-        // The parent has ended already.
-        return Ok(());
-    };
-    let error = std::process::Command::new(program).args(arguments).exec();
-    Err(system(error))
+    match command.split_first().filter(|_| is_alive) {
+        Some((program, arguments)) => Err(system(
+            std::process::Command::new(program).args(arguments).exec(),
+        )),
+        None => Ok(()),
+    }
 }

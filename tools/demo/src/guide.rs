@@ -17,7 +17,8 @@ pub(crate) fn introduction(setup: &Setup) -> String {
         audit_log: &setup.audit_log(),
         socket: setup.socket(),
         metrics: setup.metrics(),
-        has_socat: is_on_path("socat"),
+        has_socat: std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
+            .any(|directory| directory.join("socat").is_file()),
     };
     facts.introduction(std::io::stdout().is_terminal())
 }
@@ -39,41 +40,51 @@ impl Facts<'_> {
         } else {
             ("", "", "")
         };
-        let mut text = format!("{strong}pulse-sensor-proxy with three simulated nodes{plain}\n");
-        for paragraph in [self.overview(), self.simulation()] {
-            text.push('\n');
-            text.push_str(&wrapped(&paragraph));
-        }
-        text.push_str("\nCommands to try in another terminal:\n\n");
-        for (purpose, command) in self.commands() {
-            text.push_str(&format!("  # {purpose}\n{green}  {command}{plain}\n"));
-        }
-        text + "\nCtrl-C ends the demo.\n\n"
-    }
-
-    fn overview(&self) -> String {
-        format!(
+        let overview = format!(
             "The daemon (process {}) listens on the Unix socket below. When a client asks for \
              temperatures, the daemon asks each node over SSH, where the node helper reads \
              them from /sys. The SSH connections stay open, so that each reading takes one \
              round trip. Each reading has two records in the audit log, which are on disk \
              before the client gets the result.",
             self.daemon
-        )
-    }
-
-    fn simulation(&self) -> String {
-        format!(
+        );
+        let simulation = format!(
             "The daemon, the helper and the command line tool are the programs that are shipped. \
              The three nodes are simulated: each is an SSH server on loopback with a directory \
              in place of /sys, whose temperatures follow a made-up load. All files are below \
              {} and are deleted at the end.",
             self.directory.display()
-        )
+        );
+        let mut text = format!("{strong}pulse-sensor-proxy with three simulated nodes{plain}\n");
+        // Wrapped here: the process id and the directory have no fixed length.
+        for paragraph in [overview, simulation] {
+            text.push('\n');
+            text.push_str(&wrapped(&paragraph));
+        }
+        text.push_str("\nCommands to try in another terminal:\n\n");
+        // Commands stay on one line, however long: they are for copying.
+        for (purpose, command) in self.commands() {
+            text.push_str(&format!("  # {purpose}\n{green}  {command}{plain}\n"));
+        }
+        text + "\nCtrl-C ends the demo.\n\n"
     }
 
     /// Commands, each after its purpose.
     fn commands(&self) -> [(&'static str, String); 5] {
+        // A request without the tool. socat makes the shorter command, but is not everywhere.
+        let path = self.socket.display().to_string();
+        let by_hand = if self.has_socat {
+            format!(
+                "echo '{{\"method\":\"get_status\"}}' | socat - {}",
+                quoted(Path::new(&format!("UNIX:{path}")))
+            )
+        } else {
+            let program = format!(
+                "import socket; s=socket.socket(socket.AF_UNIX); s.connect({path:?}); \
+                 s.sendall(b'{{\"method\":\"get_status\"}}\\n'); print(s.makefile().readline())"
+            );
+            format!("python3 -c {}", quoted(Path::new(&program)))
+        };
         let control = quoted(self.control);
         let socket = quoted(self.socket);
         let log = format!("--log {}", quoted(self.audit_log));
@@ -83,7 +94,7 @@ impl Facts<'_> {
                 "read the temperatures of all nodes",
                 format!("{control} --socket {socket} temps"),
             ),
-            ("send a request without pulse-sensorctl", self.by_hand()),
+            ("send a request without pulse-sensorctl", by_hand),
             (
                 "show the metrics for Prometheus",
                 format!("curl http://{}/metrics", self.metrics),
@@ -97,22 +108,6 @@ impl Facts<'_> {
                 format!("{control} audit verify {log} --state-dir {state}"),
             ),
         ]
-    }
-
-    /// A request without `pulse-sensorctl`.
-    fn by_hand(&self) -> String {
-        let socket = self.socket.display();
-        if self.has_socat {
-            let address = format!("UNIX:{socket}");
-            let address = quoted(Path::new(&address));
-            return format!("echo '{{\"method\":\"get_status\"}}' | socat - {address}");
-        }
-        let program = format!(
-            "import socket; s=socket.socket(socket.AF_UNIX); s.connect({socket:?}); \
-             s.sendall(b'{{\"method\":\"get_status\"}}\\n'); print(s.makefile().readline())",
-            socket = socket.to_string(),
-        );
-        format!("python3 -c {}", quoted(Path::new(&program)))
     }
 }
 
@@ -139,17 +134,15 @@ fn wrapped(paragraph: &str) -> String {
 /// Quotes a word for a shell, if necessary.
 fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:=@,".contains(c);
-    if text.chars().all(is_plain) {
+    // Characters that mean nothing to a POSIX shell, wherever they are in a word.
+    if text
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || "/._-+:=@,".contains(c))
+    {
         text
     } else {
         format!("'{}'", text.replace('\'', "'\\''"))
     }
-}
-
-fn is_on_path(name: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|directory| directory.join(name).is_file())
 }
 
 #[cfg(test)]

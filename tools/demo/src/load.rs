@@ -109,8 +109,8 @@ impl Sensor {
         let Driver {
             swing, step, delay, ..
         } = self.driver;
-        let warmth = swing * load(now - delay);
-        self.idle + (warmth / step).round() * step
+        // Only the rise is rounded: the idle value stays what the tree says.
+        self.idle + (swing * load(now - delay) / step).round() * step
     }
 }
 
@@ -122,7 +122,11 @@ fn load(seconds: f64) -> f64 {
 
 /// Searches directories and no symbolic links, which would lead to the same sensors.
 fn search(root: &Path, directory: &Path, found: &mut Vec<Sensor>) -> io::Result<()> {
-    let driver = driver_of(directory);
+    // The driver of a chip is in `name`, that of a thermal zone in `type`.
+    let text = |file: &str| fs::read_to_string(directory.join(file)).ok();
+    let driver = text("name")
+        .or_else(|| text("type"))
+        .and_then(|name| DRIVERS.iter().find(|driver| driver.name == name.trim()));
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
         let kind = entry.file_type()?;
@@ -135,20 +139,16 @@ fn search(root: &Path, directory: &Path, found: &mut Vec<Sensor>) -> io::Result<
     Ok(())
 }
 
-/// The driver of a chip (`name`) or a thermal zone (`type`).
-fn driver_of(directory: &Path) -> Option<&'static Driver> {
-    let text = |file: &str| fs::read_to_string(directory.join(file)).ok();
-    let name = text("name").or_else(|| text("type"))?;
-    DRIVERS.iter().find(|driver| driver.name == name.trim())
-}
-
 fn sensor(root: &Path, path: &Path, driver: &'static Driver) -> Option<Sensor> {
     let file = path.file_name()?.to_str()?;
+    // A thermal zone has one value, `temp`; a chip has `temp1_input` and so on.
     let is_input = file == "temp" || (file.starts_with("temp") && file.ends_with("_input"));
-    let path_below = path.strip_prefix(root).ok()?.to_str()?;
     let idle: f64 = fs::read_to_string(path).ok()?.trim().parse().ok()?;
-    (is_input && IDLE.contains(&idle)).then(|| Sensor {
-        path: path_below.to_owned(),
+    if !is_input || !IDLE.contains(&idle) {
+        return None;
+    }
+    Some(Sensor {
+        path: path.strip_prefix(root).ok()?.to_str()?.to_owned(),
         idle,
         driver,
     })

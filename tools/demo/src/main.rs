@@ -170,6 +170,8 @@ async fn run(options: Options) -> Result<ExitCode, DemoError> {
         () = signals.ended() => Ok(ExitCode::SUCCESS),
         outcome = present(&mut setup, &options) => outcome,
     };
+    // Everything is stopped and removed before an error is returned; the error of the demo
+    // itself counts more than one of its end.
     let ended = setup.end().await;
     let code = outcome?;
     ended?;
@@ -186,20 +188,16 @@ async fn run(options: Options) -> Result<ExitCode, DemoError> {
     Ok(code)
 }
 
+/// Shows readings until the given number or time is reached, or the daemon ends.
 async fn present(setup: &mut Setup, options: &Options) -> Result<ExitCode, DemoError> {
     setup.build().await?;
+    // A reader that closes the pipe, such as head(1), ends the demo without an error.
     if print(&guide::introduction(setup)).is_err() {
         return Ok(ExitCode::SUCCESS);
     }
     let (show, daemon_ends) = setup.parts();
-    tokio::select! {
-        code = readings(show, options) => code,
-        error = daemon_ends => Err(error),
-    }
-}
-
-/// Shows readings until the given number or time is reached.
-async fn readings(show: Display<'_>, options: &Options) -> Result<ExitCode, DemoError> {
+    // Counted from here: starting the daemon and the nodes is not part of the time that was asked
+    // for.
     let start = Instant::now();
     let end = options
         .seconds
@@ -214,18 +212,13 @@ async fn readings(show: Display<'_>, options: &Options) -> Result<ExitCode, Demo
     };
     tokio::select! {
         code = shown => code,
-        () = until(end) => Ok(ExitCode::SUCCESS),
-    }
-}
-
-async fn until(end: Option<Instant>) {
-    match end {
-        Some(end) => sleep_until(end).await,
-        None => std::future::pending().await,
+        () = sleep_until(end.unwrap_or(start)), if end.is_some() => Ok(ExitCode::SUCCESS),
+        error = daemon_ends => Err(error),
     }
 }
 
 async fn watch(show: Display<'_>, start: Instant) -> Result<ExitCode, DemoError> {
+    // The tool reads by itself; here the temperatures move on meanwhile.
     let mut tool = show.tool(&["temps", "--watch", "1"])?;
     let mut ticks = ticks();
     loop {
@@ -265,6 +258,7 @@ async fn rounds(
 }
 
 fn ticks() -> tokio::time::Interval {
+    // On a slow machine readings come later, and not several at once.
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks

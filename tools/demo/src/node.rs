@@ -48,10 +48,12 @@ pub(crate) async fn serve(options: Options) -> Result<(), DemoError> {
             sys_root: options.sys_root,
         })
     };
-    let node = SimNode::start(config).await;
-    let node = node.map_err(trying("starting a simulated node"))?;
-    let line = node.host_key_line(&options.name);
-    writeln!(io::stdout(), "{line}").map_err(trying("printing the node's key"))?;
+    let node = SimNode::start(config)
+        .await
+        .map_err(trying("starting a simulated node"))?;
+    // The demo waits for this line: from now on connections are accepted.
+    writeln!(io::stdout(), "{}", node.host_key_line(&options.name))
+        .map_err(trying("printing the node's key"))?;
     let (closed, wait) = tokio::sync::oneshot::channel::<()>();
     // A separate thread, because reading standard input blocks.
     std::thread::spawn(move || {
@@ -87,7 +89,7 @@ impl Process {
         sys_root: &Path,
         key: &str,
     ) -> Result<Self, DemoError> {
-        let child = Command::new(&programs.demo)
+        let mut child = Command::new(&programs.demo)
             .args(["node", name, &address.to_string()])
             .args([&programs.helper, sys_root])
             .arg(key)
@@ -96,15 +98,17 @@ impl Process {
             // Ctrl-C reaches only the demo, which then stops the node.
             .process_group(0)
             .kill_on_drop(true)
-            .spawn();
-        let mut child = child.map_err(trying("starting a simulated node"))?;
+            .spawn()
+            .map_err(trying("starting a simulated node"))?;
         let mut line = String::new();
         if let Some(output) = child.stdout.take() {
             let mut output = BufReader::new(output);
-            let read = timeout(STOP_TIMEOUT, output.read_line(&mut line)).await;
-            read.map_err(|_| DemoError::Node(name))?
+            timeout(STOP_TIMEOUT, output.read_line(&mut line))
+                .await
+                .map_err(|_| DemoError::Node(name))?
                 .map_err(trying("starting a simulated node"))?;
         }
+        // The output of a node that failed ends without a whole line.
         if !line.ends_with('\n') {
             return Err(DemoError::Node(name));
         }
@@ -118,6 +122,7 @@ impl Process {
 
     /// Stops the node and its helper.
     pub(crate) async fn end(mut self) {
+        // The end of its input tells the node to stop, so that it can kill its helper first.
         drop(self.child.stdin.take());
         if timeout(STOP_TIMEOUT, self.child.wait()).await.is_err() {
             let _ = self.child.kill().await;

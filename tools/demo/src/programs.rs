@@ -36,13 +36,14 @@ impl Programs {
 }
 
 fn find(name: &'static str, demo: &Path) -> Result<PathBuf, DemoError> {
-    let beside = demo.with_file_name(name);
-    let packaged = Path::new(LIBEXEC).join(name);
-    let found = [beside, packaged].into_iter().find(|path| path.is_file());
-    found.ok_or_else(|| DemoError::Missing {
-        name,
-        beside: demo.to_owned(),
-    })
+    // Those beside this program first, so that a source tree uses its own build.
+    [demo.with_file_name(name), Path::new(LIBEXEC).join(name)]
+        .into_iter()
+        .find(|path| path.is_file())
+        .ok_or_else(|| DemoError::Missing {
+            name,
+            beside: demo.to_owned(),
+        })
 }
 
 #[cfg(test)]

@@ -54,9 +54,10 @@ impl Setup {
     /// When a program is missing, or no directory can be made.
     pub(crate) fn new() -> Result<Self, DemoError> {
         let programs = Programs::find()?;
-        let directory = tempfile::Builder::new().prefix("pulse-demo-").tempdir();
-        let directory =
-            directory.map_err(trying("making a temporary directory (TMPDIR says where)"))?;
+        let directory = tempfile::Builder::new()
+            .prefix("pulse-demo-")
+            .tempdir()
+            .map_err(trying("making a temporary directory (TMPDIR says where)"))?;
         let socket = directory.path().join("sock");
         if socket.as_os_str().len() > MAX_SOCKET_PATH || socket.to_str().is_none() {
             return Err(DemoError::Directory(directory.path().to_owned()));
@@ -80,15 +81,26 @@ impl Setup {
     /// # Errors
     /// [`DemoError`] when a part does not start.
     pub(crate) async fn build(&mut self) -> Result<(), DemoError> {
+        // The daemon comes before the nodes, because it makes the key that they authorize.
         let key = self.start_daemon().await?;
         for (name, manifest) in tree::all() {
             self.add_node(name, manifest, &key).await?;
         }
-        self.write("ssh/known_hosts", &self.known_hosts())?;
+        let known_hosts: String = self
+            .nodes
+            .iter()
+            .map(|node| node.host_key_line.as_str())
+            .collect();
+        self.write("ssh/known_hosts", &known_hosts)?;
         self.write("config.toml", &self.config())?;
         self.parts().0.set_temperatures(Duration::ZERO)?;
+        // Both files are written before the reload, so that no node is unknown at first.
         self.daemon()?.reload()?;
-        self.until_ready(Self::knows_its_nodes).await
+        self.until_ready(async |tool| {
+            let answer = tool.ask(&["temps", "--json"]).await?;
+            (answer["nodes"].as_array()?.len() == tree::all().len()).then_some(())
+        })
+        .await
     }
 
     /// Starts the daemon and waits for its key. Another process may take the metrics port
@@ -96,12 +108,17 @@ impl Setup {
     async fn start_daemon(&mut self) -> Result<String, DemoError> {
         let mut ports = [METRICS_PORT, 0, 0].into_iter().peekable();
         loop {
-            let port = ports.next().unwrap_or(0);
-            self.metrics = free_address(port).map_err(trying("finding a free port"))?;
+            self.metrics =
+                free_address(ports.next().unwrap_or(0)).map_err(trying("finding a free port"))?;
             self.write("config.toml", &self.config())?;
             let (config, log) = (self.path("config.toml"), self.path("daemon.log"));
             self.daemon = Some(Daemon::start(&self.programs, &config, log)?);
-            let outcome = self.until_ready(Self::public_key).await;
+            let outcome = self
+                .until_ready(async |tool| {
+                    let key = &tool.ask(&["status", "--json"]).await?["public_key"];
+                    Some(key.as_str()?.to_owned())
+                })
+                .await;
             if outcome.is_ok() || ports.peek().is_none() {
                 return outcome;
             }
@@ -156,6 +173,7 @@ impl Setup {
     /// # Errors
     /// When something could not be ended or removed.
     pub(crate) async fn end(self) -> Result<(), DemoError> {
+        // The daemon first: it ends its connections to the nodes.
         let ended = match self.daemon {
             Some(daemon) => daemon.end().await,
             None => Ok(()),
@@ -163,8 +181,13 @@ impl Setup {
         for node in self.nodes {
             node.end().await;
         }
-        let removed = self.directory.close();
-        ended.and(removed.map_err(trying("removing the temporary directory")))
+        // Removed even if the daemon could not be ended, whose error comes first: `and` takes a
+        // value that was computed.
+        ended.and(
+            self.directory
+                .close()
+                .map_err(trying("removing the temporary directory")),
+        )
     }
 
     async fn add_node(
@@ -174,21 +197,17 @@ impl Setup {
         key: &str,
     ) -> Result<(), DemoError> {
         let sys_root = self.path("nodes").join(name);
-        let phase = PHASE * f64::from(u8::try_from(self.nodes.len()).unwrap_or(0));
+        let number = u8::try_from(self.nodes.len()).unwrap_or(0);
         tree::unpack(manifest, &sys_root).map_err(trying("unpacking a node's tree"))?;
-        let working = WorkingTree::find(sys_root.clone(), phase);
-        self.trees
-            .push(working.map_err(trying("reading a node's tree"))?);
-        let address = self.next_address();
-        let node = Process::start(&self.programs, name, address, &sys_root, key).await?;
-        self.nodes.push(node);
+        self.trees.push(
+            WorkingTree::find(sys_root.clone(), PHASE * f64::from(number))
+                .map_err(trying("reading a node's tree"))?,
+        );
+        // The nodes share a port, so each has a loopback address of its own.
+        let address = SocketAddr::from((Ipv4Addr::new(127, 0, 0, number + 1), self.ssh_port));
+        self.nodes
+            .push(Process::start(&self.programs, name, address, &sys_root, key).await?);
         Ok(())
-    }
-
-    /// A loopback address for the next node; each has its own.
-    fn next_address(&self) -> SocketAddr {
-        let host = u8::try_from(self.nodes.len() + 1).unwrap_or(u8::MAX);
-        SocketAddr::from((Ipv4Addr::new(127, 0, 0, host), self.ssh_port))
     }
 
     /// The configuration with the nodes so far. Its limits are wider than the defaults, so that
@@ -202,6 +221,7 @@ impl Setup {
         let (socket, ssh) = (text(&self.socket), text(&self.path("ssh")));
         let (log, state) = (text(&self.audit_log()), text(&self.path("audit")));
         let (metrics, port) = (self.metrics, self.ssh_port);
+        // The control socket has a directory of its own: the daemon requires it.
         let control = text(&self.path("control/control.sock"));
         let user = nix::unistd::geteuid();
         format!(
@@ -211,11 +231,6 @@ impl Setup {
              [rate_limit]\nper_peer_interval_ms = 250\nper_peer_burst = 8\n\n\
              [audit]\nlog = {log}\nstate_dir = {state}\n"
         )
-    }
-
-    fn known_hosts(&self) -> String {
-        let lines = self.nodes.iter().map(|node| node.host_key_line.as_str());
-        lines.collect()
     }
 
     fn path(&self, below: &str) -> PathBuf {
@@ -229,6 +244,7 @@ impl Setup {
             if let Some(directory) = path.parent() {
                 fs::create_dir_all(directory)?;
             }
+            // Renamed into place: the daemon may read it at any moment.
             let unfinished = path.with_extension("new");
             fs::write(&unfinished, text)?;
             fs::set_permissions(&unfinished, Permissions::from_mode(0o644))?;
@@ -238,8 +254,9 @@ impl Setup {
     }
 
     fn daemon(&self) -> Result<&Daemon, DemoError> {
-        let missing = || trying("starting the daemon")(std::io::ErrorKind::NotFound.into());
-        self.daemon.as_ref().ok_or_else(missing)
+        self.daemon
+            .as_ref()
+            .ok_or_else(|| trying("starting the daemon")(std::io::ErrorKind::NotFound.into()))
     }
 
     /// Repeats a request until it has a result.
@@ -267,16 +284,6 @@ impl Setup {
                 Err(self.daemon()?.failed(&format!("was not ready within {seconds} s")))
             }
         }
-    }
-
-    async fn public_key(tool: Tool<'_>) -> Option<String> {
-        let status = tool.ask(&["status", "--json"]).await?;
-        Some(status["public_key"].as_str()?.to_owned())
-    }
-
-    async fn knows_its_nodes(tool: Tool<'_>) -> Option<()> {
-        let answer = tool.ask(&["temps", "--json"]).await?;
-        (answer["nodes"].as_array()?.len() == tree::all().len()).then_some(())
     }
 }
 
@@ -315,8 +322,10 @@ impl Display<'_> {
     /// # Errors
     /// When it cannot be started.
     pub(crate) fn tool(&self, words: &[&str]) -> Result<Child, DemoError> {
-        let started = self.tool.command(words).spawn();
-        started.map_err(trying("starting pulse-sensorctl"))
+        self.tool
+            .command(words)
+            .spawn()
+            .map_err(trying("starting pulse-sensorctl"))
     }
 
     /// Sets the nodes' temperatures for this time since the start.
@@ -324,8 +333,10 @@ impl Display<'_> {
     /// # Errors
     /// When a tree cannot be written.
     pub(crate) fn set_temperatures(&self, since_start: Duration) -> Result<(), DemoError> {
-        let set = self.trees.iter().try_for_each(|tree| tree.set(since_start));
-        set.map_err(trying("changing the temperatures"))
+        self.trees
+            .iter()
+            .try_for_each(|tree| tree.set(since_start))
+            .map_err(trying("changing the temperatures"))
     }
 }
 
@@ -344,6 +355,8 @@ fn text(path: &Path) -> String {
 
 /// A loopback address with this port, or with a free one when it is in use.
 fn free_address(port: u16) -> std::io::Result<SocketAddr> {
+    // The listener is dropped again, so another process may take the port: `start_daemon`
+    // tries another one then.
     let try_port = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
     try_port(port).or_else(|_| try_port(0))?.local_addr()
 }

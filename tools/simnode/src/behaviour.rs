@@ -130,17 +130,22 @@ impl Behaviour {
             },
             Self::HangAfterGreeting => Action::Reply(greeting()),
             Self::StopsReading => Action::StopReading(greeting()),
-            Self::Synthetic { .. } | Self::SlowBy { .. } | Self::OpensChannels { .. } => {
-                Action::Reply(self.start_program(command))
-            }
-            _ => self.misbehave(),
+            _ => match self.document() {
+                Some(_) if asks_to_serve(command) => Action::Reply(greeting()),
+                Some(document) => Action::Reply(self.reading(document).and_exit(0)),
+                None => self.misbehave(),
+            },
         }
     }
 
     /// The answer to one line on a channel that serves in-process.
     pub(crate) fn on_request(&self, line: &[u8]) -> Action {
+        // As the helper does: it complains on standard error and ends.
         if line.len() > MAX_REQUEST_BYTES && self.document().is_some() {
-            return Action::Reply(too_long());
+            return Action::Reply(Reply {
+                complaint: LINE_TOO_LONG,
+                ..Reply::default().and_exit(TOO_LONG_STATUS)
+            });
         }
         match (self.document(), line) {
             (Some(document), b"read") => Action::Reply(self.reading(document)),
@@ -172,20 +177,12 @@ impl Behaviour {
         }
     }
 
-    fn start_program(&self, command: &[u8]) -> Reply {
-        match self.document() {
-            Some(document) if !asks_to_serve(command) => self.reading(document).and_exit(0),
-            _ => greeting(),
-        }
-    }
-
     fn reading(&self, document: &str) -> Reply {
-        let after = match self {
-            Self::SlowBy { delay, .. } => *delay,
-            _ => Duration::ZERO,
-        };
         Reply {
-            after,
+            after: match self {
+                Self::SlowBy { delay, .. } => *delay,
+                _ => Duration::ZERO,
+            },
             readings: 1,
             ..Reply::print(&format!("{document}\n"))
         }
@@ -233,6 +230,7 @@ impl Reply {
 
 /// True when a command starts the long-lived helper.
 pub(crate) fn asks_to_serve(command: &[u8]) -> bool {
+    // The last word alone: the path of the program differs between installations.
     command
         .rsplit(|byte| *byte == b' ')
         .find(|word| !word.is_empty())
@@ -243,29 +241,21 @@ fn greeting() -> Reply {
     Reply::print(GREETING)
 }
 
-fn too_long() -> Reply {
-    Reply {
-        complaint: LINE_TOO_LONG,
-        ..Reply::default().and_exit(TOO_LONG_STATUS)
-    }
-}
-
 /// Noise with every byte value but newline, the same in every run.
 fn garbage() -> Vec<u8> {
+    // A linear congruential generator with the constants of Numerical Recipes. Its high bits are
+    // the better ones.
     let mut state = 0x9e37_79b9_u32;
-    let mut noise: Vec<u8> = (1..GARBAGE_BYTES).map(|_| noise_byte(&mut state)).collect();
+    let bytes = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        state.to_be_bytes()[0]
+    });
+    let mut noise: Vec<u8> = bytes
+        .filter(|byte| *byte != b'\n')
+        .take(GARBAGE_BYTES - 1)
+        .collect();
     noise.push(b'\n');
     noise
-}
-
-fn noise_byte(state: &mut u32) -> u8 {
-    loop {
-        *state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        let [high, ..] = state.to_be_bytes();
-        if high != b'\n' {
-            return high;
-        }
-    }
 }
 
 #[cfg(test)]

@@ -86,28 +86,26 @@ impl HostAuthority {
     /// The line of `known_hosts` that trusts this authority for `pattern`.
     #[must_use]
     pub fn known_hosts_line(&self, pattern: &str) -> String {
-        let key = openssh_text(self.key.public_key());
-        format!("@cert-authority {pattern} {key}")
+        format!(
+            "@cert-authority {pattern} {}",
+            openssh_text(self.key.public_key())
+        )
     }
 
     fn certify(&self, host_key: &PublicKey) -> io::Result<Certificate> {
+        // Random bytes against collisions of the signature's hash (OpenSSH's PROTOCOL.certkeys).
         let mut nonce = [0_u8; Builder::RECOMMENDED_NONCE_SIZE];
         getrandom::fill(&mut nonce)?;
-        self.sign(&nonce, host_key).map_err(io::Error::other)
-    }
-
-    fn sign(
-        &self,
-        nonce: &[u8],
-        host_key: &PublicKey,
-    ) -> russh::keys::ssh_key::Result<Certificate> {
         let (from, to) = (*self.valid.start(), *self.valid.end());
-        let mut builder = Builder::new(nonce, host_key.key_data().clone(), from, to)?;
-        builder.cert_type(CertType::Host)?.key_id("simnode")?;
-        for name in &self.principals {
-            builder.valid_principal(name)?;
-        }
-        builder.sign(&self.key)
+        let sign = || {
+            let mut builder = Builder::new(nonce, host_key.key_data().clone(), from, to)?;
+            builder.cert_type(CertType::Host)?.key_id("simnode")?;
+            for name in &self.principals {
+                builder.valid_principal(name)?;
+            }
+            builder.sign(&self.key)
+        };
+        sign().map_err(io::Error::other)
     }
 }
 
@@ -141,22 +139,21 @@ pub(crate) fn ssh_config(
     Ok(server::Config {
         server_id: SshId::Standard(Cow::Borrowed(SSH_VERSION)),
         methods: MethodSet::from(&[MethodKind::PublicKey][..]),
+        // The library delays rejections against guessing, which tests would wait for.
         auth_rejection_time: Duration::ZERO,
         keys: vec![host_key],
         certificates,
-        preferred: preferred(post_quantum),
+        preferred: Preferred {
+            // The first algorithm is the post-quantum one.
+            kex: Cow::Borrowed(&KEX_POST_QUANTUM[usize::from(!post_quantum)..]),
+            ..Preferred::DEFAULT
+        },
+        // Small window and buffers: there are up to ten thousand connections.
         window_size: WINDOW_BYTES,
         channel_buffer_size: 2,
         event_buffer_size: 4,
+        // An idle daemon keeps its connections open for any time.
         inactivity_timeout: None,
         ..server::Config::default()
     })
-}
-
-fn preferred(post_quantum: bool) -> Preferred {
-    let skip = usize::from(!post_quantum);
-    Preferred {
-        kex: Cow::Borrowed(&KEX_POST_QUANTUM[skip..]),
-        ..Preferred::DEFAULT
-    }
 }

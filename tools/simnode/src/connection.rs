@@ -29,6 +29,7 @@ pub(crate) struct Control {
 impl Control {
     /// Drops the connection; data that was written before is still delivered.
     pub(crate) fn cut(&self) {
+        // The flag before the waker: the woken task must see it.
         self.cut.store(true, Ordering::Release);
         if let Some(waker) = locked(&self.waiting).take() {
             waker.wake();
@@ -47,6 +48,8 @@ impl Control {
 
     /// An error when the connection was cut; otherwise stores the waker.
     fn check(&self, context: &Context<'_>) -> io::Result<()> {
+        // The lock before the flag: `cut` takes the waker after it set the flag, so a cut that
+        // this check misses finds the waker that is stored here.
         let mut waiting = locked(&self.waiting);
         if self.cut.load(Ordering::Acquire) {
             return Err(io::ErrorKind::ConnectionReset.into());
@@ -68,15 +71,6 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    fn add(&mut self, control: Arc<Control>) -> Option<u64> {
-        if self.stopped {
-            return None;
-        }
-        self.next += 1;
-        self.live.insert(self.next, control);
-        Some(self.next)
-    }
-
     /// Cuts every open connection.
     pub(crate) fn cut_all(&mut self) {
         self.live.drain().for_each(|(_, control)| control.cut());
@@ -102,7 +96,15 @@ impl ControlledStream {
     /// Registers a connection; none when the node is stopping.
     pub(crate) fn new(stream: TcpStream, shared: Arc<NodeState>) -> Option<Self> {
         let control = Arc::new(Control::default());
-        let number = locked(&shared.connections).add(Arc::clone(&control))?;
+        let mut connections = locked(&shared.connections);
+        // Checked under the lock: a connection is cut by `stop`, or refused here.
+        if connections.stopped {
+            return None;
+        }
+        connections.next += 1;
+        let number = connections.next;
+        connections.live.insert(number, Arc::clone(&control));
+        drop(connections);
         shared.counters.note(|counters| {
             counters.connections += 1;
             counters.open_connections += 1;
@@ -135,6 +137,8 @@ impl AsyncRead for ControlledStream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.control.check(context)?;
+        // No waker of the socket is registered: data that arrives stays in the kernel's buffer,
+        // until the client's sending blocks. `check` has stored the waker for a cut.
         if self.control.stalled.load(Ordering::Acquire) {
             return Poll::Pending;
         }
@@ -153,6 +157,8 @@ impl AsyncWrite for ControlledStream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // A `TcpStream` has no buffer of its own: the kernel has the data written so far, and
+        // delivers it.
         if self.control.cut_after_flush.load(Ordering::Acquire) {
             self.control.cut();
         }

@@ -42,8 +42,13 @@ pub(crate) async fn print_banner(mut wire: ControlledStream, every: Duration) {
 /// Sends bytes on a channel while the behaviour is [`Behaviour::Flood`].
 pub(crate) async fn flood(writer: ChannelWriter) {
     while matches!(*writer.shared.behaviour(), Behaviour::Flood) {
-        let sent = writer.handle.data(writer.channel, &FLOOD[..]).await;
-        if sent.is_err() {
+        // Waits while the client's window is full.
+        if writer
+            .handle
+            .data(writer.channel, &FLOOD[..])
+            .await
+            .is_err()
+        {
             return;
         }
     }
@@ -51,25 +56,26 @@ pub(crate) async fn flood(writer: ChannelWriter) {
 
 /// Starts tasks that open channels towards the client.
 pub(crate) fn open_channels(handle: &Handle, shared: &Arc<NodeState>) -> JoinSet<()> {
+    // One after another in each task. A channel takes a round trip, so several tasks run.
+    let keep_opening = |handle: Handle, shared: Arc<NodeState>| async move {
+        while shared.behaviour().opens_channels() {
+            // The kind that a server opens for a port that it forwards (RFC 4254, section 7.2).
+            let opened = handle.channel_open_forwarded_tcpip("127.0.0.1", 22, "127.0.0.1", 1);
+            match opened.await {
+                Ok(_) => shared
+                    .counters
+                    .note(|counters| counters.channels_taken += 1),
+                Err(Error::ChannelOpenFailure(_)) => {
+                    shared
+                        .counters
+                        .note(|counters| counters.channels_refused += 1);
+                }
+                // The connection is gone.
+                Err(_) => return,
+            }
+        }
+    };
     (0..OPENERS)
         .map(|_| keep_opening(handle.clone(), Arc::clone(shared)))
         .collect()
-}
-
-/// Opens channels one after another. A channel takes a round trip, so several of these run.
-async fn keep_opening(handle: Handle, shared: Arc<NodeState>) {
-    while shared.behaviour().opens_channels() {
-        let opened = handle.channel_open_forwarded_tcpip("127.0.0.1", 22, "127.0.0.1", 1);
-        match opened.await {
-            Ok(_) => shared
-                .counters
-                .note(|counters| counters.channels_taken += 1),
-            Err(Error::ChannelOpenFailure(_)) => {
-                shared
-                    .counters
-                    .note(|counters| counters.channels_refused += 1);
-            }
-            Err(_) => return,
-        }
-    }
 }

@@ -53,7 +53,20 @@ impl Helper {
         let (input, taken) = mpsc::channel(INPUT_QUEUE);
         let (alive, gone) = oneshot::channel();
         let serves = asks_to_serve(command);
-        match spawn(program, sys_root, command) {
+        let mut child = Command::new(program);
+        // As sshd does: few variables, and none of its own.
+        child.arg("--sys-root").arg(sys_root).env_clear();
+        // A shell request has no command.
+        if !command.is_empty() {
+            child.env("SSH_ORIGINAL_COMMAND", OsStr::from_bytes(command));
+        }
+        child
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            // The runtime itself may be dropped, with the task that would kill it.
+            .kill_on_drop(true);
+        match child.spawn() {
             Ok(child) => {
                 writer
                     .shared
@@ -63,7 +76,11 @@ impl Helper {
             }
             Err(error) => {
                 let complaint = format!("{}: {error}\n", program.display());
-                tokio::spawn(report_failure(complaint, writer));
+                tokio::spawn(async move {
+                    // When the connection is closed, nothing waits for the reason.
+                    let _ = writer.send(Stream::Errors, complaint.into_bytes()).await;
+                    writer.exit(NOT_STARTED).await;
+                });
             }
         }
         Self {
@@ -99,21 +116,6 @@ impl Helper {
     }
 }
 
-fn spawn(program: &Path, sys_root: &Path, asked: &[u8]) -> io::Result<Child> {
-    let mut command = Command::new(program);
-    command.arg("--sys-root").arg(sys_root).env_clear();
-    if !asked.is_empty() {
-        command.env("SSH_ORIGINAL_COMMAND", OsStr::from_bytes(asked));
-    }
-    command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        // The runtime itself may be dropped, with the task that would kill it.
-        .kill_on_drop(true)
-        .spawn()
-}
-
 /// Runs until the child ends, or kills it when its channel ends.
 async fn supervise(
     mut child: Child,
@@ -130,12 +132,16 @@ async fn supervise(
         // An error means that it has ended by itself.
         let _ = child.kill().await;
     }
+    // Before the exit status is sent: who has received it may count the helpers at once.
     writer
         .shared
         .counters
         .note(|counters| counters.helpers -= 1);
     if let Some(status) = ended {
-        finish(status, serves, &writer).await;
+        let status = status.map_or(NOT_STARTED, exit_status);
+        // Documents of `serve` were counted when they were sent.
+        writer.count_readings(u64::from(!serves && status == 0));
+        writer.exit(status).await;
     }
 }
 
@@ -148,6 +154,7 @@ async fn run_to_end(
 ) -> io::Result<ExitStatus> {
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let outputs = async {
+        // Before the child is reaped: all that it printed is sent before its exit status.
         tokio::join!(
             copy(stdout, writer, Stream::Output, serves),
             copy(stderr, writer, Stream::Errors, false)
@@ -184,6 +191,7 @@ async fn copy(
 async fn feed(mut stdin: Option<ChildStdin>, mut input: mpsc::Receiver<Input>) -> Infallible {
     while let Some(Input::Bytes(bytes)) = input.recv().await {
         let Some(pipe) = &mut stdin else { continue };
+        // A program that closed its input may still print: its input is discarded.
         if pipe.write_all(&bytes).await.is_err() {
             stdin = None;
         }
@@ -192,22 +200,11 @@ async fn feed(mut stdin: Option<ChildStdin>, mut input: mpsc::Receiver<Input>) -
     pending().await
 }
 
-async fn finish(status: io::Result<ExitStatus>, serves: bool, writer: &ChannelWriter) {
-    let status = status.map_or(NOT_STARTED, exit_status);
-    writer.count_readings(u64::from(!serves && status == 0));
-    writer.exit(status).await;
-}
-
-async fn report_failure(complaint: String, writer: ChannelWriter) {
-    // When the connection is closed, nothing waits for the reason.
-    let _ = writer.send(Stream::Errors, complaint.into_bytes()).await;
-    writer.exit(NOT_STARTED).await;
-}
-
 fn exit_status(status: ExitStatus) -> u32 {
-    let signalled = status.signal().map(|signal| SIGNALLED + signal);
-    let code = status.code().or(signalled);
-    code.and_then(|code| u32::try_from(code).ok())
+    status
+        .code()
+        .or_else(|| status.signal().map(|signal| SIGNALLED + signal))
+        .and_then(|code| u32::try_from(code).ok())
         .unwrap_or(NOT_STARTED)
 }
 

@@ -34,17 +34,9 @@ fn complain(text: &str, status: u8) -> ExitCode {
 }
 
 fn run(options: &Options) -> io::Result<()> {
-    let config = read_config(options)?;
-    raise_descriptor_limit(options.nodes + options.listeners + SPARE_DESCRIPTORS)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(serve(options, &config))
-}
-
-fn read_config(options: &Options) -> io::Result<SimConfig> {
     let document = std::fs::read_to_string(&options.document)?;
     let document = document.trim_end();
+    // A newline ends a response of `serve`.
     if document.is_empty() || document.contains('\n') {
         return Err(io::Error::other("the document must be exactly one line"));
     }
@@ -52,12 +44,17 @@ fn read_config(options: &Options) -> io::Result<SimConfig> {
         .authorized_key
         .as_ref()
         .map(PublicKey::read_openssh_file);
-    Ok(SimConfig {
+    let config = SimConfig {
         authorized_key: key.transpose().map_err(io::Error::other)?,
         ..SimConfig::new(Behaviour::Synthetic {
             document: document.into(),
         })
-    })
+    };
+    raise_descriptor_limit(options.nodes + options.listeners + SPARE_DESCRIPTORS)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(serve(options, &config))
 }
 
 async fn serve(options: &Options, config: &SimConfig) -> io::Result<()> {
@@ -65,14 +62,24 @@ async fn serve(options: &Options, config: &SimConfig) -> io::Result<()> {
     for _ in 0..options.listeners {
         nodes.push(SimNode::start(config.clone()).await?);
     }
-    announce(&listening(options, &nodes))?;
-    end_of_input().await;
-    announce(&counted(&nodes))
-}
-
-/// Completes when standard input closes. A thread reads it, so that the blocking read does not
-/// delay the runtime's end.
-async fn end_of_input() {
+    // Numbers, an address and base64 need no escaping.
+    let listeners: Vec<String> = nodes
+        .iter()
+        .zip(options.shares())
+        .map(|(node, share)| {
+            format!(
+                "{{\"port\":{},\"nodes\":{share},\"host_key\":\"{}\"}}",
+                node.addr().port(),
+                node.host_key_line("127.0.0.1")
+            )
+        })
+        .collect();
+    let (total, listeners) = (options.nodes, listeners.join(","));
+    announce(&format!(
+        "{{\"nodes\":{total},\"listeners\":[{listeners}]}}"
+    ))?;
+    // Until standard input closes. A thread reads it, so that the blocking read does not delay
+    // the runtime's end.
     let (closed, wait) = oneshot::channel::<()>();
     std::thread::spawn(move || {
         let _closed = closed;
@@ -81,6 +88,16 @@ async fn end_of_input() {
     });
     // The thread drops its half and never sends.
     let _ = wait.await;
+    let sum = |count: fn(&Counters) -> u64| -> u64 {
+        nodes.iter().map(|node| count(&node.counters())).sum()
+    };
+    announce(&format!(
+        "{{\"connections\":{},\"auth_refusals\":{},\"execs\":{},\"readings\":{}}}",
+        sum(|counters| counters.connections),
+        sum(|counters| counters.auth_refusals),
+        sum(|counters| counters.execs),
+        sum(|counters| counters.readings),
+    ))
 }
 
 fn announce(line: &str) -> io::Result<()> {
@@ -89,45 +106,17 @@ fn announce(line: &str) -> io::Result<()> {
     stdout.flush()
 }
 
-/// The JSON line at the start. Numbers, an address and base64 need no escaping.
-fn listening(options: &Options, nodes: &[SimNode]) -> String {
-    let listeners: Vec<String> = nodes
-        .iter()
-        .zip(options.shares())
-        .map(|(node, share)| listener(node, share))
-        .collect();
-    let (total, listeners) = (options.nodes, listeners.join(","));
-    format!("{{\"nodes\":{total},\"listeners\":[{listeners}]}}")
-}
-
-fn listener(node: &SimNode, share: usize) -> String {
-    let port = node.addr().port();
-    let host_key = node.host_key_line("127.0.0.1");
-    format!("{{\"port\":{port},\"nodes\":{share},\"host_key\":\"{host_key}\"}}")
-}
-
-fn counted(nodes: &[SimNode]) -> String {
-    let sum = |count: fn(&Counters) -> u64| -> u64 {
-        nodes.iter().map(|node| count(&node.counters())).sum()
-    };
-    format!(
-        "{{\"connections\":{},\"auth_refusals\":{},\"execs\":{},\"readings\":{}}}",
-        sum(|counters| counters.connections),
-        sum(|counters| counters.auth_refusals),
-        sum(|counters| counters.execs),
-        sum(|counters| counters.readings),
-    )
-}
-
 /// Raises the soft limit of open files to the hard limit; an error when that is too low.
 fn raise_descriptor_limit(needed: usize) -> io::Result<()> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     if soft < hard {
         setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
     }
+    // Reported now: later, accepting a connection would fail.
     if hard < needed as u64 {
-        let text = format!("needs {needed} open files, the hard limit is {hard}");
-        return Err(io::Error::other(text));
+        return Err(io::Error::other(format!(
+            "needs {needed} open files, the hard limit is {hard}"
+        )));
     }
     Ok(())
 }

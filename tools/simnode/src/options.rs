@@ -35,8 +35,11 @@ impl Options {
         let mut arguments = arguments.into_iter();
         while let Some(name) = arguments.next() {
             let name = name.to_string_lossy();
-            let value = || format!("{name} needs a value");
-            let mut next = || arguments.next().ok_or_else(value);
+            let mut next = || {
+                arguments
+                    .next()
+                    .ok_or_else(|| format!("{name} needs a value"))
+            };
             match &*name {
                 "--nodes" => nodes = count(&name, &next()?)?,
                 "--listeners" => listeners = count(&name, &next()?)?,
@@ -61,8 +64,10 @@ impl Options {
 }
 
 fn count(name: &str, value: &OsString) -> Result<usize, String> {
-    let number = value.to_string_lossy().parse().ok();
-    number
+    value
+        .to_string_lossy()
+        .parse()
+        .ok()
         .filter(|number| *number > 0)
         .ok_or_else(|| format!("{name} needs a number above 0, not {value:?}"))
 }

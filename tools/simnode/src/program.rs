@@ -31,6 +31,7 @@ impl InProcess {
     /// Runs a task that ends with its channel.
     pub(crate) fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
         let tasks = self.tasks.get_or_insert_default();
+        // A set keeps the results of ended tasks until they are taken.
         while tasks.try_join_next().is_some() {}
         tasks.spawn(task);
     }
@@ -42,7 +43,8 @@ impl InProcess {
         let (now, rest) = bytes.split_at(end.unwrap_or(bytes.len()));
         self.partial.extend_from_slice(now);
         *bytes = rest.get(1..).unwrap_or_default();
-        let ready = end.is_some() || self.partial.len() > MAX_REQUEST_BYTES;
-        ready.then(|| std::mem::take(&mut self.partial))
+        // A line that is too long is given at once, so that what is held stays bounded.
+        (end.is_some() || self.partial.len() > MAX_REQUEST_BYTES)
+            .then(|| std::mem::take(&mut self.partial))
     }
 }

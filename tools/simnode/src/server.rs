@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use russh::keys::{PrivateKey, PublicKey};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinHandle;
 
 use crate::behaviour::Behaviour;
@@ -99,7 +99,9 @@ impl SimNode {
     /// # Errors
     /// When the node's authority cannot certify the key.
     pub fn set_host_key(&self, host_key: PrivateKey) -> io::Result<()> {
-        *locked(&self.shared.identity) = self.shared.identify(host_key)?;
+        let authority = self.shared.host_authority.as_ref();
+        *locked(&self.shared.identity) =
+            Identity::new(host_key, authority, self.shared.post_quantum)?;
         Ok(())
     }
 
@@ -131,6 +133,7 @@ impl SimNode {
 
     fn stop(&self) {
         self.accepting.abort();
+        // A connection that was accepted before is refused when it registers.
         locked(&self.shared.connections).stop();
     }
 }
@@ -165,12 +168,9 @@ impl NodeState {
     /// True when a client with this key may log in.
     pub(crate) fn admits(&self, key: &PublicKey) -> bool {
         let known = self.authorized_key.as_ref();
+        // Without the comments of the keys.
         !matches!(*self.behaviour(), Behaviour::RefuseKey)
             && known.is_none_or(|known| known.key_data() == key.key_data())
-    }
-
-    fn identify(&self, host_key: PrivateKey) -> io::Result<Identity> {
-        Identity::new(host_key, self.host_authority.as_ref(), self.post_quantum)
     }
 }
 
@@ -188,9 +188,12 @@ impl Identity {
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    // It may accept any key.
     if !address.ip().is_loopback() {
-        let reason = "a simulated node listens on loopback only";
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "a simulated node listens on loopback only",
+        ));
     }
     let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
@@ -204,30 +207,28 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 
 async fn accept_all(listener: TcpListener, shared: Arc<NodeState>) {
     loop {
-        match listener.accept().await {
-            Ok((stream, _)) => receive(stream, &shared),
-            Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+        let Ok((stream, _)) = listener.accept().await else {
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        // Without it readings are only slower.
+        let _ = stream.set_nodelay(true);
+        let Some(wire) = ControlledStream::new(stream, Arc::clone(&shared)) else {
+            continue;
+        };
+        // The tasks are detached: each ends when its connection does, and the registry cuts those.
+        match *shared.behaviour() {
+            Behaviour::Blackhole => drop(tokio::spawn(faults::say_nothing(wire))),
+            Behaviour::Banner { every } => drop(tokio::spawn(faults::print_banner(wire, every))),
+            _ => {
+                // The host key of this moment: a later change concerns further connections.
+                let ssh = Arc::clone(&locked(&shared.identity).ssh);
+                let session = Session::new(Arc::clone(&shared), wire.control());
+                tokio::spawn(async move {
+                    // Errors concern the client; the counters have the rest.
+                    let _ = russh::server::run_stream(ssh, wire, session).await;
+                });
+            }
         }
     }
-}
-
-fn receive(stream: TcpStream, shared: &Arc<NodeState>) {
-    // Without it readings are only slower.
-    let _ = stream.set_nodelay(true);
-    let Some(wire) = ControlledStream::new(stream, Arc::clone(shared)) else {
-        return;
-    };
-    match *shared.behaviour() {
-        Behaviour::Blackhole => drop(tokio::spawn(faults::say_nothing(wire))),
-        Behaviour::Banner { every } => drop(tokio::spawn(faults::print_banner(wire, every))),
-        _ => drop(tokio::spawn(speak_ssh(wire, Arc::clone(shared)))),
-    }
-}
-
-/// Runs the SSH library on the connection until the [`ControlledStream`] ends.
-async fn speak_ssh(wire: ControlledStream, shared: Arc<NodeState>) {
-    let ssh = Arc::clone(&locked(&shared.identity).ssh);
-    let session = Session::new(shared, wire.control());
-    // Errors concern the client; the counters have the rest.
-    let _ = russh::server::run_stream(ssh, wire, session).await;
 }

@@ -56,6 +56,7 @@ impl Session {
         ssh: &mut Library,
     ) -> Result<(), Error> {
         self.shared.counters.note(|counters| counters.execs += 1);
+        // The reply to the request (RFC 4254, section 6.5) comes before the program's output.
         ssh.channel_success(channel)?;
         self.programs.retain(|_, program| !program.has_ended());
         self.ensure_openers(ssh);
@@ -66,28 +67,11 @@ impl Session {
                 Ok(())
             }
             act => {
-                let program = Program::InProcess(InProcess::default());
-                self.programs.insert(channel, program);
+                self.programs
+                    .insert(channel, Program::InProcess(InProcess::default()));
                 self.carry_out(act, channel, ssh)
             }
         }
-    }
-
-    /// Carries out the behaviour's response to each request line of an in-process program.
-    fn take_requests(
-        &mut self,
-        channel: ChannelId,
-        mut bytes: &[u8],
-        ssh: &mut Library,
-    ) -> Result<(), Error> {
-        while let Some(Program::InProcess(program)) = self.programs.get_mut(&channel) {
-            let Some(line) = program.next_line(&mut bytes) else {
-                break;
-            };
-            self.ensure_openers(ssh);
-            self.carry_out(self.shared.behaviour().on_request(&line), channel, ssh)?;
-        }
-        Ok(())
     }
 
     fn carry_out(
@@ -111,6 +95,7 @@ impl Session {
                 self.programs.remove(&channel);
                 ssh.close(channel)
             }
+            // The library drops the connection after an error of its handler.
             Action::Cut => Err(Error::Disconnect),
             Action::StopReading(reply) => {
                 self.control.stop_reading();
@@ -239,14 +224,21 @@ impl Handler for Session {
     async fn data(
         &mut self,
         channel: ChannelId,
-        bytes: &[u8],
+        mut bytes: &[u8],
         ssh: &mut Library,
     ) -> Result<(), Error> {
-        match self.programs.get(&channel) {
-            Some(Program::Child(helper)) => helper.write(bytes),
-            Some(Program::InProcess(_)) => self.take_requests(channel, bytes, ssh),
-            None => Ok(()),
+        if let Some(Program::Child(helper)) = self.programs.get(&channel) {
+            return helper.write(bytes);
         }
+        // A response for each line. The program is looked up again: a response may end it.
+        while let Some(Program::InProcess(program)) = self.programs.get_mut(&channel) {
+            let Some(line) = program.next_line(&mut bytes) else {
+                break;
+            };
+            self.ensure_openers(ssh);
+            self.carry_out(self.shared.behaviour().on_request(&line), channel, ssh)?;
+        }
+        Ok(())
     }
 
     async fn channel_eof(&mut self, channel: ChannelId, ssh: &mut Library) -> Result<(), Error> {

@@ -43,10 +43,21 @@ pub fn unpack(manifest: &str, root: &Path) -> io::Result<()> {
     let mut directory = root.to_path_buf();
     for (number, line) in (1..).zip(manifest.lines()) {
         let entry = parse(line).ok_or_else(|| {
-            let problem = format!("line {number} of the tree is not understood: {line:?}");
-            io::Error::new(io::ErrorKind::InvalidData, problem)
+            io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("line {number} of the tree is not understood: {line:?}"),
+            )
         })?;
-        make(root, &mut directory, entry)?;
+        match entry {
+            Entry::Nothing => {}
+            Entry::Section(path) => {
+                directory = root.join(path);
+                fs::create_dir_all(&directory)?;
+            }
+            Entry::Directory(name) => fs::create_dir_all(directory.join(name))?,
+            Entry::File(name, content) => fs::write(with_parent(&directory, name)?, content)?,
+            Entry::Link(name, target) => symlink(target, with_parent(&directory, name)?)?,
+        }
     }
     Ok(())
 }
@@ -59,6 +70,7 @@ pub fn unpack(manifest: &str, root: &Path) -> io::Result<()> {
 pub fn set(root: &Path, path: &str, text: &str) -> io::Result<()> {
     let line = format!("{text}\n");
     let mut file = OpenOptions::new().write(true).open(root.join(path))?;
+    // Written first and cut afterwards: truncating first would show an empty file.
     file.write_all(line.as_bytes())?;
     file.set_len(line.len() as u64)
 }
@@ -86,36 +98,23 @@ fn parse(line: &str) -> Option<Entry<'_>> {
     let (sign, value) = rest.split_once(' ').unwrap_or((rest, ""));
     let name = inside(name)?;
     match sign {
+        // Targets of links in /sys are relative and go upwards; an absolute one would lead out of
+        // the tree.
         "->" if Path::new(value).is_relative() => Some(Entry::Link(name, value)),
         "=" => Some(Entry::File(name, format!("{value}\n").into_bytes())),
-        "=x" => Some(Entry::File(name, bytes(value)?)),
+        "=x" => {
+            let bytes = value.split_whitespace();
+            let bytes = bytes.map(|digits| u8::from_str_radix(digits, 16).ok());
+            Some(Entry::File(name, bytes.collect::<Option<_>>()?))
+        }
         _ => None,
     }
 }
 
 /// A relative path without `..`.
 fn inside(path: &str) -> Option<&str> {
-    let normal = |part| matches!(part, Component::Normal(_));
-    (!path.is_empty() && Path::new(path).components().all(normal)).then_some(path)
-}
-
-fn bytes(text: &str) -> Option<Vec<u8>> {
-    text.split_whitespace()
-        .map(|digits| u8::from_str_radix(digits, 16).ok())
-        .collect()
-}
-
-fn make(root: &Path, directory: &mut PathBuf, entry: Entry<'_>) -> io::Result<()> {
-    match entry {
-        Entry::Nothing => Ok(()),
-        Entry::Section(path) => {
-            *directory = root.join(path);
-            fs::create_dir_all(directory)
-        }
-        Entry::Directory(name) => fs::create_dir_all(directory.join(name)),
-        Entry::File(name, content) => fs::write(with_parent(directory, name)?, content),
-        Entry::Link(name, target) => symlink(target, with_parent(directory, name)?),
-    }
+    let mut parts = Path::new(path).components();
+    (!path.is_empty() && parts.all(|part| matches!(part, Component::Normal(_)))).then_some(path)
 }
 
 fn with_parent(directory: &Path, name: &str) -> io::Result<PathBuf> {

@@ -10,7 +10,7 @@ use crate::ui::width::{pad, width};
 use crate::ui::wrap::wrapped;
 use clap::{Args, ValueHint};
 use pulse_core::callers::capability::Capabilities;
-use pulse_core::config::{Config, ConfigError, NodeSettings, SocketAccess};
+use pulse_core::config::{Config, ConfigError, NodeSettings};
 use pulse_core::metrics::host_header::HostName;
 use pulse_core::nodes::name::NodeName;
 use pulse_trust::paths::{self, Flaw};
@@ -52,44 +52,39 @@ pub(super) fn run(options: Options) -> CommandResult {
         Ok(opened) => opened,
         Err(source) => return Err(Unusable::Unreadable { path: file, source }.into()),
     };
+    // A file that others can change is parsed all the same: the operator sees both faults at once,
+    // and nothing is done by it here.
     let config = Config::parse(&opened.text);
-    let untrusted = untrusted(&opened, config.as_ref().ok());
+    // Everything that the daemon would refuse because other users can change it. The paths of a
+    // configuration with a mistake are not known.
+    let mut untrusted = Vec::new();
+    if let Some(file) = &opened.untrusted {
+        untrusted.push(format!("the configuration is refused: {file}"));
+    }
+    if let Ok(config) = &config {
+        let owners = pulse_trust::owners_and_service();
+        for place in [paths::directories(config), paths::files(config)].concat() {
+            if let Some(Flaw::Refused(flaw)) = place.flaw(&owners) {
+                untrusted.push(format!("{} is refused: {flaw}", place.name));
+            }
+        }
+    }
     if options.json {
         screen.print_json(&as_json(&file, &config, &untrusted))?;
     } else {
         let columns = screen.columns();
-        screen.print(&match &config {
+        let mut lines = match &config {
             Ok(config) if untrusted.is_empty() => allowed(&file, config),
-            Ok(_) => refused(&untrusted, columns),
-            Err(error) => {
-                let mut lines = mistake(&file, &opened.text, error, columns);
-                lines.extend(refused(&untrusted, columns));
-                lines
-            }
-        })?;
+            Ok(_) => Vec::new(),
+            Err(error) => mistake(&file, &opened.text, error, columns),
+        };
+        for text in &untrusted {
+            let parts = wrapped(text, columns).into_iter();
+            lines.extend(parts.map(|part| Line::new(Tone::Bad, part)));
+        }
+        screen.print(&lines)?;
     }
     Ok(Outcome::fine_if(config.is_ok() && untrusted.is_empty()))
-}
-
-/// What the daemon refuses because other users can change it, as sentences.
-fn untrusted(opened: &ConfigText, config: Option<&Config>) -> Vec<String> {
-    let mut sentences = Vec::new();
-    if let Some(untrusted) = &opened.untrusted {
-        sentences.push(format!("the configuration is refused: {untrusted}"));
-    }
-    let owners = pulse_trust::owners_and_service();
-    let places = config.map(|config| [paths::directories(config), paths::files(config)].concat());
-    for place in places.into_iter().flatten() {
-        if let Some(Flaw::Refused(untrusted)) = place.flaw(&owners) {
-            sentences.push(format!("{} is refused: {untrusted}", place.name));
-        }
-    }
-    sentences
-}
-
-fn refused(untrusted: &[String], columns: Option<usize>) -> Vec<Line> {
-    let lines = untrusted.iter().flat_map(|text| wrapped(text, columns));
-    lines.map(|line| Line::new(Tone::Bad, line)).collect()
 }
 
 fn mistake(file: &Path, text: &str, error: &ConfigError, columns: Option<usize>) -> Vec<Line> {
@@ -98,9 +93,9 @@ fn mistake(file: &Path, text: &str, error: &ConfigError, columns: Option<usize>)
         column,
         message,
     } = error;
+    // The form of compilers' errors, by which editors jump to the place.
     let place = format!("{}:{line}:{column}:", file.display());
-    let message = escape(message);
-    let mut parts = wrapped(&format!("{place} {message}"), columns).into_iter();
+    let mut parts = wrapped(&format!("{place} {}", escape(message)), columns).into_iter();
     let first = parts.next().unwrap_or_default();
     // A path without blanks stays whole, and so its place does.
     let head = match first.strip_prefix(&place) {
@@ -114,62 +109,52 @@ fn mistake(file: &Path, text: &str, error: &ConfigError, columns: Option<usize>)
 }
 
 fn allowed(file: &Path, config: &Config) -> Vec<Line> {
-    let title = format!("{}: ", file.display());
-    let head = Line::new(Tone::Strong, title).and(Tone::Good, "no mistakes");
+    let node = |(name, node): (&NodeName, &NodeSettings)| {
+        let address = node.address.map_or_else(
+            || "the address in /etc/hosts".to_owned(),
+            |address| address.to_string(),
+        );
+        (
+            name.to_string(),
+            format!("{address}, port {}, as user {}", node.port, node.user),
+        )
+    };
+    let nodes = if config.nodes.is_empty() {
+        vec![("none".to_owned(), String::new())]
+    } else {
+        config.nodes.iter().map(node).collect()
+    };
     let sections = [
-        ("Nodes that may be read", nodes(config)),
+        ("Nodes that may be read", nodes),
         ("Callers that may ask", peers(config)),
         ("How often, how long", limits(config)),
         ("Where", places(config)),
     ];
-    let mut lines = vec![head];
+    let mut lines = vec![
+        Line::new(Tone::Strong, format!("{}: ", file.display())).and(Tone::Good, "no mistakes"),
+    ];
     for (title, entries) in sections {
         lines.extend([Line::default(), Line::new(Tone::Strong, title)]);
-        lines.extend(columns(entries));
+        // Two columns, the first as wide as its widest entry.
+        let widest = entries.iter().map(|(name, _)| width(name)).max();
+        lines.extend(entries.iter().map(|(name, value)| {
+            Line::plain(format!("  {}  {value}", pad(name, widest.unwrap_or(0))))
+        }));
     }
     lines.extend(remarks(config));
     lines
 }
 
-/// Two columns, the first as wide as its widest entry.
-fn columns(entries: Vec<(String, String)>) -> Vec<Line> {
-    let widest = entries.iter().map(|(name, _)| width(name)).max();
-    let widest = widest.unwrap_or(0);
-    let line =
-        |(name, value): (String, _)| Line::plain(format!("  {}  {value}", pad(&name, widest)));
-    entries.into_iter().map(line).collect()
-}
-
-fn nodes(config: &Config) -> Vec<(String, String)> {
-    let entry = |(name, node): (&NodeName, &NodeSettings)| (name.to_string(), way_to(node));
-    if config.nodes.is_empty() {
-        vec![("none".to_owned(), String::new())]
-    } else {
-        config.nodes.iter().map(entry).collect()
-    }
-}
-
-fn way_to(node: &NodeSettings) -> String {
-    let NodeSettings {
-        address,
-        port,
-        user,
-    } = node;
-    let address = address.map_or("the address in /etc/hosts".to_owned(), |a| a.to_string());
-    format!("{address}, port {port}, as user {user}")
-}
-
 fn peers(config: &Config) -> Vec<(String, String)> {
     let access = &config.access;
-    let mut uids: Vec<_> = access.uids.iter().collect();
-    uids.sort_by_key(|(uid, _)| **uid);
     let mut entries = vec![(
         "root, and the daemon's own user".to_owned(),
         names(Capabilities::all()),
     )];
     entries.extend(
-        uids.iter()
-            .map(|(uid, held)| (format!("user id {uid}"), names(**held))),
+        uids(config)
+            .iter()
+            .map(|(uid, held)| (format!("user id {uid}"), names(*held))),
     );
     let read = || names(Capabilities::read_only());
     entries.extend(
@@ -179,10 +164,20 @@ fn peers(config: &Config) -> Vec<(String, String)> {
             .map(|gid| (format!("group id {gid}"), read())),
     );
     if access.allow_idmapped_root && !access.idmap_users.is_empty() {
-        let owners = access.idmap_users.join(", ");
-        entries.push((format!("root of containers of {owners}"), read()));
+        entries.push((
+            format!("root of containers of {}", access.idmap_users.join(", ")),
+            read(),
+        ));
     }
     entries
+}
+
+/// The user ids with their capabilities, in the order of the ids: a map has none.
+fn uids(config: &Config) -> Vec<(u32, Capabilities)> {
+    let uids = config.access.uids.iter();
+    let mut uids: Vec<_> = uids.map(|(uid, held)| (*uid, *held)).collect();
+    uids.sort_by_key(|(uid, _)| *uid);
+    uids
 }
 
 fn names(capabilities: Capabilities) -> String {
@@ -225,14 +220,19 @@ fn limits(config: &Config) -> Vec<(String, String)> {
 }
 
 fn places(config: &Config) -> Vec<(String, String)> {
-    let metrics = config.metrics_address;
-    let metrics = metrics.map_or("not served".to_owned(), |a| format!("http://{a}/metrics"));
+    let access = &config.socket_access;
+    let connecting = match &access.group {
+        Some(group) => format!("mode {}, group {group}", access.mode),
+        None if access.is_narrow() => format!("mode {}, the daemon's own group", access.mode),
+        None => "anybody".to_owned(),
+    };
+    let metrics = config.metrics_address.map_or_else(
+        || "not served".to_owned(),
+        |address| format!("http://{address}/metrics"),
+    );
     let mut places = vec![
         ("socket".to_owned(), config.socket.display().to_string()),
-        (
-            "may connect to it".to_owned(),
-            connecting(&config.socket_access),
-        ),
+        ("may connect to it".to_owned(), connecting),
         ("ssh dir".to_owned(), config.ssh_dir.display().to_string()),
         ("metrics".to_owned(), metrics),
     ];
@@ -242,15 +242,7 @@ fn places(config: &Config) -> Vec<(String, String)> {
     places
 }
 
-fn connecting(access: &SocketAccess) -> String {
-    match &access.group {
-        Some(group) => format!("mode {}, group {group}", access.mode),
-        None if access.is_narrow() => format!("mode {}, the daemon's own group", access.mode),
-        None => "anybody".to_owned(),
-    }
-}
-
-/// What is right, but perhaps not meant.
+/// Notes on settings that are valid, but perhaps not meant.
 fn remarks(config: &Config) -> Vec<Line> {
     let mut remarks = Vec::new();
     if config.nodes.is_empty() {
@@ -286,49 +278,43 @@ fn as_json(file: &Path, config: &Result<Config, ConfigError>, untrusted: &[Strin
             "file": file, "valid": false, "line": line, "column": column, "message": message,
             "untrusted": untrusted,
         }),
-        Ok(config) => json!({
-            "file": file,
-            "valid": untrusted.is_empty(),
-            "untrusted": untrusted,
-            "nodes": config.nodes.iter().map(node_json).collect::<Vec<_>>(),
-            "peers": peers_json(config),
-            "socket": config.socket.display().to_string(),
-            "socket_mode": config.socket_access.mode.to_string(),
-            "socket_group": config.socket_access.group.as_ref().map(ToString::to_string),
-            "ssh_dir": config.ssh_dir.display().to_string(),
-            "metrics_address": config.metrics_address.map(|address| address.to_string()),
-            "metrics_host_names": config.metrics.host_names.iter().map(HostName::as_str).collect::<Vec<_>>(),
-        }),
+        Ok(config) => {
+            let access = &config.access;
+            let names = |held: Capabilities| held.names().collect::<Vec<_>>();
+            let read = names(Capabilities::read_only());
+            let uids = uids(config).into_iter();
+            let mut peers: Vec<Value> = uids
+                .map(|(uid, held)| json!({"uid": uid, "capabilities": names(held)}))
+                .collect();
+            for gid in &access.gids {
+                peers.push(json!({"gid": gid, "capabilities": read}));
+            }
+            // Root of these users' containers is let in on this condition only.
+            if access.allow_idmapped_root {
+                for user in &access.idmap_users {
+                    peers.push(json!({"containers_of": user, "capabilities": read}));
+                }
+            }
+            json!({
+                "file": file,
+                "valid": untrusted.is_empty(),
+                "untrusted": untrusted,
+                "nodes": config.nodes.iter().map(|(name, node)| json!({
+                    "name": name.as_str(),
+                    "address": node.address.map(|address| address.to_string()),
+                    "port": node.port,
+                    "user": node.user,
+                })).collect::<Vec<_>>(),
+                "peers": peers,
+                "socket": config.socket.display().to_string(),
+                "socket_mode": config.socket_access.mode.to_string(),
+                "socket_group": config.socket_access.group.as_ref().map(ToString::to_string),
+                "ssh_dir": config.ssh_dir.display().to_string(),
+                "metrics_address": config.metrics_address.map(|address| address.to_string()),
+                "metrics_host_names": config.metrics.host_names.iter().map(HostName::as_str).collect::<Vec<_>>(),
+            })
+        }
     }
-}
-
-fn node_json((name, node): (&NodeName, &NodeSettings)) -> Value {
-    json!({
-        "name": name.as_str(),
-        "address": node.address.map(|address| address.to_string()),
-        "port": node.port,
-        "user": node.user,
-    })
-}
-
-fn peers_json(config: &Config) -> Value {
-    let access = &config.access;
-    let mut uids: Vec<_> = access.uids.iter().collect();
-    uids.sort_by_key(|(uid, _)| **uid);
-    let names = |held: Capabilities| held.names().collect::<Vec<_>>();
-    let uid =
-        |(uid, held): &(&u32, &Capabilities)| json!({"uid": uid, "capabilities": names(**held)});
-    let gid = |gid: &u32| json!({"gid": gid, "capabilities": names(Capabilities::read_only())});
-    let owner = |user: &String| json!({"containers_of": user, "capabilities": names(Capabilities::read_only())});
-    let owners = access
-        .idmap_users
-        .iter()
-        .filter(|_| access.allow_idmapped_root);
-    uids.iter()
-        .map(uid)
-        .chain(access.gids.iter().map(gid))
-        .chain(owners.map(owner))
-        .collect()
 }
 
 #[cfg(test)]

@@ -52,13 +52,13 @@ pub(crate) struct Options {
     daemon: DaemonOptions,
 }
 
-/// Why there is no key to show.
+/// The reasons for which there is no key to show.
 #[derive(Debug, thiserror::Error)]
 enum Error {
     /// The file cannot be read.
     #[error("{}", path.display())]
     Unreadable { path: PathBuf, source: io::Error },
-    /// What was read is no key.
+    /// The text is no key.
     #[error("{0}: this is no Ed25519 public key")]
     NotAKey(String),
 }
@@ -89,7 +89,14 @@ impl CommandError for Error {
 /// Those of the daemon or of the key's file, and of stdout.
 pub(super) fn run(options: Options) -> CommandResult {
     let key = match options.ssh_dir {
-        Some(directory) => from_file(directory.join(FILE_NAME))?,
+        // Needs no running daemon, but the right to read its directory.
+        Some(directory) => {
+            let path = directory.join(FILE_NAME);
+            match pulse_files::read_text(&path, MAX_KEY_BYTES) {
+                Ok(text) => checked(&path.display().to_string(), &text)?,
+                Err(source) => return Err(Error::Unreadable { path, source }.into()),
+            }
+        }
         None => {
             let status = block_on(Status::request(&options.daemon.client()))?;
             checked("the daemon", &status.public_key)?
@@ -130,17 +137,11 @@ the daemon's ssh_dir, and add the node to allowed_nodes in its configuration.
 \"pulse-sensorctl temps NODE\" says what is still missing.
 ";
 
-fn from_file(path: PathBuf) -> Result<String, Error> {
-    match pulse_files::read_text(&path, MAX_KEY_BYTES) {
-        Ok(text) => checked(&path.display().to_string(), &text),
-        Err(source) => Err(Error::Unreadable { path, source }),
-    }
-}
-
 /// The key, if it is one. A line of `authorized_keys` decides who can log in, so nothing else
 /// may get into it.
 fn checked(origin: &str, text: &str) -> Result<String, Error> {
     let text = text.trim();
+    // A newline in the comment would be a second line, which permits another key or command.
     if is_ed25519(text) && !text.chars().any(char::is_control) {
         return Ok(text.to_owned());
     }
@@ -148,6 +149,8 @@ fn checked(origin: &str, text: &str) -> Result<String, Error> {
 }
 
 fn authorized_keys_line(key: &str) -> String {
+    // "restrict" refuses everything but the command, also what later versions of sshd add
+    // (sshd(8), AUTHORIZED_KEYS FILE FORMAT).
     format!("restrict,command=\"{HELPER}\" {key}")
 }
 

@@ -56,12 +56,13 @@ struct Received<'a> {
 /// finding.
 pub(super) fn run(options: Options) -> CommandResult {
     let client = options.daemon.client();
-    let params = options.params.unwrap_or(Value::Null);
-    let response = block_on(client.ask(&options.method, params))?;
+    // The method is not checked here: a newer daemon may have more.
+    let response = block_on(client.ask(&options.method, options.params.unwrap_or(Value::Null)))?;
     let mut screen = Screen::plain();
     if options.json {
-        let response = &response.line;
-        screen.print_json(&Received { response })?;
+        screen.print_json(&Received {
+            response: &response.line,
+        })?;
     } else {
         screen.print(&pretty(&response.line))?;
     }
@@ -71,8 +72,9 @@ pub(super) fn run(options: Options) -> CommandResult {
 /// JSON over several lines. Numbers keep their value, not their digits: 1.50 becomes 1.5.
 fn pretty(json: &RawValue) -> Vec<Line> {
     let value: Value = serde_json::from_str(json.get()).unwrap_or_default();
-    let text = format!("{value:#}");
-    text.lines()
+    // Split first: escaping would take the newlines of the layout too. JSON has none in strings.
+    format!("{value:#}")
+        .lines()
         .map(|line| Line::plain(escape_json(line)))
         .collect()
 }

@@ -35,12 +35,25 @@ pub(super) fn run(Options { query }: Options) -> CommandResult {
     if query.json {
         screen.print_json(&status)?;
     } else {
-        screen.print(&status.lines())?;
+        let rows = [
+            (
+                "daemon",
+                format!("pulse-sensor-proxy {}", status.daemon_version),
+            ),
+            ("socket", status.socket.clone()),
+            ("you may", status.capabilities.join(", ")),
+            ("ssh dir", status.ssh_dir.clone()),
+            ("public key", status.public_key.clone()),
+        ];
+        screen.print(&rows.map(|(name, value)| {
+            Line::new(Tone::Faint, format!("{name:<12}")).and(Tone::Plain, escape(&value))
+        }))?;
     }
     Ok(Outcome::Fine)
 }
 
 /// The data of `get_status`.
+// Members have defaults, so that the tool of another version than the daemon shows what there is.
 #[derive(Deserialize, Serialize)]
 pub(super) struct Status {
     /// The socket that answered.
@@ -71,22 +84,5 @@ impl Status {
             socket: response.socket.display().to_string(),
             ..status
         })
-    }
-
-    fn lines(&self) -> Vec<Line> {
-        [
-            (
-                "daemon",
-                format!("pulse-sensor-proxy {}", self.daemon_version),
-            ),
-            ("socket", self.socket.clone()),
-            ("you may", self.capabilities.join(", ")),
-            ("ssh dir", self.ssh_dir.clone()),
-            ("public key", self.public_key.clone()),
-        ]
-        .map(|(name, value)| {
-            Line::new(Tone::Faint, format!("{name:<12}")).and(Tone::Plain, escape(&value))
-        })
-        .into()
     }
 }

@@ -13,6 +13,7 @@ pub(crate) fn ago(age: Duration) -> String {
 /// A duration in whole units.
 pub(crate) fn ago_whole(age: Duration) -> String {
     match age.as_secs() {
+        // A unit begins at two of it: "1 min" would stand for anything up to 119 s.
         seconds @ 0..120 => format!("{seconds} s"),
         seconds @ 120..7200 => format!("{} min", seconds / 60),
         seconds => format!("{} h", seconds / 3600),

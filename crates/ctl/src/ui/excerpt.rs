@@ -5,10 +5,10 @@ use super::width::width;
 use pulse_sensors::shown::is_active;
 use std::ops::Range;
 
-/// How much of a long line is shown, in characters.
+/// The characters of a long line that are shown.
 const WINDOW: usize = 72;
 
-/// How much of it comes before the mistake, at least.
+/// The characters of it before the mistake, at least.
 const BEFORE: usize = 48;
 
 /// The line of `text` and a caret below its `column`, both counted from 1.
@@ -18,53 +18,38 @@ pub(crate) fn excerpt(text: &str, line: usize, column: usize) -> Vec<Line> {
     if source.trim().is_empty() {
         return Vec::new();
     }
-    let window = Window::around(source, column.saturating_sub(1));
+    let offset = column.saturating_sub(1);
+    // Tabs have no width of their own, so the caret could not stand below. One character stays
+    // one: the parser counts characters too.
+    let characters: Vec<char> = source
+        .chars()
+        .map(|c| match c {
+            '\t' => ' ',
+            c if is_active(c) => char::REPLACEMENT_CHARACTER,
+            c => c,
+        })
+        .collect();
+    let start = if characters.len() <= WINDOW {
+        0
+    } else {
+        offset.min(characters.len()).saturating_sub(BEFORE)
+    };
+    let end = characters.len().min(start + WINDOW);
+    let dots = |more: bool| if more { "…" } else { "" };
+    let (before, after) = (dots(start > 0), dots(end < characters.len()));
+    let text = |range: Range<usize>| characters[range].iter().collect::<String>();
+    // Columns, not characters: wide ones take two.
+    let caret = width(before) + width(&text(start..offset.min(characters.len())));
     let number = line.to_string();
     let margin = " ".repeat(number.len());
     vec![
         Line::new(Tone::Faint, format!("{margin} |")),
-        Line::new(Tone::Faint, format!("{number} | ")).and(Tone::Plain, window.text),
+        Line::new(Tone::Faint, format!("{number} | "))
+            .and(Tone::Plain, format!("{before}{}{after}", text(start..end))),
         Line::new(Tone::Faint, format!("{margin} | "))
-            .and(Tone::Plain, " ".repeat(window.caret))
+            .and(Tone::Plain, " ".repeat(caret))
             .and(Tone::Bad, "^"),
     ]
-}
-
-/// The part of a line that is shown, and the columns before the caret.
-struct Window {
-    text: String,
-    caret: usize,
-}
-
-impl Window {
-    fn around(source: &str, offset: usize) -> Self {
-        // Tabs have no width of their own, so the caret could not stand below.
-        let characters: Vec<char> = source
-            .chars()
-            .map(|c| match c {
-                '\t' => ' ',
-                c if is_active(c) => char::REPLACEMENT_CHARACTER,
-                c => c,
-            })
-            .collect();
-        let start = if characters.len() <= WINDOW {
-            0
-        } else {
-            offset.min(characters.len()).saturating_sub(BEFORE)
-        };
-        let end = characters.len().min(start + WINDOW);
-        let (before, after) = (dots(start > 0), dots(end < characters.len()));
-        let text = |range: Range<usize>| characters[range].iter().collect::<String>();
-        let kept = text(start..end);
-        Self {
-            caret: width(before) + width(&text(start..offset.min(characters.len()))),
-            text: format!("{before}{kept}{after}"),
-        }
-    }
-}
-
-fn dots(more: bool) -> &'static str {
-    if more { "…" } else { "" }
 }
 
 #[cfg(test)]

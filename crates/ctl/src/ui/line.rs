@@ -85,11 +85,13 @@ impl Line {
         let mut text = String::new();
         for (tone, part) in &self.0 {
             match tone.code().filter(|_| coloured && !part.trim().is_empty()) {
+                // Reset after each part: a line that is cut or read by grep leaves no colour on.
                 // Writing to a string cannot fail.
                 Some(code) => drop(write!(text, "\x1b[{code}m{part}\x1b[0m")),
                 None => text.push_str(part),
             }
         }
+        // The last column of a table is padded too.
         text.truncate(text.trim_end_matches(' ').len());
         text
     }

@@ -17,7 +17,7 @@ const BAR: u64 = 24;
 
 /// A progress bar, or a count where the total is not known.
 pub(crate) struct Progress {
-    /// What the command is doing.
+    /// The command's work, as a participle.
     what: &'static str,
     /// The bytes that there are, where that is known.
     total: Option<u64>,
@@ -47,6 +47,7 @@ impl Progress {
     pub(crate) fn advance(&mut self, bytes: u64) {
         self.done += bytes;
         let Some(drawn) = &mut self.drawn else { return };
+        // Bytes come in pieces of some KiB, and each drawing is a system call.
         if drawn.elapsed() < REDRAW_INTERVAL {
             return;
         }
@@ -60,6 +61,7 @@ impl Progress {
 
 impl Drop for Progress {
     fn drop(&mut self) {
+        // The result begins on a line of its own.
         if self.is_drawn {
             let _ = write!(io::stderr(), "{CLEAR_LINE}");
         }
@@ -68,6 +70,7 @@ impl Drop for Progress {
 
 fn text(what: &str, done: u64, total: Option<u64>, elapsed: Duration) -> String {
     let seconds = elapsed.as_secs_f64().max(0.001);
+    // The rate since the beginning, not that of the last moment, whose estimate would jump.
     #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
     let rate = done as f64 / seconds;
     let rate_text = format!("{:.0} MiB/s", rate / 1_048_576.0);

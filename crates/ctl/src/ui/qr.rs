@@ -8,27 +8,28 @@ const MARGIN: i32 = 4;
 
 /// The code's lines; none when the text is too long for a code.
 pub(crate) fn code(text: &str) -> Vec<Line> {
+    // The lowest level of correction makes the smallest code: a key's fits a terminal of 24 rows.
     let Ok(code) = QrCode::encode_text(text, QrCodeEcc::Low) else {
         return Vec::new();
     };
     let places = || -MARGIN..code.size() + MARGIN;
-    let line = |y| {
-        let text: String = places()
-            .map(|x| block(code.get_module(x, y), code.get_module(x, y + 1)))
-            .collect();
-        Line::new(Tone::Code, text)
-    };
-    places().step_by(2).map(line).collect()
-}
-
-/// What is light is drawn: most terminals are dark, and the others get colours.
-fn block(upper_is_dark: bool, lower_is_dark: bool) -> char {
-    match (upper_is_dark, lower_is_dark) {
+    // Modules outside the code are light, the last line's lower half among them. Light ones are
+    // drawn: most terminals are dark, and the others get colours.
+    let block = |x, y| match (code.get_module(x, y), code.get_module(x, y + 1)) {
         (false, false) => '█',
         (false, true) => '▀',
         (true, false) => '▄',
         (true, true) => ' ',
-    }
+    };
+    places()
+        .step_by(2)
+        .map(|y| {
+            Line::new(
+                Tone::Code,
+                places().map(|x| block(x, y)).collect::<String>(),
+            )
+        })
+        .collect()
 }
 
 #[cfg(test)]

@@ -9,9 +9,12 @@ use std::io::{self, Write};
 
 /// The error, its causes and what to do about it, safe for a terminal.
 pub(crate) fn sentence(error: &dyn CommandError) -> String {
-    let remedy = error.remedy();
-    let remedy = remedy.map_or_else(String::new, |remedy| format!(": {remedy}"));
-    escape(&format!("{}{remedy}", message(error)))
+    let mut text = message(error);
+    if let Some(remedy) = error.remedy() {
+        text += &format!(": {remedy}");
+    }
+    // The whole sentence: a cause may quote what a file or the daemon says.
+    escape(&text)
 }
 
 /// Prints an error: a sentence, or an object for programs.
@@ -23,8 +26,7 @@ pub(crate) fn report(error: &dyn CommandError, is_json: bool) {
             "remedy": error.remedy(),
         });
         // An object of texts always has a representation in JSON.
-        let line = versioned_json(&json!({ "error": error })).unwrap_or_default();
-        escape_json(&line)
+        escape_json(&versioned_json(&json!({ "error": error })).unwrap_or_default())
     } else {
         let text = format!("pulse-sensorctl: {}", sentence(error));
         wrapped(&text, stderr_columns()).join("\n")

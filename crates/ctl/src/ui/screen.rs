@@ -109,7 +109,7 @@ impl Screen {
         }
     }
 
-    /// Whether it is a terminal.
+    /// True for a terminal.
     pub(crate) fn is_terminal(&self) -> bool {
         self.is_terminal
     }
@@ -125,6 +125,7 @@ impl Screen {
     /// [`OutputError`], as for the other methods.
     pub(crate) fn print(&mut self, lines: &[Line]) -> Result<(), OutputError> {
         self.drawing = None;
+        // One write for all lines: a process that reads or stops in between sees no half of them.
         let text: String = lines
             .iter()
             .map(|line| line.render(self.is_coloured) + "\n")
@@ -146,31 +147,35 @@ impl Screen {
     /// they follow them, after an empty line.
     pub(crate) fn redraw(&mut self, lines: &[Line]) -> Result<(), OutputError> {
         if !self.is_terminal {
-            let again = self.drawing.is_some();
-            let gap = again.then(Line::default);
-            let lines: Vec<Line> = gap.into_iter().chain(lines.iter().cloned()).collect();
-            self.print(&lines)?;
+            let mut all = Vec::new();
+            if self.drawing.is_some() {
+                all.push(Line::default());
+            }
+            all.extend_from_slice(lines);
+            self.print(&all)?;
             self.drawing = Some(Drawing::default());
             return Ok(());
         }
+        // Asked each time: the window may have been resized since.
         let size = size();
         let lines = fit(lines, size);
-        let last = self.drawing.take().unwrap_or_default();
-        let text = last.draw_over(&lines, size, self.is_coloured);
+        let text =
+            self.drawing
+                .take()
+                .unwrap_or_default()
+                .draw_over(&lines, size, self.is_coloured);
+        // The widths as written: after a resize they say how many rows the terminal made of them.
         self.drawing = Some(Drawing(lines.iter().map(Line::width).collect()));
         write(&format!("{HIDE_CURSOR}{text}"))
     }
 
     /// The next redraw starts below what was drawn so far.
     pub(crate) fn keep(&mut self) -> Result<(), OutputError> {
-        let drawn = self.drawing.take().is_some();
-        // The carriage return and the clearing remove the "^C" of a Ctrl-C.
-        let text = format!("\r{CLEAR_LINE}{SHOW_CURSOR}");
-        if self.is_terminal && drawn {
-            write(&text)
-        } else {
-            Ok(())
+        if self.drawing.take().is_none() || !self.is_terminal {
+            return Ok(());
         }
+        // The carriage return and the clearing remove the "^C" of a Ctrl-C.
+        write(&format!("\r{CLEAR_LINE}{SHOW_CURSOR}"))
     }
 }
 
@@ -186,18 +191,21 @@ impl Drop for Screen {
 /// # Errors
 /// [`OutputError`] when it has no representation in JSON.
 pub(crate) fn versioned_json(result: &impl Serialize) -> Result<String, OutputError> {
-    let version = JSON_VERSION;
-    Ok(serde_json::to_string(&Versioned { version, result }).map_err(io::Error::from)?)
+    let versioned = Versioned {
+        version: JSON_VERSION,
+        result,
+    };
+    Ok(serde_json::to_string(&versioned).map_err(io::Error::from)?)
 }
 
-/// Whether output is coloured that the command line says nothing about
+/// True when output is coloured that the command line says nothing about
 /// (<https://no-color.org>).
 pub(crate) fn is_coloured_by_default(is_terminal: bool) -> bool {
-    let variable = |name| std::env::var_os(name);
-    is_terminal && permits_colours(variable("NO_COLOR"), variable("TERM"))
+    is_terminal && permits_colours(std::env::var_os("NO_COLOR"), std::env::var_os("TERM"))
 }
 
 fn permits_colours(no_color: Option<OsString>, term: Option<OsString>) -> bool {
+    // An empty NO_COLOR counts as unset, by its definition.
     no_color.is_none_or(|value| value.is_empty()) && term.is_none_or(|name| name != "dumb")
 }
 
@@ -212,17 +220,20 @@ fn size() -> Size {
 }
 
 fn size_of(terminal: impl AsFd) -> Size {
-    let found = terminal_size::terminal_size_of(terminal).map(|(columns, rows)| Size {
-        columns: usize::from(columns.0),
-        rows: usize::from(rows.0),
-    });
-    found
+    terminal_size::terminal_size_of(terminal)
+        .map(|(columns, rows)| Size {
+            columns: usize::from(columns.0),
+            rows: usize::from(rows.0),
+        })
+        // Serial consoles report 0 by 0.
         .filter(|size| size.columns > 0 && size.rows > 0)
         .unwrap_or(DEFAULT_SIZE)
 }
 
 /// The lines that fit: one row each, and the cursor below them.
 fn fit(lines: &[Line], size: Size) -> Vec<Line> {
+    // A line that wraps, or more lines than rows, would scroll: the cursor cannot go back to what
+    // left the window.
     let room = size.rows.saturating_sub(1).max(1);
     let cut = |line: &Line| line.cut(size.columns);
     if lines.len() <= room {
@@ -253,6 +264,7 @@ impl Drawing {
         };
         let lines: String = lines
             .iter()
+            // Each line is cleared behind its text: clearing the window first would flicker.
             .map(|line| format!("{}{CLEAR_LINE}\n", line.render(coloured)))
             .collect();
         format!("{up}{lines}{CLEAR_BELOW}")
@@ -262,6 +274,7 @@ impl Drawing {
 fn write(text: &str) -> Result<(), OutputError> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(text.as_bytes())?;
+    // Flushed here: at the end of the process, an error would be lost.
     Ok(stdout.flush()?)
 }
 

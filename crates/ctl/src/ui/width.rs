@@ -12,6 +12,7 @@ pub(crate) fn width(text: &str) -> usize {
 pub(crate) fn cut(text: &str, columns: usize) -> &str {
     let mut used = 0;
     let end = text.char_indices().find_map(|(at, c)| {
+        // A combining character after the last column belongs to it, and has no width.
         used += c.width().unwrap_or(0);
         (used > columns).then_some(at)
     });
@@ -20,6 +21,7 @@ pub(crate) fn cut(text: &str, columns: usize) -> &str {
 
 /// A text with blanks up to so many columns.
 pub(crate) fn pad(text: &str, columns: usize) -> String {
+    // `{text:columns$}` would count characters.
     let blanks = columns.saturating_sub(width(text));
     format!("{text}{:blanks$}", "")
 }

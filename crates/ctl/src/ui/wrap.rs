@@ -8,6 +8,7 @@ const MIN_COLUMNS: usize = 24;
 /// The text in lines of at most so many columns, broken at blanks; whole when there is no
 /// limit. A word that is longer stays whole.
 pub(crate) fn wrapped(text: &str, columns: Option<usize>) -> Vec<String> {
+    // In a narrower window the terminal breaks lines itself.
     let room = columns.map_or(usize::MAX, |columns| columns.max(MIN_COLUMNS));
     let mut lines = Vec::new();
     let mut line = String::new();

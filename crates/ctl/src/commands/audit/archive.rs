@@ -18,7 +18,7 @@ use pulse_audit::show::{Filter, last, records};
 use pulse_audit::verify::Source;
 use pulse_audit::{LIVE, RegularFile, SEALS, segment_start};
 use pulse_core::audit_log::growth::readable;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -119,12 +119,22 @@ pub(super) fn run(options: &Options) -> CommandResult {
     let mut screen = Screen::new(options.color);
     let log = options.place.find()?;
     let to = &options.directory;
+    // A directory that does not exist yet has no canonical path, and is not the log's.
     if matches!((log.canonicalize(), to.canonicalize()), (Ok(a), Ok(b)) if a == b) {
         return Err(Error::SameDirectory.into());
     }
     let done = archive(&log, to)?;
     if options.json {
-        screen.print_json(&done.as_json())?;
+        let written = done.written.iter().map(|(name, bytes, packed)| {
+            json!({"segment": name, "bytes": bytes, "packed_bytes": packed})
+        });
+        screen.print_json(&json!({
+            "written": written.collect::<Vec<_>>(),
+            "already_archived": done.kept,
+            "not_sealed_yet": done.unsealed,
+            "records": done.records.map(|(from, to)| json!({"from": from, "to": to})),
+            "seals_bytes": done.seals,
+        }))?;
     } else {
         screen.print(&done.lines(to))?;
     }
@@ -132,8 +142,13 @@ pub(super) fn run(options: &Options) -> CommandResult {
 }
 
 fn archive(log: &Path, to: &Path) -> Result<Done, Box<dyn CommandError>> {
+    // The log comes first: a wrong path creates no directory.
     let (segments, sealed) = look(log)?;
-    make_directory(to).map_err(ChangeError::of(to, "create this directory"))?;
+    DirBuilder::new()
+        .recursive(true)
+        .mode(DIRECTORY_MODE)
+        .create(to)
+        .map_err(ChangeError::of(to, "create this directory"))?;
     let (sealed, unsealed): (Vec<_>, Vec<_>) =
         segments.into_iter().partition(|one| one.last <= sealed);
     let mut done = Done {
@@ -144,12 +159,15 @@ fn archive(log: &Path, to: &Path) -> Result<Done, Box<dyn CommandError>> {
         .map_err(ReadError::of(to))?
         .into_iter()
         .collect();
-    let is_new = |one: &&Segment| !existing.contains_key(&one.first);
-    let total = sealed.iter().filter(is_new);
-    let total = total.filter_map(|one| fs::symlink_metadata(&one.path).ok());
-    let mut progress = Progress::on_stderr("archiving", Some(total.map(|it| it.len()).sum()));
+    let total = sealed
+        .iter()
+        .filter(|one| !existing.contains_key(&one.first))
+        .filter_map(|one| Some(fs::symlink_metadata(&one.path).ok()?.len()))
+        .sum();
+    let mut progress = Progress::on_stderr("archiving", Some(total));
     for segment in &sealed {
         match existing.get(&segment.first) {
+            // It got its name after it was compared as a whole, so its first record suffices.
             Some(archived) => {
                 check_same_log(segment, archived)?;
                 done.kept += 1;
@@ -180,22 +198,26 @@ fn look(log: &Path) -> Result<(Vec<Segment>, u64), ReadError> {
     if !live.exists() && names.is_empty() {
         return Err(ReadError::NoLog(log.to_owned()));
     }
-    // Without a live file that has begun, where the last segment ends is not known.
+    // The last segment ends before the live file's first record. Without a live file that has
+    // begun, that end is unknown, and the last segment is left for a later run.
     let begun = records(vec![Source::path(&live)], Filter::default()).next();
     let begun = match begun.transpose() {
         Err(error) if error.kind() == ErrorKind::NotFound => None,
         begun => begun.map_err(ReadError::from_library)?,
     };
     let end = begun.map(|record| record.seq).filter(|seq| *seq > 0);
-    let ends: Vec<u64> = names.iter().skip(1).map(|(first, _)| *first).collect();
-    let ends = ends.into_iter().chain(end);
-    let segments = names.iter().zip(ends).map(|((first, name), next)| Segment {
-        path: log.join(name),
-        name: name.clone(),
-        first: *first,
-        last: next.saturating_sub(1),
-    });
-    let segments: Vec<Segment> = segments.collect();
+    let nexts = names.iter().skip(1).map(|(first, _)| *first).chain(end);
+    let segments: Vec<Segment> = names
+        .iter()
+        .zip(nexts)
+        .map(|((first, name), next)| Segment {
+            path: log.join(name),
+            name: name.clone(),
+            first: *first,
+            last: next.saturating_sub(1),
+        })
+        .collect();
+    // The seal that covers the last segment's end may be in the live file.
     let filter = Filter {
         event: Some("log.sealed".to_owned()),
         ..Filter::default()
@@ -227,6 +249,7 @@ impl Segment {
                 progress,
             };
             pack(counted, &mut *unfinished)?;
+            // Synced before it is read back: fsync(2) returns late errors of writing.
             unfinished.sync_all()?;
             packed = unfinished.stream_position()?;
             file.seek(SeekFrom::Start(0))?;
@@ -243,18 +266,24 @@ fn write_whole(
     write: impl FnOnce(&mut File) -> io::Result<()>,
 ) -> Result<(), ChangeError> {
     let directory = path.parent().unwrap_or(Path::new("/"));
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let unfinished = directory.join(format!(".{name}.new"));
+    // Neither a segment's name nor an archive's begins with a dot, so no reader opens it.
+    let unfinished = directory.join(format!(
+        ".{}.new",
+        path.file_name().unwrap_or_default().display()
+    ));
     let write = || {
         // An earlier attempt may have left one.
         match fs::remove_file(&unfinished) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
             _ => (),
         }
+        // O_EXCL follows no link that somebody else put there.
         let mut options = OpenOptions::new();
         options.read(true).write(true).create_new(true);
         let mut file = options.mode(FILE_MODE).open(&unfinished)?;
         write(&mut file)?;
+        // The content is synced, then the name appears, then the name is synced (fsync(2)): after
+        // a crash there is a complete archive or none.
         fs::rename(&unfinished, path)?;
         File::open(directory)?.sync_all()
     };
@@ -274,6 +303,7 @@ fn compare(one: &mut impl Read, other: &mut impl Read) -> io::Result<()> {
     let (mut one, mut other) = (BufReader::new(one), BufReader::new(other));
     loop {
         let (mine, theirs) = (one.fill_buf()?, other.fill_buf()?);
+        // The buffers may hold different amounts: what both have is compared.
         let count = mine.len().min(theirs.len());
         if mine.is_empty() && theirs.is_empty() {
             return Ok(());
@@ -301,9 +331,7 @@ fn check_same_log(segment: &Segment, archived: &Path) -> Result<(), Box<dyn Comm
     };
     let mut theirs = Unpacked::of(open_file(archived)?);
     let own = first_line(&mut own).map_err(ReadError::from_library)?;
-    let theirs = first_line(&mut theirs);
-    let theirs = theirs.map_err(ReadError::of(archived))?;
-    if own == theirs {
+    if own == first_line(&mut theirs).map_err(ReadError::of(archived))? {
         Ok(())
     } else {
         Err(Error::OtherLog(archived.to_owned()).into())
@@ -326,10 +354,12 @@ fn archive_seals(log: &Path, to: &Path) -> Result<Option<u64>, Box<dyn CommandEr
             let mut own = RegularFile::open(&path).map_err(ReadError::from_library)?;
             let old = old.map_err(ReadError::from_library)?;
             let known = fs::symlink_metadata(&archived).map_err(ReadError::from_library)?;
-            let mut own = own.by_ref().take(known.len());
-            // They only grow.
-            compare(&mut own, &mut old.take(known.len()))
-                .map_err(|_| Error::OtherLog(archived.clone()))?;
+            // Seals are only appended, so the archived ones begin those of the same log.
+            compare(
+                &mut own.by_ref().take(known.len()),
+                &mut old.take(known.len()),
+            )
+            .map_err(|_| Error::OtherLog(archived.clone()))?;
         }
     }
     write_whole(&archived, |unfinished| {
@@ -338,17 +368,6 @@ fn archive_seals(log: &Path, to: &Path) -> Result<Option<u64>, Box<dyn CommandEr
         unfinished.sync_all()
     })?;
     Ok(Some(length.len()))
-}
-
-fn make_directory(path: &Path) -> io::Result<()> {
-    if path.is_dir() {
-        Ok(())
-    } else {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(DIRECTORY_MODE)
-            .create(path)
-    }
 }
 
 /// A reader that reports its progress.
@@ -368,19 +387,6 @@ impl<R: Read> Read for Progressing<'_, R> {
 }
 
 impl Done {
-    fn as_json(&self) -> Value {
-        let written = self.written.iter().map(|(name, bytes, packed)| {
-            json!({"segment": name, "bytes": bytes, "packed_bytes": packed})
-        });
-        json!({
-            "written": written.collect::<Vec<_>>(),
-            "already_archived": self.kept,
-            "not_sealed_yet": self.unsealed,
-            "records": self.records.map(|(from, to)| json!({"from": from, "to": to})),
-            "seals_bytes": self.seals,
-        })
-    }
-
     fn lines(&self, to: &Path) -> Vec<Line> {
         let count = |count: u64, of: &str| match count {
             1 => format!("1 {of}"),
@@ -403,8 +409,10 @@ impl Done {
             )));
         }
         if self.kept > 0 {
-            let were = count(self.kept, "segment");
-            lines.push(Line::plain(format!("  {were} archived before")));
+            lines.push(Line::plain(format!(
+                "  {} archived before",
+                count(self.kept, "segment")
+            )));
         }
         if let Some((first, last)) = self.records {
             lines.push(Line::plain(format!(
@@ -412,15 +420,15 @@ impl Done {
             )));
         }
         if let Some(bytes) = self.seals {
-            let bytes = readable(bytes);
             lines.push(Line::plain(format!(
-                "  {SEALS}, {bytes}: the seals of what retention removed"
+                "  {SEALS}, {}: the seals of what retention removed",
+                readable(bytes)
             )));
         }
         if self.unsealed > 0 {
-            let are = count(self.unsealed, "segment");
             lines.push(Line::plain(format!(
-                "  {are} not sealed to the end yet: the next seal, within a minute, does it"
+                "  {} not sealed to the end yet: the next seal, within a minute, does it",
+                count(self.unsealed, "segment")
             )));
         }
         lines

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 #[error("{}cannot {doing}", name_before(path, source))]
 pub(super) struct ChangeError {
     path: PathBuf,
-    /// What the command was doing, as a verb and its object.
+    /// The action that failed, as a verb and its object.
     doing: &'static str,
     source: io::Error,
 }
@@ -30,6 +30,7 @@ impl ChangeError {
 /// The path, unless the error of the audit library begins with it.
 fn name_before(path: &Path, error: &io::Error) -> String {
     let path = path.display().to_string();
+    // io::Error does not say where it is from, so its text decides.
     if error.to_string().starts_with(&path) {
         String::new()
     } else {
@@ -43,7 +44,7 @@ impl CommandError for ChangeError {
     }
 
     fn remedy(&self) -> Option<Cow<'static, str>> {
-        let is_denied = self.source.kind() == ErrorKind::PermissionDenied;
-        is_denied.then(|| "run as root or as the daemon's user".into())
+        (self.source.kind() == ErrorKind::PermissionDenied)
+            .then(|| "run as root or as the daemon's user".into())
     }
 }

@@ -56,7 +56,7 @@ pub(super) struct Evidence {
     pub(super) whole_request: bool,
     /// The records of its request, itself among them; else itself alone.
     pub(super) related: Vec<Shown>,
-    /// What the caller was refused at about the same time.
+    /// Refusals of the same caller at about the same time.
     pub(super) near: Vec<Shown>,
     /// The chain from the record to the seal that covers it.
     pub(super) chain: Report,
@@ -64,9 +64,9 @@ pub(super) struct Evidence {
 
 /// One node's part of a request.
 pub(super) struct Reading<'a> {
-    /// That it was begun.
+    /// The record of its start.
     pub(super) start: Option<&'a Shown>,
-    /// How it ended.
+    /// The record of its end.
     pub(super) outcome: Option<&'a Shown>,
 }
 
@@ -99,126 +99,92 @@ impl Evidence {
 
     /// The readings that the record belongs to; none when it belongs to none.
     pub(super) fn readings(&self) -> Vec<Reading<'_>> {
-        let is_meant = |record: &&Shown| {
-            self.whole_request || record.text("node") == self.subject.text("node")
-        };
-        let meant: Vec<&Shown> = self.related.iter().filter(is_meant).collect();
-        let readings = pairs(&meant);
-        if self.whole_request {
-            readings
-        } else {
-            readings
-                .into_iter()
-                .filter(|one| one.has(&self.subject))
-                .collect()
+        let mut readings: Vec<Reading<'_>> = Vec::new();
+        for record in &self.related {
+            let node = record.text("node");
+            if !self.whole_request && node != self.subject.text("node") {
+                continue;
+            }
+            let is_outcome = matches!(
+                record.event(),
+                "command.finish" | "hostkey.mismatch" | "egress.denied"
+            );
+            if record.event() == "command.start" {
+                readings.push(Reading {
+                    start: Some(record),
+                    outcome: None,
+                });
+            } else if is_outcome {
+                // Callers choose correlation ids and may use one again, so the same node may be in
+                // a request more than once: an outcome belongs to the first open start of its node.
+                let is_open = |one: &&mut Reading<'_>| {
+                    one.outcome.is_none()
+                        && one.start.is_some_and(|start| start.text("node") == node)
+                };
+                match readings.iter_mut().find(is_open) {
+                    Some(open) => open.outcome = Some(record),
+                    None => readings.push(Reading {
+                        start: None,
+                        outcome: Some(record),
+                    }),
+                }
+            }
         }
+        readings.retain(|one| {
+            let mut both = one.start.into_iter().chain(one.outcome);
+            self.whole_request || both.any(|record| record.seq == self.subject.seq)
+        });
+        readings
     }
 
     /// The seal that covers the record, if there is one yet and all up to it holds.
     pub(super) fn seal(&self) -> Option<Seal> {
         let seq = self.chain.sealed_through;
+        // The report has the epoch after the seal: the seal itself was made in the one before.
         let epoch = self.chain.epoch?.checked_sub(1)?;
         (self.is_intact() && seq >= self.subject.seq).then_some(Seal { seq, epoch })
     }
 
-    /// Whether the record and the chain from it on are unbroken.
+    /// True when the record and the chain from it on are unbroken.
     pub(super) fn is_intact(&self) -> bool {
         self.chain.verdict != Verdict::Broken && self.subject.is_whole
     }
 }
 
-impl Reading<'_> {
-    fn has(&self, record: &Shown) -> bool {
-        let mut both = self.start.into_iter().chain(self.outcome);
-        both.any(|one| one.seq == record.seq)
-    }
-}
-
-/// Whether a record says how a reading ended.
-fn is_outcome(record: &Shown) -> bool {
-    matches!(
-        record.event(),
-        "command.finish" | "hostkey.mismatch" | "egress.denied"
-    )
-}
-
-fn is_refusal(record: &Shown) -> bool {
-    matches!(
-        record.event(),
-        "limiter.rejection" | "connection.denied" | "command.validation_failed"
-    )
-}
-
-/// Each start with the first outcome of its node after it. A caller may use an id
-/// again, so the same node may be in a request more than once.
-fn pairs<'a>(records: &[&'a Shown]) -> Vec<Reading<'a>> {
-    let mut readings: Vec<Reading<'a>> = Vec::new();
-    for record in records {
-        if record.event() == "command.start" {
-            readings.push(Reading {
-                start: Some(record),
-                outcome: None,
-            });
-        } else if is_outcome(record) {
-            let node = record.text("node");
-            let is_open = |one: &&mut Reading<'_>| {
-                one.outcome.is_none() && one.start.is_some_and(|start| start.text("node") == node)
-            };
-            match readings.iter_mut().find(is_open) {
-                Some(open) => open.outcome = Some(record),
-                None => readings.push(Reading {
-                    start: None,
-                    outcome: Some(record),
-                }),
-            }
-        }
-    }
-    readings
-}
-
 fn find(log: &Path, subject: &str, seq: Option<u64>) -> Result<Shown, Box<dyn CommandError>> {
-    let all = sources(log)?;
-    let (sources, filter) = match seq {
-        Some(seq) => {
-            let from_seq = Some(seq);
-            let filter = Filter {
-                from_seq,
-                ..Filter::default()
-            };
-            (narrowed(all, &Since::Seq(seq)), filter)
-        }
-        None => {
-            let correlation_id = Some(subject.to_owned());
-            let filter = Filter {
-                correlation_id,
-                ..Filter::default()
-            };
-            (all, filter)
-        }
+    let mut all = sources(log)?;
+    // A number is found without reading the segments before it; an id may be anywhere.
+    if let Some(seq) = seq {
+        all = narrowed(all, &Since::Seq(seq));
+    }
+    let filter = Filter {
+        from_seq: seq,
+        correlation_id: seq.is_none().then(|| subject.to_owned()),
+        ..Filter::default()
     };
-    let found = records(sources, filter).next().transpose();
-    let found = found.map_err(ReadError::from_library)?;
-    if let (Some(seq), None) = (seq, found.as_ref().filter(|found| Some(found.seq) == seq)) {
-        check_removed(log, seq)?;
+    let first_of = |sources, filter| {
+        records(sources, filter)
+            .next()
+            .transpose()
+            .map_err(ReadError::from_library)
+    };
+    // A line that is no record has the number 0.
+    let found = first_of(all, filter)?
+        .filter(|record| record.seq > 0 && seq.is_none_or(|seq| record.seq == seq));
+    if let (Some(seq @ 1..), None) = (seq, &found)
+        && let Some(first) = first_of(sources(log)?, Filter::default())?
+        && seq < first.seq
+    {
+        let first = first.seq;
+        return Err(ExplainError::Removed { seq, first }.into());
     }
-    found
-        .filter(|record| record.seq > 0 && seq.is_none_or(|seq| record.seq == seq))
-        .ok_or_else(|| ExplainError::NoRecord(subject.to_owned()).into())
-}
-
-/// Whether a record would be before the first that there is.
-fn check_removed(log: &Path, seq: u64) -> Result<(), Box<dyn CommandError>> {
-    let first = records(sources(log)?, Filter::default()).next();
-    let first = first.transpose().map_err(ReadError::from_library)?;
-    match first.map(|record| record.seq) {
-        Some(first) if 0 < seq && seq < first => Err(ExplainError::Removed { seq, first }.into()),
-        _ => Ok(()),
-    }
+    found.ok_or_else(|| ExplainError::NoRecord(subject.to_owned()).into())
 }
 
 /// The records of the same request, and refusals of the same caller.
 fn around(log: &Path, subject: &Shown) -> Result<(Vec<Shown>, Vec<Shown>), ReadError> {
     let id = subject.text("correlation_id");
+    // Records of the log itself have no caller, so no other records are about them.
     if id.is_none() && subject.number("peer_uid").is_none() {
         return Ok((vec![subject.clone()], Vec::new()));
     }
@@ -227,50 +193,51 @@ fn around(log: &Path, subject: &Shown) -> Result<(Vec<Shown>, Vec<Shown>), ReadE
         from_seq: Some(first),
         ..Filter::default()
     };
+    let is_same = |record: &Shown, name| {
+        subject.members.contains_key(name) && record.members.get(name) == subject.members.get(name)
+    };
     let (mut related, mut near) = (Vec::new(), Vec::new());
     for record in records(narrowed(sources(log)?, &Since::Seq(first)), filter) {
         let record = record.map_err(ReadError::from_library)?;
-        if is_past(&record, subject) {
+        // A line without a time may have any number: it does not end the search.
+        let times = record.ts().zip(subject.ts());
+        if record.seq > subject.seq
+            && times.is_some_and(|(now, then)| {
+                record.seq > subject.seq + MAX_REQUEST_RECORDS || now.since(then) > MAX_REQUEST_TIME
+            })
+        {
             break;
         }
         let is_related = id.is_some() && record.text("correlation_id") == id;
         if (is_related || record.seq == subject.seq) && related.len() < MAX_RELATED {
             related.push(record);
-        } else if is_near(&record, subject) && near.len() < MAX_REFUSALS {
+            continue;
+        }
+        let is_refusal = matches!(
+            record.event(),
+            "limiter.rejection" | "connection.denied" | "command.validation_failed"
+        );
+        // The clock may have been set back between the two, so both directions count; `since` is
+        // 0 in one of them.
+        let is_near = times
+            .is_some_and(|(one, other)| one.since(other).max(other.since(one)) <= REFUSALS_WITHIN);
+        let is_same_caller = is_same(&record, "peer") || is_same(&record, "peer_uid");
+        if is_refusal && is_near && is_same_caller && near.len() < MAX_REFUSALS {
             near.push(record);
         }
     }
     Ok((related, near))
 }
 
-fn is_past(record: &Shown, subject: &Shown) -> bool {
-    let (Some(now), Some(then)) = (record.ts(), subject.ts()) else {
-        return false;
-    };
-    record.seq > subject.seq + MAX_REQUEST_RECORDS
-        || (record.seq > subject.seq && now.since(then) > MAX_REQUEST_TIME)
-}
-
-fn is_near(record: &Shown, subject: &Shown) -> bool {
-    let (Some(one), Some(other)) = (record.ts(), subject.ts()) else {
-        return false;
-    };
-    let is_same = |name| {
-        subject.members.contains_key(name) && record.members.get(name) == subject.members.get(name)
-    };
-    let apart = one.since(other).max(other.since(one));
-    is_refusal(record) && apart <= REFUSALS_WITHIN && (is_same("peer") || is_same("peer_uid"))
-}
-
 /// Verifies from the record to the first seal that covers it, and no further.
 fn chain(log: &Path, seq: u64) -> Result<Report, ReadError> {
     let since = Since::Seq(seq);
+    // The daemon may be writing the record's file, so its last line may be incomplete.
     let options = Options {
         start: Start::Since(since),
         until_sealed: Some(seq),
         live: true,
         ..Options::default()
     };
-    let sources = narrowed(sources(log)?, &since);
-    verify(sources, &options, &mut |_| ()).map_err(ReadError::from_library)
+    verify(narrowed(sources(log)?, &since), &options, &mut |_| ()).map_err(ReadError::from_library)
 }

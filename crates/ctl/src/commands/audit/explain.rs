@@ -7,7 +7,7 @@ use crate::error::{CommandResult, Outcome};
 use crate::ui::screen::{ColorOption, Screen};
 use clap::Args;
 use pulse_audit::show::Shown;
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// Explain one reading: who requested it, what ran, what the node returned
 ///
@@ -42,33 +42,31 @@ pub(crate) struct Options {
 /// When there is no such record, the log cannot be read, or stdout not written.
 pub(super) fn run(options: &Options) -> CommandResult {
     let mut screen = Screen::new(options.color);
+    // All of it is read before anything is printed: an error leaves no half of an explanation.
     let evidence = Evidence::collect(&options.place.find()?, &options.subject)?;
     if options.json {
-        screen.print_json(&as_json(&evidence))?;
+        let members = |record: &Shown| json!(record.members);
+        let seq = |record: Option<&Shown>| record.map(|record| record.seq);
+        let readings = evidence.readings();
+        let reading = |one: &Reading<'_>| {
+            json!({
+                "start": one.start.map(members),
+                "outcome": one.outcome.map(members),
+                "seqs": [seq(one.start), seq(one.outcome)],
+            })
+        };
+        screen.print_json(&json!({
+            "record": members(&evidence.subject),
+            "readings": readings.iter().map(reading).collect::<Vec<_>>(),
+            "related": evidence.related.iter().map(members).collect::<Vec<_>>(),
+            "refusals_near": evidence.near.iter().map(members).collect::<Vec<_>>(),
+            "chain_holds": evidence.is_intact(),
+            "findings": evidence.chain.findings,
+            "seal": evidence.seal().map(|seal| json!({"seq": seal.seq, "epoch": seal.epoch})),
+        }))?;
     } else {
         screen.print(&lines(&evidence, screen.columns()))?;
     }
+    // A record that is not sealed yet is no finding: every record is so for a while.
     Ok(Outcome::fine_if(evidence.is_intact()))
-}
-
-fn as_json(evidence: &Evidence) -> Value {
-    let members = |record: &Shown| json!(record.members);
-    let seq = |record: Option<&Shown>| record.map(|record| record.seq);
-    let readings = evidence.readings();
-    let reading = |one: &Reading<'_>| {
-        json!({
-            "start": one.start.map(members),
-            "outcome": one.outcome.map(members),
-            "seqs": [seq(one.start), seq(one.outcome)],
-        })
-    };
-    json!({
-        "record": members(&evidence.subject),
-        "readings": readings.iter().map(reading).collect::<Vec<_>>(),
-        "related": evidence.related.iter().map(members).collect::<Vec<_>>(),
-        "refusals_near": evidence.near.iter().map(members).collect::<Vec<_>>(),
-        "chain_holds": evidence.is_intact(),
-        "findings": evidence.chain.findings,
-        "seal": evidence.seal().map(|seal| json!({"seq": seal.seq, "epoch": seal.epoch})),
-    })
 }

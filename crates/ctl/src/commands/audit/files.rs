@@ -95,26 +95,42 @@ pub(super) fn open<'a>(
         let found = match stdin(path) {
             Some(source) => Parts::of_one(source),
             None if path.is_dir() => Parts::of_directory(path)?,
-            None => Parts::of_file(path)?,
+            None => {
+                // Opened now, so that a wrong path is reported before anything is read.
+                let file = open_file(path)?;
+                if path.file_name().is_some_and(|name| name == SEALS) {
+                    Parts {
+                        seals: Some(Seals::Here(Source::regular(file))),
+                        parts: Vec::new(),
+                        are_numbered: false,
+                    }
+                // The name decides: `audit archive` and zstd(1) add the suffix.
+                } else if name_of(path).ends_with(SUFFIX) {
+                    Parts::of_one(unpacked(path, file))
+                } else {
+                    Parts::of_one(Source::regular(file))
+                }
+            }
         };
         are_numbered &= found.are_numbered;
         parts.extend(found.parts);
-        seals = better(seals, found.seals);
+        // A log has the seals that were archived from it before, and more: the last ones that
+        // exist are taken.
+        seals = match (seals, found.seals) {
+            (before, None) | (before @ Seals::Here(_), Some(Seals::Missing(_))) => before,
+            (_, Some(found)) => found,
+        };
     }
+    // Files that were named one by one keep their order: their names need not say their numbers.
     if are_numbered {
+        // The live file has no number in its name, and is the last one.
         parts.sort_by_key(|part| part.first.unwrap_or(u64::MAX));
         parts = without_twins(parts);
     }
-    let files = parts.into_iter().map(|part| part.source).collect();
-    Ok(LogFiles { seals, files })
-}
-
-/// The more complete seals: a log has those that were archived with it before, and more.
-fn better(before: Seals, found: Option<Seals>) -> Seals {
-    match (before, found) {
-        (before, None) | (before @ Seals::Here(_), Some(Seals::Missing(_))) => before,
-        (_, Some(found)) => found,
-    }
+    Ok(LogFiles {
+        seals,
+        files: parts.into_iter().map(|part| part.source).collect(),
+    })
 }
 
 impl Parts {
@@ -129,24 +145,6 @@ impl Parts {
         }
     }
 
-    fn of_file(path: &Path) -> Result<Self, ReadError> {
-        // Opened now, so that a wrong path is reported before anything is read.
-        let file = open_file(path)?;
-        if path.file_name().is_some_and(|name| name == SEALS) {
-            return Ok(Self {
-                seals: Some(Seals::Here(Source::regular(file))),
-                parts: Vec::new(),
-                are_numbered: false,
-            });
-        }
-        let is_packed = name_of(path).ends_with(SUFFIX);
-        Ok(Self::of_one(if is_packed {
-            unpacked(path, file)
-        } else {
-            Source::regular(file)
-        }))
-    }
-
     fn of_directory(path: &Path) -> Result<Self, ReadError> {
         let archived = archives(path).map_err(ReadError::of(path))?;
         let log = match open_log(path) {
@@ -154,17 +152,21 @@ impl Parts {
                 if archived.is_empty() {
                     return Err(ReadError::NoLog(path.to_owned()));
                 }
-                let seals = open_seals(path).map_err(ReadError::from_library)?;
-                let files = Vec::new();
-                LogFiles { seals, files }
+                LogFiles {
+                    seals: open_seals(path).map_err(ReadError::from_library)?,
+                    files: Vec::new(),
+                }
             }
             log => log.map_err(ReadError::from_library)?,
         };
-        let number = |source: Source| Part {
-            first: segment_start(name_of(Path::new(source.name()))),
-            source,
-        };
-        let mut parts: Vec<Part> = log.files.into_iter().map(number).collect();
+        let mut parts: Vec<Part> = log
+            .files
+            .into_iter()
+            .map(|source| Part {
+                first: segment_start(name_of(Path::new(source.name()))),
+                source,
+            })
+            .collect();
         for (first, path) in archived {
             parts.push(Part {
                 first: Some(first),
@@ -214,23 +216,22 @@ fn name_of(path: &Path) -> &str {
 
 /// Each segment once; one in two places is read from both.
 fn without_twins(parts: Vec<Part>) -> Vec<Part> {
+    // The parts are sorted, so twins are neighbours. A third copy becomes a twin of the pair.
     let mut single: Vec<Part> = Vec::with_capacity(parts.len());
     for part in parts {
         match single.pop() {
             Some(before) if before.first.is_some() && before.first == part.first => {
-                let first = before.first;
-                let source = twin(before.source, part.source);
-                single.push(Part { first, source });
+                let name = before.source.name().to_owned();
+                let both = Twin::Unopened(Some((before.source, part.source)));
+                single.push(Part {
+                    first: before.first,
+                    source: Source::reader(&name, both),
+                });
             }
             before => single.extend(before.into_iter().chain([part])),
         }
     }
     single
-}
-
-fn twin(one: Source, other: Source) -> Source {
-    let name = one.name().to_owned();
-    Source::reader(&name, Twin::Unopened(Some((one, other))))
 }
 
 /// A segment in two places, which have to have the same bytes.
@@ -245,6 +246,7 @@ enum Twin {
 
 impl Read for Twin {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        // `open` takes a source by value, and `read` has a borrow: hence the `Option`.
         if let Self::Unopened(sources) = self
             && let Some((one, other)) = sources.take()
         {
@@ -280,7 +282,7 @@ impl Read for Twin {
     }
 }
 
-/// Whether more may be written to what a path names.
+/// True when more may be written to the path: a log's directory, or its live file.
 pub(super) fn may_be_written(path: &Path) -> bool {
     path.is_dir() || path.file_name().is_some_and(|name| name == LIVE)
 }

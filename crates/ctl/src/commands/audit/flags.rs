@@ -21,6 +21,7 @@ impl Lifted {
     /// # Errors
     /// The operating system's; `PermissionDenied` for anybody but root.
     pub(super) fn off(path: &Path) -> io::Result<Self> {
+        // The descriptor stays open: after the rename it still names this file.
         let file = open(path)?;
         let was_set = is_set(&file);
         if was_set {
@@ -29,7 +30,7 @@ impl Lifted {
         Ok(Self { file, was_set })
     }
 
-    /// Whether there was a mark.
+    /// True when there was a mark.
     pub(super) fn was_set(&self) -> bool {
         self.was_set
     }
@@ -67,7 +68,7 @@ fn open(path: &Path) -> io::Result<File> {
     RegularFile::open(path).map(RegularFile::into_inner)
 }
 
-/// Where there are no such marks, none is set.
+/// False on file systems without such marks.
 fn is_set(file: &File) -> bool {
     ioctl_getflags(file).is_ok_and(|flags| flags.contains(IFlags::APPEND))
 }

@@ -58,8 +58,7 @@ impl CommandError for NoHead {
 /// # Errors
 /// When the log has no last record, or stdout cannot be written.
 pub(super) fn run(options: &Options) -> CommandResult {
-    let sources = sources(&options.place.find()?)?;
-    let line = HeadLine::of(sources).map_err(NoHead)?;
+    let line = HeadLine::of(sources(&options.place.find()?)?).map_err(NoHead)?;
     let mut screen = Screen::plain();
     if options.json {
         screen.print_json(&json!({
@@ -123,16 +122,20 @@ pub(super) fn read_file(path: &Path) -> Result<Vec<HeadLine>, HeadFileError> {
         path: path.to_owned(),
         reason,
     };
+    // Whether more follows is not known: a line that was cut short would be reported as wrong.
     if text.len() as u64 == MAX_FILE_BYTES {
         return Err(wrong("it is too long for a file of heads".to_owned()));
     }
-    let lines = text.lines().enumerate();
-    let lines = lines.filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
-    let parse = |(at, line): (usize, &str)| {
-        line.parse()
-            .map_err(|error| wrong(format!("line {}: {error}", at + 1)))
-    };
-    let heads: Vec<HeadLine> = lines.map(parse).collect::<Result<_, _>>()?;
+    // Numbered before lines are skipped: an error names the line as an editor counts it.
+    let heads: Vec<HeadLine> = (1..)
+        .zip(text.lines())
+        .filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'))
+        .map(|(at, line)| {
+            line.parse()
+                .map_err(|error| wrong(format!("line {at}: {error}")))
+        })
+        .collect::<Result<_, _>>()?;
+    // An empty file proves nothing, and `--head-file` was given as a proof.
     if heads.is_empty() {
         return Err(wrong("there is no head in it".to_owned()));
     }

@@ -5,9 +5,9 @@ use super::place::WritableLogOptions;
 use crate::error::{CommandError, CommandResult, ErrorCode, Outcome};
 use crate::ui::line::Line;
 use crate::ui::qr;
-use crate::ui::screen::{ColorOption, OutputError, Screen};
+use crate::ui::screen::{ColorOption, Screen};
 use clap::{Args, ValueHint};
-use pulse_audit::{InitError, LIVE, PublicKey};
+use pulse_audit::{InitError, LIVE};
 use serde_json::json;
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -87,10 +87,10 @@ pub(super) fn run(options: Options) -> CommandResult {
     let place = options.place.find()?;
     let (log, state) = (&place.directory, &place.state);
     let owner = owner(options.owner.as_deref(), log)?;
+    // The log's directory first: the private one may be inside it, and gets its own mode.
     make_directory(log, LOG_MODE, owner)?;
     make_directory(state, STATE_MODE, owner)?;
-    let create = || pulse_audit::init(log, state, place.settings);
-    let key = with_rights_of(owner, create)
+    let key = with_rights_of(owner, || pulse_audit::init(log, state, place.settings))
         .map_err(InitError::Directory)
         .flatten()
         .map_err(Error::Log)?;
@@ -101,9 +101,34 @@ pub(super) fn run(options: Options) -> CommandResult {
             "state_dir": state.display().to_string(),
             "owner": owner.map(|owner| json!({"uid": owner.uid, "gid": owner.gid})),
         }))?;
-    } else {
-        show(&mut screen, &key, log, owner)?;
+        return Ok(Outcome::Fine);
     }
+    // stdout has the key and nothing else; on a terminal its QR code too.
+    let key = key.to_string();
+    screen.print_text(&key)?;
+    if screen.is_terminal() {
+        let gap = [Line::default()];
+        screen.print(&[&gap[..], &qr::code(&key), &gap].concat())?;
+    }
+    let ownership = if owner.is_none() && Owner::can_be_chosen() {
+        "\nIts files belong to root. For a daemon that runs as another user, create the log\n\
+         with --owner USER.\n"
+    } else {
+        ""
+    };
+    // The key is the result; without an stderr it is still complete.
+    let _ = write!(
+        io::stderr(),
+        "
+This is the verification key of {}.
+It is not secret, but keep it elsewhere: in a password manager, on paper, at the
+collector. Here, an attacker could replace it along with the log. To verify the
+log with it:
+
+    pulse-sensorctl audit verify --key {key}
+{ownership}",
+        log.join(LIVE).display()
+    );
     Ok(Outcome::Fine)
 }
 
@@ -115,46 +140,8 @@ fn owner(named: Option<&str>, log: &Path) -> Result<Option<Owner>, Error> {
             None => Err(Error::NoUser(name.to_owned())),
             owner => Ok(owner),
         },
+        // Root's own directory says nothing of the daemon's user: the advice names --owner.
         (None, true) => Ok(Owner::of_nearest(log).filter(|owner| owner.uid != 0)),
         (None, false) => Ok(None),
     }
-}
-
-/// Prints the key, and nothing else, on stdout; on a terminal with its QR code.
-fn show(
-    screen: &mut Screen,
-    key: &PublicKey,
-    log: &Path,
-    owner: Option<Owner>,
-) -> Result<(), OutputError> {
-    let key = key.to_string();
-    screen.print_text(&key)?;
-    if screen.is_terminal() {
-        let gap = [Line::default()];
-        screen.print(&[&gap[..], &qr::code(&key), &gap].concat())?;
-    }
-    // The key is the result; without an stderr it is still complete.
-    let _ = io::stderr().write_all(advice(&key, log, owner).as_bytes());
-    Ok(())
-}
-
-fn advice(key: &str, log: &Path, owner: Option<Owner>) -> String {
-    let log = log.join(LIVE);
-    let ownership = if owner.is_none() && Owner::can_be_chosen() {
-        "\nIts files belong to root. For a daemon that runs as another user, create the log\n\
-         with --owner USER.\n"
-    } else {
-        ""
-    };
-    format!(
-        "
-This is the verification key of {}.
-It is not secret, but keep it elsewhere: in a password manager, on paper, at the
-collector. Here, an attacker could replace it along with the log. To verify the
-log with it:
-
-    pulse-sensorctl audit verify --key {key}
-{ownership}",
-        log.display()
-    )
 }

@@ -37,7 +37,7 @@ impl Owner {
         })
     }
 
-    /// Whether this process can create files for another user.
+    /// True when this process can create files for another user.
     pub(super) fn can_be_chosen() -> bool {
         Uid::effective().is_root()
     }
@@ -52,29 +52,30 @@ pub(super) fn make_directory(
     mode: u32,
     owner: Option<Owner>,
 ) -> Result<(), ChangeError> {
-    make(path, mode, owner).map_err(ChangeError::of(path, "create this directory"))
-}
-
-/// Where its owner may create it, it is created with the owner's rights: else root could give
-/// away what the owner put in its place meanwhile.
-fn make(path: &Path, mode: u32, owner: Option<Owner>) -> io::Result<()> {
-    if path.is_dir() {
-        return Ok(());
-    }
-    if let Some(parent) = path.parent() {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o755)
-            .create(parent)?;
-    }
-    let create = || DirBuilder::new().mode(mode).create(path);
-    match (with_rights_of(owner, create)?, owner) {
-        (Err(error), Some(owner)) if error.kind() == ErrorKind::PermissionDenied => {
-            create()?;
-            lchown(path, Some(owner.uid), Some(owner.gid))
+    let make = || {
+        if path.is_dir() {
+            return Ok(());
         }
-        (made, _) => made,
-    }
+        if let Some(parent) = path.parent() {
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o755)
+                .create(parent)?;
+        }
+        // With the owner's rights if the owner may create it: else root could give away what the
+        // owner put in its place meanwhile.
+        let create = || DirBuilder::new().mode(mode).create(path);
+        match (with_rights_of(owner, create)?, owner) {
+            // The owner may not write to the directory above, and so cannot put a link in the
+            // place of the new one before lchown(2).
+            (Err(error), Some(owner)) if error.kind() == ErrorKind::PermissionDenied => {
+                create()?;
+                lchown(path, Some(owner.uid), Some(owner.gid))
+            }
+            (made, _) => made,
+        }
+    };
+    make().map_err(ChangeError::of(path, "create this directory"))
 }
 
 /// Does `work` with the owner's rights to files, and with no others.
@@ -85,8 +86,11 @@ pub(super) fn with_rights_of<T>(owner: Option<Owner>, work: impl FnOnce() -> T) 
     let Some(owner) = owner.filter(|_| Owner::can_be_chosen()) else {
         return Ok(work());
     };
+    // The group first, as with setuid(2). Unlike that, setfsuid(2) takes rights to files alone
+    // (capabilities(7)), so that both can be restored.
+    setfsgid(Gid::from_raw(owner.gid));
     let _own = OwnRights {
-        uid: setfs_user_after_group(owner),
+        uid: setfsuid(Uid::from_raw(owner.uid)),
         gid: Gid::effective(),
     };
     // setfsuid(2) reports no errors. With an invalid id it returns the one in force.
@@ -94,12 +98,6 @@ pub(super) fn with_rights_of<T>(owner: Option<Owner>, work: impl FnOnce() -> T) 
         return Err(ErrorKind::PermissionDenied.into());
     }
     Ok(work())
-}
-
-/// The group first: without root's rights it cannot be changed.
-fn setfs_user_after_group(owner: Owner) -> Uid {
-    setfsgid(Gid::from_raw(owner.gid));
-    setfsuid(Uid::from_raw(owner.uid))
 }
 
 /// Restores this process's own rights when dropped.

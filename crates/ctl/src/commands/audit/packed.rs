@@ -10,10 +10,10 @@ use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 use ruzstd::encoding::{CompressionLevel, compress};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 
-/// What names of archived segments end with.
+/// The end of an archived segment's name.
 pub(super) const SUFFIX: &str = ".zst";
 
-/// What zstd(1) asks for up to level 19, and a decoder has to offer.
+/// The largest window that zstd(1) asks for up to level 19, and that a decoder has to offer.
 const MAX_WINDOW_BYTES: u64 = 8 << 20;
 /// An archive becomes no more than so many times larger, and this.
 const MAX_RATIO: u64 = 256;
@@ -48,6 +48,8 @@ impl<R: Read> Unpacked<R> {
 
     /// Begins the next frame; false where there is none. One that may be skipped is.
     fn begin(&mut self) -> io::Result<bool> {
+        // A file is any number of frames (RFC 8878, section 3.1), and skippable ones carry no
+        // content (section 3.1.2).
         loop {
             if self.packed.fill_buf()?.is_empty() {
                 return Ok(false);
@@ -60,23 +62,10 @@ impl<R: Read> Unpacked<R> {
                 })) => u64::from(length),
                 Err(error) => return Err(wrong(error)),
             };
-            let skipped = io::copy(&mut self.packed.by_ref().take(length), &mut io::sink())?;
-            if skipped < length {
+            if io::copy(&mut self.packed.by_ref().take(length), &mut io::sink())? < length {
                 return Err(ErrorKind::UnexpectedEof.into());
             }
         }
-    }
-
-    /// Counts what is given out, and refuses what no log becomes.
-    fn count(&mut self, bytes: usize) -> io::Result<usize> {
-        self.given += bytes as u64;
-        let packed = self.packed.get_ref().count;
-        let most = packed.saturating_mul(MAX_RATIO).saturating_add(SPARE_BYTES);
-        if self.given > most {
-            let text = format!("it becomes more than {MAX_RATIO} times larger: this is no log");
-            return Err(io::Error::new(ErrorKind::InvalidData, text));
-        }
-        Ok(bytes)
     }
 }
 
@@ -93,14 +82,28 @@ impl<R: Read> Read for Unpacked<R> {
                 }
             }
             while self.decoder.can_collect() == 0 && !self.decoder.is_finished() {
-                let one = BlockDecodingStrategy::UptoBlocks(1);
-                let decoded = self.decoder.decode_blocks(&mut self.packed, one);
-                decoded.map_err(wrong)?;
+                // One block at a time, so that no more than its 128 KiB are held besides the
+                // window.
+                self.decoder
+                    .decode_blocks(&mut self.packed, BlockDecodingStrategy::UptoBlocks(1))
+                    .map_err(wrong)?;
             }
-            match self.decoder.read(buffer)? {
-                0 => self.is_within = false,
-                count => return self.count(count),
+            let count = self.decoder.read(buffer)?;
+            if count == 0 {
+                // The frame's end is not the end: another may follow.
+                self.is_within = false;
+                continue;
             }
+            self.given += count as u64;
+            // Compared with the bytes read so far: a bomb is refused before it is unpacked.
+            let most = self.packed.get_ref().count.saturating_mul(MAX_RATIO);
+            if self.given > most.saturating_add(SPARE_BYTES) {
+                return Err(io::Error::new(
+                    ErrorKind::InvalidData,
+                    format!("it becomes more than {MAX_RATIO} times larger: this is no log"),
+                ));
+            }
+            return Ok(count);
         }
     }
 }

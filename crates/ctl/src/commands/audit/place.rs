@@ -91,6 +91,7 @@ impl WritableLogOptions {
                 settings,
             });
         }
+        // The daemon's limits come with its log. One that is named with --log gets the defaults.
         let audit = self.config.read()?.audit;
         Ok(WritableLog {
             directory: audit.directory().to_owned(),
@@ -115,8 +116,10 @@ pub(super) fn sources(log: &Path) -> Result<Vec<Source>, ReadError> {
 
 /// The live file stands for its directory.
 fn directory_of(log: &Path) -> PathBuf {
+    // A directory may have the live file's name too.
     let is_live = !log.is_dir() && log.file_name().is_some_and(|name| name == LIVE);
     match log.parent().filter(|_| is_live) {
+        // `Path::parent` of a bare name is empty, and no directory can be opened by that.
         Some(parent) if parent.as_os_str().is_empty() => PathBuf::from("."),
         Some(parent) => parent.to_owned(),
         None => log.to_owned(),

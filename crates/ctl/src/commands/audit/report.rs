@@ -1,16 +1,14 @@
-//! What a verification found, for people and for programs.
+//! The result of a verification, for people and for programs.
 
 use super::state_key::StateKey;
 use crate::ui::escape::escape;
 use crate::ui::line::{Line, Tone};
 use crate::ui::wrap::wrapped;
 use pulse_audit::HeadLine;
-use pulse_audit::verify::{
-    Attack, Collected, Finding, Note, NoteKind, Proof, Report, StateKeys, Verdict, Witness,
-};
+use pulse_audit::verify::{Attack, Collected, NoteKind, Report, StateKeys, Verdict, Witness};
 use serde_json::{Value, json};
 
-/// What proves what is not proven yet.
+/// Advice for each note that makes a verdict unproven, in the order in which it is printed.
 const UNPROVEN: [(NoteKind, &str); 3] = [
     (
         NoteKind::Partial,
@@ -30,7 +28,7 @@ const UNPROVEN: [(NoteKind, &str); 3] = [
     ),
 ];
 
-/// How far what stands below a finding is indented.
+/// The indent of the lines below a finding.
 const INDENT: &str = "    ";
 
 /// The verdict, and all that belongs to it.
@@ -39,9 +37,9 @@ pub(super) struct Answer {
     pub(super) report: Report,
     /// On the copy that it was compared with.
     pub(super) second: Option<Report>,
-    /// What more is known of a collector's file.
+    /// Gaps and repetitions in a collector's file.
     pub(super) collected: Option<Collected>,
-    /// What the private directory says.
+    /// The keys of the private directory.
     pub(super) state: StateKey,
     /// The records that it had to hold.
     pub(super) heads: Vec<HeadLine>,
@@ -61,9 +59,19 @@ impl Answer {
 
     /// For people.
     pub(super) fn lines(&self, columns: Option<usize>) -> Vec<Line> {
-        let findings = self.report.findings.iter();
         let mut lines = vec![self.verdict()];
-        lines.extend(findings.flat_map(|found| finding(found, columns)));
+        for found in &self.report.findings {
+            let place = format!("  {}:{}", escape(&found.source), found.line);
+            lines.push(
+                Line::new(Tone::Bad, format!("  {}", name(found.attack)))
+                    .and(Tone::Plain, " at record ")
+                    .and(Tone::Strong, found.record.to_string())
+                    .and(Tone::Faint, place),
+            );
+            for part in indented(&escape(&found.detail), columns) {
+                lines.push(Line::plain(format!("{INDENT}{part}")));
+            }
+        }
         lines.extend(self.notes(columns));
         lines.push(Line::default());
         lines.extend(self.summary());
@@ -84,64 +92,67 @@ impl Answer {
             return None;
         }
         // Where the chain breaks, its end was not looked for.
-        let is_broken = self.report.verdict == Verdict::Broken;
-        if is_broken && self.state.keys().is_some_and(StateKeys::is_usable) {
+        if self.report.verdict == Verdict::Broken
+            && self.state.keys().is_some_and(StateKeys::is_usable)
+        {
             return None;
         }
         let what = match self.report.proved_through() {
             0 => "the log's end was".to_owned(),
             seq => format!("what came after record {seq} was"),
         };
-        let why = self.state.why_no_proof();
-        Some(format!("whether {what} cut off is not known: {why}"))
+        Some(format!(
+            "whether {what} cut off is not known: {}",
+            self.state.why_no_proof()
+        ))
     }
 
     /// The file system that weakens what the private key proves.
     fn snapshots(&self) -> Option<&'static str> {
-        let name = self.state.snapshots();
-        name.filter(|_| self.is_proved_by(Witness::StateKey))
+        self.state
+            .snapshots()
+            .filter(|_| self.is_proved_by(Witness::StateKey))
     }
 
-    fn warning(&self) -> Option<String> {
-        let (name, directory) = (self.snapshots()?, self.state.directory()?);
-        Some(format!(
-            "{} is on {name}, which can keep older states of files. Whoever has a snapshot of an \
-             earlier private key can have cut the log off there: only a head kept elsewhere \
-             (--head) or another copy (--against) shows that",
-            directory.display()
-        ))
-    }
-
-    /// A head says which log it is of.
-    fn strangers(&self) -> Vec<String> {
-        let Some(own) = &self.report.log_id else {
-            return Vec::new();
-        };
-        let strangers = self.heads.iter().filter(|line| line.log_id != *own);
-        let told = |line: &HeadLine| {
-            let (seq, log) = (line.head.seq, &line.log_id);
-            format!("the head of record {seq} is of the log {log}, and this is another")
-        };
-        strangers.map(told).collect()
-    }
-
+    /// The next step; none when all is well.
     fn advice(&self) -> Option<String> {
-        let Some(collected) = &self.collected else {
-            return advice(&self.report);
-        };
-        match (collected.replay_from, self.report.verdict) {
+        let report = &self.report;
+        let collected = self.collected.as_ref();
+        match (collected.and_then(|it| it.replay_from), report.verdict) {
+            // Replaying comes first: a gap may be records that have not arrived yet.
             (Some(seq), _) => Some(format!(
                 "What is missing, from record {seq} on, may still be in the log on its host: have \
                  it sent again, and verify once more. Copies do no harm. If the daemon forwards: \
                  `pulse-sensorctl forward replay --from {seq} --wait` on the host; if rsyslog does: \
                  docs/operations.md."
             )),
-            (None, Verdict::Broken) if self.report.records > 0 => Some(
+            (None, Verdict::Intact) => None,
+            (None, Verdict::Unproven) => {
+                let is_part = has(report, NoteKind::Partial);
+                let texts: Vec<&str> = UNPROVEN
+                    .iter()
+                    .filter(|(kind, _)| has(report, *kind))
+                    // A part never names the first key.
+                    .filter(|(kind, _)| !(is_part && *kind == NoteKind::KeyFromLog))
+                    .map(|(_, text)| *text)
+                    .collect();
+                Some(texts.join(" "))
+            }
+            (None, Verdict::Broken) if report.records == 0 => Some(
+                "Not one good record was read. Is this an audit log, and is its first file the first \
+                 that was named?"
+                    .to_owned(),
+            ),
+            (None, Verdict::Broken) if collected.is_some() => Some(
                 "Every record between the first and the last is there. Keep the file as it is, \
                  compare it with the log (--against), and find out who could write to it."
                     .to_owned(),
             ),
-            _ => advice(&self.report),
+            // The first finding decides: what follows it may be its consequence.
+            (None, Verdict::Broken) => {
+                let first = report.findings.first();
+                first.map(|first| remedy(first.attack).to_owned())
+            }
         }
     }
 
@@ -153,12 +164,18 @@ impl Answer {
                     0 => String::new(),
                     _ => format!(" from record {} on", report.first_seq),
                 };
-                let (through, what) = match self.limit() {
-                    Some(seq) => (
-                        format!("{from} through record {seq}"),
+                // Later records may have been cut off: a head says nothing of what came after it,
+                // nor a copy that ends before the last seal.
+                let through = report.proved_through();
+                let is_whole = self.is_proved_by(Witness::StateKey)
+                    || (self.is_proved_by(Witness::Copy) && through >= report.sealed_through);
+                let (through, what) = if through > 0 && self.collected.is_none() && !is_whole {
+                    (
+                        format!("{from} through record {through}"),
                         ": every record up to it is there as it was written",
-                    ),
-                    None => (from, ": every record is as it was written"),
+                    )
+                } else {
+                    (from, ": every record is as it was written")
                 };
                 let agree = match self.second {
                     Some(_) => ", and the copies agree",
@@ -181,47 +198,68 @@ impl Answer {
         }
     }
 
-    /// The last record that is there for certain, where later ones may have been cut off: a
-    /// head says nothing of what came after it, nor a copy that ends before the last seal.
-    fn limit(&self) -> Option<u64> {
-        let through = self.report.proved_through();
-        let is_whole = self.is_proved_by(Witness::StateKey)
-            || (self.is_proved_by(Witness::Copy) && through >= self.report.sealed_through);
-        (through > 0 && self.collected.is_none() && !is_whole).then_some(through)
-    }
-
     fn notes(&self, columns: Option<usize>) -> Vec<Line> {
-        let from = |who: &'static str| move |text: String| note(who, &text, columns);
-        let texts = |report: &Report| report.notes.iter().filter_map(told).collect::<Vec<_>>();
-        let mut lines: Vec<Line> = texts(&self.report).into_iter().flat_map(from("")).collect();
-        if self.report.notes_left_out > 0 {
-            let text = format!("{} more notes", self.report.notes_left_out);
-            lines.extend(note("", &text, columns));
-        }
-        if self.report.findings_left_out > 0 {
-            let text = format!("{} more findings", self.report.findings_left_out);
-            lines.extend(note("", &text, columns));
+        // The end has a sentence of its own, with its reason: `gap`.
+        let told = |report: &Report| {
+            report
+                .notes
+                .iter()
+                .filter(|note| note.kind != NoteKind::EndUnproven)
+                .map(|note| format!("record {}: {}", note.record, note.detail))
+                .collect::<Vec<_>>()
+        };
+        let mut texts = told(&self.report);
+        for (count, what) in [
+            (self.report.notes_left_out, "notes"),
+            (self.report.findings_left_out, "findings"),
+        ] {
+            if count > 0 {
+                texts.push(format!("{count} more {what}"));
+            }
         }
         if let Some(second) = &self.second {
             let who = match self.collected {
                 Some(_) => "the log, ",
                 None => "second copy, ",
             };
-            let found = second.findings.iter().map(|found| {
+            texts.extend(second.findings.iter().map(|found| {
                 format!(
-                    "record {}: {}: {}",
+                    "{who}record {}: {}: {}",
                     found.record,
                     name(found.attack),
                     found.detail
                 )
-            });
-            lines.extend(found.flat_map(from(who)));
-            lines.extend(texts(second).into_iter().flat_map(from(who)));
+            }));
+            texts.extend(told(second).into_iter().map(|text| format!("{who}{text}")));
         }
-        let more = self.strangers().into_iter();
-        let more = more.chain(self.gap()).chain(self.warning());
-        lines.extend(more.flat_map(from("")));
-        lines
+        // A head names its log, so one of another log is told apart from a rewritten record.
+        if let Some(own) = &self.report.log_id {
+            for line in self.heads.iter().filter(|line| line.log_id != *own) {
+                texts.push(format!(
+                    "the head of record {} is of the log {}, and this is another",
+                    line.head.seq, line.log_id
+                ));
+            }
+        }
+        texts.extend(self.gap());
+        if let (Some(name), Some(directory)) = (self.snapshots(), self.state.directory()) {
+            texts.push(format!(
+                "{} is on {name}, which can keep older states of files. Whoever has a snapshot of \
+                 an earlier private key can have cut the log off there: only a head kept elsewhere \
+                 (--head) or another copy (--against) shows that",
+                directory.display()
+            ));
+        }
+        texts
+            .iter()
+            .flat_map(|text| {
+                let mut parts = indented(&escape(text), columns).into_iter();
+                let first = Line::new(Tone::Faint, "  note: ")
+                    .and(Tone::Plain, parts.next().unwrap_or_default());
+                std::iter::once(first)
+                    .chain(parts.map(|part| Line::plain(format!("{INDENT}{part}"))))
+            })
+            .collect()
     }
 
     fn summary(&self) -> Vec<Line> {
@@ -237,9 +275,23 @@ impl Answer {
         let complete = match &report.proofs[..] {
             [] => "unknown".to_owned(),
             proofs => {
-                let shown = proofs.iter().map(|proof| self.proof(proof));
+                let shown = proofs.iter().map(|proof| {
+                    let by = match proof.by {
+                        Witness::StateKey => "by the private key",
+                        Witness::Head => "by a head",
+                        Witness::Copy if self.collected.is_some() => "by the log",
+                        Witness::Copy => "by the other copy",
+                        Witness::Acknowledged => "by what was acknowledged",
+                    };
+                    format!("record {}, {by}", proof.through)
+                });
                 format!("through {}", shown.collect::<Vec<_>>().join("; "))
             }
+        };
+        let key_origin = if has(report, NoteKind::KeyFromLog) {
+            " (from the log, unproven)"
+        } else {
+            ""
         };
         let or_none = |text: Option<String>| text.unwrap_or_else(|| "unknown".to_owned());
         let rows = [
@@ -251,104 +303,32 @@ impl Answer {
                 or_none(report.epoch.map(|epoch| epoch.to_string())),
             ),
             ("log", or_none(report.log_id.clone())),
-            ("key", or_none(report.key.clone()) + self.whose_key()),
+            ("key", or_none(report.key.clone()) + key_origin),
         ];
         rows.map(|(title, value)| {
             Line::new(Tone::Faint, format!("{title:<9}")).and(Tone::Plain, escape(&value))
         })
         .into()
     }
-
-    fn proof(&self, proof: &Proof) -> String {
-        let by = match proof.by {
-            Witness::StateKey => "by the private key",
-            Witness::Head => "by a head",
-            Witness::Copy if self.collected.is_some() => "by the log",
-            Witness::Copy => "by the other copy",
-            Witness::Acknowledged => "by what was acknowledged",
-        };
-        format!("record {}, {by}", proof.through)
-    }
-
-    fn whose_key(&self) -> &'static str {
-        let is_own = has(&self.report, NoteKind::KeyFromLog);
-        if is_own {
-            " (from the log, unproven)"
-        } else {
-            ""
-        }
-    }
-}
-
-fn finding(found: &Finding, columns: Option<usize>) -> Vec<Line> {
-    let place = format!("  {}:{}", escape(&found.source), found.line);
-    let head = Line::new(Tone::Bad, format!("  {}", name(found.attack)))
-        .and(Tone::Plain, " at record ")
-        .and(Tone::Strong, found.record.to_string())
-        .and(Tone::Faint, place);
-    std::iter::once(head)
-        .chain(below(&found.detail, columns))
-        .collect()
-}
-
-/// The end has a sentence of its own, with its reason.
-fn told(note: &Note) -> Option<String> {
-    let is_end = note.kind == NoteKind::EndUnproven;
-    (!is_end).then(|| format!("record {}: {}", note.record, note.detail))
-}
-
-fn note(who: &str, text: &str, columns: Option<usize>) -> Vec<Line> {
-    let mut parts = indented(&format!("{who}{}", escape(text)), columns).into_iter();
-    let first =
-        Line::new(Tone::Faint, "  note: ").and(Tone::Plain, parts.next().unwrap_or_default());
-    std::iter::once(first)
-        .chain(parts.map(|part| Line::plain(format!("{INDENT}{part}"))))
-        .collect()
-}
-
-fn below(text: &str, columns: Option<usize>) -> Vec<Line> {
-    let parts = indented(&escape(text), columns).into_iter();
-    parts
-        .map(|part| Line::plain(format!("{INDENT}{part}")))
-        .collect()
 }
 
 fn indented(text: &str, columns: Option<usize>) -> Vec<String> {
-    let room = columns.map(|columns| columns.saturating_sub(2 * INDENT.len()));
-    wrapped(text, room)
+    // The first line of a note has its heading, as wide as twice the indent.
+    wrapped(
+        text,
+        columns.map(|columns| columns.saturating_sub(2 * INDENT.len())),
+    )
 }
 
 /// The attack's name, as the report in JSON has it, with blanks.
 fn name(attack: Attack) -> String {
+    // serde has the only list of the names.
     let value = serde_json::to_value(attack).unwrap_or_default();
     value.as_str().unwrap_or_default().replace('_', " ")
 }
 
 fn has(report: &Report, kind: NoteKind) -> bool {
     report.notes.iter().any(|note| note.kind == kind)
-}
-
-/// What to do next; nothing when all is well.
-fn advice(report: &Report) -> Option<String> {
-    match report.verdict {
-        Verdict::Intact => None,
-        Verdict::Unproven => {
-            // A part never names the first key.
-            let is_part = has(report, NoteKind::Partial);
-            let is_due = |kind| has(report, kind) && !(is_part && kind == NoteKind::KeyFromLog);
-            let texts = UNPROVEN.iter().filter(|(kind, _)| is_due(*kind));
-            Some(texts.map(|(_, text)| *text).collect::<Vec<_>>().join(" "))
-        }
-        Verdict::Broken if report.records == 0 => Some(
-            "Not one good record was read. Is this an audit log, and is its first file the first \
-             that was named?"
-                .to_owned(),
-        ),
-        Verdict::Broken => {
-            let first = report.findings.first();
-            first.map(|first| remedy(first.attack).to_owned())
-        }
-    }
 }
 
 fn remedy(attack: Attack) -> &'static str {
@@ -396,7 +376,7 @@ fn remedy(attack: Attack) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pulse_audit::verify::{Options, Source, verify};
+    use pulse_audit::verify::{Options, Proof, Source, verify};
     use std::io;
 
     fn answer(log: &'static [u8], state: StateKey) -> Answer {

@@ -108,9 +108,11 @@ pub(super) fn run(options: Options) -> CommandResult {
     let log = place.directory.clone();
     let live = log.join(LIVE);
     let pid = options.pid.or_else(|| writer::holder(&place.state));
+    // Before anything is renamed: a process that cannot be notified would not follow.
     if let Some(pid) = pid {
         writer::check(pid)?;
     }
+    // The kernel refuses to rename an append-only file.
     let mark = Lifted::off(&live).map_err(|error| cannot_rename(&log, error))?;
     let segment = match pid {
         Some(pid) => notify_writer(&log, pid)?,
@@ -119,11 +121,24 @@ pub(super) fn run(options: Options) -> CommandResult {
     mark.also_on(&live)
         .map_err(ChangeError::of(&live, "mark the new file append-only"))?;
     if options.json {
-        let segment = segment.display().to_string();
-        let is_marked = mark.was_set();
-        screen.print_json(&json!({"segment": segment, "pid": pid, "append_only": is_marked}))?;
+        screen.print_json(&json!({
+            "segment": segment.display().to_string(),
+            "pid": pid,
+            "append_only": mark.was_set(),
+        }))?;
     } else {
-        screen.print(&lines(&segment, pid, mark.was_set()))?;
+        let writer = match pid {
+            Some(pid) => format!(": process {pid} continues in a new {LIVE}"),
+            None => format!(": the log continues in a new {LIVE}; no process writes it now"),
+        };
+        let mut lines = vec![
+            Line::new(Tone::Good, "rotated").and(Tone::Plain, writer),
+            Line::plain(format!("  {}", segment.display())),
+        ];
+        if mark.was_set() {
+            lines.push(Line::plain("  both are marked append-only (chattr +a)"));
+        }
+        screen.print(&lines)?;
     }
     Ok(Outcome::Fine)
 }
@@ -138,8 +153,11 @@ fn cannot_rename(log: &Path, error: io::Error) -> Box<dyn CommandError> {
 
 /// Renames the live file, and waits until its writer has begun another.
 fn notify_writer(log: &Path, pid: i32) -> Result<PathBuf, Box<dyn CommandError>> {
+    // The order that logrotate(8) has too: until the writer reopens the log, it continues in the
+    // renamed file, and nothing is lost.
     let segment = rename_live(log).map_err(|error| cannot_rename(log, error))?;
     writer::notify(pid)?;
+    // A signal has no answer: the new file is the answer.
     let begin = Instant::now();
     while !log.join(LIVE).exists() {
         if begin.elapsed() > NEW_FILE_TIMEOUT {
@@ -154,12 +172,12 @@ fn notify_writer(log: &Path, pid: i32) -> Result<PathBuf, Box<dyn CommandError>>
 fn alone(place: WritableLog) -> Result<PathBuf, Box<dyn CommandError>> {
     let (log, state) = (&place.directory, &place.state);
     let not_root = |path: &Path| Owner::of_nearest(path).filter(|owner| owner.uid != 0);
+    // The directory may be root's with a live file of the daemon's.
     let owner = not_root(log).or_else(|| not_root(&log.join(LIVE)));
     let rotate = || -> Result<Rotation, Box<dyn CommandError>> {
         let storage = Directory::lock(log, state).map_err(|error| cannot_lock(state, error))?;
         let now = Timestamp::now();
-        let log = Log::open(storage, place.settings, now);
-        Ok(log
+        Ok(Log::open(storage, place.settings, now)
             .and_then(|mut log| log.rotate(now))
             .map_err(Error::Log)?)
     };
@@ -171,18 +189,8 @@ fn alone(place: WritableLog) -> Result<PathBuf, Box<dyn CommandError>> {
 
 fn cannot_lock(state: &Path, error: io::Error) -> Box<dyn CommandError> {
     match error.kind() {
+        // A process has the lock, though /proc/locks did not name it.
         ErrorKind::WouldBlock => Error::UnknownWriter.into(),
         _ => ChangeError::of(state, "use the state directory")(error).into(),
     }
-}
-
-fn lines(segment: &Path, pid: Option<i32>, is_marked: bool) -> Vec<Line> {
-    let writer = match pid {
-        Some(pid) => format!(": process {pid} continues in a new {LIVE}"),
-        None => format!(": the log continues in a new {LIVE}; no process writes it now"),
-    };
-    let line = Line::new(Tone::Good, "rotated").and(Tone::Plain, writer);
-    let segment = Line::plain(format!("  {}", segment.display()));
-    let marked = is_marked.then(|| Line::plain("  both are marked append-only (chattr +a)"));
-    [line, segment].into_iter().chain(marked).collect()
 }

@@ -9,14 +9,14 @@ use std::ops::Range;
 /// The time as it is told in a story, and where there is room.
 const TIME: usize = 23;
 
-/// Where there is less, the year and the fractions are left out.
+/// The part of the time that a narrow window shows: no year and no fractions.
 const SHORT_TIME: Range<usize> = 5..19;
 
 /// A window narrower than this gets the narrow columns.
 const ROOMY: usize = 120;
 
-/// What columns have, unless a text is longer: records come one by one, so no
-/// column can wait for its widest.
+/// The widths of columns, unless a text is longer: records come one by one, so no column can wait
+/// for its widest.
 #[derive(Clone, Copy)]
 pub(super) struct Layout {
     time: usize,
@@ -47,15 +47,18 @@ impl Layout {
     /// The titles.
     pub(super) fn head(&self) -> Line {
         let (seq, rest) = (self.seq, self.names("EVENT", "NODE", "PEER"));
-        let text = format!("{:2$} {:>seq$}  {rest}OUTCOME", "UTC", "SEQ", self.time);
-        self.fit(Line::new(Tone::Faint, text))
+        self.fit(Line::new(
+            Tone::Faint,
+            format!("{:2$} {:>seq$}  {rest}OUTCOME", "UTC", "SEQ", self.time),
+        ))
     }
 
     /// A record, or the line that is none.
     pub(super) fn row(&self, record: &Shown) -> Line {
         if record.members.is_empty() {
-            let line = Line::new(Tone::Bad, "not a record: ");
-            return self.fit(line.and(Tone::Plain, escape(&record.line)));
+            return self.fit(
+                Line::new(Tone::Bad, "not a record: ").and(Tone::Plain, escape(&record.line)),
+            );
         }
         let line = Line::new(Tone::Faint, self.time(record))
             .and(Tone::Strong, format!(" {:>1$}  ", record.seq, self.seq))
@@ -71,17 +74,26 @@ impl Layout {
         let text = |name| escape(record.text(name).unwrap_or_default());
         let event = text("event_type");
         let why = escape(&why(record));
+        // Records of the log itself have neither node nor peer.
         if event.starts_with("log.") {
             let event = pad(&event, self.event) + " ";
             return Line::new(Tone::Faint, event).and(Tone::Faint, why);
         }
         let decision = text("decision");
-        let names = self.names(&event, &text("node"), &peer(record));
+        let uid = || record.number("peer_uid").map(|uid| format!("uid:{uid}"));
+        let peer = record.text("peer").map(escape).or_else(uid);
+        let duration = record.members.get("duration_ms");
         let gap = if why.is_empty() { "" } else { ": " };
-        Line::new(Tone::Plain, names)
-            .and(tone(&decision), &decision)
-            .and(Tone::Faint, duration(record))
-            .and(Tone::Plain, format!("{gap}{why}"))
+        Line::new(
+            Tone::Plain,
+            self.names(&event, &text("node"), &peer.unwrap_or_default()),
+        )
+        .and(tone(&decision), &decision)
+        .and(
+            Tone::Faint,
+            duration.map_or_else(String::new, |duration| format!(" {duration} ms")),
+        )
+        .and(Tone::Plain, format!("{gap}{why}"))
     }
 
     fn names(&self, event: &str, node: &str, peer: &str) -> String {
@@ -129,17 +141,6 @@ pub(super) fn tone(decision: &str) -> Tone {
 pub(super) fn time(record: &Shown) -> String {
     let text = record.ts().map(|ts| ts.to_string()).unwrap_or_default();
     text.get(..TIME).unwrap_or_default().replacen('T', " ", 1)
-}
-
-fn peer(record: &Shown) -> String {
-    let uid = || record.number("peer_uid").map(|uid| format!("uid:{uid}"));
-    let peer = record.text("peer").map(escape).or_else(uid);
-    peer.unwrap_or_default()
-}
-
-fn duration(record: &Shown) -> String {
-    let duration = record.members.get("duration_ms");
-    duration.map_or_else(String::new, |duration| format!(" {duration} ms"))
 }
 
 /// Reason, what was left out, and the error, or what the log says of itself.

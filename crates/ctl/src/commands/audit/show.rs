@@ -79,6 +79,8 @@ pub(crate) struct Options {
 pub(super) fn run(options: Options) -> CommandResult {
     let filter = options.filter.filter();
     let mut sources = sources(&options.place.find()?)?;
+    // A segment's name is the number of its first record, so earlier ones need not be read. Times
+    // are in no name.
     if let Some(seq) = filter.from_seq {
         sources = narrowed(sources, &Since::Seq(seq));
     }
@@ -103,6 +105,7 @@ impl FilterOptions {
             peer: self.peer,
             event: self.event,
             correlation_id: self.id,
+            // None is less than any number.
             from_seq: self.from_seq.max(seq),
             since,
         }
@@ -119,15 +122,14 @@ pub(super) struct Printer {
 impl Printer {
     /// A printer of JSON, or of a table with its titles.
     pub(super) fn new(screen: Screen, json: bool) -> Self {
-        let lines = if json {
-            Vec::new()
-        } else {
-            vec![Layout::of(screen.columns()).head()]
-        };
         Self {
+            lines: if json {
+                Vec::new()
+            } else {
+                vec![Layout::of(screen.columns()).head()]
+            },
             screen,
             json,
-            lines,
         }
     }
 
@@ -137,7 +139,19 @@ impl Printer {
     /// When it cannot be written.
     pub(super) fn take(&mut self, record: &Shown) -> Result<(), OutputError> {
         self.lines.push(if self.json {
-            Line::plain(self.json_line(record)?)
+            // A record is passed on as it is in the log; a line that is none becomes a string.
+            let line = &record.line;
+            let line = versioned_json(&match serde_json::from_str::<&RawValue>(line) {
+                Ok(whole) if !record.members.is_empty() => JsonLine::Record(whole),
+                _ => JsonLine::NotARecord(line),
+            })?;
+            // Escaping changes the bytes but not the value. A pipe gets the bytes: their hash can
+            // be verified.
+            Line::plain(if self.screen.is_terminal() {
+                escape_json(&line)
+            } else {
+                line
+            })
         } else {
             Layout::of(self.screen.columns()).row(record)
         });
@@ -154,21 +168,6 @@ impl Printer {
     /// When it cannot be written.
     pub(super) fn flush(&mut self) -> Result<(), OutputError> {
         self.screen.print(&std::mem::take(&mut self.lines))
-    }
-
-    /// The record as it is in the log. On a terminal its active characters are escaped, which
-    /// changes the bytes but not the value.
-    fn json_line(&self, record: &Shown) -> Result<String, OutputError> {
-        let line = &record.line;
-        let line = versioned_json(&match serde_json::from_str::<&RawValue>(line) {
-            Ok(record_line) if !record.members.is_empty() => JsonLine::Record(record_line),
-            _ => JsonLine::NotARecord(line),
-        })?;
-        Ok(if self.screen.is_terminal() {
-            escape_json(&line)
-        } else {
-            line
-        })
     }
 }
 

@@ -13,6 +13,7 @@ pub(super) fn of(path: &Path) -> Option<&'static str> {
 /// By the magic number that statfs(2) gives: `linux/magic.h`, and those of file systems
 /// that are not in there, from their own sources.
 fn named(magic: rustix::fs::FsWord) -> Option<&'static str> {
+    // On 64-bit systems the type is wider than the magic number, which has 32 bits.
     match magic & 0xffff_ffff {
         0x9123_683e => Some("btrfs"),
         0x2fc1_2fc1 => Some("ZFS"),

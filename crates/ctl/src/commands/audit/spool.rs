@@ -31,10 +31,9 @@ impl Spool {
             io::copy(&mut io::stdin().lock(), &mut file)?;
             file.flush()?;
             file.seek(SeekFrom::Start(0))?;
-            Ok(file)
+            Ok(Rc::new(file))
         };
-        let file = keep().map_err(ReadError::of(NAME.as_ref()))?;
-        self.stdin = Some(Rc::new(file));
+        self.stdin = Some(keep().map_err(ReadError::of(NAME.as_ref()))?);
         Ok(())
     }
 
@@ -43,7 +42,20 @@ impl Spool {
     /// # Errors
     /// [`ReadError`] when one cannot be read.
     pub(super) fn open(&self, paths: &[PathBuf]) -> Result<LogFiles, ReadError> {
-        let stdin = |path: &Path| (path == Path::new(STDIN)).then(|| self.stdin());
+        let stdin = |path: &Path| {
+            (path == Path::new(STDIN)).then(|| match &self.stdin {
+                None => Source::reader(NAME, io::stdin()),
+                // Every reader has a position of its own, which a second descriptor of the same
+                // open file would share (dup(2)).
+                Some(file) => Source::reader(
+                    NAME,
+                    Kept {
+                        file: Rc::clone(file),
+                        at: 0,
+                    },
+                ),
+            })
+        };
         files::open(paths.iter().map(PathBuf::as_path), &stdin)
     }
 
@@ -55,23 +67,13 @@ impl Spool {
     pub(super) fn open_collected(&self, paths: &[PathBuf]) -> Result<Vec<Source>, ReadError> {
         let open = |path: &PathBuf| match &self.stdin {
             Some(kept) if path == Path::new(STDIN) => {
-                let kept = kept.try_clone();
-                let kept = kept.map_err(ReadError::of(NAME.as_ref()))?;
+                // The verifier reads it at offsets of its own, so it is given as a file.
+                let kept = kept.try_clone().map_err(ReadError::of(NAME.as_ref()))?;
                 Ok(Source::file(NAME, kept))
             }
             _ => Ok(Source::regular(files::open_file(path)?)),
         };
         paths.iter().map(open).collect()
-    }
-
-    fn stdin(&self) -> Source {
-        match &self.stdin {
-            None => Source::reader(NAME, io::stdin()),
-            Some(file) => {
-                let (file, at) = (Rc::clone(file), 0);
-                Source::reader(NAME, Kept { file, at })
-            }
-        }
     }
 }
 
@@ -80,10 +82,12 @@ fn unnamed_file() -> io::Result<File> {
     // 64 random bits, so that no other user can occupy the name in advance; a new file, so that
     // no link of theirs is followed.
     let name = format!("pulse-sensorctl-{:016x}", RandomState::new().hash_one(0));
+    // O_TMPFILE would need no name at all, but not every file system has it (open(2)).
     let path = std::env::temp_dir().join(name);
     let mut options = OpenOptions::new();
     options.read(true).write(true).create_new(true).mode(0o600);
     let file = options.open(&path)?;
+    // Removed at once: the kernel frees it however this process ends.
     fs::remove_file(&path)?;
     Ok(file)
 }

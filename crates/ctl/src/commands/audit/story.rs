@@ -15,7 +15,9 @@ pub(super) fn lines(evidence: &Evidence, columns: Option<usize>) -> Vec<Line> {
     let teller = Teller { columns };
     let subject = &evidence.subject;
     let readings = evidence.readings();
-    let mut lines = vec![title(subject)];
+    let title = format!("Record {}: {}", subject.seq, escape(subject.event()));
+    let mut lines =
+        vec![Line::new(Tone::Strong, title).and(Tone::Faint, format!("  {} UTC", time(subject)))];
     lines.extend(teller.text(Tone::Plain, &meaning(subject)));
     lines.push(Line::default());
     lines.extend(teller.who(subject));
@@ -26,18 +28,20 @@ pub(super) fn lines(evidence: &Evidence, columns: Option<usize>) -> Vec<Line> {
     if readings.is_empty() {
         lines.extend(teller.other(subject));
     }
-    lines.extend(teller.near(&evidence.near));
+    if !evidence.near.is_empty() {
+        let text = "What else this caller was refused within a minute:";
+        lines.push(Line::default());
+        lines.extend(teller.text(Tone::Plain, text));
+        lines.extend(
+            evidence
+                .near
+                .iter()
+                .map(|record| Layout::of(columns).row(record)),
+        );
+    }
     lines.push(Line::default());
     lines.extend(teller.proof(evidence));
     lines
-}
-
-fn title(record: &Shown) -> Line {
-    Line::new(
-        Tone::Strong,
-        format!("Record {}: {}", record.seq, escape(record.event())),
-    )
-    .and(Tone::Faint, format!("  {} UTC", time(record)))
 }
 
 /// The meaning of a record of this kind, in a sentence.
@@ -92,26 +96,30 @@ struct Teller {
 
 impl Teller {
     fn text(&self, tone: Tone, text: &str) -> Vec<Line> {
-        let parts = wrapped(&escape(text), self.columns).into_iter();
-        parts.map(|part| Line::new(tone, part)).collect()
+        wrapped(&escape(text), self.columns)
+            .into_iter()
+            .map(|part| Line::new(tone, part))
+            .collect()
     }
 
     fn fact(&self, title: &str, tone: Tone, text: &str) -> Vec<Line> {
         let room = self.columns.map(|columns| columns.saturating_sub(TITLE));
-        let parts = wrapped(&escape(text), room).into_iter();
-        let line = |(place, part)| {
-            let title = if place == 0 { title } else { "" };
-            Line::new(Tone::Faint, format!("{title:TITLE$}")).and(tone, part)
-        };
-        parts.enumerate().map(line).collect()
+        let mut title = title;
+        wrapped(&escape(text), room)
+            .into_iter()
+            .map(|part| {
+                // The first line has the title; the others continue below its text.
+                let title = std::mem::take(&mut title);
+                Line::new(Tone::Faint, format!("{title:TITLE$}")).and(tone, part)
+            })
+            .collect()
     }
 
     fn facts(&self, facts: &[(&str, Option<String>)]) -> Vec<Line> {
-        let known = facts
+        facts
             .iter()
-            .filter_map(|(title, text)| Some((*title, text.as_ref()?)));
-        known
-            .flat_map(|(title, text)| self.fact(title, Tone::Plain, text))
+            .filter_map(|(title, text)| Some(self.fact(title, Tone::Plain, text.as_ref()?)))
+            .flatten()
             .collect()
     }
 
@@ -126,6 +134,7 @@ impl Teller {
             format!("user {uid}{gid}{pid}")
         });
         let asker = match (record.text("peer"), ids) {
+            // The daemon's own readings have no caller, and this name in its place.
             (Some("poller"), _) => Some("the daemon itself, in the background".to_owned()),
             (Some(peer), Some(ids)) => Some(format!("{ids}; counts as {peer}")),
             (peer, ids) => ids.or(peer.map(str::to_owned)),
@@ -138,6 +147,7 @@ impl Teller {
 
     /// A reading, from its start to the node's answer.
     fn reading(&self, reading: &Reading<'_>) -> Vec<Line> {
+        // Either may be missing: a reading that goes on has no outcome.
         let either = reading.start.or(reading.outcome);
         let node = either.and_then(|record| text(record, "node"));
         let at = |record: &Shown| format!("record {}, {} UTC", record.seq, time(record));
@@ -150,21 +160,29 @@ impl Teller {
         };
         let decision = outcome.text("decision").unwrap_or("?");
         lines.extend(self.facts(&[("ended", Some(at(outcome)))]));
-        lines.extend(self.fact("outcome", tone(decision), &self.ending(outcome, decision)));
-        lines.extend(self.facts(&exchange(outcome)));
+        let mut ending = decision.to_owned();
+        if let Some(took) = outcome.members.get("duration_ms") {
+            ending += &format!(" after {took} ms");
+        }
+        for why in ["reason", "error"]
+            .iter()
+            .filter_map(|name| outcome.text(name))
+        {
+            ending += &format!(": {why}");
+        }
+        lines.extend(self.fact("outcome", tone(decision), &ending));
+        // The exchange with the node, as far as it came.
+        let code = outcome.number("exit_code").map(|code| code.to_string());
+        let bytes = outcome.number("stdout_bytes");
+        lines.extend(self.facts(&[
+            ("address", text(outcome, "address")),
+            ("host key", text(outcome, "host_key")),
+            ("ran", text(outcome, "command")),
+            ("exit code", code),
+            ("came back", bytes.map(|bytes| format!("{bytes} bytes"))),
+            ("SHA-256 of it", text(outcome, "stdout_sha256")),
+        ]));
         lines
-    }
-
-    fn ending(&self, outcome: &Shown, decision: &str) -> String {
-        let took = outcome.members.get("duration_ms");
-        let took = took.map_or_else(String::new, |took| format!(" after {took} ms"));
-        let why = [text(outcome, "reason"), text(outcome, "error")];
-        let why: String = why
-            .into_iter()
-            .flatten()
-            .map(|why| format!(": {why}"))
-            .collect();
-        format!("{decision}{took}{why}")
     }
 
     /// A record that is no reading: its members that are not shown elsewhere.
@@ -180,6 +198,7 @@ impl Teller {
             "peer_pid",
         ];
         const PROOF: [&str; 3] = ["prev_hash", "event_hash", "signature"];
+        // Members that this program does not know are shown too: the log may be newer than it.
         let is_new =
             |name: &&String| !SHOWN.contains(&name.as_str()) && !PROOF.contains(&name.as_str());
         let facts = record.members.keys().filter(is_new).flat_map(|name| {
@@ -192,24 +211,12 @@ impl Teller {
         facts.collect()
     }
 
-    fn near(&self, near: &[Shown]) -> Vec<Line> {
-        if near.is_empty() {
-            return Vec::new();
-        }
-        let text = "What else this caller was refused within a minute:";
-        let mut lines = vec![Line::default()];
-        lines.extend(self.text(Tone::Plain, text));
-        let layout = Layout::of(self.columns);
-        lines.extend(near.iter().map(|record| layout.row(record)));
-        lines
-    }
-
-    /// Whether the record is proven to be unchanged.
+    /// The proof that the record is unchanged, as far as there is one.
     fn proof(&self, evidence: &Evidence) -> Vec<Line> {
         let seq = evidence.subject.seq;
         if !evidence.subject.is_whole {
-            let text = "This record was changed: its hash is wrong.";
-            return self.text(Tone::Bad, &format!("{text} `audit verify` says more."));
+            let text = "This record was changed: its hash is wrong. `audit verify` says more.";
+            return self.text(Tone::Bad, text);
         }
         if let Some(found) = evidence.chain.findings.first() {
             let text = format!(
@@ -253,18 +260,4 @@ impl Teller {
 
 fn text(record: &Shown, name: &str) -> Option<String> {
     record.text(name).map(str::to_owned)
-}
-
-/// The exchange with the node.
-fn exchange(outcome: &Shown) -> [(&'static str, Option<String>); 6] {
-    let code = outcome.number("exit_code").map(|code| code.to_string());
-    let bytes = outcome.number("stdout_bytes");
-    [
-        ("address", text(outcome, "address")),
-        ("host key", text(outcome, "host_key")),
-        ("ran", text(outcome, "command")),
-        ("exit code", code),
-        ("came back", bytes.map(|bytes| format!("{bytes} bytes"))),
-        ("SHA-256 of it", text(outcome, "stdout_sha256")),
-    ]
 }

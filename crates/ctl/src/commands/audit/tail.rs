@@ -79,13 +79,25 @@ pub(super) fn run(options: Options) -> CommandResult {
         return Err(NotADirectory.into());
     }
     block_on(async {
+        // Before anything is printed: Ctrl-C ends with success from now on.
         let mut signals = Signals::new()?;
         let after = print_last(&mut printer, &log, &filter, options.count)?;
-        let follower = Follower::new(&log, after, filter);
+        let mut follower = Follower::new(&log, after, filter);
+        let follow = async {
+            loop {
+                while let Some(record) = follower.next_shown().map_err(ReadError::from_library)? {
+                    printer.take(&record)?;
+                }
+                // Nothing more for now: what was taken is shown without waiting for a full batch.
+                printer.flush()?;
+                tokio::time::sleep(POLL_INTERVAL).await;
+            }
+        };
         tokio::select! {
+            // Ctrl-C is success, even if the output failed at the same moment.
             biased;
-            () = signals.received() => Ok(Outcome::Fine),
-            error = follow(follower, printer) => Err(error),
+            () = signals.received() => CommandResult::Ok(Outcome::Fine),
+            failed = follow => failed,
         }
     })
 }
@@ -108,22 +120,10 @@ fn print_last(
         printer.take(record)?;
     }
     printer.flush()?;
-    let seqs = ends.iter().chain(&records).map(|record| record.seq);
-    Ok(seqs.max().unwrap_or(0))
-}
-
-/// Prints new records until that fails.
-async fn follow(mut follower: Follower, mut printer: Printer) -> Box<dyn CommandError> {
-    let mut print_new = || -> Result<(), Box<dyn CommandError>> {
-        while let Some(record) = follower.next_shown().map_err(ReadError::from_library)? {
-            printer.take(&record)?;
-        }
-        Ok(printer.flush()?)
-    };
-    loop {
-        if let Err(error) = print_new() {
-            return error;
-        }
-        tokio::time::sleep(POLL_INTERVAL).await;
-    }
+    Ok(ends
+        .iter()
+        .chain(&records)
+        .map(|record| record.seq)
+        .max()
+        .unwrap_or(0))
 }

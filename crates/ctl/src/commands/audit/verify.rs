@@ -237,9 +237,15 @@ impl Task {
         } else {
             None
         };
-        let retention = asked
-            .limits()
-            .or(config.as_ref().map(|audit| audit.retention));
+        // A file that is verified elsewhere was pruned by the limits of its own host, which the
+        // configuration here may not know: given limits replace all of it.
+        let days = asked.retain_days.map(u64::from);
+        let limits = (days.is_some() || asked.retain_bytes.is_some()).then(|| Limits {
+            age: days.map(|days| Duration::from_secs(days * 86_400)),
+            bytes: asked.retain_bytes,
+            unacknowledged: false,
+        });
+        let retention = limits.or(config.as_ref().map(|audit| audit.retention));
         let (paths, state) = match (asked.place.named(), config) {
             (None, Some(audit)) if asked.paths.is_empty() => (
                 vec![audit.directory().to_owned()],
@@ -250,12 +256,18 @@ impl Task {
                 asked.state_dir,
             ),
         };
-        let named = paths.iter().chain(&asked.against);
-        if named.filter(|path| is_stdin(path)).count() > 1 {
+        if paths
+            .iter()
+            .chain(&asked.against)
+            .filter(|path| is_stdin(path))
+            .count()
+            > 1
+        {
             return Err(Error::StdinTwice.into());
         }
         // Read before the log, which must have reached what is in it by then.
         let state = StateKey::read(state.as_deref());
+        // Only a log that a daemon writes now must have recent seals: an old copy need not.
         let is_written = state.directory().is_some_and(writer::is_held);
         let collection = asked.collected.then(|| Collection {
             host: asked.host.clone(),
@@ -312,8 +324,9 @@ impl Task {
         let spool = self.spool()?;
         let files = spool.open_collected(&self.paths)?;
         let mut open = || {
-            let log = self.against.as_slice();
-            spool.open(log).map_err(io::Error::other)
+            spool
+                .open(self.against.as_slice())
+                .map_err(io::Error::other)
         };
         let log: Option<&mut dyn FnMut() -> _> = match self.against {
             Some(_) => Some(&mut open),
@@ -344,6 +357,8 @@ impl Task {
         let mut log = Some(self.open(&spool, &self.paths)?);
         let total = log.as_ref().and_then(|log| bytes(&log.files));
         let mut progress = Progress::on_stderr(VERIFYING, total);
+        // Retention may remove a segment between the listing and the reading: then the log is
+        // listed again.
         let verified = retried(&mut || {
             let log = match log.take() {
                 Some(log) => log,
@@ -360,11 +375,10 @@ impl Task {
         let second = std::slice::from_ref(second);
         let mut sources = self.open(&spool, &self.paths)?.files;
         sources.extend(self.open(&spool, second)?.files);
-        let total = bytes(&sources).map(|total| 2 * total);
-        let mut progress = Progress::on_stderr(VERIFYING, total);
+        let mut progress = Progress::on_stderr(VERIFYING, bytes(&sources).map(|total| 2 * total));
         let mut open = |is_second| {
-            let paths = if is_second { second } else { &self.paths };
-            self.open(&spool, paths).map_err(io::Error::other)
+            self.open(&spool, if is_second { second } else { &self.paths })
+                .map_err(io::Error::other)
         };
         let compared = retried(&mut || {
             let mut advance = |bytes| progress.advance(bytes);
@@ -387,23 +401,12 @@ impl Task {
 /// The name of the work in the progress bar.
 const VERIFYING: &str = "verifying";
 
-impl Options {
-    /// The limits of retention that were given.
-    fn limits(&self) -> Option<Limits> {
-        let days = self.retain_days.map(u64::from);
-        (days.is_some() || self.retain_bytes.is_some()).then(|| Limits {
-            age: days.map(|days| Duration::from_secs(days * 86_400)),
-            bytes: self.retain_bytes,
-            unacknowledged: false,
-        })
-    }
-}
-
 fn is_stdin(path: &Path) -> bool {
     path == Path::new(STDIN)
 }
 
 fn bytes(sources: &[Source]) -> Option<u64> {
+    // None as soon as one is a pipe: its length is unknown.
     sources.iter().map(Source::bytes).sum()
 }
 
@@ -411,6 +414,7 @@ fn bytes(sources: &[Source]) -> Option<u64> {
 fn read_key(path: &Path) -> Result<PublicKey, Error> {
     let mut text = String::new();
     let path = path.to_owned();
+    // Opened without the checks of `pulse_files`: the operator names it, and it may be a pipe.
     match File::open(&path).and_then(|file| file.take(MAX_KEY_BYTES).read_to_string(&mut text)) {
         Ok(_) => text
             .trim()

@@ -33,18 +33,19 @@ pub(super) fn holder(state: &Path) -> Option<i32> {
         rustix::fs::minor(directory.dev()),
     );
     let is_it = |lock: &Lock| {
+        // The inode first: then the open files of few processes have to be examined.
         lock.inode == directory.ino()
             && has_open(lock.pid, &directory).unwrap_or(lock.device == device)
     };
     flocks(&locks).find(is_it).map(|lock| lock.pid)
 }
 
-/// Whether a process writes the log.
+/// True when a process writes the log.
 pub(super) fn is_held(state: &Path) -> bool {
     holder(state).is_some()
 }
 
-/// Why a process cannot be notified.
+/// The reasons for which a process cannot be notified.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NotifyError {
     /// The signal cannot be sent.
@@ -87,9 +88,12 @@ pub(super) fn notify(pid: i32) -> Result<(), NotifyError> {
 /// # Errors
 /// [`NotifyError`].
 pub(super) fn check(pid: i32) -> Result<(), NotifyError> {
+    // Signal 0 checks that the process exists and may be signalled (kill(2)).
     send(pid, None)?;
-    let status = format!("/proc/{pid}/status");
-    let status = pulse_files::read_text(Path::new(&status), MAX_PROC_BYTES).unwrap_or_default();
+    // The default action of SIGUSR1 ends a process (signal(7)), and a process id may have been
+    // reused by another program since it was named.
+    let path = format!("/proc/{pid}/status");
+    let status = pulse_files::read_text(Path::new(&path), MAX_PROC_BYTES).unwrap_or_default();
     if has_handler(&status, Signal::SIGUSR1) {
         Ok(())
     } else {
@@ -104,25 +108,30 @@ fn send(pid: i32, signal: Option<Signal>) -> Result<(), NotifyError> {
 /// The locks of whole files, without those that are waited for.
 fn flocks(locks: &str) -> impl Iterator<Item = Lock> {
     locks.lines().filter_map(|line| {
+        // "1: FLOCK ADVISORY WRITE 4242 fe:01:131 0 EOF" (proc_locks(5)). A waiting one has "->"
+        // in the place of its kind.
         let mut words = line.split_whitespace().skip(1);
         let (kind, pid) = (words.next()?, words.nth(2)?.parse().ok()?);
         let mut file = words.next()?.split(':');
         let mut device = || u32::from_str_radix(file.next()?, 16).ok();
         let device = (device()?, device()?);
         let inode = file.next()?.parse().ok()?;
+        // Ids below 1 are no processes of this PID namespace.
         (kind == "FLOCK" && pid > 0).then_some(Lock { pid, device, inode })
     })
 }
 
-/// Whether a process has the directory open; none when its files cannot be seen.
+/// True when a process has the directory open; none when its files cannot be seen.
 fn has_open(pid: i32, directory: &fs::Metadata) -> Option<bool> {
-    let files = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
-    let is_it = |file: fs::Metadata| file.dev() == directory.dev() && file.ino() == directory.ino();
-    let mut files = files.filter_map(|file| fs::metadata(file.ok()?.path()).ok());
-    Some(files.any(is_it))
+    // A link there leads to the open file itself, also when its path was renamed or is in another
+    // mount namespace (proc_pid_fd(5)).
+    let mut files = fs::read_dir(format!("/proc/{pid}/fd"))
+        .ok()?
+        .filter_map(|file| fs::metadata(file.ok()?.path()).ok());
+    Some(files.any(|file| file.dev() == directory.dev() && file.ino() == directory.ino()))
 }
 
-/// Whether a process has a handler for a signal (`SigCgt` in `/proc/<pid>/status`).
+/// True when a process has a handler for a signal (`SigCgt` in `/proc/<pid>/status`).
 fn has_handler(status: &str, signal: Signal) -> bool {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());

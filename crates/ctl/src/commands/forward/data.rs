@@ -1,4 +1,4 @@
-//! What the daemon says of forwarding.
+//! The daemon's state of forwarding, requested.
 //!
 //! On the callers' socket the limiter gives a caller two requests at once and then one in five
 //! seconds. These commands need two in a row, so they wait and try again instead of failing.
@@ -36,9 +36,12 @@ impl Forwarding {
         }
         let data = request(client, "get_forwarding", Value::Null).await?;
         let parsed = || {
+            // Parsed twice: the raw value is passed on with members that this tool does not know.
             let raw = serde_json::from_str::<Data>(data.get())?.forwarding;
-            let status = serde_json::from_str(raw.get())?;
-            Ok(Self { raw, status })
+            Ok(Self {
+                status: serde_json::from_str(raw.get())?,
+                raw,
+            })
         };
         parsed().map_err(|_: serde_json::Error| DaemonError::Data("no state of forwarding"))
     }
@@ -56,6 +59,7 @@ pub(super) async fn request(
     let end = Instant::now() + client.timeout();
     loop {
         match client.data(method, params.clone()).await {
+            // A retry that could not end within the timeout is not begun: the refusal is shown.
             Err(DaemonError::Refused(error))
                 if error == RATE_LIMITED && Instant::now() + RETRY_DELAY < end =>
             {

@@ -9,8 +9,8 @@
 //! | `test`, `steps` | a connection to each collector, step by step |
 //! | `replay` | sending records again |
 //! | `render` | configurations for rsyslog |
-//! | `data` | what the daemon says of forwarding |
-//! | `validity` | when certificates expire |
+//! | `data` | the daemon's state of forwarding, requested |
+//! | `validity` | the days until certificates expire |
 
 mod data;
 mod overview;

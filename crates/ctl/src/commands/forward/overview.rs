@@ -26,7 +26,7 @@ const HEAD: [&str; 6] = [
 /// The column that has a colour.
 const STATE: usize = 2;
 
-/// What the operator has to do: something now, something soon, or nothing.
+/// The exit code: the operator has to do something now, something soon, or nothing.
 pub(super) fn outcome(status: &Status, now: i64) -> Outcome {
     let ends = &status.certificates;
     let mut streams = status.streams.iter();
@@ -47,12 +47,40 @@ pub(super) fn outcome(status: &Status, now: i64) -> Outcome {
 
 /// The lines, for a terminal of so many columns, or for a file or pipe.
 pub(super) fn overview(status: &Status, now: i64, columns: Option<usize>) -> Vec<Line> {
-    let mut lines = vec![on_disk(status), certificates(status, now)];
+    // Daemons before 0.2 do not send the first.
+    let records = format!("records {} to {}", status.first_seq.max(1), status.seq);
+    let ends = &status.certificates;
+    let mut lines = vec![
+        named("on disk").and(Tone::Plain, records),
+        match &ends.error {
+            Some(error) => named("certificates").and(Tone::Bad, escape(error)),
+            None => named("certificates").append(both(ends.own, ends.authority, now)),
+        },
+    ];
     lines.extend(messages(status));
     lines.push(Line::default());
     lines.extend(table(status, now, columns));
-    lines.extend(troubles(status, now, columns));
-    lines.extend(kept_segments(status, columns));
+    // What is wrong comes last, where a terminal shows it.
+    for collector in status.streams.iter().flat_map(|stream| &stream.collectors) {
+        let Some(trouble) = collector.trouble() else {
+            continue;
+        };
+        let head = format!(
+            "{} gets no records since {}, step {}",
+            address(collector),
+            since(trouble.since, now),
+            escape(&trouble.step)
+        );
+        lines.extend([Line::default(), Line::new(Tone::Strong, head)]);
+        lines.extend(explained(trouble, columns));
+    }
+    for stream in &status.streams {
+        if let Some(reason) = &stream.keeps_segments {
+            let head = "old segments of the log stay, though they exceed its retention";
+            lines.extend([Line::default(), Line::new(Tone::Strong, head)]);
+            lines.extend(indented(Tone::Warm, &escape(reason), columns));
+        }
+    }
     lines
 }
 
@@ -60,27 +88,11 @@ fn named(name: &str) -> Line {
     Line::new(Tone::Faint, format!("{name:<NAMES$}"))
 }
 
-fn on_disk(status: &Status) -> Line {
-    // Daemons before 0.2 do not send the first.
-    let first = status.first_seq.max(1);
-    named("on disk").and(Tone::Plain, format!("records {first} to {}", status.seq))
-}
-
-fn certificates(status: &Status, now: i64) -> Line {
-    let ends = &status.certificates;
-    let line = named("certificates");
-    match &ends.error {
-        Some(error) => line.and(Tone::Bad, escape(error)),
-        None => line.append(both(ends.own, ends.authority, now)),
-    }
-}
-
 /// The daemon's own messages, where they are forwarded too.
 fn messages(status: &Status) -> impl Iterator<Item = Line> {
-    let is_one = status.streams.len() == 1;
-    status.streams.iter().filter_map(move |stream| {
+    status.streams.iter().filter_map(|stream| {
         let MessagesStatus { queue, dropped, .. } = stream.messages.as_ref()?;
-        let of = if is_one {
+        let of = if status.streams.len() == 1 {
             String::new()
         } else {
             format!("{}: ", escape(&stream.name))
@@ -118,16 +130,30 @@ fn table(status: &Status, now: i64, columns: Option<usize>) -> Vec<Line> {
         cells.chain([HEAD[column]]).map(width).max().unwrap_or(0)
     };
     let mut widths: Vec<usize> = (0..HEAD.len()).map(widest).collect();
+    // The gap behind the last column is not printed.
     let total: usize = widths.iter().map(|width| width + 2).sum();
     if columns.is_some_and(|columns| total > columns + 2) {
         // The TLS parameters matter least.
         widths.pop();
     }
-    let head = widths.iter().zip(HEAD);
-    let head = head.map(|(width, name)| format!("{name:width$}  "));
-    let head = Line::new(Tone::Faint, head.collect::<String>());
-    let bodies = rows.iter().map(|row| row.line(&widths));
-    std::iter::once(head).chain(bodies).collect()
+    let titles: String = widths
+        .iter()
+        .zip(HEAD)
+        .map(|(width, name)| format!("{name:width$}  "))
+        .collect();
+    let mut lines = vec![Line::new(Tone::Faint, titles)];
+    lines.extend(rows.iter().map(|row| {
+        let cells = row.cells.iter().zip(&widths).enumerate();
+        cells.fold(Line::default(), |line, (column, (text, width))| {
+            let tone = if column == STATE {
+                row.tone
+            } else {
+                Tone::Plain
+            };
+            line.and(tone, pad(text, *width) + "  ")
+        })
+    }));
+    lines
 }
 
 /// A row for each collector. Cells of the stream are in its first row only; on request they are
@@ -142,15 +168,29 @@ fn rows(stream: &StreamStatus, now: i64, is_repeated: bool) -> Vec<Row> {
                 String::new()
             }
         };
-        let (tone, state) = state(collector, serves);
+        let (tone, state) = match collector.state {
+            CollectorState::Up { .. } => (Tone::Good, "up"),
+            CollectorState::Down(_) => (Tone::Bad, "DOWN"),
+            // Another collector of the stream accepts records: this one is not needed.
+            CollectorState::Idle if serves => (Tone::Faint, "standby"),
+            CollectorState::Idle => (Tone::Warm, "connecting"),
+        };
+        let last_ack = match stream.last_ack {
+            None => "none yet".to_owned(),
+            Some(then) => format!("{} ago", since(then, now)),
+        };
+        let protocol = escape(&collector.protocol);
         Row {
             cells: [
                 of_stream(escape(&stream.name)),
                 address(collector),
                 state.to_owned(),
                 of_stream(stream.queue.to_string()),
-                of_stream(last_ack(stream, now)),
-                speaks(collector),
+                of_stream(last_ack),
+                match &collector.state {
+                    CollectorState::Up { tls } => format!("{protocol}, {}", escape(tls)),
+                    _ => protocol,
+                },
             ],
             tone,
         }
@@ -158,97 +198,29 @@ fn rows(stream: &StreamStatus, now: i64, is_repeated: bool) -> Vec<Row> {
     stream.collectors.iter().enumerate().map(row).collect()
 }
 
-impl Row {
-    fn line(&self, widths: &[usize]) -> Line {
-        let cells = self.cells.iter().zip(widths).enumerate();
-        cells.fold(Line::default(), |line, (column, (text, width))| {
-            let tone = if column == STATE {
-                self.tone
-            } else {
-                Tone::Plain
-            };
-            line.and(tone, pad(text, *width) + "  ")
-        })
-    }
-}
-
-fn state(collector: &CollectorStatus, serves: bool) -> (Tone, &'static str) {
-    match collector.state {
-        CollectorState::Up { .. } => (Tone::Good, "up"),
-        CollectorState::Down(_) => (Tone::Bad, "DOWN"),
-        CollectorState::Idle if serves => (Tone::Faint, "standby"),
-        CollectorState::Idle => (Tone::Warm, "connecting"),
-    }
-}
-
 /// A collector's name and port.
 pub(super) fn address(collector: &CollectorStatus) -> String {
     format!("{}:{}", escape(&collector.name), collector.port)
 }
 
-fn last_ack(stream: &StreamStatus, now: i64) -> String {
-    match stream.last_ack {
-        None => "none yet".to_owned(),
-        Some(then) => format!("{} ago", since(then, now)),
-    }
-}
-
-fn speaks(collector: &CollectorStatus) -> String {
-    match &collector.state {
-        CollectorState::Up { tls } => format!("{}, {}", escape(&collector.protocol), escape(tls)),
-        _ => escape(&collector.protocol),
-    }
-}
-
 /// The time since then.
 fn since(then: u64, now: i64) -> String {
+    // The daemon and this tool read the same clock, but it may have been set back.
     let now = u64::try_from(now).unwrap_or(0);
     ago_whole(Duration::from_secs(now.saturating_sub(then)))
 }
 
-fn troubles(status: &Status, now: i64, columns: Option<usize>) -> Vec<Line> {
-    let collectors = status.streams.iter().flat_map(|stream| &stream.collectors);
-    collectors
-        .filter_map(|collector| Some((collector, collector.trouble()?)))
-        .flat_map(|(collector, trouble)| {
-            let since = since(trouble.since, now);
-            let head = format!(
-                "{} gets no records since {since}, step {}",
-                address(collector),
-                escape(&trouble.step)
-            );
-            [Line::default(), Line::new(Tone::Strong, head)]
-                .into_iter()
-                .chain(explained(trouble, columns))
-        })
-        .collect()
-}
-
-/// Old segments of the log that exceed a limit and cannot be removed.
-fn kept_segments(status: &Status, columns: Option<usize>) -> Vec<Line> {
-    let reasons = status.streams.iter().filter_map(|stream| {
-        let reason = stream.keeps_segments.as_ref()?;
-        let head = "old segments of the log stay, though they exceed its retention";
-        let lines = [Line::default(), Line::new(Tone::Strong, head)].into_iter();
-        Some(lines.chain(indented(Tone::Warm, &escape(reason), columns)))
-    });
-    reasons.flatten().collect()
-}
-
-/// What is wrong, and the remedy.
+/// The error and its remedy.
 pub(super) fn explained(trouble: &Trouble, columns: Option<usize>) -> Vec<Line> {
-    let error = indented(Tone::Bad, &escape(&trouble.error), columns);
+    let mut lines = indented(Tone::Bad, &escape(&trouble.error), columns);
     let remedy = format!("what to do: {}", escape(&trouble.remedy));
-    error
-        .into_iter()
-        .chain(indented(Tone::Plain, &remedy, columns))
-        .collect()
+    lines.extend(indented(Tone::Plain, &remedy, columns));
+    lines
 }
 
 fn indented(tone: Tone, text: &str, columns: Option<usize>) -> Vec<Line> {
-    let room = columns.map(|columns| columns.saturating_sub(2));
-    let parts = wrapped(text, room).into_iter();
-    parts
+    wrapped(text, columns.map(|columns| columns.saturating_sub(2)))
+        .into_iter()
         .map(|part| Line::plain("  ").and(tone, part))
         .collect()
 }

@@ -90,6 +90,7 @@ pub(super) fn run(options: Options) -> CommandResult {
     let mut screen = Screen::new(options.color);
     let client = options.daemon.client();
     block_on(async {
+        // The state before the request: its counts show later that records were acknowledged.
         let before = Forwarding::request(&client).await?.status;
         let (from, last, first) = (options.from, before.seq, before.first_seq);
         if from > last {
@@ -105,7 +106,9 @@ pub(super) fn run(options: Options) -> CommandResult {
             before,
         };
         if options.json {
-            screen.print_json(&replay.value())?;
+            screen.print_json(&json!({
+                "from": from, "to": replay.to, "records": replay.count(),
+            }))?;
         } else {
             screen.print(&replay.lines(options.wait, screen.columns()))?;
         }
@@ -114,6 +117,7 @@ pub(super) fn run(options: Options) -> CommandResult {
         }
         let mut signals = Signals::new()?;
         tokio::select! {
+            // Ctrl-C is success, even if the daemon failed at the same moment.
             biased;
             // The daemon goes on sending.
             () = signals.received() => Ok(Outcome::Fine),
@@ -135,10 +139,25 @@ async fn wait(
         // stays empty is the end as well.
         sleep(RETRY_DELAY).await;
         let status = Forwarding::request(client).await?.status;
+        let streams = status.streams.iter();
         if is_json {
-            screen.print_json(&queues(&status))?;
+            let queues: Vec<Value> = streams
+                .map(|stream| json!({"stream": stream.name, "queue": stream.queue}))
+                .collect();
+            screen.print_json(&json!({ "streams": queues }))?;
         } else {
-            screen.redraw(&progress(&status))?;
+            let lines: Vec<Line> = streams
+                .map(|stream| {
+                    let line = Line::new(Tone::Faint, format!("{}  ", stream.name))
+                        .and(Tone::Plain, format!("{} to go", stream.queue));
+                    if stream.collectors.iter().any(CollectorStatus::is_up) {
+                        line
+                    } else {
+                        line.and(Tone::Warm, ", no collector accepts records now")
+                    }
+                })
+                .collect();
+            screen.redraw(&lines)?;
         }
         let is_empty = status.streams.iter().all(|stream| stream.queue == 0);
         if is_empty && (was_empty || replay.is_acknowledged(&status)) {
@@ -157,10 +176,6 @@ impl Replay {
         self.to - self.from + 1
     }
 
-    fn value(&self) -> Value {
-        json!({"from": self.from, "to": self.to, "records": self.count()})
-    }
-
     fn lines(&self, is_awaited: bool, columns: Option<usize>) -> Vec<Line> {
         let records = match self.count() {
             1 => format!("record {} is sent again", self.from),
@@ -171,8 +186,14 @@ impl Replay {
         };
         let mut lines = vec![Line::new(Tone::Strong, records)];
         let told = |text: String| wrapped(&text, columns).into_iter().map(Line::plain);
-        for stream in &self.before.streams {
-            lines.extend(told(recipient(stream)));
+        for StreamStatus { collectors, .. } in &self.before.streams {
+            lines.extend(told(match collectors.iter().find(|one| one.is_up()) {
+                Some(collector) => format!("to {}", address(collector)),
+                None => format!(
+                    "to {}, as soon as it accepts records: `pulse-sensorctl forward status` says what is wrong",
+                    collectors.iter().map(address).collect::<Vec<_>>().join(" or ")
+                ),
+            }));
         }
         let watch = if is_awaited {
             "Ctrl-C ends the waiting; sending goes on."
@@ -183,53 +204,16 @@ impl Replay {
         lines
     }
 
-    /// Whether the records were acknowledged. An empty queue alone does not show it: the daemon
+    /// True when the records were acknowledged. An empty queue alone does not show it: the daemon
     /// may not have begun yet. So as many acknowledgements must have been counted, unless the
     /// daemon was restarted and counts from 0; it remembers the request then.
     fn is_acknowledged(&self, status: &Status) -> bool {
         let mut streams = status.streams.iter().zip(&self.before.streams);
         streams.all(|(stream, before)| {
-            let is_restarted = stream.acknowledged < before.acknowledged;
-            let count = stream.acknowledged.saturating_sub(before.acknowledged);
-            is_restarted || count >= self.count()
+            stream.acknowledged < before.acknowledged
+                || stream.acknowledged.saturating_sub(before.acknowledged) >= self.count()
         })
     }
-}
-
-/// The collector that gets the records.
-fn recipient(stream: &StreamStatus) -> String {
-    match stream.collectors.iter().find(|collector| collector.is_up()) {
-        Some(collector) => format!("to {}", address(collector)),
-        None => {
-            let all: Vec<String> = stream.collectors.iter().map(address).collect();
-            format!(
-                "to {}, as soon as it accepts records: `pulse-sensorctl forward status` says what is wrong",
-                all.join(" or ")
-            )
-        }
-    }
-}
-
-fn progress(status: &Status) -> Vec<Line> {
-    let line = |stream: &StreamStatus| {
-        let serves = stream.collectors.iter().any(CollectorStatus::is_up);
-        let line = Line::new(Tone::Faint, format!("{}  ", stream.name))
-            .and(Tone::Plain, format!("{} to go", stream.queue));
-        if serves {
-            line
-        } else {
-            line.and(Tone::Warm, ", no collector accepts records now")
-        }
-    };
-    status.streams.iter().map(line).collect()
-}
-
-fn queues(status: &Status) -> Value {
-    let streams = status.streams.iter();
-    let queues: Vec<Value> = streams
-        .map(|stream| json!({"stream": stream.name, "queue": stream.queue}))
-        .collect();
-    json!({ "streams": queues })
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ const NAME: usize = 12;
 
 /// The completed steps, in order, and the problem that ended them.
 pub(super) struct Steps<'a> {
-    /// Where they are shown; none for JSON output.
+    /// The output that shows them; none for JSON.
     screen: Option<&'a mut Screen>,
     completed: Vec<(&'static str, String)>,
     problem: Option<Trouble>,
@@ -33,8 +33,10 @@ impl<'a> Steps<'a> {
 
     /// Names the collector whose steps follow.
     pub(super) fn begin(&mut self, collector: &Collector) {
-        let heading = format!("{}:{}", collector.name, collector.port);
-        self.show(&[Line::new(Tone::Strong, heading)]);
+        self.show(&[Line::new(
+            Tone::Strong,
+            format!("{}:{}", collector.name, collector.port),
+        )]);
     }
 
     /// Adds a completed step.
@@ -59,6 +61,8 @@ impl<'a> Steps<'a> {
     }
 
     fn show(&mut self, lines: &[Line]) {
+        // Kept, not returned: the steps complete in a callback of the connection, which has no
+        // errors of the output.
         if let (Some(screen), Ok(())) = (&mut self.screen, &self.written) {
             self.written = screen.print(lines);
         }
@@ -70,8 +74,9 @@ impl<'a> Steps<'a> {
     /// When a step could not be shown.
     pub(super) fn end(self, collector: &Collector) -> Result<(Value, bool), OutputError> {
         self.written?;
-        let steps = self.completed.iter();
-        let steps: Vec<Value> = steps
+        let steps: Vec<Value> = self
+            .completed
+            .iter()
             .map(|(step, detail)| json!({"step": step, "detail": detail}))
             .collect();
         let problem = self.problem.as_ref().map(|trouble| {

@@ -20,11 +20,10 @@ use pulse_forward::message::RecordMessages;
 use pulse_forward::problem::Problem;
 use pulse_forward::route::{Connection, Lookup, Route, RouteStep, Step};
 use pulse_trust::Refused;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -67,7 +66,7 @@ pub(crate) struct Options {
     color: ColorOption,
 }
 
-/// Why no collector can be tried.
+/// The reasons for which no collector can be tried.
 #[derive(Debug, thiserror::Error)]
 enum Error {
     /// There is no collector in the configuration.
@@ -114,16 +113,40 @@ pub(super) fn run(options: &Options) -> CommandResult {
     let config = options.config.read()?;
     let collectors = chosen(&config, options.collector.as_ref())?;
     let directory = config.audit.directory();
-    let first = first(directory).map_err(|source| Error::Log {
-        path: directory.to_owned(),
-        source,
-    })?;
+    let mut first = None;
+    // An empty or missing log is no error here: the steps before the record are tested.
+    match LogReader::from(directory, 1).next(u64::MAX) {
+        Ok(None) => {}
+        Ok(Some(record)) => {
+            let mut message = Vec::new();
+            RecordMessages::new(&host_name()).write(&mut message, &record);
+            first = Some(FirstRecord {
+                seq: record.head.seq,
+                message,
+            });
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(source) => {
+            return Err(Error::Log {
+                path: directory.to_owned(),
+                source,
+            }
+            .into());
+        }
+    }
     block_on(async {
         let mut results = Vec::new();
         let mut is_well = true;
         for collector in collectors {
-            let shown = (!options.json).then_some(&mut screen);
-            let (result, is_complete) = attempt(&config, collector, first.as_ref(), shown).await?;
+            let mut steps = Steps::new((!options.json).then_some(&mut screen));
+            steps.begin(collector);
+            // A callback of the route and `connect_and_send` both add steps, one at a time.
+            let steps = RefCell::new(steps);
+            let connected = connect_and_send(&config, collector, first.as_ref(), &steps).await;
+            if let Err(problem) = connected {
+                steps.borrow_mut().fail(&problem);
+            }
+            let (result, is_complete) = steps.into_inner().end(collector)?;
             results.push(result);
             is_well &= is_complete;
         }
@@ -155,37 +178,6 @@ fn chosen<'a>(config: &'a Config, name: Option<&NodeName>) -> Result<Vec<&'a Col
     }
 }
 
-/// The message of the log's first record, if there is one.
-fn first(directory: &Path) -> io::Result<Option<FirstRecord>> {
-    let mut reader = LogReader::from(directory, 1);
-    let record = match reader.next(u64::MAX) {
-        Err(error) if error.kind() == ErrorKind::NotFound => None,
-        record => record?,
-    };
-    Ok(record.map(|record| {
-        let mut message = Vec::new();
-        RecordMessages::new(&host_name()).write(&mut message, &record);
-        let seq = record.head.seq;
-        FirstRecord { seq, message }
-    }))
-}
-
-/// The result for programs, and whether every step completed.
-async fn attempt(
-    config: &Config,
-    collector: &Collector,
-    first: Option<&FirstRecord>,
-    screen: Option<&mut Screen>,
-) -> Result<(Value, bool), OutputError> {
-    let mut steps = Steps::new(screen);
-    steps.begin(collector);
-    let steps = RefCell::new(steps);
-    if let Err(problem) = connect_and_send(config, collector, first, &steps).await {
-        steps.borrow_mut().fail(&problem);
-    }
-    steps.into_inner().end(collector)
-}
-
 async fn connect_and_send(
     config: &Config,
     collector: &Collector,
@@ -195,12 +187,29 @@ async fn connect_and_send(
     let complete = |step, detail: Line| steps.borrow_mut().complete(step, detail);
     let mut connection = open(config, collector, steps).await?;
     let Some(first) = first else {
-        let nothing = "nothing was sent: there is no record in the audit log yet";
-        complete("records", Line::new(Tone::Warm, nothing));
+        complete(
+            "records",
+            Line::new(
+                Tone::Warm,
+                "nothing was sent: there is no record in the audit log yet",
+            ),
+        );
         connection.close().await;
         return Ok(());
     };
-    let sent = send(&mut connection, collector.protocol, first).await?;
+    let seq = first.seq;
+    // One message always fits a new session.
+    connection.give(1, &first.message);
+    connection.flush().await?;
+    let sent = if collector.protocol == Protocol::Syslog {
+        // Syslog over TLS has no acknowledgements (RFC 5425).
+        format!(
+            "record {seq} was sent; syslog acknowledges nothing: look for it in the collector's file"
+        )
+    } else {
+        while connection.acknowledged().await? < 1 {}
+        format!("record {seq} was acknowledged")
+    };
     complete("records", Line::plain(sent));
     connection.close().await;
     Ok(())
@@ -216,8 +225,11 @@ async fn open(
     let complete = |step, detail: Line| steps.borrow_mut().complete(step, detail);
     let had_handshake = Cell::new(false);
     let ends = Cell::new((None, None));
-    let route = Route::new(&config.forward, collector, &lookup());
-    let opened = route
+    let source = match collector.address {
+        Some(_) => "the configuration",
+        None => "/etc/hosts",
+    };
+    let opened = Route::new(&config.forward, collector, &lookup())
         .open(
             |step| match step {
                 RouteStep::Certificates => {
@@ -225,7 +237,7 @@ async fn open(
                     complete("certificates", both(own, authority, now()));
                 }
                 RouteStep::Address(address) => {
-                    complete("name", Line::plain(named(collector, address)));
+                    complete("name", Line::plain(format!("{address}, says {source}")));
                 }
                 RouteStep::Connection(Step::Tcp) => complete("tcp", Line::plain("connected")),
                 RouteStep::Connection(Step::Tls) => had_handshake.set(true),
@@ -252,37 +264,12 @@ async fn open(
     }
 }
 
-/// The collector's address, and the source that names it.
-fn named(collector: &Collector, address: SocketAddr) -> String {
-    let source = match collector.address {
-        Some(_) => "the configuration",
-        None => "/etc/hosts",
-    };
-    format!("{address}, says {source}")
-}
-
-async fn send(
-    connection: &mut Connection,
-    protocol: Protocol,
-    first: &FirstRecord,
-) -> Result<String, Problem> {
-    let seq = first.seq;
-    // One message always fits a new session.
-    connection.give(1, &first.message);
-    connection.flush().await?;
-    if protocol == Protocol::Syslog {
-        return Ok(format!(
-            "record {seq} was sent; syslog acknowledges nothing: look for it in the collector's file"
-        ));
-    }
-    while connection.acknowledged().await? < 1 {}
-    Ok(format!("record {seq} was acknowledged"))
-}
-
 /// The daemon's way to look up names.
 fn lookup() -> Lookup {
     Arc::new(|name| {
         let path = Path::new("/etc/hosts");
+        // A hosts file that cannot be read has no names. One that others can change is an error,
+        // as in the daemon: it would lead records to another host.
         let hosts = match pulse_trust::read_beginning(path, Demand::Unwritable, MAX_HOSTS_BYTES) {
             Err(Refused::Untrusted(untrusted)) => return Err(untrusted.to_string()),
             hosts => hosts.unwrap_or_default(),

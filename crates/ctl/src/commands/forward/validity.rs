@@ -1,4 +1,4 @@
-//! When certificates expire.
+//! The days until certificates expire.
 
 use crate::ui::line::{Line, Tone};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -9,6 +9,7 @@ const DAY: i64 = 86_400;
 
 /// The time, in seconds since 1970.
 pub(super) fn now() -> i64 {
+    // A clock before 1970 is not set: nothing has expired then.
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| {
         i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
@@ -17,15 +18,16 @@ pub(super) fn now() -> i64 {
 
 /// Whole days until a time, negative when it has passed.
 fn days(end: i64, now: i64) -> i64 {
+    // Rounded down, below zero too: a second after the end is day -1.
     end.saturating_sub(now).div_euclid(DAY)
 }
 
-/// Whether a certificate expires before [`SOON`]; unknown is no.
+/// True when a certificate expires before [`SOON`]; unknown is no.
 pub(super) fn is_soon(end: Option<i64>, now: i64) -> bool {
     end.is_some_and(|end| days(end, now) < SOON)
 }
 
-/// Whether a certificate has expired; unknown is no.
+/// True when a certificate has expired; unknown is no.
 pub(super) fn has_expired(end: Option<i64>, now: i64) -> bool {
     end.is_some_and(|end| end < now)
 }

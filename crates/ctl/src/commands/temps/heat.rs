@@ -38,19 +38,6 @@ impl Kind {
             _ => Self::Other,
         }
     }
-
-    /// The limits of sensors that have none of their own, in °C.
-    fn usual(self) -> Limits {
-        let (max, critical) = match self {
-            Self::Processor => (70.0, 85.0),
-            Self::Disk => (50.0, 60.0),
-            Self::Other => return Limits::default(),
-        };
-        Limits {
-            max: Some(max),
-            critical: Some(critical),
-        }
-    }
 }
 
 /// The chip's name up to its bus: `coretemp` of `coretemp-isa-0000`.
@@ -68,12 +55,12 @@ pub(super) struct Limits {
 impl Limits {
     /// A sensor's own. Chips report 0, or a value that cannot be, for one that is not set.
     pub(super) fn of(feature: &Feature) -> Self {
+        // By the end of the name: the number in "temp1_max" differs, and "temp1_crit_alarm" or
+        // "temp1_max_hyst" are no limits.
         let limit = |suffix: &str| {
-            let named = feature
-                .values
-                .iter()
-                .find(|(name, _)| name.ends_with(suffix));
-            named
+            let mut values = feature.values.iter();
+            values
+                .find(|(name, _)| name.ends_with(suffix))
                 .map(|(_, value)| *value)
                 .filter(|value| *value > 0.0 && *value <= HIGHEST_LIMIT)
         };
@@ -94,18 +81,6 @@ impl Limits {
             critical: lower(self.critical, other.critical),
         }
     }
-
-    /// Own limits, and the usual ones for what is missing, unless they contradict
-    /// the own: a sensor that is critical at 65 °C is not warm at 70 °C only.
-    fn or_usual(self, kind: Kind) -> Self {
-        let usual = kind.usual();
-        let below = |limit: &f64| self.critical.is_none_or(|critical| *limit < critical);
-        let above = |limit: &f64| self.max.is_none_or(|max| *limit > max);
-        Self {
-            max: self.max.or(usual.max.filter(below)),
-            critical: self.critical.or(usual.critical.filter(above)),
-        }
-    }
 }
 
 /// A temperature compared to its limits.
@@ -123,7 +98,18 @@ pub(super) enum Heat {
 impl Heat {
     /// Judges a temperature in °C.
     pub(super) fn judge(degrees: f64, own: Limits, kind: Kind) -> Self {
-        let Limits { max, critical } = own.or_usual(kind);
+        // The usual limits, for sensors that have none of their own: `temps --help` names them.
+        let (usual_max, usual_critical) = match kind {
+            Kind::Processor => (Some(70.0), Some(85.0)),
+            Kind::Disk => (Some(50.0), Some(60.0)),
+            Kind::Other => (None, None),
+        };
+        // Not where they contradict the sensor's own: one that is critical at 65 °C is not warm
+        // at 70 °C only.
+        let below = |limit: &f64| own.critical.is_none_or(|critical| *limit < critical);
+        let above = |limit: &f64| own.max.is_none_or(|max| *limit > max);
+        let max = own.max.or(usual_max.filter(below));
+        let critical = own.critical.or(usual_critical.filter(above));
         let reached = |limit: Option<f64>| limit.is_some_and(|limit| degrees >= limit);
         if reached(critical) {
             Self::Critical

@@ -99,33 +99,31 @@ pub(super) fn run(options: Options) -> CommandResult {
         let Some(interval) = options.watch else {
             let temperatures = Temperatures::request(&client, &options.nodes).await?;
             view.print(&temperatures)?;
-            return CommandResult::Ok(Outcome::fine_if(!temperatures.has_errors()));
+            return CommandResult::Ok(Outcome::fine_if(
+                temperatures.nodes.iter().all(|node| node.outcome.is_ok()),
+            ));
         };
         let mut signals = Signals::new()?;
+        // A slow reading delays the next ones: catching up would exceed the limiter's rate.
+        let mut ticks = tokio::time::interval(interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let watch = async {
+            // Ends only when the result cannot be written any more.
+            loop {
+                ticks.tick().await;
+                view.redraw(
+                    &Temperatures::request(&client, &options.nodes).await,
+                    interval,
+                )?;
+            }
+        };
         tokio::select! {
+            // Ctrl-C is success, even if the output failed at the same moment.
             biased;
             () = signals.received() => Ok(Outcome::Fine),
-            error = watch(&client, &mut view, &options.nodes, interval) => Err(error.into()),
+            failed = watch => failed,
         }
     })
-}
-
-/// Reads again and again, until the result cannot be written any more.
-async fn watch(
-    client: &Client,
-    view: &mut View,
-    nodes: &[NodeName],
-    interval: Duration,
-) -> OutputError {
-    let mut ticks = tokio::time::interval(interval);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        let temperatures = Temperatures::request(client, nodes).await;
-        if let Err(error) = view.redraw(&temperatures, interval) {
-            return error;
-        }
-    }
 }
 
 /// The output as the options ask for it.
@@ -141,8 +139,7 @@ impl View {
         if self.is_json {
             self.screen.print_json(temperatures)
         } else {
-            let lines = self.lines(temperatures);
-            self.screen.print(&lines)
+            self.screen.print(&self.lines(temperatures))
         }
     }
 
@@ -151,6 +148,8 @@ impl View {
         temperatures: &Result<Temperatures, DaemonError>,
         interval: Duration,
     ) -> Result<(), OutputError> {
+        // An error takes the table's place and does not end the command: the daemon may be
+        // restarting.
         let mut lines = match temperatures {
             Ok(temperatures) if self.is_json => return self.screen.print_json(temperatures),
             Err(error) if self.is_json => {
@@ -164,8 +163,11 @@ impl View {
                 .collect(),
         };
         if self.screen.is_terminal() {
-            let note = format!("again every {} s; Ctrl-C ends", interval.as_secs_f64());
-            lines.extend([Line::default(), Line::new(Tone::Faint, note)]);
+            lines.push(Line::default());
+            lines.push(Line::new(
+                Tone::Faint,
+                format!("again every {} s; Ctrl-C ends", interval.as_secs_f64()),
+            ));
         }
         self.screen.redraw(&lines)
     }
@@ -180,8 +182,13 @@ impl View {
                 .map(Line::plain)
                 .collect();
         }
-        let all = self.all;
-        table(&temperatures.nodes, Style { all, columns })
+        table(
+            &temperatures.nodes,
+            Style {
+                all: self.all,
+                columns,
+            },
+        )
     }
 }
 
@@ -203,6 +210,7 @@ impl Temperatures {
     /// [`DaemonError`].
     async fn request(client: &Client, nodes: &[NodeName]) -> Result<Self, DaemonError> {
         let names: Vec<&str> = nodes.iter().map(NodeName::as_str).collect();
+        // Without the parameter, the daemon reads every listed node (docs/protocol.md).
         let params = if names.is_empty() {
             Value::Null
         } else {
@@ -211,9 +219,5 @@ impl Temperatures {
         let data = client.data("get_temperatures", params).await?;
         let (raw, nodes) = reading::parse(&data).map_err(DaemonError::Data)?;
         Ok(Self { raw, nodes })
-    }
-
-    fn has_errors(&self) -> bool {
-        self.nodes.iter().any(|node| node.outcome.is_err())
     }
 }

@@ -33,36 +33,27 @@ pub(super) fn parse(data: &RawValue) -> Result<(Box<RawValue>, Vec<NodeReading>)
     let raw = data.remove("nodes").ok_or("\"nodes\" is missing")?;
     let nodes: Vec<Members> =
         serde_json::from_str(raw.get()).map_err(|_| "\"nodes\" is no list of objects")?;
-    let nodes = nodes
-        .iter()
-        .map(NodeReading::parse)
-        .collect::<Result<_, _>>()?;
-    Ok((raw, nodes))
-}
-
-impl NodeReading {
-    fn parse(members: &Members) -> Result<Self, &'static str> {
+    let mut readings = Vec::with_capacity(nodes.len());
+    for members in &nodes {
         let node = text(members, "node").ok_or("a node without its name")?;
-        let age = members.get("age_ms").map(AsRef::as_ref);
         let outcome = match members.get("temperature") {
-            Some(temperature) => Sample::parse(temperature, age),
+            // A document that cannot be read is this node's error: the other nodes are shown.
+            Some(document) => match document::read(document.get().as_bytes()) {
+                Ok(reading) => {
+                    let age = members.get("age_ms");
+                    let age = age.and_then(|age| serde_json::from_str(age.get()).ok());
+                    Ok(Sample {
+                        document: reading.document,
+                        age: Duration::from_millis(age.unwrap_or(0)),
+                    })
+                }
+                Err(error) => Err(error.to_string()),
+            },
             None => Err(text(members, "error").ok_or("a node without temperature or error")?),
         };
-        Ok(Self { node, outcome })
+        readings.push(NodeReading { node, outcome });
     }
-}
-
-impl Sample {
-    fn parse(document: &RawValue, age: Option<&RawValue>) -> Result<Self, String> {
-        let reading = document::read(document.get().as_bytes());
-        let age: u64 = age
-            .and_then(|age| serde_json::from_str(age.get()).ok())
-            .unwrap_or(0);
-        Ok(Self {
-            document: reading.map_err(|error| error.to_string())?.document,
-            age: Duration::from_millis(age),
-        })
-    }
+    Ok((raw, readings))
 }
 
 fn text(members: &Members, name: &str) -> Option<String> {

@@ -19,7 +19,7 @@ pub(super) struct Row {
     pub(super) heat: Heat,
 }
 
-/// What a sensor says, in °C.
+/// A sensor's value, in °C.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Value {
     Degrees(f64),
@@ -33,35 +33,59 @@ pub(super) enum Value {
 /// The temperature that stands for a whole NVMe disk.
 const COMPOSITE: &str = "Composite";
 
-/// What is in the label of a processor's package temperature.
+/// Parts of the labels of processors' package temperatures.
 const PACKAGES: [&str; 3] = ["Package id", "Tdie", "Tctl"];
 
 /// The rows of a document: every sensor, or a summary.
 pub(super) fn rows(document: &Document, all: bool) -> Vec<Row> {
     let mut chips: Vec<&Chip> = document.chips.iter().collect();
+    // The sort is stable: chips of one kind keep the document's order.
     chips.sort_by_key(|chip| Kind::of(chip) != Kind::Processor);
     let of_chips = chips.iter().flat_map(|chip| {
         if all {
             each(chip, &chip.features)
         } else {
-            summary(&named_shortly(chip, &document.chips), document)
+            summary(chip, document)
         }
     });
-    let disks = document.disks.iter();
-    let disks = disks.filter(|disk| all || disk.temperature.is_some());
-    of_chips
-        .chain(disks.map(|disk| Row::of_disk(disk, &document.chips)))
-        .collect()
+    // A sleeping disk has no temperature, which is worth a row only where all is asked for.
+    let of_disks = document
+        .disks
+        .iter()
+        .filter(|disk| all || disk.temperature.is_some())
+        .map(|disk| Row::of_disk(disk, &document.chips));
+    of_chips.chain(of_disks).collect()
 }
 
+/// A row for each of these features of a chip that has a temperature.
 fn each<'a>(chip: &Chip, features: impl IntoIterator<Item = &'a Feature>) -> Vec<Row> {
-    let rows = features.into_iter();
-    rows.filter_map(|feature| Row::of_feature(chip, feature))
+    features
+        .into_iter()
+        .filter_map(|feature| {
+            let degrees = feature.input()?;
+            let limits = Limits::of(feature);
+            Some(Row {
+                source: chip.name.clone(),
+                label: feature.label.to_string(),
+                value: Value::Degrees(degrees),
+                limits,
+                heat: Heat::judge(degrees, limits, Kind::of(chip)),
+            })
+        })
         .collect()
 }
 
 fn summary(chip: &Chip, document: &Document) -> Vec<Row> {
+    let same = document.chips.iter();
+    let same = same.filter(|other| driver(other) == driver(chip)).count();
+    let mut chip = chip.clone();
+    // A chip goes by its driver's name, where that says which one it is.
+    if same == 1 {
+        chip.name = driver(&chip).into();
+    }
+    let chip = &chip;
     match Kind::of(chip) {
+        // The package, and one row for the cores: dozens of them have about the same temperature.
         Kind::Processor => {
             let is_package = |f: &&Feature| PACKAGES.iter().any(|label| f.label.contains(label));
             let (packages, rest): (Vec<_>, Vec<_>) = chip.features.iter().partition(is_package);
@@ -69,21 +93,19 @@ fn summary(chip: &Chip, document: &Document) -> Vec<Row> {
             rows.extend(hottest(chip, rest));
             rows
         }
-        Kind::Disk if has_rows_as_disks(chip, document) => Vec::new(),
+        // The disks of this kind are all there with their temperatures: their names and models
+        // say more than the chips do.
+        Kind::Disk
+            if document
+                .disks
+                .iter()
+                .filter(|disk| disk.temperature.is_some() && measures(chip, disk))
+                .count()
+                >= same =>
+        {
+            Vec::new()
+        }
         Kind::Disk | Kind::Other => hottest(chip, &chip.features).into_iter().collect(),
-    }
-}
-
-/// A chip under its driver's name, where that says which one it is.
-fn named_shortly(chip: &Chip, chips: &[Chip]) -> Chip {
-    let same = chips.iter().filter(|other| driver(other) == driver(chip));
-    let name = match same.count() {
-        1 => driver(chip).to_owned(),
-        _ => chip.name.clone(),
-    };
-    Chip {
-        name,
-        ..chip.clone()
     }
 }
 
@@ -95,9 +117,13 @@ fn hottest<'a>(chip: &Chip, features: impl IntoIterator<Item = &'a Feature>) -> 
         Value::Degrees(degrees) => degrees,
         _ => f64::MIN,
     };
+    // The first of several that are equally hot: the row stays with its sensor.
     let hottest = rows.into_iter().reduce(|best, next| {
-        let hotter = degrees(&next) > degrees(&best);
-        if hotter { next } else { best }
+        if degrees(&next) > degrees(&best) {
+            next
+        } else {
+            best
+        }
     });
     hottest.map(|row| match count {
         1 => row,
@@ -108,72 +134,48 @@ fn hottest<'a>(chip: &Chip, features: impl IntoIterator<Item = &'a Feature>) -> 
     })
 }
 
-/// Whether the disks of a chip's kind are all there with their temperatures, so
-/// that their names and models say more than the chips do.
-fn has_rows_as_disks(chip: &Chip, document: &Document) -> bool {
-    let chips = document.chips.iter();
-    let chips = chips.filter(|other| driver(other) == driver(chip)).count();
-    let disks = document.disks.iter();
-    let disks = disks.filter(|disk| disk.temperature.is_some() && measures(chip, disk));
-    disks.count() >= chips
-}
-
 fn measures(chip: &Chip, disk: &Disk) -> bool {
     Kind::of(chip) == Kind::Disk && (driver(chip) == "nvme") == (disk.kind == "nvme")
 }
 
 impl Row {
-    fn of_feature(chip: &Chip, feature: &Feature) -> Option<Self> {
-        let degrees = feature.input()?;
-        let limits = Limits::of(feature);
-        Some(Self {
-            source: chip.name.clone(),
-            label: feature.label.to_string(),
-            value: Value::Degrees(degrees),
-            limits,
-            heat: Heat::judge(degrees, limits, Kind::of(chip)),
-        })
-    }
-
     fn of_disk(disk: &Disk, chips: &[Chip]) -> Self {
-        let limits = disk_limits(disk, chips);
+        // A document does not say which chip a disk's temperature is from. Those of its kind that
+        // read the same come into question, and of their limits the stricter. The disk's
+        // temperature is whole degrees, the chip's has fractions: half a degree of rounding.
+        let reads_the_same = |feature: &&Feature| {
+            let both = feature.input().zip(disk.temperature);
+            both.is_some_and(|(chip, disk)| (chip - f64::from(disk)).abs() <= 0.5)
+        };
+        let limits = chips
+            .iter()
+            .filter(|chip| measures(chip, disk))
+            .filter_map(|chip| {
+                let mut features = chip.features.iter();
+                let composite = features.find(|feature| feature.label == COMPOSITE);
+                composite.or(chip.features.first())
+            })
+            .filter(reads_the_same)
+            .map(Limits::of)
+            .fold(Limits::default(), Limits::stricter);
         let judge = |degrees: i32| Heat::judge(f64::from(degrees), limits, Kind::Disk);
         let value = match disk.temperature {
             Some(degrees) => Value::Whole(degrees),
             None if disk.standby_skipped => Value::Asleep,
             None => Value::Unknown,
         };
-        let device = disk.device.strip_prefix("/dev/").unwrap_or(&disk.device);
         Self {
-            source: device.to_owned(),
+            source: disk
+                .device
+                .strip_prefix("/dev/")
+                .unwrap_or(&disk.device)
+                .to_owned(),
             label: disk.model.clone(),
             value,
             limits,
             heat: disk.temperature.map_or(Heat::Unknown, judge),
         }
     }
-}
-
-/// A document does not say which chip a disk's temperature is from. Those of its
-/// kind that read the same come into question, and of their limits the stricter.
-fn disk_limits(disk: &Disk, chips: &[Chip]) -> Limits {
-    let Some(degrees) = disk.temperature else {
-        return Limits::default();
-    };
-    let mains = chips.iter().filter(|chip| measures(chip, disk));
-    let mains = mains.filter_map(main_feature).filter(|feature| {
-        let input = feature.input();
-        input.is_some_and(|input| (input - f64::from(degrees)).abs() <= 0.5)
-    });
-    mains
-        .map(Limits::of)
-        .fold(Limits::default(), Limits::stricter)
-}
-
-fn main_feature(chip: &Chip) -> Option<&Feature> {
-    let mut features = chip.features.iter();
-    let composite = features.find(|feature| feature.label == COMPOSITE);
-    composite.or(chip.features.first())
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use crate::ui::escape::escape;
 use crate::ui::line::{Line, Tone};
 use crate::ui::width::{cut, pad, width};
 use crate::ui::wrap::wrapped;
+use std::borrow::Cow;
 use std::time::Duration;
 
 /// The form of the table.
@@ -39,11 +40,32 @@ const RIGHT: usize = 2 + DEGREES + 1 + MARK + LIMIT + 2 + LIMIT + 2 + AGE;
 pub(super) fn table(nodes: &[NodeReading], style: Style) -> Vec<Line> {
     let entries: Vec<Entry> = nodes
         .iter()
-        .map(|node| Entry::of(node, style.all))
+        .map(|reading| Entry {
+            node: escape(&reading.node),
+            body: match &reading.outcome {
+                Ok(sample) => Ok((rows(&sample.document, style.all), sample.age)),
+                Err(error) => {
+                    // The first column has the node's name.
+                    let prefix = format!("node \"{}\" ", reading.node);
+                    let error = error.strip_prefix(&prefix).unwrap_or(error);
+                    Err(escape(&format!("{error}{}", node_remedy(error))))
+                }
+            },
+        })
         .collect();
     let table = Table::measure(&entries, style);
-    let bodies = entries.iter().flat_map(|entry| table.entry(entry));
-    std::iter::once(table.head()).chain(bodies).collect()
+    let node = pad("NODE", table.node);
+    let names = table.names("CHIP OR DISK", "SENSOR");
+    let numbers = format!(
+        "{:>DEGREES$} {:MARK$}{:>LIMIT$}{GAP}{:>LIMIT$}{GAP}{:>AGE$}",
+        "°C", "", "max", "crit", "age"
+    );
+    let mut lines = vec![Line::new(
+        Tone::Faint,
+        format!("{node}{GAP}{names}{GAP}{numbers}"),
+    )];
+    lines.extend(entries.iter().flat_map(|entry| table.entry(entry)));
+    lines
 }
 
 /// One node's rows, or its error.
@@ -53,30 +75,9 @@ struct Entry {
 }
 
 impl Entry {
-    fn of(reading: &NodeReading, all: bool) -> Self {
-        let body = match &reading.outcome {
-            Ok(sample) => Ok((rows(&sample.document, all), sample.age)),
-            Err(error) => {
-                let error = without_node(error, &reading.node);
-                Err(escape(&format!("{error}{}", node_remedy(error))))
-            }
-        };
-        Self {
-            node: escape(&reading.node),
-            body,
-        }
-    }
-
     fn rows(&self) -> &[Row] {
         self.body.as_ref().map_or(&[], |(rows, _)| rows)
     }
-}
-
-/// The error without the node's name, which the first column has.
-fn without_node<'a>(error: &'a str, node: &str) -> &'a str {
-    error
-        .strip_prefix(&format!("node \"{node}\" "))
-        .unwrap_or(error)
 }
 
 /// The widths of the columns.
@@ -96,6 +97,7 @@ impl Table {
         let node = widest(&mut entries.iter().map(|e| e.node.as_str()), "NODE");
         let source = widest(&mut rows().map(|row| row.source.as_str()), "CHIP OR DISK");
         let label = widest(&mut rows().map(|row| row.label.as_str()), "SENSOR");
+        // Labels give way: names of nodes and devices identify a row, and numbers are the result.
         let others = node + 2 + source + 2 + RIGHT;
         let room = style
             .columns
@@ -108,15 +110,6 @@ impl Table {
         }
     }
 
-    fn head(&self) -> Line {
-        let left = self.left("NODE", "CHIP OR DISK", "SENSOR");
-        let text = format!(
-            "{left}{GAP}{:>DEGREES$} {:MARK$}{:>LIMIT$}{GAP}{:>LIMIT$}{GAP}{:>AGE$}",
-            "°C", "", "max", "crit", "age"
-        );
-        Line::new(Tone::Faint, text)
-    }
-
     fn entry(&self, entry: &Entry) -> Vec<Line> {
         match &entry.body {
             Err(error) => self.text(&entry.node, Tone::Bad, error),
@@ -127,13 +120,11 @@ impl Table {
             ),
             Ok((rows, age)) => {
                 let line = |(place, row): (usize, &Row)| {
-                    let named = place == 0 || self.style.columns.is_none();
-                    let (node, age) = if named {
-                        (entry.node.as_str(), ago(*age))
+                    if place == 0 || self.style.columns.is_none() {
+                        self.row(&entry.node, row, &ago(*age))
                     } else {
-                        ("", String::new())
-                    };
-                    self.row(node, row, &age)
+                        self.row("", row, "")
+                    }
                 };
                 rows.iter().enumerate().map(line).collect()
             }
@@ -141,8 +132,22 @@ impl Table {
     }
 
     fn row(&self, node: &str, row: &Row, age: &str) -> Line {
-        let (tone, mark) = look(row.heat);
-        let degrees = degrees(row.value);
+        // The mark says without colours what the tone says.
+        let (tone, mark) = match row.heat {
+            Heat::Unknown => (Tone::Plain, ""),
+            Heat::Normal => (Tone::Good, ""),
+            Heat::Warm => (Tone::Warm, "!"),
+            Heat::Critical => (Tone::Bad, "!!"),
+        };
+        // Units are below units, whether there are tenths or not.
+        let degrees = match row.value {
+            Value::Degrees(degrees) => format!("{degrees:.1}"),
+            Value::Whole(degrees) => format!("{degrees}  "),
+            Value::Asleep => "asleep".to_owned(),
+            Value::Unknown => "?  ".to_owned(),
+        };
+        let limit =
+            |limit: Option<f64>| limit.map_or_else(String::new, |limit| format!("{limit:.0}"));
         let right = format!(
             "{:>LIMIT$}{GAP}{:>LIMIT$}{GAP}{age:>AGE$}",
             limit(row.limits.max),
@@ -163,22 +168,24 @@ impl Table {
     fn text(&self, node: &str, tone: Tone, text: &str) -> Vec<Line> {
         let columns = self.style.columns;
         let room = columns.map(|columns| columns.saturating_sub(self.node + 2));
-        let parts = wrapped(text, room).into_iter();
-        let line = |(place, part)| {
-            let node = if place == 0 { node } else { "" };
-            Line::new(Tone::Strong, pad(node, self.node))
-                .and(Tone::Plain, GAP)
-                .and(tone, part)
-        };
-        parts.enumerate().map(line).collect()
-    }
-
-    fn left(&self, node: &str, source: &str, label: &str) -> String {
-        format!("{}{GAP}{}", pad(node, self.node), self.names(source, label))
+        let mut node = node;
+        wrapped(text, room)
+            .into_iter()
+            .map(|part| {
+                // The first line has the name; the others continue below the text.
+                Line::new(Tone::Strong, pad(std::mem::take(&mut node), self.node))
+                    .and(Tone::Plain, GAP)
+                    .and(tone, part)
+            })
+            .collect()
     }
 
     fn names(&self, source: &str, label: &str) -> String {
-        let label = shorten(label, self.label);
+        let label = if width(label) <= self.label {
+            Cow::from(label)
+        } else {
+            format!("{}…", cut(label, self.label.saturating_sub(1)).trim_end()).into()
+        };
         format!(
             "{}{GAP}{}",
             pad(source, self.source),
@@ -187,38 +194,7 @@ impl Table {
     }
 }
 
-/// The colour of a heat, and the mark that says the same without colours.
-fn look(heat: Heat) -> (Tone, &'static str) {
-    match heat {
-        Heat::Unknown => (Tone::Plain, ""),
-        Heat::Normal => (Tone::Good, ""),
-        Heat::Warm => (Tone::Warm, "!"),
-        Heat::Critical => (Tone::Bad, "!!"),
-    }
-}
-
-/// A temperature whose units are below those of others, with tenths or without.
-fn degrees(value: Value) -> String {
-    match value {
-        Value::Degrees(degrees) => format!("{degrees:.1}"),
-        Value::Whole(degrees) => format!("{degrees}  "),
-        Value::Asleep => "asleep".to_owned(),
-        Value::Unknown => "?  ".to_owned(),
-    }
-}
-
-fn limit(limit: Option<f64>) -> String {
-    limit.map_or_else(String::new, |limit| format!("{limit:.0}"))
-}
-
-fn shorten(text: &str, columns: usize) -> String {
-    if width(text) <= columns {
-        return text.to_owned();
-    }
-    format!("{}…", cut(text, columns.saturating_sub(1)).trim_end())
-}
-
-/// What to do about an error that concerns one node, where the error does not say so itself.
+/// The remedy for an error that concerns one node, where the error does not name it itself.
 /// The texts are fixed by the protocol (docs/protocol.md).
 fn node_remedy(error: &str) -> &'static str {
     let has = |part| error.contains(part);
