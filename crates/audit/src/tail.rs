@@ -59,14 +59,15 @@ impl Torn {
             return false;
         };
         // The length first: a line with another one costs no hash.
-        if members["torn_bytes"].as_u64() != u64::try_from(torn.len()).ok() {
+        let length = members.get("torn_bytes").and_then(Value::as_u64);
+        if length != u64::try_from(torn.len()).ok() {
             return false;
         }
         self.hash
             .update(torn.get(self.hashed..).unwrap_or_default());
         self.hashed = torn.len();
-        members["torn_sha256"].as_str().map(str::as_bytes)
-            == Some(&hex(&self.hash.clone().finalize()))
+        let hash = members.get("torn_sha256").and_then(Value::as_str);
+        hash.map(str::as_bytes) == Some(&hex(&self.hash.clone().finalize()))
     }
 }
 
@@ -197,8 +198,9 @@ impl Tail {
                 let Some(members) = members(text) else {
                     return true;
                 };
-                let next = members["next_key"]
-                    .as_str()
+                let next = members
+                    .get("next_key")
+                    .and_then(Value::as_str)
                     .and_then(|key| key.parse().ok());
                 if let (Some(epoch), Some(number), Some(key)) =
                     (&mut self.epoch, ordinal(&members, "epoch"), next)
