@@ -34,11 +34,12 @@ const RECORD_BYTES: usize = 600;
 const CONCURRENT: usize = 64;
 
 pub(crate) fn measure(effort: Effort, report: &mut Report) {
-    let program = std::env::current_exe().unwrap();
-    let directory = tempfile::tempdir_in(program.parent().unwrap()).unwrap();
+    let directory =
+        tempfile::tempdir_in(std::env::current_exe().unwrap().parent().unwrap()).unwrap();
     report.step("the cost of an audit record");
     report.figure(AUDIT_CPU, encoding(effort.audit_turns));
     let alone = CommitRate::measure(directory.path(), 1, effort.audit_turns);
+    // One caller's record is a batch of its own, so the ratio of the rates is that of the times.
     report.figure(AUDIT_WAIT, 1.0 / alone.share);
     report.note(alone.described());
     let many = CommitRate::measure(directory.path(), CONCURRENT, effort.audit_turns);
@@ -97,11 +98,11 @@ fn encoding(turns: usize) -> f64 {
     let (reading, rounds) = (Reading::sample(), turns * 1_000);
     let before = own_cpu(std::process::id());
     for _ in 0..rounds {
+        // Batches, as of a busy daemon; their bodies are encoded anew each time.
         let bodies: Vec<Body> = (0..50).map(|_| Body::of(&reading.event())).collect();
         log.append(now, &bodies).unwrap();
     }
-    let milliseconds = own_cpu(std::process::id()) - before;
-    milliseconds * 1000.0 / (rounds * 50) as f64
+    (own_cpu(std::process::id()) - before) * 1000.0 / (rounds * 50) as f64
 }
 
 /// The rate of durable records, compared with the rate of raw synced writes.
@@ -118,6 +119,7 @@ impl CommitRate {
     /// Measures several turns and returns the median one.
     fn measure(directory: &Path, callers: usize, turns: usize) -> Self {
         let log = Callers::start(directory, callers);
+        // A guess for the first turn. Later ones write as many bytes as the log's batches had.
         let mut bytes = RECORD_BYTES * callers.div_ceil(2);
         let turn = |_| {
             let raw = raw_syncs(directory, bytes);
@@ -134,6 +136,7 @@ impl CommitRate {
             }
         };
         let mut turns: Vec<Self> = (0..turns).map(turn).collect();
+        // A whole turn, so that its figures belong together.
         turns.sort_by(|a, b| a.share.total_cmp(&b.share));
         turns.swap_remove(turns.len() / 2)
     }
@@ -155,6 +158,7 @@ fn raw_syncs(directory: &Path, bytes: usize) -> f64 {
     let mut options = File::options();
     let mut file = options.create(true).append(true).open(&path).unwrap();
     let (lines, started, mut writes) = (vec![b'x'; bytes], Instant::now(), 0u32);
+    // Appended, as the log is: each sync writes the file's new length too.
     while started.elapsed() < TURN {
         file.write_all(&lines).unwrap();
         file.sync_data().unwrap();

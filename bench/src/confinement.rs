@@ -11,7 +11,6 @@ use crate::report::{Report, rounded};
 use pulse_e2e::programs::{self, Need, skipped};
 use pulse_e2e::{Config, Home, service};
 use std::os::unix::net::UnixDatagram;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 /// Readings are short, so there are more of them than of starts; they alternate one by one.
@@ -42,6 +41,7 @@ fn starts(effort: Effort, report: &mut Report) {
     let [mut with, mut without] = <[Times; 2]>::default();
     for _ in 0..effort.samples / 4 {
         for (times, starter) in [(&mut with, &confined), (&mut without, &free)] {
+            // Its end is not measured.
             let mut started = None;
             times.add(1, || started = Some(starter.start()));
             if let Some(daemon) = started {
@@ -60,14 +60,17 @@ fn readings(effort: Effort, report: &mut Report) {
     let confined = MeasuredNode::with_helper_and(&daemon, config("best-effort"));
     let free = MeasuredNode::with_helper_and(&daemon, config("off"));
     let [mut with, mut without] = <[Times; 2]>::default();
+    // The first readings connect to the node.
     confined.read();
     free.read();
     for _ in 0..effort.samples * READINGS_PER_SAMPLE {
         with.add(1, || confined.read());
         without.add(1, || free.read());
     }
-    let more = (with.median() / without.median() - 1.0) * 100.0;
-    report.figure(CONFINED_READING, more);
+    report.figure(
+        CONFINED_READING,
+        (with.median() / without.median() - 1.0) * 100.0,
+    );
     report.note(with.described("reading without records, with confinement"));
     report.note(without.described("the same, without confinement"));
 }
@@ -78,19 +81,21 @@ fn helpers(effort: Effort, report: &mut Report) {
     let devices = devices::server();
     let count = effort.samples / TURNS;
     let [mut with, mut without] = <[Starts; 2]>::default();
+    let read_once = |mode: &str| {
+        let output = Command::new(programs::helper())
+            .args(["--confinement", mode, "--sys-root"])
+            .arg(devices.path())
+            .arg("read")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+    };
     for _ in 0..TURNS {
-        with.add(count, || read_once("best-effort", devices.path()));
-        without.add(count, || read_once("off", devices.path()));
+        with.add(count, || read_once("best-effort"));
+        without.add(count, || read_once("off"));
     }
     report.note(with.described("start of a node helper for one reading, with confinement"));
     report.note(without.described("the same, without confinement"));
-}
-
-fn read_once(mode: &str, devices: &Path) {
-    let mut helper = Command::new(programs::helper());
-    helper.args(["--confinement", mode, "--sys-root"]);
-    let output = helper.arg(devices).arg("read").output().unwrap();
-    assert!(output.status.success(), "{output:?}");
 }
 
 /// Durations and processor time of programs that have ended.
@@ -109,8 +114,11 @@ impl Starts {
     }
 
     fn described(&self, what: &str) -> String {
-        let cpu = rounded(self.cpu / self.times.count() as f64);
-        format!("{}; {cpu} ms of CPU each", self.times.described(what))
+        format!(
+            "{}; {} ms of CPU each",
+            self.times.described(what),
+            rounded(self.cpu / self.times.count() as f64)
+        )
     }
 }
 
@@ -124,8 +132,10 @@ impl Starter {
     fn new(mode: &str) -> Self {
         let home = Home::new();
         home.write_config(&config(mode).set("log_level", "'warn'"));
-        let ready = UnixDatagram::bind(home.path("notify")).unwrap();
-        Self { home, ready }
+        Self {
+            ready: UnixDatagram::bind(home.path("notify")).unwrap(),
+            home,
+        }
     }
 
     /// Starts the daemon and waits for READY=1.
@@ -140,6 +150,7 @@ impl Starter {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
+        // The daemon may send other states before (sd_notify(3)).
         let mut message = [0; 256];
         loop {
             let length = self.ready.recv(&mut message).unwrap();

@@ -32,11 +32,11 @@ struct Crowd {
 impl Crowd {
     fn start(nodes: usize) -> Self {
         let devices = devices::server();
-        let document = devices::printed(devices.path(), &["read"]);
-        let program = programs::helper().with_file_name("pulse-simnode");
-        let mut process = Command::new(program)
+        // Each node answers with what the helper prints for a real tree. The program is beside the
+        // helper, where cargo builds both.
+        let mut process = Command::new(programs::helper().with_file_name("pulse-simnode"))
             .arg("--document")
-            .arg(document)
+            .arg(devices::printed(devices.path(), &["read"]))
             .args(["--nodes", &nodes.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -61,7 +61,9 @@ impl Crowd {
         let home = Arc::new(Home::new());
         let address = ([127, 0, 0, 1], self.port).into();
         let mut known = String::new();
+        // Warnings alone: the daemon's own messages are not measured.
         let mut config = config.set("log_level", "'warn'");
+        // The nodes are one listener with one host key, and differ in their names.
         for i in 0..nodes {
             let name = format!("pve{i}");
             known += &format!("\n[{name}]:{} {}", self.port, self.host_key);
@@ -81,17 +83,15 @@ impl Drop for Crowd {
 
 /// Runs the suite.
 pub(crate) fn measure(effort: Effort, report: &mut Report) {
-    idle(report);
-    polled(effort, report);
-    swept(effort, report);
-}
-
-fn idle(report: &mut Report) {
     report.step("memory of an idle daemon");
     let daemon = Daemon::start(&Config::new());
+    // A request first, so that the code that serves one is resident too.
     let status = daemon.ask(&json!({ "method": "get_status" }));
     assert!(status["success"].as_bool().unwrap());
     report.figure(IDLE, resident_mib(daemon.pid()));
+    drop(daemon);
+    polled(effort, report);
+    swept(effort, report);
 }
 
 /// Background polling every ten seconds.
@@ -106,6 +106,7 @@ fn polled(effort: Effort, report: &mut Report) {
         .set_ssh("poll_interval", "'10s'")
         .set("request_timeout", "'1m'");
     let daemon = crowd.daemon(&programs::daemon(), nodes, config);
+    // Connects to all nodes; connecting is not measured.
     sweep(&daemon, nodes);
     let (before, started) = (own_cpu(daemon.pid()), Instant::now());
     std::thread::sleep(INTERVAL * effort.intervals);
@@ -142,6 +143,7 @@ fn sweeps(
     what: &str,
     report: &mut Report,
 ) -> (f64, Duration) {
+    // The limits are wider than the defaults, so that one caller can have all workers.
     let config = Config::new()
         .set("request_timeout", "'10m'")
         .set_limit("per_peer_concurrency", "64")
@@ -170,6 +172,7 @@ fn sweep(daemon: &Daemon, nodes: usize) -> Duration {
     let mut line = String::new();
     BufReader::new(stream).read_line(&mut line).unwrap();
     let took = started.elapsed();
+    // Every sample has an age, and no error has one.
     let good = line.matches("\"age_ms\"").count();
     assert_eq!(
         good,

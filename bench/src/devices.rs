@@ -9,20 +9,20 @@ use tempfile::TempDir;
 /// The device tree of a server with two processors and two disks.
 pub(crate) fn server() -> TempDir {
     let directory = tempfile::tempdir().unwrap();
-    let all = tree::all();
-    let (_, manifest) = all.iter().find(|(name, _)| *name == "xeon").unwrap();
+    let mut all = tree::all().into_iter();
+    let (_, manifest) = all.find(|(name, _)| *name == "xeon").unwrap();
     tree::unpack(manifest, directory.path()).unwrap();
     directory
 }
 
 /// Stores the helper's output for these arguments in a file in the tree.
 pub(crate) fn printed(devices: &Path, words: &[&str]) -> PathBuf {
-    let helper = Command::new(programs::helper())
+    let output = Command::new(programs::helper())
         .arg("--sys-root")
         .arg(devices)
         .args(words)
-        .output();
-    let output = helper.unwrap();
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{output:?}");
     let file = devices.join("printed");
     std::fs::write(&file, output.stdout).unwrap();

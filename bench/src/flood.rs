@@ -58,6 +58,7 @@ impl FloodTarget {
         let daemon = &self.fleet.daemon;
         let before = daemon.metric(CLOSED);
         let flood = Flood::start(&self.program, &daemon.home().socket(), attack);
+        // From the thousandth connection on: the attackers are processes, which take time to start.
         if attack != Attack::Spin {
             wait::until("a flood", || daemon.metric(CLOSED) > before + 1_000.0);
         }
@@ -68,6 +69,7 @@ impl FloodTarget {
 fn readings(effort: Effort, report: &mut Report, target: &FloodTarget) {
     let socket = target.fleet.daemon.home().socket();
     let count = u32::try_from(effort.samples / TURNS).unwrap();
+    // The first reading connects to the node.
     assert!(target.fleet.daemon.temperature("pve1").is_ok());
     let mut kinds = [
         (Attack::Spin, Readings::default()),
@@ -77,22 +79,27 @@ fn readings(effort: Effort, report: &mut Report, target: &FloodTarget) {
         for (attack, kind) in &mut kinds {
             let flood = target.start(*attack);
             let began = Instant::now();
-            let full = FullBacklog::GiveUp;
-            kind.add(&PollOutcome::readings(
-                &socket, "pve1", count, INTERVAL, full,
-            ));
+            let polled =
+                PollOutcome::readings(&socket, "pve1", count, INTERVAL, FullBacklog::GiveUp);
+            for time in polled.times {
+                kind.times.push(milliseconds(time));
+            }
+            kind.failures.extend(polled.failures);
             kind.seconds += began.elapsed().as_secs_f64();
             kind.connections += flood.stop();
         }
     }
     let [(_, spinning), (_, connecting)] = kinds;
+    // Processes that spin take processor time too: the ratio shows what connecting adds.
     let served = |kind: &Readings| kind.times.count() as f64;
     report.figure(
         FLOOD_SERVED,
         served(&connecting) / served(&spinning) * 100.0,
     );
-    let longer = connecting.times.median() / spinning.times.median();
-    report.figure(FLOOD_MEDIAN, longer);
+    report.figure(
+        FLOOD_MEDIAN,
+        connecting.times.median() / spinning.times.median(),
+    );
     report.note(spinning.described("reading while two processes only use the CPU"));
     report.note(connecting.described("reading while they connect without a pause"));
 }
@@ -107,13 +114,6 @@ struct Readings {
 }
 
 impl Readings {
-    fn add(&mut self, polled: &PollOutcome) {
-        for time in &polled.times {
-            self.times.push(milliseconds(*time));
-        }
-        self.failures.extend(polled.failures.iter().cloned());
-    }
-
     fn described(&self, what: &str) -> String {
         let failures = match self.failures.first() {
             Some(first) => format!(
@@ -122,9 +122,11 @@ impl Readings {
             ),
             None => String::new(),
         };
-        let rate = rounded(self.connections as f64 / self.seconds);
-        let times = self.times.described(what);
-        format!("{times}; {rate} connections/s by the two processes{failures}")
+        format!(
+            "{}; {} connections/s by the two processes{failures}",
+            self.times.described(what),
+            rounded(self.connections as f64 / self.seconds)
+        )
     }
 }
 

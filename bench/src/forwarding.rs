@@ -45,12 +45,15 @@ pub(crate) fn measure(effort: Effort, report: &mut Report) {
             rounded(cpu(sendings))
         ));
     }
+    // Its collector would take processor time from the next measurement.
     drop(site);
     report.step("readings while a backlog is forwarded");
     let drained = backlog::drain(backlog);
     report.figure(FORWARD_MEMORY, drained.memory);
-    let more = (drained.during.median() / drained.between.median() - 1.0) * 100.0;
-    report.figure(FORWARD_READING, more);
+    report.figure(
+        FORWARD_READING,
+        (drained.during.median() / drained.between.median() - 1.0) * 100.0,
+    );
     report.note(
         drained
             .during
@@ -86,6 +89,7 @@ fn home_with_a_log(records: u64) -> Arc<Home> {
         segment_age: Duration::MAX,
         ..Settings::default()
     };
+    // Written by the library: a daemon would need a request for each record.
     let mut log = Log::open(storage, settings, Timestamp::now()).unwrap();
     let reading = Reading::sample();
     for _ in 0..records / BATCH.min(records) {
@@ -98,6 +102,8 @@ fn home_with_a_log(records: u64) -> Arc<Home> {
             log.rotate(now).unwrap();
         }
     }
+    // Dropped, so that its lock is free for the daemon, which runs as another user: the files
+    // become that user's.
     drop(log);
     for directory in [directory, &home.audit_state()] {
         service::give(directory);
@@ -110,6 +116,7 @@ fn home_with_a_log(records: u64) -> Arc<Home> {
 
 /// The bytes of all segments of a log.
 fn log_bytes(home: &Home) -> u64 {
-    let lengths = home.read_log(|file| Ok(fs::metadata(file)?.len()));
-    lengths.into_iter().sum()
+    home.read_log(|file| Ok(fs::metadata(file)?.len()))
+        .into_iter()
+        .sum()
 }

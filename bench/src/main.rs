@@ -92,6 +92,7 @@ Measures the promises of SPECIFICATION.md. Run it with `cargo xtask bench [SUITE
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    // This process is the verifier of the suite `audit`, whose memory is its own.
     if let [word, rest @ ..] = &arguments[..]
         && word == audit::SUBCOMMAND
     {
@@ -109,6 +110,7 @@ fn main() {
         return;
     }
     let effort = if has("--smoke") { SMOKE } else { FULL };
+    // Options are no suites, so `--json` alone measures everything.
     let everything = !SUITES.iter().any(|suite| has(suite));
     let mut report = Report::new(!has("--json"));
     if everything || has("readings") {

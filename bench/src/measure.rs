@@ -48,6 +48,7 @@ impl Times {
         reason = "an index"
     )]
     fn quantile(&self, quantile: f64) -> f64 {
+        // The nearest rank, without interpolation: each quantile is a duration that was measured.
         let mut sorted = self.0.clone();
         sorted.sort_by(f64::total_cmp);
         sorted[((sorted.len() - 1) as f64 * quantile).round() as usize]

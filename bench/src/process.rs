@@ -18,6 +18,8 @@ fn stat(pid: u32) -> Option<Stat> {
     // The program's name is in parentheses and may have any character.
     let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
     let number = |i: usize| fields.get(i)?.parse::<u64>().ok();
+    // Counted from the state, which is field 3 of proc_pid_stat(5): ppid, utime, stime, cutime
+    // and cstime.
     Some(Stat {
         parent: u32::try_from(number(1)?).ok()?,
         own_ticks: number(11)? + number(12)?,
@@ -26,8 +28,9 @@ fn stat(pid: u32) -> Option<Stat> {
 }
 
 fn pids() -> Vec<u32> {
-    let entries = fs::read_dir("/proc").unwrap();
-    entries
+    // The numeric names; a process that ends meanwhile has no stat any more.
+    fs::read_dir("/proc")
+        .unwrap()
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
         .collect()
 }
@@ -39,6 +42,7 @@ pub(crate) fn tree_cpu(roots: &[u32]) -> f64 {
         .into_iter()
         .filter_map(|pid| Some((pid, stat(pid)?)))
         .collect();
+    // The list grows while it is walked, until no process has a parent in it that was not walked.
     let mut tree = roots.to_vec();
     let mut i = 0;
     while i < tree.len() {
@@ -51,6 +55,7 @@ pub(crate) fn tree_cpu(roots: &[u32]) -> f64 {
         );
         i += 1;
     }
+    // A root may be a descendant of another one.
     tree.sort_unstable();
     tree.dedup();
     let of_tree = stats
@@ -64,9 +69,9 @@ pub(crate) fn tree_cpu(roots: &[u32]) -> f64 {
 
 /// Processor time in milliseconds of a process's main thread, measured in nanoseconds.
 pub(crate) fn own_cpu(pid: u32) -> f64 {
+    // The first number is the time on a processor (sched-stats.rst of the kernel).
     let text = fs::read_to_string(format!("/proc/{pid}/schedstat")).unwrap();
-    let nanoseconds: f64 = text.split_whitespace().next().unwrap().parse().unwrap();
-    nanoseconds / 1e6
+    text.split(' ').next().unwrap().parse::<f64>().unwrap() / 1e6
 }
 
 /// Processor time in milliseconds of our own children that have ended.
@@ -77,20 +82,27 @@ pub(crate) fn ended_children_cpu() -> f64 {
 /// The process whose arguments contain this file: sshd rewrites its arguments into a title.
 pub(crate) fn titled(file: &Path) -> u32 {
     let file = file.to_str().unwrap();
-    let names_it = |pid: &u32| {
-        let title = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        String::from_utf8_lossy(&title).contains(file)
-    };
-    pids().into_iter().find(names_it).unwrap()
+    pids()
+        .into_iter()
+        .find(|pid| {
+            let title = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&title).contains(file)
+        })
+        .unwrap()
 }
 
 /// Resident memory in MiB.
 pub(crate) fn resident_mib(pid: u32) -> f64 {
+    memory_kib(pid, "VmRSS:") / 1024.0
+}
+
+/// The size in KiB on one line of `/proc/<pid>/status` (proc(5)).
+pub(crate) fn memory_kib(pid: u32, name: &str) -> f64 {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = text
+    let mut words = text
         .lines()
-        .find(|line| line.starts_with("VmRSS:"))
-        .unwrap();
-    let kib: f64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-    kib / 1024.0
+        .find(|line| line.starts_with(name))
+        .unwrap()
+        .split_whitespace();
+    words.nth(1).unwrap().parse().unwrap()
 }

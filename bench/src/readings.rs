@@ -51,8 +51,8 @@ impl MeasuredNode {
     /// A node whose forced command prints what `sensors -j` printed.
     fn without_helper(daemon: &Path) -> Self {
         let devices = devices::server();
-        let file = devices::printed(devices.path(), &["sensors", "-j"]);
-        let command = format!("cat {}", file.display());
+        let output = devices::printed(devices.path(), &["sensors", "-j"]);
+        let command = format!("cat {}", output.display());
         let home = Arc::new(Home::new());
         Self::start(&home, daemon, Config::new(), &command, devices)
     }
@@ -72,13 +72,27 @@ impl MeasuredNode {
         let config = config.set("log_level", "'warn'");
         let node = RealNode::start_program_in(daemon, home, config, &options);
         let home = node.daemon.home();
+        // The client has a key of its own, with the same forced command.
         make_key(home.ssh_dir().as_path(), "client");
         let client = std::fs::read_to_string(home.ssh_dir().join("client.pub")).unwrap();
         let options = format!("restrict,command=\"{command}\"");
-        let keys = format!("{} \n{options} {}", home.public_key(), client.trim());
-        node.sshd.authorize(&options, &keys);
+        node.sshd.authorize(
+            &options,
+            &format!("{} \n{options} {}", home.public_key(), client.trim()),
+        );
         home.trust(&node.sshd.host_key_line("pve1"));
-        let master = start_master(&node);
+        // A master without a session of its own (-N): readings open theirs.
+        let master = node
+            .sshd
+            .client(&home.ssh_dir().join("client"))
+            .args(["-M", "-N", "-S", &control_path(&node)])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        pulse_e2e::wait::until("the master connection", || {
+            node.sshd.path("control").exists()
+        });
         Self {
             node,
             master,
@@ -113,6 +127,7 @@ impl MeasuredNode {
 
     /// Reads with ssh on a new connection.
     fn read_by_ssh(&self) {
+        // "none" disables sharing (ssh_config(5), ControlPath), whatever the user's file says.
         run(self.ssh().args(["-S", "none", "pulse-sensor-node read"]));
     }
 
@@ -126,6 +141,7 @@ impl MeasuredNode {
     /// Processor time of the node with all its sessions, the daemon, and the ssh
     /// processes that were started here.
     fn cpu(&self) -> f64 {
+        // sshd's sessions are its descendants; the processes of ssh(1) have ended.
         let sshd = titled(&self.node.sshd.path("sshd_config"));
         tree_cpu(&[sshd, self.node.daemon.pid(), self.master.id()]) + ended_children_cpu()
     }
@@ -142,23 +158,9 @@ fn control_path(node: &RealNode) -> String {
     node.sshd.path("control").display().to_string()
 }
 
-fn start_master(node: &RealNode) -> Child {
-    let key = node.daemon.home().ssh_dir().join("client");
-    let mut ssh = node.sshd.client(&key);
-    ssh.args(["-M", "-N", "-S", &control_path(node)]);
-    let master = ssh
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    pulse_e2e::wait::until("the master connection", || {
-        node.sshd.path("control").exists()
-    });
-    master
-}
-
 fn run(command: &mut Command) {
     let output = command.output().unwrap();
+    // A document is longer: an error of the node would be a short line.
     assert!(
         output.status.success() && output.stdout.len() > 100,
         "{command:?}: {output:?}"
@@ -199,6 +201,7 @@ fn latency(effort: Effort, report: &mut Report, nodes: &MeasuredNodes) {
     } = nodes;
     report.step("readings through the daemon, with ssh and over ControlMaster (about 90 s)");
     let mut kinds: [Times; 6] = Default::default();
+    // The first readings connect to the node.
     for measured in [helper, plain, durable] {
         measured.read();
     }
@@ -242,6 +245,7 @@ fn cpu(effort: Effort, report: &mut Report, helper: &MeasuredNode) {
         }
         (helper.cpu() - before) / count as f64
     };
+    // One run on the daemon's side gives both figures: its own time, and that of all processes.
     let daemon = own_cpu(helper.node.daemon.pid());
     let socket = spent(effort.cpu_samples, &|| helper.read());
     let daemon = (own_cpu(helper.node.daemon.pid()) - daemon) / effort.cpu_samples as f64;

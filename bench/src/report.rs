@@ -40,7 +40,17 @@ impl Report {
         if self.for_people {
             self.print_table();
         } else {
-            println!("{}", self.json());
+            let row = |(promise, figure): &(Promise, f64)| {
+                json!({
+                    "what": promise.what,
+                    "promised": promise.reach(),
+                    "unit": promise.unit,
+                    "measured": figure,
+                    "kept": promise.is_kept(*figure),
+                })
+            };
+            let rows: Vec<Value> = self.rows.iter().map(row).collect();
+            println!("{}", json!({ "figures": rows, "notes": self.notes }));
         }
         if smoke {
             eprintln!(
@@ -74,19 +84,6 @@ impl Report {
         for note in &self.notes {
             println!("* {note}");
         }
-    }
-
-    fn json(&self) -> Value {
-        let row = |(promise, figure): &(Promise, f64)| {
-            json!({
-                "what": promise.what,
-                "promised": promise.reach(),
-                "unit": promise.unit,
-                "measured": figure,
-                "kept": promise.is_kept(*figure),
-            })
-        };
-        json!({ "figures": self.rows.iter().map(row).collect::<Vec<_>>(), "notes": self.notes })
     }
 }
 

@@ -38,6 +38,8 @@ impl Callers {
         let (before, started) = (self.writer.health().commits, Instant::now());
         let (mut records, mut waiting) = (0, self.count);
         (0..self.count).for_each(|_| self.submit(&mailbox));
+        // Each answer makes its caller submit again: as many records are pending as there are
+        // callers, until the time is over.
         while waiting > 0 {
             for _ in 0..mailbox.take() {
                 records += 1;
@@ -57,6 +59,7 @@ impl Callers {
 
     fn submit(&self, mailbox: &Arc<Mailbox>) {
         let mailbox = Arc::clone(mailbox);
+        // Called by the writer's thread when the record is on disk.
         let answer = move |outcome: Result<_, _>| {
             outcome.unwrap();
             mailbox.put();
@@ -77,6 +80,7 @@ impl Mailbox {
     fn put(&self) {
         let mut answers = self.answers.lock().unwrap();
         *answers += 1;
+        // With more than one, the thread was woken already and has not taken them yet.
         if *answers == 1 {
             self.filled.notify_one();
         }

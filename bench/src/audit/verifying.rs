@@ -7,6 +7,7 @@ use super::Reading;
 use super::scratch::Scratch;
 use crate::Effort;
 use crate::measure::Times;
+use crate::process::memory_kib;
 use crate::promise::{AUDIT_MEMORY, AUDIT_VERIFY};
 use crate::report::{Report, rounded};
 use pulse_audit::verify::{Options, Source, Verdict, verify};
@@ -28,7 +29,18 @@ pub(super) fn measure(directory: &Path, effort: Effort, report: &mut Report) {
     sha256sum(&path);
     for _ in 0..TURNS {
         theirs.add(1, || sha256sum(&path));
-        ours.add(1, || memory = verify_in_child(&path, key));
+        ours.add(1, || {
+            let mut child = Command::new(std::env::current_exe().unwrap());
+            child.arg(SUBCOMMAND).arg(&path).arg(key.to_string());
+            let output = child.output().unwrap();
+            assert!(output.status.success(), "{output:?}");
+            let kib: f64 = str::from_utf8(&output.stdout)
+                .unwrap()
+                .trim()
+                .parse()
+                .unwrap();
+            memory = kib / 1024.0;
+        });
     }
     report.figure(AUDIT_VERIFY, theirs.median() / ours.median() * 100.0);
     report.figure(AUDIT_MEMORY, memory);
@@ -43,15 +55,15 @@ pub(super) fn measure(directory: &Path, effort: Effort, report: &mut Report) {
 /// Writes a log of this size: a thousand records a second, with a seal every minute.
 fn write_log(path: &Path, bytes: u64) -> PublicKey {
     let storage = Scratch::with_file(File::create(path).unwrap());
-    let start = Timestamp::from_micros(0);
-    let mut log = Log::open(storage, Settings::default(), start).unwrap();
+    // The log's time is an argument, so hours of records are written in seconds.
+    let mut log = Log::open(storage, Settings::default(), Timestamp::from_micros(0)).unwrap();
     let (key, reading) = (log.public_key(), Reading::sample());
     let bodies: Vec<Body> = (0..100).map(|_| Body::of(&reading.event())).collect();
     let mut tenth = 0;
     while std::fs::metadata(path).unwrap().len() < bytes {
         tenth += 1;
-        let now = Timestamp::from_micros(tenth * 100_000);
-        log.append(now, &bodies).unwrap();
+        log.append(Timestamp::from_micros(tenth * 100_000), &bodies)
+            .unwrap();
     }
     key
 }
@@ -59,20 +71,6 @@ fn write_log(path: &Path, bytes: u64) -> PublicKey {
 fn sha256sum(path: &Path) {
     let output = Command::new("sha256sum").arg(path).output().unwrap();
     assert!(output.status.success(), "{output:?}");
-}
-
-/// Verifies in a child process and returns its peak memory in MiB.
-fn verify_in_child(path: &Path, key: PublicKey) -> f64 {
-    let mut child = Command::new(std::env::current_exe().unwrap());
-    let child = child.arg(SUBCOMMAND).arg(path).arg(key.to_string());
-    let output = child.output().unwrap();
-    assert!(output.status.success(), "{output:?}");
-    let kib: f64 = String::from_utf8(output.stdout)
-        .unwrap()
-        .trim()
-        .parse()
-        .unwrap();
-    kib / 1024.0
 }
 
 /// Verifies in this process and prints its peak memory in KiB.
@@ -86,10 +84,8 @@ pub(crate) fn verify_in_this_process(arguments: &[String]) {
         lagging: true,
         ..Options::default()
     };
-    let sources = vec![Source::path(Path::new(path))];
-    let report = verify(sources, &options, &mut |_| ()).unwrap();
+    let report = verify(vec![Source::path(path.as_ref())], &options, &mut |_| ()).unwrap();
     assert_eq!(report.verdict, Verdict::Intact, "{:?}", report.findings);
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    println!("{}", most.unwrap().trim().trim_end_matches(" kB"));
+    // The highest resident set size so far.
+    println!("{}", memory_kib(std::process::id(), "VmHWM:"));
 }

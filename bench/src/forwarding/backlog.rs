@@ -17,7 +17,6 @@ use pulse_e2e::rsyslog::{Input, Rsyslog, TlsLibrary};
 use pulse_e2e::{Config, Home, wait};
 use std::fs;
 use std::process::Command;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The duration for which the collector runs or is suspended.
@@ -35,10 +34,18 @@ pub(super) struct Drained {
 }
 
 pub(super) fn drain(records: u64) -> Drained {
-    let without = resident_without(records);
+    // Resident memory of a daemon that forwards nothing, after a turn of readings.
+    let without = {
+        let home = home_with_a_log(records.min(1_000));
+        let measured = MeasuredNode::with_helper_in(&home, &programs::daemon(), Config::new());
+        turn(&measured, &mut Times::default());
+        resident_mib(measured.daemon().pid())
+    };
     let authority = Authority::new();
     let rsyslog = collector(&authority, Input::Relp(TlsLibrary::OpenSsl));
     let _alone = CpuSplit::from(rsyslog.pid());
+    // Suspended before the daemon starts, so that the whole backlog is still there at the first
+    // turn.
     signal(&rsyslog, Signal::SIGSTOP);
     let home = home_with_a_log(records);
     install_valid_credentials(&home, &authority);
@@ -55,6 +62,7 @@ pub(super) fn drain(records: u64) -> Drained {
         resident = resident.max(resident_mib(measured.daemon().pid()));
         // Readings after the backlog's end would not count.
         is_draining = !is_nearly_done(&home, &rsyslog);
+        // Suspended and not stopped: its connection stays open, and nothing is sent meanwhile.
         signal(&rsyslog, Signal::SIGSTOP);
     }
     signal(&rsyslog, Signal::SIGCONT);
@@ -80,15 +88,8 @@ fn turn(measured: &MeasuredNode, times: &mut Times) {
 }
 
 fn is_nearly_done(home: &Home, rsyslog: &Rsyslog) -> bool {
+    // Not all of it: the readings themselves write further records.
     fs::metadata(rsyslog.file()).map_or(0, |file| file.len()) * 100 >= log_bytes(home) * 99
-}
-
-/// Resident memory of a daemon that forwards nothing, after a turn of readings.
-fn resident_without(records: u64) -> f64 {
-    let home: Arc<Home> = home_with_a_log(records.min(1_000));
-    let measured = MeasuredNode::with_helper_in(&home, &programs::daemon(), Config::new());
-    turn(&measured, &mut Times::default());
-    resident_mib(measured.daemon().pid())
 }
 
 fn signal(rsyslog: &Rsyslog, signal: Signal) {
@@ -103,6 +104,7 @@ struct CpuSplit {
 
 impl CpuSplit {
     fn from(other: u32) -> Self {
+        // With one processor there is nothing to split.
         let last = std::thread::available_parallelism().unwrap().get() - 1;
         if last > 0 {
             bind(std::process::id(), &format!("0-{}", last - 1));
@@ -120,9 +122,10 @@ impl Drop for CpuSplit {
 
 /// Binds all threads of a process to these processors.
 fn bind(pid: u32, processors: &str) {
-    let mut taskset = Command::new(find("taskset").unwrap());
-    let output = taskset
+    // sched_setaffinity(2) binds one thread; taskset(1) binds all (-a).
+    let output = Command::new(find("taskset").unwrap())
         .args(["-acp", processors, &pid.to_string()])
-        .output();
-    assert!(output.unwrap().status.success(), "{processors}");
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{processors}");
 }

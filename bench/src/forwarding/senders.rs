@@ -63,6 +63,7 @@ impl LogAndCollector {
     pub(super) fn by_rsyslog(&mut self) -> Transfer {
         self.empty();
         self.rsyslog.restart();
+        // Bound, so that it runs while it is watched.
         let sender = Rsyslog::with_configuration(&self.sender(), None);
         self.watch(sender.pid())
     }
@@ -77,6 +78,7 @@ impl LogAndCollector {
         // Each start of a daemon adds some records, which are not awaited.
         let all = log_bytes(&self.home) - 4096;
         let collected = || fs::metadata(self.rsyslog.file()).map_or(0, |file| file.len());
+        // From the first records on: the start of a sender and its handshake are not its rate.
         wait::until("the first records", || collected() > 0);
         let (before, cpu, started) = (collected(), tree_cpu(&[sender]), Instant::now());
         while collected() < all {
@@ -87,8 +89,8 @@ impl LogAndCollector {
             sleep(Duration::from_millis(1));
         }
         let length = started.elapsed().as_secs_f64();
-        let share = (all - before) as f64 / all as f64;
-        let records = self.records as f64 * share;
+        // The records of the time that was measured, by their share of the bytes.
+        let records = self.records as f64 * ((all - before) as f64 / all as f64);
         Transfer {
             rate: records / length,
             cpu: (tree_cpu(&[sender]) - cpu) * 1000.0 / records,

@@ -115,8 +115,11 @@ impl Setup {
             self.daemon = Some(Daemon::start(&self.programs, &config, log)?);
             let outcome = self
                 .until_ready(async |tool| {
-                    let key = &tool.ask(&["status", "--json"]).await?["public_key"];
-                    Some(key.as_str()?.to_owned())
+                    Some(
+                        tool.ask(&["status", "--json"]).await?["public_key"]
+                            .as_str()?
+                            .to_owned(),
+                    )
                 })
                 .await;
             if outcome.is_ok() || ports.peek().is_none() {

@@ -79,8 +79,9 @@ pub(super) fn run(options: Options) -> CommandResult {
             Err(error) => mistake(&file, &opened.text, error, columns),
         };
         for text in &untrusted {
-            let parts = wrapped(text, columns).into_iter();
-            lines.extend(parts.map(|part| Line::new(Tone::Bad, part)));
+            for part in wrapped(text, columns) {
+                lines.push(Line::new(Tone::Bad, part));
+            }
         }
         screen.print(&lines)?;
     }

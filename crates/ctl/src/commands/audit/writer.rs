@@ -93,7 +93,7 @@ pub(super) fn check(pid: i32) -> Result<(), NotifyError> {
     // The default action of SIGUSR1 ends a process (signal(7)), and a process id may have been
     // reused by another program since it was named.
     let path = format!("/proc/{pid}/status");
-    let status = pulse_files::read_text(Path::new(&path), MAX_PROC_BYTES).unwrap_or_default();
+    let status = pulse_files::read_text(path.as_ref(), MAX_PROC_BYTES).unwrap_or_default();
     if has_handler(&status, Signal::SIGUSR1) {
         Ok(())
     } else {

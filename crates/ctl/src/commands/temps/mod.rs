@@ -216,8 +216,8 @@ impl Temperatures {
         } else {
             json!({ "nodes": names })
         };
-        let data = client.data("get_temperatures", params).await?;
-        let (raw, nodes) = reading::parse(&data).map_err(DaemonError::Data)?;
+        let (raw, nodes) = reading::parse(&client.data("get_temperatures", params).await?)
+            .map_err(DaemonError::Data)?;
         Ok(Self { raw, nodes })
     }
 }

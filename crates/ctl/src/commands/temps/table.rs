@@ -46,8 +46,9 @@ pub(super) fn table(nodes: &[NodeReading], style: Style) -> Vec<Line> {
                 Ok(sample) => Ok((rows(&sample.document, style.all), sample.age)),
                 Err(error) => {
                     // The first column has the node's name.
-                    let prefix = format!("node \"{}\" ", reading.node);
-                    let error = error.strip_prefix(&prefix).unwrap_or(error);
+                    let error = error
+                        .strip_prefix(&format!("node \"{}\" ", reading.node))
+                        .unwrap_or(error);
                     Err(escape(&format!("{error}{}", node_remedy(error))))
                 }
             },
