@@ -284,9 +284,14 @@ mod tests {
         let rows = section.lines().filter(|line| line.starts_with("| `"));
         let row = |line: &str| {
             let cells: Vec<&str> = line.split('|').map(str::trim).collect();
-            let members = cells[3]
-                .split(", ")
-                .map(|cell| cell.split('`').nth(1).unwrap().to_owned());
+            // Example values in parentheses are not members.
+            let members = cells[3].split(", `").map(|cell| {
+                cell.trim_start_matches('`')
+                    .split('`')
+                    .next()
+                    .unwrap()
+                    .to_owned()
+            });
             (cells[1].trim_matches('`').to_owned(), members.collect())
         };
         rows.map(row).collect()

@@ -12,7 +12,7 @@ use pulse_core::callers::capability::Capabilities;
 use pulse_core::callers::limiter::Refusal;
 use pulse_core::callers::peer::{ContainerId, Credentials, Peer, PeerId};
 use pulse_core::event::{
-    Access, Event, Exchange, FailureReason, HostKeyReason, ReadingFailure, RequestId,
+    Access, Event, EventType, Exchange, FailureReason, HostKeyReason, ReadingFailure, RequestId,
 };
 use pulse_core::nodes::name::NodeName;
 use pulse_core::rpc::{InvalidNodeName, Unlisted, Violation};
@@ -222,5 +222,16 @@ fn documented_members_are_written() {
         }
         events.insert(event.to_owned());
     }
-    assert!(documented.keys().all(|event| events.contains(*event)));
+    let names = EventType::ALL.map(EventType::as_str);
+    assert_eq!(names.len(), documented.len());
+    for event in names {
+        assert!(
+            documented.contains_key(event) && events.contains(event),
+            "{event}"
+        );
+        assert_eq!(
+            EventType::from_name(event).map(EventType::as_str),
+            Some(event)
+        );
+    }
 }

@@ -43,6 +43,28 @@ pub enum EventType {
 }
 
 impl EventType {
+    /// Every type.
+    pub const ALL: [Self; 12] = [
+        Self::ProxyStart,
+        Self::ProxyStop,
+        Self::Confinement,
+        Self::ConfigReloaded,
+        Self::ConnectionAccepted,
+        Self::ConnectionDenied,
+        Self::LimiterRejection,
+        Self::CommandStart,
+        Self::CommandFinish,
+        Self::ValidationFailed,
+        Self::HostKeyMismatch,
+        Self::EgressDenied,
+    ];
+
+    /// The type with this name on record.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|event| event.as_str() == name)
+    }
+
     /// The name on record.
     #[must_use]
     pub fn as_str(self) -> &'static str {

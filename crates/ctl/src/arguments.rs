@@ -2,6 +2,7 @@
 
 use crate::commands::Command;
 use crate::error::{CommandError, EXIT_CODES, ErrorCode};
+use crate::ui::escape::escape;
 use crate::ui::line::{Line, Tone};
 use crate::ui::screen::{is_coloured_by_default, stderr_columns};
 use crate::ui::width::width;
@@ -141,6 +142,8 @@ pub(crate) fn print(error: &clap::Error) {
                 vec![line]
             }
         };
+        // The text quotes arguments, which a script may have from anywhere.
+        lines = lines.iter().map(|line| escape(line)).collect();
         lines = lines.into_iter().flat_map(broken).collect();
         (columns.is_some(), Box::new(stderr()))
     } else {

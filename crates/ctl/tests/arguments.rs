@@ -141,3 +141,14 @@ fn a_stale_socket_has_a_remedy() {
     assert_eq!(run.code, Some(69));
     assert!(run.errors.contains("has ended: start it"), "{}", run.errors);
 }
+
+#[test]
+fn quoted_arguments_are_escaped() {
+    for argument in ["\u{1b}[2J", "a\u{202e}b"] {
+        let run = run(&["audit", argument]);
+        assert_eq!(run.code, Some(64));
+        let active = |c: char| c != '\n' && (c.is_control() || c == '\u{202e}');
+        assert!(!run.errors.contains(active), "{:?}", run.errors);
+        assert!(run.errors.contains("\\u{"), "{:?}", run.errors);
+    }
+}

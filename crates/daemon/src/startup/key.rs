@@ -204,7 +204,11 @@ fn write_new(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
         // The failure itself is reported; the leftover is harmless.
         let _ = std::fs::remove_file(&beside);
     }
-    renamed
+    renamed?;
+    // The name is an entry of the directory: without this sync a power failure could lose a key
+    // that the operator has already installed on nodes.
+    let directory = path.parent().unwrap_or(Path::new("."));
+    pulse_files::open_directory(directory)?.sync_all()
 }
 
 fn host_name() -> String {

@@ -16,7 +16,7 @@ use crate::ui::screen::{ColorOption, Screen};
 use clap::{Args, ValueHint};
 use pulse_audit::show::{Filter, last, records};
 use pulse_audit::verify::Source;
-use pulse_audit::{LIVE, RegularFile, SEALS, segment_start};
+use pulse_audit::{LIVE, LogEventType, RegularFile, SEALS, segment_start};
 use pulse_core::audit_log::growth::readable;
 use serde_json::json;
 use std::borrow::Cow;
@@ -219,7 +219,7 @@ fn look(log: &Path) -> Result<(Vec<Segment>, u64), ReadError> {
         .collect();
     // The seal that covers the last segment's end may be in the live file.
     let filter = Filter {
-        event: Some("log.sealed".to_owned()),
+        event: Some(LogEventType::Sealed.as_str().to_owned()),
         ..Filter::default()
     };
     let sources = segments.iter().map(|one| Source::path(&one.path));

@@ -5,6 +5,7 @@ use super::place::sources;
 use crate::error::{CommandError, ErrorCode};
 use pulse_audit::show::{Filter, Shown, records};
 use pulse_audit::verify::{Options, Report, Since, Start, Verdict, narrowed, verify};
+use pulse_core::event::EventType;
 use std::borrow::Cow;
 use std::path::Path;
 use std::time::Duration;
@@ -105,11 +106,14 @@ impl Evidence {
             if !self.whole_request && node != self.subject.text("node") {
                 continue;
             }
+            let event = EventType::from_name(record.event());
             let is_outcome = matches!(
-                record.event(),
-                "command.finish" | "hostkey.mismatch" | "egress.denied"
+                event,
+                Some(
+                    EventType::CommandFinish | EventType::HostKeyMismatch | EventType::EgressDenied
+                )
             );
-            if record.event() == "command.start" {
+            if event == Some(EventType::CommandStart) {
                 readings.push(Reading {
                     start: Some(record),
                     outcome: None,
@@ -214,8 +218,12 @@ fn around(log: &Path, subject: &Shown) -> Result<(Vec<Shown>, Vec<Shown>), ReadE
             continue;
         }
         let is_refusal = matches!(
-            record.event(),
-            "limiter.rejection" | "connection.denied" | "command.validation_failed"
+            EventType::from_name(record.event()),
+            Some(
+                EventType::LimiterRejection
+                    | EventType::ConnectionDenied
+                    | EventType::ValidationFailed
+            )
         );
         // The clock may have been set back between the two, so both directions count; `since` is
         // 0 in one of them.

@@ -5,7 +5,9 @@ use super::row::{Layout, time, tone};
 use crate::ui::escape::escape;
 use crate::ui::line::{Line, Tone};
 use crate::ui::wrap::wrapped;
+use pulse_audit::LogEventType;
 use pulse_audit::show::Shown;
+use pulse_core::event::EventType;
 
 /// The width of the facts' titles.
 const TITLE: usize = 14;
@@ -47,46 +49,64 @@ pub(super) fn lines(evidence: &Evidence, columns: Option<usize>) -> Vec<Line> {
 /// The meaning of a record of this kind, in a sentence.
 fn meaning(record: &Shown) -> String {
     let node = record.text("node").unwrap_or("a node");
-    match record.event() {
-        "command.start" => format!("A caller may read node {node}; it was about to be asked."),
-        "command.finish" => format!("This is how a reading of node {node} ended."),
-        "command.validation_failed" => {
+    let name = record.event();
+    if let Some(event) = LogEventType::from_name(name.as_bytes()) {
+        return log_meaning(event).to_owned();
+    }
+    let Some(event) = EventType::from_name(name) else {
+        return "A later release wrote this record; this program does not know its meaning.".into();
+    };
+    match event {
+        EventType::CommandStart => {
+            format!("A caller may read node {node}; it was about to be asked.")
+        }
+        EventType::CommandFinish => format!("This is how a reading of node {node} ended."),
+        EventType::ValidationFailed => {
             "A request was malformed, or asked for what may not be asked. It was refused.".into()
         }
-        "hostkey.mismatch" => {
+        EventType::HostKeyMismatch => {
             format!("Node {node} showed a host key that is not the pinned one. It was not asked.")
         }
-        "egress.denied" => {
+        EventType::EgressDenied => {
             format!("Node {node} has an address that may not be connected to. It was not asked.")
         }
-        "connection.accepted" => "A caller with a capability was let in.".into(),
-        "connection.denied" => "A caller without a capability was refused.".into(),
-        "limiter.rejection" if record.text("limiter") == Some("accepts") => {
+        EventType::ConnectionAccepted => "A caller with a capability was let in.".into(),
+        EventType::ConnectionDenied => "A caller without a capability was refused.".into(),
+        EventType::LimiterRejection if record.text("limiter") == Some("accepts") => {
             "A user connected more often than it is served. The connection was closed unread."
                 .into()
         }
-        "limiter.rejection" => "A caller asked more than its share and was refused.".into(),
-        "confinement" => {
-            "The daemon confined itself; the reason names the layers that hold, the error those that do not.".into()
+        EventType::LimiterRejection => "A caller asked more than its share and was refused.".into(),
+        EventType::Confinement => {
+            "The daemon confined itself; the reason names the layers that are in force, the error \
+             those that are not."
+                .into()
         }
-        "config.reloaded" => "The daemon read its configuration anew.".into(),
-        "proxy.start" => "The daemon began to serve.".into(),
-        "proxy.stop" => "The daemon ended in order.".into(),
-        "log.open" => "The log begins here. Its key is the verification key.".into(),
-        "log.sealed" => {
+        EventType::ConfigReloaded => "The daemon read its configuration again.".into(),
+        EventType::ProxyStart => "The daemon began to serve.".into(),
+        EventType::ProxyStop => "The daemon stopped in order.".into(),
+    }
+}
+
+fn log_meaning(event: LogEventType) -> &'static str {
+    match event {
+        LogEventType::Open => "The log begins here. Its key is the verification key.",
+        LogEventType::Sealed => {
             "Everything before was sealed: signed with this epoch's key, which was then erased."
-                .into()
         }
-        "log.rotated" => "The segment ends here; the log goes on in the next file.".into(),
-        "log.resumed" => "The log goes on here, after a start, a rotation or a failure.".into(),
-        "log.dropped" => {
-            "Records that nobody waited for came faster than the disk took them: so many are missing."
-                .into()
+        LogEventType::Rotated => "The segment ends here; the log continues in the next file.",
+        LogEventType::Resumed => "The log continues here, after a start, a rotation or a failure.",
+        LogEventType::Pruned => {
+            "Retention removed a segment: the records from first_seq to last_seq. Their seals are \
+             kept."
         }
-        "log.recovered" => {
-            "A write was cut short before; what it left is accounted for by its hash.".into()
+        LogEventType::Dropped => {
+            "Records that no request awaited came faster than the disk took them. The number of \
+             missing records is in suppressed."
         }
-        _ => "This program does not know what such a record means.".into(),
+        LogEventType::Recovered => {
+            "A write was torn or failed. Torn bytes are kept in a file and named by their hash."
+        }
     }
 }
 
