@@ -285,7 +285,7 @@ mod tests {
         let row = |line: &str| {
             let cells: Vec<&str> = line.split('|').map(str::trim).collect();
             // Example values in parentheses are not members.
-            let members = cells[3].split(", `").map(|cell| {
+            let members = cells[2].split(", `").map(|cell| {
                 cell.trim_start_matches('`')
                     .split('`')
                     .next()
