@@ -90,6 +90,10 @@ struct CallerState {
     own: TokenBucket,
     nodes: HashMap<NodeName, TokenBucket>,
     penalty: Option<Penalty>,
+    /// The instant from which its state is that of a new caller: all buckets are full, and the
+    /// penalty is forgotten. Kept up to date, since looking through all buckets for it would cost
+    /// callers times nodes.
+    idle_at: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -147,7 +151,10 @@ impl Limiter {
             // No caller decides how many there are: only allowed nodes have a bucket.
             Bucket::Node(node) => caller.nodes.entry(node.clone()).or_default(),
         };
-        bucket.take(rate, now).then_some(()).ok_or(Refusal::Rate)
+        let is_taken = bucket.take(rate, now);
+        let full_at = bucket.full_at();
+        caller.idle_at = caller.idle_at.max(full_at);
+        is_taken.then_some(()).ok_or(Refusal::Rate)
     }
 
     /// Starts a penalty and returns its length: twice the last one, if that ended less than
@@ -163,21 +170,18 @@ impl Limiter {
             .penalty
             .filter(|p| now < p.until + limits.penalty_max);
         let length = recent.map_or(limits.penalty, |p| (p.length * 2).min(limits.penalty_max));
-        caller.penalty = Some(Penalty {
-            length,
-            until: now + length,
-        });
+        let until = now + length;
+        caller.penalty = Some(Penalty { length, until });
+        caller.idle_at = caller.idle_at.max(Some(until + limits.penalty_max));
         length
     }
 
     /// Forgets callers whose state is that of a new one.
     pub fn sweep(&mut self, now: Instant) {
-        let memory = self.limits.penalty_max;
-        // A full bucket is like a new one, so forgetting it changes no answer.
         self.peers.retain(|_, caller| {
+            // A full bucket is like a new one, so forgetting it changes no answer.
             caller.nodes.retain(|_, bucket| !bucket.is_full(now));
-            caller.penalty = caller.penalty.filter(|p| now < p.until + memory);
-            !(caller.nodes.is_empty() && caller.penalty.is_none() && caller.own.is_full(now))
+            caller.idle_at.is_some_and(|idle_at| now < idle_at)
         });
     }
 
@@ -188,18 +192,14 @@ impl Limiter {
     }
 
     /// The state of a caller. A new caller that exceeds `max_peers` replaces idle ones,
-    /// else the one whose own bucket is full first: refusing it would let those that came
-    /// first lock it out.
+    /// else the one that is idle first: refusing it would let those that came first lock it
+    /// out, and any other choice would let newcomers end the penalty of a busy one.
     fn caller(&mut self, peer: &PeerId, now: Instant) -> &mut CallerState {
         if !self.peers.contains_key(peer) && self.peers.len() >= self.limits.max_peers {
             self.sweep(now);
             if self.peers.len() >= self.limits.max_peers {
-                // An unused bucket is `None`, which sorts first.
                 // Linear in the callers, but only for a new one that comes to a full table.
-                let idlest = self
-                    .peers
-                    .iter()
-                    .min_by_key(|(_, caller)| caller.own.full_at());
+                let idlest = self.peers.iter().min_by_key(|(_, caller)| caller.idle_at);
                 if let Some(id) = idlest.map(|(id, _)| id.clone()) {
                     self.peers.remove(&id);
                 }
@@ -286,6 +286,32 @@ mod tests {
         for uid in 0..1000 {
             let _ = limiter.spend(&PeerId::Uid(uid), Bucket::Own, now);
             assert!(limiter.active_peers() <= 8);
+        }
+    }
+
+    /// A caller whose own bucket was never used, but who has spent or is punished.
+    #[test]
+    fn full_table_forgets_the_idlest() {
+        let limits = Limits {
+            max_peers: 2,
+            ..Limits::default()
+        };
+        let now = Instant::now();
+        let (punished, reader) = (PeerId::Uid(1), PeerId::Uid(2));
+        for kept in [&punished, &reader] {
+            let mut limiter = Limiter::new(limits);
+            if *kept == punished {
+                limiter.penalise(&punished, now);
+            } else {
+                while limiter.spend(&reader, Bucket::Node(&node(1)), now).is_ok() {}
+            }
+            // Each one of these is less busy.
+            for uid in 10..20 {
+                assert!(limiter.spend(&PeerId::Uid(uid), Bucket::Own, now).is_ok());
+            }
+            let is_kept = limiter.check_penalty(kept, now).is_err()
+                || limiter.spend(kept, Bucket::Node(&node(1)), now).is_err();
+            assert!(is_kept, "{kept}");
         }
     }
 
