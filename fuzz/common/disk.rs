@@ -3,15 +3,17 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+// A tmpfs: each input writes files, and a disk would decide how many inputs run in a second.
 const MEMORY: &str = "/dev/shm";
 const PREFIX: &str = "pulse-fuzz-";
 
 /// Makes a directory for this process, and removes those of processes that have ended.
 pub fn directory() -> PathBuf {
+    // A process does not remove its own: a finding aborts it.
     for entry in fs::read_dir(MEMORY).into_iter().flatten().flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let owner = name.strip_prefix(PREFIX);
-        if owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+        if let Some(pid) = entry.file_name().to_string_lossy().strip_prefix(PREFIX)
+            && !Path::new("/proc").join(pid).exists()
+        {
             // Another process may remove it at the same time.
             let _ = fs::remove_dir_all(entry.path());
         }

@@ -25,20 +25,27 @@ impl Sample {
         let key = log.public_key();
         for round in 0..3 {
             for error in [None, Some("because \"of\" it")] {
-                let event = Event::ConfigReloaded { error };
-                log.append(at(round), &[Body::of(&event)]).expect("a disk");
+                log.append(at(round), &[Body::of(&Event::ConfigReloaded { error })])
+                    .expect("a disk");
             }
             log.seal(at(round)).expect("a disk");
+            // A rotation after the last seal would begin a fourth segment.
             if round < 2 {
                 log.rotate(at(round)).expect("a disk");
             }
         }
-        let files = disk.disk.lock().expect("a disk").log();
-        let lines_of = |content: &Vec<u8>| -> Vec<Vec<u8>> {
+        let lines_of = |(_, content): (String, Vec<u8>)| -> Vec<Vec<u8>> {
             let lines = content.split_inclusive(|byte| *byte == b'\n');
             lines.map(<[u8]>::to_vec).collect()
         };
-        let files: Vec<_> = files.iter().map(|(_, content)| lines_of(content)).collect();
+        let files: Vec<_> = disk
+            .disk
+            .lock()
+            .expect("a disk")
+            .log()
+            .into_iter()
+            .map(lines_of)
+            .collect();
         Self {
             segments: files.iter().map(Vec::len).collect(),
             lines: files.concat(),

@@ -62,6 +62,7 @@ fn number(out: &mut Vec<u8>, bytes: &[u8; 32]) {
         .position(|byte| *byte != 0)
         .unwrap_or(bytes.len());
     let mut digits = bytes[start..].to_vec();
+    // RFC 4251, section 5: without leading zeros, except one that keeps the number positive.
     if digits.first().is_some_and(|byte| *byte >= 0x80) {
         digits.insert(0, 0);
     }
@@ -70,8 +71,11 @@ fn number(out: &mut Vec<u8>, bytes: &[u8; 32]) {
 
 fn kexinit() -> Vec<u8> {
     let mut payload = vec![KEXINIT];
+    // The cookie is fixed, as all keys are: an input has the same effect each time.
     payload.extend_from_slice(&[0x5a; 16]);
     for list in [
+        // One algorithm of each kind: the client's order decides nothing. Strict key exchange
+        // resets sequence numbers, which AES-GCM does not use.
         "curve25519-sha256,kex-strict-s-v00@openssh.com",
         "ssh-ed25519",
         "aes256-gcm@openssh.com",
@@ -85,28 +89,43 @@ fn kexinit() -> Vec<u8> {
     ] {
         string(&mut payload, list.as_bytes());
     }
+    // No guessed packet follows, and four reserved bytes (RFC 4253, section 7.1).
     payload.extend_from_slice(&[0; 5]);
     payload
 }
 
-/// An unencrypted packet.
-fn plain(payload: &[u8]) -> Vec<u8> {
-    let padding = 8 - (5 + payload.len()) % 8;
-    let padding = if padding < 4 { padding + 8 } else { padding };
-    let length = u32::try_from(1 + payload.len() + padding).expect("it is short");
-    let mut packet = length.to_be_bytes().to_vec();
-    packet.push(u8::try_from(padding).expect("it is short"));
+/// A packet without its length, of which `counted` bytes count for the block size as well.
+fn padded(payload: &[u8], counted: usize, block: usize) -> Vec<u8> {
+    let gap = block - (counted + 1 + payload.len()) % block;
+    // At least four bytes of padding (RFC 4253, section 6).
+    let padding = if gap < 4 { gap + block } else { gap };
+    let mut packet = vec![u8::try_from(padding).expect("it is short")];
     packet.extend_from_slice(payload);
     packet.extend(std::iter::repeat_n(0, padding));
+    packet
+}
+
+/// The payload of a packet without its length. The client pads correctly; if it does not, the
+/// payload is empty.
+fn unpadded(packet: &[u8]) -> Vec<u8> {
+    packet
+        .get(1..packet.len().saturating_sub(usize::from(packet[0])))
+        .unwrap_or_default()
+        .to_vec()
+}
+
+/// An unencrypted packet.
+fn plain(payload: &[u8]) -> Vec<u8> {
+    let mut packet = Vec::new();
+    // A packet's length has the format of a string's. Before encryption the block size is 8.
+    string(&mut packet, &padded(payload, 4, 8));
     packet
 }
 
 async fn read_plain(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     let mut packet = vec![0; length(stream.read_u32().await?)?];
     stream.read_exact(&mut packet).await?;
-    let padding = usize::from(packet[0]);
-    let end = packet.len().saturating_sub(padding).max(1);
-    Ok(packet[1..end].to_vec())
+    Ok(unpadded(&packet))
 }
 
 fn length(length: u32) -> io::Result<usize> {
@@ -126,11 +145,11 @@ struct Keys {
 
 impl Keys {
     fn next_nonce(&mut self) -> Nonce {
-        let nonce = self.nonce;
-        let (_, counter) = self.nonce.split_at_mut(4);
-        let next = u64::from_be_bytes(counter.try_into().expect("eight bytes")).wrapping_add(1);
-        counter.copy_from_slice(&next.to_be_bytes());
-        Nonce::assume_unique_for_key(nonce)
+        let nonce = Nonce::assume_unique_for_key(self.nonce);
+        // Four fixed bytes and a counter, which is not the sequence number (RFC 5647, 7.1).
+        let counter = self.nonce.last_chunk_mut().expect("twelve bytes");
+        *counter = u64::from_be_bytes(*counter).wrapping_add(1).to_be_bytes();
+        nonce
     }
 }
 
@@ -148,6 +167,7 @@ impl Encrypted {
         stream.write_all(VERSION).await?;
         stream.write_all(&plain(&ours)).await?;
         let mut version = Vec::new();
+        // At most 255 bytes, and only servers send other lines first (RFC 4253, section 4.2).
         while !version.ends_with(b"\n") && version.len() < 300 {
             version.push(stream.read_u8().await?);
         }
@@ -160,12 +180,14 @@ impl Encrypted {
             .get(4..36)
             .and_then(|share| share.try_into().ok())
             .ok_or(io::ErrorKind::InvalidData)?;
+        // Fixed as well: the session needs no secrecy.
         let secret = [0x42; 32];
         let public = MontgomeryPoint::mul_base_clamped(secret).to_bytes();
         let shared = MontgomeryPoint(share).mul_clamped(secret).to_bytes();
 
         let blob = host_key_blob(host);
         let mut hashed = Vec::new();
+        // The order of RFC 5656, section 4: both versions, both KEXINIT, the host key, both shares.
         for part in [
             version.trim_ascii_end(),
             VERSION.trim_ascii_end(),
@@ -191,6 +213,8 @@ impl Encrypted {
         if read_plain(&mut stream).await?.first() != Some(&NEWKEYS) {
             return Err(io::ErrorKind::InvalidData.into());
         }
+        // RFC 4253, section 7.2. The first exchange's hash is the session's identifier too, so it
+        // is there twice.
         let derived = |letter: u8| {
             let mut text = Vec::new();
             number(&mut text, &shared);
@@ -212,19 +236,16 @@ impl Encrypted {
 
     /// Sends a packet with any payload.
     pub async fn send(&mut self, payload: &[u8]) -> io::Result<()> {
-        let padding = 16 - (1 + payload.len()) % 16;
-        let padding = if padding < 4 { padding + 16 } else { padding };
-        let length = u32::try_from(1 + payload.len() + padding).expect("it is short");
-        let mut packet = vec![u8::try_from(padding).expect("it is short")];
-        packet.extend_from_slice(payload);
-        packet.extend(std::iter::repeat_n(0, padding));
+        // The length is authenticated and not encrypted, so it is outside the blocks.
+        let mut packet = padded(payload, 0, 16);
+        let length = u32::try_from(packet.len())
+            .expect("it is short")
+            .to_be_bytes();
         let nonce = self.send.next_nonce();
-        let length = length.to_be_bytes();
-        let sealed = self
-            .send
+        self.send
             .key
-            .seal_in_place_append_tag(nonce, Aad::from(length), &mut packet);
-        sealed.expect("it is short");
+            .seal_in_place_append_tag(nonce, Aad::from(length), &mut packet)
+            .expect("it is short");
         self.stream
             .write_all(&[&length[..], &packet].concat())
             .await
@@ -241,14 +262,11 @@ impl Encrypted {
         let mut packet = vec![0; length(stated)? + AES_256_GCM.tag_len()];
         self.stream.read_exact(&mut packet).await?;
         let nonce = self.receive.next_nonce();
-        let opened =
-            self.receive
-                .key
-                .open_in_place(nonce, Aad::from(stated.to_be_bytes()), &mut packet);
-        let opened = opened.map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
-        let padding = usize::from(opened[0]);
-        let end = opened.len().saturating_sub(padding).max(1);
-        Ok(opened[1..end].to_vec())
+        self.receive
+            .key
+            .open_in_place(nonce, Aad::from(stated.to_be_bytes()), &mut packet)
+            .map(|opened| unpadded(opened))
+            .map_err(|_| io::ErrorKind::InvalidData.into())
     }
 
     /// Shuts the sending side down and receives what the client still sends.

@@ -22,12 +22,14 @@ fuzz_target!(|bytes: &[u8]| {
         // Arbitrary bytes as either copy.
         0 => {
             let (one, other) = script.split_at(script.len() / 2);
+            // Neither needs to have a record, so no verdict is expected.
             judge(one, other, sample);
             assert_ne!(judge(script, &all, sample).verdict, Verdict::Intact);
         }
         // A copy that a collector may have.
         1 => {
             let report = judge(&all, &lagging(script, sample), sample);
+            // Every record of the copy is one of the log: any other verdict is a false alarm.
             assert_eq!(report.verdict, Verdict::Intact, "{:?}", report.findings);
         }
         // The log lost its end, and the collector has it.
@@ -47,12 +49,12 @@ fn judge(first: &[u8], second: &[u8], sample: &log::Sample) -> Report {
         ..Options::default()
     };
     let mut open = |is_second: bool| {
-        let copy = if is_second { second } else { first };
-        let source = Source::reader("copy", Cursor::new(copy.to_vec()));
-        Ok(LogFiles::from(vec![source]))
+        let copy = Cursor::new(if is_second { second } else { first }.to_vec());
+        Ok(LogFiles::from(vec![Source::reader("copy", copy)]))
     };
-    let judged = verify_against(&mut open, &options, &mut |_| ());
-    judged.expect("memory can be read").0
+    verify_against(&mut open, &options, &mut |_| ())
+        .expect("memory can be read")
+        .0
 }
 
 /// A range of records, with occasional repetitions of earlier ones.
@@ -71,7 +73,8 @@ fn lagging(script: &[u8], sample: &log::Sample) -> Vec<u8> {
         copy.extend_from_slice(line);
         next += 1;
         if step & 7 == 7 {
-            // Sent again because it was not acknowledged.
+            // Sent again because it was not acknowledged; a forwarder never goes back to before its
+            // first record.
             next = (next - (usize::from(step >> 3) % 4).min(next)).max(begin);
         }
     }

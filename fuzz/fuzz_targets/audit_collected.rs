@@ -9,7 +9,7 @@ use pulse_audit::verify::{
     Attack, Collected, Collection, LogFiles, Options, Report, Source, Verdict, verify_collected,
 };
 use std::collections::BTreeSet;
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{Cursor, Write};
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -41,6 +41,7 @@ fuzz_target!(|bytes: &[u8]| {
         return;
     }
     let file = gathered(script, sample);
+    // Only an unreadable file or too much disorder is an error, and there is neither.
     let (report, collected) = judge(&file.text, sample, true).expect("a few records");
     check_order(&collected);
     if file.is_doubtful {
@@ -48,9 +49,8 @@ fuzz_target!(|bytes: &[u8]| {
     }
     let last = file.whole.last().copied().unwrap_or(0);
     // A changed record also proves that the file started before it.
-    let begun = [&file.whole, &file.changed];
-    let begun = begun.into_iter().filter_map(|seqs| seqs.first().copied());
-    let first = begun.min().unwrap_or(0);
+    let begun = [file.whole.first(), file.changed.first()];
+    let first = begun.into_iter().flatten().min().copied().unwrap_or(0);
     let missing: BTreeSet<u64> = (first..last)
         .filter(|seq| !file.whole.contains(seq))
         .collect();
@@ -64,10 +64,11 @@ fuzz_target!(|bytes: &[u8]| {
         "{}",
         show(&file.text)
     );
-    let is_changed = |found: &pulse_audit::verify::Finding| {
-        matches!(found.attack, Attack::Forked | Attack::Edited)
-    };
-    let says_changed = report.findings.iter().any(is_changed);
+    // Forked when the file has the original as well.
+    let says_changed = report
+        .findings
+        .iter()
+        .any(|found| matches!(found.attack, Attack::Forked | Attack::Edited));
     assert!(
         says_changed != file.changed.is_empty(),
         "{report:?} {}",
@@ -109,14 +110,15 @@ fn gathered(mut script: &[u8], sample: &log::Sample) -> Gathered {
         match verb & 7 {
             // Half a record, as of a killed collector; the next one follows on its line.
             0 => {
+                // At least 40 bytes are missing, so that it is never a record.
                 let cut = usize::from(verb >> 3) * 9 % (line.len() - 40);
                 file.text.extend_from_slice(header.as_bytes());
                 file.text.extend_from_slice(&line[..cut]);
             }
             1 => {
                 file.is_doubtful |= !file.text.is_empty() && !file.text.ends_with(b"\n");
-                let other = b"Nov 21 10:00:03 host3 sshd[1]: hello\n";
-                file.text.extend_from_slice(other);
+                file.text
+                    .extend_from_slice(b"Nov 21 10:00:03 host3 sshd[1]: hello\n");
             }
             // A changed byte where all records have the same one.
             2 if !file.text.is_empty() && file.text.ends_with(b"\n") => {
@@ -132,9 +134,9 @@ fn gathered(mut script: &[u8], sample: &log::Sample) -> Gathered {
                 file.whole.insert(seq);
             }
         }
-        let begun = file.text.iter().rev().skip(1);
-        let line = begun.take_while(|byte| **byte != b'\n').count();
-        file.is_doubtful |= line > MAX_LINE_BYTES;
+        // The line that this step continued, without its newline.
+        let line = file.text.iter().rev().skip(1);
+        file.is_doubtful |= line.take_while(|byte| **byte != b'\n').count() > MAX_LINE_BYTES;
     }
     file
 }
@@ -143,18 +145,22 @@ fn check_order(collected: &Collected) {
     let missing = &collected.missing;
     assert!(missing.iter().all(|range| range.from <= range.to));
     assert!(missing.is_sorted_by(|a, b| a.to < b.from));
+    // The limit of `verify::collected::judge`: a hostile file does not fill the report.
     assert!(missing.len() <= 1000);
 }
 
 fn judge(text: &[u8], sample: &log::Sample, with_log: bool) -> Option<(Report, Collected)> {
-    let mut file = scratch();
+    static FILE: OnceLock<PathBuf> = OnceLock::new();
+    // A file and no reader: records are read by their position in the second pass.
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(FILE.get_or_init(|| disk::directory().join("collected")))
+        .expect("a disk in memory");
     file.write_all(text).expect("a disk in memory");
-    let sources = vec![Source::file("file", file)];
-    let whole = sample.lines.concat();
-    let mut log = || {
-        let source = Source::reader("log", Cursor::new(whole.clone()));
-        Ok(LogFiles::from(vec![source]))
-    };
+    let mut log = || Ok(vec![Source::reader("log", Cursor::new(sample.lines.concat()))].into());
     let log: Option<&mut dyn FnMut() -> std::io::Result<LogFiles>> =
         if with_log { Some(&mut log) } else { None };
     let options = Options {
@@ -162,17 +168,13 @@ fn judge(text: &[u8], sample: &log::Sample, with_log: bool) -> Option<(Report, C
         lagging: true,
         ..Options::default()
     };
-    let collection = Collection::default();
-    let judged = verify_collected(sources, &collection, log, &options, &mut |_| ());
-    judged
-        .ok()
-        .map(|(report, collected, _)| (report, collected))
-}
-
-fn scratch() -> File {
-    static FILE: OnceLock<PathBuf> = OnceLock::new();
-    let path = FILE.get_or_init(|| disk::directory().join("collected"));
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(true);
-    options.open(path).expect("a disk in memory")
+    verify_collected(
+        vec![Source::file("file", file)],
+        &Collection::default(),
+        log,
+        &options,
+        &mut |_| (),
+    )
+    .ok()
+    .map(|(report, collected, _)| (report, collected))
 }

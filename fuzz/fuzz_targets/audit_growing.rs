@@ -40,14 +40,38 @@ fuzz_target!(|script: &[u8]| {
     let mut script = script.iter();
     while let Some(step) = script.next() {
         match step & 7 {
-            0..=2 => site.append(sample, usize::from(step >> 3) + 1),
-            3 => site.rotate(),
-            4 => {
-                let count = usize::from(step >> 3);
-                let bytes: Vec<u8> = script.by_ref().take(count).copied().collect();
-                site.spoil(&bytes);
+            0..=2 => {
+                let next = usize::try_from(site.written).expect("a few");
+                let lines = sample.lines.iter().skip(next);
+                for line in lines.take(usize::from(step >> 3) + 1) {
+                    site.write(line);
+                    site.written += 1;
+                }
             }
-            5 => site.cut(u64::from(step >> 3)),
+            3 => {
+                let segment = directory.join(format!("audit.log-{:012}", site.first_of_live));
+                // A segment has the number of its first record in its name, so it needs one.
+                if site.written >= site.first_of_live
+                    && fs::rename(directory.join(LIVE), segment).is_ok()
+                {
+                    site.first_of_live = site.written + 1;
+                }
+            }
+            4 => {
+                let bytes = script.by_ref().take(usize::from(step >> 3));
+                let bytes: Vec<u8> = bytes.copied().collect();
+                site.is_spoilt |= !bytes.is_empty();
+                site.write(&bytes);
+            }
+            5 => {
+                // Without `create`: right after a rotation there is no file to cut.
+                let file = OpenOptions::new().write(true).open(directory.join(LIVE));
+                if let Ok(file) = file {
+                    site.is_spoilt = true;
+                    let length = u64::from(step >> 3) * 64;
+                    file.set_len(length).expect("a disk in memory");
+                }
+            }
             // The written records are on disk, or not yet.
             6 => site.look(sample, site.written.saturating_sub(u64::from(step >> 3))),
             _ => site.look(sample, site.written),
@@ -78,46 +102,12 @@ struct Site<'a> {
 
 impl Site<'_> {
     fn write(&self, bytes: &[u8]) {
-        let mut options = OpenOptions::new();
-        let file = options
+        OpenOptions::new()
             .append(true)
             .create(true)
-            .open(self.directory.join(LIVE));
-        file.and_then(|mut file| file.write_all(bytes))
+            .open(self.directory.join(LIVE))
+            .and_then(|mut file| file.write_all(bytes))
             .expect("a disk in memory");
-    }
-
-    fn append(&mut self, sample: &log::Sample, count: usize) {
-        let next = usize::try_from(self.written).expect("a few");
-        for line in sample.lines.iter().skip(next).take(count) {
-            self.write(line);
-            self.written += 1;
-        }
-    }
-
-    fn rotate(&mut self) {
-        if self.written < self.first_of_live {
-            return;
-        }
-        let segment = format!("audit.log-{:012}", self.first_of_live);
-        if fs::rename(self.directory.join(LIVE), self.directory.join(segment)).is_ok() {
-            self.first_of_live = self.written + 1;
-        }
-    }
-
-    fn spoil(&mut self, bytes: &[u8]) {
-        self.is_spoilt |= !bytes.is_empty();
-        self.write(bytes);
-    }
-
-    fn cut(&mut self, length: u64) {
-        let file = OpenOptions::new()
-            .write(true)
-            .open(self.directory.join(LIVE));
-        if let Ok(file) = file {
-            self.is_spoilt = true;
-            file.set_len(length * 64).expect("a disk in memory");
-        }
     }
 
     /// Both read as far as possible, which always ends.
@@ -127,8 +117,10 @@ impl Site<'_> {
             let Some(record) = self.reader.next(durable).expect("a disk in memory") else {
                 break;
             };
+            // Even from a spoilt log the reader gives only records with their own hash.
             let line = RecordLine::parse(record.text).expect("it is a record");
             assert!(line.is_whole() && line.head() == record.head);
+            // Inserted bytes may be records of any number, which the writer never had.
             if !self.is_spoilt {
                 assert!(record.head.seq <= durable, "it may not be on disk");
                 let at = usize::try_from(record.head.seq - 1).expect("a few");

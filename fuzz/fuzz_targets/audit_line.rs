@@ -21,32 +21,33 @@ const SIGNATURE_CHARS: usize = 88;
 
 fuzz_target!(|bytes: &[u8]| {
     check(bytes);
-    // The same bytes within a line with a correct hash.
-    check(&framed(bytes));
-    check_written(bytes);
-});
-
-fn framed(body: &[u8]) -> Vec<u8> {
-    let mut line = [START.as_bytes(), body].concat();
+    // The same bytes within a line with a correct hash, which no input would contain by chance.
+    let mut line = [START.as_bytes(), bytes].concat();
     line.extend_from_slice(format!(",\"prev_hash\":\"{}\"", "0".repeat(64)).as_bytes());
-    if body.starts_with(b"log.sealed\"") {
+    // The parser requires a signature of this type alone; the verifier checks it, not the parser.
+    if bytes.starts_with(b"log.sealed\"") {
         let signature = "A".repeat(SIGNATURE_CHARS);
         line.extend_from_slice(format!(",\"signature\":\"{signature}\"").as_bytes());
     }
-    let hash: String = Sha256::digest(&line)
+    line.extend_from_slice(format!(",\"event_hash\":\"{}\"}}", hash(&line)).as_bytes());
+    check(&line);
+    check_written(bytes);
+});
+
+fn hash(bytes: &[u8]) -> String {
+    Sha256::digest(bytes)
         .iter()
-        .map(|b| format!("{b:02x}"))
-        .collect();
-    line.extend_from_slice(format!(",\"event_hash\":\"{hash}\"}}").as_bytes());
-    line
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 fn check(text: &[u8]) {
     let Some(line) = RecordLine::parse(text) else {
         return;
     };
+    // The limit includes the newline, which a line lacks here.
     assert!(text.len() < MAX_LINE_BYTES);
-    let shown = std::str::from_utf8(text).expect("text");
+    let shown = str::from_utf8(text).expect("text");
     assert!(!shown.chars().any(char::is_control), "one line everywhere");
     let members: Map<String, Value> = serde_json::from_slice(text).expect("JSON");
     assert_eq!(members["seq"].as_u64(), Some(line.seq));
@@ -56,15 +57,13 @@ fn check(text: &[u8]) {
         Some(line.event_type)
     );
     assert_eq!(members["event_hash"], line.head().hash());
+    // `Map` keeps the last member of a name; another parser may keep the first.
     let Names(names) = serde_json::from_slice(text).expect("an object");
     assert_eq!(names.len(), members.len(), "a member stands twice");
     if line.is_whole() {
-        let (hashed, _) = split(text);
-        let hash: String = Sha256::digest(hashed)
-            .iter()
-            .map(|b| format!("{b:02x}"))
-            .collect();
-        assert_eq!(members["event_hash"], hash);
+        // The hash covers the line up to its own member.
+        let (hashed, _) = text.split_at(text.len() - r#","event_hash":""}"#.len() - 64);
+        assert_eq!(members["event_hash"], hash(hashed));
     }
 }
 
@@ -92,36 +91,27 @@ impl<'de> Visitor<'de> for Names {
     }
 }
 
-fn split(text: &[u8]) -> (&[u8], &[u8]) {
-    text.split_at(text.len() - r#","event_hash":""}"#.len() - 64)
-}
-
 fn check_written(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
+    let disk = simulated::Simulated::default();
+    let now = Timestamp::from_micros(0);
+    let mut log = Log::open(disk.clone(), Settings::default(), now).expect("an empty disk");
     let event = Event::Confinement {
         active: &text,
         missing: &text,
     };
-    let disk = simulated::Simulated::default();
-    let now = Timestamp::from_micros(0);
-    let mut log = Log::open(disk.clone(), Settings::default(), now).expect("an empty disk");
     log.append(now, &[Body::of(&event)]).expect("a disk");
-    let file = disk
-        .disk
-        .lock()
-        .expect("a disk")
-        .content(Dir::Log, LIVE)
-        .expect("a log");
-    let line = file
-        .split(|byte| *byte == b'\n')
-        .nth(1)
-        .expect("a second record");
+    let disk = disk.disk.lock().expect("a disk");
+    let file = disk.content(Dir::Log, LIVE).expect("a log");
+    // Its own record is the first.
+    let mut lines = file.split(|byte| *byte == b'\n');
+    let line = lines.nth(1).expect("a second record");
     assert!(RecordLine::parse(line).is_some_and(|line| line.is_whole()));
     check(line);
     let members: Value = serde_json::from_slice(line).expect("JSON");
     // An empty text is omitted.
     let kept = members["error"].as_str().unwrap_or_default();
-    // The following have escapes.
+    // Those below have escapes, so that they are kept; a text over its limit ends with `…`.
     let text = text.replace(|c| is_active(c) && c >= '\u{100}', "\u{fffd}");
     assert!(kept == text || text.starts_with(kept.trim_end_matches('…')));
 }

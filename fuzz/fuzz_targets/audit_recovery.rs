@@ -15,6 +15,7 @@ use std::time::Duration;
 #[allow(dead_code)]
 mod simulated;
 
+/// The private key of the present epoch, which two seals precede.
 const KEY: &str = "seal-key-2";
 
 fuzz_target!(|bytes: &[u8]| {
@@ -24,10 +25,15 @@ fuzz_target!(|bytes: &[u8]| {
     let (disk, key) = begun(layout & 1 == 1);
     let is_tail = befall(&disk, *layout, *cut, rest);
     let before = snapshot(&disk);
+    // Before recovery, which may cut the live file.
     let good = judge(&before, key, None);
     let Ok(mut log) = Log::open(disk.clone(), Settings::default(), at(60)) else {
-        let kept = snapshot(&disk);
-        assert_eq!(kept, before, "what cannot be gone on with is left as it is");
+        // Recovery reads everything before it changes a file.
+        assert_eq!(
+            snapshot(&disk),
+            before,
+            "what cannot be gone on with is left as it is"
+        );
         return;
     };
     log.append(at(61), &[body()]).expect("a disk");
@@ -37,11 +43,16 @@ fuzz_target!(|bytes: &[u8]| {
     let after = snapshot(&disk);
     let state = disk.disk.lock().expect("a disk").state_keys();
     let report = judge(&after, key, Some(state));
+    // Other changes destroy sealed records or a key: no verdict is expected of the result.
     if is_tail {
         assert_eq!(report.verdict, Verdict::Intact, "{:?}", report.findings);
         assert_eq!(report.last_seq, last.seq);
+        // At least the record that is appended above, and its seal.
         assert!(last.seq >= good.last_seq + 2, "behind what was good");
-        assert!(join(&after).starts_with(&records(&before, good.records)));
+        let before = join(&before);
+        let records = before.split_inclusive(|byte| *byte == b'\n');
+        let count = usize::try_from(good.records).expect("a few");
+        assert!(join(&after).starts_with(&records.take(count).collect::<Vec<_>>().concat()));
     }
     // Recovery accepts its own result.
     Log::open(disk, Settings::default(), at(63)).expect("its own work");
@@ -76,13 +87,20 @@ fn befall(disk: &Simulated, layout: u8, cut: u8, bytes: &[u8]) -> bool {
     let mut storage = disk.clone();
     let mut disk = disk.disk.lock().expect("a disk");
     disk.append_only = layout & 2 == 2;
+    let live = (0, LIVE.to_owned());
+    // Half of the values give a torn end, which is the state that a crash leaves.
     match layout >> 2 & 7 {
         // Garbage after the last record, or after the rest of a torn one.
-        0..4 => tear(&mut disk, cut, bytes),
-        4 => replace(&mut disk, Dir::Log, LIVE, bytes),
-        5 => replace(&mut disk, Dir::State, KEY, bytes),
-        6 => drop(disk.files.remove(&(0, LIVE.to_owned()))),
+        0..4 => {
+            let file = content(&mut disk, &live);
+            file.truncate(file.len() - usize::from(cut).min(UNSEALED_BYTES));
+            file.extend_from_slice(bytes);
+        }
+        4 => *content(&mut disk, &live) = bytes.to_vec(),
+        5 => *content(&mut disk, &(1, KEY.to_owned())) = bytes.to_vec(),
+        6 => drop(disk.files.remove(&live)),
         _ => {
+            // A seal stores the next key first, so a crash can leave it. `store` locks the disk.
             drop(disk);
             storage
                 .store(Dir::State, "seal-key-3", bytes)
@@ -95,19 +113,9 @@ fn befall(disk: &Simulated, layout: u8, cut: u8, bytes: &[u8]) -> bool {
 /// A lower bound of the two unsealed records' bytes.
 const UNSEALED_BYTES: usize = 255;
 
-fn tear(disk: &mut Disk, cut: u8, bytes: &[u8]) {
-    let number = disk.files[&(0, LIVE.to_owned())];
-    let file = &mut disk.inodes.get_mut(&number).expect("a file").seen;
-    let keep = file.len() - usize::from(cut).min(UNSEALED_BYTES);
-    file.truncate(keep);
-    file.extend_from_slice(bytes);
-}
-
-fn replace(disk: &mut Disk, place: Dir, name: &str, bytes: &[u8]) {
-    let key = (u8::from(place == Dir::State), name.to_owned());
-    if let Some(number) = disk.files.get(&key).copied() {
-        disk.inodes.get_mut(&number).expect("a file").seen = bytes.to_vec();
-    }
+/// The content of a file, which is in the log's directory (0) or in that of the state (1).
+fn content<'a>(disk: &'a mut Disk, file: &(u8, String)) -> &'a mut Vec<u8> {
+    &mut disk.inodes.get_mut(&disk.files[file]).expect("a file").seen
 }
 
 type Files = Vec<(String, Vec<u8>)>;
@@ -123,27 +131,18 @@ fn join(files: &Files) -> Vec<u8> {
         .collect()
 }
 
-/// The bytes of the first records.
-fn records(files: &Files, count: u64) -> Vec<u8> {
-    let text = join(files);
-    let lines = text.split_inclusive(|byte| *byte == b'\n');
-    lines
-        .take(usize::try_from(count).expect("a few"))
-        .flatten()
-        .copied()
-        .collect()
-}
-
-/// Verifies without the private keys, so only the content.
+/// Verifies the content, and with the private keys the end as well.
 fn judge(files: &Files, key: PublicKey, state: Option<StateKeys>) -> Report {
-    let source =
-        |(name, content): &(String, Vec<u8>)| Source::reader(name, Cursor::new(content.clone()));
+    let sources: Vec<_> = files
+        .iter()
+        .map(|(name, content)| Source::reader(name, Cursor::new(content.clone())))
+        .collect();
     let options = Options {
         key: Some(key),
+        // Only the private keys prove that the log has its end.
         lagging: state.is_none(),
         state,
         ..Options::default()
     };
-    let sources: Vec<Source> = files.iter().map(source).collect();
     verify(sources, &options, &mut |_| ()).expect("memory can be read")
 }

@@ -43,18 +43,18 @@ fn sample() -> &'static Sample {
             }
         }
         let head = log.head();
+        // These are after the last seal: a change of them proves nothing.
         log.append(at(9), &[Body::of(&event), Body::of(&event)])
             .expect("a disk");
-        let files = disk.disk.lock().expect("a disk").log();
-        let text: Vec<u8> = files.into_iter().flat_map(|(_, content)| content).collect();
-        let lines: Vec<_> = text
-            .split_inclusive(|byte| *byte == b'\n')
-            .map(<[u8]>::to_vec)
-            .collect();
-        let sealed = usize::try_from(head.seq).expect("a few");
+        let disk = disk.disk.lock().expect("a disk");
+        let text: Vec<u8> = disk.log().into_iter().flat_map(|(_, text)| text).collect();
         Sample {
-            lines,
-            sealed,
+            lines: text
+                .split_inclusive(|byte| *byte == b'\n')
+                .map(<[u8]>::to_vec)
+                .collect(),
+            // Records are numbered from 1, one a line.
+            sealed: usize::try_from(head.seq).expect("a few"),
             key,
             head,
         }
@@ -71,6 +71,7 @@ fuzz_target!(|bytes: &[u8]| {
     };
     let report = judge(&[bytes.to_vec()], &options);
     assert_ne!(report.verdict, Verdict::Intact, "bytes out of nowhere");
+    // A part of a log without its key: no verdict is expected.
     let _ = judge(
         &[bytes.to_vec()],
         &Options {
@@ -83,6 +84,7 @@ fuzz_target!(|bytes: &[u8]| {
     let files = changed(bytes.get(1..).unwrap_or_default(), sample);
     let report = judge(&files, &options);
     let (now, original) = (files.concat(), sample.lines.concat());
+    // The last seal covers all records before it; those after it may change unnoticed.
     let covered = sample.lines[..sample.sealed].concat();
     match report.verdict {
         Verdict::Intact => assert!(
@@ -94,10 +96,11 @@ fuzz_target!(|bytes: &[u8]| {
 });
 
 fn judge(files: &[Vec<u8>], options: &Options) -> Report {
-    let sources = files
+    let sources: Vec<_> = files
         .iter()
-        .map(|file| Source::reader("file", Cursor::new(file.clone())));
-    verify(sources.collect::<Vec<_>>(), options, &mut |_| ()).expect("memory can be read")
+        .map(|file| Source::reader("file", Cursor::new(file.clone())))
+        .collect();
+    verify(sources, options, &mut |_| ()).expect("memory can be read")
 }
 
 /// Applies the input: each step is an operation, two positions and some bytes.
@@ -111,7 +114,16 @@ fn changed(mut script: &[u8], sample: &Sample) -> Vec<Vec<u8>> {
             break;
         }
         match verb % 9 {
-            0 => edit(&mut lines[at], *second, take(&mut script, 1)),
+            0 => {
+                // One byte addresses a part of a line only: every second place, and the lowest of
+                // the changed bits selects it or the next.
+                if let [bits] = take(&mut script, 1)
+                    && let Some(byte) =
+                        lines[at].get_mut(usize::from(*second) * 2 + usize::from(bits % 2))
+                {
+                    *byte ^= bits.max(&1);
+                }
+            }
             1 => lines[at] = take(&mut script, usize::from(*second)).to_vec(),
             2 => drop(lines.remove(at)),
             3 => lines.swap(at, to),
@@ -137,29 +149,27 @@ fn take<'a>(script: &mut &'a [u8], count: usize) -> &'a [u8] {
     taken
 }
 
-fn edit(line: &mut [u8], place: u8, bits: &[u8]) {
-    // One byte cannot address most of a line.
-    let at = usize::from(place) * 2 + usize::from(bits.first().is_some_and(|bits| bits % 2 == 1));
-    if let (Some(byte), Some(bits)) = (line.get_mut(at), bits.first()) {
-        *byte ^= bits.max(&1);
-    }
-}
-
 /// Recomputes the hashes from a line on, of lines that still have the format of records.
 fn rechain(lines: &mut [Vec<u8>], from: usize) {
     for at in from.max(1)..lines.len() {
-        let prev = hash_in(&lines[at - 1]).map(<[u8]>::to_vec);
-        let line = &mut lines[at];
-        let Some(start) = find(line, b",\"prev_hash\":\"").map(|at| at + 14) else {
+        let (before, rest) = lines.split_at_mut(at);
+        let (previous, line) = (&before[at - 1], &mut rest[0]);
+        // 14 and 15 bytes are the members' names with their quotes, 64 a hash in hexadecimal.
+        let (Some(hash), Some(start), Some(end)) = (
+            find(previous, b",\"event_hash\":\""),
+            find(line, b",\"prev_hash\":\"").map(|at| at + 14),
+            find(line, b",\"event_hash\":\""),
+        ) else {
             return;
         };
-        let Some(end) = find(line, b",\"event_hash\":\"") else {
+        let Some(previous) = previous.get(hash + 15..hash + 79) else {
             return;
         };
-        let (Some(prev), true) = (prev, start + 64 <= end && end + 79 <= line.len()) else {
+        // The last occurrences of the names may be in a text of the event.
+        if start + 64 > end || end + 79 > line.len() {
             return;
-        };
-        line[start..start + 64].copy_from_slice(&prev);
+        }
+        line[start..start + 64].copy_from_slice(previous);
         let hash: String = Sha256::digest(&line[..end])
             .iter()
             .map(|b| format!("{b:02x}"))
@@ -168,12 +178,8 @@ fn rechain(lines: &mut [Vec<u8>], from: usize) {
     }
 }
 
-fn hash_in(line: &[u8]) -> Option<&[u8]> {
-    let at = find(line, b",\"event_hash\":\"")? + 15;
-    line.get(at..at + 64)
-}
-
 fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
+    // From the end, where the hashes are.
     text.windows(wanted.len())
         .rposition(|window| window == wanted)
 }

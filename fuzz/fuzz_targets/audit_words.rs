@@ -27,7 +27,7 @@ fuzz_target!(|bytes: &[u8]| {
             let printed = time.to_string();
             assert_eq!(printed.parse(), Ok(Since::Time(time)));
             assert_eq!(Timestamp::parse(printed.as_bytes()), Some(time));
-            // The argument is its prefix.
+            // The argument is its prefix: what may be omitted is a part of its end.
             let given = text.trim_end_matches('Z').replacen(' ', "T", 1);
             assert!(printed.starts_with(&given), "{text} is {printed}");
         }

@@ -11,6 +11,7 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(reading) = read(bytes) else {
         return;
     };
+    // Both forms are written: by the helper as it is read, by the daemon as it is normalised.
     check_written(&reading.document);
     let normal = normalise(reading.document);
     check_written(&normal);
@@ -20,23 +21,22 @@ fuzz_target!(|bytes: &[u8]| {
 
 /// A document that was parsed and written is parsed as the same again, without a complaint.
 fn check_written(document: &Document) {
-    let json = document.to_json();
-    let again = read(json.as_bytes()).expect("a written document can be read");
+    let mut again = read(document.to_json().as_bytes()).expect("a written document can be read");
     assert_eq!((again.dropped.malformed, again.dropped.implausible), (0, 0));
-    assert_eq!(&settled(again.document, document), document);
-}
-
-/// `serde_json` may parse a number with an error in its last bit; such numbers count as equal.
-fn settled(mut again: Document, document: &Document) -> Document {
-    let numbers = document.chips.iter().flat_map(|chip| &chip.features);
-    let numbers = numbers.flat_map(|feature| &feature.values);
-    let read = again.chips.iter_mut().flat_map(|chip| &mut chip.features);
-    for ((_, read), (_, written)) in read.flat_map(|feature| &mut feature.values).zip(numbers) {
+    // `serde_json` may parse a number with an error in its last bit; such numbers count as equal.
+    let values = again
+        .document
+        .chips
+        .iter_mut()
+        .zip(&document.chips)
+        .flat_map(|(read, written)| read.features.iter_mut().zip(&written.features))
+        .flat_map(|(read, written)| read.values.iter_mut().zip(&written.values));
+    for ((_, read), (_, written)) in values {
         if (*read - written).abs() <= written.abs() * f64::EPSILON {
             *read = *written;
         }
     }
-    again
+    assert_eq!(&again.document, document);
 }
 
 fn check_for_pulse(document: &Document) {
@@ -46,30 +46,24 @@ fn check_for_pulse(document: &Document) {
     let sensors = value["sensors"].as_object().expect("never left out");
     for chip in sensors.values() {
         let members = chip.as_object().expect("a chip is an object");
+        // The adapter is a text among the features, as `sensors -j` prints it.
         for (label, feature) in members.iter().filter(|(label, _)| *label != "Adapter") {
-            check_feature(label, feature);
+            let values = feature.as_object().expect("a feature is an object");
+            let inputs = values.keys().filter(|name| name.ends_with("_input"));
+            assert_eq!(inputs.count(), 1, "{label}");
+            assert!(values.values().all(Value::is_number), "{label}");
         }
     }
+    // Pulse rejects a whole node for one malformed disk.
     for disk in value["smart"].as_array().expect("never left out") {
-        check_disk(disk);
+        for member in ["device", "serial", "wwn", "model", "type"] {
+            assert!(disk[member].is_string(), "{member}");
+        }
+        let temperature = &disk["temperature"];
+        assert!(temperature.is_i64() || temperature.is_null());
+        assert!(disk["standbySkipped"].is_boolean());
+        // Empty, or `0x` and 16 digits: a name of 64 bits.
+        let wwn = disk["wwn"].as_str().unwrap_or_default();
+        assert!(wwn.is_empty() || (wwn.len() == 18 && wwn.starts_with("0x")));
     }
-}
-
-fn check_feature(label: &str, feature: &Value) {
-    let values = feature.as_object().expect("a feature is an object");
-    let inputs = values.keys().filter(|name| name.ends_with("_input"));
-    assert_eq!(inputs.count(), 1, "{label}");
-    assert!(values.values().all(Value::is_number), "{label}");
-}
-
-/// Pulse rejects a whole node for one malformed disk.
-fn check_disk(disk: &Value) {
-    for member in ["device", "serial", "wwn", "model", "type"] {
-        assert!(disk[member].is_string(), "{member}");
-    }
-    let temperature = &disk["temperature"];
-    assert!(temperature.is_i64() || temperature.is_null());
-    assert!(disk["standbySkipped"].is_boolean());
-    let wwn = disk["wwn"].as_str().unwrap_or_default();
-    assert!(wwn.is_empty() || (wwn.len() == 18 && wwn.starts_with("0x")));
 }

@@ -8,10 +8,11 @@ use pulse_sensor_node::arguments::{Invocation, Request};
 use pulse_sensor_node::{HelperError, SensorReader, serve};
 use pulse_sensors::command::NodeCommand;
 use pulse_sensors::document;
+use pulse_sensors::output::is_greeting;
 use std::ffi::{OsStr, OsString};
-use std::io::{BufReader, Cursor};
+use std::io::BufReader;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 #[path = "../common/disk.rs"]
@@ -26,27 +27,26 @@ fuzz_target!(|bytes: &[u8]| {
 });
 
 fn words(bytes: &[u8]) {
-    let parts = bytes.split(|byte| *byte == 0);
-    let arguments: Vec<OsString> = parts
-        .map(|part| OsString::from_vec(part.to_vec()))
-        .collect();
+    // Over SSH: sshd puts the client's bytes into one variable, in which nothing is an option.
     let administrator = [OsString::from("--sys-root=/sys"), "read".into()];
-    let original = OsStr::from_bytes(bytes);
-    if let Ok(invocation) = Invocation::parse(administrator, Some(original)) {
+    if let Ok(invocation) = Invocation::parse(administrator, Some(OsStr::from_bytes(bytes))) {
         let Request::Command(command) = invocation.request else {
             panic!("over SSH there are commands alone");
         };
         assert_eq!(NodeCommand::parse(bytes), Ok(command));
         assert_eq!(invocation.sys_root, PathBuf::from("/sys"));
     }
-    // The administrator's arguments: options come first, and none of them is a word.
+    // The administrator's arguments: options come first, and none of them is a word. A zero
+    // byte, which no argument has, separates them.
+    let arguments = bytes.split(|byte| *byte == 0);
+    let arguments = arguments.map(|part| OsString::from_vec(part.to_vec()));
     if let Ok(invocation) = Invocation::parse(arguments, None) {
-        assert!(invocation.sys_root == PathBuf::from("/sys") || contains(bytes, b"--sys-root"));
+        let option = b"--sys-root";
+        assert!(
+            invocation.sys_root == Path::new("/sys")
+                || bytes.windows(option.len()).any(|window| window == option)
+        );
     }
-}
-
-fn contains(bytes: &[u8], part: &[u8]) -> bool {
-    bytes.windows(part.len()).any(|window| window == part)
 }
 
 fn lines(bytes: &[u8]) {
@@ -55,12 +55,11 @@ fn lines(bytes: &[u8]) {
         SensorReader::open(ROOT.get_or_init(disk::directory)).expect("a disk in memory");
     let mut output = Vec::new();
     // In small pieces, as from a network.
-    let input = BufReader::with_capacity(7, Cursor::new(bytes));
-    let outcome = serve(input, &mut output, &mut reader);
+    let outcome = serve(BufReader::with_capacity(7, bytes), &mut output, &mut reader);
     let output = String::from_utf8(output).expect("JSON is text");
     let mut answers = output.lines();
-    let greeting = answers.next().expect("it greets");
-    assert!(pulse_sensors::output::is_greeting(greeting.as_bytes()));
+    // Before any request: the daemon concludes from another first line that there is no helper.
+    assert!(is_greeting(answers.next().expect("it greets").as_bytes()));
     let mut rest = bytes.split_inclusive(|byte| *byte == b'\n');
     for line in rest.by_ref() {
         let Some(request) = line
@@ -75,6 +74,7 @@ fn lines(bytes: &[u8]) {
             break;
         };
         let answer = answers.next().expect("one for each line");
+        // The directory is empty, so its document is as well, and still valid.
         if request == b"read" {
             let read = document::read(answer.as_bytes()).expect("a document");
             assert_eq!((read.dropped.malformed, read.dropped.implausible), (0, 0));
@@ -82,5 +82,6 @@ fn lines(bytes: &[u8]) {
             assert!(answer.contains("unknown request"), "{answer}");
         }
     }
+    // Nothing is served after a line that is too long.
     assert_eq!(answers.next(), None);
 }

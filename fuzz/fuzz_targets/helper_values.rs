@@ -46,6 +46,7 @@ const LINKS: [(&str, &str); 7] = [
         "block/sda",
         "../devices/pci0/ata1/host0/target0/0:0:0:0/block/sda",
     ),
+    // It leads out of the root.
     ("class/hwmon/hwmon3", "../../../outside"),
 ];
 /// Files, each in one of the directories.
@@ -69,11 +70,33 @@ const FILES: [&str; 16] = [
 ];
 
 fuzz_target!(|bytes: &[u8]| {
-    values(bytes);
+    // The parsers by themselves, with bytes that may be longer than one attribute below.
+    if let Some(number) = number(bytes) {
+        assert!(number.is_finite());
+    }
+    let shown = text(bytes);
+    assert!(shown.chars().count() <= 64 && !shown.chars().any(char::is_control));
+    assert_eq!(shown.trim(), shown);
+    assert_eq!(text(shown.as_bytes()), shown, "clean is clean");
+
     static ROOT: OnceLock<PathBuf> = OnceLock::new();
-    let root = ROOT.get_or_init(made);
+    // Directories and links stay; each input replaces the files.
+    let root = ROOT.get_or_init(|| {
+        let root = disk::directory().join("sys");
+        for directory in DIRECTORIES {
+            fs::create_dir_all(root.join(directory)).expect("a disk in memory");
+        }
+        for (name, target) in LINKS {
+            let link = root.join(name);
+            fs::create_dir_all(link.parent().expect("it has one")).expect("a disk in memory");
+            symlink(target, link).expect("a disk in memory");
+        }
+        root
+    });
     fill(root, bytes);
+    // Opened again: it scans for devices, which depend on the files.
     let mut reader = SensorReader::open(root).expect("a disk in memory");
+    // A fixed time: an input has the same document each time.
     let wall = UNIX_EPOCH + Duration::from_secs(1_795_255_203);
     let line = to_line(reader.read(wall, Instant::now()));
     assert!(line.len() < MAX_DOCUMENT_BYTES && line.ends_with('\n'));
@@ -83,37 +106,13 @@ fuzz_target!(|bytes: &[u8]| {
     assert_eq!(read.dropped.malformed, 0, "{line}");
 });
 
-fn values(bytes: &[u8]) {
-    if let Some(number) = number(bytes) {
-        assert!(number.is_finite());
-    }
-    let shown = text(bytes);
-    assert!(shown.chars().count() <= 64 && !shown.chars().any(char::is_control));
-    assert_eq!(shown.trim(), shown);
-    assert_eq!(text(shown.as_bytes()), shown, "clean is clean");
-}
-
-fn made() -> PathBuf {
-    let root = disk::directory().join("sys");
-    for directory in DIRECTORIES {
-        fs::create_dir_all(root.join(directory)).expect("a disk in memory");
-    }
-    for (name, target) in LINKS {
-        let link = root.join(name);
-        fs::create_dir_all(link.parent().expect("it has one")).expect("a disk in memory");
-        symlink(target, link).expect("a disk in memory");
-    }
-    root
-}
-
 /// Pieces of the input, each preceded by a directory, a name and a length.
 fn fill(root: &Path, mut bytes: &[u8]) {
-    let places = DIRECTORIES
-        .iter()
-        .flat_map(|place| FILES.iter().map(move |file| (place, file)));
-    for (place, file) in places {
-        // Most of them do not exist.
-        let _ = fs::remove_file(root.join(place).join(file));
+    for directory in DIRECTORIES {
+        for file in FILES {
+            // Most of them do not exist.
+            let _ = fs::remove_file(root.join(directory).join(file));
+        }
     }
     while let [place, length, rest @ ..] = bytes {
         let (content, rest) = rest.split_at(usize::from(*length).min(rest.len()));

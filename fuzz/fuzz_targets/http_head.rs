@@ -32,39 +32,35 @@ fuzz_target!(|head: &[u8]| {
         HttpHead::Readiness => b"/ready",
         HttpHead::Refused(_) => return,
     };
-    assert!(asks_for(&head[..end], path), "{head:?}");
-    let hosts = hosts(&head[..end]);
+    let head = &head[..end];
+    // Empty lines before a request are ignored (RFC 9112, section 2.2).
+    let start = head.iter().position(|byte| !matches!(byte, b'\r' | b'\n'));
+    let head = &head[start.unwrap_or(0)..];
+    // A blank or a query follows: a longer path is another one.
+    let rest = head.strip_prefix(b"GET ");
+    let rest = rest.and_then(|rest| rest.strip_prefix(path));
+    assert!(
+        rest.is_some_and(|rest| matches!(rest.first(), Some(b' ' | b'?'))),
+        "{head:?}"
+    );
+    let hosts: Vec<String> = head
+        .split(|byte| *byte == b'\n')
+        .skip(1)
+        // The head ends with an empty line; a body may have any lines.
+        .take_while(|line| !matches!(**line, [] | [b'\r']))
+        .filter_map(|line| {
+            let text = String::from_utf8_lossy(line);
+            let (name, value) = text.split_once(':')?;
+            let is_host = name.eq_ignore_ascii_case("host");
+            is_host.then(|| value.trim().to_owned())
+        })
+        .collect();
+    // HTTP/1.0 needs none. Of several, a proxy may use another one than the server.
     assert!(
         hosts.len() <= 1 && hosts.iter().all(|host| is_ours(host)),
         "{hosts:?}"
     );
 });
-
-/// True when it starts with `GET PATH`, followed by a blank or a query.
-fn asks_for(head: &[u8], path: &[u8]) -> bool {
-    let blank = |byte: &u8| matches!(byte, b'\r' | b'\n');
-    let start = head.iter().position(|byte| !blank(byte)).unwrap_or(0);
-    let rest = head[start..].strip_prefix(b"GET ");
-    let rest = rest.and_then(|rest| rest.strip_prefix(path));
-    rest.is_some_and(|rest| matches!(rest.first(), Some(b' ' | b'?')))
-}
-
-/// Values of the lines named `Host`.
-fn hosts(head: &[u8]) -> Vec<String> {
-    let first = head.iter().position(|byte| !matches!(byte, b'\r' | b'\n'));
-    let lines = head[first.unwrap_or(0)..]
-        .split(|byte| *byte == b'\n')
-        .skip(1);
-    // The head ends with an empty line.
-    let lines = lines.take_while(|line| !matches!(**line, [] | [b'\r']));
-    let named = lines.filter_map(|line| {
-        let text = String::from_utf8_lossy(line).into_owned();
-        let (name, value) = text.split_once(':')?;
-        name.eq_ignore_ascii_case("host")
-            .then(|| value.trim().to_owned())
-    });
-    named.collect()
-}
 
 /// An address, `localhost` or the listed name, with or without a port.
 fn is_ours(host: &str) -> bool {
@@ -72,6 +68,7 @@ fn is_ours(host: &str) -> bool {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => host,
     };
+    // IPv6 has brackets in a URL (RFC 3986, section 3.2.2), a name may have a final dot.
     let bare = name.trim_start_matches('[').trim_end_matches(']');
     let lower = name.trim_end_matches('.').to_ascii_lowercase();
     bare.parse::<IpAddr>().is_ok() || lower == "localhost" || lower == LISTED || lower.is_empty()

@@ -49,38 +49,59 @@ fuzz_target!(|input: Input| {
         burst: u32::from(input.burst % 9) + 1,
         penalty: Duration::from_millis(u64::from(input.penalty_ms)),
         penalty_max: Duration::from_millis(u64::from(input.penalty_max_ms)),
+        // More than the callers: none is ever forgotten.
         max_peers: 1024,
     };
     exactly_as_the_model(limits, &input.steps);
+
+    // With fewer places than callers the limiter forgets some: then its memory alone is checked.
     let few = Limits {
         max_peers: usize::from(input.max_peers % CALLERS) + 1,
         ..limits
     };
-    never_more_callers(few, &input.steps);
+    let mut limiter = Limiter::new(few);
+    let mut now = Instant::now();
+    for step in &input.steps {
+        now += Duration::from_millis(u64::from(step.after_ms));
+        match step.what {
+            What::Penalise => drop(limiter.penalise(&caller(step), now)),
+            _ => drop(limiter.spend(&caller(step), Bucket::Own, now)),
+        }
+        assert!(limiter.active_peers() <= few.max_peers);
+    }
 });
 
 fn exactly_as_the_model(limits: Limits, steps: &[Step]) {
     let mut limiter = Limiter::new(limits);
-    let mut model = Model::new(limits);
+    let mut model = Model {
+        limits,
+        passed: HashMap::new(),
+        penalties: HashMap::new(),
+    };
+    // The model counts from 0: an `Instant` has no absolute value.
     let (start, mut now) = (Instant::now(), Duration::ZERO);
     for step in steps {
         now += Duration::from_millis(u64::from(step.after_ms));
-        let (caller, at) = (caller(step), start + now);
+        let (number, caller, at) = (step.caller % CALLERS, caller(step), start + now);
         match &step.what {
             What::Spend(node) => {
-                let node = node.map(|node| name(node % NODES));
+                let node = node.map(|node| format!("pve{}", node % NODES));
+                let node = node.map(|name| NodeName::parse(&name).expect("a name"));
                 let bucket = node.as_ref().map_or(Bucket::Own, Bucket::Node);
-                let passes = model.spend(step.caller % CALLERS, node.clone(), now);
-                let expected = if passes { Ok(()) } else { Err(Refusal::Rate) };
-                assert_eq!(limiter.spend(&caller, bucket, at), expected);
+                assert_eq!(
+                    limiter.spend(&caller, bucket, at),
+                    model.spend(number, node.clone(), now)
+                );
             }
             What::Penalise => {
-                let length = model.penalise(step.caller % CALLERS, now);
-                assert_eq!(limiter.penalise(&caller, at), length);
+                assert_eq!(limiter.penalise(&caller, at), model.penalise(number, now));
             }
             What::Check => {
-                let is_refused = model.is_refused(step.caller % CALLERS, now);
-                assert_eq!(limiter.check_penalty(&caller, at).is_err(), is_refused);
+                let penalty = model.penalties.get(&number);
+                assert_eq!(
+                    limiter.check_penalty(&caller, at).is_err(),
+                    penalty.is_some_and(|(_, until)| now < *until)
+                );
             }
             // Removing idle callers changes nothing that a caller could observe.
             What::Sweep => limiter.sweep(at),
@@ -89,25 +110,8 @@ fn exactly_as_the_model(limits: Limits, steps: &[Step]) {
     }
 }
 
-fn never_more_callers(limits: Limits, steps: &[Step]) {
-    let mut limiter = Limiter::new(limits);
-    let (start, mut now) = (Instant::now(), Duration::ZERO);
-    for step in steps {
-        now += Duration::from_millis(u64::from(step.after_ms));
-        match step.what {
-            What::Penalise => drop(limiter.penalise(&caller(step), start + now)),
-            _ => drop(limiter.spend(&caller(step), Bucket::Own, start + now)),
-        }
-        assert!(limiter.active_peers() <= limits.max_peers);
-    }
-}
-
 fn caller(step: &Step) -> PeerId {
     PeerId::Uid(u32::from(step.caller % CALLERS))
-}
-
-fn name(node: u8) -> NodeName {
-    NodeName::parse(&format!("pve{node}")).expect("a name")
 }
 
 /// All accepted requests and all penalties.
@@ -118,46 +122,35 @@ struct Model {
 }
 
 impl Model {
-    fn new(limits: Limits) -> Self {
-        Self {
-            limits,
-            passed: HashMap::new(),
-            penalties: HashMap::new(),
-        }
-    }
-
     /// A bucket has `burst` tokens and gains one each interval: so from any accepted request on,
     /// no more than the burst are accepted ahead of the rate.
-    fn spend(&mut self, caller: u8, node: Option<NodeName>, now: Duration) -> bool {
+    fn spend(&mut self, caller: u8, node: Option<NodeName>, now: Duration) -> Result<(), Refusal> {
         let Limits {
             interval, burst, ..
         } = self.limits;
         let passed = self.passed.entry((caller, node)).or_default();
-        let since = passed.iter().rev().zip(2_u32..);
-        let passes = since
+        // From 2: this request counts as well as the earlier one that the time is taken from.
+        let passes = passed
+            .iter()
+            .rev()
+            .zip(2_u32..)
             .map(|(then, count)| (now - *then, count.saturating_sub(burst)))
             .all(|(time, over)| time >= interval * over);
-        if passes {
-            passed.push(now);
+        if !passes {
+            return Err(Refusal::Rate);
         }
-        passes
+        passed.push(now);
+        Ok(())
     }
 
     fn penalise(&mut self, caller: u8, now: Duration) -> Duration {
-        let Limits {
-            penalty,
-            penalty_max,
-            ..
-        } = self.limits;
-        let before = self.penalties.get(&caller);
-        let recent = before.filter(|(_, until)| now < *until + penalty_max);
-        let length = recent.map_or(penalty, |(length, _)| (*length * 2).min(penalty_max));
+        let max = self.limits.penalty_max;
+        let last = self.penalties.get(&caller);
+        // Counted from the end of the last penalty, so that waiting for it does not erase it.
+        let length = last
+            .filter(|(_, until)| now < *until + max)
+            .map_or(self.limits.penalty, |(length, _)| (*length * 2).min(max));
         self.penalties.insert(caller, (length, now + length));
         length
-    }
-
-    fn is_refused(&self, caller: u8, now: Duration) -> bool {
-        let penalty = self.penalties.get(&caller);
-        penalty.is_some_and(|(_, until)| now < *until)
     }
 }

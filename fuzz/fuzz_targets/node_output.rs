@@ -5,11 +5,13 @@
 
 use libfuzzer_sys::fuzz_target;
 use pulse_sensors::output::{MAX_STDERR_BYTES, OutputBuffer, Oversized, is_greeting};
+use serde_json::Value;
 
 fuzz_target!(|bytes: &[u8]| {
     let [limit, script @ ..] = bytes else {
         return;
     };
+    // At most 255 bytes, which an input can exceed.
     let limit = usize::from(*limit);
     let mut printing = OutputBuffer::new(limit);
     let mut model = Model::default();
@@ -34,8 +36,15 @@ fuzz_target!(|bytes: &[u8]| {
                 let line = printing.line();
                 assert_eq!(line, model.line(limit));
                 match line {
-                    Ok(Some(line)) => assert_eq!(is_greeting(&line), greets(&line)),
+                    Ok(Some(line)) => {
+                        let greets = match serde_json::from_slice(&line) {
+                            Ok(Value::Object(members)) => members.contains_key("pulse_sensor_node"),
+                            _ => false,
+                        };
+                        assert_eq!(is_greeting(&line), greets);
+                    }
                     Ok(None) => assert!(model.stdout.len() <= limit),
+                    // The reading fails, and the rest of the output is not used.
                     Err(_) => return,
                 }
             }
@@ -52,6 +61,7 @@ fuzz_target!(|bytes: &[u8]| {
                 }
             }
         }
+        // `check` limits all output of a command that is not read by lines.
         assert_eq!(printing.check().is_ok(), model.stdout.len() <= limit);
     }
     let printed = printing.finish();
@@ -74,21 +84,14 @@ struct Model {
 impl Model {
     fn line(&mut self, limit: usize) -> Result<Option<Vec<u8>>, Oversized> {
         let found = self.stdout.iter().position(|byte| *byte == b'\n');
+        // An incomplete line counts as well, or a node without newlines would fill memory.
         if found.unwrap_or(self.stdout.len()) > limit {
             return Err(Oversized { limit });
         }
         Ok(found.map(|end| {
-            let rest = self.stdout.split_off(end + 1);
-            let mut line = std::mem::replace(&mut self.stdout, rest);
+            let mut line: Vec<u8> = self.stdout.drain(..=end).collect();
             line.pop();
             line
         }))
-    }
-}
-
-fn greets(line: &[u8]) -> bool {
-    match serde_json::from_slice(line) {
-        Ok(serde_json::Value::Object(members)) => members.contains_key("pulse_sensor_node"),
-        _ => false,
     }
 }

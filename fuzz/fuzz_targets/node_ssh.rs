@@ -36,20 +36,43 @@ fuzz_target!(|bytes: &[u8]| {
         return;
     };
     let is_known = kind & 8 == 0;
+    static NODES: OnceLock<[Node; 2]> = OnceLock::new();
+    let nodes = NODES.get_or_init(|| {
+        let another = ed25519_dalek::SigningKey::from_bytes(&[8; 32]);
+        [another, host_key()].map(|key| {
+            let key = STANDARD.encode(host_key_blob(&key));
+            let (known_hosts, _) = KnownHosts::parse(format!("pve1 ssh-ed25519 {key}\n"))
+                .expect("one line is not too large");
+            Node {
+                name: NodeName::parse("pve1").expect("a name"),
+                known_hosts: Arc::new(known_hosts),
+                key: Arc::new(PrivateKey::from(Ed25519Keypair::from_seed(&[9; 32]))),
+            }
+        })
+    });
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        // The time moves on when all tasks wait, so that a silent node costs no real time.
         .start_paused(true)
         .build();
     runtime.expect("a runtime").block_on(async {
         let (client, server) = ssh::connection();
-        let reading = node(is_known).read(client, READINGS, LIMIT);
-        let speaking = speak(server, kind & 7, script);
-        let ((documents, failure), said) = tokio::join!(reading, speaking);
-        check(&documents, is_known);
+        let ((documents, failure), said) = tokio::join!(
+            nodes[usize::from(is_known)].read(client, READINGS, LIMIT),
+            speak(server, kind & 7, script),
+        );
+        for document in &documents {
+            assert!(!document.contains('\n'));
+            let value: serde_json::Value = serde_json::from_str(document).expect("JSON");
+            assert!(value["sensors"].is_object() && value["smart"].is_array());
+        }
         if !is_known {
+            assert!(documents.is_empty());
             let failure = failure.expect("it has another key").to_string();
             assert!(failure.contains("host key"), "{failure}");
         }
+        // User authentication begins with message 50 (RFC 4250, section 4.1.2): another node than
+        // the pinned one does not even get the user's name.
         for payload in &said {
             let kind = payload.first().copied().unwrap_or(0);
             assert!(
@@ -58,19 +81,11 @@ fuzz_target!(|bytes: &[u8]| {
             );
             assert_ne!(kind, CHANNEL_OPEN_CONFIRMATION, "a node opens nothing here");
         }
+        // Responses to the script are in proportion to its length.
         let count: usize = said.iter().map(Vec::len).sum();
         assert!(count <= MOST_SAID + 4 * script.len(), "{count} bytes");
     });
 });
-
-fn check(documents: &[String], is_known: bool) {
-    assert!(is_known || documents.is_empty());
-    for document in documents {
-        assert!(!document.contains('\n'));
-        let value: serde_json::Value = serde_json::from_str(document).expect("JSON");
-        assert!(value["sensors"].is_object() && value["smart"].is_array());
-    }
-}
 
 /// Runs some correct steps, then the script. Returns all that the client sent.
 async fn speak(server: tokio::net::TcpStream, steps: u8, script: &[u8]) -> Vec<Vec<u8>> {
@@ -82,6 +97,7 @@ async fn speak(server: tokio::net::TcpStream, steps: u8, script: &[u8]) -> Vec<V
     if honest(&mut server, steps, &mut said).await.is_ok() {
         let _ = hostile(&mut server, script, &mut said).await;
     }
+    // Otherwise the client would wait for its deadline.
     let _ = server.end().await;
     while let Ok(payload) = server.receive().await {
         said.push(payload);
@@ -96,6 +112,7 @@ async fn honest(server: &mut Encrypted, steps: u8, said: &mut Vec<Vec<u8>>) -> i
         said.push(asked.clone());
         let mut answer = Vec::new();
         match (step, asked.first()) {
+            // Whatever it is: the first is a service request (RFC 4253, section 10).
             (0, _) => {
                 answer.push(SERVICE_ACCEPT);
                 string(&mut answer, b"ssh-userauth");
@@ -103,10 +120,10 @@ async fn honest(server: &mut Encrypted, steps: u8, said: &mut Vec<Vec<u8>>) -> i
             (_, Some(&USERAUTH_REQUEST)) => answer.push(USERAUTH_SUCCESS),
             (_, Some(&CHANNEL_OPEN)) => {
                 // The channel number follows the type, "session".
-                let number = asked.get(12..16).unwrap_or(&[0; 4]);
-                channel.copy_from_slice(number);
+                channel.copy_from_slice(asked.get(12..16).unwrap_or(&[0; 4]));
                 answer.push(CHANNEL_OPEN_CONFIRMATION);
                 answer.extend_from_slice(&channel);
+                // Our number 0, a window of 128 KiB, packets of 32 KiB (RFC 4254, section 5.1).
                 answer.extend_from_slice(&[0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0x80, 0]);
             }
             (_, Some(&CHANNEL_REQUEST)) => {
@@ -114,6 +131,7 @@ async fn honest(server: &mut Encrypted, steps: u8, said: &mut Vec<Vec<u8>>) -> i
                 answer.extend_from_slice(&channel);
                 string(&mut answer, b"{\"pulse_sensor_node\":{\"protocol\":1}}\n");
             }
+            // The helper's request, a line of data.
             _ => {
                 answer.push(CHANNEL_DATA);
                 answer.extend_from_slice(&channel);
@@ -142,24 +160,4 @@ async fn hostile(
         }
     }
     Ok(())
-}
-
-fn node(is_known: bool) -> &'static Node {
-    static NODES: OnceLock<[Node; 2]> = OnceLock::new();
-    let nodes = NODES.get_or_init(|| {
-        let blob = STANDARD.encode(host_key_blob(&host_key()));
-        let another = STANDARD.encode(host_key_blob(&ed25519_dalek::SigningKey::from_bytes(
-            &[8; 32],
-        )));
-        [another, blob].map(|key| Node {
-            name: NodeName::parse("pve1").expect("a name"),
-            known_hosts: Arc::new(
-                KnownHosts::parse(format!("pve1 ssh-ed25519 {key}\n"))
-                    .expect("one line is not too large")
-                    .0,
-            ),
-            key: Arc::new(PrivateKey::from(Ed25519Keypair::from_seed(&[9; 32]))),
-        })
-    });
-    &nodes[usize::from(is_known)]
 }

@@ -24,6 +24,7 @@ fuzz_target!(|script: &[u8]| {
         let count = usize::from(step >> 3);
         let outcome = match step & 7 {
             0 | 1 => {
+                // Different texts and lengths, so that frames end at many places of the pieces.
                 let message = format!("message {}", tag + 1);
                 let message = &message.as_bytes()[..message.len().min(count + 1)];
                 tag += u64::from(session.send(tag + 1, message, &mut wire.to_collector));
@@ -35,17 +36,15 @@ fuzz_target!(|script: &[u8]| {
                 Ok(())
             }
             5 => wire.carry_back(&mut session, count),
-            6 => {
-                // Injected bytes.
+            // Injected bytes.
+            direction => {
                 let bytes: Vec<u8> = steps.by_ref().take(count).copied().collect();
                 wire.is_honest &= bytes.is_empty();
-                wire.to_sender.extend(bytes);
-                Ok(())
-            }
-            _ => {
-                let bytes: Vec<u8> = steps.by_ref().take(count).copied().collect();
-                wire.is_honest &= bytes.is_empty();
-                wire.to_collector.extend(bytes);
+                if direction == 6 {
+                    wire.to_sender.extend(bytes);
+                } else {
+                    wire.to_collector.extend(bytes);
+                }
                 Ok(())
             }
         };
@@ -62,6 +61,7 @@ fuzz_target!(|script: &[u8]| {
         }
     }
     if wire.is_honest {
+        // A lost message would make this endless, which libFuzzer reports as a timeout.
         while wire.cursor < tag || !session.is_open() {
             wire.carry_on(&mut collector, usize::MAX).expect("honest");
             wire.acknowledge(usize::MAX);
@@ -89,10 +89,9 @@ struct Ended;
 
 impl Wire {
     fn carry_on(&mut self, collector: &mut Collector, count: usize) -> Result<(), Ended> {
-        let count = count.min(self.to_collector.len());
-        let piece: Vec<u8> = self.to_collector.drain(..count).collect();
-        let came = collector.receive(&piece, &mut self.to_sender);
-        let came = came.map_err(|_| Ended)?;
+        let came = collector
+            .receive(&front(&mut self.to_collector, count), &mut self.to_sender)
+            .map_err(|_| Ended)?;
         self.arrived += came.len() as u64;
         self.waiting.extend(came);
         Ok(())
@@ -111,8 +110,13 @@ impl Wire {
     }
 
     fn carry_back(&mut self, session: &mut Session, count: usize) -> Result<(), Ended> {
-        let count = count.min(self.to_sender.len());
-        let piece: Vec<u8> = self.to_sender.drain(..count).collect();
-        session.receive(&piece).map_err(|_| Ended)
+        session
+            .receive(&front(&mut self.to_sender, count))
+            .map_err(|_| Ended)
     }
+}
+
+/// Removes up to `count` bytes from the beginning.
+fn front(bytes: &mut Vec<u8>, count: usize) -> Vec<u8> {
+    bytes.drain(..count.min(bytes.len())).collect()
 }

@@ -24,7 +24,12 @@ fuzz_target!(|bytes: &[u8]| {
     };
     match kind % 4 {
         0 => a_cursor(bytes),
-        1 => a_key(bytes),
+        1 => {
+            if let Some((log, epoch, file)) = seal_key(bytes) {
+                assert!(epoch <= Ordinal::MAX && !log.contains(' '));
+                assert_eq!(file, bytes, "a key has one file");
+            }
+        }
         2 => names(bytes),
         _ => files_of_messages(bytes),
     }
@@ -41,16 +46,10 @@ fn a_cursor(text: &[u8]) {
         cursor(written.as_bytes(), LOG).map(|(again, _)| again),
         Some(place)
     );
+    // The numbers of another log mean other records.
     assert!(cursor(written.as_bytes(), "another").is_none());
     if let ResumePoint::After(head) = place {
         assert_eq!(head.hash().len(), 64);
-    }
-}
-
-fn a_key(text: &[u8]) {
-    if let Some((log, epoch, file)) = seal_key(text) {
-        assert!(epoch <= Ordinal::MAX && !log.contains(' '));
-        assert_eq!(file, text, "a key has one file");
     }
 }
 
@@ -63,14 +62,18 @@ fn names(bytes: &[u8]) {
         if let Some((first, again)) = segment_name(name) {
             assert!(first <= Ordinal::MAX && again == name);
         }
+        // Neither a sign nor leading zeros: a number has one text.
         let number = Ordinal::parse(name.as_bytes());
         assert!(number.is_none_or(|number| number.to_string() == name));
     }
+    // Read in the order of their records, whatever order the directory lists them in.
     let names: Vec<String> = text.lines().map(str::to_owned).collect();
-    let numbers = segments(&names)
-        .into_iter()
-        .filter_map(|name| segment_name(&name));
-    assert!(numbers.is_sorted_by_key(|(first, _)| first));
+    assert!(
+        segments(&names)
+            .iter()
+            .filter_map(|name| segment_name(name))
+            .is_sorted_by_key(|(first, _)| first)
+    );
 }
 
 /// The two files of messages, and the result of two starts on them.
@@ -82,12 +85,13 @@ fn files_of_messages(bytes: &[u8]) {
             assert_eq!(message(&written).map(|(again, _)| again), Some(read));
         }
     }
-    let directory = directory();
-    let cut = bytes
+    static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
+    let directory = DIRECTORY.get_or_init(disk::directory);
+    // The zero byte stays in the newer one, as garbage before its first line.
+    let (older, newer) = bytes
         .iter()
         .position(|byte| *byte == 0)
-        .unwrap_or(bytes.len());
-    let (older, newer) = bytes.split_at(cut);
+        .map_or((bytes, &[][..]), |cut| bytes.split_at(cut));
     fs::write(directory.join("messages.older"), older).expect("a disk in memory");
     fs::write(directory.join("messages"), newer).expect("a disk in memory");
     let (found, last) = messages(directory, 0, &["one", "two"]);
@@ -99,11 +103,7 @@ fn files_of_messages(bytes: &[u8]) {
             "{found:?} without {last}"
         );
     }
+    // A start without new messages changes nothing on disk.
     let (again, _) = messages(directory, 0, &[]);
     assert_eq!(again, found);
-}
-
-fn directory() -> &'static PathBuf {
-    static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
-    DIRECTORY.get_or_init(disk::directory)
 }
