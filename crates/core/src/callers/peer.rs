@@ -125,7 +125,7 @@ impl ContainerId {
             text.lines().partition(|line| line.starts_with("0::"));
         unified.into_iter().chain(legacy).find_map(|line| {
             let name = container_in(line.splitn(3, ':').nth(2)?)?;
-            // The name of a group may have control characters, and this one goes on record.
+            // A cgroup's name may have control characters, and this one goes on record.
             let kept = name.chars().filter(char::is_ascii_graphic);
             Some(Self(kept.take(MAX_CONTAINER_BYTES).collect()))
         })

@@ -125,7 +125,7 @@ impl Fault {
 pub struct VariableError {
     /// Its name.
     pub variable: &'static str,
-    /// The reason that it is none.
+    /// The mistake in its text.
     pub reason: String,
 }
 
@@ -312,7 +312,7 @@ fn distance(from: &str, to: &str) -> usize {
         let mut row = vec![left];
         for (other, corners) in to.bytes().zip(above.windows(2)) {
             let &[diagonal, top] = corners else { break };
-            // To replace a letter, or not to if it is the same; to insert one; to remove one.
+            // The cheapest of three: keep or replace the letter, insert one, remove one.
             left = (diagonal + usize::from(letter != other)).min(left.min(top) + 1);
             row.push(left);
         }
