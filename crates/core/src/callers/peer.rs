@@ -279,7 +279,7 @@ impl AccessPolicy {
 #[must_use]
 pub fn mapped_root(uid_map: &str) -> Option<u32> {
     uid_map.lines().find_map(|line| {
-        // Three numbers: the first id inside, the first outside, and how many follow.
+        // Three numbers: the first id inside, the first id outside, and the length.
         let mut numbers = line.split_ascii_whitespace().map(str::parse::<u32>);
         match (numbers.next()?, numbers.next()?) {
             (Ok(0), Ok(outside)) if outside != 0 => Some(outside),

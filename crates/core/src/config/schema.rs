@@ -158,7 +158,7 @@ pub(super) trait Value: Clone + PartialEq + Sized {
         let refused = |reason| VariableError { variable, reason };
         let text = text.into_string();
         let text = text.map_err(|_| refused("not UTF-8 text".to_owned()))?;
-        // As if the text were a string of the file, where it has no place.
+        // Read as a string of the file is; it has no position there.
         *self = Self::read(&Spanned::new(0..0, DeValue::String(text.into())))
             .map_err(|fault| refused(fault.message))?;
         Ok(())
