@@ -78,8 +78,8 @@ impl GrowingLog {
         if self.next.is_empty() && self.is_live()? {
             return Ok(false);
         }
-        // Once more to the end: the writer may have added records between the last read and the
-        // rotation.
+        // The file is read to its end once more: the writer may have added records between the
+        // last read and the rotation.
         if let Some(current) = &mut self.current
             && !current.is_complete
         {

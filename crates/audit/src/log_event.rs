@@ -1,4 +1,4 @@
-//! Events of the log about itself: its types, and the records that the writer makes of them.
+//! Events of the log about itself: their types, and the records that the writer makes of them.
 //!
 //! Events of the daemon are [`Event`](pulse_core::event::Event)s. These are the writer's own;
 //! they make the log verifiable, so no other code can write them.
@@ -109,14 +109,15 @@ pub(crate) enum LogEvent<'a> {
     },
 }
 
-/// The reason why a log goes on.
+/// The reason for which a log continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ResumeReason {
     /// The writer starts.
     Start,
     /// A new segment begins.
     Rotation,
-    /// A file begins with the record of a failure. Writing is not possible again yet.
+    /// A new file begins with this record before that of a failed write. Further records are
+    /// refused until writing is possible again.
     Failure,
     /// As [`Failure`](Self::Failure): the disk is full, and a segment will be removed.
     Pruning,

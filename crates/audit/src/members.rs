@@ -87,7 +87,7 @@ fn is_hex(byte: u8) -> bool {
 /// A number of at most 64 bits, with at most three decimals.
 fn after_number(text: &[u8]) -> Option<&[u8]> {
     let (whole, rest) = digits(text)?;
-    // 2^64 - 1 has 20 digits. Digits of equal number sort as their values do.
+    // 2^64 - 1 has 20 digits. Numbers with equally many digits compare as text.
     if whole.len() > 20
         || (whole.len() == 20 && *whole > b"18446744073709551615"[..])
         || matches!(whole, [b'0', _, ..])

@@ -413,7 +413,8 @@ impl<S: Storage> Log<S> {
             .storage
             .list(Dir::Log)
             .map_err(PruneError::while_doing("list the audit log's directory"))?;
-        // All up to its last record: a crash may have kept an earlier removal from getting here.
+        // All files up to the segment's last record: a crash may have interrupted an earlier
+        // removal before this step.
         let is_of_the_past =
             |name: &&String| torn_before(name).is_some_and(|seq| seq <= known.end.seq);
         for torn in names.iter().filter(is_of_the_past) {

@@ -153,7 +153,7 @@ impl WriterQueue {
     /// Waits for work, until `deadline` at most.
     pub(crate) fn wait(&self, deadline: Option<Instant>) -> Work {
         let mut queue = self.lock();
-        // A condition variable may also wake without a notification (pthread_cond_wait(3)).
+        // `Condvar` may also wake without a notification.
         while queue.jobs.is_empty() && queue.commands.is_empty() && !queue.stopping {
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             if left.is_some_and(|left| left.is_zero()) {

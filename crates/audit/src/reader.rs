@@ -82,8 +82,8 @@ impl LogReader {
             Resume::Next(reader)
         } else if first <= last.seq {
             Resume::NotFound
-        // The record was removed as the last one of its segment, and the next one is still here.
         } else if RecordLine::parse(record.text).is_some_and(|line| line.follows(&last)) {
+            // The record was removed as the last one of its segment; the next one is still here.
             Resume::Next(Self::from(directory, first))
         } else {
             Resume::Removed(Self::from(directory, first), first)

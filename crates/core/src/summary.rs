@@ -58,7 +58,7 @@ impl Tally {
 
     /// Adds later ones.
     pub fn add(&mut self, later: Self) {
-        // The decision that was the last so far is now among the others.
+        // The event that was the latest so far becomes one of those left out.
         let before = std::mem::replace(&mut self.peer, later.peer);
         self.last = match later.before {
             0 => before.id,

@@ -234,7 +234,7 @@ fn remedy(bits: u32) -> String {
 fn quoted(path: &Path) -> String {
     let path = path.to_string_lossy();
     let path = scrubbed(&path);
-    // Characters that no shell interprets.
+    // Characters that a shell does not interpret in a path.
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@%:,=".contains(c);
     if path.chars().all(plain) {
         path.into_owned()

@@ -274,7 +274,7 @@ fn run(
         }
     });
     runtime.block_on(work);
-    // The tasks have ended; these are the last messages of the streams.
+    // The streams have ended; their last messages are not on disk yet.
     if let Some(messages) = messages {
         messages.store();
     }

@@ -100,7 +100,7 @@ impl Spool {
                     }
                     self.last = message.number;
                 }
-                // Dropped: writes failed for so long that they left the memory.
+                // Writes failed for so long that these messages left the memory: they are dropped.
                 NextMessage::Earlier(oldest) => self.last = oldest - 1,
                 NextMessage::Nothing => return,
             }

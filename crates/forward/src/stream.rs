@@ -250,6 +250,8 @@ impl Stream {
                 while let Ok(Ok(tag)) = timeout_at(limit, connection.acknowledged()).await {
                     self.acknowledge(tag);
                 }
+                // The socket does not stay open during the pause.
+                drop(connection);
                 if !self.has_acknowledged {
                     // A collector that accepts connections and no records must not keep a
                     // failover stream from trying the next one.
@@ -321,13 +323,7 @@ impl Stream {
                     self.acknowledge(tag?);
                     // With room for a batch, sending goes on at once.
                     if !caught_up && serving.connection.room() < sending::MIN_BATCH {
-                        let is_busy = self.last_growth.elapsed() < BUSY_WINDOW;
-                        sleep(if is_busy {
-                            ACK_COALESCE_DELAY_BUSY
-                        } else {
-                            ACK_COALESCE_DELAY
-                        })
-                        .await;
+                        sleep(self.ack_delay()).await;
                     }
                 }
                 // While there is a backlog, new records are found by reading on.
@@ -360,6 +356,14 @@ impl Stream {
         }
     }
 
+    fn ack_delay(&self) -> Duration {
+        if self.last_growth.elapsed() < BUSY_WINDOW {
+            ACK_COALESCE_DELAY_BUSY
+        } else {
+            ACK_COALESCE_DELAY
+        }
+    }
+
     fn acknowledge(&mut self, tag: u64) {
         self.has_acknowledged = true;
         self.backoff.succeeded();
@@ -370,8 +374,8 @@ impl Stream {
         if let (Some(messages), Some(number)) = (&mut self.config.messages, count.message) {
             messages.acknowledge(number);
         }
-        // The cursor is also written every few seconds. This bounds what a kill sends again when
-        // there are many records a second.
+        // The cursor is also written every few seconds. At many records a second, this bounds the
+        // number that is sent again after a kill.
         let written = match self.cursor.last_write {
             LastWrite::Done => self.cursor.stored.map_or(0, ResumePoint::seq),
             LastWrite::Failed(seq) => seq,

@@ -82,7 +82,7 @@ impl Collector {
                         number: frame.number,
                         message: frame.data,
                     }),
-                    // As rsyslog: an empty response, and the hint that this side closes as well.
+                    // As rsyslog does: an empty response, and the hint that this side closes as well.
                     RelpCommand::Close => {
                         frame::encode(out, frame.number, RelpCommand::Response, b"");
                         frame::encode(out, Number::HINT, RelpCommand::ServerClose, b"");

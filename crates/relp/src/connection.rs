@@ -157,7 +157,7 @@ impl Connection {
         io_timeout: Duration,
         mut reached: impl FnMut(Step),
     ) -> Result<Self, ConnectionError> {
-        // A deadline for each step and not for all of them: the step that takes too long is named.
+        // Each step has its own deadline, so that the error names the one that took too long.
         let late = |step| move |_| ConnectionError::TimedOut(step);
         let tcp = timeout(io_timeout, tcp::connect(peer.address, io_timeout))
             .await

@@ -158,7 +158,7 @@ impl Identity {
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(mismatch)?
-            // The name of rustls for a verifier of one's own. This one only adds the pin to the
+            // rustls calls every custom verifier dangerous. This one only adds the pin to the
             // usual verification.
             .dangerous()
             .with_custom_certificate_verifier(verifier)

@@ -91,7 +91,7 @@ impl SyslogTls {
         let second = now.as_secs() + 1;
         let (tag, is_full) = (self.latest, self.written.len() == MAX_CHECKPOINTS);
         match self.written.back_mut() {
-            // When all are in use, the last one moves to the later second: its messages count later.
+            // When all checkpoints are in use, the last one moves to the later second.
             Some(last) if is_full || last.second == second => {
                 last.second = second;
                 last.tag = tag;

@@ -22,7 +22,7 @@ const UNSENT: u32 = 16 * 1024;
 pub(crate) async fn connect(address: SocketAddr, io_timeout: Duration) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address).await?;
     // Records are written in batches already: Nagle's algorithm would only delay the last segment
-    // of each until the one before is acknowledged (tcp(7)).
+    // of each until the ones before are acknowledged (RFC 896).
     stream.set_nodelay(true)?;
     let keepalive = TcpKeepalive::new()
         .with_time(IDLE)

@@ -1,4 +1,5 @@
-//! Links, commands and modules that the repository's pages name exist.
+//! Links, commands and modules that the repository's pages name exist, and the modules that
+//! comments name.
 
 use crate::WORDS;
 use crate::workspace::root;
@@ -55,6 +56,11 @@ impl Page {
 }
 
 fn pages() -> Vec<Page> {
+    files("md")
+}
+
+/// All files of ours with this extension.
+fn files(wanted: &str) -> Vec<Page> {
     let mut directories = vec![root()];
     let mut pages = Vec::new();
     while let Some(directory) = directories.pop() {
@@ -64,7 +70,10 @@ fn pages() -> Vec<Page> {
             if entry.file_type().unwrap().is_dir() {
                 let is_skipped = SKIPPED.iter().any(|skipped| name == *skipped);
                 directories.extend((!is_skipped).then_some(path));
-            } else if path.extension().is_some_and(|extension| extension == "md") {
+            } else if path
+                .extension()
+                .is_some_and(|extension| extension == wanted)
+            {
                 pages.push(Page::read(path));
             }
         }
@@ -147,12 +156,14 @@ fn modules_exist() {
         let is_name = |c: char| c.is_alphanumeric() || "_:".contains(c);
         first.is_some_and(|first| crates.contains(first.as_os_str())) && quoted.chars().all(is_name)
     };
-    assert_all_there(
-        &pages(),
-        40,
-        |page| page.text.split('`').filter(is_path).collect(),
-        |_, path| is_module(path),
-    );
+    for (extension, least) in [("md", 40), ("rs", 20)] {
+        assert_all_there(
+            &files(extension),
+            least,
+            |page| page.text.split('`').filter(is_path).collect(),
+            |_, path| is_module(path),
+        );
+    }
 }
 
 #[test]

@@ -282,7 +282,7 @@ impl<'a> Chain<'a> {
             }
             (Some(_), LogItem::Torn(_)) => (),
             (None, LogItem::Torn(_)) => self.is_torn = true,
-            // No break yet: the record after them tells what they were, or the end of the log.
+            // Not a break yet: the next record, or the end of the log, shows what the lines are.
             (None, LogItem::Line(raw, None)) => {
                 let stray = self.stray.get_or_insert_with(|| StrayLines {
                     lines: 0,
@@ -397,9 +397,9 @@ impl<'a> Chain<'a> {
         self.head = line.head();
         self.recent.push(line);
         self.last = LastRecord::Other;
+        // Records of the log itself may come late: after a pause `log.resumed` precedes the seal.
         if line.event_type.starts_with(b"log.") {
             self.take_log_record(line, text);
-        // Records of the log itself may come late: after a pause `log.resumed` precedes the seal.
         } else if let Some((seq, since)) = self.unsealed_since
             && line.ts.since(since) > self.options.max_unsealed
             && !self
@@ -431,7 +431,7 @@ impl<'a> Chain<'a> {
         {
             self.next_head += 1;
             if *known == self.head {
-                // The last one proves all that the ones before it prove.
+                // The latest head proves all that earlier heads prove.
                 self.report.proofs.retain(|proof| proof.by != Witness::Head);
                 self.report.proofs.push(Proof {
                     by: Witness::Head,

@@ -225,7 +225,7 @@ impl Verifier<'_> {
             return self.chain.skip(item);
         }
         self.reach_place();
-        // The filter may give several lines at once, of which the first may be enough.
+        // `TornFilter` may give several lines at once, and the first of them may be enough.
         if !self.chain.is_sealed_enough() {
             self.chain.take(item);
         }

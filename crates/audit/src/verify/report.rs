@@ -242,7 +242,8 @@ impl PendingReport {
             report.note_beside(NoteKind::Pending, first, text.to_owned());
         }
         let mut report = self.report;
-        // A key or a beginning that the log itself names proves nothing about the log.
+        // A key from the log itself proves nothing about the log, and a part of a log proves
+        // nothing about the rest.
         let on_its_word =
             |note: &Note| matches!(note.kind, NoteKind::KeyFromLog | NoteKind::Partial);
         let mut is_unproven = report.notes.iter().any(on_its_word);

@@ -49,7 +49,7 @@ impl TokenBucket {
     /// Takes a token that may not be there yet: [`TokenBucket::take`] gives none until it
     /// has come back.
     pub fn borrow(&mut self, rate: Rate, now: Instant) {
-        // A full bucket counts from now: time without requests saves nothing up.
+        // A full bucket counts from now: time without requests adds no token to it.
         self.full_at = Some(self.full_at.map_or(now, |at| at.max(now)) + rate.interval);
     }
 

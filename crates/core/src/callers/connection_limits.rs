@@ -48,7 +48,7 @@ impl ConnectionLimits {
     /// # Errors
     /// [`TooManyConnections`]; the connection is not counted then.
     pub fn open(&mut self, peer: &PeerId) -> Result<(), TooManyConnections> {
-        // A refused caller gets no entry, so there are no more of them than connections.
+        // A refused caller gets no entry, so there are at most as many entries as connections.
         let open = self.open.get(peer).copied().unwrap_or(0);
         if open >= self.caps.per_peer || self.total >= self.caps.total {
             return Err(TooManyConnections);

@@ -35,7 +35,7 @@ impl Default for Limits {
         Self {
             interval: Duration::from_secs(5),
             burst: 2,
-            // From here on without a key of the configuration: SPECIFICATION.md states them as limits.
+            // The values below have no configuration key; SPECIFICATION.md lists them.
             penalty: Duration::from_secs(2),
             penalty_max: Duration::from_secs(60),
             max_peers: 1024,
@@ -148,13 +148,13 @@ impl Limiter {
         let caller = self.caller(peer, now);
         let bucket = match bucket {
             Bucket::Own => &mut caller.own,
-            // No caller decides how many there are: only allowed nodes have a bucket.
+            // Bounded by the list of allowed nodes: a request for another one spends `own`.
             Bucket::Node(node) => caller.nodes.entry(node.clone()).or_default(),
         };
-        let is_taken = bucket.take(rate, now);
+        let is_left = bucket.take(rate, now);
         let full_at = bucket.full_at();
         caller.idle_at = caller.idle_at.max(full_at);
-        is_taken.then_some(()).ok_or(Refusal::Rate)
+        if is_left { Ok(()) } else { Err(Refusal::Rate) }
     }
 
     /// Starts a penalty and returns its length: twice the last one, if that ended less than
@@ -198,7 +198,8 @@ impl Limiter {
         if !self.peers.contains_key(peer) && self.peers.len() >= self.limits.max_peers {
             self.sweep(now);
             if self.peers.len() >= self.limits.max_peers {
-                // Linear in the callers, but only for a new one that comes to a full table.
+                // The search is linear in the callers, but runs only when a new caller meets a full
+                // table.
                 let idlest = self.peers.iter().min_by_key(|(_, caller)| caller.idle_at);
                 if let Some(id) = idlest.map(|(id, _)| id.clone()) {
                     self.peers.remove(&id);

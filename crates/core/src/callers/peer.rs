@@ -125,7 +125,7 @@ impl ContainerId {
             text.lines().partition(|line| line.starts_with("0::"));
         unified.into_iter().chain(legacy).find_map(|line| {
             let name = container_in(line.splitn(3, ':').nth(2)?)?;
-            // The name of a group may have control characters, and this one goes on record.
+            // A cgroup's name may have control characters, and this one goes on record.
             let kept = name.chars().filter(char::is_ascii_graphic);
             Some(Self(kept.take(MAX_CONTAINER_BYTES).collect()))
         })
@@ -279,7 +279,7 @@ impl AccessPolicy {
 #[must_use]
 pub fn mapped_root(uid_map: &str) -> Option<u32> {
     uid_map.lines().find_map(|line| {
-        // Three numbers: the first id inside, the first outside, and how many follow.
+        // Three numbers: the first id inside, the first id outside, and the length.
         let mut numbers = line.split_ascii_whitespace().map(str::parse::<u32>);
         match (numbers.next()?, numbers.next()?) {
             (Ok(0), Ok(outside)) if outside != 0 => Some(outside),

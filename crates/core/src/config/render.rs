@@ -90,7 +90,7 @@ fn assignment(out: &mut String, margin: &str, name: &str, value: &str) -> Result
     {
         Some(entries) if name.len() + value.len() > LINE => {
             writeln!(out, "{margin}{name} = [")?;
-            // As the table has them, quotes included: only their places come from the parser.
+            // Copied from the table's text, quotes included: the parser gives the positions.
             for entry in entries {
                 let entry = value.get(entry.span()).unwrap_or_default();
                 writeln!(out, "{margin}    {entry},")?;
@@ -110,7 +110,7 @@ fn one_line(value: &str) -> String {
 /// libFuzzer's dictionary for the configuration: keys, values and punctuation.
 #[must_use]
 pub fn dictionary() -> String {
-    // A line end of Windows and a byte order mark, which no list of words can contain.
+    // A Windows line end, which is white space, and a byte order mark, which is invisible.
     let words = WORDS.split_whitespace().chain(["\r\n", "\u{feff}"]);
     let mut words = words.map(str::to_owned).collect();
     collect(&mut words, &FILE);

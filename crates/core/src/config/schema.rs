@@ -125,7 +125,7 @@ impl Fault {
 pub struct VariableError {
     /// Its name.
     pub variable: &'static str,
-    /// The reason that it is none.
+    /// The mistake in its text.
     pub reason: String,
 }
 
@@ -158,7 +158,7 @@ pub(super) trait Value: Clone + PartialEq + Sized {
         let refused = |reason| VariableError { variable, reason };
         let text = text.into_string();
         let text = text.map_err(|_| refused("not UTF-8 text".to_owned()))?;
-        // As if the text were a string of the file, where it has no place.
+        // Read as a string of the file is; it has no position there.
         *self = Self::read(&Spanned::new(0..0, DeValue::String(text.into())))
             .map_err(|fault| refused(fault.message))?;
         Ok(())
@@ -312,7 +312,7 @@ fn distance(from: &str, to: &str) -> usize {
         let mut row = vec![left];
         for (other, corners) in to.bytes().zip(above.windows(2)) {
             let &[diagonal, top] = corners else { break };
-            // To replace a letter, or not to if it is the same; to insert one; to remove one.
+            // The cheapest of three: keep or replace the letter, insert one, remove one.
             left = (diagonal + usize::from(letter != other)).min(left.min(top) + 1);
             row.push(left);
         }

@@ -97,7 +97,7 @@ pub struct SocketFile {
     pub gid: u32,
 }
 
-/// The permission by which a file lets others connect than were configured.
+/// The permission that lets users connect whom the configuration excludes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TooWide {
     /// By its mode.
@@ -109,7 +109,7 @@ pub enum TooWide {
 }
 
 impl SocketAccess {
-    /// True if it keeps anybody away.
+    /// True if the mode excludes the owner, the group or others.
     #[must_use]
     pub fn is_narrow(&self) -> bool {
         self.mode.0 & WRITE != WRITE

@@ -300,7 +300,6 @@ pub(super) struct NodeNameText(pub(super) NodeName);
 from_text!(NodeNameText, "a node name", |text| {
     let name = NodeName::parse(text);
     let name = name.map_err(|e| format!("\"{}\" is no node name: {e}", shown(text)))?;
-    // A name that is an address must be one that a host can have.
     name.address().map_or(Ok(()), |a| reachable(a).map(drop))?;
     Ok(Self(name))
 });

@@ -180,7 +180,7 @@ fn parse(value: &[u8]) -> Option<Host> {
             (host, port)
         }
     };
-    // None is a port as well (RFC 3986, section 3.2.3), but the longest has five digits.
+    // A port may be empty (RFC 3986, section 3.2.3); the longest has five digits.
     (port.len() <= 5 && port.bytes().all(|b| b.is_ascii_digit())).then_some(host)
 }
 

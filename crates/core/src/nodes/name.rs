@@ -100,7 +100,7 @@ impl NodeName {
         if text.len() > MAX_NAME_BYTES {
             return Err(NameError::TooLong);
         }
-        // Before the host names, since four numbers with dots would be one.
+        // Before the check for a host name, which four numbers with dots would pass.
         if let Some(address) = parse_address(text)? {
             let address = address.to_canonical();
             let canonical = address.to_string();

@@ -20,7 +20,7 @@ impl Stream {
             std::mem::take(&mut self.first_route),
             self.config.routes.len(),
         );
-        // All of them once, from the first one on; those before it come last.
+        // Each collector once, beginning with `first`; those before it come last.
         for index in (first..first + count).map(|turn| turn % count) {
             match self.try_one(index).await {
                 Ok(connection) => return connection.map(|connection| (index, connection)),

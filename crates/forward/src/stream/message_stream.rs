@@ -92,7 +92,7 @@ impl MessageStream {
                 NextMessage::Message(message) => return Some(self.give(message)),
                 NextMessage::Nothing => return None,
                 NextMessage::Earlier(oldest) => {
-                    // A binding, so that the spool is unlocked before the match.
+                    // In a statement of its own, so that the spool is unlocked before the match.
                     let read = self.reading.after(self.given, &self.messages.spool());
                     match read {
                         Ok(Some(message)) => return Some(self.give(message)),

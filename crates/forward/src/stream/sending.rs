@@ -56,8 +56,8 @@ impl Stream {
         index: usize,
     ) -> Result<bool, Problem> {
         let is_relp = self.config.routes[index].collector.protocol == Protocol::Relp;
-        // With little room, more is sent after the next acknowledgements, if enough are to come: a
-        // window smaller than a batch would never have the room.
+        // With little room, wait for acknowledgements, but only while enough messages are in
+        // flight: a window smaller than a batch would never have the room.
         if connection.room() < MIN_BATCH && connection.in_flight() > MIN_BATCH {
             return Ok(false);
         }

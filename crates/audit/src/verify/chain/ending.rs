@@ -9,7 +9,8 @@ impl Chain<'_> {
         let is_broken = self.judge_evidence();
         if let Some(stray) = self.stray.take().filter(|_| !is_broken) {
             let seq = self.head.seq + 1;
-            // The writer is in the middle of a line. A part as long as a record is none.
+            // The writer may be in the middle of one line, but not `MAX_LINE_BYTES` into it: no
+            // record is that long.
             if self.options.live
                 && stray.lines == 1
                 && !stray.ended
@@ -91,7 +92,8 @@ impl Chain<'_> {
         let last = self.heads.last().map_or(0, |last| last.seq);
         // A copy that lags behind may end before a head; a log may not.
         if last > seq && !self.options.lagging {
-            // After a seal the chain is complete as it is: an older copy of the log, not a cut one.
+            // A log that ends with a seal looks like an older copy that was put back, any other
+            // like one that was cut.
             let attack = if self.last == LastRecord::Seal {
                 Attack::RolledBack
             } else {

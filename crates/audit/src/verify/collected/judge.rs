@@ -58,8 +58,8 @@ impl<'a> CollectedVerifier<'a> {
         for copy in copies.iter().filter(|copy| !std::ptr::eq(*copy, chosen)) {
             if copy.text == chosen.text {
                 self.collected.duplicates += 1;
-            // A collector that was stopped in the middle of a line: the record was sent again.
             } else if copy.is_cut_short || chosen.text.starts_with(&copy.text) {
+                // The collector was stopped in the middle of a line: the record was sent again.
                 self.collected.torn += 1;
             } else {
                 // A complete record with other bytes continues the chain a second time.

@@ -104,7 +104,7 @@ impl WatchedPins {
             },
             FileState::Unusable(reason) => {
                 self.missing_since = None;
-                // Told once: the file is checked again and again while it stays as it is.
+                // Reported once: the same file is checked again and again.
                 let said = self.pins.for_new.as_ref().err();
                 if said.is_some_and(|said| **said == *reason) {
                     return None;

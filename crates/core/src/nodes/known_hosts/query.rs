@@ -39,7 +39,7 @@ impl HostQuery {
             aliases.push(with_port(&address, port));
             aliases.push(address);
         }
-        // `is_revoked_by` compares it before the others.
+        // `is_revoked_by` compares `known_as` first, on its own.
         aliases.retain(|alias| *alias != known_as);
         Self {
             name,
