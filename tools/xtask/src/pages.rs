@@ -156,7 +156,7 @@ fn modules_exist() {
         let is_name = |c: char| c.is_alphanumeric() || "_:".contains(c);
         first.is_some_and(|first| crates.contains(first.as_os_str())) && quoted.chars().all(is_name)
     };
-    for (extension, least) in [("md", 40), ("rs", 20)] {
+    for (extension, least) in [("md", 40), ("rs", 5)] {
         assert_all_there(
             &files(extension),
             least,

@@ -1,6 +1,6 @@
 //! The metrics port: `GET /metrics` and `GET /ready`, one request for each connection.
-//! `core::scrapers` decides which connection is closed when there are too many,
-//! `core::authority` which host names are answered.
+//! `core::metrics::scrapers` decides which connection is closed when there are too many,
+//! `core::metrics::host_header` which host names are answered.
 
 use crate::observe::exposition::Format;
 use crate::state::Daemon;
