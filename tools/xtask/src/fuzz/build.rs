@@ -21,7 +21,7 @@ const FLAGS: [&str; 10] = [
     "-Ccodegen-units=1",
 ];
 
-/// The check of programs beside their own assertions.
+/// A check in addition to the programs' own assertions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Sanitizer {
     /// Nothing: our code is safe, and this runs five times as often in the same time.

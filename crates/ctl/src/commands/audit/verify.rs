@@ -237,8 +237,8 @@ impl Task {
         } else {
             None
         };
-        // A file that is verified elsewhere was pruned by the limits of its own host, which the
-        // configuration here may not know: given limits replace all of it.
+        // A copy was pruned by the limits of its own host, which the configuration here may not
+        // have: limits on the command line replace the configured ones as a whole.
         let days = asked.retain_days.map(u64::from);
         let limits = (days.is_some() || asked.retain_bytes.is_some()).then(|| Limits {
             age: days.map(|days| Duration::from_secs(days * 86_400)),

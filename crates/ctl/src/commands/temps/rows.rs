@@ -140,9 +140,10 @@ fn measures(chip: &Chip, disk: &Disk) -> bool {
 
 impl Row {
     fn of_disk(disk: &Disk, chips: &[Chip]) -> Self {
-        // A document does not say which chip a disk's temperature is from. Those of its kind that
-        // read the same come into question, and of their limits the stricter. The disk's
-        // temperature is whole degrees, the chip's has fractions: half a degree of rounding.
+        // A document does not say which chip a disk's temperature is from. Every chip of the disk's
+        // kind with the same temperature is a candidate, and the strictest of their limits counts.
+        // The disk's temperature is rounded to whole degrees, so half a degree of difference is
+        // allowed.
         let reads_the_same = |feature: &&Feature| {
             let both = feature.input().zip(disk.temperature);
             both.is_some_and(|(chip, disk)| (chip - f64::from(disk)).abs() <= 0.5)
