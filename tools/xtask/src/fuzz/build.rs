@@ -52,19 +52,16 @@ pub(super) fn build(targets: &[Target], sanitizer: Sanitizer) -> Outcome {
     for target in targets {
         command.args(["--bin", target.name()]);
     }
+    let sanitizer_flag = match sanitizer {
+        Sanitizer::None => "",
+        Sanitizer::Address => " -Zsanitizer=address",
+    };
     command
         // Sancov and what begins with -Z are unstable.
         .env("RUSTC_BOOTSTRAP", "1")
         // Cargo prefers it to RUSTFLAGS.
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .env(
-            "RUSTFLAGS",
-            FLAGS.join(" ")
-                + match sanitizer {
-                    Sanitizer::None => "",
-                    Sanitizer::Address => " -Zsanitizer=address",
-                },
-        );
+        .env("RUSTFLAGS", FLAGS.join(" ") + sanitizer_flag);
     process::run(&mut command)
 }
 

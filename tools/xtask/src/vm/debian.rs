@@ -79,7 +79,7 @@ pub(crate) fn backports(sources: &[Source], release: &str) -> Option<Source> {
     })
 }
 
-/// apt's settings for fetching here: proxies, and what it makes of old indices.
+/// apt's settings for fetching: proxies, and whether expired indices are accepted.
 pub(crate) fn fetching() -> Outcome<String> {
     let dump = process::capture(Command::new("apt-config").args(["dump", "Acquire"]))?;
     // apt's other settings concern this machine only.

@@ -256,13 +256,8 @@ impl Task {
                 asked.state_dir,
             ),
         };
-        if paths
-            .iter()
-            .chain(&asked.against)
-            .filter(|path| is_stdin(path))
-            .count()
-            > 1
-        {
+        let named = paths.iter().chain(&asked.against);
+        if named.filter(|path| is_stdin(path)).count() > 1 {
             return Err(Error::StdinTwice.into());
         }
         // Read before the log, which must have reached what is in it by then.

@@ -84,6 +84,13 @@ fn summary(chip: &Chip, document: &Document) -> Vec<Row> {
         chip.name = driver(&chip).into();
     }
     let chip = &chip;
+    // Every disk of this kind has a row with its temperature: disks' names and models say more
+    // than the chips' names.
+    let has_rows_as_disks = || {
+        let disks = document.disks.iter();
+        let disks = disks.filter(|disk| disk.temperature.is_some() && measures(chip, disk));
+        disks.count() >= same
+    };
     match Kind::of(chip) {
         // The package, and one row for the cores: dozens of them have about the same temperature.
         Kind::Processor => {
@@ -93,18 +100,7 @@ fn summary(chip: &Chip, document: &Document) -> Vec<Row> {
             rows.extend(hottest(chip, rest));
             rows
         }
-        // The disks of this kind are all there with their temperatures: their names and models
-        // say more than the chips do.
-        Kind::Disk
-            if document
-                .disks
-                .iter()
-                .filter(|disk| disk.temperature.is_some() && measures(chip, disk))
-                .count()
-                >= same =>
-        {
-            Vec::new()
-        }
+        Kind::Disk if has_rows_as_disks() => Vec::new(),
         Kind::Disk | Kind::Other => hottest(chip, &chip.features).into_iter().collect(),
     }
 }
