@@ -127,7 +127,7 @@ impl MeasuredNode {
 
     /// Reads with ssh on a new connection.
     fn read_by_ssh(&self) {
-        // "none" disables sharing (ssh_config(5), ControlPath), whatever the user's file says.
+        // "none" disables the sharing of connections (ssh_config(5), ControlPath).
         run(self.ssh().args(["-S", "none", "pulse-sensor-node read"]));
     }
 

@@ -236,6 +236,7 @@ impl Daemon {
     pub fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.pid.try_into().unwrap()), signal).unwrap();
     }
+
     /// Sends SIGHUP and waits until the reload is on record, successful or not.
     pub fn reload(&self) {
         let reloads = || {

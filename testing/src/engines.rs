@@ -509,7 +509,8 @@ impl Drop for ContainerEngine {
         for server in &mut self.servers {
             let _ = server.wait();
         }
-        // The files of container ids: with them podman's and Docker's groups are known.
+        // Each file `NAME.id` stands for a container. Groups of podman and Docker have its ID in
+        // their names.
         for file in fs::read_dir(self.directory.path()).into_iter().flatten() {
             let path = file.map(|file| file.path()).unwrap_or_default();
             let name = path.file_stem().and_then(|name| name.to_str());

@@ -79,6 +79,7 @@ impl Daemon {
             &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"),
         )
     }
+
     /// The value of one sample, named with its labels; 0 when it is absent, as Prometheus'
     /// `increase` assumes.
     #[must_use]

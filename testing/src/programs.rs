@@ -111,7 +111,7 @@ fn missing_if(name: &str, is_there: impl FnOnce() -> bool) -> Option<String> {
     if is_there() {
         return None;
     }
-    // A program that should be here and is not would make its tests pass unnoticed.
+    // Otherwise the tests that need a missing program would be skipped unnoticed.
     let promised = env::var("PULSE_TEST_MISSING")
         .is_ok_and(|list| !list.split(',').any(|missing| missing == name));
     assert!(

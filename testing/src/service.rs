@@ -58,7 +58,7 @@ pub(crate) fn make_private(directory: &Path) {
 
 /// Makes a secret that an operator wrote readable by the service's group only.
 pub(crate) fn make_service_readable(home: &Home, file: &Path) {
-    // The group of the socket's directory, which is the service's whoever that is.
+    // The group of the socket's directory is that of the service's user, whatever its name is.
     let run = home.socket();
     let run = fs::metadata(run.parent().unwrap()).unwrap();
     chown(file, None, Some(run.gid())).unwrap();

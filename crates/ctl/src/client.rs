@@ -91,7 +91,7 @@ pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// The reasons for which there are no data of the daemon.
+/// The reason that a request has no data.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DaemonError {
     /// The socket cannot be connected to.
@@ -109,7 +109,7 @@ pub(crate) enum DaemonError {
     /// The request does not fit in a line of the protocol.
     #[error("the request has more than {MAX_REQUEST_BYTES} bytes, which no daemon accepts")]
     TooLong,
-    /// The line that was received is no response of the protocol.
+    /// The received line is not a response of the protocol.
     #[error("{}: what answers there is no pulse-sensor-proxy", .0.display())]
     NotAResponse(PathBuf),
     /// The response's data do not have the shape that the protocol says.
@@ -172,7 +172,7 @@ impl CommandError for DaemonError {
 /// The daemon's error for a configuration without collectors; `forward test` has the same.
 pub(crate) const NOT_FORWARDING: &str = "forwarding is not configured";
 
-/// The remedy of [`NOT_FORWARDING`].
+/// The remedy for [`NOT_FORWARDING`].
 pub(crate) const NOT_FORWARDING_REMEDY: &str = "name a collector below [forward] in the \
     daemon's configuration and restart it (docs/operations.md)";
 
@@ -278,7 +278,7 @@ pub(crate) struct Response {
 }
 
 impl Client {
-    /// The time within which a response has to come.
+    /// The timeout of a response.
     pub(crate) fn timeout(&self) -> Duration {
         self.timeout
     }
@@ -310,8 +310,8 @@ impl Client {
         if line.len() > MAX_REQUEST_BYTES {
             return Err(DaemonError::TooLong);
         }
-        // One deadline for all of it: a daemon that sends its line byte by byte would extend
-        // one for each read.
+        // One deadline for the whole exchange: a daemon that sends byte by byte would extend a
+        // deadline of each read.
         let answer = timeout(self.timeout, self.exchange(line.as_bytes())).await;
         let (answer, socket) = answer.unwrap_or_else(|_| {
             Err(DaemonError::Timeout {
@@ -326,14 +326,13 @@ impl Client {
         let (mut stream, socket) = self.sockets.connect().await?;
         let sent = stream.write_all(request).await;
         let mut answer = Vec::new();
-        // The daemon's sockets can be named with options, so what answers may be anything: the
-        // response is bounded.
+        // The options can name the socket of any program, so the length of the response is bounded.
         let received = BufReader::new(stream)
             .take(MAX_RESPONSE_BYTES)
             .read_until(b'\n', &mut answer)
             .await;
-        // One that refuses us may do so before it has read what we sent: then sending fails, and
-        // the answer that came has the reason.
+        // A daemon that refuses a caller may close the connection before it reads the request:
+        // then sending fails, and the response has the reason.
         match received.and(sent) {
             _ if !answer.is_empty() => Ok((answer, socket)),
             Ok(()) => Err(DaemonError::NoAnswer(socket.to_owned())),

@@ -18,7 +18,7 @@ const LOG_VARIABLE: &str = "PULSE_SENSOR_PROXY_AUDIT_LOG";
 /// Names the configuration file, for the daemon too.
 const FILE_VARIABLE: &str = "PULSE_SENSOR_PROXY_CONFIG";
 
-/// The reasons for which the configuration cannot be used.
+/// The reason that the configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfigError {
     /// The file cannot be read.

@@ -1,4 +1,4 @@
-//! The ends of a command: exit codes, error codes and error texts.
+//! The results of a command: exit codes, error codes and error texts.
 //!
 //! Each command has an error type of its own, which implements [`CommandError`]. This module
 //! knows none of them, so that no command depends on another through their errors.
@@ -167,8 +167,8 @@ fn causes(error: &dyn CommandError) -> Vec<&(dyn Error + 'static)> {
 
 /// True when the reader of our output closed it, which is no failure.
 pub(crate) fn is_closed_output(error: &dyn CommandError) -> bool {
-    // Rust ignores SIGPIPE, so that write(2) fails with EPIPE instead. That of a daemon's socket
-    // is another matter, hence the code.
+    // Rust ignores SIGPIPE, so write(2) fails with EPIPE instead. The code excludes an EPIPE of
+    // the daemon's socket.
     error.code() == ErrorCode::Output
         && causes(error)
             .into_iter()

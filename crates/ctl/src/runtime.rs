@@ -23,7 +23,7 @@ impl CommandError for SystemError {
 pub(crate) fn block_on<T, E: Into<Box<dyn CommandError>>>(
     work: impl Future<Output = Result<T, E>>,
 ) -> Result<T, Box<dyn CommandError>> {
-    // One connection at a time: threads would only delay the start.
+    // A command has one connection at a time, so one thread is enough.
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -4,7 +4,7 @@ pub use crate::node::fuzzing::Node;
 use crate::observe::scrape::{Request, parse};
 use pulse_core::metrics::host_header::HostNames;
 
-/// The meaning of an HTTP request's head to the metrics port.
+/// The head of an HTTP request, as the metrics port understands it.
 #[derive(Debug, PartialEq, Eq)]
 pub enum HttpHead {
     /// The metrics, with this `Content-Type`.

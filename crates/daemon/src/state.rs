@@ -169,7 +169,8 @@ impl Daemon {
 
     /// Records a decision about a caller, or counts it for the next record.
     pub(crate) fn note(&self, access: Access, peer: &Peer) {
-        // Callers without a capability share an account: they cannot crowd the others' out.
+        // Callers without a capability share one account, so they cannot use up the accounts of
+        // the others.
         let account = if peer.capabilities.is_empty() {
             Account::Strangers
         } else {

@@ -81,7 +81,7 @@ pub(crate) async fn serve(start: Start<'_>) -> Result<(), Failure> {
     let confined = confinement
         .limit()
         .and_then(|()| confinement.filter_calls());
-    // Before the error: the record names the layer that a failed start lacked.
+    // Before an error is returned, so that the record names the layer that was missing.
     confinement.report(|event| recorder.note(event));
     confined?;
     if let Some(prepared) = prepared {

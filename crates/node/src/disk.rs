@@ -91,8 +91,8 @@ impl DiskPaths {
     fn serial(&self) -> String {
         sysfs::first_text(&[self.device.join("serial"), self.block.join("serial")])
             .or_else(|| serial_page(&sysfs::bytes(&self.device.join("vpd_pg80"))?))
-            // A USB bridge has its own serial number, in the parent device. It comes last, because
-            // it is the bridge's and not the disk's.
+            // A USB bridge has a serial number in the parent device. It comes last, because it
+            // identifies the bridge and not the disk.
             .or_else(|| sysfs::text(&self.device.parent()?.join("serial")))
             .unwrap_or_default()
     }

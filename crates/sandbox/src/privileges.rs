@@ -121,8 +121,8 @@ pub(crate) fn drop_to(user: &ServiceUser) -> LayerStatus {
     if let Some((uid, gid)) = user.target_ids() {
         note("change of user", become_user(uid, gid));
     }
-    // The change of user has emptied the sets (capabilities(7)), but this process may keep its
-    // user. If they are empty, capset(2) is not called: an outer filter may refuse it.
+    // With `NO_SETUID_FIXUP` the change of user does not empty the sets (capabilities(7)). If they
+    // are empty already, capset(2) is not called: an outer filter may refuse it.
     let capabilities = capabilities().and_then(|sets| {
         if sets == NO_CAPABILITIES {
             Ok(())

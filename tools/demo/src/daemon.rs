@@ -58,8 +58,7 @@ impl Daemon {
             .spawn()
             .map_err(trying("starting the daemon"))?;
         Ok(Self {
-            // `Child::id` has none any more after the child was reaped, and the introduction is
-            // printed later.
+            // Kept, because `Child::id` is `None` after the child was reaped.
             id: child.id().unwrap_or_default(),
             child,
             log,

@@ -218,7 +218,7 @@ async fn present(setup: &mut Setup, options: &Options) -> Result<ExitCode, DemoE
 }
 
 async fn watch(show: Display<'_>, start: Instant) -> Result<ExitCode, DemoError> {
-    // The tool reads by itself; here the temperatures move on meanwhile.
+    // The tool reads the nodes itself; this loop changes their temperatures meanwhile.
     let mut tool = show.tool(&["temps", "--watch", "1"])?;
     let mut ticks = ticks();
     loop {

@@ -184,8 +184,8 @@ impl Setup {
         for node in self.nodes {
             node.end().await;
         }
-        // Removed even if the daemon could not be ended, whose error comes first: `and` takes a
-        // value that was computed.
+        // Removed even if the daemon could not be ended: `and` evaluates its argument in any case.
+        // The daemon's error comes first.
         ended.and(
             self.directory
                 .close()

@@ -132,7 +132,7 @@ async fn supervise(
         // An error means that it has ended by itself.
         let _ = child.kill().await;
     }
-    // Before the exit status is sent: who has received it may count the helpers at once.
+    // Before the exit status is sent: a client may check the count as soon as it has the status.
     writer
         .shared
         .counters

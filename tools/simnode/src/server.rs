@@ -168,7 +168,7 @@ impl NodeState {
     /// True when a client with this key may log in.
     pub(crate) fn admits(&self, key: &PublicKey) -> bool {
         let known = self.authorized_key.as_ref();
-        // Without the comments of the keys.
+        // Compared without the keys' comments.
         !matches!(*self.behaviour(), Behaviour::RefuseKey)
             && known.is_none_or(|known| known.key_data() == key.key_data())
     }
@@ -188,7 +188,7 @@ impl Identity {
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    // It may accept any key.
+    // A node may accept any key, so other hosts must not reach it.
     if !address.ip().is_loopback() {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,

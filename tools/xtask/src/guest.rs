@@ -64,7 +64,7 @@ impl Guest {
     pub(crate) fn watch(mut self) -> Outcome<Ended> {
         let start = Instant::now();
         loop {
-            // Before the last look at the output, or what came between both would be lost.
+            // Before the output is read: otherwise the output between the two steps would be lost.
             let has_ended = !matches!(self.child.try_wait(), Ok(None));
             self.output.show_new();
             if has_ended {

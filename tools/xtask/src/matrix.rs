@@ -161,7 +161,7 @@ fn own_target<'a>(command: &'a mut Command, name: &str) -> &'a mut Command {
     command.env("CARGO_TARGET_DIR", target_dir().join("matrix").join(name))
 }
 
-/// Runs rustup; false where it is not here, or neither has nor gets what is asked for.
+/// Runs rustup; false if it is not installed, or cannot install what is requested.
 fn rustup(arguments: &[&str]) -> Outcome<bool> {
     if workspace::find_program("rustup").is_none() {
         return Ok(false);

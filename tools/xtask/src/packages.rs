@@ -173,7 +173,7 @@ fn install_missing(needs: &'static [Counterpart]) -> Vec<&'static Counterpart> {
     } else if let Err(failure) = install(&packages) {
         eprintln!("cannot install {list}: {failure}");
     }
-    // Looked for again, whatever apt-get said: the program counts, not the package.
+    // Checked again, whatever apt-get reported: the program counts, not the package.
     missing(needs)
 }
 

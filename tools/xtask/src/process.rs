@@ -43,7 +43,7 @@ pub(crate) fn capture(command: &mut Command) -> Outcome<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Runs a program silently; true if it could be started and says that all is well.
+/// Runs a program silently; true if it could be started and succeeded.
 pub(crate) fn succeeds(command: &mut Command) -> bool {
     command
         .stdin(Stdio::null())
@@ -61,7 +61,7 @@ pub(crate) fn tee(command: &mut Command) -> Outcome<(ExitStatus, String)> {
     let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| no_start(command, &error))?;
     let (out, err) = (child.stdout.take(), child.stderr.take());
-    // A thread for one of both: a program that fills the pipe nobody reads would wait for ever.
+    // A thread reads one of the two pipes: a program that fills an unread pipe blocks for ever.
     let err = thread::spawn(move || copy(err, io::stderr()));
     let mut text = copy(out, io::stdout());
     text.push_str(&err.join().unwrap_or_default());

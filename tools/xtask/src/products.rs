@@ -38,7 +38,7 @@ const BENCH: &str = "pulse-bench";
 /// A profile that the programs are built with.
 #[derive(Clone, Copy)]
 pub(crate) enum Profile {
-    /// The one of what users get.
+    /// The profile of the programs that are shipped.
     Release,
     /// Nearly that, quicker to build, with assertions.
     EndToEnd,

@@ -4,7 +4,7 @@ use crate::process::{Failure, Outcome};
 use crate::steps::Steps;
 use crate::unit;
 
-/// The seconds that it takes in CI, and unless told otherwise.
+/// The duration in CI, and the default, in seconds.
 const MINUTE: &str = "60";
 
 /// Tells the test for how long.

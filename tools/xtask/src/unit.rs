@@ -111,7 +111,7 @@ fn suite(
     tally
 }
 
-/// The directory of all of it.
+/// The directory of the container and its output.
 fn directory() -> PathBuf {
     workspace::target_dir().join("unit")
 }

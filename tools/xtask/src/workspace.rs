@@ -13,7 +13,7 @@ pub(crate) fn root() -> PathBuf {
     own.ancestors().nth(2).unwrap_or(&own).to_path_buf()
 }
 
-/// The directory of what cargo builds.
+/// cargo's target directory.
 pub(crate) fn target_dir() -> PathBuf {
     match env::var_os("CARGO_TARGET_DIR") {
         Some(dir) if !dir.is_empty() => std::path::absolute(&dir).unwrap_or(PathBuf::from(dir)),

@@ -53,7 +53,7 @@ pub(super) fn run(options: Options) -> CommandResult {
         Err(source) => return Err(Unusable::Unreadable { path: file, source }.into()),
     };
     // A file that others can change is parsed all the same: the operator sees both faults at once,
-    // and nothing is done by it here.
+    // and this command applies no setting.
     let config = Config::parse(&opened.text);
     // Everything that the daemon would refuse because other users can change it. The paths of a
     // configuration with a mistake are not known.

@@ -52,7 +52,7 @@ pub(crate) struct Options {
     daemon: DaemonOptions,
 }
 
-/// The reasons for which there is no key to show.
+/// The reason that there is no key to show.
 #[derive(Debug, thiserror::Error)]
 enum Error {
     /// The file cannot be read.

@@ -72,7 +72,7 @@ pub(super) fn run(options: Options) -> CommandResult {
 /// JSON over several lines. Numbers keep their value, not their digits: 1.50 becomes 1.5.
 fn pretty(json: &RawValue) -> Vec<Line> {
     let value: Value = serde_json::from_str(json.get()).unwrap_or_default();
-    // Split first: escaping would take the newlines of the layout too. JSON has none in strings.
+    // Split first: escaping would also escape the newlines of the layout. JSON has none in strings.
     format!("{value:#}")
         .lines()
         .map(|line| Line::plain(escape_json(line)))

@@ -8,7 +8,7 @@ const MARGIN: i32 = 4;
 
 /// The code's lines; none when the text is too long for a code.
 pub(crate) fn code(text: &str) -> Vec<Line> {
-    // The lowest level of correction makes the smallest code: a key's fits a terminal of 24 rows.
+    // The lowest level of correction makes the smallest code.
     let Ok(code) = QrCode::encode_text(text, QrCodeEcc::Low) else {
         return Vec::new();
     };

@@ -125,7 +125,6 @@ impl Screen {
     /// [`OutputError`], as for the other methods.
     pub(crate) fn print(&mut self, lines: &[Line]) -> Result<(), OutputError> {
         self.drawing = None;
-        // One write for all lines: a process that reads or stops in between sees no half of them.
         let text: String = lines
             .iter()
             .map(|line| line.render(self.is_coloured) + "\n")

@@ -149,8 +149,8 @@ impl Connection {
                 });
             }
         };
-        // The library calls the check during the key exchange. The verdict is taken from there
-        // all the same, so that a connection without an accepted key does not log in.
+        // The library checks the host key during the key exchange, and fails if it is refused.
+        // The verdict is required here as well: without an accepted key there is no login.
         let identity = match check.take() {
             Some(Shown {
                 identity: Some(identity),
@@ -231,8 +231,8 @@ fn client_config(known: &KnownHosts, host: &HostQuery, timeouts: &Timeouts) -> c
     let mut host_keys: Vec<Algorithm> = HOST_KEYS.to_vec();
     // So that a node with several keys shows one that is pinned.
     host_keys.sort_by_key(|algorithm| !is_pinned(algorithm));
-    // A node that is asked for a certificate shows no plain key. So one is asked for only
-    // where an authority is pinned that can vouch for it.
+    // A node that has a certificate shows it instead of its plain key. So certificates are
+    // offered only where an authority is pinned.
     let certificates = if pinned.authority {
         host_keys.clone()
     } else {
@@ -254,7 +254,7 @@ fn client_config(known: &KnownHosts, host: &HostQuery, timeouts: &Timeouts) -> c
             mac: Cow::Borrowed(MACS),
             ..Preferred::default()
         },
-        // Without keepalives, a node that has vanished would be noticed by the next reading only.
+        // Without keepalives, only the next reading would notice that a node has vanished.
         keepalive_interval: Some(timeouts.keepalive),
         keepalive_max: 3,
         ..client::Config::default()

@@ -160,7 +160,7 @@ impl NodeFailure {
     #[must_use]
     pub(crate) fn kind(&self) -> FailureKind {
         match self.reason() {
-            // Neither goes away by itself: somebody has to act first.
+            // An operator has to act before either can succeed.
             FailureReason::HostKey(_) | FailureReason::KeyRefused => FailureKind::Refused,
             _ => FailureKind::Transient,
         }

@@ -91,7 +91,7 @@ impl NodeHandle {
             Err(_) => Err(NodeFailure::TimedOut),
             // The task has ended.
             Ok(Err(_)) => Err(NodeFailure::Removed),
-            // No timeout here: the task keeps the deadline, and knows better why it failed.
+            // No timeout here: the task observes the deadline, and its error has the reason.
             Ok(Ok(())) => outcome.await.unwrap_or(Err(NodeFailure::Removed)),
         }
     }

@@ -115,7 +115,7 @@ impl KnownHostsFile {
         let mut state = self.state();
         let version = Version::at(&self.path).map_err(|error| error.kind());
         let is_same = state.version.as_ref() == Some(&version);
-        // Not for each connection: a file that was just edited would be read thousands of times.
+        // Only on a tick: otherwise each connection would read a file that was just edited.
         let may_hide_a_change = match &version {
             Ok(version) => occasion == Occasion::Tick && !version.is_settled(),
             // The time for which it is absent counts, and an error may be transient.

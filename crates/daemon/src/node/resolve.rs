@@ -66,7 +66,7 @@ impl Resolver {
             None => Hosts::parse(HOSTS.read()).lookup(node),
         };
         if found.is_empty() {
-            // Only `/etc/hosts` can have none, and a refused file counts as empty.
+            // Only a lookup in `/etc/hosts` can find none. A refused file counts as empty.
             return Err(HOSTS
                 .refusal()
                 .map_or(NoAddress::Unknown, NoAddress::HostsRefused));

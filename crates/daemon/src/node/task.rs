@@ -161,7 +161,7 @@ impl<C: Connector> NodeTask<C> {
     fn idle_until(&self) -> Instant {
         let idle = match self.session {
             Some(_) => self.timeouts.idle,
-            // Nothing can become idle; the loop may wake up for nothing once a day.
+            // Without a connection nothing becomes idle; one wake-up a day does no harm.
             None => Duration::from_secs(24 * 3600),
         };
         Instant::now() + idle
@@ -257,7 +257,8 @@ impl<C: Connector> NodeTask<C> {
             .backoff
             .failed(failure.kind(), crate::sys::random::fraction());
         let retry = wait.as_secs_f32();
-        // The first of a row, and each that somebody has to act on; the rest would fill the log.
+        // Warnings only for the first failure in a row and for those that need an operator: the
+        // others would fill the log.
         if self.backoff.failures() == 1 || failure.kind() == FailureKind::Refused {
             tracing::warn!(
                 "node \"{}\" {failure}; next attempt in {retry:.1} s",

@@ -318,7 +318,7 @@ impl Job {
     }
 
     fn hand_over(&self, accepted: Accepted, acceptor: &mut Acceptor) {
-        // A channel for each, so that strangers cannot fill the one of the others.
+        // Separate channels, so that strangers cannot fill that of eligible callers.
         let to = match accepted.standing {
             Standing::Eligible => &self.eligible,
             Standing::Stranger => &self.strangers,

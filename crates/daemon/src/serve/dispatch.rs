@@ -275,7 +275,7 @@ async fn entry(request: &Request, node: &NodeName) -> Entry {
                 temperature: sample,
             },
         },
-        // Without its name, the caller could not tell which of the nodes it is about.
+        // With the node's name, since the caller may have asked for several nodes.
         Err(RpcError::RateLimited) => {
             Entry::failed(node, &RpcError::NodeRateLimited { node: node.clone() })
         }

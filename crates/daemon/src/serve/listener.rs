@@ -85,7 +85,7 @@ pub(crate) async fn serve_callers(
             }
             () = is_draining(&mut draining) => break,
         }
-        // The guards have budgets of their own, and this acceptor may rest for long.
+        // The guards have budgets of their own, and this acceptor may be unused for long.
         acceptor.record_closed();
         let mut handed_over = guards.accept(listener, &daemon);
         let serve_all = async {
@@ -135,7 +135,7 @@ async fn accept_until_flooded(
                 }
             }
         }
-        // A turn for the sessions: they have to answer what was accepted.
+        // The sessions get a turn, so that they answer the connections that were accepted.
         drop(ready);
         tokio::task::yield_now().await;
     }

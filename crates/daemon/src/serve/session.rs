@@ -94,7 +94,7 @@ async fn serve(
     loop {
         let timeouts = daemon.config().timeouts;
         let line = tokio::select! {
-            // A request that is there is still answered when the daemon ends.
+            // A request that was received is answered even if the daemon is to end.
             biased;
             line = connection.line(Instant::now() + timeouts.read) => line,
             _ = draining.wait_for(|draining| *draining) => return,

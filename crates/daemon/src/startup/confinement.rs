@@ -80,7 +80,8 @@ impl<'a> Confinement<'a> {
         let Some(lacking) = hold.problem(layer) else {
             return Ok(());
         };
-        // Logged and kept for the record also where it ends the start.
+        // Before the mode decides: a problem that ends the start is logged too, and kept for
+        // `report`.
         tracing::warn!("confinement is incomplete: {lacking}");
         self.missing.push(lacking.clone());
         match self.mode {

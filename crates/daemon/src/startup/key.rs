@@ -180,7 +180,7 @@ fn create(ssh_dir: &Path, path: &Path) -> Result<PrivateKey, KeyError> {
 fn publish(key: PrivateKey, path: &Path) -> Result<PrivateKey, KeyError> {
     let path = path.with_extension("pub");
     let line = format!("{}\n", public_line(&key)?);
-    // Not written again at each start.
+    // A file that is up to date is not written again.
     if !pulse_files::read(&path, line.len()).is_ok_and(|it| it == line.as_bytes()) {
         write_new(&path, 0o644, line.as_bytes()).map_err(|error| KeyError::Io { path, error })?;
     }
@@ -212,7 +212,7 @@ fn write_new(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
 }
 
 fn host_name() -> String {
-    // A comment ends at the line's end, and a host's name can have any byte (sethostname(2)).
+    // The comment is part of a line, and the kernel permits any bytes in a host name.
     pulse_sandbox::host_name()
         .chars()
         .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.'))

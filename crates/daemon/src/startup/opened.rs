@@ -201,7 +201,7 @@ fn make(directory: &Path, mode: u32, user: &ServiceUser) -> io::Result<()> {
     match user.target_ids() {
         Some((uid, gid)) if is_ours_alone(above)? => {
             if create()? {
-                // Not chown(2): a link that has taken the place is not followed.
+                // Unlike chown(2), it does not follow a link that has replaced the directory.
                 lchown(directory, Some(uid), Some(gid))
             } else {
                 Ok(())

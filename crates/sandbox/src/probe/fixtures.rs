@@ -56,7 +56,7 @@ impl Fixtures {
         let config_directory = paths.configuration.parent().unwrap_or(Path::new("/"));
         let tcp = || stream_socket(AddressFamily::Inet);
         let mut page = Box::new(Page([0; 4096]));
-        // As a number: with a reference into the page this value would borrow from itself.
+        // An address, not a reference: this value would borrow from its own page.
         let iovec = [page.0.as_mut_ptr().addr(), 8];
         Ok(Self {
             tcp: [tcp()?, tcp()?, tcp()?, tcp()?],

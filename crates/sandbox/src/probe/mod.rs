@@ -121,10 +121,10 @@ pub fn run(
     user: &ServiceUser,
     paths: &DaemonPaths,
 ) -> io::Result<Findings> {
-    // First: once it is confined, this process can neither tell nor create these.
+    // First: a confined process can neither detect nor create these.
     let outside = OuterConfinement::detect();
     let fixtures = Fixtures::create(paths)?;
-    // In the order of `Layer::ALL`, which is the daemon's.
+    // `Layer::ALL` has the order in which the daemon applies its layers.
     let wanted = Layer::ALL.into_iter().filter(|layer| match layers {
         ProbeLayers::All => true,
         ProbeLayers::Only(only) => only == *layer,

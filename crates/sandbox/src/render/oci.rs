@@ -78,7 +78,7 @@ fn rules(call: &'static Syscall) -> Vec<Rule> {
 fn comparison(argument: &Argument) -> Option<Comparison> {
     let (value, value_two) = match argument.test {
         Test::OwnPid => return None,
-        // The ID counts for `OwnPid` alone.
+        // Only `OwnPid` uses the process ID.
         test => test.mask_and_value(0),
     };
     Some(Comparison {

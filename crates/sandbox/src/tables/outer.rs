@@ -19,9 +19,14 @@ pub(crate) const RUNTIME_SYSCALLS: &[Syscall] = &[call!(
 pub(crate) const PATHS: &[PathRule] = &[
     PathRule {
         path: ConfiguredPath::SshDirectory,
-        access: &[Access::WriteFile, Access::MakeFile, Access::MakeDirectory],
+        access: &[
+            Access::WriteFile,
+            Access::MakeFile,
+            Access::ReadDirectory,
+            Access::MakeDirectory,
+        ],
         within: &["*"],
-        reason: "the SSH key is created at the first start",
+        reason: "the SSH key is created at the first start, and its directory synced",
     },
     PathRule {
         path: ConfiguredPath::LogDirectory,

@@ -111,7 +111,7 @@ impl Builder {
             // `nan` and `inf` parse as numbers.
             Some(number) if number.is_finite() => self.number(clean_name(name), number),
             Some(_) => self.dropped.implausible += 1,
-            // Unknown to the node, or counted above.
+            // Null is a value that the node does not know; a text was counted above.
             None if matches!(value, Scalar::Null | Scalar::Text(_)) => {}
             None => self.malformed(),
         }

@@ -25,7 +25,7 @@ pub fn normalise(document: Document) -> Document {
         .iter_mut()
         .flat_map(|chip| &mut chip.features)
         .for_each(keep_temperature);
-    // Features without a reading go last, because merging numbers them too.
+    // Features without a reading are removed last, because merging numbers them too.
     let mut chips = merge_processors(chips);
     remove_board_readings(&mut chips);
     chips.retain_mut(|chip| {

@@ -76,8 +76,7 @@ impl Machine {
         }
         // Brings the interface up; the kernel adds 127.0.0.1.
         fs::write("/sys/class/net/lo/flags", "0x1").unwrap();
-        // A made-up node's `/sys`, now that the real one is done with: user-mode Linux has no
-        // sensors.
+        // From here on a made-up node's `/sys` covers the real one: user-mode Linux has no sensors.
         mount_fs("tmpfs", "/sys");
         let [(_, node), ..] = tree::all();
         tree::unpack(node, Path::new("/sys")).unwrap();

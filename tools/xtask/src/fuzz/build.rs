@@ -21,7 +21,7 @@ const FLAGS: [&str; 10] = [
     "-Ccodegen-units=1",
 ];
 
-/// The check of programs beside their own assertions.
+/// A check in addition to the programs' own assertions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Sanitizer {
     /// Nothing: our code is safe, and this runs five times as often in the same time.
@@ -52,19 +52,16 @@ pub(super) fn build(targets: &[Target], sanitizer: Sanitizer) -> Outcome {
     for target in targets {
         command.args(["--bin", target.name()]);
     }
+    let sanitizer_flag = match sanitizer {
+        Sanitizer::None => "",
+        Sanitizer::Address => " -Zsanitizer=address",
+    };
     command
         // Sancov and what begins with -Z are unstable.
         .env("RUSTC_BOOTSTRAP", "1")
         // Cargo prefers it to RUSTFLAGS.
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .env(
-            "RUSTFLAGS",
-            FLAGS.join(" ")
-                + match sanitizer {
-                    Sanitizer::None => "",
-                    Sanitizer::Address => " -Zsanitizer=address",
-                },
-        );
+        .env("RUSTFLAGS", FLAGS.join(" ") + sanitizer_flag);
     process::run(&mut command)
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 /// The lines of a broken run's log that are shown.
 const SHOWN_LINES: usize = 60;
 
-/// The interval at which it is looked whether a run has ended.
+/// The interval of checks whether a run has ended.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// `/proc/PID/stat` counts in these, whatever the kernel's own clock is (proc(5),
@@ -40,7 +40,7 @@ pub(super) struct Statistics {
     pub(super) cpu_seconds: u64,
 }
 
-/// The priority of a run beside whatever else the machine has to do.
+/// The scheduling priority of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Priority {
     /// As everybody else.
@@ -120,7 +120,7 @@ fn start(target: &Target, seconds: u64, priority: Priority) -> Outcome<Run<'_>> 
 
 fn finish(mut run: Run<'_>) -> Outcome<Statistics> {
     let name = run.target.name();
-    // Before `wait`, which takes the zombie and its line in /proc away.
+    // Before `wait`, which removes the zombie from /proc.
     let cpu_seconds = processor_time(run.child.id());
     let status = run.child.wait();
     let status = status.map_err(|error| failed(run.target, "wait", &error))?;

@@ -26,7 +26,7 @@ use crate::process::{self, Failure, Outcome};
 use crate::steps::Steps;
 use build::Sanitizer;
 
-/// The time that a target runs when nobody says, in seconds.
+/// The default time that a target runs, in seconds.
 const DEFAULT_SECONDS: u64 = 60;
 
 /// The command line.

@@ -29,7 +29,7 @@ pub(crate) fn release() -> Outcome<String> {
 
 fn release_in(text: &str) -> Option<String> {
     let value = |key: &str| text.lines().find_map(|line| line.strip_prefix(key));
-    // Ubuntu and others have a code name, too, and other packages behind it.
+    // Derivatives such as Ubuntu have a code name too, but other packages.
     value("VERSION_CODENAME=")
         .filter(|_| value("ID=") == Some("debian"))
         .map(str::to_owned)
@@ -79,10 +79,10 @@ pub(crate) fn backports(sources: &[Source], release: &str) -> Option<Source> {
     })
 }
 
-/// apt's settings for fetching here: proxies, and what it makes of old indices.
+/// apt's settings for fetching: proxies, and whether expired indices are accepted.
 pub(crate) fn fetching() -> Outcome<String> {
     let dump = process::capture(Command::new("apt-config").args(["dump", "Acquire"]))?;
-    // All of apt's other settings are this machine's own business.
+    // apt's other settings concern this machine only.
     let keep = |line: &&str| {
         ["Acquire::http", "Acquire::Check", "Acquire::Retries"]
             .iter()

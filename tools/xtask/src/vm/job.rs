@@ -63,7 +63,7 @@ fn cannot_fill(directory: &Path, error: &io::Error) -> Failure {
 
 fn lay_out(job: &Job, tests: &Path, arguments: &[String]) -> io::Result<()> {
     let directory = &job.directory;
-    // A program of the last run that is no longer built would be tested still.
+    // Otherwise a program of the last run that is no longer built would still be tested.
     if directory.exists() {
         fs::remove_dir_all(directory)?;
     }

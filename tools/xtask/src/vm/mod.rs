@@ -89,7 +89,7 @@ pub(crate) fn run(steps: &mut Steps, arguments: &[String]) -> Outcome {
     Ok(())
 }
 
-/// The directory of all of it.
+/// The directory of the images and jobs.
 fn directory() -> PathBuf {
     workspace::target_dir().join("vm")
 }

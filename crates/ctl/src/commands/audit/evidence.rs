@@ -188,7 +188,7 @@ fn find(log: &Path, subject: &str, seq: Option<u64>) -> Result<Shown, Box<dyn Co
 /// The records of the same request, and refusals of the same caller.
 fn around(log: &Path, subject: &Shown) -> Result<(Vec<Shown>, Vec<Shown>), ReadError> {
     let id = subject.text("correlation_id");
-    // Records of the log itself have no caller, so no other records are about them.
+    // Records of the log itself have no caller, so no other record relates to them.
     if id.is_none() && subject.number("peer_uid").is_none() {
         return Ok((vec![subject.clone()], Vec::new()));
     }

@@ -86,8 +86,8 @@ pub(super) fn with_rights_of<T>(owner: Option<Owner>, work: impl FnOnce() -> T) 
     let Some(owner) = owner.filter(|_| Owner::can_be_chosen()) else {
         return Ok(work());
     };
-    // The group first, as with setuid(2). Unlike that, setfsuid(2) takes rights to files alone
-    // (capabilities(7)), so that both can be restored.
+    // The group first, as with setuid(2). Unlike that, setfsuid(2) drops only the capabilities
+    // for files (capabilities(7)), so both IDs can be restored.
     setfsgid(Gid::from_raw(owner.gid));
     let _own = OwnRights {
         uid: setfsuid(Uid::from_raw(owner.uid)),

@@ -153,11 +153,11 @@ fn cannot_rename(log: &Path, error: io::Error) -> Box<dyn CommandError> {
 
 /// Renames the live file, and waits until its writer has begun another.
 fn notify_writer(log: &Path, pid: i32) -> Result<PathBuf, Box<dyn CommandError>> {
-    // The order that logrotate(8) has too: until the writer reopens the log, it continues in the
-    // renamed file, and nothing is lost.
+    // As with logrotate(8), the writer continues in the renamed file until it reopens the log, so
+    // no record is lost.
     let segment = rename_live(log).map_err(|error| cannot_rename(log, error))?;
     writer::notify(pid)?;
-    // A signal has no answer: the new file is the answer.
+    // A signal has no reply; the new file shows that the writer has handled it.
     let begin = Instant::now();
     while !log.join(LIVE).exists() {
         if begin.elapsed() > NEW_FILE_TIMEOUT {

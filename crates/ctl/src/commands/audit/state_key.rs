@@ -61,7 +61,7 @@ impl StateKey {
         }
     }
 
-    /// The reason for which it does not prove where the log ends.
+    /// The reason that it does not prove where the log ends.
     pub(super) fn why_no_proof(&self) -> String {
         match self {
             Self::Unknown => "no --state-dir was given".to_owned(),

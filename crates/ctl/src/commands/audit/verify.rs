@@ -237,8 +237,8 @@ impl Task {
         } else {
             None
         };
-        // A file that is verified elsewhere was pruned by the limits of its own host, which the
-        // configuration here may not know: given limits replace all of it.
+        // A copy was pruned by the limits of its own host, which the configuration here may not
+        // have: limits on the command line replace the configured ones as a whole.
         let days = asked.retain_days.map(u64::from);
         let limits = (days.is_some() || asked.retain_bytes.is_some()).then(|| Limits {
             age: days.map(|days| Duration::from_secs(days * 86_400)),
@@ -256,13 +256,8 @@ impl Task {
                 asked.state_dir,
             ),
         };
-        if paths
-            .iter()
-            .chain(&asked.against)
-            .filter(|path| is_stdin(path))
-            .count()
-            > 1
-        {
+        let named = paths.iter().chain(&asked.against);
+        if named.filter(|path| is_stdin(path)).count() > 1 {
             return Err(Error::StdinTwice.into());
         }
         // Read before the log, which must have reached what is in it by then.

@@ -45,7 +45,7 @@ pub(super) fn is_held(state: &Path) -> bool {
     holder(state).is_some()
 }
 
-/// The reasons for which a process cannot be notified.
+/// The reason that a process cannot be notified.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NotifyError {
     /// The signal cannot be sent.

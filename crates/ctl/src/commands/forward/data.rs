@@ -1,4 +1,4 @@
-//! The daemon's state of forwarding, requested.
+//! The state of forwarding, requested from the daemon.
 //!
 //! On the callers' socket the limiter gives a caller two requests at once and then one in five
 //! seconds. These commands need two in a row, so they wait and try again instead of failing.

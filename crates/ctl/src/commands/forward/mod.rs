@@ -9,7 +9,7 @@
 //! | `test`, `steps` | a connection to each collector, step by step |
 //! | `replay` | sending records again |
 //! | `render` | configurations for rsyslog |
-//! | `data` | the daemon's state of forwarding, requested |
+//! | `data` | the state of forwarding, requested from the daemon |
 //! | `validity` | the days until certificates expire |
 
 mod data;

@@ -61,8 +61,8 @@ impl<'a> Steps<'a> {
     }
 
     fn show(&mut self, lines: &[Line]) {
-        // Kept, not returned: the steps complete in a callback of the connection, which has no
-        // errors of the output.
+        // The error is kept, because steps complete in a callback of the connection, which cannot
+        // return it.
         if let (Some(screen), Ok(())) = (&mut self.screen, &self.written) {
             self.written = screen.print(lines);
         }

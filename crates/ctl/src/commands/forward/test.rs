@@ -66,7 +66,7 @@ pub(crate) struct Options {
     color: ColorOption,
 }
 
-/// The reasons for which no collector can be tried.
+/// The reason that no collector can be tested.
 #[derive(Debug, thiserror::Error)]
 enum Error {
     /// There is no collector in the configuration.

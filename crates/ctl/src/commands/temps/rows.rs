@@ -84,6 +84,13 @@ fn summary(chip: &Chip, document: &Document) -> Vec<Row> {
         chip.name = driver(&chip).into();
     }
     let chip = &chip;
+    // Every disk of this kind has a row with its temperature: disks' names and models say more
+    // than the chips' names.
+    let has_rows_as_disks = || {
+        let disks = document.disks.iter();
+        let disks = disks.filter(|disk| disk.temperature.is_some() && measures(chip, disk));
+        disks.count() >= same
+    };
     match Kind::of(chip) {
         // The package, and one row for the cores: dozens of them have about the same temperature.
         Kind::Processor => {
@@ -93,18 +100,7 @@ fn summary(chip: &Chip, document: &Document) -> Vec<Row> {
             rows.extend(hottest(chip, rest));
             rows
         }
-        // The disks of this kind are all there with their temperatures: their names and models
-        // say more than the chips do.
-        Kind::Disk
-            if document
-                .disks
-                .iter()
-                .filter(|disk| disk.temperature.is_some() && measures(chip, disk))
-                .count()
-                >= same =>
-        {
-            Vec::new()
-        }
+        Kind::Disk if has_rows_as_disks() => Vec::new(),
         Kind::Disk | Kind::Other => hottest(chip, &chip.features).into_iter().collect(),
     }
 }
@@ -140,9 +136,10 @@ fn measures(chip: &Chip, disk: &Disk) -> bool {
 
 impl Row {
     fn of_disk(disk: &Disk, chips: &[Chip]) -> Self {
-        // A document does not say which chip a disk's temperature is from. Those of its kind that
-        // read the same come into question, and of their limits the stricter. The disk's
-        // temperature is whole degrees, the chip's has fractions: half a degree of rounding.
+        // A document does not say which chip a disk's temperature is from. Every chip of the disk's
+        // kind with the same temperature is a candidate, and the strictest of their limits counts.
+        // The disk's temperature is rounded to whole degrees, so half a degree of difference is
+        // allowed.
         let reads_the_same = |feature: &&Feature| {
             let both = feature.input().zip(disk.temperature);
             both.is_some_and(|(chip, disk)| (chip - f64::from(disk)).abs() <= 0.5)

@@ -98,7 +98,8 @@ impl Table {
         let node = widest(&mut entries.iter().map(|e| e.node.as_str()), "NODE");
         let source = widest(&mut rows().map(|row| row.source.as_str()), "CHIP OR DISK");
         let label = widest(&mut rows().map(|row| row.label.as_str()), "SENSOR");
-        // Labels give way: names of nodes and devices identify a row, and numbers are the result.
+        // Labels are shortened first: names of nodes and devices identify a row, and the numbers
+        // are the result.
         let others = node + 2 + source + 2 + RIGHT;
         let room = style
             .columns
@@ -140,7 +141,7 @@ impl Table {
             Heat::Warm => (Tone::Warm, "!"),
             Heat::Critical => (Tone::Bad, "!!"),
         };
-        // Units are below units, whether there are tenths or not.
+        // Aligned at the decimal point: whole degrees have two blanks in its place.
         let degrees = match row.value {
             Value::Degrees(degrees) => format!("{degrees:.1}"),
             Value::Whole(degrees) => format!("{degrees}  "),

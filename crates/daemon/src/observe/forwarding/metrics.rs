@@ -187,7 +187,7 @@ fn family<L: EncodeLabelSet, M: EncodeMetric>(
     values: impl Iterator<Item = (Option<L>, M)>,
 ) -> fmt::Result {
     let mut values = values.peekable();
-    // A value has to tell the type, so a metric without values cannot be declared.
+    // The first value determines the type, so a metric without values cannot be declared.
     let Some((_, first)) = values.peek() else {
         return Ok(());
     };

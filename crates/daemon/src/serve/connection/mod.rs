@@ -67,8 +67,8 @@ impl Connection {
                 return Err(NoLine::Refused(Violation::PayloadTooLarge.into()));
             }
             if self.ended {
-                // A caller that has closed its end takes not even an empty message; one that has
-                // shut down its sending side does, and waits for the reply.
+                // Sending an empty message fails if the caller has closed its end. A caller that has
+                // only shut down its sending side waits for the reply.
                 let socket = SockRef::from(self.stream.socket());
                 if self.pending.is_empty() || socket.send(&[]).is_err() {
                     return Err(NoLine::Ended);
