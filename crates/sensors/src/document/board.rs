@@ -24,7 +24,7 @@
 //! The existence of a label decides, not whether it could be read this time: otherwise names would
 //! come and go. If no processor chip has a label that Pulse understands, board chips are kept.
 
-use super::model::Chip;
+use super::model::{Chip, Feature};
 use super::processor::is_processor;
 
 /// Parts of the names of board chips that Pulse treats as processor chips. They are families:
@@ -35,7 +35,7 @@ const BOARDS: [&str; 7] = [
 
 /// The kind of a label to Pulse.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum LabelKind {
+pub(super) enum LabelKind {
     Package,
     Processor,
     Chiplet,
@@ -57,9 +57,8 @@ pub(super) fn remove_board_readings(chips: &mut [Chip]) {
     if kinds.iter().all(|kind| *kind == LabelKind::Unknown) {
         return;
     }
-    let has_package = kinds.contains(&LabelKind::Package);
-    // Like Pulse, searches the words anywhere in the name and ignores case.
-    let is_board = |name: &str| BOARDS.iter().any(|board| contains_word(name, board));
+    // A label that names the processor replaces what was found before, too.
+    let has_package = kinds.contains(&LabelKind::Package) || kinds.contains(&LabelKind::Processor);
     for board in chips.iter_mut() {
         if is_processor(board) || !is_board(&board.name) {
             continue;
@@ -79,7 +78,42 @@ pub(super) fn remove_board_readings(chips: &mut [Chip]) {
     }
 }
 
-fn label_kind(label: &str) -> LabelKind {
+/// True if Pulse treats a chip of this name as a processor chip, and it is a board's. Like Pulse,
+/// searches the words anywhere in the name and ignores case.
+pub(super) fn is_board(name: &str) -> bool {
+    BOARDS.iter().any(|board| contains_word(name, board))
+}
+
+/// The readings of which Pulse takes one for the processor's, depending on its order, where no chip
+/// of a processor has a package temperature.
+pub(super) fn taken_by_pulse(chips: &[Chip]) -> Vec<&Feature> {
+    let known = |chip: &&Chip| is_processor(chip) || is_board(&chip.name);
+    let of_kind = |chip: &'_ Chip, kind| {
+        let features = chip.features.iter().enumerate();
+        let is_meant =
+            |feature: &Feature| feature.input().is_some() && label_kind(&feature.label) == kind;
+        let indices = features.filter(|(_, feature)| is_meant(feature));
+        indices.map(|(index, _)| index).collect::<Vec<_>>()
+    };
+    let taken = |kinds: &[LabelKind]| {
+        let mut taken = Vec::new();
+        for chip in chips.iter().filter(known) {
+            let mut of_kinds = kinds.iter().map(|kind| of_kind(chip, *kind));
+            let first = of_kinds.find(|indices| !indices.is_empty());
+            let indices = first.unwrap_or_default().into_iter();
+            taken.extend(indices.filter_map(|index| chip.features.get(index)));
+        }
+        taken
+    };
+    let replacing = taken(&[LabelKind::Package, LabelKind::Processor, LabelKind::Chiplet]);
+    if replacing.is_empty() {
+        taken(&[LabelKind::Unlabelled])
+    } else {
+        replacing
+    }
+}
+
+pub(super) fn label_kind(label: &str) -> LabelKind {
     let has = |word| contains_word(label, word);
     if label.contains("Package id") || label.contains("Tdie") || has("tctl") {
         LabelKind::Package
@@ -106,7 +140,6 @@ fn contains_word(text: &str, word: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::document::Feature;
 
     fn chip(name: &str, labels: &[&str]) -> Chip {
         let feature = |label: &&str| Feature {

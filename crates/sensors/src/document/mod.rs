@@ -23,6 +23,7 @@ mod scalar;
 mod scanner;
 mod shape;
 mod strict;
+mod substitute;
 mod text;
 mod timestamp;
 mod tolerant;

@@ -12,6 +12,7 @@ use super::board::remove_board_readings;
 use super::builder::MAX_FEATURES;
 use super::model::{Document, Feature};
 use super::processor::merge_processors;
+use super::substitute::add_processor;
 use smol_str::SmolStr;
 
 /// Normalises a document for Pulse: temperatures only, each feature with exactly one `*_input`,
@@ -27,6 +28,7 @@ pub fn normalise(document: Document) -> Document {
         .for_each(keep_temperature);
     // Features without a reading are removed last, because merging numbers them too.
     let mut chips = merge_processors(chips);
+    add_processor(&mut chips);
     remove_board_readings(&mut chips);
     chips.retain_mut(|chip| {
         chip.features.retain(|feature| feature.input().is_some());

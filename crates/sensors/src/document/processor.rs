@@ -8,6 +8,11 @@
 //!
 //! Features without a reading are numbered too: a core that cannot be read in one reading does not
 //! change the numbers of the next socket.
+//!
+//! A driver gives each of its sensors a fixed channel (`temp1`), and an operator can rename the
+//! sensor (sensors.conf(5)). So a package is known by its channel as well as by its label, and it
+//! has the stable label whatever the operator named it. A kind without a package (Intel before
+//! Sandy Bridge) has its hottest core in that place.
 
 use super::builder::MAX_FEATURES;
 use super::model::{Chip, Feature};
@@ -26,28 +31,50 @@ struct ProcessorKind {
     first: u64,
 }
 
-/// A label of a package temperature.
+/// A package temperature of a driver.
 struct PackageLabel {
-    /// A part of the label.
-    part: &'static str,
+    /// Parts of the labels that the driver gives it.
+    parts: &'static [&'static str],
+    /// Its channel, which it has under any label.
+    channel: &'static str,
     /// The label in the normalised document, for any socket.
     stable: &'static str,
 }
 
+/// drivers/hwmon/coretemp.c: the package is channel 1, cores begin with channel 2. Kernels before
+/// 3.4 have no package, and cores from channel 1 on.
 const INTEL: [PackageLabel; 1] = [PackageLabel {
-    part: "Package id",
+    parts: &["Package id", "Physical id"],
+    channel: "temp1_",
     stable: "Package id 0",
 }];
 
-/// `Tctl` is a scale for fan control, which some processors shift by up to 27 °C. `Tdie`, where it
-/// exists, is the temperature.
-const AMD: [PackageLabel; 2] = [
+/// drivers/hwmon/k10temp.c. `Tctl` is a scale for fan control, which some processors shift by up
+/// to 27 °C. `Tdie`, where it exists, is the temperature. Processors before family 17h have one
+/// channel without a label for each die.
+const K10TEMP: [PackageLabel; 2] = [
     PackageLabel {
-        part: "Tdie",
+        parts: &["Tdie"],
+        channel: "temp2_",
         stable: "Tdie",
     },
     PackageLabel {
-        part: "Tctl",
+        parts: &["Tctl"],
+        channel: "temp1_",
+        stable: "Tctl",
+    },
+];
+
+/// The channels of zenpower, which is not in the kernel, are in the other order.
+const ZENPOWER: [PackageLabel; 2] = [
+    PackageLabel {
+        parts: &["Tdie"],
+        channel: "temp1_",
+        stable: "Tdie",
+    },
+    PackageLabel {
+        parts: &["Tctl"],
+        channel: "temp2_",
         stable: "Tctl",
     },
 ];
@@ -61,13 +88,13 @@ const KINDS: [ProcessorKind; 3] = [
     },
     ProcessorKind {
         chip: "k10temp",
-        packages: &AMD,
+        packages: &K10TEMP,
         core: "Tccd",
         first: 1,
     },
     ProcessorKind {
         chip: "zenpower",
-        packages: &AMD,
+        packages: &ZENPOWER,
         core: "Tccd",
         first: 1,
     },
@@ -104,16 +131,33 @@ impl ProcessorKind {
         chip.name.split('-').next() == Some(self.chip)
     }
 
+    /// The package temperature that a feature is. A label that the driver gives decides before
+    /// the channel does.
+    fn package(&self, feature: &Feature) -> Option<&PackageLabel> {
+        let by_label = self.packages.iter().find(|package| {
+            package
+                .parts
+                .iter()
+                .any(|part| feature.label.contains(part))
+        });
+        let is_core = self.core(&feature.label).is_some();
+        by_label.or_else(|| {
+            let (name, _) = feature.values.first()?;
+            let of_channel = |package: &&PackageLabel| name.starts_with(package.channel);
+            self.packages.iter().find(of_channel).filter(|_| !is_core)
+        })
+    }
+
     fn is_package(&self, feature: &Feature) -> bool {
-        self.packages
-            .iter()
-            .any(|package| feature.label.contains(package.part))
+        self.package(feature).is_some()
     }
 
     fn join(&self, first: &mut Chip, others: Vec<Chip>) {
         // The numbers of cores follow the order of the chips in the document, which does not depend
         // on temperatures.
-        let package = self.hottest_package(first, &others);
+        let package = self
+            .hottest_package(first, &others)
+            .or_else(|| self.hottest_core(first, &others));
         first.features.retain(|feature| !self.is_package(feature));
         let mut number = self.renumber(&mut first.features, self.first);
         let (mut cores, mut rest) = (Vec::new(), Vec::<Feature>::new());
@@ -145,13 +189,25 @@ impl ProcessorKind {
             let hotter = std::iter::once(first)
                 .chain(others)
                 .flat_map(|chip| &chip.features)
-                .filter(|feature| feature.label.contains(package.part))
-                .filter_map(|feature| Some((feature.input()?, feature)))
-                .reduce(|best, next| if next.0 > best.0 { next } else { best });
+                .filter(|feature| {
+                    let of_feature = self.package(feature);
+                    of_feature.is_some_and(|known| known.stable == package.stable)
+                });
             Some(Feature {
                 label: SmolStr::new_static(package.stable),
-                values: hotter?.1.values.clone(),
+                values: hottest(hotter)?.values.clone(),
             })
+        })
+    }
+
+    /// The hottest core of a kind without a package, as its package temperature.
+    fn hottest_core(&self, first: &Chip, others: &[Chip]) -> Option<Feature> {
+        let cores = std::iter::once(first)
+            .chain(others)
+            .flat_map(|chip| &chip.features);
+        Some(Feature {
+            label: SmolStr::new_static(self.packages.first()?.stable),
+            values: hottest(cores)?.values.clone(),
         })
     }
 
@@ -192,6 +248,14 @@ impl ProcessorKind {
         let is_plain = digits == "0" || !digits.starts_with(['0', '+']);
         (is_plain && u64::from(number) >= self.first).then_some((number, repeated))
     }
+}
+
+/// The feature with the highest reading, the first of several.
+pub(super) fn hottest<'a>(features: impl Iterator<Item = &'a Feature>) -> Option<&'a Feature> {
+    features
+        .filter_map(|feature| Some((feature.input()?, feature)))
+        .reduce(|best, next| if next.0 > best.0 { next } else { best })
+        .map(|(_, feature)| feature)
 }
 
 /// Drops repeated processor chips (`coretemp-isa-0000 #2`, from two documents in one output). Their

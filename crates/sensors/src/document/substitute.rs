@@ -1,0 +1,302 @@
+//! The processor's temperature on a machine without a driver for its processor.
+//!
+//! Boards and virtual machines without `coretemp`, `k10temp` or `zenpower` have other sensors that
+//! measure the processor, and Pulse takes one of them: which one depends on the order in which it
+//! iterates. So one is chosen here, by a fixed order, and gets a chip and a label of its own, which
+//! Pulse prefers to everything that is left. The choice depends on names and on the type of a
+//! sensor, and among sensors of equal rank that are parts of one processor on the temperature.
+//!
+//! docs/protocol.md has the same order.
+
+use super::board::{LabelKind, is_board, label_kind, taken_by_pulse};
+use super::model::{Chip, Feature};
+use super::processor::{hottest, is_processor};
+use smol_str::SmolStr;
+
+/// The driver of the chosen temperature's chip: the kernel's name for the processor's thermal zone,
+/// which Pulse knows.
+const ZONE: &str = "cpu_thermal";
+
+/// The label of the chosen temperature.
+const LABEL: &str = "CPU Temperature";
+
+/// `temp*_type` (Documentation/hwmon/sysfs-interface): AMD's SB-TSI and Intel's PECI, by which a
+/// processor transmits its own digital reading.
+const TRANSMITTED: [f64; 2] = [5.0, 6.0];
+
+/// Labels of such a reading: nct6775 (`TSI0_TEMP`, `PECI Agent 0`, `SMBUSMASTER 0`).
+const TRANSMITTED_LABELS: [&str; 3] = ["tsi", "peci agent", "smbusmaster"];
+
+/// Drivers and thermal zones of processors that Pulse does not know.
+const PROCESSORS: [&str; 5] = ["k8temp", "via_cputemp", "x86_pkg_temp", "TCPU", "B0D4"];
+
+/// The rank of a temperature, the best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    /// A driver of processors that Pulse does not know, or the processor's thermal zone.
+    Processor,
+    /// A board chip's copy of the reading that the processor transmits (TSI, PECI).
+    Transmitted,
+    /// The board chip's input for the processor's diode.
+    Diode,
+    /// A label that names the processor.
+    Named,
+    /// The chipset's copy of the processor's temperature.
+    Chipset,
+    /// The zone of a group of cores on a system on a chip.
+    Cores,
+    /// The zone of the whole system on a chip.
+    Soc,
+    /// A board chip's reading without a label.
+    Unlabelled,
+    /// An ACPI zone: often a constant, and often the board's temperature.
+    Acpi,
+}
+
+impl Rank {
+    /// The rank of a feature; `None` if it does not measure the processor. Everything that Pulse
+    /// takes for the processor's temperature has one.
+    fn of(chip: &Chip, feature: &Feature) -> Option<Self> {
+        let driver = driver(chip);
+        let label = feature.label.to_ascii_lowercase();
+        let mut values = feature.values.iter();
+        let kind = values.find(|(name, _)| name.ends_with("_type"));
+        let is_transmitted = kind.is_some_and(|(_, kind)| TRANSMITTED.contains(kind))
+            || TRANSMITTED_LABELS
+                .iter()
+                .any(|word| label.starts_with(word));
+        match label_kind(&feature.label) {
+            _ if PROCESSORS.contains(&driver) => Some(Self::Processor),
+            _ if driver.starts_with("cpu") && driver.ends_with("thermal") => Some(Self::Processor),
+            _ if driver.contains("core") && driver.ends_with("thermal") => Some(Self::Cores),
+            _ if driver == "soc_thermal" => Some(Self::Soc),
+            _ if driver == "apm_xgene" => label.starts_with("soc").then_some(Self::Soc),
+            // Other chips have labels like these for what they measure.
+            _ if !is_board(&chip.name) && !is_other_board(driver) => None,
+            _ if is_transmitted => Some(Self::Transmitted),
+            _ if label.contains("cputin") => Some(Self::Diode),
+            // On many boards the chipset's copy of the processor's temperature is 0.
+            LabelKind::Processor if label.starts_with("pch") => Some(Self::Chipset),
+            LabelKind::Package | LabelKind::Processor | LabelKind::Chiplet => Some(Self::Named),
+            _ if label == "cpu" => Some(Self::Named),
+            LabelKind::Unlabelled if driver == "acpitz" => Some(Self::Acpi),
+            LabelKind::Unlabelled => Some(Self::Unlabelled),
+            LabelKind::Core | LabelKind::Unknown => None,
+        }
+    }
+
+    /// True if several temperatures of this rank are parts of one processor, whose hottest counts.
+    fn has_parts(self) -> bool {
+        matches!(self, Self::Processor | Self::Cores | Self::Soc)
+    }
+}
+
+/// Adds the chosen temperature, unless a driver of the processor has one or Pulse takes the chosen
+/// one anyway.
+pub(super) fn add_processor(chips: &mut Vec<Chip>) {
+    let has_driver = |chip: &Chip| is_processor(chip) && driver(chip) != ZONE;
+    if chips
+        .iter()
+        .any(|chip| has_driver(chip) && is_measured(chip))
+    {
+        return;
+    }
+    let ranked = |chip| {
+        let ranked = move |feature| Some((Rank::of(chip, feature)?, chip, feature));
+        chip.features.iter().filter_map(ranked)
+    };
+    let mut candidates: Vec<(Rank, &Chip, &Feature)> = chips
+        .iter()
+        .flat_map(ranked)
+        .filter(|(.., feature)| feature.input().is_some())
+        .collect();
+    let Some(best) = candidates.iter().map(|(rank, ..)| *rank).min() else {
+        return;
+    };
+    candidates.retain(|(rank, ..)| *rank == best);
+    if let [(_, chip, _)] = candidates.as_slice()
+        && driver(chip) == ZONE
+    {
+        // Pulse takes it, once the readings of boards are removed.
+        return;
+    }
+    let chosen = if best.has_parts() {
+        hottest(candidates.iter().map(|(.., feature)| *feature))
+    } else {
+        let by_name =
+            |(_, chip, feature): &&(Rank, &Chip, &Feature)| (chip.name.clone(), channel(feature));
+        candidates
+            .iter()
+            .min_by_key(by_name)
+            .map(|(.., feature)| *feature)
+    };
+    let Some(chosen) = chosen else { return };
+    if let [only] = taken_by_pulse(chips).as_slice()
+        && std::ptr::eq(*only, chosen)
+    {
+        // Pulse takes the chosen one already, in every order.
+        return;
+    }
+    let feature = Feature {
+        label: SmolStr::new_static(LABEL),
+        values: chosen.values.clone(),
+    };
+    if let Some(chip) = chips.iter_mut().find(|chip| driver(chip) == ZONE) {
+        chip.features.retain(|feature| feature.label != LABEL);
+        chip.features.insert(0, feature);
+    } else {
+        chips.push(Chip {
+            name: format!("{ZONE}-virtual-0"),
+            adapter: Some("Virtual device".to_owned()),
+            features: vec![feature],
+        });
+    }
+}
+
+/// True for chips of boards that Pulse does not know.
+fn is_other_board(driver: &str) -> bool {
+    const FAMILIES: [&str; 12] = [
+        "asus",
+        "dell",
+        "hp_wmi",
+        "ibmpex",
+        "it8",
+        "nct",
+        "f71",
+        "f75",
+        "sch5",
+        "thinkpad",
+        "w83",
+        "gigabyte_wmi",
+    ];
+    FAMILIES.iter().any(|family| driver.starts_with(family))
+}
+
+fn is_measured(chip: &Chip) -> bool {
+    chip.features
+        .iter()
+        .any(|feature| feature.input().is_some())
+}
+
+fn driver(chip: &Chip) -> &str {
+    chip.name.split('-').next().unwrap_or_default()
+}
+
+/// The number of a feature's sensor: 3 for `temp3_input`.
+fn channel(feature: &Feature) -> Option<u32> {
+    let (name, _) = feature.values.first()?;
+    let (number, _) = name.strip_prefix("temp")?.split_once('_')?;
+    number.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::document::board::remove_board_readings;
+
+    /// A chip with features of this label and temperature, on channels 1, 2, ….
+    fn chip(name: &str, features: &[(&str, f64)]) -> Chip {
+        let features = (1..)
+            .zip(features)
+            .map(|(channel, (label, degrees))| Feature {
+                label: (*label).into(),
+                values: vec![(format!("temp{channel}_input").into(), *degrees)],
+            });
+        Chip {
+            name: name.to_owned(),
+            adapter: None,
+            features: features.collect(),
+        }
+    }
+
+    /// The temperature that Pulse takes, the same for every order of the chips, and whether a chip
+    /// was added for it.
+    fn chosen(mut chips: Vec<Chip>) -> (Option<f64>, bool) {
+        let of = |mut chips: Vec<Chip>| {
+            let before = chips.len();
+            add_processor(&mut chips);
+            let is_added = chips.len() > before;
+            remove_board_readings(&mut chips);
+            let taken = taken_by_pulse(&chips);
+            assert!(taken.len() <= 1, "{chips:#?}");
+            (taken.first().and_then(|only| only.input()), is_added)
+        };
+        let first = of(chips.clone());
+        for _ in 0..chips.len() {
+            chips.rotate_left(1);
+            assert_eq!(of(chips.clone()), first, "{chips:#?}");
+        }
+        first
+    }
+
+    #[test]
+    fn better_sources_come_first() {
+        let sources = [
+            chip("k8temp-pci-00c3", &[("Core0 Temp", 10.0)]),
+            chip("nct6798-isa-0290", &[("SYSTIN", 1.0), ("TSI0_TEMP", 20.0)]),
+            chip("nct6776-isa-0290", &[("SYSTIN", 1.0), ("CPUTIN", 30.0)]),
+            chip("it8689-isa-0a40", &[("CPU Temperature", 40.0)]),
+            chip("nct6791-isa-0290", &[("PCH_CPU_TEMP", 45.0)]),
+            chip("bigcore0_thermal-virtual-0", &[("temp1", 50.0)]),
+            chip("soc_thermal-virtual-0", &[("temp1", 60.0)]),
+            chip("it8728-isa-0a30", &[("temp1", 70.0), ("temp2", 71.0)]),
+            chip("acpitz-acpi-0", &[("temp1", 80.0), ("temp2", 81.0)]),
+        ];
+        let best = [10.0, 20.0, 30.0, 40.0, 45.0, 50.0, 60.0, 70.0, 80.0];
+        for (first, best) in best.into_iter().enumerate() {
+            assert_eq!(chosen(sources[first..].to_vec()).0, Some(best));
+        }
+    }
+
+    #[test]
+    fn hottest_core_counts() {
+        let zones = [
+            chip("littlecore_thermal-virtual-0", &[("temp1", 40.0)]),
+            chip("bigcore1_thermal-virtual-0", &[("temp1", 44.0)]),
+            chip("gpu_thermal-virtual-0", &[("temp1", 60.0)]),
+            chip("soc_thermal-virtual-0", &[("temp1", 42.0)]),
+        ];
+        assert_eq!(chosen(zones.to_vec()), (Some(44.0), true));
+        let zones = [chip(
+            "cpu_thermal-virtual-0",
+            &[("temp1", 40.0), ("temp2", 45.0)],
+        )];
+        assert_eq!(chosen(zones.to_vec()).0, Some(45.0));
+    }
+
+    /// PECI and TSI by `temp*_type`.
+    #[test]
+    fn transmitted_reading_is_known_by_its_type() {
+        let mut board = chip(
+            "it8728-isa-0a30",
+            &[("temp1", 35.0), ("temp2", 33.0), ("temp3", 52.0)],
+        );
+        for (index, kind) in [4.0, 3.0, 6.0].into_iter().enumerate() {
+            let name = format!("temp{}_type", index + 1);
+            board.features[index].values.push((name.into(), kind));
+        }
+        assert_eq!(chosen(vec![board]), (Some(52.0), true));
+    }
+
+    #[test]
+    fn clear_choice_needs_no_chip() {
+        for chips in [
+            vec![chip("acpitz-acpi-0", &[("temp1", 40.0)])],
+            vec![chip("cpu_thermal-virtual-0", &[("temp1", 40.0)])],
+            vec![chip(
+                "nct6776-isa-0290",
+                &[("SYSTIN", 1.0), ("CPUTIN", 30.0)],
+            )],
+            vec![chip(
+                "nvme-pci-0100",
+                &[("Composite", 40.0), ("Sensor 1", 41.0)],
+            )],
+            vec![
+                chip("coretemp-isa-0000", &[("Package id 0", 50.0)]),
+                chip("nct6798-isa-0290", &[("TSI0_TEMP", 20.0), ("CPUTIN", 30.0)]),
+            ],
+        ] {
+            assert!(!chosen(chips).1);
+        }
+    }
+}
