@@ -10,7 +10,7 @@
 
 use super::board::remove_board_readings;
 use super::builder::MAX_FEATURES;
-use super::model::{Document, Feature};
+use super::model::{Chip, Document, Feature};
 use super::processor::merge_processors;
 use super::substitute::add_processor;
 use smol_str::SmolStr;
@@ -26,6 +26,7 @@ pub fn normalise(document: Document) -> Document {
         .iter_mut()
         .flat_map(|chip| &mut chip.features)
         .for_each(keep_temperature);
+    chips.iter_mut().for_each(label_gpu);
     // Features without a reading are removed last, because merging numbers them too.
     let mut chips = merge_processors(chips);
     add_processor(&mut chips);
@@ -36,6 +37,16 @@ pub fn normalise(document: Document) -> Document {
         !chip.features.is_empty()
     });
     Document { chips, ..document }
+}
+
+/// nouveau's only temperature has no label, and Pulse takes one of that driver whose label has
+/// `gpu` or `core`.
+fn label_gpu(chip: &mut Chip) {
+    if chip.name.starts_with("nouveau-")
+        && let Some(only) = chip.features.iter_mut().find(|f| f.label == "temp1")
+    {
+        only.label = SmolStr::new_static("GPU core");
+    }
 }
 
 /// Keeps the values of the feature's first temperature sensor, the reading first. Without a
