@@ -7,6 +7,11 @@ use std::time::{Duration, Instant};
 
 const LIMITED: &str = "rate limit exceeded";
 
+/// The refusal of a request that names a node.
+fn limited(node: &str) -> String {
+    format!("node \"{node}\" not read: {LIMITED}")
+}
+
 fn status(daemon: &Daemon) -> Value {
     daemon.ask(&json!({"method": "get_status"}))
 }
@@ -22,7 +27,10 @@ fn third_reading_of_one_node_is_refused() {
     for _ in 0..2 {
         assert!(fleet.daemon.temperature("pve1").is_ok());
     }
-    assert_eq!(fleet.daemon.temperature("pve1").unwrap_err(), LIMITED);
+    assert_eq!(
+        fleet.daemon.temperature("pve1").unwrap_err(),
+        limited("pve1")
+    );
     assert!(fleet.daemon.temperature("pve2").is_ok());
     assert_eq!(status(&fleet.daemon)["success"], true);
 }
@@ -34,7 +42,10 @@ fn unlisted_names_cost_only_the_caller() {
         let error = fleet.daemon.temperature(name).unwrap_err();
         assert!(error.ends_with("(node_not_allowlisted)"), "{error}");
     }
-    assert_eq!(fleet.daemon.temperature("pve5").unwrap_err(), LIMITED);
+    assert_eq!(
+        fleet.daemon.temperature("pve5").unwrap_err(),
+        limited("pve5")
+    );
     assert_eq!(status(&fleet.daemon)["error"], LIMITED);
     assert!(fleet.daemon.temperature("pve1").is_ok());
 }
@@ -49,7 +60,7 @@ fn list_spends_each_nodes_budget() {
     let nodes = response["data"]["nodes"].as_array().unwrap();
     // An error of this node alone: Pulse would blame the whole proxy for a global one.
     let error = nodes[0]["error"].as_str().unwrap();
-    assert_eq!(error, "node \"pve1\" not read: rate limit exceeded");
+    assert_eq!(error, limited("pve1"));
     assert!(sim::is_document(&nodes[1]["temperature"]));
 }
 

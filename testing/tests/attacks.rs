@@ -201,7 +201,7 @@ fn attack_costs_its_sender() {
     );
     assert_eq!(
         fleet.daemon.temperature("pve1").unwrap_err(),
-        "rate limit exceeded"
+        "node \"pve1\" not read: rate limit exceeded"
     );
 }
 

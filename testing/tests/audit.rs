@@ -11,7 +11,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub(super) const UNAVAILABLE: &str = "audit log unavailable";
+const UNAVAILABLE: &str = "audit log unavailable";
+
+/// The answer to [`reading`] then.
+pub(super) const NOT_READ: &str = "node \"pve1\" not read: audit log unavailable";
 
 pub(super) fn reading() -> Value {
     json!({"method": "get_temperature", "params": {"node": "pve1"}})
@@ -155,7 +158,7 @@ fn unwritable_log_stops_requests() {
     let aside = home.path("aside");
     fs::rename(directory, &aside).unwrap();
     for _ in 0..3 {
-        assert_eq!(fleet.daemon.ask(&reading())["error"], UNAVAILABLE);
+        assert_eq!(fleet.daemon.ask(&reading())["error"], NOT_READ);
         let status = json!({"method": "get_status"});
         assert_eq!(fleet.daemon.ask(&status)["error"], UNAVAILABLE);
     }

@@ -72,7 +72,8 @@ fn user_has_one_budget_in_all_groups() {
         (1..=budget).contains(&read_by_user),
         "{read_by_user} readings in {elapsed:?}: {answers:?}"
     );
-    let refused = |answer: &&Value| answer["error"] == "rate limit exceeded";
+    let refused =
+        |answer: &&Value| answer["error"] == "node \"pve1\" not read: rate limit exceeded";
     let refusals = answers.iter().filter(refused).count();
     assert_eq!(read_by_user + refusals, answers.len(), "{answers:?}");
 

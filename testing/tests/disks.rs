@@ -1,6 +1,6 @@
 //! Full, failing and read-only disks of the log and of its private keys.
 
-use crate::audit::{UNAVAILABLE, assert_intact, assert_intact_with, reading};
+use crate::audit::{NOT_READ, assert_intact, assert_intact_with, reading};
 use pulse_audit::verify::{Options, open_directory, verify};
 use pulse_e2e::programs::{Need, skipped};
 use pulse_e2e::sim::{self, Fleet};
@@ -27,7 +27,7 @@ fn full_disk_refuses_and_recovers() {
     assert!(fleet.daemon.temperature("pve1").is_ok());
     disk.fill();
     // A record that fits the last block is written, so one refusal proves nothing.
-    let refused = || fleet.daemon.ask(&reading())["error"] == UNAVAILABLE;
+    let refused = || fleet.daemon.ask(&reading())["error"] == NOT_READ;
     wait::until("refusals", || refused() && refused());
     disk.empty();
     wait::until("service", || {
@@ -68,7 +68,7 @@ fn failing_disk_refuses_and_recovers() {
         let strace = ["strace", "-D", "-f", "-qq", "-o", trace.to_str().unwrap()];
         let faulty = ["-e", "trace=fdatasync", "-e", &inject];
         let daemon = Daemon::start_under(&home, &[&strace[..], &faulty].concat());
-        let refused = || daemon.ask(&reading())["error"] == UNAVAILABLE;
+        let refused = || daemon.ask(&reading())["error"] == NOT_READ;
         wait::until("the failure", refused);
         wait::until("service", || daemon.ask(&reading())["success"] == true);
         let injected = fs::read_to_string(&trace).unwrap();
@@ -115,10 +115,10 @@ fn read_only_directory_loses_nothing() {
     let read_only = ReadOnly::make(log.parent().unwrap());
     // The open segment is filled; then no other can be created.
     wait::until("refusals", || {
-        fleet.daemon.ask(&reading())["error"] == UNAVAILABLE
+        fleet.daemon.ask(&reading())["error"] == NOT_READ
     });
     for _ in 0..3 {
-        assert_eq!(fleet.daemon.ask(&reading())["error"], UNAVAILABLE);
+        assert_eq!(fleet.daemon.ask(&reading())["error"], NOT_READ);
     }
     let said = fleet.daemon.get("/ready");
     assert!(said.contains("Read-only file system"), "{said}");
@@ -146,7 +146,7 @@ fn full_key_disk_refuses_and_recovers() {
     assert!(fleet.daemon.temperature("pve1").is_ok());
     disk.fill();
     wait::until("refusals", || {
-        fleet.daemon.ask(&reading())["error"] == UNAVAILABLE
+        fleet.daemon.ask(&reading())["error"] == NOT_READ
     });
     let said = fleet.daemon.get("/ready");
     assert!(said.contains("No space left on device"), "{said}");

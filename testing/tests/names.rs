@@ -20,7 +20,8 @@ fn node_names_ignore_case() {
     }
     // The node has one bucket, whose two tokens are spent.
     let third = ask(&fleet, "pve1");
-    assert_eq!(third["error"], "rate limit exceeded", "{third}");
+    let refusal = "node \"pve1\" not read: rate limit exceeded";
+    assert_eq!(third["error"], refusal, "{third}");
     let counters = fleet.node("pve1").counters();
     assert_eq!((counters.connections, counters.readings), (1, 2));
     let home = fleet.daemon.home();

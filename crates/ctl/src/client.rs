@@ -183,7 +183,10 @@ pub(crate) const RATE_LIMITED: &str = "rate limit exceeded";
 fn refusal(error: &str) -> (ErrorCode, Option<Cow<'static, str>>) {
     // The protocol has no codes: its texts are fixed, and Pulse sorts errors by them too
     // (docs/protocol.md).
-    let (code, remedy) = match error {
+    let named = error.strip_prefix("node \"");
+    let refusal = named.and_then(|rest| rest.split_once("\" not read: "));
+    // A refusal of a request for one node has the node's name before it.
+    let (code, remedy) = match refusal.map_or(error, |(_, refusal)| refusal) {
         "unauthorized" => (
             ErrorCode::PermissionDenied,
             format!(

@@ -116,11 +116,14 @@ pub enum RpcError {
         /// The node.
         node: NodeName,
     },
-    /// The limiter refused this one node of several.
-    #[error("node \"{node}\" not read: rate limit exceeded")]
-    NodeRateLimited {
-        /// The node.
-        node: NodeName,
+    /// The whole request was refused, and it names one node.
+    #[error("node \"{node}\" not read: {refusal}")]
+    NodeRefused {
+        /// The node, as it was asked for and may be shown.
+        node: String,
+        /// The refusal: [`RateLimited`](Self::RateLimited) or
+        /// [`RecorderUnavailable`](Self::RecorderUnavailable).
+        refusal: Box<Self>,
     },
     /// The node could not be read.
     #[error("node \"{node}\" {failure}")]
@@ -151,12 +154,27 @@ pub enum RpcError {
 }
 
 impl RpcError {
+    /// This error as the answer to a request for one node: Pulse counts a refusal that does not
+    /// name the node against the whole proxy, and gives up all nodes after three of them.
+    #[must_use]
+    pub fn for_node(self, node: &str) -> Self {
+        match self {
+            Self::RateLimited | Self::RecorderUnavailable => Self::NodeRefused {
+                node: node.to_owned(),
+                refusal: Box::new(self),
+            },
+            // The others name the node, or are no matter of the node.
+            error => error,
+        }
+    }
+
     /// The label of this outcome in metrics and records.
     #[must_use]
     pub fn label(&self) -> &'static str {
         match self {
             Self::Unauthorized => "unauthorized",
-            Self::RateLimited | Self::NodeRateLimited { .. } => "rate_limited",
+            Self::RateLimited => "rate_limited",
+            Self::NodeRefused { refusal, .. } => refusal.label(),
             Self::Violation(violation) => violation.label(),
             Self::UnknownMethod => "unknown_method",
             Self::ReadTimeout => "read_timeout",

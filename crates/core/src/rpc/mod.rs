@@ -120,6 +120,16 @@ struct RawRequest {
 }
 
 impl Request {
+    /// The one node that the request names, as it may be shown.
+    #[must_use]
+    pub fn node(&self) -> Option<&str> {
+        match self.call.as_ref()? {
+            Call::GetTemperature(Ok(node)) => Some(node.as_written()),
+            Call::GetTemperature(Err(Violation::InvalidNodeName(invalid))) => Some(&invalid.shown),
+            _ => None,
+        }
+    }
+
     /// Parses one line, without its newline.
     ///
     /// # Errors

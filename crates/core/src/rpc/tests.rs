@@ -57,7 +57,8 @@ fn node_errors_never_blame_proxy() {
             reason: Unlisted::NotAllowlisted,
         },
         RpcError::AddressNotPermitted { node: node.clone() },
-        RpcError::NodeRateLimited { node },
+        RpcError::RateLimited.for_node(node.as_written()),
+        RpcError::RecorderUnavailable.for_node("a;b"),
         violation("a;b"),
         violation(""),
     ] {

@@ -84,6 +84,8 @@ pub(super) async fn answer(daemon: &Arc<Daemon>, peer: &Arc<Peer>, line: &[u8]) 
     let asked = rpc::Request::parse(line);
     let given = asked.as_ref().ok().and_then(|r| r.correlation_id.clone());
     let keep_alive = asked.as_ref().is_ok_and(|r| r.keep_alive);
+    let node = asked.as_ref().ok().and_then(rpc::Request::node);
+    let node = node.map(str::to_owned);
     let request = Request {
         daemon: Arc::clone(daemon),
         peer: Arc::clone(peer),
@@ -104,6 +106,10 @@ pub(super) async fn answer(daemon: &Arc<Daemon>, peer: &Arc<Peer>, line: &[u8]) 
             Some(call) => (call.method().as_str(), carry_out(&request, call).await),
         },
     };
+    let outcome = match node {
+        Some(node) => outcome.map_err(|error| error.for_node(&node)),
+        None => outcome,
+    };
     reply(&request, method, started.elapsed(), &outcome, keep_alive)
 }
 
@@ -114,6 +120,11 @@ pub(super) fn refuse(daemon: &Arc<Daemon>, peer: &Arc<Peer>, error: RpcError) ->
         peer: Arc::clone(peer),
         correlation_id: crate::sys::random::correlation_id().into(),
         deadline: Instant::now(),
+    };
+    // A penalty that runs already is not made longer by lines that were sent before its answer.
+    let error = match request.check_penalty() {
+        Err(limited) if matches!(error, RpcError::Violation(_)) => limited,
+        _ => error,
     };
     reply(&request, "invalid", Duration::ZERO, &Err(error), false)
 }
@@ -276,10 +287,7 @@ async fn entry(request: &Request, node: &NodeName) -> Entry {
             },
         },
         // With the node's name, since the caller may have asked for several nodes.
-        Err(RpcError::RateLimited) => {
-            Entry::failed(node, &RpcError::NodeRateLimited { node: node.clone() })
-        }
-        Err(error) => Entry::failed(node, &error),
+        Err(error) => Entry::failed(node, &error.for_node(node.as_written())),
     }
 }
 

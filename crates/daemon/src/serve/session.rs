@@ -54,7 +54,7 @@ fn admit(daemon: &Arc<Daemon>, peer: &Arc<Peer>) -> Result<Admitted, RpcError> {
     if peer.capabilities.is_empty() {
         return Err(daemon.unauthorised(peer));
     }
-    daemon.limit(peer, |limiter, now| limiter.check_penalty(&peer.id, now))?;
+    // A penalty is checked once the line is read: its refusal names the node that was asked for.
     if daemon.connections().open(&peer.id).is_err() {
         return Err(daemon.limited(peer, Refusal::Connections));
     }

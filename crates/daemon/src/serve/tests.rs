@@ -58,7 +58,8 @@ async fn without_a_start_record_nobody_is_asked() {
     let fixture = fixture();
     fixture.records.fail_at(EventType::CommandStart);
     let reply = fixture.ask(READ_A).await;
-    assert_eq!(reply["error"], "audit log unavailable");
+    let refusal = "node \"a\" not read: audit log unavailable";
+    assert_eq!(reply["error"], refusal);
     assert!(fixture.script.asked().is_empty());
 }
 
@@ -67,7 +68,8 @@ async fn without_a_finish_record_nothing_is_told() {
     let fixture = fixture();
     fixture.records.fail_at(EventType::CommandFinish);
     let reply = fixture.ask(READ_A).await;
-    assert_eq!(reply["error"], "audit log unavailable");
+    let refusal = "node \"a\" not read: audit log unavailable";
+    assert_eq!(reply["error"], refusal);
     assert!(reply.get("data").is_none());
 }
 
@@ -75,8 +77,11 @@ async fn without_a_finish_record_nothing_is_told() {
 async fn unavailable_log_refuses_every_reading() {
     let fixture = fixture();
     fixture.records.become_unavailable();
-    for line in [READ_A, r#"{"method":"get_status"}"#] {
-        assert_eq!(fixture.ask(line).await["error"], "audit log unavailable");
+    for (line, refusal) in [
+        (READ_A, "node \"a\" not read: audit log unavailable"),
+        (r#"{"method":"get_status"}"#, "audit log unavailable"),
+    ] {
+        assert_eq!(fixture.ask(line).await["error"], refusal);
     }
     // What is wrong with it can still be asked for.
     let line = r#"{"method":"get_forwarding"}"#;
@@ -114,7 +119,8 @@ async fn violation_shuts_its_caller_out_for_a_while() {
         assert!(fixture.ask(line).await["error"].is_string());
         let record = format!("command.validation_failed denied {reason}");
         assert_eq!(fixture.records.lines()[before..], [record]);
-        assert_eq!(fixture.ask(READ_A).await["error"], "rate limit exceeded");
+        let refusal = "node \"a\" not read: rate limit exceeded";
+        assert_eq!(fixture.ask(READ_A).await["error"], refusal);
         let other = peer(8, Capabilities::read_only());
         let reply = answer(&fixture.daemon, &other, READ_A.as_bytes()).await;
         let reply: Value = serde_json::from_slice(&reply.line).unwrap();
@@ -133,6 +139,28 @@ async fn unlisted_node_costs_no_penalty() {
     assert_eq!(fixture.ask(READ_A).await["success"], true);
     let record = "command.validation_failed denied node_not_allowlisted";
     assert_eq!(fixture.records.lines()[0], record);
+}
+
+/// Pulse polls all nodes that it knows at once, and gives up the whole proxy for five minutes
+/// after three refusals that do not name a node.
+#[tokio::test(start_paused = true)]
+async fn unlisted_nodes_cost_no_listed_one() {
+    let config = "allowed_nodes = ['a', 'b', 'c']";
+    let fixture = Fixture::new(config, |_| Step::succeeds_after(MS * 10));
+    // Ten minutes.
+    for _ in 0..60 {
+        for node in ["u1", "a", "u2", "u3", "b", "u4", "u5", "c", "u6", "u7"] {
+            let line = format!(r#"{{"method":"get_temperature","params":{{"node":"{node}"}}}}"#);
+            let reply = fixture.ask(&line).await;
+            if node.starts_with('u') {
+                let error = reply["error"].as_str().unwrap();
+                assert!(error.starts_with(&format!("node \"{node}\" ")), "{error}");
+            } else {
+                assert_eq!(reply["success"], true, "{node}: {reply}");
+            }
+        }
+        tokio::time::sleep(SECOND * 10).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -198,7 +226,8 @@ async fn too_long_request_is_on_record() {
         "command.validation_failed denied payload_too_large",
     ];
     assert_eq!(fixture.records.lines(), expected);
-    assert_eq!(fixture.ask(READ_A).await["error"], "rate limit exceeded");
+    let refusal = "node \"a\" not read: rate limit exceeded";
+    assert_eq!(fixture.ask(READ_A).await["error"], refusal);
 }
 
 #[tokio::test(start_paused = true)]

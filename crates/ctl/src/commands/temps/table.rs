@@ -206,6 +206,8 @@ fn node_remedy(error: &str) -> &'static str {
         ": its address is outside what the daemon may connect to"
     } else if has("rate limit exceeded") {
         ": ask again in some seconds (see [rate_limit] in the configuration)"
+    } else if has("audit log unavailable") {
+        ": the daemon's log says why"
     } else {
         ""
     }
