@@ -27,7 +27,7 @@ pub fn run(home: &Home, arguments: &[&str]) -> Ended {
 #[must_use]
 pub fn run_as(user: User, home: &Home, arguments: &[&str]) -> Ended {
     let copy = home.unused_path("pulse-sensorctl");
-    std::fs::copy(programs::control(), &copy).unwrap();
+    programs::copy(&programs::control(), &copy);
     let mut command = Command::new(copy);
     set(&mut command, home, arguments);
     command.uid(user.uid).gid(user.gid);

@@ -164,6 +164,17 @@ pub fn find(name: &str) -> Option<PathBuf> {
         .find(|program| program.is_file())
 }
 
+/// Copies a program, which can be started at once.
+///
+/// # Panics
+/// When cp(1) fails.
+pub fn copy(program: &Path, to: &Path) {
+    // Not `fs::copy`: a thread of another test that forks meanwhile hands the open copy to its
+    // child, and execve(2) fails with ETXTBSY for as long as anybody can write the file.
+    let copied = Command::new("cp").arg(program).arg(to).output();
+    assert_success("cp", &copied.unwrap());
+}
+
 /// Asserts that a program succeeded, and prints its standard error if it did not.
 ///
 /// # Panics

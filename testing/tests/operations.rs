@@ -78,7 +78,7 @@ impl Operator {
     fn new() -> Self {
         let home = Arc::new(Home::new());
         let control = home.path("pulse-sensorctl");
-        fs::copy(programs::control(), &control).unwrap();
+        programs::copy(&programs::control(), &control);
         let directory = home.path("authority");
         fs::create_dir(&directory).unwrap();
         fs::create_dir_all(home.path("collector/etc/rsyslog.d")).unwrap();
