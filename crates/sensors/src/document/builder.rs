@@ -14,7 +14,7 @@ use super::timestamp::is_rfc3339;
 use smol_str::SmolStr;
 
 /// The maximum number of chips in a document.
-const MAX_CHIPS: usize = 256;
+pub(super) const MAX_CHIPS: usize = 256;
 
 /// The maximum number of features in a chip.
 pub(super) const MAX_FEATURES: usize = 512;

@@ -9,6 +9,7 @@
 //! docs/protocol.md has the same order.
 
 use super::board::{LabelKind, is_board, label_kind, taken_by_pulse};
+use super::builder::MAX_CHIPS;
 use super::model::{Chip, Feature};
 use super::processor::{hottest, is_processor};
 use smol_str::SmolStr;
@@ -145,6 +146,8 @@ pub(super) fn add_processor(chips: &mut Vec<Chip>) {
         chip.features.retain(|feature| feature.label != LABEL);
         chip.features.insert(0, feature);
     } else {
+        // It counts against the limit of chips, which a reader of the document has too.
+        chips.truncate(MAX_CHIPS - 1);
         chips.push(Chip {
             name: format!("{ZONE}-virtual-0"),
             adapter: Some("Virtual device".to_owned()),
@@ -276,6 +279,15 @@ mod tests {
             board.features[index].values.push((name.into(), kind));
         }
         assert_eq!(chosen(vec![board]), (Some(52.0), true));
+    }
+
+    #[test]
+    fn chips_stay_within_their_limit() {
+        let board = |number| chip(&format!("acpitz-acpi-{number}"), &[("temp1", 40.0)]);
+        let mut chips: Vec<Chip> = (0..MAX_CHIPS).map(board).collect();
+        add_processor(&mut chips);
+        assert_eq!(chips.len(), MAX_CHIPS);
+        assert_eq!(driver(&chips[MAX_CHIPS - 1]), ZONE);
     }
 
     #[test]
