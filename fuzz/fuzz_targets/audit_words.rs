@@ -6,6 +6,7 @@
 use libfuzzer_sys::fuzz_target;
 use pulse_audit::verify::Since;
 use pulse_audit::{HeadLine, PublicKey, Timestamp};
+use pulse_core::event::EventType;
 use pulse_core::ordinal::Ordinal;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -20,6 +21,9 @@ fuzz_target!(|bytes: &[u8]| {
     }
     if let Ok(key) = text.parse::<PublicKey>() {
         assert_eq!(key.to_string(), text);
+    }
+    if let Some(event) = EventType::from_name(&text) {
+        assert_eq!(event.as_str(), text);
     }
     match text.parse::<Since>() {
         Ok(Since::Seq(seq)) => assert!(seq <= Ordinal::MAX && seq.to_string() == text),
