@@ -57,10 +57,11 @@ impl Spool {
         let read =
             |path: &Path| pulse_files::read_beginning(path, MAX_FILE_BYTES).unwrap_or_default();
         let content = read(&newer);
-        let before = || last_number(&read(&older));
         Self {
             length: content.len(),
-            last: last_number(&content).or_else(before).unwrap_or(0),
+            // Of both files, because one of them may have been restored from a backup: a reader
+            // skips what has a lower number than the message before.
+            last: highest_number(&content).max(highest_number(&read(&older))),
             is_torn: content.last().is_some_and(|byte| *byte != b'\n'),
             newer,
             older,
@@ -166,9 +167,14 @@ pub(crate) fn decode(line: &[u8]) -> Option<Message> {
     })
 }
 
-fn last_number(content: &[u8]) -> Option<u64> {
-    let mut lines = content.split_inclusive(|byte| *byte == b'\n').rev();
-    lines.find_map(decode).map(|message| message.number)
+/// The highest number of a message; 0 without one.
+fn highest_number(content: &[u8]) -> u64 {
+    content
+        .split_inclusive(|byte| *byte == b'\n')
+        .filter_map(decode)
+        .map(|message| message.number)
+        .max()
+        .unwrap_or(0)
 }
 
 /// A file of messages, of which no more is read than ours can have.
@@ -309,6 +315,30 @@ mod tests {
         for file in [&spool.newer, &spool.older] {
             assert!(fs::metadata(file).unwrap().len() <= MAX_FILE_BYTES as u64);
         }
+    }
+
+    /// One file was restored from a backup, or lines were exchanged.
+    #[test]
+    fn numbers_follow_the_highest() {
+        let home = tempfile::tempdir().unwrap();
+        let (_, spool) = filled(home.path(), 9);
+        fs::rename(&spool.newer, &spool.older).unwrap();
+        fs::write(
+            &spool.newer,
+            fs::read(&spool.older)
+                .unwrap()
+                .split_inclusive(|b| *b == b'\n')
+                .next()
+                .unwrap(),
+        )
+        .unwrap();
+        let (_, spool) = filled(home.path(), 2);
+        assert_eq!(all(&mut SpoolReader::default(), &spool, 9), [10, 11]);
+        let lines = fs::read(&spool.newer).unwrap();
+        let reversed: Vec<&[u8]> = lines.split_inclusive(|b| *b == b'\n').rev().collect();
+        fs::write(&spool.newer, reversed.concat()).unwrap();
+        let (_, spool) = filled(home.path(), 1);
+        assert_eq!(all(&mut SpoolReader::default(), &spool, 11), [12]);
     }
 
     #[test]
