@@ -180,10 +180,7 @@ impl LogEvent<'_> {
                 {
                     body = body.with_number("suppressed", refused);
                 }
-                match segment {
-                    Some(segment) => body.with_text("segment", segment),
-                    None => body,
-                }
+                body.with_optional("segment", segment)
             }
             Self::Pruned {
                 first_seq,
@@ -208,12 +205,8 @@ impl LogEvent<'_> {
                         .with_text("torn_sha256", &String::from_utf8_lossy(&hash))
                         .with_text("torn_file", torn.file);
                 }
-                match failure {
-                    Some(error) => body
-                        .with_text("decision", "denied")
-                        .with_text("error", error),
-                    None => body,
-                }
+                body.with_optional("decision", failure.map(|_| "denied"))
+                    .with_optional("error", failure)
             }
         }
     }

@@ -89,6 +89,11 @@ impl Body {
         self
     }
 
+    pub(crate) fn with_optional(mut self, name: &str, text: Option<&str>) -> Self {
+        self.optional(name, text, NAME_BYTES);
+        self
+    }
+
     pub(crate) fn with_number(mut self, name: &str, value: u64) -> Self {
         self.number(name, value);
         self

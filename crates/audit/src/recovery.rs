@@ -107,9 +107,10 @@ impl<S: Storage> Log<S> {
             RecoveryReason::Start => ResumeReason::Start,
             RecoveryReason::Resumption(refused) => ResumeReason::Recovery { refused },
         };
-        let segment = match continuation {
-            Continuation::Segment(segment) => Some(segment.as_str()),
-            _ => None,
+        let segment = if let Continuation::Segment(segment) = continuation {
+            Some(segment.as_str())
+        } else {
+            None
         };
         let resumed = self.resumed(reason, segment);
         let is_unended = matches!(continuation, Continuation::Unended);

@@ -136,14 +136,14 @@ pub(crate) fn print(error: &clap::Error) {
         // the blanks by which they are indented.
         let columns = stderr_columns();
         let broken = |line: String| {
+            // The text quotes arguments, which a script may have from anywhere.
+            let line = escape(&line);
             if columns.is_some_and(|columns| width(&line) > columns) {
                 wrapped(&line, columns)
             } else {
                 vec![line]
             }
         };
-        // The text quotes arguments, which a script may have from anywhere.
-        lines = lines.iter().map(|line| escape(line)).collect();
         lines = lines.into_iter().flat_map(broken).collect();
         (columns.is_some(), Box::new(stderr()))
     } else {

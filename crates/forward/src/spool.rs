@@ -323,19 +323,13 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let (_, spool) = filled(home.path(), 9);
         fs::rename(&spool.newer, &spool.older).unwrap();
-        fs::write(
-            &spool.newer,
-            fs::read(&spool.older)
-                .unwrap()
-                .split_inclusive(|b| *b == b'\n')
-                .next()
-                .unwrap(),
-        )
-        .unwrap();
+        let lines = fs::read(&spool.older).unwrap();
+        let first = lines.split_inclusive(|byte| *byte == b'\n').next();
+        fs::write(&spool.newer, first.unwrap()).unwrap();
         let (_, spool) = filled(home.path(), 2);
         assert_eq!(all(&mut SpoolReader::default(), &spool, 9), [10, 11]);
         let lines = fs::read(&spool.newer).unwrap();
-        let reversed: Vec<&[u8]> = lines.split_inclusive(|b| *b == b'\n').rev().collect();
+        let reversed: Vec<&[u8]> = lines.split_inclusive(|byte| *byte == b'\n').rev().collect();
         fs::write(&spool.newer, reversed.concat()).unwrap();
         let (_, spool) = filled(home.path(), 1);
         assert_eq!(all(&mut SpoolReader::default(), &spool, 11), [12]);

@@ -116,7 +116,7 @@ pub enum RpcError {
         /// The node.
         node: NodeName,
     },
-    /// The whole request was refused, and it names one node.
+    /// A request for this node, or this node of several, was refused.
     #[error("node \"{node}\" not read: {refusal}")]
     NodeRefused {
         /// The node, as it was asked for and may be shown.

@@ -122,9 +122,10 @@ pub(super) fn refuse(daemon: &Arc<Daemon>, peer: &Arc<Peer>, error: RpcError) ->
         deadline: Instant::now(),
     };
     // A penalty that runs already is not made longer by lines that were sent before its answer.
-    let error = match request.check_penalty() {
-        Err(limited) if matches!(error, RpcError::Violation(_)) => limited,
-        _ => error,
+    let error = if let RpcError::Violation(_) = error {
+        request.check_penalty().err().unwrap_or(error)
+    } else {
+        error
     };
     reply(&request, "invalid", Duration::ZERO, &Err(error), false)
 }

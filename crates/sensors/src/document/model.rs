@@ -64,6 +64,14 @@ pub struct HelperInfo {
     pub version: String,
 }
 
+impl Chip {
+    /// The name of its driver, or of its thermal zone: `coretemp` of `coretemp-isa-0000`.
+    #[must_use]
+    pub fn driver(&self) -> &str {
+        self.name.split('-').next().unwrap_or_default()
+    }
+}
+
 impl Feature {
     /// The value of the feature's `*_input`, its current reading.
     #[must_use]

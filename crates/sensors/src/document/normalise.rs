@@ -42,7 +42,7 @@ pub fn normalise(document: Document) -> Document {
 /// nouveau's only temperature has no label, and Pulse takes one of that driver whose label has
 /// `gpu` or `core`.
 fn label_gpu(chip: &mut Chip) {
-    if chip.name.starts_with("nouveau-")
+    if chip.driver() == "nouveau"
         && let Some(only) = chip.features.iter_mut().find(|f| f.label == "temp1")
     {
         only.label = SmolStr::new_static("GPU core");

@@ -21,10 +21,10 @@ use smol_str::{SmolStr, format_smolstr};
 
 /// The names of chips and features of a kind of processor.
 struct ProcessorKind {
-    /// The chip's name before the first `-`.
+    /// The driver.
     chip: &'static str,
-    /// The labels of packages, in order of preference.
-    packages: &'static [PackageLabel],
+    /// The package temperatures, in order of preference.
+    packages: &'static [PackageSensor],
     /// The label of a core before its number.
     core: &'static str,
     /// The number of the first core.
@@ -32,7 +32,7 @@ struct ProcessorKind {
 }
 
 /// A package temperature of a driver.
-struct PackageLabel {
+struct PackageSensor {
     /// Parts of the labels that the driver gives it.
     parts: &'static [&'static str],
     /// Its channel, which it has under any label.
@@ -41,24 +41,23 @@ struct PackageLabel {
     stable: &'static str,
 }
 
-/// drivers/hwmon/coretemp.c: the package is channel 1, cores begin with channel 2. Kernels before
-/// 3.4 have no package, and cores from channel 1 on.
-const INTEL: [PackageLabel; 1] = [PackageLabel {
+/// drivers/hwmon/coretemp.c: the package is channel 1, cores begin with channel 2.
+const INTEL: [PackageSensor; 1] = [PackageSensor {
     parts: &["Package id", "Physical id"],
     channel: "temp1_",
     stable: "Package id 0",
 }];
 
 /// drivers/hwmon/k10temp.c. `Tctl` is a scale for fan control, which some processors shift by up
-/// to 27 °C. `Tdie`, where it exists, is the temperature. Processors before family 17h have one
-/// channel without a label for each die.
-const K10TEMP: [PackageLabel; 2] = [
-    PackageLabel {
+/// to 27 °C. `Tdie`, where it exists, is the temperature. Where the driver gives no labels, channel
+/// 1 is the only one of each die.
+const K10TEMP: [PackageSensor; 2] = [
+    PackageSensor {
         parts: &["Tdie"],
         channel: "temp2_",
         stable: "Tdie",
     },
-    PackageLabel {
+    PackageSensor {
         parts: &["Tctl"],
         channel: "temp1_",
         stable: "Tctl",
@@ -66,13 +65,13 @@ const K10TEMP: [PackageLabel; 2] = [
 ];
 
 /// The channels of zenpower, which is not in the kernel, are in the other order.
-const ZENPOWER: [PackageLabel; 2] = [
-    PackageLabel {
+const ZENPOWER: [PackageSensor; 2] = [
+    PackageSensor {
         parts: &["Tdie"],
         channel: "temp1_",
         stable: "Tdie",
     },
-    PackageLabel {
+    PackageSensor {
         parts: &["Tctl"],
         channel: "temp2_",
         stable: "Tctl",
@@ -128,12 +127,12 @@ impl ProcessorKind {
     }
 
     fn has(&self, chip: &Chip) -> bool {
-        chip.name.split('-').next() == Some(self.chip)
+        chip.driver() == self.chip
     }
 
     /// The package temperature that a feature is. A label that the driver gives decides before
     /// the channel does.
-    fn package(&self, feature: &Feature) -> Option<&PackageLabel> {
+    fn package(&self, feature: &Feature) -> Option<&PackageSensor> {
         let by_label = self.packages.iter().find(|package| {
             package
                 .parts
@@ -143,7 +142,7 @@ impl ProcessorKind {
         let is_core = self.core(&feature.label).is_some();
         by_label.or_else(|| {
             let (name, _) = feature.values.first()?;
-            let of_channel = |package: &&PackageLabel| name.starts_with(package.channel);
+            let of_channel = |package: &&PackageSensor| name.starts_with(package.channel);
             self.packages.iter().find(of_channel).filter(|_| !is_core)
         })
     }

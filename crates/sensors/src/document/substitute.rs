@@ -28,13 +28,13 @@ const TRANSMITTED: [f64; 2] = [5.0, 6.0];
 /// Labels of such a reading: nct6775 (`TSI0_TEMP`, `PECI Agent 0`, `SMBUSMASTER 0`).
 const TRANSMITTED_LABELS: [&str; 3] = ["tsi", "peci agent", "smbusmaster"];
 
-/// Drivers and thermal zones of processors that Pulse does not know.
+/// Drivers and thermal zones of processors whose chips are not merged.
 const PROCESSORS: [&str; 5] = ["k8temp", "via_cputemp", "x86_pkg_temp", "TCPU", "B0D4"];
 
 /// The rank of a temperature, the best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Rank {
-    /// A driver of processors that Pulse does not know, or the processor's thermal zone.
+    /// One of [`PROCESSORS`], or the processor's thermal zone.
     Processor,
     /// A board chip's copy of the reading that the processor transmits (TSI, PECI).
     Transmitted,
@@ -58,7 +58,7 @@ impl Rank {
     /// The rank of a feature; `None` if it does not measure the processor. Everything that Pulse
     /// takes for the processor's temperature has one.
     fn of(chip: &Chip, feature: &Feature) -> Option<Self> {
-        let driver = driver(chip);
+        let driver = chip.driver();
         let label = feature.label.to_ascii_lowercase();
         let mut values = feature.values.iter();
         let kind = values.find(|(name, _)| name.ends_with("_type"));
@@ -95,11 +95,11 @@ impl Rank {
 /// Adds the chosen temperature, unless a driver of the processor has one or Pulse takes the chosen
 /// one anyway.
 pub(super) fn add_processor(chips: &mut Vec<Chip>) {
-    let has_driver = |chip: &Chip| is_processor(chip) && driver(chip) != ZONE;
-    if chips
+    let mut of_drivers = chips
         .iter()
-        .any(|chip| has_driver(chip) && is_measured(chip))
-    {
+        .filter(|chip| is_processor(chip) && chip.driver() != ZONE)
+        .flat_map(|chip| &chip.features);
+    if of_drivers.any(|feature| feature.input().is_some()) {
         return;
     }
     let ranked = |chip| {
@@ -116,7 +116,7 @@ pub(super) fn add_processor(chips: &mut Vec<Chip>) {
     };
     candidates.retain(|(rank, ..)| *rank == best);
     if let [(_, chip, _)] = candidates.as_slice()
-        && driver(chip) == ZONE
+        && chip.driver() == ZONE
     {
         // Pulse takes it, once the readings of boards are removed.
         return;
@@ -124,11 +124,10 @@ pub(super) fn add_processor(chips: &mut Vec<Chip>) {
     let chosen = if best.has_parts() {
         hottest(candidates.iter().map(|(.., feature)| *feature))
     } else {
-        let by_name =
-            |(_, chip, feature): &&(Rank, &Chip, &Feature)| (chip.name.clone(), channel(feature));
+        // By name, so that the order of the document does not matter.
         candidates
             .iter()
-            .min_by_key(by_name)
+            .min_by_key(|(_, chip, feature)| (&chip.name, channel(feature)))
             .map(|(.., feature)| *feature)
     };
     let Some(chosen) = chosen else { return };
@@ -142,7 +141,7 @@ pub(super) fn add_processor(chips: &mut Vec<Chip>) {
         label: SmolStr::new_static(LABEL),
         values: chosen.values.clone(),
     };
-    if let Some(chip) = chips.iter_mut().find(|chip| driver(chip) == ZONE) {
+    if let Some(chip) = chips.iter_mut().find(|chip| chip.driver() == ZONE) {
         chip.features.retain(|feature| feature.label != LABEL);
         chip.features.insert(0, feature);
     } else {
@@ -173,16 +172,6 @@ fn is_other_board(driver: &str) -> bool {
         "gigabyte_wmi",
     ];
     FAMILIES.iter().any(|family| driver.starts_with(family))
-}
-
-fn is_measured(chip: &Chip) -> bool {
-    chip.features
-        .iter()
-        .any(|feature| feature.input().is_some())
-}
-
-fn driver(chip: &Chip) -> &str {
-    chip.name.split('-').next().unwrap_or_default()
 }
 
 /// The number of a feature's sensor: 3 for `temp3_input`.
@@ -287,7 +276,7 @@ mod tests {
         let mut chips: Vec<Chip> = (0..MAX_CHIPS).map(board).collect();
         add_processor(&mut chips);
         assert_eq!(chips.len(), MAX_CHIPS);
-        assert_eq!(driver(&chips[MAX_CHIPS - 1]), ZONE);
+        assert_eq!(chips[MAX_CHIPS - 1].driver(), ZONE);
     }
 
     #[test]

@@ -43,7 +43,7 @@ const PARSERS: &[(&str, &str, &str)] = &[
     ("sandbox/src/outside.rs", "parse_label", "caller_proc"),
     ("core/src/metrics/host_header.rs", "parse", "http_head"),
     ("core/src/callers/capability.rs", "from_name", "config"),
-    ("core/src/event.rs", "from_name", "audit_words"),
+    ("core/src/event/event_type.rs", "from_name", "audit_words"),
     ("sensors/src/command.rs", "from_words", "helper_request"),
     ("sensors/src/command.rs", "parse", "command"),
     ("core/src/config.rs", "parse", "config"),

@@ -32,17 +32,12 @@ const HIGHEST_LIMIT: f64 = 250.0;
 impl Kind {
     /// The kind of component that a chip measures, by its driver.
     pub(super) fn of(chip: &Chip) -> Self {
-        match driver(chip) {
+        match chip.driver() {
             driver if PROCESSORS.contains(&driver) => Self::Processor,
             driver if DISKS.contains(&driver) => Self::Disk,
             _ => Self::Other,
         }
     }
-}
-
-/// The chip's name up to its bus: `coretemp` of `coretemp-isa-0000`.
-pub(super) fn driver(chip: &Chip) -> &str {
-    chip.name.split('-').next().unwrap_or_default()
 }
 
 /// The temperatures of a sensor that should not be reached, in °C.

@@ -3,7 +3,7 @@
 //!
 //! The rows keep their order from reading to reading, so that `--watch` changes numbers only.
 
-use super::heat::{Heat, Kind, Limits, driver};
+use super::heat::{Heat, Kind, Limits};
 use pulse_sensors::document::{Chip, Disk, Document, Feature};
 
 /// One temperature.
@@ -77,11 +77,11 @@ fn each<'a>(chip: &Chip, features: impl IntoIterator<Item = &'a Feature>) -> Vec
 
 fn summary(chip: &Chip, document: &Document) -> Vec<Row> {
     let same = document.chips.iter();
-    let same = same.filter(|other| driver(other) == driver(chip)).count();
+    let same = same.filter(|other| other.driver() == chip.driver()).count();
     let mut chip = chip.clone();
     // A chip goes by its driver's name, where that says which one it is.
     if same == 1 {
-        chip.name = driver(&chip).into();
+        chip.name = chip.driver().into();
     }
     let chip = &chip;
     // Every disk of this kind has a row with its temperature: disks' names and models say more
@@ -131,7 +131,7 @@ fn hottest<'a>(chip: &Chip, features: impl IntoIterator<Item = &'a Feature>) -> 
 }
 
 fn measures(chip: &Chip, disk: &Disk) -> bool {
-    Kind::of(chip) == Kind::Disk && (driver(chip) == "nvme") == (disk.kind == "nvme")
+    Kind::of(chip) == Kind::Disk && (chip.driver() == "nvme") == (disk.kind == "nvme")
 }
 
 impl Row {
@@ -179,6 +179,18 @@ impl Row {
 mod tests {
     use super::*;
 
+    /// What `sensors -j` printed on a node.
+    macro_rules! corpus {
+        ($name:literal) => {
+            include_str!(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/../sensors/tests/corpus/documents/",
+                $name,
+                ".txt"
+            ))
+        };
+    }
+
     fn document(text: &str) -> Document {
         pulse_sensors::document::read(text.as_bytes())
             .unwrap()
@@ -193,6 +205,21 @@ mod tests {
             )
         };
         rows(document, all).into_iter().map(row).collect()
+    }
+
+    /// Pulse takes the same values (`document_pulse` of the sensors crate).
+    #[test]
+    fn processor_is_the_first_row() {
+        for (printed, degrees) in [
+            (corpus!("coretemp_renamed"), 45.0),
+            (corpus!("coretemp_without_package_renamed"), 52.0),
+            (corpus!("dies_without_labels"), 68.75),
+            (corpus!("boards_without_labels"), 52.0),
+        ] {
+            let document = pulse_sensors::document::normalise(document(printed));
+            let first = rows(&document, false).into_iter().next().unwrap();
+            assert_eq!(first.value, Value::Degrees(degrees), "{first:?}");
+        }
     }
 
     const SERVER: &str = r#"{"sensors":{
