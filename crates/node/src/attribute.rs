@@ -1,8 +1,9 @@
 //! A sysfs attribute, whose value the kernel produces for each read.
 //!
 //! Opening a file below `/sys` costs ten times as much as reading it, so files are kept open and
-//! read again from the start. A [`Budget`] for each scan limits their number.
+//! read again from the start, as far as their [`Quota`] permits.
 
+use crate::quota::{Permit, Quota};
 use crate::sysfs;
 use std::fs::File;
 use std::io;
@@ -15,40 +16,6 @@ const MAX_NUMBER_BYTES: usize = 64;
 /// The errors of an attribute whose device has been removed.
 const ENOENT: i32 = 2;
 const ENODEV: i32 = 19;
-
-/// The remaining limits of a scan, so that a tree of any size gives a bounded document, and uses
-/// bounded memory and file descriptors.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Budget {
-    /// Chips.
-    pub(crate) chips: usize,
-    /// Features of all chips.
-    pub(crate) features: usize,
-    /// Values of all features.
-    pub(crate) values: usize,
-    /// Open files. The usual limit of a process is 1,024.
-    pub(crate) open_files: usize,
-    /// Disks.
-    pub(crate) disks: usize,
-}
-
-impl Budget {
-    /// The limits at the start of a scan.
-    pub(crate) const FULL: Self = Self {
-        chips: 256,
-        features: 512,
-        values: 2048,
-        open_files: 512,
-        disks: 512,
-    };
-}
-
-/// Decrements a count; false if it is 0.
-pub(crate) fn take_one(count: &mut usize) -> bool {
-    let left = count.checked_sub(1);
-    *count = left.unwrap_or(0);
-    left.is_some()
-}
 
 /// The reason why an attribute has no value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,16 +30,16 @@ pub(crate) enum NoValue {
 #[derive(Debug)]
 pub(crate) struct Attribute {
     path: PathBuf,
-    file: Option<File>,
+    file: Option<(File, Permit)>,
 }
 
 impl Attribute {
-    /// An attribute with this path. Its file is kept open if the budget allows.
-    pub(crate) fn new(path: PathBuf, budget: &mut Budget) -> Self {
-        // Opened before the budget is charged: a file that cannot be opened costs nothing.
+    /// An attribute with this path. Its file is kept open if the quota allows.
+    pub(crate) fn new(path: PathBuf, open_files: &Quota) -> Self {
+        // Opened before the permit is taken: a file that cannot be opened needs none.
         let file = open(&path)
             .ok()
-            .filter(|_| take_one(&mut budget.open_files));
+            .and_then(|file| Some((file, open_files.take()?)));
         Self { path, file }
     }
 
@@ -99,7 +66,7 @@ impl Attribute {
     fn read<'a>(&self, buffer: &'a mut [u8]) -> io::Result<&'a [u8]> {
         // pread(2) at offset 0 makes sysfs produce the value again.
         let length = match &self.file {
-            Some(file) => file.read_at(buffer, 0)?,
+            Some((file, _)) => file.read_at(buffer, 0)?,
             None => open(&self.path)?.read_at(buffer, 0)?,
         };
         // A value that fills the buffer may be longer.
@@ -113,7 +80,7 @@ impl Attribute {
 #[expect(
     clippy::disallowed_methods,
     reason = "the file is the kernel's, or a FIFO with which a test simulates a disk that hangs: \
-              that blocks the queue's thread alone; the read is bounded"
+              that blocks its thread alone; the read is bounded"
 )]
 fn open(path: &Path) -> io::Result<File> {
     File::open(path)
@@ -130,12 +97,9 @@ mod tests {
         let path = directory.path().join("temp1_input");
         for open_files in [0, 1] {
             fs::write(&path, "41000\n").unwrap();
-            let mut budget = Budget {
-                open_files,
-                ..Budget::FULL
-            };
-            let attribute = Attribute::new(path.clone(), &mut budget);
-            assert_eq!(budget.open_files, 0);
+            let quota = Quota::new(open_files);
+            let attribute = Attribute::new(path.clone(), &quota);
+            assert!(quota.take().is_none());
             assert_eq!(attribute.number(), Ok(41000.0));
             fs::write(&path, "-500\n").unwrap();
             assert_eq!(attribute.number(), Ok(-500.0));
@@ -147,7 +111,7 @@ mod tests {
     fn missing_file_means_device_gone() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("temp1_input");
-        let attribute = Attribute::new(path.clone(), &mut Budget::FULL.clone());
+        let attribute = Attribute::new(path.clone(), &Quota::new(1));
         assert_eq!(attribute.number(), Err(NoValue::DeviceGone));
         for text in ["", "N/A\n", &"1".repeat(4096)] {
             fs::write(&path, text).unwrap();

@@ -36,6 +36,9 @@ pub(crate) enum Bus {
 }
 
 impl Bus {
+    /// The adapter name of a chip without hardware.
+    pub(crate) const VIRTUAL_ADAPTER: &str = "Virtual device";
+
     /// Finds the bus of a chip from its directory's `device` link.
     pub(crate) fn find(sysfs: &Sysfs, chip: &Path) -> Self {
         let link = chip.join("device");
@@ -125,7 +128,7 @@ impl Bus {
                 ]);
             }
             Self::Spi(..) => "SPI adapter",
-            Self::Virtual => "Virtual device",
+            Self::Virtual => Self::VIRTUAL_ADAPTER,
             Self::Acpi => "ACPI interface",
             Self::Hid(..) => "HID adapter",
             Self::Mdio(_) => "MDIO adapter",

@@ -4,11 +4,13 @@
 //! temperatures and alarms. A value that cannot be read is left out, and so is a feature without a
 //! temperature; other values are not affected.
 
-use crate::attribute::{Attribute, Budget, NoValue};
+use crate::attribute::{Attribute, NoValue};
+use crate::quota::{Permit, Quota};
 use crate::sysfs;
-use pulse_sensors::document::{Chip, Feature, SmolStr};
+use pulse_sensors::document::{Feature, SmolStr};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The divisor of the kernel's temperatures, which are in thousandths of a degree.
 pub(crate) const MILLI: f64 = 1000.0;
@@ -16,10 +18,25 @@ pub(crate) const MILLI: f64 = 1000.0;
 /// The member of a chip's JSON object that is not a feature.
 const ADAPTER_KEY: &str = "Adapter";
 
+/// The power status of a suspended device.
+const SUSPENDED: &str = "suspended";
+
 /// A chip that a scan found.
 #[derive(Debug)]
 pub(crate) struct FoundChip {
-    /// The name of lm-sensors; unique in a layout.
+    pub(crate) identity: Arc<ChipIdentity>,
+    /// Temperatures.
+    pub(crate) features: Vec<FoundFeature>,
+    /// The number of temperatures over the limits.
+    pub(crate) omitted: u64,
+    /// The power status of a chip that must not be woken.
+    pub(crate) power: Option<PowerStatus>,
+}
+
+/// The names and the place of a chip.
+#[derive(Debug, Default)]
+pub(crate) struct ChipIdentity {
+    /// The name of lm-sensors, which other chips can have too.
     pub(crate) name: String,
     /// The name of the driver.
     pub(crate) driver: String,
@@ -27,8 +44,24 @@ pub(crate) struct FoundChip {
     pub(crate) adapter: Option<String>,
     /// The real path of its device.
     pub(crate) device: Option<PathBuf>,
-    /// Temperatures.
-    pub(crate) features: Vec<FoundFeature>,
+}
+
+/// The attribute with a device's power status.
+#[derive(Debug)]
+pub(crate) struct PowerStatus(Attribute);
+
+impl PowerStatus {
+    /// The status of the device in this directory; `None` if the kernel does not manage its power.
+    pub(crate) fn find(device: &Path, open_files: &Quota) -> Option<Self> {
+        let path = device.join("power/runtime_status");
+        path.is_file()
+            .then(|| Self(Attribute::new(path, open_files)))
+    }
+
+    /// True if the device is in runtime suspend.
+    pub(crate) fn is_suspended(&self) -> bool {
+        self.0.is(SUSPENDED)
+    }
 }
 
 /// A temperature that a scan found.
@@ -38,6 +71,8 @@ pub(crate) struct FoundFeature {
     pub(crate) label: SmolStr,
     /// Values, in the order of lm-sensors.
     pub(crate) values: Vec<FoundValue>,
+    /// Counts it against the limit of all devices.
+    pub(crate) _permit: Permit,
 }
 
 /// A value that a scan found.
@@ -55,23 +90,32 @@ enum Source {
 }
 
 /// A reading of a chip.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct ChipReading {
-    /// The chip with the values that could be read.
-    pub(crate) chip: Chip,
+    pub(crate) identity: Arc<ChipIdentity>,
+    /// The features with a temperature.
+    pub(crate) features: Vec<Feature>,
+    /// The number of temperatures over the limits.
+    pub(crate) omitted: u64,
     /// A device has been removed since the scan.
     pub(crate) is_device_gone: bool,
 }
 
 impl FoundChip {
-    /// Reads every value.
+    /// Reads every value, unless that would wake a suspended device.
     pub(crate) fn read(&self) -> ChipReading {
-        let mut reading = ChipReading::default();
-        reading.chip.name.clone_from(&self.name);
-        reading.chip.adapter.clone_from(&self.adapter);
+        let mut reading = ChipReading {
+            identity: Arc::clone(&self.identity),
+            features: Vec::with_capacity(self.features.len()),
+            omitted: self.omitted,
+            is_device_gone: false,
+        };
+        if self.power.as_ref().is_some_and(PowerStatus::is_suspended) {
+            return reading;
+        }
         for feature in &self.features {
             match feature.read() {
-                Ok(feature) => reading.chip.features.push(feature),
+                Ok(feature) => reading.features.push(feature),
                 Err(NoValue::DeviceGone) => reading.is_device_gone = true,
                 Err(NoValue::Unknown) => {}
             }
@@ -104,8 +148,8 @@ impl FoundFeature {
 
 impl FoundValue {
     /// A value that is read in each reading.
-    pub(crate) fn live(name: String, path: PathBuf, divisor: f64, budget: &mut Budget) -> Self {
-        let source = Source::Live(Attribute::new(path, budget));
+    pub(crate) fn live(name: String, path: PathBuf, divisor: f64, open_files: &Quota) -> Self {
+        let source = Source::Live(Attribute::new(path, open_files));
         Self {
             name: name.into(),
             source,
@@ -123,7 +167,7 @@ impl FoundValue {
         })
     }
 
-    fn read(&self) -> Result<f64, NoValue> {
+    pub(crate) fn read(&self) -> Result<f64, NoValue> {
         let raw = match &self.source {
             Source::Fixed(value) => *value,
             Source::Live(attribute) => attribute.number()?,
@@ -144,6 +188,11 @@ impl UniqueNames {
     /// For the labels of a chip, which share a JSON object with its adapter.
     pub(crate) fn for_labels() -> Self {
         Self(HashSet::from([ADAPTER_KEY.to_owned()]))
+    }
+
+    /// With these names in use.
+    pub(crate) fn with(names: HashSet<String>) -> Self {
+        Self(names)
     }
 
     /// The name, or its first free variant.
@@ -177,15 +226,16 @@ mod tests {
     }
 
     fn feature(directory: &Path, files: &[(&str, &str)]) -> FoundFeature {
-        let mut budget = Budget::FULL;
+        let quota = Quota::new(8);
         let mut value = |(name, text): &(&str, &str)| {
             let path = directory.join(name);
             fs::write(&path, text).unwrap();
-            FoundValue::live((*name).to_owned(), path, MILLI, &mut budget)
+            FoundValue::live((*name).to_owned(), path, MILLI, &quota)
         };
         FoundFeature {
             label: "label".into(),
             values: files.iter().map(&mut value).collect(),
+            _permit: quota.take().unwrap(),
         }
     }
 

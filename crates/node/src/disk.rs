@@ -4,11 +4,12 @@
 //! in which the kernel keeps the disk's own data. A disk in runtime suspend is listed without a
 //! temperature, since reading that would wake the disk.
 
-use crate::attribute::{Attribute, Budget, take_one};
-use crate::chip::FoundChip;
+use crate::chip::{ChipIdentity, PowerStatus};
+use crate::quota::Quotas;
 use crate::sysfs::{self, Sysfs};
 use pulse_sensors::document::Disk;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 /// The directory of block devices, without partitions.
 pub(crate) const DIRECTORY: &str = "block";
@@ -19,8 +20,8 @@ const NOT_DISKS: [&str; 15] = [
     "zd", "zram",
 ];
 
-/// The power status of a suspended disk.
-const SUSPENDED: &str = "suspended";
+/// The type of a disk on the NVMe bus.
+const NVME: &str = "nvme";
 
 /// The header of a vital product data page: type, page and length.
 const PAGE_HEADER_BYTES: usize = 4;
@@ -28,46 +29,70 @@ const PAGE_HEADER_BYTES: usize = 4;
 /// A disk that a scan found.
 #[derive(Debug)]
 pub(crate) struct FoundDisk {
+    identity: Arc<DiskIdentity>,
+    power: Option<PowerStatus>,
+}
+
+/// The names and the place of a disk.
+#[derive(Debug)]
+pub(crate) struct DiskIdentity {
     /// Device, serial number, world wide name, model and type.
-    pub(crate) identity: Disk,
-    /// The index of its chip in the layout.
-    pub(crate) chip: Option<usize>,
-    power: Option<Attribute>,
+    pub(crate) disk: Disk,
+    /// The real paths of the devices to which its chip can belong, the most likely one first.
+    devices: Vec<PathBuf>,
+}
+
+/// A reading of a disk.
+#[derive(Debug)]
+pub(crate) struct DiskReading {
+    pub(crate) identity: Arc<DiskIdentity>,
+    /// The disk is in runtime suspend.
+    pub(crate) is_suspended: bool,
 }
 
 impl FoundDisk {
-    /// True if the disk is in runtime suspend.
-    pub(crate) fn is_suspended(&self) -> bool {
-        self.power.as_ref().is_some_and(|power| power.is(SUSPENDED))
+    /// Reads the power status.
+    pub(crate) fn read(&self) -> DiskReading {
+        DiskReading {
+            identity: Arc::clone(&self.identity),
+            is_suspended: self.power.as_ref().is_some_and(PowerStatus::is_suspended),
+        }
     }
 }
 
-/// Finds every disk, and its chip among `chips`.
-pub(crate) fn scan(sysfs: &Sysfs, chips: &[FoundChip], budget: &mut Budget) -> Vec<FoundDisk> {
-    let mut disks = Vec::new();
-    for name in sysfs::names(&sysfs.path(DIRECTORY)) {
-        let Some(paths) = DiskPaths::resolve(sysfs, &name) else {
-            continue;
+impl DiskIdentity {
+    /// The index of the disk's chip.
+    pub(crate) fn chip(&self, chips: &[&ChipIdentity]) -> Option<usize> {
+        let belongs_to = |device: &PathBuf| {
+            chips
+                .iter()
+                .position(|chip| chip.device.as_ref() == Some(device))
         };
-        if !take_one(&mut budget.disks) {
-            break;
-        }
-        disks.push(FoundDisk {
-            identity: Disk {
-                // The kernel writes a slash in a device's name as '!'.
-                device: format!("/dev/{}", name.replace('!', "/")),
-                serial: paths.serial(),
-                wwn: paths.wwn(),
-                model: sysfs::first_text(&[paths.device.join("model"), paths.device.join("name")])
-                    .unwrap_or_default(),
-                kind: paths.kind(&name).to_owned(),
-                ..Disk::default()
-            },
-            chip: paths.chip(sysfs, chips),
-            power: paths.power(budget),
-        });
+        self.devices.iter().find_map(belongs_to)
     }
-    disks
+}
+
+/// Scans an entry of the directory; `None` if it is no disk.
+pub(crate) fn scan(sysfs: &Sysfs, entry: &str, quotas: &Quotas) -> Option<FoundDisk> {
+    let paths = DiskPaths::resolve(sysfs, entry)?;
+    let kind = paths.kind(entry);
+    let disk = Disk {
+        // The kernel writes a slash in a device's name as '!'.
+        device: format!("/dev/{}", entry.replace('!', "/")),
+        serial: paths.serial(),
+        wwn: paths.wwn(kind),
+        model: sysfs::first_text(&[paths.device.join("model"), paths.device.join("name")])
+            .unwrap_or_default(),
+        kind: kind.to_owned(),
+        ..Disk::default()
+    };
+    Some(FoundDisk {
+        power: PowerStatus::find(&paths.device, &quotas.open_files),
+        identity: Arc::new(DiskIdentity {
+            disk,
+            devices: paths.devices(sysfs, kind),
+        }),
+    })
 }
 
 /// The directories with a disk's attributes.
@@ -78,9 +103,6 @@ struct DiskPaths {
 
 impl DiskPaths {
     fn resolve(sysfs: &Sysfs, name: &str) -> Option<Self> {
-        if !is_disk(name) {
-            return None;
-        }
         let block = sysfs.resolve(&sysfs.path(DIRECTORY).join(name))?;
         Some(Self {
             device: sysfs.resolve(&block.join("device"))?,
@@ -97,17 +119,18 @@ impl DiskPaths {
             .unwrap_or_default()
     }
 
-    fn wwn(&self) -> String {
+    fn wwn(&self, kind: &str) -> String {
         // NVMe has the name in the block device, SCSI in the device below it.
         let paths = [
             self.block.join("wwid"),
             self.device.join("wwid"),
             self.block.join("eui"),
         ];
+        let name = if kind == NVME { namespace_id } else { wwn };
         // The first that is a world wide name: some disks have another identifier in `wwid`.
         paths
             .iter()
-            .find_map(|path| wwn(&sysfs::text(path)?))
+            .find_map(|path| name(&sysfs::text(path)?))
             .unwrap_or_default()
     }
 
@@ -116,7 +139,7 @@ impl DiskPaths {
         let vendor = sysfs::text(&self.device.join("vendor"));
         let mut ancestors = self.device.iter().filter_map(|name| name.to_str());
         if name.starts_with("nvme") {
-            "nvme"
+            NVME
         } else if name.starts_with("mmcblk") {
             "mmc"
         } else if name.starts_with("vd") {
@@ -133,30 +156,30 @@ impl DiskPaths {
         }
     }
 
-    /// The chip of the same device or, for an NVMe disk behind the multipath layer, of one of its
-    /// controllers.
-    fn chip(&self, sysfs: &Sysfs, chips: &[FoundChip]) -> Option<usize> {
-        let belongs_to = |device: &Path| {
-            chips
-                .iter()
-                .position(|chip| chip.device.as_deref() == Some(device))
-        };
-        belongs_to(&self.device).or_else(|| {
-            sysfs::names(&self.device)
-                .iter()
+    /// The devices to which the disk's chip can belong.
+    fn devices(&self, sysfs: &Sysfs, kind: &str) -> Vec<PathBuf> {
+        let mut devices = vec![self.device.clone()];
+        if kind == NVME {
+            // Behind the multipath layer, `device` is the subsystem, which lists its controllers.
+            let controllers = sysfs::names(&self.device)
+                .into_iter()
                 .filter(|name| is_numbered(name, "nvme"))
-                .filter_map(|name| sysfs.resolve(&self.device.join(name)))
-                .find_map(|device| belongs_to(&device))
-        })
-    }
-
-    fn power(&self, budget: &mut Budget) -> Option<Attribute> {
-        let path = self.device.join("power/runtime_status");
-        path.is_file().then(|| Attribute::new(path, budget))
+                .filter_map(|name| sysfs.resolve(&self.device.join(name)));
+            devices.extend(controllers);
+            // Older kernels register the chip for the PCI function and not for the controller
+            // (drivers/nvme/host/hwmon.c).
+            let functions: Vec<PathBuf> = devices
+                .iter()
+                .filter_map(|controller| sysfs.resolve(&controller.join("device")))
+                .collect();
+            devices.extend(functions);
+        }
+        devices
     }
 }
 
-fn is_disk(name: &str) -> bool {
+/// True if a block device can be a physical disk, by its name.
+pub(crate) fn is_disk(name: &str) -> bool {
     let card = name.strip_prefix("mmcblk");
     // A boot or RPMB partition of an MMC card (`mmcblk0boot0`) is a block device of its own.
     let is_part_of_card =
@@ -190,6 +213,13 @@ fn wwn(text: &str) -> Option<String> {
         .map_or_else(|| text.replace(' ', ""), str::to_owned);
     (digits.len() == 16 && digits.bytes().all(|b| b.is_ascii_hexdigit()))
         .then(|| format!("0x{}", digits.to_ascii_lowercase()))
+}
+
+/// The identifier of an NVMe namespace as udev and Proxmox write it: `eui.` and 16 or 32 digits.
+fn namespace_id(text: &str) -> Option<String> {
+    let digits = text.strip_prefix("eui.").map_or_else(|| text.replace(' ', ""), str::to_owned);
+    let is_id = matches!(digits.len(), 16 | 32) && digits.bytes().all(|b| b.is_ascii_hexdigit());
+    is_id.then(|| format!("eui.{}", digits.to_ascii_lowercase()))
 }
 
 #[cfg(test)]

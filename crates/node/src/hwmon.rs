@@ -3,12 +3,16 @@
 //! Features, their values and the order of both are those of lm-sensors. Fans and voltages are left
 //! out: Pulse does not use them.
 
-use crate::attribute::{Budget, take_one};
 use crate::bus::Bus;
-use crate::chip::{FoundChip, FoundFeature, FoundValue, MILLI, UniqueNames};
+use crate::chip::{
+    ChipIdentity, FoundChip, FoundFeature, FoundValue, MILLI, PowerStatus, UniqueNames,
+};
+use crate::quota::{Quota, Quotas};
 use crate::sysfs::{self, Sysfs};
+use pulse_sensors::document::MAX_FEATURES;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 /// The directory of chips.
 pub(crate) const DIRECTORY: &str = "class/hwmon";
@@ -56,63 +60,70 @@ const SUBFEATURES: [(&str, SubfeatureKind); 23] = [
     ("lcrit_alarm", SubfeatureKind::Alarm),
 ];
 
-/// Finds every chip with a temperature.
-pub(crate) fn scan(sysfs: &Sysfs, names: &mut UniqueNames, budget: &mut Budget) -> Vec<FoundChip> {
-    let mut chips = Vec::new();
-    for entry in sysfs::names(&sysfs.path(DIRECTORY)) {
-        if budget.chips == 0 || budget.features == 0 {
-            break;
-        }
-        if let Some(chip) = chip(sysfs, &sysfs.path(DIRECTORY).join(entry), names, budget) {
-            chips.push(chip);
-            budget.chips -= 1;
-        }
-    }
-    chips
+/// Drivers of disks, which a read of the temperature would wake.
+const DISK_DRIVERS: [&str; 2] = ["drivetemp", "nvme"];
+
+/// Scans an entry of the directory; `None` if it has no temperature.
+pub(crate) fn scan(sysfs: &Sysfs, entry: &str, quotas: &Quotas) -> Option<FoundChip> {
+    let directory = sysfs.resolve(&sysfs.path(DIRECTORY).join(entry))?;
+    let device = sysfs.resolve(&directory.join("device"));
+    let (driver, features) = named_features(&directory, quotas)
+        .or_else(|| named_features(device.as_deref()?, quotas))?;
+    let bus = Bus::find(sysfs, &directory);
+    let is_disk = |device: &&Path| {
+        DISK_DRIVERS.contains(&driver.as_str()) || device.join("block").is_dir()
+    };
+    Some(FoundChip {
+        power: device
+            .as_deref()
+            .filter(is_disk)
+            .and_then(|device| PowerStatus::find(device, &quotas.open_files)),
+        omitted: features.omitted,
+        features: features.kept,
+        identity: Arc::new(ChipIdentity {
+            name: bus.chip_name(&driver),
+            adapter: bus.adapter(sysfs),
+            driver,
+            device,
+        }),
+    })
 }
 
-fn chip(
-    sysfs: &Sysfs,
-    link: &Path,
-    names: &mut UniqueNames,
-    budget: &mut Budget,
-) -> Option<FoundChip> {
-    let directory = sysfs.resolve(link)?;
-    let device = sysfs.resolve(&directory.join("device"));
-    let (driver, features) = named_features(&directory, budget)
-        .or_else(|| named_features(device.as_deref()?, budget))?;
-    let bus = Bus::find(sysfs, &directory);
-    Some(FoundChip {
-        name: names.unique(&bus.chip_name(&driver)),
-        adapter: bus.adapter(sysfs),
-        driver,
-        device,
-        features,
-    })
+/// The features of a chip, and the number of those over the limits.
+#[derive(Default)]
+struct Features {
+    kept: Vec<FoundFeature>,
+    omitted: u64,
 }
 
 /// The driver's name and the features in a directory. Drivers before hwmon's class device have
 /// their files in the directory of the device.
-fn named_features(directory: &Path, budget: &mut Budget) -> Option<(String, Vec<FoundFeature>)> {
+fn named_features(directory: &Path, quotas: &Quotas) -> Option<(String, Features)> {
     let driver = sysfs::text(&directory.join("name"))?;
-    let features = features(directory, budget);
-    (!features.is_empty()).then_some((driver, features))
+    let features = features(directory, quotas);
+    (!features.kept.is_empty() || features.omitted > 0).then_some((driver, features))
 }
 
-fn features(directory: &Path, budget: &mut Budget) -> Vec<FoundFeature> {
+fn features(directory: &Path, quotas: &Quotas) -> Features {
     let mut labels = UniqueNames::for_labels();
-    let mut features = Vec::new();
+    let mut features = Features::default();
     for (channel, present) in channels(directory) {
         // Index 0 is `input`. lm-sensors shows no feature without it.
-        if !present[0] || !take_one(&mut budget.features) {
+        if !present[0] {
             continue;
         }
+        let has_room = features.kept.len() < MAX_FEATURES;
+        let Some(permit) = quotas.features.take().filter(|_| has_room) else {
+            features.omitted += 1;
+            continue;
+        };
         // The label of a sensor without one is its own name, as in lm-sensors.
         let label = sysfs::text(&directory.join(format!("temp{channel}_label")))
             .unwrap_or_else(|| format!("temp{channel}"));
-        features.push(FoundFeature {
+        features.kept.push(FoundFeature {
             label: labels.unique(&label).into(),
-            values: values(directory, channel, &present, budget),
+            values: values(directory, channel, &present, &quotas.open_files),
+            _permit: permit,
         });
     }
     features
@@ -150,26 +161,23 @@ fn values(
     directory: &Path,
     channel: u16,
     present: &[bool; SUBFEATURES.len()],
-    budget: &mut Budget,
+    open_files: &Quota,
 ) -> Vec<FoundValue> {
     let found = SUBFEATURES
         .iter()
         .zip(present)
         .filter(|(_, present)| **present);
-    let mut values = Vec::new();
-    for ((suffix, kind), _) in found {
-        if take_one(&mut budget.values) {
-            let name = format!("temp{channel}_{suffix}");
-            let path = directory.join(&name);
-            values.extend(match kind {
-                SubfeatureKind::Reading => Some(FoundValue::live(name, path, MILLI, budget)),
-                SubfeatureKind::Alarm => Some(FoundValue::live(name, path, 1.0, budget)),
-                SubfeatureKind::Limit => FoundValue::fixed(name, &path, MILLI),
-                SubfeatureKind::Setting => FoundValue::fixed(name, &path, 1.0),
-            });
+    let value = |((suffix, kind), _): (&(&str, SubfeatureKind), _)| {
+        let name = format!("temp{channel}_{suffix}");
+        let path = directory.join(&name);
+        match kind {
+            SubfeatureKind::Reading => Some(FoundValue::live(name, path, MILLI, open_files)),
+            SubfeatureKind::Alarm => Some(FoundValue::live(name, path, 1.0, open_files)),
+            SubfeatureKind::Limit => FoundValue::fixed(name, &path, MILLI),
+            SubfeatureKind::Setting => FoundValue::fixed(name, &path, 1.0),
         }
-    }
-    values
+    };
+    found.filter_map(value).collect()
 }
 
 #[cfg(test)]

@@ -12,36 +12,43 @@
 //! | `confinement` | Landlock and seccomp for the helper |
 //! | [`serve()`] | the request loop of the `serve` command |
 //! | [`SensorReader`] | repeated readings |
-//! | `layout` | the devices found by one scan |
+//! | `schedule` | the order of reads, and the devices for which a reading waits |
+//! | `pool` | the threads that read |
+//! | `device` | the entries of the listings, their scans and reads |
 //! | `hwmon`, `thermal`, `disk` | scans of the three kinds of devices |
 //! | `bus` | chip names as lm-sensors makes them |
 //! | `chip`, `attribute` | values that are read repeatedly |
-//! | `read_queue` | reads that can block |
+//! | `quota` | limits that all devices share |
+//! | `assembly` | the document of a reading |
 //! | `sysfs` | bounded reads below one root |
 //! | [`sensors_json`], [`ipmitool`] | output for callers that do not use the helper's protocol |
 
 pub mod arguments;
+mod assembly;
 mod attribute;
 mod bus;
 mod chip;
 mod clock;
 mod confinement;
+mod device;
 mod disk;
 mod error;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod hwmon;
 pub mod ipmitool;
-mod layout;
-mod read_queue;
+mod pool;
+mod quota;
 mod reader;
+mod schedule;
 pub mod sensors_json;
 mod serve;
 mod sysfs;
 mod thermal;
 
 pub use error::{EXIT_CODES, HelperError};
-pub use reader::{MAX_DOCUMENT_BYTES, SensorReader, to_line};
+pub use pulse_sensors::document::MAX_DOCUMENT_BYTES;
+pub use reader::{SensorReader, to_line};
 pub use serve::serve;
 
 use arguments::{Invocation, Request, VERSION_LINE};

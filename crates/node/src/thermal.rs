@@ -5,11 +5,12 @@
 //! that the kernel would have registered, so that names do not depend on the kernel's
 //! configuration.
 
-use crate::attribute::{Budget, take_one};
-use crate::bus::Bus;
-use crate::chip::{FoundChip, FoundFeature, FoundValue, MILLI, UniqueNames};
+use crate::attribute::NoValue;
+use crate::chip::{FoundValue, MILLI};
+use crate::quota::{Permit, Quotas};
 use crate::sysfs::{self, Sysfs};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The directory of zones.
 pub(crate) const DIRECTORY: &str = "class/thermal";
@@ -23,55 +24,87 @@ const NOT_SENSORS: [&str; 1] = ["INT3400_Thermal"];
 /// The number of trip points that are searched for the critical one.
 const MAX_TRIP_POINTS: usize = 16;
 
-/// Finds every zone without a chip among `chips`.
-///
-/// Zones of one type become one chip, as in the kernel.
-pub(crate) fn scan(
-    sysfs: &Sysfs,
-    chips: &[FoundChip],
-    names: &mut UniqueNames,
-    budget: &mut Budget,
-) -> Vec<FoundChip> {
-    let mut found: Vec<FoundChip> = Vec::new();
-    for (zone, driver) in zones(sysfs, chips) {
-        if !found.iter().any(|chip| chip.driver == driver) {
-            if !take_one(&mut budget.chips) {
-                break;
-            }
-            found.push(chip(sysfs, driver.clone(), names));
-        }
-        if let Some(chip) = found.iter_mut().find(|chip| chip.driver == driver)
-            && take_one(&mut budget.features)
-        {
-            chip.features
-                .push(feature(&zone, chip.features.len() + 1, budget));
-        }
-    }
-    found
+/// A zone that a scan found.
+#[derive(Debug)]
+pub(crate) struct FoundZone {
+    identity: Arc<ZoneIdentity>,
+    input: FoundValue,
+    critical: Option<f64>,
+    /// Counts it against the limit of all devices.
+    _permit: Permit,
 }
 
-/// The directories of zones that need a chip, with the names of their drivers.
-fn zones(sysfs: &Sysfs, chips: &[FoundChip]) -> Vec<(PathBuf, String)> {
-    let has_chip = |driver: &str, zone: &Path| {
-        chips.iter().any(|chip| {
-            chip.driver == driver
-                || chip.device.as_deref() == Some(zone)
-                || REPEATED.contains(&(driver, &chip.driver))
-        })
-    };
-    sysfs::names(&sysfs.path(DIRECTORY))
-        .iter()
-        // The directory lists cooling devices too.
-        .filter(|name| name.starts_with("thermal_zone"))
-        .filter_map(|name| sysfs.resolve(&sysfs.path(DIRECTORY).join(name)))
-        .filter_map(|zone| Some((driver_name(&sysfs::text(&zone.join("type"))?), zone)))
-        .filter(|(driver, zone)| {
-            !NOT_SENSORS.contains(&driver.as_str())
-                && zone.join("temp").is_file()
-                && !has_chip(driver, zone)
-        })
-        .map(|(driver, zone)| (zone, driver))
-        .collect()
+/// The driver and the place of a zone.
+#[derive(Debug)]
+pub(crate) struct ZoneIdentity {
+    /// The name of the chip that the kernel registers for such a zone.
+    pub(crate) driver: String,
+    /// The real path of its directory.
+    pub(crate) directory: PathBuf,
+}
+
+/// A reading of a zone.
+#[derive(Debug)]
+pub(crate) struct ZoneReading {
+    pub(crate) identity: Arc<ZoneIdentity>,
+    /// The temperature in degrees Celsius, or the reason why there is none.
+    pub(crate) input: Result<f64, NoValue>,
+    /// The critical temperature.
+    pub(crate) critical: Option<f64>,
+}
+
+/// True if an entry of the directory is a zone: it lists cooling devices too.
+pub(crate) fn is_zone(entry: &str) -> bool {
+    entry.starts_with("thermal_zone")
+}
+
+/// Scans an entry of the directory; `None` if it has no temperature.
+pub(crate) fn scan(sysfs: &Sysfs, entry: &str, quotas: &Quotas) -> Option<FoundZone> {
+    let directory = sysfs.resolve(&sysfs.path(DIRECTORY).join(entry))?;
+    let driver = driver_name(&sysfs::text(&directory.join("type"))?);
+    let input = directory.join("temp");
+    if NOT_SENSORS.contains(&driver.as_str()) || !input.is_file() {
+        return None;
+    }
+    // The type of a trip point decides; their order is the driver's.
+    let critical = (0..MAX_TRIP_POINTS).find(|n| {
+        sysfs::text(&directory.join(format!("trip_point_{n}_type"))).as_deref() == Some("critical")
+    });
+    let critical =
+        critical.and_then(|n| sysfs::number(&directory.join(format!("trip_point_{n}_temp"))));
+    Some(FoundZone {
+        input: FoundValue::live(String::new(), input, MILLI, &quotas.open_files),
+        critical: critical.map(|millidegrees| millidegrees / MILLI),
+        identity: Arc::new(ZoneIdentity { driver, directory }),
+        _permit: quotas.features.take()?,
+    })
+}
+
+impl FoundZone {
+    /// Reads the temperature.
+    pub(crate) fn read(&self) -> ZoneReading {
+        ZoneReading {
+            identity: Arc::clone(&self.identity),
+            input: self.input.read(),
+            critical: self.critical,
+        }
+    }
+}
+
+impl ZoneReading {
+    /// True if the zone was removed since the scan.
+    pub(crate) fn is_device_gone(&self) -> bool {
+        self.input == Err(NoValue::DeviceGone)
+    }
+}
+
+impl ZoneIdentity {
+    /// True if a chip with this driver and device already reports the zone's temperature.
+    pub(crate) fn is_reported_by(&self, driver: &str, device: Option<&Path>) -> bool {
+        self.driver == driver
+            || device == Some(&self.directory)
+            || REPEATED.contains(&(&self.driver, driver))
+    }
 }
 
 /// The name of the chip that the kernel registers for a zone: the zone's type, without dashes and
@@ -80,43 +113,6 @@ fn driver_name(kind: &str) -> String {
     kind.chars()
         .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
         .collect()
-}
-
-fn chip(sysfs: &Sysfs, driver: String, names: &mut UniqueNames) -> FoundChip {
-    FoundChip {
-        name: names.unique(&Bus::Virtual.chip_name(&driver)),
-        adapter: Bus::Virtual.adapter(sysfs),
-        driver,
-        device: None,
-        features: Vec::new(),
-    }
-}
-
-fn feature(zone: &Path, channel: usize, budget: &mut Budget) -> FoundFeature {
-    let name = |suffix: &str| format!("temp{channel}_{suffix}");
-    let mut values = Vec::new();
-    if take_one(&mut budget.values) {
-        values.push(FoundValue::live(
-            name("input"),
-            zone.join("temp"),
-            MILLI,
-            budget,
-        ));
-    }
-    if take_one(&mut budget.values) {
-        // The type of a trip point decides; their order is the driver's.
-        let critical = (0..MAX_TRIP_POINTS).find(|n| {
-            sysfs::text(&zone.join(format!("trip_point_{n}_type"))).as_deref() == Some("critical")
-        });
-        values.extend(critical.and_then(|n| {
-            let path = zone.join(format!("trip_point_{n}_temp"));
-            FoundValue::fixed(name("crit"), &path, MILLI)
-        }));
-    }
-    FoundFeature {
-        label: format!("temp{channel}").into(),
-        values,
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,208 @@
+//! The entries of the three directories that list devices, and their reads.
+//!
+//! Whatever touches a device happens in [`SysDevice::read`], the scan of its files included: a
+//! driver can block there too.
+
+use crate::chip::{ChipReading, FoundChip};
+use crate::disk::{self, DiskReading, FoundDisk};
+use crate::hwmon;
+use crate::pool::Device;
+use crate::quota::Quotas;
+use crate::schedule::Found;
+use crate::sysfs::{self, Sysfs};
+use crate::thermal::{self, FoundZone, ZoneReading};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// The maximum age of a scan: operators change limits, and links can change their target.
+const SCAN_AGE: Duration = Duration::from_mins(1);
+
+/// The minimum interval between the scans of a device that was gone.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// The maximum number of entries in each directory that are devices.
+const MAX_DEVICES: usize = 1024;
+
+/// A directory that lists devices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Class {
+    /// Hardware monitoring chips.
+    Hwmon,
+    /// Thermal zones.
+    Thermal,
+    /// Block devices.
+    Block,
+}
+
+/// An entry of a directory.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Entry {
+    pub(crate) class: Class,
+    pub(crate) name: String,
+}
+
+impl Class {
+    const ALL: [Self; 3] = [Self::Hwmon, Self::Thermal, Self::Block];
+
+    fn directory(self) -> &'static str {
+        match self {
+            Self::Hwmon => hwmon::DIRECTORY,
+            Self::Thermal => thermal::DIRECTORY,
+            Self::Block => disk::DIRECTORY,
+        }
+    }
+
+    fn has_device(self, name: &str) -> bool {
+        match self {
+            Self::Hwmon => true,
+            Self::Thermal => thermal::is_zone(name),
+            Self::Block => disk::is_disk(name),
+        }
+    }
+}
+
+/// The entries that can be devices. Listing them touches no device.
+pub(crate) fn entries(sysfs: &Sysfs) -> Vec<Entry> {
+    let of_class = |class: Class| {
+        sysfs::names(&sysfs.path(class.directory()))
+            .into_iter()
+            .filter(move |name| class.has_device(name))
+            .take(MAX_DEVICES)
+            .map(move |name| Entry { class, name })
+    };
+    Class::ALL.into_iter().flat_map(of_class).collect()
+}
+
+/// The number of changes of the entries; a device is scanned again after each.
+pub(crate) type Generation = Arc<AtomicU64>;
+
+/// The device of an entry.
+pub(crate) struct SysDevice {
+    sysfs: Sysfs,
+    entry: Entry,
+    quotas: Quotas,
+    generation: Generation,
+    scan: Option<Scan>,
+    is_gone: bool,
+}
+
+struct Scan {
+    at: Instant,
+    generation: u64,
+    found: FoundDevice,
+}
+
+enum FoundDevice {
+    Chip(FoundChip),
+    Zone(FoundZone),
+    Disk(FoundDisk),
+    /// The entry has no sensor.
+    Nothing,
+}
+
+/// The outcome of a read.
+#[derive(Debug)]
+pub(crate) enum Reading {
+    /// Of a hwmon chip.
+    Chip(ChipReading),
+    /// Of a thermal zone.
+    Zone(ZoneReading),
+    /// Of a disk.
+    Disk(DiskReading),
+    /// Of an entry without a sensor.
+    Nothing,
+}
+
+impl SysDevice {
+    /// The device of an entry, for the schedule. Nothing of it is read yet.
+    pub(crate) fn find(
+        sysfs: &Sysfs,
+        entry: &Entry,
+        quotas: &Quotas,
+        generation: &Generation,
+    ) -> Found<Self> {
+        let path = sysfs.path(entry.class.directory()).join(&entry.name);
+        Found {
+            bus: sysfs.resolve(&path).as_deref().and_then(bus),
+            device: Self {
+                sysfs: sysfs.clone(),
+                entry: entry.clone(),
+                quotas: quotas.clone(),
+                generation: Arc::clone(generation),
+                scan: None,
+                is_gone: false,
+            },
+        }
+    }
+
+    fn is_scan_due(&self, now: Instant) -> bool {
+        let Some(scan) = &self.scan else { return true };
+        let age = now.saturating_duration_since(scan.at);
+        age >= SCAN_AGE
+            || self.is_gone && age >= RETRY
+            || scan.generation != self.generation.load(Ordering::Relaxed)
+    }
+
+    fn scan(&mut self, now: Instant) -> Scan {
+        // The old scan goes first: its open files count against the limit of the process.
+        self.scan = None;
+        // Before the scan, so that a change meanwhile leads to another one.
+        let generation = self.generation.load(Ordering::Relaxed);
+        let (sysfs, name, quotas) = (&self.sysfs, &self.entry.name, &self.quotas);
+        let found = match self.entry.class {
+            Class::Hwmon => hwmon::scan(sysfs, name, quotas).map(FoundDevice::Chip),
+            Class::Thermal => thermal::scan(sysfs, name, quotas).map(FoundDevice::Zone),
+            Class::Block => disk::scan(sysfs, name, quotas).map(FoundDevice::Disk),
+        };
+        Scan {
+            at: now,
+            generation,
+            found: found.unwrap_or(FoundDevice::Nothing),
+        }
+    }
+}
+
+impl Device for SysDevice {
+    type Value = Reading;
+
+    fn read(&mut self, request: Instant) -> (Reading, Duration) {
+        if self.is_scan_due(request) {
+            self.scan = Some(self.scan(request));
+        }
+        let began = Instant::now();
+        let reading = match self.scan.as_ref().map(|scan| &scan.found) {
+            Some(FoundDevice::Chip(chip)) => Reading::Chip(chip.read()),
+            Some(FoundDevice::Zone(zone)) => Reading::Zone(zone.read()),
+            Some(FoundDevice::Disk(disk)) => Reading::Disk(disk.read()),
+            Some(FoundDevice::Nothing) | None => Reading::Nothing,
+        };
+        self.is_gone = reading.is_device_gone();
+        (reading, began.elapsed())
+    }
+}
+
+impl Reading {
+    fn is_device_gone(&self) -> bool {
+        match self {
+            Self::Chip(chip) => chip.is_device_gone,
+            Self::Zone(zone) => zone.is_device_gone(),
+            Self::Disk(_) | Self::Nothing => false,
+        }
+    }
+}
+
+/// The bus on which one transfer waits for another, from the real path of a device.
+fn bus(path: &Path) -> Option<String> {
+    let mut names = path.iter().filter_map(|name| name.to_str());
+    names
+        .find(|name| {
+            // A one-wire bus master, and an I²C adapter with its number.
+            name.starts_with("w1_bus_master")
+                || name
+                    .strip_prefix("i2c-")
+                    .is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
+        })
+        .map(str::to_owned)
+}

@@ -1,0 +1,177 @@
+//! The threads that read devices, and the wait for them.
+//!
+//! Usually one thread reads every device that is due and the reading waits once: a context switch
+//! costs more than a read. When a read takes long, another thread goes on with the rest, and the
+//! reading is answered without the device.
+
+use crate::schedule::{Found, Freshness, Schedule, TAKEOVER};
+use std::hash::Hash;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The maximum time that a request waits for devices.
+pub(crate) const MAX_WAIT: Duration = Duration::from_secs(1);
+
+/// The stack of a thread. The standard library's functions for paths have buffers of 4 KiB.
+const STACK_BYTES: usize = 256 * 1024;
+
+/// The threads for reads that no request waits for.
+const BACKGROUND_THREADS: usize = 4;
+
+/// A device that a thread can read.
+pub(crate) trait Device: Send + 'static {
+    /// The outcome of a read.
+    type Value: Send;
+
+    /// Reads the device, and returns the time that reading its values took. `request` is the time
+    /// of the request.
+    fn read(&mut self, request: Instant) -> (Self::Value, Duration);
+}
+
+/// The devices and their threads.
+pub(crate) struct Pool<K, D: Device> {
+    shared: Arc<Shared<K, D>>,
+}
+
+struct Shared<K, D: Device> {
+    state: Mutex<State<K, D>>,
+    /// A device is due.
+    due: Condvar,
+    /// No device is awaited any longer.
+    answered: Condvar,
+}
+
+struct State<K, D: Device> {
+    schedule: Schedule<K, D, D::Value>,
+    /// The time of the last request.
+    request: Instant,
+    /// Threads that wait for a device to be due.
+    idle: usize,
+    /// Idle threads that were told to go on, and have not woken yet.
+    woken: usize,
+    /// Threads that were started or told to go on, and have not taken a device yet.
+    starting: usize,
+}
+
+impl<K, D> Pool<K, D>
+where
+    K: Clone + Eq + Hash + Send + 'static,
+    D: Device,
+{
+    /// A pool without devices. Threads start with the first device that is due.
+    pub(crate) fn new(now: Instant) -> Self {
+        let state = State {
+            schedule: Schedule::default(),
+            request: now,
+            idle: 0,
+            woken: 0,
+            starting: 0,
+        };
+        let shared = Shared {
+            state: Mutex::new(state),
+            due: Condvar::new(),
+            answered: Condvar::new(),
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// Replaces the list of devices; see [`Schedule::set_devices`].
+    pub(crate) fn set_devices(&mut self, keys: Vec<K>, find: impl Fn(&K) -> Found<D>) {
+        self.shared.lock().schedule.set_devices(keys, find);
+    }
+
+    /// Reads the devices that are due at this time, and passes each device with its last value to
+    /// `view`. Waits for the quick ones, and at most [`MAX_WAIT`].
+    pub(crate) fn read<T>(
+        &mut self,
+        request: Instant,
+        view: impl FnOnce(&mut dyn Iterator<Item = (&K, Option<&D::Value>, Freshness)>) -> T,
+    ) -> T {
+        let mut state = self.shared.lock();
+        state.request = request;
+        state.schedule.request(request);
+        let started = Instant::now();
+        loop {
+            let now = Instant::now();
+            let waited = now.saturating_duration_since(started);
+            if !state.schedule.is_awaiting() || waited >= MAX_WAIT {
+                break;
+            }
+            self.start_thread(&mut state, now);
+            let pause = TAKEOVER.min(MAX_WAIT - waited);
+            let wait = self.shared.answered.wait_timeout(state, pause);
+            state = wait.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        let now = Instant::now().max(request);
+        for _ in 0..BACKGROUND_THREADS {
+            self.start_thread(&mut state, now);
+        }
+        view(&mut state.schedule.devices(now))
+    }
+
+    /// Has one more thread go on, if those that read are held up.
+    fn start_thread(&self, state: &mut State<K, D>, now: Instant) {
+        if !state.schedule.needs_thread(now, state.starting) {
+            return;
+        }
+        if state.idle > state.woken {
+            state.woken += 1;
+            self.shared.due.notify_one();
+        } else {
+            let shared = Arc::clone(&self.shared);
+            let thread = thread::Builder::new()
+                .name("sensors".to_owned())
+                .stack_size(STACK_BYTES);
+            // If none can be created, those that exist go on when their reads return.
+            if thread.spawn(move || shared.work()).is_err() {
+                return;
+            }
+        }
+        state.starting += 1;
+    }
+}
+
+impl<K: Clone + Eq + Hash, D: Device> Shared<K, D> {
+    /// Reads devices as they become due. One thread waits for more; others end.
+    fn work(&self) {
+        let mut state = self.lock();
+        state.starting -= 1;
+        loop {
+            if let Some(mut job) = state.schedule.next(Instant::now()) {
+                let request = state.request;
+                // Not under the lock: the read can block for ever.
+                drop(state);
+                let (value, took) = job.device.read(request);
+                state = self.lock();
+                state.schedule.finish(job, value, took, Instant::now());
+                if !state.schedule.is_awaiting() {
+                    self.answered.notify_one();
+                }
+            } else if state.idle == 0 {
+                state = self.wait(state);
+            } else {
+                return;
+            }
+        }
+    }
+
+    /// Waits until a request has a device for this thread.
+    fn wait<'a>(&'a self, mut state: MutexGuard<'a, State<K, D>>) -> MutexGuard<'a, State<K, D>> {
+        state.idle += 1;
+        while state.woken == 0 {
+            state = self.due.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.woken -= 1;
+        state.idle -= 1;
+        state.starting -= 1;
+        state
+    }
+
+    /// A poisoned lock is used: the schedule is changed in whole steps.
+    fn lock(&self) -> MutexGuard<'_, State<K, D>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
