@@ -94,6 +94,7 @@ impl SensorReader {
             helper: Some(HelperInfo {
                 version: crate::VERSION.to_owned(),
             }),
+            ..Document::default()
         }
     }
 
