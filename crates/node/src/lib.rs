@@ -47,8 +47,7 @@ mod sysfs;
 mod thermal;
 
 pub use error::{EXIT_CODES, HelperError};
-pub use pulse_sensors::document::MAX_DOCUMENT_BYTES;
-pub use reader::{SensorReader, to_line};
+pub use reader::{MAX_DOCUMENT_BYTES, SensorReader, to_line};
 pub use serve::serve;
 
 use arguments::{Invocation, Request, VERSION_LINE};

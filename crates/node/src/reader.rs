@@ -10,13 +10,17 @@ use crate::error::HelperError;
 use crate::pool::Pool;
 use crate::quota::Quotas;
 use crate::sysfs::Sysfs;
-use pulse_sensors::document::{Document, MAX_DOCUMENT_BYTES, MAX_FEATURES_IN_ALL};
+use pulse_sensors::document::{Document, MAX_FEATURES_IN_ALL};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
 /// The minimum interval between reads of the listings.
 const LISTING_AGE: Duration = Duration::from_secs(1);
+
+/// The maximum length of a document with its newline, in bytes. It is less than the daemon's
+/// default for `max_ssh_output_bytes`.
+pub const MAX_DOCUMENT_BYTES: usize = 1024 * 1024 - 1;
 
 /// Reads the sensors below one root.
 pub struct SensorReader {

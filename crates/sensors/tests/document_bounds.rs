@@ -24,17 +24,17 @@ fn both_ways(document: &str) -> [Reading; 2] {
 fn chips_are_limited() {
     let document = format!(
         "{{\"sensors\":{{{}}}}}",
-        members(300, "x-isa-", "{\"a\":{\"temp1_input\":1}}")
+        members(1_100, "x-isa-", "{\"a\":{\"temp1_input\":1}}")
     );
     for reading in both_ways(&document) {
-        assert_eq!(reading.document.chips.len(), 256);
-        assert_eq!(reading.dropped.malformed, 44);
+        assert_eq!(reading.document.chips.len(), 1_024);
+        assert_eq!(reading.document.state.omitted.len(), 76);
     }
 }
 
 #[test]
 fn features_are_limited() {
-    let features = members(600, "f", "{\"temp1_input\":1}");
+    let features = members(1_100, "f", "{\"temp1_input\":1}");
     let document = format!("{{\"x-isa-0\":{{{features}}},\"y-isa-0\":{{{features}}}}}");
     for reading in both_ways(&document) {
         let counts = reading
@@ -42,8 +42,9 @@ fn features_are_limited() {
             .chips
             .iter()
             .map(|chip| chip.features.len());
-        assert_eq!(counts.collect::<Vec<_>>(), [512, 512]);
-        assert_eq!(reading.dropped.malformed, 2 * 88);
+        assert_eq!(counts.collect::<Vec<_>>(), [1_024, 1_024]);
+        let omitted = reading.document.state.omitted.iter();
+        assert_eq!(omitted.map(|cut| cut.sensors).collect::<Vec<_>>(), [76, 76]);
     }
 }
 
@@ -63,10 +64,10 @@ fn values_are_limited() {
 
 #[test]
 fn disks_are_limited() {
-    let disks = vec!["{\"device\":\"/dev/sda\"}"; 600].join(",");
+    let disks = vec!["{\"device\":\"/dev/sda\"}"; 1_100].join(",");
     for reading in both_ways(&format!("{{\"sensors\":{{}},\"smart\":[{disks}]}}")) {
-        assert_eq!(reading.document.disks.len(), 512);
-        assert_eq!(reading.dropped.malformed, 88);
+        assert_eq!(reading.document.disks.len(), 1_024);
+        assert_eq!(reading.dropped.malformed, 76);
     }
 }
 
@@ -161,8 +162,8 @@ fn any_document_takes_linear_time() {
 /// Merging is the most work for the size of the input.
 #[test]
 fn merging_takes_linear_time() {
-    let features = members(512, "Die ", "{\"temp1_input\":1}");
-    let chips = members(256, "coretemp-isa-", &format!("{{{features}}}"));
+    let features = members(1_024, "Die ", "{\"temp1_input\":1}");
+    let chips = members(128, "coretemp-isa-", &format!("{{{features}}}"));
     let reading = read(format!("{{{chips}}}").as_bytes()).unwrap();
     let start = Instant::now();
     assert_eq!(normalise(reading.document).chips.len(), 1);
@@ -205,17 +206,17 @@ fn merged_chip_keeps_its_package() {
     ];
     let normal = normalise(sockets(&names, 400));
     let features = &normal.chips[0].features;
-    assert_eq!((normal.chips.len(), features.len()), (1, 512));
+    assert_eq!((normal.chips.len(), features.len()), (1, 1_024));
     assert_eq!(features[0], hot("Package id 0".into(), 52.0));
-    assert_eq!(features[511], hot("Core 510".into(), 40.0));
+    assert_eq!(features[1_023], hot("Core 1022".into(), 40.0));
     assert_eq!(normalise(normal.clone()), normal);
 }
 
 #[test]
 fn single_chip_is_limited_too() {
-    let normal = normalise(sockets(&["coretemp-isa-0000", "x-isa-0"], 600));
+    let normal = normalise(sockets(&["coretemp-isa-0000", "x-isa-0"], 1_200));
     let counts = normal.chips.iter().map(|chip| chip.features.len());
-    assert_eq!(counts.collect::<Vec<_>>(), [512, 512]);
+    assert_eq!(counts.collect::<Vec<_>>(), [1_024, 1_024]);
 }
 
 /// A node can print the label with the number after the highest.

@@ -142,6 +142,7 @@ fn document() -> impl Strategy<Value = Document> {
         helper: helper.then(|| HelperInfo {
             version: "0.1.0".into(),
         }),
+        ..Document::default()
     })
 }
 

@@ -4,29 +4,23 @@
 //! or is implausible is dropped and counted, without an effect on other sensors.
 
 use super::disk;
+use super::limits::{MAX_CHIPS, MAX_DISKS, MAX_FEATURES, MAX_FEATURES_IN_ALL, level};
 use super::model::{Chip, Disk, Document, Feature, HelperInfo};
 use super::plausible;
 use super::reader::Dropped;
 use super::scalar::Scalar;
 use super::shape::ADAPTER;
+use super::state::Omitted;
+use super::state_entry::{StateEntry, StateList};
 use super::text::{clean, clean_name, unique};
 use super::timestamp::is_rfc3339;
 use smol_str::SmolStr;
-
-/// The maximum number of chips in a document.
-pub(super) const MAX_CHIPS: usize = 256;
-
-/// The maximum number of features in a chip.
-pub(super) const MAX_FEATURES: usize = 512;
 
 /// The initial capacity for features, enough for most chips.
 const USUAL_FEATURES: usize = 16;
 
 /// The maximum number of values in a feature.
 const MAX_VALUES: usize = 64;
-
-/// The maximum number of disks in a document.
-const MAX_DISKS: usize = 512;
 
 /// An incomplete document.
 #[derive(Default)]
@@ -41,6 +35,11 @@ pub(super) struct Builder {
     chip: Option<Chip>,
     feature: Option<Feature>,
     disk: Option<Disk>,
+    state_entry: Option<StateEntry>,
+    /// The name of the open chip if it exceeds the limit of chips.
+    omitted_chip: Option<String>,
+    /// The number of features of the open chip that exceed a limit.
+    omitted_features: u64,
     /// The open chip has values outside of a feature, as no real chip has.
     chip_has_strays: bool,
 }
@@ -54,9 +53,10 @@ impl Builder {
     pub(super) fn start_chip(&mut self, name: &str) {
         self.recognised = true;
         self.chip_has_strays = false;
-        // `chip` stays `None`, which skips the features too.
         if self.document.chips.len() >= MAX_CHIPS {
-            return self.malformed();
+            // `chip` stays `None`, which skips the features too.
+            self.omitted_chip = Some(clean(name));
+            return;
         }
         let taken = self.document.chips.iter().map(|chip| chip.name.as_str());
         self.chip = Some(Chip {
@@ -82,6 +82,13 @@ impl Builder {
 
     pub(super) fn end_chip(&mut self) {
         self.end_feature();
+        let omitted_chip = self.omitted_chip.take();
+        let sensors = std::mem::take(&mut self.omitted_features);
+        if sensors > 0
+            && let Some(chip) = omitted_chip.or_else(|| Some(self.chip.as_ref()?.name.clone()))
+        {
+            self.omit(Omitted { chip, sensors });
+        }
         let Some(chip) = self.chip.take() else { return };
         // An object with values and without features is another program's, whose key was taken for
         // the name of a chip.
@@ -91,10 +98,11 @@ impl Builder {
     }
 
     pub(super) fn start_feature(&mut self, label: &str) {
-        let Some(chip) = &self.chip else { return };
-        if chip.features.len() >= MAX_FEATURES {
-            return self.malformed();
-        }
+        let chip = self.chip.as_ref();
+        let Some(chip) = chip.filter(|chip| chip.features.len() < MAX_FEATURES) else {
+            self.omitted_features += 1;
+            return;
+        };
         let labels = chip.features.iter().map(|feature| feature.label.as_str());
         self.feature = Some(Feature {
             label: unique(clean_name(label), labels.chain([ADAPTER])),
@@ -161,6 +169,39 @@ impl Builder {
             return self.malformed();
         }
         self.document.disks.push(disk::finish(disk));
+    }
+
+    pub(super) fn start_state_entry(&mut self, list: StateList) {
+        self.state_entry = Some(StateEntry::of(list));
+    }
+
+    pub(super) fn state_field(&mut self, name: &str, value: &Scalar<'_>) {
+        if let Some(entry) = &mut self.state_entry {
+            entry.set(name, value);
+        }
+    }
+
+    pub(super) fn end_state_entry(&mut self) {
+        if let Some(entry) = self.state_entry.take()
+            && !entry.finish(&mut self.document.state)
+        {
+            self.malformed();
+        }
+    }
+
+    /// Adds sensors that were left out. If their list is full, they count as malformed.
+    fn omit(&mut self, omitted: Omitted) {
+        if !self.document.state.omit(omitted) {
+            self.malformed();
+        }
+    }
+
+    /// The complete document, with the limit of all features applied.
+    pub(super) fn finish(mut self) -> Self {
+        for omitted in level(&mut self.document.chips, MAX_FEATURES_IN_ALL) {
+            self.omit(omitted);
+        }
+        self
     }
 
     /// A member of the document itself, beside the sensors and the disks.

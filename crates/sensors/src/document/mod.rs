@@ -9,9 +9,11 @@
 //!                └─► noise ─ scanner ─ tolerant ┘  bounds, plausibility, counts
 //! ```
 
+mod age;
 mod board;
 mod builder;
 mod disk;
+mod limits;
 mod model;
 mod noise;
 mod normalise;
@@ -22,6 +24,8 @@ mod reader;
 mod scalar;
 mod scanner;
 mod shape;
+mod state;
+mod state_entry;
 mod strict;
 mod substitute;
 mod text;
@@ -29,8 +33,12 @@ mod timestamp;
 mod tolerant;
 mod writer;
 
+pub use limits::{
+    MAX_AGE_MS, MAX_CHIPS, MAX_DISKS, MAX_FEATURES, MAX_FEATURES_IN_ALL, MAX_STATE_ENTRIES, level,
+};
 pub use model::{Chip, Disk, Document, Feature, HelperInfo};
 pub use normalise::normalise;
 pub use reader::{Dropped, ReadError, Reading, read};
 /// A string type that stores short text without an allocation.
 pub use smol_str::SmolStr;
+pub use state::{Answering, ChipState, DropReason, DroppedValue, Omitted, SensorState};

@@ -1,5 +1,6 @@
 //! The document model: chips, their features and values, and disks.
 
+use super::state::SensorState;
 use smol_str::SmolStr;
 
 /// The sensor values of a node at one time.
@@ -13,6 +14,8 @@ pub struct Document {
     pub collected_at: Option<String>,
     /// The helper that wrote the document; `None` for plain `sensors -j`.
     pub helper: Option<HelperInfo>,
+    /// The states of single sensors.
+    pub state: SensorState,
 }
 
 /// A sensor chip, named as lm-sensors names it (`coretemp-isa-0000`).

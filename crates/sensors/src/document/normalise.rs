@@ -8,35 +8,51 @@
 //! Only temperatures are kept: Pulse takes the value of any `*_input` for a temperature, including
 //! that of a fan or a voltage.
 
+use super::age::remove_aged;
 use super::board::remove_board_readings;
-use super::builder::MAX_FEATURES;
+use super::limits::{MAX_FEATURES, MAX_FEATURES_IN_ALL, cut, level};
 use super::model::{Chip, Document, Feature};
 use super::processor::merge_processors;
 use super::substitute::add_processor;
 use smol_str::SmolStr;
 
 /// Normalises a document for Pulse: temperatures only, each feature with exactly one `*_input`,
-/// one chip for each kind of processor, at most 512 features in a chip.
+/// one chip for each kind of processor, nothing that is older than a minute. What exceeds a limit of
+/// documents afterwards is cut, and said in `state`.
 ///
 /// The names of chips and labels do not depend on the temperatures. The function is idempotent.
 #[must_use]
-pub fn normalise(document: Document) -> Document {
-    let mut chips = document.chips;
+pub fn normalise(mut document: Document) -> Document {
+    remove_aged(&mut document);
+    let Document {
+        mut chips,
+        mut state,
+        ..
+    } = document;
     chips
         .iter_mut()
         .flat_map(|chip| &mut chip.features)
         .for_each(keep_temperature);
     chips.iter_mut().for_each(label_gpu);
     // Features without a reading are removed last, because merging numbers them too.
-    let mut chips = merge_processors(chips);
-    add_processor(&mut chips);
+    let mut chips = merge_processors(chips, &mut state);
+    add_processor(&mut chips, &mut state);
     remove_board_readings(&mut chips);
     chips.retain_mut(|chip| {
         chip.features.retain(|feature| feature.input().is_some());
-        chip.features.truncate(MAX_FEATURES);
+        if let Some(omitted) = cut(chip, MAX_FEATURES) {
+            state.omit(omitted);
+        }
         !chip.features.is_empty()
     });
-    Document { chips, ..document }
+    for omitted in level(&mut chips, MAX_FEATURES_IN_ALL) {
+        state.omit(omitted);
+    }
+    Document {
+        chips,
+        state,
+        ..document
+    }
 }
 
 /// nouveau's only temperature has no label, and Pulse takes one of that driver whose label has

@@ -14,8 +14,9 @@
 //! has the stable label whatever the operator named it. A kind without a package (Intel before
 //! Sandy Bridge) has its hottest core in that place.
 
-use super::builder::MAX_FEATURES;
+use super::limits::MAX_FEATURES;
 use super::model::{Chip, Feature};
+use super::state::{Omitted, SensorState};
 use super::text::{unique, without_number};
 use smol_str::{SmolStr, format_smolstr};
 
@@ -102,8 +103,10 @@ const KINDS: [ProcessorKind; 3] = [
 /// Merges the chips of each kind of processor into the first of them.
 ///
 /// The features must have temperatures only; features without a value are kept.
-pub(super) fn merge_processors(chips: Vec<Chip>) -> Vec<Chip> {
-    KINDS.iter().fold(chips, |chips, kind| kind.merge(chips))
+pub(super) fn merge_processors(chips: Vec<Chip>, state: &mut SensorState) -> Vec<Chip> {
+    KINDS
+        .iter()
+        .fold(chips, |chips, kind| kind.merge(chips, state))
 }
 
 /// True if the chip belongs to a processor and not to the board.
@@ -112,7 +115,7 @@ pub(super) fn is_processor(chip: &Chip) -> bool {
 }
 
 impl ProcessorKind {
-    fn merge(&self, chips: Vec<Chip>) -> Vec<Chip> {
+    fn merge(&self, chips: Vec<Chip>, state: &mut SensorState) -> Vec<Chip> {
         let mut chips = without_repeated(chips, self);
         let Some(first) = chips.iter().position(|chip| self.has(chip)) else {
             return chips;
@@ -121,7 +124,11 @@ impl ProcessorKind {
             .extract_if(first + 1.., |chip| self.has(chip))
             .collect();
         if let Some(first) = chips.get_mut(first) {
-            self.join(first, others);
+            let sensors = self.join(first, others);
+            if sensors > 0 {
+                let chip = first.name.clone();
+                state.omit(Omitted { chip, sensors });
+            }
         }
         chips
     }
@@ -151,7 +158,9 @@ impl ProcessorKind {
         self.package(feature).is_some()
     }
 
-    fn join(&self, first: &mut Chip, others: Vec<Chip>) {
+    /// Appends the cores and other features of other chips to the first. Returns the number of
+    /// other features that exceed the limit.
+    fn join(&self, first: &mut Chip, others: Vec<Chip>) -> u64 {
         // The numbers of cores follow the order of the chips in the document, which does not depend
         // on temperatures.
         let package = self
@@ -160,6 +169,7 @@ impl ProcessorKind {
         first.features.retain(|feature| !self.is_package(feature));
         let mut number = self.renumber(&mut first.features, self.first);
         let (mut cores, mut rest) = (Vec::new(), Vec::<Feature>::new());
+        let mut omitted = 0;
         for mut chip in others {
             chip.features.retain(|feature| !self.is_package(feature));
             number = self.renumber(&mut chip.features, number);
@@ -170,6 +180,8 @@ impl ProcessorKind {
                     let taken = first.features.iter().chain(&rest);
                     feature.label = unique(feature.label, taken.map(|taken| taken.label.as_str()));
                     rest.push(feature);
+                } else {
+                    omitted += 1;
                 }
             }
         }
@@ -179,6 +191,7 @@ impl ProcessorKind {
         // Cores first, so that the limit of features cuts off others.
         first.features.extend(cores);
         first.features.extend(rest);
+        omitted
     }
 
     /// The package temperature of the hottest chip, under its stable label. If any chip has a

@@ -61,7 +61,9 @@ pub fn read(bytes: &[u8]) -> Result<Reading, ReadError> {
         recognised,
         refusal,
         ..
-    } = strict::read(bytes).unwrap_or_else(|_| tolerant::read(bytes));
+    } = strict::read(bytes)
+        .unwrap_or_else(|_| tolerant::read(bytes))
+        .finish();
     match refusal {
         // An error beside a document is ignored: the sensors can be read.
         _ if recognised => Ok(Reading { document, dropped }),

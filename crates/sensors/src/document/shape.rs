@@ -20,6 +20,8 @@ pub(super) enum Member {
     Smart,
     /// The helper.
     Helper,
+    /// The states of single sensors.
+    State,
     /// A string about the document itself.
     Field,
     /// A member of another program, which is ignored.
@@ -35,6 +37,7 @@ impl Member {
             "sensors" => Self::Sensors,
             "smart" => Self::Smart,
             "node_helper" => Self::Helper,
+            "sensor_state" => Self::State,
             "collected_at" | "error" => Self::Field,
             "ipmi" | "pulse_sensor_node" => Self::Foreign,
             _ => Self::Chip,

@@ -6,6 +6,7 @@
 use super::builder::Builder;
 use super::scalar::Scalar;
 use super::shape::{ADAPTER, Member};
+use super::state_entry::StateList;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
 use std::fmt;
@@ -36,6 +37,9 @@ enum Level {
     Helper,
     Disks,
     Disk,
+    State,
+    StateEntries(StateList),
+    StateEntry(StateList),
 }
 
 /// Reads one value of a level into the builder.
@@ -76,12 +80,14 @@ impl<'de> Visitor<'de> for LevelReader<'_> {
         }
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut disks: A) -> Result<(), A::Error> {
-        let Level::Disks = self.level else {
-            return Err(A::Error::custom("an array where an object belongs"));
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
+        let level = match self.level {
+            Level::Disks => Level::Disk,
+            Level::StateEntries(list) => Level::StateEntry(list),
+            _ => return Err(A::Error::custom("an array where an object belongs")),
         };
-        while disks
-            .next_element_seed(self.builder.at(Level::Disk))?
+        while elements
+            .next_element_seed(self.builder.at(level))?
             .is_some()
         {}
         Ok(())
@@ -109,7 +115,16 @@ impl<'de> Visitor<'de> for LevelReader<'_> {
                 members.builder.end_disk();
                 Ok(())
             }
-            Level::Disks => Err(A::Error::custom("an object where an array belongs")),
+            Level::State => members.state(),
+            Level::StateEntry(list) => {
+                members.builder.start_state_entry(list);
+                members.scalars(Builder::state_field)?;
+                members.builder.end_state_entry();
+                Ok(())
+            }
+            Level::Disks | Level::StateEntries(_) => {
+                Err(A::Error::custom("an object where an array belongs"))
+            }
         }
     }
 }
@@ -131,6 +146,7 @@ impl<'de, A: MapAccess<'de>> Members<'_, A> {
                 Member::Sensors => self.descend(Level::Chips)?,
                 Member::Smart => self.descend(Level::Disks)?,
                 Member::Helper => self.descend(Level::Helper)?,
+                Member::State => self.descend(Level::State)?,
                 Member::Field => self.builder.document_field(&key, &self.map.next_value()?),
                 Member::Foreign => drop(self.map.next_value::<IgnoredAny>()?),
                 Member::Chip => self.chips_member(&key)?,
@@ -170,6 +186,16 @@ impl<'de, A: MapAccess<'de>> Members<'_, A> {
                 Ok(())
             }
         }
+    }
+
+    fn state(&mut self) -> Result<(), A::Error> {
+        while let Some(key) = self.key()? {
+            match StateList::with_key(&key) {
+                Some(list) => self.descend(Level::StateEntries(list))?,
+                None => drop(self.map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(())
     }
 
     fn scalars(&mut self, put: fn(&mut Builder, &str, &Scalar<'_>)) -> Result<(), A::Error> {

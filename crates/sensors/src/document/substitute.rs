@@ -9,9 +9,11 @@
 //! docs/protocol.md has the same order.
 
 use super::board::{LabelKind, is_board, label_kind, taken_by_pulse};
-use super::builder::MAX_CHIPS;
+use super::limits::MAX_CHIPS;
 use super::model::{Chip, Feature};
 use super::processor::{hottest, is_processor};
+use super::state::{Omitted, SensorState};
+use super::text::unique;
 use smol_str::SmolStr;
 
 /// The driver of the chosen temperature's chip: the kernel's name for the processor's thermal zone,
@@ -94,7 +96,7 @@ impl Rank {
 
 /// Adds the chosen temperature, unless a driver of the processor has one or Pulse takes the chosen
 /// one anyway.
-pub(super) fn add_processor(chips: &mut Vec<Chip>) {
+pub(super) fn add_processor(chips: &mut Vec<Chip>, state: &mut SensorState) {
     let mut of_drivers = chips
         .iter()
         .filter(|chip| is_processor(chip) && chip.driver() != ZONE)
@@ -146,9 +148,18 @@ pub(super) fn add_processor(chips: &mut Vec<Chip>) {
         chip.features.insert(0, feature);
     } else {
         // It counts against the limit of chips, which a reader of the document has too.
-        chips.truncate(MAX_CHIPS - 1);
+        for chip in chips.drain((MAX_CHIPS - 1).min(chips.len())..) {
+            state.omit(Omitted {
+                chip: chip.name,
+                sensors: chip.features.len() as u64,
+            });
+        }
         chips.push(Chip {
-            name: format!("{ZONE}-virtual-0"),
+            // A zone of this name that does not answer has a state of its own.
+            name: unique(
+                format!("{ZONE}-virtual-0"),
+                state.chips.iter().map(|state| state.chip.as_str()),
+            ),
             adapter: Some("Virtual device".to_owned()),
             features: vec![feature],
         });
@@ -206,7 +217,7 @@ mod tests {
     fn chosen(mut chips: Vec<Chip>) -> (Option<f64>, bool) {
         let of = |mut chips: Vec<Chip>| {
             let before = chips.len();
-            add_processor(&mut chips);
+            add_processor(&mut chips, &mut SensorState::default());
             let is_added = chips.len() > before;
             remove_board_readings(&mut chips);
             let taken = taken_by_pulse(&chips);
@@ -274,7 +285,7 @@ mod tests {
     fn chips_stay_within_their_limit() {
         let board = |number| chip(&format!("acpitz-acpi-{number}"), &[("temp1", 40.0)]);
         let mut chips: Vec<Chip> = (0..MAX_CHIPS).map(board).collect();
-        add_processor(&mut chips);
+        add_processor(&mut chips, &mut SensorState::default());
         assert_eq!(chips.len(), MAX_CHIPS);
         assert_eq!(chips[MAX_CHIPS - 1].driver(), ZONE);
     }

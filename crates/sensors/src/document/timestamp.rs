@@ -20,6 +20,33 @@ pub(super) fn is_rfc3339(text: &str) -> bool {
         && without_fraction(rest).is_some_and(is_offset)
 }
 
+/// Whole seconds from 1970 to a timestamp; `None` if it is invalid or earlier.
+pub(super) fn seconds(text: &str) -> Option<u64> {
+    if !is_rfc3339(text) {
+        return None;
+    }
+    let day = calendar::day(
+        number(text, 0) * 100 + number(text, 2),
+        number(text, 5),
+        number(text, 8),
+    )?;
+    let time = (number(text, 11) * 60 + number(text, 14)) * 60 + number(text, 17);
+    let local = day * 86_400 + time;
+    let Some((at, sign)) = text
+        .char_indices()
+        .skip(SECONDS_BYTES)
+        .find(|(_, c)| matches!(c, '+' | '-'))
+    else {
+        return Some(local);
+    };
+    let offset = (number(text, at + 1) * 60 + number(text, at + 4)) * 60;
+    if sign == '+' {
+        local.checked_sub(offset)
+    } else {
+        Some(local + offset)
+    }
+}
+
 fn without_fraction(rest: &str) -> Option<&str> {
     let Some(fraction) = rest.strip_prefix('.') else {
         return Some(rest);
@@ -81,6 +108,21 @@ mod tests {
             "2024-02-29T23:59:59.5-23:59",
         ] {
             assert!(is_rfc3339(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn seconds_are_those_of_utc() {
+        for (text, expected) in [
+            ("1970-01-01T00:00:00Z", Some(0)),
+            ("2026-11-21T10:00:03Z", Some(1_795_255_203)),
+            ("2026-11-21T11:30:03.9+01:30", Some(1_795_255_203)),
+            ("2026-11-21T09:00:03-01:00", Some(1_795_255_203)),
+            ("1970-01-01T00:00:00+00:01", None),
+            ("1969-12-31T23:59:59Z", None),
+            ("yesterday", None),
+        ] {
+            assert_eq!(seconds(text), expected, "{text}");
         }
     }
 

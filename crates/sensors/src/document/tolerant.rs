@@ -9,6 +9,7 @@ use super::noise::without_error_lines;
 use super::scalar::Scalar;
 use super::scanner::{Position, Scanner, Token};
 use super::shape::{ADAPTER, Member, is_chip_name};
+use super::state_entry::StateList;
 
 /// Reads the parts that can be parsed.
 pub(super) fn read(bytes: &[u8]) -> Builder {
@@ -39,6 +40,10 @@ enum Level {
     Disks,
     Disk,
     Helper,
+    /// Among the lists of `sensor_state`.
+    State,
+    StateEntries(StateList),
+    StateEntry(StateList),
 }
 
 #[derive(Default)]
@@ -79,8 +84,13 @@ impl TolerantReader {
                 self.builder.recognised = true;
                 self.enter(Level::Disks);
             }
+            Token::OpenArray(key) if self.is_in_state() => self.open_state_entries(&key),
             // An array of the top level belongs to another program.
-            Token::OpenArray(_) if self.level != Level::Top => self.builder.malformed(),
+            Token::OpenArray(key)
+                if self.level != Level::Top || Member::with_key(&key) == Member::State =>
+            {
+                self.builder.malformed();
+            }
             Token::Close => {
                 // An empty object, as `sensors -j` prints it if there are no sensors: nothing was
                 // skipped since it was opened.
@@ -88,6 +98,10 @@ impl TolerantReader {
                 self.close(position.indent);
             }
             Token::CloseArray if matches!(self.level, Level::Disks | Level::Disk) => self.leave(),
+            Token::CloseArray if self.is_in_state() => {
+                self.builder.end_state_entry();
+                self.level = Level::State;
+            }
             Token::OpenArray(_) | Token::CloseArray => {}
             Token::Value(key, value) => self.value(&key, &value),
         }
@@ -99,7 +113,7 @@ impl TolerantReader {
         let ends = match token {
             Token::OpenMember(key) => {
                 is_chip_name(key)
-                    || Member::with_key(key) == Member::Helper
+                    || matches!(Member::with_key(key), Member::Helper | Member::State)
                     || self.is_feature(indent)
             }
             Token::OpenArray(key) => Member::with_key(key) == Member::Smart,
@@ -129,11 +143,35 @@ impl TolerantReader {
                 self.builder.end_disk();
                 self.enter_disk();
             }
-            Level::Chip | Level::Feature | Level::Helper => {
+            Level::StateEntries(list) => {
+                self.builder.start_state_entry(list);
+                self.level = Level::StateEntry(list);
+            }
+            Level::StateEntry(list) => {
+                self.builder.malformed();
+                self.builder.end_state_entry();
+                self.builder.start_state_entry(list);
+            }
+            Level::Chip | Level::Feature | Level::Helper | Level::State => {
                 self.builder.malformed();
                 self.extra_braces += 1;
             }
         }
+    }
+
+    /// Opens a list of `sensor_state`. The bracket that closes an unknown one is ignored.
+    fn open_state_entries(&mut self, key: &str) {
+        match (self.level, StateList::with_key(key)) {
+            (Level::State, Some(list)) => self.level = Level::StateEntries(list),
+            _ => self.builder.malformed(),
+        }
+    }
+
+    fn is_in_state(&self) -> bool {
+        matches!(
+            self.level,
+            Level::State | Level::StateEntries(_) | Level::StateEntry(_)
+        )
     }
 
     fn enter_disk(&mut self) {
@@ -145,6 +183,7 @@ impl TolerantReader {
         match (self.level, Member::with_key(key)) {
             _ if is_chip_name(key) => self.enter_chip(key, indent),
             (_, Member::Helper) => self.enter(Level::Helper),
+            (_, Member::State) => self.enter(Level::State),
             (Level::Top, Member::Sensors) => self.builder.recognised = true,
             (Level::Top, Member::Foreign) => self.foreign = 1,
             (Level::Top, _) => self.enter_chip(key, indent),
@@ -188,6 +227,7 @@ impl TolerantReader {
     fn leave(&mut self) {
         self.builder.end_chip();
         self.builder.end_disk();
+        self.builder.end_state_entry();
         self.foreign = 0;
         self.extra_braces = 0;
         self.level = Level::Top;
@@ -220,20 +260,32 @@ impl TolerantReader {
                 self.builder.end_disk();
                 self.level = Level::Disks;
             }
+            Level::StateEntry(list) => {
+                self.builder.end_state_entry();
+                self.level = Level::StateEntries(list);
+            }
+            Level::StateEntries(_) => {
+                // The closing bracket is missing.
+                self.builder.malformed();
+                self.leave();
+            }
             _ => self.leave(),
         }
     }
 
     fn value(&mut self, key: &str, value: &Scalar<'_>) {
         match self.level {
-            Level::Top if is_chip_name(key) => self.builder.malformed(),
+            Level::Top if is_chip_name(key) || Member::with_key(key) == Member::State => {
+                self.builder.malformed();
+            }
             Level::Top => self.builder.document_field(key, value),
             Level::Chip if key == ADAPTER => self.builder.adapter(value),
             Level::Chip => self.builder.stray(),
             Level::Feature => self.builder.value(key, value),
             Level::Disk => self.builder.disk_field(key, value),
             Level::Helper => self.builder.helper_field(key, value),
-            Level::Disks => self.builder.malformed(),
+            Level::StateEntry(_) => self.builder.state_field(key, value),
+            Level::Disks | Level::State | Level::StateEntries(_) => self.builder.malformed(),
         }
     }
 }

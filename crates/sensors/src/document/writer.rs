@@ -4,7 +4,7 @@
 //! present. A disk's temperature is an integer or null: with a decimal point Pulse drops the whole
 //! document. Unknown members are left out, and only finite numbers are written.
 
-use super::{Chip, Disk, Document, Feature};
+use super::{Chip, ChipState, Disk, Document, DroppedValue, Feature, Omitted, SensorState};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 impl Document {
@@ -26,6 +26,9 @@ impl Serialize for Document {
         }
         if let Some(helper) = &self.helper {
             map.serialize_entry("node_helper", &Helper(&helper.version))?;
+        }
+        if !self.state.is_empty() {
+            map.serialize_entry("sensor_state", &self.state)?;
         }
         map.end()
     }
@@ -86,6 +89,54 @@ impl Serialize for Disk {
             map.serialize_entry("lastUpdated", at)?;
         }
         map.serialize_entry("standbySkipped", &self.standby_skipped)?;
+        map.end()
+    }
+}
+
+impl Serialize for SensorState {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        if !self.chips.is_empty() {
+            map.serialize_entry("chips", &self.chips)?;
+        }
+        if !self.dropped.is_empty() {
+            map.serialize_entry("dropped", &self.dropped)?;
+        }
+        if !self.omitted.is_empty() {
+            map.serialize_entry("omitted", &self.omitted)?;
+        }
+        map.end()
+    }
+}
+
+impl Serialize for ChipState {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("chip", &self.chip)?;
+        map.serialize_entry("state", self.answering.as_str())?;
+        if let Some(age) = self.age_ms {
+            map.serialize_entry("age_ms", &age)?;
+        }
+        map.end()
+    }
+}
+
+impl Serialize for DroppedValue {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(4))?;
+        map.serialize_entry("chip", &self.chip)?;
+        map.serialize_entry("sensor", self.sensor.as_str())?;
+        map.serialize_entry("value", &self.value)?;
+        map.serialize_entry("reason", self.reason.as_str())?;
+        map.end()
+    }
+}
+
+impl Serialize for Omitted {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(2))?;
+        map.serialize_entry("chip", &self.chip)?;
+        map.serialize_entry("sensors", &self.sensors)?;
         map.end()
     }
 }

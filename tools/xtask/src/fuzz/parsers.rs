@@ -53,6 +53,7 @@ const PARSERS: &[(&str, &str, &str)] = &[
     ("sensors/src/document/reader.rs", "read", "document"),
     ("sensors/src/document/scalar.rs", "from_bare", "document"),
     ("sensors/src/document/scanner.rs", "decode", "document"),
+    ("sensors/src/document/state.rs", "from_name", "document"),
     ("sensors/src/document/strict.rs", "read", "document"),
     ("sensors/src/document/tolerant.rs", "read", "document"),
     ("core/src/nodes/hosts.rs", "parse", "hosts"),
