@@ -8,7 +8,7 @@ use crate::chip::{ChipReading, UniqueNames};
 use crate::clock;
 use crate::device::{Class, Entry, Reading};
 use crate::disk::DiskReading;
-use crate::schedule::{Freshness, MAX_AGE};
+use crate::schedule::{Freshness, MAX_AGE, View};
 use crate::thermal::ZoneReading;
 use pulse_sensors::document::{
     Answering, Chip, ChipState, Disk, Document, Feature, HelperInfo, MAX_CHIPS, MAX_DISKS,
@@ -48,14 +48,14 @@ struct Values<'a> {
 }
 
 /// Puts a document together. It has the time `wall`.
-pub(crate) fn document<'a>(
-    devices: impl Iterator<Item = (&'a Entry, Option<&'a Reading>, Freshness)>,
+pub(crate) fn document(
+    devices: Vec<View<'_, Entry, Reading>>,
     names: &mut ChipNames,
     wall: SystemTime,
 ) -> Document {
     let mut values = Values::default();
-    for (entry, reading, freshness) in devices {
-        values.add(entry, reading, freshness);
+    for device in devices {
+        values.add(device);
     }
     let chips = &values.chips;
     values
@@ -87,7 +87,9 @@ pub(crate) fn document<'a>(
 /// Applies the limits of a document, with this number of features at most. What is cut becomes
 /// part of the document.
 pub(crate) fn limit(document: &mut Document, max_features: usize) {
-    let beyond = document.chips.split_off(document.chips.len().min(MAX_CHIPS));
+    let beyond = document
+        .chips
+        .split_off(document.chips.len().min(MAX_CHIPS));
     let beyond = beyond.into_iter().map(|chip| Omitted {
         sensors: chip.features.len() as u64,
         chip: chip.name,
@@ -132,8 +134,9 @@ impl ChipNames {
 }
 
 impl<'a> Values<'a> {
-    fn add(&mut self, entry: &'a Entry, reading: Option<&'a Reading>, freshness: Freshness) {
-        match reading {
+    fn add(&mut self, device: View<'a, Entry, Reading>) {
+        let (entry, freshness) = (device.key, device.freshness);
+        match device.value {
             Some(Reading::Chip(reading)) => self.chips.push(Value {
                 entry,
                 reading,
@@ -200,11 +203,8 @@ impl<'a> Values<'a> {
                 disk.reading.described(chip, wall)
             })
             .collect();
-        for name in [|disk: &mut Disk| &mut disk.wwn, |disk: &mut Disk| {
-            &mut disk.serial
-        }] {
-            blank_ambiguous(&mut disks, &chips, name);
-        }
+        blank_ambiguous(&mut disks, &chips, |disk| &mut disk.wwn);
+        blank_ambiguous(&mut disks, &chips, |disk| &mut disk.serial);
         disks
     }
 }
@@ -304,9 +304,7 @@ impl Value<'_, ZoneReading> {
 }
 
 /// The zones of each type: as in the kernel, they are one chip.
-fn zone_groups<'a>(
-    zones: &'a [Value<'a, ZoneReading>],
-) -> Vec<Vec<&'a Value<'a, ZoneReading>>> {
+fn zone_groups<'a>(zones: &'a [Value<'a, ZoneReading>]) -> Vec<Vec<&'a Value<'a, ZoneReading>>> {
     let mut groups: Vec<Vec<&Value<'_, ZoneReading>>> = Vec::new();
     for zone in zones {
         let driver = &zone.reading.identity.driver;

@@ -204,22 +204,25 @@ fn serial_page(page: &[u8]) -> Option<String> {
     Some(text).filter(|text| !text.is_empty())
 }
 
-/// `0x` and 16 digits, from `naa.` or `eui.` and digits, or from pairs of digits; `None` if it has
-/// not 64 bits.
+/// `0x` and 16 digits, from `naa.` and digits; `None` if it has not 64 bits.
 fn wwn(text: &str) -> Option<String> {
-    let digits = text
-        .strip_prefix("naa.")
-        .or_else(|| text.strip_prefix("eui."))
-        .map_or_else(|| text.replace(' ', ""), str::to_owned);
-    (digits.len() == 16 && digits.bytes().all(|b| b.is_ascii_hexdigit()))
-        .then(|| format!("0x{}", digits.to_ascii_lowercase()))
+    let digits = text.strip_prefix("naa.")?;
+    (digits.len() == 16 && is_hex(digits)).then(|| format!("0x{}", digits.to_ascii_lowercase()))
 }
 
-/// The identifier of an NVMe namespace as udev and Proxmox write it: `eui.` and 16 or 32 digits.
+/// The identifier of an NVMe namespace as udev and Proxmox write it, `eui.` and 16 or 32 digits.
+/// The attribute `eui` has pairs of digits instead.
 fn namespace_id(text: &str) -> Option<String> {
-    let digits = text.strip_prefix("eui.").map_or_else(|| text.replace(' ', ""), str::to_owned);
-    let is_id = matches!(digits.len(), 16 | 32) && digits.bytes().all(|b| b.is_ascii_hexdigit());
-    is_id.then(|| format!("eui.{}", digits.to_ascii_lowercase()))
+    let digits = match text.strip_prefix("eui.") {
+        Some(digits) => digits.to_owned(),
+        None => text.replace(' ', ""),
+    };
+    (matches!(digits.len(), 16 | 32) && is_hex(&digits))
+        .then(|| format!("eui.{}", digits.to_ascii_lowercase()))
+}
+
+fn is_hex(digits: &str) -> bool {
+    digits.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 #[cfg(test)]
@@ -257,22 +260,39 @@ mod tests {
 
     #[test]
     fn wwn_has_64_bits() {
-        let some = |text: &str| Some(text.to_owned());
-        assert_eq!(wwn("naa.5000C500a1b2c3d4"), some("0x5000c500a1b2c3d4"));
-        assert_eq!(wwn("eui.5cd2e4a1b2c30100"), some("0x5cd2e4a1b2c30100"));
-        assert_eq!(
-            wwn("00 25 38 51 00 a1 b2 c3"),
-            some("0x00253851 00a1b2c3".replace(' ', "").as_str())
-        );
+        let name = wwn("naa.5000C500a1b2c3d4");
+        assert_eq!(name.as_deref(), Some("0x5000c500a1b2c3d4"));
         for text in [
             "",
             "naa.",
+            "5000c500a1b2c3d4",
             "naa.600508b1001c5a1e7f4b1d2c3a4b5c6d",
-            "nvme.8086-50484c4a-494e54454c-00000001",
             "t10.ATA     ST4000VN008-2DR166      ZDH1ABCD",
             "naa.5000c500a1b2c3dg",
         ] {
             assert_eq!(wwn(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn namespace_id_is_as_udev_has_it() {
+        for (text, id) in [
+            ("eui.5CD2e4a1b2c30100", "eui.5cd2e4a1b2c30100"),
+            ("00 25 38 51 00 a1 b2 c3", "eui.0025385100a1b2c3"),
+            (
+                "eui.36344630525123450025384e00000001",
+                "eui.36344630525123450025384e00000001",
+            ),
+        ] {
+            assert_eq!(namespace_id(text).as_deref(), Some(id));
+        }
+        for text in [
+            "",
+            "eui.",
+            "nvme.8086-50484c4a-494e54454c-00000001",
+            "eui.5cd2e4a1b2c3010g",
+        ] {
+            assert_eq!(namespace_id(text), None, "{text}");
         }
     }
 

@@ -70,9 +70,8 @@ pub(crate) fn scan(sysfs: &Sysfs, entry: &str, quotas: &Quotas) -> Option<FoundC
     let (driver, features) = named_features(&directory, quotas)
         .or_else(|| named_features(device.as_deref()?, quotas))?;
     let bus = Bus::find(sysfs, &directory);
-    let is_disk = |device: &&Path| {
-        DISK_DRIVERS.contains(&driver.as_str()) || device.join("block").is_dir()
-    };
+    let is_disk =
+        |device: &&Path| DISK_DRIVERS.contains(&driver.as_str()) || device.join("block").is_dir();
     Some(FoundChip {
         power: device
             .as_deref()

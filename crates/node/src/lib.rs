@@ -105,7 +105,7 @@ fn perform(invocation: &Invocation, layers: &dyn Layers) -> Result<(), HelperErr
         NodeCommand::Read => print(to_line(read(open()?)).as_bytes()),
         NodeCommand::Serve => serve(io::stdin().lock(), io::stdout().lock(), &mut open()?),
         NodeCommand::Version => print(VERSION_LINE.as_bytes()),
-        NodeCommand::SensorsJson => print(sensors_json::to_sensors_json(&read(open()?)).as_bytes()),
+        NodeCommand::SensorsJson => print(sensors_json::to_sensors_json(read(open()?)).as_bytes()),
         NodeCommand::IpmitoolSdr(_) | NodeCommand::IpmitoolSensor => {
             // Landlock before the start, because ipmitool inherits it. The filter of system calls
             // after it, because it forbids execve(2).

@@ -4,7 +4,7 @@
 //! costs more than a read. When a read takes long, another thread goes on with the rest, and the
 //! reading is answered without the device.
 
-use crate::schedule::{Found, Freshness, Schedule, TAKEOVER};
+use crate::schedule::{Found, Schedule, TAKEOVER, View};
 use std::hash::Hash;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -83,12 +83,12 @@ where
         self.shared.lock().schedule.set_devices(keys, find);
     }
 
-    /// Reads the devices that are due at this time, and passes each device with its last value to
+    /// Reads the devices that are due at this time, and passes all with their last values to
     /// `view`. Waits for the quick ones, and at most [`MAX_WAIT`].
     pub(crate) fn read<T>(
         &mut self,
         request: Instant,
-        view: impl FnOnce(&mut dyn Iterator<Item = (&K, Option<&D::Value>, Freshness)>) -> T,
+        view: impl FnOnce(Vec<View<'_, K, D::Value>>) -> T,
     ) -> T {
         let mut state = self.shared.lock();
         state.request = request;
@@ -109,7 +109,7 @@ where
         for _ in 0..BACKGROUND_THREADS {
             self.start_thread(&mut state, now);
         }
-        view(&mut state.schedule.devices(now))
+        view(state.schedule.devices(now))
     }
 
     /// Has one more thread go on, if those that read are held up.

@@ -3,6 +3,7 @@
 //! Devices are scanned independently of each other and more than once, so each takes permits and
 //! returns them when what they stand for is dropped.
 
+use pulse_sensors::document::MAX_FEATURES_IN_ALL;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 

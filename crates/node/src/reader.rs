@@ -82,18 +82,26 @@ impl SensorReader {
     }
 }
 
-/// The document as one line with its newline, of at most [`MAX_DOCUMENT_BYTES`]. No real machine
-/// comes near the limit; for one that exceeds it, the longest chips are cut, and then disks.
+/// The document as one line with its newline, of at most [`MAX_DOCUMENT_BYTES`].
 #[must_use]
-pub fn to_line(mut document: Document) -> String {
-    let mut max_features = MAX_FEATURES_IN_ALL;
-    loop {
+pub fn to_line(document: Document) -> String {
+    within_limit(document, |document| {
         let mut line = document.to_json();
         line.push('\n');
-        if line.len() <= MAX_DOCUMENT_BYTES {
-            return line;
+        line
+    })
+}
+
+/// Writes a document in at most [`MAX_DOCUMENT_BYTES`]. No real machine comes near the limit; for
+/// one that exceeds it, the longest chips are cut, and then disks.
+pub(crate) fn within_limit(mut document: Document, write: impl Fn(&Document) -> String) -> String {
+    let mut max_features = MAX_FEATURES_IN_ALL;
+    loop {
+        let text = write(&document);
+        if text.len() <= MAX_DOCUMENT_BYTES {
+            return text;
         }
-        // A quarter at a time: one by one, thousands of documents would be serialised.
+        // A quarter at a time: one by one, thousands of documents would be written.
         max_features -= max_features.div_ceil(4);
         assembly::limit(&mut document, max_features);
         let disks = document.disks.len();

@@ -97,6 +97,8 @@ struct Read {
     id: Id,
     bus: Option<String>,
     began: Instant,
+    /// It is expected to take longer than [`TAKEOVER`].
+    is_long: bool,
 }
 
 /// A read to be made by a thread.
@@ -104,6 +106,13 @@ pub(crate) struct Job<D> {
     id: Id,
     /// The device, which the thread returns.
     pub(crate) device: D,
+}
+
+/// A device and its last value.
+pub(crate) struct View<'a, K, R> {
+    pub(crate) key: &'a K,
+    pub(crate) value: Option<&'a R>,
+    pub(crate) freshness: Freshness,
 }
 
 /// The relation of a device's last value to the last request.
@@ -208,6 +217,7 @@ impl<K: Clone + Eq + Hash, D, R> Schedule<K, D, R> {
             id,
             bus: entry.bus.clone(),
             began: now,
+            is_long: entry.turn().0 > TAKEOVER,
         });
         Some(Job { id, device })
     }
@@ -226,7 +236,8 @@ impl<K: Clone + Eq + Hash, D, R> Schedule<K, D, R> {
     /// True if one thread more would go on, beside those that read and those that are `starting`:
     /// every read under way takes long, and there are devices for more threads.
     pub(crate) fn needs_thread(&self, now: Instant, starting: usize) -> bool {
-        let takes_long = |read: &Read| now.saturating_duration_since(read.began) >= TAKEOVER;
+        let takes_long =
+            |read: &Read| read.is_long || now.saturating_duration_since(read.began) >= TAKEOVER;
         self.under_way.iter().all(takes_long) && self.readable(now).nth(starting).is_some()
     }
 
@@ -265,15 +276,16 @@ impl<K: Clone + Eq + Hash, D, R> Schedule<K, D, R> {
     }
 
     /// Each device with its last value, in the order of the listing.
-    pub(crate) fn devices(
-        &self,
-        now: Instant,
-    ) -> impl Iterator<Item = (&K, Option<&R>, Freshness)> {
-        self.listed.iter().filter_map(move |id| {
+    pub(crate) fn devices(&self, now: Instant) -> Vec<View<'_, K, R>> {
+        let view = |id: &Id| {
             let entry = self.entries.get(id)?;
-            let value = entry.last.as_ref().map(|last| &last.value);
-            Some((&entry.key, value, self.freshness(*id, entry, now)))
-        })
+            Some(View {
+                key: &entry.key,
+                value: entry.last.as_ref().map(|last| &last.value),
+                freshness: self.freshness(*id, entry, now),
+            })
+        };
+        self.listed.iter().filter_map(view).collect()
     }
 
     fn freshness(&self, id: Id, entry: &Entry<K, D, R>, now: Instant) -> Freshness {
@@ -347,5 +359,4 @@ impl Read {
 }
 
 #[cfg(test)]
-#[path = "schedule_tests.rs"]
 mod tests;

@@ -3,13 +3,17 @@
 //! Unlike the output of lm-sensors, it is always valid JSON: labels are escaped, and there is no
 //! comma after the last member.
 
+use crate::reader::within_limit;
 use pulse_sensors::document::{Chip, Document, Feature};
 use std::fmt::Write;
 
-/// The chips of a document as `sensors -j` prints them.
+/// The chips of a document as `sensors -j` prints them, in at most
+/// [`MAX_DOCUMENT_BYTES`](crate::MAX_DOCUMENT_BYTES).
 #[must_use]
-pub fn to_sensors_json(document: &Document) -> String {
-    format!("{{\n{}\n}}\n", joined(document.chips.iter().map(chip)))
+pub fn to_sensors_json(document: Document) -> String {
+    within_limit(document, |document| {
+        format!("{{\n{}\n}}\n", joined(document.chips.iter().map(chip)))
+    })
 }
 
 fn joined(members: impl Iterator<Item = String>) -> String {
@@ -80,7 +84,7 @@ mod tests {
    }
 }
 "#;
-        assert_eq!(to_sensors_json(&document), expected);
-        assert_eq!(to_sensors_json(&Document::default()), "{\n\n}\n");
+        assert_eq!(to_sensors_json(document), expected);
+        assert_eq!(to_sensors_json(Document::default()), "{\n\n}\n");
     }
 }

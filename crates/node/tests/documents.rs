@@ -7,7 +7,7 @@ mod common;
 use common::{Tree, json, wall};
 use pulse_sensor_node::sensors_json::to_sensors_json;
 use pulse_sensor_node::{MAX_DOCUMENT_BYTES, SensorReader, VERSION, to_line};
-use pulse_sensors::document::{Chip, Document};
+use pulse_sensors::document::{Chip, Document, MAX_CHIPS, MAX_DISKS, MAX_FEATURES_IN_ALL};
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
@@ -55,7 +55,7 @@ fn documents_match_expected_ones() {
 fn daemon_reads_helper_documents() {
     for node in ["xeon", "ryzen", "pi"] {
         let written = reading(&Tree::of(node));
-        let legacy = to_sensors_json(&written);
+        let legacy = to_sensors_json(written.clone());
         let read = pulse_sensors::document::read(to_line(written.clone()).as_bytes()).unwrap();
         assert_eq!(read.dropped.malformed, 0, "{node}");
         assert_eq!(inputs(&read.document), inputs(&written), "{node}");
@@ -90,7 +90,7 @@ fn inputs(document: &Document) -> Vec<(&str, Option<&str>, &str, Option<f64>)> {
 fn sensors_j_matches_the_document() {
     for node in ["xeon", "ryzen", "pi"] {
         let document = reading(&Tree::of(node));
-        let legacy = json(to_sensors_json(&document));
+        let legacy = json(to_sensors_json(document.clone()));
         assert_eq!(legacy, json(to_line(document))["sensors"], "{node}");
     }
 }
@@ -291,7 +291,8 @@ fn huge_tree_gives_bounded_document() {
     ] {
         writeln!(manifest, "temp1000_{suffix} = -273150123.4567").unwrap();
     }
-    manifest.push_str("temp2_input = 1\ntemp3_input = 1\n[devices/disk/device]\n");
+    manifest.push_str("temp2_input = 1\ntemp3_input = 1\ntemp4_input = 1\ntemp5_input = 1\n");
+    manifest.push_str("[devices/disk/device]\n");
     writeln!(manifest, "serial = {label}\nmodel = {label}").unwrap();
     manifest.push_str("wwid = naa.5000c500a1b2c3d4\n[class]\n");
     for number in 0..3000 {
@@ -307,13 +308,30 @@ fn huge_tree_gives_bounded_document() {
         writeln!(manifest, "sd{number} -> ../devices/disk").unwrap();
     }
     tree.add(&manifest);
-    let document = reading(&tree);
-    assert!((100..=256).contains(&document.chips.len()));
+    let mut reader = SensorReader::open(tree.root()).unwrap();
+    // Scanning all takes longer than a reading waits.
+    let document = loop {
+        let document = reader.read(wall(), Instant::now());
+        if document.state.chips.is_empty() {
+            break document;
+        }
+    };
+    assert_eq!(document.chips.len(), MAX_CHIPS);
+    assert_eq!(document.disks.len(), MAX_DISKS);
     let features: usize = document.chips.iter().map(|chip| chip.features.len()).sum();
-    assert!(features <= 512, "{features}");
-    assert_eq!(document.disks.len(), 512);
-    assert!(to_sensors_json(&document).len() < MAX_DOCUMENT_BYTES);
+    assert_eq!(features, MAX_FEATURES_IN_ALL);
+    let cut: u64 = document.state.omitted.iter().map(|chip| chip.sensors).sum();
+    assert_eq!(cut, 5 * MAX_CHIPS as u64 - MAX_FEATURES_IN_ALL as u64);
+    let legacy = to_sensors_json(document.clone());
     let line = to_line(document);
-    assert!(line.len() < MAX_DOCUMENT_BYTES && line.len() > MAX_DOCUMENT_BYTES / 2);
-    assert!(json(&line)["smart"].as_array().unwrap().len() > 100);
+    for text in [&legacy, &line] {
+        let length = text.len();
+        assert!(
+            length <= MAX_DOCUMENT_BYTES && length > MAX_DOCUMENT_BYTES / 4,
+            "{length}"
+        );
+    }
+    let line = json(&line);
+    assert!(line["smart"].as_array().unwrap().len() > 100);
+    assert!(line["sensor_state"]["omitted"].as_array().unwrap().len() > 100);
 }

@@ -43,7 +43,7 @@ pub const SYSCALLS: &[Syscall] = &[
     call!(SYS_newfstatat, "tells files from directories"),
     call!(SYS_fstat, for Musl, "tells files from directories"),
     call!(SYS_getdents64, "lists devices"),
-    // Threads: one reads the disks; if it hangs, another one takes over.
+    // Threads: one reads the devices; while a read hangs, another one goes on.
     call!(SYS_clone, in CLONE, "creates a thread; no processes"),
     // musl does not call it, and does without the second filter.
     #[cfg(not(target_env = "musl"))]
@@ -61,7 +61,7 @@ pub const SYSCALLS: &[Syscall] = &[
     call!(SYS_mmap, in NOT_EXECUTABLE, "memory that is not executable"),
     call!(SYS_mprotect, in NOT_EXECUTABLE, "memory that is not executable"),
     call!(SYS_munmap, for Musl, "frees memory: musl maps some for each directory"),
-    call!(SYS_brk, "memory"),
+    call!(SYS_brk, for Elsewhere, "memory; glibc falls back to mmap for large documents only"),
     call!(SYS_getrandom, "seeds hash tables"),
     // Exit.
     call!(SYS_exit_group, "the process ends, with every thread"),

@@ -13,6 +13,9 @@ use super::timestamp::is_rfc3339;
 /// The hexadecimal digits of a world wide name.
 const WWN_DIGITS: usize = 16;
 
+/// The prefix of an NVMe namespace's identifier, as udev and Proxmox write it.
+const NAMESPACE_PREFIX: &str = "eui.";
+
 /// Sets the member of this name. A value that cannot be used is counted in `dropped`.
 pub(super) fn set(disk: &mut Disk, name: &str, value: &Scalar<'_>, dropped: &mut Dropped) {
     let member = match name {
@@ -69,15 +72,21 @@ fn temperature(value: &Scalar<'_>, dropped: &mut Dropped) -> Option<i32> {
     Some(degrees.round() as i32)
 }
 
-/// `0x` and 16 lower-case hexadecimal digits, from any notation of a 64-bit world wide name.
+/// `0x` and 16 lower-case hexadecimal digits, from any notation of a 64-bit world wide name; or
+/// `eui.` and 16 or 32 digits, the identifier of an NVMe namespace. Proxmox lists both so, and
+/// Pulse compares the whole text.
 ///
-/// `None` for a name of another length, such as the 128 bits of some NVMe disks: it counts as
-/// unknown and not as malformed.
+/// `None` for a name of another length: it counts as unknown and not as malformed.
 fn wwn(text: &str) -> Option<String> {
     let lower = text.trim().to_ascii_lowercase();
+    let is_hex = |digits: &str| digits.bytes().all(|b| b.is_ascii_hexdigit());
+    if let Some(digits) = lower.strip_prefix(NAMESPACE_PREFIX) {
+        let is_id = matches!(digits.len(), 16 | 32) && is_hex(digits);
+        return is_id.then_some(lower);
+    }
     // Prefixes of udev, the SCSI name formats, and hexadecimal notation, in the order in which
     // they occur together (`wwn-0x`).
-    let bare = ["wwn-", "naa.", "eui.", "0x"]
+    let bare = ["wwn-", "naa.", "0x"]
         .iter()
         .fold(lower.as_str(), |rest, prefix| {
             rest.strip_prefix(prefix).unwrap_or(rest)
@@ -86,8 +95,7 @@ fn wwn(text: &str) -> Option<String> {
         .chars()
         .filter(|c| !matches!(c, ' ' | ':' | '-'))
         .collect();
-    (digits.len() == WWN_DIGITS && digits.bytes().all(|b| b.is_ascii_hexdigit()))
-        .then(|| format!("0x{digits}"))
+    (digits.len() == WWN_DIGITS && is_hex(&digits)).then(|| format!("0x{digits}"))
 }
 
 #[cfg(test)]
@@ -161,9 +169,17 @@ mod tests {
             "0x",
             "0x5000c500a1b2c3d",
             "x000c500a1b2c3d4",
-            "eui.00000000000000000025385b71b0a8f3",
+            "eui.0025385b71b0a8f",
+            "eui.0025385b-71b0a8f3",
+            "nvme.8086-50484c4a-494e54454c-00000001",
         ] {
             assert_eq!(wwn(text), None, "{text}");
+        }
+        for text in [
+            "eui.0025385b71b0a8f3",
+            "eui.00000000000000000025385b71b0a8f3",
+        ] {
+            assert_eq!(wwn(&text.to_uppercase()).as_deref(), Some(text));
         }
     }
 
