@@ -47,15 +47,17 @@ struct Values<'a> {
     silent: Vec<ChipState>,
 }
 
-/// Puts a document together. It has the time `wall`.
+/// Puts a document together. It has the time `wall`; `scanned` has the chip names of entries
+/// that can have no value yet.
 pub(crate) fn document(
-    devices: Vec<View<'_, Entry, Reading>>,
+    devices: &[View<'_, Entry, Reading>],
+    scanned: &HashMap<Entry, String>,
     names: &mut ChipNames,
     wall: SystemTime,
 ) -> Document {
     let mut values = Values::default();
     for device in devices {
-        values.add(device);
+        values.add(device, scanned);
     }
     let chips = &values.chips;
     values
@@ -134,7 +136,7 @@ impl ChipNames {
 }
 
 impl<'a> Values<'a> {
-    fn add(&mut self, device: View<'a, Entry, Reading>) {
+    fn add(&mut self, device: &View<'a, Entry, Reading>, scanned: &HashMap<Entry, String>) {
         let (entry, freshness) = (device.key, device.freshness);
         match device.value {
             Some(Reading::Chip(reading)) => self.chips.push(Value {
@@ -154,8 +156,7 @@ impl<'a> Values<'a> {
             }),
             Some(Reading::Nothing) => {}
             None => self.silent.push(ChipState {
-                // Its name as a chip is not known yet.
-                chip: entry.name.clone(),
+                chip: scanned.get(entry).unwrap_or(&entry.name).clone(),
                 answering: if freshness == Freshness::Unread {
                     Answering::Pending
                 } else {
@@ -173,12 +174,12 @@ impl<'a> Values<'a> {
             .iter()
             .map(|chip| (chip.entry.clone(), chip.reading.identity.name.clone()));
         let of_zones = groups.iter().filter_map(|zones| {
-            let driver = &zones.first()?.reading.identity.driver;
+            let identity = &zones.first()?.reading.identity;
             let entry = Entry {
                 class: Class::Thermal,
-                name: driver.clone(),
+                name: identity.driver.clone(),
             };
-            Some((entry, Bus::Virtual.chip_name(driver)))
+            Some((entry, identity.chip_name()))
         });
         of_chips.chain(of_zones).collect()
     }

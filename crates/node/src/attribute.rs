@@ -77,12 +77,13 @@ impl Attribute {
     }
 }
 
+/// Opens a file of sysfs or of /proc.
 #[expect(
     clippy::disallowed_methods,
     reason = "the file is the kernel's, or a FIFO with which a test simulates a disk that hangs: \
               that blocks its thread alone; the read is bounded"
 )]
-fn open(path: &Path) -> io::Result<File> {
+pub(crate) fn open(path: &Path) -> io::Result<File> {
     File::open(path)
 }
 

@@ -11,9 +11,10 @@ use crate::quota::Quotas;
 use crate::schedule::Found;
 use crate::sysfs::{self, Sysfs};
 use crate::thermal::{self, FoundZone, ZoneReading};
+use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The maximum age of a scan: operators change limits, and links can change their target.
@@ -75,15 +76,37 @@ pub(crate) fn entries(sysfs: &Sysfs) -> Vec<Entry> {
     Class::ALL.into_iter().flat_map(of_class).collect()
 }
 
-/// The number of changes of the entries; a device is scanned again after each.
-pub(crate) type Generation = Arc<AtomicU64>;
+/// What all devices share.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub(crate) sysfs: Sysfs,
+    pub(crate) quotas: Quotas,
+    /// The number of changes of the entries; a device is scanned again after each.
+    pub(crate) generation: Arc<AtomicU64>,
+    /// The chip names of the entries that were scanned, for the case that their first read hangs.
+    pub(crate) names: Arc<Mutex<HashMap<Entry, String>>>,
+}
+
+impl Shared {
+    pub(crate) fn new(sysfs: Sysfs) -> Self {
+        Self {
+            sysfs,
+            quotas: Quotas::full(),
+            generation: Arc::default(),
+            names: Arc::default(),
+        }
+    }
+
+    /// The names, which a panic leaves whole.
+    pub(crate) fn names(&self) -> MutexGuard<'_, HashMap<Entry, String>> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// The device of an entry.
 pub(crate) struct SysDevice {
-    sysfs: Sysfs,
     entry: Entry,
-    quotas: Quotas,
-    generation: Generation,
+    shared: Shared,
     scan: Option<Scan>,
     is_gone: bool,
 }
@@ -102,6 +125,17 @@ enum FoundDevice {
     Nothing,
 }
 
+impl FoundDevice {
+    /// The name that lm-sensors gives it, or that of the device.
+    fn chip_name(&self) -> Option<String> {
+        match self {
+            Self::Chip(chip) => Some(chip.identity.name.clone()),
+            Self::Zone(zone) => Some(zone.identity.chip_name()),
+            Self::Disk(_) | Self::Nothing => None,
+        }
+    }
+}
+
 /// The outcome of a read.
 #[derive(Debug)]
 pub(crate) enum Reading {
@@ -117,20 +151,14 @@ pub(crate) enum Reading {
 
 impl SysDevice {
     /// The device of an entry, for the schedule. Nothing of it is read yet.
-    pub(crate) fn find(
-        sysfs: &Sysfs,
-        entry: &Entry,
-        quotas: &Quotas,
-        generation: &Generation,
-    ) -> Found<Self> {
+    pub(crate) fn find(entry: &Entry, shared: &Shared) -> Found<Self> {
+        let sysfs = &shared.sysfs;
         let path = sysfs.path(entry.class.directory()).join(&entry.name);
         Found {
             bus: sysfs.resolve(&path).as_deref().and_then(bus),
             device: Self {
-                sysfs: sysfs.clone(),
                 entry: entry.clone(),
-                quotas: quotas.clone(),
-                generation: Arc::clone(generation),
+                shared: shared.clone(),
                 scan: None,
                 is_gone: false,
             },
@@ -142,24 +170,29 @@ impl SysDevice {
         let age = now.saturating_duration_since(scan.at);
         age >= SCAN_AGE
             || self.is_gone && age >= RETRY
-            || scan.generation != self.generation.load(Ordering::Relaxed)
+            || scan.generation != self.shared.generation.load(Ordering::Relaxed)
     }
 
     fn scan(&mut self, now: Instant) -> Scan {
         // The old scan goes first: its open files count against the limit of the process.
         self.scan = None;
         // Before the scan, so that a change meanwhile leads to another one.
-        let generation = self.generation.load(Ordering::Relaxed);
-        let (sysfs, name, quotas) = (&self.sysfs, &self.entry.name, &self.quotas);
+        let generation = self.shared.generation.load(Ordering::Relaxed);
+        let (sysfs, quotas) = (&self.shared.sysfs, &self.shared.quotas);
+        let name = &self.entry.name;
         let found = match self.entry.class {
             Class::Hwmon => hwmon::scan(sysfs, name, quotas).map(FoundDevice::Chip),
             Class::Thermal => thermal::scan(sysfs, name, quotas).map(FoundDevice::Zone),
             Class::Block => disk::scan(sysfs, name, quotas).map(FoundDevice::Disk),
         };
+        let found = found.unwrap_or(FoundDevice::Nothing);
+        if let Some(name) = found.chip_name() {
+            self.shared.names().insert(self.entry.clone(), name);
+        }
         Scan {
             at: now,
             generation,
-            found: found.unwrap_or(FoundDevice::Nothing),
+            found,
         }
     }
 }
@@ -168,6 +201,8 @@ impl Device for SysDevice {
     type Value = Reading;
 
     fn read(&mut self, request: Instant) -> (Reading, Duration) {
+        // For operators, and for the next helper if this one cannot end.
+        pulse_sandbox::name_thread(&self.entry.name);
         if self.is_scan_due(request) {
             self.scan = Some(self.scan(request));
         }

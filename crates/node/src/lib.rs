@@ -18,6 +18,7 @@
 //! | `hwmon`, `thermal`, `disk` | scans of the three kinds of devices |
 //! | `bus` | chip names as lm-sensors makes them |
 //! | `chip`, `attribute` | values that are read repeatedly |
+//! | `leftover` | devices that hold an earlier helper |
 //! | `quota` | limits that all devices share |
 //! | `assembly` | the document of a reading |
 //! | `sysfs` | bounded reads below one root |
@@ -37,6 +38,7 @@ mod error;
 pub mod fuzzing;
 mod hwmon;
 pub mod ipmitool;
+mod leftover;
 mod pool;
 mod quota;
 mod reader;
@@ -57,6 +59,7 @@ use pulse_sensors::command::NodeCommand;
 use pulse_sensors::document::Document;
 use std::error::Error;
 use std::io::{self, Write};
+use std::path::Path;
 use std::time::{Instant, SystemTime};
 
 /// The version, as documents and the greeting have it.
@@ -93,8 +96,10 @@ fn perform(invocation: &Invocation, layers: &dyn Layers) -> Result<(), HelperErr
     let confinement = Confinement::new(invocation.confinement, layers);
     // Only a reading opens the tree; help and version work without it.
     let open = || {
+        // Before the confinement, which permits no access to /proc.
+        let held = leftover::held_devices(Path::new(leftover::PROC), pulse_sandbox::own_uid());
         confinement.for_readings(&invocation.sys_root)?;
-        SensorReader::open(&invocation.sys_root)
+        SensorReader::without(&invocation.sys_root, held)
     };
     let command = match invocation.request {
         Request::Help => return print(arguments::help().as_bytes()),

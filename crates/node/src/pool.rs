@@ -101,7 +101,7 @@ where
                 break;
             }
             self.start_thread(&mut state, now);
-            let pause = TAKEOVER.min(MAX_WAIT - waited);
+            let pause = TAKEOVER.min(MAX_WAIT.saturating_sub(waited));
             let wait = self.shared.answered.wait_timeout(state, pause);
             state = wait.unwrap_or_else(PoisonError::into_inner).0;
         }

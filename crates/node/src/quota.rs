@@ -48,7 +48,7 @@ impl Quota {
     /// A permit, if one is left.
     pub(crate) fn take(&self) -> Option<Permit> {
         self.0
-            .try_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
                 left.checked_sub(1)
             })
             .ok()

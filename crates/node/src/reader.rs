@@ -5,12 +5,12 @@
 //! passed.
 
 use crate::assembly::{self, ChipNames};
-use crate::device::{self, Entry, Generation, SysDevice};
+use crate::device::{self, Entry, Shared, SysDevice};
 use crate::error::HelperError;
+use crate::leftover::Held;
 use crate::pool::Pool;
-use crate::quota::Quotas;
 use crate::sysfs::Sysfs;
-use pulse_sensors::document::{Document, MAX_FEATURES_IN_ALL};
+use pulse_sensors::document::{Answering, ChipState, Document, MAX_FEATURES_IN_ALL};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
@@ -24,14 +24,14 @@ pub const MAX_DOCUMENT_BYTES: usize = 1024 * 1024 - 1;
 
 /// Reads the sensors below one root.
 pub struct SensorReader {
-    sysfs: Sysfs,
-    quotas: Quotas,
-    generation: Generation,
+    shared: Shared,
     entries: Vec<Entry>,
     /// The time of the last read of the listings.
     listed: Option<Instant>,
     pool: Pool<Entry, SysDevice>,
     names: ChipNames,
+    /// Devices that are not read, since they hold an earlier helper.
+    held: Vec<Held>,
 }
 
 impl SensorReader {
@@ -40,15 +40,19 @@ impl SensorReader {
     /// # Errors
     /// [`HelperError::Root`] if it is not a directory, or cannot be entered.
     pub fn open(root: &Path) -> Result<Self, HelperError> {
+        Self::without(root, Vec::new())
+    }
+
+    /// As [`SensorReader::open`], without these devices for as long as they hold another helper.
+    pub(crate) fn without(root: &Path, held: Vec<Held>) -> Result<Self, HelperError> {
         let sysfs = Sysfs::open(root).map_err(|error| HelperError::Root(root.to_owned(), error))?;
         Ok(Self {
-            sysfs,
-            quotas: Quotas::full(),
-            generation: Generation::default(),
+            shared: Shared::new(sysfs),
             entries: Vec::new(),
             listed: None,
             pool: Pool::new(Instant::now()),
             names: ChipNames::default(),
+            held,
         })
     }
 
@@ -56,10 +60,17 @@ impl SensorReader {
     /// has the time `wall`; the ages of scans and listings are measured by `monotonic`.
     pub fn read(&mut self, wall: SystemTime, monotonic: Instant) -> Document {
         self.list(monotonic);
-        let names = &mut self.names;
-        self.pool.read(monotonic, |devices| {
-            assembly::document(devices, names, wall)
-        })
+        let (names, shared) = (&mut self.names, &self.shared);
+        let mut document = self.pool.read(monotonic, |devices| {
+            assembly::document(&devices, &shared.names(), names, wall)
+        });
+        let held = self.held.iter().map(|held| ChipState {
+            chip: held.name().to_owned(),
+            answering: Answering::Unreadable,
+            age_ms: None,
+        });
+        document.state.chips.extend(held);
+        document
     }
 
     fn list(&mut self, now: Instant) {
@@ -69,15 +80,20 @@ impl SensorReader {
             return;
         }
         self.listed = Some(now);
-        let entries = device::entries(&self.sysfs);
+        self.held.retain(Held::is_held);
+        let mut entries = device::entries(&self.shared.sysfs);
+        entries.retain(|entry| !self.held.iter().any(|held| held.is(&entry.name)));
         if entries == self.entries {
             return;
         }
         // Every device is scanned again: a driver that appeared can have changed others' links.
-        self.generation.fetch_add(1, Ordering::Relaxed);
-        let find =
-            |entry: &Entry| SysDevice::find(&self.sysfs, entry, &self.quotas, &self.generation);
-        self.pool.set_devices(entries.clone(), find);
+        self.shared.generation.fetch_add(1, Ordering::Relaxed);
+        self.shared
+            .names()
+            .retain(|entry, _| entries.contains(entry));
+        self.pool.set_devices(entries.clone(), |entry| {
+            SysDevice::find(entry, &self.shared)
+        });
         self.entries = entries;
     }
 }

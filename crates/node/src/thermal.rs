@@ -6,6 +6,7 @@
 //! configuration.
 
 use crate::attribute::NoValue;
+use crate::bus::Bus;
 use crate::chip::{FoundValue, MILLI};
 use crate::quota::{Permit, Quotas};
 use crate::sysfs::{self, Sysfs};
@@ -27,7 +28,7 @@ const MAX_TRIP_POINTS: usize = 16;
 /// A zone that a scan found.
 #[derive(Debug)]
 pub(crate) struct FoundZone {
-    identity: Arc<ZoneIdentity>,
+    pub(crate) identity: Arc<ZoneIdentity>,
     input: FoundValue,
     critical: Option<f64>,
     /// Counts it against the limit of all devices.
@@ -99,6 +100,11 @@ impl ZoneReading {
 }
 
 impl ZoneIdentity {
+    /// The name of the chip that the kernel registers for the zone.
+    pub(crate) fn chip_name(&self) -> String {
+        Bus::Virtual.chip_name(&self.driver)
+    }
+
     /// True if a chip with this driver and device already reports the zone's temperature.
     pub(crate) fn is_reported_by(&self, driver: &str, device: Option<&Path>) -> bool {
         self.driver == driver

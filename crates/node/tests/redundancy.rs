@@ -177,6 +177,7 @@ enum Fault {
     NoEnd,
     Ended(Option<i32>),
     DidNotHang,
+    NoName,
     ThreadStays,
     NeverRests,
     NoCrash,
@@ -262,6 +263,13 @@ fn hang_and_come_back(left_out: &str) -> Outcome {
     let document = trial.ask()?;
     if !document.contains(r#"{"chip":"drivetemp-scsi-0-0","state":"stale""#) {
         return Err(Fault::DidNotHang);
+    }
+    // The thread that hangs tells the device.
+    let names = trial
+        .tasks()
+        .map(|task| fs::read_to_string(task.join("comm")));
+    if !names.flatten().any(|name| name == "hwmon0\n") {
+        return Err(Fault::NoName);
     }
     // Another thread reads the rest and then waits; so the first one ends.
     trial.ask()?;

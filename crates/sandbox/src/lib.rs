@@ -41,6 +41,14 @@ pub fn host_name() -> String {
         .unwrap_or_default()
 }
 
+/// Sets the name of this thread (`PR_SET_NAME` of prctl(2)), which the kernel cuts to 15 bytes. It
+/// is for others to see; if it cannot be set, the thread keeps the name it has.
+pub fn name_thread(name: &str) {
+    if let Ok(name) = std::ffi::CString::new(name) {
+        let _ = nix::sys::prctl::set_name(&name);
+    }
+}
+
 /// The effective user ID of this process (geteuid(2)).
 #[must_use]
 pub fn own_uid() -> u32 {

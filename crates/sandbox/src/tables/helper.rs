@@ -27,6 +27,10 @@ const THREAD: u32 = 0x003d_0f00;
 const MUSL_THREAD: u32 = THREAD | 0x0040_0000;
 const CLONE: &[&[Argument]] = &[&[is(0, THREAD)], &[is(0, MUSL_THREAD)]];
 
+/// `PR_SET_NAME` of linux/prctl.h.
+const PR_SET_NAME: u32 = 15;
+const NAME_THREAD: &[&[Argument]] = &[&[is(0, PR_SET_NAME)]];
+
 /// The system calls that are permitted in both modes. Libraries make more when a thread starts
 /// or ends, and cope with their failure; these calls are not listed.
 pub const SYSCALLS: &[Syscall] = &[
@@ -57,6 +61,7 @@ pub const SYSCALLS: &[Syscall] = &[
     call!(SYS_rseq, "glibc aborts if it fails in a new thread"),
     call!(SYS_futex, "threads wait for each other"),
     call!(SYS_exit, "ends a thread that hung"),
+    call!(SYS_prctl, in NAME_THREAD, "a thread has the name of the device that it reads"),
     // Memory.
     call!(SYS_mmap, in NOT_EXECUTABLE, "memory that is not executable"),
     call!(SYS_mprotect, in NOT_EXECUTABLE, "memory that is not executable"),

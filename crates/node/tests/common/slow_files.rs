@@ -1,0 +1,95 @@
+//! Files that are slow to read, or never answer.
+//!
+//! The kernel asks the test for permission before it reads a marked file (fanotify(7)), and the
+//! reader waits meanwhile, whatever program it is: the static helper too. This needs root.
+
+use nix::errno::Errno;
+use nix::sys::fanotify::{
+    EventFFlags, Fanotify, FanotifyEvent, FanotifyResponse, InitFlags, MarkFlags, MaskFlags,
+    Response,
+};
+use std::collections::HashMap;
+use std::os::fd::AsRawFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use std::{fs, thread};
+
+/// The time of a read that never ends.
+pub(crate) const NEVER: Duration = Duration::MAX;
+
+/// The interval in which the thread looks for reads.
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// Marked files. They answer at once when this is dropped.
+pub(crate) struct SlowFiles {
+    is_over: Arc<AtomicBool>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl SlowFiles {
+    /// Marks files with the time that reading each takes; `None` without root.
+    pub(crate) fn mark(files: &[(PathBuf, Duration)]) -> Option<Self> {
+        let flags = InitFlags::FAN_CLASS_CONTENT | InitFlags::FAN_CLOEXEC | InitFlags::FAN_NONBLOCK;
+        let group = Fanotify::init(flags, EventFFlags::O_RDONLY).ok()?;
+        let mut times = HashMap::new();
+        for (file, time) in files {
+            let (add, mask) = (MarkFlags::FAN_MARK_ADD, MaskFlags::FAN_ACCESS_PERM);
+            group
+                .mark(add, mask, nix::fcntl::AT_FDCWD, Some(file))
+                .unwrap();
+            times.insert(fs::canonicalize(file).unwrap(), *time);
+        }
+        let is_over = Arc::new(AtomicBool::new(false));
+        let stop = Arc::clone(&is_over);
+        let thread = thread::spawn(move || {
+            let group = Arc::new(group);
+            while !stop.load(Ordering::Relaxed) {
+                answer(&group, &times);
+                thread::sleep(PAUSE);
+            }
+            // Closing the group permits all reads that wait.
+        });
+        Some(Self {
+            is_over,
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for SlowFiles {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Relaxed);
+        self.thread.take().map(thread::JoinHandle::join);
+    }
+}
+
+/// Permits each read that began when its time is over.
+fn answer(group: &Arc<Fanotify>, times: &HashMap<PathBuf, Duration>) {
+    let events = match group.read_events() {
+        Err(Errno::EAGAIN) => return,
+        events => events.unwrap(),
+    };
+    for event in events {
+        let time = path(&event).and_then(|path| times.get(&path).copied());
+        let time = time.unwrap_or_default();
+        // Without an answer the reader waits; the descriptor is not needed for that.
+        if time == NEVER {
+            continue;
+        }
+        let group = Arc::clone(group);
+        thread::spawn(move || {
+            thread::sleep(time);
+            if let Some(file) = event.fd() {
+                let response = FanotifyResponse::new(file, Response::FAN_ALLOW);
+                let _ = group.write_response(response);
+            }
+        });
+    }
+}
+
+fn path(event: &FanotifyEvent) -> Option<PathBuf> {
+    let link = format!("/proc/self/fd/{}", event.fd()?.as_raw_fd());
+    fs::read_link(link).ok()
+}
