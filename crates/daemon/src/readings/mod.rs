@@ -159,6 +159,7 @@ impl Readings {
             Ok(sample) => {
                 self.metrics
                     .dropped(&node, sample.dropped.implausible + sample.dropped.malformed);
+                self.metrics.sensors(&node, sample.sensors);
                 "success"
             }
             Err(failure) => {

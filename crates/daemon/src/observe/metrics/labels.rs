@@ -46,3 +46,10 @@ pub(super) struct RefusalLabels {
 pub(super) struct ReasonLabel {
     pub(super) reason: &'static str,
 }
+
+/// `node` and the `state` of its chips.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct StateLabels {
+    pub(super) node: String,
+    pub(super) state: &'static str,
+}
