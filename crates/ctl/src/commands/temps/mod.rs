@@ -4,11 +4,13 @@
 //! |---|---|
 //! | `reading` | the daemon's data, parsed |
 //! | `rows`, `heat` | the temperatures worth a row, and how they compare to their limits |
+//! | `state` | what does not answer, what was dropped and omitted |
 //! | `table` | the rows as a table |
 
 mod heat;
 mod reading;
 mod rows;
+mod state;
 mod table;
 
 use crate::client::{Client, DaemonError, DaemonOptions, seconds};
@@ -51,7 +53,7 @@ pub(crate) struct Options {
     #[arg(value_name = "NODE", value_parser = NodeName::parse)]
     nodes: Vec<NodeName>,
 
-    /// Show every sensor, not the summary
+    /// Show every sensor, and what was dropped, omitted or does not answer
     #[arg(long, short)]
     all: bool,
 
