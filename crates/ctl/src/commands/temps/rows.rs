@@ -69,7 +69,7 @@ pub(super) fn rows(document: &Document, all: bool) -> Vec<Row> {
         // A sleeping disk has no temperature, which is worth a row only where all is asked for.
         let of_disks = disks
             .filter(|disk| disk.temperature.is_some())
-            .map(|disk| Row::of_disk(disk, &document.chips));
+            .map(|disk| Row::of_disk(disk, document));
         return of_chips.chain(of_disks).collect();
     }
     // Everything about a chip stands together. What is left is about chips without a value.
@@ -82,7 +82,7 @@ pub(super) fn rows(document: &Document, all: bool) -> Vec<Row> {
         }
     }
     for disk in disks {
-        rows.push(Row::of_disk(disk, &document.chips));
+        rows.push(Row::of_disk(disk, document));
         if left.remove(disk.device.as_str()) {
             rows.extend(rows_about(&document.state, &disk.device));
         }
@@ -183,7 +183,7 @@ fn measures(chip: &Chip, disk: &Disk) -> bool {
 }
 
 impl Row {
-    fn of_disk(disk: &Disk, chips: &[Chip]) -> Self {
+    fn of_disk(disk: &Disk, document: &Document) -> Self {
         // A document does not say which chip a disk's temperature is from. Every chip of the disk's
         // kind with the same temperature is a candidate, and the strictest of their limits counts.
         // The disk's temperature is rounded to whole degrees, so half a degree of difference is
@@ -192,7 +192,8 @@ impl Row {
             let both = feature.input().zip(disk.temperature);
             both.is_some_and(|(chip, disk)| (chip - f64::from(disk)).abs() <= 0.5)
         };
-        let limits = chips
+        let limits = document
+            .chips
             .iter()
             .filter(|chip| measures(chip, disk))
             .filter_map(|chip| {
@@ -219,7 +220,10 @@ impl Row {
             value,
             limits,
             heat: disk.temperature.map_or(Heat::Unknown, judge),
-            age: None,
+            age: document
+                .disk_age(disk)
+                .filter(|seconds| *seconds > 0)
+                .map(Duration::from_secs),
         }
     }
 }
@@ -307,8 +311,21 @@ mod tests {
     #[test]
     fn a_disk_has_its_chips_limits() {
         let document = document(SERVER);
-        let disk = Row::of_disk(&document.disks[0], &document.chips);
+        let disk = Row::of_disk(&document.disks[0], &document);
         assert_eq!(disk.limits.max, Some(69.85));
+    }
+
+    #[test]
+    fn a_disk_has_its_own_age() {
+        let document = document(
+            r#"{"sensors":{},"smart":[
+                {"device":"/dev/sda","temperature":41,"lastUpdated":"2026-11-21T10:00:00Z"},
+                {"device":"/dev/sdb","temperature":41,"lastUpdated":"2026-11-21T10:00:07Z"}],
+                "collected_at":"2026-11-21T10:00:07Z","node_helper":{"version":"0.2.0"}}"#,
+        );
+        let rows = rows(&document, false).into_iter();
+        let ages: Vec<_> = rows.map(|row| row.age).collect();
+        assert_eq!(ages, [Some(Duration::from_secs(7)), None]);
     }
 
     #[test]
