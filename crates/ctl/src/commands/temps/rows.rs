@@ -231,6 +231,7 @@ impl Row {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pulse_sensors::document::{History, normalise};
 
     /// What `sensors -j` printed on a node.
     macro_rules! corpus {
@@ -260,6 +261,26 @@ mod tests {
         rows(document, all).into_iter().map(row).collect()
     }
 
+    /// The document as the daemon answers after the first reading of a node.
+    fn answer(printed: &str) -> Document {
+        let mut document = document(printed);
+        History::default().drop_meaningless(&mut document);
+        normalise(document)
+    }
+
+    #[test]
+    fn meaningless_values_are_shown_with_all_alone() {
+        let document = answer(corpus!("open_input_216"));
+        let dropped =
+            "asus_wmi_sensors-virtual-0 Tsensor 1 Temperature Dropped(216.0, OpenInput) Unknown";
+        assert!(seen(&document, true).contains(&dropped.to_owned()));
+        let summary = seen(&document, false);
+        assert!(
+            summary.iter().all(|row| !row.contains("216")),
+            "{summary:?}"
+        );
+    }
+
     /// Pulse takes the same values (`document_pulse` of the sensors crate).
     #[test]
     fn processor_is_the_first_row() {
@@ -268,8 +289,10 @@ mod tests {
             (corpus!("coretemp_without_package_renamed"), 52.0),
             (corpus!("dies_without_labels"), 68.75),
             (corpus!("boards_without_labels"), 52.0),
+            (corpus!("acpitz_six_zones"), 45.0),
+            (corpus!("open_input_216"), 42.5),
         ] {
-            let document = pulse_sensors::document::normalise(document(printed));
+            let document = answer(printed);
             let first = rows(&document, false).into_iter().next().unwrap();
             assert_eq!(first.value, Value::Degrees(degrees), "{first:?}");
         }
