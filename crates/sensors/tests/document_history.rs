@@ -65,7 +65,7 @@ fn first(name: &str, label: &str, values: &[(&str, f64)]) -> Option<DropReason> 
     document.state.dropped.first().map(|dropped| dropped.reason)
 }
 
-/// Whether each of a sensor's readings is kept.
+/// True for each of a sensor's readings that is kept.
 fn kept(name: &str, label: &str, readings: &[f64]) -> Vec<bool> {
     let mut history = History::default();
     let is_kept = |degrees: &f64| {

@@ -76,7 +76,7 @@ mod tests {
         document
     }
 
-    /// Whether the chip is left, its state, and the disk's temperature.
+    /// True if the chip is left; its state, and the disk's temperature.
     fn after(mut document: Document) -> (bool, Answering, Option<i32>) {
         remove_aged(&mut document);
         let state = document.state.chips[0].answering;

@@ -149,9 +149,6 @@ impl Builder {
 
     pub(super) fn start_disk(&mut self) {
         self.recognised = true;
-        if self.document.disks.len() >= MAX_DISKS {
-            return self.malformed();
-        }
         self.disk = Some(Disk::default());
     }
 
@@ -170,6 +167,12 @@ impl Builder {
         let Some(disk) = self.disk.take() else { return };
         if disk.device.is_empty() {
             return self.malformed();
+        }
+        if self.document.disks.len() >= MAX_DISKS {
+            return self.omit(Omitted {
+                chip: disk.device,
+                sensors: 1,
+            });
         }
         if let Some(value) = out_of_range {
             self.document.state.add_dropped(DroppedValue {

@@ -37,7 +37,8 @@ const WATCH_INTERVAL: &str = "5";
 ///
 /// One line for each processor, chip and disk. A "!" marks what is at its own
 /// "max" or above, "!!" what is at "crit". Where a sensor has no limits, 70 and
-/// 85 °C count for processors, 50 and 60 °C for disks.
+/// 85 °C count for processors, 50 and 60 °C for disks. A line below a node says
+/// which chips do not answer and counts values that were dropped.
 ///
 /// The exit code is 1 when a node could not be read.
 #[derive(Debug, Args)]

@@ -1,6 +1,8 @@
 //! The labels of metrics. All are bounded.
 
 use prometheus_client::encoding::EncodeLabelSet;
+use pulse_core::nodes::name::NodeName;
+use pulse_sensors::document::Answering;
 
 /// `method` and `result` of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -52,4 +54,13 @@ pub(super) struct ReasonLabel {
 pub(super) struct StateLabels {
     pub(super) node: String,
     pub(super) state: &'static str,
+}
+
+impl StateLabels {
+    pub(super) fn of(node: &NodeName, answering: Answering) -> Self {
+        Self {
+            node: node.to_string(),
+            state: answering.as_str(),
+        }
+    }
 }

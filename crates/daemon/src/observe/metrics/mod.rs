@@ -268,11 +268,16 @@ impl Metrics {
             .get_or_create(&label(node))
             .set(omitted);
         for (answering, chips) in Answering::ALL.iter().zip(counts.answering) {
-            let labels = StateLabels {
-                node: node.to_string(),
-                state: answering.as_str(),
-            };
+            let labels = StateLabels::of(node, *answering);
             self.sensor_chips.get_or_create(&labels).set(gauge(chips));
+        }
+    }
+
+    /// A node is no longer listed under this name: what was true in its last reading is not now.
+    pub(crate) fn forget_sensors(&self, node: &NodeName) {
+        self.omitted_sensors.remove(&label(node));
+        for answering in Answering::ALL {
+            self.sensor_chips.remove(&StateLabels::of(node, answering));
         }
     }
 
