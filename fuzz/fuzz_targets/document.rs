@@ -4,18 +4,26 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pulse_sensors::document::{Document, normalise, read};
+use pulse_sensors::document::{
+    Document, History, MAX_CHIPS, MAX_FEATURES_IN_ALL, MAX_STATE_ENTRIES, normalise, read,
+};
 use serde_json::Value;
 
 fuzz_target!(|bytes: &[u8]| {
-    let Ok(reading) = read(bytes) else {
+    let Ok(mut reading) = read(bytes) else {
         return;
     };
     // Both forms are written: by the helper as it is read, by the daemon as it is normalised.
     check_written(&reading.document);
+    let mut history = History::default();
+    history.drop_meaningless(&mut reading.document);
+    let judged = reading.document.clone();
+    assert_eq!(history.drop_meaningless(&mut reading.document), 0);
+    assert_eq!(reading.document, judged, "judged is judged");
     let normal = normalise(reading.document);
     check_written(&normal);
     check_for_pulse(&normal);
+    check_limits(&normal);
     assert_eq!(normalise(normal.clone()), normal, "normal is normal");
 });
 
@@ -36,7 +44,29 @@ fn check_written(document: &Document) {
             *read = *written;
         }
     }
+    let dropped = again
+        .document
+        .state
+        .dropped
+        .iter_mut()
+        .zip(&document.state.dropped)
+        .map(|(read, written)| (&mut read.value, &written.value));
+    for (read, written) in dropped {
+        if (*read - written).abs() <= written.abs() * f64::EPSILON {
+            *read = *written;
+        }
+    }
     assert_eq!(&again.document, document);
+}
+
+fn check_limits(document: &Document) {
+    assert!(document.chips.len() <= MAX_CHIPS);
+    let features = document.chips.iter().map(|chip| chip.features.len());
+    assert!(features.sum::<usize>() <= MAX_FEATURES_IN_ALL);
+    let state = &document.state;
+    for entries in [state.chips.len(), state.dropped.len(), state.omitted.len()] {
+        assert!(entries <= MAX_STATE_ENTRIES);
+    }
 }
 
 fn check_for_pulse(document: &Document) {

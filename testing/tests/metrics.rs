@@ -56,6 +56,8 @@ fn documented_metrics_exist_and_count() {
         "pulse_proxy_write_timeouts_total 0",
         "pulse_proxy_hostkey_changes_total{node=\"changed\"} 1",
         "pulse_proxy_ssh_output_oversized_total{node=\"flood\"} 1",
+        "pulse_proxy_omitted_sensors{node=\"pve1\"} 0",
+        "pulse_proxy_sensor_chips{node=\"pve1\",state=\"unreadable\"} 0",
         &format!("pulse_proxy_build_info{{version=\"{version}\"}} 1"),
     ] {
         assert!(text.contains(sample), "{sample} is missing from\n{text}");

@@ -1,7 +1,10 @@
 //! What the daemon's unit tests share: nodes that answer by script, and a recorder that
 //! keeps the records in memory. Time is the runtime's, which the tests pause.
 
-use crate::node::{NodeFailure, NodeHandle, NodeInbox, NodeStarter, NodeTaskSettings, Sample};
+use crate::node::{
+    NodeFailure, NodeHandle, NodeInbox, NodeStarter, NodeTaskSettings, Sample, SensorCounts,
+    SharedHistory,
+};
 use crate::observe::recorder::{Health, OnDisk, Recorder, Recording, RecordingFailed, Retention};
 use crate::state::{Daemon, Parts};
 use pulse_core::callers::capability::Capabilities;
@@ -50,6 +53,7 @@ pub(crate) fn sample() -> Sample {
             stdout_bytes: 11,
         },
         dropped: Dropped::default(),
+        sensors: SensorCounts::default(),
     }
 }
 
@@ -111,7 +115,7 @@ impl Script {
 }
 
 impl NodeStarter for Script {
-    fn start(&self, name: &NodeName, _: &NodeTaskSettings) -> NodeHandle {
+    fn start(&self, name: &NodeName, _: &NodeTaskSettings, _: &SharedHistory) -> NodeHandle {
         let (handle, inbox) = NodeHandle::new();
         tokio::spawn(self.clone().answer(name.clone(), inbox));
         handle

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use pulse_sensors::document::{Chip, Document, Feature, Reading, normalise, read};
+use pulse_sensors::document::{Chip, Document, Feature, Omitted, Reading, normalise, read};
 use std::time::{Duration, Instant};
 
 /// Members `"NAME0":VALUE,"NAME1":VALUE,…`, numbered in hexadecimal as chips are.
@@ -67,7 +67,11 @@ fn disks_are_limited() {
     let disks = vec!["{\"device\":\"/dev/sda\"}"; 1_100].join(",");
     for reading in both_ways(&format!("{{\"sensors\":{{}},\"smart\":[{disks}]}}")) {
         assert_eq!(reading.document.disks.len(), 1_024);
-        assert_eq!(reading.dropped.malformed, 76);
+        let omitted = Omitted {
+            chip: "/dev/sda".to_owned(),
+            sensors: 76,
+        };
+        assert_eq!(reading.document.state.omitted, [omitted]);
     }
 }
 

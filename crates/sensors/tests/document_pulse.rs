@@ -9,8 +9,8 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::sample::subsequence;
-use pulse_sensors::document::{Chip, Document, Feature, normalise};
+use proptest::sample::{select, subsequence};
+use pulse_sensors::document::{Chip, Document, Feature, History, normalise, read};
 
 /// A machine has one kind of processor.
 const PROCESSORS: [&[&str]; 4] = [
@@ -64,6 +64,47 @@ const BOARD_LABELS: [&str; 12] = [
     "Tccd1",
     "Composite",
 ];
+
+/// Output of real machines, the temperature of the processor, and the highest one of all sensors.
+const MACHINES: [(&str, f64, f64); 6] = [
+    (
+        include_str!("corpus/documents/acpitz_six_zones.txt"),
+        45.0,
+        45.0,
+    ),
+    (
+        include_str!("corpus/documents/open_input_216.txt"),
+        42.5,
+        44.0,
+    ),
+    (
+        include_str!("corpus/documents/boards_without_labels.txt"),
+        52.0,
+        52.0,
+    ),
+    (
+        include_str!("corpus/documents/coretemp_renamed.txt"),
+        45.0,
+        48.0,
+    ),
+    (
+        include_str!("corpus/documents/coretemp_without_package_renamed.txt"),
+        52.0,
+        52.0,
+    ),
+    (
+        include_str!("corpus/documents/dies_without_labels.txt"),
+        68.75,
+        68.75,
+    ),
+];
+
+/// The document of a machine's first reading, as the daemon answers.
+fn answer(printed: &str) -> Document {
+    let mut document = read(printed.as_bytes()).unwrap().document;
+    History::default().drop_meaningless(&mut document);
+    normalise(document)
+}
 
 fn feature(label: &str, degrees: Option<f64>) -> Feature {
     let values = degrees.map(|degrees| ("temp1_input".into(), degrees));
@@ -235,6 +276,17 @@ proptest! {
         if is_known {
             prop_assert_eq!(package_for_pulse(&one), package_for_pulse(&own));
         }
+    }
+
+    #[test]
+    fn machines_have_the_right_temperature(
+        (processor, highest, chips) in select(&MACHINES[..]).prop_flat_map(|(printed, processor, highest)| {
+            (Just(processor), Just(highest), shuffled(&answer(printed)))
+        })
+    ) {
+        prop_assert_eq!(package_for_pulse(&chips), processor);
+        let inputs = chips.iter().flat_map(|chip| &chip.features).filter_map(Feature::input);
+        prop_assert_eq!(inputs.fold(0.0, f64::max), highest);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Opens an SSH connection: resolves the name, checks the host key, logs in.
 
 use super::NodeTaskSettings;
+use super::document::SharedHistory;
 use super::exchange::Session;
 use super::failure::NodeFailure;
 use super::host_key::{Identity, KeyCheck, NodeClient, Shown};
@@ -38,6 +39,7 @@ pub(super) struct SshConnector {
     pub(super) name: NodeName,
     pub(super) settings: NodeTaskSettings,
     pub(super) context: Arc<NodeContext>,
+    pub(super) history: SharedHistory,
 }
 
 impl Connector for SshConnector {
@@ -52,6 +54,7 @@ impl Connector for SshConnector {
         Ok(Session::new(
             Connection::open(&self.context, &self.name, node, timeouts).await?,
             *max_output_bytes,
+            Arc::clone(&self.history),
         ))
     }
 }

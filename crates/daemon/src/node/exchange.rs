@@ -6,16 +6,17 @@
 //! that document is the first reading; a shell fails, and is then asked for `sensors -j`.
 
 use super::connect::Connection;
+use super::document::{self, NodeDocument, SensorCounts, SharedHistory};
 use super::failure::{NodeFailure, said};
 use super::host_key::Identity;
 use super::task::NodeSession;
 use pulse_core::event::Exchange;
 use pulse_sensors::command::NodeCommand;
-use pulse_sensors::document::{self, Dropped};
+use pulse_sensors::document::Dropped;
 use pulse_sensors::output::{CommandOutput, OutputBuffer, is_greeting};
 use russh::client::Msg;
 use russh::{Channel, ChannelMsg};
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -31,6 +32,8 @@ pub(crate) struct Sample {
     pub exchange: Exchange,
     /// The values that were left out of the document.
     pub dropped: Dropped,
+    /// The sensors that the document does not have as usual.
+    pub sensors: SensorCounts,
 }
 
 /// The way in which a node is asked.
@@ -48,6 +51,7 @@ pub(super) struct Session {
     connection: Connection,
     transport: Transport,
     limit: usize,
+    history: SharedHistory,
 }
 
 /// Bytes that SSH itself may need for an exchange and for keepalives after it.
@@ -80,11 +84,12 @@ impl NodeSession for Session {
 }
 
 impl Session {
-    pub(super) fn new(connection: Connection, limit: usize) -> Self {
+    pub(super) fn new(connection: Connection, limit: usize, history: SharedHistory) -> Self {
         Self {
             connection,
             transport: Transport::Unknown,
             limit,
+            history,
         }
     }
 
@@ -167,9 +172,11 @@ impl Session {
         stdout: &[u8],
         exit_code: Option<u32>,
     ) -> Result<Sample, NodeFailure> {
-        let reading = document::read(stdout).map_err(|e| NodeFailure::NoDocument(e.to_string()))?;
-        let json = to_raw_value(&document::normalise(reading.document))
-            .map_err(|e| NodeFailure::NoDocument(e.to_string()))?;
+        let NodeDocument {
+            json,
+            dropped,
+            sensors,
+        } = document::read(stdout, &self.history)?;
         Ok(Sample {
             json,
             taken: Instant::now(),
@@ -181,7 +188,8 @@ impl Session {
                 stdout_sha256: Sha256::digest(stdout).into(),
                 stdout_bytes: stdout.len() as u64,
             },
-            dropped: reading.dropped,
+            dropped,
+            sensors,
         })
     }
 }

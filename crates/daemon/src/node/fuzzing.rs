@@ -44,7 +44,7 @@ impl Node {
         let connection = timeout(timeouts.connect, connection).await;
         let connection = connection.unwrap_or_else(|_| Err(NodeFailure::TimedOut.into()));
         let mut session = match connection {
-            Ok(connection) => Session::new(connection, limit),
+            Ok(connection) => Session::new(connection, limit, Arc::default()),
             Err(not_opened) => return (Vec::new(), Some(not_opened.failure.to_string())),
         };
         let mut documents = Vec::new();

@@ -1,6 +1,7 @@
 //! Nodes: one task each, which owns everything about its node.
 
 mod connect;
+mod document;
 mod exchange;
 mod failure;
 #[cfg(fuzzing)]
@@ -14,6 +15,7 @@ mod stream;
 mod task;
 
 pub(crate) use connect::NodeContext;
+pub(crate) use document::{SensorCounts, SharedHistory};
 pub(crate) use exchange::Sample;
 pub(crate) use failure::NodeFailure;
 pub(crate) use handle::NodeHandle;
@@ -40,7 +42,12 @@ pub(crate) struct NodeTaskSettings {
 /// Starts the tasks of nodes: those that speak SSH, or scripts in tests.
 pub(crate) trait NodeStarter: Send + Sync {
     /// Starts the task of one node, which lives as long as its handles.
-    fn start(&self, name: &NodeName, settings: &NodeTaskSettings) -> NodeHandle;
+    fn start(
+        &self,
+        name: &NodeName,
+        settings: &NodeTaskSettings,
+        history: &SharedHistory,
+    ) -> NodeHandle;
 
     /// Reads the pinned host keys again, if their file has changed. Connections whose host
     /// key is no longer accepted are closed then.
@@ -48,12 +55,18 @@ pub(crate) trait NodeStarter: Send + Sync {
 }
 
 impl NodeStarter for Arc<NodeContext> {
-    fn start(&self, name: &NodeName, settings: &NodeTaskSettings) -> NodeHandle {
+    fn start(
+        &self,
+        name: &NodeName,
+        settings: &NodeTaskSettings,
+        history: &SharedHistory,
+    ) -> NodeHandle {
         let (handle, inbox) = NodeHandle::new();
         let connector = SshConnector {
             name: name.clone(),
             settings: settings.clone(),
             context: Self::clone(self),
+            history: Arc::clone(history),
         };
         tokio::spawn(NodeTask::run(
             name.clone(),
@@ -73,7 +86,14 @@ impl NodeStarter for Arc<NodeContext> {
 
 /// All nodes that may be read, with their tasks.
 #[derive(Clone, Default)]
-pub(crate) struct Nodes(BTreeMap<NodeName, (NodeTaskSettings, NodeHandle)>);
+pub(crate) struct Nodes(BTreeMap<NodeName, ListedNode>);
+
+#[derive(Clone)]
+struct ListedNode {
+    settings: NodeTaskSettings,
+    handle: NodeHandle,
+    history: SharedHistory,
+}
 
 impl Nodes {
     /// The nodes of a configuration. A node whose settings are unchanged keeps its task,
@@ -85,23 +105,31 @@ impl Nodes {
                 timeouts: config.timeouts,
                 max_output_bytes: config.max_ssh_output_bytes,
             };
+            let previous = previous.0.get_key_value(name);
             // A task is worth keeping unless it waits out a failure: a reload is how an operator
             // says that something was repaired.
-            let kept = previous
-                .0
-                .get_key_value(name)
-                .filter(|(listed, (before, handle))| {
-                    *before == settings
-                        // Another spelling is no other node, but logs have to name it as it is
-                        // listed now.
-                        && listed.as_str() == name.as_str()
-                        && handle.blocked().is_none()
-                });
-            let handle = match kept {
-                Some((_, (_, handle))) => handle.clone(),
-                None => starter.start(name, &settings),
+            let kept = previous.filter(|(listed, before)| {
+                before.settings == settings
+                    // Another spelling is no other node, but logs have to name it as it is
+                    // listed now.
+                    && listed.as_str() == name.as_str()
+                    && before.handle.blocked().is_none()
+            });
+            if let Some((_, node)) = kept {
+                return (name.clone(), node.clone());
+            }
+            // Under another address is another machine, whose sensors have shown nothing yet.
+            let history = previous
+                .filter(|(_, before)| before.settings.node == settings.node)
+                .map(|(_, before)| Arc::clone(&before.history))
+                .unwrap_or_default();
+            let handle = starter.start(name, &settings, &history);
+            let node = ListedNode {
+                settings,
+                handle,
+                history,
             };
-            (name.clone(), (settings, handle))
+            (name.clone(), node)
         };
         Self(config.nodes.iter().map(start).collect())
     }
@@ -109,7 +137,7 @@ impl Nodes {
     /// The task of a node.
     #[must_use]
     pub(crate) fn get(&self, name: &NodeName) -> Option<&NodeHandle> {
-        self.0.get(name).map(|(_, handle)| handle)
+        self.0.get(name).map(|node| &node.handle)
     }
 
     /// The name of a node as it is listed, however it was asked for.

@@ -6,10 +6,12 @@ use super::failure::{HostKeyFailure, NodeFailure};
 use super::handle::NodeHandle;
 use super::host_key::Identity;
 use super::task::{Connector, NodeSession, NodeTask};
+use super::{NodeStarter, NodeTaskSettings, Nodes, SharedHistory};
 use crate::testing::{Records, SECOND, name, sample};
-use pulse_core::config::Timeouts;
+use pulse_core::config::{Config, Timeouts};
 use pulse_core::nodes::known_hosts::pins::Pins;
 use pulse_core::nodes::known_hosts::{HostQuery, KnownHosts};
+use pulse_core::nodes::name::NodeName;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -143,7 +145,7 @@ impl Fixture {
             name("node"),
             Timeouts {
                 idle: SECOND * 600,
-                ..pulse_core::config::Config::default().timeouts
+                ..Config::default().timeouts
             },
             node.clone(),
             pins.subscribe(),
@@ -294,4 +296,40 @@ async fn pinned_key_heals_at_once() {
     sleep(SECOND).await;
     assert!(fixture.handle.blocked().is_none());
     fixture.read().await.unwrap();
+}
+
+/// Keeps the histories that tasks are started with.
+#[derive(Default)]
+struct Starts(Mutex<Vec<SharedHistory>>);
+
+impl NodeStarter for Starts {
+    fn start(&self, _: &NodeName, _: &NodeTaskSettings, history: &SharedHistory) -> NodeHandle {
+        self.0.lock().unwrap().push(Arc::clone(history));
+        NodeHandle::new().0
+    }
+
+    fn check_pins(&self) {}
+}
+
+#[test]
+fn history_survives_reloads() {
+    let starts = Starts::default();
+    let mut nodes = Nodes::default();
+    for config in [
+        "allowed_nodes = ['a']",
+        // The same task goes on.
+        "allowed_nodes = ['a', 'b']",
+        // A new task for the same machine.
+        "allowed_nodes = ['a']\nmax_ssh_output_bytes = 100000",
+        // Another machine.
+        "allowed_nodes = [{ name = 'a', address = '192.0.2.9' }]\nmax_ssh_output_bytes = 100000",
+    ] {
+        nodes = Nodes::of(&Config::parse(config).unwrap(), &starts, &nodes);
+    }
+    let starts = starts.0.lock().unwrap();
+    let [first, other, again, moved] = starts.as_slice() else {
+        panic!("{} tasks", starts.len());
+    };
+    assert!(Arc::ptr_eq(first, again));
+    assert!(!Arc::ptr_eq(first, other) && !Arc::ptr_eq(first, moved));
 }

@@ -74,6 +74,12 @@ impl Readings {
         exchanges
             .queue
             .retain_nodes(|node| settings.nodes.get(node).is_some());
+        for node in self.settings().nodes.names() {
+            let listed = settings.nodes.listed(node);
+            if listed.is_none_or(|listed| listed.as_str() != node.as_str()) {
+                self.metrics.forget_sensors(node);
+            }
+        }
         *self
             .settings
             .write()
@@ -159,6 +165,10 @@ impl Readings {
             Ok(sample) => {
                 self.metrics
                     .dropped(&node, sample.dropped.implausible + sample.dropped.malformed);
+                // Not of a node that a reload has removed meanwhile.
+                if self.settings().nodes.get(&node).is_some() {
+                    self.metrics.sensors(&node, sample.sensors);
+                }
                 "success"
             }
             Err(failure) => {

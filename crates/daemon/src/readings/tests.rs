@@ -109,6 +109,26 @@ async fn full_queue_refuses_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn removed_node_has_no_gauges() {
+    let fixture = Fixture::new(TWO_NODES, |_| Step::succeeds_after(MS));
+    for node in ["a", "b"] {
+        assert!(ask(&fixture, 1, node).await.unwrap().0.is_ok());
+    }
+    let gauges = |node: &str| {
+        let text = fixture.daemon.metrics.encode();
+        let of_node = format!("node=\"{node}\"");
+        let lines = text.lines().filter(|line| line.contains(&of_node));
+        lines
+            .filter(|line| line.contains("omitted_sensors") || line.contains("sensor_chips"))
+            .count()
+    };
+    assert_eq!([gauges("a"), gauges("b")], [5, 5]);
+    let config = pulse_core::config::Config::parse("allowed_nodes = ['b']").unwrap();
+    fixture.daemon.reload(config);
+    assert_eq!([gauges("a"), gauges("b")], [0, 5]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn removed_node_fails_its_callers() {
     let fixture = Fixture::new(TWO_NODES, |_| Step::succeeds_after(SECOND));
     let waiting = ask(&fixture, 1, "a");
@@ -120,4 +140,7 @@ async fn removed_node_fails_its_callers() {
     let (outcome, took) = waiting.await.unwrap();
     assert!(outcome.is_ok(), "{:?}", outcome.err());
     assert_eq!(took, SECOND);
+    // Its sensors are nobody's now.
+    let text = fixture.daemon.metrics.encode();
+    assert!(!text.contains("omitted_sensors{node=\"a\"}"), "{text}");
 }

@@ -15,28 +15,35 @@ pub(super) fn remove_aged(document: &mut Document) {
     for state in &mut document.state.chips {
         if state.age_ms.is_some_and(|age| age > MAX_AGE_MS) {
             state.answering = Answering::Unreadable;
-            aged.insert(state.chip.as_str());
+            aged.insert(state.chip.clone());
         }
     }
     document
         .chips
         .retain(|chip| !aged.contains(chip.name.as_str()));
-    // Older wrappers keep the temperatures of disks for minutes, and have no other. Only the helper
-    // gives the time of its document too, by the same clock.
-    let now = document
-        .helper
-        .as_ref()
-        .and(document.collected_at.as_deref())
-        .and_then(seconds);
     let is_old = |disk: &Disk| {
-        let updated = disk.last_updated.as_deref().and_then(seconds);
-        now.zip(updated)
-            .is_some_and(|(now, updated)| now.saturating_sub(updated) > MAX_AGE_MS / 1_000)
+        let age = document.disk_age(disk);
+        age.is_some_and(|age| age > MAX_AGE_MS / 1_000) || aged.contains(disk.device.as_str())
     };
-    for disk in &mut document.disks {
-        if is_old(disk) || aged.contains(disk.device.as_str()) {
+    let old: Vec<bool> = document.disks.iter().map(is_old).collect();
+    for (disk, is_old) in document.disks.iter_mut().zip(old) {
+        if is_old {
             disk.temperature = None;
         }
+    }
+}
+
+impl Document {
+    /// The age of a disk's temperature at the time of the document, in whole seconds; `None` if it
+    /// is unknown.
+    ///
+    /// Older wrappers keep the temperatures of disks for minutes, and have no other. Only the helper
+    /// gives the time of its document too, by the same clock.
+    #[must_use]
+    pub fn disk_age(&self, disk: &Disk) -> Option<u64> {
+        let now = self.helper.as_ref().and(self.collected_at.as_deref())?;
+        let updated = seconds(disk.last_updated.as_deref()?)?;
+        Some(seconds(now)?.saturating_sub(updated))
     }
 }
 
@@ -69,7 +76,7 @@ mod tests {
         document
     }
 
-    /// Whether the chip is left, its state, and the disk's temperature.
+    /// True if the chip is left; its state, and the disk's temperature.
     fn after(mut document: Document) -> (bool, Answering, Option<i32>) {
         remove_aged(&mut document);
         let state = document.state.chips[0].answering;

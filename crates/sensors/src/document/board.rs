@@ -26,6 +26,7 @@
 
 use super::model::{Chip, Feature};
 use super::processor::is_processor;
+use super::text::contains_word;
 
 /// Parts of the names of board chips that Pulse treats as processor chips. They are families:
 /// most chips are named by model (`it8728`, `nct6798`).
@@ -128,13 +129,6 @@ pub(super) fn label_kind(label: &str) -> LabelKind {
     } else {
         LabelKind::Unknown
     }
-}
-
-/// True if the text contains the word, in any case.
-fn contains_word(text: &str, word: &str) -> bool {
-    text.as_bytes()
-        .windows(word.len())
-        .any(|part| part.eq_ignore_ascii_case(word.as_bytes()))
 }
 
 #[cfg(test)]

@@ -1,16 +1,17 @@
 //! The builder of a document, for both readers: limits, unique names, counts.
 //!
 //! A reader reports what it finds, in order; the builder decides what is kept. What exceeds a limit
-//! or is implausible is dropped and counted, without an effect on other sensors.
+//! is dropped and counted, without an effect on other sensors. Values that mean nothing are kept:
+//! the history of a node judges them.
 
 use super::disk;
 use super::limits::{MAX_CHIPS, MAX_DISKS, MAX_FEATURES, MAX_FEATURES_IN_ALL, level};
 use super::model::{Chip, Disk, Document, Feature, HelperInfo};
-use super::plausible;
 use super::reader::Dropped;
 use super::scalar::Scalar;
+use super::sentinel::RANGE;
 use super::shape::ADAPTER;
-use super::state::Omitted;
+use super::state::{DropReason, DroppedValue, Omitted};
 use super::state_entry::{StateEntry, StateList};
 use super::text::{clean, clean_name, unique};
 use super::timestamp::is_rfc3339;
@@ -35,6 +36,8 @@ pub(super) struct Builder {
     chip: Option<Chip>,
     feature: Option<Feature>,
     disk: Option<Disk>,
+    /// The temperature of the open disk that no `Disk` can have.
+    disk_out_of_range: Option<f64>,
     state_entry: Option<StateEntry>,
     /// The name of the open chip if it exceeds the limit of chips.
     omitted_chip: Option<String>,
@@ -139,34 +142,45 @@ impl Builder {
     }
 
     pub(super) fn end_feature(&mut self) {
-        let Some(mut feature) = self.feature.take() else {
-            return;
-        };
-        self.dropped.implausible += plausible::retain_plausible(&mut feature.values);
-        if let Some(chip) = &mut self.chip {
+        if let (Some(feature), Some(chip)) = (self.feature.take(), &mut self.chip) {
             chip.features.push(feature);
         }
     }
 
     pub(super) fn start_disk(&mut self) {
         self.recognised = true;
-        if self.document.disks.len() >= MAX_DISKS {
-            return self.malformed();
-        }
         self.disk = Some(Disk::default());
     }
 
     pub(super) fn disk_field(&mut self, name: &str, value: &Scalar<'_>) {
-        if let Some(disk) = &mut self.disk {
-            disk::set(disk, name, value, &mut self.dropped);
+        let Some(disk) = &mut self.disk else { return };
+        disk::set(disk, name, value, &mut self.dropped);
+        if name == "temperature" {
+            let is_out_of_range = |value: &f64| value.is_finite() && !RANGE.contains(value);
+            self.disk_out_of_range = value.number().filter(is_out_of_range);
         }
     }
 
     /// Keeps the disk if it has a device.
     pub(super) fn end_disk(&mut self) {
+        let out_of_range = self.disk_out_of_range.take();
         let Some(disk) = self.disk.take() else { return };
         if disk.device.is_empty() {
             return self.malformed();
+        }
+        if self.document.disks.len() >= MAX_DISKS {
+            return self.omit(Omitted {
+                chip: disk.device,
+                sensors: 1,
+            });
+        }
+        if let Some(value) = out_of_range {
+            self.document.state.add_dropped(DroppedValue {
+                chip: disk.device.clone(),
+                sensor: SmolStr::new_static("temperature"),
+                value,
+                reason: DropReason::OutOfRange,
+            });
         }
         self.document.disks.push(disk::finish(disk));
     }

@@ -4,9 +4,9 @@
 //! So each member is converted to the form that Pulse expects, or left out.
 
 use super::model::Disk;
-use super::plausible::is_plausible;
 use super::reader::Dropped;
 use super::scalar::Scalar;
+use super::sentinel::RANGE;
 use super::text::clean;
 use super::timestamp::is_rfc3339;
 
@@ -61,7 +61,7 @@ fn temperature(value: &Scalar<'_>, dropped: &mut Dropped) -> Option<i32> {
         dropped.malformed += 1;
     }
     let degrees = value.number()?;
-    if !is_plausible(degrees) {
+    if !RANGE.contains(&degrees) {
         dropped.implausible += 1;
         return None;
     }

@@ -10,7 +10,7 @@ use super::{strict, tolerant};
 /// A document read from the output of a node.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Reading {
-    /// The plausible values.
+    /// The document, with the values that mean nothing: a [`History`](super::History) drops them.
     pub document: Document,
     /// Counts of what was left out.
     pub dropped: Dropped,
@@ -19,7 +19,7 @@ pub struct Reading {
 /// Counts of the parts of the output that were left out, for metrics and logs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Dropped {
-    /// Implausible values: out of range, sentinels, not finite.
+    /// Implausible values: not finite, or out of the range of a disk.
     pub implausible: u64,
     /// Parts that could not be parsed, exceeded a limit, or were repaired.
     pub malformed: u64,

@@ -58,6 +58,8 @@ pub struct DroppedValue {
 pub enum DropReason {
     /// No sensor of a computer has such a temperature.
     OutOfRange,
+    /// The chip reports a fault of the sensor.
+    Fault,
     /// The input has no sensor.
     OpenInput,
     /// The firmware or the driver never sets the value.
@@ -101,8 +103,9 @@ impl Answering {
 
 impl DropReason {
     /// All reasons.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::OutOfRange,
+        Self::Fault,
         Self::OpenInput,
         Self::NotSet,
         Self::PowerOn,
@@ -114,6 +117,7 @@ impl DropReason {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::OutOfRange => "out_of_range",
+            Self::Fault => "fault",
             Self::OpenInput => "open_input",
             Self::NotSet => "not_set",
             Self::PowerOn => "power_on",
@@ -133,6 +137,13 @@ impl SensorState {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.chips.is_empty() && self.dropped.is_empty() && self.omitted.is_empty()
+    }
+
+    /// Adds a value that was dropped, unless the list is full.
+    pub(super) fn add_dropped(&mut self, dropped: DroppedValue) {
+        if self.dropped.len() < MAX_STATE_ENTRIES {
+            self.dropped.push(dropped);
+        }
     }
 
     /// Adds sensors of a chip that were left out. False if the list is full.

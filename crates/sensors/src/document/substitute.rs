@@ -9,6 +9,7 @@
 //! docs/protocol.md has the same order.
 
 use super::board::{LabelKind, is_board, label_kind, taken_by_pulse};
+use super::component::Component;
 use super::limits::MAX_CHIPS;
 use super::model::{Chip, Feature};
 use super::processor::{hottest, is_processor};
@@ -30,13 +31,10 @@ const TRANSMITTED: [f64; 2] = [5.0, 6.0];
 /// Labels of such a reading: nct6775 (`TSI0_TEMP`, `PECI Agent 0`, `SMBUSMASTER 0`).
 const TRANSMITTED_LABELS: [&str; 3] = ["tsi", "peci agent", "smbusmaster"];
 
-/// Drivers and thermal zones of processors whose chips are not merged.
-const PROCESSORS: [&str; 5] = ["k8temp", "via_cputemp", "x86_pkg_temp", "TCPU", "B0D4"];
-
 /// The rank of a temperature, the best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Rank {
-    /// One of [`PROCESSORS`], or the processor's thermal zone.
+    /// A driver or thermal zone of the processor.
     Processor,
     /// A board chip's copy of the reading that the processor transmits (TSI, PECI).
     Transmitted,
@@ -69,8 +67,7 @@ impl Rank {
                 .iter()
                 .any(|word| label.starts_with(word));
         match label_kind(&feature.label) {
-            _ if PROCESSORS.contains(&driver) => Some(Self::Processor),
-            _ if driver.starts_with("cpu") && driver.ends_with("thermal") => Some(Self::Processor),
+            _ if chip.component() == Component::Processor => Some(Self::Processor),
             _ if driver.contains("core") && driver.ends_with("thermal") => Some(Self::Cores),
             _ if driver == "soc_thermal" => Some(Self::Soc),
             _ if driver == "apm_xgene" => label.starts_with("soc").then_some(Self::Soc),

@@ -86,6 +86,13 @@ pub(super) fn without_number(text: &str) -> (&str, bool) {
     }
 }
 
+/// True if the text contains the word, in any case.
+pub(super) fn contains_word(text: &str, word: &str) -> bool {
+    text.as_bytes()
+        .windows(word.len())
+        .any(|part| part.eq_ignore_ascii_case(word.as_bytes()))
+}
+
 pub(super) fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }

@@ -39,6 +39,7 @@ const PARSERS: &[(&str, &str, &str)] = &[
     ("audit/src/time.rs", "parse", "audit_words"),
     ("audit/src/verify/mod.rs", "from_parts", "audit_words"),
     ("audit/src/verify/since.rs", "from_str", "audit_words"),
+    ("daemon/src/node/document.rs", "read", "node_ssh"),
     ("daemon/src/sys/caller.rs", "read", "caller_proc"),
     ("sandbox/src/outside.rs", "parse_label", "caller_proc"),
     ("core/src/metrics/host_header.rs", "parse", "http_head"),

@@ -1,44 +1,10 @@
 //! Temperatures compared to limits: the sensor's own, and usual ones where it has none.
 
-use pulse_sensors::document::{Chip, Feature};
-
-/// The kind of component that a temperature is of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Processor,
-    Disk,
-    /// A component without usual limits.
-    Other,
-}
-
-/// Drivers of processors' own sensors.
-const PROCESSORS: [&str; 7] = [
-    "coretemp",
-    "cpu_thermal",
-    "k10temp",
-    "k8temp",
-    "via_cputemp",
-    "x86_pkg_temp",
-    "zenpower",
-];
-
-/// Drivers of disks' own sensors.
-const DISKS: [&str; 2] = ["drivetemp", "nvme"];
+use pulse_sensors::document::{Component, Feature};
 
 /// No sensor has a limit above this, in °C: chips report such values for limits that are not
 /// set.
 const HIGHEST_LIMIT: f64 = 250.0;
-
-impl Kind {
-    /// The kind of component that a chip measures, by its driver.
-    pub(super) fn of(chip: &Chip) -> Self {
-        match chip.driver() {
-            driver if PROCESSORS.contains(&driver) => Self::Processor,
-            driver if DISKS.contains(&driver) => Self::Disk,
-            _ => Self::Other,
-        }
-    }
-}
 
 /// The temperatures of a sensor that should not be reached, in °C.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -79,9 +45,10 @@ impl Limits {
 }
 
 /// A temperature compared to its limits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Heat {
     /// There are no limits.
+    #[default]
     Unknown,
     Normal,
     /// At the maximum or above.
@@ -92,12 +59,12 @@ pub(super) enum Heat {
 
 impl Heat {
     /// Judges a temperature in °C.
-    pub(super) fn judge(degrees: f64, own: Limits, kind: Kind) -> Self {
+    pub(super) fn judge(degrees: f64, own: Limits, component: Component) -> Self {
         // The usual limits, for sensors that have none of their own: `temps --help` names them.
-        let (usual_max, usual_critical) = match kind {
-            Kind::Processor => (Some(70.0), Some(85.0)),
-            Kind::Disk => (Some(50.0), Some(60.0)),
-            Kind::Other => (None, None),
+        let (usual_max, usual_critical) = match component {
+            Component::Processor => (Some(70.0), Some(85.0)),
+            Component::Disk => (Some(50.0), Some(60.0)),
+            Component::Other => (None, None),
         };
         // Not where they contradict the sensor's own: one that is critical at 65 °C is not warm
         // at 70 °C only.
@@ -130,8 +97,8 @@ mod tests {
         })
     }
 
-    fn judged(own: Limits, kind: Kind, degrees: &[f64]) -> Vec<Heat> {
-        let judge = |degrees: &f64| Heat::judge(*degrees, own, kind);
+    fn judged(own: Limits, component: Component, degrees: &[f64]) -> Vec<Heat> {
+        let judge = |degrees: &f64| Heat::judge(*degrees, own, component);
         degrees.iter().map(judge).collect()
     }
 
@@ -146,17 +113,20 @@ mod tests {
         ]);
         let degrees = [69.9, 83.9, 84.0, 93.9, 94.0];
         let heat = [Normal, Normal, Warm, Warm, Critical];
-        assert_eq!(judged(own, Kind::Processor, &degrees), heat);
+        assert_eq!(judged(own, Component::Processor, &degrees), heat);
     }
 
     #[test]
     fn usual_limits_are_the_default() {
         let none = Limits::default();
         let heat = [Normal, Warm, Critical];
-        assert_eq!(judged(none, Kind::Processor, &[69.9, 70.0, 85.0]), heat);
-        assert_eq!(judged(none, Kind::Disk, &[49.0, 50.0, 60.0]), heat);
         assert_eq!(
-            judged(none, Kind::Other, &[20.0, 120.0]),
+            judged(none, Component::Processor, &[69.9, 70.0, 85.0]),
+            heat
+        );
+        assert_eq!(judged(none, Component::Disk, &[49.0, 50.0, 60.0]), heat);
+        assert_eq!(
+            judged(none, Component::Other, &[20.0, 120.0]),
             [Unknown, Unknown]
         );
     }
@@ -166,17 +136,17 @@ mod tests {
         let only = |name| limits(&[name]);
         let hardy = only(("temp1_max", 100.0));
         assert_eq!(
-            judged(hardy, Kind::Processor, &[99.0, 130.0]),
+            judged(hardy, Component::Processor, &[99.0, 130.0]),
             [Normal, Warm]
         );
         let tender = only(("temp1_crit", 65.0));
         assert_eq!(
-            judged(tender, Kind::Processor, &[64.0, 65.0]),
+            judged(tender, Component::Processor, &[64.0, 65.0]),
             [Normal, Critical]
         );
         let board = only(("temp1_crit", 110.0));
         assert_eq!(
-            judged(board, Kind::Processor, &[60.0, 75.0]),
+            judged(board, Component::Processor, &[60.0, 75.0]),
             [Normal, Warm]
         );
     }

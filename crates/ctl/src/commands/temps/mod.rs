@@ -4,11 +4,13 @@
 //! |---|---|
 //! | `reading` | the daemon's data, parsed |
 //! | `rows`, `heat` | the temperatures worth a row, and how they compare to their limits |
+//! | `state` | what does not answer, what was dropped and omitted |
 //! | `table` | the rows as a table |
 
 mod heat;
 mod reading;
 mod rows;
+mod state;
 mod table;
 
 use crate::client::{Client, DaemonError, DaemonOptions, seconds};
@@ -35,7 +37,8 @@ const WATCH_INTERVAL: &str = "5";
 ///
 /// One line for each processor, chip and disk. A "!" marks what is at its own
 /// "max" or above, "!!" what is at "crit". Where a sensor has no limits, 70 and
-/// 85 °C count for processors, 50 and 60 °C for disks.
+/// 85 °C count for processors, 50 and 60 °C for disks. A line below a node says
+/// which chips do not answer and counts values that were dropped.
 ///
 /// The exit code is 1 when a node could not be read.
 #[derive(Debug, Args)]
@@ -51,7 +54,7 @@ pub(crate) struct Options {
     #[arg(value_name = "NODE", value_parser = NodeName::parse)]
     nodes: Vec<NodeName>,
 
-    /// Show every sensor, not the summary
+    /// Show every sensor, and what was dropped, omitted or does not answer
     #[arg(long, short)]
     all: bool,
 

@@ -3,11 +3,14 @@
 //!
 //! The rows keep their order from reading to reading, so that `--watch` changes numbers only.
 
-use super::heat::{Heat, Kind, Limits};
-use pulse_sensors::document::{Chip, Disk, Document, Feature};
+use super::heat::{Heat, Limits};
+use super::state::{own_age, rows_about};
+use pulse_sensors::document::{Chip, Component, Disk, Document, DropReason, Feature};
+use std::collections::BTreeSet;
+use std::time::Duration;
 
-/// One temperature.
-#[derive(Clone, Debug, PartialEq)]
+/// One temperature, or a fact about a chip.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Row {
     /// The chip, or the disk's device.
     pub(super) source: String,
@@ -17,17 +20,24 @@ pub(super) struct Row {
     /// The sensor's own limits.
     pub(super) limits: Limits,
     pub(super) heat: Heat,
+    /// The age at the time of the reading, if the value is older than that.
+    pub(super) age: Option<Duration>,
 }
 
 /// A sensor's value, in °C.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) enum Value {
     Degrees(f64),
     /// Disks know no fractions.
     Whole(i32),
     /// The disk sleeps and was left so.
     Asleep,
+    #[default]
     Unknown,
+    /// The daemon dropped it, because it means nothing.
+    Dropped(f64, DropReason),
+    /// A text in place of values.
+    Note(String),
 }
 
 /// The temperature that stands for a whole NVMe disk.
@@ -40,21 +50,58 @@ const PACKAGES: [&str; 3] = ["Package id", "Tdie", "Tctl"];
 pub(super) fn rows(document: &Document, all: bool) -> Vec<Row> {
     let mut chips: Vec<&Chip> = document.chips.iter().collect();
     // The sort is stable: chips of one kind keep the document's order.
-    chips.sort_by_key(|chip| Kind::of(chip) != Kind::Processor);
-    let of_chips = chips.iter().flat_map(|chip| {
-        if all {
+    chips.sort_by_key(|chip| chip.component() != Component::Processor);
+    let of_chip = |chip: &Chip| {
+        let mut rows = if all {
             each(chip, &chip.features)
         } else {
             summary(chip, document)
+        };
+        let age = own_age(&document.state, &chip.name);
+        for row in &mut rows {
+            row.age = age;
         }
-    });
-    // A sleeping disk has no temperature, which is worth a row only where all is asked for.
-    let of_disks = document
-        .disks
-        .iter()
-        .filter(|disk| all || disk.temperature.is_some())
-        .map(|disk| Row::of_disk(disk, &document.chips));
-    of_chips.chain(of_disks).collect()
+        rows
+    };
+    let disks = document.disks.iter();
+    if !all {
+        let of_chips = chips.into_iter().flat_map(of_chip);
+        // A sleeping disk has no temperature, which is worth a row only where all is asked for.
+        let of_disks = disks
+            .filter(|disk| disk.temperature.is_some())
+            .map(|disk| Row::of_disk(disk, document));
+        return of_chips.chain(of_disks).collect();
+    }
+    // Everything about a chip stands together. What is left is about chips without a value.
+    let mut rows = Vec::new();
+    let mut left = named(document);
+    for chip in chips {
+        rows.extend(of_chip(chip));
+        if left.remove(chip.name.as_str()) {
+            rows.extend(rows_about(&document.state, &chip.name));
+        }
+    }
+    for disk in disks {
+        rows.push(Row::of_disk(disk, document));
+        if left.remove(disk.device.as_str()) {
+            rows.extend(rows_about(&document.state, &disk.device));
+        }
+    }
+    let of_others = left
+        .into_iter()
+        .flat_map(|chip| rows_about(&document.state, chip));
+    rows.extend(of_others);
+    rows
+}
+
+/// The chips and devices that a document says something about.
+fn named(document: &Document) -> BTreeSet<&str> {
+    let state = &document.state;
+    let of_states = state.chips.iter().map(|state| &state.chip);
+    let of_dropped = state.dropped.iter().map(|dropped| &dropped.chip);
+    let of_omitted = state.omitted.iter().map(|omitted| &omitted.chip);
+    let chips = of_states.chain(of_dropped).chain(of_omitted);
+    chips.map(String::as_str).collect()
 }
 
 /// A row for each of these features of a chip that has a temperature.
@@ -69,7 +116,8 @@ fn each<'a>(chip: &Chip, features: impl IntoIterator<Item = &'a Feature>) -> Vec
                 label: feature.label.to_string(),
                 value: Value::Degrees(degrees),
                 limits,
-                heat: Heat::judge(degrees, limits, Kind::of(chip)),
+                heat: Heat::judge(degrees, limits, chip.component()),
+                age: None,
             })
         })
         .collect()
@@ -91,17 +139,17 @@ fn summary(chip: &Chip, document: &Document) -> Vec<Row> {
         let disks = disks.filter(|disk| disk.temperature.is_some() && measures(chip, disk));
         disks.count() >= same
     };
-    match Kind::of(chip) {
+    match chip.component() {
         // The package, and one row for the cores: dozens of them have about the same temperature.
-        Kind::Processor => {
+        Component::Processor => {
             let is_package = |f: &&Feature| PACKAGES.iter().any(|label| f.label.contains(label));
             let (packages, rest): (Vec<_>, Vec<_>) = chip.features.iter().partition(is_package);
             let mut rows = each(chip, packages);
             rows.extend(hottest(chip, rest));
             rows
         }
-        Kind::Disk if has_rows_as_disks() => Vec::new(),
-        Kind::Disk | Kind::Other => hottest(chip, &chip.features).into_iter().collect(),
+        Component::Disk if has_rows_as_disks() => Vec::new(),
+        Component::Disk | Component::Other => hottest(chip, &chip.features).into_iter().collect(),
     }
 }
 
@@ -131,11 +179,11 @@ fn hottest<'a>(chip: &Chip, features: impl IntoIterator<Item = &'a Feature>) -> 
 }
 
 fn measures(chip: &Chip, disk: &Disk) -> bool {
-    Kind::of(chip) == Kind::Disk && (chip.driver() == "nvme") == (disk.kind == "nvme")
+    chip.component() == Component::Disk && (chip.driver() == "nvme") == (disk.kind == "nvme")
 }
 
 impl Row {
-    fn of_disk(disk: &Disk, chips: &[Chip]) -> Self {
+    fn of_disk(disk: &Disk, document: &Document) -> Self {
         // A document does not say which chip a disk's temperature is from. Every chip of the disk's
         // kind with the same temperature is a candidate, and the strictest of their limits counts.
         // The disk's temperature is rounded to whole degrees, so half a degree of difference is
@@ -144,7 +192,8 @@ impl Row {
             let both = feature.input().zip(disk.temperature);
             both.is_some_and(|(chip, disk)| (chip - f64::from(disk)).abs() <= 0.5)
         };
-        let limits = chips
+        let limits = document
+            .chips
             .iter()
             .filter(|chip| measures(chip, disk))
             .filter_map(|chip| {
@@ -155,7 +204,7 @@ impl Row {
             .filter(reads_the_same)
             .map(Limits::of)
             .fold(Limits::default(), Limits::stricter);
-        let judge = |degrees: i32| Heat::judge(f64::from(degrees), limits, Kind::Disk);
+        let judge = |degrees: i32| Heat::judge(f64::from(degrees), limits, Component::Disk);
         let value = match disk.temperature {
             Some(degrees) => Value::Whole(degrees),
             None if disk.standby_skipped => Value::Asleep,
@@ -171,6 +220,10 @@ impl Row {
             value,
             limits,
             heat: disk.temperature.map_or(Heat::Unknown, judge),
+            age: document
+                .disk_age(disk)
+                .filter(|seconds| *seconds > 0)
+                .map(Duration::from_secs),
         }
     }
 }
@@ -178,6 +231,7 @@ impl Row {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pulse_sensors::document::{History, normalise};
 
     /// What `sensors -j` printed on a node.
     macro_rules! corpus {
@@ -207,6 +261,26 @@ mod tests {
         rows(document, all).into_iter().map(row).collect()
     }
 
+    /// The document as the daemon answers after the first reading of a node.
+    fn answer(printed: &str) -> Document {
+        let mut document = document(printed);
+        History::default().drop_meaningless(&mut document);
+        normalise(document)
+    }
+
+    #[test]
+    fn meaningless_values_are_shown_with_all_alone() {
+        let document = answer(corpus!("open_input_216"));
+        let dropped =
+            "asus_wmi_sensors-virtual-0 Tsensor 1 Temperature Dropped(216.0, OpenInput) Unknown";
+        assert!(seen(&document, true).contains(&dropped.to_owned()));
+        let summary = seen(&document, false);
+        assert!(
+            summary.iter().all(|row| !row.contains("216")),
+            "{summary:?}"
+        );
+    }
+
     /// Pulse takes the same values (`document_pulse` of the sensors crate).
     #[test]
     fn processor_is_the_first_row() {
@@ -215,8 +289,10 @@ mod tests {
             (corpus!("coretemp_without_package_renamed"), 52.0),
             (corpus!("dies_without_labels"), 68.75),
             (corpus!("boards_without_labels"), 52.0),
+            (corpus!("acpitz_six_zones"), 45.0),
+            (corpus!("open_input_216"), 42.5),
         ] {
-            let document = pulse_sensors::document::normalise(document(printed));
+            let document = answer(printed);
             let first = rows(&document, false).into_iter().next().unwrap();
             assert_eq!(first.value, Value::Degrees(degrees), "{first:?}");
         }
@@ -258,8 +334,21 @@ mod tests {
     #[test]
     fn a_disk_has_its_chips_limits() {
         let document = document(SERVER);
-        let disk = Row::of_disk(&document.disks[0], &document.chips);
+        let disk = Row::of_disk(&document.disks[0], &document);
         assert_eq!(disk.limits.max, Some(69.85));
+    }
+
+    #[test]
+    fn a_disk_has_its_own_age() {
+        let document = document(
+            r#"{"sensors":{},"smart":[
+                {"device":"/dev/sda","temperature":41,"lastUpdated":"2026-11-21T10:00:00Z"},
+                {"device":"/dev/sdb","temperature":41,"lastUpdated":"2026-11-21T10:00:07Z"}],
+                "collected_at":"2026-11-21T10:00:07Z","node_helper":{"version":"0.2.0"}}"#,
+        );
+        let rows = rows(&document, false).into_iter();
+        let ages: Vec<_> = rows.map(|row| row.age).collect();
+        assert_eq!(ages, [Some(Duration::from_secs(7)), None]);
     }
 
     #[test]

@@ -3,11 +3,13 @@
 use super::heat::Heat;
 use super::reading::NodeReading;
 use super::rows::{Row, Value, rows};
+use super::state::{reason, summary};
 use crate::ui::age::ago;
 use crate::ui::escape::escape;
 use crate::ui::line::{Line, Tone};
 use crate::ui::width::{cut, pad, width};
 use crate::ui::wrap::wrapped;
+use pulse_sensors::document::SensorState;
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -43,7 +45,11 @@ pub(super) fn table(nodes: &[NodeReading], style: Style) -> Vec<Line> {
         .map(|reading| Entry {
             node: escape(&reading.node),
             body: match &reading.outcome {
-                Ok(sample) => Ok((rows(&sample.document, style.all), sample.age)),
+                Ok(sample) => Ok(Body {
+                    rows: rows(&sample.document, style.all),
+                    age: sample.age,
+                    state: &sample.document.state,
+                }),
                 Err(error) => {
                     // The first column has the node's name.
                     let error = error
@@ -70,14 +76,21 @@ pub(super) fn table(nodes: &[NodeReading], style: Style) -> Vec<Line> {
 }
 
 /// One node's rows, or its error.
-struct Entry {
+struct Entry<'a> {
     node: String,
-    body: Result<(Vec<Row>, Duration), String>,
+    body: Result<Body<'a>, String>,
 }
 
-impl Entry {
+struct Body<'a> {
+    rows: Vec<Row>,
+    /// The age of the reading.
+    age: Duration,
+    state: &'a SensorState,
+}
+
+impl Entry<'_> {
     fn rows(&self) -> &[Row] {
-        self.body.as_ref().map_or(&[], |(rows, _)| rows)
+        self.body.as_ref().map_or(&[], |body| &body.rows)
     }
 }
 
@@ -90,7 +103,7 @@ struct Table {
 }
 
 impl Table {
-    fn measure(entries: &[Entry], style: Style) -> Self {
+    fn measure(entries: &[Entry<'_>], style: Style) -> Self {
         let widest = |texts: &mut dyn Iterator<Item = &str>, least: &str| {
             texts.map(width).max().unwrap_or(0).max(width(least))
         };
@@ -112,41 +125,72 @@ impl Table {
         }
     }
 
-    fn entry(&self, entry: &Entry) -> Vec<Line> {
+    fn entry(&self, entry: &Entry<'_>) -> Vec<Line> {
         match &entry.body {
             Err(error) => self.text(&entry.node, Tone::Bad, error),
-            Ok((rows, _)) if rows.is_empty() => self.text(
-                &entry.node,
-                Tone::Faint,
-                "answered, but has no temperatures",
-            ),
-            Ok((rows, age)) => {
-                let line = |(place, row): (usize, &Row)| {
-                    if place == 0 || self.style.columns.is_none() {
-                        self.row(&entry.node, row, &ago(*age))
-                    } else {
-                        self.row("", row, "")
-                    }
-                };
-                rows.iter().enumerate().map(line).collect()
+            Ok(body) => {
+                let mut lines = self.body(&entry.node, body);
+                if !self.style.all
+                    && let Some(text) = summary(body.state, self.room())
+                {
+                    // In a file or pipe each line has the node's name.
+                    let node = match self.style.columns {
+                        None => entry.node.as_str(),
+                        Some(_) => "",
+                    };
+                    lines.extend(self.text(node, Tone::Warm, &text));
+                }
+                lines
             }
         }
     }
 
+    fn body(&self, node: &str, body: &Body<'_>) -> Vec<Line> {
+        if body.rows.is_empty() {
+            return self.text(node, Tone::Faint, "answered, but has no temperatures");
+        }
+        let line = |(place, row): (usize, &Row)| {
+            let own_age = row.age.map(|own_age| body.age + own_age);
+            if place == 0 || self.style.columns.is_none() {
+                self.row(node, row, &ago(own_age.unwrap_or(body.age)))
+            } else {
+                self.row("", row, &own_age.map(ago).unwrap_or_default())
+            }
+        };
+        body.rows.iter().enumerate().map(line).collect()
+    }
+
     fn row(&self, node: &str, row: &Row, age: &str) -> Line {
+        let start = Line::new(Tone::Strong, pad(node, self.node)).and(Tone::Plain, GAP);
+        if let Value::Note(text) = &row.value {
+            let source = pad(&escape(&row.source), self.source);
+            return start
+                .and(Tone::Plain, format!("{source}{GAP}"))
+                .and(Tone::Warm, text.as_str());
+        }
+        let start = start
+            .and(
+                Tone::Plain,
+                self.names(&escape(&row.source), &escape(&row.label)),
+            )
+            .and(Tone::Plain, GAP);
+        // Aligned at the decimal point: whole degrees have two blanks in its place.
+        let degrees = match &row.value {
+            Value::Degrees(degrees) => format!("{degrees:.1}"),
+            Value::Whole(degrees) => format!("{degrees}  "),
+            Value::Asleep => "asleep".to_owned(),
+            Value::Unknown | Value::Note(_) => "?  ".to_owned(),
+            Value::Dropped(degrees, why) => {
+                let text = format!("{degrees:>DEGREES$.1} dropped: {}", reason(*why));
+                return start.and(Tone::Faint, text);
+            }
+        };
         // The mark says without colours what the tone says.
         let (tone, mark) = match row.heat {
             Heat::Unknown => (Tone::Plain, ""),
             Heat::Normal => (Tone::Good, ""),
             Heat::Warm => (Tone::Warm, "!"),
             Heat::Critical => (Tone::Bad, "!!"),
-        };
-        // Aligned at the decimal point: whole degrees have two blanks in its place.
-        let degrees = match row.value {
-            Value::Degrees(degrees) => format!("{degrees:.1}"),
-            Value::Whole(degrees) => format!("{degrees}  "),
-            Value::Asleep => "asleep".to_owned(),
-            Value::Unknown => "?  ".to_owned(),
         };
         let limit =
             |limit: Option<f64>| limit.map_or_else(String::new, |limit| format!("{limit:.0}"));
@@ -155,23 +199,15 @@ impl Table {
             limit(row.limits.max),
             limit(row.limits.critical)
         );
-        Line::new(Tone::Strong, pad(node, self.node))
-            .and(Tone::Plain, GAP)
-            .and(
-                Tone::Plain,
-                self.names(&escape(&row.source), &escape(&row.label)),
-            )
-            .and(Tone::Plain, GAP)
+        start
             .and(tone, format!("{degrees:>DEGREES$} {mark:MARK$}"))
             .and(Tone::Faint, right)
     }
 
     /// A text in place of rows, wrapped on a terminal.
     fn text(&self, node: &str, tone: Tone, text: &str) -> Vec<Line> {
-        let columns = self.style.columns;
-        let room = columns.map(|columns| columns.saturating_sub(self.node + 2));
         let mut node = node;
-        wrapped(text, room)
+        wrapped(text, self.room())
             .into_iter()
             .map(|part| {
                 // The first line has the name; the others continue below the text.
@@ -180,6 +216,12 @@ impl Table {
                     .and(tone, part)
             })
             .collect()
+    }
+
+    /// The columns right of the nodes' names.
+    fn room(&self) -> Option<usize> {
+        let columns = self.style.columns?;
+        Some(columns.saturating_sub(self.node + 2))
     }
 
     fn names(&self, source: &str, label: &str) -> String {
@@ -227,17 +269,17 @@ mod tests {
         {"node":"pve2","error":"node \"pve2\" cannot be reached at 192.0.2.2:22: connection refused; next attempt in 12 s"},
         {"node":"pve3","age_ms":125000,"temperature":{"sensors":{},"smart":[]}}]}"#;
 
-    fn nodes() -> Vec<NodeReading> {
-        let data = RawValue::from_string(DATA.to_owned()).unwrap();
-        super::super::reading::parse(&data).unwrap().1
-    }
-
     fn drawn(columns: Option<usize>) -> String {
         let style = Style {
             all: false,
             columns,
         };
-        let lines = table(&nodes(), style);
+        drawn_as(DATA, style)
+    }
+
+    fn drawn_as(data: &str, style: Style) -> String {
+        let data = RawValue::from_string(data.to_owned()).unwrap();
+        let lines = table(&super::super::reading::parse(&data).unwrap().1, style);
         let lines: Vec<String> = lines.iter().map(|line| line.render(false)).collect();
         format!("\n{}\n", lines.join("\n"))
     }
@@ -256,6 +298,71 @@ pve3  answered, but has no temperatures
         assert_eq!(drawn(Some(63)), expected);
         for line in drawn(Some(63)).lines() {
             assert!(width(line) <= 63, "{line}");
+        }
+    }
+
+    const STATES: &str = r#"{"nodes":[
+        {"node":"pve1","age_ms":300,"temperature":{"sensors":{
+            "acpitz-acpi-0":{"temp1":{"temp1_input":45.0}},
+            "coretemp-isa-0000":{"Package id 0":{"temp1_input":52.0,"temp1_max":84.0,"temp1_crit":94.0}},
+            "drivetemp-scsi-0-0":{"temp1":{"temp1_input":38.0}}},
+            "smart":[{"device":"/dev/sda","model":"ST4000","type":"sata","temperature":null}],
+            "sensor_state":{
+                "chips":[{"chip":"nouveau-pci-0100","state":"unreadable","age_ms":125000},
+                    {"chip":"drivetemp-scsi-0-0","state":"stale","age_ms":41000},
+                    {"chip":"w1_slave_temp-virtual-0","state":"pending"}],
+                "dropped":[{"chip":"acpitz-acpi-0","sensor":"temp6","value":127.0,"reason":"open_input"},
+                    {"chip":"/dev/sda","sensor":"temperature","value":-128.0,"reason":"out_of_range"}],
+                "omitted":[{"chip":"coretemp-isa-0000","sensors":65}]}}},
+        {"node":"pve2","age_ms":300,"temperature":{"sensors":{},"smart":[],
+            "sensor_state":{"chips":[{"chip":"k10temp-pci-00c3","state":"unreadable"}]}}}]}"#;
+
+    #[test]
+    fn states_have_a_line() {
+        let style = |columns| Style {
+            all: false,
+            columns,
+        };
+        let expected = "
+NODE  CHIP OR DISK  SENSOR            °C     max   crit     age
+pve1  coretemp      Package id 0    52.0      84     94   0.3 s
+      acpitz        temp1           45.0
+      drivetemp     temp1           38.0                   41 s
+      2 chips do not answer: nouveau-pci-0100, …; 1 chip not read yet; 65 sensors omitted; 2 values dropped; see --all
+pve2  answered, but has no temperatures
+      1 chip does not answer: k10temp-pci-00c3; see --all
+";
+        let wide = drawn_as(STATES, style(Some(118)));
+        assert_eq!(wide, expected);
+        let piped = drawn_as(STATES, style(None));
+        let line = "\npve1  2 chips do not answer: nouveau-pci-0100, drivetemp-scsi-0-0; 1 chip ";
+        assert!(piped.contains(line), "{piped}");
+    }
+
+    #[test]
+    fn all_shows_everything() {
+        let style = Style {
+            all: true,
+            columns: Some(80),
+        };
+        let expected = "
+NODE  CHIP OR DISK             SENSOR            °C     max   crit     age
+pve1  coretemp-isa-0000        Package id 0    52.0      84     94   0.3 s
+      coretemp-isa-0000        65 more sensors, omitted
+      acpitz-acpi-0            temp1           45.0
+      acpitz-acpi-0            temp6          127.0 dropped: open input
+      drivetemp-scsi-0-0       temp1           38.0                   41 s
+      drivetemp-scsi-0-0       does not answer, last value 41 s old
+      sda                      ST4000           ?
+      sda                      temperature   -128.0 dropped: out of range
+      nouveau-pci-0100         does not answer, last value 2 min old
+      w1_slave_temp-virtual-0  not read yet
+pve2  k10temp-pci-00c3         does not answer
+";
+        let drawn = drawn_as(STATES, style);
+        assert_eq!(drawn, expected);
+        for line in drawn.lines() {
+            assert!(width(line) <= 80, "{line}");
         }
     }
 

@@ -1,6 +1,8 @@
 //! The labels of metrics. All are bounded.
 
 use prometheus_client::encoding::EncodeLabelSet;
+use pulse_core::nodes::name::NodeName;
+use pulse_sensors::document::Answering;
 
 /// `method` and `result` of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -45,4 +47,20 @@ pub(super) struct RefusalLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct ReasonLabel {
     pub(super) reason: &'static str,
+}
+
+/// `node` and the `state` of its chips.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct StateLabels {
+    pub(super) node: String,
+    pub(super) state: &'static str,
+}
+
+impl StateLabels {
+    pub(super) fn of(node: &NodeName, answering: Answering) -> Self {
+        Self {
+            node: node.to_string(),
+            state: answering.as_str(),
+        }
+    }
 }

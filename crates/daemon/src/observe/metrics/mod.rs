@@ -5,10 +5,12 @@
 
 mod labels;
 
+use crate::node::SensorCounts;
 use crate::observe::forwarding::ForwardMetrics;
 use crate::observe::recorder::{AuditMetrics, Recorder};
 use labels::{
     BuildLabel, ExchangeLabels, MethodLabel, NodeLabel, ReasonLabel, RefusalLabels, RpcLabels,
+    StateLabels,
 };
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -19,6 +21,7 @@ use prometheus_client::registry::Registry;
 use pulse_core::callers::peer::PeerId;
 use pulse_core::nodes::name::NodeName;
 use pulse_forward::Forwarder;
+use pulse_sensors::document::Answering;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -55,6 +58,8 @@ pub(crate) struct Metrics {
     host_key_changes: Family<NodeLabel, Counter>,
     oversized: Family<NodeLabel, Counter>,
     dropped_values: Family<NodeLabel, Counter>,
+    omitted_sensors: Family<NodeLabel, Gauge>,
+    sensor_chips: Family<StateLabels, Gauge>,
     peers: Mutex<HashSet<PeerId>>,
     /// Connections over their user's accept budget.
     pub closed_unread: Counter,
@@ -87,6 +92,8 @@ impl Metrics {
             host_key_changes: Family::default(),
             oversized: Family::default(),
             dropped_values: Family::default(),
+            omitted_sensors: Family::default(),
+            sensor_chips: Family::default(),
             peers: Mutex::default(),
             closed_unread: Counter::default(),
             queue_depth: Gauge::default(),
@@ -202,6 +209,16 @@ impl Metrics {
             "Values left out of documents because they cannot be true",
             self.dropped_values.clone(),
         );
+        r.register(
+            "omitted_sensors",
+            "Sensors that exceed a limit of documents, in the last reading",
+            self.omitted_sensors.clone(),
+        );
+        r.register(
+            "sensor_chips",
+            "Chips that do not answer at once, in the last reading, by state",
+            self.sensor_chips.clone(),
+        );
     }
 
     /// A request has its outcome.
@@ -241,6 +258,26 @@ impl Metrics {
             self.dropped_values
                 .get_or_create(&label(node))
                 .inc_by(values);
+        }
+    }
+
+    /// A reading had sensors that were omitted or did not answer at once.
+    pub(crate) fn sensors(&self, node: &NodeName, counts: SensorCounts) {
+        let omitted = i64::try_from(counts.omitted).unwrap_or(i64::MAX);
+        self.omitted_sensors
+            .get_or_create(&label(node))
+            .set(omitted);
+        for (answering, chips) in Answering::ALL.iter().zip(counts.answering) {
+            let labels = StateLabels::of(node, *answering);
+            self.sensor_chips.get_or_create(&labels).set(gauge(chips));
+        }
+    }
+
+    /// A node is no longer listed under this name: what was true in its last reading is not now.
+    pub(crate) fn forget_sensors(&self, node: &NodeName) {
+        self.omitted_sensors.remove(&label(node));
+        for answering in Answering::ALL {
+            self.sensor_chips.remove(&StateLabels::of(node, answering));
         }
     }
 

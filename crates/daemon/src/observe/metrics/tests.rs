@@ -13,6 +13,14 @@ fn names_are_those_of_the_contract() {
     metrics.exchange(&node, "success", Duration::from_millis(1));
     metrics.host_key_changed(&node);
     metrics.oversized(&node);
+    metrics.dropped(&node, 2);
+    metrics.sensors(
+        &node,
+        SensorCounts {
+            omitted: 65,
+            answering: [0, 3, 0, 1],
+        },
+    );
     metrics.refused("rate", &PeerId::Uid(1));
     metrics.penalised("invalid_request", &PeerId::Uid(1));
     metrics.node_refused("node_not_allowlisted");
@@ -33,6 +41,11 @@ fn names_are_those_of_the_contract() {
         "pulse_proxy_write_timeouts_total 0",
         "pulse_proxy_hostkey_changes_total{node=\"pve1\"} 1",
         "pulse_proxy_ssh_output_oversized_total{node=\"pve1\"} 1",
+        "pulse_proxy_implausible_values_total{node=\"pve1\"} 2",
+        "pulse_proxy_omitted_sensors{node=\"pve1\"} 65",
+        "pulse_proxy_sensor_chips{node=\"pve1\",state=\"pending\"} 0",
+        "pulse_proxy_sensor_chips{node=\"pve1\",state=\"slow\"} 3",
+        "pulse_proxy_sensor_chips{node=\"pve1\",state=\"unreadable\"} 1",
         "pulse_proxy_build_info{version=",
         "pulse_proxy_audit_available 1",
         "pulse_proxy_audit_refused_total 0",
