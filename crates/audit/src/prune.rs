@@ -303,6 +303,12 @@ impl<S: Storage> Log<S> {
         }
     }
 
+    /// Records up to this one were put on record as removed since the log was opened; 0 for none.
+    #[must_use]
+    pub fn pruned_through(&self) -> u64 {
+        self.pruning.recorded
+    }
+
     /// The bytes that removing the oldest segment needs on a full disk.
     pub(crate) fn bytes_to_prune(&self) -> u64 {
         self.pruning.known().map_or(0, |segment| segment.seal_bytes)

@@ -162,7 +162,10 @@ impl<S: Storage> Driver<S> {
     }
 
     fn prune(&mut self, reason: Reason) -> Result<PruneStep, PruneError> {
-        let step = self.log.prune((self.clock)(), reason)?;
+        let step = self.log.prune((self.clock)(), reason);
+        // Also after an error: the removal may be on record.
+        self.house.upkeep.pruned_through = self.log.pruned_through();
+        let step = step?;
         if let PruneStep::Removed(removed) = step {
             self.house.upkeep.blocked = None;
             self.house.removed(removed);
