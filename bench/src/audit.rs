@@ -37,7 +37,17 @@ pub(crate) fn measure(effort: Effort, report: &mut Report) {
     let directory =
         tempfile::tempdir_in(std::env::current_exe().unwrap().parent().unwrap()).unwrap();
     report.step("the cost of an audit record");
-    report.figure(AUDIT_CPU, encoding(effort.audit_turns));
+    let now = Timestamp::now();
+    let mut log = Log::open(Scratch::default(), Settings::default(), now).unwrap();
+    let (reading, rounds) = (Reading::sample(), effort.audit_turns * 1_000);
+    let before = own_cpu(std::process::id());
+    for _ in 0..rounds {
+        // Batches, as of a busy daemon; their bodies are encoded anew each time.
+        let bodies: Vec<Body> = (0..50).map(|_| Body::of(&reading.event())).collect();
+        log.append(now, &bodies).unwrap();
+    }
+    let used = own_cpu(std::process::id()) - before;
+    report.figure(AUDIT_CPU, used * 1000.0 / (rounds * 50) as f64);
     let alone = CommitRate::measure(directory.path(), 1, effort.audit_turns);
     // One caller's record is a batch of its own, so the ratio of the rates is that of the times.
     report.figure(AUDIT_WAIT, 1.0 / alone.share);
@@ -89,20 +99,6 @@ impl Reading {
             outcome: Ok(&self.exchange),
         }
     }
-}
-
-/// Processor time to encode and hash one record, in microseconds.
-fn encoding(turns: usize) -> f64 {
-    let now = Timestamp::now();
-    let mut log = Log::open(Scratch::default(), Settings::default(), now).unwrap();
-    let (reading, rounds) = (Reading::sample(), turns * 1_000);
-    let before = own_cpu(std::process::id());
-    for _ in 0..rounds {
-        // Batches, as of a busy daemon; their bodies are encoded anew each time.
-        let bodies: Vec<Body> = (0..50).map(|_| Body::of(&reading.event())).collect();
-        log.append(now, &bodies).unwrap();
-    }
-    (own_cpu(std::process::id()) - before) * 1000.0 / (rounds * 50) as f64
 }
 
 /// The rate of durable records, compared with the rate of raw synced writes.

@@ -4,7 +4,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pulse_core::callers::peer::{ContainerId, mapped_root};
+use pulse_core::callers::container::ContainerId;
+use pulse_core::callers::peer::mapped_root;
 use pulse_sandbox::fuzzing::apparmor_profile;
 
 /// The limit of `core::callers::peer`.

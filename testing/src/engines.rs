@@ -5,20 +5,21 @@
 //! container has this machine's `/usr`, read-only, and the directories of callers' sockets;
 //! it needs no downloaded image and no network.
 
-use crate::container;
+mod containers;
+mod mount_namespace;
+mod servers;
+
 use crate::control_group;
 use crate::home::Home;
 use crate::programs::{self, Need};
 use crate::python;
 use crate::wait;
-use nix::mount::{MsFlags, mount};
-use nix::sched::{CloneFlags, setns, unshare};
+use mount_namespace::MountNamespace;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
-use std::fs::{self, File};
+use std::fs;
 use std::os::unix::fs::symlink;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -79,36 +80,6 @@ impl EngineKind {
             needs.push(Need::Optional("docker"));
         }
         needs
-    }
-}
-
-/// A mount namespace with its own `/run`.
-#[derive(Debug)]
-struct MountNamespace(File);
-
-impl MountNamespace {
-    fn new() -> Self {
-        // A separate thread, because unshare(2) changes the calling thread's namespace.
-        let enter = || {
-            unshare(CloneFlags::CLONE_NEWNS).unwrap();
-            // Private first: the mount over `/run` must not reach the host's namespace.
-            let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
-            mount(None::<&str>, "/", None::<&str>, private, None::<&str>).unwrap();
-            let (tmpfs, flags) = (Some("tmpfs"), MsFlags::empty());
-            mount(tmpfs, "/run", tmpfs, flags, Some("mode=755")).unwrap();
-            Self(File::open("/proc/thread-self/ns/mnt").unwrap())
-        };
-        thread::scope(|scope| scope.spawn(enter).join().unwrap())
-    }
-
-    fn spawn(&self, command: &mut Command) -> Child {
-        let enter = || {
-            // setns(2) requires a thread that shares no file system attributes with others.
-            unshare(CloneFlags::CLONE_FS).unwrap();
-            setns(&self.0, CloneFlags::CLONE_NEWNS).unwrap();
-            command.spawn().unwrap()
-        };
-        thread::scope(|scope| scope.spawn(enter).join().unwrap())
     }
 }
 
@@ -212,66 +183,6 @@ impl ContainerEngine {
         command
     }
 
-    fn start_containerd(&mut self) {
-        let config = self.path("containerd.toml");
-        let (root, state) = (self.text("containerd"), self.text("containerd-state"));
-        let socket = self.text("containerd.sock");
-        // The CRI plugin, which serves Kubernetes, needs a network.
-        let text = format!(
-            "version = 2\nroot = {root:?}\nstate = {state:?}\n\
-             disabled_plugins = ['io.containerd.grpc.v1.cri']\n\
-             [grpc]\naddress = {socket:?}\n"
-        );
-        fs::write(&config, text).unwrap();
-        let mut command = self.command("containerd");
-        command.arg("--config").arg(config);
-        self.serve(command, "containerd");
-    }
-
-    /// Starts Docker's daemon and imports an image, which `docker run` requires.
-    fn start_docker(&mut self) {
-        // Replaces /etc/docker/daemon.json, the host's configuration.
-        fs::write(self.path("docker.json"), "{}").unwrap();
-        let mut command = self.command("dockerd");
-        for (option, below) in [
-            ("config-file", "docker.json"),
-            ("containerd", "containerd.sock"),
-            ("data-root", "docker"),
-            ("exec-root", "docker-exec"),
-            ("pidfile", "docker.pid"),
-        ] {
-            command.arg(format!("--{option}={}", self.text(below)));
-        }
-        command.arg(format!("--host=unix://{}", self.text("docker.sock")));
-        command.args(["--bridge=none", "--iptables=false", "--ip6tables=false"]);
-        command.args(["--storage-driver=vfs", "--group=root"]);
-        self.serve(command, "docker");
-        let archive = self.path("image.tar");
-        let mut tar = self.command("tar");
-        tar.arg("--create").arg("--file").arg(&archive);
-        tar.arg("--directory").arg(self.path("root")).arg(".");
-        self.finish(&mut tar);
-        let mut import = self.docker("import");
-        self.finish(import.arg(archive).arg(IMAGE));
-    }
-
-    /// Starts a server and waits until its socket is open.
-    fn serve(&mut self, mut command: Command, name: &str) {
-        let log = self.path(&format!("{name}.log"));
-        let file = File::create(&log).unwrap();
-        command.stdin(Stdio::null()).stdout(Stdio::null());
-        let mut child = self.mounts.spawn(command.stderr(file));
-        let socket = self.path(&format!("{name}.sock"));
-        wait::until(&format!("{name} to serve"), || {
-            if let Some(status) = child.try_wait().unwrap() {
-                let log = fs::read_to_string(&log).unwrap();
-                panic!("{name} ended at once ({status}):\n{log}");
-            }
-            UnixStream::connect(&socket).is_ok()
-        });
-        self.servers.push(child);
-    }
-
     /// Runs a program of the engine to its end and returns its output.
     fn finish(&self, command: &mut Command) -> String {
         command.stdin(Stdio::null());
@@ -331,133 +242,6 @@ impl ContainerEngine {
             control_sockets: report["there"].clone(),
             group: self.group(&name),
         }
-    }
-
-    /// The command that runs a container, up to the program in it.
-    fn container(&self, namespaces: Namespaces, name: &str, mounts: &[(&Path, &str)]) -> Command {
-        match self.kind {
-            EngineKind::Podman => {
-                let mut command = container::podman(self.directory.path(), "run");
-                command.args(container::LIMITS).arg("--log-driver=none");
-                self.add_oci_options(&mut command, namespaces, name, mounts);
-                command.arg("--rootfs").arg(self.path("root"));
-                command
-            }
-            EngineKind::Docker => {
-                let mut command = self.docker("run");
-                self.add_oci_options(&mut command, namespaces, name, mounts);
-                command.arg(IMAGE);
-                command
-            }
-            EngineKind::Containerd => self.ctr(namespaces, name, mounts),
-            EngineKind::Lxc => self.lxc(namespaces, name, mounts),
-            EngineKind::Nspawn => self.nspawn(namespaces, name, mounts),
-        }
-    }
-
-    fn docker(&self, word: &str) -> Command {
-        let mut command = self.command("docker");
-        command.arg(format!("--host=unix://{}", self.text("docker.sock")));
-        command.arg(word);
-        command
-    }
-
-    /// The options of `run` that podman and Docker have in common.
-    fn add_oci_options(
-        &self,
-        command: &mut Command,
-        namespaces: Namespaces,
-        name: &str,
-        mounts: &[(&Path, &str)],
-    ) {
-        command.args(["--rm", "--network=none", "--volume=/usr:/usr:ro"]);
-        command.arg(format!("--name={name}"));
-        command.arg(format!("--cidfile={}", self.id_file(name).display()));
-        match namespaces {
-            Namespaces::Own => command.arg("--cgroupns=private"),
-            Namespaces::Host => command.args(["--pid=host", "--cgroupns=host"]),
-        };
-        for (source, place) in mounts {
-            command.arg(format!("--volume={}:{place}", source.display()));
-        }
-    }
-
-    fn id_file(&self, name: &str) -> PathBuf {
-        self.path(&format!("{name}.id"))
-    }
-
-    fn ctr(&self, namespaces: Namespaces, name: &str, mounts: &[(&Path, &str)]) -> Command {
-        let mut command = self.command("ctr");
-        command.args(["--address", &self.text("containerd.sock"), "run", "--rm"]);
-        // An empty path stands for a new namespace.
-        let of_host = |kind| match namespaces {
-            Namespaces::Own => String::new(),
-            Namespaces::Host => format!("/proc/{}/ns/{kind}", std::process::id()),
-        };
-        for kind in ["pid", "cgroup"] {
-            command.arg("--with-ns");
-            command.arg(format!("{kind}:{}", of_host(kind)));
-        }
-        let usr = (Path::new("/usr"), "/usr");
-        for ((source, place), access) in [(&usr, "ro")]
-            .into_iter()
-            .chain(mounts.iter().map(|mount| (mount, "rw")))
-        {
-            let source = source.display();
-            command.arg("--mount").arg(format!(
-                "type=bind,src={source},dst={place},options=rbind:{access}"
-            ));
-        }
-        command.arg("--rootfs").arg(self.path("root")).arg(name);
-        command
-    }
-
-    fn lxc(&self, namespaces: Namespaces, name: &str, mounts: &[(&Path, &str)]) -> Command {
-        let mut config = format!(
-            "lxc.rootfs.path = dir:{}\n\
-             lxc.net.0.type = none\n\
-             lxc.autodev = 0\n\
-             lxc.mount.entry = proc proc proc nosuid,nodev,noexec 0 0\n\
-             lxc.mount.entry = /dev/null dev/null none bind,create=file 0 0\n\
-             lxc.mount.entry = /usr usr none bind,ro 0 0\n",
-            self.text("root")
-        );
-        for (source, place) in mounts {
-            let (source, place) = (source.display(), place.trim_start_matches('/'));
-            config += &format!("lxc.mount.entry = {source} {place} none bind,create=dir 0 0\n");
-        }
-        if namespaces == Namespaces::Host {
-            // Namespaces that are not listed are made anew, a user namespace included.
-            config += "lxc.namespace.keep = pid cgroup user net\n";
-        }
-        let file = self.path(&format!("{name}.conf"));
-        fs::write(&file, config).unwrap();
-        let mut command = self.command("lxc-execute");
-        command.args(["--lxcpath", &self.text("lxc"), "--name", name]);
-        command.arg("--rcfile").arg(file).arg("--");
-        command
-    }
-
-    fn nspawn(&self, namespaces: Namespaces, name: &str, mounts: &[(&Path, &str)]) -> Command {
-        let mut command = self.command("systemd-nspawn");
-        command.args(["--quiet", "--register=no", "--keep-unit", "--pipe"]);
-        command.args(["--settings=no", "--link-journal=no"]);
-        command.args(["--resolv-conf=off", "--timezone=off", "--bind-ro=/usr"]);
-        command.arg(format!("--machine={name}"));
-        command.arg(format!("--directory={}", self.text("root")));
-        // These variables make it share namespaces; systemd-nspawn(1) has no option for it.
-        let (shared, own) = match namespaces {
-            Namespaces::Own => ("0", "1"),
-            Namespaces::Host => ("1", "0"),
-        };
-        command.env("SYSTEMD_NSPAWN_SHARE_NS_PID", shared);
-        // Otherwise it mounts v1 hierarchies, which the host may not have.
-        command.env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1");
-        command.env("SYSTEMD_NSPAWN_USE_CGNS", own);
-        for (source, place) in mounts {
-            command.arg(format!("--bind={}:{place}", source.display()));
-        }
-        command
     }
 
     /// The control group of a container that has run.

@@ -111,7 +111,9 @@ pub fn attack(arguments: &[String]) {
         setgroups(&[]).unwrap();
         setegid(Gid::from_raw(first)).unwrap();
     }
-    while !has_input_ended() {
+    let input = io::stdin();
+    let mut readable = [PollFd::new(input.as_fd(), PollFlags::POLLIN)];
+    while poll(&mut readable, PollTimeout::ZERO) == Ok(0) {
         // Looks at its input every so often, so that poll(2) costs little beside the attack.
         for _ in 0..64 {
             match users[..] {
@@ -150,12 +152,6 @@ fn try_connect(address: &UnixAddr) -> bool {
         None,
     );
     connect(std::os::fd::AsRawFd::as_raw_fd(&ours.unwrap()), address).is_ok()
-}
-
-fn has_input_ended() -> bool {
-    let input = io::stdin();
-    let mut fds = [PollFd::new(input.as_fd(), PollFlags::POLLIN)];
-    poll(&mut fds, PollTimeout::ZERO) != Ok(0)
 }
 
 /// Results of consecutive readings.

@@ -62,7 +62,12 @@ impl Callers {
         // Called by the writer's thread when the record is on disk.
         let answer = move |outcome: Result<_, _>| {
             outcome.unwrap();
-            mailbox.put();
+            let mut answers = mailbox.answers.lock().unwrap();
+            *answers += 1;
+            // With more than one, the thread was woken already and has not taken them yet.
+            if *answers == 1 {
+                mailbox.filled.notify_one();
+            }
         };
         self.writer.submit(&self.reading.event(), Box::new(answer));
     }
@@ -77,15 +82,6 @@ struct Mailbox {
 }
 
 impl Mailbox {
-    fn put(&self) {
-        let mut answers = self.answers.lock().unwrap();
-        *answers += 1;
-        // With more than one, the thread was woken already and has not taken them yet.
-        if *answers == 1 {
-            self.filled.notify_one();
-        }
-    }
-
     fn take(&self) -> u32 {
         let answers = self.answers.lock().unwrap();
         let mut filled = self

@@ -1,6 +1,7 @@
 //! Errors of the log, with what an operator can do about them.
 
 use crate::storage::SEALS;
+use pulse_core::state_format::UnknownFormat;
 use std::io;
 
 /// The log cannot be written.
@@ -22,6 +23,14 @@ pub enum LogError {
     KeyMissing {
         /// The epoch whose key is needed.
         epoch: u64,
+    },
+    /// The private key is in a format of a later release.
+    #[error("the seal's private key of epoch {epoch} needs a later release: start that one again")]
+    KeyFormat {
+        /// The epoch whose key is needed.
+        epoch: u64,
+        /// The format and the release.
+        source: UnknownFormat,
     },
     /// The private key is another log's.
     #[error(

@@ -303,6 +303,12 @@ impl<S: Storage> Log<S> {
         }
     }
 
+    /// Records up to this one were put on record as removed since the log was opened; 0 for none.
+    #[must_use]
+    pub fn pruned_through(&self) -> u64 {
+        self.pruning.recorded
+    }
+
     /// The bytes that removing the oldest segment needs on a full disk.
     pub(crate) fn bytes_to_prune(&self) -> u64 {
         self.pruning.known().map_or(0, |segment| segment.seal_bytes)
@@ -339,7 +345,20 @@ impl<S: Storage> Log<S> {
         self.pruning.stage = match scan.step(&self.storage, &mut |_, _| ())? {
             Slice::More => Stage::Reading(scan),
             Slice::End(end) => {
-                self.check_link(&scan, &end.head)?;
+                // The next file must continue from its last record, as the record of its removal
+                // will claim.
+                let next = match end.head.seq + 1 {
+                    first if first == self.at.first => LIVE.to_owned(),
+                    first => crate::storage::segment_name(first),
+                };
+                let line = scan::first_line(&self.storage, &next)?;
+                let record = line.strip_suffix(b"\n").and_then(crate::RecordLine::parse);
+                if !record.is_some_and(|record| record.is_whole() && record.follows(&end.head)) {
+                    return Err(PruneError::Damaged {
+                        segment: scan.segment,
+                        seq: end.head.seq,
+                    });
+                }
                 Stage::Scanned(Box::new(ScannedSegment {
                     name: scan.segment,
                     first: scan.first,
@@ -352,24 +371,6 @@ impl<S: Storage> Log<S> {
             }
         };
         Ok(())
-    }
-
-    /// Checks that the next file continues from its last record, which the record of its removal
-    /// will claim.
-    fn check_link(&self, scan: &Scan, end: &Head) -> Result<(), PruneError> {
-        let next = match end.seq + 1 {
-            first if first == self.at.first => LIVE.to_owned(),
-            first => crate::storage::segment_name(first),
-        };
-        let line = scan::first_line(&self.storage, &next)?;
-        let record = line.strip_suffix(b"\n").and_then(crate::RecordLine::parse);
-        if record.is_some_and(|record| record.is_whole() && record.follows(end)) {
-            return Ok(());
-        }
-        Err(PruneError::Damaged {
-            segment: scan.segment.clone(),
-            seq: end.seq,
-        })
     }
 
     /// Copies the seals of a slice; true when it was the last one.

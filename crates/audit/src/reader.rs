@@ -26,11 +26,11 @@ pub struct Record<'a> {
     pub text: &'a [u8],
 }
 
-/// The continuation after a record that was read before.
+/// The continuation after a record that was read before, or at a number.
 pub enum Resume {
     /// With the next record.
     Next(LogReader),
-    /// With this record, the first of the log: those before it were removed.
+    /// With this record: those before it were removed.
     Removed(LogReader, u64),
     /// There is none: the log ends before the record, or has another one in its place.
     NotFound,
@@ -66,6 +66,20 @@ impl LogReader {
             last_read: from.saturating_sub(1),
             ready: Ready::default(),
         }
+    }
+
+    /// A reader from record `from` on, which may have been removed. Never [`Resume::NotFound`].
+    ///
+    /// # Errors
+    /// As [`LogReader::next`].
+    pub fn at(directory: &Path, from: u64, durable: u64) -> io::Result<Resume> {
+        let found = Self::from(directory, from)
+            .next(durable)?
+            .map(|record| record.head.seq);
+        Ok(match found {
+            Some(first) if first > from => Resume::Removed(Self::from(directory, first), first),
+            _ => Resume::Next(Self::from(directory, from)),
+        })
     }
 
     /// A reader from the record after `last` on.

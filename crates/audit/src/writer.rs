@@ -101,6 +101,9 @@ pub struct Upkeep {
     pub removed_segments: u64,
     /// The last record removed since the start; 0 for none.
     pub removed_through: u64,
+    /// Records up to this one were put on record as removed since the start; 0 for none. The file of
+    /// the last ones is still there while their seals are copied, or when that failed.
+    pub pruned_through: u64,
     /// Why the oldest segment is still there, though it exceeds a limit.
     pub blocked: Option<Blocked>,
 }
@@ -120,11 +123,12 @@ pub enum Blocked {
 }
 
 impl Health {
-    /// The records that the log holds.
+    /// The records that the log holds. Those on record as removed are not among them: their file
+    /// can vanish at any time.
     #[must_use]
     pub fn on_disk(&self) -> OnDisk {
         OnDisk {
-            first: self.upkeep.first,
+            first: self.upkeep.first.max(self.upkeep.pruned_through + 1),
             last: self.seq,
         }
     }
@@ -304,5 +308,32 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         self.stop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn removed_records_are_not_on_disk() {
+        let on_disk = |first, pruned_through| {
+            let upkeep = Upkeep {
+                first,
+                pruned_through,
+                ..Upkeep::default()
+            };
+            let health = Health {
+                seq: 200,
+                upkeep,
+                ..Health::default()
+            };
+            health.on_disk()
+        };
+        let wanted = |first| OnDisk { first, last: 200 };
+        assert_eq!(on_disk(1, 0), wanted(1));
+        // The file of records 1 to 100 is there, and on record as removed.
+        assert_eq!(on_disk(1, 100), wanted(101));
+        assert_eq!(on_disk(101, 100), wanted(101));
     }
 }

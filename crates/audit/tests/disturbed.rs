@@ -7,6 +7,7 @@ use common::simulated::Simulated;
 use common::{at, body, check, pinned, settings};
 use pulse_audit::verify::Verdict;
 use pulse_audit::{Log, LogError, RecoveryReason};
+use pulse_core::causes::Causes;
 
 #[test]
 fn a_log_without_its_key_is_refused() {
@@ -43,6 +44,20 @@ fn a_log_without_its_key_is_refused() {
         open(&sample.disk),
         Err(LogError::ForeignKey { epoch: 2 })
     ));
+    {
+        let mut inner = sample.disk.disk.lock().unwrap();
+        let later = b"format 2 0.4.0\n{}\n".to_vec();
+        inner.inodes.get_mut(&number).unwrap().seen = later;
+    }
+    let error = open(&sample.disk).unwrap_err();
+    let text = Causes(&error).to_string();
+    assert!(
+        text.starts_with(
+            "the seal's private key of epoch 2 needs a later release: start that one again: \
+             release 0.4.0 wrote it in format 2, and this release, "
+        ),
+        "{text}"
+    );
     stray
         .disk
         .disk

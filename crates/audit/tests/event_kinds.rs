@@ -9,8 +9,9 @@ use common::{at, check, one, pinned_with_state, settings};
 use pulse_audit::verify::Verdict;
 use pulse_audit::{Body, Dir, LIVE, Log, Storage};
 use pulse_core::callers::capability::Capabilities;
+use pulse_core::callers::container::ContainerId;
 use pulse_core::callers::limiter::Refusal;
-use pulse_core::callers::peer::{ContainerId, Credentials, Peer, PeerId};
+use pulse_core::callers::peer::{Credentials, Peer, PeerId};
 use pulse_core::event::{
     Access, Event, EventType, Exchange, FailureReason, HostKeyReason, ReadingFailure, RequestId,
 };

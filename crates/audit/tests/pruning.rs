@@ -246,6 +246,26 @@ fn removal_record_and_kept_seals() {
 }
 
 #[test]
+fn recorded_removal_is_known() {
+    let (disk, mut log, _) = log_of(2);
+    let reason = loop {
+        match log.prune_status(at(1000), &at_most(1), &[]).unwrap() {
+            PruneStatus::Reading => (),
+            PruneStatus::Due(reason) => break reason,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(log.pruned_through(), 0);
+    log.prune(at(1000), reason).unwrap();
+    let through = log.pruned_through();
+    assert!(through > 0);
+    assert_eq!(segments(&disk), 2, "its file is still there");
+    let gone = removed(&mut log, &at_most(1), &[]);
+    assert_eq!(gone[0].last, through);
+    assert_eq!(log.pruned_through(), gone[1].last);
+}
+
+#[test]
 fn segments_are_pruned_by_age() {
     let (disk, mut log, key) = log_of(4);
     let limits = Limits {

@@ -177,6 +177,10 @@ fn readers_follow_a_pruned_log() {
     assert!(kept > 1);
     let mut late = LogReader::from(&place.log(), 1);
     assert_eq!(late.next(u64::MAX).unwrap().unwrap().head.seq, kept);
+    let at = |from| LogReader::at(&place.log(), from, u64::MAX).unwrap();
+    assert!(matches!(at(1), Resume::Removed(_, first) if first == kept));
+    assert!(matches!(at(kept - 1), Resume::Removed(_, first) if first == kept));
+    assert!(matches!(at(kept), Resume::Next(_)));
     let after = |head: Head| LogReader::after(&place.log(), head, u64::MAX).unwrap();
     let Resume::Removed(mut reader, from) = after(first.unwrap()) else {
         panic!("the first record is still there");

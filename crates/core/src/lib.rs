@@ -7,6 +7,7 @@
 //! | module | decisions |
 //! |---|---|
 //! | [`callers::peer`] | identity and capabilities of a caller |
+//! | [`callers::container`] | names of containers |
 //! | [`callers::capability`] | sets of capabilities |
 //! | [`callers::subid`] | subordinate ids of containers |
 //! | [`callers::accept`] | connections that are answered, and excess ones that are closed unread |
@@ -31,6 +32,7 @@
 //! | [`pin`] | pins of collectors' public keys |
 //! | [`causes`] | an error with its causes, in one line |
 //! | [`ordinal`] | numbers of records and messages |
+//! | [`state_format`] | formats of state files |
 
 pub mod audit_log;
 pub mod callers;
@@ -42,6 +44,7 @@ pub mod nodes;
 pub mod ordinal;
 pub mod pin;
 pub mod rpc;
+pub mod state_format;
 pub mod summary;
 pub mod trust;
 pub mod work;

@@ -205,7 +205,10 @@ impl Service {
     async fn supervise(&mut self, path: &Path, mut signals: Signals) -> Result<(), Failure> {
         let mut tick = tokio::time::interval(TICK);
         let mut pin_check = tokio::time::interval(PIN_CHECK_INTERVAL);
-        // One check covers all that were missed.
+        // After a pause of the process (SIGSTOP, a frozen control group) one tick covers all that
+        // were missed. The default would repeat them at once, and `Skip` keeps a rhythm that
+        // nothing here needs: the watchdog's limit is several ticks.
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         pin_check.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {

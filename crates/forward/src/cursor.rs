@@ -1,11 +1,14 @@
 //! The position of a stream, on disk.
 //!
-//! The file is replaced by a rename, so it is never incomplete. It is not synced: after a
+//! The file is a JSON object on one line, with its [format](pulse_core::state_format). It is
+//! replaced by a rename, so it is never incomplete. It is not synced: after a
 //! power failure an older one may be back, and some records are sent again, which costs less
 //! than a sync for each of them. Without a readable file all records are sent again.
 
+use crate::state_file::{StateFileError, StateFileKind};
 use pulse_audit::Head;
 use pulse_core::ordinal::Ordinal;
+use pulse_core::state_format::{FORMAT, RELEASE, UnknownFormat, parse_format};
 use pulse_files::Durability;
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -44,38 +47,42 @@ pub(crate) struct CursorFile {
     path: PathBuf,
     /// The log that it belongs to.
     log_id: String,
+    /// Its content at the start.
+    found: Option<ResumePoint>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Content {
+    // Parsed before all others: a later format may have others.
+    #[serde(skip_deserializing)]
+    format: u64,
+    #[serde(skip_deserializing)]
+    release: &'static str,
     log_id: String,
     seq: Ordinal,
     event_hash: Option<String>,
 }
 
 impl CursorFile {
-    /// The file at `path`, for the log with this id.
-    pub(crate) fn new(path: PathBuf, log_id: &str) -> Self {
-        Self {
-            path,
-            log_id: log_id.to_owned(),
+    /// Reads the file at `path`, for the log with this id.
+    ///
+    /// # Errors
+    /// When a later release wrote it. A file that cannot be read or parsed counts as missing.
+    pub(crate) fn open(path: PathBuf, log_id: &str) -> Result<Self, StateFileError> {
+        let text = pulse_files::read(&path, MAX_BYTES).unwrap_or_default();
+        match parse(&text, log_id) {
+            Ok(found) => Ok(Self {
+                path,
+                log_id: log_id.to_owned(),
+                found,
+            }),
+            Err(format) => Err(StateFileError::new(&path, StateFileKind::Cursor, format)),
         }
     }
 
-    /// Its content; none when it is missing, invalid, or of another log.
-    pub(crate) fn load(&self) -> Option<ResumePoint> {
-        self.parse(&pulse_files::read(&self.path, MAX_BYTES).ok()?)
-    }
-
-    pub(crate) fn parse(&self, text: &[u8]) -> Option<ResumePoint> {
-        let content: Content = serde_json::from_slice(text).ok()?;
-        if content.log_id != self.log_id {
-            return None;
-        }
-        match content.event_hash {
-            Some(hash) => Head::from_parts(content.seq.get(), &hash).map(ResumePoint::After),
-            None => Some(ResumePoint::From(content.seq.get() + 1)),
-        }
+    /// Its content when it was opened; none when it was missing, invalid, or of another log.
+    pub(crate) fn found(&self) -> Option<ResumePoint> {
+        self.found
     }
 
     /// Replaces its content.
@@ -84,40 +91,57 @@ impl CursorFile {
             &self.path,
             &self.path.with_extension("new"),
             MODE,
-            self.text(point)?.as_bytes(),
+            text(point, &self.log_id)?.as_bytes(),
             Durability::Written,
         )
     }
+}
 
-    pub(crate) fn text(&self, point: ResumePoint) -> io::Result<String> {
-        let content = Content {
-            log_id: self.log_id.clone(),
-            seq: Ordinal::new(point.seq()).ok_or_else(|| {
-                io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    "the number is over 2^53: the cursor's file was tampered with",
-                )
-            })?,
-            event_hash: match point {
-                ResumePoint::After(head) => Some(head.hash().to_owned()),
-                ResumePoint::From(_) => None,
-            },
-        };
-        Ok(format!("{}\n", serde_json::to_string(&content)?))
-    }
+/// The position in a cursor's text; none when it is invalid, or of another log.
+///
+/// # Errors
+/// [`UnknownFormat`] when a later release wrote it, for whichever log.
+pub(crate) fn parse(text: &[u8], log_id: &str) -> Result<Option<ResumePoint>, UnknownFormat> {
+    parse_format(text)?;
+    let content: Option<Content> = serde_json::from_slice(text).ok();
+    let content = content.filter(|content| content.log_id == log_id);
+    Ok(content.and_then(|content| match content.event_hash {
+        Some(hash) => Head::from_parts(content.seq.get(), &hash).map(ResumePoint::After),
+        None => Some(ResumePoint::From(content.seq.get() + 1)),
+    }))
+}
+
+pub(crate) fn text(point: ResumePoint, log_id: &str) -> io::Result<String> {
+    let content = Content {
+        format: FORMAT,
+        release: RELEASE,
+        log_id: log_id.to_owned(),
+        seq: Ordinal::new(point.seq()).ok_or_else(|| {
+            io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the number is over 2^53: the cursor's file was tampered with",
+            )
+        })?,
+        event_hash: match point {
+            ResumePoint::After(head) => Some(head.hash().to_owned()),
+            ResumePoint::From(_) => None,
+        },
+    };
+    Ok(format!("{}\n", serde_json::to_string(&content)?))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pulse_core::causes::Causes;
     use std::fs;
 
     #[test]
     fn a_cursor_belongs_to_one_log() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("forward-a.cursor");
-        let cursor = |log| CursorFile::new(path.clone(), log);
-        assert_eq!(cursor("one").load(), None);
+        let cursor = |log| CursorFile::open(path.clone(), log).unwrap();
+        assert_eq!(cursor("one").found(), None);
         let head = Head::from_parts(7, &"a".repeat(64)).unwrap();
         for point in [
             ResumePoint::After(head),
@@ -125,25 +149,59 @@ mod tests {
             ResumePoint::START,
         ] {
             cursor("one").store(point).unwrap();
-            assert_eq!(cursor("one").load(), Some(point));
-            assert_eq!(cursor("two").load(), None);
+            assert_eq!(cursor("one").found(), Some(point));
+            assert_eq!(cursor("two").found(), None);
         }
         fs::write(&path, "{").unwrap();
-        assert_eq!(cursor("one").load(), None);
+        assert_eq!(cursor("one").found(), None);
     }
 
     #[test]
     fn impossible_numbers_are_refused() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("forward-a.cursor");
-        let cursor = CursorFile::new(path.clone(), "one");
         let hashes = ["null".to_owned(), format!("\"{}\"", "a".repeat(64))];
         for number in [u64::MAX, u64::MAX - 1, Ordinal::MAX + 1] {
             for hash in &hashes {
                 let text = format!("{{\"log_id\":\"one\",\"seq\":{number},\"event_hash\":{hash}}}");
                 fs::write(&path, text).unwrap();
-                assert_eq!(cursor.load(), None, "{number} {hash}");
+                let cursor = CursorFile::open(path.clone(), "one").unwrap();
+                assert_eq!(cursor.found(), None, "{number} {hash}");
             }
         }
+    }
+
+    #[test]
+    fn formats_of_all_releases() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("forward-a.cursor");
+        let open = || CursorFile::open(path.clone(), "one");
+        // As 0.1 wrote it.
+        fs::write(
+            &path,
+            "{\"log_id\":\"one\",\"seq\":6,\"event_hash\":null}\n",
+        )
+        .unwrap();
+        let cursor = open().unwrap();
+        assert_eq!(cursor.found(), Some(ResumePoint::From(7)));
+        cursor.store(ResumePoint::From(8)).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        let stamp = format!("{{\"format\":1,\"release\":\"{RELEASE}\",");
+        assert!(text.starts_with(&stamp), "{text}");
+        assert_eq!(open().unwrap().found(), Some(ResumePoint::From(8)));
+        // A later release may have other members; of another log, it is refused too.
+        let later = "{\"format\":2,\"release\":\"0.4.0\",\"positions\":{\"two\":7}}\n";
+        fs::write(&path, later).unwrap();
+        let error = open().unwrap_err();
+        assert_eq!(
+            Causes(&error).to_string(),
+            format!(
+                "{}: release 0.4.0 wrote it in format 2, and this release, {RELEASE}, reads \
+                 formats up to 1",
+                path.display()
+            )
+        );
+        assert!(error.remedy().contains("is then sent again"));
+        assert_eq!(fs::read_to_string(&path).unwrap(), later);
     }
 }

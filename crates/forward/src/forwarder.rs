@@ -9,6 +9,7 @@ use crate::journal::Journal;
 use crate::message::{self, RecordMessages};
 use crate::route::{Lookup, Route};
 use crate::spool::Spool;
+use crate::state_file::StateFileError;
 use crate::status::{CollectorStatus, Status, StatusBoard, StreamStatus};
 use crate::stream::message_stream::{MessageStream, Messages};
 use crate::stream::{SHUTDOWN_TIMEOUT, Stream, StreamConfig};
@@ -79,6 +80,17 @@ pub struct Forwarder {
     thread: Worker,
 }
 
+/// The forwarder cannot be started.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// The thread or its runtime cannot be started.
+    #[error("the forwarder's thread")]
+    Thread(#[from] io::Error),
+    /// A state file is of a later release.
+    #[error(transparent)]
+    StateFile(#[from] StateFileError),
+}
+
 /// A thread that waits for the permission to work.
 #[derive(Debug)]
 pub struct Prepared(oneshot::Sender<()>);
@@ -95,8 +107,8 @@ impl Forwarder {
     /// Starts the thread, which waits for [`Prepared::begin`].
     ///
     /// # Errors
-    /// When the thread or its runtime cannot be started.
-    pub fn prepare(settings: &Settings) -> io::Result<(Self, Prepared)> {
+    /// [`PrepareError`].
+    pub fn prepare(settings: &Settings) -> Result<(Self, Prepared), PrepareError> {
         // A runtime on one thread: the daemon starts no threads once it is confined.
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -108,7 +120,7 @@ impl Forwarder {
             forward, lookup, ..
         } = settings;
         let board = Arc::new(StatusBoard::new(initial_status(forward, &groups)));
-        let messages = messages(settings, &groups);
+        let messages = messages(settings, &groups)?;
         let mut commands = Vec::new();
         let mut streams = Vec::new();
         for (index, group) in groups.iter().enumerate() {
@@ -123,13 +135,17 @@ impl Forwarder {
                     .collect(),
                 files: credentials::files(forward),
                 log: settings.log_directory.clone(),
-                cursor: settings.cursor("forward", &name),
+                cursor: settings.cursor("forward", &name)?,
                 durable: watched.clone(),
                 commands: receiver,
                 board: Arc::clone(&board),
-                messages: messages.as_ref().map(|messages| {
-                    MessageStream::begin(messages, settings.cursor("messages", &name))
-                }),
+                messages: match &messages {
+                    Some(messages) => {
+                        let cursor = settings.cursor("messages", &name)?;
+                        Some(MessageStream::begin(messages, cursor))
+                    }
+                    None => None,
+                },
                 records: RecordMessages::new(&settings.host),
                 message_origin: message::daemon_origin(&settings.host),
             });
@@ -281,19 +297,21 @@ fn run(
 }
 
 /// The daemon's own messages with those of earlier runs, if they are forwarded.
-fn messages(settings: &Settings, groups: &[Vec<Collector>]) -> Option<Messages> {
-    let journal = settings.journal.clone()?;
+fn messages(
+    settings: &Settings,
+    groups: &[Vec<Collector>],
+) -> Result<Option<Messages>, StateFileError> {
+    let Some(journal) = settings.journal.clone() else {
+        return Ok(None);
+    };
     let names = groups
         .iter()
         .map(|group| stream_name(&settings.forward, group));
-    let cursors: Vec<_> = names
+    let cursors = names
         .map(|name| settings.cursor("messages", &name))
-        .collect();
-    Some(Messages::new(
-        journal,
-        Spool::open(&settings.state_directory),
-        &cursors,
-    ))
+        .collect::<Result<Vec<_>, _>>()?;
+    let spool = Spool::open(&settings.state_directory)?;
+    Ok(Some(Messages::new(journal, spool, &cursors)))
 }
 
 /// The collectors of each stream.
@@ -319,8 +337,8 @@ fn stream_name(forward: &Forward, group: &[Collector]) -> String {
 
 impl Settings {
     /// A stream's cursor in the records (`forward`) or in the messages.
-    fn cursor(&self, queue: &str, stream: &str) -> CursorFile {
-        CursorFile::new(
+    fn cursor(&self, queue: &str, stream: &str) -> Result<CursorFile, StateFileError> {
+        CursorFile::open(
             self.state_directory
                 .join(format!("{queue}-{stream}.cursor")),
             &self.log_id,

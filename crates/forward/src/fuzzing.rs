@@ -1,16 +1,15 @@
 //! Private parsers, for fuzz targets.
 
-use crate::cursor::{CursorFile, ResumePoint};
+use crate::cursor::{self, ResumePoint};
 use crate::journal::{Journal, Message};
 use crate::spool::{self, Spool, SpoolReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The position in a cursor's file, and the file that is written for that position.
 #[must_use]
 pub fn cursor(text: &[u8], log_id: &str) -> Option<(ResumePoint, Option<String>)> {
-    let file = CursorFile::new(PathBuf::new(), log_id);
-    let place = file.parse(text)?;
-    Some((place, file.text(place).ok()))
+    let place = cursor::parse(text, log_id).ok()??;
+    Some((place, cursor::text(place, log_id).ok()))
 }
 
 /// The message of a line of the spool, and the line that is written for that message.
@@ -22,11 +21,11 @@ pub fn message(line: &[u8]) -> Option<(Message, Option<Vec<u8>>)> {
 }
 
 /// A start on a state directory that logs `texts`. Gives the numbers of all messages after
-/// `after` on disk, and the number of the last one in memory.
+/// `after` on disk, and the number of the last one in memory; none for files of a later release.
 #[must_use]
-pub fn messages(directory: &Path, after: u64, texts: &[&str]) -> (Vec<u64>, u64) {
+pub fn messages(directory: &Path, after: u64, texts: &[&str]) -> Option<(Vec<u64>, u64)> {
     let journal = Journal::default();
-    let mut spool = Spool::open(directory);
+    let mut spool = Spool::open(directory).ok()?;
     journal.continue_after(spool.last());
     for text in texts {
         let severity = pulse_relp::message::Severity::Info;
@@ -38,5 +37,5 @@ pub fn messages(directory: &Path, after: u64, texts: &[&str]) -> (Vec<u64>, u64)
         last = message.number;
         numbers.push(last);
     }
-    (numbers, journal.last())
+    Some((numbers, journal.last()))
 }

@@ -14,6 +14,7 @@
 //! | [`problem`] | failures of a collector, and their remedies |
 //! | [`status`] | the status, for operators and metrics |
 //! | [`journal`] | the latest of the daemon's own messages, in memory |
+//! | `state_file` | files of a later release |
 //! | `spool` | the daemon's own messages on disk |
 //! | [`rsyslog`] | configurations of rsyslog, as collector and as sender |
 //! | [`route`] | connecting to a collector |
@@ -31,8 +32,10 @@ pub mod problem;
 pub mod route;
 pub mod rsyslog;
 mod spool;
+mod state_file;
 pub mod status;
 mod stream;
 
-pub use forwarder::{Forwarder, Prepared, Settings};
+pub use forwarder::{Forwarder, PrepareError, Prepared, Settings};
 pub use journal::Journal;
+pub use state_file::StateFileError;

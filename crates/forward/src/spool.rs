@@ -1,12 +1,15 @@
 //! The daemon's own messages on disk, for unreachable collectors and for the next start.
 //!
-//! Two files of bounded size, one message per line; when the newer one is full it replaces
+//! Two files of bounded size: a line with the [format](pulse_core::state_format), then one
+//! message per line. When the newer one is full it replaces
 //! the older one. They are written without a sync: a kill loses nothing, a power failure may
 //! lose the latest messages, which are not the audit log. While writes fail, messages stay
 //! in memory and are sent from there.
 
 use crate::journal::{Journal, Message, NextMessage};
+use crate::state_file::{StateFileError, StateFileKind};
 use pulse_core::ordinal::Ordinal;
+use pulse_core::state_format::{Stamp, parse_format};
 use pulse_relp::message::Severity;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -50,25 +53,33 @@ pub(crate) struct Spool {
 
 impl Spool {
     /// Opens the files of an earlier run, if there are any.
-    pub(crate) fn open(directory: &Path) -> Self {
+    ///
+    /// # Errors
+    /// When a later release wrote one of them.
+    pub(crate) fn open(directory: &Path) -> Result<Self, StateFileError> {
         let (newer, older) = (directory.join("messages"), directory.join("messages.older"));
         // A file that cannot be read counts as empty; writing it reports the error. Of one that
         // is longer than ours, only the beginning is read.
-        let read =
-            |path: &Path| pulse_files::read_beginning(path, MAX_FILE_BYTES).unwrap_or_default();
-        let content = read(&newer);
-        Self {
+        let read = |path: &Path| {
+            let content = pulse_files::read_beginning(path, MAX_FILE_BYTES).unwrap_or_default();
+            match parse_format(&content) {
+                Ok(()) => Ok(content),
+                Err(format) => Err(StateFileError::new(path, StateFileKind::Messages, format)),
+            }
+        };
+        let content = read(&newer)?;
+        Ok(Self {
             length: content.len(),
             // Of both files, because one of them may have been restored from a backup: a reader
             // skips what has a lower number than the message before.
-            last: highest_number(&content).max(highest_number(&read(&older))),
+            last: highest_number(&content).max(highest_number(&read(&older)?)),
             is_torn: content.last().is_some_and(|byte| *byte != b'\n'),
             newer,
             older,
             file: None,
             generation: 1,
             is_healthy: true,
-        }
+        })
     }
 
     /// The number of the last message that was written or dropped.
@@ -109,13 +120,9 @@ impl Spool {
     }
 
     fn write(&mut self, message: &Message) -> io::Result<()> {
-        let mut line = Vec::new();
-        // Ends the torn line, so that this one is not taken for the rest of it.
-        if self.is_torn {
-            line.push(b'\n');
-        }
-        line.extend(encode(message)?);
-        if self.length.saturating_add(line.len()) > MAX_FILE_BYTES {
+        let line = encode(message)?;
+        // A byte more, for the newline that ends a torn line.
+        if self.length.saturating_add(line.len() + 1) > MAX_FILE_BYTES {
             self.file = None;
             match fs::rename(&self.newer, &self.older) {
                 // It was removed: the next one is created all the same.
@@ -123,17 +130,28 @@ impl Spool {
                 renamed => renamed?,
             }
             self.generation += 1;
-            self.length = 0;
+            (self.length, self.is_torn) = (0, false);
         }
         let file = match &mut self.file {
             Some(file) => file,
             None => self.file.insert(opened(&self.newer)?),
         };
+        let mut bytes = Vec::new();
+        // Ends the torn line, so that this one is not taken for the rest of it.
+        if self.is_torn {
+            bytes.push(b'\n');
+        }
+        // Files that an earlier release began have no such line, and stay without one.
+        if self.length == 0 {
+            serde_json::to_writer(&mut bytes, &Stamp::CURRENT)?;
+            bytes.push(b'\n');
+        }
+        bytes.extend(line);
         // After an error the file may have a part of the line.
         self.is_torn = true;
-        file.write_all(&line)?;
+        file.write_all(&bytes)?;
         self.is_torn = false;
-        self.length = self.length.saturating_add(line.len());
+        self.length = self.length.saturating_add(bytes.len());
         Ok(())
     }
 }
@@ -250,6 +268,7 @@ impl SpoolReader {
 mod tests {
     use super::*;
     use crate::journal::tests::push;
+    use pulse_core::causes::Causes;
 
     fn all(reading: &mut SpoolReader, spool: &Spool, after: u64) -> Vec<u64> {
         let mut numbers = Vec::new();
@@ -262,7 +281,7 @@ mod tests {
     }
 
     fn filled(directory: &Path, count: u64) -> (Journal, Spool) {
-        let (journal, mut spool) = (Journal::default(), Spool::open(directory));
+        let (journal, mut spool) = (Journal::default(), Spool::open(directory).unwrap());
         journal.continue_after(spool.last());
         for _ in 0..count {
             push(&journal, "something happened");
@@ -324,7 +343,8 @@ mod tests {
         let (_, spool) = filled(home.path(), 9);
         fs::rename(&spool.newer, &spool.older).unwrap();
         let lines = fs::read(&spool.older).unwrap();
-        let first = lines.split_inclusive(|byte| *byte == b'\n').next();
+        // The first message; the line before it has the format.
+        let first = lines.split_inclusive(|byte| *byte == b'\n').nth(1);
         fs::write(&spool.newer, first.unwrap()).unwrap();
         let (_, spool) = filled(home.path(), 2);
         assert_eq!(all(&mut SpoolReader::default(), &spool, 9), [10, 11]);
@@ -350,6 +370,43 @@ mod tests {
         opened(&spool.newer).unwrap().write_all(&garbage).unwrap();
         let (_, spool) = filled(home.path(), 1);
         assert_eq!(all(&mut SpoolReader::default(), &spool, 0), [1, 2, 3, 4, 5]);
+    }
+
+    #[test]
+    fn formats_of_all_releases() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("messages");
+        // As 0.1 wrote it; the file goes on without a format.
+        let line =
+            "{\"number\":1,\"severity\":6,\"when\":\"2026-01-01T00:00:00Z\",\"text\":\"x\"}\n";
+        fs::write(&path, line).unwrap();
+        let (journal, mut spool) = filled(home.path(), 1);
+        assert_eq!(all(&mut SpoolReader::default(), &spool, 0), [1, 2]);
+        assert!(fs::read_to_string(&path).unwrap().starts_with(line));
+        // The next file begins with it.
+        spool.length = MAX_FILE_BYTES;
+        push(&journal, "x");
+        spool.store_new(&journal);
+        let stamp = serde_json::to_string(&Stamp::CURRENT).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        assert_eq!(text.lines().next(), Some(stamp.as_str()), "{text}");
+        assert_eq!(text.matches("format").count(), 1, "{text}");
+        let (_, spool) = filled(home.path(), 1);
+        assert_eq!(all(&mut SpoolReader::default(), &spool, 0), [1, 2, 3, 4]);
+        // Either file may be of a later release.
+        let later = "{\"format\":2,\"release\":\"0.4.0\"}\n";
+        for file in [&spool.older, &spool.newer] {
+            let before = fs::read(file).unwrap();
+            fs::write(file, later).unwrap();
+            let error = Spool::open(home.path()).unwrap_err();
+            let text = Causes(&error).to_string();
+            let start = format!("{}: release 0.4.0 wrote it in format 2", file.display());
+            assert!(text.starts_with(&start), "{text}");
+            assert!(error.remedy().contains("not forwarded"));
+            assert_eq!(fs::read_to_string(file).unwrap(), later);
+            fs::write(file, before).unwrap();
+        }
+        Spool::open(home.path()).unwrap();
     }
 
     #[test]
@@ -385,7 +442,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let mut journal = Journal::default();
         journal.continue_after(Ordinal::MAX - 1);
-        let mut spool = Spool::open(home.path());
+        let mut spool = Spool::open(home.path()).unwrap();
         spool.last = journal.last();
         for _ in 0..3 {
             push(&journal, "x");

@@ -163,7 +163,7 @@ impl Serving {
 impl Stream {
     /// A stream that continues at its cursor.
     pub(crate) fn begin(config: StreamConfig) -> Self {
-        let stored = config.cursor.load();
+        let stored = config.cursor.found();
         let point = stored.unwrap_or(ResumePoint::START);
         Self {
             reader: LogReader::from(&config.log, point.seq() + 1),

@@ -188,7 +188,15 @@ impl Connection {
         };
         match protocol {
             Protocol::Relp => {
-                timeout(io_timeout, connection.open_session())
+                let open = async {
+                    connection.flush().await?;
+                    while !matches!(&connection.transport, Transport::Relp(session) if session.is_open())
+                    {
+                        connection.read().await?;
+                    }
+                    Ok(())
+                };
+                timeout(io_timeout, open)
                     .await
                     .map_err(late(Step::Open))?
                     .map_err(closed_early)?;
@@ -201,14 +209,6 @@ impl Connection {
                 .map_err(closed_early)?,
         }
         Ok(connection)
-    }
-
-    async fn open_session(&mut self) -> Result<(), ConnectionError> {
-        self.flush().await?;
-        while !matches!(&self.transport, Transport::Relp(session) if session.is_open()) {
-            self.read().await?;
-        }
-        Ok(())
     }
 
     /// The negotiated TLS parameters; always present after a handshake.

@@ -141,6 +141,24 @@ fn dripping_opening_gains_no_time() {
 }
 
 #[test]
+fn broken_connection_is_closed_at_once() {
+    if skipped(&NEEDS) {
+        return;
+    }
+    let attacked = Attacked::new(Misbehaviour::WrongNumbers);
+    // Each failure doubles the pause before the next attempt, to 24 seconds at least.
+    wait::until("six connections", || {
+        attacked.daemon.reload();
+        attacked.collector.connections() >= 6
+    });
+    let begun = Instant::now();
+    wait::until("the end of the last one", || attacked.collector.open() == 0);
+    // Not only when the pause ends.
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(10), "{took:?}");
+}
+
+#[test]
 fn acknowledged_records_are_not_resent() {
     if skipped(&NEEDS) {
         return;

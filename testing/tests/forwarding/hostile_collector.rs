@@ -63,6 +63,8 @@ struct Server {
     tls: Arc<ServerConfig>,
     misbehaviour: Mutex<Misbehaviour>,
     connections: AtomicUsize,
+    /// Those that neither side has closed.
+    open: AtomicUsize,
     is_stopped: AtomicBool,
     /// The number of copies of each received record.
     received: Mutex<BTreeMap<u64, usize>>,
@@ -78,6 +80,7 @@ impl HostileCollector {
             tls: tls(certificate),
             misbehaviour: Mutex::new(misbehaviour),
             connections: AtomicUsize::new(0),
+            open: AtomicUsize::new(0),
             is_stopped: AtomicBool::new(false),
             received: Mutex::default(),
         });
@@ -97,6 +100,11 @@ impl HostileCollector {
     /// The number of connections that were opened.
     pub(super) fn connections(&self) -> usize {
         self.server.connections.load(Ordering::SeqCst)
+    }
+
+    /// The number of connections that are open now.
+    pub(super) fn open(&self) -> usize {
+        self.server.open.load(Ordering::SeqCst)
     }
 
     /// Changes the behaviour on further connections.
@@ -152,8 +160,10 @@ impl Server {
             }
             let server = Arc::clone(self);
             threads.push(std::thread::spawn(move || {
+                server.open.fetch_add(1, Ordering::SeqCst);
                 // An error is the daemon's reaction to the misbehaviour.
                 let _ = server.serve(tcp);
+                server.open.fetch_sub(1, Ordering::SeqCst);
             }));
         }
         for thread in threads {

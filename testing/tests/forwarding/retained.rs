@@ -157,6 +157,26 @@ fn syslog_stream_keeps_segments() {
 }
 
 #[test]
+fn new_collector_misses_removed_records() {
+    if skipped(&NEEDS) {
+        return;
+    }
+    let host = limited(RELP);
+    let alone = Config::new()
+        .set_audit("segment_bytes", "5000")
+        .set_audit("retain_bytes", &LIMIT.to_string());
+    let daemon = Daemon::start_in(&host.home, &alone);
+    wait::until("a removal", || {
+        write(&daemon, 20);
+        first(&daemon) > 1.0
+    });
+    daemon.stop();
+    let daemon = host.start();
+    let said = "were removed from the audit log before stream failover had sent them";
+    wait::until("the warning", || daemon.log().contains(said));
+}
+
+#[test]
 fn new_collector_keeps_segments() {
     if skipped(&NEEDS) {
         return;

@@ -98,19 +98,15 @@ impl WorkingTree {
     pub(crate) fn set(&self, since_start: Duration) -> io::Result<()> {
         let now = since_start.as_secs_f64() + self.phase;
         self.sensors.iter().try_for_each(|sensor| {
-            tree::set(&self.root, &sensor.path, &format!("{:.0}", sensor.at(now)))
+            let Driver {
+                swing, step, delay, ..
+            } = sensor.driver;
+            // Only the rise is rounded: the idle value stays what the tree says.
+            let rise = (swing * load(now - delay) / step).round() * step;
+            // In millidegrees, the kernel's unit.
+            let temperature = format!("{:.0}", sensor.idle + rise);
+            tree::set(&self.root, &sensor.path, &temperature)
         })
-    }
-}
-
-impl Sensor {
-    /// The temperature in millidegrees, the kernel's unit.
-    fn at(&self, now: f64) -> f64 {
-        let Driver {
-            swing, step, delay, ..
-        } = self.driver;
-        // Only the rise is rounded: the idle value stays what the tree says.
-        self.idle + (swing * load(now - delay) / step).round() * step
     }
 }
 

@@ -50,7 +50,17 @@ fn run(options: &Options) -> io::Result<()> {
             document: document.into(),
         })
     };
-    raise_descriptor_limit(options.nodes + options.listeners + SPARE_DESCRIPTORS)?;
+    let needed = options.nodes + options.listeners + SPARE_DESCRIPTORS;
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    if soft < hard {
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    }
+    // Reported now: later, accepting a connection would fail.
+    if hard < needed as u64 {
+        return Err(io::Error::other(format!(
+            "needs {needed} open files, the hard limit is {hard}"
+        )));
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -104,19 +114,4 @@ fn announce(line: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{line}")?;
     stdout.flush()
-}
-
-/// Raises the soft limit of open files to the hard limit; an error when that is too low.
-fn raise_descriptor_limit(needed: usize) -> io::Result<()> {
-    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    if soft < hard {
-        setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
-    }
-    // Reported now: later, accepting a connection would fail.
-    if hard < needed as u64 {
-        return Err(io::Error::other(format!(
-            "needs {needed} open files, the hard limit is {hard}"
-        )));
-    }
-    Ok(())
 }

@@ -21,10 +21,15 @@ pub(crate) struct Counterpart {
     serves: &'static str,
 }
 
-enum Kind {
+/// Its place on a machine.
+pub(crate) enum Kind {
+    /// On `PATH` or in `/usr/sbin`.
     Program,
+    /// At the path that is its name.
     File,
+    /// Of Debian's Python.
     PythonModule,
+    /// Of Debian's rsyslog.
     RsyslogModule,
 }
 
@@ -36,12 +41,14 @@ const COUNTERPARTS: [Counterpart; 23] = [
     program("strace", "strace", "a disk that fails"),
     program("socat", "socat", "the socket behind socat"),
     program("python3", "python3", "clients in another language"),
-    python_module(
+    Counterpart::new(
+        Kind::PythonModule,
         "cryptography",
         "python3-cryptography",
         "the audit log's independent verifier",
     ),
-    python_module(
+    Counterpart::new(
+        Kind::PythonModule,
         "jsonschema",
         "python3-jsonschema",
         "the schemas of the tool's JSON",
@@ -50,8 +57,14 @@ const COUNTERPARTS: [Counterpart; 23] = [
     program("promtool", "prometheus", "the metrics' format"),
     program("openssl", "openssl", "certificates"),
     program("rsyslogd", "rsyslog", "a collector of records"),
-    rsyslog_module("imrelp", "rsyslog-relp", "a collector of records"),
-    rsyslog_module(
+    Counterpart::new(
+        Kind::RsyslogModule,
+        "imrelp",
+        "rsyslog-relp",
+        "a collector of records",
+    ),
+    Counterpart::new(
+        Kind::RsyslogModule,
         "lmnsd_gtls",
         "rsyslog-gnutls",
         "a collector of syslog over TLS",
@@ -79,7 +92,7 @@ const COUNTERPARTS: [Counterpart; 23] = [
 ];
 
 impl Counterpart {
-    const fn new(
+    pub(crate) const fn new(
         kind: Kind,
         name: &'static str,
         package: &'static str,
@@ -94,40 +107,13 @@ impl Counterpart {
     }
 }
 
-/// A program on `PATH` or in `/usr/sbin`.
+/// A program: most are.
 pub(crate) const fn program(
     name: &'static str,
     package: &'static str,
     serves: &'static str,
 ) -> Counterpart {
     Counterpart::new(Kind::Program, name, package, serves)
-}
-
-/// A file by its path.
-pub(crate) const fn file(
-    name: &'static str,
-    package: &'static str,
-    serves: &'static str,
-) -> Counterpart {
-    Counterpart::new(Kind::File, name, package, serves)
-}
-
-/// A module of Debian's Python.
-const fn python_module(
-    name: &'static str,
-    package: &'static str,
-    serves: &'static str,
-) -> Counterpart {
-    Counterpart::new(Kind::PythonModule, name, package, serves)
-}
-
-/// A module of Debian's rsyslog.
-const fn rsyslog_module(
-    name: &'static str,
-    package: &'static str,
-    serves: &'static str,
-) -> Counterpart {
-    Counterpart::new(Kind::RsyslogModule, name, package, serves)
 }
 
 /// Installs what is missing, if we may, and returns the names of what is

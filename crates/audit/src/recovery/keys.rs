@@ -4,6 +4,7 @@ use crate::error::LogError;
 use crate::key::SealKey;
 use crate::storage::{Dir, Storage};
 use crate::tail::Tail;
+use pulse_core::state_format::parse_format;
 use std::io::{self, Read};
 
 /// The private key for the next seal.
@@ -49,7 +50,9 @@ pub(super) fn read_key(storage: &impl Storage, epoch: u64) -> Result<Option<Seal
         file => file,
     };
     match file.and_then(|file| file.take(512).read_to_end(&mut text)) {
-        Ok(_) => Ok(SealKey::from_file(&text)),
+        Ok(_) => parse_format(&text)
+            .map(|()| SealKey::from_file(&text))
+            .map_err(|source| LogError::KeyFormat { epoch, source }),
         Err(error) => Err(doing(error)),
     }
 }

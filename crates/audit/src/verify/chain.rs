@@ -8,7 +8,8 @@
 mod ending;
 mod epochs;
 mod gaps;
-pub(super) mod pruned;
+pub(super) mod kept_seals;
+mod pruned;
 mod state;
 
 use super::evidence::{Break, BrokenLink, Cause, Evidence, Origin};
@@ -22,7 +23,8 @@ use crate::log_event::LogEventType;
 use crate::record::Head;
 use crate::storage::segment_start;
 use crate::time::Timestamp;
-use pruned::{KeptSeals, MissingBeginning};
+use kept_seals::KeptSeals;
+use pruned::MissingBeginning;
 use std::io;
 use std::time::Duration;
 

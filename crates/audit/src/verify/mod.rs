@@ -32,7 +32,7 @@ use crate::record::Head;
 use crate::text::Hex;
 use crate::time::Timestamp;
 use chain::Chain;
-use chain::pruned::KeptSeals;
+use chain::kept_seals::KeptSeals;
 use lines::Lines;
 use pulse_core::audit_log::retention::Limits;
 use pulse_core::ordinal::Ordinal;

@@ -8,6 +8,7 @@
 
 use crate::key::{PublicKey, SealKey};
 use crate::regular::{RegularFile, names_in};
+use pulse_core::state_format::parse_format;
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
@@ -95,6 +96,9 @@ impl StateKeys {
 
     fn add(&mut self, file: &str, text: &[u8]) {
         let file = file.to_owned();
+        if let Err(format) = parse_format(text) {
+            return self.unusable.push(format!("{file}: {format}"));
+        }
         match SealKey::from_file(text) {
             Some(key) => self.held.push(HeldKey {
                 file,
@@ -166,6 +170,10 @@ mod tests {
         let why = StateKeys::read(home.path()).unwrap().why_unknown().unwrap();
         assert!(why.ends_with(": not a private key"), "{why}");
         fs::remove_file(path("seal-key-6")).unwrap();
+        fs::write(path("seal-key-4"), "format 2 0.4.0\nlog 4 AAAA\n").unwrap();
+        let why = StateKeys::read(home.path()).unwrap().why_unknown().unwrap();
+        let part = "seal-key-4: release 0.4.0 wrote it in format 2, and this release, ";
+        assert!(why.contains(part), "{why}");
         fs::remove_file(path("seal-key-4")).unwrap();
         let why = StateKeys::read(home.path()).unwrap().why_unknown().unwrap();
         assert_eq!(why, format!("{} holds no key", home.path().display()));

@@ -83,16 +83,6 @@ impl Housekeeping {
         self.upkeep.blocked = Some(Blocked::Held { hold, since });
     }
 
-    /// The limits that are effective: none while the oldest segment is blocked for long.
-    fn limits_in_force(&self) -> Limits {
-        match &self.upkeep.blocked {
-            Some(Blocked::Failed(_)) => None,
-            Some(Blocked::Held { since, .. }) if since.elapsed() >= HOLD_TOLERANCE => None,
-            _ => self.retention.as_ref(),
-        }
-        .map_or_else(Limits::default, |retention| retention.limits)
-    }
-
     fn removed(&mut self, removed: RemovedSegment) {
         self.upkeep.removed_segments += 1;
         self.upkeep.removed_through = removed.last;
@@ -126,7 +116,13 @@ impl<S: Storage> Driver<S> {
         let Ok(extent) = self.log.extent() else {
             return;
         };
-        let limits = house.limits_in_force();
+        // Limits free no space while the oldest segment is blocked for long.
+        let effective = match &house.upkeep.blocked {
+            Some(Blocked::Failed(_)) => None,
+            Some(Blocked::Held { since, .. }) if since.elapsed() >= HOLD_TOLERANCE => None,
+            _ => house.retention.as_ref(),
+        };
+        let limits = effective.map_or_else(Limits::default, |retention| retention.limits);
         let upkeep = &mut house.upkeep;
         upkeep.first = extent.first;
         upkeep.bytes = extent.bytes;
@@ -166,7 +162,10 @@ impl<S: Storage> Driver<S> {
     }
 
     fn prune(&mut self, reason: Reason) -> Result<PruneStep, PruneError> {
-        let step = self.log.prune((self.clock)(), reason)?;
+        let step = self.log.prune((self.clock)(), reason);
+        // Also after an error: the removal may be on record.
+        self.house.upkeep.pruned_through = self.log.pruned_through();
+        let step = step?;
         if let PruneStep::Removed(removed) = step {
             self.house.upkeep.blocked = None;
             self.house.removed(removed);

@@ -49,10 +49,10 @@ pub(crate) enum KeysCommand {
     Show(keys::Options),
 }
 
-/// The options of a command that shows what the daemon answers, and does nothing else.
+/// The options of a command that sends the daemon requests and shows the answers.
 #[derive(Debug, Args)]
 struct QueryOptions {
-    /// Print the daemon's data as JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 

@@ -37,8 +37,8 @@ override the file:
 
 Exit codes: 0 success; 1 an attempt of the probe succeeded; 64 wrong arguments; 70 a
 part of the daemon failed; 71 the kernel lacks a layer of a required confinement; 73
-a socket, the metrics address, the key or the audit log could not be opened; 78 the
-configuration is wrong, or other users may change it or what it names.
+a socket, the metrics address, the key, the audit log or the forwarder's state could
+not be opened; 78 the configuration is wrong, or other users may change it or what it names.
 ";
 
 /// A parsed command line.

@@ -5,6 +5,7 @@ use super::settings::SettingsError;
 use super::socket_access::SocketError;
 use crate::observe::recorder::OpenError;
 use pulse_core::causes::Causes;
+use pulse_forward::PrepareError;
 use std::io;
 
 /// An error that ends the daemon.
@@ -28,6 +29,9 @@ pub enum Failure {
     /// The first record could not be written.
     #[error("audit log unavailable: {0}")]
     Recorder(String),
+    /// The forwarder's thread cannot be started, or its state is of a later release.
+    #[error(transparent)]
+    Forwarder(#[from] PrepareError),
     /// Something could not be opened.
     #[error("{what}")]
     Open {
@@ -56,6 +60,7 @@ impl Failure {
             Self::Socket(error) => error.remedy(),
             Self::Key(error) => error.remedy(),
             Self::Audit(error) => error.remedy(),
+            Self::Forwarder(PrepareError::StateFile(error)) => Some(error.remedy()),
             _ => None,
         };
         match remedy {
@@ -71,7 +76,11 @@ impl Failure {
             Self::Usage(_) => 64,
             // A restart alone fixes none of them: EX_CONFIG, which the unit does not retry.
             Self::Settings(_) | Self::Socket(_) => 78,
-            Self::Key(_) | Self::Open { .. } | Self::Audit(_) | Self::Recorder(_) => 73,
+            Self::Key(_)
+            | Self::Open { .. }
+            | Self::Audit(_)
+            | Self::Recorder(_)
+            | Self::Forwarder(_) => 73,
             Self::TaskEnded(_) => 70,
             Self::Confinement(_) => 71,
         }

@@ -3,7 +3,8 @@
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{getsockopt, sockopt};
-use pulse_core::callers::peer::{ContainerId, Credentials, ProcessFacts, mapped_root};
+use pulse_core::callers::container::ContainerId;
+use pulse_core::callers::peer::{Credentials, ProcessFacts, mapped_root};
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;

@@ -23,7 +23,7 @@ impl Messages {
     pub(crate) fn new(journal: Journal, spool: Spool, cursors: &[CursorFile]) -> Self {
         let had = cursors
             .iter()
-            .filter_map(CursorFile::load)
+            .filter_map(CursorFile::found)
             .map(ResumePoint::seq);
         journal.continue_after(had.fold(spool.last(), u64::max));
         let spool = Arc::new(Mutex::new(spool));
@@ -60,7 +60,7 @@ pub(crate) struct MessageStream {
 impl MessageStream {
     /// A stream that continues at its cursor.
     pub(crate) fn begin(messages: &Messages, cursor: CursorFile) -> Self {
-        let had = cursor.load().map(ResumePoint::seq);
+        let had = cursor.found().map(ResumePoint::seq);
         let acknowledged = had.unwrap_or(0);
         Self {
             messages: messages.clone(),
@@ -159,13 +159,17 @@ mod tests {
 
     /// One run of a daemon with the stream `a`.
     fn run(home: &Path) -> (Messages, MessageStream) {
-        let messages = Messages::new(Journal::default(), Spool::open(home), &[cursor(home, "a")]);
+        let messages = Messages::new(
+            Journal::default(),
+            Spool::open(home).unwrap(),
+            &[cursor(home, "a")],
+        );
         let stream = MessageStream::begin(&messages, cursor(home, "a"));
         (messages, stream)
     }
 
     fn cursor(home: &Path, stream: &str) -> CursorFile {
-        CursorFile::new(home.join(stream), "log")
+        CursorFile::open(home.join(stream), "log").unwrap()
     }
 
     fn push_many(messages: &Messages, count: usize) {

@@ -21,30 +21,34 @@ impl Stream {
             messages.rewind();
         }
         let durable = *self.config.durable.borrow();
-        self.reader = match self.acknowledged {
-            ResumePoint::From(seq) => LogReader::from(&self.config.log, seq),
-            ResumePoint::After(head) => match LogReader::after(&self.config.log, head, durable)? {
-                Resume::Next(reader) => reader,
-                Resume::Removed(reader, first) => {
-                    let (from, to) = (head.seq + 1, first - 1);
-                    tracing::warn!(
-                        "records {from} to {to} were removed from the audit log before stream {} had \
-                         sent them: it continues with record {first}",
-                        self.stream_name()
-                    );
-                    reader
-                }
-                Resume::NotFound => {
-                    tracing::error!(
-                        "the audit log no longer has record {} as it was forwarded: stream {} sends all \
-                         records again",
-                        head.seq,
-                        self.stream_name()
-                    );
-                    self.acknowledged = ResumePoint::START;
-                    LogReader::from(&self.config.log, 1)
-                }
-            },
+        let (from, resumed) = match self.acknowledged {
+            ResumePoint::From(seq) => (seq, LogReader::at(&self.config.log, seq, durable)?),
+            ResumePoint::After(head) => (
+                head.seq + 1,
+                LogReader::after(&self.config.log, head, durable)?,
+            ),
+        };
+        self.reader = match resumed {
+            Resume::Next(reader) => reader,
+            Resume::Removed(reader, first) => {
+                tracing::warn!(
+                    "records {from} to {} were removed from the audit log before stream {} had \
+                     sent them: it continues with record {first}",
+                    first - 1,
+                    self.stream_name()
+                );
+                reader
+            }
+            Resume::NotFound => {
+                tracing::error!(
+                    "the audit log no longer has record {} as it was forwarded: stream {} sends all \
+                     records again",
+                    from - 1,
+                    self.stream_name()
+                );
+                self.acknowledged = ResumePoint::START;
+                LogReader::from(&self.config.log, 1)
+            }
         };
         Ok(())
     }

@@ -171,12 +171,18 @@ impl<'a> InForce<'a> {
                 *layer == wanted && !matches!(status, LayerStatus::Missing(_))
             })
         };
+        // Every user may list `/`, unless Landlock, or a profile with the same effect, is in force.
+        let root = attempts::open(fixtures::c_str(c"/"), libc::O_DIRECTORY);
+        let opened = call(libc::SYS_openat, root);
+        if let Ok(descriptor) = opened {
+            close(descriptor);
+        }
         Self {
             outside,
             // getppid(2) never fails, except by a filter.
             seccomp: is_applied(Layer::Seccomp)
                 && call(libc::SYS_getppid, [0; 6]) == Err(Errno::EPERM),
-            landlock: is_applied(Layer::Landlock) && is_root_directory_closed(),
+            landlock: is_applied(Layer::Landlock) && opened == Err(Errno::EACCES),
             limits: is_applied(Layer::Limits),
             no_new_tasks: limits::are_tasks_forbidden(),
             is_root: nix::unistd::geteuid().is_root(),
@@ -269,17 +275,6 @@ impl<'a> InForce<'a> {
             StoppedBy::Permissions
         }
     }
-}
-
-/// True if listing `/` is refused. Every user may list it, unless Landlock, or a profile with
-/// the same effect, is in force.
-fn is_root_directory_closed() -> bool {
-    let root = fixtures::c_str(c"/");
-    let opened = call(libc::SYS_openat, attempts::open(root, libc::O_DIRECTORY));
-    if let Ok(descriptor) = opened {
-        close(descriptor);
-    }
-    opened == Err(Errno::EACCES)
 }
 
 /// Removes what an attempt created although it should have been stopped.

@@ -4,16 +4,15 @@
 use super::syscalls::{NOT_EXECUTABLE, SOL_SOCKET, call, is, without};
 use super::{Action, Argument, Need, Syscall, Test};
 
-/// All of these bits are set.
-const fn with(index: u8, bits: u32) -> Argument {
-    let test = Test::Masked {
-        mask: bits,
-        value: bits,
-    };
-    Argument { index, test }
-}
-
 const CLONE_THREAD: u32 = 0x0001_0000;
+/// The flags of clone(2) with this one set, whatever the others are.
+const WITH_CLONE_THREAD: Argument = Argument {
+    index: 0,
+    test: Test::Masked {
+        mask: CLONE_THREAD,
+        value: CLONE_THREAD,
+    },
+};
 
 const PROT_READ_EXEC: u32 = 5;
 const MAP_ANONYMOUS: u32 = 0x20;
@@ -79,7 +78,7 @@ pub(crate) const SYSCALLS: &[Syscall] = &[
     ),
     call!(SYS_lseek, "reads the configuration"),
     // Threads.
-    call!(SYS_clone, in &[&[with(0, CLONE_THREAD)]], "creates threads; no processes"),
+    call!(SYS_clone, in &[&[WITH_CLONE_THREAD]], "creates threads; no processes"),
     Syscall {
         action: Action::Enosys,
         ..call!(

@@ -75,7 +75,12 @@ const PARSERS: &[(&str, &str, &str)] = &[
     ("core/src/nodes/name.rs", "parse", "node_name"),
     ("core/src/nodes/name.rs", "parse_address", "node_name"),
     ("core/src/ordinal.rs", "parse", "state_files"),
-    ("core/src/callers/peer.rs", "from_cgroup", "caller_proc"),
+    ("core/src/state_format.rs", "parse_format", "state_files"),
+    (
+        "core/src/callers/container.rs",
+        "from_cgroup",
+        "caller_proc",
+    ),
     ("core/src/callers/peer.rs", "mapped_root", "caller_proc"),
     ("core/src/pin.rs", "from_str", "pin"),
     ("sensors/src/output.rs", "is_greeting", "node_output"),

@@ -1,11 +1,13 @@
 //! The copies of each record, in order of the records' numbers.
 
-use super::runs::{Index, RecordCopy, RunReader};
+use super::runs::{Index, READING_BUFFER, RecordCopy, RunReader};
 use std::io;
 
 /// The most runs with the same record, at 32 KiB of buffer each. Each is a replay, so few are
 /// usual.
 const MAX_OPEN: usize = 256;
+// docs/audit.md states it.
+const _: () = assert!(MAX_OPEN * READING_BUFFER <= 8 << 20);
 
 /// A merge of all runs.
 pub(super) struct Order<'a> {

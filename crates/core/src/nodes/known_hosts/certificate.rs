@@ -54,6 +54,14 @@ pub enum CertVerdict {
 impl CertificateFacts<'_> {
     /// Checks all but the authority. `name` is in lower case.
     pub(super) fn check_contents(&self, name: &str, now_unix: u64) -> CertVerdict {
+        // Principals are compared with their case, as in OpenSSH: a CA has to write names in
+        // lower case. A longer list or name than ours is not searched.
+        let has_principal = || {
+            self.principals.len() <= MAX_PRINCIPALS
+                && self.principals.iter().any(|principal| {
+                    principal.len() <= MAX_PATTERN_BYTES && wildcard_matches(principal, name)
+                })
+        };
         // The validity is `valid after <= now < valid before` (OpenSSH, PROTOCOL.certkeys).
         if !self.is_host {
             CertVerdict::NotAHostCertificate
@@ -61,22 +69,13 @@ impl CertificateFacts<'_> {
             CertVerdict::NotYetValid
         } else if now_unix >= self.valid_before {
             CertVerdict::Expired
-        } else if !self.has_principal(name) {
+        } else if !has_principal() {
             CertVerdict::PrincipalMismatch
         } else if self.critical_options {
             CertVerdict::UnknownCriticalOption
         } else {
             CertVerdict::Trusted
         }
-    }
-
-    /// Principals are compared with their case, as in OpenSSH: a CA has to write names in
-    /// lower case.
-    fn has_principal(&self, name: &str) -> bool {
-        self.principals.len() <= MAX_PRINCIPALS
-            && self.principals.iter().any(|principal| {
-                principal.len() <= MAX_PATTERN_BYTES && wildcard_matches(principal, name)
-            })
     }
 }
 

@@ -2,11 +2,12 @@
 
 use super::data::{Forwarding, RETRY_DELAY, request};
 use super::overview::address;
-use crate::client::{Client, DaemonOptions};
+use crate::client::Client;
+use crate::commands::QueryOptions;
 use crate::error::{CommandError, CommandResult, ErrorCode, Outcome};
 use crate::runtime::{Signals, block_on};
 use crate::ui::line::{Line, Tone};
-use crate::ui::screen::{ColorOption, Screen};
+use crate::ui::screen::Screen;
 use crate::ui::wrap::wrapped;
 use clap::Args;
 use pulse_forward::status::{CollectorStatus, Status, StreamStatus};
@@ -31,19 +32,12 @@ pub(crate) struct Options {
     #[arg(long, value_name = "SEQ", value_parser = clap::value_parser!(u64).range(1..))]
     from: u64,
 
-    /// Wait until everything is acknowledged
+    /// Wait until everything is acknowledged; with --json, a line for each look at the queues
     #[arg(long, short)]
     wait: bool,
 
-    /// Print what is sent again as JSON; with --wait, a line for each look at the queues
-    #[arg(long)]
-    json: bool,
-
     #[command(flatten)]
-    color: ColorOption,
-
-    #[command(flatten)]
-    daemon: DaemonOptions,
+    query: QueryOptions,
 }
 
 /// Why the records cannot be sent again.
@@ -87,12 +81,13 @@ struct Replay {
 /// # Errors
 /// Those of the daemon and of stdout, and when the log does not have the record.
 pub(super) fn run(options: Options) -> CommandResult {
-    let mut screen = Screen::new(options.color);
-    let client = options.daemon.client();
+    let Options { from, wait, query } = options;
+    let mut screen = Screen::new(query.color);
+    let client = query.daemon.client();
     block_on(async {
         // The state before the request: its counts show later that records were acknowledged.
         let before = Forwarding::request(&client).await?.status;
-        let (from, last, first) = (options.from, before.seq, before.first_seq);
+        let (last, first) = (before.seq, before.first_seq);
         if from > last {
             return Err(Error::NotOnDisk { from, last }.into());
         }
@@ -105,14 +100,14 @@ pub(super) fn run(options: Options) -> CommandResult {
             to: last,
             before,
         };
-        if options.json {
+        if query.json {
             screen.print_json(&json!({
                 "from": from, "to": replay.to, "records": replay.count(),
             }))?;
         } else {
-            screen.print(&replay.lines(options.wait, screen.columns()))?;
+            screen.print(&replay.lines(wait, screen.columns()))?;
         }
-        if !options.wait {
+        if !wait {
             return Ok(Outcome::Fine);
         }
         let mut signals = Signals::new()?;
@@ -121,17 +116,17 @@ pub(super) fn run(options: Options) -> CommandResult {
             biased;
             // The daemon goes on sending.
             () = signals.received() => Ok(Outcome::Fine),
-            outcome = wait(&client, &mut screen, options.json, &replay) => outcome,
+            outcome = wait_for(&replay, &client, &mut screen, query.json) => outcome,
         }
     })
 }
 
-/// Looks at the queues until everything is acknowledged.
-async fn wait(
+/// Looks at the queues until everything is acknowledged; in JSON, a line for each look.
+async fn wait_for(
+    replay: &Replay,
     client: &Client,
     screen: &mut Screen,
     is_json: bool,
-    replay: &Replay,
 ) -> CommandResult {
     let mut was_empty = false;
     loop {

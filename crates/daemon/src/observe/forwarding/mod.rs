@@ -17,7 +17,7 @@ use std::sync::Arc;
 /// Starts the forwarder's thread, if anything is to be forwarded; it waits for its start.
 ///
 /// # Errors
-/// [`Failure::Open`] when its thread cannot be started.
+/// [`Failure::Forwarder`].
 pub(crate) fn prepare(
     config: &Config,
     recorder: &Arc<dyn Recorder>,
@@ -39,10 +39,7 @@ pub(crate) fn prepare(
         }),
         journal,
     };
-    let (forwarder, prepared) = Forwarder::prepare(&settings).map_err(|error| Failure::Open {
-        what: "the forwarder's thread".into(),
-        error,
-    })?;
+    let (forwarder, prepared) = Forwarder::prepare(&settings)?;
     let forwarder = Arc::new(forwarder);
     let told = Arc::clone(&forwarder);
     // The log's thread calls this after a sync: no record leaves the host before it is on disk.
