@@ -13,7 +13,7 @@ use pulse_core::callers::peer::{AccessPolicy, Peer};
 use pulse_core::callers::subid::SubordinateRanges;
 use pulse_core::config::Config;
 use pulse_core::event::Access;
-use pulse_core::rpc::RpcError;
+use pulse_core::rpc::{RpcError, ServiceRefusal};
 use pulse_core::summary::{Account, Tally};
 use pulse_forward::Forwarder;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -158,7 +158,7 @@ impl Daemon {
     pub(crate) fn limited(&self, peer: &Peer, refusal: Refusal) -> RpcError {
         self.metrics.refused(refusal.as_str(), &peer.id);
         self.note(Access::Limited(refusal), peer);
-        RpcError::RateLimited
+        ServiceRefusal::RateLimited.into()
     }
 
     /// Records a caller without a capability; gives the error for it.

@@ -82,15 +82,35 @@ impl Violation {
     }
 }
 
+/// A refusal that is no matter of the node that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ServiceRefusal {
+    /// The limiter refused: no token, a penalty, too many connections.
+    #[error("rate limit exceeded")]
+    RateLimited,
+    /// The record could not be written, so nothing was done.
+    #[error("audit log unavailable")]
+    RecorderUnavailable,
+}
+
+impl ServiceRefusal {
+    fn label(self) -> &'static str {
+        match self {
+            Self::RateLimited => "rate_limited",
+            Self::RecorderUnavailable => "recorder_unavailable",
+        }
+    }
+}
+
 /// Every error a caller can be given. Its text is part of the protocol.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RpcError {
     /// The caller has no capability at all.
     #[error("unauthorized")]
     Unauthorized,
-    /// The limiter refused: no token, a penalty, too many connections.
-    #[error("rate limit exceeded")]
-    RateLimited,
+    /// A request that names no node was refused.
+    #[error(transparent)]
+    Refused(#[from] ServiceRefusal),
     /// The request is malformed or forbidden.
     #[error(transparent)]
     Violation(#[from] Violation),
@@ -121,9 +141,8 @@ pub enum RpcError {
     NodeRefused {
         /// The node, as it was asked for and may be shown.
         node: String,
-        /// The refusal: [`RateLimited`](Self::RateLimited) or
-        /// [`RecorderUnavailable`](Self::RecorderUnavailable).
-        refusal: Box<Self>,
+        /// The refusal.
+        refusal: ServiceRefusal,
     },
     /// The node could not be read.
     #[error("node \"{node}\" {failure}")]
@@ -148,9 +167,6 @@ pub enum RpcError {
     /// Too much is asked of it at once.
     #[error("forwarding is busy")]
     ForwardingBusy,
-    /// The record could not be written, so nothing was done.
-    #[error("audit log unavailable")]
-    RecorderUnavailable,
 }
 
 impl RpcError {
@@ -159,9 +175,9 @@ impl RpcError {
     #[must_use]
     pub fn for_node(self, node: &str) -> Self {
         match self {
-            Self::RateLimited | Self::RecorderUnavailable => Self::NodeRefused {
+            Self::Refused(refusal) => Self::NodeRefused {
                 node: node.to_owned(),
-                refusal: Box::new(self),
+                refusal,
             },
             // The others name the node, or are no matter of the node.
             error => error,
@@ -173,8 +189,7 @@ impl RpcError {
     pub fn label(&self) -> &'static str {
         match self {
             Self::Unauthorized => "unauthorized",
-            Self::RateLimited => "rate_limited",
-            Self::NodeRefused { refusal, .. } => refusal.label(),
+            Self::Refused(refusal) | Self::NodeRefused { refusal, .. } => refusal.label(),
             Self::Violation(violation) => violation.label(),
             Self::UnknownMethod => "unknown_method",
             Self::ReadTimeout => "read_timeout",
@@ -182,7 +197,6 @@ impl RpcError {
             Self::Unlisted { reason, .. } => reason.as_str(),
             Self::AddressNotPermitted { .. } => FailureReason::AddressNotPermitted.as_str(),
             Self::Failed { .. } => "failed",
-            Self::RecorderUnavailable => "recorder_unavailable",
             Self::NotForwarding => "not_forwarding",
             Self::ForwardingBusy => "forwarding_busy",
         }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::HashSet;
 
-pub use error::{InvalidNodeName, RpcError, Unlisted, Violation};
+pub use error::{InvalidNodeName, RpcError, ServiceRefusal, Unlisted, Violation};
 
 /// The largest request accepted, in bytes, its newline included.
 pub const MAX_REQUEST_BYTES: usize = 16_384;

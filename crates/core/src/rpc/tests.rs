@@ -57,15 +57,15 @@ fn node_errors_never_blame_proxy() {
             reason: Unlisted::NotAllowlisted,
         },
         RpcError::AddressNotPermitted { node: node.clone() },
-        RpcError::RateLimited.for_node(node.as_written()),
-        RpcError::RecorderUnavailable.for_node("a;b"),
+        RpcError::from(ServiceRefusal::RateLimited).for_node(node.as_written()),
+        RpcError::from(ServiceRefusal::RecorderUnavailable).for_node("a;b"),
         violation("a;b"),
         violation(""),
     ] {
         assert!(error.to_string().starts_with("node \""), "{error}");
         assert_eq!(pulse_class(&error.to_string()), "node", "{error}");
     }
-    assert_eq!(pulse_class(&RpcError::RateLimited.to_string()), "transport");
+    assert_eq!(pulse_class(&ServiceRefusal::RateLimited.to_string()), "transport");
     assert_eq!(
         pulse_class(&RpcError::Unauthorized.to_string()),
         "authorisation"
@@ -75,7 +75,7 @@ fn node_errors_never_blame_proxy() {
         "authorisation"
     );
     assert_eq!(
-        pulse_class(&RpcError::RecorderUnavailable.to_string()),
+        pulse_class(&ServiceRefusal::RecorderUnavailable.to_string()),
         "proxy"
     );
 }

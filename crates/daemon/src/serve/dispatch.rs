@@ -96,7 +96,7 @@ pub(super) async fn answer(daemon: &Arc<Daemon>, peer: &Arc<Peer>, line: &[u8]) 
     };
     // The penalty comes first: while it lasts, a malformed request brings no further one.
     let (method, outcome) = match request.check_penalty().and(asked.map_err(RpcError::from)) {
-        Err(RpcError::RateLimited) => ("none", Err(RpcError::RateLimited)),
+        Err(error @ RpcError::Refused(_)) => ("none", Err(error)),
         Err(error) => ("invalid", Err(error)),
         Ok(asked) => match asked.call {
             None => (

@@ -6,7 +6,7 @@ use pulse_core::callers::limiter::Bucket;
 use pulse_core::callers::peer::Peer;
 use pulse_core::event::{Event, FailureReason, ReadingFailure, RequestId};
 use pulse_core::nodes::name::NodeName;
-use pulse_core::rpc::{RpcError, Unlisted, Violation};
+use pulse_core::rpc::{RpcError, ServiceRefusal, Unlisted, Violation};
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -25,7 +25,7 @@ impl Request {
         if self.daemon.recorder.is_available() {
             Ok(())
         } else {
-            Err(RpcError::RecorderUnavailable)
+            Err(ServiceRefusal::RecorderUnavailable.into())
         }
     }
 
@@ -156,7 +156,7 @@ impl Request {
             .recorder
             .record(event)
             .await
-            .map_err(|_| RpcError::RecorderUnavailable)
+            .map_err(|_| ServiceRefusal::RecorderUnavailable.into())
     }
 }
 
