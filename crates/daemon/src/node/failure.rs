@@ -52,6 +52,9 @@ pub(crate) enum NodeFailure {
     /// No answer before the deadline.
     #[error("did not answer in time")]
     TimedOut,
+    /// No answer yet; the reading goes on.
+    #[error("is still being read")]
+    Pending,
     /// More output than `max_ssh_output_bytes`.
     #[error("sent more than {limit} bytes: raise max_ssh_output_bytes if that is right")]
     Oversized {
@@ -146,7 +149,7 @@ impl NodeFailure {
             }
             Self::KeyRefused { .. } => FailureReason::KeyRefused,
             Self::Ssh(_) => FailureReason::Ssh,
-            Self::TimedOut => FailureReason::Timeout,
+            Self::TimedOut | Self::Pending => FailureReason::Timeout,
             Self::Oversized { .. } => FailureReason::Oversized,
             Self::NoDocument(_) => FailureReason::NoDocument,
             Self::Command { .. } => FailureReason::CommandFailed,

@@ -22,6 +22,8 @@ pub(crate) use handle::NodeInbox;
 
 use connect::SshConnector;
 use pulse_core::config::{Config, NodeSettings, Timeouts};
+use pulse_core::nodes::hosts::Hosts;
+use pulse_core::nodes::lookup::{self, ByAddress};
 use pulse_core::nodes::name::NodeName;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -73,12 +75,21 @@ impl NodeStarter for Arc<NodeContext> {
 
 /// All nodes that may be read, with their tasks.
 #[derive(Clone, Default)]
-pub(crate) struct Nodes(BTreeMap<NodeName, (NodeTaskSettings, NodeHandle)>);
+pub(crate) struct Nodes {
+    tasks: BTreeMap<NodeName, (NodeTaskSettings, NodeHandle)>,
+    by_address: Arc<ByAddress>,
+}
 
 impl Nodes {
     /// The nodes of a configuration. A node whose settings are unchanged keeps its task,
-    /// with connection and sample.
-    pub(crate) fn of(config: &Config, starter: &dyn NodeStarter, previous: &Self) -> Self {
+    /// with connection and sample. `hosts` has the addresses of those that are configured
+    /// without one.
+    pub(crate) fn of(
+        config: &Config,
+        hosts: &Hosts,
+        starter: &dyn NodeStarter,
+        previous: &Self,
+    ) -> Self {
         let start = |(name, node): (&NodeName, &NodeSettings)| {
             let settings = NodeTaskSettings {
                 node: node.clone(),
@@ -88,7 +99,7 @@ impl Nodes {
             // A task is worth keeping unless it waits out a failure: a reload is how an operator
             // says that something was repaired.
             let kept = previous
-                .0
+                .tasks
                 .get_key_value(name)
                 .filter(|(listed, (before, handle))| {
                     *before == settings
@@ -103,30 +114,53 @@ impl Nodes {
             };
             (name.clone(), (settings, handle))
         };
-        Self(config.nodes.iter().map(start).collect())
+        let addresses = config.nodes.iter().flat_map(|(name, node)| {
+            let known = match node.address {
+                Some(address) => vec![address],
+                None => hosts.lookup(name),
+            };
+            known.into_iter().map(move |address| (address, name))
+        });
+        Self {
+            tasks: config.nodes.iter().map(start).collect(),
+            by_address: Arc::new(addresses.collect()),
+        }
     }
 
     /// The task of a node.
     #[must_use]
     pub(crate) fn get(&self, name: &NodeName) -> Option<&NodeHandle> {
-        self.0.get(name).map(|(_, handle)| handle)
+        self.tasks.get(name).map(|(_, handle)| handle)
     }
 
-    /// The name of a node as it is listed, however it was asked for.
+    /// The name of a node as it is listed, however it was asked for: by its address too, if no
+    /// other node has that.
     #[must_use]
     pub(crate) fn listed(&self, name: &NodeName) -> Option<&NodeName> {
-        self.0.get_key_value(name).map(|(listed, _)| listed)
+        let by_name = self.tasks.get_key_value(name).map(|(listed, _)| listed);
+        by_name.or_else(|| self.by_address.get(name.address()?))
+    }
+
+    /// The listed node that this unlisted name was probably meant to be.
+    #[must_use]
+    pub(crate) fn meant(&self, name: &NodeName) -> Option<&NodeName> {
+        lookup::meant(name, self.names())
     }
 
     /// True if there are none.
     #[must_use]
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.tasks.is_empty()
     }
 
     /// Every name, sorted.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &NodeName> {
-        self.0.keys()
+    pub(crate) fn names(&self) -> impl Iterator<Item = &NodeName> + Clone {
+        self.tasks.keys()
+    }
+
+    /// Every node's listed name and task, sorted by name.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&NodeName, &NodeHandle)> {
+        self.tasks.iter().map(|(name, (_, handle))| (name, handle))
     }
 }
 

@@ -295,3 +295,16 @@ async fn pinned_key_heals_at_once() {
     assert!(fixture.handle.blocked().is_none());
     fixture.read().await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn last_outcome_is_known() {
+    let fixture = Fixture::new([Planned::NotOpened(NodeFailure::TimedOut)]);
+    assert!(fixture.handle.last_outcome().is_none());
+    assert!(fixture.read().await.is_err());
+    let failure = || fixture.handle.last_outcome().unwrap().err().unwrap();
+    assert!(matches!(failure(), NodeFailure::Waiting { .. }));
+    sleep(fixture.retry_in()).await;
+    assert!(matches!(failure(), NodeFailure::TimedOut));
+    fixture.read().await.unwrap();
+    assert!(fixture.handle.last_outcome().unwrap().is_ok());
+}
