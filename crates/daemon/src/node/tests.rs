@@ -69,7 +69,7 @@ impl Connector for Node {
         match self.next(opens) {
             Some(Planned::NotOpened(failure)) => Err(failure.into()),
             Some(_) => Err(NotOpened {
-                failure: HostKeyFailure::Unknown {
+                failure: HostKeyFailure::Revoked {
                     fingerprint: "SHA256:x".to_owned(),
                 }
                 .into(),
@@ -134,7 +134,7 @@ impl Fixture {
         let node = Node {
             plan: Arc::new(Mutex::new(plan.into())),
             opened: Arc::default(),
-            identity: Arc::new(Identity::plain(host, key())),
+            identity: Arc::new(Identity::plain(host, "ssh-ed25519", key())),
         };
         let records = Records::default();
         let pins = watch::channel(pinned(PIN)).0;
