@@ -38,10 +38,23 @@ const RIGHT: usize = 2 + DEGREES + 1 + MARK + LIMIT + 2 + LIMIT + 2 + AGE;
 
 /// The lines of the table.
 pub(super) fn table(nodes: &[NodeReading], style: Style) -> Vec<Line> {
+    let (head, bodies) = parts(nodes, style);
+    let mut lines = vec![head];
+    lines.extend(bodies.into_iter().flatten());
+    lines
+}
+
+/// The head of the table, and the lines of each node.
+pub(super) fn parts(nodes: &[NodeReading], style: Style) -> (Line, Vec<Vec<Line>>) {
     let entries: Vec<Entry> = nodes
         .iter()
         .map(|reading| Entry {
             node: escape(&reading.node),
+            tone: if reading.is_pending {
+                Tone::Faint
+            } else {
+                Tone::Bad
+            },
             body: match &reading.outcome {
                 Ok(sample) => Ok((rows(&sample.document, style.all), sample.age)),
                 Err(error) => {
@@ -61,17 +74,18 @@ pub(super) fn table(nodes: &[NodeReading], style: Style) -> Vec<Line> {
         "{:>DEGREES$} {:MARK$}{:>LIMIT$}{GAP}{:>LIMIT$}{GAP}{:>AGE$}",
         "°C", "", "max", "crit", "age"
     );
-    let mut lines = vec![Line::new(
-        Tone::Faint,
-        format!("{node}{GAP}{names}{GAP}{numbers}"),
-    )];
-    lines.extend(entries.iter().flat_map(|entry| table.entry(entry)));
-    lines
+    let head = Line::new(Tone::Faint, format!("{node}{GAP}{names}{GAP}{numbers}"));
+    (
+        head,
+        entries.iter().map(|entry| table.entry(entry)).collect(),
+    )
 }
 
 /// One node's rows, or its error.
 struct Entry {
     node: String,
+    /// The tone of an error.
+    tone: Tone,
     body: Result<(Vec<Row>, Duration), String>,
 }
 
@@ -114,7 +128,7 @@ impl Table {
 
     fn entry(&self, entry: &Entry) -> Vec<Line> {
         match &entry.body {
-            Err(error) => self.text(&entry.node, Tone::Bad, error),
+            Err(error) => self.text(&entry.node, entry.tone, error),
             Ok((rows, _)) if rows.is_empty() => self.text(
                 &entry.node,
                 Tone::Faint,
@@ -200,9 +214,7 @@ impl Table {
 /// The texts are fixed by the protocol (docs/protocol.md).
 fn node_remedy(error: &str) -> &'static str {
     let has = |part| error.contains(part);
-    if has("node_not_allowlisted") || has("no_validation_sources") {
-        ": add it to allowed_nodes in the daemon's configuration"
-    } else if has("address_not_permitted") {
+    if has("address_not_permitted") {
         ": its address is outside what the daemon may connect to"
     } else if has("rate limit exceeded") {
         ": ask again in some seconds (see [rate_limit] in the configuration)"
@@ -278,8 +290,8 @@ pve3  answered, but has no temperatures
 
     #[test]
     fn a_node_error_has_a_remedy() {
-        let text = node_remedy("rejected by validator (node_not_allowlisted)");
-        assert!(text.contains("allowed_nodes"), "{text}");
+        let text = node_remedy("rejected by validator (address_not_permitted)");
+        assert!(text.contains("may connect to"), "{text}");
     }
 
     #[test]
@@ -287,6 +299,7 @@ pve3  answered, but has no temperatures
         let node = NodeReading {
             node: "a\u{1b}[H".into(),
             outcome: Err("x\ny".into()),
+            is_pending: false,
         };
         let style = Style {
             all: true,
