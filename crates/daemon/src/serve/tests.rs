@@ -431,3 +431,16 @@ async fn drain_ends_idle_connections_and_no_request() {
     assert_eq!(errors(busy).await, [Value::Null]);
     assert_eq!(fixture.daemon.connections().total(), 0);
 }
+
+/// A caller that has connected just before the end sends its line just after.
+#[tokio::test(start_paused = true)]
+async fn drain_waits_for_a_first_line() {
+    let fixture = fixture();
+    let mut caller = fixture.connect(Capabilities::read_only());
+    tokio::time::sleep(MS).await;
+    fixture.drain.send_replace(true);
+    tokio::time::sleep(MS * 50).await;
+    let line = format!("{READ_A}\n");
+    caller.write_all(line.as_bytes()).await.unwrap();
+    assert_eq!(errors(caller).await, [Value::Null]);
+}
