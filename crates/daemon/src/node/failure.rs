@@ -317,6 +317,16 @@ mod tests {
     }
 
     #[test]
+    fn node_without_usable_key_is_explained() {
+        let failure = NodeFailure::from(russh::Error::NoCommonAlgo {
+            kind: russh::AlgorithmKind::Key,
+            ours: vec!["ssh-ed25519".to_owned()],
+            theirs: vec!["rsa-sha2-512".to_owned()],
+        });
+        assert!(failure.to_string().contains("ssh-keygen -A"), "{failure}");
+    }
+
+    #[test]
     fn kind_of_the_pin_is_the_matter() {
         let text = judged(&format!("[pve1]:22022 {RSA}"));
         for part in [
