@@ -283,6 +283,7 @@ fn seconds(length: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::NodeFailure;
     use crate::node::host_key::Identity;
     use pulse_core::nodes::known_hosts::{HostQuery, KnownHosts};
     use pulse_core::nodes::name::NodeName;

@@ -5,11 +5,12 @@
 //! scroll, so then each node is printed once, when it has answered.
 
 use super::reading::NodeReading;
-use super::table::{parts, table};
+use super::table::{STILL_READING, parts, table};
 use super::{Temperatures, View, outcome};
 use crate::client::{Client, DaemonError, RATE_LIMITED};
 use crate::error::CommandResult;
 use crate::runtime::Signals;
+use crate::ui::escape::escape;
 use crate::ui::line::{Line, Tone};
 use crate::ui::screen::OutputError;
 use std::time::Duration;
@@ -182,8 +183,8 @@ impl Shown {
         if !lines.is_empty() {
             view.screen.replace(&lines)?;
         }
-        let late = self.pending().len();
-        let text = format!("{late} more are still being read");
+        // Cut where the window ends.
+        let text = escape(&format!("{STILL_READING}: {}", self.pending().join(", ")));
         view.screen.redraw(&[Line::new(Tone::Faint, text)])
     }
 
@@ -217,5 +218,65 @@ impl Shown {
             }
         }
         lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reading(node: &str, outcome: Result<(), &str>, is_pending: bool) -> NodeReading {
+        let document = || pulse_sensors::document::read(b"{\"sensors\":{}}").unwrap();
+        NodeReading {
+            node: node.to_owned(),
+            outcome: outcome
+                .map_err(str::to_owned)
+                .map(|()| super::super::reading::Sample {
+                    document: document().document,
+                    age: Duration::ZERO,
+                }),
+            is_pending,
+        }
+    }
+
+    #[test]
+    fn late_nodes_are_asked_for_again() {
+        let late = || ["a", "b", "c"].map(|name| reading(name, Err("being read"), true));
+        let mut shown = Shown::new(late().into());
+        let names = shown.pending();
+        let limited = reading("b", Err("node \"b\" not read: rate limit exceeded"), false);
+        let answer = vec![
+            reading("a", Ok(()), false),
+            limited,
+            reading("c", Err("x"), true),
+        ];
+        assert_eq!(shown.take(&names, Ok(answer)), ["b", "c"]);
+        assert_eq!(shown.pending(), ["b", "c"]);
+        // An error of the whole request says nothing about its nodes.
+        let lost = Err(DaemonError::Data("x"));
+        assert_eq!(shown.take(&["b".to_owned()], lost), ["b"]);
+        let failed = vec![reading("b", Err("refused our SSH key"), false)];
+        assert!(shown.take(&["b".to_owned()], Ok(failed)).is_empty());
+        assert_eq!(shown.pending(), ["c"]);
+    }
+
+    #[test]
+    fn requests_are_bounded() {
+        for count in [1, 64, 65, 1_000] {
+            let names: Vec<String> = (0..count).map(|i| i.to_string()).collect();
+            let groups = groups(&names);
+            assert!(groups.len() <= MAX_REQUESTS, "{count}");
+            assert_eq!(groups.concat(), names);
+        }
+    }
+
+    #[test]
+    fn daemon_answers_before_the_timeout() {
+        let seconds = Duration::from_secs;
+        assert_eq!(longest_wait(seconds(30)), seconds(29));
+        assert_eq!(
+            longest_wait(Duration::from_millis(200)),
+            Duration::from_millis(180)
+        );
     }
 }

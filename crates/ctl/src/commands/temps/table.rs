@@ -36,6 +36,9 @@ const AGE: usize = 6;
 /// Everything right of the labels, with the gaps before.
 const RIGHT: usize = 2 + DEGREES + 1 + MARK + LIMIT + 2 + LIMIT + 2 + AGE;
 
+/// The text of a node that has not answered yet.
+pub(super) const STILL_READING: &str = "still being read";
+
 /// The lines of the table.
 pub(super) fn table(nodes: &[NodeReading], style: Style) -> Vec<Line> {
     let (head, bodies) = parts(nodes, style);
@@ -57,6 +60,7 @@ pub(super) fn parts(nodes: &[NodeReading], style: Style) -> (Line, Vec<Vec<Line>
             },
             body: match &reading.outcome {
                 Ok(sample) => Ok((rows(&sample.document, style.all), sample.age)),
+                Err(_) if reading.is_pending => Err(STILL_READING.to_owned()),
                 Err(error) => {
                     // The first column has the node's name.
                     let error = error
