@@ -1,9 +1,9 @@
 //! A slow node never delays another one. The order proves it, not the clock: every healthy node
 //! has answered while the others are still silent.
 
-use pulse_e2e::Config;
 use pulse_e2e::programs::{self, Need, skipped};
 use pulse_e2e::sim::{self, Behaviour, Fleet};
+use pulse_e2e::{Config, control};
 use std::io::Read;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -118,6 +118,10 @@ fn silent_node_is_pending() {
         error.starts_with("node \"pve2\" is still being read"),
         "{error}"
     );
+    let json = control::run(fleet.daemon.home(), &["temps", "--json", "--timeout", "1"]);
+    control::assert_follows("temps", &json);
+    assert_eq!(json.code, 1, "{json:?}");
+    assert!(json.output.contains("\"pending\":true"), "{json:?}");
     // One exchange: the second request has joined the first one's.
     let again = fleet.daemon.ask(&request);
     assert_eq!(again["data"]["nodes"][1]["pending"], true, "{again}");

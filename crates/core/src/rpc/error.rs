@@ -140,7 +140,7 @@ pub enum RpcError {
     /// most often two lists differ by mistake.
     #[error(
         "node \"{}\" rejected by validator ({}): {}",
-        node.as_written(), reason.as_str(), listing(meant.as_ref())
+        node.as_written(), reason.as_str(), listing(meant.as_deref())
     )]
     Unlisted {
         /// The node.
@@ -148,7 +148,7 @@ pub enum RpcError {
         /// The state of the list.
         reason: Unlisted,
         /// The listed node that was probably meant.
-        meant: Option<NodeName>,
+        meant: Option<Box<NodeName>>,
     },
     /// The node's address is not one that may be connected to.
     #[error(

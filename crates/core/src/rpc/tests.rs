@@ -63,7 +63,7 @@ fn node_errors_never_blame_proxy() {
         RpcError::Unlisted {
             node: node.clone(),
             reason: Unlisted::NotAllowlisted,
-            meant: Some(NodeName::parse("ssh-timeout").unwrap()),
+            meant: Some(Box::new(NodeName::parse("ssh-timeout").unwrap())),
         },
         RpcError::Pending { node: node.clone() },
         RpcError::AddressNotPermitted { node: node.clone() },
@@ -99,7 +99,7 @@ fn unlisted_node_has_a_remedy() {
         let error = RpcError::Unlisted {
             node: NodeName::parse(asked).unwrap(),
             reason: Unlisted::NotAllowlisted,
-            meant: meant.map(|name| NodeName::parse(name).unwrap()),
+            meant: meant.map(|name| Box::new(NodeName::parse(name).unwrap())),
         };
         error.to_string()
     };

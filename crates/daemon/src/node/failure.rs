@@ -99,26 +99,22 @@ pub(crate) enum NodeFailure {
 pub(crate) enum HostKeyFailure {
     /// The host key is in no `known_hosts` line.
     #[error(
-        "showed a host key that is not in known_hosts ({key}): check it on the node, then add it as \"{known_as}\"{}",
-        elsewhere(pinned.as_ref())
+        "showed a host key that is not in known_hosts ({}): check it on the node, then add it as \"{}\"{}",
+        shown.key, shown.known_as, elsewhere(pinned.as_deref())
     )]
     Unknown {
-        key: PinnedKey,
-        /// The name to pin it under.
-        known_as: String,
+        shown: Box<ShownKey>,
         /// Lines that do not count.
-        pinned: Option<PinnedElsewhere>,
+        pinned: Option<Box<PinnedElsewhere>>,
     },
     /// The pinned keys are of kinds that the daemon cannot verify, so the node was not asked for
     /// one of them.
     #[error(
-        "showed its {} host key, but known_hosts pins only {}, which is not supported: check {key} on the node, then add it as \"{known_as}\"",
-        key.key_type, kinds(expected.iter().map(|pin| &pin.key_type))
+        "showed its {} host key, but known_hosts pins only {}, which is not supported: check {} on the node, then add it as \"{}\"",
+        shown.key.key_type, kinds(expected.iter().map(|pin| &pin.key_type)), shown.key, shown.known_as
     )]
     UnsupportedPins {
-        key: PinnedKey,
-        /// The name to pin it under.
-        known_as: String,
+        shown: Box<ShownKey>,
         expected: Vec<PinnedKey>,
     },
     /// The host key is another than the pinned ones.
@@ -136,6 +132,14 @@ pub(crate) enum HostKeyFailure {
     /// The host certificate is not valid for this node.
     #[error("showed a host certificate that is not accepted ({})", .0.as_str())]
     Certificate(CertVerdict),
+}
+
+/// A host key that could be pinned.
+#[derive(Clone, Debug)]
+pub(crate) struct ShownKey {
+    pub(crate) key: PinnedKey,
+    /// The name to pin it under.
+    pub(crate) known_as: String,
 }
 
 impl HostKeyFailure {

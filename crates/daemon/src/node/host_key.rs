@@ -5,7 +5,7 @@
 //! ends the connection.
 
 use super::connect::is_supported;
-use super::failure::{HostKeyFailure, NodeFailure};
+use super::failure::{HostKeyFailure, NodeFailure, ShownKey};
 use pulse_core::nodes::known_hosts::{
     CertVerdict, CertificateFacts, HostQuery, KeyVerdict, KnownHosts, PinnedKey, fingerprint,
 };
@@ -112,17 +112,15 @@ impl Identity {
         match known_hosts.check_key(&self.host, &self.key) {
             KeyVerdict::Trusted => Ok(()),
             KeyVerdict::Unknown => Err(HostKeyFailure::Unknown {
-                key: self.shown_key(),
-                known_as: self.host.known_as().to_owned(),
-                pinned: known_hosts.pinned_elsewhere(&self.host),
+                shown: Box::new(self.shown_key()),
+                pinned: known_hosts.pinned_elsewhere(&self.host).map(Box::new),
             }),
             // The node was not asked for a key of these kinds, so another one says nothing.
             KeyVerdict::Changed { expected }
                 if !expected.iter().any(|pin| is_supported(&pin.key_type)) =>
             {
                 Err(HostKeyFailure::UnsupportedPins {
-                    key: self.shown_key(),
-                    known_as: self.host.known_as().to_owned(),
+                    shown: Box::new(self.shown_key()),
                     expected,
                 })
             }
@@ -134,10 +132,13 @@ impl Identity {
         }
     }
 
-    fn shown_key(&self) -> PinnedKey {
-        PinnedKey {
-            key_type: self.key_type.clone(),
-            fingerprint: self.fingerprint.clone(),
+    fn shown_key(&self) -> ShownKey {
+        ShownKey {
+            key: PinnedKey {
+                key_type: self.key_type.clone(),
+                fingerprint: self.fingerprint.clone(),
+            },
+            known_as: self.host.known_as().to_owned(),
         }
     }
 

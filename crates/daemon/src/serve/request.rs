@@ -144,7 +144,7 @@ impl Request {
             node: node.clone(),
             reason,
             // After the token is spent, which bounds the comparisons.
-            meant: settings.nodes.meant(node).cloned(),
+            meant: settings.nodes.meant(node).cloned().map(Box::new),
         })
     }
 

@@ -427,7 +427,9 @@ async fn drain_ends_idle_connections_and_no_request() {
         .unwrap();
     tokio::time::sleep(MS * 5).await;
     fixture.drain.send_replace(true);
+    let started = tokio::time::Instant::now();
     assert!(errors(idle).await.is_empty());
+    assert_eq!(started.elapsed(), MS * 250);
     assert_eq!(errors(busy).await, [Value::Null]);
     assert_eq!(fixture.daemon.connections().total(), 0);
 }

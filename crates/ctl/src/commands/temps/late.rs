@@ -32,7 +32,7 @@ const MARGIN: Duration = Duration::from_secs(1);
 
 /// The wait that a daemon can be asked for by a client that waits this long itself.
 pub(super) fn longest_wait(timeout: Duration) -> Duration {
-    timeout - MARGIN.min(timeout / 10)
+    timeout.saturating_sub(MARGIN.min(timeout / 10))
 }
 
 /// Shows the temperatures of these nodes, or of all: first those that answer at once.
