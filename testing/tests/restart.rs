@@ -37,7 +37,7 @@ impl Held {
         }
     }
 
-    /// Starts a daemon with the socket as its descriptor 3 (sd_listen_fds(3)).
+    /// Starts a daemon with the socket as its descriptor 3, as systemd does.
     fn start(&self) -> Daemon {
         let fd = self.listener.as_raw_fd();
         let script = format!(
