@@ -3,19 +3,21 @@
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use pulse_e2e::programs::{Need, skipped};
-use pulse_e2e::sim::{self, Behaviour, SimNode};
+use pulse_e2e::sim::{self, Behaviour};
 use pulse_e2e::{Client, Config, Daemon, Home, wait};
+use serde_json::{Value, json};
 use std::fs::{self, Permissions};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
 const INTERVAL: Duration = Duration::from_millis(100);
+const SLOW: &str = "slow";
 
 /// A socket that the test holds and each daemon is given.
 struct Held {
@@ -47,19 +49,72 @@ impl Held {
     }
 }
 
-/// Reads a node on a connection of its own.
-fn is_read(socket: &Path, node: &str) -> Result<(), String> {
-    let mut client = Client::connect(socket);
-    let request = serde_json::json!({"method": "get_temperature", "params": {"node": node}});
-    client
-        .try_send(format!("{request}\n").as_bytes())
-        .map_err(|error| error.to_string())?;
-    let answer = client.rest();
-    match serde_json::from_slice::<serde_json::Value>(&answer) {
-        Ok(answer) if answer["success"] == true => Ok(()),
-        Ok(answer) => Err(answer.to_string()),
-        Err(error) => Err(format!("{error}: {answer:?}")),
+/// A caller of one node, which counts its answers and keeps the failures.
+struct Poller {
+    socket: PathBuf,
+    node: &'static str,
+    pause: Duration,
+    answers: AtomicUsize,
+}
+
+impl Poller {
+    fn answers(&self) -> usize {
+        self.answers.load(Ordering::Relaxed)
     }
+
+    fn run(&self, is_done: &AtomicBool) -> Vec<String> {
+        let mut lost = Vec::new();
+        while !is_done.load(Ordering::Relaxed) {
+            lost.extend(self.read().err());
+            self.answers.fetch_add(1, Ordering::Relaxed);
+            thread::sleep(self.pause);
+        }
+        lost
+    }
+
+    /// Reads the node on a connection of its own, as Pulse does.
+    fn read(&self) -> Result<(), String> {
+        let mut client = Client::connect(&self.socket);
+        let params = json!({"node": self.node});
+        let request = json!({"method": "get_temperature", "params": params});
+        client
+            .try_send(format!("{request}\n").as_bytes())
+            .map_err(|error| error.to_string())?;
+        let answer = client.rest();
+        match serde_json::from_slice::<Value>(&answer) {
+            Ok(answer) if answer["success"] == true => Ok(()),
+            Ok(answer) => Err(answer.to_string()),
+            Err(error) => Err(format!("{error}: {answer:?}")),
+        }
+    }
+}
+
+/// Waits until each has so many more answers.
+fn wait_for_answers(pollers: &[Poller], more: usize) {
+    let counted = || -> Vec<usize> { pollers.iter().map(Poller::answers).collect() };
+    let before = counted();
+    wait::until("answers of each node", || {
+        let now = counted();
+        now.iter()
+            .zip(&before)
+            .all(|(now, then)| *now >= then + more)
+    });
+}
+
+/// Three nodes that answer at once, and one whose answer is being made whenever the daemon is
+/// told to end.
+fn nodes() -> [(&'static str, Behaviour); 4] {
+    let slow = Behaviour::SlowBy {
+        delay: Duration::from_millis(300),
+        document: sim::DOCUMENT.into(),
+    };
+    let healthy = sim::healthy;
+    [
+        ("pve1", healthy()),
+        ("pve2", healthy()),
+        ("pve3", healthy()),
+        (SLOW, slow),
+    ]
 }
 
 #[test]
@@ -70,70 +125,42 @@ fn restart_loses_no_reading() {
     ]) {
         return;
     }
-    let slow = Behaviour::SlowBy {
-        delay: Duration::from_millis(300),
-        document: sim::DOCUMENT.into(),
-    };
     let home = Arc::new(Home::new());
     let mut config = Config::new();
-    let nodes: Vec<(&str, SimNode)> = [
-        ("pve1", sim::healthy()),
-        ("pve2", sim::healthy()),
-        ("pve3", sim::healthy()),
-        // Its answer is being made whenever the daemon is told to end.
-        ("slow", slow),
-    ]
-    .map(|(name, behaviour)| (name, sim::start(behaviour)))
-    .into();
+    let nodes = nodes().map(|(name, behaviour)| (name, sim::start(behaviour)));
     for (name, node) in &nodes {
         home.trust(&node.host_key_line(name));
         config = config.node(name, node.addr());
     }
     home.write_config(&config);
     let held = Held::bind(&home);
+    let pollers = nodes.each_ref().map(|(node, _)| Poller {
+        socket: home.socket(),
+        node,
+        pause: if *node == SLOW {
+            Duration::ZERO
+        } else {
+            INTERVAL
+        },
+        answers: AtomicUsize::new(0),
+    });
     let is_done = AtomicBool::new(false);
-    let answers: Vec<AtomicUsize> = nodes.iter().map(|_| AtomicUsize::new(0)).collect();
-    let counted = || -> Vec<usize> { answers.iter().map(|n| n.load(Ordering::Relaxed)).collect() };
     let (lost, daemon) = thread::scope(|scope| {
-        let pollers: Vec<_> = nodes
-            .iter()
-            .zip(&answers)
-            .map(|((name, _), answers)| {
-                let (is_done, socket) = (&is_done, home.socket());
-                scope.spawn(move || {
-                    let mut lost = Vec::new();
-                    while !is_done.load(Ordering::Relaxed) {
-                        lost.extend(is_read(&socket, name).err());
-                        answers.fetch_add(1, Ordering::Relaxed);
-                        if *name != "slow" {
-                            thread::sleep(INTERVAL);
-                        }
-                    }
-                    lost
-                })
-            })
-            .collect();
+        let running = pollers
+            .each_ref()
+            .map(|poller| scope.spawn(|| poller.run(&is_done)));
         let mut daemon = held.start();
         for _ in 0..4 {
-            let before = counted();
-            wait::until("answers of each node", || {
-                counted().iter().zip(&before).all(|(now, then)| now > then)
-            });
+            wait_for_answers(&pollers, 1);
             daemon.stop();
             daemon = held.start();
         }
-        let before = counted();
-        wait::until("answers after the last start", || {
-            counted()
-                .iter()
-                .zip(&before)
-                .all(|(now, then)| *now > then + 1)
-        });
+        wait_for_answers(&pollers, 2);
         is_done.store(true, Ordering::Relaxed);
-        let lost = pollers
+        let lost = running
             .into_iter()
             .flat_map(|poller| poller.join().unwrap());
-        (lost.collect::<Vec<String>>(), daemon)
+        (lost.collect::<Vec<_>>(), daemon)
     });
     assert_eq!(lost, [""; 0]);
     daemon.stop();
