@@ -167,7 +167,7 @@ fn sweep(daemon: &Daemon, nodes: usize) -> Duration {
     let started = Instant::now();
     let mut stream = UnixStream::connect(daemon.home().socket()).unwrap();
     stream
-        .write_all(b"{\"method\":\"get_temperatures\"}\n")
+        .write_all(b"{\"method\":\"get_temperatures\",\"params\":{\"wait_ms\":3600000}}\n")
         .unwrap();
     let mut line = String::new();
     BufReader::new(stream).read_line(&mut line).unwrap();

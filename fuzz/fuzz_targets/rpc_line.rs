@@ -4,8 +4,11 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use pulse_core::nodes::lookup;
+use pulse_core::nodes::name::NodeName;
 use pulse_core::rpc::{
-    Call, MAX_REQUEST_BYTES, NodeSelection, Request, RpcError, Violation, is_uuid, response_line,
+    Call, MAX_REQUEST_BYTES, NodeSelection, Request, RpcError, Sweep, Unlisted, Violation, is_uuid,
+    response_line,
 };
 
 const ID: &str = "00000000-0000-4000-8000-000000000000";
@@ -25,7 +28,11 @@ fuzz_target!(|line: &[u8]| {
         Some(Call::GetTemperature(Err(violation)) | Call::GetTemperatures(Err(violation))) => {
             check_error(&violation.into());
         }
-        Some(Call::GetTemperatures(Ok(NodeSelection::Listed(nodes)))) => {
+        Some(Call::GetTemperature(Ok(node))) => check_error(&unlisted(node)),
+        Some(Call::GetTemperatures(Ok(Sweep {
+            nodes: NodeSelection::Listed(nodes),
+            ..
+        }))) => {
             for invalid in nodes.into_iter().filter_map(Result::err) {
                 check_error(&Violation::from(invalid).into());
             }
@@ -36,12 +43,27 @@ fuzz_target!(|line: &[u8]| {
     }
 });
 
+/// The error for a node when others are listed.
+fn unlisted(node: NodeName) -> RpcError {
+    let listed = ["pve1", "pve22", "node-a.example.org", "192.0.2.1"];
+    let listed = listed.map(|name| NodeName::parse(name).expect("a valid name"));
+    let meant = lookup::meant(&node, listed.iter()).cloned().map(Box::new);
+    RpcError::Unlisted {
+        node,
+        reason: Unlisted::NotAllowlisted,
+        meant,
+    }
+}
+
 fn check_error(error: &RpcError) {
     let text = error.to_string();
     // Pulse sorts errors by their text: one about a node begins so, and no other does.
     assert_eq!(
         text.starts_with("node \""),
-        matches!(error, RpcError::Violation(Violation::InvalidNodeName(_))),
+        matches!(
+            error,
+            RpcError::Violation(Violation::InvalidNodeName(_)) | RpcError::Unlisted { .. }
+        ),
         "{text}"
     );
     assert!(!text.contains("rate limit"), "only the limiter says so");

@@ -40,7 +40,7 @@ fn unlisted_names_cost_only_the_caller() {
     let fleet = two_nodes();
     for name in ["pve3", "pve4"] {
         let error = fleet.daemon.temperature(name).unwrap_err();
-        assert!(error.ends_with("(node_not_allowlisted)"), "{error}");
+        assert!(error.contains("(node_not_allowlisted)"), "{error}");
     }
     assert_eq!(
         fleet.daemon.temperature("pve5").unwrap_err(),

@@ -209,3 +209,38 @@ fn revoked_authority_is_refused() {
     home.trust(&format!("@revoked * {authority}"));
     refusal(&node);
 }
+
+/// An RSA key of Proxmox VE's, shortened.
+const RSA: &str = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAAQU=";
+
+#[test]
+fn unusable_pins_are_explained() {
+    let node = sim::start(sim::healthy());
+    let port = node.addr().port();
+    let refused = |line: &str| {
+        let home = std::sync::Arc::new(pulse_e2e::Home::new());
+        home.trust(line);
+        let config = Config::new().node("pve1", node.addr());
+        let daemon = pulse_e2e::Daemon::start_in(&home, &config);
+        let error = daemon.temperature("pve1").unwrap_err();
+        let changes = daemon.metric("pulse_proxy_hostkey_changes_total{node=\"pve1\"}");
+        assert!(changes.abs() < f64::EPSILON, "{error}");
+        error
+    };
+    let pin = format!("add it as \"[pve1]:{port}\"");
+    // As a Proxmox cluster keeps it.
+    let error = refused(&format!("pve1 {RSA}"));
+    for part in [
+        "not in known_hosts",
+        &pin,
+        "line for \"pve1\"",
+        "ssh-rsa is not supported",
+    ] {
+        assert!(error.contains(part), "{part:?} is not in {error}");
+    }
+    let error = refused(&format!("[pve1]:{port} {RSA}"));
+    for part in ["pins only ssh-rsa, which is not supported", &pin] {
+        assert!(error.contains(part), "{part:?} is not in {error}");
+    }
+    assert!(!error.contains("in between"), "{error}");
+}

@@ -41,6 +41,7 @@ mod readings;
 mod refusals;
 mod reload;
 mod rendered;
+mod restart;
 mod retention;
 mod scrapers;
 mod sharing;

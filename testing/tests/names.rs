@@ -87,6 +87,30 @@ fn address_spellings_are_one_node() {
     }
 }
 
+#[test]
+fn address_of_a_listed_name_is_it() {
+    let fleet = Fleet::start(Config::new().with_two_tokens(), [("pve1", sim::healthy())]);
+    let address = fleet.node("pve1").addr().ip().to_string();
+    for asked in [address.as_str(), "PVE1"] {
+        let answer = ask(&fleet, asked);
+        assert_eq!(answer["data"]["node"], asked, "{answer}");
+    }
+    let refusal = format!("node \"{address}\" not read: rate limit exceeded");
+    assert_eq!(ask(&fleet, &address)["error"], refusal);
+    let counters = fleet.node("pve1").counters();
+    assert_eq!((counters.connections, counters.readings), (1, 2));
+    for record in fleet.daemon.home().records_of("command.finish") {
+        assert_eq!(record["node"], "pve1", "{record}");
+    }
+}
+
+#[test]
+fn near_names_are_suggested() {
+    let fleet = Fleet::start(Config::new(), [("pve2", sim::healthy())]);
+    let error = fleet.daemon.temperature("pve2.example.org").unwrap_err();
+    assert!(error.contains("did you mean \"pve2\"?"), "{error}");
+}
+
 /// Exit code and errors of `--check`.
 fn check(config: &Config) -> (i32, String) {
     let home = Home::new();

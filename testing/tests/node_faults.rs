@@ -257,7 +257,9 @@ fn abandoned_connects_leak_no_socket() {
         .fold(short_timeout(), |c, name| c.node(name, node.addr()));
     let daemon = Daemon::start(&config);
     let before = daemon.descriptors();
-    let response = daemon.ask(&serde_json::json!({"method": "get_temperatures"}));
+    let params = serde_json::json!({"wait_ms": 3_600_000});
+    let request = serde_json::json!({"method": "get_temperatures", "params": params});
+    let response = daemon.ask(&request);
     let entries = response["data"]["nodes"].as_array().unwrap();
     assert_eq!(entries.len(), 100);
     for entry in entries {

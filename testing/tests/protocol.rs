@@ -1,6 +1,6 @@
 //! The protocol of the callers' socket, byte by byte.
 
-use pulse_e2e::sim::{self, Fleet};
+use pulse_e2e::sim::{self, Behaviour, Fleet};
 use pulse_e2e::{Config, Daemon};
 use serde_json::{Value, json};
 
@@ -72,13 +72,7 @@ fn deep_json_overflows_no_stack() {
 #[test]
 fn later_methods_are_unknown() {
     let daemon = Daemon::start(&Config::new());
-    for method in [
-        "register_nodes",
-        "ensure_cluster_keys",
-        "request_cleanup",
-        "GET_STATUS",
-        "",
-    ] {
+    for method in ["ensure_cluster_keys", "request_cleanup", "GET_STATUS", ""] {
         let response = daemon.ask(&json!({"method": method}));
         assert_eq!(response["error"], "unknown method", "{method}");
     }
@@ -176,7 +170,7 @@ fn correlation_id_has_to_be_a_uuid() {
 fn error_has_the_callers_id() {
     let daemon = Daemon::start(&Config::new());
     let id = "0190b6a5-7e57-7000-8000-0123456789ab";
-    let response = daemon.ask(&json!({"method": "register_nodes", "correlation_id": id}));
+    let response = daemon.ask(&json!({"method": "request_cleanup", "correlation_id": id}));
     assert_eq!(
         response,
         json!({"correlation_id": id, "success": false, "error": "unknown method"})
@@ -215,7 +209,7 @@ fn list_gives_each_node_age_or_error() {
     let config = Config::new().set("request_timeout", "'4s'");
     let fleet = Fleet::start(
         config,
-        [("pve1", sim::healthy()), ("pve2", sim::Behaviour::Hang)],
+        [("pve1", sim::healthy()), ("pve2", Behaviour::Hang)],
     );
     let nodes = |params: Value| {
         let request = json!({"method": "get_temperatures", "params": params});
@@ -250,15 +244,54 @@ fn missing_list_reads_every_node() {
 fn missing_allowlist_has_its_own_error() {
     let daemon = Daemon::start(&Config::new());
     let error = daemon.temperature("pve1").unwrap_err();
-    assert_eq!(
-        error,
-        "node \"pve1\" rejected by validator (no_validation_sources)"
+    let rejected = |reason| format!("node \"pve1\" rejected by validator ({reason}): ");
+    assert!(
+        error.starts_with(&rejected("no_validation_sources")),
+        "{error}"
     );
     let node = sim::start(sim::healthy());
     let daemon = Daemon::start(&Config::new().node("pve2", node.addr()));
     let error = daemon.temperature("pve1").unwrap_err();
-    assert_eq!(
-        error,
-        "node \"pve1\" rejected by validator (node_not_allowlisted)"
+    assert!(
+        error.starts_with(&rejected("node_not_allowlisted")),
+        "{error}"
     );
+    assert!(
+        error.contains("allowed_nodes in the configuration file"),
+        "{error}"
+    );
+}
+
+/// Pulse's diagnostics show each node with its state. No connection is made for it.
+#[test]
+fn registered_nodes_are_not_connected_to() {
+    let nodes = [
+        ("pve1", sim::healthy()),
+        ("pve2", Behaviour::RefuseKey),
+        ("pve3", sim::healthy()),
+    ];
+    let fleet = Fleet::start(Config::new(), nodes);
+    assert!(fleet.daemon.temperature("pve1").is_ok());
+    assert!(fleet.daemon.temperature("pve2").is_err());
+    let response = fleet.daemon.ask(&json!({"method": "register_nodes"}));
+    let nodes = response["data"]["nodes"].as_array().unwrap();
+    let shown: Vec<_> = nodes
+        .iter()
+        .map(|node| {
+            (
+                node["name"].as_str().unwrap(),
+                node["ssh_ready"].as_bool().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(shown, [("pve1", true), ("pve2", false), ("pve3", false)]);
+    for (node, part) in [
+        (1, "node \"pve2\" refused our SSH key"),
+        (2, "node \"pve3\" has no reading"),
+    ] {
+        let error = nodes[node]["error"].as_str().unwrap();
+        assert!(error.contains(part), "{error}");
+    }
+    let connections = fleet.nodes().map(|(_, node)| node.counters().connections);
+    assert!(connections.eq([1, 1, 0]));
 }

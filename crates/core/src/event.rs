@@ -11,7 +11,7 @@ pub use event_type::EventType;
 use crate::callers::limiter::Refusal;
 use crate::callers::peer::{Peer, PeerId};
 use crate::nodes::name::NodeName;
-use crate::rpc::{RpcError, Unlisted, Violation};
+use crate::rpc::{RpcError, ServiceRefusal, Unlisted, Violation};
 use pulse_sensors::command::NodeCommand;
 use std::borrow::Cow;
 use std::num::NonZeroU64;
@@ -361,7 +361,7 @@ impl<'a> Event<'a> {
                     Access::Unauthorized => (Decision::Denied, Some(RpcError::Unauthorized), None),
                     Access::Limited(refusal) => (
                         Decision::Denied,
-                        Some(RpcError::RateLimited),
+                        Some(RpcError::from(ServiceRefusal::RateLimited)),
                         Some(refusal.as_str()),
                     ),
                 };

@@ -17,6 +17,7 @@
 //! | [`nodes::name`] | valid node names, and which are equal |
 //! | [`nodes::address`] | addresses that no host can have |
 //! | [`nodes::hosts`] | addresses of nodes, from `/etc/hosts` |
+//! | [`nodes::lookup`] | the listed node that a caller means |
 //! | [`nodes::known_hosts`] | trusted host keys and certificates |
 //! | [`nodes::backoff`] | the delay after a failure |
 //! | [`work`] | exchanges that run at a time, and for which caller |
@@ -30,6 +31,7 @@
 //! | [`metrics::scrapers`] | connections to the metrics listener that are closed |
 //! | [`trust`] | owners and modes of trusted files |
 //! | [`pin`] | pins of collectors' public keys |
+//! | [`nearest`] | the known word that a wrong one was meant to be |
 //! | [`causes`] | an error with its causes, in one line |
 //! | [`ordinal`] | numbers of records and messages |
 //! | [`state_format`] | formats of state files |
@@ -40,6 +42,7 @@ pub mod causes;
 pub mod config;
 pub mod event;
 pub mod metrics;
+pub mod nearest;
 pub mod nodes;
 pub mod ordinal;
 pub mod pin;

@@ -190,6 +190,20 @@ impl WorkQueue {
         self.stop_waiting(&peer);
     }
 
+    /// Ends the wait of a caller whose flight should go on: a queued flight keeps its only
+    /// request, or nothing would start it. So a caller has at most one such request for a node.
+    /// True if the request has left the queue.
+    pub fn leave_running(&mut self, node: &NodeName, ticket: Ticket) -> bool {
+        let is_needed = self.flights.get(node).is_some_and(|flight| {
+            flight.phase == Phase::Queued
+                && matches!(flight.waiting[..], [(only, _)] if only == ticket)
+        });
+        if !is_needed {
+            self.leave(node, ticket);
+        }
+        !is_needed
+    }
+
     /// Parks a flight that has waited long for its node. Call [`WorkQueue::start_next`]
     /// afterwards.
     pub fn park(&mut self, node: &NodeName) {
@@ -310,6 +324,29 @@ mod tests {
 
     const A: PeerId = PeerId::Uid(1);
     const B: PeerId = PeerId::Uid(2);
+
+    #[test]
+    fn left_flights_start_later() {
+        let mut queue = queue();
+        let tickets: Vec<_> = (0..4)
+            .map(|i| queue.request(&A, &node(i)).unwrap())
+            .collect();
+        let running = starts(&mut queue);
+        assert_eq!(running, [node(0), node(1)]);
+        assert!(queue.leave_running(&node(0), tickets[0]));
+        assert!(!queue.leave_running(&node(2), tickets[2]));
+        // A second request for the same node leaves, and the flight stays queued.
+        let again = queue.request(&A, &node(2)).unwrap();
+        assert!(queue.leave_running(&node(2), again));
+        // One that is given up is dropped.
+        queue.leave(&node(3), tickets[3]);
+        assert_eq!(queue.queued(), 1);
+        assert!(queue.finish(&node(0), true).is_empty());
+        assert_eq!(starts(&mut queue), [node(2)]);
+        assert_eq!(queue.finish(&node(2), true), [tickets[2]]);
+        queue.finish(&node(1), true);
+        assert!(queue.callers.is_empty() && queue.flights.is_empty());
+    }
 
     #[test]
     fn caller_runs_two_and_all_eight() {

@@ -286,6 +286,14 @@ impl Client {
         self.timeout
     }
 
+    /// This client with another timeout.
+    pub(crate) fn within(&self, timeout: Duration) -> Self {
+        Self {
+            timeout,
+            ..self.clone()
+        }
+    }
+
     /// Sends one request, on a connection of its own, and returns the data of its response.
     ///
     /// # Errors

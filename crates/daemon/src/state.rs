@@ -1,7 +1,7 @@
 //! The state that the daemon's tasks share. Each part has a lock of its own, which is held for
 //! one decision and never across an await.
 
-use crate::node::host_file::{HostFile, SUBGID, SUBUID};
+use crate::node::host_file::{HOSTS, HostFile, SUBGID, SUBUID};
 use crate::node::{NodeStarter, Nodes};
 use crate::observe::ledger::Ledger;
 use crate::observe::metrics::{self, Metrics};
@@ -13,7 +13,8 @@ use pulse_core::callers::peer::{AccessPolicy, Peer};
 use pulse_core::callers::subid::SubordinateRanges;
 use pulse_core::config::Config;
 use pulse_core::event::Access;
-use pulse_core::rpc::RpcError;
+use pulse_core::nodes::hosts::Hosts;
+use pulse_core::rpc::{RpcError, ServiceRefusal};
 use pulse_core::summary::{Account, Tally};
 use pulse_forward::Forwarder;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -72,7 +73,7 @@ impl Daemon {
         let metrics = Arc::new(Metrics::new(&recorder, forwarder.as_ref()));
         let settings = reading_settings(
             &config,
-            Nodes::of(&config, &*node_starter, &Nodes::default()),
+            Nodes::of(&config, &hosts(), &*node_starter, &Nodes::default()),
         );
         Self {
             readings: Arc::new(Readings::new(settings, config.caps, Arc::clone(&metrics))),
@@ -99,6 +100,7 @@ impl Daemon {
         let (config, kept) = self.config().reloaded(config);
         let nodes = Nodes::of(
             &config,
+            &hosts(),
             &*self.node_starter,
             &self.readings.settings().nodes,
         );
@@ -158,7 +160,7 @@ impl Daemon {
     pub(crate) fn limited(&self, peer: &Peer, refusal: Refusal) -> RpcError {
         self.metrics.refused(refusal.as_str(), &peer.id);
         self.note(Access::Limited(refusal), peer);
-        RpcError::RateLimited
+        ServiceRefusal::RateLimited.into()
     }
 
     /// Records a caller without a capability; gives the error for it.
@@ -215,6 +217,11 @@ impl std::ops::Deref for ConfigOf {
     fn deref(&self) -> &Config {
         &self.0.config
     }
+}
+
+/// The addresses of nodes that are configured without one.
+fn hosts() -> Hosts {
+    Hosts::parse(HOSTS.read())
 }
 
 fn reading_settings(config: &Config, nodes: Nodes) -> ReadingSettings {

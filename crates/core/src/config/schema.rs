@@ -5,6 +5,7 @@
 //! until a restart. A field and its row are one item of the source, so neither can be without
 //! the other. Derived `Deserialize` needs a second list for that, which repeats every name.
 
+use crate::nearest::nearest;
 use std::ffi::OsString;
 use std::fmt;
 use std::ops::{Range, RangeInclusive};
@@ -16,9 +17,6 @@ pub(super) type Raw<'a> = Spanned<DeValue<'a>>;
 
 /// The variables of the environment, by name.
 pub type Environment<'a> = dyn Fn(&str) -> Option<OsString> + 'a;
-
-/// An unknown name longer than this, in bytes, is compared with no key.
-const MAX_COMPARED_BYTES: usize = 64;
 
 /// One key of the configuration, which may be a section, a list or a table's entry.
 #[derive(Debug)]
@@ -282,43 +280,13 @@ pub(super) fn refuse_unknown(table: &DeTable<'_>, keys: &[Key]) -> Result<(), Fa
         return Ok(());
     };
     let known: Vec<_> = keys.iter().map(|key| key.name).collect();
-    let remedy = nearest(name.get_ref(), &known).map_or_else(
+    let remedy = nearest(name.get_ref(), known.iter().copied()).map_or_else(
         || format!("expected one of `{}`", known.join("`, `")),
         |nearest| format!("did you mean `{nearest}`?"),
     );
     // The name may be as long as the file.
     let message = format!("unknown field `{:.64}`, {remedy}", name.get_ref());
     Err(Fault::at(name, message))
-}
-
-/// The known name that `name` is a typing mistake of: a third of it may differ.
-fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
-    if name.len() > MAX_COMPARED_BYTES {
-        return None;
-    }
-    let (distance, nearest) = known
-        .iter()
-        .map(|known| (distance(name, known), *known))
-        .min_by_key(|(distance, _)| *distance)?;
-    (distance <= (nearest.len() / 3).max(1)).then_some(nearest)
-}
-
-/// Levenshtein's distance, in bytes: how many to insert, remove or replace.
-fn distance(from: &str, to: &str) -> usize {
-    // The row of the table for the letters of `from` so far; `above` is the one before it.
-    let mut above: Vec<usize> = (0..=to.len()).collect();
-    for (count, letter) in (1..).zip(from.bytes()) {
-        let mut left = count;
-        let mut row = vec![left];
-        for (other, corners) in to.bytes().zip(above.windows(2)) {
-            let &[diagonal, top] = corners else { break };
-            // The cheapest of three: keep or replace the letter, insert one, remove one.
-            left = (diagonal + usize::from(letter != other)).min(left.min(top) + 1);
-            row.push(left);
-        }
-        above = row;
-    }
-    above.last().copied().unwrap_or_default()
 }
 
 /// A value of another type than `expected`, a noun phrase.
@@ -399,33 +367,5 @@ impl<T: Value> Value for Spanned<T> {
 
     fn read(raw: &Raw<'_>) -> Result<Self, Fault> {
         T::read(raw).map(|value| Self::new(raw.span(), value))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn distance_counts_edits() {
-        for (from, to, expected) in [
-            ("", "", 0),
-            ("", "abc", 3),
-            ("abc", "", 3),
-            ("adress", "address", 1),
-            ("kitten", "sitting", 3),
-        ] {
-            assert_eq!(distance(from, to), expected, "{from}, {to}");
-        }
-    }
-
-    #[test]
-    fn far_names_suggest_nothing() {
-        let known = ["socket", "log"];
-        assert_eq!(nearest("sokcet", &known), Some("socket"));
-        assert_eq!(nearest("lag", &known), Some("log"));
-        for far in ["", "x", "http", "tickets", &"socket".repeat(20)] {
-            assert_eq!(nearest(far, &known), None, "{far}");
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! Nodes: names, addresses, host keys and the delay after a failure.
+//! Nodes: names, addresses, look-ups, host keys and the delay after a failure.
 //!
 //! Collectors use the same names, addresses and delays.
 
@@ -6,4 +6,5 @@ pub mod address;
 pub mod backoff;
 pub mod hosts;
 pub mod known_hosts;
+pub mod lookup;
 pub mod name;

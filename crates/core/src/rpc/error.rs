@@ -26,6 +26,15 @@ impl Unlisted {
     }
 }
 
+/// The end of the sentence about an unlisted node: its remedy.
+fn listing(meant: Option<&NodeName>) -> String {
+    let remedy = "add it to allowed_nodes in the configuration file and reload the daemon";
+    match meant {
+        Some(meant) => format!("did you mean \"{meant}\"? Otherwise {remedy}"),
+        None => remedy.to_owned(),
+    }
+}
+
 /// A text that is no node name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("node \"{shown}\" rejected by validator ({INVALID_NODE_NAME})")]
@@ -62,6 +71,9 @@ pub enum Violation {
     /// `nodes` was something else than a list of strings.
     #[error("'nodes' parameter must be a list of strings")]
     NodesNotAList,
+    /// `wait_ms` was something else than a number of milliseconds.
+    #[error("'wait_ms' parameter must be a number of milliseconds")]
+    WaitNotANumber,
     /// `node` was no node name.
     #[error(transparent)]
     InvalidNodeName(#[from] InvalidNodeName),
@@ -76,8 +88,31 @@ impl Violation {
             Self::PayloadTooLarge => "payload_too_large",
             Self::EmptyRequest => "empty_request",
             Self::InvalidRequest => "invalid_request",
-            Self::MissingNode | Self::NodeNotAString | Self::NodesNotAList => "invalid_parameter",
+            Self::MissingNode
+            | Self::NodeNotAString
+            | Self::NodesNotAList
+            | Self::WaitNotANumber => "invalid_parameter",
             Self::InvalidNodeName(_) => INVALID_NODE_NAME,
+        }
+    }
+}
+
+/// A refusal that is no matter of the node that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ServiceRefusal {
+    /// The limiter refused: no token, a penalty, too many connections.
+    #[error("rate limit exceeded")]
+    RateLimited,
+    /// The record could not be written, so nothing was done.
+    #[error("audit log unavailable")]
+    RecorderUnavailable,
+}
+
+impl ServiceRefusal {
+    fn label(self) -> &'static str {
+        match self {
+            Self::RateLimited => "rate_limited",
+            Self::RecorderUnavailable => "recorder_unavailable",
         }
     }
 }
@@ -88,9 +123,9 @@ pub enum RpcError {
     /// The caller has no capability at all.
     #[error("unauthorized")]
     Unauthorized,
-    /// The limiter refused: no token, a penalty, too many connections.
-    #[error("rate limit exceeded")]
-    RateLimited,
+    /// A request that names no node was refused.
+    #[error(transparent)]
+    Refused(#[from] ServiceRefusal),
     /// The request is malformed or forbidden.
     #[error(transparent)]
     Violation(#[from] Violation),
@@ -103,15 +138,23 @@ pub enum RpcError {
     ReadTimeout,
     /// The node is not listed. It costs a token and no penalty, as an unknown method does:
     /// most often two lists differ by mistake.
-    #[error("node \"{node}\" rejected by validator ({})", reason.as_str())]
+    #[error(
+        "node \"{}\" rejected by validator ({}): {}",
+        node.as_written(), reason.as_str(), listing(meant.as_deref())
+    )]
     Unlisted {
         /// The node.
         node: NodeName,
         /// The state of the list.
         reason: Unlisted,
+        /// The listed node that was probably meant.
+        meant: Option<Box<NodeName>>,
     },
     /// The node's address is not one that may be connected to.
-    #[error("node \"{node}\" rejected by validator ({})", FailureReason::AddressNotPermitted.as_str())]
+    #[error(
+        "node \"{}\" rejected by validator ({})",
+        node.as_written(), FailureReason::AddressNotPermitted.as_str()
+    )]
     AddressNotPermitted {
         /// The node.
         node: NodeName,
@@ -121,17 +164,22 @@ pub enum RpcError {
     NodeRefused {
         /// The node, as it was asked for and may be shown.
         node: String,
-        /// The refusal: [`RateLimited`](Self::RateLimited) or
-        /// [`RecorderUnavailable`](Self::RecorderUnavailable).
-        refusal: Box<Self>,
+        /// The refusal.
+        refusal: ServiceRefusal,
     },
     /// The node could not be read.
-    #[error("node \"{node}\" {failure}")]
+    #[error("node \"{}\" {failure}", node.as_written())]
     Failed {
         /// The node.
         node: NodeName,
         /// The failure, as a sentence with its remedy.
         failure: String,
+    },
+    /// The node has not answered yet; its reading goes on.
+    #[error("node \"{}\" is still being read: ask again in some seconds", node.as_written())]
+    Pending {
+        /// The node.
+        node: NodeName,
     },
     /// `from` is not the number of a record in the log.
     #[error("'from' parameter must be the number of a record")]
@@ -148,9 +196,6 @@ pub enum RpcError {
     /// Too much is asked of it at once.
     #[error("forwarding is busy")]
     ForwardingBusy,
-    /// The record could not be written, so nothing was done.
-    #[error("audit log unavailable")]
-    RecorderUnavailable,
 }
 
 impl RpcError {
@@ -159,9 +204,9 @@ impl RpcError {
     #[must_use]
     pub fn for_node(self, node: &str) -> Self {
         match self {
-            Self::RateLimited | Self::RecorderUnavailable => Self::NodeRefused {
+            Self::Refused(refusal) => Self::NodeRefused {
                 node: node.to_owned(),
-                refusal: Box::new(self),
+                refusal,
             },
             // The others name the node, or are no matter of the node.
             error => error,
@@ -173,8 +218,7 @@ impl RpcError {
     pub fn label(&self) -> &'static str {
         match self {
             Self::Unauthorized => "unauthorized",
-            Self::RateLimited => "rate_limited",
-            Self::NodeRefused { refusal, .. } => refusal.label(),
+            Self::Refused(refusal) | Self::NodeRefused { refusal, .. } => refusal.label(),
             Self::Violation(violation) => violation.label(),
             Self::UnknownMethod => "unknown_method",
             Self::ReadTimeout => "read_timeout",
@@ -182,7 +226,7 @@ impl RpcError {
             Self::Unlisted { reason, .. } => reason.as_str(),
             Self::AddressNotPermitted { .. } => FailureReason::AddressNotPermitted.as_str(),
             Self::Failed { .. } => "failed",
-            Self::RecorderUnavailable => "recorder_unavailable",
+            Self::Pending { .. } => "pending",
             Self::NotForwarding => "not_forwarding",
             Self::ForwardingBusy => "forwarding_busy",
         }

@@ -13,8 +13,9 @@ use crate::ordinal::Ordinal;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::HashSet;
+use std::time::Duration;
 
-pub use error::{InvalidNodeName, RpcError, Unlisted, Violation};
+pub use error::{InvalidNodeName, RpcError, ServiceRefusal, Unlisted, Violation};
 
 /// The largest request accepted, in bytes, its newline included.
 pub const MAX_REQUEST_BYTES: usize = 16_384;
@@ -42,12 +43,23 @@ pub enum Call {
     /// `get_temperature` of one node.
     GetTemperature(Result<NodeName, Violation>),
     /// `get_temperatures` of several nodes.
-    GetTemperatures(Result<NodeSelection, Violation>),
+    GetTemperatures(Result<Sweep, Violation>),
+    /// `register_nodes`.
+    RegisterNodes,
     /// `get_forwarding`.
     GetForwarding,
     /// `replay_forwarding` from the record with this number on; `None` when `from` is
     /// not a number that a record can have.
     ReplayForwarding(Option<Ordinal>),
+}
+
+/// A reading of several nodes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sweep {
+    /// The nodes.
+    pub nodes: NodeSelection,
+    /// The longest wait for the slowest of them, if the caller has named one.
+    pub wait: Option<Duration>,
 }
 
 /// The nodes of `get_temperatures`.
@@ -69,6 +81,8 @@ pub enum Method {
     GetTemperature,
     /// Many nodes' temperatures, each with its age or its error.
     GetTemperatures,
+    /// Every node, and the outcome of its last reading. Pulse's diagnostics ask for it.
+    RegisterNodes,
     /// The state of forwarding (an extension of ours).
     GetForwarding,
     /// Sends records to the collectors again (an extension of ours).
@@ -77,10 +91,11 @@ pub enum Method {
 
 impl Method {
     /// Every method.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::GetStatus,
         Self::GetTemperature,
         Self::GetTemperatures,
+        Self::RegisterNodes,
         Self::GetForwarding,
         Self::ReplayForwarding,
     ];
@@ -92,6 +107,7 @@ impl Method {
             Self::GetStatus => "get_status",
             Self::GetTemperature => "get_temperature",
             Self::GetTemperatures => "get_temperatures",
+            Self::RegisterNodes => "register_nodes",
             Self::GetForwarding => "get_forwarding",
             Self::ReplayForwarding => "replay_forwarding",
         }
@@ -101,7 +117,10 @@ impl Method {
     #[must_use]
     pub fn needs(self) -> Capability {
         match self {
-            Self::GetStatus | Self::GetTemperature | Self::GetTemperatures => Capability::Read,
+            Self::GetStatus
+            | Self::GetTemperature
+            | Self::GetTemperatures
+            | Self::RegisterNodes => Capability::Read,
             Self::GetForwarding | Self::ReplayForwarding => Capability::Admin,
         }
     }
@@ -168,7 +187,8 @@ impl Call {
         Some(match method {
             Method::GetStatus => Self::GetStatus,
             Method::GetTemperature => Self::GetTemperature(parameters.node()),
-            Method::GetTemperatures => Self::GetTemperatures(parameters.nodes()),
+            Method::GetTemperatures => Self::GetTemperatures(parameters.sweep()),
+            Method::RegisterNodes => Self::RegisterNodes,
             Method::GetForwarding => Self::GetForwarding,
             Method::ReplayForwarding => {
                 // Records are numbered from 1.
@@ -186,6 +206,7 @@ impl Call {
             Self::GetStatus => Method::GetStatus,
             Self::GetTemperature(_) => Method::GetTemperature,
             Self::GetTemperatures(_) => Method::GetTemperatures,
+            Self::RegisterNodes => Method::RegisterNodes,
             Self::GetForwarding => Method::GetForwarding,
             Self::ReplayForwarding(_) => Method::ReplayForwarding,
         }
@@ -207,6 +228,17 @@ impl Parameters {
             Some(Value::String(text)) => Ok(parse_node(text)?),
             Some(_) => Err(Violation::NodeNotAString),
         }
+    }
+
+    fn sweep(&self) -> Result<Sweep, Violation> {
+        let milliseconds = |value: &Value| value.as_u64().ok_or(Violation::WaitNotANumber);
+        Ok(Sweep {
+            nodes: self.nodes()?,
+            wait: self
+                .get("wait_ms")
+                .map(|value| milliseconds(value).map(Duration::from_millis))
+                .transpose()?,
+        })
     }
 
     fn nodes(&self) -> Result<NodeSelection, Violation> {

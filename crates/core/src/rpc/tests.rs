@@ -15,7 +15,10 @@ fn call(line: &str) -> Result<Call, RpcError> {
 /// The entries of `get_temperatures` with a list.
 fn listed(line: &str) -> Vec<Result<NodeName, InvalidNodeName>> {
     match call(line) {
-        Ok(Call::GetTemperatures(Ok(NodeSelection::Listed(nodes)))) => nodes,
+        Ok(Call::GetTemperatures(Ok(Sweep {
+            nodes: NodeSelection::Listed(nodes),
+            ..
+        }))) => nodes,
         other => panic!("no list of nodes: {other:?}"),
     }
 }
@@ -55,17 +58,27 @@ fn node_errors_never_blame_proxy() {
         RpcError::Unlisted {
             node: node.clone(),
             reason: Unlisted::NotAllowlisted,
+            meant: None,
         },
+        RpcError::Unlisted {
+            node: node.clone(),
+            reason: Unlisted::NotAllowlisted,
+            meant: Some(Box::new(NodeName::parse("ssh-timeout").unwrap())),
+        },
+        RpcError::Pending { node: node.clone() },
         RpcError::AddressNotPermitted { node: node.clone() },
-        RpcError::RateLimited.for_node(node.as_written()),
-        RpcError::RecorderUnavailable.for_node("a;b"),
+        RpcError::from(ServiceRefusal::RateLimited).for_node(node.as_written()),
+        RpcError::from(ServiceRefusal::RecorderUnavailable).for_node("a;b"),
         violation("a;b"),
         violation(""),
     ] {
         assert!(error.to_string().starts_with("node \""), "{error}");
         assert_eq!(pulse_class(&error.to_string()), "node", "{error}");
     }
-    assert_eq!(pulse_class(&RpcError::RateLimited.to_string()), "transport");
+    assert_eq!(
+        pulse_class(&ServiceRefusal::RateLimited.to_string()),
+        "transport"
+    );
     assert_eq!(
         pulse_class(&RpcError::Unauthorized.to_string()),
         "authorisation"
@@ -75,9 +88,28 @@ fn node_errors_never_blame_proxy() {
         "authorisation"
     );
     assert_eq!(
-        pulse_class(&RpcError::RecorderUnavailable.to_string()),
+        pulse_class(&ServiceRefusal::RecorderUnavailable.to_string()),
         "proxy"
     );
+}
+
+#[test]
+fn unlisted_node_has_a_remedy() {
+    let unlisted = |asked: &str, meant: Option<&str>| {
+        let error = RpcError::Unlisted {
+            node: NodeName::parse(asked).unwrap(),
+            reason: Unlisted::NotAllowlisted,
+            meant: meant.map(|name| Box::new(NodeName::parse(name).unwrap())),
+        };
+        error.to_string()
+    };
+    let text = unlisted("[2001:DB8::1]", None);
+    // In the caller's spelling.
+    let beginning = "node \"[2001:DB8::1]\" rejected by validator (node_not_allowlisted): ";
+    assert!(text.starts_with(beginning), "{text}");
+    assert!(text.contains("allowed_nodes"), "{text}");
+    let text = unlisted("pve22", Some("pve2"));
+    assert!(text.contains("did you mean \"pve2\"?"), "{text}");
 }
 
 #[test]
@@ -94,7 +126,21 @@ fn valid_requests_are_parsed() {
     );
     assert_eq!(
         call(r#"{"method":"get_temperatures"}"#),
-        Ok(Call::GetTemperatures(Ok(NodeSelection::All)))
+        Ok(Call::GetTemperatures(Ok(Sweep {
+            nodes: NodeSelection::All,
+            wait: None
+        })))
+    );
+    assert_eq!(
+        call(r#"{"method":"get_temperatures","params":{"wait_ms":1500}}"#),
+        Ok(Call::GetTemperatures(Ok(Sweep {
+            nodes: NodeSelection::All,
+            wait: Some(Duration::from_millis(1500))
+        })))
+    );
+    assert_eq!(
+        call(r#"{"method":"register_nodes"}"#),
+        Ok(Call::RegisterNodes)
     );
     let nodes = listed(r#"{"method":"get_temperatures","params":{"nodes":["pve1","-x"]}}"#);
     assert_eq!(nodes[0], Ok(pve1));
@@ -141,7 +187,7 @@ fn malformed_requests_have_texts() {
             "invalid request format",
         ),
         (r#"{"method":"get_status"} {}"#, "invalid request format"),
-        (r#"{"method":"register_nodes"}"#, "unknown method"),
+        (r#"{"method":"ensure_cluster_keys"}"#, "unknown method"),
         (r#"{"method":"GET_STATUS"}"#, "unknown method"),
         (
             r#"{"method":"get_temperature"}"#,
@@ -158,6 +204,14 @@ fn malformed_requests_have_texts() {
         (
             r#"{"method":"get_temperatures","params":{"nodes":"a"}}"#,
             "'nodes' parameter must be a list of strings",
+        ),
+        (
+            r#"{"method":"get_temperatures","params":{"wait_ms":-1}}"#,
+            "'wait_ms' parameter must be a number of milliseconds",
+        ),
+        (
+            r#"{"method":"get_temperatures","params":{"wait_ms":"2s"}}"#,
+            "'wait_ms' parameter must be a number of milliseconds",
         ),
         (
             r#"{"method":"get_temperature","params":{"node":"-oProxyCommand=x"}}"#,

@@ -1,7 +1,7 @@
 //! The hosts of a line.
 
-use crate::keys::{HASHED, PVE1};
-use crate::{host_at, host_on, known, trusts, verdict};
+use crate::keys::{HASHED, PVE1, PVE1_RSA};
+use crate::{host, host_at, host_on, known, trusts, verdict};
 use pulse_core::nodes::known_hosts::{HostQuery, KeyVerdict};
 
 fn pin(hosts: &str) -> String {
@@ -102,4 +102,26 @@ fn hashed_names_are_found() {
     assert!(!trusted(host_on("pve1", 22)));
     assert!(!trusted(host_on("10.0.0.1", 2222)));
     assert!(!trusted(host_on("pve2.example.org", 22)));
+}
+
+#[test]
+fn pins_of_other_names_are_found() {
+    let text = format!(
+        "pve1 {0}\npve1 {0}\npve1 {1}\n10.0.0.1 {0}\n[pve2]:2222 {1}\n@revoked pve3 {1}",
+        PVE1_RSA.text(),
+        PVE1.text()
+    );
+    let known = known(&text);
+    let elsewhere = |host: &HostQuery| known.pinned_elsewhere(host);
+    let found = elsewhere(&host_at("pve1", "10.0.0.1", 22022)).unwrap();
+    assert_eq!(found.name, "pve1");
+    assert_eq!(found.key_types, ["ssh-rsa", "ssh-ed25519"]);
+    let found = elsewhere(&host_at("pve9", "10.0.0.1", 22)).unwrap();
+    assert_eq!(
+        (found.name.as_str(), &found.key_types[..]),
+        ("10.0.0.1", &["ssh-rsa".to_owned()][..])
+    );
+    for host in [host("pve2"), host("pve3"), host_on("pve1", 22)] {
+        assert_eq!(elsewhere(&host), None, "{host:?}");
+    }
 }

@@ -168,6 +168,20 @@ impl Screen {
         write(&format!("{HIDE_CURSOR}{text}"))
     }
 
+    /// True if so many lines fit in a terminal's window.
+    pub(crate) fn has_room(&self, lines: usize) -> bool {
+        lines <= room(size())
+    }
+
+    /// Writes lines that stay over those drawn last. They may be more than the window has rows.
+    pub(crate) fn replace(&mut self, lines: &[Line]) -> Result<(), OutputError> {
+        let Some(drawing) = self.drawing.take().filter(|_| self.is_terminal) else {
+            return self.print(lines);
+        };
+        let text = drawing.draw_over(lines, size(), self.is_coloured);
+        write(&format!("{text}{SHOW_CURSOR}"))
+    }
+
     /// The next redraw starts below what was drawn so far.
     pub(crate) fn keep(&mut self) -> Result<(), OutputError> {
         if self.drawing.take().is_none() || !self.is_terminal {
@@ -229,11 +243,15 @@ fn size_of(terminal: impl AsFd) -> Size {
         .unwrap_or(DEFAULT_SIZE)
 }
 
+/// The lines that a drawing can have. One that wraps, or more lines than rows, would scroll: the
+/// cursor cannot go back to what left the window.
+fn room(size: Size) -> usize {
+    size.rows.saturating_sub(1).max(1)
+}
+
 /// The lines that fit: one row each, and the cursor below them.
 fn fit(lines: &[Line], size: Size) -> Vec<Line> {
-    // A line that wraps, or more lines than rows, would scroll: the cursor cannot go back to what
-    // left the window.
-    let room = size.rows.saturating_sub(1).max(1);
+    let room = room(size);
     let cut = |line: &Line| line.cut(size.columns);
     if lines.len() <= room {
         return lines.iter().map(cut).collect();

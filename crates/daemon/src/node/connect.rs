@@ -221,6 +221,11 @@ const HOST_KEYS: [Algorithm; 4] = [
     },
 ];
 
+/// True if the daemon can verify a host key of this type.
+pub(super) fn is_supported(key_type: &str) -> bool {
+    HOST_KEYS.iter().any(|known| known.as_str() == key_type)
+}
+
 /// The receive window: what a node may send before the daemon reads. A document has a few
 /// kilobytes.
 const WINDOW_BYTES: u32 = 256 * 1024;

@@ -1,9 +1,10 @@
 //! Failures to read a node: each has a sentence with its remedy, and a reason.
 
+use super::connect::is_supported;
 use crate::node::resolve::NoAddress;
 use pulse_core::event::{FailureReason, HostKeyReason};
 use pulse_core::nodes::backoff::FailureKind;
-use pulse_core::nodes::known_hosts::{CertVerdict, PinnedKey};
+use pulse_core::nodes::known_hosts::{CertVerdict, PinnedElsewhere, PinnedKey};
 use pulse_sensors::output::Oversized;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -35,6 +36,11 @@ pub(crate) enum NodeFailure {
     /// The host key is not accepted.
     #[error(transparent)]
     HostKey(#[from] HostKeyFailure),
+    /// The node has host keys of other kinds only.
+    #[error(
+        "has no host key of a supported kind: run \"ssh-keygen -A\" on the node, reload its sshd, and add the ssh-ed25519 key to known_hosts"
+    )]
+    NoHostKey,
     /// The host key is no longer accepted, so its connection was closed.
     #[error(transparent)]
     Withdrawn(Withdrawn),
@@ -52,6 +58,9 @@ pub(crate) enum NodeFailure {
     /// No answer before the deadline.
     #[error("did not answer in time")]
     TimedOut,
+    /// No answer yet; the reading goes on.
+    #[error("is still being read")]
+    Pending,
     /// More output than `max_ssh_output_bytes`.
     #[error("sent more than {limit} bytes: raise max_ssh_output_bytes if that is right")]
     Oversized {
@@ -90,9 +99,24 @@ pub(crate) enum NodeFailure {
 pub(crate) enum HostKeyFailure {
     /// The host key is in no `known_hosts` line.
     #[error(
-        "showed a host key that is not in known_hosts ({fingerprint}): check it on the node, then add it"
+        "showed a host key that is not in known_hosts ({}): check it on the node, then add it as \"{}\"{}",
+        shown.key, shown.known_as, elsewhere(pinned.as_deref())
     )]
-    Unknown { fingerprint: String },
+    Unknown {
+        shown: Box<ShownKey>,
+        /// Lines that do not count.
+        pinned: Option<Box<PinnedElsewhere>>,
+    },
+    /// The pinned keys are of kinds that the daemon cannot verify, so the node was not asked for
+    /// one of them.
+    #[error(
+        "showed its {} host key, but known_hosts pins only {}, which is not supported: check {} on the node, then add it as \"{}\"",
+        shown.key.key_type, kinds(expected.iter().map(|pin| &pin.key_type)), shown.key, shown.known_as
+    )]
+    UnsupportedPins {
+        shown: Box<ShownKey>,
+        expected: Vec<PinnedKey>,
+    },
     /// The host key is another than the pinned ones.
     #[error(
         "showed another host key ({fingerprint}) than the pinned {}: someone may be in between, or the node was reinstalled",
@@ -110,10 +134,18 @@ pub(crate) enum HostKeyFailure {
     Certificate(CertVerdict),
 }
 
+/// A host key that could be pinned.
+#[derive(Clone, Debug)]
+pub(crate) struct ShownKey {
+    pub(crate) key: PinnedKey,
+    /// The name to pin it under.
+    pub(crate) known_as: String,
+}
+
 impl HostKeyFailure {
     pub(crate) fn reason(&self) -> HostKeyReason {
         match self {
-            Self::Unknown { .. } => HostKeyReason::Unknown,
+            Self::Unknown { .. } | Self::UnsupportedPins { .. } => HostKeyReason::Unknown,
             Self::Changed { .. } => HostKeyReason::Changed,
             Self::Revoked { .. } => HostKeyReason::Revoked,
             Self::Certificate(_) => HostKeyReason::Certificate,
@@ -145,8 +177,8 @@ impl NodeFailure {
                 FailureReason::HostKey(failure.reason())
             }
             Self::KeyRefused { .. } => FailureReason::KeyRefused,
-            Self::Ssh(_) => FailureReason::Ssh,
-            Self::TimedOut => FailureReason::Timeout,
+            Self::Ssh(_) | Self::NoHostKey => FailureReason::Ssh,
+            Self::TimedOut | Self::Pending => FailureReason::Timeout,
             Self::Oversized { .. } => FailureReason::Oversized,
             Self::NoDocument(_) => FailureReason::NoDocument,
             Self::Command { .. } => FailureReason::CommandFailed,
@@ -185,6 +217,13 @@ impl From<NoAddress> for NodeFailure {
 
 impl From<russh::Error> for NodeFailure {
     fn from(error: russh::Error) -> Self {
+        if let russh::Error::NoCommonAlgo {
+            kind: russh::AlgorithmKind::Key,
+            ..
+        } = error
+        {
+            return Self::NoHostKey;
+        }
         let harmless = |c: char| c == ' ' || c.is_ascii_graphic();
         Self::Ssh(
             error
@@ -209,6 +248,30 @@ pub(super) fn said(stderr: &str) -> String {
     }
 }
 
+/// The end of the sentence about an unknown key: lines for the node that do not count.
+fn elsewhere(pinned: Option<&PinnedElsewhere>) -> String {
+    let Some(PinnedElsewhere { name, key_types }) = pinned else {
+        return String::new();
+    };
+    let line = format!("; the line for \"{name}\" is not one for this node and port");
+    let unsupported = || key_types.iter().filter(|kind| !is_supported(kind));
+    match unsupported().next() {
+        Some(_) => format!("{line}, and {} is not supported", kinds(unsupported())),
+        None => line,
+    }
+}
+
+/// Types of keys, each once.
+fn kinds<'a>(types: impl Iterator<Item = &'a String>) -> String {
+    let mut kinds: Vec<&str> = Vec::new();
+    for kind in types.map(String::as_str) {
+        if !kinds.contains(&kind) {
+            kinds.push(kind);
+        }
+    }
+    kinds.join(" and ")
+}
+
 fn pinned(expected: &[PinnedKey]) -> String {
     expected
         .iter()
@@ -220,4 +283,68 @@ fn pinned(expected: &[PinnedKey]) -> String {
 /// Whole seconds, rounded up, since "next attempt in 0 s" is never true.
 fn seconds(length: Duration) -> String {
     format!("{} s", length.as_millis().div_ceil(1000))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::NodeFailure;
+    use crate::node::host_key::Identity;
+    use pulse_core::nodes::known_hosts::{HostQuery, KnownHosts};
+    use pulse_core::nodes::name::NodeName;
+
+    /// A node on port 22022 that shows its Ed25519 key.
+    fn judged(known_hosts: &str) -> String {
+        let name = NodeName::parse("pve1").unwrap();
+        let host = HostQuery::new(&name, "192.0.2.11".parse().ok(), 22022);
+        let identity = Identity::plain(host, "ssh-ed25519", b"key".to_vec());
+        let (known, bad) = KnownHosts::parse(known_hosts).unwrap();
+        assert!(bad.is_empty(), "{bad:?}");
+        identity.judge(&known).unwrap_err().to_string()
+    }
+
+    /// An RSA key of Proxmox VE's, shortened.
+    const RSA: &str = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAAQU=";
+
+    #[test]
+    fn unknown_key_names_its_pin() {
+        let text = judged("");
+        assert!(text.ends_with("then add it as \"[pve1]:22022\""), "{text}");
+        // As a Proxmox cluster keeps it: the plain name, for every port.
+        let text = judged(&format!("pve1 {RSA}\n192.0.2.11 {RSA}"));
+        for part in [
+            "not in known_hosts (ssh-ed25519 SHA256:",
+            "add it as \"[pve1]:22022\"",
+            "the line for \"pve1\"",
+            "ssh-rsa is not supported",
+        ] {
+            assert!(text.contains(part), "{part:?} is not in {text}");
+        }
+    }
+
+    #[test]
+    fn node_without_usable_key_is_explained() {
+        let failure = NodeFailure::from(russh::Error::NoCommonAlgo {
+            kind: russh::AlgorithmKind::Key,
+            ours: vec!["ssh-ed25519".to_owned()],
+            theirs: vec!["rsa-sha2-512".to_owned()],
+        });
+        assert!(failure.to_string().contains("ssh-keygen -A"), "{failure}");
+    }
+
+    #[test]
+    fn kind_of_the_pin_is_the_matter() {
+        let text = judged(&format!("[pve1]:22022 {RSA}"));
+        for part in [
+            "pins only ssh-rsa, which is not supported",
+            "add it as \"[pve1]:22022\"",
+        ] {
+            assert!(text.contains(part), "{part:?} is not in {text}");
+        }
+        assert!(!text.contains("in between"), "{text}");
+        // With a pin of a supported kind another key is another key.
+        let ed25519 =
+            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBERERERERERERERERERERERERERERERERERERERERER";
+        let text = judged(&format!("[pve1]:22022 {RSA}\n[pve1]:22022 {ed25519}"));
+        assert!(text.contains("in between"), "{text}");
+    }
 }

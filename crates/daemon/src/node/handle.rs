@@ -76,6 +76,20 @@ impl NodeHandle {
         })
     }
 
+    /// The last outcome, without a question to the node: the sample, or the failure after it.
+    /// `None` if there is neither.
+    pub(crate) fn last_outcome(&self) -> Option<Answer> {
+        if let Some(waiting) = self.blocked() {
+            return Some(Err(waiting));
+        }
+        let status = self.status.borrow();
+        match (&status.blocked, &status.sample) {
+            // Its wait is over, but no later reading was better.
+            (Some((_, failure)), _) => Some(Err(failure.clone())),
+            (None, sample) => sample.clone().map(Ok),
+        }
+    }
+
     /// Reads the node.
     ///
     /// # Errors

@@ -29,8 +29,17 @@ pub(crate) struct HostFile {
 
 struct Last {
     bytes: Vec<u8>,
-    /// The reason that it counts as empty, if it does.
-    refusal: Option<String>,
+    state: FileState,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum FileState {
+    /// It was read, or does not exist.
+    Read,
+    /// Another file has its name, which Landlock refuses.
+    Replaced,
+    /// Other users may change it, so it counts as empty.
+    Refused(String),
 }
 
 impl HostFile {
@@ -39,7 +48,7 @@ impl HostFile {
             path,
             last: Mutex::new(Last {
                 bytes: Vec::new(),
-                refusal: None,
+                state: FileState::Read,
             }),
         }
     }
@@ -56,37 +65,56 @@ impl HostFile {
 
     /// The reason that it counted as empty when it was last read, although it exists.
     pub(crate) fn refusal(&self) -> Option<String> {
-        self.last().refusal.clone()
+        match &self.last().state {
+            FileState::Refused(refusal) => Some(refusal.clone()),
+            FileState::Read | FileState::Replaced => None,
+        }
     }
 
     fn update(&self, read: Result<Vec<u8>, Refused>) -> Vec<u8> {
         let mut last = self.last();
-        let before = last.refusal.take();
-        match read {
-            Ok(bytes) => last.bytes = bytes,
-            // Landlock refuses a file that replaced the one of the start.
-            Err(Refused::Io(error)) if error.kind() == io::ErrorKind::PermissionDenied => {
-                tracing::warn!(
-                    "cannot read {}, its previous content stays in force: {error}; if the file was replaced, restart the daemon",
-                    self.path
-                );
+        // Each connection reads it, so only a change of its state is logged.
+        match last.update(read) {
+            Some(FileState::Replaced) => tracing::warn!(
+                "{} was replaced or cannot be read, its previous content stays in force: write it in place, or restart the daemon",
+                self.path
+            ),
+            Some(FileState::Refused(refusal)) => {
+                tracing::error!("{} is refused and counts as empty: {refusal}", self.path);
             }
-            Err(Refused::Io(_)) => last.bytes.clear(),
-            Err(Refused::Untrusted(untrusted)) => {
-                last.bytes.clear();
-                let refusal = untrusted.to_string();
-                // Each connection reads it; the refusal is logged once.
-                if before.as_ref() != Some(&refusal) {
-                    tracing::error!("{} is refused and counts as empty: {refusal}", self.path);
-                }
-                last.refusal = Some(refusal);
-            }
+            Some(FileState::Read) | None => {}
         }
         last.bytes.clone()
     }
 
     fn last(&self) -> MutexGuard<'_, Last> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Last {
+    /// Takes what was read; returns the state if it is another one than before.
+    fn update(&mut self, read: Result<Vec<u8>, Refused>) -> Option<FileState> {
+        let state = match read {
+            Ok(bytes) => {
+                self.bytes = bytes;
+                FileState::Read
+            }
+            Err(Refused::Io(error)) if error.kind() == io::ErrorKind::PermissionDenied => {
+                FileState::Replaced
+            }
+            Err(Refused::Io(_)) => {
+                self.bytes.clear();
+                FileState::Read
+            }
+            Err(Refused::Untrusted(untrusted)) => {
+                self.bytes.clear();
+                FileState::Refused(untrusted.to_string())
+            }
+        };
+        let is_news = state != self.state;
+        self.state = state.clone();
+        is_news.then_some(state)
     }
 }
 
@@ -110,6 +138,19 @@ mod tests {
         assert_eq!(file.update(denied()), b"a");
         assert_eq!(file.update(failed(io::ErrorKind::NotFound)), b"");
         assert_eq!(file.update(denied()), b"");
+    }
+
+    #[test]
+    fn replaced_file_is_logged_once() {
+        let mut last = Last {
+            bytes: Vec::new(),
+            state: FileState::Read,
+        };
+        let denied = || Err(Refused::Io(io::ErrorKind::PermissionDenied.into()));
+        assert_eq!(last.update(denied()), Some(FileState::Replaced));
+        assert_eq!(last.update(denied()), None);
+        assert_eq!(last.update(Ok(b"a".to_vec())), Some(FileState::Read));
+        assert_eq!(last.update(denied()), Some(FileState::Replaced));
     }
 
     #[test]

@@ -4,14 +4,16 @@
 //! fill the daemon's memory with them. No node has a reason to open one, so the first attempt
 //! ends the connection.
 
-use super::failure::{HostKeyFailure, NodeFailure};
+use super::connect::is_supported;
+use super::failure::{HostKeyFailure, NodeFailure, ShownKey};
 use pulse_core::nodes::known_hosts::{
-    CertVerdict, CertificateFacts, HostQuery, KeyVerdict, KnownHosts, fingerprint,
+    CertVerdict, CertificateFacts, HostQuery, KeyVerdict, KnownHosts, PinnedKey, fingerprint,
 };
 use russh::client::{ChannelOpenHandle, Handler, Msg, Session};
 use russh::keys::ssh_key::certificate::CertType;
 use russh::keys::{Certificate, PublicKey, PublicKeyOrCertificate};
 use russh::{Channel, ChannelId};
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -21,6 +23,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub(super) struct Identity {
     host: HostQuery,
     fingerprint: String,
+    /// Such as `ssh-ed25519`.
+    key_type: String,
     /// The key in wire format (RFC 4253, section 6.6).
     key: Vec<u8>,
     certificate: Option<Certified>,
@@ -39,7 +43,7 @@ struct Certified {
 impl Identity {
     fn of(host: &HostQuery, shown: &PublicKeyOrCertificate) -> Result<Self, NodeFailure> {
         let (key, certificate) = match shown {
-            PublicKeyOrCertificate::PublicKey { key, .. } => (wire_format(key)?, None),
+            PublicKeyOrCertificate::PublicKey { key, .. } => (Cow::Borrowed(key), None),
             PublicKeyOrCertificate::Certificate(certificate) => {
                 // The library verifies the node's signature with the key inside, but not that of
                 // the authority on the certificate.
@@ -47,20 +51,21 @@ impl Identity {
                     NodeFailure::Ssh("the host certificate's signature is wrong".into())
                 })?;
                 let key = PublicKey::new(certificate.public_key().clone(), "");
-                (wire_format(&key)?, Some(Certified::of(certificate)?))
+                (Cow::Owned(key), Some(Certified::of(certificate)?))
             }
         };
         Ok(Self {
             certificate,
-            ..Self::plain(host.clone(), key)
+            ..Self::plain(host.clone(), key.algorithm().as_str(), wire_format(&key)?)
         })
     }
 
     /// A key in wire format that no certificate vouches for.
-    pub(super) fn plain(host: HostQuery, key: Vec<u8>) -> Self {
+    pub(super) fn plain(host: HostQuery, key_type: &str, key: Vec<u8>) -> Self {
         Self {
             host,
             fingerprint: fingerprint(&key),
+            key_type: key_type.to_owned(),
             key,
             certificate: None,
         }
@@ -107,13 +112,33 @@ impl Identity {
         match known_hosts.check_key(&self.host, &self.key) {
             KeyVerdict::Trusted => Ok(()),
             KeyVerdict::Unknown => Err(HostKeyFailure::Unknown {
-                fingerprint: self.fingerprint.clone(),
+                shown: Box::new(self.shown_key()),
+                pinned: known_hosts.pinned_elsewhere(&self.host).map(Box::new),
             }),
+            // The node was not asked for a key of these kinds, so another one says nothing.
+            KeyVerdict::Changed { expected }
+                if !expected.iter().any(|pin| is_supported(&pin.key_type)) =>
+            {
+                Err(HostKeyFailure::UnsupportedPins {
+                    shown: Box::new(self.shown_key()),
+                    expected,
+                })
+            }
             KeyVerdict::Changed { expected } => Err(HostKeyFailure::Changed {
                 fingerprint: self.fingerprint.clone(),
                 expected,
             }),
             KeyVerdict::Revoked => Err(self.revoked()),
+        }
+    }
+
+    fn shown_key(&self) -> ShownKey {
+        ShownKey {
+            key: PinnedKey {
+                key_type: self.key_type.clone(),
+                fingerprint: self.fingerprint.clone(),
+            },
+            known_as: self.host.known_as().to_owned(),
         }
     }
 

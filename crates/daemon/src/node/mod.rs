@@ -24,6 +24,8 @@ pub(crate) use handle::NodeInbox;
 
 use connect::SshConnector;
 use pulse_core::config::{Config, NodeSettings, Timeouts};
+use pulse_core::nodes::hosts::Hosts;
+use pulse_core::nodes::lookup::{self, ByAddress};
 use pulse_core::nodes::name::NodeName;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -86,7 +88,10 @@ impl NodeStarter for Arc<NodeContext> {
 
 /// All nodes that may be read, with their tasks.
 #[derive(Clone, Default)]
-pub(crate) struct Nodes(BTreeMap<NodeName, ListedNode>);
+pub(crate) struct Nodes {
+    listed: BTreeMap<NodeName, ListedNode>,
+    by_address: Arc<ByAddress>,
+}
 
 #[derive(Clone)]
 struct ListedNode {
@@ -97,15 +102,21 @@ struct ListedNode {
 
 impl Nodes {
     /// The nodes of a configuration. A node whose settings are unchanged keeps its task,
-    /// with connection and sample.
-    pub(crate) fn of(config: &Config, starter: &dyn NodeStarter, previous: &Self) -> Self {
+    /// with connection and sample. `hosts` has the addresses of those that are configured
+    /// without one.
+    pub(crate) fn of(
+        config: &Config,
+        hosts: &Hosts,
+        starter: &dyn NodeStarter,
+        previous: &Self,
+    ) -> Self {
         let start = |(name, node): (&NodeName, &NodeSettings)| {
             let settings = NodeTaskSettings {
                 node: node.clone(),
                 timeouts: config.timeouts,
                 max_output_bytes: config.max_ssh_output_bytes,
             };
-            let previous = previous.0.get_key_value(name);
+            let previous = previous.listed.get_key_value(name);
             // A task is worth keeping unless it waits out a failure: a reload is how an operator
             // says that something was repaired.
             let kept = previous.filter(|(listed, before)| {
@@ -131,30 +142,53 @@ impl Nodes {
             };
             (name.clone(), node)
         };
-        Self(config.nodes.iter().map(start).collect())
+        let addresses = config.nodes.iter().flat_map(|(name, node)| {
+            let known = match node.address {
+                Some(address) => vec![address],
+                None => hosts.lookup(name),
+            };
+            known.into_iter().map(move |address| (address, name))
+        });
+        Self {
+            listed: config.nodes.iter().map(start).collect(),
+            by_address: Arc::new(addresses.collect()),
+        }
     }
 
     /// The task of a node.
     #[must_use]
     pub(crate) fn get(&self, name: &NodeName) -> Option<&NodeHandle> {
-        self.0.get(name).map(|node| &node.handle)
+        self.listed.get(name).map(|node| &node.handle)
     }
 
-    /// The name of a node as it is listed, however it was asked for.
+    /// The name of a node as it is listed, however it was asked for: by its address too, if no
+    /// other node has that.
     #[must_use]
     pub(crate) fn listed(&self, name: &NodeName) -> Option<&NodeName> {
-        self.0.get_key_value(name).map(|(listed, _)| listed)
+        let by_name = self.listed.get_key_value(name).map(|(listed, _)| listed);
+        by_name.or_else(|| self.by_address.get(name.address()?))
+    }
+
+    /// The listed node that this unlisted name was probably meant to be.
+    #[must_use]
+    pub(crate) fn meant(&self, name: &NodeName) -> Option<&NodeName> {
+        lookup::meant(name, self.names())
     }
 
     /// True if there are none.
     #[must_use]
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.listed.is_empty()
     }
 
     /// Every name, sorted.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &NodeName> {
-        self.0.keys()
+    pub(crate) fn names(&self) -> impl Iterator<Item = &NodeName> + Clone {
+        self.listed.keys()
+    }
+
+    /// Every node's listed name and task, sorted by name.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&NodeName, &NodeHandle)> {
+        self.listed.iter().map(|(name, node)| (name, &node.handle))
     }
 }
 

@@ -9,6 +9,7 @@ use super::task::{Connector, NodeSession, NodeTask};
 use super::{NodeStarter, NodeTaskSettings, Nodes, SharedHistory};
 use crate::testing::{Records, SECOND, name, sample};
 use pulse_core::config::{Config, Timeouts};
+use pulse_core::nodes::hosts::Hosts;
 use pulse_core::nodes::known_hosts::pins::Pins;
 use pulse_core::nodes::known_hosts::{HostQuery, KnownHosts};
 use pulse_core::nodes::name::NodeName;
@@ -71,7 +72,7 @@ impl Connector for Node {
         match self.next(opens) {
             Some(Planned::NotOpened(failure)) => Err(failure.into()),
             Some(_) => Err(NotOpened {
-                failure: HostKeyFailure::Unknown {
+                failure: HostKeyFailure::Revoked {
                     fingerprint: "SHA256:x".to_owned(),
                 }
                 .into(),
@@ -136,7 +137,7 @@ impl Fixture {
         let node = Node {
             plan: Arc::new(Mutex::new(plan.into())),
             opened: Arc::default(),
-            identity: Arc::new(Identity::plain(host, key())),
+            identity: Arc::new(Identity::plain(host, "ssh-ed25519", key())),
         };
         let records = Records::default();
         let pins = watch::channel(pinned(PIN)).0;
@@ -324,7 +325,12 @@ fn history_survives_reloads() {
         // Another machine.
         "allowed_nodes = [{ name = 'a', address = '192.0.2.9' }]\nmax_ssh_output_bytes = 100000",
     ] {
-        nodes = Nodes::of(&Config::parse(config).unwrap(), &starts, &nodes);
+        nodes = Nodes::of(
+            &Config::parse(config).unwrap(),
+            &Hosts::default(),
+            &starts,
+            &nodes,
+        );
     }
     let starts = starts.0.lock().unwrap();
     let [first, other, again, moved] = starts.as_slice() else {
@@ -332,4 +338,17 @@ fn history_survives_reloads() {
     };
     assert!(Arc::ptr_eq(first, again));
     assert!(!Arc::ptr_eq(first, other) && !Arc::ptr_eq(first, moved));
+}
+
+#[tokio::test(start_paused = true)]
+async fn last_outcome_is_known() {
+    let fixture = Fixture::new([Planned::NotOpened(NodeFailure::TimedOut)]);
+    assert!(fixture.handle.last_outcome().is_none());
+    assert!(fixture.read().await.is_err());
+    let failure = || fixture.handle.last_outcome().unwrap().err().unwrap();
+    assert!(matches!(failure(), NodeFailure::Waiting { .. }));
+    sleep(fixture.retry_in()).await;
+    assert!(matches!(failure(), NodeFailure::TimedOut));
+    fixture.read().await.unwrap();
+    assert!(fixture.handle.last_outcome().unwrap().is_ok());
 }

@@ -35,6 +35,23 @@ pub(crate) struct ReadingSettings {
     pub deadline: Duration,
 }
 
+/// The time that a caller waits for a reading.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wait {
+    pub until: Instant,
+    /// The fate of a reading that takes longer.
+    pub then: WhenLate,
+}
+
+/// The fate of a reading whose caller waits no longer. One that has begun always ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WhenLate {
+    /// The caller has waited for as long as a reading may take.
+    GiveUp,
+    /// The caller is told that the reading goes on, and asks again.
+    GoOn,
+}
+
 /// The readings under way.
 pub(crate) struct Readings {
     settings: RwLock<Arc<ReadingSettings>>,
@@ -95,7 +112,7 @@ impl Readings {
         self: &Arc<Self>,
         peer: &PeerId,
         node: &NodeName,
-        deadline: Instant,
+        wait: Wait,
     ) -> Outcome {
         let settings = self.settings();
         let handle = settings.nodes.get(node).ok_or(NodeFailure::Removed)?;
@@ -105,14 +122,20 @@ impl Readings {
         if let Some(failure) = handle.blocked() {
             return Err(failure);
         }
-        let (mut wait, outcome) = self.join(peer, node)?;
+        let (mut place, outcome) = self.join(peer, node)?;
         self.start_exchanges();
-        let outcome = timeout_at(deadline, outcome).await;
-        // After a timeout the drop of `wait` takes this caller out of the queue.
-        wait.over = outcome.is_ok();
-        match outcome {
-            Ok(outcome) => outcome.unwrap_or(Err(NodeFailure::Removed)),
-            Err(_) => Err(NodeFailure::TimedOut),
+        let outcome = timeout_at(wait.until, outcome).await;
+        match (outcome, wait.then) {
+            (Ok(outcome), _) => {
+                place.over = true;
+                outcome.unwrap_or(Err(NodeFailure::Removed))
+            }
+            // The drop of `place` takes this caller out of the queue.
+            (Err(_), WhenLate::GiveUp) => Err(NodeFailure::TimedOut),
+            (Err(_), WhenLate::GoOn) => {
+                place.leave_running();
+                Err(NodeFailure::Pending)
+            }
         }
     }
 
@@ -120,7 +143,7 @@ impl Readings {
         self: &Arc<Self>,
         peer: &PeerId,
         node: &NodeName,
-    ) -> Result<(Wait, oneshot::Receiver<Outcome>), NodeFailure> {
+    ) -> Result<(Place, oneshot::Receiver<Outcome>), NodeFailure> {
         let (sender, outcome) = oneshot::channel();
         // One lock for both steps: the exchange must not finish between them, or nothing would
         // answer this caller.
@@ -130,13 +153,13 @@ impl Readings {
             NodeFailure::QueueFull
         })?;
         exchanges.waiting.insert(ticket, sender);
-        let wait = Wait {
+        let place = Place {
             readings: Arc::clone(self),
             node: node.clone(),
             ticket,
             over: false,
         };
-        Ok((wait, outcome))
+        Ok((place, outcome))
     }
 
     /// Starts the exchanges for which the queue has a slot.
@@ -224,15 +247,28 @@ impl Readings {
     }
 }
 
-/// A caller's wait; dropped before its end, it leaves the queue.
-struct Wait {
+/// A caller's place in the queue; dropped before its end, it leaves the queue.
+struct Place {
     readings: Arc<Readings>,
     node: NodeName,
     ticket: Ticket,
     over: bool,
 }
 
-impl Drop for Wait {
+impl Place {
+    /// Leaves the queue if the reading goes on without this caller. Otherwise its request stays
+    /// until the exchange has ended, which then answers nobody.
+    fn leave_running(mut self) {
+        let mut exchanges = self.readings.exchanges();
+        if exchanges.queue.leave_running(&self.node, self.ticket) {
+            exchanges.waiting.remove(&self.ticket);
+        }
+        drop(exchanges);
+        self.over = true;
+    }
+}
+
+impl Drop for Place {
     fn drop(&mut self) {
         if !self.over {
             let mut exchanges = self.readings.exchanges();

@@ -5,6 +5,7 @@
 //! The nodes are spread over the interval in groups rather than one by one, because waking up
 //! costs more processor time than a reading.
 
+use super::{Wait, WhenLate};
 use crate::serve::Request;
 use crate::state::Daemon;
 use pulse_core::callers::capability::Capabilities;
@@ -42,7 +43,10 @@ pub(crate) async fn run(daemon: Arc<Daemon>) {
                 daemon: Arc::clone(&daemon),
                 peer: Arc::clone(&poller),
                 correlation_id: crate::sys::random::correlation_id().into(),
-                deadline: Instant::now() + interval,
+                wait: Wait {
+                    until: Instant::now() + interval,
+                    then: WhenLate::GiveUp,
+                },
             };
             tokio::spawn(async move {
                 // Failures are counted and logged where they happen.

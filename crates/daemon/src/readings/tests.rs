@@ -5,13 +5,20 @@ use tokio::task::JoinHandle;
 const MS: Duration = Duration::from_millis(1);
 const TWO_NODES: &str = "allowed_nodes = ['a', 'b']";
 
+fn until(until: Instant) -> Wait {
+    Wait {
+        until,
+        then: WhenLate::GiveUp,
+    }
+}
+
 /// Asks for a node in a task of its own; the time is that of the answer.
 fn ask(fixture: &Fixture, uid: u32, node: &str) -> JoinHandle<(Outcome, Duration)> {
     let (readings, node) = (Arc::clone(&fixture.daemon.readings), name(node));
     let started = Instant::now();
     tokio::spawn(async move {
-        let deadline = started + SECOND * 30;
-        let outcome = readings.read(&PeerId::Uid(uid), &node, deadline).await;
+        let wait = until(started + SECOND * 30);
+        let outcome = readings.read(&PeerId::Uid(uid), &node, wait).await;
         (outcome, started.elapsed())
     })
 }
@@ -81,13 +88,39 @@ async fn deadline_ends_the_wait() {
     let fixture = Fixture::new(TWO_NODES, |_| Step::succeeds_after(SECOND * 5));
     let readings = Arc::clone(&fixture.daemon.readings);
     let started = Instant::now();
-    let deadline = started + SECOND * 2;
-    let outcome = readings.read(&PeerId::Uid(1), &name("a"), deadline).await;
+    let wait = until(started + SECOND * 2);
+    let outcome = readings.read(&PeerId::Uid(1), &name("a"), wait).await;
     assert!(matches!(outcome, Err(NodeFailure::TimedOut)));
     assert_eq!(started.elapsed(), SECOND * 2);
     // The exchange goes on, and its sample serves the next caller.
     assert!(ask(&fixture, 1, "a").await.unwrap().0.is_ok());
     assert_eq!(fixture.script.asked(), ["a"]);
+}
+
+/// Four nodes at 200 ms each and two slots: the last two are queued when the wait ends.
+#[tokio::test(start_paused = true)]
+async fn late_readings_go_on() {
+    let config = "allowed_nodes = ['a', 'b', 'c', 'd']\ncache_ttl = '10s'";
+    let fixture = Fixture::new(config, |_| Step::succeeds_after(MS * 200));
+    let wait = Wait {
+        until: Instant::now() + MS * 100,
+        then: WhenLate::GoOn,
+    };
+    let asked = ["a", "b", "c", "d"].map(|node| {
+        let readings = Arc::clone(&fixture.daemon.readings);
+        tokio::spawn(async move { readings.read(&PeerId::Uid(1), &name(node), wait).await })
+    });
+    for one in asked {
+        assert!(matches!(one.await.unwrap(), Err(NodeFailure::Pending)));
+    }
+    assert_eq!(fixture.script.asked(), ["a", "b"]);
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(fixture.script.asked(), ["a", "b", "c", "d"]);
+    assert!(fixture.daemon.readings.exchanges().waiting.is_empty());
+    for node in ["a", "b", "c", "d"] {
+        assert!(ask(&fixture, 1, node).await.unwrap().0.is_ok());
+    }
+    assert_eq!(fixture.script.asked().len(), 4);
 }
 
 #[tokio::test(start_paused = true)]

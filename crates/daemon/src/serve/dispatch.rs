@@ -1,22 +1,19 @@
 //! From a request line to its reply: parses it, checks the capability, carries it out.
 
-use crate::node::Sample;
+use super::registered::{self, Registered};
+use super::sweep::{self, Entry};
+use crate::readings::{Wait, WhenLate};
 use crate::serve::Request;
 use crate::state::Daemon;
 use pulse_core::callers::capability::Capability;
 use pulse_core::callers::peer::Peer;
-use pulse_core::nodes::name::NodeName;
-use pulse_core::rpc::{
-    self, Call, InvalidNodeName, NodeSelection, RpcError, Violation, response_line,
-};
+use pulse_core::rpc::{self, Call, RpcError, Violation, response_line};
 use pulse_forward::Forwarder;
 use pulse_forward::forwarder::StreamCommand;
 use pulse_forward::status::Status;
-use serde::{Serialize, Serializer};
-use std::collections::BTreeMap;
+use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 /// A reply.
@@ -44,38 +41,15 @@ enum Data {
     Temperatures {
         nodes: Vec<Entry>,
     },
+    Nodes {
+        nodes: Vec<Registered>,
+    },
     Forwarding {
         forwarding: Status,
     },
     Replay {
         from: u64,
     },
-}
-
-/// One node of `get_temperatures`.
-#[derive(Serialize)]
-struct Entry {
-    node: String,
-    #[serde(flatten)]
-    outcome: EntryOutcome,
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
-enum EntryOutcome {
-    Read {
-        #[serde(serialize_with = "document")]
-        temperature: Arc<Sample>,
-        /// The age of the sample.
-        age_ms: u64,
-    },
-    Failed {
-        error: String,
-    },
-}
-
-fn document<S: Serializer>(sample: &Arc<Sample>, serializer: S) -> Result<S::Ok, S::Error> {
-    sample.json.serialize(serializer)
 }
 
 /// Answers a request line.
@@ -92,11 +66,14 @@ pub(super) async fn answer(daemon: &Arc<Daemon>, peer: &Arc<Peer>, line: &[u8]) 
         correlation_id: given
             .unwrap_or_else(crate::sys::random::correlation_id)
             .into(),
-        deadline: started + daemon.config().timeouts.request,
+        wait: Wait {
+            until: started + daemon.config().timeouts.request,
+            then: WhenLate::GiveUp,
+        },
     };
     // The penalty comes first: while it lasts, a malformed request brings no further one.
     let (method, outcome) = match request.check_penalty().and(asked.map_err(RpcError::from)) {
-        Err(RpcError::RateLimited) => ("none", Err(RpcError::RateLimited)),
+        Err(error @ RpcError::Refused(_)) => ("none", Err(error)),
         Err(error) => ("invalid", Err(error)),
         Ok(asked) => match asked.call {
             None => (
@@ -119,7 +96,10 @@ pub(super) fn refuse(daemon: &Arc<Daemon>, peer: &Arc<Peer>, error: RpcError) ->
         daemon: Arc::clone(daemon),
         peer: Arc::clone(peer),
         correlation_id: crate::sys::random::correlation_id().into(),
-        deadline: Instant::now(),
+        wait: Wait {
+            until: Instant::now(),
+            then: WhenLate::GiveUp,
+        },
     };
     // A penalty that runs already is not made longer by lines that were sent before its answer.
     let error = if let RpcError::Violation(_) = error {
@@ -180,8 +160,11 @@ async fn carry_out(request: &Request, call: Call) -> Result<Data, RpcError> {
                 temperature: sample.json.get().to_owned(),
             })
         }
-        Call::GetTemperatures(nodes) => Ok(Data::Temperatures {
-            nodes: read_all(request, nodes?).await?,
+        Call::GetTemperatures(asked) => Ok(Data::Temperatures {
+            nodes: sweep::read(request, asked?).await?,
+        }),
+        Call::RegisterNodes => request.spend_own().map(|()| Data::Nodes {
+            nodes: registered::all(&request.daemon.readings.settings().nodes),
         }),
         Call::GetForwarding => request.spend_own().and_then(|()| {
             let forwarding = forwarding(request)?;
@@ -237,77 +220,5 @@ fn status(request: &Request) -> Data {
         public_key: request.daemon.public_key.clone(),
         ssh_dir: request.daemon.config().ssh_dir.display().to_string(),
         capabilities: request.peer.capabilities.names().collect(),
-    }
-}
-
-/// Reads several nodes at the same time, each with a token of its own.
-async fn read_all(request: &Request, nodes: NodeSelection) -> Result<Vec<Entry>, RpcError> {
-    let nodes = match nodes {
-        NodeSelection::Listed(nodes) => nodes,
-        NodeSelection::All => {
-            let settings = request.daemon.readings.settings();
-            settings.nodes.names().cloned().map(Ok).collect()
-        }
-    };
-    // Each node costs a token when it is read; a request that reads none is not free either.
-    if !nodes.iter().any(Result::is_ok) {
-        request.spend_own()?;
-    }
-    // One request, one penalty, however many names are wrong.
-    if let Some(Err(invalid)) = nodes.iter().find(|node| node.is_err()) {
-        request.penalise(&invalid.clone().into());
-    }
-    // Entries stand in the order of the request.
-    let mut entries = BTreeMap::new();
-    let mut tasks = JoinSet::new();
-    for (i, node) in nodes.into_iter().enumerate() {
-        match node {
-            Ok(node) => {
-                let request = request.clone();
-                tasks.spawn(async move { (i, entry(&request, &node).await) });
-            }
-            Err(invalid) => drop(entries.insert(i, Entry::invalid(&invalid))),
-        }
-    }
-    // The tasks are aborted with this future, when the caller goes away.
-    while let Some(done) = tasks.join_next().await {
-        if let Ok((i, entry)) = done {
-            entries.insert(i, entry);
-        }
-    }
-    Ok(entries.into_values().collect())
-}
-
-async fn entry(request: &Request, node: &NodeName) -> Entry {
-    match request.read(node).await {
-        Ok(sample) => Entry {
-            node: node.as_written().to_owned(),
-            outcome: EntryOutcome::Read {
-                age_ms: u64::try_from(sample.taken.elapsed().as_millis()).unwrap_or(u64::MAX),
-                temperature: sample,
-            },
-        },
-        // With the node's name, since the caller may have asked for several nodes.
-        Err(error) => Entry::failed(node, &error.for_node(node.as_written())),
-    }
-}
-
-impl Entry {
-    fn failed(node: &NodeName, error: &RpcError) -> Self {
-        Self {
-            node: node.as_written().to_owned(),
-            outcome: EntryOutcome::Failed {
-                error: error.to_string(),
-            },
-        }
-    }
-
-    fn invalid(name: &InvalidNodeName) -> Self {
-        Self {
-            node: name.shown.clone(),
-            outcome: EntryOutcome::Failed {
-                error: name.to_string(),
-            },
-        }
     }
 }

@@ -1,12 +1,13 @@
 //! A request: admitted by the limiter, recorded, carried out, recorded again.
 
 use crate::node::{NodeFailure, Sample};
+use crate::readings::Wait;
 use crate::state::Daemon;
 use pulse_core::callers::limiter::Bucket;
 use pulse_core::callers::peer::Peer;
 use pulse_core::event::{Event, FailureReason, ReadingFailure, RequestId};
 use pulse_core::nodes::name::NodeName;
-use pulse_core::rpc::{RpcError, Unlisted, Violation};
+use pulse_core::rpc::{RpcError, ServiceRefusal, Unlisted, Violation};
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -16,7 +17,7 @@ pub(crate) struct Request {
     pub(crate) daemon: Arc<Daemon>,
     pub(crate) peer: Arc<Peer>,
     pub(crate) correlation_id: Arc<str>,
-    pub(crate) deadline: Instant,
+    pub(crate) wait: Wait,
 }
 
 impl Request {
@@ -25,7 +26,7 @@ impl Request {
         if self.daemon.recorder.is_available() {
             Ok(())
         } else {
-            Err(RpcError::RecorderUnavailable)
+            Err(ServiceRefusal::RecorderUnavailable.into())
         }
     }
 
@@ -91,7 +92,7 @@ impl Request {
         let outcome = self
             .daemon
             .readings
-            .read(&self.peer.id, listed, self.deadline)
+            .read(&self.peer.id, listed, self.wait)
             .await;
         pending.is_over = true;
         let error = outcome.as_ref().err().map(ToString::to_string);
@@ -112,6 +113,7 @@ impl Request {
             NodeFailure::AddressNotPermitted => {
                 RpcError::AddressNotPermitted { node: node.clone() }
             }
+            NodeFailure::Pending => RpcError::Pending { node: node.clone() },
             failure => RpcError::Failed {
                 node: node.clone(),
                 failure: failure.to_string(),
@@ -122,8 +124,8 @@ impl Request {
     /// Checks that the node is listed, and takes the caller's token for it.
     fn admit(&self, node: &NodeName) -> Result<(), RpcError> {
         let settings = self.daemon.readings.settings();
-        if settings.nodes.get(node).is_some() {
-            return self.spend(Bucket::Node(node));
+        if let Some(listed) = settings.nodes.listed(node) {
+            return self.spend(Bucket::Node(listed));
         }
         // A wrong name costs a token too, so that names cannot be guessed without a limit.
         self.spend_own()?;
@@ -141,6 +143,8 @@ impl Request {
         Err(RpcError::Unlisted {
             node: node.clone(),
             reason,
+            // After the token is spent, which bounds the comparisons.
+            meant: settings.nodes.meant(node).cloned().map(Box::new),
         })
     }
 
@@ -156,7 +160,7 @@ impl Request {
             .recorder
             .record(event)
             .await
-            .map_err(|_| RpcError::RecorderUnavailable)
+            .map_err(|_| ServiceRefusal::RecorderUnavailable.into())
     }
 }
 

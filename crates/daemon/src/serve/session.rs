@@ -13,8 +13,9 @@ use pulse_core::rpc::RpcError;
 use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 /// Admits a caller and serves it, or turns it away with the reason.
 pub(super) fn admit_or_refuse(
@@ -82,6 +83,20 @@ fn turn_away(stream: UnixStream, daemon: Arc<Daemon>, peer: &Peer, error: &RpcEr
     });
 }
 
+/// The time for the first line of a caller that connected just before the daemon ends: clients
+/// connect and send at once.
+const LAST_LINE: Duration = Duration::from_millis(250);
+
+/// Completes when the daemon is to end, and a caller without an answer has had time for its line:
+/// it would take the closed connection for a failure, and the next daemon cannot serve it.
+async fn drained(draining: &mut watch::Receiver<bool>, is_answered: bool) {
+    // The sender outlives the callers.
+    let _ = draining.wait_for(|draining| *draining).await;
+    if !is_answered {
+        sleep(LAST_LINE).await;
+    }
+}
+
 /// Serves one caller until it is done.
 async fn serve(
     mut connection: Connection,
@@ -97,7 +112,7 @@ async fn serve(
             // A request that was received is answered even if the daemon is to end.
             biased;
             line = connection.line(Instant::now() + timeouts.read) => line,
-            _ = draining.wait_for(|draining| *draining) => return,
+            () = drained(&mut draining, answered) => return,
         };
         let reply = match line {
             Ok(line) => tokio::select! {

@@ -130,12 +130,19 @@ async fn violation_shuts_its_caller_out_for_a_while() {
     }
 }
 
+/// The beginning is what Pulse knows, and the rest is for people.
+fn assert_unlisted(error: &Value, node: &str) {
+    let beginning = format!("node \"{node}\" rejected by validator (node_not_allowlisted): ");
+    let error = error.as_str().unwrap();
+    assert!(error.starts_with(&beginning), "{error}");
+    assert!(error.contains("allowed_nodes"), "{error}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn unlisted_node_costs_no_penalty() {
     let fixture = fixture();
     let line = r#"{"method":"get_temperature","params":{"node":"c"}}"#;
-    let error = "node \"c\" rejected by validator (node_not_allowlisted)";
-    assert_eq!(fixture.ask(line).await["error"], error);
+    assert_unlisted(&fixture.ask(line).await["error"], "c");
     assert_eq!(fixture.ask(READ_A).await["success"], true);
     let record = "command.validation_failed denied node_not_allowlisted";
     assert_eq!(fixture.records.lines()[0], record);
@@ -167,13 +174,161 @@ async fn unlisted_nodes_cost_no_listed_one() {
 async fn each_node_of_a_list_has_its_own_outcome() {
     let fixture = fixture();
     let line = r#"{"method":"get_temperatures","params":{"nodes":["a","c","-x"]}}"#;
-    let reply = fixture.ask(line).await;
+    let mut reply = fixture.ask(line).await;
+    let nodes = &mut reply["data"]["nodes"];
+    assert_unlisted(&nodes[1]["error"].take(), "c");
     let expected = json!([
         {"node": "a", "temperature": {"chip": {}}, "age_ms": 1},
-        {"node": "c", "error": "node \"c\" rejected by validator (node_not_allowlisted)"},
+        {"node": "c", "error": null},
         {"node": "-x", "error": "node \"-x\" rejected by validator (invalid_node_name)"},
     ]);
-    assert_eq!(reply["data"]["nodes"], expected);
+    assert_eq!(*nodes, expected);
+}
+
+const ALL: &str = r#"{"method":"get_temperatures"}"#;
+
+/// A fleet with one silent node.
+fn with_silent(config: &str) -> Fixture {
+    Fixture::new(config, |node| {
+        let is_silent = node.as_str() == "a";
+        Step::succeeds_after(if is_silent { SECOND * 4 } else { MS })
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn sweep_waits_two_seconds() {
+    let fixture = with_silent(CONFIG);
+    let started = tokio::time::Instant::now();
+    let reply = fixture.ask(ALL).await;
+    assert!(started.elapsed() < SECOND * 2 + MS * 10);
+    let nodes = &reply["data"]["nodes"];
+    let error = "node \"a\" is still being read: ask again in some seconds";
+    let pending = json!({"node": "a", "pending": true, "error": error});
+    assert_eq!((&nodes[0], &nodes[1]["node"]), (&pending, &json!("b")));
+    assert!(nodes[1]["temperature"].is_object());
+    let last = fixture.records.lines().pop().unwrap();
+    assert_eq!(last, "command.finish failed timeout");
+    // The reading has gone on: the second request finds it, and asks nobody for it.
+    tokio::time::sleep(SECOND).await;
+    let reply = fixture.ask(ALL).await;
+    assert!(
+        reply["data"]["nodes"][0]["temperature"].is_object(),
+        "{reply}"
+    );
+    let asked = fixture.script.asked();
+    assert_eq!(asked.iter().filter(|node| *node == "a").count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_may_wait_otherwise() {
+    for (wait, pending, within) in [
+        ("0", [true, true], MS * 10),
+        ("100", [true, false], MS * 110),
+        ("5000", [false, false], MS * 4_010),
+        // No longer than a request may take.
+        ("18446744073709551615", [false, false], MS * 4_010),
+    ] {
+        let fixture = with_silent(CONFIG);
+        let started = tokio::time::Instant::now();
+        let line = format!(r#"{{"method":"get_temperatures","params":{{"wait_ms":{wait}}}}}"#);
+        let reply = fixture.ask(&line).await;
+        assert!(
+            started.elapsed() <= within,
+            "{wait}: {:?}",
+            started.elapsed()
+        );
+        let nodes = &reply["data"]["nodes"];
+        assert_eq!(
+            [0, 1].map(|i| nodes[i]["pending"] == true),
+            pending,
+            "{wait}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn longest_wait_is_a_failure() {
+    let config = format!("request_timeout = '3s'\n{CONFIG}");
+    let fixture = with_silent(&config);
+    let line = r#"{"method":"get_temperatures","params":{"wait_ms":60000}}"#;
+    let reply = fixture.ask(line).await;
+    let error = "node \"a\" did not answer in time";
+    assert_eq!(
+        reply["data"]["nodes"][0],
+        json!({"node": "a", "error": error})
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn address_is_the_listed_node() {
+    let config = "allowed_nodes = [{ name = 'Pve1', address = '192.0.2.1' }, \
+                  { name = 'b', address = '192.0.2.2' }, \
+                  { name = 'c', address = '192.0.2.2', port = 2222 }]";
+    let fixture = Fixture::new(config, |_| Step::succeeds_after(MS));
+    let read = async |node: &str| {
+        let line = format!(r#"{{"method":"get_temperature","params":{{"node":"{node}"}}}}"#);
+        fixture.ask(&line).await
+    };
+    // A budget of two, whatever the spelling.
+    for node in ["::ffff:192.0.2.1", "PVE1"] {
+        assert_eq!(read(node).await["data"]["node"], node);
+        tokio::time::sleep(MS * 2_100).await;
+    }
+    let refusal = "node \"192.0.2.1\" not read: rate limit exceeded";
+    assert_eq!(read("192.0.2.1").await["error"], refusal);
+    assert_eq!(fixture.script.asked(), ["Pve1", "Pve1"]);
+    // An address of two listed nodes is nobody's.
+    assert_unlisted(&read("192.0.2.2").await["error"], "192.0.2.2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn name_and_address_are_read_once() {
+    let config = "allowed_nodes = [{ name = 'a', address = '192.0.2.1' }]";
+    let fixture = Fixture::new(config, |_| Step::succeeds_after(MS));
+    let line = r#"{"method":"get_temperatures","params":{"nodes":["192.0.2.1","a"]}}"#;
+    let reply = fixture.ask(line).await;
+    let nodes = reply["data"]["nodes"].as_array().unwrap();
+    assert_eq!((nodes.len(), &nodes[0]["node"]), (1, &json!("192.0.2.1")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn near_name_is_for_readers_only() {
+    let fixture = Fixture::new("allowed_nodes = ['pve2', 'x']", |_| {
+        Step::succeeds_after(MS)
+    });
+    let line = r#"{"method":"get_temperature","params":{"node":"pve22"}}"#;
+    let error = fixture.ask(line).await["error"].take();
+    assert!(
+        error.as_str().unwrap().contains("did you mean \"pve2\"?"),
+        "{error}"
+    );
+    let error = fixture.answer(Capabilities::NONE, line).await["error"].take();
+    assert_eq!(error, "unauthorized");
+}
+
+#[tokio::test(start_paused = true)]
+async fn registered_nodes_are_not_asked() {
+    let fixture = Fixture::new(CONFIG, |_| Step::succeeds_after(MS));
+    let line = r#"{"method":"register_nodes"}"#;
+    fixture.ask(READ_A).await;
+    let unread = "node \"b\" has no reading yet: request its temperature";
+    let expected = json!([
+        {"name": "a", "ssh_ready": true},
+        {"name": "b", "ssh_ready": false, "error": unread},
+    ]);
+    let before = fixture.records.lines();
+    assert_eq!(fixture.ask(line).await["data"]["nodes"], expected);
+    tokio::time::sleep(SECOND * 660).await;
+    let old = "node \"a\" was last read 11 min ago: request its temperature";
+    let nodes = &fixture.ask(line).await["data"]["nodes"];
+    assert_eq!(
+        nodes[0],
+        json!({"name": "a", "ssh_ready": false, "error": old})
+    );
+    assert_eq!(fixture.script.asked(), ["a"]);
+    assert_eq!(fixture.records.lines(), before);
+    let reply = fixture.answer(Capabilities::NONE, line).await;
+    assert_eq!(reply["error"], "unauthorized");
 }
 
 #[tokio::test(start_paused = true)]
@@ -204,6 +359,24 @@ async fn silent_caller_gets_its_line_in_time() {
     assert_eq!(errors(client).await, ["read timeout"]);
     assert_eq!(started.elapsed(), fixture.daemon.config().timeouts.read);
     assert_eq!(fixture.records.lines(), ["connection.accepted allowed"]);
+}
+
+/// A line that is late during a penalty is no further offence, and no request to refuse.
+#[tokio::test(start_paused = true)]
+async fn late_line_in_penalty_is_no_refusal() {
+    let config = format!("read_timeout = '500ms'\n{CONFIG}");
+    let fixture = Fixture::new(&config, |_| Step::succeeds_after(MS));
+    fixture.ask("{").await;
+    let client = fixture.connect(Capabilities::read_only());
+    assert_eq!(errors(client).await, ["read timeout"]);
+    let expected = [
+        "command.validation_failed denied invalid_request",
+        "connection.accepted allowed",
+    ];
+    assert_eq!(fixture.records.lines(), expected);
+    // The penalty still runs: it was not the timeout that ended it.
+    let refusal = "node \"a\" not read: rate limit exceeded";
+    assert_eq!(fixture.ask(READ_A).await["error"], refusal);
 }
 
 #[tokio::test(start_paused = true)]
@@ -254,7 +427,22 @@ async fn drain_ends_idle_connections_and_no_request() {
         .unwrap();
     tokio::time::sleep(MS * 5).await;
     fixture.drain.send_replace(true);
+    let started = tokio::time::Instant::now();
     assert!(errors(idle).await.is_empty());
+    assert_eq!(started.elapsed(), MS * 250);
     assert_eq!(errors(busy).await, [Value::Null]);
     assert_eq!(fixture.daemon.connections().total(), 0);
+}
+
+/// A caller that has connected just before the end sends its line just after.
+#[tokio::test(start_paused = true)]
+async fn drain_waits_for_a_first_line() {
+    let fixture = fixture();
+    let mut caller = fixture.connect(Capabilities::read_only());
+    tokio::time::sleep(MS).await;
+    fixture.drain.send_replace(true);
+    tokio::time::sleep(MS * 50).await;
+    let line = format!("{READ_A}\n");
+    caller.write_all(line.as_bytes()).await.unwrap();
+    assert_eq!(errors(caller).await, [Value::Null]);
 }

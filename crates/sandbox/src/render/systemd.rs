@@ -123,6 +123,8 @@ SystemCallErrorNumber=EPERM
 {filter}
 [Install]
 WantedBy=multi-user.target
+# A socket that outlives the daemon: a restart loses no request.
+Also=pulse-sensor-proxy.socket
 "
     )
 }

@@ -30,6 +30,7 @@ pub use line::{BadLine, LineError};
 pub use query::HostQuery;
 
 use line::{Line, Role};
+use pattern::Match;
 use std::collections::HashMap;
 use std::fmt;
 
@@ -89,6 +90,16 @@ pub struct PinnedAlgorithms {
     pub key_types: Vec<String>,
     /// True if a certificate authority is pinned: certificates are preferred then.
     pub authority: bool,
+}
+
+/// Keys that are pinned under a name that does not count for the node: for another port, or by
+/// its address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PinnedElsewhere {
+    /// The name of the line.
+    pub name: String,
+    /// The types of the keys, each once.
+    pub key_types: Vec<String>,
 }
 
 impl KnownHosts {
@@ -190,6 +201,31 @@ impl KnownHosts {
             }
         }
         algorithms
+    }
+
+    /// The host keys of a node that are pinned under another of its names, for a node that has
+    /// none under its own. Other programs, such as Proxmox VE's, write plain names for every port.
+    #[must_use]
+    pub fn pinned_elsewhere(&self, host: &HostQuery) -> Option<PinnedElsewhere> {
+        host.aliases().find_map(|alias| {
+            let named = self.by_name.get(alias).into_iter().flatten();
+            let mut key_types: Vec<String> = Vec::new();
+            for line in named
+                .chain(&self.unindexed)
+                .filter_map(|index| self.pins.get(*index))
+            {
+                if line.role == Role::HostKey
+                    && !key_types.contains(&line.key_type)
+                    && line.hosts.matches(alias) == Match::Yes
+                {
+                    key_types.push(line.key_type.clone());
+                }
+            }
+            (!key_types.is_empty()).then(|| PinnedElsewhere {
+                name: alias.to_owned(),
+                key_types,
+            })
+        })
     }
 
     fn add(&mut self, line: Line) {

@@ -54,6 +54,11 @@ impl HostQuery {
         &self.known_as
     }
 
+    /// The node's other names.
+    pub(super) fn aliases(&self) -> impl Iterator<Item = &str> {
+        self.aliases.iter().map(String::as_str)
+    }
+
     /// The name in certificates, never with a port.
     pub(super) fn name(&self) -> &str {
         &self.name

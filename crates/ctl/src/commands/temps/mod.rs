@@ -3,11 +3,13 @@
 //! | module | subject |
 //! |---|---|
 //! | `reading` | the daemon's data, parsed |
+//! | `late` | nodes that answer later than the others |
 //! | `rows`, `heat` | the temperatures worth a row, and how they compare to their limits |
 //! | `state` | what does not answer, what was dropped and omitted |
 //! | `table` | the rows as a table |
 
 mod heat;
+mod late;
 mod reading;
 mod rows;
 mod state;
@@ -39,6 +41,10 @@ const WATCH_INTERVAL: &str = "5";
 /// "max" or above, "!!" what is at "crit". Where a sensor has no limits, 70 and
 /// 85 °C count for processors, 50 and 60 °C for disks. A line below a node says
 /// which chips do not answer and counts values that were dropped.
+///
+/// On a terminal, nodes that answer within a second are shown at once, and the
+/// others as they come. Otherwise the table is printed when all have answered, or
+/// at the end of --timeout. With --watch, the next reading shows late nodes.
 ///
 /// The exit code is 1 when a node could not be read.
 #[derive(Debug, Args)]
@@ -98,13 +104,16 @@ pub(super) fn run(options: Options) -> CommandResult {
         all: options.all,
     };
     let client = options.daemon.client();
+    let names: Vec<&str> = options.nodes.iter().map(NodeName::as_str).collect();
     block_on(async {
         let Some(interval) = options.watch else {
-            let temperatures = Temperatures::request(&client, &options.nodes).await?;
+            if view.is_filled_in() {
+                return late::show(&client, &names, &mut view).await;
+            }
+            let wait = Some(late::longest_wait(client.timeout()));
+            let temperatures = Temperatures::request(&client, &names, wait).await?;
             view.print(&temperatures)?;
-            return CommandResult::Ok(Outcome::fine_if(
-                temperatures.nodes.iter().all(|node| node.outcome.is_ok()),
-            ));
+            return CommandResult::Ok(outcome(&temperatures.nodes));
         };
         let mut signals = Signals::new()?;
         // A slow reading delays the next ones: catching up would exceed the limiter's rate.
@@ -115,7 +124,7 @@ pub(super) fn run(options: Options) -> CommandResult {
             loop {
                 ticks.tick().await;
                 view.redraw(
-                    &Temperatures::request(&client, &options.nodes).await,
+                    &Temperatures::request(&client, &names, None).await,
                     interval,
                 )?;
             }
@@ -129,6 +138,11 @@ pub(super) fn run(options: Options) -> CommandResult {
     })
 }
 
+/// The exit code is about nodes that could not be read.
+fn outcome(nodes: &[NodeReading]) -> Outcome {
+    Outcome::fine_if(nodes.iter().all(|node| node.outcome.is_ok()))
+}
+
 /// The output as the options ask for it.
 struct View {
     screen: Screen,
@@ -138,11 +152,16 @@ struct View {
 }
 
 impl View {
+    /// True if nodes are shown as they answer, rather than all at the end.
+    fn is_filled_in(&self) -> bool {
+        !self.is_json && self.screen.is_terminal()
+    }
+
     fn print(&mut self, temperatures: &Temperatures) -> Result<(), OutputError> {
         if self.is_json {
             self.screen.print_json(temperatures)
         } else {
-            self.screen.print(&self.lines(temperatures))
+            self.screen.print(&self.lines(&temperatures.nodes))
         }
     }
 
@@ -159,7 +178,7 @@ impl View {
                 report(error, true);
                 return Ok(());
             }
-            Ok(temperatures) => self.lines(temperatures),
+            Ok(temperatures) => self.lines(&temperatures.nodes),
             Err(error) => wrapped(&sentence(error), self.screen.columns())
                 .into_iter()
                 .map(|text| Line::new(Tone::Bad, text))
@@ -175,9 +194,16 @@ impl View {
         self.screen.redraw(&lines)
     }
 
-    fn lines(&self, temperatures: &Temperatures) -> Vec<Line> {
+    fn style(&self) -> Style {
+        Style {
+            all: self.all,
+            columns: self.screen.columns(),
+        }
+    }
+
+    fn lines(&self, nodes: &[NodeReading]) -> Vec<Line> {
         let columns = self.screen.columns();
-        if temperatures.nodes.is_empty() {
+        if nodes.is_empty() {
             let text = "No node may be read yet: add some to allowed_nodes in the daemon's \
                         configuration.";
             return wrapped(text, columns)
@@ -185,13 +211,7 @@ impl View {
                 .map(Line::plain)
                 .collect();
         }
-        table(
-            &temperatures.nodes,
-            Style {
-                all: self.all,
-                columns,
-            },
-        )
+        table(nodes, self.style())
     }
 }
 
@@ -207,18 +227,26 @@ struct Temperatures {
 }
 
 impl Temperatures {
-    /// Requests these nodes, or all that may be read.
+    /// Requests these nodes, or all that may be read. Without a wait, the daemon decides when
+    /// nodes are late.
     ///
     /// # Errors
     /// [`DaemonError`].
-    async fn request(client: &Client, nodes: &[NodeName]) -> Result<Self, DaemonError> {
-        let names: Vec<&str> = nodes.iter().map(NodeName::as_str).collect();
+    async fn request(
+        client: &Client,
+        names: &[&str],
+        wait: Option<Duration>,
+    ) -> Result<Self, DaemonError> {
+        let mut params = serde_json::Map::new();
         // Without the parameter, the daemon reads every listed node (docs/protocol.md).
-        let params = if names.is_empty() {
-            Value::Null
-        } else {
-            json!({ "nodes": names })
-        };
+        if !names.is_empty() {
+            params.insert("nodes".to_owned(), json!(names));
+        }
+        if let Some(wait) = wait {
+            let milliseconds = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+            params.insert("wait_ms".to_owned(), milliseconds.into());
+        }
+        let params = Value::Object(params);
         let (raw, nodes) = reading::parse(&client.data("get_temperatures", params).await?)
             .map_err(DaemonError::Data)?;
         Ok(Self { raw, nodes })

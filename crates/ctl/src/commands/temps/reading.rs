@@ -12,6 +12,8 @@ pub(super) struct NodeReading {
     pub(super) node: String,
     /// Its sample, or the text of its error.
     pub(super) outcome: Result<Sample, String>,
+    /// True if the daemon is still reading it.
+    pub(super) is_pending: bool,
 }
 
 /// A node's temperatures.
@@ -51,7 +53,12 @@ pub(super) fn parse(data: &RawValue) -> Result<(Box<RawValue>, Vec<NodeReading>)
             },
             None => Err(text(members, "error").ok_or("a node without temperature or error")?),
         };
-        readings.push(NodeReading { node, outcome });
+        let pending = members.get("pending");
+        readings.push(NodeReading {
+            node,
+            is_pending: outcome.is_err() && pending.is_some_and(|value| value.get() == "true"),
+            outcome,
+        });
     }
     Ok((raw, readings))
 }
@@ -73,7 +80,8 @@ mod tests {
     fn a_node_has_a_sample_or_an_error() {
         let text = r#"{"nodes":[
             {"node":"b","temperature":{"sensors":{"z-isa-0":{"t":{"temp1_input":41.5}}},"smart":[]},"age_ms":250},
-            {"node":"a","error":"node \"a\" did not answer in time"}]}"#;
+            {"node":"a","error":"node \"a\" did not answer in time"},
+            {"node":"c","pending":true,"error":"node \"c\" is still being read"}]}"#;
         let nodes = parsed(text).unwrap();
         let sample = nodes[0].outcome.as_ref().unwrap();
         assert_eq!(sample.age, Duration::from_millis(250));
@@ -82,6 +90,8 @@ mod tests {
             nodes[1].outcome.as_ref().unwrap_err(),
             "node \"a\" did not answer in time"
         );
+        let pending: Vec<bool> = nodes.iter().map(|node| node.is_pending).collect();
+        assert_eq!(pending, [false, false, true]);
         assert_eq!(parsed("{\"nodes\":[]}"), Ok(vec![]));
     }
 

@@ -38,18 +38,35 @@ const AGE: usize = 6;
 /// Everything right of the labels, with the gaps before.
 const RIGHT: usize = 2 + DEGREES + 1 + MARK + LIMIT + 2 + LIMIT + 2 + AGE;
 
+/// The text of a node that has not answered yet.
+pub(super) const STILL_READING: &str = "still being read";
+
 /// The lines of the table.
 pub(super) fn table(nodes: &[NodeReading], style: Style) -> Vec<Line> {
+    let (head, bodies) = parts(nodes, style);
+    let mut lines = vec![head];
+    lines.extend(bodies.into_iter().flatten());
+    lines
+}
+
+/// The head of the table, and the lines of each node.
+pub(super) fn parts(nodes: &[NodeReading], style: Style) -> (Line, Vec<Vec<Line>>) {
     let entries: Vec<Entry> = nodes
         .iter()
         .map(|reading| Entry {
             node: escape(&reading.node),
+            tone: if reading.is_pending {
+                Tone::Faint
+            } else {
+                Tone::Bad
+            },
             body: match &reading.outcome {
                 Ok(sample) => Ok(Body {
                     rows: rows(&sample.document, style.all),
                     age: sample.age,
                     state: &sample.document.state,
                 }),
+                Err(_) if reading.is_pending => Err(STILL_READING.to_owned()),
                 Err(error) => {
                     // The first column has the node's name.
                     let error = error
@@ -67,17 +84,18 @@ pub(super) fn table(nodes: &[NodeReading], style: Style) -> Vec<Line> {
         "{:>DEGREES$} {:MARK$}{:>LIMIT$}{GAP}{:>LIMIT$}{GAP}{:>AGE$}",
         "°C", "", "max", "crit", "age"
     );
-    let mut lines = vec![Line::new(
-        Tone::Faint,
-        format!("{node}{GAP}{names}{GAP}{numbers}"),
-    )];
-    lines.extend(entries.iter().flat_map(|entry| table.entry(entry)));
-    lines
+    let head = Line::new(Tone::Faint, format!("{node}{GAP}{names}{GAP}{numbers}"));
+    (
+        head,
+        entries.iter().map(|entry| table.entry(entry)).collect(),
+    )
 }
 
 /// One node's rows, or its error.
 struct Entry<'a> {
     node: String,
+    /// The tone of an error.
+    tone: Tone,
     body: Result<Body<'a>, String>,
 }
 
@@ -127,7 +145,7 @@ impl Table {
 
     fn entry(&self, entry: &Entry<'_>) -> Vec<Line> {
         match &entry.body {
-            Err(error) => self.text(&entry.node, Tone::Bad, error),
+            Err(error) => self.text(&entry.node, entry.tone, error),
             Ok(body) => {
                 let mut lines = self.body(&entry.node, body);
                 if !self.style.all
@@ -242,9 +260,7 @@ impl Table {
 /// The texts are fixed by the protocol (docs/protocol.md).
 fn node_remedy(error: &str) -> &'static str {
     let has = |part| error.contains(part);
-    if has("node_not_allowlisted") || has("no_validation_sources") {
-        ": add it to allowed_nodes in the daemon's configuration"
-    } else if has("address_not_permitted") {
+    if has("address_not_permitted") {
         ": its address is outside what the daemon may connect to"
     } else if has("rate limit exceeded") {
         ": ask again in some seconds (see [rate_limit] in the configuration)"
@@ -385,8 +401,8 @@ pve2  k10temp-pci-00c3         does not answer
 
     #[test]
     fn a_node_error_has_a_remedy() {
-        let text = node_remedy("rejected by validator (node_not_allowlisted)");
-        assert!(text.contains("allowed_nodes"), "{text}");
+        let text = node_remedy("rejected by validator (address_not_permitted)");
+        assert!(text.contains("may connect to"), "{text}");
     }
 
     #[test]
@@ -394,6 +410,7 @@ pve2  k10temp-pci-00c3         does not answer
         let node = NodeReading {
             node: "a\u{1b}[H".into(),
             outcome: Err("x\ny".into()),
+            is_pending: false,
         };
         let style = Style {
             all: true,
