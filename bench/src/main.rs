@@ -20,6 +20,7 @@ mod process;
 mod promise;
 mod readings;
 mod report;
+mod slow_devices;
 
 use report::Report;
 
@@ -62,8 +63,9 @@ const SMOKE: Effort = Effort {
     forwarded: (500, 1, 2_000),
 };
 
-const SUITES: [&str; 6] = [
+const SUITES: [&str; 7] = [
     "readings",
+    "devices",
     "crowd",
     "audit",
     "confinement",
@@ -76,6 +78,8 @@ Measures the promises of SPECIFICATION.md. Run it with `cargo xtask bench [SUITE
 
   readings     latency and processor time of readings through the daemon, compared
                with ssh and with ssh over ControlMaster, all against a real sshd
+  devices      readings of a node's helper with devices that hang or are slow; needs
+               root
   crowd        memory and processor time with 1,000 and 10,000 simulated nodes
   audit        durable audit records, compared with raw fdatasync; verification of
                a log, compared with sha256sum; uses 1.1 GiB of disk
@@ -115,6 +119,9 @@ fn main() {
     let mut report = Report::new(!has("--json"));
     if everything || has("readings") {
         readings::measure(effort, &mut report);
+    }
+    if everything || has("devices") {
+        slow_devices::measure(effort, &mut report);
     }
     if everything || has("crowd") {
         crowd::measure(effort, &mut report);

@@ -35,6 +35,9 @@ promises! {
     DURABLE_VS_MASTER: "whole reading with durable records, vs `ssh` over ControlMaster", AtLeast(8.0), "times faster";
     EXEC_VS_MASTER: "reading alone, no helper, vs `ssh` over ControlMaster", AtLeast(2.0), "times faster";
     CPU_VS_MASTER: "CPU of reading alone, daemon and node, vs `ssh` over ControlMaster", AtLeast(20.0), "times less";
+    HUNG_FIRST: "first reading of a node's helper, 3 of 20 devices hang", AtMost(1.1), "s";
+    HUNG_LATER: "later readings of that helper", AtMost(5.0), "ms";
+    SLOW_DISKS: "oldest temperature of 60 disks at 60 ms each, read every 2 s", AtMost(10.0), "s";
     STATUS: "`get_status`, a new connection each", AtMost(0.15), "ms";
     IDLE: "RSS idle, static build", AtMost(5.0), "MiB";
     CONNECTED: "RSS with 1,000 simulated nodes connected", AtMost(100.0), "MiB";

@@ -5,7 +5,7 @@ use crate::daemon::Daemon;
 use crate::home::Home;
 use crate::wait;
 pub use pulse_simnode::{
-    Behaviour, Counters, HostAuthority, PrivateKey, SimConfig, SimNode, fresh_key, tree,
+    Behaviour, Counters, HostAuthority, PrivateKey, SimConfig, SimNode, fresh_key, slow_files, tree,
 };
 use std::sync::{Arc, OnceLock};
 use tokio::runtime::{Builder, Runtime};

@@ -6,12 +6,10 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
-#[path = "common/slow_files.rs"]
-mod slow_files;
 
 use common::{Serving, Tree, helper, json};
+use pulse_simnode::slow_files::{NEVER, SlowFiles};
 use serde_json::{Value, json};
-use slow_files::{NEVER, SlowFiles};
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 

@@ -17,6 +17,7 @@
 //! | `helper` | the real node helper as a child process |
 //! | `writer` | sending to a channel from a task |
 //! | `faults` | misbehaviour that runs in a task |
+//! | [`slow_files`] | files whose reads hang or take long |
 //! | [`tree`] | the made-up `/sys` trees that a helper reads |
 
 pub mod behaviour;
@@ -28,6 +29,7 @@ mod helper;
 mod program;
 mod server;
 mod session;
+pub mod slow_files;
 pub mod tree;
 mod writer;
 

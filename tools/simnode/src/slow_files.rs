@@ -1,9 +1,8 @@
 //! Files that are slow to read, or never answer.
 //!
-//! The kernel asks the test for permission before it reads a marked file (fanotify(7)), and the
+//! The kernel asks this process for permission before it reads a marked file (fanotify(7)), and the
 //! reader waits meanwhile, whatever program it is: the static helper too. This needs root.
 
-use nix::errno::Errno;
 use nix::sys::fanotify::{
     EventFFlags, Fanotify, FanotifyEvent, FanotifyResponse, InitFlags, MarkFlags, MaskFlags,
     Response,
@@ -17,20 +16,24 @@ use std::time::Duration;
 use std::{fs, thread};
 
 /// The time of a read that never ends.
-pub(crate) const NEVER: Duration = Duration::MAX;
+pub const NEVER: Duration = Duration::MAX;
 
 /// The interval in which the thread looks for reads.
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// Marked files. They answer at once when this is dropped.
-pub(crate) struct SlowFiles {
+pub struct SlowFiles {
     is_over: Arc<AtomicBool>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
 impl SlowFiles {
     /// Marks files with the time that reading each takes; `None` without root.
-    pub(crate) fn mark(files: &[(PathBuf, Duration)]) -> Option<Self> {
+    ///
+    /// # Panics
+    /// If a file cannot be marked.
+    #[must_use]
+    pub fn mark(files: &[(PathBuf, Duration)]) -> Option<Self> {
         let flags = InitFlags::FAN_CLASS_CONTENT | InitFlags::FAN_CLOEXEC | InitFlags::FAN_NONBLOCK;
         let group = Fanotify::init(flags, EventFFlags::O_RDONLY).ok()?;
         let mut times = HashMap::new();
@@ -38,8 +41,9 @@ impl SlowFiles {
             let (add, mask) = (MarkFlags::FAN_MARK_ADD, MaskFlags::FAN_ACCESS_PERM);
             group
                 .mark(add, mask, nix::fcntl::AT_FDCWD, Some(file))
-                .unwrap();
-            times.insert(fs::canonicalize(file).unwrap(), *time);
+                .expect("a file that exists can be marked");
+            let path = fs::canonicalize(file).expect("a file that exists has a path");
+            times.insert(path, *time);
         }
         let is_over = Arc::new(AtomicBool::new(false));
         let stop = Arc::clone(&is_over);
@@ -67,11 +71,8 @@ impl Drop for SlowFiles {
 
 /// Permits each read that began when its time is over.
 fn answer(group: &Arc<Fanotify>, times: &HashMap<PathBuf, Duration>) {
-    let events = match group.read_events() {
-        Err(Errno::EAGAIN) => return,
-        events => events.unwrap(),
-    };
-    for event in events {
+    // EAGAIN: no read has begun.
+    for event in group.read_events().unwrap_or_default() {
         let time = path(&event).and_then(|path| times.get(&path).copied());
         let time = time.unwrap_or_default();
         // Without an answer the reader waits; the descriptor is not needed for that.
