@@ -318,7 +318,7 @@ fn zone_groups<'a>(zones: &'a [Value<'a, ZoneReading>]) -> Vec<Vec<&'a Value<'a,
     groups
 }
 
-/// Adds the zones of a type as a chip, with the state of the zone whose value is the oldest.
+/// Adds the zones of a type as a chip, with the state of the oldest value that it has.
 fn add_zones(document: &mut Document, zones: &[&Value<'_, ZoneReading>], name: &str) {
     let feature = |(channel, zone): (usize, &&Value<'_, ZoneReading>)| {
         let input = zone.reading.input.ok()?;
@@ -334,9 +334,16 @@ fn add_zones(document: &mut Document, zones: &[&Value<'_, ZoneReading>], name: &
                 .collect(),
         })
     };
-    let oldest = zones.iter().max_by_key(|zone| zone.freshness.age());
+    type Zones<'a> = Vec<&'a Value<'a, ZoneReading>>;
+    let (reported, aged): (Zones<'_>, Zones<'_>) =
+        zones.iter().partition(|zone| zone.freshness.is_reported());
+    let oldest = reported.iter().max_by_key(|zone| zone.freshness.age());
     let state = oldest.and_then(|zone| zone.freshness.state(name));
-    document.state.chips.extend(state);
+    // By its own name: the chip's other zones are in the document.
+    let aged = aged
+        .iter()
+        .filter_map(|zone| zone.freshness.state(&zone.entry.name));
+    document.state.chips.extend(state.into_iter().chain(aged));
     let features: Vec<Feature> = (1..).zip(zones).filter_map(feature).collect();
     if !features.is_empty() {
         document.chips.push(Chip {
@@ -373,3 +380,6 @@ fn temperature(features: &[Feature]) -> Option<i32> {
     let degrees = composite.or(features.first())?.input()?;
     Some(degrees.round() as i32)
 }
+
+#[cfg(test)]
+mod tests;

@@ -61,6 +61,10 @@ impl FoundDisk {
 }
 
 impl DiskIdentity {
+    pub(crate) fn new(disk: Disk, devices: Vec<PathBuf>) -> Self {
+        Self { disk, devices }
+    }
+
     /// The index of the disk's chip.
     pub(crate) fn chip(&self, chips: &[&ChipIdentity]) -> Option<usize> {
         let belongs_to = |device: &PathBuf| {
@@ -88,10 +92,7 @@ pub(crate) fn scan(sysfs: &Sysfs, entry: &str, quotas: &Quotas) -> Option<FoundD
     };
     Some(FoundDisk {
         power: PowerStatus::find(&paths.device, &quotas.open_files),
-        identity: Arc::new(DiskIdentity {
-            disk,
-            devices: paths.devices(sysfs, kind),
-        }),
+        identity: Arc::new(DiskIdentity::new(disk, paths.devices(sysfs, kind))),
     })
 }
 

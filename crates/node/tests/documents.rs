@@ -335,3 +335,103 @@ fn huge_tree_gives_bounded_document() {
     assert!(line["smart"].as_array().unwrap().len() > 100);
     assert!(line["sensor_state"]["omitted"].as_array().unwrap().len() > 100);
 }
+
+#[test]
+fn chip_of_the_pci_function_is_the_disks() {
+    let mut manifest = String::from("[bus/pci]\ndevices/\n");
+    for (disk, temperature) in [(0, 41850), (1, 55850)] {
+        let function = format!("devices/pci0000:00/0000:0{}:00.0", disk + 1);
+        writeln!(
+            manifest,
+            "[{function}]\nsubsystem -> ../../../bus/pci\n\
+             [{function}/hwmon/hwmon{disk}]\nname = nvme\ntemp1_input = {temperature}\n\
+             temp1_label = Composite\ndevice -> ../../../0000:0{number}:00.0\n\
+             [{function}/nvme/nvme{disk}]\nmodel = SSD\nserial = S{disk}\n\
+             device -> ../../../0000:0{number}:00.0\n\
+             [{function}/nvme/nvme{disk}/nvme{disk}n1]\nwwid = eui.0025385b0000000{disk}\n\
+             device -> ../../nvme{disk}\n\
+             [class/hwmon]\nhwmon{disk} -> ../../{function}/hwmon/hwmon{disk}\n\
+             [block]\nnvme{disk}n1 -> ../{function}/nvme/nvme{disk}/nvme{disk}n1",
+            number = disk + 1
+        )
+        .unwrap();
+    }
+    let tree = Tree::empty();
+    tree.add(&manifest);
+    let document = reading(&tree);
+    let disks: Vec<_> = document
+        .disks
+        .iter()
+        .map(|disk| (disk.serial.as_str(), disk.wwn.as_str(), disk.temperature))
+        .collect();
+    assert_eq!(
+        disks,
+        [
+            ("S0", "eui.0025385b00000000", Some(42)),
+            ("S1", "eui.0025385b00000001", Some(56))
+        ]
+    );
+}
+
+#[test]
+fn large_server_is_whole() {
+    // Two sockets with 288 cores each, four disks and a board, in the order of the kernel.
+    let mut manifest = String::from("[bus/platform]\ndevices/\n");
+    for socket in 0..2 {
+        let chip = format!("devices/platform/coretemp.{socket}/hwmon/hwmon{socket}");
+        writeln!(
+            manifest,
+            "[class/hwmon]\nhwmon{socket} -> ../../{chip}\n\
+             [devices/platform/coretemp.{socket}]\nsubsystem -> ../../../bus/platform\n\
+             [{chip}]\nname = coretemp\ndevice -> ../../../coretemp.{socket}\n\
+             temp1_label = Package id {socket}\ntemp1_input = 6{socket}000"
+        )
+        .unwrap();
+        for core in 0..288 {
+            let channel = core + 2;
+            writeln!(
+                manifest,
+                "temp{channel}_label = Core {core}\ntemp{channel}_input = 58000\n\
+                 temp{channel}_max = 90000\ntemp{channel}_crit = 100000\n\
+                 temp{channel}_crit_alarm = 0"
+            )
+            .unwrap();
+        }
+    }
+    for (number, name) in ["nvme", "nvme", "nvme", "nvme", "nct6798"]
+        .iter()
+        .enumerate()
+    {
+        let hwmon = number + 2;
+        writeln!(
+            manifest,
+            "[class/hwmon/hwmon{hwmon}]\nname = {name}\ntemp1_input = 4{number}000"
+        )
+        .unwrap();
+    }
+    let tree = Tree::empty();
+    tree.add(&manifest);
+    let mut reader = SensorReader::open(tree.root()).unwrap();
+    let document = loop {
+        let document = reader.read(wall(), Instant::now());
+        if document.state.chips.is_empty() {
+            break document;
+        }
+    };
+    let features: usize = document.chips.iter().map(|chip| chip.features.len()).sum();
+    assert_eq!((document.chips.len(), features), (7, 2 * 289 + 5));
+    // The daemon's document has one processor with the cores of both sockets.
+    let read = pulse_sensors::document::read(to_line(document).as_bytes()).unwrap();
+    let normalised = pulse_sensors::document::normalise(read.document);
+    let features: usize = normalised
+        .chips
+        .iter()
+        .map(|chip| chip.features.len())
+        .sum();
+    assert_eq!((normalised.chips.len(), features), (6, 1 + 2 * 288 + 5));
+    assert_eq!(normalised.chips[0].features[0].input(), Some(61.0));
+    assert_eq!(
+        normalised.state,
+        pulse_sensors::document::SensorState::default()
+    );
+}
