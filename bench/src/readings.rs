@@ -43,7 +43,10 @@ impl MeasuredNode {
     }
 
     pub(crate) fn with_helper_in(home: &Arc<Home>, daemon: &Path, config: Config) -> Self {
-        let devices = devices::server();
+        Self::with_devices(home, daemon, config, devices::server())
+    }
+
+    fn with_devices(home: &Arc<Home>, daemon: &Path, config: Config, devices: TempDir) -> Self {
         let command = helper_command(devices.path());
         Self::start(home, daemon, config, &command, devices)
     }
@@ -181,6 +184,23 @@ pub(crate) fn measure(effort: Effort, report: &mut Report) {
     latency(effort, report, &nodes);
     cpu(effort, report, &nodes.helper);
     status(effort, report, &nodes.durable);
+    large(effort, report);
+}
+
+/// Readings of a server with eight processors of 60 cores, with durable records.
+fn large(effort: Effort, report: &mut Report) {
+    report.step("readings of 8 processors with 60 cores each");
+    let home = Arc::new(Home::new());
+    let node = MeasuredNode::with_devices(
+        &home,
+        &programs::daemon(),
+        Config::new(),
+        devices::processors(8, 60),
+    );
+    node.read();
+    let mut times = Times::default();
+    times.add(effort.samples, || node.read());
+    report.note(times.described("whole reading of 8 processors with 60 cores each"));
 }
 
 /// The compared nodes and daemons.

@@ -50,6 +50,8 @@ struct State<K, D: Device> {
     idle: usize,
     /// Idle threads that were told to go on, and have not woken yet.
     woken: usize,
+    /// The pool was dropped: its threads end.
+    is_closed: bool,
     /// Threads that were started or told to go on, and have not taken a device yet.
     starting: usize,
 }
@@ -66,6 +68,7 @@ where
             request: now,
             idle: 0,
             woken: 0,
+            is_closed: false,
             starting: 0,
         };
         let shared = Shared {
@@ -134,12 +137,23 @@ where
     }
 }
 
+impl<K, D: Device> Drop for Pool<K, D> {
+    fn drop(&mut self) {
+        self.shared.lock().is_closed = true;
+        // A thread that reads ends when its read returns.
+        self.shared.due.notify_all();
+    }
+}
+
 impl<K: Clone + Eq + Hash, D: Device> Shared<K, D> {
     /// Reads devices as they become due. One thread waits for more; others end.
     fn work(&self) {
         let mut state = self.lock();
         state.starting -= 1;
         loop {
+            if state.is_closed {
+                return;
+            }
             if let Some(mut job) = state.schedule.next(Instant::now()) {
                 let request = state.request;
                 // Not under the lock: the read can block for ever.
@@ -161,17 +175,63 @@ impl<K: Clone + Eq + Hash, D: Device> Shared<K, D> {
     /// Waits until a request has a device for this thread.
     fn wait<'a>(&'a self, mut state: MutexGuard<'a, State<K, D>>) -> MutexGuard<'a, State<K, D>> {
         state.idle += 1;
-        while state.woken == 0 {
+        while state.woken == 0 && !state.is_closed {
             state = self.due.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        state.woken -= 1;
+        // A closed pool needs no counts any more.
+        state.woken = state.woken.saturating_sub(1);
         state.idle -= 1;
-        state.starting -= 1;
+        state.starting = state.starting.saturating_sub(1);
         state
     }
+}
 
+impl<K, D: Device> Shared<K, D> {
     /// A poisoned lock is used: the schedule is changed in whole steps.
     fn lock(&self) -> MutexGuard<'_, State<K, D>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schedule::Freshness;
+    use std::sync::mpsc;
+
+    /// A device that answers when it is told to, and tells its end.
+    struct Gate {
+        open: mpsc::Receiver<()>,
+        _at_end: mpsc::Sender<()>,
+    }
+
+    impl Device for Gate {
+        type Value = ();
+
+        fn read(&mut self, _: Instant) -> ((), Duration) {
+            let _ = self.open.recv();
+            ((), Duration::ZERO)
+        }
+    }
+
+    #[test]
+    fn dropped_pool_ends_its_threads() {
+        let (open, opened) = mpsc::channel();
+        let (at_end, end) = mpsc::channel::<()>();
+        let gate = Mutex::new(Some(Gate {
+            open: opened,
+            _at_end: at_end,
+        }));
+        let mut pool = Pool::new(Instant::now());
+        pool.set_devices(vec![0], |_| Found {
+            device: gate.lock().unwrap().take().unwrap(),
+            bus: None,
+        });
+        open.send(()).unwrap();
+        let freshness = pool.read(Instant::now(), |devices| devices[0].freshness);
+        assert_eq!(freshness, Freshness::Current);
+        // One thread waits now; the device belongs to the pool, which is gone with its threads.
+        drop(pool);
+        assert!(end.recv().is_err());
     }
 }
