@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pulse_sensor_node::fuzzing::{number, text};
+use pulse_sensor_node::fuzzing::{is_status, number, text};
 use pulse_sensor_node::{MAX_DOCUMENT_BYTES, SensorReader, to_line};
 use pulse_sensors::document;
 use std::fs;
@@ -93,13 +93,16 @@ fuzz_target!(|bytes: &[u8]| {
         }
         root
     });
+    // A status needs three members.
+    let content = String::from_utf8_lossy(bytes);
+    assert!(!is_status(&content) || content.contains("State:\t"));
     fill(root, bytes);
     // Opened again: it scans for devices, which depend on the files.
     let mut reader = SensorReader::open(root).expect("a disk in memory");
     // A fixed time: an input has the same document each time.
     let wall = UNIX_EPOCH + Duration::from_secs(1_795_255_203);
     let line = to_line(reader.read(wall, Instant::now()));
-    assert!(line.len() < MAX_DOCUMENT_BYTES && line.ends_with('\n'));
+    assert!(line.len() <= MAX_DOCUMENT_BYTES && line.ends_with('\n'));
     let line = line.trim_end_matches('\n');
     assert!(!line.contains(char::is_control), "{line:?}");
     let read = document::read(line.as_bytes()).expect("the helper's own document");

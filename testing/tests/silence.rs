@@ -118,8 +118,11 @@ fn dripping_client_gains_no_time() {
 
 /// A node whose document is larger than the socket's buffer.
 fn verbose() -> Behaviour {
-    let feature = |i| format!("\"temp{i}\":{{\"temp{i}_input\":41.5}}");
-    let features = (1..400).map(feature).collect::<Vec<_>>().join(",");
+    // As many features as a document may have, with long labels and limits.
+    let feature = |i| {
+        format!("\"{i:060}\":{{\"temp{i}_input\":41.5,\"temp{i}_max\":80.5,\"temp{i}_crit\":90.5}}")
+    };
+    let features = (1..80).map(feature).collect::<Vec<_>>().join(",");
     let chip = |i| format!("\"jc42-i2c-{i}-18\":{{{features}}}");
     let chips = (0..50).map(chip).collect::<Vec<_>>().join(",");
     let document = format!("{{\"sensors\":{{{chips}}},\"smart\":[]}}");

@@ -7,12 +7,12 @@ use crate::bus::Bus;
 use crate::chip::{ChipReading, UniqueNames};
 use crate::clock;
 use crate::device::{Class, Entry, Reading};
-use crate::disk::DiskReading;
+use crate::disk::{self, DiskReading};
 use crate::schedule::{Freshness, MAX_AGE, View};
-use crate::thermal::ZoneReading;
+use crate::thermal::{ZoneIdentity, ZoneReading};
 use pulse_sensors::document::{
     Answering, Chip, ChipState, Disk, Document, Feature, HelperInfo, MAX_CHIPS, MAX_DISKS,
-    MAX_FEATURES_IN_ALL, Omitted, SensorState, SmolStr, level,
+    MAX_FEATURES_IN_ALL, MAX_STATE_ENTRIES, Omitted, SensorState, SmolStr, level,
 };
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, SystemTime};
@@ -20,14 +20,20 @@ use std::time::{Duration, SystemTime};
 /// The label of the overall temperature of an NVMe disk.
 const COMPOSITE: &str = "Composite";
 
-/// Names given to chips. A chip keeps its name for as long as it is listed.
+/// Names given to chips, and channels given to zones. Each keeps its own for as long as it is found.
+///
+/// They are given in the order of the listing to all devices that were scanned. A device whose scan
+/// takes long gets the next free one, so that the others keep theirs.
 #[derive(Default)]
-pub(crate) struct ChipNames(HashMap<Entry, Given>);
+pub(crate) struct ChipNames {
+    names: HashMap<Entry, Given<String>>,
+    channels: HashMap<Entry, Given<usize>>,
+}
 
-struct Given {
-    /// The name before it was made unique.
+struct Given<T> {
+    /// The name of the chip before it was made unique.
     base: String,
-    unique: String,
+    value: T,
 }
 
 /// The values of one kind of device.
@@ -44,7 +50,7 @@ struct Values<'a> {
     zones: Vec<Value<'a, ZoneReading>>,
     disks: Vec<Value<'a, DiskReading>>,
     /// Devices without a value.
-    silent: Vec<ChipState>,
+    silent: Vec<(&'a Entry, Freshness)>,
 }
 
 /// Puts a document together. It has the time `wall`; `scanned` has the chip names of entries
@@ -57,15 +63,25 @@ pub(crate) fn document(
 ) -> Document {
     let mut values = Values::default();
     for device in devices {
-        values.add(device, scanned);
+        values.add(device);
     }
     let chips = &values.chips;
     values
         .zones
         .retain(|zone| !chips.iter().any(|chip| zone.is_reported_by(chip)));
+    let base = |device: &View<'_, Entry, Reading>| device.chip_name(scanned);
+    let of_class = |class: Class| {
+        let devices = devices.iter().filter(move |view| view.key.class == class);
+        devices.filter_map(|view| Some((view.key.clone(), base(view)?)))
+    };
+    let channels = names.channels(of_class(Class::Thermal).collect());
     let groups = zone_groups(&values.zones);
-    let named = names.give(values.names(&groups));
-    let (chip_names, zone_names) = named.split_at(values.chips.len());
+    let of_zones = groups.iter().filter_map(|zones| {
+        let identity = &zones.first()?.reading.identity;
+        Some((identity.entry(), identity.chip_name()))
+    });
+    let names = names.names(of_class(Class::Hwmon).chain(of_zones).collect());
+    let name = |entry: &Entry| names.get(entry).unwrap_or(&entry.name).clone();
 
     let mut document = Document {
         disks: values.disks(wall),
@@ -75,13 +91,28 @@ pub(crate) fn document(
         }),
         ..Document::default()
     };
-    for (value, name) in values.chips.iter().zip(chip_names) {
-        value.add_to(&mut document, name);
+    for value in &values.chips {
+        value.add_to(&mut document, &name(value.entry));
     }
-    for (zones, name) in groups.iter().zip(zone_names) {
-        add_zones(&mut document, zones, name);
+    for zones in &groups {
+        if let Some(first) = zones.first() {
+            let name = name(&first.reading.identity.entry());
+            add_zones(&mut document, zones, &name, &channels);
+        }
     }
-    document.state.chips.extend(values.silent);
+    let silent = values.silent.iter().map(|(entry, freshness)| ChipState {
+        chip: match entry.class {
+            Class::Hwmon => name(entry),
+            Class::Thermal => entry.name.clone(),
+            Class::Block => disk::device(&entry.name),
+        },
+        answering: match freshness {
+            Freshness::Unread => Answering::Pending,
+            _ => Answering::Unreadable,
+        },
+        age_ms: None,
+    });
+    document.state.chips.extend(silent);
     limit(&mut document, MAX_FEATURES_IN_ALL);
     document
 }
@@ -89,54 +120,115 @@ pub(crate) fn document(
 /// Applies the limits of a document, with this number of features at most. What is cut becomes
 /// part of the document.
 pub(crate) fn limit(document: &mut Document, max_features: usize) {
-    let beyond = document
-        .chips
-        .split_off(document.chips.len().min(MAX_CHIPS));
+    let Document {
+        chips,
+        disks,
+        state,
+        ..
+    } = document;
+    let beyond = chips.split_off(chips.len().min(MAX_CHIPS));
     let beyond = beyond.into_iter().map(|chip| Omitted {
         sensors: chip.features.len() as u64,
         chip: chip.name,
     });
-    let cut = level(&mut document.chips, max_features);
-    for omitted in cut.into_iter().chain(beyond) {
-        add_omitted(&mut document.state, omitted);
+    for omitted in level(chips, max_features).into_iter().chain(beyond) {
+        state.omit(omitted);
     }
-    document.disks.truncate(MAX_DISKS);
+    cut_disks(disks, MAX_DISKS, state);
+    state.chips.truncate(MAX_STATE_ENTRIES);
 }
 
-fn add_omitted(state: &mut SensorState, more: Omitted) {
-    let mut known = state.omitted.iter_mut();
-    match known.find(|omitted| omitted.chip == more.chip) {
-        Some(omitted) => omitted.sensors += more.sensors,
-        None => state.omitted.push(more),
+/// Cuts the last disks.
+pub(crate) fn cut_disks(disks: &mut Vec<Disk>, max: usize, state: &mut SensorState) {
+    for disk in disks.split_off(disks.len().min(max)) {
+        state.omit(Omitted {
+            chip: disk.device,
+            sensors: 1,
+        });
+    }
+}
+
+impl View<'_, Entry, Reading> {
+    /// The name that lm-sensors gives the device's chip; `None` before its scan.
+    fn chip_name(&self, scanned: &HashMap<Entry, String>) -> Option<String> {
+        match self.value {
+            Some(Reading::Chip(chip)) => Some(chip.identity.name.clone()),
+            Some(Reading::Zone(zone)) => Some(zone.identity.chip_name()),
+            Some(Reading::Disk(_) | Reading::Nothing) => None,
+            None => scanned.get(self.key).cloned(),
+        }
+    }
+}
+
+impl ZoneIdentity {
+    /// The key of the chip that all zones of this type are.
+    fn entry(&self) -> Entry {
+        Entry {
+            class: Class::Thermal,
+            name: self.driver.clone(),
+        }
     }
 }
 
 impl ChipNames {
-    /// The unique name for each chip, given those that lm-sensors gives it. Names of chips that
-    /// are not among them are forgotten.
-    fn give(&mut self, chips: Vec<(Entry, String)>) -> Vec<String> {
-        let mut before = std::mem::take(&mut self.0);
-        let mut kept: Vec<Option<Given>> = chips
-            .iter()
-            .map(|(entry, base)| before.remove(entry).filter(|given| given.base == *base))
-            .collect();
-        let taken = kept.iter().flatten().map(|given| given.unique.clone());
+    /// A unique name for each chip.
+    fn names(&mut self, chips: Vec<(Entry, String)>) -> HashMap<Entry, String> {
+        let kept = kept(&mut self.names, &chips);
+        let taken = kept.iter().flatten().map(|given| given.value.clone());
         let mut unique = UniqueNames::with(taken.collect());
-        let mut names = Vec::with_capacity(chips.len());
-        for ((entry, base), given) in chips.into_iter().zip(&mut kept) {
-            let given = given.take().unwrap_or_else(|| Given {
-                unique: unique.unique(&base),
+        for ((entry, base), kept) in chips.into_iter().zip(kept) {
+            let given = kept.unwrap_or_else(|| Given {
+                value: unique.unique(&base),
                 base,
             });
-            names.push(given.unique.clone());
-            self.0.insert(entry, given);
+            self.names.insert(entry, given);
         }
-        names
+        values(&self.names)
+    }
+
+    /// The channel of each zone in the chip of its type, from 1.
+    fn channels(&mut self, zones: Vec<(Entry, String)>) -> HashMap<Entry, usize> {
+        let kept = kept(&mut self.channels, &zones);
+        let taken = kept.iter().flatten();
+        let mut taken: HashSet<_> = taken
+            .map(|given| (given.base.clone(), given.value))
+            .collect();
+        for ((entry, base), kept) in zones.into_iter().zip(kept) {
+            let given = kept.unwrap_or_else(|| {
+                // There is one number more than there are others, so one is free.
+                let mut channels = 1..=taken.len() + 1;
+                let free = channels.find(|channel| taken.insert((base.clone(), *channel)));
+                Given {
+                    value: free.unwrap_or_default(),
+                    base,
+                }
+            });
+            self.channels.insert(entry, given);
+        }
+        values(&self.channels)
     }
 }
 
+/// Takes out the given values of devices that still have the same base name; the rest is
+/// forgotten.
+fn kept<T>(
+    given: &mut HashMap<Entry, Given<T>>,
+    devices: &[(Entry, String)],
+) -> Vec<Option<Given<T>>> {
+    let mut before = std::mem::take(given);
+    let kept = devices
+        .iter()
+        .map(|(entry, base)| before.remove(entry).filter(|given| given.base == *base));
+    kept.collect()
+}
+
+fn values<T: Clone>(given: &HashMap<Entry, Given<T>>) -> HashMap<Entry, T> {
+    let value = |(entry, given): (&Entry, &Given<T>)| (entry.clone(), given.value.clone());
+    given.iter().map(value).collect()
+}
+
 impl<'a> Values<'a> {
-    fn add(&mut self, device: &View<'a, Entry, Reading>, scanned: &HashMap<Entry, String>) {
+    fn add(&mut self, device: &View<'a, Entry, Reading>) {
         let (entry, freshness) = (device.key, device.freshness);
         match device.value {
             Some(Reading::Chip(reading)) => self.chips.push(Value {
@@ -155,33 +247,8 @@ impl<'a> Values<'a> {
                 freshness,
             }),
             Some(Reading::Nothing) => {}
-            None => self.silent.push(ChipState {
-                chip: scanned.get(entry).unwrap_or(&entry.name).clone(),
-                answering: if freshness == Freshness::Unread {
-                    Answering::Pending
-                } else {
-                    Answering::Unreadable
-                },
-                age_ms: None,
-            }),
+            None => self.silent.push((entry, freshness)),
         }
-    }
-
-    /// The name that lm-sensors gives each chip, then each group of zones.
-    fn names(&self, groups: &[Vec<&Value<'_, ZoneReading>>]) -> Vec<(Entry, String)> {
-        let of_chips = self
-            .chips
-            .iter()
-            .map(|chip| (chip.entry.clone(), chip.reading.identity.name.clone()));
-        let of_zones = groups.iter().filter_map(|zones| {
-            let identity = &zones.first()?.reading.identity;
-            let entry = Entry {
-                class: Class::Thermal,
-                name: identity.driver.clone(),
-            };
-            Some((entry, identity.chip_name()))
-        });
-        of_chips.chain(of_zones).collect()
     }
 
     fn disks(&self, wall: SystemTime) -> Vec<Disk> {
@@ -280,8 +347,15 @@ impl Value<'_, ChipReading> {
             };
             document.state.omitted.push(omitted);
         }
-        // Chips without a value are left out.
+        // A chip without a value is left out; if it hangs, it is named.
         if features.is_empty() {
+            if let Freshness::Hanging(_) = self.freshness {
+                document.state.chips.push(ChipState {
+                    chip: name.to_owned(),
+                    answering: Answering::Unreadable,
+                    age_ms: None,
+                });
+            }
             return;
         }
         document.state.chips.extend(self.freshness.state(name));
@@ -319,8 +393,14 @@ fn zone_groups<'a>(zones: &'a [Value<'a, ZoneReading>]) -> Vec<Vec<&'a Value<'a,
 }
 
 /// Adds the zones of a type as a chip, with the state of the oldest value that it has.
-fn add_zones(document: &mut Document, zones: &[&Value<'_, ZoneReading>], name: &str) {
-    let feature = |(channel, zone): (usize, &&Value<'_, ZoneReading>)| {
+fn add_zones(
+    document: &mut Document,
+    zones: &[&Value<'_, ZoneReading>],
+    name: &str,
+    channels: &HashMap<Entry, usize>,
+) {
+    let feature = |zone: &&Value<'_, ZoneReading>| {
+        let channel = channels.get(zone.entry)?;
         let input = zone.reading.input.ok()?;
         let value = |suffix: &str, degrees| {
             let name: SmolStr = format!("temp{channel}_{suffix}").into();
@@ -334,17 +414,16 @@ fn add_zones(document: &mut Document, zones: &[&Value<'_, ZoneReading>], name: &
                 .collect(),
         })
     };
-    type Zones<'a> = Vec<&'a Value<'a, ZoneReading>>;
-    let (reported, aged): (Zones<'_>, Zones<'_>) =
-        zones.iter().partition(|zone| zone.freshness.is_reported());
-    let oldest = reported.iter().max_by_key(|zone| zone.freshness.age());
+    let of_age = |is_reported: bool| {
+        let zones = zones.iter();
+        zones.filter(move |zone| zone.freshness.is_reported() == is_reported)
+    };
+    let oldest = of_age(true).max_by_key(|zone| zone.freshness.age());
     let state = oldest.and_then(|zone| zone.freshness.state(name));
     // By its own name: the chip's other zones are in the document.
-    let aged = aged
-        .iter()
-        .filter_map(|zone| zone.freshness.state(&zone.entry.name));
+    let aged = of_age(false).filter_map(|zone| zone.freshness.state(&zone.entry.name));
     document.state.chips.extend(state.into_iter().chain(aged));
-    let features: Vec<Feature> = (1..).zip(zones).filter_map(feature).collect();
+    let features: Vec<Feature> = zones.iter().filter_map(feature).collect();
     if !features.is_empty() {
         document.chips.push(Chip {
             name: name.to_owned(),

@@ -8,7 +8,7 @@ use crate::disk::{self, DiskReading, FoundDisk};
 use crate::hwmon;
 use crate::pool::Device;
 use crate::quota::Quotas;
-use crate::schedule::Found;
+use crate::schedule::{Bus, Found};
 use crate::sysfs::{self, Sysfs};
 use crate::thermal::{self, FoundZone, ZoneReading};
 use std::collections::HashMap;
@@ -213,7 +213,13 @@ impl Device for SysDevice {
             Some(FoundDevice::Disk(disk)) => Reading::Disk(disk.read()),
             Some(FoundDevice::Nothing) | None => Reading::Nothing,
         };
-        self.is_gone = reading.is_device_gone();
+        let is_gone = reading.is_device_gone();
+        if is_gone && !self.is_gone {
+            // Another device can have taken its place and its names, with other entries: a disk
+            // that was swapped is a new chip and a new block device.
+            self.shared.generation.fetch_add(1, Ordering::Relaxed);
+        }
+        self.is_gone = is_gone;
         (reading, began.elapsed())
     }
 }
@@ -228,16 +234,76 @@ impl Reading {
     }
 }
 
-/// The bus on which one transfer waits for another, from the real path of a device.
-fn bus(path: &Path) -> Option<String> {
-    let mut names = path.iter().filter_map(|name| name.to_str());
-    names
-        .find(|name| {
-            // A one-wire bus master, and an I²C adapter with its number.
-            name.starts_with("w1_bus_master")
-                || name
-                    .strip_prefix("i2c-")
-                    .is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
+/// The bus that a device shares with others, from its real path.
+fn bus(path: &Path) -> Option<Bus> {
+    let is_numbered = |name: &str, prefix: &str| {
+        name.strip_prefix(prefix).is_some_and(|number| {
+            !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
         })
-        .map(str::to_owned)
+    };
+    let mut names = path.iter().filter_map(|name| name.to_str());
+    names.find_map(|name| {
+        if is_numbered(name, "w1_bus_master") || is_numbered(name, "i2c-") {
+            Some(Bus::Serial(name.to_owned()))
+        } else if is_numbered(name, "host") {
+            // Of SCSI, SATA included.
+            Some(Bus::Host(name.to_owned()))
+        } else {
+            None
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::quota::Quota;
+    use std::fs;
+
+    #[test]
+    fn device_that_is_gone_changes_all() {
+        let tree = tempfile::tempdir().unwrap();
+        let chip = tree.path().join("class/hwmon/hwmon0");
+        fs::create_dir_all(&chip).unwrap();
+        fs::write(chip.join("name"), "x").unwrap();
+        let input = chip.join("temp1_input");
+        fs::write(&input, "1000").unwrap();
+        let mut shared = Shared::new(Sysfs::open(tree.path()).unwrap());
+        // Without an open file, its absence shows as that of the device.
+        shared.quotas.open_files = Quota::new(0);
+        let entry = entries(&shared.sysfs).remove(0);
+        let mut device = SysDevice::find(&entry, &shared).device;
+        let start = Instant::now();
+        let mut generation_after = |second| {
+            device.read(start + Duration::from_secs(second));
+            shared.generation.load(Ordering::Relaxed)
+        };
+        assert_eq!(generation_after(0), 0);
+        fs::remove_file(&input).unwrap();
+        // Other devices are scanned again, once.
+        assert_eq!([1, 2, 3].map(generation_after), [1, 1, 1]);
+    }
+
+    #[test]
+    fn bus_is_in_the_path() {
+        let serial = |name: &str| Some(Bus::Serial(name.to_owned()));
+        for (path, expected) in [
+            (
+                "devices/w1_bus_master1/28-0/hwmon/hwmon2",
+                serial("w1_bus_master1"),
+            ),
+            (
+                "devices/pci0000:00/0000:00:14.0/i2c-0/0-0019/hwmon/hwmon3",
+                serial("i2c-0"),
+            ),
+            (
+                "devices/pci0000:00/ata1/host0/target0:0:0/0:0:0:0/hwmon/hwmon4",
+                Some(Bus::Host("host0".to_owned())),
+            ),
+            ("devices/platform/coretemp.0/hwmon/hwmon0", None),
+            ("devices/pci0000:00/i2c-designware/hostess/host/x", None),
+        ] {
+            assert_eq!(bus(Path::new(path)), expected, "{path}");
+        }
+    }
 }

@@ -76,13 +76,17 @@ impl DiskIdentity {
     }
 }
 
+/// The path of a block device. The kernel writes a slash in its name as '!'.
+pub(crate) fn device(entry: &str) -> String {
+    format!("/dev/{}", entry.replace('!', "/"))
+}
+
 /// Scans an entry of the directory; `None` if it is no disk.
 pub(crate) fn scan(sysfs: &Sysfs, entry: &str, quotas: &Quotas) -> Option<FoundDisk> {
     let paths = DiskPaths::resolve(sysfs, entry)?;
     let kind = paths.kind(entry);
     let disk = Disk {
-        // The kernel writes a slash in a device's name as '!'.
-        device: format!("/dev/{}", entry.replace('!', "/")),
+        device: device(entry),
         serial: paths.serial(),
         wwn: paths.wwn(kind),
         model: sysfs::first_text(&[paths.device.join("model"), paths.device.join("name")])

@@ -1,5 +1,6 @@
 //! Private parsers, for the fuzz targets alone.
 
+use crate::leftover::Status;
 use crate::sysfs;
 
 /// The number in an attribute.
@@ -12,4 +13,10 @@ pub fn number(content: &[u8]) -> Option<f64> {
 #[must_use]
 pub fn text(content: &[u8]) -> String {
     sysfs::clean(content)
+}
+
+/// True if a status file of /proc can be read.
+#[must_use]
+pub fn is_status(content: &str) -> bool {
+    Status::parse(content).is_some()
 }

@@ -72,8 +72,9 @@ impl Held {
 
     /// True if the helper has not ended.
     pub(crate) fn is_held(&self) -> bool {
-        // The file of a thread that has ended cannot be read any more (ESRCH).
-        Status::read(&self.status).is_some_and(|status| status.is_uninterruptible)
+        // Whatever its state: a driver can sleep in turns. The file of a thread that has ended
+        // cannot be read any more (ESRCH).
+        Status::read(&self.status).is_some()
     }
 }
 
@@ -104,7 +105,7 @@ fn beginning(file: &File) -> io::Result<String> {
 
 /// The lines of a status file that matter here.
 #[derive(Debug, PartialEq, Eq)]
-struct Status {
+pub(crate) struct Status {
     name: String,
     is_uninterruptible: bool,
     /// The real user ID.
@@ -116,7 +117,7 @@ impl Status {
         Self::parse(&beginning(file).ok()?)
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let field = |name: &str| {
             text.lines()
                 .find_map(|line| line.strip_prefix(name)?.strip_prefix(":\t"))
@@ -176,8 +177,10 @@ mod tests {
         assert_eq!(held.len(), 1, "{held:?}");
         assert!(held[0].is("thermal_zone1234") && !held[0].is("thermal_zone12"));
         assert!(held[0].is_held());
-        let awake = status("thermal_zone123", "R (running)", 7);
-        fs::write(proc.path().join("10/task/11/status"), awake).unwrap();
+        let file = proc.path().join("10/task/11/status");
+        fs::write(&file, status("thermal_zone123", "R (running)", 7)).unwrap();
+        assert!(held[0].is_held());
+        fs::write(&file, "").unwrap();
         assert!(!held[0].is_held());
         assert!(held_devices(Path::new("/nonexistent"), 7).is_empty());
     }

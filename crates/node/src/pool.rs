@@ -16,8 +16,8 @@ pub(crate) const MAX_WAIT: Duration = Duration::from_secs(1);
 /// The stack of a thread. The standard library's functions for paths have buffers of 4 KiB.
 const STACK_BYTES: usize = 256 * 1024;
 
-/// The threads for reads that no request waits for.
-const BACKGROUND_THREADS: usize = 4;
+/// The threads that a request starts for reads that it does not wait for.
+const BACKGROUND_THREADS: usize = 16;
 
 /// A device that a thread can read.
 pub(crate) trait Device: Send + 'static {

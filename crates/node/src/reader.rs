@@ -10,10 +10,15 @@ use crate::error::HelperError;
 use crate::leftover::Held;
 use crate::pool::Pool;
 use crate::sysfs::Sysfs;
-use pulse_sensors::document::{Answering, ChipState, Document, MAX_FEATURES_IN_ALL};
+use pulse_sensors::document::{
+    Answering, ChipState, Document, MAX_FEATURES_IN_ALL, MAX_STATE_ENTRIES, SensorState,
+};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
+
+/// The number of features down to which chips are cut before disks.
+const MIN_FEATURES: usize = 64;
 
 /// The minimum interval between reads of the listings.
 const LISTING_AGE: Duration = Duration::from_secs(1);
@@ -70,6 +75,7 @@ impl SensorReader {
             age_ms: None,
         });
         document.state.chips.extend(held);
+        document.state.chips.truncate(MAX_STATE_ENTRIES);
         document
     }
 
@@ -111,16 +117,25 @@ pub fn to_line(document: Document) -> String {
 /// Writes a document in at most [`MAX_DOCUMENT_BYTES`]. No real machine comes near the limit; for
 /// one that exceeds it, the longest chips are cut, and then disks.
 pub(crate) fn within_limit(mut document: Document, write: impl Fn(&Document) -> String) -> String {
+    // A quarter at a time: one by one, thousands of documents would be written.
+    let fewer = |count: usize| count - count.div_ceil(4);
     let mut max_features = MAX_FEATURES_IN_ALL;
     loop {
         let text = write(&document);
         if text.len() <= MAX_DOCUMENT_BYTES {
             return text;
         }
-        // A quarter at a time: one by one, thousands of documents would be written.
-        max_features -= max_features.div_ceil(4);
-        assembly::limit(&mut document, max_features);
-        let disks = document.disks.len();
-        document.disks.truncate(disks - disks / 4);
+        let Document { disks, state, .. } = &mut document;
+        if max_features > MIN_FEATURES {
+            max_features = fewer(max_features);
+            assembly::limit(&mut document, max_features);
+        } else if disks.is_empty() {
+            // Nothing but names is left.
+            document.chips.clear();
+            document.state = SensorState::default();
+        } else {
+            let max = fewer(disks.len());
+            assembly::cut_disks(disks, max, state);
+        }
     }
 }

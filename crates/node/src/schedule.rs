@@ -37,7 +37,20 @@ pub(crate) const MAX_AGE: Duration = Duration::from_mins(1);
 const MAX_READS: usize = 16;
 
 /// The reads under way at a time, those that hang included: each has a thread.
-pub(crate) const MAX_THREADS: usize = 64;
+const MAX_THREADS: usize = 64;
+
+/// The threads beyond that for devices that answer at once, or are expected to: those that hang
+/// must not cost the node its processor.
+const RESERVED_THREADS: usize = 16;
+
+/// The reads under way at a time on one host adapter: when it fails, all of its disks hang.
+const MAX_READS_OF_HOST: usize = 16;
+
+/// A device that has been due for longer is read next, however slow it is.
+const MAX_DELAY: Duration = Duration::from_secs(10);
+
+/// A read that took longer gives no value of now: its first value can be as old as that.
+const MAX_READ: Duration = Duration::from_secs(1);
 
 /// A read that takes longer than this does not delay the others: another thread goes on.
 pub(crate) const TAKEOVER: Duration = Duration::from_millis(5);
@@ -49,9 +62,18 @@ type Id = u64;
 pub(crate) struct Found<D> {
     /// The device.
     pub(crate) device: D,
-    /// The bus on which one transfer waits for another. Its devices are read one after the other,
-    /// so that the wait for the bus does not count as the time of a device.
-    pub(crate) bus: Option<String>,
+    /// The bus that it shares with others.
+    pub(crate) bus: Option<Bus>,
+}
+
+/// A bus that devices share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Bus {
+    /// One transfer waits for another. The devices are read one after the other, so that the wait
+    /// for the bus does not count as the time of a device.
+    Serial(String),
+    /// A host adapter. It serves its devices at the same time, and fails for all of them.
+    Host(String),
 }
 
 /// All devices, and the reads that are due.
@@ -69,10 +91,11 @@ pub(crate) struct Schedule<K, D, R> {
 
 struct Entry<K, D, R> {
     key: K,
-    bus: Option<String>,
+    bus: Option<Bus>,
     /// `None` while a thread reads it.
     device: Option<D>,
-    is_queued: bool,
+    /// The time since which it is in the queue.
+    queued: Option<Instant>,
     last: Option<Last<R>>,
     /// The last request waits for it.
     is_awaited: bool,
@@ -95,7 +118,7 @@ struct Last<R> {
 /// A read under way.
 struct Read {
     id: Id,
-    bus: Option<String>,
+    bus: Option<Bus>,
     began: Instant,
     /// It is expected to take longer than [`TAKEOVER`].
     is_long: bool,
@@ -171,7 +194,7 @@ impl<K: Clone + Eq + Hash, D, R> Schedule<K, D, R> {
             key,
             bus: found.bus,
             device: Some(found.device),
-            is_queued: false,
+            queued: None,
             last: None,
             is_awaited: false,
             was_awaited: false,
@@ -189,16 +212,19 @@ impl<K: Clone + Eq + Hash, D, R> Schedule<K, D, R> {
                 continue;
             };
             if entry.is_due(now) {
-                entry.is_queued = true;
+                entry.queued = Some(now);
                 self.queue.push(*id);
             }
-            entry.is_awaited = entry.is_queued && entry.is_wanted(now);
+            // A read from before holds the bus, and would hold up this request too.
+            let is_held =
+                entry.bus.is_some() && self.under_way.iter().any(|read| read.bus == entry.bus);
+            entry.is_awaited = entry.queued.is_some() && entry.is_wanted(now) && !is_held;
             entry.was_awaited |= entry.is_awaited;
         }
         let entries = &self.entries;
         // Stable: devices with nothing to tell them apart keep the order of the listing.
         self.queue
-            .sort_by_cached_key(|id| entries.get(id).map(Entry::turn));
+            .sort_by_cached_key(|id| entries.get(id).map(|entry| entry.turn(now)));
     }
 
     /// True if the last request waits for a device.
@@ -211,26 +237,44 @@ impl<K: Clone + Eq + Hash, D, R> Schedule<K, D, R> {
         let index = self.readable(now).next()?;
         let id = self.queue.remove(index);
         let entry = self.entries.get_mut(&id)?;
-        entry.is_queued = false;
+        entry.queued = None;
         let device = entry.device.take()?;
         self.under_way.push(Read {
             id,
             bus: entry.bus.clone(),
             began: now,
-            is_long: entry.turn().0 > TAKEOVER,
+            is_long: entry.expected() > TAKEOVER,
         });
         Some(Job { id, device })
     }
 
-    /// The places in the queue of the devices that can be read now: their bus is free.
+    /// The places in the queue of the devices that can be read now: there is a thread for them, and
+    /// their bus is free.
     fn readable(&self, now: Instant) -> impl Iterator<Item = usize> {
-        let working = move || self.under_way.iter().filter(move |read| !read.hangs(now));
-        let has_room = working().count() < MAX_READS && self.under_way.len() < MAX_THREADS;
-        let queue = self.queue.iter().enumerate().filter(move |(_, id)| {
-            let bus = self.entries.get(id).and_then(|entry| entry.bus.as_ref());
-            bus.is_none() || working().all(|read| read.bus.as_ref() != bus)
-        });
-        queue.map(|(index, _)| index).take_while(move |_| has_room)
+        let working = self
+            .under_way
+            .iter()
+            .filter(|read| !read.hangs(now))
+            .count();
+        let threads = self.under_way.len();
+        let is_readable = move |entry: &Entry<K, D, R>| {
+            let has_thread = if entry.expected() <= TAKEOVER {
+                threads < MAX_THREADS + RESERVED_THREADS
+            } else {
+                working < MAX_READS && threads < MAX_THREADS
+            };
+            let on_bus = self.under_way.iter().filter(|read| read.bus == entry.bus);
+            has_thread
+                && match entry.bus {
+                    None => true,
+                    Some(Bus::Serial(_)) => on_bus.filter(|read| !read.hangs(now)).count() == 0,
+                    Some(Bus::Host(_)) => on_bus.count() < MAX_READS_OF_HOST,
+                }
+        };
+        let queue = self.queue.iter().enumerate();
+        queue
+            .filter(move |(_, id)| self.entries.get(id).is_some_and(&is_readable))
+            .map(|(index, _)| index)
     }
 
     /// True if one thread more would go on, beside those that read and those that are `starting`:
@@ -269,7 +313,8 @@ impl<K: Clone + Eq + Hash, D, R> Schedule<K, D, R> {
         };
         entry.last = Some(Last {
             value,
-            at: now,
+            // A read has several values; none is older than its beginning.
+            at: now.checked_sub(took).unwrap_or(began),
             took,
             request: self.request,
         });
@@ -296,13 +341,11 @@ impl<K: Clone + Eq + Hash, D, R> Schedule<K, D, R> {
                 None => Freshness::Unread,
             };
         };
-        // A read beside the requests can return just before this one.
-        if last.request == self.request {
+        if last.request == self.request && last.took <= MAX_READ {
             return Freshness::Current;
         }
-        // A quick device would have answered by now.
         let patience = match last.took {
-            took if took <= QUICK => Duration::ZERO,
+            took if took <= QUICK => QUICK,
             took => HANGS.max(took.saturating_mul(4)),
         };
         let hangs = match read {
@@ -319,7 +362,7 @@ impl<K: Clone + Eq + Hash, D, R> Schedule<K, D, R> {
 
 impl<K, D, R> Entry<K, D, R> {
     fn is_due(&self, now: Instant) -> bool {
-        let is_free = self.device.is_some() && !self.is_queued;
+        let is_free = self.device.is_some() && self.queued.is_none();
         is_free && self.not_before.is_none_or(|time| now >= time)
     }
 
@@ -328,21 +371,39 @@ impl<K, D, R> Entry<K, D, R> {
         match &self.last {
             None => !self.was_awaited,
             // A value that is too old is worth a wait as the first one is, unless the device hung.
-            Some(last) => last.took <= QUICK || self.hangs == 0 && last.age(now) > MAX_AGE,
+            Some(last) => self.hangs == 0 && (last.took <= QUICK || last.age(now) > MAX_AGE),
         }
     }
 
-    /// The place in the queue: faster devices first, and of those the one with the oldest value,
-    /// so that each has its turn when there is no time for all.
-    fn turn(&self) -> (Duration, Option<Instant>) {
-        let step = match &self.last {
+    /// The time that a read is expected to take, as one of three steps.
+    fn expected(&self) -> Duration {
+        match &self.last {
+            _ if self.hangs > 0 => Duration::MAX,
             Some(last) if last.took <= TAKEOVER => TAKEOVER,
             Some(last) if last.took <= QUICK => QUICK,
-            None if self.bus.is_none() => TAKEOVER,
-            // Buses on which one device waits for another are slow.
-            _ => Duration::MAX,
+            Some(_) => Duration::MAX,
+            // Disks and the buses of small sensors are slower than processors and boards.
+            None => match self.bus {
+                None => TAKEOVER,
+                Some(Bus::Host(_)) => QUICK,
+                Some(Bus::Serial(_)) => Duration::MAX,
+            },
+        }
+    }
+
+    /// The place in the queue: faster devices first, of those the ones that are awaited, and then
+    /// the one with the oldest value, so that each has its turn when there is no time for all. An
+    /// overdue device counts as quick.
+    fn turn(&self, now: Instant) -> (Duration, bool, Option<Instant>) {
+        let is_overdue = self
+            .queued
+            .is_some_and(|since| now.saturating_duration_since(since) > MAX_DELAY);
+        let step = match self.expected() {
+            step if is_overdue && step > TAKEOVER => QUICK,
+            step => step,
         };
-        (step, self.last.as_ref().map(|last| last.at))
+        let at = self.last.as_ref().map(|last| last.at);
+        (step, !self.is_awaited, at)
     }
 }
 

@@ -37,7 +37,7 @@ fn every_thread_is_confined() {
     let tree = Tree::of("ryzen");
     let mut serving = Serving::start(tree.root());
     serving.line();
-    // A disk starts the second thread.
+    // A reading starts the second thread.
     serving.ask(b"read\n");
     let tasks = std::fs::read_dir(format!("/proc/{}/task", serving.child.id())).unwrap();
     let status = |task: std::path::PathBuf| std::fs::read_to_string(task.join("status")).unwrap();

@@ -74,22 +74,31 @@ fn hung_card_does_not_cost_the_node() {
 
 #[test]
 fn any_file_can_hang() {
-    // A chip's name, a label that the scan reads, an input, a zone, a disk.
-    let files = [
-        ("devices/platform/coretemp.0/hwmon/hwmon3/name", "hwmon3"),
+    // A chip's name, a label that the scan reads, an input, a disk, a zone.
+    let core = "devices/platform/coretemp.1/hwmon/hwmon4";
+    let disk = "devices/pci0000:00/0000:00:01.2/0000:02:00.1/ata1/host0/target0:0:0/0:0:0:0";
+    for (node, file, name) in [
         (
-            "devices/platform/coretemp.1/hwmon/hwmon4/temp2_label",
-            "hwmon4",
+            "xeon",
+            "devices/platform/coretemp.0/hwmon/hwmon3/name",
+            "hwmon3",
         ),
-    ];
-    for (file, name) in files {
-        let tree = Tree::of("xeon");
+        ("xeon", &format!("{core}/temp2_label"), "hwmon4"),
+        ("xeon", &format!("{core}/temp2_input"), "coretemp-isa-0001"),
+        ("ryzen", &format!("{disk}/model"), "/dev/sda"),
+        (
+            "pi",
+            "devices/virtual/thermal/thermal_zone0/temp",
+            "thermal_zone0",
+        ),
+    ] {
+        let tree = Tree::of(node);
         let Some((_slow, mut serving)) = start(&tree, &[(file, NEVER)]) else {
             return;
         };
         let document = ask(&mut serving);
-        assert_eq!(state(&document, name), Some("unreadable"), "{file}");
-        assert_eq!(document["sensors"].as_object().unwrap().len(), 3);
+        assert_eq!(state(&document, name), Some("unreadable"), "{document}");
+        assert!(document["sensors"].as_object().unwrap().len() >= 2);
         assert_eq!(serving.finish(b"").status.code(), Some(0));
     }
 }

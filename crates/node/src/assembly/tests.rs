@@ -57,6 +57,15 @@ fn disk(serial: &str, wwn: &str, device: &str) -> Reading {
 }
 
 fn assembled(devices: &[(&Entry, Option<&Reading>, Freshness)], names: &mut ChipNames) -> Document {
+    assembled_with(devices, &HashMap::new(), names)
+}
+
+/// With the chip names of entries that were scanned.
+fn assembled_with(
+    devices: &[(&Entry, Option<&Reading>, Freshness)],
+    scanned: &HashMap<Entry, String>,
+    names: &mut ChipNames,
+) -> Document {
     let views: Vec<_> = devices
         .iter()
         .map(|(key, value, freshness)| View {
@@ -65,7 +74,7 @@ fn assembled(devices: &[(&Entry, Option<&Reading>, Freshness)], names: &mut Chip
             freshness: *freshness,
         })
         .collect();
-    document(&views, &HashMap::new(), names, UNIX_EPOCH + 1000 * SECOND)
+    document(&views, scanned, names, UNIX_EPOCH + 1000 * SECOND)
 }
 
 /// The states as text.
@@ -158,6 +167,11 @@ fn chip_keeps_its_name() {
     let document = assembled(&late, &mut names);
     assert_eq!(document.chips[0].name, "w1");
     assert_eq!(states(&document), ["hwmon0 unreadable"]);
+    // One that was scanned has its place before the others, and keeps it.
+    let scanned = HashMap::from([(entries[0].clone(), "w1".to_owned())]);
+    let document = assembled_with(&late, &scanned, &mut ChipNames::default());
+    assert_eq!(document.chips[0].name, "w1#2");
+    assert_eq!(states(&document), ["w1 unreadable"]);
     let both = [
         (&entries[0], Some(&readings[0]), Freshness::Current),
         (&entries[1], Some(&readings[1]), Freshness::Current),
@@ -195,4 +209,55 @@ fn hung_zone_leaves_the_others() {
         states(&document),
         ["soc-virtual-0 slow", "thermal_zone0 unreadable"]
     );
+}
+
+#[test]
+fn zone_keeps_its_channel() {
+    let entries = [
+        entry(Class::Thermal, "thermal_zone0"),
+        entry(Class::Thermal, "thermal_zone1"),
+    ];
+    let readings = [zone(1.0), zone(2.0)];
+    let mut names = ChipNames::default();
+    let late = [
+        (&entries[0], None, Freshness::Unread),
+        (&entries[1], Some(&readings[1]), Freshness::Current),
+    ];
+    let document = assembled(&late, &mut names);
+    assert_eq!(document.chips[0].features[0].label, "temp1");
+    assert_eq!(states(&document), ["thermal_zone0 pending"]);
+    let both = [
+        (&entries[0], Some(&readings[0]), Freshness::Current),
+        (&entries[1], Some(&readings[1]), Freshness::Current),
+    ];
+    let document = assembled(&both, &mut names);
+    let labels: Vec<_> = document.chips[0]
+        .features
+        .iter()
+        .map(|feature| (feature.label.as_str(), feature.input()))
+        .collect();
+    assert_eq!(labels, [("temp2", Some(1.0)), ("temp1", Some(2.0))]);
+}
+
+#[test]
+fn hung_device_without_values_is_named() {
+    let entries = [entry(Class::Hwmon, "hwmon0"), entry(Class::Block, "sda")];
+    let mut gpu = chip("nouveau", "/g", 40.0);
+    if let Reading::Chip(reading) = &mut gpu {
+        reading.features.clear();
+    }
+    for (freshness, expected) in [
+        (
+            Freshness::Hanging(SECOND),
+            ["nouveau unreadable", "/dev/sda unreadable"].as_slice(),
+        ),
+        (Freshness::Current, &["/dev/sda unreadable"]),
+    ] {
+        let devices = [
+            (&entries[0], Some(&gpu), freshness),
+            (&entries[1], None, Freshness::Silent),
+        ];
+        let document = assembled(&devices, &mut ChipNames::default());
+        assert_eq!(states(&document), expected);
+    }
 }

@@ -69,6 +69,23 @@ pub(crate) fn helper() -> String {
         "@{PROC}/@{pid}/maps r",
         "the C library finds the end of the stack",
     );
+    section(
+        &mut text,
+        "Devices that hold an earlier helper, before Landlock.",
+    );
+    for path in [
+        "@{PROC}/",
+        "@{PROC}/@{pids}/stat",
+        "@{PROC}/@{pids}/status",
+        "@{PROC}/@{pids}/task/",
+        "@{PROC}/@{pids}/task/@{tid}/status",
+    ] {
+        rule(
+            &mut text,
+            &format!("{path} r"),
+            "the states of helpers and their threads",
+        );
+    }
     section(&mut text, "A reading.");
     paths(&mut text, helper_tables::PATHS);
     section(&mut text, "Queries of the BMC with ipmitool.");

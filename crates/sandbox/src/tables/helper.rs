@@ -60,7 +60,7 @@ pub const SYSCALLS: &[Syscall] = &[
     },
     call!(SYS_rseq, "glibc aborts if it fails in a new thread"),
     call!(SYS_futex, "threads wait for each other"),
-    call!(SYS_exit, "ends a thread that hung"),
+    call!(SYS_exit, "ends a thread that is not needed any more"),
     call!(SYS_prctl, in NAME_THREAD, "a thread has the name of the device that it reads"),
     // Memory.
     call!(SYS_mmap, in NOT_EXECUTABLE, "memory that is not executable"),

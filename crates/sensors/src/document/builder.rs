@@ -17,6 +17,10 @@ use super::text::{clean, clean_name, unique};
 use super::timestamp::is_rfc3339;
 use smol_str::SmolStr;
 
+/// The maximum number of features that are kept until the document is complete and they can be
+/// chosen among, which bounds the memory.
+const MAX_FEATURES_READ: usize = 4 * MAX_FEATURES_IN_ALL;
+
 /// The initial capacity for features, enough for most chips.
 const USUAL_FEATURES: usize = 16;
 
@@ -39,6 +43,8 @@ pub(super) struct Builder {
     /// The temperature of the open disk that no `Disk` can have.
     disk_out_of_range: Option<f64>,
     state_entry: Option<StateEntry>,
+    /// The number of features of all chips.
+    features: usize,
     /// The name of the open chip if it exceeds the limit of chips.
     omitted_chip: Option<String>,
     /// The number of features of the open chip that exceed a limit.
@@ -102,10 +108,13 @@ impl Builder {
 
     pub(super) fn start_feature(&mut self, label: &str) {
         let chip = self.chip.as_ref();
-        let Some(chip) = chip.filter(|chip| chip.features.len() < MAX_FEATURES) else {
+        let has_room =
+            |chip: &&Chip| chip.features.len() < MAX_FEATURES && self.features < MAX_FEATURES_READ;
+        let Some(chip) = chip.filter(has_room) else {
             self.omitted_features += 1;
             return;
         };
+        self.features += 1;
         let labels = chip.features.iter().map(|feature| feature.label.as_str());
         self.feature = Some(Feature {
             label: unique(clean_name(label), labels.chain([ADAPTER])),

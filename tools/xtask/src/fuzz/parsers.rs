@@ -97,6 +97,7 @@ const PARSERS: &[(&str, &str, &str)] = &[
     ("node/src/arguments.rs", "parse", "helper_request"),
     ("node/src/confinement.rs", "parse", "helper_request"),
     ("node/src/hwmon.rs", "parse", "helper_values"),
+    ("node/src/leftover.rs", "parse", "helper_values"),
     ("node/src/sysfs.rs", "parse_number", "helper_values"),
     ("daemon/src/observe/exposition.rs", "accepted", "http_head"),
     ("daemon/src/observe/scrape.rs", "parse", "http_head"),
