@@ -56,7 +56,7 @@ struct Values<'a> {
 /// Puts a document together. It has the time `wall`; `scanned` has the chip names of entries
 /// that can have no value yet.
 pub(crate) fn document(
-    devices: &[View<'_, Entry, Reading>],
+    devices: &[View<Entry, Reading>],
     scanned: &HashMap<Entry, String>,
     names: &mut ChipNames,
     wall: SystemTime,
@@ -69,10 +69,10 @@ pub(crate) fn document(
     values
         .zones
         .retain(|zone| !chips.iter().any(|chip| zone.is_reported_by(chip)));
-    let base = |device: &View<'_, Entry, Reading>| device.chip_name(scanned);
+    let base = |device: &View<Entry, Reading>| device.chip_name(scanned);
     let of_class = |class: Class| {
         let devices = devices.iter().filter(move |view| view.key.class == class);
-        devices.filter_map(|view| Some((view.key.clone(), base(view)?)))
+        devices.filter_map(|view| Some(((*view.key).clone(), base(view)?)))
     };
     let channels = names.channels(of_class(Class::Thermal).collect());
     let groups = zone_groups(&values.zones);
@@ -148,14 +148,14 @@ pub(crate) fn cut_disks(disks: &mut Vec<Disk>, max: usize, state: &mut SensorSta
     }
 }
 
-impl View<'_, Entry, Reading> {
+impl View<Entry, Reading> {
     /// The name that lm-sensors gives the device's chip; `None` before its scan.
     fn chip_name(&self, scanned: &HashMap<Entry, String>) -> Option<String> {
-        match self.value {
+        match self.value.as_deref() {
             Some(Reading::Chip(chip)) => Some(chip.identity.name.clone()),
             Some(Reading::Zone(zone)) => Some(zone.identity.chip_name()),
             Some(Reading::Disk(_) | Reading::Nothing) => None,
-            None => scanned.get(self.key).cloned(),
+            None => scanned.get(&*self.key).cloned(),
         }
     }
 }
@@ -228,9 +228,9 @@ fn values<T: Clone>(given: &HashMap<Entry, Given<T>>) -> HashMap<Entry, T> {
 }
 
 impl<'a> Values<'a> {
-    fn add(&mut self, device: &View<'a, Entry, Reading>) {
-        let (entry, freshness) = (device.key, device.freshness);
-        match device.value {
+    fn add(&mut self, device: &'a View<Entry, Reading>) {
+        let (entry, freshness) = (&*device.key, device.freshness);
+        match device.value.as_deref() {
             Some(Reading::Chip(reading)) => self.chips.push(Value {
                 entry,
                 reading,

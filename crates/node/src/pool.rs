@@ -22,7 +22,7 @@ const BACKGROUND_THREADS: usize = 16;
 /// A device that a thread can read.
 pub(crate) trait Device: Send + 'static {
     /// The outcome of a read.
-    type Value: Send;
+    type Value: Send + Sync;
 
     /// Reads the device, and returns the time that reading its values took. `request` is the time
     /// of the request.
@@ -58,7 +58,7 @@ struct State<K, D: Device> {
 
 impl<K, D> Pool<K, D>
 where
-    K: Clone + Eq + Hash + Send + 'static,
+    K: Eq + Hash + Send + Sync + 'static,
     D: Device,
 {
     /// A pool without devices. Threads start with the first device that is due.
@@ -86,13 +86,9 @@ where
         self.shared.lock().schedule.set_devices(keys, find);
     }
 
-    /// Reads the devices that are due at this time, and passes all with their last values to
-    /// `view`. Waits for the quick ones, and at most [`MAX_WAIT`].
-    pub(crate) fn read<T>(
-        &mut self,
-        request: Instant,
-        view: impl FnOnce(Vec<View<'_, K, D::Value>>) -> T,
-    ) -> T {
+    /// Reads the devices that are due at this time, and returns all with their last values. Waits
+    /// for the quick ones, and at most [`MAX_WAIT`].
+    pub(crate) fn read(&mut self, request: Instant) -> Vec<View<K, D::Value>> {
         let mut state = self.shared.lock();
         state.request = request;
         state.schedule.request(request);
@@ -112,7 +108,7 @@ where
         for _ in 0..BACKGROUND_THREADS {
             self.start_thread(&mut state, now);
         }
-        view(state.schedule.devices(now))
+        state.schedule.devices(now)
     }
 
     /// Has one more thread go on, if those that read are held up.
@@ -145,7 +141,7 @@ impl<K, D: Device> Drop for Pool<K, D> {
     }
 }
 
-impl<K: Clone + Eq + Hash, D: Device> Shared<K, D> {
+impl<K: Eq + Hash, D: Device> Shared<K, D> {
     /// Reads devices as they become due. One thread waits for more; others end.
     fn work(&self) {
         let mut state = self.lock();
@@ -162,7 +158,10 @@ impl<K: Clone + Eq + Hash, D: Device> Shared<K, D> {
                 state = self.lock();
                 state.schedule.finish(job, value, took, Instant::now());
                 if !state.schedule.is_awaiting() {
+                    // First, or the reader would wake only to wait for the lock.
+                    drop(state);
                     self.answered.notify_one();
+                    state = self.lock();
                 }
             } else if state.idle == 0 {
                 state = self.wait(state);
@@ -228,8 +227,8 @@ mod tests {
             bus: None,
         });
         open.send(()).unwrap();
-        let freshness = pool.read(Instant::now(), |devices| devices[0].freshness);
-        assert_eq!(freshness, Freshness::Current);
+        let devices = pool.read(Instant::now());
+        assert_eq!(devices[0].freshness, Freshness::Current);
         // One thread waits now; the device belongs to the pool, which is gone with its threads.
         drop(pool);
         assert!(end.recv().is_err());

@@ -65,10 +65,9 @@ impl SensorReader {
     /// has the time `wall`; the ages of scans and listings are measured by `monotonic`.
     pub fn read(&mut self, wall: SystemTime, monotonic: Instant) -> Document {
         self.list(monotonic);
-        let (names, shared) = (&mut self.names, &self.shared);
-        let mut document = self.pool.read(monotonic, |devices| {
-            assembly::document(&devices, &shared.names(), names, wall)
-        });
+        let devices = self.pool.read(monotonic);
+        let scanned = self.shared.names();
+        let mut document = assembly::document(&devices, &scanned, &mut self.names, wall);
         let held = self.held.iter().map(|held| ChipState {
             chip: held.name().to_owned(),
             answering: Answering::Unreadable,

@@ -15,6 +15,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::mem;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A device is quick if its last read took at most this time.
@@ -90,7 +91,7 @@ pub(crate) struct Schedule<K, D, R> {
 }
 
 struct Entry<K, D, R> {
-    key: K,
+    key: Arc<K>,
     bus: Option<Bus>,
     /// `None` while a thread reads it.
     device: Option<D>,
@@ -109,7 +110,7 @@ struct Entry<K, D, R> {
 
 /// The last read that returned.
 struct Last<R> {
-    value: R,
+    value: Arc<R>,
     at: Instant,
     took: Duration,
     request: u64,
@@ -131,10 +132,10 @@ pub(crate) struct Job<D> {
     pub(crate) device: D,
 }
 
-/// A device and its last value.
-pub(crate) struct View<'a, K, R> {
-    pub(crate) key: &'a K,
-    pub(crate) value: Option<&'a R>,
+/// A device and its last value, shared so that no thread waits while a document is made of them.
+pub(crate) struct View<K, R> {
+    pub(crate) key: Arc<K>,
+    pub(crate) value: Option<Arc<R>>,
     pub(crate) freshness: Freshness,
 }
 
@@ -166,14 +167,14 @@ impl<K, D, R> Default for Schedule<K, D, R> {
     }
 }
 
-impl<K: Clone + Eq + Hash, D, R> Schedule<K, D, R> {
+impl<K: Eq + Hash, D, R> Schedule<K, D, R> {
     /// Replaces the list of devices. Those that are still listed keep their history; `find` makes
     /// the others.
     pub(crate) fn set_devices(&mut self, keys: Vec<K>, find: impl Fn(&K) -> Found<D>) {
-        let ids: HashMap<K, Id> = self
+        let ids: HashMap<Arc<K>, Id> = self
             .entries
             .iter()
-            .map(|(id, entry)| (entry.key.clone(), *id))
+            .map(|(id, entry)| (Arc::clone(&entry.key), *id))
             .collect();
         let mut known = mem::take(&mut self.entries);
         self.listed.clear();
@@ -191,7 +192,7 @@ impl<K: Clone + Eq + Hash, D, R> Schedule<K, D, R> {
     fn new_entry(&mut self, found: Found<D>, key: K) -> (Id, Entry<K, D, R>) {
         self.next_id += 1;
         let entry = Entry {
-            key,
+            key: Arc::new(key),
             bus: found.bus,
             device: Some(found.device),
             queued: None,
@@ -312,7 +313,7 @@ impl<K: Clone + Eq + Hash, D, R> Schedule<K, D, R> {
             None
         };
         entry.last = Some(Last {
-            value,
+            value: Arc::new(value),
             // A read has several values; none is older than its beginning.
             at: now.checked_sub(took).unwrap_or(began),
             took,
@@ -321,12 +322,12 @@ impl<K: Clone + Eq + Hash, D, R> Schedule<K, D, R> {
     }
 
     /// Each device with its last value, in the order of the listing.
-    pub(crate) fn devices(&self, now: Instant) -> Vec<View<'_, K, R>> {
+    pub(crate) fn devices(&self, now: Instant) -> Vec<View<K, R>> {
         let view = |id: &Id| {
             let entry = self.entries.get(id)?;
             Some(View {
-                key: &entry.key,
-                value: entry.last.as_ref().map(|last| &last.value),
+                key: Arc::clone(&entry.key),
+                value: entry.last.as_ref().map(|last| Arc::clone(&last.value)),
                 freshness: self.freshness(*id, entry, now),
             })
         };

@@ -16,8 +16,8 @@ fn entry(class: Class, name: &str) -> Entry {
     }
 }
 
-fn chip(name: &str, device: &str, degrees: f64) -> Reading {
-    Reading::Chip(ChipReading {
+fn chip(name: &str, device: &str, degrees: f64) -> Arc<Reading> {
+    Arc::new(Reading::Chip(ChipReading {
         identity: Arc::new(ChipIdentity {
             name: name.to_owned(),
             driver: name.to_owned(),
@@ -30,47 +30,50 @@ fn chip(name: &str, device: &str, degrees: f64) -> Reading {
         }],
         omitted: 0,
         is_device_gone: false,
-    })
+    }))
 }
 
-fn zone(degrees: f64) -> Reading {
-    Reading::Zone(ZoneReading {
+fn zone(degrees: f64) -> Arc<Reading> {
+    Arc::new(Reading::Zone(ZoneReading {
         identity: Arc::new(ZoneIdentity {
             driver: "soc".to_owned(),
             directory: "/zone".into(),
         }),
         input: Ok(degrees),
         critical: None,
-    })
+    }))
 }
 
-fn disk(serial: &str, wwn: &str, device: &str) -> Reading {
+fn disk(serial: &str, wwn: &str, device: &str) -> Arc<Reading> {
     let disk = Disk {
         serial: serial.to_owned(),
         wwn: wwn.to_owned(),
         ..Disk::default()
     };
-    Reading::Disk(DiskReading {
+    Arc::new(Reading::Disk(DiskReading {
         identity: Arc::new(DiskIdentity::new(disk, vec![device.into()])),
         is_suspended: false,
-    })
+    }))
 }
 
-fn assembled(devices: &[(&Entry, Option<&Reading>, Freshness)], names: &mut ChipNames) -> Document {
+fn assembled(
+    devices: &[(&Entry, Option<&Arc<Reading>>, Freshness)],
+    names: &mut ChipNames,
+) -> Document {
     assembled_with(devices, &HashMap::new(), names)
 }
 
 /// With the chip names of entries that were scanned.
 fn assembled_with(
-    devices: &[(&Entry, Option<&Reading>, Freshness)],
+    devices: &[(&Entry, Option<&Arc<Reading>>, Freshness)],
     scanned: &HashMap<Entry, String>,
     names: &mut ChipNames,
 ) -> Document {
     let views: Vec<_> = devices
         .iter()
         .map(|(key, value, freshness)| View {
-            key: *key,
-            value: *value,
+            key: Arc::new((*key).clone()),
+            value: (*value).cloned(),
             freshness: *freshness,
         })
         .collect();
@@ -243,7 +246,7 @@ fn zone_keeps_its_channel() {
 fn hung_device_without_values_is_named() {
     let entries = [entry(Class::Hwmon, "hwmon0"), entry(Class::Block, "sda")];
     let mut gpu = chip("nouveau", "/g", 40.0);
-    if let Reading::Chip(reading) = &mut gpu {
+    if let Some(Reading::Chip(reading)) = Arc::get_mut(&mut gpu) {
         reading.features.clear();
     }
     for (freshness, expected) in [

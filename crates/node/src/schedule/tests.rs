@@ -376,9 +376,9 @@ fn listed_devices_keep_their_values() {
     let devices = node.schedule.devices(node.now);
     let keys: Vec<_> = devices
         .iter()
-        .map(|device| (*device.key, device.value))
+        .map(|device| (*device.key, device.value.is_some()))
         .collect();
-    assert_eq!(keys, [(2, Some(&())), (0, Some(&()))]);
+    assert_eq!(keys, [(2, true), (0, true)]);
     // A read of a device that is gone meanwhile is dropped.
     node.schedule.request(node.now);
     node.take();
