@@ -17,6 +17,8 @@ mod task;
 pub(crate) use connect::NodeContext;
 pub(crate) use document::{SensorCounts, SharedHistory};
 pub(crate) use exchange::Sample;
+#[cfg(test)]
+pub(crate) use failure::HostKeyFailure;
 pub(crate) use failure::NodeFailure;
 pub(crate) use handle::NodeHandle;
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::dispatch::{Reply, answer};
 use super::session::admit_or_refuse;
+use crate::node::{HostKeyFailure, NodeFailure};
 use crate::testing::{Fixture, SECOND, Step, peer};
 use pulse_core::callers::capability::Capabilities;
 use pulse_core::callers::peer::Peer;
@@ -217,6 +218,37 @@ async fn sweep_waits_two_seconds() {
     );
     let asked = fixture.script.asked();
     assert_eq!(asked.iter().filter(|node| *node == "a").count(), 1);
+}
+
+/// A caller that waits for nothing cannot keep a refusal for security off the record.
+#[tokio::test(start_paused = true)]
+async fn late_refusal_is_on_record() {
+    let changed = HostKeyFailure::Changed {
+        fingerprint: "SHA256:x".to_owned(),
+        expected: Vec::new(),
+    };
+    for (failure, record) in [
+        (changed.into(), "hostkey.mismatch failed host_key_changed"),
+        (
+            NodeFailure::AddressNotPermitted,
+            "egress.denied denied address_not_permitted",
+        ),
+        (NodeFailure::NoAddress, "command.finish failed timeout"),
+    ] {
+        let fixture = Fixture::new("allowed_nodes = ['a']", move |_| Step {
+            after: MS * 10,
+            outcome: Err(failure.clone()),
+        });
+        let now = r#"{"method":"get_temperatures","params":{"wait_ms":0}}"#;
+        let reply = fixture.ask(now).await;
+        assert_eq!(reply["data"]["nodes"][0]["pending"], true, "{reply}");
+        tokio::time::sleep(SECOND).await;
+        assert_eq!(fixture.records.lines().last().unwrap(), record);
+        // Whoever waits has the outcome in the record of its own request, once.
+        let before = fixture.records.lines().len();
+        fixture.ask(READ_A).await;
+        assert_eq!(fixture.records.lines()[before..].len(), 3);
+    }
 }
 
 #[tokio::test(start_paused = true)]
