@@ -278,17 +278,25 @@ async fn callers_may_wait_otherwise() {
     }
 }
 
+/// Six nodes at 200 ms each, two at a time, and 300 ms for a request: when it ends, two readings
+/// are under way and two have not begun.
 #[tokio::test(start_paused = true)]
-async fn longest_wait_is_a_failure() {
-    let config = format!("request_timeout = '3s'\n{CONFIG}");
-    let fixture = with_silent(&config);
-    let line = r#"{"method":"get_temperatures","params":{"wait_ms":60000}}"#;
-    let reply = fixture.ask(line).await;
-    let error = "node \"a\" did not answer in time";
-    assert_eq!(
-        reply["data"]["nodes"][0],
-        json!({"node": "a", "error": error})
-    );
+async fn longest_wait_drops_nothing() {
+    let config = "request_timeout = '300ms'\ncache_ttl = '60s'\n\
+                  allowed_nodes = ['a', 'b', 'c', 'd', 'e', 'f']";
+    for params in [r#"{"wait_ms":60000}"#, r#"{"wait_ms":300}"#, "{}"] {
+        let fixture = Fixture::new(config, |_| Step::succeeds_after(MS * 200));
+        let line = format!(r#"{{"method":"get_temperatures","params":{params}}}"#);
+        let started = tokio::time::Instant::now();
+        let reply = fixture.ask(&line).await;
+        assert!(started.elapsed() <= MS * 310, "{params}");
+        let nodes = reply["data"]["nodes"].as_array().unwrap();
+        let pending: Vec<bool> = nodes.iter().map(|node| node["pending"] == true).collect();
+        let late = [false, false, true, true, true, true];
+        assert_eq!(pending, late, "{params}: {reply}");
+        tokio::time::sleep(SECOND).await;
+        assert_eq!(fixture.script.asked().len(), 6, "{params}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
