@@ -106,9 +106,10 @@ impl Script {
             let slept = timeout_at(request.deadline, sleep(after)).await;
             let outcome = slept.map_or(Err(NodeFailure::TimedOut), |()| outcome);
             let answer = outcome.map(|()| Arc::new(sample()));
-            inbox
-                .status
-                .send_modify(|status| status.sample = answer.as_ref().ok().cloned());
+            inbox.status.send_modify(|status| {
+                status.sample = answer.as_ref().ok().cloned();
+                status.last = Some(answer.as_ref().map(drop).map_err(Clone::clone));
+            });
             let _ = request.answer.send(answer);
         }
     }

@@ -246,6 +246,7 @@ impl<C: Connector> NodeTask<C> {
         self.status.send_replace(NodeStatus {
             sample: Some(Arc::clone(&sample)),
             blocked: None,
+            last: Some(Ok(())),
         });
         sample
     }
@@ -271,8 +272,10 @@ impl<C: Connector> NodeTask<C> {
             );
         }
         // The sample stays: it is served until it is too old.
-        self.status
-            .send_modify(|status| status.blocked = Some((now + wait, failure.clone())));
+        self.status.send_modify(|status| {
+            status.blocked = Some((now + wait, failure.clone()));
+            status.last = Some(Err(failure.clone()));
+        });
         failure
     }
 
@@ -282,7 +285,10 @@ impl<C: Connector> NodeTask<C> {
         let sentence = format!(
             "the open connection to {address} is closed, its host key is no longer accepted: the node {failure}"
         );
-        self.status.send_modify(|status| status.sample = None);
+        self.status.send_modify(|status| {
+            status.sample = None;
+            status.last = Some(Err(failure.clone().into()));
+        });
         tracing::warn!("node \"{}\": {sentence}", self.name);
         let event = Event::HostKeyWithdrawn {
             node: &self.name,

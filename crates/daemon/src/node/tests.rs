@@ -352,3 +352,31 @@ async fn last_outcome_is_known() {
     fixture.read().await.unwrap();
     assert!(fixture.handle.last_outcome().unwrap().is_ok());
 }
+
+#[tokio::test(start_paused = true)]
+async fn last_outcome_survives_new_pins() {
+    let last = |fixture: &Fixture| fixture.handle.last_outcome().unwrap().err().unwrap();
+    // An idle connection whose key is revoked has had readings, and is not fit for the next.
+    let idle = Fixture::new([]);
+    idle.read().await.unwrap();
+    idle.pins.send_replace(pinned(""));
+    sleep(SECOND).await;
+    let failure = last(&idle);
+    assert!(matches!(failure, NodeFailure::HostKey(_)), "{failure}");
+    // A node that may be tried again at once has not been read since it failed.
+    let healed = Fixture::new([
+        Planned::NotOpened(NodeFailure::TimedOut),
+        Planned::KeyNotAccepted,
+    ]);
+    healed.pins.send_replace(pinned(""));
+    for _ in 0..2 {
+        assert!(healed.read().await.is_err());
+    }
+    healed.pins.send_replace(pinned(PIN));
+    sleep(SECOND).await;
+    assert!(healed.handle.blocked().is_none());
+    let failure = last(&healed);
+    assert!(matches!(failure, NodeFailure::HostKey(_)), "{failure}");
+    healed.read().await.unwrap();
+    assert!(healed.handle.last_outcome().unwrap().is_ok());
+}
