@@ -134,8 +134,8 @@ impl<C: Connector> NodeTask<C> {
                 failure,
             });
         }
-        // Without a connection: until the pins accept the host key that they have refused, or
-        // are usable again.
+        // Without a connection: until the pins accept the host key that they have refused, are
+        // usable again, or may have the first key that the node can be asked for.
         loop {
             // The file is watched for as long as there are nodes.
             if self.pins.changed().await.is_err() {
@@ -145,7 +145,8 @@ impl<C: Connector> NodeTask<C> {
                 continue;
             };
             let is_healed = match &self.status.borrow().blocked {
-                Some((_, NodeFailure::KnownHosts(_))) => true,
+                // A node that had no usable key has perhaps got one, and the operator has pinned it.
+                Some((_, NodeFailure::KnownHosts(_) | NodeFailure::NoHostKey)) => true,
                 _ => self
                     .refused
                     .as_ref()

@@ -299,6 +299,17 @@ async fn pinned_key_heals_at_once() {
     fixture.read().await.unwrap();
 }
 
+#[tokio::test(start_paused = true)]
+async fn first_host_key_heals_at_once() {
+    let fixture = Fixture::new([Planned::NotOpened(NodeFailure::NoHostKey)]);
+    assert!(fixture.read().await.is_err());
+    assert!(fixture.retry_in() >= SECOND * 600);
+    fixture.pins.send_replace(pinned(PIN));
+    sleep(SECOND).await;
+    assert!(fixture.handle.blocked().is_none());
+    fixture.read().await.unwrap();
+}
+
 /// Keeps the histories that tasks are started with.
 #[derive(Default)]
 struct Starts(Mutex<Vec<SharedHistory>>);
