@@ -44,6 +44,7 @@ pub(crate) fn sample() -> Sample {
     Sample {
         json: RawValue::from_string("{\"chip\":{}}".to_owned()).unwrap(),
         taken: Instant::now(),
+        address: "192.0.2.1:22".parse().unwrap(),
         exchange: Exchange {
             address: "192.0.2.1:22".to_owned(),
             host_key: "SHA256:x".to_owned(),

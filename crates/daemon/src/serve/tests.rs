@@ -321,6 +321,27 @@ async fn address_is_the_listed_node() {
     assert_unlisted(&read("192.0.2.2").await["error"], "192.0.2.2");
 }
 
+/// `/etc/hosts` has moved the node since it was read: its samples come from 192.0.2.1.
+#[tokio::test(start_paused = true)]
+async fn moved_node_loses_its_old_address() {
+    let config = "allowed_nodes = [{ name = 'a', address = '192.0.2.5' }]\n\
+                  [rate_limit]\nper_peer_burst = 100";
+    let fixture = Fixture::new(config, |_| Step::succeeds_after(MS));
+    let line = r#"{"method":"get_temperature","params":{"node":"192.0.2.5"}}"#;
+    let reply = fixture.ask(line).await;
+    assert_unlisted(&reply["error"], "192.0.2.5");
+    assert!(reply.get("data").is_none(), "{reply}");
+    let record = "command.validation_failed denied node_not_allowlisted";
+    assert_eq!(fixture.records.lines().last().unwrap(), record);
+    let line = r#"{"method":"get_temperatures","params":{"nodes":["192.0.2.5"]}}"#;
+    assert_unlisted(
+        &fixture.ask(line).await["data"]["nodes"][0]["error"],
+        "192.0.2.5",
+    );
+    // Its name is still that of the machine.
+    assert_eq!(fixture.ask(READ_A).await["success"], true);
+}
+
 #[tokio::test(start_paused = true)]
 async fn name_and_address_are_read_once() {
     let config = "allowed_nodes = [{ name = 'a', address = '192.0.2.1' }]";
