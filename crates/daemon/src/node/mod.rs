@@ -131,9 +131,11 @@ impl Nodes {
             if let Some((_, node)) = kept {
                 return (name.clone(), node.clone());
             }
-            // Under another address is another machine, whose sensors have shown nothing yet.
+            // Under another address or port is another machine, whose sensors have shown nothing
+            // yet; another user of the login sees the same sensors.
+            let machine = |node: &NodeSettings| (node.address, node.port);
             let history = previous
-                .filter(|(_, before)| before.settings.node == settings.node)
+                .filter(|(_, before)| machine(&before.settings.node) == machine(node))
                 .map(|(_, before)| Arc::clone(&before.history))
                 .unwrap_or_default();
             let handle = starter.start(name, &settings, &history);

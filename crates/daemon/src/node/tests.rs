@@ -333,6 +333,8 @@ fn history_survives_reloads() {
         "allowed_nodes = ['a', 'b']",
         // A new task for the same machine.
         "allowed_nodes = ['a']\nmax_ssh_output_bytes = 100000",
+        // The same machine, by another user.
+        "allowed_nodes = [{ name = 'a', user = 'other' }]",
         // Another machine.
         "allowed_nodes = [{ name = 'a', address = '192.0.2.9' }]\nmax_ssh_output_bytes = 100000",
     ] {
@@ -344,10 +346,10 @@ fn history_survives_reloads() {
         );
     }
     let starts = starts.0.lock().unwrap();
-    let [first, other, again, moved] = starts.as_slice() else {
+    let [first, other, again, user, moved] = starts.as_slice() else {
         panic!("{} tasks", starts.len());
     };
-    assert!(Arc::ptr_eq(first, again));
+    assert!(Arc::ptr_eq(first, again) && Arc::ptr_eq(first, user));
     assert!(!Arc::ptr_eq(first, other) && !Arc::ptr_eq(first, moved));
 }
 
