@@ -173,6 +173,13 @@ impl Nodes {
         by_name.or_else(|| self.by_address.get(name.address()?))
     }
 
+    /// True if the node is listed in this very spelling, which its metrics have.
+    #[must_use]
+    pub(crate) fn has_spelling(&self, name: &NodeName) -> bool {
+        let listed = self.listed.get_key_value(name);
+        listed.is_some_and(|(listed, _)| listed.as_str() == name.as_str())
+    }
+
     /// The listed node that this unlisted name was probably meant to be.
     #[must_use]
     pub(crate) fn meant(&self, name: &NodeName) -> Option<&NodeName> {

@@ -6,7 +6,7 @@
 
 pub(crate) mod poll;
 
-use crate::node::{NodeFailure, NodeHandle, Nodes, Sample};
+use crate::node::{NodeFailure, NodeHandle, Nodes, Sample, SensorCounts};
 use crate::observe::metrics::{self, Metrics};
 use crate::observe::recorder::Recorder;
 use pulse_core::callers::peer::PeerId;
@@ -99,16 +99,30 @@ impl Readings {
         exchanges
             .queue
             .retain_nodes(|node| settings.nodes.get(node).is_some());
-        for node in self.settings().nodes.names() {
-            let listed = settings.nodes.listed(node);
-            if listed.is_none_or(|listed| listed.as_str() != node.as_str()) {
+        let settings = Arc::new(settings);
+        let before = {
+            let mut current = self
+                .settings
+                .write()
+                .unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *current, Arc::clone(&settings))
+        };
+        // After the exchange: a reading that ends now writes before it, or no longer.
+        for node in before.nodes.names() {
+            if !settings.nodes.has_spelling(node) {
                 self.metrics.forget_sensors(node);
             }
         }
-        *self
-            .settings
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
+    }
+
+    /// Publishes the sensors of a node's last reading, unless a reload has removed the node or
+    /// spelled it otherwise meanwhile: nothing would remove these gauges any more.
+    fn publish_sensors(&self, node: &NodeName, sensors: SensorCounts) {
+        // Held while writing, so that no reload comes in between.
+        let settings = self.settings.read().unwrap_or_else(PoisonError::into_inner);
+        if settings.nodes.has_spelling(node) {
+            self.metrics.sensors(node, sensors);
+        }
     }
 
     /// Reads a node for a caller: gives a fresh sample, joins the exchange under way, or
@@ -196,10 +210,7 @@ impl Readings {
             Ok(sample) => {
                 self.metrics
                     .dropped(&node, sample.dropped.implausible + sample.dropped.malformed);
-                // Not of a node that a reload has removed meanwhile.
-                if self.settings().nodes.get(&node).is_some() {
-                    self.metrics.sensors(&node, sample.sensors);
-                }
+                self.publish_sensors(&node, sample.sensors);
                 "success"
             }
             Err(failure) => {
