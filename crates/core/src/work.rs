@@ -68,6 +68,21 @@ struct FlightRequest {
     is_left: bool,
 }
 
+impl Flight {
+    /// Marks a request as left, and gives its caller. `None` if the flight has started, or keeps
+    /// a request of that caller already.
+    fn keep(&mut self, ticket: Ticket) -> Option<PeerId> {
+        let is_it = |request: &FlightRequest| request.ticket == ticket;
+        let peer = self.requests.iter().find(|r| is_it(r))?.peer.clone();
+        let is_kept = self.requests.iter().any(|r| r.is_left && r.peer == peer);
+        if self.phase != Phase::Queued || is_kept {
+            return None;
+        }
+        self.requests.iter_mut().find(|r| is_it(r))?.is_left = true;
+        Some(peer)
+    }
+}
+
 #[derive(Debug, Default)]
 struct Caller {
     running: usize,
@@ -209,27 +224,16 @@ impl WorkQueue {
     /// each such caller: the other requests may be given up, and then nothing would start it.
     /// True if the request has left the queue.
     pub fn leave_running(&mut self, node: &NodeName, ticket: Ticket) -> bool {
-        if self.keep(node, ticket).is_none() {
+        let kept = self.flights.get_mut(node);
+        let Some(peer) = kept.and_then(|flight| flight.keep(ticket)) else {
             self.leave(node, ticket);
             return true;
+        };
+        if let Some(caller) = self.callers.get_mut(&peer) {
+            caller.waiting -= 1;
+            caller.left += 1;
         }
         false
-    }
-
-    /// Marks a request of a queued flight as left, unless its caller has left one there already.
-    fn keep(&mut self, node: &NodeName, ticket: Ticket) -> Option<()> {
-        let flight = self.flights.get_mut(node)?;
-        let at = flight.requests.iter().position(|r| r.ticket == ticket)?;
-        let peer = flight.requests[at].peer.clone();
-        let mut of_peer = flight.requests.iter().filter(|r| r.peer == peer);
-        if flight.phase != Phase::Queued || of_peer.any(|request| request.is_left) {
-            return None;
-        }
-        flight.requests[at].is_left = true;
-        let caller = self.callers.get_mut(&peer)?;
-        caller.waiting -= 1;
-        caller.left += 1;
-        Some(())
     }
 
     /// Parks a flight that has waited long for its node. Call [`WorkQueue::start_next`]
