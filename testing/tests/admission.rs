@@ -56,7 +56,11 @@ fn list_spends_each_nodes_budget() {
     for _ in 0..2 {
         assert!(fleet.daemon.temperature("pve1").is_ok());
     }
-    let response = fleet.daemon.ask(&json!({"method": "get_temperatures"}));
+    // Shorter than `request_timeout`, and longer than a busy machine needs.
+    let params = json!({"wait_ms": 14_000});
+    let response = fleet
+        .daemon
+        .ask(&json!({"method": "get_temperatures", "params": params}));
     let nodes = response["data"]["nodes"].as_array().unwrap();
     // An error of this node alone: Pulse would blame the whole proxy for a global one.
     let error = nodes[0]["error"].as_str().unwrap();

@@ -50,7 +50,9 @@ fn repeated_names_are_read_once() {
     let nodes = ["pve1", "pve2"].map(|name| (name, sim::healthy()));
     let fleet = Fleet::start(Config::new().with_default_limits(), nodes);
     let names = ["pve2", "PVE1", "pve1", "-x", "PVE2", "pve1", "-x"];
-    let request = json!({"method": "get_temperatures", "params": {"nodes": names}});
+    // Shorter than `request_timeout`, and longer than a busy machine needs.
+    let params = json!({"nodes": names, "wait_ms": 14_000});
+    let request = json!({"method": "get_temperatures", "params": params});
     let answer = fleet.daemon.ask(&request);
     let entries = answer["data"]["nodes"].as_array().unwrap();
     let answered: Vec<_> = entries.iter().map(|entry| &entry["node"]).collect();

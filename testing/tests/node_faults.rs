@@ -262,11 +262,14 @@ fn abandoned_connects_leak_no_socket() {
     let response = daemon.ask(&request);
     let entries = response["data"]["nodes"].as_array().unwrap();
     assert_eq!(entries.len(), 100);
+    // The readings begin after the request, so most of them end after it.
     for entry in entries {
         let error = entry["error"].as_str().unwrap();
-        assert!(error.contains("did not answer in time"), "{error}");
+        let is_late = entry["pending"] == true || error.contains("did not answer in time");
+        assert!(is_late, "{entry}");
     }
-    assert_eq!(node.counters().connections, 100);
-    sim::wait_for(&node, |now| now.open_connections == 0);
+    sim::wait_for(&node, |now| {
+        now.connections == 100 && now.open_connections == 0
+    });
     wait::until("their sockets", || daemon.descriptors() <= before);
 }

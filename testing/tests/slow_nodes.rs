@@ -80,10 +80,9 @@ fn mute_nodes_delay_no_others() {
 
 #[test]
 fn sweep_brings_healthy_nodes() {
-    let config = Config::new().set("request_timeout", "'8s'");
     let names = names();
     let fleet = Fleet::start(
-        config,
+        Config::new(),
         names.iter().map(|name| (name.as_str(), sim::healthy())),
     );
     for (name, _) in fleet.nodes() {
@@ -93,7 +92,9 @@ fn sweep_brings_healthy_nodes() {
         node.set_behaviour(Behaviour::Hang);
     }
     for sweep in 0..2 {
-        let request = serde_json::json!({"method": "get_temperatures"});
+        // Longer than a busy machine needs for the others, and shorter than `request_timeout`.
+        let params = serde_json::json!({"wait_ms": 6_000});
+        let request = serde_json::json!({"method": "get_temperatures", "params": params});
         let response = fleet.daemon.ask(&request);
         for entry in response["data"]["nodes"].as_array().unwrap() {
             let name = entry["node"].as_str().unwrap();
@@ -108,6 +109,8 @@ fn silent_node_is_pending() {
     let nodes = [("pve1", sim::healthy()), ("pve2", Behaviour::Hang)];
     // The test would wait for an hour otherwise.
     let fleet = Fleet::start(Config::new().set("request_timeout", "'1h'"), nodes);
+    // The default wait is for open connections.
+    assert!(fleet.daemon.temperature("pve1").is_ok());
     let request = serde_json::json!({"method": "get_temperatures"});
     let response = fleet.daemon.ask(&request);
     let nodes = &response["data"]["nodes"];

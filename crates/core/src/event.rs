@@ -251,6 +251,14 @@ pub enum Event<'a> {
         /// The exchange that the sample came from, or the failure.
         outcome: Result<&'a Exchange, ReadingFailure<'a>>,
     },
+    /// A reading was refused for security after all its callers had left. No request's record
+    /// has that outcome.
+    LateRefusal {
+        /// The node.
+        node: &'a NodeName,
+        /// The refusal.
+        failure: ReadingFailure<'a>,
+    },
     /// An open connection was closed, because its host key is no longer accepted.
     HostKeyWithdrawn {
         /// The node.
@@ -397,19 +405,11 @@ impl<'a> Event<'a> {
                 duration,
                 outcome,
             } => {
-                // A reading that was refused for security has a type of its own, so that
-                // whoever watches the log need not know every reason.
-                let (event_type, decision) = match outcome.map_err(|failure| failure.reason) {
-                    Ok(_) => (EventType::CommandFinish, Decision::Completed),
-                    Err(FailureReason::AddressNotPermitted) => {
-                        (EventType::EgressDenied, Decision::Denied)
-                    }
-                    Err(FailureReason::HostKey(_)) => {
-                        (EventType::HostKeyMismatch, Decision::Failed)
-                    }
-                    Err(_) => (EventType::CommandFinish, Decision::Failed),
-                };
                 let failure = outcome.err();
+                let (event_type, decision) = failure
+                    .map_or((EventType::CommandFinish, Decision::Completed), |failure| {
+                        failed(failure.reason)
+                    });
                 Members {
                     node: Some(node),
                     exchange: outcome.ok(),
@@ -417,6 +417,15 @@ impl<'a> Event<'a> {
                     error: failure.map(|failure| failure.error.into()),
                     duration: Some(duration),
                     ..Members::of_request(event_type, decision, request)
+                }
+            }
+            Self::LateRefusal { node, failure } => {
+                let (event_type, decision) = failed(failure.reason);
+                Members {
+                    node: Some(node),
+                    reason: Some(failure.reason.as_str()),
+                    error: Some(failure.error.into()),
+                    ..Members::new(event_type, decision)
                 }
             }
             Self::HostKeyWithdrawn {
@@ -430,5 +439,15 @@ impl<'a> Event<'a> {
                 ..Members::new(EventType::HostKeyMismatch, Decision::Denied)
             },
         }
+    }
+}
+
+/// The record of a reading that failed. One that was refused for security has a type of its own,
+/// so that whoever watches the log need not know every reason.
+fn failed(reason: FailureReason) -> (EventType, Decision) {
+    match reason {
+        FailureReason::AddressNotPermitted => (EventType::EgressDenied, Decision::Denied),
+        FailureReason::HostKey(_) => (EventType::HostKeyMismatch, Decision::Failed),
+        _ => (EventType::CommandFinish, Decision::Failed),
     }
 }

@@ -7,9 +7,9 @@
 //! A file of a later format is refused and not replaced: what the later release wrote there
 //! would be lost, and the operator would learn of the downgrade by its effects only.
 
-use serde::{Deserialize, Serialize};
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserializer, Serialize};
 use serde_json::Value;
-use std::borrow::Cow;
 use std::fmt;
 
 /// The format that this release writes, and the highest that it reads.
@@ -61,19 +61,41 @@ impl fmt::Display for UnknownFormat {
     }
 }
 
-/// Parses the format that a state file names.
+/// The members that name the format, with any values: a format that is no number is not format 1.
+#[derive(Default)]
+struct Named {
+    format: Option<Value>,
+    release: Option<Value>,
+}
+
+/// Fills in the members as they come. So those before an error are known, and a later format is
+/// found in a text that ends early because the file is longer than this release reads.
+impl<'de> Visitor<'de> for &mut Named {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+        while let Some(name) = members.next_key::<String>()? {
+            match name.as_str() {
+                "format" => self.format = Some(members.next_value()?),
+                "release" => self.release = Some(members.next_value()?),
+                _ => _ = members.next_value::<IgnoredAny>()?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Parses the format that a state file names. The beginning of the file is enough if the format is
+/// among its first members.
 ///
 /// # Errors
 /// [`UnknownFormat`] unless it is one that this release reads. A text that is no state file at all
 /// names none, and is left to the parser of its content.
 pub fn parse_format(text: &[u8]) -> Result<(), UnknownFormat> {
-    #[derive(Deserialize)]
-    struct Named<'a> {
-        // Any value: a format that is no number is not format 1.
-        format: Option<Value>,
-        #[serde(borrow)]
-        release: Option<Cow<'a, str>>,
-    }
     let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let (format, release) = if let Some(words) = line.strip_prefix(b"format ") {
         let words = String::from_utf8_lossy(words);
@@ -81,14 +103,14 @@ pub fn parse_format(text: &[u8]) -> Result<(), UnknownFormat> {
         let number = words.next().unwrap_or_default();
         (number.parse().ok(), words.next())
     } else {
-        let Ok(Named {
-            format: Some(format),
-            release,
-        }) = serde_json::from_slice(line)
-        else {
+        let mut named = Named::default();
+        // An error leaves what came before it; the parser of the content refuses the rest.
+        let _ = serde_json::Deserializer::from_slice(line).deserialize_map(&mut named);
+        let Some(format) = named.format else {
             return Ok(());
         };
-        (format.as_u64(), release.map(Cow::into_owned))
+        let release = named.release.as_ref().and_then(Value::as_str);
+        (format.as_u64(), release.map(str::to_owned))
     };
     if format.is_some_and(|format| (1..=FORMAT).contains(&format)) {
         return Ok(());
@@ -150,6 +172,19 @@ mod tests {
             (r#"{"format":0}"#, "in format 0,"),
             (r#"{"format":"1"}"#, "in a format without a number,"),
             (r#"{"format":1.5}"#, "in a format without a number,"),
+            (
+                r#"{"format":2,"release":4}"#,
+                "another release wrote it in format 2,",
+            ),
+            (
+                r#"{"release":{"major":4},"format":2}"#,
+                "another release wrote it in format 2,",
+            ),
+            // The beginning of a long file.
+            (
+                r#"{"format":2,"release":"0.4.0","positions":{"a":"#,
+                "release 0.4.0 wrote it in format 2,",
+            ),
             ("format x y", "release y wrote it in a format without"),
             (
                 r#"{"format":2,"release":"\u001b[2J"}"#,

@@ -57,13 +57,39 @@ enum Phase {
 #[derive(Debug)]
 struct Flight {
     phase: Phase,
-    waiting: Vec<(Ticket, PeerId)>,
+    requests: Vec<FlightRequest>,
+}
+
+#[derive(Debug)]
+struct FlightRequest {
+    ticket: Ticket,
+    peer: PeerId,
+    /// Its caller waits no longer. It stays, so that the flight starts.
+    is_left: bool,
+}
+
+impl Flight {
+    /// Marks a request as left, and gives its caller. `None` if the flight has started, or keeps
+    /// a request of that caller already.
+    fn keep(&mut self, ticket: Ticket) -> Option<PeerId> {
+        let is_it = |request: &FlightRequest| request.ticket == ticket;
+        let peer = self.requests.iter().find(|r| is_it(r))?.peer.clone();
+        let is_kept = self.requests.iter().any(|r| r.is_left && r.peer == peer);
+        if self.phase != Phase::Queued || is_kept {
+            return None;
+        }
+        self.requests.iter_mut().find(|r| is_it(r))?.is_left = true;
+        Some(peer)
+    }
 }
 
 #[derive(Debug, Default)]
 struct Caller {
     running: usize,
     waiting: usize,
+    /// Requests that it has left in queued flights, at most one for each node. They are not
+    /// waiting, so they take no room from its next requests.
+    left: usize,
     /// Nodes that it waits for. A flight that another caller's turn started stays here and
     /// is skipped later: removing it then would search the queues of all its callers.
     queue: VecDeque<NodeName>,
@@ -131,11 +157,15 @@ impl WorkQueue {
             };
             Flight {
                 phase,
-                waiting: Vec::new(),
+                requests: Vec::new(),
             }
         });
-        let is_first = !flight.waiting.iter().any(|(_, waiting)| waiting == peer);
-        flight.waiting.push((ticket, peer.clone()));
+        let is_first = !flight.requests.iter().any(|request| request.peer == *peer);
+        flight.requests.push(FlightRequest {
+            ticket,
+            peer: peer.clone(),
+            is_left: false,
+        });
         // A caller that joins a queued flight queues it for itself too: the flight then
         // starts in the turn of whichever of its callers comes first.
         if is_first && flight.phase == Phase::Queued {
@@ -174,34 +204,36 @@ impl WorkQueue {
         let Some(flight) = self.flights.get_mut(node) else {
             return;
         };
-        let Some(at) = flight.waiting.iter().position(|(t, _)| *t == ticket) else {
+        let Some(at) = flight.requests.iter().position(|r| r.ticket == ticket) else {
             return;
         };
         // The order of requests has no meaning: one flight answers all of them.
-        let (_, peer) = flight.waiting.swap_remove(at);
+        let request = flight.requests.swap_remove(at);
         // A flight that runs is not cut short: the driver ends it with `finish`.
-        if flight.phase == Phase::Queued && flight.waiting.is_empty() {
+        if flight.phase == Phase::Queued && flight.requests.is_empty() {
             self.flights.remove(node);
             self.queued -= 1;
-            if let Some(caller) = self.callers.get_mut(&peer) {
+            if let Some(caller) = self.callers.get_mut(&request.peer) {
                 caller.queue.retain(|queued| queued != node);
             }
         }
-        self.stop_waiting(&peer);
+        self.end_request(&request);
     }
 
-    /// Ends the wait of a caller whose flight should go on: a queued flight keeps its only
-    /// request, or nothing would start it. So a caller has at most one such request for a node.
+    /// Ends the wait of a caller whose flight should go on. A queued flight keeps one request of
+    /// each such caller: the other requests may be given up, and then nothing would start it.
     /// True if the request has left the queue.
     pub fn leave_running(&mut self, node: &NodeName, ticket: Ticket) -> bool {
-        let is_needed = self.flights.get(node).is_some_and(|flight| {
-            flight.phase == Phase::Queued
-                && matches!(flight.waiting[..], [(only, _)] if only == ticket)
-        });
-        if !is_needed {
+        let kept = self.flights.get_mut(node);
+        let Some(peer) = kept.and_then(|flight| flight.keep(ticket)) else {
             self.leave(node, ticket);
+            return true;
+        };
+        if let Some(caller) = self.callers.get_mut(&peer) {
+            caller.waiting -= 1;
+            caller.left += 1;
         }
-        !is_needed
+        false
     }
 
     /// Parks a flight that has waited long for its node. Call [`WorkQueue::start_next`]
@@ -232,14 +264,11 @@ impl WorkQueue {
             Phase::Queued => self.queued -= 1,
             Phase::Parked => {}
         }
-        for (_, peer) in &flight.waiting {
-            self.stop_waiting(peer);
+        for request in &flight.requests {
+            self.end_request(request);
         }
-        flight
-            .waiting
-            .into_iter()
-            .map(|(ticket, _)| ticket)
-            .collect()
+        let tickets = flight.requests.into_iter();
+        tickets.map(|request| request.ticket).collect()
     }
 
     /// Forgets nodes that were removed from the configuration.
@@ -269,7 +298,7 @@ impl WorkQueue {
                 continue;
             };
             // Skips a flight that has started, or that this caller has left.
-            if flight.phase == Phase::Queued && flight.waiting.iter().any(|(_, p)| p == peer) {
+            if flight.phase == Phase::Queued && flight.requests.iter().any(|r| r.peer == *peer) {
                 flight.phase = Phase::Running(peer.clone());
                 caller.running += 1;
                 self.running += 1;
@@ -288,15 +317,20 @@ impl WorkQueue {
         self.forget_if_idle(peer);
     }
 
-    fn stop_waiting(&mut self, peer: &PeerId) {
-        if let Some(caller) = self.callers.get_mut(peer) {
-            caller.waiting -= 1;
+    fn end_request(&mut self, request: &FlightRequest) {
+        if let Some(caller) = self.callers.get_mut(&request.peer) {
+            if request.is_left {
+                caller.left -= 1;
+            } else {
+                caller.waiting -= 1;
+            }
         }
-        self.forget_if_idle(peer);
+        self.forget_if_idle(&request.peer);
     }
 
     fn forget_if_idle(&mut self, peer: &PeerId) {
-        let is_idle = |caller: &Caller| caller.running == 0 && caller.waiting == 0;
+        let is_idle =
+            |caller: &Caller| caller.running == 0 && caller.waiting == 0 && caller.left == 0;
         if self.callers.get(peer).is_some_and(is_idle) {
             self.callers.remove(peer);
             // It waits for no flight, so it has nothing to start in its turn.
@@ -306,201 +340,4 @@ impl WorkQueue {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn node(i: usize) -> NodeName {
-        NodeName::parse(&format!("pve{i}")).unwrap()
-    }
-
-    fn starts(queue: &mut WorkQueue) -> Vec<NodeName> {
-        std::iter::from_fn(|| queue.start_next()).collect()
-    }
-
-    fn queue() -> WorkQueue {
-        WorkQueue::new(Caps::default())
-    }
-
-    const A: PeerId = PeerId::Uid(1);
-    const B: PeerId = PeerId::Uid(2);
-
-    #[test]
-    fn left_flights_start_later() {
-        let mut queue = queue();
-        let tickets: Vec<_> = (0..4)
-            .map(|i| queue.request(&A, &node(i)).unwrap())
-            .collect();
-        let running = starts(&mut queue);
-        assert_eq!(running, [node(0), node(1)]);
-        assert!(queue.leave_running(&node(0), tickets[0]));
-        assert!(!queue.leave_running(&node(2), tickets[2]));
-        // A second request for the same node leaves, and the flight stays queued.
-        let again = queue.request(&A, &node(2)).unwrap();
-        assert!(queue.leave_running(&node(2), again));
-        // One that is given up is dropped.
-        queue.leave(&node(3), tickets[3]);
-        assert_eq!(queue.queued(), 1);
-        assert!(queue.finish(&node(0), true).is_empty());
-        assert_eq!(starts(&mut queue), [node(2)]);
-        assert_eq!(queue.finish(&node(2), true), [tickets[2]]);
-        queue.finish(&node(1), true);
-        assert!(queue.callers.is_empty() && queue.flights.is_empty());
-    }
-
-    #[test]
-    fn caller_runs_two_and_all_eight() {
-        let mut queue = queue();
-        for peer in 0..6 {
-            for i in 0..10 {
-                queue
-                    .request(&PeerId::Uid(peer), &node(peer as usize * 10 + i))
-                    .unwrap();
-            }
-        }
-        let mut running = starts(&mut queue);
-        assert_eq!((running.len(), queue.running(), queue.queued()), (8, 8, 52));
-        let mut order = Vec::new();
-        while let Some(node) = running.pop() {
-            assert_eq!(queue.finish(&node, true).len(), 1);
-            order.push(node);
-            running.extend(starts(&mut queue));
-            assert!(queue.running() <= 8);
-        }
-        assert_eq!((order.len(), queue.running(), queue.queued()), (60, 0, 0));
-    }
-
-    #[test]
-    fn callers_of_a_node_share_flight() {
-        let mut queue = queue();
-        let first = queue.request(&A, &node(1)).unwrap();
-        assert_eq!(starts(&mut queue), [node(1)]);
-        let second = queue.request(&B, &node(1)).unwrap();
-        assert_eq!(starts(&mut queue), []);
-        assert_eq!(queue.finish(&node(1), true), [first, second]);
-        assert_eq!(queue.finish(&node(1), true), []);
-    }
-
-    #[test]
-    fn joining_caller_lends_its_turn() {
-        let mut queue = queue();
-        for i in 0..50 {
-            queue.request(&A, &node(i)).unwrap();
-        }
-        assert_eq!(starts(&mut queue).len(), 2);
-        queue.request(&B, &node(49)).unwrap();
-        assert_eq!(starts(&mut queue), [node(49)]);
-    }
-
-    #[test]
-    fn hanging_node_takes_no_slot() {
-        let mut queue = queue();
-        for i in 0..4 {
-            queue.request(&A, &node(i)).unwrap();
-        }
-        assert_eq!(starts(&mut queue), [node(0), node(1)]);
-        queue.park(&node(0));
-        queue.park(&node(0));
-        queue.park(&node(1));
-        assert_eq!(starts(&mut queue), [node(2), node(3)]);
-        queue.finish(&node(0), false);
-        // The node is known to be slow, so the flight starts although both slots are taken.
-        queue.request(&A, &node(0)).unwrap();
-        assert_eq!(starts(&mut queue), [node(0)]);
-        queue.finish(&node(0), true);
-        queue.request(&A, &node(0)).unwrap();
-        assert_eq!(starts(&mut queue), []);
-    }
-
-    #[test]
-    fn leaving_affects_own_wait_only() {
-        let mut queue = queue();
-        for i in 0..2 {
-            queue.request(&A, &node(i)).unwrap();
-        }
-        assert_eq!(starts(&mut queue).len(), 2);
-        let alone = queue.request(&A, &node(2)).unwrap();
-        let shared = queue.request(&A, &node(3)).unwrap();
-        let other = queue.request(&B, &node(3)).unwrap();
-        queue.leave(&node(2), alone);
-        queue.leave(&node(3), shared);
-        queue.leave(&node(3), shared);
-        assert_eq!(queue.queued(), 1);
-        assert_eq!(starts(&mut queue), [node(3)]);
-        assert_eq!(queue.finish(&node(3), true), [other]);
-    }
-
-    #[test]
-    fn excess_requests_are_refused() {
-        let mut queue = queue();
-        for _ in 0..128 {
-            queue.request(&A, &node(1)).unwrap();
-        }
-        assert_eq!(queue.request(&A, &node(2)), Err(QueueFull));
-        assert!(queue.request(&B, &node(2)).is_ok());
-    }
-
-    #[derive(Clone, Debug)]
-    enum Step {
-        Request(u32, usize),
-        Leave(usize),
-        Park(usize),
-        Finish(usize),
-    }
-
-    fn step() -> impl Strategy<Value = Step> {
-        prop_oneof![
-            4 => (0u32..5, 0usize..12).prop_map(|(p, n)| Step::Request(p, n)),
-            1 => (0usize..64).prop_map(Step::Leave),
-            1 => (0usize..16).prop_map(Step::Park),
-            3 => (0usize..16).prop_map(Step::Finish),
-        ]
-    }
-
-    proptest! {
-        /// The caps hold, no node has two flights, no request is lost, and nothing is left
-        /// at the end.
-        #[test]
-        fn no_schedule_breaks_caps(
-            steps in proptest::collection::vec(step(), 0..400),
-        ) {
-            let mut queue = queue();
-            let mut flying: Vec<NodeName> = Vec::new();
-            let mut waiting: Vec<(NodeName, Ticket)> = Vec::new();
-            for step in steps {
-                match step {
-                    Step::Request(peer, n) => {
-                        if let Ok(ticket) = queue.request(&PeerId::Uid(peer), &node(n)) {
-                            waiting.push((node(n), ticket));
-                        }
-                    }
-                    Step::Leave(i) if i < waiting.len() => {
-                        let (node, ticket) = waiting.swap_remove(i);
-                        queue.leave(&node, ticket);
-                    }
-                    Step::Park(i) if i < flying.len() => queue.park(&flying[i]),
-                    Step::Finish(i) if i < flying.len() => {
-                        let node = flying.swap_remove(i);
-                        let done = queue.finish(&node, i % 2 == 0);
-                        waiting.retain(|(_, ticket)| !done.contains(ticket));
-                    }
-                    _ => {}
-                }
-                while let Some(node) = queue.start_next() {
-                    prop_assert!(!flying.contains(&node));
-                    flying.push(node);
-                }
-                prop_assert!(queue.running() <= 8);
-                prop_assert!(queue.callers.values().all(|c| c.running <= 2));
-            }
-            while let Some(node) = flying.pop() {
-                let done = queue.finish(&node, true);
-                waiting.retain(|(_, ticket)| !done.contains(ticket));
-                flying.extend(std::iter::from_fn(|| queue.start_next()));
-            }
-            prop_assert!(waiting.is_empty());
-            prop_assert!(queue.flights.is_empty() && queue.callers.is_empty());
-            prop_assert!(queue.turns.is_empty() && queue.running() == 0 && queue.queued() == 0);
-        }
-    }
-}
+mod tests;

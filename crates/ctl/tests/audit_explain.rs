@@ -126,6 +126,10 @@ fn every_record_has_an_explanation() {
             duration: Duration::ZERO,
             outcome: Err(egress_denied),
         },
+        Event::LateRefusal {
+            node: &node,
+            failure: egress_denied,
+        },
         Event::Violation {
             request,
             violation: &Violation::InvalidRequest,

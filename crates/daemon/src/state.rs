@@ -76,7 +76,12 @@ impl Daemon {
             Nodes::of(&config, &hosts(), &*node_starter, &Nodes::default()),
         );
         Self {
-            readings: Arc::new(Readings::new(settings, config.caps, Arc::clone(&metrics))),
+            readings: Arc::new(Readings::new(
+                settings,
+                config.caps,
+                Arc::clone(&metrics),
+                Arc::clone(&recorder),
+            )),
             metrics,
             ledger: Ledger::new(Arc::clone(&recorder)),
             recorder,

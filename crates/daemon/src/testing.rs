@@ -44,6 +44,7 @@ pub(crate) fn sample() -> Sample {
     Sample {
         json: RawValue::from_string("{\"chip\":{}}".to_owned()).unwrap(),
         taken: Instant::now(),
+        address: "192.0.2.1:22".parse().unwrap(),
         exchange: Exchange {
             address: "192.0.2.1:22".to_owned(),
             host_key: "SHA256:x".to_owned(),
@@ -106,9 +107,10 @@ impl Script {
             let slept = timeout_at(request.deadline, sleep(after)).await;
             let outcome = slept.map_or(Err(NodeFailure::TimedOut), |()| outcome);
             let answer = outcome.map(|()| Arc::new(sample()));
-            inbox
-                .status
-                .send_modify(|status| status.sample = answer.as_ref().ok().cloned());
+            inbox.status.send_modify(|status| {
+                status.sample = answer.as_ref().ok().cloned();
+                status.last = Some(answer.as_ref().map(drop).map_err(Clone::clone));
+            });
             let _ = request.answer.send(answer);
         }
     }

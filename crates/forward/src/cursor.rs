@@ -3,9 +3,9 @@
 //! The file is a JSON object on one line, with its [format](pulse_core::state_format). It is
 //! replaced by a rename, so it is never incomplete. It is not synced: after a
 //! power failure an older one may be back, and some records are sent again, which costs less
-//! than a sync for each of them. Without a readable file all records are sent again.
+//! than a sync for each of them. Without a valid file all records are sent again.
 
-use crate::state_file::{StateFileError, StateFileKind};
+use crate::state_file::{StateFileError, StateFileKind, StateFileProblem};
 use pulse_audit::Head;
 use pulse_core::ordinal::Ordinal;
 use pulse_core::state_format::{FORMAT, RELEASE, UnknownFormat, parse_format};
@@ -67,17 +67,22 @@ impl CursorFile {
     /// Reads the file at `path`, for the log with this id.
     ///
     /// # Errors
-    /// When a later release wrote it. A file that cannot be read or parsed counts as missing.
+    /// When a later release wrote it, or it exists and cannot be read. A file that cannot be parsed
+    /// counts as missing.
     pub(crate) fn open(path: PathBuf, log_id: &str) -> Result<Self, StateFileError> {
-        let text = pulse_files::read(&path, MAX_BYTES).unwrap_or_default();
-        match parse(&text, log_id) {
-            Ok(found) => Ok(Self {
-                path,
-                log_id: log_id.to_owned(),
-                found,
-            }),
-            Err(format) => Err(StateFileError::new(&path, StateFileKind::Cursor, format)),
-        }
+        let refused = |problem| StateFileError::new(&path, StateFileKind::Cursor, problem);
+        // One byte more than a cursor may have: a longer file is none, but names its format.
+        let text = match pulse_files::read_beginning(&path, MAX_BYTES + 1) {
+            Ok(text) => text,
+            Err(error) if is_missing(&error) => Vec::new(),
+            Err(error) => return Err(refused(StateFileProblem::from(error))),
+        };
+        let found = parse(&text, log_id).map_err(|format| refused(format.into()))?;
+        Ok(Self {
+            found: found.filter(|_| text.len() <= MAX_BYTES),
+            path,
+            log_id: log_id.to_owned(),
+        })
     }
 
     /// Its content when it was opened; none when it was missing, invalid, or of another log.
@@ -95,6 +100,15 @@ impl CursorFile {
             Durability::Written,
         )
     }
+}
+
+/// True if no release can have written the file: it does not exist, or is a directory or the like,
+/// which writing the cursor reports.
+fn is_missing(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::InvalidInput
+    )
 }
 
 /// The position in a cursor's text; none when it is invalid, or of another log.
@@ -203,5 +217,48 @@ mod tests {
         );
         assert!(error.remedy().contains("is then sent again"));
         assert_eq!(fs::read_to_string(&path).unwrap(), later);
+        // It may be longer than any of ours, and name its release in another way.
+        let positions = "1,".repeat(MAX_BYTES);
+        for later in [
+            format!("{{\"format\":2,\"release\":\"0.4.0\",\"positions\":[{positions}1]}}\n"),
+            "{\"format\":2,\"release\":4}\n".to_owned(),
+        ] {
+            fs::write(&path, &later).unwrap();
+            assert!(open().is_err(), "{} bytes", later.len());
+            assert_eq!(fs::read_to_string(&path).unwrap(), later);
+        }
+    }
+
+    #[test]
+    fn long_text_is_no_cursor() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("forward-a.cursor");
+        let own = text(ResumePoint::From(7), "one").unwrap();
+        for (length, found) in [
+            (MAX_BYTES, Some(ResumePoint::From(7))),
+            (MAX_BYTES + 1, None),
+            (MAX_BYTES * 2, None),
+        ] {
+            fs::write(&path, format!("{own:<length$}")).unwrap();
+            let cursor = CursorFile::open(path.clone(), "one").unwrap();
+            assert_eq!(cursor.found(), found, "{length} bytes");
+        }
+    }
+
+    #[test]
+    fn unreadable_file_is_refused() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("forward-a.cursor");
+        // Root may read every file, so a loop stands for one that cannot be read.
+        std::os::unix::fs::symlink(&path, &path).unwrap();
+        let error = CursorFile::open(path.clone(), "one").unwrap_err();
+        let text = Causes(&error).to_string();
+        assert!(text.contains("it cannot be read: "), "{text}");
+        assert!(error.remedy().contains("readable"), "{}", error.remedy());
+        // A directory has no content that could be lost.
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        let cursor = CursorFile::open(path, "one").unwrap();
+        assert_eq!(cursor.found(), None);
     }
 }

@@ -45,8 +45,9 @@ impl<'a> FromIterator<(IpAddr, &'a NodeName)> for ByAddress {
 }
 
 /// The listed name that an unlisted one was probably meant to be: the only one with the same
-/// first label (`pve1.example.org` and `pve1`), else the only near one. Addresses have none,
-/// since each is as near to many others.
+/// first label (`pve1.example.org` and `pve1`), or if none has that, the only near one. Of several
+/// with the same label any could be meant, and none that is merely near. Addresses have none, since
+/// each is as near to many others.
 #[must_use]
 pub fn meant<'a>(
     asked: &NodeName,
@@ -60,8 +61,10 @@ pub fn meant<'a>(
     let mut same_host = names
         .clone()
         .filter(|name| label(name) == first_label(asked.canonical()));
-    if let (Some(only), None) = (same_host.next(), same_host.next()) {
-        return Some(only);
+    match (same_host.next(), same_host.next()) {
+        (None, _) => {}
+        (only, None) => return only,
+        (_, Some(_)) => return None,
     }
     let near = nearest(asked.canonical(), names.clone().map(NodeName::canonical))?;
     names.clone().find(|name| name.canonical() == near)
@@ -114,6 +117,7 @@ mod tests {
             ("PVE2.lan", &["Pve2", "pve3"], Some("Pve2")),
             ("pve2", &["pve2.lan", "pve3.lan"], Some("pve2.lan")),
             ("pve2", &["pve2.a", "pve2.b"], None),
+            ("pve2", &["pve2.a", "pve2.b", "pve3"], None),
             ("pve4", &["pve1", "pve2"], None),
             ("xyz", &["pve1"], None),
             ("192.0.2.1", &["192.0.2.2"], None),

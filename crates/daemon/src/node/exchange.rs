@@ -28,6 +28,8 @@ pub(crate) struct Sample {
     pub json: Box<RawValue>,
     /// The time of the reading.
     pub taken: Instant,
+    /// The node's end of the connection.
+    pub address: SocketAddr,
     /// The exchange, for the record.
     pub exchange: Exchange,
     /// The values that were left out of the document.
@@ -180,6 +182,7 @@ impl Session {
         Ok(Sample {
             json,
             taken: Instant::now(),
+            address: self.connection.address,
             exchange: Exchange {
                 address: self.connection.address.to_string(),
                 host_key: self.connection.identity.fingerprint().to_owned(),

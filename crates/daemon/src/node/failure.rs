@@ -191,9 +191,11 @@ impl NodeFailure {
     /// Its kind, which decides for how long the node is left alone.
     #[must_use]
     pub(crate) fn kind(&self) -> FailureKind {
-        match self.reason() {
-            // An operator has to act before either can succeed.
-            FailureReason::HostKey(_) | FailureReason::KeyRefused => FailureKind::Refused,
+        match self {
+            // An operator has to act before any of them can succeed.
+            Self::HostKey(_) | Self::Withdrawn(_) | Self::NoHostKey | Self::KeyRefused { .. } => {
+                FailureKind::Refused
+            }
             _ => FailureKind::Transient,
         }
     }
@@ -289,6 +291,7 @@ fn seconds(length: Duration) -> String {
 mod tests {
     use super::NodeFailure;
     use crate::node::host_key::Identity;
+    use pulse_core::nodes::backoff::FailureKind;
     use pulse_core::nodes::known_hosts::{HostQuery, KnownHosts};
     use pulse_core::nodes::name::NodeName;
 
@@ -329,6 +332,8 @@ mod tests {
             theirs: vec!["rsa-sha2-512".to_owned()],
         });
         assert!(failure.to_string().contains("ssh-keygen -A"), "{failure}");
+        // Asking again helps as little as with a key that is not pinned.
+        assert_eq!(failure.kind(), FailureKind::Refused);
     }
 
     #[test]

@@ -20,6 +20,9 @@ pub(crate) struct NodeStatus {
     pub(crate) sample: Option<Arc<Sample>>,
     /// The end of the time for which the node is left alone, and the reason.
     pub(crate) blocked: Option<(Instant, NodeFailure)>,
+    /// The last outcome: of a reading, or of a check of the host key of an idle connection. It
+    /// outlives `blocked`, since a node that may be tried again has not been read yet.
+    pub(crate) last: Option<Result<(), NodeFailure>>,
 }
 
 /// A reading that is asked for.
@@ -83,10 +86,9 @@ impl NodeHandle {
             return Some(Err(waiting));
         }
         let status = self.status.borrow();
-        match (&status.blocked, &status.sample) {
-            // Its wait is over, but no later reading was better.
-            (Some((_, failure)), _) => Some(Err(failure.clone())),
-            (None, sample) => sample.clone().map(Ok),
+        match status.last.as_ref()? {
+            Ok(()) => status.sample.clone().map(Ok),
+            Err(failure) => Some(Err(failure.clone())),
         }
     }
 

@@ -17,6 +17,8 @@ mod task;
 pub(crate) use connect::NodeContext;
 pub(crate) use document::{SensorCounts, SharedHistory};
 pub(crate) use exchange::Sample;
+#[cfg(test)]
+pub(crate) use failure::HostKeyFailure;
 pub(crate) use failure::NodeFailure;
 pub(crate) use handle::NodeHandle;
 #[cfg(test)]
@@ -129,9 +131,11 @@ impl Nodes {
             if let Some((_, node)) = kept {
                 return (name.clone(), node.clone());
             }
-            // Under another address is another machine, whose sensors have shown nothing yet.
+            // Under another address or port is another machine, whose sensors have shown nothing
+            // yet; another user of the login sees the same sensors.
+            let machine = |node: &NodeSettings| (node.address, node.port);
             let history = previous
-                .filter(|(_, before)| before.settings.node == settings.node)
+                .filter(|(_, before)| machine(&before.settings.node) == machine(node))
                 .map(|(_, before)| Arc::clone(&before.history))
                 .unwrap_or_default();
             let handle = starter.start(name, &settings, &history);
@@ -167,6 +171,13 @@ impl Nodes {
     pub(crate) fn listed(&self, name: &NodeName) -> Option<&NodeName> {
         let by_name = self.listed.get_key_value(name).map(|(listed, _)| listed);
         by_name.or_else(|| self.by_address.get(name.address()?))
+    }
+
+    /// True if the node is listed in this very spelling, which its metrics have.
+    #[must_use]
+    pub(crate) fn has_spelling(&self, name: &NodeName) -> bool {
+        let listed = self.listed.get_key_value(name);
+        listed.is_some_and(|(listed, _)| listed.as_str() == name.as_str())
     }
 
     /// The listed node that this unlisted name was probably meant to be.

@@ -134,8 +134,8 @@ impl<C: Connector> NodeTask<C> {
                 failure,
             });
         }
-        // Without a connection: until the pins accept the host key that they have refused, or
-        // are usable again.
+        // Without a connection: until the pins accept the host key that they have refused, are
+        // usable again, or may have the first key that the node can be asked for.
         loop {
             // The file is watched for as long as there are nodes.
             if self.pins.changed().await.is_err() {
@@ -145,7 +145,8 @@ impl<C: Connector> NodeTask<C> {
                 continue;
             };
             let is_healed = match &self.status.borrow().blocked {
-                Some((_, NodeFailure::KnownHosts(_))) => true,
+                // A node that had no usable key has perhaps got one, and the operator has pinned it.
+                Some((_, NodeFailure::KnownHosts(_) | NodeFailure::NoHostKey)) => true,
                 _ => self
                     .refused
                     .as_ref()
@@ -246,6 +247,7 @@ impl<C: Connector> NodeTask<C> {
         self.status.send_replace(NodeStatus {
             sample: Some(Arc::clone(&sample)),
             blocked: None,
+            last: Some(Ok(())),
         });
         sample
     }
@@ -271,8 +273,10 @@ impl<C: Connector> NodeTask<C> {
             );
         }
         // The sample stays: it is served until it is too old.
-        self.status
-            .send_modify(|status| status.blocked = Some((now + wait, failure.clone())));
+        self.status.send_modify(|status| {
+            status.blocked = Some((now + wait, failure.clone()));
+            status.last = Some(Err(failure.clone()));
+        });
         failure
     }
 
@@ -282,7 +286,10 @@ impl<C: Connector> NodeTask<C> {
         let sentence = format!(
             "the open connection to {address} is closed, its host key is no longer accepted: the node {failure}"
         );
-        self.status.send_modify(|status| status.sample = None);
+        self.status.send_modify(|status| {
+            status.sample = None;
+            status.last = Some(Err(failure.clone().into()));
+        });
         tracing::warn!("node \"{}\": {sentence}", self.name);
         let event = Event::HostKeyWithdrawn {
             node: &self.name,

@@ -299,6 +299,17 @@ async fn pinned_key_heals_at_once() {
     fixture.read().await.unwrap();
 }
 
+#[tokio::test(start_paused = true)]
+async fn first_host_key_heals_at_once() {
+    let fixture = Fixture::new([Planned::NotOpened(NodeFailure::NoHostKey)]);
+    assert!(fixture.read().await.is_err());
+    assert!(fixture.retry_in() >= SECOND * 600);
+    fixture.pins.send_replace(pinned(PIN));
+    sleep(SECOND).await;
+    assert!(fixture.handle.blocked().is_none());
+    fixture.read().await.unwrap();
+}
+
 /// Keeps the histories that tasks are started with.
 #[derive(Default)]
 struct Starts(Mutex<Vec<SharedHistory>>);
@@ -322,6 +333,8 @@ fn history_survives_reloads() {
         "allowed_nodes = ['a', 'b']",
         // A new task for the same machine.
         "allowed_nodes = ['a']\nmax_ssh_output_bytes = 100000",
+        // The same machine, by another user.
+        "allowed_nodes = [{ name = 'a', user = 'other' }]",
         // Another machine.
         "allowed_nodes = [{ name = 'a', address = '192.0.2.9' }]\nmax_ssh_output_bytes = 100000",
     ] {
@@ -333,10 +346,10 @@ fn history_survives_reloads() {
         );
     }
     let starts = starts.0.lock().unwrap();
-    let [first, other, again, moved] = starts.as_slice() else {
+    let [first, other, again, user, moved] = starts.as_slice() else {
         panic!("{} tasks", starts.len());
     };
-    assert!(Arc::ptr_eq(first, again));
+    assert!(Arc::ptr_eq(first, again) && Arc::ptr_eq(first, user));
     assert!(!Arc::ptr_eq(first, other) && !Arc::ptr_eq(first, moved));
 }
 
@@ -351,4 +364,32 @@ async fn last_outcome_is_known() {
     assert!(matches!(failure(), NodeFailure::TimedOut));
     fixture.read().await.unwrap();
     assert!(fixture.handle.last_outcome().unwrap().is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn last_outcome_survives_new_pins() {
+    let last = |fixture: &Fixture| fixture.handle.last_outcome().unwrap().err().unwrap();
+    // An idle connection whose key is revoked has had readings, and is not fit for the next.
+    let idle = Fixture::new([]);
+    idle.read().await.unwrap();
+    idle.pins.send_replace(pinned(""));
+    sleep(SECOND).await;
+    let failure = last(&idle);
+    assert!(matches!(failure, NodeFailure::HostKey(_)), "{failure}");
+    // A node that may be tried again at once has not been read since it failed.
+    let healed = Fixture::new([
+        Planned::NotOpened(NodeFailure::TimedOut),
+        Planned::KeyNotAccepted,
+    ]);
+    healed.pins.send_replace(pinned(""));
+    for _ in 0..2 {
+        assert!(healed.read().await.is_err());
+    }
+    healed.pins.send_replace(pinned(PIN));
+    sleep(SECOND).await;
+    assert!(healed.handle.blocked().is_none());
+    let failure = last(&healed);
+    assert!(matches!(failure, NodeFailure::HostKey(_)), "{failure}");
+    healed.read().await.unwrap();
+    assert!(healed.handle.last_outcome().unwrap().is_ok());
 }

@@ -6,10 +6,11 @@
 
 pub(crate) mod poll;
 
-use crate::node::{NodeFailure, NodeHandle, Nodes, Sample};
+use crate::node::{NodeFailure, NodeHandle, Nodes, Sample, SensorCounts};
 use crate::observe::metrics::{self, Metrics};
+use crate::observe::recorder::Recorder;
 use pulse_core::callers::peer::PeerId;
-use pulse_core::event::{FailureReason, HostKeyReason};
+use pulse_core::event::{Event, FailureReason, HostKeyReason, ReadingFailure};
 use pulse_core::nodes::name::NodeName;
 use pulse_core::work::{Caps, Ticket, WorkQueue};
 use std::collections::HashMap;
@@ -57,6 +58,7 @@ pub(crate) struct Readings {
     settings: RwLock<Arc<ReadingSettings>>,
     exchanges: Mutex<Exchanges>,
     metrics: Arc<Metrics>,
+    recorder: Arc<dyn Recorder>,
 }
 
 struct Exchanges {
@@ -66,7 +68,12 @@ struct Exchanges {
 
 impl Readings {
     #[must_use]
-    pub(crate) fn new(settings: ReadingSettings, caps: Caps, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(
+        settings: ReadingSettings,
+        caps: Caps,
+        metrics: Arc<Metrics>,
+        recorder: Arc<dyn Recorder>,
+    ) -> Self {
         let exchanges = Exchanges {
             queue: WorkQueue::new(caps),
             waiting: HashMap::new(),
@@ -75,6 +82,7 @@ impl Readings {
             settings: RwLock::new(Arc::new(settings)),
             exchanges: Mutex::new(exchanges),
             metrics,
+            recorder,
         }
     }
 
@@ -91,16 +99,30 @@ impl Readings {
         exchanges
             .queue
             .retain_nodes(|node| settings.nodes.get(node).is_some());
-        for node in self.settings().nodes.names() {
-            let listed = settings.nodes.listed(node);
-            if listed.is_none_or(|listed| listed.as_str() != node.as_str()) {
+        let settings = Arc::new(settings);
+        let before = {
+            let mut current = self
+                .settings
+                .write()
+                .unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *current, Arc::clone(&settings))
+        };
+        // After the exchange: a reading that ends now writes before it, or no longer.
+        for node in before.nodes.names() {
+            if !settings.nodes.has_spelling(node) {
                 self.metrics.forget_sensors(node);
             }
         }
-        *self
-            .settings
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
+    }
+
+    /// Publishes the sensors of a node's last reading, unless a reload has removed the node or
+    /// spelled it otherwise meanwhile: nothing would remove these gauges any more.
+    fn publish_sensors(&self, node: &NodeName, sensors: SensorCounts) {
+        // Held while writing, so that no reload comes in between.
+        let settings = self.settings.read().unwrap_or_else(PoisonError::into_inner);
+        if settings.nodes.has_spelling(node) {
+            self.metrics.sensors(node, sensors);
+        }
     }
 
     /// Reads a node for a caller: gives a fresh sample, joins the exchange under way, or
@@ -188,10 +210,7 @@ impl Readings {
             Ok(sample) => {
                 self.metrics
                     .dropped(&node, sample.dropped.implausible + sample.dropped.malformed);
-                // Not of a node that a reload has removed meanwhile.
-                if self.settings().nodes.get(&node).is_some() {
-                    self.metrics.sensors(&node, sample.sensors);
-                }
+                self.publish_sensors(&node, sample.sensors);
                 "success"
             }
             Err(failure) => {
@@ -207,9 +226,29 @@ impl Readings {
             }
         };
         self.metrics.exchange(&node, result, took);
-        self.finish(&node, &outcome, took < PARK_AFTER);
+        let is_answered = self.finish(&node, &outcome, took < PARK_AFTER);
         // The slot of this exchange is free now.
         self.start_exchanges();
+        if !is_answered && let Err(failure) = &outcome {
+            self.record_refusal(&node, failure).await;
+        }
+    }
+
+    /// Records a refusal for security that no caller is there to be told of. The records of the
+    /// requests have ended as pending or abandoned, and later requests meet the node's wait.
+    async fn record_refusal(&self, node: &NodeName, failure: &NodeFailure) {
+        // A withdrawn host key has its record already.
+        if let NodeFailure::HostKey(_) | NodeFailure::AddressNotPermitted = failure {
+            let event = Event::LateRefusal {
+                node,
+                failure: ReadingFailure {
+                    reason: failure.reason(),
+                    error: &failure.to_string(),
+                },
+            };
+            // Nothing depends on the record here; the recorder logs that it has failed.
+            let _ = self.recorder.record(&event).await;
+        }
     }
 
     /// One exchange; it is parked when it takes long.
@@ -230,14 +269,17 @@ impl Readings {
         exchange.await
     }
 
-    fn finish(&self, node: &NodeName, outcome: &Outcome, quickly: bool) {
+    /// Ends an exchange; true if a caller was there for its outcome.
+    fn finish(&self, node: &NodeName, outcome: &Outcome, quickly: bool) -> bool {
         let mut exchanges = self.exchanges();
+        let mut is_answered = false;
         for ticket in exchanges.queue.finish(node, quickly) {
             if let Some(waiting) = exchanges.waiting.remove(&ticket) {
                 // The caller may have given up just now.
-                let _ = waiting.send(outcome.clone());
+                is_answered |= waiting.send(outcome.clone()).is_ok();
             }
         }
+        is_answered
     }
 
     fn exchanges(&self) -> MutexGuard<'_, Exchanges> {

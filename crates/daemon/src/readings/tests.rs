@@ -161,6 +161,21 @@ async fn removed_node_has_no_gauges() {
     assert_eq!([gauges("a"), gauges("b")], [0, 5]);
 }
 
+/// A reading that began under the old spelling ends after the reload.
+#[tokio::test(start_paused = true)]
+async fn respelled_node_has_one_set_of_gauges() {
+    let fixture = Fixture::new(TWO_NODES, |_| Step::succeeds_after(SECOND));
+    let waiting = ask(&fixture, 1, "a");
+    settle().await;
+    let config = pulse_core::config::Config::parse("allowed_nodes = ['A', 'b']").unwrap();
+    fixture.daemon.reload(config);
+    assert!(waiting.await.unwrap().0.is_ok());
+    assert!(ask(&fixture, 1, "A").await.unwrap().0.is_ok());
+    let text = fixture.daemon.metrics.encode();
+    let has = |node: &str| text.contains(&format!("omitted_sensors{{node=\"{node}\"}}"));
+    assert_eq!([has("a"), has("A")], [false, true], "{text}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn removed_node_fails_its_callers() {
     let fixture = Fixture::new(TWO_NODES, |_| Step::succeeds_after(SECOND));

@@ -65,7 +65,22 @@ impl Request {
     /// Reads a node, if the caller may have it read now.
     pub(crate) async fn read(&self, node: &NodeName) -> Result<Arc<Sample>, RpcError> {
         self.admit(node)?;
-        self.read_admitted(node).await
+        let sample = self.read_admitted(node).await?;
+        // The list has the addresses of its loading, and a connection that of its opening. If
+        // `/etc/hosts` has given a name another address between the two, the sample is another
+        // machine's than the one that was asked for.
+        if self.is_elsewhere(node, &sample) {
+            return Err(self.unlisted(node));
+        }
+        Ok(sample)
+    }
+
+    /// True if the node was asked for by its address, and the sample came from another one.
+    fn is_elsewhere(&self, node: &NodeName, sample: &Sample) -> bool {
+        let settings = self.daemon.readings.settings();
+        let is_name = settings.nodes.get(node).is_some();
+        node.address()
+            .is_some_and(|asked| !is_name && asked != sample.address.ip().to_canonical())
     }
 
     /// Reads a node without admission. The start is on record before the node is asked, and the
@@ -129,6 +144,12 @@ impl Request {
         }
         // A wrong name costs a token too, so that names cannot be guessed without a limit.
         self.spend_own()?;
+        Err(self.unlisted(node))
+    }
+
+    /// Counts and records a node that is not listed; gives the error for the caller.
+    fn unlisted(&self, node: &NodeName) -> RpcError {
+        let settings = self.daemon.readings.settings();
         let reason = if settings.nodes.is_empty() {
             Unlisted::NoValidationSources
         } else {
@@ -140,12 +161,12 @@ impl Request {
             node,
             reason,
         });
-        Err(RpcError::Unlisted {
+        RpcError::Unlisted {
             node: node.clone(),
             reason,
             // After the token is spent, which bounds the comparisons.
             meant: settings.nodes.meant(node).cloned().map(Box::new),
-        })
+        }
     }
 
     fn id(&self) -> RequestId<'_> {

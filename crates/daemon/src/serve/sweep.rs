@@ -60,7 +60,7 @@ pub(super) async fn read(request: &Request, asked: Sweep) -> Result<Vec<Entry>, 
     if let Some(Err(invalid)) = nodes.iter().find(|node| node.is_err()) {
         request.penalise(&invalid.clone().into());
     }
-    let wait = shortened(request.wait, asked.wait.unwrap_or(WAIT));
+    let wait = bounded(request.wait, asked.wait.unwrap_or(WAIT));
     // Entries stand in the order of the request.
     let mut entries = BTreeMap::new();
     let mut tasks = JoinSet::new();
@@ -103,15 +103,13 @@ fn selected(request: &Request, nodes: NodeSelection) -> Vec<Result<NodeName, Inv
     nodes
 }
 
-/// The request's wait, or this one if that is shorter.
-fn shortened(whole: Wait, length: Duration) -> Wait {
+/// A sweep's wait: as long as asked, and no longer than a request may take. Its readings go on in
+/// any case: also after the longest wait, queued ones have not had their time yet.
+fn bounded(whole: Wait, length: Duration) -> Wait {
     let until = Instant::now().checked_add(length);
-    match until.filter(|until| *until < whole.until) {
-        Some(until) => Wait {
-            until,
-            then: WhenLate::GoOn,
-        },
-        None => whole,
+    Wait {
+        until: until.map_or(whole.until, |until| until.min(whole.until)),
+        then: WhenLate::GoOn,
     }
 }
 

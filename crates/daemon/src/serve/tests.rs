@@ -2,6 +2,7 @@
 
 use super::dispatch::{Reply, answer};
 use super::session::admit_or_refuse;
+use crate::node::{HostKeyFailure, NodeFailure};
 use crate::testing::{Fixture, SECOND, Step, peer};
 use pulse_core::callers::capability::Capabilities;
 use pulse_core::callers::peer::Peer;
@@ -219,6 +220,37 @@ async fn sweep_waits_two_seconds() {
     assert_eq!(asked.iter().filter(|node| *node == "a").count(), 1);
 }
 
+/// A caller that waits for nothing cannot keep a refusal for security off the record.
+#[tokio::test(start_paused = true)]
+async fn late_refusal_is_on_record() {
+    let changed = HostKeyFailure::Changed {
+        fingerprint: "SHA256:x".to_owned(),
+        expected: Vec::new(),
+    };
+    for (failure, record) in [
+        (changed.into(), "hostkey.mismatch failed host_key_changed"),
+        (
+            NodeFailure::AddressNotPermitted,
+            "egress.denied denied address_not_permitted",
+        ),
+        (NodeFailure::NoAddress, "command.finish failed timeout"),
+    ] {
+        let fixture = Fixture::new("allowed_nodes = ['a']", move |_| Step {
+            after: MS * 10,
+            outcome: Err(failure.clone()),
+        });
+        let now = r#"{"method":"get_temperatures","params":{"wait_ms":0}}"#;
+        let reply = fixture.ask(now).await;
+        assert_eq!(reply["data"]["nodes"][0]["pending"], true, "{reply}");
+        tokio::time::sleep(SECOND).await;
+        assert_eq!(fixture.records.lines().last().unwrap(), record);
+        // Whoever waits has the outcome in the record of its own request, once.
+        let before = fixture.records.lines().len();
+        fixture.ask(READ_A).await;
+        assert_eq!(fixture.records.lines()[before..].len(), 3);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn callers_may_wait_otherwise() {
     for (wait, pending, within) in [
@@ -246,17 +278,25 @@ async fn callers_may_wait_otherwise() {
     }
 }
 
+/// Six nodes at 200 ms each, two at a time, and 300 ms for a request: when it ends, two readings
+/// are under way and two have not begun.
 #[tokio::test(start_paused = true)]
-async fn longest_wait_is_a_failure() {
-    let config = format!("request_timeout = '3s'\n{CONFIG}");
-    let fixture = with_silent(&config);
-    let line = r#"{"method":"get_temperatures","params":{"wait_ms":60000}}"#;
-    let reply = fixture.ask(line).await;
-    let error = "node \"a\" did not answer in time";
-    assert_eq!(
-        reply["data"]["nodes"][0],
-        json!({"node": "a", "error": error})
-    );
+async fn longest_wait_drops_nothing() {
+    let config = "request_timeout = '300ms'\ncache_ttl = '60s'\n\
+                  allowed_nodes = ['a', 'b', 'c', 'd', 'e', 'f']";
+    for params in [r#"{"wait_ms":60000}"#, r#"{"wait_ms":300}"#, "{}"] {
+        let fixture = Fixture::new(config, |_| Step::succeeds_after(MS * 200));
+        let line = format!(r#"{{"method":"get_temperatures","params":{params}}}"#);
+        let started = tokio::time::Instant::now();
+        let reply = fixture.ask(&line).await;
+        assert!(started.elapsed() <= MS * 310, "{params}");
+        let nodes = reply["data"]["nodes"].as_array().unwrap();
+        let pending: Vec<bool> = nodes.iter().map(|node| node["pending"] == true).collect();
+        let late = [false, false, true, true, true, true];
+        assert_eq!(pending, late, "{params}: {reply}");
+        tokio::time::sleep(SECOND).await;
+        assert_eq!(fixture.script.asked().len(), 6, "{params}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -279,6 +319,27 @@ async fn address_is_the_listed_node() {
     assert_eq!(fixture.script.asked(), ["Pve1", "Pve1"]);
     // An address of two listed nodes is nobody's.
     assert_unlisted(&read("192.0.2.2").await["error"], "192.0.2.2");
+}
+
+/// `/etc/hosts` has moved the node since it was read: its samples come from 192.0.2.1.
+#[tokio::test(start_paused = true)]
+async fn moved_node_loses_its_old_address() {
+    let config = "allowed_nodes = [{ name = 'a', address = '192.0.2.5' }]\n\
+                  [rate_limit]\nper_peer_burst = 100";
+    let fixture = Fixture::new(config, |_| Step::succeeds_after(MS));
+    let line = r#"{"method":"get_temperature","params":{"node":"192.0.2.5"}}"#;
+    let reply = fixture.ask(line).await;
+    assert_unlisted(&reply["error"], "192.0.2.5");
+    assert!(reply.get("data").is_none(), "{reply}");
+    let record = "command.validation_failed denied node_not_allowlisted";
+    assert_eq!(fixture.records.lines().last().unwrap(), record);
+    let line = r#"{"method":"get_temperatures","params":{"nodes":["192.0.2.5"]}}"#;
+    assert_unlisted(
+        &fixture.ask(line).await["data"]["nodes"][0]["error"],
+        "192.0.2.5",
+    );
+    // Its name is still that of the machine.
+    assert_eq!(fixture.ask(READ_A).await["success"], true);
 }
 
 #[tokio::test(start_paused = true)]

@@ -146,7 +146,8 @@ fn clock() -> Value {
             .node("pve1", sshd.address()),
     );
     daemon.reload();
-    let request = json!({"method": "get_temperatures"});
+    // Longer than the emulated machine needs, and shorter than `request_timeout`.
+    let request = json!({"method": "get_temperatures", "params": {"wait_ms": 14_000}});
     let mut answers = Vec::new();
     // First without a step: these answers show that the node is read.
     for step in [0].into_iter().chain(STEPS) {

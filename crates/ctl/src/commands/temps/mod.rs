@@ -43,8 +43,10 @@ const WATCH_INTERVAL: &str = "5";
 /// which chips do not answer and counts values that were dropped.
 ///
 /// On a terminal, nodes that answer within a second are shown at once, and the
-/// others as they come. Otherwise the table is printed when all have answered, or
-/// at the end of --timeout. With --watch, the next reading shows late nodes.
+/// others as they come; the daemon's limiter counts those as two readings.
+/// Otherwise the table is printed when all have answered, or at the end of
+/// --timeout or of the daemon's request_timeout. With --watch, the next reading
+/// shows late nodes.
 ///
 /// The exit code is 1 when a node could not be read.
 #[derive(Debug, Args)]

@@ -81,7 +81,12 @@ pub(super) fn rows_about(state: &SensorState, chip: &str) -> Vec<Row> {
     let dropped = state.dropped.iter().filter(|known| known.chip == chip);
     let omitted = state.omitted.iter().filter(|known| known.chip == chip);
     let omitted = omitted.map(|omitted| {
-        let text = format!("{} more sensors, omitted", omitted.sensors);
+        let sensors = if omitted.sensors == 1 {
+            "sensor"
+        } else {
+            "sensors"
+        };
+        let text = format!("{} more {sensors}, omitted", omitted.sensors);
         Row::about(chip, Value::Note(text))
     });
     dropped
@@ -181,6 +186,25 @@ mod tests {
             "1 chip does not answer: nouveau-pci-0100; 1 chip not read yet; 65 sensors omitted; \
              see --all"
         );
+    }
+
+    #[test]
+    fn omitted_sensors_are_counted() {
+        for (sensors, text) in [
+            (1, "1 more sensor, omitted"),
+            (65, "65 more sensors, omitted"),
+        ] {
+            let omitted = vec![Omitted {
+                chip: "coretemp-isa-0001".to_owned(),
+                sensors,
+            }];
+            let state = SensorState {
+                omitted,
+                ..SensorState::default()
+            };
+            let rows = rows_about(&state, "coretemp-isa-0001");
+            assert!(matches!(&rows[..], [Row { value: Value::Note(note), .. }] if note == text));
+        }
     }
 
     #[test]

@@ -211,12 +211,12 @@ impl Metrics {
         );
         r.register(
             "omitted_sensors",
-            "Sensors that exceed a limit of documents, in the last reading",
+            "Sensors that exceed a limit of documents, in the last successful reading",
             self.omitted_sensors.clone(),
         );
         r.register(
             "sensor_chips",
-            "Chips that do not answer at once, in the last reading, by state",
+            "Chips that do not answer at once, in the last successful reading, by state",
             self.sensor_chips.clone(),
         );
     }
