@@ -216,9 +216,13 @@ impl<K: Eq + Hash, D, R> Schedule<K, D, R> {
                 entry.queued = Some(now);
                 self.queue.push(*id);
             }
-            // A read from before holds the bus, and would hold up this request too.
-            let is_held =
-                entry.bus.is_some() && self.under_way.iter().any(|read| read.bus == entry.bus);
+            // Reads from before hold the bus, and would hold up this request too.
+            let on_bus = self.under_way.iter().filter(|read| read.bus == entry.bus);
+            let is_held = match entry.bus {
+                None => false,
+                Some(Bus::Serial(_)) => on_bus.count() > 0,
+                Some(Bus::Host(_)) => on_bus.count() >= MAX_READS_OF_HOST,
+            };
             entry.is_awaited = entry.queued.is_some() && entry.is_wanted(now) && !is_held;
             entry.was_awaited |= entry.is_awaited;
         }

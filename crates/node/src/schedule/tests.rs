@@ -318,6 +318,24 @@ fn dead_adapter_costs_no_other_device() {
 }
 
 #[test]
+fn adapter_that_dies_costs_one_wait() {
+    let mut node = Node::on_bus(&[MS; 80], |_| Some(Bus::Host("host0".to_owned())));
+    node.request();
+    // One of its disks, then all.
+    for dead in [1, 80] {
+        node.times = [vec![NEVER; dead], vec![MS; 80 - dead]].concat();
+        let mut waits = 0;
+        for round in 0..20 {
+            node.pass(10_000 * MS);
+            let answer = node.request();
+            waits += u32::from(answer.took == MAX_WAIT);
+            assert!(round == 0 || answer.current() == 80 - dead, "{round}");
+        }
+        assert_eq!(waits, 1);
+    }
+}
+
+#[test]
 fn hung_scan_is_not_awaited_again() {
     let mut node = Node::new(&[MS, MS]);
     node.request();
