@@ -111,8 +111,11 @@ fn features(directory: &Path, quotas: &Quotas) -> Features {
         if !present[0] {
             continue;
         }
-        let has_room = features.kept.len() < MAX_FEATURES;
-        let Some(permit) = quotas.features.take().filter(|_| has_room) else {
+        let Some(permit) = quotas
+            .features
+            .take()
+            .filter(|_| features.kept.len() < MAX_FEATURES)
+        else {
             features.omitted += 1;
             continue;
         };
@@ -152,8 +155,10 @@ fn parse(file: &str) -> Option<(u16, usize)> {
         .parse()
         .ok()
         .filter(|n| (1..=MAX_CHANNEL).contains(n))?;
-    let index = SUBFEATURES.iter().position(|(name, _)| *name == suffix)?;
-    Some((channel, index))
+    Some((
+        channel,
+        SUBFEATURES.iter().position(|(name, _)| *name == suffix)?,
+    ))
 }
 
 fn values(

@@ -212,7 +212,10 @@ impl<K: Eq + Hash, D, R> Schedule<K, D, R> {
             let Some(entry) = self.entries.get_mut(id) else {
                 continue;
             };
-            if entry.is_due(now) {
+            let is_due = entry.device.is_some()
+                && entry.queued.is_none()
+                && entry.not_before.is_none_or(|time| now >= time);
+            if is_due {
                 entry.queued = Some(now);
                 self.queue.push(*id);
             }
@@ -272,8 +275,9 @@ impl<K: Eq + Hash, D, R> Schedule<K, D, R> {
                     Some(Bus::Host(_)) => on_bus.count() < MAX_READS_OF_HOST,
                 }
         };
-        let queue = self.queue.iter().enumerate();
-        queue
+        self.queue
+            .iter()
+            .enumerate()
             .filter(move |(_, id)| self.entries.get(id).is_some_and(&is_readable))
             .map(|(index, _)| index)
     }
@@ -362,11 +366,6 @@ impl<K: Eq + Hash, D, R> Schedule<K, D, R> {
 }
 
 impl<K, D, R> Entry<K, D, R> {
-    fn is_due(&self, now: Instant) -> bool {
-        let is_free = self.device.is_some() && self.queued.is_none();
-        is_free && self.not_before.is_none_or(|time| now >= time)
-    }
-
     /// True if a request waits for the device while it is queued.
     fn is_wanted(&self, now: Instant) -> bool {
         match &self.last {
@@ -403,8 +402,11 @@ impl<K, D, R> Entry<K, D, R> {
             step if is_overdue && step > TAKEOVER => QUICK,
             step => step,
         };
-        let at = self.last.as_ref().map(|last| last.at);
-        (step, !self.is_awaited, at)
+        (
+            step,
+            !self.is_awaited,
+            self.last.as_ref().map(|last| last.at),
+        )
     }
 }
 
