@@ -155,10 +155,8 @@ fn parse(file: &str) -> Option<(u16, usize)> {
         .parse()
         .ok()
         .filter(|n| (1..=MAX_CHANNEL).contains(n))?;
-    Some((
-        channel,
-        SUBFEATURES.iter().position(|(name, _)| *name == suffix)?,
-    ))
+    let index = SUBFEATURES.iter().position(|(name, _)| *name == suffix)?;
+    Some((channel, index))
 }
 
 fn values(

@@ -181,28 +181,27 @@ impl<K: Eq + Hash, D, R> Schedule<K, D, R> {
         for key in keys {
             let (id, entry) = match ids.get(&key).and_then(|id| Some((*id, known.remove(id)?))) {
                 Some(listed_before) => listed_before,
-                None => self.new_entry(find(&key), key),
+                None => {
+                    let found = find(&key);
+                    self.next_id += 1;
+                    let entry = Entry {
+                        key: Arc::new(key),
+                        bus: found.bus,
+                        device: Some(found.device),
+                        queued: None,
+                        last: None,
+                        is_awaited: false,
+                        was_awaited: false,
+                        not_before: None,
+                        hangs: 0,
+                    };
+                    (self.next_id, entry)
+                }
             };
             self.listed.push(id);
             self.entries.insert(id, entry);
         }
         self.queue.retain(|id| self.entries.contains_key(id));
-    }
-
-    fn new_entry(&mut self, found: Found<D>, key: K) -> (Id, Entry<K, D, R>) {
-        self.next_id += 1;
-        let entry = Entry {
-            key: Arc::new(key),
-            bus: found.bus,
-            device: Some(found.device),
-            queued: None,
-            last: None,
-            is_awaited: false,
-            was_awaited: false,
-            not_before: None,
-            hangs: 0,
-        };
-        (self.next_id, entry)
     }
 
     /// Begins a request at this time: queues the devices that are due.
