@@ -47,8 +47,13 @@ impl MeasuredNode {
     }
 
     fn with_devices(home: &Arc<Home>, daemon: &Path, config: Config, devices: TempDir) -> Self {
-        let command = helper_command(devices.path());
-        Self::start(home, daemon, config, &command, devices)
+        Self::start(
+            home,
+            daemon,
+            config,
+            &helper_command(devices.path()),
+            devices,
+        )
     }
 
     /// A node whose forced command prints what `sensors -j` printed.
@@ -56,8 +61,13 @@ impl MeasuredNode {
         let devices = devices::server();
         let output = devices::printed(devices.path(), &["sensors", "-j"]);
         let command = format!("cat {}", output.display());
-        let home = Arc::new(Home::new());
-        Self::start(&home, daemon, Config::new(), &command, devices)
+        Self::start(
+            &Arc::new(Home::new()),
+            daemon,
+            Config::new(),
+            &command,
+            devices,
+        )
     }
 
     fn start(

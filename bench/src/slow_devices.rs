@@ -91,12 +91,13 @@ fn slow_disks(effort: Effort, report: &mut Report) {
 fn oldest_disk(document: &Value) -> f64 {
     let disks = document["smart"].as_array().unwrap();
     assert!(disks.len() == DISKS && disks.iter().all(|disk| disk["temperature"] == 30));
-    let chips = document["sensor_state"]["chips"].as_array();
-    let ages = chips
+    let oldest = document["sensor_state"]["chips"]
+        .as_array()
         .into_iter()
         .flatten()
-        .filter_map(|chip| chip["age_ms"].as_f64());
-    ages.fold(0.0, f64::max) / 1000.0
+        .filter_map(|chip| chip["age_ms"].as_f64())
+        .fold(0.0, f64::max);
+    oldest / 1000.0
 }
 
 /// A device tree of a node with a processor and disks.

@@ -78,8 +78,11 @@ impl Flood {
                 drop(attacker.stdin.take());
                 let output = attacker.wait_with_output().unwrap();
                 assert!(output.status.success(), "{output:?}");
-                let count = str::from_utf8(&output.stdout).unwrap().trim();
-                count.parse::<u64>().unwrap()
+                str::from_utf8(&output.stdout)
+                    .unwrap()
+                    .trim()
+                    .parse::<u64>()
+                    .unwrap()
             })
             .sum()
     }

@@ -11,7 +11,7 @@ use pulse_core::ordinal::Ordinal;
 use pulse_core::state_format::{FORMAT, RELEASE, UnknownFormat, parse_format};
 use pulse_files::Durability;
 use serde::{Deserialize, Serialize};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
 const MODE: u32 = 0o600;
@@ -74,7 +74,11 @@ impl CursorFile {
         // One byte more than a cursor may have: a longer file is none, but names its format.
         let text = match pulse_files::read_beginning(&path, MAX_BYTES + 1) {
             Ok(text) => text,
-            Err(error) if is_missing(&error) => Vec::new(),
+            // No release can have written it: it does not exist, or is a directory or the like, which
+            // writing the cursor reports.
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidInput) => {
+                Vec::new()
+            }
             Err(error) => return Err(refused(StateFileProblem::from(error))),
         };
         let found = parse(&text, log_id).map_err(|format| refused(format.into()))?;
@@ -102,15 +106,6 @@ impl CursorFile {
     }
 }
 
-/// True if no release can have written the file: it does not exist, or is a directory or the like,
-/// which writing the cursor reports.
-fn is_missing(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::NotFound | io::ErrorKind::InvalidInput
-    )
-}
-
 /// The position in a cursor's text; none when it is invalid, or of another log.
 ///
 /// # Errors
@@ -132,7 +127,7 @@ pub(crate) fn text(point: ResumePoint, log_id: &str) -> io::Result<String> {
         log_id: log_id.to_owned(),
         seq: Ordinal::new(point.seq()).ok_or_else(|| {
             io::Error::new(
-                io::ErrorKind::InvalidData,
+                ErrorKind::InvalidData,
                 "the number is over 2^53: the cursor's file was tampered with",
             )
         })?,

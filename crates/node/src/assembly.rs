@@ -174,8 +174,12 @@ impl ChipNames {
     /// A unique name for each chip.
     fn names(&mut self, chips: Vec<(Entry, String)>) -> HashMap<Entry, String> {
         let kept = kept(&mut self.names, &chips);
-        let taken = kept.iter().flatten().map(|given| given.value.clone());
-        let mut unique = UniqueNames::with(taken.collect());
+        let mut unique = UniqueNames::with(
+            kept.iter()
+                .flatten()
+                .map(|given| given.value.clone())
+                .collect(),
+        );
         for ((entry, base), kept) in chips.into_iter().zip(kept) {
             let given = kept.unwrap_or_else(|| Given {
                 value: unique.unique(&base),
@@ -223,8 +227,10 @@ fn kept<T>(
 }
 
 fn values<T: Clone>(given: &HashMap<Entry, Given<T>>) -> HashMap<Entry, T> {
-    let value = |(entry, given): (&Entry, &Given<T>)| (entry.clone(), given.value.clone());
-    given.iter().map(value).collect()
+    given
+        .iter()
+        .map(|(entry, given)| (entry.clone(), given.value.clone()))
+        .collect()
 }
 
 impl<'a> Values<'a> {
@@ -418,11 +424,11 @@ fn add_zones(
         let zones = zones.iter();
         zones.filter(move |zone| zone.freshness.is_reported() == is_reported)
     };
+    let states = &mut document.state.chips;
     let oldest = of_age(true).max_by_key(|zone| zone.freshness.age());
-    let state = oldest.and_then(|zone| zone.freshness.state(name));
+    states.extend(oldest.and_then(|zone| zone.freshness.state(name)));
     // By its own name: the chip's other zones are in the document.
-    let aged = of_age(false).filter_map(|zone| zone.freshness.state(&zone.entry.name));
-    document.state.chips.extend(state.into_iter().chain(aged));
+    states.extend(of_age(false).filter_map(|zone| zone.freshness.state(&zone.entry.name)));
     let features: Vec<Feature> = zones.iter().filter_map(feature).collect();
     if !features.is_empty() {
         document.chips.push(Chip {
@@ -455,9 +461,11 @@ impl DiskReading {
     reason = "the cast saturates, far beyond the temperature of a disk"
 )]
 fn temperature(features: &[Feature]) -> Option<i32> {
-    let composite = features.iter().find(|feature| feature.label == COMPOSITE);
-    let degrees = composite.or(features.first())?.input()?;
-    Some(degrees.round() as i32)
+    let feature = features
+        .iter()
+        .find(|feature| feature.label == COMPOSITE)
+        .or(features.first())?;
+    Some(feature.input()?.round() as i32)
 }
 
 #[cfg(test)]

@@ -54,14 +54,6 @@ impl Class {
             Self::Block => disk::DIRECTORY,
         }
     }
-
-    fn has_device(self, name: &str) -> bool {
-        match self {
-            Self::Hwmon => true,
-            Self::Thermal => thermal::is_zone(name),
-            Self::Block => disk::is_disk(name),
-        }
-    }
 }
 
 /// The entries that can be devices. Listing them touches no device.
@@ -69,7 +61,11 @@ pub(crate) fn entries(sysfs: &Sysfs) -> Vec<Entry> {
     let of_class = |class: Class| {
         sysfs::names(&sysfs.path(class.directory()))
             .into_iter()
-            .filter(move |name| class.has_device(name))
+            .filter(move |name| match class {
+                Class::Hwmon => true,
+                Class::Thermal => thermal::is_zone(name),
+                Class::Block => disk::is_disk(name),
+            })
             .take(MAX_DEVICES)
             .map(move |name| Entry { class, name })
     };
@@ -165,14 +161,6 @@ impl SysDevice {
         }
     }
 
-    fn is_scan_due(&self, now: Instant) -> bool {
-        let Some(scan) = &self.scan else { return true };
-        let age = now.saturating_duration_since(scan.at);
-        age >= SCAN_AGE
-            || self.is_gone && age >= RETRY
-            || scan.generation != self.shared.generation.load(Ordering::Relaxed)
-    }
-
     fn scan(&mut self, now: Instant) -> Scan {
         // The old scan goes first: its open files count against the limit of the process.
         self.scan = None;
@@ -203,7 +191,13 @@ impl Device for SysDevice {
     fn read(&mut self, request: Instant) -> (Reading, Duration) {
         // For operators, and for the next helper if this one cannot end.
         pulse_sandbox::name_thread(&self.entry.name);
-        if self.is_scan_due(request) {
+        let is_scan_due = self.scan.as_ref().is_none_or(|scan| {
+            let age = request.saturating_duration_since(scan.at);
+            age >= SCAN_AGE
+                || self.is_gone && age >= RETRY
+                || scan.generation != self.shared.generation.load(Ordering::Relaxed)
+        });
+        if is_scan_due {
             self.scan = Some(self.scan(request));
         }
         let began = Instant::now();

@@ -111,8 +111,11 @@ fn features(directory: &Path, quotas: &Quotas) -> Features {
         if !present[0] {
             continue;
         }
-        let has_room = features.kept.len() < MAX_FEATURES;
-        let Some(permit) = quotas.features.take().filter(|_| has_room) else {
+        let Some(permit) = quotas
+            .features
+            .take()
+            .filter(|_| features.kept.len() < MAX_FEATURES)
+        else {
             features.omitted += 1;
             continue;
         };

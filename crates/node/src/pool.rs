@@ -101,8 +101,11 @@ where
             }
             self.start_thread(&mut state, now);
             let pause = TAKEOVER.min(MAX_WAIT.saturating_sub(waited));
-            let wait = self.shared.answered.wait_timeout(state, pause);
-            state = wait.unwrap_or_else(PoisonError::into_inner).0;
+            (state, _) = self
+                .shared
+                .answered
+                .wait_timeout(state, pause)
+                .unwrap_or_else(PoisonError::into_inner);
         }
         let now = Instant::now().max(request);
         for _ in 0..BACKGROUND_THREADS {

@@ -66,8 +66,8 @@ impl SensorReader {
     pub fn read(&mut self, wall: SystemTime, monotonic: Instant) -> Document {
         self.list(monotonic);
         let devices = self.pool.read(monotonic);
-        let scanned = self.shared.names();
-        let mut document = assembly::document(&devices, &scanned, &mut self.names, wall);
+        let mut document =
+            assembly::document(&devices, &self.shared.names(), &mut self.names, wall);
         let held = self.held.iter().map(|held| ChipState {
             chip: held.name().to_owned(),
             answering: Answering::Unreadable,

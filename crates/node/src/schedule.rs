@@ -181,28 +181,27 @@ impl<K: Eq + Hash, D, R> Schedule<K, D, R> {
         for key in keys {
             let (id, entry) = match ids.get(&key).and_then(|id| Some((*id, known.remove(id)?))) {
                 Some(listed_before) => listed_before,
-                None => self.new_entry(find(&key), key),
+                None => {
+                    let found = find(&key);
+                    self.next_id += 1;
+                    let entry = Entry {
+                        key: Arc::new(key),
+                        bus: found.bus,
+                        device: Some(found.device),
+                        queued: None,
+                        last: None,
+                        is_awaited: false,
+                        was_awaited: false,
+                        not_before: None,
+                        hangs: 0,
+                    };
+                    (self.next_id, entry)
+                }
             };
             self.listed.push(id);
             self.entries.insert(id, entry);
         }
         self.queue.retain(|id| self.entries.contains_key(id));
-    }
-
-    fn new_entry(&mut self, found: Found<D>, key: K) -> (Id, Entry<K, D, R>) {
-        self.next_id += 1;
-        let entry = Entry {
-            key: Arc::new(key),
-            bus: found.bus,
-            device: Some(found.device),
-            queued: None,
-            last: None,
-            is_awaited: false,
-            was_awaited: false,
-            not_before: None,
-            hangs: 0,
-        };
-        (self.next_id, entry)
     }
 
     /// Begins a request at this time: queues the devices that are due.
@@ -212,7 +211,10 @@ impl<K: Eq + Hash, D, R> Schedule<K, D, R> {
             let Some(entry) = self.entries.get_mut(id) else {
                 continue;
             };
-            if entry.is_due(now) {
+            let is_due = entry.device.is_some()
+                && entry.queued.is_none()
+                && entry.not_before.is_none_or(|time| now >= time);
+            if is_due {
                 entry.queued = Some(now);
                 self.queue.push(*id);
             }
@@ -276,8 +278,9 @@ impl<K: Eq + Hash, D, R> Schedule<K, D, R> {
                     Some(Bus::Host(_)) => on_bus.count() < MAX_READS_OF_HOST,
                 }
         };
-        let queue = self.queue.iter().enumerate();
-        queue
+        self.queue
+            .iter()
+            .enumerate()
             .filter(move |(_, id)| self.entries.get(id).is_some_and(&is_readable))
             .map(|(index, _)| index)
     }
@@ -366,11 +369,6 @@ impl<K: Eq + Hash, D, R> Schedule<K, D, R> {
 }
 
 impl<K, D, R> Entry<K, D, R> {
-    fn is_due(&self, now: Instant) -> bool {
-        let is_free = self.device.is_some() && self.queued.is_none();
-        is_free && self.not_before.is_none_or(|time| now >= time)
-    }
-
     /// True if a request waits for the device while it is queued.
     fn is_wanted(&self, now: Instant) -> bool {
         match &self.last {
@@ -407,8 +405,11 @@ impl<K, D, R> Entry<K, D, R> {
             step if is_overdue && step > TAKEOVER => QUICK,
             step => step,
         };
-        let at = self.last.as_ref().map(|last| last.at);
-        (step, !self.is_awaited, at)
+        (
+            step,
+            !self.is_awaited,
+            self.last.as_ref().map(|last| last.at),
+        )
     }
 }
 

@@ -104,8 +104,11 @@ impl WorkingTree {
             // Only the rise is rounded: the idle value stays what the tree says.
             let rise = (swing * load(now - delay) / step).round() * step;
             // In millidegrees, the kernel's unit.
-            let temperature = format!("{:.0}", sensor.idle + rise);
-            tree::set(&self.root, &sensor.path, &temperature)
+            tree::set(
+                &self.root,
+                &sensor.path,
+                &format!("{:.0}", sensor.idle + rise),
+            )
         })
     }
 }

@@ -4,8 +4,7 @@
 //! reader waits meanwhile, whatever program it is: the static helper too. This needs root.
 
 use nix::sys::fanotify::{
-    EventFFlags, Fanotify, FanotifyEvent, FanotifyResponse, InitFlags, MarkFlags, MaskFlags,
-    Response,
+    EventFFlags, Fanotify, FanotifyResponse, InitFlags, MarkFlags, MaskFlags, Response,
 };
 use std::collections::HashMap;
 use std::os::fd::AsRawFd;
@@ -42,8 +41,10 @@ impl SlowFiles {
             group
                 .mark(add, mask, nix::fcntl::AT_FDCWD, Some(file))
                 .expect("a file that exists can be marked");
-            let path = fs::canonicalize(file).expect("a file that exists has a path");
-            times.insert(path, *time);
+            times.insert(
+                fs::canonicalize(file).expect("a file that exists has a path"),
+                *time,
+            );
         }
         let is_over = Arc::new(AtomicBool::new(false));
         let stop = Arc::clone(&is_over);
@@ -73,8 +74,11 @@ impl Drop for SlowFiles {
 fn answer(group: &Arc<Fanotify>, times: &HashMap<PathBuf, Duration>) {
     // EAGAIN: no read has begun.
     for event in group.read_events().unwrap_or_default() {
-        let time = path(&event).and_then(|path| times.get(&path).copied());
-        let time = time.unwrap_or_default();
+        let time = event
+            .fd()
+            .and_then(|fd| fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).ok())
+            .and_then(|path| times.get(&path).copied())
+            .unwrap_or_default();
         // Without an answer the reader waits; the descriptor is not needed for that.
         if time == NEVER {
             continue;
@@ -83,14 +87,8 @@ fn answer(group: &Arc<Fanotify>, times: &HashMap<PathBuf, Duration>) {
         thread::spawn(move || {
             thread::sleep(time);
             if let Some(file) = event.fd() {
-                let response = FanotifyResponse::new(file, Response::FAN_ALLOW);
-                let _ = group.write_response(response);
+                let _ = group.write_response(FanotifyResponse::new(file, Response::FAN_ALLOW));
             }
         });
     }
-}
-
-fn path(event: &FanotifyEvent) -> Option<PathBuf> {
-    let link = format!("/proc/self/fd/{}", event.fd()?.as_raw_fd());
-    fs::read_link(link).ok()
 }

@@ -169,8 +169,10 @@ impl Nodes {
     /// other node has that.
     #[must_use]
     pub(crate) fn listed(&self, name: &NodeName) -> Option<&NodeName> {
-        let by_name = self.listed.get_key_value(name).map(|(listed, _)| listed);
-        by_name.or_else(|| self.by_address.get(name.address()?))
+        self.listed
+            .get_key_value(name)
+            .map(|(listed, _)| listed)
+            .or_else(|| self.by_address.get(name.address()?))
     }
 
     /// True if the node is listed in this very spelling, which its metrics have.

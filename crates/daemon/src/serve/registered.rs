@@ -38,10 +38,8 @@ impl Registered {
             Some(Err(failure)) => Some(failure.to_string()),
             Some(Ok(sample)) => {
                 let age = sample.taken.elapsed();
-                (age >= READY_FOR).then(|| {
-                    let minutes = age.as_secs() / 60;
-                    format!("was last read {minutes} min ago: {REMEDY}")
-                })
+                (age >= READY_FOR)
+                    .then(|| format!("was last read {} min ago: {REMEDY}", age.as_secs() / 60))
             }
         };
         Self {

@@ -69,18 +69,12 @@ impl Request {
         // The list has the addresses of its loading, and a connection that of its opening. If
         // `/etc/hosts` has given a name another address between the two, the sample is another
         // machine's than the one that was asked for.
-        if self.is_elsewhere(node, &sample) {
+        let is_name = self.daemon.readings.settings().nodes.get(node).is_some();
+        let address = sample.address.ip().to_canonical();
+        if !is_name && node.address().is_some_and(|asked| asked != address) {
             return Err(self.unlisted(node));
         }
         Ok(sample)
-    }
-
-    /// True if the node was asked for by its address, and the sample came from another one.
-    fn is_elsewhere(&self, node: &NodeName, sample: &Sample) -> bool {
-        let settings = self.daemon.readings.settings();
-        let is_name = settings.nodes.get(node).is_some();
-        node.address()
-            .is_some_and(|asked| !is_name && asked != sample.address.ip().to_canonical())
     }
 
     /// Reads a node without admission. The start is on record before the node is asked, and the

@@ -60,7 +60,13 @@ pub(super) async fn read(request: &Request, asked: Sweep) -> Result<Vec<Entry>, 
     if let Some(Err(invalid)) = nodes.iter().find(|node| node.is_err()) {
         request.penalise(&invalid.clone().into());
     }
-    let wait = bounded(request.wait, asked.wait.unwrap_or(WAIT));
+    // As long as asked, and no longer than a request may take. The readings go on in any case:
+    // also after the longest wait, queued ones have not had their time yet.
+    let until = Instant::now().checked_add(asked.wait.unwrap_or(WAIT));
+    let wait = Wait {
+        until: until.map_or(request.wait.until, |until| until.min(request.wait.until)),
+        then: WhenLate::GoOn,
+    };
     // Entries stand in the order of the request.
     let mut entries = BTreeMap::new();
     let mut tasks = JoinSet::new();
@@ -101,16 +107,6 @@ fn selected(request: &Request, nodes: NodeSelection) -> Vec<Result<NodeName, Inv
         Err(_) => true,
     });
     nodes
-}
-
-/// A sweep's wait: as long as asked, and no longer than a request may take. Its readings go on in
-/// any case: also after the longest wait, queued ones have not had their time yet.
-fn bounded(whole: Wait, length: Duration) -> Wait {
-    let until = Instant::now().checked_add(length);
-    Wait {
-        until: until.map_or(whole.until, |until| until.min(whole.until)),
-        then: WhenLate::GoOn,
-    }
 }
 
 async fn entry(request: &Request, node: &NodeName) -> Entry {

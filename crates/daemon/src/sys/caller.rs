@@ -67,8 +67,7 @@ fn look(caller: Credentials) -> Option<ProcessFacts> {
 }
 
 fn read(pid: u32, name: &str) -> Option<String> {
-    let path = format!("/proc/{pid}/{name}");
-    pulse_files::read_beginning(Path::new(&path), MAX_PROC_BYTES)
+    pulse_files::read_beginning(Path::new(&format!("/proc/{pid}/{name}")), MAX_PROC_BYTES)
         .ok()
         .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
 }

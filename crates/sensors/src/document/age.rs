@@ -42,8 +42,7 @@ impl Document {
     #[must_use]
     pub fn disk_age(&self, disk: &Disk) -> Option<u64> {
         let now = self.helper.as_ref().and(self.collected_at.as_deref())?;
-        let updated = seconds(disk.last_updated.as_deref()?)?;
-        Some(seconds(now)?.saturating_sub(updated))
+        Some(seconds(now)?.saturating_sub(seconds(disk.last_updated.as_deref()?)?))
     }
 }
 

@@ -165,8 +165,9 @@ impl Builder {
         let Some(disk) = &mut self.disk else { return };
         disk::set(disk, name, value, &mut self.dropped);
         if name == "temperature" {
-            let is_out_of_range = |value: &f64| value.is_finite() && !RANGE.contains(value);
-            self.disk_out_of_range = value.number().filter(is_out_of_range);
+            self.disk_out_of_range = value
+                .number()
+                .filter(|value| value.is_finite() && !RANGE.contains(value));
         }
     }
 

@@ -102,9 +102,12 @@ impl History {
             } else if feature.values.iter().any(fault) {
                 Some(DropReason::Fault)
             } else {
-                let is_within_limits = is_within_limits(sensor, *value, &feature.values);
-                let key = [chip, &feature.label, name];
-                self.judge_value(key, rows, *value, is_within_limits)
+                self.judge_value(
+                    [chip, &feature.label, name],
+                    rows,
+                    *value,
+                    is_within_limits(sensor, *value, &feature.values),
+                )
             };
             Some((index, reason?))
         })
@@ -151,8 +154,10 @@ impl History {
 
 /// The rows of a driver.
 fn rows(driver: &str, component: Component) -> Vec<&'static Sentinel> {
-    let of_driver = |row: &&Sentinel| row.has_driver(driver, component);
-    SENTINELS.iter().filter(of_driver).collect()
+    SENTINELS
+        .iter()
+        .filter(|row| row.has_driver(driver, component))
+        .collect()
 }
 
 fn key(parts: [&str; 3]) -> u64 {

@@ -202,8 +202,8 @@ impl ProcessorKind {
                 .chain(others)
                 .flat_map(|chip| &chip.features)
                 .filter(|feature| {
-                    let of_feature = self.package(feature);
-                    of_feature.is_some_and(|known| known.stable == package.stable)
+                    self.package(feature)
+                        .is_some_and(|known| known.stable == package.stable)
                 });
             Some(Feature {
                 label: SmolStr::new_static(package.stable),

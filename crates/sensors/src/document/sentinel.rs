@@ -209,8 +209,10 @@ impl Sentinel {
 
     /// True if the value is one of the row's.
     pub(super) fn has_value(&self, value: f64, is_within_limits: bool) -> bool {
-        let is_known = |known: &f64| (value - known).abs() < TOLERANCE;
-        self.values.iter().any(is_known) && !(self.beyond_limits && is_within_limits)
+        self.values
+            .iter()
+            .any(|known| (value - known).abs() < TOLERANCE)
+            && !(self.beyond_limits && is_within_limits)
     }
 }
 

@@ -30,17 +30,6 @@ impl StateList {
             _ => None,
         }
     }
-
-    /// True if one more entry exceeds the limit.
-    fn is_full(self, state: &SensorState) -> bool {
-        let length = match self {
-            Self::Chips => state.chips.len(),
-            Self::Dropped => state.dropped.len(),
-            // Entries of one chip are added up.
-            Self::Omitted => 0,
-        };
-        length >= MAX_STATE_ENTRIES
-    }
 }
 
 /// An incomplete entry.
@@ -100,7 +89,13 @@ impl StateEntry {
 
     /// Adds the entry to its list. False if it is malformed or exceeds the limit.
     pub(super) fn finish(self, state: &mut SensorState) -> bool {
-        !self.is_malformed && !self.list.is_full(state) && self.add(state).is_some()
+        let length = match self.list {
+            StateList::Chips => state.chips.len(),
+            StateList::Dropped => state.dropped.len(),
+            // Entries of one chip are added up.
+            StateList::Omitted => 0,
+        };
+        !self.is_malformed && length < MAX_STATE_ENTRIES && self.add(state).is_some()
     }
 
     fn add(self, state: &mut SensorState) -> Option<()> {
@@ -118,8 +113,11 @@ impl StateEntry {
                 reason: self.reason?,
             }),
             StateList::Omitted => {
-                let sensors = self.sensors?;
-                return state.omit(Omitted { chip, sensors }).then_some(());
+                let omitted = Omitted {
+                    chip,
+                    sensors: self.sensors?,
+                };
+                return state.omit(omitted).then_some(());
             }
         }
         Some(())

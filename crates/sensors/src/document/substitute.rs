@@ -17,6 +17,22 @@ use super::state::{Omitted, SensorState};
 use super::text::unique;
 use smol_str::SmolStr;
 
+/// The first letters of the drivers of boards that Pulse does not know.
+const OTHER_BOARDS: [&str; 12] = [
+    "asus",
+    "dell",
+    "hp_wmi",
+    "ibmpex",
+    "it8",
+    "nct",
+    "f71",
+    "f75",
+    "sch5",
+    "thinkpad",
+    "w83",
+    "gigabyte_wmi",
+];
+
 /// The driver of the chosen temperature's chip: the kernel's name for the processor's thermal zone,
 /// which Pulse knows.
 const ZONE: &str = "cpu_thermal";
@@ -66,13 +82,15 @@ impl Rank {
             || TRANSMITTED_LABELS
                 .iter()
                 .any(|word| label.starts_with(word));
+        let is_board =
+            is_board(&chip.name) || OTHER_BOARDS.iter().any(|board| driver.starts_with(board));
         match label_kind(&feature.label) {
             _ if chip.component() == Component::Processor => Some(Self::Processor),
             _ if driver.contains("core") && driver.ends_with("thermal") => Some(Self::Cores),
             _ if driver == "soc_thermal" => Some(Self::Soc),
             _ if driver == "apm_xgene" => label.starts_with("soc").then_some(Self::Soc),
             // Other chips have labels like these for what they measure.
-            _ if !is_board(&chip.name) && !is_other_board(driver) => None,
+            _ if !is_board => None,
             _ if is_transmitted => Some(Self::Transmitted),
             _ if label.contains("cputin") => Some(Self::Diode),
             // On many boards the chipset's copy of the processor's temperature is 0.
@@ -83,11 +101,6 @@ impl Rank {
             LabelKind::Unlabelled => Some(Self::Unlabelled),
             LabelKind::Core | LabelKind::Unknown => None,
         }
-    }
-
-    /// True if several temperatures of this rank are parts of one processor, whose hottest counts.
-    fn has_parts(self) -> bool {
-        matches!(self, Self::Processor | Self::Cores | Self::Soc)
     }
 }
 
@@ -120,7 +133,8 @@ pub(super) fn add_processor(chips: &mut Vec<Chip>, state: &mut SensorState) {
         // Pulse takes it, once the readings of boards are removed.
         return;
     }
-    let chosen = if best.has_parts() {
+    // Several temperatures of these ranks are parts of one processor, whose hottest counts.
+    let chosen = if matches!(best, Rank::Processor | Rank::Cores | Rank::Soc) {
         hottest(candidates.iter().map(|(.., feature)| *feature))
     } else {
         // By name, so that the order of the document does not matter.
@@ -161,25 +175,6 @@ pub(super) fn add_processor(chips: &mut Vec<Chip>, state: &mut SensorState) {
             features: vec![feature],
         });
     }
-}
-
-/// True for chips of boards that Pulse does not know.
-fn is_other_board(driver: &str) -> bool {
-    const FAMILIES: [&str; 12] = [
-        "asus",
-        "dell",
-        "hp_wmi",
-        "ibmpex",
-        "it8",
-        "nct",
-        "f71",
-        "f75",
-        "sch5",
-        "thinkpad",
-        "w83",
-        "gigabyte_wmi",
-    ];
-    FAMILIES.iter().any(|family| driver.starts_with(family))
 }
 
 /// The number of a feature's sensor: 3 for `temp3_input`.

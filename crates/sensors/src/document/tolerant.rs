@@ -84,7 +84,13 @@ impl TolerantReader {
                 self.builder.recognised = true;
                 self.enter(Level::Disks);
             }
-            Token::OpenArray(key) if self.is_in_state() => self.open_state_entries(&key),
+            Token::OpenArray(key) if self.is_in_state() => {
+                match (self.level, StateList::with_key(&key)) {
+                    (Level::State, Some(list)) => self.level = Level::StateEntries(list),
+                    // The bracket that closes an unknown list is ignored.
+                    _ => self.builder.malformed(),
+                }
+            }
             // An array of the top level belongs to another program.
             Token::OpenArray(key)
                 if self.level != Level::Top || Member::with_key(&key) == Member::State =>
@@ -156,14 +162,6 @@ impl TolerantReader {
                 self.builder.malformed();
                 self.extra_braces += 1;
             }
-        }
-    }
-
-    /// Opens a list of `sensor_state`. The bracket that closes an unknown one is ignored.
-    fn open_state_entries(&mut self, key: &str) {
-        match (self.level, StateList::with_key(key)) {
-            (Level::State, Some(list)) => self.level = Level::StateEntries(list),
-            _ => self.builder.malformed(),
         }
     }
 

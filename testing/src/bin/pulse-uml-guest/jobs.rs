@@ -97,8 +97,7 @@ fn helper() -> u32 {
 
 fn fill_a_segment(daemon: &Daemon) {
     let log = daemon.home().audit_log();
-    let directory = log.parent().unwrap();
-    let files = || fs::read_dir(directory).unwrap().count();
+    let files = || fs::read_dir(log.parent().unwrap()).unwrap().count();
     let before = files();
     wait::until("a rotation", || {
         daemon.temperature("pve1").unwrap();

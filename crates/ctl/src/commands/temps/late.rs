@@ -56,7 +56,8 @@ pub(super) async fn show(client: &Client, names: &[&str], view: &mut View) -> Co
         for group in groups(&shown.pending()) {
             requests.spawn(group, Duration::ZERO);
         }
-        while let Some((group, answer)) = requests.next().await {
+        // A task that cannot be joined has panicked, which ends the program.
+        while let Some(Ok((group, answer))) = requests.running.join_next().await {
             let rest = shown.take(&group, answer);
             if !rest.is_empty() {
                 requests.spawn(rest, RETRY_AFTER);
@@ -111,15 +112,9 @@ impl<'a> Requests<'a> {
         self.running.spawn(async move {
             sleep(pause).await;
             let asked: Vec<&str> = names.iter().map(String::as_str).collect();
-            let wait = Some(longest_wait(left));
-            let answer = Temperatures::request(&client, &asked, wait).await;
+            let answer = Temperatures::request(&client, &asked, Some(longest_wait(left))).await;
             (names, answer.map(|temperatures| temperatures.nodes))
         });
-    }
-
-    async fn next(&mut self) -> Option<Answered> {
-        // A task that cannot be joined has panicked, which ends the program.
-        self.running.join_next().await?.ok()
     }
 }
 
@@ -145,8 +140,11 @@ impl Shown {
     }
 
     fn pending(&self) -> Vec<String> {
-        let pending = self.nodes.iter().filter(|node| node.is_pending);
-        pending.map(|node| node.node.clone()).collect()
+        self.nodes
+            .iter()
+            .filter(|node| node.is_pending)
+            .map(|node| node.node.clone())
+            .collect()
     }
 
     /// Takes the answer to a request for these nodes; returns those to ask for again.

@@ -109,7 +109,8 @@ pub(super) fn run(options: Options) -> CommandResult {
     let names: Vec<&str> = options.nodes.iter().map(NodeName::as_str).collect();
     block_on(async {
         let Some(interval) = options.watch else {
-            if view.is_filled_in() {
+            // Nodes are shown as they answer, rather than all at the end.
+            if !view.is_json && view.screen.is_terminal() {
                 return late::show(&client, &names, &mut view).await;
             }
             let wait = Some(late::longest_wait(client.timeout()));
@@ -154,11 +155,6 @@ struct View {
 }
 
 impl View {
-    /// True if nodes are shown as they answer, rather than all at the end.
-    fn is_filled_in(&self) -> bool {
-        !self.is_json && self.screen.is_terminal()
-    }
-
     fn print(&mut self, temperatures: &Temperatures) -> Result<(), OutputError> {
         if self.is_json {
             self.screen.print_json(temperatures)

@@ -98,10 +98,11 @@ pub(super) fn rows(document: &Document, all: bool) -> Vec<Row> {
 fn named(document: &Document) -> BTreeSet<&str> {
     let state = &document.state;
     let of_states = state.chips.iter().map(|state| &state.chip);
-    let of_dropped = state.dropped.iter().map(|dropped| &dropped.chip);
-    let of_omitted = state.omitted.iter().map(|omitted| &omitted.chip);
-    let chips = of_states.chain(of_dropped).chain(of_omitted);
-    chips.map(String::as_str).collect()
+    of_states
+        .chain(state.dropped.iter().map(|dropped| &dropped.chip))
+        .chain(state.omitted.iter().map(|omitted| &omitted.chip))
+        .map(String::as_str)
+        .collect()
 }
 
 /// A row for each of these features of a chip that has a temperature.
@@ -189,17 +190,20 @@ impl Row {
         // The disk's temperature is rounded to whole degrees, so half a degree of difference is
         // allowed.
         let reads_the_same = |feature: &&Feature| {
-            let both = feature.input().zip(disk.temperature);
-            both.is_some_and(|(chip, disk)| (chip - f64::from(disk)).abs() <= 0.5)
+            feature
+                .input()
+                .zip(disk.temperature)
+                .is_some_and(|(chip, disk)| (chip - f64::from(disk)).abs() <= 0.5)
         };
         let limits = document
             .chips
             .iter()
             .filter(|chip| measures(chip, disk))
             .filter_map(|chip| {
-                let mut features = chip.features.iter();
-                let composite = features.find(|feature| feature.label == COMPOSITE);
-                composite.or(chip.features.first())
+                chip.features
+                    .iter()
+                    .find(|feature| feature.label == COMPOSITE)
+                    .or(chip.features.first())
             })
             .filter(reads_the_same)
             .map(Limits::of)

@@ -238,8 +238,7 @@ impl Table {
 
     /// The columns right of the nodes' names.
     fn room(&self) -> Option<usize> {
-        let columns = self.style.columns?;
-        Some(columns.saturating_sub(self.node + 2))
+        Some(self.style.columns?.saturating_sub(self.node + 2))
     }
 
     fn names(&self, source: &str, label: &str) -> String {

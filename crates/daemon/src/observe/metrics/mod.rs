@@ -268,8 +268,9 @@ impl Metrics {
             .get_or_create(&label(node))
             .set(omitted);
         for (answering, chips) in Answering::ALL.iter().zip(counts.answering) {
-            let labels = StateLabels::of(node, *answering);
-            self.sensor_chips.get_or_create(&labels).set(gauge(chips));
+            self.sensor_chips
+                .get_or_create(&StateLabels::of(node, *answering))
+                .set(gauge(chips));
         }
     }
 
