@@ -42,10 +42,12 @@ pub(crate) struct Held {
 /// The devices that hold a helper of this user.
 pub(crate) fn held_devices(proc: &Path, uid: u32) -> Vec<Held> {
     let is_left_over = |process: &Path| {
-        // Cheaper than the status, and enough to rule out all others.
-        let stat = attribute::open(&process.join("stat")).and_then(|file| beginning(&file));
-        stat.is_ok_and(|stat| stat.contains(&format!("({HELPER}) Z ")))
-            && read_status(&process.join("status")).is_some_and(|(_, status)| status.uid == uid)
+        // Cheaper than the status, and enough to rule out all others. Not `stat`, for which the
+        // kernel asks whether this process may trace that one (ptrace(2)).
+        let name = attribute::open(&process.join("comm")).and_then(|file| beginning(&file));
+        name.is_ok_and(|name| name.trim_end() == HELPER)
+            && read_status(&process.join("status"))
+                .is_some_and(|(_, status)| status.has_ended && status.uid == uid)
     };
     subdirectories(proc)
         .filter(|process| is_left_over(process))
@@ -108,6 +110,8 @@ fn beginning(file: &File) -> io::Result<String> {
 pub(crate) struct Status {
     name: String,
     is_uninterruptible: bool,
+    /// It waits for the other threads of its process, or for its parent.
+    has_ended: bool,
     /// The real user ID.
     uid: u32,
 }
@@ -122,9 +126,11 @@ impl Status {
             text.lines()
                 .find_map(|line| line.strip_prefix(name)?.strip_prefix(":\t"))
         };
+        let state = field("State")?;
         Some(Self {
             name: field("Name")?.to_owned(),
-            is_uninterruptible: field("State")?.starts_with('D'),
+            is_uninterruptible: state.starts_with('D'),
+            has_ended: state.starts_with('Z'),
             uid: field("Uid")?.split('\t').next()?.parse().ok()?,
         })
     }
@@ -143,8 +149,7 @@ mod tests {
         let directory = proc.join(process.to_string());
         let thread = directory.join("task").join((process + 1).to_string());
         fs::create_dir_all(&thread).unwrap();
-        let stat = format!("{process} ({}) {} 1 1", first.0, first.1);
-        fs::write(directory.join("stat"), stat).unwrap();
+        fs::write(directory.join("comm"), format!("{}\n", first.0)).unwrap();
         fs::write(directory.join("status"), status(first.0, first.1, uid)).unwrap();
         fs::write(thread.join("status"), status(second.0, second.1, uid)).unwrap();
     }

@@ -75,7 +75,7 @@ pub(crate) fn helper() -> String {
     );
     for path in [
         "@{PROC}/",
-        "@{PROC}/@{pids}/stat",
+        "@{PROC}/@{pids}/comm",
         "@{PROC}/@{pids}/status",
         "@{PROC}/@{pids}/task/",
         "@{PROC}/@{pids}/task/@{tid}/status",
