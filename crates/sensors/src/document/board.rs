@@ -99,8 +99,10 @@ pub(super) fn taken_by_pulse(chips: &[Chip]) -> Vec<&Feature> {
     let taken = |kinds: &[LabelKind]| {
         let mut taken = Vec::new();
         for chip in chips.iter().filter(known) {
-            let mut of_kinds = kinds.iter().map(|kind| of_kind(chip, *kind));
-            let first = of_kinds.find(|indices| !indices.is_empty());
+            let first = kinds
+                .iter()
+                .map(|kind| of_kind(chip, *kind))
+                .find(|indices| !indices.is_empty());
             let indices = first.unwrap_or_default().into_iter();
             taken.extend(indices.filter_map(|index| chip.features.get(index)));
         }

@@ -81,7 +81,8 @@ fn wwn(text: &str) -> Option<String> {
     let lower = text.trim().to_ascii_lowercase();
     let is_hex = |digits: &str| digits.bytes().all(|b| b.is_ascii_hexdigit());
     if let Some(digits) = lower.strip_prefix(NAMESPACE_PREFIX) {
-        return (matches!(digits.len(), 16 | 32) && is_hex(digits)).then_some(lower);
+        let is_id = matches!(digits.len(), 16 | 32) && is_hex(digits);
+        return is_id.then_some(lower);
     }
     // Prefixes of udev, the SCSI name formats, and hexadecimal notation, in the order in which
     // they occur together (`wwn-0x`).

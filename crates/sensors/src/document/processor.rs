@@ -149,8 +149,10 @@ impl ProcessorKind {
         let is_core = self.core(&feature.label).is_some();
         by_label.or_else(|| {
             let (name, _) = feature.values.first()?;
-            let of_channel = |package: &&PackageSensor| name.starts_with(package.channel);
-            self.packages.iter().find(of_channel).filter(|_| !is_core)
+            self.packages
+                .iter()
+                .find(|package| name.starts_with(package.channel))
+                .filter(|_| !is_core)
         })
     }
 
