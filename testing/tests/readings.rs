@@ -69,7 +69,7 @@ fn hottest_processor_is_reported() {
         .filter(|(name, _)| name.starts_with("Package id"));
     let degrees: Vec<_> = packages.map(|(_, f)| f["temp1_input"].as_f64()).collect();
     assert_eq!(degrees, [Some(52.0)], "the higher of 47 and 52 degrees");
-    assert_eq!(document["smart"][0]["wwn"], "0x5cd2e4a1b2c30100");
+    assert_eq!(document["smart"][0]["wwn"], "eui.5cd2e4a1b2c30100");
 }
 
 #[test]
