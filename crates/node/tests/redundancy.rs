@@ -230,10 +230,12 @@ impl Nodes {
     }
 }
 
-/// The part of a document that does not change with time, or null.
+/// The parts of a document that do not change with time, or null.
 fn sensors(document: &[u8]) -> serde_json::Value {
     let document = serde_json::from_slice(document).unwrap_or(serde_json::Value::Null);
-    document["sensors"].clone()
+    let disks = document["smart"].as_array().into_iter().flatten();
+    let disks = disks.map(|disk| [&disk["device"], &disk["serial"], &disk["temperature"]]);
+    serde_json::json!([document["sensors"], disks.collect::<Vec<_>>()])
 }
 
 fn reading<'a>(tree: &'a Tree, word: &'a str) -> [&'a str; 5] {

@@ -259,6 +259,34 @@ fn names(document: &Document) -> Vec<(String, String, Option<f64>)> {
     document.chips.iter().flat_map(of_chip).collect()
 }
 
+/// A die's reading replaces what was found before only if it is hotter, and a sensor without a
+/// label may have been found.
+#[test]
+fn cold_die_of_a_board_is_not_ambiguous() {
+    let board = |name: &str, features: &[(&str, f64)]| Chip {
+        name: name.to_owned(),
+        adapter: None,
+        features: features
+            .iter()
+            .map(|(label, degrees)| feature(label, Some(*degrees)))
+            .collect(),
+    };
+    let chips = vec![
+        board("w83627ehf-isa-0290", &[("Tccd1", 1.0)]),
+        board(
+            "rp1_adc-isa-0000",
+            &[("temp2", 14.048), ("Composite", 92.917)],
+        ),
+    ];
+    let mut normal = normalise(Document {
+        chips,
+        ..Document::default()
+    });
+    let one = package_for_pulse(&normal.chips);
+    normal.chips.reverse();
+    assert_eq!(package_for_pulse(&normal.chips), one);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 512, max_shrink_iters: 2_000, ..ProptestConfig::default() })]
 

@@ -108,11 +108,12 @@ pub(super) fn taken_by_pulse(chips: &[Chip]) -> Vec<&Feature> {
         }
         taken
     };
-    let replacing = taken(&[LabelKind::Package, LabelKind::Processor, LabelKind::Chiplet]);
-    if replacing.is_empty() {
-        taken(&[LabelKind::Unlabelled])
+    // Without one that always replaces, a die does so only if it is hotter than a sensor without a
+    // label that came before.
+    if taken(&[LabelKind::Package, LabelKind::Processor]).is_empty() {
+        taken(&[LabelKind::Chiplet, LabelKind::Unlabelled])
     } else {
-        replacing
+        taken(&[LabelKind::Package, LabelKind::Processor, LabelKind::Chiplet])
     }
 }
 
