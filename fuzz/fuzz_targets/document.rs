@@ -92,8 +92,12 @@ fn check_for_pulse(document: &Document) {
         let temperature = &disk["temperature"];
         assert!(temperature.is_i64() || temperature.is_null());
         assert!(disk["standbySkipped"].is_boolean());
-        // Empty, or `0x` and 16 digits: a name of 64 bits.
+        // Empty, `0x` and 16 digits, or an NVMe namespace's `eui.` and 16 or 32.
         let wwn = disk["wwn"].as_str().unwrap_or_default();
-        assert!(wwn.is_empty() || (wwn.len() == 18 && wwn.starts_with("0x")));
+        let digits = match wwn.strip_prefix("eui.") {
+            Some(digits) => matches!(digits.len(), 16 | 32),
+            None => wwn.len() == 18 && wwn.starts_with("0x"),
+        };
+        assert!(wwn.is_empty() || digits, "{wwn}");
     }
 }

@@ -7,7 +7,7 @@ const MAX_BYTES: usize = 64;
 /// if several are equally near, since any of them would be a guess.
 ///
 /// The work is bounded by the number of known words: each comparison takes at most
-/// [`MAX_BYTES`] squared steps, and ends as soon as the words differ too much.
+/// `MAX_BYTES` squared steps, and ends as soon as the words differ too much.
 #[must_use]
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if word.len() > MAX_BYTES {
