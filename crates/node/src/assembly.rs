@@ -1,7 +1,7 @@
 //! The document of a reading, put together from the last value of each device.
 //!
-//! A value has its place in the document whether it was read just now or a while ago: names do
-//! not depend on which devices answer. The state of those that do not is in the document too.
+//! A value has its place in the document whether it was read just now or a while ago: a device that
+//! stops answering keeps its name, and so do the others. Its state is in the document too.
 
 use crate::bus::Bus;
 use crate::chip::{ChipReading, UniqueNames};
@@ -351,7 +351,7 @@ impl Value<'_, ChipReading> {
                 chip: name.to_owned(),
                 sensors: *omitted,
             };
-            document.state.omitted.push(omitted);
+            document.state.omit(omitted);
         }
         // A chip without a value is left out; if it hangs, it is named.
         if features.is_empty() {

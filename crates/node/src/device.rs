@@ -230,16 +230,11 @@ impl Reading {
 
 /// The bus that a device shares with others, from its real path.
 fn bus(path: &Path) -> Option<Bus> {
-    let is_numbered = |name: &str, prefix: &str| {
-        name.strip_prefix(prefix).is_some_and(|number| {
-            !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
-        })
-    };
     let mut names = path.iter().filter_map(|name| name.to_str());
     names.find_map(|name| {
-        if is_numbered(name, "w1_bus_master") || is_numbered(name, "i2c-") {
+        if sysfs::is_numbered(name, "w1_bus_master") || sysfs::is_numbered(name, "i2c-") {
             Some(Bus::Serial(name.to_owned()))
-        } else if is_numbered(name, "host") {
+        } else if sysfs::is_numbered(name, "host") {
             // Of SCSI, SATA included.
             Some(Bus::Host(name.to_owned()))
         } else {

@@ -149,7 +149,7 @@ impl DiskPaths {
             "mmc"
         } else if name.starts_with("vd") {
             "virtio"
-        } else if ancestors.any(|name| is_numbered(name, "usb")) {
+        } else if ancestors.any(|name| sysfs::is_numbered(name, "usb")) {
             "usb"
         // libata presents SATA disks as SCSI disks of this vendor.
         } else if vendor.as_deref() == Some("ATA") {
@@ -168,7 +168,7 @@ impl DiskPaths {
             // Behind the multipath layer, `device` is the subsystem, which lists its controllers.
             let controllers = sysfs::names(&self.device)
                 .into_iter()
-                .filter(|name| is_numbered(name, "nvme"))
+                .filter(|name| sysfs::is_numbered(name, "nvme"))
                 .filter_map(|name| sysfs.resolve(&self.device.join(name)));
             devices.extend(controllers);
             // Older kernels register the chip for the PCI function and not for the controller
@@ -193,14 +193,8 @@ pub(crate) fn is_disk(name: &str) -> bool {
     // `nvme0c1n1` is a path to `nvme0n1` through one controller.
     let is_nvme_path = name
         .split_once('c')
-        .is_some_and(|(subsystem, _)| is_numbered(subsystem, "nvme"));
+        .is_some_and(|(subsystem, _)| sysfs::is_numbered(subsystem, "nvme"));
     !is_virtual && !is_part_of_card && !is_nvme_path
-}
-
-/// True if the name is the prefix and a number.
-fn is_numbered(name: &str, prefix: &str) -> bool {
-    name.strip_prefix(prefix)
-        .is_some_and(|n| !n.is_empty() && n.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// The text of a unit serial number page.

@@ -19,10 +19,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A device is quick if its last read took at most this time.
-pub(crate) const QUICK: Duration = Duration::from_millis(250);
+const QUICK: Duration = Duration::from_millis(250);
 
 /// A read under way for longer hangs. Chips on a slow bus answer within a second.
-pub(crate) const HANGS: Duration = Duration::from_secs(5);
+const HANGS: Duration = Duration::from_secs(5);
 
 /// The interval between the reads of a slow device. Two of them and the time of 60 slow disks are
 /// within the ten seconds that a value of a working device may be old.
@@ -352,6 +352,8 @@ impl<K: Eq + Hash, D, R> Schedule<K, D, R> {
         if last.request == self.request && last.took <= MAX_READ {
             return Freshness::Current;
         }
+        // The time after which a read under way counts as hung: a device that answers slowly may take
+        // longer this time.
         let patience = match last.took {
             took if took <= QUICK => QUICK,
             took => HANGS.max(took.saturating_mul(4)),

@@ -84,6 +84,12 @@ fn natural_key(name: &str) -> (String, u64) {
     (stem.to_owned(), number.parse().unwrap_or(0))
 }
 
+/// True if the name is the prefix and a number.
+pub(crate) fn is_numbered(name: &str, prefix: &str) -> bool {
+    name.strip_prefix(prefix)
+        .is_some_and(|n| !n.is_empty() && n.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
 /// The first 4 KiB of a regular file; `None` if it cannot be read.
 pub(crate) fn bytes(path: &Path) -> Option<Vec<u8>> {
     pulse_files::read_beginning(path, MAX_FILE_BYTES).ok()
