@@ -7,7 +7,6 @@ use crate::report::Report;
 use pulse_e2e::programs;
 use pulse_e2e::sim::{slow_files::NEVER, slow_files::SlowFiles, tree};
 use serde_json::Value;
-use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -105,25 +104,12 @@ struct Node(TempDir);
 
 impl Node {
     fn with_disks(count: usize) -> Self {
-        let mut manifest = String::from(
-            "[class/hwmon]\nhwmon0 -> ../../devices/cpu\n\
-             [devices/cpu]\nname = coretemp\ntemp1_input = 50000\n[bus/scsi]\ndevices/\n",
-        );
-        for disk in 0..count {
-            let (device, hwmon) = (format!("devices/host0/0:0:{disk}:0"), disk + 1);
-            writeln!(
-                manifest,
-                "[{device}]\nmodel = disk\nsubsystem -> ../../../bus/scsi\n\
-                 [{device}/block/disk{disk}]\ndevice -> ../../../0:0:{disk}:0\n\
-                 [{device}/hwmon/hwmon{hwmon}]\nname = drivetemp\ntemp1_input = 30000\n\
-                 device -> ../../../0:0:{disk}:0\n\
-                 [class/hwmon]\nhwmon{hwmon} -> ../../{device}/hwmon/hwmon{hwmon}\n\
-                 [block]\ndisk{disk} -> ../{device}/block/disk{disk}"
-            )
-            .unwrap();
-        }
+        let processor = "[class/hwmon]\nhwmon0 -> ../../devices/cpu\n\
+                         [devices/cpu]\nname = coretemp\ntemp1_input = 50000\n";
         let directory = tempfile::tempdir().unwrap();
-        tree::unpack(&manifest, directory.path()).unwrap();
+        for manifest in [processor, &tree::disks(count)] {
+            tree::unpack(manifest, directory.path()).unwrap();
+        }
         Self(directory)
     }
 
@@ -133,10 +119,7 @@ impl Node {
 
     /// The temperature of a disk.
     fn input(&self, disk: usize) -> PathBuf {
-        let hwmon = disk + 1;
-        self.root().join(format!(
-            "devices/host0/0:0:{disk}:0/hwmon/hwmon{hwmon}/temp1_input"
-        ))
+        self.root().join(tree::disk_input(disk))
     }
 }
 

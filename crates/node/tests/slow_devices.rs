@@ -10,7 +10,6 @@ mod common;
 use common::{Serving, Tree, helper, json};
 use pulse_simnode::slow_files::{NEVER, SlowFiles};
 use serde_json::{Value, json};
-use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 /// A wait that a device which never answers would exceed by far.
@@ -122,24 +121,9 @@ fn one_reading_ends_too() {
 
 #[test]
 fn slow_disks_are_all_read() {
-    let (tree, mut manifest) = (Tree::empty(), String::from("[bus/scsi]\ndevices/\n"));
-    for disk in 0..60 {
-        let device = format!("devices/host0/0:0:{disk}:0");
-        writeln!(
-            manifest,
-            "[{device}]\nmodel = disk\nsubsystem -> ../../../bus/scsi\n\
-             [{device}/block/disk{disk}]\ndevice -> ../../../0:0:{disk}:0\n\
-             [{device}/hwmon/hwmon{disk}]\nname = drivetemp\ntemp1_input = 30000\n\
-             device -> ../../../0:0:{disk}:0\n\
-             [class/hwmon]\nhwmon{disk} -> ../../{device}/hwmon/hwmon{disk}\n\
-             [block]\ndisk{disk} -> ../{device}/block/disk{disk}"
-        )
-        .unwrap();
-    }
-    tree.add(&manifest);
-    let inputs: Vec<String> = (0..60)
-        .map(|disk| format!("devices/host0/0:0:{disk}:0/hwmon/hwmon{disk}/temp1_input"))
-        .collect();
+    let tree = Tree::empty();
+    tree.add(&pulse_simnode::tree::disks(60));
+    let inputs: Vec<String> = (0..60).map(pulse_simnode::tree::disk_input).collect();
     let files: Vec<_> = inputs
         .iter()
         .map(|input| (input.as_str(), Duration::from_millis(60)))

@@ -33,6 +33,32 @@ pub fn all() -> [(&'static str, &'static str); 3] {
     ]
 }
 
+/// A manifest of SATA disks at 30 °C, `disk0` and so on, all of one host adapter.
+#[must_use]
+pub fn disks(count: usize) -> String {
+    let mut manifest = String::from("[bus/scsi]\ndevices/\n");
+    for disk in 0..count {
+        let device = format!("devices/host0/0:0:{disk}:0");
+        let hwmon = format!("{device}/hwmon/hwmon{}", disk + 1);
+        manifest += &format!(
+            "[{device}]\nmodel = disk\nsubsystem -> ../../../bus/scsi\n\
+             [{device}/block/disk{disk}]\ndevice -> ../../../0:0:{disk}:0\n\
+             [{hwmon}]\nname = drivetemp\ntemp1_input = 30000\ndevice -> ../../../0:0:{disk}:0\n\
+             [class/hwmon]\nhwmon{} -> ../../{hwmon}\n\
+             [block]\ndisk{disk} -> ../{device}/block/disk{disk}\n",
+            disk + 1
+        );
+    }
+    manifest
+}
+
+/// The file with the temperature of one of [`disks`], below the root.
+#[must_use]
+pub fn disk_input(disk: usize) -> String {
+    let hwmon = disk + 1;
+    format!("devices/host0/0:0:{disk}:0/hwmon/hwmon{hwmon}/temp1_input")
+}
+
 /// Unpacks a manifest into the directory `root`, which is made if necessary.
 ///
 /// # Errors
