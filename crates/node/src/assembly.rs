@@ -9,12 +9,13 @@ use crate::clock;
 use crate::device::{Class, Entry, Reading};
 use crate::disk::{self, DiskReading};
 use crate::schedule::{Freshness, MAX_AGE, View};
-use crate::thermal::{ZoneIdentity, ZoneReading};
+use crate::thermal::ZoneReading;
 use pulse_sensors::document::{
     Answering, Chip, ChipState, Disk, Document, Feature, HelperInfo, MAX_CHIPS, MAX_DISKS,
     MAX_FEATURES_IN_ALL, MAX_STATE_ENTRIES, Omitted, SensorState, SmolStr, level,
 };
 use std::collections::{HashMap, HashSet};
+use std::mem;
 use std::time::{Duration, SystemTime};
 
 /// The label of the overall temperature of an NVMe disk.
@@ -26,14 +27,16 @@ const COMPOSITE: &str = "Composite";
 /// takes long gets the next free one, so that the others keep theirs.
 #[derive(Default)]
 pub(crate) struct ChipNames {
-    names: HashMap<Entry, Given<String>>,
-    channels: HashMap<Entry, Given<usize>>,
+    names: Given<String>,
+    channels: Given<usize>,
 }
 
+/// What devices were given.
 struct Given<T> {
-    /// The name of the chip before it was made unique.
-    base: String,
-    value: T,
+    /// The devices in the order of the listing, with the names of their chips before they were
+    /// made unique.
+    devices: Vec<(Entry, String)>,
+    values: HashMap<Entry, T>,
 }
 
 /// The values of one kind of device.
@@ -69,19 +72,18 @@ pub(crate) fn document(
     values
         .zones
         .retain(|zone| !chips.iter().any(|chip| zone.is_reported_by(chip)));
-    let base = |device: &View<Entry, Reading>| device.chip_name(scanned);
+    let ChipNames { names, channels } = names;
     let of_class = |class: Class| {
         let devices = devices.iter().filter(move |view| view.key.class == class);
-        devices.filter_map(|view| Some(((*view.key).clone(), base(view)?)))
+        devices.filter_map(|view| Some((&*view.key, view.chip_name(scanned)?)))
     };
-    let channels = names.channels(of_class(Class::Thermal).collect());
+    channels.set_devices(of_class(Class::Thermal));
     let groups = zone_groups(&values.zones);
-    let of_zones = groups.iter().filter_map(|zones| {
-        let identity = &zones.first()?.reading.identity;
-        Some((identity.entry(), identity.chip_name()))
-    });
-    let names = names.names(of_class(Class::Hwmon).chain(of_zones).collect());
-    let name = |entry: &Entry| names.get(entry).unwrap_or(&entry.name).clone();
+    let of_zones = groups
+        .iter()
+        .filter_map(|(chip, zones)| Some((chip, &*zones.first()?.reading.identity.chip_name)));
+    names.set_devices(of_class(Class::Hwmon).chain(of_zones));
+    let name = |entry: &Entry| names.values.get(entry).unwrap_or(&entry.name).clone();
 
     let mut document = Document {
         disks: values.disks(wall),
@@ -94,11 +96,8 @@ pub(crate) fn document(
     for value in &values.chips {
         value.add_to(&mut document, &name(value.entry));
     }
-    for zones in &groups {
-        if let Some(first) = zones.first() {
-            let name = name(&first.reading.identity.entry());
-            add_zones(&mut document, zones, &name, &channels);
-        }
+    for (chip, zones) in &groups {
+        add_zones(&mut document, zones, &name(chip), &channels.values);
     }
     let silent = values.silent.iter().map(|(entry, freshness)| ChipState {
         chip: match entry.class {
@@ -150,87 +149,91 @@ pub(crate) fn cut_disks(disks: &mut Vec<Disk>, max: usize, state: &mut SensorSta
 
 impl View<Entry, Reading> {
     /// The name that lm-sensors gives the device's chip; `None` before its scan.
-    fn chip_name(&self, scanned: &HashMap<Entry, String>) -> Option<String> {
+    fn chip_name<'a>(&'a self, scanned: &'a HashMap<Entry, String>) -> Option<&'a str> {
         match self.value.as_deref() {
-            Some(Reading::Chip(chip)) => Some(chip.identity.name.clone()),
-            Some(Reading::Zone(zone)) => Some(zone.identity.chip_name()),
+            Some(Reading::Chip(chip)) => Some(&chip.identity.name),
+            Some(Reading::Zone(zone)) => Some(&zone.identity.chip_name),
             Some(Reading::Disk(_) | Reading::Nothing) => None,
-            None => scanned.get(&*self.key).cloned(),
+            None => scanned.get(&*self.key).map(String::as_str),
         }
     }
 }
 
-impl ZoneIdentity {
-    /// The key of the chip that all zones of this type are.
-    fn entry(&self) -> Entry {
-        Entry {
-            class: Class::Thermal,
-            name: self.driver.clone(),
+impl Given<String> {
+    /// Gives each device a unique name for its chip.
+    fn set_devices<'a>(&mut self, chips: impl Iterator<Item = (&'a Entry, &'a str)> + Clone) {
+        let Some(chips) = self.take_changed(chips) else {
+            return;
+        };
+        let kept = chips.iter().filter_map(|(_, _, kept)| kept.clone());
+        let mut unique = UniqueNames::with(kept.collect());
+        for (entry, base, kept) in chips {
+            let name = kept.unwrap_or_else(|| unique.unique(&base));
+            self.give(entry, base, name);
         }
     }
 }
 
-impl ChipNames {
-    /// A unique name for each chip.
-    fn names(&mut self, chips: Vec<(Entry, String)>) -> HashMap<Entry, String> {
-        let kept = kept(&mut self.names, &chips);
-        let mut unique = UniqueNames::with(
-            kept.iter()
-                .flatten()
-                .map(|given| given.value.clone())
-                .collect(),
-        );
-        for ((entry, base), kept) in chips.into_iter().zip(kept) {
-            let given = kept.unwrap_or_else(|| Given {
-                value: unique.unique(&base),
-                base,
-            });
-            self.names.insert(entry, given);
-        }
-        values(&self.names)
-    }
-
-    /// The channel of each zone in the chip of its type, from 1.
-    fn channels(&mut self, zones: Vec<(Entry, String)>) -> HashMap<Entry, usize> {
-        let kept = kept(&mut self.channels, &zones);
-        let taken = kept.iter().flatten();
-        let mut taken: HashSet<_> = taken
-            .map(|given| (given.base.clone(), given.value))
-            .collect();
-        for ((entry, base), kept) in zones.into_iter().zip(kept) {
-            let given = kept.unwrap_or_else(|| {
+impl Given<usize> {
+    /// Gives each zone a channel in the chip of its type, from 1.
+    fn set_devices<'a>(&mut self, zones: impl Iterator<Item = (&'a Entry, &'a str)> + Clone) {
+        let Some(zones) = self.take_changed(zones) else {
+            return;
+        };
+        let kept = zones
+            .iter()
+            .filter_map(|(_, base, kept)| Some((base.clone(), (*kept)?)));
+        let mut taken: HashSet<_> = kept.collect();
+        for (entry, base, kept) in zones {
+            let channel = kept.unwrap_or_else(|| {
                 // There is one number more than there are others, so one is free.
                 let mut channels = 1..=taken.len() + 1;
                 let free = channels.find(|channel| taken.insert((base.clone(), *channel)));
-                Given {
-                    value: free.unwrap_or_default(),
-                    base,
-                }
+                free.unwrap_or_default()
             });
-            self.channels.insert(entry, given);
+            self.give(entry, base, channel);
         }
-        values(&self.channels)
     }
 }
 
-/// Takes out the given values of devices that still have the same base name; the rest is
-/// forgotten.
-fn kept<T>(
-    given: &mut HashMap<Entry, Given<T>>,
-    devices: &[(Entry, String)],
-) -> Vec<Option<Given<T>>> {
-    let mut before = std::mem::take(given);
-    let kept = devices
-        .iter()
-        .map(|(entry, base)| before.remove(entry).filter(|given| given.base == *base));
-    kept.collect()
+impl<T> Default for Given<T> {
+    fn default() -> Self {
+        Self {
+            devices: Vec::new(),
+            values: HashMap::new(),
+        }
+    }
 }
 
-fn values<T: Clone>(given: &HashMap<Entry, Given<T>>) -> HashMap<Entry, T> {
-    given
-        .iter()
-        .map(|(entry, given)| (entry.clone(), given.value.clone()))
-        .collect()
+impl<T> Given<T> {
+    /// Takes the devices out, each with the value that it keeps: that of a device with the same
+    /// name. `None` if they are the same as before, as in nearly every reading.
+    fn take_changed<'a>(
+        &mut self,
+        devices: impl Iterator<Item = (&'a Entry, &'a str)> + Clone,
+    ) -> Option<Vec<(Entry, String, Option<T>)>> {
+        let mut listed = devices.clone();
+        let is_same = self.devices.iter().all(|(entry, base)| {
+            let device = listed.next();
+            device.is_some_and(|device| device == (entry, base))
+        });
+        if is_same && listed.next().is_none() {
+            return None;
+        }
+        let before: HashMap<Entry, String> = mem::take(&mut self.devices).into_iter().collect();
+        let mut values = mem::take(&mut self.values);
+        let changed = devices.map(|(entry, base)| {
+            let is_kept = before.get(entry).is_some_and(|before| before == base);
+            let kept = is_kept.then(|| values.remove(entry)).flatten();
+            (entry.clone(), base.to_owned(), kept)
+        });
+        Some(changed.collect())
+    }
+
+    fn give(&mut self, entry: Entry, base: String, value: T) {
+        self.values.insert(entry.clone(), value);
+        self.devices.push((entry, base));
+    }
 }
 
 impl<'a> Values<'a> {
@@ -384,15 +387,22 @@ impl Value<'_, ZoneReading> {
     }
 }
 
-/// The zones of each type: as in the kernel, they are one chip.
-fn zone_groups<'a>(zones: &'a [Value<'a, ZoneReading>]) -> Vec<Vec<&'a Value<'a, ZoneReading>>> {
-    let mut groups: Vec<Vec<&Value<'_, ZoneReading>>> = Vec::new();
+/// The zones of each type with the key of the chip that they are: as in the kernel, it is one.
+fn zone_groups<'a>(
+    zones: &'a [Value<'a, ZoneReading>],
+) -> Vec<(Entry, Vec<&'a Value<'a, ZoneReading>>)> {
+    let mut groups: Vec<(Entry, Vec<&Value<'_, ZoneReading>>)> = Vec::new();
     for zone in zones {
         let driver = &zone.reading.identity.driver;
-        let is_same = |other: &&Value<'_, ZoneReading>| other.reading.identity.driver == *driver;
-        match groups.iter_mut().find(|zones| zones.iter().all(is_same)) {
-            Some(group) => group.push(zone),
-            None => groups.push(vec![zone]),
+        match groups.iter_mut().find(|(chip, _)| chip.name == *driver) {
+            Some((_, group)) => group.push(zone),
+            None => {
+                let chip = Entry {
+                    class: Class::Thermal,
+                    name: driver.clone(),
+                };
+                groups.push((chip, vec![zone]));
+            }
         }
     }
     groups

@@ -126,7 +126,7 @@ impl FoundDevice {
     fn chip_name(&self) -> Option<String> {
         match self {
             Self::Chip(chip) => Some(chip.identity.name.clone()),
-            Self::Zone(zone) => Some(zone.identity.chip_name()),
+            Self::Zone(zone) => Some(zone.identity.chip_name.clone()),
             Self::Disk(_) | Self::Nothing => None,
         }
     }

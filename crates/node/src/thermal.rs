@@ -38,8 +38,10 @@ pub(crate) struct FoundZone {
 /// The driver and the place of a zone.
 #[derive(Debug)]
 pub(crate) struct ZoneIdentity {
-    /// The name of the chip that the kernel registers for such a zone.
+    /// The driver's name of the chip that the kernel registers for such a zone.
     pub(crate) driver: String,
+    /// The name of that chip.
+    pub(crate) chip_name: String,
     /// The real path of its directory.
     pub(crate) directory: PathBuf,
 }
@@ -76,7 +78,11 @@ pub(crate) fn scan(sysfs: &Sysfs, entry: &str, quotas: &Quotas) -> Option<FoundZ
     Some(FoundZone {
         input: FoundValue::live(String::new(), input, MILLI, &quotas.open_files),
         critical: critical.map(|millidegrees| millidegrees / MILLI),
-        identity: Arc::new(ZoneIdentity { driver, directory }),
+        identity: Arc::new(ZoneIdentity {
+            chip_name: Bus::Virtual.chip_name(&driver),
+            driver,
+            directory,
+        }),
         _permit: quotas.features.take()?,
     })
 }
@@ -100,11 +106,6 @@ impl ZoneReading {
 }
 
 impl ZoneIdentity {
-    /// The name of the chip that the kernel registers for the zone.
-    pub(crate) fn chip_name(&self) -> String {
-        Bus::Virtual.chip_name(&self.driver)
-    }
-
     /// True if a chip with this driver and device already reports the zone's temperature.
     pub(crate) fn is_reported_by(&self, driver: &str, device: Option<&Path>) -> bool {
         self.driver == driver

@@ -37,6 +37,7 @@ fn zone(degrees: f64) -> Arc<Reading> {
     Arc::new(Reading::Zone(ZoneReading {
         identity: Arc::new(ZoneIdentity {
             driver: "soc".to_owned(),
+            chip_name: "soc-virtual-0".to_owned(),
             directory: "/zone".into(),
         }),
         input: Ok(degrees),
