@@ -156,7 +156,7 @@ fn tool_picks_the_permitted_socket() {
         return;
     }
     let daemon = Daemon::start(&no_callers().set("allowed_peers", "[61002]"));
-    let of_root = control::run(daemon.home(), &["status"]);
+    let of_root = control::run(daemon.home(), &["status", "--self"]);
     assert_eq!(of_root.code, 0, "{}", of_root.errors);
     assert!(of_root.output.contains("admin"), "{}", of_root.output);
     assert!(
@@ -164,13 +164,25 @@ fn tool_picks_the_permitted_socket() {
         "{}",
         of_root.output
     );
-    for command in ["status", "temps"] {
-        let programs = control::run(daemon.home(), &[command, "--json"]);
-        control::assert_follows(command, &programs);
+    for (command, schema) in [
+        (&["status", "--json"][..], "status"),
+        (&["status", "--self", "--json"], "status-self"),
+        (&["temps", "--json"], "temps"),
+    ] {
+        control::assert_follows(schema, &control::run(daemon.home(), command));
     }
-    let of_reader = control::run_as(READER, daemon.home(), &["status"]);
-    assert_eq!(of_reader.code, 0, "{}", of_reader.errors);
-    assert!(!of_reader.output.contains("admin"), "{}", of_reader.output);
+    // Health has more for administrators.
+    let health = control::run(daemon.home(), &["status"]);
+    for line in [
+        "audit log    records 1 to ",
+        "forwarding   not configured",
+        "landlock",
+    ] {
+        assert!(health.output.contains(line), "{line:?}: {}", health.output);
+    }
+    let of_reader = control::run_as(READER, daemon.home(), &["status", "--json"]);
+    control::assert_follows("status", &of_reader);
+    assert!(!of_reader.output.contains("audit"), "{}", of_reader.output);
     let of_stranger = control::run_as(User::number(61_001), daemon.home(), &["status"]);
     assert!(
         of_stranger.errors.contains("allowed_peers"),

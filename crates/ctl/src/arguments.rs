@@ -32,7 +32,7 @@ const EXAMPLES: &str = "\
 Examples:
   pulse-sensorctl temps                 the temperatures of every node
   pulse-sensorctl temps pve1 --watch    one node, again every 5 seconds
-  pulse-sensorctl status                is the daemon running, what may I do
+  pulse-sensorctl status                what works, and what does not
   pulse-sensorctl keys show             the daemon's key, for the nodes
   pulse-sensorctl config check          is the configuration right
   pulse-sensorctl audit tail            the last records of the audit log

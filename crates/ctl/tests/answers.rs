@@ -105,7 +105,7 @@ fn a_non_answer_is_named() {
 
 #[test]
 fn status_has_version_and_rights() {
-    let run = Scripted::daemon(Script::Says(STATUS)).run(&["status"]);
+    let run = Scripted::daemon(Script::Says(STATUS)).run(&["status", "--self"]);
     assert_eq!((run.code, run.errors.as_str()), (Some(0), ""));
     for part in [
         "pulse-sensor-proxy 0.1.0",

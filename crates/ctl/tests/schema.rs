@@ -14,6 +14,12 @@ const TEMPERATURES: &str = r#"{"success":true,"data":{"nodes":[{"node":"pve1","t
 
 const STATUS: &str = r#"{"success":true,"data":{"version":"0.1.0","public_key":"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ proxy@pve","ssh_dir":"/var/lib/x","capabilities":["read","admin"]}}"#;
 
+/// As an administrator is told, and a caller with `read`.
+const HEALTH: [&str; 2] = [
+    r#"{"success":true,"data":{"nodes":[{"name":"a","state":"answering","age_ms":1},{"name":"b","state":"failing","age_ms":1,"error":"e"},{"name":"c","state":"waiting","error":"e"},{"name":"d","state":"unread","error":"e"}],"audit":{"writable":false,"problems":["p"],"warning":"w","first_seq":1,"seq":9,"epoch":2,"unsealed":3,"bytes":4000,"has_retention":true},"forwarding":null,"confinement":{"active":["seccomp (80 calls)"],"missing":["landlock: too old"]}}}"#,
+    r#"{"success":true,"data":{"nodes":[]}}"#,
+];
+
 /// Two states of forwarding. The second is of a daemon that was restarted, so that a replay is
 /// done when its queue is empty.
 const FORWARDING: [&str; 2] = [
@@ -44,7 +50,11 @@ fn daemon_outputs(outputs: &mut Outputs) {
     let temperatures = Scripted::daemon(Script::Says(TEMPERATURES));
     outputs.add("temps", &temperatures.run(&["temps", "--json"]));
     let status = Scripted::daemon(Script::Says(STATUS));
-    outputs.add("status", &status.run(&["status", "--json"]));
+    outputs.add("status-self", &status.run(&["status", "--self", "--json"]));
+    for health in HEALTH {
+        let daemon = Scripted::daemon(Script::Says(health));
+        outputs.add("status", &daemon.run(&["status", "--json"]));
+    }
     outputs.add("keys-show", &status.run(&["keys", "show", "--json"]));
     outputs.add("rpc", &status.run(&["rpc", "get_status", "--json"]));
     let refused = refused(r#"{"correlation_id":"i","success":false,"error":"unauthorized"}"#);

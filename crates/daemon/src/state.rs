@@ -7,6 +7,7 @@ use crate::observe::ledger::Ledger;
 use crate::observe::metrics::{self, Metrics};
 use crate::observe::recorder::Recorder;
 use crate::readings::{ReadingSettings, Readings};
+use crate::serve::ConfinementHealth;
 use pulse_core::callers::connection_limits::{ConnectionCaps, ConnectionLimits};
 use pulse_core::callers::limiter::{Limiter, Refusal};
 use pulse_core::callers::peer::{AccessPolicy, Peer};
@@ -17,7 +18,7 @@ use pulse_core::nodes::hosts::Hosts;
 use pulse_core::rpc::{RpcError, ServiceRefusal};
 use pulse_core::summary::{Account, Tally};
 use pulse_forward::Forwarder;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Instant;
 
 /// Open connections in all, of callers with a capability.
@@ -43,6 +44,7 @@ pub(crate) struct Daemon {
     connections: Mutex<ConnectionLimits>,
     rejections: Mutex<ConnectionLimits>,
     ledger: Ledger,
+    confinement: OnceLock<ConfinementHealth>,
 }
 
 /// Parts with threads of their own.
@@ -84,6 +86,7 @@ impl Daemon {
             )),
             metrics,
             ledger: Ledger::new(Arc::clone(&recorder)),
+            confinement: OnceLock::new(),
             recorder,
             forwarder,
             public_key,
@@ -130,6 +133,16 @@ impl Daemon {
 
     pub(crate) fn config(&self) -> impl std::ops::Deref<Target = Config> + use<> {
         ConfigOf(self.snapshot())
+    }
+
+    /// Keeps the extent of the confinement, once its last layer is in force.
+    pub(crate) fn set_confinement(&self, confinement: ConfinementHealth) {
+        // It changes no more: the process cannot leave a layer.
+        let _ = self.confinement.set(confinement);
+    }
+
+    pub(crate) fn confinement(&self) -> ConfinementHealth {
+        self.confinement.get().cloned().unwrap_or_default()
     }
 
     pub(crate) fn limiter(&self) -> MutexGuard<'_, Limiter> {

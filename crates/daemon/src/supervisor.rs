@@ -84,6 +84,7 @@ pub(crate) async fn serve(start: Start<'_>) -> Result<(), Failure> {
     // Before an error is returned, so that the record names the layer that was missing.
     confinement.report(|event| recorder.note(event));
     confined?;
+    service.daemon.set_confinement(confinement.health());
     if let Some(prepared) = prepared {
         prepared.begin();
     }

@@ -183,7 +183,10 @@ impl Recorder for Records {
     }
 
     fn health(&self) -> Health {
-        Health::default()
+        Health {
+            available: self.is_available(),
+            ..Health::default()
+        }
     }
 
     fn is_available(&self) -> bool {

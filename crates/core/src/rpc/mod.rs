@@ -46,6 +46,8 @@ pub enum Call {
     GetTemperatures(Result<Sweep, Violation>),
     /// `register_nodes`.
     RegisterNodes,
+    /// `get_health`.
+    GetHealth,
     /// `get_forwarding`.
     GetForwarding,
     /// `replay_forwarding` from the record with this number on; `None` when `from` is
@@ -83,6 +85,8 @@ pub enum Method {
     GetTemperatures,
     /// Every node, and the outcome of its last reading. Pulse's diagnostics ask for it.
     RegisterNodes,
+    /// The state of the nodes and, for administrators, of the daemon (an extension of ours).
+    GetHealth,
     /// The state of forwarding (an extension of ours).
     GetForwarding,
     /// Sends records to the collectors again (an extension of ours).
@@ -91,11 +95,12 @@ pub enum Method {
 
 impl Method {
     /// Every method.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::GetStatus,
         Self::GetTemperature,
         Self::GetTemperatures,
         Self::RegisterNodes,
+        Self::GetHealth,
         Self::GetForwarding,
         Self::ReplayForwarding,
     ];
@@ -108,6 +113,7 @@ impl Method {
             Self::GetTemperature => "get_temperature",
             Self::GetTemperatures => "get_temperatures",
             Self::RegisterNodes => "register_nodes",
+            Self::GetHealth => "get_health",
             Self::GetForwarding => "get_forwarding",
             Self::ReplayForwarding => "replay_forwarding",
         }
@@ -120,7 +126,8 @@ impl Method {
             Self::GetStatus
             | Self::GetTemperature
             | Self::GetTemperatures
-            | Self::RegisterNodes => Capability::Read,
+            | Self::RegisterNodes
+            | Self::GetHealth => Capability::Read,
             Self::GetForwarding | Self::ReplayForwarding => Capability::Admin,
         }
     }
@@ -189,6 +196,7 @@ impl Call {
             Method::GetTemperature => Self::GetTemperature(parameters.node()),
             Method::GetTemperatures => Self::GetTemperatures(parameters.sweep()),
             Method::RegisterNodes => Self::RegisterNodes,
+            Method::GetHealth => Self::GetHealth,
             Method::GetForwarding => Self::GetForwarding,
             Method::ReplayForwarding => {
                 // Records are numbered from 1.
@@ -207,6 +215,7 @@ impl Call {
             Self::GetTemperature(_) => Method::GetTemperature,
             Self::GetTemperatures(_) => Method::GetTemperatures,
             Self::RegisterNodes => Method::RegisterNodes,
+            Self::GetHealth => Method::GetHealth,
             Self::GetForwarding => Method::GetForwarding,
             Self::ReplayForwarding(_) => Method::ReplayForwarding,
         }

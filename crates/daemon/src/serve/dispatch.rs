@@ -1,5 +1,6 @@
 //! From a request line to its reply: parses it, checks the capability, carries it out.
 
+use super::health::HealthReport;
 use super::registered::{self, Registered};
 use super::sweep::{self, Entry};
 use crate::readings::{Wait, WhenLate};
@@ -44,6 +45,7 @@ enum Data {
     Nodes {
         nodes: Vec<Registered>,
     },
+    Health(HealthReport),
     Forwarding {
         forwarding: Status,
     },
@@ -146,8 +148,8 @@ async fn carry_out(request: &Request, call: Call) -> Result<Data, RpcError> {
             _ => RpcError::Unauthorized,
         });
     }
-    // Forwarding can be inspected while the audit log is unavailable.
-    if call != Call::GetForwarding {
+    // Health and forwarding can be inspected while the audit log is unavailable.
+    if !matches!(call, Call::GetHealth | Call::GetForwarding) {
         request.check_recorder()?;
     }
     match call {
@@ -166,14 +168,18 @@ async fn carry_out(request: &Request, call: Call) -> Result<Data, RpcError> {
         Call::RegisterNodes => request.spend_own().map(|()| Data::Nodes {
             nodes: registered::all(&request.daemon.readings.settings().nodes),
         }),
+        Call::GetHealth => request.spend_own().map(|()| {
+            let is_administrator = request.peer.capabilities.has(Capability::Admin);
+            Data::Health(HealthReport::of(&request.daemon, is_administrator))
+        }),
         Call::GetForwarding => request.spend_own().and_then(|()| {
-            let forwarding = forwarding(request)?;
+            let forwarding = forwarding(&request.daemon)?;
             Ok(Data::Forwarding { forwarding })
         }),
         Call::ReplayForwarding(from) => {
             let from = from.ok_or(RpcError::NoSuchRecord)?.get();
             request.spend_own()?;
-            let forwarder = forwarder(request)?;
+            let forwarder = forwarder(&request.daemon)?;
             let status = forwarder.status();
             if from > status.seq {
                 return Err(RpcError::NoSuchRecord);
@@ -192,18 +198,17 @@ async fn carry_out(request: &Request, call: Call) -> Result<Data, RpcError> {
     }
 }
 
-fn forwarder(request: &Request) -> Result<&Forwarder, RpcError> {
-    request
-        .daemon
-        .forwarder
-        .as_deref()
-        .ok_or(RpcError::NotForwarding)
+fn forwarder(daemon: &Daemon) -> Result<&Forwarder, RpcError> {
+    daemon.forwarder.as_deref().ok_or(RpcError::NotForwarding)
 }
 
 /// The streams, and the one that keeps old segments of the log, if one does.
-fn forwarding(request: &Request) -> Result<Status, RpcError> {
-    let mut status = forwarder(request)?.status();
-    if let Some(hold) = request.daemon.recorder.health().upkeep.pressing_hold()
+///
+/// # Errors
+/// [`RpcError::NotForwarding`] without a collector.
+pub(super) fn forwarding(daemon: &Daemon) -> Result<Status, RpcError> {
+    let mut status = forwarder(daemon)?.status();
+    if let Some(hold) = daemon.recorder.health().upkeep.pressing_hold()
         && let Some(stream) = status
             .streams
             .iter_mut()

@@ -2,11 +2,12 @@
 //!
 //! `backlog` and `listener` accept, `session` admits and reads requests from a
 //! `connection`, `dispatch` answers them, `request` records and carries out a reading, `sweep`
-//! several; `registered` says what is known without one.
+//! several; `health` and `registered` say what is known without one.
 
 mod backlog;
 mod connection;
 mod dispatch;
+mod health;
 mod listener;
 mod registered;
 mod request;
@@ -15,6 +16,7 @@ mod socket;
 mod sweep;
 
 pub(crate) use backlog::Guards;
+pub(crate) use health::ConfinementHealth;
 pub(crate) use listener::{serve_administrators, serve_callers};
 pub(crate) use request::Request;
 pub(crate) use socket::BoundSocket;

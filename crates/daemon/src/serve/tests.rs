@@ -393,6 +393,41 @@ async fn registered_nodes_are_not_asked() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn health_tells_nodes_and_daemon() {
+    let fixture = Fixture::new(CONFIG, |node| Step {
+        after: MS,
+        outcome: match node.as_str() {
+            "a" => Ok(()),
+            _ => Err(NodeFailure::TimedOut),
+        },
+    });
+    let line = r#"{"method":"get_health"}"#;
+    let unread = "node \"b\" has no reading yet: request its temperature";
+    fixture.ask(READ_A).await;
+    tokio::time::advance(SECOND * 7).await;
+    // The record of the reading took a millisecond.
+    let a = json!({"name": "a", "state": "answering", "age_ms": 7001});
+    let health = &fixture.ask(line).await["data"];
+    let b = json!({"name": "b", "state": "unread", "error": unread});
+    // A caller with `read` is told of the nodes alone.
+    assert_eq!(*health, json!({"nodes": [a, b]}));
+    let read_b = READ_A.replace("\"a\"", "\"b\"");
+    fixture.ask(&read_b).await;
+    let a = json!({"name": "a", "state": "answering", "age_ms": 7004});
+    let b = json!({"name": "b", "state": "failing", "error": "node \"b\" did not answer in time"});
+    // Also while the audit log cannot be written.
+    fixture.records.become_unavailable();
+    let health = fixture.answer(Capabilities::all(), line).await["data"].take();
+    assert_eq!(health["nodes"], json!([a, b]));
+    assert_eq!(health["audit"]["writable"], false);
+    assert_eq!(health["forwarding"], Value::Null);
+    assert_eq!(health["confinement"]["missing"], json!([]));
+    assert_eq!(fixture.script.asked(), ["a", "b"]);
+    let reply = fixture.answer(Capabilities::NONE, line).await;
+    assert_eq!(reply["error"], "unauthorized");
+}
+
+#[tokio::test(start_paused = true)]
 async fn request_has_one_deadline() {
     let config = format!("request_timeout = '4s'\n{CONFIG}");
     let fixture = Fixture::new(&config, |_| Step::succeeds_after(SECOND * 60));

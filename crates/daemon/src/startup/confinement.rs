@@ -1,6 +1,7 @@
 //! The daemon confines itself, layer by layer. Each layer is reported, and required where
 //! the configuration says so.
 
+use crate::serve::ConfinementHealth;
 use crate::startup::Failure;
 use pulse_core::config::{Config, Confinement as Mode};
 use pulse_core::event::Event;
@@ -90,16 +91,24 @@ impl<'a> Confinement<'a> {
         }
     }
 
-    /// Passes the event for the audit log to `take`.
-    pub(crate) fn report<T>(&self, take: impl FnOnce(&Event<'_>) -> T) -> T {
-        let missing = self.missing.join("; ");
+    /// The layers in force, and those that are not.
+    pub(crate) fn health(&self) -> ConfinementHealth {
         let mut active = self.active.clone();
         if self.outside != OuterConfinement::default() {
             active.push(format!("outside ({})", self.outside));
         }
+        ConfinementHealth {
+            active,
+            missing: self.missing.clone(),
+        }
+    }
+
+    /// Passes the event for the audit log to `take`.
+    pub(crate) fn report<T>(&self, take: impl FnOnce(&Event<'_>) -> T) -> T {
+        let ConfinementHealth { active, missing } = self.health();
         take(&Event::Confinement {
             active: &active.join(", "),
-            missing: &missing,
+            missing: &missing.join("; "),
         })
     }
 }

@@ -21,6 +21,9 @@ mod steps;
 mod test;
 mod validity;
 
+pub(super) use overview::outcome;
+pub(super) use validity::now;
+
 use crate::error::CommandResult;
 use clap::Subcommand;
 

@@ -27,7 +27,7 @@ const HEAD: [&str; 6] = [
 const STATE: usize = 2;
 
 /// The exit code: the operator has to do something now, something soon, or nothing.
-pub(super) fn outcome(status: &Status, now: i64) -> Outcome {
+pub(in crate::commands) fn outcome(status: &Status, now: i64) -> Outcome {
     let ends = &status.certificates;
     let mut streams = status.streams.iter();
     let mut collectors = status.streams.iter().flat_map(|stream| &stream.collectors);

@@ -8,7 +8,7 @@ const SOON: i64 = 30;
 const DAY: i64 = 86_400;
 
 /// The time, in seconds since 1970.
-pub(super) fn now() -> i64 {
+pub(in crate::commands) fn now() -> i64 {
     // A clock before 1970 is not set: nothing has expired then.
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| {
