@@ -369,7 +369,9 @@ impl<'a> Event<'a> {
                     Access::Unauthorized => (Decision::Denied, Some(RpcError::Unauthorized), None),
                     Access::Limited(refusal) => (
                         Decision::Denied,
-                        Some(RpcError::from(ServiceRefusal::RateLimited)),
+                        Some(RpcError::from(ServiceRefusal::RateLimited {
+                            retry_in: None,
+                        })),
                         Some(refusal.as_str()),
                     ),
                 };

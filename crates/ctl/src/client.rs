@@ -116,8 +116,24 @@ pub(crate) enum DaemonError {
     #[error("the daemon's response is not understood ({0})")]
     Data(&'static str),
     /// The daemon responded with an error. Its texts are fixed: docs/protocol.md.
-    #[error("the daemon refused: {0}")]
-    Refused(String),
+    #[error("the daemon refused: {}", .0.error)]
+    Refused(Refusal),
+}
+
+/// A request that the daemon did not carry out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// The text of the error.
+    pub(crate) error: String,
+    /// The time after which the limiter lets the caller ask again.
+    pub(crate) retry_in: Option<Duration>,
+}
+
+impl Refusal {
+    /// The limiter's refusal, if it is one.
+    pub(crate) fn is_limit(&self) -> bool {
+        self.error == RATE_LIMITED
+    }
 }
 
 impl CommandError for DaemonError {
@@ -133,7 +149,7 @@ impl CommandError for DaemonError {
             }
             Self::TooLong => ErrorCode::Usage,
             Self::NotAResponse(_) | Self::Data(_) => ErrorCode::BadResponse,
-            Self::Refused(error) => refusal(error).0,
+            Self::Refused(refused) => refusal(refused).0,
         }
     }
 
@@ -163,7 +179,7 @@ impl CommandError for DaemonError {
                     ", as this program is?"
                 )
             }
-            Self::Refused(error) => return refusal(error).1,
+            Self::Refused(refused) => return refusal(refused).1,
         };
         Some(remedy.into())
     }
@@ -180,13 +196,13 @@ pub(crate) const NOT_FORWARDING_REMEDY: &str = "name a collector below [forward]
 pub(crate) const RATE_LIMITED: &str = "rate limit exceeded";
 
 /// The kind of a daemon's error, and what to do about it.
-fn refusal(error: &str) -> (ErrorCode, Option<Cow<'static, str>>) {
+fn refusal(Refusal { error, retry_in }: &Refusal) -> (ErrorCode, Option<Cow<'static, str>>) {
     // The protocol has no codes: its texts are fixed, and Pulse sorts errors by them too
     // (docs/protocol.md).
     let named = error.strip_prefix("node \"");
     let refusal = named.and_then(|rest| rest.split_once("\" not read: "));
     // A refusal of a request for one node has the node's name before it.
-    let (code, remedy) = match refusal.map_or(error, |(_, refusal)| refusal) {
+    let (code, remedy) = match refusal.map_or(error.as_str(), |(_, refusal)| refusal) {
         "unauthorized" => (
             ErrorCode::PermissionDenied,
             format!(
@@ -206,8 +222,14 @@ fn refusal(error: &str) -> (ErrorCode, Option<Cow<'static, str>>) {
         ),
         RATE_LIMITED => (
             ErrorCode::TryAgain,
-            "the next request is possible within seconds (see [rate_limit] in the configuration)"
-                .into(),
+            format!(
+                "the next request is possible {} (see [rate_limit] in the configuration)",
+                retry_in.map_or_else(
+                    || "within seconds".to_owned(),
+                    |time| format!("in {}", seconds_up(time))
+                )
+            )
+            .into(),
         ),
         "forwarding is busy" => (ErrorCode::TryAgain, "ask again in some seconds".into()),
         NOT_FORWARDING => (ErrorCode::Config, NOT_FORWARDING_REMEDY.into()),
@@ -222,6 +244,18 @@ fn refusal(error: &str) -> (ErrorCode, Option<Cow<'static, str>>) {
         _ => return (ErrorCode::DaemonRefused, None),
     };
     (code, Some(remedy))
+}
+
+/// A number of milliseconds that the daemon sent.
+pub(crate) fn milliseconds(value: &RawValue) -> Option<Duration> {
+    serde_json::from_str(value.get())
+        .ok()
+        .map(Duration::from_millis)
+}
+
+/// Whole seconds, rounded up: who waits so long is not refused again.
+pub(crate) fn seconds_up(time: Duration) -> String {
+    format!("{} s", time.as_millis().div_ceil(1000))
 }
 
 /// This process's user, as allowed_peers names it.
@@ -276,8 +310,8 @@ pub(crate) struct Response {
     pub(crate) line: Box<RawValue>,
     /// The socket that it was received on.
     pub(crate) socket: PathBuf,
-    /// Its data, or the text of its error.
-    pub(crate) outcome: Result<Box<RawValue>, String>,
+    /// Its data, or its error.
+    pub(crate) outcome: Result<Box<RawValue>, Refusal>,
 }
 
 impl Client {
@@ -366,7 +400,11 @@ impl Response {
                 .unwrap_or_else(|| RawValue::NULL.to_owned()))
         } else {
             let error = members.get("error").map_or("\"\"", |text| text.get());
-            Err(serde_json::from_str(error).ok()?)
+            let retry_in = members.get("retry_in_ms");
+            Err(Refusal {
+                error: serde_json::from_str(error).ok()?,
+                retry_in: retry_in.and_then(|ms| milliseconds(ms)),
+            })
         };
         Some(Self {
             line,
@@ -392,16 +430,28 @@ mod tests {
             (RATE_LIMITED, ErrorCode::TryAgain, "within seconds"),
             (NOT_FORWARDING, ErrorCode::Config, "[forward]"),
         ] {
-            let refused = DaemonError::Refused(error.to_owned());
+            let refused = DaemonError::Refused(Refusal {
+                error: error.to_owned(),
+                retry_in: None,
+            });
             let remedy = refused.remedy().unwrap();
             assert!(remedy.contains(part), "{remedy}");
             assert_eq!(refused.code(), code, "{error}");
         }
     }
 
+    #[test]
+    fn limiters_refusal_says_when() {
+        let line = r#"{"success":false,"error":"rate limit exceeded","retry_in_ms":2001}"#;
+        let refusal = Response::parse(line.as_bytes(), Path::new("s")).unwrap();
+        let refused = DaemonError::Refused(refusal.outcome.unwrap_err());
+        assert!(refused.remedy().unwrap().contains("possible in 3 s"));
+    }
+
     fn outcome(line: &str) -> Option<Result<String, String>> {
         let response = Response::parse(line.as_bytes(), Path::new("s"))?;
-        Some(response.outcome.map(|data| data.get().to_owned()))
+        let outcome = response.outcome.map(|data| data.get().to_owned());
+        Some(outcome.map_err(|refusal| refusal.error))
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::observe::recorder::Recorder;
 use crate::readings::{ReadingSettings, Readings};
 use crate::serve::ConfinementHealth;
 use pulse_core::callers::connection_limits::{ConnectionCaps, ConnectionLimits};
-use pulse_core::callers::limiter::{Limiter, Refusal};
+use pulse_core::callers::limiter::{Limiter, Refused};
 use pulse_core::callers::peer::{AccessPolicy, Peer};
 use pulse_core::callers::subid::SubordinateRanges;
 use pulse_core::config::Config;
@@ -167,18 +167,19 @@ impl Daemon {
     pub(crate) fn limit(
         &self,
         peer: &Peer,
-        decide: impl FnOnce(&mut Limiter, Instant) -> Result<(), Refusal>,
+        decide: impl FnOnce(&mut Limiter, Instant) -> Result<(), Refused>,
     ) -> Result<(), RpcError> {
         // A statement of its own, so that the lock is free again while the record is written.
         let decision = decide(&mut self.limiter(), crate::sys::now());
-        decision.map_err(|refusal| self.limited(peer, refusal))
+        decision.map_err(|refused| self.limited(peer, refused))
     }
 
     /// Counts and records a refusal; gives the error for the caller.
-    pub(crate) fn limited(&self, peer: &Peer, refusal: Refusal) -> RpcError {
-        self.metrics.refused(refusal.as_str(), &peer.id);
-        self.note(Access::Limited(refusal), peer);
-        ServiceRefusal::RateLimited.into()
+    pub(crate) fn limited(&self, peer: &Peer, refused: Refused) -> RpcError {
+        let Refused { limit, retry_in } = refused;
+        self.metrics.refused(limit.as_str(), &peer.id);
+        self.note(Access::Limited(limit), peer);
+        ServiceRefusal::RateLimited { retry_in }.into()
     }
 
     /// Records a caller without a capability; gives the error for it.

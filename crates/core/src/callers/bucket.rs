@@ -53,6 +53,16 @@ impl TokenBucket {
         self.full_at = Some(self.full_at.map_or(now, |at| at.max(now)) + rate.interval);
     }
 
+    /// The time until [`TokenBucket::take`] gives a token.
+    #[must_use]
+    pub(crate) fn next_token_in(&self, rate: Rate, now: Instant) -> Duration {
+        let others = rate.interval.saturating_mul(rate.burst.saturating_sub(1));
+        let full_in = self
+            .full_at
+            .map_or(Duration::ZERO, |at| at.saturating_duration_since(now));
+        full_in.saturating_sub(others)
+    }
+
     /// True for a full bucket, which is the same as a new one.
     #[must_use]
     pub(crate) fn is_full(&self, now: Instant) -> bool {
@@ -79,8 +89,10 @@ mod tests {
         };
         assert!(bucket.take(rate, start) && bucket.take(rate, start));
         assert!(!bucket.take(rate, start));
+        assert_eq!(bucket.next_token_in(rate, start), rate.interval);
         bucket.borrow(rate, start);
         assert!(!bucket.take(rate, start + Duration::from_secs(1)));
+        assert_eq!(bucket.next_token_in(rate, start), rate.interval * 2);
         assert!(bucket.take(rate, start + Duration::from_secs(2)));
         assert!(bucket.is_full(start + Duration::from_secs(4)));
     }

@@ -78,6 +78,24 @@ impl Refusal {
     }
 }
 
+/// A refusal, and when it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The limit.
+    pub limit: Refusal,
+    /// The time after which the caller may ask again; `None` where that is not a matter of time.
+    pub retry_in: Option<Duration>,
+}
+
+impl From<Refusal> for Refused {
+    fn from(limit: Refusal) -> Self {
+        Self {
+            limit,
+            retry_in: None,
+        }
+    }
+}
+
 /// The buckets and penalties of all callers.
 #[derive(Debug)]
 pub struct Limiter {
@@ -121,9 +139,12 @@ impl Limiter {
     ///
     /// # Errors
     /// [`Refusal::Penalty`].
-    pub fn check_penalty(&self, peer: &PeerId, now: Instant) -> Result<(), Refusal> {
+    pub fn check_penalty(&self, peer: &PeerId, now: Instant) -> Result<(), Refused> {
         match self.peers.get(peer).and_then(|caller| caller.penalty) {
-            Some(penalty) if now < penalty.until => Err(Refusal::Penalty),
+            Some(penalty) if now < penalty.until => Err(Refused {
+                limit: Refusal::Penalty,
+                retry_in: Some(penalty.until - now),
+            }),
             _ => Ok(()),
         }
     }
@@ -137,7 +158,7 @@ impl Limiter {
         peer: &PeerId,
         bucket: Bucket<'_>,
         now: Instant,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), Refused> {
         if !peer.is_limited() {
             return Ok(());
         }
@@ -152,9 +173,17 @@ impl Limiter {
             Bucket::Node(node) => caller.nodes.entry(node.clone()).or_default(),
         };
         let is_left = bucket.take(rate, now);
+        let retry_in = bucket.next_token_in(rate, now);
         let full_at = bucket.full_at();
         caller.idle_at = caller.idle_at.max(full_at);
-        if is_left { Ok(()) } else { Err(Refusal::Rate) }
+        if is_left {
+            Ok(())
+        } else {
+            Err(Refused {
+                limit: Refusal::Rate,
+                retry_in: Some(retry_in),
+            })
+        }
     }
 
     /// Starts a penalty and returns its length: twice the last one, if that ended less than
@@ -243,6 +272,8 @@ mod tests {
         assert!(spend(&mut limiter, now) && spend(&mut limiter, now));
         assert!(!spend(&mut limiter, now));
         assert!(!spend(&mut limiter, now + SECOND * 4));
+        let refused = limiter.spend(&peer, Bucket::Own, now + SECOND * 4);
+        assert_eq!(refused.unwrap_err().retry_in, Some(SECOND));
         assert!(spend(&mut limiter, now + SECOND * 5));
         assert!(!spend(&mut limiter, now + SECOND * 9));
         assert!(spend(&mut limiter, now + SECOND * 10));
@@ -267,7 +298,11 @@ mod tests {
         let peer = PeerId::Uid(1);
         for seconds in [2, 4, 8, 16, 32, 60, 60] {
             assert_eq!(limiter.penalise(&peer, now), SECOND * seconds);
-            assert_eq!(limiter.check_penalty(&peer, now), Err(Refusal::Penalty));
+            let refused = Refused {
+                limit: Refusal::Penalty,
+                retry_in: Some(SECOND * seconds),
+            };
+            assert_eq!(limiter.check_penalty(&peer, now), Err(refused));
             now += SECOND * seconds;
             assert_eq!(limiter.check_penalty(&peer, now), Ok(()));
         }

@@ -2,6 +2,7 @@
 
 use crate::event::FailureReason;
 use crate::nodes::name::{NameError, NodeName};
+use std::time::Duration;
 
 /// The label of a node name that is none.
 const INVALID_NODE_NAME: &str = "invalid_node_name";
@@ -102,7 +103,11 @@ impl Violation {
 pub enum ServiceRefusal {
     /// The limiter refused: no token, a penalty, too many connections.
     #[error("rate limit exceeded")]
-    RateLimited,
+    RateLimited {
+        /// The time after which the caller may ask again; `None` where that is not a matter of
+        /// time. It is no part of the text, which Pulse knows.
+        retry_in: Option<Duration>,
+    },
     /// The record could not be written, so nothing was done.
     #[error("audit log unavailable")]
     RecorderUnavailable,
@@ -111,7 +116,7 @@ pub enum ServiceRefusal {
 impl ServiceRefusal {
     fn label(self) -> &'static str {
         match self {
-            Self::RateLimited => "rate_limited",
+            Self::RateLimited { .. } => "rate_limited",
             Self::RecorderUnavailable => "recorder_unavailable",
         }
     }
@@ -210,6 +215,19 @@ impl RpcError {
             },
             // The others name the node, or are no matter of the node.
             error => error,
+        }
+    }
+
+    /// The time after which the caller may ask again, if the limiter refused.
+    #[must_use]
+    pub fn retry_in(&self) -> Option<Duration> {
+        match self {
+            Self::Refused(ServiceRefusal::RateLimited { retry_in })
+            | Self::NodeRefused {
+                refusal: ServiceRefusal::RateLimited { retry_in },
+                ..
+            } => *retry_in,
+            _ => None,
         }
     }
 

@@ -309,12 +309,20 @@ pub fn uuid_from_random(mut bytes: [u8; 16]) -> String {
     text
 }
 
+/// Whole milliseconds, rounded up: a caller that waits so long is not refused again.
+#[must_use]
+pub fn whole_ms(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+}
+
 #[derive(Serialize)]
 struct Response<T> {
     correlation_id: String,
     success: bool,
     #[serde(flatten)]
     outcome: Outcome<T>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_in_ms: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -333,6 +341,11 @@ pub fn response_line<T: Serialize>(
     let response = Response {
         correlation_id,
         success: outcome.is_ok(),
+        retry_in_ms: outcome
+            .as_ref()
+            .err()
+            .and_then(|error| error.retry_in())
+            .map(whole_ms),
         outcome: match outcome {
             Ok(data) => Outcome::Data(data),
             Err(error) => Outcome::Error(error.to_string()),

@@ -67,7 +67,7 @@ fn node_errors_never_blame_proxy() {
         },
         RpcError::Pending { node: node.clone() },
         RpcError::AddressNotPermitted { node: node.clone() },
-        RpcError::from(ServiceRefusal::RateLimited).for_node(node.as_written()),
+        RpcError::from(ServiceRefusal::RateLimited { retry_in: None }).for_node(node.as_written()),
         RpcError::from(ServiceRefusal::RecorderUnavailable).for_node("a;b"),
         violation("a;b"),
         violation(""),
@@ -76,7 +76,7 @@ fn node_errors_never_blame_proxy() {
         assert_eq!(pulse_class(&error.to_string()), "node", "{error}");
     }
     assert_eq!(
-        pulse_class(&ServiceRefusal::RateLimited.to_string()),
+        pulse_class(&ServiceRefusal::RateLimited { retry_in: None }.to_string()),
         "transport"
     );
     assert_eq!(

@@ -57,7 +57,7 @@ fn admit(daemon: &Arc<Daemon>, peer: &Arc<Peer>) -> Result<Admitted, RpcError> {
     }
     // A penalty is checked once the line is read: its refusal names the node that was asked for.
     if daemon.connections().open(&peer.id).is_err() {
-        return Err(daemon.limited(peer, Refusal::Connections));
+        return Err(daemon.limited(peer, Refusal::Connections.into()));
     }
     daemon.note(Access::Accepted, peer);
     Ok(Admitted {

@@ -4,7 +4,7 @@ use crate::node::Sample;
 use crate::readings::{Wait, WhenLate};
 use crate::serve::Request;
 use pulse_core::nodes::name::NodeName;
-use pulse_core::rpc::{InvalidNodeName, NodeSelection, RpcError, Sweep};
+use pulse_core::rpc::{InvalidNodeName, NodeSelection, RpcError, Sweep, whole_ms};
 use serde::{Serialize, Serializer};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -41,6 +41,8 @@ enum EntryOutcome {
     },
     Failed {
         error: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        retry_in_ms: Option<u64>,
     },
 }
 
@@ -133,7 +135,10 @@ impl Entry {
                     error: text,
                     pending: true,
                 },
-                _ => EntryOutcome::Failed { error: text },
+                _ => EntryOutcome::Failed {
+                    error: text,
+                    retry_in_ms: error.retry_in().map(whole_ms),
+                },
             },
         }
     }
@@ -143,6 +148,7 @@ impl Entry {
             node: name.shown.clone(),
             outcome: EntryOutcome::Failed {
                 error: name.to_string(),
+                retry_in_ms: None,
             },
         }
     }

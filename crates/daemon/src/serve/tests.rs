@@ -393,6 +393,22 @@ async fn registered_nodes_are_not_asked() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn limit_says_when_it_ends() {
+    let config = CONFIG.replace("100", "1");
+    let fixture = Fixture::new(&config, |_| Step::succeeds_after(MS));
+    fixture.ask(READ_A).await;
+    // The reading itself took some milliseconds of the 5 s.
+    let is_near = |value: &Value| (4_900..=5_000).contains(&value.as_u64().unwrap());
+    let reply = fixture.ask(READ_A).await;
+    assert!(is_near(&reply["retry_in_ms"]), "{reply}");
+    let entry = fixture.ask(ALL).await["data"]["nodes"][0].take();
+    assert!(is_near(&entry["retry_in_ms"]), "{entry}");
+    fixture.ask("{").await;
+    let reply = fixture.ask(READ_A).await;
+    assert_eq!(reply["retry_in_ms"], 2000);
+}
+
+#[tokio::test(start_paused = true)]
 async fn health_tells_nodes_and_daemon() {
     let fixture = Fixture::new(CONFIG, |node| Step {
         after: MS,

@@ -3,7 +3,7 @@
 //! On the callers' socket the limiter gives a caller two requests at once and then one in five
 //! seconds. These commands need two in a row, so they wait and try again instead of failing.
 
-use crate::client::{Client, DaemonError, RATE_LIMITED};
+use crate::client::{Client, DaemonError};
 use pulse_forward::status::Status;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -59,11 +59,13 @@ pub(super) async fn request(
     let end = Instant::now() + client.timeout();
     loop {
         match client.data(method, params.clone()).await {
-            // A retry that could not end within the timeout is not begun: the refusal is shown.
-            Err(DaemonError::Refused(error))
-                if error == RATE_LIMITED && Instant::now() + RETRY_DELAY < end =>
-            {
-                sleep(RETRY_DELAY).await;
+            Err(DaemonError::Refused(refusal)) if refusal.is_limit() => {
+                let delay = refusal.retry_in.unwrap_or(RETRY_DELAY);
+                // A retry that could not end within the timeout is not begun: the refusal is shown.
+                if Instant::now() + delay >= end {
+                    return Err(DaemonError::Refused(refusal));
+                }
+                sleep(delay).await;
             }
             done => return done,
         }

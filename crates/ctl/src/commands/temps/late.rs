@@ -234,6 +234,7 @@ mod tests {
                     age: Duration::ZERO,
                 }),
             is_pending,
+            retry_in: None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! The data of `get_temperatures`, parsed.
 
+use crate::client::milliseconds;
 use pulse_sensors::document::{self, Document};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
@@ -14,6 +15,8 @@ pub(super) struct NodeReading {
     pub(super) outcome: Result<Sample, String>,
     /// True if the daemon is still reading it.
     pub(super) is_pending: bool,
+    /// The time after which the limiter lets the caller read it.
+    pub(super) retry_in: Option<Duration>,
 }
 
 /// A node's temperatures.
@@ -56,6 +59,7 @@ pub(super) fn parse(data: &RawValue) -> Result<(Box<RawValue>, Vec<NodeReading>)
         let pending = members.get("pending");
         readings.push(NodeReading {
             node,
+            retry_in: members.get("retry_in_ms").and_then(|ms| milliseconds(ms)),
             is_pending: outcome.is_err() && pending.is_some_and(|value| value.get() == "true"),
             outcome,
         });
@@ -81,7 +85,8 @@ mod tests {
         let text = r#"{"nodes":[
             {"node":"b","temperature":{"sensors":{"z-isa-0":{"t":{"temp1_input":41.5}}},"smart":[]},"age_ms":250},
             {"node":"a","error":"node \"a\" did not answer in time"},
-            {"node":"c","pending":true,"error":"node \"c\" is still being read"}]}"#;
+            {"node":"c","pending":true,"error":"node \"c\" is still being read"},
+            {"node":"d","error":"node \"d\" not read: rate limit exceeded","retry_in_ms":1500}]}"#;
         let nodes = parsed(text).unwrap();
         let sample = nodes[0].outcome.as_ref().unwrap();
         assert_eq!(sample.age, Duration::from_millis(250));
@@ -91,7 +96,8 @@ mod tests {
             "node \"a\" did not answer in time"
         );
         let pending: Vec<bool> = nodes.iter().map(|node| node.is_pending).collect();
-        assert_eq!(pending, [false, false, true]);
+        assert_eq!(pending, [false, false, true, false]);
+        assert_eq!(nodes[3].retry_in, Some(Duration::from_millis(1500)));
         assert_eq!(parsed("{\"nodes\":[]}"), Ok(vec![]));
     }
 

@@ -4,6 +4,7 @@ use super::heat::Heat;
 use super::reading::NodeReading;
 use super::rows::{Row, Value, rows};
 use super::state::{reason, summary};
+use crate::client::seconds_up;
 use crate::ui::age::ago;
 use crate::ui::escape::escape;
 use crate::ui::line::{Line, Tone};
@@ -72,7 +73,14 @@ pub(super) fn parts(nodes: &[NodeReading], style: Style) -> (Line, Vec<Vec<Line>
                     let error = error
                         .strip_prefix(&format!("node \"{}\" ", reading.node))
                         .unwrap_or(error);
-                    Err(escape(&format!("{error}{}", node_remedy(error))))
+                    let retry = reading
+                        .retry_in
+                        .map(|time| format!(": ask again in {}", seconds_up(time)));
+                    Err(escape(&format!(
+                        "{error}{}{}",
+                        node_remedy(error),
+                        retry.unwrap_or_default()
+                    )))
                 }
             },
         })
@@ -409,6 +417,7 @@ pve2  k10temp-pci-00c3         does not answer
         let node = NodeReading {
             node: "a\u{1b}[H".into(),
             outcome: Err("x\ny".into()),
+            retry_in: None,
             is_pending: false,
         };
         let style = Style {
