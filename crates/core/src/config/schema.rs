@@ -78,6 +78,21 @@ impl Key {
         }
     }
 
+    /// The place in the file of the keys with this name, if this is the file. A key that stands
+    /// below the wrong `[section]` is a common mistake: TOML ends no section but with the next.
+    fn place_of(&self, name: &str) -> Option<String> {
+        let has_key = |section: &&Self| section.keys().iter().any(|key| key.name == name);
+        if has_key(&self) {
+            return Some("at the top of the file, above the first [section]".to_owned());
+        }
+        let sections = self.keys().iter();
+        let sections = sections.filter(|key| key.change == Change::PerKey && has_key(key));
+        let names: Vec<_> = sections
+            .map(|section| format!("[{}]", section.name))
+            .collect();
+        (!names.is_empty()).then(|| format!("below {}", names.join(" or ")))
+    }
+
     /// The key as a dotted key of TOML, given its section's.
     #[must_use]
     pub fn path(&self, section: &str) -> String {
@@ -215,7 +230,7 @@ macro_rules! table {
                 // mistake makes both, and after the values are read, since a later
                 // `config_version` explains them.
                 $(let $key = (schema::read_key::<$type>(table, $key)?, $key);)*
-                schema::refuse_unknown(table, &Self::KEYS)?;
+                schema::refuse_unknown(table, &Self::KEYS, &FILE)?;
                 Ok(Self { $($key: schema::or_default($key, raw)?),* })
             }
 
@@ -270,8 +285,9 @@ pub(super) fn or_default<T: Value>(
     }
 }
 
-/// Refuses the first entry that is none of `keys`, and names the nearest of them.
-pub(super) fn refuse_unknown(table: &DeTable<'_>, keys: &[Key]) -> Result<(), Fault> {
+/// Refuses the first entry that is none of `keys`. Names the place where `file` has such a key, or
+/// the nearest key here.
+pub(super) fn refuse_unknown(table: &DeTable<'_>, keys: &[Key], file: &Key) -> Result<(), Fault> {
     let unknown = table
         .keys()
         .filter(|name| keys.iter().all(|key| key.name != name.get_ref()));
@@ -280,10 +296,14 @@ pub(super) fn refuse_unknown(table: &DeTable<'_>, keys: &[Key]) -> Result<(), Fa
         return Ok(());
     };
     let known: Vec<_> = keys.iter().map(|key| key.name).collect();
-    let remedy = nearest(name.get_ref(), known.iter().copied()).map_or_else(
-        || format!("expected one of `{}`", known.join("`, `")),
-        |nearest| format!("did you mean `{nearest}`?"),
-    );
+    let remedy = match (
+        file.place_of(name.get_ref()),
+        nearest(name.get_ref(), known.iter().copied()),
+    ) {
+        (Some(place), _) => format!("it belongs {place}"),
+        (None, Some(nearest)) => format!("did you mean `{nearest}`?"),
+        (None, None) => format!("expected one of `{}`", known.join("`, `")),
+    };
     // The name may be as long as the file.
     let message = format!("unknown field `{:.64}`, {remedy}", name.get_ref());
     Err(Fault::at(name, message))

@@ -160,6 +160,28 @@ fn unknown_keys_get_a_suggestion() {
 }
 
 #[test]
+fn misplaced_key_is_told_its_place() {
+    for (section, key) in keys() {
+        for other in [&FILE].into_iter().chain(FILE.keys().iter()) {
+            let is_elsewhere = other.change == Change::PerKey
+                && other.name != section.name
+                && other.keys().iter().all(|other| other.name != key.name);
+            if !is_elsewhere {
+                continue;
+            }
+            let (text, line) = file(other, key.name, "0");
+            let error = Config::parse(&text).unwrap_err();
+            assert_eq!(error.line, line, "{text}");
+            let place = match section.name {
+                "" => "above the first [section]".to_owned(),
+                name => format!("[{name}]"),
+            };
+            assert!(error.message.contains(&place), "{text}: {error}");
+        }
+    }
+}
+
+#[test]
 fn other_types_are_told_the_right_one() {
     for (section, key) in keys() {
         let (text, line) = file(section, key.name, "1.5");
