@@ -38,6 +38,7 @@ fuzz_target!(|line: &[u8]| {
             }
         }
         Some(Call::ReplayForwarding(None)) => check_error(&RpcError::NoSuchRecord),
+        Some(Call::AcceptForwardingLoss(None)) => check_error(&RpcError::NoSuchLoss),
         Some(_) => {}
         None => check_error(&RpcError::UnknownMethod),
     }

@@ -1,6 +1,6 @@
-//! Files of the state directory with any content: cursors, messages, seal keys. A parsed file is
-//! written as the same, no number exceeds 2^53, and a start on any file continues with valid
-//! numbers.
+//! Files of the state directory with any content: cursors, losses, messages, seal keys. A parsed
+//! file is written as the same, no number exceeds 2^53, and a start on any file continues with
+//! valid numbers.
 
 #![no_main]
 
@@ -9,7 +9,7 @@ use pulse_audit::fuzzing::{seal_key, seal_key_name, segment_name, segments};
 use pulse_core::ordinal::Ordinal;
 use pulse_core::state_format::parse_format;
 use pulse_forward::cursor::ResumePoint;
-use pulse_forward::fuzzing::{cursor, message, messages};
+use pulse_forward::fuzzing::{cursor, loss, message, messages};
 use std::fs;
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -24,7 +24,10 @@ fuzz_target!(|bytes: &[u8]| {
         return;
     };
     match kind % 4 {
-        0 => a_cursor(bytes),
+        0 => {
+            a_cursor(bytes);
+            a_loss(bytes);
+        }
         1 => {
             if let Some((log, epoch, file)) = seal_key(bytes) {
                 assert!(epoch <= Ordinal::MAX && !log.contains(' '));
@@ -52,6 +55,16 @@ fn a_cursor(text: &[u8]) {
     if let ResumePoint::After(head) = place {
         assert_eq!(head.hash().len(), 64);
     }
+}
+
+fn a_loss(text: &[u8]) {
+    let Some((delivered, lost)) = loss(text, LOG) else {
+        return;
+    };
+    assert!(delivered <= Ordinal::MAX);
+    assert!(lost.iter().all(|range| range.first <= range.last));
+    assert!(lost.iter().all(|range| range.last <= Ordinal::MAX));
+    assert!(lost.is_sorted_by(|one, next| one.last < next.first));
 }
 
 fn names(bytes: &[u8]) {

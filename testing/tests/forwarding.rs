@@ -2,9 +2,11 @@
 
 mod campaign;
 mod continued;
+mod health;
 mod hostile;
 pub(crate) mod hostile_collector;
 mod load;
+mod lost;
 mod machine;
 mod refused;
 mod renewed;

@@ -364,9 +364,9 @@ fn commands_on_the_page_exist() {
             .unwrap_or(("", "status"));
         let word: String = command
             .chars()
-            .take_while(char::is_ascii_lowercase)
+            .take_while(|c| c.is_ascii_lowercase() || *c == '-')
             .collect();
-        let known = ["status", "test", "replay", "render"];
+        let known = ["status", "test", "replay", "render", "accept-loss"];
         assert!(known.contains(&word.as_str()), "{line}");
     }
 }

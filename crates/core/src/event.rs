@@ -268,6 +268,14 @@ pub enum Event<'a> {
         /// The same as a sentence.
         error: &'a str,
     },
+    /// An operator accepts that records, removed from the log before they were delivered, are
+    /// lost to a collector.
+    ForwardingLossAccepted {
+        /// The request.
+        request: RequestId<'a>,
+        /// The streams with the numbers of their records.
+        lost: &'a str,
+    },
 }
 
 /// A reading that failed.
@@ -439,6 +447,14 @@ impl<'a> Event<'a> {
                 reason: Some(FailureReason::HostKey(reason).as_str()),
                 error: Some(error.into()),
                 ..Members::new(EventType::HostKeyMismatch, Decision::Denied)
+            },
+            Self::ForwardingLossAccepted { request, lost } => Members {
+                reason: Some(lost),
+                ..Members::of_request(
+                    EventType::ForwardingLossAccepted,
+                    Decision::Completed,
+                    request,
+                )
             },
         }
     }

@@ -49,7 +49,7 @@ pub(crate) const EXIT_CODES: [(u8, &str); 12] = [
     ),
     (
         3,
-        "nothing is wrong, but not all is proven, or a certificate expires soon",
+        "nothing is wrong, but not all is proven, or something needs attention soon",
     ),
     (64, "the arguments are wrong"),
     (66, "a file cannot be read, or is not what it should be"),

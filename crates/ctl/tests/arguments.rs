@@ -37,7 +37,7 @@ fn help_teaches_and_is_no_failure() {
         assert!(help.output.contains(&example), "{}", help.output);
         assert_eq!((help.code, help.errors.as_str()), (Some(0), ""));
     }
-    for command in ["status", "test", "replay"] {
+    for command in ["status", "test", "replay", "accept-loss"] {
         let help = run(&["forward", command, "--help"]);
         let example = format!("\n  pulse-sensorctl forward {command}");
         assert!(help.output.contains(&example), "{}", help.output);

@@ -134,6 +134,10 @@ fn every_record_has_an_explanation() {
             request,
             violation: &Violation::InvalidRequest,
         },
+        Event::ForwardingLossAccepted {
+            request,
+            lost: "failover: 6 to 10",
+        },
         Event::ProxyStop,
     ] {
         open.write(&event);

@@ -23,8 +23,8 @@ const HEALTH: [&str; 2] = [
 /// Two states of forwarding. The second is of a daemon that was restarted, so that a replay is
 /// done when its queue is empty.
 const FORWARDING: [&str; 2] = [
-    r#"{"success":true,"data":{"forwarding":{"seq":20,"first_seq":1,"streams":[{"name":"failover","acknowledged_seq":8,"stored_seq":8,"keeps_segments":"a reason","queue":12,"acknowledged":8,"last_ack":1795000000,"connections":2,"messages":{"acknowledged":1,"queue":2,"dropped":3},"collectors":[{"name":"logs.example","port":6514,"protocol":"relp","up":false,"tls":null,"trouble":{"step":"tcp","error":"e","remedy":"r","since":1795000000},"failures":{"tcp":2}}]}],"certificates":{"own":null,"authority":4102444800,"error":"e"}}}}"#,
-    r#"{"success":true,"data":{"forwarding":{"seq":20,"first_seq":1,"streams":[{"name":"failover","acknowledged_seq":20,"stored_seq":null,"keeps_segments":null,"queue":0,"acknowledged":0,"last_ack":null,"connections":0,"messages":null,"collectors":[{"name":"logs.example","port":6514,"protocol":"syslog","up":true,"tls":"TLS 1.3","trouble":null,"failures":{}}]}],"certificates":{"own":4102444800,"authority":4102444800,"error":null}}}}"#,
+    r#"{"success":true,"data":{"forwarding":{"seq":20,"first_seq":1,"streams":[{"name":"failover","acknowledged_seq":8,"stored_seq":8,"keeps_segments":"a reason","queue":12,"acknowledged":8,"last_ack":1795000000,"connections":2,"lost":[{"first":6,"last":7}],"queue_grows_since":1795000000,"cursor_error":"e","messages":{"acknowledged":1,"queue":2,"dropped":3},"collectors":[{"name":"logs.example","port":6514,"protocol":"relp","up":false,"tls":null,"trouble":{"step":"tcp","error":"e","remedy":"r","since":1795000000},"failures":{"tcp":2}}]}],"certificates":{"own":null,"authority":4102444800,"error":"e"}}}}"#,
+    r#"{"success":true,"data":{"forwarding":{"seq":20,"first_seq":1,"streams":[{"name":"failover","acknowledged_seq":20,"stored_seq":null,"keeps_segments":null,"queue":0,"acknowledged":0,"last_ack":null,"connections":0,"lost":[],"queue_grows_since":null,"cursor_error":null,"messages":null,"collectors":[{"name":"logs.example","port":6514,"protocol":"syslog","up":true,"tls":"TLS 1.3","trouble":null,"failures":{}}]}],"certificates":{"own":4102444800,"authority":4102444800,"error":null}}}}"#,
 ];
 
 fn text(path: &Path) -> &str {
@@ -65,6 +65,11 @@ fn daemon_outputs(outputs: &mut Outputs) {
             "forward-status",
             &daemon.run(&["forward", "status", "--json"]),
         );
+    }
+    for state in &FORWARDING {
+        let daemon = Scripted::daemon(Script::Says(state));
+        let accepted = daemon.run(&["forward", "accept-loss", "--json"]);
+        outputs.add("forward-accept-loss", &accepted);
     }
     // The state, the answer to the request, and then the state again.
     let daemon = Scripted::daemon(Script::SaysInTurn(&[

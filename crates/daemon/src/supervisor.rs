@@ -220,6 +220,9 @@ impl Service {
                 _ = tick.tick() => {
                     self.daemon.sweep();
                     self.check_recorder();
+                    if let Some(forwarder) = &self.daemon.forwarder {
+                        forwarder.watch_queues(crate::sys::now());
+                    }
                     self.manager.notify(&[NotifyState::Watchdog]);
                 }
                 _ = pin_check.tick() => self.daemon.check_pins(),

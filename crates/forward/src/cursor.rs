@@ -5,7 +5,7 @@
 //! power failure an older one may be back, and some records are sent again, which costs less
 //! than a sync for each of them. Without a valid file all records are sent again.
 
-use crate::state_file::{StateFileError, StateFileKind, StateFileProblem};
+use crate::state_file::{self, StateFileError, StateFileKind};
 use pulse_audit::Head;
 use pulse_core::ordinal::Ordinal;
 use pulse_core::state_format::{FORMAT, RELEASE, UnknownFormat, parse_format};
@@ -70,18 +70,9 @@ impl CursorFile {
     /// When a later release wrote it, or it exists and cannot be read. A file that cannot be parsed
     /// counts as missing.
     pub(crate) fn open(path: PathBuf, log_id: &str) -> Result<Self, StateFileError> {
-        let refused = |problem| StateFileError::new(&path, StateFileKind::Cursor, problem);
         // One byte more than a cursor may have: a longer file is none, but names its format.
-        let text = match pulse_files::read_beginning(&path, MAX_BYTES + 1) {
-            Ok(text) => text,
-            // No release can have written it: it does not exist, or is a directory or the like, which
-            // writing the cursor reports.
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidInput) => {
-                Vec::new()
-            }
-            Err(error) => return Err(refused(StateFileProblem::from(error))),
-        };
-        let found = parse(&text, log_id).map_err(|format| refused(format.into()))?;
+        let text = state_file::read(&path, StateFileKind::Cursor, MAX_BYTES + 1)?;
+        let found = parse(&text, log_id).unwrap_or_default();
         Ok(Self {
             found: found.filter(|_| text.len() <= MAX_BYTES),
             path,

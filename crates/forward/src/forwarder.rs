@@ -5,7 +5,9 @@
 
 use crate::credentials;
 use crate::cursor::CursorFile;
+use crate::growth::QueueGrowth;
 use crate::journal::Journal;
+use crate::loss::Loss;
 use crate::message::{self, RecordMessages};
 use crate::route::{Lookup, Route};
 use crate::spool::Spool;
@@ -19,8 +21,8 @@ use pulse_core::config::Forward;
 use pulse_core::config::forward::{Collector, Mode, Protocol};
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::error::TrySendError;
@@ -64,6 +66,8 @@ pub enum StreamCommand {
     Replay(u64),
     /// Check for new certificates.
     CheckCertificates,
+    /// No longer show the loss of the records up to this one.
+    AcceptLoss(u64),
     /// Send what is left, and end.
     Stop,
 }
@@ -77,6 +81,8 @@ pub struct Forwarder {
     first: AtomicU64,
     commands: Vec<mpsc::Sender<StreamCommand>>,
     journal: Option<Journal>,
+    /// One for each stream.
+    growth: Mutex<Vec<QueueGrowth>>,
     thread: Worker,
 }
 
@@ -136,6 +142,7 @@ impl Forwarder {
                 files: credentials::files(forward),
                 log: settings.log_directory.clone(),
                 cursor: settings.cursor("forward", &name)?,
+                loss: settings.loss(&name)?,
                 durable: watched.clone(),
                 commands: receiver,
                 board: Arc::clone(&board),
@@ -166,6 +173,7 @@ impl Forwarder {
             first: AtomicU64::new(1),
             commands,
             journal: settings.journal.clone(),
+            growth: Mutex::new(groups.iter().map(|_| QueueGrowth::default()).collect()),
             thread,
         };
         Ok((forwarder, Prepared(prepared)))
@@ -213,6 +221,31 @@ impl Forwarder {
             }
         }
         status
+    }
+
+    /// Looks at the depths of the queues; to be called every few seconds. One that grows for
+    /// minutes is logged, and shown until it shrinks: the collector may be up and too slow, or
+    /// acknowledge nothing.
+    pub fn watch_queues(&self, now: Instant) {
+        let mut growth = self.growth.lock().unwrap_or_else(PoisonError::into_inner);
+        let streams = self.status().streams;
+        for (index, (stream, growth)) in streams.iter().zip(growth.iter_mut()).enumerate() {
+            let Some(is_growing) = growth.observe(now, stream.queue) else {
+                continue;
+            };
+            let (name, queue) = (&stream.name, stream.queue);
+            if is_growing {
+                tracing::warn!(
+                    "the queue of stream {name} has grown for minutes: {queue} records are not acknowledged; \
+                     `pulse-sensorctl forward status` shows whether its collector is down or too slow"
+                );
+            } else {
+                tracing::info!("the queue of stream {name} shrinks again: {queue} records");
+            }
+            if let Some(stream) = self.board.lock().streams.get_mut(index) {
+                stream.queue_grows_since = is_growing.then(crate::status::now);
+            }
+        }
     }
 
     /// Sends a command to every stream; false when the queue of one is full.
@@ -344,6 +377,12 @@ impl Settings {
             &self.log_id,
         )
     }
+
+    /// A stream's lost records.
+    fn loss(&self, stream: &str) -> Result<Loss, StateFileError> {
+        let path = self.state_directory.join(format!("forward-{stream}.lost"));
+        Loss::open(path, &self.log_id)
+    }
 }
 
 fn initial_status(forward: &Forward, groups: &[Vec<Collector>]) -> Status {
@@ -385,6 +424,7 @@ mod tests {
             first: AtomicU64::new(1),
             commands: vec![commands],
             journal: None,
+            growth: Mutex::default(),
             thread: thread.unwrap(),
         };
         assert!(forwarder.send_command(StreamCommand::CheckCertificates));

@@ -2,7 +2,9 @@
 
 use crate::cursor::{self, ResumePoint};
 use crate::journal::{Journal, Message};
+use crate::loss;
 use crate::spool::{self, Spool, SpoolReader};
+use crate::status::LostRange;
 use std::path::Path;
 
 /// The position in a cursor's file, and the file that is written for that position.
@@ -10,6 +12,12 @@ use std::path::Path;
 pub fn cursor(text: &[u8], log_id: &str) -> Option<(ResumePoint, Option<String>)> {
     let place = cursor::parse(text, log_id).ok()??;
     Some((place, cursor::text(place, log_id).ok()))
+}
+
+/// The last delivered record and the lost ones of a loss file.
+#[must_use]
+pub fn loss(text: &[u8], log_id: &str) -> Option<(u64, Vec<LostRange>)> {
+    loss::parse(text, log_id).map(loss::Found::numbers)
 }
 
 /// The message of a line of the spool, and the line that is written for that message.

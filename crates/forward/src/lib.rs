@@ -14,7 +14,9 @@
 //! | [`problem`] | failures of a collector, and their remedies |
 //! | [`status`] | the status, for operators and metrics |
 //! | [`journal`] | the latest of the daemon's own messages, in memory |
-//! | `state_file` | files of a later release |
+//! | `loss` | records that were removed from the log before they were delivered |
+//! | `growth` | whether a queue grows |
+//! | `state_file` | files of a later release, and unreadable ones |
 //! | `spool` | the daemon's own messages on disk |
 //! | [`rsyslog`] | configurations of rsyslog, as collector and as sender |
 //! | [`route`] | connecting to a collector |
@@ -26,7 +28,9 @@ pub mod cursor;
 pub mod forwarder;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod growth;
 pub mod journal;
+mod loss;
 pub mod message;
 pub mod problem;
 pub mod route;

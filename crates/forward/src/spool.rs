@@ -6,15 +6,19 @@
 //! lose the latest messages, which are not the audit log. While writes fail, messages stay
 //! in memory and are sent from there.
 
+mod reader;
+
+pub(crate) use reader::SpoolReader;
+
 use crate::journal::{Journal, Message, NextMessage};
-use crate::state_file::{StateFileError, StateFileKind};
+use crate::state_file::{self, StateFileError, StateFileKind};
 use pulse_core::ordinal::Ordinal;
-use pulse_core::state_format::{Stamp, parse_format};
+use pulse_core::state_format::Stamp;
 use pulse_relp::message::Severity;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -55,18 +59,12 @@ impl Spool {
     /// Opens the files of an earlier run, if there are any.
     ///
     /// # Errors
-    /// When a later release wrote one of them.
+    /// When a later release wrote one of them, or one exists and cannot be read: its messages
+    /// would be lost, and its numbers given to others.
     pub(crate) fn open(directory: &Path) -> Result<Self, StateFileError> {
         let (newer, older) = (directory.join("messages"), directory.join("messages.older"));
-        // A file that cannot be read counts as empty; writing it reports the error. Of one that
-        // is longer than ours, only the beginning is read.
-        let read = |path: &Path| {
-            let content = pulse_files::read_beginning(path, MAX_FILE_BYTES).unwrap_or_default();
-            match parse_format(&content) {
-                Ok(()) => Ok(content),
-                Err(format) => Err(StateFileError::new(path, StateFileKind::Messages, format)),
-            }
-        };
+        // Of a file that is longer than ours, only the beginning is read.
+        let read = |path: &Path| state_file::read(path, StateFileKind::Messages, MAX_FILE_BYTES);
         let content = read(&newer)?;
         Ok(Self {
             length: content.len(),
@@ -193,75 +191,6 @@ fn highest_number(content: &[u8]) -> u64 {
         .map(|message| message.number)
         .max()
         .unwrap_or(0)
-}
-
-/// A file of messages, of which no more is read than ours can have.
-type Bounded = io::Take<BufReader<File>>;
-
-/// A reader of both files, from the oldest message to the last.
-#[derive(Debug, Default)]
-pub(crate) struct SpoolReader {
-    at: Option<(u64, Bounded)>,
-    line: Vec<u8>,
-}
-
-impl SpoolReader {
-    /// The next message with a higher number than this; none at the end.
-    ///
-    /// # Errors
-    /// The operating system's, when a file cannot be read.
-    pub(crate) fn after(&mut self, number: u64, spool: &Spool) -> io::Result<Option<Message>> {
-        loop {
-            if self.read()? {
-                let message = decode(&self.line).filter(|message| message.number > number);
-                if message.is_some() {
-                    return Ok(message);
-                }
-            } else if !self.generation(spool)? {
-                return Ok(None);
-            }
-        }
-    }
-
-    /// Reads a line; false when there is none.
-    fn read(&mut self) -> io::Result<bool> {
-        self.line.clear();
-        let Some((_, file)) = &mut self.at else {
-            return Ok(false);
-        };
-        let line = &mut self.line;
-        Ok(file
-            .by_ref()
-            .take(MAX_LINE_BYTES as u64)
-            .read_until(b'\n', line)?
-            > 0)
-    }
-
-    /// Opens the next file; false when the newer one was read.
-    fn generation(&mut self, spool: &Spool) -> io::Result<bool> {
-        let older = spool.generation - 1;
-        let next = self
-            .at
-            .as_ref()
-            .map_or(older, |(generation, _)| generation + 1);
-        // Files that were replaced while this reader was behind are skipped.
-        for generation in next.max(older)..=spool.generation {
-            let path = if generation == older {
-                &spool.older
-            } else {
-                &spool.newer
-            };
-            match pulse_files::open(path) {
-                Ok(file) => {
-                    self.at = Some((generation, BufReader::new(file).take(MAX_FILE_BYTES as u64)));
-                    return Ok(true);
-                }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => (),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(false)
-    }
 }
 
 #[cfg(test)]
@@ -485,6 +414,27 @@ mod tests {
         spool.store_new(&journal);
         assert_eq!(all(&mut SpoolReader::default(), &spool, 2), [3, 4]);
         assert!(fs::metadata(&spool.older).unwrap().len() < MAX_FILE_BYTES as u64);
+    }
+
+    #[test]
+    fn unreadable_files_are_refused() {
+        let home = tempfile::tempdir().unwrap();
+        let (_, spool) = filled(home.path(), 2);
+        for path in [&spool.newer, &spool.older] {
+            let content = fs::read(path).ok();
+            let _ = fs::remove_file(path);
+            // Root may read every file, so a loop stands for one that cannot be read.
+            std::os::unix::fs::symlink(path, path).unwrap();
+            let error = Spool::open(home.path()).unwrap_err();
+            let text = Causes(&error).to_string();
+            assert!(text.contains("it cannot be read: "), "{text}");
+            assert!(error.remedy().contains("readable"), "{}", error.remedy());
+            fs::remove_file(path).unwrap();
+            if let Some(content) = content {
+                fs::write(path, content).unwrap();
+            }
+        }
+        assert_eq!(Spool::open(home.path()).unwrap().last(), 2);
     }
 
     #[test]

@@ -21,6 +21,32 @@ pub struct Status {
     pub certificates: Certificates,
 }
 
+impl Status {
+    /// The lost records up to this one as a text, as in `failover: 6 to 10, 14`; none when there
+    /// are none. No more than a record of the audit log can hold.
+    #[must_use]
+    pub fn lost_through(&self, through: u64) -> Option<String> {
+        const MAX_SHOWN: usize = 16;
+        let of_stream = |stream: &StreamStatus| {
+            let lost = stream.lost.iter().filter(|range| range.first <= through);
+            let mut texts: Vec<String> = lost
+                .map(|range| LostRange {
+                    last: range.last.min(through),
+                    ..*range
+                })
+                .map(|range| range.to_string())
+                .collect();
+            if let Some(more @ 1..) = texts.len().checked_sub(MAX_SHOWN) {
+                texts.truncate(MAX_SHOWN);
+                texts.push(format!("and {more} more ranges"));
+            }
+            (!texts.is_empty()).then(|| format!("{}: {}", stream.name, texts.join(", ")))
+        };
+        let streams: Vec<String> = self.streams.iter().filter_map(of_stream).collect();
+        (!streams.is_empty()).then(|| streams.join("; "))
+    }
+}
+
 /// A stream to one collector, or to the first of several that accepts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamStatus {
@@ -42,10 +68,58 @@ pub struct StreamStatus {
     pub last_ack: Option<u64>,
     /// Connections since the start.
     pub connections: u64,
+    /// Records that were removed from the log before this stream had sent them, until an
+    /// operator accepts the loss. Ordered by number, without overlaps.
+    #[serde(default)]
+    pub lost: Vec<LostRange>,
+    /// The time since which the queue grows, in seconds since 1970; none while it does not grow.
+    #[serde(default)]
+    pub queue_grows_since: Option<u64>,
+    /// Why the cursor cannot be written, as of the last attempt.
+    #[serde(default)]
+    pub cursor_error: Option<String>,
     /// The daemon's own messages; absent when they are not forwarded.
     pub messages: Option<MessagesStatus>,
     /// In the order of preference.
     pub collectors: Vec<CollectorStatus>,
+}
+
+impl StreamStatus {
+    /// The number of lost records.
+    #[must_use]
+    pub fn lost_records(&self) -> u64 {
+        self.lost
+            .iter()
+            .fold(0, |sum, range| sum.saturating_add(range.count()))
+    }
+}
+
+/// Records that are neither on disk nor delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LostRange {
+    /// The number of the first.
+    pub first: u64,
+    /// The number of the last, which is not less.
+    pub last: u64,
+}
+
+impl LostRange {
+    /// The number of records.
+    #[must_use]
+    pub fn count(self) -> u64 {
+        self.last.saturating_sub(self.first).saturating_add(1)
+    }
+}
+
+impl std::fmt::Display for LostRange {
+    /// As in `6 to 10`, or `6`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.first == self.last {
+            write!(f, "{}", self.first)
+        } else {
+            write!(f, "{} to {}", self.first, self.last)
+        }
+    }
 }
 
 /// The status of the daemon's own messages in a stream.
@@ -79,15 +153,22 @@ pub struct CollectorStatus {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "StateMembers", into = "StateMembers")]
 pub enum CollectorState {
-    /// They do, with these TLS parameters.
+    /// The collector acknowledges records, or has none to acknowledge.
     Up {
         /// As in `TLS 1.3, X25519MLKEM768`.
         tls: String,
     },
-    /// They do not, because of this.
+    /// A connection is open on which the collector has not acknowledged anything yet.
+    Connected {
+        /// As above.
+        tls: String,
+        /// The failure before this connection, which lasts until the first acknowledgement.
+        trouble: Option<Trouble>,
+    },
+    /// There is no connection, because of this.
     Down(Trouble),
-    /// They do not, and nothing is wrong: the collector was not tried yet, or another one of
-    /// its stream serves.
+    /// There is no connection, and nothing is wrong: the collector was not tried yet, or another
+    /// one of its stream serves.
     #[default]
     Idle,
 }
@@ -104,6 +185,7 @@ impl From<CollectorState> for StateMembers {
     fn from(state: CollectorState) -> Self {
         let (up, tls, trouble) = match state {
             CollectorState::Up { tls } => (true, Some(tls), None),
+            CollectorState::Connected { tls, trouble } => (false, Some(tls), trouble),
             CollectorState::Down(trouble) => (false, None, Some(trouble)),
             CollectorState::Idle => (false, None, None),
         };
@@ -113,12 +195,13 @@ impl From<CollectorState> for StateMembers {
 
 impl From<StateMembers> for CollectorState {
     fn from(members: StateMembers) -> Self {
-        match members.trouble {
-            _ if members.up => Self::Up {
-                tls: members.tls.unwrap_or_default(),
+        match (members.tls, members.trouble) {
+            (tls, _) if members.up => Self::Up {
+                tls: tls.unwrap_or_default(),
             },
-            Some(trouble) => Self::Down(trouble),
-            None => Self::Idle,
+            (Some(tls), trouble) => Self::Connected { tls, trouble },
+            (None, Some(trouble)) => Self::Down(trouble),
+            (None, None) => Self::Idle,
         }
     }
 }
@@ -148,7 +231,7 @@ pub struct Certificates {
 }
 
 impl CollectorStatus {
-    /// True while records go there.
+    /// True while the collector acknowledges what it is sent.
     #[must_use]
     pub fn is_up(&self) -> bool {
         matches!(self.state, CollectorState::Up { .. })
@@ -159,18 +242,50 @@ impl CollectorStatus {
     pub fn trouble(&self) -> Option<&Trouble> {
         match &self.state {
             CollectorState::Down(trouble) => Some(trouble),
+            CollectorState::Connected { trouble, .. } => trouble.as_ref(),
             CollectorState::Up { .. } | CollectorState::Idle => None,
         }
     }
 
-    /// Records a failure; true when its text differs from that of the last one.
-    pub(crate) fn fail(&mut self, problem: &Problem) -> bool {
+    /// A connection is open. A failure before it is not over until the first acknowledgement:
+    /// otherwise a collector that accepts connections and no records would look up.
+    pub(crate) fn connect(&mut self, tls: String) {
+        self.state = CollectorState::Connected {
+            tls,
+            trouble: self.trouble().cloned(),
+        };
+    }
+
+    /// The collector has acknowledged something, or has nothing to acknowledge; true when that
+    /// is news. Without an open connection it has no effect.
+    pub(crate) fn acknowledge(&mut self) -> bool {
+        let CollectorState::Connected { tls, .. } = &mut self.state else {
+            return false;
+        };
+        self.state = CollectorState::Up {
+            tls: std::mem::take(tls),
+        };
+        true
+    }
+
+    /// The connection was closed in order.
+    pub(crate) fn disconnect(&mut self) {
+        self.state = match self.trouble() {
+            Some(trouble) => CollectorState::Down(trouble.clone()),
+            None => CollectorState::Idle,
+        };
+    }
+
+    /// Records a failure; true when its text differs from that of the last one. `since` is the
+    /// time of the last acknowledgement, in seconds since 1970, if this is the first failure
+    /// after it.
+    pub(crate) fn fail(&mut self, problem: &Problem, since: u64) -> bool {
         *self.failures.entry(problem.step().to_owned()).or_default() += 1;
         let error = Causes(problem).to_string();
         let before = self.trouble();
         let is_news = before.is_none_or(|trouble| trouble.error != error);
-        // Since the first failure of the series, whatever the later ones are.
-        let since = before.map_or_else(now, |trouble| trouble.since);
+        // Neither another failure nor another connection starts the time anew.
+        let since = before.map_or(since, |trouble| trouble.since);
         self.state = CollectorState::Down(Trouble {
             step: problem.step().to_owned(),
             error,
@@ -205,6 +320,7 @@ pub(crate) fn now() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pulse_relp::connection::{ConnectionError, Step};
     use serde_json::json;
 
     #[test]
@@ -226,6 +342,20 @@ mod tests {
                 json!({"up": false, "tls": null, "trouble": trouble}),
             ),
             (
+                CollectorState::Connected {
+                    tls: tls.clone(),
+                    trouble: None,
+                },
+                json!({"up": false, "tls": tls, "trouble": null}),
+            ),
+            (
+                CollectorState::Connected {
+                    tls: tls.clone(),
+                    trouble: Some(trouble.clone()),
+                },
+                json!({"up": false, "tls": tls, "trouble": trouble}),
+            ),
+            (
                 CollectorState::Idle,
                 json!({"up": false, "tls": null, "trouble": null}),
             ),
@@ -243,5 +373,69 @@ mod tests {
                 status
             );
         }
+    }
+
+    fn silent() -> Problem {
+        ConnectionError::TimedOut(Step::Acknowledgement).into()
+    }
+
+    #[test]
+    fn lost_records_are_named() {
+        let range = |first, last| LostRange { first, last };
+        let stream = |name: &str, lost: Vec<LostRange>| StreamStatus {
+            name: name.to_owned(),
+            lost,
+            ..StreamStatus::default()
+        };
+        let status = Status {
+            streams: vec![
+                stream("a", vec![range(6, 10), range(14, 14)]),
+                stream("b", Vec::new()),
+                stream("c", (10..30).map(|seq| range(seq * 2, seq * 2)).collect()),
+            ],
+            ..Status::default()
+        };
+        assert_eq!(status.lost_through(5), None);
+        assert_eq!(status.lost_through(9).as_deref(), Some("a: 6 to 9"));
+        assert_eq!(
+            status.lost_through(20).as_deref(),
+            Some("a: 6 to 10, 14; c: 20")
+        );
+        let all = status.lost_through(100).unwrap();
+        assert!(all.ends_with("48, 50, and 4 more ranges"), "{all}");
+        assert_eq!(status.streams[0].lost_records(), 6);
+    }
+
+    #[test]
+    fn a_connection_alone_is_not_up() {
+        let mut collector = CollectorStatus::default();
+        collector.connect("TLS 1.3".to_owned());
+        assert!(!collector.is_up() && collector.trouble().is_none());
+        assert!(collector.acknowledge() && collector.is_up());
+        assert!(!collector.acknowledge(), "no news");
+        // After the end of the connection, an acknowledgement is too late.
+        collector.disconnect();
+        assert!(!collector.acknowledge() && !collector.is_up());
+    }
+
+    #[test]
+    fn trouble_outlives_reconnects() {
+        let mut collector = CollectorStatus::default();
+        collector.connect(String::new());
+        collector.acknowledge();
+        assert!(collector.fail(&silent(), 100));
+        for now in [200, 300] {
+            collector.connect(String::new());
+            assert_eq!(collector.trouble().map(|trouble| trouble.since), Some(100));
+            // The same failure again is not logged again.
+            assert!(!collector.fail(&silent(), now));
+            assert_eq!(collector.trouble().map(|trouble| trouble.since), Some(100));
+        }
+        collector.connect(String::new());
+        collector.disconnect();
+        assert_eq!(collector.trouble().map(|trouble| trouble.since), Some(100));
+        collector.connect(String::new());
+        collector.acknowledge();
+        assert_eq!(collector.trouble(), None);
     }
 }

@@ -14,18 +14,19 @@ mod connecting;
 mod in_flight;
 pub(crate) mod message_stream;
 mod sending;
+mod state;
 
 use crate::credentials::{self, Fingerprint};
 use crate::cursor::{CursorFile, ResumePoint};
 use crate::forwarder::StreamCommand;
+use crate::loss::Loss;
 use crate::message::RecordMessages;
 use crate::problem::Problem;
 use crate::route::Route;
-use crate::status::{CollectorState, StatusBoard};
+use crate::status::{CollectorStatus, StatusBoard};
 use in_flight::InFlight;
 use message_stream::MessageStream;
 use pulse_audit::LogReader;
-use pulse_core::causes::Causes;
 use pulse_core::config::forward::Protocol;
 use pulse_core::nodes::backoff::Backoff;
 use pulse_relp::connection::Connection;
@@ -67,6 +68,8 @@ pub(crate) struct StreamConfig {
     pub(crate) files: Files,
     pub(crate) log: PathBuf,
     pub(crate) cursor: CursorFile,
+    /// Records that can never be sent.
+    pub(crate) loss: Loss,
     pub(crate) durable: watch::Receiver<u64>,
     pub(crate) commands: mpsc::Receiver<StreamCommand>,
     pub(crate) board: Arc<StatusBoard>,
@@ -82,7 +85,12 @@ pub(crate) struct Stream {
     /// All records up to here are acknowledged.
     acknowledged: ResumePoint,
     cursor: Cursor,
+    /// The number of the next record to be read, unless the log lacks some.
+    next: u64,
     in_flight: InFlight,
+    /// The time of the last acknowledgement, or the last time that there was nothing to
+    /// acknowledge, in seconds since 1970.
+    last_good: u64,
     /// When the log was last found to have grown.
     last_growth: Instant,
     backoff: Backoff,
@@ -162,9 +170,10 @@ impl Serving {
 
 impl Stream {
     /// A stream that continues at its cursor.
-    pub(crate) fn begin(config: StreamConfig) -> Self {
+    pub(crate) fn begin(mut config: StreamConfig) -> Self {
         let stored = config.cursor.found();
         let point = stored.unwrap_or(ResumePoint::START);
+        config.loss.deliver(point.seq());
         Self {
             reader: LogReader::from(&config.log, point.seq() + 1),
             acknowledged: point,
@@ -172,7 +181,9 @@ impl Stream {
                 stored,
                 last_write: LastWrite::Done,
             },
+            next: point.seq() + 1,
             in_flight: InFlight::default(),
+            last_good: crate::status::now(),
             last_growth: Instant::now(),
             backoff: Backoff::default(),
             has_acknowledged: false,
@@ -187,6 +198,7 @@ impl Stream {
 
     /// Runs until the daemon stops.
     pub(crate) async fn run(mut self) {
+        self.take_position();
         self.publish();
         let mut next = None;
         while self.stop_at.is_none() {
@@ -204,16 +216,8 @@ impl Stream {
     /// Uses a connection until it breaks or is closed. Gives the connection to continue with,
     /// if there is one.
     async fn serve(&mut self, index: usize, connection: Connection) -> Option<(usize, Connection)> {
-        let tls = connection
-            .tls_parameters()
-            .map_or_else(String::new, |tls| tls.to_string());
-        tracing::info!(
-            "records go to the collector {} ({tls})",
-            self.collector_name(index)
-        );
-        self.set_state(index, CollectorState::Up { tls });
-        self.config.board.lock().streams[self.config.index].connections += 1;
-        self.has_acknowledged = false;
+        let tls = connection.tls_parameters();
+        self.connected(index, tls.map_or_else(String::new, |tls| tls.to_string()));
         let mut serving = Serving {
             connection,
             index,
@@ -236,7 +240,7 @@ impl Stream {
                     "connection to the collector {} closed: {reason:?}",
                     self.collector_name(index)
                 );
-                self.set_state(index, CollectorState::Idle);
+                self.collector(index, CollectorStatus::disconnect);
                 let limit = self
                     .stop_at
                     .unwrap_or_else(|| Instant::now() + SHUTDOWN_TIMEOUT);
@@ -244,12 +248,12 @@ impl Stream {
                 let _ = timeout_at(limit, connection.close()).await;
             }
             Err(problem) => {
-                self.mark_failed(index, &problem);
                 // Acknowledgements that arrived before the connection broke count.
                 let limit = Instant::now() + DRAIN_TIMEOUT;
                 while let Ok(Ok(tag)) = timeout_at(limit, connection.acknowledged()).await {
-                    self.acknowledge(tag);
+                    self.acknowledge(index, tag);
                 }
+                self.mark_failed(index, &problem);
                 // The socket does not stay open during the pause.
                 drop(connection);
                 if !self.has_acknowledged {
@@ -297,6 +301,10 @@ impl Stream {
                 }
             }
             let is_empty = serving.connection.in_flight() == 0;
+            let is_sending = matches!(serving.phase, Phase::Sending);
+            if is_empty && caught_up && is_sending {
+                self.mark_up(index);
+            }
             match serving.phase {
                 // Messages count as delivered only after a timeout there, and those in flight
                 // are sent again anyway.
@@ -309,7 +317,6 @@ impl Stream {
                 }
                 _ => (),
             }
-            let is_sending = matches!(serving.phase, Phase::Sending);
             // Borrows only the messages, because other branches use the rest of `self`.
             let messages = self.config.messages.as_mut();
             let new_message = async move {
@@ -320,7 +327,7 @@ impl Stream {
             };
             tokio::select! {
                 tag = serving.connection.acknowledged() => {
-                    self.acknowledge(tag?);
+                    self.acknowledge(index, tag?);
                     // With room for a batch, sending goes on at once.
                     if !caught_up && serving.connection.room() < sending::MIN_BATCH {
                         sleep(self.ack_delay()).await;
@@ -361,103 +368,6 @@ impl Stream {
             ACK_COALESCE_DELAY_BUSY
         } else {
             ACK_COALESCE_DELAY
-        }
-    }
-
-    fn acknowledge(&mut self, tag: u64) {
-        self.has_acknowledged = true;
-        self.backoff.succeeded();
-        let count = self.in_flight.acknowledge(tag);
-        if let Some(head) = count.last {
-            self.acknowledged = ResumePoint::After(head);
-        }
-        if let (Some(messages), Some(number)) = (&mut self.config.messages, count.message) {
-            messages.acknowledge(number);
-        }
-        // The cursor is also written every few seconds. At many records a second, this bounds the
-        // number that is sent again after a kill.
-        let written = match self.cursor.last_write {
-            LastWrite::Done => self.cursor.stored.map_or(0, ResumePoint::seq),
-            LastWrite::Failed(seq) => seq,
-        };
-        if self.acknowledged.seq() >= written + CURSOR_FLUSH_RECORDS {
-            self.store();
-        }
-        let mut status = self.config.board.lock();
-        let stream = &mut status.streams[self.config.index];
-        stream.acknowledged += count.records;
-        stream.last_ack = Some(crate::status::now());
-        stream.acknowledged_seq = self.acknowledged.seq();
-        stream.messages = self.config.messages.as_ref().map(MessageStream::status);
-    }
-
-    /// Writes both cursors.
-    fn store(&mut self) {
-        let mut records = Ok(());
-        if self.acknowledged != self.cursor.stored.unwrap_or(ResumePoint::START) {
-            records = self.config.cursor.store(self.acknowledged);
-            if records.is_ok() {
-                self.cursor.stored = Some(self.acknowledged);
-                self.publish();
-            }
-        }
-        let messages = self
-            .config
-            .messages
-            .as_mut()
-            .map_or(Ok(()), MessageStream::store);
-        self.cursor.last_write = match records.and(messages) {
-            Ok(()) => LastWrite::Done,
-            Err(error) => {
-                // Only the first of a series is logged. At worst some records are sent twice.
-                if let LastWrite::Done = self.cursor.last_write {
-                    tracing::warn!(
-                        "cannot write the cursor of stream {}: {error}",
-                        self.stream_name()
-                    );
-                }
-                LastWrite::Failed(self.acknowledged.seq())
-            }
-        };
-    }
-
-    fn publish(&self) {
-        let mut status = self.config.board.lock();
-        let stream = &mut status.streams[self.config.index];
-        stream.acknowledged_seq = self.acknowledged.seq();
-        stream.stored_seq = self.cursor.stored.map(ResumePoint::seq);
-        stream.messages = self.config.messages.as_ref().map(MessageStream::status);
-    }
-
-    fn stream_name(&self) -> String {
-        self.config.board.lock().streams[self.config.index]
-            .name
-            .clone()
-    }
-
-    fn collector_name(&self, index: usize) -> String {
-        let collector = &self.config.routes[index].collector;
-        format!("{}:{}", collector.name, collector.port)
-    }
-
-    fn set_state(&self, index: usize, state: CollectorState) {
-        let mut status = self.config.board.lock();
-        status.streams[self.config.index].collectors[index].state = state;
-    }
-
-    fn mark_failed(&self, index: usize, problem: &Problem) {
-        let mut status = self.config.board.lock();
-        let is_news = status.streams[self.config.index].collectors[index].fail(problem);
-        // Readers of the status do not wait for the logging.
-        drop(status);
-        if is_news {
-            tracing::warn!(
-                "records do not get to the collector {}: {} (step {}): {}",
-                self.collector_name(index),
-                Causes(problem),
-                problem.step(),
-                problem.remedy()
-            );
         }
     }
 }

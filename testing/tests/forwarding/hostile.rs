@@ -203,7 +203,7 @@ fn shutdown_waits_for_no_collector() {
         install_valid_credentials(&home, &authority);
         let daemon = Daemon::start_in(&home, &forward_to(collector.address()));
         wait::until("the connection", || {
-            status(&daemon)["streams"][0]["collectors"][0]["up"] == true
+            status(&daemon)["streams"][0]["connections"] == 1
         });
         write(&daemon, 300);
         let asked = Instant::now();

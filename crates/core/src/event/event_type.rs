@@ -27,11 +27,13 @@ pub enum EventType {
     HostKeyMismatch,
     /// A node's address is not one that may be connected to.
     EgressDenied,
+    /// An operator has accepted that records are lost to a collector.
+    ForwardingLossAccepted,
 }
 
 impl EventType {
     /// Every type.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::ProxyStart,
         Self::ProxyStop,
         Self::Confinement,
@@ -44,6 +46,7 @@ impl EventType {
         Self::ValidationFailed,
         Self::HostKeyMismatch,
         Self::EgressDenied,
+        Self::ForwardingLossAccepted,
     ];
 
     /// The type with this name on record.
@@ -68,6 +71,7 @@ impl EventType {
             Self::ValidationFailed => "command.validation_failed",
             Self::HostKeyMismatch => "hostkey.mismatch",
             Self::EgressDenied => "egress.denied",
+            Self::ForwardingLossAccepted => "forwarding.loss_accepted",
         }
     }
 }

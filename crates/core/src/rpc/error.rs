@@ -195,6 +195,9 @@ pub enum RpcError {
         /// The first that it holds.
         first: u64,
     },
+    /// `through` is not the number of a record that is shown as lost.
+    #[error("'through' parameter must be the number of a lost record")]
+    NoSuchLoss,
     /// There is no collector.
     #[error("forwarding is not configured")]
     NotForwarding,
@@ -240,7 +243,9 @@ impl RpcError {
             Self::Violation(violation) => violation.label(),
             Self::UnknownMethod => "unknown_method",
             Self::ReadTimeout => "read_timeout",
-            Self::NoSuchRecord | Self::RecordRemoved { .. } => "invalid_parameter",
+            Self::NoSuchRecord | Self::RecordRemoved { .. } | Self::NoSuchLoss => {
+                "invalid_parameter"
+            }
             Self::Unlisted { reason, .. } => reason.as_str(),
             Self::AddressNotPermitted { .. } => FailureReason::AddressNotPermitted.as_str(),
             Self::Failed { .. } => "failed",

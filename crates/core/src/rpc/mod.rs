@@ -53,6 +53,9 @@ pub enum Call {
     /// `replay_forwarding` from the record with this number on; `None` when `from` is
     /// not a number that a record can have.
     ReplayForwarding(Option<Ordinal>),
+    /// `accept_forwarding_loss` of the records up to this one; `None` when `through` is not a
+    /// number that a record can have.
+    AcceptForwardingLoss(Option<Ordinal>),
 }
 
 /// A reading of several nodes.
@@ -91,11 +94,13 @@ pub enum Method {
     GetForwarding,
     /// Sends records to the collectors again (an extension of ours).
     ReplayForwarding,
+    /// No longer shows records as lost (an extension of ours).
+    AcceptForwardingLoss,
 }
 
 impl Method {
     /// Every method.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::GetStatus,
         Self::GetTemperature,
         Self::GetTemperatures,
@@ -103,6 +108,7 @@ impl Method {
         Self::GetHealth,
         Self::GetForwarding,
         Self::ReplayForwarding,
+        Self::AcceptForwardingLoss,
     ];
 
     /// The name on the wire, and in metric labels.
@@ -116,6 +122,7 @@ impl Method {
             Self::GetHealth => "get_health",
             Self::GetForwarding => "get_forwarding",
             Self::ReplayForwarding => "replay_forwarding",
+            Self::AcceptForwardingLoss => "accept_forwarding_loss",
         }
     }
 
@@ -128,7 +135,9 @@ impl Method {
             | Self::GetTemperatures
             | Self::RegisterNodes
             | Self::GetHealth => Capability::Read,
-            Self::GetForwarding | Self::ReplayForwarding => Capability::Admin,
+            Self::GetForwarding | Self::ReplayForwarding | Self::AcceptForwardingLoss => {
+                Capability::Admin
+            }
         }
     }
 }
@@ -198,11 +207,9 @@ impl Call {
             Method::RegisterNodes => Self::RegisterNodes,
             Method::GetHealth => Self::GetHealth,
             Method::GetForwarding => Self::GetForwarding,
-            Method::ReplayForwarding => {
-                // Records are numbered from 1.
-                let from = parameters.get("from").and_then(Value::as_u64);
-                let from = from.filter(|from| *from > 0).and_then(Ordinal::new);
-                Self::ReplayForwarding(from)
+            Method::ReplayForwarding => Self::ReplayForwarding(parameters.record("from")),
+            Method::AcceptForwardingLoss => {
+                Self::AcceptForwardingLoss(parameters.record("through"))
             }
         })
     }
@@ -218,6 +225,7 @@ impl Call {
             Self::GetHealth => Method::GetHealth,
             Self::GetForwarding => Method::GetForwarding,
             Self::ReplayForwarding(_) => Method::ReplayForwarding,
+            Self::AcceptForwardingLoss(_) => Method::AcceptForwardingLoss,
         }
     }
 }
@@ -229,6 +237,12 @@ impl Parameters {
     /// One of them; null is the same as absent.
     fn get(&self, name: &str) -> Option<&Value> {
         self.0.get(name).filter(|value| !value.is_null())
+    }
+
+    /// The number of a record; records are numbered from 1.
+    fn record(&self, name: &str) -> Option<Ordinal> {
+        let number = self.get(name).and_then(Value::as_u64)?;
+        Ordinal::new(number).filter(|number| number.get() > 0)
     }
 
     fn node(&self) -> Result<NodeName, Violation> {

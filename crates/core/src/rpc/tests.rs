@@ -8,6 +8,7 @@ fn call(line: &str) -> Result<Call, RpcError> {
             Err(violation.into())
         }
         Call::ReplayForwarding(None) => Err(RpcError::NoSuchRecord),
+        Call::AcceptForwardingLoss(None) => Err(RpcError::NoSuchLoss),
         call => Ok(call),
     }
 }

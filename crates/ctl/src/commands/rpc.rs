@@ -15,8 +15,8 @@ use serde_json::value::RawValue;
 /// Send a request as it is and show the response
 ///
 /// The methods are get_status, get_temperature, get_temperatures and register_nodes,
-/// and for administrators get_forwarding and replay_forwarding. The exit code is 1
-/// when the response has "success": false.
+/// and for administrators get_forwarding, replay_forwarding and accept_forwarding_loss.
+/// The exit code is 1 when the response has "success": false.
 ///
 /// The response is shown over several lines, its members in the order of their names.
 /// With --json it is one line, as the daemon sent it.

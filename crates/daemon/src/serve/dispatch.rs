@@ -52,6 +52,9 @@ enum Data {
     Replay {
         from: u64,
     },
+    AcceptedLoss {
+        through: u64,
+    },
 }
 
 /// Answers a request line.
@@ -191,6 +194,22 @@ async fn carry_out(request: &Request, call: Call) -> Result<Data, RpcError> {
             // The command is queued: each stream goes back by itself. A full queue refuses it.
             if forwarder.send_command(StreamCommand::Replay(from)) {
                 Ok(Data::Replay { from })
+            } else {
+                Err(RpcError::ForwardingBusy)
+            }
+        }
+        Call::AcceptForwardingLoss(through) => {
+            let through = through.ok_or(RpcError::NoSuchLoss)?.get();
+            request.spend_own()?;
+            let forwarder = forwarder(&request.daemon)?;
+            let lost = forwarder
+                .status()
+                .lost_through(through)
+                .ok_or(RpcError::NoSuchLoss)?;
+            // On record before the loss disappears from the status.
+            request.record_accepted_loss(&lost).await?;
+            if forwarder.send_command(StreamCommand::AcceptLoss(through)) {
+                Ok(Data::AcceptedLoss { through })
             } else {
                 Err(RpcError::ForwardingBusy)
             }

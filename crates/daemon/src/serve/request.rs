@@ -130,6 +130,15 @@ impl Request {
         })
     }
 
+    /// Puts on record that the caller accepts the loss of records to a collector.
+    pub(crate) async fn record_accepted_loss(&self, lost: &str) -> Result<(), RpcError> {
+        self.record(&Event::ForwardingLossAccepted {
+            request: self.id(),
+            lost,
+        })
+        .await
+    }
+
     /// Checks that the node is listed, and takes the caller's token for it.
     fn admit(&self, node: &NodeName) -> Result<(), RpcError> {
         let settings = self.daemon.readings.settings();

@@ -44,11 +44,16 @@ impl Stream {
                     self.stream_name()
                 );
                 self.acknowledged = ResumePoint::From(from);
+                self.config.loss.keep_delivered();
                 self.in_flight.forget_records();
                 // At once: after a kill the replay would otherwise be forgotten.
                 self.store();
                 self.publish();
                 Some(CloseReason::Replay)
+            }
+            Some(StreamCommand::AcceptLoss(through)) => {
+                self.accept_loss(through);
+                None
             }
         }
     }
@@ -71,7 +76,8 @@ impl Stream {
                 // Logged once, not at each check.
                 if status.certificates.error.as_ref() != Some(&error) {
                     tracing::warn!(
-                        "the new certificates cannot be used, the connection with the old ones stays: {error}"
+                        "the new certificates cannot be used, the connection to the collector {} with the old ones stays: {error}",
+                        self.collector_name(index)
                     );
                 }
                 status.certificates.error = Some(error);

@@ -49,8 +49,9 @@ impl InFlight {
         self.sent.push_back((self.next, Sent::Message(number)));
     }
 
-    /// Everything up to this tag is acknowledged.
-    pub(super) fn acknowledge(&mut self, tag: u64) -> Acknowledged {
+    /// Everything up to this tag is acknowledged. Calls `delivered` with the number of each
+    /// remembered record.
+    pub(super) fn acknowledge(&mut self, tag: u64, mut delivered: impl FnMut(u64)) -> Acknowledged {
         let mut settled = Acknowledged {
             records: tag.saturating_sub(self.acknowledged),
             ..Acknowledged::default()
@@ -58,7 +59,10 @@ impl InFlight {
         self.acknowledged = tag;
         while let Some((_, sent)) = self.sent.pop_front_if(|(sent, _)| *sent <= tag) {
             match sent {
-                Sent::Record(head) => settled.last = Some(head),
+                Sent::Record(head) => {
+                    delivered(head.seq);
+                    settled.last = Some(head);
+                }
                 Sent::Message(number) => {
                     settled.records = settled.records.saturating_sub(1);
                     settled.message = Some(number);
@@ -91,7 +95,7 @@ mod tests {
     }
 
     fn settled(in_flight: &mut InFlight, tag: u64) -> (u64, Option<u64>) {
-        let settled = in_flight.acknowledge(tag);
+        let settled = in_flight.acknowledge(tag, |_| ());
         (settled.records, settled.last.map(|head| head.seq))
     }
 
@@ -132,7 +136,7 @@ mod tests {
         in_flight.record(head(9), true);
         in_flight.message(7);
         in_flight.forget_records();
-        let settled = in_flight.acknowledge(2);
+        let settled = in_flight.acknowledge(2, |_| ());
         assert_eq!((settled.last, settled.message), (None, Some(7)));
     }
 }

@@ -98,7 +98,9 @@ impl MessageStream {
                         Ok(Some(message)) => return Some(self.give(message)),
                         Ok(None) => (),
                         Err(error) => {
-                            tracing::warn!("cannot read the daemon's earlier messages: {error}");
+                            tracing::warn!(
+                                "cannot read the daemon's earlier messages for collectors, they are left out: {error}"
+                            );
                         }
                     }
                     // Neither in memory nor readable on disk: dropped.

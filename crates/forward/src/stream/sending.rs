@@ -3,6 +3,7 @@
 use super::Stream;
 use crate::cursor::ResumePoint;
 use crate::problem::Problem;
+use crate::status::now;
 use pulse_audit::{LogReader, Resume};
 use pulse_core::config::forward::Protocol;
 use pulse_relp::connection::Connection;
@@ -28,15 +29,19 @@ impl Stream {
                 LogReader::after(&self.config.log, head, durable)?,
             ),
         };
+        self.next = from;
         self.reader = match resumed {
             Resume::Next(reader) => reader,
             Resume::Removed(reader, first) => {
-                tracing::warn!(
-                    "records {from} to {} were removed from the audit log before stream {} had \
-                     sent them: it continues with record {first}",
-                    first - 1,
-                    self.stream_name()
-                );
+                if !self.miss(from, first - 1) {
+                    tracing::warn!(
+                        "records {from} to {} were removed from the audit log before stream {} had \
+                         sent them: it continues with record {first}",
+                        first - 1,
+                        self.stream_name()
+                    );
+                }
+                self.next = first;
                 reader
             }
             Resume::NotFound => {
@@ -47,6 +52,8 @@ impl Stream {
                     self.stream_name()
                 );
                 self.acknowledged = ResumePoint::START;
+                self.config.loss.keep_delivered();
+                self.next = 1;
                 LogReader::from(&self.config.log, 1)
             }
         };
@@ -65,6 +72,9 @@ impl Stream {
         if connection.room() < MIN_BATCH && connection.in_flight() > MIN_BATCH {
             return Ok(false);
         }
+        if connection.in_flight() == 0 {
+            self.last_good = now();
+        }
         let are_messages_sent = self.send_messages(connection);
         if self.config.durable.has_changed().unwrap_or(false) {
             self.last_growth = Instant::now();
@@ -75,6 +85,10 @@ impl Stream {
             let Some(record) = self.reader.next(durable)? else {
                 return Ok(are_messages_sent);
             };
+            let seq = record.head.seq;
+            // A number beyond the log's end is a forged one, and nothing precedes it.
+            let missing = (self.next < seq && seq <= durable).then(|| (self.next, seq - 1));
+            self.next = seq.saturating_add(1);
             self.message.clear();
             self.config.records.write(&mut self.message, &record);
             // Syslog has thousands of records in flight, of which a sample is remembered; the last
@@ -82,6 +96,9 @@ impl Stream {
             let is_last = record.head.seq == durable;
             connection.give(self.in_flight.tag(), &self.message);
             self.in_flight.record(record.head, is_relp || is_last);
+            if let Some((first, last)) = missing {
+                self.miss(first, last);
+            }
         }
         Ok(false)
     }

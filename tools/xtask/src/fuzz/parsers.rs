@@ -93,6 +93,7 @@ const PARSERS: &[(&str, &str, &str)] = &[
     ("core/src/rpc/mod.rs", "parse_node", "rpc_line"),
     ("core/src/callers/subid.rs", "parse", "subid"),
     ("forward/src/cursor.rs", "parse", "state_files"),
+    ("forward/src/loss.rs", "parse", "state_files"),
     ("forward/src/spool.rs", "decode", "state_files"),
     ("node/src/arguments.rs", "parse", "helper_request"),
     ("node/src/confinement.rs", "parse", "helper_request"),

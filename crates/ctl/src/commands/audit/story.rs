@@ -82,6 +82,11 @@ fn meaning(record: &Shown) -> String {
              those that are not."
                 .into()
         }
+        EventType::ForwardingLossAccepted => {
+            "An administrator accepted that records are lost to a collector: they were removed from \
+             the log before they were delivered. The reason has their numbers."
+                .into()
+        }
         EventType::ConfigReloaded => "The daemon read its configuration again.".into(),
         EventType::ProxyStart => "The daemon began to serve.".into(),
         EventType::ProxyStop => "The daemon stopped in order.".into(),

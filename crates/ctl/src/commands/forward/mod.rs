@@ -5,19 +5,22 @@
 //!
 //! | module | subject |
 //! |---|---|
-//! | `status`, `overview` | the daemon's state of forwarding, shown |
+//! | `status`, `overview`, `stream_warnings` | the daemon's state of forwarding, shown |
 //! | `test`, `steps` | a connection to each collector, step by step |
 //! | `replay` | sending records again |
+//! | `accept_loss` | accepting that records are lost |
 //! | `render` | configurations for rsyslog |
 //! | `data` | the state of forwarding, requested from the daemon |
 //! | `validity` | the days until certificates expire |
 
+mod accept_loss;
 mod data;
 mod overview;
 mod render;
 mod replay;
 mod status;
 mod steps;
+mod stream_warnings;
 mod test;
 mod validity;
 
@@ -32,6 +35,7 @@ pub(crate) enum Command {
     Status(status::Options),
     Test(test::Options),
     Replay(replay::Options),
+    AcceptLoss(accept_loss::Options),
     /// Write a configuration for rsyslog
     ///
     /// rsyslog's own settings lose records: every one that matters is written out, with
@@ -49,6 +53,7 @@ pub(super) fn run(command: Command) -> CommandResult {
         Command::Status(options) => status::run(options),
         Command::Test(options) => test::run(&options),
         Command::Replay(options) => replay::run(options),
+        Command::AcceptLoss(options) => accept_loss::run(options),
         Command::Render(command) => render::run(command),
     }
 }

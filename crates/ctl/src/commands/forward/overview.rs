@@ -1,5 +1,6 @@
 //! The state of forwarding, for people: records on disk, collectors, what is wrong.
 
+use super::stream_warnings::{has_finding, has_warning, warnings};
 use super::validity::{both, has_expired, is_soon};
 use crate::error::Outcome;
 use crate::ui::age::ago_whole;
@@ -32,13 +33,16 @@ pub(in crate::commands) fn outcome(status: &Status, now: i64) -> Outcome {
     let mut streams = status.streams.iter();
     let mut collectors = status.streams.iter().flat_map(|stream| &stream.collectors);
     if collectors.any(|collector| collector.trouble().is_some())
-        || streams.any(|stream| stream.keeps_segments.is_some())
+        || streams.any(has_finding)
         || ends.error.is_some()
         || has_expired(ends.own, now)
         || has_expired(ends.authority, now)
     {
         Outcome::Finding
-    } else if is_soon(ends.own, now) || is_soon(ends.authority, now) {
+    } else if is_soon(ends.own, now)
+        || is_soon(ends.authority, now)
+        || status.streams.iter().any(has_warning)
+    {
         Outcome::Unproven
     } else {
         Outcome::Fine
@@ -68,18 +72,14 @@ pub(super) fn overview(status: &Status, now: i64, columns: Option<usize>) -> Vec
         let head = format!(
             "{} gets no records since {}, step {}",
             address(collector),
-            since(trouble.since, now),
+            ago(trouble.since, now),
             escape(&trouble.step)
         );
         lines.extend([Line::default(), Line::new(Tone::Strong, head)]);
         lines.extend(explained(trouble, columns));
     }
     for stream in &status.streams {
-        if let Some(reason) = &stream.keeps_segments {
-            let head = "old segments of the log stay, though they exceed its retention";
-            lines.extend([Line::default(), Line::new(Tone::Strong, head)]);
-            lines.extend(indented(Tone::Warm, &escape(reason), columns));
-        }
+        lines.extend(warnings(stream, now, columns));
     }
     lines
 }
@@ -170,14 +170,19 @@ fn rows(stream: &StreamStatus, now: i64, is_repeated: bool) -> Vec<Row> {
         };
         let (tone, state) = match collector.state {
             CollectorState::Up { .. } => (Tone::Good, "up"),
-            CollectorState::Down(_) => (Tone::Bad, "DOWN"),
+            CollectorState::Down(_)
+            | CollectorState::Connected {
+                trouble: Some(_), ..
+            } => (Tone::Bad, "DOWN"),
+            // Nothing is acknowledged yet.
+            CollectorState::Connected { trouble: None, .. } => (Tone::Warm, "connected"),
             // Another collector of the stream accepts records: this one is not needed.
             CollectorState::Idle if serves => (Tone::Faint, "standby"),
             CollectorState::Idle => (Tone::Warm, "connecting"),
         };
         let last_ack = match stream.last_ack {
             None => "none yet".to_owned(),
-            Some(then) => format!("{} ago", since(then, now)),
+            Some(then) => format!("{} ago", ago(then, now)),
         };
         let protocol = escape(&collector.protocol);
         Row {
@@ -188,7 +193,9 @@ fn rows(stream: &StreamStatus, now: i64, is_repeated: bool) -> Vec<Row> {
                 of_stream(stream.queue.to_string()),
                 of_stream(last_ack),
                 match &collector.state {
-                    CollectorState::Up { tls } => format!("{protocol}, {}", escape(tls)),
+                    CollectorState::Up { tls } | CollectorState::Connected { tls, .. } => {
+                        format!("{protocol}, {}", escape(tls))
+                    }
                     _ => protocol,
                 },
             ],
@@ -204,7 +211,7 @@ pub(super) fn address(collector: &CollectorStatus) -> String {
 }
 
 /// The time since then.
-fn since(then: u64, now: i64) -> String {
+pub(super) fn ago(then: u64, now: i64) -> String {
     // The daemon and this tool read the same clock, but it may have been set back.
     let now = u64::try_from(now).unwrap_or(0);
     ago_whole(Duration::from_secs(now.saturating_sub(then)))
@@ -218,7 +225,7 @@ pub(super) fn explained(trouble: &Trouble, columns: Option<usize>) -> Vec<Line> 
     lines
 }
 
-fn indented(tone: Tone, text: &str, columns: Option<usize>) -> Vec<Line> {
+pub(super) fn indented(tone: Tone, text: &str, columns: Option<usize>) -> Vec<Line> {
     wrapped(text, columns.map(|columns| columns.saturating_sub(2)))
         .into_iter()
         .map(|part| Line::plain("  ").and(tone, part))
@@ -226,12 +233,12 @@ fn indented(tone: Tone, text: &str, columns: Option<usize>) -> Vec<Line> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use pulse_forward::status::Certificates;
 
     const DAY: i64 = 86_400;
-    const NOW: i64 = 100 * DAY;
+    pub(crate) const NOW: i64 = 100 * DAY;
 
     fn collector(name: &str) -> CollectorStatus {
         CollectorStatus {
@@ -242,7 +249,7 @@ mod tests {
         }
     }
 
-    fn site() -> Status {
+    pub(crate) fn site() -> Status {
         let trouble = Trouble {
             step: "tcp".to_owned(),
             error: "cannot connect: refused".to_owned(),
@@ -282,7 +289,7 @@ mod tests {
         }
     }
 
-    fn drawn(status: &Status, columns: Option<usize>) -> String {
+    pub(crate) fn drawn(status: &Status, columns: Option<usize>) -> String {
         let lines = overview(status, NOW, columns);
         let lines: Vec<String> = lines.iter().map(|line| line.render(false)).collect();
         format!("\n{}\n", lines.join("\n"))
@@ -341,20 +348,32 @@ first.example:6514 gets no records since 5 min, step tcp
         assert!(drawn(&status, None).contains("certificates  x\n"));
     }
 
-    #[test]
-    fn kept_segments_are_named() {
+    /// A site with nothing wrong.
+    pub(crate) fn fine() -> Status {
         let mut status = site();
-        status.first_seq = 900;
-        let reason = "stream failover speaks syslog: set retain_unacknowledged = true";
-        status.streams[0].keeps_segments = Some(reason.to_owned());
-        status.streams[0].collectors[0].state = CollectorState::Idle;
+        status.streams[0].collectors.remove(0);
+        status.certificates.authority = status.certificates.own;
+        assert_eq!(outcome(&status, NOW), Outcome::Fine);
+        status
+    }
+
+    #[test]
+    fn silent_collector_is_not_up() {
+        let mut status = fine();
+        let tls = "TLS 1.3".to_owned();
+        let connected = |trouble| CollectorState::Connected {
+            tls: tls.clone(),
+            trouble,
+        };
+        status.streams[0].collectors[0].state = connected(None);
+        assert_eq!(outcome(&status, NOW), Outcome::Fine);
+        assert!(drawn(&status, None).contains("  connected   12 "));
+        let trouble = site().streams[0].collectors[0].trouble().cloned();
+        status.streams[0].collectors[0].state = connected(trouble);
         assert_eq!(outcome(&status, NOW), Outcome::Finding);
         let text = drawn(&status, None);
-        assert!(text.contains("records 900 to 1204"), "{text}");
-        assert!(
-            text.ends_with(&format!("retention\n  {reason}\n")),
-            "{text}"
-        );
+        assert!(text.contains("  DOWN "), "{text}");
+        assert!(text.contains("gets no records since 5 min"), "{text}");
     }
 
     #[test]

@@ -15,9 +15,13 @@ use clap::Args;
 /// "failover"), or to one collector (mode "all"). Its queue is what is on disk and not
 /// acknowledged.
 ///
-/// The exit code is 1 when a collector gets no records, a certificate has expired or
-/// cannot be read, or old segments cannot be removed; 3 when a certificate expires in
-/// less than 30 days.
+/// A collector is up once it has acknowledged something on its connection, or has nothing
+/// to acknowledge.
+///
+/// The exit code is 1 when a collector gets no records, records were removed from the log
+/// before they were delivered, a certificate has expired or cannot be read, or old segments
+/// cannot be removed; 3 when a queue grows for minutes, a cursor cannot be written, or a
+/// certificate expires in less than 30 days.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -89,6 +89,27 @@ fn streams(encoder: &mut DescriptorEncoder<'_>, status: &Status) -> fmt::Result 
         "audit_forward_last_ack_timestamp_seconds",
         "When a record was last acknowledged; 0 is never",
         streams().map(|stream| (of(stream), gauge(stream.last_ack.unwrap_or(0)))),
+    )?;
+    family(
+        encoder,
+        "audit_forward_lost_records",
+        "Records that were removed from the log before they were delivered, until the loss is accepted",
+        streams().map(|stream| (of(stream), gauge(stream.lost_records()))),
+    )?;
+    family(
+        encoder,
+        "audit_forward_queue_growing",
+        "Whether the queue has grown for minutes",
+        streams().map(|stream| {
+            let is_growing = stream.queue_grows_since.is_some();
+            (of(stream), gauge(u64::from(is_growing)))
+        }),
+    )?;
+    family(
+        encoder,
+        "audit_forward_cursor_failed",
+        "Whether the cursor could not be written at the last attempt",
+        streams().map(|stream| (of(stream), gauge(u64::from(stream.cursor_error.is_some())))),
     )
 }
 
@@ -125,7 +146,7 @@ fn collectors(encoder: &mut DescriptorEncoder<'_>, status: &Status) -> fmt::Resu
     family(
         encoder,
         "audit_forward_remote_up",
-        "Whether records go to this collector",
+        "Whether this collector acknowledges records, or has none to acknowledge",
         collectors().map(|(stream, one)| {
             let labels = OfCollector {
                 stream: stream.name.clone(),

@@ -1,0 +1,420 @@
+//! Records that a stream can never send: removed from the log before they were delivered.
+//!
+//! Their numbers are kept on disk until an operator accepts the loss, because nothing else
+//! shows it: the queue counts what is on disk, and the cursor moves past the gap. The file is a
+//! JSON object on one line, with its [format](pulse_core::state_format), and is replaced by a
+//! rename.
+
+use crate::state_file::{self, StateFileError, StateFileKind};
+use crate::status::LostRange;
+use pulse_core::ordinal::Ordinal;
+use pulse_core::state_format::Stamp;
+use pulse_files::Durability;
+use serde::{Deserialize, Serialize};
+use std::io;
+use std::path::PathBuf;
+
+const MODE: u32 = 0o600;
+/// More than a file with [`MAX_RANGES`] has.
+const MAX_BYTES: usize = 16 << 10;
+/// Ranges that are kept apart. A log of which every second record was removed would have any
+/// number of them: those after it are part of the last one.
+const MAX_RANGES: usize = 128;
+
+/// The lost records of one stream, and their file.
+#[derive(Debug)]
+pub(crate) struct Loss {
+    path: PathBuf,
+    log_id: String,
+    /// The last record that was ever acknowledged: a replay repeats records that are delivered.
+    delivered: u64,
+    /// Ordered, without overlaps.
+    lost: Vec<LostRange>,
+    /// Nothing was acknowledged yet, so there is no cursor.
+    is_new: bool,
+    /// The file has what this has.
+    is_stored: bool,
+}
+
+#[derive(Serialize)]
+struct Written<'a> {
+    #[serde(flatten)]
+    stamp: Stamp,
+    log_id: &'a str,
+    delivered: u64,
+    new: bool,
+    lost: Vec<(u64, u64)>,
+}
+
+#[derive(Deserialize)]
+struct Content {
+    log_id: String,
+    delivered: Ordinal,
+    new: bool,
+    lost: Vec<(Ordinal, Ordinal)>,
+}
+
+/// What a file says.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Found {
+    delivered: u64,
+    is_new: bool,
+    lost: Vec<LostRange>,
+}
+
+impl Loss {
+    /// Reads the file at `path`, for the log with this id.
+    ///
+    /// # Errors
+    /// When a later release wrote it, or it exists and cannot be read. A file that cannot be
+    /// parsed counts as missing.
+    pub(crate) fn open(path: PathBuf, log_id: &str) -> Result<Self, StateFileError> {
+        let text = state_file::read(&path, StateFileKind::Loss, MAX_BYTES)?;
+        let Found {
+            delivered,
+            is_new,
+            lost,
+        } = parse(&text, log_id).unwrap_or_default();
+        Ok(Self {
+            path,
+            log_id: log_id.to_owned(),
+            delivered,
+            lost,
+            is_new,
+            is_stored: true,
+        })
+    }
+
+    /// The lost records.
+    pub(crate) fn lost(&self) -> &[LostRange] {
+        &self.lost
+    }
+
+    /// All records up to this one are delivered.
+    pub(crate) fn deliver(&mut self, seq: u64) {
+        self.delivered = self.delivered.max(seq);
+    }
+
+    /// The log's first record has this number, and the stream has no cursor. Earlier records were
+    /// removed before there was a collector to have them; those that are removed from now on,
+    /// even before the first connection, are lost.
+    pub(crate) fn begin_at(&mut self, first: u64) {
+        if !self.is_new {
+            self.deliver(first.saturating_sub(1));
+            (self.is_new, self.is_stored) = (true, false);
+        }
+    }
+
+    /// The stream has a cursor.
+    pub(crate) fn end_of_beginning(&mut self) {
+        if self.is_new {
+            (self.is_new, self.is_stored) = (false, false);
+        }
+    }
+
+    /// Before records are sent again: the file gets the number of the last delivered record,
+    /// which the cursor has no more.
+    pub(crate) fn keep_delivered(&mut self) {
+        self.is_stored = false;
+    }
+
+    /// Records `first` to `last` are not on disk any more. Gives those of them that were not
+    /// delivered, if there are any that were not known.
+    pub(crate) fn miss(&mut self, first: u64, last: u64) -> Option<LostRange> {
+        let new = LostRange {
+            first: first.max(self.delivered + 1),
+            last,
+        };
+        let is_known = |known: &LostRange| known.first <= new.first && new.last <= known.last;
+        if new.first > new.last || self.lost.iter().any(is_known) {
+            return None;
+        }
+        self.lost.push(new);
+        self.lost.sort_by_key(|range| range.first);
+        let mut joined: Vec<LostRange> = Vec::new();
+        for range in self.lost.drain(..) {
+            let is_full = joined.len() == MAX_RANGES;
+            match joined.last_mut() {
+                Some(before) if range.first <= before.last.saturating_add(1) || is_full => {
+                    before.last = before.last.max(range.last);
+                }
+                _ => joined.push(range),
+            }
+        }
+        self.lost = joined;
+        self.is_stored = false;
+        Some(new)
+    }
+
+    /// A record was delivered after all: an operator has restored it and had it sent again.
+    pub(crate) fn recover(&mut self, seq: u64) {
+        let is_it = |range: &LostRange| (range.first..=range.last).contains(&seq);
+        let mut lost = self.lost.iter().copied().enumerate();
+        let Some((at, range)) = lost.find(|(_, range)| is_it(range)) else {
+            return;
+        };
+        let before = (range.first < seq).then(|| LostRange {
+            last: seq - 1,
+            ..range
+        });
+        let after = (seq < range.last).then(|| LostRange {
+            first: seq + 1,
+            ..range
+        });
+        // Without room for two parts it stays as it is, which names a record too many.
+        if before.is_some() && after.is_some() && self.is_full() {
+            return;
+        }
+        self.lost.splice(at..=at, before.into_iter().chain(after));
+        self.is_stored = false;
+    }
+
+    /// An operator accepts the loss of the records up to this one. False when none of them is
+    /// lost.
+    pub(crate) fn accept(&mut self, through: u64) -> bool {
+        let accepted = self.lost.iter().filter(|range| range.first <= through);
+        let Some(last) = accepted.map(|range| range.last.min(through)).max() else {
+            return false;
+        };
+        self.lost.retain_mut(|range| {
+            range.first = range.first.max(last + 1);
+            range.first <= range.last
+        });
+        // They count as dealt with: a replay must not find them missing again. Not all records up
+        // to `through`: the numbers may be those of another stream, which is ahead of this one.
+        self.deliver(last);
+        self.is_stored = false;
+        true
+    }
+
+    /// True when further ranges are not kept apart.
+    pub(crate) fn is_full(&self) -> bool {
+        self.lost.len() >= MAX_RANGES
+    }
+
+    /// Writes the file, if it has not what this has.
+    ///
+    /// # Errors
+    /// The operating system's; the next call tries again.
+    pub(crate) fn store(&mut self) -> io::Result<()> {
+        if self.is_stored {
+            return Ok(());
+        }
+        let content = serde_json::to_string(&Written {
+            stamp: Stamp::CURRENT,
+            log_id: &self.log_id,
+            delivered: self.delivered,
+            new: self.is_new,
+            lost: self
+                .lost
+                .iter()
+                .map(|range| (range.first, range.last))
+                .collect(),
+        })?;
+        // Synced, unlike a cursor: an older file would not repeat records but hide a loss.
+        pulse_files::replace(
+            &self.path,
+            &self.path.with_extension("lost.new"),
+            MODE,
+            format!("{content}\n").as_bytes(),
+            Durability::Synced,
+        )?;
+        self.is_stored = true;
+        Ok(())
+    }
+}
+
+#[cfg(fuzzing)]
+impl Found {
+    /// The last delivered record, and the lost ones.
+    pub(crate) fn numbers(self) -> (u64, Vec<LostRange>) {
+        (self.delivered, self.lost)
+    }
+}
+
+/// The content of a file's text; none when it is invalid, or of another log. The format is the
+/// caller's matter.
+pub(crate) fn parse(text: &[u8], log_id: &str) -> Option<Found> {
+    let content: Content = serde_json::from_slice(text).ok()?;
+    if content.log_id != log_id || content.lost.len() > MAX_RANGES {
+        return None;
+    }
+    let mut lost: Vec<LostRange> = Vec::new();
+    for (first, last) in content.lost {
+        let (first, last) = (first.get(), last.get());
+        // As they are written: from 1 on, in order, without overlaps.
+        let after = lost.last().map_or(0, |range| range.last);
+        if first <= after || last < first {
+            return None;
+        }
+        lost.push(LostRange { first, last });
+    }
+    Some(Found {
+        delivered: content.delivered.get(),
+        is_new: content.new,
+        lost,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pulse_core::state_format::RELEASE;
+    use std::fs;
+
+    fn ranges(loss: &Loss) -> Vec<(u64, u64)> {
+        loss.lost()
+            .iter()
+            .map(|range| (range.first, range.last))
+            .collect()
+    }
+
+    fn opened(home: &tempfile::TempDir) -> Loss {
+        Loss::open(home.path().join("forward-a.lost"), "one").unwrap()
+    }
+
+    #[test]
+    fn losses_survive_a_restart() {
+        let home = tempfile::tempdir().unwrap();
+        let mut loss = opened(&home);
+        loss.deliver(5);
+        assert!(loss.miss(6, 10).is_some());
+        loss.store().unwrap();
+        let mut loss = opened(&home);
+        assert_eq!(ranges(&loss), [(6, 10)]);
+        // Found again, they are no news.
+        assert_eq!(loss.miss(6, 10), None);
+        assert_eq!(loss.miss(2, 5), None, "delivered before");
+        assert!(loss.accept(10) && !loss.accept(10));
+        loss.store().unwrap();
+        let mut loss = opened(&home);
+        assert!(loss.lost().is_empty());
+        assert_eq!(loss.miss(3, 10), None, "accepted before");
+        let other = Loss::open(home.path().join("forward-a.lost"), "two").unwrap();
+        assert_eq!(other.delivered, 0);
+    }
+
+    #[test]
+    fn delivered_records_are_not_lost() {
+        let home = tempfile::tempdir().unwrap();
+        let mut loss = opened(&home);
+        loss.deliver(7);
+        assert_eq!(loss.miss(1, 7), None);
+        let new = loss.miss(1, 9).unwrap();
+        assert_eq!((new.first, new.last, new.count()), (8, 9, 2));
+        assert_eq!(new.to_string(), "8 to 9");
+    }
+
+    #[test]
+    fn new_stream_has_a_beginning() {
+        let home = tempfile::tempdir().unwrap();
+        let mut loss = opened(&home);
+        loss.begin_at(5);
+        loss.store().unwrap();
+        // The next start is still the same beginning, whatever was removed meanwhile.
+        let mut loss = opened(&home);
+        loss.begin_at(8);
+        let lost = loss.miss(1, 7).unwrap();
+        assert_eq!((lost.first, lost.last), (5, 7));
+        loss.end_of_beginning();
+        loss.store().unwrap();
+        // A cursor that was moved away is another beginning.
+        let mut loss = opened(&home);
+        loss.begin_at(20);
+        assert_eq!(loss.miss(1, 19), None);
+        assert_eq!(ranges(&loss), [(5, 7)]);
+    }
+
+    #[test]
+    fn neighbours_are_joined() {
+        let home = tempfile::tempdir().unwrap();
+        let mut loss = opened(&home);
+        for (first, last) in [(20, 30), (5, 6), (7, 9), (25, 40), (12, 12)] {
+            loss.miss(first, last);
+        }
+        assert_eq!(ranges(&loss), [(5, 9), (12, 12), (20, 40)]);
+        // A loss that came after the operator looked stays.
+        assert!(loss.accept(22));
+        assert_eq!(ranges(&loss), [(23, 40)]);
+        // Those that another stream has lost are not delivered here.
+        loss.accept(Ordinal::MAX);
+        assert!(loss.miss(41, 50).is_some());
+    }
+
+    #[test]
+    fn restored_records_are_not_lost() {
+        let home = tempfile::tempdir().unwrap();
+        let mut loss = opened(&home);
+        loss.miss(6, 10);
+        for (seq, left) in [
+            (5, vec![(6, 10)]),
+            (6, vec![(7, 10)]),
+            (8, vec![(7, 7), (9, 10)]),
+            (10, vec![(7, 7), (9, 9)]),
+            (7, vec![(9, 9)]),
+            (9, vec![]),
+        ] {
+            loss.recover(seq);
+            assert_eq!(ranges(&loss), left, "{seq}");
+        }
+        loss.store().unwrap();
+        assert!(opened(&home).lost().is_empty());
+    }
+
+    #[test]
+    fn ranges_are_bounded() {
+        let home = tempfile::tempdir().unwrap();
+        let mut loss = opened(&home);
+        for seq in 1..=1_000 {
+            loss.miss(seq * (Ordinal::MAX / 2_000), seq * (Ordinal::MAX / 2_000));
+        }
+        loss.recover(loss.lost()[MAX_RANGES - 1].first + 1);
+        assert_eq!(loss.lost().len(), MAX_RANGES);
+        let last = loss.lost().last().copied();
+        loss.store().unwrap();
+        let loss = opened(&home);
+        assert_eq!(loss.lost().len(), MAX_RANGES);
+        assert_eq!(loss.lost().last().copied(), last);
+    }
+
+    #[test]
+    fn invalid_files_count_as_missing() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("forward-a.lost");
+        for lost in [
+            "[[0,1]]",
+            "[[5,4]]",
+            "[[1,3],[3,4]]",
+            "[[1,9007199254740992]]",
+            "{}",
+        ] {
+            let text = format!(
+                "{{\"format\":1,\"log_id\":\"one\",\"delivered\":2,\"new\":false,\"lost\":{lost}}}"
+            );
+            fs::write(&path, text).unwrap();
+            assert!(opened(&home).lost().is_empty(), "{lost}");
+        }
+        let later = "{\"format\":2,\"release\":\"0.4.0\"}\n";
+        fs::write(&path, later).unwrap();
+        let error = Loss::open(path.clone(), "one").unwrap_err();
+        assert!(error.remedy().contains("no longer shown"), "{error}");
+        fs::remove_file(&path).unwrap();
+        // Root may read every file, so a loop stands for one that cannot be read.
+        std::os::unix::fs::symlink(&path, &path).unwrap();
+        assert!(Loss::open(path, "one").is_err());
+    }
+
+    #[test]
+    fn file_names_its_format() {
+        let home = tempfile::tempdir().unwrap();
+        let mut loss = opened(&home);
+        loss.miss(1, 2);
+        loss.store().unwrap();
+        assert_eq!(
+            fs::read_to_string(home.path().join("forward-a.lost")).unwrap(),
+            format!(
+                "{{\"format\":1,\"release\":\"{RELEASE}\",\"log_id\":\"one\",\"delivered\":0,\"new\":false,\"lost\":[[1,2]]}}\n"
+            )
+        );
+    }
+}
