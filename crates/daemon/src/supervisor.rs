@@ -4,7 +4,7 @@ use crate::node::NodeContext;
 use crate::node::known_hosts::KnownHostsFile;
 use crate::node::resolve::{AnyUnicast, Resolver};
 use crate::observe::recorder::{self, Recorder};
-use crate::observe::{retention, scrape};
+use crate::observe::{retention, scrape, service_status};
 use crate::readings::poll;
 use crate::serve::{self, BoundSocket, Guards};
 use crate::startup::confinement::Confinement;
@@ -90,8 +90,12 @@ pub(crate) async fn serve(start: Start<'_>) -> Result<(), Failure> {
     }
     service.retain();
     service.manager.notify(&[NotifyState::Ready]);
+    service.show_status();
     let outcome = service.supervise(start.path, signals).await;
-    service.manager.notify(&[NotifyState::Stopping]);
+    service.manager.notify(&[
+        NotifyState::Stopping,
+        NotifyState::Status("stopping: waiting for requests under way"),
+    ]);
     service.drain().await;
     service.daemon.finish();
     recorder.note(&Event::ProxyStop);
@@ -120,6 +124,8 @@ struct Service {
     /// The reason that its file could not be rotated at the last check.
     rotation_refused: Option<String>,
     retention: retention::Watch,
+    /// The sentence that systemd was sent last.
+    shown: String,
 }
 
 fn open(
@@ -193,6 +199,7 @@ fn open(
         poller: tokio::spawn(poll::run(Arc::clone(&daemon))),
         recording: true,
         rotation_refused: None,
+        shown: String::new(),
         retention: retention::Watch::over(&daemon.config().audit),
         daemon,
         drain,
@@ -215,7 +222,10 @@ impl Service {
             tokio::select! {
                 _ = signals.terminate.recv() => return Ok(()),
                 _ = signals.interrupt.recv() => return Ok(()),
-                _ = signals.hangup.recv() => self.reload(path).await,
+                _ = signals.hangup.recv() => {
+                    self.reload(path).await;
+                    self.show_status();
+                }
                 _ = signals.user.recv() => self.daemon.recorder.reopen(),
                 _ = tick.tick() => {
                     self.daemon.sweep();
@@ -223,6 +233,7 @@ impl Service {
                     if let Some(forwarder) = &self.daemon.forwarder {
                         forwarder.watch_queues(crate::sys::now());
                     }
+                    self.show_status();
                     self.manager.notify(&[NotifyState::Watchdog]);
                 }
                 _ = pin_check.tick() => self.daemon.check_pins(),
@@ -230,6 +241,20 @@ impl Service {
                 _ = &mut self.poller => return Err(Failure::TaskEnded("poller")),
                 _ = &mut self.metrics => return Err(Failure::TaskEnded("metrics")),
             }
+        }
+    }
+
+    /// Sends systemd the daemon's state, if it has changed.
+    fn show_status(&mut self) {
+        let forwarding = self.daemon.forwarder.as_ref().map(|one| one.status());
+        let state = service_status::serving(
+            &self.daemon.readings.settings().nodes,
+            &self.daemon.recorder.health(),
+            forwarding.as_ref(),
+        );
+        if state != self.shown {
+            self.manager.notify(&[NotifyState::Status(&state)]);
+            self.shown = state;
         }
     }
 
@@ -309,15 +334,11 @@ impl Service {
                 "the audit log can be written again: last record {}",
                 health.seq
             );
-            self.manager.notify(&[NotifyState::Status("serving")]);
         } else {
             tracing::error!(
                 "cannot write the audit log, every request is refused: {}",
                 health.last_error.unwrap_or_default()
             );
-            self.manager.notify(&[NotifyState::Status(
-                "audit log unavailable: refusing every request",
-            )]);
         }
     }
 

@@ -15,6 +15,7 @@ use pulse_core::nodes::name::NodeName;
 use pulse_sensors::command::NodeCommand;
 use pulse_sensors::document::Dropped;
 use serde_json::value::RawValue;
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -200,6 +201,50 @@ impl Recorder for Records {
     fn reopen(&self) {}
 
     fn stop(&self) {}
+}
+
+/// The messages that this thread logs while this lives.
+pub(crate) struct CapturedLog {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    _guard: tracing::subscriber::DefaultGuard,
+}
+
+/// A writer of the messages.
+struct ToBytes(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for ToBytes {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl CapturedLog {
+    pub(crate) fn start() -> Self {
+        let bytes: Arc<Mutex<Vec<u8>>> = Arc::default();
+        let writer = Arc::clone(&bytes);
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::DEBUG)
+            .with_ansi(false)
+            .without_time()
+            .with_target(false)
+            .with_writer(move || ToBytes(Arc::clone(&writer)))
+            .finish();
+        Self {
+            bytes,
+            _guard: tracing::subscriber::set_default(subscriber),
+        }
+    }
+
+    /// Each with its level in front.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let text = String::from_utf8(self.bytes.lock().unwrap().clone()).unwrap();
+        text.lines().map(|line| line.trim().to_owned()).collect()
+    }
 }
 
 /// A daemon with scripted nodes, without sockets.

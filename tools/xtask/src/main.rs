@@ -17,6 +17,8 @@ mod deps;
 mod fuzz;
 mod guest;
 mod lints;
+#[cfg(test)]
+mod log_calls;
 mod matrix;
 mod packages;
 #[cfg(test)]

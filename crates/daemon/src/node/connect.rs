@@ -45,6 +45,11 @@ pub(super) struct SshConnector {
 impl Connector for SshConnector {
     type Session = Session;
 
+    fn address(&self) -> Option<SocketAddr> {
+        let resolver = &self.context.resolver;
+        resolver.resolve(&self.name, &self.settings.node).ok()
+    }
+
     async fn open(&self) -> Result<Session, NotOpened> {
         let NodeTaskSettings {
             node,

@@ -28,6 +28,9 @@ pub(super) trait Connector: Send + 'static {
     /// Connects, checks the host key and logs in. The caller sets the deadline and may drop
     /// the future at any time.
     fn open(&self) -> impl Future<Output = Result<Self::Session, NotOpened>> + Send;
+
+    /// The address that is connected to, if the node has one.
+    fn address(&self) -> Option<SocketAddr>;
 }
 
 /// An open connection to a node.
@@ -224,7 +227,7 @@ impl<C: Connector> NodeTask<C> {
             Ok(session) => {
                 self.refused = None;
                 tracing::debug!(
-                    "node \"{}\": connected to {} with host key {}",
+                    "node \"{}\" ({}): connected, host key {}",
                     self.name,
                     session.address(),
                     session.identity().fingerprint()
@@ -240,7 +243,7 @@ impl<C: Connector> NodeTask<C> {
 
     fn succeeded(&mut self, sample: Sample) -> Arc<Sample> {
         if self.backoff.failures() > 0 {
-            tracing::info!("node \"{}\" answers again", self.name);
+            tracing::info!("{} answers again", self.subject());
         }
         self.backoff.succeeded();
         let sample = Arc::new(sample);
@@ -259,18 +262,17 @@ impl<C: Connector> NodeTask<C> {
             .backoff
             .failed(failure.kind(), crate::sys::random::fraction());
         let retry = wait.as_secs_f32();
+        let subject = match failure {
+            // It has the address already.
+            NodeFailure::Unreachable { .. } => format!("node \"{}\"", self.name),
+            _ => self.subject(),
+        };
         // Warnings only for the first failure in a row and for those that need an operator: the
         // others would fill the log.
         if self.backoff.failures() == 1 || failure.kind() == FailureKind::Refused {
-            tracing::warn!(
-                "node \"{}\" {failure}; next attempt in {retry:.1} s",
-                self.name
-            );
+            tracing::warn!("{subject} {failure}; next attempt in {retry:.1} s");
         } else {
-            tracing::debug!(
-                "node \"{}\" {failure}; next attempt in {retry:.1} s",
-                self.name
-            );
+            tracing::debug!("{subject} {failure}; next attempt in {retry:.1} s");
         }
         // The sample stays: it is served until it is too old.
         self.status.send_modify(|status| {
@@ -300,9 +302,18 @@ impl<C: Connector> NodeTask<C> {
         let _ = self.recorder.record(&event).await;
     }
 
+    /// The node with its address, as the subject of a log message: the journal shows no more than
+    /// the message.
+    fn subject(&self) -> String {
+        match self.connector.address() {
+            Some(address) => format!("node \"{}\" ({address})", self.name),
+            None => format!("node \"{}\"", self.name),
+        }
+    }
+
     fn close(&mut self, why: &str) {
         if self.session.take().is_some() {
-            tracing::debug!("node \"{}\": connection closed: {why}", self.name);
+            tracing::debug!("{}: connection closed: {why}", self.subject());
         }
     }
 }

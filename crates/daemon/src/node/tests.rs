@@ -7,7 +7,7 @@ use super::handle::NodeHandle;
 use super::host_key::Identity;
 use super::task::{Connector, NodeSession, NodeTask};
 use super::{NodeStarter, NodeTaskSettings, Nodes, SharedHistory};
-use crate::testing::{Records, SECOND, name, sample};
+use crate::testing::{CapturedLog, Records, SECOND, name, sample};
 use pulse_core::config::{Config, Timeouts};
 use pulse_core::nodes::hosts::Hosts;
 use pulse_core::nodes::known_hosts::pins::Pins;
@@ -64,6 +64,10 @@ impl Node {
 
 impl Connector for Node {
     type Session = Session;
+
+    fn address(&self) -> Option<SocketAddr> {
+        "192.0.2.1:22".parse().ok()
+    }
 
     async fn open(&self) -> Result<Session, NotOpened> {
         let opens =
@@ -308,6 +312,52 @@ async fn first_host_key_heals_at_once() {
     sleep(SECOND).await;
     assert!(fixture.handle.blocked().is_none());
     fixture.read().await.unwrap();
+}
+
+/// The journal shows the sentence alone.
+#[tokio::test(start_paused = true)]
+async fn log_names_node_and_address() {
+    let log = CapturedLog::start();
+    let refused = NodeFailure::KeyRefused {
+        user: "pulse".to_owned(),
+    };
+    let unreachable = NodeFailure::Unreachable {
+        address: "192.0.2.1:22".parse().unwrap(),
+        reason: "Connection refused".to_owned(),
+    };
+    let fixture = Fixture::new([
+        Planned::NotOpened(refused),
+        Planned::NotOpened(unreachable),
+        Planned::NotOpened(NodeFailure::TimedOut),
+    ]);
+    for _ in 0..3 {
+        assert!(fixture.read().await.is_err());
+    }
+    fixture.read().await.unwrap();
+    // The connection becomes idle; another one loses its host key.
+    sleep(SECOND * 601).await;
+    fixture.read().await.unwrap();
+    fixture.pins.send_replace(pinned(""));
+    sleep(SECOND).await;
+    let lines = log.lines();
+    for sentence in [
+        "refused our SSH key",
+        "cannot be reached at",
+        "did not answer in time",
+        "answers again",
+        "connected, host key",
+        "connection closed: idle",
+        "no longer accepted",
+    ] {
+        assert!(
+            lines.iter().any(|line| line.contains(sentence)),
+            "{sentence} is not in {lines:#?}"
+        );
+    }
+    for line in lines {
+        assert!(line.contains("node \"node\""), "{line}");
+        assert_eq!(line.matches("192.0.2.1:22").count(), 1, "{line}");
+    }
 }
 
 /// Keeps the histories that tasks are started with.

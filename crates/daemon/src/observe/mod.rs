@@ -7,3 +7,4 @@ pub(crate) mod metrics;
 pub(crate) mod recorder;
 pub(crate) mod retention;
 pub(crate) mod scrape;
+pub(crate) mod service_status;

@@ -23,6 +23,7 @@ use confinement::Confinement;
 use opened::Opened;
 use pulse_core::config::Config;
 use pulse_sandbox::{Kernel, Layers, ServiceUser};
+use sd_notify::NotifyState;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::Path;
@@ -148,6 +149,10 @@ fn run(path: &Path, parts: &Parts<'_>) -> Result<(), Failure> {
         what: "accept threads".into(),
         error,
     })?;
+    // A long log takes a while.
+    opened
+        .manager
+        .notify(&[NotifyState::Status("starting: opening the audit log")]);
     let recorder = (parts.recorder)(&config)?;
     let forwarder = forwarding::prepare(&config, &recorder, journal)?;
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -143,14 +143,20 @@ impl Recorder for AuditLog {
     fn stop(&self) {
         let health = self.writer.stop();
         if self.writer.is_running() {
+            let queue = health.queue;
             tracing::error!(
-                queue = health.queue,
-                "the audit log's thread did not end in time, because its disk does not respond: the end of the log is not sealed, and queued records may be lost"
+                queue,
+                "the audit log's thread did not end in time, because its disk does not respond: the end of the log is not sealed, and {queue} queued records may be lost"
             );
             return;
         }
         if let (false, Some(error)) = (health.unsealed == 0, health.last_error) {
-            tracing::error!(%error, unsealed = health.unsealed, "the audit log's end is not sealed");
+            let unsealed = health.unsealed;
+            tracing::error!(
+                %error,
+                unsealed,
+                "the audit log's last {unsealed} records are not sealed: {error}"
+            );
         }
     }
 }
