@@ -18,6 +18,7 @@ mod control_groups;
 mod control_socket;
 mod disks;
 mod engines;
+mod exhaustion;
 mod findings;
 mod flood;
 mod forward_commands;

@@ -132,6 +132,8 @@ pub enum FailureReason {
     HostsRefused,
     /// `known_hosts` cannot be read.
     KnownHostsUnusable,
+    /// The daemon has no file descriptor left.
+    OutOfDescriptors,
     /// The egress guard permits none of the addresses.
     AddressNotPermitted,
     /// TCP could not connect.
@@ -168,6 +170,7 @@ impl FailureReason {
             Self::NoAddress => "no_address",
             Self::HostsRefused => "hosts_refused",
             Self::KnownHostsUnusable => "known_hosts_unusable",
+            Self::OutOfDescriptors => "out_of_descriptors",
             Self::AddressNotPermitted => "address_not_permitted",
             Self::Unreachable => "unreachable",
             Self::HostKey(HostKeyReason::Unknown) => "host_key_unknown",

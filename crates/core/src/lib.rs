@@ -23,6 +23,7 @@
 //! | [`work`] | exchanges that run at a time, and for which caller |
 //! | [`rpc`] | requests, responses and error texts of the callers' socket |
 //! | [`config`] | the configuration file |
+//! | [`descriptors`] | file descriptors that are left for callers |
 //! | [`event`] | events that are recorded |
 //! | [`summary`] | events that are summed up in one record |
 //! | [`audit_log::retention`] | segments of the audit log that are removed |
@@ -40,6 +41,7 @@ pub mod audit_log;
 pub mod callers;
 pub mod causes;
 pub mod config;
+pub mod descriptors;
 pub mod event;
 pub mod metrics;
 pub mod nearest;

@@ -13,7 +13,9 @@ use pulse_core::callers::limiter::{Limiter, Refused};
 use pulse_core::callers::peer::{AccessPolicy, Peer};
 use pulse_core::callers::subid::SubordinateRanges;
 use pulse_core::config::Config;
+use pulse_core::descriptors::{CallerDescriptors, DescriptorDemand};
 use pulse_core::event::Access;
+use pulse_core::metrics::scrapers::MAX_SCRAPERS;
 use pulse_core::nodes::hosts::Hosts;
 use pulse_core::rpc::{RpcError, ServiceRefusal};
 use pulse_core::summary::{Account, Tally};
@@ -21,13 +23,8 @@ use pulse_forward::Forwarder;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Instant;
 
-/// Open connections in all, of callers with a capability.
-pub(crate) const MAX_CONNECTIONS: usize = 4096;
-/// Open connections of rejected callers.
-const REJECTION_CAPS: ConnectionCaps = ConnectionCaps {
-    per_peer: 64,
-    total: 512,
-};
+/// Open connections of one rejected caller.
+const REJECTIONS_PER_PEER: usize = 64;
 
 /// The daemon's shared state.
 pub(crate) struct Daemon {
@@ -45,6 +42,8 @@ pub(crate) struct Daemon {
     rejections: Mutex<ConnectionLimits>,
     ledger: Ledger,
     confinement: OnceLock<ConfinementHealth>,
+    /// The limit of open files.
+    max_files: u64,
 }
 
 /// Parts with threads of their own.
@@ -52,6 +51,8 @@ pub(crate) struct Parts {
     pub recorder: Arc<dyn Recorder>,
     /// Sends the records to collectors, where any are configured.
     pub forwarder: Option<Arc<Forwarder>>,
+    /// The limit of open files.
+    pub max_files: u64,
 }
 
 /// The configuration and the rights that follow from it, which a reload replaces whole.
@@ -71,7 +72,9 @@ impl Daemon {
         let Parts {
             recorder,
             forwarder,
+            max_files,
         } = parts;
+        let callers = demand(&config).callers(max_files);
         let metrics = Arc::new(Metrics::new(&recorder, forwarder.as_ref()));
         let settings = reading_settings(
             &config,
@@ -92,8 +95,9 @@ impl Daemon {
             public_key,
             node_starter,
             limiter: Mutex::new(Limiter::new(config.limits)),
-            connections: Mutex::new(ConnectionLimits::new(connection_caps(&config))),
-            rejections: Mutex::new(ConnectionLimits::new(REJECTION_CAPS)),
+            connections: Mutex::new(ConnectionLimits::new(connection_caps(&config, callers))),
+            rejections: Mutex::new(ConnectionLimits::new(rejection_caps(callers))),
+            max_files,
             snapshot: RwLock::new(Arc::new(Snapshot {
                 policy: policy(&config),
                 config,
@@ -115,7 +119,10 @@ impl Daemon {
         self.readings
             .set(reading_settings(&config, nodes), config.caps);
         self.limiter().set_limits(config.limits);
-        self.connections().set_caps(connection_caps(&config));
+        let callers = demand(&config).callers(self.max_files);
+        self.connections()
+            .set_caps(connection_caps(&config, callers));
+        self.rejections().set_caps(rejection_caps(callers));
         let snapshot = Arc::new(Snapshot {
             policy: policy(&config),
             config,
@@ -125,6 +132,11 @@ impl Daemon {
             .write()
             .unwrap_or_else(PoisonError::into_inner) = snapshot;
         kept
+    }
+
+    /// The descriptors that callers may take.
+    pub(crate) fn caller_descriptors(&self) -> CallerDescriptors {
+        demand(&self.config()).callers(self.max_files)
     }
 
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
@@ -252,11 +264,27 @@ fn reading_settings(config: &Config, nodes: Nodes) -> ReadingSettings {
 }
 
 /// A caller may have a connection for each request that it may have waiting.
-fn connection_caps(config: &Config) -> ConnectionCaps {
+fn connection_caps(config: &Config, callers: CallerDescriptors) -> ConnectionCaps {
     ConnectionCaps {
         // Half of all at most, so that one caller cannot take every connection.
-        per_peer: config.caps.waiting_per_peer.min(MAX_CONNECTIONS / 2),
-        total: MAX_CONNECTIONS,
+        per_peer: config.caps.waiting_per_peer.min(callers.connections / 2),
+        total: callers.connections,
+    }
+}
+
+fn rejection_caps(callers: CallerDescriptors) -> ConnectionCaps {
+    ConnectionCaps {
+        per_peer: REJECTIONS_PER_PEER.min(callers.rejections / 2),
+        total: callers.rejections,
+    }
+}
+
+/// The descriptors that a configuration needs.
+pub(crate) fn demand(config: &Config) -> DescriptorDemand {
+    DescriptorDemand {
+        nodes: config.nodes.len(),
+        collectors: config.forward.collectors.len(),
+        scrapers: config.metrics_address.map_or(0, |_| MAX_SCRAPERS),
     }
 }
 

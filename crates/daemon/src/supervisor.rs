@@ -47,6 +47,7 @@ pub(crate) struct Start<'a> {
     pub(crate) key: PrivateKey,
     pub(crate) recorder: Arc<dyn Recorder>,
     pub(crate) forwarder: Option<(Arc<Forwarder>, Prepared)>,
+    pub(crate) max_files: u64,
     pub(crate) confinement: Confinement<'a>,
 }
 
@@ -76,6 +77,7 @@ pub(crate) async fn serve(start: Start<'_>) -> Result<(), Failure> {
     let parts = Parts {
         recorder: Arc::clone(&recorder),
         forwarder: forwarder.clone(),
+        max_files: start.max_files,
     };
     let mut service = open(start.config, start.opened, start.guards, start.key, parts)?;
     let confined = confinement

@@ -267,6 +267,7 @@ impl Fixture {
         let parts = Parts {
             recorder: Arc::new(records.clone()),
             forwarder: None,
+            max_files: u64::MAX,
         };
         let config = Config::parse(config).unwrap();
         let starter = Box::new(script.clone());

@@ -59,6 +59,16 @@ pub fn open_directory(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
+/// True if the process or the system has run out of descriptors or memory. Such an error says
+/// nothing about the file, socket or host that was to be used, and passes.
+#[must_use]
+pub fn is_exhausted(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS)
+    )
+}
+
 fn not_regular() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")
 }

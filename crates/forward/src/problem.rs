@@ -19,6 +19,7 @@ const NO_TLS: &str =
     "what listens on this port does not speak TLS: is it the collector's TLS port?";
 const NO_COMMON_TLS: &str =
     "the two sides have no TLS version or algorithm in common: the collector needs TLS 1.2 or 1.3";
+const EXHAUSTED: &str = "the daemon is out of file descriptors or memory: raise LimitNOFILE= of its service; it tries again by itself";
 const OTHER_PROTOCOL: &str =
     "does the collector speak this `protocol` on this port? RELP and syslog have a port each";
 
@@ -70,6 +71,9 @@ impl Problem {
     /// The remedy, as a sentence.
     #[must_use]
     pub fn remedy(&self) -> &'static str {
+        if self.is_exhaustion() {
+            return EXHAUSTED;
+        }
         match self {
             Self::Identity(error) => match error {
                 IdentityError::Unreadable { .. }
@@ -96,6 +100,22 @@ impl Problem {
             Self::Log(_) => "the log's directory and files must be readable by the daemon's user",
             Self::Connection(error) => connection_remedy(error),
         }
+    }
+}
+
+impl Problem {
+    /// True if the daemon has no descriptor or memory left, which no collector can change.
+    fn is_exhaustion(&self) -> bool {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(self);
+        while let Some(error) = cause {
+            if let Some(error) = error.downcast_ref::<io::Error>()
+                && pulse_files::is_exhausted(error)
+            {
+                return true;
+            }
+            cause = error.source();
+        }
+        false
     }
 }
 
@@ -322,6 +342,18 @@ mod tests {
         assert_is(broken, "records", "sent again");
         let log = io::Error::from(io::ErrorKind::PermissionDenied);
         assert_is(log, "records", "readable");
+    }
+
+    #[test]
+    fn exhaustion_blames_nobody_else() {
+        let exhausted = || io::Error::from_raw_os_error(nix::errno::Errno::EMFILE as i32);
+        assert_is(ConnectionError::Connect(exhausted()), "tcp", "LimitNOFILE=");
+        assert_is(exhausted(), "records", "LimitNOFILE=");
+        let unreadable = IdentityError::Unreadable {
+            path: PathBuf::from("/c/ca.pem"),
+            source: exhausted(),
+        };
+        assert_is(unreadable, "certificates", "LimitNOFILE=");
     }
 
     #[test]

@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 const MAX_PENDING: usize = 256;
 /// Connections with a request, in each lane; Prometheus needs one.
 const MAX_IN_LANE: usize = 16;
+/// The most connections at a time: those without a request, and those in the lanes.
+pub const MAX_SCRAPERS: usize = MAX_PENDING + 3 * MAX_IN_LANE;
 /// From accept to the end of the request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(2);
 /// From there to the end of the connection.

@@ -111,6 +111,9 @@ pub enum ServiceRefusal {
     /// The record could not be written, so nothing was done.
     #[error("audit log unavailable")]
     RecorderUnavailable,
+    /// The daemon has no file descriptor left to find out who the caller is.
+    #[error("out of file descriptors")]
+    OutOfDescriptors,
 }
 
 impl ServiceRefusal {
@@ -118,6 +121,7 @@ impl ServiceRefusal {
         match self {
             Self::RateLimited { .. } => "rate_limited",
             Self::RecorderUnavailable => "recorder_unavailable",
+            Self::OutOfDescriptors => FailureReason::OutOfDescriptors.as_str(),
         }
     }
 }

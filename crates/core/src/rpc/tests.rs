@@ -70,6 +70,7 @@ fn node_errors_never_blame_proxy() {
         RpcError::AddressNotPermitted { node: node.clone() },
         RpcError::from(ServiceRefusal::RateLimited { retry_in: None }).for_node(node.as_written()),
         RpcError::from(ServiceRefusal::RecorderUnavailable).for_node("a;b"),
+        RpcError::from(ServiceRefusal::OutOfDescriptors).for_node("pve1"),
         violation("a;b"),
         violation(""),
     ] {
@@ -88,10 +89,12 @@ fn node_errors_never_blame_proxy() {
         pulse_class(&Violation::AdminRequired.to_string()),
         "authorisation"
     );
-    assert_eq!(
-        pulse_class(&ServiceRefusal::RecorderUnavailable.to_string()),
-        "proxy"
-    );
+    for refusal in [
+        ServiceRefusal::RecorderUnavailable,
+        ServiceRefusal::OutOfDescriptors,
+    ] {
+        assert_eq!(pulse_class(&refusal.to_string()), "proxy", "{refusal}");
+    }
 }
 
 #[test]

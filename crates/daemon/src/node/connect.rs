@@ -106,15 +106,21 @@ impl Connection {
             .map_err(NodeFailure::KnownHosts)?;
         let tcp = stream::connect(address)
             .await
-            .map_err(|error| NodeFailure::Unreachable {
-                address,
-                // Landlock permits connections to the SSH ports that were configured at the start.
-                reason: match error.kind() {
-                    ErrorKind::PermissionDenied => format!(
-                        "{error}: if this SSH port was configured after the start, restart the daemon; else a firewall refuses"
-                    ),
-                    _ => error.to_string(),
-                },
+            .map_err(|error| {
+                // No matter of the node.
+                if pulse_files::is_exhausted(&error) {
+                    return NodeFailure::OutOfDescriptors;
+                }
+                NodeFailure::Unreachable {
+                    address,
+                    // Landlock permits connections to the SSH ports that were configured at the start.
+                    reason: match error.kind() {
+                        ErrorKind::PermissionDenied => format!(
+                            "{error}: if this SSH port was configured after the start, restart the daemon; else a firewall refuses"
+                        ),
+                        _ => error.to_string(),
+                    },
+                }
             })?;
         Self::over(
             tcp,

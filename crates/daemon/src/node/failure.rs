@@ -25,6 +25,9 @@ pub(crate) enum NodeFailure {
     /// The egress guard permits none of the addresses.
     #[error("has no permitted address")]
     AddressNotPermitted,
+    /// The daemon has no descriptor left for the connection.
+    #[error("not read: the daemon is out of file descriptors: raise LimitNOFILE= of its service")]
+    OutOfDescriptors,
     /// The connection could not be made.
     #[error("cannot be reached at {address}: {reason}")]
     Unreachable {
@@ -172,6 +175,7 @@ impl NodeFailure {
             Self::HostsRefused(_) => FailureReason::HostsRefused,
             Self::KnownHosts(_) => FailureReason::KnownHostsUnusable,
             Self::AddressNotPermitted => FailureReason::AddressNotPermitted,
+            Self::OutOfDescriptors => FailureReason::OutOfDescriptors,
             Self::Unreachable { .. } => FailureReason::Unreachable,
             Self::HostKey(failure) | Self::Withdrawn(Withdrawn { failure, .. }) => {
                 FailureReason::HostKey(failure.reason())

@@ -100,7 +100,10 @@ impl Last {
                 self.bytes = bytes;
                 FileState::Read
             }
-            Err(Refused::Io(error)) if error.kind() == io::ErrorKind::PermissionDenied => {
+            Err(Refused::Io(error))
+                if error.kind() == io::ErrorKind::PermissionDenied
+                    || pulse_files::is_exhausted(&error) =>
+            {
                 FileState::Replaced
             }
             Err(Refused::Io(_)) => {
@@ -138,6 +141,16 @@ mod tests {
         assert_eq!(file.update(denied()), b"a");
         assert_eq!(file.update(failed(io::ErrorKind::NotFound)), b"");
         assert_eq!(file.update(denied()), b"");
+    }
+
+    /// Otherwise permitted containers would be denied after a reload.
+    #[test]
+    fn exhaustion_keeps_the_content() {
+        let file = HostFile::new("/none");
+        file.update(Ok(b"a".to_vec()));
+        for errno in [nix::errno::Errno::EMFILE, nix::errno::Errno::ENFILE] {
+            assert_eq!(file.update(Err(Refused::Io(errno.into()))), b"a");
+        }
     }
 
     #[test]

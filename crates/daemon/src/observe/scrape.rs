@@ -4,6 +4,7 @@
 
 use crate::observe::exposition::Format;
 use crate::state::Daemon;
+use crate::sys::accept;
 use pulse_core::metrics::host_header::{HostNames, HostRefusal, Version};
 use pulse_core::metrics::scrapers::{Lane, Scrapers, Slot, reuse_time};
 use std::convert::Infallible;
@@ -77,7 +78,7 @@ pub(crate) async fn serve(listener: TcpListener, daemon: Arc<Daemon>) {
                 // push them out.
                 tokio::task::yield_now().await;
             }
-            Err(error) => crate::sys::accept::pause("metrics", &error).await,
+            Err(error) => accept::METRICS.pause(&error).await,
         }
     }
 }

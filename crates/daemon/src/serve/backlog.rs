@@ -7,7 +7,8 @@
 //! over their user's budget and pass on the rest. Otherwise the runtime accepts by itself,
 //! since passing on costs each reading a change of threads.
 
-use crate::state::{Daemon, MAX_CONNECTIONS, Snapshot};
+use crate::state::{Daemon, Snapshot};
+use crate::sys::accept;
 use pulse_core::callers::accept::{
     AcceptBudgets, ConnectionAttempt, FLOOD_COOLDOWN, OverBudget, Standing,
 };
@@ -30,14 +31,6 @@ use tokio::sync::mpsc::error::TrySendError;
 /// Guard threads. Connecting and accepting cost about the same processor time, so two
 /// attackers need two guards; a third one keeps the backlog empty.
 const GUARDS: u32 = 3;
-
-/// Connections in the channels from the guards to the runtime, each with a descriptor: as many
-/// as may be open of callers with a capability, and some of the others.
-const HANDED_OVER: usize = MAX_CONNECTIONS;
-const HANDED_OVER_OF_STRANGERS: usize = 256;
-
-/// The time between two warnings that connections cannot be accepted.
-const WARNING_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The interval in which closed connections are put on record, and in which an idle guard
 /// checks whether the flood is over.
@@ -62,7 +55,6 @@ pub(crate) struct Acceptor {
     budgets: AcceptBudgets,
     closed: Closed,
     renew_at: Instant,
-    warn_at: Instant,
 }
 
 /// Connections that were closed unread and are not on record yet.
@@ -83,7 +75,6 @@ impl Acceptor {
             snapshot,
             closed: Closed::default(),
             renew_at: Instant::now(),
-            warn_at: Instant::now(),
         }
     }
 
@@ -164,15 +155,6 @@ impl Acceptor {
     /// True if connections were closed unread a moment ago.
     pub(crate) fn is_flooded(&self) -> bool {
         self.budgets.is_flooded(Instant::now())
-    }
-
-    /// Logs a failure to accept, at most once in [`WARNING_INTERVAL`].
-    pub(crate) fn warn(&mut self, error: &io::Error) {
-        let now = Instant::now();
-        if now >= self.warn_at {
-            self.warn_at = now + WARNING_INTERVAL;
-            crate::sys::accept::warn("callers'", error);
-        }
     }
 
     /// Records the closed connections.
@@ -260,8 +242,10 @@ impl Guards {
 
     /// Has the guards accept until the flood is over.
     pub(crate) fn accept(&self, listener: &Arc<UnixListener>, daemon: &Arc<Daemon>) -> HandedOver {
-        let (eligible, of_eligible) = mpsc::channel(HANDED_OVER);
-        let (strangers, of_strangers) = mpsc::channel(HANDED_OVER_OF_STRANGERS);
+        // Each connection in the channels has a descriptor.
+        let descriptors = daemon.caller_descriptors();
+        let (eligible, of_eligible) = mpsc::channel(descriptors.handed_over);
+        let (strangers, of_strangers) = mpsc::channel(descriptors.strangers);
         let (at_work, of_work) = mpsc::channel(1);
         let until = Instant::now() + FLOOD_COOLDOWN;
         for guard in &self.0 {
@@ -309,8 +293,8 @@ impl Job {
                     let _ = crate::sys::wait_readable(&*self.listener, INTERVAL);
                 }
                 Err(error) => {
-                    acceptor.warn(&error);
-                    thread::sleep(crate::sys::accept::RETRY_DELAY);
+                    accept::CALLERS.report(&error);
+                    thread::sleep(accept::RETRY_DELAY);
                 }
             }
         }

@@ -8,7 +8,7 @@ use crate::serve::Request;
 use crate::state::Daemon;
 use pulse_core::callers::capability::Capability;
 use pulse_core::callers::peer::Peer;
-use pulse_core::rpc::{self, Call, RpcError, Violation, response_line};
+use pulse_core::rpc::{self, Call, RpcError, ServiceRefusal, Violation, response_line};
 use pulse_forward::Forwarder;
 use pulse_forward::forwarder::StreamCommand;
 use pulse_forward::status::Status;
@@ -57,12 +57,18 @@ enum Data {
     },
 }
 
-/// Answers a request line.
-pub(super) async fn answer(daemon: &Arc<Daemon>, peer: &Arc<Peer>, line: &[u8]) -> Reply {
+/// Answers a request line. With a `refusal` the request is not carried out.
+pub(super) async fn answer(
+    daemon: &Arc<Daemon>,
+    peer: &Arc<Peer>,
+    line: &[u8],
+    refusal: Option<ServiceRefusal>,
+) -> Reply {
     let started = Instant::now();
     let asked = rpc::Request::parse(line);
     let given = asked.as_ref().ok().and_then(|r| r.correlation_id.clone());
-    let keep_alive = asked.as_ref().is_ok_and(|r| r.keep_alive);
+    // A refused caller is identified anew by its next connection.
+    let keep_alive = refusal.is_none() && asked.as_ref().is_ok_and(|r| r.keep_alive);
     let node = asked.as_ref().ok().and_then(rpc::Request::node);
     let node = node.map(str::to_owned);
     let request = Request {
@@ -77,7 +83,11 @@ pub(super) async fn answer(daemon: &Arc<Daemon>, peer: &Arc<Peer>, line: &[u8]) 
         },
     };
     // The penalty comes first: while it lasts, a malformed request brings no further one.
-    let (method, outcome) = match request.check_penalty().and(asked.map_err(RpcError::from)) {
+    let admitted = match refusal {
+        Some(refusal) => Err(refusal.into()),
+        None => request.check_penalty(),
+    };
+    let (method, outcome) = match admitted.and(asked.map_err(RpcError::from)) {
         Err(error @ RpcError::Refused(_)) => ("none", Err(error)),
         Err(error) => ("invalid", Err(error)),
         Ok(asked) => match asked.call {

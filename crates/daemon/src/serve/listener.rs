@@ -8,6 +8,7 @@ use crate::sys::accept;
 use crate::sys::watched::watched;
 use pulse_core::callers::accept::Standing;
 use pulse_core::callers::peer::{ProcessFacts, SocketRole};
+use pulse_core::rpc::ServiceRefusal;
 use std::io;
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
@@ -48,15 +49,16 @@ pub(crate) async fn serve_administrators(
         });
         match accepted {
             Ok((stream, credentials)) => {
-                let facts = crate::sys::process_facts(&stream, credentials);
+                // Whoever can open this socket is an administrator: the facts are for records.
+                let facts = crate::sys::process_facts(&stream, credentials).unwrap_or_default();
                 let peer =
                     daemon
                         .snapshot()
                         .policy
                         .identify(SocketRole::Control, credentials, facts);
-                admit_or_refuse(stream, peer, &daemon, &draining);
+                admit_or_refuse(stream, peer, None, &daemon, &draining);
             }
-            Err(error) => accept::pause("control", &error).await,
+            Err(error) => accept::CONTROL.pause(&error).await,
         }
     }
 }
@@ -79,7 +81,7 @@ pub(crate) async fn serve_callers(
             ended = accept_until_flooded(listener, &mut acceptor, &daemon, &handed_on) => {
                 if let Err(error) = ended {
                     // The guards accept what is there; then the runtime tries again.
-                    acceptor.warn(&error);
+                    accept::CALLERS.report(&error);
                     tokio::time::sleep(accept::RETRY_DELAY).await;
                 }
             }
@@ -129,7 +131,7 @@ async fn accept_until_flooded(
                     break;
                 }
                 Err(error) => {
-                    acceptor.warn(&error);
+                    accept::CALLERS.report(&error);
                     tokio::time::sleep(accept::RETRY_DELAY).await;
                     break;
                 }
@@ -149,13 +151,21 @@ fn identify_caller(accepted: Accepted, daemon: &Arc<Daemon>, draining: &watch::R
         credentials,
         standing,
     } = accepted;
-    let facts = match standing {
-        Standing::Stranger => ProcessFacts::default(),
-        Standing::Eligible => crate::sys::process_facts(&stream, credentials),
+    let (facts, refusal) = match standing {
+        Standing::Stranger => (ProcessFacts::default(), None),
+        // Without the facts, a process of another container could pass for a permitted one, and
+        // a permitted one be counted together with others.
+        Standing::Eligible => match crate::sys::process_facts(&stream, credentials) {
+            Ok(facts) => (facts, None),
+            Err(_) => (
+                ProcessFacts::default(),
+                Some(ServiceRefusal::OutOfDescriptors),
+            ),
+        },
     };
     let peer = daemon
         .snapshot()
         .policy
         .identify(SocketRole::Callers, credentials, facts);
-    admit_or_refuse(stream, peer, daemon, draining);
+    admit_or_refuse(stream, peer, refusal, daemon, draining);
 }

@@ -9,7 +9,7 @@ use crate::state::Daemon;
 use pulse_core::callers::limiter::Refusal;
 use pulse_core::callers::peer::Peer;
 use pulse_core::event::Access;
-use pulse_core::rpc::RpcError;
+use pulse_core::rpc::{RpcError, ServiceRefusal};
 use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -17,20 +17,26 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-/// Admits a caller and serves it, or turns it away with the reason.
+/// Admits a caller and serves it, or turns it away with the reason. With a `refusal`, its
+/// request is read and refused: the answer has to name the node that was asked for.
 pub(super) fn admit_or_refuse(
     stream: UnixStream,
     peer: Peer,
+    refusal: Option<ServiceRefusal>,
     daemon: &Arc<Daemon>,
     draining: &watch::Receiver<bool>,
 ) {
     let (daemon, peer) = (Arc::clone(daemon), Arc::new(peer));
     match admit(&daemon, &peer) {
         Ok(admitted) => {
+            if refusal.is_none() {
+                daemon.note(Access::Accepted, &peer);
+            }
             tokio::spawn(serve(
                 Connection::new(stream),
                 daemon,
                 peer,
+                refusal,
                 admitted,
                 draining.clone(),
             ));
@@ -59,7 +65,6 @@ fn admit(daemon: &Arc<Daemon>, peer: &Arc<Peer>) -> Result<Admitted, RpcError> {
     if daemon.connections().open(&peer.id).is_err() {
         return Err(daemon.limited(peer, Refusal::Connections.into()));
     }
-    daemon.note(Access::Accepted, peer);
     Ok(Admitted {
         daemon: Arc::clone(daemon),
         peer: Arc::clone(peer),
@@ -102,6 +107,7 @@ async fn serve(
     mut connection: Connection,
     daemon: Arc<Daemon>,
     peer: Arc<Peer>,
+    refusal: Option<ServiceRefusal>,
     admitted: Admitted,
     mut draining: watch::Receiver<bool>,
 ) {
@@ -116,7 +122,7 @@ async fn serve(
         };
         let reply = match line {
             Ok(line) => tokio::select! {
-                reply = dispatch::answer(&daemon, &peer, &line) => reply,
+                reply = dispatch::answer(&daemon, &peer, &line, refusal) => reply,
                 () = connection.gone() => return,
             },
             // A kept connection that is idle ends without an error.
@@ -150,5 +156,55 @@ async fn serve(
         connection.finish_soon().await;
     } else {
         connection.close().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Fixture, SECOND, Step, peer};
+    use pulse_core::callers::capability::Capabilities;
+    use serde_json::Value;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::UnixStream as Client;
+
+    #[tokio::test(start_paused = true)]
+    async fn exhausted_daemon_denies_nobody() {
+        let config = "allowed_nodes = ['a']";
+        let fixture = Fixture::new(config, |_| Step::succeeds_after(SECOND));
+        for (line, error) in [
+            (
+                r#"{"method":"get_temperature","params":{"node":"a"}}"#,
+                "node \"a\" not read: out of file descriptors",
+            ),
+            (
+                r#"{"method":"get_status","keep_alive":true}"#,
+                "out of file descriptors",
+            ),
+        ] {
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            ours.set_nonblocking(true).unwrap();
+            theirs.set_nonblocking(true).unwrap();
+            let caller = Peer::clone(&peer(7, Capabilities::read_only()));
+            let refusal = Some(ServiceRefusal::OutOfDescriptors);
+            let draining = fixture.drain.subscribe();
+            admit_or_refuse(ours, caller, refusal, &fixture.daemon, &draining);
+            let mut client = Client::from_std(theirs).unwrap();
+            client
+                .write_all(format!("{line}\n").as_bytes())
+                .await
+                .unwrap();
+            // Up to the end: the connection does not stay.
+            let mut reply = String::new();
+            client.read_to_string(&mut reply).await.unwrap();
+            let reply: Value = serde_json::from_str(&reply).unwrap();
+            assert_eq!(reply["error"], error);
+        }
+        assert!(fixture.script.asked().is_empty());
+        let lines = fixture.records.lines();
+        assert!(
+            lines.iter().all(|line| !line.contains("denied")),
+            "{lines:?}"
+        );
     }
 }

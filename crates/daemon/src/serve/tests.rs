@@ -25,7 +25,7 @@ fn fixture() -> Fixture {
 impl Fixture {
     async fn answer(&self, capabilities: Capabilities, line: &str) -> Value {
         let peer = peer(7, capabilities);
-        let Reply { line, .. } = answer(&self.daemon, &peer, line.as_bytes()).await;
+        let Reply { line, .. } = answer(&self.daemon, &peer, line.as_bytes(), None).await;
         serde_json::from_slice(&line).unwrap()
     }
 
@@ -35,7 +35,7 @@ impl Fixture {
         ours.set_nonblocking(true).unwrap();
         theirs.set_nonblocking(true).unwrap();
         let caller = Peer::clone(&peer(7, capabilities));
-        admit_or_refuse(ours, caller, &self.daemon, &self.drain.subscribe());
+        admit_or_refuse(ours, caller, None, &self.daemon, &self.drain.subscribe());
         Client::from_std(theirs).unwrap()
     }
 
@@ -95,7 +95,10 @@ async fn unavailable_log_refuses_every_reading() {
 async fn caller_that_leaves_is_on_record() {
     let fixture = fixture();
     let peer = peer(7, Capabilities::read_only());
-    let gone = tokio::time::timeout(MS * 5, answer(&fixture.daemon, &peer, READ_A.as_bytes()));
+    let gone = tokio::time::timeout(
+        MS * 5,
+        answer(&fixture.daemon, &peer, READ_A.as_bytes(), None),
+    );
     assert!(gone.await.is_err());
     let expected = [
         "command.start allowed",
@@ -123,7 +126,7 @@ async fn violation_shuts_its_caller_out_for_a_while() {
         let refusal = "node \"a\" not read: rate limit exceeded";
         assert_eq!(fixture.ask(READ_A).await["error"], refusal);
         let other = peer(8, Capabilities::read_only());
-        let reply = answer(&fixture.daemon, &other, READ_A.as_bytes()).await;
+        let reply = answer(&fixture.daemon, &other, READ_A.as_bytes(), None).await;
         let reply: Value = serde_json::from_slice(&reply.line).unwrap();
         assert_eq!(reply["success"], true, "{reply}");
         tokio::time::sleep(SECOND * 3_600).await;

@@ -17,6 +17,7 @@ use crate::node::host_file;
 use crate::observe::forwarding;
 use crate::observe::recorder::{AuditLog, Recorder};
 use crate::serve::Guards;
+use crate::state::demand;
 use crate::supervisor;
 use cli::Command;
 use confinement::Confinement;
@@ -50,6 +51,9 @@ impl Default for Parts<'_> {
         }
     }
 }
+
+/// The usual soft limit of open files, where the limit is not known.
+const DEFAULT_MAX_FILES: u64 = 1024;
 
 /// Runs the program; gives its exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -125,8 +129,17 @@ fn run(path: &Path, parts: &Parts<'_>) -> Result<(), Failure> {
     let config = settings::load(path)?;
     let journal = forwarding::journal(&config.forward);
     logging::start(config.log_level, journal.as_ref());
-    if let Err(error) = pulse_sandbox::raise_descriptor_limit() {
+    let max_files = pulse_sandbox::raise_descriptor_limit().unwrap_or_else(|error| {
         tracing::warn!("cannot raise the limit of open files: {error}");
+        DEFAULT_MAX_FILES
+    });
+    let needed = demand(&config).needed();
+    if max_files < needed {
+        tracing::warn!(
+            "the limit of open files is {max_files}, and this configuration needs {needed}: callers \
+             get fewer connections; set LimitNOFILE={needed} or more for the service, or the \
+             container's limit (nofile)"
+        );
     }
     let user = find_user(&pulse_trust::service_user())?;
     let opened = Opened::open(&config, &user)?;
@@ -170,6 +183,7 @@ fn run(path: &Path, parts: &Parts<'_>) -> Result<(), Failure> {
         key,
         recorder,
         forwarder,
+        max_files,
         confinement,
     }))
 }

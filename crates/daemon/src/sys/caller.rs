@@ -33,43 +33,55 @@ pub(crate) fn credentials(socket: &impl AsFd) -> io::Result<Credentials> {
 /// no such option; there a reused id goes unnoticed. The result is empty for a process that
 /// has exited or is hidden (`hidepid=`). It grants no rights, so nothing but the description
 /// in records is lost.
-#[must_use]
-pub(crate) fn process_facts(socket: &impl AsFd, caller: Credentials) -> ProcessFacts {
-    let pidfd = match getsockopt(socket, sockopt::PeerPidfd) {
+///
+/// # Errors
+/// When no descriptor or memory is left: then nothing is known, not even that there are no facts.
+pub(crate) fn process_facts(socket: &impl AsFd, caller: Credentials) -> io::Result<ProcessFacts> {
+    let pidfd = match getsockopt(socket, sockopt::PeerPidfd).map_err(io::Error::from) {
         Ok(pidfd) => Some(pidfd),
+        Err(error) if pulse_files::is_exhausted(&error) => return Err(error),
         // A kernel before 6.5.
-        Err(Errno::ENOPROTOOPT) => None,
-        Err(_) => return ProcessFacts::default(),
+        Err(error) if error.raw_os_error() == Some(Errno::ENOPROTOOPT as i32) => None,
+        Err(_) => return Ok(ProcessFacts::default()),
     };
-    let facts = look(caller);
+    let facts = look(caller)?;
     // Readable when its process has ended (pidfd_open(2)). Checked after the files were read.
     let has_ended = pidfd.is_some_and(|pidfd| {
         let mut fds = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
         poll(&mut fds, PollTimeout::ZERO) != Ok(0)
     });
-    facts.filter(|_| !has_ended).unwrap_or_default()
+    Ok(facts.filter(|_| !has_ended).unwrap_or_default())
 }
 
-fn look(caller: Credentials) -> Option<ProcessFacts> {
+fn look(caller: Credentials) -> io::Result<Option<ProcessFacts>> {
     if caller.pid == 0 {
-        return None;
+        return Ok(None);
     }
-    let cgroup = read(caller.pid, "cgroup")?;
+    let Some(cgroup) = read(caller.pid, "cgroup")? else {
+        return Ok(None);
+    };
     // UID 0 of the host is mapped into no other user namespace.
     let mapped_root = match caller.uid {
         0 => None,
-        _ => mapped_root(&read(caller.pid, "uid_map")?),
+        _ => match read(caller.pid, "uid_map")? {
+            Some(map) => mapped_root(&map),
+            None => return Ok(None),
+        },
     };
-    Some(ProcessFacts {
+    Ok(Some(ProcessFacts {
         container: ContainerId::from_cgroup(&cgroup),
         mapped_root,
-    })
+    }))
 }
 
-fn read(pid: u32, name: &str) -> Option<String> {
-    pulse_files::read_beginning(Path::new(&format!("/proc/{pid}/{name}")), MAX_PROC_BYTES)
-        .ok()
-        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+/// A file of a process; none when the process has exited or is hidden.
+fn read(pid: u32, name: &str) -> io::Result<Option<String>> {
+    let path = format!("/proc/{pid}/{name}");
+    match pulse_files::read_beginning(Path::new(&path), MAX_PROC_BYTES) {
+        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+        Err(error) if pulse_files::is_exhausted(&error) => Err(error),
+        Err(_) => Ok(None),
+    }
 }
 
 /// Waits until a listening socket has a connection, for `timeout` at most.
@@ -93,7 +105,7 @@ mod tests {
         let (ours, _theirs) = UnixStream::pair().unwrap();
         let found = credentials(&ours).unwrap();
         assert_eq!(found.pid, std::process::id());
-        assert!(look(found).is_some());
+        assert!(look(found).unwrap().is_some());
     }
 
     #[test]
@@ -101,7 +113,7 @@ mod tests {
         let (ours, _theirs) = UnixStream::pair().unwrap();
         let found = credentials(&ours).unwrap();
         for pid in [0, u32::MAX] {
-            assert_eq!(look(Credentials { pid, ..found }), None);
+            assert_eq!(look(Credentials { pid, ..found }).unwrap(), None);
         }
     }
 }
