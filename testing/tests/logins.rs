@@ -50,7 +50,9 @@ fn error_has_the_next_attempts_time() {
     assert!(node.daemon.temperature("pve1").is_err());
     let error = node.daemon.temperature("pve1").unwrap_err();
     let (_, seconds) = error.split_once("next attempt in ").expect("a time");
-    let seconds: u32 = seconds.trim_end_matches(" s").parse().unwrap();
+    let (seconds, remedy) = seconds.split_once(" s, or now with ").expect("a remedy");
+    assert_eq!(remedy, "\"pulse-sensorctl temps --retry\"");
+    let seconds: u32 = seconds.parse().unwrap();
     assert!((590..=750).contains(&seconds), "{error}");
 }
 

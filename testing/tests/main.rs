@@ -39,6 +39,7 @@ mod packaging;
 mod privileges;
 mod protocol;
 mod readings;
+mod recovery;
 mod refusals;
 mod reload;
 mod rendered;

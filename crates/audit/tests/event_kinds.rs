@@ -16,7 +16,7 @@ use pulse_core::event::{
     Access, Event, EventType, Exchange, FailureReason, HostKeyReason, ReadingFailure, RequestId,
 };
 use pulse_core::nodes::name::NodeName;
-use pulse_core::rpc::{InvalidNodeName, Unlisted, Violation};
+use pulse_core::rpc::{InvalidNodeName, Retry, Unlisted, Violation};
 use pulse_core::summary::Tally;
 use pulse_sensors::command::NodeCommand;
 use serde_json::{Map, Value};
@@ -120,6 +120,7 @@ fn bodies() -> Vec<Body> {
         Event::CommandStart {
             request,
             node: &node,
+            retry: Retry::WhenDue,
         },
         finish(12_034, Ok(&exchange)),
         failed(10_000_001, FailureReason::Timeout, "did not answer in time"),

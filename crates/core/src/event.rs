@@ -11,7 +11,7 @@ pub use event_type::EventType;
 use crate::callers::limiter::Refusal;
 use crate::callers::peer::{Peer, PeerId};
 use crate::nodes::name::NodeName;
-use crate::rpc::{RpcError, ServiceRefusal, Unlisted, Violation};
+use crate::rpc::{Retry, RpcError, ServiceRefusal, Unlisted, Violation};
 use pulse_sensors::command::NodeCommand;
 use std::borrow::Cow;
 use std::num::NonZeroU64;
@@ -242,6 +242,8 @@ pub enum Event<'a> {
         request: RequestId<'a>,
         /// The node.
         node: &'a NodeName,
+        /// The time of the attempt, if the node has failed.
+        retry: Retry,
     },
     /// A reading has ended.
     CommandFinish {
@@ -408,8 +410,16 @@ impl<'a> Event<'a> {
                 reason: Some(reason.as_str()),
                 ..Members::of_request(EventType::ValidationFailed, Decision::Denied, request)
             },
-            Self::CommandStart { request, node } => Members {
+            Self::CommandStart {
+                request,
+                node,
+                retry,
+            } => Members {
                 node: Some(node),
+                reason: match retry {
+                    Retry::WhenDue => None,
+                    Retry::Now => Some("retry"),
+                },
                 ..Members::of_request(EventType::CommandStart, Decision::Allowed, request)
             },
             Self::CommandFinish {

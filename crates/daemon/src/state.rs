@@ -1,7 +1,7 @@
 //! The state that the daemon's tasks share. Each part has a lock of its own, which is held for
 //! one decision and never across an await.
 
-use crate::node::host_file::{HOSTS, HostFile, SUBGID, SUBUID};
+use crate::node::host_file::{self, HOSTS, SUBGID, SUBUID};
 use crate::node::{NodeStarter, Nodes};
 use crate::observe::ledger::Ledger;
 use crate::observe::metrics::{self, Metrics};
@@ -16,10 +16,10 @@ use pulse_core::config::Config;
 use pulse_core::descriptors::{CallerDescriptors, DescriptorDemand};
 use pulse_core::event::Access;
 use pulse_core::metrics::scrapers::MAX_SCRAPERS;
-use pulse_core::nodes::hosts::Hosts;
 use pulse_core::rpc::{RpcError, ServiceRefusal};
 use pulse_core::summary::{Account, Tally};
 use pulse_forward::Forwarder;
+use pulse_trust::Check;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Instant;
 
@@ -33,8 +33,6 @@ pub(crate) struct Daemon {
     /// Sends the records to collectors, where any are configured.
     pub forwarder: Option<Arc<Forwarder>>,
     pub readings: Arc<Readings>,
-    /// The daemon's public SSH key, as a line of `authorized_keys`.
-    pub public_key: String,
     node_starter: Box<dyn NodeStarter>,
     snapshot: RwLock<Arc<Snapshot>>,
     limiter: Mutex<Limiter>,
@@ -63,12 +61,7 @@ pub(crate) struct Snapshot {
 }
 
 impl Daemon {
-    pub(crate) fn new(
-        config: Config,
-        node_starter: Box<dyn NodeStarter>,
-        public_key: String,
-        parts: Parts,
-    ) -> Self {
+    pub(crate) fn new(config: Config, node_starter: Box<dyn NodeStarter>, parts: Parts) -> Self {
         let Parts {
             recorder,
             forwarder,
@@ -78,7 +71,7 @@ impl Daemon {
         let metrics = Arc::new(Metrics::new(&recorder, forwarder.as_ref()));
         let settings = reading_settings(
             &config,
-            Nodes::of(&config, &hosts(), &*node_starter, &Nodes::default()),
+            Nodes::of(&config, &HOSTS.read(), &*node_starter, &Nodes::default()),
         );
         Self {
             readings: Arc::new(Readings::new(
@@ -92,7 +85,6 @@ impl Daemon {
             confinement: OnceLock::new(),
             recorder,
             forwarder,
-            public_key,
             node_starter,
             limiter: Mutex::new(Limiter::new(config.limits)),
             connections: Mutex::new(ConnectionLimits::new(connection_caps(&config, callers))),
@@ -109,10 +101,12 @@ impl Daemon {
     /// changed ones, whose previous values stay in force everywhere. Work under way goes on
     /// under the previous configuration.
     pub(crate) fn reload(&self, config: Config) -> Vec<String> {
+        host_file::read_all();
+        self.node_starter.check_files(Check::Always);
         let (config, kept) = self.config().reloaded(config);
         let nodes = Nodes::of(
             &config,
-            &hosts(),
+            &HOSTS.read(),
             &*self.node_starter,
             &self.readings.settings().nodes,
         );
@@ -123,14 +117,7 @@ impl Daemon {
         self.connections()
             .set_caps(connection_caps(&config, callers));
         self.rejections().set_caps(rejection_caps(callers));
-        let snapshot = Arc::new(Snapshot {
-            policy: policy(&config),
-            config,
-        });
-        *self
-            .snapshot
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = snapshot;
+        self.set_snapshot(config);
         kept
     }
 
@@ -212,10 +199,38 @@ impl Daemon {
         self.note_all(Tally::one(access, peer), account);
     }
 
-    /// Reads `known_hosts` again if it has changed; connections whose host key is no longer
-    /// accepted are closed then.
-    pub(crate) fn check_pins(&self) {
-        self.node_starter.check_pins();
+    /// The daemon's public SSH key, as a line of `authorized_keys`.
+    pub(crate) fn public_key(&self) -> String {
+        self.node_starter.public_key()
+    }
+
+    /// Reads the files again that have changed since the last check or could not be read.
+    /// Connections whose host key is no longer accepted are closed then.
+    pub(crate) fn check_files(&self) {
+        self.node_starter.check_files(Check::Thorough);
+        let (subuid, subgid) = (SUBUID.poll(), SUBGID.poll());
+        let snapshot = self.snapshot();
+        // By their content, which is a few lines: both are the same when nothing has changed.
+        if snapshot.policy.subuid != *subuid || snapshot.policy.subgid != *subgid {
+            tracing::info!("the ranges of /etc/subuid and /etc/subgid have changed");
+            self.set_snapshot(snapshot.config.clone());
+        }
+    }
+
+    /// Reads the files again on which a node may wait, for a request that finds it waiting.
+    pub(crate) fn check_node_files(&self) {
+        self.node_starter.check_files(Check::Quick);
+    }
+
+    fn set_snapshot(&self, config: Config) {
+        let snapshot = Arc::new(Snapshot {
+            policy: policy(&config),
+            config,
+        });
+        *self
+            .snapshot
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = snapshot;
     }
 
     /// As [`Daemon::note`], several at once.
@@ -248,11 +263,6 @@ impl std::ops::Deref for ConfigOf {
     fn deref(&self) -> &Config {
         &self.0.config
     }
-}
-
-/// The addresses of nodes that are configured without one.
-fn hosts() -> Hosts {
-    Hosts::parse(HOSTS.read())
 }
 
 fn reading_settings(config: &Config, nodes: Nodes) -> ReadingSettings {
@@ -298,12 +308,7 @@ fn policy(config: &Config) -> AccessPolicy {
         } else {
             Vec::new()
         },
-        subuid: subordinate(&SUBUID),
-        subgid: subordinate(&SUBGID),
+        subuid: SubordinateRanges::clone(&SUBUID.read()),
+        subgid: SubordinateRanges::clone(&SUBGID.read()),
     }
-}
-
-/// The ranges of a file; none when it does not exist.
-fn subordinate(file: &HostFile) -> SubordinateRanges {
-    SubordinateRanges::parse(String::from_utf8(file.read()).unwrap_or_default())
 }

@@ -2,14 +2,16 @@
 
 use crate::node::NodeContext;
 use crate::node::known_hosts::KnownHostsFile;
+use crate::node::login_key::LoginKey;
 use crate::node::resolve::{AnyUnicast, Resolver};
 use crate::observe::recorder::{self, Recorder};
 use crate::observe::{retention, scrape, service_status};
 use crate::readings::poll;
 use crate::serve::{self, BoundSocket, Guards};
 use crate::startup::confinement::Confinement;
+use crate::startup::key::FoundKey;
 use crate::startup::opened::Opened;
-use crate::startup::{Failure, key, settings};
+use crate::startup::{Failure, settings};
 use crate::state::{Daemon, Parts};
 use crate::sys::systemd::ServiceManager;
 use pulse_core::causes::Causes;
@@ -17,7 +19,6 @@ use pulse_core::config::{Config, Confinement as Mode};
 use pulse_core::event::Event;
 use pulse_forward::forwarder::StreamCommand;
 use pulse_forward::{Forwarder, Prepared};
-use russh::keys::PrivateKey;
 use sd_notify::NotifyState;
 use std::collections::BTreeSet;
 use std::io;
@@ -34,9 +35,9 @@ use tokio::time::MissedTickBehavior;
 /// health is logged and systemd's watchdog is fed.
 const TICK: Duration = Duration::from_secs(5);
 
-/// The interval in which `known_hosts` is checked, and so the time for which a revoked host key
-/// is trusted.
-const PIN_CHECK_INTERVAL: Duration = Duration::from_secs(2);
+/// The interval in which `known_hosts` and the other files that may change are checked, and so the
+/// time for which a revoked host key is trusted.
+const FILE_CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// The parts that the service starts from.
 pub(crate) struct Start<'a> {
@@ -44,7 +45,7 @@ pub(crate) struct Start<'a> {
     pub(crate) config: Config,
     pub(crate) opened: Opened,
     pub(crate) guards: Guards,
-    pub(crate) key: PrivateKey,
+    pub(crate) key: FoundKey,
     pub(crate) recorder: Arc<dyn Recorder>,
     pub(crate) forwarder: Option<(Arc<Forwarder>, Prepared)>,
     pub(crate) max_files: u64,
@@ -134,10 +135,9 @@ fn open(
     config: Config,
     opened: Opened,
     guards: Guards,
-    key: PrivateKey,
+    key: FoundKey,
     parts: Parts,
 ) -> Result<Service, Failure> {
-    let public_key = key::public_line(&key)?;
     let socket = opened.socket.into_socket();
     let control = opened.control.map(BoundSocket::into_socket);
     let metrics = opened
@@ -153,7 +153,7 @@ fn open(
             error,
         })?;
     let context = NodeContext {
-        key: Arc::new(key),
+        key: LoginKey::new(key),
         resolver: Resolver::new(AnyUnicast),
         known_hosts: KnownHostsFile::new(config.ssh_dir.join("known_hosts")),
         recorder: Arc::clone(&parts.recorder),
@@ -171,12 +171,7 @@ fn open(
         tracing::warn!("allowed_nodes is empty: no node can be read");
     }
     let ports = config.ssh_ports();
-    let daemon = Arc::new(Daemon::new(
-        config,
-        Box::new(Arc::new(context)),
-        public_key,
-        parts,
-    ));
+    let daemon = Arc::new(Daemon::new(config, Box::new(Arc::new(context)), parts));
     let (drain, draining) = watch::channel(false);
     let mut listeners = JoinSet::new();
     listeners.spawn(serve::serve_callers(
@@ -214,12 +209,12 @@ impl Service {
     /// Handles signals and ticks, and watches the tasks; returns when the daemon is to end.
     async fn supervise(&mut self, path: &Path, mut signals: Signals) -> Result<(), Failure> {
         let mut tick = tokio::time::interval(TICK);
-        let mut pin_check = tokio::time::interval(PIN_CHECK_INTERVAL);
+        let mut file_check = tokio::time::interval(FILE_CHECK_INTERVAL);
         // After a pause of the process (SIGSTOP, a frozen control group) one tick covers all that
         // were missed. The default would repeat them at once, and `Skip` keeps a rhythm that
         // nothing here needs: the watchdog's limit is several ticks.
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        pin_check.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        file_check.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 _ = signals.terminate.recv() => return Ok(()),
@@ -238,7 +233,7 @@ impl Service {
                     self.show_status();
                     self.manager.notify(&[NotifyState::Watchdog]);
                 }
-                _ = pin_check.tick() => self.daemon.check_pins(),
+                _ = file_check.tick() => self.daemon.check_files(),
                 _ = self.listeners.join_next() => return Err(Failure::TaskEnded("listener")),
                 _ = &mut self.poller => return Err(Failure::TaskEnded("poller")),
                 _ = &mut self.metrics => return Err(Failure::TaskEnded("metrics")),

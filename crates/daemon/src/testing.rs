@@ -14,6 +14,7 @@ use pulse_core::event::{Event, EventType, Exchange};
 use pulse_core::nodes::name::NodeName;
 use pulse_sensors::command::NodeCommand;
 use pulse_sensors::document::Dropped;
+use pulse_trust::Check;
 use serde_json::value::RawValue;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -124,7 +125,11 @@ impl NodeStarter for Script {
         handle
     }
 
-    fn check_pins(&self) {}
+    fn check_files(&self, _: Check) {}
+
+    fn public_key(&self) -> String {
+        "key".to_owned()
+    }
 }
 
 /// A recorder in memory. What the scripted nodes are asked stands among the records.
@@ -272,7 +277,7 @@ impl Fixture {
         let config = Config::parse(config).unwrap();
         let starter = Box::new(script.clone());
         Self {
-            daemon: Arc::new(Daemon::new(config, starter, "key".to_owned(), parts)),
+            daemon: Arc::new(Daemon::new(config, starter, parts)),
             script,
             records,
             drain: watch::channel(false).0,

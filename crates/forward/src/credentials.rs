@@ -1,21 +1,20 @@
 //! The certificates and key, which may be renewed at run time.
 //!
 //! The files are read for each connection and checked while it is open, so a renewed
-//! certificate is used within seconds, without a restart.
+//! certificate is used within seconds, without a restart. After a failure each connection, and each
+//! check while one is open, reads them again.
 
 use pulse_core::config::Forward;
 use pulse_core::config::forward::Collector;
 use pulse_relp::certificate::validity;
 use pulse_relp::identity::{Contents, Files, Identity, IdentityError};
-use pulse_trust::Refused;
 use pulse_trust::paths::{CA, CERTIFICATE, KEY};
-use std::fs;
-use std::os::unix::fs::MetadataExt;
+use pulse_trust::{Refused, Version};
 use std::path::Path;
 
-/// The metadata of the three files.
+/// The versions of the three files; `None` for one that does not exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Fingerprint([Option<[i64; 6]>; 3]);
+pub(crate) struct Fingerprint([Option<Version>; 3]);
 
 /// The paths of the files.
 pub(crate) fn files(forward: &Forward) -> Files {
@@ -26,22 +25,10 @@ pub(crate) fn files(forward: &Forward) -> Files {
     }
 }
 
-/// The current metadata of the files. It differs whenever a file was changed.
+/// The current versions of the files. They differ whenever a file was changed, or the owner or mode
+/// of a directory that decides whether it is trusted.
 pub(crate) fn fingerprint(files: &Files) -> Fingerprint {
-    Fingerprint([&files.ca, &files.certificate, &files.key].map(|path| {
-        let found = fs::metadata(path).ok()?;
-        let inode = i64::try_from(found.ino()).unwrap_or(i64::MAX);
-        let length = i64::try_from(found.len()).unwrap_or(i64::MAX);
-        // The ctime changes with owner and mode as well, and cannot be set back.
-        Some([
-            inode,
-            length,
-            found.mtime(),
-            found.mtime_nsec(),
-            found.ctime(),
-            found.ctime_nsec(),
-        ])
-    }))
+    Fingerprint([&files.ca, &files.certificate, &files.key].map(|path| Version::at(path).ok()))
 }
 
 /// The largest file that is read. A system's CA bundle has about 220 KiB.

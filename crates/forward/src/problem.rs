@@ -33,7 +33,7 @@ pub enum Problem {
     #[error("\"{0}\" is not in /etc/hosts")]
     Name(String),
     /// `/etc/hosts` is not used, for this reason.
-    #[error("/etc/hosts is refused: {0}")]
+    #[error("/etc/hosts {0}")]
     Hosts(String),
     /// The connection failed.
     #[error(transparent)]
@@ -95,7 +95,7 @@ impl Problem {
                 "add it to /etc/hosts, or give the collector an `address` in the configuration: DNS is not used"
             }
             Self::Hosts(_) => {
-                "a file that other users can change is not used: run that command as root; until then give the collector an `address` in the configuration"
+                "a file that other users can change, or that cannot be read, is not used: correct that as root; until then give the collector an `address` in the configuration"
             }
             Self::Log(_) => "the log's directory and files must be readable by the daemon's user",
             Self::Connection(error) => connection_remedy(error),

@@ -6,7 +6,10 @@
 //! is read, even if its path is replaced meanwhile. The directories above it are checked after
 //! that: if only trusted users can change them now, no other user replaced the path before.
 
+mod last_read;
 pub mod paths;
+
+pub use last_read::{Check, LastRead, Version};
 
 use nix::unistd::User;
 use pulse_core::trust::{Demand, FileKind, Owners, PathEntry, Untrusted};
@@ -85,14 +88,32 @@ pub fn read(path: &Path, demand: Demand, limit: usize) -> Result<Vec<u8>, Refuse
     Ok(content)
 }
 
-/// Reads the first `limit` bytes of a file if only [`owners`] can change it.
+/// The lines at the beginning of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lines {
+    /// The lines, whole ones unless the file has less than one.
+    pub text: Vec<u8>,
+    /// False if the file has more than the limit.
+    pub are_all: bool,
+}
+
+/// Reads the lines that fit into the first `limit` bytes of a file if only [`owners`] can change
+/// it. A line that the limit would cut is left out, because half a line can mean something else.
 ///
 /// # Errors
 /// [`Refused`], also for a relative path.
-pub fn read_beginning(path: &Path, demand: Demand, limit: usize) -> Result<Vec<u8>, Refused> {
-    let mut content = Vec::new();
-    pulse_files::read_into(&mut content, open(path, demand)?.take(limit as u64), limit)?;
-    Ok(content)
+pub fn read_lines(path: &Path, demand: Demand, limit: usize) -> Result<Lines, Refused> {
+    let mut text = Vec::new();
+    // One byte more tells a longer file from one of exactly the limit.
+    let some = open(path, demand)?.take((limit as u64).saturating_add(1));
+    pulse_files::read_into(&mut text, some, limit.saturating_add(1))?;
+    let are_all = text.len() <= limit;
+    if !are_all {
+        text.truncate(limit);
+        let end = text.iter().rposition(|byte| *byte == b'\n');
+        text.truncate(end.map_or(0, |end| end + 1));
+    }
+    Ok(Lines { text, are_all })
 }
 
 /// Opens a regular file and judges it separately, for callers that report a flaw and read on.
@@ -249,6 +270,24 @@ mod tests {
         let mut file = open(&path, Demand::Unwritable).unwrap();
         Read::read_to_string(&mut file, &mut text).unwrap();
         assert_eq!(text, "a/file");
+    }
+
+    #[test]
+    fn half_a_line_is_left_out() {
+        let home = home();
+        let path = make(&home, "file");
+        for (text, expected, are_all) in [
+            ("10.0.0.1", "10.0.0.1", true),
+            ("a\nb\npve1", "a\nb\npve1", true),
+            ("a\nb\npve12", "a\nb\n", false),
+            ("123456789", "", false),
+            ("", "", true),
+        ] {
+            fs::write(&path, text).unwrap();
+            let lines = read_lines(&path, Demand::Unwritable, 8).unwrap();
+            assert_eq!(lines.text, expected.as_bytes(), "{text}");
+            assert_eq!(lines.are_all, are_all, "{text}");
+        }
     }
 
     #[test]

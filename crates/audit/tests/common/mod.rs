@@ -17,6 +17,7 @@ use pulse_core::callers::capability::Capabilities;
 use pulse_core::callers::peer::{Credentials, Peer, PeerId};
 use pulse_core::event::{Event, RequestId};
 use pulse_core::nodes::name::NodeName;
+use pulse_core::rpc::Retry;
 use simulated::Simulated;
 use std::io::Cursor;
 use std::sync::mpsc;
@@ -53,6 +54,7 @@ pub fn body(text: &str) -> Body {
             peer: &peer,
         },
         node: &NodeName::parse("pve1").unwrap(),
+        retry: Retry::WhenDue,
     })
 }
 

@@ -23,6 +23,16 @@ pub struct SubordinateRanges {
     pieces: Vec<(u32, Option<usize>)>,
     /// All ranges, ordered by their first id.
     by_start: Vec<usize>,
+    left_out: Option<LeftOut>,
+}
+
+/// Lines of a file that give no range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// The number of the first of them, from 1.
+    pub first: usize,
+    /// Their number, at least 1.
+    pub count: usize,
 }
 
 /// Ids that an account may use in its user namespaces.
@@ -42,19 +52,25 @@ impl SubordinateRanges {
     /// range has no capability by it.
     #[must_use]
     pub fn parse(text: impl AsRef<[u8]>) -> Self {
-        let mut read = 0;
+        let (mut read, mut ranges, mut left_out) = (0, Vec::new(), None::<LeftOut>);
         // As bytes: a line that is not UTF-8 is left out, and the others are read.
-        let ranges: Vec<SubordinateRange> = text
-            .as_ref()
-            .split_inclusive(|byte| *byte == b'\n')
-            .take_while(|line| {
-                let start = read;
-                read += line.len();
-                start < MAX_BYTES
-            })
-            .filter_map(SubordinateRange::parse)
-            .take(MAX_RANGES)
-            .collect();
+        for (number, line) in (1..).zip(text.as_ref().split_inclusive(|byte| *byte == b'\n')) {
+            if read >= MAX_BYTES {
+                break;
+            }
+            read += line.len();
+            match SubordinateRange::parse(line) {
+                Some(range) if ranges.len() < MAX_RANGES => ranges.push(range),
+                None if is_blank_or_comment(line) => {}
+                _ => {
+                    let first = LeftOut {
+                        first: number,
+                        count: 0,
+                    };
+                    left_out.get_or_insert(first).count += 1;
+                }
+            }
+        }
         let mut by_start: Vec<usize> = (0..ranges.len()).collect();
         // The sort is stable: ranges with the same start keep their order.
         by_start.sort_by_key(|index| ranges.get(*index).map(|range| range.start));
@@ -62,7 +78,14 @@ impl SubordinateRanges {
             pieces: pieces(&ranges),
             by_start,
             ranges,
+            left_out,
         }
+    }
+
+    /// The lines that give no range, apart from blank ones and comments; for the daemon's log.
+    #[must_use]
+    pub fn left_out(&self) -> Option<LeftOut> {
+        self.left_out
     }
 
     /// The range that contains `id`. Of overlapping ranges, which two accounts can have,
@@ -93,6 +116,10 @@ impl SubordinateRanges {
     pub fn as_slice(&self) -> &[SubordinateRange] {
         &self.ranges
     }
+}
+
+fn is_blank_or_comment(line: &[u8]) -> bool {
+    matches!(line.trim_ascii_start().first(), None | Some(b'#'))
 }
 
 /// The ids, cut wherever a range starts or ends: all ids between two cuts are in the same
@@ -196,6 +223,13 @@ mod tests {
         let ranges = SubordinateRanges::parse(text);
         let owners: Vec<_> = ranges.as_slice().iter().map(|range| &range.owner).collect();
         assert_eq!(owners, ["k"]);
+        let bad = LeftOut {
+            first: 3,
+            count: 11,
+        };
+        assert_eq!(ranges.left_out(), Some(bad));
+        let good = SubordinateRanges::parse("#a:1:9\n\nk:5:1\n");
+        assert_eq!(good.left_out(), None);
     }
 
     #[test]

@@ -4,8 +4,11 @@
 //! requests in that time fail at once with the last error. A node that refuses our key is
 //! tried at most once in ten minutes: more attempts would flood its log, and fail2ban or
 //! sshd's `PerSourcePenalties` would block us.
+//!
+//! An administrator who asks for it, or a changed file that was the cause, ends the delay early,
+//! as long as the [`Penalties`] permit: so no loop of either can bring the node's sshd to block us.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The delay after the first failure.
 const FIRST_DELAY: Duration = Duration::from_secs(1);
@@ -13,21 +16,59 @@ const FIRST_DELAY: Duration = Duration::from_secs(1);
 const MAX_DELAY: Duration = Duration::from_secs(60);
 /// The delay after a refused key, ours or the node's.
 const REFUSED_DELAY: Duration = Duration::from_secs(600);
+/// The default penalties of sshd (`PerSourcePenalties` in `sshd_config(5)`), for a refused login and
+/// for a connection without one.
+const LOGIN_PENALTY: Duration = Duration::from_secs(5);
+const CONNECTION_PENALTY: Duration = Duration::from_secs(1);
+/// The most penalties that early attempts may bring about. sshd blocks an address from 15 s on; the
+/// rest is for people who log in from this host.
+const MAX_PENALTIES: Duration = Duration::from_secs(10);
 
 /// The kind of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureKind {
+    /// Nothing was sent to the node: a file of this host has to change first, so the next
+    /// attempt costs nothing and needs no delay.
+    Local,
     /// The node is unreachable, or its answer is wrong.
     Transient,
-    /// The node refused our key, or its host key is not pinned: only an operator can
-    /// change that.
+    /// The node has no host key that is accepted: only an operator can change that.
+    HostKey,
+    /// The node refused our key: only an operator can change that.
     Refused,
+}
+
+/// The penalties that a node's sshd may hold against our address, by its defaults. Each adds to
+/// the rest of the previous ones, as in OpenSSH's `srclimit.c`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Penalties {
+    until: Option<Instant>,
+}
+
+impl Penalties {
+    /// Counts a failed attempt. Returns the delay from `now` on until another attempt cannot
+    /// exceed what is tolerated, whatever its outcome; zero if that is so at once.
+    pub fn add(&mut self, kind: FailureKind, now: Instant) -> Duration {
+        let penalty = match kind {
+            FailureKind::Local => Duration::ZERO,
+            FailureKind::Transient | FailureKind::HostKey => CONNECTION_PENALTY,
+            FailureKind::Refused => LOGIN_PENALTY,
+        };
+        let before = self.until.map_or(now, |until| until.max(now));
+        let until = before + penalty;
+        self.until = Some(until);
+        until
+            .saturating_duration_since(now)
+            .saturating_sub(MAX_PENALTIES.saturating_sub(LOGIN_PENALTY))
+    }
 }
 
 /// The consecutive failures of one node.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Backoff {
     failures: u32,
+    /// Those that lengthen the delay.
+    transient: u32,
 }
 
 impl Backoff {
@@ -35,17 +76,23 @@ impl Backoff {
     /// number in 0..1, changes the delay by up to a quarter, so that many nodes are not
     /// tried at the same time.
     pub fn failed(&mut self, kind: FailureKind, jitter: f64) -> Duration {
-        let failures = self.failures;
-        self.failures = failures.saturating_add(1);
+        self.failures = self.failures.saturating_add(1);
         match kind {
+            FailureKind::Local => Duration::ZERO,
             // Jitter only lengthens it: ten minutes are promised as the minimum.
-            FailureKind::Refused => REFUSED_DELAY.mul_f64(1.0 + jitter.clamp(0.0, 1.0) / 4.0),
-            // The shift stays below 32 bits; the longest delay is reached well before.
-            FailureKind::Transient => FIRST_DELAY
-                .saturating_mul(1 << failures.min(16))
-                .min(MAX_DELAY)
-                // Here jitter only shortens it.
-                .mul_f64(1.0 - jitter.clamp(0.0, 1.0) / 4.0),
+            FailureKind::HostKey | FailureKind::Refused => {
+                REFUSED_DELAY.mul_f64(1.0 + jitter.clamp(0.0, 1.0) / 4.0)
+            }
+            FailureKind::Transient => {
+                let before = self.transient;
+                self.transient = before.saturating_add(1);
+                // The shift stays below 32 bits; the longest delay is reached well before.
+                FIRST_DELAY
+                    .saturating_mul(1 << before.min(16))
+                    .min(MAX_DELAY)
+                    // Here jitter only shortens it.
+                    .mul_f64(1.0 - jitter.clamp(0.0, 1.0) / 4.0)
+            }
         }
     }
 
@@ -83,9 +130,54 @@ mod tests {
     #[test]
     fn refused_key_waits_ten_minutes() {
         let mut backoff = Backoff::default();
-        for jitter in [0.0, 0.5, 0.99, 7.0] {
-            let wait = backoff.failed(FailureKind::Refused, jitter);
-            assert!(wait >= Duration::from_secs(600) && wait <= Duration::from_secs(750));
+        for kind in [FailureKind::HostKey, FailureKind::Refused] {
+            for jitter in [0.0, 0.5, 0.99, 7.0] {
+                let wait = backoff.failed(kind, jitter);
+                assert!(wait >= Duration::from_secs(600) && wait <= Duration::from_secs(750));
+            }
+        }
+    }
+
+    #[test]
+    fn local_failure_needs_no_delay() {
+        let mut backoff = Backoff::default();
+        for _ in 0..9 {
+            assert_eq!(backoff.failed(FailureKind::Local, 0.5), Duration::ZERO);
+        }
+        assert_eq!(backoff.failures(), 9);
+        // The node itself has not failed yet.
+        assert_eq!(backoff.failed(FailureKind::Transient, 0.0), FIRST_DELAY);
+    }
+
+    #[test]
+    fn first_retry_is_immediate() {
+        let (mut penalties, now) = (Penalties::default(), Instant::now());
+        let second = Duration::from_secs(1);
+        assert_eq!(penalties.add(FailureKind::Refused, now), Duration::ZERO);
+        assert_eq!(penalties.add(FailureKind::Refused, now), LOGIN_PENALTY);
+        let later = now + second * 9;
+        assert_eq!(penalties.add(FailureKind::Local, later), Duration::ZERO);
+        assert_eq!(penalties.add(FailureKind::HostKey, later), Duration::ZERO);
+    }
+
+    #[test]
+    fn loop_of_retries_is_never_blocked() {
+        const BLOCKED_FROM: Duration = Duration::from_secs(15);
+        for kinds in [
+            &[FailureKind::Refused][..],
+            &[FailureKind::HostKey],
+            &[FailureKind::HostKey, FailureKind::Refused],
+        ] {
+            let (start, mut penalties) = (Instant::now(), Penalties::default());
+            // What the node's sshd counts.
+            let (mut now, mut until) = (start, start);
+            for kind in kinds.iter().cycle().take(1_000) {
+                let penalty = if *kind == FailureKind::Refused { 5 } else { 1 };
+                until = until.max(now) + Duration::from_secs(penalty);
+                assert!(until - now < BLOCKED_FROM, "{kinds:?}");
+                now += penalties.add(*kind, now);
+            }
+            assert!(now > start + Duration::from_secs(900), "{kinds:?}");
         }
     }
 }

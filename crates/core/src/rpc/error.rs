@@ -75,6 +75,9 @@ pub enum Violation {
     /// `wait_ms` was something else than a number of milliseconds.
     #[error("'wait_ms' parameter must be a number of milliseconds")]
     WaitNotANumber,
+    /// `retry` was something else than true or false.
+    #[error("'retry' parameter must be true or false")]
+    RetryNotABoolean,
     /// `node` was no node name.
     #[error(transparent)]
     InvalidNodeName(#[from] InvalidNodeName),
@@ -92,7 +95,8 @@ impl Violation {
             Self::MissingNode
             | Self::NodeNotAString
             | Self::NodesNotAList
-            | Self::WaitNotANumber => "invalid_parameter",
+            | Self::WaitNotANumber
+            | Self::RetryNotABoolean => "invalid_parameter",
             Self::InvalidNodeName(_) => INVALID_NODE_NAME,
         }
     }

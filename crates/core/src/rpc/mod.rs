@@ -65,6 +65,18 @@ pub struct Sweep {
     pub nodes: NodeSelection,
     /// The longest wait for the slowest of them, if the caller has named one.
     pub wait: Option<Duration>,
+    /// The time of the next attempt on nodes that failed.
+    pub retry: Retry,
+}
+
+/// The time of the next attempt on a node that failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Retry {
+    /// When its delay has ended.
+    #[default]
+    WhenDue,
+    /// Now, if the [`Penalties`](crate::nodes::backoff::Penalties) permit it.
+    Now,
 }
 
 /// The nodes of `get_temperatures`.
@@ -126,7 +138,7 @@ impl Method {
         }
     }
 
-    /// The capability that the method requires.
+    /// The capability that the method requires. [`Call::needs`] knows its parameters too.
     #[must_use]
     pub fn needs(self) -> Capability {
         match self {
@@ -214,6 +226,17 @@ impl Call {
         })
     }
 
+    /// The capability that the call requires: its method's, or more because of a parameter.
+    #[must_use]
+    pub fn needs(&self) -> Capability {
+        match self {
+            Self::GetTemperatures(Ok(Sweep {
+                retry: Retry::Now, ..
+            })) => Capability::Admin,
+            _ => self.method().needs(),
+        }
+    }
+
     /// The method alone.
     #[must_use]
     pub fn method(&self) -> Method {
@@ -257,6 +280,11 @@ impl Parameters {
         let milliseconds = |value: &Value| value.as_u64().ok_or(Violation::WaitNotANumber);
         Ok(Sweep {
             nodes: self.nodes()?,
+            retry: match self.get("retry") {
+                None | Some(Value::Bool(false)) => Retry::WhenDue,
+                Some(Value::Bool(true)) => Retry::Now,
+                Some(_) => return Err(Violation::RetryNotABoolean),
+            },
             wait: self
                 .get("wait_ms")
                 .map(|value| milliseconds(value).map(Duration::from_millis))

@@ -132,14 +132,16 @@ fn valid_requests_are_parsed() {
         call(r#"{"method":"get_temperatures"}"#),
         Ok(Call::GetTemperatures(Ok(Sweep {
             nodes: NodeSelection::All,
-            wait: None
+            wait: None,
+            retry: Retry::WhenDue
         })))
     );
     assert_eq!(
         call(r#"{"method":"get_temperatures","params":{"wait_ms":1500}}"#),
         Ok(Call::GetTemperatures(Ok(Sweep {
             nodes: NodeSelection::All,
-            wait: Some(Duration::from_millis(1500))
+            wait: Some(Duration::from_millis(1500)),
+            retry: Retry::WhenDue
         })))
     );
     assert_eq!(
@@ -149,6 +151,20 @@ fn valid_requests_are_parsed() {
     let nodes = listed(r#"{"method":"get_temperatures","params":{"nodes":["pve1","-x"]}}"#);
     assert_eq!(nodes[0], Ok(pve1));
     assert!(nodes[1].is_err());
+}
+
+#[test]
+fn retry_needs_admin() {
+    for (retry, needed) in [
+        ("true", Capability::Admin),
+        ("false", Capability::Read),
+        ("null", Capability::Read),
+    ] {
+        let line = format!(r#"{{"method":"get_temperatures","params":{{"retry":{retry}}}}}"#);
+        assert_eq!(call(&line).unwrap().needs(), needed, "{line}");
+    }
+    let line = r#"{"method":"get_temperatures","params":{"retry":1}}"#;
+    assert_eq!(call(line), Err(Violation::RetryNotABoolean.into()));
 }
 
 #[test]

@@ -10,6 +10,7 @@ use pulse_core::callers::limiter::Refusal;
 use pulse_core::callers::peer::{Credentials, Peer, PeerId};
 use pulse_core::event::{Access, Event, Exchange, RequestId, Suppressed};
 use pulse_core::nodes::name::NodeName;
+use pulse_core::rpc::Retry;
 use pulse_sensors::command::NodeCommand;
 use std::fs;
 use std::num::NonZeroU64;
@@ -242,6 +243,7 @@ impl Open {
                 peer: &peer,
             },
             node: &node,
+            retry: Retry::WhenDue,
         });
     }
 

@@ -1,17 +1,19 @@
 //! Opens an SSH connection: resolves the name, checks the host key, logs in.
 
-use super::NodeTaskSettings;
 use super::document::SharedHistory;
 use super::exchange::Session;
 use super::failure::NodeFailure;
 use super::host_key::{Identity, KeyCheck, NodeClient, Shown};
+use super::login_key::LoginKey;
 use super::stream::{self, ConnectionGuard};
 use super::task::Connector;
+use super::{NodeStarter, NodeTaskSettings};
 use crate::node::resolve::Resolver;
 use crate::observe::recorder::Recorder;
 use pulse_core::config::{NodeSettings, Timeouts};
 use pulse_core::nodes::known_hosts::{HostQuery, KnownHosts};
 use pulse_core::nodes::name::NodeName;
+use pulse_trust::Check;
 use russh::client::{self, Handle};
 use russh::keys::ssh_key::EcdsaCurve;
 use russh::keys::{Algorithm, PrivateKey, PrivateKeyWithHashAlg};
@@ -25,7 +27,7 @@ use tokio::net::TcpStream;
 /// The parts that all connections share.
 pub(crate) struct NodeContext {
     /// The daemon's key.
-    pub key: Arc<PrivateKey>,
+    pub key: LoginKey,
     /// Finds addresses, and decides which are permitted.
     pub resolver: Resolver,
     /// The pinned host keys.
@@ -50,7 +52,11 @@ impl Connector for SshConnector {
         resolver.resolve(&self.name, &self.settings.node).ok()
     }
 
-    async fn open(&self) -> Result<Session, NotOpened> {
+    fn check_files(&self) {
+        self.context.check_files(Check::Quick);
+    }
+
+    async fn open(&self) -> Result<Session, NodeFailure> {
         let NodeTaskSettings {
             node,
             timeouts,
@@ -74,22 +80,6 @@ pub(super) struct Connection {
     pub(super) guard: ConnectionGuard,
 }
 
-/// A connection that could not be opened.
-pub(super) struct NotOpened {
-    pub(super) failure: NodeFailure,
-    /// The host key that was refused, if that is the reason: changed pins may accept it.
-    pub(super) refused: Option<Arc<Identity>>,
-}
-
-impl<E: Into<NodeFailure>> From<E> for NotOpened {
-    fn from(error: E) -> Self {
-        Self {
-            failure: error.into(),
-            refused: None,
-        }
-    }
-}
-
 impl Connection {
     /// Connects, checks the host key and logs in.
     pub(super) async fn open(
@@ -97,7 +87,7 @@ impl Connection {
         node: &NodeName,
         settings: &NodeSettings,
         timeouts: &Timeouts,
-    ) -> Result<Self, NotOpened> {
+    ) -> Result<Self, NodeFailure> {
         let address = context.resolver.resolve(node, settings)?;
         // Before connecting: without usable pins no node could prove who it is.
         let known_hosts = context
@@ -127,7 +117,7 @@ impl Connection {
             address,
             node,
             known_hosts,
-            &context.key,
+            &context.key.current(),
             &settings.user,
             timeouts,
         )
@@ -143,7 +133,7 @@ impl Connection {
         key: &Arc<PrivateKey>,
         user: &str,
         timeouts: &Timeouts,
-    ) -> Result<Self, NotOpened> {
+    ) -> Result<Self, NodeFailure> {
         let (stream, guard) = stream::guarded(tcp);
         let host = HostQuery::new(node, Some(address.ip()), address.port());
         let config = Arc::new(client_config(&known_hosts, &host, timeouts));
@@ -171,7 +161,7 @@ impl Connection {
                 verdict: Ok(()),
             }) => identity,
             Some(shown) => return Err(refused(shown)),
-            None => return Err(NodeFailure::Ssh("no host key was shown".into()).into()),
+            None => return Err(NodeFailure::Ssh("no host key was shown".into())),
         };
         let mut connection = Self {
             handle,
@@ -184,19 +174,16 @@ impl Connection {
         let login = connection.handle.authenticate_publickey(user, key).await?;
         if !login.success() {
             let user = user.to_owned();
-            return Err(NodeFailure::KeyRefused { user }.into());
+            return Err(NodeFailure::KeyRefused { user });
         }
         connection.guard.established();
         Ok(connection)
     }
 }
 
-fn refused(shown: Shown) -> NotOpened {
+fn refused(shown: Shown) -> NodeFailure {
     let missing = || NodeFailure::Ssh("the host key cannot be read".into());
-    NotOpened {
-        failure: shown.verdict.err().unwrap_or_else(missing),
-        refused: shown.identity,
-    }
+    shown.verdict.err().unwrap_or_else(missing)
 }
 
 /// Key exchanges, post-quantum first; with strict key exchange (CVE-2023-48795) where the

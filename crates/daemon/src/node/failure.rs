@@ -10,14 +10,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// The command that tries nodes before their wait has ended.
+const RETRY_COMMAND: &str = "pulse-sensorctl temps --retry";
+
 /// A reading that failed. The text follows `node "<name>" `.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum NodeFailure {
     /// Neither the configuration nor `/etc/hosts` has an address.
     #[error("has no address: give one in allowed_nodes, or add the name to /etc/hosts")]
     NoAddress,
-    /// The configuration has no address, and `/etc/hosts` is not trusted.
-    #[error("has no address: /etc/hosts is refused: {0}")]
+    /// The configuration has no address, and `/etc/hosts` cannot be used.
+    #[error("has no address: /etc/hosts {0}")]
     HostsRefused(String),
     /// `known_hosts` exists and cannot be used, so no host key can be checked.
     #[error("is not connected to, because known_hosts cannot be used: {0}")]
@@ -82,11 +85,19 @@ pub(crate) enum NodeFailure {
         stderr: String,
     },
     /// The node is left alone for now.
-    #[error("{last}; next attempt in {}", seconds(*retry_in))]
+    #[error("{last}; next attempt in {}, or now with \"{RETRY_COMMAND}\"", seconds(*retry_in))]
     Waiting {
         /// The previous failure.
         last: Box<NodeFailure>,
         /// The rest of the wait.
+        retry_in: Duration,
+    },
+    /// The node may be tried before its wait has ended, but not as soon as this.
+    #[error("{last}; that was just now: ask again in {}", seconds(*retry_in))]
+    TriedJustNow {
+        /// The previous failure.
+        last: Box<NodeFailure>,
+        /// The rest of the shortest wait.
         retry_in: Duration,
     },
     /// The node was taken off the list meanwhile.
@@ -186,7 +197,7 @@ impl NodeFailure {
             Self::Oversized { .. } => FailureReason::Oversized,
             Self::NoDocument(_) => FailureReason::NoDocument,
             Self::Command { .. } => FailureReason::CommandFailed,
-            Self::Waiting { .. } => FailureReason::Backoff,
+            Self::Waiting { .. } | Self::TriedJustNow { .. } => FailureReason::Backoff,
             Self::Removed => FailureReason::Removed,
             Self::QueueFull => FailureReason::QueueFull,
         }
@@ -196,10 +207,14 @@ impl NodeFailure {
     #[must_use]
     pub(crate) fn kind(&self) -> FailureKind {
         match self {
-            // An operator has to act before any of them can succeed.
-            Self::HostKey(_) | Self::Withdrawn(_) | Self::NoHostKey | Self::KeyRefused { .. } => {
-                FailureKind::Refused
-            }
+            // These come before a connection.
+            Self::NoAddress
+            | Self::HostsRefused(_)
+            | Self::KnownHosts(_)
+            | Self::AddressNotPermitted => FailureKind::Local,
+            // An operator has to act before any of the others can succeed.
+            Self::HostKey(_) | Self::Withdrawn(_) | Self::NoHostKey => FailureKind::HostKey,
+            Self::KeyRefused { .. } => FailureKind::Refused,
             _ => FailureKind::Transient,
         }
     }
@@ -337,7 +352,7 @@ mod tests {
         });
         assert!(failure.to_string().contains("ssh-keygen -A"), "{failure}");
         // Asking again helps as little as with a key that is not pinned.
-        assert_eq!(failure.kind(), FailureKind::Refused);
+        assert_eq!(failure.kind(), FailureKind::HostKey);
     }
 
     #[test]

@@ -5,6 +5,9 @@
 
 use super::exchange::Sample;
 use super::failure::NodeFailure;
+use pulse_core::nodes::known_hosts::pins::Pins;
+use pulse_core::rpc::Retry;
+use russh::keys::PrivateKey;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -18,11 +21,66 @@ pub(crate) type Answer = Result<Arc<Sample>, NodeFailure>;
 pub(crate) struct NodeStatus {
     /// The last good sample.
     pub(crate) sample: Option<Arc<Sample>>,
-    /// The end of the time for which the node is left alone, and the reason.
-    pub(crate) blocked: Option<(Instant, NodeFailure)>,
+    /// The time for which the node is left alone after a failure.
+    pub(crate) delay: Option<Delay>,
     /// The last outcome: of a reading, or of a check of the host key of an idle connection. It
-    /// outlives `blocked`, since a node that may be tried again has not been read yet.
+    /// outlives `delay`, since a node that may be tried again has not been read yet.
     pub(crate) last: Option<Result<(), NodeFailure>>,
+}
+
+/// The time for which a node is left alone after a failure.
+pub(crate) struct Delay {
+    pub(crate) failure: NodeFailure,
+    pub(crate) until: Instant,
+    /// The time from which on the delay may end early.
+    pub(crate) earliest: Instant,
+    pub(crate) cause: Cause,
+}
+
+/// The part of this host that a failure may come from. When it changes, the delay ends early.
+pub(crate) enum Cause {
+    /// None: only the node can change.
+    Node,
+    /// `known_hosts`, and its state before the attempt.
+    Pins(watch::Receiver<Pins>),
+    /// The SSH key, likewise.
+    Key(watch::Receiver<Arc<PrivateKey>>),
+}
+
+impl Cause {
+    /// True if it has changed since the attempt. Any change of its content counts: only a
+    /// connection shows whether the node has a key of a type that is pinned now.
+    pub(crate) fn has_changed(&self) -> bool {
+        // An error means that the sender is gone: the daemon ends.
+        match self {
+            Self::Node => false,
+            Self::Pins(pins) => pins.has_changed().unwrap_or(false),
+            Self::Key(key) => key.has_changed().unwrap_or(false),
+        }
+    }
+}
+
+impl Delay {
+    /// The reason that the node is not tried at `now`, if it is not.
+    fn refusal(&self, now: Instant, retry: Retry) -> Option<NodeFailure> {
+        let last = || Box::new(self.failure.clone());
+        // Zero for a time in the past; the delay itself stays until the next outcome.
+        let retry_in = self.until.duration_since(now);
+        if retry_in.is_zero() {
+            return None;
+        }
+        if retry == Retry::WhenDue && !self.cause.has_changed() {
+            return Some(NodeFailure::Waiting {
+                last: last(),
+                retry_in,
+            });
+        }
+        let retry_in = self.earliest.duration_since(now).min(retry_in);
+        (!retry_in.is_zero()).then(|| NodeFailure::TriedJustNow {
+            last: last(),
+            retry_in,
+        })
+    }
 }
 
 /// A reading that is asked for.
@@ -69,20 +127,15 @@ impl NodeHandle {
     }
 
     /// The reason that the node is left alone for now, if it is.
-    pub(crate) fn blocked(&self) -> Option<NodeFailure> {
-        let (until, last) = self.status.borrow().blocked.clone()?;
-        // Zero for a time in the past; the entry itself stays until the next outcome.
-        let retry_in = until.duration_since(Instant::now());
-        (!retry_in.is_zero()).then(|| NodeFailure::Waiting {
-            last: Box::new(last),
-            retry_in,
-        })
+    pub(crate) fn blocked(&self, retry: Retry) -> Option<NodeFailure> {
+        let status = self.status.borrow();
+        status.delay.as_ref()?.refusal(Instant::now(), retry)
     }
 
     /// The last outcome, without a question to the node: the sample, or the failure after it.
     /// `None` if there is neither.
     pub(crate) fn last_outcome(&self) -> Option<Answer> {
-        if let Some(waiting) = self.blocked() {
+        if let Some(waiting) = self.blocked(Retry::WhenDue) {
             return Some(Err(waiting));
         }
         let status = self.status.borrow();

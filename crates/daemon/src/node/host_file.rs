@@ -2,175 +2,279 @@
 //! `/etc/subuid` and `/etc/subgid`. They decide where a node is and which containers are
 //! callers, so a file that other users may change counts as empty.
 //!
+//! A file that cannot be read keeps its last content: it was trusted when it was read, and an
+//! error (no free descriptor, say) says nothing about it. A missing file counts as empty, since
+//! removing it is how an administrator empties it.
+//!
 //! A Landlock rule is bound to the file, not to its name (landlock(7)). A file that is
 //! written in place is read as it is; one that is replaced is another file, which the daemon
-//! may not read. It then keeps the content that it read last, and logs that.
+//! may not read. Such a denial lasts, and recent kernels log each one, so checks that come with
+//! the clock try it once for each version.
 
+use pulse_core::callers::subid::{self, SubordinateRanges};
+use pulse_core::nodes::hosts::{self, Hosts};
 use pulse_core::trust::Demand;
-use pulse_trust::Refused;
+use pulse_trust::{Check, LastRead, Lines, Refused};
 use std::io;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Addresses of nodes (hosts(5)).
-pub(crate) static HOSTS: HostFile = HostFile::new("/etc/hosts");
+pub(crate) static HOSTS: HostFile<Hosts> =
+    HostFile::new("/etc/hosts", hosts::MAX_BYTES, |_, text| Hosts::parse(text));
 /// The subordinate ids of users (subuid(5), subgid(5)).
-pub(crate) static SUBUID: HostFile = HostFile::new("/etc/subuid");
-pub(crate) static SUBGID: HostFile = HostFile::new("/etc/subgid");
+pub(crate) static SUBUID: HostFile<SubordinateRanges> =
+    HostFile::new("/etc/subuid", subid::MAX_BYTES, ranges);
+pub(crate) static SUBGID: HostFile<SubordinateRanges> =
+    HostFile::new("/etc/subgid", subid::MAX_BYTES, ranges);
 
-/// Bytes that are read of a file.
-const MAX_BYTES: usize = 1 << 20;
-
-/// One of the files, with its last content.
-pub(crate) struct HostFile {
-    path: &'static str,
-    last: Mutex<Last>,
+fn ranges(path: &str, text: &[u8]) -> SubordinateRanges {
+    let ranges = SubordinateRanges::parse(text);
+    if let Some(left_out) = ranges.left_out() {
+        tracing::warn!(
+            "{path}: {} lines give no range of ids and are left out, the first is line {}: write NAME:FIRST:COUNT",
+            left_out.count,
+            left_out.first
+        );
+    }
+    ranges
 }
 
-struct Last {
-    bytes: Vec<u8>,
+/// One of the files, with its last content.
+pub(crate) struct HostFile<T> {
+    path: &'static str,
+    /// Bytes that are read of it.
+    limit: usize,
+    parse: fn(&str, &[u8]) -> T,
+    last: Mutex<Last<T>>,
+}
+
+struct Last<T> {
+    read: LastRead,
+    /// `None` before the first read, and while it counts as empty.
+    content: Option<Arc<T>>,
     state: FileState,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum FileState {
-    /// It was read, or does not exist.
+    /// It does not exist, or was not read yet.
+    Missing,
+    /// It was read whole.
     Read,
-    /// Another file has its name, which Landlock refuses.
-    Replaced,
+    /// It was read up to the limit.
+    Cut,
+    /// Another file has its name, which Landlock refuses, or its mode does.
+    Denied,
+    /// It cannot be read, for this reason.
+    Unreadable(String),
     /// Other users may change it, so it counts as empty.
     Refused(String),
 }
 
-impl HostFile {
-    const fn new(path: &'static str) -> Self {
+impl<T: Default> HostFile<T> {
+    const fn new(path: &'static str, limit: usize, parse: fn(&str, &[u8]) -> T) -> Self {
         Self {
             path,
+            limit,
+            parse,
             last: Mutex::new(Last {
-                bytes: Vec::new(),
-                state: FileState::Read,
+                read: LastRead::none(),
+                content: None,
+                state: FileState::Missing,
             }),
         }
     }
 
-    /// Its content; empty when it does not exist or other users may change it.
-    pub(crate) fn read(&self) -> Vec<u8> {
-        let path = Path::new(self.path);
-        self.update(pulse_trust::read_beginning(
-            path,
-            Demand::Unwritable,
-            MAX_BYTES,
-        ))
+    /// Its content, read again if it has changed or could not be read; empty when it does not
+    /// exist or other users may change it.
+    pub(crate) fn read(&self) -> Arc<T> {
+        self.check(Check::Quick)
     }
 
-    /// The reason that it counted as empty when it was last read, although it exists.
-    pub(crate) fn refusal(&self) -> Option<String> {
+    /// As [`HostFile::read`], for checks that come with the clock.
+    pub(crate) fn poll(&self) -> Arc<T> {
+        let check = match self.last().state {
+            FileState::Denied => Check::NewVersion,
+            _ => Check::Thorough,
+        };
+        self.check(check)
+    }
+
+    /// The reason that its content is not in force, although it exists.
+    pub(crate) fn problem(&self) -> Option<String> {
         match &self.last().state {
-            FileState::Refused(refusal) => Some(refusal.clone()),
-            FileState::Read | FileState::Replaced => None,
+            FileState::Refused(refusal) => Some(format!("is refused: {refusal}")),
+            FileState::Unreadable(error) => Some(format!("cannot be read: {error}")),
+            FileState::Denied => Some("was replaced or cannot be read".to_owned()),
+            FileState::Missing | FileState::Read | FileState::Cut => None,
         }
     }
 
-    fn update(&self, read: Result<Vec<u8>, Refused>) -> Vec<u8> {
+    fn check(&self, check: Check) -> Arc<T> {
         let mut last = self.last();
-        // Each connection reads it, so only a change of its state is logged.
-        match last.update(read) {
-            Some(FileState::Replaced) => tracing::warn!(
-                "{} was replaced or cannot be read, its previous content stays in force: write it in place, or restart the daemon",
-                self.path
-            ),
-            Some(FileState::Refused(refusal)) => {
-                tracing::error!("{} is refused and counts as empty: {refusal}", self.path);
-            }
-            Some(FileState::Read) | None => {}
+        let read = last.read.read_again(Path::new(self.path), check, |path| {
+            pulse_trust::read_lines(path, Demand::Unwritable, self.limit)
+        });
+        if let Some(read) = read {
+            self.update(&mut last, read);
         }
-        last.bytes.clone()
+        last.content.clone().unwrap_or_default()
     }
 
-    fn last(&self) -> MutexGuard<'_, Last> {
+    fn update(&self, last: &mut Last<T>, read: Result<Lines, Refused>) {
+        let state = match read {
+            Ok(lines) => {
+                last.content = Some(Arc::new((self.parse)(self.path, &lines.text)));
+                if lines.are_all {
+                    FileState::Read
+                } else {
+                    FileState::Cut
+                }
+            }
+            Err(Refused::Io(error)) => match error.kind() {
+                io::ErrorKind::NotFound => {
+                    last.content = None;
+                    FileState::Missing
+                }
+                io::ErrorKind::PermissionDenied => FileState::Denied,
+                _ => FileState::Unreadable(error.to_string()),
+            },
+            Err(Refused::Untrusted(untrusted)) => {
+                last.content = None;
+                FileState::Refused(untrusted.to_string())
+            }
+        };
+        let before = std::mem::replace(&mut last.state, state.clone());
+        // Each connection reads it, so only a change of its state is logged.
+        if before != state {
+            self.log(&before, &state, last.content.is_some());
+        }
+    }
+
+    fn log(&self, before: &FileState, state: &FileState, has_content: bool) {
+        let path = self.path;
+        let in_force = if has_content {
+            "its previous content stays in force"
+        } else {
+            "it counts as empty"
+        };
+        match state {
+            FileState::Missing => {
+                tracing::warn!("{path} does not exist any more and counts as empty");
+            }
+            FileState::Cut => tracing::warn!(
+                "{path} has more than {} bytes: the rest is left out",
+                self.limit
+            ),
+            FileState::Denied => tracing::warn!(
+                "{path} was replaced or cannot be read, {in_force}: write it in place, or restart the daemon"
+            ),
+            FileState::Unreadable(error) => {
+                tracing::warn!("cannot read {path}, {in_force} until it can be read: {error}");
+            }
+            FileState::Refused(refusal) => {
+                tracing::error!("{path} is refused and counts as empty: {refusal}");
+            }
+            FileState::Read => match before {
+                FileState::Denied | FileState::Unreadable(_) | FileState::Refused(_) => {
+                    tracing::info!("{path} can be read again");
+                }
+                FileState::Missing | FileState::Read | FileState::Cut => {}
+            },
+        }
+    }
+
+    fn last(&self) -> MutexGuard<'_, Last<T>> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Last {
-    /// Takes what was read; returns the state if it is another one than before.
-    fn update(&mut self, read: Result<Vec<u8>, Refused>) -> Option<FileState> {
-        let state = match read {
-            Ok(bytes) => {
-                self.bytes = bytes;
-                FileState::Read
-            }
-            Err(Refused::Io(error))
-                if error.kind() == io::ErrorKind::PermissionDenied
-                    || pulse_files::is_exhausted(&error) =>
-            {
-                FileState::Replaced
-            }
-            Err(Refused::Io(_)) => {
-                self.bytes.clear();
-                FileState::Read
-            }
-            Err(Refused::Untrusted(untrusted)) => {
-                self.bytes.clear();
-                FileState::Refused(untrusted.to_string())
-            }
-        };
-        let is_news = state != self.state;
-        self.state = state.clone();
-        is_news.then_some(state)
-    }
-}
-
-/// Reads each file while the daemon may still read all, so that there is a content to keep.
+/// Reads each file, whether it has changed or not: at the start, while the daemon may still read
+/// all, so that there is a content to keep; and when an operator reloads.
 pub(crate) fn read_all() {
-    for file in [&HOSTS, &SUBUID, &SUBGID] {
-        file.read();
-    }
+    HOSTS.check(Check::Always);
+    SUBUID.check(Check::Always);
+    SUBGID.check(Check::Always);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use io::ErrorKind;
+    use std::fs;
 
-    #[test]
-    fn replaced_file_keeps_its_content() {
-        let file = HostFile::new("/none");
-        assert_eq!(file.update(Ok(b"a".to_vec())), b"a");
-        let failed = |kind: io::ErrorKind| Err(Refused::Io(kind.into()));
-        let denied = || failed(io::ErrorKind::PermissionDenied);
-        assert_eq!(file.update(denied()), b"a");
-        assert_eq!(file.update(failed(io::ErrorKind::NotFound)), b"");
-        assert_eq!(file.update(denied()), b"");
+    fn file() -> HostFile<Vec<u8>> {
+        HostFile::new("/none", 8, |_, text| text.to_vec())
     }
 
-    /// Otherwise permitted containers would be denied after a reload.
-    #[test]
-    fn exhaustion_keeps_the_content() {
-        let file = HostFile::new("/none");
-        file.update(Ok(b"a".to_vec()));
-        for errno in [nix::errno::Errno::EMFILE, nix::errno::Errno::ENFILE] {
-            assert_eq!(file.update(Err(Refused::Io(errno.into()))), b"a");
+    impl HostFile<Vec<u8>> {
+        /// The content and state after this outcome of a read.
+        fn after(&self, read: Result<&[u8], ErrorKind>) -> (Vec<u8>, FileState) {
+            let mut last = self.last();
+            let read = read.map(|text| Lines {
+                text: text.to_vec(),
+                are_all: true,
+            });
+            self.update(&mut last, read.map_err(|kind| Refused::Io(kind.into())));
+            let content = last.content.as_deref().cloned().unwrap_or_default();
+            (content, last.state.clone())
         }
     }
 
     #[test]
-    fn replaced_file_is_logged_once() {
-        let mut last = Last {
-            bytes: Vec::new(),
-            state: FileState::Read,
-        };
-        let denied = || Err(Refused::Io(io::ErrorKind::PermissionDenied.into()));
-        assert_eq!(last.update(denied()), Some(FileState::Replaced));
-        assert_eq!(last.update(denied()), None);
-        assert_eq!(last.update(Ok(b"a".to_vec())), Some(FileState::Read));
-        assert_eq!(last.update(denied()), Some(FileState::Replaced));
+    fn errors_keep_the_content() {
+        let file = file();
+        assert_eq!(file.after(Ok(b"a")), (b"a".to_vec(), FileState::Read));
+        for kind in [
+            ErrorKind::PermissionDenied,
+            ErrorKind::Other,
+            ErrorKind::InvalidInput,
+            ErrorKind::OutOfMemory,
+        ] {
+            let (content, state) = file.after(Err(kind));
+            assert_eq!(content, b"a", "{kind:?}");
+            assert_ne!(state, FileState::Read, "{kind:?}");
+            assert!(file.problem().is_some(), "{kind:?}");
+        }
+        let missing = (Vec::new(), FileState::Missing);
+        assert_eq!(file.after(Err(ErrorKind::NotFound)), missing);
+        assert_eq!(file.problem(), None);
+        assert_eq!(file.after(Err(ErrorKind::PermissionDenied)).0, b"");
+        assert_eq!(file.after(Ok(b"b")), (b"b".to_vec(), FileState::Read));
+    }
+
+    #[test]
+    fn promised_size_is_read() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("hosts");
+        // As large as `/etc/hosts` may be, the last line at its end.
+        let name = "\n192.0.2.1 pve1\n";
+        let text = "#".repeat(hosts::MAX_BYTES - name.len()) + name;
+        fs::write(&path, text).unwrap();
+        let file = HostFile::new(
+            Box::leak(path.to_str().unwrap().into()),
+            HOSTS.limit,
+            HOSTS.parse,
+        );
+        let pve1 = crate::testing::name("pve1");
+        assert_eq!(file.read().lookup(&pve1).len(), 1);
+        assert_eq!(file.last().state, FileState::Read);
+    }
+
+    #[test]
+    fn one_bad_byte_costs_one_line() {
+        let text = b"caf\xe9:100000:65536\nroot:165536:65536\n";
+        let ranges = (SUBUID.parse)("/etc/subuid", text);
+        assert_eq!(ranges.as_slice().len(), 1);
+        assert_eq!(ranges.left_out().map(|left_out| left_out.first), Some(1));
     }
 
     #[test]
     fn untrusted_file_counts_as_empty() {
         use pulse_core::trust::{FileKind, Owners, PathEntry};
-        let file = HostFile::new("/none");
-        file.update(Ok(b"a".to_vec()));
+        let file = file();
+        file.after(Ok(b"a"));
         let open = PathEntry {
             path: "/none".into(),
             uid: 0,
@@ -179,9 +283,10 @@ mod tests {
         };
         let judged = Owners::root_and([]).judge(&[open], FileKind::File, Demand::Unwritable);
         let refused = Refused::Untrusted(judged.unwrap_err());
-        assert_eq!(file.update(Err(refused)), b"");
-        assert!(file.refusal().unwrap().contains("chmod"));
-        assert_eq!(file.update(Ok(b"b".to_vec())), b"b");
-        assert_eq!(file.refusal(), None);
+        file.update(&mut file.last(), Err(refused));
+        assert_eq!(file.last().content, None);
+        assert!(file.problem().unwrap().contains("chmod"));
+        assert_eq!(file.after(Ok(b"b")).0, b"b");
+        assert_eq!(file.problem(), None);
     }
 }

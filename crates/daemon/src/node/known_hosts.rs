@@ -1,19 +1,18 @@
 //! The daemon's `known_hosts`, read again when it changes, so that pinning or revoking a host
 //! key needs no restart.
 //!
-//! Changes are found with stat(2), since the filter allows no inotify(7). That costs a few
-//! microseconds each time, whatever the number of nodes.
+//! A check costs a few microseconds, whatever the number of nodes. A file that cannot be read is
+//! read again by each check, and meanwhile admits no new connection: it may have a revocation.
 
 use pulse_core::nodes::known_hosts::pins::{FileState, Pins, PinsChange, WatchedPins};
 use pulse_core::nodes::known_hosts::{BadLine, KnownHosts, MAX_BYTES};
-use pulse_core::trust::{Demand, PathEntry};
-use pulse_trust::Refused;
+use pulse_core::trust::Demand;
+use pulse_trust::{Check, LastRead, Refused};
 use sha2::{Digest, Sha256};
-use std::io::{self, ErrorKind};
-use std::os::unix::fs::MetadataExt;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 use tokio::sync::watch;
 
 /// A `known_hosts` file with the pins that it last had.
@@ -25,59 +24,10 @@ pub(crate) struct KnownHostsFile {
 
 #[derive(Default)]
 struct State {
-    version: Option<Result<Version, ErrorKind>>,
+    last: LastRead,
     /// SHA-256 of the text that the pins come from; `None` when the file was not usable.
     digest: Option<[u8; 32]>,
     watched: WatchedPins,
-}
-
-/// The identity of a version of the file: its metadata, and those of the
-/// directories and links on its path, since their owners decide whether it is trusted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Version {
-    steps: Vec<PathEntry>,
-    device: u64,
-    inode: u64,
-    size: u64,
-    /// Seconds and nanoseconds. `changed` cannot be set back (utimensat(2)).
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-/// Two changes within one tick of the file system's clock have the same time. A tick is 10 ms
-/// at most in Linux's own file systems; network file systems may be coarser.
-const SETTLED_AFTER: Duration = Duration::from_secs(2);
-
-impl Version {
-    fn at(path: &std::path::Path) -> io::Result<Self> {
-        // Follows links: the file's own metadata counts, and `steps` has those of the links.
-        let found = std::fs::metadata(path)?;
-        Ok(Self {
-            steps: pulse_trust::steps(path)?,
-            device: found.dev(),
-            inode: found.ino(),
-            size: found.size(),
-            modified: (found.mtime(), found.mtime_nsec()),
-            changed: (found.ctime(), found.ctime_nsec()),
-        })
-    }
-
-    /// True if a later change is certain to give another version.
-    fn is_settled(&self) -> bool {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |now| now.as_secs());
-        u64::try_from(self.changed.0).unwrap_or(0) + SETTLED_AFTER.as_secs() < now
-    }
-}
-
-/// The reason to check the file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Occasion {
-    /// A connection is to be opened; there may be thousands at once.
-    Connection,
-    /// The supervisor's tick.
-    Tick,
 }
 
 impl KnownHostsFile {
@@ -103,34 +53,28 @@ impl KnownHostsFile {
     /// # Errors
     /// The reason that the file cannot be used, although it exists.
     pub(crate) fn current(&self) -> Result<Arc<KnownHosts>, Arc<str>> {
-        self.refresh(Occasion::Connection).for_new
+        self.refresh(Check::Quick).for_new
     }
 
-    /// Reads the file again if it has changed.
-    pub(crate) fn check(&self) {
-        self.refresh(Occasion::Tick);
+    /// Reads the file again if it has changed or could not be read.
+    pub(crate) fn check(&self, check: Check) {
+        self.refresh(check);
     }
 
-    fn refresh(&self, occasion: Occasion) -> Pins {
+    fn refresh(&self, check: Check) -> Pins {
         let mut state = self.state();
-        let version = Version::at(&self.path).map_err(|error| error.kind());
-        let is_same = state.version.as_ref() == Some(&version);
-        // Only on a tick: otherwise each connection would read a file that was just edited.
-        let may_hide_a_change = match &version {
-            Ok(version) => occasion == Occasion::Tick && !version.is_settled(),
-            // The time for which it is absent counts, and an error may be transient.
-            Err(_) => true,
-        };
-        if !is_same || may_hide_a_change {
-            state.version = Some(version);
-            self.load(&mut state);
+        let read = state.last.read_again(&self.path, check, |path| {
+            pulse_trust::read(path, Demand::Unwritable, MAX_BYTES)
+        });
+        if let Some(read) = read {
+            self.load(&mut state, read);
         }
         state.watched.pins().clone()
     }
 
-    fn load(&self, state: &mut State) {
+    fn load(&self, state: &mut State, read: Result<Vec<u8>, Refused>) {
         let path = self.path.display();
-        let found = match pulse_trust::read(&self.path, Demand::Unwritable, MAX_BYTES) {
+        let found = match read {
             Ok(text) => {
                 // Touched but not changed: nothing to log, and no connection to judge again.
                 let digest = Some(Sha256::digest(&text).into());

@@ -10,6 +10,7 @@ mod handle;
 pub(crate) mod host_file;
 mod host_key;
 pub(crate) mod known_hosts;
+pub(crate) mod login_key;
 pub(crate) mod resolve;
 mod stream;
 mod task;
@@ -29,9 +30,11 @@ use pulse_core::config::{Config, NodeSettings, Timeouts};
 use pulse_core::nodes::hosts::Hosts;
 use pulse_core::nodes::lookup::{self, ByAddress};
 use pulse_core::nodes::name::NodeName;
+use pulse_core::rpc::Retry;
+use pulse_trust::Check;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use task::NodeTask;
+use task::{LocalFiles, NodeTask};
 
 /// The settings of a node's task; a change makes a new task.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,9 +56,12 @@ pub(crate) trait NodeStarter: Send + Sync {
         history: &SharedHistory,
     ) -> NodeHandle;
 
-    /// Reads the pinned host keys again, if their file has changed. Connections whose host
-    /// key is no longer accepted are closed then.
-    fn check_pins(&self);
+    /// Reads `known_hosts` and the SSH key again, if their files have changed or could not be
+    /// read. Connections whose host key is no longer accepted are closed then.
+    fn check_files(&self, check: Check);
+
+    /// The public half of the SSH key, as a line of `authorized_keys`.
+    fn public_key(&self) -> String;
 }
 
 impl NodeStarter for Arc<NodeContext> {
@@ -76,15 +82,23 @@ impl NodeStarter for Arc<NodeContext> {
             name.clone(),
             settings.timeouts,
             connector,
-            self.known_hosts.subscribe(),
+            LocalFiles {
+                pins: self.known_hosts.subscribe(),
+                key: self.key.subscribe(),
+            },
             Arc::clone(&self.recorder),
             inbox,
         ));
         handle
     }
 
-    fn check_pins(&self) {
-        self.known_hosts.check();
+    fn check_files(&self, check: Check) {
+        self.known_hosts.check(check);
+        self.key.check(check);
+    }
+
+    fn public_key(&self) -> String {
+        self.key.public_line()
     }
 }
 
@@ -126,7 +140,7 @@ impl Nodes {
                     // Another spelling is no other node, but logs have to name it as it is
                     // listed now.
                     && listed.as_str() == name.as_str()
-                    && before.handle.blocked().is_none()
+                    && before.handle.blocked(Retry::WhenDue).is_none()
             });
             if let Some((_, node)) = kept {
                 return (name.clone(), node.clone());

@@ -7,7 +7,6 @@
 use crate::node::host_file::HOSTS;
 use pulse_core::config::NodeSettings;
 use pulse_core::nodes::address::unreachable;
-use pulse_core::nodes::hosts::Hosts;
 use pulse_core::nodes::name::NodeName;
 use std::net::{IpAddr, SocketAddr};
 
@@ -31,7 +30,7 @@ impl EgressGuard for AnyUnicast {
 pub(crate) enum NoAddress {
     /// Neither the configuration nor `/etc/hosts` has one.
     Unknown,
-    /// The configuration has none, and `/etc/hosts` is not trusted, for this reason.
+    /// The configuration has none, and `/etc/hosts` cannot be used, for this reason.
     HostsRefused(String),
     /// The egress guard permits none of its addresses.
     NotPermitted,
@@ -62,13 +61,13 @@ impl Resolver {
     ) -> Result<SocketAddr, NoAddress> {
         let found = match settings.address {
             Some(address) => vec![address],
-            // Read each time: connections are rare, and an edited file takes effect at once.
-            None => Hosts::parse(HOSTS.read()).lookup(node),
+            // Checked each time: connections are rare, and an edited file takes effect at once.
+            None => HOSTS.read().lookup(node),
         };
         if found.is_empty() {
-            // Only a lookup in `/etc/hosts` can find none. A refused file counts as empty.
+            // Only a lookup in `/etc/hosts` can find none.
             return Err(HOSTS
-                .refusal()
+                .problem()
                 .map_or(NoAddress::Unknown, NoAddress::HostsRefused));
         }
         found

@@ -4,17 +4,17 @@
 //! start. A caller that gives up waiting changes nothing here: the exchange has its own
 //! deadline, and its sample is kept for the next caller.
 
-use super::connect::NotOpened;
 use super::exchange::Sample;
 use super::failure::{HostKeyFailure, NodeFailure, Withdrawn};
-use super::handle::{Answer, NodeInbox, NodeStatus};
+use super::handle::{Answer, Cause, Delay, NodeInbox, NodeStatus};
 use super::host_key::Identity;
 use crate::observe::recorder::Recorder;
 use pulse_core::config::Timeouts;
 use pulse_core::event::Event;
-use pulse_core::nodes::backoff::{Backoff, FailureKind};
+use pulse_core::nodes::backoff::{Backoff, FailureKind, Penalties};
 use pulse_core::nodes::known_hosts::pins::Pins;
 use pulse_core::nodes::name::NodeName;
+use russh::keys::PrivateKey;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,9 +25,12 @@ use tokio::time::{Instant, timeout, timeout_at};
 pub(super) trait Connector: Send + 'static {
     type Session: NodeSession;
 
+    /// Reads the local files again, if they have changed.
+    fn check_files(&self);
+
     /// Connects, checks the host key and logs in. The caller sets the deadline and may drop
     /// the future at any time.
-    fn open(&self) -> impl Future<Output = Result<Self::Session, NotOpened>> + Send;
+    fn open(&self) -> impl Future<Output = Result<Self::Session, NodeFailure>> + Send;
 
     /// The address that is connected to, if the node has one.
     fn address(&self) -> Option<SocketAddr>;
@@ -57,24 +60,24 @@ pub(super) struct NodeTask<C: Connector> {
     recorder: Arc<dyn Recorder>,
     status: watch::Sender<NodeStatus>,
     session: Option<C::Session>,
-    /// The pins; those that the session was judged by count as seen.
-    pins: watch::Receiver<Pins>,
-    /// The host key that the node showed last, if it was not accepted.
-    refused: Option<Arc<Identity>>,
+    /// The files; the pins that the session was judged by, and the files of the last attempt to
+    /// open one, count as seen.
+    files: LocalFiles,
     backoff: Backoff,
+    penalties: Penalties,
+}
+
+/// The files of this host that decide about connections.
+pub(super) struct LocalFiles {
+    /// `known_hosts`.
+    pub(super) pins: watch::Receiver<Pins>,
+    /// The SSH key.
+    pub(super) key: watch::Receiver<Arc<PrivateKey>>,
 }
 
 /// The interval in which the certificate of an open connection is checked. A timer for its
 /// expiry would miss a clock that is set.
 const CERTIFICATE_CHECK_INTERVAL: Duration = Duration::from_secs(5);
-
-/// The effect of changed pins on a node.
-enum Judged {
-    /// The host key of its open connection is no longer accepted.
-    Withdrawn(Withdrawn),
-    /// The reason that it could not be connected to is gone.
-    Healed,
-}
 
 impl<C: Connector> NodeTask<C> {
     /// Serves requests until the last handle is dropped.
@@ -82,7 +85,7 @@ impl<C: Connector> NodeTask<C> {
         name: NodeName,
         timeouts: Timeouts,
         connector: C,
-        pins: watch::Receiver<Pins>,
+        files: LocalFiles,
         recorder: Arc<dyn Recorder>,
         inbox: NodeInbox,
     ) {
@@ -97,24 +100,16 @@ impl<C: Connector> NodeTask<C> {
             recorder,
             status,
             session: None,
-            pins,
-            refused: None,
+            files,
             backoff: Backoff::default(),
+            penalties: Penalties::default(),
         };
         loop {
             let idle_until = task.idle_until();
             tokio::select! {
                 // Pins before requests: no request may use a connection whose key they revoke.
                 biased;
-                judged = task.judged_anew() => match judged {
-                    Judged::Withdrawn(withdrawn) => task.withdraw(&withdrawn).await,
-                    Judged::Healed => {
-                        // The failures are forgotten: the node may be tried at once.
-                        task.refused = None;
-                        task.backoff.succeeded();
-                        task.status.send_modify(|status| status.blocked = None);
-                    }
-                },
+                withdrawn = task.withdrawn() => task.withdraw(&withdrawn).await,
                 request = timeout_at(idle_until, requests.recv()) => match request {
                     Ok(Some(request)) => {
                         let answer = task.read(request.deadline).await;
@@ -128,36 +123,16 @@ impl<C: Connector> NodeTask<C> {
         }
     }
 
-    /// Waits for a change of the pins that has an effect on this node.
-    async fn judged_anew(&mut self) -> Judged {
-        if let Some(session) = &self.session {
-            let failure = withdrawn(&mut self.pins, session.identity()).await;
-            return Judged::Withdrawn(Withdrawn {
-                address: session.address(),
-                failure,
-            });
-        }
-        // Without a connection: until the pins accept the host key that they have refused, are
-        // usable again, or may have the first key that the node can be asked for.
-        loop {
-            // The file is watched for as long as there are nodes.
-            if self.pins.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-            let Ok(known_hosts) = self.pins.borrow_and_update().for_new.clone() else {
-                continue;
-            };
-            let is_healed = match &self.status.borrow().blocked {
-                // A node that had no usable key has perhaps got one, and the operator has pinned it.
-                Some((_, NodeFailure::KnownHosts(_) | NodeFailure::NoHostKey)) => true,
-                _ => self
-                    .refused
-                    .as_ref()
-                    .is_some_and(|refused| refused.judge(&known_hosts).is_ok()),
-            };
-            if is_healed {
-                return Judged::Healed;
-            }
+    /// Waits until the host key of the open connection is no longer accepted; for ever without
+    /// one.
+    async fn withdrawn(&mut self) -> Withdrawn {
+        let Some(session) = &self.session else {
+            return std::future::pending().await;
+        };
+        let failure = withdrawn(&mut self.files.pins, session.identity()).await;
+        Withdrawn {
+            address: session.address(),
+            failure,
         }
     }
 
@@ -174,6 +149,16 @@ impl<C: Connector> NodeTask<C> {
     async fn read(&mut self, deadline: Instant) -> Answer {
         if self.session.as_ref().is_some_and(NodeSession::is_closed) {
             self.close("closed by the node");
+        }
+        let is_corrected = |status: &NodeStatus| {
+            status
+                .delay
+                .as_ref()
+                .is_some_and(|it| it.cause.has_changed())
+        };
+        if is_corrected(&self.status.borrow()) {
+            // What went wrong before says nothing any more.
+            self.backoff.succeeded();
         }
         let reused = self.session.is_some();
         let mut outcome = self.attempt(deadline).await;
@@ -201,7 +186,7 @@ impl<C: Connector> NodeTask<C> {
             let sample = tokio::select! {
                 // The pins first: an answer over a revoked key is not used, even if it is there.
                 biased;
-                failure = withdrawn(&mut self.pins, &identity) => {
+                failure = withdrawn(&mut self.files.pins, &identity) => {
                     return Err(NodeFailure::Withdrawn(Withdrawn { address, failure }));
                 }
                 sample = session.read() => sample?,
@@ -218,38 +203,31 @@ impl<C: Connector> NodeTask<C> {
     }
 
     async fn open(&mut self) -> Result<C::Session, NodeFailure> {
-        // Later changes are noticed by whoever uses the session.
-        self.pins.mark_unchanged();
-        match timeout(self.timeouts.connect, self.connector.open())
+        self.connector.check_files();
+        // Later changes are noticed by whoever uses the session, or end the delay of a failure.
+        self.files.pins.mark_unchanged();
+        self.files.key.mark_unchanged();
+        let session = timeout(self.timeouts.connect, self.connector.open())
             .await
-            .unwrap_or_else(|_| Err(NodeFailure::TimedOut.into()))
-        {
-            Ok(session) => {
-                self.refused = None;
-                tracing::debug!(
-                    "node \"{}\" ({}): connected, host key {}",
-                    self.name,
-                    session.address(),
-                    session.identity().fingerprint()
-                );
-                Ok(session)
-            }
-            Err(NotOpened { failure, refused }) => {
-                self.refused = refused;
-                Err(failure)
-            }
-        }
+            .unwrap_or(Err(NodeFailure::TimedOut))?;
+        tracing::debug!(
+            "node \"{}\" ({}): connected, host key {}",
+            self.name,
+            session.address(),
+            session.identity().fingerprint()
+        );
+        Ok(session)
     }
 
     fn succeeded(&mut self, sample: Sample) -> Arc<Sample> {
-        if self.backoff.failures() > 0 {
+        if matches!(self.status.borrow().last, Some(Err(_))) {
             tracing::info!("{} answers again", self.subject());
         }
         self.backoff.succeeded();
         let sample = Arc::new(sample);
         self.status.send_replace(NodeStatus {
             sample: Some(Arc::clone(&sample)),
-            blocked: None,
+            delay: None,
             last: Some(Ok(())),
         });
         sample
@@ -258,10 +236,14 @@ impl<C: Connector> NodeTask<C> {
     fn failed(&mut self, failure: NodeFailure) -> NodeFailure {
         self.session = None;
         let now = Instant::now();
-        let wait = self
-            .backoff
-            .failed(failure.kind(), crate::sys::random::fraction());
-        let retry = wait.as_secs_f32();
+        let kind = failure.kind();
+        let wait = self.backoff.failed(kind, crate::sys::random::fraction());
+        let earliest = now + self.penalties.add(kind, now.into_std());
+        let next = if wait.is_zero() {
+            "at the next request".to_owned()
+        } else {
+            format!("in {:.1} s", wait.as_secs_f32())
+        };
         let subject = match failure {
             // It has the address already.
             NodeFailure::Unreachable { .. } => format!("node \"{}\"", self.name),
@@ -269,14 +251,25 @@ impl<C: Connector> NodeTask<C> {
         };
         // Warnings only for the first failure in a row and for those that need an operator: the
         // others would fill the log.
-        if self.backoff.failures() == 1 || failure.kind() == FailureKind::Refused {
-            tracing::warn!("{subject} {failure}; next attempt in {retry:.1} s");
+        let is_refusal = matches!(kind, FailureKind::HostKey | FailureKind::Refused);
+        if self.backoff.failures() == 1 || is_refusal {
+            tracing::warn!("{subject} {failure}; next attempt {next}");
         } else {
-            tracing::debug!("{subject} {failure}; next attempt in {retry:.1} s");
+            tracing::debug!("{subject} {failure}; next attempt {next}");
         }
+        let delay = (!wait.is_zero()).then(|| Delay {
+            failure: failure.clone(),
+            until: now + wait,
+            earliest,
+            cause: match kind {
+                FailureKind::HostKey => Cause::Pins(self.files.pins.clone()),
+                FailureKind::Refused => Cause::Key(self.files.key.clone()),
+                FailureKind::Local | FailureKind::Transient => Cause::Node,
+            },
+        });
         // The sample stays: it is served until it is too old.
         self.status.send_modify(|status| {
-            status.blocked = Some((now + wait, failure.clone()));
+            status.delay = delay;
             status.last = Some(Err(failure.clone()));
         });
         failure

@@ -1,11 +1,10 @@
 //! A node's task with a scripted connection and paused time.
 
-use super::connect::NotOpened;
 use super::exchange::Sample;
 use super::failure::{HostKeyFailure, NodeFailure};
 use super::handle::NodeHandle;
 use super::host_key::Identity;
-use super::task::{Connector, NodeSession, NodeTask};
+use super::task::{Connector, LocalFiles, NodeSession, NodeTask};
 use super::{NodeStarter, NodeTaskSettings, Nodes, SharedHistory};
 use crate::testing::{CapturedLog, Records, SECOND, name, sample};
 use pulse_core::config::{Config, Timeouts};
@@ -13,6 +12,10 @@ use pulse_core::nodes::hosts::Hosts;
 use pulse_core::nodes::known_hosts::pins::Pins;
 use pulse_core::nodes::known_hosts::{HostQuery, KnownHosts};
 use pulse_core::nodes::name::NodeName;
+use pulse_core::rpc::Retry;
+use pulse_trust::Check;
+use russh::keys::PrivateKey;
+use russh::keys::ssh_key::private::Ed25519Keypair;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -23,7 +26,7 @@ use tokio::time::{Instant, sleep};
 const PIN: &str =
     "node ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBERERERERERERERERERERERERERERERERERERERERER\n";
 
-fn key() -> Vec<u8> {
+fn wire_key() -> Vec<u8> {
     let mut key = vec![0, 0, 0, 11];
     key.extend_from_slice(b"ssh-ed25519");
     key.extend_from_slice(&[0, 0, 0, 32]);
@@ -69,19 +72,15 @@ impl Connector for Node {
         "192.0.2.1:22".parse().ok()
     }
 
-    async fn open(&self) -> Result<Session, NotOpened> {
+    fn check_files(&self) {}
+
+    async fn open(&self) -> Result<Session, NodeFailure> {
         let opens =
             |planned: &Planned| matches!(planned, Planned::NotOpened(_) | Planned::KeyNotAccepted);
         *self.opened.lock().unwrap() += 1;
         match self.next(opens) {
-            Some(Planned::NotOpened(failure)) => Err(failure.into()),
-            Some(_) => Err(NotOpened {
-                failure: HostKeyFailure::Revoked {
-                    fingerprint: "SHA256:x".to_owned(),
-                }
-                .into(),
-                refused: Some(Arc::clone(&self.identity)),
-            }),
+            Some(Planned::NotOpened(failure)) => Err(failure),
+            Some(_) => Err(not_accepted()),
             None => Ok(Session {
                 node: self.clone(),
                 is_closed: false,
@@ -124,7 +123,22 @@ struct Fixture {
     node: Node,
     handle: NodeHandle,
     pins: watch::Sender<Pins>,
+    key: watch::Sender<Arc<PrivateKey>>,
     records: Records,
+}
+
+fn login_key(seed: u8) -> Arc<PrivateKey> {
+    Arc::new(PrivateKey::from(Ed25519Keypair::from_seed(&[seed; 32])))
+}
+
+fn not_accepted() -> NodeFailure {
+    let fingerprint = "SHA256:x".to_owned();
+    HostKeyFailure::Revoked { fingerprint }.into()
+}
+
+fn key_refused() -> NodeFailure {
+    let user = "pulse".to_owned();
+    NodeFailure::KeyRefused { user }
 }
 
 fn pinned(text: &str) -> Pins {
@@ -141,10 +155,11 @@ impl Fixture {
         let node = Node {
             plan: Arc::new(Mutex::new(plan.into())),
             opened: Arc::default(),
-            identity: Arc::new(Identity::plain(host, "ssh-ed25519", key())),
+            identity: Arc::new(Identity::plain(host, "ssh-ed25519", wire_key())),
         };
         let records = Records::default();
         let pins = watch::channel(pinned(PIN)).0;
+        let key = watch::channel(login_key(1)).0;
         let (handle, inbox) = NodeHandle::new();
         tokio::spawn(NodeTask::run(
             name("node"),
@@ -153,7 +168,10 @@ impl Fixture {
                 ..Config::default().timeouts
             },
             node.clone(),
-            pins.subscribe(),
+            LocalFiles {
+                pins: pins.subscribe(),
+                key: key.subscribe(),
+            },
             Arc::new(records.clone()),
             inbox,
         ));
@@ -161,6 +179,7 @@ impl Fixture {
             node,
             handle,
             pins,
+            key,
             records,
         }
     }
@@ -175,7 +194,7 @@ impl Fixture {
     }
 
     fn retry_in(&self) -> Duration {
-        match self.handle.blocked() {
+        match self.handle.blocked(Retry::WhenDue) {
             Some(NodeFailure::Waiting { retry_in, .. }) => retry_in,
             other => panic!("{other:?}"),
         }
@@ -240,17 +259,20 @@ async fn failures_lengthen_the_wait() {
     assert!(waits[8] <= SECOND * 60, "{waits:?}");
     // One success forgives all.
     fixture.read().await.unwrap();
-    assert!(fixture.handle.blocked().is_none());
+    assert!(fixture.handle.blocked(Retry::WhenDue).is_none());
 }
 
 #[tokio::test(start_paused = true)]
 async fn refused_key_is_left_alone_for_ten_minutes() {
-    let refused = NodeFailure::KeyRefused {
-        user: "pulse".to_owned(),
-    };
-    let fixture = Fixture::new([Planned::NotOpened(refused)]);
+    let fixture = Fixture::new([Planned::NotOpened(key_refused())]);
     assert!(fixture.read().await.is_err());
     assert!(fixture.retry_in() >= SECOND * 600);
+    let error = fixture.handle.blocked(Retry::WhenDue).unwrap().to_string();
+    assert!(
+        error.ends_with("or now with \"pulse-sensorctl temps --retry\""),
+        "{error}"
+    );
+    assert!(fixture.handle.blocked(Retry::Now).is_none());
 }
 
 #[tokio::test(start_paused = true)]
@@ -291,26 +313,57 @@ async fn reading_under_way_ends_with_its_key() {
     assert_eq!(fixture.opened(), 2);
 }
 
+/// A change of a local file.
+type Change<'a> = &'a dyn Fn(&Fixture);
+
+/// A change of the file that was the cause ends the delay, and of no other.
 #[tokio::test(start_paused = true)]
-async fn pinned_key_heals_at_once() {
-    let fixture = Fixture::new([Planned::KeyNotAccepted]);
-    fixture.pins.send_replace(pinned(""));
-    assert!(fixture.read().await.is_err());
-    assert!(fixture.retry_in() >= SECOND * 600);
-    fixture.pins.send_replace(pinned(PIN));
-    sleep(SECOND).await;
-    assert!(fixture.handle.blocked().is_none());
-    fixture.read().await.unwrap();
+async fn changed_file_ends_the_delay() {
+    let pins = |fixture: &Fixture| drop(fixture.pins.send_replace(pinned(PIN)));
+    let key = |fixture: &Fixture| drop(fixture.key.send_replace(login_key(2)));
+    let host_key = || Planned::NotOpened(NodeFailure::NoHostKey);
+    let refused = || Planned::NotOpened(key_refused());
+    for (planned, cause, other) in [
+        (
+            Planned::KeyNotAccepted,
+            &pins as Change<'_>,
+            &key as Change<'_>,
+        ),
+        (host_key(), &pins, &key),
+        (refused(), &key, &pins),
+    ] {
+        let fixture = Fixture::new([planned]);
+        assert!(fixture.read().await.is_err());
+        assert!(fixture.retry_in() >= SECOND * 600);
+        other(&fixture);
+        assert!(fixture.retry_in() >= SECOND * 600);
+        cause(&fixture);
+        assert!(fixture.handle.blocked(Retry::WhenDue).is_none());
+        fixture.read().await.unwrap();
+    }
 }
 
 #[tokio::test(start_paused = true)]
-async fn first_host_key_heals_at_once() {
-    let fixture = Fixture::new([Planned::NotOpened(NodeFailure::NoHostKey)]);
+async fn change_lifts_one_delay() {
+    let twice = [Planned::KeyNotAccepted, Planned::KeyNotAccepted];
+    let fixture = Fixture::new(twice);
     assert!(fixture.read().await.is_err());
-    assert!(fixture.retry_in() >= SECOND * 600);
-    fixture.pins.send_replace(pinned(PIN));
+    fixture.pins.send_replace(pinned(""));
     sleep(SECOND).await;
-    assert!(fixture.handle.blocked().is_none());
+    assert!(fixture.read().await.is_err());
+    // The pins of this attempt are the changed ones.
+    sleep(SECOND).await;
+    assert!(fixture.retry_in() >= SECOND * 590);
+}
+
+#[tokio::test(start_paused = true)]
+async fn local_failure_has_no_delay() {
+    let unreadable = || NodeFailure::KnownHosts("x".into());
+    let fixture = Fixture::new([unreadable(), NodeFailure::NoAddress].map(Planned::NotOpened));
+    for _ in 0..2 {
+        assert!(fixture.read().await.is_err());
+        assert!(fixture.handle.blocked(Retry::WhenDue).is_none());
+    }
     fixture.read().await.unwrap();
 }
 
@@ -360,6 +413,33 @@ async fn log_names_node_and_address() {
     }
 }
 
+/// No loop of retries or of changes to a file goes beyond what sshd's penalties permit.
+#[tokio::test(start_paused = true)]
+async fn early_attempts_are_bounded() {
+    for retry in [Retry::Now, Retry::WhenDue] {
+        let fixture = Fixture::new(vec![Planned::NotOpened(key_refused()); 20]);
+        let started = Instant::now();
+        while started.elapsed() < SECOND * 60 {
+            fixture.key.send_replace(login_key(2));
+            match fixture.handle.blocked(retry) {
+                None => assert!(fixture.read().await.is_err()),
+                Some(failure) => assert!(
+                    failure
+                        .to_string()
+                        .contains("; that was just now: ask again in "),
+                    "{failure}"
+                ),
+            }
+            sleep(SECOND / 10).await;
+        }
+        let opened = fixture.opened();
+        assert!(
+            (12..=14).contains(&opened),
+            "{opened}: two, then one in 5 s"
+        );
+    }
+}
+
 /// Keeps the histories that tasks are started with.
 #[derive(Default)]
 struct Starts(Mutex<Vec<SharedHistory>>);
@@ -370,7 +450,11 @@ impl NodeStarter for Starts {
         NodeHandle::new().0
     }
 
-    fn check_pins(&self) {}
+    fn check_files(&self, _: Check) {}
+
+    fn public_key(&self) -> String {
+        String::new()
+    }
 }
 
 #[test]
@@ -437,7 +521,7 @@ async fn last_outcome_survives_new_pins() {
     }
     healed.pins.send_replace(pinned(PIN));
     sleep(SECOND).await;
-    assert!(healed.handle.blocked().is_none());
+    assert!(healed.handle.blocked(Retry::WhenDue).is_none());
     let failure = last(&healed);
     assert!(matches!(failure, NodeFailure::HostKey(_)), "{failure}");
     healed.read().await.unwrap();

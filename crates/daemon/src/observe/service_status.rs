@@ -90,6 +90,7 @@ mod tests {
     use super::*;
     use crate::testing::{Fixture, SECOND, Step};
     use pulse_core::callers::peer::PeerId;
+    use pulse_core::rpc::Retry;
     use pulse_forward::status::{CollectorState, CollectorStatus, LostRange, Trouble};
 
     fn healthy() -> Health {
@@ -123,7 +124,12 @@ mod tests {
                 then: crate::readings::WhenLate::GiveUp,
             };
             let _ = readings
-                .read(&PeerId::Uid(7), &crate::testing::name(name), wait)
+                .read(
+                    &PeerId::Uid(7),
+                    &crate::testing::name(name),
+                    wait,
+                    Retry::WhenDue,
+                )
                 .await;
         }
         serving(&nodes(), log, None)

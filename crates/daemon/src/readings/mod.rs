@@ -12,6 +12,7 @@ use crate::observe::recorder::Recorder;
 use pulse_core::callers::peer::PeerId;
 use pulse_core::event::{Event, FailureReason, HostKeyReason, ReadingFailure};
 use pulse_core::nodes::name::NodeName;
+use pulse_core::rpc::Retry;
 use pulse_core::work::{Caps, Ticket, WorkQueue};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -135,13 +136,14 @@ impl Readings {
         peer: &PeerId,
         node: &NodeName,
         wait: Wait,
+        retry: Retry,
     ) -> Outcome {
         let settings = self.settings();
         let handle = settings.nodes.get(node).ok_or(NodeFailure::Removed)?;
         if let Some(sample) = handle.fresh_sample(settings.cache_ttl) {
             return Ok(sample);
         }
-        if let Some(failure) = handle.blocked() {
+        if let Some(failure) = handle.blocked(retry) {
             return Err(failure);
         }
         let (mut place, outcome) = self.join(peer, node)?;

@@ -10,6 +10,7 @@ use crate::serve::Request;
 use crate::state::Daemon;
 use pulse_core::callers::capability::Capabilities;
 use pulse_core::callers::peer::{Peer, PeerId};
+use pulse_core::rpc::Retry;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -47,6 +48,7 @@ pub(crate) async fn run(daemon: Arc<Daemon>) {
                     until: Instant::now() + interval,
                     then: WhenLate::GiveUp,
                 },
+                retry: Retry::WhenDue,
             };
             tokio::spawn(async move {
                 // Failures are counted and logged where they happen.

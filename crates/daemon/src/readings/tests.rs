@@ -18,7 +18,9 @@ fn ask(fixture: &Fixture, uid: u32, node: &str) -> JoinHandle<(Outcome, Duration
     let started = Instant::now();
     tokio::spawn(async move {
         let wait = until(started + SECOND * 30);
-        let outcome = readings.read(&PeerId::Uid(uid), &node, wait).await;
+        let outcome = readings
+            .read(&PeerId::Uid(uid), &node, wait, Retry::WhenDue)
+            .await;
         (outcome, started.elapsed())
     })
 }
@@ -89,7 +91,9 @@ async fn deadline_ends_the_wait() {
     let readings = Arc::clone(&fixture.daemon.readings);
     let started = Instant::now();
     let wait = until(started + SECOND * 2);
-    let outcome = readings.read(&PeerId::Uid(1), &name("a"), wait).await;
+    let outcome = readings
+        .read(&PeerId::Uid(1), &name("a"), wait, Retry::WhenDue)
+        .await;
     assert!(matches!(outcome, Err(NodeFailure::TimedOut)));
     assert_eq!(started.elapsed(), SECOND * 2);
     // The exchange goes on, and its sample serves the next caller.
@@ -108,7 +112,11 @@ async fn late_readings_go_on() {
     };
     let asked = ["a", "b", "c", "d"].map(|node| {
         let readings = Arc::clone(&fixture.daemon.readings);
-        tokio::spawn(async move { readings.read(&PeerId::Uid(1), &name(node), wait).await })
+        tokio::spawn(async move {
+            readings
+                .read(&PeerId::Uid(1), &name(node), wait, Retry::WhenDue)
+                .await
+        })
     });
     for one in asked {
         assert!(matches!(one.await.unwrap(), Err(NodeFailure::Pending)));

@@ -8,7 +8,7 @@ use crate::serve::Request;
 use crate::state::Daemon;
 use pulse_core::callers::capability::Capability;
 use pulse_core::callers::peer::Peer;
-use pulse_core::rpc::{self, Call, RpcError, ServiceRefusal, Violation, response_line};
+use pulse_core::rpc::{self, Call, Retry, RpcError, ServiceRefusal, Violation, response_line};
 use pulse_forward::Forwarder;
 use pulse_forward::forwarder::StreamCommand;
 use pulse_forward::status::Status;
@@ -81,6 +81,7 @@ pub(super) async fn answer(
             until: started + daemon.config().timeouts.request,
             then: WhenLate::GiveUp,
         },
+        retry: Retry::WhenDue,
     };
     // The penalty comes first: while it lasts, a malformed request brings no further one.
     let admitted = match refusal {
@@ -115,6 +116,7 @@ pub(super) fn refuse(daemon: &Arc<Daemon>, peer: &Arc<Peer>, error: RpcError) ->
             until: Instant::now(),
             then: WhenLate::GiveUp,
         },
+        retry: Retry::WhenDue,
     };
     // A penalty that runs already is not made longer by lines that were sent before its answer.
     let error = if let RpcError::Violation(_) = error {
@@ -154,7 +156,7 @@ pub(super) fn refusal(error: &RpcError) -> Vec<u8> {
 }
 
 async fn carry_out(request: &Request, call: Call) -> Result<Data, RpcError> {
-    let needed = call.method().needs();
+    let needed = call.needs();
     if !request.peer.capabilities.has(needed) {
         return Err(match needed {
             Capability::Admin => Violation::AdminRequired.into(),
@@ -251,7 +253,7 @@ pub(super) fn forwarding(daemon: &Daemon) -> Result<Status, RpcError> {
 fn status(request: &Request) -> Data {
     Data::Status {
         version: env!("CARGO_PKG_VERSION"),
-        public_key: request.daemon.public_key.clone(),
+        public_key: request.daemon.public_key(),
         ssh_dir: request.daemon.config().ssh_dir.display().to_string(),
         capabilities: request.peer.capabilities.names().collect(),
     }

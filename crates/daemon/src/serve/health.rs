@@ -117,9 +117,9 @@ impl NodeHealth {
                 NodeState::Unread,
                 Some(format!("has no reading yet: {REMEDY}")),
             ),
-            Some(Err(failure @ NodeFailure::Waiting { .. })) => {
-                (NodeState::Waiting, Some(failure.to_string()))
-            }
+            Some(Err(
+                failure @ (NodeFailure::Waiting { .. } | NodeFailure::TriedJustNow { .. }),
+            )) => (NodeState::Waiting, Some(failure.to_string())),
             Some(Err(failure)) => (NodeState::Failing, Some(failure.to_string())),
             Some(Ok(sample)) => match sample.taken.elapsed() {
                 age if age < ANSWERING_FOR => (NodeState::Answering, None),

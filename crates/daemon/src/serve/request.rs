@@ -1,13 +1,13 @@
 //! A request: admitted by the limiter, recorded, carried out, recorded again.
 
-use crate::node::{NodeFailure, Sample};
+use crate::node::{NodeFailure, NodeHandle, Sample};
 use crate::readings::Wait;
 use crate::state::Daemon;
 use pulse_core::callers::limiter::Bucket;
 use pulse_core::callers::peer::Peer;
 use pulse_core::event::{Event, FailureReason, ReadingFailure, RequestId};
 use pulse_core::nodes::name::NodeName;
-use pulse_core::rpc::{RpcError, ServiceRefusal, Unlisted, Violation};
+use pulse_core::rpc::{Retry, RpcError, ServiceRefusal, Unlisted, Violation};
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -18,6 +18,7 @@ pub(crate) struct Request {
     pub(crate) peer: Arc<Peer>,
     pub(crate) correlation_id: Arc<str>,
     pub(crate) wait: Wait,
+    pub(crate) retry: Retry,
 }
 
 impl Request {
@@ -89,6 +90,7 @@ impl Request {
         self.record(&Event::CommandStart {
             request: self.id(),
             node: listed,
+            retry: self.retry,
         })
         .await?;
         // From here on there is a start on record, so the end has to follow in any case.
@@ -98,10 +100,15 @@ impl Request {
             started: Instant::now(),
             is_over: false,
         };
+        let is_waiting = |handle: &NodeHandle| handle.blocked(Retry::WhenDue).is_some();
+        if settings.nodes.get(listed).is_some_and(is_waiting) {
+            // A file that was corrected since the last check ends the wait.
+            self.daemon.check_node_files();
+        }
         let outcome = self
             .daemon
             .readings
-            .read(&self.peer.id, listed, self.wait)
+            .read(&self.peer.id, listed, self.wait, self.retry)
             .await;
         pending.is_over = true;
         let error = outcome.as_ref().err().map(ToString::to_string);

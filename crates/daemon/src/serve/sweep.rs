@@ -77,6 +77,7 @@ pub(super) async fn read(request: &Request, asked: Sweep) -> Result<Vec<Entry>, 
             Ok(node) => {
                 let request = Request {
                     wait,
+                    retry: asked.retry,
                     ..request.clone()
                 };
                 tasks.spawn(async move { (i, entry(&request, &node).await) });

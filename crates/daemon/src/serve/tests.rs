@@ -55,6 +55,20 @@ async fn node_is_asked_between_two_records() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn retry_is_on_record_and_needs_admin() {
+    let fixture = fixture();
+    let line = r#"{"method":"get_temperatures","params":{"nodes":["a"],"retry":true}}"#;
+    let reply = fixture.answer(Capabilities::all(), line).await;
+    assert_eq!(reply["success"], true, "{reply}");
+    let records = fixture.records.lines();
+    assert_eq!(records[0], "command.start allowed retry");
+    let reply = fixture.ask(line).await;
+    assert_eq!(reply["error"], "method requires admin capability");
+    let record = "command.validation_failed denied admin_required";
+    assert_eq!(fixture.records.lines()[records.len()..], [record]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_a_start_record_nobody_is_asked() {
     let fixture = fixture();
     fixture.records.fail_at(EventType::CommandStart);

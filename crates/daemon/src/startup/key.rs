@@ -68,6 +68,14 @@ pub(crate) fn credentials() -> Option<PathBuf> {
     std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from)
 }
 
+/// The key of the start.
+pub(crate) struct FoundKey {
+    pub(crate) key: PrivateKey,
+    /// The file of the key store, in which it may change; `None` for a credential, which does not
+    /// change while the service runs.
+    pub(crate) watched: Option<PathBuf>,
+}
+
 /// Loads the key from the credentials if it is there, else from the key store, where it is
 /// created if there is none.
 ///
@@ -76,18 +84,27 @@ pub(crate) fn credentials() -> Option<PathBuf> {
 pub(crate) fn find_or_create(
     credentials: Option<&Path>,
     ssh_dir: &Path,
-) -> Result<PrivateKey, KeyError> {
+) -> Result<FoundKey, KeyError> {
+    let from_store = || {
+        load_or_create(ssh_dir).map(|key| FoundKey {
+            key,
+            watched: Some(ssh_dir.join(FILE_NAME)),
+        })
+    };
     let Some(path) = credentials.map(|directory| directory.join(CREDENTIAL)) else {
-        return load_or_create(ssh_dir);
+        return from_store();
     };
     match open(&path) {
         // systemd makes it readable for this user by an access list, which the mode shows as
         // a right of the group: the mode proves nothing here.
         Ok((file, judged)) => {
             judged.map_err(KeyError::Untrusted)?;
-            publish(read(file, &path)?, &ssh_dir.join(FILE_NAME))
+            Ok(FoundKey {
+                key: publish(read(file, &path)?, &ssh_dir.join(FILE_NAME))?,
+                watched: None,
+            })
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => load_or_create(ssh_dir),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => from_store(),
         Err(error) => Err(KeyError::Io { path, error }),
     }
 }
@@ -95,23 +112,35 @@ pub(crate) fn find_or_create(
 /// Loads the key of a key store, or creates it.
 fn load_or_create(ssh_dir: &Path) -> Result<PrivateKey, KeyError> {
     let path = ssh_dir.join(FILE_NAME);
-    match open(&path) {
-        Ok((file, judged)) => {
-            // Before the owners: a key that others could read has to be replaced, not only
-            // protected.
-            let mode = match file.metadata() {
-                Ok(found) => found.mode() & 0o7777,
-                Err(error) => return Err(KeyError::Io { path, error }),
-            };
-            if mode & 0o077 != 0 {
-                return Err(KeyError::TooOpen { path, mode });
-            }
-            judged.map_err(KeyError::Untrusted)?;
-            read(file, &path)
+    match load(&path) {
+        Err(KeyError::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => {
+            create(ssh_dir, &path)
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => create(ssh_dir, &path),
-        Err(error) => Err(KeyError::Io { path, error }),
+        loaded => loaded,
     }
+}
+
+/// Loads the key of a key store, unless other users can read or change it.
+///
+/// # Errors
+/// [`KeyError`].
+pub(crate) fn load(path: &Path) -> Result<PrivateKey, KeyError> {
+    let io_error = |error| KeyError::Io {
+        path: path.to_owned(),
+        error,
+    };
+    let (file, judged) = open(path).map_err(io_error)?;
+    // Before the owners: a key that others could read has to be replaced, not only
+    // protected.
+    let mode = file.metadata().map_err(io_error)?.mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(KeyError::TooOpen {
+            path: path.to_owned(),
+            mode,
+        });
+    }
+    judged.map_err(KeyError::Untrusted)?;
+    read(file, path)
 }
 
 /// The public key as an `authorized_keys` line, without options.
@@ -253,14 +282,18 @@ mod tests {
         let from_store = find_or_create(Some(&credentials), &store).unwrap();
         assert_ne!(
             public_line(&kept).unwrap(),
-            public_line(&from_store).unwrap()
+            public_line(&from_store.key).unwrap()
         );
         let credential = credentials.join(CREDENTIAL);
         std::fs::rename(credentials.join(FILE_NAME), &credential).unwrap();
         // As systemd leaves it: an access list shows as a group's rights.
         std::fs::set_permissions(&credential, std::fs::Permissions::from_mode(0o440)).unwrap();
         let found = find_or_create(Some(&credentials), &store).unwrap();
-        assert_eq!(public_line(&kept).unwrap(), public_line(&found).unwrap());
+        assert_eq!(
+            public_line(&kept).unwrap(),
+            public_line(&found.key).unwrap()
+        );
+        assert_eq!((from_store.watched.is_some(), found.watched), (true, None));
         let public = std::fs::read_to_string(store.join("id_ed25519.pub")).unwrap();
         assert_eq!(public.trim_end(), public_line(&kept).unwrap());
     }

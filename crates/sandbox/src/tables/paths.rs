@@ -93,7 +93,7 @@ pub const PATHS: &[PathRule] = &[
         path: ConfiguredPath::SshDirectory,
         access: &[ReadFile],
         within: &["*"],
-        reason: "known_hosts is read again when it changes",
+        reason: "known_hosts and the SSH key are read again when they change",
     },
     PathRule {
         path: ConfiguredPath::LogDirectory,
@@ -123,8 +123,14 @@ pub const PATHS: &[PathRule] = &[
         "/etc/hosts",
         "addresses of nodes and collectors, read for each connection",
     ),
-    file("/etc/subuid", "user IDs of containers, read on SIGHUP"),
-    file("/etc/subgid", "group IDs of containers, read on SIGHUP"),
+    file(
+        "/etc/subuid",
+        "user IDs of containers, read again when they change",
+    ),
+    file(
+        "/etc/subgid",
+        "group IDs of containers, read again when they change",
+    ),
     PathRule {
         path: ConfiguredPath::Fixed("/proc"),
         access: &[ReadFile],

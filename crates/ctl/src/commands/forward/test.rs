@@ -12,7 +12,7 @@ use clap::Args;
 use pulse_audit::LogReader;
 use pulse_core::config::Config;
 use pulse_core::config::forward::{Collector, Protocol};
-use pulse_core::nodes::hosts::Hosts;
+use pulse_core::nodes::hosts::{self, Hosts};
 use pulse_core::nodes::name::NodeName;
 use pulse_core::trust::Demand;
 use pulse_forward::credentials;
@@ -26,9 +26,6 @@ use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// The largest part of `/etc/hosts` that is read, as by the daemon.
-const MAX_HOSTS_BYTES: usize = 1 << 20;
 
 /// Test the connection to each collector, step by step, with one record
 ///
@@ -268,12 +265,13 @@ async fn open(
 fn lookup() -> Lookup {
     Arc::new(|name| {
         let path = Path::new("/etc/hosts");
-        // A hosts file that cannot be read has no names. One that others can change is an error,
-        // as in the daemon: it would lead records to another host.
-        let hosts = match pulse_trust::read_beginning(path, Demand::Unwritable, MAX_HOSTS_BYTES) {
-            Err(Refused::Untrusted(untrusted)) => return Err(untrusted.to_string()),
-            hosts => hosts.unwrap_or_default(),
-        };
-        Ok(Hosts::parse(hosts).lookup(name))
+        // One that does not exist has no names. One that cannot be read, or that others can change
+        // and so could lead records to another host, is an error, as in the daemon.
+        match pulse_trust::read_lines(path, Demand::Unwritable, hosts::MAX_BYTES) {
+            Ok(lines) => Ok(Hosts::parse(lines.text).lookup(name)),
+            Err(Refused::Io(error)) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+            Err(Refused::Io(error)) => Err(format!("cannot be read: {error}")),
+            Err(Refused::Untrusted(untrusted)) => Err(format!("is refused: {untrusted}")),
+        }
     })
 }

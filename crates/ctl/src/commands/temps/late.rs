@@ -39,10 +39,15 @@ pub(super) fn longest_wait(timeout: Duration) -> Duration {
 ///
 /// # Errors
 /// Those of the daemon for the first table, and of stdout.
-pub(super) async fn show(client: &Client, names: &[&str], view: &mut View) -> CommandResult {
+pub(super) async fn show(
+    client: &Client,
+    names: &[&str],
+    retry: bool,
+    view: &mut View,
+) -> CommandResult {
     let deadline = Instant::now() + client.timeout();
     let wait = FIRST_WAIT.min(longest_wait(client.timeout()));
-    let first = Temperatures::request(client, names, Some(wait)).await?;
+    let first = Temperatures::request(client, names, Some(wait), retry).await?;
     if !first.nodes.iter().any(|node| node.is_pending) {
         view.print(&first)?;
         return Ok(outcome(&first.nodes));
@@ -112,7 +117,9 @@ impl<'a> Requests<'a> {
         self.running.spawn(async move {
             sleep(pause).await;
             let asked: Vec<&str> = names.iter().map(String::as_str).collect();
-            let answer = Temperatures::request(&client, &asked, Some(longest_wait(left))).await;
+            // Without another retry: these nodes are being tried.
+            let answer = Temperatures::request(&client, &asked, Some(longest_wait(left)), false);
+            let answer = answer.await;
             (names, answer.map(|temperatures| temperatures.nodes))
         });
     }

@@ -48,6 +48,11 @@ const WATCH_INTERVAL: &str = "5";
 /// --timeout or of the daemon's request_timeout. With --watch, the next reading
 /// shows late nodes.
 ///
+/// A node that failed is left alone for a while: up to a minute, or ten minutes after
+/// it refused the daemon's key or showed a host key that is not pinned. --retry tries
+/// it now, after something was corrected on the node. Corrections in known_hosts, the
+/// SSH key or the configuration (reload) need no --retry.
+///
 /// The exit code is 1 when a node could not be read.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -56,6 +61,7 @@ Examples:
   pulse-sensorctl temps pve1 pve2       these nodes
   pulse-sensorctl temps pve1 --all      every sensor that pve1 has
   pulse-sensorctl temps --watch         again every 5 seconds, until Ctrl-C
+  pulse-sensorctl temps --retry pve1    now, although pve1 has just failed
   pulse-sensorctl temps --json | jq -r '.nodes[] | select(.error) | .error'")]
 pub(crate) struct Options {
     /// The nodes; all that may be read when none is given
@@ -84,6 +90,14 @@ pub(crate) struct Options {
     )]
     watch: Option<Duration>,
 
+    /// Try nodes now that the daemon leaves alone after a failure
+    ///
+    /// This needs the capability "admin", which root has. The daemon bounds it: a node
+    /// that refuses its key is tried twice, then once in 5 seconds, because sshd blocks
+    /// addresses that fail more often.
+    #[arg(long, conflicts_with = "watch")]
+    retry: bool,
+
     #[command(flatten)]
     color: ColorOption,
 
@@ -111,10 +125,10 @@ pub(super) fn run(options: Options) -> CommandResult {
         let Some(interval) = options.watch else {
             // Nodes are shown as they answer, rather than all at the end.
             if !view.is_json && view.screen.is_terminal() {
-                return late::show(&client, &names, &mut view).await;
+                return late::show(&client, &names, options.retry, &mut view).await;
             }
             let wait = Some(late::longest_wait(client.timeout()));
-            let temperatures = Temperatures::request(&client, &names, wait).await?;
+            let temperatures = Temperatures::request(&client, &names, wait, options.retry).await?;
             view.print(&temperatures)?;
             return CommandResult::Ok(outcome(&temperatures.nodes));
         };
@@ -127,7 +141,7 @@ pub(super) fn run(options: Options) -> CommandResult {
             loop {
                 ticks.tick().await;
                 view.redraw(
-                    &Temperatures::request(&client, &names, None).await,
+                    &Temperatures::request(&client, &names, None, false).await,
                     interval,
                 )?;
             }
@@ -226,7 +240,7 @@ struct Temperatures {
 
 impl Temperatures {
     /// Requests these nodes, or all that may be read. Without a wait, the daemon decides when
-    /// nodes are late.
+    /// nodes are late. With `retry`, it tries nodes that it leaves alone after a failure.
     ///
     /// # Errors
     /// [`DaemonError`].
@@ -234,6 +248,7 @@ impl Temperatures {
         client: &Client,
         names: &[&str],
         wait: Option<Duration>,
+        retry: bool,
     ) -> Result<Self, DaemonError> {
         let mut params = serde_json::Map::new();
         // Without the parameter, the daemon reads every listed node (docs/protocol.md).
@@ -243,6 +258,9 @@ impl Temperatures {
         if let Some(wait) = wait {
             let milliseconds = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
             params.insert("wait_ms".to_owned(), milliseconds.into());
+        }
+        if retry {
+            params.insert("retry".to_owned(), true.into());
         }
         let params = Value::Object(params);
         let (raw, nodes) = reading::parse(&client.data("get_temperatures", params).await?)

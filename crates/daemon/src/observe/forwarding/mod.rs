@@ -10,7 +10,6 @@ use crate::node::host_file::HOSTS;
 use crate::observe::recorder::Recorder;
 use crate::startup::Failure;
 use pulse_core::config::Config;
-use pulse_core::nodes::hosts::Hosts;
 use pulse_forward::{Forwarder, Journal, Prepared, Settings};
 use std::sync::Arc;
 
@@ -33,9 +32,13 @@ pub(crate) fn prepare(
         log_id: recorder.health().log_id,
         host: pulse_sandbox::host_name(),
         lookup: Arc::new(|name| {
-            let found = Hosts::parse(HOSTS.read()).lookup(name);
-            // After the read, since it is the last read's refusal.
-            HOSTS.refusal().map_or(Ok(found), Err)
+            let found = HOSTS.read().lookup(name);
+            if found.is_empty() {
+                // After the read, since it is the last read's problem.
+                HOSTS.problem().map_or(Ok(found), Err)
+            } else {
+                Ok(found)
+            }
         }),
         journal,
     };
