@@ -16,6 +16,7 @@
 //! | [`service`] | the user that the daemon runs as, and that user's files |
 //! | [`flood`] | callers that connect without a pause |
 //! | [`python`] | callers in Python, also as other users |
+//! | [`relay`] | connections to a node that break off |
 //! | [`Sshd`] | Debian's OpenSSH server as a node |
 //! | [`control`] | `pulse-sensorctl` |
 //! | [`container`] | the daemon in a container |
@@ -46,6 +47,7 @@ mod home;
 pub mod observe;
 pub mod programs;
 pub mod python;
+pub mod relay;
 pub mod rsyslog;
 pub mod service;
 pub mod sim;

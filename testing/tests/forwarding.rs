@@ -7,7 +7,7 @@ mod hostile;
 pub(crate) mod hostile_collector;
 mod load;
 mod lost;
-mod machine;
+pub(crate) mod machine;
 mod refused;
 mod renewed;
 mod retained;

@@ -41,6 +41,22 @@ fn refused_login_is_not_repeated() {
 }
 
 #[test]
+fn only_attempt_is_a_refusal() {
+    if skipped(&[Need::Sshd]) {
+        return;
+    }
+    // The server disconnects with a message, instead of refusing the login.
+    let options = SshdOptions {
+        lines: vec!["MaxAuthTries 1".to_owned()],
+        ..SshdOptions::default()
+    };
+    let node = RealNode::start_untrusted(Config::new(), &options);
+    node.daemon.home().trust(&node.sshd.host_key_line("pve1"));
+    let error = node.daemon.temperature("pve1").unwrap_err();
+    assert!(error.contains("refused our SSH key"), "{error}");
+}
+
+#[test]
 fn error_has_the_next_attempts_time() {
     if skipped(&[Need::Sshd]) {
         return;

@@ -8,6 +8,7 @@ mod admission;
 mod apparmor;
 mod attacks;
 mod audit;
+mod broken_connections;
 mod claims;
 mod clients;
 mod clock;

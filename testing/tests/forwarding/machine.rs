@@ -10,7 +10,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 /// Runs a test on a thread in these namespaces; its child processes inherit them.
-pub(super) fn alone(test: impl FnOnce() + Send + 'static) {
+pub(crate) fn alone(test: impl FnOnce() + Send + 'static) {
     let thread = std::thread::spawn(|| {
         unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).unwrap();
         let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
@@ -23,7 +23,8 @@ pub(super) fn alone(test: impl FnOnce() + Send + 'static) {
     }
 }
 
-fn run(program: &str, words: &str) {
+/// Runs a program of these words, which must succeed.
+pub(crate) fn run(program: &str, words: &str) {
     let mut command = Command::new(find(program).unwrap());
     let status = command.args(words.split(' ')).status().unwrap();
     assert!(status.success(), "{program} {words}");

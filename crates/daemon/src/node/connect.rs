@@ -1,6 +1,7 @@
 //! Opens an SSH connection: resolves the name, checks the host key, logs in.
 
 use super::document::SharedHistory;
+use super::ending::{Ending, SharedEnding};
 use super::exchange::Session;
 use super::failure::NodeFailure;
 use super::host_key::{Identity, KeyCheck, NodeClient, Shown};
@@ -14,7 +15,7 @@ use pulse_core::config::{NodeSettings, Timeouts};
 use pulse_core::nodes::known_hosts::{HostQuery, KnownHosts};
 use pulse_core::nodes::name::NodeName;
 use pulse_trust::Check;
-use russh::client::{self, Handle};
+use russh::client::{self, AuthResult, Handle};
 use russh::keys::ssh_key::EcdsaCurve;
 use russh::keys::{Algorithm, PrivateKey, PrivateKeyWithHashAlg};
 use russh::{Preferred, SshId, cipher, kex, mac};
@@ -76,6 +77,7 @@ pub(super) struct Connection {
     pub(super) address: SocketAddr,
     /// The host key that the node has proved to own.
     pub(super) identity: Arc<Identity>,
+    ending: SharedEnding,
     // Dropped last: shuts the socket down, whatever tasks the library still has.
     pub(super) guard: ConnectionGuard,
 }
@@ -138,17 +140,21 @@ impl Connection {
         let host = HostQuery::new(node, Some(address.ip()), address.port());
         let config = Arc::new(client_config(&known_hosts, &host, timeouts));
         let check = KeyCheck::default();
+        let ending = SharedEnding::default();
         let client = NodeClient {
             known_hosts,
             host,
             check: check.clone(),
+            ending: ending.clone(),
         };
         let handle = match client::connect_stream(config, stream, client).await {
             Ok(handle) => handle,
-            // The failure of the host key check says more than the library's error.
+            // The failure of the host key check and the node's own words say more than the
+            // library's error.
             Err(error) => {
-                return Err(match check.take() {
-                    Some(shown) if shown.verdict.is_err() => refused(shown),
+                return Err(match (check.take(), ending.get()) {
+                    (Some(shown), _) if shown.verdict.is_err() => refused(shown),
+                    (_, Some(Ending::Broken(failure))) => failure.into(),
                     _ => error.into(),
                 });
             }
@@ -167,17 +173,41 @@ impl Connection {
             handle,
             address,
             identity,
+            ending,
             guard,
         };
         // `None`: only signatures with RSA have a choice of the hash algorithm.
         let key = PrivateKeyWithHashAlg::new(Arc::clone(key), None);
-        let login = connection.handle.authenticate_publickey(user, key).await?;
-        if !login.success() {
-            let user = user.to_owned();
-            return Err(NodeFailure::KeyRefused { user });
+        let login = connection.handle.authenticate_publickey(user, key).await;
+        let refused = || NodeFailure::KeyRefused {
+            user: user.to_owned(),
+        };
+        match login {
+            Ok(AuthResult::Success) => {}
+            Ok(AuthResult::Failure {
+                remaining_methods, ..
+            }) if !remaining_methods.is_empty() => return Err(refused()),
+            // Without methods: as the node has said, or because the connection has ended. A node
+            // that refuses is left alone for ten minutes, so the difference counts.
+            login => {
+                return Err(match (connection.ended().await, login) {
+                    (Some(Ending::Refused), _) => refused(),
+                    (Some(Ending::Broken(failure)), _) => failure,
+                    (None, Err(error)) => error.into(),
+                    (None, Ok(_)) => NodeFailure::Closed,
+                });
+            }
         }
         connection.guard.established();
         Ok(connection)
+    }
+
+    /// The cause of the end of a connection that ends, if it is known. For the one failure after
+    /// which the connection is dropped, within the deadline of what failed.
+    pub(super) async fn ended(&mut self) -> Option<Ending> {
+        // The library's task tells the handler before it ends.
+        let _ = (&mut self.handle).await;
+        self.ending.get()
     }
 }
 

@@ -7,6 +7,7 @@
 
 use super::connect::Connection;
 use super::document::{self, NodeDocument, SensorCounts, SharedHistory};
+use super::ending::Ending;
 use super::failure::{NodeFailure, said};
 use super::host_key::Identity;
 use super::task::NodeSession;
@@ -76,12 +77,17 @@ impl NodeSession for Session {
     async fn read(&mut self) -> Result<Sample, NodeFailure> {
         // Twice, because the first reading can run two commands, each with its own output.
         self.connection.guard.allow(2 * self.limit + PROTOCOL_BYTES);
-        let outcome = self.exchange().await;
-        // The library reports a connection that the guard has ended as a broken one.
-        if outcome.is_err() && self.connection.guard.exceeded() {
-            return Err(NodeFailure::Oversized { limit: self.limit });
+        match self.exchange().await {
+            // The library reports a connection that the guard has ended as a broken one.
+            Err(_) if self.connection.guard.exceeded() => {
+                Err(NodeFailure::Oversized { limit: self.limit })
+            }
+            Err(NodeFailure::Closed) => Err(match self.connection.ended().await {
+                Some(Ending::Broken(failure)) => failure,
+                Some(Ending::Refused) | None => NodeFailure::Closed,
+            }),
+            outcome => outcome,
         }
-        outcome
     }
 }
 
@@ -206,6 +212,8 @@ fn shown_text(bytes: &[u8]) -> String {
 struct Lines {
     channel: Channel<Msg>,
     printing: OutputBuffer,
+    /// No more output comes: the node said so.
+    has_ended: bool,
 }
 
 impl Lines {
@@ -213,6 +221,7 @@ impl Lines {
         Self {
             channel,
             printing: OutputBuffer::new(limit),
+            has_ended: false,
         }
     }
 
@@ -244,7 +253,8 @@ impl Lines {
         Ok(self.printing.finish())
     }
 
-    /// Receives one message; `false` when the channel has ended.
+    /// Receives one message; `false` when the channel has ended. A channel that ends with its
+    /// connection is an error: its output is not all that the command printed.
     async fn receive(&mut self) -> Result<bool, NodeFailure> {
         match self.channel.wait().await {
             Some(ChannelMsg::Data { data }) => self.printing.add_stdout(&data),
@@ -253,8 +263,14 @@ impl Lines {
             Some(ChannelMsg::Failure) => {
                 return Err(NodeFailure::Ssh("it refuses to run the command".into()));
             }
-            // `Eof` is not the end: the exit status can come after it.
-            Some(ChannelMsg::Close) | None => return Ok(false),
+            // Not the end of the channel: the exit status can come after it.
+            Some(ChannelMsg::Eof) => self.has_ended = true,
+            Some(ChannelMsg::Close) => {
+                self.has_ended = true;
+                return Ok(false);
+            }
+            None if self.has_ended => return Ok(false),
+            None => return Err(NodeFailure::Closed),
             Some(_) => {}
         }
         Ok(true)

@@ -6,6 +6,7 @@ use pulse_core::event::{FailureReason, HostKeyReason};
 use pulse_core::nodes::backoff::FailureKind;
 use pulse_core::nodes::known_hosts::{CertVerdict, PinnedElsewhere, PinnedKey};
 use pulse_sensors::output::Oversized;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,6 +62,9 @@ pub(crate) enum NodeFailure {
     /// The SSH connection failed.
     #[error("broke off the SSH connection: {0}")]
     Ssh(String),
+    /// The SSH connection was closed, by the node or on the way to it.
+    #[error("broke off the SSH connection: closed without a message")]
+    Closed,
     /// No answer before the deadline.
     #[error("did not answer in time")]
     TimedOut,
@@ -192,7 +196,7 @@ impl NodeFailure {
                 FailureReason::HostKey(failure.reason())
             }
             Self::KeyRefused { .. } => FailureReason::KeyRefused,
-            Self::Ssh(_) | Self::NoHostKey => FailureReason::Ssh,
+            Self::Ssh(_) | Self::Closed | Self::NoHostKey => FailureReason::Ssh,
             Self::TimedOut | Self::Pending => FailureReason::Timeout,
             Self::Oversized { .. } => FailureReason::Oversized,
             Self::NoDocument(_) => FailureReason::NoDocument,
@@ -238,26 +242,34 @@ impl From<NoAddress> for NodeFailure {
 
 impl From<russh::Error> for NodeFailure {
     fn from(error: russh::Error) -> Self {
-        if let russh::Error::NoCommonAlgo {
-            kind: russh::AlgorithmKind::Key,
-            ..
-        } = error
-        {
-            return Self::NoHostKey;
+        match error {
+            russh::Error::NoCommonAlgo {
+                kind: russh::AlgorithmKind::Key,
+                ..
+            } => return Self::NoHostKey,
+            russh::Error::Disconnect
+            | russh::Error::HUP
+            | russh::Error::SendError
+            | russh::Error::RecvError => return Self::Closed,
+            russh::Error::IO(ref error) if error.kind() == ErrorKind::UnexpectedEof => {
+                return Self::Closed;
+            }
+            _ => {}
         }
-        let harmless = |c: char| c == ' ' || c.is_ascii_graphic();
-        Self::Ssh(
-            error
-                .to_string()
-                .chars()
-                .take(MAX_CHARS)
-                .map(|c| if harmless(c) { c } else { '?' })
-                .collect(),
-        )
+        Self::Ssh(harmless(&error.to_string()))
     }
 }
 
-/// Characters that are kept of the library's error: some quote the node.
+/// A text that may quote the node, cut and in printable ASCII.
+pub(super) fn harmless(text: &str) -> String {
+    let is_harmless = |c: char| c == ' ' || c.is_ascii_graphic();
+    text.chars()
+        .take(MAX_CHARS)
+        .map(|c| if is_harmless(c) { c } else { '?' })
+        .collect()
+}
+
+/// Characters that are kept of a text that may quote the node.
 const MAX_CHARS: usize = 200;
 
 /// A command's stderr as the end of a sentence.
@@ -303,7 +315,8 @@ fn pinned(expected: &[PinnedKey]) -> String {
 
 /// Whole seconds, rounded up, since "next attempt in 0 s" is never true.
 fn seconds(length: Duration) -> String {
-    format!("{} s", length.as_millis().div_ceil(1000))
+    let seconds = length.as_secs() + u64::from(length.subsec_nanos() > 0);
+    format!("{seconds} s")
 }
 
 #[cfg(test)]
@@ -313,6 +326,7 @@ mod tests {
     use pulse_core::nodes::backoff::FailureKind;
     use pulse_core::nodes::known_hosts::{HostQuery, KnownHosts};
     use pulse_core::nodes::name::NodeName;
+    use std::time::Duration;
 
     /// A node on port 22022 that shows its Ed25519 key.
     fn judged(known_hosts: &str) -> String {
@@ -353,6 +367,13 @@ mod tests {
         assert!(failure.to_string().contains("ssh-keygen -A"), "{failure}");
         // Asking again helps as little as with a key that is not pinned.
         assert_eq!(failure.kind(), FailureKind::HostKey);
+    }
+
+    #[test]
+    fn wait_is_rounded_up() {
+        let text = |nanoseconds| super::seconds(Duration::from_nanos(nanoseconds));
+        assert_eq!([text(1), text(1_000_000_000)], ["1 s", "1 s"]);
+        assert_eq!(text(1_000_000_001), "2 s");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::NodeFailure;
 use super::connect::Connection;
+use super::ending::SharedEnding;
 use super::exchange::Session;
 use super::host_key::{KeyCheck, NodeClient};
 use super::task::NodeSession;
@@ -69,6 +70,7 @@ impl Node {
             known_hosts: Arc::clone(&self.known_hosts),
             host: HostQuery::new(&self.name, None, 22),
             check: KeyCheck::default(),
+            ending: SharedEnding::default(),
         };
         client
             .judge(&PublicKeyOrCertificate::Certificate(certificate))

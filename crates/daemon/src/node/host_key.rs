@@ -5,11 +5,12 @@
 //! ends the connection.
 
 use super::connect::is_supported;
+use super::ending::SharedEnding;
 use super::failure::{HostKeyFailure, NodeFailure, ShownKey};
 use pulse_core::nodes::known_hosts::{
     CertVerdict, CertificateFacts, HostQuery, KeyVerdict, KnownHosts, PinnedKey, fingerprint,
 };
-use russh::client::{ChannelOpenHandle, Handler, Msg, Session};
+use russh::client::{ChannelOpenHandle, DisconnectReason, Handler, Msg, Session};
 use russh::keys::ssh_key::certificate::CertType;
 use russh::keys::{Certificate, PublicKey, PublicKeyOrCertificate};
 use russh::{Channel, ChannelId};
@@ -191,6 +192,7 @@ pub(super) struct NodeClient {
     pub(super) known_hosts: Arc<KnownHosts>,
     pub(super) host: HostQuery,
     pub(super) check: KeyCheck,
+    pub(super) ending: SharedEnding,
 }
 
 impl NodeClient {
@@ -223,6 +225,14 @@ impl Handler for NodeClient {
         // Kept for the connect: the library turns a refusal into an error without its reason.
         *self.check.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(shown);
         Ok(accepted)
+    }
+
+    async fn disconnected(
+        &mut self,
+        reason: DisconnectReason<russh::Error>,
+    ) -> Result<(), russh::Error> {
+        self.ending.set(reason);
+        Ok(())
     }
 
     async fn server_channel_open_forwarded_tcpip(

@@ -2,6 +2,7 @@
 
 mod connect;
 mod document;
+mod ending;
 mod exchange;
 mod failure;
 #[cfg(fuzzing)]

@@ -166,7 +166,7 @@ impl<C: Connector> NodeTask<C> {
             // The new pins may accept the node's new key.
             self.withdraw(&withdrawn).await;
             outcome = self.attempt(deadline).await;
-        } else if reused && matches!(outcome, Err(NodeFailure::Ssh(_))) {
+        } else if reused && matches!(outcome, Err(NodeFailure::Ssh(_) | NodeFailure::Closed)) {
             // The connection was dead already, which is no failure of the node.
             outcome = self.attempt(deadline).await;
         }
