@@ -5,7 +5,7 @@ use crate::{host, known, trusts};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use pulse_core::nodes::known_hosts::{
-    FileTooLarge, KeyVerdict, KnownHosts, LineError, MAX_BYTES, MAX_LINES,
+    FileError, KeyVerdict, KnownHosts, LineError, MAX_BYTES, MAX_LINES, has_byte_order_mark,
 };
 
 fn error(text: &str) -> LineError {
@@ -64,7 +64,7 @@ fn each_mistake_is_named() {
         ),
         (format!("@ * {key}"), LineError::BadMarker),
         (format!("pvе1 {key}"), LineError::BadPattern),
-        (format!("\u{feff}pve1 {key}"), LineError::BadPattern),
+        (format!("pve1\u{feff} {key}"), LineError::BadPattern),
         (format!("pve1\0 {key}"), LineError::BadPattern),
         (format!(", {key}"), LineError::BadPattern),
         (format!("!,! {key}"), LineError::BadPattern),
@@ -188,8 +188,35 @@ fn huge_file_is_not_read() {
     let long = format!("{pin}#{}", "x".repeat(MAX_BYTES - pin.len() - 1));
     assert!(trusts(&long, "pve1"));
     for text in [full + "#", long + "x"] {
-        assert_eq!(KnownHosts::parse(&text).unwrap_err(), FileTooLarge);
+        assert_eq!(KnownHosts::parse(&text).unwrap_err(), FileError::TooLarge);
     }
+}
+
+#[test]
+fn utf16_is_named() {
+    let text = format!("pve1 {}\n", PVE1.text());
+    for encode in [u16::to_le_bytes, u16::to_be_bytes] {
+        let units = ['\u{feff}'].into_iter().chain(text.chars());
+        let units = units.flat_map(|c| encode(u16::try_from(u32::from(c)).unwrap()));
+        let error = KnownHosts::parse(units.collect::<Vec<u8>>()).unwrap_err();
+        assert_eq!(error, FileError::Utf16);
+        assert!(error.to_string().contains("save it as UTF-8"), "{error}");
+    }
+}
+
+#[test]
+fn byte_order_mark_hides_no_line() {
+    let revoked = format!("\u{feff}@revoked * {0}\npve1 {0}\n", PVE1.text());
+    assert!(has_byte_order_mark(revoked.as_bytes()));
+    assert_eq!(
+        known(&revoked).check_key(&host("pve1"), &PVE1.blob()),
+        KeyVerdict::Revoked
+    );
+    let pinned = format!("\u{feff}pve1 {}\n", PVE1.text());
+    assert!(trusts(&pinned, "pve1"));
+    // Only at the beginning of a file.
+    let (known, bad_lines) = KnownHosts::parse(format!("\n{pinned}")).unwrap();
+    assert!(known.is_empty() && bad_lines.len() == 1, "{bad_lines:?}");
 }
 
 #[test]

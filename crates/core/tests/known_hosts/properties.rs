@@ -56,8 +56,10 @@ fn ask_everything(known: &KnownHosts, key_blob: &[u8], principals: &[String]) {
 proptest! {
     #[test]
     fn no_bytes_cause_a_panic(bytes: Vec<u8>, blob: Vec<u8>, principals in principals()) {
-        let (known, _) = KnownHosts::parse(bytes).unwrap();
-        ask_everything(&known, &blob, &principals);
+        // UTF-16 is refused as a whole.
+        if let Ok((known, _)) = KnownHosts::parse(bytes) {
+            ask_everything(&known, &blob, &principals);
+        }
     }
 
     #[test]

@@ -135,6 +135,15 @@ pub(crate) enum HostKeyFailure {
         shown: Box<ShownKey>,
         expected: Vec<PinnedKey>,
     },
+    /// The node was asked for a key of a pinned kind first, and showed one of another kind.
+    #[error(
+        "showed its {} host key, but known_hosts pins {}: the node has no such key any more, or someone may be in between; check {} on the node, then add it as \"{}\"",
+        shown.key.key_type, pinned_keys(expected), shown.key, shown.known_as
+    )]
+    OtherKind {
+        shown: Box<ShownKey>,
+        expected: Vec<PinnedKey>,
+    },
     /// The host key is another than the pinned ones.
     #[error(
         "showed another host key ({fingerprint}) than the pinned {}: someone may be in between, or the node was reinstalled",
@@ -164,7 +173,7 @@ impl HostKeyFailure {
     pub(crate) fn reason(&self) -> HostKeyReason {
         match self {
             Self::Unknown { .. } | Self::UnsupportedPins { .. } => HostKeyReason::Unknown,
-            Self::Changed { .. } => HostKeyReason::Changed,
+            Self::Changed { .. } | Self::OtherKind { .. } => HostKeyReason::Changed,
             Self::Revoked { .. } => HostKeyReason::Revoked,
             Self::Certificate(_) => HostKeyReason::Certificate,
         }
@@ -305,6 +314,12 @@ fn kinds<'a>(types: impl Iterator<Item = &'a String>) -> String {
     kinds.join(" and ")
 }
 
+/// Keys with their types.
+fn pinned_keys(expected: &[PinnedKey]) -> String {
+    let keys: Vec<_> = expected.iter().map(ToString::to_string).collect();
+    keys.join(" and ")
+}
+
 fn pinned(expected: &[PinnedKey]) -> String {
     expected
         .iter()
@@ -391,5 +406,19 @@ mod tests {
             "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBERERERERERERERERERERERERERERERERERERERERER";
         let text = judged(&format!("[pve1]:22022 {RSA}\n[pve1]:22022 {ed25519}"));
         assert!(text.contains("in between"), "{text}");
+    }
+
+    #[test]
+    fn other_kind_is_named() {
+        let ecdsa =
+            "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAAAEAAAAAA==";
+        let text = judged(&format!("[pve1]:22022 {ecdsa}"));
+        for part in [
+            "showed its ssh-ed25519 host key, but known_hosts pins ecdsa-sha2-nistp256 SHA256:",
+            "the node has no such key any more, or someone may be in between",
+            "add it as \"[pve1]:22022\"",
+        ] {
+            assert!(text.contains(part), "{part:?} is not in {text}");
+        }
     }
 }

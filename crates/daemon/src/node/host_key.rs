@@ -49,7 +49,15 @@ impl Identity {
                 // The library verifies the node's signature with the key inside, but not that of
                 // the authority on the certificate.
                 certificate.verify_signature().map_err(|_| {
-                    NodeFailure::Ssh("the host certificate's signature is wrong".into())
+                    let authority = certificate.signature_key().algorithm();
+                    NodeFailure::Ssh(if is_supported(authority.as_str()) {
+                        "the host certificate's signature is wrong".into()
+                    } else {
+                        format!(
+                            "its host certificate is signed by a key of type {}, which is not supported: sign it with an Ed25519 or ECDSA key",
+                            authority.as_str()
+                        )
+                    })
                 })?;
                 let key = PublicKey::new(certificate.public_key().clone(), "");
                 (Cow::Owned(key), Some(Certified::of(certificate)?))
@@ -121,6 +129,14 @@ impl Identity {
                 if !expected.iter().any(|pin| is_supported(&pin.key_type)) =>
             {
                 Err(HostKeyFailure::UnsupportedPins {
+                    shown: Box::new(self.shown_key()),
+                    expected,
+                })
+            }
+            KeyVerdict::Changed { expected }
+                if !expected.iter().any(|pin| pin.key_type == self.key_type) =>
+            {
+                Err(HostKeyFailure::OtherKind {
                     shown: Box::new(self.shown_key()),
                     expected,
                 })

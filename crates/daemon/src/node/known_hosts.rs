@@ -5,7 +5,7 @@
 //! read again by each check, and meanwhile admits no new connection: it may have a revocation.
 
 use pulse_core::nodes::known_hosts::pins::{FileState, Pins, PinsChange, WatchedPins};
-use pulse_core::nodes::known_hosts::{BadLine, KnownHosts, MAX_BYTES};
+use pulse_core::nodes::known_hosts::{BadLine, KnownHosts, MAX_BYTES, has_byte_order_mark};
 use pulse_core::trust::Demand;
 use pulse_trust::{Check, LastRead, Refused};
 use sha2::{Digest, Sha256};
@@ -83,6 +83,11 @@ impl KnownHostsFile {
                 }
                 match KnownHosts::parse(&text) {
                     Ok((known, bad)) => {
+                        if has_byte_order_mark(&text) {
+                            tracing::warn!(
+                                "{path} begins with a byte-order mark, because of which ssh(1) ignores its first line: save it as UTF-8 without one"
+                            );
+                        }
                         self.report(&bad);
                         state.digest = digest;
                         FileState::Read(known)

@@ -52,10 +52,28 @@ pub struct KnownHosts {
     revocations: Vec<Line>,
 }
 
-/// The file is too large and was not read.
+/// A file of which no line is used: a part of it may have its revocations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the file has more than {MAX_LINES} lines or {MAX_BYTES} bytes and was not read; split it")]
-pub struct FileTooLarge;
+pub enum FileError {
+    /// It exceeds [`MAX_LINES`] or [`MAX_BYTES`].
+    #[error(
+        "the file has more than {MAX_LINES} lines or {MAX_BYTES} bytes and was not read; split it"
+    )]
+    TooLarge,
+    /// Its byte-order mark is that of UTF-16.
+    #[error("the file is UTF-16, which some editors call Unicode; save it as UTF-8")]
+    Utf16,
+}
+
+/// UTF-8's byte-order mark, which some editors write before the text.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
+/// True if a file begins with a byte-order mark. [`KnownHosts::parse`] skips it, since the first
+/// line may be a revocation, but ssh(1) takes it for a part of that line.
+#[must_use]
+pub fn has_byte_order_mark(text: &[u8]) -> bool {
+    text.starts_with(BYTE_ORDER_MARK)
+}
 
 /// The verdict of the pins on a plain host key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,13 +124,16 @@ impl KnownHosts {
     /// Parses one file. A bad line is returned and does not affect other lines.
     ///
     /// # Errors
-    /// [`FileTooLarge`] for a file over [`MAX_LINES`] or [`MAX_BYTES`]. Its beginning is not
-    /// used, because the rest may have its revocations.
-    pub fn parse(text: impl AsRef<[u8]>) -> Result<(Self, Vec<BadLine>), FileTooLarge> {
+    /// [`FileError`] for a file over [`MAX_LINES`] or [`MAX_BYTES`], or in UTF-16.
+    pub fn parse(text: impl AsRef<[u8]>) -> Result<(Self, Vec<BadLine>), FileError> {
         let text = text.as_ref();
+        if let [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] = text {
+            return Err(FileError::Utf16);
+        }
+        let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
         let lines = || text.split_inclusive(|byte| *byte == b'\n');
         if text.len() > MAX_BYTES || lines().count() > MAX_LINES {
-            return Err(FileTooLarge);
+            return Err(FileError::TooLarge);
         }
         let mut known = Self::default();
         let mut bad = Vec::new();
